@@ -1,0 +1,301 @@
+//! What a dataset's columns mean: images, text, class labels, numbers.
+
+use std::collections::BTreeMap;
+
+use arrow_schema::{DataType, Fields, Schema};
+use serde::Deserialize;
+
+use crate::{SchemaError, nearest};
+
+/// How an image column stores its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ImageStorage {
+    /// `struct<bytes: binary, path: string>`, fields in any order: the Hugging Face convention.
+    Struct,
+    /// Plain `binary` or `large_binary`.
+    Binary,
+}
+
+/// The meaning of one column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Feature {
+    /// An encoded image.
+    Image(ImageStorage),
+    /// A string.
+    Text,
+    /// A class index with its names; −1 is unlabelled.
+    ClassLabel {
+        /// Class names by index.
+        names: Vec<String>,
+    },
+    /// Anything else: a number, a list, …; the Arrow type as text.
+    Value(String),
+}
+
+/// The columns of a dataset, in file order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// Name and meaning of each column.
+    pub columns: Vec<(String, Feature)>,
+}
+
+impl Features {
+    /// What the columns mean, from their Arrow types and the `huggingface` key of the schema's metadata, if there is
+    /// one. `file` is named in errors.
+    ///
+    /// A struct that holds `bytes` is an image with or without metadata; a plain binary column is one only where the
+    /// metadata says so (or where the user names it as input, see [`image_storage`]).
+    ///
+    /// # Errors
+    /// The metadata is not JSON, or calls a column something that its type cannot be.
+    pub fn from_arrow(schema: &Schema, file: &str) -> Result<Self, SchemaError> {
+        let declared = declared_features(schema, file)?;
+        let mut columns = Vec::with_capacity(schema.fields().len());
+        for field in schema.fields() {
+            let declared = declared.get(field.name());
+            let feature = feature(field.data_type(), declared).ok_or_else(|| SchemaError::ColumnType {
+                file: file.into(),
+                column: cut(field.name()),
+                wanted: format!("{} (so the `huggingface` metadata)", declared.map_or("", |d| d.kind.as_str())),
+                got: cut(field.data_type().to_string()),
+            })?;
+            columns.push((field.name().clone(), feature));
+        }
+        Ok(Self { columns })
+    }
+
+    /// The feature of a column.
+    pub fn get(&self, column: &str) -> Option<&Feature> {
+        self.columns.iter().find(|(name, _)| name == column).map(|(_, feature)| feature)
+    }
+
+    /// The feature of a column that must be there.
+    ///
+    /// # Errors
+    /// There is none of that name; says which looks most like it.
+    pub fn require(&self, column: &str, file: &str) -> Result<&Feature, SchemaError> {
+        self.get(column).ok_or_else(|| SchemaError::MissingColumn {
+            file: file.into(),
+            column: cut(column),
+            nearest: nearest(column, self.columns.iter().map(|(name, _)| name.as_str())).map(cut),
+            columns: self.columns.iter().take(40).map(|(name, _)| cut(name)).collect(),
+        })
+    }
+}
+
+/// How a column of this type stores encoded images; `None` when it cannot.
+pub fn image_storage(data_type: &DataType) -> Option<ImageStorage> {
+    match data_type {
+        DataType::Struct(fields) if struct_holds_bytes(fields) => Some(ImageStorage::Struct),
+        other if is_binary(other) => Some(ImageStorage::Binary),
+        _ => None,
+    }
+}
+
+/// Whether a column of this type holds strings, dictionary-encoded ones included.
+pub fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, value) => is_text(value),
+        _ => false,
+    }
+}
+
+fn is_binary(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+}
+
+fn struct_holds_bytes(fields: &Fields) -> bool {
+    let known = fields.iter().all(|field| match field.name().as_str() {
+        "bytes" => is_binary(field.data_type()),
+        "path" => is_text(field.data_type()),
+        _ => false,
+    });
+    known && fields.iter().any(|field| field.name() == "bytes")
+}
+
+/// `None` when the metadata contradicts the type.
+fn feature(data_type: &DataType, declared: Option<&Declared>) -> Option<Feature> {
+    match declared.map(|declared| (declared.kind.as_str(), declared)) {
+        Some(("Image", _)) => image_storage(data_type).map(Feature::Image),
+        Some(("ClassLabel", _)) if is_text(data_type) => Some(Feature::Text),
+        Some(("ClassLabel", declared)) if data_type.is_integer() => {
+            Some(Feature::ClassLabel { names: declared.class_names() })
+        }
+        Some(("ClassLabel", _)) => None,
+        _ if is_text(data_type) => Some(Feature::Text),
+        _ => Some(match image_storage(data_type) {
+            Some(ImageStorage::Struct) => Feature::Image(ImageStorage::Struct),
+            _ => Feature::Value(cut(data_type.to_string())),
+        }),
+    }
+}
+
+/// One entry of `info.features` in the `huggingface` metadata.
+#[derive(Deserialize)]
+struct Declared {
+    #[serde(rename = "_type", default)]
+    kind: String,
+    #[serde(default)]
+    names: ClassNames,
+    #[serde(default)]
+    num_classes: Option<u16>,
+}
+
+/// Class names are written as a list, or as an object with the index as key (older writers).
+#[derive(Deserialize, Default)]
+#[serde(untagged)]
+enum ClassNames {
+    #[default]
+    Missing,
+    List(Vec<String>),
+    Indexed(BTreeMap<String, String>),
+    /// A struct that has a field called `names`, or anything else: not class names.
+    Other(serde::de::IgnoredAny),
+}
+
+impl Declared {
+    fn class_names(&self) -> Vec<String> {
+        match &self.names {
+            ClassNames::List(names) => names.clone(),
+            ClassNames::Indexed(names) => {
+                let mut names: Vec<_> = names.iter().map(|(index, name)| (index.parse::<u64>().ok(), name)).collect();
+                names.sort_by_key(|(index, _)| index.unwrap_or(u64::MAX));
+                names.into_iter().map(|(_, name)| name.clone()).collect()
+            }
+            _ => (0..self.num_classes.unwrap_or(0)).map(|index| index.to_string()).collect(),
+        }
+    }
+}
+
+fn declared_features(schema: &Schema, file: &str) -> Result<BTreeMap<String, Declared>, SchemaError> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        #[serde(default)]
+        info: Option<Info>,
+    }
+    #[derive(Deserialize)]
+    struct Info {
+        #[serde(default)]
+        features: Option<BTreeMap<String, serde_json::Value>>,
+    }
+    let Some(text) = schema.metadata().get("huggingface") else {
+        return Ok(BTreeMap::new());
+    };
+    let damaged = |message: String| SchemaError::Metadata { file: file.into(), message: cut(&message) };
+    let metadata: Metadata = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+    let features = metadata.info.and_then(|info| info.features).unwrap_or_default();
+    let mut declared = BTreeMap::new();
+    for (column, value) in features {
+        // Lists and nested structs of features have other shapes; they mean nothing to us.
+        if value.get("_type").is_none_or(|kind| !kind.is_string()) {
+            continue;
+        }
+        let entry = serde_json::from_value(value).map_err(|error| damaged(format!("column `{column}`: {error}")))?;
+        declared.insert(column, entry);
+    }
+    Ok(declared)
+}
+
+/// Foreign text at a length that fits into a message.
+pub(crate) fn cut(text: impl AsRef<str>) -> String {
+    const LENGTH: usize = 80;
+    let text = text.as_ref();
+    let shown: String = text.chars().take(LENGTH).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LENGTH).is_some() { format!("{shown}…") } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use arrow_schema::Field;
+
+    use super::*;
+
+    fn image_struct(reversed: bool) -> DataType {
+        let mut fields = vec![Field::new("bytes", DataType::Binary, true), Field::new("path", DataType::Utf8, true)];
+        if reversed {
+            fields.reverse();
+        }
+        DataType::Struct(fields.into())
+    }
+
+    fn read(columns: &[(&str, DataType)], metadata: Option<&str>) -> Result<Features, SchemaError> {
+        let fields: Vec<_> =
+            columns.iter().map(|(name, kind)| Arc::new(Field::new(*name, kind.clone(), true))).collect();
+        let metadata = metadata.map(|text| HashMap::from([("huggingface".to_owned(), text.to_owned())]));
+        Features::from_arrow(&Schema::new_with_metadata(fields, metadata.unwrap_or_default()), "a.parquet")
+    }
+
+    fn only(kind: DataType, metadata: Option<&str>) -> Feature {
+        read(&[("x", kind)], metadata).unwrap().columns.remove(0).1
+    }
+
+    fn declared(feature: &str) -> String {
+        format!(r#"{{"info": {{"features": {{"x": {feature}}}}}}}"#)
+    }
+
+    #[test]
+    fn meanings() {
+        let image = declared(r#"{"_type": "Image"}"#);
+        let classes = declared(r#"{"names": ["a", "b"], "_type": "ClassLabel"}"#);
+        let indexed = declared(r#"{"names": {"0": "a", "10": "c", "2": "b"}, "_type": "ClassLabel"}"#);
+        let counted = declared(r#"{"num_classes": 2, "_type": "ClassLabel"}"#);
+        let list = declared(r#"[{"dtype": "int64", "_type": "Value"}]"#);
+        let label = |names: &[&str]| Feature::ClassLabel { names: names.iter().map(|&n| n.into()).collect() };
+        let rows: Vec<(DataType, Option<&str>, Feature)> = vec![
+            (image_struct(false), None, Feature::Image(ImageStorage::Struct)),
+            (image_struct(true), Some(&image), Feature::Image(ImageStorage::Struct)),
+            (DataType::Binary, Some(&image), Feature::Image(ImageStorage::Binary)),
+            (DataType::LargeBinary, Some(&image), Feature::Image(ImageStorage::Binary)),
+            (DataType::Binary, None, Feature::Value("Binary".into())),
+            (DataType::Utf8, None, Feature::Text),
+            (DataType::LargeUtf8, None, Feature::Text),
+            (DataType::Dictionary(DataType::Int32.into(), DataType::Utf8.into()), None, Feature::Text),
+            (DataType::Int64, Some(&classes), label(&["a", "b"])),
+            (DataType::Int8, Some(&indexed), label(&["a", "b", "c"])),
+            (DataType::Int64, Some(&counted), label(&["0", "1"])),
+            (DataType::Utf8, Some(&classes), Feature::Text),
+            (DataType::Int64, None, Feature::Value("Int64".into())),
+            (DataType::Int64, Some(&list), Feature::Value("Int64".into())),
+            (DataType::Int64, Some("{}"), Feature::Value("Int64".into())),
+            (DataType::Int64, Some(r#"{"info": null}"#), Feature::Value("Int64".into())),
+        ];
+        for (kind, metadata, wanted) in rows {
+            assert_eq!(only(kind.clone(), metadata), wanted, "{kind} {metadata:?}");
+        }
+    }
+
+    #[test]
+    fn damaged_or_contradicting_metadata_names_the_file() {
+        let image_of_numbers = declared(r#"{"_type": "Image"}"#);
+        let label_of_images = declared(r#"{"names": ["a"], "_type": "ClassLabel"}"#);
+        for (kind, metadata, part) in [
+            (DataType::Int64, "{not json", "metadata is damaged"),
+            (DataType::Int64, r#"{"info": 3}"#, "metadata is damaged"),
+            (DataType::Int64, image_of_numbers.as_str(), "cannot be read as Image"),
+            (DataType::Binary, label_of_images.as_str(), "cannot be read as ClassLabel"),
+        ] {
+            let message = read(&[("x", kind)], Some(metadata)).unwrap_err().to_string();
+            assert!(message.contains(part) && message.contains("a.parquet"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_column_is_answered_with_the_nearest() {
+        let features = read(&[("image", image_struct(false)), ("label", DataType::Int64)], None).unwrap();
+        let message = features.require("lable", "a.parquet").unwrap_err().to_string();
+        assert_eq!(message, "a.parquet: no column `lable`; did you mean `label`?; it has image, label");
+    }
+
+    #[test]
+    fn hostile_names_are_cut_and_escaped() {
+        let features = read(&[(&"x\u{1b}".repeat(5000), DataType::Int64)], None).unwrap();
+        let message = features.require("nothing", "a.parquet").unwrap_err().to_string();
+        assert!(message.len() < 1000 && !message.contains('\u{1b}'), "{message}");
+    }
+}

@@ -1,0 +1,25 @@
+//! The words every Millstream crate uses.
+//!
+//! Plain data: dataset [features], [batches](Batch), [recipes](Recipe), [resume points](ResumePoint) and the
+//! [training manifest](TrainingManifest). Nothing here reads files of data, draws random numbers or knows ONNX Runtime.
+#![forbid(unsafe_code)]
+
+mod batch;
+mod error;
+pub mod features;
+mod fingerprint;
+mod manifest;
+pub mod recipe;
+mod resume;
+mod row_id;
+mod suggestion;
+
+pub use batch::{Batch, Tensor, TensorData};
+pub use error::SchemaError;
+pub use features::{Feature, Features, ImageStorage};
+pub use fingerprint::Fingerprint;
+pub use manifest::{ParameterEntry, TensorEntry, TrainingManifest};
+pub use recipe::Recipe;
+pub use resume::ResumePoint;
+pub use row_id::RowId;
+pub use suggestion::nearest;

@@ -1,0 +1,96 @@
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ByteSize;
+
+/// Where the rows come from and how they are read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataRecipe {
+    /// Parquet to train on: a file, a folder, or a pattern (`folder/name-train-*.parquet`).
+    pub train: String,
+    /// Parquet to evaluate on; without it no accuracy is reported and the last weights are exported.
+    #[serde(default)]
+    pub evaluate: Option<String>,
+    /// Column with the model's input; found by type (the only image or text column) when not named.
+    #[serde(default)]
+    pub input: Option<String>,
+    /// Column with the class.
+    #[serde(default = "label")]
+    pub label: String,
+    /// Rows a step.
+    #[serde(default = "sixteen")]
+    pub batch: usize,
+    /// How strongly the order of the rows is shuffled each epoch.
+    #[serde(default)]
+    pub order: OrderStrength,
+    /// Row groups that are shuffled together when `order` is `windowed`.
+    #[serde(default = "four")]
+    pub window: usize,
+    /// Threads that decode and transform; 0 takes one for each core.
+    #[serde(default)]
+    pub workers: usize,
+    /// Ceiling on the bytes held by the stream: compressed, decoded and batched, for example `512 MiB`.
+    #[serde(default)]
+    pub memory: ByteSize,
+    /// What to do with a row that cannot be used.
+    #[serde(default)]
+    pub damaged: DamagedPolicy,
+    /// What to do with transparent pixels.
+    #[serde(default)]
+    pub transparency: TransparencyPolicy,
+    /// Leave out the last, incomplete batch of an epoch.
+    #[serde(default)]
+    pub drop_last: bool,
+}
+
+fn label() -> String {
+    "label".into()
+}
+fn four() -> usize {
+    4
+}
+fn sixteen() -> usize {
+    16
+}
+
+/// How strongly rows are shuffled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderStrength {
+    /// File order.
+    Sequential,
+    /// Row groups in random order, rows shuffled within windows of a few row groups.
+    #[default]
+    Windowed,
+    /// Any row anywhere: a permutation of the whole dataset; reads single pages.
+    Global,
+}
+
+/// What to do with a row that cannot be used: an image that does not decode, a missing value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DamagedPolicy {
+    /// Stop with an error that names the row.
+    #[default]
+    Fail,
+    /// Leave it out and count it.
+    Skip,
+    /// Leave it out, count it, and append its identity and the reason to this JSON Lines file.
+    Quarantine(PathBuf),
+}
+
+/// What to do with transparent pixels. Images are always handed on as RGB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransparencyPolicy {
+    /// Drop the alpha channel and keep the stored colours, as Pillow's `convert("RGB")` does.
+    #[default]
+    Drop,
+    /// Blend onto white.
+    White,
+    /// Blend onto black.
+    Black,
+}

@@ -1,0 +1,68 @@
+//! One YAML or JSON file that says what to do: model, data, transforms, training, output.
+
+mod bytes;
+mod data;
+mod load;
+mod model;
+mod output;
+mod paths;
+mod ranges;
+mod training;
+mod transforms;
+mod unknown_keys;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::SchemaError;
+
+pub use bytes::ByteSize;
+pub use data::{DamagedPolicy, DataRecipe, OrderStrength, TransparencyPolicy};
+pub use model::{HeadRecipe, Initializer, ModelRecipe, TrainSelection};
+pub use output::{CheckpointRecipe, OutputRecipe};
+pub use training::{AdamW, LearningRateMultiplier, OptimizerRecipe, Schedule, Sgd, TrainingRecipe};
+pub use transforms::{TransformSpec, TransformsRecipe};
+
+/// A whole recipe.
+///
+/// Relative paths are taken from the folder of the recipe file; `${NAME}` in a path is replaced by that environment
+/// variable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Version of the recipe format; 1.
+    pub version: u32,
+    /// Seed of everything that is random: order, augmentation, new weights.
+    #[serde(default)]
+    pub seed: u64,
+    /// The pretrained model and what of it is trained; all commands but `preview` need it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelRecipe>,
+    /// Where the rows come from and how they are read.
+    pub data: DataRecipe,
+    /// What happens to each row before the model sees it.
+    #[serde(default)]
+    pub transforms: TransformsRecipe,
+    /// Optimizer, schedule, length.
+    #[serde(default)]
+    pub training: TrainingRecipe,
+    /// Where results go.
+    #[serde(default)]
+    pub output: OutputRecipe,
+}
+
+impl Recipe {
+    /// The version that this build reads.
+    pub const VERSION: u32 = 1;
+
+    /// The model, for a `command` that cannot do without.
+    ///
+    /// # Errors
+    /// The recipe names none.
+    pub fn require_model(&self, command: &str) -> Result<&ModelRecipe, SchemaError> {
+        self.model.as_ref().ok_or_else(|| SchemaError::Value {
+            place: "model".into(),
+            message: format!("missing; `{command}` needs a model, for example `model: {{path: model.onnx}}`"),
+        })
+    }
+}
