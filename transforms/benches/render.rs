@@ -1,0 +1,72 @@
+//! Microseconds an image, for the chain of the published comparison: `cargo bench -p millstream-transforms`.
+//!
+//! An argument such as `cargo bench -p millstream-transforms -- 2000` sets the number of images.
+#![expect(clippy::print_stdout, reason = "a bench prints")]
+
+use std::time::Duration;
+
+use millstream_schemas::recipe::TransformSpec;
+use millstream_transforms::{Chain, DrawKey, ImageFacts, RgbImage, Scratch};
+use serde_json::{Value, json};
+
+const DRAWS: u64 = 50;
+const FACTS: ImageFacts = ImageFacts { width: 500, height: 375 };
+
+fn main() {
+    let images: u64 = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(2000);
+    let crop = json!({"random_resized_crop": {"size": 224}});
+    let flip = json!("horizontal_flip");
+    let turn = json!({"rotate": {"degrees": 15}});
+    let noise = json!({"gaussian_noise": {"sigma": 0.05}});
+    let normalize = json!({"normalize": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}});
+    println!("500×375 → 224×224, processor time of one thread, {images} images a line, best of 5");
+    for (name, specs) in [
+        ("(A)  crop, flip, rotate, noise, normalize", json!([crop, flip, turn, noise, normalize])),
+        ("(A0) crop, flip, normalize", json!([crop, flip, normalize])),
+        ("     crop, flip, rotate, normalize", json!([crop, flip, turn, normalize])),
+        ("     crop, flip, noise, normalize", json!([crop, flip, noise, normalize])),
+        ("     centre crop (copy), normalize", json!([{"center_crop": {"size": 224}}, normalize])),
+        (
+            "     resize shorter side 256, centre crop",
+            json!([{"resize": {"shorter_side": 256}}, {"center_crop": {"size": 224}}]),
+        ),
+    ] {
+        let (draw, render) = (0..5)
+            .map(|_| time(&specs, images))
+            .fold((f64::MAX, f64::MAX), |best, run| (best.0.min(run.0), best.1.min(run.1)));
+        println!("{name:<46} draw {draw:6.2} µs  render {render:7.1} µs");
+    }
+}
+
+/// Microseconds an image for drawing and for rendering.
+fn time(specs: &Value, images: u64) -> (f64, f64) {
+    let specs: Vec<TransformSpec> = serde_json::from_value(specs.clone()).expect("written above");
+    let chain = Chain::parse(&specs).expect("written above");
+    let pixels = (0..FACTS.width * FACTS.height * 3).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let photo = RgbImage { width: FACTS.width, height: FACTS.height, pixels };
+    let (mut scratch, mut out) = (Scratch::default(), vec![0.0f32; 3 * 224 * 224]);
+    let draw = |row| chain.draw_image(&FACTS, &DrawKey { seed: 0, epoch: 0, row }).expect("the image has pixels");
+    let begin = clock();
+    // drawing is far shorter than the system's clock ticks
+    for row in 0..images * DRAWS {
+        std::hint::black_box(draw(row));
+    }
+    let drawn = clock();
+    let drawings: Vec<_> = (0..images).map(draw).collect();
+    let ready = clock();
+    for drawing in &drawings {
+        drawing.render(&photo, &mut scratch, &mut out).expect("the drawing is whole");
+        std::hint::black_box(&out);
+    }
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / images as f64;
+    (each(drawn - begin) / DRAWS as f64, each(clock() - ready))
+}
+
+/// Time this thread has had a processor, where the system says so: a busy machine does not falsify it.
+fn clock() -> Duration {
+    static BEGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    let begin = *BEGIN.get_or_init(std::time::Instant::now);
+    let scheduled = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = scheduled.and_then(|text| text.split_whitespace().next()?.parse().ok());
+    nanoseconds.map_or_else(|| begin.elapsed(), Duration::from_nanos)
+}

@@ -1,0 +1,429 @@
+use std::sync::Arc;
+
+use millstream_schemas::nearest;
+use millstream_schemas::recipe::TransformSpec;
+use serde::{Serialize, Serializer};
+
+use crate::batch::{BatchDrawing, BatchTransform, DrawnBatchStep};
+use crate::combine::{Choice, Combine};
+use crate::error::shown;
+use crate::image::ImageTransform;
+use crate::render::LARGEST_SIDE;
+use crate::table::{Build, Kind, Transform, row, table};
+use crate::text::{TextDrawing, TextEdit, TextTransform};
+use crate::{DrawKey, DrawnStep, ImageDrawing, ImageFacts, TransformError};
+
+const DEEPEST: usize = 16;
+
+/// A checked list of transforms.
+///
+/// Cheap to clone, safe to share. Serializes as the list it was parsed from.
+#[derive(Clone)]
+pub struct Chain {
+    specs: Arc<[TransformSpec]>,
+    nodes: Arc<[Node]>,
+}
+
+/// One transform of the list, with what its randomness depends on.
+struct Node {
+    row: &'static Transform,
+    place: String,
+    occurrence: u32,
+    does: Does,
+}
+
+enum Does {
+    Batch(Box<dyn BatchTransform>),
+    Combine(Box<dyn Combine>, Vec<Node>),
+    Image(Box<dyn ImageTransform>),
+    Text(Box<dyn TextTransform>),
+}
+
+impl Chain {
+    /// Checks a list of transforms.
+    ///
+    /// # Errors
+    /// An unknown name or option (with the nearest known one), a value out of range, or a combination that makes no
+    /// sense; the place is given as in `transforms[2].rotate`.
+    pub fn parse(specs: &[TransformSpec]) -> Result<Self, TransformError> {
+        Self::parse_at("transforms", specs)
+    }
+
+    /// As [`parse`](Self::parse), for the list at this place of a recipe, for example `transforms.train`.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_at(place: &str, specs: &[TransformSpec]) -> Result<Self, TransformError> {
+        let mut parser = Parser { seen: Vec::new(), depth: 0 };
+        let nodes = parser.nodes(specs, place)?;
+        for (index, node) in nodes.iter().enumerate() {
+            let alone = index + 1 == nodes.len() || nodes[index + 1..].iter().all(|later| later.kind() == Kind::Batch);
+            node.check_last(alone)?;
+        }
+        Ok(Self { specs: specs.into(), nodes: nodes.into() })
+    }
+
+    /// The list as written.
+    pub fn specs(&self) -> &[TransformSpec] {
+        &self.specs
+    }
+
+    /// Whether two draws of the same row can differ.
+    pub fn is_random(&self) -> bool {
+        self.nodes.iter().any(Node::is_random)
+    }
+
+    /// Width and height that every image has at the end, if all have the same.
+    pub fn image_output_size(&self) -> Option<(u32, u32)> {
+        output_size(&self.nodes, None).map(|facts| (facts.width, facts.height))
+    }
+
+    /// Draws what happens to one image.
+    ///
+    /// # Errors
+    /// A chain for text, or an image without pixels.
+    pub fn draw_image(&self, facts: &ImageFacts, key: &DrawKey) -> Result<ImageDrawing, TransformError> {
+        let sides = 1..=LARGEST_SIDE;
+        if !sides.contains(&facts.width) || !sides.contains(&facts.height) {
+            let ImageFacts { width, height } = *facts;
+            return Err(TransformError::ImageSize { width, height, limit: LARGEST_SIDE });
+        }
+        let (mut facts, mut steps, mut drawn) = (*facts, Vec::new(), Vec::new());
+        visit(&self.nodes, Kind::Image, key, &mut |node| {
+            if let Does::Image(transform) = &node.does {
+                transform.draw(&facts, &mut key.random(node.row.name, node.occurrence), &mut drawn);
+                for step in drawn.drain(..) {
+                    if let crate::ImageStep::Project { width, height, .. } = step {
+                        facts = ImageFacts { width, height };
+                    }
+                    steps.push(DrawnStep { transform: node.row.name.into(), step });
+                }
+            }
+        })?;
+        Ok(ImageDrawing { steps })
+    }
+
+    /// Draws what happens to one text.
+    ///
+    /// # Errors
+    /// A chain for images.
+    pub fn draw_text(&self, text: &str, key: &DrawKey) -> Result<TextDrawing, TransformError> {
+        let (mut drawing, mut now) = (TextDrawing::default(), None::<String>);
+        visit(&self.nodes, Kind::Text, key, &mut |node| {
+            if let Does::Text(transform) = &node.does {
+                let text = now.as_deref().unwrap_or(text);
+                let changes = transform.draw(text, &mut key.random(node.row.name, node.occurrence));
+                let edits: Vec<TextEdit> = changes.into_iter().rev().map(|c| c.named(node.row.name)).collect();
+                if !edits.is_empty() {
+                    now =
+                        Some(crate::text::apply(&edits, text).expect("a transform's edits fit the text it was given"));
+                    drawing.edits.extend(edits);
+                }
+            }
+        })?;
+        Ok(drawing)
+    }
+
+    /// Draws what happens to one batch; `occupied` says which slots hold a row, `key.row` is the position of the
+    /// batch's first row in the epoch.
+    pub fn draw_batch(&self, occupied: &[bool], key: &DrawKey) -> BatchDrawing {
+        let mut drawing = BatchDrawing::default();
+        let draw = &mut |node: &Node| {
+            if let Does::Batch(transform) = &node.does
+                && let Some(step) = transform.draw(occupied, &mut key.random(node.row.name, node.occurrence))
+            {
+                drawing.steps.push(DrawnBatchStep { transform: node.row.name.into(), step });
+            }
+        };
+        visit(&self.nodes, Kind::Batch, key, draw).expect("only rows of another kind are refused");
+        drawing
+    }
+
+    /// One line for each transform that can change what the label should be.
+    pub fn label_warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for node in &*self.nodes {
+            node.collect_warnings(&mut warnings);
+        }
+        warnings
+    }
+}
+
+impl Serialize for Chain {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.specs.serialize(serializer)
+    }
+}
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Chain").field(&self.specs).finish()
+    }
+}
+
+impl Default for Chain {
+    /// No transforms at all.
+    fn default() -> Self {
+        Self { specs: [].into(), nodes: Vec::new().into() }
+    }
+}
+
+/// Visits the chosen transforms for this input. Those of batches are passed over when rows are drawn, and the reverse.
+fn visit(nodes: &[Node], input: Kind, key: &DrawKey, draw: &mut dyn FnMut(&Node)) -> Result<(), TransformError> {
+    for node in nodes {
+        match (&node.does, node.kind()) {
+            (_, kind) if kind != input => {
+                if kind != Kind::Batch && kind != Kind::Combine && input != Kind::Batch {
+                    return Err(TransformError::WrongKind { place: node.place.clone(), kind, input });
+                }
+            }
+            (Does::Combine(rule, children), _) => {
+                let chosen = match rule.choose(&mut key.random(node.row.name, node.occurrence)) {
+                    Choice::All => &children[..],
+                    Choice::None => &[],
+                    Choice::One(index) => &children[index..=index],
+                };
+                visit(chosen, input, key, draw)?;
+            }
+            _ => draw(node),
+        }
+    }
+    Ok(())
+}
+
+fn output_size(nodes: &[Node], input: Option<ImageFacts>) -> Option<ImageFacts> {
+    nodes.iter().fold(input, |size, node| match &node.does {
+        Does::Image(transform) => transform.output_size(size),
+        Does::Combine(rule, children) => {
+            let mut sizes = match rule.outcomes() {
+                Outcomes::All => vec![output_size(children, size)],
+                Outcomes::OneOf => children.iter().map(|c| output_size(std::slice::from_ref(c), size)).collect(),
+                Outcomes::AllOrNone => vec![size, output_size(children, size)],
+            };
+            let first = sizes.pop().flatten();
+            if sizes.iter().all(|size| *size == first) { first } else { None }
+        }
+        Does::Batch(_) | Does::Text(_) => size,
+    })
+}
+
+pub(crate) use crate::combine::Outcomes;
+
+struct Parser {
+    seen: Vec<&'static str>,
+    depth: usize,
+}
+
+impl Parser {
+    fn nodes(&mut self, specs: &[TransformSpec], place: &str) -> Result<Vec<Node>, TransformError> {
+        specs.iter().enumerate().map(|(index, spec)| self.node(spec, &format!("{place}[{index}]"))).collect()
+    }
+
+    fn node(&mut self, spec: &TransformSpec, place: &str) -> Result<Node, TransformError> {
+        let Some(row) = row(&spec.name) else {
+            let nearest = nearest(&spec.name, table().iter().map(|row| row.name)).map(String::from);
+            return Err(TransformError::UnknownTransform { place: place.into(), name: shown(&spec.name), nearest });
+        };
+        let place = format!("{place}.{}", row.name);
+        let occurrence = self.seen.iter().filter(|name| **name == row.name).count() as u32;
+        self.seen.push(row.name);
+        let does = match row.build {
+            Build::Batch(build) => Does::Batch(build(&spec.options, &place)?),
+            Build::Image(build) => Does::Image(build(&spec.options, &place)?),
+            Build::Text(build) => Does::Text(build(&spec.options, &place)?),
+            Build::Combine(build) => {
+                let (rule, specs) = build(&spec.options, &place)?;
+                self.depth += 1;
+                if self.depth > DEEPEST {
+                    return Err(TransformError::TooDeep { place, limit: DEEPEST });
+                }
+                let children = self.nodes(&specs, &place)?;
+                self.depth -= 1;
+                let mut kinds = children.iter().map(Node::kind).filter(|kind| *kind != Kind::Combine);
+                if let Some(first) = kinds.next()
+                    && let Some(second) = kinds.find(|kind| *kind != first)
+                {
+                    return Err(TransformError::MixedKinds { place, first, second });
+                }
+                Does::Combine(rule, children)
+            }
+        };
+        Ok(Node { row, place, occurrence, does })
+    }
+}
+
+impl Node {
+    /// A combination is of the kind of what it combines.
+    fn kind(&self) -> Kind {
+        match &self.does {
+            Does::Combine(_, children) => {
+                children.iter().map(Self::kind).find(|kind| *kind != Kind::Combine).unwrap_or(Kind::Combine)
+            }
+            _ => self.row.kind(),
+        }
+    }
+
+    fn is_random(&self) -> bool {
+        match &self.does {
+            Does::Batch(transform) => transform.is_random(),
+            Does::Combine(rule, children) => rule.is_random() || children.iter().any(Self::is_random),
+            Does::Image(transform) => transform.is_random(),
+            Does::Text(transform) => transform.is_random(),
+        }
+    }
+
+    /// Refuses what must stand last and does not: values after it are no pixels any more.
+    fn check_last(&self, last: bool) -> Result<(), TransformError> {
+        match &self.does {
+            Does::Image(transform) if transform.must_be_last() && !last => {
+                Err(TransformError::NotLast { place: self.place.clone(), name: self.row.name.into() })
+            }
+            Does::Combine(_, children) => children.iter().try_for_each(|child| child.check_last(false)),
+            _ => Ok(()),
+        }
+    }
+
+    fn collect_warnings(&self, warnings: &mut Vec<String>) {
+        if let Some(reason) = self.row.changes_label {
+            warnings.push(format!("{} can change the label: {reason}", self.place));
+        }
+        if let Does::Combine(_, children) = &self.does {
+            for child in children {
+                child.collect_warnings(warnings);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn parse(specs: Value) -> Result<Chain, TransformError> {
+        let specs: Vec<TransformSpec> = serde_json::from_value(specs).unwrap();
+        Chain::parse_at("transforms.train", &specs)
+    }
+
+    /// What is wrong, and exactly what is said about it.
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        let normalize = json!({"normalize": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}});
+        for (specs, message) in [
+            (
+                json!(["horizontal_flip", {"rotatte": {"degrees": 3}}]),
+                "transforms.train[1]: unknown transform `rotatte`; did you mean `rotate`?",
+            ),
+            (json!(["zebra"]), "transforms.train[0]: unknown transform `zebra`"),
+            (
+                json!([{"rotate": {"degree": 15}}]),
+                "transforms.train[0].rotate: unknown option `degree`; did you mean `degrees`?; it has degrees, fill, \
+                 probability",
+            ),
+            (
+                json!([{"horizontal_flip": {"probability": 50}}]),
+                "transforms.train[0].horizontal_flip: probability is between 0 and 1, got 50",
+            ),
+            (json!([{"rotate": 15}]), "transforms.train[0].rotate: options are written as `name: value`, got 15"),
+            (
+                json!([{"rotate": {"degrees": "15°"}}]),
+                "transforms.train[0].rotate: degrees: invalid type: string \"15°\", expected f64",
+            ),
+            (json!(["rotate"]), "transforms.train[0].rotate: missing field `degrees`"),
+            (
+                json!([{"random_resized_crop": {"size": 8, "area": [0.5, 0.1]}}]),
+                "transforms.train[0].random_resized_crop: area is [low, high] between 0.000001 and 1, got [0.5, 0.1]",
+            ),
+            (
+                json!([{"one_of": ["horizontal_flip", {"sometimes": {"probability": 1, "apply": "flip"}}]}]),
+                "transforms.train[0].one_of[1].sometimes[0]: unknown transform `flip`",
+            ),
+            (
+                json!([{"one_of": {"apply": ["horizontal_flip"], "weights": [1, 2]}}]),
+                "transforms.train[0].one_of: weights has 2 numbers for 1 transforms",
+            ),
+            (json!([{"sequence": []}]), "transforms.train[0].sequence: apply is empty; name at least one transform"),
+            (
+                json!([{"one_of": ["horizontal_flip", {"swap_words": {"count": 1}}]}]),
+                "transforms.train[0].one_of: transforms of images and of text cannot be combined",
+            ),
+            (
+                json!([normalize, "horizontal_flip"]),
+                "transforms.train[0].normalize: `normalize` must be the last transform of the list",
+            ),
+            (
+                json!([{"sequence": [normalize]}]),
+                "transforms.train[0].sequence[0].normalize: `normalize` must be the last transform of the list",
+            ),
+        ] {
+            let error = parse(specs).unwrap_err();
+            assert_eq!(error.to_string(), message);
+        }
+        assert!(parse(json!([normalize, {"mix_up": {"alpha": 0.2}}])).is_ok());
+    }
+
+    #[test]
+    fn combinations_without_end_are_refused() {
+        let mut spec = json!("horizontal_flip");
+        for _ in 0..40 {
+            spec = json!({"sequence": [spec]});
+        }
+        assert!(matches!(parse(json!([spec])), Err(TransformError::TooDeep { .. })));
+    }
+
+    #[test]
+    fn a_chain_for_images_refuses_text_and_the_reverse() {
+        let key = DrawKey { seed: 0, epoch: 0, row: 0 };
+        let images = parse(json!([{"sometimes": {"probability": 0, "apply": "horizontal_flip"}}])).unwrap();
+        let error = images.draw_text("a b", &key).unwrap_err().to_string();
+        assert_eq!(error, "transforms.train[0].sometimes: this transforms images, and the input is text");
+        let text = parse(json!([{"swap_words": {"count": 1}}, {"mix_up": {"alpha": 1}}])).unwrap();
+        assert!(text.draw_image(&ImageFacts { width: 5, height: 5 }, &key).is_err());
+        assert!(text.draw_text("a b", &key).is_ok());
+        assert_eq!(text.draw_batch(&[true; 2], &key).steps.len(), 1);
+        assert!(images.draw_image(&ImageFacts { width: 0, height: 5 }, &key).is_err());
+    }
+
+    #[test]
+    fn sizes_are_stated_where_they_are_known() {
+        let crop = json!({"random_resized_crop": {"size": [30, 20]}});
+        for (specs, wanted) in [
+            (json!([]), None),
+            (json!(["horizontal_flip"]), None),
+            (json!([crop, {"rotate": {"degrees": 3}}]), Some((30, 20))),
+            (json!([{"sometimes": {"probability": 0.5, "apply": crop}}]), None),
+            (
+                json!([{"resize": {"size": [30, 20]}}, {"sometimes": {"probability": 0.5, "apply": crop}}]),
+                Some((30, 20)),
+            ),
+            (json!([{"one_of": [crop, {"resize": {"size": [30, 20]}}]}]), Some((30, 20))),
+            (json!([{"one_of": [crop, {"resize": {"size": 20}}]}]), None),
+            (json!([{"resize": {"shorter_side": 20}}]), None),
+            (json!([crop, {"resize": {"shorter_side": 10}}]), Some((15, 10))),
+        ] {
+            assert_eq!(parse(specs.clone()).unwrap().image_output_size(), wanted, "{specs}");
+        }
+    }
+
+    #[test]
+    fn same_names_draw_apart_and_specs_come_back() {
+        let specs = json!([{"rotate": {"degrees": 30}}, {"one_of": ["horizontal_flip", {"rotate": {"degrees": 30}}]}]);
+        let chain = parse(specs.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&chain).unwrap(), specs);
+        let twice = parse(json!([{"rotate": {"degrees": 30}}, {"rotate": {"degrees": 30}}])).unwrap();
+        let facts = ImageFacts { width: 20, height: 20 };
+        let steps = twice.draw_image(&facts, &DrawKey { seed: 1, epoch: 2, row: 3 }).unwrap().steps;
+        assert_ne!(steps[0], steps[1]);
+        assert!(chain.is_random() && !parse(json!([{"resize": {"size": 3}}])).unwrap().is_random());
+    }
+
+    #[test]
+    fn label_changes_are_told() {
+        let chain = parse(json!([{"sometimes": {"probability": 0.1, "apply": "vertical_flip"}}])).unwrap();
+        assert_eq!(
+            chain.label_warnings(),
+            ["transforms.train[0].sometimes[0].vertical_flip can change the label: an upside-down 6 is not a 6"]
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! Transforms that choose among other transforms.
+
+mod one_of;
+mod sequence;
+mod sometimes;
+
+use millstream_schemas::recipe::TransformSpec;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::options::{Options, read};
+use crate::random::Random;
+use crate::table::{Build, Combined, Transform};
+
+pub(crate) const TABLE: &[Transform] = &[
+    one_of::TRANSFORM, //
+    sequence::TRANSFORM,
+    sometimes::TRANSFORM,
+];
+
+/// Which of its transforms a combination applies this time.
+pub(crate) enum Choice {
+    All,
+    None,
+    One(usize),
+}
+
+/// Which choices are possible.
+pub(crate) enum Outcomes {
+    All,
+    AllOrNone,
+    OneOf,
+}
+
+/// The rule of a combination.
+pub(crate) trait Combine: Send + Sync {
+    fn choose(&self, random: &mut Random) -> Choice;
+    fn is_random(&self) -> bool;
+    fn outcomes(&self) -> Outcomes;
+}
+
+/// Options that hold transforms.
+pub(crate) trait Combination: Options + Combine + 'static {
+    fn take(&mut self) -> Vec<TransformSpec>;
+}
+
+/// Builds a combination; a bare list is short for `{apply: list}` where `bare` says so.
+pub(crate) const fn build<T: Combination>(bare: bool) -> Build {
+    if bare {
+        Build::Combine(|options, place| {
+            let options = if options.is_array() { json!({"apply": options}) } else { options.clone() };
+            parts(read::<T>(&options, place)?)
+        })
+    } else {
+        Build::Combine(|options, place| parts(read::<T>(options, place)?))
+    }
+}
+
+fn parts<T: Combination>(mut options: T) -> Result<Combined, crate::TransformError> {
+    let specs = options.take();
+    Ok((Box::new(options), specs))
+}
+
+/// One transform, or a list of them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+#[serde(expecting = "a transform (a name, or one name with its options), or a list of transforms")]
+pub(crate) enum Transforms {
+    List(Vec<TransformSpec>),
+    One(TransformSpec),
+}
+
+impl Transforms {
+    fn take(&mut self) -> Vec<TransformSpec> {
+        match std::mem::replace(self, Self::List(Vec::new())) {
+            Self::List(list) => list,
+            Self::One(one) => vec![one],
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::List(list) => list.len(),
+            Self::One(_) => 1,
+        }
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        if self.len() == 0 { Err("apply is empty; name at least one transform".into()) } else { Ok(()) }
+    }
+}
+
+/// Refers to the schema of a transform instead of repeating it.
+impl schemars::JsonSchema for Transforms {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Transforms".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"anyOf": [
+            {"$ref": "#/$defs/Transform"},
+            {"type": "array", "items": {"$ref": "#/$defs/Transform"}, "minItems": 1},
+        ]})
+    }
+}
+
+/// The schema of a combination that may be written as a bare list.
+fn with_bare_list(schema: Value) -> Value {
+    json!({"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/Transform"}, "minItems": 1}, schema]})
+}

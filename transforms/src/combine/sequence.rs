@@ -1,0 +1,54 @@
+//! Applies several transforms one after the other.
+
+use millstream_schemas::recipe::TransformSpec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Choice, Combination, Combine, Outcomes, Transforms, build, with_bare_list};
+use crate::options::{Options, schema_of};
+use crate::random::Random;
+use crate::table::Transform;
+
+pub(crate) const TRANSFORM: Transform = Transform {
+    name: "sequence",
+    summary: "Applies several transforms one after the other.",
+    documentation: "Groups transforms, so that `one_of` can choose between groups. A list alone is short for \
+        `{apply: list}`.",
+    changes_label: None,
+    samples: &[r#"["horizontal_flip", {"rotate": {"degrees": 10}}]"#],
+    schema: || with_bare_list(schema_of::<Sequence>()),
+    build: build::<Sequence>(true),
+};
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Sequence {
+    /// The transforms, in order.
+    apply: Transforms,
+}
+
+impl Options for Sequence {
+    fn validate(&self) -> Result<(), String> {
+        self.apply.validate()
+    }
+}
+
+impl Combine for Sequence {
+    fn choose(&self, _: &mut Random) -> Choice {
+        Choice::All
+    }
+
+    fn is_random(&self) -> bool {
+        false
+    }
+
+    fn outcomes(&self) -> Outcomes {
+        Outcomes::All
+    }
+}
+
+impl Combination for Sequence {
+    fn take(&mut self) -> Vec<TransformSpec> {
+        self.apply.take()
+    }
+}

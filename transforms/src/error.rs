@@ -1,0 +1,169 @@
+use crate::table::Kind;
+
+/// What can be wrong with a chain of transforms, a drawing, or the data a drawing is rendered from.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransformError {
+    /// A name that no transform has.
+    #[error("{place}: unknown transform `{name}`{}", did_you_mean(.nearest))]
+    UnknownTransform {
+        /// Where in the list, for example `transforms.train[2]`.
+        place: String,
+        /// The name as written.
+        name: String,
+        /// The registered name that looks most like it.
+        nearest: Option<String>,
+    },
+    /// An option that this transform does not have.
+    #[error("{place}: unknown option `{option}`{}; it has {}", did_you_mean(.nearest), listed(.known))]
+    UnknownOption {
+        /// Where, for example `transforms.train[2].rotate`.
+        place: String,
+        /// The option as written.
+        option: String,
+        /// The option that looks most like it.
+        nearest: Option<String>,
+        /// The options there are.
+        known: Vec<String>,
+    },
+    /// A value of the wrong type or out of range, with the value.
+    #[error("{place}: {message}")]
+    Option {
+        /// Where, for example `transforms.train[2].rotate`.
+        place: String,
+        /// Wanted and got.
+        message: String,
+    },
+    /// A transform that must stand last at the top of the list does not.
+    #[error("{place}: `{name}` must be the last transform of the list")]
+    NotLast {
+        /// Where.
+        place: String,
+        /// Its name.
+        name: String,
+    },
+    /// A transform of one kind of data met another.
+    #[error("{place}: this transforms {kind}, and the input is {input}")]
+    WrongKind {
+        /// Where.
+        place: String,
+        /// What it transforms.
+        kind: Kind,
+        /// What it was given.
+        input: Kind,
+    },
+    /// A combination of transforms of different kinds.
+    #[error("{place}: transforms of {first} and of {second} cannot be combined")]
+    MixedKinds {
+        /// The combination.
+        place: String,
+        /// Kind of the first.
+        first: Kind,
+        /// The other kind.
+        second: Kind,
+    },
+    /// Combinations inside combinations beyond any use.
+    #[error("{place}: more than {limit} combinations inside each other")]
+    TooDeep {
+        /// Where.
+        place: String,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// An image without pixels, or larger than can be rendered.
+    #[error("an image of {width}×{height} pixels cannot be transformed; 1 to {limit} a side is possible")]
+    ImageSize {
+        /// Pixels across.
+        width: u32,
+        /// Pixels down.
+        height: u32,
+        /// The largest side.
+        limit: u32,
+    },
+    /// Fewer or more bytes than width × height × 3.
+    #[error("an RGB image of {width}×{height} pixels has {wanted} bytes, got {got}")]
+    PixelCount {
+        /// Pixels across.
+        width: u32,
+        /// Pixels down.
+        height: u32,
+        /// Width × height × 3.
+        wanted: usize,
+        /// Bytes given.
+        got: usize,
+    },
+    /// The buffer to render into has another length than the drawing says.
+    #[error("the drawing renders {wanted} values ({width}×{height}×3), and the buffer holds {got}")]
+    OutputLength {
+        /// Pixels across.
+        width: u32,
+        /// Pixels down.
+        height: u32,
+        /// 3 × height × width.
+        wanted: usize,
+        /// Values the buffer holds.
+        got: usize,
+    },
+    /// The decoded part of an image lacks pixels that the drawing uses.
+    #[error("the drawing uses {wanted} of the image, and {got} was decoded")]
+    MissingRegion {
+        /// `WIDTH×HEIGHT at (LEFT, TOP)`.
+        wanted: String,
+        /// The same for the part at hand.
+        got: String,
+    },
+    /// A drawn step with impossible parameters (a damaged or hand-written drawing).
+    #[error("step {index} ({transform}): {message}")]
+    Step {
+        /// Position in the drawing, from 0.
+        index: usize,
+        /// The transform that drew it.
+        transform: String,
+        /// Wanted and got.
+        message: String,
+    },
+    /// A batch drawing that does not fit the batch.
+    #[error("{transform}: {message}")]
+    Batch {
+        /// The transform that drew it.
+        transform: String,
+        /// Wanted and got.
+        message: String,
+    },
+    /// A text edit that does not fit the text.
+    #[error("edit {index} ({transform}) replaces characters {start}..{end}, and the text has {length}")]
+    Edit {
+        /// Position in the drawing, from 0.
+        index: usize,
+        /// The transform that drew it.
+        transform: String,
+        /// First character replaced.
+        start: usize,
+        /// One past the last.
+        end: usize,
+        /// Characters in the text at that point.
+        length: usize,
+    },
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+}
+
+fn listed(known: &[String]) -> String {
+    if known.is_empty() { "no options".into() } else { known.join(", ") }
+}
+
+/// Foreign text made fit for a message: control characters escaped, and cut when long.
+pub(crate) fn shown(text: &str) -> String {
+    const LIMIT: usize = 80;
+    let mut shown = String::new();
+    for (count, character) in text.chars().enumerate() {
+        if count == LIMIT {
+            shown.push('…');
+            break;
+        }
+        if character.is_control() { shown.extend(character.escape_debug()) } else { shown.push(character) }
+    }
+    shown
+}

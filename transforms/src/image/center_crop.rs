@@ -1,0 +1,70 @@
+//! Keeps the middle of the image.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ImageTransform, project};
+use crate::options::{Options, Size};
+use crate::random::Random;
+use crate::table::{Build, Transform, schema};
+use crate::{ImageFacts, ImageStep, Matrix};
+
+pub(crate) const TRANSFORM: Transform = Transform {
+    name: "center_crop",
+    summary: "Keeps the middle of the image, at a stated size.",
+    documentation: "Cuts the middle `size` pixels out, to the whole pixel, as torchvision's `CenterCrop`. An image that \
+        is smaller gets a border of the colour `fill`.",
+    changes_label: None,
+    samples: &[r#"{"size": 20}"#, r#"{"size": [90, 12], "fill": [255, 0, 0]}"#],
+    schema: schema::<CenterCrop>(),
+    build: Build::image::<CenterCrop>(),
+};
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CenterCrop {
+    /// Size afterwards, in pixels: one number for a square, or [width, height].
+    size: Size,
+    /// Red, green, blue (0 to 255) around an image that is smaller.
+    #[serde(default)]
+    fill: [u8; 3],
+}
+
+impl Options for CenterCrop {
+    fn validate(&self) -> Result<(), String> {
+        self.size.validate()
+    }
+}
+
+impl ImageTransform for CenterCrop {
+    fn is_random(&self) -> bool {
+        false
+    }
+
+    fn draw(&self, facts: &ImageFacts, _: &mut Random, steps: &mut Vec<ImageStep>) {
+        let size = ImageFacts { width: self.size.width(), height: self.size.height() };
+        let before = |whole: u32, part: u32| ((f64::from(whole) - f64::from(part)) / 2.0).round_ties_even();
+        let matrix =
+            Matrix::scale_then_move(1.0, 1.0, before(facts.width, size.width), before(facts.height, size.height));
+        steps.push(project(matrix, &size, self.fill));
+    }
+
+    fn output_size(&self, _: Option<ImageFacts>) -> Option<ImageFacts> {
+        Some(ImageFacts { width: self.size.width(), height: self.size.height() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn middle_or_border() {
+        let crop = CenterCrop { size: Size::Square(4), fill: [9; 3] };
+        for (width, height, left, top) in [(10, 4, 3.0, 0.0), (2, 7, -1.0, 2.0), (5, 5, 0.0, 0.0)] {
+            let steps = super::super::draw(&crop, width, height, 0);
+            let ImageStep::Project { matrix, width: 4, height: 4, .. } = &steps[0] else { panic!("{steps:?}") };
+            assert_eq!((matrix.0[2], matrix.0[5]), (left, top), "{width}×{height}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Adds noise to every value.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ImageTransform;
+use crate::options::{Options, always, between, probability};
+use crate::random::Random;
+use crate::table::{Build, Transform, schema};
+use crate::{ImageFacts, ImageStep, NoiseKind};
+
+pub(crate) const TRANSFORM: Transform = Transform {
+    name: "gaussian_noise",
+    summary: "Adds normal noise to every value of every channel.",
+    documentation: "`sigma` is the standard deviation where black is 0 and white is 1 (0.05 is about 13 of 255). The sum \
+        is clipped to that range. A geometric transform that stands after it resamples the noise with the image.",
+    changes_label: None,
+    samples: &[r#"{"sigma": 0.05}"#, r#"{"sigma": 0.2, "probability": 0.5}"#],
+    schema: schema::<GaussianNoise>(),
+    build: Build::image::<GaussianNoise>(),
+};
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct GaussianNoise {
+    /// Standard deviation; black is 0 and white is 1.
+    sigma: f32,
+    /// How often, from 0 (never) to 1 (always).
+    #[serde(default = "always")]
+    probability: f64,
+}
+
+impl Options for GaussianNoise {
+    fn validate(&self) -> Result<(), String> {
+        between("sigma (black is 0, white is 1)", f64::from(self.sigma), 0.0, 1.0)?;
+        probability(self.probability)
+    }
+}
+
+impl ImageTransform for GaussianNoise {
+    fn is_random(&self) -> bool {
+        self.sigma > 0.0 && self.probability > 0.0
+    }
+
+    fn draw(&self, _: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {
+        if random.bernoulli(self.probability) && self.sigma > 0.0 {
+            let seed = random.next_u64();
+            steps.push(ImageStep::AddNoise { kind: NoiseKind::Gaussian, strength: self.sigma, seed });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_unit_is_refused() {
+        let options = GaussianNoise { sigma: 12.5, probability: 1.0 };
+        let message = "sigma (black is 0, white is 1) is between 0 and 1, got 12.5";
+        assert_eq!(options.validate(), Err(message.into()));
+    }
+
+    #[test]
+    fn each_row_has_its_noise() {
+        let noise = GaussianNoise { sigma: 0.1, probability: 1.0 };
+        assert_ne!(super::super::draw(&noise, 4, 4, 0), super::super::draw(&noise, 4, 4, 1));
+    }
+}

@@ -1,0 +1,71 @@
+//! Brings values to the scale the model was trained on.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ImageTransform;
+use crate::options::{Options, between};
+use crate::random::Random;
+use crate::table::{Build, Transform, schema};
+use crate::{ImageFacts, ImageStep};
+
+pub(crate) const TRANSFORM: Transform = Transform {
+    name: "normalize",
+    summary: "Subtracts a mean and divides by a standard deviation, per channel.",
+    documentation: "`(value − mean) / std`, where black is 0 and white is 1. Take the numbers the model was trained \
+        with: most ImageNet models use mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225; others 0.5 and 0.5. Must be \
+        the last transform. Without it the model sees values from 0 to 1.",
+    changes_label: None,
+    samples: &[
+        r#"{"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}"#,
+        r#"{"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}"#,
+    ],
+    schema: schema::<Normalize>(),
+    build: Build::image::<Normalize>(),
+};
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Normalize {
+    /// Of red, green, blue; black is 0 and white is 1.
+    mean: [f32; 3],
+    /// Standard deviation of red, green, blue; black is 0 and white is 1.
+    std: [f32; 3],
+}
+
+impl Options for Normalize {
+    fn validate(&self) -> Result<(), String> {
+        let unit = |name: &str, values: [f32; 3], least: f64| {
+            values.iter().try_for_each(|value| between(name, f64::from(*value), least, 1.0))
+        };
+        unit("mean (black is 0, white is 1)", self.mean, 0.0)?;
+        unit("std (black is 0, white is 1)", self.std, 1e-6)
+    }
+}
+
+impl ImageTransform for Normalize {
+    fn is_random(&self) -> bool {
+        false
+    }
+
+    fn draw(&self, _: &ImageFacts, _: &mut Random, steps: &mut Vec<ImageStep>) {
+        steps.push(ImageStep::Normalize { mean: self.mean, std: self.std });
+    }
+
+    fn must_be_last(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_255_are_refused() {
+        let options = Normalize { mean: [123.7, 116.3, 103.5], std: [58.4, 57.1, 57.4] };
+        assert!(options.validate().unwrap_err().contains("got 123.6"));
+        let zero = Normalize { mean: [0.0; 3], std: [1.0, 0.0, 1.0] };
+        assert!(zero.validate().is_err());
+    }
+}

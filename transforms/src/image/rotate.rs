@@ -1,0 +1,89 @@
+//! Turns the image about its centre.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ImageTransform, project};
+use crate::elementary::sin_cos_degrees;
+use crate::options::{Options, always, between, probability};
+use crate::random::Random;
+use crate::table::{Build, Transform, schema};
+use crate::{ImageFacts, ImageStep, Matrix};
+
+pub(crate) const TRANSFORM: Transform = Transform {
+    name: "rotate",
+    summary: "Turns the image about its centre by a random angle.",
+    documentation: "The angle is uniform between −`degrees` and +`degrees`; positive is counter-clockwise. The size \
+        stays, and corners that come from outside get the colour `fill`.",
+    changes_label: None,
+    samples: &[r#"{"degrees": 15}"#, r#"{"degrees": 180, "fill": [128, 128, 128], "probability": 0.8}"#],
+    schema: schema::<Rotate>(),
+    build: Build::image::<Rotate>(),
+};
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Rotate {
+    /// Largest angle either way, in degrees (0 to 180).
+    degrees: f64,
+    /// Red, green, blue (0 to 255) for what comes from outside.
+    #[serde(default)]
+    fill: [u8; 3],
+    /// How often, from 0 (never) to 1 (always).
+    #[serde(default = "always")]
+    probability: f64,
+}
+
+impl Options for Rotate {
+    fn validate(&self) -> Result<(), String> {
+        between("degrees", self.degrees, 0.0, 180.0)?;
+        probability(self.probability)
+    }
+}
+
+/// From the output to the input of a turn by `degrees` counter-clockwise about the centre.
+fn turned(facts: &ImageFacts, degrees: f64) -> Matrix {
+    let (sin, cos) = sin_cos_degrees(degrees);
+    let (x, y) = (f64::from(facts.width) / 2.0, f64::from(facts.height) / 2.0);
+    Matrix([cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, 0.0, 0.0, 1.0])
+}
+
+impl ImageTransform for Rotate {
+    fn is_random(&self) -> bool {
+        self.degrees > 0.0 && self.probability > 0.0
+    }
+
+    fn draw(&self, facts: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {
+        if random.bernoulli(self.probability) {
+            let degrees = random.uniform_in(-self.degrees..self.degrees);
+            steps.push(project(turned(facts, degrees), facts, self.fill));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positive_is_counter_clockwise_about_the_centre() {
+        let matrix = turned(&ImageFacts { width: 8, height: 8 }, 90.0);
+        assert_eq!(matrix.apply(4.0, 4.0), (4.0, 4.0));
+        // what is shown at the top came from the right
+        assert_eq!(matrix.apply(4.0, 0.0), (8.0, 4.0));
+    }
+
+    #[test]
+    fn angles_fill_the_range() {
+        let rotate = Rotate { degrees: 30.0, fill: [0; 3], probability: 0.5 };
+        let mut angles = Vec::new();
+        for row in 0..1000 {
+            if let [ImageStep::Project { matrix, .. }] = super::super::draw(&rotate, 20, 20, row)[..] {
+                angles.push(matrix.0[3].atan2(matrix.0[0]).to_degrees());
+            }
+        }
+        assert!((420..580).contains(&angles.len()), "{}", angles.len());
+        assert!(angles.iter().all(|angle| angle.abs() <= 30.0));
+        assert!(angles.iter().any(|angle| *angle < -27.0) && angles.iter().any(|angle| *angle > 27.0));
+    }
+}

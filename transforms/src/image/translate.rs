@@ -1,0 +1,77 @@
+//! Moves the image sideways and up or down.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ImageTransform, project};
+use crate::options::{Options, always, between, probability};
+use crate::random::Random;
+use crate::table::{Build, Transform, schema};
+use crate::{ImageFacts, ImageStep, Matrix};
+
+pub(crate) const TRANSFORM: Transform = Transform {
+    name: "translate",
+    summary: "Moves the image by a random share of its size.",
+    documentation: "The distance is uniform between −`fraction` and +`fraction` of width and height, rounded to whole \
+        pixels as in torchvision's `RandomAffine`. What comes from outside gets the colour `fill`.",
+    changes_label: None,
+    samples: &[r#"{"fraction": [0.1, 0.1]}"#, r#"{"fraction": [0, 0.5], "fill": [9, 9, 9], "probability": 0.9}"#],
+    schema: schema::<Translate>(),
+    build: Build::image::<Translate>(),
+};
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Translate {
+    /// Largest distance either way as a share of [width, height] (0 to 1).
+    fraction: [f64; 2],
+    /// Red, green, blue (0 to 255) for what comes from outside.
+    #[serde(default)]
+    fill: [u8; 3],
+    /// How often, from 0 (never) to 1 (always).
+    #[serde(default = "always")]
+    probability: f64,
+}
+
+impl Options for Translate {
+    fn validate(&self) -> Result<(), String> {
+        self.fraction.iter().try_for_each(|fraction| between("fraction", *fraction, 0.0, 1.0))?;
+        probability(self.probability)
+    }
+}
+
+impl ImageTransform for Translate {
+    fn is_random(&self) -> bool {
+        self.fraction != [0.0; 2] && self.probability > 0.0
+    }
+
+    fn draw(&self, facts: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {
+        if random.bernoulli(self.probability) {
+            let mut distance = |fraction: f64, length: u32| {
+                let most = fraction * f64::from(length);
+                random.uniform_in(-most..most).round_ties_even()
+            };
+            let (x, y) = (distance(self.fraction[0], facts.width), distance(self.fraction[1], facts.height));
+            steps.push(project(Matrix::scale_then_move(1.0, 1.0, -x, -y), facts, self.fill));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_pixels_within_the_share() {
+        let translate = Translate { fraction: [0.25, 0.0], fill: [0; 3], probability: 1.0 };
+        let mut far = 0.0f64;
+        for row in 0..300 {
+            let steps = super::super::draw(&translate, 40, 20, row);
+            let [ImageStep::Project { matrix, .. }] = &steps[..] else { panic!("{steps:?}") };
+            assert_eq!(matrix.0[5].abs(), 0.0);
+            assert_eq!(matrix.0[2].fract(), 0.0);
+            far = far.max(matrix.0[2].abs());
+        }
+        assert_eq!(far, 10.0);
+    }
+}

@@ -1,0 +1,56 @@
+//! Draw first, render later.
+//!
+//! A transform never touches data when it is drawn: from the facts of a sample (its size, its text) and a generator
+//! keyed by the row's identity it *draws* concrete, serializable steps. A renderer then carries all steps out at once,
+//! so that the decoder knows the crop before it starts, neighbouring geometric steps become one resampling, and any
+//! sample can be replayed or explained from its steps.
+//!
+//! ```
+//! use millstream_schemas::recipe::TransformSpec;
+//! use millstream_transforms::{Chain, DrawKey, ImageFacts, RgbImage, Scratch};
+//! use serde_json::json;
+//!
+//! let chain = Chain::parse(&[
+//!     TransformSpec::new("random_resized_crop", json!({"size": 32})),
+//!     TransformSpec::new("rotate", json!({"degrees": 15})),
+//!     TransformSpec::new("horizontal_flip", json!({})),
+//! ])?;
+//! let photo = RgbImage { width: 50, height: 40, pixels: vec![128; 50 * 40 * 3] };
+//! let key = DrawKey { seed: 1, epoch: 0, row: 7 };
+//! let drawing = chain.draw_image(&ImageFacts { width: 50, height: 40 }, &key)?;
+//! let mut pixels = vec![0.0; 3 * 32 * 32];
+//! drawing.render(&photo, &mut Scratch::default(), &mut pixels)?;
+//! for step in &drawing.steps {
+//!     println!("{step}"); // random_resized_crop 31×29 at (4, 7) → 32×32
+//! }
+//! # Ok::<(), millstream_transforms::TransformError>(())
+//! ```
+#![deny(unsafe_code)]
+
+mod batch;
+mod chain;
+mod combine;
+mod drawing;
+mod elementary;
+mod error;
+mod image;
+mod matrix;
+mod options;
+#[cfg(test)]
+mod properties;
+pub mod random;
+mod render;
+mod steps;
+mod table;
+mod text;
+
+pub use batch::{BatchDrawing, BatchStep, DrawnBatchStep};
+pub use chain::Chain;
+pub use drawing::{DecodeRequest, ImageDrawing, ImageFacts, RgbImage, SourceImage};
+pub use error::TransformError;
+pub use matrix::Matrix;
+pub use random::{DrawKey, Random};
+pub use render::Scratch;
+pub use steps::{DrawnStep, ImageStep, Kernel, NoiseKind};
+pub use table::{Kind, Transform, table, transform_schema};
+pub use text::{TextDrawing, TextEdit};

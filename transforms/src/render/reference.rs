@@ -1,0 +1,302 @@
+//! The slow and obvious twin: each output pixel asks every step where it comes from, and weighs the source pixels
+//! around that place one by one.
+//!
+//! Written from the definitions, in f64 and without planning. The fast renderer may differ by what it is documented to
+//! do otherwise, in steps of 1/255: nothing for copies and for turns that do not shrink; 1.1 at most and 0.32 in the mean
+//! for 8-bit pixels after resizing; for a turned image that shrinks (a filter at the output's resolution followed by
+//! interpolation) 2.5 at most where the image is smooth, and 2.5 in the mean where it is full of edges and grain.
+
+use super::plan::hard_edges;
+use super::*;
+use crate::Kernel;
+use crate::matrix::Matrix;
+
+/// Renders geometric steps; channel, row, column, values 0 to 1.
+pub(super) fn render(steps: &[DrawnStep], image: &RgbImage) -> Vec<f32> {
+    let stages: Vec<_> = steps
+        .iter()
+        .map(|drawn| match drawn.step {
+            ImageStep::Project { matrix, width, height, fill, kernel } => (matrix, width, height, fill, kernel),
+            _ => panic!("geometric steps only"),
+        })
+        .collect();
+    let (width, height) = stages.last().map_or((image.width, image.height), |stage| (stage.1, stage.2));
+    let total = stages.iter().fold(Matrix::IDENTITY, |total, stage| total.after(&stage.0));
+    let [a, b, _, d, e, ..] = total.0;
+    let scale = [(a * a + b * b).sqrt().max(1.0), (d * d + e * e).sqrt().max(1.0)];
+    let kernel = stages.iter().map(|stage| stage.4).find(|kernel| *kernel != Kernel::Bilinear).unwrap_or_default();
+    let edges = hard_edges(&image.facts(), steps);
+    let mut out = vec![0.0; value_count(width, height)];
+    for y in 0..height {
+        for x in 0..width {
+            let mut point = (f64::from(x) + 0.5, f64::from(y) + 0.5);
+            let mut outside = None;
+            for (index, (matrix, .., fill, _)) in stages.iter().enumerate().rev() {
+                point = matrix.apply(point.0, point.1);
+                let (w, h) = index.checked_sub(1).map_or((image.width, image.height), |i| (stages[i].1, stages[i].2));
+                let inside = |value: f64, size: u32| value >= -1e-6 && value <= f64::from(size) + 1e-6;
+                if !inside(point.0, w) || !inside(point.1, h) {
+                    outside = Some(fill.map(f64::from));
+                    break;
+                }
+            }
+            let pixel = outside.unwrap_or_else(|| weigh(image, point, scale, edges, kernel));
+            for (channel, value) in pixel.iter().enumerate() {
+                out[(channel * height as usize + y as usize) * width as usize + x as usize] = (value / 255.0) as f32;
+            }
+        }
+    }
+    out
+}
+
+/// The mean of the pixels around a point, weighted by the kernel stretched to the output's pixels.
+fn weigh(image: &RgbImage, (u, v): (f64, f64), [across, down]: [f64; 2], edges: [f64; 4], kernel: Kernel) -> [f64; 3] {
+    let weights = |center: f64, scale: f64, low: f64, high: f64| -> Vec<(usize, f64)> {
+        let reach = 3.0 * scale + 1.0;
+        let first = (center - reach).floor().max(low) as usize;
+        let last = (center + reach).ceil().min(high) as usize;
+        (first..last).map(|pixel| (pixel, weight(kernel, (pixel as f64 + 0.5 - center) / scale))).collect()
+    };
+    let (columns, rows) = (weights(u, across, edges[0], edges[2]), weights(v, down, edges[1], edges[3]));
+    let (mut sum, mut total) = ([0.0; 3], 0.0);
+    for (row, vertical) in &rows {
+        for (column, horizontal) in &columns {
+            let share = vertical * horizontal;
+            let start = (row * image.width as usize + column) * 3;
+            total += share;
+            for (sum, value) in sum.iter_mut().zip(&image.pixels[start..start + 3]) {
+                *sum += share * f64::from(*value);
+            }
+        }
+    }
+    sum.map(|value| (value / total).clamp(0.0, 255.0))
+}
+
+fn weight(kernel: Kernel, x: f64) -> f64 {
+    let x = x.abs();
+    match kernel {
+        Kernel::Area | Kernel::Nearest => f64::from(u8::from(x <= 0.5)),
+        Kernel::Bilinear => (1.0 - x).max(0.0),
+        Kernel::Cubic if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
+        Kernel::Cubic if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
+        Kernel::Lanczos3 if x < 3.0 => sinc(x) * sinc(x / 3.0),
+        Kernel::Cubic | Kernel::Lanczos3 => 0.0,
+    }
+}
+
+fn sinc(x: f64) -> f64 {
+    if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) }
+}
+
+mod tests {
+    use millstream_schemas::recipe::TransformSpec;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{Chain, DrawKey};
+
+    /// Gentle waves: what any good filter agrees on.
+    fn smooth(width: u32, height: u32) -> RgbImage {
+        picture(width, height, |x, y, channel| {
+            let wave = (x / 23.0 + channel).sin() + (y / 31.0 - channel).cos() + ((x + y) / 57.0).sin();
+            128.0 + 40.0 * wave
+        })
+    }
+
+    /// Waves, hard edges and grain: what a photograph does to a filter.
+    fn textured(width: u32, height: u32) -> RgbImage {
+        let mut random = DrawKey { seed: 1, epoch: 0, row: 0 }.random("texture", 0);
+        picture(width, height, |x, y, channel| {
+            let disc = if (x - 60.0).hypot(y - 40.0) < 30.0 { 90.0 } else { 0.0 };
+            let leaf = 30.0 * ((x * 0.35 + channel).sin() * (y * 0.28).cos());
+            100.0 + disc + leaf + 25.0 * f64::from(random.uniform())
+        })
+    }
+
+    fn picture(width: u32, height: u32, mut value: impl FnMut(f64, f64, f64) -> f64) -> RgbImage {
+        let mut pixels = Vec::new();
+        for y in 0..height {
+            for x in 0..width {
+                for channel in 0..3 {
+                    pixels.push(value(f64::from(x), f64::from(y), f64::from(channel)) as u8);
+                }
+            }
+        }
+        RgbImage { width, height, pixels }
+    }
+
+    fn drawing(specs: &Value, image: &RgbImage, row: u64) -> ImageDrawing {
+        let specs: Vec<TransformSpec> = serde_json::from_value(specs.clone()).unwrap();
+        let key = DrawKey { seed: 21, epoch: 0, row };
+        Chain::parse(&specs).unwrap().draw_image(&image.facts(), &key).unwrap()
+    }
+
+    fn fast(drawing: &ImageDrawing, image: &RgbImage) -> Vec<f32> {
+        let (width, height) = drawing.output_size(&image.facts());
+        let mut out = vec![f32::NAN; value_count(width, height)];
+        drawing.render(image, &mut Scratch::default(), &mut out).unwrap();
+        out
+    }
+
+    /// Each chain with the largest and the mean difference allowed, of 255, on smooth and on textured images.
+    #[test]
+    fn fast_renderer_agrees_with_its_twin() {
+        let flip = json!({"horizontal_flip": {"probability": 1}});
+        let mirror = json!({"vertical_flip": {"probability": 1}});
+        let turn = json!({"rotate": {"degrees": 25, "fill": [10, 200, 30]}});
+        let crop = json!({"random_resized_crop": {"size": [60, 48], "area": [0.3, 1]}});
+        let narrow = json!({"random_resized_crop": {"size": 64, "area": [0.02, 0.05]}});
+        let center = json!({"center_crop": {"size": [50, 44]}});
+        let kernel = |kernel: &str| json!([{"resize": {"size": [55, 41], "kernel": kernel}}, mirror]);
+        const EXACT: [f32; 2] = [0.002, 0.0001];
+        const ROUNDED: [f32; 2] = [1.1, 0.32];
+        // filtered at the output's resolution, then interpolated: softer than one exact filter
+        const TURNED: [f32; 2] = [2.5, 0.3];
+        const TURNED_TEXTURE: [f32; 2] = [30.0, 2.5];
+        for (chain, smooth_limit, textured_limit) in [
+            (json!([flip]), EXACT, EXACT),
+            (json!([center, mirror, flip]), EXACT, EXACT),
+            (json!([{"translate": {"fraction": [0.3, 0.3], "fill": [1, 2, 3]}}, flip]), EXACT, EXACT),
+            (json!([{"center_crop": {"size": [200, 20], "fill": [9, 8, 7]}}]), EXACT, EXACT),
+            (json!([crop, flip]), ROUNDED, ROUNDED),
+            (json!([narrow, mirror]), ROUNDED, ROUNDED),
+            (json!([{"resize": {"shorter_side": 36}}, {"center_crop": {"size": 32}}]), ROUNDED, ROUNDED),
+            (json!([{"resize": {"size": [333, 222]}}]), ROUNDED, ROUNDED),
+            (kernel("area"), ROUNDED, ROUNDED),
+            (kernel("cubic"), ROUNDED, ROUNDED),
+            (kernel("lanczos3"), ROUNDED, ROUNDED),
+            (json!([turn]), EXACT, EXACT),
+            (json!([turn, flip, {"translate": {"fraction": [0.2, 0.1]}}, turn]), EXACT, EXACT),
+            (json!([narrow, turn]), EXACT, EXACT),
+            (json!([crop, turn, flip]), TURNED, TURNED_TEXTURE),
+            (json!([turn, {"resize": {"size": 40}}]), TURNED, TURNED_TEXTURE),
+            (json!([{"resize": {"size": [50, 36]}}, turn, center]), TURNED, TURNED_TEXTURE),
+        ] {
+            for (name, image, [largest, mean]) in
+                [("smooth", smooth(150, 108), smooth_limit), ("textured", textured(150, 108), textured_limit)]
+            {
+                for row in 0..3 {
+                    let drawing = drawing(&chain, &image, row);
+                    let (got, wanted) = (fast(&drawing, &image), render(&drawing.steps, &image));
+                    let differences = got.iter().zip(&wanted).map(|(a, b)| 255.0 * (a - b).abs());
+                    let most = differences.clone().fold(0.0, f32::max);
+                    let average = differences.sum::<f32>() / got.len() as f32;
+                    assert!(most <= largest && average <= mean, "{chain} {name} {row}: most {most}, mean {average}");
+                }
+            }
+        }
+    }
+
+    /// A crop and a resize in one step are the crop carried out by hand, then the resize.
+    #[test]
+    fn what_lies_outside_a_crop_never_shows() {
+        let image = textured(120, 90);
+        let crop = json!([{"random_resized_crop": {"size": 32, "area": [0.2, 0.5]}}, {"rotate": {"degrees": 30}}]);
+        for row in 0..5 {
+            let drawing = drawing(&crop, &image, row);
+            let request = drawing.decode_request(&image.facts()).unwrap();
+            let [left, top, width, height] = [request.left, request.top, request.width, request.height];
+            let part = picture(width, height, |x, y, channel| {
+                let pixel = (y as usize + top as usize) * 120 + x as usize + left as usize;
+                f64::from(image.pixels[pixel * 3 + channel as usize])
+            });
+            let resized = json!([{"resize": {"size": 32}}]);
+            let mut alone = self::drawing(&resized, &part, row);
+            alone.steps.extend(drawing.steps[1..].iter().cloned());
+            assert_eq!(fast(&alone, &part), fast(&drawing, &image));
+            let source = SourceImage { facts: image.facts(), left, top, image: &part };
+            let mut out = vec![0.0; 3 * 32 * 32];
+            drawing.render_part(&source, &mut Scratch::default(), &mut out).unwrap();
+            assert_eq!(out, fast(&drawing, &image));
+        }
+    }
+
+    /// Whatever else a decoder returns, the bytes are the same; less than was asked for is an error.
+    #[test]
+    fn decoded_parts_give_the_same_bytes() {
+        let image = textured(140, 110);
+        for chain in [
+            json!([{"resize": {"shorter_side": 40}}, {"center_crop": {"size": 25}}]),
+            json!([{"center_crop": {"size": 60}}, {"rotate": {"degrees": 40}}, {"resize": {"size": 20}}]),
+            json!([{"rotate": {"degrees": 40}}, {"center_crop": {"size": 30}}]),
+            json!([{"translate": {"fraction": [0.5, 0.5]}}]),
+        ] {
+            for row in 0..4 {
+                let drawing = drawing(&chain, &image, row);
+                let request = drawing.decode_request(&image.facts()).unwrap();
+                let whole = fast(&drawing, &image);
+                for margin in [0, 3] {
+                    let (left, top) = (request.left.saturating_sub(margin), request.top.saturating_sub(margin));
+                    let right = (request.left + request.width + margin).min(140);
+                    let bottom = (request.top + request.height + margin).min(110);
+                    let part = picture(right - left, bottom - top, |x, y, channel| {
+                        let pixel = (y as usize + top as usize) * 140 + x as usize + left as usize;
+                        f64::from(image.pixels[pixel * 3 + channel as usize])
+                    });
+                    let source = SourceImage { facts: image.facts(), left, top, image: &part };
+                    let mut out = vec![0.0; whole.len()];
+                    drawing.render_part(&source, &mut Scratch::default(), &mut out).unwrap();
+                    assert_eq!(out, whole, "{chain} {row}");
+                }
+                if request.width > 1 {
+                    let part = picture(1, 1, |_, _, _| 0.0);
+                    let source =
+                        SourceImage { facts: image.facts(), left: request.left, top: request.top, image: &part };
+                    let error = drawing.render_part(&source, &mut Scratch::default(), &mut whole.clone());
+                    assert!(matches!(error, Err(TransformError::MissingRegion { .. })));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn points_follow_the_image() {
+        let mut image = picture(80, 60, |_, _, _| 0.0);
+        image.pixels[(20 * 80 + 50) * 3] = 255;
+        let chain = json!([{"center_crop": {"size": 58}}, {"rotate": {"degrees": 40}}, "horizontal_flip"]);
+        for row in 0..6 {
+            let drawing = drawing(&chain, &image, row);
+            let red = &fast(&drawing, &image)[..58 * 58];
+            let weight: f64 = red.iter().copied().map(f64::from).sum();
+            let center = |f: &dyn Fn(usize) -> usize| {
+                red.iter().enumerate().map(|(i, v)| (f(i) as f64 + 0.5) * f64::from(*v)).sum::<f64>() / weight
+            };
+            let (x, y) = drawing.project_point(50.5, 20.5);
+            assert!((center(&|i| i % 58) - x).abs() < 0.3 && (center(&|i| i / 58) - y).abs() < 0.3, "{row}: {x} {y}");
+        }
+    }
+
+    /// Noise between two geometric steps is moved with the image, by way of 8-bit pixels.
+    #[test]
+    fn geometry_after_noise_begins_anew() {
+        let image = smooth(40, 30);
+        let noise = json!({"gaussian_noise": {"sigma": 0.1}});
+        let flip = json!({"horizontal_flip": {"probability": 1}});
+        let noisy = fast(&drawing(&json!([noise]), &image, 0), &image);
+        let flipped = fast(&drawing(&json!([noise, flip]), &image, 0), &image);
+        for (row, mirrored) in noisy.chunks(40).zip(flipped.chunks(40)) {
+            for (value, other) in row.iter().zip(mirrored.iter().rev()) {
+                assert!((value - other).abs() <= 0.51 / 255.0);
+            }
+        }
+    }
+
+    #[test]
+    fn values_without_normalize_are_bytes_over_255_and_people_see_no_normalize() {
+        let image = textured(9, 5);
+        let nothing = ImageDrawing::default();
+        let values = fast(&nothing, &image);
+        for (index, pixel) in image.pixels.chunks(3).enumerate() {
+            for channel in 0..3 {
+                assert!((values[channel * 45 + index] - f32::from(pixel[channel]) / 255.0).abs() < 1e-7);
+            }
+        }
+        let specs = json!([{"normalize": {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.5]}}]);
+        let normalized = drawing(&specs, &image, 0);
+        for (index, value) in fast(&normalized, &image).iter().enumerate() {
+            let (mean, std) = ([0.4, 0.5, 0.6][index / 45], [0.2, 0.25, 0.5][index / 45]);
+            assert!((value - (values[index] - mean) / std).abs() < 1e-5);
+        }
+        assert_eq!(normalized.render_rgb8(&image, &mut Scratch::default()).unwrap(), image);
+    }
+}
