@@ -1,0 +1,184 @@
+//! Encoded images to RGB pixels: header first, limits before memory, EXIF orientation applied.
+
+mod jpeg;
+mod orientation;
+mod raster;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::metadata::Orientation;
+use millstream_schemas::recipe::TransparencyPolicy;
+use millstream_transforms::{DecodeRequest, ImageFacts, RgbImage};
+
+use crate::error::{panic_message, shown};
+
+/// Images of more pixels are refused: 2²⁷, 402 MB as RGB.
+pub const MOST_PIXELS: u64 = 1 << 27;
+
+/// Why an image does not decode.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// No bytes.
+    #[error("the image is empty (0 bytes)")]
+    Empty,
+    /// Not an image, or of a format that is not read here.
+    #[error("the image is of an unknown or unsupported format: {0}")]
+    Format(String),
+    /// Width or height of zero, or more pixels than [`MOST_PIXELS`].
+    #[error("an image of {width}×{height} pixels is refused: at most {MOST_PIXELS} pixels, none empty")]
+    Size {
+        /// As the header says.
+        width: u32,
+        /// As the header says.
+        height: u32,
+    },
+    /// The file ends before the image does.
+    #[error("the {format} is cut off: {reason}")]
+    Truncated {
+        /// Its format.
+        format: &'static str,
+        /// What is missing.
+        reason: String,
+    },
+    /// The decoder gave up.
+    #[error("the {format} is damaged: {reason}")]
+    Damaged {
+        /// Its format.
+        format: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+}
+
+/// How an image is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// Windows bitmap.
+    Bmp,
+    /// The first frame of a GIF.
+    Gif,
+    /// Baseline or progressive JPEG.
+    Jpeg,
+    /// PNG; of an animated one the default image.
+    Png,
+    /// The first image of a TIFF.
+    Tiff,
+    /// WebP; of an animated one the first frame.
+    WebP,
+}
+
+impl Format {
+    /// Its usual name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bmp => "BMP",
+            Self::Gif => "GIF",
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::Tiff => "TIFF",
+            Self::WebP => "WebP",
+        }
+    }
+}
+
+/// What an image's first bytes say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Size after EXIF orientation.
+    pub facts: ImageFacts,
+    /// How it is encoded.
+    pub format: Format,
+    /// Most bytes that decoding it holds at a time, the result included.
+    pub memory: u64,
+    orientation: Orientation,
+    /// Size as stored.
+    stored: (u32, u32),
+}
+
+/// Buffers that decoding reuses from image to image.
+#[derive(Debug, Default)]
+pub struct DecodeScratch {
+    turned: Vec<u8>,
+}
+
+/// Reads the header only; allocates nothing that depends on the image's size.
+///
+/// # Errors
+/// See [`DecodeError`]; a truncated image may still have a whole header.
+pub fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
+    caught("image", || {
+        let header = match image::guess_format(bytes) {
+            _ if bytes.is_empty() => return Err(DecodeError::Empty),
+            Ok(image::ImageFormat::Jpeg) => jpeg::header(bytes)?,
+            Ok(format) => raster::header(bytes, format)?,
+            Err(_) => {
+                let start: String = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+                return Err(DecodeError::Format(format!("it starts with the bytes {start}")));
+            }
+        };
+        let (width, height) = header.stored;
+        match u64::from(width) * u64::from(height) {
+            1..=MOST_PIXELS => Ok(header),
+            _ => Err(DecodeError::Size { width, height }),
+        }
+    })
+}
+
+/// Decodes an image to RGB, 8 bits a channel; grey, palette, 16 bit and CMYK are converted.
+///
+/// The request says which region and scale will be used. A decoder may return more than that, and these return the
+/// whole image at full scale.
+///
+/// # Errors
+/// See [`DecodeError`]. A JPEG without an end is refused, where other readers fill the rest with grey.
+pub fn decode(
+    bytes: &[u8],
+    request: &DecodeRequest,
+    transparency: TransparencyPolicy,
+) -> Result<RgbImage, DecodeError> {
+    let mut image = RgbImage { width: 0, height: 0, pixels: Vec::new() };
+    let header = header(bytes)?;
+    decode_into(bytes, &header, request, transparency, &mut DecodeScratch::default(), &mut image)?;
+    Ok(image)
+}
+
+/// The same into a buffer that is used again; `header` is [`header`]'s answer for the same bytes. On an error the
+/// image's content is unspecified.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_into(
+    bytes: &[u8],
+    header: &Header,
+    _request: &DecodeRequest,
+    transparency: TransparencyPolicy,
+    scratch: &mut DecodeScratch,
+    image: &mut RgbImage,
+) -> Result<(), DecodeError> {
+    caught(header.format.name(), || {
+        match header.format {
+            Format::Jpeg => jpeg::decode(bytes, header, &mut image.pixels)?,
+            _ => raster::decode(bytes, header, transparency, &mut image.pixels)?,
+        }
+        let (width, height) = header.stored;
+        if header.orientation != Orientation::NoTransforms {
+            orientation::turn(&image.pixels, width, height, header.orientation, &mut scratch.turned);
+            std::mem::swap(&mut image.pixels, &mut scratch.turned);
+        }
+        (image.width, image.height) = (header.facts.width, header.facts.height);
+        Ok(())
+    })
+}
+
+/// Decoders of foreign bytes may panic; that is the image's fault as far as the user is concerned.
+fn caught<T>(format: &'static str, work: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        Err(DecodeError::Damaged { format, reason: format!("the decoder gave up: {}", panic_message(&*payload)) })
+    })
+}
+
+fn damaged(format: Format, reason: &dyn std::fmt::Display) -> DecodeError {
+    DecodeError::Damaged { format: format.name(), reason: shown(&reason.to_string()) }
+}

@@ -1,0 +1,110 @@
+//! All formats but JPEG, through the image crate.
+
+use std::io::Cursor;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use millstream_schemas::recipe::TransparencyPolicy;
+use millstream_transforms::ImageFacts;
+
+use super::{DecodeError, Format, Header, MOST_PIXELS, damaged, orientation};
+
+pub(super) fn header(bytes: &[u8], format: ImageFormat) -> Result<Header, DecodeError> {
+    let format = match format {
+        ImageFormat::Bmp => Format::Bmp,
+        ImageFormat::Gif => Format::Gif,
+        ImageFormat::Png => Format::Png,
+        ImageFormat::Tiff => Format::Tiff,
+        ImageFormat::WebP => Format::WebP,
+        other => return Err(DecodeError::Format(format!("{other:?} is not read"))),
+    };
+    let mut decoder = decoder(bytes, format, Limits::default())?;
+    let stored = decoder.dimensions();
+    let exif = decoder.exif_metadata().ok().flatten().unwrap_or_default();
+    // Some writers put JPEG's prefix before the block in other formats too.
+    let exif = exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif);
+    let turn = Orientation::from_exif_chunk(exif).unwrap_or(Orientation::NoTransforms);
+    let pixels = u64::from(stored.0) * u64::from(stored.1);
+    // As decoded, a canvas of four channels that some formats need, as RGB, and turned.
+    let memory = decoder.total_bytes().saturating_add(pixels.saturating_mul(4 + 3 + 3));
+    let (width, height) = orientation::size(stored.0, stored.1, turn);
+    Ok(Header { facts: ImageFacts { width, height }, format, memory, orientation: turn, stored })
+}
+
+pub(super) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    transparency: TransparencyPolicy,
+    pixels: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(header.memory.max(1 << 20).min(MOST_PIXELS * 16));
+    let decoder = decoder(bytes, header.format, limits)?;
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| refused(header.format, &error))?;
+    if (image.width(), image.height()) != header.stored {
+        return Err(damaged(header.format, &"it decodes to another size than its header says"));
+    }
+    *pixels = match image.color().has_alpha() {
+        false => image.into_rgb8().into_raw(),
+        true => without_alpha(&image.into_rgba8().into_raw(), transparency),
+    };
+    Ok(())
+}
+
+fn decoder(bytes: &[u8], format: Format, limits: Limits) -> Result<impl ImageDecoder + '_, DecodeError> {
+    let kind = match format {
+        Format::Bmp => ImageFormat::Bmp,
+        Format::Gif => ImageFormat::Gif,
+        Format::Jpeg => ImageFormat::Jpeg,
+        Format::Png => ImageFormat::Png,
+        Format::Tiff => ImageFormat::Tiff,
+        Format::WebP => ImageFormat::WebP,
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), kind);
+    reader.limits(limits);
+    reader.into_decoder().map_err(|error| refused(format, &error))
+}
+
+fn refused(format: Format, error: &ImageError) -> DecodeError {
+    match error {
+        ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
+            DecodeError::Truncated { format: format.name(), reason: "it ends too early".into() }
+        }
+        error => damaged(format, error),
+    }
+}
+
+fn without_alpha(rgba: &[u8], transparency: TransparencyPolicy) -> Vec<u8> {
+    let background = match transparency {
+        TransparencyPolicy::Drop => None,
+        TransparencyPolicy::White => Some(255),
+        TransparencyPolicy::Black => Some(0),
+    };
+    let mut rgb = Vec::with_capacity(rgba.len() / 4 * 3);
+    for &[r, g, b, alpha] in rgba.as_chunks::<4>().0 {
+        let alpha = u32::from(alpha);
+        let blend = |colour: u8| match background {
+            None => colour,
+            Some(background) => ((u32::from(colour) * alpha + background * (255 - alpha) + 127) / 255) as u8,
+        };
+        rgb.extend([r, g, b].map(blend));
+    }
+    rgb
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alpha_is_dropped_or_blended() {
+        let rgba = [200, 100, 0, 255, 200, 100, 0, 0, 200, 100, 0, 128];
+        for (policy, wanted) in [
+            (TransparencyPolicy::Drop, [200, 100, 0, 200, 100, 0, 200, 100, 0]),
+            (TransparencyPolicy::White, [200, 100, 0, 255, 255, 255, 227, 177, 127]),
+            (TransparencyPolicy::Black, [200, 100, 0, 0, 0, 0, 100, 50, 0]),
+        ] {
+            assert_eq!(without_alpha(&rgba, policy), wanted, "{policy:?}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+use std::path::PathBuf;
+
+use millstream_schemas::recipe::ByteSize;
+use millstream_schemas::{RowId, SchemaError};
+use millstream_transforms::TransformError;
+
+use crate::decode::DecodeError;
+
+/// What can go wrong between storage and batches.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// A path or pattern that matches nothing.
+    #[error("no Parquet file matches `{pattern}` in {base}: {reason}")]
+    NoFiles {
+        /// As it was asked for.
+        pattern: String,
+        /// The folder that relative patterns start from.
+        base: PathBuf,
+        /// What was looked at.
+        reason: String,
+    },
+    /// The system refused a file or folder.
+    #[error("cannot read {path}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file whose footer is damaged, missing or beyond all reason.
+    #[error("{file}: not a readable Parquet file: {reason}")]
+    Footer {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A row group whose data is damaged.
+    #[error("{file}, row group {row_group}: {reason}")]
+    RowGroup {
+        /// The file.
+        file: String,
+        /// Row group, from 0.
+        row_group: u32,
+        /// What the Parquet reader said.
+        reason: String,
+    },
+    /// No rows at all.
+    #[error("the dataset has no rows: {files} file(s), the first {first}")]
+    NoRows {
+        /// How many files were opened.
+        files: usize,
+        /// The first of them.
+        first: String,
+    },
+    /// Two files of one dataset have different columns.
+    #[error("column `{column}` differs between files: {first} has {wanted}, {second} has {got}")]
+    SchemaDrift {
+        /// The first file of the dataset.
+        first: String,
+        /// The one that differs.
+        second: String,
+        /// The column.
+        column: String,
+        /// Its type in the first file.
+        wanted: String,
+        /// Its type in the other.
+        got: String,
+    },
+    /// Columns or metadata that do not fit what is asked of them.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The input column cannot be told from the types.
+    #[error("{file}: which column is the input? {reason}; name it with `input`")]
+    WhichInput {
+        /// The first file of the dataset.
+        file: String,
+        /// None, or which several.
+        reason: String,
+    },
+    /// More classes than anything here is made for.
+    #[error("{file}: column `{column}` has {reason}; it does not look like a class")]
+    TooManyClasses {
+        /// The first file of the dataset.
+        file: String,
+        /// The column.
+        column: String,
+        /// How many values, or which.
+        reason: String,
+    },
+    /// A row that cannot be used, under the policy `fail`.
+    #[error("{row}: {damage}; to go on without such rows, set `damaged: skip` or `quarantine`")]
+    Damaged {
+        /// The row.
+        row: RowId,
+        /// What is wrong with it.
+        damage: Damage,
+    },
+    /// A row identity that is not in the dataset.
+    #[error("{row}: there is no such row in the dataset")]
+    NoSuchRow {
+        /// The row that was asked for.
+        row: RowId,
+    },
+    /// An image that ends at another size than the rest of its batch.
+    #[error(
+        "{row}: the image ends at {got_width}×{got_height} pixels, the batch is made for {wanted_width}×{wanted_height}; \
+         end the transforms with one that fixes the size, such as `resize`"
+    )]
+    ImageSize {
+        /// The row.
+        row: RowId,
+        /// Width of the first image, or of the chain's output.
+        wanted_width: u32,
+        /// Its height.
+        wanted_height: u32,
+        /// Width of this row's image.
+        got_width: u32,
+        /// Its height.
+        got_height: u32,
+    },
+    /// A transform refused a row.
+    #[error("{row}")]
+    Transform {
+        /// The row.
+        row: RowId,
+        /// What it said.
+        source: TransformError,
+    },
+    /// A transform refused a batch.
+    #[error("the batch at epoch {epoch}, position {position}")]
+    BatchTransform {
+        /// Epoch, from 0.
+        epoch: u64,
+        /// Position of its first row in the epoch's order.
+        position: u64,
+        /// What it said.
+        source: TransformError,
+    },
+    /// The ceiling on memory does not hold one unit of work.
+    #[error("the memory ceiling of {ceiling} is too small: {what} needs {needed}; set `memory` to at least {enough}")]
+    Memory {
+        /// The ceiling.
+        ceiling: ByteSize,
+        /// What did not fit.
+        what: String,
+        /// Its bytes.
+        needed: ByteSize,
+        /// A ceiling that would do for it.
+        enough: ByteSize,
+    },
+    /// A resume point of other data or settings.
+    #[error("cannot resume: {what} changed since the resume point was written (then {then}, now {now})")]
+    ResumeChanged {
+        /// What differs, for example `the dataset`.
+        what: &'static str,
+        /// Its value or fingerprint in the resume point.
+        then: String,
+        /// Its value or fingerprint now.
+        now: String,
+    },
+    /// An option that makes no sense.
+    #[error("{option}: {reason}")]
+    Option {
+        /// Its name.
+        option: &'static str,
+        /// Wanted and got.
+        reason: String,
+    },
+    /// The quarantine file cannot be written.
+    #[error("cannot write the quarantine file {path}")]
+    Quarantine {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A fault of this program, caught.
+    #[error("{place}: internal fault: {message}")]
+    Panicked {
+        /// The row or file it was working on.
+        place: String,
+        /// The panic's message.
+        message: String,
+    },
+    /// A thread or runtime could not be started.
+    #[error("cannot start {what}")]
+    Start {
+        /// What for.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Why a row cannot be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// The image does not decode.
+    #[error("{0}")]
+    Image(#[from] DecodeError),
+    /// The input is null, or its bytes are.
+    #[error("the input is null")]
+    NullInput,
+    /// A text column that is not UTF-8.
+    #[error("the text is not UTF-8")]
+    NotUtf8,
+    /// The label is null.
+    #[error("the label is null")]
+    NullLabel,
+    /// A class that the dataset does not have.
+    #[error("label {label} is out of range: there are {classes} classes (0 to {}; −1 for unlabelled)", classes.saturating_sub(1))]
+    LabelOutOfRange {
+        /// As stored.
+        label: i64,
+        /// How many there are.
+        classes: usize,
+    },
+    /// A class name that is not among the known ones.
+    #[error("label `{label}` is none of the {classes} classes")]
+    UnknownLabel {
+        /// As stored, cut to a sane length.
+        label: String,
+        /// How many there are.
+        classes: usize,
+    },
+}
+
+/// Foreign text, escaped, at a length that fits into a message.
+pub(crate) fn shown(text: &str) -> String {
+    const LENGTH: usize = 200;
+    let cut: String = text.chars().take(LENGTH).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LENGTH).is_some() { format!("{cut}…") } else { cut }
+}
+
+/// What a caught panic said.
+pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    let message = payload.downcast_ref::<&str>().copied();
+    shown(message.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message"))
+}

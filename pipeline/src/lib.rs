@@ -1,0 +1,36 @@
+//! Parquet rows to augmented batches.
+//!
+//! [`Dataset`] opens files and finds columns; [`Batches`] streams them: in an order that is a function of seed, epoch and
+//! position, under one ceiling on memory, the same bytes for any number of worker threads, and with a
+//! [`ResumePoint`](millstream_schemas::ResumePoint) in every batch.
+//!
+//! ```no_run
+//! use millstream_pipeline::{Batches, Dataset, StreamOptions};
+//! use millstream_transforms::Chain;
+//!
+//! let dataset = Dataset::open("flowers/flowers-train-*.parquet", ".".as_ref())?;
+//! let columns = dataset.resolve_columns(None, "label")?;
+//! let chain = Chain::parse(&[])?;
+//! let mut batches = Batches::open(&dataset, StreamOptions::new(chain, columns), None)?;
+//! while let Some(batch) = batches.next().transpose()? {
+//!     println!("{} rows, continue at {:?}", batch.len(), batch.resume);
+//!     batches.recycle(batch);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod budget;
+mod dataset;
+pub mod decode;
+mod error;
+mod label;
+mod order;
+mod permutation;
+mod plan;
+mod sources;
+mod stages;
+mod stream;
+
+pub use dataset::{ClassHistogram, Columns, DataFile, Dataset, InputKind, Row, RowGroupSize, RowInput};
+pub use error::{Damage, PipelineError};
+pub use stream::{Batches, Monitor, StreamCounters, StreamOptions};

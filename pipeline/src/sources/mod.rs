@@ -1,0 +1,14 @@
+//! From files to rows: listing, footers, reading of row groups.
+
+mod columns;
+mod footer;
+mod listing;
+mod rows;
+mod storage;
+mod thrift;
+
+pub(crate) use columns::{FileColumns, LabelReading};
+pub(crate) use footer::{caught, read as read_footer};
+pub(crate) use listing::{list, names};
+pub(crate) use rows::{Classes, LabelValue, LoadedRows, Part, read_blocking, read_part};
+pub(crate) use storage::{Storage, StorageReader};

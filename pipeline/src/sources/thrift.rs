@@ -1,0 +1,233 @@
+//! A walk over the bytes of a Parquet footer (Thrift's compact protocol) that builds nothing: it proves that every
+//! count is backed by bytes and that neither structs nor the schema nest too deeply.
+
+/// Structs in structs; a true footer has about eight.
+const DEEPEST_STRUCT: usize = 32;
+/// Groups in groups of the schema. The Parquet reader recurses over them.
+const DEEPEST_SCHEMA: usize = 64;
+
+const STOP: u8 = 0;
+const LIST: u8 = 9;
+const STRUCT: u8 = 12;
+/// `FileMetaData.schema` and `SchemaElement.num_children` in parquet.thrift.
+const SCHEMA_FIELD: i64 = 2;
+const NUM_CHILDREN_FIELD: i64 = 5;
+
+/// Position in the footer.
+pub(crate) struct Scan<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scan<'a> {
+    /// Whether these bytes are a footer that can be handed to the Parquet reader.
+    pub(crate) fn check(bytes: &'a [u8]) -> Result<(), String> {
+        let mut scan = Self { bytes, at: 0 };
+        let mut schema_seen = false;
+        scan.fields(|scan, id, kind| {
+            if id == SCHEMA_FIELD && kind == LIST {
+                schema_seen = true;
+                scan.schema()
+            } else {
+                scan.skip(kind, 1)
+            }
+        })?;
+        if schema_seen { Ok(()) } else { Err("the footer has no schema".into()) }
+    }
+
+    /// The schema is a tree written in preorder, each node with its number of children.
+    fn schema(&mut self) -> Result<(), String> {
+        let (count, kind) = self.list_header()?;
+        if kind != STRUCT {
+            return Err("the schema is not a list of elements".into());
+        }
+        // Children still to come at each level.
+        let mut open: Vec<u64> = vec![1];
+        for _ in 0..count {
+            while open.last() == Some(&0) {
+                open.pop();
+            }
+            match open.last_mut() {
+                Some(left) => *left -= 1,
+                None => return Err("the schema has more elements than its groups have children".into()),
+            }
+            let mut children = 0;
+            self.fields(|scan, id, kind| {
+                if id == NUM_CHILDREN_FIELD && (3..=6).contains(&kind) {
+                    children = scan.zigzag()?;
+                    return Ok(());
+                }
+                scan.skip(kind, 2)
+            })?;
+            let children = u64::try_from(children).map_err(|_| format!("a schema group with {children} children"))?;
+            if children > 0 {
+                open.push(children);
+            }
+            if open.len() > DEEPEST_SCHEMA {
+                return Err(format!("the schema nests deeper than {DEEPEST_SCHEMA} levels"));
+            }
+        }
+        match open.iter().all(|&left| left == 0) {
+            true => Ok(()),
+            false => Err("the schema has fewer elements than its groups have children".into()),
+        }
+    }
+
+    fn fields(&mut self, mut each: impl FnMut(&mut Self, i64, u8) -> Result<(), String>) -> Result<(), String> {
+        let mut id = 0_i64;
+        loop {
+            let header = self.byte()?;
+            let kind = header & 0x0f;
+            if kind == STOP {
+                return Ok(());
+            }
+            id = match header >> 4 {
+                0 => self.zigzag()?,
+                delta => id + i64::from(delta),
+            };
+            each(self, id, kind)?;
+        }
+    }
+
+    fn skip(&mut self, kind: u8, depth: usize) -> Result<(), String> {
+        if depth > DEEPEST_STRUCT {
+            return Err(format!("the footer nests deeper than {DEEPEST_STRUCT} levels"));
+        }
+        match kind {
+            1 | 2 => Ok(()), // a field's boolean is its type
+            3 => self.advance(1),
+            4..=6 => self.varint().map(drop),
+            7 => self.advance(8),
+            8 => {
+                let length = self.varint()?;
+                self.advance(length)
+            }
+            LIST | 10 => {
+                let (count, element) = self.list_header()?;
+                for _ in 0..count {
+                    match element {
+                        1 | 2 => self.advance(1)?,
+                        element => self.skip(element, depth + 1)?,
+                    }
+                }
+                Ok(())
+            }
+            11 => self.map(depth),
+            STRUCT => self.fields(|scan, _, kind| scan.skip(kind, depth + 1)),
+            13 => self.advance(16),
+            other => Err(format!("the footer has a field of unknown type {other}")),
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<(), String> {
+        let count = self.varint()?;
+        if count == 0 {
+            return Ok(());
+        }
+        let kinds = self.byte()?;
+        for _ in 0..count {
+            for kind in [kinds >> 4, kinds & 0x0f] {
+                match kind {
+                    1 | 2 => self.advance(1)?,
+                    kind => self.skip(kind, depth + 1)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Number and type of a list's elements; each takes at least one byte.
+    fn list_header(&mut self) -> Result<(u64, u8), String> {
+        let header = self.byte()?;
+        let count = match header >> 4 {
+            15 => self.varint()?,
+            count => u64::from(count),
+        };
+        let left = (self.bytes.len() - self.at) as u64;
+        if count > left {
+            return Err(format!("the footer has a list of {count} elements in its last {left} bytes"));
+        }
+        Ok((count, header & 0x0f))
+    }
+
+    fn zigzag(&mut self) -> Result<i64, String> {
+        let value = self.varint()?;
+        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
+    fn varint(&mut self) -> Result<u64, String> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err("the footer has a number of more than 64 bits".into())
+    }
+
+    fn byte(&mut self) -> Result<u8, String> {
+        let byte = self.bytes.get(self.at).copied().ok_or("the footer ends too early")?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn advance(&mut self, count: u64) -> Result<(), String> {
+        let left = (self.bytes.len() - self.at) as u64;
+        if count > left {
+            return Err(format!("the footer has a value of {count} bytes in its last {left}"));
+        }
+        self.at += count as usize;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A schema element: `name` (field 4, empty) and `num_children` (field 5, zigzag).
+    fn element(children: u8) -> Vec<u8> {
+        vec![0x48, 0, 0x15, children * 2, STOP]
+    }
+
+    fn footer(elements: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = vec![0x29, 0xf0 | STRUCT]; // field 2, list; count as varint
+        let mut count = elements.len();
+        while count > 0x7f {
+            bytes.push((count & 0x7f) as u8 | 0x80);
+            count >>= 7;
+        }
+        bytes.push(count as u8);
+        bytes.extend(elements.concat());
+        bytes.push(STOP);
+        bytes
+    }
+
+    #[test]
+    fn footers() {
+        let deep: Vec<_> = (0..100_000).map(|_| element(1)).chain([element(0)]).collect();
+        let rows: Vec<(&str, Vec<u8>, Option<&str>)> = vec![
+            ("plain", footer(&[element(1), element(0)]), None),
+            ("empty", vec![], Some("ends too early")),
+            ("no schema", vec![STOP], Some("no schema")),
+            ("deep schema", footer(&deep), Some("deeper than 64")),
+            ("children missing", footer(&[element(2), element(0)]), Some("fewer elements")),
+            ("children too many", footer(&[element(1), element(0), element(0)]), Some("more elements")),
+            ("huge list", vec![0x29, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x0f], Some("list of")),
+            ("deep structs", vec![0x1c; 200_000], Some("deeper than 32")),
+            ("long value", vec![0x18, 0xff, 0xff, 0xff, 0x7f], Some("value of")),
+            ("endless number", [vec![0x15], vec![0xff; 20]].concat(), Some("64 bits")),
+        ];
+        for (name, bytes, wanted) in rows {
+            let got = Scan::check(&bytes).err();
+            let fits = match (&got, wanted) {
+                (None, None) => true,
+                (Some(got), Some(part)) => got.contains(part),
+                _ => false,
+            };
+            assert!(fits, "{name}: {got:?}");
+        }
+    }
+}

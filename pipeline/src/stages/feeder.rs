@@ -1,0 +1,269 @@
+//! Reads rows in order, ahead of the work, and cuts them into tasks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::Sender;
+use millstream_schemas::recipe::ByteSize;
+use millstream_schemas::{ResumePoint, RowId};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::batches::{BatchPermit, Mould, OpenBatch};
+use super::slots::Slots;
+use super::worker::{HeldRows, Task, TaskRow};
+use crate::PipelineError;
+use crate::budget::Share;
+use crate::dataset::GroupPlace;
+use crate::error::panic_message;
+use crate::order::{Order, Place};
+use crate::sources::{Classes, FileColumns, Part, read_part};
+
+/// Units and parts read ahead, whatever the budget allows.
+const AHEAD: usize = 64;
+
+/// Everything the feeding task needs.
+#[derive(Debug)]
+pub(crate) struct Feeder {
+    pub(crate) order: Order,
+    pub(crate) groups: Vec<GroupPlace>,
+    pub(crate) files: Vec<Arc<FileColumns>>,
+    pub(crate) classes: Classes,
+    pub(crate) mould: Arc<Mould>,
+    pub(crate) rows_share: Share,
+    pub(crate) batches_share: Share,
+    pub(crate) ceiling: ByteSize,
+    /// Where to begin; its fingerprints are those of the stream.
+    pub(crate) from: ResumePoint,
+    pub(crate) epochs: u64,
+    pub(crate) drop_last: bool,
+    /// Rows read together when the order is `global`.
+    pub(crate) block: u64,
+    /// Most rows in a task.
+    pub(crate) chunk: usize,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// What the reading half hands to the feeding half.
+enum Read {
+    /// Rows that are held together, in order, and the parts that hold them.
+    Unit {
+        epoch: u64,
+        position: u64,
+        end: u64,
+        places: Vec<(usize, Place)>,
+        parts: usize,
+    },
+    /// A part of the unit before, on its way.
+    Part {
+        rows: Option<Vec<u32>>,
+        reading: JoinHandle<Result<HeldRows, PipelineError>>,
+        place: String,
+    },
+    Failed(PipelineError),
+}
+
+/// The batch at the front.
+struct Open {
+    batch: Arc<OpenBatch>,
+    /// What no task has yet; `None` after the last, because whoever finishes the batch must find all parts given.
+    slots: Option<Slots>,
+    next_slot: usize,
+    rows: usize,
+    pending: Vec<TaskRow>,
+}
+
+impl Feeder {
+    /// Feeds all epochs, or until an error or nobody listens any more.
+    pub(crate) async fn run(self: Arc<Self>, tasks: Sender<Task>) {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let reader = Arc::clone(&self);
+        let reading = tokio::spawn(async move { reader.read(&sender).await });
+        let mut number = 0;
+        let mut open = None;
+        match self.feed(receiver, &tasks, &mut number, &mut open).await {
+            Ok(()) => self.mould.mailbox.end(number),
+            Err(error) => {
+                match open {
+                    Some(Open { batch, .. }) => batch.fail(error),
+                    None => self.mould.mailbox.put(number, (Err(error), None)),
+                }
+                self.mould.mailbox.end(number + 1);
+            }
+        }
+        reading.abort();
+    }
+
+    /// The first position that no batch of this epoch holds.
+    fn end(&self, from: u64) -> u64 {
+        let rows = self.order.rows();
+        let batch = self.mould.capacity as u64;
+        if self.drop_last { from + (rows - from) / batch * batch } else { rows }
+    }
+
+    async fn read(&self, out: &mpsc::Sender<Read>) {
+        let mut from = self.from.position;
+        for epoch in self.from.epoch..self.epochs {
+            let order = self.order.epoch(epoch);
+            let end = self.end(from);
+            let mut position = from;
+            from = 0;
+            while position < end {
+                let mut places = order.unit(position, self.block);
+                places.truncate((end - position) as usize);
+                let parts = self.parts(&places);
+                let index: BTreeMap<usize, usize> =
+                    parts.iter().enumerate().map(|(i, (group, _))| (*group, i)).collect();
+                let rows = places.len() as u64;
+                let places = places.into_iter().map(|place| (index[&place.group], place)).collect();
+                let unit = Read::Unit { epoch, position, end, places, parts: parts.len() };
+                if out.send(unit).await.is_err() {
+                    return;
+                }
+                for (group, part) in parts {
+                    let read = self.start_reading(group, part).await.unwrap_or_else(Read::Failed);
+                    let failed = matches!(read, Read::Failed(_));
+                    if out.send(read).await.is_err() || failed {
+                        return;
+                    }
+                }
+                position += rows;
+            }
+        }
+    }
+
+    /// The rows of a unit by row group.
+    fn parts(&self, places: &[Place]) -> Vec<(usize, Part)> {
+        let mut rows: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+        places.iter().for_each(|place| rows.entry(place.group).or_default().push(place.row));
+        let part = |(group, mut rows): (usize, Vec<u32>)| {
+            let place = &self.groups[group];
+            rows.sort_unstable();
+            let rows = (rows.len() < place.rows as usize).then_some(rows);
+            (group, Part { group: place.group, rows })
+        };
+        rows.into_iter().map(part).collect()
+    }
+
+    /// Admits the bytes, then reads on its own.
+    async fn start_reading(&self, group: usize, part: Part) -> Result<Read, PipelineError> {
+        let columns = Arc::clone(&self.files[self.groups[group].file as usize]);
+        let (while_reading, _) = match &part.rows {
+            None => columns.group_bytes(part.group as usize),
+            Some(rows) => columns.rows_bytes(part.group as usize, rows),
+        };
+        let place = format!("{}, row group {}", columns.name, part.group);
+        let admitted = self.rows_share.admit(while_reading).await;
+        let mut bytes = admitted.map_err(|_| self.too_small(place.clone(), while_reading))?;
+        let classes = self.classes.clone();
+        let rows = part.rows.clone();
+        let reading = tokio::spawn(async move {
+            let rows = read_part(&columns, &part, &classes).await?;
+            bytes.settle(rows.bytes);
+            Ok(HeldRows { rows, _bytes: bytes })
+        });
+        Ok(Read::Part { rows, reading, place })
+    }
+
+    fn too_small(&self, what: String, needed: u64) -> PipelineError {
+        let enough = self.ceiling.0.saturating_add(needed.saturating_mul(4) / 3);
+        PipelineError::Memory { ceiling: self.ceiling, what, needed: ByteSize(needed), enough: ByteSize(enough) }
+    }
+
+    async fn feed(
+        &self,
+        mut read: mpsc::Receiver<Read>,
+        tasks: &Sender<Task>,
+        number: &mut u64,
+        open: &mut Option<Open>,
+    ) -> Result<(), PipelineError> {
+        while let Some(next) = read.recv().await {
+            let (epoch, position, end, places, parts) = match next {
+                Read::Unit { epoch, position, end, places, parts } => (epoch, position, end, places, parts),
+                Read::Failed(error) => return Err(error),
+                Read::Part { .. } => unreachable!("parts are received with their unit"),
+            };
+            let mut held = Vec::with_capacity(parts);
+            for _ in 0..parts {
+                match read.recv().await {
+                    Some(Read::Part { rows, reading, place }) => {
+                        let done = reading.await.unwrap_or_else(|error| Err(task_failed(error, place)));
+                        held.push((Arc::new(done?), rows));
+                    }
+                    Some(Read::Failed(error)) => return Err(error),
+                    _ => return Ok(()),
+                }
+            }
+            for (position, (part, place)) in (position..).zip(places) {
+                if open.is_none() {
+                    *open = Some(self.open_batch(*number, epoch, position, end).await);
+                }
+                let front = open.as_mut().expect("opened just above");
+                front.pending.push(self.task_row(place, &held[part]));
+                let full = front.next_slot + front.pending.len() == front.rows;
+                if full || front.pending.len() >= self.chunk {
+                    front.flush(tasks, self.mould.shape.floats());
+                }
+                if full {
+                    *open = None;
+                    *number += 1;
+                }
+                if self.stop.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+            }
+            // Rows that wait for the next unit would keep this one in memory, and so keep the next one out.
+            if let Some(front) = open.as_mut() {
+                front.flush(tasks, self.mould.shape.floats());
+            }
+        }
+        Ok(())
+    }
+
+    fn task_row(&self, place: Place, (held, rows): &(Arc<HeldRows>, Option<Vec<u32>>)) -> TaskRow {
+        let group = &self.groups[place.group];
+        let file = Arc::clone(&self.files[group.file as usize].name);
+        let index = match rows {
+            None => place.row as usize,
+            Some(rows) => rows.binary_search(&place.row).expect("the part was made from these rows"),
+        };
+        TaskRow { id: RowId { file, row_group: group.group, row: place.row }, held: Arc::clone(held), index }
+    }
+
+    async fn open_batch(&self, number: u64, epoch: u64, position: u64, end: u64) -> Open {
+        let bytes = self.batches_share.admit(self.mould.batch_bytes()).await;
+        let permit = BatchPermit { _bytes: bytes.expect("the share was made for two batches or more") };
+        let rows = (self.mould.capacity as u64).min(end - position);
+        let (next_epoch, next) = if position + rows == end { (epoch + 1, 0) } else { (epoch, position + rows) };
+        let resume = ResumePoint { epoch: next_epoch, position: next, ..self.from.clone() };
+        let (batch, slots) = OpenBatch::new(&self.mould, number, epoch, position, rows as usize, resume, permit);
+        Open { batch, slots: Some(slots), next_slot: 0, rows: rows as usize, pending: Vec::with_capacity(self.chunk) }
+    }
+}
+
+impl Open {
+    fn flush(&mut self, tasks: &Sender<Task>, floats: usize) {
+        let rows = std::mem::take(&mut self.pending);
+        let (first_slot, batch) = (self.next_slot, Arc::clone(&self.batch));
+        self.next_slot += rows.len();
+        let last = self.next_slot == self.rows;
+        let slots = match &mut self.slots {
+            Some(_) if last => self.slots.take(),
+            rest => rest.as_mut().map(|rest| rest.take_front(rows.len() * floats)),
+        };
+        if let Some(slots) = slots.filter(|_| !rows.is_empty()) {
+            // Without workers the stream is being taken down.
+            let _ = tasks.send(Task { batch, first_slot, rows, slots });
+        }
+    }
+}
+
+fn task_failed(error: tokio::task::JoinError, place: String) -> PipelineError {
+    let message = match error.try_into_panic() {
+        Ok(payload) => panic_message(&*payload),
+        Err(_) => "it was cancelled".into(),
+    };
+    // Hostile files can make the Parquet reader panic: that is the file's fault.
+    PipelineError::Footer { file: place, reason: format!("the reader gave up: {message}") }
+}

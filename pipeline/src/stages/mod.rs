@@ -1,0 +1,9 @@
+//! The stages of a stream: rows are fed in order, worked on by threads, collected into batches, handed out in order.
+
+pub(crate) mod batches;
+pub(crate) mod damage;
+pub(crate) mod feeder;
+pub(crate) mod mailbox;
+#[expect(unsafe_code, reason = "a batch's one buffer is written by several threads, each its own slots")]
+pub(crate) mod slots;
+pub(crate) mod worker;

@@ -1,0 +1,233 @@
+//! What each worker thread does: decode, draw, render, in place.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+use millstream_schemas::RowId;
+use millstream_schemas::recipe::{ByteSize, TransparencyPolicy};
+use millstream_transforms::{Chain, DrawKey, RgbImage, Scratch};
+
+use super::batches::{Counts, Filled, Letter, OpenBatch, Shape};
+use super::damage::DamagedRows;
+use super::mailbox::Mailbox;
+use super::slots::Slots;
+use crate::budget::{Admitted, Share};
+use crate::decode::{self, DecodeScratch};
+use crate::error::{Damage, panic_message};
+use crate::sources::LoadedRows;
+use crate::{Columns, PipelineError, label};
+
+/// Some consecutive rows of one batch.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) batch: Arc<OpenBatch>,
+    pub(crate) first_slot: usize,
+    pub(crate) rows: Vec<TaskRow>,
+    pub(crate) slots: Slots,
+}
+
+/// One row, as stored.
+#[derive(Debug)]
+pub(crate) struct TaskRow {
+    pub(crate) id: RowId,
+    pub(crate) held: Arc<HeldRows>,
+    /// Within `held`.
+    pub(crate) index: usize,
+}
+
+/// Rows in memory, with their bytes.
+#[derive(Debug)]
+pub(crate) struct HeldRows {
+    pub(crate) rows: LoadedRows,
+    pub(crate) _bytes: Admitted,
+}
+
+/// What every worker needs.
+#[derive(Debug)]
+pub(crate) struct Workshop {
+    pub(crate) chain: Chain,
+    pub(crate) columns: Columns,
+    pub(crate) shape: Shape,
+    pub(crate) seed: u64,
+    pub(crate) transparency: TransparencyPolicy,
+    pub(crate) damaged: DamagedRows,
+    pub(crate) decoding: Share,
+    /// The whole ceiling, for messages.
+    pub(crate) ceiling: ByteSize,
+    /// What all batches in flight take of it.
+    pub(crate) batch_bytes: u64,
+    pub(crate) counts: Counts,
+    pub(crate) stop: AtomicBool,
+}
+
+/// Buffers of images that took more than this are not kept for the next.
+const LARGEST_KEPT: u64 = 16 << 20;
+
+/// Buffers of one worker.
+#[derive(Default)]
+struct Bench {
+    decode: DecodeScratch,
+    image: RgbImage,
+    scratch: Scratch,
+}
+
+/// Why a row is not in its batch.
+enum Failure {
+    Damaged(Damage),
+    Fatal(PipelineError),
+}
+
+impl From<Damage> for Failure {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
+/// Works until there are no more tasks. A panic outside a row's own work ends the stream with an error.
+pub(crate) fn work(shop: &Workshop, tasks: &Receiver<Task>, mailbox: &Mailbox<Letter>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work_until_done(shop, tasks))) {
+        let message = panic_message(&*payload);
+        mailbox.fail((Err(PipelineError::Panicked { place: "a batch".into(), message }), None));
+    }
+}
+
+fn work_until_done(shop: &Workshop, tasks: &Receiver<Task>) {
+    let mut bench = Bench::default();
+    for task in tasks {
+        if shop.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let start = Instant::now();
+        let batch = Arc::clone(&task.batch);
+        let filled = shop.carry_out(task, &mut bench);
+        batch.fill(filled, &shop.counts);
+        add(&shop.counts.worker_nanoseconds, start);
+    }
+}
+
+fn add(counter: &AtomicU64, since: Instant) {
+    counter.fetch_add(since.elapsed().as_nanos() as u64, Ordering::Relaxed);
+}
+
+impl Workshop {
+    fn carry_out(&self, mut task: Task, bench: &mut Bench) -> Filled {
+        let floats = self.shape.floats();
+        let mut filled = Filled { first_slot: task.first_slot, ..Filled::default() };
+        for (index, row) in task.rows.into_iter().enumerate() {
+            let out = &mut task.slots[index * floats..(index + 1) * floats];
+            if filled.failure.is_some() {
+                out.fill(0.0);
+                filled.rows.push(None);
+                continue;
+            }
+            let worked =
+                catch_unwind(AssertUnwindSafe(|| self.row(&row, task.batch.epoch, bench, out, &mut filled.texts)));
+            let worked = worked.unwrap_or_else(|payload| {
+                *bench = Bench::default();
+                let place = row.id.to_string();
+                Err(Failure::Fatal(PipelineError::Panicked { place, message: panic_message(&*payload) }))
+            });
+            let done = match worked {
+                Ok(label) => Ok(Some(label)),
+                Err(Failure::Fatal(error)) => Err(error),
+                Err(Failure::Damaged(damage)) => self.damaged.leave_out(&row.id, damage).map(|()| None),
+            };
+            if self.shape == Shape::Text {
+                filled.texts.resize(index + 1, String::new());
+            }
+            let label = done.unwrap_or_else(|error| {
+                filled.failure = Some((task.first_slot + index, error));
+                None
+            });
+            if label.is_none() {
+                out.fill(0.0);
+                if let Some(text) = filled.texts.get_mut(index) {
+                    text.clear();
+                }
+            }
+            filled.rows.push(label.map(|label| (row.id, label)));
+        }
+        filled.slots = Some(task.slots);
+        filled
+    }
+
+    fn row(
+        &self,
+        row: &TaskRow,
+        epoch: u64,
+        bench: &mut Bench,
+        out: &mut [f32],
+        texts: &mut Vec<String>,
+    ) -> Result<i64, Failure> {
+        let label = label::class(row.held.rows.label(row.index), &self.columns)?;
+        let bytes = row.held.rows.input(row.index).ok_or(Damage::NullInput)?;
+        let key = DrawKey { seed: self.seed, epoch, row: row.id.key() };
+        match self.shape {
+            Shape::Image { width, height } => self.image(row, bytes, &key, (width, height), bench, out)?,
+            Shape::Text => {
+                let start = Instant::now();
+                let text = String::from_utf8_lossy(bytes);
+                let drawing = self.chain.draw_text(&text, &key).map_err(|error| transform_error(row, error))?;
+                texts.push(drawing.apply(&text).map_err(|error| transform_error(row, error))?);
+                add(&self.counts.transform_nanoseconds, start);
+            }
+        }
+        Ok(label)
+    }
+
+    fn image(
+        &self,
+        row: &TaskRow,
+        bytes: &[u8],
+        key: &DrawKey,
+        wanted: (u32, u32),
+        bench: &mut Bench,
+        out: &mut [f32],
+    ) -> Result<(), Failure> {
+        let start = Instant::now();
+        let header = decode::header(bytes).map_err(Damage::Image)?;
+        let drawing = self.chain.draw_image(&header.facts, key).map_err(|error| transform_error(row, error))?;
+        let got = drawing.output_size(&header.facts);
+        if got != wanted {
+            return Err(Failure::Fatal(PipelineError::ImageSize {
+                row: row.id.clone(),
+                wanted_width: wanted.0,
+                wanted_height: wanted.1,
+                got_width: got.0,
+                got_height: got.1,
+            }));
+        }
+        let _admitted = self.decoding.admit_blocking(header.memory).map_err(|_| {
+            // Decoding gets a quarter or more of what the batches leave.
+            let enough = header.memory.saturating_mul(4).saturating_add(self.batch_bytes);
+            Failure::Fatal(PipelineError::Memory {
+                ceiling: self.ceiling,
+                what: format!(
+                    "decoding one image of {}×{} pixels ({})",
+                    header.facts.width, header.facts.height, row.id
+                ),
+                needed: ByteSize(header.memory),
+                enough: ByteSize(enough),
+            })
+        })?;
+        let request = drawing.decode_request(&header.facts).map_err(|error| transform_error(row, error))?;
+        let decoded =
+            decode::decode_into(bytes, &header, &request, self.transparency, &mut bench.decode, &mut bench.image);
+        add(&self.counts.decode_nanoseconds, start);
+        decoded.map_err(Damage::Image)?;
+        let start = Instant::now();
+        let rendered = drawing.render(&bench.image, &mut bench.scratch, out);
+        add(&self.counts.transform_nanoseconds, start);
+        if header.memory > LARGEST_KEPT {
+            *bench = Bench::default();
+        }
+        rendered.map_err(|error| transform_error(row, error))
+    }
+}
+
+fn transform_error(row: &TaskRow, source: millstream_transforms::TransformError) -> Failure {
+    Failure::Fatal(PipelineError::Transform { row: row.id.clone(), source })
+}

@@ -1,0 +1,97 @@
+//! What several tests share: the corpus, and small datasets made on the spot.
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow_schema::{DataType, Field, Fields, Schema};
+use millstream_pipeline::{Batches, Dataset, PipelineError, StreamOptions};
+use millstream_schemas::Batch;
+use millstream_schemas::recipe::TransformSpec;
+use millstream_transforms::Chain;
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
+
+/// The corpus folder, or a line that says that the test was left out.
+pub(crate) fn corpus(test: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("MILLSTREAM_CORPUS").map(PathBuf::from);
+    if folder.is_none() {
+        println!("{test}: left out, MILLSTREAM_CORPUS is not set");
+    }
+    // Tests run in their package's folder, the variable is written for the workspace's.
+    folder.map(|folder| if folder.is_dir() { folder } else { Path::new("..").join(folder) })
+}
+
+/// A chain from its JSON.
+pub(crate) fn chain(specs: serde_json::Value) -> Chain {
+    let specs: Vec<TransformSpec> = serde_json::from_value(specs).unwrap();
+    Chain::parse(&specs).unwrap()
+}
+
+/// The chain of the performance figures, at this size.
+pub(crate) fn augmentation(size: u32) -> Chain {
+    chain(serde_json::json!([
+        {"random_resized_crop": {"size": size}},
+        {"rotate": {"degrees": 15}},
+        "horizontal_flip",
+        {"gaussian_noise": {"sigma": 0.05}},
+        {"normalize": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}},
+    ]))
+}
+
+/// Image, path, label.
+pub(crate) type ImageRow<'a> = (Option<&'a [u8]>, Option<i64>);
+
+/// Writes images and labels in row groups of `group` rows, in the Hugging Face layout.
+pub(crate) fn write_images(path: &Path, rows: &[ImageRow<'_>], classes: Option<&[&str]>, group: usize) {
+    let fields: Fields =
+        vec![Field::new("path", DataType::Utf8, true), Field::new("bytes", DataType::Binary, true)].into();
+    let bytes: ArrayRef = Arc::new(BinaryArray::from_iter(rows.iter().map(|row| row.0)));
+    let paths: ArrayRef = Arc::new(StringArray::from(vec![Some("x.png"); rows.len()]));
+    let image: ArrayRef = Arc::new(StructArray::new(fields, vec![paths, bytes], None));
+    let labels: ArrayRef = Arc::new(rows.iter().map(|row| row.1).collect::<Int64Array>());
+    write(path, &[("image", image), ("label", labels)], classes, group);
+}
+
+/// Writes columns in row groups of `group` rows; `classes` name the column `label`.
+pub(crate) fn write(path: &Path, columns: &[(&str, ArrayRef)], classes: Option<&[&str]>, group: usize) {
+    let fields: Vec<_> =
+        columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
+    let metadata = classes.map(|names| {
+        let label = serde_json::json!({"names": names, "_type": "ClassLabel"});
+        ("huggingface".to_owned(), serde_json::json!({"info": {"features": {"label": label}}}).to_string())
+    });
+    let schema = Schema::new_with_metadata(fields, metadata.into_iter().collect::<HashMap<_, _>>());
+    let arrays = columns.iter().map(|(_, array)| Arc::clone(array)).collect();
+    let batch = RecordBatch::try_new(Arc::new(schema), arrays).unwrap();
+    let properties =
+        WriterProperties::builder().set_max_row_group_row_count(Some(group)).set_data_page_row_count_limit(4);
+    let properties = properties.set_write_batch_size(1).build();
+    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+/// A PNG of one colour.
+pub(crate) fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
+    let image = image::RgbImage::from_pixel(width, height, image::Rgb(colour));
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+/// Everything that a stream must reproduce, as comparable text and bits.
+pub(crate) fn signature(batch: &Batch) -> (Vec<String>, Vec<u32>) {
+    let rows = batch.rows.iter().zip(&batch.labels).map(|(row, label)| format!("{row:?} {label}"));
+    let texts = batch.inputs.values().filter_map(|tensor| tensor.as_text()).flatten().cloned();
+    let resume = format!("{:?}", batch.resume);
+    let tensors = batch.inputs.values().chain([&batch.targets]).filter_map(|tensor| tensor.as_f32());
+    let bits = tensors.flatten().map(|value| value.to_bits()).collect();
+    (rows.chain(texts).chain([resume]).collect(), bits)
+}
+
+/// Reads a stream to its end.
+pub(crate) fn all(dataset: &Dataset, options: &StreamOptions) -> Result<Vec<Batch>, PipelineError> {
+    Batches::open(dataset, options.clone(), None)?.collect()
+}
