@@ -1,0 +1,77 @@
+use std::path::PathBuf;
+
+/// Why a model cannot be read or compiled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompilerError {
+    /// The model's file, or a file with its weights, could not be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The bytes are not an ONNX model: truncated, damaged or something else.
+    #[error("{path} is not a whole ONNX model: {message}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        message: String,
+    },
+    /// Weights lie in a file that the model may not name.
+    #[error("tensor `{tensor}` keeps its data in `{location}`, which is refused: {reason}")]
+    ExternalData {
+        /// The tensor.
+        tensor: String,
+        /// The location as written in the model.
+        location: String,
+        /// Why: outside the model's folder, a link, too short.
+        reason: String,
+    },
+    /// Something valid ONNX that this compiler does not take.
+    #[error("{what} is not supported: {advice}")]
+    Unsupported {
+        /// The thing, with its name.
+        what: String,
+        /// What to do about it.
+        advice: String,
+    },
+    /// An operator breaks its own rules: a wrong number of inputs, shapes that do not fit.
+    #[error("node `{node}` ({operator}): {message}")]
+    Node {
+        /// The node's name, or its first output's.
+        node: String,
+        /// The operator.
+        operator: String,
+        /// Wanted and got.
+        message: String,
+    },
+    /// Training needs the gradient of an operator that has none here.
+    #[error(
+        "no gradient for operator {operator} (opset {opset}), node `{node}`: {reason}; it lies between the loss and \
+         the trained layers: {path}. Train only layers after this node, for example `train: head`"
+    )]
+    MissingGradient {
+        /// The operator.
+        operator: String,
+        /// Of its domain, in this model.
+        opset: i64,
+        /// The node.
+        node: String,
+        /// No such operator, or none for this form of it.
+        reason: String,
+        /// Nodes from the loss down to this one.
+        path: String,
+    },
+    /// The selection of layers or the head does not fit the model.
+    #[error("{0}")]
+    Selection(String),
+}
+
+impl CompilerError {
+    pub(crate) fn unsupported(what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self::Unsupported { what: what.into(), advice: advice.into() }
+    }
+}

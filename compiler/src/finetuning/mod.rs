@@ -1,0 +1,61 @@
+//! What is trained: the layers of a model, its head, and the selection of both.
+
+mod head;
+mod layers;
+mod normalize;
+mod pattern;
+mod selection;
+
+use std::collections::BTreeMap;
+
+use millstream_schemas::recipe::{HeadRecipe, LearningRateMultiplier, TrainSelection};
+
+pub use head::Head;
+pub(crate) use head::{find_head, replace_head};
+pub use layers::{Layer, Weight, layers};
+pub(crate) use normalize::normalize;
+pub use pattern::matches as pattern_matches;
+pub(crate) use selection::{select, untie};
+
+/// What to compile a model into.
+#[derive(Clone, Debug)]
+pub struct FineTuning {
+    /// Rows in a batch; the shapes of the training graph are fixed to it.
+    pub batch: usize,
+    /// Shapes of inputs by name, first axis the batch, where the data decides them.
+    pub inputs: BTreeMap<String, Vec<usize>>,
+    /// The output that holds the class scores; needed when the model has several.
+    pub output: Option<String>,
+    /// Whether the last linear layer is kept or replaced.
+    pub head: HeadRecipe,
+    /// Number of classes of the data.
+    pub classes: usize,
+    /// Which layers are trained.
+    pub train: TrainSelection,
+    /// Factor on the learning rate for each layer further from the head.
+    pub layer_decay: f32,
+    /// Factors on the learning rate by layer name.
+    pub learning_rate_multipliers: Vec<LearningRateMultiplier>,
+    /// Share of the target spread evenly over all classes.
+    pub label_smoothing: f32,
+    /// Seed of new weights.
+    pub seed: u64,
+}
+
+impl FineTuning {
+    /// A new head for `classes` classes, all else frozen.
+    pub fn head(batch: usize, classes: usize) -> Self {
+        Self {
+            batch,
+            inputs: BTreeMap::new(),
+            output: None,
+            head: HeadRecipe::New,
+            classes,
+            train: TrainSelection::Head,
+            layer_decay: 1.0,
+            learning_rate_multipliers: Vec::new(),
+            label_smoothing: 0.0,
+            seed: 0,
+        }
+    }
+}

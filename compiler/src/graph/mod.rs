@@ -1,0 +1,310 @@
+//! A graph of typed values, changed only by checked edits: adding nodes, or replacing a value by one of the same type.
+
+mod attributes;
+mod constant;
+mod element_type;
+mod emitters;
+mod node;
+mod to_onnx;
+
+pub(crate) use to_onnx::tensor_proto;
+
+use std::collections::{BTreeMap, HashSet};
+
+pub use attributes::Attribute;
+pub use constant::Constant;
+pub use element_type::ElementType;
+pub use node::Node;
+
+use crate::CompilerError;
+use crate::operators::{self, TypeRuleInput};
+
+/// A value of a [`Graph`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub(crate) u32);
+
+/// Element type and the length of each axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorType {
+    /// Element type.
+    pub dtype: ElementType,
+    /// Length of each axis; no axis is symbolic in a training graph.
+    pub shape: Vec<usize>,
+}
+
+impl TensorType {
+    /// A tensor of 32-bit floats.
+    pub fn f32(shape: impl Into<Vec<usize>>) -> Self {
+        Self { dtype: ElementType::F32, shape: shape.into() }
+    }
+
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl std::fmt::Display for TensorType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", self.dtype.name(), self.shape)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Value {
+    name: String,
+    tensor_type: Option<TensorType>,
+    constant: Option<Constant>,
+}
+
+/// Nodes in an order in which every value is made before it is used.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// Version of the standard operators that nodes follow.
+    pub opset: i64,
+    /// Versions of other domains.
+    pub other_opsets: BTreeMap<String, i64>,
+    values: Vec<Value>,
+    nodes: Vec<Node>,
+    inputs: Vec<ValueId>,
+    outputs: Vec<ValueId>,
+    names: HashSet<String>,
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new(opset: i64) -> Self {
+        Self {
+            opset,
+            other_opsets: BTreeMap::new(),
+            values: Vec::new(),
+            nodes: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            names: HashSet::new(),
+        }
+    }
+
+    /// Adds an input.
+    pub fn input(&mut self, name: &str, tensor_type: TensorType) -> ValueId {
+        let id = self.value(name, Some(tensor_type));
+        self.inputs.push(id);
+        id
+    }
+
+    /// Adds a constant: stored in the model as an initializer.
+    pub fn constant(&mut self, name: &str, constant: Constant) -> ValueId {
+        let id = self.value(name, Some(constant.tensor_type()));
+        self.values[id.0 as usize].constant = Some(constant);
+        id
+    }
+
+    /// Adds a node with one output and states its type by the operator's own rule.
+    pub fn add(
+        &mut self,
+        operator: &str,
+        inputs: &[ValueId],
+        attributes: &[(&str, Attribute)],
+    ) -> Result<ValueId, CompilerError> {
+        let inputs: Vec<Option<ValueId>> = inputs.iter().copied().map(Some).collect();
+        Ok(self.add_with(operator, &inputs, attributes, 1)?[0])
+    }
+
+    /// Adds a node with optional inputs and several outputs.
+    pub fn add_with(
+        &mut self,
+        operator: &str,
+        inputs: &[Option<ValueId>],
+        attributes: &[(&str, Attribute)],
+        outputs: usize,
+    ) -> Result<Vec<ValueId>, CompilerError> {
+        let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let mut node = Node {
+            name: String::new(),
+            operator: operator.to_owned(),
+            domain: String::new(),
+            inputs: inputs.to_vec(),
+            outputs: Vec::new(),
+            attributes,
+        };
+        let row = operators::find(operator, "").ok_or_else(|| CompilerError::Node {
+            node: operator.to_owned(),
+            operator: operator.to_owned(),
+            message: "not in the operator table, so its output cannot be stated".into(),
+        })?;
+        let types = row.output_types(&TypeRuleInput { graph: self, node: &node, outputs })?;
+        let ids: Vec<ValueId> = (0..outputs)
+            .map(|index| {
+                let name = if index == 0 { operator.to_owned() } else { format!("{operator}_{index}") };
+                self.value(&name, types.get(index).cloned())
+            })
+            .collect();
+        node.name = self.values[ids[0].0 as usize].name.clone();
+        node.outputs = ids.iter().copied().map(Some).collect();
+        self.nodes.push(node);
+        Ok(ids)
+    }
+
+    /// Adds a node as it stands in a file, with output names given; types come from the operator's rule, or from
+    /// `declared` where the table has no such operator.
+    pub(crate) fn add_from_file(
+        &mut self,
+        mut node: Node,
+        output_names: &[String],
+        declared: &dyn Fn(&str) -> Option<TensorType>,
+    ) -> Result<(), CompilerError> {
+        let mut types = Vec::new();
+        if let Some(row) = operators::find(&node.operator, &node.domain) {
+            let known = node.inputs.iter().flatten().all(|id| self.tensor_type(*id).is_some());
+            if known {
+                types = row.output_types(&TypeRuleInput { graph: self, node: &node, outputs: output_names.len() })?;
+            }
+        }
+        let mut ids = Vec::with_capacity(output_names.len());
+        for (index, name) in output_names.iter().enumerate() {
+            if name.is_empty() {
+                ids.push(None);
+                continue;
+            }
+            let tensor_type = types.get(index).cloned().or_else(|| declared(name));
+            ids.push(Some(self.value(name, tensor_type)));
+        }
+        node.outputs = ids;
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    /// Declares an output of the graph; the value keeps its name.
+    pub fn output(&mut self, value: ValueId) {
+        self.outputs.push(value);
+    }
+
+    /// Declares which values are the graph's outputs, in order.
+    pub fn set_outputs(&mut self, outputs: &[ValueId]) {
+        self.outputs = outputs.to_vec();
+    }
+
+    /// Gives a value another name; refused when it is taken.
+    pub fn rename(&mut self, value: ValueId, name: &str) -> Result<(), CompilerError> {
+        if self.values[value.0 as usize].name == name {
+            return Ok(());
+        }
+        if !self.names.insert(name.to_owned()) {
+            return Err(CompilerError::unsupported(
+                format!("a second value named `{name}`"),
+                "rename it in the model, names must be unique",
+            ));
+        }
+        let old = std::mem::replace(&mut self.values[value.0 as usize].name, name.to_owned());
+        self.names.remove(&old);
+        Ok(())
+    }
+
+    /// Makes every node that reads `old` read `new`; refused unless both have the same type.
+    pub fn replace_uses(&mut self, old: ValueId, new: ValueId) -> Result<(), CompilerError> {
+        let (before, after) = (self.tensor_type(old), self.tensor_type(new));
+        if before != after {
+            let show = |t: Option<&TensorType>| t.map_or("unknown".to_owned(), ToString::to_string);
+            return Err(CompilerError::Node {
+                node: self.name(old).to_owned(),
+                operator: "patch".into(),
+                message: format!("would change {} to {}", show(before), show(after)),
+            });
+        }
+        for node in &mut self.nodes {
+            for input in node.inputs.iter_mut().filter(|input| **input == Some(old)) {
+                *input = Some(new);
+            }
+        }
+        for output in self.outputs.iter_mut().filter(|output| **output == old) {
+            *output = new;
+        }
+        Ok(())
+    }
+
+    /// Turns a constant into an input of the graph, so that its value is given at each run.
+    pub fn constant_to_input(&mut self, value: ValueId) {
+        self.values[value.0 as usize].constant = None;
+        self.inputs.push(value);
+    }
+
+    /// Records that a node's output is always this constant; nodes that only served it fall away when written.
+    pub(crate) fn set_constant(&mut self, value: ValueId, constant: Constant) {
+        let entry = &mut self.values[value.0 as usize];
+        entry.tensor_type = Some(constant.tensor_type());
+        entry.constant = Some(constant);
+    }
+
+    /// Nodes, in order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Inputs, in order.
+    pub fn inputs(&self) -> &[ValueId] {
+        &self.inputs
+    }
+
+    /// Outputs, in order.
+    pub fn outputs(&self) -> &[ValueId] {
+        &self.outputs
+    }
+
+    /// A value's name.
+    pub fn name(&self, value: ValueId) -> &str {
+        &self.values[value.0 as usize].name
+    }
+
+    /// The value of this name.
+    pub fn find(&self, name: &str) -> Option<ValueId> {
+        let index = self.values.iter().position(|value| value.name == name)?;
+        Some(ValueId(u32::try_from(index).expect("a graph has fewer than 2^32 values")))
+    }
+
+    /// A value's type; `None` behind an operator that the table does not know.
+    pub fn tensor_type(&self, value: ValueId) -> Option<&TensorType> {
+        self.values[value.0 as usize].tensor_type.as_ref()
+    }
+
+    /// A value's shape, or an error that says which value's is unknown.
+    pub fn shape(&self, value: ValueId) -> Result<&[usize], CompilerError> {
+        self.known_type(value).map(|known| known.shape.as_slice())
+    }
+
+    /// A value's type, or an error that says which value's is unknown.
+    pub fn known_type(&self, value: ValueId) -> Result<&TensorType, CompilerError> {
+        self.tensor_type(value).ok_or_else(|| {
+            let maker = self.producer(value);
+            CompilerError::Node {
+                node: maker.map_or_else(|| self.name(value).to_owned(), |node| node.label(self)),
+                operator: maker.map_or_else(|| "input".to_owned(), |node| node.operator.clone()),
+                message: format!(
+                    "the shape of `{}` is not known; run onnx's shape inference on the model, or train only layers after it",
+                    self.name(value)
+                ),
+            }
+        })
+    }
+
+    /// The constant a value always is, if it is one.
+    pub fn constant_of(&self, value: ValueId) -> Option<&Constant> {
+        self.values[value.0 as usize].constant.as_ref()
+    }
+
+    /// The node that makes a value; none for inputs and constants.
+    pub fn producer(&self, value: ValueId) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.outputs.contains(&Some(value)))
+    }
+
+    fn value(&mut self, wanted: &str, tensor_type: Option<TensorType>) -> ValueId {
+        let mut name = wanted.to_owned();
+        let mut number = self.values.len();
+        while !self.names.insert(name.clone()) {
+            name = format!("{wanted}_{number}");
+            number += 1;
+        }
+        let id = ValueId(u32::try_from(self.values.len()).expect("a graph has fewer than 2^32 values"));
+        self.values.push(Value { name, tensor_type, constant: None });
+        id
+    }
+}

@@ -1,0 +1,71 @@
+use std::collections::BTreeMap;
+
+use super::{Attribute, Graph, ValueId};
+
+/// One application of an operator.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Name as in the file; may be empty.
+    pub name: String,
+    /// Operator, for example `Conv`.
+    pub operator: String,
+    /// Domain; empty for the standard operators.
+    pub domain: String,
+    /// What it reads; `None` where an optional input is left out.
+    pub inputs: Vec<Option<ValueId>>,
+    /// What it makes; `None` where an optional output is left out.
+    pub outputs: Vec<Option<ValueId>>,
+    /// Its attributes by name.
+    pub attributes: BTreeMap<String, Attribute>,
+}
+
+impl Node {
+    /// What errors call it: its name, or else its first output's.
+    pub fn label(&self, graph: &Graph) -> String {
+        if !self.name.is_empty() {
+            return self.name.clone();
+        }
+        self.outputs
+            .iter()
+            .flatten()
+            .next()
+            .map_or_else(|| self.operator.clone(), |output| graph.name(*output).to_owned())
+    }
+
+    /// An input, if it is there.
+    pub fn input(&self, index: usize) -> Option<ValueId> {
+        self.inputs.get(index).copied().flatten()
+    }
+
+    /// An integer attribute.
+    pub fn int(&self, name: &str) -> Option<i64> {
+        match self.attributes.get(name) {
+            Some(Attribute::Int(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// A float attribute.
+    pub fn float(&self, name: &str) -> Option<f32> {
+        match self.attributes.get(name) {
+            Some(Attribute::Float(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// A list of integers.
+    pub fn ints(&self, name: &str) -> Option<&[i64]> {
+        match self.attributes.get(name) {
+            Some(Attribute::Ints(values)) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// A string attribute.
+    pub fn string(&self, name: &str) -> Option<&str> {
+        match self.attributes.get(name) {
+            Some(Attribute::String(value)) => Some(value),
+            _ => None,
+        }
+    }
+}

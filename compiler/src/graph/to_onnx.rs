@@ -1,0 +1,219 @@
+//! Writing a graph as ONNX bytes, and what running it will hold in memory.
+
+use std::collections::{HashMap, HashSet};
+
+use prost::Message;
+
+use super::{Attribute, Constant, Graph, Node, TensorType, ValueId};
+use crate::model_file::onnx::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto, attribute_proto::AttributeType, tensor_shape_proto, tensor_shape_proto::dimension::Value as Length,
+    type_proto,
+};
+
+const IR_VERSION: i64 = 10;
+
+impl Graph {
+    /// The graph as the bytes of an ONNX model. Only what the outputs need is written.
+    pub fn to_onnx(&self, name: &str) -> Vec<u8> {
+        self.model_proto(name, None).encode_to_vec()
+    }
+
+    /// As [`Graph::to_onnx`], with the first axis of each input and output symbolic: for networks that take any batch.
+    pub fn to_onnx_with_batch(&self, name: &str, symbol: &str) -> Vec<u8> {
+        self.model_proto(name, Some(symbol)).encode_to_vec()
+    }
+
+    fn model_proto(&self, name: &str, batch: Option<&str>) -> ModelProto {
+        let live = self.live_nodes();
+        let mut used: Vec<ValueId> = live.iter().flat_map(|node| node.inputs.iter().flatten().copied()).collect();
+        used.extend(&self.outputs);
+        let mut seen = HashSet::new();
+        let initializer = used
+            .into_iter()
+            .filter(|value| seen.insert(*value))
+            .filter_map(|value| self.constant_of(value).map(|constant| tensor_proto(self.name(value), constant)))
+            .collect();
+        let mut opset_import = vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(self.opset) }];
+        opset_import.extend(
+            self.other_opsets
+                .iter()
+                .map(|(domain, version)| OperatorSetIdProto { domain: Some(domain.clone()), version: Some(*version) }),
+        );
+        let graph = GraphProto {
+            name: Some(name.to_owned()),
+            node: self.node_protos(&live),
+            initializer,
+            input: self.inputs.iter().map(|value| self.value_info(*value, batch)).collect(),
+            output: self.outputs.iter().map(|value| self.value_info(*value, batch)).collect(),
+            ..GraphProto::default()
+        };
+        ModelProto {
+            ir_version: Some(IR_VERSION),
+            producer_name: Some("millstream".into()),
+            producer_version: Some(env!("CARGO_PKG_VERSION").into()),
+            opset_import,
+            graph: Some(graph),
+            ..ModelProto::default()
+        }
+    }
+
+    /// Bytes of computed values that are alive at the same time, at the worst node, when nodes run in order and each
+    /// value is freed after its last use. Inputs and constants are not counted.
+    pub fn peak_activation_bytes(&self) -> u64 {
+        let live = self.live_nodes();
+        let mut last_use: HashMap<ValueId, usize> = HashMap::new();
+        for (at, node) in live.iter().enumerate() {
+            last_use.extend(node.inputs.iter().flatten().map(|value| (*value, at)));
+        }
+        last_use.extend(self.outputs.iter().map(|value| (*value, live.len())));
+        let bytes =
+            |value: ValueId| self.tensor_type(value).map_or(0, |known| (known.elements() * known.dtype.bytes()) as u64);
+        let (mut now, mut peak) = (0u64, 0u64);
+        let mut computed = HashSet::new();
+        for (at, node) in live.iter().enumerate() {
+            for value in node.outputs.iter().flatten().filter(|value| last_use.contains_key(value)) {
+                computed.insert(*value);
+                now += bytes(*value);
+            }
+            peak = peak.max(now);
+            let mut freed: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
+            freed.sort_unstable();
+            freed.dedup();
+            for value in freed.into_iter().filter(|value| last_use.get(value) == Some(&at) && computed.contains(value))
+            {
+                now -= bytes(value);
+            }
+        }
+        peak
+    }
+
+    fn live_nodes(&self) -> Vec<&Node> {
+        let mut needed: HashSet<ValueId> = self.outputs.iter().copied().collect();
+        let mut live = Vec::new();
+        for node in self.nodes.iter().rev() {
+            let outputs = || node.outputs.iter().flatten();
+            let made = outputs().any(|value| needed.contains(value) && self.constant_of(*value).is_none());
+            if made {
+                needed.extend(node.inputs.iter().flatten().filter(|value| self.constant_of(**value).is_none()));
+                live.push(node);
+            }
+        }
+        live.reverse();
+        live
+    }
+
+    /// ONNX Runtime refuses two nodes of one name, and files name nodes apart from values: later ones get a number.
+    fn node_protos(&self, live: &[&Node]) -> Vec<NodeProto> {
+        let mut taken = HashSet::new();
+        let unique = |mut node: NodeProto| {
+            let wanted = node.name().to_owned();
+            let mut number = 1;
+            while !wanted.is_empty() && !taken.insert(node.name().to_owned()) {
+                number += 1;
+                node.name = Some(format!("{wanted}_{number}"));
+            }
+            node
+        };
+        live.iter().map(|node| self.node_proto(node)).map(unique).collect()
+    }
+
+    fn node_proto(&self, node: &Node) -> NodeProto {
+        let names = |values: &[Option<ValueId>]| {
+            values.iter().map(|value| value.map_or_else(String::new, |id| self.name(id).to_owned())).collect()
+        };
+        NodeProto {
+            input: names(&node.inputs),
+            output: names(&node.outputs),
+            name: Some(node.name.clone()),
+            op_type: Some(node.operator.clone()),
+            domain: (!node.domain.is_empty()).then(|| node.domain.clone()),
+            attribute: node.attributes.iter().map(|(name, value)| attribute_proto(name, value)).collect(),
+            ..NodeProto::default()
+        }
+    }
+
+    fn value_info(&self, value: ValueId, batch: Option<&str>) -> ValueInfoProto {
+        let r#type = self.tensor_type(value).map(|known| type_proto(known, batch));
+        ValueInfoProto { name: Some(self.name(value).to_owned()), r#type, ..ValueInfoProto::default() }
+    }
+}
+
+fn type_proto(tensor_type: &TensorType, batch: Option<&str>) -> TypeProto {
+    let length = |(axis, length): (usize, &usize)| match batch {
+        Some(symbol) if axis == 0 => Length::DimParam(symbol.to_owned()),
+        _ => Length::DimValue(*length as i64),
+    };
+    let axes = tensor_type.shape.iter().enumerate();
+    let dim =
+        axes.map(|axis| tensor_shape_proto::Dimension { value: Some(length(axis)), ..Default::default() }).collect();
+    let tensor =
+        type_proto::Tensor { elem_type: Some(tensor_type.dtype.to_onnx()), shape: Some(TensorShapeProto { dim }) };
+    TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }
+}
+
+/// A constant as an ONNX tensor.
+pub(crate) fn tensor_proto(name: &str, constant: &Constant) -> TensorProto {
+    TensorProto {
+        name: (!name.is_empty()).then(|| name.to_owned()),
+        dims: constant.shape.iter().map(|length| *length as i64).collect(),
+        data_type: Some(constant.dtype.to_onnx()),
+        raw_data: Some(constant.bytes.clone()),
+        ..TensorProto::default()
+    }
+}
+
+fn attribute_proto(name: &str, value: &Attribute) -> AttributeProto {
+    let mut proto = AttributeProto { name: Some(name.to_owned()), ..AttributeProto::default() };
+    let kind = match value {
+        Attribute::Float(value) => {
+            proto.f = Some(*value);
+            AttributeType::Float
+        }
+        Attribute::Int(value) => {
+            proto.i = Some(*value);
+            AttributeType::Int
+        }
+        Attribute::String(value) => {
+            proto.s = Some(value.clone().into_bytes().into());
+            AttributeType::String
+        }
+        Attribute::Floats(values) => {
+            proto.floats.clone_from(values);
+            AttributeType::Floats
+        }
+        Attribute::Ints(values) => {
+            proto.ints.clone_from(values);
+            AttributeType::Ints
+        }
+        Attribute::Strings(values) => {
+            proto.strings = values.iter().map(|value| value.clone().into_bytes().into()).collect();
+            AttributeType::Strings
+        }
+        Attribute::Tensor(constant) => {
+            proto.t = Some(tensor_proto("", constant));
+            AttributeType::Tensor
+        }
+    };
+    proto.r#type = Some(kind as i32);
+    proto
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_nodes_are_written_with_one_name() {
+        let mut graph = Graph::new(17);
+        let mut value = graph.input("x", TensorType::f32([2]));
+        for name in ["a", "b", "c"] {
+            value = graph.add("Relu", &[value], &[]).unwrap();
+            graph.rename(value, name).unwrap(); // which frees the name that the node keeps
+        }
+        graph.output(value);
+        let model = ModelProto::decode(graph.to_onnx("three").as_slice()).unwrap();
+        let nodes = model.graph.unwrap().node;
+        assert_eq!(nodes.iter().map(NodeProto::name).collect::<Vec<_>>(), ["Relu", "Relu_2", "Relu_3"]);
+    }
+}

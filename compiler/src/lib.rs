@@ -1,0 +1,23 @@
+//! A pretrained ONNX model in, a training graph in plain ONNX out.
+//!
+//! [`compile`] picks what is trained, adds the loss and reverse-mode gradients, and writes standard operators that any
+//! ONNX Runtime build can run. It reads and writes bytes; it never runs a graph.
+#![forbid(unsafe_code)]
+
+pub mod backward;
+mod describe;
+mod error;
+pub mod finetuning;
+pub mod graph;
+pub mod initializers;
+pub mod losses;
+pub mod model_file;
+pub mod operators;
+mod program;
+mod simplify;
+
+pub use describe::{LayerReport, ModelReport, OperatorCoverage, describe, matching_layers};
+pub use error::CompilerError;
+pub use finetuning::FineTuning;
+pub use model_file::Model;
+pub use program::{TrainingProgram, compile};

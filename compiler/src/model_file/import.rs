@@ -1,0 +1,185 @@
+use std::collections::{BTreeMap, HashMap};
+
+use super::constant_of;
+use super::onnx::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto, attribute_proto::AttributeType,
+    tensor_shape_proto::dimension::Value as Length, type_proto,
+};
+use crate::CompilerError;
+use crate::graph::{Attribute, ElementType, Graph, Node, TensorType, ValueId};
+use crate::simplify;
+
+/// Lengths for the symbolic axes of a model's inputs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bindings {
+    /// Length of a symbolic first axis.
+    pub(crate) batch: usize,
+    /// Whole shapes by input name, where the data decides them.
+    pub(crate) shapes: BTreeMap<String, Vec<usize>>,
+}
+
+/// A model as a graph of fixed shapes.
+pub(crate) fn import(proto: &ModelProto, bindings: &Bindings) -> Result<Graph, CompilerError> {
+    let file = proto.graph.as_ref().expect("the gate refuses a model without a graph");
+    let mut graph = Graph::new(super::gate::opset(proto).expect("the gate refuses a model without an opset"));
+    for import in &proto.opset_import {
+        if !matches!(import.domain(), "" | "ai.onnx") {
+            graph.other_opsets.insert(import.domain().to_owned(), import.version());
+        }
+    }
+    let mut values: HashMap<&str, ValueId> = HashMap::new();
+    for tensor in &file.initializer {
+        let constant = constant_of(tensor).expect("the gate checked every tensor");
+        values.insert(tensor.name(), graph.constant(tensor.name(), constant));
+    }
+    let mut symbols = HashMap::new();
+    for input in &file.input {
+        if values.contains_key(input.name()) {
+            continue; // up to IR version 3 every initializer is listed as an input too
+        }
+        let tensor_type = bind(input, bindings, &mut symbols)?;
+        values.insert(input.name(), graph.input(input.name(), tensor_type));
+    }
+    let declared = declared_types(file, &symbols);
+    for node in &file.node {
+        let inputs = node.input.iter().map(|name| values.get(name.as_str()).copied()).collect();
+        let parsed = Node {
+            name: node.name().to_owned(),
+            operator: node.op_type().to_owned(),
+            domain: if node.domain() == "ai.onnx" { String::new() } else { node.domain().to_owned() },
+            inputs,
+            outputs: Vec::new(),
+            attributes: attributes(node)?,
+        };
+        graph.add_from_file(parsed, &node.output, &|name| declared.get(name).cloned())?;
+        simplify::fold_last(&mut graph)?;
+        let made = graph.nodes().last().expect("a node was just added");
+        let outputs = made.outputs.clone();
+        for (name, id) in node.output.iter().zip(outputs) {
+            values.extend(id.map(|id| (name.as_str(), id)));
+        }
+    }
+    for output in &file.output {
+        graph.output(values[output.name()]);
+    }
+    Ok(graph)
+}
+
+/// Lengths of a declared value's axes; `None` for symbolic ones, empty when it is no tensor.
+pub(crate) fn known_shape(value: &ValueInfoProto) -> Vec<Option<usize>> {
+    let Some(tensor) = tensor_of(value) else { return Vec::new() };
+    let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);
+    dims.map(|dim| match &dim.value {
+        Some(Length::DimValue(length)) => usize::try_from(*length).ok().filter(|length| *length > 0),
+        _ => None,
+    })
+    .collect()
+}
+
+fn tensor_of(value: &ValueInfoProto) -> Option<&type_proto::Tensor> {
+    match value.r#type.as_ref()?.value.as_ref()? {
+        type_proto::Value::TensorType(tensor) => Some(tensor),
+        _ => None,
+    }
+}
+
+fn symbol(value: &ValueInfoProto, axis: usize) -> Option<&str> {
+    match &tensor_of(value)?.shape.as_ref()?.dim.get(axis)?.value {
+        Some(Length::DimParam(name)) if !name.is_empty() => Some(name),
+        _ => None,
+    }
+}
+
+/// The type of an input, its symbolic axes given lengths.
+fn bind(
+    input: &ValueInfoProto,
+    bindings: &Bindings,
+    symbols: &mut HashMap<String, usize>,
+) -> Result<TensorType, CompilerError> {
+    let name = input.name();
+    let dtype = tensor_of(input).and_then(|tensor| ElementType::from_onnx(tensor.elem_type())).ok_or_else(|| {
+        CompilerError::unsupported(format!("input `{name}`"), "inputs must be tensors of numbers with a declared type")
+    })?;
+    let known = known_shape(input);
+    let wanted = bindings.shapes.get(name);
+    if let Some(wanted) = wanted {
+        let fits = known.len() == wanted.len()
+            && known.iter().zip(wanted).all(|(known, wanted)| known.is_none_or(|known| known == *wanted));
+        if !fits && !known.is_empty() {
+            let show: Vec<String> =
+                known.iter().map(|axis| axis.map_or("?".into(), |length| length.to_string())).collect();
+            return Err(CompilerError::Selection(format!(
+                "input `{name}` takes [{}] and the data gives {wanted:?}",
+                show.join(", ")
+            )));
+        }
+    }
+    let mut shape = Vec::with_capacity(known.len());
+    for (axis, length) in known.iter().enumerate() {
+        let given = wanted.map(|wanted| wanted[axis]);
+        let earlier = symbol(input, axis).and_then(|symbol| symbols.get(symbol).copied());
+        let batch = (axis == 0).then_some(bindings.batch);
+        let Some(length) = length.or(given).or(earlier).or(batch) else {
+            return Err(CompilerError::unsupported(
+                format!("input `{name}` with axis {axis} of unknown length"),
+                "state the size by a transform with a fixed output size, or export the model with a fixed size",
+            ));
+        };
+        if let Some(symbol) = symbol(input, axis) {
+            symbols.insert(symbol.to_owned(), length);
+        }
+        shape.push(length);
+    }
+    if known.first().copied().flatten().is_some_and(|fixed| fixed != bindings.batch)
+        && bindings.batch != 0
+        && !known.is_empty()
+    {
+        return Err(CompilerError::Selection(format!(
+            "input `{name}` takes a fixed batch of {} rows and the recipe says {}; set data.batch to it, or export the \
+             model with a symbolic first axis",
+            shape[0], bindings.batch
+        )));
+    }
+    Ok(TensorType { dtype, shape })
+}
+
+/// Types that the file declares for values inside the graph, where all their axes are known.
+fn declared_types(file: &GraphProto, symbols: &HashMap<String, usize>) -> HashMap<String, TensorType> {
+    let complete = |value: &ValueInfoProto| {
+        let dtype = ElementType::from_onnx(tensor_of(value)?.elem_type())?;
+        let lengths = known_shape(value).into_iter().enumerate();
+        let shape = lengths
+            .map(|(axis, length)| length.or_else(|| symbols.get(symbol(value, axis)?).copied()))
+            .collect::<Option<Vec<usize>>>()?;
+        tensor_of(value)?.shape.as_ref()?;
+        Some((value.name().to_owned(), TensorType { dtype, shape }))
+    };
+    file.value_info.iter().chain(&file.output).filter_map(complete).collect()
+}
+
+fn attributes(node: &NodeProto) -> Result<BTreeMap<String, Attribute>, CompilerError> {
+    node.attribute.iter().map(|proto| Ok((proto.name().to_owned(), attribute(node, proto)?))).collect()
+}
+
+fn attribute(node: &NodeProto, proto: &AttributeProto) -> Result<Attribute, CompilerError> {
+    let text = |bytes: &bytes::Bytes| String::from_utf8_lossy(bytes).into_owned();
+    let kind = proto.r#type.and_then(|kind| AttributeType::try_from(kind).ok());
+    Ok(match kind {
+        Some(AttributeType::Float) => Attribute::Float(proto.f()),
+        Some(AttributeType::Int) => Attribute::Int(proto.i()),
+        Some(AttributeType::String) => Attribute::String(proto.s.as_ref().map(text).unwrap_or_default()),
+        Some(AttributeType::Floats) => Attribute::Floats(proto.floats.clone()),
+        Some(AttributeType::Ints) => Attribute::Ints(proto.ints.clone()),
+        Some(AttributeType::Strings) => Attribute::Strings(proto.strings.iter().map(text).collect()),
+        Some(AttributeType::Tensor) if proto.t.is_some() => {
+            let tensor = proto.t.as_ref().expect("just seen");
+            Attribute::Tensor(constant_of(tensor).expect("the gate checked every tensor"))
+        }
+        _ => {
+            return Err(CompilerError::unsupported(
+                format!("attribute `{}` of node `{}` ({})", proto.name(), node.name(), node.op_type()),
+                "only numbers, strings and dense tensors are read",
+            ));
+        }
+    })
+}

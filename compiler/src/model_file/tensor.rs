@@ -1,0 +1,41 @@
+use bytes::Bytes;
+
+use super::onnx::TensorProto;
+use crate::graph::{Constant, ElementType};
+
+/// A tensor of a file as a constant, or what is wrong with it.
+pub(crate) fn constant_of(tensor: &TensorProto) -> Result<Constant, String> {
+    let name = tensor.name();
+    let dtype = ElementType::from_onnx(tensor.data_type())
+        .ok_or_else(|| format!("tensor `{name}` has element type {}, which is not supported", tensor.data_type()))?;
+    let mut shape = Vec::with_capacity(tensor.dims.len());
+    for length in &tensor.dims {
+        shape.push(usize::try_from(*length).map_err(|_| format!("tensor `{name}` has an axis of length {length}"))?);
+    }
+    let wanted = shape
+        .iter()
+        .try_fold(dtype.bytes(), |bytes, length| bytes.checked_mul(*length))
+        .ok_or_else(|| format!("tensor `{name}` of shape {shape:?} is larger than memory"))?;
+    let bytes = bytes_of(tensor, dtype);
+    if bytes.len() != wanted {
+        return Err(format!("tensor `{name}` of shape {shape:?} needs {wanted} bytes and has {}", bytes.len()));
+    }
+    Ok(Constant { dtype, shape, bytes })
+}
+
+fn bytes_of(tensor: &TensorProto, dtype: ElementType) -> Bytes {
+    if let Some(raw) = &tensor.raw_data {
+        return raw.clone();
+    }
+    let bytes: Vec<u8> = match dtype {
+        ElementType::F32 => tensor.float_data.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        ElementType::F64 => tensor.double_data.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        ElementType::I64 => tensor.int64_data.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        ElementType::U32 | ElementType::U64 => {
+            tensor.uint64_data.iter().flat_map(|value| value.to_le_bytes()[..dtype.bytes()].to_vec()).collect()
+        }
+        // onnx.proto keeps all narrower types in `int32_data`, one element a number
+        _ => tensor.int32_data.iter().flat_map(|value| value.to_le_bytes()[..dtype.bytes()].to_vec()).collect(),
+    };
+    bytes.into()
+}

@@ -1,0 +1,16 @@
+use super::{Gradient, Operator, Sample, SampleInput, fixed_truths, folding, truth_of_two};
+
+/// `And`: both, broadcast.
+pub(super) const OPERATOR: Operator = Operator {
+    name: "And",
+    opsets: 13..=25,
+    weights: &[],
+    types: truth_of_two,
+    fold: Some(|rule| folding::comparison(rule, |a, b| a != 0 && b != 0)),
+    gradient: Gradient::Zero("a truth value has no derivative"),
+    samples: || {
+        let inputs: Vec<SampleInput> =
+            vec![fixed_truths(&[2, 2], &[false, true, true, false]), fixed_truths(&[2], &[true, false])];
+        vec![Sample::new("broadcast", inputs, vec![])]
+    },
+};

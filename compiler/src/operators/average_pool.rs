@@ -1,0 +1,104 @@
+use super::{Gradient, Operator, Sample, TypeRuleInput, varied, windows};
+use crate::CompilerError;
+use crate::backward::Backward;
+use crate::graph::{Attribute, Constant, Node, TensorType};
+use windows::Window;
+
+/// `AveragePool`: the mean of each window over the spatial axes of `[N, C, …]`, padding counted on request.
+/// dx: dy / n added up over the windows.
+pub(super) const OPERATOR: Operator = Operator {
+    name: "AveragePool",
+    opsets: 13..=25,
+    weights: &[],
+    types,
+    fold: None,
+    gradient: Gradient::Defined(gradient),
+    samples: || {
+        let pool = |name, x: &[usize], ints: &[(&'static str, &[i64])], flags: &[&'static str]| {
+            let lists = ints.iter().map(|(name, values)| (*name, Attribute::Ints(values.to_vec())));
+            let flags = flags.iter().map(|name| (*name, Attribute::Int(1)));
+            Sample::new(name, vec![varied(x)], lists.chain(flags).collect())
+        };
+        let padded: &[(&'static str, &[i64])] =
+            &[("kernel_shape", &[3, 3]), ("strides", &[2, 2]), ("pads", &[0, 0, 1, 1])];
+        let dilated: &[(&'static str, &[i64])] = &[("kernel_shape", &[2, 2]), ("dilations", &[2, 2])];
+        vec![
+            pool("disjoint windows", &[2, 3, 4, 6], &[("kernel_shape", &[2, 2]), ("strides", &[2, 2])], &[]),
+            pool("overlap", &[1, 2, 5, 4], &[("kernel_shape", &[3, 2])], &[]),
+            pool("padding not counted", &[2, 2, 6, 7], padded, &[]),
+            pool("padding counted", &[2, 2, 6, 7], padded, &["count_include_pad"]),
+            pool(
+                "windows cut at the end",
+                &[1, 2, 5, 6],
+                &[("kernel_shape", &[2, 2]), ("strides", &[2, 2])],
+                &["ceil_mode"],
+            ),
+            pool(
+                "padding counted, cut at the end",
+                &[1, 2, 6, 6],
+                &[("kernel_shape", &[3, 3]), ("strides", &[2, 2]), ("pads", &[1, 1, 0, 0])],
+                &["ceil_mode", "count_include_pad"],
+            )
+            .since(19),
+            pool("dilated", &[1, 2, 5, 5], dilated, &[]).since(19),
+            pool("a sequence", &[2, 2, 7], &[("kernel_shape", &[3]), ("strides", &[3])], &[]),
+        ]
+    },
+};
+
+/// Larger windows are not gone back through: they would need a kernel of ones of that size.
+const MOST_TAPS: usize = 1 << 16;
+
+/// The windows of a pool.
+pub(super) fn pool_window(node: &Node, x: &[usize]) -> Result<Window, String> {
+    let kernel = node.ints("kernel_shape").ok_or("no attribute `kernel_shape`")?;
+    let kernel = kernel.iter().map(|length| super::axes::length(*length)).collect::<Result<Vec<usize>, String>>()?;
+    Window::of(node, x.get(2..).unwrap_or_default(), &kernel)
+}
+
+fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    let x = rule.input(0)?;
+    let window = pool_window(rule.node, &x.shape).map_err(|message| rule.error(message))?;
+    Ok(vec![TensorType { dtype: x.dtype, shape: [&x.shape[..2], window.output.as_slice()].concat() }])
+}
+
+/// For each axis, how many elements of each window count.
+fn counts(window: &Window, padding_counts: bool) -> Vec<Vec<usize>> {
+    let inside = |axis: usize, at: usize| {
+        let (first, last) = (window.before[axis], window.before[axis] + window.input[axis]);
+        let (first, last) = if padding_counts { (0, last + window.after[axis]) } else { (first, last) };
+        (first..last).contains(&at)
+    };
+    let count = |axis: usize, start: usize| {
+        (0..window.kernel[axis]).filter(|tap| inside(axis, start + tap * window.dilations[axis])).count()
+    };
+    (0..window.rank())
+        .map(|axis| (0..window.output[axis]).map(|at| count(axis, at * window.strides[axis])).collect())
+        .collect()
+}
+
+fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
+    let (shape, mut dy) = (b.input_shape(0)?, b.dy()?);
+    let window = pool_window(&b.node, &shape).map_err(|message| b.error(message))?;
+    let taps = window.kernel.iter().product();
+    if taps > MOST_TAPS {
+        return Err(b.no_gradient(format!("a window of {taps} elements")));
+    }
+    let padding_counts = b.node.int("count_include_pad").unwrap_or(0) != 0;
+    // the count of a window is a product over the axes
+    for (axis, counts) in counts(&window, padding_counts).iter().enumerate() {
+        let mut along = vec![1; window.rank()];
+        along[axis] = counts.len();
+        let shares: Vec<f32> = counts.iter().map(|count| 1.0 / (*count).max(1) as f32).collect();
+        let shares = b.graph.constant("shares", Constant::f32(along, &shares));
+        dy = b.graph.times(dy, shares)?;
+    }
+    // all channels of all images as images of one channel
+    let images = shape[0] * shape[1];
+    let dy = b.graph.reshape(dy, &[&[images, 1], window.output.as_slice()].concat())?;
+    let ones = Constant::f32([&[1, 1], window.kernel.as_slice()].concat(), &vec![1.0; taps]);
+    let ones = b.graph.constant("ones", ones);
+    let dx = window.scatter(b.graph, dy, ones, 1)?;
+    let dx = b.graph.reshape(dx, &shape)?;
+    b.give(0, dx)
+}

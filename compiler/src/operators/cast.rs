@@ -1,0 +1,43 @@
+use super::{Gradient, Operator, Sample, TypeRuleInput, fixed_integers, folding, varied};
+use crate::CompilerError;
+use crate::graph::{Constant, ElementType, TensorType};
+
+/// `Cast`: another element type. Between floats dx = dy in x's type; from or to other types nothing flows.
+pub(super) const OPERATOR: Operator = Operator {
+    name: "Cast",
+    opsets: 13..=25,
+    weights: &[],
+    types,
+    fold: Some(fold),
+    gradient: Gradient::Defined(|b| {
+        let (x, dy) = (b.input_type(0)?, b.dy()?);
+        let dtype = b.graph.known_type(dy)?.dtype;
+        if !x.dtype.is_float() || !dtype.is_float() {
+            return Ok(());
+        }
+        let dx = if x.dtype == dtype { dy } else { b.graph.cast(dy, x.dtype)? };
+        b.give(0, dx)
+    }),
+    samples: || {
+        let to = |dtype: ElementType| vec![("to", i64::from(dtype.to_onnx()).into())];
+        vec![
+            Sample::new("float to float", vec![varied(&[2, 3])], to(ElementType::F32)),
+            Sample::new("integers to floats", vec![fixed_integers(&[-1, 0, 2])], to(ElementType::F32)),
+            Sample::new("integers to truth values", vec![fixed_integers(&[-1, 0, 2])], to(ElementType::Bool)),
+            Sample::new("integers to short ones", vec![fixed_integers(&[-1, 0, 2])], to(ElementType::I32)),
+        ]
+    },
+};
+
+fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    let number = rule.node.int("to").ok_or_else(|| rule.error("no attribute `to`"))?;
+    let dtype = i32::try_from(number).ok().and_then(ElementType::from_onnx);
+    let dtype = dtype.ok_or_else(|| rule.error(format!("casts to element type {number}, which is not supported")))?;
+    Ok(vec![TensorType { dtype, shape: rule.input(0)?.shape.clone() }])
+}
+
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
+    let output = types(rule)?.remove(0);
+    let values = folding::integer_input(rule, 0).and_then(Constant::to_i64);
+    Ok(values.and_then(|values| folding::from_integers(output.dtype, &output.shape, &values)))
+}

@@ -1,0 +1,69 @@
+use super::{Gradient, Operator, Sample, TypeRuleInput, fixed_integers, folding, varied};
+use crate::CompilerError;
+use crate::backward::Backward;
+use crate::graph::{Constant, TensorType};
+
+/// `Concat`: the inputs one after another along an axis. Each input's gradient is its part of dy.
+pub(super) const OPERATOR: Operator = Operator {
+    name: "Concat",
+    opsets: 13..=25,
+    weights: &[],
+    types,
+    fold: Some(fold),
+    gradient: Gradient::Defined(gradient),
+    samples: || {
+        let axis = |axis: i64| vec![("axis", axis.into())];
+        vec![
+            Sample::new("middle axis", vec![varied(&[2, 1, 3]), varied(&[2, 4, 3]), varied(&[2, 2, 3])], axis(1)),
+            Sample::new("negative axis", vec![varied(&[2, 3]), varied(&[2, 1])], axis(-1)),
+            Sample::new("integers", vec![fixed_integers(&[1, 2]), fixed_integers(&[]), fixed_integers(&[3])], axis(0)),
+        ]
+    },
+};
+
+fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    let first = rule.input(0)?;
+    let axis = rule.node.int("axis").ok_or_else(|| rule.error("no attribute `axis`"))?;
+    let axis = rule.axis(axis, first.shape.len())?;
+    let mut shape = first.shape.clone();
+    for index in 1..rule.node.inputs.len() {
+        let other = rule.input(index)?;
+        let fits = other.dtype == first.dtype
+            && other.shape.len() == shape.len()
+            && (0..shape.len()).all(|at| at == axis || other.shape[at] == shape[at]);
+        if !fits {
+            return Err(
+                rule.error(format!("input {index} is {other}, which does not continue {first} along axis {axis}"))
+            );
+        }
+        shape[axis] += other.shape[axis];
+    }
+    Ok(vec![TensorType { dtype: first.dtype, shape }])
+}
+
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
+    let output = types(rule)?.remove(0);
+    let inputs: Option<Vec<&Constant>> =
+        (0..rule.node.inputs.len()).map(|index| folding::integer_input(rule, index)).collect();
+    let (Some(inputs), 1, true) = (inputs, output.shape.len(), folding::is_small(&output.shape)) else {
+        return Ok(None);
+    };
+    let bytes: Vec<u8> = inputs.iter().flat_map(|input| input.bytes.iter().copied()).collect();
+    Ok(Some(Constant { dtype: output.dtype, shape: output.shape, bytes: bytes.into() }))
+}
+
+fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
+    let dy = b.dy()?;
+    let rank = b.output_shape(0)?.len() as i64;
+    let axis = b.node.int("axis").unwrap_or(0).rem_euclid(rank.max(1));
+    let mut start = 0;
+    for index in 0..b.node.inputs.len() {
+        let end = start + b.input_shape(index)?[axis as usize] as i64;
+        if b.wants(index) {
+            let part = b.graph.slice(dy, &[axis], &[start], &[end], &[1])?;
+            b.give(index, part)?;
+        }
+        start = end;
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+use super::{Gradient, Operator, Sample, TypeRuleInput, axes, fixed_integers, folding};
+use crate::CompilerError;
+use crate::graph::{Attribute, Constant, ElementType, TensorType};
+
+/// `ConstantOfShape`: one value, 0 if not given, in all places of a shape.
+pub(super) const OPERATOR: Operator = Operator {
+    name: "ConstantOfShape",
+    opsets: 13..=25,
+    weights: &[],
+    types,
+    fold: Some(fold),
+    gradient: Gradient::Zero("it depends on nothing but a shape"),
+    samples: || {
+        let two = || vec![("value", Attribute::Tensor(Constant::i64([1], &[2])))];
+        vec![
+            Sample::new("zeros", vec![fixed_integers(&[2, 3])], vec![]),
+            Sample::new("integers", vec![fixed_integers(&[4])], two()),
+            Sample::new("scalar", vec![fixed_integers(&[])], two()),
+        ]
+    },
+};
+
+fn value<'a>(rule: &TypeRuleInput<'a>) -> Option<&'a Constant> {
+    match rule.node.attributes.get("value") {
+        Some(Attribute::Tensor(value)) => Some(value),
+        _ => None,
+    }
+}
+
+fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    let dtype = value(rule).map_or(ElementType::F32, |value| value.dtype);
+    let shape = rule.known_integers(0)?.iter().map(|length| axes::length(*length)).collect::<Result<_, String>>();
+    Ok(vec![TensorType { dtype, shape: shape.map_err(|message| rule.error(message))? }])
+}
+
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
+    let output = types(rule)?.remove(0);
+    let Some(value) = value(rule).filter(|value| !value.bytes.is_empty() && folding::is_small(&output.shape)) else {
+        return Ok(None);
+    };
+    Ok(Some(folding::moved(value, &output.shape, |_| 0)))
+}

@@ -1,0 +1,36 @@
+use super::{Gradient, Operator, Sample, TypeRuleInput, axes, fixed_integers, folding, varied};
+use crate::CompilerError;
+use crate::graph::{Constant, TensorType};
+
+/// `Expand`: broadcast to a shape. dx = dy; the reverse pass sums it back.
+pub(super) const OPERATOR: Operator = Operator {
+    name: "Expand",
+    opsets: 13..=25,
+    weights: &[],
+    types,
+    fold: Some(fold),
+    gradient: Gradient::Defined(|b| {
+        let dy = b.dy()?;
+        b.give(0, dy)
+    }),
+    samples: || {
+        vec![
+            Sample::new("new and repeated axes", vec![varied(&[3, 1]), fixed_integers(&[2, 3, 4])], vec![]),
+            Sample::new("shorter shape", vec![varied(&[2, 3]), fixed_integers(&[1])], vec![]),
+            Sample::new("integers", vec![fixed_integers(&[1, 2]), fixed_integers(&[2, 1])], vec![]),
+        ]
+    },
+};
+
+fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    let x = rule.input(0)?;
+    let wanted = rule.known_integers(1)?.iter().map(|length| axes::length(*length)).collect::<Result<Vec<_>, String>>();
+    let wanted = wanted.map_err(|message| rule.error(message))?;
+    Ok(vec![TensorType { dtype: x.dtype, shape: rule.broadcast(&x.shape, &wanted)? }])
+}
+
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
+    let shape = types(rule)?.remove(0).shape;
+    let source = folding::integer_input(rule, 0).filter(|_| folding::is_small(&shape));
+    Ok(source.map(|source| folding::expanded(source, &shape)))
+}

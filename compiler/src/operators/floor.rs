@@ -1,0 +1,12 @@
+use super::{Gradient, Operator, Sample, same_as_first, varied};
+
+/// `Floor`: the next whole number below.
+pub(super) const OPERATOR: Operator = Operator {
+    name: "Floor",
+    opsets: 13..=25,
+    weights: &[],
+    types: same_as_first,
+    fold: None,
+    gradient: Gradient::Zero("constant between whole numbers"),
+    samples: || vec![Sample::new("positive and negative", vec![varied(&[3, 5])], vec![])],
+};

@@ -1,0 +1,17 @@
+use super::{Gradient, Operator, Sample, fixed_integers, folding, truth_of_two, varied};
+
+/// `Greater`: whether a > b, broadcast.
+pub(super) const OPERATOR: Operator = Operator {
+    name: "Greater",
+    opsets: 13..=25,
+    weights: &[],
+    types: truth_of_two,
+    fold: Some(|rule| folding::comparison(rule, |a, b| a > b)),
+    gradient: Gradient::Zero("a truth value has no derivative"),
+    samples: || {
+        vec![
+            Sample::new("broadcast", vec![varied(&[2, 3]), varied(&[3])], vec![]),
+            Sample::new("integers", vec![fixed_integers(&[-1, 2, 3]), fixed_integers(&[2])], vec![]),
+        ]
+    },
+};

@@ -1,0 +1,21 @@
+use super::{Gradient, Operator, Sample, fixed_integers, folding, same_as_first, varied_in};
+
+/// `Neg`: y = −x. dx = −dy.
+pub(super) const OPERATOR: Operator = Operator {
+    name: "Neg",
+    opsets: 13..=25,
+    weights: &[],
+    types: same_as_first,
+    fold: Some(|rule| folding::unary(rule, i64::checked_neg)),
+    gradient: Gradient::Defined(|b| {
+        let dy = b.dy()?;
+        let dx = b.graph.add("Neg", &[dy], &[])?;
+        b.give(0, dx)
+    }),
+    samples: || {
+        vec![
+            Sample::new("range -1.0 to 1.0", vec![varied_in(&[3, 5], -1.0, 1.0)], vec![]),
+            Sample::new("integers", vec![fixed_integers(&[-3, 0, 2])], vec![]),
+        ]
+    },
+};

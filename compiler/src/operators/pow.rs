@@ -1,0 +1,55 @@
+use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, varied, varied_in};
+use crate::CompilerError;
+use crate::backward::Backward;
+use crate::graph::{Constant, TensorType};
+
+/// `Pow`: y = xᵉ, broadcast; the exponent is constant. dx = dy · e · xᵉ⁻¹.
+pub(super) const OPERATOR: Operator = Operator {
+    name: "Pow",
+    opsets: 13..=25,
+    weights: &[],
+    types,
+    fold: None,
+    gradient: Gradient::Defined(gradient),
+    samples: || {
+        let exponent = |value: f32| SampleInput::Fixed(Constant::f32([], &[value]));
+        let whole = SampleInput::Fixed(Constant::i64([1], &[3]));
+        let several = SampleInput::Fixed(Constant::f32([3], &[1.0, 2.0, -0.5]));
+        vec![
+            Sample::new("square", vec![varied(&[2, 3]), exponent(2.0)], vec![]),
+            Sample::new("cube", vec![varied(&[2, 3]), exponent(3.0)], vec![]),
+            Sample::new("root", vec![varied_in(&[2, 3], 0.5, 3.0), exponent(0.5)], vec![]),
+            Sample::new("whole exponent", vec![varied(&[2, 3]), whole], vec![]),
+            Sample::new("an exponent a column", vec![varied_in(&[2, 3], 0.5, 3.0), several], vec![]),
+        ]
+    },
+};
+
+fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    let (x, exponent) = (rule.input(0)?, rule.input(1)?);
+    Ok(vec![TensorType { dtype: x.dtype, shape: rule.broadcast(&x.shape, &exponent.shape)? }])
+}
+
+fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
+    if b.wants(1) {
+        return Err(b.no_gradient("the exponent is computed from what is trained"));
+    }
+    let (x, exponent, dy) = (b.input(0)?, b.input(1)?, b.dy()?);
+    let exponent = if b.input_type(1)?.dtype == b.input_type(0)?.dtype {
+        exponent
+    } else {
+        let dtype = b.input_type(0)?.dtype;
+        b.graph.cast(exponent, dtype)?
+    };
+    let known = b.graph.constant_of(exponent).and_then(Constant::to_f32);
+    let power = if known.as_deref() == Some(&[2.0]) {
+        x
+    } else {
+        let one = b.graph.scalar(1.0);
+        let less = b.graph.minus(exponent, one)?;
+        b.graph.add("Pow", &[x, less], &[])?
+    };
+    let slope = b.graph.times(power, exponent)?;
+    let dx = b.graph.times(dy, slope)?;
+    b.give(0, dx)
+}

@@ -1,0 +1,221 @@
+//! Gradients of convolutions as standard nodes. Which form is fast depends on the sizes: see the thresholds.
+
+use std::ops::Range;
+
+use super::windows::Window;
+use crate::CompilerError;
+use crate::graph::{Attribute, Constant, Graph, ValueId};
+
+type Emitted = Result<ValueId, CompilerError>;
+
+/// Up to this many output positions an im2col matrix stays in the caches, and one product beats many.
+const SMALL_MAP: usize = 196;
+/// Below this, products with matrices of so few columns waste the machine: stems.
+const FEW_CHANNELS: usize = 4;
+/// Above this, one node a kernel element is too many.
+const MANY_TAPS: usize = 64;
+/// Columns of a map whose products are made at once.
+const BLOCK: usize = 32;
+/// Kernels with more rows than this need too many products.
+const MANY_ROWS: usize = 16;
+
+/// d loss / d kernel `[M, C/group, …kernel]` of a convolution of `x` `[N, C, …input]` whose output has the gradient
+/// `dy` `[N, M, …output]`.
+pub(crate) fn weight_gradient(graph: &mut Graph, x: ValueId, dy: ValueId, window: &Window, group: usize) -> Emitted {
+    let (channels, outputs) = (graph.shape(x)?[1], graph.shape(dy)?[1]);
+    let taps: usize = window.kernel.iter().product();
+    let positions: usize = window.output.iter().product();
+    // a sum of one product an image is written and read N times; turning the operands costs less when they are small
+    let turn = if taps > 1 { positions <= SMALL_MAP } else { positions * (channels + outputs) <= channels * outputs };
+    if group == channels && outputs == group && window.rank() == 2 && window.kernel[0] <= MANY_ROWS {
+        by_row_products(graph, x, dy, window)
+    } else if group > 1 || taps > MANY_TAPS || (taps > 1 && channels <= FEW_CHANNELS) {
+        by_transposed_operands(graph, x, dy, window, group)
+    } else if turn {
+        by_image_to_columns(graph, x, dy, window)
+    } else {
+        by_product_per_tap(graph, x, dy, window)
+    }
+}
+
+/// Depthwise over two axes. For each row of the kernel and each channel, all rows of `dy` times the rows of `x` below
+/// them: `[W′, N · H′] · [N · H′, W]`. Of these sums the diagonals are wanted, which a constant matrix picks. That is more
+/// arithmetic than needed, but a product of matrices runs many times as fast as one with a single row. Wide maps
+/// are cut into blocks of columns, so that less is computed beside the diagonals.
+fn by_row_products(graph: &mut Graph, x: ValueId, dy: ValueId, window: &Window) -> Emitted {
+    let columns = window.output[1];
+    let block = columns.div_ceil(columns.div_ceil(BLOCK));
+    let x = swap_first_two(graph, x)?;
+    let x = window.padded(graph, x)?;
+    let dy = swap_first_two(graph, dy)?;
+    let mut sum = None;
+    for first in (0..columns).step_by(block) {
+        let part = rows_of_a_block(graph, x, dy, window, first..columns.min(first + block))?;
+        sum = Some(match sum {
+            Some(sum) => graph.plus(sum, part)?,
+            None => part,
+        });
+    }
+    Ok(sum.expect("a window has at least one column"))
+}
+
+/// What the given columns of `dy` add to the gradient; `x` `[C, N, H, W]` is padded, `dy` is `[C, N, H′, W′]`.
+fn rows_of_a_block(graph: &mut Graph, x: ValueId, dy: ValueId, window: &Window, columns: Range<usize>) -> Emitted {
+    let (channels, batch) = (graph.shape(x)?[0], graph.shape(x)?[1]);
+    let (rows, taps) = (window.output[0], window.kernel[1]);
+    let count = columns.len();
+    let dy = cut(graph, dy, [(0, rows, 1), (columns.start, count, 1)])?;
+    let dy = graph.reshape(dy, &[channels, batch * rows, count])?;
+    let dy = graph.transpose(dy, &[0, 2, 1])?; // the runtime fuses it into the products
+    let (stride, width) = (window.strides[1], (count - 1) * window.strides[1] + window.extent(1));
+    let mut diagonals = vec![0.0; count * width * taps];
+    for column in 0..count {
+        for tap in 0..taps {
+            diagonals[(column * width + column * stride + tap * window.dilations[1]) * taps + tap] = 1.0;
+        }
+    }
+    let diagonals = graph.constant("diagonals", Constant::f32([count * width, taps], &diagonals));
+    let mut parts = vec![];
+    for tap in 0..window.kernel[0] {
+        let below = (tap * window.dilations[0], rows, window.strides[0]);
+        let seen = cut(graph, x, [below, (columns.start * stride, width, 1)])?;
+        let seen = graph.reshape(seen, &[channels, batch * rows, width])?;
+        let product = graph.add("MatMul", &[dy, seen], &[])?;
+        let product = graph.reshape(product, &[channels, count * width])?;
+        let picked = graph.add("Gemm", &[product, diagonals], &[])?;
+        parts.push(graph.reshape(picked, &[channels, 1, 1, taps])?);
+    }
+    graph.concat(&parts, 2)
+}
+
+/// Start, count and step on the last two of four axes.
+fn cut(graph: &mut Graph, value: ValueId, parts: [(usize, usize, usize); 2]) -> Emitted {
+    let shape = graph.shape(value)?.to_vec();
+    let (mut axes, mut starts, mut ends, mut steps) = (vec![], vec![], vec![], vec![]);
+    for (axis, (start, count, step)) in [2, 3].into_iter().zip(parts) {
+        if (start, count, step) != (0, shape[axis], 1) {
+            axes.push(axis as i64);
+            starts.push(start as i64);
+            ends.push((start + (count - 1) * step + 1) as i64);
+            steps.push(step as i64);
+        }
+    }
+    if axes.is_empty() { Ok(value) } else { graph.slice(value, &axes, &starts, &ends, &steps) }
+}
+
+/// A convolution over the batch: `x` as `[C, N, …]`, `dy` as a kernel `[M, N, …]`, strides and dilations exchanged.
+fn by_transposed_operands(graph: &mut Graph, x: ValueId, dy: ValueId, window: &Window, group: usize) -> Emitted {
+    let shape = graph.shape(x)?.to_vec();
+    let (batch, channels) = (shape[0], shape[1]);
+    let each = channels / group;
+    let data = if group == 1 {
+        swap_first_two(graph, x)?
+    } else {
+        let split: Vec<usize> = [batch, group, each].iter().chain(&shape[2..]).copied().collect();
+        let x = graph.reshape(x, &split)?;
+        let order: Vec<i64> = [2, 1, 0].into_iter().chain(3..=shape.len() as i64).collect();
+        let x = if each == 1 && batch == 1 { x } else { graph.transpose(x, &order)? };
+        let merged: Vec<usize> = [each, group * batch].iter().chain(&shape[2..]).copied().collect();
+        graph.reshape(x, &merged)?
+    };
+    let kernel = swap_first_two(graph, dy)?;
+    let mut attributes = window.attributes(&window.dilations, &window.strides, &window.before, &window.after);
+    attributes.push(("group", Attribute::Int(group as i64)));
+    let mut result = graph.add("Conv", &[data, kernel], &attributes)?;
+    // rows that the strides never reach make the result too long
+    let length: Vec<i64> = window.kernel.iter().map(|length| *length as i64).collect();
+    if graph.shape(result)?[2..] != window.kernel {
+        let axes: Vec<i64> = (2..2 + length.len() as i64).collect();
+        result = graph.slice(result, &axes, &vec![0; length.len()], &length, &vec![1; length.len()])?;
+    }
+    swap_first_two(graph, result)
+}
+
+/// One matrix `[C · taps, N · positions]` of all windows, times `dy`.
+fn by_image_to_columns(graph: &mut Graph, x: ValueId, dy: ValueId, window: &Window) -> Emitted {
+    let (batch, channels, outputs) = (graph.shape(x)?[0], graph.shape(x)?[1], graph.shape(dy)?[1]);
+    let columns = batch * window.output.iter().product::<usize>();
+    let taps = window.taps();
+    let x = swap_first_two(graph, x)?;
+    let x = window.padded(graph, x)?;
+    let mut rows = Vec::with_capacity(taps.len());
+    for tap in &taps {
+        let seen = window.seen_by(graph, x, tap)?;
+        rows.push(graph.reshape(seen, &[channels, 1, columns])?);
+    }
+    let windows = graph.concat(&rows, 1)?;
+    let windows = graph.reshape(windows, &[channels * taps.len(), columns])?;
+    let dy = swap_first_two(graph, dy)?;
+    let dy = graph.reshape(dy, &[outputs, columns])?;
+    let product = graph.add("Gemm", &[dy, windows], &[("transB", 1.into())])?;
+    graph.reshape(product, &[&[outputs, channels], window.kernel.as_slice()].concat())
+}
+
+/// For each element of the kernel, a batched product of `dy` with what that element sees.
+fn by_product_per_tap(graph: &mut Graph, x: ValueId, dy: ValueId, window: &Window) -> Emitted {
+    let (batch, channels, outputs) = (graph.shape(x)?[0], graph.shape(x)?[1], graph.shape(dy)?[1]);
+    let positions = window.output.iter().product();
+    let x = window.padded(graph, x)?;
+    let dy = graph.reshape(dy, &[batch, outputs, positions])?;
+    let mut parts = vec![];
+    for tap in window.taps() {
+        let seen = window.seen_by(graph, x, &tap)?;
+        let seen = graph.reshape(seen, &[batch, channels, positions])?;
+        let seen = graph.transpose(seen, &[0, 2, 1])?; // the runtime fuses it into the product
+        let product = graph.add("MatMul", &[dy, seen], &[])?;
+        let product = if batch == 1 { product } else { graph.reduce_sum(product, &[0], false)? };
+        parts.push(graph.reshape(product, &[outputs, channels, 1])?);
+    }
+    let all = graph.concat(&parts, 2)?;
+    graph.reshape(all, &[&[outputs, channels], window.kernel.as_slice()].concat())
+}
+
+/// d loss / d `x` of a convolution with `kernel` `[M, C/group, …]` whose output has the gradient `dy`.
+pub(crate) fn data_gradient(graph: &mut Graph, kernel: ValueId, dy: ValueId, window: &Window, group: usize) -> Emitted {
+    let most = |axis: usize| window.extent(axis) - 1;
+    let plain = (0..window.rank())
+        .all(|axis| window.strides[axis] == 1 && window.before[axis] <= most(axis) && window.after[axis] <= most(axis));
+    if !plain {
+        return window.scatter(graph, dy, kernel, group);
+    }
+    let kernel = turned(graph, kernel, group)?;
+    let rest = |pads: &[usize]| pads.iter().enumerate().map(|(axis, pad)| most(axis) - pad).collect::<Vec<usize>>();
+    let mut attributes =
+        window.attributes(&window.strides, &window.dilations, &rest(&window.before), &rest(&window.after));
+    attributes.push(("group", Attribute::Int(group as i64)));
+    graph.add("Conv", &[dy, kernel], &attributes)
+}
+
+/// `[M, C/group, …]` to `[C, M/group, …]`, each spatial axis reversed.
+fn turned(graph: &mut Graph, kernel: ValueId, group: usize) -> Emitted {
+    let shape = graph.shape(kernel)?.to_vec();
+    let (outputs, inputs) = (shape[0] / group, shape[1]);
+    let taps: usize = shape[2..].iter().product();
+    let mut kernel = graph.reshape(kernel, &[group, outputs, inputs, taps])?;
+    if outputs > 1 && inputs > 1 {
+        kernel = graph.transpose(kernel, &[0, 2, 1, 3])?;
+    }
+    if taps > 1 {
+        let backwards: Vec<i64> = (0..taps as i64).rev().collect();
+        let backwards = graph.integers(&backwards);
+        kernel = graph.add("Gather", &[kernel, backwards], &[("axis", 3.into())])?;
+    }
+    graph.reshape(kernel, &[&[group * inputs, outputs], &shape[2..]].concat())
+}
+
+/// d loss / d bias `[M]`.
+pub(crate) fn bias_gradient(graph: &mut Graph, dy: ValueId) -> Emitted {
+    let rank = graph.shape(dy)?.len() as i64;
+    let axes: Vec<i64> = [0].into_iter().chain(2..rank).collect();
+    graph.reduce_sum(dy, &axes, false)
+}
+
+fn swap_first_two(graph: &mut Graph, value: ValueId) -> Emitted {
+    let shape = graph.shape(value)?.to_vec();
+    if shape[0] == 1 || shape[1] == 1 {
+        let swapped: Vec<usize> = [shape[1], shape[0]].iter().chain(&shape[2..]).copied().collect();
+        return graph.reshape(value, &swapped);
+    }
+    let order: Vec<i64> = [1, 0].into_iter().chain(2..shape.len() as i64).collect();
+    graph.transpose(value, &order)
+}

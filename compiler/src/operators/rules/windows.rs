@@ -1,0 +1,186 @@
+//! Windows that slide over the spatial axes of `[N, C, …]` tensors: convolutions and pools.
+
+use super::axes;
+use crate::CompilerError;
+use crate::graph::{Attribute, Graph, Node, ValueId};
+
+/// Where windows lie on the spatial axes, one entry an axis. Padding written by rule (`auto_pad`) is in numbers here.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Window {
+    /// Elements of a window.
+    pub(crate) kernel: Vec<usize>,
+    /// Distance between windows.
+    pub(crate) strides: Vec<usize>,
+    /// Distance between the elements of a window.
+    pub(crate) dilations: Vec<usize>,
+    /// Padding before the first element.
+    pub(crate) before: Vec<usize>,
+    /// Padding after the last element.
+    pub(crate) after: Vec<usize>,
+    /// Length that slides under the windows, without padding.
+    pub(crate) input: Vec<usize>,
+    /// Number of windows.
+    pub(crate) output: Vec<usize>,
+}
+
+/// Longer axes cannot be real, and sums of them would overflow.
+const LONGEST: usize = 1 << 31;
+/// Nor can larger strides, dilations and pads.
+const LARGEST: i64 = 1 << 16;
+
+/// An attribute with one number an axis, each at least `least`.
+pub(crate) fn lengths(node: &Node, name: &str, count: usize, least: i64, default: usize) -> Result<Vec<usize>, String> {
+    let Some(given) = node.ints(name) else { return Ok(vec![default; count]) };
+    if given.len() != count {
+        return Err(format!("{name} has {} numbers, wanted {count}", given.len()));
+    }
+    match given.iter().find(|value| !(least..LARGEST).contains(*value)) {
+        Some(value) => Err(format!("{name} holds {value}")),
+        None => given.iter().map(|value| axes::length(*value)).collect(),
+    }
+}
+
+impl Window {
+    /// Reads a node's attributes. `input`: spatial lengths of its input; `kernel`: of a window.
+    pub(crate) fn of(node: &Node, input: &[usize], kernel: &[usize]) -> Result<Self, String> {
+        let rank = input.len();
+        if rank == 0 || kernel.len() != rank {
+            return Err(format!("a window of {} axes over {rank} spatial axes", kernel.len()));
+        }
+        if let Some(wrong) = kernel.iter().chain(input).find(|length| **length == 0 || **length >= LONGEST) {
+            return Err(format!("a spatial axis of length {wrong}"));
+        }
+        let strides = lengths(node, "strides", rank, 1, 1)?;
+        let dilations = lengths(node, "dilations", rank, 1, 1)?;
+        let pads = lengths(node, "pads", 2 * rank, 0, 0)?;
+        let mut window = Self {
+            kernel: kernel.to_vec(),
+            strides,
+            dilations,
+            before: pads[..rank].to_vec(),
+            after: pads[rank..].to_vec(),
+            input: input.to_vec(),
+            output: vec![0; rank],
+        };
+        let ceil = node.int("ceil_mode").unwrap_or(0) != 0;
+        let auto_pad = node.string("auto_pad").unwrap_or("NOTSET");
+        for axis in 0..rank {
+            window.place(axis, auto_pad, ceil)?;
+        }
+        Ok(window)
+    }
+
+    fn place(&mut self, axis: usize, auto_pad: &str, ceil: bool) -> Result<(), String> {
+        let (input, stride, extent) = (self.input[axis], self.strides[axis], self.extent(axis));
+        match auto_pad {
+            "NOTSET" => {}
+            "VALID" => (self.before[axis], self.after[axis]) = (0, 0),
+            "SAME_UPPER" | "SAME_LOWER" => {
+                let output = input.div_ceil(stride);
+                let padding = ((output - 1) * stride + extent).saturating_sub(input);
+                let (small, large) = (padding / 2, padding - padding / 2);
+                let upper = auto_pad == "SAME_UPPER";
+                (self.before[axis], self.after[axis]) = if upper { (small, large) } else { (large, small) };
+                self.output[axis] = output;
+                return Ok(());
+            }
+            other => return Err(format!("auto_pad `{}`", other.chars().take(40).collect::<String>())),
+        }
+        let padded = input + self.before[axis] + self.after[axis];
+        let Some(free) = padded.checked_sub(extent) else {
+            return Err(format!("a window of {extent} over an axis of {padded}, padding included"));
+        };
+        let mut output = free / stride + 1;
+        // a last window that is not full counts when it starts before the padding at the end
+        if ceil && free % stride != 0 && output * stride < input + self.before[axis] {
+            output += 1;
+        }
+        self.output[axis] = output;
+        Ok(())
+    }
+
+    /// Length that a window covers.
+    pub(crate) fn extent(&self, axis: usize) -> usize {
+        (self.kernel[axis] - 1) * self.dilations[axis] + 1
+    }
+
+    /// Number of spatial axes.
+    pub(crate) fn rank(&self) -> usize {
+        self.kernel.len()
+    }
+
+    /// Whether no element lies in two windows.
+    pub(crate) fn is_disjoint(&self) -> bool {
+        (0..self.rank()).all(|axis| self.strides[axis] >= self.extent(axis))
+    }
+
+    /// Offsets of a window's elements, row-major.
+    pub(crate) fn taps(&self) -> Vec<Vec<usize>> {
+        let mut taps = vec![vec![]];
+        for (axis, length) in self.kernel.iter().enumerate() {
+            let step = self.dilations[axis];
+            let extend = |tap: &Vec<usize>, at: usize| tap.iter().copied().chain([at * step]).collect();
+            taps = taps.iter().flat_map(|tap| (0..*length).map(move |at| extend(tap, at))).collect();
+        }
+        taps
+    }
+
+    /// Adds the padding to `[A, B, …]`.
+    pub(crate) fn padded(&self, graph: &mut Graph, value: ValueId) -> Result<ValueId, CompilerError> {
+        let widen = |pads: &[usize]| [0, 0].iter().chain(pads).map(|pad| *pad as i64).collect::<Vec<i64>>();
+        graph.pad(value, &widen(&self.before), &widen(&self.after))
+    }
+
+    /// What the element at `tap` sees in all windows: `[A, B, …output]` from a padded `[A, B, …]`.
+    pub(crate) fn seen_by(&self, graph: &mut Graph, value: ValueId, tap: &[usize]) -> Result<ValueId, CompilerError> {
+        let (mut axes, mut starts, mut ends, mut steps) = (vec![], vec![], vec![], vec![]);
+        for (axis, start) in tap.iter().enumerate() {
+            let end = start + (self.output[axis] - 1) * self.strides[axis] + 1;
+            let whole = *start == 0 && self.strides[axis] == 1 && graph.shape(value)?[axis + 2] == end;
+            if !whole {
+                axes.push(axis as i64 + 2);
+                starts.push(*start as i64);
+                ends.push(end as i64);
+                steps.push(self.strides[axis] as i64);
+            }
+        }
+        if axes.is_empty() { Ok(value) } else { graph.slice(value, &axes, &starts, &ends, &steps) }
+    }
+
+    /// Adds every window's values up where the window lay: `[A, B, …output]` and a kernel back to `[A, B', …input]`.
+    pub(crate) fn scatter(
+        &self,
+        graph: &mut Graph,
+        value: ValueId,
+        kernel: ValueId,
+        group: usize,
+    ) -> Result<ValueId, CompilerError> {
+        let (mut after, mut beyond) = (self.after.clone(), vec![0; self.rank()]);
+        for axis in 0..self.rank() {
+            let covered = (self.output[axis] - 1) * self.strides[axis] + self.extent(axis);
+            let padded = self.input[axis] + self.before[axis] + self.after[axis];
+            // elements that no window reaches are filled with zeros; windows beyond the padding are cut
+            beyond[axis] = padded.saturating_sub(covered) as i64;
+            after[axis] += covered.saturating_sub(padded);
+        }
+        let mut attributes = self.attributes(&self.strides, &self.dilations, &self.before, &after);
+        attributes.push(("group", Attribute::Int(group as i64)));
+        if beyond.iter().any(|length| *length > 0) {
+            attributes.push(("output_padding", Attribute::Ints(beyond)));
+        }
+        graph.add("ConvTranspose", &[value, kernel], &attributes)
+    }
+
+    /// Attributes of a convolution or pool.
+    pub(crate) fn attributes(
+        &self,
+        strides: &[usize],
+        dilations: &[usize],
+        before: &[usize],
+        after: &[usize],
+    ) -> Vec<(&'static str, Attribute)> {
+        let ints = |values: &[usize]| Attribute::Ints(values.iter().map(|value| *value as i64).collect());
+        let pads: Vec<usize> = before.iter().chain(after).copied().collect();
+        vec![("strides", ints(strides)), ("dilations", ints(dilations)), ("pads", ints(&pads))]
+    }
+}

@@ -1,0 +1,17 @@
+use super::{Gradient, Operator, Sample, fixed_integers, folding, same_as_first, varied};
+
+/// `Sign`: −1, 0 or 1.
+pub(super) const OPERATOR: Operator = Operator {
+    name: "Sign",
+    opsets: 13..=25,
+    weights: &[],
+    types: same_as_first,
+    fold: Some(|rule| folding::unary(rule, |x| Some(x.signum()))),
+    gradient: Gradient::Zero("constant on either side of zero"),
+    samples: || {
+        vec![
+            Sample::new("positive and negative", vec![varied(&[3, 5])], vec![]),
+            Sample::new("integers", vec![fixed_integers(&[-3, 0, 2])], vec![]),
+        ]
+    },
+};

@@ -1,0 +1,17 @@
+use super::{Gradient, Operator, Sample, same_as_first, varied_in};
+
+/// `Sqrt`: y = √x. dx = dy / 2y.
+pub(super) const OPERATOR: Operator = Operator {
+    name: "Sqrt",
+    opsets: 13..=25,
+    weights: &[],
+    types: same_as_first,
+    fold: None,
+    gradient: Gradient::Defined(|b| {
+        let (y, dy) = (b.output(0)?, b.dy()?);
+        let twice = b.graph.plus(y, y)?;
+        let dx = b.graph.divided_by(dy, twice)?;
+        b.give(0, dx)
+    }),
+    samples: || vec![Sample::new("range 0.5 to 3.0", vec![varied_in(&[3, 5], 0.5, 3.0)], vec![])],
+};

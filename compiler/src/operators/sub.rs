@@ -1,0 +1,29 @@
+use super::{Gradient, Operator, Sample, broadcast_of_two, fixed_integers, folding, varied};
+
+/// `Sub`: y = a − b, broadcast. da = dy, db = −dy.
+pub(super) const OPERATOR: Operator = Operator {
+    name: "Sub",
+    opsets: 13..=25,
+    weights: &[],
+    types: broadcast_of_two,
+    fold: Some(|rule| folding::binary(rule, i64::checked_sub)),
+    gradient: Gradient::Defined(|b| {
+        let dy = b.dy()?;
+        b.give(0, dy)?;
+        if b.wants(1) {
+            let db = b.graph.add("Neg", &[dy], &[])?;
+            b.give(1, db)?;
+        }
+        Ok(())
+    }),
+    samples: || {
+        vec![
+            Sample::new("same shape", vec![varied(&[2, 3]), varied(&[2, 3])], vec![]),
+            Sample::new("second repeats", vec![varied(&[2, 3, 4]), varied(&[3, 1])], vec![]),
+            Sample::new("first repeats", vec![varied(&[4]), varied(&[2, 3, 4])], vec![]),
+            Sample::new("both repeat", vec![varied(&[2, 1, 4]), varied(&[3, 1])], vec![]),
+            Sample::new("scalar", vec![varied(&[2, 3]), varied(&[])], vec![]),
+            Sample::new("integers", vec![fixed_integers(&[-7, 8, 9]), fixed_integers(&[2])], vec![]),
+        ]
+    },
+};

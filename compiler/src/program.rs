@@ -1,0 +1,235 @@
+use millstream_schemas::recipe::{HeadRecipe, Initializer};
+use millstream_schemas::{ParameterEntry, TensorEntry, TrainingManifest};
+use prost::Message;
+
+use crate::backward::gradients;
+use crate::finetuning::{
+    self, FineTuning, Head, Layer, find_head, normalize, pattern_matches, replace_head, select, untie,
+};
+use crate::graph::{Graph, TensorType, ValueId};
+use crate::losses::cross_entropy;
+use crate::model_file::onnx::{ModelProto, StringStringEntryProto};
+use crate::model_file::{Bindings, Model, import};
+use crate::{CompilerError, graph};
+
+/// A model compiled for training: plain ONNX, with its parameters beside it.
+#[derive(Clone, Debug)]
+pub struct TrainingProgram {
+    /// The training step. Inputs: data, targets, then parameters in manifest order. Outputs: loss, logits, then one
+    /// gradient a parameter in the same order.
+    pub step: Vec<u8>,
+    /// Evaluation: the same inputs; outputs: loss, logits.
+    pub evaluation: Vec<u8>,
+    /// What the inputs and outputs mean.
+    pub manifest: TrainingManifest,
+    /// First values of the parameters, in manifest order.
+    pub parameters: Vec<Vec<f32>>,
+    /// Numbers that are trained.
+    pub trained: usize,
+    /// Numbers of other layers, which stay as they are.
+    pub frozen: usize,
+    /// Bytes of computed values alive at once at the worst node of the step, without parameters and gradients.
+    pub activation_bytes: u64,
+    /// The pretrained model with the new head, before training.
+    model: ModelProto,
+}
+
+/// Compiles a pretrained model into a training step.
+///
+/// # Errors
+/// The selection or head does not fit, an operator between the loss and the trained layers has no gradient, or shapes
+/// do not fit; the error names the node.
+pub fn compile(model: &Model, wanted: &FineTuning) -> Result<TrainingProgram, CompilerError> {
+    let Prepared { model: proto, head, logits, layers, selected } = prepare(model, wanted)?;
+    let bindings = Bindings { batch: wanted.batch, shapes: wanted.inputs.clone() };
+    let mut graph = import(&proto, &bindings)?;
+    let data_inputs = graph.inputs().to_vec();
+    let logits = graph.find(&logits).expect("the head's output is a value of the graph");
+    check_logits(&graph, logits, wanted, head.as_ref())?;
+
+    let targets = graph.input("targets", TensorType::f32([wanted.batch, wanted.classes]));
+    let mut parameters = Vec::new();
+    let mut values = Vec::new();
+    let mut entries: Vec<ParameterEntry> = Vec::new();
+    for index in &selected {
+        for weight in &layers[*index].weights {
+            if entries.iter().any(|entry| entry.name == weight.initializer) {
+                continue; // tied: read by several nodes, trained once
+            }
+            let id = graph.find(&weight.initializer).expect("layers() lists initializers only");
+            let constant = graph.constant_of(id).expect("initializers are constants").clone();
+            values.push(constant.to_f32().expect("layers() lists float32 weights only"));
+            graph.constant_to_input(id);
+            parameters.push(id);
+            entries.push(ParameterEntry {
+                name: weight.initializer.clone(),
+                shape: weight.shape.clone(),
+                gradient: String::new(),
+                layer: layers[*index].name.clone(),
+                learning_rate_multiplier: multiplier(&layers, *index, wanted),
+                weight_decay: weight.shape.len() >= 2,
+            });
+        }
+    }
+    let loss = cross_entropy(&mut graph, logits, targets, wanted.label_smoothing)?;
+    let mut evaluation = graph.clone();
+    evaluation.set_outputs(&[loss, logits]);
+    let evaluation = evaluation.to_onnx("evaluation");
+    let gradient_values = gradients(&mut graph, loss, &parameters)?;
+    let gradient_values = distinct(&mut graph, gradient_values)?;
+    for (entry, gradient) in entries.iter_mut().zip(&gradient_values) {
+        entry.gradient = graph.name(*gradient).to_owned();
+    }
+    let outputs: Vec<ValueId> = [loss, logits].into_iter().chain(gradient_values).collect();
+    graph.set_outputs(&outputs);
+
+    let trained = values.iter().map(Vec::len).sum();
+    let all: usize = unique_parameters(&layers);
+    let manifest = TrainingManifest {
+        version: 1,
+        batch: wanted.batch,
+        inputs: data_inputs.iter().map(|input| tensor_entry(&graph, *input)).collect(),
+        targets: tensor_entry(&graph, targets),
+        loss: tensor_entry(&graph, loss),
+        logits: tensor_entry(&graph, logits),
+        parameters: entries,
+    };
+    Ok(TrainingProgram {
+        step: graph.to_onnx("training_step"),
+        evaluation,
+        manifest,
+        parameters: values,
+        trained,
+        frozen: all - trained,
+        activation_bytes: graph.peak_activation_bytes(),
+        model: proto,
+    })
+}
+
+impl TrainingProgram {
+    /// The tuned model as ONNX bytes: the pretrained graph with these parameters (manifest order) and the new head.
+    ///
+    /// # Errors
+    /// The parameters are not as many or not as long as the manifest says.
+    pub fn export(&self, parameters: &[Vec<f32>], metadata: &[(String, String)]) -> Result<Vec<u8>, CompilerError> {
+        let mut model = self.model.clone();
+        let graph = model.graph.as_mut().expect("the gate refuses a model without a graph");
+        if parameters.len() != self.manifest.parameters.len() {
+            return Err(CompilerError::Selection(format!(
+                "{} parameters given, the program has {}",
+                parameters.len(),
+                self.manifest.parameters.len()
+            )));
+        }
+        for (entry, values) in self.manifest.parameters.iter().zip(parameters) {
+            if values.len() != entry.shape.iter().product::<usize>() {
+                return Err(CompilerError::Selection(format!(
+                    "parameter `{}` has shape {:?} and {} values were given",
+                    entry.name,
+                    entry.shape,
+                    values.len()
+                )));
+            }
+            let tensor = graph.initializer.iter_mut().find(|tensor| tensor.name() == entry.name);
+            let tensor = tensor.expect("parameters are initializers of the prepared model");
+            *tensor = graph::tensor_proto(&entry.name, &graph::Constant::f32(entry.shape.clone(), values));
+        }
+        model.producer_name = Some("millstream".into());
+        model.producer_version = Some(env!("CARGO_PKG_VERSION").into());
+        for (key, value) in metadata {
+            model.metadata_props.retain(|entry| entry.key() != key);
+            model.metadata_props.push(StringStringEntryProto { key: Some(key.clone()), value: Some(value.clone()) });
+        }
+        Ok(model.encode_to_vec())
+    }
+}
+
+/// A model rewritten for training, with its layers and what of them is trained.
+pub(crate) struct Prepared {
+    pub(crate) model: ModelProto,
+    pub(crate) head: Option<Head>,
+    pub(crate) logits: String,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) selected: Vec<usize>,
+}
+
+pub(crate) fn prepare(model: &Model, wanted: &FineTuning) -> Result<Prepared, CompilerError> {
+    let mut proto = model.proto.clone();
+    let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
+    normalize(graph);
+    untie(graph);
+    let found = find_head(graph, wanted.output.as_deref());
+    let (head, logits) = match (found, &wanted.head) {
+        (Ok(mut head), HeadRecipe::New) => {
+            replace_head(&mut proto, &mut head, wanted.classes, Initializer::default(), wanted.seed)?;
+            (Some(head.clone()), head.logits)
+        }
+        (Ok(mut head), HeadRecipe::NewWith(how)) => {
+            replace_head(&mut proto, &mut head, wanted.classes, *how, wanted.seed)?;
+            (Some(head.clone()), head.logits)
+        }
+        (Ok(head), HeadRecipe::Keep) => (Some(head.clone()), head.logits),
+        (Err(error), HeadRecipe::Keep) => match (&wanted.output, graph.output.as_slice()) {
+            (Some(name), outputs) if outputs.iter().any(|output| output.name() == name) => (None, name.clone()),
+            (None, [only]) => (None, only.name().to_owned()),
+            _ => return Err(error),
+        },
+        (Err(error), _) => return Err(error),
+    };
+    let layers = finetuning::layers(proto.graph.as_ref().expect("still there"));
+    let selected = select(&layers, head.as_ref(), &wanted.train)?;
+    Ok(Prepared { model: proto, head, logits, layers, selected })
+}
+
+/// Numbers in all layers, tied weights counted once.
+pub(crate) fn unique_parameters(layers: &[Layer]) -> usize {
+    let mut seen = std::collections::HashSet::new();
+    let weights = layers.iter().flat_map(|layer| &layer.weights);
+    weights.filter(|weight| seen.insert(&weight.initializer)).map(|weight| weight.shape.iter().product::<usize>()).sum()
+}
+
+/// Factor on the learning rate of a layer: the first pattern that matches, or else decay by distance from the last layer.
+pub(crate) fn multiplier(layers: &[Layer], index: usize, wanted: &FineTuning) -> f32 {
+    let named =
+        wanted.learning_rate_multipliers.iter().find(|entry| pattern_matches(&entry.r#match, &layers[index].name));
+    let distance = i32::try_from(layers.len() - 1 - index).unwrap_or(i32::MAX);
+    named.map_or_else(|| wanted.layer_decay.powi(distance), |entry| entry.multiplier)
+}
+
+fn check_logits(graph: &Graph, logits: ValueId, wanted: &FineTuning, head: Option<&Head>) -> Result<(), CompilerError> {
+    let found = graph.known_type(logits)?;
+    if *found == TensorType::f32([wanted.batch, wanted.classes]) {
+        return Ok(());
+    }
+    let advice = match head {
+        Some(head) if head.classes != wanted.classes => {
+            format!("; the head has {} outputs and the data {} classes: use `head: new`", head.classes, wanted.classes)
+        }
+        _ => String::new(),
+    };
+    Err(CompilerError::Selection(format!(
+        "output `{}` is {found}, wanted float32 [{}, {}] (batch, classes){advice}",
+        graph.name(logits),
+        wanted.batch,
+        wanted.classes
+    )))
+}
+
+/// A value can be one output only: parameters that share a gradient get a copy each.
+fn distinct(graph: &mut Graph, values: Vec<ValueId>) -> Result<Vec<ValueId>, CompilerError> {
+    let mut seen = std::collections::HashSet::new();
+    let mut copies = Vec::with_capacity(values.len());
+    for value in values {
+        copies.push(if seen.insert(value) { value } else { graph.add("Identity", &[value], &[])? });
+    }
+    Ok(copies)
+}
+
+fn tensor_entry(graph: &Graph, value: ValueId) -> TensorEntry {
+    let tensor_type = graph.tensor_type(value).expect("inputs and outputs of a training graph have types");
+    TensorEntry {
+        name: graph.name(value).to_owned(),
+        dtype: tensor_type.dtype.name().to_owned(),
+        shape: tensor_type.shape.clone(),
+    }
+}

@@ -1,0 +1,162 @@
+//! Whole models of the corpus: what is trained, whether the gradients are true, whether the export is the model.
+
+mod onnx_runtime;
+
+use std::path::{Path, PathBuf};
+
+use millstream_compiler::{FineTuning, Model, TrainingProgram, compile, describe};
+use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
+use onnx_runtime::{floats, run, session};
+
+fn corpus() -> Option<PathBuf> {
+    let found = std::env::var_os("MILLSTREAM_CORPUS").map(PathBuf::from);
+    if found.is_none() {
+        println!("left out: MILLSTREAM_CORPUS is not set");
+    }
+    found
+}
+
+fn model(corpus: &Path, name: &str) -> Model {
+    Model::read(&corpus.join("models").join(name).join("model.onnx")).unwrap()
+}
+
+/// Numbers in −1 to 1, the same each time.
+fn numbers(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn step_inputs(program: &TrainingProgram, parameters: &[Vec<f32>]) -> Vec<(String, ort::value::DynValue)> {
+    let manifest = &program.manifest;
+    let mut inputs = Vec::new();
+    for input in &manifest.inputs {
+        inputs.push((input.name.clone(), floats(&input.shape, &numbers(input.shape.iter().product(), 3))));
+    }
+    let classes = manifest.targets.shape[1];
+    let mut targets = vec![0.0; manifest.targets.shape.iter().product()];
+    for row in 0..manifest.batch {
+        targets[row * classes + row % classes] = 1.0;
+    }
+    inputs.push((manifest.targets.name.clone(), floats(&manifest.targets.shape, &targets)));
+    for (entry, values) in manifest.parameters.iter().zip(parameters) {
+        inputs.push((entry.name.clone(), floats(&entry.shape, values)));
+    }
+    inputs
+}
+
+/// Model, what is trained, how many numbers that must be; 0 where the other checks say it.
+fn rows() -> Vec<(&'static str, TrainSelection, usize)> {
+    let matching = |pattern: &str| TrainSelection::Match(vec![pattern.to_owned()]);
+    vec![
+        ("mobilenet_v2_1.0_224", TrainSelection::Head, 1280 * 5 + 5),
+        (
+            "mobilenet_v2_1.0_224",
+            TrainSelection::Last(4),
+            1280 * 5 + 5 + 320 * 1280 + 1280 + 960 * 320 + 320 + 960 * 9 + 960,
+        ),
+        ("mobilenet_v1_0.25_128", TrainSelection::All, 0),
+        ("resnet20_cifar10", TrainSelection::Head, 64 * 5 + 5),
+        ("resnet20_cifar10", TrainSelection::All, 0),
+        ("resnet20_cifar10_opset20", matching("layer3.*"), 0),
+        ("resnet20_cifar10_opset20", TrainSelection::All, 0),
+    ]
+}
+
+#[test]
+fn gradients_of_whole_models_agree_with_differences_of_the_loss() {
+    let Some(corpus) = corpus() else { return };
+    if !onnx_runtime::available() {
+        return;
+    }
+    for (name, train, _) in rows() {
+        let wanted = FineTuning { train: train.clone(), label_smoothing: 0.1, ..FineTuning::head(2, 5) };
+        let program = compile(&model(&corpus, name), &wanted).unwrap();
+        let mut step = session(&program.step);
+        let outputs = run(&mut step, step_inputs(&program, &program.parameters));
+        assert!(outputs[0][0].is_finite(), "{name}: loss {}", outputs[0][0]);
+        let mut evaluation = session(&program.evaluation);
+        let mut loss =
+            |parameters: &[Vec<f32>]| f64::from(run(&mut evaluation, step_inputs(&program, parameters))[0][0]);
+        assert!((loss(&program.parameters) - f64::from(outputs[0][0])).abs() < 1e-5);
+        // along the gradient itself the slope is its squared length, the largest there is, so rounding matters least
+        let gradients = &outputs[2..];
+        let square: f64 = gradients.iter().flatten().map(|g| f64::from(*g).powi(2)).sum();
+        assert!(square > 0.0, "{name}: all gradients are zero");
+        let step_size = 5e-4 / square.sqrt();
+        let moved = |sign: f64| -> Vec<Vec<f32>> {
+            let pairs = program.parameters.iter().zip(gradients);
+            pairs
+                .map(|(p, g)| p.iter().zip(g).map(|(p, g)| p + (sign * step_size * f64::from(*g)) as f32).collect())
+                .collect()
+        };
+        let slope = (loss(&moved(1.0)) - loss(&moved(-1.0))) / (2.0 * step_size);
+        let error = (slope - square).abs() / square;
+        println!("{name} {train:?}: slope {slope:.6}, squared gradient {square:.6}, off by {error:.1e}");
+        assert!(error < 2e-2, "{name} {train:?}: slope {slope}, squared gradient {square}");
+    }
+}
+
+#[test]
+fn the_selection_decides_what_is_trained() {
+    let Some(corpus) = corpus() else { return };
+    for (name, train, trained) in rows() {
+        let wanted = FineTuning { train: train.clone(), ..FineTuning::head(2, 5) };
+        let model = model(&corpus, name);
+        let program = compile(&model, &wanted).unwrap();
+        let report = describe(&model, Some(&wanted)).unwrap();
+        assert_eq!(report.trained, program.trained, "{name} {train:?}");
+        assert_eq!(report.parameters, program.trained + program.frozen, "{name} {train:?}");
+        if train == TrainSelection::All {
+            assert_eq!(program.frozen, 0, "{name}");
+        } else if trained > 0 {
+            assert_eq!(program.trained, trained, "{name} {train:?}");
+        }
+    }
+}
+
+#[test]
+fn an_untrained_export_computes_what_the_model_computed() {
+    let Some(corpus) = corpus() else { return };
+    if !onnx_runtime::available() {
+        return;
+    }
+    for (name, classes) in [("mobilenet_v1_0.25_128", 1001), ("resnet20_cifar10", 10), ("resnet20_cifar10_opset20", 10)]
+    {
+        let wanted = FineTuning { head: HeadRecipe::Keep, train: TrainSelection::All, ..FineTuning::head(3, classes) };
+        let path = corpus.join("models").join(name).join("model.onnx");
+        let program = compile(&Model::read(&path).unwrap(), &wanted).unwrap();
+        let exported = program.export(&program.parameters, &[]).unwrap();
+        let input = &program.manifest.inputs[0];
+        let image = || vec![(input.name.clone(), floats(&input.shape, &numbers(input.shape.iter().product(), 9)))];
+        let before = run(&mut session(&std::fs::read(&path).unwrap()), image());
+        let after = run(&mut session(&exported), image());
+        assert_eq!(before, after, "{name}");
+    }
+}
+
+#[test]
+fn learning_rates_fall_with_the_distance_from_the_head() {
+    let Some(corpus) = corpus() else { return };
+    let wanted = FineTuning { train: TrainSelection::Last(3), layer_decay: 0.5, ..FineTuning::head(2, 5) };
+    let program = compile(&model(&corpus, "mobilenet_v2_1.0_224"), &wanted).unwrap();
+    let rates: Vec<(&str, f32)> = program
+        .manifest
+        .parameters
+        .iter()
+        .map(|entry| (entry.layer.as_str(), entry.learning_rate_multiplier))
+        .collect();
+    let wanted = [
+        ("conv50", 0.25),
+        ("conv50", 0.25),
+        ("conv51", 0.5),
+        ("conv51", 0.5),
+        ("classifier", 1.0),
+        ("classifier", 1.0),
+    ];
+    assert_eq!(rates, wanted);
+}

@@ -1,0 +1,409 @@
+//! Every operator of the table, on its own samples: ONNX Runtime says what shapes and values are true, central
+//! differences through it say what gradients are.
+
+mod onnx_runtime;
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use millstream_compiler::backward::gradients;
+use millstream_compiler::graph::{Attribute, Constant, ElementType, Graph, TensorType, ValueId};
+use millstream_compiler::operators::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, table};
+use onnx_runtime::{floats, run, session};
+use ort::value::{DynValue, PrimitiveTensorElementType, ValueType};
+
+/// Versions at which forms change: reductions at 18, ScatterND's sum at 16, Gelu at 20.
+const OPSETS: [i64; 4] = [13, 17, 20, 25];
+/// Largest error of a gradient, relative to the largest one of its tensor.
+const TOLERANCE: f64 = 2e-3;
+/// Inputs of at most this many elements hold no value twice: windows then have one maximum.
+const DISTINCT: usize = 128;
+/// More elements than these are checked in part, and all together along random directions.
+const EACH: usize = 160;
+
+#[test]
+fn outputs_have_the_stated_types_and_folded_values() {
+    check_all(|row, sample, opset| {
+        let built = Built::new(row, sample, opset)?;
+        types_are_true(&built)?;
+        fold_is_true(row, &built)
+    });
+}
+
+#[test]
+fn gradients_are_those_of_central_differences() {
+    check_all(|row, sample, opset| match row.gradient {
+        Gradient::Defined(_) => gradient_is_true(&Built::new(row, sample, opset)?),
+        _ => Ok(()),
+    });
+}
+
+#[test]
+fn every_fold_rule_folds_a_sample() {
+    for row in table().iter().filter(|row| row.fold.is_some()) {
+        let folds = (row.samples)().iter().any(|sample| {
+            let opset = *sample.opsets.end().min(row.opsets.end());
+            Built::new(row, sample, opset).unwrap().folded(row).unwrap().is_some()
+        });
+        assert!(folds, "no sample of {} folds", row.name);
+    }
+}
+
+#[test]
+fn a_wrong_gradient_is_found() {
+    let (given, numeric) = ([0.5, -1.0, 0.25], [0.5004, -0.9996, 0.2496]);
+    assert!(difference(&given, &numeric).is_none());
+    assert!(difference(&[0.5, -1.0, 0.26], &numeric).is_some());
+    assert!(difference(&[0.5, 1.0, 0.25], &numeric).is_some());
+    assert!(difference(&[0.0, 0.0, 0.0], &numeric).is_some());
+    assert!(difference(&given, &[0.0, 0.0, 0.0]).is_some());
+    assert!(difference(&[f64::NAN, -1.0, 0.25], &numeric).is_some());
+}
+
+/// Runs a check on every sample at every opset that knows it, and reports all that fail.
+fn check_all(check: impl Fn(&Operator, &Sample, i64) -> Result<(), String>) {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let mut failures = BTreeSet::new();
+    for row in table() {
+        let samples = (row.samples)();
+        assert!(!samples.is_empty(), "{} has no samples", row.name);
+        for sample in &samples {
+            let known = |opset: &&i64| row.opsets.contains(opset) && sample.opsets.contains(opset);
+            let opsets: Vec<i64> = OPSETS.iter().filter(known).copied().collect();
+            assert!(!opsets.is_empty(), "{}, {}: no opset is checked", row.name, sample.name);
+            for opset in opsets {
+                let panicked = |_| Err("panicked".to_owned());
+                let outcome = catch_unwind(AssertUnwindSafe(|| check(row, sample, opset))).unwrap_or_else(panicked);
+                if let Err(message) = outcome {
+                    failures.insert(format!("{} ({}), opset {opset}: {message}", row.name, sample.name));
+                }
+            }
+        }
+    }
+    let list: Vec<String> = failures.into_iter().collect();
+    assert!(list.is_empty(), "{} failed:\n{}", list.len(), list.join("\n"));
+}
+
+/// A graph with one node, made from a sample.
+struct Built {
+    graph: Graph,
+    /// Inputs whose gradient is checked, with their values.
+    varied: Vec<(ValueId, Vec<f32>)>,
+    /// Size of a step that crosses no kink: values lie between the marks of a grid, and kinks on them.
+    step: f32,
+    outputs: Vec<ValueId>,
+}
+
+impl Built {
+    fn new(row: &Operator, sample: &Sample, opset: i64) -> Result<Self, String> {
+        let mut graph = Graph::new(opset);
+        let (mut varied, mut inputs) = (vec![], vec![]);
+        let mut step = f32::INFINITY;
+        for (index, input) in sample.inputs.iter().enumerate() {
+            inputs.push(match input {
+                SampleInput::Varied { shape, range } => {
+                    let id = graph.input(&format!("input_{index}"), TensorType::f32(shape.clone()));
+                    let (values, mark) = between_marks(shape.iter().product(), *range, index as u32);
+                    step = step.min(mark / 10.0);
+                    varied.push((id, values));
+                    Some(id)
+                }
+                SampleInput::Fixed(constant) => Some(graph.constant(&format!("fixed_{index}"), constant.clone())),
+                SampleInput::Absent => None,
+            });
+        }
+        let attributes: Vec<(&str, Attribute)> = sample.attributes.clone();
+        let outputs =
+            graph.add_with(row.name, &inputs, &attributes, sample.outputs).map_err(|error| error.to_string())?;
+        Ok(Self { graph, varied, step, outputs })
+    }
+
+    fn shape(&self, value: ValueId) -> Vec<usize> {
+        self.graph.shape(value).expect("the table knows the operator").to_vec()
+    }
+
+    fn inputs(&self, graph: &Graph, values: &[Vec<f32>]) -> Vec<(String, DynValue)> {
+        let named = self.varied.iter().zip(values);
+        named.map(|((id, _), values)| (graph.name(*id).to_owned(), floats(&self.shape(*id), values))).collect()
+    }
+
+    fn values(&self) -> Vec<Vec<f32>> {
+        self.varied.iter().map(|(_, values)| values.clone()).collect()
+    }
+
+    fn folded(&self, row: &Operator) -> Result<Option<Constant>, String> {
+        let Some(fold) = row.fold else { return Ok(None) };
+        let node = self.graph.nodes().last().expect("a node was added");
+        fold(&TypeRuleInput { graph: &self.graph, node, outputs: self.outputs.len() })
+            .map_err(|error| error.to_string())
+    }
+
+    /// What ONNX Runtime computes.
+    fn run(&self) -> Vec<Constant> {
+        let mut graph = self.graph.clone();
+        for output in &self.outputs {
+            graph.output(*output);
+        }
+        let mut session = session(&graph.to_onnx("sample"));
+        let outputs = session.run(self.inputs(&graph, &self.values())).expect("the sample runs");
+        self.outputs.iter().map(|output| constant_of(&outputs[graph.name(*output)])).collect()
+    }
+}
+
+fn constant_of(value: &DynValue) -> Constant {
+    use ort::value::TensorElementType as Element;
+    let ValueType::Tensor { ty, shape, .. } = value.dtype() else { panic!("not a tensor") };
+    let (dtype, bytes) = match ty {
+        Element::Float32 => (ElementType::F32, bytes(value, f32::to_le_bytes)),
+        Element::Int64 => (ElementType::I64, bytes(value, i64::to_le_bytes)),
+        Element::Int32 => (ElementType::I32, bytes(value, i32::to_le_bytes)),
+        Element::Bool => (ElementType::Bool, bytes(value, |truth: bool| [u8::from(truth)])),
+        other => panic!("an output of type {other:?}"),
+    };
+    Constant { dtype, shape: shape.iter().map(|length| *length as usize).collect(), bytes: bytes.into() }
+}
+
+fn bytes<T: PrimitiveTensorElementType + Copy, const N: usize>(value: &DynValue, each: fn(T) -> [u8; N]) -> Vec<u8> {
+    let values = value.try_extract_tensor::<T>().expect("its type was asked for").1;
+    values.iter().flat_map(|value| each(*value)).collect()
+}
+
+/// Values from a range, each in the middle between two of at least 64 evenly spaced marks, or a quarter beside it for
+/// every second input, so that two inputs are never equal. Also the distance of marks.
+fn between_marks(count: usize, (low, high): (f32, f32), seed: u32) -> (Vec<f32>, f32) {
+    let mut random = Random(0x9e37_79b9 ^ seed.wrapping_mul(0x85eb_ca6b));
+    let marks = if count <= DISTINCT { (2 * count).next_power_of_two().max(64) } else { 64 };
+    let mut places: Vec<usize> = (0..marks).collect();
+    for last in (1..marks).rev() {
+        places.swap(last, random.below(last + 1));
+    }
+    let distance = (high - low) / marks as f32;
+    let beside = if seed % 2 == 1 { 0.75 } else { 0.5 };
+    let place = |at: usize, random: &mut Random| if at < marks { places[at] } else { random.below(marks) };
+    let values = (0..count).map(|at| low + distance * (place(at, &mut random) as f32 + beside)).collect();
+    (values, distance)
+}
+
+/// A small generator (xorshift), the same each time.
+struct Random(u32);
+
+impl Random {
+    fn next(&mut self) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0
+    }
+
+    fn below(&mut self, count: usize) -> usize {
+        self.next() as usize % count
+    }
+
+    fn signed(&mut self) -> f32 {
+        self.below(2001) as f32 / 1000.0 - 1.0
+    }
+}
+
+fn types_are_true(built: &Built) -> Result<(), String> {
+    for (index, (value, true_value)) in built.outputs.iter().zip(built.run()).enumerate() {
+        let stated = built.graph.known_type(*value).expect("the table knows the operator");
+        if *stated != true_value.tensor_type() {
+            return Err(format!("output {index} is stated as {stated} and is {}", true_value.tensor_type()));
+        }
+    }
+    Ok(())
+}
+
+fn fold_is_true(row: &Operator, built: &Built) -> Result<(), String> {
+    let Some(folded) = built.folded(row)? else { return Ok(()) };
+    let computed = &built.run()[0];
+    if folded == *computed { Ok(()) } else { Err(format!("folds to {folded:?}, is {computed:?}")) }
+}
+
+/// Checks the gradients of a weighted sum of the first output.
+fn gradient_is_true(built: &Built) -> Result<(), String> {
+    if built.varied.is_empty() {
+        return Ok(());
+    }
+    let first = built.outputs[0];
+    let mut random = Random(77);
+    let weights: Vec<f32> = (0..built.shape(first).iter().product()).map(|_| random.signed()).collect();
+    let all: Vec<usize> = (0..built.varied.len()).collect();
+    let given = own_gradients(built, &weights, &all)?;
+    for (alone, given) in given.iter().enumerate() {
+        let single = own_gradients(built, &weights, &[alone])?;
+        if let Some(message) = difference(&single[0], given) {
+            return Err(format!("input {alone} wanted alone and with others: {message}"));
+        }
+    }
+    let mut forward = built.graph.clone();
+    forward.output(first);
+    let mut forward_session = session(&forward.to_onnx("forward"));
+    let mut loss = |values: &[Vec<f32>]| -> f64 {
+        let output = run(&mut forward_session, built.inputs(&forward, values)).remove(0);
+        output.iter().zip(&weights).map(|(value, weight)| f64::from(*value) * f64::from(*weight)).sum()
+    };
+    for (index, given) in given.iter().enumerate() {
+        let values = built.values();
+        let mut slope = |direction: &[(usize, f32)]| -> f64 {
+            let mut moved = |sign: f32| {
+                let mut values = values.clone();
+                for (at, length) in direction {
+                    values[index][*at] += sign * length * built.step;
+                }
+                loss(&values)
+            };
+            let (above, below) = (moved(1.0), moved(-1.0));
+            // the step that was really taken, after rounding
+            let (at, length) = direction[0];
+            let base = values[index][at];
+            let taken = f64::from(base + length * built.step) - f64::from(base - length * built.step);
+            (above - below) / (taken / f64::from(length))
+        };
+        let count = given.len();
+        let stride = count.div_ceil(EACH).max(1);
+        let places: Vec<usize> = (0..count).step_by(stride).collect();
+        let numeric: Vec<f64> = places.iter().map(|at| slope(&[(*at, 1.0)])).collect();
+        let picked: Vec<f64> = places.iter().map(|at| given[*at]).collect();
+        let problem = |message| format!("gradient of input {index}: {message}");
+        if let Some(message) = difference(&picked, &numeric) {
+            return Err(problem(message));
+        }
+        for _ in 0..if stride > 1 { 4 } else { 0 } {
+            let direction: Vec<(usize, f32)> =
+                (0..count).map(|at| (at, if random.below(2) == 0 { 1.0 } else { -1.0 })).collect();
+            let expected: f64 = direction.iter().map(|(at, sign)| given[*at] * f64::from(*sign)).sum();
+            let length = given.iter().map(|value| value * value).sum::<f64>().sqrt();
+            let found = slope(&direction);
+            if (found - expected).abs() > TOLERANCE * length {
+                return Err(problem(format!("{expected} along a direction, differences give {found}")));
+            }
+        }
+        wrong_ones_are_found(&picked, &numeric).map_err(problem)?;
+    }
+    Ok(())
+}
+
+/// The check would have failed had the rule been a little wrong.
+fn wrong_ones_are_found(given: &[f64], numeric: &[f64]) -> Result<(), String> {
+    if given.iter().all(|value| *value == 0.0) {
+        return Ok(());
+    }
+    let scaled: Vec<f64> = given.iter().map(|value| value * 1.01).collect();
+    let scale = given.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    let mut one_off = given.to_vec();
+    one_off[given.len() / 2] += 0.01 * scale;
+    for wrong in [scaled, one_off] {
+        if difference(&wrong, numeric).is_none() {
+            return Err("a wrong gradient would not have been found".into());
+        }
+    }
+    Ok(())
+}
+
+/// Gradients by the reverse pass, run by ONNX Runtime.
+fn own_gradients(built: &Built, weights: &[f32], wanted: &[usize]) -> Result<Vec<Vec<f64>>, String> {
+    let mut graph = built.graph.clone();
+    let first = built.outputs[0];
+    let shape = built.shape(first);
+    let wanted: Vec<ValueId> = wanted.iter().map(|index| built.varied[*index].0).collect();
+    let weights = graph.constant("weights", Constant::f32(shape.clone(), weights));
+    let ids = (|| {
+        let mut loss = graph.times(first, weights)?;
+        if !shape.is_empty() {
+            loss = graph.reduce_sum(loss, &(0..shape.len() as i64).collect::<Vec<i64>>(), false)?;
+        }
+        gradients(&mut graph, loss, &wanted)
+    })()
+    .map_err(|error| error.to_string())?;
+    for (id, wanted) in ids.iter().zip(&wanted) {
+        let (got, want) = (graph.tensor_type(*id), graph.tensor_type(*wanted));
+        if got != want {
+            return Err(format!("a gradient of type {got:?} for an input of type {want:?}"));
+        }
+        let output = graph.add("Identity", &[*id], &[]).map_err(|error| error.to_string())?;
+        graph.output(output);
+    }
+    let mut session = session(&graph.to_onnx("gradients"));
+    let found = run(&mut session, built.inputs(&graph, &built.values()));
+    Ok(found.into_iter().map(|values| values.into_iter().map(f64::from).collect()).collect())
+}
+
+/// What is wrong with a gradient, if it is off by more than the tolerance.
+fn difference(given: &[f64], numeric: &[f64]) -> Option<String> {
+    if given.len() != numeric.len() {
+        return Some(format!("{} elements, wanted {}", given.len(), numeric.len()));
+    }
+    let scale = given.iter().chain(numeric).fold(1e-6, |largest: f64, value| largest.max(value.abs()));
+    let off = |a: f64, b: f64| (a - b).is_nan() || (a - b).abs() > TOLERANCE * scale;
+    let at = (0..given.len()).find(|at| off(given[*at], numeric[*at]))?;
+    Some(format!("{} at element {at}, differences give {} (largest {scale})", given[at], numeric[at]))
+}
+
+/// Lengths, axes and counts that no real model has.
+const EXTREMES: [i64; 8] = [i64::MIN, i64::MIN + 1, -1, 0, 1, 7, 1 << 40, i64::MAX];
+
+#[test]
+fn hostile_nodes_are_refused_or_stated_but_never_panic() {
+    let mut panics = BTreeSet::new();
+    for row in table() {
+        for sample in (row.samples)() {
+            for (what, hostile) in distorted(&sample) {
+                for opset in [13, 20].into_iter().filter(|opset| row.opsets.contains(opset)) {
+                    let tried = catch_unwind(AssertUnwindSafe(|| {
+                        let Ok(built) = Built::new(row, &hostile, opset) else { return };
+                        let _ = built.folded(row);
+                        let wanted: Vec<ValueId> = built.varied.iter().map(|(id, _)| *id).collect();
+                        let _ = gradients(&mut built.graph.clone(), built.outputs[0], &wanted);
+                    }));
+                    if tried.is_err() {
+                        panics.insert(format!("{} ({}), opset {opset}: {what}", row.name, sample.name));
+                    }
+                }
+            }
+        }
+    }
+    let list: Vec<String> = panics.into_iter().collect();
+    assert!(list.is_empty(), "{} panicked:\n{}", list.len(), list.join("\n"));
+}
+
+/// A sample with one thing about it changed to something that does not fit.
+fn distorted(sample: &Sample) -> Vec<(String, Sample)> {
+    let mut all = vec![("too many outputs".to_owned(), sample.clone().with_outputs(sample.outputs + 7))];
+    for index in 0..sample.inputs.len() {
+        let mut with = |what: &str, input: SampleInput| {
+            let mut changed = sample.clone();
+            changed.inputs[index] = input;
+            all.push((format!("input {index} {what}"), changed));
+        };
+        with("left out", SampleInput::Absent);
+        for shape in [&[][..], &[0], &[5], &[2, 0, 3], &[1, 1, 1, 1, 1, 1]] {
+            with("of another shape", SampleInput::Varied { shape: shape.to_vec(), range: (-1.0, 1.0) });
+        }
+        for value in EXTREMES {
+            with(&format!("is [{value}]"), SampleInput::Fixed(Constant::i64([1], &[value])));
+            with(&format!("is [2, {value}]"), SampleInput::Fixed(Constant::i64([2], &[2, value])));
+            with(&format!("is four times {value}"), SampleInput::Fixed(Constant::i64([4], &[value; 4])));
+        }
+    }
+    for index in 0..sample.attributes.len() {
+        let (name, attribute) = &sample.attributes[index];
+        let mut with = |value: Attribute| {
+            let mut changed = sample.clone();
+            all.push((format!("{name} is {value:?}"), {
+                changed.attributes[index].1 = value;
+                changed
+            }));
+        };
+        with(Attribute::String("nonsense".into()));
+        for value in EXTREMES {
+            with(Attribute::Int(value));
+            let length = if let Attribute::Ints(values) = attribute { values.len() } else { 2 };
+            with(Attribute::Ints(vec![value; length]));
+            with(Attribute::Ints(vec![value; length + 1]));
+        }
+    }
+    all
+}
