@@ -1,0 +1,114 @@
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{
+    BEST, Checkpoint, CheckpointManifest, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS, folder, state_name, tensors,
+};
+use crate::session::OptimizerState;
+use crate::{TrainingError, files};
+
+/// The newest whole checkpoint, and the newer ones that are not whole.
+#[derive(Debug)]
+pub struct Newest {
+    /// The checkpoint; none when no whole one is there.
+    pub checkpoint: Option<Checkpoint>,
+    /// What was passed over, newest first.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A checkpoint that was passed over.
+#[derive(Clone, Debug, Serialize)]
+pub struct Skipped {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+/// Loads the newest whole checkpoint of a folder.
+///
+/// # Errors
+/// The folder cannot be read. Checkpoints that are not whole are no error: they are listed in the result.
+pub fn load_newest(folder: &Path) -> Result<Newest, TrainingError> {
+    folder::tidy(folder)?;
+    let mut skipped = Vec::new();
+    for (_, path) in folder::list(folder)? {
+        match load(&path) {
+            Ok(checkpoint) => return Ok(Newest { checkpoint: Some(checkpoint), skipped }),
+            Err(error) => {
+                let reason = match error {
+                    TrainingError::Checkpoint { reason, .. } => reason,
+                    other => other.to_string(),
+                };
+                skipped.push(Skipped { path, reason });
+            }
+        }
+    }
+    Ok(Newest { checkpoint: None, skipped })
+}
+
+/// Loads one checkpoint and verifies all of it.
+///
+/// # Errors
+/// A file is missing, has another size or another hash, or does not hold what the manifest says.
+pub fn load(path: &Path) -> Result<Checkpoint, TrainingError> {
+    let broken = |reason: String| TrainingError::Checkpoint { path: path.to_owned(), reason };
+    let manifest = read_manifest(path).map_err(broken)?;
+    let shapes: Vec<(String, &[usize])> =
+        manifest.parameters.iter().map(|parameter| (parameter.name.clone(), parameter.shape.as_slice())).collect();
+    let read = |name: &str, wanted: &[(String, &[usize])]| {
+        let bytes = read_file(path, &manifest, name)?;
+        tensors::read(&bytes, wanted).map_err(|reason| format!("{name}: {reason}"))
+    };
+    let parameters = read(WEIGHTS, &shapes).map_err(broken)?;
+    let of_state = shapes
+        .iter()
+        .flat_map(|(name, shape)| manifest.state_names.iter().map(move |state| (state_name(name, state), *shape)));
+    let mut flat = read(STATE, &of_state.collect::<Vec<_>>()).map_err(broken)?.into_iter();
+    let tensors = shapes.iter().map(|_| flat.by_ref().take(manifest.state_names.len()).collect()).collect();
+    let best = manifest.file(BEST).map(|_| read(BEST, &shapes)).transpose().map_err(broken)?;
+    let state = OptimizerState { updates: manifest.updates, tensors };
+    Ok(Checkpoint { path: path.to_owned(), parameters, state, best, manifest })
+}
+
+/// No manifest is anywhere near as large.
+const LARGEST_MANIFEST: u64 = 64 << 20;
+
+fn read_manifest(folder: &Path) -> Result<CheckpointManifest, String> {
+    let read = |name: &str| -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        let file = File::open(folder.join(name)).map_err(|error| format!("{name}: {error}"))?;
+        file.take(LARGEST_MANIFEST).read_to_end(&mut bytes).map_err(|error| format!("{name}: {error}"))?;
+        Ok(bytes)
+    };
+    let (text, hash) = (read(MANIFEST)?, read(MANIFEST_HASH)?);
+    if files::sha256(&text).as_bytes() != hash {
+        return Err(format!("{MANIFEST} was changed or cut: its SHA-256 is not the one in {MANIFEST_HASH}"));
+    }
+    let value: serde_json::Value = serde_json::from_slice(&text).map_err(|error| format!("{MANIFEST}: {error}"))?;
+    let version = value.get("version").and_then(serde_json::Value::as_u64);
+    if version != Some(u64::from(CheckpointManifest::VERSION)) {
+        let version = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
+        return Err(format!("{MANIFEST} has version {version}, this build reads {}", CheckpointManifest::VERSION));
+    }
+    // Not from `value`: going through it would not keep every bit of a double.
+    serde_json::from_slice(&text).map_err(|error| format!("{MANIFEST}: {error}"))
+}
+
+fn read_file(folder: &Path, manifest: &CheckpointManifest, name: &str) -> Result<Vec<u8>, String> {
+    let saved = manifest.file(name).ok_or_else(|| format!("{MANIFEST} does not list {name}"))?;
+    let path = folder.join(name);
+    let size = fs::metadata(&path).map_err(|error| format!("{name}: {error}"))?.len();
+    if size != saved.bytes {
+        return Err(format!("{name} has {size} bytes, wanted {}", saved.bytes));
+    }
+    let bytes = fs::read(&path).map_err(|error| format!("{name}: {error}"))?;
+    let got = files::sha256(&bytes);
+    if got != saved.sha256 {
+        return Err(format!("{name} was changed: its SHA-256 is {got}, wanted {}", saved.sha256));
+    }
+    Ok(bytes)
+}

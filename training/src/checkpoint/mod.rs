@@ -1,0 +1,123 @@
+//! Checkpoints: folders `step-N` that are whole or not there.
+//!
+//! A checkpoint is written under a temporary name, synced to the disk and renamed; only then are older ones deleted. The
+//! loader verifies sizes and SHA-256 of every file, and walks back to the newest whole one. Nothing in it is executable.
+
+mod folder;
+mod load;
+mod save;
+mod tensors;
+
+use std::path::{Path, PathBuf};
+
+use millstream_schemas::{Fingerprint, ResumePoint};
+use serde::{Deserialize, Serialize};
+
+pub use folder::{clear, list};
+pub use load::{Newest, Skipped, load, load_newest};
+pub(crate) use save::{Snapshot, save};
+
+use crate::record::History;
+use crate::session::OptimizerState;
+
+/// When checkpoints are written, and where.
+#[derive(Clone, Debug)]
+pub struct CheckpointSettings {
+    /// The folder that holds them; made when missing.
+    pub folder: PathBuf,
+    /// Also every so many steps; 0 for never.
+    pub every_steps: u64,
+    /// How many are kept, at least one.
+    pub keep: usize,
+}
+
+/// A whole checkpoint.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Its folder.
+    pub path: PathBuf,
+    /// What it is about.
+    pub manifest: CheckpointManifest,
+    /// Parameters, in the order of the training manifest.
+    pub parameters: Vec<Vec<f32>>,
+    /// What the optimizer remembers.
+    pub state: OptimizerState,
+    /// Parameters of the best epoch so far, when they are others.
+    pub best: Option<Vec<Vec<f32>>>,
+}
+
+/// `manifest.json` of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointManifest {
+    /// Version of this format; 1.
+    pub version: u32,
+    /// Steps done.
+    pub step: u64,
+    /// Where the stream of batches continues.
+    pub resume: ResumePoint,
+    /// Of the training graph.
+    pub program: Fingerprint,
+    /// Of the settings that decide how training goes on.
+    pub settings: Fingerprint,
+    /// The optimizer's registered name.
+    pub optimizer: String,
+    /// Updates that the optimizer has made.
+    pub updates: u64,
+    /// Whether an epoch ended whose evaluation was not made yet.
+    pub evaluation_due: bool,
+    /// What the optimizer remembers of each parameter.
+    pub state_names: Vec<String>,
+    /// Name and shape of each parameter, in order.
+    pub parameters: Vec<SavedParameter>,
+    /// The other files.
+    pub files: Vec<SavedFile>,
+    /// The run so far.
+    pub history: History,
+}
+
+impl CheckpointManifest {
+    /// The version that this build writes and reads.
+    pub const VERSION: u32 = 1;
+
+    fn file(&self, name: &str) -> Option<&SavedFile> {
+        self.files.iter().find(|file| file.name == name)
+    }
+}
+
+/// A parameter in a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedParameter {
+    /// Name.
+    pub name: String,
+    /// Length of each axis.
+    pub shape: Vec<usize>,
+}
+
+/// A file of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedFile {
+    /// Name within the folder.
+    pub name: String,
+    /// Size.
+    pub bytes: u64,
+    /// SHA-256 in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+const MANIFEST: &str = "manifest.json";
+const MANIFEST_HASH: &str = "manifest.json.sha256";
+const WEIGHTS: &str = "weights.safetensors";
+const STATE: &str = "state.safetensors";
+const BEST: &str = "best.safetensors";
+
+/// The name of a state tensor in `state.safetensors`.
+fn state_name(parameter: &str, state: &str) -> String {
+    format!("{parameter}::{state}")
+}
+
+fn step_folder(folder: &Path, step: u64) -> PathBuf {
+    folder.join(format!("step-{step}"))
+}

@@ -1,0 +1,82 @@
+//! Named `float32` tensors as safetensors bytes.
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+/// A tensor to write: name, shape, elements.
+pub(super) type Named<'a> = (String, &'a [usize], &'a [f32]);
+
+/// Writes tensors; names must differ.
+pub(super) fn write(tensors: &[Named<'_>]) -> Result<Vec<u8>, String> {
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+    let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes).map_err(|error| format!("`{name}`: {error}"))?;
+        Ok((name.as_str(), view))
+    });
+    let views = views.collect::<Result<Vec<_>, String>>()?;
+    safetensors::serialize(views, None).map_err(|error| error.to_string())
+}
+
+/// Reads tensors in the order in which they are asked for; each must be there with this shape, and no other.
+pub(super) fn read(bytes: &[u8], wanted: &[(String, &[usize])]) -> Result<Vec<Vec<f32>>, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+    if file.len() != wanted.len() {
+        return Err(format!("it has {} tensors, wanted {}", file.len(), wanted.len()));
+    }
+    let read = |(name, shape): &(String, &[usize])| {
+        let view = file.tensor(name).map_err(|error| format!("`{name}`: {error}"))?;
+        if view.dtype() != Dtype::F32 || view.shape() != *shape {
+            return Err(format!("`{name}` is {:?} {:?}, wanted F32 {shape:?}", view.dtype(), view.shape()));
+        }
+        let chunks = view.data().chunks_exact(4);
+        Ok(chunks.map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks of 4"))).collect())
+    };
+    wanted.iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_header(header: &str, data: usize) -> Vec<u8> {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend(vec![0; data]);
+        bytes
+    }
+
+    #[test]
+    fn tensors_come_back_to_the_bit() {
+        let values = [1.0_f32, -0.0, f32::MIN_POSITIVE / 2.0, 3.4e38];
+        let bytes = write(&[("b".into(), &[2, 2], &values), ("a".into(), &[], &values[..1])]).unwrap();
+        let back = read(&bytes, &[("a".into(), &[]), ("b".into(), &[2, 2])]).unwrap();
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!((bits(&back[0]), bits(&back[1])), (bits(&values[..1]), bits(&values)));
+    }
+
+    #[test]
+    fn hostile_headers_are_errors() {
+        let rows = [
+            ("empty", Vec::new()),
+            ("header longer than the file", [u64::MAX.to_le_bytes().as_slice(), b"{}"].concat()),
+            ("no JSON", with_header("{{{{", 4)),
+            ("offsets outside", with_header(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,400]}}"#, 4)),
+            ("offsets backwards", with_header(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#, 4)),
+            (
+                "shape overflows",
+                with_header(
+                    r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,4]}}"#,
+                    4,
+                ),
+            ),
+            ("another type", with_header(r#"{"a":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}}"#, 4)),
+            ("another name", with_header(r#"{"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 4)),
+            ("another shape", with_header(r#"{"a":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]}}"#, 4)),
+            ("a hole at the end", with_header(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 8)),
+        ];
+        for (name, bytes) in rows {
+            assert!(read(&bytes, &[("a".into(), &[1])]).is_err(), "{name}");
+        }
+    }
+}

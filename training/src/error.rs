@@ -1,0 +1,232 @@
+use std::path::PathBuf;
+
+use millstream_schemas::RowId;
+
+use crate::runtime::Tried;
+
+/// An error of whoever supplies batches or watches a run.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a model could not be trained, evaluated, saved or loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainingError {
+    /// No ONNX Runtime library lies in any of the places that are looked through.
+    #[error(
+        "no ONNX Runtime library was found; these places were looked through, in this order:{}\n\
+         run `millstream runtime install`, or point ORT_DYLIB_PATH at a library of version 1.{} or newer",
+        list(.tried), crate::runtime::OLDEST_MINOR
+    )]
+    RuntimeNotFound {
+        /// Every place, and what was found there.
+        tried: Vec<Tried>,
+    },
+    /// A library was named, and it cannot be used.
+    #[error("the ONNX Runtime library {path}, named by {place}, cannot be used: {reason}")]
+    RuntimeUnusable {
+        /// The library.
+        path: PathBuf,
+        /// Who named it, for example `ORT_DYLIB_PATH`.
+        place: String,
+        /// What the system said, or which version it is.
+        reason: String,
+    },
+    /// A process can hold one ONNX Runtime library, and another one is loaded.
+    #[error("{asked} cannot be loaded: this process already uses {loaded}")]
+    RuntimeLoaded {
+        /// The library in use.
+        loaded: PathBuf,
+        /// The other library.
+        asked: PathBuf,
+    },
+    /// The library could not be installed.
+    #[error("cannot install ONNX Runtime: {reason}")]
+    Install {
+        /// What went wrong and what to do.
+        reason: String,
+    },
+    /// A wheel is not the one that is pinned.
+    #[error("{path} is not the pinned wheel {wheel}: its SHA-256 is {got}, wanted {wanted}")]
+    WheelHash {
+        /// The file.
+        path: PathBuf,
+        /// The wheel's name and version.
+        wheel: String,
+        /// The pinned SHA-256.
+        wanted: String,
+        /// The file's.
+        got: String,
+    },
+    /// The device that was asked for cannot be had.
+    #[error("device `{asked}` cannot be had: {reason}")]
+    Device {
+        /// As written.
+        asked: String,
+        /// Why not, and what to do where that is known.
+        reason: String,
+    },
+    /// ONNX Runtime refused something.
+    #[error("ONNX Runtime: {doing}: {reason}")]
+    Runtime {
+        /// What was being done.
+        doing: String,
+        /// ONNX Runtime's own words.
+        reason: String,
+    },
+    /// A batch does not fit the graph.
+    #[error("input `{name}`: the graph wants {wanted}, the batch has {got}")]
+    Input {
+        /// The graph's input.
+        name: String,
+        /// Element type and shape that are wanted.
+        wanted: String,
+        /// What there is.
+        got: String,
+    },
+    /// Parameters or state do not fit the graph.
+    #[error("parameter `{name}`: wanted {wanted}, got {got}")]
+    Parameter {
+        /// The parameter.
+        name: String,
+        /// What the graph says.
+        wanted: String,
+        /// What was given.
+        got: String,
+    },
+    /// A setting has a value that makes no sense.
+    #[error("{name} is {value}: wanted {wanted}")]
+    Setting {
+        /// The setting, as a dotted path in the recipe.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// The values that make sense.
+        wanted: &'static str,
+    },
+    /// The loss became infinite or not a number.
+    #[error(
+        "the loss is {loss} at step {step}, {rows}; nothing was updated by this step{}. \
+         A smaller learning rate, `gradient_clip_norm`, or a look at these rows may help",
+        checkpoint.as_ref().map_or_else(String::new, |path| format!("; the last good checkpoint is {}", path.display()))
+    )]
+    NonFiniteLoss {
+        /// Number of the step, from 0.
+        step: u64,
+        /// The loss.
+        loss: f32,
+        /// Which rows the batch held.
+        rows: Rows,
+        /// The newest checkpoint of this run.
+        checkpoint: Option<PathBuf>,
+    },
+    /// A parameter became infinite or not a number, and was kept out of the checkpoint.
+    #[error(
+        "parameter `{name}` holds {value} after step {step}, so no checkpoint was written{}. \
+         A smaller learning rate or `gradient_clip_norm` may help",
+        checkpoint.as_ref().map_or_else(String::new, |path| format!("; the last good one is {}", path.display()))
+    )]
+    NonFiniteParameter {
+        /// The parameter.
+        name: String,
+        /// The value.
+        value: f32,
+        /// Steps done.
+        step: u64,
+        /// The newest checkpoint of this run.
+        checkpoint: Option<PathBuf>,
+    },
+    /// The supplier of batches failed.
+    #[error("the stream of batches failed")]
+    Batches(#[source] BoxError),
+    /// An evaluation saw no row with a label.
+    #[error("none of the evaluation rows has a label")]
+    NothingLabelled,
+    /// A checkpoint is incomplete, damaged or of another kind.
+    #[error("checkpoint {path}: {reason}")]
+    Checkpoint {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A run was to start anew in a folder that holds checkpoints of another.
+    #[error("{folder} holds checkpoints of an earlier run; resume that run, or choose another output folder")]
+    CheckpointsInTheWay {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A checkpoint belongs to a run with other settings.
+    #[error("checkpoint {path} cannot be resumed: {what} differs: it has {saved}, this run has {now}")]
+    ResumeMismatch {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+        /// As saved.
+        saved: String,
+        /// As now.
+        now: String,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {doing} {path}")]
+    Io {
+        /// `read`, `write`, …
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The thread that owns the session ended before it answered.
+    #[error("the thread that runs the graph died while it was asked to {doing}; its panic message stands above")]
+    SessionThread {
+        /// What it was doing.
+        doing: &'static str,
+    },
+    /// A graph could not be written.
+    #[error("cannot compile the {graph} graph")]
+    Compile {
+        /// Which graph.
+        graph: &'static str,
+        /// What the compiler said.
+        source: millstream_compiler::CompilerError,
+    },
+    /// The report could not be rendered.
+    #[error("cannot render the report: {0}")]
+    Report(String),
+}
+
+impl TrainingError {
+    pub(crate) fn runtime(doing: impl Into<String>) -> impl FnOnce(ort::Error) -> Self {
+        let doing = doing.into();
+        move |error| Self::Runtime { doing, reason: error.message().to_owned() }
+    }
+
+    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { doing, path, source }
+    }
+}
+
+/// Rows of a batch, shown by the first few.
+#[derive(Clone, Debug)]
+pub struct Rows(pub Vec<RowId>);
+
+impl std::fmt::Display for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN: usize = 4;
+        write!(f, "{} rows", self.0.len())?;
+        for (index, row) in self.0.iter().take(SHOWN).enumerate() {
+            write!(f, "{}{row}", if index == 0 { " (" } else { "; " })?;
+        }
+        match self.0.len() {
+            0 => Ok(()),
+            n if n > SHOWN => write!(f, "; and {} more)", n - SHOWN),
+            _ => write!(f, ")"),
+        }
+    }
+}
+
+fn list(tried: &[Tried]) -> String {
+    tried.iter().map(|tried| format!("\n  {}: {}", tried.place, tried.finding)).collect()
+}

@@ -1,0 +1,53 @@
+//! Runs compiled training graphs on ONNX Runtime.
+//!
+//! [`runtime`] finds and loads the library, a [`Device`] is resolved, and then either [`StepRunner`] makes single steps for
+//! a loop of your own, or [`Trainer`] runs a whole training with evaluation, checkpoints and resume. [`Predictor`] runs a
+//! finished model. Batches come from anywhere: this crate takes an iterator of them.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (program, batches): (millstream_compiler::TrainingProgram, Vec<millstream_schemas::Batch>) = unimplemented!();
+//! use millstream_training::{Device, DeviceRequest, StepRunner, StepSettings, runtime};
+//!
+//! let device = Device::resolve(DeviceRequest::Auto, runtime::ready(None)?)?;
+//! let mut runner = StepRunner::open(&program, &device, &StepSettings::default())?;
+//! for batch in batches {
+//!     let (_batch, outcome) = runner.step(batch, 1e-3)?;
+//!     println!("loss {}", outcome.loss);
+//! }
+//! std::fs::write("tuned.onnx", program.export(&runner.parameters()?, &[])?)?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod batches;
+pub mod checkpoint;
+mod device;
+mod error;
+mod evaluator;
+mod files;
+pub mod metrics;
+pub mod observers;
+pub mod optimizers;
+pub mod record;
+pub mod report;
+pub mod runtime;
+pub mod schedules;
+mod session;
+mod speed;
+#[cfg(test)]
+#[expect(dead_code, reason = "unit tests need a part of what the suite needs")]
+#[path = "../tests/suite/support.rs"]
+mod support;
+mod trainer;
+
+pub use batches::BatchSource;
+pub use checkpoint::{Checkpoint, CheckpointSettings};
+pub use device::{Device, DeviceKind, DeviceRequest};
+pub use error::{BoxError, Rows, TrainingError};
+pub use evaluator::{EvaluationBatches, evaluate};
+pub use metrics::Evaluation;
+pub use observers::{Event, Observer, StepEvent};
+pub use record::{History, RunRecord};
+pub use session::{Logits, OptimizerState, Predictor, StepOutcome, StepRunner, StepSettings};
+pub use trainer::{Ending, Trainer, TrainerSettings};

@@ -1,0 +1,104 @@
+//! Watching a run: what happens is told as [`Event`]s.
+
+mod together;
+
+use std::path::Path;
+
+pub use together::Together;
+
+use crate::metrics::Evaluation;
+use crate::record::EpochRecord;
+
+/// Somebody who is told what happens. Called on the thread that trains: be quick.
+pub trait Observer {
+    /// Something happened.
+    fn observe(&mut self, event: &Event<'_>);
+}
+
+impl<F: FnMut(&Event<'_>)> Observer for F {
+    fn observe(&mut self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+/// What happens in a run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A run starts, or goes on.
+    Started {
+        /// Steps done before.
+        step: u64,
+        /// Steps of the whole run.
+        total_steps: u64,
+        /// The epoch it starts in, from 0.
+        epoch: u64,
+        /// Epochs of the whole run.
+        epochs: u64,
+    },
+    /// A step was made.
+    Step(StepEvent),
+    /// An epoch's steps are done and its evaluation begins.
+    EvaluationStarted {
+        /// Number, from 0.
+        epoch: u64,
+    },
+    /// A batch was evaluated.
+    EvaluationBatch {
+        /// Rows evaluated so far.
+        rows: u64,
+    },
+    /// The evaluation is done.
+    Evaluated {
+        /// Number, from 0.
+        epoch: u64,
+        /// What it found.
+        evaluation: &'a Evaluation,
+        /// Whether no epoch before was as good.
+        best: bool,
+    },
+    /// An epoch is over.
+    EpochEnded(&'a EpochRecord),
+    /// A checkpoint is on the disk.
+    CheckpointSaved {
+        /// Its folder.
+        path: &'a Path,
+        /// Steps done.
+        step: u64,
+        /// Seconds it took.
+        seconds: f64,
+    },
+}
+
+/// A step that was made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepEvent {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Epochs of the whole run.
+    pub epochs: u64,
+    /// Loss before the update.
+    pub loss: f32,
+    /// Learning rate, before multipliers.
+    pub learning_rate: f32,
+    /// Rows in the batch.
+    pub rows: usize,
+    /// Over the last steps, waiting included.
+    pub samples_per_second: f64,
+    /// Seconds this step waited for its batch.
+    pub seconds_waiting: f64,
+    /// Seconds in the graph.
+    pub seconds_in_graph: f64,
+    /// Seconds in the update.
+    pub seconds_in_update: f64,
+    /// Batches that are ready, where the source knows.
+    pub batches_waiting: Option<usize>,
+    /// Seconds until the last step, at the speed of the last steps, without evaluations.
+    pub seconds_left: f64,
+    /// Joint norm of the gradients, where clipping computed it.
+    pub gradient_norm: Option<f64>,
+}

@@ -1,0 +1,107 @@
+//! The update of all parameters as one ONNX graph, for devices where the host cannot reach the tensors.
+
+use millstream_compiler::CompilerError;
+use millstream_compiler::graph::{Graph, TensorType, ValueId};
+use millstream_schemas::ParameterEntry;
+
+use super::{NodeInputs, ParameterFacts, UpdateRule};
+
+const OPSET: i64 = 17;
+
+/// A graph that reads coefficients, gradients, parameters and state, and makes new parameters and new state.
+#[derive(Clone, Debug)]
+pub(crate) struct UpdateGraph {
+    /// ONNX bytes.
+    pub(crate) model: Vec<u8>,
+    /// Inputs of shape `[]`.
+    pub(crate) coefficients: Vec<String>,
+    /// One for each parameter.
+    pub(crate) parameters: Vec<UpdateNames>,
+}
+
+/// Names of one parameter's tensors in an [`UpdateGraph`].
+#[derive(Clone, Debug)]
+pub(crate) struct UpdateNames {
+    pub(crate) gradient: String,
+    pub(crate) parameter: String,
+    pub(crate) new_parameter: String,
+    pub(crate) state: Vec<String>,
+    pub(crate) new_state: Vec<String>,
+}
+
+/// Writes the update graph of a rule.
+///
+/// # Errors
+/// An operator that the rule uses is missing in the compiler's table.
+pub(crate) fn update_graph(
+    rule: &dyn UpdateRule,
+    entries: &[ParameterEntry],
+    clip_norm: Option<f32>,
+) -> Result<UpdateGraph, CompilerError> {
+    let mut graph = Graph::new(OPSET);
+    let coefficient_names: Vec<String> =
+        (0..rule.coefficients(0, 0.0).len()).map(|index| format!("coefficient.{index}")).collect();
+    let scalar = || TensorType::f32(Vec::new());
+    let coefficients: Vec<ValueId> = coefficient_names.iter().map(|name| graph.input(name, scalar())).collect();
+    let mut names = Vec::new();
+    let mut values = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let state = rule.state_names().iter().map(|state| format!("state.{index}.{state}")).collect::<Vec<_>>();
+        let tensor = || TensorType::f32(entry.shape.clone());
+        let gradient = graph.input(&format!("gradient.{index}"), tensor());
+        let parameter = graph.input(&format!("parameter.{index}"), tensor());
+        let states: Vec<ValueId> = state.iter().map(|name| graph.input(name, tensor())).collect();
+        values.push((gradient, parameter, states));
+        names.push(UpdateNames {
+            gradient: format!("gradient.{index}"),
+            parameter: format!("parameter.{index}"),
+            new_parameter: format!("new.parameter.{index}"),
+            new_state: state.iter().map(|name| format!("new.{name}")).collect(),
+            state,
+        });
+    }
+    let gradients: Vec<ValueId> = values.iter().map(|(gradient, ..)| *gradient).collect();
+    let scale = clip_norm.map(|limit| scale_nodes(&mut graph, &gradients, limit)).transpose()?;
+    let (mut outputs, mut output_names) = (Vec::new(), Vec::new());
+    for ((entry, names), (gradient, parameter, state)) in entries.iter().zip(&names).zip(&values) {
+        let gradient = match scale {
+            Some(scale) => graph.times(*gradient, scale)?,
+            None => *gradient,
+        };
+        let facts = ParameterFacts::from(entry);
+        let inputs = NodeInputs { coefficients: &coefficients, facts, parameter: *parameter, gradient, state };
+        let (new_parameter, new_state) = rule.nodes(&mut graph, &inputs)?;
+        outputs.push(new_parameter);
+        outputs.extend(new_state);
+        output_names.push(&names.new_parameter);
+        output_names.extend(&names.new_state);
+    }
+    // At the end: a name that is given up may be taken again by the next node.
+    for (value, name) in outputs.iter().zip(output_names) {
+        graph.rename(*value, name)?;
+    }
+    graph.set_outputs(&outputs);
+    Ok(UpdateGraph { model: graph.to_onnx("update"), coefficients: coefficient_names, parameters: names })
+}
+
+/// min(1, limit / (‖all gradients‖ + 1e-6)).
+fn scale_nodes(graph: &mut Graph, gradients: &[ValueId], limit: f32) -> Result<ValueId, CompilerError> {
+    let mut sum = None;
+    for gradient in gradients {
+        let square = graph.times(*gradient, *gradient)?;
+        let axes: Vec<i64> = (0..graph.shape(square)?.len() as i64).collect();
+        let part = if axes.is_empty() { square } else { graph.reduce_sum(square, &axes, false)? };
+        sum = Some(match sum {
+            None => part,
+            Some(sum) => graph.plus(sum, part)?,
+        });
+    }
+    let sum = sum.unwrap_or_else(|| graph.scalar(0.0));
+    let norm = graph.add("Sqrt", &[sum], &[])?;
+    let tiny = graph.scalar(1e-6);
+    let divisor = graph.plus(norm, tiny)?;
+    let limit = graph.scalar(limit);
+    let scale = graph.divided_by(limit, divisor)?;
+    let one = graph.scalar(1.0);
+    Ok(graph.add_with("Clip", &[Some(scale), None, Some(one)], &[], 1)?[0])
+}

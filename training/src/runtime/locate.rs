@@ -1,0 +1,284 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{install, library};
+use crate::TrainingError;
+
+/// Who named a library, or where it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// A flag of the command line.
+    Flag,
+    /// The environment variable `ORT_DYLIB_PATH`.
+    Environment,
+    /// Our data folder, where `millstream runtime install` puts it.
+    DataFolder,
+    /// The folder of the executable.
+    BesideExecutable,
+    /// An `onnxruntime` Python package, found on disk without importing it.
+    PythonPackage,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flag => "the flag",
+            Self::Environment => "ORT_DYLIB_PATH",
+            Self::DataFolder => "the data folder",
+            Self::BesideExecutable => "the executable's folder",
+            Self::PythonPackage => "a Python package",
+        })
+    }
+}
+
+/// A library that can be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Located {
+    /// The file.
+    pub path: PathBuf,
+    /// Who named it.
+    pub place: Place,
+    /// Its version, for example `1.31.1`.
+    pub version: String,
+}
+
+/// A place that was looked at, and what was there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tried {
+    /// The place in words, with its path.
+    pub place: String,
+    /// What was found.
+    pub finding: String,
+}
+
+/// The places to look at, in order of precedence.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// A library, or a folder that holds one, named on the command line.
+    pub flag: Option<PathBuf>,
+    /// The same, named by `ORT_DYLIB_PATH`.
+    pub environment: Option<PathBuf>,
+    /// Our data folder for the pinned version.
+    pub data_folder: Option<PathBuf>,
+    /// The folder of the executable.
+    pub executable_folder: Option<PathBuf>,
+    /// Folders in which Python keeps packages.
+    pub python_folders: Vec<PathBuf>,
+}
+
+/// Finds the library: the flag, `ORT_DYLIB_PATH`, our data folder, beside the executable, an `onnxruntime` Python
+/// package.
+///
+/// # Errors
+/// Nothing usable is found (the error lists the places), or what the flag or the variable names cannot be used: a
+/// named library is never silently replaced by another.
+pub fn locate(flag: Option<&Path>) -> Result<Located, TrainingError> {
+    Search::of_this_process(flag).run().0
+}
+
+impl Search {
+    /// The places as they are for this process.
+    pub fn of_this_process(flag: Option<&Path>) -> Self {
+        let executable = std::env::current_exe().ok();
+        Self {
+            flag: flag.map(Path::to_owned),
+            environment: std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from),
+            data_folder: install::install_folder().ok(),
+            executable_folder: executable.as_deref().and_then(Path::parent).map(Path::to_owned),
+            python_folders: python_folders(),
+        }
+    }
+
+    /// Looks; returns the result and every place that was looked at.
+    pub fn run(&self) -> (Result<Located, TrainingError>, Vec<Tried>) {
+        let mut tried = Vec::new();
+        for (place, named) in [(Place::Flag, &self.flag), (Place::Environment, &self.environment)] {
+            match named {
+                None => tried.push(Tried { place: place.to_string(), finding: "not set".into() }),
+                Some(path) => {
+                    let result = named_library(path, place);
+                    let finding = result.as_ref().map_or_else(ToString::to_string, describe);
+                    tried.push(Tried { place: format!("{place} ({})", path.display()), finding });
+                    return (result, tried);
+                }
+            }
+        }
+        let python = self.python_folders.iter().map(|folder| folder.join("onnxruntime/capi"));
+        let folders = [(Place::DataFolder, &self.data_folder), (Place::BesideExecutable, &self.executable_folder)];
+        let folders = folders.into_iter().filter_map(|(place, folder)| Some((place, folder.clone()?)));
+        for (place, folder) in folders.chain(python.map(|folder| (Place::PythonPackage, folder))) {
+            let label = format!("{place} ({})", folder.display());
+            let Some(path) = library_in(&folder) else {
+                let finding = if folder.is_dir() { "no library in it" } else { "no such folder" };
+                tried.push(Tried { place: label, finding: finding.into() });
+                continue;
+            };
+            match library::probe(&path) {
+                Ok(version) => {
+                    let found = Located { path, place, version };
+                    tried.push(Tried { place: label, finding: describe(&found) });
+                    return (Ok(found), tried);
+                }
+                Err(reason) => tried.push(Tried { place: label, finding: format!("{}: {reason}", path.display()) }),
+            }
+        }
+        if self.python_folders.is_empty() {
+            tried.push(Tried { place: Place::PythonPackage.to_string(), finding: "no folder of packages".into() });
+        }
+        (Err(TrainingError::RuntimeNotFound { tried: tried.clone() }), tried)
+    }
+}
+
+fn describe(found: &Located) -> String {
+    format!("version {} ({})", found.version, found.path.display())
+}
+
+fn named_library(path: &Path, place: Place) -> Result<Located, TrainingError> {
+    let unusable =
+        |reason: String| TrainingError::RuntimeUnusable { path: path.to_owned(), place: place.to_string(), reason };
+    let file = if path.is_dir() {
+        library_in(path).ok_or_else(|| unusable("the folder holds no ONNX Runtime library".into()))?
+    } else if path.exists() {
+        path.to_owned()
+    } else {
+        return Err(unusable("there is no such file".into()));
+    };
+    // A bare name would be searched for by the system's loader and could be another file.
+    let file = std::path::absolute(&file).unwrap_or(file);
+    let version = library::probe(&file).map_err(unusable)?;
+    Ok(Located { path: file, place, version })
+}
+
+/// The library in a folder; the newest name when there are several.
+pub(super) fn library_in(folder: &Path) -> Option<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_library_name))
+        .filter(|path| path.is_file())
+        .collect();
+    found.sort();
+    found.pop()
+}
+
+fn is_library_name(name: &str) -> bool {
+    if cfg!(target_os = "windows") {
+        name.eq_ignore_ascii_case("onnxruntime.dll")
+    } else if cfg!(target_os = "macos") {
+        name.starts_with("libonnxruntime.") && name.ends_with(".dylib")
+    } else {
+        name == "libonnxruntime.so" || name.starts_with("libonnxruntime.so.")
+    }
+}
+
+/// Folders in which Python keeps packages, found without starting Python.
+fn python_folders() -> Vec<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let mut prefixes: Vec<PathBuf> = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(variable).collect();
+    prefixes.extend(variable("HOME").map(|home| home.join(".local")));
+    let on_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
+    for folder in on_path.unwrap_or_default() {
+        let python = ["python3", "python"].map(|name| folder.join(name)).into_iter().find(|file| file.is_file());
+        // A link in a virtual environment leads out of it, so both the link's prefix and its target's count.
+        let target = python.as_deref().and_then(|file| file.canonicalize().ok());
+        for file in [python, target].into_iter().flatten() {
+            prefixes.extend(file.parent().and_then(Path::parent).map(Path::to_owned));
+        }
+    }
+    prefixes.extend(["/usr", "/usr/local"].map(PathBuf::from));
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for folder in prefixes.iter().flat_map(|prefix| packages_below(prefix)) {
+        // `/lib` is often a link to `/usr/lib`.
+        let folder = folder.canonicalize().unwrap_or(folder);
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    folders
+}
+
+fn packages_below(prefix: &Path) -> Vec<PathBuf> {
+    let library = prefix.join("lib");
+    let versions = std::fs::read_dir(&library).into_iter().flatten().filter_map(|entry| {
+        let path = entry.ok()?.path();
+        path.file_name()?.to_str()?.starts_with("python3").then_some(path)
+    });
+    let mut folders: Vec<PathBuf> = versions
+        .flat_map(|version| [version.join("site-packages"), version.join("dist-packages")])
+        .filter(|folder| folder.is_dir())
+        .collect();
+    folders.sort();
+    folders.reverse();
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn search(folder: &Path) -> Search {
+        Search {
+            data_folder: Some(folder.join("data")),
+            executable_folder: Some(folder.join("bin")),
+            python_folders: vec![folder.join("site-packages")],
+            ..Search::default()
+        }
+    }
+
+    #[test]
+    fn nothing_found_lists_every_place_and_names_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = search(folder.path()).run().0.unwrap_err().to_string();
+        for part in [
+            "the flag: not set",
+            "ORT_DYLIB_PATH: not set",
+            "data",
+            "bin",
+            "site-packages",
+            "millstream runtime install",
+        ] {
+            assert!(message.contains(part), "{part} is missing in: {message}");
+        }
+    }
+
+    #[test]
+    fn a_named_library_that_is_not_there_is_an_error_even_if_another_would_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = folder.path().join("missing.so");
+        let search = Search { environment: Some(named), ..search(folder.path()) };
+        let message = search.run().0.unwrap_err().to_string();
+        assert!(message.contains("missing.so") && message.contains("no such file"), "{message}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_library_is_refused_with_the_systems_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("libonnxruntime.so");
+        std::fs::write(&file, b"not a library").unwrap();
+        let search = Search { flag: Some(file), ..Search::default() };
+        let message = search.run().0.unwrap_err().to_string();
+        assert!(message.contains("cannot be used: ") && !message.ends_with("dlopen failed"), "{message}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_damaged_library_in_a_folder_is_passed_over_and_mentioned() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        std::fs::write(folder.path().join("data/libonnxruntime.so.1.31.1"), b"\x7fELF").unwrap();
+        let (result, tried) = search(folder.path()).run();
+        assert!(result.is_err());
+        let finding = &tried.iter().find(|tried| tried.place.contains("data folder")).unwrap().finding;
+        assert!(finding.contains("libonnxruntime.so.1.31.1: "), "{finding}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn names_of_provider_libraries_are_not_taken_for_the_library() {
+        assert!(is_library_name("libonnxruntime.so") && is_library_name("libonnxruntime.so.1.31.1"));
+        assert!(!is_library_name("libonnxruntime_providers_shared.so"));
+    }
+}

@@ -1,0 +1,45 @@
+//! The learning rate over time: pure functions of the step.
+
+mod constant;
+mod cosine;
+
+use millstream_schemas::recipe::Schedule;
+
+/// A kind of schedule.
+#[derive(Debug)]
+pub struct ScheduleKind {
+    /// As in a recipe.
+    pub name: &'static str,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
+    /// The factor on the base learning rate at a step of so many, if the schedule is of this kind.
+    factor: fn(&Schedule, step: u64, total: u64) -> Option<f64>,
+}
+
+/// All schedules, by name.
+pub static SCHEDULES: &[ScheduleKind] = &[constant::SCHEDULE, cosine::SCHEDULE];
+
+/// The factor on the base learning rate at `step` (from 0) of `total`; the last value after the end.
+pub fn factor(schedule: &Schedule, step: u64, total: u64) -> f64 {
+    let step = step.min(total.saturating_sub(1));
+    let found = SCHEDULES.iter().find_map(|kind| (kind.factor)(schedule, step, total.max(1)));
+    found.expect("every variant of `Schedule` has its row in the table, as a test checks")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variant_has_a_row_and_every_factor_is_a_share() {
+        for schedule in [Schedule::Constant, Schedule::Cosine { warmup: 0.0 }, Schedule::Cosine { warmup: 1.0 }] {
+            for total in [1, 2, 7, 100] {
+                for step in 0..total + 3 {
+                    let factor = factor(&schedule, step, total);
+                    assert!((0.0..=1.0).contains(&factor), "{schedule:?} {step}/{total}: {factor}");
+                }
+            }
+        }
+        assert!(SCHEDULES.is_sorted_by_key(|kind| kind.name));
+    }
+}

@@ -1,0 +1,136 @@
+use millstream_schemas::{Tensor as BatchTensor, TensorData, TensorEntry};
+use ort::memory::{AllocationDevice, Allocator};
+use ort::session::IoBinding;
+use ort::value::Tensor;
+
+use crate::TrainingError;
+
+/// A tensor that may be bound: it owns its memory, which the runtime allocated.
+///
+/// Binding a tensor that borrows its memory makes the `ort` crate copy it through a hidden session, and deadlocks; a
+/// tensor over foreign memory cannot be an output. So this type can be made in one way only.
+#[derive(Debug)]
+pub(super) struct OwnedTensor {
+    data: Data,
+    shape: Vec<usize>,
+}
+
+#[derive(Debug)]
+enum Data {
+    F32(Tensor<f32>),
+    I64(Tensor<i64>),
+}
+
+impl OwnedTensor {
+    /// A tensor of 32-bit floats, zero where the host can reach it.
+    pub(super) fn f32(allocator: &Allocator, shape: &[usize]) -> Result<Self, TrainingError> {
+        let tensor = Tensor::new(allocator, shape).map_err(TrainingError::runtime(format!("allocating {shape:?}")))?;
+        Ok(Self { data: Data::F32(tensor), shape: shape.to_vec() })
+    }
+
+    /// A tensor as a manifest describes it.
+    pub(super) fn of_entry(allocator: &Allocator, entry: &TensorEntry) -> Result<Self, TrainingError> {
+        if entry.dtype == "int64" {
+            let doing = format!("allocating `{}`", entry.name);
+            let tensor = Tensor::new(allocator, entry.shape.as_slice()).map_err(TrainingError::runtime(doing))?;
+            return Ok(Self { data: Data::I64(tensor), shape: entry.shape.clone() });
+        }
+        if entry.dtype != "float32" {
+            return Err(TrainingError::Input {
+                name: entry.name.clone(),
+                wanted: format!("{} {:?}", entry.dtype, entry.shape),
+                got: "an element type that batches do not have".into(),
+            });
+        }
+        Self::f32(allocator, &entry.shape)
+    }
+
+    /// Binds it as an input. On CUDA an input that lies on the host is copied now, and not again when it changes.
+    pub(super) fn bind_input(&self, binding: &mut IoBinding, name: &str) -> Result<(), TrainingError> {
+        let bound = match &self.data {
+            Data::F32(tensor) => binding.bind_input(name, tensor),
+            Data::I64(tensor) => binding.bind_input(name, tensor),
+        };
+        bound.map_err(TrainingError::runtime(format!("binding the input `{name}`")))
+    }
+
+    /// Binds it as an output.
+    pub(super) fn bind_output(&mut self, binding: &mut IoBinding, name: &str) -> Result<(), TrainingError> {
+        let bound = match &mut self.data {
+            Data::F32(tensor) => binding.bind_output(name, tensor),
+            Data::I64(tensor) => binding.bind_output(name, tensor),
+        };
+        bound.map_err(TrainingError::runtime(format!("binding the output `{name}`")))
+    }
+
+    /// Copies a tensor of a batch into it; the batch must have exactly this type and shape.
+    pub(super) fn fill(&mut self, name: &str, from: &BatchTensor) -> Result<(), TrainingError> {
+        let fits = self.shape == from.shape;
+        match (&mut self.data, &from.data) {
+            (Data::F32(tensor), TensorData::F32(values)) if fits => {
+                tensor.extract_tensor_mut().1.copy_from_slice(values)
+            }
+            (Data::I64(tensor), TensorData::I64(values)) if fits => {
+                tensor.extract_tensor_mut().1.copy_from_slice(values)
+            }
+            (data, _) => {
+                let dtype = if matches!(data, Data::F32(_)) { "float32" } else { "int64" };
+                return Err(TrainingError::Input {
+                    name: name.to_owned(),
+                    wanted: format!("{dtype} {:?}", self.shape),
+                    got: format!("{} {:?}", dtype_of(from), from.shape),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The elements, where the host can reach them.
+    pub(super) fn values(&self) -> &[f32] {
+        match &self.data {
+            Data::F32(tensor) => tensor.extract_tensor().1,
+            Data::I64(_) => unreachable!("only inputs are integers, and they are not read back"),
+        }
+    }
+
+    /// The elements, where the host can reach them.
+    pub(super) fn values_mut(&mut self) -> &mut [f32] {
+        match &mut self.data {
+            Data::F32(tensor) => tensor.extract_tensor_mut().1,
+            Data::I64(_) => unreachable!("only inputs are integers, and they are filled whole"),
+        }
+    }
+
+    /// A copy of the elements, from whichever device they are on.
+    pub(super) fn download(&self) -> Result<Vec<f32>, TrainingError> {
+        let Data::F32(tensor) = &self.data else { unreachable!("only floats are stored on a device") };
+        if tensor.memory_info().is_cpu_accessible() {
+            return Ok(self.values().to_vec());
+        }
+        let host = tensor.to(AllocationDevice::CPU, 0).map_err(TrainingError::runtime("copying from the device"))?;
+        Ok(host.extract_tensor().1.to_vec())
+    }
+
+    /// Replaces the elements, on whichever device they are.
+    pub(super) fn upload(&mut self, values: &[f32]) -> Result<(), TrainingError> {
+        let Data::F32(tensor) = &mut self.data else { unreachable!("only floats are stored on a device") };
+        if tensor.memory_info().is_cpu_accessible() {
+            tensor.extract_tensor_mut().1.copy_from_slice(values);
+            return Ok(());
+        }
+        let doing = "copying to the device";
+        let shape = self.shape.as_slice();
+        let mut host = Tensor::<f32>::new(&Allocator::default(), shape).map_err(TrainingError::runtime(doing))?;
+        host.extract_tensor_mut().1.copy_from_slice(values);
+        host.copy_into(tensor).map_err(TrainingError::runtime(doing))
+    }
+}
+
+pub(super) fn dtype_of(tensor: &BatchTensor) -> &'static str {
+    match tensor.data {
+        TensorData::F32(_) => "float32",
+        TensorData::I64(_) => "int64",
+        TensorData::Text(_) => "text",
+        _ => "another type",
+    }
+}

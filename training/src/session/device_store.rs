@@ -1,0 +1,143 @@
+use millstream_schemas::ParameterEntry;
+use ort::memory::Allocator;
+use ort::session::{IoBinding, Session};
+
+use super::bound::OwnedTensor;
+use super::options;
+use super::store::{ParameterStore, Update};
+use crate::TrainingError;
+use crate::device::Device;
+use crate::optimizers::{UpdateGraph, UpdateRule, update_graph};
+
+/// Parameters and state in the device's memory, updated there by a second graph.
+///
+/// Every tensor is there twice. An update reads one set and writes the other, then the sets change places: a buffer that is
+/// input and output of one run is silently corrupted, because the runtime does not keep the order of the file.
+pub(super) struct DeviceStore {
+    sides: [Side; 2],
+    current: usize,
+    coefficients: Vec<OwnedTensor>,
+    bindings: Option<[IoBinding; 2]>,
+    graph: UpdateGraph,
+    session: Session,
+}
+
+struct Side {
+    parameters: Vec<OwnedTensor>,
+    state: Vec<Vec<OwnedTensor>>,
+}
+
+impl DeviceStore {
+    /// `allocator` is the device's; the learning rate and its like come from the host.
+    pub(super) fn new(
+        entries: &[ParameterEntry],
+        rule: &dyn UpdateRule,
+        clip_norm: Option<f32>,
+        allocator: &Allocator,
+        device: &Device,
+        threads: usize,
+    ) -> Result<Self, TrainingError> {
+        let graph = update_graph(rule, entries, clip_norm)
+            .map_err(|source| TrainingError::Compile { graph: "update", source })?;
+        let session = options::open(&graph.model, device, threads, "update")?;
+        let side = || -> Result<Side, TrainingError> {
+            let tensor = |entry: &ParameterEntry| OwnedTensor::f32(allocator, &entry.shape);
+            let state = |entry| rule.state_names().iter().map(|_| tensor(entry)).collect::<Result<Vec<_>, _>>();
+            Ok(Side {
+                parameters: entries.iter().map(tensor).collect::<Result<_, _>>()?,
+                state: entries.iter().map(state).collect::<Result<_, _>>()?,
+            })
+        };
+        let host = Allocator::default();
+        let coefficients = graph.coefficients.iter().map(|_| OwnedTensor::f32(&host, &[]));
+        let mut this = Self {
+            sides: [side()?, side()?],
+            current: 0,
+            coefficients: coefficients.collect::<Result<_, _>>()?,
+            bindings: None,
+            graph,
+            session,
+        };
+        // Memory of a device is not zero when it is handed out.
+        for side in &mut this.sides {
+            for (tensors, entry) in side.state.iter_mut().zip(entries) {
+                let zeros = vec![0.0; entry.shape.iter().product()];
+                tensors.iter_mut().try_for_each(|tensor| tensor.upload(&zeros))?;
+            }
+        }
+        Ok(this)
+    }
+
+    /// A binding for each direction; made at the first update, when the gradients' tensors are known.
+    fn bind(&mut self, gradients: &[OwnedTensor]) -> Result<[IoBinding; 2], TrainingError> {
+        let mut make = |from: usize| -> Result<IoBinding, TrainingError> {
+            let doing = "binding the update graph";
+            let mut binding = self.session.create_binding().map_err(TrainingError::runtime(doing))?;
+            for (index, names) in self.graph.parameters.iter().enumerate() {
+                gradients[index].bind_input(&mut binding, &names.gradient)?;
+                self.sides[from].parameters[index].bind_input(&mut binding, &names.parameter)?;
+                self.sides[1 - from].parameters[index].bind_output(&mut binding, &names.new_parameter)?;
+                for (slot, (name, new_name)) in names.state.iter().zip(&names.new_state).enumerate() {
+                    self.sides[from].state[index][slot].bind_input(&mut binding, name)?;
+                    self.sides[1 - from].state[index][slot].bind_output(&mut binding, new_name)?;
+                }
+            }
+            Ok(binding)
+        };
+        Ok([make(0)?, make(1)?])
+    }
+}
+
+impl ParameterStore for DeviceStore {
+    fn sides(&self) -> usize {
+        2
+    }
+
+    fn current(&self) -> usize {
+        self.current
+    }
+
+    fn parameter(&self, side: usize, index: usize) -> &OwnedTensor {
+        &self.sides[side].parameters[index]
+    }
+
+    fn update(&mut self, update: &Update<'_>, gradients: &[OwnedTensor]) -> Result<Option<f64>, TrainingError> {
+        let mut bindings = match self.bindings.take() {
+            Some(bindings) => bindings,
+            None => self.bind(gradients)?,
+        };
+        let binding = &mut bindings[self.current];
+        let values = update.rule.coefficients(update.step, update.learning_rate);
+        for ((tensor, value), name) in self.coefficients.iter_mut().zip(values).zip(&self.graph.coefficients) {
+            tensor.values_mut()[0] = value;
+            // Copied to the device when bound, so bound anew at each step.
+            tensor.bind_input(binding, name)?;
+        }
+        let doing = "running the update graph";
+        binding.synchronize_inputs().map_err(TrainingError::runtime(doing))?;
+        self.session.run_binding(binding).map_err(TrainingError::runtime(doing))?;
+        binding.synchronize_outputs().map_err(TrainingError::runtime(doing))?;
+        self.bindings = Some(bindings);
+        self.current = 1 - self.current;
+        Ok(None)
+    }
+
+    fn parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {
+        self.sides[self.current].parameters.iter().map(OwnedTensor::download).collect()
+    }
+
+    fn set_parameters(&mut self, values: &[Vec<f32>]) -> Result<(), TrainingError> {
+        let tensors = self.sides[self.current].parameters.iter_mut();
+        tensors.zip(values).try_for_each(|(tensor, values)| tensor.upload(values))
+    }
+
+    fn state(&self) -> Result<Vec<Vec<Vec<f32>>>, TrainingError> {
+        let tensors = self.sides[self.current].state.iter();
+        tensors.map(|state| state.iter().map(OwnedTensor::download).collect()).collect()
+    }
+
+    fn set_state(&mut self, values: &[Vec<Vec<f32>>]) -> Result<(), TrainingError> {
+        let tensors = self.sides[self.current].state.iter_mut().flatten();
+        tensors.zip(values.iter().flatten()).try_for_each(|(tensor, values)| tensor.upload(values))
+    }
+}

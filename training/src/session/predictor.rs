@@ -1,0 +1,131 @@
+use std::borrow::Cow;
+
+use millstream_schemas::{Batch, TensorData};
+use ort::session::{Session, SessionInputValue};
+use ort::value::{Tensor, TensorElementType, ValueType};
+
+use super::bound::dtype_of;
+use super::options;
+use super::thread::SessionThread;
+use crate::TrainingError;
+use crate::device::Device;
+
+/// What a model says of each row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Logits {
+    /// Rows, empty slots of the batch included.
+    pub rows: usize,
+    /// Scores in a row.
+    pub classes: usize,
+    /// Row-major.
+    pub values: Vec<f32>,
+}
+
+/// Runs any ONNX model that takes named float or integer tensors and gives scores `[batch, classes]`.
+pub struct Predictor {
+    thread: SessionThread<Session>,
+    inputs: Vec<(String, Vec<i64>)>,
+    output: String,
+    classes: Option<usize>,
+}
+
+impl Predictor {
+    /// Opens a model from its bytes. `output` is needed when several outputs could be the scores.
+    ///
+    /// # Errors
+    /// ONNX Runtime refuses the model, or it has no output of that kind.
+    pub fn open(model: &[u8], device: &Device, threads: usize, output: Option<&str>) -> Result<Self, TrainingError> {
+        let (model, device) = (model.to_vec(), device.clone());
+        let thread =
+            SessionThread::start("prediction session", move || options::open(&model, &device, threads, "model"))?;
+        let (inputs, outputs) = thread.call("list inputs and outputs", |session| {
+            let named = |outlets: &[ort::value::Outlet]| -> Vec<(String, ValueType)> {
+                outlets.iter().map(|outlet| (outlet.name().to_owned(), outlet.dtype().clone())).collect()
+            };
+            Ok((named(session.inputs()), named(session.outputs())))
+        })?;
+        let scores = |kind: &ValueType| match kind {
+            ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => shape.len() == 2 || shape.is_empty(),
+            _ => false,
+        };
+        let chosen: Vec<&(String, ValueType)> = match output {
+            Some(name) => outputs.iter().filter(|(have, _)| have == name).collect(),
+            None => outputs.iter().filter(|(_, kind)| scores(kind)).collect(),
+        };
+        let [(output, kind)] = chosen[..] else {
+            let names: Vec<String> = outputs.iter().map(|(name, kind)| format!("`{name}` ({kind})")).collect();
+            return Err(TrainingError::Runtime {
+                doing: "choosing the output with the scores".into(),
+                reason: format!("wanted one output of float32 [batch, classes]; the model has {}", names.join(", ")),
+            });
+        };
+        let classes = kind.tensor_shape().and_then(|shape| usize::try_from(*shape.last()?).ok());
+        let shape = |kind: &ValueType| kind.tensor_shape().map_or_else(Vec::new, |shape| shape.to_vec());
+        let inputs = inputs.iter().map(|(name, kind)| (name.clone(), shape(kind))).collect();
+        Ok(Self { thread, inputs, output: output.clone(), classes })
+    }
+
+    /// Names and shapes of the inputs; −1 for an axis of any length.
+    pub fn inputs(&self) -> &[(String, Vec<i64>)] {
+        &self.inputs
+    }
+
+    /// Scores in a row, where the model states it.
+    pub fn classes(&self) -> Option<usize> {
+        self.classes
+    }
+
+    /// Computes the scores of a batch and hands the batch back.
+    ///
+    /// # Errors
+    /// The batch lacks an input, its shape does not fit, or ONNX Runtime fails.
+    pub fn predict(&mut self, batch: Batch) -> Result<(Batch, Logits), TrainingError> {
+        for (name, shape) in &self.inputs {
+            check_input(name, shape, &batch)?;
+        }
+        let names: Vec<String> = self.inputs.iter().map(|(name, _)| name.clone()).collect();
+        let output = self.output.clone();
+        self.thread.call("predict a batch", move |session| {
+            let fail = || TrainingError::runtime("running the model");
+            let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
+            for name in &names {
+                let tensor = &batch.inputs[name];
+                let shape = tensor.shape.as_slice();
+                let value = match &tensor.data {
+                    TensorData::F32(values) => Tensor::from_array((shape, values.clone())).map(Into::into),
+                    TensorData::I64(values) => Tensor::from_array((shape, values.clone())).map(Into::into),
+                    _ => unreachable!("the batch was checked before it was sent here"),
+                };
+                inputs.push((name.into(), value.map_err(fail())?));
+            }
+            let outputs = session.run(inputs).map_err(fail())?;
+            let value = outputs.get(&output).expect("the output was taken from the session's own list");
+            let (shape, values) = value.try_extract_tensor::<f32>().map_err(fail())?;
+            let lengths: Vec<usize> = shape.iter().map(|length| usize::try_from(*length).unwrap_or(0)).collect();
+            let [rows, classes] = lengths[..] else {
+                return Err(TrainingError::Runtime {
+                    doing: "reading the model's output".into(),
+                    reason: format!("`{output}` has shape {lengths:?}, wanted [batch, classes]"),
+                });
+            };
+            let logits = Logits { rows, classes, values: values.to_vec() };
+            drop(outputs);
+            Ok((batch, logits))
+        })
+    }
+}
+
+fn check_input(name: &str, shape: &[i64], batch: &Batch) -> Result<(), TrainingError> {
+    let wrong = |got: String| TrainingError::Input {
+        name: name.to_owned(),
+        wanted: format!("shape {shape:?}, −1 for any length"),
+        got,
+    };
+    let Some(tensor) = batch.inputs.get(name) else {
+        return Err(wrong(format!("no input of this name, only {:?}", batch.inputs.keys().collect::<Vec<_>>())));
+    };
+    let fits = tensor.shape.len() == shape.len()
+        && tensor.shape.iter().zip(shape).all(|(have, want)| *want < 0 || i64::try_from(*have) == Ok(*want));
+    let numbers = matches!(tensor.data, TensorData::F32(_) | TensorData::I64(_));
+    if fits && numbers { Ok(()) } else { Err(wrong(format!("{} {:?}", dtype_of(tensor), tensor.shape))) }
+}

@@ -1,0 +1,228 @@
+use std::sync::Arc;
+
+use millstream_compiler::TrainingProgram;
+use millstream_schemas::recipe::OptimizerRecipe;
+use millstream_schemas::{Batch, Fingerprint, TrainingManifest};
+
+use super::step_thread::{Open, Step};
+use super::thread::SessionThread;
+use crate::TrainingError;
+use crate::device::{Device, DeviceKind};
+use crate::optimizers;
+
+/// How steps are made.
+#[derive(Clone, Debug, Default)]
+pub struct StepSettings {
+    /// The update rule.
+    pub optimizer: OptimizerRecipe,
+    /// Scale all gradients down together when their joint Euclidean norm is above this.
+    pub gradient_clip_norm: Option<f32>,
+    /// Threads of ONNX Runtime; 0 takes one for each core.
+    pub threads: usize,
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepOutcome {
+    /// The loss before the update: a mean over the rows that have weight.
+    pub loss: f32,
+    /// Whether parameters were updated: not when the loss is not finite, nor when no row has weight.
+    pub updated: bool,
+    /// Joint Euclidean norm of all gradients, where clipping needed it on the host.
+    pub gradient_norm: Option<f64>,
+    /// Seconds spent in the graph, with the copy of the batch into it.
+    pub seconds_in_graph: f64,
+    /// Seconds spent in the update.
+    pub seconds_in_update: f64,
+}
+
+/// What the optimizer remembers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OptimizerState {
+    /// Updates done.
+    pub updates: u64,
+    /// For each parameter, the tensors that its rule remembers.
+    pub tensors: Vec<Vec<Vec<f32>>>,
+}
+
+/// Runs the steps of a compiled training program; parameters and optimizer state stay where the graph runs.
+pub struct StepRunner {
+    thread: SessionThread<Step>,
+    manifest: Arc<TrainingManifest>,
+    fingerprint: Fingerprint,
+    state_names: &'static [&'static str],
+    optimizer: &'static str,
+}
+
+impl StepRunner {
+    /// Opens the program's graphs on a device, with the program's first parameters.
+    ///
+    /// # Errors
+    /// A setting makes no sense, or ONNX Runtime refuses a graph.
+    pub fn open(program: &TrainingProgram, device: &Device, settings: &StepSettings) -> Result<Self, TrainingError> {
+        let on_host = device.kind == DeviceKind::Cpu;
+        Self::open_with_store(program, device, settings, on_host)
+    }
+
+    /// As [`StepRunner::open`], with the update in Rust or as graph nodes whichever the device.
+    pub(crate) fn open_with_store(
+        program: &TrainingProgram,
+        device: &Device,
+        settings: &StepSettings,
+        update_on_host: bool,
+    ) -> Result<Self, TrainingError> {
+        let rule = optimizers::build(&settings.optimizer)?;
+        if let Some(limit) = settings.gradient_clip_norm
+            && !(limit.is_finite() && limit > 0.0)
+        {
+            let (name, value) = ("training.gradient_clip_norm", limit.to_string());
+            return Err(TrainingError::Setting { name, value, wanted: "a number above 0" });
+        }
+        let manifest = Arc::new(program.manifest.clone());
+        check_parameters(&manifest, &program.parameters)?;
+        let (state_names, optimizer) = (rule.state_names(), rule.name());
+        let open = Open {
+            step: program.step.clone(),
+            evaluation: program.evaluation.clone(),
+            manifest: Arc::clone(&manifest),
+            device: device.clone(),
+            threads: settings.threads,
+            clip_norm: settings.gradient_clip_norm,
+            rule,
+            update_on_host,
+        };
+        let thread = SessionThread::start("training session", move || open.open())?;
+        let fingerprint = Fingerprint::of_bytes(&program.step);
+        let mut this = Self { thread, manifest, fingerprint, state_names, optimizer };
+        this.set_parameters(program.parameters.clone())?;
+        Ok(this)
+    }
+
+    /// Inputs, outputs and parameters of the program.
+    pub fn manifest(&self) -> &TrainingManifest {
+        &self.manifest
+    }
+
+    /// Of the step graph, frozen weights included.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// The optimizer's registered name.
+    pub fn optimizer(&self) -> &'static str {
+        self.optimizer
+    }
+
+    /// What the optimizer remembers of each parameter.
+    pub fn state_names(&self) -> &'static [&'static str] {
+        self.state_names
+    }
+
+    /// Computes loss and gradients of a batch and updates the parameters; hands the batch back.
+    ///
+    /// # Errors
+    /// The batch does not fit the graph, or ONNX Runtime fails. A loss that is not finite is no error here: nothing is
+    /// updated, and the outcome says so.
+    pub fn step(&mut self, batch: Batch, learning_rate: f32) -> Result<(Batch, StepOutcome), TrainingError> {
+        self.thread.call("make a step", move |step| {
+            let outcome = step.step(&batch, learning_rate)?;
+            Ok((batch, outcome))
+        })
+    }
+
+    /// Computes the model's output for a batch, `[batch, classes]` row-major, and hands the batch back.
+    ///
+    /// # Errors
+    /// The batch does not fit the graph, or ONNX Runtime fails.
+    pub fn evaluate(&mut self, batch: Batch) -> Result<(Batch, Vec<f32>), TrainingError> {
+        self.thread.call("evaluate a batch", move |step| {
+            let logits = step.evaluate(&batch)?;
+            Ok((batch, logits))
+        })
+    }
+
+    /// Copies of the parameters, in manifest order.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {
+        self.thread.call("read the parameters", |step| step.store.parameters())
+    }
+
+    /// Replaces the parameters.
+    ///
+    /// # Errors
+    /// They are not as many or as long as the manifest says.
+    pub fn set_parameters(&mut self, values: Vec<Vec<f32>>) -> Result<(), TrainingError> {
+        check_parameters(&self.manifest, &values)?;
+        self.thread.call("write the parameters", move |step| step.store.set_parameters(&values))
+    }
+
+    /// A copy of what the optimizer remembers.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn state(&self) -> Result<OptimizerState, TrainingError> {
+        self.thread.call("read the optimizer's state", |step| {
+            Ok(OptimizerState { updates: step.updates, tensors: step.store.state()? })
+        })
+    }
+
+    /// Replaces what the optimizer remembers.
+    ///
+    /// # Errors
+    /// It is not as much as this optimizer remembers of these parameters.
+    pub fn set_state(&mut self, state: OptimizerState) -> Result<(), TrainingError> {
+        let per_parameter = self.state_names.len();
+        let shapes = self.manifest.parameters.iter().map(|entry| (entry.name.as_str(), elements(&entry.shape)));
+        if state.tensors.len() != self.manifest.parameters.len() {
+            return Err(wrong_count("optimizer state", self.manifest.parameters.len(), state.tensors.len()));
+        }
+        for ((name, length), tensors) in shapes.zip(&state.tensors) {
+            if tensors.len() != per_parameter || tensors.iter().any(|tensor| tensor.len() != length) {
+                return Err(TrainingError::Parameter {
+                    name: name.to_owned(),
+                    wanted: format!("{per_parameter} state tensors of {length} values"),
+                    got: format!("{:?}", tensors.iter().map(Vec::len).collect::<Vec<_>>()),
+                });
+            }
+        }
+        self.thread.call("write the optimizer's state", move |step| {
+            step.updates = state.updates;
+            step.store.set_state(&state.tensors)
+        })
+    }
+}
+
+/// Whether any row of a batch counts in the loss.
+pub(crate) fn has_weight(batch: &Batch) -> bool {
+    batch.targets.as_f32().is_some_and(|targets| targets.iter().any(|target| *target != 0.0))
+}
+
+fn elements(shape: &[usize]) -> usize {
+    shape.iter().product()
+}
+
+fn wrong_count(name: &str, wanted: usize, got: usize) -> TrainingError {
+    TrainingError::Parameter {
+        name: name.to_owned(),
+        wanted: format!("{wanted} parameters"),
+        got: format!("{got} parameters"),
+    }
+}
+
+fn check_parameters(manifest: &TrainingManifest, values: &[Vec<f32>]) -> Result<(), TrainingError> {
+    if values.len() != manifest.parameters.len() {
+        return Err(wrong_count("all", manifest.parameters.len(), values.len()));
+    }
+    for (entry, values) in manifest.parameters.iter().zip(values) {
+        if values.len() != elements(&entry.shape) {
+            return Err(TrainingError::Parameter {
+                name: entry.name.clone(),
+                wanted: format!("{} values, shape {:?}", elements(&entry.shape), entry.shape),
+                got: format!("{} values", values.len()),
+            });
+        }
+    }
+    Ok(())
+}

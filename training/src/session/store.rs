@@ -1,0 +1,39 @@
+use super::bound::OwnedTensor;
+use crate::TrainingError;
+use crate::optimizers::UpdateRule;
+
+/// What one update needs to know.
+pub(super) struct Update<'a> {
+    /// Updates done before this one.
+    pub(super) step: u64,
+    pub(super) learning_rate: f32,
+    pub(super) clip_norm: Option<f32>,
+    pub(super) rule: &'a dyn UpdateRule,
+}
+
+/// Where parameters and optimizer state live, and how they are updated there.
+pub(super) trait ParameterStore {
+    /// How many sets of parameter tensors there are; a binding is made for each.
+    fn sides(&self) -> usize;
+
+    /// The set that holds the current values.
+    fn current(&self) -> usize;
+
+    /// A parameter's tensor of one set.
+    fn parameter(&self, side: usize, index: usize) -> &OwnedTensor;
+
+    /// Updates every parameter by its gradient; returns the gradients' joint norm where it was computed on the host.
+    fn update(&mut self, update: &Update<'_>, gradients: &[OwnedTensor]) -> Result<Option<f64>, TrainingError>;
+
+    /// Copies of the parameters.
+    fn parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError>;
+
+    /// Replaces the parameters; lengths were checked.
+    fn set_parameters(&mut self, values: &[Vec<f32>]) -> Result<(), TrainingError>;
+
+    /// Copies of the state: for each parameter, the tensors its rule remembers.
+    fn state(&self) -> Result<Vec<Vec<Vec<f32>>>, TrainingError>;
+
+    /// Replaces the state; lengths were checked.
+    fn set_state(&mut self, values: &[Vec<Vec<f32>>]) -> Result<(), TrainingError>;
+}

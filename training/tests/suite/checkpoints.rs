@@ -1,0 +1,128 @@
+//! Checkpoints that are cut, changed, incomplete or left behind by a process that died.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::{batches, classes, program};
+use millstream_schemas::Fingerprint;
+use millstream_schemas::recipe::Schedule;
+use millstream_training::checkpoint::{self, CheckpointSettings};
+use millstream_training::{Device, Event, StepSettings, Trainer, TrainerSettings, runtime};
+
+/// Three checkpoints: steps 2, 4 and 6.
+fn saved() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = TrainerSettings {
+        step: StepSettings::default(),
+        schedule: Schedule::Constant,
+        epochs: 3,
+        batches_per_epoch: 2,
+        classes: classes(),
+        checkpoints: Some(CheckpointSettings { folder: folder.path().to_owned(), every_steps: 0, keep: 3 }),
+        fingerprint: Fingerprint::default(),
+    };
+    let device = Device::cpu(runtime::ready(None).unwrap());
+    let mut trainer = Trainer::open(&program(), &device, settings).unwrap();
+    trainer.run(&mut batches(3, 2, None), None, &mut |_: &Event<'_>| {}, &|| false).unwrap();
+    folder
+}
+
+fn truncate(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+}
+
+fn flip_a_bit(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn damage_of_any_kind_to_any_file_is_noticed_and_the_one_before_is_taken() {
+    let folder = saved();
+    let newest = folder.path().join("step-6");
+    let files: Vec<PathBuf> = fs::read_dir(&newest).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 4, "{files:?}");
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 4] = [
+        ("cut", truncate),
+        ("a bit flipped", flip_a_bit),
+        ("emptied", |path| fs::write(path, b"").unwrap()),
+        ("deleted", |path| fs::remove_file(path).unwrap()),
+    ];
+    for file in files {
+        let whole = fs::read(&file).unwrap();
+        for (what, damage) in damages {
+            damage(&file);
+            let found = checkpoint::load_newest(folder.path()).unwrap();
+            let what = format!("{} {what}", file.display());
+            assert_eq!(found.checkpoint.expect(&what).manifest.step, 4, "{what}");
+            assert_eq!(found.skipped.len(), 1, "{what}");
+            let name = file.file_name().unwrap().to_str().unwrap();
+            let name = name.strip_suffix(".sha256").unwrap_or(name);
+            assert!(found.skipped[0].reason.contains(name), "{what}: {}", found.skipped[0].reason);
+            fs::write(&file, &whole).unwrap();
+        }
+    }
+    assert_eq!(checkpoint::load_newest(folder.path()).unwrap().checkpoint.unwrap().manifest.step, 6);
+}
+
+#[test]
+fn a_hostile_header_with_a_matching_hash_is_refused() {
+    let folder = saved();
+    let newest = folder.path().join("step-6");
+    let mut manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(newest.join("manifest.json")).unwrap()).unwrap();
+    let hostile = [u64::MAX.to_le_bytes().as_slice(), b"{}"].concat();
+    fs::write(newest.join("weights.safetensors"), &hostile).unwrap();
+    let entry = manifest["files"].as_array_mut().unwrap().iter_mut().find(|file| file["name"] == "weights.safetensors");
+    let entry = entry.unwrap();
+    entry["bytes"] = hostile.len().into();
+    entry["sha256"] = Fingerprint::of_bytes(&hostile).0.into();
+    let text = serde_json::to_vec(&manifest).unwrap();
+    fs::write(newest.join("manifest.json.sha256"), Fingerprint::of_bytes(&text).0).unwrap();
+    fs::write(newest.join("manifest.json"), text).unwrap();
+    let message = checkpoint::load(&newest).unwrap_err().to_string();
+    assert!(message.contains("weights.safetensors: "), "{message}");
+    assert_eq!(checkpoint::load_newest(folder.path()).unwrap().checkpoint.unwrap().manifest.step, 4);
+}
+
+#[test]
+fn a_manifest_of_another_version_is_named_as_such() {
+    let folder = saved();
+    let newest = folder.path().join("step-6");
+    let text =
+        fs::read_to_string(newest.join("manifest.json")).unwrap().replacen("\"version\": 1", "\"version\": 9", 1);
+    fs::write(newest.join("manifest.json.sha256"), Fingerprint::of_bytes(text.as_bytes()).0).unwrap();
+    fs::write(newest.join("manifest.json"), text).unwrap();
+    let message = checkpoint::load(&newest).unwrap_err().to_string();
+    assert!(message.contains("version 9, this build reads 1"), "{message}");
+}
+
+#[test]
+fn what_a_process_that_died_left_behind_is_cleared_up() {
+    let folder = saved();
+    // It died while writing step 8, and between the two renames of step 6.
+    fs::create_dir(folder.path().join(".tmp-step-8")).unwrap();
+    fs::write(folder.path().join(".tmp-step-8/weights.safetensors"), b"half").unwrap();
+    fs::rename(folder.path().join("step-6"), folder.path().join(".replaced-step-6")).unwrap();
+    let found = checkpoint::load_newest(folder.path()).unwrap();
+    assert_eq!(found.checkpoint.unwrap().manifest.step, 6);
+    assert!(found.skipped.is_empty());
+    let left: Vec<String> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(left.iter().all(|name| name.starts_with("step-")) && left.len() == 3, "{left:?}");
+}
+
+#[test]
+fn other_files_in_the_folder_are_left_alone() {
+    let folder = saved();
+    fs::write(folder.path().join("step-99"), b"a file of that name").unwrap();
+    fs::create_dir(folder.path().join("step-by-step")).unwrap();
+    checkpoint::clear(folder.path()).unwrap();
+    assert!(folder.path().join("step-99").exists() && folder.path().join("step-by-step").exists());
+    assert!(checkpoint::list(folder.path()).unwrap().is_empty());
+    assert!(checkpoint::load_newest(&folder.path().join("nothing-here")).unwrap().checkpoint.is_none());
+}

@@ -1,0 +1,80 @@
+//! Exported models, and batches that do not fit.
+
+use crate::support::{BATCH, CLASSES, WIDTH, batch, classes, model, program};
+use millstream_schemas::Tensor;
+use millstream_training::{BoxError, Device, Predictor, StepRunner, StepSettings, evaluate, runtime};
+
+fn device() -> Device {
+    Device::cpu(runtime::ready(None).unwrap())
+}
+
+#[test]
+fn an_exported_model_says_what_the_training_graph_said() {
+    let program = program();
+    let mut runner = StepRunner::open(&program, &device(), &StepSettings::default()).unwrap();
+    for index in 0..8 {
+        let (_, outcome) = runner.step(batch(0, index, 8), 0.01).unwrap();
+        assert!(outcome.updated && outcome.loss.is_finite());
+    }
+    let (asked, logits) = runner.evaluate(batch(9, 0, 8)).unwrap();
+    let exported = program.export(&runner.parameters().unwrap(), &[]).unwrap();
+    let mut predictor = Predictor::open(&exported, &device(), 1, None).unwrap();
+    assert_eq!(predictor.classes(), Some(CLASSES));
+    let (_, predicted) = predictor.predict(asked).unwrap();
+    assert_eq!((predicted.rows, predicted.classes), (BATCH, CLASSES));
+    for (a, b) in predicted.values.iter().zip(&logits) {
+        assert!((a - b).abs() < 1e-5, "{a} and {b}");
+    }
+}
+
+#[test]
+fn any_batch_size_is_taken_where_the_model_leaves_it_open() {
+    let mut predictor = Predictor::open(&model(), &device(), 1, Some("logits")).unwrap();
+    let mut small = batch(0, 0, 1);
+    small.inputs.insert("x".into(), Tensor::f32([1, WIDTH], vec![0.5; WIDTH]));
+    let (_, logits) = predictor.predict(small).unwrap();
+    assert_eq!((logits.rows, logits.values.len()), (1, CLASSES));
+}
+
+#[test]
+fn evaluation_of_a_model_counts_rows_and_stops_when_told() {
+    let mut predictor = Predictor::open(&model(), &device(), 1, None).unwrap();
+    let source = || (0..3).map(|index| Ok::<_, BoxError>(batch(0, index, 3)));
+    let mut told = Vec::new();
+    let mut note = |rows| {
+        told.push(rows);
+        true
+    };
+    let found = evaluate(&mut predictor, &mut source(), &classes(), &mut note).unwrap().unwrap();
+    assert_eq!((found.rows, told), (18, vec![6, 12, 18]));
+    assert_eq!(evaluate(&mut predictor, &mut source(), &classes(), &mut |_| false).unwrap(), None);
+    let none = evaluate(&mut predictor, &mut std::iter::empty::<Result<_, BoxError>>(), &classes(), &mut |_| true);
+    assert!(none.unwrap_err().to_string().contains("none of the evaluation rows"));
+}
+
+#[test]
+fn a_batch_that_does_not_fit_is_an_error_with_wanted_and_got() {
+    let mut runner = StepRunner::open(&program(), &device(), &StepSettings::default()).unwrap();
+    let mut predictor = Predictor::open(&model(), &device(), 1, None).unwrap();
+    let mut wide = batch(0, 0, 1);
+    wide.inputs.insert("x".into(), Tensor::f32([BATCH, 9], vec![0.0; BATCH * 9]));
+    let mut unnamed = batch(0, 0, 1);
+    let tensor = unnamed.inputs.remove("x").unwrap();
+    unnamed.inputs.insert("image".into(), tensor);
+    for (wrong, got) in [(wide, "float32 [6, 9]"), (unnamed, "no input of this name, only [\"image\"]")] {
+        let stepped = runner.step(wrong.clone(), 0.1).unwrap_err().to_string();
+        assert!(stepped.contains("input `x`") && stepped.contains(got), "{stepped}");
+        let predicted = predictor.predict(wrong).unwrap_err().to_string();
+        assert!(predicted.contains("input `x`") && predicted.contains(got), "{predicted}");
+    }
+    // The session is still good.
+    runner.step(batch(0, 0, 1), 0.1).unwrap();
+}
+
+#[test]
+fn a_model_that_is_none_is_an_error() {
+    let message = Predictor::open(b"no model", &device(), 1, None).err().unwrap().to_string();
+    assert!(message.starts_with("ONNX Runtime: opening the model graph on cpu: "), "{message}");
+    let message = Predictor::open(&model(), &device(), 1, Some("features")).err().unwrap().to_string();
+    assert!(message.contains("`logits`"), "{message}");
+}

@@ -1,0 +1,78 @@
+//! The report and the metrics file of a run.
+
+use crate::support::{batch, batches, classes, program};
+use millstream_schemas::Fingerprint;
+use millstream_schemas::recipe::Schedule;
+use millstream_training::{
+    BatchSource, BoxError, Device, Event, RunRecord, StepSettings, Trainer, TrainerSettings, report, runtime,
+};
+
+fn record(title: &str) -> RunRecord {
+    let settings = TrainerSettings {
+        step: StepSettings::default(),
+        schedule: Schedule::Constant,
+        epochs: 3,
+        batches_per_epoch: 30,
+        classes: classes(),
+        checkpoints: None,
+        fingerprint: Fingerprint::default(),
+    };
+    let device = Device::cpu(runtime::ready(None).unwrap());
+    let mut trainer = Trainer::open(&program(), &device, settings).unwrap();
+    let mut evaluation = || -> Result<Box<dyn BatchSource>, BoxError> {
+        Ok(Box::new((0..4).map(|index| Ok::<_, BoxError>(batch(50, index, 4)))))
+    };
+    trainer.run(&mut batches(3, 30, None), Some(&mut evaluation), &mut |_: &Event<'_>| {}, &|| false).unwrap();
+    RunRecord {
+        version: RunRecord::VERSION,
+        title: title.to_owned(),
+        ending: "finished".into(),
+        device: device.to_string(),
+        classes: classes(),
+        settings: vec![("optimizer".into(), "adamw <b>".into())],
+        evaluation: trainer.history().best_evaluation().cloned(),
+        history: trainer.history().clone(),
+        ..RunRecord::default()
+    }
+}
+
+#[test]
+fn the_page_is_self_contained_and_escapes_what_is_put_into_it() {
+    let runs = [record("plain"), record("<script>alert(1)</script>")];
+    let page = report::render("Two runs", &runs).unwrap();
+    assert!(!page.contains("<script") && page.contains("&lt;script"));
+    for outside in ["http:", "https:", "src=", "href=", "url(", "@import"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    for part in [
+        "Training loss",
+        "Accuracy on the evaluation rows",
+        "Learning rate",
+        "Confusion matrix",
+        "star",
+        "adamw &lt;b&gt;",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("NaN") && page.matches("<path").count() >= 8);
+    if let Some(folder) = std::env::var_os("MILLSTREAM_KEEP_REPORT") {
+        report::write(&std::path::Path::new(&folder).join("report.html"), "Two runs", &runs).unwrap();
+    }
+}
+
+#[test]
+fn a_record_without_a_step_still_has_a_page() {
+    let empty = RunRecord { title: "nothing happened".into(), ..RunRecord::default() };
+    assert!(report::render("Empty", &[empty]).unwrap().contains("nothing happened"));
+    assert!(report::render("None", &[]).unwrap().contains("None"));
+}
+
+#[test]
+fn metrics_are_read_back_as_they_were_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deeper/metrics.json");
+    let written = record("plain");
+    written.write(&path).unwrap();
+    let read: RunRecord = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(read, written);
+}

@@ -1,0 +1,97 @@
+//! A network and batches small enough to be trained in milliseconds.
+
+use std::convert::Infallible;
+
+use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType};
+use millstream_compiler::{FineTuning, Model, TrainingProgram, compile};
+use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
+use millstream_schemas::{Batch, Fingerprint, ResumePoint, RowId, Tensor};
+
+/// Numbers in a row.
+pub(crate) const WIDTH: usize = 8;
+/// Rows in a batch.
+pub(crate) const BATCH: usize = 6;
+/// Classes.
+pub(crate) const CLASSES: usize = 3;
+
+/// Numbers in ±1 that are the same on every machine.
+pub(crate) fn numbers(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// A perceptron with one hidden layer, `x` [batch, 8] → `logits` [batch, 3], as ONNX bytes.
+pub(crate) fn model() -> Vec<u8> {
+    const HIDDEN: usize = 16;
+    let mut graph = Graph::new(17);
+    let x = graph.input("x", TensorType::f32([BATCH, WIDTH]));
+    let scaled = |seed, count| numbers(seed, count).into_iter().map(|value| 0.5 * value).collect::<Vec<_>>();
+    let hidden_weight = graph.constant("hidden.weight", Constant::f32([HIDDEN, WIDTH], &scaled(1, HIDDEN * WIDTH)));
+    let hidden_bias = graph.constant("hidden.bias", Constant::f32([HIDDEN], &scaled(2, HIDDEN)));
+    let head_weight = graph.constant("head.weight", Constant::f32([CLASSES, HIDDEN], &scaled(3, CLASSES * HIDDEN)));
+    let head_bias = graph.constant("head.bias", Constant::f32([CLASSES], &scaled(4, CLASSES)));
+    let transposed = [("transB", Attribute::Int(1))];
+    let hidden = graph.add("Gemm", &[x, hidden_weight, hidden_bias], &transposed).unwrap();
+    let hidden = graph.add("Relu", &[hidden], &[]).unwrap();
+    let logits = graph.add("Gemm", &[hidden, head_weight, head_bias], &transposed).unwrap();
+    graph.rename(logits, "logits").unwrap();
+    graph.set_outputs(&[logits]);
+    graph.to_onnx_with_batch("perceptron", "batch")
+}
+
+/// The perceptron compiled to train all of it.
+pub(crate) fn program() -> TrainingProgram {
+    let model = Model::from_bytes(model()).unwrap();
+    let wanted = FineTuning { head: HeadRecipe::Keep, train: TrainSelection::All, ..FineTuning::head(BATCH, CLASSES) };
+    compile(&model, &wanted).unwrap()
+}
+
+/// Names of the classes.
+pub(crate) fn classes() -> Vec<String> {
+    ["circle", "square", "star"].map(String::from).to_vec()
+}
+
+/// The batch at a position of an epoch: a pure function of both. Each class has a centre of its own.
+pub(crate) fn batch(epoch: u64, index: u64, per_epoch: u64) -> Batch {
+    let labels: Vec<i64> = (0..BATCH as u64).map(|slot| ((epoch + index + slot) % CLASSES as u64) as i64).collect();
+    let mut x = numbers(1000 + epoch * 100 + index, BATCH * WIDTH);
+    let mut targets = vec![0.0; BATCH * CLASSES];
+    for (slot, label) in labels.iter().enumerate() {
+        x[slot * WIDTH + *label as usize] += 1.5;
+        targets[slot * CLASSES + *label as usize] = 1.0;
+    }
+    let last = index + 1 == per_epoch;
+    let row = |slot| RowId {
+        file: "train.parquet".into(),
+        row_group: epoch as u32,
+        row: (index * BATCH as u64 + slot) as u32,
+    };
+    Batch {
+        inputs: [("x".to_owned(), Tensor::f32([BATCH, WIDTH], x))].into(),
+        targets: Tensor::f32([BATCH, CLASSES], targets),
+        labels,
+        rows: (0..BATCH as u64).map(|slot| Some(row(slot))).collect(),
+        resume: ResumePoint {
+            version: 1,
+            seed: 0,
+            epoch: if last { epoch + 1 } else { epoch },
+            position: if last { 0 } else { (index + 1) * BATCH as u64 },
+            dataset: Fingerprint::default(),
+            recipe: Fingerprint::default(),
+        },
+    }
+}
+
+/// All batches of all epochs from a resume point on.
+pub(crate) fn batches(
+    epochs: u64,
+    per_epoch: u64,
+    from: Option<&ResumePoint>,
+) -> impl Iterator<Item = Result<Batch, Infallible>> + use<> {
+    let start = from.map_or(0, |from| from.epoch * per_epoch + from.position / BATCH as u64);
+    (start..epochs * per_epoch).map(move |step| Ok(batch(step / per_epoch, step % per_epoch, per_epoch)))
+}
