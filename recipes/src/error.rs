@@ -1,0 +1,99 @@
+use std::path::PathBuf;
+
+use millstream_compiler::CompilerError;
+use millstream_pipeline::PipelineError;
+use millstream_schemas::SchemaError;
+use millstream_training::TrainingError;
+use millstream_transforms::TransformError;
+
+/// Why a recipe could not be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecipeError {
+    /// The recipe itself, or a dataset's columns.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The transforms.
+    #[error(transparent)]
+    Transform(#[from] TransformError),
+    /// The data.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The model.
+    #[error(transparent)]
+    Compiler(#[from] CompilerError),
+    /// ONNX Runtime, the training itself, its checkpoints.
+    #[error(transparent)]
+    Training(#[from] TrainingError),
+    /// Two parts of the recipe, or the recipe and what it names, do not fit together.
+    #[error("{place}: {message}")]
+    Mismatch {
+        /// Dotted path in the recipe.
+        place: String,
+        /// What does not fit what, and what to do.
+        message: String,
+    },
+    /// The output folder holds a run already.
+    #[error(
+        "{folder} holds a run already ({found}); go on with it by `--resume`, replace it by `--overwrite`, or choose \
+         another `output.folder`"
+    )]
+    OutputInUse {
+        /// The folder.
+        folder: PathBuf,
+        /// A file of that run.
+        found: String,
+    },
+    /// There is no run to go on with.
+    #[error("{folder} holds no whole checkpoint to resume from: {reason}")]
+    NothingToResume {
+        /// The folder.
+        folder: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// The recipe or the data is not what the interrupted run used.
+    #[error("cannot resume {folder}: `{what}` changed since that run began (then {then}, now {now})")]
+    ResumeChanged {
+        /// The run's folder.
+        folder: PathBuf,
+        /// Dotted path of what differs.
+        what: String,
+        /// Its value then.
+        then: String,
+        /// Its value now.
+        now: String,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {doing} {path}")]
+    Io {
+        /// `read`, `write`, …
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file of ours that does not parse.
+    #[error("{path}: {message}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        message: String,
+    },
+    /// Drawn steps that do not fit the dataset they are replayed on.
+    #[error("cannot replay: {0}")]
+    Replay(String),
+}
+
+impl RecipeError {
+    pub(crate) fn mismatch(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Mismatch { place: place.into(), message: message.into() }
+    }
+
+    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { doing, path, source }
+    }
+}

@@ -1,0 +1,134 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use millstream_compiler::Model;
+use millstream_schemas::Recipe;
+use millstream_schemas::recipe::OrderStrength;
+use millstream_training::{Device, DeviceRequest, Evaluation, Predictor, runtime};
+use millstream_transforms::Chain;
+use serde::Serialize;
+
+use crate::plan::{ModelInput, RowSource, agree, image_input, refuse_random, require_size, stream_options};
+use crate::run_folder::RunFolder;
+use crate::train::Stream;
+use crate::{Event, Events, RecipeError, Stop};
+
+/// What to evaluate, where it is not what the recipe says.
+#[derive(Clone, Debug, Default)]
+pub struct EvaluateOptions {
+    /// The model; `model.onnx` of the recipe's output folder when not given.
+    pub model: Option<PathBuf>,
+    /// Absolute path or pattern of the rows; `data.evaluate` of the recipe when not given.
+    pub data: Option<String>,
+    /// The ONNX Runtime library, instead of the one that would be found.
+    pub library: Option<PathBuf>,
+}
+
+/// How good a model is.
+#[derive(Clone, Debug, Serialize)]
+pub struct EvaluationReport {
+    /// The model.
+    pub model: PathBuf,
+    /// The rows.
+    pub data: String,
+    /// Class names in the order of the scores.
+    pub classes: Vec<String>,
+    /// The figures.
+    pub evaluation: Evaluation,
+    /// Damaged rows that were left out.
+    pub skipped: u64,
+    /// Where it ran, and why there.
+    pub device: String,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Measures a model on labelled rows, with the recipe's transforms for evaluation.
+///
+/// # Errors
+/// The model or the rows cannot be opened or do not fit together. `Ok(None)` when it was asked to stop.
+pub fn evaluate(
+    recipe: &Recipe,
+    options: &EvaluateOptions,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<Option<EvaluationReport>, RecipeError> {
+    let path = options.model.clone().unwrap_or_else(|| RunFolder(recipe.output.folder.clone()).model());
+    if options.model.is_none() && !path.exists() {
+        let message = format!("there is no {} yet; `train` makes it, or name a model by `--model`", path.display());
+        return Err(RecipeError::mismatch("output.folder", message));
+    }
+    let data = options
+        .data
+        .clone()
+        .or_else(|| recipe.data.evaluate.clone())
+        .ok_or_else(|| RecipeError::mismatch("data.evaluate", "missing; name rows there or by `--data`"))?;
+    let chain = Chain::parse_at("transforms.evaluate", &recipe.transforms.evaluate)?;
+    refuse_random(&recipe.transforms.evaluate)?;
+    let model = Model::read(&path)?;
+    let mut source = RowSource::open(&recipe.data, &data, chain)?;
+    let (name, wanted) = image_input(&model)?;
+    let size = source.image_size("transforms.evaluate", recipe.seed)?;
+    require_size("transforms.evaluate", size, (wanted.0.unwrap_or(size.0), wanted.1.unwrap_or(size.1)), &name)?;
+    let runtime = runtime::ready(options.library.as_deref())?;
+    let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
+    let bytes = fs::read(&path).map_err(RecipeError::io("read", &path))?;
+    let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
+    let mut predictor = Predictor::open(&bytes, &device, recipe.training.threads, output)?;
+    if let Some(labels) = labels_beside(&path)? {
+        take_labels(&mut source, labels)?;
+    }
+    if let Some(classes) = predictor.classes().filter(|classes| *classes != source.columns.classes.len()) {
+        let message =
+            format!("{} classes, and the model {} has {classes}", source.columns.classes.len(), path.display());
+        return Err(RecipeError::mismatch("data.evaluate", message));
+    }
+    let mut data_recipe = recipe.data.clone();
+    // A graph made for one batch size takes no other.
+    let fixed = predictor.inputs().first().and_then(|(_, shape)| usize::try_from(*shape.first()?).ok());
+    data_recipe.batch = fixed.filter(|batch| *batch > 0).unwrap_or(data_recipe.batch);
+    let input = ModelInput { name, width: size.0, height: size.1 };
+    let stream = stream_options(&data_recipe, &source, &input, recipe.seed, OrderStrength::Sequential);
+    let started = Instant::now();
+    let mut batches = Stream::open(&source.dataset, stream, None)?;
+    let total = source.dataset.rows();
+    let mut progress = |rows| {
+        events.event(&Event::Evaluating { rows, total });
+        !stop.is_requested()
+    };
+    let classes = source.columns.classes.clone();
+    let evaluation = millstream_training::evaluate(&mut predictor, &mut batches, &classes, &mut progress)?;
+    Ok(evaluation.map(|evaluation| EvaluationReport {
+        model: path,
+        data,
+        classes,
+        evaluation,
+        skipped: batches.0.counters().skipped,
+        device: device.to_string(),
+        seconds: started.elapsed().as_secs_f64(),
+    }))
+}
+
+/// The class names that `train` wrote beside its model.
+fn labels_beside(model: &Path) -> Result<Option<Vec<String>>, RecipeError> {
+    let file = model.with_file_name("labels.txt");
+    match fs::read_to_string(&file) {
+        Ok(text) => Ok(Some(text.lines().map(Into::into).collect())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(RecipeError::io("read", &file)(error)),
+    }
+}
+
+/// The model's classes count: the data may lack some, but have no others.
+fn take_labels(source: &mut RowSource, labels: Vec<String>) -> Result<(), RecipeError> {
+    let declared = source.columns.classes.len() >= labels.len();
+    if declared {
+        return agree(&labels, &source.columns.classes);
+    }
+    if let Some(strange) = source.columns.classes.iter().find(|class| !labels.contains(class)) {
+        return Err(RecipeError::mismatch("data.evaluate", format!("class `{strange}` is none of the model's")));
+    }
+    source.columns.classes = labels;
+    Ok(())
+}

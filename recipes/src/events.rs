@@ -1,0 +1,123 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+
+/// What happens in the course of a run. As JSON each carries its name in `event`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// Everything is opened; the first step comes next.
+    Started {
+        /// Folder of the results.
+        folder: PathBuf,
+        /// Where steps run, and why there.
+        device: String,
+        /// Rows to train on.
+        rows: u64,
+        /// Number of classes.
+        classes: usize,
+        /// Numbers that are trained.
+        trained: usize,
+        /// Numbers that stay as they are.
+        frozen: usize,
+        /// Steps of the whole run.
+        total_steps: u64,
+        /// Steps of one epoch.
+        steps_per_epoch: u64,
+        /// Steps that an earlier part of the run has done.
+        steps_done: u64,
+    },
+    /// A step was made.
+    Step {
+        /// Steps done, this one included.
+        step: u64,
+        /// Epoch, from 1.
+        epoch: u64,
+        /// Mean loss of the batch before the update.
+        loss: f32,
+        /// Learning rate of this step.
+        learning_rate: f32,
+        /// Rows a second over the last steps.
+        samples_per_second: f64,
+        /// Batches that are ready.
+        batches_waiting: usize,
+        /// Seconds until the last step at this speed, without evaluations.
+        seconds_left: f64,
+    },
+    /// A batch was evaluated.
+    Evaluating {
+        /// Rows done.
+        rows: u64,
+        /// Rows in all.
+        total: u64,
+    },
+    /// The evaluation rows were gone through.
+    Evaluated {
+        /// Steps done.
+        step: u64,
+        /// Epoch, from 1.
+        epoch: u64,
+        /// Mean loss.
+        loss: f64,
+        /// Share of rows whose most likely class is right, 0 to 1.
+        accuracy: f64,
+        /// Whether it is the best so far.
+        best: bool,
+    },
+    /// A checkpoint is on the disk.
+    Saved {
+        /// Its folder.
+        checkpoint: PathBuf,
+        /// Steps done.
+        step: u64,
+    },
+    /// Something that deserves a look and stops nothing.
+    Warning {
+        /// What.
+        message: String,
+    },
+}
+
+/// Whoever wants to know what happens.
+pub trait Events: Send {
+    /// Called from the thread that trains; a slow answer slows training down.
+    fn event(&mut self, event: &Event);
+}
+
+/// Nobody wants to know.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Events for Silent {
+    fn event(&mut self, _: &Event) {}
+}
+
+impl<F: FnMut(&Event) + Send> Events for F {
+    fn event(&mut self, event: &Event) {
+        self(event);
+    }
+}
+
+/// A flag that asks a run to finish its step, save, and end. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked.
+    pub fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself, for signal handlers.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}

@@ -1,0 +1,180 @@
+use std::path::Path;
+
+use millstream_pipeline::{Columns, Dataset, InputKind};
+use millstream_schemas::Feature;
+use serde::Serialize;
+
+use crate::RecipeError;
+
+/// What a Parquet dataset holds.
+#[derive(Clone, Debug, Serialize)]
+pub struct DatasetReport {
+    /// Its files, in order.
+    pub files: Vec<FileReport>,
+    /// Rows of all files.
+    pub rows: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Bytes of all columns once decompressed (images stay encoded).
+    pub uncompressed_bytes: u64,
+    /// Row groups of all files.
+    pub row_groups: usize,
+    /// Rows of the largest row group: what is read at once.
+    pub largest_row_group: u32,
+    /// Columns, in order.
+    pub columns: Vec<ColumnReport>,
+    /// The column that `train` would take as input, when it can be told.
+    pub input: Option<String>,
+    /// The column that holds the class, when there is one.
+    pub label: Option<String>,
+    /// Rows of each class.
+    pub classes: Vec<ClassCount>,
+    /// Rows with the label −1.
+    pub unlabelled: u64,
+    /// Rows whose label is null.
+    pub null_labels: u64,
+    /// Rows whose label is none of the classes.
+    pub labels_out_of_range: u64,
+    /// What stands in the way of training on it, or deserves a look.
+    pub notes: Vec<String>,
+}
+
+/// One file.
+#[derive(Clone, Debug, Serialize)]
+pub struct FileReport {
+    /// Name within the dataset.
+    pub name: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Row groups.
+    pub row_groups: usize,
+    /// Software that wrote it, as it says itself.
+    pub created_by: Option<String>,
+}
+
+/// One column.
+#[derive(Clone, Debug, Serialize)]
+pub struct ColumnReport {
+    /// Its name.
+    pub name: String,
+    /// Arrow type.
+    pub r#type: String,
+    /// What it means: `image`, `text`, `class label`, or `value`.
+    pub feature: String,
+}
+
+/// One class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClassCount {
+    /// Its name.
+    pub name: String,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// Looks at a file, a folder or a pattern; relative ones start from `base`.
+///
+/// # Errors
+/// Nothing matches, a file is damaged, or the files differ in their columns.
+pub fn inspect_dataset(pattern: &str, base: &Path, label: &str) -> Result<DatasetReport, RecipeError> {
+    let dataset = Dataset::open(pattern, base)?;
+    let mut notes = Vec::new();
+    let columns = choose_columns(&dataset, label, &mut notes);
+    let histogram = match columns.as_ref().filter(|columns| columns.label.is_some()) {
+        Some(columns) => Some(dataset.class_histogram(columns)?),
+        None => None,
+    };
+    let classes = columns.iter().flat_map(|columns| &columns.classes);
+    let counts = histogram.iter().flat_map(|histogram| &histogram.counts);
+    let classes: Vec<_> =
+        classes.zip(counts).map(|(name, rows)| ClassCount { name: name.clone(), rows: *rows }).collect();
+    let histogram = histogram.unwrap_or_default();
+    if histogram.out_of_range > 0 {
+        notes.push(format!("{} labels are out of range", histogram.out_of_range));
+    }
+    for class in classes.iter().filter(|class| class.rows == 0) {
+        notes.push(format!("class `{}` has no rows", class.name));
+    }
+    let files = dataset.files();
+    let groups = || files.iter().flat_map(|file| &file.row_groups);
+    let arrow_type =
+        |name: &str| dataset.arrow_schema().field_with_name(name).map(|field| field.data_type().to_string());
+    Ok(DatasetReport {
+        rows: dataset.rows(),
+        bytes: files.iter().map(|file| file.bytes).sum(),
+        uncompressed_bytes: groups().map(|group| group.uncompressed).sum(),
+        row_groups: groups().count(),
+        largest_row_group: groups().map(|group| group.rows).max().unwrap_or(0),
+        columns: dataset
+            .features()
+            .columns
+            .iter()
+            .map(|(name, feature)| ColumnReport {
+                name: shown(name),
+                r#type: shown(&arrow_type(name).unwrap_or_default()),
+                feature: describe(feature),
+            })
+            .collect(),
+        input: columns.as_ref().map(|columns| columns.input.clone()).filter(|input| !input.is_empty()),
+        label: columns.and_then(|columns| columns.label),
+        classes,
+        unlabelled: histogram.unlabelled,
+        null_labels: histogram.null,
+        labels_out_of_range: histogram.out_of_range,
+        notes,
+        files: files
+            .iter()
+            .map(|file| FileReport {
+                name: shown(&file.name),
+                bytes: file.bytes,
+                rows: file.rows,
+                row_groups: file.row_groups.len(),
+                created_by: file.created_by.clone(),
+            })
+            .collect(),
+    })
+}
+
+/// Input and label as `train` would take them; what cannot be had becomes a note.
+fn choose_columns(dataset: &Dataset, label: &str, notes: &mut Vec<String>) -> Option<Columns> {
+    let label = if dataset.features().get(label).is_some() {
+        label
+    } else {
+        notes.push(format!("there is no column `{label}`; name the one with the class by `--label`"));
+        ""
+    };
+    let error = match dataset.resolve_columns(None, label) {
+        Ok(columns) => return Some(columns),
+        Err(error) => error,
+    };
+    notes.push(error.to_string());
+    // Tables without an image or text column still have classes worth counting.
+    match dataset.features().get(label) {
+        Some(Feature::ClassLabel { names }) if !names.is_empty() => Some(Columns {
+            input: String::new(),
+            kind: InputKind::Text,
+            label: Some(label.into()),
+            classes: names.clone(),
+        }),
+        _ => None,
+    }
+}
+
+fn describe(feature: &Feature) -> String {
+    match feature {
+        Feature::Image(_) => "image".into(),
+        Feature::Text => "text".into(),
+        Feature::ClassLabel { names } if names.is_empty() => "class label".into(),
+        Feature::ClassLabel { names } => format!("class label, {} classes", names.len()),
+        _ => "value".into(),
+    }
+}
+
+/// Foreign text, escaped, at a length that fits into a line.
+fn shown(text: &str) -> String {
+    const LENGTH: usize = 120;
+    let cut: String = text.chars().take(LENGTH).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LENGTH).is_some() { format!("{cut}…") } else { cut }
+}

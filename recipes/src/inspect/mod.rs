@@ -1,0 +1,7 @@
+//! A look into datasets and models, without training anything.
+
+mod dataset;
+mod model;
+
+pub use dataset::{ClassCount, ColumnReport, DatasetReport, FileReport, inspect_dataset};
+pub use model::{ModelInspection, PatternMatch, inspect_model};

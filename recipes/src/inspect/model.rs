@@ -1,0 +1,51 @@
+use std::path::Path;
+
+use millstream_compiler::finetuning::pattern_matches;
+use millstream_compiler::{Model, ModelReport, describe};
+use millstream_schemas::nearest;
+use serde::Serialize;
+
+use crate::RecipeError;
+
+/// What a model consists of.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelInspection {
+    /// Layers in order, operators and their coverage.
+    #[serde(flatten)]
+    pub model: ModelReport,
+    /// What each pattern matches.
+    pub patterns: Vec<PatternMatch>,
+}
+
+/// What an unfreeze pattern matches.
+#[derive(Clone, Debug, Serialize)]
+pub struct PatternMatch {
+    /// As given.
+    pub pattern: String,
+    /// Names of the layers, in order.
+    pub layers: Vec<String>,
+    /// Numbers in them.
+    pub parameters: usize,
+    /// The layer whose name looks most like it, when none matches.
+    pub nearest: Option<String>,
+}
+
+/// Looks into an ONNX file; says what each pattern of layer names (`*` any run, `?` one character) would unfreeze.
+///
+/// # Errors
+/// The file cannot be read or is no model that this build takes.
+pub fn inspect_model(path: &Path, patterns: &[String]) -> Result<ModelInspection, RecipeError> {
+    let model = describe(&Model::read(path)?, None)?;
+    let matched = |pattern: &String| {
+        let layers: Vec<_> = model.layers.iter().filter(|layer| pattern_matches(pattern, &layer.name)).collect();
+        let names = model.layers.iter().map(|layer| layer.name.as_str());
+        PatternMatch {
+            pattern: pattern.clone(),
+            nearest: if layers.is_empty() { nearest(pattern, names).map(Into::into) } else { None },
+            parameters: layers.iter().map(|layer| layer.parameters).sum(),
+            layers: layers.into_iter().map(|layer| layer.name.clone()).collect(),
+        }
+    };
+    let patterns = patterns.iter().map(matched).collect();
+    Ok(ModelInspection { model, patterns })
+}

@@ -1,0 +1,299 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use millstream_compiler::{FineTuning, Model};
+use millstream_pipeline::{Columns, Dataset, InputKind, RowInput, StreamOptions, decode};
+use millstream_schemas::recipe::{DataRecipe, OrderStrength, TransformSpec};
+use millstream_schemas::{Feature, Recipe};
+use millstream_transforms::{Chain, DrawKey};
+
+use crate::RecipeError;
+
+/// Rows of one split and what happens to them.
+#[derive(Clone, Debug)]
+pub struct RowSource {
+    /// Where they lie.
+    pub dataset: Dataset,
+    /// Which columns are read.
+    pub columns: Columns,
+    /// What happens to each row.
+    pub chain: Chain,
+}
+
+/// The model's input that the images go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelInput {
+    /// Its name in the graph.
+    pub name: String,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+}
+
+/// A recipe whose parts were opened and found to fit together. No row was trained on yet.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// As given.
+    pub recipe: Recipe,
+    /// Rows to train on.
+    pub train: RowSource,
+    /// Rows to evaluate on.
+    pub evaluate: Option<RowSource>,
+    /// The pretrained model.
+    pub model: Model,
+    /// Where the images go.
+    pub input: ModelInput,
+}
+
+/// Opens the data and the model and checks that they fit: columns and classes, the transforms' output and the model's
+/// input, the same classes in both splits, nothing random in evaluation.
+///
+/// # Errors
+/// Something is missing, damaged or does not fit; the place in the recipe is named.
+pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
+    let model_recipe = recipe.require_model("train")?;
+    let chains = [("transforms.train", &recipe.transforms.train), ("transforms.evaluate", &recipe.transforms.evaluate)];
+    let [train_chain, evaluate_chain] = chains.map(|(place, specs)| Chain::parse_at(place, specs));
+    let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
+    refuse_random(&recipe.transforms.evaluate)?;
+    let model = Model::read(&model_recipe.path)?;
+    let train = RowSource::open(&recipe.data, &recipe.data.train, train_chain)?;
+    if train.columns.classes.len() < 2 {
+        let label = train.columns.label.as_deref().unwrap_or_default();
+        let count = train.columns.classes.len();
+        return Err(RecipeError::mismatch(
+            "data.label",
+            format!("column `{label}` has {count} class(es); 2 are needed"),
+        ));
+    }
+    let evaluate = match &recipe.data.evaluate {
+        None => None,
+        Some(pattern) => {
+            let mut source = RowSource::open(&recipe.data, pattern, evaluate_chain)?;
+            same_classes(&train, &mut source)?;
+            Some(source)
+        }
+    };
+    let input = model_input(&model, &train, recipe)?;
+    if let Some(source) = &evaluate {
+        let size = source.image_size("transforms.evaluate", recipe.seed)?;
+        require_size("transforms.evaluate", size, (input.width, input.height), &input.name)?;
+    }
+    let plan = Plan { recipe: recipe.clone(), train, evaluate, model, input };
+    if plan.steps_per_epoch() == 0 {
+        let (rows, batch) = (plan.train.dataset.rows(), recipe.data.batch);
+        let message = format!("{rows} rows do not fill one batch of {batch}, and `drop_last` leaves out the rest");
+        return Err(RecipeError::mismatch("data.batch", message));
+    }
+    Ok(plan)
+}
+
+impl Plan {
+    /// Training steps in one pass over the rows.
+    pub fn steps_per_epoch(&self) -> u64 {
+        let (rows, batch) = (self.train.dataset.rows(), self.recipe.data.batch as u64);
+        if self.recipe.data.drop_last { rows / batch } else { rows.div_ceil(batch) }
+    }
+
+    /// Training steps of the whole run.
+    pub fn total_steps(&self) -> u64 {
+        self.steps_per_epoch().saturating_mul(self.recipe.training.epochs)
+    }
+
+    /// What the model is compiled into.
+    pub fn fine_tuning(&self) -> FineTuning {
+        let model = self.recipe.model.clone().expect("a plan is made of a recipe with a model only");
+        let training = &self.recipe.training;
+        FineTuning {
+            batch: self.recipe.data.batch,
+            inputs: self.input.shapes(self.recipe.data.batch),
+            output: model.output,
+            head: model.head,
+            classes: self.train.columns.classes.len(),
+            train: model.train,
+            layer_decay: training.layer_decay,
+            learning_rate_multipliers: training.learning_rate_multipliers.clone(),
+            label_smoothing: training.label_smoothing,
+            seed: self.recipe.seed,
+        }
+    }
+
+    /// How the training rows are streamed.
+    pub fn train_stream(&self) -> StreamOptions {
+        let data = &self.recipe.data;
+        StreamOptions {
+            epochs: self.recipe.training.epochs,
+            drop_last: data.drop_last,
+            ..stream_options(data, &self.train, &self.input, self.recipe.seed, data.order)
+        }
+    }
+
+    /// How the evaluation rows are streamed, if there are any.
+    pub fn evaluate_stream(&self) -> Option<StreamOptions> {
+        let source = self.evaluate.as_ref()?;
+        let order = OrderStrength::Sequential;
+        Some(stream_options(&self.recipe.data, source, &self.input, self.recipe.seed, order))
+    }
+}
+
+pub(crate) fn stream_options(
+    data: &DataRecipe,
+    source: &RowSource,
+    input: &ModelInput,
+    seed: u64,
+    order: OrderStrength,
+) -> StreamOptions {
+    StreamOptions {
+        seed,
+        epochs: 1,
+        batch: data.batch,
+        order,
+        window: data.window,
+        workers: data.workers,
+        memory: data.memory,
+        damaged: data.damaged.clone(),
+        transparency: data.transparency,
+        drop_last: false,
+        chain: source.chain.clone(),
+        columns: source.columns.clone(),
+        input_name: input.name.clone(),
+    }
+}
+
+impl ModelInput {
+    /// Shapes that the data decides, for the compiler.
+    pub(crate) fn shapes(&self, batch: usize) -> BTreeMap<String, Vec<usize>> {
+        BTreeMap::from([(self.name.clone(), vec![batch, 3, self.height as usize, self.width as usize])])
+    }
+}
+
+impl RowSource {
+    pub(crate) fn open(data: &DataRecipe, pattern: &str, chain: Chain) -> Result<Self, RecipeError> {
+        let dataset = Dataset::open(pattern, Path::new("/"))?;
+        let columns = dataset.resolve_columns(data.input.as_deref(), &data.label)?;
+        Ok(Self { dataset, columns, chain })
+    }
+
+    /// Width and height that the images end at: as the transforms say, or, where they leave the size alone, that of the
+    /// first image. (A row of another size is refused when it is read.)
+    pub(crate) fn image_size(&self, place: &str, seed: u64) -> Result<(u32, u32), RecipeError> {
+        if self.columns.kind != InputKind::Image {
+            let message = format!(
+                "column `{}` holds text; models of text need a tokenizer, which is not there yet, so only `preview` takes it",
+                self.columns.input
+            );
+            return Err(RecipeError::mismatch("data.input", message));
+        }
+        if let Some(size) = self.chain.image_output_size() {
+            return Ok(size);
+        }
+        let id = self.dataset.row_at(0);
+        let row = self.dataset.read_row(&id, &self.columns)?;
+        let RowInput::Image(bytes) = &row.input else { unreachable!("the kind of the column was checked above") };
+        let facts = decode::header(bytes).map(|header| header.facts).map_err(|error| {
+            let message = format!("the first image ({id}) decides the size of all, and cannot be read: {error}");
+            RecipeError::mismatch(place, message)
+        })?;
+        let key = DrawKey { seed, epoch: 0, row: id.key() };
+        Ok(self.chain.draw_image(&facts, &key)?.output_size(&facts))
+    }
+}
+
+/// Evaluation measures the model, not the luck of a draw.
+pub(crate) fn refuse_random(specs: &[TransformSpec]) -> Result<(), RecipeError> {
+    for (index, spec) in specs.iter().enumerate() {
+        let place = format!("transforms.evaluate[{index}]");
+        if Chain::parse_at("transforms.evaluate", std::slice::from_ref(spec)).is_ok_and(|chain| chain.is_random()) {
+            let message = format!("`{}` is random; evaluation must be the same each time", spec.name);
+            return Err(RecipeError::mismatch(place, message));
+        }
+    }
+    Ok(())
+}
+
+/// Class names must agree where both splits declare them; otherwise those of training count, and a label beyond them is
+/// a damaged row.
+fn same_classes(train: &RowSource, evaluate: &mut RowSource) -> Result<(), RecipeError> {
+    let declared = |source: &RowSource| {
+        let label = source.columns.label.as_deref()?;
+        match source.dataset.features().get(label)? {
+            Feature::ClassLabel { names } if !names.is_empty() => Some(names.clone()),
+            _ => None,
+        }
+    };
+    if let (Some(wanted), Some(got)) = (declared(train), declared(evaluate)) {
+        agree(&wanted, &got)?;
+    }
+    if let Some(strange) = unknown_class(train, evaluate) {
+        let message = format!("class `{strange}` does not occur in the training data");
+        return Err(RecipeError::mismatch("data.evaluate", message));
+    }
+    evaluate.columns.classes.clone_from(&train.columns.classes);
+    Ok(())
+}
+
+pub(crate) fn agree(wanted: &[String], got: &[String]) -> Result<(), RecipeError> {
+    if wanted == got {
+        return Ok(());
+    }
+    let differs = wanted.iter().zip(got).position(|(a, b)| a != b);
+    let message = match differs {
+        Some(index) => format!("class {index} is `{}` there and `{}` in the training data", got[index], wanted[index]),
+        None => format!("it has {} classes, the training data {}", got.len(), wanted.len()),
+    };
+    Err(RecipeError::mismatch("data.evaluate", message))
+}
+
+fn unknown_class<'a>(train: &RowSource, evaluate: &'a RowSource) -> Option<&'a String> {
+    evaluate.columns.classes.iter().find(|class| !train.columns.classes.contains(class))
+}
+
+fn model_input(model: &Model, train: &RowSource, recipe: &Recipe) -> Result<ModelInput, RecipeError> {
+    let size = train.image_size("transforms.train", recipe.seed)?;
+    let (name, wanted) = image_input(model)?;
+    let wanted = (wanted.0.unwrap_or(size.0), wanted.1.unwrap_or(size.1));
+    require_size("transforms.train", size, wanted, &name)?;
+    Ok(ModelInput { name, width: size.0, height: size.1 })
+}
+
+/// Width and height; `None` where any will do.
+pub(crate) type OpenSize = (Option<u32>, Option<u32>);
+
+/// Name, width and height of the model's one image input.
+pub(crate) fn image_input(model: &Model) -> Result<(String, OpenSize), RecipeError> {
+    let refuse = |message: String| Err(RecipeError::mismatch("model.path", message));
+    let inputs = model.inputs();
+    let [(name, shape)] = inputs.as_slice() else {
+        let names: Vec<_> = inputs.iter().take(8).map(|(name, _)| format!("`{name}`")).collect();
+        return refuse(format!(
+            "the model has {} inputs ({}); models with one image input can be trained so far",
+            inputs.len(),
+            names.join(", ")
+        ));
+    };
+    let side = |length: Option<usize>| length.and_then(|length| u32::try_from(length).ok());
+    match shape.as_slice() {
+        [_, None | Some(3), height, width] => Ok((name.clone(), (side(*width), side(*height)))),
+        other => {
+            refuse(format!("input `{name}` has the shape {}; images are [batch, 3, height, width]", show_shape(other)))
+        }
+    }
+}
+
+fn show_shape(shape: &[Option<usize>]) -> String {
+    let axes: Vec<_> = shape.iter().map(|axis| axis.map_or("?".into(), |length| length.to_string())).collect();
+    format!("[{}]", axes.join(", "))
+}
+
+pub(crate) fn require_size(place: &str, got: (u32, u32), wanted: (u32, u32), input: &str) -> Result<(), RecipeError> {
+    if got == wanted {
+        return Ok(());
+    }
+    let message = format!(
+        "images end at {}×{} pixels, and the model's input `{input}` takes {}×{}; end with `resize`, `center_crop` or \
+         `random_resized_crop` to that size",
+        got.0, got.1, wanted.0, wanted.1
+    );
+    Err(RecipeError::mismatch(place, message))
+}

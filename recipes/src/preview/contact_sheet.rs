@@ -1,0 +1,100 @@
+//! Pictures in rows and columns with captions.
+
+use image::imageops::{self, FilterType};
+use millstream_transforms::RgbImage;
+
+use super::lettering::{LETTER_WIDTH, LINE_HEIGHT, wrap, write};
+
+const MARGIN: u32 = 8;
+const PAPER: u8 = 255;
+const INK: [u8; 3] = [34, 34, 34];
+const FRAME: [u8; 3] = [204, 204, 204];
+
+/// A picture and what stands under it, one paragraph an item.
+pub(super) struct Cell {
+    pub(super) image: RgbImage,
+    pub(super) caption: Vec<String>,
+}
+
+/// Lays out rows of cells; every picture is fitted into a square of `side` pixels.
+pub(super) fn lay_out(rows: &[Vec<Cell>], headings: &[String], side: u32) -> RgbImage {
+    let letters = (side / LETTER_WIDTH) as usize;
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0) as u32;
+    let captions: Vec<Vec<Vec<String>>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| cell.caption.iter().flat_map(|text| wrap(text, letters)).collect()).collect())
+        .collect();
+    let caption_height = |row: &Vec<Vec<String>>| row.iter().map(Vec::len).max().unwrap_or(0) as u32 * LINE_HEIGHT;
+    let heights: Vec<u32> = captions.iter().map(|row| side + 4 + caption_height(row) + MARGIN).collect();
+    let width = MARGIN + columns * (side + MARGIN);
+    let height = MARGIN + LINE_HEIGHT + heights.iter().sum::<u32>();
+    let mut sheet = RgbImage { width, height, pixels: vec![PAPER; width as usize * height as usize * 3] };
+    for (column, heading) in (0..).zip(headings) {
+        write(&mut sheet, MARGIN + column * (side + MARGIN), MARGIN / 2, heading, INK);
+    }
+    let mut top = MARGIN + LINE_HEIGHT;
+    for ((row, captions), height) in rows.iter().zip(&captions).zip(heights) {
+        for (column, (cell, caption)) in (0..).zip(row.iter().zip(captions)) {
+            let left = MARGIN + column * (side + MARGIN);
+            place(&mut sheet, &cell.image, left, top, side);
+            for (line, text) in (0..).zip(caption) {
+                write(&mut sheet, left, top + side + 4 + line * LINE_HEIGHT, text, INK);
+            }
+        }
+        top += height;
+    }
+    sheet
+}
+
+/// Puts a picture into its square: small ones enlarged by whole factors without blurring, large ones shrunk.
+fn place(sheet: &mut RgbImage, picture: &RgbImage, left: u32, top: u32, side: u32) {
+    let longest = picture.width.max(picture.height).max(1);
+    let factor = (side / longest).max(1);
+    let (width, height, filter) = if longest <= side {
+        (picture.width * factor, picture.height * factor, FilterType::Nearest)
+    } else {
+        let fit = |length: u32| (u64::from(length) * u64::from(side) / u64::from(longest)).max(1) as u32;
+        (fit(picture.width), fit(picture.height), FilterType::Triangle)
+    };
+    let source = image::RgbImage::from_raw(picture.width, picture.height, picture.pixels.clone());
+    let Some(source) = source.filter(|_| picture.width > 0 && picture.height > 0) else { return };
+    let fitted = imageops::resize(&source, width, height, filter);
+    let (x, y) = (left + (side - width) / 2, top + (side - height) / 2);
+    for (line, pixels) in (0u32..).zip(fitted.as_raw().chunks_exact(width as usize * 3)) {
+        let at = ((y + line) as usize * sheet.width as usize + x as usize) * 3;
+        sheet.pixels[at..at + pixels.len()].copy_from_slice(pixels);
+    }
+    frame(sheet, left - 1, top - 1, side + 2);
+}
+
+fn frame(sheet: &mut RgbImage, left: u32, top: u32, side: u32) {
+    let mut dot = |x: u32, y: u32| {
+        let at = (y as usize * sheet.width as usize + x as usize) * 3;
+        if let Some(pixel) = sheet.pixels.get_mut(at..at + 3) {
+            pixel.copy_from_slice(&FRAME);
+        }
+    };
+    for offset in 0..side {
+        dot(left + offset, top);
+        dot(left + offset, top + side - 1);
+        dot(left, top + offset);
+        dot(left + side - 1, top + offset);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_of_any_shape_fit() {
+        let cell = |width: u32, height: u32| Cell {
+            image: RgbImage { width, height, pixels: vec![10; (width * height * 3) as usize] },
+            caption: vec!["a caption that is long enough to wrap".into(), "b".into()],
+        };
+        let rows = vec![vec![cell(1, 1), cell(8, 8)], vec![cell(3000, 2), cell(2, 3000)], vec![cell(161, 160)]];
+        let sheet = lay_out(&rows, &["original".into(), "draw 1".into()], 160);
+        assert_eq!(sheet.width, 8 + 2 * 168);
+        assert_eq!(sheet.pixels.len(), (sheet.width * sheet.height * 3) as usize);
+    }
+}

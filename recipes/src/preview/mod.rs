@@ -1,0 +1,157 @@
+//! What the transforms of a recipe do to real rows, to be looked at before anything is trained.
+
+mod contact_sheet;
+mod lettering;
+mod rows;
+mod text;
+
+use std::io::Cursor;
+
+use millstream_pipeline::InputKind;
+use millstream_schemas::{Fingerprint, Recipe};
+use millstream_transforms::{Chain, ImageDrawing, RgbImage, TextDrawing};
+use serde::{Deserialize, Serialize};
+
+pub use text::{TextPreview, TextPreviewRow, TextVariant};
+
+use crate::RecipeError;
+use crate::plan::RowSource;
+
+/// More than this cannot be looked at, and would not fit into memory.
+const MOST_ROWS: usize = 200;
+const MOST_DRAWS: usize = 50;
+
+/// What to show.
+#[derive(Clone, Copy, Debug)]
+pub struct PreviewOptions {
+    /// How many rows of the training data.
+    pub rows: usize,
+    /// How many draws of each; draw k is what epoch k would see, from 0.
+    pub draws: usize,
+    /// Seed of the draws and of the choice of rows; the recipe's when not given.
+    pub seed: Option<u64>,
+}
+
+/// The drawn steps of a preview: enough to render exactly the same pictures again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrawnPreview {
+    /// Version of this format; 1.
+    pub version: u32,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Of the dataset's files.
+    pub dataset: Fingerprint,
+    /// One entry a row.
+    pub rows: Vec<DrawnRow>,
+}
+
+/// The draws of one row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrawnRow {
+    /// Its file within the dataset.
+    pub file: String,
+    /// Row group within the file, from 0.
+    pub row_group: u32,
+    /// Row within the row group, from 0.
+    pub row: u32,
+    /// Name of its class, where it has one.
+    pub label: Option<String>,
+    /// What happens to it, once for each draw.
+    pub draws: Vec<Drawing>,
+}
+
+/// One draw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Drawing {
+    /// Of an image.
+    Image(ImageDrawing),
+    /// Of a text.
+    Text(TextDrawing),
+}
+
+/// A rendered preview.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum PreviewSheet {
+    /// A contact sheet: a row of the data a line, first the original, then the draws, each with its steps as a caption.
+    Image(RgbImage),
+    /// The texts and their variants.
+    Text(TextPreview),
+}
+
+/// Opened training data of a recipe. No model is needed.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    recipe: Recipe,
+    source: RowSource,
+}
+
+impl Preview {
+    /// Opens the data and checks the transforms.
+    ///
+    /// # Errors
+    /// The data cannot be opened, or a transform is wrong.
+    pub fn open(recipe: &Recipe) -> Result<Self, RecipeError> {
+        let chain = Chain::parse_at("transforms.train", &recipe.transforms.train)?;
+        // Labels are for the captions: data without them can be looked at all the same.
+        let data = &recipe.data;
+        let source = match RowSource::open(data, &data.train, chain.clone()) {
+            Err(error) if data.label == "label" => {
+                let without_label = millstream_schemas::recipe::DataRecipe { label: String::new(), ..data.clone() };
+                RowSource::open(&without_label, &data.train, chain).map_err(|_| error)?
+            }
+            other => other?,
+        };
+        Ok(Self { recipe: recipe.clone(), source })
+    }
+
+    /// Draws what training would draw for some rows, spread evenly over the data.
+    ///
+    /// # Errors
+    /// A row cannot be read or is damaged (unless the recipe says to leave such rows out).
+    pub fn draw(&self, options: &PreviewOptions) -> Result<DrawnPreview, RecipeError> {
+        for (place, got, most) in [("rows", options.rows, MOST_ROWS), ("draws", options.draws, MOST_DRAWS)] {
+            if !(1..=most).contains(&got) {
+                return Err(RecipeError::mismatch(place, format!("wanted 1 to {most}, got {got}")));
+            }
+        }
+        let seed = options.seed.unwrap_or(self.recipe.seed);
+        let rows = rows::draw(&self.source, &self.recipe.data, options, seed)?;
+        Ok(DrawnPreview { version: 1, seed, dataset: self.source.dataset.fingerprint().clone(), rows })
+    }
+
+    /// Renders drawn steps, those of [`Preview::draw`] or of an earlier run.
+    ///
+    /// # Errors
+    /// The steps were drawn for another dataset, or a row cannot be read.
+    pub fn render(&self, drawn: &DrawnPreview) -> Result<PreviewSheet, RecipeError> {
+        if drawn.version != 1 {
+            return Err(RecipeError::Replay(format!("version {} of drawn steps; this build reads 1", drawn.version)));
+        }
+        if drawn.dataset != *self.source.dataset.fingerprint() {
+            return Err(RecipeError::Replay("the steps were drawn for other data than the recipe names".into()));
+        }
+        match self.source.columns.kind {
+            InputKind::Text => text::render(&self.source, drawn).map(PreviewSheet::Text),
+            _ => rows::render(&self.source, &self.recipe.data, drawn).map(PreviewSheet::Image),
+        }
+    }
+}
+
+/// An image as PNG.
+///
+/// # Errors
+/// The image has no pixels, or not as many as its size says.
+pub fn png(image: &RgbImage) -> Result<Vec<u8>, RecipeError> {
+    let mut bytes = Cursor::new(Vec::new());
+    let pixels = image::RgbImage::from_raw(image.width, image.height, image.pixels.clone());
+    let written = pixels
+        .ok_or_else(|| "it has too few pixels for its size".to_owned())
+        .and_then(|pixels| pixels.write_to(&mut bytes, image::ImageFormat::Png).map_err(|error| error.to_string()));
+    written.map_err(|message| RecipeError::mismatch("the contact sheet", message))?;
+    Ok(bytes.into_inner())
+}

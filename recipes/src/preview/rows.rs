@@ -1,0 +1,125 @@
+//! Rows chosen and drawn; images rendered.
+
+use std::sync::Arc;
+
+use millstream_pipeline::{Columns, PipelineError, Row, RowInput, decode};
+use millstream_schemas::RowId;
+use millstream_schemas::recipe::{DamagedPolicy, DataRecipe};
+use millstream_transforms::{DecodeRequest, DrawKey, RgbImage, Scratch};
+
+use super::contact_sheet::{Cell, lay_out};
+use super::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
+use crate::RecipeError;
+use crate::plan::RowSource;
+
+/// A picture is shown at least as large as its caption needs, and at most so large that a sheet fits on a screen.
+const SIDES: std::ops::RangeInclusive<u32> = 160..=256;
+
+pub(super) fn draw(
+    source: &RowSource,
+    data: &DataRecipe,
+    options: &PreviewOptions,
+    seed: u64,
+) -> Result<Vec<DrawnRow>, RecipeError> {
+    let rows = source.dataset.rows();
+    let wanted = (options.rows as u64).min(rows);
+    // Spread evenly, so that sorted data shows its variety; the seed moves the start.
+    let start = u64::from(DrawKey { seed, epoch: 0, row: 0 }.random("preview", 0).next_u32()) % rows;
+    let mut drawn = Vec::new();
+    for number in 0..wanted {
+        let id = source.dataset.row_at((start + number * rows / wanted) % rows);
+        match draw_row(source, options, seed, &id) {
+            Ok(row) => drawn.push(row),
+            Err(RecipeError::Pipeline(PipelineError::Damaged { row, damage }))
+                if data.damaged != DamagedPolicy::Fail =>
+            {
+                tracing::warn!(%row, %damage, "row left out");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(drawn)
+}
+
+fn draw_row(source: &RowSource, options: &PreviewOptions, seed: u64, id: &RowId) -> Result<DrawnRow, RecipeError> {
+    let row = source.dataset.read_row(id, &source.columns)?;
+    let draws = (0..options.draws as u64).map(|epoch| {
+        let key = DrawKey { seed, epoch, row: id.key() };
+        Ok(match &row.input {
+            RowInput::Text(text) => Drawing::Text(source.chain.draw_text(text, &key)?),
+            RowInput::Image(bytes) => {
+                let header = decode::header(bytes).map_err(|error| damaged(id, error))?;
+                Drawing::Image(source.chain.draw_image(&header.facts, &key)?)
+            }
+            _ => return Err(RecipeError::mismatch("data.input", "neither images nor text")),
+        })
+    });
+    let draws = draws.collect::<Result<_, RecipeError>>()?;
+    let label = class_name(&source.columns, &row);
+    Ok(DrawnRow { file: id.file.to_string(), row_group: id.row_group, row: id.row, label, draws })
+}
+
+fn class_name(columns: &Columns, row: &Row) -> Option<String> {
+    usize::try_from(row.label).ok().and_then(|label| columns.classes.get(label)).cloned()
+}
+
+fn damaged(id: &RowId, error: decode::DecodeError) -> RecipeError {
+    PipelineError::Damaged { row: id.clone(), damage: error.into() }.into()
+}
+
+pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview) -> Result<RgbImage, RecipeError> {
+    let mut scratch = Scratch::default();
+    let mut lines = Vec::new();
+    for row in &drawn.rows {
+        let original = match read_image(source, data, row) {
+            Ok(image) => image,
+            Err(RecipeError::Pipeline(PipelineError::Damaged { row, damage }))
+                if data.damaged != DamagedPolicy::Fail =>
+            {
+                tracing::warn!(%row, %damage, "row left out");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let mut cells = Vec::new();
+        for drawing in &row.draws {
+            let Drawing::Image(drawing) = drawing else {
+                return Err(RecipeError::Replay("the steps were drawn for text, the data holds images".into()));
+            };
+            let image = drawing.render_rgb8(&original, &mut scratch)?;
+            let caption = drawing.steps.iter().filter(|drawn| !is_normalize(drawn)).map(ToString::to_string).collect();
+            cells.push(Cell { image, caption });
+        }
+        let mut caption: Vec<String> = row.label.iter().cloned().collect();
+        caption.push(format!("{}×{}", original.width, original.height));
+        caption.push(row_id(row).to_string());
+        cells.insert(0, Cell { image: original, caption });
+        lines.push(cells);
+    }
+    let sides = lines.iter().flat_map(|line| &line[1..]).map(|cell| cell.image.width.max(cell.image.height));
+    let side = sides.max().unwrap_or(0).clamp(*SIDES.start(), *SIDES.end());
+    let draws = drawn.rows.iter().map(|row| row.draws.len()).max().unwrap_or(0);
+    let headings: Vec<_> =
+        std::iter::once("original".to_owned()).chain((1..=draws).map(|draw| format!("epoch {draw}"))).collect();
+    Ok(lay_out(&lines, &headings, side))
+}
+
+/// Normalizing is for the model; people would see nothing of it.
+fn is_normalize(drawn: &millstream_transforms::DrawnStep) -> bool {
+    matches!(drawn.step, millstream_transforms::ImageStep::Normalize { .. })
+}
+
+pub(super) fn row_id(row: &DrawnRow) -> RowId {
+    RowId { file: Arc::from(row.file.as_str()), row_group: row.row_group, row: row.row }
+}
+
+fn read_image(source: &RowSource, data: &DataRecipe, row: &DrawnRow) -> Result<RgbImage, RecipeError> {
+    let id = row_id(row);
+    let read = source.dataset.read_row(&id, &source.columns)?;
+    let RowInput::Image(bytes) = &read.input else {
+        return Err(RecipeError::Replay("the steps were drawn for images, the data holds text".into()));
+    };
+    let header = decode::header(bytes).map_err(|error| damaged(&id, error))?;
+    let image = decode::decode(bytes, &DecodeRequest::whole(&header.facts), data.transparency);
+    image.map_err(|error| damaged(&id, error))
+}

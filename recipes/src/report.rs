@@ -1,0 +1,25 @@
+use std::fs;
+use std::path::PathBuf;
+
+use millstream_training::{RunRecord, report};
+
+use crate::RecipeError;
+use crate::run_folder::RunFolder;
+
+/// One HTML page that compares runs by the `metrics.json` in their folders.
+///
+/// # Errors
+/// A folder holds no run, or its `metrics.json` does not parse.
+pub fn compare_runs(folders: &[PathBuf]) -> Result<String, RecipeError> {
+    let mut records = Vec::new();
+    for folder in folders {
+        let file = RunFolder(folder.clone()).metrics();
+        let text = fs::read(&file).map_err(RecipeError::io("read", &file))?;
+        let record: RunRecord = serde_json::from_slice(&text)
+            .map_err(|error| RecipeError::File { path: file.clone(), message: error.to_string() })?;
+        records.push(record);
+    }
+    let title =
+        if let [record] = records.as_slice() { record.title.clone() } else { format!("{} runs", records.len()) };
+    Ok(report::render(&title, &records)?)
+}
