@@ -1,0 +1,236 @@
+//! The command line as clap sees it. Help texts are written for somebody who has never trained a model.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const AFTER_HELP: &str = "\
+Examples:
+  millstream check recipe.yaml      what would be trained, and whether it can be
+  millstream preview recipe.yaml    what the transforms do to real rows
+  millstream train recipe.yaml      train; the result is a plain ONNX model
+  millstream evaluate recipe.yaml   measure the trained model
+  millstream inspect data/          rows, columns and classes of a dataset
+  millstream inspect model.onnx     layers of a model
+
+Exit codes:
+  0    done
+  1    an error; it is printed on the standard error output
+  2    the command line is wrong
+  3    `train` was interrupted by Ctrl-C or SIGTERM and has saved; go on
+       with `train --resume`
+  130  ended at once by a second Ctrl-C (143 by a second SIGTERM); the last
+       checkpoint is whole";
+
+/// Fine-tune pretrained ONNX models on Parquet data.
+///
+/// One recipe (a YAML file) names the model, the data, the transforms and how long to train. The result is a plain ONNX
+/// model that any ONNX Runtime opens. Nothing but this program and the ONNX Runtime library is needed.
+#[derive(Debug, Parser)]
+#[command(name = "millstream", version, after_help = AFTER_HELP, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Print results as JSON, for other programs (`train`: one JSON object a line)
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The ONNX Runtime library to use, instead of the one that would be found
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) runtime: Option<PathBuf>,
+    /// Say less: no progress, no warnings
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Train(Train),
+    Check(Check),
+    Evaluate(Evaluate),
+    Preview(Preview),
+    Inspect(Inspect),
+    Report(Report),
+    /// Print the JSON Schema of recipes
+    ///
+    /// Editors complete and check recipes with it. For VS Code with its YAML extension, put
+    /// `# yaml-language-server: $schema=recipe.schema.json` into the first line of a recipe.
+    #[command(after_help = "Example:\n  millstream schema > recipe.schema.json")]
+    Schema,
+    Transforms(Transforms),
+    Runtime(Runtime),
+}
+
+/// A recipe, and what is changed of it.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RecipeArguments {
+    /// The recipe, a YAML or JSON file
+    #[arg(value_name = "RECIPE")]
+    pub(crate) recipe: PathBuf,
+    /// Change a value of the recipe, for example `training.epochs=3`; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+}
+
+/// Train a model as a recipe says
+///
+/// Writes into the recipe's output folder: `model.onnx` (the best weights by accuracy on the evaluation rows), `labels.txt`,
+/// `metrics.json`, `report.html`, `recipe.yaml` (as it was used) and `checkpoints/`. Ctrl-C finishes the running step,
+/// saves a checkpoint and says how to go on; a second one ends at once.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  millstream train recipe.yaml\n  millstream train recipe.yaml --set training.epochs=3 \
+    --output runs/short\n  millstream train recipe.yaml --resume"
+)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArguments,
+    /// Go on from the newest checkpoint in the output folder
+    #[arg(long, conflicts_with = "overwrite")]
+    pub(crate) resume: bool,
+    /// Replace the run that is in the output folder
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// The output folder, instead of the recipe's `output.folder`
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write the compiled training graph and its manifest as well, to look at or to run elsewhere
+    #[arg(long)]
+    pub(crate) keep_graph: bool,
+}
+
+/// Say what a recipe would do, without doing it
+///
+/// Opens the data and the model and prints the columns and classes found, the layers with what is trained and what stays
+/// frozen, which operators have gradients, the number of steps, an estimate of the memory, and the device.
+/// Ends with exit code 1 if training could not start.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millstream check recipe.yaml --set model.train=all")]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArguments,
+}
+
+/// Measure a model: accuracy, top-5, loss, confusion matrix
+///
+/// Takes the trained model of the recipe's output folder and the recipe's evaluation rows and transforms; any other model
+/// of the same input and classes, and any other rows, can be named.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  millstream evaluate recipe.yaml\n  millstream evaluate recipe.yaml --model \
+    other.onnx --data 'data/test-*.parquet'")]
+pub(crate) struct Evaluate {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArguments,
+    /// The model to measure, instead of the recipe's result
+    #[arg(short, long, value_name = "FILE.onnx")]
+    pub(crate) model: Option<PathBuf>,
+    /// The rows to measure on, instead of the recipe's `data.evaluate`
+    #[arg(short, long, value_name = "PARQUET")]
+    pub(crate) data: Option<String>,
+}
+
+/// Show what the transforms do to real rows
+///
+/// Images: writes a contact sheet, a PNG with the original in the first column and one column for each epoch, with the
+/// drawn steps under each picture. They are the very pictures that training with this seed would see. Texts are printed with
+/// their variants. No model is needed.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  millstream preview recipe.yaml -o sheet.png --rows 6 --draws 4\n  millstream preview \
+    recipe.yaml -o sheet.png --json > steps.json    keep the drawn steps\n  millstream preview recipe.yaml -o again.png \
+    --replay steps.json   render exactly those"
+)]
+pub(crate) struct Preview {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArguments,
+    /// How many rows of the training data
+    #[arg(short = 'n', long, default_value_t = 6)]
+    pub(crate) rows: usize,
+    /// How many draws of each row
+    #[arg(short = 'k', long, default_value_t = 4)]
+    pub(crate) draws: usize,
+    /// Seed of the draws, instead of the recipe's
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// The PNG to write
+    #[arg(short, long, value_name = "FILE.png", default_value = "preview.png")]
+    pub(crate) output: PathBuf,
+    /// Render the steps that an earlier `preview --json` printed
+    #[arg(long, value_name = "STEPS.json", conflicts_with_all = ["rows", "draws", "seed"])]
+    pub(crate) replay: Option<PathBuf>,
+}
+
+/// Look into a Parquet dataset or an ONNX model
+///
+/// Of a dataset: columns and what they mean, files, rows, row groups, sizes, rows of each class. Of a model: inputs, outputs,
+/// its layers in order with the number of their parameters, its operators, and what an unfreeze pattern would match.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  millstream inspect data/flowers\n  millstream inspect 'data/train-*.parquet' --label \
+    species\n  millstream inspect model.onnx --pattern 'layer4.*' --pattern head"
+)]
+pub(crate) struct Inspect {
+    /// A Parquet file, a folder of them, a pattern, or an .onnx file
+    #[arg(value_name = "PATH")]
+    pub(crate) path: String,
+    /// Layers that this pattern of names would unfreeze (`*` any run, `?` one character); may be given several times
+    #[arg(short, long = "pattern", value_name = "PATTERN")]
+    pub(crate) patterns: Vec<String>,
+    /// Column that holds the class
+    #[arg(long, default_value = "label")]
+    pub(crate) label: String,
+}
+
+/// Write one HTML page that compares runs
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millstream report runs/head runs/all -o compare.html")]
+pub(crate) struct Report {
+    /// Output folders of runs
+    #[arg(value_name = "FOLDER", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// The page to write
+    #[arg(short, long, value_name = "FILE.html", default_value = "report.html")]
+    pub(crate) output: PathBuf,
+}
+
+/// List the transforms, or explain one
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  millstream transforms\n  millstream transforms rotate")]
+pub(crate) struct Transforms {
+    /// The one to explain
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+/// Install or examine ONNX Runtime, the library that does the arithmetic
+#[derive(Debug, Args)]
+pub(crate) struct Runtime {
+    #[command(subcommand)]
+    pub(crate) command: RuntimeCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RuntimeCommand {
+    /// Fetch the pinned library through pip, checked by its hash, into our data folder
+    #[command(after_help = "Examples:\n  millstream runtime install\n  millstream runtime install --from \
+        onnxruntime-1.31.1-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl")]
+    Install {
+        /// The build with CUDA; the CUDA and cuDNN libraries themselves must be on the machine
+        #[arg(long)]
+        cuda: bool,
+        /// Take this wheel instead of fetching one
+        #[arg(long, value_name = "FILE.whl")]
+        from: Option<PathBuf>,
+    },
+    /// Say which library is used, where it was looked for, and whether CUDA can be used
+    Doctor,
+}

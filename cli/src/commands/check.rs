@@ -1,0 +1,145 @@
+use millstream::compiler::ModelReport;
+use millstream::recipes::{CheckReport, DataReport, check};
+use millstream::schemas::recipe::ByteSize;
+
+use crate::arguments::{self, Global};
+use crate::output::{self, Table, grouped};
+use crate::{Outcome, commands};
+
+pub(crate) fn run(global: &Global, arguments: &arguments::Check) -> anyhow::Result<Outcome> {
+    let recipe = commands::load(&arguments.recipe)?;
+    let report = check(&recipe, global.runtime.as_deref())?;
+    if global.json {
+        output::print_json(&report)?
+    } else {
+        output::print(&describe(&report))?
+    }
+    Ok(if report.problems.is_empty() { Outcome::Done } else { Outcome::Refused })
+}
+
+fn describe(report: &CheckReport) -> String {
+    let mut text = data("train", &report.train);
+    match &report.evaluate {
+        Some(evaluate) => text.push_str(&data("evaluate", evaluate)),
+        None => text.push_str("evaluate: nothing\n"),
+    }
+    text.push_str(&classes(report));
+    let model = &report.model;
+    let (input, width, height) = &report.input;
+    text.push_str(&format!(
+        "\nmodel: opset {}, input `{input}` takes {width}×{height} pixels\n{} parameters, {} trained, {} frozen\n",
+        model.opset,
+        grouped(model.parameters as u64),
+        grouped(model.trained as u64),
+        grouped(model.parameters.saturating_sub(model.trained) as u64)
+    ));
+    text.push_str(&layers(model, true));
+    text.push_str("\noperators:\n");
+    text.push_str(&operators(model, true));
+    text.push_str(&format!(
+        "\nsteps: {} an epoch, {} in all\n",
+        grouped(report.steps_per_epoch),
+        grouped(report.total_steps)
+    ));
+    let memory = &report.memory;
+    text.push_str(&format!(
+        "memory: about {} (weights {}, gradients and optimizer {}, computed values {}, data stream at most {})\n",
+        ByteSize(memory.total),
+        ByteSize(memory.weights),
+        ByteSize(memory.training_state),
+        ByteSize(memory.activations),
+        ByteSize(memory.stream)
+    ));
+    match &report.device.device {
+        Some(device) => text.push_str(&format!("device: {device} ({})\n", report.device.reason)),
+        None => text.push_str("device: none\n"),
+    }
+    for warning in &report.warnings {
+        text.push_str(&format!("\nwarning: {warning}\n"));
+    }
+    for problem in &report.problems {
+        text.push_str(&format!("\nproblem: {problem}\n"));
+    }
+    text.push_str(if report.problems.is_empty() { "\nready to train\n" } else { "\ncannot be trained like this\n" });
+    text
+}
+
+fn data(split: &str, data: &DataReport) -> String {
+    let label = data.label.as_deref().map_or_else(String::new, |label| format!(", class in `{label}`"));
+    let transforms = if data.transforms.is_empty() { "none".into() } else { data.transforms.join("\n              ") };
+    format!(
+        "{split}: {} rows in {} file(s), {}; {} in `{}`{label}\n  transforms: {transforms}\n",
+        grouped(data.rows),
+        data.files,
+        ByteSize(data.bytes),
+        data.kind,
+        data.input
+    )
+}
+
+fn classes(report: &CheckReport) -> String {
+    const MOST: usize = 40;
+    let mut table = Table::new(&[">", "class", ">train", ">evaluate"]);
+    for (index, class) in report.train.classes.iter().enumerate().take(MOST) {
+        let other = report.evaluate.as_ref().and_then(|data| data.classes.get(index));
+        let other = other.map_or_else(String::new, |class| grouped(class.rows));
+        table.row([index.to_string(), class.name.clone(), grouped(class.rows), other]);
+    }
+    let count = report.train.classes.len();
+    let more = if count > MOST { format!("  … and {} more\n", count - MOST) } else { String::new() };
+    format!("\n{count} classes:\n{}{more}", table.render())
+}
+
+/// Layers in order; with `selection`, what is trained and how fast.
+pub(crate) fn layers(model: &ModelReport, selection: bool) -> String {
+    let headings: &[&str] = if selection {
+        &["layer", "operator", ">parameters", "weights", "", ">learning rate ×"]
+    } else {
+        &["layer", "operator", ">parameters", "weights"]
+    };
+    let mut table = Table::new(headings);
+    for layer in &model.layers {
+        let weights: Vec<_> = layer.weights.iter().map(|(_, shape)| dimensions(shape)).collect();
+        let mut cells =
+            vec![layer.name.clone(), layer.operator.clone(), grouped(layer.parameters as u64), weights.join(" + ")];
+        if selection {
+            let rate = if layer.trained { format!("{:.3}", layer.learning_rate_multiplier) } else { String::new() };
+            cells.extend([if layer.trained { "trained" } else { "frozen" }.to_owned(), rate]);
+        }
+        table.row(cells);
+    }
+    table.render()
+}
+
+/// Operators and whether they have gradients; with `selection`, how many nodes need one.
+pub(crate) fn operators(model: &ModelReport, selection: bool) -> String {
+    let headings: &[&str] = if selection {
+        &["operator", ">nodes", ">on the trained path", "gradient"]
+    } else {
+        &["operator", ">nodes", "gradient"]
+    };
+    let mut table = Table::new(headings);
+    for operator in &model.operators {
+        let gradient = match &operator.reason {
+            Some(reason) if !operator.gradient => format!("no: {reason}"),
+            _ => "yes".into(),
+        };
+        let mut cells = vec![operator.operator.clone(), operator.nodes.to_string()];
+        if selection {
+            cells.push(operator.on_trained_path.to_string());
+        }
+        cells.push(gradient);
+        table.row(cells);
+    }
+    table.render()
+}
+
+fn dimensions(shape: &[usize]) -> String {
+    shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("×")
+}
+
+/// `[batch, 3, 224, 224]`, with `?` for any length.
+pub(crate) fn shape(axes: &[Option<usize>]) -> String {
+    let axes: Vec<_> = axes.iter().map(|axis| axis.map_or("?".into(), |length| length.to_string())).collect();
+    format!("[{}]", axes.join(", "))
+}

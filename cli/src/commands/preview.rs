@@ -1,0 +1,42 @@
+use std::fs;
+
+use anyhow::Context;
+use millstream::recipes::preview::{self, DrawnPreview, PreviewOptions, PreviewSheet};
+
+use crate::arguments::{self, Global};
+use crate::{Outcome, commands, output};
+
+pub(crate) fn run(global: &Global, arguments: &arguments::Preview) -> anyhow::Result<Outcome> {
+    let recipe = commands::load(&arguments.recipe)?;
+    let preview = preview::Preview::open(&recipe)?;
+    let drawn = match &arguments.replay {
+        Some(file) => {
+            let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let wrong = || format!("{} does not hold drawn steps as `preview --json` prints them", file.display());
+            serde_json::from_str::<DrawnPreview>(&text).with_context(wrong)?
+        }
+        None => {
+            let options = PreviewOptions { rows: arguments.rows, draws: arguments.draws, seed: arguments.seed };
+            preview.draw(&options)?
+        }
+    };
+    match preview.render(&drawn)? {
+        PreviewSheet::Image(sheet) => {
+            let file = &arguments.output;
+            if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            }
+            fs::write(file, preview::png(&sheet)?).with_context(|| format!("cannot write {}", file.display()))?;
+            if !global.json {
+                let (rows, size) = (drawn.rows.len(), format!("{}×{}", sheet.width, sheet.height));
+                output::print(&format!("{}: {rows} rows, {size} pixels, seed {}", file.display(), drawn.seed))?;
+            }
+        }
+        PreviewSheet::Text(text) if !global.json => output::print(&text.to_string())?,
+        _ => {}
+    }
+    if global.json {
+        output::print_json(&drawn)?;
+    }
+    Ok(Outcome::Done)
+}

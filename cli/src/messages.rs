@@ -1,0 +1,71 @@
+//! What is said on the standard error output: errors and warnings.
+#![expect(clippy::print_stderr, reason = "this is where the program speaks")]
+
+use std::fmt::Write;
+
+use crate::arguments::Global;
+
+/// Warnings of the libraries are shown unless `--quiet`; `-v` shows more.
+pub(crate) fn start(global: &Global) {
+    use tracing_subscriber::filter::LevelFilter;
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::WARN,
+        (false, 1) => LevelFilter::INFO,
+        (false, _) => LevelFilter::DEBUG,
+    };
+    // A subscriber that is there already is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .compact()
+        .try_init();
+}
+
+/// One block: the error, then each cause that says something new.
+pub(crate) fn print_error(error: &anyhow::Error) {
+    eprintln!("{}", describe(error));
+}
+
+fn describe(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    let mut said = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if said.contains(&cause) {
+            continue;
+        }
+        let prefix = if said.is_empty() { "error: " } else { "  because: " };
+        let indented = cause.replace('\n', "\n         ");
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{prefix}{indented}");
+        said.push_str(&cause);
+    }
+    text.trim_end().to_owned()
+}
+
+/// A line for people, unless they asked for silence.
+pub(crate) fn say(global: &Global, text: &str) {
+    if !global.quiet {
+        eprintln!("{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn causes_follow_once() {
+        let source = std::io::Error::other("disk full");
+        let error = Err::<(), _>(source).context("cannot write a.png").unwrap_err();
+        assert_eq!(describe(&error), "error: cannot write a.png\n  because: disk full");
+        let twice = error.context("saving: cannot write a.png");
+        assert_eq!(describe(&twice), "error: saving: cannot write a.png\n  because: disk full");
+    }
+}

@@ -1,0 +1,123 @@
+//! Data that is wrong: exit code 1, the file, row or column, and what to do.
+
+use std::fs;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, StringArray};
+
+use crate::dataset::{self, Row};
+use crate::workplace::{Workplace, has_runtime};
+
+#[test]
+fn missing_and_empty_files() {
+    let place = Workplace::new();
+    place.run_with("check", &["data.train=nowhere.parquet"]).failed_with(&["nowhere.parquet", "no such file"]);
+    place.run_with("check", &["data.train=none-*.parquet"]).failed_with(&["none-*.parquet", "matches no file"]);
+    place.write("empty.parquet", "");
+    place.run_with("check", &["data.train=empty.parquet"]).failed_with(&["empty.parquet"]);
+    place.write("text.parquet", "this is not a Parquet file at all");
+    place.run_with("check", &["data.train=text.parquet"]).failed_with(&["text.parquet", "Parquet"]);
+    dataset::write(&place.path("zero.parquet"), &[]);
+    place.run_with("check", &["data.train=zero.parquet"]).failed_with(&["no rows", "zero.parquet"]);
+    let mut cut = place.read("train-0.parquet");
+    cut.truncate(cut.len() / 2);
+    fs::write(place.path("cut.parquet"), cut).unwrap();
+    place.run_with("check", &["data.train=cut.parquet"]).failed_with(&["cut.parquet"]);
+}
+
+#[test]
+fn shards_that_differ() {
+    let place = Workplace::new();
+    let rows = dataset::rows(0, 8);
+    let mut columns = dataset::columns(&rows);
+    columns[1].1 = dataset::narrow_labels(&rows);
+    dataset::write_columns(&place.path("train-2.parquet"), &columns, true);
+    let wanted = ["`label` differs", "train-0.parquet has Int64", "train-2.parquet has Int32"];
+    place.run_with("check", &[]).failed_with(&wanted);
+    dataset::write_columns(&place.path("train-2.parquet"), &dataset::columns(&rows)[..1], true);
+    place.run_with("check", &[]).failed_with(&["`label` differs", "train-2.parquet has no such column"]);
+}
+
+#[test]
+fn classes_that_differ_between_the_splits() {
+    let place = Workplace::new();
+    let rows = dataset::rows(0, 6);
+    let mut columns = dataset::columns(&rows);
+    let names: ArrayRef = Arc::new(StringArray::from(vec!["red", "green", "blue", "red", "green", "black"]));
+    columns[1].1 = names;
+    dataset::write_columns(&place.path("named.parquet"), &columns, false);
+    let change = ["data.evaluate=named.parquet"];
+    place.run_with("check", &change).failed_with(&["data.evaluate", "`black`", "training data"]);
+}
+
+#[test]
+fn a_label_out_of_range_names_the_row() {
+    let place = Workplace::new();
+    let mut rows = dataset::rows(0, 16);
+    rows[11].label = 7;
+    dataset::write(&place.path("train-0.parquet"), &rows);
+    let report = place.run_with("check", &[]);
+    if has_runtime() {
+        assert!(report.done().contains("1 rows of the training data have no usable label"));
+        let wanted = ["train-0.parquet, row group 1, row 3", "label 7 is out of range", "3 classes", "`damaged: skip`"];
+        place.run_with("train", &[]).failed_with(&wanted);
+    }
+}
+
+/// Rows 2 and 5 of the first file do not decode, row 9 is null.
+fn damaged() -> Workplace {
+    let place = Workplace::new();
+    let mut rows = dataset::rows(0, 24);
+    rows[2].image.as_mut().unwrap().truncate(60);
+    rows[5].image = Some(b"no image".to_vec());
+    rows[9] = Row { image: None, label: 0 };
+    dataset::write(&place.path("train-0.parquet"), &rows);
+    place
+}
+
+#[test]
+fn damaged_rows_fail_by_default() {
+    if !has_runtime() {
+        return;
+    }
+    let place = damaged();
+    let wanted = ["train-0.parquet, row group 0, row 2", "`damaged: skip`"];
+    place.run_with("train", &["data.order=sequential"]).failed_with(&wanted);
+    let preview = place.run(&["preview", "recipe.yaml", "-n", "48"]);
+    preview.failed_with(&["train-0.parquet, row group"]);
+}
+
+#[test]
+fn damaged_rows_are_skipped_and_counted() {
+    if !has_runtime() {
+        return;
+    }
+    let place = damaged();
+    let ran = place.run_with("train", &["data.damaged=skip"]);
+    assert!(ran.stderr.contains("9 damaged rows were left out of training"), "{}", ran.stderr);
+    ran.done();
+    let metrics: serde_json::Value = serde_json::from_slice(&place.read("run/metrics.json")).unwrap();
+    assert!(metrics["notes"].to_string().contains("9 damaged rows"), "{}", metrics["notes"]);
+    assert_eq!(metrics["history"]["epochs"][0]["rows"], 45);
+}
+
+#[test]
+fn damaged_rows_are_quarantined_with_the_reason() {
+    if !has_runtime() {
+        return;
+    }
+    let place = damaged();
+    place.run_with("train", &["data.damaged={quarantine: bad.jsonl}", "training.epochs=1"]).done();
+    let text = String::from_utf8(place.read("bad.jsonl")).unwrap();
+    let mut rows: Vec<(u64, u64)> = text
+        .lines()
+        .map(|line| {
+            let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(entry["file"], "train-0.parquet");
+            assert!(!entry["reason"].as_str().unwrap().is_empty());
+            (entry["row_group"].as_u64().unwrap(), entry["row"].as_u64().unwrap())
+        })
+        .collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [(0, 2), (0, 5), (1, 1)]);
+}

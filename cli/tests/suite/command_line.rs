@@ -1,0 +1,84 @@
+//! The command line itself: help, usage, JSON, a reader that goes away.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use crate::workplace::{Workplace, millstream};
+
+#[test]
+fn every_command_explains_itself() {
+    let commands: &[&[&str]] = &[
+        &[],
+        &["train"],
+        &["check"],
+        &["evaluate"],
+        &["preview"],
+        &["inspect"],
+        &["report"],
+        &["schema"],
+        &["transforms"],
+        &["runtime"],
+        &["runtime", "install"],
+        &["runtime", "doctor"],
+    ];
+    for command in commands {
+        let help = millstream(&[command, &["--help"][..]].concat()).done();
+        assert!(help.contains("Usage: millstream"), "{help}");
+    }
+    let help = millstream(&["--help"]).done();
+    for part in ["Exit codes:", "interrupted", "Examples:"] {
+        assert!(help.contains(part), "{help}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    for arguments in [&["trian"][..], &["train"], &["train", "a.yaml", "--resume", "--overwrite"], &["inspect", "--n"]]
+    {
+        assert_eq!(millstream(arguments).code, Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_schema_knows_every_key_and_transform() {
+    let schema = millstream(&["schema"]).json();
+    let text = schema.to_string();
+    for part in ["learning_rate", "random_resized_crop", "degrees", "gradient_clip_norm"] {
+        assert!(text.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn transforms_are_listed_and_explained() {
+    let listed = millstream(&["transforms"]).done();
+    assert!(listed.contains("rotate") && listed.contains("swap_words") && listed.contains("mix_up"), "{listed}");
+    let explained = millstream(&["transforms", "rotate"]).done();
+    assert!(explained.contains("degrees: ") && explained.contains("In a recipe:"), "{explained}");
+    let all = millstream(&["transforms", "--json"]).json();
+    assert!(all.as_array().unwrap().iter().all(|row| row["options"].is_object()));
+    millstream(&["transforms", "rotat"]).failed_with(&["did you mean `rotate`?"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let place = Workplace::new();
+    let mut child =
+        place.command(&["schema"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let mut first = [0; 1];
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut first).unwrap();
+    drop(stdout);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn a_library_that_is_not_there_is_an_error_that_names_it() {
+    let place = Workplace::new();
+    let arguments = ["train", "recipe.yaml", "--runtime", "nowhere.so"];
+    place.run(&arguments).failed_with(&["nowhere.so", "no such file"]);
+    let doctor = place.run(&["runtime", "doctor", "--runtime", "nowhere.so"]);
+    assert_eq!(doctor.code, Some(1));
+    assert!(doctor.stdout.contains("millstream runtime install"), "{}", doctor.stdout);
+}

@@ -1,0 +1,103 @@
+//! On the real data sets and models, where they are.
+
+use std::path::PathBuf;
+
+use crate::workplace::{has_runtime, millstream, text};
+
+/// The corpus. Says so when it is not there: the test is left out.
+fn corpus() -> Option<PathBuf> {
+    let found = std::env::var_os("MILLSTREAM_CORPUS").map(PathBuf::from).map(|path| {
+        let above = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(&path);
+        // A relative path is one from the root of the repository.
+        if path.is_absolute() { path } else { above }
+    });
+    if found.is_none() {
+        println!("left out: MILLSTREAM_CORPUS is not set");
+    }
+    found
+}
+
+/// The recipes of the examples, with the corpus put in by an absolute path.
+fn example(name: &str) -> (PathBuf, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
+    let corpus = corpus().expect("asked before");
+    let recipe = std::fs::read_to_string(source).unwrap().replace("${MILLSTREAM_CORPUS}", text(&corpus));
+    let path = folder.path().join("recipe.yaml");
+    std::fs::write(&path, recipe).unwrap();
+    (path, folder)
+}
+
+#[test]
+fn check_says_what_the_flower_recipes_train() {
+    if corpus().is_none() || !has_runtime() {
+        return;
+    }
+    for (name, wanted) in [("head", "6,405 trained"), ("last_blocks", "conv45"), ("all", "2,213,221 trained")] {
+        let (recipe, _folder) = example(&format!("flowers/{name}.yaml"));
+        let said = millstream(&["check", text(&recipe)]).done();
+        for part in [wanted, "280 rows in 2 file(s)", "140 rows in 1 file(s)", "5 classes", "tulips", "ready to train"]
+        {
+            assert!(said.contains(part), "{name}: wanted {part} in\n{said}");
+        }
+    }
+}
+
+#[test]
+fn datasets_are_inspected() {
+    let Some(corpus) = corpus() else { return };
+    let inspect = |path: &str| millstream(&["inspect", "--json", text(&corpus.join(path))]).json();
+    let flowers = inspect("data/flowers-mini");
+    assert_eq!((&flowers["rows"], &flowers["row_groups"]), (&420.into(), &6.into()));
+    assert_eq!((&flowers["input"], &flowers["label"]), (&"image".into(), &"label".into()));
+    assert_eq!(flowers["classes"][0], serde_json::json!({"name": "daisy", "rows": 84}));
+    let reviews = inspect("data/sst2/sst2-train-*.parquet");
+    assert_eq!((&reviews["rows"], &reviews["input"]), (&6920.into(), &"text".into()));
+    let penguins = inspect("data/penguins/penguins-train-00000-of-00001.parquet");
+    assert_eq!(penguins["classes"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn models_are_inspected() {
+    let Some(corpus) = corpus() else { return };
+    let model = corpus.join("models/mobilenet_v2_1.0_224/model.onnx");
+    let report = millstream(&["inspect", "--json", text(&model), "-p", "conv5*", "-p", "classifier"]).json();
+    assert_eq!(report["layers"].as_array().unwrap().len(), 53);
+    assert_eq!(report["patterns"][0]["layers"], serde_json::json!(["conv5", "conv50", "conv51"]));
+    assert_eq!(report["patterns"][1]["parameters"], 1280 * 1001 + 1001);
+    for name in ["mobilenet_v1_0.25_128", "resnet20_cifar10", "resnet20_cifar10_opset20", "minilm-l6-h384-v12k"] {
+        let said = millstream(&["inspect", text(&corpus.join("models").join(name).join("model.onnx"))]).done();
+        assert!(said.contains("layers") && said.contains("operators"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_model_of_text_is_refused_with_the_reason() {
+    let Some(corpus) = corpus() else { return };
+    let (recipe, _folder) = example("flowers/head.yaml");
+    let path = format!("model.path={}", text(&corpus.join("models/minilm-l6-h384-v12k/model.onnx")));
+    millstream(&["check", text(&recipe), "--set", &path]).failed_with(&["model.path", "3 inputs", "`input_ids`"]);
+}
+
+#[test]
+fn awkward_parquet_gives_a_report_or_a_clear_error() {
+    let Some(corpus) = corpus() else { return };
+    for entry in std::fs::read_dir(corpus.join("awkward/parquet")).unwrap() {
+        let path = entry.unwrap().path();
+        let ran = millstream(&["inspect", text(&path)]);
+        assert!(matches!(ran.code, Some(0 | 1)), "{}: {:?} {}", path.display(), ran.code, ran.stderr);
+        assert!(!ran.stderr.contains("panicked"), "{}: {}", path.display(), ran.stderr);
+    }
+}
+
+#[test]
+fn reviews_are_previewed_as_text() {
+    if corpus().is_none() {
+        return;
+    }
+    let (recipe, _folder) = example("preview-text.yaml");
+    let said = millstream(&["preview", text(&recipe), "-n", "2", "-k", "3"]).done();
+    for part in ["original", "epoch 3", "swap_words: ", "keyboard_typos: "] {
+        assert!(said.contains(part), "wanted {part} in\n{said}");
+    }
+}

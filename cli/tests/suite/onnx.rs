@@ -1,0 +1,99 @@
+//! ONNX files written field by field, so that any of them can be wrong on purpose.
+
+/// One message of the protobuf wire format.
+#[derive(Clone, Default)]
+pub(crate) struct Message(Vec<u8>);
+
+impl Message {
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    pub(crate) fn number(mut self, field: u64, value: u64) -> Self {
+        self.varint(field << 3);
+        self.varint(value);
+        self
+    }
+
+    pub(crate) fn bytes(mut self, field: u64, value: impl AsRef<[u8]>) -> Self {
+        let value = value.as_ref();
+        self.varint(field << 3 | 2);
+        self.varint(value.len() as u64);
+        self.0.extend(value);
+        self
+    }
+
+    pub(crate) fn message(self, field: u64, value: Self) -> Self {
+        self.bytes(field, value.0)
+    }
+}
+
+const FLOAT: u64 = 1;
+const INT: u64 = 2;
+const INTS: u64 = 7;
+
+fn node(operator: &str, inputs: &[&str], output: &str, attributes: &[(&str, &[u64])]) -> Message {
+    let node = inputs.iter().fold(Message::default(), |node, input| node.bytes(1, input)).bytes(2, output);
+    attributes.iter().fold(node.bytes(3, output).bytes(4, operator), |node, (name, values)| {
+        let attribute = Message::default().bytes(1, name);
+        let attribute = match values {
+            [one] => attribute.number(3, *one).number(20, INT),
+            many => many.iter().fold(attribute, |attribute, value| attribute.number(8, *value)).number(20, INTS),
+        };
+        node.message(5, attribute)
+    })
+}
+
+fn weight(name: &str, shape: &[u64]) -> Message {
+    let count: u64 = shape.iter().product();
+    let value = |index: u64| ((index * 2_654_435_761 % 1000) as f32 / 1000.0 - 0.5) * 0.6;
+    let data: Vec<u8> = (0..count).flat_map(|index| value(index).to_le_bytes()).collect();
+    weight_header(name, shape).bytes(9, data)
+}
+
+fn weight_header(name: &str, shape: &[u64]) -> Message {
+    shape.iter().fold(Message::default(), |tensor, length| tensor.number(1, *length)).number(2, FLOAT).bytes(8, name)
+}
+
+/// A weight whose data lies in another file.
+pub(crate) fn external(name: &str, shape: &[u64], location: &str) -> Message {
+    let place = Message::default().bytes(1, "location").bytes(2, location);
+    weight_header(name, shape).message(13, place).number(14, 1)
+}
+
+/// `[batch, …]` of floats.
+fn value(name: &str, lengths: &[u64]) -> Message {
+    let batch = Message::default().message(1, Message::default().bytes(2, "batch"));
+    let shape = lengths.iter().fold(batch, |shape, length| shape.message(1, Message::default().number(1, *length)));
+    let tensor = Message::default().number(1, FLOAT).message(2, shape);
+    Message::default().bytes(1, name).message(2, Message::default().message(1, tensor))
+}
+
+/// `image` [batch, 3, 16, 16] → convolution → an operator → mean → `head`: a dense layer with 7 classes → `logits`.
+pub(crate) fn network(operator: &str) -> Vec<u8> {
+    network_with(operator, weight("conv.weight", &[8, 3, 3, 3]))
+}
+
+/// The same with this message as the convolution's weight.
+pub(crate) fn network_with(operator: &str, convolution: Message) -> Vec<u8> {
+    let nodes = [
+        node("Conv", &["image", "conv.weight", "conv.bias"], "mixed", &[("strides", &[2, 2]), ("pads", &[1, 1, 1, 1])]),
+        node(operator, &["mixed"], "bent", &[]),
+        node("GlobalAveragePool", &["bent"], "mean", &[]),
+        node("Flatten", &["mean"], "features", &[("axis", &[1])]),
+        node("Gemm", &["features", "head.weight", "head.bias"], "logits", &[("transB", &[1])]),
+    ];
+    let graph = nodes.into_iter().fold(Message::default(), |graph, node| graph.message(1, node)).bytes(2, "network");
+    let weights = [convolution, weight("conv.bias", &[8]), weight("head.weight", &[7, 8]), weight("head.bias", &[7])];
+    let graph = weights.into_iter().fold(graph, |graph, weight| graph.message(5, weight));
+    let graph = graph
+        .message(11, value("image", &[3, 16, 16]))
+        .message(12, value("logits", &[7]))
+        .message(13, value("bent", &[8, 8, 8]));
+    let opset = Message::default().bytes(1, "").number(2, 17);
+    Message::default().number(1, 8).bytes(2, "tests").message(7, graph).message(8, opset).0
+}

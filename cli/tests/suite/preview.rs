@@ -1,0 +1,34 @@
+use crate::workplace::Workplace;
+
+#[test]
+fn drawn_steps_replay_to_the_same_pixels() {
+    let place = Workplace::new();
+    let drawn = place.run(&["preview", "recipe.yaml", "-n", "3", "-k", "2", "-o", "a.png", "--json"]).done();
+    place.write("steps.json", &drawn);
+    place.run(&["preview", "recipe.yaml", "-o", "b.png", "--replay", "steps.json"]).done();
+    assert_eq!(place.read("a.png"), place.read("b.png"));
+    let sheet = image::load_from_memory(&place.read("a.png")).unwrap().to_rgb8();
+    assert!(sheet.width() > 3 * 160 && sheet.height() > 3 * 160);
+    // Other draws give another picture, so the comparison above means something.
+    place.run(&["preview", "recipe.yaml", "-n", "3", "-k", "2", "-o", "c.png", "--seed", "99"]).done();
+    assert_ne!(place.read("a.png"), place.read("c.png"));
+}
+
+#[test]
+fn steps_of_other_data_are_refused() {
+    let place = Workplace::new();
+    let drawn = place.run(&["preview", "recipe.yaml", "-n", "1", "--json"]).done();
+    place.write("steps.json", &drawn);
+    let change = ["preview", "recipe.yaml", "--replay", "steps.json", "--set", "data.train=test.parquet"];
+    place.run(&change).failed_with(&["cannot replay", "other data"]);
+    place.write("steps.json", &drawn.replace("\"row\":", "\"raw\":"));
+    place.run(&["preview", "recipe.yaml", "--replay", "steps.json"]).failed_with(&["steps.json", "`raw`"]);
+}
+
+#[test]
+fn no_model_is_needed() {
+    let place = Workplace::new();
+    place.write("bare.yaml", "version: 1\ndata: {train: test.parquet}\ntransforms: {train: [vertical_flip]}\n");
+    place.run(&["preview", "bare.yaml", "-n", "2", "-k", "1"]).done();
+    assert!(place.path("preview.png").exists());
+}

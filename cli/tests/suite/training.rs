@@ -1,0 +1,103 @@
+//! A whole run on small data: what is written, what is said, the same bytes for any number of workers.
+
+use serde_json::Value;
+
+use crate::workplace::{Workplace, has_runtime, text};
+
+#[test]
+fn a_run_leaves_a_model_its_figures_and_a_report() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let said = place.run(&["train", "recipe.yaml", "--keep-graph", "--set", "training.epochs=8"]).done();
+    assert!(said.contains("accuracy 100.0 % of 18 rows"), "{said}");
+    for file in [
+        "model.onnx",
+        "labels.txt",
+        "metrics.json",
+        "report.html",
+        "recipe.yaml",
+        "graph/step.onnx",
+        "graph/manifest.json",
+    ] {
+        assert!(!place.read(&format!("run/{file}")).is_empty(), "{file}");
+    }
+    assert_eq!(place.read("run/labels.txt"), b"red\ngreen\nblue\n");
+    let evaluated = place.run(&["evaluate", "recipe.yaml", "--json"]).json();
+    assert_eq!(evaluated["evaluation"]["accuracy"], 1.0);
+    assert_eq!(evaluated["evaluation"]["rows"], 18);
+    let metrics: Value = serde_json::from_slice(&place.read("run/metrics.json")).unwrap();
+    let difference =
+        metrics["evaluation"]["loss"].as_f64().unwrap() - evaluated["evaluation"]["loss"].as_f64().unwrap();
+    assert!(difference.abs() < 1e-5, "{difference}");
+    let said = place.run(&["evaluate", "recipe.yaml", "--data", "train-1.parquet"]).done();
+    assert!(said.contains("of 24 rows") && said.contains("confusion matrix"), "{said}");
+    place.run(&["report", "run", "run", "-o", "both.html"]).done();
+    let page = String::from_utf8(place.read("both.html")).unwrap();
+    assert!(page.contains("<svg") && !page.contains("http://") && !page.contains("src="), "one self-contained page");
+    // What was used can be used again, from anywhere.
+    place.run(&["check", text(&place.path("run/recipe.yaml"))]).done();
+}
+
+#[test]
+fn the_number_of_workers_changes_nothing() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let models = ["1", "2", "4"].map(|workers| {
+        let (workers_change, folder) = (format!("data.workers={workers}"), format!("output.folder=run-{workers}"));
+        place.run_with("train", &[&workers_change, &folder]).done();
+        place.read(&format!("run-{workers}/model.onnx"))
+    });
+    assert!(models[0] == models[1] && models[0] == models[2], "the tuned models differ");
+}
+
+#[test]
+fn events_are_json_lines() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let lines = place.run(&["train", "recipe.yaml", "--json"]).done();
+    let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let count = |name: &str| events.iter().filter(|event| event["event"] == name).count();
+    assert_eq!((count("started"), count("step"), count("evaluated"), count("finished")), (1, 18, 3, 1));
+    assert_eq!(events.last().unwrap()["steps"], 18);
+}
+
+#[test]
+fn a_new_head_with_soft_labels_learns_too() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let changes = [
+        "transforms.train=[{resize: {size: 16}}, {mix_up: {alpha: 0.2}}]",
+        "training.label_smoothing=0.1",
+        "training.schedule={cosine: {warmup: 0.1}}",
+        "training.gradient_clip_norm=1",
+        "training.optimizer={sgd: {learning_rate: 0.3}}",
+        "training.epochs=8",
+        "model.train={last: 1}",
+    ];
+    let said = place.run_with("train", &changes).done();
+    assert!(said.contains("27 parameters trained, 224 frozen"), "{said}");
+    let metrics: Value = serde_json::from_slice(&place.read("run/metrics.json")).unwrap();
+    let epochs = metrics["history"]["epochs"].as_array().unwrap();
+    let loss = |index: usize| epochs[index]["training_loss"].as_f64().unwrap();
+    assert!(loss(7) < loss(0), "{} is not below {}", loss(7), loss(0));
+}
+
+#[test]
+fn without_evaluation_rows_the_last_weights_are_exported() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let said = place.run_with("train", &["data.evaluate=null", "training.epochs=1"]).done();
+    assert!(said.contains("nothing was measured"), "{said}");
+    assert!(place.path("run/model.onnx").exists());
+    place.run(&["evaluate", "recipe.yaml"]).done();
+}
