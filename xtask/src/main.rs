@@ -1,0 +1,46 @@
+//! Tasks around the code: `cargo demo`, `cargo check-all`, `cargo xtask setup`.
+//!
+//! The standard library alone, so that it starts in a second on a fresh clone. What the product can do is left to its
+//! command line; here commands are only put in order, timed and summed up.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task is watched by the one who started it")]
+
+mod check_all;
+mod command;
+mod demo;
+mod json;
+mod runtime;
+mod stages;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask TASK
+
+  demo        pretrain a small network on handwritten digits, fine-tune it with and without augmentation, show the result
+              (also: cargo demo)
+  check-all   formatting, lints, documentation and every test (also: cargo check-all)
+  setup       get the ONNX Runtime library, for tests and tools that are started by hand
+
+check-all also runs the tests on real data sets and models when MILLSTREAM_CORPUS names their folder.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["demo"] => demo::demo(),
+        ["check-all"] => check_all::check_all(),
+        ["setup"] => runtime::setup(),
+        [] | ["help" | "-h" | "--help"] => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        _ => Err(format!("no task `{}`\n\n{HELP}", arguments.join(" "))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("\nerror: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The ONNX Runtime library: asked for, and installed when there is none.
+
+use std::path::{Path, PathBuf};
+
+use crate::command::{ask, built, cargo, program, run};
+use crate::json::Json;
+
+/// A library that our command line can use.
+pub(crate) struct Library {
+    pub(crate) path: PathBuf,
+    pub(crate) version: String,
+    pub(crate) place: String,
+}
+
+impl Library {
+    /// What a summary says of it.
+    pub(crate) fn described(&self) -> String {
+        format!("version {} ({})", self.version, self.place)
+    }
+}
+
+/// Builds the command line and gets the library.
+pub(crate) fn setup() -> Result<(), String> {
+    run(&mut cargo(&["build", "--locked", "--package", "millstream-cli"]))?;
+    let library = get(&built("debug", "millstream")?)?;
+    println!("ONNX Runtime {}: {}", library.described(), library.path.display());
+    Ok(())
+}
+
+/// The library that `millstream` finds; when it finds none, it is told to install one first.
+pub(crate) fn get(millstream: &Path) -> Result<Library, String> {
+    if let Some(library) = find(millstream) {
+        return Ok(library);
+    }
+    run(&mut program(millstream, &["runtime", "install"]))?;
+    find(millstream).ok_or_else(|| "installed, and still not found: see `millstream runtime doctor`".into())
+}
+
+fn find(millstream: &Path) -> Option<Library> {
+    let doctor = Json::parse(&ask(&mut program(millstream, &["runtime", "doctor", "--json"]))?).ok()?;
+    Some(Library {
+        path: doctor.text(&["library", "path"])?.into(),
+        version: doctor.text(&["library", "version"])?.into(),
+        place: doctor.text(&["library", "place"]).unwrap_or("found").replace('_', " "),
+    })
+}
