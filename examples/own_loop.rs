@@ -1,0 +1,38 @@
+//! A training loop of your own: declare transforms, stream a dataset through them, step a pretrained model.
+//!
+//! `cargo run --release --example own_loop -- 'flowers-train-*.parquet' mobilenet.onnx tuned.onnx`
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
+use anyhow::Context;
+use millstream::training::{Device, DeviceRequest, StepRunner, StepSettings, runtime};
+use millstream::{Batches, Chain, Dataset, FineTuning, Model, StreamOptions, TransformSpec, compile};
+use serde_json::json;
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let mut next = || arguments.next().context("usage: own_loop DATA.parquet MODEL.onnx TUNED.onnx");
+    let (data, pretrained, tuned) = (next()?, next()?, next()?);
+
+    let chain = Chain::parse(&[
+        TransformSpec::new("random_resized_crop", json!({"size": 224})),
+        TransformSpec::new("horizontal_flip", json!({})),
+        TransformSpec::new("normalize", json!({"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]})),
+    ])?;
+    let dataset = Dataset::open(&data, ".".as_ref())?;
+    let columns = dataset.resolve_columns(None, "label")?;
+    let program = compile(&Model::read(pretrained.as_ref())?, &FineTuning::head(16, columns.classes.len()))?;
+
+    let device = Device::resolve(DeviceRequest::Auto, runtime::ready(None)?)?;
+    let mut runner = StepRunner::open(&program, &device, &StepSettings::default())?;
+    let input_name = program.manifest.inputs[0].name.clone();
+    let options = StreamOptions { epochs: 3, batch: 16, input_name, ..StreamOptions::new(chain, columns) };
+    let mut batches = Batches::open(&dataset, options, None)?;
+    while let Some(batch) = batches.next().transpose()? {
+        let (batch, outcome) = runner.step(batch, 1e-3)?;
+        println!("epoch {}, row {}: loss {:.4}", batch.resume.epoch, batch.resume.position, outcome.loss);
+        batches.recycle(batch);
+    }
+    std::fs::write(&tuned, program.export(&runner.parameters()?, &[])?)?;
+    println!("{tuned} opens in any ONNX Runtime");
+    Ok(())
+}

@@ -1,0 +1,550 @@
+//! The house rules that a compiler does not check, as tests. Each says what to do when it fails, and is shown to fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Which crates of ours a crate may use. An arrow that is not listed here runs the wrong way.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("millstream", &["compiler", "pipeline", "recipes", "schemas", "training", "transforms"]),
+    ("millstream-cli", &["millstream"]),
+    ("millstream-compiler", &["schemas"]),
+    ("millstream-pipeline", &["schemas", "transforms"]),
+    ("millstream-recipes", &["compiler", "pipeline", "schemas", "training", "transforms"]),
+    ("millstream-schemas", &[]),
+    ("millstream-training", &["compiler", "schemas"]),
+    ("millstream-transforms", &["schemas"]),
+    ("xtask", &[]),
+];
+
+/// Crates of others that only some of ours may name: (crate, in `[dependencies]`, in `[dev-dependencies]`).
+const RESERVED: &[(&str, &[&str], &[&str])] = &[
+    ("anyhow", &["millstream-cli"], &["millstream", "millstream-cli"]),
+    ("ort", &["millstream-training"], &["millstream-compiler"]),
+];
+
+/// Folders with a table: the constant that each file's row is, and modules that are no rows.
+const TABLES: &[(&str, &str, &[&str])] = &[
+    ("compiler/src/operators", "OPERATOR", &["rules"]),
+    ("training/src/optimizers", "OPTIMIZER", &["graph"]),
+    ("training/src/schedules", "SCHEDULE", &[]),
+    ("transforms/src/batch", "TRANSFORM", &[]),
+    ("transforms/src/combine", "TRANSFORM", &[]),
+    ("transforms/src/image", "TRANSFORM", &[]),
+    ("transforms/src/text", "TRANSFORM", &[]),
+];
+
+/// The only files with `unsafe`. All other crates forbid it.
+const UNSAFE: &[&str] =
+    &["pipeline/src/stages/slots.rs", "training/src/runtime/library.rs", "transforms/src/render/vector.rs"];
+
+/// Longer than the wall, with the reason.
+const LONG: &[(&str, &str)] = &[("compiler/src/model_file/onnx.rs", "generated from onnx.proto")];
+const MOST_LINES: usize = 600;
+
+const NAMELESS: &[&str] = &["base", "common", "core", "helpers", "misc", "utils"];
+
+type Faults = Vec<String>;
+
+// ---------------------------------------------------------------------------------------------------------- rules
+
+/// Arrows between crates run as `ARROWS` says; dev-dependencies of ours obey too.
+fn arrows(tree: &Tree) -> Faults {
+    let mut faults = Vec::new();
+    for manifest in tree.manifests() {
+        let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == manifest.name) else {
+            let (name, path) = (&manifest.name, &manifest.path);
+            faults.push(format!(
+                "{path}: crate `{name}` is new; state in ARROWS of tests/tidy.rs which crates it may use"
+            ));
+            continue;
+        };
+        for Dependency { name, line, .. } in &manifest.dependencies {
+            let ours = name.strip_prefix("millstream-").or((name == "millstream").then_some("millstream"));
+            if ours.is_some_and(|ours| !allowed.contains(&ours)) {
+                faults.push(format!(
+                    "{}:{line}: `{}` must not use `{name}`; it may use [{}]. Move the code to where both sides may see it",
+                    manifest.path,
+                    manifest.name,
+                    allowed.join(", ")
+                ));
+            }
+        }
+    }
+    faults
+}
+
+/// Only the crates that `RESERVED` lists name certain crates of others.
+fn reserved(tree: &Tree) -> Faults {
+    let mut faults = Vec::new();
+    for manifest in tree.manifests() {
+        for Dependency { name, line, dev } in &manifest.dependencies {
+            let Some((_, normal, development)) = RESERVED.iter().find(|row| row.0 == name) else { continue };
+            let allowed = if *dev { development } else { normal };
+            if !allowed.contains(&manifest.name.as_str()) {
+                let (path, list) = (&manifest.path, allowed.join(", "));
+                faults.push(format!("{path}:{line}: `{name}` is named only by {list}; use what that crate offers"));
+            }
+        }
+    }
+    faults
+}
+
+/// Every crate takes the workspace's lint table.
+fn lints(tree: &Tree) -> Faults {
+    let missing = tree.manifests().into_iter().filter(|manifest| !manifest.workspace_lints);
+    missing.map(|manifest| format!("{}: add `[lints]` with `workspace = true`", manifest.path)).collect()
+}
+
+/// In a table folder each file is one `mod` line and one row, both in alphabetical order, and nothing else.
+fn tables(tree: &Tree) -> Faults {
+    TABLES.iter().flat_map(|(folder, row, others)| table(tree, folder, row, others)).collect()
+}
+
+fn table(tree: &Tree, folder: &str, row: &str, others: &[&str]) -> Faults {
+    let path = format!("{folder}/mod.rs");
+    let Some(text) = tree.files.get(&path) else {
+        return vec![format!("{path} is missing; when the table moved, say so in TABLES of tests/tidy.rs")];
+    };
+    let plain = |name: &str| name.trim_start_matches("r#").to_owned();
+    let mut modules = Vec::new();
+    let mut rows = Vec::new();
+    let mut test_only = false;
+    for line in text.lines().map(|line| line.split("//").next().unwrap_or(line).trim()) {
+        if let Some(name) =
+            line.strip_suffix(';').and_then(|line| line.split_whitespace().skip_while(|w| *w != "mod").nth(1))
+        {
+            if !test_only && !others.contains(&name) {
+                modules.push(plain(name));
+            }
+        }
+        test_only = line == "#[cfg(test)]" || (test_only && line.starts_with("#["));
+        for word in line.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | ':' | '#'))) {
+            rows.extend(word.strip_suffix(row).and_then(|word| word.strip_suffix("::")).map(plain));
+        }
+    }
+    let files: BTreeSet<String> = tree
+        .files
+        .keys()
+        .filter_map(|file| file.strip_prefix(folder)?.strip_prefix('/')?.strip_suffix(".rs"))
+        .filter(|name| !name.contains('/') && *name != "mod" && !others.contains(name))
+        .map(str::to_owned)
+        .collect();
+    let mut faults = Vec::new();
+    for (what, list) in [("mod lines", &modules), ("rows", &rows)] {
+        if !list.is_sorted() {
+            let wrong = list.windows(2).find(|pair| pair[0] > pair[1]).map_or("", |pair| &pair[1]);
+            faults.push(format!("{path}: the {what} are not in alphabetical order at `{wrong}`"));
+        }
+    }
+    for name in files.iter().chain(&modules).chain(&rows).collect::<BTreeSet<_>>() {
+        let count = |list: &[String]| list.iter().filter(|other| *other == name).count();
+        match (files.contains(name), count(&modules), count(&rows)) {
+            (true, 1, 1) => {}
+            (false, ..) => faults.push(format!("{path}: `{name}` has no file {folder}/{name}.rs")),
+            (_, modules, rows) => faults.push(format!(
+                "{folder}/{name}.rs: wants one line `mod {name};` and one row `{name}::{row}` in {path}, \
+                 found {modules} and {rows}"
+            )),
+        }
+    }
+    faults
+}
+
+/// No Rust file has more than 600 lines of code, blank lines and comments not counted.
+fn length(tree: &Tree) -> Faults {
+    let mut faults = Vec::new();
+    for (path, text) in tree.rust() {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count();
+        let listed = LONG.iter().any(|(long, _)| *long == path);
+        if lines > MOST_LINES && !listed {
+            faults.push(format!(
+                "{path}: {lines} lines of code, the wall is {MOST_LINES}; divide it by what it is about"
+            ));
+        }
+        if lines <= MOST_LINES && listed {
+            faults.push(format!("{path}: {lines} lines of code; take it out of LONG in tests/tidy.rs"));
+        }
+    }
+    faults
+}
+
+/// A note of something undone says why it is not done: `TODO(reason or issue): what`.
+fn reasons(tree: &Tree) -> Faults {
+    let mut faults = Vec::new();
+    for (path, text) in &tree.files {
+        for (number, line) in text.lines().enumerate() {
+            for mark in [concat!("TO", "DO"), concat!("FIX", "ME")] {
+                let words = line.match_indices(mark).map(|(at, _)| &line[at + mark.len()..]);
+                let bare = |rest: &str| !rest.strip_prefix('(').is_some_and(|r| r.find(')').is_some_and(|end| end > 0));
+                if words.into_iter().any(bare) && !path.ends_with(".md") {
+                    faults.push(format!("{path}:{}: say why it is not done: `{mark}(reason): what`", number + 1));
+                }
+            }
+        }
+    }
+    faults
+}
+
+/// Only the command line and xtask print; libraries return values and errors.
+fn printing(tree: &Tree) -> Faults {
+    let mut faults = Vec::new();
+    for (path, text) in tree.rust() {
+        let (folder, inner) = path.split_once('/').unwrap_or((path, ""));
+        let library = matches!(folder, "src") || inner.starts_with("src/");
+        if !library || matches!(folder, "cli" | "xtask") || test_module(path) {
+            continue;
+        }
+        for (number, line) in code_outside_tests(text) {
+            if ["println!", "print!", "dbg!"].iter().any(|name| line.contains(name)) {
+                faults.push(format!("{path}:{number}: only cli/ and xtask/ print; return it, or use `tracing`"));
+            }
+        }
+    }
+    faults
+}
+
+/// Crates forbid `unsafe`, but those with files named in `UNSAFE`: the lint table denies it there, the files open it, and
+/// each use has a SAFETY line.
+fn unsafety(tree: &Tree) -> Faults {
+    let mut faults = Vec::new();
+    for manifest in tree.manifests() {
+        let folder = manifest.path.trim_end_matches("Cargo.toml");
+        let named = UNSAFE.iter().any(|file| !folder.is_empty() && file.starts_with(folder));
+        let wanted = "#![forbid(unsafe_code)]";
+        let roots = ["lib.rs", "main.rs"].map(|root| format!("{folder}src/{root}"));
+        for root in roots.iter().filter(|root| !named && tree.files.contains_key(*root)) {
+            if !tree.files[root].lines().any(|line| line.trim() == wanted) {
+                faults.push(format!("{root}: add `{wanted}` under the crate's documentation"));
+            }
+        }
+    }
+    for (path, text) in tree.rust() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let code = line.split("//").next().unwrap_or(line);
+            let opens = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait"].iter().any(|word| code.contains(word));
+            // quoted code, and types of C functions, open nothing
+            if !opens || code.contains("\"unsafe") {
+                continue;
+            }
+            if !UNSAFE.contains(&path) {
+                let place = format!("{path}:{}", number + 1);
+                faults.push(format!(
+                    "{place}: `unsafe` is kept to the files in UNSAFE of tests/tidy.rs; use one of them"
+                ));
+            }
+            let near = &lines[number.saturating_sub(8)..=number];
+            if !near.iter().any(|line| line.contains("SAFETY:") || line.contains("# Safety")) {
+                faults.push(format!("{path}:{}: say above it why it is sound: `// SAFETY: …`", number + 1));
+            }
+        }
+    }
+    for path in UNSAFE.iter().filter(|path| !tree.files.get(**path).is_some_and(|text| text.contains("unsafe "))) {
+        faults.push(format!("{path}: holds no `unsafe`; take it out of UNSAFE in tests/tidy.rs"));
+    }
+    faults
+}
+
+/// Folders and modules are named after what they hold.
+fn names(tree: &Tree) -> Faults {
+    let mut faults = BTreeSet::new();
+    for path in tree.files.keys() {
+        for part in Path::new(path).iter().filter_map(|part| part.to_str()) {
+            if NAMELESS.contains(&part.trim_end_matches(".rs")) {
+                faults.insert(format!("{path}: `{part}` says nothing; name it after what it holds"));
+            }
+        }
+    }
+    faults.into_iter().collect()
+}
+
+// ---------------------------------------------------------------------------------------------------------- tests
+
+const RULES: &[(&str, fn(&Tree) -> Faults)] = &[
+    ("arrows", arrows),
+    ("length", length),
+    ("lints", lints),
+    ("names", names),
+    ("printing", printing),
+    ("reasons", reasons),
+    ("reserved", reserved),
+    ("tables", tables),
+    ("unsafety", unsafety),
+];
+
+fn holds(rule: &str) {
+    let (_, check) = RULES.iter().find(|(name, _)| *name == rule).expect("the rule is in RULES");
+    let faults = check(&Tree::read(Path::new(env!("CARGO_MANIFEST_DIR"))));
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn arrows_between_crates_run_one_way() {
+    holds("arrows");
+}
+
+#[test]
+fn files_are_short() {
+    holds("length");
+}
+
+#[test]
+fn every_crate_takes_the_lint_table() {
+    holds("lints");
+}
+
+#[test]
+fn names_say_what_is_inside() {
+    holds("names");
+}
+
+#[test]
+fn only_the_command_line_prints() {
+    holds("printing");
+}
+
+#[test]
+fn what_is_undone_says_why() {
+    holds("reasons");
+}
+
+#[test]
+fn onnx_runtime_is_named_by_training_alone() {
+    holds("reserved");
+}
+
+#[test]
+fn tables_and_files_agree() {
+    holds("tables");
+}
+
+#[test]
+fn unsafe_code_is_kept_to_named_files() {
+    holds("unsafety");
+}
+
+/// Each rule passes on a small sound workspace and fails, naming the file, when one thing in it is spoiled.
+#[test]
+fn every_rule_can_fail() {
+    let sound = Tree::sound();
+    for (name, rule) in RULES {
+        assert_eq!(rule(&sound), Faults::new(), "{name}: the sound workspace has no faults");
+    }
+    let long = "let x = 1;\n".repeat(MOST_LINES + 1);
+    let todo = concat!("// TO", "DO: later");
+    let unsafe_block = "/// Reads.\npub fn read() {\n    unsafe { read() }\n}\n";
+    let mods = "transforms/src/image/mod.rs";
+    // (rule, file, its text or a line to append, what the fault says)
+    let spoils: &[(&str, &str, &str, &str)] = &[
+        ("arrows", "schemas/Cargo.toml", "+[dev-dependencies]\nmillstream-pipeline.workspace = true", "must not use"),
+        (
+            "arrows",
+            "compiler/Cargo.toml",
+            "+[build-dependencies]\nx = { package = \"millstream-training\" }",
+            "must not use",
+        ),
+        ("arrows", "cli/Cargo.toml", "+[dependencies.millstream-recipes]\nworkspace = true", "must not use"),
+        ("arrows", "search/Cargo.toml", "[package]\nname = \"millstream-search\"", "is new"),
+        ("length", "schemas/src/long.rs", &long, "601 lines"),
+        ("length", "compiler/src/model_file/onnx.rs", "// short", "take it out of LONG"),
+        ("lints", "cli/Cargo.toml", "[package]\nname = \"millstream-cli\"\n[lints.rust]\n", "add `[lints]`"),
+        ("names", "pipeline/src/utils/order.rs", "", "`utils`"),
+        ("names", "pipeline/src/common.rs", "", "`common.rs`"),
+        ("printing", "pipeline/src/order.rs", "fn f() { println!(\"x\") }", "only cli/ and xtask/ print"),
+        ("printing", "src/lib.rs", "+fn f() { eprintln!(\"x\") }", "only cli/ and xtask/ print"),
+        ("reasons", "training/src/lib.rs", todo, "say why"),
+        ("reasons", ".ci/run", todo, "say why"),
+        (
+            "reserved",
+            "pipeline/Cargo.toml",
+            "+[dependencies]\nort.workspace = true",
+            "named only by millstream-training",
+        ),
+        (
+            "reserved",
+            "compiler/Cargo.toml",
+            "+[dependencies]\nort.workspace = true",
+            "named only by millstream-training",
+        ),
+        ("reserved", "recipes/Cargo.toml", "+[dependencies]\nanyhow = \"1\"", "named only by millstream-cli"),
+        ("tables", "transforms/src/image/blur.rs", "", "blur.rs: wants one line"),
+        ("tables", mods, "mod flip;\nmod rotate;\nconst T: [X; 1] = [rotate::TRANSFORM];", "found 1 and 0"),
+        ("tables", mods, "mod flip;\nconst T: [X; 2] = [flip::TRANSFORM, rotate::TRANSFORM];", "found 0 and 1"),
+        (
+            "tables",
+            mods,
+            "mod rotate;\nmod flip;\nconst T: [X; 2] = [flip::TRANSFORM, rotate::TRANSFORM];",
+            "mod lines are not",
+        ),
+        (
+            "tables",
+            mods,
+            "mod flip;\nmod rotate;\nconst T: [X; 2] = [rotate::TRANSFORM, flip::TRANSFORM];",
+            "rows are not",
+        ),
+        ("tables", mods, "+mod zoom;", "no file transforms/src/image/zoom.rs"),
+        ("unsafety", "schemas/src/lib.rs", "//! Words.", "add `#![forbid(unsafe_code)]`"),
+        ("unsafety", "schemas/src/read.rs", unsafe_block, "kept to the files"),
+        ("unsafety", "training/src/runtime/library.rs", unsafe_block, "SAFETY"),
+        ("unsafety", "training/src/runtime/library.rs", "", "take it out of UNSAFE"),
+    ];
+    for (name, file, text, message) in spoils {
+        let mut tree = Tree::sound();
+        let old = tree.files.get(*file).cloned().unwrap_or_default();
+        let new = text.strip_prefix('+').map_or((*text).to_owned(), |line| format!("{old}\n{line}"));
+        tree.files.insert((*file).to_owned(), new);
+        let (_, rule) = RULES.iter().find(|(rule, _)| rule == name).expect("the rule is in RULES");
+        let faults = rule(&tree);
+        assert!(faults.iter().any(|fault| fault.contains(message)), "{name}, {file}: {message}\n{faults:#?}");
+    }
+    let spoiled: BTreeSet<&str> = spoils.iter().map(|row| row.0).collect();
+    assert!(RULES.iter().all(|(name, _)| spoiled.contains(name)), "every rule has a row that makes it fail");
+}
+
+// ----------------------------------------------------------------------------------------------- what rules look at
+
+/// The text files of the workspace by path from its root, with `/` between folders.
+#[derive(Default)]
+struct Tree {
+    files: BTreeMap<String, String>,
+}
+
+struct Manifest {
+    path: String,
+    name: String,
+    dependencies: Vec<Dependency>,
+    workspace_lints: bool,
+}
+
+struct Dependency {
+    name: String,
+    line: usize,
+    dev: bool,
+}
+
+impl Tree {
+    fn read(root: &Path) -> Self {
+        let mut tree = Self::default();
+        let mut folders = vec![root.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("the folder can be listed") {
+                let path = entry.expect("the folder can be listed").path();
+                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                let known = matches!(name, ".ci" | ".cargo" | ".config" | ".github");
+                if path.is_dir() {
+                    if (known || !name.starts_with('.')) && !matches!(name, "target" | "runs") {
+                        folders.push(path);
+                    }
+                } else if let Some(text) = std::fs::read(&path).ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
+                    let inside = path.strip_prefix(root).expect("it was found below the root");
+                    let parts: Vec<&str> = inside.iter().filter_map(|part| part.to_str()).collect();
+                    tree.files.insert(parts.join("/"), text);
+                }
+            }
+        }
+        tree
+    }
+
+    fn rust(&self) -> impl Iterator<Item = (&str, &str)> {
+        let files = self.files.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+        files.filter(|(path, _)| path.ends_with(".rs"))
+    }
+
+    fn manifests(&self) -> Vec<Manifest> {
+        let files = self.files.iter().filter(|(path, _)| Path::new(path).ends_with("Cargo.toml"));
+        files.filter_map(|(path, text)| Manifest::parse(path, text)).collect()
+    }
+
+    /// A workspace that breaks no rule.
+    fn sound() -> Self {
+        let mut tree = Self::default();
+        let mut add = |path: String, text: &str| tree.files.insert(path, text.to_owned());
+        for (name, _) in ARROWS {
+            let folder = match *name {
+                "millstream" => String::new(),
+                name => format!("{}/", name.trim_start_matches("millstream-")),
+            };
+            let head = format!("[package]\nname = \"{name}\"\n[lints]\nworkspace = true\n");
+            add(format!("{folder}Cargo.toml"), &head);
+            let root = if matches!(*name, "millstream-cli" | "xtask") { "main" } else { "lib" };
+            add(format!("{folder}src/{root}.rs"), "#![forbid(unsafe_code)]");
+        }
+        for path in UNSAFE {
+            add((*path).to_owned(), "// SAFETY: checked above\nunsafe { f() }");
+        }
+        for (folder, row, others) in TABLES {
+            let rows = format!("mod flip;\nmod rotate;\nconst TABLE: [Row; 2] = [flip::{row}, rotate::{row}];\n");
+            let others: String = others.iter().map(|other| format!("mod {other};\n")).collect();
+            add(format!("{folder}/mod.rs"), &(others + &rows + "#[cfg(test)]\nmod checks;\n"));
+            for name in ["flip", "rotate"] {
+                add(format!("{folder}/{name}.rs"), "");
+            }
+        }
+        for (path, _) in LONG {
+            add((*path).to_owned(), &"let x = 1;\n".repeat(MOST_LINES + 1));
+        }
+        let tested = "fn f() {} // println!\n/// `println!`\n#[cfg(test)]\nmod tests {\n    println!();\n}\n";
+        add("pipeline/src/sources/file.rs".into(), tested);
+        add("cli/src/output.rs".into(), concat!("println!(); // TO", "DO(waits for colours): colour\n"));
+        tree
+    }
+}
+
+impl Manifest {
+    /// Reads as much of a Cargo.toml as the rules need; `None` when it is no package.
+    fn parse(path: &str, text: &str) -> Option<Self> {
+        let mut manifest =
+            Self { path: path.into(), name: String::new(), dependencies: Vec::new(), workspace_lints: false };
+        let mut section = String::new();
+        for (number, line) in text.lines().enumerate().map(|(number, line)| (number + 1, line.trim())) {
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.split(']').next()) {
+                section = name.trim_matches('[').to_owned();
+                if let Some((kind, name)) = section.rsplit_once('.').filter(|(kind, _)| is_dependencies(kind)) {
+                    manifest.depend(name, kind, number);
+                }
+                continue;
+            }
+            let Some((key, value)) = line.split_once('=').map(|(key, value)| (key.trim(), value.trim())) else {
+                continue;
+            };
+            match section.as_str() {
+                "package" if key == "name" => manifest.name = value.trim_matches('"').to_owned(),
+                "lints" if key == "workspace" => manifest.workspace_lints = value == "true",
+                "workspace.dependencies" => {}
+                kind if is_dependencies(kind) && !line.starts_with('#') => {
+                    let renamed = value.split_once("package").and_then(|(_, rest)| rest.split('"').nth(1));
+                    let name = renamed.unwrap_or_else(|| key.split('.').next().unwrap_or(key));
+                    manifest.depend(name, kind, number);
+                }
+                _ => {}
+            }
+        }
+        (!manifest.name.is_empty()).then_some(manifest)
+    }
+
+    fn depend(&mut self, name: &str, kind: &str, line: usize) {
+        let name = name.trim_matches('"').to_owned();
+        self.dependencies.push(Dependency { name, line, dev: kind.ends_with("dev-dependencies") });
+    }
+}
+
+fn is_dependencies(section: &str) -> bool {
+    let kind = section.rsplit('.').next().unwrap_or(section);
+    matches!(kind, "dependencies" | "dev-dependencies" | "build-dependencies") && section != "workspace.dependencies"
+}
+
+/// Whether a file is a module of tests, by its name or its folder's.
+fn test_module(path: &str) -> bool {
+    Path::new(path).iter().any(|part| part == "tests" || part == "tests.rs")
+}
+
+/// Lines of code with their numbers, comments cut off, up to the module of tests at the end of the file.
+fn code_outside_tests(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut previous = "";
+    let lines = text.lines().enumerate().take_while(move |(_, line)| {
+        let ends = previous == "#[cfg(test)]" && line.starts_with("mod ") && line.ends_with('{');
+        previous = line.trim();
+        !ends
+    });
+    lines.map(|(number, line)| (number + 1, line.split("//").next().unwrap_or(line)))
+}
