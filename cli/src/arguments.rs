@@ -15,7 +15,8 @@ Examples:
 
 Exit codes:
   0    done
-  1    an error; it is printed on the standard error output
+  1    an error, printed on the standard error output; or a report of `check` or
+       `runtime doctor` that says no
   2    the command line is wrong
   3    `train` was interrupted by Ctrl-C or SIGTERM and has saved; go on
        with `train --resume`
@@ -44,7 +45,7 @@ pub(crate) struct Global {
     /// The ONNX Runtime library to use, instead of the one that would be found
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) runtime: Option<PathBuf>,
-    /// Say less: no progress, no warnings
+    /// Say less: no progress, no warnings (how to go on with an interrupted run is always said)
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Say more; twice for everything
@@ -76,7 +77,8 @@ pub(crate) struct RecipeArguments {
     /// The recipe, a YAML or JSON file
     #[arg(value_name = "RECIPE")]
     pub(crate) recipe: PathBuf,
-    /// Change a value of the recipe, for example `training.epochs=3`; may be given several times
+    /// Change a value of the recipe, for example `training.epochs=3`; may be given several times. Paths count from the
+    /// working directory (those inside a recipe from the recipe's folder)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
 }
@@ -141,8 +143,8 @@ pub(crate) struct Evaluate {
 /// Show what the transforms do to real rows
 ///
 /// Images: writes a contact sheet, a PNG with the original in the first column and one column for each epoch, with the
-/// drawn steps under each picture. They are the very pictures that training with this seed would see. Texts are printed with
-/// their variants. No model is needed.
+/// drawn steps under each picture. They are the very pictures that training with this seed would see; only transforms of
+/// whole batches, such as `mix_up`, are not shown. Texts are printed with their variants. No model is needed.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  millstream preview recipe.yaml -o sheet.png --rows 6 --draws 4\n  millstream preview \

@@ -32,8 +32,6 @@ fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Refused) => ExitCode::from(1),
         Ok(Outcome::Interrupted) => ExitCode::from(3),
-        // Whoever read our output has had enough: `millstream inspect … | head`.
-        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             messages::print_error(&error);
             ExitCode::from(1)

@@ -1,7 +1,7 @@
 //! What is said on the standard error output: errors and warnings.
-#![expect(clippy::print_stderr, reason = "this is where the program speaks")]
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use crate::arguments::Global;
 
@@ -25,9 +25,14 @@ pub(crate) fn start(global: &Global) {
         .try_init();
 }
 
+/// A line on the standard error output. When nobody reads it any more, the work goes on: its results are files.
+pub(crate) fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// One block: the error, then each cause that says something new.
 pub(crate) fn print_error(error: &anyhow::Error) {
-    eprintln!("{}", describe(error));
+    tell(&describe(error));
 }
 
 fn describe(error: &anyhow::Error) -> String {
@@ -45,13 +50,6 @@ fn describe(error: &anyhow::Error) -> String {
         said.push_str(&cause);
     }
     text.trim_end().to_owned()
-}
-
-/// A line for people, unless they asked for silence.
-pub(crate) fn say(global: &Global, text: &str) {
-    if !global.quiet {
-        eprintln!("{text}");
-    }
 }
 
 #[cfg(test)]

@@ -2,15 +2,20 @@
 
 use std::io::{self, ErrorKind, Write};
 
+use anyhow::Context;
 use serde::Serialize;
 
-/// Prints text and ends the line.
+/// Prints text and ends the line. A reader that has had enough (`millstream inspect … | head`) is no error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.trim_end_matches('\n').as_bytes())?;
-    stdout.write_all(b"\n")?;
-    stdout.flush()?;
-    Ok(())
+    let printed = stdout
+        .write_all(text.trim_end_matches('\n').as_bytes())
+        .and_then(|()| stdout.write_all(b"\n"))
+        .and_then(|()| stdout.flush());
+    match printed {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write the standard output"),
+        _ => Ok(()),
+    }
 }
 
 /// Prints a value as JSON, indented.
@@ -21,11 +26,6 @@ pub(crate) fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
 /// Prints a value as JSON on one line.
 pub(crate) fn print_json_line<T: Serialize>(value: &T) -> anyhow::Result<()> {
     print(&serde_json::to_string(value)?)
-}
-
-/// Whether an error is only that nobody reads our output any more.
-pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 /// Rows of cells under each other; numbers are best right-aligned.
@@ -43,8 +43,9 @@ impl Table {
         Self { right, rows: vec![headings] }
     }
 
+    /// Adds a row. Cells may come from files: what would steer a terminal or break the row is escaped.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        self.rows.push(cells.into_iter().map(|cell| printable(&cell)).collect());
     }
 
     /// The table, each line indented by two blanks.
@@ -68,6 +69,16 @@ impl Table {
         }
         text
     }
+}
+
+/// Text with its control characters escaped, and cut where it would fill the screen.
+pub(crate) fn printable(text: &str) -> String {
+    const MOST: usize = 200;
+    let escaped = |letter: char| -> String {
+        if letter.is_control() { letter.escape_debug().to_string() } else { letter.to_string() }
+    };
+    let cut: String = text.chars().take(MOST).map(escaped).collect();
+    if text.chars().count() > MOST { cut + "…" } else { cut }
 }
 
 /// `3,504,872`: people count in groups of three.
@@ -97,6 +108,14 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (3_504_872, "3,504,872")] {
             assert_eq!(grouped(number), text);
         }
+    }
+
+    #[test]
+    fn nothing_in_a_cell_steers_the_terminal() {
+        let mut table = Table::new(&["name", ">rows"]);
+        table.row(["a\u{1b}[31m\nb".into(), "1".into()]);
+        assert_eq!(table.render(), "  name              rows\n  a\\u{1b}[31m\\nb     1\n");
+        assert_eq!(printable(&"x".repeat(500)).chars().count(), 201);
     }
 
     #[test]

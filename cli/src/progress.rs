@@ -1,13 +1,13 @@
 //! A run as it goes: bars on a terminal, plain lines elsewhere, JSON lines on request.
-#![expect(clippy::print_stderr, reason = "progress goes to the standard error output")]
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use millstream::recipes::{Event, Events};
 
 use crate::arguments::Global;
+use crate::messages::tell;
 use crate::output::{self, grouped, percent};
 
 /// Between two plain lines.
@@ -38,16 +38,25 @@ impl Events for JsonLines {
 
 #[derive(Default)]
 struct Bars {
+    /// Both bars, so that neither is drawn over the other.
+    all: MultiProgress,
     steps: Option<ProgressBar>,
     evaluation: Option<ProgressBar>,
+}
+
+impl Bars {
+    fn tell(&self, text: &str) {
+        self.all.suspend(|| tell(text));
+    }
 }
 
 impl Events for Bars {
     fn event(&mut self, event: &Event) {
         match event {
             Event::Started { total_steps, steps_done, .. } => {
-                eprintln!("{}", line(event).unwrap_or_default());
-                self.steps = Some(bar(*total_steps, "{bar:30} {pos}/{len} steps  {msg}").with_position(*steps_done));
+                self.tell(&line(event).unwrap_or_default());
+                let bar = bar(*total_steps, "{bar:30} {pos}/{len} steps  {msg}").with_position(*steps_done);
+                self.steps = Some(self.all.add(bar));
             }
             Event::Step { step, .. } => {
                 if let Some(bar) = &self.steps {
@@ -56,17 +65,17 @@ impl Events for Bars {
                 }
             }
             Event::Evaluating { rows, total } => {
-                let bar = self.evaluation.get_or_insert_with(|| bar(*total, "{bar:30} {pos}/{len} rows evaluated"));
+                let all = &self.all;
+                let bar =
+                    self.evaluation.get_or_insert_with(|| all.add(bar(*total, "{bar:30} {pos}/{len} rows evaluated")));
                 bar.set_position(*rows);
             }
             other => {
                 if let Some(bar) = self.evaluation.take() {
                     bar.finish_and_clear();
                 }
-                let Some(line) = line(other) else { return };
-                match &self.steps {
-                    Some(bar) => bar.suspend(|| eprintln!("{line}")),
-                    None => eprintln!("{line}"),
+                if let Some(line) = line(other) {
+                    self.tell(&line);
                 }
             }
         }
@@ -98,16 +107,16 @@ impl Events for PlainLines {
             Event::Step { step, .. } => {
                 if self.last.is_none_or(|last| last.elapsed() >= PLAIN_EVERY) {
                     self.last = Some(Instant::now());
-                    eprintln!("step {step} of {}, {}", self.total_steps, step_message(event));
+                    tell(&format!("step {step} of {}, {}", self.total_steps, step_message(event)));
                 }
             }
             Event::Started { total_steps, .. } => {
                 self.total_steps = *total_steps;
-                eprintln!("{}", line(event).unwrap_or_default());
+                tell(&line(event).unwrap_or_default());
             }
             other => {
                 if let Some(line) = line(other) {
-                    eprintln!("{line}");
+                    tell(&line);
                 }
             }
         }

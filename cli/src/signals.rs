@@ -1,16 +1,32 @@
 //! Ctrl-C and SIGTERM: the first asks, the second ends.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use millstream::recipes::Stop;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// Sets the flag at the first signal; a second one ends the process at once, as if nobody listened.
+use crate::messages::tell;
+
+/// How soon the first signal is answered.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Sets the flag at the first signal, and says so, since a step may take a while; a second one ends the process at once,
+/// as if nobody listened.
 pub(crate) fn listen(stop: &Stop) -> anyhow::Result<()> {
     for signal in [SIGINT, SIGTERM] {
         // In this order: at the first signal the flag is not set yet, so that only the second handler does something.
         flag::register_conditional_default(signal, stop.flag()).context("cannot listen to signals")?;
         flag::register(signal, stop.flag()).context("cannot listen to signals")?;
     }
+    let stop = stop.clone();
+    // A handler itself may not print. The thread ends with the process.
+    std::thread::spawn(move || {
+        while !stop.is_requested() {
+            std::thread::sleep(GLANCE);
+        }
+        tell("stopping: the step is finished and saved first; a second signal ends at once");
+    });
     Ok(())
 }

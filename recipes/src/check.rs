@@ -1,15 +1,16 @@
 use std::path::Path;
 
-use millstream_compiler::{CompilerError, ModelReport, compile, describe};
+use millstream_compiler::{ModelReport, compile, describe};
 use millstream_pipeline::InputKind;
 use millstream_schemas::Recipe;
-use millstream_schemas::recipe::{DataRecipe, OptimizerRecipe};
+use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, OptimizerRecipe};
 use millstream_training::{Device, DeviceRequest, runtime};
 use serde::Serialize;
 
 use crate::inspect::ClassCount;
 use crate::plan::RowSource;
-use crate::{Plan, RecipeError, plan};
+use crate::run_folder::RunFolder;
+use crate::{ModelInput, Plan, RecipeError, plan};
 
 /// What a recipe would do.
 #[derive(Clone, Debug, Serialize)]
@@ -18,8 +19,8 @@ pub struct CheckReport {
     pub train: DataReport,
     /// Rows to evaluate on.
     pub evaluate: Option<DataReport>,
-    /// Name, width and height of the model's input; the transforms end at this size.
-    pub input: (String, u32, u32),
+    /// The model's input; the transforms end at its size.
+    pub input: ModelInput,
     /// Layers with what is trained, operators with their coverage.
     pub model: ModelReport,
     /// Steps of one epoch.
@@ -92,8 +93,8 @@ pub struct DeviceReport {
 /// Says what a recipe would do, without a training step. `library` names an ONNX Runtime library, as a flag does.
 ///
 /// # Errors
-/// The data, the transforms or the model cannot be opened or do not fit together. An operator without gradient and a
-/// device that cannot be had are [problems](CheckReport::problems) of the report.
+/// The data, the transforms or the model cannot be opened or do not fit together. What is found wrong after that, such
+/// as an operator without gradient or a device that cannot be had, are [problems](CheckReport::problems) of the report.
 pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, RecipeError> {
     let plan = plan(recipe)?;
     let wanted = plan.fine_tuning();
@@ -101,11 +102,10 @@ pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, Rec
     let mut problems = Vec::new();
     let activations = match compile(&plan.model, &wanted) {
         Ok(program) => program.activation_bytes,
-        Err(error @ CompilerError::MissingGradient { .. }) => {
+        Err(error) => {
             problems.push(error.to_string());
             0
         }
-        Err(error) => return Err(error.into()),
     };
     let device = device(&recipe.training.device, library);
     if device.device.is_none() {
@@ -116,9 +116,22 @@ pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, Rec
         (Some(path), Some(source)) => Some(data_report(path, source)?),
         _ => None,
     };
-    let warnings = warnings(&plan, &train, evaluate.as_ref());
+    let mut warnings = warnings(&plan, &train, evaluate.as_ref())?;
+    for (split, data) in [("training", Some(&train)), ("evaluation", evaluate.as_ref())] {
+        let Some(data) = data else { continue };
+        if data.unlabelled == data.rows {
+            problems.push(format!("no row of the {split} data has a class: the labels are all −1"));
+        }
+        if data.bad_labels > 0 {
+            let message = format!("{} rows of the {split} data have no usable label", data.bad_labels);
+            match recipe.data.damaged {
+                DamagedPolicy::Fail => problems.push(format!("{message}, and `data.damaged: fail` stops at the first")),
+                _ => warnings.push(format!("{message}; they are left out")),
+            }
+        }
+    }
     Ok(CheckReport {
-        input: (plan.input.name.clone(), plan.input.width, plan.input.height),
+        input: plan.input.clone(),
         steps_per_epoch: plan.steps_per_epoch(),
         total_steps: plan.total_steps(),
         memory: memory(&recipe.data, &recipe.training.optimizer, &model, activations),
@@ -168,7 +181,7 @@ fn caption(name: &str, options: &serde_json::Value) -> String {
     if options.as_object().is_some_and(serde_json::Map::is_empty) { name.into() } else { format!("{name} {options}") }
 }
 
-fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> Vec<String> {
+fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> Result<Vec<String>, RecipeError> {
     let mut warnings = plan.train.chain.label_warnings();
     if evaluate.is_none() {
         warnings.push("no `data.evaluate`: no accuracy is measured, and the last weights are exported".into());
@@ -178,18 +191,16 @@ fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> V
         for class in data.classes.iter().filter(|class| class.rows == 0) {
             warnings.push(format!("class `{}` has no rows in the {split} data", class.name));
         }
-        if data.bad_labels > 0 {
-            warnings.push(format!(
-                "{} rows of the {split} data have no usable label; `data.damaged` decides what happens to them",
-                data.bad_labels
-            ));
-        }
     }
     if plan.train.dataset.rows() < plan.recipe.data.batch as u64 {
         let (rows, batch) = (plan.train.dataset.rows(), plan.recipe.data.batch);
         warnings.push(format!("{rows} rows do not fill one batch of {batch}"));
     }
-    warnings
+    if let Some(found) = RunFolder(plan.recipe.output.folder.clone()).holds()? {
+        let folder = plan.recipe.output.folder.display();
+        warnings.push(format!("{folder} holds a run already ({found}): `train` wants `--resume` or `--overwrite`"));
+    }
+    Ok(warnings)
 }
 
 fn memory(data: &DataRecipe, optimizer: &OptimizerRecipe, model: &ModelReport, activations: u64) -> MemoryEstimate {

@@ -9,7 +9,8 @@ use millstream_training::{Device, DeviceRequest, Evaluation, Predictor, runtime}
 use millstream_transforms::Chain;
 use serde::Serialize;
 
-use crate::plan::{ModelInput, RowSource, agree, image_input, refuse_random, require_size, stream_options};
+use crate::classes::align;
+use crate::plan::{ModelInput, RowSource, image_input, refuse_random, require_size, stream_options};
 use crate::run_folder::RunFolder;
 use crate::train::Stream;
 use crate::{Event, Events, RecipeError, Stop};
@@ -77,7 +78,7 @@ pub fn evaluate(
     let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
     let mut predictor = Predictor::open(&bytes, &device, recipe.training.threads, output)?;
     if let Some(labels) = labels_beside(&path)? {
-        take_labels(&mut source, labels)?;
+        align(&mut source, &labels, "the model")?;
     }
     if let Some(classes) = predictor.classes().filter(|classes| *classes != source.columns.classes.len()) {
         let message =
@@ -118,17 +119,4 @@ fn labels_beside(model: &Path) -> Result<Option<Vec<String>>, RecipeError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(RecipeError::io("read", &file)(error)),
     }
-}
-
-/// The model's classes count: the data may lack some, but have no others.
-fn take_labels(source: &mut RowSource, labels: Vec<String>) -> Result<(), RecipeError> {
-    let declared = source.columns.classes.len() >= labels.len();
-    if declared {
-        return agree(&labels, &source.columns.classes);
-    }
-    if let Some(strange) = source.columns.classes.iter().find(|class| !labels.contains(class)) {
-        return Err(RecipeError::mismatch("data.evaluate", format!("class `{strange}` is none of the model's")));
-    }
-    source.columns.classes = labels;
-    Ok(())
 }

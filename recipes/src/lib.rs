@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod classes;
 mod error;
 mod evaluate;
 mod events;

@@ -3,11 +3,13 @@ use std::path::Path;
 
 use millstream_compiler::{FineTuning, Model};
 use millstream_pipeline::{Columns, Dataset, InputKind, RowInput, StreamOptions, decode};
+use millstream_schemas::Recipe;
 use millstream_schemas::recipe::{DataRecipe, OrderStrength, TransformSpec};
-use millstream_schemas::{Feature, Recipe};
 use millstream_transforms::{Chain, DrawKey};
+use serde::Serialize;
 
 use crate::RecipeError;
+use crate::classes::{align, shown};
 
 /// Rows of one split and what happens to them.
 #[derive(Clone, Debug)]
@@ -21,7 +23,7 @@ pub struct RowSource {
 }
 
 /// The model's input that the images go to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ModelInput {
     /// Its name in the graph.
     pub name: String,
@@ -52,7 +54,7 @@ pub struct Plan {
 /// # Errors
 /// Something is missing, damaged or does not fit; the place in the recipe is named.
 pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
-    let model_recipe = recipe.require_model("train")?;
+    let model_recipe = recipe.require_model("training")?;
     let chains = [("transforms.train", &recipe.transforms.train), ("transforms.evaluate", &recipe.transforms.evaluate)];
     let [train_chain, evaluate_chain] = chains.map(|(place, specs)| Chain::parse_at(place, specs));
     let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
@@ -71,7 +73,7 @@ pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
         None => None,
         Some(pattern) => {
             let mut source = RowSource::open(&recipe.data, pattern, evaluate_chain)?;
-            same_classes(&train, &mut source)?;
+            align(&mut source, &train.columns.classes, "the training data")?;
             Some(source)
         }
     };
@@ -212,43 +214,6 @@ pub(crate) fn refuse_random(specs: &[TransformSpec]) -> Result<(), RecipeError> 
     Ok(())
 }
 
-/// Class names must agree where both splits declare them; otherwise those of training count, and a label beyond them is
-/// a damaged row.
-fn same_classes(train: &RowSource, evaluate: &mut RowSource) -> Result<(), RecipeError> {
-    let declared = |source: &RowSource| {
-        let label = source.columns.label.as_deref()?;
-        match source.dataset.features().get(label)? {
-            Feature::ClassLabel { names } if !names.is_empty() => Some(names.clone()),
-            _ => None,
-        }
-    };
-    if let (Some(wanted), Some(got)) = (declared(train), declared(evaluate)) {
-        agree(&wanted, &got)?;
-    }
-    if let Some(strange) = unknown_class(train, evaluate) {
-        let message = format!("class `{strange}` does not occur in the training data");
-        return Err(RecipeError::mismatch("data.evaluate", message));
-    }
-    evaluate.columns.classes.clone_from(&train.columns.classes);
-    Ok(())
-}
-
-pub(crate) fn agree(wanted: &[String], got: &[String]) -> Result<(), RecipeError> {
-    if wanted == got {
-        return Ok(());
-    }
-    let differs = wanted.iter().zip(got).position(|(a, b)| a != b);
-    let message = match differs {
-        Some(index) => format!("class {index} is `{}` there and `{}` in the training data", got[index], wanted[index]),
-        None => format!("it has {} classes, the training data {}", got.len(), wanted.len()),
-    };
-    Err(RecipeError::mismatch("data.evaluate", message))
-}
-
-fn unknown_class<'a>(train: &RowSource, evaluate: &'a RowSource) -> Option<&'a String> {
-    evaluate.columns.classes.iter().find(|class| !train.columns.classes.contains(class))
-}
-
 fn model_input(model: &Model, train: &RowSource, recipe: &Recipe) -> Result<ModelInput, RecipeError> {
     let size = train.image_size("transforms.train", recipe.seed)?;
     let (name, wanted) = image_input(model)?;
@@ -265,7 +230,7 @@ pub(crate) fn image_input(model: &Model) -> Result<(String, OpenSize), RecipeErr
     let refuse = |message: String| Err(RecipeError::mismatch("model.path", message));
     let inputs = model.inputs();
     let [(name, shape)] = inputs.as_slice() else {
-        let names: Vec<_> = inputs.iter().take(8).map(|(name, _)| format!("`{name}`")).collect();
+        let names: Vec<_> = inputs.iter().take(8).map(|(name, _)| shown(name)).collect();
         return refuse(format!(
             "the model has {} inputs ({}); models with one image input can be trained so far",
             inputs.len(),

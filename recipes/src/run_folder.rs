@@ -57,6 +57,11 @@ impl RunFolder {
         self.0.join("graph")
     }
 
+    /// The training step, the evaluation, and the manifest of both.
+    pub(crate) fn graph_files(&self) -> [PathBuf; 3] {
+        ["step.onnx", "evaluation.onnx", "manifest.json"].map(|name| self.graph().join(name))
+    }
+
     fn fingerprints(&self) -> PathBuf {
         self.0.join("fingerprints.json")
     }
@@ -65,19 +70,26 @@ impl RunFolder {
         [self.recipe(), self.fingerprints(), self.model(), self.labels(), self.metrics(), self.report()]
     }
 
-    /// The folder for a new run: made, and free of another run's files.
-    pub(crate) fn start(&self, overwrite: bool) -> Result<(), RecipeError> {
-        fs::create_dir_all(&self.0).map_err(RecipeError::io("make", &self.0))?;
+    /// A file of a run that is in the folder already.
+    pub(crate) fn holds(&self) -> Result<Option<String>, RecipeError> {
         let checkpoints = checkpoint::list(&self.checkpoints())?.into_iter().map(|(_, path)| path);
-        let found: Vec<_> = self.files().into_iter().filter(|file| file.exists()).chain(checkpoints).collect();
-        let Some(first) = found.first() else { return Ok(()) };
-        if !overwrite {
-            let found = first.strip_prefix(&self.0).unwrap_or(first).display().to_string();
-            return Err(RecipeError::OutputInUse { folder: self.0.clone(), found });
+        let found = self.files().into_iter().filter(|file| file.exists()).chain(checkpoints).next();
+        Ok(found.map(|file| file.strip_prefix(&self.0).unwrap_or(&file).display().to_string()))
+    }
+
+    /// Refuses a folder that holds a run.
+    pub(crate) fn require_free(&self) -> Result<(), RecipeError> {
+        match self.holds()? {
+            Some(found) => Err(RecipeError::OutputInUse { folder: self.0.clone(), found }),
+            None => Ok(()),
         }
-        // Only what a run writes is deleted: the folder may hold other things.
+    }
+
+    /// The folder for a new run: made, and free of another run's files, which are deleted. Other things may lie there.
+    pub(crate) fn clear(&self) -> Result<(), RecipeError> {
+        fs::create_dir_all(&self.0).map_err(RecipeError::io("make", &self.0))?;
         checkpoint::clear(&self.checkpoints())?;
-        for file in self.files().into_iter().filter(|file| file.exists()) {
+        for file in self.files().into_iter().chain(self.graph_files()).filter(|file| file.exists()) {
             fs::remove_file(&file).map_err(RecipeError::io("delete", &file))?;
         }
         Ok(())
@@ -111,12 +123,7 @@ impl RunFolder {
     }
 
     pub(crate) fn write(&self, file: &Path, bytes: &[u8]) -> Result<(), RecipeError> {
-        // Beside its place first: whoever reads sees the old one or the new one.
-        let temporary = file.with_extension("part");
-        fs::write(&temporary, bytes).map_err(RecipeError::io("write", &temporary))?;
-        let synced = fs::File::open(&temporary).and_then(|file| file.sync_all());
-        synced.map_err(RecipeError::io("write", &temporary))?;
-        fs::rename(&temporary, file).map_err(RecipeError::io("write", file))
+        millstream_training::replace_file(file, bytes).map_err(RecipeError::io("write", file))
     }
 }
 
@@ -207,12 +214,13 @@ mod tests {
     fn a_used_folder_is_refused_and_overwriting_spares_what_is_not_ours() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunFolder(folder.path().join("run"));
-        run.start(false).unwrap();
+        run.require_free().unwrap();
+        run.clear().unwrap();
         fs::write(run.metrics(), "{}").unwrap();
         fs::write(run.0.join("notes.txt"), "mine").unwrap();
-        let message = run.start(false).unwrap_err().to_string();
+        let message = run.require_free().unwrap_err().to_string();
         assert!(message.contains("metrics.json") && message.contains("--resume"), "{message}");
-        run.start(true).unwrap();
+        run.clear().unwrap();
         assert!(!run.metrics().exists() && run.0.join("notes.txt").exists());
     }
 }

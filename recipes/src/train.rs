@@ -69,8 +69,8 @@ pub struct RunSummary {
 /// Trains as the recipe says and writes the results into its output folder.
 ///
 /// # Errors
-/// Something is missing or does not fit (before anything is written), the folder is in use, a row is damaged under the
-/// policy `fail`, or the loss is not finite.
+/// Something is missing or does not fit or the folder is in use (before anything is written or replaced), a row is damaged
+/// under the policy `fail`, or the loss is not finite; then the newest checkpoint and the curves so far are there.
 pub fn train(
     recipe: &Recipe,
     options: &TrainOptions,
@@ -80,19 +80,24 @@ pub fn train(
     let plan = plan(recipe)?;
     let folder = RunFolder(recipe.output.folder.clone());
     let made_of = made_of(&plan)?;
-    if options.start == StartMode::Resume {
-        folder.require_same(recipe, &made_of)?;
+    match options.start {
+        StartMode::New => folder.require_free()?,
+        StartMode::Resume => folder.require_same(recipe, &made_of)?,
+        StartMode::Overwrite => {}
     }
     let runtime = runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
     let program = compile(&plan.model, &plan.fine_tuning())?;
     let checkpoint = match options.start {
         StartMode::Resume => newest_checkpoint(&folder, events)?,
-        StartMode::New | StartMode::Overwrite => {
-            folder.start(options.start == StartMode::Overwrite)?;
-            None
-        }
+        StartMode::New | StartMode::Overwrite => None,
     };
+    let from = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume);
+    let mut stream = Stream::open(&plan.train.dataset, plan.train_stream(), from)?;
+    // All that the recipe names was opened: an earlier run is not given up for one that cannot begin.
+    if options.start == StartMode::Overwrite {
+        folder.clear()?;
+    }
     folder.note(recipe, &made_of)?;
     if options.keep_graph {
         write_graph(&folder, &program)?;
@@ -113,24 +118,31 @@ pub fn train(
         steps_per_epoch: plan.steps_per_epoch(),
         steps_done: trainer.history().steps,
     });
-    let mut stream = Stream::open(&plan.train.dataset, plan.train_stream(), trainer.resume_point())?;
-    let ending = run(&plan, &mut trainer, &mut stream, events, stop)?;
-    let counters = stream.0.counters();
-    let mut notes = Vec::new();
-    if counters.skipped > 0 {
-        notes.push(format!("{} damaged rows were left out of training", counters.skipped));
-        events.event(&Event::Warning { message: notes[0].clone() });
+    let ran = run(&plan, &mut trainer, &mut stream, events, stop);
+    let skipped = stream.0.counters().skipped;
+    let notes = notes(&plan, &trainer, skipped);
+    for message in &notes {
+        events.event(&Event::Warning { message: message.clone() });
     }
     let mut record = record(&plan, &program, &device, runtime.version(), &trainer, notes);
-    let interrupted = ending != Ending::Finished;
-    if interrupted {
-        record.ending = "interrupted".into();
-        record.evaluation = None;
-    } else {
-        export(&plan, &folder, &program, &trainer)?;
-    }
+    let interrupted = match &ran {
+        Ok(Ending::Finished) if record.history.steps == 0 => {
+            return Err(RecipeError::mismatch("data.train", "no row has a class: the labels are all −1"));
+        }
+        Ok(Ending::Finished) => {
+            export(&plan, &folder, &program, &trainer)?;
+            false
+        }
+        stopped => {
+            // After an error too: the curves say what went wrong.
+            record.ending = if stopped.is_ok() { "interrupted".into() } else { "failed".into() };
+            record.evaluation = None;
+            true
+        }
+    };
     record.write(&folder.metrics())?;
     report::write(&folder.report(), &record.title, std::slice::from_ref(&record))?;
+    ran?;
     Ok(RunSummary {
         interrupted,
         checkpoint: trainer.newest_checkpoint().map(Path::to_owned),
@@ -141,10 +153,25 @@ pub fn train(
         classes: record.classes,
         trained: program.trained,
         frozen: program.frozen,
-        skipped: counters.skipped,
+        skipped,
         timing: trainer.history().timing,
         folder: folder.0,
     })
+}
+
+/// What is worth knowing of a run beside its figures.
+fn notes(plan: &Plan, trainer: &Trainer, skipped: u64) -> Vec<String> {
+    let mut notes = Vec::new();
+    if skipped > 0 {
+        notes.push(format!("{skipped} damaged rows were left out of training"));
+    }
+    if let (Some(source), Some(evaluation)) = (&plan.evaluate, trainer.history().best_evaluation()) {
+        let (rows, total) = (evaluation.rows, source.dataset.rows());
+        if rows < total {
+            notes.push(format!("evaluated on {rows} of {total} rows: the others have no class or are damaged"));
+        }
+    }
+    notes
 }
 
 fn made_of(plan: &Plan) -> Result<MadeOf, RecipeError> {
@@ -355,10 +382,8 @@ fn export(plan: &Plan, folder: &RunFolder, program: &TrainingProgram, trainer: &
 }
 
 fn write_graph(folder: &RunFolder, program: &TrainingProgram) -> Result<(), RecipeError> {
-    let graph = folder.graph();
-    std::fs::create_dir_all(&graph).map_err(RecipeError::io("make", &graph))?;
+    std::fs::create_dir_all(folder.graph()).map_err(RecipeError::io("make", folder.graph()))?;
     let manifest = serde_json::to_vec_pretty(&program.manifest).expect("our own types have string keys");
-    folder.write(&graph.join("step.onnx"), &program.step)?;
-    folder.write(&graph.join("evaluation.onnx"), &program.evaluation)?;
-    folder.write(&graph.join("manifest.json"), &manifest)
+    let contents = [&program.step[..], &program.evaluation[..], &manifest[..]];
+    folder.graph_files().iter().zip(contents).try_for_each(|(file, bytes)| folder.write(file, bytes))
 }

@@ -46,6 +46,7 @@ pub use checkpoint::{Checkpoint, CheckpointSettings};
 pub use device::{Device, DeviceKind, DeviceRequest};
 pub use error::{BoxError, Rows, TrainingError};
 pub use evaluator::{EvaluationBatches, evaluate};
+pub use files::replace_file;
 pub use metrics::Evaluation;
 pub use observers::{Event, Observer, StepEvent};
 pub use record::{History, RunRecord};

@@ -1,9 +1,9 @@
 use millstream::compiler::ModelReport;
-use millstream::recipes::{CheckReport, DataReport, check};
+use millstream::recipes::{CheckReport, DataReport, ModelInput, check};
 use millstream::schemas::recipe::ByteSize;
 
 use crate::arguments::{self, Global};
-use crate::output::{self, Table, grouped};
+use crate::output::{self, Table, grouped, printable};
 use crate::{Outcome, commands};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Check) -> anyhow::Result<Outcome> {
@@ -25,10 +25,11 @@ fn describe(report: &CheckReport) -> String {
     }
     text.push_str(&classes(report));
     let model = &report.model;
-    let (input, width, height) = &report.input;
+    let ModelInput { name, width, height } = &report.input;
     text.push_str(&format!(
-        "\nmodel: opset {}, input `{input}` takes {width}×{height} pixels\n{} parameters, {} trained, {} frozen\n",
+        "\nmodel: opset {}, input `{}` takes {width}×{height} pixels\n{} parameters, {} trained, {} frozen\n",
         model.opset,
+        printable(name),
         grouped(model.parameters as u64),
         grouped(model.trained as u64),
         grouped(model.parameters.saturating_sub(model.trained) as u64)
@@ -65,15 +66,19 @@ fn describe(report: &CheckReport) -> String {
 }
 
 fn data(split: &str, data: &DataReport) -> String {
-    let label = data.label.as_deref().map_or_else(String::new, |label| format!(", class in `{label}`"));
+    let label = data.label.as_deref().map_or_else(String::new, |label| format!(", class in `{}`", printable(label)));
     let transforms = if data.transforms.is_empty() { "none".into() } else { data.transforms.join("\n              ") };
+    let unlabelled = match data.unlabelled {
+        0 => String::new(),
+        rows => format!("  {} rows have no class (−1) and no weight\n", grouped(rows)),
+    };
     format!(
-        "{split}: {} rows in {} file(s), {}; {} in `{}`{label}\n  transforms: {transforms}\n",
+        "{split}: {} rows in {} file(s), {}; {} in `{}`{label}\n{unlabelled}  transforms: {transforms}\n",
         grouped(data.rows),
         data.files,
         ByteSize(data.bytes),
         data.kind,
-        data.input
+        printable(&data.input)
     )
 }
 

@@ -8,8 +8,8 @@ pub(crate) fn run(global: &Global, arguments: &Runtime) -> anyhow::Result<Outcom
     match &arguments.command {
         RuntimeCommand::Install { cuda, from } => {
             let variant = if *cuda { Variant::Cuda } else { Variant::Cpu };
-            if from.is_none() {
-                messages::say(global, "looking for the pinned wheel through pip …");
+            if from.is_none() && !global.quiet {
+                messages::tell("looking for the pinned wheel through pip …");
             }
             let installed = install(&InstallOptions { variant, from: from.clone(), folder: None })?;
             if global.json {

@@ -29,6 +29,10 @@ pub(crate) fn run(global: &Global, arguments: &Train) -> anyhow::Result<Outcome>
     // The bars are cleared before anything else is printed.
     drop(progress);
     let summary = summary?;
+    if summary.interrupted {
+        // First: whoever reads our output may have been interrupted too.
+        messages::tell(&how_to_go_on(global, arguments, &summary));
+    }
     if global.json {
         let mut value = serde_json::to_value(&summary)?;
         value["event"] = if summary.interrupted { "interrupted".into() } else { "finished".into() };
@@ -36,22 +40,28 @@ pub(crate) fn run(global: &Global, arguments: &Train) -> anyhow::Result<Outcome>
     } else if !summary.interrupted {
         output::print(&describe(&summary))?;
     }
-    if !summary.interrupted {
-        return Ok(Outcome::Done);
-    }
+    Ok(if summary.interrupted { Outcome::Interrupted } else { Outcome::Done })
+}
+
+fn how_to_go_on(global: &Global, arguments: &Train, summary: &RunSummary) -> String {
     let saved = match &summary.checkpoint {
         Some(checkpoint) => format!("saved in {}", checkpoint.display()),
         None => "before the first step was done; there is nothing to save yet".into(),
     };
-    let mut command = format!("millstream train {} --resume", arguments.recipe.recipe.display());
-    for change in &arguments.recipe.overrides {
-        command.push_str(&format!(" --set '{change}'"));
+    let mut command = format!("millstream train {} --resume", quoted(&arguments.recipe.recipe.display().to_string()));
+    let paths = [("--output", &arguments.output), ("--runtime", &global.runtime)];
+    let paths = paths.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?.display().to_string())));
+    let changes = arguments.recipe.overrides.iter().map(|change| ("--set", change.clone()));
+    for (flag, value) in changes.chain(paths) {
+        command.push_str(&format!(" {flag} {}", quoted(&value)));
     }
-    if let Some(folder) = &arguments.output {
-        command.push_str(&format!(" --output {}", folder.display()));
-    }
-    messages::say(global, &format!("interrupted after step {}, {saved}\nto go on:  {command}", summary.steps));
-    Ok(Outcome::Interrupted)
+    format!("interrupted after step {}, {saved}\nto go on:  {command}", summary.steps)
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_alphanumeric() || "-_./=:,+@%".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 fn describe(summary: &RunSummary) -> String {
@@ -87,4 +97,16 @@ fn describe(summary: &RunSummary) -> String {
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_a_shell() {
+        for (word, wanted) in [("a/b.yaml", "a/b.yaml"), ("my run", "'my run'"), ("it's", r"'it'\''s'"), ("", "''")] {
+            assert_eq!(quoted(word), wanted);
+        }
+    }
 }

@@ -1,0 +1,68 @@
+//! The classes of one dataset read as those of another.
+
+use millstream_schemas::Feature;
+
+use crate::RecipeError;
+use crate::plan::RowSource;
+
+/// Lets the labels of `source` mean classes of `wanted` (names in the order of the scores, from `whose`).
+///
+/// Text is looked up by name, so its order does not matter. Numbers whose names the metadata declares must count in the
+/// same order, and may stop earlier. Numbers without names are taken as they are; a row beyond the last is damaged.
+pub(crate) fn align(source: &mut RowSource, wanted: &[String], whose: &str) -> Result<(), RecipeError> {
+    let feature = source.columns.label.as_deref().and_then(|label| source.dataset.features().get(label));
+    match feature {
+        Some(Feature::ClassLabel { names }) if !names.is_empty() => same_order(names, wanted, whose)?,
+        Some(Feature::Text) => {
+            if let Some(strange) = source.columns.classes.iter().find(|class| !wanted.contains(class)) {
+                return Err(refused(format!("class {} is none of those of {whose}", shown(strange))));
+            }
+        }
+        _ => {}
+    }
+    source.columns.classes = wanted.to_vec();
+    Ok(())
+}
+
+fn same_order(names: &[String], wanted: &[String], whose: &str) -> Result<(), RecipeError> {
+    if let Some(index) = names.iter().zip(wanted).position(|(got, wanted)| got != wanted) {
+        let (got, wanted) = (shown(&names[index]), shown(&wanted[index]));
+        return Err(refused(format!("class {index} is {got} here and {wanted} in {whose}")));
+    }
+    if names.len() > wanted.len() {
+        return Err(refused(format!("it has {} classes, {whose} has {}", names.len(), wanted.len())));
+    }
+    Ok(())
+}
+
+fn refused(message: String) -> RecipeError {
+    RecipeError::mismatch("data.evaluate", message)
+}
+
+/// Foreign text in a message: escaped, and cut.
+pub(crate) fn shown(name: &str) -> String {
+    const MOST: usize = 80;
+    let text: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
+    if name.chars().count() > MOST { format!("`{text}…`") } else { format!("`{text}`") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn declared_numbers_must_count_in_the_same_order() {
+        let classes = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let wanted = classes(&["daisy", "roses", "tulips"]);
+        for (names, problem) in [
+            (vec!["daisy", "roses", "tulips"], None),
+            (vec!["daisy", "roses"], None),
+            (vec!["tulips", "roses"], Some("class 0 is `tulips` here and `daisy` in the model")),
+            (vec!["daisy", "roses", "tulips", "x\u{1b}"], Some("it has 4 classes, the model has 3")),
+            (vec!["daisy", "x\u{1b}"], Some("class 1 is `x\\u{1b}` here and `roses` in the model")),
+        ] {
+            let got = same_order(&classes(&names), &wanted, "the model").err().map(|error| error.to_string());
+            assert_eq!(got, problem.map(|text| format!("data.evaluate: {text}")), "{names:?}");
+        }
+    }
+}
