@@ -1,4 +1,9 @@
 //! Whole models of the corpus: what is trained, whether the gradients are true, whether the export is the model.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests stop at the first surprise, and say when left out"
+)]
 
 mod onnx_runtime;
 

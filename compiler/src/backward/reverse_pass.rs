@@ -147,8 +147,8 @@ impl ReversePass {
     fn total(&mut self, graph: &mut Graph, value: ValueId) -> Result<Option<ValueId>, CompilerError> {
         let Some(parts) = self.contributions.get(&value) else { return Ok(None) };
         let mut sum = parts[0];
-        for part in parts[1..].to_vec() {
-            sum = graph.plus(sum, part)?;
+        for part in &parts[1..] {
+            sum = graph.plus(sum, *part)?;
         }
         self.contributions.insert(value, vec![sum]);
         Ok(Some(sum))
