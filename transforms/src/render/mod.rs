@@ -66,6 +66,30 @@ impl ImageDrawing {
         Ok(DecodeRequest { left, top, width, height, shrink: plan.shrink })
     }
 
+    /// The most bytes that rendering holds beyond the source and the output: pixels while they are resized, and the image
+    /// between two runs of geometric steps. What a few numbers for each row and column take is not counted.
+    ///
+    /// Steps with impossible parameters need none: they are refused.
+    pub fn memory(&self, facts: &ImageFacts) -> u64 {
+        let (mut facts, mut from) = (*facts, 0);
+        let (mut pixels, mut between) = (0u64, 0u64);
+        loop {
+            let rest = &self.steps[from..];
+            let geometric = rest.iter().take_while(|drawn| is_geometric(drawn)).count();
+            let values = rest[geometric..].iter().take_while(|drawn| !is_geometric(drawn)).count();
+            let Ok(plan) = Plan::new(&facts, &rest[..geometric], from, &mut Vec::new()) else { break };
+            pixels = pixels.max(plan.buffer_bytes());
+            from += geometric + values;
+            if from == self.steps.len() {
+                break;
+            }
+            facts = ImageFacts { width: plan.width, height: plan.height };
+            // three values of 4 bytes, then three of 1
+            between = between.max(u64::from(plan.width).saturating_mul(u64::from(plan.height)).saturating_mul(15));
+        }
+        pixels.saturating_add(between)
+    }
+
     /// Renders the whole of a decoded image into `out`: channel, row, column; red first. Values are 0 to 1, or
     /// normalized if the drawing says so.
     ///

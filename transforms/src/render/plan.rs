@@ -128,6 +128,20 @@ impl Plan {
         Self { region, width, height, shrink, sampling }
     }
 
+    /// Bytes of the pixels that are copied or resized before the output's rows are made of them, and of those between
+    /// the vertical and the horizontal pass of a resize.
+    pub(super) fn buffer_bytes(&self) -> u64 {
+        let [.., across, down] = self.region;
+        let bytes = |width: u32, height: u32| u64::from(width).saturating_mul(u64::from(height)).saturating_mul(3);
+        let resized = |[width, height]: [u32; 2]| bytes(width, height).saturating_add(bytes(across, height));
+        match self.sampling {
+            Sampling::Copy { .. } => 0,
+            Sampling::Resize { .. } => resized([self.width, self.height]),
+            Sampling::Warp { shrunk, .. } if shrunk == [across, down] => bytes(across, down),
+            Sampling::Warp { shrunk, .. } => resized(shrunk),
+        }
+    }
+
     /// The region's pixels within a decoded image that begins at (`left`, `top`) of the whole.
     pub(super) fn view<'a>(&self, image: &'a RgbImage, left: u32, top: u32) -> Result<Pixels<'a>, TransformError> {
         let [x, y, width, height] = self.region;
@@ -296,6 +310,28 @@ mod tests {
         assert_eq!(turned.region, straight.region);
         assert_eq!(clips, 1);
         assert!(matches!(turned.sampling, Sampling::Warp { shrunk: [20, 20], .. }), "{turned:?}");
+    }
+
+    #[test]
+    fn memory_is_that_of_the_buffers() {
+        let crop = || TransformSpec::new("center_crop", json!({"size": [40, 20]}));
+        let turn = || TransformSpec::new("rotate", json!({"degrees": 30}));
+        let shrink = || TransformSpec::new("resize", json!({"size": [10, 5]}));
+        let noise = || TransformSpec::new("gaussian_noise", json!({"sigma": 0.1}));
+        for (specs, wanted) in [
+            (vec![], 0),
+            (vec![noise()], 0),
+            (vec![crop()], 0),
+            (vec![crop(), turn()], 40 * 20 * 3),
+            (vec![crop(), shrink()], 10 * 5 * 3 + 40 * 5 * 3),
+            (vec![crop(), shrink(), turn()], 10 * 5 * 3 + 40 * 5 * 3),
+            (vec![crop(), noise(), turn()], 40 * 20 * 15 + 40 * 20 * 3),
+        ] {
+            let facts = ImageFacts { width: 40, height: 20 };
+            let key = DrawKey { seed: 4, epoch: 0, row: 1 };
+            let drawing = Chain::parse(&specs).unwrap().draw_image(&facts, &key).unwrap();
+            assert_eq!(drawing.memory(&facts), wanted, "{specs:?}");
+        }
     }
 
     #[test]
