@@ -14,6 +14,7 @@ pub mod losses;
 pub mod model_file;
 pub mod operators;
 mod program;
+mod scoring;
 mod simplify;
 
 pub use describe::{LayerReport, ModelReport, OperatorCoverage, describe, matching_layers};
@@ -21,3 +22,4 @@ pub use error::CompilerError;
 pub use finetuning::FineTuning;
 pub use model_file::Model;
 pub use program::{TrainingProgram, compile};
+pub use scoring::Scoring;

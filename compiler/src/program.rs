@@ -4,7 +4,7 @@ use prost::Message;
 
 use crate::backward::gradients;
 use crate::finetuning::{
-    self, FineTuning, Head, Layer, find_head, normalize, pattern_matches, replace_head, select, untie,
+    self, FineTuning, Head, Layer, find_head, find_scores, normalize, pattern_matches, replace_head, select, untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::losses::cross_entropy;
@@ -169,11 +169,7 @@ pub(crate) fn prepare(model: &Model, wanted: &FineTuning) -> Result<Prepared, Co
             (Some(head.clone()), head.logits)
         }
         (Ok(head), HeadRecipe::Keep) => (Some(head.clone()), head.logits),
-        (Err(error), HeadRecipe::Keep) => match (&wanted.output, graph.output.as_slice()) {
-            (Some(name), outputs) if outputs.iter().any(|output| output.name() == name) => (None, name.clone()),
-            (None, [only]) => (None, only.name().to_owned()),
-            _ => return Err(error),
-        },
+        (Err(_), HeadRecipe::Keep) => (None, find_scores(graph, wanted.output.as_deref())?),
         (Err(error), _) => return Err(error),
     };
     let layers = finetuning::layers(proto.graph.as_ref().expect("still there"));

@@ -33,63 +33,84 @@ pub struct Head {
 /// a bias, to a `Gemm` or `MatMul` with constant weights.
 pub(crate) fn find_head(graph: &GraphProto, output: Option<&str>) -> Result<Head, CompilerError> {
     let output = chosen_output(graph, output)?;
-    let producers: HashMap<&str, usize> = graph
-        .node
-        .iter()
-        .enumerate()
-        .flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index)))
-        .collect();
+    let producers = producers(graph);
     let tensors: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
-    let weight_of = |name: Option<&String>| {
-        name.and_then(|name| tensors.get(name.as_str())).filter(|tensor| tensor.data_type() == 1)
+    let weight_of =
+        |name: Option<&str>| name.and_then(|name| tensors.get(name)).filter(|tensor| tensor.data_type() == 1);
+    let (mut value, mut logits, mut bias) = (output.as_str(), output.as_str(), None);
+    let none_here = |what: &str| {
+        CompilerError::Selection(format!(
+            "no linear head leads to output `{output}`: {what}. Name another output with model.output, or keep the \
+             head and choose layers with model.train"
+        ))
     };
-    let (mut value, mut logits, mut bias) = (output.clone(), output.clone(), None);
     loop {
-        let none_here = |what: &str| {
-            CompilerError::Selection(format!(
-                "no linear head leads to output `{output}`: {what}. Name another output with model.output, or keep the \
-                 head and choose layers with model.train"
-            ))
+        let Some(index) = producers.get(value).copied() else {
+            return Err(none_here(&format!("`{value}` is made by no node")));
         };
-        let Some(index) = producers.get(value.as_str()) else {
-            return Err(none_here(&format!("`{value}` is an input")));
-        };
-        let node = &graph.node[*index];
-        let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name() == name);
+        let node = &graph.node[index];
+        let input = |at: usize| node.input.get(at).map(String::as_str).filter(|name| !name.is_empty());
+        let first = || input(0).ok_or_else(|| none_here(&format!("`{}` has no input", node.name())));
         match node.op_type() {
             "Softmax" | "LogSoftmax" => {
-                value.clone_from(&node.input[0]);
-                logits.clone_from(&node.input[0]);
+                value = first()?;
+                logits = value;
             }
-            "Identity" | "Flatten" | "Squeeze" | "Reshape" => value.clone_from(&node.input[0]),
+            "Identity" | "Flatten" | "Squeeze" | "Reshape" => value = first()?,
             "Add" if bias.is_none() => {
-                let constant = node.input.iter().position(|name| weight_of(Some(name)).is_some());
-                let Some(constant) = constant else {
+                let sides = [(input(0), input(1)), (input(1), input(0))];
+                let constant = sides.into_iter().find(|(constant, _)| weight_of(*constant).is_some());
+                let Some((constant, Some(computed))) = constant else {
                     return Err(none_here(&format!("`{}` adds two computed values", node.name())));
                 };
-                bias = Some(node.input[constant].clone());
-                value.clone_from(&node.input[1 - constant]);
+                bias = constant;
+                value = computed;
             }
             "Gemm" | "MatMul" => {
-                let Some(weight) = weight_of(node.input.get(1)).filter(|weight| weight.dims.len() == 2) else {
+                let Some(weight) = weight_of(input(1)).filter(|weight| weight.dims.len() == 2) else {
                     return Err(none_here(&format!("`{}` multiplies two computed values", node.name())));
                 };
-                let transposed = attribute("transB").is_some_and(|attribute| attribute.i() != 0);
+                let transposed =
+                    node.attribute.iter().any(|attribute| attribute.name() == "transB" && attribute.i() != 0);
                 let class_axis = if transposed { 0 } else { 1 };
-                let bias = bias.or_else(|| node.input.get(2).filter(|name| !name.is_empty()).cloned());
                 return Ok(Head {
-                    output,
-                    logits,
-                    node: *index,
-                    weight: node.input[1].clone(),
-                    bias,
+                    logits: logits.to_owned(),
+                    node: index,
+                    weight: weight.name().to_owned(),
+                    bias: bias.or(input(2)).map(str::to_owned),
                     class_axis,
                     classes: weight.dims[class_axis] as usize,
+                    output,
                 });
             }
             other => return Err(none_here(&format!("`{}` is a {other}, not a dense layer", node.name()))),
         }
     }
+}
+
+/// The class scores before any softmax: of the linear head, or else of the output itself.
+pub(crate) fn find_scores(graph: &GraphProto, output: Option<&str>) -> Result<String, CompilerError> {
+    let output = chosen_output(graph, output)?;
+    if let Ok(head) = find_head(graph, Some(&output)) {
+        return Ok(head.logits);
+    }
+    let producers = producers(graph);
+    let mut value = output.as_str();
+    while let Some(node) = producers.get(value).map(|index| &graph.node[*index]) {
+        match (node.op_type(), node.input.first()) {
+            ("Identity", Some(input)) => value = input,
+            ("Softmax" | "LogSoftmax", Some(input)) => return Ok(input.clone()),
+            _ => break,
+        }
+    }
+    Ok(output)
+}
+
+/// Index of the node that makes each value.
+fn producers(graph: &GraphProto) -> HashMap<&str, usize> {
+    let nodes = graph.node.iter().enumerate();
+    let made = nodes.flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index)));
+    made.filter(|(name, _)| !name.is_empty()).collect()
 }
 
 fn chosen_output(graph: &GraphProto, wanted: Option<&str>) -> Result<String, CompilerError> {

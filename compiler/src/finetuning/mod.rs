@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use millstream_schemas::recipe::{HeadRecipe, LearningRateMultiplier, TrainSelection};
 
 pub use head::Head;
-pub(crate) use head::{find_head, replace_head};
+pub(crate) use head::{find_head, find_scores, replace_head};
 pub use layers::{Layer, Weight, layers};
 pub(crate) use normalize::normalize;
 pub use pattern::matches as pattern_matches;

@@ -111,7 +111,9 @@ fn external_data_stays_inside_the_model_folder() {
         std::fs::write(&path, model.encode_to_vec()).unwrap();
         Model::read(&path)
     };
-    assert!(read("w.bin", "8").is_ok());
+    let scoring = read("w.bin", "8").unwrap().scoring(None).unwrap();
+    let inside_now = ModelProto::decode(scoring.model.as_slice()).unwrap().graph.unwrap().initializer;
+    assert!(inside_now[0].external_data.is_empty() && inside_now[0].raw_data().len() == 8);
     let absolute = folder.join("secret.bin");
     let refused = ["../secret.bin", absolute.to_str().unwrap(), "link.bin", "", "sub/../../secret.bin"];
     for location in refused.iter().filter(|location| cfg!(unix) || **location != "link.bin") {

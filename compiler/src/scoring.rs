@@ -1,0 +1,35 @@
+use prost::Message;
+
+use crate::finetuning::{find_scores, normalize};
+use crate::model_file::onnx::ValueInfoProto;
+use crate::{CompilerError, Model};
+
+/// A model as it is evaluated.
+#[derive(Clone, Debug)]
+pub struct Scoring {
+    /// ONNX bytes with all weights inside: whoever opens them opens no other file.
+    pub model: Vec<u8>,
+    /// The output that holds the class scores before any softmax: what a cross-entropy takes.
+    pub scores: String,
+}
+
+impl Model {
+    /// The model with its class scores as an output: the logits that training computes its loss from, also where the
+    /// file itself gives only probabilities. `output` names the output that they lead to; needed when there are several.
+    ///
+    /// # Errors
+    /// The model has no such output, or several and none is named.
+    pub fn scoring(&self, output: Option<&str>) -> Result<Scoring, CompilerError> {
+        let mut normalized = self.graph().clone();
+        normalize(&mut normalized);
+        let scores = find_scores(&normalized, output)?;
+        let mut proto = self.proto.clone();
+        let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
+        if graph.output.iter().all(|output| output.name() != scores) {
+            let declared = graph.value_info.iter().find(|value| value.name() == scores).cloned();
+            let unstated = || ValueInfoProto { name: Some(scores.clone()), ..ValueInfoProto::default() };
+            graph.output.push(declared.unwrap_or_else(unstated));
+        }
+        Ok(Scoring { model: proto.encode_to_vec(), scores })
+    }
+}
