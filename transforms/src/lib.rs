@@ -50,7 +50,7 @@ pub use drawing::{DecodeRequest, ImageDrawing, ImageFacts, RgbImage, SourceImage
 pub use error::TransformError;
 pub use matrix::Matrix;
 pub use random::{DrawKey, Random};
-pub use render::Scratch;
+pub use render::{LARGEST_SIDE, Scratch};
 pub use steps::{DrawnStep, ImageStep, Kernel, NoiseKind};
 pub use table::{Kind, Transform, table, transform_schema};
 pub use text::{TextDrawing, TextEdit};

@@ -21,7 +21,7 @@ use crate::{DrawnStep, ImageStep, TransformError};
 use plan::{Clip, Plan, Sampling};
 
 /// The longest side of an image that is rendered, in pixels.
-pub(crate) const LARGEST_SIDE: u32 = 1 << 14;
+pub const LARGEST_SIDE: u32 = 1 << 14;
 
 /// Buffers that rendering needs, kept from image to image. One for each thread.
 #[derive(Default)]
