@@ -74,7 +74,7 @@ pub enum TrainingError {
         reason: String,
     },
     /// A batch does not fit the graph.
-    #[error("input `{name}`: the graph wants {wanted}, the batch has {got}")]
+    #[error("input `{}`: the graph wants {wanted}, the batch has {got}", cut(.name))]
     Input {
         /// The graph's input.
         name: String,
@@ -84,7 +84,7 @@ pub enum TrainingError {
         got: String,
     },
     /// Parameters or state do not fit the graph.
-    #[error("parameter `{name}`: wanted {wanted}, got {got}")]
+    #[error("parameter `{}`: wanted {wanted}, got {got}", cut(.name))]
     Parameter {
         /// The parameter.
         name: String,
@@ -103,11 +103,19 @@ pub enum TrainingError {
         /// The values that make sense.
         wanted: &'static str,
     },
+    /// The model gives another number of scores than there are classes.
+    #[error("the model gives {scores} scores a row, but {classes} classes are named")]
+    Classes {
+        /// Scores in a row of the model's output.
+        scores: usize,
+        /// Names of classes.
+        classes: usize,
+    },
     /// The loss became infinite or not a number.
     #[error(
         "the loss is {loss} at step {step}, {rows}; nothing was updated by this step{}. \
          A smaller learning rate, `gradient_clip_norm`, or a look at these rows may help",
-        checkpoint.as_ref().map_or_else(String::new, |path| format!("; the last good checkpoint is {}", path.display()))
+        last_good(.checkpoint)
     )]
     NonFiniteLoss {
         /// Number of the step, from 0.
@@ -119,11 +127,29 @@ pub enum TrainingError {
         /// The newest checkpoint of this run.
         checkpoint: Option<PathBuf>,
     },
-    /// A parameter became infinite or not a number, and was kept out of the checkpoint.
+    /// The loss was a number, but a gradient was infinite or not a number. Noticed at the step itself where the update runs
+    /// on the host; a device notices at the next check of the parameters.
     #[error(
-        "parameter `{name}` holds {value} after step {step}, so no checkpoint was written{}. \
+        "the loss is a number at step {step}, but the norm of its gradients is {norm}, {rows}; nothing was updated by \
+         this step{}. A smaller learning rate, or a look at these rows may help",
+        last_good(.checkpoint)
+    )]
+    NonFiniteGradient {
+        /// Number of the step, from 0.
+        step: u64,
+        /// Joint norm of the gradients.
+        norm: f64,
+        /// Which rows the batch held.
+        rows: Rows,
+        /// The newest checkpoint of this run.
+        checkpoint: Option<PathBuf>,
+    },
+    /// A parameter became infinite or not a number, and was kept out of the checkpoint. Parameters are looked at at the
+    /// end of each epoch and before each checkpoint.
+    #[error(
+        "parameter `{}` holds {value} after step {step}, so no checkpoint was written{}. \
          A smaller learning rate or `gradient_clip_norm` may help",
-        checkpoint.as_ref().map_or_else(String::new, |path| format!("; the last good one is {}", path.display()))
+        cut(.name), last_good(.checkpoint)
     )]
     NonFiniteParameter {
         /// The parameter.
@@ -136,8 +162,25 @@ pub enum TrainingError {
         checkpoint: Option<PathBuf>,
     },
     /// The supplier of batches failed.
-    #[error("the stream of batches failed")]
-    Batches(#[source] BoxError),
+    #[error("the stream of batches failed{}", goes_on(.checkpoint))]
+    Batches {
+        /// What it said.
+        source: BoxError,
+        /// The newest checkpoint of this run.
+        checkpoint: Option<PathBuf>,
+    },
+    /// The supplier of batches came to an end before the last epoch did.
+    #[error("the stream of batches ended in epoch {epoch} of {epochs}, after step {steps}{}", goes_on(.checkpoint))]
+    BatchesEnded {
+        /// The epoch that is not whole, from 1.
+        epoch: u64,
+        /// Epochs of the whole run.
+        epochs: u64,
+        /// Steps done.
+        steps: u64,
+        /// The newest checkpoint of this run.
+        checkpoint: Option<PathBuf>,
+    },
     /// An evaluation saw no row with a label.
     #[error("none of the evaluation rows has a label")]
     NothingLabelled,
@@ -199,7 +242,16 @@ pub enum TrainingError {
 impl TrainingError {
     pub(crate) fn runtime(doing: impl Into<String>) -> impl FnOnce(ort::Error) -> Self {
         let doing = doing.into();
-        move |error| Self::Runtime { doing, reason: error.message().to_owned() }
+        move |error| Self::Runtime { doing, reason: shown(error.message().trim(), 800) }
+    }
+
+    pub(crate) fn batches(source: BoxError) -> Self {
+        Self::Batches { source, checkpoint: None }
+    }
+
+    /// Refuses a value outside a range; `name` is the setting as a recipe has it.
+    pub(crate) fn check(name: &'static str, value: f32, good: bool, wanted: &'static str) -> Result<(), TrainingError> {
+        if value.is_finite() && good { Ok(()) } else { Err(Self::Setting { name, value: value.to_string(), wanted }) }
     }
 
     pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
@@ -229,4 +281,40 @@ impl std::fmt::Display for Rows {
 
 fn list(tried: &[Tried]) -> String {
     tried.iter().map(|tried| format!("\n  {}: {}", tried.place, tried.finding)).collect()
+}
+
+fn last_good(checkpoint: &Option<PathBuf>) -> String {
+    let said = |path: &PathBuf| format!("; the last good checkpoint is {}", path.display());
+    checkpoint.as_ref().map_or_else(String::new, said)
+}
+
+fn goes_on(checkpoint: &Option<PathBuf>) -> String {
+    let said = |path: &PathBuf| format!("; the run can go on from {}", path.display());
+    checkpoint.as_ref().map_or_else(String::new, said)
+}
+
+/// A name from a model, at a length that fits into a message.
+pub(crate) fn cut(name: &str) -> String {
+    shown(name, 80)
+}
+
+/// Foreign text of at most so many characters, without control characters.
+fn shown(text: &str, most: usize) -> String {
+    let escape = |character: char| -> String {
+        if character.is_control() { character.escape_default().collect() } else { character.into() }
+    };
+    let cut: String = text.chars().take(most).map(escape).collect();
+    if text.chars().nth(most).is_some() { format!("{cut}…") } else { cut }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_a_model_are_escaped_and_cut() {
+        let name = format!("conv\u{1b}[31m\n{}", "x".repeat(5000));
+        let message = TrainingError::Parameter { name, wanted: "1 value".into(), got: "2 values".into() }.to_string();
+        assert!(message.starts_with("parameter `conv\\u{1b}[31m\\nxxx") && message.len() < 200, "{message}");
+    }
 }

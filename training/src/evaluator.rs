@@ -30,7 +30,7 @@ pub(crate) fn gather(
     let mut meter = Meter::new(classes);
     let mut rows = 0;
     while let Some(batch) = batches.next_batch() {
-        let batch = batch.map_err(TrainingError::Batches)?;
+        let batch = batch.map_err(TrainingError::batches)?;
         if !batch.is_empty() {
             let (batch, logits) = scores(batch)?;
             meter.add(&batch, &logits)?;

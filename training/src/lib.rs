@@ -34,6 +34,7 @@ pub mod report;
 pub mod runtime;
 pub mod schedules;
 mod session;
+mod settings;
 mod speed;
 #[cfg(test)]
 #[expect(dead_code, reason = "unit tests need a part of what the suite needs")]
@@ -49,6 +50,7 @@ pub use evaluator::{EvaluationBatches, evaluate};
 pub use files::replace_file;
 pub use metrics::Evaluation;
 pub use observers::{Event, Observer, StepEvent};
-pub use record::{History, RunRecord};
+pub use record::{EpochEvaluation, History, RunRecord};
 pub use session::{Logits, OptimizerState, Predictor, StepOutcome, StepRunner, StepSettings};
-pub use trainer::{Ending, Trainer, TrainerSettings};
+pub use settings::TrainerSettings;
+pub use trainer::{Ending, Trainer};

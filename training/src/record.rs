@@ -66,15 +66,39 @@ pub struct EpochRecord {
     pub epoch: u64,
     /// Steps made.
     pub steps: u64,
-    /// Rows trained on.
+    /// Rows trained on; those without a label are not among them.
     pub rows: u64,
-    /// Mean training loss, each row counted once.
+    /// Mean training loss over these rows, each by its weight.
     #[serde(with = "number_or_null")]
     pub training_loss: f64,
     /// Seconds, without evaluation and checkpoints.
     pub seconds: f64,
     /// On the evaluation rows, after the epoch.
-    pub evaluation: Option<Evaluation>,
+    pub evaluation: Option<EpochEvaluation>,
+}
+
+/// The figures of an [`Evaluation`], without what grows with the number of classes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochEvaluation {
+    /// Rows with a label.
+    pub rows: u64,
+    /// Of these, rows with a score that is infinite or not a number.
+    pub not_finite: u64,
+    /// Mean cross-entropy.
+    #[serde(with = "number_or_null")]
+    pub loss: f64,
+    /// Share of rows whose highest score is their class's.
+    pub accuracy: f64,
+    /// Share of rows whose class is among the five highest scores; none with five classes or fewer.
+    pub top_5: Option<f64>,
+}
+
+impl From<&Evaluation> for EpochEvaluation {
+    fn from(evaluation: &Evaluation) -> Self {
+        let Evaluation { rows, not_finite, loss, accuracy, top_5, .. } = *evaluation;
+        Self { rows, not_finite, loss, accuracy, top_5 }
+    }
 }
 
 /// The epoch that is under way.
@@ -83,7 +107,8 @@ pub struct EpochRecord {
 pub(crate) struct EpochProgress {
     pub(crate) steps: u64,
     pub(crate) rows: u64,
-    pub(crate) loss_of_rows: f64,
+    pub(crate) weight: f64,
+    pub(crate) weighted_loss: f64,
     pub(crate) seconds: f64,
 }
 
@@ -140,6 +165,8 @@ pub struct History {
     pub epochs: Vec<EpochRecord>,
     /// The best epoch, where there is an evaluation.
     pub best: Option<Best>,
+    /// All that the best epoch's evaluation found.
+    pub best_evaluation: Option<Evaluation>,
     /// Where the seconds went, interrupted parts included.
     pub timing: Timing,
     pub(crate) under_way: EpochProgress,
@@ -148,13 +175,7 @@ pub struct History {
 impl History {
     /// The evaluation of the best epoch.
     pub fn best_evaluation(&self) -> Option<&Evaluation> {
-        let best = self.best?;
-        self.epochs.iter().find(|epoch| epoch.epoch == best.epoch)?.evaluation.as_ref()
-    }
-
-    /// The evaluation of the last epoch.
-    pub fn last_evaluation(&self) -> Option<&Evaluation> {
-        self.epochs.last()?.evaluation.as_ref()
+        self.best_evaluation.as_ref()
     }
 }
 
@@ -165,7 +186,7 @@ pub struct RunRecord {
     pub version: u32,
     /// The run's name.
     pub title: String,
-    /// How it ended: `finished`, or `interrupted`.
+    /// How it ended: `finished`, `interrupted`, or `failed`.
     pub ending: String,
     /// Device and why it was taken.
     pub device: String,

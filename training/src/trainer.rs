@@ -2,40 +2,20 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use millstream_compiler::TrainingProgram;
-use millstream_schemas::recipe::Schedule;
-use millstream_schemas::{Batch, Fingerprint, ResumePoint};
+use millstream_schemas::{Batch, ResumePoint};
 
 use crate::batches::BatchSource;
-use crate::checkpoint::{self, Checkpoint, CheckpointManifest, CheckpointSettings, SavedParameter, Snapshot};
+use crate::checkpoint::{self, Checkpoint, CheckpointManifest, SavedParameter, Snapshot};
 use crate::device::Device;
 use crate::error::Rows;
 use crate::evaluator::{self, EvaluationBatches};
 use crate::metrics::Evaluation;
 use crate::observers::{Event, Observer, StepEvent};
 use crate::record::{Best, EpochProgress, EpochRecord, History};
-use crate::session::{StepOutcome, StepRunner, StepSettings, has_weight};
+use crate::session::{StepOutcome, StepRunner, Weight};
+use crate::settings::TrainerSettings;
 use crate::speed::Speed;
 use crate::{TrainingError, schedules};
-
-/// How a run goes.
-#[derive(Clone, Debug)]
-pub struct TrainerSettings {
-    /// Optimizer, clipping, threads.
-    pub step: StepSettings,
-    /// Learning rate over time.
-    pub schedule: Schedule,
-    /// Passes over the training rows.
-    pub epochs: u64,
-    /// Steps in a pass; decides the schedule's length.
-    pub batches_per_epoch: u64,
-    /// Class names, in the order of the scores.
-    pub classes: Vec<String>,
-    /// Where and when checkpoints are written; none are without it.
-    pub checkpoints: Option<CheckpointSettings>,
-    /// Of everything else that decides how training goes on (data, transforms, seed): a checkpoint with another one is
-    /// not resumed.
-    pub fingerprint: Fingerprint,
-}
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,9 +40,17 @@ pub struct Trainer {
     evaluation_due: bool,
     best: Option<Vec<Vec<f32>>>,
     newest_checkpoint: Option<PathBuf>,
-    /// Step and `evaluation_due` of the newest checkpoint.
-    saved: Option<(u64, bool)>,
+    /// What the newest checkpoint holds.
+    saved: Option<Progress>,
     speed: Speed,
+}
+
+/// How far a run is: two checkpoints of equal progress are the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Progress {
+    steps: u64,
+    evaluation_due: bool,
+    resume: ResumePoint,
 }
 
 impl Trainer {
@@ -71,8 +59,9 @@ impl Trainer {
     /// # Errors
     /// A setting makes no sense, the graph is refused, or the folder for checkpoints holds some already.
     pub fn open(program: &TrainingProgram, device: &Device, settings: TrainerSettings) -> Result<Self, TrainingError> {
+        settings.check(&program.manifest)?;
         if let Some(folder) = settings.checkpoints.as_ref().map(|checkpoints| &checkpoints.folder)
-            && !checkpoint::list(folder)?.is_empty()
+            && checkpoint::any(folder)?
         {
             return Err(TrainingError::CheckpointsInTheWay { folder: folder.clone() });
         }
@@ -95,42 +84,34 @@ impl Trainer {
     /// stopped, given batches that continue at [`Trainer::resume_point`].
     ///
     /// # Errors
-    /// The checkpoint is of another model, other settings or another optimizer.
+    /// The checkpoint is of another model or of other settings; the error names the first that differs.
     pub fn resume(
         program: &TrainingProgram,
         device: &Device,
         settings: TrainerSettings,
         checkpoint: Checkpoint,
     ) -> Result<Self, TrainingError> {
+        settings.check(&program.manifest)?;
         let mut runner = StepRunner::open(program, device, &settings.step)?;
         let manifest = checkpoint.manifest;
-        for (what, saved, now) in [
-            ("the model or what of it is trained", &manifest.program.0, &runner.fingerprint().0),
-            ("the recipe", &manifest.settings.0, &settings.fingerprint.0),
-            ("the optimizer", &manifest.optimizer, &runner.optimizer().to_owned()),
-        ] {
-            if saved != now {
-                let shown = |text: &str| text.chars().take(12).collect::<String>();
-                return Err(TrainingError::ResumeMismatch {
-                    path: checkpoint.path,
-                    what: what.to_owned(),
-                    saved: shown(saved),
-                    now: shown(now),
-                });
-            }
+        for (name, now) in settings.deciding(&runner) {
+            let saved =
+                manifest.settings.iter().find(|(saved, _)| *saved == name).map_or("nothing", |(_, value)| value);
+            require_same(&checkpoint.path, &name, saved, &now)?;
         }
         runner.set_parameters(checkpoint.parameters)?;
         runner.set_state(checkpoint.state)?;
+        let (steps, evaluation_due, resume) = (manifest.step, manifest.evaluation_due, manifest.resume);
         Ok(Self {
             runner,
             settings,
             history: manifest.history,
-            epoch: manifest.resume.epoch,
-            resume: Some(manifest.resume),
-            evaluation_due: manifest.evaluation_due,
+            epoch: resume.epoch,
+            resume: Some(resume.clone()),
+            evaluation_due,
             best: checkpoint.best,
             newest_checkpoint: Some(checkpoint.path),
-            saved: Some((manifest.step, manifest.evaluation_due)),
+            saved: Some(Progress { steps, evaluation_due, resume }),
             speed: Speed::default(),
         })
     }
@@ -140,7 +121,7 @@ impl Trainer {
         self.resume.as_ref()
     }
 
-    /// The run so far.
+    /// The run so far; after an error, up to the step that failed.
     pub fn history(&self) -> &History {
         &self.history
     }
@@ -152,7 +133,7 @@ impl Trainer {
 
     /// Steps of the whole run.
     pub fn total_steps(&self) -> u64 {
-        self.settings.epochs * self.settings.batches_per_epoch
+        self.settings.total_steps()
     }
 
     /// Copies of the parameters as they are now.
@@ -174,7 +155,8 @@ impl Trainer {
     /// Trains until all epochs are done or `stop` says so; it is asked after each step and each evaluated batch.
     ///
     /// # Errors
-    /// A batch fails, does not fit the graph, or gives a loss that is not finite; ONNX Runtime or the disk fails.
+    /// A batch fails, does not fit the graph, or gives a loss or gradient that is not finite; the batches end before the
+    /// epochs do; ONNX Runtime or the disk fails. Where the batches are to blame a checkpoint is saved first.
     pub fn run(
         &mut self,
         batches: &mut dyn BatchSource,
@@ -182,16 +164,30 @@ impl Trainer {
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
     ) -> Result<Ending, TrainingError> {
+        if let Some(message) = self.runner.warning() {
+            observer.observe(&Event::Warning { message });
+        }
         observer.observe(&Event::Started {
             step: self.history.steps,
             total_steps: self.total_steps(),
             epoch: self.epoch,
             epochs: self.settings.epochs,
         });
+        let ending = self.train(batches, &mut evaluation, observer, stop);
+        ending.map_err(|error| self.leave_behind(error, observer))
+    }
+
+    fn train(
+        &mut self,
+        batches: &mut dyn BatchSource,
+        evaluation: &mut Option<&mut EvaluationBatches<'_>>,
+        observer: &mut dyn Observer,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Ending, TrainingError> {
         let started = Instant::now();
         let mut first = true;
         loop {
-            if self.evaluation_due && !self.finish_epoch(&mut evaluation, observer, stop)? {
+            if self.evaluation_due && !self.finish_epoch(evaluation, observer, stop)? {
                 return self.interrupted(observer);
             }
             if self.epoch >= self.settings.epochs {
@@ -201,20 +197,13 @@ impl Trainer {
                 return self.interrupted(observer);
             }
             let asked = Instant::now();
-            let Some(batch) = batches.next_batch() else {
-                if self.history.under_way.steps == 0 {
-                    return Ok(Ending::Finished);
-                }
-                // A source that ends within an epoch ends the run there.
-                self.evaluation_due = true;
-                self.epoch = self.settings.epochs;
-                continue;
-            };
-            let batch = batch.map_err(TrainingError::Batches)?;
+            let batch = batches.next_batch().ok_or_else(|| self.batches_ended())?.map_err(TrainingError::batches)?;
             let waited = asked.elapsed().as_secs_f64();
             if first {
+                self.require_continuation(&batch.resume)?;
                 self.history.timing.first_batch = started.elapsed().as_secs_f64();
             }
+            let before = self.history.steps;
             let batch = self.step(batch, waited, batches.waiting(), observer)?;
             if first {
                 self.history.timing.first_step = started.elapsed().as_secs_f64();
@@ -224,7 +213,7 @@ impl Trainer {
             self.epoch = batch.resume.epoch;
             self.resume = Some(batch.resume.clone());
             batches.recycle(batch);
-            if !self.evaluation_due && self.is_checkpoint_due() {
+            if !self.evaluation_due && self.history.steps > before && self.is_checkpoint_due() {
                 self.save(observer)?;
             }
         }
@@ -232,7 +221,33 @@ impl Trainer {
 
     fn is_checkpoint_due(&self) -> bool {
         let every = self.settings.checkpoints.as_ref().map_or(0, |checkpoints| checkpoints.every_steps);
-        every > 0 && self.history.steps > 0 && self.history.steps.is_multiple_of(every)
+        every > 0 && self.history.steps.is_multiple_of(every)
+    }
+
+    fn batches_ended(&self) -> TrainingError {
+        let (epoch, epochs, steps) = (self.epoch + 1, self.settings.epochs, self.history.steps);
+        TrainingError::BatchesEnded { epoch, epochs, steps, checkpoint: None }
+    }
+
+    /// A resumed run must get the batches of the run that was saved.
+    fn require_continuation(&self, next: &ResumePoint) -> Result<(), TrainingError> {
+        let (Some(path), Some(saved)) = (&self.newest_checkpoint, &self.resume) else { return Ok(()) };
+        require_same(path, "the seed of the batches", &saved.seed.to_string(), &next.seed.to_string())?;
+        require_same(path, "the data set of the batches", &saved.dataset.0, &next.dataset.0)?;
+        require_same(path, "the making of the batches", &saved.recipe.0, &next.recipe.0)
+    }
+
+    /// Saves what the steps so far have made before an error of the batches ends the run, and says so in the error.
+    fn leave_behind(&mut self, mut error: TrainingError, observer: &mut dyn Observer) -> TrainingError {
+        use TrainingError::{Batches, BatchesEnded, Input};
+        if matches!(error, Batches { .. } | BatchesEnded { .. } | Input { .. }) {
+            // A failure to save is less to the point than the error at hand, which then names an older checkpoint.
+            let _ = self.save(observer);
+        }
+        if let Batches { checkpoint, .. } | BatchesEnded { checkpoint, .. } = &mut error {
+            checkpoint.clone_from(&self.newest_checkpoint);
+        }
+        error
     }
 
     fn step(
@@ -244,30 +259,27 @@ impl Trainer {
     ) -> Result<Batch, TrainingError> {
         self.history.timing.waiting += waited;
         self.history.under_way.seconds += waited;
-        if !has_weight(&batch) {
+        let weight = Weight::of(&batch);
+        if weight.rows == 0 {
             return Ok(batch);
         }
         let base = f64::from(self.settings.step.optimizer.learning_rate());
         let factor = schedules::factor(&self.settings.schedule, self.history.steps, self.total_steps());
         let learning_rate = (base * factor) as f32;
         let (batch, outcome) = self.runner.step(batch, learning_rate)?;
-        let StepOutcome { loss, seconds_in_graph, seconds_in_update, gradient_norm, .. } = outcome;
-        if !loss.is_finite() {
-            return Err(TrainingError::NonFiniteLoss {
-                step: self.history.steps,
-                loss,
-                rows: Rows(batch.rows.iter().flatten().cloned().collect()),
-                checkpoint: self.newest_checkpoint.clone(),
-            });
+        if !outcome.updated {
+            return Err(self.diverged(&batch, &outcome));
         }
+        let StepOutcome { loss, seconds_in_graph, seconds_in_update, gradient_norm, .. } = outcome;
         let (rows, history) = (batch.len(), &mut self.history);
         history.steps += 1;
         history.curve.add(history.steps, f64::from(loss), f64::from(learning_rate));
         history.timing.graph += seconds_in_graph;
         history.timing.update += seconds_in_update;
         history.under_way.steps += 1;
-        history.under_way.rows += rows as u64;
-        history.under_way.loss_of_rows += f64::from(loss) * rows as f64;
+        history.under_way.rows += weight.rows;
+        history.under_way.weight += weight.sum;
+        history.under_way.weighted_loss += f64::from(loss) * weight.sum;
         history.under_way.seconds += seconds_in_graph + seconds_in_update;
         self.speed.add(rows, waited + seconds_in_graph + seconds_in_update);
         observer.observe(&Event::Step(StepEvent {
@@ -289,6 +301,16 @@ impl Trainer {
         Ok(batch)
     }
 
+    /// Why a step changed nothing although rows had weight.
+    fn diverged(&self, batch: &Batch, outcome: &StepOutcome) -> TrainingError {
+        let (step, checkpoint) = (self.history.steps, self.newest_checkpoint.clone());
+        let rows = Rows(batch.rows.iter().flatten().cloned().collect());
+        match outcome.gradient_norm.filter(|_| outcome.loss.is_finite()) {
+            Some(norm) => TrainingError::NonFiniteGradient { step, norm, rows, checkpoint },
+            None => TrainingError::NonFiniteLoss { step, loss: outcome.loss, rows, checkpoint },
+        }
+    }
+
     /// Evaluates, records the epoch and saves; `false` when it was stopped before the evaluation was done.
     fn finish_epoch(
         &mut self,
@@ -297,12 +319,14 @@ impl Trainer {
         stop: &dyn Fn() -> bool,
     ) -> Result<bool, TrainingError> {
         let epoch = self.history.epochs.last().map_or(0, |epoch| epoch.epoch + 1);
-        let mut found = None;
+        let mut figures = None;
         if let Some(open) = evaluation {
+            // An evaluation may take long and may fail: the epoch's steps are not to be lost by it.
+            self.save(observer)?;
             observer.observe(&Event::EvaluationStarted { epoch });
             let started = Instant::now();
             let evaluated = {
-                let mut batches = open().map_err(TrainingError::Batches)?;
+                let mut batches = open().map_err(TrainingError::batches)?;
                 let mut progress = |rows| {
                     observer.observe(&Event::EvaluationBatch { rows });
                     !stop()
@@ -312,13 +336,13 @@ impl Trainer {
             };
             self.history.timing.evaluation += started.elapsed().as_secs_f64();
             let Some(evaluated) = evaluated else { return Ok(false) };
+            figures = Some((&evaluated).into());
             let best = self.note_if_best(epoch, &evaluated)?;
             observer.observe(&Event::Evaluated { epoch, evaluation: &evaluated, best });
-            found = Some(evaluated);
         }
-        let EpochProgress { steps, rows, loss_of_rows, seconds } = std::mem::take(&mut self.history.under_way);
-        let training_loss = loss_of_rows / rows as f64;
-        self.history.epochs.push(EpochRecord { epoch, steps, rows, training_loss, seconds, evaluation: found });
+        let EpochProgress { steps, rows, weight, weighted_loss, seconds } = std::mem::take(&mut self.history.under_way);
+        let training_loss = weighted_loss / weight;
+        self.history.epochs.push(EpochRecord { epoch, steps, rows, training_loss, seconds, evaluation: figures });
         self.evaluation_due = false;
         observer.observe(&Event::EpochEnded(&self.history.epochs[self.history.epochs.len() - 1]));
         self.save(observer)?;
@@ -329,6 +353,7 @@ impl Trainer {
         let best = self.history.best.is_none_or(|best| best.is_beaten_by(evaluation));
         if best {
             self.history.best = Some(Best { epoch, accuracy: evaluation.accuracy, loss: evaluation.loss });
+            self.history.best_evaluation = Some(evaluation.clone());
             self.best = Some(self.runner.parameters()?);
         }
         Ok(best)
@@ -339,39 +364,27 @@ impl Trainer {
         Ok(Ending::Interrupted { checkpoint })
     }
 
-    /// Saves a checkpoint, if any are wanted and a step was made.
+    /// Saves a checkpoint, if any are wanted and there is something new; parameters must be finite even if none are.
     fn save(&mut self, observer: &mut dyn Observer) -> Result<Option<PathBuf>, TrainingError> {
-        let (Some(settings), Some(resume)) = (&self.settings.checkpoints, &self.resume) else { return Ok(None) };
-        let now = (self.history.steps, self.evaluation_due);
-        if self.saved == Some(now) {
+        let Some(resume) = self.resume.clone() else { return Ok(None) };
+        let now = Progress { steps: self.history.steps, evaluation_due: self.evaluation_due, resume };
+        if self.saved.as_ref() == Some(&now) {
             return Ok(self.newest_checkpoint.clone());
         }
         let started = Instant::now();
-        let parameters = self.runner.parameters()?;
-        let entries = &self.runner.manifest().parameters;
-        for (entry, values) in entries.iter().zip(&parameters) {
-            if let Some(value) = values.iter().copied().find(|value| !value.is_finite()) {
-                return Err(TrainingError::NonFiniteParameter {
-                    name: entry.name.clone(),
-                    value,
-                    step: self.history.steps,
-                    checkpoint: self.newest_checkpoint.clone(),
-                });
-            }
-        }
+        let parameters = self.finite_parameters()?;
+        let Some(settings) = &self.settings.checkpoints else { return Ok(None) };
         let state = self.runner.state()?;
+        let entries = self.runner.manifest().parameters.iter();
         let manifest = CheckpointManifest {
             version: CheckpointManifest::VERSION,
-            step: self.history.steps,
-            resume: resume.clone(),
-            program: self.runner.fingerprint().clone(),
-            settings: self.settings.fingerprint.clone(),
-            optimizer: self.runner.optimizer().to_owned(),
+            step: now.steps,
+            resume: now.resume.clone(),
+            settings: self.settings.deciding(&self.runner),
             updates: state.updates,
-            evaluation_due: self.evaluation_due,
+            evaluation_due: now.evaluation_due,
             state_names: self.runner.state_names().iter().map(|name| (*name).to_owned()).collect(),
             parameters: entries
-                .iter()
                 .map(|entry| SavedParameter { name: entry.name.clone(), shape: entry.shape.clone() })
                 .collect(),
             files: Vec::new(),
@@ -382,9 +395,38 @@ impl Trainer {
         let path = checkpoint::save(&settings.folder, snapshot, settings.keep)?;
         let seconds = started.elapsed().as_secs_f64();
         self.history.timing.checkpoints += seconds;
-        observer.observe(&Event::CheckpointSaved { path: &path, step: self.history.steps, seconds });
+        observer.observe(&Event::CheckpointSaved { path: &path, step: now.steps, seconds });
         self.newest_checkpoint = Some(path.clone());
         self.saved = Some(now);
         Ok(Some(path))
     }
+
+    /// Copies of the parameters, which must all be numbers.
+    fn finite_parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {
+        let parameters = self.runner.parameters()?;
+        for (entry, values) in self.runner.manifest().parameters.iter().zip(&parameters) {
+            if let Some(value) = values.iter().copied().find(|value| !value.is_finite()) {
+                return Err(TrainingError::NonFiniteParameter {
+                    name: entry.name.clone(),
+                    value,
+                    step: self.history.steps,
+                    checkpoint: self.newest_checkpoint.clone(),
+                });
+            }
+        }
+        Ok(parameters)
+    }
+}
+
+fn require_same(path: &Path, what: &str, saved: &str, now: &str) -> Result<(), TrainingError> {
+    if saved == now {
+        return Ok(());
+    }
+    let shown = |text: &str| if is_fingerprint(text) { text[..12].to_owned() } else { text.to_owned() };
+    let (saved, now) = (shown(saved), shown(now));
+    Err(TrainingError::ResumeMismatch { path: path.to_owned(), what: what.to_owned(), saved, now })
+}
+
+fn is_fingerprint(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -27,6 +27,12 @@ pub fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, TrainingError> {
     Ok(found)
 }
 
+/// Whether a folder holds checkpoints, once what a process that died left behind is cleared up.
+pub(crate) fn any(folder: &Path) -> Result<bool, TrainingError> {
+    tidy(folder)?;
+    Ok(!list(folder)?.is_empty())
+}
+
 /// Deletes all checkpoints in a folder and leaves everything else alone.
 ///
 /// # Errors

@@ -2,13 +2,15 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use millstream_schemas::Fingerprint;
 use serde::Serialize;
 
 use super::{
-    BEST, Checkpoint, CheckpointManifest, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS, folder, state_name, tensors,
+    BEST, Checkpoint, CheckpointManifest, LARGEST_MANIFEST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS, folder,
+    state_name, tensors,
 };
+use crate::TrainingError;
 use crate::session::OptimizerState;
-use crate::{TrainingError, files};
 
 /// The newest whole checkpoint, and the newer ones that are not whole.
 #[derive(Debug)]
@@ -69,23 +71,28 @@ pub fn load(path: &Path) -> Result<Checkpoint, TrainingError> {
         .flat_map(|(name, shape)| manifest.state_names.iter().map(move |state| (state_name(name, state), *shape)));
     let mut flat = read(STATE, &of_state.collect::<Vec<_>>()).map_err(broken)?.into_iter();
     let tensors = shapes.iter().map(|_| flat.by_ref().take(manifest.state_names.len()).collect()).collect();
-    let best = manifest.file(BEST).map(|_| read(BEST, &shapes)).transpose().map_err(broken)?;
+    let best = match (manifest.file(BEST), manifest.history.best) {
+        (Some(_), _) => Some(read(BEST, &shapes).map_err(broken)?),
+        (None, Some(_)) => Some(parameters.clone()),
+        (None, None) => None,
+    };
     let state = OptimizerState { updates: manifest.updates, tensors };
     Ok(Checkpoint { path: path.to_owned(), parameters, state, best, manifest })
 }
-
-/// No manifest is anywhere near as large.
-const LARGEST_MANIFEST: u64 = 64 << 20;
 
 fn read_manifest(folder: &Path) -> Result<CheckpointManifest, String> {
     let read = |name: &str| -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
         let file = File::open(folder.join(name)).map_err(|error| format!("{name}: {error}"))?;
-        file.take(LARGEST_MANIFEST).read_to_end(&mut bytes).map_err(|error| format!("{name}: {error}"))?;
+        let most = LARGEST_MANIFEST as u64 + 1;
+        file.take(most).read_to_end(&mut bytes).map_err(|error| format!("{name}: {error}"))?;
+        if bytes.len() > LARGEST_MANIFEST {
+            return Err(format!("{name} has more than {LARGEST_MANIFEST} bytes"));
+        }
         Ok(bytes)
     };
     let (text, hash) = (read(MANIFEST)?, read(MANIFEST_HASH)?);
-    if files::sha256(&text).as_bytes() != hash {
+    if Fingerprint::of_bytes(&text).0.as_bytes() != hash {
         return Err(format!("{MANIFEST} was changed or cut: its SHA-256 is not the one in {MANIFEST_HASH}"));
     }
     let value: serde_json::Value = serde_json::from_slice(&text).map_err(|error| format!("{MANIFEST}: {error}"))?;
@@ -106,7 +113,7 @@ fn read_file(folder: &Path, manifest: &CheckpointManifest, name: &str) -> Result
         return Err(format!("{name} has {size} bytes, wanted {}", saved.bytes));
     }
     let bytes = fs::read(&path).map_err(|error| format!("{name}: {error}"))?;
-    let got = files::sha256(&bytes);
+    let got = Fingerprint::of_bytes(&bytes).0;
     if got != saved.sha256 {
         return Err(format!("{name} was changed: its SHA-256 is {got}, wanted {}", saved.sha256));
     }

@@ -10,9 +10,10 @@ mod tensors;
 
 use std::path::{Path, PathBuf};
 
-use millstream_schemas::{Fingerprint, ResumePoint};
+use millstream_schemas::ResumePoint;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use folder::any;
 pub use folder::{clear, list};
 pub use load::{Newest, Skipped, load, load_newest};
 pub(crate) use save::{Snapshot, save};
@@ -42,7 +43,7 @@ pub struct Checkpoint {
     pub parameters: Vec<Vec<f32>>,
     /// What the optimizer remembers.
     pub state: OptimizerState,
-    /// Parameters of the best epoch so far, when they are others.
+    /// Parameters of the best epoch so far, where there was an evaluation.
     pub best: Option<Vec<Vec<f32>>>,
 }
 
@@ -56,12 +57,8 @@ pub struct CheckpointManifest {
     pub step: u64,
     /// Where the stream of batches continues.
     pub resume: ResumePoint,
-    /// Of the training graph.
-    pub program: Fingerprint,
-    /// Of the settings that decide how training goes on.
-    pub settings: Fingerprint,
-    /// The optimizer's registered name.
-    pub optimizer: String,
+    /// All that decides how training goes on, as name and value.
+    pub settings: Vec<(String, String)>,
     /// Updates that the optimizer has made.
     pub updates: u64,
     /// Whether an epoch ended whose evaluation was not made yet.
@@ -106,6 +103,9 @@ pub struct SavedFile {
     /// SHA-256 in lower-case hexadecimal.
     pub sha256: String,
 }
+
+/// A larger manifest is neither written nor read.
+const LARGEST_MANIFEST: usize = 64 << 20;
 
 const MANIFEST: &str = "manifest.json";
 const MANIFEST_HASH: &str = "manifest.json.sha256";

@@ -1,21 +1,47 @@
 //! Named `float32` tensors as safetensors bytes.
 
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use std::borrow::Cow;
+
+use safetensors::{Dtype, SafeTensors, View};
+
+use crate::error::cut;
 
 /// A tensor to write: name, shape, elements.
 pub(super) type Named<'a> = (String, &'a [usize], &'a [f32]);
 
 /// Writes tensors; names must differ.
 pub(super) fn write(tensors: &[Named<'_>]) -> Result<Vec<u8>, String> {
-    let bytes: Vec<Vec<u8>> =
-        tensors.iter().map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
-    let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes).map_err(|error| format!("`{name}`: {error}"))?;
-        Ok((name.as_str(), view))
-    });
-    let views = views.collect::<Result<Vec<_>, String>>()?;
+    for (name, shape, values) in tensors {
+        if shape.iter().product::<usize>() != values.len() {
+            return Err(format!("`{}` has {} values, its shape is {shape:?}", cut(name), values.len()));
+        }
+    }
+    let views = tensors.iter().map(|(name, shape, values)| (name, Values { shape, values }));
     safetensors::serialize(views, None).map_err(|error| error.to_string())
+}
+
+/// A tensor whose bytes are made when they are asked for, so that never all of them are there twice.
+struct Values<'a> {
+    shape: &'a [usize],
+    values: &'a [f32],
+}
+
+impl View for Values<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().into()
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.values)
+    }
 }
 
 /// Reads tensors in the order in which they are asked for; each must be there with this shape, and no other.
@@ -25,9 +51,9 @@ pub(super) fn read(bytes: &[u8], wanted: &[(String, &[usize])]) -> Result<Vec<Ve
         return Err(format!("it has {} tensors, wanted {}", file.len(), wanted.len()));
     }
     let read = |(name, shape): &(String, &[usize])| {
-        let view = file.tensor(name).map_err(|error| format!("`{name}`: {error}"))?;
+        let view = file.tensor(name).map_err(|error| format!("`{}`: {error}", cut(name)))?;
         if view.dtype() != Dtype::F32 || view.shape() != *shape {
-            return Err(format!("`{name}` is {:?} {:?}, wanted F32 {shape:?}", view.dtype(), view.shape()));
+            return Err(format!("`{}` is {:?} {:?}, wanted F32 {shape:?}", cut(name), view.dtype(), view.shape()));
         }
         let chunks = view.data().chunks_exact(4);
         Ok(chunks.map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks of 4"))).collect())

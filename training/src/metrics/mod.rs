@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub use confusion_matrix::ConfusionMatrix;
 pub use per_class::ClassScore;
 
+use per_class::ClassCount;
+
 use crate::TrainingError;
 
 /// How good a model is on some labelled rows.
@@ -19,6 +21,10 @@ use crate::TrainingError;
 pub struct Evaluation {
     /// Rows with a label.
     pub rows: u64,
+    /// Of these, rows with a score that is infinite or not a number. They count as wrong, and are in no column of the
+    /// confusion matrix.
+    #[serde(default)]
+    pub not_finite: u64,
     /// Mean cross-entropy, natural logarithm, without label smoothing; not a number when a score is not.
     #[serde(with = "crate::record::number_or_null")]
     pub loss: f64,
@@ -26,7 +32,7 @@ pub struct Evaluation {
     pub accuracy: f64,
     /// Share of rows whose class is among the five highest scores; none with five classes or fewer.
     pub top_5: Option<f64>,
-    /// Counts of predictions by true class.
+    /// Counts of predictions by true class; empty with very many classes.
     pub confusion_matrix: ConfusionMatrix,
     /// Precision and recall by class.
     pub per_class: Vec<ClassScore>,
@@ -37,10 +43,12 @@ pub struct Evaluation {
 pub struct Meter {
     classes: Vec<String>,
     rows: u64,
+    not_finite: u64,
     loss: f64,
     correct: u64,
     among_5: u64,
     confusion_matrix: ConfusionMatrix,
+    per_class: Vec<ClassCount>,
 }
 
 impl Meter {
@@ -49,10 +57,12 @@ impl Meter {
         Self {
             classes: classes.to_vec(),
             rows: 0,
+            not_finite: 0,
             loss: 0.0,
             correct: 0,
             among_5: 0,
             confusion_matrix: ConfusionMatrix::new(classes.len()),
+            per_class: vec![ClassCount::default(); classes.len()],
         }
     }
 
@@ -82,12 +92,19 @@ impl Meter {
                     got: format!("another one in {row}"),
                 });
             };
-            let predicted = accuracy::highest(scores);
             self.rows += 1;
             self.loss += cross_entropy::of_row(scores, label);
+            // Comparisons with what is no number are false, so such a row would pass for a good one.
+            if scores.iter().any(|score| !score.is_finite()) {
+                self.not_finite += 1;
+                per_class::add(&mut self.per_class, label, None);
+                continue;
+            }
+            let predicted = accuracy::highest(scores);
             self.correct += u64::from(predicted == label);
             self.among_5 += u64::from(top_k::is_among(scores, label, 5));
             self.confusion_matrix.add(label, predicted);
+            per_class::add(&mut self.per_class, label, Some(predicted));
         }
         Ok(())
     }
@@ -96,10 +113,11 @@ impl Meter {
     pub fn finish(&self) -> Option<Evaluation> {
         (self.rows > 0).then(|| Evaluation {
             rows: self.rows,
+            not_finite: self.not_finite,
             loss: self.loss / self.rows as f64,
             accuracy: self.correct as f64 / self.rows as f64,
             top_5: (self.classes.len() > 5).then(|| self.among_5 as f64 / self.rows as f64),
-            per_class: per_class::scores(&self.confusion_matrix, &self.classes),
+            per_class: per_class::scores(&self.per_class, &self.classes),
             confusion_matrix: self.confusion_matrix.clone(),
         })
     }
@@ -175,5 +193,34 @@ mod tests {
         let ascending: Vec<f32> = (0..7).map(|class| class as f32).collect();
         meter.add(&batch(&[2, 1], &[], 7), &[ascending.clone(), ascending].concat()).unwrap();
         assert_eq!(meter.finish().unwrap().top_5, Some(0.5));
+    }
+
+    #[test]
+    fn scores_that_are_no_numbers_are_wrong_and_counted() {
+        let classes: Vec<String> = (0..7).map(|class| class.to_string()).collect();
+        let good = [1.0_f32, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            // Of class 0, which all of its comparisons would favour.
+            let mut meter = Meter::new(&classes);
+            meter.add(&batch(&[0, 0], &[], 7), &[[broken; 7], good].concat()).unwrap();
+            let found = meter.finish().unwrap();
+            assert_eq!((found.rows, found.not_finite), (2, 1), "{broken}");
+            assert_eq!((found.accuracy, found.top_5), (0.5, Some(0.5)), "{broken}");
+            assert_eq!((found.confusion_matrix.rows()[0][0], found.per_class[0].recall), (1, Some(0.5)), "{broken}");
+            assert!(!found.loss.is_finite(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn very_many_classes_have_scores_but_no_matrix() {
+        let count = ConfusionMatrix::MOST_CLASSES + 1;
+        let classes: Vec<String> = (0..count).map(|class| class.to_string()).collect();
+        let mut scores = vec![0.0; count];
+        scores[count - 1] = 1.0;
+        let mut meter = Meter::new(&classes);
+        meter.add(&batch(&[count as i64 - 1], &[], count), &scores).unwrap();
+        let found = meter.finish().unwrap();
+        assert_eq!((found.accuracy, found.per_class[count - 1].recall), (1.0, Some(1.0)));
+        assert!(found.confusion_matrix.rows().is_empty());
     }
 }

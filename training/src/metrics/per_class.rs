@@ -1,7 +1,5 @@
 use serde::{Deserialize, Serialize};
 
-use super::ConfusionMatrix;
-
 /// How good a model is at one class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassScore {
@@ -15,13 +13,30 @@ pub struct ClassScore {
     pub recall: Option<f64>,
 }
 
-pub(super) fn scores(matrix: &ConfusionMatrix, classes: &[String]) -> Vec<ClassScore> {
+/// Rows by class.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ClassCount {
+    rows: u64,
+    taken: u64,
+    right: u64,
+}
+
+/// Counts a row of class `truth`; it was taken for no class when its scores are no numbers.
+pub(super) fn add(counts: &mut [ClassCount], truth: usize, predicted: Option<usize>) {
+    counts[truth].rows += 1;
+    if let Some(predicted) = predicted {
+        counts[predicted].taken += 1;
+        counts[truth].right += u64::from(predicted == truth);
+    }
+}
+
+pub(super) fn scores(counts: &[ClassCount], classes: &[String]) -> Vec<ClassScore> {
     let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-    let score = |(index, name): (usize, &String)| {
-        let right = matrix.rows()[index][index];
-        let rows = matrix.rows()[index].iter().sum();
-        let taken = matrix.rows().iter().map(|row| row[index]).sum();
-        ClassScore { name: name.clone(), rows, precision: share(right, taken), recall: share(right, rows) }
+    let score = |(name, ClassCount { rows, taken, right }): (&String, &ClassCount)| ClassScore {
+        name: name.clone(),
+        rows: *rows,
+        precision: share(*right, *taken),
+        recall: share(*right, *rows),
     };
-    classes.iter().enumerate().map(score).collect()
+    classes.iter().zip(counts).map(score).collect()
 }

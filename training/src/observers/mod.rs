@@ -1,10 +1,6 @@
 //! Watching a run: what happens is told as [`Event`]s.
 
-mod together;
-
 use std::path::Path;
-
-pub use together::Together;
 
 use crate::metrics::Evaluation;
 use crate::record::EpochRecord;
@@ -25,6 +21,11 @@ impl<F: FnMut(&Event<'_>)> Observer for F {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// Something that does not stop the run but should be known, before it starts.
+    Warning {
+        /// In words.
+        message: &'a str,
+    },
     /// A run starts, or goes on.
     Started {
         /// Steps done before.
@@ -99,6 +100,6 @@ pub struct StepEvent {
     pub batches_waiting: Option<usize>,
     /// Seconds until the last step, at the speed of the last steps, without evaluations.
     pub seconds_left: f64,
-    /// Joint norm of the gradients, where clipping computed it.
+    /// Joint norm of the gradients, where the update runs on the host.
     pub gradient_norm: Option<f64>,
 }

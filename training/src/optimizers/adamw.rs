@@ -2,7 +2,8 @@ use millstream_compiler::CompilerError;
 use millstream_compiler::graph::{Graph, ValueId};
 use millstream_schemas::recipe::{AdamW, OptimizerRecipe};
 
-use super::{Built, NodeInputs, OptimizerKind, ParameterFacts, UpdateRule, check};
+use super::{Built, NodeInputs, OptimizerKind, ParameterFacts, UpdateRule};
+use crate::TrainingError;
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "adamw",
@@ -15,11 +16,16 @@ pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
 
 fn build(options: AdamW) -> Built {
     let AdamW { learning_rate, beta1, beta2, epsilon, weight_decay } = options;
-    check("training.optimizer.adamw.learning_rate", learning_rate, learning_rate > 0.0, "a number above 0")?;
-    check("training.optimizer.adamw.beta1", beta1, (0.0..1.0).contains(&beta1), "0 to below 1")?;
-    check("training.optimizer.adamw.beta2", beta2, (0.0..1.0).contains(&beta2), "0 to below 1")?;
-    check("training.optimizer.adamw.epsilon", epsilon, epsilon > 0.0, "a number above 0")?;
-    check("training.optimizer.adamw.weight_decay", weight_decay, weight_decay >= 0.0, "0 or more")?;
+    TrainingError::check(
+        "training.optimizer.adamw.learning_rate",
+        learning_rate,
+        learning_rate > 0.0,
+        "a number above 0",
+    )?;
+    TrainingError::check("training.optimizer.adamw.beta1", beta1, (0.0..1.0).contains(&beta1), "0 to below 1")?;
+    TrainingError::check("training.optimizer.adamw.beta2", beta2, (0.0..1.0).contains(&beta2), "0 to below 1")?;
+    TrainingError::check("training.optimizer.adamw.epsilon", epsilon, epsilon > 0.0, "a number above 0")?;
+    TrainingError::check("training.optimizer.adamw.weight_decay", weight_decay, weight_decay >= 0.0, "0 or more")?;
     Ok(Box::new(Rule(options)))
 }
 
@@ -29,10 +35,6 @@ fn build(options: AdamW) -> Built {
 struct Rule(AdamW);
 
 impl UpdateRule for Rule {
-    fn name(&self) -> &'static str {
-        OPTIMIZER.name
-    }
-
     fn state_names(&self) -> &'static [&'static str] {
         &["mean", "mean_of_squares"]
     }

@@ -85,10 +85,17 @@ pub(crate) fn update_graph(
 }
 
 /// min(1, limit / (‖all gradients‖ + 1e-6)).
+///
+/// Squares of floats overflow at 1.8e19. So gradients are measured in units of 2³² limits: squares then overflow at norms
+/// of 8e28 limits, and what a limit's rounding could notice is far from vanishing.
 fn scale_nodes(graph: &mut Graph, gradients: &[ValueId], limit: f32) -> Result<ValueId, CompilerError> {
+    const LIMITS_IN_A_UNIT: f32 = 4_294_967_296.0;
+    let unit = (limit * LIMITS_IN_A_UNIT).min(1e30);
+    let per_unit = graph.scalar(1.0 / unit);
     let mut sum = None;
     for gradient in gradients {
-        let square = graph.times(*gradient, *gradient)?;
+        let measured = graph.times(*gradient, per_unit)?;
+        let square = graph.times(measured, measured)?;
         let axes: Vec<i64> = (0..graph.shape(square)?.len() as i64).collect();
         let part = if axes.is_empty() { square } else { graph.reduce_sum(square, &axes, false)? };
         sum = Some(match sum {
@@ -98,6 +105,8 @@ fn scale_nodes(graph: &mut Graph, gradients: &[ValueId], limit: f32) -> Result<V
     }
     let sum = sum.unwrap_or_else(|| graph.scalar(0.0));
     let norm = graph.add("Sqrt", &[sum], &[])?;
+    let unit = graph.scalar(unit);
+    let norm = graph.times(norm, unit)?;
     let tiny = graph.scalar(1e-6);
     let divisor = graph.plus(norm, tiny)?;
     let limit = graph.scalar(limit);

@@ -2,7 +2,8 @@ use millstream_compiler::CompilerError;
 use millstream_compiler::graph::{Graph, ValueId};
 use millstream_schemas::recipe::{OptimizerRecipe, Sgd};
 
-use super::{Built, NodeInputs, OptimizerKind, ParameterFacts, UpdateRule, check};
+use super::{Built, NodeInputs, OptimizerKind, ParameterFacts, UpdateRule};
+use crate::TrainingError;
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "sgd",
@@ -15,10 +16,20 @@ pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
 
 fn build(options: Sgd) -> Built {
     let Sgd { learning_rate, momentum, nesterov, weight_decay } = options;
-    check("training.optimizer.sgd.learning_rate", learning_rate, learning_rate > 0.0, "a number above 0")?;
-    check("training.optimizer.sgd.momentum", momentum, (0.0..1.0).contains(&momentum), "0 to below 1")?;
-    check("training.optimizer.sgd.momentum", momentum, !nesterov || momentum > 0.0, "above 0 when `nesterov` is on")?;
-    check("training.optimizer.sgd.weight_decay", weight_decay, weight_decay >= 0.0, "0 or more")?;
+    TrainingError::check(
+        "training.optimizer.sgd.learning_rate",
+        learning_rate,
+        learning_rate > 0.0,
+        "a number above 0",
+    )?;
+    TrainingError::check("training.optimizer.sgd.momentum", momentum, (0.0..1.0).contains(&momentum), "0 to below 1")?;
+    TrainingError::check(
+        "training.optimizer.sgd.momentum",
+        momentum,
+        !nesterov || momentum > 0.0,
+        "above 0 when `nesterov` is on",
+    )?;
+    TrainingError::check("training.optimizer.sgd.weight_decay", weight_decay, weight_decay >= 0.0, "0 or more")?;
     Ok(Box::new(Rule(options)))
 }
 
@@ -27,10 +38,6 @@ fn build(options: Sgd) -> Built {
 struct Rule(Sgd);
 
 impl UpdateRule for Rule {
-    fn name(&self) -> &'static str {
-        OPTIMIZER.name
-    }
-
     fn state_names(&self) -> &'static [&'static str] {
         if self.0.momentum > 0.0 { &["momentum"] } else { &[] }
     }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::chart::{Chart, Series};
 use crate::metrics::Evaluation;
-use crate::record::RunRecord;
+use crate::record::{EpochEvaluation, RunRecord};
 
 const TEMPLATE: &str = include_str!("page.html");
 /// A larger confusion matrix would not be readable.
@@ -31,7 +31,7 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
     let by_step = |value: fn(&crate::record::Point) -> f64| {
         series(&move |run| run.history.curve.points.iter().map(|point| (point.step as f64, value(point))).collect())
     };
-    let by_epoch = |value: fn(&Evaluation) -> f64| {
+    let by_epoch = |value: fn(&EpochEvaluation) -> f64| {
         series(&move |run| {
             let epochs = run.history.epochs.iter();
             epochs.filter_map(|epoch| Some(((epoch.epoch + 1) as f64, value(epoch.evaluation.as_ref()?)))).collect()
@@ -106,12 +106,17 @@ impl<'a> Run<'a> {
                 };
                 evaluation.per_class.iter().map(class).collect()
             }),
-            matrix: evaluation.filter(|found| found.per_class.len() <= LARGEST_MATRIX).map(matrix),
+            matrix: evaluation.and_then(matrix),
         }
     }
 }
 
-fn matrix(evaluation: &Evaluation) -> Vec<MatrixRow<'_>> {
+/// None when it is too large, or when a record counts other classes than it names.
+fn matrix(evaluation: &Evaluation) -> Option<Vec<MatrixRow<'_>>> {
+    let (counts, classes) = (evaluation.confusion_matrix.rows(), &evaluation.per_class);
+    if !(1..=LARGEST_MATRIX).contains(&counts.len()) || counts.len() != classes.len() {
+        return None;
+    }
     let row = |(truth, counts): (usize, &Vec<u64>)| {
         let whole = counts.iter().sum::<u64>().max(1) as f64;
         let cell = |(predicted, count): (usize, &u64)| Cell {
@@ -119,9 +124,9 @@ fn matrix(evaluation: &Evaluation) -> Vec<MatrixRow<'_>> {
             share: (*count as f64 / whole * 100.0).round() / 100.0,
             right: predicted == truth,
         };
-        MatrixRow { name: &evaluation.per_class[truth].name, cells: counts.iter().enumerate().map(cell).collect() }
+        MatrixRow { name: &classes[truth].name, cells: counts.iter().enumerate().map(cell).collect() }
     };
-    evaluation.confusion_matrix.rows().iter().enumerate().map(row).collect()
+    Some(counts.iter().enumerate().map(row).collect())
 }
 
 fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(&'static str, String)> {
@@ -135,6 +140,9 @@ fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(&'static st
         }
         figures.push(("loss on the evaluation rows", format!("{:.4}", found.loss)));
         figures.push(("evaluation rows", found.rows.to_string()));
+        if found.not_finite > 0 {
+            figures.push(("of these, with scores that are no numbers", found.not_finite.to_string()));
+        }
     }
     if let Some(best) = history.best {
         figures.push(("best epoch", (best.epoch + 1).to_string()));

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde::Serialize;
 
-use super::{VERSION, library, locate};
+use super::{VERSION, locate};
 use crate::{TrainingError, files};
 
 /// Which build of the library.
@@ -57,7 +57,7 @@ pub struct Installed {
     pub library: PathBuf,
     /// Its version.
     pub version: String,
-    /// Which build.
+    /// Which build; the one with CUDA may be there although the other was asked for.
     pub variant: Variant,
     /// Whether it was there before, so that nothing was done.
     pub already_there: bool,
@@ -80,7 +80,8 @@ pub fn install_folder() -> Result<PathBuf, TrainingError> {
 }
 
 /// Installs the pinned library: the wheel is fetched through pip with its hash required, or taken from a file whose hash
-/// is checked; the library is unpacked beside its place and renamed into it.
+/// is checked; the library is unpacked beside its place and renamed into it. A build with CUDA that is there is kept when
+/// the one for the CPU is asked for, since it does the same and more; delete its folder to go back.
 ///
 /// # Errors
 /// The platform has no pinned wheel, pip fails, the wheel is another one, or the folder cannot be written.
@@ -98,16 +99,14 @@ pub fn install(options: &InstallOptions) -> Result<Installed, TrainingError> {
     }
     let folder = options.folder.clone().map_or_else(install_folder, Ok)?;
     let wheel = options.variant.wheel();
-    if fs::read_to_string(folder.join(WHEEL_RECORD)).is_ok_and(|record| record.trim() == wheel.sha256)
-        && let Some(library) = locate::library_in(&folder)
-        && let Ok(version) = library::probe(&library)
-    {
-        return Ok(Installed { library, version, variant: options.variant, already_there: true });
+    if let Some(installed) = already_in(&folder, options.variant) {
+        return Ok(installed);
     }
     let parent = folder.parent().ok_or_else(|| TrainingError::Install {
         reason: format!("{} cannot be a folder to install to", folder.display()),
     })?;
-    fs::create_dir_all(parent).map_err(TrainingError::io("create", parent))?;
+    files::create_folder(parent).map_err(TrainingError::io("create", parent))?;
+    sweep(parent);
     let work = Scratch::new(parent)?;
     let file = match &options.from {
         Some(file) => file.clone(),
@@ -127,18 +126,35 @@ pub fn install(options: &InstallOptions) -> Result<Installed, TrainingError> {
     files::write_synced(&unpacked.join(WHEEL_RECORD), wheel.sha256.as_bytes())
         .map_err(TrainingError::io("write", unpacked.join(WHEEL_RECORD)))?;
     files::sync_folder(&unpacked).map_err(TrainingError::io("sync", &unpacked))?;
-    if folder.exists() {
-        fs::rename(&folder, work.0.join("replaced")).map_err(TrainingError::io("replace", &folder))?;
+    if let Err(error) = put_in_place(&unpacked, &folder, &work.0.join("replaced")) {
+        // Another process may have been faster at the same.
+        return already_in(&folder, options.variant).ok_or(error);
     }
-    fs::rename(&unpacked, &folder).map_err(TrainingError::io("write", &folder))?;
     files::sync_folder(parent).map_err(TrainingError::io("sync", parent))?;
-    let library = locate::library_in(&folder).ok_or_else(|| TrainingError::Install {
-        reason: format!("{} holds no library although the wheel was unpacked into it", folder.display()),
-    })?;
-    let version = library::probe(&library).map_err(|reason| TrainingError::Install {
-        reason: format!("{} was installed but cannot be used: {reason}", library.display()),
+    let (library, version) = locate::usable_in(&folder).map_err(|reason| TrainingError::Install {
+        reason: format!("{} was installed but cannot be used: {reason}", folder.display()),
     })?;
     Ok(Installed { library, version, variant: options.variant, already_there: false })
+}
+
+/// What is installed, if it does what is wanted: the build with CUDA can do all that the one without can, and whoever
+/// fetched it is not to lose it.
+fn already_in(folder: &Path, wanted: Variant) -> Option<Installed> {
+    let record = fs::read_to_string(folder.join(WHEEL_RECORD)).ok()?;
+    let variant = [Variant::Cpu, Variant::Cuda].into_iter().find(|variant| variant.wheel().sha256 == record.trim())?;
+    if wanted == Variant::Cuda && variant == Variant::Cpu {
+        return None;
+    }
+    let (library, version) = locate::usable_in(folder).ok()?;
+    Some(Installed { library, version, variant, already_there: true })
+}
+
+/// Renames `new` to `folder`; what was there goes to `old`.
+fn put_in_place(new: &Path, folder: &Path, old: &Path) -> Result<(), TrainingError> {
+    if folder.exists() {
+        fs::rename(folder, old).map_err(TrainingError::io("replace", folder))?;
+    }
+    fs::rename(new, folder).map_err(TrainingError::io("write", folder))
 }
 
 /// Names the wheel that a folder was unpacked from.
@@ -147,12 +163,26 @@ const WHEEL_RECORD: &str = "wheel.sha256";
 /// A folder that goes away at the end.
 struct Scratch(PathBuf);
 
+const SCRATCH: &str = ".install-";
+
 impl Scratch {
     fn new(parent: &Path) -> Result<Self, TrainingError> {
-        let path = parent.join(format!(".install-{}", std::process::id()));
+        let path = parent.join(format!("{SCRATCH}{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).map_err(TrainingError::io("create", &path))?;
         Ok(Self(path))
+    }
+}
+
+/// Deletes what installs that were killed left behind.
+fn sweep(parent: &Path) {
+    let entries = fs::read_dir(parent).into_iter().flatten();
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let process = name.and_then(|name| name.strip_prefix(SCRATCH)).and_then(|id| id.parse::<u32>().ok());
+        if process.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists()) {
+            let _ = fs::remove_dir_all(&path);
+        }
     }
 }
 
@@ -284,5 +314,61 @@ mod tests {
         assert!(message.contains("not the pinned wheel onnxruntime 1.31.1"), "{message}");
         assert!(!target.exists());
         assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 0);
+    }
+
+    /// A folder that looks like an installed build.
+    #[cfg(target_os = "linux")]
+    fn installed(folder: &Path, variant: Variant) {
+        let library = locate::locate(None).unwrap().path.canonicalize().unwrap();
+        fs::create_dir_all(folder).unwrap();
+        std::os::unix::fs::symlink(library, folder.join(format!("libonnxruntime.so.{VERSION}"))).unwrap();
+        fs::write(folder.join(WHEEL_RECORD), variant.wheel().sha256).unwrap();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn an_install_for_the_cpu_keeps_a_build_with_cuda() {
+        use Variant::{Cpu, Cuda};
+        for (there, wanted, kept) in [(Cpu, Cpu, true), (Cuda, Cuda, true), (Cuda, Cpu, true), (Cpu, Cuda, false)] {
+            let folder = tempfile::tempdir().unwrap();
+            installed(folder.path(), there);
+            let found = already_in(folder.path(), wanted);
+            assert_eq!(found.is_some(), kept, "{there:?} is there, {wanted:?} is wanted");
+            assert!(found.is_none_or(|found| found.variant == there && found.already_there));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        installed(folder.path(), Cpu);
+        fs::write(folder.path().join(WHEEL_RECORD), "of another version").unwrap();
+        assert!(already_in(folder.path(), Cpu).is_none());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_killed_installs_left_behind_is_swept_and_what_runs_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        // No process has so high a number.
+        let [dead, alive, other] =
+            [format!("{SCRATCH}4294967295"), format!("{SCRATCH}{}", std::process::id()), "1.31.1".into()]
+                .map(|name| folder.path().join(name));
+        for path in [&dead, &alive, &other] {
+            fs::create_dir(path).unwrap();
+        }
+        sweep(folder.path());
+        assert_eq!((dead.exists(), alive.exists(), other.exists()), (false, true, true));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_place_that_another_install_took_meanwhile_is_an_error_that_leaves_it_whole() {
+        let parent = tempfile::tempdir().unwrap();
+        let [new, folder] = ["new", "1.31.1"].map(|name| parent.path().join(name));
+        fs::create_dir(&new).unwrap();
+        installed(&folder, Variant::Cpu);
+        // The name for what is replaced is taken, as when the other install came between the two renames.
+        let old = parent.path().join("replaced");
+        fs::create_dir(&old).unwrap();
+        fs::write(old.join("full"), b"").unwrap();
+        assert!(put_in_place(&new, &folder, &old).is_err());
+        assert!(already_in(&folder, Variant::Cpu).is_some());
     }
 }

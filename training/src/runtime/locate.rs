@@ -106,23 +106,23 @@ impl Search {
                 }
             }
         }
-        let python = self.python_folders.iter().map(|folder| folder.join("onnxruntime/capi"));
-        let folders = [(Place::DataFolder, &self.data_folder), (Place::BesideExecutable, &self.executable_folder)];
-        let folders = folders.into_iter().filter_map(|(place, folder)| Some((place, folder.clone()?)));
-        for (place, folder) in folders.chain(python.map(|folder| (Place::PythonPackage, folder))) {
-            let label = format!("{place} ({})", folder.display());
-            let Some(path) = library_in(&folder) else {
-                let finding = if folder.is_dir() { "no library in it" } else { "no such folder" };
-                tried.push(Tried { place: label, finding: finding.into() });
+        let python = self.python_folders.iter().map(|folder| Some(folder.join("onnxruntime/capi")));
+        let places =
+            [(Place::DataFolder, self.data_folder.clone()), (Place::BesideExecutable, self.executable_folder.clone())];
+        for (place, folder) in places.into_iter().chain(python.map(|folder| (Place::PythonPackage, folder))) {
+            let Some(folder) = folder else {
+                let finding = if place == Place::DataFolder { "HOME is not set" } else { "not known" };
+                tried.push(Tried { place: place.to_string(), finding: finding.into() });
                 continue;
             };
-            match library::probe(&path) {
-                Ok(version) => {
+            let label = format!("{place} ({})", folder.display());
+            match usable_in(&folder) {
+                Ok((path, version)) => {
                     let found = Located { path, place, version };
                     tried.push(Tried { place: label, finding: describe(&found) });
                     return (Ok(found), tried);
                 }
-                Err(reason) => tried.push(Tried { place: label, finding: format!("{}: {reason}", path.display()) }),
+                Err(finding) => tried.push(Tried { place: label, finding }),
             }
         }
         if self.python_folders.is_empty() {
@@ -139,29 +139,42 @@ fn describe(found: &Located) -> String {
 fn named_library(path: &Path, place: Place) -> Result<Located, TrainingError> {
     let unusable =
         |reason: String| TrainingError::RuntimeUnusable { path: path.to_owned(), place: place.to_string(), reason };
-    let file = if path.is_dir() {
-        library_in(path).ok_or_else(|| unusable("the folder holds no ONNX Runtime library".into()))?
-    } else if path.exists() {
-        path.to_owned()
-    } else {
-        return Err(unusable("there is no such file".into()));
-    };
     // A bare name would be searched for by the system's loader and could be another file.
-    let file = std::path::absolute(&file).unwrap_or(file);
-    let version = library::probe(&file).map_err(unusable)?;
-    Ok(Located { path: file, place, version })
+    let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let found = if file.is_dir() {
+        usable_in(&file)
+    } else if file.exists() {
+        library::probe(&file).map(|version| (file, version))
+    } else {
+        Err("there is no such file".into())
+    };
+    let (path, version) = found.map_err(unusable)?;
+    Ok(Located { path, place, version })
 }
 
-/// The library in a folder; the newest name when there are several.
-pub(super) fn library_in(folder: &Path) -> Option<PathBuf> {
-    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
-        .ok()?
+/// The newest usable library in a folder with its version; what is there instead, if there is none.
+pub(super) fn usable_in(folder: &Path) -> Result<(PathBuf, String), String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Err("no such folder".into()) };
+    let mut libraries: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_library_name))
         .filter(|path| path.is_file())
         .collect();
-    found.sort();
-    found.pop()
+    libraries.sort_by_cached_key(|path| std::cmp::Reverse(version_in_name(path)));
+    let mut problems = Vec::new();
+    for path in libraries {
+        match library::probe(&path) {
+            Ok(version) => return Ok((path, version)),
+            Err(reason) => problems.push(format!("{}: {reason}", path.display())),
+        }
+    }
+    Err(if problems.is_empty() { "no ONNX Runtime library in it".into() } else { problems.join("; ") })
+}
+
+/// The numbers in a file's name, so that 1.31 is newer than 1.4 and `python3.13` than `python3.9`.
+fn version_in_name(path: &Path) -> Vec<u64> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.split(|character: char| !character.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
 fn is_library_name(name: &str) -> bool {
@@ -200,19 +213,17 @@ fn python_folders() -> Vec<PathBuf> {
     folders
 }
 
+/// Folders of packages below a prefix, those of the newest Python first.
 fn packages_below(prefix: &Path) -> Vec<PathBuf> {
-    let library = prefix.join("lib");
-    let versions = std::fs::read_dir(&library).into_iter().flatten().filter_map(|entry| {
-        let path = entry.ok()?.path();
-        path.file_name()?.to_str()?.starts_with("python3").then_some(path)
-    });
-    let mut folders: Vec<PathBuf> = versions
-        .flat_map(|version| [version.join("site-packages"), version.join("dist-packages")])
-        .filter(|folder| folder.is_dir())
+    let libraries = ["lib", "lib64"].map(|name| prefix.join(name));
+    let entries = libraries.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+    let mut pythons: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("python3")))
         .collect();
-    folders.sort();
-    folders.reverse();
-    folders
+    pythons.sort_by_cached_key(|path| (std::cmp::Reverse(version_in_name(path)), path.clone()));
+    let packages = pythons.iter().flat_map(|python| [python.join("site-packages"), python.join("dist-packages")]);
+    packages.filter(|folder| folder.is_dir()).collect()
 }
 
 #[cfg(test)]
@@ -254,13 +265,60 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn a_file_that_is_no_library_is_refused_with_the_systems_reason() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("libonnxruntime.so");
         std::fs::write(&file, b"not a library").unwrap();
-        let search = Search { flag: Some(file), ..Search::default() };
-        let message = search.run().0.unwrap_err().to_string();
-        assert!(message.contains("cannot be used: ") && !message.ends_with("dlopen failed"), "{message}");
+        for named in [file, folder.path().to_owned()] {
+            let search = Search { flag: Some(named), ..Search::default() };
+            let message = search.run().0.unwrap_err().to_string();
+            // The loader's own words: dlopen says either.
+            let said = ["file too short", "invalid ELF header"].iter().any(|reason| message.contains(reason));
+            assert!(message.contains("cannot be used: ") && said, "{message}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_library_that_cannot_be_used_does_not_hide_an_older_one_that_can() {
+        let usable = locate(None).unwrap().path.canonicalize().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("libonnxruntime.so.1.100.0"), b"\x7fELF").unwrap();
+        std::os::unix::fs::symlink(usable, folder.path().join("libonnxruntime.so.1.99.0")).unwrap();
+        let (path, _) = usable_in(folder.path()).unwrap();
+        assert!(path.ends_with("libonnxruntime.so.1.99.0"), "{path:?}");
+    }
+
+    #[test]
+    fn names_are_ordered_by_version() {
+        let rows = [
+            ("libonnxruntime.so.1.31.1", "libonnxruntime.so.1.4.0"),
+            ("libonnxruntime.so.1.31.1", "libonnxruntime.so"),
+            ("libonnxruntime.so.1.31.1", "libonnxruntime.so.1"),
+            ("python3.13", "python3.9"),
+            ("python3.10", "python3"),
+        ];
+        for (newer, older) in rows {
+            let of = |name: &str| version_in_name(Path::new(name));
+            assert!(of(newer) > of(older), "{newer} is newer than {older}");
+        }
+    }
+
+    #[test]
+    fn packages_of_the_newest_python_come_first_wherever_they_are() {
+        let prefix = tempfile::tempdir().unwrap();
+        let folders = ["lib64/python3.13/site-packages", "lib/python3.9/site-packages", "lib/python3.9/dist-packages"];
+        for folder in folders {
+            std::fs::create_dir_all(prefix.path().join(folder)).unwrap();
+        }
+        assert_eq!(packages_below(prefix.path()), folders.map(|folder| prefix.path().join(folder)));
+    }
+
+    #[test]
+    fn a_data_folder_that_is_not_known_is_listed_too() {
+        let message = Search::default().run().0.unwrap_err().to_string();
+        assert!(message.contains("the data folder: HOME is not set"), "{message}");
     }
 
     #[test]

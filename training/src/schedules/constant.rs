@@ -6,4 +6,5 @@ pub(super) const SCHEDULE: ScheduleKind = ScheduleKind {
     name: "constant",
     summary: "the same at every step",
     factor: |schedule, _, _| matches!(schedule, Schedule::Constant).then_some(1.0),
+    check: |_| Ok(()),
 };

@@ -1,20 +1,30 @@
 use millstream_schemas::recipe::Schedule;
 
 use super::ScheduleKind;
+use crate::TrainingError;
 
 pub(super) const SCHEDULE: ScheduleKind = ScheduleKind {
     name: "cosine",
-    summary: "linear from zero over the warm-up, then half a cosine down to zero",
+    summary: "linear up to the full rate over the warm-up, then half a cosine down towards zero",
     factor: |schedule, step, total| match schedule {
         Schedule::Cosine { warmup } => Some(factor(f64::from(*warmup), step, total)),
         _ => None,
     },
+    check: |schedule| match schedule {
+        Schedule::Cosine { warmup } => {
+            let name = "training.schedule.cosine.warmup";
+            TrainingError::check(name, *warmup, (0.0..=1.0).contains(warmup), "0 to 1")
+        }
+        _ => Ok(()),
+    },
 };
 
 /// Loshchilov and Hutter 2017, without restarts. The first step of the warm-up is one part above zero, so that no step is
-/// wasted, and its last step has the full rate.
+/// wasted, and its last step has the full rate. However short, a warm-up has a step.
 fn factor(warmup: f64, step: u64, total: u64) -> f64 {
-    let warmup_steps = (warmup.clamp(0.0, 1.0) * total as f64).round() as u64;
+    // A tenth as `f32` is a little more than a tenth, which is not to cost a step.
+    let share = warmup.clamp(0.0, 1.0) * (1.0 - f64::from(f32::EPSILON));
+    let warmup_steps = (share * total as f64).ceil() as u64;
     if step < warmup_steps {
         return (step + 1) as f64 / warmup_steps as f64;
     }
@@ -32,7 +42,10 @@ mod tests {
             (0.0, 0, 100, 1.0),
             (0.0, 50, 100, 0.5),
             (0.0, 99, 100, 0.5 * (1.0 + (std::f64::consts::PI * 0.99).cos())),
-            (0.1, 0, 100, 0.1),
+            (f64::from(0.1_f32), 0, 100, 0.1),
+            (0.001, 0, 1000, 1.0),
+            (0.001, 0, 1500, 0.5),
+            (0.001, 2, 1500, 1.0),
             (0.1, 9, 100, 1.0),
             (0.1, 10, 100, 1.0),
             (0.1, 55, 100, 0.5),

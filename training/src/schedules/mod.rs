@@ -5,6 +5,8 @@ mod cosine;
 
 use millstream_schemas::recipe::Schedule;
 
+use crate::TrainingError;
+
 /// A kind of schedule.
 #[derive(Debug)]
 pub struct ScheduleKind {
@@ -14,10 +16,17 @@ pub struct ScheduleKind {
     pub summary: &'static str,
     /// The factor on the base learning rate at a step of so many, if the schedule is of this kind.
     factor: fn(&Schedule, step: u64, total: u64) -> Option<f64>,
+    /// Refuses options that make no sense, of a schedule of this kind.
+    check: fn(&Schedule) -> Result<(), TrainingError>,
 }
 
 /// All schedules, by name.
 pub static SCHEDULES: &[ScheduleKind] = &[constant::SCHEDULE, cosine::SCHEDULE];
+
+/// Refuses options that make no sense.
+pub(crate) fn check(schedule: &Schedule) -> Result<(), TrainingError> {
+    SCHEDULES.iter().try_for_each(|kind| (kind.check)(schedule))
+}
 
 /// The factor on the base learning rate at `step` (from 0) of `total`; the last value after the end.
 pub fn factor(schedule: &Schedule, step: u64, total: u64) -> f64 {
@@ -41,5 +50,16 @@ mod tests {
             }
         }
         assert!(SCHEDULES.is_sorted_by_key(|kind| kind.name));
+    }
+
+    #[test]
+    fn a_warmup_that_is_no_share_is_refused() {
+        for (warmup, good) in [(0.0, true), (1.0, true), (-0.1, false), (1.5, false), (f32::NAN, false)] {
+            let checked = check(&Schedule::Cosine { warmup });
+            assert_eq!(checked.is_ok(), good, "{warmup}");
+            if let Err(error) = checked {
+                assert!(error.to_string().starts_with("training.schedule.cosine.warmup is "), "{error}");
+            }
+        }
     }
 }

@@ -39,7 +39,7 @@ impl DeviceStore {
     ) -> Result<Self, TrainingError> {
         let graph = update_graph(rule, entries, clip_norm)
             .map_err(|source| TrainingError::Compile { graph: "update", source })?;
-        let session = options::open(&graph.model, device, threads, "update")?;
+        let session = options::open(&graph.model, device, threads, "update")?.session;
         let side = || -> Result<Side, TrainingError> {
             let tensor = |entry: &ParameterEntry| OwnedTensor::f32(allocator, &entry.shape);
             let state = |entry| rule.state_names().iter().map(|_| tensor(entry)).collect::<Result<Vec<_>, _>>();

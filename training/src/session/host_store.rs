@@ -40,14 +40,18 @@ impl ParameterStore for HostStore {
     }
 
     fn update(&mut self, update: &Update<'_>, gradients: &[OwnedTensor]) -> Result<Option<f64>, TrainingError> {
-        let norm = update.clip_norm.map(|_| gradients.iter().map(|g| sum_of_squares(g.values())).sum::<f64>().sqrt());
-        let scale = norm.zip(update.clip_norm).map_or(1.0, |(norm, limit)| clip_scale(norm, limit));
+        let norm = gradients.iter().map(|gradient| sum_of_squares(gradient.values())).sum::<f64>().sqrt();
+        // Squares of floats do not overflow a double: a norm is finite when all gradients are.
+        if !norm.is_finite() {
+            return Ok(Some(norm));
+        }
+        let scale = update.clip_norm.map_or(1.0, |limit| clip_scale(norm, limit));
         let coefficients = update.rule.coefficients(update.step, update.learning_rate);
         let tensors = self.parameters.iter_mut().zip(gradients).zip(&mut self.state).zip(&self.facts);
         for (((parameter, gradient), state), facts) in tensors {
             update.rule.update(&coefficients, *facts, scale, parameter.values_mut(), gradient.values(), state);
         }
-        Ok(norm)
+        Ok(Some(norm))
     }
 
     fn parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {

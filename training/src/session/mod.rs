@@ -13,5 +13,5 @@ mod thread;
 mod twin_tests;
 
 pub use predictor::{Logits, Predictor};
-pub(crate) use step::has_weight;
+pub(crate) use step::Weight;
 pub use step::{OptimizerState, StepOutcome, StepRunner, StepSettings};

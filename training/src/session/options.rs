@@ -4,20 +4,21 @@ use ort::session::builder::GraphOptimizationLevel;
 use crate::TrainingError;
 use crate::device::{Device, DeviceKind, cuda_provider};
 
+/// A session, and what should be known of how it runs.
+pub(super) struct Opened {
+    pub(super) session: Session,
+    pub(super) warning: Option<String>,
+}
+
 /// Makes a session from the bytes of a model.
 ///
 /// Threads do not spin while they wait, since the data pipeline needs the cores. Memory patterns are off: they hold almost
 /// twice the memory of a training graph at no gain in speed. The number of threads is always stated, since ONNX Runtime
 /// would otherwise pin its threads to cores.
-pub(super) fn open(
-    model: &[u8],
-    device: &Device,
-    threads: usize,
-    what: &'static str,
-) -> Result<Session, TrainingError> {
+pub(super) fn open(model: &[u8], device: &Device, threads: usize, what: &'static str) -> Result<Opened, TrainingError> {
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if threads == 0 { available } else { threads };
-    let build = || -> ort::Result<Session> {
+    let build = |cpu_may_help: bool| -> ort::Result<Session> {
         let builder = Session::builder(&device.runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_memory_pattern(false)?
@@ -29,9 +30,24 @@ pub(super) fn open(
             .with_log_id(what)?;
         let mut builder = match device.kind {
             DeviceKind::Cpu => builder,
-            DeviceKind::Cuda(number) => builder.with_execution_providers([cuda_provider(number)])?,
+            DeviceKind::Cuda(number) => {
+                let builder = if cpu_may_help { builder } else { builder.with_disable_cpu_fallback()? };
+                builder.with_execution_providers([cuda_provider(number)])?
+            }
         };
         builder.commit_from_memory(model)
     };
-    build().map_err(TrainingError::runtime(format!("opening the {what} graph on {}", device.kind)))
+    let fail = TrainingError::runtime(format!("opening the {what} graph on {}", device.kind));
+    if device.kind == DeviceKind::Cpu {
+        return Ok(Opened { session: build(true).map_err(fail)?, warning: None });
+    }
+    // ONNX Runtime says where nodes went only by refusing, so it is asked to refuse first.
+    match build(false) {
+        Ok(session) => Ok(Opened { session, warning: None }),
+        Err(_) => {
+            let (session, device) = (build(true).map_err(fail)?, device.kind);
+            let warning = format!("some nodes of the {what} graph have no kernel for {device} and run on the CPU");
+            Ok(Opened { session, warning: Some(warning) })
+        }
+    }
 }

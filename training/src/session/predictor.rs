@@ -2,13 +2,14 @@ use std::borrow::Cow;
 
 use millstream_schemas::{Batch, TensorData};
 use ort::session::{Session, SessionInputValue};
-use ort::value::{Tensor, TensorElementType, ValueType};
+use ort::value::{TensorElementType, TensorRef, ValueType};
 
 use super::bound::dtype_of;
 use super::options;
 use super::thread::SessionThread;
 use crate::TrainingError;
 use crate::device::Device;
+use crate::error::cut;
 
 /// What a model says of each row.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +28,7 @@ pub struct Predictor {
     inputs: Vec<(String, Vec<i64>)>,
     output: String,
     classes: Option<usize>,
+    warning: Option<String>,
 }
 
 impl Predictor {
@@ -35,9 +37,8 @@ impl Predictor {
     /// # Errors
     /// ONNX Runtime refuses the model, or it has no output of that kind.
     pub fn open(model: &[u8], device: &Device, threads: usize, output: Option<&str>) -> Result<Self, TrainingError> {
-        let (model, device) = (model.to_vec(), device.clone());
-        let thread =
-            SessionThread::start("prediction session", move || options::open(&model, &device, threads, "model"))?;
+        let opened = options::open(model, device, threads, "model")?;
+        let thread = SessionThread::start("prediction session", move || Ok(opened.session))?;
         let (inputs, outputs) = thread.call("list inputs and outputs", |session| {
             let named = |outlets: &[ort::value::Outlet]| -> Vec<(String, ValueType)> {
                 outlets.iter().map(|outlet| (outlet.name().to_owned(), outlet.dtype().clone())).collect()
@@ -53,7 +54,7 @@ impl Predictor {
             None => outputs.iter().filter(|(_, kind)| scores(kind)).collect(),
         };
         let [(output, kind)] = chosen[..] else {
-            let names: Vec<String> = outputs.iter().map(|(name, kind)| format!("`{name}` ({kind})")).collect();
+            let names: Vec<String> = outputs.iter().map(|(name, kind)| format!("`{}` ({kind})", cut(name))).collect();
             return Err(TrainingError::Runtime {
                 doing: "choosing the output with the scores".into(),
                 reason: format!("wanted one output of float32 [batch, classes]; the model has {}", names.join(", ")),
@@ -62,7 +63,7 @@ impl Predictor {
         let classes = kind.tensor_shape().and_then(|shape| usize::try_from(*shape.last()?).ok());
         let shape = |kind: &ValueType| kind.tensor_shape().map_or_else(Vec::new, |shape| shape.to_vec());
         let inputs = inputs.iter().map(|(name, kind)| (name.clone(), shape(kind))).collect();
-        Ok(Self { thread, inputs, output: output.clone(), classes })
+        Ok(Self { thread, inputs, output: output.clone(), classes, warning: opened.warning })
     }
 
     /// Names and shapes of the inputs; −1 for an axis of any length.
@@ -73,6 +74,11 @@ impl Predictor {
     /// Scores in a row, where the model states it.
     pub fn classes(&self) -> Option<usize> {
         self.classes
+    }
+
+    /// What should be known of how the model runs: that nodes without a kernel for the device run on the CPU.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// Computes the scores of a batch and hands the batch back.
@@ -92,8 +98,8 @@ impl Predictor {
                 let tensor = &batch.inputs[name];
                 let shape = tensor.shape.as_slice();
                 let value = match &tensor.data {
-                    TensorData::F32(values) => Tensor::from_array((shape, values.clone())).map(Into::into),
-                    TensorData::I64(values) => Tensor::from_array((shape, values.clone())).map(Into::into),
+                    TensorData::F32(values) => TensorRef::from_array_view((shape, values.as_slice())).map(Into::into),
+                    TensorData::I64(values) => TensorRef::from_array_view((shape, values.as_slice())).map(Into::into),
                     _ => unreachable!("the batch was checked before it was sent here"),
                 };
                 inputs.push((name.into(), value.map_err(fail())?));
@@ -105,7 +111,7 @@ impl Predictor {
             let [rows, classes] = lengths[..] else {
                 return Err(TrainingError::Runtime {
                     doing: "reading the model's output".into(),
-                    reason: format!("`{output}` has shape {lengths:?}, wanted [batch, classes]"),
+                    reason: format!("`{}` has shape {lengths:?}, wanted [batch, classes]", cut(&output)),
                 });
             };
             let logits = Logits { rows, classes, values: values.to_vec() };

@@ -4,6 +4,7 @@ use millstream_compiler::TrainingProgram;
 use millstream_schemas::recipe::OptimizerRecipe;
 use millstream_schemas::{Batch, Fingerprint, TrainingManifest};
 
+use super::options;
 use super::step_thread::{Open, Step};
 use super::thread::SessionThread;
 use crate::TrainingError;
@@ -26,9 +27,10 @@ pub struct StepSettings {
 pub struct StepOutcome {
     /// The loss before the update: a mean over the rows that have weight.
     pub loss: f32,
-    /// Whether parameters were updated: not when the loss is not finite, nor when no row has weight.
+    /// Whether parameters were updated: not when no row has weight, nor when the loss or a gradient is not finite. Gradients
+    /// on a device are not looked at: there parameters that are no numbers show at the next loss or checkpoint.
     pub updated: bool,
-    /// Joint Euclidean norm of all gradients, where clipping needed it on the host.
+    /// Joint Euclidean norm of all gradients before clipping, where the update runs on the host (on the CPU).
     pub gradient_norm: Option<f64>,
     /// Seconds spent in the graph, with the copy of the batch into it.
     pub seconds_in_graph: f64,
@@ -51,7 +53,7 @@ pub struct StepRunner {
     manifest: Arc<TrainingManifest>,
     fingerprint: Fingerprint,
     state_names: &'static [&'static str],
-    optimizer: &'static str,
+    warning: Option<String>,
 }
 
 impl StepRunner {
@@ -80,9 +82,11 @@ impl StepRunner {
         }
         let manifest = Arc::new(program.manifest.clone());
         check_parameters(&manifest, &program.parameters)?;
-        let (state_names, optimizer) = (rule.state_names(), rule.name());
+        let state_names = rule.state_names();
+        // Here rather than on the session's thread, which would need a copy of the graph.
+        let opened = options::open(&program.step, device, settings.threads, "training step")?;
         let open = Open {
-            step: program.step.clone(),
+            step: opened.session,
             evaluation: program.evaluation.clone(),
             manifest: Arc::clone(&manifest),
             device: device.clone(),
@@ -93,7 +97,7 @@ impl StepRunner {
         };
         let thread = SessionThread::start("training session", move || open.open())?;
         let fingerprint = Fingerprint::of_bytes(&program.step);
-        let mut this = Self { thread, manifest, fingerprint, state_names, optimizer };
+        let mut this = Self { thread, manifest, fingerprint, state_names, warning: opened.warning };
         this.set_parameters(program.parameters.clone())?;
         Ok(this)
     }
@@ -108,9 +112,9 @@ impl StepRunner {
         &self.fingerprint
     }
 
-    /// The optimizer's registered name.
-    pub fn optimizer(&self) -> &'static str {
-        self.optimizer
+    /// What should be known of how the graph runs: that nodes without a kernel for the device run on the CPU.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// What the optimizer remembers of each parameter.
@@ -121,9 +125,10 @@ impl StepRunner {
     /// Computes loss and gradients of a batch and updates the parameters; hands the batch back.
     ///
     /// # Errors
-    /// The batch does not fit the graph, or ONNX Runtime fails. A loss that is not finite is no error here: nothing is
-    /// updated, and the outcome says so.
+    /// The learning rate is not a number of 0 or more, the batch does not fit the graph, or ONNX Runtime fails. A loss or
+    /// gradient that is not finite is no error here: nothing is updated, and the outcome says so.
     pub fn step(&mut self, batch: Batch, learning_rate: f32) -> Result<(Batch, StepOutcome), TrainingError> {
+        TrainingError::check("learning_rate", learning_rate, learning_rate >= 0.0, "a number of 0 or more")?;
         self.thread.call("make a step", move |step| {
             let outcome = step.step(&batch, learning_rate)?;
             Ok((batch, outcome))
@@ -194,9 +199,25 @@ impl StepRunner {
     }
 }
 
-/// Whether any row of a batch counts in the loss.
-pub(crate) fn has_weight(batch: &Batch) -> bool {
-    batch.targets.as_f32().is_some_and(|targets| targets.iter().any(|target| *target != 0.0))
+/// How much of a batch counts in the loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Weight {
+    /// Rows that count.
+    pub(crate) rows: u64,
+    /// Sum of their weights.
+    pub(crate) sum: f64,
+}
+
+impl Weight {
+    /// Targets of a wrong type count, so that the graph's own check tells what was wanted.
+    pub(crate) fn of(batch: &Batch) -> Self {
+        let Some(targets) = batch.targets.as_f32() else {
+            return Self { rows: batch.len().max(1) as u64, sum: batch.len() as f64 };
+        };
+        let classes = batch.targets.shape.last().copied().unwrap_or(1).max(1);
+        let rows = targets.chunks(classes).filter(|row| row.iter().any(|target| *target != 0.0)).count() as u64;
+        Self { rows, sum: targets.iter().copied().map(f64::from).sum() }
+    }
 }
 
 fn elements(shape: &[usize]) -> usize {

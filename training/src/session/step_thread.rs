@@ -9,15 +9,15 @@ use super::bound::OwnedTensor;
 use super::device_store::DeviceStore;
 use super::host_store::HostStore;
 use super::options;
-use super::step::{StepOutcome, has_weight};
+use super::step::{StepOutcome, Weight};
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
 use crate::device::{Device, DeviceKind};
 use crate::optimizers::UpdateRule;
 
-/// What the session's thread needs to open its sessions.
+/// What the session's thread needs to make its tensors and to open the other sessions.
 pub(super) struct Open {
-    pub(super) step: Vec<u8>,
+    pub(super) step: Session,
     pub(super) evaluation: Vec<u8>,
     pub(super) manifest: Arc<TrainingManifest>,
     pub(super) device: Device,
@@ -29,8 +29,7 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn open(self) -> Result<Step, TrainingError> {
-        let Self { step, evaluation, manifest, device, threads, clip_norm, rule, update_on_host } = self;
-        let session = options::open(&step, &device, threads, "training step")?;
+        let Self { step: session, evaluation, manifest, device, threads, clip_norm, rule, update_on_host } = self;
         let host = Allocator::default();
         let doing = "allocating on the device";
         let on_device = match device.kind {
@@ -117,7 +116,7 @@ pub(super) struct Step {
 impl Step {
     pub(super) fn step(&mut self, batch: &Batch, learning_rate: f32) -> Result<StepOutcome, TrainingError> {
         let started = Instant::now();
-        if !has_weight(batch) {
+        if Weight::of(batch).rows == 0 {
             return Ok(StepOutcome::default());
         }
         let side = self.store.current();
@@ -133,23 +132,23 @@ impl Step {
         }
         let update = Update { step: self.updates, learning_rate, clip_norm: self.clip_norm, rule: self.rule.as_ref() };
         let gradient_norm = self.store.update(&update, &self.gradients)?;
-        self.updates += 1;
+        let updated = gradient_norm.is_none_or(f64::is_finite);
+        self.updates += u64::from(updated);
         let seconds_in_update = started.elapsed().as_secs_f64() - seconds_in_graph;
-        Ok(StepOutcome { loss, updated: true, gradient_norm, seconds_in_graph, seconds_in_update })
+        Ok(StepOutcome { loss, updated, gradient_norm, seconds_in_graph, seconds_in_update })
     }
 
     pub(super) fn evaluate(&mut self, batch: &Batch) -> Result<Vec<f32>, TrainingError> {
         let side = self.store.current();
         self.feed(batch)?;
-        let mut graph = match self.evaluation.take() {
-            Some(graph) => graph,
-            None => self.open_evaluation()?,
-        };
+        if self.evaluation.is_none() {
+            self.evaluation = Some(self.open_evaluation()?);
+        }
+        let graph = self.evaluation.as_mut().expect("it was opened above");
         if self.copies_when_bound {
             bind_data(&self.manifest, &self.inputs, &self.targets, &mut graph.bindings[side])?;
         }
         graph.run(side, "evaluation")?;
-        self.evaluation = Some(graph);
         Ok(self.logits.values().to_vec())
     }
 
@@ -181,14 +180,14 @@ impl Step {
 
     /// Opened when it is first needed: it holds the frozen weights a second time.
     fn open_evaluation(&mut self) -> Result<Graph, TrainingError> {
-        let session = options::open(&self.evaluation_model, &self.device, self.threads, "evaluation")?;
-        self.evaluation_model = Vec::new();
+        let session = options::open(&self.evaluation_model, &self.device, self.threads, "evaluation")?.session;
         let mut bindings = Vec::new();
         for side in 0..self.store.sides() {
             let mut binding = new_binding(&session)?;
             self.bind_all_but_gradients(side, &mut binding)?;
             bindings.push(binding);
         }
+        self.evaluation_model = Vec::new();
         Ok(Graph { bindings, session })
     }
 

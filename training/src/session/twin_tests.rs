@@ -4,7 +4,17 @@ use millstream_schemas::recipe::{AdamW, OptimizerRecipe, Sgd};
 
 use super::{StepRunner, StepSettings};
 use crate::support::{batch, program};
-use crate::{Device, runtime};
+use crate::{Device, DeviceKind, DeviceRequest, runtime};
+
+/// The CPU, and CUDA where there is one.
+fn devices() -> Vec<Device> {
+    let automatic = Device::resolve(DeviceRequest::Auto, runtime::ready(None).unwrap()).unwrap();
+    if automatic.kind == DeviceKind::Cpu {
+        println!("on CUDA: left out, {}", automatic.reason);
+        return vec![automatic];
+    }
+    vec![Device::cpu(automatic.runtime), automatic]
+}
 
 #[test]
 fn both_updates_lead_to_the_same_parameters_and_state() {
@@ -17,25 +27,28 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
         OptimizerRecipe::Sgd(sgd(0.9, false)),
         OptimizerRecipe::Sgd(sgd(0.9, true)),
     ];
-    let device = Device::cpu(runtime::ready(None).unwrap());
+    let cpu = Device::cpu(runtime::ready(None).unwrap());
     let mut program = program();
     program.manifest.parameters[0].learning_rate_multiplier = 0.25;
-    for optimizer in optimizers {
-        for gradient_clip_norm in [None, Some(0.3)] {
+    let rows = optimizers.iter().flat_map(|optimizer| [(optimizer, None), (optimizer, Some(0.3))]);
+    let rows: Vec<_> = rows.collect();
+    for device in devices() {
+        for &(optimizer, gradient_clip_norm) in &rows {
             let settings = StepSettings { optimizer: optimizer.clone(), gradient_clip_norm, threads: 1 };
-            let open = |on_host| StepRunner::open_with_store(&program, &device, &settings, on_host).unwrap();
-            let (mut in_rust, mut as_nodes) = (open(true), open(false));
+            let mut in_rust = StepRunner::open_with_store(&program, &cpu, &settings, true).unwrap();
+            let mut as_nodes = StepRunner::open_with_store(&program, &device, &settings, false).unwrap();
             for step in 0..7 {
                 // Steps of different length, so that a stale coefficient would show.
                 let rate = settings.optimizer.learning_rate() * (1.0 + step as f32 / 3.0);
                 let (_, a) = in_rust.step(batch(0, step, 9), rate).unwrap();
                 let (_, b) = as_nodes.step(batch(0, step, 9), rate).unwrap();
-                assert!((a.loss - b.loss).abs() < 1e-5, "step {step}: {} and {}", a.loss, b.loss);
+                let what = format!("{optimizer:?}, clip {gradient_clip_norm:?}, on {device}, step {step}");
+                assert_close(&[a.loss], &[b.loss], &what);
                 let (_, a) = in_rust.evaluate(batch(1, step, 9)).unwrap();
                 let (_, b) = as_nodes.evaluate(batch(1, step, 9)).unwrap();
-                assert_close(&a, &b, &format!("evaluation after step {step}"));
+                assert_close(&a, &b, &format!("{what}, evaluation"));
             }
-            let what = format!("{optimizer:?}, clip {gradient_clip_norm:?}");
+            let what = format!("{optimizer:?}, clip {gradient_clip_norm:?}, on {device}");
             for (a, b) in in_rust.parameters().unwrap().iter().zip(as_nodes.parameters().unwrap()) {
                 assert_close(a, &b, &what);
             }
@@ -50,8 +63,9 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
 
 #[test]
 fn state_that_was_read_and_written_back_goes_on_the_same_on_either_side() {
-    let device = Device::cpu(runtime::ready(None).unwrap());
-    for on_host in [true, false] {
+    let cpu = Device::cpu(runtime::ready(None).unwrap());
+    let twins = devices().into_iter().map(|device| (device, false)).chain([(cpu, true)]);
+    for (device, on_host) in twins {
         let open = || StepRunner::open_with_store(&program(), &device, &StepSettings::default(), on_host).unwrap();
         let mut whole = open();
         for step in 0..5 {
@@ -69,6 +83,30 @@ fn state_that_was_read_and_written_back_goes_on_the_same_on_either_side() {
         }
         assert_eq!(second.parameters().unwrap(), whole.parameters().unwrap());
         assert_eq!(second.state().unwrap(), whole.state().unwrap());
+    }
+}
+
+#[test]
+fn gradients_whose_squares_overflow_are_clipped_alike() {
+    let optimizer = OptimizerRecipe::Sgd(Sgd { momentum: 0.0, ..Sgd::default() });
+    let settings = StepSettings { optimizer, gradient_clip_norm: Some(0.3), threads: 1 };
+    let steep = || {
+        let mut batch = batch(0, 0, 9);
+        batch.inputs.get_mut("x").unwrap().as_f32_mut().unwrap().iter_mut().for_each(|x| *x *= 1e22);
+        batch
+    };
+    let cpu = Device::cpu(runtime::ready(None).unwrap());
+    for device in devices() {
+        let stepped = |device: &Device, on_host: bool| {
+            let mut runner = StepRunner::open_with_store(&program(), device, &settings, on_host).unwrap();
+            let before = runner.parameters().unwrap().concat();
+            runner.step(steep(), 0.1).unwrap();
+            (before, runner.parameters().unwrap().concat())
+        };
+        let ((before, in_rust), (_, as_nodes)) = (stepped(&cpu, true), stepped(&device, false));
+        assert_close(&in_rust, &as_nodes, "steep");
+        let length = before.iter().zip(&in_rust).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+        assert!((length - 0.03).abs() < 1e-4, "the clipped step has length {length}");
     }
 }
 

@@ -1,28 +1,37 @@
 //! Checkpoints that are cut, changed, incomplete or left behind by a process that died.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{batches, classes, program};
-use millstream_schemas::Fingerprint;
+use crate::support::{BATCH, batch, batches, classes, model, program};
+use millstream_compiler::{FineTuning, Model, TrainingProgram, compile};
 use millstream_schemas::recipe::Schedule;
+use millstream_schemas::{Batch, Fingerprint, Tensor};
 use millstream_training::checkpoint::{self, CheckpointSettings};
-use millstream_training::{Device, Event, StepSettings, Trainer, TrainerSettings, runtime};
+use millstream_training::{BatchSource, BoxError, Device, Event, StepSettings, Trainer, TrainerSettings, runtime};
 
-/// Three checkpoints: steps 2, 4 and 6.
-fn saved() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = TrainerSettings {
+fn device() -> Device {
+    Device::cpu(runtime::ready(None).unwrap())
+}
+
+/// Three epochs of two steps.
+fn settings(folder: &Path) -> TrainerSettings {
+    TrainerSettings {
         step: StepSettings::default(),
         schedule: Schedule::Constant,
         epochs: 3,
         batches_per_epoch: 2,
         classes: classes(),
-        checkpoints: Some(CheckpointSettings { folder: folder.path().to_owned(), every_steps: 0, keep: 3 }),
+        checkpoints: Some(CheckpointSettings { folder: folder.to_owned(), every_steps: 0, keep: 3 }),
         fingerprint: Fingerprint::default(),
-    };
-    let device = Device::cpu(runtime::ready(None).unwrap());
-    let mut trainer = Trainer::open(&program(), &device, settings).unwrap();
+    }
+}
+
+/// Three checkpoints: steps 2, 4 and 6.
+fn saved() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::open(&program(), &device(), settings(folder.path())).unwrap();
     trainer.run(&mut batches(3, 2, None), None, &mut |_: &Event<'_>| {}, &|| false).unwrap();
     folder
 }
@@ -93,8 +102,7 @@ fn a_hostile_header_with_a_matching_hash_is_refused() {
 fn a_manifest_of_another_version_is_named_as_such() {
     let folder = saved();
     let newest = folder.path().join("step-6");
-    let text =
-        fs::read_to_string(newest.join("manifest.json")).unwrap().replacen("\"version\": 1", "\"version\": 9", 1);
+    let text = fs::read_to_string(newest.join("manifest.json")).unwrap().replacen("\"version\":1", "\"version\":9", 1);
     fs::write(newest.join("manifest.json.sha256"), Fingerprint::of_bytes(text.as_bytes()).0).unwrap();
     fs::write(newest.join("manifest.json"), text).unwrap();
     let message = checkpoint::load(&newest).unwrap_err().to_string();
@@ -125,4 +133,79 @@ fn other_files_in_the_folder_are_left_alone() {
     assert!(folder.path().join("step-99").exists() && folder.path().join("step-by-step").exists());
     assert!(checkpoint::list(folder.path()).unwrap().is_empty());
     assert!(checkpoint::load_newest(&folder.path().join("nothing-here")).unwrap().checkpoint.is_none());
+}
+
+#[test]
+fn a_damaged_checkpoint_of_a_later_step_does_not_push_out_the_good_one() {
+    let folder = saved();
+    truncate(&folder.path().join("step-6/weights.safetensors"));
+    let good = checkpoint::load_newest(folder.path()).unwrap().checkpoint.unwrap();
+    let mut settings = settings(folder.path());
+    settings.checkpoints.as_mut().unwrap().keep = 2;
+    let mut trainer = Trainer::resume(&program(), &device(), settings, good).unwrap();
+    let mut source = batches(3, 2, trainer.resume_point());
+    let steps = Cell::new(4);
+    let mut observer = |event: &Event<'_>| {
+        if let Event::Step(step) = event {
+            steps.set(step.step);
+        }
+    };
+    trainer.run(&mut source, None, &mut observer, &|| steps.get() == 5).unwrap();
+    let left: Vec<u64> = checkpoint::list(folder.path()).unwrap().into_iter().map(|(step, _)| step).collect();
+    assert_eq!(left, [5, 4]);
+}
+
+/// Batches and a program of so many classes.
+fn of_classes(classes: usize) -> (TrainingProgram, impl Fn(Batch) -> Batch) {
+    let model = Model::from_bytes(model()).unwrap();
+    let program = compile(&model, &FineTuning::head(BATCH, classes)).unwrap();
+    let widen = move |mut batch: Batch| {
+        let mut targets = vec![0.0; BATCH * classes];
+        for (slot, label) in batch.labels.iter().enumerate() {
+            targets[slot * classes + *label as usize] = 1.0;
+        }
+        batch.targets = Tensor::f32([BATCH, classes], targets);
+        batch
+    };
+    (program, widen)
+}
+
+#[test]
+fn a_checkpoint_of_a_thousand_classes_and_many_epochs_can_be_loaded() {
+    const CLASSES: usize = 1000;
+    let folder = tempfile::tempdir().unwrap();
+    let (program, widen) = of_classes(CLASSES);
+    let mut settings = settings(folder.path());
+    settings.classes = (0..CLASSES).map(|class| format!("class {class}")).collect();
+    (settings.epochs, settings.batches_per_epoch) = (6, 1);
+    let mut evaluation = || -> Result<Box<dyn BatchSource + '_>, BoxError> {
+        Ok(Box::new((0..2).map(|index| Ok::<_, BoxError>(widen(batch(50, index, 2))))))
+    };
+    let mut trainer = Trainer::open(&program, &device(), settings).unwrap();
+    let mut source = batches(6, 1, None).map(|batch| batch.map(&widen));
+    trainer.run(&mut source, Some(&mut evaluation), &mut |_: &Event<'_>| {}, &|| false).unwrap();
+    let found = checkpoint::load_newest(folder.path()).unwrap();
+    assert!(found.skipped.is_empty(), "{:?}", found.skipped);
+    let loaded = found.checkpoint.unwrap();
+    let history = &loaded.manifest.history;
+    assert_eq!((&history.epochs, history.best), (&trainer.history().epochs, trainer.history().best));
+    assert_eq!(history.best_evaluation().unwrap().confusion_matrix.rows().len(), CLASSES);
+    assert_eq!(history.best_evaluation(), trainer.history().best_evaluation());
+    let size = fs::metadata(loaded.path.join("manifest.json")).unwrap().len();
+    assert!(size < 4 << 20, "{size} bytes");
+}
+
+#[test]
+fn the_best_parameters_are_written_once_when_they_are_the_newest() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(folder.path());
+    settings.epochs = 1;
+    let mut evaluation = || -> Result<Box<dyn BatchSource>, BoxError> {
+        Ok(Box::new(std::iter::once(Ok::<_, BoxError>(batch(50, 0, 1)))))
+    };
+    let mut trainer = Trainer::open(&program(), &device(), settings).unwrap();
+    trainer.run(&mut batches(1, 2, None), Some(&mut evaluation), &mut |_: &Event<'_>| {}, &|| false).unwrap();
+    let saved = checkpoint::load(&folder.path().join("step-2")).unwrap();
+    assert!(!saved.path.join("best.safetensors").exists());
+    assert_eq!(saved.best.as_ref(), Some(&saved.parameters));
 }

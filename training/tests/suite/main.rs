@@ -1,9 +1,15 @@
 //! This crate as its users see it, on ONNX Runtime's CPU provider.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests that are left out say so, and one that cannot go on fails"
+)]
 
 mod checkpoints;
+mod failures;
 mod prediction;
 mod report;
+mod runs;
 mod runtime;
 mod support;
 mod training;

@@ -55,9 +55,6 @@ fn the_page_is_self_contained_and_escapes_what_is_put_into_it() {
         assert!(page.contains(part), "{part}");
     }
     assert!(!page.contains("NaN") && page.matches("<path").count() >= 8);
-    if let Some(folder) = std::env::var_os("MILLSTREAM_KEEP_REPORT") {
-        report::write(&std::path::Path::new(&folder).join("report.html"), "Two runs", &runs).unwrap();
-    }
 }
 
 #[test]
@@ -65,6 +62,14 @@ fn a_record_without_a_step_still_has_a_page() {
     let empty = RunRecord { title: "nothing happened".into(), ..RunRecord::default() };
     assert!(report::render("Empty", &[empty]).unwrap().contains("nothing happened"));
     assert!(report::render("None", &[]).unwrap().contains("None"));
+}
+
+#[test]
+fn a_record_that_names_fewer_classes_than_it_counts_has_a_page_without_a_matrix() {
+    let mut record = record("plain");
+    record.evaluation.as_mut().unwrap().per_class.pop();
+    let page = report::render("Fewer classes", &[record]).unwrap();
+    assert!(page.contains("square") && !page.contains("Confusion matrix"));
 }
 
 #[test]

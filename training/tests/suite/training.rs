@@ -1,57 +1,12 @@
 //! Whole runs of a small network.
 
-use std::cell::Cell;
-use std::path::Path;
-
-use crate::support::{BATCH, batch, batches, classes, program};
-use millstream_schemas::recipe::{AdamW, OptimizerRecipe, Schedule, Sgd};
-use millstream_schemas::{Batch, Fingerprint};
-use millstream_training::checkpoint::{self, CheckpointSettings};
-use millstream_training::{
-    BatchSource, BoxError, Device, Ending, Event, StepSettings, Trainer, TrainerSettings, TrainingError, runtime,
-};
-
-const PER_EPOCH: u64 = 5;
-
-fn device() -> Device {
-    Device::cpu(runtime::ready(None).unwrap())
-}
-
-fn settings(epochs: u64, folder: Option<&Path>) -> TrainerSettings {
-    TrainerSettings {
-        step: StepSettings {
-            optimizer: OptimizerRecipe::Adamw(AdamW { learning_rate: 0.01, ..AdamW::default() }),
-            gradient_clip_norm: Some(1.0),
-            threads: 1,
-        },
-        schedule: Schedule::Cosine { warmup: 0.1 },
-        epochs,
-        batches_per_epoch: PER_EPOCH,
-        classes: classes(),
-        checkpoints: folder.map(|folder| CheckpointSettings { folder: folder.to_owned(), every_steps: 0, keep: 2 }),
-        fingerprint: Fingerprint::of_bytes(b"settings"),
-    }
-}
-
-fn evaluation_batches() -> Result<Box<dyn BatchSource>, BoxError> {
-    Ok(Box::new((0..4).map(|index| Ok::<_, BoxError>(batch(50, index, 4)))))
-}
-
-fn run(trainer: &mut Trainer, epochs: u64, stop_at: u64) -> Ending {
-    let done = Cell::new(0);
-    let mut observer = |event: &Event<'_>| {
-        if let Event::Step(step) = event {
-            done.set(step.step);
-        }
-    };
-    let from = trainer.resume_point().cloned();
-    let mut source = batches(epochs, PER_EPOCH, from.as_ref());
-    trainer.run(&mut source, Some(&mut evaluation_batches), &mut observer, &|| done.get() >= stop_at).unwrap()
-}
-
-fn bits(parameters: &[Vec<f32>]) -> Vec<Vec<u32>> {
-    parameters.iter().map(|values| values.iter().map(|value| value.to_bits()).collect()).collect()
-}
+use crate::runs::{PER_EPOCH, bits, device, devices, run, settings};
+use crate::support::{BATCH, CLASSES, batches, program};
+use millstream_compiler::TrainingProgram;
+use millstream_schemas::recipe::{OptimizerRecipe, Schedule, Sgd};
+use millstream_schemas::{Batch, Fingerprint, ResumePoint};
+use millstream_training::checkpoint;
+use millstream_training::{Ending, Event, Trainer, TrainerSettings, TrainingError};
 
 #[test]
 fn a_run_learns_evaluates_each_epoch_and_keeps_the_newest_checkpoints() {
@@ -70,12 +25,13 @@ fn a_run_learns_evaluates_each_epoch_and_keeps_the_newest_checkpoints() {
 
 #[test]
 fn a_resumed_run_is_the_uninterrupted_one_to_the_bit_wherever_it_stopped() {
-    let mut whole = Trainer::open(&program(), &device(), settings(4, None)).unwrap();
+    let device = device();
+    let mut whole = Trainer::open(&program(), &device, settings(4, None)).unwrap();
     run(&mut whole, 4, u64::MAX);
     // In the middle of an epoch, at the end of one, after the first step and after the last.
     for stop_at in [7, 10, 1, 20] {
         let folder = tempfile::tempdir().unwrap();
-        let mut first = Trainer::open(&program(), &device(), settings(4, Some(folder.path()))).unwrap();
+        let mut first = Trainer::open(&program(), &device, settings(4, Some(folder.path()))).unwrap();
         let ending = run(&mut first, 4, stop_at);
         let Ending::Interrupted { checkpoint: Some(path) } = ending else { panic!("{ending:?}") };
         assert!(path.ends_with(format!("step-{stop_at}")));
@@ -83,7 +39,7 @@ fn a_resumed_run_is_the_uninterrupted_one_to_the_bit_wherever_it_stopped() {
         let newest = checkpoint::load_newest(folder.path()).unwrap();
         assert!(newest.skipped.is_empty());
         let saved = newest.checkpoint.unwrap();
-        let mut second = Trainer::resume(&program(), &device(), settings(4, Some(folder.path())), saved).unwrap();
+        let mut second = Trainer::resume(&program(), &device, settings(4, Some(folder.path())), saved).unwrap();
         assert_eq!(run(&mut second, 4, u64::MAX), Ending::Finished, "stopped at {stop_at}");
         assert_eq!(bits(&second.parameters().unwrap()), bits(&whole.parameters().unwrap()), "stopped at {stop_at}");
         let best = |trainer: &Trainer| bits(&trainer.best_parameters().unwrap());
@@ -91,9 +47,27 @@ fn a_resumed_run_is_the_uninterrupted_one_to_the_bit_wherever_it_stopped() {
         assert_eq!(second.history().curve, whole.history().curve);
         assert_eq!(second.history().best, whole.history().best);
         let evaluations = |trainer: &Trainer| -> Vec<_> {
-            trainer.history().epochs.iter().map(|epoch| (epoch.training_loss, epoch.evaluation.clone())).collect()
+            trainer.history().epochs.iter().map(|epoch| (epoch.training_loss, epoch.evaluation)).collect()
         };
         assert_eq!(evaluations(&second), evaluations(&whole), "stopped at {stop_at}");
+    }
+}
+
+#[test]
+fn a_resumed_run_goes_on_on_every_device() {
+    for device in devices() {
+        let mut whole = Trainer::open(&program(), &device, settings(2, None)).unwrap();
+        run(&mut whole, 2, u64::MAX);
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = Trainer::open(&program(), &device, settings(2, Some(folder.path()))).unwrap();
+        run(&mut first, 2, 7);
+        let saved = checkpoint::load_newest(folder.path()).unwrap().checkpoint.unwrap();
+        let mut second = Trainer::resume(&program(), &device, settings(2, None), saved).unwrap();
+        assert_eq!(run(&mut second, 2, u64::MAX), Ending::Finished, "{device}");
+        let (whole, second) = (whole.parameters().unwrap(), second.parameters().unwrap());
+        for (a, b) in whole.iter().flatten().zip(second.iter().flatten()) {
+            assert!((a - b).abs() < 1e-4, "{device}: {a} and {b}");
+        }
     }
 }
 
@@ -105,45 +79,6 @@ fn two_runs_are_the_same_to_the_bit() {
         bits(&trainer.parameters().unwrap())
     };
     assert_eq!(once(), once());
-}
-
-#[test]
-fn a_loss_that_is_no_number_stops_names_the_rows_and_keeps_the_last_good_checkpoint() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut trainer = Trainer::open(&program(), &device(), settings(3, Some(folder.path()))).unwrap();
-    let poisoned = |mut batch: Batch| {
-        if batch.resume.epoch == 1 && batch.resume.position == 2 * BATCH as u64 {
-            batch.inputs.get_mut("x").unwrap().as_f32_mut().unwrap()[3] = f32::NAN;
-        }
-        batch
-    };
-    let mut source = batches(3, PER_EPOCH, None).map(|batch| batch.map(poisoned));
-    let mut observer = |_: &Event<'_>| {};
-    let error = trainer.run(&mut source, Some(&mut evaluation_batches), &mut observer, &|| false).unwrap_err();
-    let message = error.to_string();
-    assert!(matches!(error, TrainingError::NonFiniteLoss { step: 6, .. }), "{message}");
-    for part in ["at step 6", "train.parquet, row group 1, row 6", "step-5"] {
-        assert!(message.contains(part), "{part} is missing in: {message}");
-    }
-    let newest = checkpoint::load_newest(folder.path()).unwrap().checkpoint.unwrap();
-    assert_eq!(newest.manifest.step, 5);
-    assert!(newest.parameters.iter().flatten().all(|value| value.is_finite()));
-}
-
-#[test]
-fn parameters_that_blew_up_never_reach_a_checkpoint() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut wild = settings(2, Some(folder.path()));
-    wild.step.optimizer = OptimizerRecipe::Sgd(Sgd { learning_rate: 1e38, ..Sgd::default() });
-    wild.step.gradient_clip_norm = None;
-    wild.batches_per_epoch = 1;
-    let mut trainer = Trainer::open(&program(), &device(), wild).unwrap();
-    let error = trainer.run(&mut batches(2, 1, None), None, &mut |_: &Event<'_>| {}, &|| false).unwrap_err();
-    assert!(matches!(error, TrainingError::NonFiniteLoss { .. } | TrainingError::NonFiniteParameter { .. }), "{error}");
-    for (_, path) in checkpoint::list(folder.path()).unwrap() {
-        let saved = checkpoint::load(&path).unwrap();
-        assert!(saved.parameters.iter().flatten().all(|value| value.is_finite()));
-    }
 }
 
 #[test]
@@ -165,24 +100,84 @@ fn a_new_run_does_not_mix_with_checkpoints_of_an_earlier_one() {
     run(&mut trainer, 1, u64::MAX);
     let again = Trainer::open(&program(), &device(), settings(1, Some(folder.path()))).err().unwrap();
     assert!(matches!(again, TrainingError::CheckpointsInTheWay { .. }), "{again}");
+    // A checkpoint that was about to be replaced when the process died is one too.
+    std::fs::rename(folder.path().join("step-5"), folder.path().join(".replaced-step-5")).unwrap();
+    let again = Trainer::open(&program(), &device(), settings(1, Some(folder.path()))).err().unwrap();
+    assert!(matches!(again, TrainingError::CheckpointsInTheWay { .. }), "{again}");
     checkpoint::clear(folder.path()).unwrap();
     Trainer::open(&program(), &device(), settings(1, Some(folder.path()))).unwrap();
 }
 
 #[test]
-fn a_checkpoint_of_other_settings_or_another_optimizer_is_not_resumed() {
+fn a_checkpoint_of_other_settings_is_not_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = Trainer::open(&program(), &device(), settings(1, Some(folder.path()))).unwrap();
     run(&mut trainer, 1, u64::MAX);
     let saved = || checkpoint::load_newest(folder.path()).unwrap().checkpoint.unwrap();
-    let mut other_settings = settings(1, None);
-    other_settings.fingerprint = Fingerprint::of_bytes(b"others");
-    let mut other_optimizer = settings(1, None);
-    other_optimizer.step.optimizer = OptimizerRecipe::Sgd(Sgd::default());
-    for (settings, what) in [(other_settings, "the recipe"), (other_optimizer, "the optimizer")] {
-        let message = Trainer::resume(&program(), &device(), settings, saved()).err().unwrap().to_string();
-        assert!(message.contains(what), "{message}");
+    // The first change is a documentation string, which any ONNX file may have.
+    type Change = fn(&mut TrainerSettings, &mut TrainingProgram);
+    let rows: [(Change, &str); 8] = [
+        (|_, program| program.step.extend(b"\x32\x01x"), "the model or what of it is trained differs"),
+        (|settings, _| settings.fingerprint = Fingerprint::of_bytes(b"others"), "the recipe differs"),
+        (|settings, _| settings.step.optimizer = OptimizerRecipe::Sgd(Sgd::default()), "the optimizer differs"),
+        (|settings, _| settings.step.gradient_clip_norm = None, "it has 1.0, this run has null"),
+        (|settings, _| settings.schedule = Schedule::Constant, r#"this run has "constant""#),
+        (|settings, _| settings.epochs = 9, "the number of epochs differs: it has 1, this run has 9"),
+        (|settings, _| settings.batches_per_epoch = 6, "it has 5, this run has 6"),
+        (|_, program| program.manifest.parameters[0].learning_rate_multiplier = 0.5, "how fast differs"),
+    ];
+    for (change, wanted) in rows {
+        let (mut other, mut program) = (settings(1, None), program());
+        change(&mut other, &mut program);
+        let message = Trainer::resume(&program, &device(), other, saved()).err().unwrap().to_string();
+        assert!(message.contains(wanted), "{wanted} is missing in: {message}");
     }
+    let mut threads = settings(1, None);
+    threads.step.threads = 2;
+    Trainer::resume(&program(), &device(), threads, saved()).unwrap();
+}
+
+#[test]
+fn a_resumed_run_refuses_the_batches_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::open(&program(), &device(), settings(2, Some(folder.path()))).unwrap();
+    run(&mut trainer, 2, 7);
+    type Change = fn(&mut ResumePoint);
+    let rows: [(Change, &str); 3] = [
+        (|point| point.seed = 1, "the seed of the batches"),
+        (|point| point.dataset = Fingerprint::of_bytes(b"others"), "the data set of the batches"),
+        (|point| point.recipe = Fingerprint::of_bytes(b"others"), "the making of the batches"),
+    ];
+    for (change, what) in rows {
+        let saved = checkpoint::load_newest(folder.path()).unwrap().checkpoint.unwrap();
+        let mut trainer = Trainer::resume(&program(), &device(), settings(2, None), saved).unwrap();
+        let changed = |mut batch: Batch| {
+            change(&mut batch.resume);
+            batch
+        };
+        let mut source = batches(2, PER_EPOCH, trainer.resume_point()).map(|batch| batch.map(changed));
+        let error = trainer.run(&mut source, None, &mut |_: &Event<'_>| {}, &|| false).unwrap_err();
+        assert!(matches!(&error, TrainingError::ResumeMismatch { what: found, .. } if found == what), "{error}");
+        assert_eq!(trainer.history().steps, 7);
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused_before_anything_runs() {
+    type Change = fn(&mut TrainerSettings);
+    let rows: [(Change, &str); 3] = [
+        (|settings| settings.classes.push("moon".into()), "the model gives 3 scores a row, but 4 classes are named"),
+        (|settings| settings.schedule = Schedule::Cosine { warmup: 1.5 }, "warmup is 1.5: wanted 0 to 1"),
+        (|settings| settings.step.gradient_clip_norm = Some(0.0), "gradient_clip_norm is 0: wanted a number above 0"),
+    ];
+    for (change, wanted) in rows {
+        let mut wrong = settings(1, None);
+        change(&mut wrong);
+        let message = Trainer::open(&program(), &device(), wrong).err().unwrap().to_string();
+        assert!(message.contains(wanted), "{wanted} is missing in: {message}");
+    }
+    let endless = TrainerSettings { epochs: u64::MAX, ..settings(1, None) };
+    assert_eq!(Trainer::open(&program(), &device(), endless).unwrap().total_steps(), u64::MAX);
 }
 
 #[test]
@@ -201,10 +196,27 @@ fn batches_without_a_labelled_row_are_passed_over() {
 }
 
 #[test]
-fn an_error_of_the_stream_is_the_source_of_ours() {
+fn rows_without_a_label_count_neither_in_the_mean_loss_nor_as_rows() {
     let mut trainer = Trainer::open(&program(), &device(), settings(1, None)).unwrap();
-    let mut source = std::iter::once(Err::<Batch, _>("row 7 is damaged".to_owned()));
-    let error = trainer.run(&mut source, None, &mut |_: &Event<'_>| {}, &|| false).unwrap_err();
-    let source = std::error::Error::source(&error).unwrap();
-    assert_eq!(source.to_string(), "row 7 is damaged");
+    let kept = |batch: &Batch| 1 + (batch.resume.position / BATCH as u64) as usize;
+    let mask = |mut batch: Batch| {
+        let kept = kept(&batch);
+        batch.targets.as_f32_mut().unwrap()[kept * CLASSES..].fill(0.0);
+        batch.labels[kept..].fill(-1);
+        batch
+    };
+    let mut source = batches(1, PER_EPOCH, None).map(|batch| batch.map(mask));
+    let mut losses = Vec::new();
+    let mut observer = |event: &Event<'_>| {
+        if let Event::Step(step) = event {
+            losses.push(f64::from(step.loss));
+        }
+    };
+    trainer.run(&mut source, None, &mut observer, &|| false).unwrap();
+    // Positions 6, 12, 18, 24, and 0 after the last.
+    let rows = [2.0, 3.0, 4.0, 5.0, 1.0];
+    let wanted = losses.iter().zip(rows).map(|(loss, rows)| loss * rows).sum::<f64>() / 15.0;
+    let epoch = &trainer.history().epochs[0];
+    assert_eq!(epoch.rows, 15);
+    assert!((epoch.training_loss - wanted).abs() < 1e-9, "{}, wanted {wanted}", epoch.training_loss);
 }

@@ -1,0 +1,66 @@
+use millstream_schemas::recipe::Schedule;
+use millstream_schemas::{Fingerprint, TrainingManifest};
+use serde::Serialize;
+
+use crate::checkpoint::CheckpointSettings;
+use crate::session::{StepRunner, StepSettings};
+use crate::{TrainingError, schedules};
+
+/// How a run goes.
+#[derive(Clone, Debug)]
+pub struct TrainerSettings {
+    /// Optimizer, clipping, threads.
+    pub step: StepSettings,
+    /// Learning rate over time.
+    pub schedule: Schedule,
+    /// Passes over the training rows.
+    pub epochs: u64,
+    /// Steps in a pass; decides the schedule's length.
+    pub batches_per_epoch: u64,
+    /// Class names, in the order of the scores.
+    pub classes: Vec<String>,
+    /// Where and when checkpoints are written; none are without it.
+    pub checkpoints: Option<CheckpointSettings>,
+    /// Of everything else that decides how training goes on (data, transforms, seed): a checkpoint with another one is
+    /// not resumed.
+    pub fingerprint: Fingerprint,
+}
+
+impl TrainerSettings {
+    pub(crate) fn total_steps(&self) -> u64 {
+        self.epochs.saturating_mul(self.batches_per_epoch)
+    }
+
+    /// Refuses what makes no sense, or not for this program.
+    pub(crate) fn check(&self, program: &TrainingManifest) -> Result<(), TrainingError> {
+        schedules::check(&self.schedule)?;
+        let scores = program.logits.shape.last().copied().unwrap_or(0);
+        if scores != self.classes.len() {
+            return Err(TrainingError::Classes { scores, classes: self.classes.len() });
+        }
+        Ok(())
+    }
+
+    /// All that decides how training goes on, as name and value. Folders, `keep` and threads may change.
+    pub(crate) fn deciding(&self, runner: &StepRunner) -> Vec<(String, String)> {
+        let rows = [
+            ("the model or what of it is trained", runner.fingerprint().to_string()),
+            ("the recipe", self.fingerprint.to_string()),
+            ("the optimizer", shown(&self.step.optimizer)),
+            ("the clipping of gradients", shown(&self.step.gradient_clip_norm)),
+            ("the schedule", shown(&self.schedule)),
+            ("the number of epochs", shown(&self.epochs)),
+            ("the number of batches in an epoch", shown(&self.batches_per_epoch)),
+            ("the list of classes", shown(&self.classes)),
+            ("what is trained, and how fast", shown(&runner.manifest().parameters)),
+        ];
+        rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// A value as JSON where that is short enough for a message, or else its fingerprint.
+fn shown<T: Serialize>(value: &T) -> String {
+    const LONGEST: usize = 160;
+    let text = serde_json::to_string(value).expect("our own types have string keys, so they always serialize");
+    if text.len() <= LONGEST { text } else { Fingerprint::of_bytes(text.as_bytes()).to_string() }
+}
