@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::backward::TrainedPath;
-use crate::finetuning::{self, FineTuning, normalize, pattern_matches, untie};
-use crate::model_file::{Bindings, Model, import};
-use crate::program::{Prepared, multiplier, prepare, unique_parameters};
+use crate::finetuning::{self, FineTuning, normalize, untie};
+use crate::model_file::{Model, import};
+use crate::program::{Prepared, prepare, unique_parameters};
 use crate::{CompilerError, operators};
 
 /// What a model consists of, and what a fine-tuning would train.
@@ -27,6 +27,9 @@ pub struct ModelReport {
     pub parameters: usize,
     /// Numbers that would be trained.
     pub trained: usize,
+    /// Numbers in float tensors that belong to no layer, for example a position table. The statistics of a
+    /// normalization and single numbers are not counted.
+    pub other_weights: usize,
 }
 
 /// One layer of a [`ModelReport`].
@@ -75,8 +78,9 @@ pub fn describe(model: &Model, wanted: Option<&FineTuning>) -> Result<ModelRepor
             normalize(graph);
             untie(graph);
             let layers = finetuning::layers(graph);
-            let selected = (0..layers.len()).collect();
-            described_layers(&Prepared { model: proto, head: None, logits: String::new(), layers, selected }, None)
+            let all: Vec<usize> = (0..layers.len()).collect();
+            let (trainable, selected, logits) = (all.clone(), all, String::new());
+            described_layers(&Prepared { model: proto, head: None, logits, layers, trainable, selected }, None)
         }
     };
     report.opset = model.opset();
@@ -85,11 +89,6 @@ pub fn describe(model: &Model, wanted: Option<&FineTuning>) -> Result<ModelRepor
     report.outputs = model.outputs();
     report.operators = coverage(model, wanted)?;
     Ok(report)
-}
-
-/// The names of a model's layers that a pattern matches.
-pub fn matching_layers(report: &ModelReport, pattern: &str) -> Vec<String> {
-    report.layers.iter().filter(|layer| pattern_matches(pattern, &layer.name)).map(|layer| layer.name.clone()).collect()
 }
 
 fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>) -> ModelReport {
@@ -103,7 +102,7 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>) -> ModelRe
             parameters: layer.parameters(),
             weights: layer.weights.iter().map(|weight| (weight.initializer.clone(), weight.shape.clone())).collect(),
             trained: prepared.selected.contains(&index),
-            learning_rate_multiplier: wanted.map_or(1.0, |wanted| multiplier(&prepared.layers, index, wanted)),
+            learning_rate_multiplier: wanted.map_or(1.0, |wanted| prepared.multiplier(index, wanted)),
         })
         .collect();
     let selected: Vec<_> = prepared.selected.iter().map(|index| prepared.layers[*index].clone()).collect();
@@ -115,6 +114,7 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>) -> ModelRe
         operators: Vec::new(),
         parameters: unique_parameters(&prepared.layers),
         trained: unique_parameters(&selected),
+        other_weights: prepared.other_weights(),
         layers,
     }
 }
@@ -127,17 +127,9 @@ fn coverage(model: &Model, wanted: Option<&FineTuning>) -> Result<Vec<OperatorCo
     };
     let mut rows: BTreeMap<String, OperatorCoverage> = BTreeMap::new();
     for node in &model.graph().node {
-        let standard = matches!(node.domain(), "" | "ai.onnx");
-        let name = if standard { node.op_type().to_owned() } else { format!("{}.{}", node.domain(), node.op_type()) };
+        let name = operators::qualified(node.op_type(), node.domain());
         let row = rows.entry(name.clone()).or_insert_with(|| {
-            let reason = match operators::find(node.op_type(), node.domain()) {
-                None => Some("not in the operator table".to_owned()),
-                Some(row) if !row.opsets.contains(&opset) => {
-                    Some(format!("the rule covers opsets {} to {}", row.opsets.start(), row.opsets.end()))
-                }
-                Some(row) => matches!(row.gradient, operators::Gradient::Missing)
-                    .then(|| "its gradient is not written".to_owned()),
-            };
+            let reason = operators::gradient_of(node.op_type(), node.domain(), opset).err();
             OperatorCoverage {
                 nodes: 0,
                 gradient: reason.is_none(),
@@ -153,21 +145,12 @@ fn coverage(model: &Model, wanted: Option<&FineTuning>) -> Result<Vec<OperatorCo
 
 /// How many nodes of each operator lie between the trained layers and the output.
 fn nodes_on_path(prepared: &Prepared, wanted: &FineTuning) -> Result<BTreeMap<String, usize>, CompilerError> {
-    let graph = import(&prepared.model, &Bindings { batch: wanted.batch, shapes: wanted.inputs.clone() })?;
-    let trained: Vec<_> = prepared
-        .selected
-        .iter()
-        .flat_map(|index| &prepared.layers[*index].weights)
-        .filter_map(|weight| graph.find(&weight.initializer))
-        .collect();
+    let graph = import(&prepared.model, &prepared.bindings(wanted))?;
     let logits = graph.find(&prepared.logits).expect("the head's output is a value of the graph");
-    let path = TrainedPath::find(&graph, logits, &trained);
+    let path = TrainedPath::find(&graph, logits, &prepared.weights(&graph));
     let mut counts = BTreeMap::new();
     for index in &path.nodes {
-        let node = &graph.nodes()[*index];
-        let name =
-            if node.domain.is_empty() { node.operator.clone() } else { format!("{}.{}", node.domain, node.operator) };
-        *counts.entry(name).or_insert(0) += 1;
+        *counts.entry(graph.nodes()[*index].qualified_operator()).or_insert(0) += 1;
     }
     Ok(counts)
 }

@@ -48,15 +48,26 @@ pub enum CompilerError {
         /// Wanted and got.
         message: String,
     },
+    /// A shape that is needed before the run is not known: an operator that the table does not hold makes it, or it
+    /// depends on data.
+    #[error("node `{node}` ({operator}): {message}")]
+    NotKnown {
+        /// The node that makes the value.
+        node: String,
+        /// The operator.
+        operator: String,
+        /// Which value, and what to do.
+        message: String,
+    },
     /// Training needs the gradient of an operator that has none here.
     #[error(
         "no gradient for operator {operator} (opset {opset}), node `{node}`: {reason}; it lies between the loss and \
          the trained layers: {path}. Train only layers after this node, for example `train: head`"
     )]
     MissingGradient {
-        /// The operator.
+        /// The operator, with its domain unless it is a standard one.
         operator: String,
-        /// Of its domain, in this model.
+        /// Version of its domain, in this model.
         opset: i64,
         /// The node.
         node: String,
@@ -70,8 +81,43 @@ pub enum CompilerError {
     Selection(String),
 }
 
+/// Text from a file as errors show it: cut, and escaped where it would not print as it is.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 120;
+    let mut shown = String::new();
+    for (at, character) in text.chars().enumerate() {
+        match character {
+            _ if at == LONGEST => {
+                shown.push('…');
+                break;
+            }
+            '\'' | '"' => shown.push(character),
+            _ => shown.extend(character.escape_debug()),
+        }
+    }
+    shown
+}
+
 impl CompilerError {
     pub(crate) fn unsupported(what: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::Unsupported { what: what.into(), advice: advice.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn foreign_text_is_cut_and_escaped() {
+        let long = "ab".repeat(100);
+        let rows = [
+            ("layer3.0/conv 'größe'", "layer3.0/conv 'größe'"),
+            ("a\u{1b}[31m\nb\u{202e}", "a\\u{1b}[31m\\nb\\u{202e}"),
+            (&long, &format!("{}…", &long[..120])),
+        ];
+        for (text, wanted) in rows {
+            assert_eq!(shown(text), wanted);
+        }
     }
 }

@@ -9,6 +9,8 @@ mod describe;
 mod error;
 pub mod finetuning;
 pub mod graph;
+#[cfg(test)]
+mod handmade;
 pub mod initializers;
 pub mod losses;
 pub mod model_file;
@@ -17,7 +19,7 @@ mod program;
 mod scoring;
 mod simplify;
 
-pub use describe::{LayerReport, ModelReport, OperatorCoverage, describe, matching_layers};
+pub use describe::{LayerReport, ModelReport, OperatorCoverage, describe};
 pub use error::CompilerError;
 pub use finetuning::FineTuning;
 pub use model_file::Model;

@@ -1,14 +1,18 @@
+use std::collections::BTreeMap;
+
 use millstream_schemas::recipe::{HeadRecipe, Initializer};
 use millstream_schemas::{ParameterEntry, TensorEntry, TrainingManifest};
 use prost::Message;
 
-use crate::backward::gradients;
+use crate::backward::{TrainedPath, gradients};
+use crate::error::shown;
 use crate::finetuning::{
-    self, FineTuning, Head, Layer, find_head, find_scores, normalize, pattern_matches, replace_head, select, untie,
+    self, FineTuning, Head, Layer, find_head, find_scores, layers_before, normalize, pattern_matches, replace_head,
+    select, untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::losses::cross_entropy;
-use crate::model_file::onnx::{ModelProto, StringStringEntryProto};
+use crate::model_file::onnx::{GraphProto, ModelProto, StringStringEntryProto};
 use crate::model_file::{Bindings, Model, import};
 use crate::{CompilerError, graph};
 
@@ -26,7 +30,7 @@ pub struct TrainingProgram {
     pub parameters: Vec<Vec<f32>>,
     /// Numbers that are trained.
     pub trained: usize,
-    /// Numbers of other layers, which stay as they are.
+    /// Numbers of other weights, which stay as they are.
     pub frozen: usize,
     /// Bytes of computed values alive at once at the worst node of the step, without parameters and gradients.
     pub activation_bytes: u64,
@@ -40,18 +44,19 @@ pub struct TrainingProgram {
 /// The selection or head does not fit, an operator between the loss and the trained layers has no gradient, or shapes
 /// do not fit; the error names the node.
 pub fn compile(model: &Model, wanted: &FineTuning) -> Result<TrainingProgram, CompilerError> {
-    let Prepared { model: proto, head, logits, layers, selected } = prepare(model, wanted)?;
-    let bindings = Bindings { batch: wanted.batch, shapes: wanted.inputs.clone() };
-    let mut graph = import(&proto, &bindings)?;
-    let data_inputs = graph.inputs().to_vec();
-    let logits = graph.find(&logits).expect("the head's output is a value of the graph");
-    check_logits(&graph, logits, wanted, head.as_ref())?;
+    let prepared = prepare(model, wanted)?;
+    let mut graph = import(&prepared.model, &prepared.bindings(wanted))?;
+    let logits = graph.find(&prepared.logits).expect("the head's output is a value of the graph");
+    TrainedPath::find(&graph, logits, &prepared.weights(&graph)).require_gradients(&graph)?;
+    check_logits(&graph, logits, wanted, prepared.head.as_ref())?;
 
+    let data_inputs = graph.inputs().to_vec();
     let targets = graph.input("targets", TensorType::f32([wanted.batch, wanted.classes]));
+    let Prepared { layers, selected, .. } = &prepared;
     let mut parameters = Vec::new();
     let mut values = Vec::new();
     let mut entries: Vec<ParameterEntry> = Vec::new();
-    for index in &selected {
+    for index in selected {
         for weight in &layers[*index].weights {
             if entries.iter().any(|entry| entry.name == weight.initializer) {
                 continue; // tied: read by several nodes, trained once
@@ -66,7 +71,7 @@ pub fn compile(model: &Model, wanted: &FineTuning) -> Result<TrainingProgram, Co
                 shape: weight.shape.clone(),
                 gradient: String::new(),
                 layer: layers[*index].name.clone(),
-                learning_rate_multiplier: multiplier(&layers, *index, wanted),
+                learning_rate_multiplier: prepared.multiplier(*index, wanted),
                 weight_decay: weight.shape.len() >= 2,
             });
         }
@@ -83,8 +88,8 @@ pub fn compile(model: &Model, wanted: &FineTuning) -> Result<TrainingProgram, Co
     let outputs: Vec<ValueId> = [loss, logits].into_iter().chain(gradient_values).collect();
     graph.set_outputs(&outputs);
 
-    let trained = values.iter().map(Vec::len).sum();
-    let all: usize = unique_parameters(&layers);
+    let trained: usize = values.iter().map(Vec::len).sum();
+    let frozen = unique_parameters(layers) + prepared.other_weights() - trained;
     let manifest = TrainingManifest {
         version: 1,
         batch: wanted.batch,
@@ -100,9 +105,9 @@ pub fn compile(model: &Model, wanted: &FineTuning) -> Result<TrainingProgram, Co
         manifest,
         parameters: values,
         trained,
-        frozen: all - trained,
+        frozen,
         activation_bytes: graph.peak_activation_bytes(),
-        model: proto,
+        model: prepared.model,
     })
 }
 
@@ -150,7 +155,54 @@ pub(crate) struct Prepared {
     pub(crate) head: Option<Head>,
     pub(crate) logits: String,
     pub(crate) layers: Vec<Layer>,
+    /// The layers that lead to the logits.
+    pub(crate) trainable: Vec<usize>,
     pub(crate) selected: Vec<usize>,
+}
+
+impl Prepared {
+    /// What fixes the shapes of the training graph.
+    pub(crate) fn bindings(&self, wanted: &FineTuning) -> Bindings {
+        Bindings { batch: wanted.batch, shapes: wanted.inputs.clone(), stated: self.stated(wanted) }
+    }
+
+    /// Behind operators that the table does not know, what the head reads and makes follows from its weight, since
+    /// training takes one row of scores for each row of the batch.
+    fn stated(&self, wanted: &FineTuning) -> BTreeMap<String, TensorType> {
+        let Some(head) = self.head.as_ref().filter(|head| head.by_row) else { return BTreeMap::new() };
+        let graph = self.graph();
+        let weight = graph.initializer.iter().find(|tensor| tensor.name() == head.weight);
+        let features = weight.expect("find_head saw it").dims[1 - head.class_axis] as usize;
+        let turned = graph.node[head.node].attribute.iter().any(|found| found.name() == "transA" && found.i() != 0);
+        let read = if turned { [features, wanted.batch] } else { [wanted.batch, features] };
+        let made = TensorType::f32([wanted.batch, head.classes]);
+        BTreeMap::from([(graph.node[head.node].input[0].clone(), TensorType::f32(read)), (self.logits.clone(), made)])
+    }
+
+    /// The selected weights in a graph of this model.
+    pub(crate) fn weights(&self, graph: &Graph) -> Vec<ValueId> {
+        let weights = self.selected.iter().flat_map(|index| &self.layers[*index].weights);
+        weights.filter_map(|weight| graph.find(&weight.initializer)).collect()
+    }
+
+    /// Factor on the learning rate of a layer: the first pattern that matches, or else decay by distance from the last
+    /// layer before the scores.
+    pub(crate) fn multiplier(&self, index: usize, wanted: &FineTuning) -> f32 {
+        let name = &self.layers[index].name;
+        let named = wanted.learning_rate_multipliers.iter().find(|entry| pattern_matches(&entry.r#match, name));
+        let distance = self.trainable.iter().filter(|other| **other > index).count();
+        let decayed = || wanted.layer_decay.powi(i32::try_from(distance).unwrap_or(i32::MAX));
+        named.map_or_else(decayed, |entry| entry.multiplier)
+    }
+
+    /// Numbers in weights of no layer.
+    pub(crate) fn other_weights(&self) -> usize {
+        finetuning::other_weights(self.graph(), &self.layers)
+    }
+
+    fn graph(&self) -> &GraphProto {
+        self.model.graph.as_ref().expect("the gate refuses a model without a graph")
+    }
 }
 
 pub(crate) fn prepare(model: &Model, wanted: &FineTuning) -> Result<Prepared, CompilerError> {
@@ -172,9 +224,11 @@ pub(crate) fn prepare(model: &Model, wanted: &FineTuning) -> Result<Prepared, Co
         (Err(_), HeadRecipe::Keep) => (None, find_scores(graph, wanted.output.as_deref())?),
         (Err(error), _) => return Err(error),
     };
-    let layers = finetuning::layers(proto.graph.as_ref().expect("still there"));
-    let selected = select(&layers, head.as_ref(), &wanted.train)?;
-    Ok(Prepared { model: proto, head, logits, layers, selected })
+    let graph = proto.graph.as_ref().expect("still there");
+    let layers = finetuning::layers(graph);
+    let trainable = layers_before(graph, &layers, &logits);
+    let selected = select(&layers, &trainable, head.as_ref(), &wanted.train)?;
+    Ok(Prepared { model: proto, head, logits, layers, trainable, selected })
 }
 
 /// Numbers in all layers, tied weights counted once.
@@ -182,14 +236,6 @@ pub(crate) fn unique_parameters(layers: &[Layer]) -> usize {
     let mut seen = std::collections::HashSet::new();
     let weights = layers.iter().flat_map(|layer| &layer.weights);
     weights.filter(|weight| seen.insert(&weight.initializer)).map(|weight| weight.shape.iter().product::<usize>()).sum()
-}
-
-/// Factor on the learning rate of a layer: the first pattern that matches, or else decay by distance from the last layer.
-pub(crate) fn multiplier(layers: &[Layer], index: usize, wanted: &FineTuning) -> f32 {
-    let named =
-        wanted.learning_rate_multipliers.iter().find(|entry| pattern_matches(&entry.r#match, &layers[index].name));
-    let distance = i32::try_from(layers.len() - 1 - index).unwrap_or(i32::MAX);
-    named.map_or_else(|| wanted.layer_decay.powi(distance), |entry| entry.multiplier)
 }
 
 fn check_logits(graph: &Graph, logits: ValueId, wanted: &FineTuning, head: Option<&Head>) -> Result<(), CompilerError> {
@@ -205,7 +251,7 @@ fn check_logits(graph: &Graph, logits: ValueId, wanted: &FineTuning, head: Optio
     };
     Err(CompilerError::Selection(format!(
         "output `{}` is {found}, wanted float32 [{}, {}] (batch, classes){advice}",
-        graph.name(logits),
+        shown(graph.name(logits)),
         wanted.batch,
         wanted.classes
     )))
@@ -227,5 +273,77 @@ fn tensor_entry(graph: &Graph, value: ValueId) -> TensorEntry {
         name: graph.name(value).to_owned(),
         dtype: tensor_type.dtype.name().to_owned(),
         shape: tensor_type.shape.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::describe;
+    use crate::handmade::{graph, model, node, untyped, value, weight};
+    use crate::model_file::onnx::NodeProto;
+    use millstream_schemas::recipe::TrainSelection;
+
+    /// `x` → dense → `odd.Bend` → what follows → dense → softmax.
+    fn network(between: Vec<NodeProto>, is_typed: bool) -> Model {
+        let mut nodes =
+            vec![node("Gemm", &["x", "body.weight"], &["hidden"]), node("odd.Bend", &["hidden"], &["bent"])];
+        nodes.extend(between);
+        nodes.push(node("Gemm", &["features", "head.weight", "head.bias"], &["scores"]));
+        nodes.push(node("Softmax", &["scores"], &["probability"]));
+        let weights = vec![weight("body.weight", &[4, 6]), weight("head.weight", &[6, 3]), weight("head.bias", &[3])];
+        let mut graph = graph(nodes, weights, vec![value("x", &[4])], vec![untyped("probability")]);
+        if is_typed {
+            graph.value_info = vec![value("bent", &[6])];
+        }
+        model(graph)
+    }
+
+    #[test]
+    fn an_operator_that_nobody_knows_stops_training_only_where_its_gradient_is_needed() {
+        let relu = || vec![node("Relu", &["bent"], &["features"])];
+        // a shape that depends on data stops nothing either
+        let reshape = || {
+            let sizes = node("odd.Sizes", &["x"], &["sizes"]);
+            vec![sizes, node("Reshape", &["bent", "sizes"], &["features"])]
+        };
+        let rows = [(relu(), false), (relu(), true), (reshape(), false), (reshape(), true)]
+            .map(|(b, typed)| network(b, typed));
+        for model in rows {
+            let head = FineTuning::head(2, 5);
+            let program = compile(&model, &head).unwrap();
+            assert_eq!((program.trained, program.frozen), (6 * 5 + 5, 4 * 6));
+            let all = FineTuning { train: TrainSelection::All, ..head.clone() };
+            for (wanted, on_trained_path) in [(None, 0), (Some(&head), 0), (Some(&all), 1)] {
+                let report = describe(&model, wanted).unwrap();
+                let row = report.operators.iter().find(|row| row.operator == "odd.Bend").unwrap();
+                assert_eq!((row.nodes, row.gradient, row.on_trained_path), (1, false, on_trained_path));
+                assert_eq!(row.reason.as_deref(), Some("it is not in the operator table"));
+            }
+            let error = compile(&model, &all).unwrap_err().to_string();
+            let wanted = "no gradient for operator odd.Bend (opset 3), node `bent`: it is not in the operator table; it \
+                          lies between the loss and the trained layers: scores <- features <- bent. Train only layers";
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_gradient_that_a_rule_does_not_give_is_an_error() {
+        let nodes = vec![
+            node("Gemm", &["x", "body.weight"], &["hidden"]),
+            node("Clip", &["hidden", "", "bound"], &["features"]),
+            node("Gemm", &["features", "head.weight"], &["scores"]),
+        ];
+        let bound = node("ReduceMax", &["bounds"], &["bound"]);
+        let bounds = node("Gemm", &["x", "bound.weight"], &["bounds"]);
+        let nodes = [vec![bounds, bound], nodes].concat();
+        let weights = ["body.weight", "bound.weight", "head.weight"].map(|name| weight(name, &[4, 4])).to_vec();
+        let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("scores", &[4])]));
+        let all = FineTuning { train: TrainSelection::All, ..FineTuning::head(2, 5) };
+        let error = compile(&model, &all).unwrap_err().to_string();
+        assert!(
+            error.contains("operator Clip (opset 17), node `features`: the one of input 2 is not written"),
+            "{error}"
+        );
     }
 }

@@ -8,6 +8,7 @@ mod onnx_runtime;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use millstream_compiler::CompilerError;
 use millstream_compiler::backward::gradients;
 use millstream_compiler::graph::{Attribute, Constant, ElementType, Graph, TensorType, ValueId};
 use millstream_compiler::operators::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, table};
@@ -38,6 +39,23 @@ fn gradients_are_those_of_central_differences() {
         Gradient::Defined(_) => gradient_is_true(&Built::new(row, sample, opset)?),
         _ => Ok(()),
     });
+}
+
+#[test]
+fn the_gradient_of_an_input_given_twice_is_the_sum_of_both() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    for (operator, shape) in
+        [("Add", &[2, 3][..]), ("Sub", &[2, 3]), ("Mul", &[2, 3]), ("Div", &[4]), ("MatMul", &[3, 3])]
+    {
+        let mut graph = Graph::new(17);
+        let x = graph.input("x", TensorType::f32(shape));
+        let outputs = vec![graph.add(operator, &[x, x], &[]).expect("both fit")];
+        let (values, mark) = between_marks(shape.iter().product(), (0.5, 1.5), 1);
+        let built = Built { graph, varied: vec![(x, values)], step: mark / 10.0, outputs };
+        assert_eq!(gradient_is_true(&built), Ok(()), "{operator}(x, x)");
+    }
 }
 
 #[test]
@@ -120,6 +138,12 @@ impl Built {
         let outputs =
             graph.add_with(row.name, &inputs, &attributes, sample.outputs).map_err(|error| error.to_string())?;
         Ok(Self { graph, varied, step, outputs })
+    }
+
+    /// All outputs of `Split`; of others the first, since their further ones are statistics.
+    fn differentiable(&self) -> Vec<ValueId> {
+        let is_split = self.graph.nodes().last().is_some_and(|node| node.operator == "Split");
+        if is_split { self.outputs.clone() } else { self.outputs[..1].to_vec() }
     }
 
     fn shape(&self, value: ValueId) -> Vec<usize> {
@@ -224,14 +248,17 @@ fn fold_is_true(row: &Operator, built: &Built) -> Result<(), String> {
     if folded == *computed { Ok(()) } else { Err(format!("folds to {folded:?}, is {computed:?}")) }
 }
 
-/// Checks the gradients of a weighted sum of the first output.
+/// Checks the gradients of a weighted sum of all float outputs whose gradient the operator has.
 fn gradient_is_true(built: &Built) -> Result<(), String> {
     if built.varied.is_empty() {
         return Ok(());
     }
-    let first = built.outputs[0];
     let mut random = Random(77);
-    let weights: Vec<f32> = (0..built.shape(first).iter().product()).map(|_| random.signed()).collect();
+    let outputs = built.differentiable();
+    let weights: Vec<Vec<f32>> = outputs
+        .iter()
+        .map(|output| (0..built.shape(*output).iter().product()).map(|_| random.signed()).collect())
+        .collect();
     let all: Vec<usize> = (0..built.varied.len()).collect();
     let given = own_gradients(built, &weights, &all)?;
     for (alone, given) in given.iter().enumerate() {
@@ -241,11 +268,12 @@ fn gradient_is_true(built: &Built) -> Result<(), String> {
         }
     }
     let mut forward = built.graph.clone();
-    forward.output(first);
+    forward.set_outputs(&outputs);
     let mut forward_session = session(&forward.to_onnx("forward"));
     let mut loss = |values: &[Vec<f32>]| -> f64 {
-        let output = run(&mut forward_session, built.inputs(&forward, values)).remove(0);
-        output.iter().zip(&weights).map(|(value, weight)| f64::from(*value) * f64::from(*weight)).sum()
+        let outputs = run(&mut forward_session, built.inputs(&forward, values));
+        let pairs = outputs.iter().zip(&weights).flat_map(|(output, weights)| output.iter().zip(weights));
+        pairs.map(|(value, weight)| f64::from(*value) * f64::from(*weight)).sum()
     };
     for (index, given) in given.iter().enumerate() {
         let values = built.values();
@@ -306,16 +334,16 @@ fn wrong_ones_are_found(given: &[f64], numeric: &[f64]) -> Result<(), String> {
 }
 
 /// Gradients by the reverse pass, run by ONNX Runtime.
-fn own_gradients(built: &Built, weights: &[f32], wanted: &[usize]) -> Result<Vec<Vec<f64>>, String> {
+fn own_gradients(built: &Built, weights: &[Vec<f32>], wanted: &[usize]) -> Result<Vec<Vec<f64>>, String> {
     let mut graph = built.graph.clone();
-    let first = built.outputs[0];
-    let shape = built.shape(first);
     let wanted: Vec<ValueId> = wanted.iter().map(|index| built.varied[*index].0).collect();
-    let weights = graph.constant("weights", Constant::f32(shape.clone(), weights));
     let ids = (|| {
-        let mut loss = graph.times(first, weights)?;
-        if !shape.is_empty() {
-            loss = graph.reduce_sum(loss, &(0..shape.len() as i64).collect::<Vec<i64>>(), false)?;
+        let mut loss = graph.scalar(0.0);
+        for (output, weights) in built.differentiable().into_iter().zip(weights) {
+            let weights = graph.constant("weights", Constant::f32(built.shape(output), weights));
+            let weighted = graph.times(output, weights)?;
+            let part = sum(&mut graph, weighted)?;
+            loss = graph.plus(loss, part)?;
         }
         gradients(&mut graph, loss, &wanted)
     })()
@@ -358,7 +386,9 @@ fn hostile_nodes_are_refused_or_stated_but_never_panic() {
                         let Ok(built) = Built::new(row, &hostile, opset) else { return };
                         let _ = built.folded(row);
                         let wanted: Vec<ValueId> = built.varied.iter().map(|(id, _)| *id).collect();
-                        let _ = gradients(&mut built.graph.clone(), built.outputs[0], &wanted);
+                        let mut graph = built.graph.clone();
+                        let Ok(loss) = sum(&mut graph, built.outputs[0]) else { return };
+                        let _ = gradients(&mut graph, loss, &wanted);
                     }));
                     if tried.is_err() {
                         panics.insert(format!("{} ({}), opset {opset}: {what}", row.name, sample.name));
@@ -369,6 +399,12 @@ fn hostile_nodes_are_refused_or_stated_but_never_panic() {
     }
     let list: Vec<String> = panics.into_iter().collect();
     assert!(list.is_empty(), "{} panicked:\n{}", list.len(), list.join("\n"));
+}
+
+/// The sum of all elements.
+fn sum(graph: &mut Graph, value: ValueId) -> Result<ValueId, CompilerError> {
+    let axes: Vec<i64> = (0..graph.shape(value)?.len() as i64).collect();
+    if axes.is_empty() { Ok(value) } else { graph.reduce_sum(value, &axes, false) }
 }
 
 /// A sample with one thing about it changed to something that does not fit.

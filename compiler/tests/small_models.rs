@@ -7,8 +7,10 @@
 
 mod onnx_runtime;
 
-use millstream_compiler::graph::{Constant, Graph, TensorType, ValueId};
-use millstream_compiler::{CompilerError, Model};
+use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
+use millstream_compiler::losses::cross_entropy;
+use millstream_compiler::{CompilerError, FineTuning, Model, compile};
+use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
 use onnx_runtime::{floats, run, session};
 
 /// Rows in a batch.
@@ -69,5 +71,129 @@ fn the_scores_of_a_model_that_ends_in_softmax_are_its_logits() {
         let mut session = session(&scoring.model);
         let at = session.outputs().iter().position(|output| output.name() == scoring.scores).unwrap();
         assert_eq!(run(&mut session, x())[at], wanted, "scores `{}`", scoring.scores);
+    }
+}
+
+/// The loss in plain Rust, from the formula.
+fn reference_loss(logits: &[f32], targets: &[f32], smoothing: f64) -> f64 {
+    let (mut sum, mut weights) = (0.0, 0.0);
+    for (logits, targets) in logits.chunks(CLASSES).zip(targets.chunks(CLASSES)) {
+        let weight: f64 = targets.iter().map(|target| f64::from(*target)).sum();
+        let largest = logits.iter().fold(f32::NEG_INFINITY, |largest, value| largest.max(*value));
+        let total: f64 = logits.iter().map(|value| f64::from(value - largest).exp()).sum();
+        for (logit, target) in logits.iter().zip(targets) {
+            let smoothed = (1.0 - smoothing) * f64::from(*target) + smoothing * weight / CLASSES as f64;
+            sum -= smoothed * (f64::from(logit - largest) - total.ln());
+        }
+        weights += weight;
+    }
+    sum / weights.max(1e-12)
+}
+
+#[test]
+fn cross_entropy_is_the_formula() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let row = |values: [f32; CLASSES]| values;
+    let (first, last, masked) = (row([1.0, 0.0, 0.0, 0.0, 0.0]), row([0.0, 0.0, 0.0, 0.0, 1.0]), row([0.0; CLASSES]));
+    let soft = row([0.5, 0.0, 0.3, 0.2, 0.0]);
+    let half = row([0.0, 0.25, 0.25, 0.0, 0.0]);
+    let batches = [
+        ("labels", [first, last, first]),
+        ("soft labels", [soft, last, soft]),
+        ("a masked row", [first, masked, last]),
+        ("rows of different weight", [half, soft, masked]),
+        ("all masked", [masked; ROWS]),
+    ];
+    for smoothing in [0.0, 0.1] {
+        for (name, targets) in &batches {
+            for scale in [1.0, 200.0] {
+                let mut graph = Graph::new(17);
+                let logits = graph.input("logits", TensorType::f32([ROWS, CLASSES]));
+                let target_input = graph.input("targets", TensorType::f32([ROWS, CLASSES]));
+                let loss = cross_entropy(&mut graph, logits, target_input, smoothing).unwrap();
+                graph.output(loss);
+                let logits: Vec<f32> = numbers(ROWS * CLASSES, 5).iter().map(|value| value * scale).collect();
+                let targets = targets.concat();
+                let shape = [ROWS, CLASSES];
+                let inputs = vec![
+                    ("logits".to_owned(), floats(&shape, &logits)),
+                    ("targets".to_owned(), floats(&shape, &targets)),
+                ];
+                let found = f64::from(run(&mut session(&graph.to_onnx("loss")), inputs)[0][0]);
+                let wanted = reference_loss(&logits, &targets, f64::from(smoothing));
+                let close = (found - wanted).abs() <= 1e-5 * wanted.abs().max(1.0);
+                assert!(close, "{name}, smoothing {smoothing}, scale {scale}: {found} instead of {wanted}");
+            }
+        }
+    }
+}
+
+/// A network of few kinks, so that differences tell its gradients well.
+fn varied_network() -> Graph {
+    let mut graph = Graph::new(17);
+    let image = graph.input("image", TensorType::f32([ROWS, 3, 8, 8]));
+    let mut add = |operator: &str, inputs: &[(&str, &[usize])], x: ValueId, attributes: &[(&str, Attribute)]| {
+        let weights = inputs.iter().map(|(name, shape)| weight(&mut graph, name, shape));
+        let inputs: Vec<ValueId> = std::iter::once(x).chain(weights.collect::<Vec<_>>()).collect();
+        graph.add(operator, &inputs, attributes).unwrap()
+    };
+    let pads = ("pads", vec![1, 1, 1, 1].into());
+    let x = add("Conv", &[("stem.weight", &[6, 3, 3, 3]), ("stem.bias", &[6])], image, std::slice::from_ref(&pads));
+    let x = add("Sigmoid", &[], x, &[]);
+    let pool = [("kernel_shape", vec![2, 2].into()), ("strides", vec![2, 2].into())];
+    let x = add("MaxPool", &[], x, &pool);
+    let x = add("Conv", &[("depthwise.weight", &[6, 1, 3, 3])], x, &[pads, ("group", 6.into())]);
+    let x = add("PRelu", &[("slope", &[1])], x, &[]);
+    let x = add("Conv", &[("mix.weight", &[WIDTH, 6, 1, 1]), ("mix.bias", &[WIDTH])], x, &[]);
+    let x = add("GlobalAveragePool", &[], x, &[]);
+    let x = add("Flatten", &[], x, &[]);
+    let x = add("LayerNormalization", &[("norm.weight", &[WIDTH]), ("norm.bias", &[WIDTH])], x, &[]);
+    let x = add("MatMul", &[("fc.kernel", &[WIDTH, WIDTH])], x, &[]);
+    let x = add("Add", &[("fc.bias", &[WIDTH])], x, &[]);
+    let x = add("Tanh", &[], x, &[]);
+    let logits = dense(&mut graph, x).unwrap();
+    graph.rename(logits, "logits").unwrap();
+    graph.set_outputs(&[logits]);
+    graph
+}
+
+#[test]
+fn each_parameter_of_a_network_has_the_gradient_of_central_differences() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let model = Model::from_bytes(varied_network().to_onnx("network")).unwrap();
+    let train = TrainSelection::All;
+    let wanted = FineTuning { head: HeadRecipe::Keep, train, label_smoothing: 0.1, ..FineTuning::head(ROWS, CLASSES) };
+    let program = compile(&model, &wanted).unwrap();
+    assert_eq!(program.frozen, 0);
+    let entries = &program.manifest.parameters;
+    let inputs = |parameters: &[Vec<f32>]| {
+        let shape = [ROWS, 3, 8, 8];
+        let mut inputs = vec![("image".to_owned(), floats(&shape, &numbers(ROWS * 3 * 64, 2)))];
+        let targets: Vec<f32> = (0..ROWS * CLASSES).map(|at| f32::from(u8::from(at % 6 == 0))).collect();
+        inputs.push((program.manifest.targets.name.clone(), floats(&[ROWS, CLASSES], &targets)));
+        let values = entries.iter().zip(parameters);
+        inputs.extend(values.map(|(entry, values)| (entry.name.clone(), floats(&entry.shape, values))));
+        inputs
+    };
+    let gradients = run(&mut session(&program.step), inputs(&program.parameters)).split_off(2);
+    let mut evaluation = session(&program.evaluation);
+    for (index, entry) in entries.iter().enumerate() {
+        let square: f64 = gradients[index].iter().map(|g| f64::from(*g).powi(2)).sum();
+        let step_size = 2e-2 / square.sqrt();
+        let mut loss = |sign: f64| {
+            let mut moved = program.parameters.clone();
+            for (value, g) in moved[index].iter_mut().zip(&gradients[index]) {
+                *value += (sign * step_size * f64::from(*g)) as f32;
+            }
+            f64::from(run(&mut evaluation, inputs(&moved))[0][0])
+        };
+        let slope = (loss(1.0) - loss(-1.0)) / (2.0 * step_size);
+        let error = (slope - square).abs() / square;
+        println!("{}: norm {:.1e}, off by {error:.1e}", entry.name, square.sqrt());
+        assert!(error < 2e-2, "{}: slope {slope}, squared gradient {square}", entry.name);
     }
 }

@@ -71,6 +71,24 @@ impl Backward<'_> {
         })
     }
 
+    /// Refuses a rule that left a wanted gradient out: the step would train by half a gradient.
+    pub(crate) fn gives_all_wanted(&self) -> Result<(), CompilerError> {
+        match (0..self.given.len()).find(|index| self.wanted[*index] && self.given[*index].is_none()) {
+            Some(index) => Err(self.no_gradient(format!("the one of input {index} is not written"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a gradient that would need a list of so many numbers written into the graph.
+    pub fn require_writable(&self, count: usize) -> Result<(), CompilerError> {
+        const MOST_WRITTEN: usize = 1 << 26;
+        if count <= MOST_WRITTEN {
+            Ok(())
+        } else {
+            Err(self.no_gradient(format!("it takes a list of {count} numbers")))
+        }
+    }
+
     /// Hands over the gradient of an input.
     pub fn give(&mut self, index: usize, gradient: ValueId) -> Result<(), CompilerError> {
         if index >= self.given.len() {
@@ -92,8 +110,8 @@ impl Backward<'_> {
     /// An error that says that this form of the operator has no gradient here.
     pub fn no_gradient(&self, reason: impl Into<String>) -> CompilerError {
         CompilerError::MissingGradient {
-            operator: self.node.operator.clone(),
-            opset: self.graph.opset,
+            operator: self.node.qualified_operator(),
+            opset: self.graph.opset_of(&self.node.domain),
             node: self.node.label(self.graph),
             reason: reason.into(),
             path: String::new(), // the reverse pass fills it in

@@ -2,23 +2,32 @@ use std::collections::{HashMap, HashSet};
 
 use super::Backward;
 use crate::CompilerError;
+use crate::error::shown;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
-use crate::operators::{self, Gradient, Operator};
+use crate::operators::{self, Gradient};
 
 /// Adds the gradients of a scalar `loss` with respect to `wanted`, one value each, of the same type.
 ///
 /// Nodes that do not lie between a wanted value and the loss are not looked at, so frozen layers below the deepest
 /// trained one may use any operator.
+///
+/// # Errors
+/// An operator on the way has no gradient: found before any node is added. Or the loss is no single number, or does
+/// not depend on a value.
 pub fn gradients(graph: &mut Graph, loss: ValueId, wanted: &[ValueId]) -> Result<Vec<ValueId>, CompilerError> {
     let path = TrainedPath::find(graph, loss, wanted);
     if !wanted.is_empty() && !path.depends.contains(&loss) {
         return Err(CompilerError::Selection("the loss does not depend on anything that is trained".into()));
     }
-    let mut pass = ReversePass { contributions: HashMap::new(), towards_loss: HashMap::new() };
-    let shape = graph.shape(loss)?.to_vec();
-    let ones = vec![1.0; shape.iter().product()];
-    let seed = graph.constant("loss_gradient", Constant::f32(shape, &ones));
-    pass.contributions.insert(loss, vec![seed]);
+    path.require_gradients(graph)?;
+    let known = graph.known_type(loss)?;
+    if known.elements() != 1 {
+        let message = format!("the loss `{}` is {known}, wanted one number", shown(graph.name(loss)));
+        return Err(CompilerError::Selection(message));
+    }
+    let seed = Constant::f32(known.shape.clone(), &[1.0]);
+    let seed = graph.constant("loss_gradient", seed);
+    let mut pass = ReversePass { contributions: HashMap::from([(loss, vec![seed])]) };
     for index in path.nodes.iter().rev() {
         pass.through(graph, *index, &path)?;
     }
@@ -27,8 +36,8 @@ pub fn gradients(graph: &mut Graph, loss: ValueId, wanted: &[ValueId]) -> Result
         .map(|value| {
             pass.total(graph, *value)?.ok_or_else(|| {
                 CompilerError::Selection(format!(
-                    "no gradient reaches `{}`: the loss does not depend on it",
-                    graph.name(*value)
+                    "no gradient reaches `{}`: the loss does not depend on it, or only by steps",
+                    shown(graph.name(*value))
                 ))
             })
         })
@@ -39,7 +48,8 @@ pub fn gradients(graph: &mut Graph, loss: ValueId, wanted: &[ValueId]) -> Result
 pub(crate) struct TrainedPath {
     pub(crate) nodes: Vec<usize>,
     depends: HashSet<ValueId>,
-    producers: HashMap<ValueId, usize>,
+    /// For each node on the way, the next one towards the loss.
+    towards_loss: HashMap<usize, usize>,
 }
 
 impl TrainedPath {
@@ -49,42 +59,68 @@ impl TrainedPath {
         for (index, node) in graph.nodes().iter().enumerate() {
             producers.extend(node.outputs.iter().flatten().map(|value| (*value, index)));
             if node.inputs.iter().flatten().any(|value| depends.contains(value)) {
-                let float = |value: &ValueId| graph.tensor_type(*value).is_none_or(|known| known.dtype.is_float());
-                depends.extend(node.outputs.iter().flatten().filter(|value| float(value)));
+                depends.extend(node.outputs.iter().flatten().filter(|value| may_be_float(graph, **value)));
             }
         }
         let mut reaches: HashSet<ValueId> = [loss].into();
-        let mut nodes = Vec::new();
+        let (mut nodes, mut towards_loss) = (Vec::new(), HashMap::new());
         for (index, node) in graph.nodes().iter().enumerate().rev() {
-            if node.outputs.iter().flatten().any(|value| reaches.contains(value) && depends.contains(value)) {
-                reaches.extend(node.inputs.iter().flatten());
-                nodes.push(index);
+            if !node.outputs.iter().flatten().any(|value| reaches.contains(value) && depends.contains(value)) {
+                continue;
+            }
+            nodes.push(index);
+            if matches!(rule_of(graph, node), Ok(Gradient::Zero(_))) {
+                continue;
+            }
+            for input in node.inputs.iter().flatten().filter(|value| depends.contains(value)) {
+                reaches.insert(*input);
+                if let Some(producer) = producers.get(input) {
+                    towards_loss.entry(*producer).or_insert(index);
+                }
             }
         }
         nodes.reverse();
-        Self { nodes, depends, producers }
+        Self { nodes, depends, towards_loss }
+    }
+
+    /// Refuses a path with an operator that has no gradient: the one nearest to the loss is named.
+    pub(crate) fn require_gradients(&self, graph: &Graph) -> Result<(), CompilerError> {
+        for index in self.nodes.iter().rev() {
+            let node = &graph.nodes()[*index];
+            rule_of(graph, node).map_err(|reason| CompilerError::MissingGradient {
+                operator: node.qualified_operator(),
+                opset: graph.opset_of(&node.domain),
+                node: node.label(graph),
+                reason,
+                path: self.path_to(graph, *index),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The nodes from the loss down to this one.
+    fn path_to(&self, graph: &Graph, index: usize) -> String {
+        let towards_loss = std::iter::successors(Some(index), |at| self.towards_loss.get(at).copied());
+        let mut labels: Vec<String> = towards_loss.map(|at| graph.nodes()[at].label(graph)).collect();
+        labels.reverse();
+        if labels.len() > 8 {
+            let left_out = labels.len() - 7;
+            labels.splice(3..labels.len() - 4, [format!("({left_out} more)")]);
+        }
+        labels.join(" <- ")
     }
 }
 
-/// The gradient rule of a node, or why there is none.
-fn rule_of(node: &Node, opset: i64) -> Result<(&'static Operator, Gradient), String> {
-    let Some(row) = operators::find(&node.operator, &node.domain) else {
-        let domain = if node.domain.is_empty() { "" } else { " in this domain" };
-        return Err(format!("the operator is not known here{domain}"));
-    };
-    if !row.opsets.contains(&opset) {
-        return Err(format!("the rule covers opsets {} to {}", row.opsets.start(), row.opsets.end()));
-    }
-    match row.gradient {
-        Gradient::Missing => Err("its gradient rule is not written".into()),
-        rule => Ok((row, rule)),
-    }
+fn may_be_float(graph: &Graph, value: ValueId) -> bool {
+    graph.tensor_type(value).is_none_or(|known| known.dtype.is_float())
+}
+
+fn rule_of(graph: &Graph, node: &Node) -> Result<Gradient, String> {
+    operators::gradient_of(&node.operator, &node.domain, graph.opset_of(&node.domain))
 }
 
 struct ReversePass {
     contributions: HashMap<ValueId, Vec<ValueId>>,
-    /// For each node on the way, the next one towards the loss.
-    towards_loss: HashMap<usize, usize>,
 }
 
 impl ReversePass {
@@ -97,47 +133,27 @@ impl ReversePass {
                 None => None,
             });
         }
+        let Ok(Gradient::Defined(rule)) = rule_of(graph, &node) else { return Ok(()) };
         if output_gradients.iter().all(Option::is_none) {
             return Ok(());
         }
-        let is_float = |value: ValueId| graph.tensor_type(value).is_none_or(|known| known.dtype.is_float());
-        let wanted: Vec<bool> = node
-            .inputs
-            .iter()
-            .map(|input| input.is_some_and(|id| path.depends.contains(&id) && is_float(id)))
-            .collect();
-        let rule = match rule_of(&node, graph.opset) {
-            Ok((_, Gradient::Defined(rule))) => rule,
-            Ok(_) => return Ok(()), // zero: nothing flows further down
-            Err(reason) => {
-                return Err(CompilerError::MissingGradient {
-                    operator: node.operator.clone(),
-                    opset: graph.opset,
-                    node: node.label(graph),
-                    reason,
-                    path: self.path_from_loss(graph, index),
-                });
-            }
-        };
+        let depends = |value: ValueId| path.depends.contains(&value) && may_be_float(graph, value);
+        let wanted: Vec<bool> = node.inputs.iter().map(|input| input.is_some_and(depends)).collect();
         let given = vec![None; node.inputs.len()];
         let mut backward = Backward { graph, node, output_gradients, wanted, given };
-        rule(&mut backward).map_err(|error| match error {
-            CompilerError::MissingGradient { operator, opset, node, reason, path } if path.is_empty() => {
-                let path = self.path_from_loss(backward.graph, index);
+        let outcome = rule(&mut backward).and_then(|()| backward.gives_all_wanted());
+        outcome.map_err(|error| match error {
+            CompilerError::MissingGradient { operator, opset, node, reason, .. } => {
+                let path = path.path_to(backward.graph, index);
                 CompilerError::MissingGradient { operator, opset, node, reason, path }
             }
             other => other,
         })?;
         let Backward { node, wanted, given, .. } = backward;
         for (slot, input) in node.inputs.iter().enumerate() {
-            let (Some(input), true) = (input, wanted[slot]) else { continue };
-            let Some(gradient) = given[slot] else {
-                continue; // a rule may leave out an input whose derivative is zero
-            };
-            let gradient = sum_to_shape_of(graph, gradient, *input)?;
-            self.contributions.entry(*input).or_default().push(gradient);
-            if let Some(producer) = path.producers.get(input) {
-                self.towards_loss.entry(*producer).or_insert(index);
+            if let (Some(input), Some(gradient), true) = (input, given[slot], wanted[slot]) {
+                let gradient = sum_to_shape_of(graph, gradient, *input)?;
+                self.contributions.entry(*input).or_default().push(gradient);
             }
         }
         Ok(())
@@ -153,21 +169,6 @@ impl ReversePass {
         self.contributions.insert(value, vec![sum]);
         Ok(Some(sum))
     }
-
-    fn path_from_loss(&self, graph: &Graph, index: usize) -> String {
-        let mut labels = vec![];
-        let mut at = Some(index);
-        while let Some(node) = at {
-            labels.push(graph.nodes()[node].label(graph));
-            at = self.towards_loss.get(&node).copied();
-        }
-        labels.reverse();
-        if labels.len() > 8 {
-            let left_out = labels.len() - 7;
-            labels.splice(3..labels.len() - 4, [format!("({left_out} more)")]);
-        }
-        labels.join(" <- ")
-    }
 }
 
 /// Sums a gradient over the axes along which its value was broadcast.
@@ -179,7 +180,7 @@ fn sum_to_shape_of(graph: &mut Graph, gradient: ValueId, value: ValueId) -> Resu
             format!(
                 "a gradient of type {} for `{}` of type {}",
                 got.dtype.name(),
-                graph.name(value),
+                shown(graph.name(value)),
                 wanted.dtype.name()
             ),
             "gradients are computed in float32",
@@ -197,7 +198,7 @@ fn sum_to_shape_of(graph: &mut Graph, gradient: ValueId, value: ValueId) -> Resu
             None | Some(1) => axes.push(axis as i64),
             Some(_) => {
                 return Err(CompilerError::Node {
-                    node: graph.name(value).to_owned(),
+                    node: shown(graph.name(value)),
                     operator: "gradient".into(),
                     message: format!("a gradient of shape {:?} for a value of shape {:?}", got.shape, wanted.shape),
                 });

@@ -1,13 +1,13 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use millstream_schemas::recipe::Initializer;
 
 use crate::CompilerError;
-use crate::graph::Constant;
+use crate::error::shown;
+use crate::graph::{Constant, TensorType};
 use crate::initializers::{Fans, draw};
 use crate::model_file::onnx::{
-    GraphProto, ModelProto, TensorProto, ValueInfoProto, tensor_shape_proto::Dimension,
-    tensor_shape_proto::dimension::Value as Length, type_proto,
+    GraphProto, ModelProto, TensorProto, tensor_shape_proto::dimension::Value as Length, type_proto,
 };
 
 /// The last linear layer of a model.
@@ -27,6 +27,8 @@ pub struct Head {
     pub class_axis: usize,
     /// Number of classes.
     pub classes: usize,
+    /// Whether each row that it multiplies becomes a row of scores, nothing reshaping them in between.
+    pub by_row: bool,
 }
 
 /// Finds the linear layer that makes an output: walks back over softmax and shape operators, then over the addition of
@@ -37,38 +39,40 @@ pub(crate) fn find_head(graph: &GraphProto, output: Option<&str>) -> Result<Head
     let tensors: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
     let weight_of =
         |name: Option<&str>| name.and_then(|name| tensors.get(name)).filter(|tensor| tensor.data_type() == 1);
-    let (mut value, mut logits, mut bias) = (output.as_str(), output.as_str(), None);
+    let (mut value, mut logits, mut bias, mut by_row) = (output.as_str(), output.as_str(), None, true);
     let none_here = |what: &str| {
         CompilerError::Selection(format!(
-            "no linear head leads to output `{output}`: {what}. Name another output with model.output, or keep the \
-             head and choose layers with model.train"
+            "no linear head leads to output `{}`: {what}. Name another output with model.output, or keep the head and \
+             choose layers with model.train",
+            shown(&output)
         ))
     };
     loop {
         let Some(index) = producers.get(value).copied() else {
-            return Err(none_here(&format!("`{value}` is made by no node")));
+            return Err(none_here(&format!("`{}` is made by no node", shown(value))));
         };
         let node = &graph.node[index];
         let input = |at: usize| node.input.get(at).map(String::as_str).filter(|name| !name.is_empty());
-        let first = || input(0).ok_or_else(|| none_here(&format!("`{}` has no input", node.name())));
+        let first = || input(0).ok_or_else(|| none_here(&format!("`{}` has no input", shown(node.name()))));
         match node.op_type() {
             "Softmax" | "LogSoftmax" => {
                 value = first()?;
-                logits = value;
+                (logits, by_row) = (value, true);
             }
-            "Identity" | "Flatten" | "Squeeze" | "Reshape" => value = first()?,
+            "Identity" => value = first()?,
+            "Flatten" | "Squeeze" | "Reshape" => (value, by_row) = (first()?, false),
             "Add" if bias.is_none() => {
                 let sides = [(input(0), input(1)), (input(1), input(0))];
                 let constant = sides.into_iter().find(|(constant, _)| weight_of(*constant).is_some());
                 let Some((constant, Some(computed))) = constant else {
-                    return Err(none_here(&format!("`{}` adds two computed values", node.name())));
+                    return Err(none_here(&format!("`{}` adds two computed values", shown(node.name()))));
                 };
                 bias = constant;
                 value = computed;
             }
             "Gemm" | "MatMul" => {
                 let Some(weight) = weight_of(input(1)).filter(|weight| weight.dims.len() == 2) else {
-                    return Err(none_here(&format!("`{}` multiplies two computed values", node.name())));
+                    return Err(none_here(&format!("`{}` multiplies two computed values", shown(node.name()))));
                 };
                 let transposed =
                     node.attribute.iter().any(|attribute| attribute.name() == "transB" && attribute.i() != 0);
@@ -80,10 +84,14 @@ pub(crate) fn find_head(graph: &GraphProto, output: Option<&str>) -> Result<Head
                     bias: bias.or(input(2)).map(str::to_owned),
                     class_axis,
                     classes: weight.dims[class_axis] as usize,
+                    by_row,
                     output,
                 });
             }
-            other => return Err(none_here(&format!("`{}` is a {other}, not a dense layer", node.name()))),
+            other => {
+                let name = shown(node.name());
+                return Err(none_here(&format!("`{name}` is a {}, not a dense layer", shown(other))));
+            }
         }
     }
 }
@@ -120,18 +128,19 @@ fn chosen_output(graph: &GraphProto, wanted: Option<&str>) -> Result<String, Com
         (None, several) => Err(CompilerError::Selection(format!(
             "the model has {} outputs ({}); name the one with the class scores with model.output",
             several.len(),
-            several.join(", ")
+            list(several)
         ))),
         (Some(wanted), names) if names.contains(&wanted) => Ok(wanted.to_owned()),
         (Some(wanted), names) => {
             let hint = millstream_schemas::nearest(wanted, names.iter().copied())
-                .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
-            Err(CompilerError::Selection(format!(
-                "the model has no output `{wanted}`{hint} (it has {})",
-                names.join(", ")
-            )))
+                .map_or_else(String::new, |name| format!("; did you mean `{}`?", shown(name)));
+            Err(CompilerError::Selection(format!("the model has no output `{wanted}`{hint} (it has {})", list(names))))
         }
     }
+}
+
+fn list(names: &[&str]) -> String {
+    names.iter().take(8).map(|name| shown(name)).collect::<Vec<_>>().join(", ")
 }
 
 /// Puts fresh weights for `classes` classes in the head's place; its bias starts at zero.
@@ -146,12 +155,16 @@ pub(crate) fn replace_head(
     let reads = |name: &str| graph.node.iter().flat_map(|node| &node.input).filter(|input| *input == name).count();
     if let Some(shared) = [Some(&head.weight), head.bias.as_ref()].into_iter().flatten().find(|name| reads(name) > 1) {
         return Err(CompilerError::Selection(format!(
-            "the head's weight `{shared}` is shared with another node, so it cannot be replaced; use `head: keep`"
+            "the head's weight `{}` is shared with another node, so it cannot be replaced; use `head: keep`",
+            shown(shared)
         )));
     }
     let old = graph.initializer.iter().find(|tensor| tensor.name() == head.weight).expect("find_head saw it");
     let features = old.dims[1 - head.class_axis] as usize;
     let shape = if head.class_axis == 0 { [classes, features] } else { [features, classes] };
+    if !TensorType::f32(shape).fits_a_machine() || features == 0 {
+        return Err(CompilerError::Selection(format!("a head of {features} features and {classes} classes")));
+    }
     let weight = draw(how, &shape, Fans::of_dense(features, classes), seed, &head.weight);
     let zeros = Constant::f32([classes], &vec![0.0; classes]);
     for tensor in &mut graph.initializer {
@@ -167,26 +180,114 @@ pub(crate) fn replace_head(
     Ok(())
 }
 
-/// Declared shapes behind the head speak of the old classes: the output is restated, the others are dropped.
+/// Declared shapes behind the head speak of the old classes: those whose last axis still counts classes are restated,
+/// the others are dropped.
 fn restate_shapes(graph: &mut GraphProto, head: &Head, classes: usize) {
-    let mut behind: Vec<String> = graph.node[head.node].output.clone();
+    const KEEP_AXES: [&str; 7] = ["Add", "Cast", "Dropout", "Identity", "LogSoftmax", "Sigmoid", "Softmax"];
+    let mut behind: HashSet<&String> = graph.node[head.node].output.iter().collect();
+    let mut of_classes = behind.clone();
     for node in &graph.node[head.node + 1..] {
         if node.input.iter().any(|input| behind.contains(input)) {
-            behind.extend(node.output.iter().cloned());
+            behind.extend(&node.output);
+        }
+        if KEEP_AXES.contains(&node.op_type()) && node.input.iter().any(|input| of_classes.contains(input)) {
+            of_classes.extend(&node.output);
         }
     }
-    graph.value_info.retain(|value| !behind.contains(&value.name().to_owned()));
+    graph.value_info.retain(|value| value.name.as_ref().is_none_or(|name| !behind.contains(name)));
     graph.input.retain(|input| input.name() != head.weight && Some(input.name()) != head.bias.as_deref());
-    for output in graph.output.iter_mut().filter(|output| behind.contains(&output.name().to_owned())) {
-        if let Some(last) = last_axis(output) {
-            last.value = Some(Length::DimValue(classes as i64));
+    for output in &mut graph.output {
+        let (Some(name), Some(type_proto::Value::TensorType(tensor))) =
+            (&output.name, output.r#type.as_mut().and_then(|kind| kind.value.as_mut()))
+        else {
+            continue;
+        };
+        if of_classes.contains(name) {
+            if let Some(last) = tensor.shape.as_mut().and_then(|shape| shape.dim.last_mut()) {
+                last.value = Some(Length::DimValue(classes as i64));
+            }
+        } else if behind.contains(name) {
+            tensor.shape = None;
         }
     }
 }
 
-fn last_axis(value: &mut ValueInfoProto) -> Option<&mut Dimension> {
-    match value.r#type.as_mut()?.value.as_mut()? {
-        type_proto::Value::TensorType(tensor) => tensor.shape.as_mut()?.dim.last_mut(),
-        _ => None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handmade::{graph, node, proto, value, weight, with};
+    use crate::model_file::known_shape;
+    use crate::model_file::onnx::{NodeProto, ValueInfoProto};
+
+    fn network(nodes: Vec<NodeProto>, outputs: Vec<ValueInfoProto>) -> GraphProto {
+        let shapes: [(&str, &[usize]); 4] = [("w", &[4, 3]), ("turned", &[3, 4]), ("b", &[3]), ("cube", &[2, 4, 3])];
+        let weights = shapes.iter().map(|(name, shape)| weight(name, shape)).collect();
+        graph(nodes, weights, vec![value("x", &[4]), value("z", &[4])], outputs)
+    }
+
+    #[test]
+    fn the_head_is_found_in_every_form_that_exporters_write() {
+        let gemm = |inputs: &[&str], output: &str| node("Gemm", inputs, &[output]);
+        let then = |operator: &str| node(operator, &["s"], &["y"]);
+        let turned = |inputs: &[&str], output: &str| with(gemm(inputs, output), "transB", &[1]);
+        let matmul = || node("MatMul", &["x", "w"], &["m"]);
+        // nodes; logits, weight, bias, axis of the classes, whether nothing reshapes behind it
+        type Found<'a> = Result<(&'a str, &'a str, Option<&'a str>, usize, bool), &'a str>;
+        let rows: Vec<(Vec<NodeProto>, Found<'_>)> = vec![
+            (vec![gemm(&["x", "w", "b"], "y")], Ok(("y", "w", Some("b"), 1, true))),
+            (vec![gemm(&["x", "w"], "y")], Ok(("y", "w", None, 1, true))),
+            (vec![gemm(&["x", "w", ""], "y")], Ok(("y", "w", None, 1, true))),
+            (vec![turned(&["x", "turned", "b"], "y")], Ok(("y", "turned", Some("b"), 0, true))),
+            (vec![node("MatMul", &["x", "w"], &["y"])], Ok(("y", "w", None, 1, true))),
+            (vec![matmul(), node("Add", &["m", "b"], &["y"])], Ok(("y", "w", Some("b"), 1, true))),
+            (vec![matmul(), node("Add", &["b", "m"], &["y"])], Ok(("y", "w", Some("b"), 1, true))),
+            (vec![gemm(&["x", "w", "b"], "s"), then("Softmax")], Ok(("s", "w", Some("b"), 1, true))),
+            (vec![turned(&["x", "turned"], "s"), then("LogSoftmax")], Ok(("s", "turned", None, 0, true))),
+            (vec![gemm(&["x", "w"], "s"), then("Flatten")], Ok(("y", "w", None, 1, false))),
+            (
+                vec![gemm(&["x", "w"], "t"), node("Softmax", &["t"], &["s"]), then("Flatten")],
+                Ok(("t", "w", None, 1, true)),
+            ),
+            (vec![node("MatMul", &["x", "z"], &["y"])], Err("`y` multiplies two computed values")),
+            (vec![node("MatMul", &["x", "cube"], &["y"])], Err("`y` multiplies two computed values")),
+            (vec![node("Add", &["x", "z"], &["y"])], Err("`y` adds two computed values")),
+            (vec![node("Relu", &["x"], &["y"])], Err("`y` is a Relu, not a dense layer")),
+            (vec![node("Identity", &["x"], &["y"])], Err("`x` is made by no node")),
+        ];
+        for (nodes, wanted) in rows {
+            match (find_head(&network(nodes, vec![value("y", &[3])]), None), wanted) {
+                (Ok(head), Ok(wanted)) => {
+                    let Head { logits, weight, bias, class_axis, by_row, classes, .. } = &head;
+                    assert_eq!((logits.as_str(), weight.as_str(), bias.as_deref(), *class_axis, *by_row), wanted);
+                    assert_eq!(*classes, 3);
+                }
+                (Err(error), Err(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
+                (found, wanted) => panic!("wanted {wanted:?}, found {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn of_several_outputs_one_is_named_and_only_shapes_that_count_classes_are_restated() {
+        let nodes = vec![
+            node("Gemm", &["x", "w", "b"], &["y"]),
+            node("Softmax", &["y"], &["probability"]),
+            node("ArgMax", &["y"], &["best"]),
+            node("Relu", &["z"], &["apart"]),
+        ];
+        let outputs = ["y", "probability", "best", "apart"].map(|name| value(name, &[3])).to_vec();
+        let mut model = proto(network(nodes, outputs));
+        let graph = model.graph.as_ref().unwrap();
+        let error = find_head(graph, None).unwrap_err().to_string();
+        assert!(error.contains("the model has 4 outputs (y, probability, best, apart)"), "{error}");
+        let error = find_head(graph, Some("probabilities")).unwrap_err().to_string();
+        assert!(error.contains("did you mean `probability`?"), "{error}");
+        let mut head = find_head(graph, Some("probability")).unwrap();
+        replace_head(&mut model, &mut head, 7, Initializer::default(), 0).unwrap();
+        let graph = model.graph.unwrap();
+        let dims = |name: &str| graph.initializer.iter().find(|tensor| tensor.name() == name).unwrap().dims.clone();
+        assert_eq!((dims("w"), dims("b")), (vec![4, 7], vec![7]));
+        let last = |value: &ValueInfoProto| known_shape(value).map(|shape| shape[1].unwrap());
+        assert_eq!(graph.output.iter().map(last).collect::<Vec<_>>(), [Some(7), Some(7), None, Some(3)]);
     }
 }

@@ -1,5 +1,6 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use crate::graph::ElementType;
 use crate::model_file::onnx::{GraphProto, NodeProto, TensorProto};
 use crate::operators;
 
@@ -38,8 +39,13 @@ impl Layer {
 pub fn layers(graph: &GraphProto) -> Vec<Layer> {
     let tensors: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
     let mut layers: Vec<Layer> = Vec::new();
+    let mut behind_weights: HashSet<&str> = HashSet::new();
     for (index, node) in graph.node.iter().enumerate() {
-        let weights = weights_of(index, node, &tensors);
+        let fed = node.input.iter().any(|input| behind_weights.contains(input.as_str()));
+        let weights = if fed || !is_arithmetic(node) { weights_of(index, node, &tensors) } else { Vec::new() };
+        if fed || !weights.is_empty() {
+            behind_weights.extend(node.output.iter().map(String::as_str).filter(|name| !name.is_empty()));
+        }
         let Some(first) = weights.first() else { continue };
         let name = layer_name(node, &first.initializer);
         match layers.iter_mut().rev().take(4).find(|layer| layer.name == name) {
@@ -53,13 +59,37 @@ pub fn layers(graph: &GraphProto) -> Vec<Layer> {
     layers
 }
 
+/// Numbers in the float tensors of a graph that belong to no layer: position tables, input normalization and the like.
+/// Single numbers are settings, and the statistics of a normalization are no weights.
+pub(crate) fn other_weights(graph: &GraphProto, layers: &[Layer]) -> usize {
+    let in_layers = layers.iter().flat_map(|layer| &layer.weights).map(|weight| weight.initializer.as_str());
+    let normalizations = graph.node.iter().filter(|node| node.op_type() == "BatchNormalization");
+    let statistics = normalizations.flat_map(|node| node.input.iter().skip(3)).map(String::as_str);
+    let counted: HashSet<&str> = in_layers.chain(statistics).collect();
+    let is_float =
+        |tensor: &&TensorProto| ElementType::from_onnx(tensor.data_type()).is_some_and(ElementType::is_float);
+    let others = graph.initializer.iter().filter(|tensor| !counted.contains(tensor.name())).filter(is_float);
+    others.map(|tensor| shape_of(tensor).iter().product()).filter(|count: &usize| *count > 1).sum()
+}
+
+/// A constant beside these is a bias or scale only behind a layer; in front of all layers it normalizes the input.
+fn is_arithmetic(node: &NodeProto) -> bool {
+    matches!(node.op_type(), "Add" | "Mul")
+}
+
+fn shape_of(tensor: &TensorProto) -> Vec<usize> {
+    tensor.dims.iter().map(|length| *length as usize).collect()
+}
+
 fn weights_of(index: usize, node: &NodeProto, tensors: &HashMap<&str, &TensorProto>) -> Vec<Weight> {
     let Some(row) = operators::find(node.op_type(), node.domain()) else { return Vec::new() };
     let weight = |input: &usize| {
         let name = node.input.get(*input)?;
         let tensor = tensors.get(name.as_str())?;
-        let shape: Vec<usize> = tensor.dims.iter().map(|length| *length as usize).collect();
-        let is_weight = tensor.data_type() == 1 && shape.iter().product::<usize>() > 1;
+        let shape = shape_of(tensor);
+        // a single number beside an operand is a setting of the formula; elsewhere it is a weight like others
+        let least = if is_arithmetic(node) { 2 } else { 1 };
+        let is_weight = tensor.data_type() == 1 && shape.iter().product::<usize>() >= least;
         is_weight.then(|| Weight { initializer: name.clone(), shape, node: index, input: *input })
     };
     row.weights.iter().filter_map(weight).collect()
@@ -93,4 +123,42 @@ fn unique(layers: &[Layer], name: String) -> String {
         number += 1;
     }
     free
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handmade::{graph, node, value, weight};
+
+    #[test]
+    fn a_weight_of_one_number_is_counted_and_input_normalization_is_no_layer() {
+        let nodes = vec![
+            node("Mul", &["x", "spread"], &["a"]),
+            node("Add", &["shift", "a"], &["b"]),
+            node("Gemm", &["b", "fc.weight", "fc.bias"], &["c"]),
+            node("PRelu", &["c", "slope"], &["d"]),
+            node("Mul", &["gamma", "d"], &["e"]),
+            node("Add", &["e", "half"], &["f"]),
+            node("BatchNormalization", &["f", "bn.scale", "bn.bias", "bn.mean", "bn.variance"], &["y"]),
+        ];
+        let shapes: [(&str, &[usize]); 11] = [
+            ("spread", &[3]),
+            ("shift", &[3]),
+            ("fc.weight", &[3, 4]),
+            ("fc.bias", &[4]),
+            ("slope", &[1]),
+            ("gamma", &[4]),
+            ("half", &[1]),
+            ("bn.scale", &[4]),
+            ("bn.bias", &[4]),
+            ("bn.mean", &[4]),
+            ("bn.variance", &[4]),
+        ];
+        let weights = shapes.iter().map(|(name, shape)| weight(name, shape)).collect();
+        let graph = graph(nodes, weights, vec![value("x", &[3])], vec![value("y", &[4])]);
+        let found = layers(&graph);
+        let counts: Vec<(&str, usize)> = found.iter().map(|layer| (layer.name.as_str(), layer.parameters())).collect();
+        assert_eq!(counts, [("fc", 16), ("slope", 1), ("gamma", 4), ("bn", 8)]);
+        assert_eq!(other_weights(&graph, &found), 3 + 3);
+    }
 }

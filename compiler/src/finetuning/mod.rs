@@ -12,10 +12,11 @@ use millstream_schemas::recipe::{HeadRecipe, LearningRateMultiplier, TrainSelect
 
 pub use head::Head;
 pub(crate) use head::{find_head, find_scores, replace_head};
+pub(crate) use layers::other_weights;
 pub use layers::{Layer, Weight, layers};
 pub(crate) use normalize::normalize;
 pub use pattern::matches as pattern_matches;
-pub(crate) use selection::{select, untie};
+pub(crate) use selection::{layers_before, select, untie};
 
 /// What to compile a model into.
 #[derive(Clone, Debug)]

@@ -1,79 +1,205 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use millstream_schemas::{nearest, recipe::TrainSelection};
 
 use super::{Head, Layer, layers, pattern_matches};
 use crate::CompilerError;
-use crate::model_file::onnx::GraphProto;
+use crate::error::shown;
+use crate::model_file::onnx::{GraphProto, TensorProto, ValueInfoProto};
 
-/// Which layers are trained, by index.
+/// The layers that a value depends on, by index. A branch that leads elsewhere, an auxiliary head for example, learns
+/// nothing from a loss behind that value.
+pub(crate) fn layers_before(graph: &GraphProto, layers: &[Layer], value: &str) -> Vec<usize> {
+    let mut needed: HashSet<&str> = HashSet::from([value]);
+    let mut nodes = HashSet::new();
+    for (index, node) in graph.node.iter().enumerate().rev() {
+        if node.output.iter().any(|output| needed.contains(output.as_str())) {
+            needed.extend(node.input.iter().map(String::as_str).filter(|name| !name.is_empty()));
+            nodes.insert(index);
+        }
+    }
+    let leads_there = |index: &usize| layers[*index].weights.iter().any(|weight| nodes.contains(&weight.node));
+    (0..layers.len()).filter(leads_there).collect()
+}
+
+/// Which layers are trained, by index; `trainable` are those that lead to the scores.
 pub(crate) fn select(
     layers: &[Layer],
+    trainable: &[usize],
     head: Option<&Head>,
     train: &TrainSelection,
 ) -> Result<Vec<usize>, CompilerError> {
-    if layers.is_empty() {
+    if trainable.is_empty() {
         return Err(CompilerError::Selection("the model has no layer with float32 weights to train".into()));
     }
-    let in_head = |layer: &Layer| {
+    let is_head = |index: &usize| {
         let names = head.map(|head| (&head.weight, head.bias.as_ref()));
         names.is_some_and(|(weight, bias)| {
-            layer.weights.iter().any(|own| own.initializer == *weight || Some(&own.initializer) == bias)
+            let mut weights = layers[*index].weights.iter().map(|own| &own.initializer);
+            weights.any(|own| own == weight || Some(own) == bias)
         })
     };
-    let is_head = |index: &usize| in_head(&layers[*index]);
+    let chosen = |wanted: &dyn Fn(usize, &usize) -> bool| {
+        let places = trainable.iter().enumerate();
+        places.filter(|(place, index)| wanted(*place, index) || is_head(index)).map(|(_, index)| *index).collect()
+    };
     match train {
-        TrainSelection::All => Ok((0..layers.len()).collect()),
+        TrainSelection::All => Ok(trainable.to_vec()),
         TrainSelection::Head if head.is_none() => {
             Err(CompilerError::Selection("`train: head` needs a linear head, and the model has none".into()))
         }
-        TrainSelection::Head => Ok((0..layers.len()).filter(is_head).collect()),
-        TrainSelection::Last(count) if *count == 0 || *count > layers.len() => Err(CompilerError::Selection(format!(
-            "model.train.last: the model has {} layers with weights, so 1 to {} can be trained, got {count}",
-            layers.len(),
-            layers.len()
-        ))),
-        TrainSelection::Last(count) => {
-            Ok((0..layers.len()).filter(|index| *index >= layers.len() - count || is_head(index)).collect())
+        TrainSelection::Head => Ok(chosen(&|_, _| false)),
+        TrainSelection::Last(count) if *count == 0 || *count > trainable.len() => {
+            Err(CompilerError::Selection(format!(
+                "model.train.last: {} layers with weights lead to the scores, so 1 to {} can be trained, got {count}",
+                trainable.len(),
+                trainable.len()
+            )))
         }
+        TrainSelection::Last(count) => Ok(chosen(&|place, _| place >= trainable.len() - count)),
         TrainSelection::Match(patterns) => {
             for pattern in patterns {
-                if !layers.iter().any(|layer| pattern_matches(pattern, &layer.name)) {
-                    let hint = nearest(pattern, layers.iter().map(|layer| layer.name.as_str()))
-                        .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
-                    return Err(CompilerError::Selection(format!(
-                        "model.train.match: no layer matches `{pattern}`{hint}; `millstream inspect MODEL` lists the layers"
-                    )));
-                }
+                check_pattern(layers, trainable, pattern)?;
             }
-            let matched = |index: &usize| patterns.iter().any(|pattern| pattern_matches(pattern, &layers[*index].name));
-            Ok((0..layers.len()).filter(|index| matched(index) || is_head(index)).collect())
+            Ok(chosen(&|_, index| patterns.iter().any(|pattern| pattern_matches(pattern, &layers[*index].name))))
         }
     }
 }
 
-/// Gives each node its own copy of a bias or scale that several nodes share.
+fn check_pattern(layers: &[Layer], trainable: &[usize], pattern: &str) -> Result<(), CompilerError> {
+    let matched: Vec<usize> =
+        (0..layers.len()).filter(|index| pattern_matches(pattern, &layers[*index].name)).collect();
+    if matched.iter().any(|index| trainable.contains(index)) {
+        return Ok(());
+    }
+    Err(CompilerError::Selection(match matched.first() {
+        Some(index) => format!(
+            "model.train.match: `{pattern}` matches only layers that do not lead to the scores (`{}`)",
+            shown(&layers[*index].name)
+        ),
+        None => {
+            let hint = nearest(pattern, layers.iter().map(|layer| layer.name.as_str()))
+                .map_or_else(String::new, |name| format!("; did you mean `{}`?", shown(name)));
+            format!(
+                "model.train.match: no layer matches `{pattern}`{hint}; `millstream inspect MODEL` lists the layers"
+            )
+        }
+    }))
+}
+
+/// Gives each node its own copy of a bias or scale that has other readers.
 ///
-/// Exporters store equal tensors once (all fresh LayerNorm weights, all zero biases), and training would then tie
-/// them. Weights of two axes and more stay tied: an embedding used twice is meant to be.
+/// Exporters store equal tensors once (all fresh LayerNorm weights, all zero biases, a scale and a variance of ones), and
+/// training would then tie them. A reader that does not train it keeps the original. Weights of two axes and more stay
+/// tied: an embedding used twice is meant to be.
 pub(crate) fn untie(graph: &mut GraphProto) {
-    let mut readers: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+    let mut slots: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
     for weight in layers(graph).into_iter().flat_map(|layer| layer.weights) {
         if weight.shape.len() <= 1 {
-            readers.entry(weight.initializer).or_default().push((weight.node, weight.input));
+            slots.entry(weight.initializer).or_default().push((weight.node, weight.input));
         }
     }
-    let mut shared: Vec<(String, Vec<(usize, usize)>)> =
-        readers.into_iter().filter(|(_, uses)| uses.len() > 1).collect();
-    shared.sort();
-    for (name, uses) in shared {
-        let tensor = graph.initializer.iter().find(|tensor| tensor.name() == name).cloned();
-        let mut tensor = tensor.expect("layers() lists initializers only");
-        for (node, input) in uses.into_iter().skip(1) {
-            let own = format!("{name}.{}", graph.node[node].output[0]);
-            tensor.name = Some(own.clone());
-            graph.initializer.push(tensor.clone());
+    let mut readers: HashMap<String, usize> = HashMap::new();
+    for name in graph.node.iter().flat_map(|node| &node.input).map(String::as_str).chain(names(&graph.output)) {
+        *readers.entry(name.to_owned()).or_insert(0) += 1;
+    }
+    let values = graph.node.iter().flat_map(|node| &node.output).map(String::as_str);
+    let mut taken: HashSet<String> = values.chain(names(&graph.input)).map(str::to_owned).collect();
+    taken.extend(graph.initializer.iter().map(|tensor| tensor.name().to_owned()));
+    for (name, slots) in slots {
+        let position = graph.initializer.iter().position(|tensor| tensor.name() == name);
+        let original = graph.initializer[position.expect("layers() lists initializers only")].clone();
+        let kept = usize::from(readers[&name] == slots.len()); // the first may keep it if all readers train it
+        for (node, input) in slots.into_iter().skip(kept) {
+            let reader = graph.node[node].output.first().map_or("", String::as_str);
+            let own = free_name(&mut taken, format!("{name}.{reader}"));
+            graph.initializer.push(TensorProto { name: Some(own.clone()), ..original.clone() });
             graph.node[node].input[input] = own;
+        }
+    }
+}
+
+fn names(values: &[ValueInfoProto]) -> impl Iterator<Item = &str> {
+    values.iter().map(|value| value.name())
+}
+
+fn free_name(taken: &mut HashSet<String>, wanted: String) -> String {
+    let numbered = (2..).map(|number| format!("{wanted}.{number}"));
+    let mut all = std::iter::once(wanted.clone()).chain(numbered);
+    all.find(|name| taken.insert(name.clone())).expect("numbers do not run out")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handmade::{graph, model, node, value, weight};
+    use crate::model_file::onnx::NodeProto;
+    use crate::{FineTuning, compile};
+
+    #[test]
+    fn a_bias_or_scale_with_other_readers_is_trained_for_one_of_them_only() {
+        let norm = |inputs: &[&str], output: &str| node("BatchNormalization", inputs, &[output]);
+        let layer = |x: &str, scale: &str, output: &str| node("LayerNormalization", &[x, scale], &[output]);
+        // nodes, and what each reads afterwards
+        let rows: Vec<(Vec<NodeProto>, Vec<&str>)> = vec![
+            (vec![norm(&["x", "one", "zero", "mean", "var"], "y")], vec!["x one zero mean var"]),
+            (vec![norm(&["x", "one", "zero", "zero", "one"], "y")], vec!["x one.y zero.y zero one"]),
+            (vec![norm(&["x", "one", "one", "one", "var"], "y")], vec!["x one.y one.y.2 one var"]),
+            (vec![norm(&["x", "one", "one", "mean", "var"], "y")], vec!["x one one.y mean var"]),
+            (vec![layer("x", "one", "a"), layer("a", "one", "y")], vec!["x one", "a one.y"]),
+            (vec![layer("x", "one", "one.y"), layer("one.y", "one", "y")], vec!["x one", "one.y one.y.2"]),
+            (vec![layer("x", "one", "a"), node("Sub", &["a", "one"], &["y"])], vec!["x one.a", "a one"]),
+            (
+                vec![node("MatMul", &["x", "wide"], &["a"]), node("MatMul", &["a", "wide"], &["y"])],
+                vec!["x wide", "a wide"],
+            ),
+        ];
+        for (nodes, wanted) in rows {
+            let vectors = ["one", "zero", "mean", "var"].map(|name| weight(name, &[2]));
+            let weights = vectors.into_iter().chain([weight("wide", &[2, 2])]).collect();
+            let mut graph = graph(nodes, weights, vec![value("x", &[2])], vec![value("y", &[2])]);
+            untie(&mut graph);
+            let reads: Vec<String> = graph.node.iter().map(|node| node.input.join(" ")).collect();
+            assert_eq!(reads, wanted);
+            model(graph); // every name is made once
+        }
+    }
+
+    #[test]
+    fn an_auxiliary_head_is_not_trained_and_does_not_stop_training() {
+        let nodes = vec![
+            node("Gemm", &["x", "body.weight"], &["hidden"]),
+            node("Gemm", &["hidden", "head.weight"], &["scores"]),
+            node("Gemm", &["hidden", "aux.weight"], &["other"]),
+        ];
+        let weights = ["body.weight", "head.weight", "aux.weight"].map(|name| weight(name, &[3, 3])).to_vec();
+        let outputs = vec![value("scores", &[3]), value("other", &[3])];
+        let model = model(graph(nodes, weights, vec![value("x", &[3])], outputs));
+        let matching = |pattern: &str| TrainSelection::Match(vec![pattern.to_owned()]);
+        let rows = [
+            (TrainSelection::All, Ok(vec!["body", "head"])),
+            (TrainSelection::Head, Ok(vec!["head"])),
+            (TrainSelection::Last(1), Ok(vec!["head"])),
+            (TrainSelection::Last(2), Ok(vec!["body", "head"])),
+            (TrainSelection::Last(3), Err("1 to 2 can be trained, got 3")),
+            (matching("*"), Ok(vec!["body", "head"])),
+            (matching("bod?"), Ok(vec!["body", "head"])),
+            (matching("aux"), Err("`aux` matches only layers that do not lead to the scores")),
+            (matching("bodi"), Err("no layer matches `bodi`; did you mean `body`?")),
+        ];
+        for (train, wanted) in rows {
+            let fine_tuning =
+                FineTuning { output: Some("scores".into()), train, layer_decay: 0.5, ..FineTuning::head(2, 5) };
+            match (compile(&model, &fine_tuning), wanted) {
+                (Ok(program), Ok(wanted)) => {
+                    let entries = program.manifest.parameters.iter();
+                    assert_eq!(entries.map(|entry| entry.layer.as_str()).collect::<Vec<_>>(), wanted);
+                    let head = program.manifest.parameters.last().unwrap();
+                    assert_eq!(head.learning_rate_multiplier, 1.0, "the head is the last layer before the scores");
+                }
+                (Err(error), Err(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
+                (found, wanted) => panic!("wanted {wanted:?}, found {:?}", found.map(|_| ())),
+            }
         }
     }
 }

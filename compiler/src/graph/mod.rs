@@ -1,4 +1,5 @@
-//! A graph of typed values, changed only by checked edits: adding nodes, or replacing a value by one of the same type.
+//! A graph of typed values, changed only by checked edits: a node is added, or patched, when its operator's rule states
+//! the types of what it makes.
 
 mod attributes;
 mod constant;
@@ -17,6 +18,7 @@ pub use element_type::ElementType;
 pub use node::Node;
 
 use crate::CompilerError;
+use crate::error::shown;
 use crate::operators::{self, TypeRuleInput};
 
 /// A value of a [`Graph`].
@@ -41,6 +43,14 @@ impl TensorType {
     /// Number of elements.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// Whether a machine could hold it; if not it is a mistake or an attack, and sums of such lengths would overflow.
+    /// An axis of length 0 does not excuse the others.
+    pub(crate) fn fits_a_machine(&self) -> bool {
+        const MOST_ELEMENTS: usize = 1 << 40;
+        let product = self.shape.iter().try_fold(1usize, |product, length| product.checked_mul((*length).max(1)));
+        product.is_some_and(|count| count <= MOST_ELEMENTS)
     }
 }
 
@@ -146,20 +156,19 @@ impl Graph {
     }
 
     /// Adds a node as it stands in a file, with output names given; types come from the operator's rule, or from
-    /// `declared` where the table has no such operator.
+    /// `declared` where the table has no such operator or the rule cannot tell before the run.
     pub(crate) fn add_from_file(
         &mut self,
         mut node: Node,
         output_names: &[String],
         declared: &dyn Fn(&str) -> Option<TensorType>,
     ) -> Result<(), CompilerError> {
-        let mut types = Vec::new();
-        if let Some(row) = operators::find(&node.operator, &node.domain) {
-            let known = node.inputs.iter().flatten().all(|id| self.tensor_type(*id).is_some());
-            if known {
-                types = row.output_types(&TypeRuleInput { graph: self, node: &node, outputs: output_names.len() })?;
-            }
-        }
+        let rule = TypeRuleInput { graph: self, node: &node, outputs: output_names.len() };
+        let stated = operators::find(&node.operator, &node.domain).map(|row| row.output_types(&rule));
+        let types = match stated {
+            None | Some(Err(CompilerError::NotKnown { .. })) => Vec::new(),
+            Some(stated) => stated?,
+        };
         let mut ids = Vec::with_capacity(output_names.len());
         for (index, name) in output_names.iter().enumerate() {
             if name.is_empty() {
@@ -191,7 +200,7 @@ impl Graph {
         }
         if !self.names.insert(name.to_owned()) {
             return Err(CompilerError::unsupported(
-                format!("a second value named `{name}`"),
+                format!("a second value named `{}`", shown(name)),
                 "rename it in the model, names must be unique",
             ));
         }
@@ -200,26 +209,38 @@ impl Graph {
         Ok(())
     }
 
-    /// Makes every node that reads `old` read `new`; refused unless both have the same type.
-    pub fn replace_uses(&mut self, old: ValueId, new: ValueId) -> Result<(), CompilerError> {
-        let (before, after) = (self.tensor_type(old), self.tensor_type(new));
-        if before != after {
-            let show = |t: Option<&TensorType>| t.map_or("unknown".to_owned(), ToString::to_string);
-            return Err(CompilerError::Node {
-                node: self.name(old).to_owned(),
-                operator: "patch".into(),
-                message: format!("would change {} to {}", show(before), show(after)),
-            });
+    /// Asks the node that makes `value` for its output number `index` as well, if it does not give it yet.
+    ///
+    /// # Errors
+    /// No node makes the value, or the operator has no such output.
+    pub fn add_output(&mut self, value: ValueId, index: usize) -> Result<ValueId, CompilerError> {
+        let at = self.nodes.iter().position(|node| node.outputs.contains(&Some(value)));
+        let at = at.ok_or_else(|| self.patch_error(value, "no node makes it, so it has no other outputs".into()))?;
+        let node = &self.nodes[at];
+        if let Some(given) = node.outputs.get(index).copied().flatten() {
+            return Ok(given);
         }
-        for node in &mut self.nodes {
-            for input in node.inputs.iter_mut().filter(|input| **input == Some(old)) {
-                *input = Some(new);
-            }
+        let outputs = node.outputs.len().max(index + 1);
+        let row = operators::find(&node.operator, &node.domain);
+        let row = row.ok_or_else(|| self.patch_error(value, "its operator is not in the table".into()))?;
+        let types = row.output_types(&TypeRuleInput { graph: self, node, outputs })?;
+        let (Some(new), Some(same)) = (types.get(index).cloned(), types.first()) else {
+            return Err(self.patch_error(value, format!("its operator has no output {index}")));
+        };
+        let first = node.outputs.first().copied().flatten();
+        if first.is_some_and(|first| self.tensor_type(first) != Some(same)) {
+            return Err(self.patch_error(value, format!("with output {index} its first output would be {same}")));
         }
-        for output in self.outputs.iter_mut().filter(|output| **output == old) {
-            *output = new;
-        }
-        Ok(())
+        let name = format!("{}_{index}", first.map_or(row.name, |first| self.name(first)));
+        let new = self.value(&name, Some(new));
+        let node = &mut self.nodes[at];
+        node.outputs.resize(outputs, None);
+        node.outputs[index] = Some(new);
+        Ok(new)
+    }
+
+    fn patch_error(&self, value: ValueId, message: String) -> CompilerError {
+        CompilerError::Node { node: shown(self.name(value)), operator: "patch".into(), message }
     }
 
     /// Turns a constant into an input of the graph, so that its value is given at each run.
@@ -233,6 +254,11 @@ impl Graph {
         let entry = &mut self.values[value.0 as usize];
         entry.tensor_type = Some(constant.tensor_type());
         entry.constant = Some(constant);
+    }
+
+    /// The version of the operators of a domain.
+    pub fn opset_of(&self, domain: &str) -> i64 {
+        if domain.is_empty() { self.opset } else { self.other_opsets.get(domain).copied().unwrap_or(1) }
     }
 
     /// Nodes, in order.
@@ -274,13 +300,13 @@ impl Graph {
     /// A value's type, or an error that says which value's is unknown.
     pub fn known_type(&self, value: ValueId) -> Result<&TensorType, CompilerError> {
         self.tensor_type(value).ok_or_else(|| {
-            let maker = self.producer(value);
-            CompilerError::Node {
-                node: maker.map_or_else(|| self.name(value).to_owned(), |node| node.label(self)),
-                operator: maker.map_or_else(|| "input".to_owned(), |node| node.operator.clone()),
+            let (maker, name) = (self.producer(value), shown(self.name(value)));
+            CompilerError::NotKnown {
+                node: maker.map_or_else(|| name.clone(), |node| node.label(self)),
+                operator: maker.map_or_else(|| "input".to_owned(), Node::qualified_operator),
                 message: format!(
-                    "the shape of `{}` is not known; run onnx's shape inference on the model, or train only layers after it",
-                    self.name(value)
+                    "the shape of `{name}` is not known before the run; run onnx's shape inference on the model, or \
+                     train only layers after it"
                 ),
             }
         })
@@ -306,5 +332,28 @@ impl Graph {
         let id = ValueId(u32::try_from(self.values.len()).expect("a graph has fewer than 2^32 values"));
         self.values.push(Value { name, tensor_type, constant: None });
         id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_asked_for_another_output_only_where_its_operator_has_one() {
+        let mut graph = Graph::new(17);
+        let x = graph.input("x", TensorType::f32([1, 2, 4, 4]));
+        let pooled = graph.add("MaxPool", &[x], &[("kernel_shape", vec![2, 2].into())]).unwrap();
+        let bent = graph.add("Relu", &[pooled], &[]).unwrap();
+        let indices = graph.add_output(pooled, 1).unwrap();
+        let wanted = TensorType { dtype: ElementType::I64, shape: vec![1, 2, 3, 3] };
+        assert_eq!(graph.tensor_type(indices), Some(&wanted));
+        assert_eq!(graph.nodes()[0].outputs, [Some(pooled), Some(indices)]);
+        assert_eq!(graph.add_output(pooled, 1).unwrap(), indices);
+        for (value, index, reason) in [(x, 1, "no node makes it"), (pooled, 2, "no output 2"), (bent, 1, "no output 1")]
+        {
+            let error = graph.add_output(value, index).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
 use super::{Attribute, Graph, ValueId};
+use crate::error::shown;
+use crate::operators::qualified;
 
 /// One application of an operator.
 #[derive(Clone, Debug)]
@@ -20,16 +22,15 @@ pub struct Node {
 }
 
 impl Node {
-    /// What errors call it: its name, or else its first output's.
+    /// What errors call it: its name, or else its first output's; cut and escaped.
     pub fn label(&self, graph: &Graph) -> String {
-        if !self.name.is_empty() {
-            return self.name.clone();
-        }
-        self.outputs
-            .iter()
-            .flatten()
-            .next()
-            .map_or_else(|| self.operator.clone(), |output| graph.name(*output).to_owned())
+        let first = || self.outputs.iter().flatten().next().map(|output| graph.name(*output));
+        shown(if self.name.is_empty() { first().unwrap_or(&self.operator) } else { &self.name })
+    }
+
+    /// The operator, with its domain unless it is a standard one; cut and escaped.
+    pub fn qualified_operator(&self) -> String {
+        qualified(&self.operator, &self.domain)
     }
 
     /// An input, if it is there.

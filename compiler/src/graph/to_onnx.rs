@@ -74,7 +74,7 @@ impl Graph {
         for (at, node) in live.iter().enumerate() {
             for value in node.outputs.iter().flatten().filter(|value| last_use.contains_key(value)) {
                 computed.insert(*value);
-                now += bytes(*value);
+                now = now.saturating_add(bytes(*value));
             }
             peak = peak.max(now);
             let mut freed: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
@@ -82,7 +82,7 @@ impl Graph {
             freed.dedup();
             for value in freed.into_iter().filter(|value| last_use.get(value) == Some(&at) && computed.contains(value))
             {
-                now -= bytes(value);
+                now = now.saturating_sub(bytes(value));
             }
         }
         peak

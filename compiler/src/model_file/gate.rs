@@ -6,6 +6,7 @@ use std::path::Path;
 use super::constant_of;
 use super::onnx::{ModelProto, NodeProto, attribute_proto::AttributeType};
 use crate::CompilerError;
+use crate::error::shown;
 
 /// Opsets whose operators the rules follow.
 const OPSETS: std::ops::RangeInclusive<i64> = 13..=25;
@@ -55,36 +56,58 @@ pub(super) fn check(proto: &ModelProto) -> Result<(), Problem> {
     }
     let mut made: HashSet<&str> = HashSet::new();
     for tensor in &graph.initializer {
+        if tensor.name().is_empty() {
+            return malformed("an initializer has no name".into());
+        }
         if !made.insert(tensor.name()) {
-            return malformed(format!("two initializers are named `{}`", cut(tensor.name())));
+            return malformed(format!("two initializers are named `{}`", shown(tensor.name())));
         }
         constant_of(tensor).map_err(Problem::Malformed)?;
     }
-    made.extend(graph.input.iter().map(|input| input.name()));
+    let mut inputs: HashSet<&str> = HashSet::new();
+    for input in &graph.input {
+        if input.name().is_empty() {
+            return malformed("an input has no name".into());
+        }
+        if !inputs.insert(input.name()) {
+            return malformed(format!("two inputs are named `{}`", shown(input.name())));
+        }
+    }
+    made.extend(inputs);
     for node in &graph.node {
         check_node(node, &mut made)?;
     }
-    match graph.output.iter().find(|output| !made.contains(output.name())) {
-        Some(output) => malformed(format!("nothing makes its output `{}`", cut(output.name()))),
-        None => Ok(()),
+    let mut outputs: HashSet<&str> = HashSet::new();
+    for output in &graph.output {
+        if !made.contains(output.name()) {
+            return malformed(format!("nothing makes its output `{}`", shown(output.name())));
+        }
+        if !outputs.insert(output.name()) {
+            return malformed(format!("two outputs are named `{}`", shown(output.name())));
+        }
     }
+    Ok(())
 }
 
 fn check_node<'a>(node: &'a NodeProto, made: &mut HashSet<&'a str>) -> Result<(), Problem> {
     let label =
-        || cut(if node.name().is_empty() { node.output.first().map_or("", String::as_str) } else { node.name() });
+        || shown(if node.name().is_empty() { node.output.first().map_or("", String::as_str) } else { node.name() });
+    if node.output.iter().all(String::is_empty) {
+        let operator = shown(node.op_type());
+        return Err(Problem::Malformed(format!("node `{}` ({operator}) makes nothing", label())));
+    }
     for input in node.input.iter().filter(|input| !input.is_empty()) {
         if !made.contains(input.as_str()) {
             return Err(Problem::Malformed(format!(
                 "node `{}` reads `{}` before anything makes it",
                 label(),
-                cut(input)
+                shown(input)
             )));
         }
     }
     for output in node.output.iter().filter(|output| !output.is_empty()) {
         if !made.insert(output) {
-            return Err(Problem::Malformed(format!("node `{}` makes `{}` a second time", label(), cut(output))));
+            return Err(Problem::Malformed(format!("node `{}` makes `{}` a second time", label(), shown(output))));
         }
     }
     for attribute in &node.attribute {
@@ -92,7 +115,7 @@ fn check_node<'a>(node: &'a NodeProto, made: &mut HashSet<&'a str>) -> Result<()
             [AttributeType::Graph as i32, AttributeType::Graphs as i32].contains(&attribute.r#type.unwrap_or(0));
         if nested || attribute.g.is_some() || !attribute.graphs.is_empty() {
             return Err(Problem::Unsupported(
-                format!("node `{}` ({}) with a nested graph", label(), cut(node.op_type())),
+                format!("node `{}` ({}) with a nested graph", label(), shown(node.op_type())),
                 "export the model without control flow",
             ));
         }
@@ -101,8 +124,4 @@ fn check_node<'a>(node: &'a NodeProto, made: &mut HashSet<&'a str>) -> Result<()
         }
     }
     Ok(())
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(120).flat_map(char::escape_debug).collect()
 }

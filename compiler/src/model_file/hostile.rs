@@ -6,88 +6,139 @@ use prost::Message;
 
 use super::Model;
 use super::onnx::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
-    ValueInfoProto, attribute_proto::AttributeType, tensor_proto::DataLocation,
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, StringStringEntryProto,
+    TensorProto, attribute_proto::AttributeType, tensor_proto::DataLocation,
 };
-use crate::CompilerError;
+use crate::handmade::{constant_node, graph, node, proto, untyped, value, weight, with};
+use crate::{CompilerError, FineTuning, compile, describe};
 
-fn relu(input: &str, output: &str) -> NodeProto {
-    NodeProto {
-        op_type: Some("Relu".into()),
-        name: Some(format!("make_{output}")),
-        input: vec![input.into()],
-        output: vec![output.into()],
-        ..NodeProto::default()
-    }
-}
-
-fn named(name: &str) -> ValueInfoProto {
-    ValueInfoProto { name: Some(name.into()), ..ValueInfoProto::default() }
-}
-
+/// `x` [batch, 2] times `w` plus `b` to `y` [batch, 2].
 fn whole() -> ModelProto {
-    let graph = GraphProto {
-        node: vec![relu("x", "y")],
-        input: vec![named("x")],
-        output: vec![named("y")],
-        initializer: vec![TensorProto {
-            name: Some("w".into()),
-            dims: vec![2],
-            data_type: Some(1),
-            raw_data: Some(vec![0; 8].into()),
-            ..TensorProto::default()
-        }],
-        ..GraphProto::default()
-    };
-    let opset = OperatorSetIdProto { domain: None, version: Some(17) };
-    ModelProto { ir_version: Some(8), opset_import: vec![opset], graph: Some(graph), ..ModelProto::default() }
+    let nodes = vec![node("Gemm", &["x", "w", "b"], &["y"])];
+    let weights = vec![weight("w", &[2, 2]), weight("b", &[2])];
+    proto(graph(nodes, weights, vec![value("x", &[2])], vec![value("y", &[2])]))
 }
 
-type Damage = fn(&mut GraphProto, &mut Vec<OperatorSetIdProto>);
+fn graph_of(model: &mut ModelProto) -> &mut GraphProto {
+    model.graph.as_mut().unwrap()
+}
+
+/// Reads a model and does with it all that can be done without running it.
+fn everything(bytes: Vec<u8>) -> Result<(), CompilerError> {
+    let model = Model::from_bytes(bytes)?;
+    let wanted = FineTuning::head(2, 5);
+    model.scoring(None)?;
+    describe(&model, None)?;
+    describe(&model, Some(&wanted))?;
+    let program = compile(&model, &wanted)?;
+    program.export(&program.parameters, &[]).map(|_| ())
+}
+
+type Damage = fn(&mut ModelProto);
+
+fn push(node: NodeProto) -> impl Fn(&mut ModelProto) {
+    move |model| graph_of(model).node.push(node.clone())
+}
 
 #[test]
 fn damaged_models_are_refused_with_the_place() {
-    assert!(Model::from_bytes(whole().encode_to_vec()).is_ok());
+    everything(whole().encode_to_vec()).unwrap();
     let rows: Vec<(Damage, &str)> = vec![
-        (|g, _| g.initializer[0].dims = vec![3], "tensor `w` of shape [3] needs 12 bytes and has 8"),
-        (|g, _| g.initializer[0].dims = vec![-2], "tensor `w` has an axis of length -2"),
-        (|g, _| g.initializer[0].dims = vec![i64::MAX, i64::MAX], "larger than memory"),
-        (|g, _| g.initializer[0].data_type = Some(99), "element type 99"),
-        (|g, _| g.initializer.push(g.initializer[0].clone()), "two initializers are named `w`"),
-        (|g, _| g.node[0].input[0] = "nothing".into(), "node `make_y` reads `nothing` before anything makes it"),
-        (|g, _| g.node.push(relu("x", "y")), "node `make_y` makes `y` a second time"),
-        (|g, _| g.output[0].name = Some("z".into()), "nothing makes its output `z`"),
-        (|g, _| g.node.clear(), "no nodes"),
-        (|_, o| o.clear(), "no version of the standard operators"),
-        (|_, o| o[0].version = Some(9), "opset 9 is not supported"),
+        (|m| m.graph = None, "it holds no graph"),
+        (|m| graph_of(m).initializer[0].dims = vec![3], "tensor `w` of shape [3] needs 12 bytes and has 16"),
+        (|m| graph_of(m).initializer[0].dims = vec![-2], "tensor `w` has an axis of length -2"),
+        (|m| graph_of(m).initializer[0].dims = vec![i64::MAX, i64::MAX], "larger than memory"),
+        (|m| graph_of(m).initializer[0].dims = vec![0, i64::MAX], "larger than memory"),
+        (|m| graph_of(m).initializer[0].data_type = Some(99), "element type 99"),
+        (|m| graph_of(m).initializer[0].name = Some("\u{1b}[31m".into()), "reads `w` before anything makes it"),
+        (|m| graph_of(m).initializer[1] = weight("w", &[2]), "two initializers are named `w`"),
+        (|m| graph_of(m).initializer.push(weight("", &[2])), "an initializer has no name"),
+        (|m| graph_of(m).sparse_initializer.push(SparseTensorProto::default()), "a sparse initializer"),
+        (|m| m.functions.push(FunctionProto::default()), "a model with local functions"),
+        (|m| graph_of(m).input.push(value("x", &[2])), "two inputs are named `x`"),
+        (|m| graph_of(m).input.push(value("", &[2])), "an input has no name"),
+        (|m| graph_of(m).node[0].input[0] = "nothing".into(), "node `y` reads `nothing` before anything makes it"),
+        (|m| push(node("Relu", &["x"], &["y"]))(m), "node `y` makes `y` a second time"),
+        (|m| push(node("Relu", &["x"], &["x"]))(m), "node `x` makes `x` a second time"),
+        (|m| push(node("Relu", &["x"], &[]))(m), "(Relu) makes nothing"),
+        (|m| push(node("Relu", &["x"], &["", ""]))(m), "(Relu) makes nothing"),
+        (|m| push(NodeProto { output: vec![], ..constant_node("c", &[2]) })(m), "(Constant) makes nothing"),
+        (|m| push(node("Identity", &["w"], &[]))(m), "(Identity) makes nothing"),
+        (|m| graph_of(m).output[0].name = Some("z".into()), "nothing makes its output `z`"),
+        (|m| graph_of(m).output[0].name = None, "nothing makes its output ``"),
+        (|m| graph_of(m).output.push(value("y", &[2])), "two outputs are named `y`"),
+        (|m| graph_of(m).node.clear(), "no nodes"),
+        (|m| m.opset_import.clear(), "no version of the standard operators"),
+        (|m| m.opset_import[0].version = Some(9), "opset 9 is not supported"),
         (
-            |g, _| {
-                let nested = Some(GraphProto::default());
-                let kind = Some(AttributeType::Graph as i32);
-                g.node[0].attribute = vec![AttributeProto { r#type: kind, g: nested, ..AttributeProto::default() }];
+            |m| {
+                let (kind, g) = (Some(AttributeType::Graph as i32), Some(GraphProto::default()));
+                graph_of(m).node[0].attribute = vec![AttributeProto { r#type: kind, g, ..AttributeProto::default() }];
             },
-            "node `make_y` (Relu) with a nested graph",
+            "node `y` (Gemm) with a nested graph",
         ),
+        (|m| graph_of(m).initializer[0] = external("w.bin", "16"), "it must hold its weights itself"),
     ];
     for (damage, wanted) in rows {
         let mut model = whole();
-        let mut graph = model.graph.take().unwrap();
-        damage(&mut graph, &mut model.opset_import);
-        model.graph = Some(graph);
+        damage(&mut model);
         let error = Model::from_bytes(model.encode_to_vec()).unwrap_err().to_string();
         assert!(error.contains(wanted), "wanted `{wanted}` in `{error}`");
     }
 }
 
 #[test]
-fn every_truncation_is_an_error_or_a_whole_model() {
-    let bytes = whole().encode_to_vec();
-    for length in 0..bytes.len() {
-        // a cut between two fields can leave a smaller valid message; it must never panic
-        let _ = Model::from_bytes(bytes[..length].to_vec());
+fn odd_models_that_are_read_give_errors_later_but_never_panic() {
+    // a tail in place of the output's node, and what describing or compiling must say of it
+    let rows: Vec<(Vec<NodeProto>, &str)> = vec![
+        (vec![node("Softmax", &[], &["z"])], "`z` has no input"),
+        (vec![node("Identity", &[], &["z"])], "`z` has no input"),
+        (vec![node("Reshape", &[""], &["z"])], "`z` has no input"),
+        (vec![node("Add", &["b"], &["z"])], "`z` adds two computed values"),
+        (vec![node("Gemm", &["y"], &["z"])], "`z` multiplies two computed values"),
+        (vec![node("Relu", &[], &["z"])], "`z` is a Relu"),
+        (vec![node("Softmax", &["y"], &["", "z"])], ""),
+        (vec![node("Identity", &["w"], &["", "c"]), node("Softmax", &["y"], &["z"])], ""),
+        (
+            vec![
+                NodeProto { output: vec!["".into(), "c".into()], ..constant_node("", &[2]) },
+                node("Add", &["y", "b"], &["z"]),
+            ],
+            "",
+        ),
+        (vec![node("Reshape", &["y", "b"], &["z"])], ""),
+        (vec![with(node("Flatten", &["y"], &["z"]), "axis", &[i64::MIN])], "axis"),
+    ];
+    for (tail, wanted) in rows {
+        let mut model = whole();
+        let graph = graph_of(&mut model);
+        graph.node.extend(tail.clone());
+        graph.output = vec![untyped("z")];
+        let message = everything(model.encode_to_vec()).err().map_or_else(String::new, |error| error.to_string());
+        assert!(message.contains(wanted), "wanted `{wanted}` in `{message}` for {tail:?}");
     }
-    assert!(Model::from_bytes(bytes[..bytes.len() / 2].to_vec()).is_err());
-    assert!(Model::from_bytes(Vec::new()).is_err());
+}
+
+#[test]
+fn every_truncation_of_a_model_is_an_error() {
+    // the graph comes last: wherever it is cut, its length is wrong
+    let (head, graph) = (ModelProto { graph: None, ..whole() }.encode_to_vec(), whole());
+    let only_graph = ModelProto { graph: graph.graph, ..ModelProto::default() }.encode_to_vec();
+    let bytes = [head.clone(), only_graph].concat();
+    everything(bytes.clone()).unwrap();
+    for length in 0..bytes.len() {
+        assert!(Model::from_bytes(bytes[..length].to_vec()).is_err(), "cut to {length} of {} bytes", bytes.len());
+    }
+}
+
+fn external(location: &str, length: &str) -> TensorProto {
+    let entry = |key: &str, value: &str| StringStringEntryProto { key: Some(key.into()), value: Some(value.into()) };
+    TensorProto {
+        data_location: Some(DataLocation::External as i32),
+        external_data: vec![entry("location", location), entry("length", length)],
+        float_data: vec![],
+        ..weight("w", &[2, 2])
+    }
 }
 
 #[test]
@@ -95,33 +146,28 @@ fn external_data_stays_inside_the_model_folder() {
     let folder = std::env::temp_dir().join(format!("millstream-external-{}", std::process::id()));
     let inside = folder.join("model");
     std::fs::create_dir_all(&inside).unwrap();
-    std::fs::write(inside.join("w.bin"), [0, 0, 0, 0, 0, 0, 128, 63]).unwrap();
-    std::fs::write(folder.join("secret.bin"), [1; 8]).unwrap();
+    std::fs::write(inside.join("w.bin"), [0; 16]).unwrap();
+    std::fs::write(folder.join("secret.bin"), [1; 16]).unwrap();
     #[cfg(unix)]
     std::os::unix::fs::symlink(folder.join("secret.bin"), inside.join("link.bin")).unwrap();
     let read = |location: &str, length: &str| {
         let mut model = whole();
-        let tensor = &mut model.graph.as_mut().unwrap().initializer[0];
-        tensor.raw_data = None;
-        tensor.data_location = Some(DataLocation::External as i32);
-        let entry =
-            |key: &str, value: &str| StringStringEntryProto { key: Some(key.into()), value: Some(value.into()) };
-        tensor.external_data = vec![entry("location", location), entry("length", length)];
+        graph_of(&mut model).initializer[0] = external(location, length);
         let path: PathBuf = inside.join("model.onnx");
         std::fs::write(&path, model.encode_to_vec()).unwrap();
         Model::read(&path)
     };
-    let scoring = read("w.bin", "8").unwrap().scoring(None).unwrap();
+    let scoring = read("w.bin", "16").unwrap().scoring(None).unwrap();
     let inside_now = ModelProto::decode(scoring.model.as_slice()).unwrap().graph.unwrap().initializer;
-    assert!(inside_now[0].external_data.is_empty() && inside_now[0].raw_data().len() == 8);
+    assert!(inside_now[0].external_data.is_empty() && inside_now[0].raw_data().len() == 16);
     let absolute = folder.join("secret.bin");
-    let refused = ["../secret.bin", absolute.to_str().unwrap(), "link.bin", "", "sub/../../secret.bin"];
+    let refused = ["../secret.bin", absolute.to_str().unwrap(), "link.bin", "", "sub/../../secret.bin", "."];
     for location in refused.iter().filter(|location| cfg!(unix) || **location != "link.bin") {
-        let error = read(location, "8").unwrap_err();
+        let error = read(location, "16").unwrap_err();
         assert!(matches!(error, CompilerError::ExternalData { .. }), "{location}: {error}");
         assert!(error.to_string().contains("tensor `w`"), "{error}");
     }
-    assert!(read("w.bin", "9").unwrap_err().to_string().contains("too short"));
-    assert!(read("missing.bin", "8").unwrap_err().to_string().contains("cannot read"));
+    assert!(read("w.bin", "17").unwrap_err().to_string().contains("too short"));
+    assert!(read("missing.bin", "16").unwrap_err().to_string().contains("cannot read"));
     std::fs::remove_dir_all(folder).unwrap();
 }

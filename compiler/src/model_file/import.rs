@@ -3,9 +3,10 @@ use std::collections::{BTreeMap, HashMap};
 use super::constant_of;
 use super::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto, attribute_proto::AttributeType,
-    tensor_shape_proto::dimension::Value as Length, type_proto,
+    tensor_shape_proto, tensor_shape_proto::dimension::Value as Length, type_proto,
 };
 use crate::CompilerError;
+use crate::error::shown;
 use crate::graph::{Attribute, ElementType, Graph, Node, TensorType, ValueId};
 use crate::simplify;
 
@@ -16,6 +17,8 @@ pub(crate) struct Bindings {
     pub(crate) batch: usize,
     /// Whole shapes by input name, where the data decides them.
     pub(crate) shapes: BTreeMap<String, Vec<usize>>,
+    /// Types of values by name, where neither an operator's rule nor the file tells them.
+    pub(crate) stated: BTreeMap<String, TensorType>,
 }
 
 /// A model as a graph of fixed shapes.
@@ -41,6 +44,8 @@ pub(crate) fn import(proto: &ModelProto, bindings: &Bindings) -> Result<Graph, C
         values.insert(input.name(), graph.input(input.name(), tensor_type));
     }
     let declared = declared_types(file, &symbols);
+    let type_of = |name: &str| declared.get(name).or_else(|| bindings.stated.get(name)).cloned();
+    let mut budget = simplify::FOLDED_BYTES;
     for node in &file.node {
         let inputs = node.input.iter().map(|name| values.get(name.as_str()).copied()).collect();
         let parsed = Node {
@@ -51,8 +56,8 @@ pub(crate) fn import(proto: &ModelProto, bindings: &Bindings) -> Result<Graph, C
             outputs: Vec::new(),
             attributes: attributes(node)?,
         };
-        graph.add_from_file(parsed, &node.output, &|name| declared.get(name).cloned())?;
-        simplify::fold_last(&mut graph)?;
+        graph.add_from_file(parsed, &node.output, &type_of)?;
+        simplify::fold_last(&mut graph, &mut budget)?;
         let made = graph.nodes().last().expect("a node was just added");
         let outputs = made.outputs.clone();
         for (name, id) in node.output.iter().zip(outputs) {
@@ -65,15 +70,14 @@ pub(crate) fn import(proto: &ModelProto, bindings: &Bindings) -> Result<Graph, C
     Ok(graph)
 }
 
-/// Lengths of a declared value's axes; `None` for symbolic ones, empty when it is no tensor.
-pub(crate) fn known_shape(value: &ValueInfoProto) -> Vec<Option<usize>> {
-    let Some(tensor) = tensor_of(value) else { return Vec::new() };
-    let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);
-    dims.map(|dim| match &dim.value {
+/// Lengths of a declared value's axes, `None` for symbolic ones; nothing when no shape is declared.
+pub(crate) fn known_shape(value: &ValueInfoProto) -> Option<Vec<Option<usize>>> {
+    let length = |dim: &tensor_shape_proto::Dimension| match &dim.value {
         Some(Length::DimValue(length)) => usize::try_from(*length).ok().filter(|length| *length > 0),
         _ => None,
-    })
-    .collect()
+    };
+    let shape = tensor_of(value)?.shape.as_ref()?;
+    Some(shape.dim.iter().map(length).collect())
 }
 
 fn tensor_of(value: &ValueInfoProto) -> Option<&type_proto::Tensor> {
@@ -96,26 +100,33 @@ fn bind(
     bindings: &Bindings,
     symbols: &mut HashMap<String, usize>,
 ) -> Result<TensorType, CompilerError> {
-    let name = input.name();
+    let name = shown(input.name());
     let dtype = tensor_of(input).and_then(|tensor| ElementType::from_onnx(tensor.elem_type())).ok_or_else(|| {
         CompilerError::unsupported(format!("input `{name}`"), "inputs must be tensors of numbers with a declared type")
     })?;
-    let known = known_shape(input);
-    let wanted = bindings.shapes.get(name);
+    let wanted = bindings.shapes.get(input.name());
+    // without a declared shape any will do, so the data's
+    let declared = known_shape(input).or_else(|| wanted.map(|wanted| vec![None; wanted.len()]));
+    let declared = declared.ok_or_else(|| {
+        CompilerError::unsupported(
+            format!("input `{name}` without a declared shape"),
+            "export the model with the shapes of its inputs",
+        )
+    })?;
     if let Some(wanted) = wanted {
-        let fits = known.len() == wanted.len()
-            && known.iter().zip(wanted).all(|(known, wanted)| known.is_none_or(|known| known == *wanted));
-        if !fits && !known.is_empty() {
-            let show: Vec<String> =
-                known.iter().map(|axis| axis.map_or("?".into(), |length| length.to_string())).collect();
+        let fits = declared.len() == wanted.len()
+            && declared.iter().zip(wanted).all(|(length, wanted)| length.is_none_or(|length| length == *wanted));
+        if !fits {
+            let show = |length: &Option<usize>| length.map_or("?".into(), |length| length.to_string());
+            let shape: Vec<String> = declared.iter().map(show).collect();
             return Err(CompilerError::Selection(format!(
                 "input `{name}` takes [{}] and the data gives {wanted:?}",
-                show.join(", ")
+                shape.join(", ")
             )));
         }
     }
-    let mut shape = Vec::with_capacity(known.len());
-    for (axis, length) in known.iter().enumerate() {
+    let mut shape = Vec::with_capacity(declared.len());
+    for (axis, length) in declared.iter().enumerate() {
         let given = wanted.map(|wanted| wanted[axis]);
         let earlier = symbol(input, axis).and_then(|symbol| symbols.get(symbol).copied());
         let batch = (axis == 0).then_some(bindings.batch);
@@ -130,29 +141,31 @@ fn bind(
         }
         shape.push(length);
     }
-    if known.first().copied().flatten().is_some_and(|fixed| fixed != bindings.batch)
-        && bindings.batch != 0
-        && !known.is_empty()
-    {
+    let fixed = declared.first().copied().flatten();
+    if let Some(fixed) = fixed.filter(|fixed| bindings.batch != 0 && *fixed != bindings.batch) {
         return Err(CompilerError::Selection(format!(
-            "input `{name}` takes a fixed batch of {} rows and the recipe says {}; set data.batch to it, or export the \
-             model with a symbolic first axis",
-            shape[0], bindings.batch
+            "input `{name}` takes a fixed batch of {fixed} rows and the recipe says {}; set data.batch to it, or export \
+             the model with a symbolic first axis",
+            bindings.batch
         )));
     }
-    Ok(TensorType { dtype, shape })
+    let bound = TensorType { dtype, shape };
+    if !bound.fits_a_machine() {
+        return Err(CompilerError::Selection(format!("input `{name}` is {bound}, which no machine holds")));
+    }
+    Ok(bound)
 }
 
 /// Types that the file declares for values inside the graph, where all their axes are known.
 fn declared_types(file: &GraphProto, symbols: &HashMap<String, usize>) -> HashMap<String, TensorType> {
     let complete = |value: &ValueInfoProto| {
         let dtype = ElementType::from_onnx(tensor_of(value)?.elem_type())?;
-        let lengths = known_shape(value).into_iter().enumerate();
+        let lengths = known_shape(value)?.into_iter().enumerate();
         let shape = lengths
             .map(|(axis, length)| length.or_else(|| symbols.get(symbol(value, axis)?).copied()))
             .collect::<Option<Vec<usize>>>()?;
-        tensor_of(value)?.shape.as_ref()?;
-        Some((value.name().to_owned(), TensorType { dtype, shape }))
+        let declared = TensorType { dtype, shape };
+        declared.fits_a_machine().then(|| (value.name().to_owned(), declared))
     };
     file.value_info.iter().chain(&file.output).filter_map(complete).collect()
 }
@@ -177,7 +190,12 @@ fn attribute(node: &NodeProto, proto: &AttributeProto) -> Result<Attribute, Comp
         }
         _ => {
             return Err(CompilerError::unsupported(
-                format!("attribute `{}` of node `{}` ({})", proto.name(), node.name(), node.op_type()),
+                format!(
+                    "attribute `{}` of node `{}` ({})",
+                    shown(proto.name()),
+                    shown(node.name()),
+                    shown(node.op_type())
+                ),
                 "only numbers, strings and dense tensors are read",
             ));
         }

@@ -36,21 +36,25 @@ impl Model {
     /// uses something this compiler does not take (older opsets than 13, nested graphs, functions).
     pub fn read(path: &Path) -> Result<Self, CompilerError> {
         let bytes = std::fs::read(path).map_err(|source| CompilerError::Read { path: path.to_owned(), source })?;
-        Self::parse(bytes.into(), path)
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self::parse(bytes.into(), path, Some(folder))
     }
 
     /// Reads a model from memory; it must hold its weights itself.
+    ///
+    /// # Errors
+    /// As [`Model::read`]; also when the model keeps weights in other files.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self, CompilerError> {
-        Self::parse(bytes.into(), Path::new("model"))
+        Self::parse(bytes.into(), Path::new("model"), None)
     }
 
-    fn parse(bytes: Bytes, path: &Path) -> Result<Self, CompilerError> {
+    fn parse(bytes: Bytes, path: &Path, folder: Option<&Path>) -> Result<Self, CompilerError> {
         let malformed = |message: String| CompilerError::Malformed { path: path.to_owned(), message };
         if bytes.is_empty() {
             return Err(malformed("the file is empty".into()));
         }
         let mut proto = ModelProto::decode(bytes).map_err(|error| malformed(error.to_string()))?;
-        external_data::load(&mut proto, path)?;
+        external_data::load(&mut proto, folder)?;
         gate::check(&proto).map_err(|problem| problem.into_error(path))?;
         Ok(Self { proto, path: path.to_owned() })
     }
@@ -74,12 +78,13 @@ impl Model {
         let graph = self.graph();
         let given: std::collections::HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
         let data = graph.input.iter().filter(|input| !given.contains(input.name()));
-        data.map(|input| (input.name().to_owned(), known_shape(input))).collect()
+        data.map(|input| (input.name().to_owned(), known_shape(input).unwrap_or_default())).collect()
     }
 
     /// Names and lengths of the outputs; `None` for a symbolic axis.
     pub fn outputs(&self) -> Vec<(String, Vec<Option<usize>>)> {
-        self.graph().output.iter().map(|output| (output.name().to_owned(), known_shape(output))).collect()
+        let outputs = self.graph().output.iter();
+        outputs.map(|output| (output.name().to_owned(), known_shape(output).unwrap_or_default())).collect()
     }
 
     /// Who wrote the file, as it says itself.

@@ -1,21 +1,23 @@
 use bytes::Bytes;
 
 use super::onnx::TensorProto;
-use crate::graph::{Constant, ElementType};
+use crate::error::shown;
+use crate::graph::{Constant, ElementType, TensorType};
 
 /// A tensor of a file as a constant, or what is wrong with it.
 pub(crate) fn constant_of(tensor: &TensorProto) -> Result<Constant, String> {
-    let name = tensor.name();
+    let name = shown(tensor.name());
     let dtype = ElementType::from_onnx(tensor.data_type())
         .ok_or_else(|| format!("tensor `{name}` has element type {}, which is not supported", tensor.data_type()))?;
     let mut shape = Vec::with_capacity(tensor.dims.len());
     for length in &tensor.dims {
         shape.push(usize::try_from(*length).map_err(|_| format!("tensor `{name}` has an axis of length {length}"))?);
     }
-    let wanted = shape
-        .iter()
-        .try_fold(dtype.bytes(), |bytes, length| bytes.checked_mul(*length))
-        .ok_or_else(|| format!("tensor `{name}` of shape {shape:?} is larger than memory"))?;
+    let stated = TensorType { dtype, shape };
+    if !stated.fits_a_machine() {
+        return Err(format!("tensor `{name}` of shape {:?} is larger than memory", stated.shape));
+    }
+    let (wanted, shape) = (stated.elements() * dtype.bytes(), stated.shape);
     let bytes = bytes_of(tensor, dtype);
     if bytes.len() != wanted {
         return Err(format!("tensor `{name}` of shape {shape:?} needs {wanted} bytes and has {}", bytes.len()));

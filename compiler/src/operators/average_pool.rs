@@ -84,6 +84,9 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     if taps > MOST_TAPS {
         return Err(b.no_gradient(format!("a window of {taps} elements")));
     }
+    for axis in 0..window.rank() {
+        b.require_writable(window.output[axis].saturating_mul(window.kernel[axis]))?;
+    }
     let padding_counts = b.node.int("count_include_pad").unwrap_or(0) != 0;
     // the count of a window is a product over the axes
     for (axis, counts) in counts(&window, padding_counts).iter().enumerate() {

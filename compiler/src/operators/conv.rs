@@ -49,6 +49,7 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let (x, kernel, dy) = (b.input(0)?, b.input(1)?, b.dy()?);
     let (window, group) =
         windows(&b.node, &b.input_shape(0)?, &b.input_shape(1)?).map_err(|message| b.error(message))?;
+    b.require_writable(window.kernel.iter().product())?;
     if b.wants(0) {
         let dx = convolutions::data_gradient(b.graph, kernel, dy, &window, group)?;
         b.give(0, dx)?;

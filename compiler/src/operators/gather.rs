@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, axes, fixed_integers, folding, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Constant, TensorType, ValueId};
+use crate::graph::{Constant, ElementType, TensorType, ValueId};
 
 /// `Gather`: entries of an axis by index, an embedding for example. dx: dy added up at the indices.
 pub(super) const OPERATOR: Operator = Operator {
@@ -14,11 +14,17 @@ pub(super) const OPERATOR: Operator = Operator {
     samples: || {
         let index = |value: i64| SampleInput::Fixed(Constant::i64([], &[value]));
         let matrix = || SampleInput::Fixed(Constant::i64([2, 3], &[0, 3, 0, 1, -1, 1]));
+        let short = |values: &[i32]| {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            SampleInput::Fixed(Constant { dtype: ElementType::I32, shape: vec![values.len()], bytes: bytes.into() })
+        };
         let axis = |axis: i64| vec![("axis", axis.into())];
         vec![
             Sample::new("an embedding", vec![varied(&[4, 5]), matrix()], vec![]).since(16),
             Sample::new("middle axis", vec![varied(&[2, 4, 3]), matrix()], axis(1)).since(16),
             Sample::new("last axis", vec![varied(&[2, 4]), fixed_integers(&[3, 0, 3])], axis(-1)).since(16),
+            Sample::new("short indices", vec![varied(&[4, 2]), short(&[3, 0, 3])], vec![]).since(16),
+            Sample::new("short indices, each once", vec![varied(&[4, 2]), short(&[2, 0])], vec![]),
             Sample::new("each once", vec![varied(&[4, 2]), fixed_integers(&[2, 0])], vec![]),
             Sample::new("one entry", vec![varied(&[2, 4, 3]), index(-2)], axis(1)),
             Sample::new("a list of one", vec![varied(&[4, 3]), fixed_integers(&[1])], vec![]),
@@ -78,6 +84,10 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let dy = if lead == 1 { dy } else { b.graph.transpose(dy, &[1, 0, 2])? };
     let dy = b.graph.reshape(dy, &[count, lead * tail])?;
     let indices = b.graph.reshape(indices, &[count, 1])?;
+    let indices = match b.input_type(1)?.dtype {
+        ElementType::I64 => indices,
+        _ => b.graph.cast(indices, ElementType::I64)?, // ScatterND takes no others
+    };
     let unique = known.is_some_and(|known| axes::all_from_front(&known, full[axis]).is_ok());
     let sums = sum_rows(b, full[axis], indices, dy, unique)?;
     let dx = b.graph.reshape(sums, &[full[axis], lead, tail])?;

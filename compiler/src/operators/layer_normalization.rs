@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, axes, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Constant, TensorType};
+use crate::graph::TensorType;
 
 /// `LayerNormalization`: y = scale · x̂ + bias with x̂ = (x − mean) · r, r = 1/√(variance + ε), over the axes from `axis` on.
 /// With g = dy · scale: dx = r · (g − mean(g) − x̂ · mean(g · x̂)), dscale = dy · x̂, dbias = dy, summed.
@@ -52,14 +52,10 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     }
     let shape = b.input_shape(0)?;
     let axis = axes::from_front(b.node.int("axis").unwrap_or(-1), shape.len()).map_err(|message| b.error(message))?;
-    let normalized = &shape[axis..];
-    // with a scale of one the operator's fast kernel gives x̂ and r
-    let count = normalized.iter().product();
-    let ones = b.graph.constant("ones", Constant::f32(normalized, &vec![1.0; count]));
-    let epsilon = b.node.float("epsilon").unwrap_or(1e-5);
-    let attributes = [("axis", (axis as i64).into()), ("epsilon", epsilon.into())];
-    let outputs = b.graph.add_with("LayerNormalization", &[Some(x), Some(ones)], &attributes, 3)?;
-    let (hat, inverse) = (outputs[0], outputs[2]);
+    let y = b.output(0)?;
+    let (mean, inverse) = (b.graph.add_output(y, 1)?, b.graph.add_output(y, 2)?);
+    let centred = b.graph.minus(x, mean)?;
+    let hat = b.graph.times(centred, inverse)?;
     if b.wants(1) {
         let dscale = b.graph.times(dy, hat)?;
         b.give(1, dscale)?;

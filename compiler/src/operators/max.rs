@@ -1,18 +1,13 @@
-use super::{Gradient, Operator, Sample, TypeRuleInput, fixed_integers, folding, varied};
-use crate::CompilerError;
-use crate::backward::Backward;
-use crate::graph::{ElementType, TensorType};
+use super::{Gradient, Operator, Sample, extremes, fixed_integers, varied};
 
 /// `Max`: the largest of the inputs, broadcast. dy goes to the input that is larger; gradients of one or two inputs.
 pub(super) const OPERATOR: Operator = Operator {
     name: "Max",
     opsets: 13..=25,
     weights: &[],
-    types,
-    fold: Some(
-        |rule| if rule.node.inputs.len() == 2 { folding::binary(rule, |a, b| Some(a.max(b))) } else { Ok(None) },
-    ),
-    gradient: Gradient::Defined(gradient),
+    types: extremes::types,
+    fold: Some(|rule| extremes::fold(rule, i64::max)),
+    gradient: Gradient::Defined(|b| extremes::gradient(b, "Greater")),
     samples: || {
         vec![
             Sample::new("same shape", vec![varied(&[3, 4]), varied(&[3, 4])], vec![]),
@@ -23,41 +18,3 @@ pub(super) const OPERATOR: Operator = Operator {
         ]
     },
 };
-
-fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
-    let first = rule.input(0)?;
-    let mut shape = first.shape.clone();
-    for index in 1..rule.node.inputs.len() {
-        shape = rule.broadcast(&shape, &rule.input(index)?.shape)?;
-    }
-    Ok(vec![TensorType { dtype: first.dtype, shape }])
-}
-
-fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
-    let dy = b.dy()?;
-    match b.node.inputs.len() {
-        1 => return b.give(0, dy),
-        2 => {}
-        _ => return Err(b.no_gradient("more than two inputs")),
-    }
-    let (first, second) = (b.input(0)?, b.input(1)?);
-    // where both are equal the gradient goes to one of them only: to neither bound of a clipped value
-    let first_wins = if b.wants(0) {
-        b.graph.add("Greater", &[first, second], &[])?
-    } else {
-        let second_wins = b.graph.add("Greater", &[second, first], &[])?;
-        b.graph.add("Not", &[second_wins], &[])?
-    };
-    if b.wants(0) {
-        let gate = b.graph.cast(first_wins, ElementType::F32)?;
-        let gradient = b.graph.times(dy, gate)?;
-        b.give(0, gradient)?;
-    }
-    if b.wants(1) {
-        let second_wins = b.graph.add("Not", &[first_wins], &[])?;
-        let gate = b.graph.cast(second_wins, ElementType::F32)?;
-        let gradient = b.graph.times(dy, gate)?;
-        b.give(1, gradient)?;
-    }
-    Ok(())
-}

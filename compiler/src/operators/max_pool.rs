@@ -51,13 +51,12 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
         ));
     }
     let column_major = b.node.int("storage_order").unwrap_or(0) != 0;
-    let indices = match b.output(1) {
-        Ok(indices) if !column_major => indices,
-        _ => {
-            let kept = b.node.attributes.iter().filter(|(name, _)| *name != "storage_order");
-            let attributes: Vec<(&str, Attribute)> = kept.map(|(name, value)| (name.as_str(), value.clone())).collect();
-            b.graph.add_with("MaxPool", &[Some(x)], &attributes, 2)?[1]
-        }
+    let indices = if column_major {
+        let kept = b.node.attributes.iter().filter(|(name, _)| *name != "storage_order");
+        let attributes: Vec<(&str, Attribute)> = kept.map(|(name, value)| (name.as_str(), value.clone())).collect();
+        b.graph.add_with("MaxPool", &[Some(x)], &attributes, 2)?[1]
+    } else {
+        b.graph.add_output(b.output(0)?, 1)?
     };
     let (places, windows) = (shape.iter().product(), b.graph.known_type(dy)?.elements());
     let zeros = b.graph.zeros(&[places])?;

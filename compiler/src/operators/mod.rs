@@ -80,10 +80,11 @@ mod r#where;
 
 use std::ops::RangeInclusive;
 
-use rules::{axes, convolutions, folding, reductions, windows};
+use rules::{axes, convolutions, extremes, folding, reductions, windows};
 
 use crate::CompilerError;
 use crate::backward::Backward;
+use crate::error::shown;
 use crate::graph::{Constant, ElementType, Graph, Node, TensorType};
 
 /// All operators, by name.
@@ -174,6 +175,23 @@ pub fn find(operator: &str, domain: &str) -> Option<&'static Operator> {
     table().iter().find(|row| standard && row.name == operator)
 }
 
+/// How reports and errors name an operator: with its domain unless it is a standard one, cut and escaped.
+pub(crate) fn qualified(operator: &str, domain: &str) -> String {
+    if matches!(domain, "" | "ai.onnx") { shown(operator) } else { shown(&format!("{domain}.{operator}")) }
+}
+
+/// The gradient of an operator in this opset, or why there is none.
+pub(crate) fn gradient_of(operator: &str, domain: &str, opset: i64) -> Result<Gradient, String> {
+    let row = find(operator, domain).ok_or("it is not in the operator table")?;
+    if !row.opsets.contains(&opset) {
+        return Err(format!("the rule covers opsets {} to {}", row.opsets.start(), row.opsets.end()));
+    }
+    match row.gradient {
+        Gradient::Missing => Err("its gradient is not written".into()),
+        gradient => Ok(gradient),
+    }
+}
+
 /// One operator of the standard domain.
 pub struct Operator {
     /// Name as in ONNX.
@@ -196,15 +214,12 @@ impl Operator {
     /// The types of a node's outputs by the rule; refused when one has more elements than any machine holds.
     pub fn output_types(&self, rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
         let types = (self.types)(rule)?;
-        match types.iter().find(|known| axes::elements(&known.shape).is_none_or(|count| count > MOST_ELEMENTS)) {
+        match types.iter().find(|known| !known.fits_a_machine()) {
             Some(known) => Err(rule.error(format!("an output {known}, which no machine holds"))),
             None => Ok(types),
         }
     }
 }
-
-/// More elements than this are a mistake or an attack, and sums of them would overflow.
-const MOST_ELEMENTS: usize = 1 << 40;
 
 /// States the types of a node's outputs.
 pub type TypeRule = fn(&TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError>;
@@ -223,7 +238,7 @@ pub enum Gradient {
     Missing,
 }
 
-/// What a [`TypeRule`] sees: a node whose inputs all have known types.
+/// What a [`TypeRule`] sees.
 pub struct TypeRuleInput<'a> {
     /// The graph so far.
     pub graph: &'a Graph,
@@ -236,13 +251,11 @@ pub struct TypeRuleInput<'a> {
 impl<'a> TypeRuleInput<'a> {
     /// The type of a required input.
     pub fn input(&self, index: usize) -> Result<&'a TensorType, CompilerError> {
-        match self.optional(index) {
-            Some(found) => Ok(found),
-            None => Err(self.error(format!("input {index} is missing"))),
-        }
+        let given = self.node.input(index).ok_or_else(|| self.error(format!("input {index} is missing")))?;
+        self.graph.known_type(given)
     }
 
-    /// The type of an input that may be left out.
+    /// The type of an input that may be left out; `None` also where it is not known.
     pub fn optional(&self, index: usize) -> Option<&'a TensorType> {
         self.node.input(index).and_then(|id| self.graph.tensor_type(id))
     }
@@ -254,11 +267,24 @@ impl<'a> TypeRuleInput<'a> {
 
     /// The integers that an input always holds, or an error when they are not known before the run.
     pub fn known_integers(&self, index: usize) -> Result<Vec<i64>, CompilerError> {
-        self.integers(index).ok_or_else(|| {
-            self.error(format!(
-                "input {index} is computed from data, so the output's shape is not known before the run"
-            ))
+        self.integers(index).ok_or_else(|| match self.node.input(index) {
+            Some(_) => self.not_known(index),
+            None => self.error(format!("input {index} is missing")),
         })
+    }
+
+    /// Refuses inputs of integers that are given and not known before the run.
+    pub fn require_known(&self, inputs: std::ops::Range<usize>) -> Result<(), CompilerError> {
+        let unknown = |index: &usize| self.node.input(*index).is_some() && self.integers(*index).is_none();
+        inputs.into_iter().find(unknown).map_or(Ok(()), |index| Err(self.not_known(index)))
+    }
+
+    fn not_known(&self, index: usize) -> CompilerError {
+        CompilerError::NotKnown {
+            node: self.node.label(self.graph),
+            operator: self.node.operator.clone(),
+            message: format!("input {index} is computed from data, so the output's shape is not known before the run"),
+        }
     }
 
     /// The constant that an input always is.

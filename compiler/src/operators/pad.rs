@@ -46,6 +46,8 @@ fn margins(graph: &Graph, node: &Node, rank: usize) -> Result<(Vec<i64>, Vec<i64
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
+    rule.require_known(1..2)?;
+    rule.require_known(3..4)?;
     let (before, after) = margins(rule.graph, rule.node, x.shape.len()).map_err(|message| rule.error(message))?;
     let padded = |axis: usize| -> Option<usize> {
         let length = i64::try_from(x.shape[axis]).ok()?;

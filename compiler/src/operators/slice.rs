@@ -61,7 +61,9 @@ fn parts(graph: &Graph, node: &Node, shape: &[usize]) -> Result<Vec<Part>, Strin
 }
 
 fn part(length: usize, start: i64, end: i64, step: i64) -> Result<Part, String> {
-    let (whole, step_wide) = (length as i128, i128::from(step));
+    let whole = length as i128;
+    // a longer step than the axis takes one element as well
+    let step = step.clamp(-(length as i64) - 1, length as i64 + 1);
     let counted = |bound: i64| if bound < 0 { i128::from(bound) + whole } else { i128::from(bound) };
     let (start, end) = (counted(start), counted(end));
     let (start, distance) = match step {
@@ -75,7 +77,7 @@ fn part(length: usize, start: i64, end: i64, step: i64) -> Result<Part, String> 
             (start, start - end)
         }
     };
-    let size = step_wide.abs();
+    let size = i128::from(step.abs());
     let count =
         if length == 0 { 0 } else { distance.max(0).div_euclid(size) + i128::from(distance.max(0) % size != 0) };
     Ok(Part { start: start.max(0) as usize, count: count as usize, step })
@@ -83,12 +85,14 @@ fn part(length: usize, start: i64, end: i64, step: i64) -> Result<Part, String> 
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
+    rule.require_known(1..5)?;
     let parts = parts(rule.graph, rule.node, &x.shape).map_err(|message| rule.error(message))?;
     Ok(vec![TensorType { dtype: x.dtype, shape: parts.iter().map(|part| part.count).collect() }])
 }
 
 fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
     let Some(source) = folding::integer_input(rule, 0) else { return Ok(None) };
+    rule.require_known(1..5)?;
     let parts = parts(rule.graph, rule.node, &source.shape).map_err(|message| rule.error(message))?;
     let steps = folding::steps(&source.shape);
     let shape: Vec<usize> = parts.iter().map(|part| part.count).collect();
@@ -105,6 +109,7 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let mut dx = b.dy()?;
     // what was read backwards is turned first
     for (axis, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.step < 0 && part.count > 0) {
+        b.require_writable(part.count)?;
         let order: Vec<i64> = (0..part.count as i64).rev().collect();
         let order = b.graph.integers(&order);
         dx = b.graph.add("Gather", &[dx, order], &[("axis", (axis as i64).into())])?;

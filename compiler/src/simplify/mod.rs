@@ -4,16 +4,25 @@ use crate::CompilerError;
 use crate::graph::Graph;
 use crate::operators::{self, TypeRuleInput};
 
-/// Replaces the first output of the node added last by a constant, when its operator's fold rule can tell it.
-pub(crate) fn fold_last(graph: &mut Graph) -> Result<(), CompilerError> {
+/// Bytes of folded constants in one model: shape arithmetic needs a few thousand.
+pub(crate) const FOLDED_BYTES: usize = 64 << 20;
+
+/// Replaces the first output of the node added last by a constant, when its operator's fold rule can tell it and the
+/// budget of bytes lasts.
+pub(crate) fn fold_last(graph: &mut Graph, budget: &mut usize) -> Result<(), CompilerError> {
     let Some(node) = graph.nodes().last() else { return Ok(()) };
     let Some(fold) = operators::find(&node.operator, &node.domain).and_then(|row| row.fold) else { return Ok(()) };
     let Some(output) = node.outputs.first().copied().flatten() else { return Ok(()) };
     if node.outputs.len() > 1 || node.inputs.iter().flatten().any(|input| graph.tensor_type(*input).is_none()) {
         return Ok(());
     }
-    if let Some(constant) = fold(&TypeRuleInput { graph, node, outputs: 1 })? {
-        graph.set_constant(output, constant);
+    match fold(&TypeRuleInput { graph, node, outputs: 1 }) {
+        Ok(Some(constant)) if constant.bytes.len() <= *budget => {
+            *budget -= constant.bytes.len();
+            graph.set_constant(output, constant);
+        }
+        Ok(_) | Err(CompilerError::NotKnown { .. }) => {}
+        Err(error) => return Err(error),
     }
     Ok(())
 }

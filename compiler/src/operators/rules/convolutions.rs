@@ -1,5 +1,6 @@
 //! Gradients of convolutions as standard nodes. Which form is fast depends on the sizes: see the thresholds.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::windows::Window;
@@ -18,6 +19,8 @@ const MANY_TAPS: usize = 64;
 const BLOCK: usize = 32;
 /// Kernels with more rows than this need too many products.
 const MANY_ROWS: usize = 16;
+/// Numbers in a matrix that picks diagonals; wider strides or kernels take another form.
+const MOST_DIAGONALS: usize = 1 << 18;
 
 /// d loss / d kernel `[M, C/group, …kernel]` of a convolution of `x` `[N, C, …input]` whose output has the gradient
 /// `dy` `[N, M, …output]`.
@@ -27,7 +30,8 @@ pub(crate) fn weight_gradient(graph: &mut Graph, x: ValueId, dy: ValueId, window
     let positions: usize = window.output.iter().product();
     // a sum of one product an image is written and read N times; turning the operands costs less when they are small
     let turn = if taps > 1 { positions <= SMALL_MAP } else { positions * (channels + outputs) <= channels * outputs };
-    if group == channels && outputs == group && window.rank() == 2 && window.kernel[0] <= MANY_ROWS {
+    let depthwise = group == channels && outputs == group && window.rank() == 2;
+    if depthwise && window.kernel[0] <= MANY_ROWS && diagonals_size(window, block_of(window)) <= MOST_DIAGONALS {
         by_row_products(graph, x, dy, window)
     } else if group > 1 || taps > MANY_TAPS || (taps > 1 && channels <= FEW_CHANNELS) {
         by_transposed_operands(graph, x, dy, window, group)
@@ -43,14 +47,15 @@ pub(crate) fn weight_gradient(graph: &mut Graph, x: ValueId, dy: ValueId, window
 /// arithmetic than needed, but a product of matrices runs many times as fast as one with a single row. Wide maps
 /// are cut into blocks of columns, so that less is computed beside the diagonals.
 fn by_row_products(graph: &mut Graph, x: ValueId, dy: ValueId, window: &Window) -> Emitted {
-    let columns = window.output[1];
-    let block = columns.div_ceil(columns.div_ceil(BLOCK));
+    let (columns, block) = (window.output[1], block_of(window));
     let x = swap_first_two(graph, x)?;
     let x = window.padded(graph, x)?;
     let dy = swap_first_two(graph, dy)?;
-    let mut sum = None;
+    let (mut sum, mut picks) = (None, HashMap::new());
     for first in (0..columns).step_by(block) {
-        let part = rows_of_a_block(graph, x, dy, window, first..columns.min(first + block))?;
+        let columns = first..columns.min(first + block);
+        let pick = *picks.entry(columns.len()).or_insert_with(|| diagonals(graph, window, columns.len()));
+        let part = rows_of_a_block(graph, x, dy, window, columns, pick)?;
         sum = Some(match sum {
             Some(sum) => graph.plus(sum, part)?,
             None => part,
@@ -59,22 +64,50 @@ fn by_row_products(graph: &mut Graph, x: ValueId, dy: ValueId, window: &Window) 
     Ok(sum.expect("a window has at least one column"))
 }
 
+/// Columns of a map that are multiplied at once: all, or blocks as equal as can be.
+fn block_of(window: &Window) -> usize {
+    let columns = window.output[1];
+    columns.div_ceil(columns.div_ceil(BLOCK))
+}
+
+/// Columns of `x` below a block of so many columns of `dy`.
+fn width_below(window: &Window, count: usize) -> usize {
+    (count - 1) * window.strides[1] + window.extent(1)
+}
+
+fn diagonals_size(window: &Window, count: usize) -> usize {
+    count.saturating_mul(width_below(window, count)).saturating_mul(window.kernel[1])
+}
+
+/// The matrix `[count · width, taps]` that picks, from the products of a block, the sums of each column of the kernel.
+fn diagonals(graph: &mut Graph, window: &Window, count: usize) -> ValueId {
+    let (taps, width) = (window.kernel[1], width_below(window, count));
+    let mut diagonals = vec![0.0; count * width * taps];
+    for column in 0..count {
+        for tap in 0..taps {
+            let below = column * window.strides[1] + tap * window.dilations[1];
+            diagonals[(column * width + below) * taps + tap] = 1.0;
+        }
+    }
+    graph.constant("diagonals", Constant::f32([count * width, taps], &diagonals))
+}
+
 /// What the given columns of `dy` add to the gradient; `x` `[C, N, H, W]` is padded, `dy` is `[C, N, H′, W′]`.
-fn rows_of_a_block(graph: &mut Graph, x: ValueId, dy: ValueId, window: &Window, columns: Range<usize>) -> Emitted {
+fn rows_of_a_block(
+    graph: &mut Graph,
+    x: ValueId,
+    dy: ValueId,
+    window: &Window,
+    columns: Range<usize>,
+    diagonals: ValueId,
+) -> Emitted {
     let (channels, batch) = (graph.shape(x)?[0], graph.shape(x)?[1]);
     let (rows, taps) = (window.output[0], window.kernel[1]);
     let count = columns.len();
     let dy = cut(graph, dy, [(0, rows, 1), (columns.start, count, 1)])?;
     let dy = graph.reshape(dy, &[channels, batch * rows, count])?;
     let dy = graph.transpose(dy, &[0, 2, 1])?; // the runtime fuses it into the products
-    let (stride, width) = (window.strides[1], (count - 1) * window.strides[1] + window.extent(1));
-    let mut diagonals = vec![0.0; count * width * taps];
-    for column in 0..count {
-        for tap in 0..taps {
-            diagonals[(column * width + column * stride + tap * window.dilations[1]) * taps + tap] = 1.0;
-        }
-    }
-    let diagonals = graph.constant("diagonals", Constant::f32([count * width, taps], &diagonals));
+    let (stride, width) = (window.strides[1], width_below(window, count));
     let mut parts = vec![];
     for tap in 0..window.kernel[0] {
         let below = (tap * window.dilations[0], rows, window.strides[0]);

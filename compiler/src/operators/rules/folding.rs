@@ -91,7 +91,7 @@ pub(crate) fn unary(rule: &TypeRuleInput<'_>, value: fn(i64) -> Option<i64>) -> 
 }
 
 /// Two integers to one, broadcast; the result keeps the inputs' element type.
-pub(crate) fn binary(rule: &TypeRuleInput<'_>, value: fn(i64, i64) -> Option<i64>) -> Folded {
+pub(crate) fn binary(rule: &TypeRuleInput<'_>, value: impl Fn(i64, i64) -> Option<i64>) -> Folded {
     let dtype = rule.input(0)?.dtype;
     two(rule, dtype, value)
 }

@@ -29,6 +29,9 @@ fn kept(shape: &[usize], reduced: &[usize]) -> Vec<usize> {
 /// The output's type.
 pub(crate) fn types(rule: &TypeRuleInput<'_>, input_since: i64) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
+    if rule.opset() >= input_since {
+        rule.require_known(1..2)?;
+    }
     let reduced =
         reduced_axes(rule.graph, rule.node, x.shape.len(), input_since).map_err(|message| rule.error(message))?;
     let shape = if rule.node.int("keepdims").unwrap_or(1) != 0 {

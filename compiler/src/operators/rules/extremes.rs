@@ -1,0 +1,55 @@
+//! What Max and Min share.
+
+use super::folding;
+use crate::CompilerError;
+use crate::backward::Backward;
+use crate::graph::{Constant, ElementType, TensorType};
+use crate::operators::TypeRuleInput;
+
+/// The shape that all inputs broadcast to.
+pub(crate) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    let first = rule.input(0)?;
+    let mut shape = first.shape.clone();
+    for index in 1..rule.node.inputs.len() {
+        shape = rule.broadcast(&shape, &rule.input(index)?.shape)?;
+    }
+    Ok(vec![TensorType { dtype: first.dtype, shape }])
+}
+
+/// Of two inputs.
+pub(crate) fn fold(rule: &TypeRuleInput<'_>, choose: fn(i64, i64) -> i64) -> Result<Option<Constant>, CompilerError> {
+    match rule.node.inputs.len() {
+        2 => folding::binary(rule, |a, b| Some(choose(a, b))),
+        _ => Ok(None),
+    }
+}
+
+/// dy goes to the input that wins by `wins` (`Greater` or `Less`), for one or two inputs.
+pub(crate) fn gradient(b: &mut Backward<'_>, wins: &str) -> Result<(), CompilerError> {
+    let dy = b.dy()?;
+    match b.node.inputs.len() {
+        1 => return b.give(0, dy),
+        2 => {}
+        _ => return Err(b.no_gradient("more than two inputs")),
+    }
+    let (first, second) = (b.input(0)?, b.input(1)?);
+    // where both are equal the gradient goes to one of them only: to neither bound of a clipped value
+    let first_wins = if b.wants(0) {
+        b.graph.add(wins, &[first, second], &[])?
+    } else {
+        let second_wins = b.graph.add(wins, &[second, first], &[])?;
+        b.graph.add("Not", &[second_wins], &[])?
+    };
+    if b.wants(0) {
+        let gate = b.graph.cast(first_wins, ElementType::F32)?;
+        let gradient = b.graph.times(dy, gate)?;
+        b.give(0, gradient)?;
+    }
+    if b.wants(1) {
+        let second_wins = b.graph.add("Not", &[first_wins], &[])?;
+        let gate = b.graph.cast(second_wins, ElementType::F32)?;
+        let gradient = b.graph.times(dy, gate)?;
+        b.give(1, gradient)?;
+    }
+    Ok(())
+}
