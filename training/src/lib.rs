@@ -20,6 +20,9 @@
 //! # }
 //! ```
 
+#[cfg(test)]
+extern crate self as millstream_training; // so that unit tests and the suite share `support`
+
 mod batches;
 pub mod checkpoint;
 mod device;

@@ -13,6 +13,9 @@ use crate::optimizers::{UpdateGraph, UpdateRule, update_graph};
 ///
 /// Every tensor is there twice. An update reads one set and writes the other, then the sets change places: a buffer that is
 /// input and output of one run is silently corrupted, because the runtime does not keep the order of the file.
+///
+/// Gradients are not looked at here, since the host would have to wait for them: parameters that are no numbers show at the
+/// next step's loss, at the end of the epoch, and before a checkpoint is written.
 pub(super) struct DeviceStore {
     sides: [Side; 2],
     current: usize,

@@ -3,18 +3,8 @@
 use millstream_schemas::recipe::{AdamW, OptimizerRecipe, Sgd};
 
 use super::{StepRunner, StepSettings};
-use crate::support::{batch, program};
-use crate::{Device, DeviceKind, DeviceRequest, runtime};
-
-/// The CPU, and CUDA where there is one.
-fn devices() -> Vec<Device> {
-    let automatic = Device::resolve(DeviceRequest::Auto, runtime::ready(None).unwrap()).unwrap();
-    if automatic.kind == DeviceKind::Cpu {
-        println!("on CUDA: left out, {}", automatic.reason);
-        return vec![automatic];
-    }
-    vec![Device::cpu(automatic.runtime), automatic]
-}
+use crate::support::{batch, devices, program};
+use crate::{Device, runtime};
 
 #[test]
 fn both_updates_lead_to_the_same_parameters_and_state() {

@@ -8,8 +8,7 @@ use millstream_schemas::Fingerprint;
 use millstream_schemas::recipe::{AdamW, OptimizerRecipe, Schedule};
 use millstream_training::checkpoint::CheckpointSettings;
 use millstream_training::{
-    BatchSource, BoxError, Device, DeviceKind, DeviceRequest, Ending, Event, StepSettings, Trainer, TrainerSettings,
-    runtime,
+    BatchSource, BoxError, Device, Ending, Event, StepSettings, Trainer, TrainerSettings, runtime,
 };
 
 /// Batches in an epoch.
@@ -17,16 +16,6 @@ pub(crate) const PER_EPOCH: u64 = 5;
 
 pub(crate) fn device() -> Device {
     Device::cpu(runtime::ready(None).unwrap())
-}
-
-/// The CPU, and CUDA where there is one.
-pub(crate) fn devices() -> Vec<Device> {
-    let automatic = Device::resolve(DeviceRequest::Auto, runtime::ready(None).unwrap()).unwrap();
-    if automatic.kind == DeviceKind::Cpu {
-        println!("on CUDA: left out, {}", automatic.reason);
-        return vec![automatic];
-    }
-    vec![device(), automatic]
 }
 
 pub(crate) fn settings(epochs: u64, folder: Option<&Path>) -> TrainerSettings {

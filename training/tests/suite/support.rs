@@ -6,6 +6,7 @@ use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType};
 use millstream_compiler::{FineTuning, Model, TrainingProgram, compile};
 use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
 use millstream_schemas::{Batch, Fingerprint, ResumePoint, RowId, Tensor};
+use millstream_training::{Device, DeviceKind, DeviceRequest, runtime};
 
 /// Numbers in a row.
 pub(crate) const WIDTH: usize = 8;
@@ -94,4 +95,14 @@ pub(crate) fn batches(
 ) -> impl Iterator<Item = Result<Batch, Infallible>> + use<> {
     let start = from.map_or(0, |from| from.epoch * per_epoch + from.position / BATCH as u64);
     (start..epochs * per_epoch).map(move |step| Ok(batch(step / per_epoch, step % per_epoch, per_epoch)))
+}
+
+/// The CPU, and CUDA where there is one.
+pub(crate) fn devices() -> Vec<Device> {
+    let automatic = Device::resolve(DeviceRequest::Auto, runtime::ready(None).unwrap()).unwrap();
+    if automatic.kind == DeviceKind::Cpu {
+        println!("on CUDA: left out, {}", automatic.reason);
+        return vec![automatic];
+    }
+    vec![Device::cpu(runtime::ready(None).unwrap()), automatic]
 }

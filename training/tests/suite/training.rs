@@ -1,7 +1,7 @@
 //! Whole runs of a small network.
 
-use crate::runs::{PER_EPOCH, bits, device, devices, run, settings};
-use crate::support::{BATCH, CLASSES, batches, program};
+use crate::runs::{PER_EPOCH, bits, device, run, settings};
+use crate::support::{BATCH, CLASSES, batches, devices, program};
 use millstream_compiler::TrainingProgram;
 use millstream_schemas::recipe::{OptimizerRecipe, Schedule, Sgd};
 use millstream_schemas::{Batch, Fingerprint, ResumePoint};
