@@ -62,8 +62,6 @@ struct State {
 pub(crate) struct Admitted {
     share: Share,
     bytes: u64,
-    /// Held beyond what was admitted.
-    excess: u64,
 }
 
 /// More bytes than the whole share.
@@ -123,7 +121,7 @@ impl Share {
     }
 
     fn first_and_fits(&self, state: &State, ticket: u64, bytes: u64) -> bool {
-        state.queue.front() == Some(&ticket) && state.used + bytes <= self.0.limit
+        state.queue.front() == Some(&ticket) && state.used.saturating_add(bytes) <= self.0.limit
     }
 
     fn enter(&self, state: &mut State, bytes: u64) -> Admitted {
@@ -131,7 +129,7 @@ impl Share {
         state.used += bytes;
         self.0.held.add(bytes);
         self.wake(state);
-        Admitted { share: self.clone(), bytes, excess: 0 }
+        Admitted { share: self.clone(), bytes }
     }
 
     fn wake(&self, state: &mut State) {
@@ -144,27 +142,29 @@ impl Share {
 }
 
 impl Admitted {
-    /// States what turned out to be held. Less is given back at once; more is counted, but does not wait, since waiting
-    /// while holding could be waiting for oneself.
+    /// States what turned out to be held. Less is given back at once; more is counted, so that others wait for it, but
+    /// does not wait itself, since waiting while holding could be waiting for oneself.
     pub(crate) fn settle(&mut self, bytes: u64) {
-        let held = &self.share.0.held;
-        self.excess = bytes.saturating_sub(self.bytes);
-        held.add(self.excess);
-        let freed = self.bytes.saturating_sub(bytes);
-        self.bytes -= freed;
-        held.subtract(freed);
         let mut state = self.share.lock();
-        state.used -= freed;
+        state.used = state.used - self.bytes + bytes;
+        let held = &self.share.0.held;
+        held.add(bytes.saturating_sub(self.bytes));
+        held.subtract(self.bytes.saturating_sub(bytes));
+        self.bytes = bytes;
         self.share.wake(&mut state);
+    }
+
+    /// Hands some of the bytes to another holder.
+    pub(crate) fn split(&mut self, bytes: u64) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { share: self.share.clone(), bytes }
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let mut state = self.share.lock();
-        state.used -= self.bytes;
-        self.share.0.held.subtract(self.bytes + self.excess);
-        self.share.wake(&mut state);
+        self.settle(0);
     }
 }
 
@@ -216,7 +216,14 @@ mod tests {
         assert_eq!((held.now(), held.peak()), (100, 100));
         second.settle(75);
         assert_eq!((held.now(), held.peak()), (115, 115));
-        drop((first, second));
-        assert_eq!(held.now(), 0);
+        // What is held beyond the limit keeps others out as much as what was admitted.
+        let waiting = share.clone();
+        let waiter = std::thread::spawn(move || waiting.admit_blocking(20).unwrap());
+        drop(second.split(10));
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(!waiter.is_finished());
+        drop(first);
+        drop((waiter.join().unwrap(), second));
+        assert_eq!((held.now(), share.lock().used), (0, 0));
     }
 }

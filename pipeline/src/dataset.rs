@@ -1,18 +1,18 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_schema::{DataType, Schema, SchemaRef};
 use bytes::Bytes;
 use millstream_schemas::features::{image_storage, is_text};
 use millstream_schemas::{Feature, Features, Fingerprint, RowId, SchemaError};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use crate::error::{Damage, shown};
 use crate::sources::{
-    Classes, FileColumns, LabelReading, LabelValue, LoadedRows, Part, Storage, caught, list, names, read_blocking,
-    read_footer,
+    Classes, FileColumns, Footer, LabelReading, LabelValue, LoadedRows, Part, Storage, caught, list, names,
+    read_blocking, read_footer,
 };
 use crate::{PipelineError, label};
 
@@ -31,6 +31,8 @@ pub(crate) struct Inner {
     features: Features,
     schema: SchemaRef,
     fingerprint: Fingerprint,
+    /// Fingerprints that include a label column, by its name.
+    with_labels: Mutex<HashMap<String, Fingerprint>>,
     rows: u64,
     /// All row groups in file order.
     pub(crate) groups: Vec<GroupPlace>,
@@ -63,6 +65,7 @@ pub struct DataFile {
     pub created_by: Option<String>,
     schema: SchemaRef,
     metadata: Arc<ParquetMetaData>,
+    footer: Fingerprint,
     storage: Storage,
 }
 
@@ -162,13 +165,11 @@ impl Dataset {
         if rows == 0 {
             return Err(PipelineError::NoRows { files: files.len(), first: first.name.to_string() });
         }
-        let identity: Vec<_> = files
-            .iter()
-            .map(|file| (&*file.name, file.bytes, file.row_groups.iter().map(|group| group.rows).collect::<Vec<_>>()))
-            .collect();
+        let identity: Vec<_> = files.iter().map(|file| (&*file.name, file.bytes, &file.footer)).collect();
         let fingerprint = Fingerprint::of(&identity);
         let schema = Arc::clone(&first.schema);
-        Ok(Self { inner: Arc::new(Inner { features, schema, fingerprint, rows, groups, files }) })
+        let with_labels = Mutex::default();
+        Ok(Self { inner: Arc::new(Inner { features, schema, fingerprint, with_labels, rows, groups, files }) })
     }
 
     /// The files, sorted by path.
@@ -191,9 +192,33 @@ impl Dataset {
         &self.inner.schema
     }
 
-    /// Of the files' names, sizes and row counts.
+    /// Of the files' names, sizes and footers: schema, row counts, sizes and statistics of every column. Data that were
+    /// changed in place, with all of these as before, have the same fingerprint.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.inner.fingerprint
+    }
+
+    /// The same with the stored bytes of the label column, which is small: other labels in the same rows give another
+    /// fingerprint. The input column is not read. Computed once for each label column, then remembered.
+    ///
+    /// # Errors
+    /// The column cannot be read.
+    pub fn fingerprint_with_labels(&self, columns: &Columns) -> Result<Fingerprint, PipelineError> {
+        let Some(label) = &columns.label else { return Ok(self.inner.fingerprint.clone()) };
+        let mut known = self.inner.with_labels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fingerprint) = known.get(label) {
+            return Ok(fingerprint.clone());
+        }
+        let mut stored = vec![self.inner.fingerprint.clone()];
+        for file in &self.inner.files {
+            let columns = file.columns(None, Some(label))?;
+            for range in (0..file.row_groups.len()).flat_map(|group| columns.stored(group)) {
+                stored.push(Fingerprint::of_bytes(&file.storage.read(range)?));
+            }
+        }
+        let fingerprint = Fingerprint::of(&stored);
+        known.insert(label.clone(), fingerprint.clone());
+        Ok(fingerprint)
     }
 
     /// Identity of a row by its index in file order.
@@ -282,20 +307,6 @@ impl Dataset {
             InputKind::Text => RowInput::Text(String::from_utf8_lossy(bytes).into_owned()),
         };
         Ok(Row { id: id.clone(), input, label })
-    }
-
-    /// Reads every column of every row group, to find damage before it is met.
-    ///
-    /// # Errors
-    /// Something cannot be read; names the file and row group.
-    pub fn verify(&self) -> Result<(), PipelineError> {
-        for file in self.inner.files.iter() {
-            let columns = FileColumns::all(&file.name, &file.storage, &file.metadata)?;
-            for group in 0..file.row_groups.len() {
-                read_blocking(&columns, &Part { group: group as u32, rows: None }, &None)?;
-            }
-        }
-        Ok(())
     }
 
     /// How the label column is read under these columns.
@@ -423,13 +434,13 @@ impl DataFile {
     fn open(path: &Path, name: &str) -> Result<Self, PipelineError> {
         let storage = Storage::Local(path.to_owned());
         let shown_name = shown(name);
-        let metadata = read_footer(&storage, &shown_name)?;
+        let Footer { metadata, fingerprint: footer } = read_footer(&storage, &shown_name)?;
         let arrow =
             caught(&shown_name, || ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()))?;
         let row_groups = metadata.row_groups().iter().map(|group| RowGroupSize {
             rows: group.num_rows() as u32,
-            compressed: group.columns().iter().map(|column| column.compressed_size().max(0) as u64).sum(),
-            uncompressed: group.columns().iter().map(|column| column.uncompressed_size().max(0) as u64).sum(),
+            compressed: total(group.columns().iter().map(ColumnChunkMetaData::compressed_size)),
+            uncompressed: total(group.columns().iter().map(ColumnChunkMetaData::uncompressed_size)),
         });
         let row_groups: Vec<_> = row_groups.collect();
         Ok(Self {
@@ -441,6 +452,7 @@ impl DataFile {
             created_by: metadata.file_metadata().created_by().map(shown),
             schema: Arc::clone(arrow.schema()),
             metadata,
+            footer,
             storage,
         })
     }
@@ -448,6 +460,11 @@ impl DataFile {
     pub(crate) fn columns(&self, input: Option<&str>, label: Option<&str>) -> Result<FileColumns, PipelineError> {
         FileColumns::new(&self.name, &self.storage, &self.metadata, &self.schema, input, label)
     }
+}
+
+/// A footer may claim any sizes, so their sum does not overflow.
+fn total(sizes: impl Iterator<Item = i64>) -> u64 {
+    sizes.fold(0, |sum, size| sum.saturating_add(size.max(0) as u64))
 }
 
 /// Types that differ only in how they lie in memory count as the same.

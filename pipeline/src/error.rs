@@ -195,6 +195,8 @@ pub enum PipelineError {
 }
 
 /// Why a row cannot be used.
+///
+/// Text that is not UTF-8 is not among them: the Parquet reader checks whole pages, so it refuses the row group.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Damage {
@@ -204,9 +206,26 @@ pub enum Damage {
     /// The input is null, or its bytes are.
     #[error("the input is null")]
     NullInput,
-    /// A text column that is not UTF-8.
-    #[error("the text is not UTF-8")]
-    NotUtf8,
+    /// The image is larger than can be transformed.
+    #[error("{0}")]
+    Transform(TransformError),
+    /// The image needs more memory than one image may have under the ceiling.
+    #[error(
+        "an image of {width}×{height} pixels needs {needed}, more than the memory ceiling of {ceiling} leaves for one; \
+         `memory` of {enough} would do"
+    )]
+    Memory {
+        /// Pixels across.
+        width: u32,
+        /// Pixels down.
+        height: u32,
+        /// Bytes of decoding and rendering it.
+        needed: ByteSize,
+        /// The ceiling.
+        ceiling: ByteSize,
+        /// A ceiling that would do for it.
+        enough: ByteSize,
+    },
     /// The label is null.
     #[error("the label is null")]
     NullLabel,
@@ -226,6 +245,16 @@ pub enum Damage {
         /// How many there are.
         classes: usize,
     },
+}
+
+impl Damage {
+    /// Tells what is wrong with one row from what is wrong with the transforms, which is handed back.
+    pub(crate) fn of_transform(error: TransformError) -> Result<Self, TransformError> {
+        match error {
+            error @ TransformError::ImageSize { .. } => Ok(Self::Transform(error)),
+            error => Err(error),
+        }
+    }
 }
 
 /// Foreign text, escaped, at a length that fits into a message.

@@ -22,7 +22,9 @@
 mod budget;
 mod dataset;
 pub mod decode;
+mod division;
 mod error;
+mod image_size;
 mod label;
 mod order;
 mod permutation;

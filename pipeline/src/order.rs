@@ -60,6 +60,10 @@ impl Order {
         self.starts.last().copied().unwrap_or(0)
     }
 
+    pub(crate) fn is_global(&self) -> bool {
+        self.strength == OrderStrength::Global
+    }
+
     fn groups(&self) -> usize {
         self.starts.len() - 1
     }
@@ -82,8 +86,7 @@ impl Order {
                 total
             }));
         }
-        let global = self.strength == OrderStrength::Global;
-        let global = global.then(|| Permutation::new(self.rows(), &key, "order of rows"));
+        let global = self.is_global().then(|| Permutation::new(self.rows(), &key, "order of rows"));
         EpochOrder { order: self, key, groups, starts, global }
     }
 }

@@ -3,21 +3,18 @@
 use std::sync::Arc;
 
 use millstream_schemas::ResumePoint;
-use millstream_schemas::recipe::{ByteSize, OrderStrength};
+use millstream_schemas::recipe::{DamagedPolicy, OrderStrength};
 use millstream_transforms::DrawKey;
 
 use crate::budget::{Held, Share};
-use crate::decode;
+use crate::division::{Division, Needs};
 use crate::order::Order;
 use crate::sources::FileColumns;
-use crate::stages::batches::{Counts, Mould, Pool, Shape};
-use crate::stages::damage::DamagedRows;
+use crate::stages::batches::{Mould, Pool, Shape, WorkTimes};
 use crate::stages::feeder::Feeder;
 use crate::stages::worker::Workshop;
-use crate::{Dataset, InputKind, PipelineError, RowInput, StreamOptions};
+use crate::{Dataset, InputKind, PipelineError, StreamOptions};
 
-/// Rows that are looked at to learn the images' size, when the transforms leave it open.
-const ROWS_LOOKED_AT: u64 = 16;
 /// Rows read together when the order is `global`, at most.
 const LARGEST_BLOCK: u64 = 4096;
 
@@ -26,14 +23,6 @@ pub(crate) struct Plan {
     pub(crate) feeder: Feeder,
     pub(crate) workers: usize,
     pub(crate) held: Arc<Held>,
-}
-
-/// How the ceiling is divided.
-#[derive(Debug)]
-struct Division {
-    batches: u64,
-    rows: u64,
-    decoding: u64,
 }
 
 impl Plan {
@@ -61,17 +50,19 @@ impl Plan {
             shape,
             chain: options.chain.clone(),
             seed: options.seed,
-            pool: Pool::default(),
+            pool: Pool::new(0, []),
             mailbox: Arc::default(),
         };
         let group_bytes: Vec<u64> =
             groups.iter().map(|group| files[group.file as usize].group_bytes(group.group as usize).0).collect();
         let dearest_row = || files.iter().map(|file| file.dearest_row()).max().unwrap_or(0);
         let dearest_row = if options.order == OrderStrength::Global { dearest_row() } else { 0 };
-        let unit = largest_unit(&options, group_bytes, dearest_row);
+        let (unit_name, unit) = largest_unit(&options, group_bytes, dearest_row);
+        let needs = Needs { batch: mould.batch_bytes(), unit, unit_name, images: shape != Shape::Text };
         let in_flight = (workers * 4).div_ceil(options.batch).max(2) + 2;
-        let division = divide(options.memory, mould.batch_bytes(), in_flight as u64, &unit, shape)?;
-        mould.pool = Pool::new((division.batches / mould.batch_bytes().max(1)) as usize + 2);
+        let division = Division::new(options.memory, &needs, in_flight as u64)?;
+        let buffers = [shape.floats(), mould.classes].map(|floats| floats * mould.capacity);
+        mould.pool = Pool::new((division.batches / needs.batch.max(1)) as usize + 2, buffers);
         let held = Arc::default();
         let shop = Workshop {
             chain: options.chain.clone(),
@@ -79,11 +70,10 @@ impl Plan {
             shape,
             seed: options.seed,
             transparency: options.transparency,
-            damaged: DamagedRows::new(&options.damaged)?,
+            fail_on_damage: options.damaged == DamagedPolicy::Fail,
             decoding: Share::new(division.decoding, &held),
-            ceiling: options.memory,
-            batch_bytes: division.batches,
-            counts: Counts::default(),
+            largest_image: division.largest_image,
+            times: WorkTimes::default(),
             stop: false.into(),
         };
         let feeder = Feeder {
@@ -106,6 +96,31 @@ impl Plan {
             stop: Arc::default(),
         };
         Ok(Self { shop, feeder, workers, held })
+    }
+}
+
+impl Plan {
+    /// What deserves a look before the stream is started.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.reads_again().into_iter().collect()
+    }
+
+    /// Under the order `global`, files that do not say where their pages are give whole row groups for single rows.
+    fn reads_again(&self) -> Option<String> {
+        let Feeder { order, groups, files, block, .. } = &self.feeder;
+        if !order.is_global() {
+            return None;
+        }
+        let without = files.iter().filter(|file| !file.has_page_locations()).count();
+        let blocks = order.rows().div_ceil(*block);
+        let times = blocks.saturating_mul((*block).min(groups.len() as u64)) / groups.len() as u64;
+        (without > 0 && times > 1).then(|| {
+            format!(
+                "order `global` reads single rows, and {without} of {} file(s) have no page index: their row groups are \
+                 read whole, about {times} times an epoch; write the files with a page index, or use `order: windowed`",
+                files.len()
+            )
+        })
     }
 }
 
@@ -134,7 +149,7 @@ fn start(dataset: &Dataset, options: &StreamOptions, from: Option<&ResumePoint>)
         seed: options.seed,
         epoch: 0,
         position: 0,
-        dataset: dataset.fingerprint().clone(),
+        dataset: dataset.fingerprint_with_labels(&options.columns)?,
         recipe: options.fingerprint(),
     };
     let Some(then) = from else { return Ok(now) };
@@ -159,40 +174,14 @@ fn start(dataset: &Dataset, options: &StreamOptions, from: Option<&ResumePoint>)
 
 /// What a slot of the input holds.
 fn shape(dataset: &Dataset, options: &StreamOptions) -> Result<Shape, PipelineError> {
-    let key = DrawKey { seed: options.seed, epoch: 0, row: 0 };
     if options.columns.kind == InputKind::Text {
+        let key = DrawKey { seed: options.seed, epoch: 0, row: 0 };
         let refused = |source| PipelineError::Transform { row: dataset.row_at(0), source };
         options.chain.draw_text("", &key).map_err(refused)?;
         return Ok(Shape::Text);
     }
-    if let Some((width, height)) = options.chain.image_output_size() {
-        return Ok(Shape::Image { width, height });
-    }
-    let mut first_error = None;
-    for index in 0..dataset.rows().min(ROWS_LOOKED_AT) {
-        let id = dataset.row_at(index);
-        let facts = match dataset.read_row(&id, &options.columns).map(|row| row.input) {
-            Ok(RowInput::Image(bytes)) => decode::header(&bytes).map(|header| header.facts),
-            Ok(RowInput::Text(_)) => unreachable!("the column holds images"),
-            Err(error @ PipelineError::Damaged { .. }) => {
-                first_error.get_or_insert(error);
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        match facts {
-            Ok(facts) => {
-                let drawing = options.chain.draw_image(&facts, &key);
-                let drawing = drawing.map_err(|source| PipelineError::Transform { row: id, source })?;
-                let (width, height) = drawing.output_size(&facts);
-                return Ok(Shape::Image { width, height });
-            }
-            Err(error) => {
-                first_error.get_or_insert(PipelineError::Damaged { row: id, damage: error.into() });
-            }
-        }
-    }
-    Err(first_error.expect("a dataset has rows, and each was either returned or refused"))
+    let (width, height) = dataset.image_size(&options.columns, &options.chain, options.seed)?;
+    Ok(Shape::Image { width, height })
 }
 
 /// What must be held together at least, and its bytes.
@@ -207,34 +196,4 @@ fn largest_unit(options: &StreamOptions, mut group_bytes: Vec<u64>, dearest_row:
         }
         OrderStrength::Global => ("the pages that hold one row".into(), dearest_row),
     }
-}
-
-fn divide(
-    ceiling: ByteSize,
-    batch: u64,
-    in_flight: u64,
-    (unit, unit_bytes): &(String, u64),
-    shape: Shape,
-) -> Result<Division, PipelineError> {
-    let batches = batch * in_flight.min(ceiling.0 / 2 / batch.max(1)).max(2);
-    let too_small = |what: String, needed: u64, enough: u64| {
-        Err(PipelineError::Memory { ceiling, what, needed: ByteSize(needed), enough: ByteSize(enough) })
-    };
-    // Images get a quarter of what the batches leave, and what reading ahead by three units does not need.
-    let enough = batches.saturating_add(match shape {
-        Shape::Image { .. } => unit_bytes.saturating_mul(4) / 3 + 64,
-        Shape::Text => *unit_bytes,
-    });
-    let Some(left) = ceiling.0.checked_sub(batches) else {
-        return too_small("two batches".into(), batches, enough);
-    };
-    let decoding = match shape {
-        Shape::Image { .. } => (left / 4).max(left.saturating_sub(unit_bytes.saturating_mul(4))),
-        Shape::Text => 0,
-    };
-    let rows = left - decoding;
-    if rows < *unit_bytes {
-        return too_small(unit.clone(), *unit_bytes, enough);
-    }
-    Ok(Division { batches, rows, decoding })
 }

@@ -16,6 +16,7 @@ use crate::budget::Held;
 use crate::error::panic_message;
 use crate::plan::Plan;
 use crate::stages::batches::{Letter, Mould};
+use crate::stages::damage::LeftOut;
 use crate::stages::feeder::Feeder;
 use crate::stages::mailbox::Mailbox;
 use crate::stages::worker::{Workshop, work};
@@ -78,15 +79,25 @@ impl StreamOptions {
         let order = (self.order, self.window, self.batch, self.drop_last);
         Fingerprint::of(&(columns, self.chain.specs(), order, self.transparency))
     }
+
+    /// What deserves a look before these options are used on a dataset, and stops nothing.
+    ///
+    /// # Errors
+    /// As [`Batches::open`], which would fail too.
+    pub fn warnings(&self, dataset: &Dataset) -> Result<Vec<String>, PipelineError> {
+        Ok(Plan::new(dataset, self.clone(), None)?.warnings())
+    }
 }
 
 /// What a stream has done so far, and what it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StreamCounters {
-    /// Rows in finished batches.
+    /// Rows in the batches that were handed out.
     pub rows: u64,
-    /// Rows left out because they were damaged.
+    /// How often a row was left out of them because it was damaged: once an epoch for each such row.
     pub skipped: u64,
+    /// How many different rows these were.
+    pub damaged_rows: u64,
     /// Batches handed out.
     pub batches: u64,
     /// Finished batches that wait to be taken.
@@ -97,12 +108,14 @@ pub struct StreamCounters {
     pub bytes_peak: u64,
     /// Threads that decode and transform.
     pub workers: usize,
-    /// Seconds the workers were busy, all together.
+    /// Seconds that the workers had work, all together.
     pub worker_seconds: f64,
     /// Of these, seconds of reading headers and decoding.
     pub decode_seconds: f64,
     /// Of these, seconds of drawing and rendering.
     pub transform_seconds: f64,
+    /// Of these, seconds of waiting until other images left enough memory.
+    pub memory_wait_seconds: f64,
     /// Seconds the consumer waited for batches.
     pub wait_seconds: f64,
 }
@@ -114,6 +127,7 @@ pub struct StreamCounters {
 #[derive(Debug)]
 pub struct Batches {
     monitor: Monitor,
+    left_out: LeftOut,
     ended: bool,
     waiting_since: Option<Instant>,
     cancel: Option<oneshot::Sender<()>>,
@@ -128,9 +142,18 @@ pub struct Monitor {
     mailbox: Arc<Mailbox<Letter>>,
     held: Arc<Held>,
     stop: Arc<AtomicBool>,
-    taken: Arc<AtomicU64>,
-    wait_nanoseconds: Arc<AtomicU64>,
+    taken: Arc<Taken>,
     workers: usize,
+}
+
+/// What was handed out.
+#[derive(Debug, Default)]
+struct Taken {
+    batches: AtomicU64,
+    rows: AtomicU64,
+    skipped: AtomicU64,
+    damaged_rows: AtomicU64,
+    wait_nanoseconds: AtomicU64,
 }
 
 impl Batches {
@@ -140,7 +163,11 @@ impl Batches {
     /// Options that make no sense, a ceiling on memory that holds no unit of work, a resume point of other data or
     /// settings, or images whose size the transforms leave open and that cannot be learnt from the first rows.
     pub fn open(dataset: &Dataset, options: StreamOptions, from: Option<&ResumePoint>) -> Result<Self, PipelineError> {
-        let plan = Plan::new(dataset, options, from)?;
+        let left_out = LeftOut::new(&options.damaged, dataset)?;
+        Self::run(Plan::new(dataset, options, from)?, left_out)
+    }
+
+    fn run(plan: Plan, left_out: LeftOut) -> Result<Self, PipelineError> {
         let (workers, held) = (plan.workers, Arc::clone(&plan.held));
         let stop = Arc::clone(&plan.feeder.stop);
         let monitor = Monitor {
@@ -150,11 +177,10 @@ impl Batches {
             held,
             stop,
             taken: Arc::default(),
-            wait_nanoseconds: Arc::default(),
             workers,
         };
-        let mut batches =
-            Self { monitor, ended: false, waiting_since: None, cancel: None, threads: Vec::with_capacity(workers + 1) };
+        let threads = Vec::with_capacity(workers + 1);
+        let mut batches = Self { monitor, left_out, ended: false, waiting_since: None, cancel: None, threads };
         batches.start(plan.feeder)?;
         Ok(batches)
     }
@@ -208,7 +234,7 @@ impl Batches {
             }));
             if let Err(payload) = fed {
                 let message = panic_message(&*payload);
-                mailbox.fail((Err(PipelineError::Panicked { place: "reading".into(), message }), None));
+                mailbox.fail(PipelineError::Panicked { place: "reading".into(), message }.into());
             }
         };
         let thread = std::thread::Builder::new().name("millstream-feed".into()).spawn(feed);
@@ -217,14 +243,25 @@ impl Batches {
     }
 
     fn taken(&mut self, letter: Option<Letter>) -> Option<Result<Batch, PipelineError>> {
-        let batch = letter.map(|(batch, _permit)| batch);
-        match &batch {
-            Some(Ok(_)) => {
-                self.monitor.taken.fetch_add(1, Ordering::Relaxed);
-            }
-            _ => self.ended = true,
-        }
+        let batch = letter.map(|letter| self.note(letter));
+        self.ended = !matches!(batch, Some(Ok(_)));
         batch
+    }
+
+    fn note(&mut self, letter: Letter) -> Result<Batch, PipelineError> {
+        let batch = letter.batch?;
+        let skipped = letter.damaged.len() as u64;
+        let new = self.left_out.note(letter.damaged)?;
+        let taken = &self.monitor.taken;
+        for (counter, count) in [
+            (&taken.batches, 1),
+            (&taken.rows, batch.len() as u64),
+            (&taken.skipped, skipped),
+            (&taken.damaged_rows, new),
+        ] {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
+        Ok(batch)
     }
 }
 
@@ -277,14 +314,23 @@ impl Drop for Batches {
 impl Monitor {
     /// What was done so far.
     pub fn counters(&self) -> StreamCounters {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let seconds = |nanoseconds: &AtomicU64| count(nanoseconds) as f64 * 1e-9;
+        let (taken, times) = (&*self.taken, &self.shop.times);
         StreamCounters {
-            batches: self.taken.load(Ordering::Relaxed),
+            rows: count(&taken.rows),
+            skipped: count(&taken.skipped),
+            damaged_rows: count(&taken.damaged_rows),
+            batches: count(&taken.batches),
             batches_waiting: self.mailbox.waiting(),
             bytes_held: self.held.now(),
             bytes_peak: self.held.peak(),
             workers: self.workers,
-            wait_seconds: self.wait_nanoseconds.load(Ordering::Relaxed) as f64 * 1e-9,
-            ..self.shop.counts.snapshot()
+            worker_seconds: seconds(&times.all),
+            decode_seconds: seconds(&times.decode),
+            transform_seconds: seconds(&times.transform),
+            memory_wait_seconds: seconds(&times.memory_wait),
+            wait_seconds: seconds(&taken.wait_nanoseconds),
         }
     }
 
@@ -294,6 +340,35 @@ impl Monitor {
     }
 
     fn waited(&self, since: Instant) {
-        self.wait_nanoseconds.fetch_add(since.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        self.taken.wait_nanoseconds.fetch_add(since.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::order::Order;
+
+    #[test]
+    fn a_fault_of_the_reading_task_is_not_taken_for_the_end() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits/data");
+        let dataset = Dataset::open("digits-pretrain-test-*.parquet", &folder).unwrap();
+        let columns = dataset.resolve_columns(None, "label").unwrap();
+        for batch in [7, 16, dataset.rows() as usize] {
+            let options = StreamOptions { batch, ..StreamOptions::new(Chain::parse(&[]).unwrap(), columns.clone()) };
+            let left_out = LeftOut::new(&options.damaged, &dataset).unwrap();
+            let mut plan = Plan::new(&dataset, options, None).unwrap();
+            // One more row group than there is.
+            let rows = dataset.inner.groups.iter().map(|group| group.rows).chain([5]);
+            plan.feeder.order = Order::new(OrderStrength::Sequential, 1, 0, rows);
+            let results: Vec<_> = Batches::run(plan, left_out).unwrap().collect();
+            let (last, batches) = results.split_last().unwrap();
+            assert!(batches.iter().all(Result::is_ok), "{batches:?}");
+            assert_eq!(batches.len(), dataset.rows() as usize / batch);
+            let message = last.as_ref().unwrap_err().to_string();
+            assert!(message.starts_with("reading: internal fault: index out of bounds"), "{message}");
+        }
     }
 }

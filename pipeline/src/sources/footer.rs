@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use millstream_schemas::Fingerprint;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use super::Storage;
@@ -16,9 +17,19 @@ use crate::error::{panic_message, shown};
 const TAIL: u64 = 8;
 /// Longer footers than this are refused; real ones have a few kilobytes a row group.
 const LONGEST_FOOTER: u64 = 128 << 20;
+/// Column chunks that claim to be larger than this once decompressed are refused.
+const LARGEST_CHUNK: i64 = 1 << 40;
 
-/// The footer of a file, page locations included where the file has them.
-pub(crate) fn read(storage: &Storage, name: &str) -> Result<Arc<ParquetMetaData>, PipelineError> {
+/// What a file's end says.
+pub(crate) struct Footer {
+    /// Page locations included, where the file has them.
+    pub(crate) metadata: Arc<ParquetMetaData>,
+    /// Of its bytes.
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// The footer of a file.
+pub(crate) fn read(storage: &Storage, name: &str) -> Result<Footer, PipelineError> {
     let damaged = |reason: String| PipelineError::Footer { file: name.into(), reason: shown(&reason) };
     let length = storage.length()?;
     if length < TAIL + 4 {
@@ -42,7 +53,7 @@ pub(crate) fn read(storage: &Storage, name: &str) -> Result<Arc<ParquetMetaData>
     let metadata = caught(name, || ParquetMetaDataReader::decode_metadata(&bytes))?;
     check_ranges(&metadata, length - TAIL - footer).map_err(damaged)?;
     let metadata = with_page_locations(metadata, storage, length, name);
-    Ok(Arc::new(metadata))
+    Ok(Footer { metadata: Arc::new(metadata), fingerprint: Fingerprint::of_bytes(&bytes) })
 }
 
 /// Runs the Parquet reader's code and turns its panics into errors that name the file.
@@ -74,7 +85,7 @@ fn check_ranges(metadata: &ParquetMetaData, data_end: u64) -> Result<(), String>
             if !inside(column.compressed_size()) || start as u64 + column.compressed_size() as u64 > data_end {
                 return Err(place("compressed size", column.compressed_size()));
             }
-            if column.uncompressed_size() < 0 {
+            if !(0..=LARGEST_CHUNK).contains(&column.uncompressed_size()) {
                 return Err(place("uncompressed size", column.uncompressed_size()));
             }
             if column.num_values() < 0 {

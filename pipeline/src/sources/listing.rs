@@ -1,15 +1,13 @@
 //! From a path or pattern to a sorted list of files.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use crate::PipelineError;
 
-/// Deepest folder below the pattern that is looked into: a link that points upwards must not hang us.
-const DEEPEST: usize = 32;
-
 /// All files that `pattern` means, sorted: a file, every `*.parquet` below a folder, or a pattern whose components may
-/// hold `*` and `?`.
+/// hold `*` and `?`. Links are followed; a folder that is reached on several ways counts once.
 pub(crate) fn list(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, PipelineError> {
     let path = base.join(pattern);
     let nothing = |reason: &str| PipelineError::NoFiles {
@@ -21,7 +19,7 @@ pub(crate) fn list(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, PipelineE
     if path.is_file() {
         files.push(path);
     } else if path.is_dir() {
-        below(&path, 0, &mut files)?;
+        below(&path, &mut HashSet::new(), &mut files)?;
         if files.is_empty() {
             return Err(nothing("the folder holds no *.parquet file"));
         }
@@ -33,9 +31,7 @@ pub(crate) fn list(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, PipelineE
     } else {
         return Err(nothing("there is no such file or folder"));
     }
-    files.sort();
-    files.dedup();
-    Ok(files)
+    once(files)
 }
 
 /// Each file's name inside the dataset: its path below the folder that all files share, with `/` between components.
@@ -57,15 +53,40 @@ pub(crate) fn names(files: &[PathBuf]) -> Vec<String> {
     files.iter().map(name).collect()
 }
 
-fn below(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), PipelineError> {
+/// `seen` are the real places of the folders looked into so far: a link that points upwards must not go on for ever.
+fn below(folder: &Path, seen: &mut HashSet<PathBuf>, files: &mut Vec<PathBuf>) -> Result<(), PipelineError> {
+    if !seen.insert(real(folder)?) {
+        return Ok(());
+    }
     for entry in entries(folder)? {
-        if entry.is_dir() && depth < DEEPEST {
-            below(&entry, depth + 1, files)?;
+        if entry.is_dir() {
+            below(&entry, seen, files)?;
         } else if is_parquet(&entry) && entry.is_file() {
             files.push(entry);
         }
     }
     Ok(())
+}
+
+/// Sorts, and leaves out files that were found on another, shorter way. (A link to a file is a file of its own: caches
+/// keep one blob under several names.)
+fn once(mut files: Vec<PathBuf>) -> Result<Vec<PathBuf>, PipelineError> {
+    files.sort_by_cached_key(|file| (file.components().count(), file.clone()));
+    let mut seen = HashSet::new();
+    let mut kept = Vec::with_capacity(files.len());
+    for file in files {
+        let folder = real(file.parent().unwrap_or(Path::new("/")))?;
+        if seen.insert(folder.join(file.file_name().unwrap_or_default())) {
+            kept.push(file);
+        }
+    }
+    kept.sort();
+    Ok(kept)
+}
+
+fn real(folder: &Path) -> Result<PathBuf, PipelineError> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    fs::canonicalize(folder).map_err(|source| PipelineError::Io { path: folder.to_owned(), source })
 }
 
 fn matching(pattern: &Path, files: &mut Vec<PathBuf>) -> Result<(), PipelineError> {
@@ -87,9 +108,10 @@ fn matching(pattern: &Path, files: &mut Vec<PathBuf>) -> Result<(), PipelineErro
         }
         found = next;
     }
+    let mut seen = HashSet::new();
     for path in found {
         if path.is_dir() {
-            below(&path, 0, files)?;
+            below(&path, &mut seen, files)?;
         } else if path.is_file() {
             files.push(path);
         }
@@ -97,7 +119,7 @@ fn matching(pattern: &Path, files: &mut Vec<PathBuf>) -> Result<(), PipelineErro
     Ok(())
 }
 
-/// What lies in a folder, hidden names left out.
+/// What lies in a folder, hidden names left out; links last, so that a folder is known by its own name where it has one.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, PipelineError> {
     let failed = |source| PipelineError::Io { path: folder.to_owned(), source };
     let mut paths = Vec::new();
@@ -107,6 +129,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, PipelineError> {
             paths.push(entry.path());
         }
     }
+    paths.sort_by_cached_key(|path| (path.is_symlink(), path.clone()));
     Ok(paths)
 }
 
@@ -178,6 +201,32 @@ mod tests {
         for missing in ["c", "c/*.parquet", "a/*.arrow", "a/x-9.parquet"] {
             let message = found(missing).unwrap_err().to_string();
             assert!(message.contains(missing), "{message}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_point_upwards_neither_hang_nor_repeat_rows() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir_all(root.join("data/deep/er")).unwrap();
+        fs::create_dir_all(root.join("blobs")).unwrap();
+        fs::write(root.join("blobs/5f3a"), "").unwrap();
+        fs::write(root.join("data/deep/x-1.parquet"), "").unwrap();
+        // A cache: names are links to blobs, one of them under two names.
+        symlink("../blobs/5f3a", root.join("data/x-0.parquet")).unwrap();
+        symlink("../blobs/5f3a", root.join("data/x-2.parquet")).unwrap();
+        symlink("..", root.join("data/deep/er/up")).unwrap();
+        symlink(root.join("data"), root.join("data/deep/loop")).unwrap();
+        symlink("deep", root.join("data/again")).unwrap();
+        for (pattern, wanted) in [
+            ("data", vec!["deep/x-1.parquet", "x-0.parquet", "x-2.parquet"]),
+            ("data/deep", vec!["loop/x-0.parquet", "loop/x-2.parquet", "x-1.parquet"]),
+            ("data/*", vec!["deep/x-1.parquet", "x-0.parquet", "x-2.parquet"]),
+            ("data/*/x-1.parquet", vec!["x-1.parquet"]),
+        ] {
+            assert_eq!(names(&list(pattern, root).unwrap()), wanted, "{pattern}");
         }
     }
 }

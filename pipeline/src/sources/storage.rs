@@ -1,7 +1,7 @@
 //! Where bytes come from: local files. Object stores fit in as further kinds.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,11 +104,15 @@ impl Length for Chunk {
 }
 
 impl ChunkReader for Chunk {
-    type T = std::io::Cursor<Bytes>;
+    type T = BufReader<File>;
 
+    /// Where the file does not say where its pages are, this is asked once a page for a header of some bytes: no more
+    /// than a buffer is read ahead.
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        let length = self.length.saturating_sub(start) as usize;
-        Ok(std::io::Cursor::new(self.get_bytes(start, length)?))
+        let Storage::Local(path) = &self.storage;
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(start))?;
+        Ok(BufReader::new(file))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {

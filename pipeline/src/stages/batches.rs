@@ -1,16 +1,17 @@
 //! Batches while they are being filled, and the buffers they are made of.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use millstream_schemas::{Batch, ResumePoint, RowId, Tensor, TensorData};
 use millstream_transforms::{Chain, DrawKey};
 
+use super::damage::DamagedRow;
 use super::mailbox::Mailbox;
 use super::slots::Slots;
+use crate::PipelineError;
 use crate::budget::Admitted;
-use crate::{PipelineError, StreamCounters};
 
 /// What all batches of a stream have in common.
 #[derive(Debug)]
@@ -25,13 +26,20 @@ pub(crate) struct Mould {
     pub(crate) mailbox: Arc<Mailbox<Letter>>,
 }
 
-/// A finished batch, or why there is none, with its bytes.
-pub(crate) type Letter = (Result<Batch, PipelineError>, Option<BatchPermit>);
-
-/// The right to hold one more batch.
+/// A finished batch, or why there is none.
 #[derive(Debug)]
-pub(crate) struct BatchPermit {
-    pub(crate) _bytes: Admitted,
+pub(crate) struct Letter {
+    pub(crate) batch: Result<Batch, PipelineError>,
+    /// The rows that were left out of it, in their order.
+    pub(crate) damaged: Vec<DamagedRow>,
+    /// Its bytes, until it is taken.
+    _bytes: Option<Admitted>,
+}
+
+impl From<PipelineError> for Letter {
+    fn from(error: PipelineError) -> Self {
+        Self { batch: Err(error), damaged: Vec::new(), _bytes: None }
+    }
 }
 
 /// What a slot of the input holds.
@@ -45,47 +53,70 @@ impl Shape {
     /// Floats a slot takes.
     pub(crate) fn floats(self) -> usize {
         match self {
-            Self::Image { width, height } => 3 * width as usize * height as usize,
+            Self::Image { width, height } => (width as usize).saturating_mul(height as usize).saturating_mul(3),
             Self::Text => 0,
         }
     }
 }
 
+/// Bytes that a text is taken for before it is read.
+const TEXT: u64 = 1024;
+/// Bytes of a slot's row identity and label, and more than they need.
+const SLOT: u64 = 64;
+
 impl Mould {
-    /// Bytes of a batch's buffers. Texts are counted with their average length in mind, which headers do not say.
+    /// Bytes of a batch's buffers; of texts, an estimate that is set right when they are there.
     pub(crate) fn batch_bytes(&self) -> u64 {
         let slot = match self.shape {
-            Shape::Text => 1024,
-            image => image.floats() * 4,
+            Shape::Text => TEXT,
+            image => (image.floats() as u64).saturating_mul(4),
         };
-        (self.capacity * (slot + self.classes * 4 + 64)) as u64
+        slot.saturating_add(self.beside_input()).saturating_mul(self.capacity as u64)
+    }
+
+    /// Bytes that a batch turned out to take.
+    fn bytes_of(&self, batch: &Batch) -> u64 {
+        let texts = batch.inputs.values().filter_map(Tensor::as_text).flatten();
+        match self.shape {
+            Shape::Image { .. } => self.batch_bytes(),
+            Shape::Text => {
+                self.beside_input() * self.capacity as u64 + texts.map(|text| text.capacity() as u64).sum::<u64>()
+            }
+        }
+    }
+
+    /// Bytes of a slot without its input.
+    fn beside_input(&self) -> u64 {
+        self.classes as u64 * 4 + SLOT
     }
 }
 
-/// Input buffers that consumers handed back: fresh memory costs a page fault for every 4 KiB.
-#[derive(Debug, Default)]
+/// Buffers that consumers handed back: fresh memory costs a page fault for every 4 KiB.
+#[derive(Debug)]
 pub(crate) struct Pool {
+    /// Buffers of each length that are kept.
     most: usize,
-    free: Mutex<Vec<Vec<f32>>>,
+    /// By length; other lengths are not kept.
+    free: Mutex<BTreeMap<usize, Vec<Vec<f32>>>>,
 }
 
 impl Pool {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, free: Mutex::default() }
+    pub(crate) fn new(most: usize, lengths: impl IntoIterator<Item = usize>) -> Self {
+        Self { most, free: Mutex::new(lengths.into_iter().map(|length| (length, Vec::new())).collect()) }
     }
 
     /// A buffer with any content.
     pub(crate) fn take(&self, length: usize) -> Vec<f32> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.pop().filter(|buffer| buffer.len() == length).unwrap_or_else(|| vec![0.0; length])
+        free.get_mut(&length).and_then(Vec::pop).unwrap_or_else(|| vec![0.0; length])
     }
 
     pub(crate) fn give_back(&self, batch: Batch) {
-        for tensor in batch.inputs.into_values() {
+        for tensor in batch.inputs.into_values().chain([batch.targets]) {
             let TensorData::F32(buffer) = tensor.data else { continue };
             let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-            if free.len() < self.most {
-                free.push(buffer);
+            if let Some(kept) = free.get_mut(&buffer.len()).filter(|kept| kept.len() < self.most) {
+                kept.push(buffer);
             }
         }
     }
@@ -99,8 +130,6 @@ pub(crate) struct OpenBatch {
     pub(crate) epoch: u64,
     /// Position of its first row.
     position: u64,
-    /// Rows it will have, damaged ones included.
-    rows: usize,
     resume: ResumePoint,
     state: Mutex<Filling>,
 }
@@ -112,8 +141,9 @@ struct Filling {
     labels: Vec<i64>,
     texts: Vec<String>,
     parts: Vec<Slots>,
+    damaged: Vec<DamagedRow>,
     failure: Option<(usize, PipelineError)>,
-    permit: Option<BatchPermit>,
+    bytes: Option<Admitted>,
 }
 
 /// What a worker made of some consecutive rows.
@@ -124,6 +154,7 @@ pub(crate) struct Filled {
     pub(crate) rows: Vec<Option<(RowId, i64)>>,
     pub(crate) texts: Vec<String>,
     pub(crate) slots: Option<Slots>,
+    pub(crate) damaged: Vec<DamagedRow>,
     /// The slot of the first failing row, and why.
     pub(crate) failure: Option<(usize, PipelineError)>,
 }
@@ -137,7 +168,7 @@ impl OpenBatch {
         position: u64,
         rows: usize,
         resume: ResumePoint,
-        permit: BatchPermit,
+        bytes: Admitted,
     ) -> (Arc<Self>, Slots) {
         let floats = mould.shape.floats();
         let mut buffer = Slots::new(mould.pool.take(mould.capacity * floats));
@@ -149,16 +180,16 @@ impl OpenBatch {
             labels: vec![-1; mould.capacity],
             texts: vec![String::new(); if mould.shape == Shape::Text { mould.capacity } else { 0 }],
             parts: vec![buffer],
+            damaged: Vec::new(),
             failure: None,
-            permit: Some(permit),
+            bytes: Some(bytes),
         };
-        let batch =
-            Self { mould: Arc::clone(mould), number, epoch, position, rows, resume, state: Mutex::new(filling) };
+        let batch = Self { mould: Arc::clone(mould), number, epoch, position, resume, state: Mutex::new(filling) };
         (Arc::new(batch), slots)
     }
 
     /// Takes in finished rows; with the last of them the batch is delivered.
-    pub(crate) fn fill(&self, filled: Filled, counts: &Counts) {
+    pub(crate) fn fill(&self, filled: Filled) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.left -= filled.rows.len();
         for (slot, row) in (filled.first_slot..).zip(filled.rows) {
@@ -171,28 +202,33 @@ impl OpenBatch {
             state.texts[slot] = text;
         }
         state.parts.extend(filled.slots);
+        state.damaged.extend(filled.damaged);
         // Whichever thread comes first, the earliest row's failure is told.
         state.failure = [state.failure.take(), filled.failure].into_iter().flatten().min_by_key(|(slot, _)| *slot);
         if state.left > 0 {
             return;
         }
-        let permit = state.permit.take();
         let batch = match state.failure.take() {
             Some((_, failure)) => Err(failure),
             None => self.assemble(&mut state),
         };
+        let letter = match batch {
+            Err(failure) => failure.into(),
+            Ok(batch) => {
+                let (mut damaged, mut bytes) = (std::mem::take(&mut state.damaged), state.bytes.take());
+                damaged.sort_unstable_by_key(|row| row.slot);
+                bytes.iter_mut().for_each(|bytes| bytes.settle(self.mould.bytes_of(&batch)));
+                Letter { batch: Ok(batch), damaged, _bytes: bytes }
+            }
+        };
         drop(state);
-        if let Ok(batch) = &batch {
-            let kept = batch.len() as u64;
-            counts.rows.fetch_add(kept, Ordering::Relaxed);
-            counts.skipped.fetch_add(self.rows as u64 - kept, Ordering::Relaxed);
-        }
-        self.mould.mailbox.put(self.number, (batch, permit));
+        self.mould.mailbox.put(self.number, letter);
     }
 
     fn assemble(&self, state: &mut Filling) -> Result<Batch, PipelineError> {
         let mould = &*self.mould;
-        let mut targets = vec![0.0; mould.capacity * mould.classes];
+        let mut targets = mould.pool.take(mould.capacity * mould.classes);
+        targets.fill(0.0);
         for (slot, label) in state.labels.iter().enumerate() {
             if let Some(target) = usize::try_from(*label).ok().filter(|label| *label < mould.classes) {
                 targets[slot * mould.classes + target] = 1.0;
@@ -224,31 +260,15 @@ impl OpenBatch {
 
     /// Delivers an error in the batch's place.
     pub(crate) fn fail(&self, error: PipelineError) {
-        self.mould.mailbox.put(self.number, (Err(error), None));
+        self.mould.mailbox.put(self.number, error.into());
     }
 }
 
-/// Counters that threads add to.
+/// Time that workers spent, in nanoseconds.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) rows: AtomicU64,
-    pub(crate) skipped: AtomicU64,
-    pub(crate) worker_nanoseconds: AtomicU64,
-    pub(crate) decode_nanoseconds: AtomicU64,
-    pub(crate) transform_nanoseconds: AtomicU64,
-}
-
-impl Counts {
-    /// What is known here; the rest is left for the caller to fill in.
-    pub(crate) fn snapshot(&self) -> StreamCounters {
-        let seconds = |nanoseconds: &AtomicU64| nanoseconds.load(Ordering::Relaxed) as f64 * 1e-9;
-        StreamCounters {
-            rows: self.rows.load(Ordering::Relaxed),
-            skipped: self.skipped.load(Ordering::Relaxed),
-            worker_seconds: seconds(&self.worker_nanoseconds),
-            decode_seconds: seconds(&self.decode_nanoseconds),
-            transform_seconds: seconds(&self.transform_nanoseconds),
-            ..StreamCounters::default()
-        }
-    }
+pub(crate) struct WorkTimes {
+    pub(crate) all: AtomicU64,
+    pub(crate) memory_wait: AtomicU64,
+    pub(crate) decode: AtomicU64,
+    pub(crate) transform: AtomicU64,
 }

@@ -10,11 +10,11 @@ use millstream_schemas::{ResumePoint, RowId};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::batches::{BatchPermit, Mould, OpenBatch};
+use super::batches::{Mould, OpenBatch};
 use super::slots::Slots;
 use super::worker::{HeldRows, Task, TaskRow};
 use crate::PipelineError;
-use crate::budget::Share;
+use crate::budget::{Admitted, Share};
 use crate::dataset::GroupPlace;
 use crate::error::panic_message;
 use crate::order::{Order, Place};
@@ -45,6 +45,15 @@ pub(crate) struct Feeder {
     pub(crate) stop: Arc<AtomicBool>,
 }
 
+/// The rows of a unit that lie in one row group.
+struct UnitPart {
+    /// In file order over the dataset.
+    group: usize,
+    part: Part,
+    /// What reading it takes.
+    bytes: u64,
+}
+
 /// What the reading half hands to the feeding half.
 enum Read {
     /// Rows that are held together, in order, and the parts that hold them.
@@ -62,6 +71,8 @@ enum Read {
         place: String,
     },
     Failed(PipelineError),
+    /// There are no more rows; without it, the reading half ended before its time.
+    Done,
 }
 
 /// The batch at the front.
@@ -80,19 +91,20 @@ impl Feeder {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let reader = Arc::clone(&self);
         let reading = tokio::spawn(async move { reader.read(&sender).await });
+        let reader = reading.abort_handle();
         let mut number = 0;
         let mut open = None;
-        match self.feed(receiver, &tasks, &mut number, &mut open).await {
+        match self.feed(receiver, reading, &tasks, &mut number, &mut open).await {
             Ok(()) => self.mould.mailbox.end(number),
             Err(error) => {
                 match open {
                     Some(Open { batch, .. }) => batch.fail(error),
-                    None => self.mould.mailbox.put(number, (Err(error), None)),
+                    None => self.mould.mailbox.put(number, error.into()),
                 }
                 self.mould.mailbox.end(number + 1);
             }
         }
-        reading.abort();
+        reader.abort();
     }
 
     /// The first position that no batch of this epoch holds.
@@ -113,57 +125,73 @@ impl Feeder {
                 let mut places = order.unit(position, self.block);
                 places.truncate((end - position) as usize);
                 let parts = self.parts(&places);
-                let index: BTreeMap<usize, usize> =
-                    parts.iter().enumerate().map(|(i, (group, _))| (*group, i)).collect();
+                let index: BTreeMap<usize, usize> = parts.iter().enumerate().map(|(i, part)| (part.group, i)).collect();
                 let rows = places.len() as u64;
                 let places = places.into_iter().map(|place| (index[&place.group], place)).collect();
                 let unit = Read::Unit { epoch, position, end, places, parts: parts.len() };
                 if out.send(unit).await.is_err() {
                     return;
                 }
-                for (group, part) in parts {
-                    let read = self.start_reading(group, part).await.unwrap_or_else(Read::Failed);
-                    let failed = matches!(read, Read::Failed(_));
-                    if out.send(read).await.is_err() || failed {
+                let mut bytes = match self.admit(&parts).await {
+                    Ok(bytes) => bytes,
+                    Err(error) => {
+                        // Without a receiver the stream is being taken down.
+                        let _ = out.send(Read::Failed(error)).await;
+                        return;
+                    }
+                };
+                for part in parts {
+                    let bytes = bytes.split(part.bytes);
+                    if out.send(self.start_reading(part, bytes)).await.is_err() {
                         return;
                     }
                 }
                 position += rows;
             }
         }
+        let _ = out.send(Read::Done).await;
     }
 
     /// The rows of a unit by row group.
-    fn parts(&self, places: &[Place]) -> Vec<(usize, Part)> {
+    fn parts(&self, places: &[Place]) -> Vec<UnitPart> {
         let mut rows: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
         places.iter().for_each(|place| rows.entry(place.group).or_default().push(place.row));
         let part = |(group, mut rows): (usize, Vec<u32>)| {
             let place = &self.groups[group];
             rows.sort_unstable();
             let rows = (rows.len() < place.rows as usize).then_some(rows);
-            (group, Part { group: place.group, rows })
+            let columns = &self.files[place.file as usize];
+            let (bytes, _) = match &rows {
+                None => columns.group_bytes(place.group as usize),
+                Some(rows) => columns.rows_bytes(place.group as usize, rows),
+            };
+            UnitPart { group, part: Part { group: place.group, rows }, bytes }
         };
         rows.into_iter().map(part).collect()
     }
 
-    /// Admits the bytes, then reads on its own.
-    async fn start_reading(&self, group: usize, part: Part) -> Result<Read, PipelineError> {
+    /// Admits all parts of a unit together: one that waited while others of the unit are held could wait for itself.
+    async fn admit(&self, parts: &[UnitPart]) -> Result<Admitted, PipelineError> {
+        let bytes = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes));
+        self.rows_share.admit(bytes).await.map_err(|_| self.too_small(self.place(parts[0].group), bytes))
+    }
+
+    fn place(&self, group: usize) -> String {
+        let group = &self.groups[group];
+        format!("{}, row group {}", self.files[group.file as usize].name, group.group)
+    }
+
+    /// Reads on its own.
+    fn start_reading(&self, UnitPart { group, part, .. }: UnitPart, mut bytes: Admitted) -> Read {
         let columns = Arc::clone(&self.files[self.groups[group].file as usize]);
-        let (while_reading, _) = match &part.rows {
-            None => columns.group_bytes(part.group as usize),
-            Some(rows) => columns.rows_bytes(part.group as usize, rows),
-        };
-        let place = format!("{}, row group {}", columns.name, part.group);
-        let admitted = self.rows_share.admit(while_reading).await;
-        let mut bytes = admitted.map_err(|_| self.too_small(place.clone(), while_reading))?;
         let classes = self.classes.clone();
-        let rows = part.rows.clone();
+        let (place, rows) = (self.place(group), part.rows.clone());
         let reading = tokio::spawn(async move {
             let rows = read_part(&columns, &part, &classes).await?;
             bytes.settle(rows.bytes);
             Ok(HeldRows { rows, _bytes: bytes })
         });
-        Ok(Read::Part { rows, reading, place })
+        Read::Part { rows, reading, place }
     }
 
     fn too_small(&self, what: String, needed: u64) -> PipelineError {
@@ -174,15 +202,18 @@ impl Feeder {
     async fn feed(
         &self,
         mut read: mpsc::Receiver<Read>,
+        reading: JoinHandle<()>,
         tasks: &Sender<Task>,
         number: &mut u64,
         open: &mut Option<Open>,
     ) -> Result<(), PipelineError> {
-        while let Some(next) = read.recv().await {
-            let (epoch, position, end, places, parts) = match next {
-                Read::Unit { epoch, position, end, places, parts } => (epoch, position, end, places, parts),
-                Read::Failed(error) => return Err(error),
-                Read::Part { .. } => unreachable!("parts are received with their unit"),
+        loop {
+            let (epoch, position, end, places, parts) = match read.recv().await {
+                Some(Read::Unit { epoch, position, end, places, parts }) => (epoch, position, end, places, parts),
+                Some(Read::Failed(error)) => return Err(error),
+                Some(Read::Done) => return Ok(()),
+                Some(Read::Part { .. }) => unreachable!("parts are received with their unit"),
+                None => return Err(ended_early(reading).await),
             };
             let mut held = Vec::with_capacity(parts);
             for _ in 0..parts {
@@ -192,7 +223,7 @@ impl Feeder {
                         held.push((Arc::new(done?), rows));
                     }
                     Some(Read::Failed(error)) => return Err(error),
-                    _ => return Ok(()),
+                    _ => return Err(ended_early(reading).await),
                 }
             }
             for (position, (part, place)) in (position..).zip(places) {
@@ -218,7 +249,6 @@ impl Feeder {
                 front.flush(tasks, self.mould.shape.floats());
             }
         }
-        Ok(())
     }
 
     fn task_row(&self, place: Place, (held, rows): &(Arc<HeldRows>, Option<Vec<u32>>)) -> TaskRow {
@@ -233,11 +263,11 @@ impl Feeder {
 
     async fn open_batch(&self, number: u64, epoch: u64, position: u64, end: u64) -> Open {
         let bytes = self.batches_share.admit(self.mould.batch_bytes()).await;
-        let permit = BatchPermit { _bytes: bytes.expect("the share was made for two batches or more") };
+        let bytes = bytes.expect("the share was made for two batches or more");
         let rows = (self.mould.capacity as u64).min(end - position);
         let (next_epoch, next) = if position + rows == end { (epoch + 1, 0) } else { (epoch, position + rows) };
         let resume = ResumePoint { epoch: next_epoch, position: next, ..self.from.clone() };
-        let (batch, slots) = OpenBatch::new(&self.mould, number, epoch, position, rows as usize, resume, permit);
+        let (batch, slots) = OpenBatch::new(&self.mould, number, epoch, position, rows as usize, resume, bytes);
         Open { batch, slots: Some(slots), next_slot: 0, rows: rows as usize, pending: Vec::with_capacity(self.chunk) }
     }
 }
@@ -257,6 +287,15 @@ impl Open {
             let _ = tasks.send(Task { batch, first_slot, rows, slots });
         }
     }
+}
+
+/// Why there are no more rows, though not all were read.
+async fn ended_early(reading: JoinHandle<()>) -> PipelineError {
+    let message = match reading.await.map_err(tokio::task::JoinError::try_into_panic) {
+        Err(Ok(payload)) => panic_message(&*payload),
+        _ => "it ended before the last row".into(),
+    };
+    PipelineError::Panicked { place: "reading".into(), message }
 }
 
 fn task_failed(error: tokio::task::JoinError, place: String) -> PipelineError {

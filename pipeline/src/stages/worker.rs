@@ -10,12 +10,13 @@ use millstream_schemas::RowId;
 use millstream_schemas::recipe::{ByteSize, TransparencyPolicy};
 use millstream_transforms::{Chain, DrawKey, RgbImage, Scratch};
 
-use super::batches::{Counts, Filled, Letter, OpenBatch, Shape};
-use super::damage::DamagedRows;
+use super::batches::{Filled, Letter, OpenBatch, Shape, WorkTimes};
+use super::damage::DamagedRow;
 use super::mailbox::Mailbox;
 use super::slots::Slots;
 use crate::budget::{Admitted, Share};
 use crate::decode::{self, DecodeScratch};
+use crate::division::LargestImage;
 use crate::error::{Damage, panic_message};
 use crate::sources::LoadedRows;
 use crate::{Columns, PipelineError, label};
@@ -53,13 +54,11 @@ pub(crate) struct Workshop {
     pub(crate) shape: Shape,
     pub(crate) seed: u64,
     pub(crate) transparency: TransparencyPolicy,
-    pub(crate) damaged: DamagedRows,
+    /// Whether a damaged row ends the stream.
+    pub(crate) fail_on_damage: bool,
     pub(crate) decoding: Share,
-    /// The whole ceiling, for messages.
-    pub(crate) ceiling: ByteSize,
-    /// What all batches in flight take of it.
-    pub(crate) batch_bytes: u64,
-    pub(crate) counts: Counts,
+    pub(crate) largest_image: LargestImage,
+    pub(crate) times: WorkTimes,
     pub(crate) stop: AtomicBool,
 }
 
@@ -90,7 +89,7 @@ impl From<Damage> for Failure {
 pub(crate) fn work(shop: &Workshop, tasks: &Receiver<Task>, mailbox: &Mailbox<Letter>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work_until_done(shop, tasks))) {
         let message = panic_message(&*payload);
-        mailbox.fail((Err(PipelineError::Panicked { place: "a batch".into(), message }), None));
+        mailbox.fail(PipelineError::Panicked { place: "a batch".into(), message }.into());
     }
 }
 
@@ -100,16 +99,28 @@ fn work_until_done(shop: &Workshop, tasks: &Receiver<Task>) {
         if shop.stop.load(Ordering::Relaxed) {
             return;
         }
-        let start = Instant::now();
+        let mut clock = Clock::start();
         let batch = Arc::clone(&task.batch);
         let filled = shop.carry_out(task, &mut bench);
-        batch.fill(filled, &shop.counts);
-        add(&shop.counts.worker_nanoseconds, start);
+        batch.fill(filled);
+        clock.lap(&shop.times.all);
     }
 }
 
-fn add(counter: &AtomicU64, since: Instant) {
-    counter.fetch_add(since.elapsed().as_nanos() as u64, Ordering::Relaxed);
+/// Tells where time goes.
+struct Clock(Instant);
+
+impl Clock {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Adds the time since the last lap to a counter of nanoseconds.
+    fn lap(&mut self, counter: &AtomicU64) {
+        let now = Instant::now();
+        counter.fetch_add((now - self.0).as_nanos() as u64, Ordering::Relaxed);
+        self.0 = now;
+    }
 }
 
 impl Workshop {
@@ -130,16 +141,23 @@ impl Workshop {
                 let place = row.id.to_string();
                 Err(Failure::Fatal(PipelineError::Panicked { place, message: panic_message(&*payload) }))
             });
+            let slot = task.first_slot + index;
             let done = match worked {
                 Ok(label) => Ok(Some(label)),
                 Err(Failure::Fatal(error)) => Err(error),
-                Err(Failure::Damaged(damage)) => self.damaged.leave_out(&row.id, damage).map(|()| None),
+                Err(Failure::Damaged(damage)) if self.fail_on_damage => {
+                    Err(PipelineError::Damaged { row: row.id.clone(), damage })
+                }
+                Err(Failure::Damaged(damage)) => {
+                    filled.damaged.push(DamagedRow { slot, id: row.id.clone(), damage });
+                    Ok(None)
+                }
             };
             if self.shape == Shape::Text {
                 filled.texts.resize(index + 1, String::new());
             }
             let label = done.unwrap_or_else(|error| {
-                filled.failure = Some((task.first_slot + index, error));
+                filled.failure = Some((slot, error));
                 None
             });
             if label.is_none() {
@@ -168,11 +186,11 @@ impl Workshop {
         match self.shape {
             Shape::Image { width, height } => self.image(row, bytes, &key, (width, height), bench, out)?,
             Shape::Text => {
-                let start = Instant::now();
+                let mut clock = Clock::start();
                 let text = String::from_utf8_lossy(bytes);
                 let drawing = self.chain.draw_text(&text, &key).map_err(|error| transform_error(row, error))?;
                 texts.push(drawing.apply(&text).map_err(|error| transform_error(row, error))?);
-                add(&self.counts.transform_nanoseconds, start);
+                clock.lap(&self.times.transform);
             }
         }
         Ok(label)
@@ -187,8 +205,9 @@ impl Workshop {
         bench: &mut Bench,
         out: &mut [f32],
     ) -> Result<(), Failure> {
-        let start = Instant::now();
+        let mut clock = Clock::start();
         let header = decode::header(bytes).map_err(Damage::Image)?;
+        clock.lap(&self.times.decode);
         let drawing = self.chain.draw_image(&header.facts, key).map_err(|error| transform_error(row, error))?;
         let got = drawing.output_size(&header.facts);
         if got != wanted {
@@ -200,34 +219,41 @@ impl Workshop {
                 got_height: got.1,
             }));
         }
-        let _admitted = self.decoding.admit_blocking(header.memory).map_err(|_| {
-            // Decoding gets a quarter or more of what the batches leave.
-            let enough = header.memory.saturating_mul(4).saturating_add(self.batch_bytes);
-            Failure::Fatal(PipelineError::Memory {
-                ceiling: self.ceiling,
-                what: format!(
-                    "decoding one image of {}×{} pixels ({})",
-                    header.facts.width, header.facts.height, row.id
-                ),
-                needed: ByteSize(header.memory),
-                enough: ByteSize(enough),
-            })
-        })?;
         let request = drawing.decode_request(&header.facts).map_err(|error| transform_error(row, error))?;
+        let needed = header.memory.saturating_add(drawing.memory(&header.facts));
+        clock.lap(&self.times.transform);
+        let _admitted = self.admit(&header, needed)?;
+        clock.lap(&self.times.memory_wait);
         let decoded =
             decode::decode_into(bytes, &header, &request, self.transparency, &mut bench.decode, &mut bench.image);
-        add(&self.counts.decode_nanoseconds, start);
-        decoded.map_err(Damage::Image)?;
-        let start = Instant::now();
-        let rendered = drawing.render(&bench.image, &mut bench.scratch, out);
-        add(&self.counts.transform_nanoseconds, start);
-        if header.memory > LARGEST_KEPT {
+        clock.lap(&self.times.decode);
+        let rendered = decoded.map(|part| drawing.render_part(&part, &mut bench.scratch, out));
+        clock.lap(&self.times.transform);
+        if needed > LARGEST_KEPT {
             *bench = Bench::default();
         }
-        rendered.map_err(|error| transform_error(row, error))
+        rendered.map_err(Damage::Image)?.map_err(|error| transform_error(row, error))
+    }
+
+    fn admit(&self, header: &decode::Header, needed: u64) -> Result<Admitted, Damage> {
+        let (limit, facts) = (&self.largest_image, &header.facts);
+        let too_large = || Damage::Memory {
+            width: facts.width,
+            height: facts.height,
+            needed: ByteSize(needed),
+            ceiling: limit.ceiling,
+            enough: limit.ceiling_for(needed),
+        };
+        if needed > limit.bytes {
+            return Err(too_large());
+        }
+        self.decoding.admit_blocking(needed).map_err(|_| too_large())
     }
 }
 
 fn transform_error(row: &TaskRow, source: millstream_transforms::TransformError) -> Failure {
-    Failure::Fatal(PipelineError::Transform { row: row.id.clone(), source })
+    match Damage::of_transform(source) {
+        Ok(damage) => Failure::Damaged(damage),
+        Err(source) => Failure::Fatal(PipelineError::Transform { row: row.id.clone(), source }),
+    }
 }

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::corpus::{all, chain, png, write, write_images};
+use crate::corpus::{DAMAGED, all, chain, damaged, png, write, write_images};
 use arrow_array::{ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, LargeBinaryArray, StringArray};
-use millstream_pipeline::{Batches, Dataset, PipelineError, StreamOptions};
+use millstream_pipeline::{Batches, Damage, Dataset, PipelineError, StreamOptions};
 use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength};
 use serde_json::json;
 
@@ -224,9 +224,177 @@ fn an_image_beyond_the_ceiling_says_what_it_needs() {
     let large = png(3000, 2000, [1, 2, 3]);
     let dataset = with_rows(folder.path(), &[(3, (Some(&large), Some(0)))]);
     let options = StreamOptions { memory: ByteSize(8 << 20), ..options(&dataset) };
-    let Err(PipelineError::Memory { enough, what, .. }) = all(&dataset, &options) else { panic!("it did not fail") };
-    assert!(what.contains("3000×2000"), "{what}");
+    let error = all(&dataset, &options).unwrap_err();
+    let message = error.to_string();
+    assert!(message.starts_with("a.parquet, row group 0, row 3: an image of 3000×2000 pixels needs"), "{message}");
+    let PipelineError::Damaged { damage: Damage::Memory { enough, .. }, .. } = error else { panic!("{message}") };
     assert!(all(&dataset, &StreamOptions { memory: enough, ..options }).is_ok());
+}
+
+#[test]
+fn one_image_that_is_too_large_does_not_end_a_stream_that_skips() {
+    let large = png(3000, 2000, [1, 2, 3]);
+    let wide = png(millstream_transforms::LARGEST_SIDE + 1, 1, [1, 2, 3]);
+    let first = [(0, (Some(&wide[..]), Some(0)))];
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = with_rows(folder.path(), &[(3, (Some(&large), Some(0))), (7, (Some(&wide), Some(1)))]);
+    for workers in [1, 2, 4] {
+        let options =
+            StreamOptions { memory: ByteSize(8 << 20), damaged: DamagedPolicy::Skip, workers, ..options(&dataset) };
+        let mut batches = Batches::open(&dataset, options.clone(), None).unwrap();
+        assert_eq!(batches.by_ref().map(|batch| batch.unwrap().len()).collect::<Vec<_>>(), [3, 3, 4]);
+        assert_eq!(batches.counters().damaged_rows, 2);
+        let fail = StreamOptions { memory: ByteSize(1 << 30), damaged: DamagedPolicy::Fail, ..options };
+        let message = all(&dataset, &fail).unwrap_err().to_string();
+        assert!(message.starts_with("a.parquet, row group 1, row 2: an image of 16385×1 pixels"), "{message}");
+    }
+    // Nor does it decide the size of the others.
+    let dataset = with_rows(folder.path(), &first);
+    let options =
+        StreamOptions { damaged: DamagedPolicy::Skip, chain: chain(json!(["horizontal_flip"])), ..options(&dataset) };
+    assert_eq!(all(&dataset, &options).unwrap()[0].inputs["input"].shape, [4, 3, 6, 8]);
+}
+
+/// The lines of a quarantine file, without the reasons.
+fn quarantined(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap();
+    let row = |line: &str| {
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(entry["path"].as_str().unwrap().ends_with(entry["file"].as_str().unwrap()));
+        assert!(!entry["reason"].as_str().unwrap().is_empty());
+        format!("{} {} {}", entry["file"].as_str().unwrap(), entry["row_group"], entry["row"])
+    };
+    text.lines().map(row).collect()
+}
+
+#[test]
+fn a_damaged_row_is_quarantined_once_in_an_order_that_does_not_depend_on_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = damaged(folder.path());
+    let run = |workers: usize| {
+        let file = folder.path().join(format!("{workers}.jsonl"));
+        let options = StreamOptions {
+            damaged: DamagedPolicy::Quarantine(file.clone()),
+            order: OrderStrength::Windowed,
+            epochs: 2,
+            workers,
+            ..options(&dataset)
+        };
+        let mut batches = Batches::open(&dataset, options.clone(), None).unwrap();
+        let half = dataset.rows().div_ceil(4) as usize;
+        let middle = batches.by_ref().take(half).last().unwrap().unwrap().resume;
+        let counters = batches.counters();
+        assert_eq!((counters.skipped, counters.damaged_rows), (DAMAGED, DAMAGED));
+        let after_one_epoch = quarantined(&file);
+        batches.by_ref().for_each(|batch| drop(batch.unwrap()));
+        let counters = batches.counters();
+        assert_eq!((counters.skipped, counters.damaged_rows), (2 * DAMAGED, DAMAGED));
+        // A resumed run, and one that is started again, meet the same rows.
+        for from in [Some(&middle), None] {
+            Batches::open(&dataset, options.clone(), from).unwrap().for_each(|batch| drop(batch.unwrap()));
+        }
+        assert_eq!(quarantined(&file), after_one_epoch);
+        after_one_epoch
+    };
+    let one = run(1);
+    assert_eq!(one.len() as u64, DAMAGED);
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(4));
+}
+
+#[test]
+fn a_quarantine_file_may_hold_other_things_and_end_in_half_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = damaged(folder.path());
+    let file = folder.path().join("bad.jsonl");
+    let elsewhere = r#"{"path":"/other/a.parquet","file":"a.parquet","row_group":0,"row":3,"reason":"as it was"}"#;
+    std::fs::write(&file, format!("{elsewhere}\n{{}}\n\nnote\n{}", &elsewhere[..40])).unwrap();
+    let options = StreamOptions { damaged: DamagedPolicy::Quarantine(file.clone()), ..options(&dataset) };
+    all(&dataset, &options).unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.lines().count() as u64, 5 + DAMAGED);
+    assert_eq!(text.lines().nth(4).unwrap(), &elsewhere[..40]);
+    all(&dataset, &options).unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+}
+
+/// Equal in size, schema, statistics and row counts: only the labels themselves tell.
+#[test]
+fn a_relabelled_file_of_equal_size_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = png(4, 4, [1, 2, 3]);
+    let open = |swapped: i64| {
+        let rows: Vec<_> = (0..12).map(|row| (Some(&image[..]), Some((row + swapped) % 2))).collect();
+        crate::corpus::write_images(&folder.path().join("a.parquet"), &rows, Some(CLASSES), 5);
+        Dataset::open("a.parquet", folder.path()).unwrap()
+    };
+    let (then, now) = (open(0), open(1));
+    assert_eq!(then.files()[0].bytes, now.files()[0].bytes);
+    assert_eq!(then.fingerprint(), now.fingerprint());
+    let then = open(0);
+    let point = Batches::open(&then, options(&then), None).unwrap().next().unwrap().unwrap().resume;
+    let now = open(1);
+    let message = Batches::open(&now, options(&now), Some(&point)).unwrap_err().to_string();
+    assert!(message.contains("the dataset changed"), "{message}");
+}
+
+/// Each page's header used to be looked for in all the rest of the file.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_without_page_index_is_not_read_once_for_each_page() {
+    let read = || {
+        let text = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+        text.lines().next().unwrap().rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let texts: Vec<_> = (0..400).map(|row| format!("{row} {}", "words ".repeat(2000 + row))).collect();
+    let labels: Vec<_> = (0..400).map(|row| format!("class {}", row % 3)).collect();
+    let column = |values: &[String]| Arc::new(StringArray::from_iter_values(values)) as ArrayRef;
+    let properties = crate::corpus::pages_of_four().set_offset_index_disabled(true).set_dictionary_enabled(false);
+    let properties = properties.set_statistics_enabled(parquet::file::properties::EnabledStatistics::None);
+    crate::corpus::write_with(&path, &[("text", column(&texts)), ("label", column(&labels))], None, properties);
+    let dataset = Dataset::open("a.parquet", folder.path()).unwrap();
+    let before = read();
+    let columns = dataset.resolve_columns(None, "label").unwrap();
+    for index in [0, 200, 399] {
+        dataset.read_row(&dataset.row_at(index), &columns).unwrap();
+    }
+    let (read, size) = (read() - before, dataset.files()[0].bytes);
+    // Hundred pages each, a buffer read ahead for each of their headers.
+    assert!(read < 2 * size, "{read} bytes of a file of {size}");
+}
+
+#[test]
+fn single_rows_of_files_without_page_index_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let (indexed, half) = (crate::corpus::digits(), damaged(folder.path()));
+    for (dataset, order, warned) in [
+        (&indexed, OrderStrength::Global, false),
+        (&half, OrderStrength::Windowed, false),
+        (&half, OrderStrength::Global, true),
+    ] {
+        let options = StreamOptions { order, memory: ByteSize(300 << 10), ..options(dataset) };
+        let warnings = options.warnings(dataset).unwrap();
+        assert_eq!(warnings.len(), usize::from(warned), "{warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.contains("1 of 2 file(s) have no page index")), "{warnings:?}");
+    }
+}
+
+#[test]
+fn long_texts_count_in_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = "word ".repeat(20_000);
+    write(&folder.path().join("a.parquet"), &[("text", texts(&[Some(&long[..]); 64]))], None, 8);
+    let dataset = Dataset::open("a.parquet", folder.path()).unwrap();
+    let columns = dataset.resolve_columns(None, "").unwrap();
+    let options = StreamOptions { batch: 16, workers: 1, ..StreamOptions::new(chain(json!([])), columns) };
+    let mut batches = Batches::open(&dataset, options, None).unwrap();
+    while batches.counters().batches_waiting == 0 {
+        std::thread::yield_now();
+    }
+    assert!(batches.counters().bytes_held >= 16 * long.len() as u64, "{:?}", batches.counters());
+    assert_eq!(batches.by_ref().map(|batch| batch.unwrap().len()).sum::<usize>(), 64);
 }
 
 #[test]

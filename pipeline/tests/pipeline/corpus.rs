@@ -11,7 +11,7 @@ use millstream_schemas::Batch;
 use millstream_schemas::recipe::TransformSpec;
 use millstream_transforms::Chain;
 use parquet::arrow::ArrowWriter;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 
 /// The corpus folder, or a line that says that the test was left out.
 pub(crate) fn corpus(test: &str) -> Option<PathBuf> {
@@ -22,6 +22,33 @@ pub(crate) fn corpus(test: &str) -> Option<PathBuf> {
     // Tests run in their package's folder, the variable is written for the workspace's.
     folder.map(|folder| if folder.is_dir() { folder } else { Path::new("..").join(folder) })
 }
+
+/// The real handwritten digits that come with the repository: 8×8 pixels.
+pub(crate) fn digits() -> Dataset {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits/data");
+    Dataset::open("digits-pretrain-train-*.parquet", &folder).unwrap()
+}
+
+/// Two files of 8×6 images, the second without a page index, and [`DAMAGED`] rows that cannot be used.
+pub(crate) fn damaged(folder: &Path) -> Dataset {
+    let good: Vec<_> = (0..90).map(|row| png(8, 6, [row, 255 - row, 77])).collect();
+    let mut rows: Vec<ImageRow<'_>> = (0..).zip(&good).map(|(row, image)| (Some(&image[..]), Some(row % 2))).collect();
+    rows[3].1 = Some(5);
+    rows[17].0 = Some(b"GIF89a");
+    rows[18].0 = None;
+    rows[44].1 = None;
+    rows[71].0 = Some(&good[71][..50]);
+    rows[89].0 = Some(b"");
+    let classes = Some(&["even", "odd"][..]);
+    write_images(&folder.join("a.parquet"), &rows[..40], classes, 7);
+    let properties = pages_of_four().set_max_row_group_row_count(Some(11)).set_offset_index_disabled(true);
+    let properties = properties.set_statistics_enabled(EnabledStatistics::None);
+    write_with(&folder.join("b.parquet"), &image_columns(&rows[40..]), classes, properties);
+    Dataset::open(".", folder).unwrap()
+}
+
+/// Rows of [`damaged`] that cannot be used.
+pub(crate) const DAMAGED: u64 = 6;
 
 /// A chain from its JSON.
 pub(crate) fn chain(specs: serde_json::Value) -> Chain {
@@ -45,17 +72,38 @@ pub(crate) type ImageRow<'a> = (Option<&'a [u8]>, Option<i64>);
 
 /// Writes images and labels in row groups of `group` rows, in the Hugging Face layout.
 pub(crate) fn write_images(path: &Path, rows: &[ImageRow<'_>], classes: Option<&[&str]>, group: usize) {
+    let columns = image_columns(rows);
+    write(path, &columns, classes, group);
+}
+
+/// The columns `image` and `label` in the Hugging Face layout.
+pub(crate) fn image_columns(rows: &[ImageRow<'_>]) -> [(&'static str, ArrayRef); 2] {
     let fields: Fields =
         vec![Field::new("path", DataType::Utf8, true), Field::new("bytes", DataType::Binary, true)].into();
     let bytes: ArrayRef = Arc::new(BinaryArray::from_iter(rows.iter().map(|row| row.0)));
     let paths: ArrayRef = Arc::new(StringArray::from(vec![Some("x.png"); rows.len()]));
     let image: ArrayRef = Arc::new(StructArray::new(fields, vec![paths, bytes], None));
     let labels: ArrayRef = Arc::new(rows.iter().map(|row| row.1).collect::<Int64Array>());
-    write(path, &[("image", image), ("label", labels)], classes, group);
+    [("image", image), ("label", labels)]
 }
 
 /// Writes columns in row groups of `group` rows; `classes` name the column `label`.
 pub(crate) fn write(path: &Path, columns: &[(&str, ArrayRef)], classes: Option<&[&str]>, group: usize) {
+    write_with(path, columns, classes, pages_of_four().set_max_row_group_row_count(Some(group)));
+}
+
+/// Pages of four rows.
+pub(crate) fn pages_of_four() -> WriterPropertiesBuilder {
+    WriterProperties::builder().set_data_page_row_count_limit(4).set_write_batch_size(1)
+}
+
+/// The same with other properties of the file.
+pub(crate) fn write_with(
+    path: &Path,
+    columns: &[(&str, ArrayRef)],
+    classes: Option<&[&str]>,
+    properties: WriterPropertiesBuilder,
+) {
     let fields: Vec<_> =
         columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
     let metadata = classes.map(|names| {
@@ -65,10 +113,8 @@ pub(crate) fn write(path: &Path, columns: &[(&str, ArrayRef)], classes: Option<&
     let schema = Schema::new_with_metadata(fields, metadata.into_iter().collect::<HashMap<_, _>>());
     let arrays = columns.iter().map(|(_, array)| Arc::clone(array)).collect();
     let batch = RecordBatch::try_new(Arc::new(schema), arrays).unwrap();
-    let properties =
-        WriterProperties::builder().set_max_row_group_row_count(Some(group)).set_data_page_row_count_limit(4);
-    let properties = properties.set_write_batch_size(1).build();
-    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties.build())).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
 }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::corpus::{all, augmentation, chain, corpus, signature};
+use crate::corpus::{DAMAGED, all, augmentation, chain, corpus, damaged, digits, signature};
 use futures::StreamExt;
-use millstream_pipeline::{Batches, Dataset, StreamOptions};
-use millstream_schemas::recipe::{ByteSize, OrderStrength};
+use millstream_pipeline::{Batches, Damage, Dataset, PipelineError, StreamOptions};
+use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength};
 use serde_json::json;
 
 const STRENGTHS: [OrderStrength; 3] = [OrderStrength::Sequential, OrderStrength::Windowed, OrderStrength::Global];
@@ -19,45 +19,78 @@ fn options(dataset: &Dataset, size: u32, batch: usize) -> StreamOptions {
     StreamOptions { seed: 7, batch, ..StreamOptions::new(augmentation(size), columns) }
 }
 
+/// Real digits, and rows some of which are damaged, partly in a file without a page index.
+fn always(folder: &Path) -> [(&'static str, Dataset, StreamOptions); 2] {
+    let (digits, damaged) = (digits(), damaged(folder));
+    let skip = StreamOptions { damaged: DamagedPolicy::Skip, window: 3, ..options(&damaged, 5, 16) };
+    let whole = StreamOptions { window: 2, ..options(&digits, 12, 48) };
+    [("digits", digits, whole), ("damaged", damaged, skip)]
+}
+
+fn same_for_any_number_of_workers(name: &str, dataset: &Dataset, options: &StreamOptions) {
+    let run = |workers| {
+        let mut batches = Batches::open(dataset, StreamOptions { workers, ..options.clone() }, None).unwrap();
+        let signatures: Vec<_> = batches.by_ref().map(|batch| signature(&batch.unwrap())).collect();
+        let counters = batches.counters();
+        (signatures, counters.rows, counters.skipped, counters.damaged_rows)
+    };
+    let one = run(1);
+    assert_eq!(one.0.len() as u64, dataset.rows().div_ceil(options.batch as u64) * options.epochs, "{name}");
+    assert_eq!(one.1 + one.2, dataset.rows() * options.epochs, "{name}");
+    assert_eq!(one.2, one.3 * options.epochs, "{name}");
+    for workers in [2, 4] {
+        assert!(one == run(workers), "{name} with {workers} workers");
+    }
+}
+
 #[test]
 fn the_same_bytes_for_any_number_of_workers() {
-    let Some(corpus) = corpus("same bytes") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (name, dataset, options) in always(folder.path()) {
+        for order in STRENGTHS {
+            same_for_any_number_of_workers(name, &dataset, &StreamOptions { order, epochs: 2, ..options.clone() });
+        }
+    }
+    let Some(corpus) = corpus("same bytes, on the corpus") else { return };
     for (set, size, batch, epochs) in [("cifar10-mini", 32, 64, 1), ("flowers-mini", 64, 24, 2)] {
         let dataset = open(&corpus, set);
-        let run = |workers| {
-            let options = StreamOptions { workers, epochs, ..options(&dataset, size, batch) };
-            all(&dataset, &options).unwrap().iter().map(signature).collect::<Vec<_>>()
-        };
-        let one = run(1);
-        assert_eq!(one.len() as u64, dataset.rows().div_ceil(batch as u64) * epochs);
-        for workers in [2, 4] {
-            assert!(one == run(workers), "{set} with {workers} workers");
-        }
+        same_for_any_number_of_workers(set, &dataset, &StreamOptions { epochs, ..options(&dataset, size, batch) });
+    }
+}
+
+fn resumable_from_any_batch(name: &str, dataset: &Dataset, options: &StreamOptions) {
+    let whole: Vec<_> = all(dataset, options).unwrap();
+    let signatures: Vec<_> = whole.iter().map(signature).collect();
+    for (done, batch) in whole.iter().enumerate() {
+        let rest = Batches::open(dataset, options.clone(), Some(&batch.resume)).unwrap();
+        let rest: Vec<_> = rest.map(|batch| signature(&batch.unwrap())).collect();
+        assert!(rest == signatures[done + 1..], "{name}, {:?}, after batch {done}", options.order);
     }
 }
 
 #[test]
 fn any_batch_can_be_resumed_from() {
-    let Some(corpus) = corpus("resume") else { return };
-    let dataset = open(&corpus, "flowers-mini");
+    let folder = tempfile::tempdir().unwrap();
+    let sets = always(folder.path());
     for order in STRENGTHS {
         for drop_last in [false, true] {
-            let options = StreamOptions { order, drop_last, epochs: 2, ..options(&dataset, 16, 48) };
-            let whole: Vec<_> = all(&dataset, &options).unwrap();
-            let signatures: Vec<_> = whole.iter().map(signature).collect();
-            for (done, batch) in whole.iter().enumerate() {
-                let rest = Batches::open(&dataset, options.clone(), Some(&batch.resume)).unwrap();
-                let rest: Vec<_> = rest.map(|batch| signature(&batch.unwrap())).collect();
-                assert!(rest == signatures[done + 1..], "{order:?}, after batch {done}");
+            for (name, dataset, options) in &sets {
+                let options = StreamOptions { order, drop_last, epochs: 2, ..options.clone() };
+                resumable_from_any_batch(name, dataset, &options);
             }
         }
+    }
+    let Some(corpus) = corpus("resume, on the corpus") else { return };
+    let dataset = open(&corpus, "flowers-mini");
+    for order in STRENGTHS {
+        let options = StreamOptions { order, epochs: 2, ..options(&dataset, 16, 96) };
+        resumable_from_any_batch("flowers-mini", &dataset, &options);
     }
 }
 
 #[test]
 fn moving_the_dataset_changes_nothing() {
-    let Some(corpus) = corpus("moved dataset") else { return };
-    let here = open(&corpus, "flowers-mini");
+    let here = digits();
     let folder = tempfile::tempdir().unwrap();
     let moved = folder.path().join("somewhere/else");
     std::fs::create_dir_all(&moved).unwrap();
@@ -66,6 +99,9 @@ fn moving_the_dataset_changes_nothing() {
     }
     let there = Dataset::open("somewhere", folder.path()).unwrap();
     assert_eq!(here.fingerprint(), there.fingerprint());
+    let labelled = |dataset: &Dataset| dataset.fingerprint_with_labels(&options(dataset, 16, 48).columns).unwrap();
+    assert_eq!(labelled(&here), labelled(&there));
+    assert_ne!(&labelled(&here), here.fingerprint());
     let run =
         |dataset: &Dataset| all(dataset, &options(dataset, 16, 48)).unwrap().iter().map(signature).collect::<Vec<_>>();
     assert!(run(&here) == run(&there));
@@ -73,11 +109,11 @@ fn moving_the_dataset_changes_nothing() {
 
 #[test]
 fn changed_data_or_settings_are_not_resumed() {
-    let Some(corpus) = corpus("changed data") else { return };
-    let dataset = open(&corpus, "flowers-mini");
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = digits();
     let options = options(&dataset, 16, 48);
     let point = Batches::open(&dataset, options.clone(), None).unwrap().next().unwrap().unwrap().resume;
-    let other = open(&corpus, "flowers-photos");
+    let other = damaged(folder.path());
     let refused = |dataset: &Dataset, options: &StreamOptions, part: &str| {
         let message = Batches::open(dataset, options.clone(), Some(&point)).unwrap_err().to_string();
         assert!(message.contains(part), "{message}");
@@ -91,55 +127,84 @@ fn changed_data_or_settings_are_not_resumed() {
     assert!(Batches::open(&dataset, same, Some(&point)).is_ok());
 }
 
-#[test]
-fn the_stream_stays_under_its_ceiling_and_says_when_it_cannot() {
-    let Some(corpus) = corpus("ceiling") else { return };
-    let dataset = open(&corpus, "flowers-photos");
-    let options = options(&dataset, 64, 8);
-    let reference: Vec<_> = all(&dataset, &options).unwrap().iter().map(signature).collect();
-    for (order, mib) in [
-        (OrderStrength::Windowed, 120), // two row groups of 23 MB and little more
-        (OrderStrength::Windowed, 400),
-        (OrderStrength::Sequential, 64),
-        (OrderStrength::Global, 64),
-    ] {
-        let memory = ByteSize(mib << 20);
-        let options = StreamOptions { order, window: 2, memory, workers: 2, ..options.clone() };
-        let mut batches = Batches::open(&dataset, options, None).unwrap();
-        let rows: usize = batches.by_ref().map(|batch| batch.unwrap().len()).sum();
-        let counters = batches.counters();
-        assert_eq!(rows as u64, dataset.rows(), "{order:?}");
-        assert!(counters.bytes_peak <= memory.0, "{order:?}: {counters:?}");
-        assert!(counters.bytes_peak > memory.0 / 20, "{order:?}: {counters:?}");
-    }
-    // A ceiling changes no bytes.
-    let tight = StreamOptions { memory: ByteSize(160 << 20), ..options.clone() };
-    assert!(all(&dataset, &tight).unwrap().iter().map(signature).eq(reference));
-    let small = StreamOptions { memory: ByteSize(20 << 20), ..options };
-    let message = Batches::open(&dataset, small, None).unwrap_err().to_string();
+fn stays_under(name: &str, dataset: &Dataset, at_least: u64, options: &StreamOptions) {
+    let StreamOptions { order, memory, .. } = options;
+    let mut batches = Batches::open(dataset, options.clone(), None).unwrap();
+    let rows: usize = batches.by_ref().map(|batch| batch.unwrap().len()).sum();
+    let counters = batches.counters();
+    assert_eq!(rows as u64 + counters.skipped, dataset.rows(), "{name}, {order:?}");
+    assert!(counters.bytes_peak <= memory.0, "{name}, {order:?}: {counters:?}");
+    assert!(counters.bytes_peak >= at_least, "{name}, {order:?}: {counters:?}");
+}
+
+fn refused_under(dataset: &Dataset, options: &StreamOptions, memory: ByteSize) {
+    let small = StreamOptions { memory, ..options.clone() };
+    let message = Batches::open(dataset, small, None).unwrap_err().to_string();
     assert!(message.contains("too small") && message.contains("set `memory` to at least"), "{message}");
 }
 
 #[test]
+fn the_stream_stays_under_its_ceiling_and_says_when_it_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, dataset, options) in always(folder.path()) {
+        for order in STRENGTHS {
+            for kib in [600, 2000] {
+                let memory = ByteSize(kib << 10);
+                stays_under(name, &dataset, 20 << 10, &StreamOptions { order, memory, workers: 2, ..options.clone() });
+            }
+        }
+        refused_under(&dataset, &options, ByteSize(10 << 10));
+    }
+    let Some(corpus) = corpus("ceiling, on the corpus") else { return };
+    let dataset = open(&corpus, "flowers-photos");
+    let options = StreamOptions { window: 2, workers: 2, ..options(&dataset, 64, 8) };
+    let reference: Vec<_> = all(&dataset, &options).unwrap().iter().map(signature).collect();
+    for (order, mib) in [
+        (OrderStrength::Windowed, 120), // two row groups of 23 MB and little more
+        (OrderStrength::Sequential, 64),
+        (OrderStrength::Global, 64),
+    ] {
+        let memory = ByteSize(mib << 20);
+        stays_under("flowers-photos", &dataset, memory.0 / 20, &StreamOptions { order, memory, ..options.clone() });
+    }
+    // A ceiling changes no bytes.
+    let tight = StreamOptions { memory: ByteSize(160 << 20), ..options.clone() };
+    assert!(all(&dataset, &tight).unwrap().iter().map(signature).eq(reference));
+    refused_under(&dataset, &options, ByteSize(20 << 20));
+}
+
+fn enough_is_enough(name: &str, dataset: &Dataset, options: StreamOptions) {
+    let mut options = StreamOptions { memory: ByteSize(1), damaged: DamagedPolicy::Fail, ..options };
+    let mut raised = 0;
+    loop {
+        let batches = Batches::open(dataset, options.clone(), None);
+        let enough = match batches.and_then(|batches| batches.collect::<Result<Vec<_>, _>>()) {
+            Err(PipelineError::Memory { enough, .. }) => enough,
+            Err(PipelineError::Damaged { damage: Damage::Memory { enough, .. }, .. }) => enough,
+            // Rows that are damaged at any ceiling.
+            Ok(_) | Err(PipelineError::Damaged { .. }) => break,
+            Err(error) => panic!("{error}"),
+        };
+        assert!(enough > options.memory, "{name}, {:?}", options.order);
+        options.memory = enough;
+        raised += 1;
+        assert!(raised <= 5, "{name}, {:?}: still not enough", options.order);
+    }
+}
+
+#[test]
 fn the_ceiling_that_an_error_asks_for_is_enough() {
-    let Some(corpus) = corpus("enough memory") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let sets = always(folder.path());
+    for order in STRENGTHS {
+        for (name, dataset, options) in &sets {
+            enough_is_enough(name, dataset, StreamOptions { order, ..options.clone() });
+        }
+    }
+    let Some(corpus) = corpus("enough memory, on the corpus") else { return };
     let dataset = open(&corpus, "flowers-photos");
     for order in STRENGTHS {
-        let mut options = StreamOptions { order, memory: ByteSize(1), ..options(&dataset, 32, 8) };
-        let mut raised = 0;
-        loop {
-            let error = match Batches::open(&dataset, options.clone(), None)
-                .and_then(|batches| batches.collect::<Result<Vec<_>, _>>())
-            {
-                Ok(_) => break,
-                Err(millstream_pipeline::PipelineError::Memory { enough, .. }) => enough,
-                Err(error) => panic!("{error}"),
-            };
-            assert!(error > options.memory, "{order:?}");
-            options.memory = error;
-            raised += 1;
-            assert!(raised <= 3, "{order:?}: still not enough");
-        }
+        enough_is_enough("flowers-photos", &dataset, StreamOptions { order, ..options(&dataset, 32, 8) });
     }
 }
 
@@ -178,32 +243,43 @@ fn every_row_comes_once_an_epoch_in_a_new_order() {
 
 #[test]
 fn a_stream_gives_what_the_iterator_gives() {
-    let Some(corpus) = corpus("async stream") else { return };
-    let dataset = open(&corpus, "cifar10-mini");
-    let options = options(&dataset, 32, 250);
-    let blocking: Vec<_> = all(&dataset, &options).unwrap().iter().map(signature).collect();
-    let batches = Batches::open(&dataset, options, None).unwrap();
-    let monitor = batches.monitor();
-    let polled = futures::executor::block_on(
-        batches
-            .into_stream()
-            .map(|batch| {
-                let batch = batch.unwrap();
-                let signature = signature(&batch);
-                monitor.recycle(batch);
-                signature
-            })
-            .collect::<Vec<_>>(),
-    );
-    assert!(polled == blocking);
-    assert_eq!(monitor.counters().rows, dataset.rows());
+    let folder = tempfile::tempdir().unwrap();
+    for (name, dataset, options) in always(folder.path()) {
+        let blocking: Vec<_> = all(&dataset, &options).unwrap().iter().map(signature).collect();
+        let batches = Batches::open(&dataset, options, None).unwrap();
+        let monitor = batches.monitor();
+        let polled = futures::executor::block_on(
+            batches
+                .into_stream()
+                .map(|batch| {
+                    let batch = batch.unwrap();
+                    let signature = signature(&batch);
+                    monitor.recycle(batch);
+                    signature
+                })
+                .collect::<Vec<_>>(),
+        );
+        assert!(polled == blocking, "{name}");
+        let counters = monitor.counters();
+        assert_eq!(counters.rows + counters.skipped, dataset.rows());
+        assert_eq!(counters.damaged_rows, if name == "damaged" { DAMAGED } else { 0 });
+    }
 }
 
+/// Threads are counted in a process that runs nothing else.
 #[test]
 fn dropping_a_stream_early_ends_its_threads() {
-    let Some(corpus) = corpus("early drop") else { return };
-    let dataset = open(&corpus, "flowers-mini");
+    const ALONE: &str = "MILLSTREAM_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        alone.args(["--exact", "stream::dropping_a_stream_early_ends_its_threads", "--test-threads=1"]);
+        let output = alone.env(ALONE, "1").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
     let threads = || std::fs::read_dir("/proc/self/task").map(|tasks| tasks.count()).ok();
+    let dataset = digits();
     let before = threads();
     for taken in [0, 1, 3] {
         let options = StreamOptions { epochs: 1000, workers: 3, ..options(&dataset, 64, 8) };
@@ -215,8 +291,7 @@ fn dropping_a_stream_early_ends_its_threads() {
 
 #[test]
 fn mixed_batches_do_not_depend_on_workers_either() {
-    let Some(corpus) = corpus("mix up") else { return };
-    let dataset = open(&corpus, "cifar10-mini");
+    let dataset = digits();
     let mixing = chain(json!([{"random_resized_crop": {"size": 32}}, {"mix_up": {"alpha": 0.4}}]));
     let run = |workers| {
         let options = StreamOptions { workers, chain: mixing.clone(), ..options(&dataset, 32, 64) };
@@ -226,7 +301,7 @@ fn mixed_batches_do_not_depend_on_workers_either() {
     assert!(one.iter().map(signature).eq(run(3).iter().map(signature)));
     let targets = one[0].targets.as_f32().unwrap();
     assert!(targets.iter().any(|&target| target > 0.0 && target < 1.0), "nothing was mixed");
-    for row in targets.chunks(10) {
+    for row in targets.chunks(one[0].targets.shape[1]) {
         assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
     }
 }
