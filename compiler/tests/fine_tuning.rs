@@ -106,21 +106,39 @@ fn gradients_of_whole_models_agree_with_differences_of_the_loss() {
     }
 }
 
+/// The model with another function of four letters in the place of each `Relu`.
+fn with_activation(model: &Model, activation: &str) -> Model {
+    let mut bytes = model.scoring(None).unwrap().model;
+    let (old, new) = (b"\x22\x04Relu", [b"\x22\x04", activation.as_bytes()].concat()); // field 4 of a node: its operator
+    let places: Vec<usize> = (0..bytes.len() - old.len()).filter(|at| bytes[*at..].starts_with(old)).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at..at + new.len()].copy_from_slice(&new);
+    }
+    Model::from_bytes(bytes).unwrap()
+}
+
 #[test]
 fn the_gradient_of_every_parameter_agrees_with_differences_of_the_loss() {
     let Some(corpus) = corpus() else { return };
     if !onnx_runtime::available() {
         return;
     }
-    for name in ["resnet20_cifar10", "resnet20_cifar10_opset20"] {
+    // How far a step changes the loss: less drowns in rounding, more meets curvature. The gates of Relu flip within any
+    // step; with a smooth function in its place what is left is rounding, and the tolerance ten times as small.
+    let rows = [
+        ("resnet20_cifar10", "Relu", 1e-3, 5e-2),
+        ("resnet20_cifar10_opset20", "Relu", 1e-3, 5e-2),
+        ("resnet20_cifar10", "Tanh", 3e-4, 5e-3),
+    ];
+    for (name, activation, change, tolerance) in rows {
         let wanted = FineTuning { train: TrainSelection::All, ..FineTuning::head(4, 5) };
-        let program = compile(&model(&corpus, name), &wanted).unwrap();
+        let program = compile(&with_activation(&model(&corpus, name), activation), &wanted).unwrap();
         let gradients = run(&mut session(&program.step), step_inputs(&program, &program.parameters)).split_off(2);
         let mut evaluation = session(&program.evaluation);
         for (index, entry) in program.manifest.parameters.iter().enumerate() {
             let square: f64 = gradients[index].iter().map(|g| f64::from(*g).powi(2)).sum();
-            // as far as changes the loss by about this much: less drowns in rounding, more meets the kinks
-            let step_size = 1e-3 / square;
+            let step_size = (change / square).min(2e-2 / square.sqrt());
             let mut loss = |sign: f64| {
                 let mut moved = program.parameters.clone();
                 for (value, g) in moved[index].iter_mut().zip(&gradients[index]) {
@@ -130,8 +148,12 @@ fn the_gradient_of_every_parameter_agrees_with_differences_of_the_loss() {
             };
             let slope = (loss(1.0) - loss(-1.0)) / (2.0 * step_size);
             let error = (slope - square).abs() / square;
-            println!("{name} {} {:?}: norm {:.1e} off by {error:.1e}", entry.name, entry.shape, square.sqrt());
-            assert!(error < 5e-2, "{name} {}: slope {slope}, squared gradient {square}", entry.name);
+            println!("{name}, {activation}, {}: norm {:.1e} off by {error:.1e}", entry.name, square.sqrt());
+            assert!(
+                error < tolerance,
+                "{name}, {activation}, {}: slope {slope}, squared gradient {square}",
+                entry.name
+            );
         }
     }
 }

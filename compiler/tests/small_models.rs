@@ -194,6 +194,6 @@ fn each_parameter_of_a_network_has_the_gradient_of_central_differences() {
         let slope = (loss(1.0) - loss(-1.0)) / (2.0 * step_size);
         let error = (slope - square).abs() / square;
         println!("{}: norm {:.1e}, off by {error:.1e}", entry.name, square.sqrt());
-        assert!(error < 2e-2, "{}: slope {slope}, squared gradient {square}", entry.name);
+        assert!(error < 4e-2, "{}: slope {slope}, squared gradient {square}", entry.name);
     }
 }
