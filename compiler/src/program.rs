@@ -169,7 +169,7 @@ impl Prepared {
     /// Behind operators that the table does not know, what the head reads and makes follows from its weight, since
     /// training takes one row of scores for each row of the batch.
     fn stated(&self, wanted: &FineTuning) -> BTreeMap<String, TensorType> {
-        let Some(head) = self.head.as_ref().filter(|head| head.by_row) else { return BTreeMap::new() };
+        let Some(head) = self.head.as_ref().filter(|head| head.reads_matrix) else { return BTreeMap::new() };
         let graph = self.graph();
         let weight = graph.initializer.iter().find(|tensor| tensor.name() == head.weight);
         let features = weight.expect("find_head saw it").dims[1 - head.class_axis] as usize;

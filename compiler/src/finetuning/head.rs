@@ -6,8 +6,9 @@ use crate::CompilerError;
 use crate::error::shown;
 use crate::graph::{Constant, TensorType};
 use crate::initializers::{Fans, draw};
+use crate::model_file::known_shape;
 use crate::model_file::onnx::{
-    GraphProto, ModelProto, TensorProto, tensor_shape_proto::dimension::Value as Length, type_proto,
+    GraphProto, ModelProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension::Value as Length, type_proto,
 };
 
 /// The last linear layer of a model.
@@ -27,8 +28,8 @@ pub struct Head {
     pub class_axis: usize,
     /// Number of classes.
     pub classes: usize,
-    /// Whether each row that it multiplies becomes a row of scores, nothing reshaping them in between.
-    pub by_row: bool,
+    /// Whether what it multiplies is known to be a matrix with a row for each row of scores.
+    pub reads_matrix: bool,
 }
 
 /// Finds the linear layer that makes an output: walks back over softmax and shape operators, then over the addition of
@@ -39,7 +40,7 @@ pub(crate) fn find_head(graph: &GraphProto, output: Option<&str>) -> Result<Head
     let tensors: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
     let weight_of =
         |name: Option<&str>| name.and_then(|name| tensors.get(name)).filter(|tensor| tensor.data_type() == 1);
-    let (mut value, mut logits, mut bias, mut by_row) = (output.as_str(), output.as_str(), None, true);
+    let (mut value, mut logits, mut bias, mut reshaped) = (output.as_str(), output.as_str(), None, false);
     let none_here = |what: &str| {
         CompilerError::Selection(format!(
             "no linear head leads to output `{}`: {what}. Name another output with model.output, or keep the head and \
@@ -57,10 +58,10 @@ pub(crate) fn find_head(graph: &GraphProto, output: Option<&str>) -> Result<Head
         match node.op_type() {
             "Softmax" | "LogSoftmax" => {
                 value = first()?;
-                (logits, by_row) = (value, true);
+                logits = value;
             }
             "Identity" => value = first()?,
-            "Flatten" | "Squeeze" | "Reshape" => (value, by_row) = (first()?, false),
+            "Flatten" | "Squeeze" | "Reshape" => (value, reshaped) = (first()?, true),
             "Add" if bias.is_none() => {
                 let sides = [(input(0), input(1)), (input(1), input(0))];
                 let constant = sides.into_iter().find(|(constant, _)| weight_of(*constant).is_some());
@@ -77,14 +78,16 @@ pub(crate) fn find_head(graph: &GraphProto, output: Option<&str>) -> Result<Head
                 let transposed =
                     node.attribute.iter().any(|attribute| attribute.name() == "transB" && attribute.i() != 0);
                 let class_axis = if transposed { 0 } else { 1 };
+                let is_matrix = |output: &ValueInfoProto| known_shape(output).is_some_and(|shape| shape.len() == 2);
+                let declared = graph.output.iter().any(|declared| declared.name() == output && is_matrix(declared));
                 return Ok(Head {
+                    reads_matrix: !reshaped && (node.op_type() == "Gemm" || declared),
                     logits: logits.to_owned(),
                     node: index,
                     weight: weight.name().to_owned(),
                     bias: bias.or(input(2)).map(str::to_owned),
                     class_axis,
                     classes: weight.dims[class_axis] as usize,
-                    by_row,
                     output,
                 });
             }
@@ -216,8 +219,7 @@ fn restate_shapes(graph: &mut GraphProto, head: &Head, classes: usize) {
 mod tests {
     use super::*;
     use crate::handmade::{graph, node, proto, value, weight, with};
-    use crate::model_file::known_shape;
-    use crate::model_file::onnx::{NodeProto, ValueInfoProto};
+    use crate::model_file::onnx::NodeProto;
 
     fn network(nodes: Vec<NodeProto>, outputs: Vec<ValueInfoProto>) -> GraphProto {
         let shapes: [(&str, &[usize]); 4] = [("w", &[4, 3]), ("turned", &[3, 4]), ("b", &[3]), ("cube", &[2, 4, 3])];
@@ -231,7 +233,7 @@ mod tests {
         let then = |operator: &str| node(operator, &["s"], &["y"]);
         let turned = |inputs: &[&str], output: &str| with(gemm(inputs, output), "transB", &[1]);
         let matmul = || node("MatMul", &["x", "w"], &["m"]);
-        // nodes; logits, weight, bias, axis of the classes, whether nothing reshapes behind it
+        // nodes; logits, weight, bias, axis of the classes, whether it is known to read a matrix
         type Found<'a> = Result<(&'a str, &'a str, Option<&'a str>, usize, bool), &'a str>;
         let rows: Vec<(Vec<NodeProto>, Found<'_>)> = vec![
             (vec![gemm(&["x", "w", "b"], "y")], Ok(("y", "w", Some("b"), 1, true))),
@@ -246,7 +248,7 @@ mod tests {
             (vec![gemm(&["x", "w"], "s"), then("Flatten")], Ok(("y", "w", None, 1, false))),
             (
                 vec![gemm(&["x", "w"], "t"), node("Softmax", &["t"], &["s"]), then("Flatten")],
-                Ok(("t", "w", None, 1, true)),
+                Ok(("t", "w", None, 1, false)),
             ),
             (vec![node("MatMul", &["x", "z"], &["y"])], Err("`y` multiplies two computed values")),
             (vec![node("MatMul", &["x", "cube"], &["y"])], Err("`y` multiplies two computed values")),
@@ -257,8 +259,8 @@ mod tests {
         for (nodes, wanted) in rows {
             match (find_head(&network(nodes, vec![value("y", &[3])]), None), wanted) {
                 (Ok(head), Ok(wanted)) => {
-                    let Head { logits, weight, bias, class_axis, by_row, classes, .. } = &head;
-                    assert_eq!((logits.as_str(), weight.as_str(), bias.as_deref(), *class_axis, *by_row), wanted);
+                    let Head { logits, weight, bias, class_axis, reads_matrix, classes, .. } = &head;
+                    assert_eq!((logits.as_str(), weight.as_str(), bias.as_deref(), *class_axis, *reads_matrix), wanted);
                     assert_eq!(*classes, 3);
                 }
                 (Err(error), Err(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
