@@ -11,41 +11,62 @@ use super::{DecodeError, Format, Header, damaged, orientation};
 
 /// What stands before the first scan.
 struct Start {
+    frame: Frame,
+    orientation: Orientation,
+    /// The first scan holds all components.
+    interleaved: bool,
+    /// Where the first scan's data begins.
+    scan: usize,
+}
+
+struct Frame {
     width: u16,
     height: u16,
-    components: u8,
+    /// Where the height is written.
+    height_at: usize,
     progressive: bool,
-    orientation: Orientation,
-    /// Where the first scan begins.
-    scan: usize,
+    components: u8,
+    /// The largest sampling factors.
+    across: u8,
+    down: u8,
 }
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
     let start = start(bytes)?;
-    let stored = (u32::from(start.width), u32::from(start.height));
-    let pixels = u64::from(stored.0) * u64::from(stored.1);
-    let turned = start.orientation != Orientation::NoTransforms;
-    let memory = pixels * if turned { 6 } else { 3 }
-        + if start.progressive { pixels * 2 * u64::from(start.components) } else { 0 }
-        + bytes_of_rows(stored.0);
+    let stored = (u32::from(start.frame.width), u32::from(start.frame.height));
     let (width, height) = orientation::size(stored.0, stored.1, start.orientation);
     let facts = ImageFacts { width, height };
+    let memory = start.memory(bytes.len() as u64);
     Ok(Header { facts, format: Format::Jpeg, memory, orientation: start.orientation, stored })
 }
 
-/// A few rows of blocks in three colours, as the decoder keeps them.
-fn bytes_of_rows(width: u32) -> u64 {
-    u64::from(width) * 3 * 2 * 32
+/// Decodes the first `rows` rows as stored, or more, and says how many. They are the same as of the whole image.
+pub(super) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    rows: u32,
+    shortened: &mut Vec<u8>,
+    pixels: &mut Vec<u8>,
+) -> Result<u32, DecodeError> {
+    let start = start(bytes)?;
+    start.check_end(bytes)?;
+    let (width, height) = header.stored;
+    let decoded = start.rows_to_decode(rows);
+    if decoded == height {
+        decode_rows(bytes, width, height, pixels)?;
+        return Ok(height);
+    }
+    // The decoder cannot be told to stop, but it does not look at data below the height it read.
+    shortened.clear();
+    shortened.extend_from_slice(bytes);
+    let stated = (decoded as u16).to_be_bytes();
+    shortened[start.frame.height_at..][..2].copy_from_slice(&stated);
+    decode_rows(shortened, width, decoded, pixels)?;
+    pixels.truncate(width as usize * rows as usize * 3);
+    Ok(rows)
 }
 
-pub(super) fn decode(bytes: &[u8], header: &Header, pixels: &mut Vec<u8>) -> Result<(), DecodeError> {
-    let scan = start(bytes)?.scan;
-    // The decoder itself only notices a missing end in some places. Between the start of a scan and the end of the
-    // image the two bytes of this marker cannot stand for anything else.
-    if !bytes[scan..].windows(2).rev().any(|pair| pair == [0xff, 0xd9]) {
-        let reason = "it has no end-of-image marker".into();
-        return Err(DecodeError::Truncated { format: Format::Jpeg.name(), reason });
-    }
+fn decode_rows(bytes: &[u8], width: u32, height: u32, pixels: &mut Vec<u8>) -> Result<(), DecodeError> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::from(u16::MAX))
@@ -53,13 +74,85 @@ pub(super) fn decode(bytes: &[u8], header: &Header, pixels: &mut Vec<u8>) -> Res
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(|error| damaged(Format::Jpeg, &error))?;
-    let (width, height) = header.stored;
     let wanted = width as usize * height as usize * 3;
     if decoder.output_buffer_size() != Some(wanted) {
         return Err(damaged(Format::Jpeg, &"it has two frames of different size"));
     }
+    // Not all that the decoder accepts makes it write every row, and nothing may stay of the image before.
+    pixels.clear();
     pixels.resize(wanted, 0);
     decoder.decode_into(pixels).map_err(|error| damaged(Format::Jpeg, &error))
+}
+
+impl Start {
+    /// All of the image is in the first scan.
+    fn has_one_scan(&self) -> bool {
+        self.interleaved && !self.frame.progressive
+    }
+
+    /// How many rows the decoder must be made to decode for the first `rows` to be right.
+    fn rows_to_decode(&self, rows: u32) -> u32 {
+        let Frame { height, across, down, .. } = self.frame;
+        if !self.has_one_scan() || across > 2 || down > 2 {
+            return height.into();
+        }
+        // Where colours are stored at half the height, a row's are mixed with those of the next.
+        let below = if down == 2 { 2 } else { 0 };
+        (rows + below).next_multiple_of(8 * u32::from(down)).min(height.into())
+    }
+
+    /// Most bytes that decoding takes.
+    fn memory(&self, encoded: u64) -> u64 {
+        let Frame { width, height, components, across, down, .. } = self.frame;
+        let pixels = u64::from(width) * u64::from(height);
+        let (columns, block_rows) = (8 * u64::from(across), 8 * u64::from(down));
+        let (width, height) =
+            (u64::from(width).next_multiple_of(columns), u64::from(height).next_multiple_of(block_rows));
+        let (components, value) = (u64::from(components), size_of::<i16>() as u64);
+        let result = pixels * if self.orientation == Orientation::NoTransforms { 3 } else { 6 };
+        let planes = if self.has_one_scan() { 0 } else { width * height * components * value };
+        // A row of blocks as decoded, at full size (with room to spare for some samplings), and rows between them.
+        let rows = width * block_rows * components * value * 4;
+        // Metadata, and the shortened file.
+        result + planes + rows + 2 * encoded
+    }
+
+    /// The decoder itself notices a missing end, and data that is none, in some places only.
+    fn check_end(&self, bytes: &[u8]) -> Result<(), DecodeError> {
+        let mut rest = &bytes[self.scan..];
+        if !self.has_one_scan() {
+            // Between the start of a scan and the end of the image these two bytes cannot stand for anything else.
+            let ends = rest.windows(2).rev().any(|pair| pair == [0xff, 0xd9]);
+            return if ends { Ok(()) } else { Err(endless()) };
+        }
+        loop {
+            rest = from_marker(rest).ok_or_else(endless)?;
+            match rest.split_first().ok_or_else(endless)? {
+                (0x00 | 0xd0..=0xd7, after) => rest = after,
+                (0xd9, _) => return Ok(()),
+                (marker, _) => {
+                    return Err(damaged(Format::Jpeg, &format!("marker ff{marker:02x} stands within its only scan")));
+                }
+            }
+        }
+    }
+}
+
+/// What follows the next 0xff, or more of them.
+fn from_marker(mut bytes: &[u8]) -> Option<&[u8]> {
+    // Many bytes at a time: in a scan there is one in some hundreds.
+    while let Some((chunk, after)) = bytes.split_first_chunk::<32>()
+        && !chunk.iter().fold(false, |found, &byte| found | (byte == 0xff))
+    {
+        bytes = after;
+    }
+    let marker = bytes.iter().position(|&byte| byte == 0xff)?;
+    let fill = bytes[marker..].iter().position(|&byte| byte != 0xff)?;
+    Some(&bytes[marker + fill..])
+}
+
+fn endless() -> DecodeError {
+    DecodeError::Truncated { format: Format::Jpeg.name(), reason: "it has no end-of-image marker".into() }
 }
 
 fn start(bytes: &[u8]) -> Result<Start, DecodeError> {
@@ -69,8 +162,7 @@ fn start(bytes: &[u8]) -> Result<Start, DecodeError> {
     let mut at = 2;
     loop {
         // Like other readers, skip what is no marker.
-        at += bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff)).ok_or_else(truncated)?;
-        at += bytes[at..].iter().position(|&byte| byte != 0xff).ok_or_else(truncated)?;
+        at = bytes.len() - bytes.get(at..).and_then(from_marker).ok_or_else(truncated)?.len();
         let marker = bytes[at];
         at += 1;
         match marker {
@@ -85,12 +177,7 @@ fn start(bytes: &[u8]) -> Result<Start, DecodeError> {
         }
         let segment = bytes.get(at + 2..at + length).ok_or_else(truncated)?;
         match marker {
-            0xc0..=0xc2 => {
-                let [_, h1, h0, w1, w0, components, ..] = *segment else {
-                    return Err(damaged(Format::Jpeg, &"the frame header is too short"));
-                };
-                frame = Some((u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]), components, marker == 0xc2));
-            }
+            0xc0..=0xc2 => frame = Some(read_frame(segment, at + 2, marker == 0xc2)?),
             0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
                 return Err(DecodeError::Format("lossless, hierarchical or arithmetic JPEG".into()));
             }
@@ -99,12 +186,91 @@ fn start(bytes: &[u8]) -> Result<Start, DecodeError> {
             }
             0xda => {
                 let no_frame = || damaged(Format::Jpeg, &"it has no frame header before its first scan");
-                let (width, height, components, progressive) = frame.ok_or_else(no_frame)?;
-                let scan = at + length;
-                return Ok(Start { width, height, components, progressive, orientation: turn, scan });
+                let frame: Frame = frame.ok_or_else(no_frame)?;
+                let interleaved = segment.first().is_some_and(|named| *named == frame.components);
+                // The decoder takes the blocks of such scans for others, and says nothing.
+                if !interleaved && !frame.progressive && frame.down > 1 {
+                    let what = "a baseline JPEG of several scans, its colours stored at a part of the height";
+                    return Err(DecodeError::Format(what.into()));
+                }
+                return Ok(Start { frame, orientation: turn, interleaved, scan: at + length });
             }
             _ => {}
         }
         at += length;
+    }
+}
+
+fn read_frame(segment: &[u8], at: usize, progressive: bool) -> Result<Frame, DecodeError> {
+    let [_, h1, h0, w1, w0, components, ref samplings @ ..] = *segment else {
+        return Err(damaged(Format::Jpeg, &"the frame header is too short"));
+    };
+    let factors = || samplings.as_chunks::<3>().0.iter().map(|component| component[1]);
+    Ok(Frame {
+        width: u16::from_be_bytes([w1, w0]),
+        height: u16::from_be_bytes([h1, h0]),
+        height_at: at + 1,
+        progressive,
+        components,
+        across: factors().map(|factor| factor >> 4).max().unwrap_or(1).max(1),
+        down: factors().map(|factor| factor & 15).max().unwrap_or(1).max(1),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first bytes of an image of 64×64 pixels, up to its first scan, which names some components.
+    fn begun(marker: u8, samplings: &[u8], named: u8) -> Vec<u8> {
+        let count = samplings.len() as u8;
+        let mut bytes = vec![0xff, 0xd8, 0xff, marker, 0, 8 + 3 * count, 8, 0, 64, 0, 64, count];
+        samplings.iter().for_each(|sampling| bytes.extend([1, *sampling, 0]));
+        bytes.extend([0xff, 0xda, 0, 6 + 2 * named, named]);
+        bytes.resize(bytes.len() + 2 * usize::from(named) + 3, 0);
+        bytes
+    }
+
+    #[test]
+    fn planes_are_counted_where_the_decoder_keeps_them() {
+        let (full, half) = ([0x11, 0x11, 0x11], [0x22, 0x11, 0x11]);
+        for (marker, samplings, named, wanted) in [
+            (0xc0, full, 3, Ok(false)),
+            (0xc1, half, 3, Ok(false)),
+            (0xc2, half, 3, Ok(true)),
+            (0xc2, half, 1, Ok(true)),
+            (0xc0, full, 1, Ok(true)),
+            (0xc0, [0x21, 0x11, 0x11], 1, Ok(true)),
+            (0xc0, half, 1, Err("a baseline JPEG of several scans")),
+        ] {
+            let header = header(&begun(marker, &samplings, named));
+            let whole = 64 * 64 * 3;
+            match (&header, wanted) {
+                (Ok(header), Ok(planes)) => {
+                    let rows = 64 * 8 * 3 * 2 * 4 * if samplings == half { 2 } else { 1 };
+                    let memory = whole + rows + if planes { whole * 2 } else { 0 };
+                    assert!((memory..memory + 200).contains(&header.memory), "{marker:x} {samplings:x?}: {header:?}");
+                }
+                (Err(error), Err(message)) => assert!(error.to_string().contains(message), "{error}"),
+                _ => panic!("{marker:x} {samplings:x?}: {header:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_rows_are_decoded_than_needed() {
+        for (marker, samplings, rows, wanted) in [
+            (0xc0, [0x11, 0x11, 0x11], 16, 16),
+            (0xc0, [0x11, 0x11, 0x11], 17, 24),
+            (0xc0, [0x21, 0x11, 0x11], 16, 16),
+            (0xc0, [0x22, 0x11, 0x11], 14, 16),
+            (0xc0, [0x22, 0x11, 0x11], 15, 32),
+            (0xc0, [0x22, 0x11, 0x11], 60, 64),
+            (0xc0, [0x41, 0x11, 0x11], 16, 64),
+            (0xc2, [0x11, 0x11, 0x11], 16, 64),
+        ] {
+            let start = start(&begun(marker, &samplings, 3)).map_err(|error| error.to_string()).unwrap();
+            assert_eq!(start.rows_to_decode(rows), wanted, "{marker:x} {samplings:x?}");
+        }
     }
 }

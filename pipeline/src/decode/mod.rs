@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::metadata::Orientation;
 use millstream_schemas::recipe::TransparencyPolicy;
-use millstream_transforms::{DecodeRequest, ImageFacts, RgbImage};
+use millstream_transforms::{DecodeRequest, ImageFacts, LARGEST_SIDE, RgbImage, SourceImage};
 
 use crate::error::{panic_message, shown};
 
@@ -25,8 +25,10 @@ pub enum DecodeError {
     /// Not an image, or of a format that is not read here.
     #[error("the image is of an unknown or unsupported format: {0}")]
     Format(String),
-    /// Width or height of zero, or more pixels than [`MOST_PIXELS`].
-    #[error("an image of {width}×{height} pixels is refused: at most {MOST_PIXELS} pixels, none empty")]
+    /// More pixels than [`MOST_PIXELS`], or a side of zero or above [`LARGEST_SIDE`].
+    #[error(
+        "an image of {width}×{height} pixels is refused: a side has 1 to {LARGEST_SIDE}, the whole at most {MOST_PIXELS}"
+    )]
     Size {
         /// As the header says.
         width: u32,
@@ -100,6 +102,8 @@ pub struct Header {
 /// Buffers that decoding reuses from image to image.
 #[derive(Debug, Default)]
 pub struct DecodeScratch {
+    /// An encoded image whose header states fewer rows.
+    shortened: Vec<u8>,
     turned: Vec<u8>,
 }
 
@@ -119,56 +123,62 @@ pub fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
             }
         };
         let (width, height) = header.stored;
-        match u64::from(width) * u64::from(height) {
-            1..=MOST_PIXELS => Ok(header),
-            _ => Err(DecodeError::Size { width, height }),
-        }
+        let sides = 1..=LARGEST_SIDE;
+        let fits =
+            sides.contains(&width) && sides.contains(&height) && u64::from(width) * u64::from(height) <= MOST_PIXELS;
+        if fits { Ok(header) } else { Err(DecodeError::Size { width, height }) }
     })
 }
 
-/// Decodes an image to RGB, 8 bits a channel; grey, palette, 16 bit and CMYK are converted.
-///
-/// The request says which region and scale will be used. A decoder may return more than that, and these return the
-/// whole image at full scale.
+/// Decodes the whole of an image to RGB, 8 bits a channel; grey, palette, 16 bit and CMYK are converted.
 ///
 /// # Errors
-/// See [`DecodeError`]. A JPEG without an end is refused, where other readers fill the rest with grey.
-pub fn decode(
-    bytes: &[u8],
-    request: &DecodeRequest,
-    transparency: TransparencyPolicy,
-) -> Result<RgbImage, DecodeError> {
-    let mut image = RgbImage { width: 0, height: 0, pixels: Vec::new() };
+/// See [`DecodeError`]. Damage that the format lets a decoder see is refused: a JPEG without an end, and one whose data
+/// breaks off or cannot be read, where other readers fill the rest with grey or go on with noise.
+pub fn decode(bytes: &[u8], transparency: TransparencyPolicy) -> Result<RgbImage, DecodeError> {
+    let mut image = RgbImage::default();
     let header = header(bytes)?;
-    decode_into(bytes, &header, request, transparency, &mut DecodeScratch::default(), &mut image)?;
+    let whole = DecodeRequest::whole(&header.facts);
+    decode_into(bytes, &header, &whole, transparency, &mut DecodeScratch::default(), &mut image)?;
     Ok(image)
 }
 
-/// The same into a buffer that is used again; `header` is [`header`]'s answer for the same bytes. On an error the
-/// image's content is unspecified.
+/// Decodes what is requested of an image, or more, into a buffer that is used again; `header` is [`header`]'s answer for
+/// the same bytes. The pixels are those of [`decode`].
+///
+/// A baseline JPEG is decoded down to the last row that is needed (with EXIF orientation: the last as stored). Whatever
+/// is damaged below it goes unnoticed this time, except that the end is missing. All other images are decoded whole. None is
+/// decoded at a smaller scale, whatever [`DecodeRequest::shrink`] says: the decoders cannot.
 ///
 /// # Errors
-/// As [`decode`].
-pub fn decode_into(
+/// As [`decode`]; the image's content is then unspecified.
+pub fn decode_into<'a>(
     bytes: &[u8],
     header: &Header,
-    _request: &DecodeRequest,
+    request: &DecodeRequest,
     transparency: TransparencyPolicy,
     scratch: &mut DecodeScratch,
-    image: &mut RgbImage,
-) -> Result<(), DecodeError> {
+    image: &'a mut RgbImage,
+) -> Result<SourceImage<'a>, DecodeError> {
     caught(header.format.name(), || {
-        match header.format {
-            Format::Jpeg => jpeg::decode(bytes, header, &mut image.pixels)?,
-            _ => raster::decode(bytes, header, transparency, &mut image.pixels)?,
-        }
-        let (width, height) = header.stored;
-        if header.orientation != Orientation::NoTransforms {
-            orientation::turn(&image.pixels, width, height, header.orientation, &mut scratch.turned);
+        let Header { facts, orientation: turn, stored: (width, height), .. } = *header;
+        let rows = match header.format {
+            Format::Jpeg => {
+                let rows = orientation::stored_rows(request, height, turn);
+                jpeg::decode(bytes, header, rows, &mut scratch.shortened, &mut image.pixels)?
+            }
+            _ => {
+                raster::decode(bytes, header, transparency, &mut image.pixels)?;
+                height
+            }
+        };
+        if turn != Orientation::NoTransforms {
+            orientation::turn(&image.pixels, width, rows, turn, &mut scratch.turned);
             std::mem::swap(&mut image.pixels, &mut scratch.turned);
         }
-        (image.width, image.height) = (header.facts.width, header.facts.height);
-        Ok(())
+        (image.width, image.height) = orientation::size(width, rows, turn);
+        let (left, top) = orientation::start(height - rows, turn);
+        Ok(SourceImage { facts, left, top, image })
     })
 }
 

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use millstream_schemas::recipe::TransparencyPolicy;
 use millstream_transforms::ImageFacts;
 
@@ -20,10 +20,7 @@ pub(super) fn header(bytes: &[u8], format: ImageFormat) -> Result<Header, Decode
     };
     let mut decoder = decoder(bytes, format, Limits::default())?;
     let stored = decoder.dimensions();
-    let exif = decoder.exif_metadata().ok().flatten().unwrap_or_default();
-    // Some writers put JPEG's prefix before the block in other formats too.
-    let exif = exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif);
-    let turn = Orientation::from_exif_chunk(exif).unwrap_or(Orientation::NoTransforms);
+    let turn = turn(&mut decoder, format);
     let pixels = u64::from(stored.0) * u64::from(stored.1);
     // As decoded, a canvas of four channels that some formats need, as RGB, and turned.
     let memory = decoder.total_bytes().saturating_add(pixels.saturating_mul(4 + 3 + 3));
@@ -40,10 +37,15 @@ pub(super) fn decode(
     let mut limits = Limits::default();
     limits.max_alloc = Some(header.memory.max(1 << 20).min(MOST_PIXELS * 16));
     let decoder = decoder(bytes, header.format, limits)?;
-    let image = DynamicImage::from_decoder(decoder).map_err(|error| refused(header.format, &error))?;
-    if (image.width(), image.height()) != header.stored {
+    if decoder.dimensions() != header.stored {
         return Err(damaged(header.format, &"it decodes to another size than its header says"));
     }
+    if decoder.color_type() == ColorType::Rgb8 {
+        pixels.clear();
+        pixels.resize(decoder.total_bytes() as usize, 0);
+        return decoder.read_image(pixels).map_err(|error| refused(header.format, &error));
+    }
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| refused(header.format, &error))?;
     *pixels = match image.color().has_alpha() {
         false => image.into_rgb8().into_raw(),
         true => without_alpha(&image.into_rgba8().into_raw(), transparency),
@@ -63,6 +65,17 @@ fn decoder(bytes: &[u8], format: Format, limits: Limits) -> Result<impl ImageDec
     let mut reader = ImageReader::with_format(Cursor::new(bytes), kind);
     reader.limits(limits);
     reader.into_decoder().map_err(|error| refused(format, &error))
+}
+
+fn turn(decoder: &mut impl ImageDecoder, format: Format) -> Orientation {
+    if format == Format::Tiff {
+        // There it is a tag of the image itself.
+        return decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    }
+    let exif = decoder.exif_metadata().ok().flatten().unwrap_or_default();
+    // Some writers put JPEG's prefix before the block in other formats too.
+    let exif = exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif);
+    Orientation::from_exif_chunk(exif).unwrap_or(Orientation::NoTransforms)
 }
 
 fn refused(format: Format, error: &ImageError) -> DecodeError {
@@ -105,6 +118,42 @@ mod tests {
             (TransparencyPolicy::Black, [200, 100, 0, 0, 0, 0, 100, 50, 0]),
         ] {
             assert_eq!(without_alpha(&rgba, policy), wanted, "{policy:?}");
+        }
+    }
+
+    /// A red pixel and a blue one to its right, as stored.
+    fn tiff(orientation: u8) -> Vec<u8> {
+        let mut bytes = b"II*\0\x08\0\0\0\x0a\0".to_vec();
+        // Width, height, bits, compression, colours, where the pixels are, orientation, channels, rows, bytes.
+        let short = |tag: u16, value: u8| (tag, 1, value);
+        let tags = [
+            short(256, 2),
+            short(257, 1),
+            (258, 3, 134),
+            short(259, 1),
+            short(262, 2),
+            short(273, 140),
+            short(274, orientation),
+            short(277, 3),
+            short(278, 1),
+            short(279, 6),
+        ];
+        for (tag, count, value) in tags {
+            bytes.extend(tag.to_le_bytes());
+            bytes.extend([3, 0, count, 0, 0, 0, value, 0, 0, 0]);
+        }
+        bytes.extend([0, 0, 0, 0, 8, 0, 8, 0, 8, 0, 255, 0, 0, 0, 0, 255]);
+        bytes
+    }
+
+    #[test]
+    fn a_tiff_is_turned_as_its_tag_says() {
+        let (red, blue) = ([255, 0, 0], [0, 0, 255]);
+        for (orientation, wanted, size) in
+            [(1, [red, blue], (2, 1)), (3, [blue, red], (2, 1)), (6, [red, blue], (1, 2)), (8, [blue, red], (1, 2))]
+        {
+            let image = crate::decode::decode(&tiff(orientation), TransparencyPolicy::Drop).unwrap();
+            assert_eq!(((image.width, image.height), image.pixels), (size, wanted.concat()), "{orientation}");
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::corpus::corpus;
-use millstream_pipeline::decode::{decode, header};
+use crate::corpus::{corpus, png};
+use millstream_pipeline::decode::{DecodeError, decode, header};
 use millstream_pipeline::{Dataset, RowInput};
 use millstream_schemas::recipe::TransparencyPolicy;
-use millstream_transforms::{DecodeRequest, RgbImage};
+use millstream_transforms::{LARGEST_SIDE, RgbImage};
 
 /// Listed as `decodes`, but its entropy-coded data breaks the standard: runs go past the end of a block in nearly every
 /// restart interval, and thousands of bits are left over at its end. Lenient readers show noise; here it is refused.
@@ -45,8 +45,7 @@ fn manifest(corpus: &Path) -> Vec<Wanted> {
 }
 
 fn read(bytes: &[u8]) -> Result<RgbImage, String> {
-    let facts = header(bytes).map_err(|error| error.to_string())?.facts;
-    decode(bytes, &DecodeRequest::whole(&facts), TransparencyPolicy::Drop).map_err(|error| error.to_string())
+    decode(bytes, TransparencyPolicy::Drop).map_err(|error| error.to_string())
 }
 
 fn mean(image: &RgbImage, width: u32, height: u32) -> [f64; 3] {
@@ -148,6 +147,16 @@ fn a_jpeg_cut_anywhere_is_refused() {
     assert!(read(&bytes).is_ok());
     for length in 0..bytes.len() - 1 {
         assert!(read(&bytes[..length]).is_err(), "cut to {length} of {} bytes", bytes.len());
+    }
+}
+
+/// Damage of its row, for which there is a policy; not an error of the renderer, which ends the stream.
+#[test]
+fn an_image_longer_than_can_be_rendered_is_refused_by_its_header() {
+    for (width, height, fits) in [(LARGEST_SIDE, 1, true), (LARGEST_SIDE + 1, 1, false), (1, LARGEST_SIDE + 1, false)] {
+        let got = header(&png(width, height, [0; 3])).map(|header| (header.facts.width, header.facts.height));
+        let wanted = if fits { Ok((width, height)) } else { Err(DecodeError::Size { width, height }) };
+        assert_eq!(got, wanted);
     }
 }
 

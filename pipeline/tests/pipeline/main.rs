@@ -7,4 +7,5 @@ mod awkward_images;
 mod awkward_parquet;
 mod bad_input;
 mod corpus;
+mod decoded_parts;
 mod stream;
