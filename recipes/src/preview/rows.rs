@@ -5,7 +5,7 @@ use std::sync::Arc;
 use millstream_pipeline::{Columns, PipelineError, Row, RowInput, decode};
 use millstream_schemas::RowId;
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe};
-use millstream_transforms::{DecodeRequest, DrawKey, RgbImage, Scratch};
+use millstream_transforms::{DrawKey, RgbImage, Scratch};
 
 use super::contact_sheet::{Cell, lay_out};
 use super::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
@@ -119,7 +119,5 @@ fn read_image(source: &RowSource, data: &DataRecipe, row: &DrawnRow) -> Result<R
     let RowInput::Image(bytes) = &read.input else {
         return Err(RecipeError::Replay("the steps were drawn for images, the data holds text".into()));
     };
-    let header = decode::header(bytes).map_err(|error| damaged(&id, error))?;
-    let image = decode::decode(bytes, &DecodeRequest::whole(&header.facts), data.transparency);
-    image.map_err(|error| damaged(&id, error))
+    decode::decode(bytes, data.transparency).map_err(|error| damaged(&id, error))
 }
