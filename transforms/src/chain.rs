@@ -8,7 +8,7 @@ use crate::batch::{BatchDrawing, BatchTransform, DrawnBatchStep};
 use crate::combine::{Choice, Combine};
 use crate::error::shown;
 use crate::image::ImageTransform;
-use crate::render::LARGEST_SIDE;
+use crate::render::check_size;
 use crate::table::{Build, Kind, Transform, row, table};
 use crate::text::{TextDrawing, TextEdit, TextTransform};
 use crate::{DrawKey, DrawnStep, ImageDrawing, ImageFacts, TransformError};
@@ -83,12 +83,8 @@ impl Chain {
     /// # Errors
     /// A chain for text, or an image without pixels.
     pub fn draw_image(&self, facts: &ImageFacts, key: &DrawKey) -> Result<ImageDrawing, TransformError> {
-        let sides = 1..=LARGEST_SIDE;
-        if !sides.contains(&facts.width) || !sides.contains(&facts.height) {
-            let ImageFacts { width, height } = *facts;
-            return Err(TransformError::ImageSize { width, height, limit: LARGEST_SIDE });
-        }
-        let (mut facts, mut steps, mut drawn) = (*facts, Vec::new(), Vec::new());
+        check_size(facts)?;
+        let (source, mut facts, mut steps, mut drawn) = (*facts, *facts, Vec::new(), Vec::new());
         visit(&self.nodes, Kind::Image, key, &mut |node| {
             if let Does::Image(transform) = &node.does {
                 transform.draw(&facts, &mut key.random(node.row.name, node.occurrence), &mut drawn);
@@ -100,7 +96,7 @@ impl Chain {
                 }
             }
         })?;
-        Ok(ImageDrawing { steps })
+        Ok(ImageDrawing { source, steps })
     }
 
     /// Draws what happens to one text.

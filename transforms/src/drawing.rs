@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{DrawnStep, ImageStep, Matrix};
 
 /// What is known of an image before it is decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ImageFacts {
     /// Pixels across, after any EXIF orientation.
     pub width: u32,
@@ -22,6 +22,12 @@ pub struct RgbImage {
     pub height: u32,
     /// Width × height × 3 bytes.
     pub pixels: Vec<u8>,
+}
+
+impl fmt::Display for ImageFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}×{}", self.width, self.height)
+    }
 }
 
 impl RgbImage {
@@ -83,6 +89,8 @@ impl fmt::Display for DecodeRequest {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageDrawing {
+    /// The image it was drawn for. Rendering refuses images of another size: the matrices would not fit them.
+    pub source: ImageFacts,
     /// In order.
     pub steps: Vec<DrawnStep>,
 }
@@ -99,7 +107,8 @@ impl ImageDrawing {
 
     /// Where a point of the source (continuous coordinates; the centre of the first pixel is (½, ½)) is in the output.
     ///
-    /// It may lie outside. Boxes and key points follow the image this way.
+    /// It may lie outside. Boxes and key points follow the image this way. Not a number where a step is a perspective
+    /// that takes the point to infinity, or has a matrix without inverse (rendering refuses such a step).
     pub fn project_point(&self, x: f64, y: f64) -> (f64, f64) {
         self.steps.iter().fold((x, y), |(x, y), drawn| match &drawn.step {
             ImageStep::Project { matrix, .. } => {

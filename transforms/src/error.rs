@@ -1,3 +1,4 @@
+use crate::ImageFacts;
 use crate::table::Kind;
 
 /// What can be wrong with a chain of transforms, a drawing, or the data a drawing is rendered from.
@@ -79,6 +80,14 @@ pub enum TransformError {
         height: u32,
         /// The largest side.
         limit: u32,
+    },
+    /// An image of another size than the one the drawing was made for.
+    #[error("the drawing was made for an image of {wanted} pixels, and this one has {got}")]
+    OtherImage {
+        /// Size of the image it was made for.
+        wanted: ImageFacts,
+        /// Size of the image at hand.
+        got: ImageFacts,
     },
     /// Fewer or more bytes than width × height × 3.
     #[error("an RGB image of {width}×{height} pixels has {wanted} bytes, got {got}")]

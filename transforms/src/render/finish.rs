@@ -1,20 +1,13 @@
 //! The rows of the output: pixels to planes of values, then everything that happens to values, while a row is in the
 //! cache.
 
-use super::plan::{Clip, Plan};
+use super::plan::Plan;
 use super::resample::Rows;
-use super::{Pixels, vector, warp};
+use super::{vector, warp};
 use crate::{DrawnStep, ImageStep, RgbImage};
 
 /// Fills `out` (channel, row, column) row by row.
-pub(super) fn finish(
-    rows: &Rows<'_>,
-    plan: &Plan,
-    clips: &[Clip],
-    steps: &[DrawnStep],
-    normalize: bool,
-    out: &mut [f32],
-) {
+pub(super) fn finish(rows: &Rows<'_>, plan: &Plan, steps: &[DrawnStep], normalize: bool, out: &mut [f32]) {
     let (width, height) = (plan.width as usize, plan.height as usize);
     let (red, rest) = out.split_at_mut(width * height);
     let (green, blue) = rest.split_at_mut(width * height);
@@ -24,19 +17,14 @@ pub(super) fn finish(
         match rows {
             Rows::Straight { pixels, mirror_x, mirror_y } => {
                 let from = if *mirror_y { height - 1 - y } else { y };
-                vector::spread(straight_row(pixels, from, width), *mirror_x, &mut row);
+                vector::spread(pixels.row(from, width), *mirror_x, &mut row);
             }
-            Rows::Warped { .. } => warp::row(rows, clips, y, &mut row),
+            Rows::Warped { .. } => warp::row(rows, &plan.clips, y, &mut row),
         }
         for drawn in steps {
             apply(&drawn.step, normalize, y, height, &mut row);
         }
     }
-}
-
-fn straight_row<'a>(pixels: &Pixels<'a>, row: usize, width: usize) -> &'a [u8] {
-    let start = ((pixels.top as usize + row) * pixels.stride + pixels.left as usize) * 3;
-    &pixels.bytes[start..start + width * 3]
 }
 
 /// One step on the values of one row of each channel.
@@ -50,7 +38,7 @@ fn apply(step: &ImageStep, normalize: bool, y: usize, height: usize, row: &mut [
         ImageStep::Normalize { mean, std } if normalize => {
             for (values, (mean, std)) in row.iter_mut().zip(mean.iter().zip(std)) {
                 let factor = 1.0 / std;
-                values.iter_mut().for_each(|value| *value = (*value - mean) * factor);
+                vector::normalize(values, *mean, factor);
             }
         }
         ImageStep::Normalize { .. } | ImageStep::Project { .. } => {}

@@ -5,7 +5,10 @@ use crate::matrix::corners;
 use crate::{DecodeRequest, DrawnStep, ImageFacts, ImageStep, Kernel, Matrix, RgbImage, TransformError};
 
 /// Rounding that composed maps are allowed, in pixels.
-const SLACK: f64 = 1e-6;
+pub(super) const SLACK: f64 = 1e-6;
+
+/// Beyond this, linear interpolation of the enlarged pixels is as good as enlarging further.
+const MOST_ENLARGED: f64 = 16.0;
 
 /// Output pixels whose centre does not come from inside the input of one step get its fill.
 #[derive(Clone, Debug)]
@@ -24,9 +27,9 @@ pub(super) enum Sampling {
     Copy { mirror_x: bool, mirror_y: bool },
     /// Along the axes; `crop` is left, top, width, height within the region.
     Resize { crop: [f64; 4], mirror_x: bool, mirror_y: bool, kernel: Kernel },
-    /// Any map; the region is shrunk to `shrunk` pixels first where the output is coarser, and `matrix` leads from the
-    /// output to those.
-    Warp { shrunk: [u32; 2], matrix: Matrix, kernel: Kernel },
+    /// Any map; the region is resized to `resized` pixels first, to about the output's scale, and `matrix` leads from
+    /// the output to those.
+    Warp { resized: [u32; 2], matrix: Matrix, kernel: Kernel },
 }
 
 /// What is sampled, and how.
@@ -38,11 +41,15 @@ pub(super) struct Plan {
     pub(super) height: u32,
     pub(super) shrink: f64,
     pub(super) sampling: Sampling,
+    /// The last step's first.
+    pub(super) clips: Vec<Clip>,
 }
 
-/// A geometric step, taken apart.
-struct Projection {
-    matrix: Matrix,
+/// A geometric step, taken apart and checked.
+pub(super) struct Projection<'a> {
+    transform: &'a str,
+    index: usize,
+    pub(super) matrix: Matrix,
     width: u32,
     height: u32,
     fill: [u8; 3],
@@ -50,57 +57,51 @@ struct Projection {
 }
 
 impl Plan {
-    /// Plans the rendering of `steps` (all geometric; the first is number `before` of its drawing) from an image of
-    /// this size. Fills `clips`, the last step's first.
+    /// Plans the rendering of `steps` from an image of this size: of the whole result, or of a `window` (left, top,
+    /// width, height) of it.
     pub(super) fn new(
-        facts: &ImageFacts,
-        steps: &[DrawnStep],
-        before: usize,
-        clips: &mut Vec<Clip>,
+        input: &ImageFacts,
+        steps: &[Projection<'_>],
+        window: Option<[u32; 4]>,
     ) -> Result<Self, TransformError> {
-        clips.clear();
-        let mut total = Matrix::IDENTITY;
-        let mut output = *facts;
-        for (index, drawn) in steps.iter().enumerate().rev() {
-            let step = projection(drawn, before + index)?;
-            if index + 1 == steps.len() {
-                output = ImageFacts { width: step.width, height: step.height };
-            }
+        let whole = steps.last().map_or(*input, Projection::size);
+        let [left, top, width, height] = window.unwrap_or([0, 0, whole.width, whole.height]);
+        let mut total = Matrix::scale_then_move(1.0, 1.0, f64::from(left), f64::from(top));
+        let mut clips = Vec::new();
+        for (index, step) in steps.iter().enumerate().rev() {
             total = step.matrix.after(&total);
-            let input = match index.checked_sub(1) {
-                Some(previous) => projection(&steps[previous], before + previous)?.size(),
-                None => *facts,
-            };
+            let input = index.checked_sub(1).map_or(*input, |previous| steps[previous].size());
             if !step.stays_inside(&input) {
                 let (width, height) = (f64::from(input.width), f64::from(input.height));
                 clips.push(Clip { matrix: total, width, height, fill: step.fill });
             }
         }
-        if let Some(drawn) = steps.last()
-            && !corners(output.width, output.height).iter().all(|(x, y)| total.depth(*x, *y) > SLACK)
+        if let Some(step) = steps.last()
+            && !corners(width, height).iter().all(|(x, y)| total.depth(*x, *y) > SLACK)
         {
-            let transform = drawn.transform.to_string();
-            let message = "the composed map folds the image over".into();
-            return Err(TransformError::Step { index: before + steps.len() - 1, transform, message });
+            return Err(step.refused("the composed map folds the image over"));
         }
-        let kernel = steps.iter().filter_map(|drawn| projection(drawn, 0).ok()).find(Projection::resizes);
-        let kernel = kernel.map_or(Kernel::Bilinear, |step| step.kernel);
-        let hard = hard_edges(facts, steps);
-        Ok(Self::of(&total, output, hard, kernel, clips.is_empty()))
+        let output = ImageFacts { width, height };
+        let shrinks = scales(&total, &output).iter().any(|scale| *scale > 1.0 + SLACK);
+        // the step that shrinks most, or enlarges most, says how
+        let decisive = steps.iter().rev().max_by(|a, b| a.change(shrinks).total_cmp(&b.change(shrinks)));
+        let kernel = decisive.filter(|step| step.change(shrinks) > 1.0 + SLACK).map(|step| step.kernel);
+        let kernel = kernel.unwrap_or_default();
+        Ok(Self::of(&total, output, hard_edges(input, steps), kernel, clips))
     }
 
-    fn of(total: &Matrix, output: ImageFacts, hard: [f64; 4], kernel: Kernel, unclipped: bool) -> Self {
+    fn of(total: &Matrix, output: ImageFacts, hard: [f64; 4], kernel: Kernel, clips: Vec<Clip>) -> Self {
         let ImageFacts { width, height } = output;
         let [across, down] = scales(total, &output);
         let shrink = across.min(down);
         let [a, _, x, _, e, y, ..] = total.0;
         let (mirror_x, mirror_y) = (a < 0.0, e < 0.0);
-        let aligned = unclipped && total.is_axis_aligned();
+        let aligned = clips.is_empty() && total.is_axis_aligned();
         let [left, top, right, bottom] = total.bounds(width, height).map(snap);
         let unit = a.abs() == 1.0 && e.abs() == 1.0;
         if aligned && unit && is_whole(x) && is_whole(y) {
             let region = [left as u32, top as u32, width, height];
-            return Self { region, width, height, shrink, sampling: Sampling::Copy { mirror_x, mirror_y } };
+            return Self { region, width, height, shrink, sampling: Sampling::Copy { mirror_x, mirror_y }, clips };
         }
         let reach = |scale: f64| support(kernel) * scale.max(1.0) + 1.0;
         let region = grown([left, top, right, bottom], [reach(across), reach(down)], hard);
@@ -115,17 +116,23 @@ impl Plan {
                 (bottom - top).min(f64::from(region[3]) - from_top),
             ];
             let sampling = Sampling::Resize { crop, mirror_x, mirror_y, kernel };
-            return Self { region, width, height, shrink, sampling };
+            return Self { region, width, height, shrink, sampling, clips };
         }
-        let coarse = |length: u32, scale: f64| {
+        let resized = |length: u32, scale: f64| {
             let shrinks = scale > 1.0 + SLACK && kernel != Kernel::Nearest;
-            if shrinks { ((f64::from(length) / scale).round() as u32).max(1) } else { length }
+            // the warp itself is bilinear
+            let enlarges = scale < 1.0 - SLACK && !matches!(kernel, Kernel::Bilinear | Kernel::Nearest);
+            if !shrinks && !enlarges {
+                return length;
+            }
+            let exact = f64::from(length) / scale.max(1.0 / MOST_ENLARGED);
+            exact.round().clamp(1.0, f64::from(LARGEST_SIDE)) as u32
         };
-        let shrunk = [coarse(region[2], across), coarse(region[3], down)];
-        let (x, y) = (f64::from(shrunk[0]) / f64::from(region[2]), f64::from(shrunk[1]) / f64::from(region[3]));
-        let to_shrunk = Matrix::scale_then_move(x, y, -f64::from(region[0]) * x, -f64::from(region[1]) * y);
-        let sampling = Sampling::Warp { shrunk, matrix: to_shrunk.after(total), kernel };
-        Self { region, width, height, shrink, sampling }
+        let resized = [resized(region[2], across), resized(region[3], down)];
+        let (x, y) = (f64::from(resized[0]) / f64::from(region[2]), f64::from(resized[1]) / f64::from(region[3]));
+        let to_resized = Matrix::scale_then_move(x, y, -f64::from(region[0]) * x, -f64::from(region[1]) * y);
+        let sampling = Sampling::Warp { resized, matrix: to_resized.after(total), kernel };
+        Self { region, width, height, shrink, sampling, clips }
     }
 
     /// Bytes of the pixels that are copied or resized before the output's rows are made of them, and of those between
@@ -133,17 +140,17 @@ impl Plan {
     pub(super) fn buffer_bytes(&self) -> u64 {
         let [.., across, down] = self.region;
         let bytes = |width: u32, height: u32| u64::from(width).saturating_mul(u64::from(height)).saturating_mul(3);
-        let resized = |[width, height]: [u32; 2]| bytes(width, height).saturating_add(bytes(across, height));
+        let both_passes = |[width, height]: [u32; 2]| bytes(width, height).saturating_add(bytes(across, height));
         match self.sampling {
             Sampling::Copy { .. } => 0,
-            Sampling::Resize { .. } => resized([self.width, self.height]),
-            Sampling::Warp { shrunk, .. } if shrunk == [across, down] => bytes(across, down),
-            Sampling::Warp { shrunk, .. } => resized(shrunk),
+            Sampling::Resize { .. } => both_passes([self.width, self.height]),
+            Sampling::Warp { resized, .. } if resized == [across, down] => bytes(across, down),
+            Sampling::Warp { resized, .. } => both_passes(resized),
         }
     }
 
     /// The region's pixels within a decoded image that begins at (`left`, `top`) of the whole.
-    pub(super) fn view<'a>(&self, image: &'a RgbImage, left: u32, top: u32) -> Result<Pixels<'a>, TransformError> {
+    pub(super) fn view<'a>(&self, image: &'a RgbImage, [left, top]: [u32; 2]) -> Result<Pixels<'a>, TransformError> {
         let [x, y, width, height] = self.region;
         let there = x >= left
             && y >= top
@@ -160,8 +167,31 @@ impl Plan {
     }
 }
 
-impl Projection {
-    fn size(&self) -> ImageFacts {
+impl<'a> Projection<'a> {
+    /// Refuses sizes and matrices that cannot be rendered; `index` is the step's position in its drawing.
+    pub(super) fn checked(drawn: &'a DrawnStep, index: usize) -> Result<Self, TransformError> {
+        let (matrix, width, height, fill, kernel) = match drawn.step {
+            ImageStep::Project { matrix, width, height, fill, kernel } => (matrix, width, height, fill, kernel),
+            _ => (Matrix::IDENTITY, 0, 0, [0; 3], Kernel::Nearest),
+        };
+        let step = Self { transform: &drawn.transform, index, matrix, width, height, fill, kernel };
+        let sides = 1..=LARGEST_SIDE;
+        if !sides.contains(&width) || !sides.contains(&height) {
+            return Err(step.refused(&format!("{width}×{height} pixels; 1 to {LARGEST_SIDE} a side is possible")));
+        }
+        let sane = matrix.0.iter().all(|value| value.abs() < 1e9)
+            && corners(width, height).iter().all(|(x, y)| matrix.depth(*x, *y) > SLACK)
+            && matrix.inverse().is_some();
+        if sane { Ok(step) } else { Err(step.refused("the matrix maps the image to nothing")) }
+    }
+
+    fn refused(&self, message: &str) -> TransformError {
+        let (transform, message) = (self.transform.to_owned(), message.to_owned());
+        TransformError::Step { index: self.index, transform, message }
+    }
+
+    /// Of the output.
+    pub(super) fn size(&self) -> ImageFacts {
         ImageFacts { width: self.width, height: self.height }
     }
 
@@ -174,41 +204,25 @@ impl Projection {
             && bottom <= f64::from(input.height) + SLACK
     }
 
-    fn resizes(&self) -> bool {
-        scales(&self.matrix, &self.size()).iter().any(|scale| (scale - 1.0).abs() > SLACK)
+    /// The factor by which it shrinks, or enlarges, along the axis where that is most.
+    fn change(&self, shrinks: bool) -> f64 {
+        let [across, down] = scales(&self.matrix, &self.size());
+        if shrinks { across.max(down) } else { (1.0 / across).max(1.0 / down) }
     }
 }
 
-fn projection(drawn: &DrawnStep, index: usize) -> Result<Projection, TransformError> {
-    let refused = |message: &str| {
-        let message = message.to_owned();
-        TransformError::Step { index, transform: drawn.transform.to_string(), message }
-    };
-    let ImageStep::Project { matrix, width, height, fill, kernel } = &drawn.step else {
-        return Err(refused("not a geometric step"));
-    };
-    let sides = 1..=LARGEST_SIDE;
-    if !sides.contains(width) || !sides.contains(height) {
-        return Err(refused(&format!("{width}×{height} pixels; 1 to {LARGEST_SIDE} a side is possible")));
-    }
-    let sane = matrix.0.iter().all(|value| value.abs() < 1e9)
-        && corners(*width, *height).iter().all(|(x, y)| matrix.depth(*x, *y) > SLACK)
-        && matrix.inverse().is_some();
-    if !sane {
-        return Err(refused("the matrix maps the image to nothing"));
-    }
-    Ok(Projection { matrix: *matrix, width: *width, height: *height, fill: *fill, kernel: *kernel })
+pub(super) fn is_geometric(drawn: &DrawnStep) -> bool {
+    matches!(drawn.step, ImageStep::Project { .. })
 }
 
 /// The box that samples are never taken from outside of: the source, or what crops at full resolution left of it.
 ///
 /// A crop *after* a change of size only moves the window: the filter may look beyond it, as if the steps had been
 /// carried out one by one.
-pub(super) fn hard_edges(facts: &ImageFacts, steps: &[DrawnStep]) -> [f64; 4] {
-    let mut edges = [0.0, 0.0, f64::from(facts.width), f64::from(facts.height)];
+pub(super) fn hard_edges(input: &ImageFacts, steps: &[Projection<'_>]) -> [f64; 4] {
+    let mut edges = [0.0, 0.0, f64::from(input.width), f64::from(input.height)];
     let mut composed = Matrix::IDENTITY;
-    for drawn in steps {
-        let ImageStep::Project { matrix, width, height, .. } = &drawn.step else { break };
+    for Projection { matrix, width, height, .. } in steps {
         let [a, _, x, _, e, y, ..] = composed.0;
         let unit = a.abs() == 1.0 && e.abs() == 1.0 && is_whole(x) && is_whole(y);
         if !composed.is_axis_aligned() || !unit || !matrix.is_axis_aligned() {
@@ -227,7 +241,7 @@ pub(super) fn hard_edges(facts: &ImageFacts, steps: &[DrawnStep]) -> [f64; 4] {
 }
 
 /// Source pixels an output pixel, across and down (in the middle of the output, for a perspective).
-fn scales(matrix: &Matrix, output: &ImageFacts) -> [f64; 2] {
+pub(super) fn scales(matrix: &Matrix, output: &ImageFacts) -> [f64; 2] {
     let [a, b, _, d, e, _, g, h, _] = matrix.0;
     if matrix.is_affine() {
         return [(a * a + b * b).sqrt(), (d * d + e * e).sqrt()];
@@ -274,6 +288,7 @@ mod tests {
     use millstream_schemas::recipe::TransformSpec;
     use serde_json::json;
 
+    use super::super::segments::segments;
     use super::*;
     use crate::{Chain, DrawKey};
 
@@ -281,8 +296,9 @@ mod tests {
         let specs: Vec<_> = specs.iter().map(|(name, options)| TransformSpec::new(*name, options.clone())).collect();
         let facts = ImageFacts { width, height };
         let drawing = Chain::parse(&specs).unwrap().draw_image(&facts, &DrawKey { seed: 4, epoch: 0, row: 1 }).unwrap();
-        let mut clips = Vec::new();
-        (Plan::new(&facts, &drawing.steps, 0, &mut clips).unwrap(), clips.len())
+        let plan = segments(&facts, &drawing.steps).unwrap().remove(0).plan;
+        let clips = plan.clips.len();
+        (plan, clips)
     }
 
     #[test]
@@ -309,7 +325,19 @@ mod tests {
         let (turned, clips) = plan(&[crop, ("rotate", json!({"degrees": 20}))], 100, 80);
         assert_eq!(turned.region, straight.region);
         assert_eq!(clips, 1);
-        assert!(matches!(turned.sampling, Sampling::Warp { shrunk: [20, 20], .. }), "{turned:?}");
+        assert!(matches!(turned.sampling, Sampling::Warp { resized: [20, 20], .. }), "{turned:?}");
+    }
+
+    /// A crop of a shrunk image is not cut out of the source: that would be sharper. Yet no more is decoded or shrunk
+    /// than the crop shows.
+    #[test]
+    fn enlarging_what_was_shrunk_does_not_sharpen_it() {
+        let specs =
+            [("resize", json!({"size": [40, 30]})), ("random_resized_crop", json!({"size": 20, "area": [0.1, 0.2]}))];
+        let (plan, _) = plan(&specs, 400, 300);
+        assert_eq!(plan.shrink, 10.0);
+        assert!(plan.width < 30 && plan.height < 25, "{plan:?}");
+        assert!(plan.region[2] < 300 && plan.region[3] < 250, "{plan:?}");
     }
 
     #[test]
@@ -317,6 +345,7 @@ mod tests {
         let crop = || TransformSpec::new("center_crop", json!({"size": [40, 20]}));
         let turn = || TransformSpec::new("rotate", json!({"degrees": 30}));
         let shrink = || TransformSpec::new("resize", json!({"size": [10, 5]}));
+        let enlarge = || TransformSpec::new("resize", json!({"size": [80, 40]}));
         let noise = || TransformSpec::new("gaussian_noise", json!({"sigma": 0.1}));
         for (specs, wanted) in [
             (vec![], 0),
@@ -326,6 +355,7 @@ mod tests {
             (vec![crop(), shrink()], 10 * 5 * 3 + 40 * 5 * 3),
             (vec![crop(), shrink(), turn()], 10 * 5 * 3 + 40 * 5 * 3),
             (vec![crop(), noise(), turn()], 40 * 20 * 15 + 40 * 20 * 3),
+            (vec![shrink(), enlarge()], 10 * 5 * 15 + 80 * 40 * 3 + 10 * 40 * 3),
         ] {
             let facts = ImageFacts { width: 40, height: 20 };
             let key = DrawKey { seed: 4, epoch: 0, row: 1 };

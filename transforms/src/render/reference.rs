@@ -2,16 +2,17 @@
 //! around that place one by one.
 //!
 //! Written from the definitions, in f64 and without planning. The fast renderer may differ by what it is documented to
-//! do otherwise, in steps of 1/255: nothing for copies and for turns that do not shrink; 1.1 at most and 0.32 in the mean
-//! for 8-bit pixels after resizing; for a turned image that shrinks (a filter at the output's resolution followed by
-//! interpolation) 2.5 at most where the image is smooth, and 2.5 in the mean where it is full of edges and grain.
+//! do otherwise, in steps of 1/255: nothing for copies and for turns that change no size; 1.1 at most and 0.32 in the
+//! mean for 8-bit pixels after resizing; for a turned image of another size (a filter at the output's resolution
+//! followed by interpolation) 2.5 at most where the image is smooth, and 2.5 in the mean where it is full of edges and
+//! grain.
 
-use super::plan::hard_edges;
+use super::plan::{Projection, hard_edges};
 use super::*;
-use crate::Kernel;
 use crate::matrix::Matrix;
+use crate::{DrawnStep, ImageStep, Kernel};
 
-/// Renders geometric steps; channel, row, column, values 0 to 1.
+/// Renders geometric steps in one resampling; channel, row, column, values 0 to 1.
 pub(super) fn render(steps: &[DrawnStep], image: &RgbImage) -> Vec<f32> {
     let stages: Vec<_> = steps
         .iter()
@@ -23,9 +24,10 @@ pub(super) fn render(steps: &[DrawnStep], image: &RgbImage) -> Vec<f32> {
     let (width, height) = stages.last().map_or((image.width, image.height), |stage| (stage.1, stage.2));
     let total = stages.iter().fold(Matrix::IDENTITY, |total, stage| total.after(&stage.0));
     let [a, b, _, d, e, ..] = total.0;
-    let scale = [(a * a + b * b).sqrt().max(1.0), (d * d + e * e).sqrt().max(1.0)];
+    let scale = [(a * a + b * b).sqrt(), (d * d + e * e).sqrt()];
     let kernel = stages.iter().map(|stage| stage.4).find(|kernel| *kernel != Kernel::Bilinear).unwrap_or_default();
-    let edges = hard_edges(&image.facts(), steps);
+    let checked: Vec<_> = steps.iter().map(|drawn| Projection::checked(drawn, 0).unwrap()).collect();
+    let edges = hard_edges(&image.facts(), &checked);
     let mut out = vec![0.0; value_count(width, height)];
     for y in 0..height {
         for x in 0..width {
@@ -49,13 +51,25 @@ pub(super) fn render(steps: &[DrawnStep], image: &RgbImage) -> Vec<f32> {
     out
 }
 
+/// Renders geometric steps one by one, with 8-bit pixels between.
+pub(super) fn render_stepwise(steps: &[DrawnStep], image: &RgbImage) -> Vec<f32> {
+    let Some((last, before)) = steps.split_last() else { return render(steps, image) };
+    let mut now = image.clone();
+    for step in before {
+        let values = render(std::slice::from_ref(step), &now);
+        let ImageStep::Project { width, height, .. } = step.step else { panic!("geometric steps only") };
+        finish::to_rgb8(&values, width, height, &mut now);
+    }
+    render(std::slice::from_ref(last), &now)
+}
+
 /// The mean of the pixels around a point, weighted by the kernel stretched to the output's pixels.
 fn weigh(image: &RgbImage, (u, v): (f64, f64), [across, down]: [f64; 2], edges: [f64; 4], kernel: Kernel) -> [f64; 3] {
     let weights = |center: f64, scale: f64, low: f64, high: f64| -> Vec<(usize, f64)> {
-        let reach = 3.0 * scale + 1.0;
+        let reach = 3.0 * scale.max(1.0) + 1.0;
         let first = (center - reach).floor().max(low) as usize;
         let last = (center + reach).ceil().min(high) as usize;
-        (first..last).map(|pixel| (pixel, weight(kernel, (pixel as f64 + 0.5 - center) / scale))).collect()
+        (first..last).map(|pixel| (pixel, weight(kernel, pixel as f64 + 0.5 - center, scale))).collect()
     };
     let (columns, rows) = (weights(u, across, edges[0], edges[2]), weights(v, down, edges[1], edges[3]));
     let (mut sum, mut total) = ([0.0; 3], 0.0);
@@ -72,15 +86,20 @@ fn weigh(image: &RgbImage, (u, v): (f64, f64), [across, down]: [f64; 2], edges: 
     sum.map(|value| (value / total).clamp(0.0, 255.0))
 }
 
-fn weight(kernel: Kernel, x: f64) -> f64 {
-    let x = x.abs();
+/// Weight of a source pixel whose centre is at this distance, for an output pixel as long as `scale` source pixels.
+fn weight(kernel: Kernel, distance: f64, scale: f64) -> f64 {
+    if kernel == Kernel::Area {
+        let overlap = (distance + 0.5).min(scale / 2.0) - (distance - 0.5).max(-scale / 2.0);
+        return overlap.max(0.0);
+    }
+    let x = (distance / scale.max(1.0)).abs();
     match kernel {
-        Kernel::Area | Kernel::Nearest => f64::from(u8::from(x <= 0.5)),
         Kernel::Bilinear => (1.0 - x).max(0.0),
         Kernel::Cubic if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
         Kernel::Cubic if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
         Kernel::Lanczos3 if x < 3.0 => sinc(x) * sinc(x / 3.0),
         Kernel::Cubic | Kernel::Lanczos3 => 0.0,
+        Kernel::Area | Kernel::Nearest => f64::from(u8::from(distance.abs() <= 0.5)),
     }
 }
 
@@ -138,6 +157,8 @@ mod tests {
         out
     }
 
+    type Twin = fn(&[DrawnStep], &RgbImage) -> Vec<f32>;
+
     /// Each chain with the largest and the mean difference allowed, of 255, on smooth and on textured images.
     #[test]
     fn fast_renderer_agrees_with_its_twin() {
@@ -148,12 +169,17 @@ mod tests {
         let narrow = json!({"random_resized_crop": {"size": 64, "area": [0.02, 0.05]}});
         let center = json!({"center_crop": {"size": [50, 44]}});
         let kernel = |kernel: &str| json!([{"resize": {"size": [55, 41], "kernel": kernel}}, mirror]);
+        let larger = |kernel: &str| json!([{"resize": {"size": [400, 330], "kernel": kernel}}, turn]);
+        let small = json!({"resize": {"size": [23, 17]}});
         const EXACT: [f32; 2] = [0.002, 0.0001];
         const ROUNDED: [f32; 2] = [1.1, 0.32];
+        const ROUNDED_TWICE: [f32; 2] = [2.2, 0.45];
         // filtered at the output's resolution, then interpolated: softer than one exact filter
         const TURNED: [f32; 2] = [2.5, 0.3];
         const TURNED_TEXTURE: [f32; 2] = [30.0, 2.5];
-        for (chain, smooth_limit, textured_limit) in [
+        // edges lie between enlarged pixels, not on them
+        const BLOCKS: [f32; 2] = [40.0, 1.0];
+        for (twin, chain, smooth_limit, textured_limit) in [
             (json!([flip]), EXACT, EXACT),
             (json!([center, mirror, flip]), EXACT, EXACT),
             (json!([{"translate": {"fraction": [0.3, 0.3], "fill": [1, 2, 3]}}, flip]), EXACT, EXACT),
@@ -171,18 +197,73 @@ mod tests {
             (json!([crop, turn, flip]), TURNED, TURNED_TEXTURE),
             (json!([turn, {"resize": {"size": 40}}]), TURNED, TURNED_TEXTURE),
             (json!([{"resize": {"size": [50, 36]}}, turn, center]), TURNED, TURNED_TEXTURE),
-        ] {
+            (larger("cubic"), TURNED, TURNED_TEXTURE),
+            (larger("lanczos3"), TURNED, TURNED_TEXTURE),
+            (larger("area"), TURNED, BLOCKS),
+        ]
+        .map(|(chain, smooth, textured)| (render as Twin, chain, smooth, textured))
+        .into_iter()
+        .chain(
+            // what one resampling would sharpen again
+            [
+                (json!([small, {"resize": {"size": [150, 108]}}]), ROUNDED_TWICE, ROUNDED_TWICE),
+                (json!([small, {"resize": {"size": [150, 108], "kernel": "cubic"}}]), ROUNDED_TWICE, ROUNDED_TWICE),
+                (
+                    json!([small, flip, {"random_resized_crop": {"size": 40, "area": [0.1, 0.4]}}]),
+                    ROUNDED_TWICE,
+                    ROUNDED_TWICE,
+                ),
+                (
+                    json!([{"resize": {"size": [20, 108]}}, {"resize": {"size": [75, 30]}}]),
+                    ROUNDED_TWICE,
+                    ROUNDED_TWICE,
+                ),
+                (json!([small, {"resize": {"size": 60, "kernel": "nearest"}}]), ROUNDED, ROUNDED),
+                (json!([small, turn, {"resize": {"size": 60}}]), ROUNDED_TWICE, TURNED_TEXTURE),
+                (json!([small, {"resize": {"size": 60}}, turn]), ROUNDED_TWICE, TURNED_TEXTURE),
+            ]
+            .map(|(chain, smooth, textured)| (render_stepwise as Twin, chain, smooth, textured)),
+        ) {
             for (name, image, [largest, mean]) in
                 [("smooth", smooth(150, 108), smooth_limit), ("textured", textured(150, 108), textured_limit)]
             {
                 for row in 0..3 {
                     let drawing = drawing(&chain, &image, row);
-                    let (got, wanted) = (fast(&drawing, &image), render(&drawing.steps, &image));
+                    let (got, wanted) = (fast(&drawing, &image), twin(&drawing.steps, &image));
                     let differences = got.iter().zip(&wanted).map(|(a, b)| 255.0 * (a - b).abs());
                     let most = differences.clone().fold(0.0, f32::max);
                     let average = differences.sum::<f32>() / got.len() as f32;
                     assert!(most <= largest && average <= mean, "{chain} {name} {row}: most {most}, mean {average}");
                 }
+            }
+        }
+    }
+
+    /// Resizing a mirrored image gives the mirrored result, whatever the sizes are; `nearest` where no pixel's centre
+    /// lies between two others.
+    #[test]
+    fn no_kernel_favours_a_side() {
+        for (kernel, size) in [
+            ("area", [100, 72]),
+            ("area", [41, 200]),
+            ("bilinear", [100, 72]),
+            ("cubic", [100, 72]),
+            ("lanczos3", [100, 72]),
+            ("nearest", [50, 36]),
+        ] {
+            let image = textured(150, 108);
+            let mut mirrored = image.clone();
+            for row in 0..108 {
+                for column in 0..150 {
+                    let (to, from) = ((row * 150 + column) * 3, (row * 150 + 149 - column) * 3);
+                    mirrored.pixels[to..to + 3].copy_from_slice(&image.pixels[from..from + 3]);
+                }
+            }
+            let resize = json!({"resize": {"size": size, "kernel": kernel}});
+            let flip = json!({"horizontal_flip": {"probability": 1}});
+            let first = fast(&drawing(&json!([resize]), &mirrored, 0), &mirrored);
+            for chain in [json!([flip, resize]), json!([resize, flip])] {
+                assert!(first == fast(&drawing(&chain, &image, 0), &image), "{chain}");
             }
         }
     }
@@ -215,38 +296,55 @@ mod tests {
     #[test]
     fn decoded_parts_give_the_same_bytes() {
         let image = textured(140, 110);
-        for chain in [
-            json!([{"resize": {"shorter_side": 40}}, {"center_crop": {"size": 25}}]),
-            json!([{"center_crop": {"size": 60}}, {"rotate": {"degrees": 40}}, {"resize": {"size": 20}}]),
-            json!([{"rotate": {"degrees": 40}}, {"center_crop": {"size": 30}}]),
+        let kernel = |name: &str| json!({"resize": {"shorter_side": 40, "kernel": name}});
+        let large = |name: &str| json!({"resize": {"shorter_side": 300, "kernel": name}});
+        let (crop, turn) = (json!({"center_crop": {"size": 25}}), json!({"rotate": {"degrees": 40}}));
+        let drawn = [
+            json!([kernel("bilinear"), crop]),
+            json!([kernel("area"), crop]),
+            json!([kernel("lanczos3"), crop]),
+            json!([kernel("nearest"), crop]),
+            json!([kernel("nearest"), crop, turn]),
+            json!([large("cubic"), crop, turn]),
+            json!([large("nearest"), turn, crop]),
+            json!([kernel("bilinear"), {"random_resized_crop": {"size": 32, "area": [0.1, 0.3]}}, turn]),
+            json!([{"center_crop": {"size": 60}}, turn, {"resize": {"size": 20}}]),
+            json!([turn, {"center_crop": {"size": 30}}]),
             json!([{"translate": {"fraction": [0.5, 0.5]}}]),
-        ] {
-            for row in 0..4 {
-                let drawing = drawing(&chain, &image, row);
-                let request = drawing.decode_request(&image.facts()).unwrap();
-                let whole = fast(&drawing, &image);
-                for margin in [0, 3] {
-                    let (left, top) = (request.left.saturating_sub(margin), request.top.saturating_sub(margin));
-                    let right = (request.left + request.width + margin).min(140);
-                    let bottom = (request.top + request.height + margin).min(110);
-                    let part = picture(right - left, bottom - top, |x, y, channel| {
-                        let pixel = (y as usize + top as usize) * 140 + x as usize + left as usize;
-                        f64::from(image.pixels[pixel * 3 + channel as usize])
-                    });
-                    let source = SourceImage { facts: image.facts(), left, top, image: &part };
-                    let mut out = vec![0.0; whole.len()];
-                    drawing.render_part(&source, &mut Scratch::default(), &mut out).unwrap();
-                    assert_eq!(out, whole, "{chain} {row}");
-                }
-                if request.width > 1 {
-                    let part = picture(1, 1, |_, _, _| 0.0);
-                    let source =
-                        SourceImage { facts: image.facts(), left: request.left, top: request.top, image: &part };
-                    let error = drawing.render_part(&source, &mut Scratch::default(), &mut whole.clone());
-                    assert!(matches!(error, Err(TransformError::MissingRegion { .. })));
-                }
+        ]
+        .into_iter()
+        .flat_map(|chain| (0..4).map(move |row| (chain.clone(), row)))
+        .map(|(chain, row)| drawing(&chain, &image, row));
+        for drawing in drawn.chain([perspective(&image, Kernel::Bilinear), perspective(&image, Kernel::Nearest)]) {
+            let request = drawing.decode_request(&image.facts()).unwrap();
+            let whole = fast(&drawing, &image);
+            for margin in [0, 3] {
+                let (left, top) = (request.left.saturating_sub(margin), request.top.saturating_sub(margin));
+                let right = (request.left + request.width + margin).min(140);
+                let bottom = (request.top + request.height + margin).min(110);
+                let part = picture(right - left, bottom - top, |x, y, channel| {
+                    let pixel = (y as usize + top as usize) * 140 + x as usize + left as usize;
+                    f64::from(image.pixels[pixel * 3 + channel as usize])
+                });
+                let source = SourceImage { facts: image.facts(), left, top, image: &part };
+                let mut out = vec![0.0; whole.len()];
+                drawing.render_part(&source, &mut Scratch::default(), &mut out).unwrap();
+                assert!(out == whole, "{drawing:?}");
+            }
+            if request.width > 1 {
+                let part = picture(1, 1, |_, _, _| 0.0);
+                let source = SourceImage { facts: image.facts(), left: request.left, top: request.top, image: &part };
+                let error = drawing.render_part(&source, &mut Scratch::default(), &mut whole.clone());
+                assert!(matches!(error, Err(TransformError::MissingRegion { .. })));
             }
         }
+    }
+
+    /// A part of the image, seen from the side.
+    fn perspective(image: &RgbImage, kernel: Kernel) -> ImageDrawing {
+        let matrix = Matrix([1.1, 0.2, 30.0, -0.1, 1.2, 25.0, 0.002, 0.001, 1.0]);
+        let step = ImageStep::Project { matrix, width: 50, height: 40, fill: [7; 3], kernel };
+        ImageDrawing { source: image.facts(), steps: vec![DrawnStep { transform: "hand".into(), step }] }
     }
 
     #[test]
@@ -282,9 +380,21 @@ mod tests {
     }
 
     #[test]
+    fn an_image_of_another_size_is_refused() {
+        let (image, other) = (smooth(40, 30), smooth(30, 40));
+        let drawing = drawing(&json!([{"center_crop": {"size": 20}}]), &image, 0);
+        let message = "the drawing was made for an image of 40×30 pixels, and this one has 30×40";
+        let request = drawing.decode_request(&other.facts()).unwrap_err();
+        let rendered = drawing.render(&other, &mut Scratch::default(), &mut [0.0; 1200]).unwrap_err();
+        let shown = drawing.render_rgb8(&other, &mut Scratch::default()).unwrap_err();
+        assert_eq!([request, rendered, shown].map(|error| error.to_string()), [message; 3]);
+        assert_eq!(drawing.memory(&other.facts()), 0);
+    }
+
+    #[test]
     fn values_without_normalize_are_bytes_over_255_and_people_see_no_normalize() {
         let image = textured(9, 5);
-        let nothing = ImageDrawing::default();
+        let nothing = ImageDrawing { source: image.facts(), steps: Vec::new() };
         let values = fast(&nothing, &image);
         for (index, pixel) in image.pixels.chunks(3).enumerate() {
             for channel in 0..3 {

@@ -3,7 +3,7 @@
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::{Pixels, Plan, Sampling};
+use super::{Pixels, Plan, Sampling, area};
 use crate::{Kernel, Matrix, TransformError};
 
 /// Bytes behind the last pixel that a warp may read and never uses.
@@ -33,14 +33,14 @@ pub(super) fn prepare<'a>(
             let pixels = Pixels { bytes: buffer, stride: plan.width as usize, left: 0, top: 0 };
             Ok(Rows::Straight { pixels, mirror_x, mirror_y })
         }
-        Sampling::Warp { shrunk, matrix, kernel } => {
-            if shrunk == [across, down] {
+        Sampling::Warp { resized, matrix, kernel } => {
+            if resized == [across, down] {
                 copy(plan, source, buffer);
             } else {
                 let whole = [0.0, 0.0, f64::from(across), f64::from(down)];
-                resize(plan, source, whole, shrunk, kernel, resizer, buffer)?;
+                resize(plan, source, whole, resized, kernel, resizer, buffer)?;
             }
-            let [width, height] = shrunk;
+            let [width, height] = resized;
             Ok(Rows::Warped { bytes: buffer, width, height, matrix, nearest: kernel == Kernel::Nearest })
         }
     }
@@ -49,11 +49,9 @@ pub(super) fn prepare<'a>(
 /// Copies the region without gaps.
 fn copy(plan: &Plan, source: Pixels<'_>, buffer: &mut Vec<u8>) {
     let [.., across, down] = plan.region;
-    let (across, down) = (across as usize, down as usize);
     buffer.clear();
-    for y in 0..down {
-        let start = ((source.top as usize + y) * source.stride + source.left as usize) * 3;
-        buffer.extend_from_slice(&source.bytes[start..start + across * 3]);
+    for y in 0..down as usize {
+        buffer.extend_from_slice(source.row(y, across as usize));
     }
     buffer.extend_from_slice(&[0; PADDING]);
 }
@@ -71,8 +69,14 @@ fn resize(
         wanted: format!("{width}×{height} at ({left}, {top}) of {:?}", plan.region),
         got: error.to_string(),
     };
+    let [.., region_width, region_height] = plan.region;
+    buffer.resize(across as usize * down as usize * 3 + PADDING, 0);
     let algorithm = match kernel {
-        Kernel::Area => ResizeAlg::Convolution(FilterType::Box),
+        Kernel::Area => {
+            let (size, crop) = ([region_width, region_height], [left, top, width, height]);
+            area::resize(&source, size, crop, [across, down], buffer);
+            return Ok(());
+        }
         Kernel::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
         Kernel::Cubic => ResizeAlg::Convolution(FilterType::CatmullRom),
         Kernel::Lanczos3 => ResizeAlg::Convolution(FilterType::Lanczos3),
@@ -81,10 +85,8 @@ fn resize(
     let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false).crop(left, top, width, height);
     let (columns, rows) = (source.stride as u32, (source.bytes.len() / 3 / source.stride) as u32);
     let image = ImageRef::new(columns, rows, source.bytes, PixelType::U8x3).map_err(|error| refused(&error))?;
-    let [.., region_width, region_height] = plan.region;
     let region = CroppedImage::new(&image, source.left, source.top, region_width, region_height)
         .map_err(|error| refused(&error))?;
-    buffer.resize(across as usize * down as usize * 3 + PADDING, 0);
     let mut target = Image::from_slice_u8(across, down, buffer, PixelType::U8x3).map_err(|error| refused(&error))?;
     resizer.resize(&region, &mut target, &options).map_err(|error| refused(&error))
 }

@@ -35,6 +35,16 @@ pub(super) fn add_noise(values: &mut [f32], strength: f32, seed: u64, number: u3
     noise::add_to_row(values, strength, seed, number);
 }
 
+/// Subtracts the mean from each value, then multiplies by the factor.
+pub(super) fn normalize(values: &mut [f32], mean: f32, factor: f32) {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { avx2::normalize(values, mean, factor) };
+    }
+    normalize_row(values, mean, factor);
+}
+
 /// Interpolates the columns of `span` along a line through an image.
 pub(super) fn sample(image: &Sampled<'_>, line: &Line, span: Range<usize>, row: &mut [&mut [f32]; 3]) {
     #[cfg(target_arch = "x86_64")]
@@ -57,6 +67,11 @@ fn spread_row(pixels: &[u8], mirrored: bool, [red, green, blue]: &mut [&mut [f32
 }
 
 #[inline(always)]
+fn normalize_row(values: &mut [f32], mean: f32, factor: f32) {
+    values.iter_mut().for_each(|value| *value = (*value - mean) * factor);
+}
+
+#[inline(always)]
 fn sample_row(image: &Sampled<'_>, line: &Line, span: Range<usize>, row: &mut [&mut [f32]; 3]) {
     for x in span {
         let at = x as f32;
@@ -69,14 +84,9 @@ fn sample_row(image: &Sampled<'_>, line: &Line, span: Range<usize>, row: &mut [&
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use std::arch::x86_64::{
-        __m256, __m256i, _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256, _mm256_cvtepi32_ps, _mm256_cvttps_epi32,
-        _mm256_floor_ps, _mm256_i32gather_epi32, _mm256_max_epi32, _mm256_min_epi32, _mm256_mul_ps, _mm256_mullo_epi32,
-        _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_setzero_si256, _mm256_srli_epi32,
-        _mm256_storeu_ps, _mm256_sub_ps,
-    };
+    use std::arch::x86_64::*;
 
-    use super::{Line, Range, Sampled, noise, sample_row, spread_row};
+    use super::{Line, Range, Sampled, noise, normalize_row, sample_row, spread_row};
     use crate::render::resample::PADDING;
 
     const LANES: usize = 8;
@@ -92,15 +102,20 @@ mod avx2 {
     }
 
     #[target_feature(enable = "avx2")]
+    pub(super) fn normalize(values: &mut [f32], mean: f32, factor: f32) {
+        normalize_row(values, mean, factor);
+    }
+
+    #[target_feature(enable = "avx2")]
     pub(super) fn sample(image: &Sampled<'_>, line: &Line, span: Range<usize>, row: &mut [&mut [f32]; 3]) {
         let size = image.width as usize * image.height as usize * 3;
         // byte offsets are 32-bit with a sign
-        if image.bytes.len() < size + PADDING || size > i32::MAX as usize {
+        if image.bytes.len() < size + PADDING || size > i32::MAX as usize || span.len() < LANES {
             return sample_row(image, line, span, row);
         }
-        let whole = span.len() / LANES * LANES;
-        let (lanes, rest) = (span.start..span.start + whole, span.start + whole..span.end);
-        for x in lanes.step_by(LANES) {
+        let last = span.end - LANES;
+        // the last lanes overlap those before them: a column's value does not depend on the lane it is in
+        for x in span.step_by(LANES).map(|x| x.min(last)) {
             let pixels = sample_lanes(image, line, x as i32);
             for (plane, values) in row.iter_mut().zip(pixels) {
                 let target: &mut [f32] = &mut plane[x..x + LANES];
@@ -108,7 +123,6 @@ mod avx2 {
                 unsafe { _mm256_storeu_ps(target.as_mut_ptr(), values) };
             }
         }
-        sample_row(image, line, rest, row);
     }
 
     /// Eight columns from `x` on, red, green, blue.
@@ -129,18 +143,26 @@ mod avx2 {
         };
         let (column, line) = (_mm256_cvttps_epi32(left), _mm256_cvttps_epi32(top));
         let three = _mm256_set1_epi32(3);
-        let across = |column: __m256i| _mm256_mullo_epi32(clamped(column, image.width), three);
         let stride = _mm256_set1_epi32(image.width as i32 * 3);
         let down = |line: __m256i| _mm256_mullo_epi32(clamped(line, image.height), stride);
-        let (here, right) = (across(column), across(_mm256_add_epi32(column, one)));
         let (above, below) = (down(line), down(_mm256_add_epi32(line, one)));
-        let fetch = |line: __m256i, column: __m256i| {
-            let offsets = _mm256_add_epi32(line, column);
-            // SAFETY: row and column were clamped to the image, so offsets lie on pixels; the four bytes read from the
-            // last pixel end within the padding, whose presence the caller checked.
-            unsafe { _mm256_i32gather_epi32::<1>(image.bytes.as_ptr().cast(), offsets) }
+        let next = _mm256_add_epi32(column, one);
+        let (here, right) = (clamped(column, image.width), clamped(next, image.width));
+        let unclamped = _mm256_and_si256(_mm256_cmpeq_epi32(here, column), _mm256_cmpeq_epi32(right, next));
+        let [a, b, c, d] = if _mm256_movemask_epi8(unclamped) == -1 {
+            let here = _mm256_mullo_epi32(here, three);
+            let [a, b] = fetch_pairs(image, _mm256_add_epi32(above, here));
+            let [c, d] = fetch_pairs(image, _mm256_add_epi32(below, here));
+            [a, b, c, d]
+        } else {
+            let (here, right) = (_mm256_mullo_epi32(here, three), _mm256_mullo_epi32(right, three));
+            [(above, here), (above, right), (below, here), (below, right)].map(|(line, column)| {
+                let offsets = _mm256_add_epi32(line, column);
+                // SAFETY: row and column were clamped to the image, so offsets lie on pixels; the four bytes read from
+                // the last pixel end within the padding, whose presence the caller checked.
+                unsafe { _mm256_i32gather_epi32::<1>(image.bytes.as_ptr().cast(), offsets) }
+            })
         };
-        let taps = [fetch(above, here), fetch(above, right), fetch(below, here), fetch(below, right)];
         let mix = |from: __m256, to: __m256, share: __m256| {
             _mm256_add_ps(from, _mm256_mul_ps(share, _mm256_sub_ps(to, from)))
         };
@@ -150,10 +172,29 @@ mod avx2 {
             _mm256_mul_ps(mix(high, low, y), _mm256_set1_ps(1.0 / 255.0))
         };
         [
-            finish(taps),
-            finish(taps.map(|word| _mm256_srli_epi32::<8>(word))),
-            finish(taps.map(|word| _mm256_srli_epi32::<16>(word))),
+            finish([a, b, c, d]),
+            finish([a, b, c, d].map(|word| _mm256_srli_epi32::<8>(word))),
+            finish([a, b, c, d].map(|word| _mm256_srli_epi32::<16>(word))),
         ]
+    }
+
+    /// The pixels at these byte offsets, and those to the right of them. All offsets must lie on pixels of the image that
+    /// are not the last of their row, and the image must be padded.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn fetch_pairs(image: &Sampled<'_>, offsets: __m256i) -> [__m256i; 2] {
+        // columns 0, 1, 4, 5 and 2, 3, 6, 7: the shuffle below works in halves of a vector
+        let offsets = _mm256_permute4x64_epi64::<0b11_01_10_00>(offsets);
+        let halves = [_mm256_castsi256_si128(offsets), _mm256_extracti128_si256::<1>(offsets)].map(|offsets| {
+            // SAFETY: two pixels from each offset on are in the image; the eight bytes read from the last two end within
+            // the padding, whose presence the caller checked.
+            unsafe { _mm256_i32gather_epi64::<1>(image.bytes.as_ptr().cast(), offsets) }
+        });
+        let low_words = |[first, second]: [__m256i; 2]| {
+            let (first, second) = (_mm256_castsi256_ps(first), _mm256_castsi256_ps(second));
+            _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(first, second))
+        };
+        [low_words(halves), low_words(halves.map(|pair| _mm256_srli_epi64::<24>(pair)))]
     }
 }
 
@@ -181,7 +222,7 @@ mod tests {
     #[test]
     fn vector_and_plain_code_give_the_same_bits() {
         let mut random = crate::DrawKey { seed: 8, epoch: 0, row: 0 }.random("vector", 0);
-        for width in [1usize, 7, 8, 33, 224] {
+        for width in [1usize, 7, 8, 15, 33, 224] {
             let pixels: Vec<u8> = (0..width * 3).map(|_| random.next_u32() as u8).collect();
             for mirrored in [false, true] {
                 both(
@@ -195,10 +236,16 @@ mod tests {
                     row.iter_mut().enumerate().for_each(|(channel, values)| noise(values, 0.3, 99, channel as u32));
                 });
             }
+            both(width, |fast, row| {
+                let normalize = if fast { normalize } else { normalize_row };
+                row.iter_mut().for_each(|values| normalize(values, 0.485, 1.0 / 0.229));
+            });
             let mut bytes: Vec<u8> = (0..40 * 30 * 3).map(|_| random.next_u32() as u8).collect();
             bytes.extend([0; 4]);
             let image = Sampled { bytes: &bytes, width: 40, height: 30 };
-            for (u, v, du, dv) in [(0.0, 0.0, 1.0, 0.0), (-3.7, 35.2, 0.81, -0.43), (60.0, -9.0, -1.3, 0.2)] {
+            for (u, v, du, dv) in
+                [(0.0, 0.0, 1.0, 0.0), (-3.7, 35.2, 0.81, -0.43), (60.0, -9.0, -1.3, 0.2), (3.5, 28.4, 0.11, 0.02)]
+            {
                 let line = Line { u, v, du, dv };
                 let span = width / 5..width;
                 both(width, |fast, row| {
