@@ -117,6 +117,10 @@ pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, Rec
         _ => None,
     };
     let mut warnings = warnings(&plan, &train, evaluate.as_ref())?;
+    match plan.train_stream().warnings(&plan.train.dataset) {
+        Ok(of_stream) => warnings.extend(of_stream),
+        Err(error) => problems.push(error.to_string()),
+    }
     for (split, data) in [("training", Some(&train)), ("evaluation", evaluate.as_ref())] {
         let Some(data) = data else { continue };
         if data.unlabelled == data.rows {

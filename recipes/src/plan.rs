@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use millstream_compiler::{FineTuning, Model};
-use millstream_pipeline::{Columns, Dataset, InputKind, RowInput, StreamOptions, decode};
+use millstream_pipeline::{Columns, Dataset, InputKind, PipelineError, StreamOptions};
 use millstream_schemas::Recipe;
 use millstream_schemas::recipe::{DataRecipe, OrderStrength, TransformSpec};
-use millstream_transforms::{Chain, DrawKey};
+use millstream_transforms::Chain;
 use serde::Serialize;
 
 use crate::RecipeError;
@@ -178,7 +178,7 @@ impl RowSource {
     }
 
     /// Width and height that the images end at: as the transforms say, or, where they leave the size alone, that of the
-    /// first image. (A row of another size is refused when it is read.)
+    /// first image that can be used. (A row of another size is refused when it is read.)
     pub(crate) fn image_size(&self, place: &str, seed: u64) -> Result<(u32, u32), RecipeError> {
         if self.columns.kind != InputKind::Image {
             let message = format!(
@@ -187,18 +187,13 @@ impl RowSource {
             );
             return Err(RecipeError::mismatch("data.input", message));
         }
-        if let Some(size) = self.chain.image_output_size() {
-            return Ok(size);
-        }
-        let id = self.dataset.row_at(0);
-        let row = self.dataset.read_row(&id, &self.columns)?;
-        let RowInput::Image(bytes) = &row.input else { unreachable!("the kind of the column was checked above") };
-        let facts = decode::header(bytes).map(|header| header.facts).map_err(|error| {
-            let message = format!("the first image ({id}) decides the size of all, and cannot be read: {error}");
-            RecipeError::mismatch(place, message)
-        })?;
-        let key = DrawKey { seed, epoch: 0, row: id.key() };
-        Ok(self.chain.draw_image(&facts, &key)?.output_size(&facts))
+        self.dataset.image_size(&self.columns, &self.chain, seed).map_err(|error| match error {
+            PipelineError::Damaged { row, damage } => {
+                let message = format!("the first image decides the size of all, and none can be used; {row}: {damage}");
+                RecipeError::mismatch(place, message)
+            }
+            error => error.into(),
+        })
     }
 }
 

@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use millstream_compiler::{TrainingProgram, compile};
 use millstream_pipeline::{Batches, StreamOptions};
@@ -62,8 +63,12 @@ pub struct RunSummary {
     pub frozen: usize,
     /// Damaged rows that were left out, by this process.
     pub skipped: u64,
-    /// Where the seconds went.
+    /// Where the seconds of the steps went.
     pub timing: Timing,
+    /// Seconds until everything was opened and compiled, before the first batch was waited for.
+    pub opening: f64,
+    /// Most bytes that the process held at a time, where the system tells (Linux).
+    pub peak_memory: Option<u64>,
 }
 
 /// Trains as the recipe says and writes the results into its output folder.
@@ -77,6 +82,7 @@ pub fn train(
     events: &mut dyn Events,
     stop: &Stop,
 ) -> Result<RunSummary, RecipeError> {
+    let began = Instant::now();
     let plan = plan(recipe)?;
     let folder = RunFolder(recipe.output.folder.clone());
     let made_of = made_of(&plan)?;
@@ -118,6 +124,7 @@ pub fn train(
         steps_per_epoch: plan.steps_per_epoch(),
         steps_done: trainer.history().steps,
     });
+    let opening = began.elapsed().as_secs_f64();
     let ran = run(&plan, &mut trainer, &mut stream, events, stop);
     let skipped = stream.0.counters().skipped;
     let notes = notes(&plan, &trainer, skipped);
@@ -155,8 +162,18 @@ pub fn train(
         frozen: program.frozen,
         skipped,
         timing: trainer.history().timing,
+        opening,
+        peak_memory: peak_memory(),
         folder: folder.0,
     })
+}
+
+/// Most bytes that this process held at a time, as Linux counts them.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
 }
 
 /// What is worth knowing of a run beside its figures.
@@ -179,8 +196,12 @@ fn made_of(plan: &Plan) -> Result<MadeOf, RecipeError> {
     let model = std::fs::read(path).map_err(RecipeError::io("read", path))?;
     Ok(MadeOf {
         model: Fingerprint::of_bytes(&model),
-        train: plan.train.dataset.fingerprint().clone(),
-        evaluate: plan.evaluate.as_ref().map(|source| source.dataset.fingerprint().clone()),
+        train: plan.train.dataset.fingerprint_with_labels(&plan.train.columns)?,
+        evaluate: plan
+            .evaluate
+            .as_ref()
+            .map(|source| source.dataset.fingerprint_with_labels(&source.columns))
+            .transpose()?,
     })
 }
 
@@ -278,6 +299,7 @@ fn translate(event: &millstream_training::Event<'_>, steps: &mut u64, total: u64
             accuracy: evaluation.accuracy,
             best: *best,
         },
+        Told::Warning { message } => Event::Warning { message: message.to_string() },
         Told::CheckpointSaved { path, step, .. } => Event::Saved { checkpoint: path.to_path_buf(), step: *step },
         _ => return None,
     })

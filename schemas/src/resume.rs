@@ -16,7 +16,7 @@ pub struct ResumePoint {
     pub epoch: u64,
     /// Position of the next row within the epoch's order, from 0.
     pub position: u64,
-    /// Of the files that were read: names, sizes and row counts.
+    /// Of the files that were read: names, sizes, footers, and the labels.
     pub dataset: Fingerprint,
     /// Of what decides order and bytes: columns, transforms, order, batch size.
     pub recipe: Fingerprint,
