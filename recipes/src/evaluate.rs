@@ -74,9 +74,9 @@ pub fn evaluate(
     require_size("transforms.evaluate", size, (wanted.0.unwrap_or(size.0), wanted.1.unwrap_or(size.1)), &name)?;
     let runtime = runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
-    let bytes = fs::read(&path).map_err(RecipeError::io("read", &path))?;
     let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
-    let mut predictor = Predictor::open(&bytes, &device, recipe.training.threads, output)?;
+    let scoring = model.scoring(output)?;
+    let mut predictor = Predictor::open(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
     if let Some(labels) = labels_beside(&path)? {
         align(&mut source, &labels, "the model")?;
     }

@@ -47,7 +47,7 @@ fn describe(report: &EvaluationReport) -> String {
     }
     text.push_str(&format!("\n{}", classes.render()));
     let matrix = report.evaluation.confusion_matrix.rows();
-    if matrix.len() <= MOST_CLASSES {
+    if (1..=MOST_CLASSES).contains(&matrix.len()) {
         let numbers: Vec<_> = (0..matrix.len()).map(|index| format!(">{index}")).collect();
         let headings: Vec<&str> = ["true class"].into_iter().chain(numbers.iter().map(String::as_str)).collect();
         let mut table = Table::new(&headings);
@@ -55,6 +55,10 @@ fn describe(report: &EvaluationReport) -> String {
             table.row([format!("{index} {name}")].into_iter().chain(counts.iter().map(ToString::to_string)));
         }
         text.push_str(&format!("\nconfusion matrix (columns: predicted class):\n{}", table.render()));
+    }
+    if report.evaluation.not_finite > 0 {
+        let rows = grouped(report.evaluation.not_finite);
+        text.push_str(&format!("\n{rows} rows have scores that are no numbers, and count as wrong\n"));
     }
     if report.skipped > 0 {
         text.push_str(&format!("\n{} damaged rows were left out\n", grouped(report.skipped)));

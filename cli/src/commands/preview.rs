@@ -4,11 +4,14 @@ use anyhow::Context;
 use millstream::recipes::preview::{self, DrawnPreview, PreviewOptions, PreviewSheet};
 
 use crate::arguments::{self, Global};
-use crate::{Outcome, commands, output};
+use crate::{Outcome, commands, messages, output};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Preview) -> anyhow::Result<Outcome> {
     let recipe = commands::load(&arguments.recipe)?;
     let preview = preview::Preview::open(&recipe)?;
+    if !global.quiet {
+        preview.notes().iter().for_each(|note| messages::tell(&format!("note: {note}")));
+    }
     let drawn = match &arguments.replay {
         Some(file) => {
             let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -15,7 +15,11 @@ pub(crate) fn run(global: &Global, arguments: &Runtime) -> anyhow::Result<Outcom
             if global.json {
                 output::print_json(&installed)?;
             } else {
-                let how = if installed.already_there { "was there already" } else { "is installed" };
+                let how = match (installed.already_there, installed.variant == variant) {
+                    (true, true) => "was there already",
+                    (true, false) => "with CUDA was there already, and runs on the CPU too",
+                    (false, _) => "is installed",
+                };
                 output::print(&format!("ONNX Runtime {} {how}: {}", installed.version, installed.library.display()))?;
             }
             Ok(Outcome::Done)

@@ -78,17 +78,7 @@ fn describe(summary: &RunSummary) -> String {
         grouped(summary.trained as u64),
         grouped(summary.frozen as u64)
     ));
-    let timing = &summary.timing;
-    let busy = timing.waiting + timing.graph + timing.update;
-    if busy > 0.0 {
-        let share = |seconds: f64| output::percent(seconds / busy);
-        text.push_str(&format!(
-            "time in steps: {} in the graph, {} in the update, {} waiting for data\n",
-            share(timing.graph),
-            share(timing.update),
-            share(timing.waiting)
-        ));
-    }
+    text.push_str(&timing(summary));
     if let Some(model) = &summary.model {
         text.push_str(&format!(
             "model: {}\nreport: {}\n",
@@ -97,6 +87,32 @@ fn describe(summary: &RunSummary) -> String {
         ));
     }
     text
+}
+
+/// How long a step took, where that time went, how soon it began, and how much memory it took.
+fn timing(summary: &RunSummary) -> String {
+    let timing = &summary.timing;
+    let busy = timing.waiting + timing.graph + timing.update;
+    if busy <= 0.0 {
+        return String::new();
+    }
+    let share = |seconds: f64| output::percent(seconds / busy);
+    let mut text = format!(
+        "a step took {:.0} ms: {} in the graph, {} in the update, {} waiting for data\n",
+        busy / summary.steps.max(1) as f64 * 1000.0,
+        share(timing.graph),
+        share(timing.update),
+        share(timing.waiting)
+    );
+    text.push_str(&format!(
+        "first batch after {:.2} s, first step after {:.2} s",
+        summary.opening + timing.first_batch,
+        summary.opening + timing.first_step
+    ));
+    if let Some(bytes) = summary.peak_memory {
+        text.push_str(&format!("; at most {} MB of memory", grouped(bytes / 1_000_000)));
+    }
+    text + "\n"
 }
 
 #[cfg(test)]

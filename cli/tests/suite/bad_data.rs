@@ -51,14 +51,52 @@ fn classes_that_differ_between_the_splits() {
 }
 
 #[test]
+fn numbers_that_count_in_another_order_are_refused() {
+    let place = Workplace::new();
+    dataset::write_named(&place.path("other.parquet"), &dataset::rows(0, 6), &["green", "red", "blue"]);
+    let wanted = ["data.evaluate", "class 0 is `green` here and `red` in the training data"];
+    place.run_with("check", &["data.evaluate=other.parquet"]).failed_with(&wanted);
+    if has_runtime() {
+        place.run_with("train", &["training.epochs=1"]).done();
+        let wanted = ["data.evaluate", "class 0 is `green` here and `red` in the model"];
+        place.run(&["evaluate", "recipe.yaml", "--data", "other.parquet"]).failed_with(&wanted);
+    }
+    // Without names the numbers are taken as they are.
+    dataset::write_columns(&place.path("bare.parquet"), &dataset::columns(&dataset::rows(0, 6)), false);
+    if has_runtime() {
+        place.run_with("check", &["data.evaluate=bare.parquet"]).done();
+    }
+}
+
+#[test]
+fn rows_without_any_class_are_told_before_and_stop_the_run() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let rows: Vec<Row> = dataset::rows(0, 16).into_iter().map(|row| Row { label: -1, ..row }).collect();
+    dataset::write(&place.path("none.parquet"), &rows);
+    for (split, key) in [("training", "data.train"), ("evaluation", "data.evaluate")] {
+        let change = format!("{key}=none.parquet");
+        let report = place.run_with("check", &[&change]);
+        assert_eq!(report.code, Some(1));
+        assert!(report.stdout.contains(&format!("no row of the {split} data has a class")), "{}", report.stdout);
+        place.run_with("train", &[&change, "training.epochs=1", "output.folder=other"]).failed_with(&["class"]);
+    }
+}
+
+#[test]
 fn a_label_out_of_range_names_the_row() {
     let place = Workplace::new();
     let mut rows = dataset::rows(0, 16);
     rows[11].label = 7;
     dataset::write(&place.path("train-0.parquet"), &rows);
-    let report = place.run_with("check", &[]);
     if has_runtime() {
-        assert!(report.done().contains("1 rows of the training data have no usable label"));
+        let report = place.run_with("check", &[]);
+        assert_eq!(report.code, Some(1));
+        assert!(report.stdout.contains("1 rows of the training data have no usable label"), "{}", report.stdout);
+        let report = place.run_with("check", &["data.damaged=skip"]).done();
+        assert!(report.contains("1 rows of the training data have no usable label; they are left out"), "{report}");
         let wanted = ["train-0.parquet, row group 1, row 3", "label 7 is out of range", "3 classes", "`damaged: skip`"];
         place.run_with("train", &[]).failed_with(&wanted);
     }

@@ -1,9 +1,8 @@
 //! The command line itself: help, usage, JSON, a reader that goes away.
 
-use std::io::Read;
-use std::process::Stdio;
+use std::io::PipeWriter;
 
-use crate::workplace::{Workplace, millstream};
+use crate::workplace::{Workplace, has_runtime, millstream};
 
 #[test]
 fn every_command_explains_itself() {
@@ -59,18 +58,36 @@ fn transforms_are_listed_and_explained() {
     millstream(&["transforms", "rotat"]).failed_with(&["did you mean `rotate`?"]);
 }
 
+/// An output that nobody reads any more.
+fn closed() -> PipeWriter {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer
+}
+
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_reader_that_goes_away_changes_no_exit_code() {
     let place = Workplace::new();
-    let mut child =
-        place.command(&["schema"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-    let mut first = [0; 1];
-    let mut stdout = child.stdout.take().unwrap();
-    stdout.read_exact(&mut first).unwrap();
-    drop(stdout);
-    let output = child.wait_with_output().unwrap();
+    for (arguments, code) in [
+        (&["schema"][..], 0),
+        (&["inspect", "model.onnx"], 0),
+        (&["check", "recipe.yaml", "--set", "training.device=cuda:99"], 1),
+    ] {
+        let output = place.command(arguments).stdout(closed()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn training_goes_on_when_nobody_reads_its_progress() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let output = place.command(&["train", "recipe.yaml"]).stderr(closed()).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(place.path("run/model.onnx").exists());
 }
 
 #[test]

@@ -61,14 +61,25 @@ pub(crate) fn narrow_labels(rows: &[Row]) -> ArrayRef {
     Arc::new(labels)
 }
 
+/// Writes rows with other class names.
+pub(crate) fn write_named(path: &Path, rows: &[Row], classes: &[&str]) {
+    write_table(path, &columns(rows), Some(classes));
+}
+
 /// Writes any columns; with class names in the metadata or without.
 pub(crate) fn write_columns(path: &Path, columns: &[(&str, ArrayRef)], named: bool) {
+    write_table(path, columns, named.then_some(&CLASSES));
+}
+
+fn write_table(path: &Path, columns: &[(&str, ArrayRef)], classes: Option<&[&str]>) {
     let fields: Vec<_> =
         columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
-    let features = format!(
-        r#"{{"info": {{"features": {{"image": {{"_type": "Image"}}, "label": {{"names": {CLASSES:?}, "_type": "ClassLabel"}}}}}}}}"#
-    );
-    let metadata = if named { HashMap::from([("huggingface".to_owned(), features)]) } else { HashMap::new() };
+    let features = classes.map(|classes| {
+        let label = format!(r#"{{"names": {classes:?}, "_type": "ClassLabel"}}"#);
+        let features = format!(r#"{{"info": {{"features": {{"image": {{"_type": "Image"}}, "label": {label}}}}}}}"#);
+        ("huggingface".to_owned(), features)
+    });
+    let metadata = features.into_iter().collect::<HashMap<_, _>>();
     let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
     let batch = RecordBatch::try_new(schema.clone(), columns.iter().map(|(_, array)| array.clone()).collect()).unwrap();
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(8)).build();

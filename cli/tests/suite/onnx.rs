@@ -48,7 +48,7 @@ fn node(operator: &str, inputs: &[&str], output: &str, attributes: &[(&str, &[u6
     })
 }
 
-fn weight(name: &str, shape: &[u64]) -> Message {
+pub(crate) fn weight(name: &str, shape: &[u64]) -> Message {
     let count: u64 = shape.iter().product();
     let value = |index: u64| ((index * 2_654_435_761 % 1000) as f32 / 1000.0 - 0.5) * 0.6;
     let data: Vec<u8> = (0..count).flat_map(|index| value(index).to_le_bytes()).collect();
@@ -75,11 +75,11 @@ fn value(name: &str, lengths: &[u64]) -> Message {
 
 /// `image` [batch, 3, 16, 16] → convolution → an operator → mean → `head`: a dense layer with 7 classes → `logits`.
 pub(crate) fn network(operator: &str) -> Vec<u8> {
-    network_with(operator, weight("conv.weight", &[8, 3, 3, 3]))
+    network_with(operator, weight("conv.weight", &[8, 3, 3, 3]), None)
 }
 
-/// The same with this message as the convolution's weight.
-pub(crate) fn network_with(operator: &str, convolution: Message) -> Vec<u8> {
+/// The same with this message as the convolution's weight, and an operator that makes `probabilities` of the logits.
+pub(crate) fn network_with(operator: &str, convolution: Message, last: Option<&str>) -> Vec<u8> {
     let nodes = [
         node("Conv", &["image", "conv.weight", "conv.bias"], "mixed", &[("strides", &[2, 2]), ("pads", &[1, 1, 1, 1])]),
         node(operator, &["mixed"], "bent", &[]),
@@ -87,13 +87,12 @@ pub(crate) fn network_with(operator: &str, convolution: Message) -> Vec<u8> {
         node("Flatten", &["mean"], "features", &[("axis", &[1])]),
         node("Gemm", &["features", "head.weight", "head.bias"], "logits", &[("transB", &[1])]),
     ];
-    let graph = nodes.into_iter().fold(Message::default(), |graph, node| graph.message(1, node)).bytes(2, "network");
+    let nodes = nodes.into_iter().chain(last.map(|last| node(last, &["logits"], "probabilities", &[])));
+    let graph = nodes.fold(Message::default(), |graph, node| graph.message(1, node)).bytes(2, "network");
     let weights = [convolution, weight("conv.bias", &[8]), weight("head.weight", &[7, 8]), weight("head.bias", &[7])];
     let graph = weights.into_iter().fold(graph, |graph, weight| graph.message(5, weight));
-    let graph = graph
-        .message(11, value("image", &[3, 16, 16]))
-        .message(12, value("logits", &[7]))
-        .message(13, value("bent", &[8, 8, 8]));
+    let output = if last.is_some() { "probabilities" } else { "logits" };
+    let graph = graph.message(11, value("image", &[3, 16, 16])).message(12, value(output, &[7]));
     let opset = Message::default().bytes(1, "").number(2, 17);
     Message::default().number(1, 8).bytes(2, "tests").message(7, graph).message(8, opset).0
 }

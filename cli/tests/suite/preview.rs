@@ -28,7 +28,15 @@ fn steps_of_other_data_are_refused() {
 #[test]
 fn no_model_is_needed() {
     let place = Workplace::new();
-    place.write("bare.yaml", "version: 1\ndata: {train: test.parquet}\ntransforms: {train: [vertical_flip]}\n");
-    place.run(&["preview", "bare.yaml", "-n", "2", "-k", "1"]).done();
+    let transforms = "[vertical_flip, {mix_up: {alpha: 0.2}}]";
+    place.write(
+        "bare.yaml",
+        &format!("version: 1\ndata: {{train: test.parquet}}\ntransforms: {{train: {transforms}}}\n"),
+    );
+    let ran = place.run(&["preview", "bare.yaml", "-n", "2", "-k", "1"]);
+    for part in ["`mix_up` acts on whole batches and is not shown", "vertical_flip can change the label"] {
+        assert!(ran.stderr.contains(part), "wanted {part} in {}", ran.stderr);
+    }
+    ran.done();
     assert!(place.path("preview.png").exists());
 }

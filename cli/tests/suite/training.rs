@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::onnx;
 use crate::workplace::{Workplace, has_runtime, text};
 
 #[test]
@@ -38,6 +39,26 @@ fn a_run_leaves_a_model_its_figures_and_a_report() {
     assert!(page.contains("<svg") && !page.contains("http://") && !page.contains("src="), "one self-contained page");
     // What was used can be used again, from anywhere.
     place.run(&["check", text(&place.path("run/recipe.yaml"))]).done();
+}
+
+#[test]
+fn a_model_that_ends_in_probabilities_has_the_same_loss_in_training_and_after() {
+    if !has_runtime() {
+        return;
+    }
+    for last in ["Softmax", "LogSoftmax"] {
+        let place = Workplace::new();
+        std::fs::write(
+            place.path("model.onnx"),
+            onnx::network_with("Relu", onnx::weight("conv.weight", &[8, 3, 3, 3]), Some(last)),
+        )
+        .unwrap();
+        place.run_with("train", &[]).done();
+        let metrics: Value = serde_json::from_slice(&place.read("run/metrics.json")).unwrap();
+        let evaluated = place.run(&["evaluate", "recipe.yaml", "--json"]).json();
+        let loss = |report: &Value| report["evaluation"]["loss"].as_f64().unwrap();
+        assert!((loss(&metrics) - loss(&evaluated)).abs() < 1e-5, "{last}: {} {}", loss(&metrics), loss(&evaluated));
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::io::Cursor;
 
 use millstream_pipeline::InputKind;
 use millstream_schemas::{Fingerprint, Recipe};
-use millstream_transforms::{Chain, ImageDrawing, RgbImage, TextDrawing};
+use millstream_transforms::{Chain, ImageDrawing, Kind, RgbImage, TextDrawing, table};
 use serde::{Deserialize, Serialize};
 
 pub use text::{TextPreview, TextPreviewRow, TextVariant};
@@ -20,6 +20,7 @@ use crate::plan::RowSource;
 /// More than this cannot be looked at, and would not fit into memory.
 const MOST_ROWS: usize = 200;
 const MOST_DRAWS: usize = 50;
+const MOST_PICTURES: usize = 1000;
 
 /// What to show.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +110,14 @@ impl Preview {
         Ok(Self { recipe: recipe.clone(), source })
     }
 
+    /// What the pictures do not show: transforms of whole batches, and labels that may no longer fit.
+    pub fn notes(&self) -> Vec<String> {
+        let of_batches = |name: &str| table().iter().any(|row| row.name == name && row.kind() == Kind::Batch);
+        let names = self.source.chain.specs().iter().map(|spec| spec.name.as_str()).filter(|name| of_batches(name));
+        let notes = names.map(|name| format!("`{name}` acts on whole batches and is not shown"));
+        notes.chain(self.source.chain.label_warnings()).collect()
+    }
+
     /// Draws what training would draw for some rows, spread evenly over the data.
     ///
     /// # Errors
@@ -118,6 +127,11 @@ impl Preview {
             if !(1..=most).contains(&got) {
                 return Err(RecipeError::mismatch(place, format!("wanted 1 to {most}, got {got}")));
             }
+        }
+        if options.rows * options.draws > MOST_PICTURES {
+            let message =
+                format!("{} rows of {} draws are more than {MOST_PICTURES} pictures", options.rows, options.draws);
+            return Err(RecipeError::mismatch("rows", message));
         }
         let seed = options.seed.unwrap_or(self.recipe.seed);
         let rows = rows::draw(&self.source, &self.recipe.data, options, seed)?;
