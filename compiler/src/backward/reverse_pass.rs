@@ -101,7 +101,11 @@ impl TrainedPath {
     /// The nodes from the loss down to this one.
     fn path_to(&self, graph: &Graph, index: usize) -> String {
         let towards_loss = std::iter::successors(Some(index), |at| self.towards_loss.get(at).copied());
-        let mut labels: Vec<String> = towards_loss.map(|at| graph.nodes()[at].label(graph)).collect();
+        let label = |at: usize| {
+            let node = &graph.nodes()[at];
+            format!("{} ({})", node.label(graph), node.qualified_operator())
+        };
+        let mut labels: Vec<String> = towards_loss.map(label).collect();
         labels.reverse();
         if labels.len() > 8 {
             let left_out = labels.len() - 7;
