@@ -9,7 +9,7 @@ use crate::permutation::Permutation;
 ///
 /// | strength | where a row can go | rows held at a time |
 /// |---|---|---|
-/// | `global` | anywhere | a block of the order; single pages are read |
+/// | `global` | anywhere | a block of the order; single pages are read, or whole row groups of files without a page index |
 /// | `sequential` | stays | one row group |
 /// | `windowed` | anywhere: its row group is put anywhere, and its rows among those of `window` row groups | `window` row groups |
 #[derive(Clone, Debug)]

@@ -78,7 +78,7 @@ pub enum DamagedPolicy {
     Fail,
     /// Leave it out and count it.
     Skip,
-    /// Leave it out, count it, and append its identity and the reason to this JSON Lines file.
+    /// Leave it out, count it, and append its identity and the reason, once, to this JSON Lines file.
     Quarantine(PathBuf),
 }
 
