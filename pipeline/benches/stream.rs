@@ -1,15 +1,28 @@
-//! Images a second of the stream alone, and of decoding alone, from the corpus' photographs.
+//! Images a second from the corpus' photographs, and of each part alone: reading Parquet, decoding, the whole stream.
 //!
-//! `MILLSTREAM_CORPUS=../shared cargo bench -p millstream-pipeline`
+//! `MILLSTREAM_CORPUS=../shared cargo bench -p millstream-pipeline --bench stream`
+//!
+//! Every line is the median of several runs after one that does not count, with the slowest and the fastest. The files
+//! are in the page cache by then.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints, and stops at the first surprise")]
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use millstream_pipeline::decode::{DecodeScratch, decode_into, header};
+use bytes::Bytes;
+use millstream_pipeline::decode::{DecodeScratch, Header, decode_into, header};
 use millstream_pipeline::{Batches, Dataset, RowInput, StreamOptions};
 use millstream_schemas::recipe::{ByteSize, TransformSpec, TransparencyPolicy};
-use millstream_transforms::{Chain, DecodeRequest, RgbImage};
+use millstream_transforms::{Chain, DecodeRequest, DrawKey, RgbImage};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+const RUNS: usize = 5;
+/// Epochs in one run of the stream, and different draws of one image in one run of the decoder.
+const EPOCHS: u64 = 5;
+const PHOTOGRAPHS: &str = "data/flowers-photos/flowers-photos-train-*.parquet";
+const CROP: &str = r#"{"random_resized_crop": {"size": 224}}"#;
+const NORMALIZE: &str = r#"{"normalize": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}}"#;
 
 fn main() {
     let Some(corpus) = std::env::var_os("MILLSTREAM_CORPUS").map(PathBuf::from) else {
@@ -18,54 +31,95 @@ fn main() {
     };
     let corpus = if corpus.is_dir() { corpus } else { Path::new("..").join(corpus) };
     let start = Instant::now();
-    let dataset = Dataset::open("data/flowers-photos/flowers-photos-train-*.parquet", &corpus).unwrap();
+    let dataset = Dataset::open(PHOTOGRAPHS, &corpus).unwrap();
     println!("opened in {:.1} ms: {} photographs", start.elapsed().as_secs_f64() * 1e3, dataset.rows());
-    for threads in [1, 2] {
-        decoding(&dataset, threads);
+
+    let noise = r#""horizontal_flip", {"gaussian_noise": {"sigma": 0.05}}"#;
+    let full = chain(&format!(r#"[{CROP}, {{"rotate": {{"degrees": 15}}}}, {noise}, {NORMALIZE}]"#));
+    let light = chain(&format!(r#"[{CROP}, "horizontal_flip", {NORMALIZE}]"#));
+
+    measure("reading Parquet alone", || read_parquet(&dataset));
+    let images = images(&dataset);
+    for (name, tasks) in [("whole", decodings(&images, None)), ("as requested", decodings(&images, Some(&full)))] {
+        for threads in [1, 2] {
+            measure(&format!("decoding alone, {name}, {threads} thread(s)"), || decode_all(&tasks, threads));
+        }
     }
-    let normalize = r#"{"normalize": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}}"#;
-    let crop = r#"{"random_resized_crop": {"size": 224}}"#;
-    let rotate = r#"{"rotate": {"degrees": 15}}"#;
-    let noise = r#"{"gaussian_noise": {"sigma": 0.05}}"#;
-    let full = format!(r#"[{crop}, {rotate}, "horizontal_flip", {noise}, {normalize}]"#);
-    let light = format!(r#"[{crop}, "horizontal_flip", {normalize}]"#);
     for (name, chain) in [("crop, rotate, flip, noise, normalize", &full), ("crop, flip, normalize", &light)] {
-        let specs: Vec<TransformSpec> = serde_json::from_str(chain).unwrap();
         for workers in [1, 2] {
-            stream(&dataset, name, &Chain::parse(&specs).unwrap(), workers);
+            let mut last = String::new();
+            measure(&format!("stream, {name}, {workers} worker(s)"), || {
+                let (images, report) = stream(&dataset, chain, workers);
+                last = report;
+                images
+            });
+            println!("    {last}");
         }
     }
 }
 
-fn decoding(dataset: &Dataset, threads: usize) {
+fn chain(json: &str) -> Chain {
+    let specs: Vec<TransformSpec> = serde_json::from_str(json).unwrap();
+    Chain::parse(&specs).unwrap()
+}
+
+/// Prints how many images a second `work` gets through; it says how many there were.
+fn measure(name: &str, mut work: impl FnMut() -> usize) {
+    work();
+    let mut rates = [0.0; RUNS].map(|_: f64| {
+        let start = Instant::now();
+        work() as f64 / start.elapsed().as_secs_f64()
+    });
+    rates.sort_by(f64::total_cmp);
+    println!("{name}: {:.0} images/s ({:.0} to {:.0})", rates[RUNS / 2], rates[0], rates[RUNS - 1]);
+}
+
+fn read_parquet(dataset: &Dataset) -> usize {
+    let rows = dataset.files().iter().map(|file| {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&file.path).unwrap()).unwrap();
+        reader.build().unwrap().map(|batch| batch.unwrap().num_rows()).sum::<usize>()
+    });
+    rows.sum()
+}
+
+fn images(dataset: &Dataset) -> Vec<Bytes> {
     let columns = dataset.resolve_columns(None, "label").unwrap();
-    let images: Vec<_> = (0..dataset.rows())
-        .map(|index| match dataset.read_row(&dataset.row_at(index), &columns).unwrap().input {
-            RowInput::Image(bytes) => bytes,
-            _ => unreachable!("the column holds images"),
-        })
-        .collect();
+    let image = |index| match dataset.read_row(&dataset.row_at(index), &columns).unwrap().input {
+        RowInput::Image(bytes) => bytes,
+        _ => unreachable!("the column holds images"),
+    };
+    (0..dataset.rows()).map(image).collect()
+}
+
+/// Each image as often as there are epochs: whole, or what draws of this chain use of it.
+fn decodings<'a>(images: &'a [Bytes], chain: Option<&Chain>) -> Vec<(&'a Bytes, Header, DecodeRequest)> {
+    let task = |epoch, (row, bytes): (usize, &'a Bytes)| {
+        let header = header(bytes).unwrap();
+        let key = DrawKey { seed: 0, epoch, row: row as u64 };
+        let drawn = chain.map(|chain| chain.draw_image(&header.facts, &key).unwrap());
+        let request = drawn.map(|drawing| drawing.decode_request(&header.facts).unwrap());
+        let request = request.unwrap_or_else(|| DecodeRequest::whole(&header.facts));
+        (bytes, header, request)
+    };
+    (0..EPOCHS).flat_map(|epoch| images.iter().enumerate().map(move |image| task(epoch, image))).collect()
+}
+
+fn decode_all(tasks: &[(&Bytes, Header, DecodeRequest)], threads: usize) -> usize {
     let work = |thread: usize| {
         let (mut scratch, mut image) = (DecodeScratch::default(), RgbImage::default());
-        for bytes in images.iter().skip(thread).step_by(threads) {
-            let header = header(bytes).unwrap();
-            let whole = DecodeRequest::whole(&header.facts);
-            decode_into(bytes, &header, &whole, TransparencyPolicy::Drop, &mut scratch, &mut image).unwrap();
+        for (bytes, header, request) in tasks.iter().skip(thread).step_by(threads) {
+            decode_into(bytes, header, request, TransparencyPolicy::Drop, &mut scratch, &mut image).unwrap();
         }
     };
-    let rounds = 3;
-    let start = Instant::now();
-    for _ in 0..rounds {
-        std::thread::scope(|scope| (0..threads).for_each(|thread| drop(scope.spawn(move || work(thread)))));
-    }
-    let rate = (images.len() * rounds) as f64 / start.elapsed().as_secs_f64();
-    println!("decoding alone, {threads} thread(s): {rate:.0} images/s");
+    std::thread::scope(|scope| (0..threads).for_each(|thread| drop(scope.spawn(move || work(thread)))));
+    tasks.len()
 }
 
-fn stream(dataset: &Dataset, name: &str, chain: &Chain, workers: usize) {
+/// How many images came, and where the time went.
+fn stream(dataset: &Dataset, chain: &Chain, workers: usize) -> (usize, String) {
     let columns = dataset.resolve_columns(None, "label").unwrap();
     let options = StreamOptions {
-        epochs: 6,
+        epochs: EPOCHS,
         batch: 64,
         workers,
         drop_last: true,
@@ -74,25 +128,23 @@ fn stream(dataset: &Dataset, name: &str, chain: &Chain, workers: usize) {
     };
     let opened = Instant::now();
     let mut batches = Batches::open(dataset, options, None).unwrap();
-    batches.next().unwrap().unwrap();
-    let first = opened.elapsed();
-    let (start, mut images) = (Instant::now(), 0);
+    let mut first = None;
+    let mut images = 0;
     while let Some(batch) = batches.next() {
         let batch = batch.unwrap();
+        first.get_or_insert_with(|| opened.elapsed());
         images += batch.len();
         batches.recycle(batch);
     }
-    let seconds = start.elapsed().as_secs_f64();
     let counters = batches.counters();
-    let useful = counters.decode_seconds + counters.transform_seconds;
-    println!(
-        "{name}, {workers} worker(s): {:.0} images/s; first batch {:.0} ms; decode {:.0} %, transform {:.0} %, rest {:.1} % of \
-         the workers' time; at most {} MiB held",
-        images as f64 / seconds,
-        first.as_secs_f64() * 1e3,
-        counters.decode_seconds / counters.worker_seconds * 100.0,
-        counters.transform_seconds / counters.worker_seconds * 100.0,
-        (1.0 - useful / counters.worker_seconds) * 100.0,
+    let share = |seconds: f64| seconds / counters.worker_seconds * 100.0;
+    let (decode, transform) = (share(counters.decode_seconds), share(counters.transform_seconds));
+    let report = format!(
+        "last run: first batch after {:.0} ms; decode {decode:.0} %, transform {transform:.0} %, rest {:.1} % of the \
+         workers' time; at most {} MiB held",
+        first.unwrap().as_secs_f64() * 1e3,
+        100.0 - decode - transform,
         counters.bytes_peak >> 20,
     );
+    (images, report)
 }
