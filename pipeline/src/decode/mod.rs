@@ -133,8 +133,8 @@ pub fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
 /// Decodes the whole of an image to RGB, 8 bits a channel; grey, palette, 16 bit and CMYK are converted.
 ///
 /// # Errors
-/// See [`DecodeError`]. Damage that the format lets a decoder see is refused: a JPEG without an end, and one whose data
-/// breaks off or cannot be read, where other readers fill the rest with grey or go on with noise.
+/// See [`DecodeError`]. What a decoder can see of damage is refused: a JPEG without an end, or with data that cannot be
+/// read, where other readers fill the rest with grey or go on with noise.
 pub fn decode(bytes: &[u8], transparency: TransparencyPolicy) -> Result<RgbImage, DecodeError> {
     let mut image = RgbImage::default();
     let header = header(bytes)?;
@@ -146,9 +146,9 @@ pub fn decode(bytes: &[u8], transparency: TransparencyPolicy) -> Result<RgbImage
 /// Decodes what is requested of an image, or more, into a buffer that is used again; `header` is [`header`]'s answer for
 /// the same bytes. The pixels are those of [`decode`].
 ///
-/// A baseline JPEG is decoded down to the last row that is needed (with EXIF orientation: the last as stored). Whatever
-/// is damaged below it goes unnoticed this time, except that the end is missing. All other images are decoded whole. None is
-/// decoded at a smaller scale, whatever [`DecodeRequest::shrink`] says: the decoders cannot.
+/// A baseline JPEG is decoded down to the last row that is needed (with EXIF orientation: the last as stored). Damage
+/// below it goes unnoticed, until a request needs those rows; a missing end is always noticed. All other images are
+/// decoded whole. None is decoded at a smaller scale, whatever [`DecodeRequest::shrink`] says: the decoders cannot.
 ///
 /// # Errors
 /// As [`decode`]; the image's content is then unspecified.

@@ -35,7 +35,7 @@ pub(super) fn decode(
     pixels: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
     let mut limits = Limits::default();
-    limits.max_alloc = Some(header.memory.max(1 << 20).min(MOST_PIXELS * 16));
+    limits.max_alloc = Some(header.memory.clamp(1 << 20, MOST_PIXELS * 16));
     let decoder = decoder(bytes, header.format, limits)?;
     if decoder.dimensions() != header.stored {
         return Err(damaged(header.format, &"it decodes to another size than its header says"));

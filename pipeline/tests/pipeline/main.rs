@@ -1,7 +1,11 @@
 //! The pipeline as other crates see it, on the corpus and on small datasets made on the spot.
 //!
 //! Tests that need the corpus read `MILLSTREAM_CORPUS`, and say so when they are left out.
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests say that they are left out, and stop at surprises"
+)]
 
 mod awkward_images;
 mod awkward_parquet;
