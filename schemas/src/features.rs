@@ -122,7 +122,7 @@ fn feature(data_type: &DataType, declared: Option<&Declared>) -> Option<Feature>
         Some(("Image", _)) => image_storage(data_type).map(Feature::Image),
         Some(("ClassLabel", _)) if is_text(data_type) => Some(Feature::Text),
         Some(("ClassLabel", declared)) if data_type.is_integer() => {
-            Some(Feature::ClassLabel { names: declared.class_names() })
+            Some(Feature::ClassLabel { names: declared.class_names.clone() })
         }
         Some(("ClassLabel", _)) => None,
         _ if is_text(data_type) => Some(Feature::Text),
@@ -134,14 +134,21 @@ fn feature(data_type: &DataType, declared: Option<&Declared>) -> Option<Feature>
 }
 
 /// One entry of `info.features` in the `huggingface` metadata.
-#[derive(Deserialize)]
 struct Declared {
+    kind: String,
+    /// Of a `ClassLabel`, by index.
+    class_names: Vec<String>,
+}
+
+/// An entry as written.
+#[derive(Deserialize)]
+struct Entry {
     #[serde(rename = "_type", default)]
     kind: String,
     #[serde(default)]
     names: ClassNames,
     #[serde(default)]
-    num_classes: Option<u16>,
+    num_classes: Option<u64>,
 }
 
 /// Class names are written as a list, or as an object with the index as key (older writers).
@@ -156,16 +163,30 @@ enum ClassNames {
     Other(serde::de::IgnoredAny),
 }
 
-impl Declared {
-    fn class_names(&self) -> Vec<String> {
+/// More classes than this are damage: their names alone would fill the memory.
+const MOST_CLASSES: u64 = 1_000_000;
+
+impl Entry {
+    fn checked(self) -> Result<Declared, String> {
+        let class_names = if self.kind == "ClassLabel" { self.class_names()? } else { Vec::new() };
+        Ok(Declared { kind: self.kind, class_names })
+    }
+
+    fn class_names(&self) -> Result<Vec<String>, String> {
         match &self.names {
-            ClassNames::List(names) => names.clone(),
+            ClassNames::List(names) => Ok(names.clone()),
             ClassNames::Indexed(names) => {
-                let mut names: Vec<_> = names.iter().map(|(index, name)| (index.parse::<u64>().ok(), name)).collect();
-                names.sort_by_key(|(index, _)| index.unwrap_or(u64::MAX));
-                names.into_iter().map(|(_, name)| name.clone()).collect()
+                let mut names: Vec<_> = names.iter().map(|(index, name)| (index.parse::<usize>().ok(), name)).collect();
+                names.sort_by_key(|(index, _)| index.unwrap_or(usize::MAX));
+                if let Some(gap) = names.iter().enumerate().position(|(place, (index, _))| *index != Some(place)) {
+                    return Err(format!("{} class names are numbered, and none is number {gap}", names.len()));
+                }
+                Ok(names.into_iter().map(|(_, name)| name.clone()).collect())
             }
-            _ => (0..self.num_classes.unwrap_or(0)).map(|index| index.to_string()).collect(),
+            _ => match self.num_classes.unwrap_or(0) {
+                count if count > MOST_CLASSES => Err(format!("{count} classes; at most {MOST_CLASSES} are read")),
+                count => Ok((0..count).map(|index| index.to_string()).collect()),
+            },
         }
     }
 }
@@ -193,7 +214,8 @@ fn declared_features(schema: &Schema, file: &str) -> Result<BTreeMap<String, Dec
         if value.get("_type").is_none_or(|kind| !kind.is_string()) {
             continue;
         }
-        let entry = serde_json::from_value(value).map_err(|error| damaged(format!("column `{column}`: {error}")))?;
+        let entry = serde_json::from_value(value).map_err(|error| error.to_string());
+        let entry = entry.and_then(Entry::checked).map_err(|error| damaged(format!("column `{column}`: {error}")))?;
         declared.insert(column, entry);
     }
     Ok(declared)
@@ -243,7 +265,8 @@ mod tests {
     fn meanings() {
         let image = declared(r#"{"_type": "Image"}"#);
         let classes = declared(r#"{"names": ["a", "b"], "_type": "ClassLabel"}"#);
-        let indexed = declared(r#"{"names": {"0": "a", "10": "c", "2": "b"}, "_type": "ClassLabel"}"#);
+        let indexed = declared(r#"{"names": {"0": "a", "2": "c", "1": "b"}, "_type": "ClassLabel"}"#);
+        let many = declared(r#"{"num_classes": 70000, "_type": "ClassLabel"}"#);
         let counted = declared(r#"{"num_classes": 2, "_type": "ClassLabel"}"#);
         let list = declared(r#"[{"dtype": "int64", "_type": "Value"}]"#);
         let label = |names: &[&str]| Feature::ClassLabel { names: names.iter().map(|&n| n.into()).collect() };
@@ -265,6 +288,8 @@ mod tests {
             (DataType::Int64, Some("{}"), Feature::Value("Int64".into())),
             (DataType::Int64, Some(r#"{"info": null}"#), Feature::Value("Int64".into())),
         ];
+        let Feature::ClassLabel { names } = only(DataType::Int64, Some(&many)) else { panic!("a label") };
+        assert_eq!((names.len(), names[69_999].as_str()), (70_000, "69999"));
         for (kind, metadata, wanted) in rows {
             assert_eq!(only(kind.clone(), metadata), wanted, "{kind} {metadata:?}");
         }
@@ -274,7 +299,13 @@ mod tests {
     fn damaged_or_contradicting_metadata_names_the_file() {
         let image_of_numbers = declared(r#"{"_type": "Image"}"#);
         let label_of_images = declared(r#"{"names": ["a"], "_type": "ClassLabel"}"#);
+        let indexed = |names: &str| declared(&format!(r#"{{"names": {{{names}}}, "_type": "ClassLabel"}}"#));
+        let (gap, twice) = (indexed(r#""0": "a", "2": "b""#), indexed(r#""0": "a", "00": "b""#));
+        let endless = declared(r#"{"num_classes": 18446744073709551615, "_type": "ClassLabel"}"#);
         for (kind, metadata, part) in [
+            (DataType::Int64, gap.as_str(), "2 class names are numbered, and none is number 1"),
+            (DataType::Int64, twice.as_str(), "none is number 1"),
+            (DataType::Int64, endless.as_str(), "at most 1000000 are read"),
             (DataType::Int64, "{not json", "metadata is damaged"),
             (DataType::Int64, r#"{"info": 3}"#, "metadata is damaged"),
             (DataType::Int64, image_of_numbers.as_str(), "cannot be read as Image"),

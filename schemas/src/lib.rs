@@ -13,6 +13,7 @@ pub mod recipe;
 mod resume;
 mod row_id;
 mod suggestion;
+mod wording;
 
 pub use batch::{Batch, Tensor, TensorData};
 pub use error::SchemaError;
@@ -23,3 +24,4 @@ pub use recipe::Recipe;
 pub use resume::ResumePoint;
 pub use row_id::RowId;
 pub use suggestion::nearest;
+pub use wording::plain;

@@ -1,4 +1,5 @@
-//! Microseconds an image, for the chain of the published comparison: `cargo bench -p millstream-transforms`.
+//! Microseconds an image, for the chains of the published comparison and for every sample of the table:
+//! `cargo bench -p millstream-transforms`.
 //!
 //! An argument such as `cargo bench -p millstream-transforms -- 2000` sets the number of images.
 #![expect(clippy::print_stdout, reason = "a bench prints")]
@@ -6,7 +7,7 @@
 use std::time::Duration;
 
 use millstream_schemas::recipe::TransformSpec;
-use millstream_transforms::{Chain, DrawKey, ImageFacts, RgbImage, Scratch};
+use millstream_transforms::{Chain, DrawKey, ImageFacts, Kind, RgbImage, Scratch, table};
 use serde_json::{Value, json};
 
 const DRAWS: u64 = 50;
@@ -19,32 +20,34 @@ fn main() {
     let turn = json!({"rotate": {"degrees": 15}});
     let noise = json!({"gaussian_noise": {"sigma": 0.05}});
     let normalize = json!({"normalize": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}});
-    println!("500×375 → 224×224, processor time of one thread, {images} images a line, best of 5");
-    for (name, specs) in [
-        ("(A)  crop, flip, rotate, noise, normalize", json!([crop, flip, turn, noise, normalize])),
-        ("(A0) crop, flip, normalize", json!([crop, flip, normalize])),
-        ("     crop, flip, rotate, normalize", json!([crop, flip, turn, normalize])),
-        ("     crop, flip, noise, normalize", json!([crop, flip, noise, normalize])),
-        ("     centre crop (copy), normalize", json!([{"center_crop": {"size": 224}}, normalize])),
-        (
-            "     resize shorter side 256, centre crop",
-            json!([{"resize": {"shorter_side": 256}}, {"center_crop": {"size": 224}}]),
-        ),
-    ] {
+    println!("from 500×375, processor time of one thread, {images} images a line, best of 5");
+    let published = [
+        ("(A)  crop 224, flip, rotate, noise, normalize", json!([crop, flip, turn, noise, normalize])),
+        ("(A0) crop 224, flip, normalize", json!([crop, flip, normalize])),
+    ];
+    let published = published.into_iter().map(|(name, specs)| (name.to_owned(), specs));
+    let images_only = table().iter().filter(|row| matches!(row.kind(), Kind::Image | Kind::Combine));
+    let samples = images_only.flat_map(|row| {
+        row.samples.iter().map(|sample| {
+            let options: Value = serde_json::from_str(sample).expect("samples are JSON");
+            (format!("{} {sample}", row.name), json!([{row.name: options}]))
+        })
+    });
+    for (name, specs) in published.chain(samples) {
         let (draw, render) = (0..5)
             .map(|_| time(&specs, images))
             .fold((f64::MAX, f64::MAX), |best, run| (best.0.min(run.0), best.1.min(run.1)));
-        println!("{name:<46} draw {draw:6.2} µs  render {render:7.1} µs");
+        println!("{name:<90} draw {draw:6.2} µs  render {render:7.1} µs");
     }
 }
 
 /// Microseconds an image for drawing and for rendering.
 fn time(specs: &Value, images: u64) -> (f64, f64) {
-    let specs: Vec<TransformSpec> = serde_json::from_value(specs.clone()).expect("written above");
-    let chain = Chain::parse(&specs).expect("written above");
+    let specs: Vec<TransformSpec> = serde_json::from_value(specs.clone()).expect("a list of transforms");
+    let chain = Chain::parse(&specs).expect("a chain of images");
     let pixels = (0..FACTS.width * FACTS.height * 3).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let photo = RgbImage { width: FACTS.width, height: FACTS.height, pixels };
-    let (mut scratch, mut out) = (Scratch::default(), vec![0.0f32; 3 * 224 * 224]);
+    let (mut scratch, mut out) = (Scratch::default(), Vec::new());
     let draw = |row| chain.draw_image(&FACTS, &DrawKey { seed: 0, epoch: 0, row }).expect("the image has pixels");
     let begin = clock();
     // drawing is far shorter than the system's clock ticks
@@ -55,6 +58,8 @@ fn time(specs: &Value, images: u64) -> (f64, f64) {
     let drawings: Vec<_> = (0..images).map(draw).collect();
     let ready = clock();
     for drawing in &drawings {
+        let (width, height) = drawing.output_size(&FACTS);
+        out.resize(3 * width as usize * height as usize, 0.0f32);
         drawing.render(&photo, &mut scratch, &mut out).expect("the drawing is whole");
         std::hint::black_box(&out);
     }

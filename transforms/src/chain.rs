@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
-use millstream_schemas::nearest;
 use millstream_schemas::recipe::TransformSpec;
+use millstream_schemas::{Fingerprint, nearest};
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::batch::{BatchDrawing, BatchTransform, DrawnBatchStep};
 use crate::combine::{Choice, Combine};
@@ -10,7 +11,7 @@ use crate::error::shown;
 use crate::image::ImageTransform;
 use crate::render::check_size;
 use crate::table::{Build, Kind, Transform, row, table};
-use crate::text::{TextDrawing, TextEdit, TextTransform};
+use crate::text::{TextDrawing, TextTransform};
 use crate::{DrawKey, DrawnStep, ImageDrawing, ImageFacts, TransformError};
 
 const DEEPEST: usize = 16;
@@ -29,6 +30,8 @@ struct Node {
     row: &'static Transform,
     place: String,
     occurrence: u32,
+    /// With every default filled in.
+    options: Value,
     does: Does,
 }
 
@@ -56,16 +59,23 @@ impl Chain {
     pub fn parse_at(place: &str, specs: &[TransformSpec]) -> Result<Self, TransformError> {
         let mut parser = Parser { seen: Vec::new(), depth: 0 };
         let nodes = parser.nodes(specs, place)?;
-        for (index, node) in nodes.iter().enumerate() {
-            let alone = index + 1 == nodes.len() || nodes[index + 1..].iter().all(|later| later.kind() == Kind::Batch);
-            node.check_last(alone)?;
-        }
+        check_order(&nodes)?;
         Ok(Self { specs: specs.into(), nodes: nodes.into() })
     }
 
     /// The list as written.
     pub fn specs(&self) -> &[TransformSpec] {
         &self.specs
+    }
+
+    /// What the rows must be: images or text; `None` where any rows will do.
+    pub fn input_kind(&self) -> Option<Kind> {
+        self.nodes.iter().map(Node::kind).find(|kind| matches!(kind, Kind::Image | Kind::Text))
+    }
+
+    /// Of what the chain does: names and options with their defaults filled in, in whatever order they were written.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.nodes.iter().map(Node::canonical).collect::<Vec<_>>())
     }
 
     /// Whether two draws of the same row can differ.
@@ -104,29 +114,31 @@ impl Chain {
     /// # Errors
     /// A chain for images.
     pub fn draw_text(&self, text: &str, key: &DrawKey) -> Result<TextDrawing, TransformError> {
-        let (mut drawing, mut now) = (TextDrawing::default(), None::<String>);
+        let mut drawing = TextDrawing::default();
+        // the text as the next transform finds it; made only where there is a next one
+        let (mut now, mut applied) = (None::<String>, 0);
         visit(&self.nodes, Kind::Text, key, &mut |node| {
             if let Does::Text(transform) = &node.does {
+                if applied < drawing.edits.len() {
+                    let edited = crate::text::apply(&drawing.edits[applied..], now.as_deref().unwrap_or(text));
+                    now = Some(edited.expect("a transform's edits fit the text it was given"));
+                    applied = drawing.edits.len();
+                }
                 let text = now.as_deref().unwrap_or(text);
                 let changes = transform.draw(text, &mut key.random(node.row.name, node.occurrence));
-                let edits: Vec<TextEdit> = changes.into_iter().rev().map(|c| c.named(node.row.name)).collect();
-                if !edits.is_empty() {
-                    now =
-                        Some(crate::text::apply(&edits, text).expect("a transform's edits fit the text it was given"));
-                    drawing.edits.extend(edits);
-                }
+                drawing.edits.extend(changes.into_iter().rev().map(|change| change.named(node.row.name)));
             }
         })?;
         Ok(drawing)
     }
 
-    /// Draws what happens to one batch; `occupied` says which slots hold a row, `key.row` is the position of the
-    /// batch's first row in the epoch.
-    pub fn draw_batch(&self, occupied: &[bool], key: &DrawKey) -> BatchDrawing {
+    /// Draws what happens to one batch; `taking_part` says which slots hold a row with a target (others are left alone),
+    /// `key.row` is the position of the batch's first row in the epoch.
+    pub fn draw_batch(&self, taking_part: &[bool], key: &DrawKey) -> BatchDrawing {
         let mut drawing = BatchDrawing::default();
         let draw = &mut |node: &Node| {
             if let Does::Batch(transform) = &node.does
-                && let Some(step) = transform.draw(occupied, &mut key.random(node.row.name, node.occurrence))
+                && let Some(step) = transform.draw(taking_part, &mut key.random(node.row.name, node.occurrence))
             {
                 drawing.steps.push(DrawnBatchStep { transform: node.row.name.into(), step });
             }
@@ -135,7 +147,7 @@ impl Chain {
         drawing
     }
 
-    /// One line for each transform that can change what the label should be.
+    /// One line for each transform that, with its options, can change what the label should be.
     pub fn label_warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         for node in &*self.nodes {
@@ -162,6 +174,31 @@ impl Default for Chain {
     fn default() -> Self {
         Self { specs: [].into(), nodes: Vec::new().into() }
     }
+}
+
+/// Refuses lists that no rows can pass: of images and of text, or with rows after batches or after normalized values.
+fn check_order(nodes: &[Node]) -> Result<(), TransformError> {
+    let (mut rows, mut batch) = (None, None::<&Node>);
+    for node in nodes {
+        match (node.kind(), rows, batch) {
+            (Kind::Combine, ..) => {}
+            (Kind::Batch, ..) => batch = batch.or(Some(node)),
+            (_, _, Some(batch)) => {
+                return Err(TransformError::BatchBeforeRows {
+                    place: batch.place.clone(),
+                    name: batch.row.name.into(),
+                });
+            }
+            (second, Some(first), _) if first != second => {
+                return Err(TransformError::MixedKinds { place: node.place.clone(), first, second });
+            }
+            (kind, ..) => rows = Some(kind),
+        }
+    }
+    for (index, node) in nodes.iter().enumerate() {
+        node.check_last(nodes[index + 1..].iter().all(|later| later.kind() == Kind::Batch))?;
+    }
+    Ok(())
 }
 
 /// Visits the chosen transforms for this input. Those of batches are passed over when rows are drawn, and the reverse.
@@ -223,12 +260,16 @@ impl Parser {
         let place = format!("{place}.{}", row.name);
         let occurrence = self.seen.iter().filter(|name| **name == row.name).count() as u32;
         self.seen.push(row.name);
-        let does = match row.build {
-            Build::Batch(build) => Does::Batch(build(&spec.options, &place)?),
-            Build::Image(build) => Does::Image(build(&spec.options, &place)?),
-            Build::Text(build) => Does::Text(build(&spec.options, &place)?),
+        let (does, options) = match row.build {
+            Build::Batch(build) => {
+                build(&spec.options, &place).map(|(built, options)| (Does::Batch(built), options))?
+            }
+            Build::Image(build) => {
+                build(&spec.options, &place).map(|(built, options)| (Does::Image(built), options))?
+            }
+            Build::Text(build) => build(&spec.options, &place).map(|(built, options)| (Does::Text(built), options))?,
             Build::Combine(build) => {
-                let (rule, specs) = build(&spec.options, &place)?;
+                let ((rule, specs), options) = build(&spec.options, &place)?;
                 self.depth += 1;
                 if self.depth > DEEPEST {
                     return Err(TransformError::TooDeep { place, limit: DEEPEST });
@@ -241,10 +282,10 @@ impl Parser {
                 {
                     return Err(TransformError::MixedKinds { place, first, second });
                 }
-                Does::Combine(rule, children)
+                (Does::Combine(rule, children), options)
             }
         };
-        Ok(Node { row, place, occurrence, does })
+        Ok(Node { row, place, occurrence, options, does })
     }
 }
 
@@ -279,8 +320,26 @@ impl Node {
         }
     }
 
+    /// Name, options and what is combined, as JSON.
+    fn canonical(&self) -> Value {
+        let children = match &self.does {
+            Does::Combine(_, children) => children.iter().map(Self::canonical).collect(),
+            _ => Vec::new(),
+        };
+        json!([self.row.name, self.options, children])
+    }
+
+    fn changes_label(&self) -> bool {
+        match &self.does {
+            Does::Batch(transform) => transform.changes_label(),
+            Does::Combine(..) => false,
+            Does::Image(transform) => transform.changes_label(),
+            Does::Text(transform) => transform.changes_label(),
+        }
+    }
+
     fn collect_warnings(&self, warnings: &mut Vec<String>) {
-        if let Some(reason) = self.row.changes_label {
+        if let Some(reason) = self.row.changes_label.filter(|_| self.changes_label()) {
             warnings.push(format!("{} can change the label: {reason}", self.place));
         }
         if let Does::Combine(_, children) = &self.does {
@@ -293,8 +352,6 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
 
     fn parse(specs: Value) -> Result<Chain, TransformError> {
@@ -324,9 +381,9 @@ mod tests {
             (json!([{"rotate": 15}]), "transforms.train[0].rotate: options are written as `name: value`, got 15"),
             (
                 json!([{"rotate": {"degrees": "15°"}}]),
-                "transforms.train[0].rotate: degrees: invalid type: string \"15°\", expected f64",
+                "transforms.train[0].rotate: degrees: wanted a number, got \"15°\"",
             ),
-            (json!(["rotate"]), "transforms.train[0].rotate: missing field `degrees`"),
+            (json!(["rotate"]), "transforms.train[0].rotate: missing option `degrees`"),
             (
                 json!([{"random_resized_crop": {"size": 8, "area": [0.5, 0.1]}}]),
                 "transforms.train[0].random_resized_crop: area is [low, high] between 0.000001 and 1, got [0.5, 0.1]",
@@ -343,6 +400,14 @@ mod tests {
             (
                 json!([{"one_of": ["horizontal_flip", {"swap_words": {"count": 1}}]}]),
                 "transforms.train[0].one_of: transforms of images and of text cannot be combined",
+            ),
+            (
+                json!(["horizontal_flip", {"swap_words": {"count": 1}}]),
+                "transforms.train[1].swap_words: transforms of images and of text cannot be combined",
+            ),
+            (
+                json!([{"mix_up": {"alpha": 1}}, "horizontal_flip"]),
+                "transforms.train[0].mix_up: `mix_up` works on batches; put it after all transforms of rows",
             ),
             (
                 json!([normalize, "horizontal_flip"]),
@@ -415,11 +480,62 @@ mod tests {
     }
 
     #[test]
-    fn label_changes_are_told() {
-        let chain = parse(json!([{"sometimes": {"probability": 0.1, "apply": "vertical_flip"}}])).unwrap();
-        assert_eq!(
-            chain.label_warnings(),
-            ["transforms.train[0].sometimes[0].vertical_flip can change the label: an upside-down 6 is not a 6"]
-        );
+    fn label_changes_are_told_where_the_options_let_them_happen() {
+        let flip = "transforms.train[0].horizontal_flip";
+        for (specs, wanted) in [
+            (json!([{"rotate": {"degrees": 90}}]), None),
+            (
+                json!([{"rotate": {"degrees": 90.5}}]),
+                Some("rotate can change the label: beyond 90 degrees a 6 becomes a 9"),
+            ),
+            (json!([{"rotate": {"degrees": 180, "probability": 0}}]), None),
+            (json!([{"vertical_flip": {"probability": 0}}]), None),
+            (json!(["horizontal_flip"]), Some(flip)),
+            (json!([{"swap_words": {"count": 0}}]), None),
+            (json!([{"swap_words": {"count": 1}}]), Some("not good, bad")),
+            (
+                json!([{"sometimes": {"probability": 0.1, "apply": "vertical_flip"}}]),
+                Some(
+                    "transforms.train[0].sometimes[0].vertical_flip can change the label: an upside-down 6 is not a 6",
+                ),
+            ),
+        ] {
+            let warnings = parse(specs.clone()).unwrap().label_warnings();
+            assert_eq!(warnings.len(), usize::from(wanted.is_some()), "{specs}: {warnings:?}");
+            assert!(warnings.iter().all(|warning| warning.contains(wanted.unwrap_or_default())), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn fingerprints_do_not_depend_on_how_a_chain_is_written() {
+        let parsed: Vec<TransformSpec> = serde_json::from_str(
+            r#"[{"rotate": {"probability": 1, "degrees": 5}}, {"one_of": {"apply": ["horizontal_flip"]}}]"#,
+        )
+        .unwrap();
+        let one = Chain::parse(&parsed).unwrap().fingerprint();
+        for (specs, same) in [
+            (json!([{"rotate": {"degrees": 5}}, {"one_of": ["horizontal_flip"]}]), true),
+            (
+                json!([{"rotate": {"degrees": 5.0}}, {"one_of": {"apply": [{"horizontal_flip": {"probability": 0.5}}], "weights": [1]}}]),
+                true,
+            ),
+            (json!([{"rotate": {"degrees": 6}}, {"one_of": ["horizontal_flip"]}]), false),
+            (json!([{"rotate": {"degrees": 5}}, {"one_of": ["vertical_flip"]}]), false),
+            (json!([{"one_of": ["horizontal_flip"]}, {"rotate": {"degrees": 5}}]), false),
+        ] {
+            assert_eq!(parse(specs.clone()).unwrap().fingerprint() == one, same, "{specs}");
+        }
+    }
+
+    #[test]
+    fn the_kind_of_rows_is_told() {
+        for (specs, wanted) in [
+            (json!([]), None),
+            (json!([{"mix_up": {"alpha": 1}}]), None),
+            (json!([{"one_of": [{"sequence": ["horizontal_flip"]}]}]), Some(Kind::Image)),
+            (json!([{"swap_words": {"count": 1}}, {"mix_up": {"alpha": 1}}]), Some(Kind::Text)),
+        ] {
+            assert_eq!(parse(specs.clone()).unwrap().input_kind(), wanted, "{specs}");
+        }
     }
 }

@@ -43,6 +43,14 @@ pub enum TransformError {
         /// Its name.
         name: String,
     },
+    /// A transform of rows that stands after one of batches.
+    #[error("{place}: `{name}` works on batches; put it after all transforms of rows")]
+    BatchBeforeRows {
+        /// Where the transform of batches stands.
+        place: String,
+        /// Its name.
+        name: String,
+    },
     /// A transform of one kind of data met another.
     #[error("{place}: this transforms {kind}, and the input is {input}")]
     WrongKind {
@@ -53,10 +61,10 @@ pub enum TransformError {
         /// What it was given.
         input: Kind,
     },
-    /// A combination of transforms of different kinds.
+    /// Transforms of different kinds in one list or combination.
     #[error("{place}: transforms of {first} and of {second} cannot be combined")]
     MixedKinds {
-        /// The combination.
+        /// The combination, or the transform that does not fit the list.
         place: String,
         /// Kind of the first.
         first: Kind,
@@ -165,10 +173,18 @@ fn listed(known: &[String]) -> String {
 
 /// Foreign text made fit for a message: control characters escaped, and cut when long.
 pub(crate) fn shown(text: &str) -> String {
-    const LIMIT: usize = 80;
+    cut(text, 80)
+}
+
+/// As [`shown`], for text that is only partly foreign.
+pub(crate) fn long(text: &str) -> String {
+    cut(text, 400)
+}
+
+fn cut(text: &str, limit: usize) -> String {
     let mut shown = String::new();
     for (count, character) in text.chars().enumerate() {
-        if count == LIMIT {
+        if count == limit {
             shown.push('…');
             break;
         }

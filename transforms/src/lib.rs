@@ -52,5 +52,5 @@ pub use matrix::Matrix;
 pub use random::{DrawKey, Random};
 pub use render::{LARGEST_SIDE, Scratch};
 pub use steps::{DrawnStep, ImageStep, Kernel, NoiseKind};
-pub use table::{Kind, Transform, table, transform_schema};
+pub use table::{Kind, Target, Transform, table, transform_schema};
 pub use text::{TextDrawing, TextEdit};

@@ -1,17 +1,20 @@
 //! Reading and checking the options of a transform.
 
-use millstream_schemas::nearest;
+use std::fmt;
+
+use millstream_schemas::{nearest, plain};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, DeserializeOwned, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
 
 use crate::TransformError;
-use crate::error::shown;
+use crate::error::{long, shown};
 use crate::render::LARGEST_SIDE;
 
 /// Options that can be refused.
-pub(crate) trait Options: DeserializeOwned + JsonSchema {
+pub(crate) trait Options: DeserializeOwned + Serialize + JsonSchema {
     /// Refuses nonsense, with the value: `probability is between 0 and 1, got 50`.
     fn validate(&self) -> Result<(), String>;
 }
@@ -34,12 +37,33 @@ pub(crate) fn read<T: Options>(options: &Value, place: &str) -> Result<T, Transf
         });
     }
     let read: T = serde_path_to_error::deserialize(options).map_err(|error| {
-        let path = error.path().to_string();
-        let inner = shown(&error.into_inner().to_string());
-        refused(if path == "." { inner } else { format!("{path}: {inner}") })
+        let path = error.path().clone();
+        let message = in_words(&error.into_inner().to_string(), at(options, &path));
+        refused(if path.iter().len() == 0 { message } else { format!("{path}: {message}") })
     })?;
     read.validate().map_err(refused)?;
     Ok(read)
+}
+
+/// The deserializer's message with the value as written, without the names of Rust types.
+fn in_words(message: &str, got: Option<&Value>) -> String {
+    let Some((wanted, got)) = message.rsplit_once(", expected ").map(|(_, wanted)| wanted).zip(got) else {
+        return long(&message.replace("missing field", "missing option"));
+    };
+    let choices = wanted.split('`').skip(1).step_by(2);
+    let near = got.as_str().and_then(|got| nearest(got, choices));
+    let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    format!("wanted {}, got {}{hint}", plain(wanted), shown(&got.to_string()))
+}
+
+/// The value at a path, as far as it can be followed.
+fn at<'a>(options: &'a Value, path: &Path) -> Option<&'a Value> {
+    path.iter().try_fold(options, |value, segment| match segment {
+        Segment::Map { key } => value.get(key),
+        Segment::Seq { index } => value.get(index),
+        Segment::Enum { .. } => Some(value),
+        Segment::Unknown => None,
+    })
 }
 
 /// JSON Schema of the options, self-contained.
@@ -53,7 +77,7 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     schema
 }
 
-pub(crate) fn between(name: &str, value: f64, low: f64, high: f64) -> Result<(), String> {
+pub(crate) fn between<T: PartialOrd + fmt::Display>(name: &str, value: T, low: T, high: T) -> Result<(), String> {
     if value >= low && value <= high {
         return Ok(());
     }
@@ -88,14 +112,40 @@ pub(crate) fn half() -> f64 {
 }
 
 /// A size in pixels: one number for a square, or `[width, height]`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
-#[serde(expecting = "a size in pixels: one number for a square, or [width, height]")]
 pub(crate) enum Size {
     /// Side of a square, in pixels.
-    Square(u32),
+    Square(#[schemars(range(min = 1, max = LARGEST_SIDE))] u32),
     /// `[width, height]` in pixels.
-    Rectangle([u32; 2]),
+    Rectangle(#[schemars(inner(range(min = 1, max = LARGEST_SIDE)))] [u32; 2]),
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SizeVisitor;
+        impl<'de> Visitor<'de> for SizeVisitor {
+            type Value = Size;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size in pixels: one number for a square, or [width, height]")
+            }
+
+            fn visit_u64<E: de::Error>(self, side: u64) -> Result<Size, E> {
+                let side = u32::try_from(side).map_err(|_| E::invalid_value(Unexpected::Unsigned(side), &self))?;
+                Ok(Size::Square(side))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sides: A) -> Result<Size, A::Error> {
+                let (width, height) = (sides.next_element()?, sides.next_element()?);
+                match (width, height, sides.next_element::<Value>()?) {
+                    (Some(width), Some(height), None) => Ok(Size::Rectangle([width, height])),
+                    _ => Err(de::Error::invalid_type(Unexpected::Seq, &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(SizeVisitor)
+    }
 }
 
 impl Size {
@@ -116,5 +166,67 @@ impl Size {
     pub(crate) fn validate(self) -> Result<(), String> {
         side("size", self.width())?;
         side("size", self.height())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_schemas::recipe::TransformSpec;
+    use serde_json::json;
+
+    use crate::Chain;
+
+    #[test]
+    fn wrong_values_are_told_in_words() {
+        for (name, options, message) in [
+            (
+                "resize",
+                json!({"size": 8, "kernel": "bilinar"}),
+                "kernel: wanted one of `area`, `bilinear`, `cubic`, `lanczos3`, `nearest`, got \"bilinar\"; did you mean `bilinear`?",
+            ),
+            (
+                "resize",
+                json!({"size": 8, "kernel": "bicubic"}),
+                "kernel: wanted one of `area`, `bilinear`, `cubic`, `lanczos3`, `nearest`, got \"bicubic\"",
+            ),
+            (
+                "resize",
+                json!({"size": "224px"}),
+                "size: wanted a size in pixels: one number for a square, or [width, height], got \"224px\"",
+            ),
+            (
+                "resize",
+                json!({"size": [1, 2, 3]}),
+                "size: wanted a size in pixels: one number for a square, or [width, height], got [1,2,3]",
+            ),
+            ("resize", json!({"size": [1, "b"]}), "size[1]: wanted a whole number of 0 or more, got \"b\""),
+            ("resize", json!({"width": -3}), "width: wanted a whole number of 0 or more, got -3"),
+            ("rotate", json!({"degrees": "15°"}), "degrees: wanted a number, got \"15°\""),
+            (
+                "rotate",
+                json!({"degrees": 5, "fill": [0, 300, 0]}),
+                "fill[1]: wanted a whole number from 0 to 255, got 300",
+            ),
+            ("rotate", json!({}), "missing option `degrees`"),
+            ("gaussian_noise", json!({"sigma": 12.3}), "sigma (black is 0, white is 1) is between 0 and 1, got 12.3"),
+            (
+                "one_of",
+                json!([{"rotate": null, "degrees": 15}]),
+                "apply[0]: `degrees` stands beside `rotate`; indent it below `rotate`, further than the name itself",
+            ),
+            (
+                "sometimes",
+                json!({"probability": 1, "apply": 3}),
+                "apply: wanted a transform (a name, or one name with its options), or a list of transforms, got 3",
+            ),
+            (
+                "one_of",
+                json!(["horizontal_flip", 3]),
+                "apply[1]: wanted a transform's name, or one name with its options, for example `rotate: {degrees: 15}`, got 3",
+            ),
+        ] {
+            let error = Chain::parse(&[TransformSpec::new(name, options)]).unwrap_err().to_string();
+            assert_eq!(error, format!("transforms[0].{name}: {message}"));
+        }
     }
 }

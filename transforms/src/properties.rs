@@ -125,6 +125,42 @@ fn every_option_is_guarded() {
     }
 }
 
+#[test]
+fn what_moves_pixels_says_so() {
+    for (row, spec) in samples().filter(|(row, _)| row.kind() == Kind::Image) {
+        let steps = (0..12).flat_map(|n| chain(&spec).draw_image(&FACTS, &key(0, n)).unwrap().steps);
+        let moves = steps.into_iter().any(|drawn| matches!(drawn.step, ImageStep::Project { .. }));
+        assert_eq!(row.targets.contains(&Target::KeyPoints), moves, "{}", row.name);
+        assert!(row.targets.contains(&Target::Image), "{}", row.name);
+    }
+}
+
+/// What the schema calls too small or too large does not load.
+#[test]
+fn ranges_in_the_schema_are_those_that_are_checked() {
+    let mut checked = 0;
+    for (row, spec) in samples() {
+        let schema = row.schema();
+        let options = spec.options.as_object().into_iter().flatten();
+        for (option, value) in options.filter(|(_, value)| value.is_number() || value.is_array()) {
+            let schema = &schema["properties"][option];
+            let bounds = if value.is_array() { &schema["items"] } else { schema };
+            for (bound, outside) in [("minimum", -0.001), ("maximum", 0.001)] {
+                let Some(limit) = bounds[bound].as_f64() else { continue };
+                let outside =
+                    json!(if value.as_u64().is_some() { limit + f64::signum(outside) } else { limit + outside });
+                let outside = value.as_array().map_or(outside.clone(), |list| vec![outside; list.len()].into());
+                let mut options = spec.options.clone();
+                options[option] = outside.clone();
+                let parsed = Chain::parse(&[TransformSpec::new(row.name, options)]);
+                assert!(parsed.is_err(), "{}.{option}: {outside}", row.name);
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 20, "{checked}");
+}
+
 fn geometry() -> impl Strategy<Value = TransformSpec> {
     let size = 1u32..90;
     prop_oneof![

@@ -111,7 +111,7 @@ fn describe_projection(f: &mut fmt::Formatter<'_>, matrix: &Matrix, width: u32, 
                 x == if a < 0.0 { f64::from(width) } else { 0.0 } && y == if d < 0.0 { f64::from(height) } else { 0.0 };
             return match (mirrored, whole) {
                 (true, true) => Ok(()),
-                (false, false) => write!(f, "({}, {}) px, {width}×{height}", rounded(-x), rounded(-y)),
+                (false, false) => write!(f, "{width}×{height} at ({}, {})", rounded(x), rounded(y)),
                 _ => write!(f, "{width}×{height}"),
             };
         }
@@ -147,7 +147,7 @@ mod tests {
             (Matrix([-1.0, 0.0, 20.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]), "x"),
             (Matrix::scale_then_move(2.0, 3.0, 4.0, 7.0), "x 40×30 at (4, 7) → 20×10"),
             (Matrix::scale_then_move(2.0, 3.0, 0.0, 0.0), "x 40×30 → 20×10"),
-            (Matrix::scale_then_move(1.0, 1.0, -3.0, 2.0), "x (3, -2) px, 20×10"),
+            (Matrix::scale_then_move(1.0, 1.0, -3.0, 2.0), "x 20×10 at (-3, 2)"),
             (Matrix([cos, -sin, 1.0, sin, cos, 2.0, 0.0, 0.0, 1.0]), "x 12.3°"),
         ] {
             assert_eq!(project(matrix, 20, 10), caption);

@@ -38,6 +38,36 @@ impl fmt::Display for Kind {
     }
 }
 
+/// What a transform moves or changes: whoever keeps such data beside the rows has to let them follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Target {
+    /// Boxes in an image; their corners follow [`project_point`](crate::ImageDrawing::project_point).
+    Boxes,
+    /// The image itself.
+    Image,
+    /// Points in an image; they follow [`project_point`](crate::ImageDrawing::project_point).
+    KeyPoints,
+    /// What the loss compares with.
+    Labels,
+    /// Images that mark each pixel; they take the same geometric steps.
+    Masks,
+    /// Ranges of characters; they follow [`project_position`](crate::TextDrawing::project_position).
+    Spans,
+    /// The text itself.
+    Text,
+}
+
+impl Target {
+    /// Of transforms that move pixels.
+    pub(crate) const PLACES: &[Self] = &[Self::Boxes, Self::Image, Self::KeyPoints, Self::Masks];
+    /// Of transforms that change pixels where they are.
+    pub(crate) const PIXELS: &[Self] = &[Self::Image];
+    /// Of transforms of text.
+    pub(crate) const CHARACTERS: &[Self] = &[Self::Spans, Self::Text];
+}
+
 /// All that is known about one transform. Command-line help, JSON Schema, documentation pages and property tests
 /// derive from these rows.
 #[derive(Clone, Copy)]
@@ -48,7 +78,9 @@ pub struct Transform {
     pub summary: &'static str,
     /// Markdown: what it does, what is drawn, where the method comes from.
     pub documentation: &'static str,
-    /// Why it can change what the label should be, if it can.
+    /// What it moves or changes; nothing of their own for combinations.
+    pub targets: &'static [Target],
+    /// Why it can change what the label should be, if some options let it.
     pub changes_label: Option<&'static str>,
     /// Options in JSON that make sense and cover the transform.
     pub samples: &'static [&'static str],
@@ -79,7 +111,8 @@ impl fmt::Debug for Transform {
     }
 }
 
-type Built<T> = Result<T, TransformError>;
+/// A transform, and its options with every default filled in.
+type Built<T> = Result<(T, Value), TransformError>;
 
 /// A rule, and the transforms it chooses among.
 pub(crate) type Combined = (Box<dyn Combine>, Vec<TransformSpec>);
@@ -95,16 +128,45 @@ pub(crate) enum Build {
 
 impl Build {
     pub(crate) const fn image<T: Options + ImageTransform + 'static>() -> Self {
-        Self::Image(|options, place| Ok(Box::new(read::<T>(options, place)?)))
+        Self::Image(|options, place| {
+            let (transform, options) = built::<T>(options, place)?;
+            Ok((transform, options))
+        })
     }
 
     pub(crate) const fn text<T: Options + TextTransform + 'static>() -> Self {
-        Self::Text(|options, place| Ok(Box::new(read::<T>(options, place)?)))
+        Self::Text(|options, place| {
+            let (transform, options) = built::<T>(options, place)?;
+            Ok((transform, options))
+        })
     }
 
     pub(crate) const fn batch<T: Options + BatchTransform + 'static>() -> Self {
-        Self::Batch(|options, place| Ok(Box::new(read::<T>(options, place)?)))
+        Self::Batch(|options, place| {
+            let (transform, options) = built::<T>(options, place)?;
+            Ok((transform, options))
+        })
     }
+
+    fn accepts(self, options: &Value) -> bool {
+        match self {
+            Self::Batch(build) => build(options, "").is_ok(),
+            Self::Combine(build) => build(options, "").is_ok(),
+            Self::Image(build) => build(options, "").is_ok(),
+            Self::Text(build) => build(options, "").is_ok(),
+        }
+    }
+}
+
+fn built<T: Options>(options: &Value, place: &str) -> Built<Box<T>> {
+    let transform = read::<T>(options, place)?;
+    let options = whole(&transform);
+    Ok((Box::new(transform), options))
+}
+
+/// Options as JSON, every default filled in.
+pub(crate) fn whole<T: Options>(options: &T) -> Value {
+    serde_json::to_value(options).expect("options have string keys, so they always serialize")
 }
 
 /// The schema of options of type `T`, for a row.
@@ -127,17 +189,16 @@ pub(crate) fn row(name: &str) -> Option<&'static Transform> {
 ///
 /// Refers to itself as `#/$defs/Transform`: put it there.
 pub fn transform_schema() -> Value {
-    let bare: Vec<Value> = table()
-        .iter()
-        .filter(|row| row.schema().get("required").is_none_or(|r| r.as_array().is_none_or(Vec::is_empty)))
-        .filter(|row| row.kind() != Kind::Combine)
-        .map(|row| json!({"const": row.name, "description": row.summary}))
-        .collect();
+    let stands_alone = |row: &&Transform| row.build.accepts(&json!({}));
+    let bare = table().iter().filter(stands_alone);
+    let bare: Vec<Value> = bare.map(|row| json!({"const": row.name, "description": row.summary})).collect();
     let with_options = table().iter().map(|row| {
+        let options = row.schema();
+        let options = if stands_alone(&row) { json!({"anyOf": [options, {"type": "null"}]}) } else { options };
         json!({
             "type": "object",
             "description": row.summary,
-            "properties": {row.name: row.schema()},
+            "properties": {row.name: options},
             "required": [row.name],
             "additionalProperties": false,
         })
@@ -168,6 +229,19 @@ mod tests {
                 assert!(text.contains("description"), "{}.{option} has no description: {text}", row.name);
             }
         }
-        assert!(transform_schema()["oneOf"].as_array().unwrap().len() >= table().len());
+    }
+
+    /// A name alone, and a name with nothing behind its colon, are in the schema where they load, and only there.
+    #[test]
+    fn names_alone_are_in_the_schema_where_they_load() {
+        let schema = transform_schema();
+        let choices = schema["oneOf"].as_array().unwrap();
+        for row in table() {
+            let loads = crate::Chain::parse(&[TransformSpec::new(row.name, json!({}))]).is_ok();
+            assert_eq!(choices.iter().any(|choice| choice["const"] == row.name), loads, "{}", row.name);
+            let options = choices.iter().find_map(|choice| choice["properties"].get(row.name)).unwrap();
+            let null = options["anyOf"].as_array().is_some_and(|any| any.contains(&json!({"type": "null"})));
+            assert_eq!(null, loads, "{}", row.name);
+        }
     }
 }

@@ -95,7 +95,7 @@ impl JsonSchema for ByteSize {
         schemars::json_schema!({
             "type": "string",
             "description": "A number of bytes with its unit, for example 512 MiB.",
-            "pattern": "^[0-9.]+ ?(B|KB|MB|GB|KiB|MiB|GiB|TiB)$"
+            "pattern": r"^\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([kKmMgG]?[bB]|[kKmMgGtT][iI][bB])\s*$"
         })
     }
 }

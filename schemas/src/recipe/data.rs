@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ByteSize;
+use super::{ByteSize, LARGEST_BATCH, MOST_THREADS};
 
 /// Where the rows come from and how they are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,15 +22,18 @@ pub struct DataRecipe {
     pub label: String,
     /// Rows a step.
     #[serde(default = "sixteen")]
+    #[schemars(range(min = 1, max = LARGEST_BATCH))]
     pub batch: usize,
     /// How strongly the order of the rows is shuffled each epoch.
     #[serde(default)]
     pub order: OrderStrength,
     /// Row groups that are shuffled together when `order` is `windowed`.
     #[serde(default = "four")]
+    #[schemars(range(min = 1))]
     pub window: usize,
     /// Threads that decode and transform; 0 takes one for each core.
     #[serde(default)]
+    #[schemars(range(max = MOST_THREADS))]
     pub workers: usize,
     /// Ceiling on the bytes held by the stream: compressed, decoded and batched, for example `512 MiB`.
     #[serde(default)]

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::paths::PathPlaces;
 use super::{Recipe, paths, ranges, unknown_keys};
-use crate::SchemaError;
 use crate::features::cut;
+use crate::{SchemaError, plain};
 
 /// A recipe's text is far smaller; a larger file is something else, given by mistake.
 const LARGEST_FILE: u64 = 4 << 20;
@@ -144,27 +144,17 @@ fn typed(value: Value) -> Result<Recipe, SchemaError> {
             "." => "the recipe".to_owned(),
             place => place.to_owned(),
         };
-        SchemaError::Value { place, message: plain(&error.inner().to_string()) }
+        SchemaError::Value { place, message: in_words(&error.inner().to_string()) }
     })
 }
 
 /// The deserializer's message without the names of Rust types.
-fn plain(message: &str) -> String {
-    const WORDS: [(&str, &str); 8] = [
-        ("expected u64", "wanted a whole number of 0 or more"),
-        ("expected u32", "wanted a whole number of 0 or more"),
-        ("expected usize", "wanted a whole number of 0 or more"),
-        ("expected f32", "wanted a number"),
-        ("expected a boolean", "wanted true or false"),
-        ("expected a string", "wanted text"),
-        ("expected path string", "wanted a path"),
-        ("missing field", "missing key"),
-    ];
-    let mut message: String = message.chars().take(400).collect();
-    for (rust, words) in WORDS {
-        message = message.replace(rust, words);
+fn in_words(message: &str) -> String {
+    let message: String = message.chars().take(400).collect();
+    match message.rsplit_once(", expected ") {
+        Some((got, wanted)) => format!("{got}, wanted {}", plain(wanted)),
+        None => message.replace("missing field", "missing key"),
     }
-    message
 }
 
 #[cfg(test)]
@@ -235,6 +225,11 @@ output:
         let rows: &[(&[&str], &str)] = &[
             (&["version=2"], "version: wanted 1, got 2"),
             (&["version=null"], "version: missing"),
+            (
+                &["transforms.train=[{rotate: null, degrees: 15}]"],
+                "transforms.train[0]: `degrees` stands beside `rotate`; indent it",
+            ),
+            (&["training.layer_decay=fast"], "training.layer_decay: invalid type: string \"fast\", wanted a number"),
             (&["training.epocs=3"], "unknown key `epocs` in training; did you mean `epochs`?"),
             (&["trainin.epochs=3"], "unknown key `trainin` in the recipe; did you mean `training`?"),
             (&["training.optimizer={adam: {}}"], "unknown key `adam` in training.optimizer; did you mean `adamw`?"),
@@ -249,7 +244,7 @@ output:
             ),
             (&["data.memory=512"], "data.memory: `512` has no unit of bytes"),
             (&["data.memory=512 pixels"], "data.memory: `512 pixels` has no unit of bytes"),
-            (&["data.memory=[]"], "data.memory: invalid type: sequence, expected a number of bytes with its unit"),
+            (&["data.memory=[]"], "data.memory: invalid type: sequence, wanted a number of bytes with its unit"),
             (
                 &["training.epochs=3 epochs"],
                 "training.epochs: invalid type: string \"3 epochs\", wanted a whole number",

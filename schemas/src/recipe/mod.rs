@@ -2,6 +2,7 @@
 
 mod bytes;
 mod data;
+mod defaults;
 mod load;
 mod model;
 mod output;
@@ -23,14 +24,20 @@ pub use output::{CheckpointRecipe, OutputRecipe};
 pub use training::{AdamW, LearningRateMultiplier, OptimizerRecipe, Schedule, Sgd, TrainingRecipe};
 pub use transforms::{TransformSpec, TransformsRecipe};
 
+/// More threads or rows than any machine here has are a slip of the keyboard, and would exhaust it.
+const MOST_THREADS: usize = 4096;
+const LARGEST_BATCH: usize = 65_536;
+
 /// A whole recipe.
 ///
 /// Relative paths are taken from the folder of the recipe file; `${NAME}` in a path is replaced by that environment
 /// variable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = defaults::short)]
 pub struct Recipe {
     /// Version of the recipe format; 1.
+    #[schemars(range(min = 1, max = 1))]
     pub version: u32,
     /// Seed of everything that is random: order, augmentation, new weights.
     #[serde(default)]

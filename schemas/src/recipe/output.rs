@@ -26,6 +26,7 @@ pub struct CheckpointRecipe {
     /// Also every so many steps; 0 for never.
     pub every_steps: u64,
     /// How many are kept; older ones are deleted.
+    #[schemars(range(min = 1))]
     pub keep: usize,
 }
 

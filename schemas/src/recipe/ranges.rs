@@ -1,14 +1,12 @@
 //! Numbers that the types allow and sense does not.
 
 use super::{
-    DamagedPolicy, DataRecipe, ModelRecipe, OptimizerRecipe, Recipe, Schedule, TrainSelection, TrainingRecipe,
+    DamagedPolicy, DataRecipe, LARGEST_BATCH, MOST_THREADS, ModelRecipe, OptimizerRecipe, Recipe, Schedule,
+    TrainSelection, TrainingRecipe,
 };
 use crate::SchemaError;
 use crate::features::cut;
 
-/// More threads or rows than any machine here has are a slip of the keyboard, and would exhaust it.
-const MOST_THREADS: usize = 4096;
-const LARGEST_BATCH: usize = 65_536;
 const LEAST_MEMORY: u64 = 1 << 20;
 
 type Checked = Result<(), SchemaError>;

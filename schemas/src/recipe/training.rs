@@ -1,27 +1,35 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{MOST_THREADS, defaults};
+
 /// Optimizer, schedule, length.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(transform = defaults::short)]
 pub struct TrainingRecipe {
     /// Passes over the training rows.
+    #[schemars(range(min = 1))]
     pub epochs: u64,
     /// Update rule.
     pub optimizer: OptimizerRecipe,
     /// Learning rate over time.
     pub schedule: Schedule,
     /// Factor on the learning rate for each layer further from the head, for example 0.9; 1 trains all alike.
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub layer_decay: f32,
     /// Factors on the learning rate by layer name; the first that matches wins over `layer_decay`.
     pub learning_rate_multipliers: Vec<LearningRateMultiplier>,
     /// Share of the target probability spread evenly over all classes, 0 to 1 (Szegedy et al. 2016).
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub label_smoothing: f32,
     /// Where the step runs: `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
     /// Threads of ONNX Runtime; 0 takes one for each core.
+    #[schemars(range(max = MOST_THREADS))]
     pub threads: usize,
     /// Scale all gradients down together when their joint Euclidean norm is above this.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub gradient_clip_norm: Option<f32>,
 }
 
@@ -48,6 +56,7 @@ pub struct LearningRateMultiplier {
     /// Pattern of layer names (`*` any run, `?` one character).
     pub r#match: String,
     /// The factor, 0 or more.
+    #[schemars(range(min = 0))]
     pub multiplier: f32,
 }
 
@@ -80,16 +89,22 @@ impl OptimizerRecipe {
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(transform = defaults::short)]
 pub struct AdamW {
     /// Step size, above 0.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub learning_rate: f32,
     /// Decay of the mean of gradients, 0 to below 1.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta1: f32,
     /// Decay of the mean of squared gradients, 0 to below 1.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta2: f32,
     /// Added to the root of the second moment.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub epsilon: f32,
     /// Pull towards zero, times the learning rate, on weights of two axes or more.
+    #[schemars(range(min = 0))]
     pub weight_decay: f32,
 }
 
@@ -102,14 +117,18 @@ impl Default for AdamW {
 /// Stochastic gradient descent with momentum, as PyTorch's `SGD` defines it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(transform = defaults::short)]
 pub struct Sgd {
     /// Step size, above 0.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub learning_rate: f32,
     /// Share of the last step that is kept, 0 to below 1.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub momentum: f32,
     /// Look ahead by the momentum (Nesterov).
     pub nesterov: bool,
     /// Added to the gradient, times the weight, on weights of two axes or more.
+    #[schemars(range(min = 0))]
     pub weight_decay: f32,
 }
 
@@ -130,6 +149,7 @@ pub enum Schedule {
     Cosine {
         /// Share of all steps spent warming up, 0 to 1.
         #[serde(default)]
+        #[schemars(range(min = 0, max = 1))]
         warmup: f32,
     },
 }

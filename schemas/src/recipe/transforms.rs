@@ -6,6 +6,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::features::cut;
+
 /// What happens to each row before the model sees it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -60,20 +62,34 @@ impl<'de> Deserialize<'de> for TransformSpec {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TransformSpec, A::Error> {
-                let Some((name, options)) = map.next_entry::<String, Value>()? else {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry::<String, Value>()? {
+                    entries.push(entry);
+                }
+                if entries.len() > 1 {
+                    return Err(de::Error::custom(several(&entries)));
+                }
+                let Some((name, options)) = entries.pop() else {
                     return Err(de::Error::custom("an empty transform; a name is needed"));
                 };
-                if let Some((second, _)) = map.next_entry::<String, Value>()? {
-                    return Err(de::Error::custom(format!(
-                        "`{name}` and `{second}` stand in one list item; give each transform its own `-`"
-                    )));
-                }
                 let options = if options.is_null() { Value::Object(Map::new()) } else { options };
                 Ok(TransformSpec { name, options })
             }
         }
         deserializer.deserialize_any(SpecVisitor)
     }
+}
+
+/// What is wrong with several keys in one list item: options beside their transform, or two transforms.
+fn several(entries: &[(String, Value)]) -> String {
+    let bare = entries.iter().find(|(_, options)| options.is_null());
+    let beside = entries.iter().find(|(_, options)| !options.is_null());
+    if let (Some((name, _)), Some((option, _))) = (bare, beside) {
+        let (name, option) = (cut(name), cut(option));
+        return format!("`{option}` stands beside `{name}`; indent it below `{name}`, further than the name itself");
+    }
+    let (first, second) = (cut(&entries[0].0), cut(&entries[1].0));
+    format!("`{first}` and `{second}` stand in one list item; give each transform its own `-`")
 }
 
 impl JsonSchema for TransformSpec {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{BatchStep, BatchTransform};
 use crate::options::{Options, always, between, probability};
 use crate::random::Random;
-use crate::table::{Build, Transform, schema};
+use crate::table::{Build, Target, Transform, schema};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "mix_up",
@@ -14,7 +14,8 @@ pub(crate) const TRANSFORM: Transform = Transform {
     documentation: "Zhang, Cisse, Dauphin and Lopez-Paz, \"mixup: Beyond Empirical Risk Minimization\" (2018): one \
         weight λ for the batch from Beta(`alpha`, `alpha`), and a random partner for each row; inputs and targets become \
         λ · own + (1 − λ) · partner. The loss sees soft targets. Small `alpha` (0.1 to 0.4) mixes little, 1 makes \
-        every weight equally likely. Empty slots take no part.",
+        every weight equally likely. Empty slots and rows without a label take no part.",
+    targets: &[Target::Image, Target::Labels],
     changes_label: None,
     samples: &[r#"{"alpha": 0.2}"#, r#"{"alpha": 1, "probability": 0.5}"#],
     schema: schema::<MixUp>(),
@@ -25,9 +26,11 @@ pub(crate) const TRANSFORM: Transform = Transform {
 #[serde(deny_unknown_fields)]
 struct MixUp {
     /// Both parameters of the Beta distribution of the weights (0.001 to 1000).
+    #[schemars(range(min = 0.001, max = 1000))]
     alpha: f64,
     /// How often a batch is mixed, from 0 (never) to 1 (always).
     #[serde(default = "always")]
+    #[schemars(range(min = 0, max = 1))]
     probability: f64,
 }
 
@@ -43,15 +46,15 @@ impl BatchTransform for MixUp {
         self.probability > 0.0
     }
 
-    fn draw(&self, occupied: &[bool], random: &mut Random) -> Option<BatchStep> {
+    fn draw(&self, taking_part: &[bool], random: &mut Random) -> Option<BatchStep> {
         if !random.bernoulli(self.probability) {
             return None;
         }
         let weight = random.beta(self.alpha, self.alpha) as f32;
-        let slots: Vec<usize> = (0..occupied.len()).filter(|slot| occupied[*slot]).collect();
+        let slots: Vec<usize> = (0..taking_part.len()).filter(|slot| taking_part[*slot]).collect();
         let mut shuffled = slots.clone();
         random.shuffle(&mut shuffled);
-        let mut partners: Vec<usize> = (0..occupied.len()).collect();
+        let mut partners: Vec<usize> = (0..taking_part.len()).collect();
         for (slot, partner) in slots.into_iter().zip(shuffled) {
             partners[slot] = partner;
         }
@@ -94,9 +97,9 @@ mod tests {
         for first_row in 0..40 {
             let mut batch = batch(Tensor::f32([4, 1], vec![1.0, 2.0, 0.0, 4.0]));
             let key = DrawKey { seed: 1, epoch: 0, row: first_row };
-            let occupied: Vec<bool> = batch.rows.iter().map(Option::is_some).collect();
-            let drawing = chain.draw_batch(&occupied, &key);
-            assert_eq!(drawing, chain.draw_batch(&occupied, &key));
+            let taking_part: Vec<bool> = batch.labels.iter().map(|label| *label >= 0).collect();
+            let drawing = chain.draw_batch(&taking_part, &key);
+            assert_eq!(drawing, chain.draw_batch(&taking_part, &key));
             let text = serde_json::to_string(&drawing).unwrap();
             assert_eq!(drawing, serde_json::from_str(&text).unwrap());
             drawing.apply(&mut batch).unwrap();

@@ -21,8 +21,13 @@ pub(crate) trait BatchTransform: Send + Sync {
     /// Whether two draws can differ.
     fn is_random(&self) -> bool;
 
-    /// What happens to a batch whose occupied slots are these.
-    fn draw(&self, occupied: &[bool], random: &mut Random) -> Option<BatchStep>;
+    /// Whether, with these options, it can do to the label what its row states.
+    fn changes_label(&self) -> bool {
+        false
+    }
+
+    /// What happens to a batch in which these slots take part.
+    fn draw(&self, taking_part: &[bool], random: &mut Random) -> Option<BatchStep>;
 }
 
 /// One thing that happens to a batch, with exact parameters.

@@ -4,13 +4,18 @@ mod one_of;
 mod sequence;
 mod sometimes;
 
+use std::fmt;
+
 use millstream_schemas::recipe::TransformSpec;
-use serde::{Deserialize, Serialize};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
+use crate::TransformError;
 use crate::options::{Options, read};
 use crate::random::Random;
-use crate::table::{Build, Combined, Transform};
+use crate::table::{Build, Combined, Transform, whole};
 
 pub(crate) const TABLE: &[Transform] = &[
     one_of::TRANSFORM, //
@@ -56,15 +61,15 @@ pub(crate) const fn build<T: Combination>(bare: bool) -> Build {
     }
 }
 
-fn parts<T: Combination>(mut options: T) -> Result<Combined, crate::TransformError> {
+fn parts<T: Combination>(mut options: T) -> Result<(Combined, Value), TransformError> {
     let specs = options.take();
-    Ok((Box::new(options), specs))
+    let rule = whole(&options);
+    Ok(((Box::new(options), specs), rule))
 }
 
 /// One transform, or a list of them.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
-#[serde(expecting = "a transform (a name, or one name with its options), or a list of transforms")]
 pub(crate) enum Transforms {
     List(Vec<TransformSpec>),
     One(TransformSpec),
@@ -87,6 +92,32 @@ impl Transforms {
 
     fn validate(&self) -> Result<(), String> {
         if self.len() == 0 { Err("apply is empty; name at least one transform".into()) } else { Ok(()) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Transforms {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TransformsVisitor;
+        impl<'de> Visitor<'de> for TransformsVisitor {
+            type Value = Transforms;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a transform (a name, or one name with its options), or a list of transforms")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Transforms, E> {
+                TransformSpec::deserialize(name.into_deserializer()).map(Transforms::One)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Transforms, A::Error> {
+                TransformSpec::deserialize(MapAccessDeserializer::new(map)).map(Transforms::One)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Transforms, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Transforms::List)
+            }
+        }
+        deserializer.deserialize_any(TransformsVisitor)
     }
 }
 

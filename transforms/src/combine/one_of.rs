@@ -15,6 +15,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     documentation: "Chooses one transform of the list for each row. Without `weights` all are equally likely; with \
         them, each is taken in proportion to its weight. A list alone is short for `{apply: list}`; use `sequence` \
         inside to choose between groups.",
+    targets: &[],
     changes_label: None,
     samples: &[
         r#"["horizontal_flip", {"rotate": {"degrees": 10}}]"#,
@@ -31,6 +32,7 @@ struct OneOf {
     apply: Transforms,
     /// How likely each is, relative to the others; all equally when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(inner(range(min = 0)))]
     weights: Option<Vec<f64>>,
 }
 

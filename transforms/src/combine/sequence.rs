@@ -14,6 +14,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     summary: "Applies several transforms one after the other.",
     documentation: "Groups transforms, so that `one_of` can choose between groups. A list alone is short for \
         `{apply: list}`.",
+    targets: &[],
     changes_label: None,
     samples: &[r#"["horizontal_flip", {"rotate": {"degrees": 10}}]"#],
     schema: || with_bare_list(schema_of::<Sequence>()),

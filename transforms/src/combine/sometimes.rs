@@ -13,6 +13,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     name: "sometimes",
     summary: "Applies transforms with a probability, or none of them.",
     documentation: "Decides once for each row: all transforms under `apply` (one, or a list in order), or none.",
+    targets: &[],
     changes_label: None,
     samples: &[
         r#"{"probability": 0.3, "apply": {"rotate": {"degrees": 45}}}"#,
@@ -26,6 +27,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
 #[serde(deny_unknown_fields)]
 struct Sometimes {
     /// How often, from 0 (never) to 1 (always).
+    #[schemars(range(min = 0, max = 1))]
     probability: f64,
     /// One transform, or a list of them.
     apply: Transforms,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{ImageTransform, project};
 use crate::options::{Options, Size};
 use crate::random::Random;
-use crate::table::{Build, Transform, schema};
+use crate::table::{Build, Target, Transform, schema};
 use crate::{ImageFacts, ImageStep, Matrix};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -14,6 +14,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     summary: "Keeps the middle of the image, at a stated size.",
     documentation: "Cuts the middle `size` pixels out, to the whole pixel, as torchvision's `CenterCrop`. An image that \
         is smaller gets a border of the colour `fill`.",
+    targets: Target::PLACES,
     changes_label: None,
     samples: &[r#"{"size": 20}"#, r#"{"size": [90, 12], "fill": [255, 0, 0]}"#],
     schema: schema::<CenterCrop>(),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::ImageTransform;
 use crate::options::{Options, always, between, probability};
 use crate::random::Random;
-use crate::table::{Build, Transform, schema};
+use crate::table::{Build, Target, Transform, schema};
 use crate::{ImageFacts, ImageStep, NoiseKind};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -14,6 +14,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     summary: "Adds normal noise to every value of every channel.",
     documentation: "`sigma` is the standard deviation where black is 0 and white is 1 (0.05 is about 13 of 255). The sum \
         is clipped to that range. A geometric transform that stands after it resamples the noise with the image.",
+    targets: Target::PIXELS,
     changes_label: None,
     samples: &[r#"{"sigma": 0.05}"#, r#"{"sigma": 0.2, "probability": 0.5}"#],
     schema: schema::<GaussianNoise>(),
@@ -24,15 +25,17 @@ pub(crate) const TRANSFORM: Transform = Transform {
 #[serde(deny_unknown_fields)]
 struct GaussianNoise {
     /// Standard deviation; black is 0 and white is 1.
+    #[schemars(range(min = 0, max = 1))]
     sigma: f32,
     /// How often, from 0 (never) to 1 (always).
     #[serde(default = "always")]
+    #[schemars(range(min = 0, max = 1))]
     probability: f64,
 }
 
 impl Options for GaussianNoise {
     fn validate(&self) -> Result<(), String> {
-        between("sigma (black is 0, white is 1)", f64::from(self.sigma), 0.0, 1.0)?;
+        between("sigma (black is 0, white is 1)", self.sigma, 0.0, 1.0)?;
         probability(self.probability)
     }
 }

@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 use super::{ImageTransform, project};
 use crate::options::{Options, half, probability};
 use crate::random::Random;
-use crate::table::{Build, Transform, schema};
+use crate::table::{Build, Target, Transform, schema};
 use crate::{ImageFacts, ImageStep, Matrix};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "horizontal_flip",
     summary: "Mirrors the image left to right, half of the time unless stated otherwise.",
-    documentation: "Mirrors the image left to right, half of the time unless stated otherwise. With `probability` 1 every image is mirrored.",
-    changes_label: None,
+    documentation: "For pictures in which left and right mean nothing, such as most photographs; not for writing. With `probability` 1 every image is mirrored.",
+    targets: Target::PLACES,
+    changes_label: Some("mirrored letters are no letters, and a left hand becomes a right one"),
     samples: &["{}", r#"{"probability": 1}"#],
     schema: schema::<HorizontalFlip>(),
     build: Build::image::<HorizontalFlip>(),
@@ -24,6 +25,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
 struct HorizontalFlip {
     /// How often, from 0 (never) to 1 (always).
     #[serde(default = "half")]
+    #[schemars(range(min = 0, max = 1))]
     probability: f64,
 }
 
@@ -36,6 +38,10 @@ impl Options for HorizontalFlip {
 impl ImageTransform for HorizontalFlip {
     fn is_random(&self) -> bool {
         self.probability > 0.0 && self.probability < 1.0
+    }
+
+    fn changes_label(&self) -> bool {
+        self.probability > 0.0
     }
 
     fn draw(&self, facts: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {

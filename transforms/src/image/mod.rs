@@ -31,6 +31,11 @@ pub(crate) trait ImageTransform: Send + Sync {
     /// Whether two draws can differ.
     fn is_random(&self) -> bool;
 
+    /// Whether, with these options, it can do to the label what its row states.
+    fn changes_label(&self) -> bool {
+        false
+    }
+
     /// Appends what happens to an image of this size; nothing, if it is left alone this time.
     fn draw(&self, facts: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>);
 

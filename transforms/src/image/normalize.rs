@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::ImageTransform;
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Transform, schema};
+use crate::table::{Build, Target, Transform, schema};
 use crate::{ImageFacts, ImageStep};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -15,6 +15,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     documentation: "`(value − mean) / std`, where black is 0 and white is 1. Take the numbers the model was trained \
         with: most ImageNet models use mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225; others 0.5 and 0.5. Must be \
         the last transform. Without it the model sees values from 0 to 1.",
+    targets: Target::PIXELS,
     changes_label: None,
     samples: &[
         r#"{"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}"#,
@@ -28,15 +29,17 @@ pub(crate) const TRANSFORM: Transform = Transform {
 #[serde(deny_unknown_fields)]
 struct Normalize {
     /// Of red, green, blue; black is 0 and white is 1.
+    #[schemars(inner(range(min = 0, max = 1)))]
     mean: [f32; 3],
     /// Standard deviation of red, green, blue; black is 0 and white is 1.
+    #[schemars(inner(range(min = 1e-6, max = 1)))]
     std: [f32; 3],
 }
 
 impl Options for Normalize {
     fn validate(&self) -> Result<(), String> {
-        let unit = |name: &str, values: [f32; 3], least: f64| {
-            values.iter().try_for_each(|value| between(name, f64::from(*value), least, 1.0))
+        let unit = |name: &str, values: [f32; 3], least: f32| {
+            values.iter().try_for_each(|value| between(name, *value, least, 1.0))
         };
         unit("mean (black is 0, white is 1)", self.mean, 0.0)?;
         unit("std (black is 0, white is 1)", self.std, 1e-6)
@@ -64,7 +67,7 @@ mod tests {
     #[test]
     fn numbers_of_255_are_refused() {
         let options = Normalize { mean: [123.7, 116.3, 103.5], std: [58.4, 57.1, 57.4] };
-        assert!(options.validate().unwrap_err().contains("got 123.6"));
+        assert!(options.validate().unwrap_err().contains("got 123.7"));
         let zero = Normalize { mean: [0.0; 3], std: [1.0, 0.0, 1.0] };
         assert!(zero.validate().is_err());
     }

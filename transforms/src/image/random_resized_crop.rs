@@ -7,7 +7,7 @@ use super::ImageTransform;
 use crate::elementary::{exp, ln};
 use crate::options::{Options, Size, range};
 use crate::random::Random;
-use crate::table::{Build, Transform, schema};
+use crate::table::{Build, Target, Transform, schema};
 use crate::{ImageFacts, ImageStep, Kernel, Matrix};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -17,6 +17,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
         `RandomResizedCrop` does: up to ten tries of an area, uniform within `area` as a share of the image, and an \
         aspect ratio, log-uniform within `aspect_ratio`; the first that fits is placed uniformly. If none fits, the \
         largest central part whose aspect ratio is allowed. Cut and resize are one resampling, antialiased.",
+    targets: Target::PLACES,
     changes_label: None,
     samples: &[
         r#"{"size": 32}"#,
@@ -35,9 +36,11 @@ struct RandomResizedCrop {
     size: Size,
     /// Smallest and largest share of the image's area.
     #[serde(default = "default_area")]
+    #[schemars(inner(range(min = 1e-6, max = 1)))]
     area: [f64; 2],
     /// Smallest and largest width divided by height.
     #[serde(default = "default_aspect_ratio")]
+    #[schemars(inner(range(min = 0.01, max = 100)))]
     aspect_ratio: [f64; 2],
     /// How pixels are weighted.
     #[serde(default)]

@@ -7,7 +7,7 @@ use super::ImageTransform;
 use crate::options::{Options, Size, side};
 use crate::random::Random;
 use crate::render::LARGEST_SIDE;
-use crate::table::{Build, Transform, schema};
+use crate::table::{Build, Target, Transform, schema};
 use crate::{ImageFacts, ImageStep, Kernel, Matrix};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -16,6 +16,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     documentation: "Give one of: `size` (exactly this, whatever the shape was), `shorter_side` (the shape is kept, as \
         torchvision's `Resize` with one number), or `width` and `height` (one alone keeps the shape). Antialiased when \
         shrinking, with every kernel but `nearest`.",
+    targets: Target::PLACES,
     changes_label: None,
     samples: &[
         r#"{"size": 32}"#,
@@ -36,12 +37,15 @@ struct Resize {
     size: Option<Size>,
     /// Length of the shorter side afterwards, in pixels; the shape is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = LARGEST_SIDE))]
     shorter_side: Option<u32>,
     /// Width afterwards, in pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = LARGEST_SIDE))]
     width: Option<u32>,
     /// Height afterwards, in pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = LARGEST_SIDE))]
     height: Option<u32>,
     /// How pixels are weighted.
     #[serde(default)]

@@ -7,7 +7,7 @@ use super::{ImageTransform, project};
 use crate::elementary::sin_cos_degrees;
 use crate::options::{Options, always, between, probability};
 use crate::random::Random;
-use crate::table::{Build, Transform, schema};
+use crate::table::{Build, Target, Transform, schema};
 use crate::{ImageFacts, ImageStep, Matrix};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -15,7 +15,8 @@ pub(crate) const TRANSFORM: Transform = Transform {
     summary: "Turns the image about its centre by a random angle.",
     documentation: "The angle is uniform between −`degrees` and +`degrees`; positive is counter-clockwise. The size \
         stays, and corners that come from outside get the colour `fill`.",
-    changes_label: None,
+    targets: Target::PLACES,
+    changes_label: Some("beyond 90 degrees a 6 becomes a 9"),
     samples: &[r#"{"degrees": 15}"#, r#"{"degrees": 180, "fill": [128, 128, 128], "probability": 0.8}"#],
     schema: schema::<Rotate>(),
     build: Build::image::<Rotate>(),
@@ -25,12 +26,14 @@ pub(crate) const TRANSFORM: Transform = Transform {
 #[serde(deny_unknown_fields)]
 struct Rotate {
     /// Largest angle either way, in degrees (0 to 180).
+    #[schemars(range(min = 0, max = 180))]
     degrees: f64,
     /// Red, green, blue (0 to 255) for what comes from outside.
     #[serde(default)]
     fill: [u8; 3],
     /// How often, from 0 (never) to 1 (always).
     #[serde(default = "always")]
+    #[schemars(range(min = 0, max = 1))]
     probability: f64,
 }
 
@@ -51,6 +54,10 @@ fn turned(facts: &ImageFacts, degrees: f64) -> Matrix {
 impl ImageTransform for Rotate {
     fn is_random(&self) -> bool {
         self.degrees > 0.0 && self.probability > 0.0
+    }
+
+    fn changes_label(&self) -> bool {
+        self.degrees > 90.0 && self.probability > 0.0
     }
 
     fn draw(&self, facts: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {

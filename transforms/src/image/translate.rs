@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{ImageTransform, project};
 use crate::options::{Options, always, between, probability};
 use crate::random::Random;
-use crate::table::{Build, Transform, schema};
+use crate::table::{Build, Target, Transform, schema};
 use crate::{ImageFacts, ImageStep, Matrix};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -14,6 +14,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     summary: "Moves the image by a random share of its size.",
     documentation: "The distance is uniform between −`fraction` and +`fraction` of width and height, rounded to whole \
         pixels as in torchvision's `RandomAffine`. What comes from outside gets the colour `fill`.",
+    targets: Target::PLACES,
     changes_label: None,
     samples: &[r#"{"fraction": [0.1, 0.1]}"#, r#"{"fraction": [0, 0.5], "fill": [9, 9, 9], "probability": 0.9}"#],
     schema: schema::<Translate>(),
@@ -24,12 +25,14 @@ pub(crate) const TRANSFORM: Transform = Transform {
 #[serde(deny_unknown_fields)]
 struct Translate {
     /// Largest distance either way as a share of [width, height] (0 to 1).
+    #[schemars(inner(range(min = 0, max = 1)))]
     fraction: [f64; 2],
     /// Red, green, blue (0 to 255) for what comes from outside.
     #[serde(default)]
     fill: [u8; 3],
     /// How often, from 0 (never) to 1 (always).
     #[serde(default = "always")]
+    #[schemars(range(min = 0, max = 1))]
     probability: f64,
 }
 

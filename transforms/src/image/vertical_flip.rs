@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::{ImageTransform, project};
 use crate::options::{Options, half, probability};
 use crate::random::Random;
-use crate::table::{Build, Transform, schema};
+use crate::table::{Build, Target, Transform, schema};
 use crate::{ImageFacts, ImageStep, Matrix};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "vertical_flip",
     summary: "Mirrors the image top to bottom, half of the time unless stated otherwise.",
-    documentation: "Mirrors the image top to bottom, half of the time unless stated otherwise. For pictures without an up and down, such as those through a microscope or from the air. With `probability` 1 every image is mirrored.",
+    documentation: "For pictures without an up and down, such as those through a microscope or from the air. With `probability` 1 every image is mirrored.",
+    targets: Target::PLACES,
     changes_label: Some("an upside-down 6 is not a 6"),
     samples: &["{}", r#"{"probability": 1}"#],
     schema: schema::<VerticalFlip>(),
@@ -24,6 +25,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
 struct VerticalFlip {
     /// How often, from 0 (never) to 1 (always).
     #[serde(default = "half")]
+    #[schemars(range(min = 0, max = 1))]
     probability: f64,
 }
 
@@ -36,6 +38,10 @@ impl Options for VerticalFlip {
 impl ImageTransform for VerticalFlip {
     fn is_random(&self) -> bool {
         self.probability > 0.0 && self.probability < 1.0
+    }
+
+    fn changes_label(&self) -> bool {
+        self.probability > 0.0
     }
 
     fn draw(&self, facts: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {

@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::{Change, TextTransform};
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Transform, schema};
+use crate::table::{Build, Target, Transform, schema};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "keyboard_typos",
     summary: "Replaces letters by neighbours on the keyboard.",
     documentation: "Each letter a–z and each digit is replaced, with probability `fraction`, by a key beside it on a \
         US QWERTY keyboard. Upper case stays upper case; all other characters stay as they are.",
+    targets: Target::CHARACTERS,
     changes_label: None,
     samples: &[r#"{"fraction": 0.05}"#, r#"{"fraction": 0.5}"#],
     schema: schema::<KeyboardTypos>(),
@@ -26,6 +27,7 @@ const KEYS: [&str; 4] = ["1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm"];
 #[serde(deny_unknown_fields)]
 struct KeyboardTypos {
     /// Share of the letters and digits that are replaced (0 to 1).
+    #[schemars(range(min = 0, max = 1))]
     fraction: f64,
 }
 

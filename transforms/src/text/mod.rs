@@ -21,6 +21,11 @@ pub(crate) trait TextTransform: Send + Sync {
     /// Whether two draws can differ.
     fn is_random(&self) -> bool;
 
+    /// Whether, with these options, it can do to the label what its row states.
+    fn changes_label(&self) -> bool {
+        false
+    }
+
     /// What changes in this text: ranges that do not overlap, in ascending order.
     fn draw(&self, text: &str, random: &mut Random) -> Vec<Change>;
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Change, TextTransform};
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Transform, schema};
+use crate::table::{Build, Target, Transform, schema};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "swap_words",
@@ -14,20 +14,25 @@ pub(crate) const TRANSFORM: Transform = Transform {
     documentation: "Two words change places, again and again: the random swap of Wei and Zou, \"EDA: Easy Data \
         Augmentation\" (2019). Give `fraction` (exchanges as a share of the words, at least one) or `count` (exchanges). \
         Words are what stands between white space, and the white space stays as it is. Texts of one word stay too.",
+    targets: Target::CHARACTERS,
     changes_label: Some("\"not bad, good\" and \"not good, bad\" are the same words"),
     samples: &[r#"{"fraction": 0.1}"#, r#"{"count": 2}"#],
     schema: schema::<SwapWords>(),
     build: Build::text::<SwapWords>(),
 };
 
+const MOST_SWAPS: u32 = 10_000;
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SwapWords {
     /// Exchanges as a share of the number of words (0 to 1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
     fraction: Option<f64>,
     /// Number of exchanges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = MOST_SWAPS))]
     count: Option<u32>,
 }
 
@@ -35,7 +40,7 @@ impl Options for SwapWords {
     fn validate(&self) -> Result<(), String> {
         match (self.fraction, self.count) {
             (Some(fraction), None) => between("fraction", fraction, 0.0, 1.0),
-            (None, Some(count)) => between("count", f64::from(count), 0.0, 10_000.0),
+            (None, Some(count)) => between("count", count, 0, MOST_SWAPS),
             (None, None) => Err("give fraction or count".into()),
             (Some(_), Some(_)) => Err("give only one of fraction and count".into()),
         }
@@ -63,6 +68,10 @@ fn words(text: &str) -> Vec<(usize, &str)> {
 impl TextTransform for SwapWords {
     fn is_random(&self) -> bool {
         self.fraction.is_none_or(|fraction| fraction > 0.0) && self.count != Some(0)
+    }
+
+    fn changes_label(&self) -> bool {
+        self.is_random()
     }
 
     fn draw(&self, text: &str, random: &mut Random) -> Vec<Change> {
