@@ -77,7 +77,7 @@ impl StreamOptions {
     pub fn fingerprint(&self) -> Fingerprint {
         let columns = (&self.columns.input, &self.columns.label, &self.columns.classes);
         let order = (self.order, self.window, self.batch, self.drop_last);
-        Fingerprint::of(&(columns, self.chain.specs(), order, self.transparency))
+        Fingerprint::of(&(columns, self.chain.fingerprint(), order, self.transparency))
     }
 
     /// What deserves a look before these options are used on a dataset, and stops nothing.

@@ -250,9 +250,11 @@ impl OpenBatch {
             rows: std::mem::take(&mut state.rows),
             resume: self.resume.clone(),
         };
-        let occupied: Vec<bool> = batch.rows.iter().map(Option::is_some).collect();
+        // a row whose label is unknown would take weight from the row it is mixed into
+        let known = |(row, label): (&Option<RowId>, &i64)| row.is_some() && (mould.classes == 0 || *label >= 0);
+        let taking_part: Vec<bool> = batch.rows.iter().zip(&batch.labels).map(known).collect();
         let key = DrawKey { seed: mould.seed, epoch: self.epoch, row: self.position };
-        let applied = mould.chain.draw_batch(&occupied, &key).apply(&mut batch);
+        let applied = mould.chain.draw_batch(&taking_part, &key).apply(&mut batch);
         let (epoch, position) = (self.epoch, self.position);
         applied.map_err(|source| PipelineError::BatchTransform { epoch, position, source })?;
         Ok(batch)
