@@ -114,7 +114,7 @@ mod tests {
     fn nothing_in_a_cell_steers_the_terminal() {
         let mut table = Table::new(&["name", ">rows"]);
         table.row(["a\u{1b}[31m\nb".into(), "1".into()]);
-        assert_eq!(table.render(), "  name              rows\n  a\\u{1b}[31m\\nb     1\n");
+        assert_eq!(table.render(), "  name            rows\n  a\\u{1b}[31m\\nb     1\n");
         assert_eq!(printable(&"x".repeat(500)).chars().count(), 201);
     }
 

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use millstream_compiler::{ModelReport, compile, describe};
+use millstream_compiler::{CompilerError, ModelReport, compile, describe};
 use millstream_pipeline::InputKind;
 use millstream_schemas::Recipe;
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, OptimizerRecipe};
@@ -102,6 +102,7 @@ pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, Rec
     let mut problems = Vec::new();
     let activations = match compile(&plan.model, &wanted) {
         Ok(program) => program.activation_bytes,
+        Err(error @ CompilerError::Selection(_)) => return Err(error.into()),
         Err(error) => {
             problems.push(error.to_string());
             0
@@ -212,7 +213,7 @@ fn memory(data: &DataRecipe, optimizer: &OptimizerRecipe, model: &ModelReport, a
         OptimizerRecipe::Adamw(_) => 2,
         OptimizerRecipe::Sgd(_) => 1,
     };
-    let weights = model.parameters as u64 * 4;
+    let weights = (model.parameters + model.other_weights) as u64 * 4;
     let training_state = model.trained as u64 * 4 * (1 + remembered);
     let stream = data.memory.0;
     MemoryEstimate {

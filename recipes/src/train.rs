@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use millstream_compiler::{TrainingProgram, compile};
-use millstream_pipeline::{Batches, StreamOptions};
+use millstream_pipeline::{Batches, StreamCounters, StreamOptions};
 use millstream_schemas::{Batch, Fingerprint, Recipe};
 use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::record::Timing;
@@ -61,7 +61,7 @@ pub struct RunSummary {
     pub trained: usize,
     /// Numbers that stayed as they were.
     pub frozen: usize,
-    /// Damaged rows that were left out, by this process.
+    /// Different damaged rows that this process left out.
     pub skipped: u64,
     /// Where the seconds of the steps went.
     pub timing: Timing,
@@ -126,8 +126,8 @@ pub fn train(
     });
     let opening = began.elapsed().as_secs_f64();
     let ran = run(&plan, &mut trainer, &mut stream, events, stop);
-    let skipped = stream.0.counters().skipped;
-    let notes = notes(&plan, &trainer, skipped);
+    let counters = stream.0.counters();
+    let notes = notes(&plan, &trainer, &counters);
     for message in &notes {
         events.event(&Event::Warning { message: message.clone() });
     }
@@ -160,7 +160,7 @@ pub fn train(
         classes: record.classes,
         trained: program.trained,
         frozen: program.frozen,
-        skipped,
+        skipped: counters.damaged_rows,
         timing: trainer.history().timing,
         opening,
         peak_memory: peak_memory(),
@@ -177,10 +177,11 @@ fn peak_memory() -> Option<u64> {
 }
 
 /// What is worth knowing of a run beside its figures.
-fn notes(plan: &Plan, trainer: &Trainer, skipped: u64) -> Vec<String> {
+fn notes(plan: &Plan, trainer: &Trainer, counters: &StreamCounters) -> Vec<String> {
     let mut notes = Vec::new();
-    if skipped > 0 {
-        notes.push(format!("{skipped} damaged rows were left out of training"));
+    let StreamCounters { damaged_rows, skipped, .. } = counters;
+    if *damaged_rows > 0 {
+        notes.push(format!("{damaged_rows} damaged rows were left out of training ({skipped} times in all epochs)"));
     }
     if let (Some(source), Some(evaluation)) = (&plan.evaluate, trainer.history().best_evaluation()) {
         let (rows, total) = (evaluation.rows, source.dataset.rows());

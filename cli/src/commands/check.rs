@@ -26,14 +26,19 @@ fn describe(report: &CheckReport) -> String {
     text.push_str(&classes(report));
     let model = &report.model;
     let ModelInput { name, width, height } = &report.input;
+    let parameters = model.parameters + model.other_weights;
     text.push_str(&format!(
         "\nmodel: opset {}, input `{}` takes {width}×{height} pixels\n{} parameters, {} trained, {} frozen\n",
         model.opset,
         printable(name),
-        grouped(model.parameters as u64),
+        grouped(parameters as u64),
         grouped(model.trained as u64),
-        grouped(model.parameters.saturating_sub(model.trained) as u64)
+        grouped(parameters.saturating_sub(model.trained) as u64)
     ));
+    if model.other_weights > 0 {
+        let weights = grouped(model.other_weights as u64);
+        text.push_str(&format!("{weights} of the frozen ones are in no layer that could be trained\n"));
+    }
     text.push_str(&layers(model, true));
     text.push_str("\noperators:\n");
     text.push_str(&operators(model, true));
