@@ -56,7 +56,7 @@ pub(super) fn decode(
         decode_rows(bytes, width, height, pixels)?;
         return Ok(height);
     }
-    // The decoder cannot be told to stop, but it does not look at data below the height it read.
+    // The decoder cannot be told to stop, but below the height it read it only looks for the next marker.
     shortened.clear();
     shortened.extend_from_slice(bytes);
     let stated = (decoded as u16).to_be_bytes();
