@@ -84,7 +84,12 @@ fn sample_row(image: &Sampled<'_>, line: &Line, span: Range<usize>, row: &mut [&
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use std::arch::x86_64::*;
+    use std::arch::x86_64::{
+        __m256, __m256i, _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256, _mm256_cvtepi32_ps, _mm256_cvttps_epi32,
+        _mm256_floor_ps, _mm256_i32gather_epi32, _mm256_max_epi32, _mm256_min_epi32, _mm256_mul_ps, _mm256_mullo_epi32,
+        _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_setzero_si256, _mm256_srli_epi32,
+        _mm256_storeu_ps, _mm256_sub_ps,
+    };
 
     use super::{Line, Range, Sampled, noise, normalize_row, sample_row, spread_row};
     use crate::render::resample::PADDING;
@@ -143,26 +148,18 @@ mod avx2 {
         };
         let (column, line) = (_mm256_cvttps_epi32(left), _mm256_cvttps_epi32(top));
         let three = _mm256_set1_epi32(3);
+        let across = |column: __m256i| _mm256_mullo_epi32(clamped(column, image.width), three);
         let stride = _mm256_set1_epi32(image.width as i32 * 3);
         let down = |line: __m256i| _mm256_mullo_epi32(clamped(line, image.height), stride);
+        let (here, right) = (across(column), across(_mm256_add_epi32(column, one)));
         let (above, below) = (down(line), down(_mm256_add_epi32(line, one)));
-        let next = _mm256_add_epi32(column, one);
-        let (here, right) = (clamped(column, image.width), clamped(next, image.width));
-        let unclamped = _mm256_and_si256(_mm256_cmpeq_epi32(here, column), _mm256_cmpeq_epi32(right, next));
-        let [a, b, c, d] = if _mm256_movemask_epi8(unclamped) == -1 {
-            let here = _mm256_mullo_epi32(here, three);
-            let [a, b] = fetch_pairs(image, _mm256_add_epi32(above, here));
-            let [c, d] = fetch_pairs(image, _mm256_add_epi32(below, here));
-            [a, b, c, d]
-        } else {
-            let (here, right) = (_mm256_mullo_epi32(here, three), _mm256_mullo_epi32(right, three));
-            [(above, here), (above, right), (below, here), (below, right)].map(|(line, column)| {
-                let offsets = _mm256_add_epi32(line, column);
-                // SAFETY: row and column were clamped to the image, so offsets lie on pixels; the four bytes read from
-                // the last pixel end within the padding, whose presence the caller checked.
-                unsafe { _mm256_i32gather_epi32::<1>(image.bytes.as_ptr().cast(), offsets) }
-            })
+        let fetch = |line: __m256i, column: __m256i| {
+            let offsets = _mm256_add_epi32(line, column);
+            // SAFETY: row and column were clamped to the image, so offsets lie on pixels; the four bytes read from the
+            // last pixel end within the padding, whose presence the caller checked.
+            unsafe { _mm256_i32gather_epi32::<1>(image.bytes.as_ptr().cast(), offsets) }
         };
+        let taps = [fetch(above, here), fetch(above, right), fetch(below, here), fetch(below, right)];
         let mix = |from: __m256, to: __m256, share: __m256| {
             _mm256_add_ps(from, _mm256_mul_ps(share, _mm256_sub_ps(to, from)))
         };
@@ -172,29 +169,10 @@ mod avx2 {
             _mm256_mul_ps(mix(high, low, y), _mm256_set1_ps(1.0 / 255.0))
         };
         [
-            finish([a, b, c, d]),
-            finish([a, b, c, d].map(|word| _mm256_srli_epi32::<8>(word))),
-            finish([a, b, c, d].map(|word| _mm256_srli_epi32::<16>(word))),
+            finish(taps),
+            finish(taps.map(|word| _mm256_srli_epi32::<8>(word))),
+            finish(taps.map(|word| _mm256_srli_epi32::<16>(word))),
         ]
-    }
-
-    /// The pixels at these byte offsets, and those to the right of them. All offsets must lie on pixels of the image that
-    /// are not the last of their row, and the image must be padded.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn fetch_pairs(image: &Sampled<'_>, offsets: __m256i) -> [__m256i; 2] {
-        // columns 0, 1, 4, 5 and 2, 3, 6, 7: the shuffle below works in halves of a vector
-        let offsets = _mm256_permute4x64_epi64::<0b11_01_10_00>(offsets);
-        let halves = [_mm256_castsi256_si128(offsets), _mm256_extracti128_si256::<1>(offsets)].map(|offsets| {
-            // SAFETY: two pixels from each offset on are in the image; the eight bytes read from the last two end within
-            // the padding, whose presence the caller checked.
-            unsafe { _mm256_i32gather_epi64::<1>(image.bytes.as_ptr().cast(), offsets) }
-        });
-        let low_words = |[first, second]: [__m256i; 2]| {
-            let (first, second) = (_mm256_castsi256_ps(first), _mm256_castsi256_ps(second));
-            _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(first, second))
-        };
-        [low_words(halves), low_words(halves.map(|pair| _mm256_srli_epi64::<24>(pair)))]
     }
 }
 
