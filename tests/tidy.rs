@@ -110,12 +110,12 @@ fn table(tree: &Tree, folder: &str, row: &str, others: &[&str]) -> Faults {
     let mut rows = Vec::new();
     let mut test_only = false;
     for line in text.lines().map(|line| line.split("//").next().unwrap_or(line).trim()) {
-        if let Some(name) =
-            line.strip_suffix(';').and_then(|line| line.split_whitespace().skip_while(|w| *w != "mod").nth(1))
+        let name = line.strip_suffix(';').and_then(|line| line.split_whitespace().skip_while(|w| *w != "mod").nth(1));
+        if let Some(name) = name
+            && !test_only
+            && !others.contains(&name)
         {
-            if !test_only && !others.contains(&name) {
-                modules.push(plain(name));
-            }
+            modules.push(plain(name));
         }
         test_only = line == "#[cfg(test)]" || (test_only && line.starts_with("#["));
         for word in line.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | ':' | '#'))) {
@@ -175,8 +175,9 @@ fn reasons(tree: &Tree) -> Faults {
         for (number, line) in text.lines().enumerate() {
             for mark in [concat!("TO", "DO"), concat!("FIX", "ME")] {
                 let words = line.match_indices(mark).map(|(at, _)| &line[at + mark.len()..]);
-                let bare = |rest: &str| !rest.strip_prefix('(').is_some_and(|r| r.find(')').is_some_and(|end| end > 0));
-                if words.into_iter().any(bare) && !path.ends_with(".md") {
+                let reasoned =
+                    |rest: &str| rest.strip_prefix('(').and_then(|rest| rest.find(')')).is_some_and(|end| end > 0);
+                if !words.into_iter().all(reasoned) && !path.ends_with(".md") {
                     faults.push(format!("{path}:{}: say why it is not done: `{mark}(reason): what`", number + 1));
                 }
             }
@@ -260,7 +261,9 @@ fn names(tree: &Tree) -> Faults {
 
 // ---------------------------------------------------------------------------------------------------------- tests
 
-const RULES: &[(&str, fn(&Tree) -> Faults)] = &[
+type Rule = fn(&Tree) -> Faults;
+
+const RULES: &[(&str, Rule)] = &[
     ("arrows", arrows),
     ("length", length),
     ("lints", lints),
