@@ -14,7 +14,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     summary: "Mirrors the image left to right, half of the time unless stated otherwise.",
     documentation: "For pictures in which left and right mean nothing, such as most photographs; not for writing. With `probability` 1 every image is mirrored.",
     targets: Target::PLACES,
-    changes_label: Some("mirrored letters are no letters, and a left hand becomes a right one"),
+    changes_label: None,
     samples: &["{}", r#"{"probability": 1}"#],
     schema: schema::<HorizontalFlip>(),
     build: Build::image::<HorizontalFlip>(),
@@ -38,10 +38,6 @@ impl Options for HorizontalFlip {
 impl ImageTransform for HorizontalFlip {
     fn is_random(&self) -> bool {
         self.probability > 0.0 && self.probability < 1.0
-    }
-
-    fn changes_label(&self) -> bool {
-        self.probability > 0.0
     }
 
     fn draw(&self, facts: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {
