@@ -98,7 +98,7 @@ fn timing(summary: &RunSummary) -> String {
     }
     let share = |seconds: f64| output::percent(seconds / busy);
     let mut text = format!(
-        "a step took {:.0} ms: {} in the graph, {} in the update, {} waiting for data\n",
+        "a step took {:.1} ms: {} in the graph, {} in the update, {} waiting for data\n",
         busy / summary.steps.max(1) as f64 * 1000.0,
         share(timing.graph),
         share(timing.update),
