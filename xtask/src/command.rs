@@ -4,10 +4,15 @@ use std::env;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
-/// The root of the workspace.
+/// The root of the workspace. Cargo says at run time where it is: a build folder may be shared by two checkouts.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace")
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let xtask = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        xtask.parent().expect("xtask is a folder of the workspace").to_owned()
+    })
 }
 
 /// The folder that cargo builds into: two above this very program, so every way to configure it is followed.
