@@ -9,6 +9,7 @@ use millstream::recipes::{Event, Events};
 use crate::arguments::Global;
 use crate::messages::tell;
 use crate::output::{self, grouped, percent};
+use millstream::schemas::shown_path;
 
 /// Between two plain lines.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -151,7 +152,7 @@ fn line(event: &Event) -> Option<String> {
                 grouped(*trained as u64),
                 grouped(*frozen as u64),
                 grouped(*total_steps),
-                folder.display()
+                shown_path(&folder)
             )
         }
         Event::Evaluated { epoch, loss, accuracy, best, .. } => {

@@ -1,3 +1,4 @@
+use millstream_schemas::shown_path;
 use std::path::PathBuf;
 
 /// Why a model cannot be read or compiled.
@@ -5,7 +6,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum CompilerError {
     /// The model's file, or a file with its weights, could not be read.
-    #[error("cannot read {path}")]
+    #[error("cannot read {}", shown_path(.path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -13,7 +14,7 @@ pub enum CompilerError {
         source: std::io::Error,
     },
     /// The bytes are not an ONNX model: truncated, damaged or something else.
-    #[error("{path} is not a whole ONNX model: {message}")]
+    #[error("{} is not a whole ONNX model: {message}", shown_path(.path))]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -81,43 +82,8 @@ pub enum CompilerError {
     Selection(String),
 }
 
-/// Text from a file as errors show it: cut, and escaped where it would not print as it is.
-pub(crate) fn shown(text: &str) -> String {
-    const LONGEST: usize = 120;
-    let mut shown = String::new();
-    for (at, character) in text.chars().enumerate() {
-        match character {
-            _ if at == LONGEST => {
-                shown.push('…');
-                break;
-            }
-            '\'' | '"' => shown.push(character),
-            _ => shown.extend(character.escape_debug()),
-        }
-    }
-    shown
-}
-
 impl CompilerError {
     pub(crate) fn unsupported(what: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::Unsupported { what: what.into(), advice: advice.into() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::shown;
-
-    #[test]
-    fn foreign_text_is_cut_and_escaped() {
-        let long = "ab".repeat(100);
-        let rows = [
-            ("layer3.0/conv 'größe'", "layer3.0/conv 'größe'"),
-            ("a\u{1b}[31m\nb\u{202e}", "a\\u{1b}[31m\\nb\\u{202e}"),
-            (&long, &format!("{}…", &long[..120])),
-        ];
-        for (text, wanted) in rows {
-            assert_eq!(shown(text), wanted);
-        }
     }
 }

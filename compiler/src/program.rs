@@ -5,7 +5,6 @@ use millstream_schemas::{ParameterEntry, TensorEntry, TrainingManifest};
 use prost::Message;
 
 use crate::backward::{TrainedPath, gradients};
-use crate::error::shown;
 use crate::finetuning::{
     self, FineTuning, Head, Layer, find_head, find_scores, layers_before, normalize, pattern_matches, replace_head,
     select, untie,
@@ -15,6 +14,7 @@ use crate::losses::cross_entropy;
 use crate::model_file::onnx::{GraphProto, ModelProto, StringStringEntryProto};
 use crate::model_file::{Bindings, Model, import};
 use crate::{CompilerError, graph};
+use millstream_schemas::shown;
 
 /// A model compiled for training: plain ONNX, with its parameters beside it.
 #[derive(Clone, Debug)]

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_schema::{DataType, Schema, SchemaRef};
 use bytes::Bytes;
 use millstream_schemas::features::{image_storage, is_text};
-use millstream_schemas::{Feature, Features, Fingerprint, RowId, SchemaError};
+use millstream_schemas::{Feature, Features, Fingerprint, RowId, SchemaError, shown};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
-use crate::error::{Damage, shown};
+use crate::error::Damage;
 use crate::sources::{
     Classes, FileColumns, Footer, LabelReading, LabelValue, LoadedRows, Part, Storage, caught, list, names,
     read_blocking, read_footer,

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use millstream_schemas::recipe::ByteSize;
-use millstream_schemas::{RowId, SchemaError};
+use millstream_schemas::{RowId, SchemaError, shown_path, shown_up_to};
 use millstream_transforms::TransformError;
 
 use crate::decode::DecodeError;
@@ -11,7 +11,7 @@ use crate::decode::DecodeError;
 #[non_exhaustive]
 pub enum PipelineError {
     /// A path or pattern that matches nothing.
-    #[error("no Parquet file matches `{pattern}` in {base}: {reason}")]
+    #[error("no Parquet file matches `{pattern}` in {}: {reason}", shown_path(.base))]
     NoFiles {
         /// As it was asked for.
         pattern: String,
@@ -21,7 +21,7 @@ pub enum PipelineError {
         reason: String,
     },
     /// The system refused a file or folder.
-    #[error("cannot read {path}")]
+    #[error("cannot read {}", shown_path(.path))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -29,7 +29,7 @@ pub enum PipelineError {
         source: std::io::Error,
     },
     /// A file whose footer is damaged, missing or beyond all reason.
-    #[error("{file}: not a readable Parquet file: {reason}")]
+    #[error("{}: not a readable Parquet file: {reason}", shown_path(.file))]
     Footer {
         /// The file.
         file: String,
@@ -37,7 +37,7 @@ pub enum PipelineError {
         reason: String,
     },
     /// A row group whose data is damaged.
-    #[error("{file}, row group {row_group}: {reason}")]
+    #[error("{}, row group {row_group}: {reason}", shown_path(.file))]
     RowGroup {
         /// The file.
         file: String,
@@ -47,7 +47,7 @@ pub enum PipelineError {
         reason: String,
     },
     /// No rows at all.
-    #[error("the dataset has no rows: {files} file(s), the first {first}")]
+    #[error("the dataset has no rows: {files} file(s), the first {}", shown_path(.first))]
     NoRows {
         /// How many files were opened.
         files: usize,
@@ -55,7 +55,7 @@ pub enum PipelineError {
         first: String,
     },
     /// Two files of one dataset have different columns.
-    #[error("column `{column}` differs between files: {first} has {wanted}, {second} has {got}")]
+    #[error("column `{column}` differs between files: {} has {wanted}, {} has {got}", shown_path(.first), shown_path(.second))]
     SchemaDrift {
         /// The first file of the dataset.
         first: String,
@@ -72,7 +72,7 @@ pub enum PipelineError {
     #[error(transparent)]
     Schema(#[from] SchemaError),
     /// The input column cannot be told from the types.
-    #[error("{file}: which column is the input? {reason}; name it with `input`")]
+    #[error("{}: which column is the input? {reason}; name it with `input`", shown_path(.file))]
     WhichInput {
         /// The first file of the dataset.
         file: String,
@@ -80,7 +80,7 @@ pub enum PipelineError {
         reason: String,
     },
     /// More classes than anything here is made for.
-    #[error("{file}: column `{column}` has {reason}; it does not look like a class")]
+    #[error("{}: column `{column}` has {reason}; it does not look like a class", shown_path(.file))]
     TooManyClasses {
         /// The first file of the dataset.
         file: String,
@@ -169,7 +169,7 @@ pub enum PipelineError {
         reason: String,
     },
     /// The quarantine file cannot be written.
-    #[error("cannot write the quarantine file {path}")]
+    #[error("cannot write the quarantine file {}", shown_path(.path))]
     Quarantine {
         /// The file.
         path: PathBuf,
@@ -257,15 +257,8 @@ impl Damage {
     }
 }
 
-/// Foreign text, escaped, at a length that fits into a message.
-pub(crate) fn shown(text: &str) -> String {
-    const LENGTH: usize = 200;
-    let cut: String = text.chars().take(LENGTH).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LENGTH).is_some() { format!("{cut}…") } else { cut }
-}
-
 /// What a caught panic said.
 pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
     let message = payload.downcast_ref::<&str>().copied();
-    shown(message.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message"))
+    shown_up_to(message.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message"), 400)
 }

@@ -2,8 +2,8 @@ use std::path::Path;
 
 use millstream_compiler::{CompilerError, ModelReport, compile, describe};
 use millstream_pipeline::InputKind;
-use millstream_schemas::Recipe;
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, OptimizerRecipe};
+use millstream_schemas::{Recipe, shown_path};
 use millstream_training::{Device, DeviceRequest, runtime};
 use serde::Serialize;
 
@@ -202,7 +202,7 @@ fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> R
         warnings.push(format!("{rows} rows do not fill one batch of {batch}"));
     }
     if let Some(found) = RunFolder(plan.recipe.output.folder.clone()).holds()? {
-        let folder = plan.recipe.output.folder.display();
+        let folder = shown_path(&plan.recipe.output.folder);
         warnings.push(format!("{folder} holds a run already ({found}): `train` wants `--resume` or `--overwrite`"));
     }
     Ok(warnings)

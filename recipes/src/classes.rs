@@ -1,6 +1,6 @@
 //! The classes of one dataset read as those of another.
 
-use millstream_schemas::Feature;
+use millstream_schemas::{Feature, shown};
 
 use crate::RecipeError;
 use crate::plan::RowSource;
@@ -37,13 +37,6 @@ fn same_order(names: &[String], wanted: &[String], whose: &str) -> Result<(), Re
 
 fn refused(message: String) -> RecipeError {
     RecipeError::mismatch("data.evaluate", message)
-}
-
-/// Foreign text in a message: escaped, and cut.
-pub(crate) fn shown(name: &str) -> String {
-    const MOST: usize = 80;
-    let text: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
-    if name.chars().count() > MOST { format!("`{text}…`") } else { format!("`{text}`") }
 }
 
 #[cfg(test)]

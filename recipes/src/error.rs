@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use millstream_compiler::CompilerError;
 use millstream_pipeline::PipelineError;
-use millstream_schemas::SchemaError;
+use millstream_schemas::{SchemaError, shown_path};
 use millstream_training::TrainingError;
 use millstream_transforms::TransformError;
 
@@ -34,10 +34,8 @@ pub enum RecipeError {
         message: String,
     },
     /// The output folder holds a run already.
-    #[error(
-        "{folder} holds a run already ({found}); go on with it by `--resume`, replace it by `--overwrite`, or choose \
-         another `output.folder`"
-    )]
+    #[error("{} holds a run already ({found}); go on with it by `--resume`, replace it by `--overwrite`, or choose \
+         another `output.folder`", shown_path(.folder))]
     OutputInUse {
         /// The folder.
         folder: PathBuf,
@@ -45,7 +43,7 @@ pub enum RecipeError {
         found: String,
     },
     /// There is no run to go on with.
-    #[error("{folder} holds no whole checkpoint to resume from: {reason}")]
+    #[error("{} holds no whole checkpoint to resume from: {reason}", shown_path(.folder))]
     NothingToResume {
         /// The folder.
         folder: PathBuf,
@@ -53,7 +51,7 @@ pub enum RecipeError {
         reason: String,
     },
     /// The recipe or the data is not what the interrupted run used.
-    #[error("cannot resume {folder}: `{what}` changed since that run began (then {then}, now {now})")]
+    #[error("cannot resume {}: `{what}` changed since that run began (then {then}, now {now})", shown_path(.folder))]
     ResumeChanged {
         /// The run's folder.
         folder: PathBuf,
@@ -65,7 +63,7 @@ pub enum RecipeError {
         now: String,
     },
     /// A file could not be read or written.
-    #[error("cannot {doing} {path}")]
+    #[error("cannot {doing} {}", shown_path(.path))]
     Io {
         /// `read`, `write`, …
         doing: &'static str,
@@ -75,7 +73,7 @@ pub enum RecipeError {
         source: std::io::Error,
     },
     /// A file of ours that does not parse.
-    #[error("{path}: {message}")]
+    #[error("{}: {message}", shown_path(.path))]
     File {
         /// The file.
         path: PathBuf,

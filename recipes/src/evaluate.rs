@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use millstream_compiler::Model;
-use millstream_schemas::Recipe;
 use millstream_schemas::recipe::OrderStrength;
+use millstream_schemas::{Recipe, shown_path};
 use millstream_training::{Device, DeviceRequest, Evaluation, Predictor, runtime};
 use millstream_transforms::Chain;
 use serde::Serialize;
@@ -57,7 +57,7 @@ pub fn evaluate(
 ) -> Result<Option<EvaluationReport>, RecipeError> {
     let path = options.model.clone().unwrap_or_else(|| RunFolder(recipe.output.folder.clone()).model());
     if options.model.is_none() && !path.exists() {
-        let message = format!("there is no {} yet; `train` makes it, or name a model by `--model`", path.display());
+        let message = format!("there is no {} yet; `train` makes it, or name a model by `--model`", shown_path(&path));
         return Err(RecipeError::mismatch("output.folder", message));
     }
     let data = options
@@ -82,7 +82,7 @@ pub fn evaluate(
     }
     if let Some(classes) = predictor.classes().filter(|classes| *classes != source.columns.classes.len()) {
         let message =
-            format!("{} classes, and the model {} has {classes}", source.columns.classes.len(), path.display());
+            format!("{} classes, and the model {} has {classes}", source.columns.classes.len(), shown_path(&path));
         return Err(RecipeError::mismatch("data.evaluate", message));
     }
     let mut data_recipe = recipe.data.clone();

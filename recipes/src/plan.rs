@@ -3,13 +3,13 @@ use std::path::Path;
 
 use millstream_compiler::{FineTuning, Model};
 use millstream_pipeline::{Columns, Dataset, InputKind, PipelineError, StreamOptions};
-use millstream_schemas::Recipe;
 use millstream_schemas::recipe::{DataRecipe, OrderStrength, TransformSpec};
+use millstream_schemas::{Recipe, shown};
 use millstream_transforms::Chain;
 use serde::Serialize;
 
 use crate::RecipeError;
-use crate::classes::{align, shown};
+use crate::classes::align;
 
 /// Rows of one split and what happens to them.
 #[derive(Clone, Debug)]

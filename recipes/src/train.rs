@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use millstream_compiler::{TrainingProgram, compile};
 use millstream_pipeline::{Batches, StreamCounters, StreamOptions};
-use millstream_schemas::{Batch, Fingerprint, Recipe};
+use millstream_schemas::{Batch, Fingerprint, Recipe, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::record::Timing;
 use millstream_training::{
@@ -210,13 +210,13 @@ fn made_of(plan: &Plan) -> Result<MadeOf, RecipeError> {
 fn newest_checkpoint(folder: &RunFolder, events: &mut dyn Events) -> Result<Option<Checkpoint>, RecipeError> {
     let newest = checkpoint::load_newest(&folder.checkpoints())?;
     for skipped in &newest.skipped {
-        let message = format!("{} is not whole and is passed over: {}", skipped.path.display(), skipped.reason);
+        let message = format!("{} is not whole and is passed over: {}", shown_path(&skipped.path), skipped.reason);
         events.event(&Event::Warning { message });
     }
     match (newest.checkpoint, newest.skipped.first()) {
         (Some(checkpoint), _) => Ok(Some(checkpoint)),
         (None, Some(skipped)) => {
-            let reason = format!("{}: {}", skipped.path.display(), skipped.reason);
+            let reason = format!("{}: {}", shown_path(&skipped.path), skipped.reason);
             Err(RecipeError::NothingToResume { folder: folder.0.clone(), reason })
         }
         (None, None) => {

@@ -1,3 +1,4 @@
+use crate::shown_path;
 use std::path::PathBuf;
 
 /// What can be wrong with a recipe, a dataset's schema or a resume point.
@@ -5,7 +6,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum SchemaError {
     /// A recipe file could not be read.
-    #[error("cannot read {path}")]
+    #[error("cannot read {}", shown_path(.path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -13,7 +14,7 @@ pub enum SchemaError {
         source: std::io::Error,
     },
     /// A recipe is not YAML or JSON.
-    #[error("{path}: {message}")]
+    #[error("{}: {message}", shown_path(.path))]
     Syntax {
         /// The file.
         path: PathBuf,
@@ -39,7 +40,7 @@ pub enum SchemaError {
         message: String,
     },
     /// A column that was named is not in the dataset.
-    #[error("{file}: no column `{column}`{}; it has {}", did_you_mean(.nearest), .columns.join(", "))]
+    #[error("{}: no column `{column}`{}; it has {}", shown_path(.file), did_you_mean(.nearest), .columns.join(", "))]
     MissingColumn {
         /// The Parquet file.
         file: String,
@@ -51,7 +52,7 @@ pub enum SchemaError {
         columns: Vec<String>,
     },
     /// A column of a type that cannot play the role asked of it.
-    #[error("{file}: column `{column}` cannot be read as {wanted}: it is {got}")]
+    #[error("{}: column `{column}` cannot be read as {wanted}: it is {got}", shown_path(.file))]
     ColumnType {
         /// The Parquet file.
         file: String,
@@ -63,7 +64,7 @@ pub enum SchemaError {
         got: String,
     },
     /// The `huggingface` metadata does not parse.
-    #[error("{file}: the `huggingface` metadata is damaged: {message}")]
+    #[error("{}: the `huggingface` metadata is damaged: {message}", shown_path(.file))]
     Metadata {
         /// The Parquet file.
         file: String,

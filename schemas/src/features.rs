@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow_schema::{DataType, Fields, Schema};
 use serde::Deserialize;
 
-use crate::{SchemaError, nearest};
+use crate::{SchemaError, nearest, shown, shown_up_to};
 
 /// How an image column stores its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +57,9 @@ impl Features {
             let declared = declared.get(field.name());
             let feature = feature(field.data_type(), declared).ok_or_else(|| SchemaError::ColumnType {
                 file: file.into(),
-                column: cut(field.name()),
+                column: shown(field.name()),
                 wanted: format!("{} (so the `huggingface` metadata)", declared.map_or("", |d| d.kind.as_str())),
-                got: cut(field.data_type().to_string()),
+                got: shown(field.data_type().to_string()),
             })?;
             columns.push((field.name().clone(), feature));
         }
@@ -78,9 +78,9 @@ impl Features {
     pub fn require(&self, column: &str, file: &str) -> Result<&Feature, SchemaError> {
         self.get(column).ok_or_else(|| SchemaError::MissingColumn {
             file: file.into(),
-            column: cut(column),
-            nearest: nearest(column, self.columns.iter().map(|(name, _)| name.as_str())).map(cut),
-            columns: self.columns.iter().take(40).map(|(name, _)| cut(name)).collect(),
+            column: shown(column),
+            nearest: nearest(column, self.columns.iter().map(|(name, _)| name.as_str())).map(shown),
+            columns: self.columns.iter().take(40).map(|(name, _)| shown(name)).collect(),
         })
     }
 }
@@ -128,7 +128,7 @@ fn feature(data_type: &DataType, declared: Option<&Declared>) -> Option<Feature>
         _ if is_text(data_type) => Some(Feature::Text),
         _ => Some(match image_storage(data_type) {
             Some(ImageStorage::Struct) => Feature::Image(ImageStorage::Struct),
-            _ => Feature::Value(cut(data_type.to_string())),
+            _ => Feature::Value(shown(data_type.to_string())),
         }),
     }
 }
@@ -205,7 +205,7 @@ fn declared_features(schema: &Schema, file: &str) -> Result<BTreeMap<String, Dec
     let Some(text) = schema.metadata().get("huggingface") else {
         return Ok(BTreeMap::new());
     };
-    let damaged = |message: String| SchemaError::Metadata { file: file.into(), message: cut(&message) };
+    let damaged = |message: String| SchemaError::Metadata { file: file.into(), message: shown_up_to(&message, 400) };
     let metadata: Metadata = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
     let features = metadata.info.and_then(|info| info.features).unwrap_or_default();
     let mut declared = BTreeMap::new();
@@ -219,14 +219,6 @@ fn declared_features(schema: &Schema, file: &str) -> Result<BTreeMap<String, Dec
         declared.insert(column, entry);
     }
     Ok(declared)
-}
-
-/// Foreign text at a length that fits into a message.
-pub(crate) fn cut(text: impl AsRef<str>) -> String {
-    const LENGTH: usize = 80;
-    let text = text.as_ref();
-    let shown: String = text.chars().take(LENGTH).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LENGTH).is_some() { format!("{shown}…") } else { shown }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod manifest;
 pub mod recipe;
 mod resume;
 mod row_id;
+mod shown;
 mod suggestion;
 mod wording;
 
@@ -23,5 +24,6 @@ pub use manifest::{ParameterEntry, TensorEntry, TrainingManifest};
 pub use recipe::Recipe;
 pub use resume::ResumePoint;
 pub use row_id::RowId;
+pub use shown::{escaped, shown, shown_path, shown_up_to};
 pub use suggestion::nearest;
 pub use wording::plain;

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::shown_path;
+
 /// Which row of which file: printed in every error, kept in every batch, enough to read that row again.
 ///
 /// Randomness is keyed by [`RowId::key`], which depends on the file's name inside the dataset and not on the folder
@@ -26,6 +28,6 @@ impl RowId {
 
 impl fmt::Display for RowId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, row group {}, row {}", self.file, self.row_group, self.row)
+        write!(f, "{}, row group {}, row {}", shown_path(&*self.file), self.row_group, self.row)
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::TrainingError;
 use crate::runtime::Runtime;
+use millstream_schemas::shown_path;
 
 /// The device as asked for: `auto`, `cpu`, `cuda` or `cuda:N`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,7 +136,7 @@ pub(crate) fn try_cuda(runtime: &Runtime, number: u32) -> Result<(), String> {
     if !CUDA::is_available().unwrap_or(false) {
         return Err(format!(
             "the library {} was built without CUDA; `millstream runtime install --cuda` fetches one with it",
-            runtime.library().path.display()
+            shown_path(&runtime.library().path)
         ));
     }
     let session = || -> ort::Result<ort::session::Session> {

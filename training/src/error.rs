@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use millstream_schemas::RowId;
+use millstream_schemas::{RowId, shown, shown_path, shown_up_to};
 
 use crate::runtime::Tried;
 
@@ -22,7 +22,7 @@ pub enum TrainingError {
         tried: Vec<Tried>,
     },
     /// A library was named, and it cannot be used.
-    #[error("the ONNX Runtime library {path}, named by {place}, cannot be used: {reason}")]
+    #[error("the ONNX Runtime library {}, named by {place}, cannot be used: {reason}", shown_path(.path))]
     RuntimeUnusable {
         /// The library.
         path: PathBuf,
@@ -32,7 +32,7 @@ pub enum TrainingError {
         reason: String,
     },
     /// A process can hold one ONNX Runtime library, and another one is loaded.
-    #[error("{asked} cannot be loaded: this process already uses {loaded}")]
+    #[error("{} cannot be loaded: this process already uses {}", shown_path(.asked), shown_path(.loaded))]
     RuntimeLoaded {
         /// The library in use.
         loaded: PathBuf,
@@ -46,7 +46,7 @@ pub enum TrainingError {
         reason: String,
     },
     /// A wheel is not the one that is pinned.
-    #[error("{path} is not the pinned wheel {wheel}: its SHA-256 is {got}, wanted {wanted}")]
+    #[error("{} is not the pinned wheel {wheel}: its SHA-256 is {got}, wanted {wanted}", shown_path(.path))]
     WheelHash {
         /// The file.
         path: PathBuf,
@@ -74,7 +74,7 @@ pub enum TrainingError {
         reason: String,
     },
     /// A batch does not fit the graph.
-    #[error("input `{}`: the graph wants {wanted}, the batch has {got}", cut(.name))]
+    #[error("input `{}`: the graph wants {wanted}, the batch has {got}", shown(.name))]
     Input {
         /// The graph's input.
         name: String,
@@ -84,7 +84,7 @@ pub enum TrainingError {
         got: String,
     },
     /// Parameters or state do not fit the graph.
-    #[error("parameter `{}`: wanted {wanted}, got {got}", cut(.name))]
+    #[error("parameter `{}`: wanted {wanted}, got {got}", shown(.name))]
     Parameter {
         /// The parameter.
         name: String,
@@ -149,7 +149,7 @@ pub enum TrainingError {
     #[error(
         "parameter `{}` holds {value} after step {step}, so no checkpoint was written{}. \
          A smaller learning rate or `gradient_clip_norm` may help",
-        cut(.name), last_good(.checkpoint)
+        shown(.name), last_good(.checkpoint)
     )]
     NonFiniteParameter {
         /// The parameter.
@@ -185,7 +185,7 @@ pub enum TrainingError {
     #[error("none of the evaluation rows has a label")]
     NothingLabelled,
     /// A checkpoint is incomplete, damaged or of another kind.
-    #[error("checkpoint {path}: {reason}")]
+    #[error("checkpoint {}: {reason}", shown_path(.path))]
     Checkpoint {
         /// The checkpoint's folder.
         path: PathBuf,
@@ -193,13 +193,13 @@ pub enum TrainingError {
         reason: String,
     },
     /// A run was to start anew in a folder that holds checkpoints of another.
-    #[error("{folder} holds checkpoints of an earlier run; resume that run, or choose another output folder")]
+    #[error("{} holds checkpoints of an earlier run; resume that run, or choose another output folder", shown_path(.folder))]
     CheckpointsInTheWay {
         /// The folder.
         folder: PathBuf,
     },
     /// A checkpoint belongs to a run with other settings.
-    #[error("checkpoint {path} cannot be resumed: {what} differs: it has {saved}, this run has {now}")]
+    #[error("checkpoint {} cannot be resumed: {what} differs: it has {saved}, this run has {now}", shown_path(.path))]
     ResumeMismatch {
         /// The checkpoint's folder.
         path: PathBuf,
@@ -211,7 +211,7 @@ pub enum TrainingError {
         now: String,
     },
     /// A file could not be read or written.
-    #[error("cannot {doing} {path}")]
+    #[error("cannot {doing} {}", shown_path(.path))]
     Io {
         /// `read`, `write`, …
         doing: &'static str,
@@ -242,7 +242,7 @@ pub enum TrainingError {
 impl TrainingError {
     pub(crate) fn runtime(doing: impl Into<String>) -> impl FnOnce(ort::Error) -> Self {
         let doing = doing.into();
-        move |error| Self::Runtime { doing, reason: shown(error.message().trim(), 800) }
+        move |error| Self::Runtime { doing, reason: shown_up_to(error.message().trim(), 800) }
     }
 
     pub(crate) fn batches(source: BoxError) -> Self {
@@ -284,27 +284,13 @@ fn list(tried: &[Tried]) -> String {
 }
 
 fn last_good(checkpoint: &Option<PathBuf>) -> String {
-    let said = |path: &PathBuf| format!("; the last good checkpoint is {}", path.display());
+    let said = |path: &PathBuf| format!("; the last good checkpoint is {}", shown_path(&path));
     checkpoint.as_ref().map_or_else(String::new, said)
 }
 
 fn goes_on(checkpoint: &Option<PathBuf>) -> String {
-    let said = |path: &PathBuf| format!("; the run can go on from {}", path.display());
+    let said = |path: &PathBuf| format!("; the run can go on from {}", shown_path(&path));
     checkpoint.as_ref().map_or_else(String::new, said)
-}
-
-/// A name from a model, at a length that fits into a message.
-pub(crate) fn cut(name: &str) -> String {
-    shown(name, 80)
-}
-
-/// Foreign text of at most so many characters, without control characters.
-fn shown(text: &str, most: usize) -> String {
-    let escape = |character: char| -> String {
-        if character.is_control() { character.escape_default().collect() } else { character.into() }
-    };
-    let cut: String = text.chars().take(most).map(escape).collect();
-    if text.chars().nth(most).is_some() { format!("{cut}…") } else { cut }
 }
 
 #[cfg(test)]

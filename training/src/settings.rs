@@ -46,20 +46,20 @@ impl TrainerSettings {
         let rows = [
             ("the model or what of it is trained", runner.fingerprint().to_string()),
             ("the recipe", self.fingerprint.to_string()),
-            ("the optimizer", shown(&self.step.optimizer)),
-            ("the clipping of gradients", shown(&self.step.gradient_clip_norm)),
-            ("the schedule", shown(&self.schedule)),
-            ("the number of epochs", shown(&self.epochs)),
-            ("the number of batches in an epoch", shown(&self.batches_per_epoch)),
-            ("the list of classes", shown(&self.classes)),
-            ("what is trained, and how fast", shown(&runner.manifest().parameters)),
+            ("the optimizer", as_json(&self.step.optimizer)),
+            ("the clipping of gradients", as_json(&self.step.gradient_clip_norm)),
+            ("the schedule", as_json(&self.schedule)),
+            ("the number of epochs", as_json(&self.epochs)),
+            ("the number of batches in an epoch", as_json(&self.batches_per_epoch)),
+            ("the list of classes", as_json(&self.classes)),
+            ("what is trained, and how fast", as_json(&runner.manifest().parameters)),
         ];
         rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 
 /// A value as JSON where that is short enough for a message, or else its fingerprint.
-fn shown<T: Serialize>(value: &T) -> String {
+fn as_json<T: Serialize>(value: &T) -> String {
     const LONGEST: usize = 160;
     let text = serde_json::to_string(value).expect("our own types have string keys, so they always serialize");
     if text.len() <= LONGEST { text } else { Fingerprint::of_bytes(text.as_bytes()).to_string() }

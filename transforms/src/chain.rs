@@ -1,13 +1,12 @@
 use std::sync::Arc;
 
 use millstream_schemas::recipe::TransformSpec;
-use millstream_schemas::{Fingerprint, nearest};
+use millstream_schemas::{Fingerprint, nearest, shown};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::batch::{BatchDrawing, BatchTransform, DrawnBatchStep};
 use crate::combine::{Choice, Combine};
-use crate::error::shown;
 use crate::image::ImageTransform;
 use crate::render::check_size;
 use crate::table::{Build, Kind, Transform, row, table};

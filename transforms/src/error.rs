@@ -170,25 +170,3 @@ fn did_you_mean(nearest: &Option<String>) -> String {
 fn listed(known: &[String]) -> String {
     if known.is_empty() { "no options".into() } else { known.join(", ") }
 }
-
-/// Foreign text made fit for a message: control characters escaped, and cut when long.
-pub(crate) fn shown(text: &str) -> String {
-    cut(text, 80)
-}
-
-/// As [`shown`], for text that is only partly foreign.
-pub(crate) fn long(text: &str) -> String {
-    cut(text, 400)
-}
-
-fn cut(text: &str, limit: usize) -> String {
-    let mut shown = String::new();
-    for (count, character) in text.chars().enumerate() {
-        if count == limit {
-            shown.push('…');
-            break;
-        }
-        if character.is_control() { shown.extend(character.escape_debug()) } else { shown.push(character) }
-    }
-    shown
-}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use millstream_schemas::{nearest, plain};
+use millstream_schemas::{nearest, plain, shown, shown_up_to};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::de::{self, DeserializeOwned, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -10,7 +10,6 @@ use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
 use crate::TransformError;
-use crate::error::{long, shown};
 use crate::render::LARGEST_SIDE;
 
 /// Options that can be refused.
@@ -48,7 +47,7 @@ pub(crate) fn read<T: Options>(options: &Value, place: &str) -> Result<T, Transf
 /// The deserializer's message with the value as written, without the names of Rust types.
 fn in_words(message: &str, got: Option<&Value>) -> String {
     let Some((wanted, got)) = message.rsplit_once(", expected ").map(|(_, wanted)| wanted).zip(got) else {
-        return long(&message.replace("missing field", "missing option"));
+        return shown_up_to(message.replace("missing field", "missing option"), 400);
     };
     let choices = wanted.split('`').skip(1).step_by(2);
     let near = got.as_str().and_then(|got| nearest(got, choices));

@@ -3,8 +3,9 @@ use millstream::recipes::{CheckReport, DataReport, ModelInput, check};
 use millstream::schemas::recipe::ByteSize;
 
 use crate::arguments::{self, Global};
-use crate::output::{self, Table, grouped, printable};
+use crate::output::{self, Table, grouped};
 use crate::{Outcome, commands};
+use millstream::schemas::shown;
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Check) -> anyhow::Result<Outcome> {
     let recipe = commands::load(&arguments.recipe)?;
@@ -30,7 +31,7 @@ fn describe(report: &CheckReport) -> String {
     text.push_str(&format!(
         "\nmodel: opset {}, input `{}` takes {width}×{height} pixels\n{} parameters, {} trained, {} frozen\n",
         model.opset,
-        printable(name),
+        shown(name),
         grouped(parameters as u64),
         grouped(model.trained as u64),
         grouped(parameters.saturating_sub(model.trained) as u64)
@@ -71,7 +72,7 @@ fn describe(report: &CheckReport) -> String {
 }
 
 fn data(split: &str, data: &DataReport) -> String {
-    let label = data.label.as_deref().map_or_else(String::new, |label| format!(", class in `{}`", printable(label)));
+    let label = data.label.as_deref().map_or_else(String::new, |label| format!(", class in `{}`", shown(label)));
     let transforms = if data.transforms.is_empty() { "none".into() } else { data.transforms.join("\n              ") };
     let unlabelled = match data.unlabelled {
         0 => String::new(),
@@ -83,7 +84,7 @@ fn data(split: &str, data: &DataReport) -> String {
         data.files,
         ByteSize(data.bytes),
         data.kind,
-        printable(&data.input)
+        shown(&data.input)
     )
 }
 

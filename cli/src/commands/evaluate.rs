@@ -7,6 +7,7 @@ use millstream::training::Evaluation;
 use crate::arguments::{self, Global};
 use crate::output::{self, Table, grouped, percent};
 use crate::{Outcome, commands, progress};
+use millstream::schemas::shown_path;
 
 /// Larger matrices do not fit on a screen; `--json` has them.
 const MOST_CLASSES: usize = 20;
@@ -63,6 +64,6 @@ fn describe(report: &EvaluationReport) -> String {
     if report.skipped > 0 {
         text.push_str(&format!("\n{} damaged rows were left out\n", grouped(report.skipped)));
     }
-    text.push_str(&format!("\n{} on {}, {:.1} s\n", report.model.display(), report.device, report.seconds));
+    text.push_str(&format!("\n{} on {}, {:.1} s\n", shown_path(&report.model), report.device, report.seconds));
     text
 }

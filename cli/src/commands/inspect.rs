@@ -7,7 +7,8 @@ use millstream::schemas::recipe::ByteSize;
 use crate::Outcome;
 use crate::arguments::{Global, Inspect};
 use crate::commands::check::{layers, operators, shape};
-use crate::output::{self, Table, grouped, printable};
+use crate::output::{self, Table, grouped};
+use millstream::schemas::shown;
 
 /// Files that are named one by one; the rest is counted.
 const MOST_FILES: usize = 20;
@@ -77,7 +78,7 @@ fn describe_dataset(report: &DatasetReport) -> String {
         text.push_str(&format!("  … and {} more\n", report.files.len() - MOST_FILES));
     }
     for note in &report.notes {
-        text.push_str(&format!("\nnote: {}\n", printable(note)));
+        text.push_str(&format!("\nnote: {}\n", shown(note)));
     }
     text
 }
@@ -87,11 +88,11 @@ fn describe_model(report: &ModelInspection) -> String {
     let mut text = format!(
         "opset {}, written by {}\n",
         model.opset,
-        if model.producer.is_empty() { "?".into() } else { printable(&model.producer) }
+        if model.producer.is_empty() { "?".into() } else { shown(&model.producer) }
     );
     for (kind, values) in [("input", &model.inputs), ("output", &model.outputs)] {
         for (name, axes) in values {
-            text.push_str(&format!("{kind} {} {}\n", printable(name), shape(axes)));
+            text.push_str(&format!("{kind} {} {}\n", shown(name), shape(axes)));
         }
     }
     text.push_str(&format!("\n{} layers, {} parameters:\n", model.layers.len(), grouped(model.parameters as u64)));
@@ -99,10 +100,8 @@ fn describe_model(report: &ModelInspection) -> String {
     text.push_str("\noperators:\n");
     text.push_str(&operators(model, false));
     for found in &report.patterns {
-        let hint = found
-            .nearest
-            .as_ref()
-            .map_or_else(String::new, |nearest| format!("; did you mean `{}`?", printable(nearest)));
+        let hint =
+            found.nearest.as_ref().map_or_else(String::new, |nearest| format!("; did you mean `{}`?", shown(nearest)));
         text.push_str(&format!(
             "\n`{}` matches {} layers with {} parameters{hint}\n",
             found.pattern,
@@ -110,7 +109,7 @@ fn describe_model(report: &ModelInspection) -> String {
             grouped(found.parameters as u64)
         ));
         for layer in &found.layers {
-            text.push_str(&format!("  {}\n", printable(layer)));
+            text.push_str(&format!("  {}\n", shown(layer)));
         }
     }
     text

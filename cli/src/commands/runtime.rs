@@ -3,6 +3,7 @@ use millstream::training::runtime::{Doctor, InstallOptions, Variant, doctor, ins
 use crate::arguments::{Global, Runtime, RuntimeCommand};
 use crate::output::{self, Table};
 use crate::{Outcome, messages};
+use millstream::schemas::shown_path;
 
 pub(crate) fn run(global: &Global, arguments: &Runtime) -> anyhow::Result<Outcome> {
     match &arguments.command {
@@ -20,7 +21,11 @@ pub(crate) fn run(global: &Global, arguments: &Runtime) -> anyhow::Result<Outcom
                     (true, false) => "with CUDA was there already, and runs on the CPU too",
                     (false, _) => "is installed",
                 };
-                output::print(&format!("ONNX Runtime {} {how}: {}", installed.version, installed.library.display()))?;
+                output::print(&format!(
+                    "ONNX Runtime {} {how}: {}",
+                    installed.version,
+                    shown_path(&installed.library)
+                ))?;
             }
             Ok(Outcome::Done)
         }
@@ -42,7 +47,7 @@ fn describe(found: &Doctor) -> String {
             "ONNX Runtime {} from {}: {}\nproviders: {}\nbuild: {}\n",
             library.version,
             library.place,
-            library.path.display(),
+            shown_path(&library.path),
             library.providers.join(", "),
             library.build
         ),
@@ -58,7 +63,7 @@ fn describe(found: &Doctor) -> String {
     text.push_str(&table.render());
     if let Some(folder) = &found.install_folder {
         let version = found.pinned_version;
-        text.push_str(&format!("\n`millstream runtime install` puts version {version} into {}\n", folder.display()));
+        text.push_str(&format!("\n`millstream runtime install` puts version {version} into {}\n", shown_path(&folder)));
     }
     text
 }

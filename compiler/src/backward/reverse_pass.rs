@@ -2,9 +2,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::Backward;
 use crate::CompilerError;
-use crate::error::shown;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
 use crate::operators::{self, Gradient};
+use millstream_schemas::shown;
 
 /// Adds the gradients of a scalar `loss` with respect to `wanted`, one value each, of the same type.
 ///

@@ -3,13 +3,13 @@ use std::collections::{HashMap, HashSet};
 use millstream_schemas::recipe::Initializer;
 
 use crate::CompilerError;
-use crate::error::shown;
 use crate::graph::{Constant, TensorType};
 use crate::initializers::{Fans, draw};
 use crate::model_file::known_shape;
 use crate::model_file::onnx::{
     GraphProto, ModelProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension::Value as Length, type_proto,
 };
+use millstream_schemas::shown;
 
 /// The last linear layer of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]

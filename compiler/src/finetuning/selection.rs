@@ -4,8 +4,8 @@ use millstream_schemas::{nearest, recipe::TrainSelection};
 
 use super::{Head, Layer, layers, pattern_matches};
 use crate::CompilerError;
-use crate::error::shown;
 use crate::model_file::onnx::{GraphProto, TensorProto, ValueInfoProto};
+use millstream_schemas::shown;
 
 /// The layers that a value depends on, by index. A branch that leads elsewhere, an auxiliary head for example, learns
 /// nothing from a loss behind that value.

@@ -18,8 +18,8 @@ pub use element_type::ElementType;
 pub use node::Node;
 
 use crate::CompilerError;
-use crate::error::shown;
 use crate::operators::{self, TypeRuleInput};
+use millstream_schemas::shown;
 
 /// A value of a [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use super::{Attribute, Graph, ValueId};
-use crate::error::shown;
 use crate::operators::qualified;
+use millstream_schemas::shown;
 
 /// One application of an operator.
 #[derive(Clone, Debug)]

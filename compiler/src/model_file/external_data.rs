@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::onnx::{ModelProto, TensorProto, tensor_proto::DataLocation};
 use crate::CompilerError;
-use crate::error::shown;
+use millstream_schemas::shown;
 
 /// Reads weights that the model keeps in files of its folder, so that nothing later opens files by a name from the
 /// model. A model in memory has no folder and must hold its weights itself.

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::constant_of;
 use super::onnx::{ModelProto, NodeProto, attribute_proto::AttributeType};
 use crate::CompilerError;
-use crate::error::shown;
+use millstream_schemas::shown;
 
 /// Opsets whose operators the rules follow.
 const OPSETS: std::ops::RangeInclusive<i64> = 13..=25;

@@ -6,9 +6,9 @@ use super::onnx::{
     tensor_shape_proto, tensor_shape_proto::dimension::Value as Length, type_proto,
 };
 use crate::CompilerError;
-use crate::error::shown;
 use crate::graph::{Attribute, ElementType, Graph, Node, TensorType, ValueId};
 use crate::simplify;
+use millstream_schemas::shown;
 
 /// Lengths for the symbolic axes of a model's inputs.
 #[derive(Clone, Debug, Default)]

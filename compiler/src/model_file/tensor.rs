@@ -1,8 +1,8 @@
 use bytes::Bytes;
 
 use super::onnx::TensorProto;
-use crate::error::shown;
 use crate::graph::{Constant, ElementType, TensorType};
+use millstream_schemas::shown;
 
 /// A tensor of a file as a constant, or what is wrong with it.
 pub(crate) fn constant_of(tensor: &TensorProto) -> Result<Constant, String> {

@@ -84,8 +84,8 @@ use rules::{axes, convolutions, extremes, folding, reductions, windows};
 
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::error::shown;
 use crate::graph::{Constant, ElementType, Graph, Node, TensorType};
+use millstream_schemas::shown;
 
 /// All operators, by name.
 pub fn table() -> &'static [Operator] {

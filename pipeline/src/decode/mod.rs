@@ -10,7 +10,8 @@ use image::metadata::Orientation;
 use millstream_schemas::recipe::TransparencyPolicy;
 use millstream_transforms::{DecodeRequest, ImageFacts, LARGEST_SIDE, RgbImage, SourceImage};
 
-use crate::error::{panic_message, shown};
+use crate::error::panic_message;
+use millstream_schemas::shown_up_to;
 
 /// Images of more pixels are refused: 2²⁷, 402 MB as RGB.
 pub const MOST_PIXELS: u64 = 1 << 27;
@@ -190,5 +191,5 @@ fn caught<T>(format: &'static str, work: impl FnOnce() -> Result<T, DecodeError>
 }
 
 fn damaged(format: Format, reason: &dyn std::fmt::Display) -> DecodeError {
-    DecodeError::Damaged { format: format.name(), reason: shown(&reason.to_string()) }
+    DecodeError::Damaged { format: format.name(), reason: shown_up_to(reason.to_string(), 400) }
 }

@@ -4,14 +4,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use millstream_schemas::Fingerprint;
+use millstream_schemas::{Fingerprint, shown_up_to};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use super::Storage;
 use super::storage::Chunk;
 use super::thrift::Scan;
 use crate::PipelineError;
-use crate::error::{panic_message, shown};
+use crate::error::panic_message;
 
 /// Length and magic at the very end.
 const TAIL: u64 = 8;
@@ -30,7 +30,7 @@ pub(crate) struct Footer {
 
 /// The footer of a file.
 pub(crate) fn read(storage: &Storage, name: &str) -> Result<Footer, PipelineError> {
-    let damaged = |reason: String| PipelineError::Footer { file: name.into(), reason: shown(&reason) };
+    let damaged = |reason: String| PipelineError::Footer { file: name.into(), reason: shown_up_to(reason, 400) };
     let length = storage.length()?;
     if length < TAIL + 4 {
         return Err(damaged(format!("{length} bytes are too few")));
@@ -60,7 +60,7 @@ pub(crate) fn read(storage: &Storage, name: &str) -> Result<Footer, PipelineErro
 pub(crate) fn caught<T>(name: &str, work: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T, PipelineError> {
     let reason = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => return Ok(value),
-        Ok(Err(error)) => shown(&error.to_string()),
+        Ok(Err(error)) => shown_up_to(error.to_string(), 400),
         Err(payload) => panic_message(&*payload),
     };
     Err(PipelineError::Footer { file: name.into(), reason })

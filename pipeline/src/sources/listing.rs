@@ -11,7 +11,7 @@ use crate::PipelineError;
 pub(crate) fn list(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, PipelineError> {
     let path = base.join(pattern);
     let nothing = |reason: &str| PipelineError::NoFiles {
-        pattern: crate::error::shown(pattern),
+        pattern: millstream_schemas::shown(pattern),
         base: base.to_owned(),
         reason: reason.into(),
     };

@@ -16,7 +16,7 @@ use parquet::errors::ParquetError;
 use super::storage::Chunk;
 use super::{FileColumns, LabelReading, StorageReader, caught};
 use crate::PipelineError;
-use crate::error::shown;
+use millstream_schemas::{shown, shown_up_to};
 
 /// Rows that are decoded at a time.
 const STEP: usize = 256;
@@ -278,5 +278,9 @@ impl<'a> Gather<'a> {
 }
 
 fn group_error(columns: &FileColumns, group: u32, error: &dyn std::error::Error) -> PipelineError {
-    PipelineError::RowGroup { file: columns.name.to_string(), row_group: group, reason: shown(&error.to_string()) }
+    PipelineError::RowGroup {
+        file: columns.name.to_string(),
+        row_group: group,
+        reason: shown_up_to(error.to_string(), 400),
+    }
 }

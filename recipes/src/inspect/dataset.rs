@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use millstream_pipeline::{Columns, Dataset, InputKind};
-use millstream_schemas::Feature;
+use millstream_schemas::{Feature, shown};
 use serde::Serialize;
 
 use crate::RecipeError;
@@ -170,11 +170,4 @@ fn describe(feature: &Feature) -> String {
         Feature::ClassLabel { names } => format!("class label, {} classes", names.len()),
         _ => "value".into(),
     }
-}
-
-/// Foreign text, escaped, at a length that fits into a line.
-fn shown(text: &str) -> String {
-    const LENGTH: usize = 120;
-    let cut: String = text.chars().take(LENGTH).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LENGTH).is_some() { format!("{cut}…") } else { cut }
 }

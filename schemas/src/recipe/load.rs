@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::paths::PathPlaces;
 use super::{Recipe, paths, ranges, unknown_keys};
-use crate::features::cut;
+use crate::shown;
 use crate::{SchemaError, plain};
 
 /// A recipe's text is far smaller; a larger file is something else, given by mistake.
@@ -101,7 +101,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
 
 /// Carries out one `key=value`.
 fn replace(recipe: &mut Value, text: &str) -> Result<(), SchemaError> {
-    let wrong = |message: String| SchemaError::Value { place: format!("`--set {}`", cut(text)), message };
+    let wrong = |message: String| SchemaError::Value { place: format!("`--set {}`", shown(text)), message };
     let (key, value) = text
         .split_once('=')
         .ok_or_else(|| wrong("write a dotted key, `=` and a value, for example `training.epochs=3`".into()))?;
@@ -117,9 +117,9 @@ fn replace(recipe: &mut Value, text: &str) -> Result<(), SchemaError> {
             Value::Array(list) => {
                 let length = list.len();
                 let item = part.parse::<usize>().ok().and_then(|index| list.get_mut(index));
-                item.ok_or_else(|| wrong(format!("`{}` is no item of a list of {length}", cut(part))))?
+                item.ok_or_else(|| wrong(format!("`{}` is no item of a list of {length}", shown(part))))?
             }
-            _ => return Err(wrong(format!("`{}` cannot be looked up in what is {found}", cut(part)))),
+            _ => return Err(wrong(format!("`{}` cannot be looked up in what is {found}", shown(part)))),
         };
     }
     *place = value;
@@ -133,7 +133,7 @@ fn check_version(recipe: &Value) -> Result<(), SchemaError> {
         None | Some(Value::Null) => wrong(format!("missing; write `version: {}`", Recipe::VERSION)),
         Some(version) if version.as_u64() == Some(u64::from(Recipe::VERSION)) => Ok(()),
         Some(other) => {
-            wrong(format!("wanted {}, got {}; this build reads no other", Recipe::VERSION, cut(other.to_string())))
+            wrong(format!("wanted {}, got {}; this build reads no other", Recipe::VERSION, shown(other.to_string())))
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{
     TrainSelection, TrainingRecipe,
 };
 use crate::SchemaError;
-use crate::features::cut;
+use crate::shown;
 
 const LEAST_MEMORY: u64 = 1 << 20;
 
@@ -71,7 +71,7 @@ fn check_training(training: &TrainingRecipe) -> Checked {
     let threads = training.threads;
     require(threads <= MOST_THREADS, "training.threads", &format!("at most {MOST_THREADS}"), threads)?;
     let wanted = "`auto`, `cpu`, `cuda` or `cuda:N`";
-    require(is_device(&training.device), "training.device", wanted, format!("`{}`", cut(&training.device)))
+    require(is_device(&training.device), "training.device", wanted, format!("`{}`", shown(&training.device)))
 }
 
 fn check_optimizer(optimizer: &OptimizerRecipe) -> Checked {

@@ -6,7 +6,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::features::cut;
+use crate::shown;
 
 /// What happens to each row before the model sees it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -85,10 +85,10 @@ fn several(entries: &[(String, Value)]) -> String {
     let bare = entries.iter().find(|(_, options)| options.is_null());
     let beside = entries.iter().find(|(_, options)| !options.is_null());
     if let (Some((name, _)), Some((option, _))) = (bare, beside) {
-        let (name, option) = (cut(name), cut(option));
+        let (name, option) = (shown(name), shown(option));
         return format!("`{option}` stands beside `{name}`; indent it below `{name}`, further than the name itself");
     }
-    let (first, second) = (cut(&entries[0].0), cut(&entries[1].0));
+    let (first, second) = (shown(&entries[0].0), shown(&entries[1].0));
     format!("`{first}` and `{second}` stand in one list item; give each transform its own `-`")
 }
 

@@ -4,7 +4,7 @@ use schemars::schema_for;
 use serde_json::{Map, Value};
 
 use super::Recipe;
-use crate::features::cut;
+use crate::shown;
 use crate::{SchemaError, nearest};
 
 /// Every key of every mapping is one that the schema of [`Recipe`] knows there.
@@ -74,7 +74,7 @@ fn unknown(key: &str, place: &str, known: &[Map<String, Value>]) -> SchemaError 
     let names = known.iter().flat_map(|properties| properties.keys().map(String::as_str));
     SchemaError::UnknownKey {
         place: if place.is_empty() { "the recipe".into() } else { place.into() },
-        key: cut(key),
+        key: shown(key),
         nearest: nearest(key, names).map(Into::into),
     }
 }

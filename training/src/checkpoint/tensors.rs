@@ -1,10 +1,9 @@
 //! Named `float32` tensors as safetensors bytes.
 
+use millstream_schemas::shown;
 use std::borrow::Cow;
 
 use safetensors::{Dtype, SafeTensors, View};
-
-use crate::error::cut;
 
 /// A tensor to write: name, shape, elements.
 pub(super) type Named<'a> = (String, &'a [usize], &'a [f32]);
@@ -13,7 +12,7 @@ pub(super) type Named<'a> = (String, &'a [usize], &'a [f32]);
 pub(super) fn write(tensors: &[Named<'_>]) -> Result<Vec<u8>, String> {
     for (name, shape, values) in tensors {
         if shape.iter().product::<usize>() != values.len() {
-            return Err(format!("`{}` has {} values, its shape is {shape:?}", cut(name), values.len()));
+            return Err(format!("`{}` has {} values, its shape is {shape:?}", shown(name), values.len()));
         }
     }
     let views = tensors.iter().map(|(name, shape, values)| (name, Values { shape, values }));
@@ -51,9 +50,9 @@ pub(super) fn read(bytes: &[u8], wanted: &[(String, &[usize])]) -> Result<Vec<Ve
         return Err(format!("it has {} tensors, wanted {}", file.len(), wanted.len()));
     }
     let read = |(name, shape): &(String, &[usize])| {
-        let view = file.tensor(name).map_err(|error| format!("`{}`: {error}", cut(name)))?;
+        let view = file.tensor(name).map_err(|error| format!("`{}`: {error}", shown(name)))?;
         if view.dtype() != Dtype::F32 || view.shape() != *shape {
-            return Err(format!("`{}` is {:?} {:?}, wanted F32 {shape:?}", cut(name), view.dtype(), view.shape()));
+            return Err(format!("`{}` is {:?} {:?}, wanted F32 {shape:?}", shown(name), view.dtype(), view.shape()));
         }
         let chunks = view.data().chunks_exact(4);
         Ok(chunks.map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks of 4"))).collect())

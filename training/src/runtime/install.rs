@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{VERSION, locate};
 use crate::{TrainingError, files};
+use millstream_schemas::shown_path;
 
 /// Which build of the library.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -103,7 +104,7 @@ pub fn install(options: &InstallOptions) -> Result<Installed, TrainingError> {
         return Ok(installed);
     }
     let parent = folder.parent().ok_or_else(|| TrainingError::Install {
-        reason: format!("{} cannot be a folder to install to", folder.display()),
+        reason: format!("{} cannot be a folder to install to", shown_path(&folder)),
     })?;
     files::create_folder(parent).map_err(TrainingError::io("create", parent))?;
     sweep(parent);
@@ -132,7 +133,7 @@ pub fn install(options: &InstallOptions) -> Result<Installed, TrainingError> {
     }
     files::sync_folder(parent).map_err(TrainingError::io("sync", parent))?;
     let (library, version) = locate::usable_in(&folder).map_err(|reason| TrainingError::Install {
-        reason: format!("{} was installed but cannot be used: {reason}", folder.display()),
+        reason: format!("{} was installed but cannot be used: {reason}", shown_path(&folder)),
     })?;
     Ok(Installed { library, version, variant: options.variant, already_there: false })
 }
@@ -235,7 +236,7 @@ fn download(wheel: &Wheel, work: &Path) -> Result<PathBuf, TrainingError> {
 
 /// Takes the libraries and the licence texts out of a wheel.
 fn unpack(wheel: &Path, folder: &Path) -> Result<(), TrainingError> {
-    let damaged = |reason: String| TrainingError::Install { reason: format!("{}: {reason}", wheel.display()) };
+    let damaged = |reason: String| TrainingError::Install { reason: format!("{}: {reason}", shown_path(&wheel)) };
     fs::create_dir_all(folder).map_err(TrainingError::io("create", folder))?;
     let file = File::open(wheel).map_err(TrainingError::io("read", wheel))?;
     let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).map_err(|error| damaged(error.to_string()))?;

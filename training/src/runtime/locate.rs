@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{install, library};
 use crate::TrainingError;
+use millstream_schemas::shown_path;
 
 /// Who named a library, or where it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -101,7 +102,7 @@ impl Search {
                 Some(path) => {
                     let result = named_library(path, place);
                     let finding = result.as_ref().map_or_else(ToString::to_string, describe);
-                    tried.push(Tried { place: format!("{place} ({})", path.display()), finding });
+                    tried.push(Tried { place: format!("{place} ({})", shown_path(&path)), finding });
                     return (result, tried);
                 }
             }
@@ -115,7 +116,7 @@ impl Search {
                 tried.push(Tried { place: place.to_string(), finding: finding.into() });
                 continue;
             };
-            let label = format!("{place} ({})", folder.display());
+            let label = format!("{place} ({})", shown_path(&folder));
             match usable_in(&folder) {
                 Ok((path, version)) => {
                     let found = Located { path, place, version };
@@ -133,7 +134,7 @@ impl Search {
 }
 
 fn describe(found: &Located) -> String {
-    format!("version {} ({})", found.version, found.path.display())
+    format!("version {} ({})", found.version, shown_path(&found.path))
 }
 
 fn named_library(path: &Path, place: Place) -> Result<Located, TrainingError> {
@@ -165,7 +166,7 @@ pub(super) fn usable_in(folder: &Path) -> Result<(PathBuf, String), String> {
     for path in libraries {
         match library::probe(&path) {
             Ok(version) => return Ok((path, version)),
-            Err(reason) => problems.push(format!("{}: {reason}", path.display())),
+            Err(reason) => problems.push(format!("{}: {reason}", shown_path(&path))),
         }
     }
     Err(if problems.is_empty() { "no ONNX Runtime library in it".into() } else { problems.join("; ") })

@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 
+use millstream_schemas::shown;
 use millstream_schemas::{Batch, TensorData};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
@@ -9,7 +10,6 @@ use super::options;
 use super::thread::SessionThread;
 use crate::TrainingError;
 use crate::device::Device;
-use crate::error::cut;
 
 /// What a model says of each row.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,7 +54,7 @@ impl Predictor {
             None => outputs.iter().filter(|(_, kind)| scores(kind)).collect(),
         };
         let [(output, kind)] = chosen[..] else {
-            let names: Vec<String> = outputs.iter().map(|(name, kind)| format!("`{}` ({kind})", cut(name))).collect();
+            let names: Vec<String> = outputs.iter().map(|(name, kind)| format!("`{}` ({kind})", shown(name))).collect();
             return Err(TrainingError::Runtime {
                 doing: "choosing the output with the scores".into(),
                 reason: format!("wanted one output of float32 [batch, classes]; the model has {}", names.join(", ")),
@@ -111,7 +111,7 @@ impl Predictor {
             let [rows, classes] = lengths[..] else {
                 return Err(TrainingError::Runtime {
                     doing: "reading the model's output".into(),
-                    reason: format!("`{}` has shape {lengths:?}, wanted [batch, classes]", cut(&output)),
+                    reason: format!("`{}` has shape {lengths:?}, wanted [batch, classes]", shown(&output)),
                 });
             };
             let logits = Logits { rows, classes, values: values.to_vec() };
