@@ -46,7 +46,7 @@ impl Table {
 
     /// Adds a row. Cells may come from files: what would steer a terminal or break the row is escaped.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| shown(cell)).collect());
+        self.rows.push(cells.into_iter().map(shown).collect());
     }
 
     /// The table, each line indented by two blanks.

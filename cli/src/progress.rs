@@ -152,7 +152,7 @@ fn line(event: &Event) -> Option<String> {
                 grouped(*trained as u64),
                 grouped(*frozen as u64),
                 grouped(*total_steps),
-                shown_path(&folder)
+                shown_path(folder)
             )
         }
         Event::Evaluated { epoch, loss, accuracy, best, .. } => {

@@ -421,7 +421,7 @@ impl Dataset {
             file: self.inner.files[0].name.to_string(),
             column: shown(column),
             wanted: wanted.into(),
-            got: shown(&got.unwrap_or_default()),
+            got: shown(got.unwrap_or_default()),
         })
     }
 

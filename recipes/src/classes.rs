@@ -15,7 +15,7 @@ pub(crate) fn align(source: &mut RowSource, wanted: &[String], whose: &str) -> R
         Some(Feature::ClassLabel { names }) if !names.is_empty() => same_order(names, wanted, whose)?,
         Some(Feature::Text) => {
             if let Some(strange) = source.columns.classes.iter().find(|class| !wanted.contains(class)) {
-                return Err(refused(format!("class {} is none of those of {whose}", shown(strange))));
+                return Err(refused(format!("class `{}` is none of those of {whose}", shown(strange))));
             }
         }
         _ => {}
@@ -27,7 +27,7 @@ pub(crate) fn align(source: &mut RowSource, wanted: &[String], whose: &str) -> R
 fn same_order(names: &[String], wanted: &[String], whose: &str) -> Result<(), RecipeError> {
     if let Some(index) = names.iter().zip(wanted).position(|(got, wanted)| got != wanted) {
         let (got, wanted) = (shown(&names[index]), shown(&wanted[index]));
-        return Err(refused(format!("class {index} is {got} here and {wanted} in {whose}")));
+        return Err(refused(format!("class {index} is `{got}` here and `{wanted}` in {whose}")));
     }
     if names.len() > wanted.len() {
         return Err(refused(format!("it has {} classes, {whose} has {}", names.len(), wanted.len())));

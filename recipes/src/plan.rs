@@ -225,7 +225,7 @@ pub(crate) fn image_input(model: &Model) -> Result<(String, OpenSize), RecipeErr
     let refuse = |message: String| Err(RecipeError::mismatch("model.path", message));
     let inputs = model.inputs();
     let [(name, shape)] = inputs.as_slice() else {
-        let names: Vec<_> = inputs.iter().take(8).map(|(name, _)| shown(name)).collect();
+        let names: Vec<_> = inputs.iter().take(8).map(|(name, _)| format!("`{}`", shown(name))).collect();
         return refuse(format!(
             "the model has {} inputs ({}); models with one image input can be trained so far",
             inputs.len(),

@@ -284,12 +284,12 @@ fn list(tried: &[Tried]) -> String {
 }
 
 fn last_good(checkpoint: &Option<PathBuf>) -> String {
-    let said = |path: &PathBuf| format!("; the last good checkpoint is {}", shown_path(&path));
+    let said = |path: &PathBuf| format!("; the last good checkpoint is {}", shown_path(path));
     checkpoint.as_ref().map_or_else(String::new, said)
 }
 
 fn goes_on(checkpoint: &Option<PathBuf>) -> String {
-    let said = |path: &PathBuf| format!("; the run can go on from {}", shown_path(&path));
+    let said = |path: &PathBuf| format!("; the run can go on from {}", shown_path(path));
     checkpoint.as_ref().map_or_else(String::new, said)
 }
 

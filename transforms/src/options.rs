@@ -22,7 +22,7 @@ pub(crate) trait Options: DeserializeOwned + Serialize + JsonSchema {
 pub(crate) fn read<T: Options>(options: &Value, place: &str) -> Result<T, TransformError> {
     let refused = |message: String| TransformError::Option { place: place.into(), message };
     let Value::Object(given) = options else {
-        return Err(refused(format!("options are written as `name: value`, got {}", shown(&options.to_string()))));
+        return Err(refused(format!("options are written as `name: value`, got {}", shown(options.to_string()))));
     };
     let schema = schema_of::<T>();
     if let Some(known) = schema.get("properties").and_then(Value::as_object)
@@ -52,7 +52,7 @@ fn in_words(message: &str, got: Option<&Value>) -> String {
     let choices = wanted.split('`').skip(1).step_by(2);
     let near = got.as_str().and_then(|got| nearest(got, choices));
     let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-    format!("wanted {}, got {}{hint}", plain(wanted), shown(&got.to_string()))
+    format!("wanted {}, got {}{hint}", plain(wanted), shown(got.to_string()))
 }
 
 /// The value at a path, as far as it can be followed.

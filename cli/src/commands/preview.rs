@@ -15,8 +15,8 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Preview) -> anyhow::Re
     }
     let drawn = match &arguments.replay {
         Some(file) => {
-            let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", shown_path(&file)))?;
-            let wrong = || format!("{} does not hold drawn steps as `preview --json` prints them", shown_path(&file));
+            let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", shown_path(file)))?;
+            let wrong = || format!("{} does not hold drawn steps as `preview --json` prints them", shown_path(file));
             serde_json::from_str::<DrawnPreview>(&text).with_context(wrong)?
         }
         None => {
@@ -28,12 +28,12 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Preview) -> anyhow::Re
         PreviewSheet::Image(sheet) => {
             let file = &arguments.output;
             if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                fs::create_dir_all(folder).with_context(|| format!("cannot make {}", shown_path(&folder)))?;
+                fs::create_dir_all(folder).with_context(|| format!("cannot make {}", shown_path(folder)))?;
             }
-            fs::write(file, preview::png(&sheet)?).with_context(|| format!("cannot write {}", shown_path(&file)))?;
+            fs::write(file, preview::png(&sheet)?).with_context(|| format!("cannot write {}", shown_path(file)))?;
             if !global.json {
                 let (rows, size) = (drawn.rows.len(), format!("{}×{}", sheet.width, sheet.height));
-                output::print(&format!("{}: {rows} rows, {size} pixels, seed {}", shown_path(&file), drawn.seed))?;
+                output::print(&format!("{}: {rows} rows, {size} pixels, seed {}", shown_path(file), drawn.seed))?;
             }
         }
         PreviewSheet::Text(text) if !global.json => output::print(&text.to_string())?,

@@ -10,11 +10,11 @@ use millstream::schemas::shown_path;
 pub(crate) fn run(global: &Global, arguments: &arguments::Report) -> anyhow::Result<Outcome> {
     let page = compare_runs(&arguments.runs)?;
     let file = &arguments.output;
-    fs::write(file, page).with_context(|| format!("cannot write {}", shown_path(&file)))?;
+    fs::write(file, page).with_context(|| format!("cannot write {}", shown_path(file)))?;
     if global.json {
         output::print_json(&serde_json::json!({ "report": file, "runs": arguments.runs }))?;
     } else {
-        output::print(&format!("{}: {} run(s)", shown_path(&file), arguments.runs.len()))?;
+        output::print(&format!("{}: {} run(s)", shown_path(file), arguments.runs.len()))?;
     }
     Ok(Outcome::Done)
 }

@@ -63,7 +63,7 @@ fn describe(found: &Doctor) -> String {
     text.push_str(&table.render());
     if let Some(folder) = &found.install_folder {
         let version = found.pinned_version;
-        text.push_str(&format!("\n`millstream runtime install` puts version {version} into {}\n", shown_path(&folder)));
+        text.push_str(&format!("\n`millstream runtime install` puts version {version} into {}\n", shown_path(folder)));
     }
     text
 }

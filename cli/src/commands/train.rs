@@ -12,7 +12,7 @@ use millstream::schemas::shown_path;
 pub(crate) fn run(global: &Global, arguments: &Train) -> anyhow::Result<Outcome> {
     let mut recipe = commands::load(&arguments.recipe)?;
     if let Some(folder) = &arguments.output {
-        recipe.output.folder = absolute(folder).with_context(|| format!("cannot use {}", shown_path(&folder)))?;
+        recipe.output.folder = absolute(folder).with_context(|| format!("cannot use {}", shown_path(folder)))?;
     }
     let options = TrainOptions {
         start: match (arguments.resume, arguments.overwrite) {
@@ -46,7 +46,7 @@ pub(crate) fn run(global: &Global, arguments: &Train) -> anyhow::Result<Outcome>
 
 fn how_to_go_on(global: &Global, arguments: &Train, summary: &RunSummary) -> String {
     let saved = match &summary.checkpoint {
-        Some(checkpoint) => format!("saved in {}", shown_path(&checkpoint)),
+        Some(checkpoint) => format!("saved in {}", shown_path(checkpoint)),
         None => "before the first step was done; there is nothing to save yet".into(),
     };
     let mut command = format!("millstream train {} --resume", quoted(&arguments.recipe.recipe.display().to_string()));
@@ -83,7 +83,7 @@ fn describe(summary: &RunSummary) -> String {
     if let Some(model) = &summary.model {
         text.push_str(&format!(
             "model: {}\nreport: {}\n",
-            shown_path(&model),
+            shown_path(model),
             shown_path(summary.folder.join("report.html"))
         ));
     }

@@ -143,7 +143,7 @@ fn chosen_output(graph: &GraphProto, wanted: Option<&str>) -> Result<String, Com
 }
 
 fn list(names: &[&str]) -> String {
-    names.iter().take(8).map(|name| shown(name)).collect::<Vec<_>>().join(", ")
+    names.iter().take(8).map(shown).collect::<Vec<_>>().join(", ")
 }
 
 /// Puts fresh weights for `classes` classes in the head's place; its bias starts at zero.

@@ -177,7 +177,7 @@ pub fn find(operator: &str, domain: &str) -> Option<&'static Operator> {
 
 /// How reports and errors name an operator: with its domain unless it is a standard one, cut and escaped.
 pub(crate) fn qualified(operator: &str, domain: &str) -> String {
-    if matches!(domain, "" | "ai.onnx") { shown(operator) } else { shown(&format!("{domain}.{operator}")) }
+    if matches!(domain, "" | "ai.onnx") { shown(operator) } else { shown(format!("{domain}.{operator}")) }
 }
 
 /// The gradient of an operator in this opset, or why there is none.

@@ -113,7 +113,7 @@ pub fn inspect_dataset(pattern: &str, base: &Path, label: &str) -> Result<Datase
             .iter()
             .map(|(name, feature)| ColumnReport {
                 name: shown(name),
-                r#type: shown(&arrow_type(name).unwrap_or_default()),
+                r#type: shown(arrow_type(name).unwrap_or_default()),
                 feature: describe(feature),
             })
             .collect(),

@@ -236,7 +236,7 @@ fn download(wheel: &Wheel, work: &Path) -> Result<PathBuf, TrainingError> {
 
 /// Takes the libraries and the licence texts out of a wheel.
 fn unpack(wheel: &Path, folder: &Path) -> Result<(), TrainingError> {
-    let damaged = |reason: String| TrainingError::Install { reason: format!("{}: {reason}", shown_path(&wheel)) };
+    let damaged = |reason: String| TrainingError::Install { reason: format!("{}: {reason}", shown_path(wheel)) };
     fs::create_dir_all(folder).map_err(TrainingError::io("create", folder))?;
     let file = File::open(wheel).map_err(TrainingError::io("read", wheel))?;
     let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).map_err(|error| damaged(error.to_string()))?;

@@ -102,7 +102,7 @@ impl Search {
                 Some(path) => {
                     let result = named_library(path, place);
                     let finding = result.as_ref().map_or_else(ToString::to_string, describe);
-                    tried.push(Tried { place: format!("{place} ({})", shown_path(&path)), finding });
+                    tried.push(Tried { place: format!("{place} ({})", shown_path(path)), finding });
                     return (result, tried);
                 }
             }
