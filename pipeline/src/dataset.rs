@@ -11,7 +11,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use crate::error::Damage;
 use crate::sources::{
-    Classes, FileColumns, Footer, LabelReading, LabelValue, LoadedRows, Part, Storage, caught, list, names,
+    Classes, FileColumns, Footer, LabelReading, LabelValue, LoadedRows, Part, Storage, caught, list_all, names,
     read_blocking, read_footer,
 };
 use crate::{PipelineError, label};
@@ -145,7 +145,15 @@ impl Dataset {
     /// # Errors
     /// Nothing matches, a footer is damaged, the files differ in their columns, or there are no rows.
     pub fn open(pattern: &str, base: &Path) -> Result<Self, PipelineError> {
-        let paths = list(pattern, base)?;
+        Self::open_all(&[pattern.to_owned()], base)
+    }
+
+    /// As [`Dataset::open`], of all files that the patterns mean together, each once.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`]; each pattern must match something.
+    pub fn open_all(patterns: &[String], base: &Path) -> Result<Self, PipelineError> {
+        let paths = list_all(patterns, base)?;
         let files = paths.iter().zip(names(&paths)).map(|(path, name)| DataFile::open(path, &name));
         let files: Vec<DataFile> = files.collect::<Result<_, _>>()?;
         let first = files.first().expect("the listing fails when it finds nothing");

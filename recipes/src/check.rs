@@ -2,7 +2,7 @@ use std::path::Path;
 
 use millstream_compiler::{CompilerError, ModelReport, compile, describe};
 use millstream_pipeline::InputKind;
-use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, OptimizerRecipe};
+use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, OptimizerRecipe, Patterns};
 use millstream_schemas::{Recipe, shown_path};
 use millstream_training::{Device, DeviceRequest, runtime};
 use serde::Serialize;
@@ -41,7 +41,7 @@ pub struct CheckReport {
 #[derive(Clone, Debug, Serialize)]
 pub struct DataReport {
     /// As the recipe names it.
-    pub path: String,
+    pub path: Patterns,
     /// Parquet files.
     pub files: usize,
     /// Rows in them.
@@ -162,12 +162,12 @@ fn device(asked: &str, library: Option<&Path>) -> DeviceReport {
     }
 }
 
-fn data_report(path: &str, source: &RowSource) -> Result<DataReport, RecipeError> {
+fn data_report(path: &Patterns, source: &RowSource) -> Result<DataReport, RecipeError> {
     let histogram = source.dataset.class_histogram(&source.columns)?;
     let classes = source.columns.classes.iter().zip(&histogram.counts);
     let files = source.dataset.files();
     Ok(DataReport {
-        path: path.into(),
+        path: path.clone(),
         files: files.len(),
         rows: source.dataset.rows(),
         bytes: files.iter().map(|file| file.bytes).sum(),

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use millstream_compiler::Model;
-use millstream_schemas::recipe::OrderStrength;
+use millstream_schemas::recipe::{OrderStrength, Patterns};
 use millstream_schemas::{Recipe, shown_path};
 use millstream_training::{Device, DeviceRequest, Evaluation, Predictor, runtime};
 use millstream_transforms::Chain;
@@ -20,8 +20,8 @@ use crate::{Event, Events, RecipeError, Stop};
 pub struct EvaluateOptions {
     /// The model; `model.onnx` of the recipe's output folder when not given.
     pub model: Option<PathBuf>,
-    /// Absolute path or pattern of the rows; `data.evaluate` of the recipe when not given.
-    pub data: Option<String>,
+    /// Absolute paths or patterns of the rows; `data.evaluate` of the recipe when not given.
+    pub data: Option<Patterns>,
     /// The ONNX Runtime library, instead of the one that would be found.
     pub library: Option<PathBuf>,
 }
@@ -32,7 +32,7 @@ pub struct EvaluationReport {
     /// The model.
     pub model: PathBuf,
     /// The rows.
-    pub data: String,
+    pub data: Patterns,
     /// Class names in the order of the scores.
     pub classes: Vec<String>,
     /// The figures.

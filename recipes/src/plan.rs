@@ -3,7 +3,7 @@ use std::path::Path;
 
 use millstream_compiler::{FineTuning, Model};
 use millstream_pipeline::{Columns, Dataset, InputKind, PipelineError, StreamOptions};
-use millstream_schemas::recipe::{DataRecipe, OrderStrength, TransformSpec};
+use millstream_schemas::recipe::{DataRecipe, OrderStrength, Patterns, TransformSpec};
 use millstream_schemas::{Recipe, shown};
 use millstream_transforms::Chain;
 use serde::Serialize;
@@ -71,8 +71,8 @@ pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
     }
     let evaluate = match &recipe.data.evaluate {
         None => None,
-        Some(pattern) => {
-            let mut source = RowSource::open(&recipe.data, pattern, evaluate_chain)?;
+        Some(patterns) => {
+            let mut source = RowSource::open(&recipe.data, patterns, evaluate_chain)?;
             align(&mut source, &train.columns.classes, "the training data")?;
             Some(source)
         }
@@ -171,8 +171,8 @@ impl ModelInput {
 }
 
 impl RowSource {
-    pub(crate) fn open(data: &DataRecipe, pattern: &str, chain: Chain) -> Result<Self, RecipeError> {
-        let dataset = Dataset::open(pattern, Path::new("/"))?;
+    pub(crate) fn open(data: &DataRecipe, patterns: &Patterns, chain: Chain) -> Result<Self, RecipeError> {
+        let dataset = Dataset::open_all(patterns, Path::new("/"))?;
         let columns = dataset.resolve_columns(data.input.as_deref(), &data.label)?;
         Ok(Self { dataset, columns, chain })
     }

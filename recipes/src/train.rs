@@ -371,8 +371,8 @@ fn settings(plan: &Plan) -> Vec<(String, String)> {
     let rows = [
         ("model", model.map(|model| model.path.display().to_string()).unwrap_or_default()),
         ("trained", model.map(|model| json(serde_json::to_string(&model.train))).unwrap_or_default()),
-        ("training data", recipe.data.train.clone()),
-        ("evaluation data", recipe.data.evaluate.clone().unwrap_or_else(|| "none".into())),
+        ("training data", recipe.data.train.to_string()),
+        ("evaluation data", recipe.data.evaluate.as_ref().map_or_else(|| "none".into(), ToString::to_string)),
         ("batch", recipe.data.batch.to_string()),
         ("epochs", recipe.training.epochs.to_string()),
         ("optimizer", json(serde_json::to_string(&recipe.training.optimizer))),

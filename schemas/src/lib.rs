@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod counted;
 mod error;
 pub mod features;
 mod fingerprint;
@@ -17,6 +18,7 @@ mod suggestion;
 mod wording;
 
 pub use batch::{Batch, Tensor, TensorData};
+pub use counted::{count, plural};
 pub use error::SchemaError;
 pub use features::{Feature, Features, ImageStorage};
 pub use fingerprint::Fingerprint;

@@ -17,7 +17,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate) -> anyhow::R
     let base = std::env::current_dir().context("the working directory cannot be read")?;
     let options = EvaluateOptions {
         model: arguments.model.clone(),
-        data: arguments.data.as_ref().map(|data| base.join(Path::new(data)).to_string_lossy().into_owned()),
+        data: arguments.data.as_ref().map(|data| base.join(Path::new(data)).to_string_lossy().into_owned().into()),
         library: global.runtime.clone(),
     };
     let mut progress = if global.json { Box::new(millstream::recipes::Silent) } else { progress::choose(global) };

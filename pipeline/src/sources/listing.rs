@@ -6,9 +6,22 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::PipelineError;
 
+/// All files that the patterns mean together, sorted, each once.
+pub(crate) fn list_all(patterns: &[String], base: &Path) -> Result<Vec<PathBuf>, PipelineError> {
+    let mut files = Vec::new();
+    for pattern in patterns {
+        files.extend(list(pattern, base)?);
+    }
+    if files.is_empty() {
+        let reason = "no path or pattern is given".to_owned();
+        return Err(PipelineError::NoFiles { pattern: String::new(), base: base.to_owned(), reason });
+    }
+    once(files)
+}
+
 /// All files that `pattern` means, sorted: a file, every `*.parquet` below a folder, or a pattern whose components may
 /// hold `*` and `?`. Links are followed; a folder that is reached on several ways counts once.
-pub(crate) fn list(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, PipelineError> {
+fn list(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, PipelineError> {
     let path = base.join(pattern);
     let nothing = |reason: &str| PipelineError::NoFiles {
         pattern: millstream_schemas::shown(pattern),

@@ -9,6 +9,6 @@ mod thrift;
 
 pub(crate) use columns::{FileColumns, LabelReading};
 pub(crate) use footer::{Footer, caught, read as read_footer};
-pub(crate) use listing::{list, names};
+pub(crate) use listing::{list_all, names};
 pub(crate) use rows::{Classes, LabelValue, LoadedRows, Part, read_blocking, read_part};
 pub(crate) use storage::{Storage, StorageReader};

@@ -3,17 +3,17 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, LARGEST_BATCH, MOST_THREADS};
+use super::{ByteSize, LARGEST_BATCH, MOST_THREADS, Patterns};
 
 /// Where the rows come from and how they are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
-    /// Parquet to train on: a file, a folder, or a pattern (`folder/name-train-*.parquet`).
-    pub train: String,
+    /// Parquet to train on: a file, a folder, a pattern (`folder/name-train-*.parquet`), or a list of them.
+    pub train: Patterns,
     /// Parquet to evaluate on; without it no accuracy is reported and the last weights are exported.
     #[serde(default)]
-    pub evaluate: Option<String>,
+    pub evaluate: Option<Patterns>,
     /// Column with the model's input; found by type (the only image or text column) when not named.
     #[serde(default)]
     pub input: Option<String>,

@@ -196,8 +196,8 @@ output:
         let model = recipe.require_model("train").unwrap();
         assert_eq!(model.path, Path::new("/home/me/recipes/model.onnx"));
         assert_eq!(model.train, TrainSelection::Last(3));
-        assert_eq!(recipe.data.train, "/home/me/recipes/train-*.parquet");
-        assert_eq!(recipe.data.evaluate.as_deref(), Some("/data/test.parquet"));
+        assert_eq!(*recipe.data.train, ["/home/me/recipes/train-*.parquet"]);
+        assert_eq!(recipe.data.evaluate, Some("/data/test.parquet".to_owned().into()));
         assert_eq!(recipe.data.memory, ByteSize(512 << 20));
         assert_eq!(recipe.output.folder, Path::new("/home/me/runs/a"));
         assert!(matches!(recipe.training.optimizer, OptimizerRecipe::Sgd(sgd) if sgd.learning_rate == 0.1));
@@ -218,6 +218,23 @@ output:
         assert_eq!(recipe.output.folder, std::env::current_dir().unwrap().join("here"));
         let learning_rate = load(WHOLE, &["training.optimizer={adamw: {learning_rate: 1e-3}}"]).unwrap();
         assert_eq!(learning_rate.training.optimizer.learning_rate(), 1e-3);
+    }
+
+    #[test]
+    fn rows_may_lie_in_several_places() {
+        let recipe = load(WHOLE, &["data.train=[/a.parquet, /b/../c-*.parquet]"]).unwrap();
+        assert_eq!(recipe.data.train.to_string(), "/a.parquet, /c-*.parquet");
+        assert_eq!(load(&recipe.to_yaml(), &[]).unwrap(), recipe, "{}", recipe.to_yaml());
+        let beside = load(&WHOLE.replace("train-*.parquet", "[a, b]"), &[]).unwrap();
+        assert_eq!(beside.data.train.to_string(), "/home/me/recipes/a, /home/me/recipes/b");
+        for (train, wanted) in [
+            ("[]", "data.train: wanted a path or pattern, or a list of them, got an empty list"),
+            ("[a, '']", "data.train: wanted some text"),
+            ("[3]", "data.train[0]: "),
+        ] {
+            let message = load(WHOLE, &[&format!("data.train={train}")]).expect_err(wanted).to_string();
+            assert!(message.starts_with(wanted), "{message}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod load;
 mod model;
 mod output;
 mod paths;
+mod patterns;
 mod ranges;
 mod training;
 mod transforms;
@@ -21,6 +22,7 @@ pub use bytes::ByteSize;
 pub use data::{DamagedPolicy, DataRecipe, OrderStrength, TransparencyPolicy};
 pub use model::{HeadRecipe, Initializer, ModelRecipe, TrainSelection};
 pub use output::{CheckpointRecipe, OutputRecipe};
+pub use patterns::Patterns;
 pub use training::{AdamW, LearningRateMultiplier, OptimizerRecipe, Schedule, Sgd, TrainingRecipe};
 pub use transforms::{TransformSpec, TransformsRecipe};
 

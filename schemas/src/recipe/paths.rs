@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{DamagedPolicy, Recipe};
+use super::{DamagedPolicy, Patterns, Recipe};
 use crate::SchemaError;
 
 /// Where relative paths start.
@@ -31,9 +31,11 @@ pub(super) fn resolve(
     if let Some(model) = &mut recipe.model {
         resolve_path(&mut model.path, "model.path")?;
     }
-    recipe.data.train = resolve_text(&recipe.data.train, "data.train")?;
-    if let Some(evaluate) = &mut recipe.data.evaluate {
-        *evaluate = resolve_text(evaluate, "data.evaluate")?;
+    let data = &mut recipe.data;
+    for (patterns, place) in [(Some(&mut data.train), "data.train"), (data.evaluate.as_mut(), "data.evaluate")] {
+        for pattern in patterns.into_iter().flat_map(Patterns::iter_mut) {
+            *pattern = resolve_text(pattern, place)?;
+        }
     }
     if let DamagedPolicy::Quarantine(file) = &mut recipe.data.damaged {
         resolve_path(file, "data.damaged.quarantine")?;

@@ -35,8 +35,9 @@ fn check_model(model: &ModelRecipe) -> Checked {
 }
 
 fn check_data(data: &DataRecipe) -> Checked {
-    require_text(&data.train, "data.train")?;
-    require_text(data.evaluate.as_deref().unwrap_or("-"), "data.evaluate")?;
+    for (patterns, place) in [(Some(&data.train), "data.train"), (data.evaluate.as_ref(), "data.evaluate")] {
+        patterns.into_iter().flat_map(|patterns| patterns.iter()).try_for_each(|text| require_text(text, place))?;
+    }
     require_text(&data.label, "data.label")?;
     require_text(data.input.as_deref().unwrap_or("-"), "data.input")?;
     require(data.batch >= 1, "data.batch", "1 or more", data.batch)?;

@@ -1,0 +1,33 @@
+use std::fmt::Display;
+
+/// A number and what it counts, as English says it.
+///
+/// ```
+/// use millstream_schemas::count;
+/// assert_eq!(count(1, "row"), "1 row");
+/// assert_eq!(count(0, "damaged row"), "0 damaged rows");
+/// assert_eq!(count(2_u64, "class"), "2 classes");
+/// ```
+pub fn count(number: impl Copy + Display + TryInto<u128>, noun: &str) -> String {
+    format!("{number} {}", plural(number, noun))
+}
+
+/// The noun as it stands beside a number; its last word is what is counted.
+///
+/// ```
+/// use millstream_schemas::plural;
+/// assert_eq!(["row group", "batch", "box", "entry", "day"].map(|noun| plural(3, noun)).join(" "),
+///            "row groups batches boxes entries days");
+/// assert_eq!(plural(1, "entry"), "entry");
+/// ```
+pub fn plural(number: impl TryInto<u128>, noun: &str) -> String {
+    if matches!(number.try_into(), Ok(1)) {
+        return noun.to_owned();
+    }
+    let hisses = ["s", "x", "z", "ch", "sh"].iter().any(|ending| noun.ends_with(ending));
+    match noun.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'i', 'o', 'u']) => format!("{stem}ies"),
+        _ if hisses => format!("{noun}es"),
+        _ => format!("{noun}s"),
+    }
+}
