@@ -1,23 +1,18 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_schema::{DataType, Schema, SchemaRef};
+use arrow_schema::SchemaRef;
 use bytes::Bytes;
-use millstream_schemas::features::{image_storage, is_text};
-use millstream_schemas::{Feature, Features, Fingerprint, RowId, SchemaError, shown};
+use millstream_schemas::{Features, Fingerprint, RowId};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
-use crate::error::Damage;
 use crate::sources::{
-    Classes, FileColumns, Footer, LabelReading, LabelValue, LoadedRows, Part, Storage, caught, list_all, names,
-    read_blocking, read_footer,
+    Classes, FileColumns, Footer, LabelValue, Listing, LoadedRows, Part, SplitRole, Storage, caught, choose, list,
+    names, read_blocking, read_footer, require_whole,
 };
-use crate::{PipelineError, label};
-
-/// More classes than this are taken for a mistake.
-const MOST_CLASSES: usize = 65_536;
+use crate::{Columns, InputKind, PipelineError, label};
 
 /// An opened dataset: its files listed and sorted, their footers read and compared. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -33,6 +28,7 @@ pub(crate) struct Inner {
     fingerprint: Fingerprint,
     /// Fingerprints that include a label column, by its name.
     with_labels: Mutex<HashMap<String, Fingerprint>>,
+    notes: Vec<String>,
     rows: u64,
     /// All row groups in file order.
     pub(crate) groups: Vec<GroupPlace>,
@@ -80,30 +76,6 @@ pub struct RowGroupSize {
     pub uncompressed: u64,
 }
 
-/// Which columns play which role.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Columns {
-    /// Column with the model's input.
-    pub input: String,
-    /// What it holds.
-    pub kind: InputKind,
-    /// Column with the class; `None` for data without labels.
-    pub label: Option<String>,
-    /// Class names by index. To read one dataset with the classes of another (evaluation with those of training),
-    /// put the other's here: names are looked up in this list.
-    pub classes: Vec<String>,
-}
-
-/// What the input column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InputKind {
-    /// Encoded images.
-    Image,
-    /// Strings.
-    Text,
-}
-
 /// How often each class occurs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClassHistogram {
@@ -139,27 +111,47 @@ pub enum RowInput {
 }
 
 impl Dataset {
-    /// Opens a file, a folder (every `*.parquet` below it) or a pattern (`folder/name-train-*.parquet`), taken from
-    /// the folder `base`. Reads the footers only.
+    /// Opens a file, a folder (every `*.parquet` below it) or a pattern (`folder/name-train-*.parquet`, with `*`, `?`,
+    /// `[ab]`, `{a,b}`, and `**` for folders in folders), taken from the folder `base`. Reads the footers only.
     ///
     /// # Errors
-    /// Nothing matches, a footer is damaged, the files differ in their columns, or there are no rows.
+    /// Nothing matches, something that looks like a part of the dataset cannot be read, files whose names count them
+    /// (`…-00000-of-00002`) are not all there, a footer is damaged, or there are no rows.
     pub fn open(pattern: &str, base: &Path) -> Result<Self, PipelineError> {
         Self::open_all(&[pattern.to_owned()], base)
     }
 
-    /// As [`Dataset::open`], of all files that the patterns mean together, each once.
+    /// As [`Dataset::open`], for several patterns; a file that several of them match counts once.
     ///
     /// # Errors
     /// As [`Dataset::open`]; each pattern must match something.
     pub fn open_all(patterns: &[String], base: &Path) -> Result<Self, PipelineError> {
-        let paths = list_all(patterns, base)?;
+        Self::open_listing(list(patterns, base)?, Vec::new())
+    }
+
+    /// As [`Dataset::open_all`]; of a folder that holds several splits, told by the names of its files as the Hugging Face
+    /// Hub tells them, only the files of the one that fits the role. [`Dataset::notes`] says which.
+    ///
+    /// # Errors
+    /// As [`Dataset::open_all`]; or a folder has splits, and none for this role.
+    pub fn open_split(patterns: &[String], base: &Path, role: SplitRole) -> Result<Self, PipelineError> {
+        let Listing { files, one_named } = list(patterns, base)?;
+        let mut notes = Vec::new();
+        let files = choose(files, role, &mut notes)?;
+        Self::open_listing(Listing { files, one_named }, notes)
+    }
+
+    fn open_listing(Listing { files, one_named }: Listing, notes: Vec<String>) -> Result<Self, PipelineError> {
+        if !one_named {
+            require_whole(&files)?;
+        }
+        let paths: Vec<PathBuf> = files.into_iter().map(|file| file.path).collect();
         let files = paths.iter().zip(names(&paths)).map(|(path, name)| DataFile::open(path, &name));
         let files: Vec<DataFile> = files.collect::<Result<_, _>>()?;
         let first = files.first().expect("the listing fails when it finds nothing");
-        let features = Features::from_arrow(&first.schema, &first.name)?;
+        let mut features = Features::from_arrow(&first.schema, &first.name)?;
         for file in &files[1..] {
-            same_columns(first, file, &features)?;
+            features.learn_class_names(&Features::from_arrow(&file.schema, &file.name)?);
         }
         let mut groups = Vec::new();
         let mut rows = 0;
@@ -177,7 +169,12 @@ impl Dataset {
         let fingerprint = Fingerprint::of(&identity);
         let schema = Arc::clone(&first.schema);
         let with_labels = Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { features, schema, fingerprint, with_labels, rows, groups, files }) })
+        Ok(Self { inner: Arc::new(Inner { files, features, schema, fingerprint, with_labels, notes, rows, groups }) })
+    }
+
+    /// What was noticed while the files were chosen, for people: which split of a folder was taken, and what was left.
+    pub fn notes(&self) -> &[String] {
+        &self.inner.notes
     }
 
     /// The files, sorted by path.
@@ -190,12 +187,12 @@ impl Dataset {
         self.inner.rows
     }
 
-    /// What the columns mean.
+    /// What the columns of the first file mean, with the class names that any file declares.
     pub fn features(&self) -> &Features {
         &self.inner.features
     }
 
-    /// The Arrow schema of the first file; the others have the same columns.
+    /// The Arrow schema of the first file. Others may differ in columns that are not used.
     pub fn arrow_schema(&self) -> &SchemaRef {
         &self.inner.schema
     }
@@ -243,28 +240,6 @@ impl Dataset {
         }
     }
 
-    /// Finds the input column (the only image or text column when `input` is `None`), the label column (none when
-    /// `label` is empty) and the class names. Labels without names in the metadata are read to learn them: strings
-    /// become their sorted distinct values, numbers 0 to the largest.
-    ///
-    /// # Errors
-    /// A column is missing or of a type that cannot play its role, or the input is ambiguous.
-    pub fn resolve_columns(&self, input: Option<&str>, label: &str) -> Result<Columns, PipelineError> {
-        let (input, kind) = self.input_column(input, label)?;
-        if label.is_empty() {
-            return Ok(Columns { input, kind, label: None, classes: Vec::new() });
-        }
-        let file = &*self.inner.files[0].name;
-        let classes = match self.features().require(label, file)? {
-            Feature::ClassLabel { names } if !names.is_empty() => names.clone(),
-            _ => self.read_classes(label)?,
-        };
-        if classes.len() > MOST_CLASSES {
-            return Err(self.too_many_classes(label, format!("{} classes", classes.len())));
-        }
-        Ok(Columns { input, kind, label: Some(label.into()), classes })
-    }
-
     /// Reads the label column and counts.
     ///
     /// # Errors
@@ -276,19 +251,16 @@ impl Dataset {
             return Ok(histogram);
         };
         let classes = self.classes(columns)?;
-        self.read_labels(label, &classes, |value| {
-            match value {
-                LabelValue::Class(-1) => histogram.unlabelled += 1,
-                LabelValue::Null => histogram.null += 1,
-                LabelValue::Class(class) => {
-                    match usize::try_from(*class).ok().and_then(|c| histogram.counts.get_mut(c)) {
-                        Some(count) => *count += 1,
-                        None => histogram.out_of_range += 1,
-                    }
+        self.read_labels(label, &classes, |value| match value {
+            LabelValue::Class(-1) => histogram.unlabelled += 1,
+            LabelValue::Null => histogram.null += 1,
+            LabelValue::Class(class) => {
+                match usize::try_from(*class).ok().and_then(|class| histogram.counts.get_mut(class)) {
+                    Some(count) => *count += 1,
+                    None => histogram.out_of_range += 1,
                 }
-                LabelValue::Unknown(_) => histogram.out_of_range += 1,
             }
-            Ok(())
+            LabelValue::Unknown(_) | LabelValue::Beyond(_) | LabelValue::NotWhole(_) => histogram.out_of_range += 1,
         })?;
         Ok(histogram)
     }
@@ -309,7 +281,7 @@ impl Dataset {
         let rows = read_blocking(&reading, &part, &self.classes(columns)?)?;
         let damaged = |damage| PipelineError::Damaged { row: id.clone(), damage };
         let label = label::class(rows.label(0), columns).map_err(damaged)?;
-        let bytes = rows.input(0).ok_or_else(|| damaged(Damage::NullInput))?;
+        let bytes = rows.input(0).ok_or_else(|| damaged(columns.kind.null()))?;
         let input = match columns.kind {
             InputKind::Image => RowInput::Image(Bytes::copy_from_slice(bytes)),
             InputKind::Text => RowInput::Text(String::from_utf8_lossy(bytes).into_owned()),
@@ -317,134 +289,28 @@ impl Dataset {
         Ok(Row { id: id.clone(), input, label })
     }
 
-    /// How the label column is read under these columns.
-    pub(crate) fn classes(&self, columns: &Columns) -> Result<Classes, PipelineError> {
-        let Some(label) = &columns.label else { return Ok(None) };
-        let reading = self.label_reading(label)?;
-        let names = columns.classes.iter().enumerate().map(|(index, name)| (name.clone(), index as i64));
-        Ok(Some((reading, Arc::new(names.collect()))))
-    }
-
-    fn input_column(&self, input: Option<&str>, label: &str) -> Result<(String, InputKind), PipelineError> {
-        let file = &*self.inner.files[0].name;
-        let Some(name) = input else {
-            let candidates = |kind: InputKind| {
-                let fits = move |feature: &Feature| match feature {
-                    Feature::Image(_) => kind == InputKind::Image,
-                    Feature::Text => kind == InputKind::Text,
-                    _ => false,
-                };
-                let columns = self.features().columns.iter();
-                columns
-                    .filter(|(name, feature)| name != label && fits(feature))
-                    .map(|(name, _)| name)
-                    .collect::<Vec<_>>()
-            };
-            for kind in [InputKind::Image, InputKind::Text] {
-                match candidates(kind).as_slice() {
-                    [] => {}
-                    [only] => return Ok(((*only).clone(), kind)),
-                    several => {
-                        let several: Vec<_> =
-                            several.iter().take(20).map(|name| format!("`{}`", shown(name))).collect();
-                        let reason = format!("there are several: {}", several.join(", "));
-                        return Err(PipelineError::WhichInput { file: file.into(), reason });
-                    }
-                }
-            }
-            let reason = "there is no image or text column".into();
-            return Err(PipelineError::WhichInput { file: file.into(), reason });
-        };
-        let kind = match self.features().require(name, file)? {
-            Feature::Image(_) => Some(InputKind::Image),
-            Feature::Text => Some(InputKind::Text),
-            // A binary column that the user calls the input can only be an image.
-            _ => image_storage(self.column_type(name)?).map(|_| InputKind::Image),
-        };
-        let kind = kind.ok_or_else(|| self.wrong_type(name, "image or text"))?;
-        Ok((name.into(), kind))
-    }
-
-    fn label_reading(&self, label: &str) -> Result<LabelReading, PipelineError> {
-        self.features().require(label, &self.inner.files[0].name)?;
-        match self.column_type(label)? {
-            data_type if is_text(data_type) => Ok(LabelReading::Name),
-            data_type if data_type.is_integer() || *data_type == DataType::Boolean => Ok(LabelReading::Number),
-            _ => Err(self.wrong_type(label, "a class (integer, boolean or string)")),
-        }
-    }
-
-    fn read_classes(&self, label: &str) -> Result<Vec<String>, PipelineError> {
-        let reading = self.label_reading(label)?;
-        let classes = Some((reading, Arc::new(HashMap::new())));
-        let (mut names, mut largest) = (BTreeSet::new(), -1);
-        self.read_labels(label, &classes, |value| {
-            match value {
-                LabelValue::Class(class) => largest = largest.max(*class),
-                LabelValue::Unknown(name) => {
-                    if !names.contains(name) {
-                        names.insert(name.clone());
-                    }
-                }
-                LabelValue::Null => {}
-            }
-            if names.len() > MOST_CLASSES || largest >= MOST_CLASSES as i64 {
-                return Err(self.too_many_classes(label, format!("more than {MOST_CLASSES} classes")));
-            }
-            Ok(())
-        })?;
-        Ok(match reading {
-            LabelReading::Name => names.into_iter().map(String::from).collect(),
-            LabelReading::Number => (0..=largest).map(|class| class.to_string()).collect(),
-        })
-    }
-
-    fn read_labels(
+    pub(crate) fn read_labels(
         &self,
         label: &str,
         classes: &Classes,
-        mut each: impl FnMut(&LabelValue) -> Result<(), PipelineError>,
+        mut each: impl FnMut(&LabelValue),
     ) -> Result<(), PipelineError> {
         for file in self.inner.files.iter() {
             let columns = file.columns(None, Some(label))?;
             for group in (0..file.row_groups.len()).filter(|&group| file.row_groups[group].rows > 0) {
                 let rows: LoadedRows = read_blocking(&columns, &Part { group: group as u32, rows: None }, classes)?;
-                rows.labels().iter().try_for_each(&mut each)?;
+                rows.labels().iter().for_each(&mut each);
             }
         }
         Ok(())
-    }
-
-    fn column_type(&self, column: &str) -> Result<&DataType, PipelineError> {
-        let field = self.inner.schema.field_with_name(column);
-        field.map(|field| field.data_type()).map_err(|_| {
-            let missing = self.features().require(column, &self.inner.files[0].name).err();
-            missing.map_or_else(|| self.wrong_type(column, "a column"), PipelineError::Schema)
-        })
-    }
-
-    fn wrong_type(&self, column: &str, wanted: &str) -> PipelineError {
-        let got = self.inner.schema.field_with_name(column).map(|field| field.data_type().to_string());
-        PipelineError::Schema(SchemaError::ColumnType {
-            file: self.inner.files[0].name.to_string(),
-            column: shown(column),
-            wanted: wanted.into(),
-            got: shown(got.unwrap_or_default()),
-        })
-    }
-
-    fn too_many_classes(&self, column: &str, reason: String) -> PipelineError {
-        PipelineError::TooManyClasses { file: self.inner.files[0].name.to_string(), column: shown(column), reason }
     }
 }
 
 impl DataFile {
     fn open(path: &Path, name: &str) -> Result<Self, PipelineError> {
         let storage = Storage::Local(path.to_owned());
-        let shown_name = shown(name);
-        let Footer { metadata, fingerprint: footer } = read_footer(&storage, &shown_name)?;
-        let arrow =
-            caught(&shown_name, || ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()))?;
+        let Footer { metadata, fingerprint: footer } = read_footer(&storage, name)?;
+        let arrow = caught(name, || ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()))?;
         let row_groups = metadata.row_groups().iter().map(|group| RowGroupSize {
             rows: group.num_rows() as u32,
             compressed: total(group.columns().iter().map(ColumnChunkMetaData::compressed_size)),
@@ -457,12 +323,16 @@ impl DataFile {
             bytes: storage.length()?,
             rows: row_groups.iter().map(|group| u64::from(group.rows)).sum(),
             row_groups,
-            created_by: metadata.file_metadata().created_by().map(shown),
+            created_by: metadata.file_metadata().created_by().map(str::to_owned),
             schema: Arc::clone(arrow.schema()),
             metadata,
             footer,
             storage,
         })
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
     pub(crate) fn columns(&self, input: Option<&str>, label: Option<&str>) -> Result<FileColumns, PipelineError> {
@@ -473,50 +343,4 @@ impl DataFile {
 /// A footer may claim any sizes, so their sum does not overflow.
 fn total(sizes: impl Iterator<Item = i64>) -> u64 {
     sizes.fold(0, |sum, size| sum.saturating_add(size.max(0) as u64))
-}
-
-/// Types that differ only in how they lie in memory count as the same.
-fn same_columns(first: &DataFile, other: &DataFile, features: &Features) -> Result<(), PipelineError> {
-    let drift = |column: &str, wanted: String, got: String| PipelineError::SchemaDrift {
-        first: first.name.to_string(),
-        second: other.name.to_string(),
-        column: shown(column),
-        wanted: shown(&wanted),
-        got: shown(&got),
-    };
-    let type_of =
-        |schema: &Schema, column: &str| schema.field_with_name(column).ok().map(|field| canonical(field.data_type()));
-    let columns = first.schema.fields().iter().chain(other.schema.fields().iter());
-    for column in columns.map(|field| field.name()) {
-        let (wanted, got) = (type_of(&first.schema, column), type_of(&other.schema, column));
-        if wanted != got {
-            let text = |found: Option<String>| found.unwrap_or_else(|| "no such column".into());
-            return Err(drift(column, text(wanted), text(got)));
-        }
-    }
-    let others = Features::from_arrow(&other.schema, &other.name)?;
-    for (column, wanted) in &features.columns {
-        match (wanted, others.get(column)) {
-            (Feature::ClassLabel { names: wanted }, Some(Feature::ClassLabel { names })) if wanted != names => {
-                return Err(drift(column, format!("classes {wanted:?}"), format!("classes {names:?}")));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn canonical(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "binary".into(),
-        other if is_text(other) => "string".into(),
-        DataType::Struct(fields) => {
-            let mut fields: Vec<_> =
-                fields.iter().map(|field| format!("{}: {}", field.name(), canonical(field.data_type()))).collect();
-            fields.sort();
-            format!("struct<{}>", fields.join(", "))
-        }
-        DataType::List(field) | DataType::LargeList(field) => format!("list<{}>", canonical(field.data_type())),
-        other => other.to_string(),
-    }
 }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use millstream_schemas::recipe::ByteSize;
-use millstream_schemas::{RowId, SchemaError, shown_path, shown_up_to};
+use millstream_schemas::{RowId, SchemaError, count, shown, shown_path, shown_up_to};
 use millstream_transforms::TransformError;
 
 use crate::decode::DecodeError;
@@ -28,6 +28,50 @@ pub enum PipelineError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Something among the files of a dataset that cannot be one of them, and must not be passed over.
+    #[error("{}: {reason}", shown_path(.path))]
+    Entry {
+        /// The file, folder or link.
+        path: PathBuf,
+        /// What it is instead, and what to do.
+        reason: String,
+    },
+    /// Files whose names count them are not all there.
+    #[error(
+        "{}: {missing} {}: the names count {} and {} here; fetch the rest, or name single files",
+        shown_path(.folder), if .missing.contains(", ") { "are missing" } else { "is missing" }, count(u64::from(*.of), "file"),
+        if *.here == 1 { "1 is".to_owned() } else { format!("{here} are") }
+    )]
+    MissingShards {
+        /// The folder they should be in.
+        folder: PathBuf,
+        /// Their names, the first few.
+        missing: String,
+        /// How many are there.
+        here: usize,
+        /// How many there should be.
+        of: u32,
+    },
+    /// A folder with splits, none of which fits what the rows are for.
+    #[error("{}: no split {wanted} for it: it has {there}; name the files by a pattern", shown_path(.folder))]
+    NoSplit {
+        /// The folder.
+        folder: PathBuf,
+        /// The splits that would do.
+        wanted: String,
+        /// The splits that there are.
+        there: String,
+    },
+    /// A column that cannot be used as it is.
+    #[error("{}: column `{column}` {reason}", shown_path(.file))]
+    Column {
+        /// The Parquet file.
+        file: String,
+        /// The column, fit for a message.
+        column: String,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
     /// A file whose footer is damaged, missing or beyond all reason.
     #[error("{}: not a readable Parquet file: {reason}", shown_path(.file))]
     Footer {
@@ -47,7 +91,7 @@ pub enum PipelineError {
         reason: String,
     },
     /// No rows at all.
-    #[error("the dataset has no rows: {files} file(s), the first {}", shown_path(.first))]
+    #[error("the dataset has no rows: {}, the first {}", count(*.files as u64, "file"), shown_path(.first))]
     NoRows {
         /// How many files were opened.
         files: usize,
@@ -203,9 +247,12 @@ pub enum Damage {
     /// The image does not decode.
     #[error("{0}")]
     Image(#[from] DecodeError),
-    /// The input is null, or its bytes are.
+    /// The text is null.
     #[error("the input is null")]
     NullInput,
+    /// The image is null, or its bytes are.
+    #[error("the input is null: there are no bytes of an image (a path alone is not followed)")]
+    NoImageBytes,
     /// The image is larger than can be transformed.
     #[error("{0}")]
     Transform(TransformError),
@@ -233,14 +280,20 @@ pub enum Damage {
     #[error("label {label} is out of range: there are {classes} classes (0 to {}; −1 for unlabelled)", classes.saturating_sub(1))]
     LabelOutOfRange {
         /// As stored.
-        label: i64,
+        label: i128,
         /// How many there are.
         classes: usize,
     },
+    /// A number that no class can have.
+    #[error("label {label} is no class: wanted a whole number")]
+    LabelNotWhole {
+        /// As stored.
+        label: f64,
+    },
     /// A class name that is not among the known ones.
-    #[error("label `{label}` is none of the {classes} classes")]
+    #[error("label `{}` is none of the {classes} classes", shown(.label))]
     UnknownLabel {
-        /// As stored, cut to a sane length.
+        /// As stored.
         label: String,
         /// How many there are.
         classes: usize,

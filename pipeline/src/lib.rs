@@ -20,6 +20,7 @@
 //! ```
 
 mod budget;
+mod columns;
 mod dataset;
 pub mod decode;
 mod division;
@@ -33,6 +34,8 @@ mod sources;
 mod stages;
 mod stream;
 
-pub use dataset::{ClassHistogram, Columns, DataFile, Dataset, InputKind, Row, RowGroupSize, RowInput};
+pub use columns::{Columns, InputKind};
+pub use dataset::{ClassHistogram, DataFile, Dataset, Row, RowGroupSize, RowInput};
 pub use error::{Damage, PipelineError};
+pub use sources::SplitRole;
 pub use stream::{Batches, Monitor, StreamCounters, StreamOptions};

@@ -49,19 +49,12 @@ impl Features {
     /// metadata says so (or where the user names it as input, see [`image_storage`]).
     ///
     /// # Errors
-    /// The metadata is not JSON, or calls a column something that its type cannot be.
+    /// The metadata is not JSON, or numbers class names with gaps.
     pub fn from_arrow(schema: &Schema, file: &str) -> Result<Self, SchemaError> {
         let declared = declared_features(schema, file)?;
         let mut columns = Vec::with_capacity(schema.fields().len());
         for field in schema.fields() {
-            let declared = declared.get(field.name());
-            let feature = feature(field.data_type(), declared).ok_or_else(|| SchemaError::ColumnType {
-                file: file.into(),
-                column: shown(field.name()),
-                wanted: format!("{} (so the `huggingface` metadata)", declared.map_or("", |d| d.kind.as_str())),
-                got: shown(field.data_type().to_string()),
-            })?;
-            columns.push((field.name().clone(), feature));
+            columns.push((field.name().clone(), feature(field.data_type(), declared.get(field.name()))));
         }
         Ok(Self { columns })
     }
@@ -69,6 +62,22 @@ impl Features {
     /// The feature of a column.
     pub fn get(&self, column: &str) -> Option<&Feature> {
         self.columns.iter().find(|(name, _)| name == column).map(|(_, feature)| feature)
+    }
+
+    /// Adds the class names that another file of the dataset declares where this one declares none.
+    pub fn learn_class_names(&mut self, other: &Self) {
+        for (column, feature) in &mut self.columns {
+            let declared =
+                other.get(column).filter(|other| matches!(other, Feature::ClassLabel { names } if !names.is_empty()));
+            let lacks = match feature {
+                Feature::ClassLabel { names } => names.is_empty(),
+                Feature::Value(_) => true,
+                _ => false,
+            };
+            if let (true, Some(declared)) = (lacks, declared) {
+                *feature = declared.clone();
+            }
+        }
     }
 
     /// The feature of a column that must be there.
@@ -103,33 +112,55 @@ pub fn is_text(data_type: &DataType) -> bool {
     }
 }
 
+/// Whether a column of this type can hold classes as numbers: whole numbers, booleans, floats (each must then be whole),
+/// and dictionaries of them.
+pub fn holds_class_numbers(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Boolean => true,
+        DataType::Dictionary(_, value) => holds_class_numbers(value),
+        other => other.is_integer() || other.is_floating(),
+    }
+}
+
+/// Whether a column of this type can hold where images lie, and nothing of the images: a struct with a `path` and no
+/// `bytes` to speak of.
+pub fn only_a_path(data_type: &DataType) -> bool {
+    let DataType::Struct(fields) = data_type else { return false };
+    let has = |name: &str, fits: fn(&DataType) -> bool| {
+        fields.iter().any(|field| field.name() == name && fits(field.data_type()))
+    };
+    has("path", is_text) && !has("bytes", is_binary)
+}
+
 fn is_binary(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
-}
-
-fn struct_holds_bytes(fields: &Fields) -> bool {
-    let known = fields.iter().all(|field| match field.name().as_str() {
-        "bytes" => is_binary(field.data_type()),
-        "path" => is_text(field.data_type()),
+    match data_type {
+        DataType::Dictionary(_, value) => is_binary(value),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => true,
         _ => false,
-    });
-    known && fields.iter().any(|field| field.name() == "bytes")
+    }
 }
 
-/// `None` when the metadata contradicts the type.
-fn feature(data_type: &DataType, declared: Option<&Declared>) -> Option<Feature> {
+/// Other fields may be there: a path, a size, a caption, of any type.
+fn struct_holds_bytes(fields: &Fields) -> bool {
+    let mut bytes = fields.iter().filter(|field| field.name() == "bytes");
+    bytes.next().is_some_and(|field| is_binary(field.data_type())) && bytes.next().is_none()
+}
+
+/// A declaration that the type contradicts is passed over: whoever uses the column is told what its type cannot be.
+fn feature(data_type: &DataType, declared: Option<&Declared>) -> Feature {
+    let value = || Feature::Value(shown_up_to(data_type.to_string(), 200));
     match declared.map(|declared| (declared.kind.as_str(), declared)) {
-        Some(("Image", _)) => image_storage(data_type).map(Feature::Image),
-        Some(("ClassLabel", _)) if is_text(data_type) => Some(Feature::Text),
-        Some(("ClassLabel", declared)) if data_type.is_integer() => {
-            Some(Feature::ClassLabel { names: declared.class_names.clone() })
+        Some(("Image", _)) => image_storage(data_type).map_or_else(value, Feature::Image),
+        _ if is_text(data_type) => Feature::Text,
+        Some(("ClassLabel", declared)) if holds_class_numbers(data_type) => {
+            Feature::ClassLabel { names: declared.class_names.clone() }
         }
-        Some(("ClassLabel", _)) => None,
-        _ if is_text(data_type) => Some(Feature::Text),
-        _ => Some(match image_storage(data_type) {
+        // Sounds and films are stored the way images are.
+        Some(("Audio" | "Video" | "Pdf", _)) => value(),
+        _ => match image_storage(data_type) {
             Some(ImageStorage::Struct) => Feature::Image(ImageStorage::Struct),
-            _ => Feature::Value(shown(data_type.to_string())),
-        }),
+            _ => value(),
+        },
     }
 }
 
@@ -260,6 +291,7 @@ mod tests {
         let indexed = declared(r#"{"names": {"0": "a", "2": "c", "1": "b"}, "_type": "ClassLabel"}"#);
         let many = declared(r#"{"num_classes": 70000, "_type": "ClassLabel"}"#);
         let counted = declared(r#"{"num_classes": 2, "_type": "ClassLabel"}"#);
+        let audio = declared(r#"{"_type": "Audio"}"#);
         let list = declared(r#"[{"dtype": "int64", "_type": "Value"}]"#);
         let label = |names: &[&str]| Feature::ClassLabel { names: names.iter().map(|&n| n.into()).collect() };
         let rows: Vec<(DataType, Option<&str>, Feature)> = vec![
@@ -277,6 +309,12 @@ mod tests {
             (DataType::Utf8, Some(&classes), Feature::Text),
             (DataType::Int64, None, Feature::Value("Int64".into())),
             (DataType::Int64, Some(&list), Feature::Value("Int64".into())),
+            (image_struct(false), Some(&audio), Feature::Value(image_struct(false).to_string())),
+            // A declaration that the type contradicts matters to whoever uses the column.
+            (DataType::Int64, Some(&image), Feature::Value("Int64".into())),
+            (DataType::Binary, Some(&classes), Feature::Value("Binary".into())),
+            (DataType::Float32, Some(&classes), label(&["a", "b"])),
+            (DataType::Boolean, Some(&counted), label(&["0", "1"])),
             (DataType::Int64, Some("{}"), Feature::Value("Int64".into())),
             (DataType::Int64, Some(r#"{"info": null}"#), Feature::Value("Int64".into())),
         ];
@@ -288,9 +326,28 @@ mod tests {
     }
 
     #[test]
-    fn damaged_or_contradicting_metadata_names_the_file() {
-        let image_of_numbers = declared(r#"{"_type": "Image"}"#);
-        let label_of_images = declared(r#"{"names": ["a"], "_type": "ClassLabel"}"#);
+    fn an_image_struct_must_only_have_bytes() {
+        let data = |fields: &[(&str, DataType)]| {
+            DataType::Struct(fields.iter().map(|(name, kind)| Field::new(*name, kind.clone(), true)).collect())
+        };
+        let dictionary = |value: DataType| DataType::Dictionary(DataType::Int32.into(), value.into());
+        for (fields, image, path) in [
+            (vec![("bytes", DataType::Binary), ("path", DataType::Null)], true, false),
+            (vec![("path", DataType::Utf8), ("bytes", DataType::BinaryView)], true, false),
+            (vec![("bytes", dictionary(DataType::LargeBinary))], true, false),
+            (vec![("bytes", DataType::FixedSizeBinary(9)), ("width", DataType::Int64)], true, false),
+            (vec![("bytes", DataType::Binary), ("bytes", DataType::Binary)], false, false),
+            (vec![("bytes", DataType::Utf8)], false, false),
+            (vec![("path", DataType::Utf8)], false, true),
+            (vec![("path", dictionary(DataType::Utf8)), ("bytes", DataType::Null)], false, true),
+        ] {
+            let kind = data(&fields);
+            assert_eq!((image_storage(&kind).is_some(), only_a_path(&kind)), (image, path), "{kind}");
+        }
+    }
+
+    #[test]
+    fn damaged_metadata_names_the_file() {
         let indexed = |names: &str| declared(&format!(r#"{{"names": {{{names}}}, "_type": "ClassLabel"}}"#));
         let (gap, twice) = (indexed(r#""0": "a", "2": "b""#), indexed(r#""0": "a", "00": "b""#));
         let endless = declared(r#"{"num_classes": 18446744073709551615, "_type": "ClassLabel"}"#);
@@ -300,8 +357,6 @@ mod tests {
             (DataType::Int64, endless.as_str(), "at most 1000000 are read"),
             (DataType::Int64, "{not json", "metadata is damaged"),
             (DataType::Int64, r#"{"info": 3}"#, "metadata is damaged"),
-            (DataType::Int64, image_of_numbers.as_str(), "cannot be read as Image"),
-            (DataType::Binary, label_of_images.as_str(), "cannot be read as ClassLabel"),
         ] {
             let message = read(&[("x", kind)], Some(metadata)).unwrap_err().to_string();
             assert!(message.contains(part) && message.contains("a.parquet"), "{message}");

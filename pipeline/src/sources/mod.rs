@@ -4,11 +4,16 @@ mod columns;
 mod footer;
 mod listing;
 mod rows;
+mod shards;
+mod splits;
 mod storage;
 mod thrift;
 
 pub(crate) use columns::{FileColumns, LabelReading};
 pub(crate) use footer::{Footer, caught, read as read_footer};
-pub(crate) use listing::{list_all, names};
+pub(crate) use listing::{Listing, list, names};
 pub(crate) use rows::{Classes, LabelValue, LoadedRows, Part, read_blocking, read_part};
+pub(crate) use shards::require_whole;
+pub use splits::SplitRole;
+pub(crate) use splits::choose;
 pub(crate) use storage::{Storage, StorageReader};

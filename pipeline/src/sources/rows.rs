@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
+use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, BinaryViewArray, RecordBatch, StringViewArray};
-use arrow_cast::cast;
+use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::DataType;
 use futures::StreamExt;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
@@ -39,13 +39,17 @@ impl Part {
 }
 
 /// A label as the file has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum LabelValue {
     /// Not checked against the number of classes.
     Class(i64),
-    /// Null.
+    /// A whole number that is too large for [`LabelValue::Class`].
+    Beyond(u64),
+    /// A fraction, or a number beyond all whole ones.
+    NotWhole(f64),
+    /// Null, or NaN, which some writers put for it.
     Null,
-    /// A name that is none of the classes', cut.
+    /// A name that is none of the classes', as it is.
     Unknown(Box<str>),
 }
 
@@ -117,23 +121,41 @@ impl LoadedRows {
 }
 
 fn input_array(array: &ArrayRef) -> Result<Input, ParquetError> {
-    let arrow = |error: arrow_schema::ArrowError| ParquetError::External(error.into());
     Ok(match array.data_type() {
         DataType::Struct(_) => {
             let outer = array.as_struct();
             let bytes = outer.column_by_name("bytes");
             let bytes = bytes.ok_or_else(|| ParquetError::General("the image struct has no `bytes`".into()))?;
-            let bytes = cast(bytes, &DataType::BinaryView).map_err(arrow)?;
-            Input::Bytes { bytes: bytes.as_binary_view().clone(), outer: outer.nulls().cloned() }
+            Input::Bytes { bytes: binary_views(bytes)?, outer: outer.nulls().cloned() }
         }
         data_type if millstream_schemas::features::is_text(data_type) => {
-            Input::Text(cast(array, &DataType::Utf8View).map_err(arrow)?.as_string_view().clone())
+            Input::Text(converted(array, &DataType::Utf8View)?.as_string_view().clone())
         }
-        _ => {
-            let bytes = cast(array, &DataType::BinaryView).map_err(arrow)?;
-            Input::Bytes { bytes: bytes.as_binary_view().clone(), outer: None }
-        }
+        _ => Input::Bytes { bytes: binary_views(array)?, outer: None },
     })
+}
+
+fn binary_views(array: &ArrayRef) -> Result<BinaryViewArray, ParquetError> {
+    let array = without_dictionary(array)?;
+    // Values of a fixed size become views on the way over those of any size.
+    let array = match array.data_type() {
+        DataType::FixedSizeBinary(_) => converted(&array, &DataType::Binary)?,
+        _ => array,
+    };
+    Ok(converted(&array, &DataType::BinaryView)?.as_binary_view().clone())
+}
+
+fn without_dictionary(array: &ArrayRef) -> Result<ArrayRef, ParquetError> {
+    match array.data_type() {
+        DataType::Dictionary(_, value) => converted(array, value),
+        _ => Ok(Arc::clone(array)),
+    }
+}
+
+/// Refuses what the wanted type cannot hold, instead of making nulls of it.
+fn converted(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ParquetError> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(array, wanted, &options).map_err(|error| ParquetError::External(error.into()))
 }
 
 fn push_labels(
@@ -142,24 +164,45 @@ fn push_labels(
     classes: &HashMap<String, i64>,
     labels: &mut Vec<LabelValue>,
 ) -> Result<(), ParquetError> {
-    let arrow = |error: arrow_schema::ArrowError| ParquetError::External(error.into());
-    match reading {
-        LabelReading::Number => {
-            let numbers = cast(array, &DataType::Int64).map_err(arrow)?;
+    let array = without_dictionary(array)?;
+    match (reading, array.data_type()) {
+        (LabelReading::Number, DataType::UInt64) => {
+            let value = |number: u64| i64::try_from(number).map_or(LabelValue::Beyond(number), LabelValue::Class);
+            let numbers = array.as_primitive::<UInt64Type>().iter();
+            labels.extend(numbers.map(|number| number.map_or(LabelValue::Null, value)));
+        }
+        (LabelReading::Number, data_type) if data_type.is_floating() => {
+            let numbers = converted(&array, &DataType::Float64)?;
+            let numbers = numbers.as_primitive::<Float64Type>().iter();
+            labels.extend(numbers.map(|number| number.map_or(LabelValue::Null, whole)));
+        }
+        (LabelReading::Number, _) => {
+            let numbers = converted(&array, &DataType::Int64)?;
             let numbers = numbers.as_primitive::<Int64Type>().iter();
             labels.extend(numbers.map(|number| number.map_or(LabelValue::Null, LabelValue::Class)));
         }
-        LabelReading::Name => {
-            let names = cast(array, &DataType::Utf8View).map_err(arrow)?;
+        (LabelReading::Name, _) => {
+            let names = converted(&array, &DataType::Utf8View)?;
             let value = |name: Option<&str>| match name.map(|name| (name, classes.get(name))) {
                 None => LabelValue::Null,
                 Some((_, Some(&class))) => LabelValue::Class(class),
-                Some((name, None)) => LabelValue::Unknown(shown(name).into()),
+                Some((name, None)) => LabelValue::Unknown(name.into()),
             };
             labels.extend(names.as_string_view().iter().map(value));
         }
     }
     Ok(())
+}
+
+/// A label that is stored as a float, as tables with a missing value become when they pass through pandas.
+fn whole(number: f64) -> LabelValue {
+    /// Up to here every whole number has a float of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match number {
+        number if number.is_nan() => LabelValue::Null,
+        number if number.fract() == 0.0 && number.abs() <= EXACT => LabelValue::Class(number as i64),
+        number => LabelValue::NotWhole(number),
+    }
 }
 
 /// Class names and how the label column gives them.

@@ -181,7 +181,7 @@ impl Workshop {
         texts: &mut Vec<String>,
     ) -> Result<i64, Failure> {
         let label = label::class(row.held.rows.label(row.index), &self.columns)?;
-        let bytes = row.held.rows.input(row.index).ok_or(Damage::NullInput)?;
+        let bytes = row.held.rows.input(row.index).ok_or_else(|| self.columns.kind.null())?;
         let key = DrawKey { seed: self.seed, epoch, row: row.id.key() };
         match self.shape {
             Shape::Image { width, height } => self.image(row, bytes, &key, (width, height), bench, out)?,

@@ -12,4 +12,5 @@ mod awkward_parquet;
 mod bad_input;
 mod corpus;
 mod decoded_parts;
+mod shards;
 mod stream;

@@ -1,0 +1,187 @@
+//! Files that count themselves: `train-00000-of-00002.parquet`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use millstream_schemas::{shown, shown_path};
+
+use super::listing::Found;
+use crate::PipelineError;
+
+/// Missing names that a message lists.
+const MOST_LISTED: usize = 5;
+
+/// What the name of a shard says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shard<'a> {
+    /// What stands before the numbers.
+    pub(super) set: &'a str,
+    index: u32,
+    of: u32,
+    /// Digits of the numbers.
+    width: usize,
+}
+
+impl<'a> Shard<'a> {
+    /// `…-K-of-N` at the end of a name, before its extension or a hash that some writers put behind it.
+    pub(super) fn parse(name: &'a str) -> Option<Self> {
+        let (before, after) = name.rsplit_once("-of-")?;
+        let (set, index) = before.rsplit_once('-').unwrap_or(("", before));
+        let of = &after[..after.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(after.len())];
+        let rest = &after[of.len()..];
+        let number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?;
+        let ends = rest.is_empty() || rest.starts_with(['.', '-', '_']);
+        ends.then_some(())?;
+        Some(Self { set, index: number(index)?, of: number(of)?, width: index.len() })
+    }
+}
+
+/// One set of shards, in one folder.
+#[derive(Default)]
+struct Set {
+    /// Number of shards that names speak of, and a file that says so.
+    totals: BTreeMap<u32, PathBuf>,
+    width: usize,
+    here: BTreeMap<u32, PathBuf>,
+}
+
+/// Refuses sets of which a shard is missing, though the names of the others count it. A shard that lies in the folder
+/// and was not asked for is not missing.
+pub(crate) fn require_whole(files: &[Found]) -> Result<(), PipelineError> {
+    let mut sets: BTreeMap<(PathBuf, String), Set> = BTreeMap::new();
+    for file in files {
+        let (Some(folder), Some(name)) = (file.path.parent(), file.path.file_name()) else { continue };
+        let name = name.to_string_lossy();
+        let Some(shard) = Shard::parse(&name) else { continue };
+        let set = sets.entry((folder.to_owned(), shard.set.to_owned())).or_default();
+        set.width = shard.width;
+        set.totals.entry(shard.of).or_insert_with(|| file.path.clone());
+        if let Some(other) = set.here.insert(shard.index, file.path.clone())
+            && set.totals.len() == 1
+        {
+            let refused =
+                format!("the same shard as {}: two versions of one set? name the files of one", name_of(&other));
+            return Err(PipelineError::Entry { path: file.path.clone(), reason: refused });
+        }
+    }
+    sets.iter().try_for_each(|((folder, name), set)| require(folder, name, set))
+}
+
+fn require(folder: &Path, name: &str, set: &Set) -> Result<(), PipelineError> {
+    let refuse = |path: &Path, reason: String| Err(PipelineError::Entry { path: path.to_owned(), reason });
+    let mut totals = set.totals.iter();
+    let (&of, first) = totals.next().expect("a set is made of a file");
+    if let Some((other, path)) = totals.next() {
+        let reason = format!(
+            "one of {other} shards, and {} one of {of}: two versions of one set? name the files of one",
+            name_of(first)
+        );
+        return refuse(path, reason);
+    }
+    // Some count from 1.
+    let start = u32::from(!set.here.contains_key(&0) && set.here.contains_key(&of));
+    let last = of.saturating_add(start);
+    if let Some((index, path)) = set.here.iter().find(|(index, _)| **index >= last) {
+        return refuse(path, format!("shard {index} of {of}: its name counts beyond the set"));
+    }
+    let there = shards_in(folder, name, of);
+    let is_missing = |index: &u32| !set.here.contains_key(index) && !there.contains(index);
+    let count = (of as usize).saturating_sub(set.here.len() + there.len());
+    let missing: Vec<u32> = (start..last).filter(is_missing).take(MOST_LISTED).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let width = set.width;
+    let dash = if name.is_empty() { "" } else { "-" };
+    let listed = missing.iter().map(|index| format!("{}{dash}{index:0width$}-of-{of:0width$}", shown(name)));
+    let listed: Vec<String> = listed.collect();
+    let more = if count > missing.len() { format!(" and {} more", count - missing.len()) } else { String::new() };
+    Err(PipelineError::MissingShards {
+        folder: folder.to_owned(),
+        missing: format!("{}{more}", listed.join(", ")),
+        here: set.here.len(),
+        of,
+    })
+}
+
+/// Shards of the set that lie in the folder, asked for or not.
+fn shards_in(folder: &Path, set: &str, of: u32) -> Vec<u32> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let index = |entry: std::fs::DirEntry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let shard = Shard::parse(&name)?;
+        (shard.set == set && shard.of == of && entry.path().is_file()).then_some(shard.index)
+    };
+    let mut found: Vec<u32> = entries.filter_map(index).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn name_of(path: &Path) -> String {
+    shown_path(path.file_name().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_count_themselves() {
+        let shard = |set, index, of, width| Some(Shard { set, index, of, width });
+        for (name, wanted) in [
+            ("train-00000-of-00002.parquet", shard("train", 0, 2, 5)),
+            ("train-00001-of-00002-5f3ab2.parquet", shard("train", 1, 2, 5)),
+            ("my-set-3-of-12.parquet", shard("my-set", 3, 12, 1)),
+            ("00000-of-00002.parquet", shard("", 0, 2, 5)),
+            ("best-of-2.parquet", None),
+            ("1-of-2nd.parquet", None),
+            ("train-a-of-b.parquet", None),
+            ("train-99999999999-of-2.parquet", None),
+            ("train.parquet", None),
+        ] {
+            assert_eq!(Shard::parse(name), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_set_whose_names_count_themselves_is_whole_or_refused() {
+        type Row<'a> = (&'a [&'a str], &'a [&'a str], Option<&'a str>);
+        let rows: [Row<'_>; 9] = [
+            (&["a-0-of-2", "a-1-of-2", "b"], &[], None),
+            (&["a-0-of-2"], &[], Some("a-1-of-2 is missing: the names count 2 files and 1 is here")),
+            (
+                &["a-00000-of-00009", "a-00004-of-00009"],
+                &[],
+                Some(
+                    "a-00001-of-00009, a-00002-of-00009, a-00003-of-00009, a-00005-of-00009, a-00006-of-00009 and 2 more are missing",
+                ),
+            ),
+            // Left out on purpose: it is there.
+            (&["a-0-of-2"], &["a-1-of-2"], None),
+            (&["a-1-of-2", "a-2-of-2"], &[], None),
+            (
+                &["a-0-of-2", "a-1-of-2", "a-0-of-3", "a-1-of-3", "a-2-of-3"],
+                &[],
+                Some("one of 3 shards, and a-0-of-2.parquet one of 2"),
+            ),
+            (&["a-0-of-1-x", "a-0-of-1-y"], &[], Some("the same shard as a-0-of-1-x.parquet")),
+            (&["a-7-of-2"], &[], Some("counts beyond the set")),
+            (&["a-0-of-4294967295"], &[], Some("and 4294967289 more")),
+        ];
+        for (asked, others, wanted) in rows {
+            let folder = tempfile::tempdir().unwrap();
+            let path = |name: &&str| folder.path().join(format!("{name}.parquet"));
+            asked.iter().chain(others).for_each(|name| std::fs::write(path(name), "").unwrap());
+            let files: Vec<_> = asked.iter().map(|name| Found { path: path(name), below: None }).collect();
+            let got = require_whole(&files).map_err(|error| error.to_string());
+            match (got, wanted) {
+                (Ok(()), None) => {}
+                (Err(message), Some(part)) => assert!(message.contains(part), "{message}"),
+                (got, wanted) => panic!("{asked:?}: {got:?}, wanted {wanted:?}"),
+            }
+        }
+    }
+}
