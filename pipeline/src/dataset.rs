@@ -331,6 +331,10 @@ impl DataFile {
         })
     }
 
+    pub(crate) fn footer(&self) -> &Fingerprint {
+        &self.footer
+    }
+
     pub(crate) fn schema(&self) -> &SchemaRef {
         &self.schema
     }

@@ -8,6 +8,7 @@ use millstream_schemas::{Fingerprint, shown_up_to};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use super::Storage;
+use super::other_formats;
 use super::storage::Chunk;
 use super::thrift::Scan;
 use crate::PipelineError;
@@ -32,14 +33,17 @@ pub(crate) struct Footer {
 pub(crate) fn read(storage: &Storage, name: &str) -> Result<Footer, PipelineError> {
     let damaged = |reason: String| PipelineError::Footer { file: name.into(), reason: shown_up_to(reason, 400) };
     let length = storage.length()?;
+    let other = || -> Result<String, PipelineError> {
+        Ok(other_formats::describe(&storage.read(0..length.min(other_formats::BEGINNING))?))
+    };
     if length < TAIL + 4 {
-        return Err(damaged(format!("{length} bytes are too few")));
+        return Err(damaged(format!("{length} bytes are too few: {}", other()?)));
     }
     let tail = storage.read(length - TAIL..length)?;
     match &tail[4..] {
         b"PAR1" => {}
-        b"PARE" => return Err(damaged("the footer is encrypted".into())),
-        _ => return Err(damaged("it does not end in `PAR1`: not Parquet, or cut off".into())),
+        b"PARE" => return Err(damaged("the footer is encrypted; encrypted files are not read".into())),
+        _ => return Err(damaged(other()?)),
     }
     let footer = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]));
     if footer > length - TAIL - 4 {

@@ -259,6 +259,32 @@ pub(crate) fn read_blocking(
     })
 }
 
+/// Hands on the input of every row of a group, in order (`None` when null), holding some rows at a time.
+pub(crate) fn for_each_input(
+    columns: &FileColumns,
+    group: u32,
+    each: &mut impl FnMut(Option<&[u8]>),
+) -> Result<(), PipelineError> {
+    let chunk = Chunk { storage: columns.storage.clone(), length: columns.storage.length()? };
+    let read = || {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(chunk, columns.metadata.clone())
+            .with_projection(columns.mask.clone())
+            .with_row_groups(vec![group as usize])
+            .with_batch_size(STEP);
+        for batch in builder.build()? {
+            let batch = batch.map_err(|error| ParquetError::External(error.into()))?;
+            let mut rows = LoadedRows::default();
+            rows.push(&batch, columns, None)?;
+            (0..batch.num_rows()).for_each(|row| each(rows.input(row)));
+        }
+        Ok(())
+    };
+    caught(&columns.name, read).map_err(|error| match error {
+        PipelineError::Footer { file, reason } => PipelineError::RowGroup { file, row_group: group, reason },
+        other => other,
+    })
+}
+
 /// Makes whole steps of what the reader hands out in pieces of its own choice.
 struct Gather<'a> {
     columns: &'a FileColumns,

@@ -1,0 +1,160 @@
+//! Rows that lie on both sides of an evaluation: the same files, copies of files, copies of rows.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::sources::for_each_input;
+use crate::{Columns, DataFile, Dataset, PipelineError};
+
+/// Bytes of two files that are compared at a time.
+const PIECE: usize = 1 << 16;
+
+/// A file of one dataset that lies in another one too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedFile {
+    /// Its name in the first dataset.
+    pub first: Arc<str>,
+    /// Its name in the second.
+    pub second: Arc<str>,
+    /// Whether it is a copy, equal byte by byte, and not the same file on the disk.
+    pub is_copy: bool,
+}
+
+/// How many rows of one dataset have an input that occurs in another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SharedRows {
+    /// Rows of the first dataset that were looked at: all, or as many as the bytes allowed.
+    pub first: u64,
+    /// Rows of the second dataset; all were looked at.
+    pub second: u64,
+    /// Rows of the second whose input, byte by byte, is one of the first's.
+    pub shared: u64,
+}
+
+impl Dataset {
+    /// Files of another dataset that are files of this one, or copies of them. Copies are told by size and footer first, so
+    /// that only files which look the same are read.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn shared_files(&self, other: &Self) -> Result<Vec<SharedFile>, PipelineError> {
+        let place = |file: &DataFile| {
+            fs::canonicalize(&file.path).map_err(|source| PipelineError::Io { path: file.path.clone(), source })
+        };
+        let ours =
+            self.files().iter().map(|file| Ok((file, place(file)?))).collect::<Result<Vec<_>, PipelineError>>()?;
+        let mut shared = Vec::new();
+        for file in other.files() {
+            let path = place(file)?;
+            let same = ours.iter().find(|(_, place)| *place == path).map(|(file, _)| *file);
+            let is_copy = same.is_none();
+            let found = match same {
+                Some(same) => Some(same),
+                None => self.copy_of(file)?,
+            };
+            if let Some(ours) = found {
+                shared.push(SharedFile { first: Arc::clone(&ours.name), second: Arc::clone(&file.name), is_copy });
+            }
+        }
+        Ok(shared)
+    }
+
+    fn copy_of(&self, file: &DataFile) -> Result<Option<&DataFile>, PipelineError> {
+        for ours in self.files() {
+            if ours.bytes == file.bytes && ours.footer() == file.footer() && equal(&ours.path, &file.path)? {
+                return Ok(Some(ours));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Counts rows of another dataset whose input is, byte by byte, one of this dataset's. Every input of the other is
+    /// read, and of this one as many row groups as lie in `most_bytes` of its columns; 16 bytes are held for each different
+    /// input of the other.
+    ///
+    /// # Errors
+    /// A row group cannot be read.
+    pub fn shared_rows(
+        &self,
+        columns: &Columns,
+        other: &Self,
+        others_columns: &Columns,
+        most_bytes: u64,
+    ) -> Result<SharedRows, PipelineError> {
+        let mut counted = SharedRows::default();
+        let mut wanted = HashSet::new();
+        other.each_input(others_columns, u64::MAX, |input| {
+            counted.second += 1;
+            wanted.extend(input.map(digest));
+        })?;
+        let mut found = HashSet::new();
+        self.each_input(columns, most_bytes, |input| {
+            counted.first += 1;
+            found.extend(input.map(digest).filter(|input| wanted.contains(input)));
+        })?;
+        if !found.is_empty() {
+            other.each_input(others_columns, u64::MAX, |input| {
+                counted.shared += u64::from(input.is_some_and(|input| found.contains(&digest(input))));
+            })?;
+        }
+        Ok(counted)
+    }
+
+    fn each_input(
+        &self,
+        columns: &Columns,
+        most_bytes: u64,
+        mut each: impl FnMut(Option<&[u8]>),
+    ) -> Result<(), PipelineError> {
+        let mut left = most_bytes;
+        for file in self.files() {
+            let reading = file.columns(Some(&columns.input), None)?;
+            for group in (0..file.row_groups.len()).filter(|&group| file.row_groups[group].rows > 0) {
+                let bytes: u64 = reading.stored(group).map(|range| range.end - range.start).sum();
+                let Some(rest) = left.checked_sub(bytes) else { return Ok(()) };
+                left = rest;
+                for_each_input(&reading, group as u32, &mut each)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn digest(input: &[u8]) -> [u8; 16] {
+    let digest = Sha256::digest(input);
+    std::array::from_fn(|index| digest[index])
+}
+
+/// Whether two files of equal length hold the same bytes.
+fn equal(first: &Path, second: &Path) -> Result<bool, PipelineError> {
+    let open = |path: &Path| File::open(path).map_err(|source| PipelineError::Io { path: path.to_owned(), source });
+    let (mut one, mut two) = (open(first)?, open(second)?);
+    let (mut ours, mut theirs) = (vec![0; PIECE], vec![0; PIECE]);
+    let fill = |file: &mut File, path: &Path, buffer: &mut [u8]| -> Result<usize, PipelineError> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match file.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(PipelineError::Io { path: path.to_owned(), source }),
+            }
+        }
+        Ok(filled)
+    };
+    loop {
+        let (a, b) = (fill(&mut one, first, &mut ours)?, fill(&mut two, second, &mut theirs)?);
+        if a != b || ours[..a] != theirs[..b] {
+            return Ok(false);
+        }
+        if a == 0 {
+            return Ok(true);
+        }
+    }
+}
