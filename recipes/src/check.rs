@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use millstream_compiler::{CompilerError, ModelReport, compile, describe};
-use millstream_pipeline::InputKind;
+use millstream_pipeline::{InputKind, SharedRows};
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, OptimizerRecipe, Patterns};
 use millstream_schemas::{Recipe, shown_path};
 use millstream_training::{Device, DeviceRequest, runtime};
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::inspect::ClassCount;
 use crate::plan::RowSource;
 use crate::run_folder::RunFolder;
-use crate::{ModelInput, Plan, RecipeError, plan};
+use crate::{ModelInput, Plan, RecipeError, overlap, plan};
 
 /// What a recipe would do.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +31,10 @@ pub struct CheckReport {
     pub memory: MemoryEstimate,
     /// Where steps would run.
     pub device: DeviceReport,
+    /// Evaluation rows whose image or text is trained on too.
+    pub shared_rows: Option<SharedRows>,
+    /// What was noticed while the data were opened.
+    pub notes: Vec<String>,
     /// What deserves a look and stops nothing.
     pub warnings: Vec<String>,
     /// What stops training from starting.
@@ -118,6 +122,9 @@ pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, Rec
         _ => None,
     };
     let mut warnings = warnings(&plan, &train, evaluate.as_ref())?;
+    let shared_rows = plan.evaluate.as_ref().map(|source| overlap::of_rows(&plan.train, source)).transpose()?;
+    let input = if plan.train.columns.kind == InputKind::Text { "a text" } else { "an image" };
+    warnings.extend(shared_rows.and_then(|rows| overlap::in_words(&rows, &plan.train.dataset, input)));
     match plan.train_stream().warnings(&plan.train.dataset) {
         Ok(of_stream) => warnings.extend(of_stream),
         Err(error) => problems.push(error.to_string()),
@@ -144,6 +151,8 @@ pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, Rec
         evaluate,
         model,
         device,
+        shared_rows,
+        notes: plan.notes.clone(),
         warnings,
         problems,
     })

@@ -1,8 +1,8 @@
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use millstream_compiler::Model;
+use millstream_pipeline::{Dataset, SplitRole};
 use millstream_schemas::recipe::{OrderStrength, Patterns};
 use millstream_schemas::{Recipe, shown_path};
 use millstream_training::{Device, DeviceRequest, Evaluation, Predictor, runtime};
@@ -13,7 +13,7 @@ use crate::classes::align;
 use crate::plan::{ModelInput, RowSource, image_input, refuse_random, require_size, stream_options};
 use crate::run_folder::RunFolder;
 use crate::train::Stream;
-use crate::{Event, Events, RecipeError, Stop};
+use crate::{Event, Events, RecipeError, Stop, labels_file, overlap};
 
 /// What to evaluate, where it is not what the recipe says.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,8 @@ pub struct EvaluationReport {
     pub data: Patterns,
     /// Class names in the order of the scores.
     pub classes: Vec<String>,
+    /// What was noticed while the rows were opened.
+    pub notes: Vec<String>,
     /// The figures.
     pub evaluation: Evaluation,
     /// Damaged rows that were left out.
@@ -68,7 +70,12 @@ pub fn evaluate(
     let chain = Chain::parse_at("transforms.evaluate", &recipe.transforms.evaluate)?;
     refuse_random(&recipe.transforms.evaluate)?;
     let model = Model::read(&path)?;
-    let mut source = RowSource::open(&recipe.data, &data, chain)?;
+    let mut source = RowSource::open(&recipe.data, &data, SplitRole::Evaluate, chain)?;
+    let mut notes = source.dataset.notes().to_vec();
+    // Rows to train on need not be there any more; where they are, measuring them is told.
+    if let Ok(train) = Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train) {
+        notes.extend(overlap::of_files(&train, &source.dataset, true)?);
+    }
     let (name, wanted) = image_input(&model)?;
     let size = source.image_size("transforms.evaluate", recipe.seed)?;
     require_size("transforms.evaluate", size, (wanted.0.unwrap_or(size.0), wanted.1.unwrap_or(size.1)), &name)?;
@@ -77,7 +84,7 @@ pub fn evaluate(
     let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
     let scoring = model.scoring(output)?;
     let mut predictor = Predictor::open(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
-    if let Some(labels) = labels_beside(&path)? {
+    if let Some(labels) = labels_file::beside(&path)? {
         align(&mut source, &labels, "the model")?;
     }
     if let Some(classes) = predictor.classes().filter(|classes| *classes != source.columns.classes.len()) {
@@ -104,19 +111,10 @@ pub fn evaluate(
         model: path,
         data,
         classes,
+        notes,
         evaluation,
         skipped: batches.0.counters().skipped,
         device: device.to_string(),
         seconds: started.elapsed().as_secs_f64(),
     }))
-}
-
-/// The class names that `train` wrote beside its model.
-fn labels_beside(model: &Path) -> Result<Option<Vec<String>>, RecipeError> {
-    let file = model.with_file_name("labels.txt");
-    match fs::read_to_string(&file) {
-        Ok(text) => Ok(Some(text.lines().map(Into::into).collect())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(RecipeError::io("read", &file)(error)),
-    }
 }

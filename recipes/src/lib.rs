@@ -11,6 +11,8 @@ mod error;
 mod evaluate;
 mod events;
 pub mod inspect;
+mod labels_file;
+mod overlap;
 mod plan;
 pub mod preview;
 mod report;

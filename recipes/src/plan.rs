@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use millstream_compiler::{FineTuning, Model};
-use millstream_pipeline::{Columns, Dataset, InputKind, PipelineError, StreamOptions};
+use millstream_pipeline::{Columns, Dataset, InputKind, PipelineError, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{DataRecipe, OrderStrength, Patterns, TransformSpec};
 use millstream_schemas::{Recipe, shown};
 use millstream_transforms::Chain;
 use serde::Serialize;
 
-use crate::RecipeError;
 use crate::classes::align;
+use crate::{RecipeError, overlap};
 
 /// Rows of one split and what happens to them.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub struct Plan {
     pub model: Model,
     /// Where the images go.
     pub input: ModelInput,
+    /// What was noticed while the data were opened, each with its place in the recipe.
+    pub notes: Vec<String>,
 }
 
 /// Opens the data and the model and checks that they fit: columns and classes, the transforms' output and the model's
@@ -60,20 +62,23 @@ pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
     let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
     refuse_random(&recipe.transforms.evaluate)?;
     let model = Model::read(&model_recipe.path)?;
-    let train = RowSource::open(&recipe.data, &recipe.data.train, train_chain)?;
+    let train = RowSource::open(&recipe.data, &recipe.data.train, SplitRole::Train, train_chain)?;
     if train.columns.classes.len() < 2 {
         let label = train.columns.label.as_deref().unwrap_or_default();
         let count = train.columns.classes.len();
         return Err(RecipeError::mismatch(
             "data.label",
-            format!("column `{label}` has {count} class(es); 2 are needed"),
+            format!("column `{label}` has {}; 2 are needed", millstream_schemas::count(count as u64, "class")),
         ));
     }
+    let mut notes = places(&train, "data.train");
     let evaluate = match &recipe.data.evaluate {
         None => None,
         Some(patterns) => {
-            let mut source = RowSource::open(&recipe.data, patterns, evaluate_chain)?;
+            let mut source = RowSource::open(&recipe.data, patterns, SplitRole::Evaluate, evaluate_chain)?;
             align(&mut source, &train.columns.classes, "the training data")?;
+            notes.extend(places(&source, "data.evaluate"));
+            notes.extend(overlap::of_files(&train.dataset, &source.dataset, recipe.data.allow_overlap)?);
             Some(source)
         }
     };
@@ -82,13 +87,18 @@ pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
         let size = source.image_size("transforms.evaluate", recipe.seed)?;
         require_size("transforms.evaluate", size, (input.width, input.height), &input.name)?;
     }
-    let plan = Plan { recipe: recipe.clone(), train, evaluate, model, input };
+    let plan = Plan { recipe: recipe.clone(), train, evaluate, model, input, notes };
     if plan.steps_per_epoch() == 0 {
         let (rows, batch) = (plan.train.dataset.rows(), recipe.data.batch);
         let message = format!("{rows} rows do not fill one batch of {batch}, and `drop_last` leaves out the rest");
         return Err(RecipeError::mismatch("data.batch", message));
     }
     Ok(plan)
+}
+
+/// What was noticed while the files were chosen.
+fn places(source: &RowSource, place: &str) -> Vec<String> {
+    source.dataset.notes().iter().map(|note| format!("{place}: {note}")).collect()
 }
 
 impl Plan {
@@ -171,8 +181,13 @@ impl ModelInput {
 }
 
 impl RowSource {
-    pub(crate) fn open(data: &DataRecipe, patterns: &Patterns, chain: Chain) -> Result<Self, RecipeError> {
-        let dataset = Dataset::open_all(patterns, Path::new("/"))?;
+    pub(crate) fn open(
+        data: &DataRecipe,
+        patterns: &Patterns,
+        role: SplitRole,
+        chain: Chain,
+    ) -> Result<Self, RecipeError> {
+        let dataset = Dataset::open_split(patterns, Path::new("/"), role)?;
         let columns = dataset.resolve_columns(data.input.as_deref(), &data.label)?;
         Ok(Self { dataset, columns, chain })
     }

@@ -16,8 +16,9 @@ pub(crate) struct RunFolder(pub(crate) PathBuf);
 
 /// Parts of a recipe that may differ when a run goes on: they say where things are and how fast they go, not what is done.
 /// (What lies at the paths is compared: the model byte by byte, data by names, sizes, footers and labels.)
-const FREE: [&str; 9] = [
+const FREE: [&str; 10] = [
     "output",
+    "data.allow_overlap",
     "data.train",
     "data.evaluate",
     "data.workers",

@@ -7,7 +7,7 @@ mod text;
 
 use std::io::Cursor;
 
-use millstream_pipeline::InputKind;
+use millstream_pipeline::{InputKind, SplitRole};
 use millstream_schemas::{Fingerprint, Recipe};
 use millstream_transforms::{Chain, ImageDrawing, Kind, RgbImage, TextDrawing, table};
 use serde::{Deserialize, Serialize};
@@ -100,10 +100,10 @@ impl Preview {
         let chain = Chain::parse_at("transforms.train", &recipe.transforms.train)?;
         // Labels are for the captions: data without them can be looked at all the same.
         let data = &recipe.data;
-        let source = match RowSource::open(data, &data.train, chain.clone()) {
+        let source = match RowSource::open(data, &data.train, SplitRole::Train, chain.clone()) {
             Err(error) if data.label == "label" => {
                 let without_label = millstream_schemas::recipe::DataRecipe { label: String::new(), ..data.clone() };
-                RowSource::open(&without_label, &data.train, chain).map_err(|_| error)?
+                RowSource::open(&without_label, &data.train, SplitRole::Train, chain).map_err(|_| error)?
             }
             other => other?,
         };

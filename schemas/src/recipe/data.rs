@@ -9,11 +9,17 @@ use super::{ByteSize, LARGEST_BATCH, MOST_THREADS, Patterns};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
-    /// Parquet to train on: a file, a folder, a pattern (`folder/name-train-*.parquet`), or a list of them.
+    /// Parquet to train on: a file, a folder, a pattern (`folder/name-train-*.parquet`), or a list of them. Patterns know
+    /// `*`, `?`, `[ab]`, `{a,b}`, and `**` for folders in folders. Of a folder with several splits, told by the names of
+    /// its files and folders, the split `train` is taken.
     pub train: Patterns,
-    /// Parquet to evaluate on; without it no accuracy is reported and the last weights are exported.
+    /// Parquet to evaluate on; without it no accuracy is reported and the last weights are exported. Of a folder with
+    /// several splits, `validation` is taken, or else `test`.
     #[serde(default)]
     pub evaluate: Option<Patterns>,
+    /// Allow files to be trained on and evaluated on alike; otherwise that is an error.
+    #[serde(default)]
+    pub allow_overlap: bool,
     /// Column with the model's input; found by type (the only image or text column) when not named.
     #[serde(default)]
     pub input: Option<String>,

@@ -1,0 +1,96 @@
+//! Rows that are trained on and evaluated on alike: what is measured on them says nothing of rows never seen.
+
+use millstream_pipeline::{Dataset, SharedFile, SharedRows};
+use millstream_schemas::{count, shown_path};
+
+use crate::RecipeError;
+use crate::plan::RowSource;
+
+/// Training data beyond this are not compared row by row: `check` is to answer soon.
+const MOST_BYTES: u64 = 4 << 30;
+/// Files that a message names.
+const MOST_NAMED: usize = 3;
+
+/// Refuses files that are on both sides, unless that was asked for; then says so.
+pub(crate) fn of_files(train: &Dataset, evaluate: &Dataset, allowed: bool) -> Result<Option<String>, RecipeError> {
+    let shared = train.shared_files(evaluate)?;
+    if shared.is_empty() {
+        return Ok(None);
+    }
+    let described = describe(&shared, evaluate.files().len());
+    match allowed {
+        true => Ok(Some(format!("data.evaluate: {described}: rows that are trained on are measured"))),
+        false => Err(RecipeError::mismatch(
+            "data.evaluate",
+            format!(
+                "{described}, and how well a model does on rows that it was trained on says nothing of others; name other \
+                 files, or ask for it by `data.allow_overlap: true`"
+            ),
+        )),
+    }
+}
+
+/// `2 of 3 files are files of data.train (a.parquet, b.parquet)`.
+fn describe(shared: &[SharedFile], of: usize) -> String {
+    let copies = shared.iter().filter(|file| file.is_copy).count();
+    let named = shared.iter().take(MOST_NAMED).map(|file| match file.first == file.second {
+        true => shown_path(&*file.second),
+        false => format!("{} as {}", shown_path(&*file.second), shown_path(&*file.first)),
+    });
+    let mut named: Vec<String> = named.collect();
+    if shared.len() > MOST_NAMED {
+        named.push("…".into());
+    }
+    let are = if shared.len() == 1 { "is" } else { "are" };
+    let what = match copies {
+        0 => "trained on too",
+        copies if copies == shared.len() => "copied from the training files, byte by byte",
+        _ => "trained on too or copied from the training files",
+    };
+    format!("{} of {} {are} {what} ({})", shared.len(), count(of as u64, "file"), named.join(", "))
+}
+
+/// How many evaluation rows have an image or a text that is trained on, byte by byte.
+pub(crate) fn of_rows(train: &RowSource, evaluate: &RowSource) -> Result<SharedRows, RecipeError> {
+    Ok(train.dataset.shared_rows(&train.columns, &evaluate.dataset, &evaluate.columns, MOST_BYTES)?)
+}
+
+/// What to say of them.
+pub(crate) fn in_words(rows: &SharedRows, train: &Dataset, kind: &str) -> Option<String> {
+    let looked_at = match train.rows() {
+        all if all == rows.first => String::new(),
+        all => format!(" (of {all} training rows the first {} were compared)", rows.first),
+    };
+    match rows.shared {
+        0 if looked_at.is_empty() => None,
+        0 => Some(format!("no evaluation row has {kind} of a training row{looked_at}")),
+        shared => {
+            let has = if shared == 1 { "has" } else { "have" };
+            let of = count(rows.second, "evaluation row");
+            Some(format!("{shared} of {of} {has} {kind} that is trained on too, byte by byte{looked_at}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_files_are_named_and_counted() {
+        let file =
+            |first: &str, second: &str, is_copy| SharedFile { first: first.into(), second: second.into(), is_copy };
+        for (shared, of, wanted) in [
+            (vec![file("a", "a", false)], 1, "1 of 1 file is trained on too (a)"),
+            (
+                vec![file("a", "a", false), file("b", "c", true)],
+                3,
+                "2 of 3 files are trained on too or copied from the training files (a, c as b)",
+            ),
+            (vec![file("a", "b", true)], 2, "1 of 2 files is copied from the training files, byte by byte (b as a)"),
+            (vec![file("a", "a", false); 5], 5, "5 of 5 files are trained on too (a, a, a, …)"),
+        ] {
+            assert_eq!(describe(&shared, of), wanted);
+        }
+    }
+}
