@@ -118,7 +118,7 @@ pub enum TrainingError {
         last_good(.checkpoint)
     )]
     NonFiniteLoss {
-        /// Number of the step, from 0.
+        /// Number of the step, from 1.
         step: u64,
         /// The loss.
         loss: f32,
@@ -135,7 +135,7 @@ pub enum TrainingError {
         last_good(.checkpoint)
     )]
     NonFiniteGradient {
-        /// Number of the step, from 0.
+        /// Number of the step, from 1.
         step: u64,
         /// Joint norm of the gradients.
         norm: f64,
@@ -158,6 +158,19 @@ pub enum TrainingError {
         value: f32,
         /// Steps done.
         step: u64,
+        /// The newest checkpoint of this run.
+        checkpoint: Option<PathBuf>,
+    },
+    /// All epochs are done, and after none of them the loss on the evaluation rows was a number.
+    #[error(
+        "after each of the {epochs} epochs the loss on the evaluation rows is no number, so there is no model worth \
+         exporting{}. A look at the evaluation rows and their transforms, a smaller learning rate or \
+         `gradient_clip_norm` may help",
+        last_weights(.checkpoint)
+    )]
+    NonFiniteEvaluations {
+        /// Epochs of the run.
+        epochs: u64,
         /// The newest checkpoint of this run.
         checkpoint: Option<PathBuf>,
     },
@@ -285,6 +298,11 @@ fn list(tried: &[Tried]) -> String {
 
 fn last_good(checkpoint: &Option<PathBuf>) -> String {
     let said = |path: &PathBuf| format!("; the last good checkpoint is {}", shown_path(path));
+    checkpoint.as_ref().map_or_else(String::new, said)
+}
+
+fn last_weights(checkpoint: &Option<PathBuf>) -> String {
+    let said = |path: &PathBuf| format!("; the last weights are in {}", shown_path(path));
     checkpoint.as_ref().map_or_else(String::new, said)
 }
 

@@ -26,6 +26,7 @@ extern crate self as millstream_training; // so that unit tests and the suite sh
 mod batches;
 pub mod checkpoint;
 mod device;
+pub mod divergence;
 mod error;
 mod evaluator;
 mod files;

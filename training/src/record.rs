@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::divergence::{self, LossWatch};
 use crate::metrics::Evaluation;
 use crate::{TrainingError, files};
 
@@ -163,12 +164,18 @@ pub struct History {
     pub curve: Curve,
     /// Epochs that are done.
     pub epochs: Vec<EpochRecord>,
-    /// The best epoch, where there is an evaluation.
+    /// On the evaluation rows, before the first step; none where nothing is evaluated, or from a run of an older build.
+    #[serde(default)]
+    pub start: Option<EpochEvaluation>,
+    /// The best epoch, where there is an evaluation whose loss is a number.
     pub best: Option<Best>,
     /// All that the best epoch's evaluation found.
     pub best_evaluation: Option<Evaluation>,
     /// Where the seconds went, interrupted parts included.
     pub timing: Timing,
+    /// Whether the training loss has diverged.
+    #[serde(default)]
+    pub loss_watch: LossWatch,
     pub(crate) under_way: EpochProgress,
 }
 
@@ -176,6 +183,22 @@ impl History {
     /// The evaluation of the best epoch.
     pub fn best_evaluation(&self) -> Option<&Evaluation> {
         self.best_evaluation.as_ref()
+    }
+
+    /// Whether an evaluation is better than that of the weights before the first step, by the rule of
+    /// [`divergence`](crate::divergence); where there is none of these, whether its loss is a number.
+    pub fn is_better_than_start(&self, evaluation: &Evaluation) -> bool {
+        match &self.start {
+            Some(start) => divergence::is_better_than_start(evaluation, start),
+            None => divergence::is_finite(evaluation),
+        }
+    }
+
+    /// Whether an evaluation is better than that of the best epoch so far.
+    pub(crate) fn is_beaten_by(&self, evaluation: &Evaluation) -> bool {
+        let (Some(best), Some(then)) = (&self.best, &self.best_evaluation) else { return true };
+        let (better, was_better) = (self.is_better_than_start(evaluation), self.is_better_than_start(then));
+        if better == was_better { best.is_beaten_by(evaluation) } else { better }
     }
 }
 

@@ -38,6 +38,14 @@ pub struct Evaluation {
     pub per_class: Vec<ClassScore>,
 }
 
+impl Evaluation {
+    /// The most frequent class among the rows and its share of them: the accuracy that one constant answer has.
+    pub fn majority(&self) -> Option<(&str, f64)> {
+        let class = self.per_class.iter().max_by_key(|class| class.rows).filter(|class| class.rows > 0)?;
+        Some((&class.name, class.rows as f64 / self.rows.max(class.rows) as f64))
+    }
+}
+
 /// Gathers scores batch by batch.
 #[derive(Clone, Debug)]
 pub struct Meter {
