@@ -192,7 +192,9 @@ mod tests {
             accuracy,
             top_5: None,
             confusion_matrix: ConfusionMatrix::new(2),
-            per_class: [40, 160].map(|rows| ClassScore { name: "x".into(), rows, precision: None, recall: None }).into(),
+            per_class: [40, 160]
+                .map(|rows| ClassScore { name: "x".into(), rows, precision: None, recall: None })
+                .into(),
         };
         let start = |accuracy, loss| EpochEvaluation::from(&evaluation(accuracy, loss));
         for (accuracy, loss, start, wanted) in [

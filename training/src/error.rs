@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use millstream_schemas::{RowId, shown, shown_path, shown_up_to};
+use millstream_schemas::{RowId, count, shown, shown_path, shown_up_to};
 
 use crate::runtime::Tried;
 
@@ -205,6 +205,16 @@ pub enum TrainingError {
         /// What is wrong.
         reason: String,
     },
+    /// A checkpoint could not be written; earlier ones are as they were.
+    #[error("the checkpoint of step {step} could not be saved{}", goes_on(.checkpoint))]
+    NotSaved {
+        /// Steps done.
+        step: u64,
+        /// What went wrong.
+        source: Box<TrainingError>,
+        /// The newest checkpoint of this run.
+        checkpoint: Option<PathBuf>,
+    },
     /// A run was to start anew in a folder that holds checkpoints of another.
     #[error("{} holds checkpoints of an earlier run; resume that run, or choose another output folder", shown_path(.folder))]
     CheckpointsInTheWay {
@@ -280,7 +290,7 @@ pub struct Rows(pub Vec<RowId>);
 impl std::fmt::Display for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const SHOWN: usize = 4;
-        write!(f, "{} rows", self.0.len())?;
+        write!(f, "{}", count(self.0.len(), "row"))?;
         for (index, row) in self.0.iter().take(SHOWN).enumerate() {
             write!(f, "{}{row}", if index == 0 { " (" } else { "; " })?;
         }
@@ -307,7 +317,7 @@ fn last_weights(checkpoint: &Option<PathBuf>) -> String {
 }
 
 fn goes_on(checkpoint: &Option<PathBuf>) -> String {
-    let said = |path: &PathBuf| format!("; the run can go on from {}", shown_path(path));
+    let said = |path: &PathBuf| format!("; with `--resume` the run can go on from {}", shown_path(path));
     checkpoint.as_ref().map_or_else(String::new, said)
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use millstream_schemas::count;
 use serde::{Deserialize, Serialize};
 
 use crate::divergence::{self, LossWatch};
@@ -194,12 +195,44 @@ impl History {
         }
     }
 
+    /// What a run must be said about beside its figures, in words: that it diverged, that no epoch is better than the
+    /// start, that the best one knows no more than its most frequent class.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(divergence) = self.loss_watch.found() {
+            let later = if self.loss_watch.came_back() { "; later it came back below that" } else { "" };
+            notes.push(format!("{divergence}{later}"));
+        }
+        let epochs = self.epochs.iter().filter_map(|epoch| epoch.evaluation);
+        let not_finite = epochs.filter(|figures| !figures.loss.is_finite()).count();
+        if not_finite > 0 {
+            let epochs = count(not_finite, "epoch");
+            notes.push(format!(
+                "after {epochs} the loss on the evaluation rows was no number; none of them can be the best"
+            ));
+        }
+        let Some(best) = self.best_evaluation() else { return notes };
+        if let Some(start) = self.start.filter(|_| !self.is_better_than_start(best)) {
+            notes.push(format!(
+                "no epoch is better than the weights before the first step: {}, then at best {}",
+                figures(start.accuracy, start.loss),
+                figures(best.accuracy, best.loss)
+            ));
+        }
+        notes.extend(best.no_better_than_majority());
+        notes
+    }
+
     /// Whether an evaluation is better than that of the best epoch so far.
     pub(crate) fn is_beaten_by(&self, evaluation: &Evaluation) -> bool {
         let (Some(best), Some(then)) = (&self.best, &self.best_evaluation) else { return true };
         let (better, was_better) = (self.is_better_than_start(evaluation), self.is_better_than_start(then));
         if better == was_better { best.is_beaten_by(evaluation) } else { better }
     }
+}
+
+fn figures(accuracy: f64, loss: f64) -> String {
+    format!("accuracy {:.1} % and loss {}", 100.0 * accuracy, divergence::figure(loss))
 }
 
 /// Everything about a run that people and machines may want to know afterwards: `metrics.json`.

@@ -258,8 +258,8 @@ impl Trainer {
 
     /// Saves what the steps so far have made before an error of the batches ends the run, and says so in the error.
     fn leave_behind(&mut self, mut error: TrainingError, observer: &mut dyn Observer) -> TrainingError {
-        use TrainingError::{Batches, BatchesEnded, Input};
-        if matches!(error, Batches { .. } | BatchesEnded { .. } | Input { .. }) {
+        use TrainingError::{Batches, BatchesEnded, Input, NothingLabelled};
+        if matches!(error, Batches { .. } | BatchesEnded { .. } | Input { .. } | NothingLabelled) {
             // A failure to save is less to the point than the error at hand, which then names an older checkpoint.
             let _ = self.save(observer);
         }
@@ -461,7 +461,10 @@ impl Trainer {
         };
         let best = self.best.as_deref();
         let snapshot = Snapshot { manifest, parameters: &parameters, state: &state, best };
-        let path = checkpoint::save(&settings.folder, snapshot, settings.keep)?;
+        let path = checkpoint::save(&settings.folder, snapshot, settings.keep).map_err(|error| {
+            let (step, checkpoint) = (now.steps, self.newest_checkpoint.clone());
+            TrainingError::NotSaved { step, source: Box::new(error), checkpoint }
+        })?;
         let seconds = started.elapsed().as_secs_f64();
         self.history.timing.checkpoints += seconds;
         observer.observe(&Event::CheckpointSaved { path: &path, step: now.steps, seconds });
@@ -491,7 +494,9 @@ impl Trainer {
 fn not_finite(epoch: u64, evaluation: &Evaluation) -> String {
     let when = if epoch == 0 { "before the first step".to_owned() } else { format!("after epoch {epoch}") };
     let Evaluation { rows, not_finite, .. } = evaluation;
-    format!("{when} {not_finite} of {rows} evaluation rows have scores that are no numbers, so their loss is none either")
+    format!(
+        "{when} {not_finite} of {rows} evaluation rows have scores that are no numbers, so their loss is none either"
+    )
 }
 
 fn require_same(path: &Path, what: &str, saved: &str, now: &str) -> Result<(), TrainingError> {
