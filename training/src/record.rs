@@ -310,6 +310,16 @@ mod tests {
     }
 
     #[test]
+    fn a_history_of_an_older_build_is_read() {
+        let mut value = serde_json::to_value(History { steps: 3, ..History::default() }).unwrap();
+        for field in ["start", "loss_watch"] {
+            value.as_object_mut().unwrap().remove(field).unwrap();
+        }
+        let read: History = serde_json::from_value(value).unwrap();
+        assert_eq!((read.steps, read.start, read.loss_watch), (3, None, LossWatch::default()));
+    }
+
+    #[test]
     fn history_survives_json_to_the_last_bit_and_a_loss_that_is_no_number() {
         let mut history = History::default();
         for step in 1..100_u64 {
