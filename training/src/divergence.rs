@@ -12,7 +12,9 @@
 //! **An evaluation is better than the start**, which is the evaluation of the given weights before the first step, when its
 //! loss is a number and its accuracy is higher, or equal with a lower loss. If its loss is *higher* than at the start, the
 //! accuracy must also lie above the start's and above the share of the most frequent class by more than two standard
-//! errors, since an accuracy near either is what luck or one constant answer brings.
+//! errors, since an accuracy near either is what luck or one constant answer brings. A loss above [`BEYOND`] times the larger
+//! of the start's and ln(classes) is no better at any accuracy: its model has scores without measure. (A model that fits its
+//! training rows too well is sure of its errors and has a high loss too, which is why this bound is the wider one.)
 //!
 //! **Best** is never an evaluation whose loss is no number. An epoch that is better than the start is preferred to one that
 //! is not; then the higher accuracy counts, then the lower loss.
@@ -24,6 +26,8 @@ use crate::record::{EpochEvaluation, number_or_null};
 
 /// How many times the loss of a model that knows nothing is far above it.
 pub const FAR: f64 = 4.0;
+/// How many times that loss an evaluation's may be, whatever its accuracy is.
+pub const BEYOND: f64 = 10.0;
 /// The fewest steps above the limit that are called a divergence.
 pub const FEWEST: u64 = 3;
 /// Steps above the limit that are a divergence however long the run is.
@@ -132,6 +136,9 @@ pub fn is_better_than_start(evaluation: &Evaluation, start: &EpochEvaluation) ->
     if accuracy <= start.accuracy || loss <= start.loss {
         return accuracy > start.accuracy || accuracy == start.accuracy && loss < start.loss;
     }
+    if loss > BEYOND * start.loss.max((evaluation.per_class.len() as f64).ln()) {
+        return false;
+    }
     let by_luck = start.accuracy.max(evaluation.majority().map_or(0.0, |(_, share)| share));
     accuracy > by_luck + ERRORS * (by_luck * (1.0 - by_luck) / evaluation.rows.max(1) as f64).sqrt()
 }
@@ -206,6 +213,7 @@ mod tests {
             (0.82, 6.8e9, start(0.5, 0.7), false),
             // Sure of itself, and right more often than luck allows.
             (0.9, 2.0, start(0.5, 0.7), true),
+            (0.95, 7.1, start(0.5, 0.7), false),
             (0.45, 0.1, start(0.5, 0.7), false),
             (0.99, f64::NAN, start(0.5, 0.7), false),
             (0.99, f64::INFINITY, start(0.5, 0.7), false),
