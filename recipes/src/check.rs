@@ -262,17 +262,16 @@ pub(crate) fn label_findings(
 /// Why rows are left out, each reason with its number and the first of its rows.
 pub(crate) fn left_out(report: &DataReport, damaged: u64, first_damaged: Option<&str>) -> String {
     let reasons = [
-        (report.unlabelled, "with the label −1", report.first_unlabelled.as_deref()),
-        (report.bad_labels, "with a label that cannot be used", report.first_bad_label.as_deref()),
-        (damaged, "that cannot be read", first_damaged),
+        (report.unlabelled, "with the label −1", "the first", report.first_unlabelled.as_deref()),
+        (report.bad_labels, "with a label that cannot be used", "the first", report.first_bad_label.as_deref()),
+        // In the order of the stream, which may be shuffled.
+        (damaged, "that cannot be read", "one of them", first_damaged),
     ];
-    let reasons = reasons.into_iter().filter(|(rows, ..)| *rows > 0);
-    let reasons: Vec<_> = reasons
-        .map(|(rows, why, row)| match first(row, "") {
-            example if example.is_empty() => format!("{} {why}", count(rows, "row")),
-            example => format!("{} {why} ({example})", count(rows, "row")),
-        })
-        .collect();
+    let reasons = reasons.into_iter().filter(|(rows, ..)| *rows > 0).map(|(rows, why, which, row)| {
+        let example = row.map_or_else(String::new, |row| format!(" ({which}: {row})"));
+        format!("{} {why}{example}", count(rows, "row"))
+    });
+    let reasons: Vec<_> = reasons.collect();
     reasons.join(", ")
 }
 

@@ -153,14 +153,11 @@ pub fn train(
     });
     let opening = began.elapsed().as_secs_f64();
     let ran = run(&plan, &found, &mut trainer, &mut stream, events, stop);
+    let without_a_row = trainer.history().steps == 0 && matches!(ran, Ok(Ending::Finished));
+    let ran =
+        if without_a_row { Err(no_usable_row("data.train", &found.train, stream.skipped().as_ref())) } else { ran };
     let ran = match ran {
-        Ok(Ending::Finished) if trainer.history().steps == 0 => {
-            Err(no_usable_row("data.train", &found.train, stream.skipped().as_ref()))
-        }
-        ran => ran,
-    };
-    let ran = match ran {
-        Err(error) if options.start == StartMode::New && !has_begun(&trainer) => {
+        Err(error) if options.start == StartMode::New && (without_a_row || !has_begun(&trainer)) => {
             // Nothing is to be in the way of the next try; the error at hand is more to the point than one of clearing up.
             let _ = folder.forget();
             return Err(error);

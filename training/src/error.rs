@@ -206,7 +206,7 @@ pub enum TrainingError {
         reason: String,
     },
     /// A checkpoint could not be written; earlier ones are as they were.
-    #[error("the checkpoint of step {step} could not be saved{}", goes_on(.checkpoint))]
+    #[error("the checkpoint of step {step} could not be saved{}", goes_on_or_begins(.checkpoint))]
     NotSaved {
         /// Steps done.
         step: u64,
@@ -319,6 +319,11 @@ fn last_weights(checkpoint: &Option<PathBuf>) -> String {
 fn goes_on(checkpoint: &Option<PathBuf>) -> String {
     let said = |path: &PathBuf| format!("; with `--resume` the run can go on from {}", shown_path(path));
     checkpoint.as_ref().map_or_else(String::new, said)
+}
+
+fn goes_on_or_begins(checkpoint: &Option<PathBuf>) -> String {
+    let anew = || "; there is no earlier one, so with `--resume` the run begins with its first step".to_owned();
+    checkpoint.as_ref().map_or_else(anew, |_| goes_on(checkpoint))
 }
 
 #[cfg(test)]

@@ -203,7 +203,7 @@ fn rows_that_are_left_out_are_told_with_their_number_reason_and_the_first_of_the
     let broken: Vec<Row> =
         dataset::rows(0, 8).into_iter().map(|row| Row { image: Some(b"none".to_vec()), ..row }).collect();
     dataset::write(&place.path("broken.parquet"), &broken);
-    let wanted = ["no row can be used: 8 rows that cannot be read (the first: broken.parquet, row group 0, row 0: "];
+    let wanted = ["no row can be used: 8 rows that cannot be read (one of them: broken.parquet, row group 0, row "];
     for key in ["data.train", "data.evaluate"] {
         let changes = [&format!("{key}=broken.parquet"), "data.damaged=skip", "output.folder=other"];
         train(&place, "--json", &changes).failed_with(&[key, wanted[0]]);

@@ -153,8 +153,9 @@ fn evaluations_that_are_no_numbers_end_in_an_error_and_export_nothing() {
         return;
     }
     let place = Workplace::new();
-    let change =
-        "transforms.evaluate=[{resize: {size: 16}}, {normalize: {mean: [0, 0, 0], std: [1e-38, 1e-38, 1e-38]}}]";
+    let change = "transforms.evaluate=[{resize: {size: 16}}, {normalize: {mean: [0, 0, 0], std: [0.000001, 0.000001, 0.000001]}}]";
+    // Its scores leave the range of floats on pictures that are far brighter than those it is trained on.
+    std::fs::write(place.path("model.onnx"), onnx::network("Exp")).unwrap();
     let ran = place.run_with("train", &[change]);
     assert!(ran.stderr.contains("before the first step 18 of 18 evaluation rows have scores"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("the best so far"), "{}", ran.stderr);
