@@ -155,8 +155,15 @@ fn line(event: &Event) -> Option<String> {
                 shown_path(folder)
             )
         }
-        Event::Evaluated { epoch, loss, accuracy, best, .. } => {
-            let best = if *best { ", the best so far" } else { "" };
+        Event::StartEvaluated { loss, accuracy } => {
+            format!("before training: accuracy {}, loss {loss:.4}", percent(*accuracy))
+        }
+        Event::Evaluated { epoch, loss, accuracy, best, better_than_start, .. } => {
+            let best = match (best, better_than_start) {
+                (true, _) => ", the best so far",
+                (_, false) => ", no better than before training",
+                _ => "",
+            };
             format!("epoch {epoch}: accuracy {}, loss {loss:.4}{best}", percent(*accuracy))
         }
         Event::Warning { message } => format!("warning: {message}"),

@@ -1,10 +1,11 @@
 //! Ctrl-C and SIGTERM: the first asks, the second ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use millstream::recipes::Stop;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 use crate::messages::tell;
@@ -20,6 +21,8 @@ pub(crate) fn listen(stop: &Stop) -> anyhow::Result<()> {
         flag::register_conditional_default(signal, stop.flag()).context("cannot listen to signals")?;
         flag::register(signal, stop.flag()).context("cannot listen to signals")?;
     }
+    // A limit on the size of files is an error of the write that meets it, not the end of the process.
+    flag::register(SIGXFSZ, Arc::default()).context("cannot listen to signals")?;
     let stop = stop.clone();
     // A handler itself may not print. The thread ends with the process.
     std::thread::spawn(move || {

@@ -87,6 +87,10 @@ pub struct ClassHistogram {
     pub null: u64,
     /// Rows whose label is none of the classes.
     pub out_of_range: u64,
+    /// The first row with the label −1.
+    pub first_unlabelled: Option<RowId>,
+    /// The first row whose label is null or none of the classes, and what is wrong with it.
+    pub first_bad: Option<(RowId, String)>,
 }
 
 /// One row as stored.
@@ -251,16 +255,29 @@ impl Dataset {
             return Ok(histogram);
         };
         let classes = self.classes(columns)?;
-        self.read_labels(label, &classes, |value| match value {
-            LabelValue::Class(-1) => histogram.unlabelled += 1,
-            LabelValue::Null => histogram.null += 1,
-            LabelValue::Class(class) => {
-                match usize::try_from(*class).ok().and_then(|class| histogram.counts.get_mut(class)) {
-                    Some(count) => *count += 1,
-                    None => histogram.out_of_range += 1,
+        let (mut place, rows) = (0, self.rows());
+        self.read_labels(label, &classes, |value| {
+            match label::class(value.clone(), columns) {
+                Ok(-1) => {
+                    histogram.unlabelled += 1;
+                    if histogram.first_unlabelled.is_none() && place < rows {
+                        histogram.first_unlabelled = Some(self.row_at(place));
+                    }
+                }
+                Ok(class) => {
+                    let count = usize::try_from(class).ok().and_then(|class| histogram.counts.get_mut(class));
+                    *count.expect("a class of these columns has a place among their counts") += 1;
+                }
+                Err(damage) => {
+                    let count =
+                        if damage == Damage::NullLabel { &mut histogram.null } else { &mut histogram.out_of_range };
+                    *count += 1;
+                    if histogram.first_bad.is_none() && place < rows {
+                        histogram.first_bad = Some((self.row_at(place), damage.to_string()));
+                    }
                 }
             }
-            LabelValue::Unknown(_) | LabelValue::Beyond(_) | LabelValue::NotWhole(_) => histogram.out_of_range += 1,
+            place += 1;
         })?;
         Ok(histogram)
     }

@@ -173,7 +173,7 @@ pub enum PipelineError {
         source: TransformError,
     },
     /// A transform refused a batch.
-    #[error("the batch at epoch {epoch}, position {position}")]
+    #[error("the batch of epoch {}, from its row {} on", .epoch + 1, .position + 1)]
     BatchTransform {
         /// Epoch, from 0.
         epoch: u64,

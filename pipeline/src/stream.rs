@@ -195,6 +195,11 @@ impl Batches {
         self.monitor.counters()
     }
 
+    /// The first damaged row that was left out, and why.
+    pub fn first_damaged(&self) -> Option<&(millstream_schemas::RowId, String)> {
+        self.left_out.first()
+    }
+
     /// A handle that outlives [`Batches::into_stream`].
     pub fn monitor(&self) -> Monitor {
         self.monitor.clone()

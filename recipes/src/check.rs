@@ -3,7 +3,7 @@ use std::path::Path;
 use millstream_compiler::{CompilerError, ModelReport, compile, describe};
 use millstream_pipeline::{InputKind, SharedRows};
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, OptimizerRecipe, Patterns};
-use millstream_schemas::{Recipe, shown_path};
+use millstream_schemas::{Recipe, count, shown_path};
 use millstream_training::{Device, DeviceRequest, runtime};
 use serde::Serialize;
 
@@ -62,8 +62,12 @@ pub struct DataReport {
     pub classes: Vec<ClassCount>,
     /// Rows with the label −1; they have no weight.
     pub unlabelled: u64,
+    /// The first of them.
+    pub first_unlabelled: Option<String>,
     /// Rows whose label is null or none of the classes.
     pub bad_labels: u64,
+    /// The first of them, and what is wrong with it.
+    pub first_bad_label: Option<String>,
     /// The transforms, as captions.
     pub transforms: Vec<String>,
 }
@@ -116,12 +120,8 @@ pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, Rec
     if device.device.is_none() {
         problems.push(device.reason.clone());
     }
-    let train = data_report(&recipe.data.train, &plan.train)?;
-    let evaluate = match (&recipe.data.evaluate, &plan.evaluate) {
-        (Some(path), Some(source)) => Some(data_report(path, source)?),
-        _ => None,
-    };
-    let mut warnings = warnings(&plan, &train, evaluate.as_ref())?;
+    let Findings { train, evaluate, mut warnings, problems: of_data } = findings(&plan)?;
+    problems.extend(of_data.into_iter().map(|(_, problem)| problem));
     let shared_rows = plan.evaluate.as_ref().map(|source| overlap::of_rows(&plan.train, source)).transpose()?;
     let input = if plan.train.columns.kind == InputKind::Text { "a text" } else { "an image" };
     warnings.extend(shared_rows.and_then(|rows| overlap::in_words(&rows, &plan.train.dataset, input)));
@@ -129,16 +129,18 @@ pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, Rec
         Ok(of_stream) => warnings.extend(of_stream),
         Err(error) => problems.push(error.to_string()),
     }
-    for (split, data) in [("training", Some(&train)), ("evaluation", evaluate.as_ref())] {
-        let Some(data) = data else { continue };
-        if data.unlabelled == data.rows {
-            problems.push(format!("no row of the {split} data has a class: the labels are all −1"));
-        }
-        if data.bad_labels > 0 {
-            let message = format!("{} rows of the {split} data have no usable label", data.bad_labels);
-            match recipe.data.damaged {
-                DamagedPolicy::Fail => problems.push(format!("{message}, and `data.damaged: fail` stops at the first")),
-                _ => warnings.push(format!("{message}; they are left out")),
+    let folder = RunFolder(recipe.output.folder.clone());
+    if let Err(error) = folder.require_outside(&plan) {
+        problems.push(error.to_string());
+    }
+    match folder.writer() {
+        Err(error) => problems.push(error.to_string()),
+        Ok(Some(process)) => problems.push(RecipeError::FolderBusy { folder: folder.0.clone(), process }.to_string()),
+        Ok(None) => {
+            if let Some(found) = folder.holds()? {
+                let folder = shown_path(&recipe.output.folder);
+                warnings
+                    .push(format!("{folder} holds a run already ({found}): `train` wants `--resume` or `--overwrite`"));
             }
         }
     }
@@ -171,7 +173,7 @@ fn device(asked: &str, library: Option<&Path>) -> DeviceReport {
     }
 }
 
-fn data_report(path: &Patterns, source: &RowSource) -> Result<DataReport, RecipeError> {
+pub(crate) fn data_report(path: &Patterns, source: &RowSource) -> Result<DataReport, RecipeError> {
     let histogram = source.dataset.class_histogram(&source.columns)?;
     let classes = source.columns.classes.iter().zip(&histogram.counts);
     let files = source.dataset.files();
@@ -185,7 +187,9 @@ fn data_report(path: &Patterns, source: &RowSource) -> Result<DataReport, Recipe
         label: source.columns.label.clone(),
         classes: classes.map(|(name, rows)| ClassCount { name: name.clone(), rows: *rows }).collect(),
         unlabelled: histogram.unlabelled,
+        first_unlabelled: histogram.first_unlabelled.map(|row| row.to_string()),
         bad_labels: histogram.null + histogram.out_of_range,
+        first_bad_label: histogram.first_bad.map(|(row, damage)| format!("{row}: {damage}")),
         transforms: source.chain.specs().iter().map(|spec| caption(&spec.name, &spec.options)).collect(),
     })
 }
@@ -195,7 +199,96 @@ fn caption(name: &str, options: &serde_json::Value) -> String {
     if options.as_object().is_some_and(serde_json::Map::is_empty) { name.into() } else { format!("{name} {options}") }
 }
 
-fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> Result<Vec<String>, RecipeError> {
+/// What the data and the recipe tell before a run: `check` reports it, `train` says it before anything is compiled.
+pub(crate) struct Findings {
+    pub(crate) train: DataReport,
+    pub(crate) evaluate: Option<DataReport>,
+    /// What deserves a look.
+    pub(crate) warnings: Vec<String>,
+    /// What stops the run, with its place in the recipe.
+    pub(crate) problems: Vec<(&'static str, String)>,
+}
+
+pub(crate) fn findings(plan: &Plan) -> Result<Findings, RecipeError> {
+    let data = &plan.recipe.data;
+    let train = data_report(&data.train, &plan.train)?;
+    let evaluate = match (&data.evaluate, &plan.evaluate) {
+        (Some(path), Some(source)) => Some(data_report(path, source)?),
+        _ => None,
+    };
+    let (mut warnings, mut problems) = (warnings(plan, &train, evaluate.as_ref()), Vec::new());
+    for (split, place, report) in
+        [("training", "data.train", Some(&train)), ("evaluation", "data.evaluate", evaluate.as_ref())]
+    {
+        let Some(report) = report else { continue };
+        let (of_labels, problem) = label_findings(split, report, &data.damaged);
+        warnings.extend(of_labels);
+        problems.extend(problem.map(|problem| (place, problem)));
+    }
+    Ok(Findings { train, evaluate, warnings, problems })
+}
+
+/// What the labels of a split tell: what is left out without an error, and what stops a run.
+pub(crate) fn label_findings(
+    split: &str,
+    report: &DataReport,
+    damaged: &DamagedPolicy,
+) -> (Vec<String>, Option<String>) {
+    let (bad, unlabelled) = (report.bad_labels, report.unlabelled);
+    let has = |rows| if rows == 1 { "has" } else { "have" };
+    if bad + unlabelled >= report.rows {
+        let reasons = left_out(report, 0, None);
+        return (Vec::new(), Some(format!("no row of the {split} data has a class that can be used: {reasons}")));
+    }
+    let mut warnings = Vec::new();
+    if unlabelled > 0 {
+        let are = if unlabelled == 1 { "is" } else { "are" };
+        warnings.push(format!(
+            "{} of the {split} data {} no class (the label −1{}) and {are} left out",
+            count(unlabelled, "row"),
+            has(unlabelled),
+            first(report.first_unlabelled.as_deref(), "; ")
+        ));
+    }
+    let mut problem = None;
+    if bad > 0 {
+        let example = first(report.first_bad_label.as_deref(), "");
+        let rows = format!("{} of the {split} data {} no usable label", count(bad, "row"), has(bad));
+        match damaged {
+            DamagedPolicy::Fail => {
+                problem = Some(format!(
+                    "{rows}, and `data.damaged: fail` stops at the first; `damaged: skip` or `quarantine` leaves such rows \
+                     out ({example})"
+                ));
+            }
+            _ if bad == 1 => warnings.push(format!("{rows}; it is left out ({example})")),
+            _ => warnings.push(format!("{rows}; they are left out ({example})")),
+        }
+    }
+    (warnings, problem)
+}
+
+/// Why rows are left out, each reason with its number and the first of its rows.
+pub(crate) fn left_out(report: &DataReport, damaged: u64, first_damaged: Option<&str>) -> String {
+    let reasons = [
+        (report.unlabelled, "with the label −1", "the first", report.first_unlabelled.as_deref()),
+        (report.bad_labels, "with a label that cannot be used", "the first", report.first_bad_label.as_deref()),
+        // In the order of the stream, which may be shuffled.
+        (damaged, "that cannot be read", "one of them", first_damaged),
+    ];
+    let reasons = reasons.into_iter().filter(|(rows, ..)| *rows > 0).map(|(rows, why, which, row)| {
+        let example = row.map_or_else(String::new, |row| format!(" ({which}: {row})"));
+        format!("{} {why}{example}", count(rows, "row"))
+    });
+    let reasons: Vec<_> = reasons.collect();
+    reasons.join(", ")
+}
+
+fn first(row: Option<&str>, before: &str) -> String {
+    row.map_or_else(String::new, |row| format!("{before}the first: {row}"))
+}
+
+fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> Vec<String> {
     let mut warnings = plan.train.chain.label_warnings();
     if evaluate.is_none() {
         warnings.push("no `data.evaluate`: no accuracy is measured, and the last weights are exported".into());
@@ -208,13 +301,10 @@ fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> R
     }
     if plan.train.dataset.rows() < plan.recipe.data.batch as u64 {
         let (rows, batch) = (plan.train.dataset.rows(), plan.recipe.data.batch);
-        warnings.push(format!("{rows} rows do not fill one batch of {batch}"));
+        let does = if rows == 1 { "does" } else { "do" };
+        warnings.push(format!("{} {does} not fill one batch of {batch}", count(rows, "row")));
     }
-    if let Some(found) = RunFolder(plan.recipe.output.folder.clone()).holds()? {
-        let folder = shown_path(&plan.recipe.output.folder);
-        warnings.push(format!("{folder} holds a run already ({found}): `train` wants `--resume` or `--overwrite`"));
-    }
-    Ok(warnings)
+    warnings
 }
 
 fn memory(data: &DataRecipe, optimizer: &OptimizerRecipe, model: &ModelReport, activations: u64) -> MemoryEstimate {

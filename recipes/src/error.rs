@@ -42,6 +42,36 @@ pub enum RecipeError {
         /// A file of that run.
         found: String,
     },
+    /// Another process writes in the output folder.
+    #[error(
+        "{} is in use: a run, {}, is writing there; wait until it ends, or choose another `output.folder`",
+        shown_path(.folder), process_number(.process)
+    )]
+    FolderBusy {
+        /// The folder.
+        folder: PathBuf,
+        /// The process, where it is known.
+        process: Option<u32>,
+    },
+    /// The output folder cannot be made or written.
+    #[error("results cannot be written to {}; choose another `output.folder`, or make it writable", shown_path(.folder))]
+    OutputFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The training is done, but its results could not be written.
+    #[error(
+        "the training is done{}, but its results could not be written; `--resume` writes them, without training again",
+        saved_in(.checkpoint)
+    )]
+    Results {
+        /// The last checkpoint.
+        checkpoint: Option<PathBuf>,
+        /// What went wrong.
+        source: Box<RecipeError>,
+    },
     /// There is no run to go on with.
     #[error("{} holds no whole checkpoint to resume from: {reason}", shown_path(.folder))]
     NothingToResume {
@@ -51,7 +81,8 @@ pub enum RecipeError {
         reason: String,
     },
     /// The recipe or the data is not what the interrupted run used.
-    #[error("cannot resume {}: `{what}` changed since that run began (then {then}, now {now})", shown_path(.folder))]
+    #[error("cannot resume {}: `{what}` changed since that run began (then {then}, now {now}); resume it \
+         as it was, or begin anew by `--overwrite`", shown_path(.folder))]
     ResumeChanged {
         /// The run's folder.
         folder: PathBuf,
@@ -83,6 +114,14 @@ pub enum RecipeError {
     /// Drawn steps that do not fit the dataset they are replayed on.
     #[error("cannot replay: {0}")]
     Replay(String),
+}
+
+fn process_number(process: &Option<u32>) -> String {
+    process.map_or_else(|| "of another process".to_owned(), |process| format!("process {process}"))
+}
+
+fn saved_in(checkpoint: &Option<PathBuf>) -> String {
+    checkpoint.as_ref().map_or_else(String::new, |path| format!(" and saved in {}", shown_path(path)))
 }
 
 impl RecipeError {

@@ -5,14 +5,15 @@ use millstream_compiler::Model;
 use millstream_pipeline::{Dataset, SplitRole};
 use millstream_schemas::recipe::{OrderStrength, Patterns};
 use millstream_schemas::{Recipe, shown_path};
-use millstream_training::{Device, DeviceRequest, Evaluation, Predictor, runtime};
+use millstream_training::{Device, DeviceRequest, Evaluation, Predictor, TrainingError, runtime};
 use millstream_transforms::Chain;
 use serde::Serialize;
 
+use crate::check::{data_report, label_findings};
 use crate::classes::align;
 use crate::plan::{ModelInput, RowSource, image_input, refuse_random, require_size, stream_options};
 use crate::run_folder::RunFolder;
-use crate::train::Stream;
+use crate::train::{Stream, no_usable_row};
 use crate::{Event, Events, RecipeError, Stop, labels_file, overlap};
 
 /// What to evaluate, where it is not what the recipe says.
@@ -35,12 +36,12 @@ pub struct EvaluationReport {
     pub data: Patterns,
     /// Class names in the order of the scores.
     pub classes: Vec<String>,
-    /// What was noticed while the rows were opened.
-    pub notes: Vec<String>,
     /// The figures.
     pub evaluation: Evaluation,
     /// Damaged rows that were left out.
     pub skipped: u64,
+    /// What is worth knowing beside the figures.
+    pub notes: Vec<String>,
     /// Where it ran, and why there.
     pub device: String,
     /// How long it took.
@@ -92,6 +93,14 @@ pub fn evaluate(
             format!("{} classes, and the model {} has {classes}", source.columns.classes.len(), shown_path(&path));
         return Err(RecipeError::mismatch("data.evaluate", message));
     }
+    let report = data_report(&data, &source)?;
+    let (warnings, problem) = label_findings("evaluation", &report, &recipe.data.damaged);
+    if let Some(problem) = problem {
+        return Err(RecipeError::mismatch("data.evaluate", problem));
+    }
+    for message in warnings {
+        events.event(&Event::Warning { message });
+    }
     let mut data_recipe = recipe.data.clone();
     // A graph made for one batch size takes no other.
     let fixed = predictor.inputs().first().and_then(|(_, shape)| usize::try_from(*shape.first()?).ok());
@@ -106,12 +115,16 @@ pub fn evaluate(
         !stop.is_requested()
     };
     let classes = source.columns.classes.clone();
-    let evaluation = millstream_training::evaluate(&mut predictor, &mut batches, &classes, &mut progress)?;
+    let evaluation = millstream_training::evaluate(&mut predictor, &mut batches, &classes, &mut progress);
+    let evaluation = evaluation.map_err(|error| match error {
+        TrainingError::NothingLabelled => no_usable_row("data.evaluate", &report, batches.skipped().as_ref()),
+        error => error.into(),
+    })?;
     Ok(evaluation.map(|evaluation| EvaluationReport {
         model: path,
         data,
         classes,
-        notes,
+        notes: notes.into_iter().chain(evaluation.no_better_than_majority()).collect(),
         evaluation,
         skipped: batches.0.counters().skipped,
         device: device.to_string(),

@@ -54,6 +54,13 @@ pub enum Event {
         /// Rows in all.
         total: u64,
     },
+    /// The evaluation rows were gone through with the weights before the first step.
+    StartEvaluated {
+        /// Mean loss.
+        loss: f64,
+        /// Share of rows whose most likely class is right, 0 to 1.
+        accuracy: f64,
+    },
     /// The evaluation rows were gone through.
     Evaluated {
         /// Steps done.
@@ -64,8 +71,10 @@ pub enum Event {
         loss: f64,
         /// Share of rows whose most likely class is right, 0 to 1.
         accuracy: f64,
-        /// Whether it is the best so far.
+        /// Whether it is the best so far, and better than before the first step.
         best: bool,
+        /// Whether it is better than before the first step.
+        better_than_start: bool,
     },
     /// A checkpoint is on the disk.
     Saved {

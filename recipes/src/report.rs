@@ -6,6 +6,9 @@ use millstream_training::{RunRecord, report};
 use crate::RecipeError;
 use crate::run_folder::RunFolder;
 
+const DAMAGED: &str =
+    "it is damaged: it holds no record of a run; `train --resume` writes it anew, without training again";
+
 /// One HTML page that compares runs by the `metrics.json` in their folders.
 ///
 /// # Errors
@@ -16,7 +19,11 @@ pub fn compare_runs(folders: &[PathBuf]) -> Result<String, RecipeError> {
         let file = RunFolder(folder.clone()).metrics();
         let text = fs::read(&file).map_err(RecipeError::io("read", &file))?;
         let record: RunRecord = serde_json::from_slice(&text)
-            .map_err(|error| RecipeError::File { path: file.clone(), message: error.to_string() })?;
+            .map_err(|_| RecipeError::File { path: file.clone(), message: DAMAGED.into() })?;
+        if record.version != RunRecord::VERSION {
+            let message = format!("it has version {}, this build reads {}", record.version, RunRecord::VERSION);
+            return Err(RecipeError::File { path: file, message });
+        }
         records.push(record);
     }
     let title =

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use millstream_schemas::{Fingerprint, Recipe};
-use millstream_training::checkpoint;
+use millstream_schemas::{Fingerprint, Recipe, shown_path};
+use millstream_training::{FileLock, LockAttempt, checkpoint, sweep};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::RecipeError;
+use crate::{Plan, RecipeError};
 
 /// Where the files of a run lie.
 #[derive(Clone, Debug)]
@@ -67,15 +67,108 @@ impl RunFolder {
         self.0.join("fingerprints.json")
     }
 
-    fn files(&self) -> [PathBuf; 6] {
-        [self.recipe(), self.fingerprints(), self.model(), self.labels(), self.metrics(), self.report()]
+    fn lock_file(&self) -> PathBuf {
+        self.0.join(".lock")
     }
 
-    /// A file of a run that is in the folder already.
+    /// What a run leaves behind, apart from what says how it began.
+    fn results(&self) -> [PathBuf; 4] {
+        [self.model(), self.labels(), self.metrics(), self.report()]
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        [self.fingerprints(), self.recipe()].into_iter().chain(self.results()).chain(self.graph_files()).collect()
+    }
+
+    /// A file of a run that is in the folder already. `fingerprints.json` alone is none: it is the first file of a run, and
+    /// the process was ended before it wrote the second.
     pub(crate) fn holds(&self) -> Result<Option<String>, RecipeError> {
         let checkpoints = checkpoint::list(&self.checkpoints())?.into_iter().map(|(_, path)| path);
-        let found = self.files().into_iter().filter(|file| file.exists()).chain(checkpoints).next();
-        Ok(found.map(|file| file.strip_prefix(&self.0).unwrap_or(&file).display().to_string()))
+        let files = [self.recipe()].into_iter().chain(self.results());
+        let found = files.filter(|file| file.exists()).chain(checkpoints).next();
+        Ok(found.map(|file| shown_path(file.strip_prefix(&self.0).unwrap_or(&file))))
+    }
+
+    /// The process that writes in this folder, if one does; its number, where it is known.
+    pub(crate) fn writer(&self) -> Result<Option<Option<u32>>, RecipeError> {
+        FileLock::holder(&self.lock_file()).map_err(RecipeError::io("read", self.lock_file()))
+    }
+
+    /// Makes the folder, keeps other processes out of it, and clears up what one that died left behind. Before this nothing
+    /// in the folder is read or written.
+    pub(crate) fn lock(&self) -> Result<LockedFolder, RecipeError> {
+        self.require_apart()?;
+        let mut locked = LockedFolder { lock: None, made: Vec::new() };
+        let mut missing: Vec<&Path> = self.0.ancestors().take_while(|folder| !folder.exists()).collect();
+        while let Some(folder) = missing.pop() {
+            fs::create_dir(folder)
+                .or_else(|error| if folder.is_dir() { Ok(()) } else { Err(error) })
+                .map_err(|source| RecipeError::OutputFolder { folder: self.0.clone(), source })?;
+            locked.made.push(folder.to_owned());
+        }
+        let attempt = FileLock::try_take(&self.lock_file());
+        match attempt.map_err(|source| RecipeError::OutputFolder { folder: self.0.clone(), source })? {
+            LockAttempt::Busy(process) => {
+                return Err(RecipeError::FolderBusy { folder: self.0.clone(), process });
+            }
+            LockAttempt::Taken(lock) => locked.lock = Some(lock),
+        }
+        sweep(&self.files()).map_err(|(path, source)| RecipeError::Io { doing: "delete", path, source })?;
+        Ok(locked)
+    }
+
+    /// Refuses a place inside a run's folders for checkpoints and graphs, which that run clears without asking.
+    fn require_apart(&self) -> Result<(), RecipeError> {
+        let place = self.0.ancestors().find_map(|folder| folder.canonicalize().ok()).unwrap_or_else(|| self.0.clone());
+        for folder in place.ancestors().chain(self.0.ancestors()) {
+            let Some(run) = folder.parent().map(|parent| Self(parent.to_owned())) else { continue };
+            let is_part = run.checkpoints() == folder || run.graph() == folder;
+            if is_part && (run.fingerprints().exists() || run.lock_file().exists()) {
+                let message =
+                    format!("it lies in {}, which belongs to another run; choose another", shown_path(folder));
+                return Err(RecipeError::mismatch("output.folder", message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to write over what the run is made from: a model or data under the name of a result.
+    pub(crate) fn require_outside(&self, plan: &Plan) -> Result<(), RecipeError> {
+        let sources = [Some(&plan.train), plan.evaluate.as_ref()].into_iter().flatten();
+        let data = sources.flat_map(|source| source.dataset.files()).map(|file| ("data", file.path.as_path()));
+        let model = plan.recipe.model.iter().map(|model| ("model.path", model.path.as_path()));
+        let ours: Vec<PathBuf> = self.files().iter().filter_map(|file| file.canonicalize().ok()).collect();
+        for (place, path) in data.chain(model) {
+            if path.canonicalize().is_ok_and(|path| ours.contains(&path)) {
+                let message = format!(
+                    "{} is a name under which results are written, so it would be replaced; choose another \
+                     `output.folder`, or move it",
+                    shown_path(path)
+                );
+                return Err(RecipeError::mismatch(place, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to replace what no run has made: a recipe that nothing else of a run stands beside, a folder under the name
+    /// of a file.
+    pub(crate) fn require_replaceable(&self) -> Result<(), RecipeError> {
+        let refuse = |path: PathBuf, reason: &str| {
+            let message = format!("{reason}; move it away, or choose another `output.folder`");
+            Err(RecipeError::File { path, message })
+        };
+        if let Some(folder) = self.files().into_iter().find(|file| file.is_dir()) {
+            return refuse(
+                folder,
+                "it is a folder under the name of a file of a run, which `--overwrite` does not delete",
+            );
+        }
+        let begun = self.fingerprints().exists() || !checkpoint::list(&self.checkpoints())?.is_empty();
+        if self.recipe().exists() && !begun && !self.metrics().exists() {
+            return refuse(self.recipe(), "nothing of a run stands beside it, so it is not one's to be replaced");
+        }
+        Ok(())
     }
 
     /// Refuses a folder that holds a run.
@@ -86,35 +179,70 @@ impl RunFolder {
         }
     }
 
-    /// The folder for a new run: made, and free of another run's files, which are deleted. Other things may lie there.
+    /// Deletes what an earlier run has left. Other things may lie there. What says how it began stays until [`note`] replaces
+    /// it, so that a process that is ended in between leaves a run that has no checkpoint yet.
+    ///
+    /// [`note`]: Self::note
     pub(crate) fn clear(&self) -> Result<(), RecipeError> {
-        fs::create_dir_all(&self.0).map_err(RecipeError::io("make", &self.0))?;
         checkpoint::clear(&self.checkpoints())?;
-        for file in self.files().into_iter().chain(self.graph_files()).filter(|file| file.exists()) {
+        for file in self.results().into_iter().chain(self.graph_files()).filter(|file| file.exists()) {
             fs::remove_file(&file).map_err(RecipeError::io("delete", &file))?;
         }
         Ok(())
     }
 
-    /// Notes what a run is made of.
+    /// Deletes all that a run has written that could not begin.
+    pub(crate) fn forget(&self) -> Result<(), RecipeError> {
+        self.clear()?;
+        for file in [self.recipe(), self.fingerprints()].into_iter().filter(|file| file.exists()) {
+            fs::remove_file(&file).map_err(RecipeError::io("delete", &file))?;
+        }
+        // Folders that hold something else stay.
+        let _ = fs::remove_dir(self.graph());
+        let _ = fs::remove_dir(self.checkpoints());
+        Ok(())
+    }
+
+    /// Notes what a run is made of. The recipe comes last: with it the folder holds a run.
     pub(crate) fn note(&self, recipe: &Recipe, made_of: &MadeOf) -> Result<(), RecipeError> {
-        let fingerprints = serde_json::to_vec_pretty(made_of).expect("our own types have string keys");
-        self.write(&self.fingerprints(), &fingerprints)?;
+        self.write_fingerprints(made_of)?;
         self.write(&self.recipe(), recipe.to_yaml().as_bytes())
+    }
+
+    fn write_fingerprints(&self, made_of: &MadeOf) -> Result<(), RecipeError> {
+        let fingerprints = serde_json::to_vec_pretty(made_of).expect("our own types have string keys");
+        self.write(&self.fingerprints(), &fingerprints)
     }
 
     /// Refuses a model, data or a recipe other than those that the run in this folder began with.
     pub(crate) fn require_same(&self, recipe: &Recipe, made_of: &MadeOf) -> Result<(), RecipeError> {
         let file = self.recipe();
         if !file.exists() {
-            let reason = "it holds no recipe.yaml of an earlier run".into();
-            return Err(RecipeError::NothingToResume { folder: self.0.clone(), reason });
+            let found = self.holds()?.map_or_else(
+                || "no run has begun there; start one without `--resume`".to_owned(),
+                |found| {
+                    format!("there is {found}, but no recipe.yaml that says how it began; replace it by `--overwrite`")
+                },
+            );
+            return Err(RecipeError::NothingToResume { folder: self.0.clone(), reason: found });
         }
-        let then = Recipe::load(&file)?;
+        let unusable = |path: PathBuf, reason: String| RecipeError::File {
+            path,
+            message: format!(
+                "{reason}. It says how the run began, so this run cannot be resumed; put a whole copy back, or begin anew by \
+                 `--overwrite`"
+            ),
+        };
+        // An error of the parser would speak of the recipe at hand, which is another file.
+        let text = fs::read_to_string(&file)
+            .map_err(|error| unusable(file.clone(), format!("it cannot be read ({error})")))?;
+        let base = file.parent().unwrap_or(Path::new("/"));
+        let then = Recipe::from_text(&text, &file, base, &[])
+            .map_err(|_| unusable(file.clone(), "it is damaged: no recipe can be made of it".into()))?;
         let file = self.fingerprints();
-        let text = fs::read(&file).map_err(RecipeError::io("read", &file))?;
+        let text = fs::read(&file).map_err(|error| unusable(file.clone(), format!("it cannot be read ({error})")))?;
         let made_then: MadeOf = serde_json::from_slice(&text)
-            .map_err(|error| RecipeError::File { path: file.clone(), message: error.to_string() })?;
+            .map_err(|_| unusable(file.clone(), "it is damaged: it holds no fingerprints".into()))?;
         let changed = first_difference(&fixed(&then), &fixed(recipe), "")
             .or_else(|| first_difference(&made_then.as_value(), &made_of.as_value(), ""));
         match changed {
@@ -125,6 +253,37 @@ impl RunFolder {
 
     pub(crate) fn write(&self, file: &Path, bytes: &[u8]) -> Result<(), RecipeError> {
         millstream_training::replace_file(file, bytes).map_err(RecipeError::io("write", file))
+    }
+}
+
+/// A folder that no other process writes in as long as this lives.
+#[derive(Debug)]
+pub(crate) struct LockedFolder {
+    lock: Option<FileLock>,
+    /// Folders that were made for it, from the outermost.
+    made: Vec<PathBuf>,
+}
+
+impl LockedFolder {
+    /// What is to be said when the file system cannot keep others out.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let reason = self.lock.as_ref()?.is_advisory_only()?;
+        Some(format!(
+            "the file system of the output folder has no locks ({reason}): only a run of this machine is kept from writing \
+             there at the same time"
+        ))
+    }
+}
+
+impl Drop for LockedFolder {
+    fn drop(&mut self) {
+        self.lock = None;
+        // A run that could not begin leaves no empty folders behind; one that did has files in them.
+        while let Some(folder) = self.made.pop() {
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
     }
 }
 
@@ -216,12 +375,138 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = RunFolder(folder.path().join("run"));
         run.require_free().unwrap();
-        run.clear().unwrap();
+        let _lock = run.lock().unwrap();
         fs::write(run.metrics(), "{}").unwrap();
         fs::write(run.0.join("notes.txt"), "mine").unwrap();
         let message = run.require_free().unwrap_err().to_string();
         assert!(message.contains("metrics.json") && message.contains("--resume"), "{message}");
         run.clear().unwrap();
         assert!(!run.metrics().exists() && run.0.join("notes.txt").exists());
+    }
+
+    /// Writes what a run writes, in order; after each write the folder is what a process that was ended there leaves.
+    #[test]
+    fn a_start_that_is_cut_anywhere_can_be_started_again_or_resumed() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder(folder.path().join("run"));
+        let recipe = recipe(&[]);
+        let made = |model: &str| MadeOf {
+            model: Fingerprint::of_bytes(model.as_bytes()),
+            train: Fingerprint::of_bytes(b"train"),
+            evaluate: None,
+        };
+        let made_of = made("model");
+        // A process number that no process has.
+        let temporary = |name: &str| run.0.join(format!(".{name}.tmp-4294967295"));
+        type Write<'a> = (&'a str, Box<dyn Fn() + 'a>);
+        let writes: [Write<'_>; 7] = [
+            ("nothing", Box::new(|| {})),
+            ("the folder", Box::new(|| fs::create_dir_all(&run.0).unwrap())),
+            ("a lock of a process that died", Box::new(|| fs::write(run.lock_file(), "4294967295\n").unwrap())),
+            ("a part of the fingerprints", Box::new(|| fs::write(temporary("fingerprints.json"), "{").unwrap())),
+            ("the fingerprints", Box::new(|| run.write_fingerprints(&made_of).unwrap())),
+            ("a part of the recipe", Box::new(|| fs::write(temporary("recipe.yaml"), "ver").unwrap())),
+            ("the recipe", Box::new(|| run.note(&recipe, &made_of).unwrap())),
+        ];
+        for (what, write) in &writes {
+            write();
+            let locked = run.lock().unwrap();
+            let left: Vec<_> = fs::read_dir(&run.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            assert!(left.iter().all(|name| !name.to_string_lossy().contains(".tmp-")), "{what}: {left:?}");
+            let (new, resumed) = (run.require_free(), run.require_same(&recipe, &made_of));
+            if *what == "the recipe" {
+                assert!(new.unwrap_err().to_string().contains("`--resume`"), "{what}");
+                resumed.unwrap();
+                // Replacing is cut after each of its steps: the run is still one that can be resumed or replaced.
+                run.require_replaceable().unwrap();
+                run.clear().unwrap();
+                run.require_same(&recipe, &made_of).unwrap();
+                run.write_fingerprints(&made("another model")).unwrap();
+                let message = run.require_same(&recipe, &made_of).unwrap_err().to_string();
+                assert!(message.contains("`model.path` changed") && message.contains("`--overwrite`"), "{message}");
+                run.require_replaceable().unwrap();
+            } else {
+                new.unwrap();
+                let message = resumed.unwrap_err().to_string();
+                assert!(message.contains("start one without `--resume`"), "{what}: {message}");
+            }
+            drop(locked);
+        }
+    }
+
+    #[test]
+    fn a_folder_is_written_by_one_process_at_a_time_and_left_as_it_was_when_nothing_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder(folder.path().join("deep/run"));
+        let locked = run.lock().unwrap();
+        assert!(locked.warning().is_none());
+        assert_eq!(run.writer().unwrap(), Some(Some(std::process::id())));
+        let mut others = vec![run.clone()];
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&run.0, folder.path().join("link")).unwrap();
+            others.push(RunFolder(folder.path().join("link")));
+        }
+        for other in others {
+            let message = other.lock().unwrap_err().to_string();
+            assert!(message.contains(&format!("a run, process {}, is writing there", std::process::id())), "{message}");
+        }
+        drop(locked);
+        assert!(!folder.path().join("deep").exists());
+        assert_eq!(run.writer().unwrap(), None);
+        run.lock().unwrap();
+    }
+
+    #[test]
+    fn a_folder_inside_the_checkpoints_of_a_run_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("checkpoints/step-5")).unwrap();
+        fs::write(folder.path().join("fingerprints.json"), "").unwrap();
+        for (inner, wanted) in
+            [("checkpoints/step-5", false), ("checkpoints", false), ("graph/x", false), ("other", true)]
+        {
+            let locked = RunFolder(folder.path().join(inner)).lock();
+            assert_eq!(locked.is_ok(), wanted, "{inner}: {locked:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_run_has_made_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder(folder.path().to_owned());
+        run.require_replaceable().unwrap();
+        fs::write(run.recipe(), "version: 1").unwrap();
+        assert!(run.require_replaceable().unwrap_err().to_string().contains("recipe.yaml: nothing of a run"));
+        fs::write(run.fingerprints(), "{}").unwrap();
+        run.require_replaceable().unwrap();
+        fs::create_dir(run.model()).unwrap();
+        assert!(run.require_replaceable().unwrap_err().to_string().contains("model.onnx: it is a folder"));
+    }
+
+    #[test]
+    fn a_damaged_note_of_how_a_run_began_is_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder(folder.path().to_owned());
+        let (recipe, print) = (recipe(&[]), Fingerprint::of_bytes(b"x"));
+        let made_of = MadeOf { model: print.clone(), train: print, evaluate: None };
+        run.note(&recipe, &made_of).unwrap();
+        for file in [run.recipe(), run.fingerprints()] {
+            let whole = fs::read(&file).unwrap();
+            for damage in [b"".as_slice(), &whole[..whole.len() / 2], b"\x00\xff\x1b[31m\xfe", b"{}"] {
+                fs::write(&file, damage).unwrap();
+                let message = run.require_same(&recipe, &made_of).unwrap_err().to_string();
+                // Half a recipe may be a recipe, of another run then.
+                let named = if message.contains("changed") { folder.path() } else { &file };
+                assert!(message.contains(&shown_path(named)) && message.contains("`--overwrite`"), "{message}");
+                assert!(!message.contains('\u{1b}') && !message.contains("line 1"), "{message}");
+            }
+            fs::remove_file(&file).unwrap();
+            fs::create_dir(&file).unwrap();
+            let message = run.require_same(&recipe, &made_of).unwrap_err().to_string();
+            assert!(message.contains(&shown_path(&file)), "{message}");
+            fs::remove_dir(&file).unwrap();
+            fs::write(&file, whole).unwrap();
+        }
+        run.require_same(&recipe, &made_of).unwrap();
     }
 }

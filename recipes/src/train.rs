@@ -1,19 +1,21 @@
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use millstream_compiler::{TrainingProgram, compile};
 use millstream_pipeline::{Batches, StreamCounters, StreamOptions};
-use millstream_schemas::{Batch, Fingerprint, Recipe, shown_path};
+use millstream_schemas::{Batch, Fingerprint, Recipe, count, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::record::Timing;
 use millstream_training::{
-    BatchSource, BoxError, CheckpointSettings, Device, DeviceRequest, Ending, Evaluation, EvaluationBatches, RunRecord,
-    StepSettings, Trainer, TrainerSettings, report, runtime,
+    BatchSource, BoxError, CheckpointSettings, Device, DeviceRequest, Ending, EpochEvaluation, Evaluation,
+    EvaluationBatches, RunRecord, StepSettings, Trainer, TrainerSettings, TrainingError, report, runtime,
 };
 use serde::Serialize;
 
+use crate::check::{Findings, findings, left_out};
 use crate::run_folder::{MadeOf, RunFolder, fixed};
-use crate::{Event, Events, Plan, RecipeError, Stop, labels_file, plan};
+use crate::{DataReport, Event, Events, Plan, RecipeError, Stop, labels_file, plan};
 
 /// Whether a run is new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +57,12 @@ pub struct RunSummary {
     pub epoch: Option<u64>,
     /// How good the exported model is.
     pub evaluation: Option<Evaluation>,
+    /// How good the weights before the first step were.
+    pub start: Option<EpochEvaluation>,
+    /// Whether the exported model is better than these; `None` where one of them was not measured.
+    pub better_than_start: Option<bool>,
+    /// What is worth knowing beside the figures: a divergence, a model no better than before, rows that were left out.
+    pub notes: Vec<String>,
     /// Class names in the order of the scores.
     pub classes: Vec<String>,
     /// Numbers that were trained.
@@ -74,8 +82,9 @@ pub struct RunSummary {
 /// Trains as the recipe says and writes the results into its output folder.
 ///
 /// # Errors
-/// Something is missing or does not fit or the folder is in use (before anything is written or replaced), a row is damaged
-/// under the policy `fail`, or the loss is not finite; then the newest checkpoint and the curves so far are there.
+/// Something is missing or does not fit, the data cannot be trained on, or another process writes in the folder (before
+/// anything is written or replaced); a row is damaged under the policy `fail`, the loss is not finite, or no evaluation
+/// was: then the newest checkpoint and the curves so far are there.
 pub fn train(
     recipe: &Recipe,
     options: &TrainOptions,
@@ -85,12 +94,29 @@ pub fn train(
     let began = Instant::now();
     let plan = plan(recipe)?;
     let folder = RunFolder(recipe.output.folder.clone());
-    let made_of = made_of(&plan)?;
-    match options.start {
-        StartMode::New => folder.require_free()?,
-        StartMode::Resume => folder.require_same(recipe, &made_of)?,
-        StartMode::Overwrite => {}
+    folder.require_outside(&plan)?;
+    let locked = folder.lock()?;
+    let made_of = match options.start {
+        StartMode::New => {
+            folder.require_free()?;
+            made_of(&plan)?
+        }
+        StartMode::Overwrite => {
+            folder.require_replaceable()?;
+            made_of(&plan)?
+        }
+        StartMode::Resume => {
+            let made_of = made_of(&plan)?;
+            folder.require_same(recipe, &made_of)?;
+            made_of
+        }
+    };
+    let found = findings(&plan)?;
+    let of_stream = plan.train_stream().warnings(&plan.train.dataset)?;
+    for message in locked.warning().iter().chain(&found.warnings).chain(&of_stream) {
+        events.event(&Event::Warning { message: message.clone() });
     }
+    refuse_problems(&found)?;
     let runtime = runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
     let program = compile(&plan.model, &plan.fine_tuning())?;
@@ -100,7 +126,13 @@ pub fn train(
     };
     let from = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume);
     let mut stream = Stream::open(&plan.train.dataset, plan.train_stream(), from)?;
-    // All that the recipe names was opened: an earlier run is not given up for one that cannot begin.
+    let settings = trainer_settings(&plan, &folder);
+    let mut trainer = match (checkpoint, options.start) {
+        (Some(checkpoint), _) => Trainer::resume(&program, &device, settings, checkpoint)?,
+        (None, StartMode::Overwrite) => Trainer::open_replacing(&program, &device, settings)?,
+        (None, StartMode::New | StartMode::Resume) => Trainer::open(&program, &device, settings)?,
+    };
+    // Everything is opened: an earlier run is not given up for one that cannot begin.
     if options.start == StartMode::Overwrite {
         folder.clear()?;
     }
@@ -108,11 +140,6 @@ pub fn train(
     if options.keep_graph {
         write_graph(&folder, &program)?;
     }
-    let settings = trainer_settings(&plan, &folder);
-    let mut trainer = match checkpoint {
-        Some(checkpoint) => Trainer::resume(&program, &device, settings, checkpoint)?,
-        None => Trainer::open(&program, &device, settings)?,
-    };
     events.event(&Event::Started {
         folder: folder.0.clone(),
         device: device.to_string(),
@@ -125,32 +152,47 @@ pub fn train(
         steps_done: trainer.history().steps,
     });
     let opening = began.elapsed().as_secs_f64();
-    let ran = run(&plan, &mut trainer, &mut stream, events, stop);
+    let ran = run(&plan, &found, &mut trainer, &mut stream, events, stop);
+    let without_a_row = trainer.history().steps == 0 && matches!(ran, Ok(Ending::Finished));
+    let ran =
+        if without_a_row { Err(no_usable_row("data.train", &found.train, stream.skipped().as_ref())) } else { ran };
+    let ran = match ran {
+        Err(error) if options.start == StartMode::New && (without_a_row || !has_begun(&trainer)) => {
+            // Nothing is to be in the way of the next try; the error at hand is more to the point than one of clearing up.
+            let _ = folder.forget();
+            return Err(error);
+        }
+        ran => ran,
+    };
     let counters = stream.0.counters();
-    let notes = notes(&plan, &trainer, &counters);
+    let notes = notes(&plan, &found, &trainer, &counters);
     for message in &notes {
         events.event(&Event::Warning { message: message.clone() });
     }
     let mut record = record(&plan, &program, &device, runtime.version(), &trainer, notes);
-    let interrupted = match &ran {
-        Ok(Ending::Finished) if record.history.steps == 0 => {
-            return Err(RecipeError::mismatch("data.train", "no row has a class: the labels are all −1"));
+    let interrupted = !matches!(ran, Ok(Ending::Finished));
+    if interrupted {
+        // After an error too: the curves say what went wrong.
+        record.ending = if ran.is_ok() { "interrupted".into() } else { "failed".into() };
+        record.evaluation = None;
+    }
+    let written = if interrupted { Ok(()) } else { export(&plan, &folder, &program, &trainer) };
+    let written = written.and_then(|()| write_record(&folder, &record));
+    if let Err(error) = written {
+        if !interrupted {
+            let checkpoint = trainer.newest_checkpoint().map(Path::to_owned);
+            return Err(RecipeError::Results { checkpoint, source: Box::new(error) });
         }
-        Ok(Ending::Finished) => {
-            export(&plan, &folder, &program, &trainer)?;
-            false
-        }
-        stopped => {
-            // After an error too: the curves say what went wrong.
-            record.ending = if stopped.is_ok() { "interrupted".into() } else { "failed".into() };
-            record.evaluation = None;
-            true
-        }
-    };
-    record.write(&folder.metrics())?;
-    report::write(&folder.report(), &record.title, std::slice::from_ref(&record))?;
+        // What stopped the run, and where it goes on, is more to the point.
+        let message = format!("the figures of the run so far could not be written: {}", with_causes(&error));
+        events.event(&Event::Warning { message });
+    }
     ran?;
+    let measured = trainer.history().start.and(record.evaluation.as_ref());
     Ok(RunSummary {
+        start: trainer.history().start,
+        better_than_start: measured.map(|evaluation| trainer.history().is_better_than_start(evaluation)),
+        notes: record.notes.clone(),
         interrupted,
         checkpoint: trainer.newest_checkpoint().map(Path::to_owned),
         model: (!interrupted).then(|| folder.model()),
@@ -168,6 +210,28 @@ pub fn train(
     })
 }
 
+/// Stops a run before anything is compiled, as `check` says it would be stopped.
+fn refuse_problems(found: &Findings) -> Result<(), RecipeError> {
+    let Some(((place, message), more)) = found.problems.split_first() else { return Ok(()) };
+    let more: String = more.iter().map(|(place, message)| format!("\n{place}: {message}")).collect();
+    Err(RecipeError::mismatch(*place, format!("{message}{more}")))
+}
+
+/// Whether there is anything that a run could go on from.
+fn has_begun(trainer: &Trainer) -> bool {
+    trainer.history().steps > 0 || trainer.newest_checkpoint().is_some()
+}
+
+fn write_record(folder: &RunFolder, record: &RunRecord) -> Result<(), RecipeError> {
+    record.write(&folder.metrics())?;
+    Ok(report::write(&folder.report(), &record.title, std::slice::from_ref(record))?)
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// Most bytes that this process held at a time, as Linux counts them.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -177,16 +241,23 @@ fn peak_memory() -> Option<u64> {
 }
 
 /// What is worth knowing of a run beside its figures.
-fn notes(plan: &Plan, trainer: &Trainer, counters: &StreamCounters) -> Vec<String> {
-    let mut notes = Vec::new();
+fn notes(plan: &Plan, found: &Findings, trainer: &Trainer, counters: &StreamCounters) -> Vec<String> {
+    let mut notes = trainer.history().notes();
     let StreamCounters { damaged_rows, skipped, .. } = counters;
     if *damaged_rows > 0 {
-        notes.push(format!("{damaged_rows} damaged rows were left out of training ({skipped} times in all epochs)"));
+        let (rows, was) = (count(*damaged_rows, "damaged row"), if *damaged_rows == 1 { "was" } else { "were" });
+        notes.push(format!("{rows} {was} left out of training ({} in all epochs)", count(*skipped, "time")));
     }
-    if let (Some(source), Some(evaluation)) = (&plan.evaluate, trainer.history().best_evaluation()) {
+    if found.train.unlabelled > 0 {
+        let (rows, total) = (found.train.unlabelled, count(found.train.rows, "row"));
+        notes.push(format!("{rows} of {total} of the training data have no class (−1) and were left out"));
+    }
+    let evaluated = trainer.history().best_evaluation();
+    if let (Some(source), Some(evaluation), Some(report)) = (&plan.evaluate, evaluated, &found.evaluate) {
         let (rows, total) = (evaluation.rows, source.dataset.rows());
         if rows < total {
-            notes.push(format!("evaluated on {rows} of {total} rows: the others have no class or are damaged"));
+            let reasons = left_out(report, total.saturating_sub(rows + report.unlabelled + report.bad_labels), None);
+            notes.push(format!("evaluated on {rows} of {}; left out are {reasons}", count(total, "row")));
         }
     }
     notes
@@ -216,7 +287,7 @@ fn newest_checkpoint(folder: &RunFolder, events: &mut dyn Events) -> Result<Opti
     match (newest.checkpoint, newest.skipped.first()) {
         (Some(checkpoint), _) => Ok(Some(checkpoint)),
         (None, Some(skipped)) => {
-            let reason = format!("{}: {}", shown_path(&skipped.path), skipped.reason);
+            let reason = format!("{}: {}; begin anew by `--overwrite`", shown_path(&skipped.path), skipped.reason);
             Err(RecipeError::NothingToResume { folder: folder.0.clone(), reason })
         }
         (None, None) => {
@@ -250,6 +321,7 @@ fn trainer_settings(plan: &Plan, folder: &RunFolder) -> TrainerSettings {
 
 fn run(
     plan: &Plan,
+    found: &Findings,
     trainer: &mut Trainer,
     stream: &mut Stream,
     events: &mut dyn Events,
@@ -263,17 +335,59 @@ fn run(
         }
     };
     let stopping = || stop.is_requested();
+    let skipped = RefCell::new(None);
     let ending = match (&plan.evaluate, plan.evaluate_stream()) {
         (Some(source), Some(options)) => {
-            let mut open = || -> Result<Box<dyn BatchSource>, BoxError> {
-                Ok(Box::new(Stream::open(&source.dataset, options.clone(), None)?))
+            let mut open = || -> Result<Box<dyn BatchSource + '_>, BoxError> {
+                let stream = Stream::open(&source.dataset, options.clone(), None)?;
+                Ok(Box::new(Watched { stream, skipped: &skipped }))
             };
             let open: &mut EvaluationBatches<'_> = &mut open;
             trainer.run(stream, Some(open), &mut observer, &stopping)
         }
         _ => trainer.run(stream, None, &mut observer, &stopping),
     };
-    Ok(ending?)
+    ending.map_err(|error| match (error, &found.evaluate) {
+        (TrainingError::NothingLabelled, Some(report)) => {
+            no_usable_row("data.evaluate", report, skipped.borrow().as_ref())
+        }
+        (error, _) => error.into(),
+    })
+}
+
+/// How many rows a stream has left out as damaged, and the first with the reason.
+pub(crate) type Skipped = (u64, String);
+
+/// That no row of a split can be used, and why.
+pub(crate) fn no_usable_row(place: &str, report: &DataReport, skipped: Option<&Skipped>) -> RecipeError {
+    let (rows, first) = skipped.map_or((0, None), |(rows, first)| (*rows, Some(first.as_str())));
+    // Of the damaged ones, those with a bad label are counted as such already.
+    let reasons = left_out(report, rows.saturating_sub(report.bad_labels), first);
+    RecipeError::mismatch(place, format!("no row can be used: {reasons}"))
+}
+
+/// An evaluation's stream that leaves word of what it skipped.
+struct Watched<'a> {
+    stream: Stream,
+    skipped: &'a RefCell<Option<Skipped>>,
+}
+
+impl BatchSource for Watched<'_> {
+    fn next_batch(&mut self) -> Option<Result<Batch, BoxError>> {
+        let batch = self.stream.next_batch();
+        if batch.is_none() {
+            *self.skipped.borrow_mut() = self.stream.skipped();
+        }
+        batch
+    }
+
+    fn recycle(&mut self, batch: Batch) {
+        self.stream.recycle(batch);
+    }
+
+    fn waiting(&self) -> Option<usize> {
+        self.stream.waiting()
+    }
 }
 
 /// What the trainer says, in the words of this crate.
@@ -293,12 +407,16 @@ fn translate(event: &millstream_training::Event<'_>, steps: &mut u64, total: u64
             }
         }
         Told::EvaluationBatch { rows } => Event::Evaluating { rows: *rows, total },
-        Told::Evaluated { epoch, evaluation, best } => Event::Evaluated {
+        Told::StartEvaluated { evaluation } => {
+            Event::StartEvaluated { loss: evaluation.loss, accuracy: evaluation.accuracy }
+        }
+        Told::Evaluated { epoch, evaluation, best, better_than_start } => Event::Evaluated {
             step: *steps,
             epoch: epoch + 1,
             loss: evaluation.loss,
             accuracy: evaluation.accuracy,
             best: *best,
+            better_than_start: *better_than_start,
         },
         Told::Warning { message } => Event::Warning { message: message.to_string() },
         Told::CheckpointSaved { path, step, .. } => Event::Saved { checkpoint: path.to_path_buf(), step: *step },
@@ -316,6 +434,11 @@ impl Stream {
         from: Option<&millstream_schemas::ResumePoint>,
     ) -> Result<Self, RecipeError> {
         Ok(Self(Batches::open(dataset, options, from)?))
+    }
+
+    pub(crate) fn skipped(&self) -> Option<Skipped> {
+        let (row, damage) = self.0.first_damaged()?;
+        Some((self.0.counters().damaged_rows, format!("{row}: {damage}")))
     }
 }
 

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use millstream_schemas::{RowId, shown, shown_path, shown_up_to};
+use millstream_schemas::{RowId, count, shown, shown_path, shown_up_to};
 
 use crate::runtime::Tried;
 
@@ -118,7 +118,7 @@ pub enum TrainingError {
         last_good(.checkpoint)
     )]
     NonFiniteLoss {
-        /// Number of the step, from 0.
+        /// Number of the step, from 1.
         step: u64,
         /// The loss.
         loss: f32,
@@ -135,7 +135,7 @@ pub enum TrainingError {
         last_good(.checkpoint)
     )]
     NonFiniteGradient {
-        /// Number of the step, from 0.
+        /// Number of the step, from 1.
         step: u64,
         /// Joint norm of the gradients.
         norm: f64,
@@ -158,6 +158,19 @@ pub enum TrainingError {
         value: f32,
         /// Steps done.
         step: u64,
+        /// The newest checkpoint of this run.
+        checkpoint: Option<PathBuf>,
+    },
+    /// All epochs are done, and after none of them the loss on the evaluation rows was a number.
+    #[error(
+        "after each of the {epochs} epochs the loss on the evaluation rows is no number, so there is no model worth \
+         exporting{}. A look at the evaluation rows and their transforms, a smaller learning rate or \
+         `gradient_clip_norm` may help",
+        last_weights(.checkpoint)
+    )]
+    NonFiniteEvaluations {
+        /// Epochs of the run.
+        epochs: u64,
         /// The newest checkpoint of this run.
         checkpoint: Option<PathBuf>,
     },
@@ -191,6 +204,16 @@ pub enum TrainingError {
         path: PathBuf,
         /// What is wrong.
         reason: String,
+    },
+    /// A checkpoint could not be written; earlier ones are as they were.
+    #[error("the checkpoint of step {step} could not be saved{}", goes_on_or_begins(.checkpoint))]
+    NotSaved {
+        /// Steps done.
+        step: u64,
+        /// What went wrong.
+        source: Box<TrainingError>,
+        /// The newest checkpoint of this run.
+        checkpoint: Option<PathBuf>,
     },
     /// A run was to start anew in a folder that holds checkpoints of another.
     #[error("{} holds checkpoints of an earlier run; resume that run, or choose another output folder", shown_path(.folder))]
@@ -267,7 +290,7 @@ pub struct Rows(pub Vec<RowId>);
 impl std::fmt::Display for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const SHOWN: usize = 4;
-        write!(f, "{} rows", self.0.len())?;
+        write!(f, "{}", count(self.0.len(), "row"))?;
         for (index, row) in self.0.iter().take(SHOWN).enumerate() {
             write!(f, "{}{row}", if index == 0 { " (" } else { "; " })?;
         }
@@ -288,9 +311,19 @@ fn last_good(checkpoint: &Option<PathBuf>) -> String {
     checkpoint.as_ref().map_or_else(String::new, said)
 }
 
-fn goes_on(checkpoint: &Option<PathBuf>) -> String {
-    let said = |path: &PathBuf| format!("; the run can go on from {}", shown_path(path));
+fn last_weights(checkpoint: &Option<PathBuf>) -> String {
+    let said = |path: &PathBuf| format!("; the last weights are in {}", shown_path(path));
     checkpoint.as_ref().map_or_else(String::new, said)
+}
+
+fn goes_on(checkpoint: &Option<PathBuf>) -> String {
+    let said = |path: &PathBuf| format!("; with `--resume` the run can go on from {}", shown_path(path));
+    checkpoint.as_ref().map_or_else(String::new, said)
+}
+
+fn goes_on_or_begins(checkpoint: &Option<PathBuf>) -> String {
+    let anew = || "; there is no earlier one, so with `--resume` the run begins with its first step".to_owned();
+    checkpoint.as_ref().map_or_else(anew, |_| goes_on(checkpoint))
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+
+use crate::lock::is_alive;
 
 /// Writes a file and waits until it is on the disk.
 pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -23,7 +25,7 @@ pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = parent(path);
     create_folder(parent)?;
     match fs::create_dir(path) {
         // Somebody else may have made it meanwhile.
@@ -39,12 +41,42 @@ pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
 /// What the system says.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_name().ok_or_else(|| io::Error::other("the path has no file name"))?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = parent(path);
     create_folder(parent)?;
-    let temporary = parent.join(format!(".{}.tmp-{}", name.to_string_lossy(), std::process::id()));
-    write_synced(&temporary, bytes)?;
-    fs::rename(&temporary, path)?;
+    let temporary = parent.join(format!("{}{}", temporary_prefix(&name.to_string_lossy()), std::process::id()));
+    let written = write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    written.inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })?;
     sync_folder(parent)
+}
+
+/// Deletes what processes that died left behind when they were about to replace these files.
+///
+/// # Errors
+/// What the system says of the first that cannot be deleted, with its path.
+pub fn sweep(paths: &[PathBuf]) -> Result<(), (PathBuf, io::Error)> {
+    for path in paths {
+        let prefix = temporary_prefix(&path.file_name().unwrap_or_default().to_string_lossy());
+        let Ok(entries) = fs::read_dir(parent(path)) else { continue };
+        for entry in entries.filter_map(Result::ok) {
+            let name = entry.file_name();
+            let process = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.parse::<u32>().ok());
+            if process.is_some_and(|id| id == std::process::id() || !is_alive(id)) {
+                fs::remove_file(entry.path()).map_err(|error| (entry.path(), error))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The name under which a file is written starts so; the number of the process follows.
+fn temporary_prefix(name: &str) -> String {
+    format!(".{name}.tmp-")
 }
 
 /// SHA-256 of a file, read piece by piece.

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use millstream_schemas::count;
 use serde::{Deserialize, Serialize};
 
+use crate::divergence::{self, LossWatch};
 use crate::metrics::Evaluation;
 use crate::{TrainingError, files};
 
@@ -163,12 +165,18 @@ pub struct History {
     pub curve: Curve,
     /// Epochs that are done.
     pub epochs: Vec<EpochRecord>,
-    /// The best epoch, where there is an evaluation.
+    /// On the evaluation rows, before the first step; none where nothing is evaluated, or from a run of an older build.
+    #[serde(default)]
+    pub start: Option<EpochEvaluation>,
+    /// The best epoch, where there is an evaluation whose loss is a number.
     pub best: Option<Best>,
     /// All that the best epoch's evaluation found.
     pub best_evaluation: Option<Evaluation>,
     /// Where the seconds went, interrupted parts included.
     pub timing: Timing,
+    /// Whether the training loss has diverged.
+    #[serde(default)]
+    pub loss_watch: LossWatch,
     pub(crate) under_way: EpochProgress,
 }
 
@@ -177,6 +185,54 @@ impl History {
     pub fn best_evaluation(&self) -> Option<&Evaluation> {
         self.best_evaluation.as_ref()
     }
+
+    /// Whether an evaluation is better than that of the weights before the first step, by the rule of
+    /// [`divergence`](crate::divergence); where there is none of these, whether its loss is a number.
+    pub fn is_better_than_start(&self, evaluation: &Evaluation) -> bool {
+        match &self.start {
+            Some(start) => divergence::is_better_than_start(evaluation, start),
+            None => divergence::is_finite(evaluation),
+        }
+    }
+
+    /// What a run must be said about beside its figures, in words: that it diverged, that no epoch is better than the
+    /// start, that the best one knows no more than its most frequent class.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(divergence) = self.loss_watch.found() {
+            let later = if self.loss_watch.came_back() { "; later it came back below that" } else { "" };
+            notes.push(format!("{divergence}{later}"));
+        }
+        let epochs = self.epochs.iter().filter_map(|epoch| epoch.evaluation);
+        let not_finite = epochs.filter(|figures| !figures.loss.is_finite()).count();
+        if not_finite > 0 {
+            let epochs = count(not_finite, "epoch");
+            notes.push(format!(
+                "after {epochs} the loss on the evaluation rows was no number; none of them can be the best"
+            ));
+        }
+        let Some(best) = self.best_evaluation() else { return notes };
+        if let Some(start) = self.start.filter(|_| !self.is_better_than_start(best)) {
+            notes.push(format!(
+                "no epoch is better than the weights before the first step: {}, then at best {}",
+                figures(start.accuracy, start.loss),
+                figures(best.accuracy, best.loss)
+            ));
+        }
+        notes.extend(best.no_better_than_majority());
+        notes
+    }
+
+    /// Whether an evaluation is better than that of the best epoch so far.
+    pub(crate) fn is_beaten_by(&self, evaluation: &Evaluation) -> bool {
+        let (Some(best), Some(then)) = (&self.best, &self.best_evaluation) else { return true };
+        let (better, was_better) = (self.is_better_than_start(evaluation), self.is_better_than_start(then));
+        if better == was_better { best.is_beaten_by(evaluation) } else { better }
+    }
+}
+
+fn figures(accuracy: f64, loss: f64) -> String {
+    format!("accuracy {:.1} % and loss {}", 100.0 * accuracy, divergence::figure(loss))
 }
 
 /// Everything about a run that people and machines may want to know afterwards: `metrics.json`.
@@ -251,6 +307,16 @@ mod tests {
         let mean = curve.points.iter().map(|point| point.loss).sum::<f64>() / curve.points.len() as f64;
         assert!((mean - (covered + 1) as f64 / 2.0).abs() < 1e-6);
         assert_eq!(curve.points.last().unwrap().step, covered);
+    }
+
+    #[test]
+    fn a_history_of_an_older_build_is_read() {
+        let mut value = serde_json::to_value(History { steps: 3, ..History::default() }).unwrap();
+        for field in ["start", "loss_watch"] {
+            value.as_object_mut().unwrap().remove(field).unwrap();
+        }
+        let read: History = serde_json::from_value(value).unwrap();
+        assert_eq!((read.steps, read.start, read.loss_watch), (3, None, LossWatch::default()));
     }
 
     #[test]

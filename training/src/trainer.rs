@@ -7,6 +7,7 @@ use millstream_schemas::{Batch, ResumePoint};
 use crate::batches::BatchSource;
 use crate::checkpoint::{self, Checkpoint, CheckpointManifest, SavedParameter, Snapshot};
 use crate::device::Device;
+use crate::divergence;
 use crate::error::Rows;
 use crate::evaluator::{self, EvaluationBatches};
 use crate::metrics::Evaluation;
@@ -59,12 +60,25 @@ impl Trainer {
     /// # Errors
     /// A setting makes no sense, the graph is refused, or the folder for checkpoints holds some already.
     pub fn open(program: &TrainingProgram, device: &Device, settings: TrainerSettings) -> Result<Self, TrainingError> {
-        settings.check(&program.manifest)?;
         if let Some(folder) = settings.checkpoints.as_ref().map(|checkpoints| &checkpoints.folder)
             && checkpoint::any(folder)?
         {
             return Err(TrainingError::CheckpointsInTheWay { folder: folder.clone() });
         }
+        Self::open_replacing(program, device, settings)
+    }
+
+    /// As [`Trainer::open`], for a caller who clears the checkpoints of an earlier run away before the first step, but
+    /// not before this run is known to be able to begin.
+    ///
+    /// # Errors
+    /// A setting makes no sense, or the graph is refused.
+    pub fn open_replacing(
+        program: &TrainingProgram,
+        device: &Device,
+        settings: TrainerSettings,
+    ) -> Result<Self, TrainingError> {
+        settings.check(&program.manifest)?;
         let runner = StepRunner::open(program, device, &settings.step)?;
         Ok(Self {
             runner,
@@ -152,11 +166,13 @@ impl Trainer {
         self.best.clone().map_or_else(|| self.runner.parameters(), Ok)
     }
 
-    /// Trains until all epochs are done or `stop` says so; it is asked after each step and each evaluated batch.
+    /// Trains until all epochs are done or `stop` says so; it is asked after each step and each evaluated batch. With an
+    /// evaluation the weights as they are given are evaluated before the first step, for the epochs to be held against.
     ///
     /// # Errors
     /// A batch fails, does not fit the graph, or gives a loss or gradient that is not finite; the batches end before the
-    /// epochs do; ONNX Runtime or the disk fails. Where the batches are to blame a checkpoint is saved first.
+    /// epochs do; after the last epoch no evaluation had a loss that is a number; ONNX Runtime or the disk fails. Where
+    /// the batches are to blame a checkpoint is saved first.
     pub fn run(
         &mut self,
         batches: &mut dyn BatchSource,
@@ -184,6 +200,9 @@ impl Trainer {
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
     ) -> Result<Ending, TrainingError> {
+        if !self.evaluate_start(evaluation, observer, stop)? {
+            return self.interrupted(observer);
+        }
         let started = Instant::now();
         let mut first = true;
         loop {
@@ -191,7 +210,7 @@ impl Trainer {
                 return self.interrupted(observer);
             }
             if self.epoch >= self.settings.epochs {
-                return Ok(Ending::Finished);
+                return self.finished(evaluation.is_some());
             }
             if stop() {
                 return self.interrupted(observer);
@@ -239,8 +258,8 @@ impl Trainer {
 
     /// Saves what the steps so far have made before an error of the batches ends the run, and says so in the error.
     fn leave_behind(&mut self, mut error: TrainingError, observer: &mut dyn Observer) -> TrainingError {
-        use TrainingError::{Batches, BatchesEnded, Input};
-        if matches!(error, Batches { .. } | BatchesEnded { .. } | Input { .. }) {
+        use TrainingError::{Batches, BatchesEnded, Input, NothingLabelled};
+        if matches!(error, Batches { .. } | BatchesEnded { .. } | Input { .. } | NothingLabelled) {
             // A failure to save is less to the point than the error at hand, which then names an older checkpoint.
             let _ = self.save(observer);
         }
@@ -276,6 +295,9 @@ impl Trainer {
         history.curve.add(history.steps, f64::from(loss), f64::from(learning_rate));
         history.timing.graph += seconds_in_graph;
         history.timing.update += seconds_in_update;
+        let first_loss = history.curve.points.first().map_or(f64::from(loss), |point| point.loss);
+        let (done, classes, total_steps) = (history.steps, self.settings.classes.len(), self.settings.total_steps());
+        let diverged = history.loss_watch.add(done, f64::from(loss), first_loss, classes, total_steps);
         history.under_way.steps += 1;
         history.under_way.rows += weight.rows;
         history.under_way.weight += weight.sum;
@@ -298,12 +320,15 @@ impl Trainer {
             seconds_left: self.speed.seconds_per_step() * self.total_steps().saturating_sub(self.history.steps) as f64,
             gradient_norm,
         }));
+        if let Some(divergence) = self.history.loss_watch.found().filter(|_| diverged) {
+            observer.observe(&Event::Warning { message: &divergence.to_string() });
+        }
         Ok(batch)
     }
 
     /// Why a step changed nothing although rows had weight.
     fn diverged(&self, batch: &Batch, outcome: &StepOutcome) -> TrainingError {
-        let (step, checkpoint) = (self.history.steps, self.newest_checkpoint.clone());
+        let (step, checkpoint) = (self.history.steps + 1, self.newest_checkpoint.clone());
         let rows = Rows(batch.rows.iter().flatten().cloned().collect());
         match outcome.gradient_norm.filter(|_| outcome.loss.is_finite()) {
             Some(norm) => TrainingError::NonFiniteGradient { step, norm, rows, checkpoint },
@@ -324,21 +349,16 @@ impl Trainer {
             // An evaluation may take long and may fail: the epoch's steps are not to be lost by it.
             self.save(observer)?;
             observer.observe(&Event::EvaluationStarted { epoch });
-            let started = Instant::now();
-            let evaluated = {
-                let mut batches = open().map_err(TrainingError::batches)?;
-                let mut progress = |rows| {
-                    observer.observe(&Event::EvaluationBatch { rows });
-                    !stop()
-                };
-                let runner = &mut self.runner;
-                evaluator::gather(|batch| runner.evaluate(batch), &mut *batches, &self.settings.classes, &mut progress)?
-            };
-            self.history.timing.evaluation += started.elapsed().as_secs_f64();
-            let Some(evaluated) = evaluated else { return Ok(false) };
+            let mut rows = open().map_err(TrainingError::batches)?;
+            let Some(evaluated) = self.evaluate(&mut *rows, observer, stop)? else { return Ok(false) };
             figures = Some((&evaluated).into());
-            let best = self.note_if_best(epoch, &evaluated)?;
-            observer.observe(&Event::Evaluated { epoch, evaluation: &evaluated, best });
+            let better_than_start = self.history.is_better_than_start(&evaluated);
+            let best = self.note_if_best(epoch, &evaluated)? && better_than_start;
+            observer.observe(&Event::Evaluated { epoch, evaluation: &evaluated, best, better_than_start });
+            if !divergence::is_finite(&evaluated) {
+                let message = format!("{}; it is never taken as the best", not_finite(epoch + 1, &evaluated));
+                observer.observe(&Event::Warning { message: &message });
+            }
         }
         let EpochProgress { steps, rows, weight, weighted_loss, seconds } = std::mem::take(&mut self.history.under_way);
         let training_loss = weighted_loss / weight;
@@ -349,8 +369,57 @@ impl Trainer {
         Ok(true)
     }
 
+    /// Evaluates the weights as they are; `None` when it was stopped.
+    fn evaluate(
+        &mut self,
+        batches: &mut dyn BatchSource,
+        observer: &mut dyn Observer,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Evaluation>, TrainingError> {
+        let started = Instant::now();
+        let mut progress = |rows| {
+            observer.observe(&Event::EvaluationBatch { rows });
+            !stop()
+        };
+        let runner = &mut self.runner;
+        let classes = &self.settings.classes;
+        let evaluated = evaluator::gather(|batch| runner.evaluate(batch), batches, classes, &mut progress)?;
+        self.history.timing.evaluation += started.elapsed().as_secs_f64();
+        Ok(evaluated)
+    }
+
+    /// Evaluates the weights before the first step; `false` when it was stopped before that was done.
+    fn evaluate_start(
+        &mut self,
+        evaluation: &mut Option<&mut EvaluationBatches<'_>>,
+        observer: &mut dyn Observer,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<bool, TrainingError> {
+        let Some(open) = evaluation else { return Ok(true) };
+        if self.history.steps > 0 || self.history.start.is_some() {
+            return Ok(true);
+        }
+        let mut rows = open().map_err(TrainingError::batches)?;
+        let Some(evaluated) = self.evaluate(&mut *rows, observer, stop)? else { return Ok(false) };
+        self.history.start = Some((&evaluated).into());
+        observer.observe(&Event::StartEvaluated { evaluation: &evaluated });
+        if !divergence::is_finite(&evaluated) {
+            observer.observe(&Event::Warning { message: &not_finite(0, &evaluated) });
+        }
+        Ok(true)
+    }
+
+    /// All epochs are done; one of them must be fit to be the best where they were evaluated.
+    fn finished(&self, evaluated: bool) -> Result<Ending, TrainingError> {
+        if evaluated && self.history.best.is_none() && !self.history.epochs.is_empty() {
+            let (epochs, checkpoint) = (self.history.epochs.len() as u64, self.newest_checkpoint.clone());
+            return Err(TrainingError::NonFiniteEvaluations { epochs, checkpoint });
+        }
+        Ok(Ending::Finished)
+    }
+
     fn note_if_best(&mut self, epoch: u64, evaluation: &Evaluation) -> Result<bool, TrainingError> {
-        let best = self.history.best.is_none_or(|best| best.is_beaten_by(evaluation));
+        let best = divergence::is_finite(evaluation) && self.history.is_beaten_by(evaluation);
         if best {
             self.history.best = Some(Best { epoch, accuracy: evaluation.accuracy, loss: evaluation.loss });
             self.history.best_evaluation = Some(evaluation.clone());
@@ -392,7 +461,10 @@ impl Trainer {
         };
         let best = self.best.as_deref();
         let snapshot = Snapshot { manifest, parameters: &parameters, state: &state, best };
-        let path = checkpoint::save(&settings.folder, snapshot, settings.keep)?;
+        let path = checkpoint::save(&settings.folder, snapshot, settings.keep).map_err(|error| {
+            let (step, checkpoint) = (now.steps, self.newest_checkpoint.clone());
+            TrainingError::NotSaved { step, source: Box::new(error), checkpoint }
+        })?;
         let seconds = started.elapsed().as_secs_f64();
         self.history.timing.checkpoints += seconds;
         observer.observe(&Event::CheckpointSaved { path: &path, step: now.steps, seconds });
@@ -416,6 +488,15 @@ impl Trainer {
         }
         Ok(parameters)
     }
+}
+
+/// That an evaluation's loss is no number, and how many rows are to blame; epoch 0 is before the first step.
+fn not_finite(epoch: u64, evaluation: &Evaluation) -> String {
+    let when = if epoch == 0 { "before the first step".to_owned() } else { format!("after epoch {epoch}") };
+    let Evaluation { rows, not_finite, .. } = evaluation;
+    format!(
+        "{when} {not_finite} of {rows} evaluation rows have scores that are no numbers, so their loss is none either"
+    )
 }
 
 fn require_same(path: &Path, what: &str, saved: &str, now: &str) -> Result<(), TrainingError> {

@@ -57,12 +57,12 @@ fn describe(report: &EvaluationReport) -> String {
         }
         text.push_str(&format!("\nconfusion matrix (columns: predicted class):\n{}", table.render()));
     }
-    for note in &report.notes {
-        text.push_str(&format!("\nnote: {note}\n"));
-    }
     if report.evaluation.not_finite > 0 {
         let rows = grouped(report.evaluation.not_finite);
         text.push_str(&format!("\n{rows} rows have scores that are no numbers, and count as wrong\n"));
+    }
+    for note in &report.notes {
+        text.push_str(&format!("\nnote: {note}\n"));
     }
     if report.skipped > 0 {
         text.push_str(&format!("\n{} damaged rows were left out\n", grouped(report.skipped)));

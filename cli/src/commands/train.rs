@@ -68,7 +68,10 @@ fn quoted(word: &str) -> String {
 fn describe(summary: &RunSummary) -> String {
     let mut text = match &summary.evaluation {
         Some(evaluation) => {
-            let epoch = summary.epoch.map_or_else(String::new, |epoch| format!(" (epoch {epoch} was the best)"));
+            let no_better =
+                if summary.better_than_start == Some(false) { ", no better than before training" } else { "" };
+            let best = |epoch| format!(" (epoch {epoch} was the best{no_better})");
+            let epoch = summary.epoch.map_or_else(String::new, best);
             format!("{}{epoch}\n", figures(evaluation))
         }
         None => "trained; without `data.evaluate` nothing was measured\n".into(),

@@ -95,9 +95,9 @@ fn a_label_out_of_range_names_the_row() {
     if has_runtime() {
         let report = place.run_with("check", &[]);
         assert_eq!(report.code, Some(1));
-        assert!(report.stdout.contains("1 rows of the training data have no usable label"), "{}", report.stdout);
+        assert!(report.stdout.contains("1 row of the training data has no usable label"), "{}", report.stdout);
         let report = place.run_with("check", &["data.damaged=skip"]).done();
-        assert!(report.contains("1 rows of the training data have no usable label; they are left out"), "{report}");
+        assert!(report.contains("1 row of the training data has no usable label; it is left out"), "{report}");
         let wanted = ["train-0.parquet, row group 1, row 3", "label 7 is out of range", "3 classes", "`damaged: skip`"];
         place.run_with("train", &[]).failed_with(&wanted);
     }

@@ -14,5 +14,6 @@ mod dataset;
 mod interruption;
 mod onnx;
 mod preview;
+mod run_folder;
 mod training;
 mod workplace;

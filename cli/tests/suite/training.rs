@@ -122,3 +122,45 @@ fn without_evaluation_rows_the_last_weights_are_exported() {
     assert!(place.path("run/model.onnx").exists());
     place.run(&["evaluate", "recipe.yaml"]).done();
 }
+
+#[test]
+fn a_diverged_run_is_told_and_nothing_worse_than_the_start_is_praised() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let changes = ["--set", "training.optimizer={adamw: {learning_rate: 30}}", "--set", "training.epochs=6"];
+    let ran = place.run(&[&["train", "recipe.yaml", "--json"], &changes[..]].concat());
+    let events: Vec<Value> = ran.done().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let named = |name: &'static str| events.iter().filter(move |event| event["event"] == name);
+    let start = named("start_evaluated").next().unwrap()["accuracy"].as_f64().unwrap();
+    for epoch in named("evaluated").filter(|epoch| epoch["best"] == true) {
+        assert!(epoch["accuracy"].as_f64().unwrap() >= start && epoch["better_than_start"] == true, "{epoch}");
+    }
+    let finished = events.last().unwrap();
+    let metrics: Value = serde_json::from_slice(&place.read("run/metrics.json")).unwrap();
+    for notes in [&finished["notes"], &metrics["notes"]] {
+        assert!(notes.to_string().contains("the training has diverged: from step "), "{notes}");
+    }
+    assert!(String::from_utf8(place.read("run/report.html")).unwrap().contains("the training has diverged"));
+    let warned = named("warning").filter(|event| event["message"].as_str().unwrap().contains("has diverged"));
+    assert_eq!(warned.count(), 2, "as it happens, and at the end");
+}
+
+#[test]
+fn evaluations_that_are_no_numbers_end_in_an_error_and_export_nothing() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let change = "transforms.evaluate=[{resize: {size: 16}}, {normalize: {mean: [0, 0, 0], std: [0.000001, 0.000001, 0.000001]}}]";
+    // Its scores leave the range of floats on pictures that are far brighter than those it is trained on.
+    std::fs::write(place.path("model.onnx"), onnx::network("Exp")).unwrap();
+    let ran = place.run_with("train", &[change]);
+    assert!(ran.stderr.contains("before the first step 18 of 18 evaluation rows have scores"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("the best so far"), "{}", ran.stderr);
+    ran.failed_with(&["after each of the 3 epochs the loss on the evaluation rows is no number", "step-18"]);
+    assert!(!place.path("run/model.onnx").exists());
+    let metrics: Value = serde_json::from_slice(&place.read("run/metrics.json")).unwrap();
+    assert_eq!((&metrics["ending"], metrics["history"]["epochs"].as_array().unwrap().len()), (&"failed".into(), 3));
+}

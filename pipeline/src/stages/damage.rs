@@ -27,6 +27,8 @@ pub(crate) struct DamagedRow {
 pub(crate) struct LeftOut {
     /// Whether this stream met the row; otherwise only the quarantine file knows it.
     rows: HashMap<RowId, bool>,
+    /// The first row that this stream met, and why it was left out.
+    first: Option<(RowId, String)>,
     quarantine: Option<Quarantine>,
 }
 
@@ -53,14 +55,14 @@ impl LeftOut {
     /// Opens the quarantine file, if there is one, and reads which of this dataset's rows it has.
     pub(crate) fn new(policy: &DamagedPolicy, dataset: &Dataset) -> Result<Self, PipelineError> {
         let DamagedPolicy::Quarantine(path) = policy else {
-            return Ok(Self { rows: HashMap::new(), quarantine: None });
+            return Ok(Self { rows: HashMap::new(), first: None, quarantine: None });
         };
         let place = |path: &Path| std::path::absolute(path).unwrap_or(path.to_owned()).to_string_lossy().into_owned();
         let places = dataset.files().iter().map(|file| (Arc::clone(&file.name), place(&file.path))).collect();
         let failed = |source| PipelineError::Quarantine { path: path.clone(), source };
         let mut file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(failed)?;
         let rows = rows_in(&mut file, &places).map_err(failed)?;
-        Ok(Self { rows, quarantine: Some(Quarantine { path: path.clone(), file, places }) })
+        Ok(Self { rows, first: None, quarantine: Some(Quarantine { path: path.clone(), file, places }) })
     }
 
     /// Notes rows in the order given; returns how many of them this stream had not met before.
@@ -72,6 +74,7 @@ impl LeftOut {
                 continue;
             }
             new += 1;
+            self.first.get_or_insert_with(|| (id.clone(), damage.to_string()));
             match &self.quarantine {
                 None => tracing::warn!(row = %id, %damage, "row left out"),
                 Some(quarantine) if known.is_none() => lines.push_str(&quarantine.line(&id, &damage)),
@@ -86,6 +89,13 @@ impl LeftOut {
             _ => {}
         }
         Ok(new)
+    }
+}
+
+impl LeftOut {
+    /// The first row that this stream met, and why it was left out.
+    pub(crate) fn first(&self) -> Option<&(RowId, String)> {
+        self.first.as_ref()
     }
 }
 

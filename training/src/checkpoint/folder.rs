@@ -39,10 +39,14 @@ pub(crate) fn any(folder: &Path) -> Result<bool, TrainingError> {
 /// A checkpoint cannot be deleted.
 pub fn clear(folder: &Path) -> Result<(), TrainingError> {
     tidy(folder)?;
-    for (_, path) in list(folder)? {
-        fs::remove_dir_all(&path).map_err(TrainingError::io("delete", &path))?;
-    }
-    Ok(())
+    list(folder)?.into_iter().try_for_each(|(step, path)| delete(folder, step, &path))
+}
+
+/// Deletes a checkpoint so that whoever is interrupted leaves it whole or leaves what [`tidy`] clears up, never a part.
+pub(super) fn delete(folder: &Path, step: u64, path: &Path) -> Result<(), TrainingError> {
+    let temporary = temporary(folder, step);
+    fs::rename(path, &temporary).map_err(TrainingError::io("delete", path))?;
+    fs::remove_dir_all(&temporary).map_err(TrainingError::io("delete", path))
 }
 
 const TEMPORARY: &str = ".tmp-step-";

@@ -42,8 +42,8 @@ pub(crate) fn save(folder: &Path, mut snapshot: Snapshot<'_>, keep: usize) -> Re
     }
     let (later, earlier): (Vec<_>, Vec<_>) =
         folder::list(folder)?.into_iter().filter(|(other, _)| *other != step).partition(|(other, _)| *other > step);
-    for (_, old) in later.into_iter().chain(earlier.into_iter().skip(keep.max(1) - 1)) {
-        fs::remove_dir_all(&old).map_err(TrainingError::io("delete", &old))?;
+    for (other, old) in later.into_iter().chain(earlier.into_iter().skip(keep.max(1) - 1)) {
+        folder::delete(folder, other, &old)?;
     }
     Ok(place)
 }

@@ -9,7 +9,7 @@ impl ConfusionMatrix {
     /// With more classes there is no matrix: it would take gigabytes, and nobody could read it.
     pub const MOST_CLASSES: usize = 2000;
 
-    pub(super) fn new(classes: usize) -> Self {
+    pub(crate) fn new(classes: usize) -> Self {
         let classes = if classes <= Self::MOST_CLASSES { classes } else { 0 };
         Self(vec![vec![0; classes]; classes])
     }

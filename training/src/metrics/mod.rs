@@ -6,7 +6,7 @@ mod cross_entropy;
 mod per_class;
 mod top_k;
 
-use millstream_schemas::Batch;
+use millstream_schemas::{Batch, shown};
 use serde::{Deserialize, Serialize};
 
 pub use confusion_matrix::ConfusionMatrix;
@@ -36,6 +36,30 @@ pub struct Evaluation {
     pub confusion_matrix: ConfusionMatrix,
     /// Precision and recall by class.
     pub per_class: Vec<ClassScore>,
+}
+
+impl Evaluation {
+    /// The most frequent class among the rows and its share of them: the accuracy that one constant answer has.
+    pub fn majority(&self) -> Option<(&str, f64)> {
+        let class = self.per_class.iter().max_by_key(|class| class.rows).filter(|class| class.rows > 0)?;
+        Some((&class.name, class.rows as f64 / self.rows.max(class.rows) as f64))
+    }
+
+    /// In words, that the accuracy is none that a constant answer would not have.
+    pub fn no_better_than_majority(&self) -> Option<String> {
+        let (class, share) = self.majority()?;
+        let (name, percent) = (shown(class), |share: f64| format!("{:.1} %", 100.0 * share));
+        if share == 1.0 {
+            return Some(format!("all evaluation rows are of class `{name}`, so an accuracy on them says little"));
+        }
+        (self.accuracy <= share).then(|| {
+            let (accuracy, share) = (percent(self.accuracy), percent(share));
+            format!(
+                "an accuracy of {accuracy} is no better than to answer `{name}` for all: {share} of the evaluation rows \
+                 are of that class"
+            )
+        })
+    }
 }
 
 /// Gathers scores batch by batch.

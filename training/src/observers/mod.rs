@@ -21,7 +21,7 @@ impl<F: FnMut(&Event<'_>)> Observer for F {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Something that does not stop the run but should be known, before it starts.
+    /// Something that does not stop the run but should be known.
     Warning {
         /// In words.
         message: &'a str,
@@ -49,14 +49,21 @@ pub enum Event<'a> {
         /// Rows evaluated so far.
         rows: u64,
     },
+    /// The weights as they were given are evaluated; the first step comes next.
+    StartEvaluated {
+        /// What it found.
+        evaluation: &'a Evaluation,
+    },
     /// The evaluation is done.
     Evaluated {
         /// Number, from 0.
         epoch: u64,
         /// What it found.
         evaluation: &'a Evaluation,
-        /// Whether no epoch before was as good.
+        /// Whether no epoch before was as good, and neither was the start.
         best: bool,
+        /// Whether it is better than before the first step, by the rule of [`divergence`](crate::divergence).
+        better_than_start: bool,
     },
     /// An epoch is over.
     EpochEnded(&'a EpochRecord),

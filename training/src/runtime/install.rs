@@ -6,6 +6,7 @@ use std::process::Command;
 use serde::Serialize;
 
 use super::{VERSION, locate};
+use crate::lock::FileLock;
 use crate::{TrainingError, files};
 use millstream_schemas::shown_path;
 
@@ -107,6 +108,12 @@ pub fn install(options: &InstallOptions) -> Result<Installed, TrainingError> {
         reason: format!("{} cannot be a folder to install to", shown_path(&folder)),
     })?;
     files::create_folder(parent).map_err(TrainingError::io("create", parent))?;
+    let lock = parent.join(LOCK);
+    // One at a time: whoever waited finds it done.
+    let _lock = FileLock::wait(&lock).map_err(TrainingError::io("write", lock))?;
+    if let Some(installed) = already_in(&folder, options.variant) {
+        return Ok(installed);
+    }
     sweep(parent);
     let work = Scratch::new(parent)?;
     let file = match &options.from {
@@ -163,6 +170,9 @@ const WHEEL_RECORD: &str = "wheel.sha256";
 
 /// A folder that goes away at the end.
 struct Scratch(PathBuf);
+
+/// Held by the process that installs.
+const LOCK: &str = ".install.lock";
 
 const SCRATCH: &str = ".install-";
 

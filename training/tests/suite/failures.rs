@@ -1,5 +1,6 @@
 //! Runs that cannot go on: what they say, and what they leave behind.
 
+use std::fs;
 use std::path::Path;
 
 use crate::runs::{PER_EPOCH, bits, device, evaluation_batches, run, settings};
@@ -29,8 +30,8 @@ fn a_loss_that_is_no_number_stops_names_the_rows_and_keeps_the_last_good_checkpo
     let mut observer = |_: &Event<'_>| {};
     let error = trainer.run(&mut source, Some(&mut evaluation_batches), &mut observer, &|| false).unwrap_err();
     let message = error.to_string();
-    assert!(matches!(error, TrainingError::NonFiniteLoss { step: 6, .. }), "{message}");
-    for part in ["at step 6", "train.parquet, row group 1, row 6", "step-5"] {
+    assert!(matches!(error, TrainingError::NonFiniteLoss { step: 7, .. }), "{message}");
+    for part in ["at step 7", "train.parquet, row group 1, row 6", "step-5"] {
         assert!(message.contains(part), "{part} is missing in: {message}");
     }
     let newest = checkpoint::load_newest(folder.path()).unwrap().checkpoint.unwrap();
@@ -93,7 +94,7 @@ fn a_gradient_that_is_no_number_is_refused_at_its_own_step() {
         let mut source = batches(1, PER_EPOCH, None).map(|batch| batch.map(steep));
         let error = trainer.run(&mut source, None, &mut |_: &Event<'_>| {}, &|| false).unwrap_err();
         let message = error.to_string();
-        assert!(matches!(error, TrainingError::NonFiniteGradient { step: 0, .. }), "{message}");
+        assert!(matches!(error, TrainingError::NonFiniteGradient { step: 1, .. }), "{message}");
         assert!(message.contains("train.parquet, row group 0, row 0"), "{message}");
         assert_eq!(bits(&trainer.parameters().unwrap()), bits(&before), "clip {clip:?}");
     }
@@ -123,7 +124,12 @@ fn steps_before_an_error_of_the_stream_are_saved_and_the_error_says_where() {
 fn an_epoch_is_saved_before_its_evaluation_which_may_fail() {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = Trainer::open(&program(), &device(), settings(1, Some(folder.path()))).unwrap();
-    let mut failing = || -> Result<Box<dyn BatchSource>, BoxError> { Err("the evaluation rows are gone".into()) };
+    let mut asked = 0;
+    let mut failing = || -> Result<Box<dyn BatchSource>, BoxError> {
+        asked += 1;
+        // The first time is before the first step.
+        if asked == 1 { evaluation_batches() } else { Err("the evaluation rows are gone".into()) }
+    };
     let mut source = batches(1, PER_EPOCH, None);
     let error = trainer.run(&mut source, Some(&mut failing), &mut |_: &Event<'_>| {}, &|| false).unwrap_err();
     assert!(error.to_string().ends_with("step-5"), "{error}");
@@ -170,4 +176,121 @@ fn a_learning_rate_that_is_no_number_is_refused() {
         let message = runner.step(batch(0, 0, 1), rate).unwrap_err().to_string();
         assert!(message.starts_with("learning_rate is "), "{message}");
     }
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_ends_the_run_and_the_error_says_where_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut often = settings(1, Some(folder.path()));
+    often.checkpoints.as_mut().unwrap().every_steps = 2;
+    let mut trainer = Trainer::open(&program(), &device(), often).unwrap();
+    // A file where the next checkpoint is to be written.
+    let mut observer = |event: &Event<'_>| {
+        if let Event::CheckpointSaved { step: 2, .. } = event {
+            fs::write(folder.path().join(".tmp-step-4"), b"in the way").unwrap();
+        }
+    };
+    let mut source = batches(1, PER_EPOCH, None);
+    let error = trainer.run(&mut source, None, &mut observer, &|| false).unwrap_err();
+    fs::remove_file(folder.path().join(".tmp-step-4")).unwrap();
+    let message = error.to_string();
+    assert!(matches!(error, TrainingError::NotSaved { step: 4, .. }), "{message}");
+    assert!(message.contains("`--resume`") && message.ends_with("step-2"), "{message}");
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains(".tmp-step-4"));
+    assert_eq!(newest(folder.path()).manifest.step, 2);
+}
+
+/// A learning rate that drives the loss up, and the warnings that it brings about.
+fn diverging(epochs: u64) -> (Trainer, Vec<String>, Vec<(bool, bool)>) {
+    let mut steep = settings(epochs, None);
+    steep.step.optimizer = OptimizerRecipe::Sgd(Sgd { learning_rate: 20.0, ..Sgd::default() });
+    steep.step.gradient_clip_norm = None;
+    steep.schedule = Schedule::Constant;
+    let mut trainer = Trainer::open(&program(), &device(), steep).unwrap();
+    let (mut warnings, mut told) = (Vec::new(), Vec::new());
+    let mut observer = |event: &Event<'_>| match event {
+        Event::Warning { message } => warnings.push(message.to_string()),
+        Event::Evaluated { best, better_than_start, .. } => told.push((*best, *better_than_start)),
+        _ => {}
+    };
+    let mut source = batches(epochs, PER_EPOCH, None);
+    trainer.run(&mut source, Some(&mut evaluation_batches), &mut observer, &|| false).unwrap();
+    (trainer, warnings, told)
+}
+
+#[test]
+fn a_diverged_run_is_told_once_and_no_epoch_of_it_is_praised() {
+    let (trainer, warnings, told) = diverging(4);
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!(warning.contains("the training has diverged: from step "), "{warning}");
+    assert!(trainer.history().loss_watch.found().is_some());
+    assert_eq!(told, [(false, false); 4], "{:?}", trainer.history());
+    let notes = trainer.history().notes();
+    for part in ["has diverged", "no epoch is better than the weights before the first step"] {
+        assert!(notes.iter().any(|note| note.contains(part)), "{part} is missing in {notes:?}");
+    }
+    // Two runs of the same are the same, the watch included.
+    assert_eq!(diverging(4).0.history().loss_watch, trainer.history().loss_watch);
+}
+
+#[test]
+fn a_run_that_learns_has_its_start_on_record_and_nothing_to_note() {
+    let mut trainer = Trainer::open(&program(), &device(), settings(6, None)).unwrap();
+    let mut told = Vec::new();
+    let mut observer = |event: &Event<'_>| match event {
+        Event::Warning { message } => told.push(message.to_string()),
+        Event::StartEvaluated { evaluation } => told.push(format!("start {}", evaluation.rows)),
+        _ => {}
+    };
+    let mut source = batches(6, PER_EPOCH, None);
+    trainer.run(&mut source, Some(&mut evaluation_batches), &mut observer, &|| false).unwrap();
+    assert_eq!(told, ["start 24"]);
+    let history = trainer.history();
+    assert!(history.start.unwrap().accuracy < history.best.unwrap().accuracy);
+    assert_eq!(history.notes(), Vec::<String>::new());
+}
+
+#[test]
+fn an_evaluation_whose_loss_is_no_number_is_never_the_best_and_nothing_but_such_ends_in_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::open(&program(), &device(), settings(2, Some(folder.path()))).unwrap();
+    let poisoned = || -> Result<Box<dyn BatchSource>, BoxError> {
+        let mut batch = batch(50, 0, 4);
+        batch.inputs.get_mut("x").unwrap().as_f32_mut().unwrap()[3] = f32::NAN;
+        Ok(Box::new(std::iter::once(Ok::<_, BoxError>(batch))))
+    };
+    // Only the first of two epochs: the second is the best, although its accuracy is no higher.
+    let mut asked = 0;
+    let mut first = || {
+        asked += 1;
+        if asked == 2 { poisoned() } else { evaluation_batches() }
+    };
+    let mut warnings = Vec::new();
+    let mut observer = |event: &Event<'_>| {
+        if let Event::Warning { message } = event {
+            warnings.push(message.to_string());
+        }
+    };
+    trainer.run(&mut batches(2, PER_EPOCH, None), Some(&mut first), &mut observer, &|| false).unwrap();
+    assert_eq!(trainer.history().best.unwrap().epoch, 1);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("after epoch 1 1 of 6 evaluation rows have scores that are no numbers"),
+        "{warnings:?}"
+    );
+
+    checkpoint::clear(folder.path()).unwrap();
+    let mut trainer = Trainer::open(&program(), &device(), settings(2, Some(folder.path()))).unwrap();
+    let mut always = poisoned;
+    let mut run = |trainer: &mut Trainer| {
+        let mut source = batches(2, PER_EPOCH, trainer.resume_point());
+        trainer.run(&mut source, Some(&mut always), &mut |_: &Event<'_>| {}, &|| false).unwrap_err()
+    };
+    let error = run(&mut trainer);
+    assert!(matches!(error, TrainingError::NonFiniteEvaluations { epochs: 2, .. }), "{error}");
+    assert!(error.to_string().contains("step-10"), "{error}");
+    assert_eq!(trainer.history().epochs.len(), 2);
+    // Resuming what ended so does not make it good.
+    let mut resumed = Trainer::resume(&program(), &device(), settings(2, None), newest(folder.path())).unwrap();
+    assert!(matches!(run(&mut resumed), TrainingError::NonFiniteEvaluations { .. }));
 }

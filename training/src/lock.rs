@@ -1,0 +1,182 @@
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A lock file that one process holds at a time. The system frees it when the process ends, however that comes about; it
+/// names the process, and is deleted when it is let go.
+///
+/// Where the file system has no locks, the process that the file names is looked for instead, as far as the system tells
+/// (Linux does): that is said by [`FileLock::is_advisory_only`].
+#[derive(Debug)]
+pub struct FileLock {
+    file: File,
+    path: PathBuf,
+    unsupported: Option<String>,
+}
+
+/// What came of asking for a lock.
+#[derive(Debug)]
+pub enum LockAttempt {
+    /// It is ours until it is dropped.
+    Taken(FileLock),
+    /// Another process holds it; its number, where it is known.
+    Busy(Option<u32>),
+}
+
+/// Looks at somebody who only wants to see whether the lock is held, and at holders that are about to let go, are waited
+/// out this often.
+const ATTEMPTS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl FileLock {
+    /// Takes the lock if it is free.
+    ///
+    /// # Errors
+    /// The file cannot be made or written.
+    pub fn try_take(path: &Path) -> io::Result<LockAttempt> {
+        let mut holder = None;
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                std::thread::sleep(PAUSE);
+            }
+            let mut file = open(path)?;
+            match file.try_lock() {
+                // Its holder may have deleted it between opening and locking: then it is nobody's lock any more.
+                Ok(()) if is_at(&file, path) => return Self::signed(file, path, None).map(LockAttempt::Taken),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => holder = process_in(&mut file),
+                Err(TryLockError::Error(error)) => {
+                    holder = process_in(&mut file).filter(|id| *id != std::process::id() && is_alive(*id));
+                    if holder.is_none() {
+                        return Self::signed(file, path, Some(error.to_string())).map(LockAttempt::Taken);
+                    }
+                }
+            }
+        }
+        Ok(LockAttempt::Busy(holder))
+    }
+
+    /// Takes the lock, however long its holder keeps it. None where the file system has no locks.
+    pub(crate) fn wait(path: &Path) -> io::Result<Option<Self>> {
+        loop {
+            let file = open(path)?;
+            if file.lock().is_err() {
+                return Ok(None);
+            }
+            if is_at(&file, path) {
+                return Self::signed(file, path, None).map(Some);
+            }
+        }
+    }
+
+    /// Whether another process, or another part of this one, holds the lock; its number, where it is known.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn holder(path: &Path) -> io::Result<Option<Option<u32>>> {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(match file.try_lock_shared() {
+            Ok(()) => None,
+            Err(TryLockError::WouldBlock) => Some(process_in(&mut file)),
+            Err(TryLockError::Error(_)) => process_in(&mut file).filter(|id| is_alive(*id)).map(Some),
+        })
+    }
+
+    /// Why the file system does not lock, if it does not: then only a process of this machine that can be seen keeps
+    /// others out.
+    pub fn is_advisory_only(&self) -> Option<&str> {
+        self.unsupported.as_deref()
+    }
+
+    fn signed(mut file: File, path: &Path, unsupported: Option<String>) -> io::Result<Self> {
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+        writeln!(file, "{}", std::process::id())?;
+        Ok(Self { file, path: path.to_owned(), unsupported })
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // While it is still locked, so that nobody else's is deleted. One that cannot be deleted is free all the same.
+        if is_at(&self.file, &self.path) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+fn process_in(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.seek(SeekFrom::Start(0)).and_then(|_| file.take(20).read_to_string(&mut text)).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Whether a process runs on this machine; none does where the system does not tell.
+pub(crate) fn is_alive(process: u32) -> bool {
+    Path::new("/proc").join(process.to_string()).exists()
+}
+
+/// Whether the file of this name is the one that is open.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    matches!((file.metadata().map(identity), fs::metadata(path).map(identity)), (Ok(a), Ok(b)) if a == b)
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    // A file that is open cannot be deleted there.
+    path.exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_held_by_one_names_its_process_and_is_free_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".lock");
+        assert_eq!(FileLock::holder(&path).unwrap(), None);
+        let LockAttempt::Taken(first) = FileLock::try_take(&path).unwrap() else { panic!("it is free") };
+        let us = Some(std::process::id());
+        assert_eq!(FileLock::holder(&path).unwrap(), Some(us));
+        assert!(matches!(FileLock::try_take(&path).unwrap(), LockAttempt::Busy(holder) if holder == us));
+        drop(first);
+        assert!(!path.exists() && FileLock::holder(&path).unwrap().is_none());
+        // A process that was killed leaves its file behind, and that keeps nobody out.
+        fs::write(&path, "1\n").unwrap();
+        assert_eq!(FileLock::holder(&path).unwrap(), None);
+        assert!(matches!(FileLock::try_take(&path).unwrap(), LockAttempt::Taken(_)));
+    }
+
+    #[test]
+    fn of_many_who_want_a_lock_at_once_one_has_it_at_a_time() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let (path, inside) = (folder.path().join(".lock"), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let lock = FileLock::wait(&path).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
+    }
+}
