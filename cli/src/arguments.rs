@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::colour::Color;
+
 const AFTER_HELP: &str = "\
 Examples:
   millstream check recipe.yaml      what would be trained, and whether it can be
@@ -48,9 +50,12 @@ pub(crate) struct Global {
     /// Say less: no progress, no warnings (how to go on with an interrupted run is always said)
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Say more; twice for everything
+    /// Say more (why this device was taken, for example); twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// When to use colour; `auto` respects NO_COLOR and CLICOLOR_FORCE
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = true)]
+    pub(crate) color: Color,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,11 +2,16 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod colour;
 mod commands;
 mod messages;
 mod output;
 mod progress;
+mod screen;
 mod signals;
+mod status;
+mod table;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -26,6 +31,7 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
+    colour::start(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()));
     let Arguments { global, command } = Arguments::parse();
     messages::start(&global);
     match run(&global, command) {

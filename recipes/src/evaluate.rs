@@ -39,8 +39,10 @@ pub struct EvaluationReport {
     pub evaluation: Evaluation,
     /// Damaged rows that were left out.
     pub skipped: u64,
-    /// Where it ran, and why there.
+    /// Where it ran: `cpu` or `cuda:N`.
     pub device: String,
+    /// Why there.
+    pub device_reason: String,
     /// How long it took.
     pub seconds: f64,
 }
@@ -95,7 +97,15 @@ pub fn evaluate(
     let mut batches = Stream::open(&source.dataset, stream, None)?;
     let total = source.dataset.rows();
     let mut progress = |rows| {
-        events.event(&Event::Evaluating { rows, total });
+        let samples_per_second = rows as f64 / started.elapsed().as_secs_f64().max(1e-9);
+        events.event(&Event::Evaluating {
+            epoch: None,
+            epochs: None,
+            rows,
+            total,
+            samples_per_second,
+            seconds_left: total.saturating_sub(rows) as f64 / samples_per_second.max(1e-9),
+        });
         !stop.is_requested()
     };
     let classes = source.columns.classes.clone();
@@ -106,7 +116,8 @@ pub fn evaluate(
         classes,
         evaluation,
         skipped: batches.0.counters().skipped,
-        device: device.to_string(),
+        device: device.kind.to_string(),
+        device_reason: device.reason.clone(),
         seconds: started.elapsed().as_secs_f64(),
     }))
 }

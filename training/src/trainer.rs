@@ -219,6 +219,10 @@ impl Trainer {
         }
     }
 
+    fn steps_left(&self) -> u64 {
+        self.total_steps().saturating_sub(self.history.steps)
+    }
+
     fn is_checkpoint_due(&self) -> bool {
         let every = self.settings.checkpoints.as_ref().map_or(0, |checkpoints| checkpoints.every_steps);
         every > 0 && self.history.steps.is_multiple_of(every)
@@ -288,6 +292,7 @@ impl Trainer {
             epoch: self.epoch,
             epochs: self.settings.epochs,
             loss,
+            mean_loss: self.history.under_way.weighted_loss / self.history.under_way.weight,
             learning_rate,
             rows,
             samples_per_second: self.speed.rows_per_second(),
@@ -295,7 +300,7 @@ impl Trainer {
             seconds_in_graph,
             seconds_in_update,
             batches_waiting,
-            seconds_left: self.speed.seconds_per_step() * self.total_steps().saturating_sub(self.history.steps) as f64,
+            seconds_left: self.speed.seconds_for(self.steps_left(), self.settings.epochs.saturating_sub(self.epoch)),
             gradient_norm,
         }));
         Ok(batch)
@@ -325,17 +330,28 @@ impl Trainer {
             self.save(observer)?;
             observer.observe(&Event::EvaluationStarted { epoch });
             let started = Instant::now();
+            let evaluations_left = self.settings.epochs.saturating_sub(epoch + 1);
+            let seconds_of_steps = self.speed.seconds_for(self.steps_left(), 0);
             let evaluated = {
                 let mut batches = open().map_err(TrainingError::batches)?;
                 let mut progress = |rows| {
-                    observer.observe(&Event::EvaluationBatch { rows });
+                    let seconds = started.elapsed().as_secs_f64();
+                    observer.observe(&Event::EvaluationBatch {
+                        epoch,
+                        rows,
+                        seconds,
+                        seconds_of_steps,
+                        evaluations_left,
+                    });
                     !stop()
                 };
                 let runner = &mut self.runner;
                 evaluator::gather(|batch| runner.evaluate(batch), &mut *batches, &self.settings.classes, &mut progress)?
             };
-            self.history.timing.evaluation += started.elapsed().as_secs_f64();
+            let seconds = started.elapsed().as_secs_f64();
+            self.history.timing.evaluation += seconds;
             let Some(evaluated) = evaluated else { return Ok(false) };
+            self.speed.add_evaluation(seconds);
             figures = Some((&evaluated).into());
             let best = self.note_if_best(epoch, &evaluated)?;
             observer.observe(&Event::Evaluated { epoch, evaluation: &evaluated, best });

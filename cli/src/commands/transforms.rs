@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::Outcome;
 use crate::arguments::{Global, Transforms};
-use crate::output::{self, Table};
+use crate::output;
+use crate::table::Table;
 
 pub(crate) fn run(global: &Global, arguments: &Transforms) -> anyhow::Result<Outcome> {
     match &arguments.name {
