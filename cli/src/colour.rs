@@ -49,13 +49,8 @@ impl Meaning {
 
     /// For the standard error output.
     pub(crate) fn message(self, text: &str) -> String {
-        self.paint(text, messages_are_coloured())
+        self.paint(text, is_coloured(AutoStream::choice(&stderr())))
     }
-}
-
-/// Whether the standard error output is coloured.
-pub(crate) fn messages_are_coloured() -> bool {
-    is_coloured(AutoStream::choice(&stderr()))
 }
 
 fn is_coloured(choice: ColorChoice) -> bool {

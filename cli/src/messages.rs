@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use crate::arguments::Global;
-use crate::colour::{self, Meaning};
+use crate::colour::Meaning;
 use crate::screen;
 
 /// Warnings of the libraries are shown unless `--quiet`; `-v` shows more.
@@ -22,7 +22,7 @@ pub(crate) fn start(global: &Global) {
         .with_writer(|| Lines)
         .without_time()
         .with_target(false)
-        .with_ansi(colour::messages_are_coloured())
+        .with_ansi(false)
         .compact()
         .try_init();
 }

@@ -106,7 +106,8 @@ impl Told {
                 started(event, self.verbose).iter().for_each(|line| tell(line));
             }
             Event::Evaluated { epoch, epochs, loss, accuracy, best, .. } => {
-                let best = if *best { format!(", {}", Meaning::Good.message("the best so far")) } else { String::new() };
+                let best =
+                    if *best { format!(", {}", Meaning::Good.message("the best so far")) } else { String::new() };
                 let (accuracy, loss) = (percent(*accuracy), decimal(*loss));
                 tell(&format!("epoch {epoch}/{epochs}: accuracy {accuracy}, loss {loss}{best}"));
             }
@@ -117,8 +118,9 @@ impl Told {
 }
 
 fn started(event: &Event, verbose: bool) -> Vec<String> {
-    let Event::Started { folder, device, device_reason, rows, classes, trained, frozen, total_steps, steps_done, .. } =
-        event
+    let Event::Started {
+        folder, device, device_reason, rows, classes, trained, frozen, total_steps, steps_done, ..
+    } = event
     else {
         return Vec::new();
     };

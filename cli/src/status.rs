@@ -31,7 +31,9 @@ impl Status {
     /// None for what is no progress.
     pub(crate) fn of(event: &Event, total_steps: u64) -> Option<Self> {
         Some(match event {
-            Event::Step { step, epoch, epochs, mean_loss, samples_per_second, batches_waiting, seconds_left, .. } => Self {
+            Event::Step {
+                step, epoch, epochs, mean_loss, samples_per_second, batches_waiting, seconds_left, ..
+            } => Self {
                 epoch: Some((*epoch, *epochs)),
                 doing: Doing::Training {
                     step: *step,
@@ -184,7 +186,7 @@ mod tests {
             ),
             (evaluating(Some((1, 5))), 39, "epoch 1/5  evaluated 2,500/5,000 rows"),
             (evaluating(None), 59, "evaluated 2,500/5,000 rows  45.1 rows/s  1:02:05 left"),
-            (evaluating(None), 79, "[==========          ]  evaluated 2,500/5,000 rows  45.1 rows/s  1:02:05 left"),
+            (evaluating(None), 79, "[===========           ]  evaluated 2,500/5,000 rows  45.1 rows/s  1:02:05 left"),
         ] {
             let line = status.line(most);
             assert_eq!(line, wanted, "{most}");

@@ -107,19 +107,19 @@ mod tests {
         table.row(["a name that goes on and on".into(), "1,000".into()]);
         table.row(["an_unbroken_name_of_letters".into(), "7".into()]);
         table.row(["龍龍龍龍龍龍龍龍".into(), "8".into()]);
-        let wanted = "\
+        let wanted = "
   class         rows of
               the split
   a name          1,000
   that goes
   on and on
-  an_unbrok           7
-  en_name_o
-  f_letters
-  龍龍龍龍            8
-  龍龍龍龍
+  an_unbroke          7
+  n_name_of_
+  letters
+  龍龍龍龍龍          8
+  龍龍龍
 ";
-        assert_eq!(table.render_to(23), wanted);
+        assert_eq!(table.render_to(23), wanted[1..]);
         for width in [40, 60, 80] {
             assert!(table.render_to(width).lines().all(|line| columns(line) <= width), "{width}");
         }

@@ -84,7 +84,9 @@ mod tests {
         for (text, wanted) in [("abc", 3), ("größe", 5), ("龍龍", 4), ("🚒", 2), ("e\u{301}", 1)] {
             assert_eq!(columns(text), wanted, "{text}");
         }
-        for (text, most, wanted) in [("龍龍龍", 5, "龍龍"), ("abc", 5, "abc"), ("e\u{301}x", 1, "e\u{301}"), ("龍", 1, "")] {
+        for (text, most, wanted) in
+            [("龍龍龍", 5, "龍龍"), ("abc", 5, "abc"), ("e\u{301}x", 1, "e\u{301}"), ("龍", 1, "")]
+        {
             assert_eq!(start(text, most), wanted);
         }
     }

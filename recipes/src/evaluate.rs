@@ -13,7 +13,7 @@ use crate::classes::align;
 use crate::plan::{ModelInput, RowSource, image_input, refuse_random, require_size, stream_options};
 use crate::run_folder::RunFolder;
 use crate::train::Stream;
-use crate::{Event, Events, RecipeError, Stop};
+use crate::{Event, Events, RecipeError, Stop, labels};
 
 /// What to evaluate, where it is not what the recipe says.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +79,7 @@ pub fn evaluate(
     let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
     let scoring = model.scoring(output)?;
     let mut predictor = Predictor::open(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
-    if let Some(labels) = labels_beside(&path)? {
+    if let Some(labels) = labels_beside(&path, &source.columns.classes)? {
         align(&mut source, &labels, "the model")?;
     }
     if let Some(classes) = predictor.classes().filter(|classes| *classes != source.columns.classes.len()) {
@@ -123,10 +123,10 @@ pub fn evaluate(
 }
 
 /// The class names that `train` wrote beside its model.
-fn labels_beside(model: &Path) -> Result<Option<Vec<String>>, RecipeError> {
+fn labels_beside(model: &Path, classes: &[String]) -> Result<Option<Vec<String>>, RecipeError> {
     let file = model.with_file_name("labels.txt");
     match fs::read_to_string(&file) {
-        Ok(text) => Ok(Some(text.lines().map(Into::into).collect())),
+        Ok(text) => Ok(Some(labels::read(&text, classes))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(RecipeError::io("read", &file)(error)),
     }

@@ -11,6 +11,7 @@ mod error;
 mod evaluate;
 mod events;
 pub mod inspect;
+mod labels;
 mod plan;
 pub mod preview;
 mod report;

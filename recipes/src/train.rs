@@ -13,7 +13,7 @@ use millstream_training::{
 use serde::Serialize;
 
 use crate::run_folder::{MadeOf, RunFolder, fixed};
-use crate::{Event, Events, Plan, RecipeError, Stop, plan};
+use crate::{Event, Events, Plan, RecipeError, Stop, labels, plan};
 
 /// Whether a run is new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -416,9 +416,7 @@ fn export(plan: &Plan, folder: &RunFolder, program: &TrainingProgram, trainer: &
     }
     let model = program.export(&trainer.best_parameters()?, &metadata)?;
     folder.write(&folder.model(), &model)?;
-    // One name a line: a line break inside a name would shift all that follow.
-    let lines: String = classes.iter().map(|name| name.replace(['\n', '\r'], " ") + "\n").collect();
-    folder.write(&folder.labels(), lines.as_bytes())
+    folder.write(&folder.labels(), labels::write(classes).as_bytes())
 }
 
 fn write_graph(folder: &RunFolder, program: &TrainingProgram) -> Result<(), RecipeError> {

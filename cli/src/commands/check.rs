@@ -108,7 +108,8 @@ fn classes(report: &CheckReport) -> String {
         table.row([index.to_string(), class.name.clone(), grouped(class.rows), other]);
     }
     let count = report.train.classes.len();
-    let more = if count > MOST { format!("  … and {} more\n", grouped((count - MOST) as u64)) } else { String::new() };
+    let more =
+        if count > MOST { format!("  … and {} more\n", grouped((count - MOST) as u64)) } else { String::new() };
     format!("\n{}:\n{}{more}", counted(count as u64, "class"), table.render())
 }
 

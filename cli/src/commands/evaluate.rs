@@ -52,7 +52,11 @@ fn describe(report: &EvaluationReport, verbose: bool) -> String {
     text.push_str(&matrix(report));
     if report.evaluation.not_finite > 0 {
         let (rows, one) = (report.evaluation.not_finite, report.evaluation.not_finite == 1);
-        let verbs = if one { "has scores that are no numbers, and counts" } else { "have scores that are no numbers, and count" };
+        let verbs = if one {
+            "has scores that are no numbers, and counts"
+        } else {
+            "have scores that are no numbers, and count"
+        };
         text.push_str(&output::prose(&format!("\n{} {verbs} as wrong", counted(rows, "row"))));
     }
     if report.skipped > 0 {
@@ -69,7 +73,10 @@ fn matrix(report: &EvaluationReport) -> String {
     let (matrix, classes) = (report.evaluation.confusion_matrix.rows(), report.classes.len());
     if !(1..=MOST_CLASSES).contains(&classes) || matrix.len() != classes {
         let has = if matrix.is_empty() { "" } else { "; `--json` prints the confusion matrix" };
-        return output::prose(&format!("\n{} are too many for a confusion matrix here{has}", counted(classes as u64, "class")));
+        return output::prose(&format!(
+            "\n{} are too many for a confusion matrix here{has}",
+            counted(classes as u64, "class")
+        ));
     }
     let widest = matrix.iter().flatten().map(|count| grouped(*count).len()).max().unwrap_or(1).max(2) + 2;
     let names = report.classes.iter().map(|name| columns(name)).max().unwrap_or(0).clamp(10, 24) + 5;

@@ -4,8 +4,8 @@ use anyhow::Context;
 use millstream::recipes::{RunSummary, StartMode, Stop, TrainOptions, train};
 
 use crate::arguments::{Global, Train};
-use crate::commands::evaluate::figures;
 use crate::colour::Meaning;
+use crate::commands::evaluate::figures;
 use crate::output::{self, counted};
 use crate::{Outcome, commands, messages, progress, signals};
 use millstream::schemas::{grouped, percent, shown_path};

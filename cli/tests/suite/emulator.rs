@@ -62,10 +62,12 @@ impl Emulator {
             let blank = [' '];
             let cells: &[char] = if row.cells.is_empty() { &blank } else { &row.cells };
             let count = cells.chunks(width).count();
-            rows.extend(cells.chunks(width).enumerate().map(|(part, cells)| Row {
-                cells: cells.to_vec(),
-                continues: part + 1 < count || row.continues,
-            }));
+            rows.extend(
+                cells
+                    .chunks(width)
+                    .enumerate()
+                    .map(|(part, cells)| Row { cells: cells.to_vec(), continues: part + 1 < count || row.continues }),
+            );
         }
         (self.width, self.rows, self.row, self.column) = (width, rows, at, column);
     }
