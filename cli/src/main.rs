@@ -15,8 +15,6 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::arguments::{Arguments, Command, Global};
 
 /// How a command ended, when it did not fail.
@@ -32,7 +30,7 @@ enum Outcome {
 
 fn main() -> ExitCode {
     colour::start(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()));
-    let Arguments { global, command } = Arguments::parse();
+    let Arguments { global, command } = arguments::read();
     messages::start(&global);
     match run(&global, command) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

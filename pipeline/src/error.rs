@@ -129,7 +129,7 @@ pub enum PipelineError {
         source: TransformError,
     },
     /// A transform refused a batch.
-    #[error("the batch at epoch {epoch}, position {position}")]
+    #[error("the batch of epoch {} that begins at row {} of its order (both from 1)", .epoch + 1, .position + 1)]
     BatchTransform {
         /// Epoch, from 0.
         epoch: u64,
