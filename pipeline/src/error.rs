@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use millstream_schemas::recipe::ByteSize;
-use millstream_schemas::{RowId, SchemaError, shown_path, shown_up_to};
+use millstream_schemas::{RowId, SchemaError, count, shown_path, shown_up_to};
 use millstream_transforms::TransformError;
 
 use crate::decode::DecodeError;
@@ -47,7 +47,7 @@ pub enum PipelineError {
         reason: String,
     },
     /// No rows at all.
-    #[error("the dataset has no rows: {files} file(s), the first {}", shown_path(.first))]
+    #[error("the dataset has no rows: {}, the first {}", count(*.files, "file"), shown_path(.first))]
     NoRows {
         /// How many files were opened.
         files: usize,

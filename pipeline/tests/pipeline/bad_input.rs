@@ -46,7 +46,7 @@ fn nothing_there() {
         ("empty", "holds no *.parquet file"),
         ("no-*.parquet", "the pattern matches no file"),
         ("zero.parquet", "zero.parquet: not a readable Parquet file: 0 bytes"),
-        ("rowless.parquet", "the dataset has no rows: 1 file(s), the first rowless.parquet"),
+        ("rowless.parquet", "the dataset has no rows: 1 file, the first rowless.parquet"),
     ] {
         let message = Dataset::open(pattern, folder.path()).unwrap_err().to_string();
         assert!(message.contains(part), "{pattern}: {message}");
@@ -377,7 +377,7 @@ fn single_rows_of_files_without_page_index_are_warned_of() {
         let options = StreamOptions { order, memory: ByteSize(300 << 10), ..options(dataset) };
         let warnings = options.warnings(dataset).unwrap();
         assert_eq!(warnings.len(), usize::from(warned), "{warnings:?}");
-        assert!(warnings.iter().all(|warning| warning.contains("1 of 2 file(s) have no page index")), "{warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.contains("1 of 2 files has no page index")), "{warnings:?}");
     }
 }
 
