@@ -49,6 +49,11 @@ struct OneLine {
 impl Events for OneLine {
     fn event(&mut self, event: &Event) {
         let Some(status) = Status::of(event, self.told.total_steps) else {
+            if matches!(event, Event::Evaluated { .. }) {
+                // What it said of the evaluation is over.
+                screen::clear();
+                self.drawn = None;
+            }
             self.told.tell(event);
             return;
         };

@@ -116,7 +116,7 @@ fn classes(report: &CheckReport) -> String {
 /// Layers in order; with `selection`, what is trained and how fast.
 pub(crate) fn layers(model: &ModelReport, selection: bool) -> String {
     let headings: &[&str] = if selection {
-        &["layer", "operator", ">parameters", "weights", "", ">learning rate ×"]
+        &["layer", "operator", ">parameters", "weights", "", ">rate ×"]
     } else {
         &["layer", "operator", ">parameters", "weights"]
     };
