@@ -202,8 +202,11 @@ pub struct RunRecord {
     pub title: String,
     /// How it ended: `finished`, `interrupted`, or `failed`.
     pub ending: String,
-    /// Device and why it was taken.
+    /// Device: `cpu` or `cuda:N`; of an older build, with the reason.
     pub device: String,
+    /// Why it was taken.
+    #[serde(default)]
+    pub device_reason: String,
     /// Version of ONNX Runtime.
     pub onnx_runtime: String,
     /// Numbers that were trained.
