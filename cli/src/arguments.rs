@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::colour::Color;
+use crate::terminal;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -21,14 +24,27 @@ Exit codes:
   3    `train` was interrupted by Ctrl-C or SIGTERM and has saved; go on
        with `train --resume`
   130  ended at once by a second Ctrl-C (143 by a second SIGTERM); the last
-       checkpoint is whole";
+       checkpoint is whole
+
+Numbers:
+  Epochs, steps and files count from 1. Row groups, rows in them and class
+  numbers are those of the data: they count from 0.";
+
+/// Longer lines of help are hard to read.
+const WIDEST_HELP: usize = 110;
+
+/// Reads the command line; help and usage errors end the process here.
+pub(crate) fn read() -> Arguments {
+    let matches = Arguments::command().term_width(terminal::output_width().min(WIDEST_HELP)).get_matches();
+    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
 
 /// Fine-tune pretrained ONNX models on Parquet data.
 ///
 /// One recipe (a YAML file) names the model, the data, the transforms and how long to train. The result is a plain ONNX
 /// model that any ONNX Runtime opens. Nothing but this program and the ONNX Runtime library is needed.
 #[derive(Debug, Parser)]
-#[command(name = "millstream", version, after_help = AFTER_HELP, max_term_width = 110)]
+#[command(name = "millstream", version, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -48,9 +64,19 @@ pub(crate) struct Global {
     /// Say less: no progress, no warnings (how to go on with an interrupted run is always said)
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Say more; twice for everything
+    /// Say more (why this device was taken, for example); twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// When to use colour; `auto` respects NO_COLOR and CLICOLOR_FORCE
+    #[arg(
+        long,
+        global = true,
+        value_name = "auto|always|never",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub(crate) color: Color,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,15 +2,18 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod colour;
 mod commands;
 mod messages;
 mod output;
 mod progress;
+mod screen;
 mod signals;
+mod status;
+mod table;
+mod terminal;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::arguments::{Arguments, Command, Global};
 
@@ -26,7 +29,8 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
-    let Arguments { global, command } = Arguments::parse();
+    colour::start(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()));
+    let Arguments { global, command } = arguments::read();
     messages::start(&global);
     match run(&global, command) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -1,9 +1,11 @@
 //! What is said on the standard error output: errors and warnings.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io;
 
 use crate::arguments::Global;
+use crate::colour::Meaning;
+use crate::screen;
 
 /// Warnings of the libraries are shown unless `--quiet`; `-v` shows more.
 pub(crate) fn start(global: &Global) {
@@ -17,7 +19,7 @@ pub(crate) fn start(global: &Global) {
     // A subscriber that is there already is as good.
     let _ = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Lines)
         .without_time()
         .with_target(false)
         .with_ansi(false)
@@ -27,12 +29,34 @@ pub(crate) fn start(global: &Global) {
 
 /// A line on the standard error output. When nobody reads it any more, the work goes on: its results are files.
 pub(crate) fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    screen::tell(text);
+}
+
+/// A warning of ours.
+pub(crate) fn warn(text: &str) {
+    tell(&format!("{}: {text}", Meaning::Warning.message("warning")));
+}
+
+/// What libraries say, above the progress like the rest.
+struct Lines;
+
+impl io::Write for Lines {
+    /// A whole message: the subscriber writes each in one piece.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        tell(String::from_utf8_lossy(bytes).trim_end_matches('\n'));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// One block: the error, then each cause that says something new.
 pub(crate) fn print_error(error: &anyhow::Error) {
-    tell(&describe(error));
+    let text = describe(error);
+    let (head, rest) = text.split_at(text.find(':').unwrap_or(0));
+    tell(&format!("{}{rest}", Meaning::Bad.message(head)));
 }
 
 fn describe(error: &anyhow::Error) -> String {

@@ -1,18 +1,21 @@
-//! A run as it goes: bars on a terminal, plain lines elsewhere, JSON lines on request.
+//! A run as it goes: one line on a terminal, plain lines elsewhere, JSON lines on request.
 
-use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use millstream::recipes::{Event, Events};
+use millstream::schemas::{decimal, grouped, percent, shown_path};
 
 use crate::arguments::Global;
-use crate::messages::tell;
-use crate::output::{self, grouped, percent};
-use millstream::schemas::shown_path;
+use crate::colour::Meaning;
+use crate::messages::{tell, warn};
+use crate::output::counted;
+use crate::status::Status;
+use crate::{output, screen, terminal};
 
 /// Between two plain lines.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Between two drawings: often enough to look alive, seldom enough to cost nothing.
+const DRAWN_EVERY: Duration = Duration::from_millis(100);
 
 /// The progress that suits where our output goes.
 pub(crate) fn choose(global: &Global) -> Box<dyn Events> {
@@ -20,10 +23,10 @@ pub(crate) fn choose(global: &Global) -> Box<dyn Events> {
         Box::new(JsonLines)
     } else if global.quiet {
         Box::new(millstream::recipes::Silent)
-    } else if stderr().is_terminal() {
-        Box::new(Bars::default())
+    } else if terminal::can_redraw() {
+        Box::new(OneLine { told: Told::new(global), drawn: None })
     } else {
-        Box::new(PlainLines::default())
+        Box::new(PlainLines { told: Told::new(global), last: None })
     }
 }
 
@@ -37,136 +40,113 @@ impl Events for JsonLines {
     }
 }
 
-#[derive(Default)]
-struct Bars {
-    /// Both bars, so that neither is drawn over the other.
-    all: MultiProgress,
-    steps: Option<ProgressBar>,
-    evaluation: Option<ProgressBar>,
+/// A line that is drawn over, under the lines that stay.
+struct OneLine {
+    told: Told,
+    drawn: Option<(Instant, bool)>,
 }
 
-impl Bars {
-    fn tell(&self, text: &str) {
-        self.all.suspend(|| tell(text));
-    }
-}
-
-impl Events for Bars {
+impl Events for OneLine {
     fn event(&mut self, event: &Event) {
-        match event {
-            Event::Started { total_steps, steps_done, .. } => {
-                self.tell(&line(event).unwrap_or_default());
-                let bar = bar(*total_steps, "{bar:30} {pos}/{len} steps  {msg}").with_position(*steps_done);
-                self.steps = Some(self.all.add(bar));
+        let Some(status) = Status::of(event, self.told.total_steps) else {
+            if matches!(event, Event::Evaluated { .. } | Event::StartEvaluated { .. }) {
+                // What it said of the evaluation is over.
+                screen::clear();
+                self.drawn = None;
             }
-            Event::Step { step, .. } => {
-                if let Some(bar) = &self.steps {
-                    bar.set_position(*step);
-                    bar.set_message(step_message(event));
-                }
-            }
-            Event::Evaluating { rows, total } => {
-                let all = &self.all;
-                let bar =
-                    self.evaluation.get_or_insert_with(|| all.add(bar(*total, "{bar:30} {pos}/{len} rows evaluated")));
-                bar.set_position(*rows);
-            }
-            other => {
-                if let Some(bar) = self.evaluation.take() {
-                    bar.finish_and_clear();
-                }
-                if let Some(line) = line(other) {
-                    self.tell(&line);
-                }
-            }
+            self.told.tell(event);
+            return;
+        };
+        let evaluates = status.is_evaluation();
+        if self.drawn.is_none_or(|(last, what)| what != evaluates || last.elapsed() >= DRAWN_EVERY) {
+            self.drawn = Some((Instant::now(), evaluates));
+            let line = status.line(terminal::progress_width().saturating_sub(1));
+            let columns = terminal::columns(&line);
+            screen::draw(Meaning::Progress.message(&line), columns);
         }
     }
 }
 
-impl Drop for Bars {
+impl Drop for OneLine {
     fn drop(&mut self) {
-        for bar in [self.evaluation.take(), self.steps.take()].into_iter().flatten() {
-            bar.finish_and_clear();
-        }
+        screen::clear();
     }
 }
 
-fn bar(length: u64, template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(length).with_style(style)
-}
-
-#[derive(Default)]
+/// A line now and then.
 struct PlainLines {
-    total_steps: u64,
+    told: Told,
     last: Option<Instant>,
 }
 
 impl Events for PlainLines {
     fn event(&mut self, event: &Event) {
-        match event {
-            Event::Step { step, .. } => {
+        match Status::of(event, self.told.total_steps) {
+            Some(status) => {
                 if self.last.is_none_or(|last| last.elapsed() >= PLAIN_EVERY) {
                     self.last = Some(Instant::now());
-                    tell(&format!("step {step} of {}, {}", self.total_steps, step_message(event)));
+                    tell(&status.sentence());
                 }
             }
+            None => self.told.tell(event),
+        }
+    }
+}
+
+/// What is said of a run wherever it goes.
+struct Told {
+    verbose: bool,
+    total_steps: u64,
+}
+
+impl Told {
+    fn new(global: &Global) -> Self {
+        Self { verbose: global.verbose > 0, total_steps: 0 }
+    }
+
+    fn tell(&mut self, event: &Event) {
+        match event {
             Event::Started { total_steps, .. } => {
                 self.total_steps = *total_steps;
-                tell(&line(event).unwrap_or_default());
+                started(event, self.verbose).iter().for_each(|line| tell(line));
             }
-            other => {
-                if let Some(line) = line(other) {
-                    tell(&line);
-                }
+            Event::StartEvaluated { loss, accuracy } => {
+                tell(&format!("before training: accuracy {}, loss {}", percent(*accuracy), decimal(*loss)));
             }
+            Event::Evaluated { epoch, epochs, loss, accuracy, best, better_than_start, .. } => {
+                let best = match (best, better_than_start) {
+                    (true, _) => format!(", {}", Meaning::Good.message("the best so far")),
+                    (_, false) => format!(", {}", Meaning::Warning.message("no better than before training")),
+                    _ => String::new(),
+                };
+                let (accuracy, loss) = (percent(*accuracy), decimal(*loss));
+                tell(&format!("epoch {epoch}/{epochs}: accuracy {accuracy}, loss {loss}{best}"));
+            }
+            Event::Note { message } => tell(&format!("note: {message}")),
+            Event::Warning { message } => warn(message),
+            _ => {}
         }
     }
 }
 
-fn step_message(event: &Event) -> String {
-    let Event::Step { epoch, loss, samples_per_second, batches_waiting, seconds_left, .. } = event else {
-        return String::new();
+fn started(event: &Event, verbose: bool) -> Vec<String> {
+    let Event::Started {
+        folder, device, device_reason, rows, classes, trained, frozen, total_steps, steps_done, ..
+    } = event
+    else {
+        return Vec::new();
     };
-    let speed = format!("{samples_per_second:.1} samples/s, {batches_waiting} batches waiting");
-    format!("epoch {epoch}, loss {loss:.4}, {speed}, ETA {}", duration(*seconds_left))
-}
-
-/// `1:02:03`, `2:03`, `3 s`.
-fn duration(seconds: f64) -> String {
-    let seconds = seconds.max(0.0).round() as u64;
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, seconds) => format!("{seconds} s"),
-        (0, minutes, seconds) => format!("{minutes}:{seconds:02}"),
-        (hours, minutes, seconds) => format!("{hours}:{minutes:02}:{seconds:02}"),
-    }
-}
-
-fn line(event: &Event) -> Option<String> {
-    Some(match event {
-        Event::Started { folder, device, rows, classes, trained, frozen, total_steps, steps_done, .. } => {
-            let from = if *steps_done > 0 { format!(", resuming after {steps_done}") } else { String::new() };
-            format!(
-                "training on {device}\n{} rows, {classes} classes, {} parameters trained, {} frozen, {} steps{from}\nresults go to {}",
-                grouped(*rows),
-                grouped(*trained as u64),
-                grouped(*frozen as u64),
-                grouped(*total_steps),
-                shown_path(folder)
-            )
-        }
-        Event::StartEvaluated { loss, accuracy } => {
-            format!("before training: accuracy {}, loss {loss:.4}", percent(*accuracy))
-        }
-        Event::Evaluated { epoch, loss, accuracy, best, better_than_start, .. } => {
-            let best = match (best, better_than_start) {
-                (true, _) => ", the best so far",
-                (_, false) => ", no better than before training",
-                _ => "",
-            };
-            format!("epoch {epoch}: accuracy {}, loss {loss:.4}{best}", percent(*accuracy))
-        }
-        Event::Warning { message } => format!("warning: {message}"),
-        _ => return None,
-    })
+    let from = if *steps_done > 0 { format!(", resuming after {}", grouped(*steps_done)) } else { String::new() };
+    vec![
+        format!("training on {}", output::device(device, device_reason, verbose)),
+        format!(
+            "{}, {}, {} trained, {} frozen, {}{from}",
+            counted(*rows, "row"),
+            counted(*classes as u64, "class"),
+            counted(*trained as u64, "parameter"),
+            grouped(*frozen as u64),
+            counted(*total_steps, "step"),
+        ),
+        format!("results go to {}", shown_path(folder)),
+    ]
 }

@@ -8,7 +8,7 @@ use millstream::recipes::Stop;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
-use crate::messages::tell;
+use crate::screen::tell_stopping;
 
 /// How soon the first signal is answered.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -29,7 +29,7 @@ pub(crate) fn listen(stop: &Stop) -> anyhow::Result<()> {
         while !stop.is_requested() {
             std::thread::sleep(GLANCE);
         }
-        tell("stopping: the step is finished and saved first; a second signal ends at once");
+        tell_stopping("stopping: the step is finished and saved first; a second signal ends at once");
     });
     Ok(())
 }

@@ -8,6 +8,7 @@ use millstream_schemas::{Features, Fingerprint, RowId};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
+use crate::error::Damage;
 use crate::sources::{
     Classes, FileColumns, Footer, LabelValue, Listing, LoadedRows, Part, SplitRole, Storage, caught, choose, list,
     names, read_blocking, read_footer, require_whole,

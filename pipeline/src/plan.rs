@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use millstream_schemas::ResumePoint;
 use millstream_schemas::recipe::{DamagedPolicy, OrderStrength};
+use millstream_schemas::{ResumePoint, count};
 use millstream_transforms::DrawKey;
 
 use crate::budget::{Held, Share};
@@ -116,9 +116,10 @@ impl Plan {
         let times = blocks.saturating_mul((*block).min(groups.len() as u64)) / groups.len() as u64;
         (without > 0 && times > 1).then(|| {
             format!(
-                "order `global` reads single rows, and {without} of {} file(s) have no page index: their row groups are \
+                "order `global` reads single rows, and {without} of {} {} no page index: row groups without one are \
                  read whole, about {times} times an epoch; write the files with a page index, or use `order: windowed`",
-                files.len()
+                count(files.len(), "file"),
+                if without == 1 { "has" } else { "have" }
             )
         })
     }
@@ -192,7 +193,7 @@ fn largest_unit(options: &StreamOptions, mut group_bytes: Vec<u64>, dearest_row:
         OrderStrength::Windowed => {
             let window = options.window.min(group_bytes.len());
             let bytes = group_bytes[..window].iter().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
-            (format!("a window of {window} row group(s)"), bytes)
+            (format!("a window of {}", count(window, "row group")), bytes)
         }
         OrderStrength::Global => ("the pages that hold one row".into(), dearest_row),
     }

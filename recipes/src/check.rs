@@ -3,7 +3,7 @@ use std::path::Path;
 use millstream_compiler::{CompilerError, ModelReport, compile, describe};
 use millstream_pipeline::{InputKind, SharedRows};
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, OptimizerRecipe, Patterns};
-use millstream_schemas::{Recipe, count, shown_path};
+use millstream_schemas::{Recipe, count, grouped, shown, shown_path};
 use millstream_training::{Device, DeviceRequest, runtime};
 use serde::Serialize;
 
@@ -295,9 +295,7 @@ fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> V
     }
     for (split, data) in [("training", Some(train)), ("evaluation", evaluate)] {
         let Some(data) = data else { continue };
-        for class in data.classes.iter().filter(|class| class.rows == 0) {
-            warnings.push(format!("class `{}` has no rows in the {split} data", class.name));
-        }
+        warnings.extend(empty_classes(&data.classes, split));
     }
     if plan.train.dataset.rows() < plan.recipe.data.batch as u64 {
         let (rows, batch) = (plan.train.dataset.rows(), plan.recipe.data.batch);
@@ -305,6 +303,29 @@ fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> V
         warnings.push(format!("{} {does} not fill one batch of {batch}", count(rows, "row")));
     }
     warnings
+}
+
+/// One warning however many classes are without rows.
+fn empty_classes(classes: &[ClassCount], split: &str) -> Option<String> {
+    const MOST: usize = 3;
+    let empty: Vec<&ClassCount> = classes.iter().filter(|class| class.rows == 0).collect();
+    let names = |classes: &[&ClassCount]| {
+        let names: Vec<String> = classes.iter().map(|class| format!("`{}`", shown(&class.name))).collect();
+        names.join(", ")
+    };
+    match empty.as_slice() {
+        [] => None,
+        [class] => Some(format!("class {} has no rows in the {split} data", names(&[class]))),
+        empty => {
+            let (count, of) = (grouped(empty.len() as u64), grouped(classes.len() as u64));
+            let more = match empty.len().saturating_sub(MOST) {
+                0 => String::new(),
+                more => format!(" and {} more", grouped(more as u64)),
+            };
+            let named = names(&empty[..empty.len().min(MOST)]);
+            Some(format!("{count} of {of} classes have no rows in the {split} data: {named}{more}"))
+        }
+    }
 }
 
 fn memory(data: &DataRecipe, optimizer: &OptimizerRecipe, model: &ModelReport, activations: u64) -> MemoryEstimate {
@@ -321,5 +342,34 @@ fn memory(data: &DataRecipe, optimizer: &OptimizerRecipe, model: &ModelReport, a
         activations,
         stream,
         total: weights + training_state + activations + stream,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_of_classes_without_rows_are_one_warning() {
+        let classes = |counts: &[u64]| -> Vec<ClassCount> {
+            let class = |(index, rows): (usize, &u64)| ClassCount { name: format!("c\u{1b}{index}"), rows: *rows };
+            counts.iter().enumerate().map(class).collect()
+        };
+        let mut many = vec![0; 5000];
+        many[4000..].fill(1);
+        for (counts, wanted) in [
+            (vec![1, 2], None),
+            (vec![1, 0], Some("class `c\\u{1b}1` has no rows in the training data")),
+            (vec![0, 0, 7], Some("2 of 3 classes have no rows in the training data: `c\\u{1b}0`, `c\\u{1b}1`")),
+            (
+                many,
+                Some(
+                    "4,000 of 5,000 classes have no rows in the training data: `c\\u{1b}0`, `c\\u{1b}1`, `c\\u{1b}2` and \
+                     3,997 more",
+                ),
+            ),
+        ] {
+            assert_eq!(empty_classes(&classes(&counts), "training").as_deref(), wanted);
+        }
     }
 }

@@ -42,8 +42,10 @@ pub struct EvaluationReport {
     pub skipped: u64,
     /// What is worth knowing beside the figures.
     pub notes: Vec<String>,
-    /// Where it ran, and why there.
+    /// Where it ran: `cpu` or `cuda:N`.
     pub device: String,
+    /// Why there.
+    pub device_reason: String,
     /// How long it took.
     pub seconds: f64,
 }
@@ -111,7 +113,15 @@ pub fn evaluate(
     let mut batches = Stream::open(&source.dataset, stream, None)?;
     let total = source.dataset.rows();
     let mut progress = |rows| {
-        events.event(&Event::Evaluating { rows, total });
+        let samples_per_second = rows as f64 / started.elapsed().as_secs_f64().max(1e-9);
+        events.event(&Event::Evaluating {
+            epoch: None,
+            epochs: None,
+            rows,
+            total,
+            samples_per_second,
+            seconds_left: total.saturating_sub(rows) as f64 / samples_per_second.max(1e-9),
+        });
         !stop.is_requested()
     };
     let classes = source.columns.classes.clone();
@@ -127,7 +137,8 @@ pub fn evaluate(
         notes: notes.into_iter().chain(evaluation.no_better_than_majority()).collect(),
         evaluation,
         skipped: batches.0.counters().skipped,
-        device: device.to_string(),
+        device: device.kind.to_string(),
+        device_reason: device.reason.clone(),
         seconds: started.elapsed().as_secs_f64(),
     }))
 }

@@ -13,8 +13,10 @@ pub enum Event {
     Started {
         /// Folder of the results.
         folder: PathBuf,
-        /// Where steps run, and why there.
+        /// Where steps run: `cpu` or `cuda:N`.
         device: String,
+        /// Why there.
+        device_reason: String,
         /// Rows to train on.
         rows: u64,
         /// Number of classes.
@@ -27,6 +29,8 @@ pub enum Event {
         total_steps: u64,
         /// Steps of one epoch.
         steps_per_epoch: u64,
+        /// Epochs of the whole run.
+        epochs: u64,
         /// Steps that an earlier part of the run has done.
         steps_done: u64,
     },
@@ -36,23 +40,35 @@ pub enum Event {
         step: u64,
         /// Epoch, from 1.
         epoch: u64,
+        /// Epochs of the whole run.
+        epochs: u64,
         /// Mean loss of the batch before the update.
         loss: f32,
+        /// Mean loss of the epoch so far, each row by its weight.
+        mean_loss: f64,
         /// Learning rate of this step.
         learning_rate: f32,
         /// Rows a second over the last steps.
         samples_per_second: f64,
         /// Batches that are ready.
         batches_waiting: usize,
-        /// Seconds until the last step at this speed, without evaluations.
+        /// Seconds until the run's end at this speed, evaluations included once one was made.
         seconds_left: f64,
     },
     /// A batch was evaluated.
     Evaluating {
+        /// Epoch, from 1, of a run that trains.
+        epoch: Option<u64>,
+        /// Its epochs.
+        epochs: Option<u64>,
         /// Rows done.
         rows: u64,
         /// Rows in all.
         total: u64,
+        /// Rows a second.
+        samples_per_second: f64,
+        /// Seconds until everything is done, further epochs included.
+        seconds_left: f64,
     },
     /// The evaluation rows were gone through with the weights before the first step.
     StartEvaluated {
@@ -67,6 +83,8 @@ pub enum Event {
         step: u64,
         /// Epoch, from 1.
         epoch: u64,
+        /// Epochs of the whole run.
+        epochs: u64,
         /// Mean loss.
         loss: f64,
         /// Share of rows whose most likely class is right, 0 to 1.
@@ -82,6 +100,11 @@ pub enum Event {
         checkpoint: PathBuf,
         /// Steps done.
         step: u64,
+    },
+    /// Something that was chosen and is worth knowing.
+    Note {
+        /// What.
+        message: String,
     },
     /// Something that deserves a look and stops nothing.
     Warning {

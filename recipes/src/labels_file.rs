@@ -1,11 +1,13 @@
 //! `labels.txt`: the class names in the order of the scores, one a line.
 //!
-//! A name that a line could not hold as it is (one with a line break, or that begins with a quote) is written as a JSON
-//! string; a line that begins with a quote and is no JSON string is a name like any other.
+//! A name that a line could not hold as it is, or that would steer a terminal, is written as a JSON string of ASCII
+//! letters; so is one that begins with a quote. Another line that begins with a quote is a name like any other.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+
+use millstream_schemas::escaped;
 
 use crate::RecipeError;
 
@@ -14,12 +16,16 @@ pub(crate) fn to_text(names: &[String]) -> String {
 }
 
 fn line(name: &str) -> String {
-    // What editors and other languages take for the end of a line, besides the line feed.
-    let breaks = |letter: char| matches!(letter, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}');
-    match name.contains(breaks) || name.starts_with('"') || name.trim() != name {
-        true => serde_json::to_string(name).expect("text is always JSON"),
-        false => name.to_owned(),
+    if *escaped(name) == *name && !name.starts_with('"') && name.trim() == name {
+        return name.to_owned();
     }
+    let json = serde_json::to_string(name).expect("text is always JSON");
+    let mut units = [0; 2];
+    let ascii = |letter: char| match letter.is_ascii() && letter != '\u{7f}' {
+        true => letter.to_string(),
+        false => letter.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+    };
+    json.chars().map(ascii).collect()
 }
 
 pub(crate) fn from_text(text: &str) -> Vec<String> {
@@ -62,6 +68,7 @@ mod tests {
         let names = names.map(str::to_owned);
         let text = to_text(&names);
         assert_eq!(text.lines().count(), names.len());
+        assert_eq!(escaped(&text.replace('\n', "")), text.replace('\n', ""));
         assert_eq!(from_text(&text), names);
         // As others write it.
         assert_eq!(from_text("daisy\r\nroses\r\n"), ["daisy", "roses"]);

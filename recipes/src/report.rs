@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use millstream_schemas::count;
 use millstream_training::{RunRecord, report};
 
 use crate::RecipeError;
@@ -26,7 +27,19 @@ pub fn compare_runs(folders: &[PathBuf]) -> Result<String, RecipeError> {
         }
         records.push(record);
     }
-    let title =
-        if let [record] = records.as_slice() { record.title.clone() } else { format!("{} runs", records.len()) };
+    // Runs are called after their folders; where two are called alike, their paths tell them apart.
+    let alike = |title: &String| records.iter().filter(|record| record.title == *title).count() > 1;
+    let titles: Vec<String> = records
+        .iter()
+        .zip(folders)
+        .map(|(record, folder)| match alike(&record.title) {
+            true => folder.to_string_lossy().into_owned(),
+            false => record.title.clone(),
+        })
+        .collect();
+    for (record, title) in records.iter_mut().zip(titles) {
+        record.title = title;
+    }
+    let title = if let [record] = records.as_slice() { record.title.clone() } else { count(records.len(), "run") };
     Ok(report::render(&title, &records)?)
 }

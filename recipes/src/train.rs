@@ -142,15 +142,20 @@ pub fn train(
     }
     events.event(&Event::Started {
         folder: folder.0.clone(),
-        device: device.to_string(),
+        device: device.kind.to_string(),
+        device_reason: device.reason.clone(),
         rows: plan.train.dataset.rows(),
         classes: plan.train.columns.classes.len(),
         trained: program.trained,
         frozen: program.frozen,
         total_steps: trainer.total_steps(),
         steps_per_epoch: plan.steps_per_epoch(),
+        epochs: recipe.training.epochs,
         steps_done: trainer.history().steps,
     });
+    for message in &plan.notes {
+        events.event(&Event::Note { message: message.clone() });
+    }
     let opening = began.elapsed().as_secs_f64();
     let ran = run(&plan, &found, &mut trainer, &mut stream, events, stop);
     let without_a_row = trainer.history().steps == 0 && matches!(ran, Ok(Ending::Finished));
@@ -329,8 +334,9 @@ fn run(
 ) -> Result<Ending, RecipeError> {
     let total = plan.evaluate.as_ref().map_or(0, |source| source.dataset.rows());
     let mut step = trainer.history().steps;
+    let epochs = plan.recipe.training.epochs;
     let mut observer = |event: &millstream_training::Event<'_>| {
-        if let Some(event) = translate(event, &mut step, total) {
+        if let Some(event) = translate(event, &mut step, total, epochs) {
             events.event(&event);
         }
     };
@@ -391,7 +397,7 @@ impl BatchSource for Watched<'_> {
 }
 
 /// What the trainer says, in the words of this crate.
-fn translate(event: &millstream_training::Event<'_>, steps: &mut u64, total: u64) -> Option<Event> {
+fn translate(event: &millstream_training::Event<'_>, steps: &mut u64, total: u64, epochs: u64) -> Option<Event> {
     use millstream_training::Event as Told;
     Some(match event {
         Told::Step(told) => {
@@ -399,20 +405,34 @@ fn translate(event: &millstream_training::Event<'_>, steps: &mut u64, total: u64
             Event::Step {
                 step: told.step,
                 epoch: told.epoch + 1,
+                epochs,
                 loss: told.loss,
+                mean_loss: told.mean_loss,
                 learning_rate: told.learning_rate,
                 samples_per_second: told.samples_per_second,
                 batches_waiting: told.batches_waiting.unwrap_or(0),
                 seconds_left: told.seconds_left,
             }
         }
-        Told::EvaluationBatch { rows } => Event::Evaluating { rows: *rows, total },
+        Told::EvaluationBatch { epoch, rows, seconds, seconds_of_steps, evaluations_left } => {
+            let samples_per_second = *rows as f64 / seconds.max(1e-9);
+            let rows_left = total.saturating_sub(*rows) + total * evaluations_left;
+            Event::Evaluating {
+                epoch: epoch.map(|epoch| epoch + 1),
+                epochs: epoch.map(|_| epochs),
+                rows: *rows,
+                total,
+                samples_per_second,
+                seconds_left: rows_left as f64 / samples_per_second.max(1e-9) + seconds_of_steps,
+            }
+        }
         Told::StartEvaluated { evaluation } => {
             Event::StartEvaluated { loss: evaluation.loss, accuracy: evaluation.accuracy }
         }
         Told::Evaluated { epoch, evaluation, best, better_than_start } => Event::Evaluated {
             step: *steps,
             epoch: epoch + 1,
+            epochs,
             loss: evaluation.loss,
             accuracy: evaluation.accuracy,
             best: *best,
@@ -470,7 +490,8 @@ fn record(
         version: RunRecord::VERSION,
         title: folder.to_string_lossy().into_owned(),
         ending: "finished".into(),
-        device: device.to_string(),
+        device: device.kind.to_string(),
+        device_reason: device.reason.clone(),
         onnx_runtime: version.into(),
         trained: program.trained as u64,
         frozen: program.frozen as u64,

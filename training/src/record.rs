@@ -30,11 +30,14 @@ pub struct Curve {
     pub points: Vec<Point>,
     pending_steps: u64,
     pending_loss: f64,
+    /// Of the last step.
+    #[serde(default)]
+    pending_learning_rate: f64,
 }
 
 impl Default for Curve {
     fn default() -> Self {
-        Self { steps_per_point: 1, points: Vec::new(), pending_steps: 0, pending_loss: 0.0 }
+        Self { steps_per_point: 1, points: Vec::new(), pending_steps: 0, pending_loss: 0.0, pending_learning_rate: 0.0 }
     }
 }
 
@@ -46,6 +49,7 @@ impl Curve {
     pub fn add(&mut self, step: u64, loss: f64, learning_rate: f64) {
         self.pending_steps += 1;
         self.pending_loss += loss;
+        self.pending_learning_rate = learning_rate;
         if self.pending_steps < self.steps_per_point {
             return;
         }
@@ -57,6 +61,16 @@ impl Curve {
             self.points = self.points.chunks_exact(2).map(merge).collect();
             self.steps_per_point *= 2;
         }
+    }
+
+    /// All points, and one more for the steps that do not fill a point yet; the last step is the last of `steps`.
+    pub fn up_to(&self, steps: u64) -> Vec<Point> {
+        let pending = (self.pending_steps > 0).then(|| Point {
+            step: steps,
+            loss: self.pending_loss / self.pending_steps as f64,
+            learning_rate: self.pending_learning_rate,
+        });
+        self.points.iter().copied().chain(pending).collect()
     }
 }
 
@@ -244,8 +258,11 @@ pub struct RunRecord {
     pub title: String,
     /// How it ended: `finished`, `interrupted`, or `failed`.
     pub ending: String,
-    /// Device and why it was taken.
+    /// Device: `cpu` or `cuda:N`; of an older build, with the reason.
     pub device: String,
+    /// Why it was taken.
+    #[serde(default)]
+    pub device_reason: String,
     /// Version of ONNX Runtime.
     pub onnx_runtime: String,
     /// Numbers that were trained.
@@ -317,6 +334,19 @@ mod tests {
         }
         let read: History = serde_json::from_value(value).unwrap();
         assert_eq!((read.steps, read.start, read.loss_watch), (3, None, LossWatch::default()));
+    }
+
+    #[test]
+    fn the_last_steps_of_a_long_run_are_on_the_curve() {
+        for steps in [1, 1999, 2000, 2001, 2003, 5555, 16_001] {
+            let mut curve = Curve::default();
+            (1..=steps).for_each(|step| curve.add(step, step as f64, 1.0 / step as f64));
+            let points = curve.up_to(steps);
+            let last = points.last().unwrap();
+            assert_eq!((last.step, last.learning_rate), (steps, 1.0 / steps as f64));
+            let from = points.len().checked_sub(2).map_or(0, |before| points[before].step);
+            assert_eq!(last.loss, (from + 1 + steps) as f64 / 2.0, "{steps}");
+        }
     }
 
     #[test]

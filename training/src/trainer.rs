@@ -238,6 +238,10 @@ impl Trainer {
         }
     }
 
+    fn steps_left(&self) -> u64 {
+        self.total_steps().saturating_sub(self.history.steps)
+    }
+
     fn is_checkpoint_due(&self) -> bool {
         let every = self.settings.checkpoints.as_ref().map_or(0, |checkpoints| checkpoints.every_steps);
         every > 0 && self.history.steps.is_multiple_of(every)
@@ -310,6 +314,7 @@ impl Trainer {
             epoch: self.epoch,
             epochs: self.settings.epochs,
             loss,
+            mean_loss: self.history.under_way.weighted_loss / self.history.under_way.weight,
             learning_rate,
             rows,
             samples_per_second: self.speed.rows_per_second(),
@@ -317,7 +322,7 @@ impl Trainer {
             seconds_in_graph,
             seconds_in_update,
             batches_waiting,
-            seconds_left: self.speed.seconds_per_step() * self.total_steps().saturating_sub(self.history.steps) as f64,
+            seconds_left: self.speed.seconds_for(self.steps_left(), self.settings.epochs.saturating_sub(self.epoch)),
             gradient_norm,
         }));
         if let Some(divergence) = self.history.loss_watch.found().filter(|_| diverged) {
@@ -350,7 +355,7 @@ impl Trainer {
             self.save(observer)?;
             observer.observe(&Event::EvaluationStarted { epoch });
             let mut rows = open().map_err(TrainingError::batches)?;
-            let Some(evaluated) = self.evaluate(&mut *rows, observer, stop)? else { return Ok(false) };
+            let Some(evaluated) = self.evaluate(&mut *rows, Some(epoch), observer, stop)? else { return Ok(false) };
             figures = Some((&evaluated).into());
             let better_than_start = self.history.is_better_than_start(&evaluated);
             let best = self.note_if_best(epoch, &evaluated)? && better_than_start;
@@ -369,22 +374,30 @@ impl Trainer {
         Ok(true)
     }
 
-    /// Evaluates the weights as they are; `None` when it was stopped.
+    /// Evaluates the weights as they are, after an epoch or before the first step; `None` when it was stopped.
     fn evaluate(
         &mut self,
         batches: &mut dyn BatchSource,
+        epoch: Option<u64>,
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Evaluation>, TrainingError> {
         let started = Instant::now();
+        let evaluations_left = self.settings.epochs.saturating_sub(epoch.map_or(0, |epoch| epoch + 1));
+        let seconds_of_steps = self.speed.seconds_for(self.steps_left(), 0);
         let mut progress = |rows| {
-            observer.observe(&Event::EvaluationBatch { rows });
+            let seconds = started.elapsed().as_secs_f64();
+            observer.observe(&Event::EvaluationBatch { epoch, rows, seconds, seconds_of_steps, evaluations_left });
             !stop()
         };
         let runner = &mut self.runner;
         let classes = &self.settings.classes;
         let evaluated = evaluator::gather(|batch| runner.evaluate(batch), batches, classes, &mut progress)?;
-        self.history.timing.evaluation += started.elapsed().as_secs_f64();
+        let seconds = started.elapsed().as_secs_f64();
+        self.history.timing.evaluation += seconds;
+        if evaluated.is_some() {
+            self.speed.add_evaluation(seconds);
+        }
         Ok(evaluated)
     }
 
@@ -400,7 +413,7 @@ impl Trainer {
             return Ok(true);
         }
         let mut rows = open().map_err(TrainingError::batches)?;
-        let Some(evaluated) = self.evaluate(&mut *rows, observer, stop)? else { return Ok(false) };
+        let Some(evaluated) = self.evaluate(&mut *rows, None, observer, stop)? else { return Ok(false) };
         self.history.start = Some((&evaluated).into());
         observer.observe(&Event::StartEvaluated { evaluation: &evaluated });
         if !divergence::is_finite(&evaluated) {

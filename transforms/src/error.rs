@@ -130,7 +130,7 @@ pub enum TransformError {
         got: String,
     },
     /// A drawn step with impossible parameters (a damaged or hand-written drawing).
-    #[error("step {index} ({transform}): {message}")]
+    #[error("drawn step {} ({transform}): {message}", .index + 1)]
     Step {
         /// Position in the drawing, from 0.
         index: usize,

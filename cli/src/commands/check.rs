@@ -3,9 +3,11 @@ use millstream::recipes::{CheckReport, DataReport, ModelInput, check};
 use millstream::schemas::recipe::ByteSize;
 
 use crate::arguments::{self, Global};
-use crate::output::{self, Table, grouped};
+use crate::colour::Meaning;
+use crate::output::{self, counted};
+use crate::table::Table;
 use crate::{Outcome, commands};
-use millstream::schemas::shown;
+use millstream::schemas::{grouped, shown};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Check) -> anyhow::Result<Outcome> {
     let recipe = commands::load(&arguments.recipe)?;
@@ -13,12 +15,12 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Check) -> anyhow::Resu
     if global.json {
         output::print_json(&report)?
     } else {
-        output::print(&describe(&report))?
+        output::print(&describe(&report, global.verbose > 0))?
     }
     Ok(if report.problems.is_empty() { Outcome::Done } else { Outcome::Refused })
 }
 
-fn describe(report: &CheckReport) -> String {
+fn describe(report: &CheckReport, verbose: bool) -> String {
     let mut text = data("train", &report.train);
     match &report.evaluate {
         Some(evaluate) => text.push_str(&data("evaluate", evaluate)),
@@ -29,10 +31,10 @@ fn describe(report: &CheckReport) -> String {
     let ModelInput { name, width, height } = &report.input;
     let parameters = model.parameters + model.other_weights;
     text.push_str(&format!(
-        "\nmodel: opset {}, input `{}` takes {width}×{height} pixels\n{} parameters, {} trained, {} frozen\n",
+        "\nmodel: opset {}, input `{}` takes {width}×{height} pixels\n{}, {} trained, {} frozen\n",
         model.opset,
         shown(name),
-        grouped(parameters as u64),
+        counted(parameters as u64, "parameter"),
         grouped(model.trained as u64),
         grouped(parameters.saturating_sub(model.trained) as u64)
     ));
@@ -49,29 +51,37 @@ fn describe(report: &CheckReport) -> String {
         grouped(report.total_steps)
     ));
     let memory = &report.memory;
-    text.push_str(&format!(
-        "memory: about {} (weights {}, gradients and optimizer {}, computed values {}, data stream at most {})\n",
+    text.push_str(&output::prose(&format!(
+        "memory: about {} (weights {}, gradients and optimizer {}, computed values {}, data stream at most {})",
         ByteSize(memory.total),
         ByteSize(memory.weights),
         ByteSize(memory.training_state),
         ByteSize(memory.activations),
         ByteSize(memory.stream)
-    ));
+    )));
     match &report.device.device {
-        Some(device) => text.push_str(&format!("device: {device} ({})\n", report.device.reason)),
+        Some(device) => {
+            let device = output::device(device, &report.device.reason, verbose);
+            text.push_str(&output::prose(&format!("device: {device}")));
+        }
         None => text.push_str("device: none\n"),
     }
-    for note in &report.notes {
-        text.push_str(&format!("\nnote: {note}\n"));
+    let listed = [
+        ("note", Meaning::Progress, &report.notes),
+        ("warning", Meaning::Warning, &report.warnings),
+        ("problem", Meaning::Bad, &report.problems),
+    ];
+    for (what, meaning, messages) in listed {
+        for message in messages {
+            let told = output::prose(&format!("\n{what}: {message}"));
+            text.push_str(&told.replacen(what, &meaning.output(what), 1));
+        }
     }
-    for warning in &report.warnings {
-        text.push_str(&format!("\nwarning: {warning}\n"));
-    }
-    for problem in &report.problems {
-        text.push_str(&format!("\nproblem: {problem}\n"));
-    }
-    text.push_str(if report.problems.is_empty() { "\nready to train\n" } else { "\ncannot be trained like this\n" });
-    text
+    let verdict = match report.problems.is_empty() {
+        true => Meaning::Good.output("ready to train"),
+        false => Meaning::Bad.output("cannot be trained like this"),
+    };
+    text + "\n" + &verdict + "\n"
 }
 
 fn data(split: &str, data: &DataReport) -> String {
@@ -79,16 +89,18 @@ fn data(split: &str, data: &DataReport) -> String {
     let transforms = if data.transforms.is_empty() { "none".into() } else { data.transforms.join("\n              ") };
     let unlabelled = match data.unlabelled {
         0 => String::new(),
+        1 => "  1 row has no class (−1) and no weight\n".into(),
         rows => format!("  {} rows have no class (−1) and no weight\n", grouped(rows)),
     };
-    format!(
-        "{split}: {} rows in {} file(s), {}; {} in `{}`{label}\n{unlabelled}  transforms: {transforms}\n",
-        grouped(data.rows),
-        data.files,
+    let found = output::prose(&format!(
+        "{split}: {} in {}, {}; {} in `{}`{label}",
+        counted(data.rows, "row"),
+        counted(data.files as u64, "file"),
         ByteSize(data.bytes),
         data.kind,
         shown(&data.input)
-    )
+    ));
+    format!("{found}{unlabelled}  transforms: {transforms}\n")
 }
 
 fn classes(report: &CheckReport) -> String {
@@ -100,14 +112,15 @@ fn classes(report: &CheckReport) -> String {
         table.row([index.to_string(), class.name.clone(), grouped(class.rows), other]);
     }
     let count = report.train.classes.len();
-    let more = if count > MOST { format!("  … and {} more\n", count - MOST) } else { String::new() };
-    format!("\n{count} classes:\n{}{more}", table.render())
+    let more =
+        if count > MOST { format!("  … and {} more\n", grouped((count - MOST) as u64)) } else { String::new() };
+    format!("\n{}:\n{}{more}", counted(count as u64, "class"), table.render())
 }
 
 /// Layers in order; with `selection`, what is trained and how fast.
 pub(crate) fn layers(model: &ModelReport, selection: bool) -> String {
     let headings: &[&str] = if selection {
-        &["layer", "operator", ">parameters", "weights", "", ">learning rate ×"]
+        &["layer", "operator", ">parameters", "weights", "", ">rate ×"]
     } else {
         &["layer", "operator", ">parameters", "weights"]
     };

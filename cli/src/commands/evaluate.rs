@@ -5,9 +5,11 @@ use millstream::recipes::{EvaluateOptions, EvaluationReport, Stop, evaluate};
 use millstream::training::Evaluation;
 
 use crate::arguments::{self, Global};
-use crate::output::{self, Table, grouped, percent};
+use crate::output::{self, counted};
+use crate::table::Table;
+use crate::terminal::{columns, output_width};
 use crate::{Outcome, commands, progress};
-use millstream::schemas::shown_path;
+use millstream::schemas::{decimal, grouped, percent, shown_path};
 
 /// Larger matrices do not fit on a screen; `--json` has them.
 const MOST_CLASSES: usize = 20;
@@ -27,7 +29,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate) -> anyhow::R
     if global.json {
         output::print_json(&report)?
     } else {
-        output::print(&describe(&report))?
+        output::print(&describe(&report, global.verbose > 0))?
     }
     Ok(Outcome::Done)
 }
@@ -35,11 +37,11 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate) -> anyhow::R
 /// `accuracy 88.6 % of 140 rows, top-5 99.0 %, loss 0.4012`.
 pub(crate) fn figures(evaluation: &Evaluation) -> String {
     let top_5 = evaluation.top_5.map_or_else(String::new, |share| format!(", top-5 {}", percent(share)));
-    let rows = grouped(evaluation.rows);
-    format!("accuracy {} of {rows} rows{top_5}, loss {:.4}", percent(evaluation.accuracy), evaluation.loss)
+    let (accuracy, loss) = (percent(evaluation.accuracy), decimal(evaluation.loss));
+    format!("accuracy {accuracy} of {}{top_5}, loss {loss}", counted(evaluation.rows, "row"))
 }
 
-fn describe(report: &EvaluationReport) -> String {
+fn describe(report: &EvaluationReport, verbose: bool) -> String {
     let mut text = format!("{}\n", figures(&report.evaluation));
     let share = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), percent);
     let mut classes = Table::new(&["class", ">rows", ">precision", ">recall"]);
@@ -47,26 +49,52 @@ fn describe(report: &EvaluationReport) -> String {
         classes.row([class.name.clone(), grouped(class.rows), share(class.precision), share(class.recall)]);
     }
     text.push_str(&format!("\n{}", classes.render()));
-    let matrix = report.evaluation.confusion_matrix.rows();
-    if (1..=MOST_CLASSES).contains(&matrix.len()) {
-        let numbers: Vec<_> = (0..matrix.len()).map(|index| format!(">{index}")).collect();
+    text.push_str(&matrix(report));
+    if report.evaluation.not_finite > 0 {
+        let (rows, one) = (report.evaluation.not_finite, report.evaluation.not_finite == 1);
+        let verbs = if one {
+            "has scores that are no numbers, and counts"
+        } else {
+            "have scores that are no numbers, and count"
+        };
+        text.push_str(&output::prose(&format!("\n{} {verbs} as wrong", counted(rows, "row"))));
+    }
+    if report.skipped > 0 {
+        let was = if report.skipped == 1 { "was" } else { "were" };
+        text.push_str(&format!("\n{} {was} left out\n", counted(report.skipped, "damaged row")));
+    }
+    for note in &report.notes {
+        text.push_str(&output::prose(&format!("\nnote: {note}")));
+    }
+    let device = output::device(&report.device, &report.device_reason, verbose);
+    text.push_str(&format!("\n{}\non {device}, {:.1} s\n", shown_path(&report.model), report.seconds));
+    text
+}
+
+/// As many predicted classes beside each other as the screen is wide, then the next ones.
+fn matrix(report: &EvaluationReport) -> String {
+    let (matrix, classes) = (report.evaluation.confusion_matrix.rows(), report.classes.len());
+    if !(1..=MOST_CLASSES).contains(&classes) || matrix.len() != classes {
+        let has = if matrix.is_empty() { "" } else { "; `--json` prints the confusion matrix" };
+        return output::prose(&format!(
+            "\n{} are too many for a confusion matrix here{has}",
+            counted(classes as u64, "class")
+        ));
+    }
+    let widest = matrix.iter().flatten().map(|count| grouped(*count).len()).max().unwrap_or(1).max(2) + 2;
+    let names = report.classes.iter().map(|name| columns(name)).max().unwrap_or(0).clamp(10, 24) + 5;
+    let beside = (output_width().saturating_sub(names) / widest).max(1);
+    let mut text = "\nconfusion matrix (columns: predicted class):\n".to_owned();
+    for first in (0..classes).step_by(beside) {
+        let shown = first..(first + beside).min(classes);
+        let numbers: Vec<_> = shown.clone().map(|index| format!(">{index}")).collect();
         let headings: Vec<&str> = ["true class"].into_iter().chain(numbers.iter().map(String::as_str)).collect();
         let mut table = Table::new(&headings);
         for (index, (name, counts)) in report.classes.iter().zip(matrix).enumerate() {
-            table.row([format!("{index} {name}")].into_iter().chain(counts.iter().map(ToString::to_string)));
+            let counts = counts[shown.clone()].iter().map(|count| grouped(*count));
+            table.row([format!("{index} {name}")].into_iter().chain(counts));
         }
-        text.push_str(&format!("\nconfusion matrix (columns: predicted class):\n{}", table.render()));
+        text.push_str(&table.render());
     }
-    if report.evaluation.not_finite > 0 {
-        let rows = grouped(report.evaluation.not_finite);
-        text.push_str(&format!("\n{rows} rows have scores that are no numbers, and count as wrong\n"));
-    }
-    for note in &report.notes {
-        text.push_str(&format!("\nnote: {note}\n"));
-    }
-    if report.skipped > 0 {
-        text.push_str(&format!("\n{} damaged rows were left out\n", grouped(report.skipped)));
-    }
-    text.push_str(&format!("\n{} on {}, {:.1} s\n", shown_path(&report.model), report.device, report.seconds));
     text
 }

@@ -7,8 +7,9 @@ use millstream::schemas::recipe::ByteSize;
 use crate::Outcome;
 use crate::arguments::{Global, Inspect};
 use crate::commands::check::{layers, operators, shape};
-use crate::output::{self, Table, grouped};
-use millstream::schemas::shown;
+use crate::output::{self, counted};
+use crate::table::Table;
+use millstream::schemas::{grouped, percent, shown};
 
 /// Files that are named one by one; the rest is counted.
 const MOST_FILES: usize = 20;
@@ -28,15 +29,15 @@ pub(crate) fn run(global: &Global, arguments: &Inspect) -> anyhow::Result<Outcom
 }
 
 fn describe_dataset(report: &DatasetReport) -> String {
-    let mut text = format!(
-        "{} rows in {} file(s), {} on disk ({} decompressed), {} row groups of at most {} rows\n",
-        grouped(report.rows),
-        report.files.len(),
+    let mut text = output::prose(&format!(
+        "{} in {}, {} on disk ({} decompressed), {} of at most {}",
+        counted(report.rows, "row"),
+        counted(report.files.len() as u64, "file"),
         ByteSize(report.bytes),
         ByteSize(report.uncompressed_bytes),
-        report.row_groups,
-        grouped(report.largest_row_group.into())
-    );
+        counted(report.row_groups as u64, "row group"),
+        counted(report.largest_row_group.into(), "row")
+    ));
     text.push_str("\ncolumns:\n");
     let mut columns = Table::new(&["name", "meaning", "type", ""]);
     for column in &report.columns {
@@ -53,13 +54,14 @@ fn describe_dataset(report: &DatasetReport) -> String {
         let mut classes = Table::new(&[">", "name", ">rows", ">share"]);
         for (index, class) in report.classes.iter().enumerate() {
             let share = class.rows as f64 / report.rows.max(1) as f64;
-            classes.row([index.to_string(), class.name.clone(), grouped(class.rows), output::percent(share)]);
+            classes.row([index.to_string(), class.name.clone(), grouped(class.rows), percent(share)]);
         }
         text.push_str(&classes.render());
     }
     for (rows, what) in [(report.unlabelled, "unlabelled (−1)"), (report.null_labels, "without a label (null)")] {
         if rows > 0 {
-            text.push_str(&format!("  {} rows are {what}\n", grouped(rows)));
+            let are = if rows == 1 { "is" } else { "are" };
+            text.push_str(&format!("  {} {are} {what}\n", counted(rows, "row")));
         }
     }
     text.push_str("\nfiles:\n");
@@ -75,10 +77,10 @@ fn describe_dataset(report: &DatasetReport) -> String {
     }
     text.push_str(&files.render());
     if report.files.len() > MOST_FILES {
-        text.push_str(&format!("  … and {} more\n", report.files.len() - MOST_FILES));
+        text.push_str(&format!("  … and {} more\n", grouped((report.files.len() - MOST_FILES) as u64)));
     }
     for note in &report.notes {
-        text.push_str(&format!("\nnote: {}\n", shown(note)));
+        text.push_str(&output::prose(&format!("\nnote: {}", shown(note))));
     }
     text
 }
@@ -95,19 +97,20 @@ fn describe_model(report: &ModelInspection) -> String {
             text.push_str(&format!("{kind} {} {}\n", shown(name), shape(axes)));
         }
     }
-    text.push_str(&format!("\n{} layers, {} parameters:\n", model.layers.len(), grouped(model.parameters as u64)));
+    let (layers_found, parameters) = (model.layers.len() as u64, model.parameters as u64);
+    text.push_str(&format!("\n{}, {}:\n", counted(layers_found, "layer"), counted(parameters, "parameter")));
     text.push_str(&layers(model, false));
     text.push_str("\noperators:\n");
     text.push_str(&operators(model, false));
     for found in &report.patterns {
         let hint =
             found.nearest.as_ref().map_or_else(String::new, |nearest| format!("; did you mean `{}`?", shown(nearest)));
-        text.push_str(&format!(
-            "\n`{}` matches {} layers with {} parameters{hint}\n",
-            found.pattern,
-            found.layers.len(),
-            grouped(found.parameters as u64)
-        ));
+        text.push_str(&output::prose(&format!(
+            "\n`{}` matches {} with {}{hint}",
+            shown(&found.pattern),
+            counted(found.layers.len() as u64, "layer"),
+            counted(found.parameters as u64, "parameter")
+        )));
         for layer in &found.layers {
             text.push_str(&format!("  {}\n", shown(layer)));
         }

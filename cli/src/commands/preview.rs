@@ -32,8 +32,9 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Preview) -> anyhow::Re
             }
             fs::write(file, preview::png(&sheet)?).with_context(|| format!("cannot write {}", shown_path(file)))?;
             if !global.json {
-                let (rows, size) = (drawn.rows.len(), format!("{}×{}", sheet.width, sheet.height));
-                output::print(&format!("{}: {rows} rows, {size} pixels, seed {}", shown_path(file), drawn.seed))?;
+                let (rows, size) = (drawn.rows.len() as u64, format!("{}×{}", sheet.width, sheet.height));
+                let rows = output::counted(rows, "row");
+                output::print(&format!("{}: {rows}, {size} pixels, seed {}", shown_path(file), drawn.seed))?;
             }
         }
         PreviewSheet::Text(text) if !global.json => output::print(&text.to_string())?,

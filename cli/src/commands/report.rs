@@ -14,7 +14,8 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Report) -> anyhow::Res
     if global.json {
         output::print_json(&serde_json::json!({ "report": file, "runs": arguments.runs }))?;
     } else {
-        output::print(&format!("{}: {} run(s)", shown_path(file), arguments.runs.len()))?;
+        let runs = output::counted(arguments.runs.len() as u64, "run");
+        output::print(&format!("{}: {runs}", shown_path(file)))?;
     }
     Ok(Outcome::Done)
 }

@@ -1,7 +1,8 @@
 use millstream::training::runtime::{Doctor, InstallOptions, Variant, doctor, install};
 
 use crate::arguments::{Global, Runtime, RuntimeCommand};
-use crate::output::{self, Table};
+use crate::output;
+use crate::table::Table;
 use crate::{Outcome, messages};
 use millstream::schemas::shown_path;
 

@@ -4,10 +4,11 @@ use anyhow::Context;
 use millstream::recipes::{RunSummary, StartMode, Stop, TrainOptions, train};
 
 use crate::arguments::{Global, Train};
+use crate::colour::Meaning;
 use crate::commands::evaluate::figures;
-use crate::output::{self, grouped};
+use crate::output::{self, counted};
 use crate::{Outcome, commands, messages, progress, signals};
-use millstream::schemas::shown_path;
+use millstream::schemas::{grouped, percent, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &Train) -> anyhow::Result<Outcome> {
     let mut recipe = commands::load(&arguments.recipe)?;
@@ -72,14 +73,15 @@ fn describe(summary: &RunSummary) -> String {
                 if summary.better_than_start == Some(false) { ", no better than before training" } else { "" };
             let best = |epoch| format!(" (epoch {epoch} was the best{no_better})");
             let epoch = summary.epoch.map_or_else(String::new, best);
-            format!("{}{epoch}\n", figures(evaluation))
+            let meaning = if no_better.is_empty() { Meaning::Good } else { Meaning::Warning };
+            meaning.output(&format!("{}{epoch}", figures(evaluation))) + "\n"
         }
         None => "trained; without `data.evaluate` nothing was measured\n".into(),
     };
     text.push_str(&format!(
-        "{} steps, {} parameters trained, {} frozen\n",
-        grouped(summary.steps),
-        grouped(summary.trained as u64),
+        "{}, {} trained, {} frozen\n",
+        counted(summary.steps, "step"),
+        counted(summary.trained as u64, "parameter"),
         grouped(summary.frozen as u64)
     ));
     text.push_str(&timing(summary));
@@ -100,23 +102,23 @@ fn timing(summary: &RunSummary) -> String {
     if busy <= 0.0 {
         return String::new();
     }
-    let share = |seconds: f64| output::percent(seconds / busy);
+    let share = |seconds: f64| percent(seconds / busy);
     let mut text = format!(
-        "a step took {:.1} ms: {} in the graph, {} in the update, {} waiting for data\n",
+        "a step took {:.1} ms: {} graph, {} update, {} waiting for data\n",
         busy / summary.steps.max(1) as f64 * 1000.0,
         share(timing.graph),
         share(timing.update),
         share(timing.waiting)
     );
     text.push_str(&format!(
-        "first batch after {:.2} s, first step after {:.2} s",
+        "first batch after {:.2} s, first step after {:.2} s\n",
         summary.opening + timing.first_batch,
         summary.opening + timing.first_step
     ));
     if let Some(bytes) = summary.peak_memory {
-        text.push_str(&format!("; at most {} MB of memory", grouped(bytes / 1_000_000)));
+        text.push_str(&format!("at most {} MB of memory\n", grouped(bytes / 1_000_000)));
     }
-    text + "\n"
+    text
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::Outcome;
 use crate::arguments::{Global, Transforms};
-use crate::output::{self, Table};
+use crate::output;
+use crate::table::Table;
 
 pub(crate) fn run(global: &Global, arguments: &Transforms) -> anyhow::Result<Outcome> {
     match &arguments.name {
@@ -48,9 +49,9 @@ fn samples(row: &Transform) -> Vec<Value> {
 }
 
 fn explain(row: &Transform) -> String {
-    let mut text = format!("{}: {}\n\n{}\n", row.name, row.summary, row.documentation.trim());
+    let mut text = output::prose(&format!("{}: {}\n\n{}", row.name, row.summary, row.documentation.trim()));
     if let Some(reason) = row.changes_label {
-        text.push_str(&format!("\nIt can change what the label should be: {reason}\n"));
+        text.push_str(&output::prose(&format!("\nIt can change what the label should be: {reason}")));
     }
     let schema = row.schema();
     if let Some(options) = schema.get("properties").and_then(Value::as_object).filter(|options| !options.is_empty()) {
@@ -58,7 +59,7 @@ fn explain(row: &Transform) -> String {
         for (name, option) in options {
             let about = option.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
             let default = option.get("default").map_or_else(String::new, |value| format!(" [default: {value}]"));
-            text.push_str(&format!("  {name}: {about}{default}\n"));
+            text.push_str(&output::prose(&format!("  {name}: {about}{default}")));
         }
     }
     text.push_str("\nIn a recipe:\n");

@@ -52,7 +52,7 @@ fn an_operator_without_gradient_is_named_with_the_path_from_the_loss() {
 fn a_pattern_that_matches_nothing_is_answered_with_the_nearest_layer() {
     let place = Workplace::new();
     let text = place.run(&["inspect", "model.onnx", "--pattern", "conv*", "--pattern", "heat"]).done();
-    assert!(text.contains("`conv*` matches 1 layers with 224 parameters"), "{text}");
+    assert!(text.contains("`conv*` matches 1 layer with 224 parameters"), "{text}");
     assert!(text.contains("`heat` matches 0 layers") && text.contains("did you mean `head`?"), "{text}");
 }
 

@@ -36,8 +36,7 @@ fn check_says_what_the_flower_recipes_train() {
     for (name, wanted) in [("head", "6,405 trained"), ("last_blocks", "conv45"), ("all", "2,213,221 trained")] {
         let (recipe, _folder) = example(&format!("flowers/{name}.yaml"));
         let said = millstream(&["check", text(&recipe)]).done();
-        for part in [wanted, "280 rows in 2 file(s)", "140 rows in 1 file(s)", "5 classes", "tulips", "ready to train"]
-        {
+        for part in [wanted, "280 rows in 2 files", "140 rows in 1 file", "5 classes", "tulips", "ready to train"] {
             assert!(said.contains(part), "{name}: wanted {part} in\n{said}");
         }
     }

@@ -343,7 +343,7 @@ fn single_rows_of_files_without_page_index_are_warned_of() {
         let options = StreamOptions { order, memory: ByteSize(300 << 10), ..options(dataset) };
         let warnings = options.warnings(dataset).unwrap();
         assert_eq!(warnings.len(), usize::from(warned), "{warnings:?}");
-        assert!(warnings.iter().all(|warning| warning.contains("1 of 2 file(s) have no page index")), "{warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.contains("1 of 2 files has no page index")), "{warnings:?}");
     }
 }
 

@@ -46,8 +46,16 @@ pub enum Event<'a> {
     },
     /// A batch was evaluated.
     EvaluationBatch {
+        /// Number of the epoch, from 0; none before the first step.
+        epoch: Option<u64>,
         /// Rows evaluated so far.
         rows: u64,
+        /// Seconds since the evaluation began.
+        seconds: f64,
+        /// Seconds that the steps after it will take, at the speed of the last steps.
+        seconds_of_steps: f64,
+        /// Evaluations that come after it.
+        evaluations_left: u64,
     },
     /// The weights as they were given are evaluated; the first step comes next.
     StartEvaluated {
@@ -91,6 +99,8 @@ pub struct StepEvent {
     pub epochs: u64,
     /// Loss before the update.
     pub loss: f32,
+    /// Mean loss of the epoch so far, each row by its weight: at the epoch's end, its training loss.
+    pub mean_loss: f64,
     /// Learning rate, before multipliers.
     pub learning_rate: f32,
     /// Rows in the batch.
@@ -105,7 +115,7 @@ pub struct StepEvent {
     pub seconds_in_update: f64,
     /// Batches that are ready, where the source knows.
     pub batches_waiting: Option<usize>,
-    /// Seconds until the last step, at the speed of the last steps, without evaluations.
+    /// Seconds until the run's end, at the speed of the last steps and, once one was made, of the last evaluation.
     pub seconds_left: f64,
     /// Joint norm of the gradients, where the update runs on the host.
     pub gradient_norm: Option<f64>,

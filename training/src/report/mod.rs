@@ -1,5 +1,6 @@
 //! One self-contained HTML page about one or several runs: curves, settings, figures, confusion matrices.
 
+mod axis;
 mod chart;
 mod page;
 

@@ -1,10 +1,12 @@
+use millstream_schemas::{decimal, grouped, percent, shown, shown_up_to};
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, context};
 use serde::Serialize;
 
-use super::chart::{Chart, Series};
-use crate::metrics::Evaluation;
-use crate::record::{EpochEvaluation, RunRecord};
+use super::axis::Scale;
+use super::chart::{Chart, Series, Subject};
+use crate::metrics::{ClassScore, Evaluation};
+use crate::record::{EpochEvaluation, Point, RunRecord};
 
 const TEMPLATE: &str = include_str!("page.html");
 /// A larger confusion matrix would not be readable.
@@ -14,34 +16,50 @@ pub(super) fn render(title: &str, runs: &[RunRecord]) -> Result<String, minijinj
     let mut environment = Environment::new();
     // The name ends in .html, so that everything put into the page is escaped.
     environment.add_template("page.html", TEMPLATE)?;
-    let shown: Vec<Run<'_>> = runs.iter().enumerate().map(|(index, run)| Run::new(index, run)).collect();
-    let (runs, charts) = (Value::from(Serde(shown)), Value::from(Serde(charts(runs))));
-    environment.get_template("page.html")?.render(context! { title, runs, charts })
+    let drawn: Vec<Run> = runs.iter().enumerate().map(|(index, run)| Run::new(index, run)).collect();
+    let (runs, charts) = (Value::from(Serde(drawn)), Value::from(Serde(charts(runs))));
+    environment.get_template("page.html")?.render(context! { title => shown(title), runs, charts })
 }
 
 fn charts(runs: &[RunRecord]) -> Vec<Chart> {
-    let series = |points: &dyn Fn(&RunRecord) -> Vec<(f64, f64)>| -> Vec<Series> {
+    let series = |points: &dyn Fn(&RunRecord) -> Vec<(f64, f64)>, best: bool| -> Vec<Series> {
         let one = |(index, run): (usize, &RunRecord)| Series {
-            name: run.title.clone(),
+            name: shown(&run.title),
             colour: index % COLOURS,
+            dash: index / COLOURS % DASHES,
             points: points(run),
+            steps_per_point: run.history.curve.steps_per_point,
+            best: run.history.best.filter(|_| best).map(|best| (best.epoch + 1) as f64),
         };
         runs.iter().enumerate().map(one).collect()
     };
-    let by_step = |value: fn(&crate::record::Point) -> f64| {
-        series(&move |run| run.history.curve.points.iter().map(|point| (point.step as f64, value(point))).collect())
+    let by_step = |value: fn(&Point) -> f64| {
+        let points = move |run: &RunRecord| {
+            let points = run.history.curve.up_to(run.history.steps);
+            points.iter().map(|point| (point.step as f64, value(point))).collect()
+        };
+        series(&points, false)
     };
     let by_epoch = |value: fn(&EpochEvaluation) -> f64| {
-        series(&move |run| {
+        let points = move |run: &RunRecord| {
             let epochs = run.history.epochs.iter();
             epochs.filter_map(|epoch| Some(((epoch.epoch + 1) as f64, value(epoch.evaluation.as_ref()?)))).collect()
-        })
+        };
+        series(&points, true)
     };
+    let subject = |title, x_name, scale, smooth| Subject { title, x_name, scale, smooth };
+    use Scale::{Numbers, Shares};
     [
-        Chart::new("Training loss", "step", by_step(|point| point.loss)),
-        Chart::new("Accuracy on the evaluation rows", "epoch", by_epoch(|evaluation| evaluation.accuracy)),
-        Chart::new("Loss on the evaluation rows", "epoch", by_epoch(|evaluation| evaluation.loss)),
-        Chart::new("Learning rate", "step", by_step(|point| point.learning_rate)),
+        Chart::new(subject("Training loss", "step", Numbers, true), &by_step(|point| point.loss)),
+        Chart::new(
+            subject("Accuracy on the evaluation rows", "epoch", Shares, false),
+            &by_epoch(|evaluation| evaluation.accuracy),
+        ),
+        Chart::new(
+            subject("Loss on the evaluation rows", "epoch", Numbers, false),
+            &by_epoch(|evaluation| evaluation.loss),
+        ),
+        Chart::new(subject("Learning rate", "step", Numbers, false), &by_step(|point| point.learning_rate)),
     ]
     .into_iter()
     .flatten()
@@ -51,82 +69,109 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
 /// Colours that the page's style sheet has.
 const COLOURS: usize = 6;
 
+/// With more runs than colours, lines are dashed; style sheet as well.
+const DASHES: usize = 3;
+/// Letters that a setting or a note is cut to.
+const LONGEST: usize = 2000;
+
+/// Foreign text is escaped here, and a last time by the template, which makes it text of a page.
 #[derive(Serialize)]
-struct Run<'a> {
-    title: &'a str,
+struct Run {
+    title: String,
     colour: usize,
+    dash: usize,
     figures: Vec<(&'static str, String)>,
-    settings: &'a [(String, String)],
-    notes: &'a [String],
-    classes: Vec<Class<'a>>,
-    matrix: Option<Vec<MatrixRow<'a>>>,
+    settings: Vec<(String, String)>,
+    notes: Vec<String>,
+    classes: Vec<Class>,
+    matrix: Option<Vec<MatrixRow>>,
+    /// Why there is no matrix.
+    no_matrix: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Class<'a> {
-    name: &'a str,
-    rows: u64,
+struct Class {
+    name: String,
+    rows: String,
     precision: String,
     recall: String,
 }
 
 #[derive(Serialize)]
-struct MatrixRow<'a> {
-    name: &'a str,
+struct MatrixRow {
+    name: String,
     cells: Vec<Cell>,
 }
 
 #[derive(Serialize)]
 struct Cell {
-    count: u64,
-    /// Share of the row, 0 to 1.
-    share: f64,
+    count: String,
+    /// Percent of the row's class, for the colour.
+    percent: f64,
+    about: String,
     right: bool,
 }
 
-fn percent(share: Option<f64>) -> String {
-    share.map_or_else(|| "–".to_owned(), |share| format!("{:.1} %", 100.0 * share))
+fn share(share: Option<f64>) -> String {
+    share.map_or_else(|| "–".to_owned(), percent)
 }
 
-impl<'a> Run<'a> {
-    fn new(index: usize, run: &'a RunRecord) -> Self {
+impl Run {
+    fn new(index: usize, run: &RunRecord) -> Self {
         let evaluation = run.evaluation.as_ref().or_else(|| run.history.best_evaluation());
+        let class = |score: &ClassScore| Class {
+            name: shown(&score.name),
+            rows: grouped(score.rows),
+            precision: share(score.precision),
+            recall: share(score.recall),
+        };
+        let long = |text: &String| shown_up_to(text, LONGEST);
         Self {
-            title: &run.title,
+            title: shown(&run.title),
             colour: index % COLOURS,
+            dash: index / COLOURS % DASHES,
             figures: figures(run, evaluation),
-            settings: &run.settings,
-            notes: &run.notes,
-            classes: evaluation.map_or_else(Vec::new, |evaluation| {
-                let class = |score: &'a crate::metrics::ClassScore| Class {
-                    name: &score.name,
-                    rows: score.rows,
-                    precision: percent(score.precision),
-                    recall: percent(score.recall),
-                };
-                evaluation.per_class.iter().map(class).collect()
-            }),
+            settings: run.settings.iter().map(|(name, value)| (shown(name), long(value))).collect(),
+            notes: run.notes.iter().map(long).collect(),
+            classes: evaluation.map_or_else(Vec::new, |found| found.per_class.iter().map(class).collect()),
             matrix: evaluation.and_then(matrix),
+            no_matrix: evaluation.and_then(no_matrix),
         }
     }
 }
 
 /// None when it is too large, or when a record counts other classes than it names.
-fn matrix(evaluation: &Evaluation) -> Option<Vec<MatrixRow<'_>>> {
+fn matrix(evaluation: &Evaluation) -> Option<Vec<MatrixRow>> {
     let (counts, classes) = (evaluation.confusion_matrix.rows(), &evaluation.per_class);
     if !(1..=LARGEST_MATRIX).contains(&counts.len()) || counts.len() != classes.len() {
         return None;
     }
     let row = |(truth, counts): (usize, &Vec<u64>)| {
-        let whole = counts.iter().sum::<u64>().max(1) as f64;
-        let cell = |(predicted, count): (usize, &u64)| Cell {
-            count: *count,
-            share: (*count as f64 / whole * 100.0).round() / 100.0,
-            right: predicted == truth,
+        // Rows whose scores are no numbers are in no column, and yet of the class.
+        let whole = classes[truth].rows.max(counts.iter().sum());
+        let cell = |(predicted, count): (usize, &u64)| {
+            let part = *count as f64 / whole.max(1) as f64;
+            let (truth_name, predicted_name) = (shown(&classes[truth].name), shown(&classes[predicted].name));
+            let (count_text, whole, percent) = (grouped(*count), grouped(whole), percent(part));
+            Cell {
+                about: format!("{count_text} of {whole} ({percent}) of {truth_name} taken for {predicted_name}"),
+                count: count_text,
+                percent: (part * 1000.0).round() / 10.0,
+                right: predicted == truth,
+            }
         };
-        MatrixRow { name: &classes[truth].name, cells: counts.iter().enumerate().map(cell).collect() }
+        MatrixRow { name: shown(&classes[truth].name), cells: counts.iter().enumerate().map(cell).collect() }
     };
     Some(counts.iter().enumerate().map(row).collect())
+}
+
+/// Why there is none although rows were evaluated.
+fn no_matrix(evaluation: &Evaluation) -> Option<String> {
+    let classes = evaluation.per_class.len();
+    (classes > LARGEST_MATRIX).then(|| {
+        let whole = if evaluation.confusion_matrix.rows().is_empty() { "" } else { "; metrics.json has it" };
+        format!("{} classes are too many to draw a confusion matrix of{whole}", grouped(classes as u64))
+    })
 }
 
 fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(&'static str, String)> {
@@ -134,24 +179,24 @@ fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(&'static st
     let timing = &history.timing;
     let mut figures = Vec::new();
     if let Some(found) = evaluation {
-        figures.push(("accuracy", percent(Some(found.accuracy))));
+        figures.push(("accuracy", percent(found.accuracy)));
         if found.top_5.is_some() {
-            figures.push(("among the first five", percent(found.top_5)));
+            figures.push(("among the first five", share(found.top_5)));
         }
-        figures.push(("loss on the evaluation rows", format!("{:.4}", found.loss)));
-        figures.push(("evaluation rows", found.rows.to_string()));
+        figures.push(("loss on the evaluation rows", decimal(found.loss)));
+        figures.push(("evaluation rows", grouped(found.rows)));
         if found.not_finite > 0 {
-            figures.push(("of these, with scores that are no numbers", found.not_finite.to_string()));
+            figures.push(("of these, with scores that are no numbers", grouped(found.not_finite)));
         }
     }
     if let Some(best) = history.best {
-        figures.push(("best epoch", (best.epoch + 1).to_string()));
+        figures.push(("best epoch", grouped(best.epoch + 1)));
     }
     if let Some(last) = history.epochs.last() {
-        figures.push(("training loss of the last epoch", format!("{:.4}", last.training_loss)));
+        figures.push(("training loss of the last epoch", decimal(last.training_loss)));
     }
-    figures.push(("epochs, steps", format!("{}, {}", history.epochs.len(), history.steps)));
-    figures.push(("numbers trained, frozen", format!("{}, {}", run.trained, run.frozen)));
+    figures.push(("epochs, steps", format!("{}, {}", history.epochs.len(), grouped(history.steps))));
+    figures.push(("numbers trained, frozen", format!("{}, {}", grouped(run.trained), grouped(run.frozen))));
     let seconds: f64 = history.epochs.iter().map(|epoch| epoch.seconds).sum();
     let rows: u64 = history.epochs.iter().map(|epoch| epoch.rows).sum();
     if seconds > 0.0 {
@@ -165,8 +210,8 @@ fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(&'static st
         "seconds in evaluation, writing checkpoints",
         format!("{:.1}, {:.1}", timing.evaluation, timing.checkpoints),
     ));
-    figures.push(("device", run.device.clone()));
-    figures.push(("ONNX Runtime", run.onnx_runtime.clone()));
-    figures.push(("ending", run.ending.clone()));
+    figures.push(("device", shown_up_to(&run.device, LONGEST)));
+    figures.push(("ONNX Runtime", shown(&run.onnx_runtime)));
+    figures.push(("ending", shown(&run.ending)));
     figures
 }

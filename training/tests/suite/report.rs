@@ -81,3 +81,47 @@ fn metrics_are_read_back_as_they_were_written() {
     let read: RunRecord = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!(read, written);
 }
+
+#[test]
+fn foreign_text_on_the_page_is_escaped_once_and_cut_and_the_record_keeps_it() {
+    let name = format!("<script>\u{202e}\u{1b}[31m&amp;{}", "x".repeat(500));
+    let mut record = record(&name);
+    record.notes = vec![name.clone()];
+    record.settings = vec![(name.clone(), name.clone())];
+    record.evaluation.as_mut().unwrap().per_class[0].name = name.clone();
+    let page = report::render(&name, std::slice::from_ref(&record)).unwrap();
+    let wanted = "&lt;script&gt;\\u{202e}\\u{1b}[31m&amp;amp;xxx";
+    // The title of the window and of the page, the legend, the run's heading and so on.
+    assert!(page.matches(wanted).count() >= 7, "{}", page.matches(wanted).count());
+    assert!(!page.contains(['\u{1b}', '\u{202e}']) && !page.contains("<script"));
+    assert!(!page.contains(&"x".repeat(501)));
+    assert_eq!(record.title, name);
+}
+
+#[test]
+fn what_is_left_out_of_the_page_is_said() {
+    let mut record = record("many classes");
+    let evaluation = record.evaluation.as_mut().unwrap();
+    let class = evaluation.per_class[0].clone();
+    evaluation.per_class = vec![class; 5000];
+    record.history.epochs[1].evaluation.as_mut().unwrap().loss = f64::NAN;
+    let page = report::render("Left out", &[record]).unwrap();
+    assert!(page.contains("5,000 classes are too many to draw a confusion matrix of; metrics.json has it"));
+    assert!(page.contains("1 of 3 values is not a finite number and is not drawn"));
+}
+
+#[test]
+fn shares_on_the_page_are_not_rounded_to_all_or_nothing() {
+    let mut record = record("nearly");
+    let evaluation = record.evaluation.as_mut().unwrap();
+    (evaluation.accuracy, evaluation.loss) = (0.9996, 0.000_012_3);
+    let page = report::render("Nearly", &[record]).unwrap();
+    assert!(page.contains("<td>&gt;99.9 %</td>") && page.contains("<td>1.230e-5</td>"));
+}
+
+#[test]
+fn more_runs_than_colours_can_be_told_apart() {
+    let runs: Vec<RunRecord> = (0..8).map(|index| record(&format!("run {index}"))).collect();
+    let page = report::render("Eight", &runs).unwrap();
+    assert!(page.contains("curve s1 d0") && page.contains("curve s1 d1"));
+}

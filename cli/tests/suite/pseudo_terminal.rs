@@ -1,0 +1,284 @@
+//! The binary on a terminal: what is on the screen while it works and afterwards.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use crate::emulator::Emulator;
+use crate::workplace::{Workplace, has_runtime};
+
+/// The longest that a test waits for something on the screen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Terminal {
+    keyboard: File,
+    output: Receiver<Vec<u8>>,
+    screen: Emulator,
+    /// Lines of progress that were seen.
+    progress: Vec<String>,
+    bytes: Vec<u8>,
+    child: Child,
+}
+
+impl Terminal {
+    fn run(place: &Workplace, width: usize, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        resize(&master, width);
+        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let slave =
+            OpenOptions::new().read(true).write(true).custom_flags(OFlags::NOCTTY.bits() as i32).open(name).unwrap();
+        let end = || Stdio::from(slave.try_clone().unwrap());
+        // A session of its own, so that the terminal is its controlling one and Ctrl-C reaches it.
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").arg(env!("CARGO_BIN_EXE_millstream")).args(arguments);
+        command.current_dir(place.path("")).stdin(end()).stdout(end()).stderr(end());
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
+        command.env("TERM", "xterm-256color").envs(variables.iter().copied());
+        let child = command.spawn().expect("setsid is there and starts the binary");
+        // The terminal ends when the last of these is closed.
+        drop((slave, command));
+        let keyboard = File::from(master);
+        let mut reader = keyboard.try_clone().unwrap();
+        let (sender, output) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = reader.read(&mut buffer) {
+                if sender.send(buffer[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        let screen = Emulator::new(width);
+        Self { keyboard, output, screen, progress: Vec::new(), bytes: Vec::new(), child }
+    }
+
+    /// Takes in what comes until this holds; `false` when the output ended before.
+    #[track_caller]
+    fn wait_until(&mut self, mut enough: impl FnMut(&Self) -> bool) -> bool {
+        let began = Instant::now();
+        loop {
+            if enough(self) {
+                return true;
+            }
+            assert!(began.elapsed() < PATIENCE, "waited in vain:\n{}", self.screen.lines().join("\n"));
+            match self.output.recv_timeout(Duration::from_millis(100)) {
+                Ok(bytes) => {
+                    self.bytes.extend_from_slice(&bytes);
+                    self.screen.feed(&bytes);
+                    let current = self.screen.current();
+                    if is_progress(&current) && self.progress.last() != Some(&current) {
+                        self.progress.push(current);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn wait_for_progress(&mut self) {
+        let seen = self.progress.len();
+        assert!(self.wait_until(|this| this.progress.len() > seen), "{}", self.screen.lines().join("\n"));
+    }
+
+    fn press_control_c(&mut self) {
+        self.keyboard.write_all(b"\x03").unwrap();
+    }
+
+    /// Until its end: the exit code and the lines on the screen.
+    fn finish(&mut self) -> (Option<i32>, Vec<String>) {
+        self.wait_until(|_| false);
+        (self.child.wait().unwrap().code(), self.screen.lines())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // After a failed assertion only: it has ended otherwise.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn resize(master: &OwnedFd, width: usize) {
+    let size = Winsize { ws_row: 24, ws_col: u16::try_from(width).unwrap(), ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(master, size).unwrap();
+}
+
+/// `epoch 1/3  …`; the lines that stay are `epoch 1/3: …`.
+fn is_progress(line: &str) -> bool {
+    line.contains("rows/s") || line.contains(" left") || line.starts_with("epoch ") && !line.contains(':')
+}
+
+/// Only lines that were meant to stay, each of them whole.
+#[track_caller]
+fn check_that_lines_are_whole(lines: &[String]) {
+    const WHOLE: [&str; 14] = [
+        "training on the CPU",
+        "48 rows, 3 classes, ",
+        "results go to ",
+        "epoch ",
+        "accuracy ",
+        "a step took ",
+        "first batch after ",
+        "at most ",
+        "model: ",
+        "report: ",
+        "stopping: ",
+        "interrupted after step ",
+        "to go on:  ",
+        "warning: ",
+    ];
+    for line in lines {
+        let known =
+            WHOLE.iter().any(|start| line.starts_with(start)) || line.contains(" steps, ") || line.contains("error: ");
+        assert!(known && !is_progress(line), "{line:?} is debris on\n{}", lines.join("\n"));
+        assert!(!line.contains('^'), "{line:?} is debris on\n{}", lines.join("\n"));
+    }
+}
+
+const LONG: [&str; 6] =
+    ["train", "recipe.yaml", "--set", "training.epochs=100000", "--set", "transforms.train=[{resize: {size: 16}}]"];
+
+#[test]
+fn progress_fits_terminals_of_every_width_and_leaves_whole_lines() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    for (width, parts) in [
+        (40, &["epoch ", "loss ", " left"][..]),
+        (60, &["epoch ", "loss ", " left", " rows/s"]),
+        (80, &["epoch ", "loss ", " left", " rows/s", " steps", "["]),
+        (200, &["epoch ", "loss ", " left", " rows/s", " steps", "[", "waiting"]),
+    ] {
+        let arguments = ["train", "recipe.yaml", "--overwrite", "--set", "training.epochs=5"];
+        let mut terminal = Terminal::run(&place, width, &arguments, &[]);
+        let (code, lines) = terminal.finish();
+        assert_eq!(code, Some(0), "{}", lines.join("\n"));
+        check_that_lines_are_whole(&lines);
+        assert_eq!(lines.iter().filter(|line| line.starts_with("epoch ")).count(), 5, "{}", lines.join("\n"));
+        assert!(lines.iter().any(|line| line.starts_with("epoch 5/5: accuracy ")), "{}", lines.join("\n"));
+        let of_steps: Vec<_> = terminal.progress.iter().filter(|line| line.contains("loss")).collect();
+        assert!(!of_steps.is_empty(), "{:?}", terminal.progress);
+        for line in of_steps {
+            assert!(parts.iter().all(|part| line.contains(part)), "{width}: {line}");
+        }
+        let wrapped: Vec<_> = terminal.screen.wrapped.iter().filter(|line| is_progress(line)).collect();
+        assert!(wrapped.is_empty(), "{width}: {wrapped:?}");
+    }
+}
+
+#[test]
+fn control_c_leaves_no_debris_and_is_answered_at_once() {
+    if !has_runtime() {
+        return;
+    }
+    for width in [40, 80] {
+        let place = Workplace::new();
+        let mut terminal = Terminal::run(&place, width, &LONG, &[]);
+        terminal.wait_for_progress();
+        terminal.press_control_c();
+        let pressed = Instant::now();
+        assert!(terminal.wait_until(|this| this.screen.lines().iter().any(|line| line.starts_with("stopping: "))));
+        assert!(pressed.elapsed() < Duration::from_secs(1), "{:?}", pressed.elapsed());
+        let (code, lines) = terminal.finish();
+        assert_eq!(code, Some(3), "{}", lines.join("\n"));
+        check_that_lines_are_whole(&lines);
+        assert!(lines.last().unwrap().starts_with("to go on:  millstream train recipe.yaml --resume"), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_window_that_becomes_narrower_keeps_no_remains_of_the_progress() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let mut terminal = Terminal::run(&place, 100, &LONG, &[]);
+    terminal.wait_for_progress();
+    resize(&OwnedFd::from(terminal.keyboard.try_clone().unwrap()), 44);
+    terminal.screen.narrow(44);
+    // Drawn for the old width in the same instant, perhaps; then for the new one.
+    terminal.wait_for_progress();
+    terminal.wait_for_progress();
+    terminal.screen.wrapped.clear();
+    terminal.wait_for_progress();
+    terminal.press_control_c();
+    let (code, lines) = terminal.finish();
+    assert_eq!(code, Some(3), "{}", lines.join("\n"));
+    check_that_lines_are_whole(&lines);
+    assert!(terminal.screen.wrapped.iter().all(|line| !is_progress(line)), "{:?}", terminal.screen.wrapped);
+}
+
+#[test]
+fn an_error_and_a_warning_in_the_middle_leave_whole_lines() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    // The optimizer is told to leave all numbers behind.
+    let arguments = [&LONG[..], &["--set", "training.optimizer={sgd: {learning_rate: 1.0e30}}"]].concat();
+    let mut terminal = Terminal::run(&place, 80, &arguments, &[]);
+    let (code, lines) = terminal.finish();
+    assert_eq!(code, Some(1), "{}", lines.join("\n"));
+    let error = lines.iter().position(|line| line.starts_with("error: ")).expect("an error is told");
+    check_that_lines_are_whole(&lines[..error]);
+}
+
+#[test]
+fn a_terminal_that_only_types_gets_plain_lines() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let mut terminal = Terminal::run(&place, 80, &["train", "recipe.yaml"], &[("TERM", "dumb")]);
+    let (code, lines) = terminal.finish();
+    assert_eq!(code, Some(0), "{}", lines.join("\n"));
+    assert!(!terminal.bytes.contains(&0x1b), "{}", lines.join("\n"));
+    assert!(lines.iter().any(|line| line.starts_with("epoch 3/3: accuracy ")), "{}", lines.join("\n"));
+}
+
+#[test]
+fn colour_is_where_it_is_wanted() {
+    let place = Workplace::new();
+    for (arguments, variables, wanted) in [
+        (&["--help"][..], &[][..], true),
+        (&["inspect", "test.parquet"], &[], true),
+        (&["--help"], &[("NO_COLOR", "1")], false),
+        (&["inspect", "test.parquet"], &[("NO_COLOR", "1")], false),
+        (&["inspect", "test.parquet"], &[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")], false),
+        (&["inspect", "test.parquet", "--color", "always"], &[("NO_COLOR", "1")], true),
+        (&["inspect", "test.parquet", "--color=never"], &[], false),
+        (&["--color", "never", "--help"], &[], false),
+        (&["inspect", "test.parquet"], &[("TERM", "dumb")], false),
+        (&["inspect", "nowhere.parquet"], &[], true),
+        (&["inspect", "nowhere.parquet"], &[("NO_COLOR", "1")], false),
+        (&["trian"], &[], true),
+        (&["trian", "--color=never"], &[], false),
+    ] {
+        let mut terminal = Terminal::run(&place, 80, arguments, variables);
+        let (_, lines) = terminal.finish();
+        assert!(!lines.is_empty());
+        assert_eq!(terminal.bytes.contains(&0x1b), wanted, "{arguments:?} {variables:?}\n{}", lines.join("\n"));
+        // Into a pipe.
+        let forced = variables.contains(&("CLICOLOR_FORCE", "1")) || arguments.contains(&"always");
+        let piped = place.command(arguments).envs(variables.iter().copied()).output().unwrap();
+        let piped = [piped.stdout, piped.stderr].concat();
+        assert_eq!(piped.contains(&0x1b), wanted && forced, "{arguments:?} {variables:?}");
+    }
+    let forced = place.command(&["inspect", "test.parquet"]).env("CLICOLOR_FORCE", "1").output().unwrap();
+    assert!(forced.stdout.contains(&0x1b));
+}
