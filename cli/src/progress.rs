@@ -49,7 +49,7 @@ struct OneLine {
 impl Events for OneLine {
     fn event(&mut self, event: &Event) {
         let Some(status) = Status::of(event, self.told.total_steps) else {
-            if matches!(event, Event::StartEvaluated { .. } | Event::Evaluated { .. }) {
+            if matches!(event, Event::Evaluated { .. } | Event::StartEvaluated { .. }) {
                 // What it said of the evaluation is over.
                 screen::clear();
                 self.drawn = None;
@@ -122,6 +122,7 @@ impl Told {
                 let (accuracy, loss) = (percent(*accuracy), decimal(*loss));
                 tell(&format!("epoch {epoch}/{epochs}: accuracy {accuracy}, loss {loss}{best}"));
             }
+            Event::Note { message } => tell(&format!("note: {message}")),
             Event::Warning { message } => warn(message),
             _ => {}
         }

@@ -45,7 +45,7 @@ impl Status {
                 seconds_left: *seconds_left,
             },
             Event::Evaluating { epoch, epochs, rows, total, samples_per_second, seconds_left } => Self {
-                epoch: epochs.map(|epochs| (epoch.unwrap_or(0), epochs)),
+                epoch: epoch.zip(*epochs),
                 doing: Doing::Evaluating { rows: *rows, total: *total },
                 rows_per_second: *samples_per_second,
                 seconds_left: *seconds_left,

@@ -91,7 +91,7 @@ pub enum PipelineError {
         reason: String,
     },
     /// No rows at all.
-    #[error("the dataset has no rows: {}, the first {}", count(*.files as u64, "file"), shown_path(.first))]
+    #[error("the dataset has no rows: {}, the first {}", count(*.files, "file"), shown_path(.first))]
     NoRows {
         /// How many files were opened.
         files: usize,
@@ -173,7 +173,7 @@ pub enum PipelineError {
         source: TransformError,
     },
     /// A transform refused a batch.
-    #[error("the batch of epoch {}, from its row {} on", .epoch + 1, .position + 1)]
+    #[error("the batch of epoch {} that begins at row {} of its order (both from 1)", .epoch + 1, .position + 1)]
     BatchTransform {
         /// Epoch, from 0.
         epoch: u64,

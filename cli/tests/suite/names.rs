@@ -47,7 +47,7 @@ fn a_class_name_of_two_lines_is_one_line_of_labels_and_is_evaluated_as_itself() 
     let place = place();
     check_that_tables_fit(&place.run_with("train", &["training.epochs=1"]).done());
     let labels = String::from_utf8(place.read("run/labels.txt")).unwrap();
-    assert_eq!(labels, format!("two\\nlines <script>\n{}\n{}\n", NAMES[1], NAMES[2]));
+    assert_eq!(labels, format!("\"two\\nlines <script>\"\n{}\n{}\n", NAMES[1], NAMES[2]));
     let said = place.run(&["evaluate", "recipe.yaml"]).done();
     check_that_tables_fit(&said);
     let found = place.run(&["evaluate", "recipe.yaml", "--json"]).json();
