@@ -151,6 +151,9 @@ pub fn train(
         steps_per_epoch: plan.steps_per_epoch(),
         steps_done: trainer.history().steps,
     });
+    for message in &program.notes {
+        events.event(&Event::Warning { message: message.clone() });
+    }
     let opening = began.elapsed().as_secs_f64();
     let ran = run(&plan, &found, &mut trainer, &mut stream, events, stop);
     let without_a_row = trainer.history().steps == 0 && matches!(ran, Ok(Ending::Finished));

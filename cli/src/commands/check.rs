@@ -61,7 +61,7 @@ fn describe(report: &CheckReport) -> String {
         Some(device) => text.push_str(&format!("device: {device} ({})\n", report.device.reason)),
         None => text.push_str("device: none\n"),
     }
-    for note in &report.notes {
+    for note in report.notes.iter().chain(&model.notes) {
         text.push_str(&format!("\nnote: {note}\n"));
     }
     for warning in &report.warnings {

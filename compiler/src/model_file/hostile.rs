@@ -44,7 +44,7 @@ fn push(node: NodeProto) -> impl Fn(&mut ModelProto) {
 fn damaged_models_are_refused_with_the_place() {
     everything(whole().encode_to_vec()).unwrap();
     let rows: Vec<(Damage, &str)> = vec![
-        (|m| m.graph = None, "it holds no graph"),
+        (|m| m.graph = None, "is not a whole ONNX model"),
         (|m| graph_of(m).initializer[0].dims = vec![3], "tensor `w` of shape [3] needs 12 bytes and has 16"),
         (|m| graph_of(m).initializer[0].dims = vec![-2], "tensor `w` has an axis of length -2"),
         (|m| graph_of(m).initializer[0].dims = vec![i64::MAX, i64::MAX], "larger than memory"),
