@@ -219,7 +219,12 @@ pub(crate) fn prepare(model: &Model, wanted: &FineTuning) -> Result<Prepared, Co
     normalize(graph);
     untie(graph);
     if wanted.head != HeadRecipe::Keep {
-        notes.extend(lay_bare(graph, &chosen_output(graph, wanted.output.as_deref())?));
+        let mut bare = graph.clone();
+        let note = lay_bare(&mut bare, &chosen_output(graph, wanted.output.as_deref())?);
+        if let Some(note) = note.filter(|_| find_head(&bare, wanted.output.as_deref()).is_ok()) {
+            *graph = bare;
+            notes.push(note);
+        }
     }
     let found = find_head(graph, wanted.output.as_deref());
     let (head, logits) = match (found, &wanted.head) {
@@ -236,12 +241,12 @@ pub(crate) fn prepare(model: &Model, wanted: &FineTuning) -> Result<Prepared, Co
         (Err(error), _) => return Err(error),
     };
     let graph = proto.graph.as_ref().expect("still there");
-    let layers = finetuning::layers(graph);
-    let trainable = layers_before(graph, &layers, &logits);
-    let selected = select(&layers, &trainable, head.as_ref(), &wanted.train)?;
     if wanted.head == HeadRecipe::Keep {
         require_scores(graph, &logits)?;
     }
+    let layers = finetuning::layers(graph);
+    let trainable = layers_before(graph, &layers, &logits);
+    let selected = select(&layers, &trainable, head.as_ref(), &wanted.train)?;
     let mut prepared = Prepared { model: proto, head, logits, layers, trainable, selected, notes };
     let factor = |index| prepared.multiplier(index, wanted);
     check_factors(&prepared.layers, &prepared.selected, &wanted.learning_rate_multipliers, factor)?;

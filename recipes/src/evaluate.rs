@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::check::{data_report, label_findings};
 use crate::classes::align;
 use crate::plan::{ModelInput, RowSource, image_input, refuse_random, require_size, stream_options};
+use crate::preprocessing::{self, Preprocessing};
 use crate::run_folder::RunFolder;
 use crate::train::{Stream, no_usable_row};
 use crate::{Event, Events, RecipeError, Stop, labels_file, overlap};
@@ -46,6 +47,10 @@ pub struct EvaluationReport {
     pub device: String,
     /// How long it took.
     pub seconds: f64,
+    /// What deserves a look: other preprocessing than the model was trained with, how its scores are read.
+    pub warnings: Vec<String>,
+    /// What is not known, and mostly need not be.
+    pub notes: Vec<String>,
 }
 
 /// Measures a model on labelled rows, with the recipe's transforms for evaluation.
@@ -80,10 +85,16 @@ pub fn evaluate(
     let (name, wanted) = image_input(&model)?;
     let size = source.image_size("transforms.evaluate", recipe.seed)?;
     require_size("transforms.evaluate", size, (wanted.0.unwrap_or(size.0), wanted.1.unwrap_or(size.1)), &name)?;
+    let mut warnings = Preprocessing::differences(&model, &recipe.data, &recipe.transforms.evaluate);
+    let mut notes = Vec::new();
+    if preprocessing::is_unknown(&model) {
+        notes.push("the model's file does not say with which preprocessing it was trained".to_owned());
+    }
     let runtime = runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
     let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
     let scoring = model.scoring(output)?;
+    warnings.extend(scoring.note);
     let mut predictor = Predictor::open(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
     if let Some(labels) = labels_file::beside(&path)? {
         align(&mut source, &labels, "the model")?;
@@ -129,5 +140,7 @@ pub fn evaluate(
         skipped: batches.0.counters().skipped,
         device: device.to_string(),
         seconds: started.elapsed().as_secs_f64(),
+        warnings,
+        notes,
     }))
 }

@@ -6,8 +6,8 @@ use millstream::training::Evaluation;
 
 use crate::arguments::{self, Global};
 use crate::output::{self, Table, grouped, percent};
-use crate::{Outcome, commands, progress};
-use millstream::schemas::shown_path;
+use crate::{Outcome, commands, messages, progress};
+use millstream::schemas::{shown_path, shown_up_to};
 
 /// Larger matrices do not fit on a screen; `--json` has them.
 const MOST_CLASSES: usize = 20;
@@ -27,6 +27,12 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate) -> anyhow::R
     if global.json {
         output::print_json(&report)?
     } else {
+        for warning in &report.warnings {
+            messages::tell(&format!("warning: {}", shown_up_to(warning, 2000)));
+        }
+        for note in report.notes.iter().filter(|_| global.verbose > 0) {
+            messages::tell(&format!("note: {note}"));
+        }
         output::print(&describe(&report))?
     }
     Ok(Outcome::Done)

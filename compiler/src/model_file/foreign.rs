@@ -76,6 +76,9 @@ fn damage(bytes: &[u8]) -> String {
             skip.map(Ok)
         });
         match field {
+            None if began == 0 && bytes[0] != 0x08 => {
+                return format!("its {whole} bytes are of no known format; {AGAIN}");
+            }
             None => return format!("it is cut off after {whole} bytes; {AGAIN}"),
             Some(Err(())) if began == 0 => return format!("its {whole} bytes are of no known format; {AGAIN}"),
             Some(Err(())) => return format!("it is damaged at byte {began} of {whole}; {AGAIN}"),

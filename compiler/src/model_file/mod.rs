@@ -101,6 +101,11 @@ impl Model {
         outputs.map(|output| (output.name().to_owned(), known_shape(output).unwrap_or_default())).collect()
     }
 
+    /// What the file's metadata says under a key.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.proto.metadata_props.iter().find(|entry| entry.key() == key).map(|entry| entry.value())
+    }
+
     /// Who wrote the file, as it says itself.
     pub fn producer(&self) -> String {
         format!("{} {}", self.proto.producer_name(), self.proto.producer_version()).trim().to_owned()
