@@ -11,7 +11,7 @@ use crate::finetuning::{
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::losses::cross_entropy;
 use crate::model_file::onnx::{GraphProto, ModelProto, StringStringEntryProto};
-use crate::model_file::{Bindings, Model, encode, import, share};
+use crate::model_file::{Bindings, MOST_ENCODED, Model, encode, import, share};
 use crate::{CompilerError, batch_axis, graph};
 use millstream_schemas::shown;
 
@@ -54,6 +54,7 @@ pub fn compile(model: &Model, wanted: &FineTuning) -> Result<TrainingProgram, Co
     let data_inputs = graph.inputs().to_vec();
     let targets = graph.input("targets", TensorType::f32([wanted.batch, wanted.classes]));
     let Prepared { layers, selected, .. } = &prepared;
+    require_exportable(layers, selected)?;
     let mut parameters = Vec::new();
     let mut values = Vec::new();
     let mut entries: Vec<ParameterEntry> = Vec::new();
@@ -290,6 +291,20 @@ pub(crate) fn unique_parameters(layers: &[Layer]) -> usize {
     let mut seen = std::collections::HashSet::new();
     let weights = layers.iter().flat_map(|layer| &layer.weights);
     weights.filter(|weight| seen.insert(&weight.initializer)).map(|weight| weight.shape.iter().product::<usize>()).sum()
+}
+
+/// Trained weights are apart from each other even where the file keeps them in one place, and the exported model holds
+/// them all.
+fn require_exportable(layers: &[Layer], selected: &[usize]) -> Result<(), CompilerError> {
+    let chosen: Vec<Layer> = selected.iter().map(|index| layers[*index].clone()).collect();
+    let bytes = unique_parameters(&chosen).saturating_mul(size_of::<f32>());
+    if bytes <= MOST_ENCODED {
+        return Ok(());
+    }
+    Err(CompilerError::Selection(format!(
+        "the layers that model.train selects hold {bytes} bytes, and an ONNX file in one piece at most {MOST_ENCODED}: \
+         train fewer layers"
+    )))
 }
 
 fn check_logits(graph: &Graph, logits: ValueId, wanted: &FineTuning, head: Option<&Head>) -> Result<(), CompilerError> {

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use prost::Message;
 
 pub(crate) use import::{Bindings, import, known_shape};
-pub(crate) use sharing::{encode, share};
+pub(crate) use sharing::{MOST_ENCODED, encode, share};
 pub(crate) use tensor::constant_of;
 
 use crate::CompilerError;

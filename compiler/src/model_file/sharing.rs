@@ -4,7 +4,7 @@ use super::onnx::{GraphProto, ModelProto};
 use crate::CompilerError;
 
 /// What ONNX Runtime, and protobuf itself, take in one piece.
-const MOST_ENCODED: usize = i32::MAX as usize;
+pub(crate) const MOST_ENCODED: usize = i32::MAX as usize;
 
 /// Lets nodes read one initializer where several are the same bytes in memory, as tensors do that name one region of a
 /// file: otherwise each would be written out. Those in `own` stay apart, and so do outputs and inputs.
