@@ -231,7 +231,9 @@ mod tests {
         let weights = ["body.weight", "middle.weight", "head.weight"].map(|name| weight(name, &[3, 3])).to_vec();
         let model = model(graph(nodes, weights, vec![value("x", &[3])], vec![value("scores", &[3])]));
         let last = TrainSelection::Last(2);
-        let rows: Vec<(&[(&str, f32)], f32, TrainSelection, Result<(), &str>)> = vec![
+        // multipliers, decay, what is trained; what is said
+        type Row<'a> = (&'a [(&'a str, f32)], f32, TrainSelection, Result<(), &'a str>);
+        let rows: Vec<Row<'_>> = vec![
             (&[("middle", 0.5)], 1.0, last.clone(), Ok(())),
             (&[("middle", 0.0)], 1.0, last.clone(), Ok(())),
             (&[("midle", 0.5)], 1.0, last.clone(), Err("[0]: `midle` matches no layer; did you mean `middle`?")),
