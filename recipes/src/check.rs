@@ -290,6 +290,7 @@ fn first(row: Option<&str>, before: &str) -> String {
 
 fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> Vec<String> {
     let mut warnings = plan.train.chain.label_warnings();
+    warnings.extend(plan.preprocessing_warnings());
     if evaluate.is_none() {
         warnings.push("no `data.evaluate`: no accuracy is measured, and the last weights are exported".into());
     }

@@ -9,6 +9,7 @@ use millstream_transforms::Chain;
 use serde::Serialize;
 
 use crate::classes::align;
+use crate::preprocessing::{self, Preprocessing};
 use crate::{RecipeError, overlap};
 
 /// Rows of one split and what happens to them.
@@ -129,6 +130,14 @@ impl Plan {
             label_smoothing: training.label_smoothing,
             seed: self.recipe.seed,
         }
+    }
+
+    /// Where training, evaluation and the pretrained model disagree on what is done to the values, in words.
+    pub fn preprocessing_warnings(&self) -> Vec<String> {
+        let transforms = &self.recipe.transforms;
+        let mut found = preprocessing::between_splits(&transforms.train, &transforms.evaluate);
+        found.extend(Preprocessing::differences(&self.model, &self.recipe.data, &transforms.evaluate));
+        found
     }
 
     /// How the training rows are streamed.

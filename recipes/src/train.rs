@@ -14,6 +14,7 @@ use millstream_training::{
 use serde::Serialize;
 
 use crate::check::{Findings, findings, left_out};
+use crate::preprocessing::Preprocessing;
 use crate::run_folder::{MadeOf, RunFolder, fixed};
 use crate::{DataReport, Event, Events, Plan, RecipeError, Stop, labels_file, plan};
 
@@ -153,7 +154,7 @@ pub fn train(
         epochs: recipe.training.epochs,
         steps_done: trainer.history().steps,
     });
-    for message in &plan.notes {
+    for message in plan.notes.iter().chain(&program.notes) {
         events.event(&Event::Note { message: message.clone() });
     }
     let opening = began.elapsed().as_secs_f64();
@@ -531,10 +532,10 @@ fn settings(plan: &Plan) -> Vec<(String, String)> {
 /// Writes `model.onnx` and `labels.txt`. The same run gives the same bytes: nothing of time or place is in them.
 fn export(plan: &Plan, folder: &RunFolder, program: &TrainingProgram, trainer: &Trainer) -> Result<(), RecipeError> {
     let classes = &plan.train.columns.classes;
-    let json = |value: serde_json::Result<String>| value.expect("lists of strings and transforms always serialize");
+    let json = |value: serde_json::Result<String>| value.expect("lists of strings always serialize");
     let mut metadata = vec![
         ("labels".to_owned(), json(serde_json::to_string(classes))),
-        ("millstream.preprocess".to_owned(), json(serde_json::to_string(&plan.recipe.transforms.evaluate))),
+        Preprocessing::of(&plan.recipe.data, &plan.input, &plan.recipe.transforms.evaluate).metadata(),
         ("millstream.steps".to_owned(), trainer.history().steps.to_string()),
     ];
     if let Some(best) = trainer.history().best {

@@ -66,8 +66,9 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
         }
         None => text.push_str("device: none\n"),
     }
+    let notes = report.notes.iter().chain(&model.notes).cloned().collect();
     let listed = [
-        ("note", Meaning::Progress, &report.notes),
+        ("note", Meaning::Progress, &notes),
         ("warning", Meaning::Warning, &report.warnings),
         ("problem", Meaning::Bad, &report.problems),
     ];

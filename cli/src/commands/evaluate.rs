@@ -8,7 +8,7 @@ use crate::arguments::{self, Global};
 use crate::output::{self, counted};
 use crate::table::Table;
 use crate::terminal::{columns, output_width};
-use crate::{Outcome, commands, progress};
+use crate::{Outcome, commands, messages, progress};
 use millstream::schemas::{decimal, grouped, percent, shown_path};
 
 /// Larger matrices do not fit on a screen; `--json` has them.
@@ -29,6 +29,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate) -> anyhow::R
     if global.json {
         output::print_json(&report)?
     } else {
+        report.warnings.iter().for_each(|warning| messages::warn(warning));
         output::print(&describe(&report, global.verbose > 0))?
     }
     Ok(Outcome::Done)
@@ -65,6 +66,9 @@ fn describe(report: &EvaluationReport, verbose: bool) -> String {
     }
     for note in &report.notes {
         text.push_str(&output::prose(&format!("\nnote: {note}")));
+    }
+    if verbose && !report.preprocessing_known {
+        text.push_str(&output::prose("\nthe model's file does not say with which preprocessing it was trained"));
     }
     let device = output::device(&report.device, &report.device_reason, verbose);
     text.push_str(&format!("\n{}\non {device}, {:.1} s\n", shown_path(&report.model), report.seconds));
