@@ -11,7 +11,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use crate::error::Damage;
 use crate::sources::{
-    Classes, FileColumns, Footer, LabelReading, LabelValue, LoadedRows, Part, Storage, caught, list_all, names,
+    Classes, FileColumns, Footer, LabelReading, LabelValue, Part, Storage, caught, each_label, list_all, names,
     read_blocking, read_footer,
 };
 use crate::{PipelineError, label};
@@ -408,8 +408,7 @@ impl Dataset {
         for file in self.inner.files.iter() {
             let columns = file.columns(None, Some(label))?;
             for group in (0..file.row_groups.len()).filter(|&group| file.row_groups[group].rows > 0) {
-                let rows: LoadedRows = read_blocking(&columns, &Part { group: group as u32, rows: None }, classes)?;
-                rows.labels().iter().try_for_each(&mut each)?;
+                each_label(&columns, group as u32, classes, &mut each)?;
             }
         }
         Ok(())

@@ -35,4 +35,4 @@ mod stream;
 
 pub use dataset::{ClassHistogram, Columns, DataFile, Dataset, InputKind, Row, RowGroupSize, RowInput};
 pub use error::{Damage, PipelineError};
-pub use stream::{Batches, Monitor, StreamCounters, StreamOptions};
+pub use stream::{Batches, Beside, Monitor, StreamCounters, StreamOptions};

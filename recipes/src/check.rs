@@ -118,7 +118,7 @@ pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, Rec
         _ => None,
     };
     let mut warnings = warnings(&plan, &train, evaluate.as_ref())?;
-    match plan.train_stream().warnings(&plan.train.dataset) {
+    match plan.train_stream().and_then(|options| options.warnings(&plan.train.dataset)) {
         Ok(of_stream) => warnings.extend(of_stream),
         Err(error) => problems.push(error.to_string()),
     }

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use millstream_compiler::{TrainingProgram, compile};
-use millstream_pipeline::{Batches, StreamCounters, StreamOptions};
+use millstream_pipeline::{Batches, Beside, StreamCounters, StreamOptions};
 use millstream_schemas::{Batch, Fingerprint, Recipe, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::record::Timing;
@@ -99,7 +99,7 @@ pub fn train(
         StartMode::New | StartMode::Overwrite => None,
     };
     let from = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume);
-    let mut stream = Stream::open(&plan.train.dataset, plan.train_stream(), from)?;
+    let mut stream = Stream::open(&plan.train.dataset, plan.train_stream()?, from)?;
     // All that the recipe names was opened: an earlier run is not given up for one that cannot begin.
     if options.start == StartMode::Overwrite {
         folder.clear()?;
@@ -265,6 +265,8 @@ fn run(
     let stopping = || stop.is_requested();
     let ending = match (&plan.evaluate, plan.evaluate_stream()) {
         (Some(source), Some(options)) => {
+            // Training stands still meanwhile: both streams have one ceiling.
+            let options = StreamOptions { beside: Beside::Stream(stream.0.monitor()), ..options };
             let mut open = || -> Result<Box<dyn BatchSource>, BoxError> {
                 Ok(Box::new(Stream::open(&source.dataset, options.clone(), None)?))
             };

@@ -3,12 +3,17 @@
 mod columns;
 mod footer;
 mod listing;
+mod page_header;
+mod paged_group;
+mod pages;
+mod row_group;
 mod rows;
 mod storage;
 mod thrift;
 
-pub(crate) use columns::{FileColumns, LabelReading};
+pub(crate) use columns::{FileColumns, LabelReading, ROW_BYTES};
 pub(crate) use footer::{Footer, caught, read as read_footer};
 pub(crate) use listing::{list_all, names};
-pub(crate) use rows::{Classes, LabelValue, LoadedRows, Part, read_blocking, read_part};
-pub(crate) use storage::{Storage, StorageReader};
+pub(crate) use paged_group::{Block, PagedGroup};
+pub(crate) use rows::{Classes, LabelValue, LoadedRows, Part, each_label, read_blocking, read_part};
+pub(crate) use storage::Storage;

@@ -12,4 +12,6 @@ mod awkward_parquet;
 mod bad_input;
 mod corpus;
 mod decoded_parts;
+mod large_groups;
+mod page_damage;
 mod stream;
