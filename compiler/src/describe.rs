@@ -30,6 +30,8 @@ pub struct ModelReport {
     /// Numbers in float tensors that belong to no layer, for example a position table. The statistics of a
     /// normalization and single numbers are not counted.
     pub other_weights: usize,
+    /// What a fine-tuning does otherwise than the file says, in words.
+    pub notes: Vec<String>,
 }
 
 /// One layer of a [`ModelReport`].
@@ -80,7 +82,10 @@ pub fn describe(model: &Model, wanted: Option<&FineTuning>) -> Result<ModelRepor
             let layers = finetuning::layers(graph);
             let all: Vec<usize> = (0..layers.len()).collect();
             let (trainable, selected, logits) = (all.clone(), all, String::new());
-            described_layers(&Prepared { model: proto, head: None, logits, layers, trainable, selected }, None)
+            described_layers(
+                &Prepared { model: proto, head: None, logits, layers, trainable, selected, notes: Vec::new() },
+                None,
+            )
         }
     };
     report.opset = model.opset();
@@ -115,6 +120,7 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>) -> ModelRe
         parameters: unique_parameters(&prepared.layers),
         trained: unique_parameters(&selected),
         other_weights: prepared.other_weights(),
+        notes: prepared.notes.clone(),
         layers,
     }
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backward;
+mod batch_axis;
 mod describe;
 mod error;
 pub mod finetuning;

@@ -2,18 +2,17 @@ use std::collections::BTreeMap;
 
 use millstream_schemas::recipe::{HeadRecipe, Initializer};
 use millstream_schemas::{ParameterEntry, TensorEntry, TrainingManifest};
-use prost::Message;
 
 use crate::backward::{TrainedPath, gradients};
 use crate::finetuning::{
-    self, FineTuning, Head, Layer, find_head, find_scores, layers_before, normalize, pattern_matches, replace_head,
-    select, untie,
+    self, FineTuning, Head, Layer, check_factors, chosen_output, find_head, find_scores, lay_bare, layers_before,
+    normalize, pattern_matches, replace_head, require_scores, select, untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::losses::cross_entropy;
 use crate::model_file::onnx::{GraphProto, ModelProto, StringStringEntryProto};
-use crate::model_file::{Bindings, Model, import};
-use crate::{CompilerError, graph};
+use crate::model_file::{Bindings, MOST_ENCODED, Model, encode, import, share};
+use crate::{CompilerError, batch_axis, graph};
 use millstream_schemas::shown;
 
 /// A model compiled for training: plain ONNX, with its parameters beside it.
@@ -34,6 +33,8 @@ pub struct TrainingProgram {
     pub frozen: usize,
     /// Bytes of computed values alive at once at the worst node of the step, without parameters and gradients.
     pub activation_bytes: u64,
+    /// What is done otherwise than the model's file says, in words.
+    pub notes: Vec<String>,
     /// The pretrained model with the new head, before training.
     model: ModelProto,
 }
@@ -53,6 +54,7 @@ pub fn compile(model: &Model, wanted: &FineTuning) -> Result<TrainingProgram, Co
     let data_inputs = graph.inputs().to_vec();
     let targets = graph.input("targets", TensorType::f32([wanted.batch, wanted.classes]));
     let Prepared { layers, selected, .. } = &prepared;
+    require_exportable(layers, selected)?;
     let mut parameters = Vec::new();
     let mut values = Vec::new();
     let mut entries: Vec<ParameterEntry> = Vec::new();
@@ -79,7 +81,7 @@ pub fn compile(model: &Model, wanted: &FineTuning) -> Result<TrainingProgram, Co
     let loss = cross_entropy(&mut graph, logits, targets, wanted.label_smoothing)?;
     let mut evaluation = graph.clone();
     evaluation.set_outputs(&[loss, logits]);
-    let evaluation = evaluation.to_onnx("evaluation");
+    let evaluation = encode(&evaluation.model_proto("evaluation", None))?;
     let gradient_values = gradients(&mut graph, loss, &parameters)?;
     let gradient_values = distinct(&mut graph, gradient_values)?;
     for (entry, gradient) in entries.iter_mut().zip(&gradient_values) {
@@ -100,13 +102,14 @@ pub fn compile(model: &Model, wanted: &FineTuning) -> Result<TrainingProgram, Co
         parameters: entries,
     };
     Ok(TrainingProgram {
-        step: graph.to_onnx("training_step"),
+        step: encode(&graph.model_proto("training_step", None))?,
         evaluation,
         manifest,
         parameters: values,
         trained,
         frozen,
         activation_bytes: graph.peak_activation_bytes(),
+        notes: prepared.notes,
         model: prepared.model,
     })
 }
@@ -145,7 +148,9 @@ impl TrainingProgram {
             model.metadata_props.retain(|entry| entry.key() != key);
             model.metadata_props.push(StringStringEntryProto { key: Some(key.clone()), value: Some(value.clone()) });
         }
-        Ok(model.encode_to_vec())
+        let own = self.manifest.parameters.iter().map(|entry| entry.name.as_str()).collect();
+        share(model.graph.as_mut().expect("still there"), &own);
+        encode(&model)
     }
 }
 
@@ -158,6 +163,8 @@ pub(crate) struct Prepared {
     /// The layers that lead to the logits.
     pub(crate) trainable: Vec<usize>,
     pub(crate) selected: Vec<usize>,
+    /// What is not as the file says, in words.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Prepared {
@@ -207,9 +214,19 @@ impl Prepared {
 
 pub(crate) fn prepare(model: &Model, wanted: &FineTuning) -> Result<Prepared, CompilerError> {
     let mut proto = model.proto.clone();
+    let mut notes = Vec::new();
+    notes.extend(any_batch(&mut proto, wanted)?);
     let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
     normalize(graph);
     untie(graph);
+    if wanted.head != HeadRecipe::Keep {
+        let mut bare = graph.clone();
+        let note = lay_bare(&mut bare, &chosen_output(graph, wanted.output.as_deref())?);
+        if let Some(note) = note.filter(|_| find_head(&bare, wanted.output.as_deref()).is_ok()) {
+            *graph = bare;
+            notes.push(note);
+        }
+    }
     let found = find_head(graph, wanted.output.as_deref());
     let (head, logits) = match (found, &wanted.head) {
         (Ok(mut head), HeadRecipe::New) => {
@@ -225,10 +242,48 @@ pub(crate) fn prepare(model: &Model, wanted: &FineTuning) -> Result<Prepared, Co
         (Err(error), _) => return Err(error),
     };
     let graph = proto.graph.as_ref().expect("still there");
+    if wanted.head == HeadRecipe::Keep {
+        require_scores(graph, &logits)?;
+    }
     let layers = finetuning::layers(graph);
     let trainable = layers_before(graph, &layers, &logits);
     let selected = select(&layers, &trainable, head.as_ref(), &wanted.train)?;
-    Ok(Prepared { model: proto, head, logits, layers, trainable, selected })
+    let mut prepared = Prepared { model: proto, head, logits, layers, trainable, selected, notes };
+    let factor = |index| prepared.multiplier(index, wanted);
+    check_factors(&prepared.layers, &prepared.selected, &wanted.learning_rate_multipliers, factor)?;
+    let still: Vec<String> = prepared
+        .selected
+        .iter()
+        .filter(|index| factor(**index) == 0.0)
+        .map(|index| shown(&prepared.layers[*index].name))
+        .collect();
+    if let Some(first) = still.first() {
+        prepared
+            .notes
+            .push(format!("{} selected layer(s) have multiplier 0 and stay as they are, `{first}` first", still.len()));
+    }
+    Ok(prepared)
+}
+
+/// Frees a batch that the file fixes; an error where it must be another and cannot.
+fn any_batch(proto: &mut ModelProto, wanted: &FineTuning) -> Result<Option<String>, CompilerError> {
+    let graph = proto.graph.as_ref().expect("the gate refuses a model without a graph");
+    let Some(fixed) = batch_axis::fixed_rows(graph) else { return Ok(None) };
+    match batch_axis::free(proto, &wanted.inputs) {
+        Ok(()) => Ok(Some(format!(
+            "the model's file fixes its batch at {fixed}; the axis was freed: the training step takes batches of {}, and \
+             the exported model any number of rows",
+            wanted.batch
+        ))),
+        Err(obstacle) if fixed == wanted.batch => {
+            Ok(Some(format!("the model's file fixes its batch at {fixed}, and so will the exported model; {obstacle}")))
+        }
+        Err(obstacle) => Err(CompilerError::Selection(format!(
+            "the model's file fixes its batch at {fixed}, the recipe says {}, and it cannot be made so: {obstacle}. \
+             Go on with `data.batch: {fixed}`, or export the model with a symbolic first axis",
+            wanted.batch
+        ))),
+    }
 }
 
 /// Numbers in all layers, tied weights counted once.
@@ -236,6 +291,20 @@ pub(crate) fn unique_parameters(layers: &[Layer]) -> usize {
     let mut seen = std::collections::HashSet::new();
     let weights = layers.iter().flat_map(|layer| &layer.weights);
     weights.filter(|weight| seen.insert(&weight.initializer)).map(|weight| weight.shape.iter().product::<usize>()).sum()
+}
+
+/// Trained weights are apart from each other even where the file keeps them in one place, and the exported model holds
+/// them all.
+fn require_exportable(layers: &[Layer], selected: &[usize]) -> Result<(), CompilerError> {
+    let chosen: Vec<Layer> = selected.iter().map(|index| layers[*index].clone()).collect();
+    let bytes = unique_parameters(&chosen).saturating_mul(size_of::<f32>());
+    if bytes <= MOST_ENCODED {
+        return Ok(());
+    }
+    Err(CompilerError::Selection(format!(
+        "the layers that model.train selects hold {bytes} bytes, and an ONNX file in one piece at most {MOST_ENCODED}: \
+         train fewer layers"
+    )))
 }
 
 fn check_logits(graph: &Graph, logits: ValueId, wanted: &FineTuning, head: Option<&Head>) -> Result<(), CompilerError> {

@@ -1,7 +1,8 @@
-use prost::Message;
+use std::collections::HashSet;
 
-use crate::finetuning::{find_scores, normalize};
+use crate::finetuning::{ending, find_scores, named, normalize};
 use crate::model_file::onnx::ValueInfoProto;
+use crate::model_file::{encode, share};
 use crate::{CompilerError, Model};
 
 /// A model as it is evaluated.
@@ -11,6 +12,8 @@ pub struct Scoring {
     pub model: Vec<u8>,
     /// The output that holds the class scores before any softmax: what a cross-entropy takes.
     pub scores: String,
+    /// How the scores are read, where they are not what a cross-entropy takes.
+    pub note: Option<String>,
 }
 
 impl Model {
@@ -23,6 +26,13 @@ impl Model {
         let mut normalized = self.graph().clone();
         normalize(&mut normalized);
         let scores = find_scores(&normalized, output)?;
+        let note = ending(&normalized, &scores).map(|node| {
+            format!(
+                "the model ends in {}: what it gives is read as class scores as it is, so the most likely classes are \
+                 those that it means, and the loss, a softmax cross-entropy, is not the one it was trained with",
+                named(node)
+            )
+        });
         let mut proto = self.proto.clone();
         let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
         if graph.output.iter().all(|output| output.name() != scores) {
@@ -30,6 +40,7 @@ impl Model {
             let unstated = || ValueInfoProto { name: Some(scores.clone()), ..ValueInfoProto::default() };
             graph.output.push(declared.unwrap_or_else(unstated));
         }
-        Ok(Scoring { model: proto.encode_to_vec(), scores })
+        share(graph, &HashSet::new());
+        Ok(Scoring { model: encode(&proto)?, scores, note })
     }
 }

@@ -74,6 +74,11 @@ impl Share {
         Self(Arc::new(Inner { limit, state, freed: Condvar::new(), held: Arc::clone(held) }))
     }
 
+    /// All that it may hold.
+    pub(crate) fn limit(&self) -> u64 {
+        self.0.limit
+    }
+
     /// Waits, blocking this thread, until the bytes are free.
     pub(crate) fn admit_blocking(&self, bytes: u64) -> Result<Admitted, TooLarge> {
         if bytes > self.0.limit {

@@ -10,7 +10,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use crate::error::Damage;
 use crate::sources::{
-    Classes, FileColumns, Footer, LabelValue, Listing, LoadedRows, Part, SplitRole, Storage, caught, choose, list,
+    Classes, FileColumns, Footer, LabelValue, Listing, Part, SplitRole, Storage, caught, choose, each_label, list,
     names, read_blocking, read_footer, require_whole,
 };
 use crate::{Columns, InputKind, PipelineError, label};
@@ -316,8 +316,7 @@ impl Dataset {
         for file in self.inner.files.iter() {
             let columns = file.columns(None, Some(label))?;
             for group in (0..file.row_groups.len()).filter(|&group| file.row_groups[group].rows > 0) {
-                let rows: LoadedRows = read_blocking(&columns, &Part { group: group as u32, rows: None }, classes)?;
-                rows.labels().iter().for_each(&mut each);
+                each_label(&columns, group as u32, classes, &mut each)?;
             }
         }
         Ok(())

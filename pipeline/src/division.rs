@@ -17,64 +17,102 @@ pub(crate) struct Needs {
     pub(crate) images: bool,
 }
 
-/// The three shares.
+/// What of the ceiling is a stream's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Portion {
+    /// All of it.
+    Whole,
+    /// All but what another stream, opened later, needs at least; that one gets a quarter when it needs less.
+    Leaving(u64),
+    /// What the other stream left.
+    Left(u64),
+}
+
+/// The three shares, and what is left to another stream.
 #[derive(Debug)]
 pub(crate) struct Division {
     pub(crate) batches: u64,
     pub(crate) rows: u64,
+    /// Of all streams under the ceiling together.
     pub(crate) decoding: u64,
+    pub(crate) left: u64,
     pub(crate) largest_image: LargestImage,
 }
 
-/// The largest image that is taken: what decoding would get if batches took all they may. So it depends on the ceiling
-/// and not on the number of workers, which must not decide which rows are left out.
-#[derive(Clone, Copy, Debug)]
+/// The largest image that is taken: a quarter of the ceiling, whatever else is held and however many work at it, so that
+/// nothing but the ceiling and the image decides which rows are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LargestImage {
-    /// Bytes of decoding and rendering it.
-    pub(crate) bytes: u64,
     pub(crate) ceiling: ByteSize,
-    batch: u64,
-    unit: u64,
+}
+
+/// One part in so many of the ceiling is for decoding, and as much for a stream beside.
+const PARTS: u64 = 4;
+
+impl Needs {
+    /// Two batches and a unit: less than this a stream cannot do with.
+    pub(crate) fn least(&self) -> u64 {
+        self.batch.saturating_mul(2).saturating_add(self.unit)
+    }
 }
 
 impl Division {
     /// Divides; `in_flight` batches are wanted at a time.
-    pub(crate) fn new(ceiling: ByteSize, needs: &Needs, in_flight: u64) -> Result<Self, PipelineError> {
+    pub(crate) fn new(
+        ceiling: ByteSize,
+        needs: &Needs,
+        in_flight: u64,
+        portion: Portion,
+    ) -> Result<Self, PipelineError> {
         let Needs { batch, unit, .. } = *needs;
-        let most = (ceiling.0 / 2 / batch.max(1)).max(2);
-        let batches = batch.saturating_mul(in_flight.clamp(2, most));
-        let too_small = |what: String, needed: u64, enough: u64| {
-            Err(PipelineError::Memory { ceiling, what, needed: ByteSize(needed), enough: ByteSize(enough) })
+        let decoding = if needs.images { ceiling.0 / PARTS } else { 0 };
+        let left = match portion {
+            Portion::Whole | Portion::Left(_) => 0,
+            Portion::Leaving(least) => least.max(ceiling.0 / PARTS),
         };
-        // Images get a quarter of what the batches leave, and what reading ahead by three units does not need.
-        let enough =
-            batches.saturating_add(if needs.images { (unit.saturating_mul(4) / 3).saturating_add(64) } else { unit });
-        let Some(left) = ceiling.0.checked_sub(batches) else {
-            return too_small("two batches".into(), batches, enough);
+        let available = match portion {
+            Portion::Left(left) => left,
+            _ => (ceiling.0 - decoding).saturating_sub(left),
         };
-        let decoding = if needs.images { images_share(left, unit) } else { 0 };
-        let rows = left - decoding;
-        if rows < unit {
-            return too_small(needs.unit_name.clone(), unit, enough);
+        let too_small = |what: String, needed: u64| {
+            let enough = ByteSize(enough(needs, portion));
+            Err(PipelineError::Memory { ceiling, what, needed: ByteSize(needed), enough })
+        };
+        let two = batch.saturating_mul(2);
+        if two > available {
+            return too_small("two batches".into(), two);
         }
-        let left_at_least = ceiling.0.saturating_sub(batch.saturating_mul(most));
-        let largest_image = LargestImage { bytes: images_share(left_at_least, unit), ceiling, batch, unit };
-        Ok(Self { batches, rows, decoding, largest_image })
+        if needs.least() > available {
+            return too_small(needs.unit_name.clone(), unit);
+        }
+        let most = (available / 3 * 2).min(available - unit) / batch.max(1);
+        let batches = batch * in_flight.clamp(2, most.max(2));
+        Ok(Self { batches, rows: available - batches, decoding, left, largest_image: LargestImage { ceiling } })
     }
+}
+
+/// A ceiling under which the needs are met.
+fn enough(needs: &Needs, portion: Portion) -> u64 {
+    let least = needs.least();
+    let decoding = |bytes: u64| if needs.images { bytes.saturating_mul(4) / 3 } else { bytes };
+    let enough = match portion {
+        Portion::Whole => decoding(least),
+        Portion::Leaving(other) => decoding(least.saturating_add(other)).max(least.saturating_mul(2)),
+        Portion::Left(_) => least.saturating_mul(PARTS),
+    };
+    enough.saturating_add(16)
 }
 
 impl LargestImage {
-    /// A ceiling under which an image of so many bytes is taken.
-    pub(crate) fn ceiling_for(&self, bytes: u64) -> ByteSize {
-        // Batches never get more than half of a ceiling that holds four of them.
-        let quarter = bytes.saturating_mul(4);
-        let beyond_reading = bytes.saturating_add(self.unit.saturating_mul(4));
-        ByteSize(quarter.min(beyond_reading).saturating_mul(2).max(self.batch.saturating_mul(4)))
+    /// Bytes that decoding and rendering it may take.
+    pub(crate) fn bytes(self) -> u64 {
+        self.ceiling.0 / PARTS
     }
-}
 
-fn images_share(left: u64, unit: u64) -> u64 {
-    (left / 4).max(left.saturating_sub(unit.saturating_mul(4)))
+    /// A ceiling under which an image of so many bytes is taken.
+    pub(crate) fn ceiling_for(self, bytes: u64) -> ByteSize {
+        ByteSize(bytes.saturating_mul(PARTS))
+    }
 }
 
 #[cfg(test)]
@@ -84,23 +122,49 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ceiling_an_image_is_told_is_enough_for_any_number_of_workers() {
+    fn the_shares_add_up_and_the_ceiling_that_is_asked_for_is_enough() {
         let mut random = DrawKey { seed: 1, epoch: 0, row: 0 }.random("division", 0);
-        for _ in 0..2000 {
+        for round in 0..4000 {
             let mut bytes = |bits: u32| u64::from(random.next_u32()) >> (32 - bits);
-            let needs = Needs { batch: 1 + bytes(12), unit: bytes(16), unit_name: "a unit".into(), images: true };
-            let (ceiling, image) = (ByteSize(bytes(18)), bytes(18));
-            let Ok(first) = Division::new(ceiling, &needs, 4) else { continue };
-            let enough = first.largest_image.ceiling_for(image).max(ceiling);
-            // More workers may need more for their batches; that is an error at the start.
-            for division in [2, 3, 8, 1000].iter().flat_map(|&in_flight| Division::new(enough, &needs, in_flight)) {
-                assert!(division.batches + division.rows + division.decoding <= enough.0, "{division:?}");
-                assert!((image..=division.decoding).contains(&division.largest_image.bytes), "{image}: {division:?}");
+            let unit_name = "a unit".to_owned();
+            let needs = Needs { batch: 1 + bytes(12), unit: bytes(16), unit_name, images: round % 3 > 0 };
+            let (ceiling, other) = (ByteSize(bytes(18)), bytes(14));
+            for portion in [Portion::Whole, Portion::Leaving(other)] {
+                for in_flight in [2, 3, 8, 1000] {
+                    let division = match Division::new(ceiling, &needs, in_flight, portion) {
+                        Ok(division) => division,
+                        Err(PipelineError::Memory { enough, .. }) => {
+                            assert!(enough > ceiling);
+                            let again = Division::new(enough, &needs, in_flight, portion);
+                            again.unwrap_or_else(|error| panic!("{needs:?}, {portion:?}: {error}"))
+                        }
+                        Err(error) => panic!("{error}"),
+                    };
+                    let ceiling = division.largest_image.ceiling;
+                    let sum = division.batches + division.rows + division.decoding + division.left;
+                    assert!(sum <= ceiling.0 && division.rows >= needs.unit, "{division:?}");
+                    assert!(division.batches >= 2 * needs.batch, "{division:?}");
+                    // What is left is enough for a stream that said what it needs.
+                    if let Portion::Leaving(least) = portion {
+                        let second = Needs { batch: 1, unit: least.saturating_sub(2), ..needs.clone() };
+                        assert!(Division::new(ceiling, &second, in_flight, Portion::Left(division.left)).is_ok());
+                    }
+                }
             }
-            let told =
-                [2, 1000].map(|in_flight| Division::new(ceiling, &needs, in_flight).map(|d| d.largest_image.bytes));
-            if let [Ok(few), Ok(many)] = told {
-                assert_eq!(few, many);
+        }
+    }
+
+    #[test]
+    fn whether_an_image_is_too_large_depends_on_the_ceiling_alone() {
+        let image = |needs: &Needs, in_flight, portion| {
+            Division::new(ByteSize(1 << 20), needs, in_flight, portion).unwrap().largest_image.bytes()
+        };
+        for (batch, unit) in [(1, 0), (1000, 100_000), (100_000, 1)] {
+            let needs = Needs { batch, unit, unit_name: "a unit".into(), images: true };
+            for in_flight in [1, 4, 100] {
+                assert_eq!(image(&needs, in_flight, Portion::Whole), 1 << 18);
+                assert_eq!(image(&needs, in_flight, Portion::Leaving(5)), 1 << 18);
+                assert_eq!(image(&needs, in_flight, Portion::Left(400_000)), 1 << 18);
             }
         }
     }
@@ -109,8 +173,10 @@ mod tests {
     fn absurd_sizes_are_refused_and_not_overflowed() {
         for (batch, unit) in [(u64::MAX, 1), (1, u64::MAX), (u64::MAX, u64::MAX)] {
             let needs = Needs { batch, unit, unit_name: "a unit".into(), images: true };
-            let refused = Division::new(ByteSize(1 << 30), &needs, 100).unwrap_err();
-            assert!(matches!(refused, PipelineError::Memory { .. }), "{refused}");
+            for portion in [Portion::Whole, Portion::Leaving(u64::MAX), Portion::Left(5)] {
+                let refused = Division::new(ByteSize(1 << 30), &needs, 100, portion).unwrap_err();
+                assert!(matches!(refused, PipelineError::Memory { .. }), "{refused}");
+            }
         }
     }
 }

@@ -40,4 +40,4 @@ pub use dataset::{ClassHistogram, DataFile, Dataset, Row, RowGroupSize, RowInput
 pub use error::{Damage, PipelineError};
 pub use shared_rows::{SharedFile, SharedRows};
 pub use sources::SplitRole;
-pub use stream::{Batches, Monitor, StreamCounters, StreamOptions};
+pub use stream::{Batches, Beside, Monitor, StreamCounters, StreamOptions};

@@ -9,9 +9,13 @@ use crate::permutation::Permutation;
 ///
 /// | strength | where a row can go | rows held at a time |
 /// |---|---|---|
-/// | `global` | anywhere | a block of the order; single pages are read, or whole row groups of files without a page index |
-/// | `sequential` | stays | one row group |
-/// | `windowed` | anywhere: its row group is put anywhere, and its rows among those of `window` row groups | `window` row groups |
+/// | `global` | anywhere | a block of the order |
+/// | `sequential` | stays | one row group, or a block of it |
+/// | `windowed` | anywhere: its row group is put anywhere, and its rows among those of `window` row groups | `window` row groups, or a block of them |
+///
+/// The order knows nothing of memory. What does not fit is read in blocks, the next few rows of the order, copied out of
+/// their pages one page at a time: `sequential` reads each page once, the others read a page again for every block that
+/// has a row in it, so as often as what comes together is larger than the block.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     strength: OrderStrength,
@@ -64,6 +68,15 @@ impl Order {
         self.strength == OrderStrength::Global
     }
 
+    /// How many row groups' rows come together and out of order; `None` when rows stay in order.
+    pub(crate) fn groups_together(&self) -> Option<usize> {
+        match self.strength {
+            OrderStrength::Sequential => None,
+            OrderStrength::Windowed => Some(self.window.min(self.groups())),
+            OrderStrength::Global => Some(self.groups()),
+        }
+    }
+
     fn groups(&self) -> usize {
         self.starts.len() - 1
     }
@@ -92,15 +105,29 @@ impl Order {
 }
 
 impl EpochOrder<'_> {
-    /// The rows from `position` on that are read and held together: the rest of a row group, of a window, or (global)
-    /// at most `block` rows. Not empty while `position` is below the number of rows.
-    pub(crate) fn unit(&self, position: u64, block: u64) -> Vec<Place> {
+    /// The row groups whose rows come together from `position` on: one, a window, or (global) none in particular.
+    pub(crate) fn groups(&self, position: u64) -> Vec<usize> {
         let order = self.order;
+        match order.strength {
+            OrderStrength::Sequential => vec![last_at_or_below(&order.starts, position)],
+            OrderStrength::Windowed => {
+                let first = last_at_or_below(&self.starts, position) / order.window * order.window;
+                self.groups[first..(first + order.window).min(self.groups.len())].to_vec()
+            }
+            OrderStrength::Global => Vec::new(),
+        }
+    }
+
+    /// The rows from `position` on that come together, at most `most`: of a row group, of a window, or (global) of all.
+    /// How many are asked for decides no order. Not empty while `position` is below the number of rows.
+    pub(crate) fn unit(&self, position: u64, most: u64) -> Vec<Place> {
+        let (order, most) = (self.order, most.max(1));
         match order.strength {
             OrderStrength::Sequential => {
                 let group = last_at_or_below(&order.starts, position);
                 let from = position - order.starts[group];
-                (from..order.group_rows(group)).map(|row| Place { group, row: row as u32 }).collect()
+                let until = order.group_rows(group).min(from.saturating_add(most));
+                (from..until).map(|row| Place { group, row: row as u32 }).collect()
             }
             OrderStrength::Windowed => {
                 let first = last_at_or_below(&self.starts, position) / order.window * order.window;
@@ -108,7 +135,8 @@ impl EpochOrder<'_> {
                 let (from, until) = (self.starts[first], self.starts[end]);
                 let key = DrawKey { row: (first / order.window) as u64, ..self.key };
                 let permutation = Permutation::new(until - from, &key, "order in a window");
-                let places = (position - from..until - from).map(|index| {
+                let last = (until - from).min((position - from).saturating_add(most));
+                let places = (position - from..last).map(|index| {
                     let row = from + permutation.at(index);
                     let group = last_at_or_below(&self.starts, row);
                     Place { group: self.groups[group], row: (row - self.starts[group]) as u32 }
@@ -117,7 +145,7 @@ impl EpochOrder<'_> {
             }
             OrderStrength::Global => {
                 let permutation = self.global.as_ref().expect("made for this strength");
-                let until = order.rows().min(position.saturating_add(block.max(1)));
+                let until = order.rows().min(position.saturating_add(most));
                 let places = (position..until).map(|index| {
                     let row = permutation.at(index);
                     let group = last_at_or_below(&order.starts, row);

@@ -2,27 +2,30 @@
 
 use std::sync::Arc;
 
-use millstream_schemas::recipe::{DamagedPolicy, OrderStrength};
+use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength};
 use millstream_schemas::{ResumePoint, count};
 use millstream_transforms::DrawKey;
 
 use crate::budget::{Held, Share};
-use crate::division::{Division, Needs};
+use crate::dataset::GroupPlace;
+use crate::division::{Division, Needs, Portion};
 use crate::order::Order;
-use crate::sources::FileColumns;
-use crate::stages::batches::{Mould, Pool, Shape, WorkTimes};
+use crate::sources::{FileColumns, ROW_BYTES};
+use crate::stages::batches::{Mould, Pool, Shape, TEXT, WorkTimes};
 use crate::stages::feeder::Feeder;
 use crate::stages::worker::Workshop;
-use crate::{Dataset, InputKind, PipelineError, StreamOptions};
+use crate::{Beside, Dataset, InputKind, PipelineError, StreamOptions};
 
-/// Rows read together when the order is `global`, at most.
-const LARGEST_BLOCK: u64 = 4096;
+/// Pages that are read more often than this in an epoch are not worth it: such an order is refused.
+const MOST_READ_AGAIN: u64 = 250;
 
 pub(crate) struct Plan {
     pub(crate) shop: Workshop,
     pub(crate) feeder: Feeder,
     pub(crate) workers: usize,
     pub(crate) held: Arc<Held>,
+    /// Bytes of the ceiling that are left to a stream beside this one.
+    pub(crate) left: u64,
 }
 
 impl Plan {
@@ -48,22 +51,32 @@ impl Plan {
             classes: options.columns.classes.len(),
             input: options.input_name.clone(),
             shape,
+            // Twice the mean: texts differ, and transforms may lengthen them.
+            text: (unpacked(&groups, &files) / dataset.rows().max(1)).saturating_mul(2).max(TEXT),
             chain: options.chain.clone(),
             seed: options.seed,
             pool: Pool::new(0, []),
             mailbox: Arc::default(),
         };
-        let group_bytes: Vec<u64> =
-            groups.iter().map(|group| files[group.file as usize].group_bytes(group.group as usize).0).collect();
-        let dearest_row = || files.iter().map(|file| file.dearest_row()).max().unwrap_or(0);
-        let dearest_row = if options.order == OrderStrength::Global { dearest_row() } else { 0 };
-        let (unit_name, unit) = largest_unit(&options, group_bytes, dearest_row);
+        let (unit_name, unit) = smallest_unit(&options, &groups, &files);
         let needs = Needs { batch: mould.batch_bytes(), unit, unit_name, images: shape != Shape::Text };
         let in_flight = (workers * 4).div_ceil(options.batch).max(2) + 2;
-        let division = Division::new(options.memory, &needs, in_flight as u64)?;
+        let portion = match &options.beside {
+            Beside::Nothing => Portion::Whole,
+            Beside::Later(least) => Portion::Leaving(least.0),
+            Beside::Stream(first) => Portion::Left(first.left()),
+        };
+        let division = Division::new(options.memory, &needs, in_flight as u64, portion)?;
         let buffers = [shape.floats(), mould.classes].map(|floats| floats * mould.capacity);
         mould.pool = Pool::new((division.batches / needs.batch.max(1)) as usize + 2, buffers);
-        let held = Arc::default();
+        let (held, decoding) = match &options.beside {
+            Beside::Stream(first) => first.shared(),
+            _ => {
+                let held = Arc::default();
+                let decoding = Share::new(division.decoding, &held);
+                (held, decoding)
+            }
+        };
         let shop = Workshop {
             chain: options.chain.clone(),
             columns: options.columns.clone(),
@@ -71,13 +84,12 @@ impl Plan {
             seed: options.seed,
             transparency: options.transparency,
             fail_on_damage: options.damaged == DamagedPolicy::Fail,
-            decoding: Share::new(division.decoding, &held),
+            decoding,
             largest_image: division.largest_image,
             times: WorkTimes::default(),
             stop: false.into(),
         };
         let feeder = Feeder {
-            block: (division.rows / 2 / dearest_row.max(1)).clamp(1, LARGEST_BLOCK),
             order,
             groups,
             files,
@@ -95,35 +107,83 @@ impl Plan {
             },
             stop: Arc::default(),
         };
-        Ok(Self { shop, feeder, workers, held })
+        let plan = Self { shop, feeder, workers, held, left: division.left };
+        plan.refuse_endless_reading()?;
+        Ok(plan)
     }
-}
 
-impl Plan {
+    /// The least that a stream needs of the ceiling, without what decoding needs.
+    pub(crate) fn least_memory(dataset: &Dataset, options: &StreamOptions) -> Result<u64, PipelineError> {
+        let whole = StreamOptions { memory: ByteSize(u64::MAX), beside: Beside::Nothing, ..options.clone() };
+        let plan = Self::new(dataset, whole, None)?;
+        let (unit_name, unit) = smallest_unit(options, &plan.feeder.groups, &plan.feeder.files);
+        Ok(Needs { batch: plan.feeder.mould.batch_bytes(), unit, unit_name, images: false }.least())
+    }
+
     /// What deserves a look before the stream is started.
     pub(crate) fn warnings(&self) -> Vec<String> {
         self.reads_again().into_iter().collect()
     }
 
-    /// Under the order `global`, files that do not say where their pages are give whole row groups for single rows.
+    /// Pages of rows that come together and do not fit into memory are read once for each block of them.
     fn reads_again(&self) -> Option<String> {
-        let Feeder { order, groups, files, block, .. } = &self.feeder;
-        if !order.is_global() {
-            return None;
-        }
-        let without = files.iter().filter(|file| !file.has_page_locations()).count();
-        let blocks = order.rows().div_ceil(*block);
-        let times = blocks.saturating_mul((*block).min(groups.len() as u64)) / groups.len() as u64;
-        (without > 0 && times > 1).then(|| {
+        let times = self.times_read();
+        let order = if self.feeder.order.is_global() { "global" } else { "windowed" };
+        (times > 1).then(|| {
             format!(
-                "order `global` reads single rows, and {without} of {} {} no page index: row groups without one are \
-                 read whole, about {times} times an epoch; write the files with a page index, or use `order: windowed`",
-                count(files.len(), "file"),
-                if without == 1 { "has" } else { "have" }
+                "order `{order}`: the rows that come together do not fit under the memory ceiling of {}, so pages are read \
+                 about {times} times an epoch; a larger `memory`, a smaller `window` or smaller row groups read less",
+                self.feeder.ceiling
             )
         })
     }
+
+    fn refuse_endless_reading(&self) -> Result<(), PipelineError> {
+        let times = self.times_read();
+        match times > MOST_READ_AGAIN {
+            false => Ok(()),
+            true => Err(PipelineError::Option {
+                option: "order",
+                reason: format!(
+                    "pages would be read about {times} times an epoch, since only a small part of what comes together \
+                     fits under the memory ceiling of {}; raise `memory`, or use `order: windowed` with a small `window`",
+                    self.feeder.ceiling
+                ),
+            }),
+        }
+    }
+
+    /// How often a page is read in an epoch, about: as often as there are blocks with a row in it.
+    fn times_read(&self) -> u64 {
+        let Feeder { order, groups, files, rows_share, .. } = &self.feeder;
+        let Some(together) = order.groups_together() else { return 1 };
+        let size = |group: &GroupPlace| files[group.file as usize].group_bytes(group.group as usize).0;
+        let mut sizes: Vec<u64> = groups.iter().map(size).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        let sum = |sizes: &[u64]| sizes.iter().fold(0_u64, |sum, size| sum.saturating_add(*size));
+        let largest = sum(&sizes[..together]);
+        if !order.is_global() && largest <= rows_share.limit() {
+            return 1;
+        }
+        // Of all bytes, rows and pages, the part that comes together.
+        let part = largest as f64 / sum(&sizes).max(1) as f64;
+        let bytes = unpacked(groups, files).saturating_add(order.rows().saturating_mul(ROW_BYTES));
+        let pages = files.iter().map(|file| file.pages_at_least()).sum::<u64>().max(bytes / USUAL_PAGE).max(1);
+        let blocks = (bytes as f64 * part / (rows_share.limit() / 2).max(1) as f64).ceil().max(1.0);
+        let (rows, pages) = (order.rows() as f64 * part, (pages as f64 * part).max(1.0));
+        // A block has a row in no more pages than it has rows.
+        (blocks * (rows / blocks).min(pages) / pages).round().max(1.0) as u64
+    }
 }
+
+/// Bytes of the columns that are read once decompressed, as the footers say.
+fn unpacked(groups: &[GroupPlace], files: &[Arc<FileColumns>]) -> u64 {
+    let of_group = |group: &GroupPlace| files[group.file as usize].unpacked(group.group as usize);
+    groups.iter().map(of_group).fold(0, u64::saturating_add)
+}
+
+/// Bytes of a page as most writers make them.
+const USUAL_PAGE: u64 = 1 << 20;
 
 fn check_options(dataset: &Dataset, options: &StreamOptions) -> Result<(), PipelineError> {
     let refuse = |option, reason: String| Err(PipelineError::Option { option, reason });
@@ -185,16 +245,25 @@ fn shape(dataset: &Dataset, options: &StreamOptions) -> Result<Shape, PipelineEr
     Ok(Shape::Image { width, height })
 }
 
-/// What must be held together at least, and its bytes.
-fn largest_unit(options: &StreamOptions, mut group_bytes: Vec<u64>, dearest_row: u64) -> (String, u64) {
-    group_bytes.sort_unstable_by(|a, b| b.cmp(a));
-    match options.order {
-        OrderStrength::Sequential => ("the largest row group".into(), group_bytes.first().copied().unwrap_or(0)),
+/// What must be held together at least, and its bytes: what comes together, or the pages of one row where that is less.
+/// (Where a file does not say how large its pages are, they are told to be too large when they are met.)
+fn smallest_unit(options: &StreamOptions, groups: &[GroupPlace], files: &[Arc<FileColumns>]) -> (String, u64) {
+    let bytes = groups.iter().map(|group| files[group.file as usize].group_bytes(group.group as usize).0);
+    let mut bytes: Vec<u64> = bytes.collect();
+    bytes.sort_unstable_by(|a, b| b.cmp(a));
+    let (name, together) = match options.order {
+        OrderStrength::Sequential => ("the largest row group".into(), bytes.first().copied().unwrap_or(0)),
         OrderStrength::Windowed => {
-            let window = options.window.min(group_bytes.len());
-            let bytes = group_bytes[..window].iter().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
-            (format!("a window of {}", count(window, "row group")), bytes)
+            let window = options.window.min(bytes.len());
+            let sum = bytes[..window].iter().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
+            (format!("a window of {}", count(window, "row group")), sum)
         }
-        OrderStrength::Global => ("the pages that hold one row".into(), dearest_row),
+        OrderStrength::Global => (String::new(), u64::MAX),
+    };
+    if together <= options.memory.0 / 8 {
+        return (name, together);
     }
+    let of_row = |file: &Arc<FileColumns>| if file.has_page_locations() { file.dearest_row() } else { 0 };
+    let of_row = files.iter().map(of_row).max().unwrap_or(0);
+    if of_row < together { ("the pages that hold one row".into(), of_row) } else { (name, together) }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::sources::for_each_input;
+use crate::sources::each_input;
 use crate::{Columns, DataFile, Dataset, PipelineError};
 
 /// Bytes of two files that are compared at a time.
@@ -119,7 +119,7 @@ impl Dataset {
                 let bytes: u64 = reading.stored(group).map(|range| range.end - range.start).sum();
                 let Some(rest) = left.checked_sub(bytes) else { return Ok(()) };
                 left = rest;
-                for_each_input(&reading, group as u32, &mut each)?;
+                each_input(&reading, group as u32, &mut each)?;
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use millstream_schemas::{Batch, Fingerprint, ResumePoint};
 use millstream_transforms::Chain;
 use tokio::sync::oneshot;
 
-use crate::budget::Held;
+use crate::budget::{Held, Share};
 use crate::error::panic_message;
 use crate::plan::Plan;
 use crate::stages::batches::{Letter, Mould};
@@ -37,8 +37,11 @@ pub struct StreamOptions {
     pub window: usize,
     /// Threads that decode and transform; 0 takes one for each core.
     pub workers: usize,
-    /// Ceiling on the bytes held: rows as stored, images being decoded, batches not yet handed out.
+    /// Ceiling on the bytes held: rows as stored, images being decoded, batches not yet handed out. An image may take a
+    /// quarter of it, to be decoded and transformed; whether it is too large depends on nothing else.
     pub memory: ByteSize,
+    /// Another stream under the same ceiling.
+    pub beside: Beside,
     /// What to do with a row that cannot be used.
     pub damaged: DamagedPolicy,
     /// What to do with transparent pixels.
@@ -53,6 +56,19 @@ pub struct StreamOptions {
     pub input_name: String,
 }
 
+/// Whether a stream has its ceiling on memory to itself. Two streams may share one, as those of training and evaluation
+/// do: each goes on when the other stands still, since neither waits for what the other holds.
+#[derive(Clone, Debug, Default)]
+pub enum Beside {
+    /// To itself.
+    #[default]
+    Nothing,
+    /// A second stream comes later, and needs at least this ([`StreamOptions::least_memory`]).
+    Later(ByteSize),
+    /// This is the second stream; the first was opened with `Later` and the same ceiling.
+    Stream(Monitor),
+}
+
 impl StreamOptions {
     /// The defaults of a recipe: one epoch, batches of 16, windowed order over 4 row groups, 1 GiB, damaged rows fail.
     pub fn new(chain: Chain, columns: Columns) -> Self {
@@ -64,6 +80,7 @@ impl StreamOptions {
             window: 4,
             workers: 0,
             memory: ByteSize::default(),
+            beside: Beside::Nothing,
             damaged: DamagedPolicy::default(),
             transparency: TransparencyPolicy::default(),
             drop_last: false,
@@ -86,6 +103,14 @@ impl StreamOptions {
     /// As [`Batches::open`], which would fail too.
     pub fn warnings(&self, dataset: &Dataset) -> Result<Vec<String>, PipelineError> {
         Ok(Plan::new(dataset, self.clone(), None)?.warnings())
+    }
+
+    /// The least that a stream with these options needs beside another one, for [`Beside::Later`].
+    ///
+    /// # Errors
+    /// As [`Batches::open`].
+    pub fn least_memory(&self, dataset: &Dataset) -> Result<ByteSize, PipelineError> {
+        Plan::least_memory(dataset, self).map(ByteSize)
     }
 }
 
@@ -144,6 +169,8 @@ pub struct Monitor {
     stop: Arc<AtomicBool>,
     taken: Arc<Taken>,
     workers: usize,
+    /// Bytes of the ceiling that are left to a stream beside this one.
+    left: u64,
 }
 
 /// What was handed out.
@@ -178,6 +205,7 @@ impl Batches {
             stop,
             taken: Arc::default(),
             workers,
+            left: plan.left,
         };
         let threads = Vec::with_capacity(workers + 1);
         let mut batches = Self { monitor, left_out, ended: false, waiting_since: None, cancel: None, threads };
@@ -342,6 +370,15 @@ impl Monitor {
     /// Hands a batch's buffers back, to be used again.
     pub fn recycle(&self, batch: Batch) {
         self.mould.pool.give_back(batch);
+    }
+
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// What streams under one ceiling share: the count of bytes, and what decoding may take.
+    pub(crate) fn shared(&self) -> (Arc<Held>, Share) {
+        (Arc::clone(&self.held), self.shop.decoding.clone())
     }
 
     fn waited(&self, since: Instant) {

@@ -125,7 +125,7 @@ pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, Rec
     let shared_rows = plan.evaluate.as_ref().map(|source| overlap::of_rows(&plan.train, source)).transpose()?;
     let input = if plan.train.columns.kind == InputKind::Text { "a text" } else { "an image" };
     warnings.extend(shared_rows.and_then(|rows| overlap::in_words(&rows, &plan.train.dataset, input)));
-    match plan.train_stream().warnings(&plan.train.dataset) {
+    match plan.train_stream().and_then(|options| options.warnings(&plan.train.dataset)) {
         Ok(of_stream) => warnings.extend(of_stream),
         Err(error) => problems.push(error.to_string()),
     }
@@ -290,6 +290,7 @@ fn first(row: Option<&str>, before: &str) -> String {
 
 fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> Vec<String> {
     let mut warnings = plan.train.chain.label_warnings();
+    warnings.extend(plan.preprocessing_warnings());
     if evaluate.is_none() {
         warnings.push("no `data.evaluate`: no accuracy is measured, and the last weights are exported".into());
     }

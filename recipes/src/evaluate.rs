@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::check::{data_report, label_findings};
 use crate::classes::align;
 use crate::plan::{ModelInput, RowSource, image_input, refuse_random, require_size, stream_options};
+use crate::preprocessing::{self, Preprocessing};
 use crate::run_folder::RunFolder;
 use crate::train::{Stream, no_usable_row};
 use crate::{Event, Events, RecipeError, Stop, labels_file, overlap};
@@ -40,14 +41,19 @@ pub struct EvaluationReport {
     pub evaluation: Evaluation,
     /// Damaged rows that were left out.
     pub skipped: u64,
-    /// What is worth knowing beside the figures.
-    pub notes: Vec<String>,
     /// Where it ran: `cpu` or `cuda:N`.
     pub device: String,
     /// Why there.
     pub device_reason: String,
     /// How long it took.
     pub seconds: f64,
+    /// What deserves a look: other preprocessing than the model was trained with, how its scores are read, rows left out, a
+    /// model that is no better than naming the most frequent class.
+    pub warnings: Vec<String>,
+    /// Which files were taken, and whether they were trained on.
+    pub notes: Vec<String>,
+    /// Whether the model's file says with which preprocessing it was trained.
+    pub preprocessing_known: bool,
 }
 
 /// Measures a model on labelled rows, with the recipe's transforms for evaluation.
@@ -82,10 +88,13 @@ pub fn evaluate(
     let (name, wanted) = image_input(&model)?;
     let size = source.image_size("transforms.evaluate", recipe.seed)?;
     require_size("transforms.evaluate", size, (wanted.0.unwrap_or(size.0), wanted.1.unwrap_or(size.1)), &name)?;
+    let mut warnings = Preprocessing::differences(&model, &recipe.data, &recipe.transforms.evaluate);
+    let preprocessing_known = !preprocessing::is_unknown(&model);
     let runtime = runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
     let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
     let scoring = model.scoring(output)?;
+    warnings.extend(scoring.note);
     let mut predictor = Predictor::open(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
     if let Some(labels) = labels_file::beside(&path)? {
         align(&mut source, &labels, "the model")?;
@@ -96,13 +105,11 @@ pub fn evaluate(
         return Err(RecipeError::mismatch("data.evaluate", message));
     }
     let report = data_report(&data, &source)?;
-    let (warnings, problem) = label_findings("evaluation", &report, &recipe.data.damaged);
+    let (of_labels, problem) = label_findings("evaluation", &report, &recipe.data.damaged);
     if let Some(problem) = problem {
         return Err(RecipeError::mismatch("data.evaluate", problem));
     }
-    for message in warnings {
-        events.event(&Event::Warning { message });
-    }
+    warnings.extend(of_labels);
     let mut data_recipe = recipe.data.clone();
     // A graph made for one batch size takes no other.
     let fixed = predictor.inputs().first().and_then(|(_, shape)| usize::try_from(*shape.first()?).ok());
@@ -134,11 +141,13 @@ pub fn evaluate(
         model: path,
         data,
         classes,
-        notes: notes.into_iter().chain(evaluation.no_better_than_majority()).collect(),
+        warnings: warnings.into_iter().chain(evaluation.no_better_than_majority()).collect(),
         evaluation,
         skipped: batches.0.counters().skipped,
         device: device.kind.to_string(),
         device_reason: device.reason.clone(),
         seconds: started.elapsed().as_secs_f64(),
+        notes,
+        preprocessing_known,
     }))
 }

@@ -14,6 +14,7 @@ pub mod inspect;
 mod labels_file;
 mod overlap;
 mod plan;
+mod preprocessing;
 pub mod preview;
 mod report;
 mod run_folder;

@@ -2,13 +2,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use millstream_compiler::{FineTuning, Model};
-use millstream_pipeline::{Columns, Dataset, InputKind, PipelineError, SplitRole, StreamOptions};
+use millstream_pipeline::{Beside, Columns, Dataset, InputKind, PipelineError, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{DataRecipe, OrderStrength, Patterns, TransformSpec};
 use millstream_schemas::{Recipe, shown};
 use millstream_transforms::Chain;
 use serde::Serialize;
 
 use crate::classes::align;
+use crate::preprocessing::{self, Preprocessing};
 use crate::{RecipeError, overlap};
 
 /// Rows of one split and what happens to them.
@@ -131,17 +132,33 @@ impl Plan {
         }
     }
 
-    /// How the training rows are streamed.
-    pub fn train_stream(&self) -> StreamOptions {
-        let data = &self.recipe.data;
-        StreamOptions {
-            epochs: self.recipe.training.epochs,
-            drop_last: data.drop_last,
-            ..stream_options(data, &self.train, &self.input, self.recipe.seed, data.order)
-        }
+    /// Where training, evaluation and the pretrained model disagree on what is done to the values, in words.
+    pub fn preprocessing_warnings(&self) -> Vec<String> {
+        let transforms = &self.recipe.transforms;
+        let mut found = preprocessing::between_splits(&transforms.train, &transforms.evaluate);
+        found.extend(Preprocessing::differences(&self.model, &self.recipe.data, &transforms.evaluate));
+        found
     }
 
-    /// How the evaluation rows are streamed, if there are any.
+    /// How the training rows are streamed. What evaluation needs of the memory is left to it.
+    ///
+    /// # Errors
+    /// The evaluation data cannot be streamed.
+    pub fn train_stream(&self) -> Result<StreamOptions, PipelineError> {
+        let data = &self.recipe.data;
+        let beside = match (&self.evaluate, self.evaluate_stream()) {
+            (Some(source), Some(options)) => Beside::Later(options.least_memory(&source.dataset)?),
+            _ => Beside::Nothing,
+        };
+        Ok(StreamOptions {
+            epochs: self.recipe.training.epochs,
+            drop_last: data.drop_last,
+            beside,
+            ..stream_options(data, &self.train, &self.input, self.recipe.seed, data.order)
+        })
+    }
+
+    /// How the evaluation rows are streamed, if there are any; beside the training stream when there is one.
     pub fn evaluate_stream(&self) -> Option<StreamOptions> {
         let source = self.evaluate.as_ref()?;
         let order = OrderStrength::Sequential;
@@ -164,6 +181,7 @@ pub(crate) fn stream_options(
         window: data.window,
         workers: data.workers,
         memory: data.memory,
+        beside: Beside::Nothing,
         damaged: data.damaged.clone(),
         transparency: data.transparency,
         drop_last: false,

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use millstream_compiler::{TrainingProgram, compile};
-use millstream_pipeline::{Batches, StreamCounters, StreamOptions};
+use millstream_pipeline::{Batches, Beside, StreamCounters, StreamOptions};
 use millstream_schemas::{Batch, Fingerprint, Recipe, count, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::record::Timing;
@@ -113,7 +113,7 @@ pub fn train(
         }
     };
     let found = findings(&plan)?;
-    let of_stream = plan.train_stream().warnings(&plan.train.dataset)?;
+    let of_stream = plan.train_stream()?.warnings(&plan.train.dataset)?;
     for message in locked.warning().iter().chain(&found.warnings).chain(&of_stream) {
         events.event(&Event::Warning { message: message.clone() });
     }
@@ -126,7 +126,7 @@ pub fn train(
         StartMode::New | StartMode::Overwrite => None,
     };
     let from = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume);
-    let mut stream = Stream::open(&plan.train.dataset, plan.train_stream(), from)?;
+    let mut stream = Stream::open(&plan.train.dataset, plan.train_stream()?, from)?;
     let settings = trainer_settings(&plan, &folder);
     let mut trainer = match (checkpoint, options.start) {
         (Some(checkpoint), _) => Trainer::resume(&program, &device, settings, checkpoint)?,
@@ -345,6 +345,8 @@ fn run(
     let skipped = RefCell::new(None);
     let ending = match (&plan.evaluate, plan.evaluate_stream()) {
         (Some(source), Some(options)) => {
+            // Training stands still meanwhile: both streams have one ceiling.
+            let options = StreamOptions { beside: Beside::Stream(stream.0.monitor()), ..options };
             let mut open = || -> Result<Box<dyn BatchSource + '_>, BoxError> {
                 let stream = Stream::open(&source.dataset, options.clone(), None)?;
                 Ok(Box::new(Watched { stream, skipped: &skipped }))

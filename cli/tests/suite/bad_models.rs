@@ -21,6 +21,100 @@ fn a_truncated_model() {
 }
 
 #[test]
+fn a_file_that_is_no_model_is_named_for_what_it_is() {
+    let place = Workplace::new();
+    let rows: [(&[u8], &str); 4] = [
+        (b"PK\x03\x04and so on", "a ZIP archive, as PyTorch"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"Entry not found", "a text"),
+    ];
+    for (bytes, wanted) in rows {
+        fs::write(place.path("other.onnx"), bytes).unwrap();
+        let set = ["model.path=other.onnx"];
+        let ran = [
+            place.run_with("check", &set),
+            place.run_with("train", &set),
+            place.run(&["evaluate", "recipe.yaml", "--model", "other.onnx"]),
+            place.run(&["inspect", "other.onnx"]),
+        ];
+        for ran in ran {
+            let text = ran.failed_with(&["other.onnx", wanted]);
+            assert!(!text.contains("wire type") && !text.contains("underflow"), "{text}");
+        }
+    }
+    fs::create_dir(place.path("folder.onnx")).unwrap();
+    place.run(&["inspect", "folder.onnx"]).failed_with(&["folder.onnx", "it is a folder"]);
+}
+
+#[test]
+fn no_name_in_a_model_steers_the_terminal() {
+    let place = Workplace::new();
+    fs::write(place.path("model.onnx"), onnx::fixed_batch(1, "\u{1b}[31m\r\u{202e}")).unwrap();
+    let multipliers = "training.learning_rate_multipliers=[{match: x, multiplier: 0.5}]";
+    let mut ran = vec![
+        place.run(&["inspect", "model.onnx", "--pattern", "*conv*", "--pattern", "conv"]),
+        place.run_with("check", &[]),
+        place.run_with("check", &["model.train={match: [nothing]}"]),
+        place.run_with("check", &["model.output=nothing"]),
+        place.run_with("check", &[multipliers]),
+        place.run_with("check", &["model.head=keep"]),
+    ];
+    if has_runtime() {
+        ran.push(place.run_with("train", &["training.epochs=1"]));
+        ran.push(place.run(&["evaluate", "recipe.yaml"]));
+    }
+    for ran in ran {
+        for text in [&ran.stdout, &ran.stderr] {
+            let steers = |letter: char| letter.is_control() && letter != '\n' || letter == '\u{202e}';
+            assert!(!text.contains(steers), "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_model_with_a_fixed_batch_is_trained_with_the_recipes_batch() {
+    let place = Workplace::new();
+    for rows in [1, 5] {
+        fs::write(place.path("model.onnx"), onnx::fixed_batch(rows, "")).unwrap();
+        let text = place.run_with("check", &[]).done();
+        assert!(text.contains(&format!("fixes its batch at {rows}; the axis was freed")), "{text}");
+        if has_runtime() {
+            place.run(&["train", "recipe.yaml", "--overwrite"]).done();
+            let text = place.run(&["inspect", "run/model.onnx"]).done();
+            assert!(text.contains("input image [?, 3, 16, 16]") && text.contains("output logits [?, 3]"), "{text}");
+            place.run(&["evaluate", "recipe.yaml"]).done();
+        }
+    }
+}
+
+#[test]
+fn evaluation_under_other_preprocessing_than_in_training_is_told() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let normalize = "{normalize: {mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25]}}";
+    let train = format!("transforms.train=[{{resize: {{size: 16}}}}, {normalize}]");
+    let evaluate = format!("transforms.evaluate=[{{resize: {{size: 16}}}}, {normalize}]");
+    let ran = place.run_with("train", &[&train, &evaluate, "training.epochs=1"]);
+    assert!(!ran.stderr.contains("normalize"), "{}", ran.stderr);
+    ran.done();
+    assert!(!place.run_with("evaluate", &[&evaluate]).stderr.contains("warning"));
+    let wanted = "the model was trained to be evaluated with `normalize: {";
+    let without = place.run(&["evaluate", "recipe.yaml"]);
+    assert!(without.stderr.contains(wanted), "{}", without.stderr);
+    without.done();
+    let report = place.run(&["evaluate", "recipe.yaml", "--json"]).json();
+    assert!(report["warnings"][0].as_str().is_some_and(|warning| warning.contains("no `normalize`")), "{report}");
+    // going on from the tuned model, and one split of a recipe normalized without the other
+    let text = place.run_with("check", &["model.path=run/model.onnx", "output.folder=second"]).done();
+    assert!(text.contains(wanted), "{text}");
+    let text = place.run_with("check", &[&train, "output.folder=second"]).done();
+    assert!(text.contains("`transforms.evaluate` has no `normalize`"), "{text}");
+}
+
+#[test]
 fn weights_outside_the_models_folder() {
     let place = Workplace::new();
     for location in ["../secret.bin", "/etc/passwd", "a/../../secret.bin"] {

@@ -73,6 +73,45 @@ fn value(name: &str, lengths: &[u64]) -> Message {
     Message::default().bytes(1, name).message(2, Message::default().message(1, tensor))
 }
 
+/// A value of floats whose first axis has this length.
+fn value_of(name: &str, lengths: &[u64]) -> Message {
+    let shape = lengths
+        .iter()
+        .fold(Message::default(), |shape, length| shape.message(1, Message::default().number(1, *length)));
+    let tensor = Message::default().number(1, FLOAT).message(2, shape);
+    Message::default().bytes(1, name).message(2, Message::default().message(1, tensor))
+}
+
+/// A network whose exporter fixed the number of rows, in its input and in the shape of a `Reshape`. Every name in it
+/// begins with `prefix`.
+pub(crate) fn fixed_batch(rows: u64, prefix: &str) -> Vec<u8> {
+    let name = |name: &str| format!("{prefix}{name}");
+    let node = |operator: &str, inputs: &[&str], output: &str, attributes: &[(&str, &[u64])]| {
+        let inputs: Vec<String> = inputs.iter().map(|input| name(input)).collect();
+        node(operator, &inputs.iter().map(String::as_str).collect::<Vec<_>>(), &name(output), attributes)
+    };
+    let nodes = [
+        node("Conv", &["image", "conv.weight", "conv.bias"], "mixed", &[("strides", &[2, 2]), ("pads", &[1, 1, 1, 1])]),
+        node("GlobalAveragePool", &["mixed"], "mean", &[]),
+        node("Reshape", &["mean", "shape"], "features", &[]),
+        node("Gemm", &["features", "head.weight", "head.bias"], "logits", &[("transB", &[1])]),
+    ];
+    let graph =
+        nodes.into_iter().fold(Message::default(), |graph, node| graph.message(1, node)).bytes(2, name("graph"));
+    let shape: Vec<u8> = [rows, 8].iter().flat_map(|length| length.to_le_bytes()).collect();
+    let shape = Message::default().number(1, 2).number(2, 7).bytes(8, name("shape")).bytes(9, shape);
+    let weights =
+        [("conv.weight", &[8, 3, 3, 3][..]), ("conv.bias", &[8]), ("head.weight", &[7, 8]), ("head.bias", &[7])];
+    let weights = weights.map(|(own, shape)| weight(&name(own), shape));
+    let graph = weights.into_iter().fold(graph.message(5, shape), |graph, weight| graph.message(5, weight));
+    let graph = graph.message(11, value_of(&name("image"), &[rows, 3, 16, 16]));
+    let graph = graph.message(12, value_of(&name("logits"), &[rows, 7]));
+    let opset = Message::default().bytes(1, "").number(2, 17);
+    let metadata = Message::default().bytes(1, name("key")).bytes(2, name("value"));
+    let model = Message::default().number(1, 8).bytes(2, name("tests")).bytes(3, name("1")).bytes(4, name("domain"));
+    model.bytes(6, name("documentation")).message(7, graph).message(8, opset).message(14, metadata).0
+}
+
 /// `image` [batch, 3, 16, 16] → convolution → an operator → mean → `head`: a dense layer with 7 classes → `logits`.
 pub(crate) fn network(operator: &str) -> Vec<u8> {
     network_with(operator, weight("conv.weight", &[8, 3, 3, 3]), None)

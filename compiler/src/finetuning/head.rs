@@ -124,7 +124,7 @@ fn producers(graph: &GraphProto) -> HashMap<&str, usize> {
     made.filter(|(name, _)| !name.is_empty()).collect()
 }
 
-fn chosen_output(graph: &GraphProto, wanted: Option<&str>) -> Result<String, CompilerError> {
+pub(crate) fn chosen_output(graph: &GraphProto, wanted: Option<&str>) -> Result<String, CompilerError> {
     let names: Vec<&str> = graph.output.iter().map(|output| output.name()).collect();
     match (wanted, names.as_slice()) {
         (None, [only]) => Ok((*only).to_owned()),

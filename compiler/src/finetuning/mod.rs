@@ -1,5 +1,6 @@
 //! What is trained: the layers of a model, its head, and the selection of both.
 
+mod ending;
 mod head;
 mod layers;
 mod normalize;
@@ -10,13 +11,14 @@ use std::collections::BTreeMap;
 
 use millstream_schemas::recipe::{HeadRecipe, LearningRateMultiplier, TrainSelection};
 
+pub(crate) use ending::{ending, lay_bare, named, require_scores};
 pub use head::Head;
-pub(crate) use head::{find_head, find_scores, replace_head};
+pub(crate) use head::{chosen_output, find_head, find_scores, replace_head};
 pub(crate) use layers::other_weights;
 pub use layers::{Layer, Weight, layers};
 pub(crate) use normalize::normalize;
 pub use pattern::matches as pattern_matches;
-pub(crate) use selection::{layers_before, select, untie};
+pub(crate) use selection::{check_factors, layers_before, select, untie};
 
 /// What to compile a model into.
 #[derive(Clone, Debug)]

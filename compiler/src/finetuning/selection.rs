@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use millstream_schemas::{nearest, recipe::TrainSelection};
+use millstream_schemas::nearest;
+use millstream_schemas::recipe::{LearningRateMultiplier, TrainSelection};
 
 use super::{Head, Layer, layers, pattern_matches};
 use crate::CompilerError;
@@ -57,12 +58,67 @@ pub(crate) fn select(
             )))
         }
         TrainSelection::Last(count) => Ok(chosen(&|place, _| place >= trainable.len() - count)),
+        TrainSelection::Match(patterns) if patterns.is_empty() => {
+            Err(CompilerError::Selection("model.train.match: no pattern; name layers, or use `train: head`".into()))
+        }
         TrainSelection::Match(patterns) => {
             for pattern in patterns {
                 check_pattern(layers, trainable, pattern)?;
             }
             Ok(chosen(&|_, index| patterns.iter().any(|pattern| pattern_matches(pattern, &layers[*index].name))))
         }
+    }
+}
+
+/// Refuses factors on the learning rate that do nothing, or leave nothing to train. `factor` is that of a layer.
+pub(crate) fn check_factors(
+    layers: &[Layer],
+    selected: &[usize],
+    multipliers: &[LearningRateMultiplier],
+    factor: impl Fn(usize) -> f32,
+) -> Result<(), CompilerError> {
+    let refuse = |message: String| Err(CompilerError::Selection(message));
+    if selected.is_empty() {
+        return refuse("nothing would be trained: model.train selects no layer".into());
+    }
+    for (place, entry) in multipliers.iter().enumerate() {
+        let at = format!("training.learning_rate_multipliers[{place}]: `{}`", shown(&entry.r#match));
+        let matches = |index: &usize| pattern_matches(&entry.r#match, &layers[*index].name);
+        let Some(first) = (0..layers.len()).find(matches) else {
+            let hint = nearest(&entry.r#match, layers.iter().map(|layer| layer.name.as_str()))
+                .map_or_else(String::new, |name| format!("; did you mean `{}`?", shown(name)));
+            return refuse(format!("{at} matches no layer{hint}; `millstream inspect MODEL` lists the layers"));
+        };
+        let mut trained = selected.iter().filter(|index| matches(index)).peekable();
+        if trained.peek().is_none() {
+            let name = shown(&layers[first].name);
+            return refuse(format!(
+                "{at} matches only layers that stay frozen (`{name}`); train them with model.train"
+            ));
+        }
+        let earlier = |index: &usize| {
+            multipliers[..place].iter().any(|earlier| pattern_matches(&earlier.r#match, &layers[*index].name))
+        };
+        if trained.all(earlier) {
+            return refuse(format!(
+                "{at} does nothing: the first pattern that matches a layer wins, and others before it do"
+            ));
+        }
+    }
+    if selected.iter().all(|index| factor(*index) == 0.0) {
+        return refuse(
+            "everything has multiplier 0: nothing would be trained; see training.learning_rate_multipliers".into(),
+        );
+    }
+    let named = |index: usize| multipliers.iter().any(|entry| pattern_matches(&entry.r#match, &layers[index].name));
+    match selected.iter().find(|index| !named(**index) && factor(**index) < f32::MIN_POSITIVE) {
+        None => Ok(()),
+        Some(index) => refuse(format!(
+            "training.layer_decay leaves layer `{}` a factor of {:e} on its learning rate, so it would not be trained; \
+             take a value nearer to 1, or train fewer layers with model.train",
+            shown(&layers[*index].name),
+            factor(*index)
+        )),
     }
 }
 
@@ -162,6 +218,46 @@ mod tests {
             let reads: Vec<String> = graph.node.iter().map(|node| node.input.join(" ")).collect();
             assert_eq!(reads, wanted);
             model(graph); // every name is made once
+        }
+    }
+
+    #[test]
+    fn a_learning_rate_multiplier_that_does_nothing_is_told() {
+        let nodes = vec![
+            node("Gemm", &["x", "body.weight"], &["hidden"]),
+            node("Gemm", &["hidden", "middle.weight"], &["more"]),
+            node("Gemm", &["more", "head.weight"], &["scores"]),
+        ];
+        let weights = ["body.weight", "middle.weight", "head.weight"].map(|name| weight(name, &[3, 3])).to_vec();
+        let model = model(graph(nodes, weights, vec![value("x", &[3])], vec![value("scores", &[3])]));
+        let last = TrainSelection::Last(2);
+        // multipliers, decay, what is trained; what is said
+        type Row<'a> = (&'a [(&'a str, f32)], f32, TrainSelection, Result<(), &'a str>);
+        let rows: Vec<Row<'_>> = vec![
+            (&[("middle", 0.5)], 1.0, last.clone(), Ok(())),
+            (&[("middle", 0.0)], 1.0, last.clone(), Ok(())),
+            (&[("midle", 0.5)], 1.0, last.clone(), Err("[0]: `midle` matches no layer; did you mean `middle`?")),
+            (&[("middle", 2.0), ("conv*", 0.5)], 1.0, last.clone(), Err("[1]: `conv*` matches no layer")),
+            (&[("b*", 0.5)], 1.0, last.clone(), Err("`b*` matches only layers that stay frozen (`body`)")),
+            (&[("*", 0.5), ("head", 1.0)], 1.0, last.clone(), Err("[1]: `head` does nothing")),
+            (&[("*", 0.0)], 1.0, last.clone(), Err("everything has multiplier 0")),
+            (&[("head", 0.0)], 1.0, TrainSelection::Head, Err("everything has multiplier 0")),
+            (&[], 1e-30, TrainSelection::All, Err("training.layer_decay leaves layer `body` a factor of")),
+            (&[], 0.5, TrainSelection::All, Ok(())),
+            (&[], 1.0, TrainSelection::Match(vec![]), Err("model.train.match: no pattern")),
+        ];
+        for (multipliers, layer_decay, train, wanted) in rows {
+            let entry = |(pattern, multiplier): &(&str, f32)| LearningRateMultiplier {
+                r#match: (*pattern).to_owned(),
+                multiplier: *multiplier,
+            };
+            let learning_rate_multipliers = multipliers.iter().map(entry).collect();
+            let wanted_tuning = FineTuning { train, layer_decay, learning_rate_multipliers, ..FineTuning::head(2, 5) };
+            match (compile(&model, &wanted_tuning), wanted) {
+                (Ok(_), Ok(())) => {}
+                (Err(error), Err(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
+                (found, wanted) => panic!("wanted {wanted:?}, found {:?}", found.map(|_| ())),
+            }
         }
     }
 

@@ -8,7 +8,7 @@ mod emitters;
 mod node;
 mod to_onnx;
 
-pub(crate) use to_onnx::tensor_proto;
+pub(crate) use to_onnx::{attribute_proto, tensor_proto};
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -285,6 +285,11 @@ impl Graph {
     pub fn find(&self, name: &str) -> Option<ValueId> {
         let index = self.values.iter().position(|value| value.name == name)?;
         Some(ValueId(u32::try_from(index).expect("a graph has fewer than 2^32 values")))
+    }
+
+    /// All values by name.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&str, ValueId)> {
+        self.values.iter().zip(0..).map(|(value, index)| (value.name.as_str(), ValueId(index)))
     }
 
     /// A value's type; `None` behind an operator that the table does not know.

@@ -13,6 +13,9 @@ use crate::model_file::onnx::{
 
 const IR_VERSION: i64 = 10;
 
+/// Element type and shape.
+type TensorKey<'a> = (i32, &'a [usize]);
+
 impl Graph {
     /// The graph as the bytes of an ONNX model. Only what the outputs need is written.
     pub fn to_onnx(&self, name: &str) -> Vec<u8> {
@@ -24,14 +27,15 @@ impl Graph {
         self.model_proto(name, Some(symbol)).encode_to_vec()
     }
 
-    fn model_proto(&self, name: &str, batch: Option<&str>) -> ModelProto {
+    pub(crate) fn model_proto(&self, name: &str, batch: Option<&str>) -> ModelProto {
         let live = self.live_nodes();
+        let stands_for = self.shared_constants(&live);
         let mut used: Vec<ValueId> = live.iter().flat_map(|node| node.inputs.iter().flatten().copied()).collect();
         used.extend(&self.outputs);
         let mut seen = HashSet::new();
         let initializer = used
             .into_iter()
-            .filter(|value| seen.insert(*value))
+            .filter(|value| seen.insert(*value) && !stands_for.contains_key(value))
             .filter_map(|value| self.constant_of(value).map(|constant| tensor_proto(self.name(value), constant)))
             .collect();
         let mut opset_import = vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(self.opset) }];
@@ -42,7 +46,7 @@ impl Graph {
         );
         let graph = GraphProto {
             name: Some(name.to_owned()),
-            node: self.node_protos(&live),
+            node: self.node_protos(&live, &stands_for),
             initializer,
             input: self.inputs.iter().map(|value| self.value_info(*value, batch)).collect(),
             output: self.outputs.iter().map(|value| self.value_info(*value, batch)).collect(),
@@ -88,6 +92,23 @@ impl Graph {
         peak
     }
 
+    /// Constants of the same type that share their bytes in memory are written once: the one that stands for each other.
+    fn shared_constants(&self, live: &[&Node]) -> HashMap<ValueId, ValueId> {
+        let mut first: HashMap<(usize, TensorKey<'_>), ValueId> = HashMap::new();
+        let mut stands_for = HashMap::new();
+        for value in live.iter().flat_map(|node| node.inputs.iter().flatten().copied()) {
+            let Some(constant) = self.constant_of(value).filter(|constant| !constant.bytes.is_empty()) else {
+                continue;
+            };
+            let key = (constant.bytes.as_ptr() as usize, (constant.dtype.to_onnx(), constant.shape.as_slice()));
+            let kept = *first.entry(key).or_insert(value);
+            if kept != value && !self.outputs.contains(&value) {
+                stands_for.insert(value, kept);
+            }
+        }
+        stands_for
+    }
+
     fn live_nodes(&self) -> Vec<&Node> {
         let mut needed: HashSet<ValueId> = self.outputs.iter().copied().collect();
         let mut live = Vec::new();
@@ -104,7 +125,7 @@ impl Graph {
     }
 
     /// ONNX Runtime refuses two nodes of one name, and files name nodes apart from values: later ones get a number.
-    fn node_protos(&self, live: &[&Node]) -> Vec<NodeProto> {
+    fn node_protos(&self, live: &[&Node], stands_for: &HashMap<ValueId, ValueId>) -> Vec<NodeProto> {
         let mut taken = HashSet::new();
         let unique = |mut node: NodeProto| {
             let wanted = node.name().to_owned();
@@ -115,13 +136,13 @@ impl Graph {
             }
             node
         };
-        live.iter().map(|node| self.node_proto(node)).map(unique).collect()
+        live.iter().map(|node| self.node_proto(node, stands_for)).map(unique).collect()
     }
 
-    fn node_proto(&self, node: &Node) -> NodeProto {
-        let names = |values: &[Option<ValueId>]| {
-            values.iter().map(|value| value.map_or_else(String::new, |id| self.name(id).to_owned())).collect()
-        };
+    fn node_proto(&self, node: &Node, stands_for: &HashMap<ValueId, ValueId>) -> NodeProto {
+        let name = |id: ValueId| self.name(stands_for.get(&id).copied().unwrap_or(id)).to_owned();
+        let names =
+            |values: &[Option<ValueId>]| values.iter().map(|value| value.map_or_else(String::new, name)).collect();
         NodeProto {
             input: names(&node.inputs),
             output: names(&node.outputs),
@@ -163,7 +184,8 @@ pub(crate) fn tensor_proto(name: &str, constant: &Constant) -> TensorProto {
     }
 }
 
-fn attribute_proto(name: &str, value: &Attribute) -> AttributeProto {
+/// An attribute as ONNX writes it.
+pub(crate) fn attribute_proto(name: &str, value: &Attribute) -> AttributeProto {
     let mut proto = AttributeProto { name: Some(name.to_owned()), ..AttributeProto::default() };
     let kind = match value {
         Attribute::Float(value) => {

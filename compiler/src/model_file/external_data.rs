@@ -1,35 +1,107 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
 
 use super::onnx::{ModelProto, TensorProto, tensor_proto::DataLocation};
+use super::tensor;
 use crate::CompilerError;
 use millstream_schemas::shown;
 
+/// Most bytes that a model may hold in other files: four times what ONNX Runtime takes in one piece.
+const MOST_BYTES: u64 = 8 << 30;
+
 /// Reads weights that the model keeps in files of its folder, so that nothing later opens files by a name from the
 /// model. A model in memory has no folder and must hold its weights itself.
+///
+/// Each byte of a file is read once: tensors that name the same region share it.
 pub(super) fn load(proto: &mut ModelProto, folder: Option<&Path>) -> Result<(), CompilerError> {
-    let Some(graph) = proto.graph.as_mut() else { return Ok(()) };
-    let mut files = Files { folder, read: HashMap::new() };
-    let attributes = graph.node.iter_mut().flat_map(|node| node.attribute.iter_mut());
-    let tensors = graph.initializer.iter_mut().chain(attributes.filter_map(|attribute| attribute.t.as_mut()));
-    for tensor in tensors.filter(|tensor| tensor.data_location == Some(DataLocation::External as i32)) {
-        tensor.raw_data = Some(files.data_of(tensor)?);
+    let mut files = Files { folder, lengths: HashMap::new() };
+    let mut wanted: BTreeMap<PathBuf, Vec<Range<u64>>> = BTreeMap::new();
+    let mut places = Vec::new();
+    for tensor in external(proto) {
+        let (file, range) = files.place_of(tensor)?;
+        wanted.entry(file.clone()).or_default().push(range.clone());
+        places.push((file, range));
+    }
+    let mut regions = Vec::new();
+    for (file, ranges) in wanted {
+        regions.extend(joined(ranges).into_iter().map(|range| (file.clone(), range)));
+    }
+    let total: u64 = regions.iter().map(|(_, range)| range.end - range.start).sum();
+    if total > MOST_BYTES {
+        return Err(CompilerError::unsupported(
+            format!("a model with {total} bytes of weights in other files"),
+            format!("at most {MOST_BYTES} are read; take a smaller model"),
+        ));
+    }
+    let mut read: HashMap<PathBuf, Vec<(u64, Bytes)>> = HashMap::new();
+    for (file, range) in regions {
+        let bytes = read_region(&file, &range)?;
+        read.entry(file).or_default().push((range.start, bytes));
+    }
+    for (tensor, (file, range)) in external(proto).zip(places) {
+        let regions = &read[&file];
+        let (start, bytes) = &regions[regions.partition_point(|(start, _)| *start <= range.start) - 1];
+        let [from, to] = [range.start, range.end].map(|at| (at - start) as usize);
+        tensor.raw_data = Some(bytes.slice(from..to));
         tensor.data_location = None;
         tensor.external_data.clear();
     }
     Ok(())
 }
 
-/// The files beside a model; each is read once.
+/// The tensors whose data lies elsewhere.
+fn external(proto: &mut ModelProto) -> impl Iterator<Item = &mut TensorProto> {
+    let graph = proto.graph.iter_mut();
+    graph
+        .flat_map(|graph| {
+            let attributes = graph.node.iter_mut().flat_map(|node| node.attribute.iter_mut());
+            graph.initializer.iter_mut().chain(attributes.filter_map(|attribute| attribute.t.as_mut()))
+        })
+        .filter(|tensor| tensor.data_location == Some(DataLocation::External as i32))
+}
+
+/// Ranges in order, those that overlap or touch as one.
+fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_unstable_by_key(|range| (range.start, range.end));
+    let mut joined: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
+fn read_error(path: &Path) -> impl FnOnce(std::io::Error) -> CompilerError {
+    let path = path.to_owned();
+    |source| CompilerError::Read { path, source }
+}
+
+fn read_region(path: &Path, range: &Range<u64>) -> Result<Bytes, CompilerError> {
+    let mut file = File::open(path).map_err(read_error(path))?;
+    file.seek(SeekFrom::Start(range.start)).map_err(read_error(path))?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact((range.end - range.start) as usize).map_err(|error| read_error(path)(error.into()))?;
+    bytes.resize((range.end - range.start) as usize, 0);
+    file.read_exact(&mut bytes).map_err(read_error(path))?;
+    Ok(bytes.into())
+}
+
+/// The files beside a model.
 struct Files<'a> {
     folder: Option<&'a Path>,
-    read: HashMap<PathBuf, Bytes>,
+    lengths: HashMap<PathBuf, u64>,
 }
 
 impl Files<'_> {
-    fn data_of(&mut self, tensor: &TensorProto) -> Result<Bytes, CompilerError> {
+    /// File and bytes of a tensor's data.
+    fn place_of(&mut self, tensor: &TensorProto) -> Result<(PathBuf, Range<u64>), CompilerError> {
         let entry = |key: &str| tensor.external_data.iter().find(|entry| entry.key() == key).map(|entry| entry.value());
         let location = entry("location").unwrap_or_default();
         let refuse = |reason: &str| CompilerError::ExternalData {
@@ -39,7 +111,7 @@ impl Files<'_> {
         };
         let number = |key: &str| match entry(key) {
             None => Ok(None),
-            Some(text) => text.parse::<usize>().map(Some).map_err(|_| refuse(&format!("its {key} is not a number"))),
+            Some(text) => text.parse::<u64>().map(Some).map_err(|_| refuse(&format!("its {key} is not a number"))),
         };
         let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
         let Some(folder) = self.folder else {
@@ -49,23 +121,52 @@ impl Files<'_> {
         if location.is_empty() || !Path::new(location).components().all(plain) {
             return Err(refuse("it is not a plain path inside the model's folder"));
         }
-        let read_error = |path: &Path, source| CompilerError::Read { path: path.to_owned(), source };
-        let root = folder.canonicalize().map_err(|source| read_error(folder, source))?;
+        let root = folder.canonicalize().map_err(read_error(folder))?;
         let file = folder.join(location);
-        let real = file.canonicalize().map_err(|source| read_error(&file, source))?;
+        let real = file.canonicalize().map_err(read_error(&file))?;
         if !real.starts_with(&root) {
             return Err(refuse("it is a link to a file outside the model's folder"));
         }
-        if !self.read.contains_key(&real) {
-            if !real.metadata().map_err(|source| read_error(&real, source))?.is_file() {
-                return Err(refuse("it is not a regular file"));
+        let whole = match self.lengths.get(&real) {
+            Some(length) => *length,
+            None => {
+                let metadata = real.metadata().map_err(read_error(&real))?;
+                if !metadata.is_file() {
+                    return Err(refuse("it is not a regular file"));
+                }
+                self.lengths.insert(real.clone(), metadata.len());
+                metadata.len()
             }
-            let bytes = std::fs::read(&real).map_err(|source| read_error(&real, source))?;
-            self.read.insert(real.clone(), bytes.into());
+        };
+        let end = length.map_or(Some(whole), |length| offset.checked_add(length));
+        let Some(end) = end.filter(|end| offset <= *end && *end <= whole) else {
+            return Err(refuse("the file is too short"));
+        };
+        // before it is read: a shape of a few numbers must not fetch a file of gigabytes
+        let stated = tensor::bytes_stated(tensor).map_err(|problem| refuse(&problem))?;
+        if stated != end - offset {
+            return Err(refuse(&format!("its shape needs {stated} bytes and {} are named", end - offset)));
         }
-        let bytes = &self.read[&real];
-        let end = length.map_or(Some(bytes.len()), |length| offset.checked_add(length));
-        let part = end.filter(|end| offset <= *end && *end <= bytes.len());
-        part.map(|end| bytes.slice(offset..end)).ok_or_else(|| refuse("the file is too short"))
+        Ok((real, offset..end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_that_overlap_are_read_once() {
+        type Bounds<'a> = &'a [(u64, u64)];
+        let rows: [(Bounds<'_>, Bounds<'_>); 4] = [
+            (&[], &[]),
+            (&[(0, 4), (0, 4), (0, 4)], &[(0, 4)]),
+            (&[(8, 12), (0, 4), (2, 9)], &[(0, 12)]),
+            (&[(6, 8), (0, 2), (2, 4)], &[(0, 4), (6, 8)]),
+        ];
+        for (ranges, wanted) in rows {
+            let found = joined(ranges.iter().map(|(start, end)| *start..*end).collect());
+            assert_eq!(found.iter().map(|range| (range.start, range.end)).collect::<Vec<_>>(), wanted);
+        }
     }
 }

@@ -44,7 +44,7 @@ fn push(node: NodeProto) -> impl Fn(&mut ModelProto) {
 fn damaged_models_are_refused_with_the_place() {
     everything(whole().encode_to_vec()).unwrap();
     let rows: Vec<(Damage, &str)> = vec![
-        (|m| m.graph = None, "it holds no graph"),
+        (|m| m.graph = None, "is not a whole ONNX model"),
         (|m| graph_of(m).initializer[0].dims = vec![3], "tensor `w` of shape [3] needs 12 bytes and has 16"),
         (|m| graph_of(m).initializer[0].dims = vec![-2], "tensor `w` has an axis of length -2"),
         (|m| graph_of(m).initializer[0].dims = vec![i64::MAX, i64::MAX], "larger than memory"),
@@ -170,4 +170,44 @@ fn external_data_stays_inside_the_model_folder() {
     assert!(read("w.bin", "17").unwrap_err().to_string().contains("too short"));
     assert!(read("missing.bin", "16").unwrap_err().to_string().contains("cannot read"));
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn tensors_that_share_a_region_of_a_file_are_held_and_written_once() {
+    const SIDE: usize = 256;
+    let folder = std::env::temp_dir().join(format!("millstream-shared-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let bytes = SIDE * SIDE * 4;
+    std::fs::write(folder.join("w.bin"), vec![0; bytes]).unwrap();
+    let shared = |name: String| TensorProto {
+        name: Some(name),
+        dims: vec![SIDE as i64; 2],
+        ..external("w.bin", &bytes.to_string())
+    };
+    let many = 40;
+    let mut nodes: Vec<NodeProto> = (0..many)
+        .map(|at| node("MatMul", &[&format!("h{at}"), &format!("w{at}")], &[&format!("h{}", at + 1)]))
+        .collect();
+    nodes.push(node("Gemm", &[&format!("h{many}"), "head.weight"], &["y"]));
+    let mut weights: Vec<TensorProto> = (0..many).map(|at| shared(format!("w{at}"))).collect();
+    weights.push(weight("head.weight", &[SIDE, 3]));
+    let inputs = vec![value("h0", &[SIDE as i64])];
+    let path = folder.join("model.onnx");
+    std::fs::write(&path, proto(graph(nodes, weights, inputs, vec![value("y", &[3])])).encode_to_vec()).unwrap();
+    let model = Model::read(&path).unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+    let tensors = model.graph().initializer.iter().take(many);
+    let places: std::collections::HashSet<_> =
+        tensors.map(|tensor| tensor.raw_data.as_ref().unwrap().as_ptr()).collect();
+    assert_eq!(places.len(), 1);
+    let program = compile(&model, &FineTuning::head(2, 5)).unwrap();
+    let exported = program.export(&program.parameters, &[]).unwrap();
+    let scoring = model.scoring(None).unwrap().model;
+    for written in [&program.step, &program.evaluation, &exported, &scoring] {
+        assert!(written.len() < 2 * bytes, "{} bytes written for {bytes} read", written.len());
+    }
+    // trained, each is its own
+    let all = FineTuning { train: millstream_schemas::recipe::TrainSelection::All, ..FineTuning::head(2, 5) };
+    let program = compile(&model, &all).unwrap();
+    assert!(program.export(&program.parameters, &[]).unwrap().len() > many * bytes);
 }

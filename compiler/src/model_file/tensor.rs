@@ -4,8 +4,33 @@ use super::onnx::TensorProto;
 use crate::graph::{Constant, ElementType, TensorType};
 use millstream_schemas::shown;
 
-/// A tensor of a file as a constant, or what is wrong with it.
+/// A tensor of a file as a constant, or what is wrong with it. Its bytes are shared where the file holds them as such.
 pub(crate) fn constant_of(tensor: &TensorProto) -> Result<Constant, String> {
+    let TensorType { dtype, shape } = stated_type(tensor)?;
+    let wanted = shape.iter().product::<usize>() * dtype.bytes();
+    let bytes = bytes_of(tensor, dtype);
+    if bytes.len() != wanted {
+        let name = shown(tensor.name());
+        return Err(format!("tensor `{name}` of shape {shape:?} needs {wanted} bytes and has {}", bytes.len()));
+    }
+    Ok(Constant { dtype, shape, bytes })
+}
+
+/// Bytes that a tensor's type and shape need.
+pub(super) fn bytes_stated(tensor: &TensorProto) -> Result<u64, String> {
+    let stated = stated_type(tensor)?;
+    Ok((stated.elements() * stated.dtype.bytes()) as u64)
+}
+
+/// Keeps the data as bytes, so that every later use shares them; for a tensor that the gate let pass.
+pub(super) fn keep_as_bytes(tensor: &mut TensorProto) {
+    let Some(dtype) = ElementType::from_onnx(tensor.data_type()).filter(|_| tensor.raw_data.is_none()) else { return };
+    tensor.raw_data = Some(bytes_of(tensor, dtype));
+    (tensor.float_data, tensor.double_data) = (Vec::new(), Vec::new());
+    (tensor.int32_data, tensor.int64_data, tensor.uint64_data) = (Vec::new(), Vec::new(), Vec::new());
+}
+
+fn stated_type(tensor: &TensorProto) -> Result<TensorType, String> {
     let name = shown(tensor.name());
     let dtype = ElementType::from_onnx(tensor.data_type())
         .ok_or_else(|| format!("tensor `{name}` has element type {}, which is not supported", tensor.data_type()))?;
@@ -17,12 +42,7 @@ pub(crate) fn constant_of(tensor: &TensorProto) -> Result<Constant, String> {
     if !stated.fits_a_machine() {
         return Err(format!("tensor `{name}` of shape {:?} is larger than memory", stated.shape));
     }
-    let (wanted, shape) = (stated.elements() * dtype.bytes(), stated.shape);
-    let bytes = bytes_of(tensor, dtype);
-    if bytes.len() != wanted {
-        return Err(format!("tensor `{name}` of shape {shape:?} needs {wanted} bytes and has {}", bytes.len()));
-    }
-    Ok(Constant { dtype, shape, bytes })
+    Ok(stated)
 }
 
 fn bytes_of(tensor: &TensorProto, dtype: ElementType) -> Bytes {

@@ -80,6 +80,7 @@ mod r#where;
 
 use std::ops::RangeInclusive;
 
+pub(crate) use rules::axes::from_front as axis_from_front;
 use rules::{axes, convolutions, extremes, folding, reductions, windows};
 
 use crate::CompilerError;

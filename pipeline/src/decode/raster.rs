@@ -1,5 +1,6 @@
 //! All formats but JPEG, through the image crate.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::metadata::Orientation;
@@ -18,12 +19,14 @@ pub(super) fn header(bytes: &[u8], format: ImageFormat) -> Result<Header, Decode
         ImageFormat::WebP => Format::WebP,
         other => return Err(DecodeError::Format(format!("{other:?} is not read"))),
     };
-    let mut decoder = decoder(bytes, format, Limits::default())?;
+    let pixels_alone = without_metadata(bytes, format);
+    let mut decoder = decoder(&pixels_alone, format, Limits::default())?;
     let stored = decoder.dimensions();
     let turn = turn(&mut decoder, format);
     let pixels = u64::from(stored.0) * u64::from(stored.1);
-    // As decoded, a canvas of four channels that some formats need, as RGB, and turned.
+    // As decoded, a canvas of four channels that some formats need, as RGB, and turned; metadata, and the file without it.
     let memory = decoder.total_bytes().saturating_add(pixels.saturating_mul(4 + 3 + 3));
+    let memory = memory.saturating_add(2 * bytes.len() as u64);
     let (width, height) = orientation::size(stored.0, stored.1, turn);
     Ok(Header { facts: ImageFacts { width, height }, format, memory, orientation: turn, stored })
 }
@@ -36,7 +39,8 @@ pub(super) fn decode(
 ) -> Result<(), DecodeError> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(header.memory.clamp(1 << 20, MOST_PIXELS * 16));
-    let decoder = decoder(bytes, header.format, limits)?;
+    let pixels_alone = without_metadata(bytes, header.format);
+    let decoder = decoder(&pixels_alone, header.format, limits)?;
     if decoder.dimensions() != header.stored {
         return Err(damaged(header.format, &"it decodes to another size than its header says"));
     }
@@ -51,6 +55,39 @@ pub(super) fn decode(
         true => without_alpha(&image.into_rgba8().into_raw(), transparency),
     };
     Ok(())
+}
+
+/// A PNG without its colour profile and texts: its reader would decompress them, a thousand times their size and more, and
+/// nothing here uses them. Other formats keep such data as it is, so it takes no more than the file.
+fn without_metadata(bytes: &[u8], format: Format) -> Cow<'_, [u8]> {
+    const LEFT_OUT: [&[u8; 4]; 4] = [b"iCCP", b"iTXt", b"tEXt", b"zTXt"];
+    const SIGNATURE: usize = 8;
+    if format != Format::Png || bytes.len() < SIGNATURE {
+        return Cow::Borrowed(bytes);
+    }
+    let mut kept: Option<Vec<u8>> = None;
+    let mut at = SIGNATURE;
+    while let Some((&[l3, l2, l1, l0, ref kind @ ..], _)) = bytes[at..].split_first_chunk::<8>() {
+        // Its length, its kind, its data and a checksum.
+        let whole = (u32::from_be_bytes([l3, l2, l1, l0]) as usize).saturating_add(12);
+        let end = at.saturating_add(whole);
+        if end > bytes.len() {
+            break; // cut off: the decoder says it
+        }
+        if LEFT_OUT.contains(&kind) {
+            kept.get_or_insert_with(|| bytes[..at].to_vec());
+        } else if let Some(kept) = &mut kept {
+            kept.extend_from_slice(&bytes[at..end]);
+        }
+        at = end;
+    }
+    match kept {
+        None => Cow::Borrowed(bytes),
+        Some(mut kept) => {
+            kept.extend_from_slice(&bytes[at..]);
+            Cow::Owned(kept)
+        }
+    }
 }
 
 fn decoder(bytes: &[u8], format: Format, limits: Limits) -> Result<impl ImageDecoder + '_, DecodeError> {
@@ -118,6 +155,34 @@ mod tests {
             (TransparencyPolicy::Black, [200, 100, 0, 0, 0, 0, 100, 50, 0]),
         ] {
             assert_eq!(without_alpha(&rgba, policy), wanted, "{policy:?}");
+        }
+    }
+
+    /// A chunk; its checksum is right where it is one of the decoder's business.
+    fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+        let length = (data.len() as u32).to_be_bytes();
+        [&length[..], kind, data, &[0; 4]].concat()
+    }
+
+    #[test]
+    fn a_colour_profile_and_texts_are_not_even_read() {
+        let mut plain = Cursor::new(Vec::new());
+        let red = image::RgbImage::from_pixel(3, 2, image::Rgb([255, 0, 0]));
+        red.write_to(&mut plain, ImageFormat::Png).unwrap();
+        let plain = plain.into_inner();
+        let rest = 8 + 25; // behind the signature and the first chunk, which must stay the first
+        // a profile that says it decompresses, and texts: none would pass a decoder that looks at them
+        let profile = [&b"name\0\0"[..], &[0x78, 0x9c], &[0xff; 300]].concat();
+        let odd =
+            [chunk(b"iCCP", &profile), chunk(b"zTXt", &profile), chunk(b"tEXt", b""), chunk(b"iTXt", &[0xff; 40])];
+        let bytes = [&plain[..rest], &odd.concat(), &plain[rest..]].concat();
+        assert_eq!(without_metadata(&bytes, Format::Png), plain);
+        assert!(matches!(without_metadata(&plain, Format::Png), Cow::Borrowed(_)));
+        let image = crate::decode::decode(&bytes, TransparencyPolicy::Drop).unwrap();
+        assert_eq!(image.pixels, [255, 0, 0].repeat(6));
+        // cut anywhere, it is an error as before
+        for length in 0..plain.len() - 12 {
+            assert!(crate::decode::decode(&bytes[..length], TransparencyPolicy::Drop).is_err(), "{length}");
         }
     }
 

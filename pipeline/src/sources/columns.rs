@@ -4,11 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema};
-use parquet::arrow::ProjectionMask;
+use millstream_schemas::shown_up_to;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 
+use super::pages::{ChunkPages, PageBytes, PageDamage, reader_says};
 use super::{Storage, caught};
 use crate::PipelineError;
 
@@ -27,10 +30,10 @@ pub(crate) struct FileColumns {
     pub(crate) name: Arc<str>,
     pub(crate) storage: Storage,
     pub(crate) metadata: ArrowReaderMetadata,
-    pub(crate) mask: ProjectionMask,
     pub(crate) input: Option<String>,
     pub(crate) label: Option<String>,
     leaves: Vec<usize>,
+    levels: FieldLevels,
 }
 
 impl FileColumns {
@@ -63,15 +66,94 @@ impl FileColumns {
         };
         let leaves: Vec<usize> =
             (0..parquet.num_columns()).filter(|&leaf| wanted(parquet.column(leaf).path().parts())).collect();
+        let mask = ProjectionMask::leaves(parquet, leaves.iter().copied());
+        let levels = caught(name, || parquet_to_arrow_field_levels(parquet, mask, Some(metadata.schema().fields())))?;
         Ok(Self {
             name: Arc::clone(name),
             storage: storage.clone(),
-            mask: ProjectionMask::leaves(parquet, leaves.iter().copied()),
+            levels,
             metadata,
             input: input.map(str::to_owned),
             label: label.map(str::to_owned),
             leaves,
         })
+    }
+
+    /// Indices of the columns that are read, among all that hold values.
+    pub(super) fn leaves(&self) -> &[usize] {
+        &self.leaves
+    }
+
+    pub(super) fn levels(&self) -> &FieldLevels {
+        &self.levels
+    }
+
+    pub(super) fn group_rows(&self, group: usize) -> u32 {
+        let rows = self.metadata.metadata().row_group(group).num_rows();
+        u32::try_from(rows).expect("footers with more rows in a row group are refused")
+    }
+
+    /// A column's name in messages.
+    pub(super) fn leaf_name(&self, leaf: usize) -> String {
+        shown_up_to(self.metadata.parquet_schema().column(leaf).path().string(), 100)
+    }
+
+    /// An error that says which column it is about.
+    pub(super) fn named(&self, leaf: usize, error: &ParquetError) -> ParquetError {
+        PageDamage(format!("column `{}`: {}", self.leaf_name(leaf), reader_says(error))).into()
+    }
+
+    /// Each row must have one value in each column, null or not: otherwise rows of two columns would not be the same.
+    pub(super) fn check_values(&self, group: usize, leaf: usize) -> Result<(), ParquetError> {
+        let rows = self.group_rows(group);
+        let values = self.metadata.metadata().row_group(group).column(leaf).num_values();
+        let wrong = |what: String| self.named(leaf, &PageDamage(what).into());
+        match self.metadata.parquet_schema().column(leaf).max_rep_level() {
+            0 if values == i64::from(rows) => Ok(()),
+            0 => Err(wrong(format!("the footer counts {values} values in {rows} rows"))),
+            _ => Err(wrong("it holds lists, which are not read".into())),
+        }
+    }
+
+    /// Where the pages of a column lie, if the page index says so.
+    pub(super) fn indexed(&self, group: usize, leaf: usize) -> Option<ChunkPages> {
+        let place = self.leaves.iter().position(|known| *known == leaf)?;
+        let index = self.metadata.metadata().page_index_for_row_group(group);
+        let locations = index.offset_index(leaf)?.page_locations();
+        ChunkPages::from_index(&self.stored(group).nth(place)?, self.group_rows(group), locations)
+    }
+
+    /// Where the pages of a column lie, as their headers say.
+    pub(super) fn walk(
+        &self,
+        group: usize,
+        leaf: usize,
+        stored: &Range<u64>,
+        bytes: &PageBytes,
+    ) -> Result<ChunkPages, ParquetError> {
+        let walked = ChunkPages::walk(stored, self.group_rows(group), |range| bytes.read(range));
+        walked.map_err(|error| self.named(leaf, &error))
+    }
+
+    /// The same of all columns that are read, held against the page index, if there is one.
+    pub(super) fn walked(
+        &self,
+        group: usize,
+        bytes: &PageBytes,
+    ) -> Result<Vec<(usize, Arc<ChunkPages>)>, ParquetError> {
+        let chunk = |(&leaf, stored): (&usize, Range<u64>)| {
+            self.check_values(group, leaf)?;
+            let walked = self.walk(group, leaf, &stored, bytes)?;
+            if let Some(indexed) = self.indexed(group, leaf)
+                && let Some((page, _)) =
+                    walked.pages.iter().zip(&indexed.pages).find(|(got, said)| !got.same_place(said))
+            {
+                let place = format!("the page at byte {} begins with row {}", page.offset, page.first_row);
+                return Err(self.named(leaf, &PageDamage(format!("{place}; the page index says otherwise")).into()));
+            }
+            Ok((leaf, Arc::new(walked)))
+        };
+        self.leaves.iter().zip(self.stored(group)).map(chunk).collect()
     }
 
     /// Where the bytes of a row group's columns lie in the file.
@@ -107,6 +189,25 @@ impl FileColumns {
     /// The same for some rows of it (ascending): only the pages they lie in, where the file says where pages are.
     pub(crate) fn rows_bytes(&self, group: usize, rows: &[u32]) -> (u64, u64) {
         Self::touched(&self.chunks(group), rows)
+    }
+
+    /// How many pages the input column has, by the page index; none where there is no index.
+    pub(crate) fn pages_at_least(&self) -> u64 {
+        let groups = 0..self.metadata.metadata().num_row_groups();
+        let pages = |group| self.chunks(group).iter().map(|chunk| chunk.pages.len() as u64).max().unwrap_or(0);
+        groups.map(pages).sum()
+    }
+
+    /// Bytes of the columns that are read once decompressed, by the footer, each value of a dictionary as often as it
+    /// occurs where the footer says.
+    pub(crate) fn unpacked(&self, group: usize) -> u64 {
+        let group = self.metadata.metadata().row_group(group);
+        let bytes = |&leaf: &usize| {
+            let column = group.column(leaf);
+            let values = column.unencoded_byte_array_data_bytes().unwrap_or(0);
+            u64::try_from(values.max(column.uncompressed_size())).unwrap_or(0)
+        };
+        self.leaves.iter().map(bytes).fold(0, u64::saturating_add)
     }
 
     /// The most that reading any single row of the file takes.
@@ -210,8 +311,8 @@ impl ReadBytes {
     }
 }
 
-/// A view and a label for each row.
-const ROW_BYTES: u64 = 48;
+/// A view, a label and a place in the order for each row.
+pub(crate) const ROW_BYTES: u64 = 80;
 
 fn as_views(data_type: &DataType) -> DataType {
     match data_type {

@@ -9,6 +9,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 
 use super::Storage;
 use super::other_formats;
+use super::pages::reader_says;
 use super::storage::Chunk;
 use super::thrift::Scan;
 use crate::PipelineError;
@@ -64,7 +65,7 @@ pub(crate) fn read(storage: &Storage, name: &str) -> Result<Footer, PipelineErro
 pub(crate) fn caught<T>(name: &str, work: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T, PipelineError> {
     let reason = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => return Ok(value),
-        Ok(Err(error)) => shown_up_to(error.to_string(), 400),
+        Ok(Err(error)) => reader_says(&error),
         Err(payload) => panic_message(&*payload),
     };
     Err(PipelineError::Footer { file: name.into(), reason })

@@ -6,20 +6,22 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, BinaryViewArray, RecordBatch, StringViewArray};
+use arrow_buffer::{Buffer, ScalarBuffer};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::DataType;
-use futures::StreamExt;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
-use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::errors::ParquetError;
 
-use super::storage::Chunk;
-use super::{FileColumns, LabelReading, StorageReader, caught};
+use super::columns::ROW_BYTES;
+use super::pages::{PageBytes, PageDamage, reader_says};
+use super::row_group::{GroupPages, Wanted, fetch};
+use super::{FileColumns, LabelReading, caught};
 use crate::PipelineError;
-use millstream_schemas::{shown, shown_up_to};
+use millstream_schemas::shown;
 
 /// Rows that are decoded at a time.
 const STEP: usize = 256;
+/// Bytes of an array beside its rows.
+const STEP_BYTES: u64 = 512;
 
 /// Some or all rows of one row group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,14 +30,6 @@ pub(crate) struct Part {
     pub(crate) group: u32,
     /// Ascending; `None` for all.
     pub(crate) rows: Option<Vec<u32>>,
-}
-
-impl Part {
-    fn selection(&self) -> Option<RowSelection> {
-        let rows = self.rows.as_ref()?;
-        let end = rows.last().map_or(0, |&row| row as usize + 1);
-        Some(RowSelection::from_consecutive_ranges(rows.iter().map(|&row| row as usize..row as usize + 1), end))
-    }
 }
 
 /// A label as the file has it.
@@ -54,8 +48,10 @@ pub(crate) enum LabelValue {
 }
 
 /// Rows in memory; an index counts the rows that were asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LoadedRows {
+    /// Rows in each of the inputs.
+    step: usize,
     inputs: Vec<Input>,
     labels: Vec<LabelValue>,
     buffers: HashSet<usize>,
@@ -72,7 +68,7 @@ enum Input {
 impl LoadedRows {
     /// The input's bytes (UTF-8 for text); `None` when null.
     pub(crate) fn input(&self, index: usize) -> Option<&[u8]> {
-        let (step, index) = (index / STEP, index % STEP);
+        let (step, index) = (index / self.step, index % self.step);
         match self.inputs.get(step)? {
             Input::Bytes { outer: Some(outer), .. } if outer.is_null(index) => None,
             Input::Bytes { bytes, .. } => bytes.is_valid(index).then(|| bytes.value(index)),
@@ -85,8 +81,8 @@ impl LoadedRows {
         self.labels.get(index).cloned().unwrap_or(LabelValue::Class(-1))
     }
 
-    pub(crate) fn labels(&self) -> &[LabelValue] {
-        &self.labels
+    fn new(step: usize) -> Self {
+        Self { step, inputs: Vec::new(), labels: Vec::new(), buffers: HashSet::new(), bytes: 0 }
     }
 
     fn push(
@@ -94,13 +90,17 @@ impl LoadedRows {
         batch: &RecordBatch,
         columns: &FileColumns,
         classes: Option<(LabelReading, &HashMap<String, i64>)>,
+        copying: bool,
     ) -> Result<(), ParquetError> {
         let column = |name: &str| {
             let missing = || ParquetError::General(format!("no column `{}` came out of the reader", shown(name)));
             batch.column_by_name(name).cloned().ok_or_else(missing)
         };
         if let Some(name) = &columns.input {
-            let input = input_array(&column(name)?)?;
+            let mut input = input_array(&column(name)?)?;
+            if copying {
+                input = input.copied()?;
+            }
             let buffers = match &input {
                 Input::Bytes { bytes, .. } => bytes.data_buffers(),
                 Input::Text(text) => text.data_buffers(),
@@ -110,7 +110,7 @@ impl LoadedRows {
                     self.bytes += buffer.capacity() as u64;
                 }
             }
-            self.bytes += batch.num_rows() as u64 * 16;
+            self.bytes += batch.num_rows() as u64 * ROW_BYTES + STEP_BYTES;
             self.inputs.push(input);
         }
         if let (Some(name), Some((reading, classes))) = (&columns.label, classes) {
@@ -118,6 +118,47 @@ impl LoadedRows {
         }
         Ok(())
     }
+}
+
+impl Input {
+    /// The same in a buffer of its own, so that the pages can go.
+    fn copied(self) -> Result<Self, ParquetError> {
+        let arrow = |error: arrow_schema::ArrowError| ParquetError::External(error.into());
+        Ok(match self {
+            Self::Bytes { bytes, outer } => {
+                let (views, buffers, nulls) = bytes.into_parts();
+                let (views, buffer) = copied(&views, &buffers);
+                let bytes = BinaryViewArray::try_new(views, Vec::from_iter(buffer), nulls).map_err(arrow)?;
+                Self::Bytes { bytes, outer }
+            }
+            Self::Text(text) => {
+                let (views, buffers, nulls) = text.into_parts();
+                let (views, buffer) = copied(&views, &buffers);
+                Self::Text(StringViewArray::try_new(views, Vec::from_iter(buffer), nulls).map_err(arrow)?)
+            }
+        })
+    }
+}
+
+/// Views into one new buffer. They are of one step, whose pages together are below 4 GiB. A view has the length in its lowest 32 bits; when that is above 12, it has the buffer's
+/// number and the place in it in its two highest.
+fn copied(views: &[u128], buffers: &[Buffer]) -> (ScalarBuffer<u128>, Option<Buffer>) {
+    const INLINE: u128 = 12;
+    const LOW: u128 = u32::MAX as u128;
+    let length = |view: u128| (view & LOW) as usize;
+    let total = views.iter().map(|&view| if view & LOW > INLINE { length(view) } else { 0 }).sum();
+    let mut packed: Vec<u8> = Vec::with_capacity(total);
+    let moved = views.iter().map(|&view| {
+        if view & LOW <= INLINE {
+            return view;
+        }
+        let (buffer, offset) = ((view >> 64 & LOW) as usize, (view >> 96) as usize);
+        let place = packed.len() as u128;
+        packed.extend_from_slice(&buffers[buffer][offset..offset + length(view)]);
+        view & (LOW << 32 | LOW) | place << 96
+    });
+    let moved: Vec<u128> = moved.collect();
+    (moved.into(), (!packed.is_empty()).then(|| packed.into()))
 }
 
 fn input_array(array: &ArrayRef) -> Result<Input, ParquetError> {
@@ -214,82 +255,116 @@ pub(crate) async fn read_part(
     part: &Part,
     classes: &Classes,
 ) -> Result<LoadedRows, PipelineError> {
-    let failed = |error: ParquetError| group_error(columns, part.group, &error);
-    let reader = StorageReader { storage: columns.storage.clone(), metadata: Arc::clone(columns.metadata.metadata()) };
-    let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, columns.metadata.clone())
-        .with_projection(columns.mask.clone())
-        .with_row_groups(vec![part.group as usize])
-        .with_batch_size(STEP);
-    if let Some(selection) = part.selection() {
-        builder = builder.with_row_selection(selection);
-    }
-    let mut stream = builder.build().map_err(failed)?;
-    let mut gather = Gather::new(columns, part, classes);
-    while let Some(batch) = stream.next().await {
-        gather.push(&batch.map_err(failed)?)?;
-    }
-    gather.finish()
+    let wanted = Wanted::new(columns, part.group as usize, part.rows.as_deref());
+    let bytes = fetch(columns, wanted).await?;
+    decode(columns, part, classes, bytes)
 }
 
-/// Reads a part on this thread.
+/// Reads a part on this thread, a page at a time.
 pub(crate) fn read_blocking(
     columns: &FileColumns,
     part: &Part,
     classes: &Classes,
 ) -> Result<LoadedRows, PipelineError> {
-    let chunk = Chunk { storage: columns.storage.clone(), length: columns.storage.length()? };
-    let read = || {
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(chunk, columns.metadata.clone())
-            .with_projection(columns.mask.clone())
-            .with_row_groups(vec![part.group as usize])
-            .with_batch_size(STEP);
-        if let Some(selection) = part.selection() {
-            builder = builder.with_row_selection(selection);
+    decode(columns, part, classes, PageBytes::Stored(columns.storage.open()?))
+}
+
+/// Hands every label of a row group to `each`, holding a few rows at a time.
+pub(crate) fn each_label(
+    columns: &FileColumns,
+    group: u32,
+    classes: &Classes,
+    mut each: impl FnMut(&LabelValue),
+) -> Result<(), PipelineError> {
+    each_step(columns, group, classes, |loaded, _| loaded.labels.iter().for_each(&mut each))
+}
+
+/// Hands the input of every row of a group to `each` (`None` when null), in order, holding a few rows at a time.
+pub(crate) fn each_input(
+    columns: &FileColumns,
+    group: u32,
+    mut each: impl FnMut(Option<&[u8]>),
+) -> Result<(), PipelineError> {
+    each_step(columns, group, &None, |loaded, rows| (0..rows).for_each(|row| each(loaded.input(row))))
+}
+
+/// Hands over the rows of a group, some at a time, with their number.
+fn each_step(
+    columns: &FileColumns,
+    group: u32,
+    classes: &Classes,
+    mut each: impl FnMut(&LoadedRows, usize),
+) -> Result<(), PipelineError> {
+    let bytes = PageBytes::Stored(columns.storage.open()?);
+    in_group(columns, group, || {
+        let pages = GroupPages::new(columns, group as usize, bytes)?;
+        let classes = classes.as_ref().map(|(reading, names)| (*reading, &**names));
+        for batch in pages.batches(None, STEP)? {
+            let batch = batch?;
+            let mut loaded = LoadedRows::new(STEP);
+            loaded.push(&batch, columns, classes, false)?;
+            each(&loaded, batch.num_rows());
         }
-        let mut gather = Gather::new(columns, part, classes);
-        for batch in builder.build()? {
-            let batch = batch.map_err(|error| ParquetError::External(error.into()))?;
-            gather.push(&batch).map_err(|error| ParquetError::External(error.into()))?;
-        }
-        gather.finish().map_err(|error| ParquetError::External(error.into()))
-    };
-    caught(&columns.name, read).map_err(|error| match error {
-        PipelineError::Footer { file, reason } => PipelineError::RowGroup { file, row_group: part.group, reason },
-        other => other,
+        Ok(())
     })
 }
 
-/// Hands on the input of every row of a group, in order (`None` when null), holding some rows at a time.
-pub(crate) fn for_each_input(
+fn decode(
     columns: &FileColumns,
-    group: u32,
-    each: &mut impl FnMut(Option<&[u8]>),
-) -> Result<(), PipelineError> {
-    let chunk = Chunk { storage: columns.storage.clone(), length: columns.storage.length()? };
+    part: &Part,
+    classes: &Classes,
+    bytes: PageBytes,
+) -> Result<LoadedRows, PipelineError> {
+    let rows = part.rows.as_deref();
     let read = || {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(chunk, columns.metadata.clone())
-            .with_projection(columns.mask.clone())
-            .with_row_groups(vec![group as usize])
-            .with_batch_size(STEP);
-        for batch in builder.build()? {
-            let batch = batch.map_err(|error| ParquetError::External(error.into()))?;
-            let mut rows = LoadedRows::default();
-            rows.push(&batch, columns, None)?;
-            (0..batch.num_rows()).for_each(|row| each(rows.input(row)));
+        let group = GroupPages::new(columns, part.group as usize, bytes)?;
+        let mut gather = Gather::new(columns, part, classes);
+        for batch in group.batches(rows, STEP)? {
+            gather.push(&batch?)?;
         }
-        Ok(())
+        gather.finish()
     };
-    caught(&columns.name, read).map_err(|error| match error {
-        PipelineError::Footer { file, reason } => PipelineError::RowGroup { file, row_group: group, reason },
+    in_group(columns, part.group, read)
+}
+
+/// What we found ourselves, however deep the reader put it.
+fn our_words(error: &ParquetError) -> Option<String> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(PageDamage(reason)) = error.downcast_ref() {
+            return Some(reason.clone());
+        }
+        cause = match error.downcast_ref() {
+            Some(ParquetError::External(inner)) => Some(&**inner),
+            _ => error.source(),
+        };
+    }
+    None
+}
+
+/// Runs the Parquet reader's code for a row group and turns errors and panics into ones that name the place.
+pub(super) fn in_group<T>(
+    columns: &FileColumns,
+    row_group: u32,
+    work: impl FnOnce() -> Result<T, ParquetError>,
+) -> Result<T, PipelineError> {
+    let said = |error: ParquetError| {
+        let reason = our_words(&error);
+        PageDamage(reason.unwrap_or_else(|| format!("it cannot be decoded: {}", reader_says(&error)))).into()
+    };
+    caught(&columns.name, || work().map_err(said)).map_err(|error| match error {
+        PipelineError::Footer { file, reason } => PipelineError::RowGroup { file, row_group, reason },
         other => other,
     })
 }
 
 /// Makes whole steps of what the reader hands out in pieces of its own choice.
-struct Gather<'a> {
+pub(super) struct Gather<'a> {
     columns: &'a FileColumns,
     part: &'a Part,
     classes: &'a Classes,
+    /// Whether rows are copied out of their pages.
+    copying: bool,
     pending: Vec<RecordBatch>,
     pending_rows: usize,
     rows: usize,
@@ -298,58 +373,57 @@ struct Gather<'a> {
 
 impl<'a> Gather<'a> {
     fn new(columns: &'a FileColumns, part: &'a Part, classes: &'a Classes) -> Self {
-        Self { columns, part, classes, pending: Vec::new(), pending_rows: 0, rows: 0, loaded: LoadedRows::default() }
+        let loaded = LoadedRows::new(STEP);
+        Self { columns, part, classes, copying: false, pending: Vec::new(), pending_rows: 0, rows: 0, loaded }
     }
 
-    fn push(&mut self, batch: &RecordBatch) -> Result<(), PipelineError> {
+    /// Copies rows out of their pages, `step` at a time.
+    pub(super) fn copying(columns: &'a FileColumns, part: &'a Part, classes: &'a Classes, step: usize) -> Self {
+        Self { copying: true, loaded: LoadedRows::new(step), ..Self::new(columns, part, classes) }
+    }
+
+    /// Bytes of the rows so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.loaded.bytes
+    }
+
+    pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
         let mut from = 0;
         while from < batch.num_rows() {
-            let take = (STEP - self.pending_rows).min(batch.num_rows() - from);
+            let step = self.loaded.step;
+            let take = (step - self.pending_rows).min(batch.num_rows() - from);
             self.pending.push(batch.slice(from, take));
             self.pending_rows += take;
             from += take;
-            if self.pending_rows == STEP {
+            if self.pending_rows == step {
                 self.flush()?;
             }
         }
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), PipelineError> {
-        let failed = |error: ParquetError| group_error(self.columns, self.part.group, &error);
+    fn flush(&mut self) -> Result<(), ParquetError> {
         let joined = match self.pending.as_slice() {
             [] => return Ok(()),
             [batch] => batch.clone(),
             batches => arrow_select::concat::concat_batches(&batches[0].schema(), batches)
-                .map_err(|error| failed(ParquetError::External(error.into())))?,
+                .map_err(|error| ParquetError::External(error.into()))?,
         };
         self.rows += joined.num_rows();
         let classes = self.classes.as_ref().map(|(reading, names)| (*reading, &**names));
-        self.loaded.push(&joined, self.columns, classes).map_err(failed)?;
+        self.loaded.push(&joined, self.columns, classes, self.copying)?;
         self.pending.clear();
         self.pending_rows = 0;
         Ok(())
     }
 
-    fn finish(mut self) -> Result<LoadedRows, PipelineError> {
+    pub(super) fn finish(mut self) -> Result<LoadedRows, ParquetError> {
         self.flush()?;
-        let group = self.columns.metadata.metadata().row_group(self.part.group as usize);
-        let wanted = self.part.rows.as_ref().map_or(group.num_rows() as usize, Vec::len);
+        let group = self.columns.group_rows(self.part.group as usize) as usize;
+        let wanted = self.part.rows.as_ref().map_or(group, Vec::len);
         match self.rows == wanted {
             true => Ok(self.loaded),
-            false => Err(PipelineError::RowGroup {
-                file: self.columns.name.to_string(),
-                row_group: self.part.group,
-                reason: format!("{} rows came out, the footer says {wanted}", self.rows),
-            }),
+            false => Err(PageDamage(format!("{} rows came out, the footer says {wanted}", self.rows)).into()),
         }
-    }
-}
-
-fn group_error(columns: &FileColumns, group: u32, error: &dyn std::error::Error) -> PipelineError {
-    PipelineError::RowGroup {
-        file: columns.name.to_string(),
-        row_group: group,
-        reason: shown_up_to(error.to_string(), 400),
     }
 }

@@ -4,15 +4,10 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
-use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::PipelineError;
@@ -38,60 +33,49 @@ impl Storage {
         Ok(read.pop().expect("one range gives one buffer"))
     }
 
-    fn read_all(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, PipelineError> {
+    /// Several ranges of the file.
+    pub(super) fn read_all(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, PipelineError> {
         let Self::Local(path) = self;
         let failed = |source| PipelineError::Io { path: path.clone(), source };
         let mut file = File::open(path).map_err(failed)?;
-        let mut buffers = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            let length = range.end.saturating_sub(range.start);
-            file.seek(SeekFrom::Start(range.start)).map_err(failed)?;
-            let mut buffer = Vec::with_capacity(length as usize);
-            let got = file.by_ref().take(length).read_to_end(&mut buffer).map_err(failed)?;
-            if (got as u64) < length {
-                return Err(failed(std::io::ErrorKind::UnexpectedEof.into()));
-            }
-            buffers.push(buffer.into());
-        }
-        Ok(buffers)
+        ranges.iter().map(|range| read_range(&mut file, range).map_err(failed)).collect()
+    }
+
+    /// Keeps the file open.
+    pub(super) fn open(&self) -> Result<OpenFile, PipelineError> {
+        let Self::Local(path) = self;
+        let failed = |source| PipelineError::Io { path: path.clone(), source };
+        Ok(OpenFile { path: path.clone(), file: Mutex::new(File::open(path).map_err(failed)?) })
     }
 }
 
-/// Hands ranges of one file to the Parquet reader without blocking its thread.
-pub(crate) struct StorageReader {
-    pub(crate) storage: Storage,
-    pub(crate) metadata: Arc<ParquetMetaData>,
+/// A file that is kept open, for many small reads.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    path: PathBuf,
+    file: Mutex<File>,
 }
 
-impl AsyncFileReader for StorageReader {
-    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        async move {
-            let mut read = self.get_byte_ranges(vec![range]).await?;
-            Ok(read.pop().expect("one range gives one buffer"))
-        }
-        .boxed()
-    }
-
-    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
-        let storage = self.storage.clone();
-        async move {
-            let read = tokio::task::spawn_blocking(move || storage.read_all(&ranges));
-            let read = read.await.map_err(|error| ParquetError::External(error.into()))?;
-            read.map_err(|error| ParquetError::External(error.into()))
-        }
-        .boxed()
-    }
-
-    fn get_metadata<'a>(
-        &'a mut self,
-        _options: Option<&'a ArrowReaderOptions>,
-    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        let metadata = Arc::clone(&self.metadata);
-        async move { Ok(metadata) }.boxed()
+impl OpenFile {
+    pub(super) fn read(&self, range: Range<u64>) -> Result<Bytes, PipelineError> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = |source| PipelineError::Io { path: self.path.clone(), source };
+        read_range(&mut file, &range).map_err(failed)
     }
 }
 
-/// A file for the blocking Parquet reader.
+fn read_range(file: &mut File, range: &Range<u64>) -> std::io::Result<Bytes> {
+    let length = range.end.saturating_sub(range.start);
+    file.seek(SeekFrom::Start(range.start))?;
+    let mut buffer = Vec::with_capacity(length as usize);
+    let got = file.take(length).read_to_end(&mut buffer)?;
+    if (got as u64) < length {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(buffer.into())
+}
+
+/// A file for the reader of page indexes.
 pub(super) struct Chunk {
     pub(super) storage: Storage,
     pub(super) length: u64,
@@ -106,8 +90,6 @@ impl Length for Chunk {
 impl ChunkReader for Chunk {
     type T = BufReader<File>;
 
-    /// Where the file does not say where its pages are, this is asked once a page for a header of some bytes: no more
-    /// than a buffer is read ahead.
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
         let Storage::Local(path) = &self.storage;
         let mut file = File::open(path)?;

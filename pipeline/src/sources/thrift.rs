@@ -1,5 +1,5 @@
-//! A walk over the bytes of a Parquet footer (Thrift's compact protocol) that builds nothing: it proves that every
-//! count is backed by bytes and that neither structs nor the schema nest too deeply.
+//! A walk over the bytes of a Parquet footer or page header (Thrift's compact protocol) that builds nothing: it proves
+//! that every count is backed by bytes and that neither structs nor the schema nest too deeply.
 
 /// Structs in structs; a true footer has about eight.
 const DEEPEST_STRUCT: usize = 32;
@@ -8,21 +8,34 @@ const DEEPEST_SCHEMA: usize = 64;
 
 const STOP: u8 = 0;
 const LIST: u8 = 9;
-const STRUCT: u8 = 12;
+/// A struct's type.
+pub(super) const STRUCT: u8 = 12;
 /// `FileMetaData.schema` and `SchemaElement.num_children` in parquet.thrift.
 const SCHEMA_FIELD: i64 = 2;
 const NUM_CHILDREN_FIELD: i64 = 5;
 
-/// Position in the footer.
+/// Position in a struct's bytes.
 pub(crate) struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// What the struct is, for messages.
+    what: &'static str,
 }
 
 impl<'a> Scan<'a> {
+    /// At the beginning of a struct.
+    pub(super) fn new(bytes: &'a [u8], what: &'static str) -> Self {
+        Self { bytes, at: 0, what }
+    }
+
+    /// Bytes walked over so far.
+    pub(super) fn walked(&self) -> usize {
+        self.at
+    }
+
     /// Whether these bytes are a footer that can be handed to the Parquet reader.
     pub(crate) fn check(bytes: &'a [u8]) -> Result<(), String> {
-        let mut scan = Self { bytes, at: 0 };
+        let mut scan = Self::new(bytes, "the footer");
         let mut schema_seen = false;
         scan.fields(|scan, id, kind| {
             if id == SCHEMA_FIELD && kind == LIST {
@@ -73,7 +86,11 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn fields(&mut self, mut each: impl FnMut(&mut Self, i64, u8) -> Result<(), String>) -> Result<(), String> {
+    /// Hands each field's number and type to `each`, which walks over its value.
+    pub(super) fn fields(
+        &mut self,
+        mut each: impl FnMut(&mut Self, i64, u8) -> Result<(), String>,
+    ) -> Result<(), String> {
         let mut id = 0_i64;
         loop {
             let header = self.byte()?;
@@ -89,9 +106,10 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn skip(&mut self, kind: u8, depth: usize) -> Result<(), String> {
+    /// Walks over a value.
+    pub(super) fn skip(&mut self, kind: u8, depth: usize) -> Result<(), String> {
         if depth > DEEPEST_STRUCT {
-            return Err(format!("the footer nests deeper than {DEEPEST_STRUCT} levels"));
+            return Err(format!("{} nests deeper than {DEEPEST_STRUCT} levels", self.what));
         }
         match kind {
             1 | 2 => Ok(()), // a field's boolean is its type
@@ -115,7 +133,7 @@ impl<'a> Scan<'a> {
             11 => self.map(depth),
             STRUCT => self.fields(|scan, _, kind| scan.skip(kind, depth + 1)),
             13 => self.advance(16),
-            other => Err(format!("the footer has a field of unknown type {other}")),
+            other => Err(format!("{} has a field of unknown type {other}", self.what)),
         }
     }
 
@@ -145,12 +163,13 @@ impl<'a> Scan<'a> {
         };
         let left = (self.bytes.len() - self.at) as u64;
         if count > left {
-            return Err(format!("the footer has a list of {count} elements in its last {left} bytes"));
+            return Err(format!("{} has a list of {count} elements in its last {left} bytes", self.what));
         }
         Ok((count, header & 0x0f))
     }
 
-    fn zigzag(&mut self) -> Result<i64, String> {
+    /// A number.
+    pub(super) fn zigzag(&mut self) -> Result<i64, String> {
         let value = self.varint()?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
@@ -164,11 +183,11 @@ impl<'a> Scan<'a> {
                 return Ok(value);
             }
         }
-        Err("the footer has a number of more than 64 bits".into())
+        Err(format!("{} has a number of more than 64 bits", self.what))
     }
 
     fn byte(&mut self) -> Result<u8, String> {
-        let byte = self.bytes.get(self.at).copied().ok_or("the footer ends too early")?;
+        let byte = self.bytes.get(self.at).copied().ok_or_else(|| format!("{} ends too early", self.what))?;
         self.at += 1;
         Ok(byte)
     }
@@ -176,7 +195,7 @@ impl<'a> Scan<'a> {
     fn advance(&mut self, count: u64) -> Result<(), String> {
         let left = (self.bytes.len() - self.at) as u64;
         if count > left {
-            return Err(format!("the footer has a value of {count} bytes in its last {left}"));
+            return Err(format!("{} has a value of {count} bytes in its last {left}", self.what));
         }
         self.at += count as usize;
         Ok(())

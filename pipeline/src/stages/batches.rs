@@ -20,6 +20,8 @@ pub(crate) struct Mould {
     pub(crate) classes: usize,
     pub(crate) input: String,
     pub(crate) shape: Shape,
+    /// Bytes that a text is taken for before it is read.
+    pub(crate) text: u64,
     pub(crate) chain: Chain,
     pub(crate) seed: u64,
     pub(crate) pool: Pool,
@@ -59,8 +61,8 @@ impl Shape {
     }
 }
 
-/// Bytes that a text is taken for before it is read.
-const TEXT: u64 = 1024;
+/// Bytes that a text is taken for at least before it is read.
+pub(crate) const TEXT: u64 = 1024;
 /// Bytes of a slot's row identity and label, and more than they need.
 const SLOT: u64 = 64;
 
@@ -68,7 +70,7 @@ impl Mould {
     /// Bytes of a batch's buffers; of texts, an estimate that is set right when they are there.
     pub(crate) fn batch_bytes(&self) -> u64 {
         let slot = match self.shape {
-            Shape::Text => TEXT,
+            Shape::Text => self.text,
             image => (image.floats() as u64).saturating_mul(4),
         };
         slot.saturating_add(self.beside_input()).saturating_mul(self.capacity as u64)

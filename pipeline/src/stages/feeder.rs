@@ -11,13 +11,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::batches::{Mould, OpenBatch};
+use super::blocks::{Blocks, HeldPart};
 use super::slots::Slots;
 use super::worker::{HeldRows, Task, TaskRow};
 use crate::PipelineError;
 use crate::budget::{Admitted, Share};
 use crate::dataset::GroupPlace;
 use crate::error::panic_message;
-use crate::order::{Order, Place};
+use crate::order::{EpochOrder, Order, Place};
 use crate::sources::{Classes, FileColumns, Part, read_part};
 
 /// Units and parts read ahead, whatever the budget allows.
@@ -38,8 +39,6 @@ pub(crate) struct Feeder {
     pub(crate) from: ResumePoint,
     pub(crate) epochs: u64,
     pub(crate) drop_last: bool,
-    /// Rows read together when the order is `global`.
-    pub(crate) block: u64,
     /// Most rows in a task.
     pub(crate) chunk: usize,
     pub(crate) stop: Arc<AtomicBool>,
@@ -52,6 +51,23 @@ struct UnitPart {
     part: Part,
     /// What reading it takes.
     bytes: u64,
+}
+
+/// How a unit is read.
+enum UnitParts {
+    /// Row groups or rows of them, all at once.
+    Whole(Vec<UnitPart>),
+    /// It was too large: a block of it was read.
+    Block(Vec<HeldPart>),
+}
+
+impl UnitParts {
+    fn len(&self) -> usize {
+        match self {
+            Self::Whole(parts) => parts.len(),
+            Self::Block(parts) => parts.len(),
+        }
+    }
 }
 
 /// What the reading half hands to the feeding half.
@@ -70,6 +86,8 @@ enum Read {
         reading: JoinHandle<Result<HeldRows, PipelineError>>,
         place: String,
     },
+    /// A part of the unit before, read already.
+    Held(HeldPart),
     Failed(PipelineError),
     /// There are no more rows; without it, the reading half ended before its time.
     Done,
@@ -115,41 +133,70 @@ impl Feeder {
     }
 
     async fn read(&self, out: &mpsc::Sender<Read>) {
+        if let Err(error) = self.read_all(out).await {
+            // Without a receiver the stream is being taken down.
+            let _ = out.send(Read::Failed(error)).await;
+        }
+    }
+
+    /// Until all is read or nobody listens any more.
+    async fn read_all(&self, out: &mpsc::Sender<Read>) -> Result<(), PipelineError> {
         let mut from = self.from.position;
+        let mut blocks = Blocks::new();
         for epoch in self.from.epoch..self.epochs {
             let order = self.order.epoch(epoch);
             let end = self.end(from);
             let mut position = from;
             from = 0;
             while position < end {
-                let mut places = order.unit(position, self.block);
-                places.truncate((end - position) as usize);
-                let parts = self.parts(&places);
-                let index: BTreeMap<usize, usize> = parts.iter().enumerate().map(|(i, part)| (part.group, i)).collect();
+                let (places, parts) = if self.fits(&order, position) {
+                    let mut places = order.unit(position, u64::MAX);
+                    places.truncate((end - position) as usize);
+                    let parts = self.parts(&places);
+                    let index: BTreeMap<usize, usize> =
+                        parts.iter().enumerate().map(|(i, part)| (part.group, i)).collect();
+                    (places.into_iter().map(|place| (index[&place.group], place)).collect(), UnitParts::Whole(parts))
+                } else {
+                    let Some(block) = blocks.next(self, &order, position, end).await? else { return Ok(()) };
+                    (block.places, UnitParts::Block(block.parts))
+                };
                 let rows = places.len() as u64;
-                let places = places.into_iter().map(|place| (index[&place.group], place)).collect();
                 let unit = Read::Unit { epoch, position, end, places, parts: parts.len() };
                 if out.send(unit).await.is_err() {
-                    return;
+                    return Ok(());
                 }
-                let mut bytes = match self.admit(&parts).await {
-                    Ok(bytes) => bytes,
-                    Err(error) => {
-                        // Without a receiver the stream is being taken down.
-                        let _ = out.send(Read::Failed(error)).await;
-                        return;
+                let parts: Vec<Read> = match parts {
+                    UnitParts::Whole(parts) => {
+                        let mut bytes = self.admit(&parts).await?;
+                        let start = |part: UnitPart| {
+                            let bytes = bytes.split(part.bytes);
+                            self.start_reading(part, bytes)
+                        };
+                        parts.into_iter().map(start).collect()
                     }
+                    UnitParts::Block(parts) => parts.into_iter().map(Read::Held).collect(),
                 };
                 for part in parts {
-                    let bytes = bytes.split(part.bytes);
-                    if out.send(self.start_reading(part, bytes)).await.is_err() {
-                        return;
+                    if out.send(part).await.is_err() {
+                        return Ok(());
                     }
                 }
                 position += rows;
             }
         }
+        // Without a receiver the stream is being taken down.
         let _ = out.send(Read::Done).await;
+        Ok(())
+    }
+
+    /// Whether the row groups that come together from here on fit into memory, and are read whole.
+    fn fits(&self, order: &EpochOrder<'_>, position: u64) -> bool {
+        let bytes = |group: usize| {
+            let place = &self.groups[group];
+            self.files[place.file as usize].group_bytes(place.group as usize).0
+        };
+        let together = order.groups(position).into_iter().map(bytes).fold(0, u64::saturating_add);
+        !self.order.is_global() && together <= self.rows_share.limit()
     }
 
     /// The rows of a unit by row group.
@@ -176,7 +223,7 @@ impl Feeder {
         self.rows_share.admit(bytes).await.map_err(|_| self.too_small(self.place(parts[0].group), bytes))
     }
 
-    fn place(&self, group: usize) -> String {
+    pub(super) fn place(&self, group: usize) -> String {
         let group = &self.groups[group];
         format!("{}, row group {}", self.files[group.file as usize].name, group.group)
     }
@@ -194,7 +241,7 @@ impl Feeder {
         Read::Part { rows, reading, place }
     }
 
-    fn too_small(&self, what: String, needed: u64) -> PipelineError {
+    pub(super) fn too_small(&self, what: String, needed: u64) -> PipelineError {
         let enough = self.ceiling.0.saturating_add(needed.saturating_mul(4) / 3);
         PipelineError::Memory { ceiling: self.ceiling, what, needed: ByteSize(needed), enough: ByteSize(enough) }
     }
@@ -212,7 +259,7 @@ impl Feeder {
                 Some(Read::Unit { epoch, position, end, places, parts }) => (epoch, position, end, places, parts),
                 Some(Read::Failed(error)) => return Err(error),
                 Some(Read::Done) => return Ok(()),
-                Some(Read::Part { .. }) => unreachable!("parts are received with their unit"),
+                Some(Read::Part { .. } | Read::Held(_)) => unreachable!("parts are received with their unit"),
                 None => return Err(ended_early(reading).await),
             };
             let mut held = Vec::with_capacity(parts);
@@ -222,6 +269,7 @@ impl Feeder {
                         let done = reading.await.unwrap_or_else(|error| Err(task_failed(error, place)));
                         held.push((Arc::new(done?), rows));
                     }
+                    Some(Read::Held(part)) => held.push(part),
                     Some(Read::Failed(error)) => return Err(error),
                     _ => return Err(ended_early(reading).await),
                 }
@@ -298,7 +346,7 @@ async fn ended_early(reading: JoinHandle<()>) -> PipelineError {
     PipelineError::Panicked { place: "reading".into(), message }
 }
 
-fn task_failed(error: tokio::task::JoinError, place: String) -> PipelineError {
+pub(super) fn task_failed(error: tokio::task::JoinError, place: String) -> PipelineError {
     let message = match error.try_into_panic() {
         Ok(payload) => panic_message(&*payload),
         Err(_) => "it was cancelled".into(),

@@ -1,6 +1,7 @@
 //! The stages of a stream: rows are fed in order, worked on by threads, collected into batches, handed out in order.
 
 pub(crate) mod batches;
+mod blocks;
 pub(crate) mod damage;
 pub(crate) mod feeder;
 pub(crate) mod mailbox;

@@ -236,7 +236,7 @@ impl Workshop {
     }
 
     fn admit(&self, header: &decode::Header, needed: u64) -> Result<Admitted, Damage> {
-        let (limit, facts) = (&self.largest_image, &header.facts);
+        let (limit, facts) = (self.largest_image, &header.facts);
         let too_large = || Damage::Memory {
             width: facts.width,
             height: facts.height,
@@ -244,7 +244,7 @@ impl Workshop {
             ceiling: limit.ceiling,
             enough: limit.ceiling_for(needed),
         };
-        if needed > limit.bytes {
+        if needed > limit.bytes() {
             return Err(too_large());
         }
         self.decoding.admit_blocking(needed).map_err(|_| too_large())

@@ -332,22 +332,6 @@ fn a_file_without_page_index_is_not_read_once_for_each_page() {
 }
 
 #[test]
-fn single_rows_of_files_without_page_index_are_warned_of() {
-    let folder = tempfile::tempdir().unwrap();
-    let (indexed, half) = (crate::corpus::digits(), damaged(folder.path()));
-    for (dataset, order, warned) in [
-        (&indexed, OrderStrength::Global, false),
-        (&half, OrderStrength::Windowed, false),
-        (&half, OrderStrength::Global, true),
-    ] {
-        let options = StreamOptions { order, memory: ByteSize(300 << 10), ..options(dataset) };
-        let warnings = options.warnings(dataset).unwrap();
-        assert_eq!(warnings.len(), usize::from(warned), "{warnings:?}");
-        assert!(warnings.iter().all(|warning| warning.contains("1 of 2 files has no page index")), "{warnings:?}");
-    }
-}
-
-#[test]
 fn long_texts_count_in_full() {
     let folder = tempfile::tempdir().unwrap();
     let long = "word ".repeat(20_000);

@@ -30,7 +30,8 @@ pub struct DataRecipe {
     #[serde(default = "sixteen")]
     #[schemars(range(min = 1, max = LARGEST_BATCH))]
     pub batch: usize,
-    /// How strongly the order of the rows is shuffled each epoch.
+    /// How strongly the order of the rows is shuffled each epoch. It is the same whatever `memory` is: rows that come
+    /// together and do not fit are read in blocks, their pages several times; `millstream check` says how often.
     #[serde(default)]
     pub order: OrderStrength,
     /// Row groups that are shuffled together when `order` is `windowed`.
@@ -41,7 +42,8 @@ pub struct DataRecipe {
     #[serde(default)]
     #[schemars(range(max = MOST_THREADS))]
     pub workers: usize,
-    /// Ceiling on the bytes held by the stream: compressed, decoded and batched, for example `512 MiB`.
+    /// Ceiling on the bytes held by the streams of training and evaluation together: compressed, decoded and batched, for
+    /// example `512 MiB`. One image may take a quarter of it, to be decoded and transformed; a larger one is damaged.
     #[serde(default)]
     pub memory: ByteSize,
     /// What to do with a row that cannot be used.
@@ -74,7 +76,7 @@ pub enum OrderStrength {
     /// Row groups in random order, rows shuffled within windows of a few row groups.
     #[default]
     Windowed,
-    /// Any row anywhere: a permutation of the whole dataset; reads single pages.
+    /// Any row anywhere: a permutation of the whole dataset, read in blocks of as many rows as fit into memory.
     Global,
 }
 

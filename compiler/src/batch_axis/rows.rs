@@ -1,0 +1,548 @@
+//! How the axis of rows goes through one node.
+
+use std::collections::HashMap;
+
+use crate::graph::{Constant, Graph, Node, ValueId};
+
+/// Where a value has its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// Nowhere: it is the same for any rows.
+    Apart,
+    /// Along this axis: each takes the same number of entries, one after the other, and they come this many times over.
+    Axis(usize, usize),
+    /// Nowhere, but it holds lengths that follow from the number of rows.
+    Lengths,
+}
+
+/// What a node must say instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// These integers as an input, instead of those that speak of the fixed rows.
+    Integers { input: usize, values: Vec<i64> },
+    /// These axes as the second input of a `Squeeze` that names none.
+    SqueezeAxes(Vec<i64>),
+    /// `axis` 1 of a `Flatten` instead of 0.
+    FlattenFromFirst,
+    /// An operand with one row, repeated for the rows of the operand `like`, along the first of its axes.
+    Repeat { input: usize, like: usize, rank: usize },
+}
+
+impl Change {
+    /// Whether values behind the node have other axes afterwards.
+    pub(super) fn moves_axes(&self) -> bool {
+        matches!(self, Self::SqueezeAxes(_) | Self::FlattenFromFirst | Self::Repeat { .. })
+    }
+}
+
+/// A node, with shapes for the number of rows that the file fixes.
+pub(super) struct Seen<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) node: &'a Node,
+    pub(super) rows: &'a HashMap<ValueId, Rows>,
+    pub(super) fixed: usize,
+}
+
+/// Where a node's outputs have their rows, and what it must say for that; or why rows do not stay apart in it.
+type Through = Result<(Vec<Rows>, Option<Change>), String>;
+
+/// Each element of the output follows from the elements at its place, operands broadcast.
+const ELEMENTWISE: [&str; 53] = [
+    "Abs",
+    "Add",
+    "And",
+    "Cast",
+    "Ceil",
+    "Celu",
+    "Clip",
+    "Cos",
+    "Div",
+    "Dropout",
+    "Elu",
+    "Equal",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "Greater",
+    "GreaterOrEqual",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "IsInf",
+    "IsNaN",
+    "LeakyRelu",
+    "Less",
+    "LessOrEqual",
+    "Log",
+    "Max",
+    "Mean",
+    "Min",
+    "Mish",
+    "Mod",
+    "Mul",
+    "Neg",
+    "Not",
+    "Or",
+    "PRelu",
+    "Pow",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Sub",
+    "Sum",
+    "Tanh",
+    "ThresholdedRelu",
+    "Where",
+];
+/// The first axis of the first input counts examples, by the operator's definition.
+const OF_EXAMPLES: [&str; 15] = [
+    "AveragePool",
+    "BatchNormalization",
+    "Conv",
+    "ConvTranspose",
+    "DepthToSpace",
+    "GlobalAveragePool",
+    "GlobalLpPool",
+    "GlobalMaxPool",
+    "GroupNormalization",
+    "InstanceNormalization",
+    "LRN",
+    "LpPool",
+    "MaxPool",
+    "PRelu",
+    "SpaceToDepth",
+];
+/// Along `axis`, apart for each place on the other axes; with the axis when none is named.
+const ALONG_ONE_AXIS: [(&str, i64); 7] = [
+    ("ArgMax", 0),
+    ("ArgMin", 0),
+    ("Hardmax", -1),
+    ("LogSoftmax", -1),
+    ("LpNormalization", -1),
+    ("Softmax", -1),
+    ("TopK", -1),
+];
+
+pub(super) fn through(seen: &Seen<'_>) -> Through {
+    let Seen { graph, node, .. } = seen;
+    let outputs = node.outputs.len();
+    let inputs: Vec<Rows> = (0..node.inputs.len()).map(|index| seen.rows_of(index)).collect();
+    let has_axis = inputs.iter().any(|rows| matches!(rows, Rows::Axis(..)));
+    if !has_axis && !inputs.contains(&Rows::Lengths) {
+        return Ok((vec![Rows::Apart; outputs], None));
+    }
+    let operator = if node.domain.is_empty() { node.operator.as_str() } else { "" };
+    if !has_axis {
+        let made = node.outputs.first().copied().flatten();
+        return match operator {
+            _ if made.is_some_and(|made| graph.constant_of(made).is_some()) => Ok((vec![Rows::Lengths; outputs], None)),
+            "ConstantOfShape" | "Expand" => {
+                let shape = made.and_then(|made| graph.tensor_type(made)).map(|known| known.shape.as_slice());
+                let axis = shape.and_then(|shape| shape.iter().position(|length| *length == seen.fixed));
+                axis.map(|axis| (vec![Rows::Axis(axis, 1)], None)).ok_or_else(|| "its shape is not known".into())
+            }
+            _ => Err("it computes with the number of rows".into()),
+        };
+    }
+    let takes_lengths = matches!(operator, "Reshape" | "Expand" | "Slice" | "Pad");
+    if inputs.contains(&Rows::Lengths) && !takes_lengths {
+        return Err("it computes with the number of rows".into());
+    }
+    match operator {
+        "Reshape" => seen.reshape(),
+        "Flatten" => seen.flatten(),
+        "Squeeze" => seen.squeeze(),
+        "Unsqueeze" => seen.unsqueeze(),
+        "Transpose" => seen.transpose(),
+        "Expand" => seen.expand(),
+        "Concat" => seen.concat(),
+        "Gemm" => seen.gemm(),
+        "MatMul" => seen.mat_mul(),
+        "Gather" => seen.gather(),
+        "Slice" => seen.slice(),
+        "Pad" => seen.pad(),
+        "Split" => seen.along(0),
+        "Shape" => {
+            let axis = seen.first_axis()?;
+            let rank = seen.shape(0)?.len() as i64;
+            let bound = |name, default| seen.node.int(name).map_or(default, |at| if at < 0 { at + rank } else { at });
+            let held = (bound("start", 0)..bound("end", rank)).contains(&(axis as i64));
+            Ok((vec![if held { Rows::Lengths } else { Rows::Apart }], None))
+        }
+        "LayerNormalization" | "RMSNormalization" => {
+            let (axis, rank) = (seen.first_axis()?, seen.shape(0)?.len());
+            let from = seen.front(seen.node.int("axis").unwrap_or(-1), rank)?;
+            seen.only_first()?;
+            if axis < from { Ok(seen.all(axis)) } else { Err("it normalizes over the rows".into()) }
+        }
+        "BatchNormalization" if node.int("training_mode").unwrap_or(0) != 0 => {
+            Err("in training mode it computes its statistics over the rows".into())
+        }
+        name if name.starts_with("Reduce") => seen.reduce(),
+        name if ELEMENTWISE.contains(&name) => seen.elementwise(),
+        name if OF_EXAMPLES.contains(&name) => {
+            seen.only_first()?;
+            if seen.first_axis()? == 0 { Ok(seen.all(0)) } else { Err("the rows are not its first axis".into()) }
+        }
+        name => match ALONG_ONE_AXIS.iter().find(|(operator, _)| *operator == name) {
+            Some((_, default)) => seen.along(*default),
+            None => Err("it is not known to keep rows apart".into()),
+        },
+    }
+}
+
+impl Seen<'_> {
+    fn rows_of(&self, index: usize) -> Rows {
+        let given = self.node.inputs.get(index).copied().flatten();
+        given.and_then(|id| self.rows.get(&id).copied()).unwrap_or(Rows::Apart)
+    }
+
+    /// The axis of rows of the first input.
+    fn first_axis(&self) -> Result<usize, String> {
+        match self.rows_of(0) {
+            Rows::Axis(axis, _) => Ok(axis),
+            _ => Err("another operand than its first has the rows".into()),
+        }
+    }
+
+    /// How many times over the rows come on their axis.
+    fn times(&self) -> usize {
+        let inputs = (0..self.node.inputs.len()).map(|index| self.rows_of(index));
+        let times = inputs.filter_map(|rows| if let Rows::Axis(_, times) = rows { Some(times) } else { None });
+        times.max().unwrap_or(1)
+    }
+
+    fn only_first(&self) -> Result<(), String> {
+        let others = (1..self.node.inputs.len()).all(|index| self.rows_of(index) == Rows::Apart);
+        if others { Ok(()) } else { Err("more than its first operand depends on the rows".into()) }
+    }
+
+    fn shape(&self, index: usize) -> Result<&[usize], String> {
+        let given = self.node.inputs.get(index).copied().flatten().ok_or("an operand is missing")?;
+        let known = self.graph.tensor_type(given).map(|known| known.shape.as_slice());
+        known.ok_or_else(|| "the shape of an operand is not known".into())
+    }
+
+    fn made(&self) -> Result<&[usize], String> {
+        let made = self.node.outputs.first().copied().flatten().and_then(|made| self.graph.tensor_type(made));
+        made.map(|known| known.shape.as_slice()).ok_or_else(|| "the shape of its output is not known".into())
+    }
+
+    /// Integers of the file in an input.
+    fn integers(&self, index: usize) -> Option<Vec<i64>> {
+        self.node
+            .inputs
+            .get(index)
+            .copied()
+            .flatten()
+            .and_then(|id| self.graph.constant_of(id))
+            .and_then(Constant::to_i64)
+    }
+
+    fn front(&self, axis: i64, rank: usize) -> Result<usize, String> {
+        crate::operators::axis_from_front(axis, rank)
+    }
+
+    fn fronts(&self, axes: &[i64], rank: usize) -> Result<Vec<usize>, String> {
+        axes.iter().map(|axis| self.front(*axis, rank)).collect()
+    }
+
+    fn all(&self, axis: usize) -> (Vec<Rows>, Option<Change>) {
+        (vec![Rows::Axis(axis, self.times()); self.node.outputs.len()], None)
+    }
+
+    /// Operands broadcast: all that have rows have them at one place, and the others are the same along it.
+    fn elementwise(&self) -> Through {
+        let rank = self.node.inputs.iter().flatten().filter_map(|id| self.graph.tensor_type(*id));
+        let rank = rank.map(|known| known.shape.len()).max().unwrap_or(0);
+        let mut place = None;
+        for index in 0..self.node.inputs.len() {
+            if let Rows::Axis(axis, times) = self.rows_of(index) {
+                let own = match self.shape(index) {
+                    Ok(shape) => axis + rank - shape.len(),
+                    Err(_) if self.node.inputs.len() == 1 => axis,
+                    Err(reason) => return Err(reason),
+                };
+                if *place.get_or_insert((own, times)) != (own, times) {
+                    return Err("its operands have the rows on different axes".into());
+                }
+            }
+        }
+        let (place, _) = place.ok_or("no operand has the rows")?;
+        for (index, given) in self.node.inputs.iter().enumerate() {
+            if given.is_some() && self.rows_of(index) == Rows::Apart {
+                let shape = self.shape(index)?;
+                let aligned = (place + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
+                if aligned != 1 {
+                    return Err(format!("one of its operands holds values for {aligned} places on the axis of rows"));
+                }
+            }
+        }
+        Ok(self.all(place))
+    }
+
+    /// Where the rows lie in another shape of the same elements. With one row there can be several such places: the last
+    /// axis counts what the next layer reads, so another is taken if there is one, and else the last that fits.
+    fn same_place(&self, from: &[usize], axis: usize, to: &[usize]) -> Result<Rows, String> {
+        let Rows::Axis(_, times) = self.rows_of(0) else { return Err("its data has no rows".into()) };
+        let outer: usize = from[..axis].iter().product::<usize>() * times;
+        let place = |at: usize| {
+            let before: usize = to[..at].iter().product();
+            let times = outer.checked_div(before)?;
+            (before * times == outer && to[at].is_multiple_of(times * self.fixed)).then_some(Rows::Axis(at, times))
+        };
+        let plain = (0..to.len()).filter_map(place).find(|rows| matches!(rows, Rows::Axis(at, 1) if at + 1 < to.len()));
+        let found = plain.or_else(|| (0..to.len()).find_map(place));
+        found.ok_or_else(|| format!("from {from:?} to {to:?} it mixes the rows with other axes"))
+    }
+
+    fn reshape(&self) -> Through {
+        let (axis, from, to) = (self.first_axis()?, self.shape(0)?, self.made()?);
+        let made = self.same_place(from, axis, to)?;
+        let Rows::Axis(place, _) = made else { return Err("its data has no rows".into()) };
+        if self.rows_of(1) == Rows::Lengths {
+            return Ok((vec![made], None)); // it states the rows itself; inferred shapes confirm it
+        }
+        let mut said = self.integers(1).ok_or("its shape is computed from data")?;
+        let copies = self.node.int("allowzero").unwrap_or(0) == 0;
+        for (at, length) in said.iter_mut().enumerate() {
+            if *length == 0 && copies && at == axis && at != place {
+                *length = to[at] as i64;
+            }
+        }
+        let states_rows = said[place] == -1 || said[place] == 0 && copies && place == axis;
+        if states_rows {
+            return Ok((vec![made], Some(Change::Integers { input: 1, values: said })));
+        }
+        if copies && place == axis && from[axis] == to[place] {
+            said[place] = 0;
+        } else {
+            if let Some(open) = said.iter().position(|length| *length == -1) {
+                said[open] = to[open] as i64;
+            }
+            said[place] = -1;
+        }
+        Ok((vec![made], Some(Change::Integers { input: 1, values: said })))
+    }
+
+    fn flatten(&self) -> Through {
+        let (axis, shape) = (self.first_axis()?, self.shape(0)?);
+        let cut = self.node.int("axis").unwrap_or(1);
+        let cut = if cut == shape.len() as i64 { shape.len() } else { self.front(cut, shape.len())? };
+        if cut == 0 && axis == 0 && shape[0] == 1 {
+            return Ok((vec![Rows::Axis(0, self.times())], Some(Change::FlattenFromFirst)));
+        }
+        let (side, start) = if axis < cut { (0, 0) } else { (1, cut) };
+        let times = shape[start..axis].iter().product::<usize>() * self.times();
+        Ok((vec![Rows::Axis(side, times)], None))
+    }
+
+    fn squeeze(&self) -> Through {
+        let (axis, shape) = (self.first_axis()?, self.shape(0)?);
+        let ones = || shape.iter().enumerate().filter(|(_, length)| **length == 1).map(|(at, _)| at);
+        let (gone, change): (Vec<usize>, _) = match self.node.input(1) {
+            Some(_) => (self.fronts(&self.integers(1).ok_or("its axes are computed from data")?, shape.len())?, None),
+            None if shape[axis] == 1 => {
+                let gone: Vec<usize> = ones().filter(|at| *at != axis).collect();
+                let named = gone.iter().map(|at| *at as i64).collect();
+                (gone, Some(Change::SqueezeAxes(named)))
+            }
+            None => (ones().collect(), None),
+        };
+        if gone.contains(&axis) {
+            return Err("it takes the axis of rows away".into());
+        }
+        let place = axis - gone.iter().filter(|at| **at < axis).count();
+        Ok((vec![Rows::Axis(place, self.times())], change))
+    }
+
+    fn unsqueeze(&self) -> Through {
+        let (axis, rank) = (self.first_axis()?, self.made()?.len());
+        let new = self.fronts(&self.integers(1).ok_or("its axes are computed from data")?, rank)?;
+        let place = (0..rank).filter(|at| !new.contains(at)).nth(axis).ok_or("its axes do not fit")?;
+        Ok((vec![Rows::Axis(place, self.times())], None))
+    }
+
+    fn transpose(&self) -> Through {
+        let (axis, rank) = (self.first_axis()?, self.shape(0)?.len());
+        let place = match self.node.ints("perm") {
+            Some(order) => order.iter().position(|from| *from == axis as i64).ok_or("its order names not all axes")?,
+            None => rank - 1 - axis,
+        };
+        Ok((vec![Rows::Axis(place, self.times())], None))
+    }
+
+    fn expand(&self) -> Through {
+        let (axis, from, to) = (self.first_axis()?, self.shape(0)?, self.made()?);
+        let place = axis + to.len() - from.len();
+        if self.rows_of(1) == Rows::Lengths {
+            return Ok((vec![Rows::Axis(place, self.times())], None));
+        }
+        let mut said = self.integers(1).ok_or("its shape is computed from data")?;
+        if from[axis] != to[place] {
+            return Err("it repeats the rows".into());
+        }
+        let Some(at) = (place + said.len()).checked_sub(to.len()) else { return Ok(self.all(place)) };
+        said[at] = 1;
+        Ok((vec![Rows::Axis(place, self.times())], Some(Change::Integers { input: 1, values: said })))
+    }
+
+    fn concat(&self) -> Through {
+        let rank = self.made()?.len();
+        let along = self.front(self.node.int("axis").ok_or("it names no axis")?, rank)?;
+        let axes: Vec<Rows> = (0..self.node.inputs.len()).map(|index| self.rows_of(index)).collect();
+        let like = axes.iter().position(|rows| matches!(rows, Rows::Axis(..))).ok_or("no operand has the rows")?;
+        let Rows::Axis(axis, times) = axes[like] else { return Err("no operand has the rows".into()) };
+        if along == axis {
+            return Err("it joins values along the axis of rows".into());
+        }
+        if axes.iter().any(|rows| matches!(rows, Rows::Axis(..) if *rows != axes[like])) {
+            return Err("its operands have the rows on different axes".into());
+        }
+        match axes.iter().position(|rows| *rows == Rows::Apart) {
+            None => Ok(self.all(axis)),
+            Some(input) if self.fixed == 1 && (axis, times) == (0, 1) && self.shape(input)?[0] == 1 => {
+                Ok((vec![Rows::Axis(0, 1)], Some(Change::Repeat { input, like, rank })))
+            }
+            Some(_) => Err("one of its operands is the same for all rows and of fixed length on their axis".into()),
+        }
+    }
+
+    fn gemm(&self) -> Through {
+        let rows_axis = usize::from(self.node.int("transA").unwrap_or(0) != 0);
+        if self.first_axis()? != rows_axis || self.rows_of(1) != Rows::Apart {
+            return Err("it multiplies over the rows".into());
+        }
+        let added = self.node.input(2).map(|_| self.shape(2)).transpose()?.unwrap_or_default();
+        let fits = match (self.rows_of(2), added) {
+            (Rows::Axis(axis, times), [_, _]) => axis == 0 && self.rows_of(0) == Rows::Axis(rows_axis, times),
+            (Rows::Apart, [length, _]) => *length == 1,
+            (rows, _) => rows == Rows::Apart,
+        };
+        if fits { Ok(self.all(0)) } else { Err("what it adds holds values for a fixed number of rows".into()) }
+    }
+
+    fn mat_mul(&self) -> Through {
+        let (a, b, rank) = (self.shape(0)?, self.shape(1)?, self.made()?.len());
+        let over = || Err("it multiplies over the rows".into());
+        // where a stack of matrices has its rows in the output
+        let stacked = |axis: usize, shape: &[usize]| (axis + 2 < shape.len()).then(|| axis + rank - shape.len());
+        let single =
+            |shape: &[usize], place: usize| (place + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]) == 1;
+        let times = |index| if let Rows::Axis(_, times) = self.rows_of(index) { times } else { 1 };
+        let same = times(0) == times(1);
+        match (self.rows_of(0), self.rows_of(1)) {
+            (Rows::Axis(left, _), Rows::Axis(right, _)) if a.len() >= 2 && b.len() >= 2 => {
+                match (stacked(left, a), stacked(right, b)) {
+                    (Some(left), Some(right)) if left == right && same => Ok(self.all(left)),
+                    _ => over(),
+                }
+            }
+            (Rows::Axis(left, _), Rows::Apart) if b.len() == 1 => {
+                if left + 1 < a.len() {
+                    Ok(self.all(left))
+                } else {
+                    over()
+                }
+            }
+            (Rows::Axis(left, _), Rows::Apart) if a.len() >= 2 => match stacked(left, a) {
+                Some(place) if single(b, place) => Ok(self.all(place)),
+                None if left + 2 == a.len() => Ok(self.all(rank - 2)),
+                _ => over(),
+            },
+            (Rows::Apart, Rows::Axis(right, _)) if a.len() >= 2 && b.len() >= 2 => match stacked(right, b) {
+                Some(place) if single(a, place) => Ok(self.all(place)),
+                None if right + 1 == b.len() => Ok(self.all(rank - 1)),
+                _ => over(),
+            },
+            _ => over(),
+        }
+    }
+
+    fn gather(&self) -> Through {
+        let (x, indices) = (self.shape(0)?, self.shape(1)?);
+        let along = self.front(self.node.int("axis").unwrap_or(0), x.len())?;
+        match (self.rows_of(0), self.rows_of(1)) {
+            (Rows::Axis(axis, _), Rows::Apart) if axis < along => Ok(self.all(axis)),
+            (Rows::Axis(axis, _), Rows::Apart) if axis > along => Ok(self.all(axis - 1 + indices.len())),
+            (Rows::Apart, Rows::Axis(axis, _)) => Ok(self.all(along + axis)),
+            _ => Err("it picks single rows".into()),
+        }
+    }
+
+    fn slice(&self) -> Through {
+        let (axis, shape, made) = (self.first_axis()?, self.shape(0)?, self.made()?);
+        let count = self.integers(1).map_or(0, |starts| starts.len());
+        let named = if self.node.input(3).is_some() { self.integers(3) } else { Some((0..count as i64).collect()) };
+        let named = self.fronts(&named.ok_or("its axes are computed from data")?, shape.len())?;
+        let Some(at) = named.iter().position(|named| *named == axis) else { return Ok(self.all(axis)) };
+        let step = if self.node.input(4).is_some() {
+            self.integers(4).and_then(|steps| steps.get(at).copied())
+        } else {
+            Some(1)
+        };
+        if step != Some(1) || made[axis] != shape[axis] {
+            return Err("it picks single rows".into());
+        }
+        // where the end follows the rows by itself, the inferred shapes confirm it
+        let change = (self.rows_of(2) != Rows::Lengths).then(|| self.integers(2)).flatten().map(|mut ends| {
+            ends[at] = i64::MAX;
+            Change::Integers { input: 2, values: ends }
+        });
+        Ok((vec![Rows::Axis(axis, self.times())], change))
+    }
+
+    fn pad(&self) -> Through {
+        let (axis, rank) = (self.first_axis()?, self.shape(0)?.len());
+        let pads = self.integers(1).ok_or("its widths are computed from data")?;
+        let named = match self.node.input(3) {
+            Some(_) => self.fronts(&self.integers(3).ok_or("its axes are computed from data")?, rank)?,
+            None => (0..rank).collect(),
+        };
+        let at = named.iter().position(|named| *named == axis);
+        let widths = at.map(|at| (pads.get(at), pads.get(at + named.len())));
+        if widths.is_none_or(|widths| widths == (Some(&0), Some(&0))) {
+            Ok(self.all(axis))
+        } else {
+            Err("it adds rows".into())
+        }
+    }
+
+    fn along(&self, default: i64) -> Through {
+        let (axis, rank) = (self.first_axis()?, self.shape(0)?.len());
+        let along = self.front(self.node.int("axis").unwrap_or(default), rank)?;
+        let gone = self.node.operator.starts_with("Arg") && self.node.int("keepdims") == Some(0);
+        match along.cmp(&axis) {
+            std::cmp::Ordering::Equal => Err("it works along the axis of rows".into()),
+            std::cmp::Ordering::Less if gone => Ok(self.all(axis - 1)),
+            _ => Ok(self.all(axis)),
+        }
+    }
+
+    fn reduce(&self) -> Through {
+        let (axis, rank) = (self.first_axis()?, self.shape(0)?.len());
+        let named = match self.node.ints("axes") {
+            Some(named) => Some(named.to_vec()),
+            None if self.node.input(1).is_some() => Some(self.integers(1).ok_or("its axes are computed from data")?),
+            None => None,
+        };
+        let named = named.filter(|named| !named.is_empty());
+        if named.is_none() && self.node.int("noop_with_empty_axes").unwrap_or(0) != 0 {
+            return Ok(self.all(axis));
+        }
+        let gone = self.fronts(&named.ok_or("it reduces over the rows")?, rank)?;
+        if gone.contains(&axis) {
+            return Err("it reduces over the rows".into());
+        }
+        let before = gone.iter().filter(|at| **at < axis).count();
+        Ok(self.all(if self.node.int("keepdims") == Some(0) { axis - before } else { axis }))
+    }
+}

@@ -1,0 +1,170 @@
+//! What a model does to its class scores before it gives them.
+
+use std::collections::HashMap;
+
+use crate::CompilerError;
+use crate::model_file::onnx::{GraphProto, NodeProto};
+use crate::operators::qualified;
+use millstream_schemas::shown;
+
+/// What makes something else of class scores than a softmax expects: chances of their own, bounded or cut numbers, an index.
+const ENDINGS: [&str; 14] = [
+    "ArgMax",
+    "Celu",
+    "Clip",
+    "Elu",
+    "Exp",
+    "HardSigmoid",
+    "Hardmax",
+    "LpNormalization",
+    "Relu",
+    "Sigmoid",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+    "TopK",
+];
+
+/// The node that changes the scores on their way to this value, if there is one: the value's own maker, or one behind
+/// shape operators and averages.
+pub(crate) fn ending<'a>(graph: &'a GraphProto, value: &str) -> Option<&'a NodeProto> {
+    found(graph, value).map(|index| &graph.node[index])
+}
+
+fn found(graph: &GraphProto, value: &str) -> Option<usize> {
+    let nodes = graph.node.iter().enumerate();
+    let makers: HashMap<&str, usize> =
+        nodes.flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index))).collect();
+    let mut open = vec![value];
+    let mut seen = 0;
+    while let Some(value) = open.pop() {
+        let Some(index) = makers.get(value).copied() else { continue };
+        let node = &graph.node[index];
+        seen += 1;
+        if seen > graph.node.len() {
+            return None;
+        }
+        match node.op_type() {
+            operator if ENDINGS.contains(&operator) => return Some(index),
+            // of scores these are handled where the head is looked for; of anything else they are no scores
+            "Softmax" | "LogSoftmax" if value_is_mixed(graph, value) => return Some(index),
+            "Identity" | "Flatten" | "Squeeze" | "Unsqueeze" | "Reshape" | "Cast" | "Dropout" => {
+                open.extend(node.input.first().map(String::as_str));
+            }
+            "Mean" | "Sum" | "Add" | "Concat" | "ReduceMean" | "ReduceSum" | "ReduceMax" => {
+                open.extend(node.input.iter().map(String::as_str));
+            }
+            "Mul" | "Div" => {
+                let computed: Vec<&str> =
+                    node.input.iter().map(String::as_str).filter(|name| makers.contains_key(name)).collect();
+                open.extend(computed.first());
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether another operator than those that only shape it reads the value.
+fn value_is_mixed(graph: &GraphProto, value: &str) -> bool {
+    graph.node.iter().any(|node| {
+        node.input.iter().any(|input| input == value)
+            && !matches!(node.op_type(), "Identity" | "Flatten" | "Squeeze" | "Unsqueeze" | "Reshape")
+    })
+}
+
+/// `node `x` (Sigmoid)`.
+pub(crate) fn named(node: &NodeProto) -> String {
+    let name = if node.name().is_empty() { node.output.first().map_or("", String::as_str) } else { node.name() };
+    format!("node `{}` ({})", shown(name), qualified(node.op_type(), node.domain()))
+}
+
+/// Takes what follows a linear head out of the way of a new one, and says it; nothing where the head is bare.
+pub(crate) fn lay_bare(graph: &mut GraphProto, output: &str) -> Option<String> {
+    const REPLACED: [&str; 8] = ["Clip", "Elu", "HardSigmoid", "Relu", "Sigmoid", "Softplus", "Softsign", "Tanh"];
+    let index = found(graph, output).filter(|index| REPLACED.contains(&graph.node[*index].op_type()))?;
+    let node = &mut graph.node[index];
+    let note = format!(
+        "the model ends in {}; a new head is trained with a softmax cross-entropy of its scores, so the exported model \
+         gives these scores (logits) without it",
+        named(node)
+    );
+    node.op_type = Some("Identity".into());
+    node.input.truncate(1);
+    node.attribute.clear();
+    Some(note)
+}
+
+/// Refuses to train a kept head whose scores are something else by the time that the loss sees them.
+pub(crate) fn require_scores(graph: &GraphProto, scores: &str) -> Result<(), CompilerError> {
+    let wrong_axis = graph.node.iter().find(|node| {
+        matches!(node.op_type(), "Softmax" | "LogSoftmax")
+            && node.input.first().is_some_and(|input| input == scores)
+            && node.attribute.iter().any(|attribute| attribute.name() == "axis" && !matches!(attribute.i(), 1 | -1))
+    });
+    let reason = match (ending(graph, scores), wrong_axis) {
+        (Some(node), _) => format!("the model ends in {}, and what it gives is no class score any more", named(node)),
+        (None, Some(node)) => format!("{} works along another axis than that of the classes", named(node)),
+        (None, None) => return Ok(()),
+    };
+    Err(CompilerError::Selection(format!(
+        "{reason}: training it with a softmax cross-entropy would be wrong. Use `head: new`, which replaces the head and \
+         what follows it, or name an output with the scores before it in model.output"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::handmade::{graph, model, node, value, weight, with};
+    use crate::model_file::onnx::NodeProto;
+    use crate::{FineTuning, compile};
+    use millstream_schemas::recipe::HeadRecipe;
+
+    #[test]
+    fn a_model_that_ends_in_a_sigmoid_is_not_trained_as_if_it_gave_scores() {
+        let then = |operator: &str| vec![node(operator, &["s"], &["y"])];
+        let two = |operator: &str| {
+            let each = |name: &str| node(operator, &["s"], &[name]);
+            vec![each("a"), each("b"), node("Mean", &["a", "b"], &["y"])]
+        };
+        // what follows the head; what keeping it says, and whether a new one is told to go without it
+        let rows: Vec<(Vec<NodeProto>, Option<&str>, Option<bool>)> = vec![
+            (then("Sigmoid"), Some("node `y` (Sigmoid)"), Some(true)),
+            (then("HardSigmoid"), Some("node `y` (HardSigmoid)"), Some(true)),
+            (then("Relu"), Some("node `y` (Relu)"), Some(true)),
+            (then("Tanh"), Some("node `y` (Tanh)"), Some(true)),
+            (then("Clip"), Some("node `y` (Clip)"), Some(true)),
+            (
+                vec![node("Sigmoid", &["s"], &["t"]), node("Flatten", &["t"], &["y"])],
+                Some("node `t` (Sigmoid)"),
+                Some(true),
+            ),
+            (then("LpNormalization"), Some("(LpNormalization)"), None),
+            (two("Softmax"), Some("(Softmax)"), None),
+            (two("Sigmoid"), Some("(Sigmoid)"), None),
+            (
+                vec![with(node("Softmax", &["s"], &["y"]), "axis", &[0])],
+                Some("another axis than that of the classes"),
+                None,
+            ),
+            (then("Softmax"), None, Some(false)),
+            (then("LogSoftmax"), None, Some(false)),
+            (then("Identity"), None, Some(false)),
+        ];
+        for (tail, kept, new) in rows {
+            let nodes = [vec![node("Gemm", &["x", "head.weight", "head.bias"], &["s"])], tail.clone()].concat();
+            let weights = vec![weight("head.weight", &[4, 3]), weight("head.bias", &[3])];
+            let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[3])]));
+            let keep = FineTuning { head: HeadRecipe::Keep, ..FineTuning::head(2, 3) };
+            match (compile(&model, &keep), kept) {
+                (Ok(_), None) => {}
+                (Err(error), Some(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
+                (found, wanted) => panic!("{tail:?}: wanted {wanted:?}, found {:?}", found.map(|_| ())),
+            }
+            if let Some(told) = new {
+                let program = compile(&model, &FineTuning::head(2, 5)).unwrap();
+                assert_eq!(program.notes.iter().any(|note| note.contains("without it")), told, "{:?}", program.notes);
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Models whose exporter fixed the number of rows: freed where rows stay apart, refused with the node where not.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests stop at the first surprise, and say when left out"
+)]
+
+mod onnx_runtime;
+
+use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
+use millstream_compiler::{CompilerError, FineTuning, Model, compile};
+use millstream_schemas::recipe::HeadRecipe;
+use onnx_runtime::{floats, run, session};
+
+const CLASSES: usize = 5;
+const ROW: usize = 3 * 8 * 8;
+
+type Middle = fn(&mut Graph, ValueId, usize) -> Result<ValueId, CompilerError>;
+
+fn numbers(count: usize, seed: usize) -> Vec<f32> {
+    (0..count).map(|at| ((at * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0).collect()
+}
+
+fn weight(graph: &mut Graph, shape: &[usize]) -> ValueId {
+    let values = numbers(shape.iter().product(), shape.len() + 3);
+    graph.constant("weight", Constant::f32(shape, &values))
+}
+
+fn integers(graph: &mut Graph, values: &[i64]) -> ValueId {
+    graph.constant("integers", Constant::i64([values.len()], values))
+}
+
+fn ints(name: &'static str, values: &[i64]) -> (&'static str, Attribute) {
+    (name, values.to_vec().into())
+}
+
+fn reshape(graph: &mut Graph, x: ValueId, shape: &[i64]) -> Result<ValueId, CompilerError> {
+    let shape = integers(graph, shape);
+    graph.add("Reshape", &[x, shape], &[])
+}
+
+/// `x` [fixed, 3, 8, 8] → convolution [fixed, 6, 4, 4] → what is tested → dense layer → `scores` [fixed, 5].
+fn network(middle: Middle, fixed: usize) -> Result<Vec<u8>, CompilerError> {
+    let mut graph = Graph::new(17);
+    let x = graph.input("x", TensorType::f32([fixed, 3, 8, 8]));
+    let kernel = weight(&mut graph, &[6, 3, 2, 2]);
+    let mixed = graph.add("Conv", &[x, kernel], &[ints("strides", &[2, 2])])?;
+    let features = middle(&mut graph, mixed, fixed)?;
+    let width = *graph.shape(features)?.last().unwrap();
+    let head = weight(&mut graph, &[width, CLASSES]);
+    let scores = graph.add("Gemm", &[features, head], &[])?;
+    graph.rename(scores, "scores")?;
+    graph.output(scores);
+    Ok(graph.to_onnx("fixed"))
+}
+
+fn pooled(graph: &mut Graph, x: ValueId) -> Result<ValueId, CompilerError> {
+    graph.add("GlobalAveragePool", &[x], &[])
+}
+
+/// Two heads of attention over the 16 places, as exporters write it.
+fn attention(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, CompilerError> {
+    let n = fixed as i64;
+    let places = reshape(graph, x, &[n, 6, 16])?;
+    let places = graph.add("Transpose", &[places], &[ints("perm", &[2, 0, 1])])?; // [16, n, 6]
+    let heads = reshape(graph, places, &[16, n * 2, 3])?;
+    let queries = graph.add("Transpose", &[heads], &[ints("perm", &[1, 0, 2])])?; // [n · 2, 16, 3]
+    let keys = graph.add("Transpose", &[heads], &[ints("perm", &[1, 2, 0])])?;
+    let alike = graph.add("MatMul", &[queries, keys], &[])?;
+    let shares = graph.add("Softmax", &[alike], &[])?;
+    let mixed = graph.add("MatMul", &[shares, queries], &[])?;
+    let back = graph.add("Transpose", &[mixed], &[ints("perm", &[1, 0, 2])])?;
+    let joined = reshape(graph, back, &[16 * n, 6])?;
+    let dense = weight(graph, &[6, 6]);
+    let dense = graph.add("MatMul", &[joined, dense], &[])?;
+    let apart = reshape(graph, dense, &[16, n, 6])?;
+    graph.add("ReduceMean", &[apart], &[ints("axes", &[0]), ("keepdims", 0.into())])
+}
+
+fn with_class_token(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, CompilerError> {
+    let places = reshape(graph, x, &[fixed as i64, 6, 16])?;
+    let places = graph.add("Transpose", &[places], &[ints("perm", &[0, 2, 1])])?;
+    let token = weight(graph, &[1, 1, 6]);
+    let tokens = graph.add("Concat", &[token, places], &[("axis", 1.into())])?;
+    let position = weight(graph, &[1, 17, 6]);
+    let tokens = graph.add("Add", &[tokens, position], &[])?;
+    let (scale, shift) = (weight(graph, &[6]), weight(graph, &[6]));
+    let tokens = graph.add("LayerNormalization", &[tokens, scale, shift], &[])?;
+    let first = graph.constant("first", Constant::i64([], &[0]));
+    graph.add("Gather", &[tokens, first], &[("axis", 1.into())])
+}
+
+#[test]
+fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_freed() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let rows: Vec<(&str, Middle, &[usize])> = vec![
+        ("a literal length", |g, x, n| reshape(g, x, &[n as i64, 96]), &[1, 8]),
+        ("what is left", |g, x, n| reshape(g, x, &[n as i64, -1]), &[1, 8]),
+        ("copied", |g, x, _| reshape(g, x, &[0, -1]), &[1, 8]),
+        ("rows are what is left", |g, x, _| reshape(g, x, &[-1, 96]), &[1, 8]),
+        ("flatten", |g, x, _| g.add("Flatten", &[x], &[]), &[1, 8]),
+        ("flatten of all", |g, x, _| g.add("Flatten", &[x], &[("axis", 0.into())]), &[1]),
+        (
+            "pool and squeeze of two axes",
+            |g, x, _| {
+                let (x, axes) = (pooled(g, x)?, integers(g, &[2, 3]));
+                g.add("Squeeze", &[x, axes], &[])
+            },
+            &[1, 8],
+        ),
+        (
+            "pool and reshape",
+            |g, x, n| {
+                let x = pooled(g, x)?;
+                reshape(g, x, &[n as i64, 6])
+            },
+            &[1, 8],
+        ),
+        ("mean", |g, x, _| g.add("ReduceMean", &[x], &[ints("axes", &[2, 3]), ("keepdims", 0.into())]), &[1, 8]),
+        (
+            "several literal shapes, slices and padding",
+            |g, x, n| {
+                let n = n as i64;
+                let x = reshape(g, x, &[n, 2, 3, 16])?;
+                let x = g.add("Transpose", &[x], &[ints("perm", &[0, 2, 1, 3])])?;
+                let bounds = [&[0, 1][..], &[n, 3], &[0, 1]].map(|values| integers(g, values));
+                let x = g.add("Slice", &[x, bounds[0], bounds[1], bounds[2]], &[])?;
+                reshape(g, x, &[n, 64])
+            },
+            &[1],
+        ),
+        ("attention", attention, &[1]),
+        ("a class token", with_class_token, &[1]),
+    ];
+    for (name, middle, batches) in rows {
+        for fixed in batches {
+            let bytes = network(middle, *fixed).unwrap_or_else(|error| panic!("{name}, {fixed}: {error}"));
+            let wanted = FineTuning { head: HeadRecipe::Keep, ..FineTuning::head(3, CLASSES) };
+            let program = compile(&Model::from_bytes(bytes.clone()).unwrap(), &wanted);
+            let program = program.unwrap_or_else(|error| panic!("{name}, {fixed}: {error}"));
+            assert_eq!(program.notes.len(), 1, "{name}: it is said");
+            let freed = program.export(&program.parameters, &[]).unwrap();
+            let count = 3 * fixed;
+            let images = numbers(count * ROW, 1);
+            let one = |session: &mut ort::session::Session, from: usize, rows: usize| {
+                let part = images[from * ROW..][..rows * ROW].to_vec();
+                run(session, vec![("x".to_owned(), floats(&[rows, 3, 8, 8], &part))]).remove(0)
+            };
+            let mut as_it_came = session(&bytes);
+            let wanted: Vec<f32> = (0..3).flat_map(|at| one(&mut as_it_came, at * fixed, *fixed)).collect();
+            let got = one(&mut session(&freed), 0, count);
+            assert_eq!(got.len(), wanted.len(), "{name}, {fixed}");
+            let far = got.iter().zip(&wanted).map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f32::max);
+            assert!(far <= 1e-6, "{name}, {fixed}: off by {far}");
+            // and the freed model is a model like others
+            compile(&Model::from_bytes(freed).unwrap(), &FineTuning::head(7, 2)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_model_that_mixes_rows_is_refused_with_the_node_and_the_batch_that_it_takes() {
+    let rows: Vec<(Middle, usize, &str)> = vec![
+        (
+            |g, x, _| {
+                let x = g.add("Softmax", &[x], &[("axis", 0.into())])?;
+                g.add("Flatten", &[x], &[])
+            },
+            1,
+            "(Softmax) stands in the way: it works along the axis of rows",
+        ),
+        (
+            |g, x, _| {
+                let mean = g.add("ReduceMean", &[x], &[ints("axes", &[0, 2, 3])])?;
+                let x = g.add("Sub", &[x, mean], &[])?;
+                g.add("Flatten", &[x], &[])
+            },
+            1,
+            "(ReduceMean) stands in the way: it reduces over the rows",
+        ),
+        (
+            |g, x, _| {
+                let x = g.add("Flatten", &[x], &[])?;
+                let own = weight(g, &[8, 96]);
+                g.add("Add", &[x, own], &[])
+            },
+            8,
+            "(Add) stands in the way: one of its operands holds values for 8 places",
+        ),
+        (
+            |g, x, _| {
+                let x = g.add("Flatten", &[x], &[])?;
+                let turned = g.add("Transpose", &[x], &[])?;
+                let alike = g.add("MatMul", &[x, turned], &[])?;
+                g.add("MatMul", &[alike, x], &[])
+            },
+            1,
+            "(MatMul) stands in the way: it multiplies over the rows",
+        ),
+    ];
+    for (middle, fixed, wanted) in rows {
+        let model = Model::from_bytes(network(middle, fixed).unwrap()).unwrap();
+        let error = compile(&model, &FineTuning::head(3, 2)).unwrap_err().to_string();
+        assert!(error.contains(wanted) && error.contains(&format!("`data.batch: {fixed}`")), "{error}");
+        let program = compile(&model, &FineTuning::head(fixed, 2)).unwrap();
+        assert!(program.notes[0].contains("so will the exported model"), "{:?}", program.notes);
+    }
+}

@@ -1,0 +1,165 @@
+//! What happens to images before a model sees them, as a tuned model carries it, compared with what a recipe does.
+
+use millstream_compiler::Model;
+use millstream_schemas::recipe::{DataRecipe, TransformSpec, TransparencyPolicy};
+use millstream_schemas::shown_up_to;
+use millstream_transforms::Chain;
+use serde::{Deserialize, Serialize};
+
+use crate::ModelInput;
+
+/// Under this key in an ONNX file's metadata.
+const KEY: &str = "millstream.preprocess";
+
+/// The preprocessing that a model was trained for, written into its file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Preprocessing {
+    /// Version of this format; 1.
+    version: u32,
+    /// What the rows are: `image`.
+    kind: String,
+    /// The model's input that they go to.
+    input: String,
+    /// Pixels across.
+    width: u32,
+    /// Pixels down.
+    height: u32,
+    /// What happens to transparent pixels.
+    transparency: TransparencyPolicy,
+    /// The transforms of evaluation, in order.
+    transforms: Vec<TransformSpec>,
+}
+
+impl Preprocessing {
+    /// As a recipe evaluates.
+    pub(crate) fn of(data: &DataRecipe, input: &ModelInput, transforms: &[TransformSpec]) -> Self {
+        let ModelInput { name, width, height } = input.clone();
+        let (transparency, transforms) = (data.transparency, transforms.to_vec());
+        Self { version: 1, kind: "image".into(), input: name, width, height, transparency, transforms }
+    }
+
+    /// Key and value for the metadata of an ONNX file.
+    pub(crate) fn metadata(&self) -> (String, String) {
+        (KEY.to_owned(), serde_json::to_string(self).expect("our own types have string keys"))
+    }
+
+    /// What a model's file says differs from a recipe, in words, one for each difference. Nothing where the file says
+    /// nothing.
+    pub(crate) fn differences(model: &Model, data: &DataRecipe, transforms: &[TransformSpec]) -> Vec<String> {
+        let Some(text) = model.metadata(KEY) else { return Vec::new() };
+        // a bare list of transforms is how earlier versions wrote it
+        let (theirs, transparency) = match serde_json::from_str::<Self>(text) {
+            Ok(whole) if whole.version == 1 => (whole.transforms, Some(whole.transparency)),
+            _ => match serde_json::from_str::<Vec<TransformSpec>>(text) {
+                Ok(list) => (list, None),
+                Err(_) => {
+                    return vec![format!("the model's file holds `{KEY}` in a form that this version cannot read")];
+                }
+            },
+        };
+        let mut found = chain_differences(
+            &theirs,
+            transforms,
+            "the model was trained to be evaluated with",
+            "this recipe evaluates with",
+        );
+        if let Some(theirs) = transparency.filter(|theirs| *theirs != data.transparency) {
+            let name = |policy| serde_json::to_string(&policy).unwrap_or_default().replace('"', "");
+            found.push(format!(
+                "the model was trained with `data.transparency: {}`, this recipe says `{}`",
+                name(theirs),
+                name(data.transparency)
+            ));
+        }
+        found
+    }
+}
+
+/// Whether nothing at all is known of a model's preprocessing.
+pub(crate) fn is_unknown(model: &Model) -> bool {
+    model.metadata(KEY).is_none()
+}
+
+/// Steps that change the values themselves, in training and in evaluation of one recipe: where they differ, the model is
+/// measured on other numbers than it learns from.
+pub(crate) fn between_splits(train: &[TransformSpec], evaluate: &[TransformSpec]) -> Vec<String> {
+    let values = |specs: &[TransformSpec]| -> Vec<TransformSpec> {
+        specs.iter().filter(|spec| spec.name == "normalize").cloned().collect()
+    };
+    chain_differences(&values(train), &values(evaluate), "`transforms.train` has", "`transforms.evaluate` has")
+}
+
+/// Transforms of one list that the other lacks, by what they do and not by how they are written.
+fn chain_differences(a: &[TransformSpec], b: &[TransformSpec], with_a: &str, with_b: &str) -> Vec<String> {
+    let meaning = |spec: &TransformSpec| match Chain::parse(std::slice::from_ref(spec)) {
+        Ok(chain) => chain.fingerprint().to_string(),
+        Err(_) => caption(spec), // known to another version; compared as it is written
+    };
+    let mut rest: Vec<(&TransformSpec, String)> = b.iter().map(|spec| (spec, meaning(spec))).collect();
+    let mut missing = Vec::new();
+    let mut places = Vec::new();
+    for spec in a {
+        let own = meaning(spec);
+        match rest.iter().position(|(_, other)| *other == own) {
+            Some(at) => {
+                let (spec, _) = rest.remove(at);
+                places.push(b.iter().position(|other| std::ptr::eq(other, spec)));
+            }
+            None => missing.push(spec),
+        }
+    }
+    let mut found = Vec::new();
+    for spec in missing {
+        let changed = rest.iter().position(|(other, _)| other.name == spec.name).map(|at| rest.remove(at).0);
+        found.push(match changed {
+            Some(other) => format!("{with_a} `{}`, {with_b} `{}`", caption(spec), caption(other)),
+            None => format!("{with_a} `{}`, {with_b} no `{}`", caption(spec), spec.name),
+        });
+    }
+    found.extend(rest.iter().map(|(spec, _)| format!("{with_b} `{}`, {with_a} no `{}`", caption(spec), spec.name)));
+    if found.is_empty() && !places.is_sorted() {
+        let names =
+            |specs: &[TransformSpec]| specs.iter().map(|spec| spec.name.as_str()).collect::<Vec<_>>().join(", ");
+        found.push(format!("{with_a} `{}`, {with_b} the same in another order: `{}`", names(a), names(b)));
+    }
+    found
+}
+
+/// `normalize: {"mean":[0.5,0.5,0.5]}`.
+fn caption(spec: &TransformSpec) -> String {
+    let bare = spec.options.as_object().is_some_and(serde_json::Map::is_empty);
+    let text = if bare { spec.name.clone() } else { format!("{}: {}", spec.name, spec.options) };
+    shown_up_to(text, 300)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn chains_are_compared_by_what_they_do() {
+        let resize = || TransformSpec::new("resize", json!({"size": 16}));
+        let normalize =
+            |mean: f64| TransformSpec::new("normalize", json!({"mean": [mean, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}));
+        let turned = || TransformSpec::new("normalize", json!({"std": [0.5, 0.5, 0.5], "mean": [0.5, 0.5, 0.5]}));
+        let flip = || TransformSpec::new("vertical_flip", json!({"probability": 1.0}));
+        let rows: Vec<(Vec<TransformSpec>, Vec<TransformSpec>, &[&str])> = vec![
+            (vec![], vec![], &[]),
+            (vec![resize(), normalize(0.5)], vec![resize(), turned()], &[]),
+            (vec![resize(), normalize(0.5)], vec![resize()], &["A `normalize: {", "B no `normalize`"]),
+            (vec![resize()], vec![resize(), normalize(0.5)], &["B `normalize: {", "A no `normalize`"]),
+            (
+                vec![normalize(0.5)],
+                vec![normalize(0.25)],
+                &["A `normalize: {\"mean\":[0.5,", "B `normalize: {\"mean\":[0.25,"],
+            ),
+            (vec![resize(), flip()], vec![flip(), resize()], &["in another order"]),
+        ];
+        for (a, b, wanted) in rows {
+            let found = chain_differences(&a, &b, "A", "B");
+            assert_eq!(found.len(), usize::from(!wanted.is_empty()), "{found:?}");
+            assert!(wanted.iter().all(|part| found[0].contains(part)), "{found:?}");
+        }
+    }
+}
