@@ -11,11 +11,13 @@ use crate::terminal;
 
 const CLEAR: &str = "\r\u{1b}[J";
 
-static SCREEN: Mutex<Screen> = Mutex::new(Screen { progress: None, stopping: false });
+static SCREEN: Mutex<Screen> = Mutex::new(Screen { progress: None, interruptible: false, stopping: false });
 
 struct Screen {
     /// The line as it is drawn now, and its columns.
     progress: Option<(String, usize)>,
+    /// A `^C` may be echoed into the line at any time.
+    interruptible: bool,
     /// A signal came: no progress is drawn any more, since a second one may end the process at any time.
     stopping: bool,
 }
@@ -33,10 +35,15 @@ impl Screen {
     }
 }
 
+/// From now on a signal is no end, and what the terminal echoes of it is drawn over.
+pub(crate) fn expect_signals() {
+    screen().interruptible = terminal::can_redraw();
+}
+
 /// Writes whole lines above the progress.
 pub(crate) fn tell(text: &str) {
     let mut screen = screen();
-    let clear = if screen.progress.is_some() { CLEAR } else { "" };
+    let clear = if screen.progress.is_some() || screen.interruptible { CLEAR } else { "" };
     // Not again in a window that has become too narrow for it: the next drawing will fit.
     screen.progress = screen.progress.take().filter(|(_, columns)| *columns < terminal::progress_width());
     let again = screen.progress.as_ref().map_or_else(String::new, |(line, _)| format!("{line}\r"));
@@ -46,7 +53,7 @@ pub(crate) fn tell(text: &str) {
 /// As [`tell`], after a signal: a `^C` that the terminal echoed is drawn over, and the progress is over.
 pub(crate) fn tell_stopping(text: &str) {
     let mut screen = screen();
-    let clear = if terminal::can_redraw() { CLEAR } else { "" };
+    let clear = if screen.interruptible { CLEAR } else { "" };
     (screen.progress, screen.stopping) = (None, true);
     Screen::write(&format!("{clear}{text}\n"));
 }

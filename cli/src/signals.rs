@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: the first asks, the second ends.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -8,7 +8,7 @@ use millstream::recipes::Stop;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
-use crate::screen::tell_stopping;
+use crate::screen;
 
 /// How soon the first signal is answered.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -23,13 +23,22 @@ pub(crate) fn listen(stop: &Stop) -> anyhow::Result<()> {
     }
     // A limit on the size of files is an error of the write that meets it, not the end of the process.
     flag::register(SIGXFSZ, Arc::default()).context("cannot listen to signals")?;
+    screen::expect_signals();
     let stop = stop.clone();
     // A handler itself may not print. The thread ends with the process.
     std::thread::spawn(move || {
         while !stop.is_requested() {
             std::thread::sleep(GLANCE);
         }
-        tell_stopping("stopping: the step is finished and saved first; a second signal ends at once");
+        answer();
     });
     Ok(())
+}
+
+/// Says that the signal was heard, once: by the thread that waits for it, or before anything that follows from it.
+pub(crate) fn answer() {
+    static ANSWERED: Once = Once::new();
+    ANSWERED.call_once(|| {
+        screen::tell_stopping("stopping: the step is finished and saved first; a second signal ends at once");
+    });
 }

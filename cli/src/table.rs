@@ -75,8 +75,7 @@ impl Table {
         let narrowest: Vec<usize> = (0..self.right.len()).map(narrowest).collect();
         while widths.iter().map(|width| width + 2).sum::<usize>() > most {
             let wider = (0..widths.len()).filter(|column| widths[*column] > narrowest[*column]);
-            // Headings of numbers first: words in the middle are broken last.
-            let Some(widest) = wider.max_by_key(|column| (self.right[*column], widths[*column])) else { break };
+            let Some(widest) = wider.max_by_key(|column| widths[*column]) else { break };
             widths[widest] -= 1;
         }
         widths

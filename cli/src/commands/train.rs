@@ -30,6 +30,9 @@ pub(crate) fn run(global: &Global, arguments: &Train) -> anyhow::Result<Outcome>
     let summary = train(&recipe, &options, progress.as_mut(), &stop);
     // The bars are cleared before anything else is printed.
     drop(progress);
+    if stop.is_requested() {
+        signals::answer();
+    }
     let summary = summary?;
     if summary.interrupted {
         // First: whoever reads our output may have been interrupted too.

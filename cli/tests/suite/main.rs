@@ -13,6 +13,7 @@ mod corpus;
 mod dataset;
 mod emulator;
 mod interruption;
+mod names;
 mod onnx;
 mod preview;
 mod pseudo_terminal;
