@@ -41,9 +41,21 @@ fn line(excerpt: &Excerpt) -> String {
 /// The line cut to a width around its marked part, what stands before that part, and how many columns to mark.
 fn cut(excerpt: &Excerpt, width: usize) -> (String, String, usize) {
     // One letter for one letter, so that the marks stay below what they mark.
-    let steers = |letter: char| letter != ' ' && matches!(escaped(letter.encode_utf8(&mut [0; 4])), std::borrow::Cow::Owned(_));
-    let letters: Vec<char> =
-        excerpt.text.chars().map(|letter| if letter == '\t' { ' ' } else if steers(letter) { '�' } else { letter }).collect();
+    let steers =
+        |letter: char| letter != ' ' && matches!(escaped(letter.encode_utf8(&mut [0; 4])), std::borrow::Cow::Owned(_));
+    let letters: Vec<char> = excerpt
+        .text
+        .chars()
+        .map(|letter| {
+            if letter == '\t' {
+                ' '
+            } else if steers(letter) {
+                '�'
+            } else {
+                letter
+            }
+        })
+        .collect();
     let columns = |letters: &[char]| letters.iter().map(|letter| if is_wide(*letter) { 2 } else { 1 }).sum::<usize>();
     let marked = (excerpt.column - 1).min(letters.len());
     let end = (marked + excerpt.length).min(letters.len());
@@ -56,7 +68,8 @@ fn cut(excerpt: &Excerpt, width: usize) -> (String, String, usize) {
         while from > 0 && columns(&letters[from - 1..]) < width {
             from -= 1;
         }
-        while to > from && columns(&letters[from..to]) > width - usize::from(to < letters.len()) - usize::from(from > 0) {
+        while to > from && columns(&letters[from..to]) > width - usize::from(to < letters.len()) - usize::from(from > 0)
+        {
             to -= 1;
         }
     }

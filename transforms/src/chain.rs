@@ -191,6 +191,7 @@ impl Default for Chain {
 /// What is wrong with one transform: an option that is told is left out, and the rest looked at again.
 fn faults_of(place: &str, spec: &TransformSpec) -> Vec<TransformError> {
     let (mut spec, mut faults) = (spec.clone(), Vec::<TransformError>::new());
+    let written = spec.options.clone();
     while let Err(fault) = (Parser { seen: Vec::new(), depth: 0 }).node(&spec, place) {
         let option = match (&fault, fault.place()) {
             (TransformError::Option { option, .. } | TransformError::UnknownOption { option, .. }, Some(_)) => {
@@ -202,7 +203,8 @@ fn faults_of(place: &str, spec: &TransformSpec) -> Vec<TransformError> {
         let left_out = faults.iter().any(|told| told.place() == fault.place() || told.covers_missing(&fault));
         let removed = spec.options.as_object_mut().and_then(|options| options.shift_remove(&option)).is_some();
         if !left_out {
-            faults.push(fault);
+            // Advice is for all that was written, not for what is left of it.
+            faults.push(foreign_words::with_help(fault, &format!("{place}.{}", spec.name), &spec.name, &written));
         }
         if !removed || left_out {
             break;
@@ -291,7 +293,12 @@ impl Parser {
         let Some(row) = row(&spec.name) else {
             let nearest = nearest(&spec.name, table().iter().map(|row| row.name)).map(String::from);
             let help = foreign_words::name(&spec.name, &spec.options);
-            return Err(TransformError::UnknownTransform { place: place.into(), name: shown(&spec.name), nearest, help });
+            return Err(TransformError::UnknownTransform {
+                place: place.into(),
+                name: shown(&spec.name),
+                nearest,
+                help,
+            });
         };
         let place = format!("{place}.{}", row.name);
         let occurrence = self.seen.iter().filter(|name| **name == row.name).count() as u32;
@@ -541,7 +548,7 @@ mod tests {
             (
                 json!([{"sometimes": {"probability": 0.1, "apply": "vertical_flip"}}]),
                 Some(
-                    "transforms.train[0].sometimes[0].vertical_flip can change the label: an upside-down 6 is not a 6",
+                    "transforms.train[0].sometimes.apply.vertical_flip can change the label: an upside-down 6 is not a 6",
                 ),
             ),
         ] {

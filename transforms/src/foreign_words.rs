@@ -25,8 +25,8 @@ const NAMES: &[(&[&str], &str, &str, &str)] = &[
     (&["oneof", "randomchoice", "someof", "choice"], "one_of", r#"["horizontal_flip", {"rotate": {"degrees": 15}}]"#, ""),
     (&["compose", "sequential", "pipeline", "randomorder"], "sequence", r#"["horizontal_flip", {"rotate": {"degrees": 15}}]"#, "a list of transforms needs none around it"),
     (&["randomapply", "apply", "maybe", "probability"], "sometimes", r#"{"probability": 0.5, "apply": ["horizontal_flip"]}"#, ""),
-    (&["typos", "keyboardaug", "keyboardtypo"], "keyboard_typos", "{}", ""),
-    (&["randomswap", "randomwordswap", "wordswap"], "swap_words", "{}", ""),
+    (&["typos", "keyboardaug", "keyboardtypo"], "keyboard_typos", r#"{"fraction": 0.05}"#, ""),
+    (&["randomswap", "randomwordswap", "wordswap"], "swap_words", r#"{"fraction": 0.1}"#, ""),
 ];
 
 /// Names of what is not there, and what stands in its place.
@@ -65,7 +65,8 @@ const OPTIONS: &[(&[&str], &[&str])] = &[
 ];
 
 /// Options that change nothing here.
-const IDLE: &[&str] = &["alwaysapply", "antialias", "inplace", "maxpixelvalue", "expand", "center", "bordermode", "paddingmode"];
+const IDLE: &[&str] =
+    &["alwaysapply", "antialias", "inplace", "maxpixelvalue", "expand", "center", "bordermode", "paddingmode"];
 
 /// Kernels of other libraries.
 const KERNELS: &[(&str, &str)] = &[
@@ -92,7 +93,8 @@ pub(crate) fn name(name: &str, options: &Value) -> Option<String> {
             (row.name, *row.samples.first()?, "")
         }
     };
-    let repaired = repaired(ours, options).or_else(|| {
+    let sound = row(ours).is_some_and(|row| row.build.accepts(options));
+    let repaired = sound.then(|| options.clone()).or_else(|| repaired(ours, options)).or_else(|| {
         let mut sample: Value = serde_json::from_str(sample).ok()?;
         if let (Some(sample), Some(given)) = (sample.as_object_mut(), options.as_object()) {
             sample.extend(given.clone());
@@ -106,8 +108,10 @@ pub(crate) fn name(name: &str, options: &Value) -> Option<String> {
 
 /// Adds to an error of a transform's options what to write instead.
 pub(crate) fn with_help(error: TransformError, place: &str, name: &str, given: &Value) -> TransformError {
-    let own = error.place().is_some_and(|of| of == place || of.starts_with(&format!("{place}.")));
-    let written = if own && error.help().is_none() { repaired(name, given) } else { None };
+    // What is inside a combination is advised upon by itself.
+    let own = matches!(&error, TransformError::Option { place: of, .. } | TransformError::UnknownOption { place: of, .. }
+        if of == place);
+    let written = if own { repaired(name, given) } else { None };
     let Some(line) = written.map(|options| line(name, &options)).or_else(|| own.then(|| ways(name, given))?) else {
         return error;
     };
@@ -128,7 +132,10 @@ fn ways(name: &str, given: &Value) -> Option<String> {
         ("resize", Value::Number(side)) => {
             let ways = [json!({"size": side}), json!({"shorter_side": side})].map(|options| line(name, &options));
             let [exactly, shorter] = ways;
-            Some(format!("{exactly}\n  for exactly this size, or, to keep the shape,\n{}", shorter.trim_start_matches("write\n")))
+            Some(format!(
+                "{exactly}\n  for exactly this size, or, to keep the shape,\n{}",
+                shorter.trim_start_matches("write\n")
+            ))
         }
         _ => {
             let sample = row(name)?.samples.iter().find(|sample| **sample != "{}")?;
@@ -252,7 +259,8 @@ fn in_our_form(name: &str, option: &str, value: Value) -> Value {
 fn leading_number(text: &str) -> Option<f64> {
     let end = text.find(|letter: char| !matches!(letter, '0'..='9' | '.' | '-')).unwrap_or(text.len());
     let unit = text[end..].trim();
-    (unit.chars().count() <= 7 && !unit.contains(|letter: char| letter.is_ascii_digit())).then(|| text[..end].parse().ok())?
+    (unit.chars().count() <= 7 && !unit.contains(|letter: char| letter.is_ascii_digit()))
+        .then(|| text[..end].parse().ok())?
 }
 
 /// To three places; whole numbers without a point.
@@ -282,21 +290,36 @@ mod tests {
 
     #[test]
     fn forms_of_other_libraries_are_answered_by_the_line_to_write() {
-        for (written, wanted) in [
-            (json!({"RandomResizedCrop": {"size": 128, "scale": [0.2, 1.0]}}), "- random_resized_crop: {size: 128, area: [0.2, 1.0]}"),
+        let rows = [
+            (
+                json!({"RandomResizedCrop": {"size": 128, "scale": [0.2, 1.0]}}),
+                "- random_resized_crop: {size: 128, area: [0.2, 1.0]}",
+            ),
             (json!({"RandomResizedCrop": 128}), "- random_resized_crop: {size: 128}"),
             (json!("RandomResizedCrop"), "- random_resized_crop: {size: 224}"),
             (json!("RandomHorizontalFlip"), "- horizontal_flip"),
             (json!({"HorizontalFlip": {"p": 0.3}}), "- horizontal_flip: {probability: 0.3}"),
             (json!({"torchvision.transforms.CenterCrop": {"size": [224, 224]}}), "- center_crop: {size: [224, 224]}"),
-            (json!({"Normalize": {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}}), "- normalize: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}"),
-            (json!({"normalize": {"mean": 0.5, "std": 0.5}}), "- normalize: {mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}"),
-            (json!({"normalize": {"mean": 127.5, "std": 127.5}}), "- normalize: {mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}"),
+            (
+                json!({"Normalize": {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}}),
+                "- normalize: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}",
+            ),
+            (
+                json!({"normalize": {"mean": 0.5, "std": 0.5}}),
+                "- normalize: {mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}",
+            ),
+            (
+                json!({"normalize": {"mean": 127.5, "std": 127.5}}),
+                "- normalize: {mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}",
+            ),
             (json!({"rotate": {"degrees": [-15, 15]}}), "- rotate: {degrees: 15}"),
             (json!({"rotate": 15}), "- rotate: {degrees: 15}"),
             (json!({"rotate": [-15, 15]}), "- rotate: {degrees: 15}"),
             (json!({"rotate": {"degrees": "15°"}}), "- rotate: {degrees: 15}"),
-            (json!({"Rotate": {"limit": 20, "p": 0.5, "always_apply": false}}), "- rotate: {degrees: 20, probability: 0.5}"),
+            (
+                json!({"Rotate": {"limit": 20, "p": 0.5, "always_apply": false}}),
+                "- rotate: {degrees: 20, probability: 0.5}",
+            ),
             (json!({"rotate": {"degrees": 15, "fill": 128}}), "- rotate: {degrees: 15, fill: [128, 128, 128]}"),
             (json!({"resize": 128}), "- resize: {size: 128}"),
             (json!({"resize": 128}), "- resize: {shorter_side: 128}"),
@@ -305,7 +328,10 @@ mod tests {
             (json!({"Resize": {"height": 64, "width": 64}}), "- resize: {height: 64, width: 64}"),
             (json!({"center_crop": 224}), "- center_crop: {size: 224}"),
             (json!({"center_crop": {"height": 64, "width": 32}}), "- center_crop: {size: [32, 64]}"),
-            (json!({"random_resized_crop": {"size": 64, "ratio": [0.9, 1.1]}}), "- random_resized_crop: {size: 64, aspect_ratio: [0.9, 1.1]}"),
+            (
+                json!({"random_resized_crop": {"size": 64, "ratio": [0.9, 1.1]}}),
+                "- random_resized_crop: {size: 64, aspect_ratio: [0.9, 1.1]}",
+            ),
             (json!({"horizontal_flip": 0.5}), "- horizontal_flip: {probability: 0.5}"),
             (json!({"horizontal_flip": {"probability": 50}}), "- horizontal_flip: {probability: 0.5}"),
             (json!({"gaussian_noise": {"std": 12.75}}), "- gaussian_noise: {sigma: 0.05}"),
@@ -314,10 +340,10 @@ mod tests {
             (json!({"rotate": {"axis": 3}}), "for example write\n    - rotate: {degrees: 15}"),
             (json!({"ColorJitter": {"brightness": 0.2}}), "no transform of colours"),
             (json!("ToTensor"), "by themselves"),
-        ] {
-            let said = help(written.clone());
-            assert!(said.contains(wanted), "{written}\nwanted: {wanted}\n   got: {said}");
-        }
+        ];
+        let wrong = rows.into_iter().map(|(written, wanted)| (help(written.clone()), written, wanted));
+        let wrong: Vec<_> = wrong.filter(|(said, _, wanted)| !said.contains(wanted)).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
     }
 
     #[test]

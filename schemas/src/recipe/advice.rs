@@ -242,7 +242,7 @@ mod tests {
             ("fp16: true", "32-bit"),
             ("val: b.parquet", "data:\n      evaluate: b.parquet"),
             ("transforms: {val: [horizontal_flip]}", "transforms:\n      evaluate: [horizontal_flip]"),
-            ("transforms: [horizontal_flip]", "transforms:\n      train: [horizontal_flip]"),
+            ("transforms: [horizontal_flip]", "transforms: {train: [horizontal_flip]}"),
             ("freeze: backbone", "model:\n      train: head"),
             ("training: {device: gpu}", "device: cuda"),
         ] {

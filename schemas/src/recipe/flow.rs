@@ -67,5 +67,8 @@ fn is_plain(text: &str) -> bool {
 /// Whether it would be a number, a truth value or nothing without quotes.
 fn is_other_when_plain(text: &str) -> bool {
     text.parse::<f64>().is_ok()
-        || matches!(text.to_lowercase().as_str(), "true" | "false" | "yes" | "no" | "on" | "off" | "null" | "~" | ".nan")
+        || matches!(
+            text.to_lowercase().as_str(),
+            "true" | "false" | "yes" | "no" | "on" | "off" | "null" | "~" | ".nan"
+        )
 }

@@ -291,22 +291,19 @@ output:
                 &["training.optimizer.sgd.learning_rat=1"],
                 "unknown key `learning_rat` in training.optimizer.sgd; did you mean `learning_rate`?",
             ),
-            (&["training.optimizer=adam"], "training.optimizer: wanted `adamw`, `sgd`, `{adamw: …}` or `{sgd: …}`, got `adam`"),
+            (
+                &["training.optimizer=adam"],
+                "training.optimizer: wanted `adamw`, `sgd`, `{adamw: …}` or `{sgd: …}`, got `adam`",
+            ),
             (
                 &["training.learning_rate_multipliers=[{match: a, multiplier: 1, also: 2}]"],
                 "unknown key `also` in training.learning_rate_multipliers[0]",
             ),
-            (&["data.memory=512"], "data.memory: wanted a number of bytes with its unit, for example 512 MiB, got 512"),
+            (&["data.memory=512"], "data.memory: `512` has no unit of bytes"),
             (&["data.memory=512 pixels"], "data.memory: `512 pixels` has no unit of bytes"),
             (&["data.memory=[]"], "data.memory: wanted a number of bytes with its unit"),
-            (
-                &["training.epochs=3 epochs"],
-                "training.epochs: wanted a whole number of 1 or more, got `3 epochs`",
-            ),
-            (
-                &["training.epochs=-1"],
-                "training.epochs: wanted 1 or more, got -1",
-            ),
+            (&["training.epochs=3 epochs"], "training.epochs: wanted a whole number of 1 or more, got `3 epochs`"),
+            (&["training.epochs=-1"], "training.epochs: wanted 1 or more, got -1"),
             (&["training.epochs=0"], "training.epochs: wanted 1 or more, got 0"),
             (&["data.batch=0"], "data.batch: wanted 1 or more, got 0"),
             (

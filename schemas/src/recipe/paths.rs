@@ -82,11 +82,14 @@ fn home(text: String, environment: Environment<'_>) -> Result<String, String> {
     let Some(rest) = text.strip_prefix('~') else { return Ok(text) };
     if !rest.is_empty() && !rest.starts_with('/') {
         let user = shown_path(text.split('/').next().unwrap_or_default());
-        return Err(format!("`{user}` would be the home of another user; write the whole path, or `./{user}` for a file \
-                            of that name"));
+        return Err(format!(
+            "`{user}` would be the home of another user; write the whole path, or `./{user}` for a file \
+                            of that name"
+        ));
     }
     let home = environment("HOME").filter(|home| !home.is_empty());
-    let home = home.ok_or("`~` is the home folder, and the environment variable `HOME` is not set; write the whole path")?;
+    let home =
+        home.ok_or("`~` is the home folder, and the environment variable `HOME` is not set; write the whole path")?;
     Ok(home + rest)
 }
 
@@ -100,7 +103,11 @@ fn without_scheme(text: &str) -> Result<&str, String> {
     let fetch = match scheme.to_ascii_lowercase().as_str() {
         "file" => {
             let path = rest.strip_prefix("localhost").unwrap_or(rest);
-            return if path.starts_with('/') { Ok(path) } else { Err(format!("`{}` names another machine; {local}", shown_path(text))) };
+            return if path.starts_with('/') {
+                Ok(path)
+            } else {
+                Err(format!("`{}` names another machine; {local}", shown_path(text)))
+            };
         }
         "hf" | "huggingface" => {
             let name = rest.strip_prefix("datasets/").map(|name| (name, "--repo-type dataset "));
@@ -172,7 +179,10 @@ mod tests {
     use super::*;
 
     fn environment(name: &str) -> Option<String> {
-        [("A", "/x"), ("HOME", "/home/me"), ("PRICE", "$5")].iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into())
+        [("A", "/x"), ("HOME", "/home/me"), ("PRICE", "$5")]
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| (*value).into())
     }
 
     #[test]
@@ -195,7 +205,10 @@ mod tests {
             ("file:///data/a.parquet", Ok("/data/a.parquet")),
             ("file://localhost/data/a", Ok("/data/a")),
             ("file://other/data/a", Err("names another machine")),
-            ("hf://datasets/me/flowers/data/*.parquet", Err("by `huggingface-cli download --repo-type dataset me/flowers --local-dir FOLDER`")),
+            (
+                "hf://datasets/me/flowers/data/*.parquet",
+                Err("by `huggingface-cli download --repo-type dataset me/flowers --local-dir FOLDER`"),
+            ),
             ("hf://me/model/model.onnx", Err("download me/model ")),
             ("https://a.org/a.parquet", Err("files, folders and patterns of this machine can be read; fetch it first")),
             ("s3://bucket/a", Err("aws s3")),

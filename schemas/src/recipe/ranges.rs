@@ -1,10 +1,10 @@
 //! Numbers that the types allow and sense does not.
 
+use super::Fault;
 use super::{
     DamagedPolicy, DataRecipe, LARGEST_BATCH, MOST_THREADS, ModelRecipe, OptimizerRecipe, Recipe, Schedule,
     TrainSelection, TrainingRecipe,
 };
-use super::Fault;
 use crate::shown;
 
 const LEAST_MEMORY: u64 = 1 << 20;

@@ -5,7 +5,7 @@ use schemars::schema_for;
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, join};
-use super::{Recipe, flow, got};
+use super::{ByteSize, Recipe, flow, got};
 use crate::{nearest, shown};
 
 /// The schema of recipes.
@@ -149,6 +149,10 @@ impl Shape {
         let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         match value {
             Value::Null => format!("nothing stands behind the key; wanted {}", self.wanted(leaves)),
+            // A number of bytes says itself what it lacks.
+            Value::Number(number) if leaves.iter().any(|leaf| leaf.get("pattern").is_some()) => {
+                number.to_string().parse::<ByteSize>().err().unwrap_or_default()
+            }
             value => format!("wanted {}, got {}{hint}", self.wanted(leaves), got(value)),
         }
     }

@@ -22,10 +22,15 @@ pub(super) fn in_words(kind: &ErrorKind) -> String {
         }
         K::InvalidMappingValueWhitespace => "no blank stands after `:`",
         K::ExpectedBlockSequenceEntry => "wanted a further `- item`, indented like those before it",
-        K::UnknownAnchor => "this refers by `*` to what no `&` has named; quote text that starts with `*` ('*.parquet')",
+        K::UnknownAnchor => {
+            "this refers by `*` to what no `&` has named; quote text that starts with `*` ('*.parquet')"
+        }
         K::UndeclaredTagHandle => "text that starts with `!`; quote it",
         K::UnexpectedCharacter { character } => {
-            return format!("`{}` cannot start a value; quote text that starts with it", crate::shown(character.to_string()));
+            return format!(
+                "`{}` cannot start a value; quote text that starts with it",
+                crate::shown(character.to_string())
+            );
         }
         K::UnclosedFlowCollection { open } => {
             return format!("`{open}` is not closed");
@@ -60,13 +65,14 @@ pub(super) fn of_json(at_end: bool) -> String {
     if at_end {
         "the text ends before its brackets or quotes are closed".into()
     } else {
-        "this is not JSON; wanted a value, `,` or a closing bracket, no comment, and no `,` before a closing bracket".into()
+        "this is not JSON; wanted a value, `,` or a closing bracket, no comment, and no `,` before a closing bracket"
+            .into()
     }
 }
 
 /// What no scanner told and a reader of values refused.
 pub(super) fn other() -> String {
-    "this cannot be read; write plain keys and values, without tags (`!`), references (`*`) to themselves or merges (`<<`) \
-     of what is no mapping"
+    "this cannot be read; write plain keys, text and finite numbers (no `.inf`, no `.nan`), without tags (`!`) and without \
+     references (`*`) to what holds them"
         .into()
 }

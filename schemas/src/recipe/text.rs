@@ -170,9 +170,9 @@ impl RecipeText {
             })
         } else {
             serde_saphyr::from_str::<Value>(&self.text).map_err(|error| {
-                let at = error.location().map_or(0, |place| {
-                    offset(&self.text, place.line() as usize, place.column() as usize)
-                });
+                let at = error
+                    .location()
+                    .map_or(0, |place| offset(&self.text, place.line() as usize, place.column() as usize));
                 BadText { at: at..at, message: syntax::other() }
             })
         };
@@ -227,7 +227,9 @@ fn replace(recipe: &mut Value, text: &str) -> Result<String, Fault> {
         .ok_or_else(|| wrong("write a dotted key, `=` and a value, for example `training.epochs=3`".into()))?;
     let value: Value = match Places::of(value).1.first() {
         Some(bad) => return Err(wrong(format!("the value is not YAML: {}", bad.message))),
-        None => serde_saphyr::from_str(value).map_err(|_| wrong(format!("the value is not YAML: {}", syntax::other())))?,
+        None => {
+            serde_saphyr::from_str(value).map_err(|_| wrong(format!("the value is not YAML: {}", syntax::other())))?
+        }
     };
     let key = numbered(key.trim());
     let mut place = recipe;

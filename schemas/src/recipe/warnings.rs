@@ -31,7 +31,11 @@ mod tests {
         for (changes, cores, wanted) in [
             (vec![], 2, vec![]),
             (vec!["training.threads=4096"], 2, vec!["training.threads: 4096 threads on 2 cores"]),
-            (vec!["data.workers=64", "training.threads=9"], 1, vec!["training.threads: 9 threads on 1 core ", "data.workers: 64"]),
+            (
+                vec!["data.workers=64", "training.threads=9"],
+                1,
+                vec!["training.threads: 9 threads on 1 core ", "data.workers: 64"],
+            ),
             (vec!["training.threads=8", "data.workers=8"], 2, vec![]),
             (vec!["training.threads=64"], 64, vec![]),
         ] {
