@@ -5,7 +5,7 @@ use millstream::recipes::compare_runs;
 
 use crate::arguments::{self, Global};
 use crate::{Outcome, output};
-use millstream::schemas::{count, shown_path};
+use millstream::schemas::shown_path;
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Report) -> anyhow::Result<Outcome> {
     let page = compare_runs(&arguments.runs)?;

@@ -103,7 +103,8 @@ impl Preview {
         let source = match RowSource::open(data, "data.train", &data.train, SplitRole::Train, chain.clone()) {
             Err(error) if data.label == "label" => {
                 let without_label = millstream_schemas::recipe::DataRecipe { label: String::new(), ..data.clone() };
-                RowSource::open(&without_label, "data.train", &data.train, SplitRole::Train, chain).map_err(|_| error)?
+                RowSource::open(&without_label, "data.train", &data.train, SplitRole::Train, chain)
+                    .map_err(|_| error)?
             }
             other => other?,
         };
