@@ -167,8 +167,8 @@ fn stand_in(recipe: &mut Value) {
 }
 
 fn at_mut<'a>(recipe: &'a mut Value, place: &str) -> Option<&'a mut Value> {
-    let parts = place.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|part| !part.is_empty());
-    parts.fold(Some(recipe), |value, part| match value? {
+    let mut parts = place.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|part| !part.is_empty());
+    parts.try_fold(recipe, |value, part| match value {
         Value::Array(items) => items.get_mut(part.parse::<usize>().ok()?),
         other => other.get_mut(part),
     })
