@@ -4,6 +4,7 @@
 mod arguments;
 mod colour;
 mod commands;
+mod excerpt;
 mod messages;
 mod output;
 mod progress;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Refused) => ExitCode::from(1),
         Ok(Outcome::Interrupted) => ExitCode::from(3),
         Err(error) => {
-            messages::print_error(&error);
+            messages::print_error(&error, &global);
             ExitCode::from(1)
         }
     }
@@ -45,10 +46,18 @@ fn main() -> ExitCode {
 
 fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
     match command {
-        Command::Train(arguments) => commands::train::run(global, &arguments),
-        Command::Check(arguments) => commands::check::run(global, &arguments),
-        Command::Evaluate(arguments) => commands::evaluate::run(global, &arguments),
-        Command::Preview(arguments) => commands::preview::run(global, &arguments),
+        Command::Train(arguments) => {
+            commands::with_recipe(&arguments.recipe, |recipe| commands::train::run(global, &arguments, recipe))
+        }
+        Command::Check(arguments) => {
+            commands::with_recipe(&arguments.recipe, |recipe| commands::check::run(global, &recipe))
+        }
+        Command::Evaluate(arguments) => {
+            commands::with_recipe(&arguments.recipe, |recipe| commands::evaluate::run(global, &arguments, &recipe))
+        }
+        Command::Preview(arguments) => {
+            commands::with_recipe(&arguments.recipe, |recipe| commands::preview::run(global, &arguments, &recipe))
+        }
         Command::Inspect(arguments) => commands::inspect::run(global, &arguments),
         Command::Report(arguments) => commands::report::run(global, &arguments),
         Command::Schema => commands::schema::run(),

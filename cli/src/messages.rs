@@ -3,9 +3,14 @@
 use std::fmt::Write as _;
 use std::io;
 
+use millstream::schemas::recipe::{PlacedFault, WrittenAt};
+use millstream::schemas::{SchemaError, count, escaped, shown_path};
+use serde_json::{Value, json};
+
 use crate::arguments::Global;
 use crate::colour::Meaning;
-use crate::screen;
+use crate::commands::InRecipe;
+use crate::{excerpt, output, screen};
 
 /// Warnings of the libraries are shown unless `--quiet`; `-v` shows more.
 pub(crate) fn start(global: &Global) {
@@ -34,7 +39,7 @@ pub(crate) fn tell(text: &str) {
 
 /// A warning of ours.
 pub(crate) fn warn(text: &str) {
-    tell(&format!("{}: {text}", Meaning::Warning.message("warning")));
+    tell(&format!("{}: {}", Meaning::Warning.message("warning"), harmless(text)));
 }
 
 /// What libraries say, above the progress like the rest.
@@ -43,7 +48,7 @@ struct Lines;
 impl io::Write for Lines {
     /// A whole message: the subscriber writes each in one piece.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        tell(String::from_utf8_lossy(bytes).trim_end_matches('\n'));
+        tell(&harmless(String::from_utf8_lossy(bytes).trim_end_matches('\n')));
         Ok(bytes.len())
     }
 
@@ -52,28 +57,103 @@ impl io::Write for Lines {
     }
 }
 
-/// One block: the error, then each cause that says something new.
-pub(crate) fn print_error(error: &anyhow::Error) {
-    let text = describe(error);
-    let (head, rest) = text.split_at(text.find(':').unwrap_or(0));
-    tell(&format!("{}{rest}", Meaning::Bad.message(head)));
+/// The error, each cause that says something new, and the lines of the recipe that it is about. With `--json` as one
+/// object on the standard output as well.
+pub(crate) fn print_error(error: &anyhow::Error, global: &Global) {
+    // Escaped already, before it was painted.
+    tell(&describe(error));
+    if global.json {
+        // The exit code tells it when nobody reads.
+        let _ = output::print_json_line(&as_json(error));
+    }
+}
+
+/// What is said, and where in the recipe it stands.
+struct Told {
+    /// Several faults of one recipe, each said by itself.
+    separate: bool,
+    message: String,
+    because: Vec<String>,
+    places: Vec<PlacedFault>,
+}
+
+fn told(error: &anyhow::Error) -> Told {
+    let within = error.downcast_ref::<InRecipe>();
+    let error = within.map_or(error, |within| &within.error);
+    let of_recipe = error.chain().find_map(|cause| match cause.downcast_ref::<SchemaError>() {
+        Some(SchemaError::Recipe { path, faults }) => Some((path.clone(), faults.clone())),
+        _ => None,
+    });
+    let of_recipe = of_recipe.or_else(|| within?.refused.clone());
+    if let Some((path, faults)) = of_recipe {
+        let message = match faults.as_slice() {
+            [one] => one.fault.message.clone(),
+            several => format!("{} in {}", count(several.len(), "error"), shown_path(path)),
+        };
+        return Told { separate: true, message, because: Vec::new(), places: faults };
+    }
+    let (mut said, mut causes) = (String::new(), Vec::new());
+    for cause in error.chain().map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said.push_str(&cause);
+            causes.push(cause);
+        }
+    }
+    let message = if causes.is_empty() { String::new() } else { causes.remove(0) };
+    let places = within.map(|within| within.places.clone()).unwrap_or_default();
+    Told { separate: false, message, because: causes, places }
 }
 
 fn describe(error: &anyhow::Error) -> String {
+    let Told { separate, message, because, places } = told(error);
+    let painted = Meaning::Bad.message("error:");
+    let said = |message: &str| format!("{painted} {}\n", indented(message, "error: ".len()));
     let mut text = String::new();
-    let mut said = String::new();
-    for cause in error.chain() {
-        let cause = cause.to_string();
-        if said.contains(&cause) {
-            continue;
+    if separate {
+        for placed in &places {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{}{}", said(&placed.fault.message), excerpt::describe(placed));
         }
-        let prefix = if said.is_empty() { "error: " } else { "  because: " };
-        let indented = cause.replace('\n', "\n         ");
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{prefix}{indented}");
-        said.push_str(&cause);
+        if places.len() > 1 {
+            text.push_str(&harmless(&message));
+        }
+    } else {
+        text.push_str(&said(&message));
+        for cause in &because {
+            let _ = writeln!(text, "  because: {}", indented(cause, "  because: ".len()));
+        }
+        places.iter().for_each(|placed| text.push_str(&excerpt::describe(placed)));
     }
     text.trim_end().to_owned()
+}
+
+/// Further lines of a message below its first.
+fn indented(message: &str, by: usize) -> String {
+    harmless(message).replace('\n', &format!("\n{}", " ".repeat(by)))
+}
+
+fn as_json(error: &anyhow::Error) -> Value {
+    let Told { message, because, places, .. } = told(error);
+    let places: Vec<Value> = places.iter().map(place_as_json).collect();
+    json!({"event": "error", "message": message, "because": because, "places": places})
+}
+
+fn place_as_json(placed: &PlacedFault) -> Value {
+    let PlacedFault { fault, at } = placed;
+    let (file, line, column, argument) = match at {
+        WrittenAt::Line(excerpt) => (Some(&excerpt.file), Some(excerpt.line), Some(excerpt.column), None),
+        WrittenAt::Argument(argument) => (None, None, None, Some(argument)),
+        WrittenAt::Nowhere => (None, None, None, None),
+    };
+    json!({
+        "file": file, "line": line, "column": column, "argument": argument,
+        "key": fault.place, "message": fault.message, "help": fault.help,
+    })
+}
+
+/// Text with its lines kept and all else escaped that would steer a terminal.
+fn harmless(text: &str) -> String {
+    text.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -89,5 +169,12 @@ mod tests {
         assert_eq!(describe(&error), "error: cannot write a.png\n  because: disk full");
         let twice = error.context("saving: cannot write a.png");
         assert_eq!(describe(&twice), "error: saving: cannot write a.png\n  because: disk full");
+        assert_eq!(as_json(&twice)["because"], json!(["disk full"]));
+    }
+
+    #[test]
+    fn what_would_steer_a_terminal_is_escaped_whoever_says_it() {
+        let error = anyhow::anyhow!("cannot read a\u{1b}[31m\nb\u{202e}");
+        assert_eq!(describe(&error), "error: cannot read a\\u{1b}[31m\n       b\\u{202e}");
     }
 }

@@ -291,6 +291,7 @@ fn first(row: Option<&str>, before: &str) -> String {
 fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> Vec<String> {
     let mut warnings = plan.train.chain.label_warnings();
     warnings.extend(plan.preprocessing_warnings());
+    warnings.extend(plan.recipe.warnings(cores()));
     if evaluate.is_none() {
         warnings.push("no `data.evaluate`: no accuracy is measured, and the last weights are exported".into());
     }
@@ -327,6 +328,11 @@ fn empty_classes(classes: &[ClassCount], split: &str) -> Option<String> {
             Some(format!("{count} of {of} classes have no rows in the {split} data: {named}{more}"))
         }
     }
+}
+
+/// Cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn memory(data: &DataRecipe, optimizer: &OptimizerRecipe, model: &ModelReport, activations: u64) -> MemoryEstimate {

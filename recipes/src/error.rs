@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use millstream_compiler::CompilerError;
 use millstream_pipeline::PipelineError;
+use millstream_schemas::recipe::Fault;
 use millstream_schemas::{SchemaError, shown_path};
 use millstream_training::TrainingError;
 use millstream_transforms::TransformError;
@@ -32,6 +33,14 @@ pub enum RecipeError {
         place: String,
         /// What does not fit what, and what to do.
         message: String,
+    },
+    /// What a place of the recipe names cannot be used.
+    #[error("{source}")]
+    At {
+        /// Dotted path in the recipe.
+        place: String,
+        /// Why not.
+        source: Box<RecipeError>,
     },
     /// The output folder holds a run already.
     #[error("{} holds a run already ({found}); go on with it by `--resume`, replace it by `--overwrite`, or choose \
@@ -125,6 +134,39 @@ fn saved_in(checkpoint: &Option<PathBuf>) -> String {
 }
 
 impl RecipeError {
+    /// What is wrong at which places of the recipe, as far as it is about places of the recipe.
+    pub fn faults(&self) -> Vec<Fault> {
+        match self {
+            Self::Schema(SchemaError::Recipe { faults, .. }) => {
+                faults.iter().map(|placed| placed.fault.clone()).collect()
+            }
+            Self::Schema(SchemaError::Value { place, message }) | Self::Mismatch { place, message } => {
+                vec![Fault::value(place, message)]
+            }
+            Self::Transform(error) => {
+                let help = error.help().map(Into::into);
+                let fault = |place: String| {
+                    Fault { message: error.to_string(), at_key: error.is_of_key(), ..Fault::value(place, "") }
+                        .with_help(help)
+                };
+                error.place().map(fault).into_iter().collect()
+            }
+            Self::At { place, source } => match source.faults() {
+                faults if faults.is_empty() => vec![Fault { message: source.to_string(), ..Fault::value(place, "") }],
+                faults => faults,
+            },
+            Self::OutputInUse { .. } => vec![Fault { message: self.to_string(), ..Fault::value("output.folder", "") }],
+            Self::ResumeChanged { what, .. } => vec![Fault { message: self.to_string(), ..Fault::value(what, "") }],
+            _ => Vec::new(),
+        }
+    }
+
+    /// For errors of what a place of the recipe names.
+    pub(crate) fn at<E: Into<Self>>(place: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let place = place.into();
+        move |error| Self::At { place, source: Box::new(error.into()) }
+    }
+
     pub(crate) fn mismatch(place: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Mismatch { place: place.into(), message: message.into() }
     }

@@ -13,7 +13,7 @@ use crate::check::{data_report, label_findings};
 use crate::classes::align;
 use crate::plan::{ModelInput, RowSource, image_input, refuse_random, require_size, stream_options};
 use crate::preprocessing::{self, Preprocessing};
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, make_place_for};
 use crate::train::{Stream, no_usable_row};
 use crate::{Event, Events, RecipeError, Stop, labels_file, overlap};
 
@@ -79,7 +79,8 @@ pub fn evaluate(
     let chain = Chain::parse_at("transforms.evaluate", &recipe.transforms.evaluate)?;
     refuse_random(&recipe.transforms.evaluate)?;
     let model = Model::read(&path)?;
-    let mut source = RowSource::open(&recipe.data, &data, SplitRole::Evaluate, chain)?;
+    let place = if options.data.is_some() { "--data" } else { "data.evaluate" };
+    let mut source = RowSource::open(&recipe.data, place, &data, SplitRole::Evaluate, chain)?;
     let mut notes = source.dataset.notes().to_vec();
     // Rows to train on need not be there any more; where they are, measuring them is told.
     if let Ok(train) = Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train) {
@@ -110,12 +111,13 @@ pub fn evaluate(
         return Err(RecipeError::mismatch("data.evaluate", problem));
     }
     warnings.extend(of_labels);
-    let mut data_recipe = recipe.data.clone();
+    let mut recipe = recipe.clone();
     // A graph made for one batch size takes no other.
     let fixed = predictor.inputs().first().and_then(|(_, shape)| usize::try_from(*shape.first()?).ok());
-    data_recipe.batch = fixed.filter(|batch| *batch > 0).unwrap_or(data_recipe.batch);
+    recipe.data.batch = fixed.filter(|batch| *batch > 0).unwrap_or(recipe.data.batch);
     let input = ModelInput { name, width: size.0, height: size.1 };
-    let stream = stream_options(&data_recipe, &source, &input, recipe.seed, OrderStrength::Sequential);
+    let stream = stream_options(&recipe, &source, &input, OrderStrength::Sequential);
+    make_place_for(&recipe)?;
     let started = Instant::now();
     let mut batches = Stream::open(&source.dataset, stream, None)?;
     let total = source.dataset.rows();

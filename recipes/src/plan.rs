@@ -4,7 +4,7 @@ use std::path::Path;
 use millstream_compiler::{FineTuning, Model};
 use millstream_pipeline::{Beside, Columns, Dataset, InputKind, PipelineError, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{DataRecipe, OrderStrength, Patterns, TransformSpec};
-use millstream_schemas::{Recipe, shown};
+use millstream_schemas::{Recipe, SchemaError, count, shown};
 use millstream_transforms::Chain;
 use serde::Serialize;
 
@@ -62,21 +62,22 @@ pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
     let [train_chain, evaluate_chain] = chains.map(|(place, specs)| Chain::parse_at(place, specs));
     let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
     refuse_random(&recipe.transforms.evaluate)?;
-    let model = Model::read(&model_recipe.path)?;
-    let train = RowSource::open(&recipe.data, &recipe.data.train, SplitRole::Train, train_chain)?;
+    let model = Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?;
+    let train = RowSource::open(&recipe.data, "data.train", &recipe.data.train, SplitRole::Train, train_chain)?;
     if train.columns.classes.len() < 2 {
         let label = train.columns.label.as_deref().unwrap_or_default();
-        let count = train.columns.classes.len();
+        let classes = train.columns.classes.len();
         return Err(RecipeError::mismatch(
             "data.label",
-            format!("column `{label}` has {}; 2 are needed", millstream_schemas::count(count as u64, "class")),
+            format!("column `{}` has {}; 2 are needed", shown(label), count(classes, "class")),
         ));
     }
     let mut notes = places(&train, "data.train");
     let evaluate = match &recipe.data.evaluate {
         None => None,
         Some(patterns) => {
-            let mut source = RowSource::open(&recipe.data, patterns, SplitRole::Evaluate, evaluate_chain)?;
+            let mut source =
+                RowSource::open(&recipe.data, "data.evaluate", patterns, SplitRole::Evaluate, evaluate_chain)?;
             align(&mut source, &train.columns.classes, "the training data")?;
             notes.extend(places(&source, "data.evaluate"));
             notes.extend(overlap::of_files(&train.dataset, &source.dataset, recipe.data.allow_overlap)?);
@@ -154,7 +155,7 @@ impl Plan {
             epochs: self.recipe.training.epochs,
             drop_last: data.drop_last,
             beside,
-            ..stream_options(data, &self.train, &self.input, self.recipe.seed, data.order)
+            ..stream_options(&self.recipe, &self.train, &self.input, data.order)
         })
     }
 
@@ -162,17 +163,17 @@ impl Plan {
     pub fn evaluate_stream(&self) -> Option<StreamOptions> {
         let source = self.evaluate.as_ref()?;
         let order = OrderStrength::Sequential;
-        Some(stream_options(&self.recipe.data, source, &self.input, self.recipe.seed, order))
+        Some(stream_options(&self.recipe, source, &self.input, order))
     }
 }
 
 pub(crate) fn stream_options(
-    data: &DataRecipe,
+    recipe: &Recipe,
     source: &RowSource,
     input: &ModelInput,
-    seed: u64,
     order: OrderStrength,
 ) -> StreamOptions {
+    let (data, seed, output) = (&recipe.data, recipe.seed, &recipe.output.folder);
     StreamOptions {
         seed,
         epochs: 1,
@@ -182,7 +183,7 @@ pub(crate) fn stream_options(
         workers: data.workers,
         memory: data.memory,
         beside: Beside::Nothing,
-        damaged: data.damaged.clone(),
+        damaged: data.damaged.with_file_in(output),
         transparency: data.transparency,
         drop_last: false,
         chain: source.chain.clone(),
@@ -201,12 +202,18 @@ impl ModelInput {
 impl RowSource {
     pub(crate) fn open(
         data: &DataRecipe,
+        place: &str,
         patterns: &Patterns,
         role: SplitRole,
         chain: Chain,
     ) -> Result<Self, RecipeError> {
-        let dataset = Dataset::open_split(patterns, Path::new("/"), role)?;
-        let columns = dataset.resolve_columns(data.input.as_deref(), &data.label)?;
+        let dataset = Dataset::open_split(patterns, Path::new("/"), role).map_err(RecipeError::at(place))?;
+        let columns = dataset.resolve_columns(data.input.as_deref(), &data.label);
+        let columns = columns.map_err(|error| match column_of(&error) {
+            Some(column) if data.input.as_deref() == Some(column) => RecipeError::at("data.input")(error),
+            Some(column) if data.label == column => RecipeError::at("data.label")(error),
+            _ => RecipeError::at(place)(error),
+        })?;
         Ok(Self { dataset, columns, chain })
     }
 
@@ -227,6 +234,16 @@ impl RowSource {
             }
             error => error.into(),
         })
+    }
+}
+
+/// The column that an error is about.
+fn column_of(error: &PipelineError) -> Option<&str> {
+    match error {
+        PipelineError::Schema(SchemaError::MissingColumn { column, .. } | SchemaError::ColumnType { column, .. }) => {
+            Some(column)
+        }
+        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use millstream_schemas::recipe::DamagedPolicy;
 use millstream_schemas::{Fingerprint, Recipe, shown_path};
 use millstream_training::{FileLock, LockAttempt, checkpoint, sweep};
 use serde::{Deserialize, Serialize};
@@ -284,6 +285,15 @@ impl Drop for LockedFolder {
                 break;
             }
         }
+    }
+}
+
+/// The folder of a quarantine file that the recipe leaves to the output folder.
+pub(crate) fn make_place_for(recipe: &Recipe) -> Result<(), RecipeError> {
+    let folder = &recipe.output.folder;
+    match recipe.data.damaged {
+        DamagedPolicy::Quarantine(None) => fs::create_dir_all(folder).map_err(RecipeError::io("make", folder)),
+        _ => Ok(()),
     }
 }
 

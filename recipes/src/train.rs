@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::check::{Findings, findings, left_out};
 use crate::preprocessing::Preprocessing;
-use crate::run_folder::{MadeOf, RunFolder, fixed};
+use crate::run_folder::{MadeOf, RunFolder, fixed, make_place_for};
 use crate::{DataReport, Event, Events, Plan, RecipeError, Stop, labels_file, plan};
 
 /// Whether a run is new.
@@ -126,6 +126,7 @@ pub fn train(
         StartMode::New | StartMode::Overwrite => None,
     };
     let from = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume);
+    make_place_for(recipe)?;
     let mut stream = Stream::open(&plan.train.dataset, plan.train_stream()?, from)?;
     let settings = trainer_settings(&plan, &folder);
     let mut trainer = match (checkpoint, options.start) {

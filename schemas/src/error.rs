@@ -1,5 +1,7 @@
-use crate::shown_path;
 use std::path::PathBuf;
+
+use crate::recipe::PlacedFault;
+use crate::shown_path;
 
 /// What can be wrong with a recipe, a dataset's schema or a resume point.
 #[derive(Debug, thiserror::Error)]
@@ -13,25 +15,23 @@ pub enum SchemaError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A recipe is not YAML or JSON.
+    /// A file that is no recipe at all.
     #[error("{}: {message}", shown_path(.path))]
-    Syntax {
+    NoRecipe {
         /// The file.
         path: PathBuf,
-        /// What the parser said, with line and column.
+        /// What it is instead.
         message: String,
     },
-    /// A key that no recipe has.
-    #[error("unknown key `{key}` in {place}{}", did_you_mean(.nearest))]
-    UnknownKey {
-        /// Where, as a dotted path from the top of the recipe.
-        place: String,
-        /// The key as written.
-        key: String,
-        /// The known key that looks most like it.
-        nearest: Option<String>,
+    /// Everything that is wrong with one recipe: its YAML, keys, types, units, ranges, paths.
+    #[error("{}", told(.faults))]
+    Recipe {
+        /// The file.
+        path: PathBuf,
+        /// At least one, in the order of the file.
+        faults: Vec<PlacedFault>,
     },
-    /// A value of the wrong type, unit or range.
+    /// Something that a recipe lacks or that cannot be used.
     #[error("{place}: {message}")]
     Value {
         /// Where, as a dotted path from the top of the recipe.
@@ -71,6 +71,10 @@ pub enum SchemaError {
         /// What the parser said.
         message: String,
     },
+}
+
+fn told(faults: &[PlacedFault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 pub(crate) fn did_you_mean(nearest: &Option<String>) -> String {

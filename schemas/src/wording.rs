@@ -14,6 +14,8 @@ pub fn plain(wanted: &str) -> &str {
         "a string" => "text",
         "path string" => "a path",
         "a sequence" => "a list",
+        "an array of length 2" => "a list of 2 numbers",
+        "an array of length 3" => "a list of 3 numbers",
         "a map" => "a mapping",
         other => other,
     }

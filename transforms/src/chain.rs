@@ -11,7 +11,7 @@ use crate::image::ImageTransform;
 use crate::render::check_size;
 use crate::table::{Build, Kind, Transform, row, table};
 use crate::text::{TextDrawing, TextTransform};
-use crate::{DrawKey, DrawnStep, ImageDrawing, ImageFacts, TransformError};
+use crate::{DrawKey, DrawnStep, ImageDrawing, ImageFacts, TransformError, foreign_words};
 
 const DEEPEST: usize = 16;
 
@@ -60,6 +60,19 @@ impl Chain {
         let nodes = parser.nodes(specs, place)?;
         check_order(&nodes)?;
         Ok(Self { specs: specs.into(), nodes: nodes.into() })
+    }
+
+    /// All that is wrong with the list at this place of a recipe; nothing, if [`parse_at`](Self::parse_at) takes it.
+    pub fn faults_at(place: &str, specs: &[TransformSpec]) -> Vec<TransformError> {
+        let mut faults = Vec::new();
+        for (index, spec) in specs.iter().enumerate() {
+            faults.extend(faults_of(&format!("{place}[{index}]"), spec));
+        }
+        // The order matters only among transforms that are sound themselves.
+        if faults.is_empty() {
+            faults.extend(Self::parse_at(place, specs).err());
+        }
+        faults
     }
 
     /// The list as written.
@@ -175,6 +188,31 @@ impl Default for Chain {
     }
 }
 
+/// What is wrong with one transform: an option that is told is left out, and the rest looked at again.
+fn faults_of(place: &str, spec: &TransformSpec) -> Vec<TransformError> {
+    let (mut spec, mut faults) = (spec.clone(), Vec::<TransformError>::new());
+    let written = spec.options.clone();
+    while let Err(fault) = (Parser { seen: Vec::new(), depth: 0 }).node(&spec, place) {
+        let option = match (&fault, fault.place()) {
+            (TransformError::Option { option, .. } | TransformError::UnknownOption { option, .. }, Some(_)) => {
+                option.split(['.', '[']).next().unwrap_or_default().to_owned()
+            }
+            _ => String::new(),
+        };
+        // An option that was left out because it is wrong is not missing.
+        let left_out = faults.iter().any(|told| told.place() == fault.place() || told.covers_missing(&fault));
+        let removed = spec.options.as_object_mut().and_then(|options| options.shift_remove(&option)).is_some();
+        if !left_out {
+            // Advice is for all that was written, not for what is left of it.
+            faults.push(foreign_words::with_help(fault, &format!("{place}.{}", spec.name), &spec.name, &written));
+        }
+        if !removed || left_out {
+            break;
+        }
+    }
+    faults
+}
+
 /// Refuses lists that no rows can pass: of images and of text, or with rows after batches or after normalized values.
 fn check_order(nodes: &[Node]) -> Result<(), TransformError> {
     let (mut rows, mut batch) = (None, None::<&Node>);
@@ -254,26 +292,41 @@ impl Parser {
     fn node(&mut self, spec: &TransformSpec, place: &str) -> Result<Node, TransformError> {
         let Some(row) = row(&spec.name) else {
             let nearest = nearest(&spec.name, table().iter().map(|row| row.name)).map(String::from);
-            return Err(TransformError::UnknownTransform { place: place.into(), name: shown(&spec.name), nearest });
+            let help = foreign_words::name(&spec.name, &spec.options);
+            return Err(TransformError::UnknownTransform {
+                place: place.into(),
+                name: shown(&spec.name),
+                nearest,
+                help,
+            });
         };
         let place = format!("{place}.{}", row.name);
         let occurrence = self.seen.iter().filter(|name| **name == row.name).count() as u32;
         self.seen.push(row.name);
+        let with_help = |error| foreign_words::with_help(error, &place, row.name, &spec.options);
         let (does, options) = match row.build {
             Build::Batch(build) => {
-                build(&spec.options, &place).map(|(built, options)| (Does::Batch(built), options))?
+                build(&spec.options, &place).map(|(built, options)| (Does::Batch(built), options)).map_err(with_help)?
             }
             Build::Image(build) => {
-                build(&spec.options, &place).map(|(built, options)| (Does::Image(built), options))?
+                build(&spec.options, &place).map(|(built, options)| (Does::Image(built), options)).map_err(with_help)?
             }
-            Build::Text(build) => build(&spec.options, &place).map(|(built, options)| (Does::Text(built), options))?,
+            Build::Text(build) => {
+                build(&spec.options, &place).map(|(built, options)| (Does::Text(built), options)).map_err(with_help)?
+            }
             Build::Combine(build) => {
-                let ((rule, specs), options) = build(&spec.options, &place)?;
+                let ((rule, specs), options) = build(&spec.options, &place).map_err(with_help)?;
                 self.depth += 1;
                 if self.depth > DEEPEST {
                     return Err(TransformError::TooDeep { place, limit: DEEPEST });
                 }
-                let children = self.nodes(&specs, &place)?;
+                let listed = |index: usize| match spec.options.get("apply") {
+                    Some(Value::Array(_)) => format!("{place}.apply[{index}]"),
+                    Some(_) => format!("{place}.apply"),
+                    None => format!("{place}[{index}]"),
+                };
+                let children = specs.iter().enumerate().map(|(index, spec)| self.node(spec, &listed(index)));
+                let children = children.collect::<Result<Vec<_>, _>>()?;
                 self.depth -= 1;
                 let mut kinds = children.iter().map(Node::kind).filter(|kind| *kind != Kind::Combine);
                 if let Some(first) = kinds.next()
@@ -380,7 +433,7 @@ mod tests {
             (json!([{"rotate": 15}]), "transforms.train[0].rotate: options are written as `name: value`, got 15"),
             (
                 json!([{"rotate": {"degrees": "15°"}}]),
-                "transforms.train[0].rotate: degrees: wanted a number, got \"15°\"",
+                "transforms.train[0].rotate: degrees: wanted a number, got `15°`",
             ),
             (json!(["rotate"]), "transforms.train[0].rotate: missing option `degrees`"),
             (
@@ -389,7 +442,7 @@ mod tests {
             ),
             (
                 json!([{"one_of": ["horizontal_flip", {"sometimes": {"probability": 1, "apply": "flip"}}]}]),
-                "transforms.train[0].one_of[1].sometimes[0]: unknown transform `flip`",
+                "transforms.train[0].one_of[1].sometimes.apply: unknown transform `flip`",
             ),
             (
                 json!([{"one_of": {"apply": ["horizontal_flip"], "weights": [1, 2]}}]),
@@ -495,7 +548,7 @@ mod tests {
             (
                 json!([{"sometimes": {"probability": 0.1, "apply": "vertical_flip"}}]),
                 Some(
-                    "transforms.train[0].sometimes[0].vertical_flip can change the label: an upside-down 6 is not a 6",
+                    "transforms.train[0].sometimes.apply.vertical_flip can change the label: an upside-down 6 is not a 6",
                 ),
             ),
         ] {

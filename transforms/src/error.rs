@@ -14,6 +14,8 @@ pub enum TransformError {
         name: String,
         /// The registered name that looks most like it.
         nearest: Option<String>,
+        /// What to write instead.
+        help: Option<String>,
     },
     /// An option that this transform does not have.
     #[error("{place}: unknown option `{option}`{}; it has {}", did_you_mean(.nearest), listed(.known))]
@@ -26,14 +28,20 @@ pub enum TransformError {
         nearest: Option<String>,
         /// The options there are.
         known: Vec<String>,
+        /// What to write instead.
+        help: Option<String>,
     },
     /// A value of the wrong type or out of range, with the value.
     #[error("{place}: {message}")]
     Option {
         /// Where, for example `transforms.train[2].rotate`.
         place: String,
+        /// The option, as a path from there, if it is about one.
+        option: String,
         /// Wanted and got.
         message: String,
+        /// What to write instead.
+        help: Option<String>,
     },
     /// A transform that must stand last at the top of the list does not.
     #[error("{place}: `{name}` must be the last transform of the list")]
@@ -161,6 +169,48 @@ pub enum TransformError {
         /// Characters in the text at that point.
         length: usize,
     },
+}
+
+impl TransformError {
+    /// Where in the list, for what is wrong with a list: `transforms.train[2].rotate.degrees`.
+    pub fn place(&self) -> Option<String> {
+        match self {
+            Self::Option { place, option, .. } if !option.is_empty() => Some(format!("{place}.{option}")),
+            Self::UnknownOption { place, option, .. } => Some(format!("{place}.{option}")),
+            Self::UnknownTransform { place, .. }
+            | Self::Option { place, .. }
+            | Self::NotLast { place, .. }
+            | Self::BatchBeforeRows { place, .. }
+            | Self::WrongKind { place, .. }
+            | Self::MixedKinds { place, .. }
+            | Self::TooDeep { place, .. } => Some(place.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether the other says that an option is missing which this one is about.
+    pub(crate) fn covers_missing(&self, other: &Self) -> bool {
+        let (Self::Option { option, .. }, Self::Option { message, option: none, .. }) = (self, other) else {
+            return false;
+        };
+        let option = option.split(['.', '[']).next().unwrap_or_default();
+        none.is_empty() && !option.is_empty() && (message.contains(option) || message.starts_with("give "))
+    }
+
+    /// Whether a name or an option is wrong, and not its value.
+    pub fn is_of_key(&self) -> bool {
+        matches!(self, Self::UnknownOption { .. })
+    }
+
+    /// What to write instead, where that is known.
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            Self::UnknownTransform { help, .. } | Self::UnknownOption { help, .. } | Self::Option { help, .. } => {
+                help.as_deref()
+            }
+            _ => None,
+        }
+    }
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {

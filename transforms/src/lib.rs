@@ -33,6 +33,7 @@ mod combine;
 mod drawing;
 mod elementary;
 mod error;
+mod foreign_words;
 mod image;
 mod matrix;
 mod options;

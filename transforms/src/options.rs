@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use millstream_schemas::recipe::got;
 use millstream_schemas::{nearest, plain, shown, shown_up_to};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::de::{self, DeserializeOwned, SeqAccess, Unexpected, Visitor};
@@ -20,9 +21,10 @@ pub(crate) trait Options: DeserializeOwned + Serialize + JsonSchema {
 
 /// Reads and validates the options of the transform at `place` (`transforms.train[2].rotate`).
 pub(crate) fn read<T: Options>(options: &Value, place: &str) -> Result<T, TransformError> {
-    let refused = |message: String| TransformError::Option { place: place.into(), message };
+    let refused =
+        |option: String, message: String| TransformError::Option { place: place.into(), option, message, help: None };
     let Value::Object(given) = options else {
-        return Err(refused(format!("options are written as `name: value`, got {}", shown(options.to_string()))));
+        return Err(refused(String::new(), format!("options are written as `name: value`, got {}", got(options))));
     };
     let schema = schema_of::<T>();
     if let Some(known) = schema.get("properties").and_then(Value::as_object)
@@ -33,14 +35,22 @@ pub(crate) fn read<T: Options>(options: &Value, place: &str) -> Result<T, Transf
             option: shown(option),
             nearest: nearest(option, known.keys().map(String::as_str)).map(String::from),
             known: known.keys().cloned().collect(),
+            help: None,
         });
     }
     let read: T = serde_path_to_error::deserialize(options).map_err(|error| {
         let path = error.path().clone();
         let message = in_words(&error.into_inner().to_string(), at(options, &path));
-        refused(if path.iter().len() == 0 { message } else { format!("{path}: {message}") })
+        match path.iter().len() {
+            0 => refused(String::new(), message),
+            _ => refused(path.to_string(), format!("{path}: {message}")),
+        }
     })?;
-    read.validate().map_err(refused)?;
+    read.validate().map_err(|message| {
+        // A message of one option begins with its name.
+        let named = given.keys().find(|key| message.split([' ', '(']).next() == Some(key.as_str()));
+        refused(named.cloned().unwrap_or_default(), message)
+    })?;
     Ok(read)
 }
 
@@ -52,7 +62,7 @@ fn in_words(message: &str, got: Option<&Value>) -> String {
     let choices = wanted.split('`').skip(1).step_by(2);
     let near = got.as_str().and_then(|got| nearest(got, choices));
     let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-    format!("wanted {}, got {}{hint}", plain(wanted), shown(got.to_string()))
+    format!("wanted {}, got {}{hint}", plain(wanted), millstream_schemas::recipe::got(got))
 }
 
 /// The value at a path, as far as it can be followed.
@@ -181,26 +191,26 @@ mod tests {
             (
                 "resize",
                 json!({"size": 8, "kernel": "bilinar"}),
-                "kernel: wanted one of `area`, `bilinear`, `cubic`, `lanczos3`, `nearest`, got \"bilinar\"; did you mean `bilinear`?",
+                "kernel: wanted one of `area`, `bilinear`, `cubic`, `lanczos3`, `nearest`, got `bilinar`; did you mean `bilinear`?",
             ),
             (
                 "resize",
                 json!({"size": 8, "kernel": "bicubic"}),
-                "kernel: wanted one of `area`, `bilinear`, `cubic`, `lanczos3`, `nearest`, got \"bicubic\"",
+                "kernel: wanted one of `area`, `bilinear`, `cubic`, `lanczos3`, `nearest`, got `bicubic`",
             ),
             (
                 "resize",
                 json!({"size": "224px"}),
-                "size: wanted a size in pixels: one number for a square, or [width, height], got \"224px\"",
+                "size: wanted a size in pixels: one number for a square, or [width, height], got `224px`",
             ),
             (
                 "resize",
                 json!({"size": [1, 2, 3]}),
-                "size: wanted a size in pixels: one number for a square, or [width, height], got [1,2,3]",
+                "size: wanted a size in pixels: one number for a square, or [width, height], got [1, 2, 3]",
             ),
-            ("resize", json!({"size": [1, "b"]}), "size[1]: wanted a whole number of 0 or more, got \"b\""),
+            ("resize", json!({"size": [1, "b"]}), "size[1]: wanted a whole number of 0 or more, got `b`"),
             ("resize", json!({"width": -3}), "width: wanted a whole number of 0 or more, got -3"),
-            ("rotate", json!({"degrees": "15°"}), "degrees: wanted a number, got \"15°\""),
+            ("rotate", json!({"degrees": "15°"}), "degrees: wanted a number, got `15°`"),
             (
                 "rotate",
                 json!({"degrees": 5, "fill": [0, 300, 0]}),

@@ -148,7 +148,7 @@ impl Build {
         })
     }
 
-    fn accepts(self, options: &Value) -> bool {
+    pub(crate) fn accepts(self, options: &Value) -> bool {
         match self {
             Self::Batch(build) => build(options, "").is_ok(),
             Self::Combine(build) => build(options, "").is_ok(),

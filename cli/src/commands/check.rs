@@ -2,16 +2,15 @@ use millstream::compiler::ModelReport;
 use millstream::recipes::{CheckReport, DataReport, ModelInput, check};
 use millstream::schemas::recipe::ByteSize;
 
-use crate::arguments::{self, Global};
+use crate::Outcome;
+use crate::arguments::Global;
 use crate::colour::Meaning;
 use crate::output::{self, counted};
 use crate::table::Table;
-use crate::{Outcome, commands};
-use millstream::schemas::{grouped, shown};
+use millstream::schemas::{Recipe, grouped, shown};
 
-pub(crate) fn run(global: &Global, arguments: &arguments::Check) -> anyhow::Result<Outcome> {
-    let recipe = commands::load(&arguments.recipe)?;
-    let report = check(&recipe, global.runtime.as_deref())?;
+pub(crate) fn run(global: &Global, recipe: &Recipe) -> anyhow::Result<Outcome> {
+    let report = check(recipe, global.runtime.as_deref())?;
     if global.json {
         output::print_json(&report)?
     } else {

@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use anyhow::Context;
 use millstream::recipes::{EvaluateOptions, EvaluationReport, Stop, evaluate};
 use millstream::training::Evaluation;
@@ -9,21 +7,25 @@ use crate::output::{self, counted};
 use crate::table::Table;
 use crate::terminal::{columns, output_width};
 use crate::{Outcome, commands, messages, progress};
-use millstream::schemas::{decimal, grouped, percent, shown_path};
+use millstream::schemas::{Recipe, decimal, grouped, percent, shown_path};
 
 /// Larger matrices do not fit on a screen; `--json` has them.
 const MOST_CLASSES: usize = 20;
 
-pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate) -> anyhow::Result<Outcome> {
-    let recipe = commands::load(&arguments.recipe)?;
-    let base = std::env::current_dir().context("the working directory cannot be read")?;
+pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Recipe) -> anyhow::Result<Outcome> {
     let options = EvaluateOptions {
-        model: arguments.model.clone(),
-        data: arguments.data.as_ref().map(|data| base.join(Path::new(data)).to_string_lossy().into_owned().into()),
+        model: match &arguments.model {
+            Some(model) => Some(commands::argument_path(&model.to_string_lossy())?.into()),
+            None => None,
+        },
+        data: match &arguments.data {
+            Some(data) => Some(commands::argument_path(data)?.into()),
+            None => None,
+        },
         library: global.runtime.clone(),
     };
     let mut progress = if global.json { Box::new(millstream::recipes::Silent) } else { progress::choose(global) };
-    let report = evaluate(&recipe, &options, progress.as_mut(), &Stop::default());
+    let report = evaluate(recipe, &options, progress.as_mut(), &Stop::default());
     drop(progress);
     let report = report?.context("the evaluation was stopped")?;
     if global.json {

@@ -1,28 +1,26 @@
 use std::path::Path;
 
-use anyhow::Context;
 use millstream::recipes::inspect::{DatasetReport, ModelInspection, inspect_dataset, inspect_model};
 use millstream::schemas::recipe::ByteSize;
 
-use crate::Outcome;
 use crate::arguments::{Global, Inspect};
 use crate::commands::check::{layers, operators, shape};
 use crate::output::{self, counted};
 use crate::table::Table;
+use crate::{Outcome, commands};
 use millstream::schemas::{grouped, percent, shown};
 
 /// Files that are named one by one; the rest is counted.
 const MOST_FILES: usize = 20;
 
 pub(crate) fn run(global: &Global, arguments: &Inspect) -> anyhow::Result<Outcome> {
-    let is_model =
-        Path::new(&arguments.path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
+    let path = commands::argument_path(&arguments.path)?;
+    let is_model = Path::new(&path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
     if is_model || !arguments.patterns.is_empty() {
-        let report = inspect_model(Path::new(&arguments.path), &arguments.patterns)?;
+        let report = inspect_model(Path::new(&path), &arguments.patterns)?;
         if global.json { output::print_json(&report)? } else { output::print(&describe_model(&report))? }
     } else {
-        let base = std::env::current_dir().context("the working directory cannot be read")?;
-        let report = inspect_dataset(&arguments.path, &base, &arguments.label)?;
+        let report = inspect_dataset(&path, Path::new("/"), &arguments.label)?;
         if global.json { output::print_json(&report)? } else { output::print(&describe_dataset(&report))? }
     }
     Ok(Outcome::Done)

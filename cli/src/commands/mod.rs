@@ -10,11 +10,56 @@ pub(crate) mod schema;
 pub(crate) mod train;
 pub(crate) mod transforms;
 
-use millstream::schemas::Recipe;
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use millstream::recipes::{self, RecipeError};
+use millstream::schemas::recipe::{PlacedFault, RecipeText, local_path};
+use millstream::schemas::{Recipe, SchemaError};
 
 use crate::arguments::RecipeArguments;
 
-/// Reads the recipe with what the command line changes.
-fn load(arguments: &RecipeArguments) -> anyhow::Result<Recipe> {
-    Ok(Recipe::load_with(&arguments.recipe, &arguments.overrides)?)
+/// Reads the recipe with what the command line changes, and hands it on. Errors know where in the recipe they stand.
+pub(crate) fn with_recipe<T>(
+    arguments: &RecipeArguments,
+    work: impl FnOnce(Recipe) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let text = RecipeText::read(&arguments.recipe, &arguments.overrides)?;
+    recipes::load(&text).map_err(anyhow::Error::from).and_then(work).map_err(|error| {
+        let cause = error.chain().find_map(|cause| cause.downcast_ref::<RecipeError>());
+        let refused = match cause {
+            Some(RecipeError::Schema(SchemaError::Recipe { path, faults })) => Some((path.clone(), faults.clone())),
+            _ => None,
+        };
+        let places = text.place(cause.map(RecipeError::faults).unwrap_or_default());
+        InRecipe { error, refused, places }.into()
+    })
+}
+
+/// An error of a command that carries out a recipe.
+#[derive(Debug)]
+pub(crate) struct InRecipe {
+    pub(crate) error: anyhow::Error,
+    /// The recipe that was refused, and all that is wrong with it.
+    pub(crate) refused: Option<(PathBuf, Vec<PlacedFault>)>,
+    /// Where in the recipe stands what the error is about.
+    pub(crate) places: Vec<PlacedFault>,
+}
+
+impl fmt::Display for InRecipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for InRecipe {}
+
+/// A path or pattern of the command line, read as those of recipes are, unless something of just that name is there.
+fn argument_path(text: &str) -> anyhow::Result<String> {
+    let base = std::env::current_dir().context("the working directory cannot be read")?;
+    if base.join(text).exists() {
+        return Ok(base.join(text).to_string_lossy().into_owned());
+    }
+    local_path(text, &base).map_err(anyhow::Error::msg)
 }

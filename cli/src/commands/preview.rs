@@ -4,12 +4,11 @@ use anyhow::Context;
 use millstream::recipes::preview::{self, DrawnPreview, PreviewOptions, PreviewSheet};
 
 use crate::arguments::{self, Global};
-use crate::{Outcome, commands, messages, output};
-use millstream::schemas::shown_path;
+use crate::{Outcome, messages, output};
+use millstream::schemas::{Recipe, shown_path};
 
-pub(crate) fn run(global: &Global, arguments: &arguments::Preview) -> anyhow::Result<Outcome> {
-    let recipe = commands::load(&arguments.recipe)?;
-    let preview = preview::Preview::open(&recipe)?;
+pub(crate) fn run(global: &Global, arguments: &arguments::Preview, recipe: &Recipe) -> anyhow::Result<Outcome> {
+    let preview = preview::Preview::open(recipe)?;
     if !global.quiet {
         preview.notes().iter().for_each(|note| messages::tell(&format!("note: {note}")));
     }

@@ -1,6 +1,3 @@
-use std::path::absolute;
-
-use anyhow::Context;
 use millstream::recipes::{RunSummary, StartMode, Stop, TrainOptions, train};
 
 use crate::arguments::{Global, Train};
@@ -8,12 +5,11 @@ use crate::colour::Meaning;
 use crate::commands::evaluate::figures;
 use crate::output::{self, counted};
 use crate::{Outcome, commands, messages, progress, signals};
-use millstream::schemas::{grouped, percent, shown_path};
+use millstream::schemas::{Recipe, grouped, percent, shown_path};
 
-pub(crate) fn run(global: &Global, arguments: &Train) -> anyhow::Result<Outcome> {
-    let mut recipe = commands::load(&arguments.recipe)?;
+pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> anyhow::Result<Outcome> {
     if let Some(folder) = &arguments.output {
-        recipe.output.folder = absolute(folder).with_context(|| format!("cannot use {}", shown_path(folder)))?;
+        recipe.output.folder = commands::argument_path(&folder.to_string_lossy())?.into();
     }
     let options = TrainOptions {
         start: match (arguments.resume, arguments.overwrite) {

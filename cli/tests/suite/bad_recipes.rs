@@ -45,3 +45,101 @@ fn files_that_are_no_recipes() {
     place.run(&["check", "modelless.yaml"]).failed_with(&["model: missing"]);
     place.run(&["check", "model.onnx"]).failed_with(&["model.onnx"]);
 }
+
+/// Several mistakes of one recipe, each with its line, its place in it and the line to write instead.
+const WRONG: &str = "\
+version: 1
+model: {path: model.onnx}
+data:
+  train: train-*.parquet
+  batch_size: 32
+training:
+  lr: 0.01
+  epochs: 0
+transforms:
+  train:
+    - RandomHorizontalFlip
+    - rotate: {degrees: [-15, 15], p: 0.5}
+";
+
+#[test]
+fn all_mistakes_of_a_recipe_are_told_at_once_at_their_lines() {
+    let place = Workplace::new();
+    place.write("wrong.yaml", WRONG);
+    let wanted = [
+        "wrong.yaml:5:3",
+        "  batch_size: 32",
+        "  ^^^^^^^^^^",
+        "      data:\n        batch: 32",
+        "          adamw:\n            learning_rate: 0.01",
+        "wrong.yaml:8:11",
+        "wanted 1 or more, got 0",
+        "      - horizontal_flip",
+        "      - rotate: {degrees: 15, probability: 0.5}",
+        "6 errors in wrong.yaml",
+    ];
+    for command in ["check", "train", "evaluate", "preview"] {
+        let said = place.run(&[command, "wrong.yaml"]).failed_with(&wanted);
+        assert!(!said.contains('\u{1b}'), "{said}");
+    }
+}
+
+#[test]
+fn errors_are_json_where_json_is_asked_for() {
+    let place = Workplace::new();
+    place.write("wrong.yaml", WRONG);
+    let ran = place.run(&["check", "wrong.yaml", "--json"]);
+    assert_eq!(ran.code, Some(1));
+    let error: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&error["event"], &error["message"]), (&"error".into(), &"6 errors in wrong.yaml".into()));
+    let first = &error["places"][0];
+    assert_eq!((&first["line"], &first["column"], &first["key"]), (&5.into(), &3.into(), &"data.batch_size".into()));
+    let ran = place.run(&["inspect", "nowhere", "--json"]);
+    assert!(ran.stdout.contains("\"event\":\"error\""), "{}", ran.stdout);
+}
+
+#[test]
+fn what_is_found_after_reading_is_shown_at_its_place_too() {
+    let place = Workplace::new();
+    let text = String::from_utf8(place.read("recipe.yaml")).unwrap();
+    for (from, to, wanted) in [
+        ("model.onnx", "nowhere.onnx", ["nowhere.onnx", "recipe.yaml:4:9", "^^^^^^^^^^^^"]),
+        ("train-*.parquet", "none-*.parquet", ["matches no file", "recipe.yaml:7:10", "^^^^^^^^^^^^^^"]),
+        ("size: 16}", "size: 8}", ["takes 16×16", "recipe.yaml:", "^"]),
+    ] {
+        place.write("recipe.yaml", &text.replacen(from, to, 1));
+        place.run_with("check", &[]).failed_with(&wanted);
+    }
+    place.write("recipe.yaml", &text);
+    let change = "model.path=nowhere.onnx";
+    place.run_with("check", &[change]).failed_with(&["nowhere.onnx", "--> --set model.path=nowhere.onnx"]);
+}
+
+#[test]
+fn no_text_of_a_library_reaches_a_person() {
+    let place = Workplace::new();
+    for change in [
+        "model.head={keep: {}}",
+        "training.schedule=linear",
+        "training.optimizer=[adamw]",
+        "training.optimizer={}",
+        "data.order=3",
+        "data.drop_last=maybe",
+        "model.train={last: 1, match: [a]}",
+        "seed=1.5",
+        "data.train=[[a]]",
+        "transforms.train.0=3",
+        "transforms.train.1.rotate.fill=[1]",
+        "training.gradient_clip_norm=.inf",
+        "seed=!!int x",
+        "output.checkpoint=none",
+        "data.memory=true",
+        "training.learning_rate_multipliers={a: 1}",
+        "seed=[",
+    ] {
+        let said = place.run_with("check", &[change]).failed_with(&["--set"]);
+        for foreign in ["variant", "invalid type", "expected", "untagged", "YAML parse", "at line", "struct"] {
+            assert!(!said.contains(foreign), "{change}: {said}");
+        }
+    }
+}

@@ -54,7 +54,8 @@ struct Entry<'a> {
 impl LeftOut {
     /// Opens the quarantine file, if there is one, and reads which of this dataset's rows it has.
     pub(crate) fn new(policy: &DamagedPolicy, dataset: &Dataset) -> Result<Self, PipelineError> {
-        let DamagedPolicy::Quarantine(path) = policy else {
+        let policy = policy.with_file_in(Path::new(""));
+        let DamagedPolicy::Quarantine(Some(path)) = &policy else {
             return Ok(Self { rows: HashMap::new(), first: None, quarantine: None });
         };
         let place = |path: &Path| std::path::absolute(path).unwrap_or(path.to_owned()).to_string_lossy().into_owned();

@@ -132,7 +132,7 @@ fn damaged_rows_are_skipped_or_quarantined_and_counted() {
         [(2, (Some(b"GIF89a"), Some(0))), (6, (Some(&good), Some(-7))), (7, (Some(&good), Some(-1)))];
     let dataset = with_rows(folder.path(), &replaced);
     let file = folder.path().join("quarantine.jsonl");
-    for damaged in [DamagedPolicy::Skip, DamagedPolicy::Quarantine(file.clone())] {
+    for damaged in [DamagedPolicy::Skip, DamagedPolicy::Quarantine(Some(file.clone()))] {
         let mut batches = Batches::open(&dataset, StreamOptions { damaged, ..options(&dataset) }, None).unwrap();
         let got: Vec<_> = batches.by_ref().map(Result::unwrap).collect();
         let sizes: Vec<_> = got.iter().map(|batch| batch.len()).collect();
@@ -163,7 +163,7 @@ fn damaged_rows_are_skipped_or_quarantined_and_counted() {
 fn a_quarantine_that_cannot_be_written_is_an_error_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = with_rows(folder.path(), &[]);
-    let damaged = DamagedPolicy::Quarantine(folder.path().join("no/such/folder.jsonl"));
+    let damaged = DamagedPolicy::Quarantine(Some(folder.path().join("no/such/folder.jsonl")));
     let message =
         Batches::open(&dataset, StreamOptions { damaged, ..options(&dataset) }, None).unwrap_err().to_string();
     assert!(message.contains("quarantine file") && message.contains("folder.jsonl"), "{message}");
@@ -240,7 +240,7 @@ fn a_damaged_row_is_quarantined_once_in_an_order_that_does_not_depend_on_workers
     let run = |workers: usize| {
         let file = folder.path().join(format!("{workers}.jsonl"));
         let options = StreamOptions {
-            damaged: DamagedPolicy::Quarantine(file.clone()),
+            damaged: DamagedPolicy::Quarantine(Some(file.clone())),
             order: OrderStrength::Windowed,
             epochs: 2,
             workers,
@@ -275,7 +275,7 @@ fn a_quarantine_file_may_hold_other_things_and_end_in_half_a_line() {
     let file = folder.path().join("bad.jsonl");
     let elsewhere = r#"{"path":"/other/a.parquet","file":"a.parquet","row_group":0,"row":3,"reason":"as it was"}"#;
     std::fs::write(&file, format!("{elsewhere}\n{{}}\n\nnote\n{}", &elsewhere[..40])).unwrap();
-    let options = StreamOptions { damaged: DamagedPolicy::Quarantine(file.clone()), ..options(&dataset) };
+    let options = StreamOptions { damaged: DamagedPolicy::Quarantine(Some(file.clone())), ..options(&dataset) };
     all(&dataset, &options).unwrap();
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(text.lines().count() as u64, 5 + DAMAGED);

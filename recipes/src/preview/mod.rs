@@ -100,10 +100,11 @@ impl Preview {
         let chain = Chain::parse_at("transforms.train", &recipe.transforms.train)?;
         // Labels are for the captions: data without them can be looked at all the same.
         let data = &recipe.data;
-        let source = match RowSource::open(data, &data.train, SplitRole::Train, chain.clone()) {
+        let source = match RowSource::open(data, "data.train", &data.train, SplitRole::Train, chain.clone()) {
             Err(error) if data.label == "label" => {
                 let without_label = millstream_schemas::recipe::DataRecipe { label: String::new(), ..data.clone() };
-                RowSource::open(&without_label, &data.train, SplitRole::Train, chain).map_err(|_| error)?
+                RowSource::open(&without_label, "data.train", &data.train, SplitRole::Train, chain)
+                    .map_err(|_| error)?
             }
             other => other?,
         };

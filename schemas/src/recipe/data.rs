@@ -1,9 +1,12 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, LARGEST_BATCH, MOST_THREADS, Patterns};
+use super::{ByteSize, LARGEST_BATCH, MOST_THREADS, Patterns, short_forms};
+
+/// Where damaged rows are noted when no file is named.
+const QUARANTINE: &str = "quarantine.jsonl";
 
 /// Where the rows come from and how they are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,7 +50,7 @@ pub struct DataRecipe {
     #[serde(default)]
     pub memory: ByteSize,
     /// What to do with a row that cannot be used.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "short_forms::read")]
     pub damaged: DamagedPolicy,
     /// What to do with transparent pixels.
     #[serde(default)]
@@ -83,14 +86,31 @@ pub enum OrderStrength {
 /// What to do with a row that cannot be used: an image that does not decode, a missing value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = quarantine_alone)]
 pub enum DamagedPolicy {
     /// Stop with an error that names the row.
     #[default]
     Fail,
     /// Leave it out and count it.
     Skip,
-    /// Leave it out, count it, and append its identity and the reason, once, to this JSON Lines file.
-    Quarantine(PathBuf),
+    /// Leave it out, count it, and append its identity and the reason, once, to this JSON Lines file;
+    /// `quarantine.jsonl` in the output folder when none is named.
+    Quarantine(Option<PathBuf>),
+}
+
+impl DamagedPolicy {
+    /// With the file named, so that nothing is left to the output folder.
+    #[must_use]
+    pub fn with_file_in(&self, folder: &Path) -> Self {
+        match self {
+            Self::Quarantine(None) => Self::Quarantine(Some(folder.join(QUARANTINE))),
+            other => other.clone(),
+        }
+    }
+}
+
+fn quarantine_alone(schema: &mut schemars::Schema) {
+    short_forms::allow(schema, &["quarantine"]);
 }
 
 /// What to do with transparent pixels. Images are always handed on as RGB.

@@ -1,26 +1,28 @@
-//! From a file to a checked [`Recipe`]: overrides, unknown keys, types, ranges, paths, in this order.
+//! From a recipe's text to a checked [`Recipe`]: keys, kinds, ranges, paths; all faults at once.
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
+use super::fault::Fault;
 use super::paths::PathPlaces;
-use super::{Recipe, paths, ranges, unknown_keys};
-use crate::shown;
-use crate::{SchemaError, plain};
+use super::shape::Shape;
+use super::text::{RecipeText, at, brief};
+use super::{Recipe, advice, got, paths, ranges};
+use crate::{SchemaError, plain, shown_up_to};
 
-/// A recipe's text is far smaller; a larger file is something else, given by mistake.
-const LARGEST_FILE: u64 = 4 << 20;
+/// Values that no type takes are looked for one after the other, so often at most.
+const MOST_FAULTS: usize = 100;
 
 impl Recipe {
     /// Reads a YAML or JSON file and checks all that can be told without opening the data or the model.
     ///
-    /// Paths in it become absolute: `${NAME}` is replaced by that environment variable, relative ones start from the
-    /// folder of the recipe.
+    /// Paths in it become absolute: `~` is the home folder, `$NAME` and `${NAME}` are replaced by that environment
+    /// variable, relative ones start from the folder of the recipe.
     ///
     /// # Errors
     /// The file cannot be read or is not YAML; a key is unknown; a value has the wrong type, unit or range; a variable
-    /// is not set. Each names the place as a dotted path.
+    /// is not set. All that is wrong is told at once, each with its place in the file.
     pub fn load(path: &Path) -> Result<Self, SchemaError> {
         Self::load_with(path, &[])
     }
@@ -31,16 +33,7 @@ impl Recipe {
     /// # Errors
     /// As [`Recipe::load`]; or an override is not `key=value`.
     pub fn load_with(path: &Path, overrides: &[String]) -> Result<Self, SchemaError> {
-        let read = |source| SchemaError::Read { path: path.into(), source };
-        let length = std::fs::metadata(path).map_err(read)?.len();
-        if length > LARGEST_FILE {
-            let message = format!("{length} bytes are too many for a recipe; is this the right file?");
-            return Err(SchemaError::Syntax { path: path.into(), message });
-        }
-        let text = std::fs::read_to_string(path).map_err(read)?;
-        let absolute = std::path::absolute(path).map_err(read)?;
-        let folder = absolute.parent().unwrap_or(Path::new("/"));
-        Self::from_text(&text, path, folder, overrides)
+        RecipeText::read(path, overrides)?.recipe()
     }
 
     /// As [`Recipe::load_with`], for text that is at hand. `name` stands in messages, `folder` is where relative paths
@@ -49,23 +42,63 @@ impl Recipe {
     /// # Errors
     /// As [`Recipe::load_with`].
     pub fn from_text(text: &str, name: &Path, folder: &Path, overrides: &[String]) -> Result<Self, SchemaError> {
-        let mut value = parse(text, name)?;
-        for text in overrides {
-            replace(&mut value, text)?;
-        }
-        check_version(&value)?;
-        unknown_keys::check(&value)?;
-        let mut recipe = typed(value)?;
-        ranges::check(&recipe)?;
-        let overridden = overrides.iter().filter_map(|text| Some(text.split_once('=')?.0.trim()));
-        let places = PathPlaces { folder, working: &working_directory(), overridden: overridden.collect() };
-        paths::resolve(&mut recipe, &places, &|variable| std::env::var(variable).ok())?;
-        Ok(recipe)
+        RecipeText::new(text, name, folder, overrides)?.recipe()
     }
 
     /// The recipe as YAML that [`Recipe::load`] reads back to the same value.
     pub fn to_yaml(&self) -> String {
-        serde_saphyr::to_string(self).expect("a recipe has string keys and finite numbers, so it always serializes")
+        let mut recipe = self.clone();
+        paths::escape(&mut recipe);
+        serde_saphyr::to_string(&recipe).expect("a recipe has string keys and finite numbers, so it always serializes")
+    }
+}
+
+impl RecipeText {
+    /// The recipe that the text says.
+    ///
+    /// # Errors
+    /// All that is wrong with it, each with its place.
+    pub fn recipe(&self) -> Result<Recipe, SchemaError> {
+        match self.examine() {
+            (Some(recipe), faults) if faults.is_empty() => Ok(recipe),
+            (_, faults) => Err(self.refuse(faults)),
+        }
+    }
+
+    /// The error that tells these faults.
+    pub fn refuse(&self, faults: Vec<Fault>) -> SchemaError {
+        SchemaError::Recipe { path: self.name().into(), faults: self.place(faults) }
+    }
+
+    /// All that is wrong with the text, and the recipe as far as it can be told: what is wrong is left out of it.
+    pub fn examine(&self) -> (Option<Recipe>, Vec<Fault>) {
+        if let Some(fault) = version(&self.value) {
+            return (None, vec![fault]);
+        }
+        let shape = Shape::new();
+        let mut faults = shape.faults(&self.value);
+        let mut value = self.value.clone();
+        without(&mut value, &faults);
+        let mut recipe = None;
+        while recipe.is_none() && faults.len() < MOST_FAULTS {
+            match typed(&value) {
+                Ok(read) => recipe = Some(read),
+                Err(fault) if faults.iter().any(|other| other.place == fault.place) => break,
+                Err(fault) => {
+                    without(&mut value, std::slice::from_ref(&fault));
+                    faults.push(fault);
+                }
+            }
+        }
+        if let Some(recipe) = &mut recipe {
+            let places = PathPlaces { text: self, working: &working_directory() };
+            let mut later = ranges::faults(recipe);
+            later.extend(paths::resolve(recipe, &places, &|variable| std::env::var(variable).ok()));
+            // What was told already is not told of the value that stands in for it.
+            later.retain(|fault| !faults.iter().any(|told| told.covers(&fault.place)));
+            faults.extend(later);
+        }
+        (recipe, advice::advise(faults, &self.value, &shape))
     }
 }
 
@@ -73,87 +106,91 @@ fn working_directory() -> PathBuf {
     std::env::current_dir().unwrap_or_default()
 }
 
-fn parse(text: &str, name: &Path) -> Result<Value, SchemaError> {
-    let syntax = |message: String| SchemaError::Syntax { path: name.into(), message };
-    // JSON is YAML, but its own parser says more plainly what is wrong with it.
-    let value: Value = if name.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
-        serde_json::from_str(text).map_err(|error| syntax(error.to_string()))?
-    } else {
-        serde_saphyr::from_str(text).map_err(|error| syntax(error.to_string()))?
-    };
-    match value {
-        Value::Object(_) => Ok(value),
-        other => Err(syntax(format!("a recipe is a list of `key: value` lines, this is {}", kind(&other)))),
-    }
-}
-
-/// What a value is, for messages.
-pub(super) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "empty",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a mapping",
-    }
-}
-
-/// Carries out one `key=value`.
-fn replace(recipe: &mut Value, text: &str) -> Result<(), SchemaError> {
-    let wrong = |message: String| SchemaError::Value { place: format!("`--set {}`", shown(text)), message };
-    let (key, value) = text
-        .split_once('=')
-        .ok_or_else(|| wrong("write a dotted key, `=` and a value, for example `training.epochs=3`".into()))?;
-    let value: Value = serde_saphyr::from_str(value).map_err(|error| wrong(error.to_string()))?;
-    let mut place = recipe;
-    for part in key.trim().split('.') {
-        if place.is_null() {
-            *place = Value::Object(Map::new());
-        }
-        let found = kind(place);
-        place = match place {
-            Value::Object(map) if !part.is_empty() => map.entry(part).or_insert(Value::Null),
-            Value::Array(list) => {
-                let length = list.len();
-                let item = part.parse::<usize>().ok().and_then(|index| list.get_mut(index));
-                item.ok_or_else(|| wrong(format!("`{}` is no item of a list of {length}", shown(part))))?
-            }
-            _ => return Err(wrong(format!("`{}` cannot be looked up in what is {found}", shown(part)))),
-        };
-    }
-    *place = value;
-    Ok(())
-}
-
 /// Before all else: the keys of another version may well be others.
-fn check_version(recipe: &Value) -> Result<(), SchemaError> {
-    let wrong = |message: String| Err(SchemaError::Value { place: "version".into(), message });
+fn version(recipe: &Value) -> Option<Fault> {
+    let wrong = |message: String| Some(Fault::value("version", message));
     match recipe.get("version") {
         None | Some(Value::Null) => wrong(format!("missing; write `version: {}`", Recipe::VERSION)),
-        Some(version) if version.as_u64() == Some(u64::from(Recipe::VERSION)) => Ok(()),
-        Some(other) => {
-            wrong(format!("wanted {}, got {}; this build reads no other", Recipe::VERSION, shown(other.to_string())))
-        }
+        Some(version) if version.as_u64() == Some(u64::from(Recipe::VERSION)) => None,
+        Some(other) => wrong(format!("wanted {}, got {}; this build reads no other", Recipe::VERSION, got(other))),
     }
 }
 
-fn typed(value: Value) -> Result<Recipe, SchemaError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let place = match error.path().to_string().as_str() {
-            "." => "the recipe".to_owned(),
-            place => place.to_owned(),
+/// Takes out what is wrong, so that the rest can be looked at. What a recipe cannot do without gets a stand-in.
+fn without(recipe: &mut Value, faults: &[Fault]) {
+    // List items from the last to the first: taking one out moves those behind it.
+    for Fault { place, .. } in faults.iter().rev() {
+        let (parent, key) = match place.rfind(['.', '[']) {
+            Some(end) => (&place[..end], place[end + 1..].trim_end_matches(']')),
+            None => ("", place.as_str()),
         };
-        SchemaError::Value { place, message: in_words(&error.inner().to_string()) }
+        match at_mut(recipe, parent) {
+            Some(Value::Object(map)) => drop(map.shift_remove(key)),
+            Some(Value::Array(list)) => {
+                if let Some(index) = key.parse::<usize>().ok().filter(|index| *index < list.len()) {
+                    // A gap keeps the places of the others; something stands in for it below.
+                    list[index] = Value::Null;
+                }
+            }
+            _ => {}
+        }
+        if matches!(at(recipe, parent), Some(Value::Object(map)) if map.is_empty()) && !parent.is_empty() {
+            // An empty choice says nothing; its default does.
+            let parent = Fault::value(parent, "");
+            if !matches!(parent.place.as_str(), "data" | "model") {
+                without(recipe, &[parent]);
+            }
+        }
+    }
+    stand_in(recipe);
+}
+
+fn stand_in(recipe: &mut Value) {
+    let Some(map) = recipe.as_object_mut() else { return };
+    let data = map.entry("data").or_insert(json!({}));
+    if let Some(data) = data.as_object_mut() {
+        data.entry("train").or_insert(json!("stand-in"));
+    }
+    if let Some(model) = map.get_mut("model").and_then(Value::as_object_mut) {
+        model.entry("path").or_insert(json!("stand-in"));
+    }
+    for split in ["train", "evaluate"] {
+        if let Some(list) = at_mut(recipe, &format!("transforms.{split}")).and_then(Value::as_array_mut) {
+            list.iter_mut().filter(|item| item.is_null()).for_each(|item| *item = json!("stand-in"));
+        }
+    }
+    if let Some(list) = at_mut(recipe, "training.learning_rate_multipliers").and_then(Value::as_array_mut) {
+        let whole = |item: &Value| item.get("match").is_some() && item.get("multiplier").is_some();
+        let neutral = json!({"match": "*", "multiplier": 1});
+        list.iter_mut().filter(|item| !whole(item)).for_each(|item| *item = neutral.clone());
+    }
+}
+
+fn at_mut<'a>(recipe: &'a mut Value, place: &str) -> Option<&'a mut Value> {
+    let mut parts = place.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|part| !part.is_empty());
+    parts.try_fold(recipe, |value, part| match value {
+        Value::Array(items) => items.get_mut(part.parse::<usize>().ok()?),
+        other => other.get_mut(part),
     })
 }
 
-/// The deserializer's message without the names of Rust types.
-fn in_words(message: &str) -> String {
-    let message: String = message.chars().take(400).collect();
-    match message.rsplit_once(", expected ") {
-        Some((got, wanted)) => format!("{got}, wanted {}", plain(wanted)),
-        None => message.replace("missing field", "missing key"),
+/// What the schema allows is typed; forms that only a type knows (bytes, transforms) are told here.
+fn typed(value: &Value) -> Result<Recipe, Fault> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let place = match error.path().to_string() {
+            place if place == "." => String::new(),
+            place => place,
+        };
+        let message = in_words(&error.inner().to_string(), at(value, &place));
+        Fault::value(place, message)
+    })
+}
+
+/// What our own types say stands as it is; where the deserializer speaks, only what it wanted is taken from it.
+fn in_words(message: &str, found: Option<&Value>) -> String {
+    match (message.rsplit_once(", expected "), found) {
+        (Some((_, wanted)), Some(found)) => format!("wanted {}, got {}", plain(wanted), brief(found)),
+        _ => shown_up_to(message.replace("missing field", "missing key"), 400),
     }
 }
 
@@ -228,7 +265,7 @@ output:
         let beside = load(&WHOLE.replace("train-*.parquet", "[a, b]"), &[]).unwrap();
         assert_eq!(beside.data.train.to_string(), "/home/me/recipes/a, /home/me/recipes/b");
         for (train, wanted) in [
-            ("[]", "data.train: wanted a path or pattern, or a list of them, got an empty list"),
+            ("[]", "data.train: wanted text or a list, got an empty list"),
             ("[a, '']", "data.train: wanted some text"),
             ("[3]", "data.train[0]: "),
         ] {
@@ -246,7 +283,7 @@ output:
                 &["transforms.train=[{rotate: null, degrees: 15}]"],
                 "transforms.train[0]: `degrees` stands beside `rotate`; indent it",
             ),
-            (&["training.layer_decay=fast"], "training.layer_decay: invalid type: string \"fast\", wanted a number"),
+            (&["training.layer_decay=fast"], "training.layer_decay: wanted a number, got `fast`"),
             (&["training.epocs=3"], "unknown key `epocs` in training; did you mean `epochs`?"),
             (&["trainin.epochs=3"], "unknown key `trainin` in the recipe; did you mean `training`?"),
             (&["training.optimizer={adam: {}}"], "unknown key `adam` in training.optimizer; did you mean `adamw`?"),
@@ -254,22 +291,19 @@ output:
                 &["training.optimizer.sgd.learning_rat=1"],
                 "unknown key `learning_rat` in training.optimizer.sgd; did you mean `learning_rate`?",
             ),
-            (&["training.optimizer=adam"], "training.optimizer: unknown variant `adam`"),
+            (
+                &["training.optimizer=adam"],
+                "training.optimizer: wanted `adamw`, `sgd`, `{adamw: …}` or `{sgd: …}`, got `adam`",
+            ),
             (
                 &["training.learning_rate_multipliers=[{match: a, multiplier: 1, also: 2}]"],
                 "unknown key `also` in training.learning_rate_multipliers[0]",
             ),
             (&["data.memory=512"], "data.memory: `512` has no unit of bytes"),
             (&["data.memory=512 pixels"], "data.memory: `512 pixels` has no unit of bytes"),
-            (&["data.memory=[]"], "data.memory: invalid type: sequence, wanted a number of bytes with its unit"),
-            (
-                &["training.epochs=3 epochs"],
-                "training.epochs: invalid type: string \"3 epochs\", wanted a whole number",
-            ),
-            (
-                &["training.epochs=-1"],
-                "training.epochs: invalid value: integer `-1`, wanted a whole number of 0 or more",
-            ),
+            (&["data.memory=[]"], "data.memory: wanted a number of bytes with its unit"),
+            (&["training.epochs=3 epochs"], "training.epochs: wanted a whole number of 1 or more, got `3 epochs`"),
+            (&["training.epochs=-1"], "training.epochs: wanted 1 or more, got -1"),
             (&["training.epochs=0"], "training.epochs: wanted 1 or more, got 0"),
             (&["data.batch=0"], "data.batch: wanted 1 or more, got 0"),
             (
@@ -287,7 +321,7 @@ output:
             (&["output.checkpoint.keep=0"], "output.checkpoint.keep: wanted 1 or more, got 0"),
             (&["data.train=${MILLSTREAM_NOT_SET}/x"], "data.train: the environment variable `MILLSTREAM_NOT_SET`"),
             (&["data.train=${OPEN/x"], "data.train: `${` without `}`"),
-            (&["data=3"], "data: invalid type: integer `3`"),
+            (&["data=3"], "data: wanted a mapping with keys such as `train`, `evaluate`"),
             (&["transforms.train=[{a: 1, b: 2}]"], "transforms.train[0]: `a` and `b` stand in one list item"),
             (&["training.epochs"], "`--set training.epochs`: write a dotted key"),
             (&["version.a=1"], "cannot be looked up in what is a number"),
@@ -303,7 +337,7 @@ output:
     fn text_that_is_no_recipe() {
         for text in ["", "hello", "- a\n- b", "a: [", "a: 1\na: 2", "\u{0}", "x: &a [*a]"] {
             let error = load(text, &[]).expect_err(text);
-            assert!(matches!(error, SchemaError::Syntax { .. } | SchemaError::Value { .. }), "{text:?}: {error}");
+            assert!(matches!(error, SchemaError::Recipe { .. } | SchemaError::NoRecipe { .. }), "{text:?}: {error}");
         }
         let missing = Recipe::load(Path::new("/nowhere/recipe.yaml")).unwrap_err();
         assert_eq!(missing.to_string(), "cannot read /nowhere/recipe.yaml");

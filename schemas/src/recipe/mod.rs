@@ -1,17 +1,26 @@
 //! One YAML or JSON file that says what to do: model, data, transforms, training, output.
 
+mod advice;
 mod bytes;
 mod data;
 mod defaults;
+mod fault;
+mod flow;
+mod foreign_words;
 mod load;
 mod model;
 mod output;
 mod paths;
 mod patterns;
+mod places;
 mod ranges;
+mod shape;
+mod short_forms;
+mod syntax;
+mod text;
 mod training;
 mod transforms;
-mod unknown_keys;
+mod warnings;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,9 +29,13 @@ use crate::SchemaError;
 
 pub use bytes::ByteSize;
 pub use data::{DamagedPolicy, DataRecipe, OrderStrength, TransparencyPolicy};
+pub use fault::Fault;
+pub use flow::{flow, got};
 pub use model::{HeadRecipe, Initializer, ModelRecipe, TrainSelection};
 pub use output::{CheckpointRecipe, OutputRecipe};
+pub use paths::local_path;
 pub use patterns::Patterns;
+pub use text::{Excerpt, PlacedFault, RecipeText, WrittenAt};
 pub use training::{AdamW, LearningRateMultiplier, OptimizerRecipe, Schedule, Sgd, TrainingRecipe};
 pub use transforms::{TransformSpec, TransformsRecipe};
 
@@ -32,8 +45,8 @@ const LARGEST_BATCH: usize = 65_536;
 
 /// A whole recipe.
 ///
-/// Relative paths are taken from the folder of the recipe file; `${NAME}` in a path is replaced by that environment
-/// variable.
+/// Relative paths are taken from the folder of the recipe file; `~` is the home folder, and `$NAME` or `${NAME}` in a path
+/// is replaced by that environment variable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = defaults::short)]
@@ -58,6 +71,19 @@ pub struct Recipe {
     /// Where results go.
     #[serde(default)]
     pub output: OutputRecipe,
+}
+
+/// What a value is, for messages.
+fn kind(value: &serde_json::Value) -> &'static str {
+    use serde_json::Value;
+    match value {
+        Value::Null => "empty",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a mapping",
+    }
 }
 
 impl Recipe {

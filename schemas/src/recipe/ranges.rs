@@ -1,95 +1,98 @@
 //! Numbers that the types allow and sense does not.
 
+use super::Fault;
 use super::{
     DamagedPolicy, DataRecipe, LARGEST_BATCH, MOST_THREADS, ModelRecipe, OptimizerRecipe, Recipe, Schedule,
     TrainSelection, TrainingRecipe,
 };
-use crate::SchemaError;
 use crate::shown;
 
 const LEAST_MEMORY: u64 = 1 << 20;
 
-type Checked = Result<(), SchemaError>;
-
-pub(super) fn check(recipe: &Recipe) -> Checked {
+/// What is wrong although its type allows it.
+pub(super) fn faults(recipe: &Recipe) -> Vec<Fault> {
+    let mut faults = Vec::new();
     if let Some(model) = &recipe.model {
-        check_model(model)?;
+        check_model(model, &mut faults);
     }
-    check_data(&recipe.data)?;
-    check_training(&recipe.training)?;
+    check_data(&recipe.data, &mut faults);
+    check_training(&recipe.training, &mut faults);
     let keep = recipe.output.checkpoint.keep;
-    require(keep >= 1, "output.checkpoint.keep", "1 or more", keep)?;
-    require_text(&recipe.output.folder.to_string_lossy(), "output.folder")
+    require(keep >= 1, "output.checkpoint.keep", "1 or more", keep, &mut faults);
+    require_text(&recipe.output.folder.to_string_lossy(), "output.folder", &mut faults);
+    faults
 }
 
-fn check_model(model: &ModelRecipe) -> Checked {
-    require_text(&model.path.to_string_lossy(), "model.path")?;
+fn check_model(model: &ModelRecipe, faults: &mut Vec<Fault>) {
+    require_text(&model.path.to_string_lossy(), "model.path", faults);
     match &model.train {
-        TrainSelection::Last(count) => require(*count >= 1, "model.train.last", "1 or more", count),
+        TrainSelection::Last(count) => require(*count >= 1, "model.train.last", "1 or more", count, faults),
         TrainSelection::Match(patterns) => {
-            require(!patterns.is_empty(), "model.train.match", "at least one pattern", "none")?;
-            patterns.iter().try_for_each(|pattern| require_text(pattern, "model.train.match"))
+            require(!patterns.is_empty(), "model.train.match", "at least one pattern", "none", faults);
+            patterns.iter().for_each(|pattern| require_text(pattern, "model.train.match", faults));
         }
-        TrainSelection::Head | TrainSelection::All => Ok(()),
+        TrainSelection::Head | TrainSelection::All => {}
     }
 }
 
-fn check_data(data: &DataRecipe) -> Checked {
+fn check_data(data: &DataRecipe, faults: &mut Vec<Fault>) {
     for (patterns, place) in [(Some(&data.train), "data.train"), (data.evaluate.as_ref(), "data.evaluate")] {
-        patterns.into_iter().flat_map(|patterns| patterns.iter()).try_for_each(|text| require_text(text, place))?;
+        let patterns = patterns.into_iter().flat_map(|patterns| patterns.iter());
+        patterns.for_each(|text| require_text(text, place, faults));
     }
-    require_text(&data.label, "data.label")?;
-    require_text(data.input.as_deref().unwrap_or("-"), "data.input")?;
-    require(data.batch >= 1, "data.batch", "1 or more", data.batch)?;
-    require(data.batch <= LARGEST_BATCH, "data.batch", &format!("at most {LARGEST_BATCH}"), data.batch)?;
-    require(data.window >= 1, "data.window", "1 or more", data.window)?;
-    require(data.workers <= MOST_THREADS, "data.workers", &format!("at most {MOST_THREADS}"), data.workers)?;
-    require(data.memory.0 >= LEAST_MEMORY, "data.memory", "1 MiB or more", data.memory)?;
-    match &data.damaged {
-        DamagedPolicy::Quarantine(file) => require_text(&file.to_string_lossy(), "data.damaged.quarantine"),
-        DamagedPolicy::Fail | DamagedPolicy::Skip => Ok(()),
+    require_text(&data.label, "data.label", faults);
+    require_text(data.input.as_deref().unwrap_or("-"), "data.input", faults);
+    require(data.batch >= 1, "data.batch", "1 or more", data.batch, faults);
+    require(data.batch <= LARGEST_BATCH, "data.batch", &format!("at most {LARGEST_BATCH}"), data.batch, faults);
+    require(data.window >= 1, "data.window", "1 or more", data.window, faults);
+    require(data.workers <= MOST_THREADS, "data.workers", &format!("at most {MOST_THREADS}"), data.workers, faults);
+    require(data.memory.0 >= LEAST_MEMORY, "data.memory", "1 MiB or more", data.memory, faults);
+    if let DamagedPolicy::Quarantine(Some(file)) = &data.damaged {
+        require_text(&file.to_string_lossy(), "data.damaged.quarantine", faults);
     }
 }
 
-fn check_training(training: &TrainingRecipe) -> Checked {
-    require(training.epochs >= 1, "training.epochs", "1 or more", training.epochs)?;
-    check_optimizer(&training.optimizer)?;
+fn check_training(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
+    require(training.epochs >= 1, "training.epochs", "1 or more", training.epochs, faults);
+    check_optimizer(&training.optimizer, faults);
     if let Schedule::Cosine { warmup } = training.schedule {
-        require((0.0..=1.0).contains(&warmup), "training.schedule.cosine.warmup", "0 to 1", warmup)?;
+        let place = "training.schedule.cosine.warmup";
+        require((0.0..=1.0).contains(&warmup), place, "0 to 1", warmup, faults);
     }
     let decay = training.layer_decay;
-    require(decay > 0.0 && decay <= 1.0, "training.layer_decay", "above 0 and at most 1", decay)?;
+    require(decay > 0.0 && decay <= 1.0, "training.layer_decay", "above 0 and at most 1", decay, faults);
     for (index, entry) in training.learning_rate_multipliers.iter().enumerate() {
         let place = format!("training.learning_rate_multipliers[{index}]");
-        require_text(&entry.r#match, &format!("{place}.match"))?;
-        let sound = entry.multiplier.is_finite() && entry.multiplier >= 0.0;
-        require(sound, &format!("{place}.multiplier"), "0 or more", entry.multiplier)?;
+        require_text(&entry.r#match, &format!("{place}.match"), faults);
+        not_negative(entry.multiplier, &format!("{place}.multiplier"), faults);
     }
-    share(training.label_smoothing, "training.label_smoothing")?;
+    share(training.label_smoothing, "training.label_smoothing", faults);
     if let Some(norm) = training.gradient_clip_norm {
-        positive(norm, "training.gradient_clip_norm")?;
+        positive(norm, "training.gradient_clip_norm", faults);
     }
     let threads = training.threads;
-    require(threads <= MOST_THREADS, "training.threads", &format!("at most {MOST_THREADS}"), threads)?;
+    require(threads <= MOST_THREADS, "training.threads", &format!("at most {MOST_THREADS}"), threads, faults);
     let wanted = "`auto`, `cpu`, `cuda` or `cuda:N`";
-    require(is_device(&training.device), "training.device", wanted, format!("`{}`", shown(&training.device)))
+    let device = format!("`{}`", shown(&training.device));
+    require(is_device(&training.device), "training.device", wanted, device, faults);
 }
 
-fn check_optimizer(optimizer: &OptimizerRecipe) -> Checked {
+fn check_optimizer(optimizer: &OptimizerRecipe, faults: &mut Vec<Fault>) {
     match optimizer {
         OptimizerRecipe::Adamw(options) => {
-            positive(options.learning_rate, "training.optimizer.adamw.learning_rate")?;
-            share(options.beta1, "training.optimizer.adamw.beta1")?;
-            share(options.beta2, "training.optimizer.adamw.beta2")?;
-            positive(options.epsilon, "training.optimizer.adamw.epsilon")?;
-            not_negative(options.weight_decay, "training.optimizer.adamw.weight_decay")
+            positive(options.learning_rate, "training.optimizer.adamw.learning_rate", faults);
+            share(options.beta1, "training.optimizer.adamw.beta1", faults);
+            share(options.beta2, "training.optimizer.adamw.beta2", faults);
+            positive(options.epsilon, "training.optimizer.adamw.epsilon", faults);
+            not_negative(options.weight_decay, "training.optimizer.adamw.weight_decay", faults);
         }
         OptimizerRecipe::Sgd(options) => {
-            positive(options.learning_rate, "training.optimizer.sgd.learning_rate")?;
-            share(options.momentum, "training.optimizer.sgd.momentum")?;
-            not_negative(options.weight_decay, "training.optimizer.sgd.weight_decay")?;
+            positive(options.learning_rate, "training.optimizer.sgd.learning_rate", faults);
+            share(options.momentum, "training.optimizer.sgd.momentum", faults);
+            not_negative(options.weight_decay, "training.optimizer.sgd.weight_decay", faults);
             let looks_ahead = !options.nesterov || options.momentum > 0.0;
-            require(looks_ahead, "training.optimizer.sgd.momentum", "above 0, because `nesterov` is on", 0)
+            let place = "training.optimizer.sgd.momentum";
+            require(looks_ahead, place, "above 0, because `nesterov` is on", 0, faults);
         }
     }
 }
@@ -102,25 +105,24 @@ fn is_device(text: &str) -> bool {
     }
 }
 
-fn positive(value: f32, place: &str) -> Checked {
-    require(value.is_finite() && value > 0.0, place, "above 0", value)
+fn positive(value: f32, place: &str, faults: &mut Vec<Fault>) {
+    require(value.is_finite() && value > 0.0, place, "a finite number above 0", value, faults);
 }
 
-fn not_negative(value: f32, place: &str) -> Checked {
-    require(value.is_finite() && value >= 0.0, place, "0 or more", value)
+fn not_negative(value: f32, place: &str, faults: &mut Vec<Fault>) {
+    require(value.is_finite() && value >= 0.0, place, "a finite number of 0 or more", value, faults);
 }
 
-fn share(value: f32, place: &str) -> Checked {
-    require((0.0..1.0).contains(&value), place, "0 to below 1", value)
+fn share(value: f32, place: &str, faults: &mut Vec<Fault>) {
+    require((0.0..1.0).contains(&value), place, "0 to below 1", value, faults);
 }
 
-fn require_text(text: &str, place: &str) -> Checked {
-    require(!text.trim().is_empty(), place, "some text", "nothing")
+fn require_text(text: &str, place: &str, faults: &mut Vec<Fault>) {
+    require(!text.trim().is_empty(), place, "some text", "nothing", faults);
 }
 
-fn require(holds: bool, place: &str, wanted: &str, got: impl std::fmt::Display) -> Checked {
-    if holds {
-        return Ok(());
+fn require(holds: bool, place: &str, wanted: &str, got: impl std::fmt::Display, faults: &mut Vec<Fault>) {
+    if !holds {
+        faults.push(Fault::value(place, format!("wanted {wanted}, got {got}")));
     }
-    Err(SchemaError::Value { place: place.into(), message: format!("wanted {wanted}, got {got}") })
 }

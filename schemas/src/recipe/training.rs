@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{MOST_THREADS, defaults};
+use super::{MOST_THREADS, defaults, short_forms};
 
 /// Optimizer, schedule, length.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -12,8 +12,10 @@ pub struct TrainingRecipe {
     #[schemars(range(min = 1))]
     pub epochs: u64,
     /// Update rule.
+    #[serde(deserialize_with = "short_forms::read")]
     pub optimizer: OptimizerRecipe,
     /// Learning rate over time.
+    #[serde(deserialize_with = "short_forms::read")]
     pub schedule: Schedule,
     /// Factor on the learning rate for each layer further from the head, for example 0.9; 1 trains all alike.
     #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
@@ -63,11 +65,20 @@ pub struct LearningRateMultiplier {
 /// The update rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = optimizers_alone)]
 pub enum OptimizerRecipe {
     /// Adam with decoupled weight decay.
     Adamw(AdamW),
     /// Stochastic gradient descent with momentum.
     Sgd(Sgd),
+}
+
+fn optimizers_alone(schema: &mut schemars::Schema) {
+    short_forms::allow(schema, &["adamw", "sgd"]);
+}
+
+fn cosine_alone(schema: &mut schemars::Schema) {
+    short_forms::allow(schema, &["cosine"]);
 }
 
 impl Default for OptimizerRecipe {
@@ -141,6 +152,7 @@ impl Default for Sgd {
 /// The learning rate over time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = cosine_alone)]
 pub enum Schedule {
     /// The same at every step.
     #[default]

@@ -1,0 +1,253 @@
+//! What to write instead: the line for a word of another tool, a key at the wrong level, a value in another form.
+
+use serde_json::Value;
+
+use super::fault::{Fault, join};
+use super::flow::{self, lines};
+use super::foreign_words::{ForeignKey, INSIDE, KEYS, VALUES};
+use super::places::around;
+use super::shape::Shape;
+use super::text::at;
+
+/// Lines of a recipe stand this far right in a message.
+const INDENT: usize = 4;
+/// Places that one key at the wrong level is shown at.
+const MOST_PLACES: usize = 3;
+
+/// Adds to each fault of a recipe what to write instead, where that is known.
+pub(super) fn advise(faults: Vec<Fault>, recipe: &Value, shape: &Shape) -> Vec<Fault> {
+    let advise = |fault: Fault| {
+        let value = at(recipe, &fault.place);
+        let help = match (fault.at_key, value) {
+            (true, Some(value)) => unknown_key(&fault, value, recipe, shape),
+            (true, None) => None,
+            (false, value) => wrong_value(&fault.place, value, shape).or_else(|| missing_key(&fault)),
+        };
+        fault.with_help(help)
+    };
+    faults.into_iter().map(advise).collect()
+}
+
+fn unknown_key(fault: &Fault, value: &Value, recipe: &Value, shape: &Shape) -> Option<String> {
+    let parent = around(&fault.place).unwrap_or_default();
+    let key = fault.place[parent.len()..].trim_start_matches('.');
+    let word = normal(key);
+    let inside = INSIDE.iter().find(|(place, row)| *place == parent && row.words.contains(&word.as_str()));
+    let row = inside.map(|(_, row)| row).or_else(|| KEYS.iter().find(|row| row.words.contains(&word.as_str())));
+    if let Some(row) = row {
+        return Some(foreign(row, value, recipe, shape));
+    }
+    let places = best(shape.places_of(key), value, recipe, shape);
+    match places.as_slice() {
+        [] => None,
+        [place] => Some(format!("write\n{}", lines(place, &flow::flow(value), INDENT))),
+        several => {
+            let blocks: Vec<_> = several.iter().map(|place| lines(place, &flow::flow(value), INDENT)).collect();
+            Some(format!("write\n{}", blocks.join("\n  or\n")))
+        }
+    }
+}
+
+fn foreign(row: &ForeignKey, value: &Value, recipe: &Value, shape: &Shape) -> String {
+    if row.place.is_empty() {
+        return row.remark.into();
+    }
+    // The other optimizer has the same options.
+    let other = row.place.replace(".adamw.", ".sgd.");
+    let sgd = at(recipe, "training.optimizer.sgd").is_some() || is(at(recipe, "training.optimizer"), "sgd");
+    let place = if sgd && !shape_lacks(shape, &other) { &other } else { row.place };
+    let own = flow::flow(value);
+    let fits = !value.is_null() && !value.is_boolean() && shape.allows(place, value) && same_sense(row, value);
+    let written = if fits { &own } else { row.example };
+    let remark = if row.remark.is_empty() { String::new() } else { format!("{}; ", row.remark) };
+    format!("{remark}write\n{}", lines(place, written, INDENT))
+}
+
+/// Whether a person's own value still means the same at the place of the row. Where a remark says that the place is
+/// different, it does not; and any text would do for a path.
+fn same_sense(row: &ForeignKey, value: &Value) -> bool {
+    let free = ["data.train", "data.evaluate", "model.path", "output.folder", "data.label", "data.input"];
+    (row.remark.is_empty() || free.contains(&row.place)) && !(row.place == "training.device" && value.is_string())
+}
+
+fn shape_lacks(shape: &Shape, place: &str) -> bool {
+    let key = place.rsplit('.').next().unwrap_or_default();
+    !shape.places_of(key).iter().any(|known| known == place)
+}
+
+fn is(value: Option<&Value>, text: &str) -> bool {
+    value.and_then(Value::as_str) == Some(text)
+}
+
+/// Of the places that a key can stand at, those where this value could, and that fit what else the recipe says.
+fn best(places: Vec<String>, value: &Value, recipe: &Value, shape: &Shape) -> Vec<String> {
+    let fitting: Vec<String> = places.into_iter().filter(|place| shape.allows(place, value)).collect();
+    let depth = |place: &str| {
+        let mut around_it = around(place);
+        while let Some(place) = around_it {
+            if at(recipe, place).is_some() {
+                return place.len();
+            }
+            around_it = around(place);
+        }
+        0
+    };
+    let deepest = fitting.iter().map(|place| depth(place)).max().unwrap_or(0);
+    let choice_is_open = at(recipe, "training.optimizer").is_none();
+    let mut fitting: Vec<String> = fitting.into_iter().filter(|place| depth(place) == deepest).collect();
+    if choice_is_open && fitting.iter().any(|place| place.contains(".adamw.")) {
+        fitting.retain(|place| !place.contains(".sgd."));
+    }
+    fitting.truncate(MOST_PLACES);
+    fitting
+}
+
+fn wrong_value(place: &str, value: Option<&Value>, shape: &Shape) -> Option<String> {
+    let value = value?;
+    let word = match value {
+        Value::String(text) => normal(text),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        _ => String::new(),
+    };
+    let row = VALUES.iter().find(|(at, words, ..)| *at == place && words.contains(&word.as_str()));
+    if let Some((_, _, instead, remark)) = row {
+        let remark = if remark.is_empty() { String::new() } else { format!("{remark}; ") };
+        return Some(format!("{remark}write\n{}", lines(place, instead, INDENT)));
+    }
+    let instead = other_form(place, value)?;
+    shape.allows(place, &instead).then(|| format!("write\n{}", lines(place, &flow::flow(&instead), INDENT)))
+}
+
+/// The same in the form that is wanted: a number that was quoted, one layer's count, a list of patterns, bytes.
+fn other_form(place: &str, value: &Value) -> Option<Value> {
+    use serde_json::json;
+    Some(match (place, value) {
+        ("model.train", Value::Number(count)) => json!({"last": count}),
+        ("model.train", Value::Array(patterns)) => json!({"match": patterns}),
+        ("model.train.match", Value::String(pattern)) => json!([pattern]),
+        ("model", Value::String(path)) => json!({"path": path}),
+        ("data", Value::String(path)) => json!({"train": path}),
+        ("output", Value::String(folder)) => json!({"folder": folder}),
+        ("data.memory", Value::Number(number)) => json!(format!("{number} MiB")),
+        ("training.schedule.cosine", Value::Number(warmup)) => json!({"warmup": warmup}),
+        ("training.optimizer.adamw" | "training.optimizer.sgd", Value::Number(rate)) => json!({"learning_rate": rate}),
+        ("transforms", Value::Array(list)) => json!({"train": list}),
+        ("transforms.train" | "transforms.evaluate", one @ (Value::String(_) | Value::Object(_))) => match one {
+            Value::Object(map) => Value::Array(map.iter().map(|(name, options)| json!({name: options})).collect()),
+            one => json!([one]),
+        },
+        ("training.learning_rate_multipliers", Value::Object(map)) => {
+            let entries = map.iter().map(|(pattern, factor)| json!({"match": pattern, "multiplier": factor}));
+            Value::Array(entries.collect())
+        }
+        (_, Value::String(text)) => match text.trim().to_lowercase().as_str() {
+            "yes" | "on" | "true" => json!(true),
+            "no" | "off" | "false" => json!(false),
+            number => serde_json::from_str::<serde_json::Number>(number).map(Value::Number).ok()?,
+        },
+        (_, Value::Number(number)) => {
+            let number = number.as_f64().filter(|number| number.fract() == 0.0 && (0.0..1e15).contains(number))?;
+            json!(number as u64)
+        }
+        _ => return None,
+    })
+}
+
+/// Lines for what a recipe cannot do without.
+fn missing_key(fault: &Fault) -> Option<String> {
+    let key = fault.message.split_once("missing key `")?.1.strip_suffix('`')?;
+    let place = join(&fault.place, key);
+    let example = match place.as_str() {
+        "data" => return Some(format!("write\n{}", lines("data.train", "photos/train-*.parquet", INDENT))),
+        "data.train" => "photos/train-*.parquet",
+        "model.path" => "model.onnx",
+        _ => return None,
+    };
+    Some(format!("write\n{}", lines(&place, example, INDENT)))
+}
+
+/// `LR-Scheduler` and `lrScheduler` are `lr_scheduler`.
+fn normal(word: &str) -> String {
+    let mut normal = String::with_capacity(word.len() + 4);
+    let mut lower = false;
+    for letter in word.trim().chars() {
+        if letter.is_uppercase() && lower {
+            normal.push('_');
+        }
+        lower = letter.is_lowercase();
+        normal.extend(letter.to_lowercase().map(|letter| if matches!(letter, '-' | ' ') { '_' } else { letter }));
+    }
+    normal
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::recipe::RecipeText;
+
+    const SMALL: &str = "version: 1\nmodel:\n  path: m.onnx\ndata:\n  train: a.parquet\n";
+
+    fn help(text: &str) -> String {
+        let text = RecipeText::new(text, Path::new("r.yaml"), Path::new("/"), &[]).unwrap();
+        let (_, faults) = text.examine();
+        let help: Vec<_> = faults.iter().map(|fault| fault.help.clone().unwrap_or_default()).collect();
+        help.join("\n")
+    }
+
+    #[test]
+    fn every_line_that_is_shown_for_a_foreign_word_is_accepted() {
+        let keys = KEYS.iter().chain(INSIDE.iter().map(|(_, row)| row));
+        let keys = keys.filter(|row| !row.place.is_empty()).map(|row| (row.place, row.example));
+        for (place, example) in keys.chain(VALUES.iter().map(|(place, _, instead, _)| (*place, *instead))) {
+            let text = RecipeText::new(SMALL, Path::new("r.yaml"), Path::new("/"), &[format!("{place}={example}")]);
+            let recipe = text.unwrap().recipe();
+            assert!(recipe.is_ok(), "{place}: {example}: {}", recipe.unwrap_err());
+            let written: Value = serde_saphyr::from_str(&lines(place, example, 0)).unwrap();
+            let value: Value = serde_saphyr::from_str(example).unwrap();
+            assert_eq!(at(&written, place), Some(&value), "{place}");
+        }
+    }
+
+    #[test]
+    fn foreign_words_are_in_the_table_once_and_are_no_words_of_ours() {
+        let shape = Shape::new();
+        let mut seen = std::collections::HashSet::new();
+        for word in KEYS.iter().flat_map(|row| row.words) {
+            assert!(seen.insert(word), "{word} stands twice");
+            assert_eq!(normal(word), **word);
+            assert!(!help(&format!("{SMALL}{word}: 1\n")).is_empty() || !shape.places_of(word).is_empty(), "{word}");
+        }
+    }
+
+    #[test]
+    fn keys_of_other_tools_and_at_other_levels_are_answered_by_the_line_to_write() {
+        for (text, wanted) in [
+            ("training: {lr: 0.01}", "training:\n      optimizer:\n        adamw:\n          learning_rate: 0.01"),
+            ("training: {lr: 0.01, optimizer: sgd}", "sgd:\n          learning_rate: 0.01"),
+            ("training: {learning_rate: 3}", "adamw:\n          learning_rate: 3"),
+            ("training: {optimizer: {sgd: {}}, learning_rate: 3}", "sgd:\n          learning_rate: 3"),
+            ("training: {momentum: 0.9}", "sgd:\n          momentum: 0.9"),
+            ("training: {maxEpochs: 7}", "training:\n      epochs: 7"),
+            ("epochs: 3", "training:\n      epochs: 3"),
+            ("training: {batch_size: 32}", "data:\n      batch: 32"),
+            ("batch: 32", "data:\n      batch: 32"),
+            ("optimizer: adamw", "training:\n      optimizer: adamw"),
+            ("training: {optimizer: {name: adamw, lr: 0.1}}", "adamw:\n          learning_rate: 0.1"),
+            ("training: {optimizer: adam}", "optimizer: {adamw: {weight_decay: 0}}"),
+            ("training: {epochs: '3'}", "epochs: 3"),
+            ("training: {warmup_steps: 100}", "warmup: 0.1"),
+            ("checkpoint: {keep: 3}", "output:\n      checkpoint: {keep: 3}"),
+            ("fp16: true", "32-bit"),
+            ("val: b.parquet", "data:\n      evaluate: b.parquet"),
+            ("transforms: {val: [horizontal_flip]}", "transforms:\n      evaluate: [horizontal_flip]"),
+            ("transforms: [horizontal_flip]", "transforms: {train: [horizontal_flip]}"),
+            ("freeze: backbone", "model:\n      train: head"),
+            ("training: {device: gpu}", "device: cuda"),
+        ] {
+            let said = help(&format!("{SMALL}{text}\n"));
+            assert!(said.contains(wanted), "{text}\nwanted: {wanted}\n   got: {said}");
+        }
+    }
+}
