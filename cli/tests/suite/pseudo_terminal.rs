@@ -125,10 +125,12 @@ fn is_progress(line: &str) -> bool {
 /// Only lines that were meant to stay, each of them whole.
 #[track_caller]
 fn check_that_lines_are_whole(lines: &[String]) {
-    const WHOLE: [&str; 14] = [
+    const WHOLE: [&str; 16] = [
         "training on the CPU",
         "48 rows, 3 classes, ",
         "results go to ",
+        "before training: ",
+        "note: ",
         "epoch ",
         "accuracy ",
         "a step took ",
