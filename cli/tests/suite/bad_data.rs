@@ -31,11 +31,15 @@ fn shards_that_differ() {
     let rows = dataset::rows(0, 8);
     let mut columns = dataset::columns(&rows);
     columns[1].1 = dataset::narrow_labels(&rows);
+    columns.push(("more", dataset::narrow_labels(&rows)));
     dataset::write_columns(&place.path("train-2.parquet"), &columns, true);
-    let wanted = ["`label` differs", "train-0.parquet has Int64", "train-2.parquet has Int32"];
+    assert!(place.run_with("check", &[]).done().contains("56 rows in 3 files"), "only columns in use are compared");
+    columns[1].1 = Arc::new(StringArray::from(vec!["red"; 8]));
+    dataset::write_columns(&place.path("train-2.parquet"), &columns, false);
+    let wanted = ["`label` differs", "train-0.parquet has numbers (Int64)", "train-2.parquet has strings (Utf8)"];
     place.run_with("check", &[]).failed_with(&wanted);
     dataset::write_columns(&place.path("train-2.parquet"), &dataset::columns(&rows)[..1], true);
-    place.run_with("check", &[]).failed_with(&["`label` differs", "train-2.parquet has no such column"]);
+    place.run_with("check", &[]).failed_with(&["train-2.parquet: no column `label`"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Files that count themselves: `train-00000-of-00002.parquet`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use millstream_schemas::{shown, shown_path};
@@ -84,9 +84,10 @@ fn require(folder: &Path, name: &str, set: &Set) -> Result<(), PipelineError> {
     if let Some((index, path)) = set.here.iter().find(|(index, _)| **index >= last) {
         return refuse(path, format!("shard {index} of {of}: its name counts beyond the set"));
     }
-    let there = shards_in(folder, name, of);
-    let is_missing = |index: &u32| !set.here.contains_key(index) && !there.contains(index);
-    let count = (of as usize).saturating_sub(set.here.len() + there.len());
+    let mut there = shards_in(folder, name, of);
+    there.extend(set.here.keys());
+    let is_missing = |index: &u32| !there.contains(index);
+    let count = (of as usize).saturating_sub(there.len());
     let missing: Vec<u32> = (start..last).filter(is_missing).take(MOST_LISTED).collect();
     if missing.is_empty() {
         return Ok(());
@@ -105,7 +106,7 @@ fn require(folder: &Path, name: &str, set: &Set) -> Result<(), PipelineError> {
 }
 
 /// Shards of the set that lie in the folder, asked for or not.
-fn shards_in(folder: &Path, set: &str, of: u32) -> Vec<u32> {
+fn shards_in(folder: &Path, set: &str, of: u32) -> BTreeSet<u32> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let index = |entry: std::fs::DirEntry| {
@@ -114,10 +115,7 @@ fn shards_in(folder: &Path, set: &str, of: u32) -> Vec<u32> {
         let shard = Shard::parse(&name)?;
         (shard.set == set && shard.of == of && entry.path().is_file()).then_some(shard.index)
     };
-    let mut found: Vec<u32> = entries.filter_map(index).collect();
-    found.sort_unstable();
-    found.dedup();
-    found
+    entries.filter_map(index).collect()
 }
 
 fn name_of(path: &Path) -> String {
