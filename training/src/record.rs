@@ -201,7 +201,7 @@ impl History {
     }
 
     /// Whether an evaluation is better than that of the weights before the first step, by the rule of
-    /// [`divergence`](crate::divergence); where there is none of these, whether its loss is a number.
+    /// [`divergence`]; where there is none of these, whether its loss is a number.
     pub fn is_better_than_start(&self, evaluation: &Evaluation) -> bool {
         match &self.start {
             Some(start) => divergence::is_better_than_start(evaluation, start),
