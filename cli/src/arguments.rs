@@ -161,9 +161,9 @@ pub(crate) struct Evaluate {
     /// The model to measure, instead of the recipe's result
     #[arg(short, long, value_name = "FILE.onnx")]
     pub(crate) model: Option<PathBuf>,
-    /// The rows to measure on, instead of the recipe's `data.evaluate`
-    #[arg(short, long, value_name = "PARQUET")]
-    pub(crate) data: Option<String>,
+    /// The rows to measure on, instead of the recipe's `data.evaluate`: files, folders or patterns
+    #[arg(short, long, value_name = "PARQUET", num_args = 1..)]
+    pub(crate) data: Vec<String>,
 }
 
 /// Show what the transforms do to real rows
@@ -207,9 +207,9 @@ pub(crate) struct Preview {
     species\n  millstream inspect model.onnx --pattern 'layer4.*' --pattern head"
 )]
 pub(crate) struct Inspect {
-    /// A Parquet file, a folder of them, a pattern, or an .onnx file
-    #[arg(value_name = "PATH")]
-    pub(crate) path: String,
+    /// Parquet: files, folders or patterns, looked at as one dataset; or one .onnx file
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<String>,
     /// Layers that this pattern of names would unfreeze (`*` any run, `?` one character); may be given several times
     #[arg(short, long = "pattern", value_name = "PATTERN")]
     pub(crate) patterns: Vec<String>,

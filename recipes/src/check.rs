@@ -297,7 +297,7 @@ fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> V
     }
     for (split, data) in [("training", Some(train)), ("evaluation", evaluate)] {
         let Some(data) = data else { continue };
-        warnings.extend(empty_classes(&data.classes, split));
+        warnings.extend(empty_classes(&data.classes, &format!(" in the {split} data")));
     }
     if plan.train.dataset.rows() < plan.recipe.data.batch as u64 {
         let (rows, batch) = (plan.train.dataset.rows(), plan.recipe.data.batch);
@@ -307,8 +307,8 @@ fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> V
     warnings
 }
 
-/// One warning however many classes are without rows.
-fn empty_classes(classes: &[ClassCount], split: &str) -> Option<String> {
+/// One warning however many classes are without rows; `place` says where, after a blank.
+pub(crate) fn empty_classes(classes: &[ClassCount], place: &str) -> Option<String> {
     const MOST: usize = 3;
     let empty: Vec<&ClassCount> = classes.iter().filter(|class| class.rows == 0).collect();
     let names = |classes: &[&ClassCount]| {
@@ -317,7 +317,7 @@ fn empty_classes(classes: &[ClassCount], split: &str) -> Option<String> {
     };
     match empty.as_slice() {
         [] => None,
-        [class] => Some(format!("class {} has no rows in the {split} data", names(&[class]))),
+        [class] => Some(format!("class {} has no rows{place}", names(&[class]))),
         empty => {
             let (count, of) = (grouped(empty.len() as u64), grouped(classes.len() as u64));
             let more = match empty.len().saturating_sub(MOST) {
@@ -325,7 +325,7 @@ fn empty_classes(classes: &[ClassCount], split: &str) -> Option<String> {
                 more => format!(" and {} more", grouped(more as u64)),
             };
             let named = names(&empty[..empty.len().min(MOST)]);
-            Some(format!("{count} of {of} classes have no rows in the {split} data: {named}{more}"))
+            Some(format!("{count} of {of} classes have no rows{place}: {named}{more}"))
         }
     }
 }
@@ -376,7 +376,7 @@ mod tests {
                 ),
             ),
         ] {
-            assert_eq!(empty_classes(&classes(&counts), "training").as_deref(), wanted);
+            assert_eq!(empty_classes(&classes(&counts), " in the training data").as_deref(), wanted);
         }
     }
 }

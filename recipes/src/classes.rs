@@ -9,10 +9,13 @@ use crate::plan::RowSource;
 ///
 /// Text is looked up by name, so its order does not matter. Numbers whose names the metadata declares must count in the
 /// same order, and may stop earlier. Numbers without names are taken as they are; a row beyond the last is damaged.
-pub(crate) fn align(source: &mut RowSource, wanted: &[String], whose: &str) -> Result<(), RecipeError> {
+pub(crate) fn align(source: &mut RowSource, wanted: &[String], whose: &str, place: &str) -> Result<(), RecipeError> {
+    let refused = |message: String| RecipeError::mismatch(place, message);
     let feature = source.columns.label.as_deref().and_then(|label| source.dataset.features().get(label));
     match feature {
-        Some(Feature::ClassLabel { names }) if !names.is_empty() => same_order(names, wanted, whose)?,
+        Some(Feature::ClassLabel { names }) if !names.is_empty() => {
+            same_order(names, wanted, whose).map_err(refused)?
+        }
         Some(Feature::Text) => {
             if let Some(strange) = source.columns.classes.iter().find(|class| !wanted.contains(class)) {
                 return Err(refused(format!("class `{}` is none of those of {whose}", shown(strange))));
@@ -24,19 +27,15 @@ pub(crate) fn align(source: &mut RowSource, wanted: &[String], whose: &str) -> R
     Ok(())
 }
 
-fn same_order(names: &[String], wanted: &[String], whose: &str) -> Result<(), RecipeError> {
+fn same_order(names: &[String], wanted: &[String], whose: &str) -> Result<(), String> {
     if let Some(index) = names.iter().zip(wanted).position(|(got, wanted)| got != wanted) {
         let (got, wanted) = (shown(&names[index]), shown(&wanted[index]));
-        return Err(refused(format!("class {index} is `{got}` here and `{wanted}` in {whose}")));
+        return Err(format!("class {index} is `{got}` here and `{wanted}` in {whose}"));
     }
     if names.len() > wanted.len() {
-        return Err(refused(format!("it has {} classes, {whose} has {}", names.len(), wanted.len())));
+        return Err(format!("it has {} classes, {whose} has {}", names.len(), wanted.len()));
     }
     Ok(())
-}
-
-fn refused(message: String) -> RecipeError {
-    RecipeError::mismatch("data.evaluate", message)
 }
 
 #[cfg(test)]
@@ -54,8 +53,8 @@ mod tests {
             (vec!["daisy", "roses", "tulips", "x\u{1b}"], Some("it has 4 classes, the model has 3")),
             (vec!["daisy", "x\u{1b}"], Some("class 1 is `x\\u{1b}` here and `roses` in the model")),
         ] {
-            let got = same_order(&classes(&names), &wanted, "the model").err().map(|error| error.to_string());
-            assert_eq!(got, problem.map(|text| format!("data.evaluate: {text}")), "{names:?}");
+            let got = same_order(&classes(&names), &wanted, "the model").err();
+            assert_eq!(got, problem.map(str::to_owned), "{names:?}");
         }
     }
 }

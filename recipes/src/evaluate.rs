@@ -98,17 +98,17 @@ pub fn evaluate(
     warnings.extend(scoring.note);
     let mut predictor = Predictor::open(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
     if let Some(labels) = labels_file::beside(&path)? {
-        align(&mut source, &labels, "the model")?;
+        align(&mut source, &labels, "the model", place)?;
     }
     if let Some(classes) = predictor.classes().filter(|classes| *classes != source.columns.classes.len()) {
         let message =
             format!("{} classes, and the model {} has {classes}", source.columns.classes.len(), shown_path(&path));
-        return Err(RecipeError::mismatch("data.evaluate", message));
+        return Err(RecipeError::mismatch(place, message));
     }
     let report = data_report(&data, &source)?;
     let (of_labels, problem) = label_findings("evaluation", &report, &recipe.data.damaged);
     if let Some(problem) = problem {
-        return Err(RecipeError::mismatch("data.evaluate", problem));
+        return Err(RecipeError::mismatch(place, problem));
     }
     warnings.extend(of_labels);
     let mut recipe = recipe.clone();
@@ -136,7 +136,7 @@ pub fn evaluate(
     let classes = source.columns.classes.clone();
     let evaluation = millstream_training::evaluate(&mut predictor, &mut batches, &classes, &mut progress);
     let evaluation = evaluation.map_err(|error| match error {
-        TrainingError::NothingLabelled => no_usable_row("data.evaluate", &report, batches.skipped().as_ref()),
+        TrainingError::NothingLabelled => no_usable_row(place, &report, batches.skipped().as_ref()),
         error => error.into(),
     })?;
     Ok(evaluation.map(|evaluation| EvaluationReport {

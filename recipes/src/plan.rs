@@ -78,7 +78,7 @@ pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
         Some(patterns) => {
             let mut source =
                 RowSource::open(&recipe.data, "data.evaluate", patterns, SplitRole::Evaluate, evaluate_chain)?;
-            align(&mut source, &train.columns.classes, "the training data")?;
+            align(&mut source, &train.columns.classes, "the training data", "data.evaluate")?;
             notes.extend(places(&source, "data.evaluate"));
             notes.extend(overlap::of_files(&train.dataset, &source.dataset, recipe.data.allow_overlap)?);
             Some(source)

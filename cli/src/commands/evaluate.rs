@@ -18,9 +18,9 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Rec
             Some(model) => Some(commands::argument_path(&model.to_string_lossy())?.into()),
             None => None,
         },
-        data: match &arguments.data {
-            Some(data) => Some(commands::argument_path(data)?.into()),
-            None => None,
+        data: match arguments.data.as_slice() {
+            [] => None,
+            paths => Some(commands::argument_paths(paths)?.try_into().expect("there is a path")),
         },
         library: global.runtime.clone(),
     };

@@ -8,19 +8,23 @@ use crate::commands::check::{layers, operators, shape};
 use crate::output::{self, counted};
 use crate::table::Table;
 use crate::{Outcome, commands};
-use millstream::schemas::{grouped, percent, shown};
+use millstream::schemas::{escaped, grouped, percent, shown};
 
 /// Files that are named one by one; the rest is counted.
 const MOST_FILES: usize = 20;
 
 pub(crate) fn run(global: &Global, arguments: &Inspect) -> anyhow::Result<Outcome> {
-    let path = commands::argument_path(&arguments.path)?;
-    let is_model = Path::new(&path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
-    if is_model || !arguments.patterns.is_empty() {
-        let report = inspect_model(Path::new(&path), &arguments.patterns)?;
+    let paths = commands::argument_paths(&arguments.paths)?;
+    let is_model =
+        |path: &String| Path::new(path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
+    if paths.iter().any(is_model) || !arguments.patterns.is_empty() {
+        let [path] = paths.as_slice() else {
+            anyhow::bail!("{} were named; models are inspected one at a time", counted(paths.len() as u64, "path"));
+        };
+        let report = inspect_model(Path::new(path), &arguments.patterns)?;
         if global.json { output::print_json(&report)? } else { output::print(&describe_model(&report))? }
     } else {
-        let report = inspect_dataset(&path, Path::new("/"), &arguments.label)?;
+        let report = inspect_dataset(&paths, Path::new("/"), &arguments.label)?;
         if global.json { output::print_json(&report)? } else { output::print(&describe_dataset(&report))? }
     }
     Ok(Outcome::Done)
@@ -78,7 +82,7 @@ fn describe_dataset(report: &DatasetReport) -> String {
         text.push_str(&format!("  … and {} more\n", grouped((report.files.len() - MOST_FILES) as u64)));
     }
     for note in &report.notes {
-        text.push_str(&output::prose(&format!("\nnote: {}", shown(note))));
+        text.push_str(&output::prose(&format!("\nnote: {}", escaped(note))));
     }
     text
 }

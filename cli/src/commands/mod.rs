@@ -63,3 +63,8 @@ fn argument_path(text: &str) -> anyhow::Result<String> {
     }
     local_path(text, &base).map_err(anyhow::Error::msg)
 }
+
+/// Several of them, as a shell makes of a pattern.
+fn argument_paths(paths: &[String]) -> anyhow::Result<Vec<String>> {
+    paths.iter().map(|path| argument_path(path)).collect()
+}

@@ -5,6 +5,7 @@ use millstream_schemas::{Feature, shown};
 use serde::Serialize;
 
 use crate::RecipeError;
+use crate::check::empty_classes;
 
 /// What a Parquet dataset holds.
 #[derive(Clone, Debug, Serialize)]
@@ -74,12 +75,12 @@ pub struct ClassCount {
     pub rows: u64,
 }
 
-/// Looks at a file, a folder or a pattern; relative ones start from `base`.
+/// Looks at files, folders and patterns as one dataset; relative ones start from `base`.
 ///
 /// # Errors
 /// Nothing matches, a file is damaged, or the files differ in their columns.
-pub fn inspect_dataset(pattern: &str, base: &Path, label: &str) -> Result<DatasetReport, RecipeError> {
-    let dataset = Dataset::open(pattern, base)?;
+pub fn inspect_dataset(patterns: &[String], base: &Path, label: &str) -> Result<DatasetReport, RecipeError> {
+    let dataset = Dataset::open_all(patterns, base)?;
     let mut notes = Vec::new();
     let columns = choose_columns(&dataset, label, &mut notes);
     let histogram = match columns.as_ref().filter(|columns| columns.label.is_some()) {
@@ -94,9 +95,7 @@ pub fn inspect_dataset(pattern: &str, base: &Path, label: &str) -> Result<Datase
     if histogram.out_of_range > 0 {
         notes.push(format!("{} labels are out of range", histogram.out_of_range));
     }
-    for class in classes.iter().filter(|class| class.rows == 0) {
-        notes.push(format!("class `{}` has no rows", class.name));
-    }
+    notes.extend(empty_classes(&classes, ""));
     let files = dataset.files();
     let groups = || files.iter().flat_map(|file| &file.row_groups);
     let arrow_type =
@@ -112,7 +111,7 @@ pub fn inspect_dataset(pattern: &str, base: &Path, label: &str) -> Result<Datase
             .columns
             .iter()
             .map(|(name, feature)| ColumnReport {
-                name: shown(name),
+                name: name.clone(),
                 r#type: shown(arrow_type(name).unwrap_or_default()),
                 feature: describe(feature),
             })
@@ -127,7 +126,7 @@ pub fn inspect_dataset(pattern: &str, base: &Path, label: &str) -> Result<Datase
         files: files
             .iter()
             .map(|file| FileReport {
-                name: shown(&file.name),
+                name: file.name.to_string(),
                 bytes: file.bytes,
                 rows: file.rows,
                 row_groups: file.row_groups.len(),
@@ -142,7 +141,7 @@ fn choose_columns(dataset: &Dataset, label: &str, notes: &mut Vec<String>) -> Op
     let label = if dataset.features().get(label).is_some() {
         label
     } else {
-        notes.push(format!("there is no column `{label}`; name the one with the class by `--label`"));
+        notes.push(format!("there is no column `{}`; name the one with the class by `--label`", shown(label)));
         ""
     };
     let error = match dataset.resolve_columns(None, label) {
