@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -63,6 +63,7 @@ pub struct DataFile {
     schema: SchemaRef,
     metadata: Arc<ParquetMetaData>,
     footer: Fingerprint,
+    encrypted: BTreeSet<usize>,
     storage: Storage,
 }
 
@@ -326,7 +327,7 @@ impl Dataset {
 impl DataFile {
     fn open(path: &Path, name: &str) -> Result<Self, PipelineError> {
         let storage = Storage::Local(path.to_owned());
-        let Footer { metadata, fingerprint: footer } = read_footer(&storage, name)?;
+        let Footer { metadata, fingerprint: footer, encrypted } = read_footer(&storage, name)?;
         let arrow = caught(name, || ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()))?;
         let row_groups = metadata.row_groups().iter().map(|group| RowGroupSize {
             rows: group.num_rows() as u32,
@@ -344,6 +345,7 @@ impl DataFile {
             schema: Arc::clone(arrow.schema()),
             metadata,
             footer,
+            encrypted,
             storage,
         })
     }
@@ -357,7 +359,15 @@ impl DataFile {
     }
 
     pub(crate) fn columns(&self, input: Option<&str>, label: Option<&str>) -> Result<FileColumns, PipelineError> {
-        FileColumns::new(&self.name, &self.storage, &self.metadata, &self.schema, input, label)
+        let columns = FileColumns::new(&self.name, &self.storage, &self.metadata, &self.schema, input, label)?;
+        match columns.leaves().iter().find(|leaf| self.encrypted.contains(leaf)) {
+            None => Ok(columns),
+            Some(leaf) => Err(PipelineError::Column {
+                file: self.name.to_string(),
+                column: columns.leaf_name(*leaf),
+                reason: "is encrypted, and encrypted columns are not read; write it without encryption".into(),
+            }),
+        }
     }
 }
 

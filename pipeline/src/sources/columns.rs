@@ -80,7 +80,7 @@ impl FileColumns {
     }
 
     /// Indices of the columns that are read, among all that hold values.
-    pub(super) fn leaves(&self) -> &[usize] {
+    pub(crate) fn leaves(&self) -> &[usize] {
         &self.leaves
     }
 
@@ -94,7 +94,7 @@ impl FileColumns {
     }
 
     /// A column's name in messages.
-    pub(super) fn leaf_name(&self, leaf: usize) -> String {
+    pub(crate) fn leaf_name(&self, leaf: usize) -> String {
         shown_up_to(self.metadata.parquet_schema().column(leaf).path().string(), 100)
     }
 

@@ -1,6 +1,7 @@
 //! Reads a file's footer, after a scan of our own that refuses what would make the Parquet reader overflow its stack,
 //! allocate without bound or panic.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(crate) struct Footer {
     pub(crate) metadata: Arc<ParquetMetaData>,
     /// Of its bytes.
     pub(crate) fingerprint: Fingerprint,
+    /// Columns, by their place in a row group, that are encrypted.
+    pub(crate) encrypted: BTreeSet<usize>,
 }
 
 /// The footer of a file.
@@ -54,11 +57,11 @@ pub(crate) fn read(storage: &Storage, name: &str) -> Result<Footer, PipelineErro
         return Err(damaged(format!("a footer of {footer} bytes; at most {LONGEST_FOOTER} are read")));
     }
     let bytes = storage.read(length - TAIL - footer..length - TAIL)?;
-    Scan::check(&bytes).map_err(damaged)?;
+    let encrypted = Scan::check(&bytes).map_err(damaged)?;
     let metadata = caught(name, || ParquetMetaDataReader::decode_metadata(&bytes))?;
     check_ranges(&metadata, length - TAIL - footer).map_err(damaged)?;
     let metadata = with_page_locations(metadata, storage, length, name);
-    Ok(Footer { metadata: Arc::new(metadata), fingerprint: Fingerprint::of_bytes(&bytes) })
+    Ok(Footer { metadata: Arc::new(metadata), fingerprint: Fingerprint::of_bytes(&bytes), encrypted })
 }
 
 /// Runs the Parquet reader's code and turns its panics into errors that name the file.

@@ -1,6 +1,8 @@
 //! A walk over the bytes of a Parquet footer or page header (Thrift's compact protocol) that builds nothing: it proves
 //! that every count is backed by bytes and that neither structs nor the schema nest too deeply.
 
+use std::collections::BTreeSet;
+
 /// Structs in structs; a true footer has about eight.
 const DEEPEST_STRUCT: usize = 32;
 /// Groups in groups of the schema. The Parquet reader recurses over them.
@@ -13,6 +15,11 @@ pub(super) const STRUCT: u8 = 12;
 /// `FileMetaData.schema` and `SchemaElement.num_children` in parquet.thrift.
 const SCHEMA_FIELD: i64 = 2;
 const NUM_CHILDREN_FIELD: i64 = 5;
+
+/// `FileMetaData.row_groups`, `RowGroup.columns` and `ColumnChunk.crypto_metadata`.
+const ROW_GROUPS_FIELD: i64 = 4;
+const COLUMNS_FIELD: i64 = 1;
+const CRYPTO_FIELD: i64 = 8;
 
 /// Position in a struct's bytes.
 pub(crate) struct Scan<'a> {
@@ -33,19 +40,43 @@ impl<'a> Scan<'a> {
         self.at
     }
 
-    /// Whether these bytes are a footer that can be handed to the Parquet reader.
-    pub(crate) fn check(bytes: &'a [u8]) -> Result<(), String> {
+    /// Whether these bytes are a footer that can be handed to the Parquet reader. Gives the columns, by their place in a row
+    /// group, that are encrypted: the reader would take their bytes for pages.
+    pub(crate) fn check(bytes: &'a [u8]) -> Result<BTreeSet<usize>, String> {
         let mut scan = Self::new(bytes, "the footer");
-        let mut schema_seen = false;
-        scan.fields(|scan, id, kind| {
-            if id == SCHEMA_FIELD && kind == LIST {
+        let (mut schema_seen, mut encrypted) = (false, BTreeSet::new());
+        scan.fields(|scan, id, kind| match (id, kind) {
+            (SCHEMA_FIELD, LIST) => {
                 schema_seen = true;
                 scan.schema()
-            } else {
-                scan.skip(kind, 1)
             }
+            (ROW_GROUPS_FIELD, LIST) => scan.structs(|scan, _| scan.row_group(&mut encrypted)),
+            _ => scan.skip(kind, 1),
         })?;
-        if schema_seen { Ok(()) } else { Err("the footer has no schema".into()) }
+        if schema_seen { Ok(encrypted) } else { Err("the footer has no schema".into()) }
+    }
+
+    fn row_group(&mut self, encrypted: &mut BTreeSet<usize>) -> Result<(), String> {
+        self.fields(|scan, id, kind| match (id, kind) {
+            (COLUMNS_FIELD, LIST) => scan.structs(|scan, column| {
+                scan.fields(|scan, id, kind| {
+                    if id == CRYPTO_FIELD {
+                        encrypted.insert(column);
+                    }
+                    scan.skip(kind, 4)
+                })
+            }),
+            _ => scan.skip(kind, 2),
+        })
+    }
+
+    /// Hands each struct of a list to `each`, with its place.
+    fn structs(&mut self, mut each: impl FnMut(&mut Self, usize) -> Result<(), String>) -> Result<(), String> {
+        let (count, kind) = self.list_header()?;
+        if count > 0 && kind != STRUCT {
+            return Err("the footer lists row groups or columns that are no structs".into());
+        }
+        (0..count as usize).try_for_each(|place| each(self, place))
     }
 
     /// The schema is a tree written in preorder, each node with its number of children.
@@ -222,6 +253,18 @@ mod tests {
         bytes.extend(elements.concat());
         bytes.push(STOP);
         bytes
+    }
+
+    #[test]
+    fn encrypted_columns_are_told_by_their_place() {
+        // Field 4, a list of one group: field 1, a list of three columns; the second has field 8, a struct.
+        let column = |crypto: bool| if crypto { vec![0x8c, STOP, STOP] } else { vec![0x26, 0, STOP] };
+        let columns = [column(false), column(true), column(false)].concat();
+        let group = [&[0x19, 0x3c][..], &columns, &[STOP]].concat();
+        let mut bytes = footer(&[element(0)]);
+        bytes.pop();
+        bytes.extend([&[0x29, 0x1c][..], &group, &[STOP]].concat());
+        assert_eq!(Scan::check(&bytes), Ok(BTreeSet::from([1])));
     }
 
     #[test]
