@@ -47,16 +47,22 @@ fn main() -> ExitCode {
 fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Train(arguments) => {
-            commands::with_recipe(&arguments.recipe, |recipe| commands::train::run(global, &arguments, recipe))
+            let elsewhere: &[&str] = if arguments.output.is_some() { &["output.folder"] } else { &[] };
+            commands::with_recipe(&arguments.recipe, elsewhere, |recipe| {
+                commands::train::run(global, &arguments, recipe)
+            })
         }
         Command::Check(arguments) => {
-            commands::with_recipe(&arguments.recipe, |recipe| commands::check::run(global, &recipe))
+            commands::with_recipe(&arguments.recipe, &[], |recipe| commands::check::run(global, &recipe))
         }
         Command::Evaluate(arguments) => {
-            commands::with_recipe(&arguments.recipe, |recipe| commands::evaluate::run(global, &arguments, &recipe))
+            // The model that is measured is the recipe's result or an argument, never what the recipe trains.
+            commands::with_recipe(&arguments.recipe, &["model.path"], |recipe| {
+                commands::evaluate::run(global, &arguments, &recipe)
+            })
         }
         Command::Preview(arguments) => {
-            commands::with_recipe(&arguments.recipe, |recipe| commands::preview::run(global, &arguments, &recipe))
+            commands::with_recipe(&arguments.recipe, &[], |recipe| commands::preview::run(global, &arguments, &recipe))
         }
         Command::Inspect(arguments) => commands::inspect::run(global, &arguments),
         Command::Report(arguments) => commands::report::run(global, &arguments),

@@ -152,7 +152,7 @@ fn place_as_json(placed: &PlacedFault) -> Value {
 }
 
 /// Text with its lines kept and all else escaped that would steer a terminal.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     text.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
 }
 

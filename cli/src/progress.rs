@@ -7,7 +7,7 @@ use millstream::schemas::{decimal, grouped, percent, shown_path};
 
 use crate::arguments::Global;
 use crate::colour::Meaning;
-use crate::messages::{tell, warn};
+use crate::messages::{harmless, tell, warn};
 use crate::output::counted;
 use crate::status::Status;
 use crate::{output, screen, terminal};
@@ -122,7 +122,7 @@ impl Told {
                 let (accuracy, loss) = (percent(*accuracy), decimal(*loss));
                 tell(&format!("epoch {epoch}/{epochs}: accuracy {accuracy}, loss {loss}{best}"));
             }
-            Event::Note { message } => tell(&format!("note: {message}")),
+            Event::Note { message } => tell(&format!("note: {}", harmless(message))),
             Event::Warning { message } => warn(message),
             _ => {}
         }

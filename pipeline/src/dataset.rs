@@ -10,8 +10,8 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use crate::error::Damage;
 use crate::sources::{
-    Classes, FileColumns, Footer, LabelValue, Listing, Part, SplitRole, Storage, caught, choose, each_label, list,
-    names, read_blocking, read_footer, require_whole,
+    Classes, FileColumns, Footer, Found, LabelValue, Part, SplitRole, Storage, caught, choose, each_label, list, names,
+    read_blocking, read_footer, require_whole,
 };
 use crate::{Columns, InputKind, PipelineError, label};
 
@@ -132,7 +132,7 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::open`]; each pattern must match something.
     pub fn open_all(patterns: &[String], base: &Path) -> Result<Self, PipelineError> {
-        Self::open_listing(list(patterns, base)?, Vec::new())
+        Self::open_files(list(patterns, base)?, Vec::new())
     }
 
     /// As [`Dataset::open_all`]; of a folder that holds several splits, told by the names of its files as the Hugging Face
@@ -141,16 +141,13 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::open_all`]; or a folder has splits, and none for this role.
     pub fn open_split(patterns: &[String], base: &Path, role: SplitRole) -> Result<Self, PipelineError> {
-        let Listing { files, one_named } = list(patterns, base)?;
         let mut notes = Vec::new();
-        let files = choose(files, role, &mut notes)?;
-        Self::open_listing(Listing { files, one_named }, notes)
+        let files = choose(list(patterns, base)?, role, &mut notes)?;
+        Self::open_files(files, notes)
     }
 
-    fn open_listing(Listing { files, one_named }: Listing, notes: Vec<String>) -> Result<Self, PipelineError> {
-        if !one_named {
-            require_whole(&files)?;
-        }
+    fn open_files(files: Vec<Found>, notes: Vec<String>) -> Result<Self, PipelineError> {
+        require_whole(&files)?;
         let paths: Vec<PathBuf> = files.into_iter().map(|file| file.path).collect();
         let files = paths.iter().zip(names(&paths)).map(|(path, name)| DataFile::open(path, &name));
         let files: Vec<DataFile> = files.collect::<Result<_, _>>()?;

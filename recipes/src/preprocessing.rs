@@ -2,6 +2,7 @@
 
 use millstream_compiler::Model;
 use millstream_schemas::recipe::{DataRecipe, TransformSpec, TransparencyPolicy};
+use millstream_schemas::shown;
 use millstream_schemas::shown_up_to;
 use millstream_transforms::Chain;
 use serde::{Deserialize, Serialize};
@@ -113,13 +114,14 @@ fn chain_differences(a: &[TransformSpec], b: &[TransformSpec], with_a: &str, wit
         let changed = rest.iter().position(|(other, _)| other.name == spec.name).map(|at| rest.remove(at).0);
         found.push(match changed {
             Some(other) => format!("{with_a} `{}`, {with_b} `{}`", caption(spec), caption(other)),
-            None => format!("{with_a} `{}`, {with_b} no `{}`", caption(spec), spec.name),
+            None => format!("{with_a} `{}`, {with_b} no `{}`", caption(spec), shown(&spec.name)),
         });
     }
-    found.extend(rest.iter().map(|(spec, _)| format!("{with_b} `{}`, {with_a} no `{}`", caption(spec), spec.name)));
+    found.extend(
+        rest.iter().map(|(spec, _)| format!("{with_b} `{}`, {with_a} no `{}`", caption(spec), shown(&spec.name))),
+    );
     if found.is_empty() && !places.is_sorted() {
-        let names =
-            |specs: &[TransformSpec]| specs.iter().map(|spec| spec.name.as_str()).collect::<Vec<_>>().join(", ");
+        let names = |specs: &[TransformSpec]| specs.iter().map(|spec| shown(&spec.name)).collect::<Vec<_>>().join(", ");
         found.push(format!("{with_a} `{}`, {with_b} the same in another order: `{}`", names(a), names(b)));
     }
     found

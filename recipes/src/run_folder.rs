@@ -165,15 +165,26 @@ impl RunFolder {
                 "it is a folder under the name of a file of a run, which `--overwrite` does not delete",
             );
         }
-        let begun = self.fingerprints().exists() || !checkpoint::list(&self.checkpoints())?.is_empty();
-        if self.recipe().exists() && !begun && !self.metrics().exists() {
-            return refuse(self.recipe(), "nothing of a run stands beside it, so it is not one's to be replaced");
+        match self.not_of_a_run()? {
+            Some(file) => refuse(file, "it has the name of a result, and nothing of a run stands beside it"),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Refuses a folder that holds a run.
+    /// A file under the name of one of ours, where no run has noted how it began: somebody else's.
+    fn not_of_a_run(&self) -> Result<Option<PathBuf>, RecipeError> {
+        let begun = self.fingerprints().exists() || !checkpoint::list(&self.checkpoints())?.is_empty();
+        let is_run = begun || (self.recipe().exists() && self.metrics().exists());
+        Ok(self.files().into_iter().find(|file| !is_run && file.exists()))
+    }
+
+    /// Refuses a folder that holds a run, or files that a run would write over.
     pub(crate) fn require_free(&self) -> Result<(), RecipeError> {
+        if let Some(path) = self.not_of_a_run()? {
+            let message = "it has the name of a result, and nothing of a run stands beside it; move it away, or choose \
+                           another `output.folder`";
+            return Err(RecipeError::File { path, message: message.into() });
+        }
         match self.holds()? {
             Some(found) => Err(RecipeError::OutputInUse { folder: self.0.clone(), found }),
             None => Ok(()),
@@ -238,7 +249,13 @@ impl RunFolder {
         let text = fs::read_to_string(&file)
             .map_err(|error| unusable(file.clone(), format!("it cannot be read ({error})")))?;
         let base = file.parent().unwrap_or(Path::new("/"));
-        let then = Recipe::from_text(&text, &file, base, &[])
+        // Where things lay then does not matter, and an older build wrote paths that read otherwise today.
+        let mut elsewhere = ["model.path=x", "data.train=x", "data.evaluate=null", "output.folder=x"].to_vec();
+        if text.lines().any(|line| line.trim_start().starts_with("quarantine:")) {
+            elsewhere.push("data.damaged.quarantine=x");
+        }
+        let elsewhere: Vec<String> = elsewhere.into_iter().map(str::to_owned).collect();
+        let then = Recipe::from_text(&text, &file, base, &elsewhere)
             .map_err(|_| unusable(file.clone(), "it is damaged: no recipe can be made of it".into()))?;
         let file = self.fingerprints();
         let text = fs::read(&file).map_err(|error| unusable(file.clone(), format!("it cannot be read ({error})")))?;
@@ -389,6 +406,9 @@ mod tests {
         fs::write(run.metrics(), "{}").unwrap();
         fs::write(run.0.join("notes.txt"), "mine").unwrap();
         let message = run.require_free().unwrap_err().to_string();
+        assert!(message.contains("metrics.json: it has the name of a result"), "{message}");
+        fs::write(run.fingerprints(), "{}").unwrap();
+        let message = run.require_free().unwrap_err().to_string();
         assert!(message.contains("metrics.json") && message.contains("--resume"), "{message}");
         run.clear().unwrap();
         assert!(!run.metrics().exists() && run.0.join("notes.txt").exists());
@@ -486,7 +506,15 @@ mod tests {
         let run = RunFolder(folder.path().to_owned());
         run.require_replaceable().unwrap();
         fs::write(run.recipe(), "version: 1").unwrap();
-        assert!(run.require_replaceable().unwrap_err().to_string().contains("recipe.yaml: nothing of a run"));
+        assert!(
+            run.require_replaceable().unwrap_err().to_string().contains("recipe.yaml: it has the name of a result")
+        );
+        fs::remove_file(run.recipe()).unwrap();
+        fs::write(run.model(), "mine").unwrap();
+        for refused in [run.require_replaceable(), run.require_free()] {
+            assert!(refused.unwrap_err().to_string().contains("model.onnx: it has the name of a result"));
+        }
+        fs::remove_file(run.model()).unwrap();
         fs::write(run.fingerprints(), "{}").unwrap();
         run.require_replaceable().unwrap();
         fs::create_dir(run.model()).unwrap();

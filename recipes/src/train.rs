@@ -420,7 +420,7 @@ fn translate(event: &millstream_training::Event<'_>, steps: &mut u64, total: u64
         }
         Told::EvaluationBatch { epoch, rows, seconds, seconds_of_steps, evaluations_left } => {
             let samples_per_second = *rows as f64 / seconds.max(1e-9);
-            let rows_left = total.saturating_sub(*rows) + total * evaluations_left;
+            let rows_left = total.saturating_sub(*rows).saturating_add(total.saturating_mul(*evaluations_left));
             Event::Evaluating {
                 epoch: epoch.map(|epoch| epoch + 1),
                 epochs: epoch.map(|_| epochs),

@@ -5,6 +5,7 @@ use millstream::schemas::recipe::ByteSize;
 use crate::Outcome;
 use crate::arguments::Global;
 use crate::colour::Meaning;
+use crate::messages::harmless;
 use crate::output::{self, counted};
 use crate::table::Table;
 use millstream::schemas::{Recipe, grouped, shown};
@@ -73,7 +74,7 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
     ];
     for (what, meaning, messages) in listed {
         for message in messages {
-            let told = output::prose(&format!("\n{what}: {message}"));
+            let told = output::prose(&format!("\n{what}: {}", harmless(message)));
             text.push_str(&told.replacen(what, &meaning.output(what), 1));
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Rec
     if global.json {
         output::print_json(&report)?
     } else {
-        report.warnings.iter().for_each(|warning| messages::warn(warning));
+        report.warnings.iter().filter(|_| !global.quiet).for_each(|warning| messages::warn(warning));
         output::print(&describe(&report, global.verbose > 0))?
     }
     Ok(Outcome::Done)
@@ -67,7 +67,7 @@ fn describe(report: &EvaluationReport, verbose: bool) -> String {
         text.push_str(&format!("\n{} {was} left out\n", counted(report.skipped, "damaged row")));
     }
     for note in &report.notes {
-        text.push_str(&output::prose(&format!("\nnote: {note}")));
+        text.push_str(&output::prose(&format!("\nnote: {}", messages::harmless(note))));
     }
     if verbose && !report.preprocessing_known {
         text.push_str(&output::prose("\nthe model's file does not say with which preprocessing it was trained"));

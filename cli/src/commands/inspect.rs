@@ -5,10 +5,11 @@ use millstream::schemas::recipe::ByteSize;
 
 use crate::arguments::{Global, Inspect};
 use crate::commands::check::{layers, operators, shape};
+use crate::messages::harmless;
 use crate::output::{self, counted};
 use crate::table::Table;
 use crate::{Outcome, commands};
-use millstream::schemas::{escaped, grouped, percent, shown};
+use millstream::schemas::{grouped, percent, shown};
 
 /// Files that are named one by one; the rest is counted.
 const MOST_FILES: usize = 20;
@@ -82,7 +83,7 @@ fn describe_dataset(report: &DatasetReport) -> String {
         text.push_str(&format!("  … and {} more\n", grouped((report.files.len() - MOST_FILES) as u64)));
     }
     for note in &report.notes {
-        text.push_str(&output::prose(&format!("\nnote: {}", escaped(note))));
+        text.push_str(&output::prose(&format!("\nnote: {}", harmless(note))));
     }
     text
 }

@@ -20,9 +20,11 @@ use millstream::schemas::{Recipe, SchemaError};
 
 use crate::arguments::RecipeArguments;
 
-/// Reads the recipe with what the command line changes, and hands it on. Errors know where in the recipe they stand.
+/// Reads the recipe with what the command line changes, and hands it on. Errors know where in the recipe they stand, unless
+/// they are about keys whose value came from `elsewhere`.
 pub(crate) fn with_recipe<T>(
     arguments: &RecipeArguments,
+    elsewhere: &[&str],
     work: impl FnOnce(Recipe) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let text = RecipeText::read(&arguments.recipe, &arguments.overrides)?;
@@ -32,7 +34,9 @@ pub(crate) fn with_recipe<T>(
             Some(RecipeError::Schema(SchemaError::Recipe { path, faults })) => Some((path.clone(), faults.clone())),
             _ => None,
         };
-        let places = text.place(cause.map(RecipeError::faults).unwrap_or_default());
+        let mut faults = cause.map(RecipeError::faults).unwrap_or_default();
+        faults.retain(|fault| !elsewhere.contains(&fault.place.as_str()));
+        let places = text.place(faults);
         InRecipe { error, refused, places }.into()
     })
 }

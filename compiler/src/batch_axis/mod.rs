@@ -20,6 +20,8 @@ use rows::{Change, Rows};
 
 /// Shapes are inferred with this many times the fixed number of rows: a prime that no shape has by accident.
 const FACTOR: usize = 97;
+/// Nodes whose lengths are restated; a larger graph that says its number of rows so often is no real one.
+const MOST_RESTATED: usize = 10_000;
 /// Nodes that are patched before tracing begins anew.
 const MOST_PATCHES: usize = 64;
 
@@ -61,6 +63,11 @@ pub(crate) fn free(proto: &mut ModelProto, shapes: &BTreeMap<String, Vec<usize>>
         match trace(&freed, &known, fixed)? {
             Traced::Patch(at, patch) => apply(&mut freed, at, patch),
             Traced::Whole(rows, changes) => {
+                if changes.len() > MOST_RESTATED {
+                    let reason =
+                        format!("{} nodes say how many rows there are; at most {MOST_RESTATED}", changes.len());
+                    return Err(Obstacle { node: "the graph".into(), reason });
+                }
                 for (at, change) in changes {
                     apply(&mut freed, at, change);
                 }
@@ -111,7 +118,15 @@ fn trace(proto: &ModelProto, graph: &Graph, fixed: usize) -> Result<Traced, Obst
             Some(change) => changes.push((at, change)),
             None => {}
         }
-        rows.extend(node.outputs.iter().flatten().zip(made).map(|(output, rows)| (*output, rows)));
+        for (output, made) in node.outputs.iter().flatten().zip(made) {
+            let rank = graph.tensor_type(*output).map(|known| known.shape.len());
+            if let (Rows::Axis(axis, _), Some(rank)) = (made, rank)
+                && axis >= rank
+            {
+                return Err(obstacle(format!("it has {rank} axes where its rows would lie on axis {axis}")));
+            }
+            rows.insert(*output, made);
+        }
     }
     let count = proto.graph.as_ref().map_or(0, |graph| graph.node.len());
     debug_assert_eq!(count, graph.nodes().len(), "a node of the file is a node of the graph");
@@ -135,6 +150,12 @@ fn apply(proto: &mut ModelProto, at: usize, change: Change) {
     };
     match change {
         Change::Integers { input, values } => graph.node[at].input[input] = integers(graph, "rows", &values),
+        // ONNX Runtime reads an empty list as all axes of one entry
+        Change::SqueezeAxes(values) if values.is_empty() => {
+            graph.node[at].op_type = Some("Identity".into());
+            graph.node[at].input.truncate(1);
+            graph.node[at].attribute.clear();
+        }
         Change::SqueezeAxes(values) => {
             let name = integers(graph, "axes", &values);
             graph.node[at].input.truncate(1);
@@ -249,21 +270,22 @@ fn confirm(
     known: &Graph,
     rows: &HashMap<ValueId, Rows>,
 ) -> Result<(), Obstacle> {
-    for factor in [1, FACTOR] {
-        let graph = imported(freed, shapes, fixed * factor)?;
+    // One row too: some operators treat an axis of one entry otherwise.
+    for count in [fixed, fixed * FACTOR, 1] {
+        let graph = imported(freed, shapes, count)?;
         let ids: HashMap<&str, ValueId> = graph.named().collect();
         for node in known.nodes() {
             for output in node.outputs.iter().flatten() {
                 let now = ids.get(known.name(*output)).and_then(|id| graph.tensor_type(*id));
                 let mut wanted: Option<TensorType> = known.tensor_type(*output).cloned();
                 if let (Some(Rows::Axis(axis, _)), Some(wanted)) = (rows.get(output), wanted.as_mut()) {
-                    wanted.shape[*axis] *= factor;
+                    wanted.shape[*axis] = wanted.shape[*axis] / fixed * count;
                 }
                 let unknown = operators::find(&node.operator, &node.domain).is_none();
                 if now != wanted.as_ref() && !(unknown && now.is_none()) {
                     let show = |found: Option<&TensorType>| found.map_or("unknown".into(), ToString::to_string);
                     let (now, wanted) = (show(now), show(wanted.as_ref()));
-                    let reason = format!("for {} rows it makes {now} where {wanted} is needed", fixed * factor);
+                    let reason = format!("for {count} rows it makes {now} where {wanted} is needed");
                     return Err(Obstacle { node: node_label(node, known), reason });
                 }
             }

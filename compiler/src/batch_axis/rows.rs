@@ -350,12 +350,12 @@ impl Seen<'_> {
         let ones = || shape.iter().enumerate().filter(|(_, length)| **length == 1).map(|(at, _)| at);
         let (gone, change): (Vec<usize>, _) = match self.node.input(1) {
             Some(_) => (self.fronts(&self.integers(1).ok_or("its axes are computed from data")?, shape.len())?, None),
-            None if shape[axis] == 1 => {
+            // named, so that one row keeps its axis
+            None => {
                 let gone: Vec<usize> = ones().filter(|at| *at != axis).collect();
                 let named = gone.iter().map(|at| *at as i64).collect();
                 (gone, Some(Change::SqueezeAxes(named)))
             }
-            None => (ones().collect(), None),
         };
         if gone.contains(&axis) {
             return Err("it takes the axis of rows away".into());
@@ -480,7 +480,7 @@ impl Seen<'_> {
 
     fn slice(&self) -> Through {
         let (axis, shape, made) = (self.first_axis()?, self.shape(0)?, self.made()?);
-        let count = self.integers(1).map_or(0, |starts| starts.len());
+        let count = self.integers(1).ok_or("its starts are computed from data")?.len();
         let named = if self.node.input(3).is_some() { self.integers(3) } else { Some((0..count as i64).collect()) };
         let named = self.fronts(&named.ok_or("its axes are computed from data")?, shape.len())?;
         let Some(at) = named.iter().position(|named| *named == axis) else { return Ok(self.all(axis)) };

@@ -25,6 +25,9 @@ const ENDINGS: [&str; 14] = [
     "TopK",
 ];
 
+/// Of these, the ones that make chances.
+const CHANCES: [&str; 3] = ["HardSigmoid", "Hardmax", "Sigmoid"];
+
 /// The node that changes the scores on their way to this value, if there is one: the value's own maker, or one behind
 /// shape operators and averages.
 pub(crate) fn ending<'a>(graph: &'a GraphProto, value: &str) -> Option<&'a NodeProto> {
@@ -35,9 +38,10 @@ fn found(graph: &GraphProto, value: &str) -> Option<usize> {
     let nodes = graph.node.iter().enumerate();
     let makers: HashMap<&str, usize> =
         nodes.flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index))).collect();
-    let mut open = vec![value];
+    // Behind a mean or a sum, what was cut or bent there may be scores all the same; chances are not.
+    let mut open = vec![(value, false)];
     let mut seen = 0;
-    while let Some(value) = open.pop() {
+    while let Some((value, mixed)) = open.pop() {
         let Some(index) = makers.get(value).copied() else { continue };
         let node = &graph.node[index];
         seen += 1;
@@ -45,19 +49,24 @@ fn found(graph: &GraphProto, value: &str) -> Option<usize> {
             return None;
         }
         match node.op_type() {
-            operator if ENDINGS.contains(&operator) => return Some(index),
+            operator if if mixed { CHANCES.contains(&operator) } else { ENDINGS.contains(&operator) } => {
+                return Some(index);
+            }
             // of scores these are handled where the head is looked for; of anything else they are no scores
             "Softmax" | "LogSoftmax" if value_is_mixed(graph, value) => return Some(index),
             "Identity" | "Flatten" | "Squeeze" | "Unsqueeze" | "Reshape" | "Cast" | "Dropout" => {
-                open.extend(node.input.first().map(String::as_str));
+                open.extend(node.input.first().map(|name| (name.as_str(), mixed)));
             }
             "Mean" | "Sum" | "Add" | "Concat" | "ReduceMean" | "ReduceSum" | "ReduceMax" => {
-                open.extend(node.input.iter().map(String::as_str));
+                open.extend(node.input.iter().map(|name| (name.as_str(), true)));
             }
+            // by a number; a product of two computed values is something of its own
             "Mul" | "Div" => {
-                let computed: Vec<&str> =
-                    node.input.iter().map(String::as_str).filter(|name| makers.contains_key(name)).collect();
-                open.extend(computed.first());
+                let names = node.input.iter().map(String::as_str);
+                let computed: Vec<&str> = names.filter(|name| makers.contains_key(name)).collect();
+                if let [only] = computed.as_slice() {
+                    open.push((only, mixed));
+                }
             }
             _ => {}
         }

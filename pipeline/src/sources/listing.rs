@@ -19,29 +19,22 @@ pub(crate) struct Found {
     pub(crate) path: PathBuf,
     /// The folder that was named and below which it lies; `None` for a file that was named or matched itself.
     pub(crate) below: Option<PathBuf>,
-}
-
-/// What was asked for, and what it came to.
-#[derive(Debug)]
-pub(crate) struct Listing {
-    /// Sorted by path, each file once.
-    pub(crate) files: Vec<Found>,
-    /// Whether one file was named, and nothing else.
-    pub(crate) one_named: bool,
+    /// Whether it was named itself, letter by letter.
+    pub(crate) named: bool,
 }
 
 /// All files that `patterns` mean: files, every `*.parquet` below a folder, or patterns with `*`, `?`, `[abc]`, `{a,b}`
 /// within names and `**` for folders in folders. A name that exists is taken as it is, whatever letters it has. Links are
-/// followed; a folder that is reached on several ways counts once, and so does a file that several patterns match.
-pub(crate) fn list(patterns: &[String], base: &Path) -> Result<Listing, PipelineError> {
+/// followed; a folder that is reached on several ways counts once, and so does a file that several patterns match. Sorted by
+/// path.
+pub(crate) fn list(patterns: &[String], base: &Path) -> Result<Vec<Found>, PipelineError> {
     let mut files = Vec::new();
-    let mut one_named = patterns.len() == 1;
     for pattern in patterns {
         let before = files.len();
-        one_named &= find(pattern, base, &mut files)?;
+        find(pattern, base, &mut files)?;
         debug_assert!(files.len() > before, "a pattern without a file is an error");
     }
-    Ok(Listing { files: once(files)?, one_named })
+    once(files)
 }
 
 /// Each file's name inside the dataset: its path below the folder that all files share, with `/` between components.
@@ -63,8 +56,7 @@ pub(crate) fn names(files: &[PathBuf]) -> Vec<String> {
     files.iter().map(name).collect()
 }
 
-/// Whether it was one file, by its name.
-fn find(pattern: &str, base: &Path, files: &mut Vec<Found>) -> Result<bool, PipelineError> {
+fn find(pattern: &str, base: &Path, files: &mut Vec<Found>) -> Result<(), PipelineError> {
     let path = base.join(pattern);
     let nothing = |reason: String| PipelineError::NoFiles { pattern: shown(pattern), base: base.to_owned(), reason };
     // A link that leads nowhere is there all the same, so it is not taken for a pattern.
@@ -76,11 +68,11 @@ fn find(pattern: &str, base: &Path, files: &mut Vec<Found>) -> Result<bool, Pipe
             if paths.is_empty() {
                 return Err(nothing("the folder holds no *.parquet file".into()));
             }
-            files.extend(paths.into_iter().map(|found| Found { path: found, below: Some(path.clone()) }));
-            return Ok(false);
+            files.extend(paths.into_iter().map(|found| Found { path: found, below: Some(path.clone()), named: false }));
+            return Ok(());
         }
-        files.push(Found { path: regular(path, &metadata)?, below: None });
-        return Ok(true);
+        files.push(Found { path: regular(path, &metadata)?, below: None, named: true });
+        return Ok(());
     }
     let alternatives = alternatives(pattern).map_err(nothing)?;
     if alternatives == [pattern] && !is_pattern(pattern) {
@@ -94,7 +86,7 @@ fn find(pattern: &str, base: &Path, files: &mut Vec<Found>) -> Result<bool, Pipe
             return Err(nothing(format!("the pattern matches no file{of}")));
         }
     }
-    Ok(false)
+    Ok(())
 }
 
 /// `seen` are the real places of the folders looked into so far: a link that points upwards must not go on for ever.
@@ -111,6 +103,10 @@ fn below(folder: &Path, seen: &mut HashSet<PathBuf>, files: &mut Vec<PathBuf>) -
             examined => examined?,
         };
         if metadata.is_dir() {
+            // What a writer was still at, by the convention of Spark and Arrow.
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_')) {
+                continue;
+            }
             twice |= seen.contains(&real(&path)?);
             below(&path, seen, files)?;
         } else if is_parquet(&path) {
@@ -259,9 +255,9 @@ fn matching(
         if metadata.is_dir() {
             let mut paths = Vec::new();
             below(&path, &mut seen, &mut paths)?;
-            files.extend(paths.into_iter().map(|found| Found { path: found, below: Some(path.clone()) }));
+            files.extend(paths.into_iter().map(|found| Found { path: found, below: Some(path.clone()), named: false }));
         } else {
-            files.push(Found { path: regular(path, &metadata)?, below: None });
+            files.push(Found { path: regular(path, &metadata)?, below: None, named: false });
         }
     }
     Ok(())
@@ -321,7 +317,7 @@ mod tests {
 
     fn found(pattern: &str, base: &Path) -> Result<Vec<String>, PipelineError> {
         let listing = list(&[pattern.to_owned()], base)?;
-        Ok(names(&listing.files.into_iter().map(|file| file.path).collect::<Vec<_>>()))
+        Ok(names(&listing.into_iter().map(|file| file.path).collect::<Vec<_>>()))
     }
 
     #[test]
@@ -372,7 +368,7 @@ mod tests {
             assert!(message.contains(missing), "{message}");
         }
         let both = list(&["a".into(), "{a,b}/*.parquet".into()], folder.path()).unwrap();
-        assert_eq!(both.files.len(), 2, "each file once");
+        assert_eq!(both.len(), 2, "each file once");
     }
 
     #[cfg(unix)]
@@ -436,7 +432,8 @@ mod tests {
         symlink("gone", folder.path().join("notes.txt")).unwrap();
         assert_eq!(found(".", folder.path()).unwrap(), ["x-0.parquet"]);
         // As some writers have it: a folder of parts.
-        let folder = tree(&["all.parquet/part-0.parquet", "all.parquet/_SUCCESS"]);
+        let folder =
+            tree(&["all.parquet/part-0.parquet", "all.parquet/_SUCCESS", "all.parquet/_temporary/0/part-0.parquet"]);
         assert_eq!(found(".", folder.path()).unwrap(), ["part-0.parquet"]);
     }
 }

@@ -16,7 +16,7 @@ mod thrift;
 
 pub(crate) use columns::{FileColumns, LabelReading, ROW_BYTES};
 pub(crate) use footer::{Footer, caught, read as read_footer};
-pub(crate) use listing::{Listing, list, names};
+pub(crate) use listing::{Found, list, names};
 pub(crate) use paged_group::{Block, PagedGroup};
 pub(crate) use rows::{Classes, LabelValue, LoadedRows, Part, each_input, each_label, read_blocking, read_part};
 pub(crate) use shards::require_whole;

@@ -10,6 +10,7 @@ const DATA_PAGE: i32 = 0;
 const DICTIONARY_PAGE: i32 = 2;
 const DATA_PAGE_V2: i32 = 3;
 /// `PLAIN_DICTIONARY`, the older name of `RLE_DICTIONARY`.
+const PLAIN: i32 = 0;
 const PLAIN_DICTIONARY: i32 = 2;
 const RLE: i32 = 3;
 const RLE_DICTIONARY: i32 = 8;
@@ -133,7 +134,14 @@ impl PageHeader {
     fn check_encodings(&self, column: &ColumnChunkMetaData) -> Result<(), String> {
         let all = Some(column.encodings_mask());
         let pages = column.page_encoding_stats_mask().filter(|mask| mask.as_i32() != 0);
-        let data = if self.is_dictionary() { None } else { pages };
+        if self.is_dictionary() {
+            // Some writers list the encodings of data pages alone.
+            return match self.encoding {
+                PLAIN | PLAIN_DICTIONARY => Ok(()),
+                other => Err(format!("its header says encoding {other} of a dictionary's values, which none has")),
+            };
+        }
+        let data = pages;
         let levelled = self.kind == DATA_PAGE && column.column_descr().max_def_level() > 0;
         let levels = levelled.then_some(self.level_encoding).filter(|encoding| *encoding != RLE);
         for (what, encoding, listed) in [("values", Some(self.encoding), data.or(all)), ("levels", levels, all)] {
@@ -234,10 +242,12 @@ fn walk_levels(bytes: &[u8], most: i16, count: u32) -> Result<Walked, String> {
             seen += run;
         } else {
             let groups = (header >> 1) as usize;
-            let packed = groups.checked_mul(width).and_then(|length| bytes.get(at..at.checked_add(length)?));
-            let packed = packed.ok_or_else(short)?;
-            at += packed.len();
             let values = u32::try_from(groups.saturating_mul(8)).unwrap_or(u32::MAX).min(left);
+            // The last group may be cut behind the last value.
+            let needed = (values as usize * width).div_ceil(8);
+            let rest = bytes.get(at..).filter(|rest| rest.len() >= needed).ok_or_else(short)?;
+            let packed = &rest[..groups.saturating_mul(width).min(rest.len())];
+            at += packed.len();
             if values == 0 {
                 return Err("a group of no levels".into());
             }

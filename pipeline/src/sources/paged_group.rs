@@ -103,7 +103,11 @@ impl PagedGroup {
             let group = GroupPages::of_chunks(&self.columns, self.group as usize, bytes, self.chunks.clone());
             let mut gather = Gather::copying(&self.columns, &part, classes, step);
             for batch in group.batches(rows, step)? {
-                gather.push(&batch?)?;
+                let batch = batch?;
+                if gather.bytes().saturating_add(gather.copied_bytes(&batch)?) > most {
+                    return Ok(Block::TooLarge);
+                }
+                gather.push(&batch)?;
                 if gather.bytes() > most {
                     return Ok(Block::TooLarge);
                 }

@@ -127,27 +127,40 @@ impl Input {
         Ok(match self {
             Self::Bytes { bytes, outer } => {
                 let (views, buffers, nulls) = bytes.into_parts();
-                let (views, buffer) = copied(&views, &buffers);
+                let (views, buffer) = copied(&views, &buffers)?;
                 let bytes = BinaryViewArray::try_new(views, Vec::from_iter(buffer), nulls).map_err(arrow)?;
                 Self::Bytes { bytes, outer }
             }
             Self::Text(text) => {
                 let (views, buffers, nulls) = text.into_parts();
-                let (views, buffer) = copied(&views, &buffers);
+                let (views, buffer) = copied(&views, &buffers)?;
                 Self::Text(StringViewArray::try_new(views, Vec::from_iter(buffer), nulls).map_err(arrow)?)
             }
         })
     }
 }
 
-/// Views into one new buffer. They are of one step, whose pages together are below 4 GiB. A view has the length in its lowest 32 bits; when that is above 12, it has the buffer's
-/// number and the place in it in its two highest.
-fn copied(views: &[u128], buffers: &[Buffer]) -> (ScalarBuffer<u128>, Option<Buffer>) {
-    const INLINE: u128 = 12;
-    const LOW: u128 = u32::MAX as u128;
+/// A view has the length in its lowest 32 bits; when that is above 12, it has the buffer's number and the place in it in its
+/// two highest.
+const INLINE: u128 = 12;
+const LOW: u128 = u32::MAX as u128;
+
+/// Bytes that views point to; values of a dictionary count as often as they occur.
+fn pointed_to(views: &[u128]) -> u64 {
+    views.iter().map(|&view| if view & LOW > INLINE { (view & LOW) as u64 } else { 0 }).sum()
+}
+
+/// Views into one new buffer.
+fn copied(views: &[u128], buffers: &[Buffer]) -> Result<(ScalarBuffer<u128>, Option<Buffer>), ParquetError> {
     let length = |view: u128| (view & LOW) as usize;
-    let total = views.iter().map(|&view| if view & LOW > INLINE { length(view) } else { 0 }).sum();
-    let mut packed: Vec<u8> = Vec::with_capacity(total);
+    let total = pointed_to(views);
+    // A place in a buffer has 32 bits.
+    if total > u64::from(u32::MAX) {
+        return Err(
+            PageDamage(format!("{} rows together have {total} bytes; at most 4 GiB are copied", views.len())).into()
+        );
+    }
+    let mut packed: Vec<u8> = Vec::with_capacity(total as usize);
     let moved = views.iter().map(|&view| {
         if view & LOW <= INLINE {
             return view;
@@ -158,7 +171,7 @@ fn copied(views: &[u128], buffers: &[Buffer]) -> (ScalarBuffer<u128>, Option<Buf
         view & (LOW << 32 | LOW) | place << 96
     });
     let moved: Vec<u128> = moved.collect();
-    (moved.into(), (!packed.is_empty()).then(|| packed.into()))
+    Ok((moved.into(), (!packed.is_empty()).then(|| packed.into())))
 }
 
 fn input_array(array: &ArrayRef) -> Result<Input, ParquetError> {
@@ -385,6 +398,16 @@ impl<'a> Gather<'a> {
     /// Bytes of the rows so far.
     pub(super) fn bytes(&self) -> u64 {
         self.loaded.bytes
+    }
+
+    /// Bytes of these rows once they are copied, beside those of each row.
+    pub(super) fn copied_bytes(&self, batch: &RecordBatch) -> Result<u64, ParquetError> {
+        let column = self.columns.input.as_ref().and_then(|name| batch.column_by_name(name));
+        Ok(match column.map(input_array).transpose()? {
+            Some(Input::Bytes { bytes, .. }) => pointed_to(bytes.views()),
+            Some(Input::Text(text)) => pointed_to(text.views()),
+            None => 0,
+        })
     }
 
     pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {

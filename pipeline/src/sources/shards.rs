@@ -11,11 +11,16 @@ use crate::PipelineError;
 /// Missing names that a message lists.
 const MOST_LISTED: usize = 5;
 
+/// Hexadecimal digits that are taken for a hash.
+const SHORTEST_HASH: usize = 6;
+
 /// What the name of a shard says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Shard<'a> {
     /// What stands before the numbers.
     pub(super) set: &'a str,
+    /// What stands behind them, its extension included, but for a hash of its own that some writers give each shard.
+    kind: &'a str,
     index: u32,
     of: u32,
     /// Digits of the numbers.
@@ -32,7 +37,10 @@ impl<'a> Shard<'a> {
         let number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?;
         let ends = rest.is_empty() || rest.starts_with(['.', '-', '_']);
         ends.then_some(())?;
-        Some(Self { set, index: number(index)?, of: number(of)?, width: index.len() })
+        let hash =
+            rest.strip_prefix('-').map_or(0, |rest| rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len()));
+        let kind = if hash >= SHORTEST_HASH { &rest[hash + 1..] } else { rest };
+        Some(Self { set, kind, index: number(index)?, of: number(of)?, width: index.len() })
     }
 }
 
@@ -46,14 +54,14 @@ struct Set {
 }
 
 /// Refuses sets of which a shard is missing, though the names of the others count it. A shard that lies in the folder
-/// and was not asked for is not missing.
+/// and was not asked for is not missing, and whoever names files letter by letter chose them.
 pub(crate) fn require_whole(files: &[Found]) -> Result<(), PipelineError> {
-    let mut sets: BTreeMap<(PathBuf, String), Set> = BTreeMap::new();
-    for file in files {
+    let mut sets: BTreeMap<(PathBuf, String, String), Set> = BTreeMap::new();
+    for file in files.iter().filter(|file| !file.named) {
         let (Some(folder), Some(name)) = (file.path.parent(), file.path.file_name()) else { continue };
         let name = name.to_string_lossy();
         let Some(shard) = Shard::parse(&name) else { continue };
-        let set = sets.entry((folder.to_owned(), shard.set.to_owned())).or_default();
+        let set = sets.entry((folder.to_owned(), shard.set.to_owned(), shard.kind.to_owned())).or_default();
         set.width = shard.width;
         set.totals.entry(shard.of).or_insert_with(|| file.path.clone());
         if let Some(other) = set.here.insert(shard.index, file.path.clone())
@@ -64,10 +72,10 @@ pub(crate) fn require_whole(files: &[Found]) -> Result<(), PipelineError> {
             return Err(PipelineError::Entry { path: file.path.clone(), reason: refused });
         }
     }
-    sets.iter().try_for_each(|((folder, name), set)| require(folder, name, set))
+    sets.iter().try_for_each(|((folder, name, kind), set)| require(folder, name, kind, set))
 }
 
-fn require(folder: &Path, name: &str, set: &Set) -> Result<(), PipelineError> {
+fn require(folder: &Path, name: &str, kind: &str, set: &Set) -> Result<(), PipelineError> {
     let refuse = |path: &Path, reason: String| Err(PipelineError::Entry { path: path.to_owned(), reason });
     let mut totals = set.totals.iter();
     let (&of, first) = totals.next().expect("a set is made of a file");
@@ -84,7 +92,7 @@ fn require(folder: &Path, name: &str, set: &Set) -> Result<(), PipelineError> {
     if let Some((index, path)) = set.here.iter().find(|(index, _)| **index >= last) {
         return refuse(path, format!("shard {index} of {of}: its name counts beyond the set"));
     }
-    let mut there = shards_in(folder, name, of);
+    let mut there = shards_in(folder, name, kind, of);
     there.extend(set.here.keys());
     let is_missing = |index: &u32| !there.contains(index);
     let count = (of as usize).saturating_sub(there.len());
@@ -106,14 +114,14 @@ fn require(folder: &Path, name: &str, set: &Set) -> Result<(), PipelineError> {
 }
 
 /// Shards of the set that lie in the folder, asked for or not.
-fn shards_in(folder: &Path, set: &str, of: u32) -> BTreeSet<u32> {
+fn shards_in(folder: &Path, set: &str, kind: &str, of: u32) -> BTreeSet<u32> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let index = |entry: std::fs::DirEntry| {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let shard = Shard::parse(&name)?;
-        (shard.set == set && shard.of == of && entry.path().is_file()).then_some(shard.index)
+        (shard.set == set && shard.kind == kind && shard.of == of && entry.path().is_file()).then_some(shard.index)
     };
     entries.filter_map(index).collect()
 }
@@ -128,7 +136,7 @@ mod tests {
 
     #[test]
     fn names_that_count_themselves() {
-        let shard = |set, index, of, width| Some(Shard { set, index, of, width });
+        let shard = |set, index, of, width| Some(Shard { set, kind: ".parquet", index, of, width });
         for (name, wanted) in [
             ("train-00000-of-00002.parquet", shard("train", 0, 2, 5)),
             ("train-00001-of-00002-5f3ab2.parquet", shard("train", 1, 2, 5)),
@@ -147,7 +155,7 @@ mod tests {
     #[test]
     fn a_set_whose_names_count_themselves_is_whole_or_refused() {
         type Row<'a> = (&'a [&'a str], &'a [&'a str], Option<&'a str>);
-        let rows: [Row<'_>; 9] = [
+        let rows: [Row<'_>; 11] = [
             (&["a-0-of-2", "a-1-of-2", "b"], &[], None),
             (&["a-0-of-2"], &[], Some("a-1-of-2 is missing: the names count 2 files and 1 is here")),
             (
@@ -165,15 +173,22 @@ mod tests {
                 &[],
                 Some("one of 3 shards, and a-0-of-2.parquet one of 2"),
             ),
-            (&["a-0-of-1-x", "a-0-of-1-y"], &[], Some("the same shard as a-0-of-1-x.parquet")),
+            (&["a-0-of-1-5f3ab2", "a-0-of-1-5f3ab3"], &[], Some("the same shard as a-0-of-1-5f3ab2.parquet")),
+            (&["a-0-of-1-x", "a-0-of-1-y"], &[], None),
+            // What a download has left is no shard.
+            (&["a-0-of-2"], &["a-1-of-2.parquet.part"], Some("a-1-of-2 is missing")),
             (&["a-7-of-2"], &[], Some("counts beyond the set")),
             (&["a-0-of-4294967295"], &[], Some("and 4294967289 more")),
         ];
         for (asked, others, wanted) in rows {
             let folder = tempfile::tempdir().unwrap();
-            let path = |name: &&str| folder.path().join(format!("{name}.parquet"));
+            let path = |name: &&str| match name.ends_with(".part") {
+                true => folder.path().join(name),
+                false => folder.path().join(format!("{name}.parquet")),
+            };
             asked.iter().chain(others).for_each(|name| std::fs::write(path(name), "").unwrap());
-            let files: Vec<_> = asked.iter().map(|name| Found { path: path(name), below: None }).collect();
+            let files: Vec<_> =
+                asked.iter().map(|name| Found { path: path(name), below: None, named: false }).collect();
             let got = require_whole(&files).map_err(|error| error.to_string());
             match (got, wanted) {
                 (Ok(()), None) => {}

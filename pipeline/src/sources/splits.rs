@@ -86,7 +86,8 @@ pub(crate) fn choose(files: Vec<Found>, role: SplitRole, notes: &mut Vec<String>
         }
     }
     let mut chosen = BTreeMap::new();
-    for (folder, splits) in folders.into_iter().filter(|(_, splits)| splits.len() > 1) {
+    // One word alone may be part of a name that means something else.
+    for (folder, splits) in folders.into_iter().filter(|(_, splits)| splits.keys().flatten().count() > 1) {
         let wanted: &[Split] = match role {
             SplitRole::Train => &[Split::Train],
             SplitRole::Evaluate => &[Split::Validation, Split::Test],
@@ -176,11 +177,14 @@ mod tests {
                 Err("no split `train` for it: it has `validation` (1 file), `test` (1 file)"),
                 0,
             ),
-            (&["train-a", "b"], SplitRole::Evaluate, Err("no split `validation` or `test` for it"), 0),
+            (&["crash_test_1", "highway_1"], SplitRole::Train, Ok(&[0, 1]), 0),
         ];
         for (names, role, wanted, notes_wanted) in rows {
-            let found =
-                |name: &&str| Found { path: Path::new("/d").join(format!("{name}.parquet")), below: Some("/d".into()) };
+            let found = |name: &&str| Found {
+                path: Path::new("/d").join(format!("{name}.parquet")),
+                below: Some("/d".into()),
+                named: false,
+            };
             let files: Vec<_> = names.iter().map(found).collect();
             let mut notes = Vec::new();
             match (choose(files.clone(), role, &mut notes), wanted) {
@@ -197,7 +201,11 @@ mod tests {
 
     #[test]
     fn a_pattern_that_takes_several_splits_is_told() {
-        let files = ["/d/train-a.parquet", "/d/test-a.parquet"].map(|path| Found { path: path.into(), below: None });
+        let files = ["/d/train-a.parquet", "/d/test-a.parquet"].map(|path| Found {
+            path: path.into(),
+            below: None,
+            named: false,
+        });
         let mut notes = Vec::new();
         assert_eq!(choose(files.to_vec(), SplitRole::Train, &mut notes).unwrap().len(), 2);
         assert_eq!(notes, ["files of several splits are read together: `train` (1 file), `test` (1 file)"]);

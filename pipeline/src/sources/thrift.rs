@@ -131,7 +131,9 @@ impl<'a> Scan<'a> {
             }
             id = match header >> 4 {
                 0 => self.zigzag()?,
-                delta => id + i64::from(delta),
+                delta => id
+                    .checked_add(i64::from(delta))
+                    .ok_or_else(|| format!("{} numbers its fields beyond 64 bits", self.what))?,
             };
             each(self, id, kind)?;
         }

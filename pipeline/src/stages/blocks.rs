@@ -100,6 +100,8 @@ impl Blocks {
                     return Err(too_small(most.max(need.rows).saturating_mul(2)));
                 }
                 count /= 2;
+                // The next block is as likely to be as large.
+                self.most_rows = count;
                 continue;
             };
             bytes.settle(loaded.iter().map(|(rows, _)| rows.bytes).sum());

@@ -14,7 +14,9 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
 
-use crate::corpus::{chain, signature};
+use serde_json::json;
+
+use crate::corpus::{all, chain, signature, write_with};
 
 const STRENGTHS: [OrderStrength; 3] = [OrderStrength::Sequential, OrderStrength::Windowed, OrderStrength::Global];
 const KIB: u64 = 1 << 10;
@@ -237,6 +239,41 @@ fn a_gigabyte_in_one_row_group_streams_under_256_mib() {
                     );
                     assert_eq!(rows, 100_000);
                 }
+            }
+        }
+    }
+}
+
+/// Many short runs of rows made the reader ask for the pages between them, which nobody had fetched.
+#[test]
+fn rows_whose_pages_lie_apart_are_read_without_the_pages_between() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts: Vec<String> = (0..60).map(|row| format!("{row} {}", "words ".repeat(100 + row))).collect();
+    let columns: [(&str, ArrayRef); 2] = [
+        ("text", Arc::new(StringArray::from(texts))),
+        ("label", Arc::new(Int64Array::from_iter_values((0..60).map(|row| row % 3)))),
+    ];
+    let properties = WriterProperties::builder().set_data_page_row_count_limit(1).set_write_batch_size(1);
+    let properties = properties.set_dictionary_enabled(false).set_max_row_group_row_count(Some(20));
+    write_with(&folder.path().join("a.parquet"), &columns, None, properties);
+    let dataset = Dataset::open(".", folder.path()).unwrap();
+    let columns = dataset.resolve_columns(None, "label").unwrap();
+    for order in [OrderStrength::Windowed, OrderStrength::Global, OrderStrength::Sequential] {
+        for drop_last in [false, true] {
+            let options = StreamOptions {
+                order,
+                window: 3,
+                batch: 7,
+                drop_last,
+                workers: 1,
+                ..StreamOptions::new(chain(json!([])), columns.clone())
+            };
+            let whole: Vec<_> = all(&dataset, &options).unwrap();
+            for (index, batch) in whole.iter().enumerate().take(whole.len() - 1) {
+                let rest: Result<Vec<_>, _> =
+                    Batches::open(&dataset, options.clone(), Some(&batch.resume)).unwrap().collect();
+                let rest: Vec<_> = rest.unwrap().iter().map(signature).collect();
+                assert_eq!(rest, whole[index + 1..].iter().map(signature).collect::<Vec<_>>(), "{order:?} {index}");
             }
         }
     }

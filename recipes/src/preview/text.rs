@@ -1,6 +1,7 @@
 use std::fmt;
 
 use millstream_pipeline::RowInput;
+use millstream_schemas::{escaped, shown};
 use millstream_transforms::{TextDrawing, TextEdit};
 use serde::Serialize;
 
@@ -75,11 +76,11 @@ impl fmt::Display for TextPreview {
             if index > 0 {
                 writeln!(f)?;
             }
-            let label = row.label.as_ref().map_or_else(String::new, |label| format!(" ({label})"));
+            let label = row.label.as_ref().map_or_else(String::new, |label| format!(" ({})", shown(label)));
             writeln!(f, "{}{label}", row.row)?;
-            writeln!(f, "  original  {}", plain(&row.original))?;
+            writeln!(f, "  original  {}", escaped(&row.original))?;
             for (epoch, variant) in (1..).zip(&row.variants) {
-                writeln!(f, "  epoch {epoch:<3} {}", plain(&variant.text))?;
+                writeln!(f, "  epoch {epoch:<3} {}", escaped(&variant.text))?;
                 if !variant.edits.is_empty() {
                     writeln!(f, "            {}", variant.edits.join("; "))?;
                 }
@@ -87,9 +88,4 @@ impl fmt::Display for TextPreview {
         }
         Ok(())
     }
-}
-
-/// Text from a dataset must not steer the terminal it is shown on.
-fn plain(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }

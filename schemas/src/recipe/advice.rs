@@ -98,6 +98,10 @@ fn best(places: Vec<String>, value: &Value, recipe: &Value, shape: &Shape) -> Ve
     if choice_is_open && fitting.iter().any(|place| place.contains(".adamw.")) {
         fitting.retain(|place| !place.contains(".sgd."));
     }
+    if let Some(chosen) = at(recipe, "training.optimizer").and_then(Value::as_str) {
+        let (of_all, of_chosen) = ("training.optimizer.", format!("training.optimizer.{chosen}."));
+        fitting.retain(|place| !place.starts_with(of_all) || place.starts_with(&of_chosen));
+    }
     fitting.truncate(MOST_PLACES);
     fitting
 }

@@ -116,10 +116,22 @@ fn version(recipe: &Value) -> Option<Fault> {
     }
 }
 
+/// Takes out a key that has dots in itself, as `--set` has them; `false` where there is none.
+fn without_dotted_key(recipe: &mut Value, place: &str) -> bool {
+    let ends = std::iter::once(0).chain(place.match_indices('.').map(|(end, _)| end + 1));
+    ends.take_while(|end| place[*end..].contains('.')).any(|end| {
+        let parent = at_mut(recipe, place[..end].trim_end_matches('.'));
+        parent.and_then(Value::as_object_mut).is_some_and(|map| map.shift_remove(&place[end..]).is_some())
+    })
+}
+
 /// Takes out what is wrong, so that the rest can be looked at. What a recipe cannot do without gets a stand-in.
 fn without(recipe: &mut Value, faults: &[Fault]) {
     // List items from the last to the first: taking one out moves those behind it.
     for Fault { place, .. } in faults.iter().rev() {
+        if without_dotted_key(recipe, place) {
+            continue;
+        }
         let (parent, key) = match place.rfind(['.', '[']) {
             Some(end) => (&place[..end], place[end + 1..].trim_end_matches(']')),
             None => ("", place.as_str()),
@@ -258,10 +270,26 @@ output:
     }
 
     #[test]
+    fn a_key_with_dots_in_itself_hides_no_other_mistake() {
+        let text = WHOLE.replace("seed: 7", "seed: 7\ntraining.epochz: 3\ndata.batchs: 4");
+        let message = load(&text, &["data.workers=many"]).unwrap_err().to_string();
+        for part in ["`training.epochz`", "`data.batchs`", "data.workers"] {
+            assert!(message.contains(part), "{part} in {message}");
+        }
+    }
+
+    #[test]
     fn rows_may_lie_in_several_places() {
         let recipe = load(WHOLE, &["data.train=[/a.parquet, /b/../c-*.parquet]"]).unwrap();
         assert_eq!(recipe.data.train.to_string(), "/a.parquet, /c-*.parquet");
         assert_eq!(load(&recipe.to_yaml(), &[]).unwrap(), recipe, "{}", recipe.to_yaml());
+        let working = std::env::current_dir().unwrap();
+        for (list, wanted) in
+            [("[a]", vec![working.join("x")]), ("[a, b]", vec![working.join("x"), "/home/me/recipes/b".into()])]
+        {
+            let recipe = load(&WHOLE.replace("train-*.parquet", list), &["data.train.0=x"]).unwrap();
+            assert_eq!(recipe.data.train.iter().map(std::path::PathBuf::from).collect::<Vec<_>>(), wanted);
+        }
         let beside = load(&WHOLE.replace("train-*.parquet", "[a, b]"), &[]).unwrap();
         assert_eq!(beside.data.train.to_string(), "/home/me/recipes/a, /home/me/recipes/b");
         for (train, wanted) in [

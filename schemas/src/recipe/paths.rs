@@ -58,7 +58,10 @@ fn for_each(recipe: &mut Recipe, mut each: impl FnMut(&mut String, &str)) {
 
 impl PathPlaces<'_> {
     fn base(&self, place: &str) -> &Path {
-        if self.text.overridden(place).is_some() { self.working } else { &self.text.folder }
+        // A list of one pattern has the place of the pattern itself.
+        let only = format!("{place}[0]");
+        let overridden = [place, only.as_str()].iter().any(|place| self.text.overridden(place).is_some());
+        if overridden { self.working } else { &self.text.folder }
     }
 }
 
