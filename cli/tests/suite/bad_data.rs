@@ -62,7 +62,7 @@ fn numbers_that_count_in_another_order_are_refused() {
     place.run_with("check", &["data.evaluate=other.parquet"]).failed_with(&wanted);
     if has_runtime() {
         place.run_with("train", &["training.epochs=1"]).done();
-        let wanted = ["data.evaluate", "class 0 is `green` here and `red` in the model"];
+        let wanted = ["--data", "class 0 is `green` here and `red` in the model"];
         place.run(&["evaluate", "recipe.yaml", "--data", "other.parquet"]).failed_with(&wanted);
     }
     // Without names the numbers are taken as they are.
