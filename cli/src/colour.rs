@@ -58,9 +58,12 @@ fn is_coloured(choice: ColorChoice) -> bool {
 }
 
 /// Sets when colour is used, for help and usage errors too: so before the command line is read. A wrong value is left
-/// for the parser to refuse. `NO_COLOR` counts for more than `CLICOLOR_FORCE`.
+/// for the parser to refuse. `NO_COLOR` counts for more than `CLICOLOR_FORCE`, and a terminal that only types
+/// (`TERM=dumb`) for more than `CI`.
 pub(crate) fn start(arguments: impl IntoIterator<Item = String>) {
-    let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let only_types = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb") && !is_set("CLICOLOR_FORCE");
+    let forbidden = is_set("NO_COLOR") || only_types;
     match asked(arguments).unwrap_or_default() {
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,

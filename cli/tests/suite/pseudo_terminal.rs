@@ -13,7 +13,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::emulator::Emulator;
-use crate::workplace::{Workplace, has_runtime};
+use crate::workplace::{Workplace, forget_wishes_about_colour, has_runtime};
 
 /// The longest that a test waits for something on the screen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,9 +42,7 @@ impl Terminal {
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg(env!("CARGO_BIN_EXE_millstream")).args(arguments);
         command.current_dir(place.path("")).stdin(end()).stdout(end()).stderr(end());
-        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
-            command.env_remove(name);
-        }
+        forget_wishes_about_colour(&mut command);
         command.env("TERM", "xterm-256color").envs(variables.iter().copied());
         let child = command.spawn().expect("setsid is there and starts the binary");
         // The terminal ends when the last of these is closed.
@@ -266,6 +264,8 @@ fn colour_is_where_it_is_wanted() {
         (&["inspect", "test.parquet", "--color=never"], &[], false),
         (&["--color", "never", "--help"], &[], false),
         (&["inspect", "test.parquet"], &[("TERM", "dumb")], false),
+        (&["inspect", "test.parquet"], &[("TERM", "dumb"), ("CI", "true")], false),
+        (&["inspect", "test.parquet"], &[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")], true),
         (&["inspect", "nowhere.parquet"], &[], true),
         (&["inspect", "nowhere.parquet"], &[("NO_COLOR", "1")], false),
         (&["trian"], &[], true),

@@ -54,7 +54,15 @@ pub(crate) fn millstream(arguments: &[&str]) -> Ran {
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
     command.args(arguments).stdin(Stdio::null());
+    forget_wishes_about_colour(&mut command);
     command
+}
+
+/// What the machine that runs the tests wants is not what they test. `CI` is one: it counts as a wish for colour.
+pub(crate) fn forget_wishes_about_colour(command: &mut Command) {
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLORTERM", "CI"] {
+        command.env_remove(name);
+    }
 }
 
 /// Whether ONNX Runtime is there. Says so when it is not: the test is left out.
