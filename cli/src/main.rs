@@ -1,6 +1,7 @@
 //! The `millstream` command.
-#![forbid(unsafe_code)]
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod allocator;
 mod arguments;
 mod colour;
 mod commands;
@@ -30,6 +31,8 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    allocator::start();
     colour::start(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()));
     let Arguments { global, command } = arguments::read();
     messages::start(&global);

@@ -3,7 +3,6 @@
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use anyhow::Context;
-use millstream::schemas::{grouped, plural};
 use serde::Serialize;
 
 use crate::terminal;
@@ -29,11 +28,6 @@ pub(crate) fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
 /// Prints a value as JSON on one line.
 pub(crate) fn print_json_line<T: Serialize>(value: &T) -> anyhow::Result<()> {
     print(&serde_json::to_string(value)?)
-}
-
-/// `3,504 rows`, `1 row`.
-pub(crate) fn counted(number: u64, noun: &str) -> String {
-    format!("{} {}", grouped(number), plural(number, noun))
 }
 
 /// Sentences, broken at blanks as the terminal is wide; in a pipe they stay whole, so that they can be searched.

@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use millstream::recipes::{Event, Events};
-use millstream::schemas::{decimal, grouped, percent, shown_path};
+use millstream::schemas::{count, decimal, grouped, percent, shown_path};
 
 use crate::arguments::Global;
 use crate::colour::Meaning;
 use crate::messages::{harmless, tell, warn};
-use crate::output::counted;
 use crate::status::Status;
 use crate::{output, screen, terminal};
 
@@ -141,11 +140,11 @@ fn started(event: &Event, verbose: bool) -> Vec<String> {
         format!("training on {}", output::device(device, device_reason, verbose)),
         format!(
             "{}, {}, {} trained, {} frozen, {}{from}",
-            counted(*rows, "row"),
-            counted(*classes as u64, "class"),
-            counted(*trained as u64, "parameter"),
+            count(*rows, "row"),
+            count(*classes as u64, "class"),
+            count(*trained as u64, "parameter"),
             grouped(*frozen as u64),
-            counted(*total_steps, "step"),
+            count(*total_steps, "step"),
         ),
         format!("results go to {}", shown_path(folder)),
     ]

@@ -1,4 +1,4 @@
-use std::fmt::Display;
+use crate::numbers::grouped;
 
 /// A number and what it counts, as English says it.
 ///
@@ -7,9 +7,12 @@ use std::fmt::Display;
 /// assert_eq!(count(1, "row"), "1 row");
 /// assert_eq!(count(0, "damaged row"), "0 damaged rows");
 /// assert_eq!(count(2_u64, "class"), "2 classes");
+/// assert_eq!(count(20_000, "row"), "20,000 rows");
 /// ```
-pub fn count(number: impl Copy + Display + TryInto<u128>, noun: &str) -> String {
-    format!("{number} {}", plural(number, noun))
+pub fn count(number: impl Copy + TryInto<u64>, noun: &str) -> String {
+    // More than 2⁶⁴ of anything, or less than none, is nowhere counted.
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{} {}", grouped(number), plural(number, noun))
 }
 
 /// The noun as it stands beside a number; its last word is what is counted.
@@ -20,7 +23,7 @@ pub fn count(number: impl Copy + Display + TryInto<u128>, noun: &str) -> String 
 ///            "row groups batches boxes entries days");
 /// assert_eq!(plural(1, "entry"), "entry");
 /// ```
-pub fn plural(number: impl TryInto<u128>, noun: &str) -> String {
+pub fn plural(number: impl TryInto<u64>, noun: &str) -> String {
     if matches!(number.try_into(), Ok(1)) {
         return noun.to_owned();
     }

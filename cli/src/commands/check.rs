@@ -6,9 +6,9 @@ use crate::Outcome;
 use crate::arguments::Global;
 use crate::colour::Meaning;
 use crate::messages::harmless;
-use crate::output::{self, counted};
+use crate::output;
 use crate::table::Table;
-use millstream::schemas::{Recipe, grouped, shown};
+use millstream::schemas::{Recipe, count, grouped, shown};
 
 pub(crate) fn run(global: &Global, recipe: &Recipe) -> anyhow::Result<Outcome> {
     let report = check(recipe, global.runtime.as_deref())?;
@@ -34,7 +34,7 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
         "\nmodel: opset {}, input `{}` takes {width}×{height} pixels\n{}, {} trained, {} frozen\n",
         model.opset,
         shown(name),
-        counted(parameters as u64, "parameter"),
+        count(parameters as u64, "parameter"),
         grouped(model.trained as u64),
         grouped(parameters.saturating_sub(model.trained) as u64)
     ));
@@ -95,8 +95,8 @@ fn data(split: &str, data: &DataReport) -> String {
     };
     let found = output::prose(&format!(
         "{split}: {} in {}, {}; {} in `{}`{label}",
-        counted(data.rows, "row"),
-        counted(data.files as u64, "file"),
+        count(data.rows, "row"),
+        count(data.files as u64, "file"),
         ByteSize(data.bytes),
         data.kind,
         shown(&data.input)
@@ -112,10 +112,10 @@ fn classes(report: &CheckReport) -> String {
         let other = other.map_or_else(String::new, |class| grouped(class.rows));
         table.row([index.to_string(), class.name.clone(), grouped(class.rows), other]);
     }
-    let count = report.train.classes.len();
+    let classes = report.train.classes.len();
     let more =
-        if count > MOST { format!("  … and {} more\n", grouped((count - MOST) as u64)) } else { String::new() };
-    format!("\n{}:\n{}{more}", counted(count as u64, "class"), table.render())
+        if classes > MOST { format!("  … and {} more\n", grouped((classes - MOST) as u64)) } else { String::new() };
+    format!("\n{}:\n{}{more}", count(classes, "class"), table.render())
 }
 
 /// Layers in order; with `selection`, what is trained and how fast.

@@ -3,11 +3,11 @@ use millstream::recipes::{EvaluateOptions, EvaluationReport, Stop, evaluate};
 use millstream::training::Evaluation;
 
 use crate::arguments::{self, Global};
-use crate::output::{self, counted};
+use crate::output;
 use crate::table::Table;
 use crate::terminal::{columns, output_width};
 use crate::{Outcome, commands, messages, progress};
-use millstream::schemas::{Recipe, decimal, grouped, percent, shown_path};
+use millstream::schemas::{Recipe, count, decimal, grouped, percent, shown_path};
 
 /// Larger matrices do not fit on a screen; `--json` has them.
 const MOST_CLASSES: usize = 20;
@@ -41,7 +41,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Rec
 pub(crate) fn figures(evaluation: &Evaluation) -> String {
     let top_5 = evaluation.top_5.map_or_else(String::new, |share| format!(", top-5 {}", percent(share)));
     let (accuracy, loss) = (percent(evaluation.accuracy), decimal(evaluation.loss));
-    format!("accuracy {accuracy} of {}{top_5}, loss {loss}", counted(evaluation.rows, "row"))
+    format!("accuracy {accuracy} of {}{top_5}, loss {loss}", count(evaluation.rows, "row"))
 }
 
 fn describe(report: &EvaluationReport, verbose: bool) -> String {
@@ -60,11 +60,11 @@ fn describe(report: &EvaluationReport, verbose: bool) -> String {
         } else {
             "have scores that are no numbers, and count"
         };
-        text.push_str(&output::prose(&format!("\n{} {verbs} as wrong", counted(rows, "row"))));
+        text.push_str(&output::prose(&format!("\n{} {verbs} as wrong", count(rows, "row"))));
     }
     if report.skipped > 0 {
         let was = if report.skipped == 1 { "was" } else { "were" };
-        text.push_str(&format!("\n{} {was} left out\n", counted(report.skipped, "damaged row")));
+        text.push_str(&format!("\n{} {was} left out\n", count(report.skipped, "damaged row")));
     }
     for note in &report.notes {
         text.push_str(&output::prose(&format!("\nnote: {}", messages::harmless(note))));
@@ -84,7 +84,7 @@ fn matrix(report: &EvaluationReport) -> String {
         let has = if matrix.is_empty() { "" } else { "; `--json` prints the confusion matrix" };
         return output::prose(&format!(
             "\n{} are too many for a confusion matrix here{has}",
-            counted(classes as u64, "class")
+            count(classes as u64, "class")
         ));
     }
     let widest = matrix.iter().flatten().map(|count| grouped(*count).len()).max().unwrap_or(1).max(2) + 2;

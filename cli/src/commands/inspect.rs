@@ -6,10 +6,10 @@ use millstream::schemas::recipe::ByteSize;
 use crate::arguments::{Global, Inspect};
 use crate::commands::check::{layers, operators, shape};
 use crate::messages::harmless;
-use crate::output::{self, counted};
+use crate::output;
 use crate::table::Table;
 use crate::{Outcome, commands};
-use millstream::schemas::{grouped, percent, shown};
+use millstream::schemas::{count, grouped, percent, shown};
 
 /// Files that are named one by one; the rest is counted.
 const MOST_FILES: usize = 20;
@@ -20,7 +20,7 @@ pub(crate) fn run(global: &Global, arguments: &Inspect) -> anyhow::Result<Outcom
         |path: &String| Path::new(path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
     if paths.iter().any(is_model) || !arguments.patterns.is_empty() {
         let [path] = paths.as_slice() else {
-            anyhow::bail!("{} were named; models are inspected one at a time", counted(paths.len() as u64, "path"));
+            anyhow::bail!("{} were named; models are inspected one at a time", count(paths.len() as u64, "path"));
         };
         let report = inspect_model(Path::new(path), &arguments.patterns)?;
         if global.json { output::print_json(&report)? } else { output::print(&describe_model(&report))? }
@@ -34,12 +34,12 @@ pub(crate) fn run(global: &Global, arguments: &Inspect) -> anyhow::Result<Outcom
 fn describe_dataset(report: &DatasetReport) -> String {
     let mut text = output::prose(&format!(
         "{} in {}, {} on disk ({} decompressed), {} of at most {}",
-        counted(report.rows, "row"),
-        counted(report.files.len() as u64, "file"),
+        count(report.rows, "row"),
+        count(report.files.len() as u64, "file"),
         ByteSize(report.bytes),
         ByteSize(report.uncompressed_bytes),
-        counted(report.row_groups as u64, "row group"),
-        counted(report.largest_row_group.into(), "row")
+        count(report.row_groups as u64, "row group"),
+        count(report.largest_row_group, "row")
     ));
     text.push_str("\ncolumns:\n");
     let mut columns = Table::new(&["name", "meaning", "type", ""]);
@@ -64,7 +64,7 @@ fn describe_dataset(report: &DatasetReport) -> String {
     for (rows, what) in [(report.unlabelled, "unlabelled (−1)"), (report.null_labels, "without a label (null)")] {
         if rows > 0 {
             let are = if rows == 1 { "is" } else { "are" };
-            text.push_str(&format!("  {} {are} {what}\n", counted(rows, "row")));
+            text.push_str(&format!("  {} {are} {what}\n", count(rows, "row")));
         }
     }
     text.push_str("\nfiles:\n");
@@ -101,7 +101,7 @@ fn describe_model(report: &ModelInspection) -> String {
         }
     }
     let (layers_found, parameters) = (model.layers.len() as u64, model.parameters as u64);
-    text.push_str(&format!("\n{}, {}:\n", counted(layers_found, "layer"), counted(parameters, "parameter")));
+    text.push_str(&format!("\n{}, {}:\n", count(layers_found, "layer"), count(parameters, "parameter")));
     text.push_str(&layers(model, false));
     text.push_str("\noperators:\n");
     text.push_str(&operators(model, false));
@@ -111,8 +111,8 @@ fn describe_model(report: &ModelInspection) -> String {
         text.push_str(&output::prose(&format!(
             "\n`{}` matches {} with {}{hint}",
             shown(&found.pattern),
-            counted(found.layers.len() as u64, "layer"),
-            counted(found.parameters as u64, "parameter")
+            count(found.layers.len() as u64, "layer"),
+            count(found.parameters as u64, "parameter")
         )));
         for layer in &found.layers {
             text.push_str(&format!("  {}\n", shown(layer)));

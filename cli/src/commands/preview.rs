@@ -5,7 +5,7 @@ use millstream::recipes::preview::{self, DrawnPreview, PreviewOptions, PreviewSh
 
 use crate::arguments::{self, Global};
 use crate::{Outcome, messages, output};
-use millstream::schemas::{Recipe, shown_path};
+use millstream::schemas::{Recipe, count, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Preview, recipe: &Recipe) -> anyhow::Result<Outcome> {
     let preview = preview::Preview::open(recipe)?;
@@ -32,7 +32,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Preview, recipe: &Reci
             fs::write(file, preview::png(&sheet)?).with_context(|| format!("cannot write {}", shown_path(file)))?;
             if !global.json {
                 let (rows, size) = (drawn.rows.len() as u64, format!("{}×{}", sheet.width, sheet.height));
-                let rows = output::counted(rows, "row");
+                let rows = count(rows, "row");
                 output::print(&format!("{}: {rows}, {size} pixels, seed {}", shown_path(file), drawn.seed))?;
             }
         }

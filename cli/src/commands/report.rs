@@ -5,7 +5,7 @@ use millstream::recipes::compare_runs;
 
 use crate::arguments::{self, Global};
 use crate::{Outcome, output};
-use millstream::schemas::shown_path;
+use millstream::schemas::{count, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Report) -> anyhow::Result<Outcome> {
     let page = compare_runs(&arguments.runs)?;
@@ -14,7 +14,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Report) -> anyhow::Res
     if global.json {
         output::print_json(&serde_json::json!({ "report": file, "runs": arguments.runs }))?;
     } else {
-        let runs = output::counted(arguments.runs.len() as u64, "run");
+        let runs = count(arguments.runs.len() as u64, "run");
         output::print(&format!("{}: {runs}", shown_path(file)))?;
     }
     Ok(Outcome::Done)

@@ -3,9 +3,9 @@ use millstream::recipes::{RunSummary, StartMode, Stop, TrainOptions, train};
 use crate::arguments::{Global, Train};
 use crate::colour::Meaning;
 use crate::commands::evaluate::figures;
-use crate::output::{self, counted};
+use crate::output;
 use crate::{Outcome, commands, messages, progress, signals};
-use millstream::schemas::{Recipe, grouped, percent, shown_path};
+use millstream::schemas::{Recipe, count, grouped, percent, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> anyhow::Result<Outcome> {
     if let Some(folder) = &arguments.output {
@@ -79,8 +79,8 @@ fn describe(summary: &RunSummary) -> String {
     };
     text.push_str(&format!(
         "{}, {} trained, {} frozen\n",
-        counted(summary.steps, "step"),
-        counted(summary.trained as u64, "parameter"),
+        count(summary.steps, "step"),
+        count(summary.trained as u64, "parameter"),
         grouped(summary.frozen as u64)
     ));
     text.push_str(&timing(summary));

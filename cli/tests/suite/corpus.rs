@@ -1,7 +1,13 @@
 //! On the real data sets and models, where they are.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::dataset::{self, Row};
 use crate::workplace::{has_runtime, millstream, text};
 
 /// The corpus. Says so when it is not there: the test is left out.
@@ -118,4 +124,58 @@ fn reviews_are_previewed_as_text() {
     for part in ["original", "epoch 3", "swap_words: ", "keyboard_typos: "] {
         assert!(said.contains(part), "wanted {part} in\n{said}");
     }
+}
+
+/// On request: it writes a gigabyte. Prints the peak memory of each process.
+#[test]
+#[ignore = "takes minutes and a gigabyte of disk; docs/performance.md has the command"]
+#[cfg(target_os = "linux")]
+fn a_gigabyte_of_photographs_in_one_row_group_is_trained_on_within_the_ceiling() {
+    let Some(corpus) = corpus().filter(|_| has_runtime()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let flowers = corpus.join("data/flowers-mini");
+    let files = std::fs::read_dir(&flowers).unwrap().map(|entry| entry.unwrap().path());
+    let photographs: Vec<Row> =
+        files.filter(|path| text(path).contains("-train-")).flat_map(|path| rows(&path)).collect();
+    let many: Vec<Row> = (0..40_000_u32)
+        .map(|number| {
+            let mut row = photographs[number as usize * 7 % photographs.len()].clone();
+            row.image.as_mut().unwrap().extend(number.to_le_bytes());
+            row
+        })
+        .collect();
+    dataset::write_one_group(&folder.path().join("train.parquet"), &many);
+    dataset::write_one_group(&folder.path().join("test.parquet"), &many[..2000]);
+    let recipe = format!(
+        "version: 1\n\
+         model: {{path: {}, head: new, train: head}}\n\
+         data: {{train: train.parquet, evaluate: test.parquet, batch: 64, memory: 256 MiB, allow_overlap: true}}\n\
+         transforms: {{train: [{{resize: {{size: 32}}}}], evaluate: [{{resize: {{size: 32}}}}]}}\n\
+         training: {{epochs: 1, optimizer: adamw}}\n\
+         output: {{folder: run}}\n",
+        text(&corpus.join("models/resnet20_cifar10/model.onnx")),
+    );
+    std::fs::write(folder.path().join("recipe.yaml"), recipe).unwrap();
+    let path = folder.path().join("recipe.yaml");
+    for order in ["sequential", "windowed", "global"] {
+        let order = format!("data.order={order}");
+        let said = millstream(&["train", text(&path), "--overwrite", "--set", &order]).done();
+        let figure = said.split_once("at most ").and_then(|(_, rest)| rest.split_once(" MB of memory")).unwrap().0;
+        println!("{order}: at most {figure} MB");
+        assert!(figure.replace(',', "").parse::<u64>().unwrap() < 420, "{said}");
+    }
+}
+
+/// The photographs of a file, in three classes.
+#[cfg(target_os = "linux")]
+fn rows(path: &Path) -> Vec<Row> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
+    let batches = reader.map(Result::unwrap).flat_map(|batch| {
+        let images = batch.column_by_name("image").unwrap().as_struct().column_by_name("bytes").unwrap().clone();
+        let labels = batch.column_by_name("label").unwrap().as_primitive::<Int64Type>().clone();
+        (0..batch.num_rows())
+            .map(|row| Row { image: Some(images.as_binary::<i32>().value(row).to_vec()), label: labels.value(row) % 3 })
+            .collect::<Vec<_>>()
+    });
+    batches.collect()
 }

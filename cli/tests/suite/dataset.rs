@@ -61,6 +61,12 @@ pub(crate) fn narrow_labels(rows: &[Row]) -> ArrayRef {
     Arc::new(labels)
 }
 
+/// Writes rows of the columns `image` and `label` in one row group, uncompressed.
+pub(crate) fn write_one_group(path: &Path, rows: &[Row]) {
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(rows.len())).build();
+    write_table_as(path, &columns(rows), Some(&CLASSES), properties);
+}
+
 /// Writes rows with other class names.
 pub(crate) fn write_named(path: &Path, rows: &[Row], classes: &[&str]) {
     write_table(path, &columns(rows), Some(classes));
@@ -72,6 +78,11 @@ pub(crate) fn write_columns(path: &Path, columns: &[(&str, ArrayRef)], named: bo
 }
 
 fn write_table(path: &Path, columns: &[(&str, ArrayRef)], classes: Option<&[&str]>) {
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(8)).build();
+    write_table_as(path, columns, classes, properties);
+}
+
+fn write_table_as(path: &Path, columns: &[(&str, ArrayRef)], classes: Option<&[&str]>, properties: WriterProperties) {
     let fields: Vec<_> =
         columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
     let features = classes.map(|classes| {
@@ -82,7 +93,6 @@ fn write_table(path: &Path, columns: &[(&str, ArrayRef)], classes: Option<&[&str
     let metadata = features.into_iter().collect::<HashMap<_, _>>();
     let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
     let batch = RecordBatch::try_new(schema.clone(), columns.iter().map(|(_, array)| array.clone()).collect()).unwrap();
-    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(8)).build();
     let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), schema, Some(properties)).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();

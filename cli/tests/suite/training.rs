@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::dataset;
 use crate::onnx;
 use crate::workplace::{Workplace, has_runtime, text};
 
@@ -163,4 +164,42 @@ fn evaluations_that_are_no_numbers_end_in_an_error_and_export_nothing() {
     assert!(!place.path("run/model.onnx").exists());
     let metrics: Value = serde_json::from_slice(&place.read("run/metrics.json")).unwrap();
     assert_eq!((&metrics["ending"], metrics["history"]["epochs"].as_array().unwrap().len()), (&"failed".into(), 3));
+}
+
+/// Watched from outside: what the stream counts is not all that a process takes.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_takes_no_more_than_the_ceiling_and_what_a_small_run_takes() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let peak = |changes: &[&str]| {
+        let said = place.run_with("train", &[changes, &["training.epochs=1", "output.folder=memory"]].concat()).done();
+        std::fs::remove_dir_all(place.path("memory")).unwrap();
+        let figure = said.split_once("at most ").and_then(|(_, rest)| rest.split_once(" MB of memory")).unwrap().0;
+        figure.replace(',', "").parse::<u64>().unwrap() * 1_000_000 / (1 << 20)
+    };
+    let small = peak(&[]);
+    // Pictures with something behind their end: 240 MiB in one row group, under a ceiling of 64 MiB.
+    let mut rows = dataset::rows(0, 3840);
+    let mut random = 1_u64;
+    for row in &mut rows {
+        let bytes = row.image.as_mut().unwrap();
+        bytes.extend((0..8192).flat_map(|_| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random.rotate_left(24).to_le_bytes()
+        }));
+    }
+    dataset::write_one_group(&place.path("large.parquet"), &rows);
+    dataset::write_one_group(&place.path("other.parquet"), &rows[..1920]);
+    for order in ["sequential", "windowed", "global"] {
+        let taken = peak(&[
+            "data.train=large.parquet",
+            "data.evaluate=other.parquet",
+            "data.batch=64",
+            &format!("data.order={order}"),
+        ]);
+        assert!(taken <= small + 64 + 32, "{order}: {taken} MiB, and a small run takes {small} MiB");
+    }
 }
