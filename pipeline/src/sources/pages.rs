@@ -2,6 +2,7 @@
 
 use std::io::Empty;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -22,6 +23,9 @@ use crate::PipelineError;
 const HEADER: u64 = 512;
 /// Longer headers are refused.
 const LONGEST_HEADER: u64 = 16 << 20;
+
+/// Bytes by which the decompressed pages of a chunk may exceed what the footer says: writers count headers differently.
+const UNCOUNTED: u64 = 1 << 20;
 
 /// What is wrong with a page, in our words.
 #[derive(Debug, thiserror::Error)]
@@ -200,6 +204,8 @@ pub(super) struct Chunk {
     pub(super) column: ColumnChunkMetaData,
     /// The first damage that is found: the reader makes one text of all errors.
     pub(super) damage: Arc<OnceLock<String>>,
+    /// Bytes of the pages that were asked for, once decompressed.
+    pub(super) unpacked: AtomicU64,
 }
 
 impl Chunk {
@@ -233,7 +239,20 @@ impl Chunk {
             return Err(format!("its header says {} values, the page index {} rows", header.values, page.rows));
         }
         header.check(&bytes[header.length..], &self.column)?;
+        self.count(header.unpacked as u64)?;
         Ok(bytes)
+    }
+
+    /// Memory is taken by what the footer says, and pages are decompressed by what their headers say.
+    fn count(&self, unpacked: u64) -> Result<(), String> {
+        let all = self.unpacked.fetch_add(unpacked, Ordering::Relaxed).saturating_add(unpacked);
+        let stated = u64::try_from(self.column.uncompressed_size()).unwrap_or(0);
+        if all > stated.saturating_add(UNCOUNTED) {
+            return Err(format!(
+                "with it the column's pages are {all} bytes once decompressed, and the footer says {stated} of all"
+            ));
+        }
+        Ok(())
     }
 }
 

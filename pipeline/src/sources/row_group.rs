@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::RecordBatch;
@@ -138,7 +139,7 @@ impl RowGroups for GroupPages<'_> {
         let pages = pages.ok_or_else(|| PageDamage(format!("column {leaf} was asked for, and is not read")))?;
         let column = self.columns.metadata.metadata().row_group(self.group).column(leaf).clone();
         let (bytes, damage) = (Arc::clone(&self.bytes), Arc::clone(&self.damage));
-        let chunk = Chunk { bytes, pages, column, damage };
+        let chunk = Chunk { bytes, pages, column, damage, unpacked: AtomicU64::new(0) };
         Ok(Box::new(OneChunk(Some(chunk.reader(self.num_rows())?))))
     }
 

@@ -9,7 +9,9 @@ use millstream_pipeline::{Batches, Dataset, PipelineError, StreamOptions};
 use millstream_schemas::recipe::OrderStrength;
 use parquet::basic::Compression;
 use parquet::column::writer::ColumnCloseResult;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataOptions, ParquetMetaDataReader};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, ColumnChunkMetaDataBuilder, PageIndexPolicy, ParquetMetaDataOptions, ParquetMetaDataReader,
+};
 use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
@@ -302,8 +304,36 @@ fn pages_that_count_other_values_than_the_row_group_has_rows_shift_no_label() {
     }
 }
 
+#[test]
+fn pages_that_are_larger_than_the_footer_says_are_refused_before_they_take_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let texts: ArrayRef =
+        Arc::new(StringArray::from_iter_values((0..4000).map(|row| format!("{row} {}", "x".repeat(1000)))));
+    let labels: ArrayRef = Arc::new(Int64Array::from_iter_values((0..4000).map(label)));
+    let properties = WriterProperties::builder().set_dictionary_enabled(false).set_compression(Compression::SNAPPY);
+    write_with(&path, &[("text", texts), ("label", labels)], Some(&["a", "b", "c", "d", "e"]), properties);
+    let (dataset, options) = open(folder.path());
+    assert_eq!(rows(&dataset, &options).unwrap().len(), 4000);
+    with_columns(&path, |column| {
+        let stated = column.uncompressed_size().min(300_000);
+        column.into_builder().set_total_uncompressed_size(stated)
+    });
+    for order in [OrderStrength::Sequential, OrderStrength::Windowed, OrderStrength::Global] {
+        let (dataset, options) = open(folder.path());
+        let message = rows(&dataset, &StreamOptions { order, ..options }).unwrap_err().to_string();
+        assert!(message.starts_with("a.parquet, row group 0: column `text`: the page at byte "), "{message}");
+        assert!(message.ends_with("bytes once decompressed, and the footer says 300000 of all"), "{message}");
+    }
+}
+
 /// Takes the page index out of the footer: pages are then found by their headers.
 fn without_index(path: &Path) {
+    with_columns(path, |column| column.into_builder().set_offset_index_offset(None).set_offset_index_length(None));
+}
+
+/// Writes the footer anew, without a page index, with other facts of each column chunk.
+fn with_columns(path: &Path, edit: impl Fn(ColumnChunkMetaData) -> ColumnChunkMetaDataBuilder) {
     let bytes = Bytes::from(std::fs::read(path).unwrap());
     let mut reader = ParquetMetaDataReader::new()
         .with_offset_index_policy(PageIndexPolicy::Skip)
@@ -311,10 +341,7 @@ fn without_index(path: &Path) {
     reader.try_parse(&bytes).unwrap();
     let metadata = reader.finish().unwrap();
     let groups = metadata.row_groups().iter().map(|group| {
-        let columns = group.columns().iter().map(|column| {
-            let column = column.clone().into_builder();
-            column.set_offset_index_offset(None).set_offset_index_length(None).build().unwrap()
-        });
+        let columns = group.columns().iter().map(|column| edit(column.clone()).build().unwrap());
         group.clone().into_builder().set_column_metadata(columns.collect()).build().unwrap()
     });
     let metadata = metadata.clone().into_builder().set_row_groups(groups.collect()).build();
