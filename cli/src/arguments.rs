@@ -1,5 +1,6 @@
 //! The command line as clap sees it. Help texts are written for somebody who has never trained a model.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -163,7 +164,7 @@ pub(crate) struct Evaluate {
     pub(crate) model: Option<PathBuf>,
     /// The rows to measure on, instead of the recipe's `data.evaluate`: files, folders or patterns
     #[arg(short, long, value_name = "PARQUET", num_args = 1..)]
-    pub(crate) data: Vec<String>,
+    pub(crate) data: Vec<OsString>,
 }
 
 /// Show what the transforms do to real rows
@@ -209,7 +210,7 @@ pub(crate) struct Preview {
 pub(crate) struct Inspect {
     /// Parquet: files, folders or patterns, looked at as one dataset; or one .onnx file
     #[arg(value_name = "PATH", required = true)]
-    pub(crate) paths: Vec<String>,
+    pub(crate) paths: Vec<OsString>,
     /// Layers that this pattern of names would unfreeze (`*` any run, `?` one character); may be given several times
     #[arg(short, long = "pattern", value_name = "PATTERN")]
     pub(crate) patterns: Vec<String>,

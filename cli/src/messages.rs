@@ -1,7 +1,7 @@
 //! What is said on the standard error output: errors and warnings.
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, IsTerminal};
 
 use millstream::schemas::recipe::{PlacedFault, WrittenAt};
 use millstream::schemas::{SchemaError, count, escaped, shown_path};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::arguments::Global;
 use crate::colour::Meaning;
 use crate::commands::InRecipe;
+use crate::terminal::{self, NARROWEST};
 use crate::{excerpt, output, screen};
 
 /// Warnings of the libraries are shown unless `--quiet`; `-v` shows more.
@@ -39,7 +40,7 @@ pub(crate) fn tell(text: &str) {
 
 /// A warning of ours.
 pub(crate) fn warn(text: &str) {
-    tell(&format!("{}: {}", Meaning::Warning.message("warning"), harmless(text)));
+    tell(&format!("{}: {}", Meaning::Warning.message("warning"), indented(text, "warning: ".len())));
 }
 
 /// What libraries say, above the progress like the rest.
@@ -127,9 +128,16 @@ fn describe(error: &anyhow::Error) -> String {
     text.trim_end().to_owned()
 }
 
-/// Further lines of a message below its first.
+/// Further lines of a message below its first. On a terminal lines are broken where it ends; in a pipe they stay whole, so
+/// that they can be searched.
 fn indented(message: &str, by: usize) -> String {
-    harmless(message).replace('\n', &format!("\n{}", " ".repeat(by)))
+    let width = io::stderr().is_terminal().then(|| terminal::progress_width().saturating_sub(by + 1).max(NARROWEST));
+    let message = harmless(message);
+    let lines = message.split('\n').flat_map(|line| match width {
+        Some(width) => terminal::wrapped(line, width),
+        None => vec![line.to_owned()],
+    });
+    lines.collect::<Vec<_>>().join(&format!("\n{}", " ".repeat(by)))
 }
 
 fn as_json(error: &anyhow::Error) -> Value {

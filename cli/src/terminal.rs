@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 /// Where nobody says how wide it is: a pipe, a file, a terminal that does not know.
 const WIDTH: usize = 80;
 /// Nothing can be laid out in less.
-const NARROWEST: usize = 20;
+pub(crate) const NARROWEST: usize = 20;
 
 /// Columns of the standard output, for tables.
 pub(crate) fn output_width() -> usize {

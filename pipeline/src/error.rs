@@ -90,6 +90,9 @@ pub enum PipelineError {
         /// What the Parquet reader said.
         reason: String,
     },
+    /// Damage that is not of single rows, where rows were to be left out.
+    #[error("{0}; `data.damaged` leaves out single rows, and here a part of a file cannot be read")]
+    DamagedPart(Box<PipelineError>),
     /// No rows at all.
     #[error("the dataset has no rows: {}, the first {}", count(*.files, "file"), shown_path(.first))]
     NoRows {

@@ -282,7 +282,7 @@ impl Batches {
     }
 
     fn note(&mut self, letter: Letter) -> Result<Batch, PipelineError> {
-        let batch = letter.batch?;
+        let batch = letter.batch.map_err(|error| self.left_out.explained(error))?;
         let skipped = letter.damaged.len() as u64;
         let new = self.left_out.note(letter.damaged)?;
         let taken = &self.monitor.taken;

@@ -7,6 +7,7 @@ use millstream_schemas::{Recipe, count, grouped, shown, shown_path};
 use millstream_training::{Device, DeviceRequest, runtime};
 use serde::Serialize;
 
+use crate::error::with_causes;
 use crate::inspect::ClassCount;
 use crate::plan::RowSource;
 use crate::run_folder::RunFolder;
@@ -130,7 +131,9 @@ pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, Rec
         Err(error) => problems.push(error.to_string()),
     }
     let folder = RunFolder(recipe.output.folder.clone());
-    if let Err(error) = folder.require_outside(&plan) {
+    if let Err(error) = folder.require_writable() {
+        problems.push(with_causes(&error));
+    } else if let Err(error) = folder.require_outside(&plan) {
         problems.push(error.to_string());
     }
     match folder.writer() {

@@ -176,3 +176,9 @@ impl RecipeError {
         move |source| Self::Io { doing, path, source }
     }
 }
+
+/// An error and its causes in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -14,6 +14,7 @@ use millstream_training::{
 use serde::Serialize;
 
 use crate::check::{Findings, findings, left_out};
+use crate::error::with_causes;
 use crate::preprocessing::Preprocessing;
 use crate::run_folder::{MadeOf, RunFolder, fixed, make_place_for};
 use crate::{DataReport, Event, Events, Plan, RecipeError, Stop, labels_file, plan};
@@ -232,11 +233,6 @@ fn has_begun(trainer: &Trainer) -> bool {
 fn write_record(folder: &RunFolder, record: &RunRecord) -> Result<(), RecipeError> {
     record.write(&folder.metrics())?;
     Ok(report::write(&folder.report(), &record.title, std::slice::from_ref(record))?)
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Most bytes that this process held at a time, as Linux counts them.

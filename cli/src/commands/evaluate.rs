@@ -15,7 +15,7 @@ const MOST_CLASSES: usize = 20;
 pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Recipe) -> anyhow::Result<Outcome> {
     let options = EvaluateOptions {
         model: match &arguments.model {
-            Some(model) => Some(commands::argument_path(&model.to_string_lossy())?.into()),
+            Some(model) => Some(commands::argument_path(model.as_os_str())?),
             None => None,
         },
         data: match arguments.data.as_slice() {

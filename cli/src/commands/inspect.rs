@@ -13,17 +13,29 @@ use millstream::schemas::{count, grouped, percent, shown};
 
 /// Files that are named one by one; the rest is counted.
 const MOST_FILES: usize = 20;
+/// Files that are looked at as models: what other tools save is told by its content, and what to do with it.
+const MODELS: [&str; 13] =
+    ["onnx", "ort", "pt", "pth", "ckpt", "safetensors", "gguf", "h5", "keras", "tflite", "pb", "pkl", "joblib"];
 
 pub(crate) fn run(global: &Global, arguments: &Inspect) -> anyhow::Result<Outcome> {
     let paths = commands::argument_paths(&arguments.paths)?;
-    let is_model =
-        |path: &String| Path::new(path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
+    let is_model = |path: &String| {
+        let extension = Path::new(path).extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        MODELS.iter().any(|known| extension.eq_ignore_ascii_case(known))
+    };
     if paths.iter().any(is_model) || !arguments.patterns.is_empty() {
         let [path] = paths.as_slice() else {
             anyhow::bail!("{} were named; models are inspected one at a time", count(paths.len() as u64, "path"));
         };
         let report = inspect_model(Path::new(path), &arguments.patterns)?;
-        if global.json { output::print_json(&report)? } else { output::print(&describe_model(&report))? }
+        if global.json {
+            output::print_json(&report)?
+        } else {
+            output::print(&describe_model(&report))?
+        }
+        if report.patterns.iter().any(|found| found.layers.is_empty()) {
+            return Ok(Outcome::Refused);
+        }
     } else {
         let report = inspect_dataset(&paths, Path::new("/"), &arguments.label)?;
         if global.json { output::print_json(&report)? } else { output::print(&describe_dataset(&report))? }

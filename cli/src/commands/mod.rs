@@ -10,13 +10,14 @@ pub(crate) mod schema;
 pub(crate) mod train;
 pub(crate) mod transforms;
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use millstream::recipes::{self, RecipeError};
 use millstream::schemas::recipe::{PlacedFault, RecipeText, local_path};
-use millstream::schemas::{Recipe, SchemaError};
+use millstream::schemas::{Recipe, SchemaError, shown_path};
 
 use crate::arguments::RecipeArguments;
 
@@ -60,15 +61,23 @@ impl fmt::Display for InRecipe {
 impl std::error::Error for InRecipe {}
 
 /// A path or pattern of the command line, read as those of recipes are, unless something of just that name is there.
-fn argument_path(text: &str) -> anyhow::Result<String> {
+fn argument_path(text: &OsStr) -> anyhow::Result<PathBuf> {
+    anyhow::ensure!(!text.is_empty(), "a path is empty; write `.` for the working directory");
     let base = std::env::current_dir().context("the working directory cannot be read")?;
-    if base.join(text).exists() {
-        return Ok(base.join(text).to_string_lossy().into_owned());
+    let just_that = base.join(text);
+    match text.to_str() {
+        Some(text) if !just_that.exists() => Ok(local_path(text, &base).map_err(anyhow::Error::msg)?.into()),
+        _ => Ok(just_that),
     }
-    local_path(text, &base).map_err(anyhow::Error::msg)
 }
 
 /// Several of them, as a shell makes of a pattern.
-fn argument_paths(paths: &[String]) -> anyhow::Result<Vec<String>> {
-    paths.iter().map(|path| argument_path(path)).collect()
+fn argument_paths(paths: &[OsString]) -> anyhow::Result<Vec<String>> {
+    let as_text = |path: PathBuf| {
+        // Patterns are texts, so the paths among them are.
+        path.into_os_string().into_string().map_err(|path| {
+            anyhow::anyhow!("{}: the name is no UTF-8; name the folder above it", shown_path(Path::new(&path)))
+        })
+    };
+    paths.iter().map(|path| argument_path(path).and_then(as_text)).collect()
 }

@@ -9,7 +9,10 @@ use millstream::schemas::{Recipe, count, grouped, percent, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> anyhow::Result<Outcome> {
     if let Some(folder) = &arguments.output {
-        recipe.output.folder = commands::argument_path(&folder.to_string_lossy())?.into();
+        let folder = commands::argument_path(folder.as_os_str())?;
+        // The recipe that was used is written into it, as a text.
+        anyhow::ensure!(folder.to_str().is_some(), "{}: the name is no UTF-8; choose another", shown_path(&folder));
+        recipe.output.folder = folder;
     }
     let options = TrainOptions {
         start: match (arguments.resume, arguments.overwrite) {

@@ -145,9 +145,25 @@ fn an_operator_without_gradient_is_named_with_the_path_from_the_loss() {
 #[test]
 fn a_pattern_that_matches_nothing_is_answered_with_the_nearest_layer() {
     let place = Workplace::new();
-    let text = place.run(&["inspect", "model.onnx", "--pattern", "conv*", "--pattern", "heat"]).done();
+    let ran = place.run(&["inspect", "model.onnx", "--pattern", "conv*", "--pattern", "heat"]);
+    // As `train` would end with such a pattern.
+    assert_eq!(ran.code, Some(1));
+    let text = ran.stdout;
     assert!(text.contains("`conv*` matches 1 layer with 224 parameters"), "{text}");
     assert!(text.contains("`heat` matches 0 layers") && text.contains("did you mean `head`?"), "{text}");
+}
+
+#[test]
+fn what_other_tools_save_is_named_by_inspect_as_what_it_is() {
+    let place = Workplace::new();
+    for (name, bytes, wanted) in [
+        ("net.pt", &b"PK\x03\x04 and more"[..], "as PyTorch and Keras save networks"),
+        ("net.pkl", b"\x80\x04 and more", "a Python pickle"),
+        ("net.safetensors", b"\x08\0\0\0\0\0\0\0{      }", "holds weights and no graph"),
+    ] {
+        std::fs::write(place.path(name), bytes).unwrap();
+        place.run(&["inspect", name]).failed_with(&[name, wanted]);
+    }
 }
 
 #[test]

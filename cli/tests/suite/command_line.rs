@@ -2,7 +2,7 @@
 
 use std::io::PipeWriter;
 
-use crate::workplace::{Workplace, has_runtime, millstream};
+use crate::workplace::{Ran, Workplace, has_runtime, millstream};
 
 #[test]
 fn every_command_explains_itself() {
@@ -98,4 +98,37 @@ fn a_library_that_is_not_there_is_an_error_that_names_it() {
     let doctor = place.run(&["runtime", "doctor", "--runtime", "nowhere.so"]);
     assert_eq!(doctor.code, Some(1));
     assert!(doctor.stdout.contains("millstream runtime install"), "{}", doctor.stdout);
+}
+
+#[test]
+fn an_empty_path_is_not_the_working_directory() {
+    let place = Workplace::new();
+    for arguments in [&["inspect", ""][..], &["evaluate", "recipe.yaml", "--data", ""]] {
+        place.run(arguments).failed_with(&["a path is empty"]);
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn names_that_are_no_utf8_are_taken_or_refused_and_never_changed() {
+    use std::os::unix::ffi::OsStrExt;
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let name = std::ffi::OsStr::from_bytes(b"run-\xff");
+    let run = |arguments: &[&str]| Ran::of(place.command(arguments).arg(name).output().unwrap());
+    run(&["train", "recipe.yaml", "--output"]).failed_with(&["run-\u{fffd}: the name is no UTF-8; choose another"]);
+    run(&["inspect"]).failed_with(&["the name is no UTF-8; name the folder above it"]);
+    place.run_with("train", &["training.epochs=1"]).done();
+    std::fs::rename(place.path("run/model.onnx"), place.path("").join(name)).unwrap();
+    let said = run(&["evaluate", "recipe.yaml", "--model"]).done();
+    assert!(said.contains("accuracy "), "{said}");
+    // A folder above them all.
+    let folder = place.path("").join("folder").join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy(place.path("recipe.yaml"), folder.join("recipe.yaml")).unwrap();
+    let mut check = place.command(&["check", "recipe.yaml"]);
+    let ran = Ran::of(check.current_dir(&folder).output().unwrap());
+    ran.failed_with(&["a folder above it has a name that is no UTF-8", "recipe.yaml:"]);
 }

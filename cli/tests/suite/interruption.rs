@@ -88,6 +88,46 @@ fn terminated_saves_says_how_to_resume_and_resumes_to_the_same_bytes() {
     assert!(place.read("run/model.onnx") == undisturbed(&place), "the tuned models differ");
 }
 
+/// Every step writes a checkpoint, so a signal comes while one is being written more often than not.
+#[test]
+fn interrupted_while_checkpoints_are_written_resumes_to_the_same_bytes() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let changes = ["training.epochs=12", "output.checkpoint.every_steps=1"];
+    let mut interrupted = 0;
+    for round in 0..10_u64 {
+        let mut arguments = vec!["train", "recipe.yaml", "--json"];
+        arguments.extend(changes.iter().flat_map(|change| ["--set", *change]));
+        arguments.extend((round > 0).then_some("--resume"));
+        let mut child = place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let (mut line, mut written) = (String::new(), 0);
+        while written < 2 && lines.read_line(&mut line).unwrap() > 0 {
+            written += usize::from(line.contains("checkpoints/step-"));
+            line.clear();
+        }
+        std::thread::sleep(std::time::Duration::from_micros(700 * round));
+        // It may have ended by itself.
+        let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
+        std::io::copy(&mut lines, &mut std::io::sink()).unwrap();
+        let code = child.wait().unwrap().code();
+        assert!(matches!(code, Some(0 | 3)), "{code:?}");
+        interrupted += u32::from(code == Some(3));
+        let unfinished = std::fs::read_dir(place.path("run/checkpoints")).unwrap();
+        let names: Vec<_> = unfinished.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(names.iter().all(|name| name.starts_with("step-")), "{names:?}");
+    }
+    assert!(interrupted > 2, "{interrupted}");
+    let mut arguments = vec!["train", "recipe.yaml", "--resume"];
+    arguments.extend(changes.iter().flat_map(|change| ["--set", *change]));
+    place.run(&arguments).done();
+    let whole = [&changes[..], &["output.folder=whole"]].concat();
+    place.run_with("train", &whole).done();
+    assert!(place.read("run/model.onnx") == place.read("whole/model.onnx"), "the tuned models differ");
+}
+
 #[test]
 fn resuming_refuses_what_changed_and_names_it() {
     if !has_runtime() {

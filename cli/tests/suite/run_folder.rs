@@ -133,7 +133,13 @@ fn a_place_that_cannot_be_written_is_told_before_anything_else_is_done() {
     for folder in ["file", "file/deeper"] {
         let change = format!("output.folder={folder}");
         place.run_with("train", &[&change]).failed_with(&["results cannot be written to", "file", "`output.folder`"]);
+        let checked = place.run_with("check", &[&change]);
+        assert_eq!(checked.code, Some(1));
+        let wanted = ["results cannot be written to", "file", "`output.folder`"];
+        assert!(wanted.iter().all(|part| checked.stdout.contains(part)), "{}", checked.stdout);
     }
+    place.run_with("check", &["output.folder=new/deep"]).done();
+    assert!(!place.path("new").exists() && !place.path("run").exists());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a model does to its class scores before it gives them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::CompilerError;
 use crate::model_file::onnx::{GraphProto, NodeProto};
@@ -52,8 +52,8 @@ fn found(graph: &GraphProto, value: &str) -> Option<usize> {
             operator if if mixed { CHANCES.contains(&operator) } else { ENDINGS.contains(&operator) } => {
                 return Some(index);
             }
-            // of scores these are handled where the head is looked for; of anything else they are no scores
-            "Softmax" | "LogSoftmax" if value_is_mixed(graph, value) => return Some(index),
+            // the one that makes the output is taken away where the scores are looked for; this one stays
+            "Softmax" | "LogSoftmax" => return Some(index),
             "Identity" | "Flatten" | "Squeeze" | "Unsqueeze" | "Reshape" | "Cast" | "Dropout" => {
                 open.extend(node.input.first().map(|name| (name.as_str(), mixed)));
             }
@@ -74,14 +74,6 @@ fn found(graph: &GraphProto, value: &str) -> Option<usize> {
     None
 }
 
-/// Whether another operator than those that only shape it reads the value.
-fn value_is_mixed(graph: &GraphProto, value: &str) -> bool {
-    graph.node.iter().any(|node| {
-        node.input.iter().any(|input| input == value)
-            && !matches!(node.op_type(), "Identity" | "Flatten" | "Squeeze" | "Unsqueeze" | "Reshape")
-    })
-}
-
 /// `node `x` (Sigmoid)`.
 pub(crate) fn named(node: &NodeProto) -> String {
     let name = if node.name().is_empty() { node.output.first().map_or("", String::as_str) } else { node.name() };
@@ -92,16 +84,34 @@ pub(crate) fn named(node: &NodeProto) -> String {
 pub(crate) fn lay_bare(graph: &mut GraphProto, output: &str) -> Option<String> {
     const REPLACED: [&str; 8] = ["Clip", "Elu", "HardSigmoid", "Relu", "Sigmoid", "Softplus", "Softsign", "Tanh"];
     let index = found(graph, output).filter(|index| REPLACED.contains(&graph.node[*index].op_type()))?;
+    let others = outputs_behind(graph, index, output);
     let node = &mut graph.node[index];
+    let also = match others.as_slice() {
+        [] => String::new(),
+        others => format!("; this changes what is made of them too: output {}", others.join(", ")),
+    };
     let note = format!(
         "the model ends in {}; a new head is trained with a softmax cross-entropy of its scores, so the exported model \
-         gives these scores (logits) without it",
+         gives these scores (logits) without it{also}",
         named(node)
     );
     node.op_type = Some("Identity".into());
     node.input.truncate(1);
     node.attribute.clear();
     Some(note)
+}
+
+/// The other outputs of the model that come from a node, as they are shown.
+fn outputs_behind(graph: &GraphProto, from: usize, output: &str) -> Vec<String> {
+    let mut reached: HashSet<&str> = graph.node[from].output.iter().map(String::as_str).collect();
+    // Nodes stand behind those that they read.
+    for node in &graph.node[from + 1..] {
+        if node.input.iter().any(|input| reached.contains(input.as_str())) {
+            reached.extend(node.output.iter().map(String::as_str));
+        }
+    }
+    let others = graph.output.iter().map(|other| other.name()).filter(|name| *name != output && reached.contains(name));
+    others.map(|name| format!("`{}`", shown(name))).collect()
 }
 
 /// Refuses to train a kept head whose scores are something else by the time that the loss sees them.
@@ -127,7 +137,7 @@ mod tests {
     use crate::handmade::{graph, model, node, value, weight, with};
     use crate::model_file::onnx::NodeProto;
     use crate::{FineTuning, compile};
-    use millstream_schemas::recipe::HeadRecipe;
+    use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
 
     #[test]
     fn a_model_that_ends_in_a_sigmoid_is_not_trained_as_if_it_gave_scores() {
@@ -175,5 +185,38 @@ mod tests {
                 assert_eq!(program.notes.iter().any(|note| note.contains("without it")), told, "{:?}", program.notes);
             }
         }
+    }
+
+    #[test]
+    fn a_softmax_behind_a_convolution_and_before_a_reshape_is_not_trained_as_scores() {
+        let compiled = |tail: Vec<NodeProto>| {
+            let nodes = [vec![node("Conv", &["x", "w"], &["s"])], tail].concat();
+            let model = model(graph(
+                nodes,
+                vec![weight("w", &[3, 4, 1, 1])],
+                vec![value("x", &[4, 1, 1])],
+                vec![value("y", &[3])],
+            ));
+            let wanted = FineTuning { head: HeadRecipe::Keep, train: TrainSelection::All, ..FineTuning::head(2, 3) };
+            compile(&model, &wanted).map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!(compiled(vec![node("Flatten", &["s"], &["y"])]), Ok(()));
+        let chances = vec![with(node("Softmax", &["s"], &["t"]), "axis", &[1]), node("Flatten", &["t"], &["y"])];
+        let message = compiled(chances).unwrap_err();
+        assert!(message.contains("node `t` (Softmax)") && message.contains("would be wrong"), "{message}");
+    }
+
+    #[test]
+    fn an_output_that_changes_with_a_sigmoid_that_goes_is_told() {
+        let nodes = vec![
+            node("Gemm", &["x", "head.weight", "head.bias"], &["s"]),
+            node("Sigmoid", &["s"], &["y"]),
+            node("ReduceMax", &["y"], &["best"]),
+        ];
+        let weights = vec![weight("head.weight", &[4, 3]), weight("head.bias", &[3])];
+        let outputs = vec![value("y", &[3]), value("best", &[1])];
+        let model = model(graph(nodes, weights, vec![value("x", &[4])], outputs));
+        let program = compile(&model, &FineTuning { output: Some("y".into()), ..FineTuning::head(2, 5) }).unwrap();
+        assert!(program.notes.iter().any(|note| note.ends_with("output `best`")), "{:?}", program.notes);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,14 +30,19 @@ pub(crate) struct LeftOut {
     /// The first row that this stream met, and why it was left out.
     first: Option<(RowId, String)>,
     quarantine: Option<Quarantine>,
+    /// Whether damaged rows are left out at all.
+    asked: bool,
 }
 
 #[derive(Debug)]
 struct Quarantine {
     path: PathBuf,
-    file: File,
+    /// Made when the first row is noted: a run that leaves nothing out leaves no empty file.
+    file: Option<File>,
     /// Where the dataset's files lie, by name.
     places: HashMap<Arc<str>, String>,
+    /// Bytes of the file that were read or written here; what follows another process wrote.
+    known: u64,
 }
 
 /// A line of the quarantine file.
@@ -54,21 +59,30 @@ struct Entry<'a> {
 impl LeftOut {
     /// Opens the quarantine file, if there is one, and reads which of this dataset's rows it has.
     pub(crate) fn new(policy: &DamagedPolicy, dataset: &Dataset) -> Result<Self, PipelineError> {
+        let asked = *policy != DamagedPolicy::Fail;
         let policy = policy.with_file_in(Path::new(""));
         let DamagedPolicy::Quarantine(Some(path)) = &policy else {
-            return Ok(Self { rows: HashMap::new(), first: None, quarantine: None });
+            return Ok(Self { rows: HashMap::new(), first: None, quarantine: None, asked });
         };
         let place = |path: &Path| std::path::absolute(path).unwrap_or(path.to_owned()).to_string_lossy().into_owned();
         let places = dataset.files().iter().map(|file| (Arc::clone(&file.name), place(&file.path))).collect();
         let failed = |source| PipelineError::Quarantine { path: path.clone(), source };
-        let mut file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(failed)?;
-        let rows = rows_in(&mut file, &places).map_err(failed)?;
-        Ok(Self { rows, first: None, quarantine: Some(Quarantine { path: path.clone(), file, places }) })
+        let mut quarantine = Quarantine { path: path.clone(), file: None, places, known: 0 };
+        let mut rows = HashMap::new();
+        match open(path, false) {
+            Ok(file) => {
+                quarantine.file = Some(file);
+                quarantine.read(&mut rows).map_err(failed)?;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => can_be_made(path).map_err(failed)?,
+            Err(error) => return Err(failed(error)),
+        }
+        Ok(Self { rows, first: None, quarantine: Some(quarantine), asked })
     }
 
     /// Notes rows in the order given; returns how many of them this stream had not met before.
     pub(crate) fn note(&mut self, damaged: Vec<DamagedRow>) -> Result<u64, PipelineError> {
-        let (mut new, mut lines) = (0, String::new());
+        let (mut new, mut unwritten) = (0, Vec::new());
         for DamagedRow { id, damage, .. } in damaged {
             let known = self.rows.insert(id.clone(), true);
             if known == Some(true) {
@@ -78,22 +92,40 @@ impl LeftOut {
             self.first.get_or_insert_with(|| (id.clone(), damage.to_string()));
             match &self.quarantine {
                 None => tracing::warn!(row = %id, %damage, "row left out"),
-                Some(quarantine) if known.is_none() => lines.push_str(&quarantine.line(&id, &damage)),
+                Some(_) if known.is_none() => unwritten.push((id, damage)),
                 Some(_) => {}
             }
         }
-        match &mut self.quarantine {
-            // One write: whoever reads meanwhile sees whole lines.
-            Some(Quarantine { path, file, .. }) if !lines.is_empty() => file
-                .write_all(lines.as_bytes())
-                .map_err(|source| PipelineError::Quarantine { path: path.clone(), source })?,
-            _ => {}
+        if let Some(quarantine) = self.quarantine.as_mut().filter(|_| !unwritten.is_empty()) {
+            let path = quarantine.path.clone();
+            quarantine.write(&unwritten).map_err(|source| PipelineError::Quarantine { path, source })?;
         }
         Ok(new)
     }
 }
 
+fn open(path: &Path, create: bool) -> io::Result<File> {
+    OpenOptions::new().create(create).read(true).append(true).open(path)
+}
+
+/// Whether a file could be made there: a run should not learn hours later that it cannot.
+fn can_be_made(path: &Path) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let probe = path.with_file_name(name);
+    File::create(&probe)?;
+    std::fs::remove_file(&probe)
+}
+
 impl LeftOut {
+    /// An error that ends the stream, with why nothing was left out instead.
+    pub(crate) fn explained(&self, error: PipelineError) -> PipelineError {
+        match error {
+            PipelineError::RowGroup { .. } if self.asked => PipelineError::DamagedPart(Box::new(error)),
+            error => error,
+        }
+    }
+
     /// The first row that this stream met, and why it was left out.
     pub(crate) fn first(&self) -> Option<&(RowId, String)> {
         self.first.as_ref()
@@ -101,6 +133,24 @@ impl LeftOut {
 }
 
 impl Quarantine {
+    /// Appends the rows that nobody has noted meanwhile.
+    fn write(&mut self, rows: &[(RowId, Damage)]) -> io::Result<()> {
+        if self.file.is_none() {
+            self.file = Some(open(&self.path, true)?);
+        }
+        let file = self.file.as_ref().expect("it was just opened").try_clone()?;
+        // Pipes and devices have no lock, and some places for files have none either: there a row may be noted twice.
+        let _lock = file.metadata()?.is_file().then(|| Locked::new(&file));
+        let mut of_others = HashMap::new();
+        self.read(&mut of_others)?;
+        let new = rows.iter().filter(|(id, _)| !of_others.contains_key(id));
+        let lines: String = new.map(|(id, damage)| self.line(id, damage)).collect();
+        // One write: whoever reads meanwhile sees whole lines.
+        (&file).write_all(lines.as_bytes())?;
+        self.known += lines.len() as u64;
+        Ok(())
+    }
+
     fn line(&self, id: &RowId, damage: &Damage) -> String {
         let path = self.places.get(&id.file).map_or("", String::as_str);
         let (row_group, row) = (id.row_group, id.row);
@@ -109,33 +159,51 @@ impl Quarantine {
         line.push('\n');
         line
     }
+
+    /// Reads the rows of these files from where it is not known yet. A last line that was cut off is ended, so that the
+    /// next one stands alone; lines of anything else are passed over.
+    fn read(&mut self, rows: &mut HashMap<RowId, bool>) -> io::Result<()> {
+        let Some(file) = self.file.as_mut() else { return Ok(()) };
+        // A pipe or device has nothing to be read again.
+        if !file.metadata()?.is_file() {
+            return Ok(());
+        }
+        file.seek(SeekFrom::Start(self.known))?;
+        let (mut reader, mut line) = (BufReader::new(&*file), Vec::new());
+        let mut whole = true;
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            self.known += line.len() as u64;
+            whole = line.ends_with(b"\n");
+            if let Ok(known) = serde_json::from_slice::<KnownRow>(&line)
+                && let Some((name, place)) = self.places.get_key_value(&*known.file)
+                && *place == known.path
+            {
+                rows.insert(RowId { file: Arc::clone(name), row_group: known.row_group, row: known.row }, false);
+            }
+            line.clear();
+        }
+        if !whole {
+            file.write_all(b"\n")?;
+            self.known += 1;
+        }
+        Ok(())
+    }
 }
 
-/// The rows of these files that a quarantine file has. A last line that was cut off is ended, so that the next one
-/// stands alone; lines of anything else are passed over.
-fn rows_in(file: &mut File, places: &HashMap<Arc<str>, String>) -> std::io::Result<HashMap<RowId, bool>> {
-    let mut rows = HashMap::new();
-    // A pipe or device has nothing to be read again.
-    if !file.metadata()?.is_file() {
-        return Ok(rows);
+/// A file that other processes wait for.
+struct Locked<'a>(&'a File);
+
+impl<'a> Locked<'a> {
+    fn new(file: &'a File) -> Option<Self> {
+        file.lock().ok().map(|()| Self(file))
     }
-    file.seek(SeekFrom::Start(0))?;
-    let (mut reader, mut line) = (BufReader::new(&*file), Vec::new());
-    let mut whole = true;
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        whole = line.ends_with(b"\n");
-        if let Ok(known) = serde_json::from_slice::<KnownRow>(&line)
-            && let Some((name, place)) = places.get_key_value(&*known.file)
-            && *place == known.path
-        {
-            rows.insert(RowId { file: Arc::clone(name), row_group: known.row_group, row: known.row }, false);
-        }
-        line.clear();
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // Closing the file would do it too.
+        let _ = self.0.unlock();
     }
-    if !whole {
-        file.write_all(b"\n")?;
-    }
-    Ok(rows)
 }
 
 /// What identifies the row of an [`Entry`].

@@ -170,6 +170,49 @@ fn a_quarantine_that_cannot_be_written_is_an_error_at_once() {
 }
 
 #[test]
+fn a_run_that_leaves_nothing_out_makes_no_quarantine_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = with_rows(folder.path(), &[]);
+    let file = folder.path().join("quarantine.jsonl");
+    let damaged = DamagedPolicy::Quarantine(Some(file.clone()));
+    assert_eq!(all(&dataset, &StreamOptions { damaged, ..options(&dataset) }).unwrap().len(), 3);
+    let names: Vec<_> = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["a.parquet"]);
+}
+
+#[test]
+fn two_runs_that_share_a_quarantine_file_note_each_row_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = damaged(folder.path());
+    let file = folder.path().join("shared.jsonl");
+    let options = StreamOptions { damaged: DamagedPolicy::Quarantine(Some(file.clone())), ..options(&dataset) };
+    let run = || Batches::open(&dataset, options.clone(), None).unwrap();
+    let (mut one, mut other) = (run(), run());
+    while let (Some(mine), Some(theirs)) = (one.next(), other.next()) {
+        drop((mine.unwrap(), theirs.unwrap()));
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| run().for_each(|batch| drop(batch.unwrap())));
+        }
+    });
+    let mut rows = quarantined(&file);
+    rows.sort();
+    rows.dedup();
+    assert_eq!((rows.len() as u64, quarantined(&file).len() as u64), (DAMAGED, DAMAGED));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_while_rows_are_noted_ends_the_stream_with_the_file_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = damaged(folder.path());
+    let damaged = DamagedPolicy::Quarantine(Some("/dev/full".into()));
+    let message = all(&dataset, &StreamOptions { damaged, ..options(&dataset) }).unwrap_err().to_string();
+    assert_eq!(message, "cannot write the quarantine file /dev/full");
+}
+
+#[test]
 fn images_of_other_sizes_are_refused_with_advice() {
     let folder = tempfile::tempdir().unwrap();
     let other = png(9, 6, [1, 2, 3]);

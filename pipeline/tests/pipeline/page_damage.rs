@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use bytes::Bytes;
 use millstream_pipeline::{Batches, Dataset, PipelineError, StreamOptions};
-use millstream_schemas::recipe::OrderStrength;
+use millstream_schemas::recipe::{DamagedPolicy, OrderStrength};
 use parquet::basic::Compression;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::{
@@ -325,6 +325,10 @@ fn pages_that_are_larger_than_the_footer_says_are_refused_before_they_take_memor
         assert!(message.starts_with("a.parquet, row group 0: column `text`: the page at byte "), "{message}");
         assert!(message.ends_with("bytes once decompressed, and the footer says 300000 of all"), "{message}");
     }
+    let (dataset, options) = open(folder.path());
+    let skipping = StreamOptions { damaged: DamagedPolicy::Skip, ..options };
+    let message = rows(&dataset, &skipping).unwrap_err().to_string();
+    assert!(message.contains("; `data.damaged` leaves out single rows, and here a part of a file"), "{message}");
 }
 
 /// Takes the page index out of the footer: pages are then found by their headers.

@@ -69,7 +69,8 @@ impl PathPlaces<'_> {
 /// the environment, `$$` is a dollar sign, `file:///x` is `/x`; a relative one starts from `base`.
 ///
 /// # Errors
-/// It names another machine or another person's home, or a variable that is not set; the message says what to do.
+/// It names another machine or another person's home, or a variable that is not set, or `base` is no UTF-8; the message
+/// says what to do.
 pub fn local_path(text: &str, base: &Path) -> Result<String, String> {
     local(text, base, &|variable| std::env::var(variable).ok())
 }
@@ -77,7 +78,12 @@ pub fn local_path(text: &str, base: &Path) -> Result<String, String> {
 fn local(text: &str, base: &Path, environment: Environment<'_>) -> Result<String, String> {
     let expanded = home(expand(text.trim(), environment)?, environment)?;
     let path = without_scheme(&expanded)?;
-    Ok(tidy(&base.join(path)).to_string_lossy().into_owned())
+    tidy(&base.join(path)).into_os_string().into_string().map_err(|path| {
+        format!(
+            "{}: a folder above it has a name that is no UTF-8, and a recipe is a text; rename it",
+            shown_path(path)
+        )
+    })
 }
 
 /// `~` and `~/x`: the home folder.

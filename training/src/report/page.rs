@@ -42,8 +42,10 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
     };
     let by_epoch = |value: fn(&EpochEvaluation) -> f64| {
         let points = move |run: &RunRecord| {
+            let start = run.history.start.as_ref().map(|start| (0.0, value(start)));
             let epochs = run.history.epochs.iter();
-            epochs.filter_map(|epoch| Some(((epoch.epoch + 1) as f64, value(epoch.evaluation.as_ref()?)))).collect()
+            let epochs = epochs.filter_map(|epoch| Some(((epoch.epoch + 1) as f64, value(epoch.evaluation.as_ref()?))));
+            start.into_iter().chain(epochs).collect()
         };
         series(&points, true)
     };

@@ -107,7 +107,7 @@ fn what_is_left_out_of_the_page_is_said() {
     record.history.epochs[1].evaluation.as_mut().unwrap().loss = f64::NAN;
     let page = report::render("Left out", &[record]).unwrap();
     assert!(page.contains("5,000 classes are too many to draw a confusion matrix of; metrics.json has it"));
-    assert!(page.contains("1 of 3 values is not a finite number and is not drawn"));
+    assert!(page.contains("1 of 4 values is not a finite number and is not drawn"));
 }
 
 #[test]
