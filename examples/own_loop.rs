@@ -5,7 +5,7 @@
 
 use anyhow::Context;
 use millstream::training::{Device, DeviceRequest, StepRunner, StepSettings, runtime};
-use millstream::{Batches, Chain, Dataset, FineTuning, Model, StreamOptions, TransformSpec, compile};
+use millstream::{Batches, Chain, Choice, Dataset, FineTuning, Model, StreamOptions, compile};
 use serde_json::json;
 
 fn main() -> anyhow::Result<()> {
@@ -14,9 +14,9 @@ fn main() -> anyhow::Result<()> {
     let (data, pretrained, tuned) = (next()?, next()?, next()?);
 
     let chain = Chain::parse(&[
-        TransformSpec::new("random_resized_crop", json!({"size": 224})),
-        TransformSpec::new("horizontal_flip", json!({})),
-        TransformSpec::new("normalize", json!({"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]})),
+        Choice::new("random_resized_crop", json!({"size": 224})),
+        Choice::new("horizontal_flip", json!({})),
+        Choice::new("normalize", json!({"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]})),
     ])?;
     let dataset = Dataset::open(&data, ".".as_ref())?;
     let columns = dataset.resolve_columns(None, "label")?;

@@ -19,6 +19,5 @@ pub use millstream_transforms as transforms;
 
 pub use millstream_compiler::{FineTuning, Model, TrainingProgram, compile};
 pub use millstream_pipeline::{Batches, Dataset, StreamOptions};
-pub use millstream_schemas::recipe::TransformSpec;
-pub use millstream_schemas::{Batch, Recipe, ResumePoint, RowId, Tensor};
+pub use millstream_schemas::{Batch, Choice, Recipe, ResumePoint, RowId, Tensor};
 pub use millstream_transforms::{Chain, DrawKey};

@@ -25,7 +25,7 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
 /// Folders with a table: the constant that each file's row is, and modules that are no rows.
 const TABLES: &[(&str, &str, &[&str])] = &[
     ("compiler/src/operators", "OPERATOR", &["rules"]),
-    ("training/src/optimizers", "OPTIMIZER", &["graph"]),
+    ("training/src/optimizers", "OPTIMIZER", &["graph", "rule"]),
     ("training/src/schedules", "SCHEDULE", &[]),
     ("transforms/src/batch", "TRANSFORM", &[]),
     ("transforms/src/combine", "TRANSFORM", &[]),

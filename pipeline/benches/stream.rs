@@ -13,7 +13,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use millstream_pipeline::decode::{DecodeScratch, Header, decode_into, header};
 use millstream_pipeline::{Batches, Dataset, RowInput, StreamOptions};
-use millstream_schemas::recipe::{ByteSize, TransformSpec, TransparencyPolicy};
+use millstream_schemas::Choice;
+use millstream_schemas::recipe::{ByteSize, TransparencyPolicy};
 use millstream_transforms::{Chain, DecodeRequest, DrawKey, RgbImage};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -59,7 +60,7 @@ fn main() {
 }
 
 fn chain(json: &str) -> Chain {
-    let specs: Vec<TransformSpec> = serde_json::from_str(json).unwrap();
+    let specs: Vec<Choice> = serde_json::from_str(json).unwrap();
     Chain::parse(&specs).unwrap()
 }
 

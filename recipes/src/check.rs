@@ -2,8 +2,9 @@ use std::path::Path;
 
 use millstream_compiler::{CompilerError, ModelReport, compile, describe};
 use millstream_pipeline::{InputKind, SharedRows};
-use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, OptimizerRecipe, Patterns};
+use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, Patterns};
 use millstream_schemas::{Recipe, count, grouped, shown, shown_path};
+use millstream_training::optimizers::Optimizer;
 use millstream_training::{Device, DeviceRequest, runtime};
 use serde::Serialize;
 
@@ -151,7 +152,7 @@ pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, Rec
         input: plan.input.clone(),
         steps_per_epoch: plan.steps_per_epoch(),
         total_steps: plan.total_steps(),
-        memory: memory(&recipe.data, &recipe.training.optimizer, &model, activations),
+        memory: memory(&recipe.data, &plan.optimizer, &model, activations),
         train,
         evaluate,
         model,
@@ -338,11 +339,8 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn memory(data: &DataRecipe, optimizer: &OptimizerRecipe, model: &ModelReport, activations: u64) -> MemoryEstimate {
-    let remembered = match optimizer {
-        OptimizerRecipe::Adamw(_) => 2,
-        OptimizerRecipe::Sgd(_) => 1,
-    };
+fn memory(data: &DataRecipe, optimizer: &Optimizer, model: &ModelReport, activations: u64) -> MemoryEstimate {
+    let remembered = optimizer.numbers_for_each_weight() as u64;
     let weights = (model.parameters + model.other_weights) as u64 * 4;
     let training_state = model.trained as u64 * 4 * (1 + remembered);
     let stream = data.memory.0;

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use millstream_compiler::CompilerError;
 use millstream_pipeline::PipelineError;
 use millstream_schemas::recipe::Fault;
-use millstream_schemas::{SchemaError, shown_path};
+use millstream_schemas::{ChoiceError, SchemaError, shown_path};
 use millstream_training::TrainingError;
 use millstream_transforms::TransformError;
 
@@ -17,6 +17,9 @@ pub enum RecipeError {
     /// The transforms.
     #[error(transparent)]
     Transform(#[from] TransformError),
+    /// What is chosen by name.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
     /// The data.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
@@ -151,6 +154,7 @@ impl RecipeError {
                 };
                 error.place().map(fault).into_iter().collect()
             }
+            Self::Choice(error) => vec![error.clone().into()],
             Self::At { place, source } => match source.faults() {
                 faults if faults.is_empty() => vec![Fault { message: source.to_string(), ..Fault::value(place, "") }],
                 faults => faults,

@@ -3,21 +3,30 @@ use millstream_schemas::recipe::{Fault, RecipeText};
 use millstream_transforms::Chain;
 
 use crate::RecipeError;
-use crate::plan::refuse_random;
+use crate::plan::{choose, refuse_random};
+use crate::schema::definitions;
 
 /// The recipe that a text says, checked as far as it can be without opening data or model: keys, kinds, ranges and paths,
-/// and the names and options of the transforms.
+/// and everything that is chosen by name with its options.
 ///
 /// # Errors
 /// All that is wrong with it, each with its place.
 pub fn load(text: &RecipeText) -> Result<Recipe, RecipeError> {
-    let (recipe, mut faults) = text.examine();
-    if let Some(recipe) = &recipe {
+    let (mut recipe, mut faults) = text.examine(&definitions());
+    if let Some(recipe) = &mut recipe {
         let lists =
             [("transforms.train", &recipe.transforms.train), ("transforms.evaluate", &recipe.transforms.evaluate)];
         let found = lists.into_iter().flat_map(|(place, specs)| Chain::faults_at(place, specs));
         let mut found: Vec<Fault> = found.flat_map(|error| RecipeError::from(error).faults()).collect();
         found.extend(refuse_random(&recipe.transforms.evaluate).err().into_iter().flat_map(|error| error.faults()));
+        match choose(&recipe.training) {
+            // As they are meant, with every default: what is written down of a run says all of it.
+            Ok((optimizer, schedule)) => {
+                recipe.training.optimizer = optimizer.choice().clone();
+                recipe.training.schedule = schedule.choice().clone();
+            }
+            Err(error) => found.push(error.into()),
+        }
         for fault in found {
             // What was told already is not told of what stands in for it.
             if !faults.iter().any(|told| told.covers(&fault.place)) {

@@ -3,8 +3,10 @@ use std::path::Path;
 
 use millstream_compiler::{FineTuning, Model};
 use millstream_pipeline::{Beside, Columns, Dataset, InputKind, PipelineError, SplitRole, StreamOptions};
-use millstream_schemas::recipe::{DataRecipe, OrderStrength, Patterns, TransformSpec};
-use millstream_schemas::{Recipe, SchemaError, count, shown};
+use millstream_schemas::recipe::{DataRecipe, OrderStrength, Patterns, TrainingRecipe};
+use millstream_schemas::{Choice, ChoiceError, Recipe, SchemaError, count, shown};
+use millstream_training::optimizers::{self, Optimizer};
+use millstream_training::schedules::{self, Schedule};
 use millstream_transforms::Chain;
 use serde::Serialize;
 
@@ -47,6 +49,10 @@ pub struct Plan {
     pub model: Model,
     /// Where the images go.
     pub input: ModelInput,
+    /// How weights are updated.
+    pub optimizer: Optimizer,
+    /// The learning rate over time.
+    pub schedule: Schedule,
     /// What was noticed while the data were opened, each with its place in the recipe.
     pub notes: Vec<String>,
 }
@@ -61,6 +67,7 @@ pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
     let chains = [("transforms.train", &recipe.transforms.train), ("transforms.evaluate", &recipe.transforms.evaluate)];
     let [train_chain, evaluate_chain] = chains.map(|(place, specs)| Chain::parse_at(place, specs));
     let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
+    let (optimizer, schedule) = choose(&recipe.training)?;
     refuse_random(&recipe.transforms.evaluate)?;
     let model = Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?;
     let train = RowSource::open(&recipe.data, "data.train", &recipe.data.train, SplitRole::Train, train_chain)?;
@@ -89,13 +96,22 @@ pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
         let size = source.image_size("transforms.evaluate", recipe.seed)?;
         require_size("transforms.evaluate", size, (input.width, input.height), &input.name)?;
     }
-    let plan = Plan { recipe: recipe.clone(), train, evaluate, model, input, notes };
+    let plan = Plan { recipe: recipe.clone(), train, evaluate, model, input, optimizer, schedule, notes };
     if plan.steps_per_epoch() == 0 {
         let (rows, batch) = (plan.train.dataset.rows(), recipe.data.batch);
         let message = format!("{rows} rows do not fill one batch of {batch}, and `drop_last` leaves out the rest");
         return Err(RecipeError::mismatch("data.batch", message));
     }
     Ok(plan)
+}
+
+/// The optimizer and the schedule that a recipe chooses.
+///
+/// # Errors
+/// An unknown name or option, or a value that makes no sense.
+pub(crate) fn choose(training: &TrainingRecipe) -> Result<(Optimizer, Schedule), ChoiceError> {
+    let optimizer = Optimizer::choose(optimizers::standard(), &training.optimizer, "training.optimizer")?;
+    Ok((optimizer, Schedule::choose(schedules::standard(), &training.schedule, "training.schedule")?))
 }
 
 /// What was noticed while the files were chosen.
@@ -248,7 +264,7 @@ fn column_of(error: &PipelineError) -> Option<&str> {
 }
 
 /// Evaluation measures the model, not the luck of a draw.
-pub(crate) fn refuse_random(specs: &[TransformSpec]) -> Result<(), RecipeError> {
+pub(crate) fn refuse_random(specs: &[Choice]) -> Result<(), RecipeError> {
     for (index, spec) in specs.iter().enumerate() {
         let place = format!("transforms.evaluate[{index}]");
         if Chain::parse_at("transforms.evaluate", std::slice::from_ref(spec)).is_ok_and(|chain| chain.is_random()) {

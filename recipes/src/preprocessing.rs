@@ -1,7 +1,8 @@
 //! What happens to images before a model sees them, as a tuned model carries it, compared with what a recipe does.
 
 use millstream_compiler::Model;
-use millstream_schemas::recipe::{DataRecipe, TransformSpec, TransparencyPolicy};
+use millstream_schemas::Choice;
+use millstream_schemas::recipe::{DataRecipe, TransparencyPolicy};
 use millstream_schemas::shown;
 use millstream_schemas::shown_up_to;
 use millstream_transforms::Chain;
@@ -28,12 +29,12 @@ pub(crate) struct Preprocessing {
     /// What happens to transparent pixels.
     transparency: TransparencyPolicy,
     /// The transforms of evaluation, in order.
-    transforms: Vec<TransformSpec>,
+    transforms: Vec<Choice>,
 }
 
 impl Preprocessing {
     /// As a recipe evaluates.
-    pub(crate) fn of(data: &DataRecipe, input: &ModelInput, transforms: &[TransformSpec]) -> Self {
+    pub(crate) fn of(data: &DataRecipe, input: &ModelInput, transforms: &[Choice]) -> Self {
         let ModelInput { name, width, height } = input.clone();
         let (transparency, transforms) = (data.transparency, transforms.to_vec());
         Self { version: 1, kind: "image".into(), input: name, width, height, transparency, transforms }
@@ -46,12 +47,12 @@ impl Preprocessing {
 
     /// What a model's file says differs from a recipe, in words, one for each difference. Nothing where the file says
     /// nothing.
-    pub(crate) fn differences(model: &Model, data: &DataRecipe, transforms: &[TransformSpec]) -> Vec<String> {
+    pub(crate) fn differences(model: &Model, data: &DataRecipe, transforms: &[Choice]) -> Vec<String> {
         let Some(text) = model.metadata(KEY) else { return Vec::new() };
         // a bare list of transforms is how earlier versions wrote it
         let (theirs, transparency) = match serde_json::from_str::<Self>(text) {
             Ok(whole) if whole.version == 1 => (whole.transforms, Some(whole.transparency)),
-            _ => match serde_json::from_str::<Vec<TransformSpec>>(text) {
+            _ => match serde_json::from_str::<Vec<Choice>>(text) {
                 Ok(list) => (list, None),
                 Err(_) => {
                     return vec![format!("the model's file holds `{KEY}` in a form that this version cannot read")];
@@ -83,20 +84,19 @@ pub(crate) fn is_unknown(model: &Model) -> bool {
 
 /// Steps that change the values themselves, in training and in evaluation of one recipe: where they differ, the model is
 /// measured on other numbers than it learns from.
-pub(crate) fn between_splits(train: &[TransformSpec], evaluate: &[TransformSpec]) -> Vec<String> {
-    let values = |specs: &[TransformSpec]| -> Vec<TransformSpec> {
-        specs.iter().filter(|spec| spec.name == "normalize").cloned().collect()
-    };
+pub(crate) fn between_splits(train: &[Choice], evaluate: &[Choice]) -> Vec<String> {
+    let values =
+        |specs: &[Choice]| -> Vec<Choice> { specs.iter().filter(|spec| spec.name == "normalize").cloned().collect() };
     chain_differences(&values(train), &values(evaluate), "`transforms.train` has", "`transforms.evaluate` has")
 }
 
 /// Transforms of one list that the other lacks, by what they do and not by how they are written.
-fn chain_differences(a: &[TransformSpec], b: &[TransformSpec], with_a: &str, with_b: &str) -> Vec<String> {
-    let meaning = |spec: &TransformSpec| match Chain::parse(std::slice::from_ref(spec)) {
+fn chain_differences(a: &[Choice], b: &[Choice], with_a: &str, with_b: &str) -> Vec<String> {
+    let meaning = |spec: &Choice| match Chain::parse(std::slice::from_ref(spec)) {
         Ok(chain) => chain.fingerprint().to_string(),
         Err(_) => caption(spec), // known to another version; compared as it is written
     };
-    let mut rest: Vec<(&TransformSpec, String)> = b.iter().map(|spec| (spec, meaning(spec))).collect();
+    let mut rest: Vec<(&Choice, String)> = b.iter().map(|spec| (spec, meaning(spec))).collect();
     let mut missing = Vec::new();
     let mut places = Vec::new();
     for spec in a {
@@ -121,14 +121,14 @@ fn chain_differences(a: &[TransformSpec], b: &[TransformSpec], with_a: &str, wit
         rest.iter().map(|(spec, _)| format!("{with_b} `{}`, {with_a} no `{}`", caption(spec), shown(&spec.name))),
     );
     if found.is_empty() && !places.is_sorted() {
-        let names = |specs: &[TransformSpec]| specs.iter().map(|spec| shown(&spec.name)).collect::<Vec<_>>().join(", ");
+        let names = |specs: &[Choice]| specs.iter().map(|spec| shown(&spec.name)).collect::<Vec<_>>().join(", ");
         found.push(format!("{with_a} `{}`, {with_b} the same in another order: `{}`", names(a), names(b)));
     }
     found
 }
 
 /// `normalize: {"mean":[0.5,0.5,0.5]}`.
-fn caption(spec: &TransformSpec) -> String {
+fn caption(spec: &Choice) -> String {
     let bare = spec.options.as_object().is_some_and(serde_json::Map::is_empty);
     let text = if bare { spec.name.clone() } else { format!("{}: {}", spec.name, spec.options) };
     shown_up_to(text, 300)
@@ -141,12 +141,11 @@ mod tests {
 
     #[test]
     fn chains_are_compared_by_what_they_do() {
-        let resize = || TransformSpec::new("resize", json!({"size": 16}));
-        let normalize =
-            |mean: f64| TransformSpec::new("normalize", json!({"mean": [mean, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}));
-        let turned = || TransformSpec::new("normalize", json!({"std": [0.5, 0.5, 0.5], "mean": [0.5, 0.5, 0.5]}));
-        let flip = || TransformSpec::new("vertical_flip", json!({"probability": 1.0}));
-        let rows: Vec<(Vec<TransformSpec>, Vec<TransformSpec>, &[&str])> = vec![
+        let resize = || Choice::new("resize", json!({"size": 16}));
+        let normalize = |mean: f64| Choice::new("normalize", json!({"mean": [mean, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}));
+        let turned = || Choice::new("normalize", json!({"std": [0.5, 0.5, 0.5], "mean": [0.5, 0.5, 0.5]}));
+        let flip = || Choice::new("vertical_flip", json!({"probability": 1.0}));
+        let rows: Vec<(Vec<Choice>, Vec<Choice>, &[&str])> = vec![
             (vec![], vec![], &[]),
             (vec![resize(), normalize(0.5)], vec![resize(), turned()], &[]),
             (vec![resize(), normalize(0.5)], vec![resize()], &["A `normalize: {", "B no `normalize`"]),

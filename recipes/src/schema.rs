@@ -1,12 +1,19 @@
-use millstream_schemas::Recipe;
+use millstream_schemas::recipe::Definitions;
+use millstream_training::{optimizers, schedules};
 use millstream_transforms::transform_schema;
 use serde_json::Value;
 
-/// JSON Schema of a recipe, every transform with its options included. Editors complete and check recipes with it.
+/// JSON Schema of a recipe, every row of every catalog with its options included. Editors complete and check recipes with it.
 pub fn recipe_schema() -> Value {
-    let mut schema = schemars::schema_for!(Recipe).to_value();
-    schema["$defs"]["Transform"] = transform_schema();
-    schema
+    definitions().with("Transform", transform_schema()).recipe_schema()
+}
+
+/// What a recipe is checked against before anything else. Transforms are not in it: their lists check themselves, and know
+/// what other libraries call them.
+pub(crate) fn definitions() -> Definitions {
+    Definitions::default()
+        .with("Optimizer", optimizers::standard().schema())
+        .with("Schedule", schedules::standard().schema())
 }
 
 #[cfg(test)]

@@ -305,11 +305,11 @@ fn trainer_settings(plan: &Plan, folder: &RunFolder) -> TrainerSettings {
     let training = &plan.recipe.training;
     TrainerSettings {
         step: StepSettings {
-            optimizer: training.optimizer.clone(),
+            optimizer: plan.optimizer.clone(),
             gradient_clip_norm: training.gradient_clip_norm,
             threads: training.threads,
         },
-        schedule: training.schedule,
+        schedule: plan.schedule.clone(),
         epochs: training.epochs,
         batches_per_epoch: plan.steps_per_epoch(),
         classes: plan.train.columns.classes.clone(),
@@ -507,7 +507,7 @@ fn record(
 fn settings(plan: &Plan) -> Vec<(String, String)> {
     let recipe = &plan.recipe;
     let json = |value: serde_json::Result<String>| value.unwrap_or_default();
-    let chain = |specs: &[millstream_schemas::recipe::TransformSpec]| {
+    let chain = |specs: &[millstream_schemas::Choice]| {
         let specs: Vec<_> = specs.iter().map(|spec| json(serde_json::to_string(spec))).collect();
         if specs.is_empty() { "none".into() } else { specs.join(", ") }
     };

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+pub mod choice;
 mod counted;
 mod error;
 pub mod features;
@@ -19,6 +20,7 @@ mod suggestion;
 mod wording;
 
 pub use batch::{Batch, Tensor, TensorData};
+pub use choice::{Choice, ChoiceError};
 pub use counted::{count, plural};
 pub use error::SchemaError;
 pub use features::{Feature, Features, ImageStorage};

@@ -1,10 +1,10 @@
-use millstream_schemas::recipe::Schedule;
 use millstream_schemas::{Fingerprint, TrainingManifest};
 use serde::Serialize;
 
+use crate::TrainingError;
 use crate::checkpoint::CheckpointSettings;
+use crate::schedules::Schedule;
 use crate::session::{StepRunner, StepSettings};
-use crate::{TrainingError, schedules};
 
 /// How a run goes.
 #[derive(Clone, Debug)]
@@ -33,7 +33,6 @@ impl TrainerSettings {
 
     /// Refuses what makes no sense, or not for this program.
     pub(crate) fn check(&self, program: &TrainingManifest) -> Result<(), TrainingError> {
-        schedules::check(&self.schedule)?;
         let scores = program.logits.shape.last().copied().unwrap_or(0);
         if scores != self.classes.len() {
             return Err(TrainingError::Classes { scores, classes: self.classes.len() });

@@ -4,6 +4,7 @@ use std::time::Instant;
 use millstream_compiler::TrainingProgram;
 use millstream_schemas::{Batch, ResumePoint};
 
+use crate::TrainingError;
 use crate::batches::BatchSource;
 use crate::checkpoint::{self, Checkpoint, CheckpointManifest, SavedParameter, Snapshot};
 use crate::device::Device;
@@ -16,7 +17,6 @@ use crate::record::{Best, EpochProgress, EpochRecord, History};
 use crate::session::{StepOutcome, StepRunner, Weight};
 use crate::settings::TrainerSettings;
 use crate::speed::Speed;
-use crate::{TrainingError, schedules};
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -287,7 +287,7 @@ impl Trainer {
             return Ok(batch);
         }
         let base = f64::from(self.settings.step.optimizer.learning_rate());
-        let factor = schedules::factor(&self.settings.schedule, self.history.steps, self.total_steps());
+        let factor = self.settings.schedule.factor(self.history.steps, self.total_steps());
         let learning_rate = (base * factor) as f32;
         let (batch, outcome) = self.runner.step(batch, learning_rate)?;
         if !outcome.updated {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use millstream_schemas::recipe::TransformSpec;
+use millstream_schemas::Choice;
 use millstream_transforms::{Chain, DrawKey, ImageFacts, Kind, RgbImage, Scratch, table};
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ fn main() {
 
 /// Microseconds an image for drawing and for rendering.
 fn time(specs: &Value, images: u64) -> (f64, f64) {
-    let specs: Vec<TransformSpec> = serde_json::from_value(specs.clone()).expect("a list of transforms");
+    let specs: Vec<Choice> = serde_json::from_value(specs.clone()).expect("a list of transforms");
     let chain = Chain::parse(&specs).expect("a chain of images");
     let pixels = (0..FACTS.width * FACTS.height * 3).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let photo = RgbImage { width: FACTS.width, height: FACTS.height, pixels };

@@ -1,15 +1,16 @@
 use std::sync::Arc;
 
-use millstream_schemas::recipe::TransformSpec;
-use millstream_schemas::{Fingerprint, nearest, shown};
+use millstream_schemas::Fingerprint;
+use millstream_schemas::choice::{Catalog, Choice};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::batch::{BatchDrawing, BatchTransform, DrawnBatchStep};
-use crate::combine::{Choice, Combine};
+use crate::combine::{Chosen, Combine};
 use crate::image::ImageTransform;
+use crate::random::Random;
 use crate::render::check_size;
-use crate::table::{Build, Kind, Transform, row, table};
+use crate::table::{Does, Kind, Made, Transform, standard};
 use crate::text::{TextDrawing, TextTransform};
 use crate::{DrawKey, DrawnStep, ImageDrawing, ImageFacts, TransformError, foreign_words};
 
@@ -20,21 +21,23 @@ const DEEPEST: usize = 16;
 /// Cheap to clone, safe to share. Serializes as the list it was parsed from.
 #[derive(Clone)]
 pub struct Chain {
-    specs: Arc<[TransformSpec]>,
+    specs: Arc<[Choice]>,
     nodes: Arc<[Node]>,
 }
 
 /// One transform of the list, with what its randomness depends on.
 struct Node {
-    row: &'static Transform,
+    row: Transform,
     place: String,
     occurrence: u32,
+    /// How often it happens, where it can be left out.
+    probability: Option<f64>,
     /// With every default filled in.
     options: Value,
-    does: Does,
+    does: Action,
 }
 
-enum Does {
+enum Action {
     Batch(Box<dyn BatchTransform>),
     Combine(Box<dyn Combine>, Vec<Node>),
     Image(Box<dyn ImageTransform>),
@@ -47,7 +50,7 @@ impl Chain {
     /// # Errors
     /// An unknown name or option (with the nearest known one), a value out of range, or a combination that makes no
     /// sense; the place is given as in `transforms[2].rotate`.
-    pub fn parse(specs: &[TransformSpec]) -> Result<Self, TransformError> {
+    pub fn parse(specs: &[Choice]) -> Result<Self, TransformError> {
         Self::parse_at("transforms", specs)
     }
 
@@ -55,15 +58,23 @@ impl Chain {
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
-    pub fn parse_at(place: &str, specs: &[TransformSpec]) -> Result<Self, TransformError> {
-        let mut parser = Parser { seen: Vec::new(), depth: 0 };
+    pub fn parse_at(place: &str, specs: &[Choice]) -> Result<Self, TransformError> {
+        Self::parse_from(standard(), place, specs)
+    }
+
+    /// As [`parse_at`](Self::parse_at), with the transforms of a catalog.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_from(catalog: &Catalog<Transform>, place: &str, specs: &[Choice]) -> Result<Self, TransformError> {
+        let mut parser = Parser { catalog, seen: Vec::new(), depth: 0 };
         let nodes = parser.nodes(specs, place)?;
         check_order(&nodes)?;
         Ok(Self { specs: specs.into(), nodes: nodes.into() })
     }
 
     /// All that is wrong with the list at this place of a recipe; nothing, if [`parse_at`](Self::parse_at) takes it.
-    pub fn faults_at(place: &str, specs: &[TransformSpec]) -> Vec<TransformError> {
+    pub fn faults_at(place: &str, specs: &[Choice]) -> Vec<TransformError> {
         let mut faults = Vec::new();
         for (index, spec) in specs.iter().enumerate() {
             faults.extend(faults_of(&format!("{place}[{index}]"), spec));
@@ -76,7 +87,7 @@ impl Chain {
     }
 
     /// The list as written.
-    pub fn specs(&self) -> &[TransformSpec] {
+    pub fn specs(&self) -> &[Choice] {
         &self.specs
     }
 
@@ -108,8 +119,10 @@ impl Chain {
         check_size(facts)?;
         let (source, mut facts, mut steps, mut drawn) = (*facts, *facts, Vec::new(), Vec::new());
         visit(&self.nodes, Kind::Image, key, &mut |node| {
-            if let Does::Image(transform) = &node.does {
-                transform.draw(&facts, &mut key.random(node.row.name, node.occurrence), &mut drawn);
+            if let Action::Image(transform) = &node.does
+                && let Some(mut random) = node.happens(key)
+            {
+                transform.draw(&facts, &mut random, &mut drawn);
                 for step in drawn.drain(..) {
                     if let crate::ImageStep::Project { width, height, .. } = step {
                         facts = ImageFacts { width, height };
@@ -130,14 +143,16 @@ impl Chain {
         // the text as the next transform finds it; made only where there is a next one
         let (mut now, mut applied) = (None::<String>, 0);
         visit(&self.nodes, Kind::Text, key, &mut |node| {
-            if let Does::Text(transform) = &node.does {
+            if let Action::Text(transform) = &node.does
+                && let Some(mut random) = node.happens(key)
+            {
                 if applied < drawing.edits.len() {
                     let edited = crate::text::apply(&drawing.edits[applied..], now.as_deref().unwrap_or(text));
                     now = Some(edited.expect("a transform's edits fit the text it was given"));
                     applied = drawing.edits.len();
                 }
                 let text = now.as_deref().unwrap_or(text);
-                let changes = transform.draw(text, &mut key.random(node.row.name, node.occurrence));
+                let changes = transform.draw(text, &mut random);
                 drawing.edits.extend(changes.into_iter().rev().map(|change| change.named(node.row.name)));
             }
         })?;
@@ -149,8 +164,9 @@ impl Chain {
     pub fn draw_batch(&self, taking_part: &[bool], key: &DrawKey) -> BatchDrawing {
         let mut drawing = BatchDrawing::default();
         let draw = &mut |node: &Node| {
-            if let Does::Batch(transform) = &node.does
-                && let Some(step) = transform.draw(taking_part, &mut key.random(node.row.name, node.occurrence))
+            if let Action::Batch(transform) = &node.does
+                && let Some(mut random) = node.happens(key)
+                && let Some(step) = transform.draw(taking_part, &mut random)
             {
                 drawing.steps.push(DrawnBatchStep { transform: node.row.name.into(), step });
             }
@@ -189,18 +205,16 @@ impl Default for Chain {
 }
 
 /// What is wrong with one transform: an option that is told is left out, and the rest looked at again.
-fn faults_of(place: &str, spec: &TransformSpec) -> Vec<TransformError> {
+fn faults_of(place: &str, spec: &Choice) -> Vec<TransformError> {
     let (mut spec, mut faults) = (spec.clone(), Vec::<TransformError>::new());
     let written = spec.options.clone();
-    while let Err(fault) = (Parser { seen: Vec::new(), depth: 0 }).node(&spec, place) {
-        let option = match (&fault, fault.place()) {
-            (TransformError::Option { option, .. } | TransformError::UnknownOption { option, .. }, Some(_)) => {
-                option.split(['.', '[']).next().unwrap_or_default().to_owned()
-            }
+    while let Err(fault) = (Parser { catalog: standard(), seen: Vec::new(), depth: 0 }).node(&spec, place) {
+        let option = match &fault {
+            TransformError::Choice(error) => error.option().unwrap_or_default().to_owned(),
             _ => String::new(),
         };
         // An option that was left out because it is wrong is not missing.
-        let left_out = faults.iter().any(|told| told.place() == fault.place() || told.covers_missing(&fault));
+        let left_out = faults.iter().any(|told| told.place() == fault.place() || covers_missing(told, &fault));
         let removed = spec.options.as_object_mut().and_then(|options| options.shift_remove(&option)).is_some();
         if !left_out {
             // Advice is for all that was written, not for what is left of it.
@@ -211,6 +225,10 @@ fn faults_of(place: &str, spec: &TransformSpec) -> Vec<TransformError> {
         }
     }
     faults
+}
+
+fn covers_missing(told: &TransformError, fault: &TransformError) -> bool {
+    matches!((told, fault), (TransformError::Choice(told), TransformError::Choice(fault)) if told.covers_missing(fault))
 }
 
 /// Refuses lists that no rows can pass: of images and of text, or with rows after batches or after normalized values.
@@ -247,11 +265,11 @@ fn visit(nodes: &[Node], input: Kind, key: &DrawKey, draw: &mut dyn FnMut(&Node)
                     return Err(TransformError::WrongKind { place: node.place.clone(), kind, input });
                 }
             }
-            (Does::Combine(rule, children), _) => {
+            (Action::Combine(rule, children), _) => {
                 let chosen = match rule.choose(&mut key.random(node.row.name, node.occurrence)) {
-                    Choice::All => &children[..],
-                    Choice::None => &[],
-                    Choice::One(index) => &children[index..=index],
+                    Chosen::All => &children[..],
+                    Chosen::None => &[],
+                    Chosen::One(index) => &children[index..=index],
                 };
                 visit(chosen, input, key, draw)?;
             }
@@ -263,8 +281,8 @@ fn visit(nodes: &[Node], input: Kind, key: &DrawKey, draw: &mut dyn FnMut(&Node)
 
 fn output_size(nodes: &[Node], input: Option<ImageFacts>) -> Option<ImageFacts> {
     nodes.iter().fold(input, |size, node| match &node.does {
-        Does::Image(transform) => transform.output_size(size),
-        Does::Combine(rule, children) => {
+        Action::Image(transform) => transform.output_size(size),
+        Action::Combine(rule, children) => {
             let mut sizes = match rule.outcomes() {
                 Outcomes::All => vec![output_size(children, size)],
                 Outcomes::OneOf => children.iter().map(|c| output_size(std::slice::from_ref(c), size)).collect(),
@@ -273,71 +291,65 @@ fn output_size(nodes: &[Node], input: Option<ImageFacts>) -> Option<ImageFacts> 
             let first = sizes.pop().flatten();
             if sizes.iter().all(|size| *size == first) { first } else { None }
         }
-        Does::Batch(_) | Does::Text(_) => size,
+        Action::Batch(_) | Action::Text(_) => size,
     })
 }
 
 pub(crate) use crate::combine::Outcomes;
 
-struct Parser {
+struct Parser<'a> {
+    catalog: &'a Catalog<Transform>,
     seen: Vec<&'static str>,
     depth: usize,
 }
 
-impl Parser {
-    fn nodes(&mut self, specs: &[TransformSpec], place: &str) -> Result<Vec<Node>, TransformError> {
+impl Parser<'_> {
+    fn nodes(&mut self, specs: &[Choice], place: &str) -> Result<Vec<Node>, TransformError> {
         specs.iter().enumerate().map(|(index, spec)| self.node(spec, &format!("{place}[{index}]"))).collect()
     }
 
-    fn node(&mut self, spec: &TransformSpec, place: &str) -> Result<Node, TransformError> {
-        let Some(row) = row(&spec.name) else {
-            let nearest = nearest(&spec.name, table().iter().map(|row| row.name)).map(String::from);
-            let help = foreign_words::name(&spec.name, &spec.options);
-            return Err(TransformError::UnknownTransform {
-                place: place.into(),
-                name: shown(&spec.name),
-                nearest,
-                help,
-            });
-        };
+    fn node(&mut self, spec: &Choice, place: &str) -> Result<Node, TransformError> {
+        let row =
+            *self.catalog.find(spec, place).map_err(|error| match foreign_words::name(&spec.name, &spec.options) {
+                Some(help) => error.with_help(help),
+                None => error,
+            })?;
         let place = format!("{place}.{}", row.name);
         let occurrence = self.seen.iter().filter(|name| **name == row.name).count() as u32;
         self.seen.push(row.name);
-        let with_help = |error| foreign_words::with_help(error, &place, row.name, &spec.options);
-        let (does, options) = match row.build {
-            Build::Batch(build) => {
-                build(&spec.options, &place).map(|(built, options)| (Does::Batch(built), options)).map_err(with_help)?
-            }
-            Build::Image(build) => {
-                build(&spec.options, &place).map(|(built, options)| (Does::Image(built), options)).map_err(with_help)?
-            }
-            Build::Text(build) => {
-                build(&spec.options, &place).map(|(built, options)| (Does::Text(built), options)).map_err(with_help)?
-            }
-            Build::Combine(build) => {
-                let ((rule, specs), options) = build(&spec.options, &place).map_err(with_help)?;
-                self.depth += 1;
-                if self.depth > DEEPEST {
-                    return Err(TransformError::TooDeep { place, limit: DEEPEST });
-                }
-                let listed = |index: usize| match spec.options.get("apply") {
-                    Some(Value::Array(_)) => format!("{place}.apply[{index}]"),
-                    Some(_) => format!("{place}.apply"),
-                    None => format!("{place}[{index}]"),
-                };
-                let children = specs.iter().enumerate().map(|(index, spec)| self.node(spec, &listed(index)));
-                let children = children.collect::<Result<Vec<_>, _>>()?;
-                self.depth -= 1;
-                let mut kinds = children.iter().map(Node::kind).filter(|kind| *kind != Kind::Combine);
-                if let Some(first) = kinds.next()
-                    && let Some(second) = kinds.find(|kind| *kind != first)
-                {
-                    return Err(TransformError::MixedKinds { place, first, second });
-                }
-                (Does::Combine(rule, children), options)
-            }
+        let made = row.make(&spec.options, &place);
+        let Made { does, probability, options } =
+            made.map_err(|error| foreign_words::with_help(error.into(), &place, row.name, &spec.options))?;
+        let does = match does {
+            Does::Batch(transform) => Action::Batch(transform),
+            Does::Image(transform) => Action::Image(transform),
+            Does::Text(transform) => Action::Text(transform),
+            Does::Combine((rule, specs)) => Action::Combine(rule, self.children(&specs, spec, &place)?),
         };
-        Ok(Node { row, place, occurrence, options, does })
+        Ok(Node { row, place, occurrence, probability, options, does })
+    }
+
+    /// What a combination chooses among.
+    fn children(&mut self, specs: &[Choice], written: &Choice, place: &str) -> Result<Vec<Node>, TransformError> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(TransformError::TooDeep { place: place.into(), limit: DEEPEST });
+        }
+        let listed = |index: usize| match written.options.get("apply") {
+            Some(Value::Array(_)) => format!("{place}.apply[{index}]"),
+            Some(_) => format!("{place}.apply"),
+            None => format!("{place}[{index}]"),
+        };
+        let children = specs.iter().enumerate().map(|(index, spec)| self.node(spec, &listed(index)));
+        let children = children.collect::<Result<Vec<_>, _>>()?;
+        self.depth -= 1;
+        let mut kinds = children.iter().map(Node::kind).filter(|kind| *kind != Kind::Combine);
+        if let Some(first) = kinds.next()
+            && let Some(second) = kinds.find(|kind| *kind != first)
+        {
+            return Err(TransformError::MixedKinds { place: place.into(), first, second });
+        }
+        Ok(children)
     }
 }
 
@@ -345,7 +357,7 @@ impl Node {
     /// A combination is of the kind of what it combines.
     fn kind(&self) -> Kind {
         match &self.does {
-            Does::Combine(_, children) => {
+            Action::Combine(_, children) => {
                 children.iter().map(Self::kind).find(|kind| *kind != Kind::Combine).unwrap_or(Kind::Combine)
             }
             _ => self.row.kind(),
@@ -353,21 +365,32 @@ impl Node {
     }
 
     fn is_random(&self) -> bool {
-        match &self.does {
-            Does::Batch(transform) => transform.is_random(),
-            Does::Combine(rule, children) => rule.is_random() || children.iter().any(Self::is_random),
-            Does::Image(transform) => transform.is_random(),
-            Does::Text(transform) => transform.is_random(),
-        }
+        let of_its_own = match &self.does {
+            Action::Batch(transform) => transform.is_random(),
+            Action::Combine(rule, children) => rule.is_random() || children.iter().any(Self::is_random),
+            Action::Image(transform) => transform.is_random(),
+            Action::Text(transform) => transform.is_random(),
+        };
+        self.can_happen() && (of_its_own || self.probability.is_some_and(|probability| probability < 1.0))
+    }
+
+    fn can_happen(&self) -> bool {
+        self.probability.is_none_or(|probability| probability > 0.0)
+    }
+
+    /// Its random numbers, if it happens this time. Whether it does is drawn first.
+    fn happens(&self, key: &DrawKey) -> Option<Random> {
+        let mut random = key.random(self.row.name, self.occurrence);
+        self.probability.is_none_or(|probability| random.bernoulli(probability)).then_some(random)
     }
 
     /// Refuses what must stand last and does not: values after it are no pixels any more.
     fn check_last(&self, last: bool) -> Result<(), TransformError> {
         match &self.does {
-            Does::Image(transform) if transform.must_be_last() && !last => {
+            Action::Image(transform) if transform.must_be_last() && !last => {
                 Err(TransformError::NotLast { place: self.place.clone(), name: self.row.name.into() })
             }
-            Does::Combine(_, children) => children.iter().try_for_each(|child| child.check_last(false)),
+            Action::Combine(_, children) => children.iter().try_for_each(|child| child.check_last(false)),
             _ => Ok(()),
         }
     }
@@ -375,7 +398,7 @@ impl Node {
     /// Name, options and what is combined, as JSON.
     fn canonical(&self) -> Value {
         let children = match &self.does {
-            Does::Combine(_, children) => children.iter().map(Self::canonical).collect(),
+            Action::Combine(_, children) => children.iter().map(Self::canonical).collect(),
             _ => Vec::new(),
         };
         json!([self.row.name, self.options, children])
@@ -383,10 +406,11 @@ impl Node {
 
     fn changes_label(&self) -> bool {
         match &self.does {
-            Does::Batch(transform) => transform.changes_label(),
-            Does::Combine(..) => false,
-            Does::Image(transform) => transform.changes_label(),
-            Does::Text(transform) => transform.changes_label(),
+            _ if !self.can_happen() => false,
+            Action::Batch(transform) => transform.changes_label(),
+            Action::Combine(..) => false,
+            Action::Image(transform) => transform.changes_label(),
+            Action::Text(transform) => transform.changes_label(),
         }
     }
 
@@ -394,7 +418,7 @@ impl Node {
         if let Some(reason) = self.row.changes_label.filter(|_| self.changes_label()) {
             warnings.push(format!("{} can change the label: {reason}", self.place));
         }
-        if let Does::Combine(_, children) = &self.does {
+        if let Action::Combine(_, children) = &self.does {
             for child in children {
                 child.collect_warnings(warnings);
             }
@@ -407,8 +431,34 @@ mod tests {
     use super::*;
 
     fn parse(specs: Value) -> Result<Chain, TransformError> {
-        let specs: Vec<TransformSpec> = serde_json::from_value(specs).unwrap();
+        let specs: Vec<Choice> = serde_json::from_value(specs).unwrap();
         Chain::parse_at("transforms.train", &specs)
+    }
+
+    #[test]
+    fn a_transform_happens_as_often_as_its_probability_says() {
+        for (probability, least, most) in [(0.0, 0, 0), (0.3, 240, 360), (0.5, 420, 580), (1.0, 1000, 1000)] {
+            for name in ["rotate", "translate", "gaussian_noise", "horizontal_flip"] {
+                let mut options = match name {
+                    "rotate" => json!({"degrees": 30}),
+                    "translate" => json!({"fraction": [0.1, 0.1]}),
+                    "gaussian_noise" => json!({"sigma": 0.1}),
+                    _ => json!({}),
+                };
+                options["probability"] = json!(probability);
+                let chain = parse(json!([{name: options}])).unwrap();
+                let facts = ImageFacts { width: 20, height: 20 };
+                let draws = |row: &u64| chain.draw_image(&facts, &DrawKey { seed: 3, epoch: 0, row: *row }).unwrap();
+                let count = (0..1000).filter(|row| !draws(row).steps.is_empty()).count();
+                assert!((least..=most).contains(&count), "{name} {probability}: {count}");
+                let flips = name == "horizontal_flip";
+                assert_eq!(
+                    chain.is_random(),
+                    probability > 0.0 && !(flips && probability == 1.0),
+                    "{name} {probability}"
+                );
+            }
+        }
     }
 
     /// What is wrong, and exactly what is said about it.
@@ -560,7 +610,7 @@ mod tests {
 
     #[test]
     fn fingerprints_do_not_depend_on_how_a_chain_is_written() {
-        let parsed: Vec<TransformSpec> = serde_json::from_str(
+        let parsed: Vec<Choice> = serde_json::from_str(
             r#"[{"rotate": {"probability": 1, "degrees": 5}}, {"one_of": {"apply": ["horizontal_flip"]}}]"#,
         )
         .unwrap();

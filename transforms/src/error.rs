@@ -1,3 +1,5 @@
+use millstream_schemas::ChoiceError;
+
 use crate::ImageFacts;
 use crate::table::Kind;
 
@@ -5,44 +7,9 @@ use crate::table::Kind;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransformError {
-    /// A name that no transform has.
-    #[error("{place}: unknown transform `{name}`{}", did_you_mean(.nearest))]
-    UnknownTransform {
-        /// Where in the list, for example `transforms.train[2]`.
-        place: String,
-        /// The name as written.
-        name: String,
-        /// The registered name that looks most like it.
-        nearest: Option<String>,
-        /// What to write instead.
-        help: Option<String>,
-    },
-    /// An option that this transform does not have.
-    #[error("{place}: unknown option `{option}`{}; it has {}", did_you_mean(.nearest), listed(.known))]
-    UnknownOption {
-        /// Where, for example `transforms.train[2].rotate`.
-        place: String,
-        /// The option as written.
-        option: String,
-        /// The option that looks most like it.
-        nearest: Option<String>,
-        /// The options there are.
-        known: Vec<String>,
-        /// What to write instead.
-        help: Option<String>,
-    },
-    /// A value of the wrong type or out of range, with the value.
-    #[error("{place}: {message}")]
-    Option {
-        /// Where, for example `transforms.train[2].rotate`.
-        place: String,
-        /// The option, as a path from there, if it is about one.
-        option: String,
-        /// Wanted and got.
-        message: String,
-        /// What to write instead.
-        help: Option<String>,
-    },
+    /// An unknown name or option, or a value that an option cannot have.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
     /// A transform that must stand last at the top of the list does not.
     #[error("{place}: `{name}` must be the last transform of the list")]
     NotLast {
@@ -175,11 +142,8 @@ impl TransformError {
     /// Where in the list, for what is wrong with a list: `transforms.train[2].rotate.degrees`.
     pub fn place(&self) -> Option<String> {
         match self {
-            Self::Option { place, option, .. } if !option.is_empty() => Some(format!("{place}.{option}")),
-            Self::UnknownOption { place, option, .. } => Some(format!("{place}.{option}")),
-            Self::UnknownTransform { place, .. }
-            | Self::Option { place, .. }
-            | Self::NotLast { place, .. }
+            Self::Choice(error) => Some(error.place()),
+            Self::NotLast { place, .. }
             | Self::BatchBeforeRows { place, .. }
             | Self::WrongKind { place, .. }
             | Self::MixedKinds { place, .. }
@@ -188,35 +152,16 @@ impl TransformError {
         }
     }
 
-    /// Whether the other says that an option is missing which this one is about.
-    pub(crate) fn covers_missing(&self, other: &Self) -> bool {
-        let (Self::Option { option, .. }, Self::Option { message, option: none, .. }) = (self, other) else {
-            return false;
-        };
-        let option = option.split(['.', '[']).next().unwrap_or_default();
-        none.is_empty() && !option.is_empty() && (message.contains(option) || message.starts_with("give "))
-    }
-
     /// Whether a name or an option is wrong, and not its value.
     pub fn is_of_key(&self) -> bool {
-        matches!(self, Self::UnknownOption { .. })
+        matches!(self, Self::Choice(error) if error.is_of_key())
     }
 
     /// What to write instead, where that is known.
     pub fn help(&self) -> Option<&str> {
         match self {
-            Self::UnknownTransform { help, .. } | Self::UnknownOption { help, .. } | Self::Option { help, .. } => {
-                help.as_deref()
-            }
+            Self::Choice(error) => error.help(),
             _ => None,
         }
     }
-}
-
-fn did_you_mean(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
-}
-
-fn listed(known: &[String]) -> String {
-    if known.is_empty() { "no options".into() } else { known.join(", ") }
 }

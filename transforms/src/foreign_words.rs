@@ -1,10 +1,15 @@
 //! Transforms, options and forms of other libraries, and the line to write instead. A line is shown only when it loads.
 
+use millstream_schemas::choice::{ChoiceError, Row};
 use millstream_schemas::recipe::flow;
 use serde_json::{Map, Value, json};
 
 use crate::TransformError;
-use crate::table::{row, table};
+use crate::table::{Transform, standard, table};
+
+fn row(name: &str) -> Option<&'static Transform> {
+    standard().get(name)
+}
 
 /// Names in lower case without `_`; ours; options that give it their sense, as JSON; what is different.
 #[rustfmt::skip]
@@ -93,7 +98,7 @@ pub(crate) fn name(name: &str, options: &Value) -> Option<String> {
             (row.name, *row.samples.first()?, "")
         }
     };
-    let sound = row(ours).is_some_and(|row| row.build.accepts(options));
+    let sound = row(ours).is_some_and(|row| row.accepts(options));
     let repaired = sound.then(|| options.clone()).or_else(|| repaired(ours, options)).or_else(|| {
         let mut sample: Value = serde_json::from_str(sample).ok()?;
         if let (Some(sample), Some(given)) = (sample.as_object_mut(), options.as_object()) {
@@ -109,20 +114,13 @@ pub(crate) fn name(name: &str, options: &Value) -> Option<String> {
 /// Adds to an error of a transform's options what to write instead.
 pub(crate) fn with_help(error: TransformError, place: &str, name: &str, given: &Value) -> TransformError {
     // What is inside a combination is advised upon by itself.
-    let own = matches!(&error, TransformError::Option { place: of, .. } | TransformError::UnknownOption { place: of, .. }
+    let own = matches!(&error, TransformError::Choice(ChoiceError::Option { place: of, .. } | ChoiceError::UnknownOption { place: of, .. })
         if of == place);
     let written = if own { repaired(name, given) } else { None };
-    let Some(line) = written.map(|options| line(name, &options)).or_else(|| own.then(|| ways(name, given))?) else {
-        return error;
-    };
-    match error {
-        TransformError::Option { place, option, message, .. } => {
-            TransformError::Option { place, option, message, help: Some(line) }
-        }
-        TransformError::UnknownOption { place, option, nearest, known, .. } => {
-            TransformError::UnknownOption { place, option, nearest, known, help: Some(line) }
-        }
-        other => other,
+    let line = written.map(|options| line(name, &options)).or_else(|| own.then(|| ways(name, given))?);
+    match (error, line) {
+        (TransformError::Choice(error), Some(line)) => error.with_help(line).into(),
+        (error, _) => error,
     }
 }
 
@@ -183,7 +181,7 @@ fn repaired(name: &str, given: &Value) -> Option<Value> {
     let options: Map<String, Value> =
         options.into_iter().map(|(option, value)| (option.clone(), in_our_form(name, &option, value))).collect();
     let options = Value::Object(options);
-    (options != *given && row.build.accepts(&options)).then_some(options)
+    (options != *given && row.accepts(&options)).then_some(options)
 }
 
 fn renamed(word: &str) -> Vec<&'static str> {
@@ -277,13 +275,13 @@ fn plain(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use millstream_schemas::recipe::TransformSpec;
+    use millstream_schemas::Choice;
 
     use super::*;
     use crate::Chain;
 
     fn help(written: Value) -> String {
-        let spec: TransformSpec = serde_json::from_value(written).unwrap();
+        let spec: Choice = serde_json::from_value(written).unwrap();
         let error = Chain::parse(&[spec]).expect_err("this is a form of another library");
         error.help().unwrap_or_default().to_owned()
     }
@@ -350,7 +348,7 @@ mod tests {
     fn every_line_that_is_shown_for_a_foreign_transform_is_accepted() {
         for (words, ours, sample, _) in NAMES {
             let options: Value = serde_json::from_str(sample).unwrap();
-            assert!(row(ours).is_some_and(|row| row.build.accepts(&options)), "{ours}: {sample}");
+            assert!(row(ours).is_some_and(|row| row.accepts(&options)), "{ours}: {sample}");
             for word in *words {
                 let unknown = help_of_name(word);
                 assert!(unknown.contains(&format!("- {ours}")), "{word}: {unknown}");

@@ -6,14 +6,14 @@
 //! sample can be replayed or explained from its steps.
 //!
 //! ```
-//! use millstream_schemas::recipe::TransformSpec;
+//! use millstream_schemas::Choice;
 //! use millstream_transforms::{Chain, DrawKey, ImageFacts, RgbImage, Scratch};
 //! use serde_json::json;
 //!
 //! let chain = Chain::parse(&[
-//!     TransformSpec::new("random_resized_crop", json!({"size": 32})),
-//!     TransformSpec::new("rotate", json!({"degrees": 15})),
-//!     TransformSpec::new("horizontal_flip", json!({})),
+//!     Choice::new("random_resized_crop", json!({"size": 32})),
+//!     Choice::new("rotate", json!({"degrees": 15})),
+//!     Choice::new("horizontal_flip", json!({})),
 //! ])?;
 //! let photo = RgbImage { width: 50, height: 40, pixels: vec![128; 50 * 40 * 3] };
 //! let key = DrawKey { seed: 1, epoch: 0, row: 7 };
@@ -53,5 +53,5 @@ pub use matrix::Matrix;
 pub use random::{DrawKey, Random};
 pub use render::{LARGEST_SIDE, Scratch};
 pub use steps::{DrawnStep, ImageStep, Kernel, NoiseKind};
-pub use table::{Kind, Target, Transform, table, transform_schema};
+pub use table::{Build, Kind, Target, Transform, standard, table, transform_schema};
 pub use text::{TextDrawing, TextEdit};

@@ -1,108 +1,28 @@
-//! Reading and checking the options of a transform.
+//! Options that several transforms have.
 
 use std::fmt;
 
-use millstream_schemas::recipe::got;
-use millstream_schemas::{nearest, plain, shown, shown_up_to};
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
-use serde::de::{self, DeserializeOwned, SeqAccess, Unexpected, Visitor};
+pub(crate) use millstream_schemas::choice::{Options, between, range};
+use schemars::JsonSchema;
+use serde::de::{self, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use serde_path_to_error::{Path, Segment};
 
-use crate::TransformError;
 use crate::render::LARGEST_SIDE;
 
-/// Options that can be refused.
-pub(crate) trait Options: DeserializeOwned + Serialize + JsonSchema {
-    /// Refuses nonsense, with the value: `probability is between 0 and 1, got 50`.
-    fn validate(&self) -> Result<(), String>;
+/// What every transform of rows has beside its own options.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Frequency {
+    /// How often, from 0 (never) to 1 (always).
+    #[schemars(range(min = 0, max = 1))]
+    pub(crate) probability: f64,
 }
 
-/// Reads and validates the options of the transform at `place` (`transforms.train[2].rotate`).
-pub(crate) fn read<T: Options>(options: &Value, place: &str) -> Result<T, TransformError> {
-    let refused =
-        |option: String, message: String| TransformError::Option { place: place.into(), option, message, help: None };
-    let Value::Object(given) = options else {
-        return Err(refused(String::new(), format!("options are written as `name: value`, got {}", got(options))));
-    };
-    let schema = schema_of::<T>();
-    if let Some(known) = schema.get("properties").and_then(Value::as_object)
-        && let Some(option) = given.keys().find(|key| !known.contains_key(*key))
-    {
-        return Err(TransformError::UnknownOption {
-            place: place.into(),
-            option: shown(option),
-            nearest: nearest(option, known.keys().map(String::as_str)).map(String::from),
-            known: known.keys().cloned().collect(),
-            help: None,
-        });
+impl Options for Frequency {
+    fn validate(&self) -> Result<(), String> {
+        between("probability", self.probability, 0.0, 1.0)
     }
-    let read: T = serde_path_to_error::deserialize(options).map_err(|error| {
-        let path = error.path().clone();
-        let message = in_words(&error.into_inner().to_string(), at(options, &path));
-        match path.iter().len() {
-            0 => refused(String::new(), message),
-            _ => refused(path.to_string(), format!("{path}: {message}")),
-        }
-    })?;
-    read.validate().map_err(|message| {
-        // A message of one option begins with its name.
-        let named = given.keys().find(|key| message.split([' ', '(']).next() == Some(key.as_str()));
-        refused(named.cloned().unwrap_or_default(), message)
-    })?;
-    Ok(read)
-}
-
-/// The deserializer's message with the value as written, without the names of Rust types.
-fn in_words(message: &str, got: Option<&Value>) -> String {
-    let Some((wanted, got)) = message.rsplit_once(", expected ").map(|(_, wanted)| wanted).zip(got) else {
-        return shown_up_to(message.replace("missing field", "missing option"), 400);
-    };
-    let choices = wanted.split('`').skip(1).step_by(2);
-    let near = got.as_str().and_then(|got| nearest(got, choices));
-    let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-    format!("wanted {}, got {}{hint}", plain(wanted), millstream_schemas::recipe::got(got))
-}
-
-/// The value at a path, as far as it can be followed.
-fn at<'a>(options: &'a Value, path: &Path) -> Option<&'a Value> {
-    path.iter().try_fold(options, |value, segment| match segment {
-        Segment::Map { key } => value.get(key),
-        Segment::Seq { index } => value.get(index),
-        Segment::Enum { .. } => Some(value),
-        Segment::Unknown => None,
-    })
-}
-
-/// JSON Schema of the options, self-contained.
-pub(crate) fn schema_of<T: JsonSchema>() -> Value {
-    let generator: SchemaGenerator = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true).into();
-    let mut schema = generator.into_root_schema_for::<T>().to_value();
-    if let Some(object) = schema.as_object_mut() {
-        object.remove("$schema");
-        object.remove("title");
-    }
-    schema
-}
-
-pub(crate) fn between<T: PartialOrd + fmt::Display>(name: &str, value: T, low: T, high: T) -> Result<(), String> {
-    if value >= low && value <= high {
-        return Ok(());
-    }
-    Err(format!("{name} is between {low} and {high}, got {value}"))
-}
-
-pub(crate) fn probability(value: f64) -> Result<(), String> {
-    between("probability", value, 0.0, 1.0)
-}
-
-/// A range, low end first, within bounds.
-pub(crate) fn range(name: &str, [low, high]: [f64; 2], least: f64, most: f64) -> Result<(), String> {
-    if least <= low && low <= high && high <= most {
-        return Ok(());
-    }
-    Err(format!("{name} is [low, high] between {least} and {most}, got [{low}, {high}]"))
 }
 
 pub(crate) fn side(name: &str, value: u32) -> Result<(), String> {
@@ -110,14 +30,6 @@ pub(crate) fn side(name: &str, value: u32) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{name} is between 1 and {LARGEST_SIDE} pixels, got {value}"))
-}
-
-pub(crate) fn always() -> f64 {
-    1.0
-}
-
-pub(crate) fn half() -> f64 {
-    0.5
 }
 
 /// A size in pixels: one number for a square, or `[width, height]`.
@@ -180,7 +92,7 @@ impl Size {
 
 #[cfg(test)]
 mod tests {
-    use millstream_schemas::recipe::TransformSpec;
+    use millstream_schemas::Choice;
     use serde_json::json;
 
     use crate::Chain;
@@ -231,10 +143,10 @@ mod tests {
             (
                 "one_of",
                 json!(["horizontal_flip", 3]),
-                "apply[1]: wanted a transform's name, or one name with its options, for example `rotate: {degrees: 15}`, got 3",
+                "apply[1]: wanted a name, or one name with its options, for example `rotate: {degrees: 15}`, got 3",
             ),
         ] {
-            let error = Chain::parse(&[TransformSpec::new(name, options)]).unwrap_err().to_string();
+            let error = Chain::parse(&[Choice::new(name, options)]).unwrap_err().to_string();
             assert_eq!(error, format!("transforms[0].{name}: {message}"));
         }
     }

@@ -1,16 +1,18 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use millstream_schemas::recipe::TransformSpec;
+use millstream_schemas::choice::{
+    Catalog, Choice, ChoiceError, Options, Row, Shared, read, read_shared, schema_of, schema_of_shared, whole,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::batch::BatchTransform;
 use crate::combine::Combine;
 use crate::image::ImageTransform;
-use crate::options::{Options, read, schema_of};
+use crate::options::Frequency;
 use crate::text::TextTransform;
-use crate::{TransformError, batch, combine, image, text};
+use crate::{batch, combine, image, text};
 
 /// What a transform works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -84,24 +86,61 @@ pub struct Transform {
     pub changes_label: Option<&'static str>,
     /// Options in JSON that make sense and cover the transform.
     pub samples: &'static [&'static str],
-    pub(crate) schema: fn() -> Value,
-    pub(crate) build: Build,
+    /// How often it happens unless the option `probability` says otherwise; `None` if it always does, and has no such
+    /// option.
+    pub probability: Option<f64>,
+    /// Its options, and how it is made of them.
+    pub build: Build,
 }
 
 impl Transform {
     /// What it works on.
     pub fn kind(&self) -> Kind {
-        match self.build {
-            Build::Batch(_) => Kind::Batch,
-            Build::Combine(_) => Kind::Combine,
-            Build::Image(_) => Kind::Image,
-            Build::Text(_) => Kind::Text,
+        match self.build.make {
+            Make::Batch(_) => Kind::Batch,
+            Make::Combine(_) => Kind::Combine,
+            Make::Image(_) => Kind::Image,
+            Make::Text(_) => Kind::Text,
         }
     }
 
     /// JSON Schema of its options.
     pub fn schema(&self) -> Value {
-        (self.schema)()
+        (self.build.schema)(self.probability)
+    }
+
+    pub(crate) fn make(&self, options: &Value, place: &str) -> Result<Made, ChoiceError> {
+        let does = match self.build.make {
+            Make::Batch(make) => make(options, place, self.probability).map(|made| made.map(Does::Batch)),
+            Make::Combine(make) => make(options, place).map(|(combined, whole)| Made {
+                does: Does::Combine(combined),
+                probability: None,
+                options: whole,
+            }),
+            Make::Image(make) => make(options, place, self.probability).map(|made| made.map(Does::Image)),
+            Make::Text(make) => make(options, place, self.probability).map(|made| made.map(Does::Text)),
+        };
+        does
+    }
+}
+
+impl Row for Transform {
+    const KIND: &'static str = "transform";
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn summary(&self) -> &str {
+        self.summary
+    }
+
+    fn schema(&self) -> Value {
+        Self::schema(self)
+    }
+
+    fn accepts(&self, options: &Value) -> bool {
+        self.make(options, "").is_ok()
     }
 }
 
@@ -111,102 +150,115 @@ impl fmt::Debug for Transform {
     }
 }
 
-/// A transform, and its options with every default filled in.
-type Built<T> = Result<(T, Value), TransformError>;
+/// A transform of some kind that was made of its options.
+pub(crate) struct Made<T = Does> {
+    pub(crate) does: T,
+    /// How often it happens, where it can be left out.
+    pub(crate) probability: Option<f64>,
+    /// With every default filled in.
+    pub(crate) options: Value,
+}
+
+impl<T> Made<T> {
+    fn map<U>(self, kind: impl FnOnce(T) -> U) -> Made<U> {
+        Made { does: kind(self.does), probability: self.probability, options: self.options }
+    }
+}
+
+/// A transform with its options, by what it works on.
+pub(crate) enum Does {
+    Batch(Box<dyn BatchTransform>),
+    Combine(Combined),
+    Image(Box<dyn ImageTransform>),
+    Text(Box<dyn TextTransform>),
+}
 
 /// A rule, and the transforms it chooses among.
-pub(crate) type Combined = (Box<dyn Combine>, Vec<TransformSpec>);
+pub(crate) type Combined = (Box<dyn Combine>, Vec<Choice>);
 
-/// Makes a transform from its options and its place in the recipe.
+type MakeOne<T> = fn(&Value, &str, Option<f64>) -> Result<Made<Box<T>>, ChoiceError>;
+type MakeCombination = fn(&Value, &str) -> Result<(Combined, Value), ChoiceError>;
+
+/// The options of a transform, and how it is made of them.
 #[derive(Clone, Copy)]
-pub(crate) enum Build {
-    Batch(fn(&Value, &str) -> Built<Box<dyn BatchTransform>>),
-    Combine(fn(&Value, &str) -> Built<Combined>),
-    Image(fn(&Value, &str) -> Built<Box<dyn ImageTransform>>),
-    Text(fn(&Value, &str) -> Built<Box<dyn TextTransform>>),
+pub struct Build {
+    schema: fn(Option<f64>) -> Value,
+    make: Make,
+}
+
+#[derive(Clone, Copy)]
+enum Make {
+    Batch(MakeOne<dyn BatchTransform>),
+    Combine(MakeCombination),
+    Image(MakeOne<dyn ImageTransform>),
+    Text(MakeOne<dyn TextTransform>),
 }
 
 impl Build {
-    pub(crate) const fn image<T: Options + ImageTransform + 'static>() -> Self {
-        Self::Image(|options, place| {
-            let (transform, options) = built::<T>(options, place)?;
-            Ok((transform, options))
-        })
+    /// A transform of images with the options `T`.
+    pub const fn image<T: Options + ImageTransform + 'static>() -> Self {
+        let make = Make::Image(|options, place, often| Ok(made::<T>(options, place, often)?.map(|it| it as _)));
+        Self { schema: schema::<T>, make }
     }
 
-    pub(crate) const fn text<T: Options + TextTransform + 'static>() -> Self {
-        Self::Text(|options, place| {
-            let (transform, options) = built::<T>(options, place)?;
-            Ok((transform, options))
-        })
+    /// A transform of texts with the options `T`.
+    pub const fn text<T: Options + TextTransform + 'static>() -> Self {
+        let make = Make::Text(|options, place, often| Ok(made::<T>(options, place, often)?.map(|it| it as _)));
+        Self { schema: schema::<T>, make }
     }
 
-    pub(crate) const fn batch<T: Options + BatchTransform + 'static>() -> Self {
-        Self::Batch(|options, place| {
-            let (transform, options) = built::<T>(options, place)?;
-            Ok((transform, options))
-        })
+    /// A transform of batches with the options `T`.
+    pub const fn batch<T: Options + BatchTransform + 'static>() -> Self {
+        let make = Make::Batch(|options, place, often| Ok(made::<T>(options, place, often)?.map(|it| it as _)));
+        Self { schema: schema::<T>, make }
     }
 
-    pub(crate) fn accepts(self, options: &Value) -> bool {
-        match self {
-            Self::Batch(build) => build(options, "").is_ok(),
-            Self::Combine(build) => build(options, "").is_ok(),
-            Self::Image(build) => build(options, "").is_ok(),
-            Self::Text(build) => build(options, "").is_ok(),
-        }
+    pub(crate) const fn combine(schema: fn(Option<f64>) -> Value, make: MakeCombination) -> Self {
+        Self { schema, make: Make::Combine(make) }
     }
 }
 
-fn built<T: Options>(options: &Value, place: &str) -> Built<Box<T>> {
-    let transform = read::<T>(options, place)?;
-    let options = whole(&transform);
-    Ok((Box::new(transform), options))
+impl fmt::Debug for Build {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Build").finish_non_exhaustive()
+    }
 }
 
-/// Options as JSON, every default filled in.
-pub(crate) fn whole<T: Options>(options: &T) -> Value {
-    serde_json::to_value(options).expect("options have string keys, so they always serialize")
+fn made<T: Options>(options: &Value, place: &str, often: Option<f64>) -> Result<Made<Box<T>>, ChoiceError> {
+    let Some(often) = often else {
+        let own = read::<T>(options, place)?;
+        let options = whole(&own);
+        return Ok(Made { does: Box::new(own), probability: None, options });
+    };
+    let Shared { shared, own, whole } = read_shared::<Frequency, T>(options, place, &default(often))?;
+    Ok(Made { does: Box::new(own), probability: Some(shared.probability), options: whole })
 }
 
-/// The schema of options of type `T`, for a row.
-pub(crate) const fn schema<T: Options>() -> fn() -> Value {
-    schema_of::<T>
+fn schema<T: Options>(often: Option<f64>) -> Value {
+    often.map_or_else(schema_of::<T>, |often| schema_of_shared::<Frequency, T>(&default(often)))
 }
 
-/// Every transform there is, by kind, then by name.
+fn default(probability: f64) -> Value {
+    json!({ "probability": probability })
+}
+
+/// Every transform of this crate, by kind, then by name.
 pub fn table() -> &'static [Transform] {
     static TABLE: OnceLock<Vec<Transform>> = OnceLock::new();
     TABLE.get_or_init(|| [image::TABLE, text::TABLE, batch::TABLE, combine::TABLE].concat())
 }
 
-/// The row of this name.
-pub(crate) fn row(name: &str) -> Option<&'static Transform> {
-    table().iter().find(|row| row.name == name)
+/// The catalog of this crate's transforms. More rows are added by [`Catalog::with`].
+pub fn standard() -> &'static Catalog<Transform> {
+    static CATALOG: OnceLock<Catalog<Transform>> = OnceLock::new();
+    CATALOG.get_or_init(|| Catalog::new(table().iter().copied()))
 }
 
-/// JSON Schema of one item of a transform list.
+/// JSON Schema of one item of a list of transforms.
 ///
 /// Refers to itself as `#/$defs/Transform`: put it there.
 pub fn transform_schema() -> Value {
-    let stands_alone = |row: &&Transform| row.build.accepts(&json!({}));
-    let bare = table().iter().filter(stands_alone);
-    let bare: Vec<Value> = bare.map(|row| json!({"const": row.name, "description": row.summary})).collect();
-    let with_options = table().iter().map(|row| {
-        let options = row.schema();
-        let options = if stands_alone(&row) { json!({"anyOf": [options, {"type": "null"}]}) } else { options };
-        json!({
-            "type": "object",
-            "description": row.summary,
-            "properties": {row.name: options},
-            "required": [row.name],
-            "additionalProperties": false,
-        })
-    });
-    json!({
-        "description": "A transform's name, or one name with its options.",
-        "oneOf": bare.into_iter().chain(with_options).collect::<Vec<_>>(),
-    })
+    standard().schema()
 }
 
 #[cfg(test)]
@@ -237,7 +289,7 @@ mod tests {
         let schema = transform_schema();
         let choices = schema["oneOf"].as_array().unwrap();
         for row in table() {
-            let loads = crate::Chain::parse(&[TransformSpec::new(row.name, json!({}))]).is_ok();
+            let loads = crate::Chain::parse(&[Choice::new(row.name, json!({}))]).is_ok();
             assert_eq!(choices.iter().any(|choice| choice["const"] == row.name), loads, "{}", row.name);
             let options = choices.iter().find_map(|choice| choice["properties"].get(row.name)).unwrap();
             let null = options["anyOf"].as_array().is_some_and(|any| any.contains(&json!({"type": "null"})));

@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
+use millstream_schemas::Choice;
 use millstream_schemas::Fingerprint;
-use millstream_schemas::recipe::TransformSpec;
 use millstream_transforms::{Chain, DrawKey, ImageFacts, Kind, RgbImage, Scratch, table};
 
 const ROWS: u64 = 3;
@@ -54,7 +54,7 @@ fn drawings_and_pixels_are_those_of_the_golden_file() {
     let mut pixels = Vec::new();
     for row in table() {
         for sample in row.samples {
-            let spec = TransformSpec::new(row.name, serde_json::from_str(sample).unwrap());
+            let spec = Choice::new(row.name, serde_json::from_str(sample).unwrap());
             let chain = Chain::parse(&[spec]).unwrap();
             golden += &format!("{} {sample}\n", row.name);
             for number in 0..ROWS {

@@ -120,7 +120,7 @@ fn no_text_of_a_library_reaches_a_person() {
     let place = Workplace::new();
     for change in [
         "model.head={keep: {}}",
-        "training.schedule=linear",
+        "training.schedule=exponential",
         "training.optimizer=[adamw]",
         "training.optimizer={}",
         "data.order=3",

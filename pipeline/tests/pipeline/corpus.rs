@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, S
 use arrow_schema::{DataType, Field, Fields, Schema};
 use millstream_pipeline::{Batches, Dataset, PipelineError, StreamOptions};
 use millstream_schemas::Batch;
-use millstream_schemas::recipe::TransformSpec;
+use millstream_schemas::Choice;
 use millstream_transforms::Chain;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
@@ -52,7 +52,7 @@ pub(crate) const DAMAGED: u64 = 6;
 
 /// A chain from its JSON.
 pub(crate) fn chain(specs: serde_json::Value) -> Chain {
-    let specs: Vec<TransformSpec> = serde_json::from_value(specs).unwrap();
+    let specs: Vec<Choice> = serde_json::from_value(specs).unwrap();
     Chain::parse(&specs).unwrap()
 }
 

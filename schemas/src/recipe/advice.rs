@@ -52,10 +52,9 @@ fn foreign(row: &ForeignKey, value: &Value, recipe: &Value, shape: &Shape) -> St
     if row.place.is_empty() {
         return row.remark.into();
     }
-    // The other optimizer has the same options.
-    let other = row.place.replace(".adamw.", ".sgd.");
-    let sgd = at(recipe, "training.optimizer.sgd").is_some() || is(at(recipe, "training.optimizer"), "sgd");
-    let place = if sgd && !shape_lacks(shape, &other) { &other } else { row.place };
+    // Other optimizers have the same options.
+    let other = chosen_optimizer(recipe).map(|name| row.place.replace(".adamw.", &format!(".{name}.")));
+    let place = other.as_deref().filter(|other| !shape_lacks(shape, other)).unwrap_or(row.place);
     let own = flow::flow(value);
     let fits = !value.is_null() && !value.is_boolean() && shape.allows(place, value) && same_sense(row, value);
     let written = if fits { &own } else { row.example };
@@ -75,8 +74,13 @@ fn shape_lacks(shape: &Shape, place: &str) -> bool {
     !shape.places_of(key).iter().any(|known| known == place)
 }
 
-fn is(value: Option<&Value>, text: &str) -> bool {
-    value.and_then(Value::as_str) == Some(text)
+/// The name of the optimizer, alone or with its options.
+fn chosen_optimizer(recipe: &Value) -> Option<&str> {
+    match at(recipe, "training.optimizer")? {
+        Value::String(name) => Some(name),
+        Value::Object(map) if map.len() == 1 => map.keys().next().map(String::as_str),
+        _ => None,
+    }
 }
 
 /// Of the places that a key can stand at, those where this value could, and that fit what else the recipe says.
@@ -95,12 +99,12 @@ fn best(places: Vec<String>, value: &Value, recipe: &Value, shape: &Shape) -> Ve
     let deepest = fitting.iter().map(|place| depth(place)).max().unwrap_or(0);
     let choice_is_open = at(recipe, "training.optimizer").is_none();
     let mut fitting: Vec<String> = fitting.into_iter().filter(|place| depth(place) == deepest).collect();
-    if choice_is_open && fitting.iter().any(|place| place.contains(".adamw.")) {
-        fitting.retain(|place| !place.contains(".sgd."));
-    }
-    if let Some(chosen) = at(recipe, "training.optimizer").and_then(Value::as_str) {
-        let (of_all, of_chosen) = ("training.optimizer.", format!("training.optimizer.{chosen}."));
-        fitting.retain(|place| !place.starts_with(of_all) || place.starts_with(&of_chosen));
+    let preferred = chosen_optimizer(recipe).or_else(|| choice_is_open.then_some("adamw"));
+    let of_all = |place: &str| place.starts_with("training.optimizer.");
+    if let Some(of_one) = preferred.map(|name| format!("training.optimizer.{name}."))
+        && fitting.iter().any(|place| place.starts_with(&of_one))
+    {
+        fitting.retain(|place| !of_all(place) || place.starts_with(&of_one));
     }
     fitting.truncate(MOST_PLACES);
     fitting
@@ -134,7 +138,9 @@ fn other_form(place: &str, value: &Value) -> Option<Value> {
         ("output", Value::String(folder)) => json!({"folder": folder}),
         ("data.memory", Value::Number(number)) => json!(format!("{number} MiB")),
         ("training.schedule.cosine", Value::Number(warmup)) => json!({"warmup": warmup}),
-        ("training.optimizer.adamw" | "training.optimizer.sgd", Value::Number(rate)) => json!({"learning_rate": rate}),
+        (place, Value::Number(rate)) if place.starts_with("training.optimizer.") && place.matches('.').count() == 2 => {
+            json!({"learning_rate": rate})
+        }
         ("transforms", Value::Array(list)) => json!({"train": list}),
         ("transforms.train" | "transforms.evaluate", one @ (Value::String(_) | Value::Object(_))) => match one {
             Value::Object(map) => Value::Array(map.iter().map(|(name, options)| json!({name: options})).collect()),
@@ -189,13 +195,13 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::recipe::RecipeText;
+    use crate::recipe::{Definitions, RecipeText};
 
     const SMALL: &str = "version: 1\nmodel:\n  path: m.onnx\ndata:\n  train: a.parquet\n";
 
     fn help(text: &str) -> String {
         let text = RecipeText::new(text, Path::new("r.yaml"), Path::new("/"), &[]).unwrap();
-        let (_, faults) = text.examine();
+        let (_, faults) = text.examine(&Definitions::example());
         let help: Vec<_> = faults.iter().map(|fault| fault.help.clone().unwrap_or_default()).collect();
         help.join("\n")
     }
@@ -206,8 +212,8 @@ mod tests {
         let keys = keys.filter(|row| !row.place.is_empty()).map(|row| (row.place, row.example));
         for (place, example) in keys.chain(VALUES.iter().map(|(place, _, instead, _)| (*place, *instead))) {
             let text = RecipeText::new(SMALL, Path::new("r.yaml"), Path::new("/"), &[format!("{place}={example}")]);
-            let recipe = text.unwrap().recipe();
-            assert!(recipe.is_ok(), "{place}: {example}: {}", recipe.unwrap_err());
+            let (_, faults) = text.unwrap().examine(&Definitions::example());
+            assert!(faults.is_empty(), "{place}: {example}: {faults:?}");
             let written: Value = serde_saphyr::from_str(&lines(place, example, 0)).unwrap();
             let value: Value = serde_saphyr::from_str(example).unwrap();
             assert_eq!(at(&written, place), Some(&value), "{place}");
@@ -216,7 +222,7 @@ mod tests {
 
     #[test]
     fn foreign_words_are_in_the_table_once_and_are_no_words_of_ours() {
-        let shape = Shape::new();
+        let shape = Shape::new(&Definitions::example());
         let mut seen = std::collections::HashSet::new();
         for word in KEYS.iter().flat_map(|row| row.words) {
             assert!(seen.insert(word), "{word} stands twice");

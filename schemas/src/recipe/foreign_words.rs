@@ -103,7 +103,7 @@ pub(super) const KEYS: &[ForeignKey] = &[
 #[rustfmt::skip]
 pub(super) const VALUES: &[(&str, &[&str], &str, &str)] = &[
     ("training.optimizer", &["adam", "torch.optim.adam", "fusedadam"], "{adamw: {weight_decay: 0}}", "Adam is AdamW without weight decay"),
-    ("training.optimizer", &["adamw_torch", "adamw_hf", "torch.optim.adamw", "adam_w", "decoupled_adam", "adamwscale", "rmsprop", "adagrad", "adadelta", "adafactor", "lion", "lamb", "lars", "nadam", "radam", "adamax", "rprop", "lbfgs", "muon"], "adamw", ""),
+    ("training.optimizer", &["adamw_torch", "adamw_hf", "torch.optim.adamw", "adam_w", "decoupled_adam", "adamwscale", "rmsprop", "adagrad", "adadelta", "adafactor", "lamb", "lars", "nadam", "radam", "adamax", "rprop", "lbfgs", "muon"], "adamw", ""),
     ("training.optimizer", &["momentum", "sgd_momentum", "torch.optim.sgd", "sgdm", "nesterov", "gd"], "{sgd: {learning_rate: 0.01, momentum: 0.9}}", ""),
     ("training.schedule", &["none", "fixed", "const", "off", "constantlr", "flat"], "constant", ""),
     ("training.schedule", &["cosine_annealing", "cosineannealinglr", "cosineannealing", "cosine_decay", "cos", "half_cosine"], "cosine", ""),

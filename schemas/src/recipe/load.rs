@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::paths::PathPlaces;
 use super::shape::Shape;
 use super::text::{RecipeText, at, brief};
-use super::{Recipe, advice, got, paths, ranges};
+use super::{Definitions, Recipe, advice, got, paths, ranges};
 use crate::{SchemaError, plain, shown_up_to};
 
 /// Values that no type takes are looked for one after the other, so often at most.
@@ -59,7 +59,7 @@ impl RecipeText {
     /// # Errors
     /// All that is wrong with it, each with its place.
     pub fn recipe(&self) -> Result<Recipe, SchemaError> {
-        match self.examine() {
+        match self.examine(&Definitions::default()) {
             (Some(recipe), faults) if faults.is_empty() => Ok(recipe),
             (_, faults) => Err(self.refuse(faults)),
         }
@@ -71,11 +71,12 @@ impl RecipeText {
     }
 
     /// All that is wrong with the text, and the recipe as far as it can be told: what is wrong is left out of it.
-    pub fn examine(&self) -> (Option<Recipe>, Vec<Fault>) {
+    /// `definitions` say which names and options there are.
+    pub fn examine(&self, definitions: &Definitions) -> (Option<Recipe>, Vec<Fault>) {
         if let Some(fault) = version(&self.value) {
             return (None, vec![fault]);
         }
-        let shape = Shape::new();
+        let shape = Shape::new(definitions);
         let mut faults = shape.faults(&self.value);
         let mut value = self.value.clone();
         without(&mut value, &faults);
@@ -209,7 +210,8 @@ fn in_words(message: &str, found: Option<&Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::{ByteSize, OptimizerRecipe, TrainSelection};
+    use crate::Choice;
+    use crate::recipe::{ByteSize, TrainSelection};
 
     const WHOLE: &str = "
 version: 1
@@ -235,7 +237,11 @@ output:
 
     fn load(text: &str, overrides: &[&str]) -> Result<Recipe, SchemaError> {
         let overrides: Vec<String> = overrides.iter().map(|&text| text.into()).collect();
-        Recipe::from_text(text, Path::new("recipe.yaml"), Path::new("/home/me/recipes"), &overrides)
+        let text = RecipeText::new(text, Path::new("recipe.yaml"), Path::new("/home/me/recipes"), &overrides)?;
+        match text.examine(&Definitions::example()) {
+            (Some(recipe), faults) if faults.is_empty() => Ok(recipe),
+            (_, faults) => Err(text.refuse(faults)),
+        }
     }
 
     #[test]
@@ -249,7 +255,7 @@ output:
         assert_eq!(recipe.data.evaluate, Some("/data/test.parquet".to_owned().into()));
         assert_eq!(recipe.data.memory, ByteSize(512 << 20));
         assert_eq!(recipe.output.folder, Path::new("/home/me/runs/a"));
-        assert!(matches!(recipe.training.optimizer, OptimizerRecipe::Sgd(sgd) if sgd.learning_rate == 0.1));
+        assert_eq!(recipe.training.optimizer, Choice::new("sgd", json!({"learning_rate": 0.1})));
     }
 
     #[test]
@@ -266,7 +272,7 @@ output:
         assert_eq!(recipe.transforms.train[0].options["width"], 16);
         assert_eq!(recipe.output.folder, std::env::current_dir().unwrap().join("here"));
         let learning_rate = load(WHOLE, &["training.optimizer={adamw: {learning_rate: 1e-3}}"]).unwrap();
-        assert_eq!(learning_rate.training.optimizer.learning_rate(), 1e-3);
+        assert_eq!(learning_rate.training.optimizer, Choice::new("adamw", json!({"learning_rate": 1e-3})));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod advice;
 mod bytes;
 mod data;
 mod defaults;
+mod definitions;
 mod fault;
 mod flow;
 mod foreign_words;
@@ -29,6 +30,7 @@ use crate::SchemaError;
 
 pub use bytes::ByteSize;
 pub use data::{DamagedPolicy, DataRecipe, OrderStrength, TransparencyPolicy};
+pub use definitions::Definitions;
 pub use fault::Fault;
 pub use flow::{flow, got};
 pub use model::{HeadRecipe, Initializer, ModelRecipe, TrainSelection};
@@ -36,8 +38,8 @@ pub use output::{CheckpointRecipe, OutputRecipe};
 pub use paths::local_path;
 pub use patterns::Patterns;
 pub use text::{Excerpt, PlacedFault, RecipeText, WrittenAt};
-pub use training::{AdamW, LearningRateMultiplier, OptimizerRecipe, Schedule, Sgd, TrainingRecipe};
-pub use transforms::{TransformSpec, TransformsRecipe};
+pub use training::{LearningRateMultiplier, TrainingRecipe};
+pub use transforms::TransformsRecipe;
 
 /// More threads or rows than any machine here has are a slip of the keyboard, and would exhaust it.
 const MOST_THREADS: usize = 4096;

@@ -2,8 +2,7 @@
 
 use super::Fault;
 use super::{
-    DamagedPolicy, DataRecipe, LARGEST_BATCH, MOST_THREADS, ModelRecipe, OptimizerRecipe, Recipe, Schedule,
-    TrainSelection, TrainingRecipe,
+    DamagedPolicy, DataRecipe, LARGEST_BATCH, MOST_THREADS, ModelRecipe, Recipe, TrainSelection, TrainingRecipe,
 };
 use crate::shown;
 
@@ -54,11 +53,6 @@ fn check_data(data: &DataRecipe, faults: &mut Vec<Fault>) {
 
 fn check_training(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
     require(training.epochs >= 1, "training.epochs", "1 or more", training.epochs, faults);
-    check_optimizer(&training.optimizer, faults);
-    if let Schedule::Cosine { warmup } = training.schedule {
-        let place = "training.schedule.cosine.warmup";
-        require((0.0..=1.0).contains(&warmup), place, "0 to 1", warmup, faults);
-    }
     let decay = training.layer_decay;
     require(decay > 0.0 && decay <= 1.0, "training.layer_decay", "above 0 and at most 1", decay, faults);
     for (index, entry) in training.learning_rate_multipliers.iter().enumerate() {
@@ -75,26 +69,6 @@ fn check_training(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
     let wanted = "`auto`, `cpu`, `cuda` or `cuda:N`";
     let device = format!("`{}`", shown(&training.device));
     require(is_device(&training.device), "training.device", wanted, device, faults);
-}
-
-fn check_optimizer(optimizer: &OptimizerRecipe, faults: &mut Vec<Fault>) {
-    match optimizer {
-        OptimizerRecipe::Adamw(options) => {
-            positive(options.learning_rate, "training.optimizer.adamw.learning_rate", faults);
-            share(options.beta1, "training.optimizer.adamw.beta1", faults);
-            share(options.beta2, "training.optimizer.adamw.beta2", faults);
-            positive(options.epsilon, "training.optimizer.adamw.epsilon", faults);
-            not_negative(options.weight_decay, "training.optimizer.adamw.weight_decay", faults);
-        }
-        OptimizerRecipe::Sgd(options) => {
-            positive(options.learning_rate, "training.optimizer.sgd.learning_rate", faults);
-            share(options.momentum, "training.optimizer.sgd.momentum", faults);
-            not_negative(options.weight_decay, "training.optimizer.sgd.weight_decay", faults);
-            let looks_ahead = !options.nesterov || options.momentum > 0.0;
-            let place = "training.optimizer.sgd.momentum";
-            require(looks_ahead, place, "above 0, because `nesterov` is on", 0, faults);
-        }
-    }
 }
 
 fn is_device(text: &str) -> bool {

@@ -1,11 +1,10 @@
 //! What the JSON Schema of recipes says of a value: keys, kinds, choices and ranges, so that every place is covered, and
 //! all faults at once.
 
-use schemars::schema_for;
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, join};
-use super::{ByteSize, Recipe, flow, got};
+use super::{ByteSize, Definitions, flow, got};
 use crate::{nearest, shown};
 
 /// The schema of recipes.
@@ -17,8 +16,8 @@ pub(super) struct Shape {
 type Properties = Map<String, Value>;
 
 impl Shape {
-    pub(super) fn new() -> Self {
-        let root = schema_for!(Recipe).to_value();
+    pub(super) fn new(definitions: &Definitions) -> Self {
+        let root = definitions.recipe_schema();
         let definitions = root.get("$defs").and_then(Value::as_object).cloned().unwrap_or_default();
         Self { root, definitions }
     }

@@ -49,17 +49,16 @@ pub(super) fn allow(schema: &mut Schema, names: &[&str]) {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::Recipe;
-    use crate::recipe::RecipeText;
+    use crate::recipe::{Definitions, RecipeText};
     use std::path::Path;
 
     /// What the schema says can stand alone does, and means what the long form means; nothing else does.
     #[test]
     fn a_choice_whose_options_all_have_defaults_is_written_by_its_name() {
-        let schema = schemars::schema_for!(Recipe).to_value();
+        let schema = Definitions::example().recipe_schema();
         let mut alone = 0;
         for (place, definition) in [
-            ("training.optimizer", "OptimizerRecipe"),
+            ("training.optimizer", "Optimizer"),
             ("training.schedule", "Schedule"),
             ("data.damaged", "DamagedPolicy"),
             ("model.head", "HeadRecipe"),
@@ -69,7 +68,9 @@ mod tests {
             let load = |value: Value| {
                 let text = "version: 1\nmodel: {path: m}\ndata: {train: a}";
                 let overrides = [format!("{place}={value}")];
-                RecipeText::new(text, Path::new("r.yaml"), Path::new("/"), &overrides).unwrap().recipe()
+                let text = RecipeText::new(text, Path::new("r.yaml"), Path::new("/"), &overrides).unwrap();
+                let (recipe, faults) = text.examine(&Definitions::example());
+                recipe.filter(|_| faults.is_empty()).ok_or(faults)
             };
             for choice in choices.iter().filter_map(|choice| choice["properties"].as_object()) {
                 let name = choice.keys().next().unwrap();
@@ -81,13 +82,14 @@ mod tests {
                     assert_eq!(load(json!({name: null})).unwrap(), recipe);
                     let again = RecipeText::new(&recipe.to_yaml(), Path::new("r.yaml"), Path::new("/"), &[]).unwrap();
                     assert_eq!(again.recipe().unwrap(), recipe, "{}", recipe.to_yaml());
-                    if name != "quarantine" {
+                    // What a row fills in is filled in by its catalog.
+                    if name != "quarantine" && !place.starts_with("training.") {
                         let long = load(json!({name: {}})).unwrap();
                         assert_eq!(serde_json::to_value(&long).unwrap(), serde_json::to_value(&recipe).unwrap());
                     }
                 }
             }
         }
-        assert_eq!(alone, 4);
+        assert_eq!(alone, 5);
     }
 }

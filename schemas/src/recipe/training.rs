@@ -1,7 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{MOST_THREADS, defaults, short_forms};
+use super::{MOST_THREADS, defaults};
+use crate::Choice;
 
 /// Optimizer, schedule, length.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -12,11 +13,11 @@ pub struct TrainingRecipe {
     #[schemars(range(min = 1))]
     pub epochs: u64,
     /// Update rule.
-    #[serde(deserialize_with = "short_forms::read")]
-    pub optimizer: OptimizerRecipe,
+    #[schemars(schema_with = "optimizer")]
+    pub optimizer: Choice,
     /// Learning rate over time.
-    #[serde(deserialize_with = "short_forms::read")]
-    pub schedule: Schedule,
+    #[schemars(schema_with = "schedule")]
+    pub schedule: Choice,
     /// Factor on the learning rate for each layer further from the head, for example 0.9; 1 trains all alike.
     #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub layer_decay: f32,
@@ -39,8 +40,8 @@ impl Default for TrainingRecipe {
     fn default() -> Self {
         Self {
             epochs: 5,
-            optimizer: OptimizerRecipe::default(),
-            schedule: Schedule::default(),
+            optimizer: Choice::named("adamw"),
+            schedule: Choice::named("constant"),
             layer_decay: 1.0,
             learning_rate_multipliers: Vec::new(),
             label_smoothing: 0.0,
@@ -62,106 +63,10 @@ pub struct LearningRateMultiplier {
     pub multiplier: f32,
 }
 
-/// The update rule.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(transform = optimizers_alone)]
-pub enum OptimizerRecipe {
-    /// Adam with decoupled weight decay.
-    Adamw(AdamW),
-    /// Stochastic gradient descent with momentum.
-    Sgd(Sgd),
+fn optimizer(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "$ref": "#/$defs/Optimizer", "default": "adamw" })
 }
 
-fn optimizers_alone(schema: &mut schemars::Schema) {
-    short_forms::allow(schema, &["adamw", "sgd"]);
-}
-
-fn cosine_alone(schema: &mut schemars::Schema) {
-    short_forms::allow(schema, &["cosine"]);
-}
-
-impl Default for OptimizerRecipe {
-    fn default() -> Self {
-        Self::Adamw(AdamW::default())
-    }
-}
-
-impl OptimizerRecipe {
-    /// The base learning rate.
-    pub fn learning_rate(&self) -> f32 {
-        match self {
-            Self::Adamw(options) => options.learning_rate,
-            Self::Sgd(options) => options.learning_rate,
-        }
-    }
-}
-
-/// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(transform = defaults::short)]
-pub struct AdamW {
-    /// Step size, above 0.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub learning_rate: f32,
-    /// Decay of the mean of gradients, 0 to below 1.
-    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
-    pub beta1: f32,
-    /// Decay of the mean of squared gradients, 0 to below 1.
-    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
-    pub beta2: f32,
-    /// Added to the root of the second moment.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub epsilon: f32,
-    /// Pull towards zero, times the learning rate, on weights of two axes or more.
-    #[schemars(range(min = 0))]
-    pub weight_decay: f32,
-}
-
-impl Default for AdamW {
-    fn default() -> Self {
-        Self { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 }
-    }
-}
-
-/// Stochastic gradient descent with momentum, as PyTorch's `SGD` defines it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(transform = defaults::short)]
-pub struct Sgd {
-    /// Step size, above 0.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub learning_rate: f32,
-    /// Share of the last step that is kept, 0 to below 1.
-    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
-    pub momentum: f32,
-    /// Look ahead by the momentum (Nesterov).
-    pub nesterov: bool,
-    /// Added to the gradient, times the weight, on weights of two axes or more.
-    #[schemars(range(min = 0))]
-    pub weight_decay: f32,
-}
-
-impl Default for Sgd {
-    fn default() -> Self {
-        Self { learning_rate: 1e-2, momentum: 0.9, nesterov: false, weight_decay: 0.0 }
-    }
-}
-
-/// The learning rate over time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(transform = cosine_alone)]
-pub enum Schedule {
-    /// The same at every step.
-    #[default]
-    Constant,
-    /// Linear from zero over the warm-up, then half a cosine down to zero (Loshchilov and Hutter 2017).
-    Cosine {
-        /// Share of all steps spent warming up, 0 to 1.
-        #[serde(default)]
-        #[schemars(range(min = 0, max = 1))]
-        warmup: f32,
-    },
+fn schedule(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "$ref": "#/$defs/Schedule", "default": "constant" })
 }

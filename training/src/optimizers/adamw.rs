@@ -1,40 +1,64 @@
+//! Adam with decoupled weight decay.
+
 use millstream_compiler::CompilerError;
 use millstream_compiler::graph::{Graph, ValueId};
-use millstream_schemas::recipe::{AdamW, OptimizerRecipe};
+use millstream_schemas::choice::{Options, above, at_least, share};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::{Built, NodeInputs, OptimizerKind, ParameterFacts, UpdateRule};
-use crate::TrainingError;
+use super::{Build, NodeInputs, OptimizerKind, ParameterFacts, UpdateRule};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "adamw",
-    summary: "Adam with decoupled weight decay (Loshchilov and Hutter 2019), as PyTorch's `AdamW` computes it",
-    build: |recipe| match recipe {
-        OptimizerRecipe::Adamw(options) => Some(build(*options)),
-        _ => None,
-    },
+    summary: "Adam with decoupled weight decay.",
+    documentation: "Loshchilov and Hutter, \"Decoupled Weight Decay Regularization\" (2019), as PyTorch's `AdamW` computes it: \
+        θ ← θ·(1 − η·λ); m ← m + (1 − β₁)(g − m); v ← β₂·v + (1 − β₂)·g²; θ ← θ − η/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε). \
+        Biases and other vectors do not decay.",
+    samples: &["{}", r#"{"learning_rate": 0.0003, "weight_decay": 0.1}"#, r#"{"weight_decay": 0}"#],
+    learning_rate: 1e-3,
+    build: Build::of::<AdamW>(),
 };
 
-fn build(options: AdamW) -> Built {
-    let AdamW { learning_rate, beta1, beta2, epsilon, weight_decay } = options;
-    TrainingError::check(
-        "training.optimizer.adamw.learning_rate",
-        learning_rate,
-        learning_rate > 0.0,
-        "a number above 0",
-    )?;
-    TrainingError::check("training.optimizer.adamw.beta1", beta1, (0.0..1.0).contains(&beta1), "0 to below 1")?;
-    TrainingError::check("training.optimizer.adamw.beta2", beta2, (0.0..1.0).contains(&beta2), "0 to below 1")?;
-    TrainingError::check("training.optimizer.adamw.epsilon", epsilon, epsilon > 0.0, "a number above 0")?;
-    TrainingError::check("training.optimizer.adamw.weight_decay", weight_decay, weight_decay >= 0.0, "0 or more")?;
-    Ok(Box::new(Rule(options)))
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct AdamW {
+    /// Decay of the mean of gradients, 0 to below 1.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    beta1: f64,
+    /// Decay of the mean of squared gradients, 0 to below 1.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    beta2: f64,
+    /// Added to the root of the second moment.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    epsilon: f64,
+    /// Pull towards zero, times the learning rate, on weights of two axes or more.
+    #[schemars(range(min = 0))]
+    weight_decay: f64,
 }
 
-/// θ ← θ·(1 − η·λ); m ← m + (1 − β₁)(g − m); v ← β₂·v + (1 − β₂)·g²;
-/// θ ← θ − η/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε).
-#[derive(Debug)]
-struct Rule(AdamW);
+impl Default for AdamW {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 }
+    }
+}
 
-impl UpdateRule for Rule {
+impl Options for AdamW {
+    fn validate(&self) -> Result<(), String> {
+        share("beta1", self.beta1)?;
+        share("beta2", self.beta2)?;
+        above("epsilon", self.epsilon)?;
+        at_least("weight_decay", self.weight_decay)
+    }
+}
+
+impl AdamW {
+    /// β₁, β₂, ε and λ in the precision of the weights.
+    fn values(&self) -> [f32; 4] {
+        [self.beta1, self.beta2, self.epsilon, self.weight_decay].map(|value| value as f32)
+    }
+}
+
+impl UpdateRule for AdamW {
     fn state_names(&self) -> &'static [&'static str] {
         &["mean", "mean_of_squares"]
     }
@@ -42,8 +66,9 @@ impl UpdateRule for Rule {
     /// Learning rate η, step size η/(1 − β₁ᵗ), and 1/√(1 − β₂ᵗ).
     fn coefficients(&self, step: u64, learning_rate: f32) -> Vec<f32> {
         let count = (step + 1) as f64;
-        let bias1 = 1.0 - f64::from(self.0.beta1).powf(count);
-        let bias2 = 1.0 - f64::from(self.0.beta2).powf(count);
+        let [beta1, beta2, ..] = self.values();
+        let bias1 = 1.0 - f64::from(beta1).powf(count);
+        let bias2 = 1.0 - f64::from(beta2).powf(count);
         let rate = f64::from(learning_rate);
         vec![learning_rate, (rate / bias1) as f32, (1.0 / bias2.sqrt()) as f32]
     }
@@ -57,7 +82,7 @@ impl UpdateRule for Rule {
         gradient: &[f32],
         state: &mut [Vec<f32>],
     ) {
-        let AdamW { beta1, beta2, epsilon, weight_decay, .. } = self.0;
+        let [beta1, beta2, epsilon, weight_decay] = self.values();
         let [rate, step_size, root_scale] = [coefficients[0], coefficients[1], coefficients[2]];
         let keep = 1.0 - rate * facts.learning_rate_multiplier * if facts.decays { weight_decay } else { 0.0 };
         let step_size = step_size * facts.learning_rate_multiplier;
@@ -72,7 +97,7 @@ impl UpdateRule for Rule {
     }
 
     fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError> {
-        let AdamW { beta1, beta2, epsilon, weight_decay, .. } = self.0;
+        let [beta1, beta2, epsilon, weight_decay] = self.values();
         let [rate, step_size, root_scale] = [inputs.coefficients[0], inputs.coefficients[1], inputs.coefficients[2]];
         let (gradient, mean, squares) = (inputs.gradient, inputs.state[0], inputs.state[1]);
         let [one_minus_beta1, beta2_value, one_minus_beta2, epsilon] =
@@ -127,7 +152,7 @@ mod tests {
                 wanted[i] -= 0.1 * corrected_mean / (corrected_square.sqrt() + 1e-8);
             }
         }
-        let rule = build(AdamW { learning_rate: 0.1, ..AdamW::default() }).unwrap();
+        let rule = AdamW::default();
         let facts = ParameterFacts { learning_rate_multiplier: 1.0, decays: true };
         let mut parameter = vec![1.0_f32, -2.0];
         let mut state = vec![vec![0.0; 2]; 2];
@@ -143,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_parameter_without_decay_and_with_a_multiplier_moves_by_its_own_rate() {
-        let rule = build(AdamW { learning_rate: 0.1, ..AdamW::default() }).unwrap();
+        let rule = AdamW::default();
         let facts = ParameterFacts { learning_rate_multiplier: 0.5, decays: false };
         let (mut parameter, mut state) = (vec![1.0_f32], vec![vec![0.0; 1]; 2]);
         rule.update(&rule.coefficients(0, 0.1), facts, 1.0, &mut parameter, &[2.0], &mut state);

@@ -2,88 +2,172 @@
 
 mod adamw;
 mod graph;
+mod lion;
+mod rule;
 mod sgd;
 
-use millstream_compiler::CompilerError;
-use millstream_compiler::graph::{Graph, ValueId};
-use millstream_schemas::ParameterEntry;
-use millstream_schemas::recipe::OptimizerRecipe;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use millstream_schemas::choice::{
+    Catalog, Choice, ChoiceError, Options, Row, Shared, above, read_shared, schema_of_shared,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
 
 pub(crate) use graph::{UpdateGraph, update_graph};
+pub use rule::{NodeInputs, ParameterFacts, UpdateRule};
 
-use crate::TrainingError;
+/// The optimizers of this crate. More rows are added by [`Catalog::with`].
+pub fn standard() -> &'static Catalog<OptimizerKind> {
+    static CATALOG: OnceLock<Catalog<OptimizerKind>> = OnceLock::new();
+    CATALOG.get_or_init(|| {
+        Catalog::new([
+            adamw::OPTIMIZER, //
+            lion::OPTIMIZER,
+            sgd::OPTIMIZER,
+        ])
+    })
+}
 
-/// A kind of optimizer.
-#[derive(Debug)]
+/// A row: an update rule that a recipe can choose.
+#[derive(Clone, Copy, Debug)]
 pub struct OptimizerKind {
     /// As in a recipe.
     pub name: &'static str,
-    /// What it is, in one sentence.
+    /// What it is, in one line.
     pub summary: &'static str,
-    /// The rule for these options, if they are of this kind.
-    build: fn(&OptimizerRecipe) -> Option<Built>,
+    /// Markdown: the formula and where it comes from.
+    pub documentation: &'static str,
+    /// Options in JSON that make sense and cover the rule.
+    pub samples: &'static [&'static str],
+    /// The learning rate unless the option `learning_rate` says otherwise.
+    pub learning_rate: f64,
+    /// Its options, and the rule that is made of them.
+    pub build: Build,
 }
 
-type Built = Result<Box<dyn UpdateRule>, TrainingError>;
-
-/// All optimizers, by name.
-pub static OPTIMIZERS: &[OptimizerKind] = &[adamw::OPTIMIZER, sgd::OPTIMIZER];
-
-/// What is fixed for one parameter.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct ParameterFacts {
-    /// Factor on the learning rate.
-    pub(crate) learning_rate_multiplier: f32,
-    /// Whether weight decay applies.
-    pub(crate) decays: bool,
-}
-
-impl From<&ParameterEntry> for ParameterFacts {
-    fn from(entry: &ParameterEntry) -> Self {
-        Self { learning_rate_multiplier: entry.learning_rate_multiplier, decays: entry.weight_decay }
+impl OptimizerKind {
+    fn defaults(&self) -> Value {
+        json!({ "learning_rate": self.learning_rate })
     }
 }
 
-/// How parameters are changed by their gradients.
-pub(crate) trait UpdateRule: std::fmt::Debug + Send {
-    /// What is remembered of each parameter from step to step, each with the parameter's shape, zero at first.
-    fn state_names(&self) -> &'static [&'static str];
+impl Row for OptimizerKind {
+    const KIND: &'static str = "optimizer";
 
-    /// The numbers that change from step to step; both twins compute with them. `step` counts from 0.
-    fn coefficients(&self, step: u64, learning_rate: f32) -> Vec<f32>;
+    fn name(&self) -> &str {
+        self.name
+    }
 
-    /// Changes a parameter and its state in place; the gradient is to be multiplied by `scale` first.
-    fn update(
-        &self,
-        coefficients: &[f32],
-        facts: ParameterFacts,
-        scale: f32,
-        parameter: &mut [f32],
-        gradient: &[f32],
-        state: &mut [Vec<f32>],
-    );
+    fn summary(&self) -> &str {
+        self.summary
+    }
 
-    /// The same as graph nodes: the new parameter and the new state. The gradient is already scaled.
-    fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError>;
+    fn schema(&self) -> Value {
+        (self.build.schema)(&self.defaults())
+    }
+
+    fn accepts(&self, options: &Value) -> bool {
+        (self.build.make)(options, "", &self.defaults()).is_ok()
+    }
 }
 
-/// What an update reads in a graph.
-pub(crate) struct NodeInputs<'a> {
-    /// Scalars, as [`UpdateRule::coefficients`] gives them.
-    pub(crate) coefficients: &'a [ValueId],
-    pub(crate) facts: ParameterFacts,
-    pub(crate) parameter: ValueId,
-    pub(crate) gradient: ValueId,
-    pub(crate) state: &'a [ValueId],
+/// The options of an optimizer, and how it is made of them.
+#[derive(Clone, Copy)]
+pub struct Build {
+    schema: fn(&Value) -> Value,
+    make: fn(&Value, &str, &Value) -> Result<Made, ChoiceError>,
 }
 
-/// The rule that a recipe asks for.
-///
-/// # Errors
-/// An option has a value that makes no sense.
-pub(crate) fn build(recipe: &OptimizerRecipe) -> Built {
-    let found = OPTIMIZERS.iter().find_map(|kind| (kind.build)(recipe));
-    found.expect("every variant of `OptimizerRecipe` has its row in the table, as a test checks")
+type Made = Shared<Rate, Arc<dyn UpdateRule>>;
+
+impl Build {
+    /// A rule with the options `T`.
+    pub const fn of<T: Options + UpdateRule + 'static>() -> Self {
+        Self {
+            schema: schema_of_shared::<Rate, T>,
+            make: |options, place, defaults| {
+                let Shared { shared, own, whole } = read_shared::<Rate, T>(options, place, defaults)?;
+                Ok(Shared { shared, own: Arc::new(own), whole })
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Build {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Build").finish_non_exhaustive()
+    }
+}
+
+/// What every optimizer has beside its own options.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Rate {
+    /// Step size, above 0.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    learning_rate: f64,
+}
+
+impl Options for Rate {
+    fn validate(&self) -> Result<(), String> {
+        above("learning_rate", self.learning_rate)
+    }
+}
+
+/// An optimizer that was chosen. Serializes as the choice, with every default filled in.
+#[derive(Clone, Debug)]
+pub struct Optimizer {
+    choice: Choice,
+    learning_rate: f32,
+    rule: Arc<dyn UpdateRule>,
+}
+
+impl Optimizer {
+    /// What is chosen at `place` of a recipe, from a catalog.
+    ///
+    /// # Errors
+    /// An unknown name or option, or a value that makes no sense.
+    pub fn choose(catalog: &Catalog<OptimizerKind>, choice: &Choice, place: &str) -> Result<Self, ChoiceError> {
+        let row = catalog.find(choice, place)?;
+        let place = format!("{place}.{}", row.name);
+        let Shared { shared, own, whole } = (row.build.make)(&choice.options, &place, &row.defaults())?;
+        Ok(Self { choice: Choice::new(row.name, whole), learning_rate: shared.learning_rate as f32, rule: own })
+    }
+
+    /// The choice, with every default filled in.
+    pub fn choice(&self) -> &Choice {
+        &self.choice
+    }
+
+    /// The base learning rate.
+    pub fn learning_rate(&self) -> f32 {
+        self.learning_rate
+    }
+
+    /// How many numbers it remembers of each weight.
+    pub fn numbers_for_each_weight(&self) -> usize {
+        self.rule.state_names().len()
+    }
+
+    pub(crate) fn rule(&self) -> &Arc<dyn UpdateRule> {
+        &self.rule
+    }
+}
+
+impl Default for Optimizer {
+    fn default() -> Self {
+        Self::choose(standard(), &Choice::named("adamw"), "training.optimizer")
+            .expect("all of its options have defaults")
+    }
+}
+
+impl Serialize for Optimizer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.choice.serialize(serializer)
+    }
 }
 
 /// The factor that brings the joint Euclidean norm of all gradients down to `limit`; 1 when it is not above.
@@ -108,47 +192,57 @@ pub(crate) fn sum_of_squares(values: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use millstream_schemas::recipe::{AdamW, Sgd};
-
     use super::*;
 
+    fn chosen(name: &str, options: Value) -> Result<Optimizer, ChoiceError> {
+        Optimizer::choose(standard(), &Choice::new(name, options), "training.optimizer")
+    }
+
     #[test]
-    fn every_variant_has_a_row_of_its_name() {
-        for recipe in [OptimizerRecipe::Adamw(AdamW::default()), OptimizerRecipe::Sgd(Sgd::default())] {
-            let rows = OPTIMIZERS.iter().filter(|kind| (kind.build)(&recipe).is_some());
-            let names: Vec<&str> = rows.map(|kind| kind.name).collect();
-            let in_recipes = serde_json::to_value(&recipe).unwrap();
-            assert!(in_recipes.as_object().unwrap().keys().eq(names), "{in_recipes}");
+    fn rows_are_whole_and_their_samples_are_taken() {
+        for row in standard().rows() {
+            assert!(row.summary.ends_with('.') && row.documentation.len() > row.summary.len(), "{}", row.name);
+            for sample in row.samples {
+                let options: Value = serde_json::from_str(sample).unwrap();
+                let optimizer = chosen(row.name, options).unwrap_or_else(|error| panic!("{sample}: {error}"));
+                let again = chosen(row.name, optimizer.choice().options.clone()).unwrap();
+                assert_eq!(optimizer.choice(), again.choice());
+                let schema = row.schema();
+                let known = schema["properties"].as_object().unwrap();
+                let filled = optimizer.choice().options.as_object().unwrap();
+                assert!(filled.keys().eq(known.keys()), "{filled:?}, {known:?}");
+                assert!(known.values().all(|option| option.get("description").is_some()), "{schema}");
+                assert_eq!(schema["properties"]["learning_rate"]["default"], json!(row.learning_rate));
+            }
         }
-        assert!(OPTIMIZERS.is_sorted_by_key(|kind| kind.name));
     }
 
     #[test]
     fn values_that_make_no_sense_are_refused_by_name() {
-        let adamw = |change: fn(&mut AdamW)| {
-            let mut options = AdamW::default();
-            change(&mut options);
-            OptimizerRecipe::Adamw(options)
-        };
-        let sgd = |change: fn(&mut Sgd)| {
-            let mut options = Sgd::default();
-            change(&mut options);
-            OptimizerRecipe::Sgd(options)
-        };
-        let rows = [
-            (adamw(|o| o.learning_rate = -1.0), "training.optimizer.adamw.learning_rate"),
-            (adamw(|o| o.learning_rate = f32::NAN), "training.optimizer.adamw.learning_rate"),
-            (adamw(|o| o.beta1 = 1.0), "training.optimizer.adamw.beta1"),
-            (adamw(|o| o.beta2 = -0.1), "training.optimizer.adamw.beta2"),
-            (adamw(|o| o.epsilon = 0.0), "training.optimizer.adamw.epsilon"),
-            (adamw(|o| o.weight_decay = -0.1), "training.optimizer.adamw.weight_decay"),
-            (sgd(|o| o.momentum = 1.0), "training.optimizer.sgd.momentum"),
-            (sgd(|o| (o.nesterov, o.momentum) = (true, 0.0)), "training.optimizer.sgd.momentum"),
-        ];
-        for (recipe, name) in rows {
-            let message = build(&recipe).unwrap_err().to_string();
-            assert!(message.starts_with(name), "{message}, wanted {name}");
+        for (name, options, message) in [
+            ("adamw", json!({"learning_rate": -1.0}), "adamw: learning_rate is a finite number above 0, got -1"),
+            ("adamw", json!({"beta1": 1.0}), "adamw: beta1 is 0 to below 1, got 1"),
+            ("adamw", json!({"beta2": -0.1}), "adamw: beta2 is 0 to below 1, got -0.1"),
+            ("adamw", json!({"epsilon": 0.0}), "adamw: epsilon is a finite number above 0, got 0"),
+            ("adamw", json!({"weight_decay": -0.1}), "adamw: weight_decay is a finite number of 0 or more, got -0.1"),
+            (
+                "adamw",
+                json!({"momentum": 0.9}),
+                "adamw: unknown option `momentum`; it has beta1, beta2, epsilon, weight_decay, learning_rate",
+            ),
+            ("sgd", json!({"momentum": 1.0}), "sgd: momentum is 0 to below 1, got 1"),
+            (
+                "sgd",
+                json!({"nesterov": true, "momentum": 0.0}),
+                "sgd: momentum is above 0, because `nesterov` is on, got 0",
+            ),
+            ("sgd", json!({"learning_rate": "fast"}), "sgd: learning_rate: wanted a number, got `fast`"),
+            ("lion", json!({"beta1": 2}), "lion: beta1 is 0 to below 1, got 2"),
+        ] {
+            assert_eq!(chosen(name, options).unwrap_err().to_string(), format!("training.optimizer.{message}"));
         }
+        let unknown = chosen("adam", json!({})).unwrap_err().to_string();
+        assert_eq!(unknown, "training.optimizer: unknown optimizer `adam`; did you mean `adamw`?");
     }
 
     #[test]

@@ -1,45 +1,63 @@
+//! Stochastic gradient descent with momentum.
+
 use millstream_compiler::CompilerError;
 use millstream_compiler::graph::{Graph, ValueId};
-use millstream_schemas::recipe::{OptimizerRecipe, Sgd};
+use millstream_schemas::choice::{Options, at_least, share};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::{Built, NodeInputs, OptimizerKind, ParameterFacts, UpdateRule};
-use crate::TrainingError;
+use super::{Build, NodeInputs, OptimizerKind, ParameterFacts, UpdateRule};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "sgd",
-    summary: "stochastic gradient descent with momentum, as PyTorch's `SGD` computes it",
-    build: |recipe| match recipe {
-        OptimizerRecipe::Sgd(options) => Some(build(*options)),
-        _ => None,
-    },
+    summary: "Stochastic gradient descent with momentum.",
+    documentation: "As PyTorch's `SGD` computes it: d = g + λ·θ; b ← μ·b + d; θ ← θ − η·b, or with Nesterov \
+        θ ← θ − η·(d + μ·b). Biases and other vectors do not decay.",
+    samples: &["{}", r#"{"momentum": 0}"#, r#"{"learning_rate": 0.1, "nesterov": true, "weight_decay": 0.0005}"#],
+    learning_rate: 1e-2,
+    build: Build::of::<Sgd>(),
 };
 
-fn build(options: Sgd) -> Built {
-    let Sgd { learning_rate, momentum, nesterov, weight_decay } = options;
-    TrainingError::check(
-        "training.optimizer.sgd.learning_rate",
-        learning_rate,
-        learning_rate > 0.0,
-        "a number above 0",
-    )?;
-    TrainingError::check("training.optimizer.sgd.momentum", momentum, (0.0..1.0).contains(&momentum), "0 to below 1")?;
-    TrainingError::check(
-        "training.optimizer.sgd.momentum",
-        momentum,
-        !nesterov || momentum > 0.0,
-        "above 0 when `nesterov` is on",
-    )?;
-    TrainingError::check("training.optimizer.sgd.weight_decay", weight_decay, weight_decay >= 0.0, "0 or more")?;
-    Ok(Box::new(Rule(options)))
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Sgd {
+    /// Share of the last step that is kept, 0 to below 1.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    momentum: f64,
+    /// Look ahead by the momentum (Nesterov).
+    nesterov: bool,
+    /// Added to the gradient, times the weight, on weights of two axes or more.
+    #[schemars(range(min = 0))]
+    weight_decay: f64,
 }
 
-/// d = g + λ·θ; b ← μ·b + d; θ ← θ − η·b, or with Nesterov θ ← θ − η·(d + μ·b).
-#[derive(Debug)]
-struct Rule(Sgd);
+impl Default for Sgd {
+    fn default() -> Self {
+        Self { momentum: 0.9, nesterov: false, weight_decay: 0.0 }
+    }
+}
 
-impl UpdateRule for Rule {
+impl Options for Sgd {
+    fn validate(&self) -> Result<(), String> {
+        share("momentum", self.momentum)?;
+        at_least("weight_decay", self.weight_decay)?;
+        if self.nesterov && self.momentum <= 0.0 {
+            return Err(format!("momentum is above 0, because `nesterov` is on, got {}", self.momentum));
+        }
+        Ok(())
+    }
+}
+
+impl Sgd {
+    /// μ and λ in the precision of the weights.
+    fn values(&self) -> [f32; 2] {
+        [self.momentum, self.weight_decay].map(|value| value as f32)
+    }
+}
+
+impl UpdateRule for Sgd {
     fn state_names(&self) -> &'static [&'static str] {
-        if self.0.momentum > 0.0 { &["momentum"] } else { &[] }
+        if self.momentum > 0.0 { &["momentum"] } else { &[] }
     }
 
     /// Learning rate η.
@@ -56,7 +74,7 @@ impl UpdateRule for Rule {
         gradient: &[f32],
         state: &mut [Vec<f32>],
     ) {
-        let Sgd { momentum, nesterov, weight_decay, .. } = self.0;
+        let ([momentum, weight_decay], nesterov) = (self.values(), self.nesterov);
         let rate = coefficients[0] * facts.learning_rate_multiplier;
         let decay = if facts.decays { weight_decay } else { 0.0 };
         let [buffer] = state else {
@@ -75,7 +93,7 @@ impl UpdateRule for Rule {
     }
 
     fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError> {
-        let Sgd { momentum, nesterov, weight_decay, .. } = self.0;
+        let ([momentum, weight_decay], nesterov) = (self.values(), self.nesterov);
         let multiplier = graph.scalar(inputs.facts.learning_rate_multiplier);
         let rate = graph.times(inputs.coefficients[0], multiplier)?;
         let mut direction = inputs.gradient;
@@ -112,15 +130,15 @@ mod tests {
         for (momentum, nesterov, decay) in [(0.0, false, 0.0), (0.9, false, 0.0), (0.9, true, 0.1), (0.0, false, 0.1)] {
             let (mut wanted, mut buffer) = (1.0_f64, None::<f64>);
             for gradient in [0.5_f64, -1.0, 2.0] {
-                let mut direction = gradient + f64::from(decay) * wanted;
+                let mut direction = gradient + decay * wanted;
                 if momentum > 0.0 {
-                    let kept = buffer.map_or(direction, |kept| f64::from(momentum) * kept + direction);
+                    let kept = buffer.map_or(direction, |kept| momentum * kept + direction);
                     buffer = Some(kept);
-                    direction = if nesterov { direction + f64::from(momentum) * kept } else { kept };
+                    direction = if nesterov { direction + momentum * kept } else { kept };
                 }
                 wanted -= 0.1 * direction;
             }
-            let rule = build(Sgd { learning_rate: 0.1, momentum, nesterov, weight_decay: decay }).unwrap();
+            let rule = Sgd { momentum, nesterov, weight_decay: decay };
             let facts = ParameterFacts { learning_rate_multiplier: 1.0, decays: true };
             let mut parameter = vec![1.0_f32];
             let mut state = vec![vec![0.0; 1]; rule.state_names().len()];

@@ -1,10 +1,19 @@
-use millstream_schemas::recipe::Schedule;
+//! The same rate at every step.
 
-use super::ScheduleKind;
+use millstream_schemas::choice::NoOptions;
+
+use super::{Build, Course, ScheduleKind};
 
 pub(super) const SCHEDULE: ScheduleKind = ScheduleKind {
     name: "constant",
-    summary: "the same at every step",
-    factor: |schedule, _, _| matches!(schedule, Schedule::Constant).then_some(1.0),
-    check: |_| Ok(()),
+    summary: "The same at every step.",
+    documentation: "The factor is 1 from the first step to the last.",
+    samples: &["{}"],
+    build: Build::of::<NoOptions>(),
 };
+
+impl Course for NoOptions {
+    fn factor(&self, _step: u64, _total: u64) -> f64 {
+        1.0
+    }
+}

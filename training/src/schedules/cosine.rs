@@ -1,40 +1,46 @@
-use millstream_schemas::recipe::Schedule;
+//! Half a cosine down to zero.
 
-use super::ScheduleKind;
-use crate::TrainingError;
+use millstream_schemas::choice::{Options, between};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Build, Course, ScheduleKind, after_warmup};
 
 pub(super) const SCHEDULE: ScheduleKind = ScheduleKind {
     name: "cosine",
-    summary: "linear up to the full rate over the warm-up, then half a cosine down towards zero",
-    factor: |schedule, step, total| match schedule {
-        Schedule::Cosine { warmup } => Some(factor(f64::from(*warmup), step, total)),
-        _ => None,
-    },
-    check: |schedule| match schedule {
-        Schedule::Cosine { warmup } => {
-            let name = "training.schedule.cosine.warmup";
-            TrainingError::check(name, *warmup, (0.0..=1.0).contains(warmup), "0 to 1")
-        }
-        _ => Ok(()),
-    },
+    summary: "Linear up to the full rate over the warm-up, then half a cosine down towards zero.",
+    documentation: "Loshchilov and Hutter, \"SGDR: Stochastic Gradient Descent with Warm Restarts\" (2017), without restarts: \
+        ½·(1 + cos(π·t/T)) at step t (from 0) of the T steps after the warm-up.",
+    samples: &["{}", r#"{"warmup": 0.1}"#, r#"{"warmup": 1}"#],
+    build: Build::of::<Cosine>(),
 };
 
-/// Loshchilov and Hutter 2017, without restarts. The first step of the warm-up is one part above zero, so that no step is
-/// wasted, and its last step has the full rate. However short, a warm-up has a step.
-fn factor(warmup: f64, step: u64, total: u64) -> f64 {
-    // A tenth as `f32` is a little more than a tenth, which is not to cost a step.
-    let share = warmup.clamp(0.0, 1.0) * (1.0 - f64::from(f32::EPSILON));
-    let warmup_steps = (share * total as f64).ceil() as u64;
-    if step < warmup_steps {
-        return (step + 1) as f64 / warmup_steps as f64;
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Cosine {
+    /// Share of all steps spent warming up, 0 to 1.
+    #[schemars(range(min = 0, max = 1))]
+    warmup: f64,
+}
+
+impl Options for Cosine {
+    fn validate(&self) -> Result<(), String> {
+        between("warmup", self.warmup, 0.0, 1.0)
     }
-    let progress = (step - warmup_steps) as f64 / (total - warmup_steps).max(1) as f64;
-    0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+}
+
+impl Course for Cosine {
+    fn factor(&self, step: u64, total: u64) -> f64 {
+        match after_warmup(self.warmup, step, total) {
+            Err(warming) => warming,
+            Ok((step, total)) => 0.5 * (1.0 + (std::f64::consts::PI * (step as f64 / total as f64)).cos()),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::factor;
+    use super::{Cosine, Course};
 
     #[test]
     fn values_are_those_of_the_formula() {
@@ -52,7 +58,7 @@ mod tests {
             (1.0, 9, 10, 1.0),
         ];
         for (warmup, step, total, wanted) in rows {
-            let got = factor(warmup, step, total);
+            let got = Cosine { warmup }.factor(step, total);
             assert!((got - wanted).abs() < 1e-12, "warm-up {warmup}, step {step} of {total}: {got}, wanted {wanted}");
         }
     }

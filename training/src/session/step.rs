@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use millstream_compiler::TrainingProgram;
-use millstream_schemas::recipe::OptimizerRecipe;
 use millstream_schemas::{Batch, Fingerprint, TrainingManifest};
 
 use super::options;
@@ -9,13 +8,13 @@ use super::step_thread::{Open, Step};
 use super::thread::SessionThread;
 use crate::TrainingError;
 use crate::device::{Device, DeviceKind};
-use crate::optimizers;
+use crate::optimizers::Optimizer;
 
 /// How steps are made.
 #[derive(Clone, Debug, Default)]
 pub struct StepSettings {
     /// The update rule.
-    pub optimizer: OptimizerRecipe,
+    pub optimizer: Optimizer,
     /// Scale all gradients down together when their joint Euclidean norm is above this.
     pub gradient_clip_norm: Option<f32>,
     /// Threads of ONNX Runtime; 0 takes one for each core.
@@ -73,7 +72,7 @@ impl StepRunner {
         settings: &StepSettings,
         update_on_host: bool,
     ) -> Result<Self, TrainingError> {
-        let rule = optimizers::build(&settings.optimizer)?;
+        let rule = Arc::clone(settings.optimizer.rule());
         if let Some(limit) = settings.gradient_clip_norm
             && !(limit.is_finite() && limit > 0.0)
         {

@@ -23,7 +23,7 @@ pub(super) struct Open {
     pub(super) device: Device,
     pub(super) threads: usize,
     pub(super) clip_norm: Option<f32>,
-    pub(super) rule: Box<dyn UpdateRule>,
+    pub(super) rule: Arc<dyn UpdateRule>,
     pub(super) update_on_host: bool,
 }
 
@@ -110,7 +110,7 @@ pub(super) struct Step {
     device: Device,
     threads: usize,
     clip_norm: Option<f32>,
-    rule: Box<dyn UpdateRule>,
+    rule: Arc<dyn UpdateRule>,
 }
 
 impl Step {

@@ -1,22 +1,30 @@
 //! The update in Rust and the update as graph nodes are each other's twin.
 
-use millstream_schemas::recipe::{AdamW, OptimizerRecipe, Sgd};
+use serde_json::{Value, json};
 
 use super::{StepRunner, StepSettings};
-use crate::support::{batch, devices, program};
+use crate::optimizers::standard;
+use crate::support::{batch, devices, optimizer, program};
 use crate::{Device, runtime};
 
 #[test]
 fn both_updates_lead_to_the_same_parameters_and_state() {
-    let adamw = |weight_decay| AdamW { learning_rate: 0.02, weight_decay, ..AdamW::default() };
-    let sgd = |momentum, nesterov| Sgd { learning_rate: 0.05, momentum, nesterov, weight_decay: 0.01 };
-    let optimizers = [
-        OptimizerRecipe::Adamw(adamw(0.1)),
-        OptimizerRecipe::Adamw(adamw(0.0)),
-        OptimizerRecipe::Sgd(sgd(0.0, false)),
-        OptimizerRecipe::Sgd(sgd(0.9, false)),
-        OptimizerRecipe::Sgd(sgd(0.9, true)),
+    let rated = |name: &str, rate: f64, mut options: Value| {
+        options["learning_rate"] = json!(rate);
+        optimizer(name, options)
+    };
+    let mut optimizers = vec![
+        rated("adamw", 0.02, json!({"weight_decay": 0.1})),
+        rated("adamw", 0.02, json!({"weight_decay": 0})),
+        rated("sgd", 0.05, json!({"momentum": 0, "weight_decay": 0.01})),
+        rated("sgd", 0.05, json!({"weight_decay": 0.01})),
+        rated("sgd", 0.05, json!({"nesterov": true, "weight_decay": 0.01})),
     ];
+    // Whatever else there is.
+    for row in standard().rows() {
+        let samples = row.samples.iter().map(|sample| serde_json::from_str(sample).unwrap());
+        optimizers.extend(samples.map(|options| rated(row.name, 0.02, options)));
+    }
     let cpu = Device::cpu(runtime::ready(None).unwrap());
     let mut program = program();
     program.manifest.parameters[0].learning_rate_multiplier = 0.25;
@@ -78,7 +86,7 @@ fn state_that_was_read_and_written_back_goes_on_the_same_on_either_side() {
 
 #[test]
 fn gradients_whose_squares_overflow_are_clipped_alike() {
-    let optimizer = OptimizerRecipe::Sgd(Sgd { momentum: 0.0, ..Sgd::default() });
+    let optimizer = optimizer("sgd", json!({"momentum": 0}));
     let settings = StepSettings { optimizer, gradient_clip_norm: Some(0.3), threads: 1 };
     let steep = || {
         let mut batch = batch(0, 0, 9);

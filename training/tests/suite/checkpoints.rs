@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{BATCH, batch, batches, classes, model, program};
 use millstream_compiler::{FineTuning, Model, TrainingProgram, compile};
-use millstream_schemas::recipe::Schedule;
 use millstream_schemas::{Batch, Fingerprint, Tensor};
 use millstream_training::checkpoint::{self, CheckpointSettings};
+use millstream_training::schedules::Schedule;
 use millstream_training::{BatchSource, BoxError, Device, Event, StepSettings, Trainer, TrainerSettings, runtime};
 
 fn device() -> Device {
@@ -19,7 +19,7 @@ fn device() -> Device {
 fn settings(folder: &Path) -> TrainerSettings {
     TrainerSettings {
         step: StepSettings::default(),
-        schedule: Schedule::Constant,
+        schedule: Schedule::default(),
         epochs: 3,
         batches_per_epoch: 2,
         classes: classes(),

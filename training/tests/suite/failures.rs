@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use crate::runs::{PER_EPOCH, bits, device, evaluation_batches, run, settings};
-use crate::support::{BATCH, CLASSES, batch, batches, program};
-use millstream_schemas::recipe::{OptimizerRecipe, Schedule, Sgd};
+use crate::support::{BATCH, CLASSES, batch, batches, optimizer, program};
 use millstream_schemas::{Batch, Tensor, TensorData};
 use millstream_training::checkpoint::{self, Checkpoint};
+use millstream_training::schedules::Schedule;
 use millstream_training::{
     BatchSource, BoxError, Ending, Event, StepRunner, StepSettings, Trainer, TrainerSettings, TrainingError,
 };
+use serde_json::json;
 
 fn newest(folder: &Path) -> Checkpoint {
     checkpoint::load_newest(folder).unwrap().checkpoint.unwrap()
@@ -44,9 +45,9 @@ fn a_loss_that_is_no_number_stops_names_the_rows_and_keeps_the_last_good_checkpo
 /// One step an epoch, of a length that takes parameters out of the range of floats at once.
 fn wild(folder: Option<&Path>) -> TrainerSettings {
     let mut wild = settings(2, folder);
-    wild.step.optimizer = OptimizerRecipe::Sgd(Sgd { learning_rate: 3e38, ..Sgd::default() });
+    wild.step.optimizer = optimizer("sgd", json!({"learning_rate": 3e38}));
     wild.step.gradient_clip_norm = None;
-    wild.schedule = Schedule::Constant;
+    wild.schedule = Schedule::default();
     wild.batches_per_epoch = 1;
     wild
 }
@@ -203,9 +204,9 @@ fn a_checkpoint_that_cannot_be_written_ends_the_run_and_the_error_says_where_it_
 /// A learning rate that drives the loss up, and the warnings that it brings about.
 fn diverging(epochs: u64) -> (Trainer, Vec<String>, Vec<(bool, bool)>) {
     let mut steep = settings(epochs, None);
-    steep.step.optimizer = OptimizerRecipe::Sgd(Sgd { learning_rate: 20.0, ..Sgd::default() });
+    steep.step.optimizer = optimizer("sgd", json!({"learning_rate": 20}));
     steep.step.gradient_clip_norm = None;
-    steep.schedule = Schedule::Constant;
+    steep.schedule = Schedule::default();
     let mut trainer = Trainer::open(&program(), &device(), steep).unwrap();
     let (mut warnings, mut told) = (Vec::new(), Vec::new());
     let mut observer = |event: &Event<'_>| match event {

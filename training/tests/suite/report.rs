@@ -2,7 +2,7 @@
 
 use crate::support::{batch, batches, classes, program};
 use millstream_schemas::Fingerprint;
-use millstream_schemas::recipe::Schedule;
+use millstream_training::schedules::Schedule;
 use millstream_training::{
     BatchSource, BoxError, Device, Event, RunRecord, StepSettings, Trainer, TrainerSettings, report, runtime,
 };
@@ -10,7 +10,7 @@ use millstream_training::{
 fn record(title: &str) -> RunRecord {
     let settings = TrainerSettings {
         step: StepSettings::default(),
-        schedule: Schedule::Constant,
+        schedule: Schedule::default(),
         epochs: 3,
         batches_per_epoch: 30,
         classes: classes(),

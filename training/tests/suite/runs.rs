@@ -3,13 +3,13 @@
 use std::cell::Cell;
 use std::path::Path;
 
-use crate::support::{batch, batches, classes};
+use crate::support::{batch, batches, classes, optimizer, schedule};
 use millstream_schemas::Fingerprint;
-use millstream_schemas::recipe::{AdamW, OptimizerRecipe, Schedule};
 use millstream_training::checkpoint::CheckpointSettings;
 use millstream_training::{
     BatchSource, BoxError, Device, Ending, Event, StepSettings, Trainer, TrainerSettings, runtime,
 };
+use serde_json::json;
 
 /// Batches in an epoch.
 pub(crate) const PER_EPOCH: u64 = 5;
@@ -21,11 +21,11 @@ pub(crate) fn device() -> Device {
 pub(crate) fn settings(epochs: u64, folder: Option<&Path>) -> TrainerSettings {
     TrainerSettings {
         step: StepSettings {
-            optimizer: OptimizerRecipe::Adamw(AdamW { learning_rate: 0.01, ..AdamW::default() }),
+            optimizer: optimizer("adamw", json!({"learning_rate": 0.01})),
             gradient_clip_norm: Some(1.0),
             threads: 1,
         },
-        schedule: Schedule::Cosine { warmup: 0.1 },
+        schedule: schedule("cosine", json!({"warmup": 0.1})),
         epochs,
         batches_per_epoch: PER_EPOCH,
         classes: classes(),

@@ -5,7 +5,9 @@ use std::convert::Infallible;
 use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType};
 use millstream_compiler::{FineTuning, Model, TrainingProgram, compile};
 use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
-use millstream_schemas::{Batch, Fingerprint, ResumePoint, RowId, Tensor};
+use millstream_schemas::{Batch, Choice, Fingerprint, ResumePoint, RowId, Tensor};
+use millstream_training::optimizers::{self, Optimizer};
+use millstream_training::schedules::{self, Schedule};
 use millstream_training::{Device, DeviceKind, DeviceRequest, runtime};
 
 /// Numbers in a row.
@@ -14,6 +16,16 @@ pub(crate) const WIDTH: usize = 8;
 pub(crate) const BATCH: usize = 6;
 /// Classes.
 pub(crate) const CLASSES: usize = 3;
+
+/// An optimizer with these options.
+pub(crate) fn optimizer(name: &str, options: serde_json::Value) -> Optimizer {
+    Optimizer::choose(optimizers::standard(), &Choice::new(name, options), "training.optimizer").unwrap()
+}
+
+/// A schedule with these options.
+pub(crate) fn schedule(name: &str, options: serde_json::Value) -> Schedule {
+    Schedule::choose(schedules::standard(), &Choice::new(name, options), "training.schedule").unwrap()
+}
 
 /// Numbers in ±1 that are the same on every machine.
 pub(crate) fn numbers(seed: u64, count: usize) -> Vec<f32> {

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{BatchStep, BatchTransform};
-use crate::options::{Options, always, between, probability};
+use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform, schema};
+use crate::table::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "mix_up",
@@ -18,7 +18,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     targets: &[Target::Image, Target::Labels],
     changes_label: None,
     samples: &[r#"{"alpha": 0.2}"#, r#"{"alpha": 1, "probability": 0.5}"#],
-    schema: schema::<MixUp>(),
+    probability: Some(1.0),
     build: Build::batch::<MixUp>(),
 };
 
@@ -28,28 +28,20 @@ struct MixUp {
     /// Both parameters of the Beta distribution of the weights (0.001 to 1000).
     #[schemars(range(min = 0.001, max = 1000))]
     alpha: f64,
-    /// How often a batch is mixed, from 0 (never) to 1 (always).
-    #[serde(default = "always")]
-    #[schemars(range(min = 0, max = 1))]
-    probability: f64,
 }
 
 impl Options for MixUp {
     fn validate(&self) -> Result<(), String> {
-        between("alpha", self.alpha, 0.001, 1000.0)?;
-        probability(self.probability)
+        between("alpha", self.alpha, 0.001, 1000.0)
     }
 }
 
 impl BatchTransform for MixUp {
     fn is_random(&self) -> bool {
-        self.probability > 0.0
+        true
     }
 
     fn draw(&self, taking_part: &[bool], random: &mut Random) -> Option<BatchStep> {
-        if !random.bernoulli(self.probability) {
-            return None;
-        }
         let weight = random.beta(self.alpha, self.alpha) as f32;
         let slots: Vec<usize> = (0..taking_part.len()).filter(|slot| taking_part[*slot]).collect();
         let mut shuffled = slots.clone();
@@ -66,7 +58,7 @@ impl BatchTransform for MixUp {
 mod tests {
     use std::collections::BTreeMap;
 
-    use millstream_schemas::recipe::TransformSpec;
+    use millstream_schemas::Choice;
     use millstream_schemas::{Batch, Fingerprint, ResumePoint, RowId, Tensor};
     use serde_json::json;
 
@@ -92,7 +84,7 @@ mod tests {
 
     #[test]
     fn targets_stay_distributions_and_empty_slots_stay_empty() {
-        let chain = Chain::parse(&[TransformSpec::new("mix_up", json!({"alpha": 1}))]).unwrap();
+        let chain = Chain::parse(&[Choice::new("mix_up", json!({"alpha": 1}))]).unwrap();
         let mut mixed = 0;
         for first_row in 0..40 {
             let mut batch = batch(Tensor::f32([4, 1], vec![1.0, 2.0, 0.0, 4.0]));
@@ -116,7 +108,7 @@ mod tests {
 
     #[test]
     fn text_cannot_be_mixed() {
-        let chain = Chain::parse(&[TransformSpec::new("mix_up", json!({"alpha": 1}))]).unwrap();
+        let chain = Chain::parse(&[Choice::new("mix_up", json!({"alpha": 1}))]).unwrap();
         let text = Tensor { shape: vec![4], data: millstream_schemas::TensorData::Text(vec![String::new(); 4]) };
         let drawing = chain.draw_batch(&[true; 4], &DrawKey { seed: 1, epoch: 0, row: 0 });
         assert!(matches!(drawing.apply(&mut batch(text)), Err(TransformError::Batch { .. })));

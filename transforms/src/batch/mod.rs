@@ -17,7 +17,7 @@ pub(crate) const TABLE: &[Transform] = &[
 ];
 
 /// A transform of batches with its options.
-pub(crate) trait BatchTransform: Send + Sync {
+pub trait BatchTransform: Send + Sync {
     /// Whether two draws can differ.
     fn is_random(&self) -> bool;
 

@@ -6,16 +6,14 @@ mod sometimes;
 
 use std::fmt;
 
-use millstream_schemas::recipe::TransformSpec;
+use millstream_schemas::choice::{Choice, ChoiceError, Options, read, schema_of, whole};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
-use crate::TransformError;
-use crate::options::{Options, read};
 use crate::random::Random;
-use crate::table::{Build, Combined, Transform, whole};
+use crate::table::{Build, Combined, Transform};
 
 pub(crate) const TABLE: &[Transform] = &[
     one_of::TRANSFORM, //
@@ -24,7 +22,7 @@ pub(crate) const TABLE: &[Transform] = &[
 ];
 
 /// Which of its transforms a combination applies this time.
-pub(crate) enum Choice {
+pub(crate) enum Chosen {
     All,
     None,
     One(usize),
@@ -39,29 +37,32 @@ pub(crate) enum Outcomes {
 
 /// The rule of a combination.
 pub(crate) trait Combine: Send + Sync {
-    fn choose(&self, random: &mut Random) -> Choice;
+    fn choose(&self, random: &mut Random) -> Chosen;
     fn is_random(&self) -> bool;
     fn outcomes(&self) -> Outcomes;
 }
 
 /// Options that hold transforms.
 pub(crate) trait Combination: Options + Combine + 'static {
-    fn take(&mut self) -> Vec<TransformSpec>;
+    fn take(&mut self) -> Vec<Choice>;
 }
 
 /// Builds a combination; a bare list is short for `{apply: list}` where `bare` says so.
 pub(crate) const fn build<T: Combination>(bare: bool) -> Build {
     if bare {
-        Build::Combine(|options, place| {
-            let options = if options.is_array() { json!({"apply": options}) } else { options.clone() };
-            parts(read::<T>(&options, place)?)
-        })
+        Build::combine(
+            |_| with_bare_list(schema_of::<T>()),
+            |options, place| {
+                let options = if options.is_array() { json!({"apply": options}) } else { options.clone() };
+                parts(read::<T>(&options, place)?)
+            },
+        )
     } else {
-        Build::Combine(|options, place| parts(read::<T>(options, place)?))
+        Build::combine(|_| schema_of::<T>(), |options, place| parts(read::<T>(options, place)?))
     }
 }
 
-fn parts<T: Combination>(mut options: T) -> Result<(Combined, Value), TransformError> {
+fn parts<T: Combination>(mut options: T) -> Result<(Combined, Value), ChoiceError> {
     let specs = options.take();
     let rule = whole(&options);
     Ok(((Box::new(options), specs), rule))
@@ -71,12 +72,12 @@ fn parts<T: Combination>(mut options: T) -> Result<(Combined, Value), TransformE
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Transforms {
-    List(Vec<TransformSpec>),
-    One(TransformSpec),
+    List(Vec<Choice>),
+    One(Choice),
 }
 
 impl Transforms {
-    fn take(&mut self) -> Vec<TransformSpec> {
+    fn take(&mut self) -> Vec<Choice> {
         match std::mem::replace(self, Self::List(Vec::new())) {
             Self::List(list) => list,
             Self::One(one) => vec![one],
@@ -106,11 +107,11 @@ impl<'de> Deserialize<'de> for Transforms {
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Transforms, E> {
-                TransformSpec::deserialize(name.into_deserializer()).map(Transforms::One)
+                Choice::deserialize(name.into_deserializer()).map(Transforms::One)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Transforms, A::Error> {
-                TransformSpec::deserialize(MapAccessDeserializer::new(map)).map(Transforms::One)
+                Choice::deserialize(MapAccessDeserializer::new(map)).map(Transforms::One)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Transforms, A::Error> {

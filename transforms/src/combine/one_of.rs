@@ -1,11 +1,11 @@
 //! Applies one of several transforms.
 
-use millstream_schemas::recipe::TransformSpec;
+use millstream_schemas::Choice;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, Combination, Combine, Outcomes, Transforms, build, with_bare_list};
-use crate::options::{Options, schema_of};
+use super::{Chosen, Combination, Combine, Outcomes, Transforms, build};
+use crate::options::Options;
 use crate::random::Random;
 use crate::table::Transform;
 
@@ -21,7 +21,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
         r#"["horizontal_flip", {"rotate": {"degrees": 10}}]"#,
         r#"{"apply": [{"rotate": {"degrees": 30}}, {"gaussian_noise": {"sigma": 0.1}}], "weights": [3, 1]}"#,
     ],
-    schema: || with_bare_list(schema_of::<OneOf>()),
+    probability: None,
     build: build::<OneOf>(true),
 };
 
@@ -53,16 +53,16 @@ impl Options for OneOf {
 
 /// The choices, after the transforms themselves were taken out.
 impl Combine for OneOf {
-    fn choose(&self, random: &mut Random) -> Choice {
+    fn choose(&self, random: &mut Random) -> Chosen {
         let weights = self.weights.as_deref().unwrap_or_default();
         let mut left = random.uniform_f64() * weights.iter().sum::<f64>();
         for (index, weight) in weights.iter().enumerate() {
             if left < *weight {
-                return Choice::One(index);
+                return Chosen::One(index);
             }
             left -= weight;
         }
-        Choice::One(weights.iter().rposition(|weight| *weight > 0.0).unwrap_or(0))
+        Chosen::One(weights.iter().rposition(|weight| *weight > 0.0).unwrap_or(0))
     }
 
     fn is_random(&self) -> bool {
@@ -75,7 +75,7 @@ impl Combine for OneOf {
 }
 
 impl Combination for OneOf {
-    fn take(&mut self) -> Vec<TransformSpec> {
+    fn take(&mut self) -> Vec<Choice> {
         let specs = self.apply.take();
         self.weights.get_or_insert_with(|| vec![1.0; specs.len()]);
         specs
@@ -92,7 +92,7 @@ mod tests {
         let rule = OneOf { apply: Transforms::List(vec![]), weights: Some(vec![3.0, 0.0, 1.0]) };
         let mut counts = [0; 3];
         for row in 0..4000 {
-            let Choice::One(index) = rule.choose(&mut DrawKey { seed: 0, epoch: 0, row }.random("one_of", 0)) else {
+            let Chosen::One(index) = rule.choose(&mut DrawKey { seed: 0, epoch: 0, row }.random("one_of", 0)) else {
                 panic!("one_of chooses one")
             };
             counts[index] += 1;

@@ -1,11 +1,11 @@
 //! Applies several transforms one after the other.
 
-use millstream_schemas::recipe::TransformSpec;
+use millstream_schemas::Choice;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, Combination, Combine, Outcomes, Transforms, build, with_bare_list};
-use crate::options::{Options, schema_of};
+use super::{Chosen, Combination, Combine, Outcomes, Transforms, build};
+use crate::options::Options;
 use crate::random::Random;
 use crate::table::Transform;
 
@@ -17,7 +17,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     targets: &[],
     changes_label: None,
     samples: &[r#"["horizontal_flip", {"rotate": {"degrees": 10}}]"#],
-    schema: || with_bare_list(schema_of::<Sequence>()),
+    probability: None,
     build: build::<Sequence>(true),
 };
 
@@ -35,8 +35,8 @@ impl Options for Sequence {
 }
 
 impl Combine for Sequence {
-    fn choose(&self, _: &mut Random) -> Choice {
-        Choice::All
+    fn choose(&self, _: &mut Random) -> Chosen {
+        Chosen::All
     }
 
     fn is_random(&self) -> bool {
@@ -49,7 +49,7 @@ impl Combine for Sequence {
 }
 
 impl Combination for Sequence {
-    fn take(&mut self) -> Vec<TransformSpec> {
+    fn take(&mut self) -> Vec<Choice> {
         self.apply.take()
     }
 }

@@ -1,13 +1,13 @@
 //! Applies transforms to some rows only.
 
-use millstream_schemas::recipe::TransformSpec;
+use millstream_schemas::Choice;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, Combination, Combine, Outcomes, Transforms, build};
-use crate::options::{Options, probability};
+use super::{Chosen, Combination, Combine, Outcomes, Transforms, build};
+use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Transform, schema};
+use crate::table::Transform;
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "sometimes",
@@ -19,7 +19,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
         r#"{"probability": 0.3, "apply": {"rotate": {"degrees": 45}}}"#,
         r#"{"probability": 0.5, "apply": ["horizontal_flip", {"gaussian_noise": {"sigma": 0.02}}]}"#,
     ],
-    schema: schema::<Sometimes>(),
+    probability: None,
     build: build::<Sometimes>(false),
 };
 
@@ -35,14 +35,14 @@ struct Sometimes {
 
 impl Options for Sometimes {
     fn validate(&self) -> Result<(), String> {
-        probability(self.probability)?;
+        between("probability", self.probability, 0.0, 1.0)?;
         self.apply.validate()
     }
 }
 
 impl Combine for Sometimes {
-    fn choose(&self, random: &mut Random) -> Choice {
-        if random.bernoulli(self.probability) { Choice::All } else { Choice::None }
+    fn choose(&self, random: &mut Random) -> Chosen {
+        if random.bernoulli(self.probability) { Chosen::All } else { Chosen::None }
     }
 
     fn is_random(&self) -> bool {
@@ -55,7 +55,7 @@ impl Combine for Sometimes {
 }
 
 impl Combination for Sometimes {
-    fn take(&mut self) -> Vec<TransformSpec> {
+    fn take(&mut self) -> Vec<Choice> {
         self.apply.take()
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{ImageTransform, project};
 use crate::options::{Options, Size};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform, schema};
+use crate::table::{Build, Target, Transform};
 use crate::{ImageFacts, ImageStep, Matrix};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -17,7 +17,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     targets: Target::PLACES,
     changes_label: None,
     samples: &[r#"{"size": 20}"#, r#"{"size": [90, 12], "fill": [255, 0, 0]}"#],
-    schema: schema::<CenterCrop>(),
+    probability: None,
     build: Build::image::<CenterCrop>(),
 };
 

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ImageTransform;
-use crate::options::{Options, always, between, probability};
+use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform, schema};
+use crate::table::{Build, Target, Transform};
 use crate::{ImageFacts, ImageStep, NoiseKind};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -17,7 +17,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     targets: Target::PIXELS,
     changes_label: None,
     samples: &[r#"{"sigma": 0.05}"#, r#"{"sigma": 0.2, "probability": 0.5}"#],
-    schema: schema::<GaussianNoise>(),
+    probability: Some(1.0),
     build: Build::image::<GaussianNoise>(),
 };
 
@@ -27,26 +27,21 @@ struct GaussianNoise {
     /// Standard deviation; black is 0 and white is 1.
     #[schemars(range(min = 0, max = 1))]
     sigma: f32,
-    /// How often, from 0 (never) to 1 (always).
-    #[serde(default = "always")]
-    #[schemars(range(min = 0, max = 1))]
-    probability: f64,
 }
 
 impl Options for GaussianNoise {
     fn validate(&self) -> Result<(), String> {
-        between("sigma (black is 0, white is 1)", self.sigma, 0.0, 1.0)?;
-        probability(self.probability)
+        between("sigma (black is 0, white is 1)", self.sigma, 0.0, 1.0)
     }
 }
 
 impl ImageTransform for GaussianNoise {
     fn is_random(&self) -> bool {
-        self.sigma > 0.0 && self.probability > 0.0
+        self.sigma > 0.0
     }
 
     fn draw(&self, _: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {
-        if random.bernoulli(self.probability) && self.sigma > 0.0 {
+        if self.sigma > 0.0 {
             let seed = random.next_u64();
             steps.push(ImageStep::AddNoise { kind: NoiseKind::Gaussian, strength: self.sigma, seed });
         }
@@ -59,14 +54,14 @@ mod tests {
 
     #[test]
     fn wrong_unit_is_refused() {
-        let options = GaussianNoise { sigma: 12.5, probability: 1.0 };
+        let options = GaussianNoise { sigma: 12.5 };
         let message = "sigma (black is 0, white is 1) is between 0 and 1, got 12.5";
         assert_eq!(options.validate(), Err(message.into()));
     }
 
     #[test]
     fn each_row_has_its_noise() {
-        let noise = GaussianNoise { sigma: 0.1, probability: 1.0 };
+        let noise = GaussianNoise { sigma: 0.1 };
         assert_ne!(super::super::draw(&noise, 4, 4, 0), super::super::draw(&noise, 4, 4, 1));
     }
 }

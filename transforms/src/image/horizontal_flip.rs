@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ImageTransform, project};
-use crate::options::{Options, half, probability};
+use crate::options::Options;
 use crate::random::Random;
-use crate::table::{Build, Target, Transform, schema};
+use crate::table::{Build, Target, Transform};
 use crate::{ImageFacts, ImageStep, Matrix};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -16,35 +16,28 @@ pub(crate) const TRANSFORM: Transform = Transform {
     targets: Target::PLACES,
     changes_label: None,
     samples: &["{}", r#"{"probability": 1}"#],
-    schema: schema::<HorizontalFlip>(),
+    probability: Some(0.5),
     build: Build::image::<HorizontalFlip>(),
 };
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct HorizontalFlip {
-    /// How often, from 0 (never) to 1 (always).
-    #[serde(default = "half")]
-    #[schemars(range(min = 0, max = 1))]
-    probability: f64,
-}
+struct HorizontalFlip {}
 
 impl Options for HorizontalFlip {
     fn validate(&self) -> Result<(), String> {
-        probability(self.probability)
+        Ok(())
     }
 }
 
 impl ImageTransform for HorizontalFlip {
     fn is_random(&self) -> bool {
-        self.probability > 0.0 && self.probability < 1.0
+        false
     }
 
-    fn draw(&self, facts: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {
-        if random.bernoulli(self.probability) {
-            let matrix = Matrix::scale_then_move(-1.0, 1.0, f64::from(facts.width), 0.0);
-            steps.push(project(matrix, facts, [0; 3]));
-        }
+    fn draw(&self, facts: &ImageFacts, _: &mut Random, steps: &mut Vec<ImageStep>) {
+        let matrix = Matrix::scale_then_move(-1.0, 1.0, f64::from(facts.width), 0.0);
+        steps.push(project(matrix, facts, [0; 3]));
     }
 }
 
@@ -54,9 +47,8 @@ mod tests {
 
     #[test]
     fn mirrors_about_the_middle() {
-        let steps = super::super::draw(&HorizontalFlip { probability: 1.0 }, 10, 5, 0);
+        let steps = super::super::draw(&HorizontalFlip {}, 10, 5, 0);
         let [ImageStep::Project { matrix, .. }] = &steps[..] else { panic!("{steps:?}") };
         assert_eq!(matrix.apply(3.0, 2.0), (7.0, 2.0));
-        assert!(super::super::draw(&HorizontalFlip { probability: 0.0 }, 10, 5, 0).is_empty());
     }
 }

@@ -27,7 +27,7 @@ pub(crate) const TABLE: &[Transform] = &[
 ];
 
 /// A transform of images with its options.
-pub(crate) trait ImageTransform: Send + Sync {
+pub trait ImageTransform: Send + Sync {
     /// Whether two draws can differ.
     fn is_random(&self) -> bool;
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::ImageTransform;
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform, schema};
+use crate::table::{Build, Target, Transform};
 use crate::{ImageFacts, ImageStep};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -21,7 +21,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
         r#"{"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}"#,
         r#"{"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}"#,
     ],
-    schema: schema::<Normalize>(),
+    probability: None,
     build: Build::image::<Normalize>(),
 };
 

@@ -7,7 +7,7 @@ use super::ImageTransform;
 use crate::elementary::{exp, ln};
 use crate::options::{Options, Size, range};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform, schema};
+use crate::table::{Build, Target, Transform};
 use crate::{ImageFacts, ImageStep, Kernel, Matrix};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -23,7 +23,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
         r#"{"size": 32}"#,
         r#"{"size": [48, 24], "area": [0.5, 1], "aspect_ratio": [0.9, 1.1], "kernel": "area"}"#,
     ],
-    schema: schema::<RandomResizedCrop>(),
+    probability: None,
     build: Build::image::<RandomResizedCrop>(),
 };
 

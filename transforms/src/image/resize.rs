@@ -7,7 +7,7 @@ use super::ImageTransform;
 use crate::options::{Options, Size, side};
 use crate::random::Random;
 use crate::render::LARGEST_SIDE;
-use crate::table::{Build, Target, Transform, schema};
+use crate::table::{Build, Target, Transform};
 use crate::{ImageFacts, ImageStep, Kernel, Matrix};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -25,7 +25,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
         r#"{"width": 30}"#,
         r#"{"width": 30, "height": 10, "kernel": "nearest"}"#,
     ],
-    schema: schema::<Resize>(),
+    probability: None,
     build: Build::image::<Resize>(),
 };
 

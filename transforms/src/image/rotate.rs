@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{ImageTransform, project};
 use crate::elementary::sin_cos_degrees;
-use crate::options::{Options, always, between, probability};
+use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform, schema};
+use crate::table::{Build, Target, Transform};
 use crate::{ImageFacts, ImageStep, Matrix};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -18,7 +18,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     targets: Target::PLACES,
     changes_label: Some("beyond 90 degrees a 6 becomes a 9"),
     samples: &[r#"{"degrees": 15}"#, r#"{"degrees": 180, "fill": [128, 128, 128], "probability": 0.8}"#],
-    schema: schema::<Rotate>(),
+    probability: Some(1.0),
     build: Build::image::<Rotate>(),
 };
 
@@ -31,16 +31,11 @@ struct Rotate {
     /// Red, green, blue (0 to 255) for what comes from outside.
     #[serde(default)]
     fill: [u8; 3],
-    /// How often, from 0 (never) to 1 (always).
-    #[serde(default = "always")]
-    #[schemars(range(min = 0, max = 1))]
-    probability: f64,
 }
 
 impl Options for Rotate {
     fn validate(&self) -> Result<(), String> {
-        between("degrees", self.degrees, 0.0, 180.0)?;
-        probability(self.probability)
+        between("degrees", self.degrees, 0.0, 180.0)
     }
 }
 
@@ -53,18 +48,16 @@ fn turned(facts: &ImageFacts, degrees: f64) -> Matrix {
 
 impl ImageTransform for Rotate {
     fn is_random(&self) -> bool {
-        self.degrees > 0.0 && self.probability > 0.0
+        self.degrees > 0.0
     }
 
     fn changes_label(&self) -> bool {
-        self.degrees > 90.0 && self.probability > 0.0
+        self.degrees > 90.0
     }
 
     fn draw(&self, facts: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {
-        if random.bernoulli(self.probability) {
-            let degrees = random.uniform_in(-self.degrees..self.degrees);
-            steps.push(project(turned(facts, degrees), facts, self.fill));
-        }
+        let degrees = random.uniform_in(-self.degrees..self.degrees);
+        steps.push(project(turned(facts, degrees), facts, self.fill));
     }
 }
 
@@ -82,14 +75,14 @@ mod tests {
 
     #[test]
     fn angles_fill_the_range() {
-        let rotate = Rotate { degrees: 30.0, fill: [0; 3], probability: 0.5 };
+        let rotate = Rotate { degrees: 30.0, fill: [0; 3] };
         let mut angles = Vec::new();
         for row in 0..1000 {
             if let [ImageStep::Project { matrix, .. }] = super::super::draw(&rotate, 20, 20, row)[..] {
                 angles.push(matrix.0[3].atan2(matrix.0[0]).to_degrees());
             }
         }
-        assert!((420..580).contains(&angles.len()), "{}", angles.len());
+        assert_eq!(angles.len(), 1000);
         assert!(angles.iter().all(|angle| angle.abs() <= 30.0));
         assert!(angles.iter().any(|angle| *angle < -27.0) && angles.iter().any(|angle| *angle > 27.0));
     }

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ImageTransform, project};
-use crate::options::{Options, always, between, probability};
+use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform, schema};
+use crate::table::{Build, Target, Transform};
 use crate::{ImageFacts, ImageStep, Matrix};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -17,7 +17,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     targets: Target::PLACES,
     changes_label: None,
     samples: &[r#"{"fraction": [0.1, 0.1]}"#, r#"{"fraction": [0, 0.5], "fill": [9, 9, 9], "probability": 0.9}"#],
-    schema: schema::<Translate>(),
+    probability: Some(1.0),
     build: Build::image::<Translate>(),
 };
 
@@ -30,33 +30,26 @@ struct Translate {
     /// Red, green, blue (0 to 255) for what comes from outside.
     #[serde(default)]
     fill: [u8; 3],
-    /// How often, from 0 (never) to 1 (always).
-    #[serde(default = "always")]
-    #[schemars(range(min = 0, max = 1))]
-    probability: f64,
 }
 
 impl Options for Translate {
     fn validate(&self) -> Result<(), String> {
-        self.fraction.iter().try_for_each(|fraction| between("fraction", *fraction, 0.0, 1.0))?;
-        probability(self.probability)
+        self.fraction.iter().try_for_each(|fraction| between("fraction", *fraction, 0.0, 1.0))
     }
 }
 
 impl ImageTransform for Translate {
     fn is_random(&self) -> bool {
-        self.fraction != [0.0; 2] && self.probability > 0.0
+        self.fraction != [0.0; 2]
     }
 
     fn draw(&self, facts: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {
-        if random.bernoulli(self.probability) {
-            let mut distance = |fraction: f64, length: u32| {
-                let most = fraction * f64::from(length);
-                random.uniform_in(-most..most).round_ties_even()
-            };
-            let (x, y) = (distance(self.fraction[0], facts.width), distance(self.fraction[1], facts.height));
-            steps.push(project(Matrix::scale_then_move(1.0, 1.0, -x, -y), facts, self.fill));
-        }
+        let mut distance = |fraction: f64, length: u32| {
+            let most = fraction * f64::from(length);
+            random.uniform_in(-most..most).round_ties_even()
+        };
+        let (x, y) = (distance(self.fraction[0], facts.width), distance(self.fraction[1], facts.height));
+        steps.push(project(Matrix::scale_then_move(1.0, 1.0, -x, -y), facts, self.fill));
     }
 }
 
@@ -66,7 +59,7 @@ mod tests {
 
     #[test]
     fn whole_pixels_within_the_share() {
-        let translate = Translate { fraction: [0.25, 0.0], fill: [0; 3], probability: 1.0 };
+        let translate = Translate { fraction: [0.25, 0.0], fill: [0; 3] };
         let mut far = 0.0f64;
         for row in 0..300 {
             let steps = super::super::draw(&translate, 40, 20, row);

@@ -285,7 +285,7 @@ fn is_whole(value: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use millstream_schemas::recipe::TransformSpec;
+    use millstream_schemas::Choice;
     use serde_json::json;
 
     use super::super::segments::segments;
@@ -293,7 +293,7 @@ mod tests {
     use crate::{Chain, DrawKey};
 
     fn plan(specs: &[(&str, serde_json::Value)], width: u32, height: u32) -> (Plan, usize) {
-        let specs: Vec<_> = specs.iter().map(|(name, options)| TransformSpec::new(*name, options.clone())).collect();
+        let specs: Vec<_> = specs.iter().map(|(name, options)| Choice::new(*name, options.clone())).collect();
         let facts = ImageFacts { width, height };
         let drawing = Chain::parse(&specs).unwrap().draw_image(&facts, &DrawKey { seed: 4, epoch: 0, row: 1 }).unwrap();
         let plan = segments(&facts, &drawing.steps).unwrap().remove(0).plan;
@@ -342,11 +342,11 @@ mod tests {
 
     #[test]
     fn memory_is_that_of_the_buffers() {
-        let crop = || TransformSpec::new("center_crop", json!({"size": [40, 20]}));
-        let turn = || TransformSpec::new("rotate", json!({"degrees": 30}));
-        let shrink = || TransformSpec::new("resize", json!({"size": [10, 5]}));
-        let enlarge = || TransformSpec::new("resize", json!({"size": [80, 40]}));
-        let noise = || TransformSpec::new("gaussian_noise", json!({"sigma": 0.1}));
+        let crop = || Choice::new("center_crop", json!({"size": [40, 20]}));
+        let turn = || Choice::new("rotate", json!({"degrees": 30}));
+        let shrink = || Choice::new("resize", json!({"size": [10, 5]}));
+        let enlarge = || Choice::new("resize", json!({"size": [80, 40]}));
+        let noise = || Choice::new("gaussian_noise", json!({"sigma": 0.1}));
         for (specs, wanted) in [
             (vec![], 0),
             (vec![noise()], 0),

@@ -108,7 +108,7 @@ fn sinc(x: f64) -> f64 {
 }
 
 mod tests {
-    use millstream_schemas::recipe::TransformSpec;
+    use millstream_schemas::Choice;
     use serde_json::{Value, json};
 
     use super::*;
@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn drawing(specs: &Value, image: &RgbImage, row: u64) -> ImageDrawing {
-        let specs: Vec<TransformSpec> = serde_json::from_value(specs.clone()).unwrap();
+        let specs: Vec<Choice> = serde_json::from_value(specs.clone()).unwrap();
         let key = DrawKey { seed: 21, epoch: 0, row };
         Chain::parse(&specs).unwrap().draw_image(&image.facts(), &key).unwrap()
     }

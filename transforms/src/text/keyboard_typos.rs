@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Change, TextTransform};
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform, schema};
+use crate::table::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "keyboard_typos",
@@ -16,7 +16,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     targets: Target::CHARACTERS,
     changes_label: None,
     samples: &[r#"{"fraction": 0.05}"#, r#"{"fraction": 0.5}"#],
-    schema: schema::<KeyboardTypos>(),
+    probability: None,
     build: Build::text::<KeyboardTypos>(),
 };
 

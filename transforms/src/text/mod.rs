@@ -17,7 +17,7 @@ pub(crate) const TABLE: &[Transform] = &[
 ];
 
 /// A transform of text with its options.
-pub(crate) trait TextTransform: Send + Sync {
+pub trait TextTransform: Send + Sync {
     /// Whether two draws can differ.
     fn is_random(&self) -> bool;
 
@@ -32,7 +32,7 @@ pub(crate) trait TextTransform: Send + Sync {
 
 /// Characters `start..end` become `replacement`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
+pub struct Change {
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) replacement: String,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Change, TextTransform};
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform, schema};
+use crate::table::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "swap_words",
@@ -17,7 +17,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     targets: Target::CHARACTERS,
     changes_label: Some("\"not bad, good\" and \"not good, bad\" are the same words"),
     samples: &[r#"{"fraction": 0.1}"#, r#"{"count": 2}"#],
-    schema: schema::<SwapWords>(),
+    probability: None,
     build: Build::text::<SwapWords>(),
 };
 

@@ -1,0 +1,59 @@
+use std::collections::BTreeMap;
+
+use schemars::schema_for;
+use serde_json::{Value, json};
+
+use super::Recipe;
+
+/// JSON Schemas of what a recipe chooses by name, under the names that its schema refers to: `Optimizer`, `Schedule`,
+/// `Transform`. They come from the catalogs of rows; what has none here is not looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Definitions(BTreeMap<&'static str, Value>);
+
+impl Definitions {
+    /// With the schema of one kind, as [`Catalog::schema`](crate::choice::Catalog::schema) gives it.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, schema: Value) -> Self {
+        self.0.insert(name, schema);
+        self
+    }
+
+    /// JSON Schema of a recipe in which these choices can be made.
+    pub fn recipe_schema(&self) -> Value {
+        let mut schema = schema_for!(Recipe).to_value();
+        for name in ["Optimizer", "Schedule", "Transform"] {
+            let any = || json!({"type": ["string", "object"], "maxProperties": 1});
+            schema["$defs"][name] = self.0.get(name).cloned().unwrap_or_else(any);
+        }
+        schema
+    }
+}
+
+#[cfg(test)]
+impl Definitions {
+    /// Two optimizers and two schedules, as catalogs would say them.
+    pub(super) fn example() -> Self {
+        let share = json!({"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0.9});
+        let above = json!({"type": "number", "exclusiveMinimum": 0, "default": 0.001});
+        let at_least = json!({"type": "number", "minimum": 0, "default": 0});
+        let choices = |rows: &[(&str, Value)]| {
+            let bare = rows.iter().map(|(name, _)| json!({"type": "string", "const": name}));
+            let with_options = rows.iter().map(|(name, properties)| {
+                let options = json!({"type": "object", "properties": properties, "additionalProperties": false});
+                let properties = json!({*name: {"anyOf": [options, {"type": "null"}]}});
+                json!({"type": "object", "properties": properties, "required": [name], "additionalProperties": false})
+            });
+            json!({"oneOf": bare.chain(with_options).collect::<Vec<_>>()})
+        };
+        let adamw = json!({
+            "beta1": share, "beta2": share, "epsilon": above, "weight_decay": at_least, "learning_rate": above,
+        });
+        let sgd = json!({
+            "momentum": share, "nesterov": {"type": "boolean"}, "weight_decay": at_least, "learning_rate": above,
+        });
+        let cosine = json!({"warmup": {"type": "number", "minimum": 0, "maximum": 1, "default": 0}});
+        Self::default()
+            .with("Optimizer", choices(&[("adamw", adamw), ("sgd", sgd)]))
+            .with("Schedule", choices(&[("constant", json!({})), ("cosine", cosine)]))
+    }
+}
