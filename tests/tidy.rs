@@ -24,7 +24,7 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
 
 /// Folders with a table: the constant that each file's row is, and modules that are no rows.
 const TABLES: &[(&str, &str, &[&str])] = &[
-    ("compiler/src/operators", "OPERATOR", &["rules"]),
+    ("compiler/src/operators", "OPERATOR", &["catalog", "operator", "rules", "samples", "type_rule"]),
     ("training/src/optimizers", "OPTIMIZER", &["graph"]),
     ("training/src/schedules", "SCHEDULE", &[]),
     ("transforms/src/batch", "TRANSFORM", &[]),

@@ -24,5 +24,6 @@ pub use describe::{LayerReport, ModelReport, OperatorCoverage, describe};
 pub use error::CompilerError;
 pub use finetuning::FineTuning;
 pub use model_file::Model;
+pub use operators::Catalog;
 pub use program::{TrainingProgram, compile};
 pub use scoring::Scoring;

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use millstream_compiler::{CompilerError, ModelReport, compile, describe};
+use millstream_compiler::{Catalog, CompilerError, ModelReport, compile, describe};
 use millstream_pipeline::{InputKind, SharedRows};
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, OptimizerRecipe, Patterns};
 use millstream_schemas::{Recipe, count, grouped, shown, shown_path};
@@ -105,10 +105,10 @@ pub struct DeviceReport {
 /// as an operator without gradient or a device that cannot be had, are [problems](CheckReport::problems) of the report.
 pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, RecipeError> {
     let plan = plan(recipe)?;
-    let wanted = plan.fine_tuning();
-    let model = describe(&plan.model, Some(&wanted))?;
+    let (wanted, catalog) = (plan.fine_tuning(), Catalog::standard());
+    let model = describe(&plan.model, Some(&wanted), &catalog)?;
     let mut problems = Vec::new();
-    let activations = match compile(&plan.model, &wanted) {
+    let activations = match compile(&plan.model, &wanted, &catalog) {
         Ok(program) => program.activation_bytes,
         Err(error @ CompilerError::Selection(_)) => return Err(error.into()),
         Err(error) => {
