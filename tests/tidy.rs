@@ -30,8 +30,8 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
 /// Folders with a table: the constant that each file's row is, and modules that are no rows.
 const TABLES: &[(&str, &str, &[&str])] = &[
     ("compiler/src/operators", "OPERATOR", &["catalog", "operator", "rules", "samples", "type_rule"]),
-    ("training/src/optimizers", "OPTIMIZER", &["graph"]),
-    ("training/src/schedules", "SCHEDULE", &[]),
+    ("training/src/optimizers", "OPTIMIZER", &["graph", "update_rule"]),
+    ("training/src/schedules", "SCHEDULE", &["schedule_kind"]),
     ("transforms/src/batch", "TRANSFORM", &[]),
     ("transforms/src/combine", "TRANSFORM", &[]),
     ("transforms/src/image", "TRANSFORM", &[]),
@@ -39,14 +39,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
 ];
 
 /// Crates whose files still use each other in circles. The list only shrinks.
-const CIRCLES: &[&str] = &[
-    "millstream-cli",
-    "millstream-pipeline",
-    "millstream-recipes",
-    "millstream-schemas",
-    "millstream-training",
-    "millstream-transforms",
-];
+const CIRCLES: &[&str] = &["millstream-pipeline", "millstream-recipes", "millstream-transforms"];
 
 /// The only files with `unsafe`. All other crates forbid it.
 const UNSAFE: &[&str] = &[

@@ -1,9 +1,9 @@
 //! Numbers that the types allow and sense does not.
 
 use super::Fault;
+use super::limits::{LARGEST_BATCH, MOST_THREADS};
 use super::{
-    DamagedPolicy, DataRecipe, LARGEST_BATCH, MOST_THREADS, ModelRecipe, OptimizerRecipe, Recipe, Schedule,
-    TrainSelection, TrainingRecipe,
+    DamagedPolicy, DataRecipe, ModelRecipe, OptimizerRecipe, Recipe, Schedule, TrainSelection, TrainingRecipe,
 };
 use crate::shown;
 

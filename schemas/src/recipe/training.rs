@@ -1,7 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{MOST_THREADS, defaults, short_forms};
+use super::limits::MOST_THREADS;
+use super::{defaults, short_forms};
 
 /// Optimizer, schedule, length.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

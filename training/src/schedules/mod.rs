@@ -2,23 +2,13 @@
 
 mod constant;
 mod cosine;
+mod schedule_kind;
 
 use millstream_schemas::recipe::Schedule;
 
-use crate::TrainingError;
+pub use schedule_kind::ScheduleKind;
 
-/// A kind of schedule.
-#[derive(Debug)]
-pub struct ScheduleKind {
-    /// As in a recipe.
-    pub name: &'static str,
-    /// What it does, in one sentence.
-    pub summary: &'static str,
-    /// The factor on the base learning rate at a step of so many, if the schedule is of this kind.
-    factor: fn(&Schedule, step: u64, total: u64) -> Option<f64>,
-    /// Refuses options that make no sense, of a schedule of this kind.
-    check: fn(&Schedule) -> Result<(), TrainingError>,
-}
+use crate::TrainingError;
 
 /// All schedules, by name.
 pub static SCHEDULES: &[ScheduleKind] = &[constant::SCHEDULE, cosine::SCHEDULE];
