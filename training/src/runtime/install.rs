@@ -48,7 +48,7 @@ pub struct InstallOptions {
     pub variant: Variant,
     /// A wheel file that is already here; fetched through pip when not given.
     pub from: Option<PathBuf>,
-    /// Where to; [`install_folder`] when not given.
+    /// Where to; [`install_folder`](super::install_folder()) when not given.
     pub folder: Option<PathBuf>,
 }
 
