@@ -39,7 +39,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
 ];
 
 /// Crates whose files still use each other in circles. The list only shrinks.
-const CIRCLES: &[&str] = &["millstream-recipes", "millstream-transforms"];
+const CIRCLES: &[&str] = &["millstream-transforms"];
 
 /// The only files with `unsafe`. All other crates forbid it.
 const UNSAFE: &[&str] = &[
@@ -379,7 +379,8 @@ fn every_rule_can_fail() {
             "graph.rs -> compiler/src/operators/flip.rs -> compiler/src/graph.rs. Move",
         ),
         ("circles", "compiler/src/operators/rotate.rs", "use super::flip::*;\nuse super::TABLE;", "rotate.rs -> comp"),
-        ("circles", "recipes/src/b.rs", "", "take it out of CIRCLES"),
+        // goes with the last entry of CIRCLES
+        ("circles", "transforms/src/b.rs", "", "take it out of CIRCLES"),
         ("length", "schemas/src/long.rs", &long, "601 lines"),
         ("length", "compiler/src/model_file/onnx.rs", "// short", "take it out of LONG"),
         ("lints", "cli/Cargo.toml", "[package]\nname = \"millstream-cli\"\n[lints.rust]\n", "add `[lints]`"),

@@ -12,8 +12,8 @@ const MOST_ROUNDS: usize = 8;
 /// Adds the gradients of a scalar `loss` with respect to `wanted`, one value each, of the same type, by the rules of a
 /// catalog.
 ///
-/// Between `wanted` and the loss, nodes of operators with an expand rule become the subgraphs that it adds. Nodes that do not lie between a wanted value and the loss are not looked at, so frozen layers below the deepest
-/// trained one may use any operator.
+/// Between `wanted` and the loss, nodes of operators with an expand rule become the subgraphs that it adds. Nodes
+/// elsewhere are not looked at, so frozen layers below the deepest trained one may use any operator.
 ///
 /// # Errors
 /// An operator on the way has no gradient: found before any node is added. Or the loss is no single number, or does
