@@ -7,6 +7,7 @@ mod colour;
 mod commands;
 mod excerpt;
 mod messages;
+mod outcome;
 mod output;
 mod progress;
 mod screen;
@@ -18,17 +19,7 @@ mod terminal;
 use std::process::ExitCode;
 
 use crate::arguments::{Arguments, Command, Global};
-
-/// How a command ended, when it did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    /// All was done.
-    Done,
-    /// A report that says no: printed already, and yet exit code 1.
-    Refused,
-    /// Interrupted; the state is saved.
-    Interrupted,
-}
+use crate::outcome::Outcome;
 
 fn main() -> ExitCode {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

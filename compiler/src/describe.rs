@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use crate::backward::TrainedPath;
 use crate::finetuning::{self, FineTuning, normalize, untie};
+use crate::graph::qualified;
 use crate::model_file::{Model, import};
 use crate::program::{Prepared, prepare, unique_parameters};
-use crate::{CompilerError, operators};
+use crate::{CompilerError, operators::Catalog};
 
 /// What a model consists of, and what a fine-tuning would train.
 #[derive(Clone, Debug, Serialize)]
@@ -66,20 +67,20 @@ pub struct OperatorCoverage {
     pub reason: Option<String>,
 }
 
-/// Describes a model. Without `wanted` all layers are taken as trained; with it, the layers and the path are those of
+/// Describes a model, by the rules of a catalog. Without `wanted` all layers are taken as trained; with it, the layers and the path are those of
 /// that fine-tuning.
 ///
 /// # Errors
 /// The selection does not fit the model. A missing gradient is no error here: it is reported.
-pub fn describe(model: &Model, wanted: Option<&FineTuning>) -> Result<ModelReport, CompilerError> {
+pub fn describe(model: &Model, wanted: Option<&FineTuning>, catalog: &Catalog) -> Result<ModelReport, CompilerError> {
     let mut report = match wanted {
-        Some(wanted) => described_layers(&prepare(model, wanted)?, Some(wanted)),
+        Some(wanted) => described_layers(&prepare(model, wanted, catalog)?, Some(wanted)),
         None => {
             let mut proto = model.proto.clone();
             let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
             normalize(graph);
-            untie(graph);
-            let layers = finetuning::layers(graph);
+            untie(graph, catalog);
+            let layers = finetuning::layers(graph, catalog);
             let all: Vec<usize> = (0..layers.len()).collect();
             let (trainable, selected, logits) = (all.clone(), all, String::new());
             described_layers(
@@ -92,7 +93,7 @@ pub fn describe(model: &Model, wanted: Option<&FineTuning>) -> Result<ModelRepor
     report.producer = model.producer();
     report.inputs = model.inputs();
     report.outputs = model.outputs();
-    report.operators = coverage(model, wanted)?;
+    report.operators = coverage(model, wanted, catalog)?;
     Ok(report)
 }
 
@@ -125,17 +126,20 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>) -> ModelRe
     }
 }
 
-fn coverage(model: &Model, wanted: Option<&FineTuning>) -> Result<Vec<OperatorCoverage>, CompilerError> {
-    let opset = model.opset();
+fn coverage(
+    model: &Model,
+    wanted: Option<&FineTuning>,
+    catalog: &Catalog,
+) -> Result<Vec<OperatorCoverage>, CompilerError> {
     let on_path = match wanted {
-        Some(wanted) => nodes_on_path(&prepare(model, wanted)?, wanted)?,
+        Some(wanted) => nodes_on_path(&prepare(model, wanted, catalog)?, wanted, catalog)?,
         None => BTreeMap::new(),
     };
     let mut rows: BTreeMap<String, OperatorCoverage> = BTreeMap::new();
     for node in &model.graph().node {
-        let name = operators::qualified(node.op_type(), node.domain());
+        let name = qualified(node.op_type(), node.domain());
         let row = rows.entry(name.clone()).or_insert_with(|| {
-            let reason = operators::gradient_of(node.op_type(), node.domain(), opset).err();
+            let reason = catalog.gradient_of(node.domain(), node.op_type(), model.opset_of(node.domain())).err();
             OperatorCoverage {
                 nodes: 0,
                 gradient: reason.is_none(),
@@ -150,10 +154,14 @@ fn coverage(model: &Model, wanted: Option<&FineTuning>) -> Result<Vec<OperatorCo
 }
 
 /// How many nodes of each operator lie between the trained layers and the output.
-fn nodes_on_path(prepared: &Prepared, wanted: &FineTuning) -> Result<BTreeMap<String, usize>, CompilerError> {
-    let graph = import(&prepared.model, &prepared.bindings(wanted))?;
+fn nodes_on_path(
+    prepared: &Prepared,
+    wanted: &FineTuning,
+    catalog: &Catalog,
+) -> Result<BTreeMap<String, usize>, CompilerError> {
+    let graph = import(&prepared.model, &prepared.bindings(wanted), catalog)?;
     let logits = graph.find(&prepared.logits).expect("the head's output is a value of the graph");
-    let path = TrainedPath::find(&graph, logits, &prepared.weights(&graph));
+    let path = TrainedPath::find(&graph, logits, &prepared.weights(&graph), catalog);
     let mut counts = BTreeMap::new();
     for index in &path.nodes {
         *counts.entry(graph.nodes()[*index].qualified_operator()).or_insert(0) += 1;

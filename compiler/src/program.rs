@@ -12,6 +12,7 @@ use crate::graph::{Graph, TensorType, ValueId};
 use crate::losses::cross_entropy;
 use crate::model_file::onnx::{GraphProto, ModelProto, StringStringEntryProto};
 use crate::model_file::{Bindings, MOST_ENCODED, Model, encode, import, share};
+use crate::operators::Catalog;
 use crate::{CompilerError, batch_axis, graph};
 use millstream_schemas::shown;
 
@@ -39,16 +40,17 @@ pub struct TrainingProgram {
     model: ModelProto,
 }
 
-/// Compiles a pretrained model into a training step.
+/// Compiles a pretrained model into a training step, by the rules of a catalog: [`Catalog::standard`], or one with rows
+/// of your own.
 ///
 /// # Errors
 /// The selection or head does not fit, an operator between the loss and the trained layers has no gradient, or shapes
 /// do not fit; the error names the node.
-pub fn compile(model: &Model, wanted: &FineTuning) -> Result<TrainingProgram, CompilerError> {
-    let prepared = prepare(model, wanted)?;
-    let mut graph = import(&prepared.model, &prepared.bindings(wanted))?;
+pub fn compile(model: &Model, wanted: &FineTuning, catalog: &Catalog) -> Result<TrainingProgram, CompilerError> {
+    let prepared = prepare(model, wanted, catalog)?;
+    let mut graph = import(&prepared.model, &prepared.bindings(wanted), catalog)?;
     let logits = graph.find(&prepared.logits).expect("the head's output is a value of the graph");
-    TrainedPath::find(&graph, logits, &prepared.weights(&graph)).require_gradients(&graph)?;
+    TrainedPath::find(&graph, logits, &prepared.weights(&graph), catalog).require_gradients(&graph, catalog)?;
     check_logits(&graph, logits, wanted, prepared.head.as_ref())?;
 
     let data_inputs = graph.inputs().to_vec();
@@ -82,7 +84,7 @@ pub fn compile(model: &Model, wanted: &FineTuning) -> Result<TrainingProgram, Co
     let mut evaluation = graph.clone();
     evaluation.set_outputs(&[loss, logits]);
     let evaluation = encode(&evaluation.model_proto("evaluation", None))?;
-    let gradient_values = gradients(&mut graph, loss, &parameters)?;
+    let gradient_values = gradients(&mut graph, loss, &parameters, catalog)?;
     let gradient_values = distinct(&mut graph, gradient_values)?;
     for (entry, gradient) in entries.iter_mut().zip(&gradient_values) {
         entry.gradient = graph.name(*gradient).to_owned();
@@ -212,13 +214,13 @@ impl Prepared {
     }
 }
 
-pub(crate) fn prepare(model: &Model, wanted: &FineTuning) -> Result<Prepared, CompilerError> {
+pub(crate) fn prepare(model: &Model, wanted: &FineTuning, catalog: &Catalog) -> Result<Prepared, CompilerError> {
     let mut proto = model.proto.clone();
     let mut notes = Vec::new();
-    notes.extend(any_batch(&mut proto, wanted)?);
+    notes.extend(any_batch(&mut proto, wanted, catalog)?);
     let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
     normalize(graph);
-    untie(graph);
+    untie(graph, catalog);
     if wanted.head != HeadRecipe::Keep {
         let mut bare = graph.clone();
         let note = lay_bare(&mut bare, &chosen_output(graph, wanted.output.as_deref())?);
@@ -245,7 +247,7 @@ pub(crate) fn prepare(model: &Model, wanted: &FineTuning) -> Result<Prepared, Co
     if wanted.head == HeadRecipe::Keep {
         require_scores(graph, &logits)?;
     }
-    let layers = finetuning::layers(graph);
+    let layers = finetuning::layers(graph, catalog);
     let trainable = layers_before(graph, &layers, &logits);
     let selected = select(&layers, &trainable, head.as_ref(), &wanted.train)?;
     let mut prepared = Prepared { model: proto, head, logits, layers, trainable, selected, notes };
@@ -266,10 +268,10 @@ pub(crate) fn prepare(model: &Model, wanted: &FineTuning) -> Result<Prepared, Co
 }
 
 /// Frees a batch that the file fixes; an error where it must be another and cannot.
-fn any_batch(proto: &mut ModelProto, wanted: &FineTuning) -> Result<Option<String>, CompilerError> {
+fn any_batch(proto: &mut ModelProto, wanted: &FineTuning, catalog: &Catalog) -> Result<Option<String>, CompilerError> {
     let graph = proto.graph.as_ref().expect("the gate refuses a model without a graph");
     let Some(fixed) = batch_axis::fixed_rows(graph) else { return Ok(None) };
-    match batch_axis::free(proto, &wanted.inputs) {
+    match batch_axis::free(proto, &wanted.inputs, catalog) {
         Ok(()) => Ok(Some(format!(
             "the model's file fixes its batch at {fixed}; the axis was freed: the training step takes batches of {}, and \
              the exported model any number of rows",
@@ -380,16 +382,16 @@ mod tests {
             .map(|(b, typed)| network(b, typed));
         for model in rows {
             let head = FineTuning::head(2, 5);
-            let program = compile(&model, &head).unwrap();
+            let program = compile(&model, &head, &Catalog::standard()).unwrap();
             assert_eq!((program.trained, program.frozen), (6 * 5 + 5, 4 * 6));
             let all = FineTuning { train: TrainSelection::All, ..head.clone() };
             for (wanted, on_trained_path) in [(None, 0), (Some(&head), 0), (Some(&all), 1)] {
-                let report = describe(&model, wanted).unwrap();
+                let report = describe(&model, wanted, &Catalog::standard()).unwrap();
                 let row = report.operators.iter().find(|row| row.operator == "odd.Bend").unwrap();
                 assert_eq!((row.nodes, row.gradient, row.on_trained_path), (1, false, on_trained_path));
                 assert_eq!(row.reason.as_deref(), Some("it is not in the operator table"));
             }
-            let error = compile(&model, &all).unwrap_err().to_string();
+            let error = compile(&model, &all, &Catalog::standard()).unwrap_err().to_string();
             let middle = if error.contains("Relu") { "Relu" } else { "Reshape" };
             let wanted = format!(
                 "no gradient for operator odd.Bend (opset 3), node `bent`: it is not in the operator table; it lies \
@@ -413,7 +415,7 @@ mod tests {
         let weights = ["body.weight", "bound.weight", "head.weight"].map(|name| weight(name, &[4, 4])).to_vec();
         let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("scores", &[4])]));
         let all = FineTuning { train: TrainSelection::All, ..FineTuning::head(2, 5) };
-        let error = compile(&model, &all).unwrap_err().to_string();
+        let error = compile(&model, &all, &Catalog::standard()).unwrap_err().to_string();
         assert!(
             error.contains("operator Clip (opset 17), node `features`: the one of input 2 is not written"),
             "{error}"

@@ -1,149 +1,24 @@
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use futures::Stream;
 use futures::future::{Either, select};
-use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength, TransparencyPolicy};
-use millstream_schemas::{Batch, Fingerprint, ResumePoint};
-use millstream_transforms::Chain;
+use millstream_schemas::recipe::ByteSize;
+use millstream_schemas::{Batch, ResumePoint};
 use tokio::sync::oneshot;
 
-use crate::budget::{Held, Share};
 use crate::error::panic_message;
+use crate::monitor::Monitor;
 use crate::plan::Plan;
-use crate::stages::batches::{Letter, Mould};
+use crate::stages::batches::Letter;
 use crate::stages::damage::LeftOut;
 use crate::stages::feeder::Feeder;
-use crate::stages::mailbox::Mailbox;
-use crate::stages::worker::{Workshop, work};
-use crate::{Columns, Dataset, PipelineError};
-
-/// What a stream does with a dataset.
-#[derive(Clone, Debug)]
-pub struct StreamOptions {
-    /// Seed of order and augmentation.
-    pub seed: u64,
-    /// Passes over the rows.
-    pub epochs: u64,
-    /// Rows a batch; at least 1.
-    pub batch: usize,
-    /// How strongly the order is shuffled each epoch.
-    pub order: OrderStrength,
-    /// Row groups that are shuffled together under [`OrderStrength::Windowed`]; at least 1.
-    pub window: usize,
-    /// Threads that decode and transform; 0 takes one for each core.
-    pub workers: usize,
-    /// Ceiling on the bytes held: rows as stored, images being decoded, batches not yet handed out. An image may take a
-    /// quarter of it, to be decoded and transformed; whether it is too large depends on nothing else.
-    pub memory: ByteSize,
-    /// Another stream under the same ceiling.
-    pub beside: Beside,
-    /// What to do with a row that cannot be used.
-    pub damaged: DamagedPolicy,
-    /// What to do with transparent pixels.
-    pub transparency: TransparencyPolicy,
-    /// Leave out the last, incomplete batch of an epoch.
-    pub drop_last: bool,
-    /// What happens to each row and batch.
-    pub chain: Chain,
-    /// Which columns are read, see [`Dataset::resolve_columns`].
-    pub columns: Columns,
-    /// Key of the input in [`Batch::inputs`].
-    pub input_name: String,
-}
-
-/// Whether a stream has its ceiling on memory to itself. Two streams may share one, as those of training and evaluation
-/// do: each goes on when the other stands still, since neither waits for what the other holds.
-#[derive(Clone, Debug, Default)]
-pub enum Beside {
-    /// To itself.
-    #[default]
-    Nothing,
-    /// A second stream comes later, and needs at least this ([`StreamOptions::least_memory`]).
-    Later(ByteSize),
-    /// This is the second stream; the first was opened with `Later` and the same ceiling.
-    Stream(Monitor),
-}
-
-impl StreamOptions {
-    /// The defaults of a recipe: one epoch, batches of 16, windowed order over 4 row groups, 1 GiB, damaged rows fail.
-    pub fn new(chain: Chain, columns: Columns) -> Self {
-        Self {
-            seed: 0,
-            epochs: 1,
-            batch: 16,
-            order: OrderStrength::default(),
-            window: 4,
-            workers: 0,
-            memory: ByteSize::default(),
-            beside: Beside::Nothing,
-            damaged: DamagedPolicy::default(),
-            transparency: TransparencyPolicy::default(),
-            drop_last: false,
-            chain,
-            columns,
-            input_name: "input".into(),
-        }
-    }
-
-    /// Of everything that decides order and bytes; the seed is kept apart.
-    pub fn fingerprint(&self) -> Fingerprint {
-        let columns = (&self.columns.input, &self.columns.label, &self.columns.classes);
-        let order = (self.order, self.window, self.batch, self.drop_last);
-        Fingerprint::of(&(columns, self.chain.fingerprint(), order, self.transparency))
-    }
-
-    /// What deserves a look before these options are used on a dataset, and stops nothing.
-    ///
-    /// # Errors
-    /// As [`Batches::open`], which would fail too.
-    pub fn warnings(&self, dataset: &Dataset) -> Result<Vec<String>, PipelineError> {
-        Ok(Plan::new(dataset, self.clone(), None)?.warnings())
-    }
-
-    /// The least that a stream with these options needs beside another one, for [`Beside::Later`].
-    ///
-    /// # Errors
-    /// As [`Batches::open`].
-    pub fn least_memory(&self, dataset: &Dataset) -> Result<ByteSize, PipelineError> {
-        Plan::least_memory(dataset, self).map(ByteSize)
-    }
-}
-
-/// What a stream has done so far, and what it holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct StreamCounters {
-    /// Rows in the batches that were handed out.
-    pub rows: u64,
-    /// How often a row was left out of them because it was damaged: once an epoch for each such row.
-    pub skipped: u64,
-    /// How many different rows these were.
-    pub damaged_rows: u64,
-    /// Batches handed out.
-    pub batches: u64,
-    /// Finished batches that wait to be taken.
-    pub batches_waiting: usize,
-    /// Bytes held now under the ceiling.
-    pub bytes_held: u64,
-    /// The most that was held at a time.
-    pub bytes_peak: u64,
-    /// Threads that decode and transform.
-    pub workers: usize,
-    /// Seconds that the workers had work, all together.
-    pub worker_seconds: f64,
-    /// Of these, seconds of reading headers and decoding.
-    pub decode_seconds: f64,
-    /// Of these, seconds of drawing and rendering.
-    pub transform_seconds: f64,
-    /// Of these, seconds of waiting until other images left enough memory.
-    pub memory_wait_seconds: f64,
-    /// Seconds the consumer waited for batches.
-    pub wait_seconds: f64,
-}
+use crate::stages::worker::work;
+use crate::{Dataset, PipelineError, StreamCounters, StreamOptions};
 
 /// A running stream of batches over all epochs, without a pause between them.
 ///
@@ -159,28 +34,22 @@ pub struct Batches {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Watches a stream, and hands buffers back to it, from anywhere.
-#[derive(Clone, Debug)]
-pub struct Monitor {
-    shop: Arc<Workshop>,
-    mould: Arc<Mould>,
-    mailbox: Arc<Mailbox<Letter>>,
-    held: Arc<Held>,
-    stop: Arc<AtomicBool>,
-    taken: Arc<Taken>,
-    workers: usize,
-    /// Bytes of the ceiling that are left to a stream beside this one.
-    left: u64,
-}
+impl StreamOptions {
+    /// What deserves a look before these options are used on a dataset, and stops nothing.
+    ///
+    /// # Errors
+    /// As [`Batches::open`], which would fail too.
+    pub fn warnings(&self, dataset: &Dataset) -> Result<Vec<String>, PipelineError> {
+        Ok(Plan::new(dataset, self.clone(), None)?.warnings())
+    }
 
-/// What was handed out.
-#[derive(Debug, Default)]
-struct Taken {
-    batches: AtomicU64,
-    rows: AtomicU64,
-    skipped: AtomicU64,
-    damaged_rows: AtomicU64,
-    wait_nanoseconds: AtomicU64,
+    /// The least that a stream with these options needs beside another one, for [`Beside::Later`](crate::Beside::Later).
+    ///
+    /// # Errors
+    /// As [`Batches::open`].
+    pub fn least_memory(&self, dataset: &Dataset) -> Result<ByteSize, PipelineError> {
+        Plan::least_memory(dataset, self).map(ByteSize)
+    }
 }
 
 impl Batches {
@@ -344,54 +213,14 @@ impl Drop for Batches {
     }
 }
 
-impl Monitor {
-    /// What was done so far.
-    pub fn counters(&self) -> StreamCounters {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let seconds = |nanoseconds: &AtomicU64| count(nanoseconds) as f64 * 1e-9;
-        let (taken, times) = (&*self.taken, &self.shop.times);
-        StreamCounters {
-            rows: count(&taken.rows),
-            skipped: count(&taken.skipped),
-            damaged_rows: count(&taken.damaged_rows),
-            batches: count(&taken.batches),
-            batches_waiting: self.mailbox.waiting(),
-            bytes_held: self.held.now(),
-            bytes_peak: self.held.peak(),
-            workers: self.workers,
-            worker_seconds: seconds(&times.all),
-            decode_seconds: seconds(&times.decode),
-            transform_seconds: seconds(&times.transform),
-            memory_wait_seconds: seconds(&times.memory_wait),
-            wait_seconds: seconds(&taken.wait_nanoseconds),
-        }
-    }
-
-    /// Hands a batch's buffers back, to be used again.
-    pub fn recycle(&self, batch: Batch) {
-        self.mould.pool.give_back(batch);
-    }
-
-    pub(crate) fn left(&self) -> u64 {
-        self.left
-    }
-
-    /// What streams under one ceiling share: the count of bytes, and what decoding may take.
-    pub(crate) fn shared(&self) -> (Arc<Held>, Share) {
-        (Arc::clone(&self.held), self.shop.decoding.clone())
-    }
-
-    fn waited(&self, since: Instant) {
-        self.taken.wait_nanoseconds.fetch_add(since.elapsed().as_nanos() as u64, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::*;
     use crate::order::Order;
+    use millstream_schemas::recipe::OrderStrength;
+    use millstream_transforms::Chain;
 
     #[test]
     fn a_fault_of_the_reading_task_is_not_taken_for_the_end() {

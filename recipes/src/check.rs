@@ -1,16 +1,16 @@
 use std::path::Path;
 
-use millstream_compiler::{CompilerError, ModelReport, compile, describe};
+use millstream_compiler::{Catalog, CompilerError, ModelReport, compile, describe};
 use millstream_pipeline::{InputKind, SharedRows};
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, Patterns};
-use millstream_schemas::{Recipe, count, grouped, shown, shown_path};
+use millstream_schemas::{Recipe, count, shown_path};
 use millstream_training::optimizers::Optimizer;
 use millstream_training::{Device, DeviceRequest, runtime};
 use serde::Serialize;
 
+use crate::class_count::{ClassCount, empty_classes};
 use crate::error::with_causes;
-use crate::inspect::ClassCount;
-use crate::plan::RowSource;
+use crate::row_source::RowSource;
 use crate::run_folder::RunFolder;
 use crate::{ModelInput, Plan, RecipeError, overlap, plan};
 
@@ -107,10 +107,10 @@ pub struct DeviceReport {
 /// as an operator without gradient or a device that cannot be had, are [problems](CheckReport::problems) of the report.
 pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, RecipeError> {
     let plan = plan(recipe)?;
-    let wanted = plan.fine_tuning();
-    let model = describe(&plan.model, Some(&wanted))?;
+    let (wanted, catalog) = (plan.fine_tuning(), Catalog::standard());
+    let model = describe(&plan.model, Some(&wanted), &catalog)?;
     let mut problems = Vec::new();
-    let activations = match compile(&plan.model, &wanted) {
+    let activations = match compile(&plan.model, &wanted, &catalog) {
         Ok(program) => program.activation_bytes,
         Err(error @ CompilerError::Selection(_)) => return Err(error.into()),
         Err(error) => {
@@ -309,29 +309,6 @@ fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> V
         warnings.push(format!("{} {does} not fill one batch of {batch}", count(rows, "row")));
     }
     warnings
-}
-
-/// One warning however many classes are without rows; `place` says where, after a blank.
-pub(crate) fn empty_classes(classes: &[ClassCount], place: &str) -> Option<String> {
-    const MOST: usize = 3;
-    let empty: Vec<&ClassCount> = classes.iter().filter(|class| class.rows == 0).collect();
-    let names = |classes: &[&ClassCount]| {
-        let names: Vec<String> = classes.iter().map(|class| format!("`{}`", shown(&class.name))).collect();
-        names.join(", ")
-    };
-    match empty.as_slice() {
-        [] => None,
-        [class] => Some(format!("class {} has no rows{place}", names(&[class]))),
-        empty => {
-            let (count, of) = (grouped(empty.len() as u64), grouped(classes.len() as u64));
-            let more = match empty.len().saturating_sub(MOST) {
-                0 => String::new(),
-                more => format!(" and {} more", grouped(more as u64)),
-            };
-            let named = names(&empty[..empty.len().min(MOST)]);
-            Some(format!("{count} of {of} classes have no rows{place}: {named}{more}"))
-        }
-    }
 }
 
 /// Cores that this process may use.

@@ -3,7 +3,7 @@
 use millstream_schemas::{Feature, shown};
 
 use crate::RecipeError;
-use crate::plan::RowSource;
+use crate::row_source::RowSource;
 
 /// Lets the labels of `source` mean classes of `wanted` (names in the order of the scores, from `whose`).
 ///

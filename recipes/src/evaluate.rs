@@ -11,8 +11,10 @@ use serde::Serialize;
 
 use crate::check::{data_report, label_findings};
 use crate::classes::align;
-use crate::plan::{ModelInput, RowSource, image_input, refuse_random, require_size, stream_options};
+use crate::model_input::ModelInput;
+use crate::plan::{image_input, refuse_random, require_size, stream_options};
 use crate::preprocessing::{self, Preprocessing};
+use crate::row_source::RowSource;
 use crate::run_folder::{RunFolder, make_place_for};
 use crate::train::{Stream, no_usable_row};
 use crate::{Event, Events, RecipeError, Stop, labels_file, overlap};

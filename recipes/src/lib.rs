@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod class_count;
 mod classes;
 mod error;
 mod evaluate;
@@ -13,11 +14,13 @@ mod events;
 pub mod inspect;
 mod labels_file;
 mod load;
+mod model_input;
 mod overlap;
 mod plan;
 mod preprocessing;
 pub mod preview;
 mod report;
+mod row_source;
 mod run_folder;
 mod schema;
 mod train;
@@ -27,7 +30,9 @@ pub use error::RecipeError;
 pub use evaluate::{EvaluateOptions, EvaluationReport, evaluate};
 pub use events::{Event, Events, Silent, Stop};
 pub use load::load;
-pub use plan::{ModelInput, Plan, RowSource, plan};
+pub use model_input::ModelInput;
+pub use plan::{Plan, plan};
 pub use report::compare_runs;
+pub use row_source::RowSource;
 pub use schema::recipe_schema;
 pub use train::{RunSummary, StartMode, TrainOptions, train};

@@ -4,7 +4,7 @@ use millstream_pipeline::{Dataset, SharedFile, SharedRows};
 use millstream_schemas::{count, shown_path};
 
 use crate::RecipeError;
-use crate::plan::RowSource;
+use crate::row_source::RowSource;
 
 /// Training data beyond this are not compared row by row: `check` is to answer soon.
 const MOST_BYTES: u64 = 4 << 30;

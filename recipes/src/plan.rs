@@ -1,40 +1,14 @@
-use std::collections::BTreeMap;
-use std::path::Path;
-
 use millstream_compiler::{FineTuning, Model};
-use millstream_pipeline::{Beside, Columns, Dataset, InputKind, PipelineError, SplitRole, StreamOptions};
-use millstream_schemas::recipe::{DataRecipe, OrderStrength, Patterns, TrainingRecipe};
-use millstream_schemas::{Choice, ChoiceError, Recipe, SchemaError, count, shown};
+use millstream_pipeline::{Beside, PipelineError, SplitRole, StreamOptions};
+use millstream_schemas::recipe::{OrderStrength, TrainingRecipe};
+use millstream_schemas::{Choice, ChoiceError, Recipe, count, shown};
 use millstream_training::optimizers::{self, Optimizer};
 use millstream_training::schedules::{self, Schedule};
 use millstream_transforms::Chain;
-use serde::Serialize;
 
 use crate::classes::align;
 use crate::preprocessing::{self, Preprocessing};
-use crate::{RecipeError, overlap};
-
-/// Rows of one split and what happens to them.
-#[derive(Clone, Debug)]
-pub struct RowSource {
-    /// Where they lie.
-    pub dataset: Dataset,
-    /// Which columns are read.
-    pub columns: Columns,
-    /// What happens to each row.
-    pub chain: Chain,
-}
-
-/// The model's input that the images go to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ModelInput {
-    /// Its name in the graph.
-    pub name: String,
-    /// Pixels across.
-    pub width: u32,
-    /// Pixels down.
-    pub height: u32,
-}
+use crate::{ModelInput, RecipeError, RowSource, overlap};
 
 /// A recipe whose parts were opened and found to fit together. No row was trained on yet.
 #[derive(Clone, Debug)]
@@ -205,61 +179,6 @@ pub(crate) fn stream_options(
         chain: source.chain.clone(),
         columns: source.columns.clone(),
         input_name: input.name.clone(),
-    }
-}
-
-impl ModelInput {
-    /// Shapes that the data decides, for the compiler.
-    pub(crate) fn shapes(&self, batch: usize) -> BTreeMap<String, Vec<usize>> {
-        BTreeMap::from([(self.name.clone(), vec![batch, 3, self.height as usize, self.width as usize])])
-    }
-}
-
-impl RowSource {
-    pub(crate) fn open(
-        data: &DataRecipe,
-        place: &str,
-        patterns: &Patterns,
-        role: SplitRole,
-        chain: Chain,
-    ) -> Result<Self, RecipeError> {
-        let dataset = Dataset::open_split(patterns, Path::new("/"), role).map_err(RecipeError::at(place))?;
-        let columns = dataset.resolve_columns(data.input.as_deref(), &data.label);
-        let columns = columns.map_err(|error| match column_of(&error) {
-            Some(column) if data.input.as_deref() == Some(column) => RecipeError::at("data.input")(error),
-            Some(column) if data.label == column => RecipeError::at("data.label")(error),
-            _ => RecipeError::at(place)(error),
-        })?;
-        Ok(Self { dataset, columns, chain })
-    }
-
-    /// Width and height that the images end at: as the transforms say, or, where they leave the size alone, that of the
-    /// first image that can be used. (A row of another size is refused when it is read.)
-    pub(crate) fn image_size(&self, place: &str, seed: u64) -> Result<(u32, u32), RecipeError> {
-        if self.columns.kind != InputKind::Image {
-            let message = format!(
-                "column `{}` holds text; models of text need a tokenizer, which is not there yet, so only `preview` takes it",
-                self.columns.input
-            );
-            return Err(RecipeError::mismatch("data.input", message));
-        }
-        self.dataset.image_size(&self.columns, &self.chain, seed).map_err(|error| match error {
-            PipelineError::Damaged { row, damage } => {
-                let message = format!("the first image decides the size of all, and none can be used; {row}: {damage}");
-                RecipeError::mismatch(place, message)
-            }
-            error => error.into(),
-        })
-    }
-}
-
-/// The column that an error is about.
-fn column_of(error: &PipelineError) -> Option<&str> {
-    match error {
-        PipelineError::Schema(SchemaError::MissingColumn { column, .. } | SchemaError::ColumnType { column, .. }) => {
-            Some(column)
-        }
-        _ => None,
     }
 }
 

@@ -21,8 +21,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::epoch_evaluation::EpochEvaluation;
 use crate::metrics::Evaluation;
-use crate::record::{EpochEvaluation, number_or_null};
+use crate::number_or_null;
 
 /// How many times the loss of a model that knows nothing is far above it.
 pub const FAR: f64 = 4.0;

@@ -6,6 +6,7 @@ use millstream_schemas::count;
 use serde::{Deserialize, Serialize};
 
 use crate::divergence::{self, LossWatch};
+use crate::epoch_evaluation::EpochEvaluation;
 use crate::metrics::Evaluation;
 use crate::{TrainingError, files};
 
@@ -85,36 +86,12 @@ pub struct EpochRecord {
     /// Rows trained on; those without a label are not among them.
     pub rows: u64,
     /// Mean training loss over these rows, each by its weight.
-    #[serde(with = "number_or_null")]
+    #[serde(with = "crate::number_or_null")]
     pub training_loss: f64,
     /// Seconds, without evaluation and checkpoints.
     pub seconds: f64,
     /// On the evaluation rows, after the epoch.
     pub evaluation: Option<EpochEvaluation>,
-}
-
-/// The figures of an [`Evaluation`], without what grows with the number of classes.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EpochEvaluation {
-    /// Rows with a label.
-    pub rows: u64,
-    /// Of these, rows with a score that is infinite or not a number.
-    pub not_finite: u64,
-    /// Mean cross-entropy.
-    #[serde(with = "number_or_null")]
-    pub loss: f64,
-    /// Share of rows whose highest score is their class's.
-    pub accuracy: f64,
-    /// Share of rows whose class is among the five highest scores; none with five classes or fewer.
-    pub top_5: Option<f64>,
-}
-
-impl From<&Evaluation> for EpochEvaluation {
-    fn from(evaluation: &Evaluation) -> Self {
-        let Evaluation { rows, not_finite, loss, accuracy, top_5, .. } = *evaluation;
-        Self { rows, not_finite, loss, accuracy, top_5 }
-    }
 }
 
 /// The epoch that is under way.
@@ -137,7 +114,7 @@ pub struct Best {
     /// Its accuracy.
     pub accuracy: f64,
     /// Its loss.
-    #[serde(with = "number_or_null")]
+    #[serde(with = "crate::number_or_null")]
     pub loss: f64,
 }
 
@@ -292,19 +269,6 @@ impl RunRecord {
     pub fn write(&self, path: &Path) -> Result<(), TrainingError> {
         let text = serde_json::to_vec_pretty(self).expect("our own types have string keys, so they always serialize");
         files::replace_file(path, &text).map_err(TrainingError::io("write", path))
-    }
-}
-
-/// A double in JSON, `null` when it is not a number.
-pub(crate) mod number_or_null {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-        value.is_finite().then_some(*value).serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-        Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
     }
 }
 

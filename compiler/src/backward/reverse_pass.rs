@@ -1,25 +1,41 @@
 use std::collections::{HashMap, HashSet};
 
-use super::Backward;
+use super::{Backward, Expansion};
 use crate::CompilerError;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
-use crate::operators::{self, Gradient};
+use crate::operators::{Catalog, ExpandRule, Gradient};
 use millstream_schemas::shown;
 
-/// Adds the gradients of a scalar `loss` with respect to `wanted`, one value each, of the same type.
+/// How often an expansion may itself hold nodes that expand.
+const MOST_ROUNDS: usize = 8;
+
+/// Adds the gradients of a scalar `loss` with respect to `wanted`, one value each, of the same type, by the rules of a
+/// catalog.
 ///
-/// Nodes that do not lie between a wanted value and the loss are not looked at, so frozen layers below the deepest
-/// trained one may use any operator.
+/// Between `wanted` and the loss, nodes of operators with an expand rule become the subgraphs that it adds. Nodes
+/// elsewhere are not looked at, so frozen layers below the deepest trained one may use any operator.
 ///
 /// # Errors
 /// An operator on the way has no gradient: found before any node is added. Or the loss is no single number, or does
 /// not depend on a value.
-pub fn gradients(graph: &mut Graph, loss: ValueId, wanted: &[ValueId]) -> Result<Vec<ValueId>, CompilerError> {
-    let path = TrainedPath::find(graph, loss, wanted);
+pub fn gradients(
+    graph: &mut Graph,
+    loss: ValueId,
+    wanted: &[ValueId],
+    catalog: &Catalog,
+) -> Result<Vec<ValueId>, CompilerError> {
+    let mut path = TrainedPath::find(graph, loss, wanted, catalog);
     if !wanted.is_empty() && !path.depends.contains(&loss) {
         return Err(CompilerError::Selection("the loss does not depend on anything that is trained".into()));
     }
-    path.require_gradients(graph)?;
+    path.require_gradients(graph, catalog)?;
+    for _ in 0..MOST_ROUNDS {
+        if !expand(graph, &path, catalog)? {
+            break;
+        }
+        path = TrainedPath::find(graph, loss, wanted, catalog);
+        path.require_gradients(graph, catalog)?;
+    }
     let known = graph.known_type(loss)?;
     if known.elements() != 1 {
         let message = format!("the loss `{}` is {known}, wanted one number", shown(graph.name(loss)));
@@ -27,7 +43,7 @@ pub fn gradients(graph: &mut Graph, loss: ValueId, wanted: &[ValueId]) -> Result
     }
     let seed = Constant::f32(known.shape.clone(), &[1.0]);
     let seed = graph.constant("loss_gradient", seed);
-    let mut pass = ReversePass { contributions: HashMap::from([(loss, vec![seed])]) };
+    let mut pass = ReversePass { catalog, contributions: HashMap::from([(loss, vec![seed])]) };
     for index in path.nodes.iter().rev() {
         pass.through(graph, *index, &path)?;
     }
@@ -53,7 +69,7 @@ pub(crate) struct TrainedPath {
 }
 
 impl TrainedPath {
-    pub(crate) fn find(graph: &Graph, loss: ValueId, wanted: &[ValueId]) -> Self {
+    pub(crate) fn find(graph: &Graph, loss: ValueId, wanted: &[ValueId], catalog: &Catalog) -> Self {
         let mut depends: HashSet<ValueId> = wanted.iter().copied().collect();
         let mut producers = HashMap::new();
         for (index, node) in graph.nodes().iter().enumerate() {
@@ -69,7 +85,7 @@ impl TrainedPath {
                 continue;
             }
             nodes.push(index);
-            if matches!(rule_of(graph, node), Ok(Gradient::Zero(_))) {
+            if matches!(rule_of(graph, node, catalog), Ok(Gradient::Zero(_))) {
                 continue;
             }
             for input in node.inputs.iter().flatten().filter(|value| depends.contains(value)) {
@@ -84,13 +100,13 @@ impl TrainedPath {
     }
 
     /// Refuses a path with an operator that has no gradient: the one nearest to the loss is named.
-    pub(crate) fn require_gradients(&self, graph: &Graph) -> Result<(), CompilerError> {
+    pub(crate) fn require_gradients(&self, graph: &Graph, catalog: &Catalog) -> Result<(), CompilerError> {
         for index in self.nodes.iter().rev() {
             let node = &graph.nodes()[*index];
-            rule_of(graph, node).map_err(|reason| CompilerError::MissingGradient {
+            rule_of(graph, node, catalog).map_err(|reason| CompilerError::MissingGradient {
                 operator: node.qualified_operator(),
                 opset: graph.opset_of(&node.domain),
-                node: node.label(graph),
+                node: graph.label(node),
                 reason,
                 path: self.path_to(graph, *index),
             })?;
@@ -103,7 +119,7 @@ impl TrainedPath {
         let towards_loss = std::iter::successors(Some(index), |at| self.towards_loss.get(at).copied());
         let label = |at: usize| {
             let node = &graph.nodes()[at];
-            format!("{} ({})", node.label(graph), node.qualified_operator())
+            format!("{} ({})", graph.label(node), node.qualified_operator())
         };
         let mut labels: Vec<String> = towards_loss.map(label).collect();
         labels.reverse();
@@ -119,15 +135,30 @@ fn may_be_float(graph: &Graph, value: ValueId) -> bool {
     graph.tensor_type(value).is_none_or(|known| known.dtype.is_float())
 }
 
-fn rule_of(graph: &Graph, node: &Node) -> Result<Gradient, String> {
-    operators::gradient_of(&node.operator, &node.domain, graph.opset_of(&node.domain))
+fn rule_of(graph: &Graph, node: &Node, catalog: &Catalog) -> Result<Gradient, String> {
+    catalog.gradient_of(&node.domain, &node.operator, graph.opset_of(&node.domain))
 }
 
-struct ReversePass {
+/// Expands the nodes on the path that have a rule for it; whether there were any.
+fn expand(graph: &mut Graph, path: &TrainedPath, catalog: &Catalog) -> Result<bool, CompilerError> {
+    let rule = |index: &usize| match rule_of(graph, &graph.nodes()[*index], catalog) {
+        Ok(Gradient::Expand(rule)) => Some((*index, rule)),
+        _ => None,
+    };
+    let found: Vec<(usize, ExpandRule)> = path.nodes.iter().filter_map(rule).collect();
+    // from the last on, so that the places of the others stay
+    for (index, rule) in found.iter().rev() {
+        graph.replace_node(*index, |graph, node| rule(&mut Expansion { graph, node }))?;
+    }
+    Ok(!found.is_empty())
+}
+
+struct ReversePass<'a> {
+    catalog: &'a Catalog,
     contributions: HashMap<ValueId, Vec<ValueId>>,
 }
 
-impl ReversePass {
+impl ReversePass<'_> {
     fn through(&mut self, graph: &mut Graph, index: usize, path: &TrainedPath) -> Result<(), CompilerError> {
         let node = graph.nodes()[index].clone();
         let mut output_gradients = Vec::with_capacity(node.outputs.len());
@@ -137,7 +168,11 @@ impl ReversePass {
                 None => None,
             });
         }
-        let Ok(Gradient::Defined(rule)) = rule_of(graph, &node) else { return Ok(()) };
+        let rule = match rule_of(graph, &node, self.catalog) {
+            Ok(Gradient::Defined(rule)) => rule,
+            Ok(Gradient::Expand(_)) => return Err(endless(graph, &node)),
+            _ => return Ok(()),
+        };
         if output_gradients.iter().all(Option::is_none) {
             return Ok(());
         }
@@ -172,6 +207,14 @@ impl ReversePass {
         }
         self.contributions.insert(value, vec![sum]);
         Ok(Some(sum))
+    }
+}
+
+fn endless(graph: &Graph, node: &Node) -> CompilerError {
+    CompilerError::Node {
+        node: graph.label(node),
+        operator: node.operator.clone(),
+        message: format!("after {MOST_ROUNDS} expansions there is still a node to expand"),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::model_file::onnx::{
     tensor_shape_proto::dimension::Value as Length, type_proto,
 };
 use crate::model_file::{Bindings, import, known_shape};
-use crate::operators;
+use crate::operators::Catalog;
 use millstream_schemas::shown;
 use rows::{Change, Rows};
 
@@ -47,7 +47,11 @@ pub(crate) fn fixed_rows(graph: &GraphProto) -> Option<usize> {
 
 /// Makes the first axis of the inputs symbolic, and restates what counts on its length. `shapes` are those that the data
 /// decides, by input name. The model is unchanged after an error.
-pub(crate) fn free(proto: &mut ModelProto, shapes: &BTreeMap<String, Vec<usize>>) -> Result<(), Obstacle> {
+pub(crate) fn free(
+    proto: &mut ModelProto,
+    shapes: &BTreeMap<String, Vec<usize>>,
+    catalog: &Catalog,
+) -> Result<(), Obstacle> {
     let graph = proto.graph.as_ref().expect("the gate refuses a model without a graph");
     let Some(fixed) = fixed_rows(graph) else { return Ok(()) };
     for input in data_inputs(graph) {
@@ -59,7 +63,7 @@ pub(crate) fn free(proto: &mut ModelProto, shapes: &BTreeMap<String, Vec<usize>>
     }
     let mut freed = proto.clone();
     for _ in 0..MOST_PATCHES {
-        let known = imported(&freed, shapes, fixed)?;
+        let known = imported(&freed, shapes, fixed, catalog)?;
         match trace(&freed, &known, fixed)? {
             Traced::Patch(at, patch) => apply(&mut freed, at, patch),
             Traced::Whole(rows, changes) => {
@@ -72,7 +76,7 @@ pub(crate) fn free(proto: &mut ModelProto, shapes: &BTreeMap<String, Vec<usize>>
                     apply(&mut freed, at, change);
                 }
                 restate(&mut freed, &known, &rows, fixed);
-                confirm(&freed, shapes, fixed, &known, &rows)?;
+                confirm(&freed, &Before { shapes, fixed, known: &known, rows: &rows, catalog })?;
                 *proto = freed;
                 return Ok(());
             }
@@ -87,13 +91,18 @@ fn data_inputs(graph: &GraphProto) -> impl Iterator<Item = &ValueInfoProto> {
 }
 
 /// The graph with its shapes for this number of rows.
-fn imported(proto: &ModelProto, shapes: &BTreeMap<String, Vec<usize>>, rows: usize) -> Result<Graph, Obstacle> {
+fn imported(
+    proto: &ModelProto,
+    shapes: &BTreeMap<String, Vec<usize>>,
+    rows: usize,
+    catalog: &Catalog,
+) -> Result<Graph, Obstacle> {
     let mut shapes = shapes.clone();
     for shape in shapes.values_mut() {
         shape.iter_mut().take(1).for_each(|length| *length = rows);
     }
     let bindings = Bindings { batch: rows, shapes, stated: BTreeMap::new() };
-    import(proto, &bindings).map_err(|error| Obstacle { node: "the graph".into(), reason: error.to_string() })
+    import(proto, &bindings, catalog).map_err(|error| Obstacle { node: "the graph".into(), reason: error.to_string() })
 }
 
 enum Traced {
@@ -135,7 +144,7 @@ fn trace(proto: &ModelProto, graph: &Graph, fixed: usize) -> Result<Traced, Obst
 }
 
 fn node_label(node: &Node, graph: &Graph) -> String {
-    format!("node `{}` ({})", node.label(graph), node.qualified_operator())
+    format!("node `{}` ({})", graph.label(node), node.qualified_operator())
 }
 
 /// Carries a change out on the file's node.
@@ -262,17 +271,21 @@ fn symbol(graph: &GraphProto) -> String {
     taken.free("batch".into())
 }
 
-/// Infers shapes with more rows: each must be as it was, but for its axis of rows.
-fn confirm(
-    freed: &ModelProto,
-    shapes: &BTreeMap<String, Vec<usize>>,
+/// What freed rows are held against.
+struct Before<'a> {
+    shapes: &'a BTreeMap<String, Vec<usize>>,
     fixed: usize,
-    known: &Graph,
-    rows: &HashMap<ValueId, Rows>,
-) -> Result<(), Obstacle> {
+    known: &'a Graph,
+    rows: &'a HashMap<ValueId, Rows>,
+    catalog: &'a Catalog,
+}
+
+/// Infers shapes with more rows: each must be as it was, but for its axis of rows.
+fn confirm(freed: &ModelProto, before: &Before<'_>) -> Result<(), Obstacle> {
+    let Before { shapes, fixed, known, rows, catalog } = *before;
     // One row too: some operators treat an axis of one entry otherwise.
     for count in [fixed, fixed * FACTOR, 1] {
-        let graph = imported(freed, shapes, count)?;
+        let graph = imported(freed, shapes, count, catalog)?;
         let ids: HashMap<&str, ValueId> = graph.named().collect();
         for node in known.nodes() {
             for output in node.outputs.iter().flatten() {
@@ -281,7 +294,7 @@ fn confirm(
                 if let (Some(Rows::Axis(axis, _)), Some(wanted)) = (rows.get(output), wanted.as_mut()) {
                     wanted.shape[*axis] = wanted.shape[*axis] / fixed * count;
                 }
-                let unknown = operators::find(&node.operator, &node.domain).is_none();
+                let unknown = catalog.find(&node.domain, &node.operator).is_none();
                 if now != wanted.as_ref() && !(unknown && now.is_none()) {
                     let show = |found: Option<&TensorType>| found.map_or("unknown".into(), ToString::to_string);
                     let (now, wanted) = (show(now), show(wanted.as_ref()));

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::CompilerError;
+use crate::graph::qualified;
 use crate::model_file::onnx::{GraphProto, NodeProto};
-use crate::operators::qualified;
+
 use millstream_schemas::shown;
 
 /// What makes something else of class scores than a softmax expects: chances of their own, bounded or cut numbers, an index.
@@ -136,7 +137,7 @@ pub(crate) fn require_scores(graph: &GraphProto, scores: &str) -> Result<(), Com
 mod tests {
     use crate::handmade::{graph, model, node, value, weight, with};
     use crate::model_file::onnx::NodeProto;
-    use crate::{FineTuning, compile};
+    use crate::{Catalog, FineTuning, compile};
     use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
 
     #[test]
@@ -175,13 +176,13 @@ mod tests {
             let weights = vec![weight("head.weight", &[4, 3]), weight("head.bias", &[3])];
             let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[3])]));
             let keep = FineTuning { head: HeadRecipe::Keep, ..FineTuning::head(2, 3) };
-            match (compile(&model, &keep), kept) {
+            match (compile(&model, &keep, &Catalog::standard()), kept) {
                 (Ok(_), None) => {}
                 (Err(error), Some(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
                 (found, wanted) => panic!("{tail:?}: wanted {wanted:?}, found {:?}", found.map(|_| ())),
             }
             if let Some(told) = new {
-                let program = compile(&model, &FineTuning::head(2, 5)).unwrap();
+                let program = compile(&model, &FineTuning::head(2, 5), &Catalog::standard()).unwrap();
                 assert_eq!(program.notes.iter().any(|note| note.contains("without it")), told, "{:?}", program.notes);
             }
         }
@@ -198,7 +199,7 @@ mod tests {
                 vec![value("y", &[3])],
             ));
             let wanted = FineTuning { head: HeadRecipe::Keep, train: TrainSelection::All, ..FineTuning::head(2, 3) };
-            compile(&model, &wanted).map(drop).map_err(|error| error.to_string())
+            compile(&model, &wanted, &Catalog::standard()).map(drop).map_err(|error| error.to_string())
         };
         assert_eq!(compiled(vec![node("Flatten", &["s"], &["y"])]), Ok(()));
         let chances = vec![with(node("Softmax", &["s"], &["t"]), "axis", &[1]), node("Flatten", &["t"], &["y"])];
@@ -216,7 +217,9 @@ mod tests {
         let weights = vec![weight("head.weight", &[4, 3]), weight("head.bias", &[3])];
         let outputs = vec![value("y", &[3]), value("best", &[1])];
         let model = model(graph(nodes, weights, vec![value("x", &[4])], outputs));
-        let program = compile(&model, &FineTuning { output: Some("y".into()), ..FineTuning::head(2, 5) }).unwrap();
+        let program =
+            compile(&model, &FineTuning { output: Some("y".into()), ..FineTuning::head(2, 5) }, &Catalog::standard())
+                .unwrap();
         assert!(program.notes.iter().any(|note| note.ends_with("output `best`")), "{:?}", program.notes);
     }
 }

@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::graph::ElementType;
 use crate::model_file::onnx::{GraphProto, NodeProto, TensorProto};
-use crate::operators;
+use crate::operators::Catalog;
 
 /// Nodes with weights that belong together, for example a convolution and its bias.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,14 +35,14 @@ impl Layer {
     }
 }
 
-/// The layers of a graph, from the input to the output.
-pub fn layers(graph: &GraphProto) -> Vec<Layer> {
+/// The layers of a graph by the rows of a catalog, from the input to the output.
+pub fn layers(graph: &GraphProto, catalog: &Catalog) -> Vec<Layer> {
     let tensors: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
     let mut layers: Vec<Layer> = Vec::new();
     let mut behind_weights: HashSet<&str> = HashSet::new();
     for (index, node) in graph.node.iter().enumerate() {
         let fed = node.input.iter().any(|input| behind_weights.contains(input.as_str()));
-        let weights = if fed || !is_arithmetic(node) { weights_of(index, node, &tensors) } else { Vec::new() };
+        let weights = if fed || !is_arithmetic(node) { weights_of(index, node, &tensors, catalog) } else { Vec::new() };
         if fed || !weights.is_empty() {
             behind_weights.extend(node.output.iter().map(String::as_str).filter(|name| !name.is_empty()));
         }
@@ -81,8 +81,8 @@ fn shape_of(tensor: &TensorProto) -> Vec<usize> {
     tensor.dims.iter().map(|length| *length as usize).collect()
 }
 
-fn weights_of(index: usize, node: &NodeProto, tensors: &HashMap<&str, &TensorProto>) -> Vec<Weight> {
-    let Some(row) = operators::find(node.op_type(), node.domain()) else { return Vec::new() };
+fn weights_of(index: usize, node: &NodeProto, tensors: &HashMap<&str, &TensorProto>, catalog: &Catalog) -> Vec<Weight> {
+    let Some(row) = catalog.find(node.domain(), node.op_type()) else { return Vec::new() };
     let weight = |input: &usize| {
         let name = node.input.get(*input)?;
         let tensor = tensors.get(name.as_str())?;
@@ -156,7 +156,7 @@ mod tests {
         ];
         let weights = shapes.iter().map(|(name, shape)| weight(name, shape)).collect();
         let graph = graph(nodes, weights, vec![value("x", &[3])], vec![value("y", &[4])]);
-        let found = layers(&graph);
+        let found = layers(&graph, &Catalog::standard());
         let counts: Vec<(&str, usize)> = found.iter().map(|layer| (layer.name.as_str(), layer.parameters())).collect();
         assert_eq!(counts, [("fc", 16), ("slope", 1), ("gamma", 4), ("bn", 8)]);
         assert_eq!(other_weights(&graph, &found), 3 + 3);

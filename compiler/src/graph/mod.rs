@@ -6,65 +6,44 @@ mod constant;
 mod element_type;
 mod emitters;
 mod node;
+mod tensor_type;
 mod to_onnx;
 
 pub(crate) use to_onnx::{attribute_proto, tensor_proto};
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 pub use attributes::Attribute;
 pub use constant::Constant;
 pub use element_type::ElementType;
-pub use node::Node;
+pub use node::{Node, ValueId};
+pub(crate) use node::{qualified, standard_domain};
+pub use tensor_type::TensorType;
 
 use crate::CompilerError;
-use crate::operators::{self, TypeRuleInput};
 use millstream_schemas::shown;
-
-/// A value of a [`Graph`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ValueId(pub(crate) u32);
-
-/// Element type and the length of each axis.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorType {
-    /// Element type.
-    pub dtype: ElementType,
-    /// Length of each axis; no axis is symbolic in a training graph.
-    pub shape: Vec<usize>,
-}
-
-impl TensorType {
-    /// A tensor of 32-bit floats.
-    pub fn f32(shape: impl Into<Vec<usize>>) -> Self {
-        Self { dtype: ElementType::F32, shape: shape.into() }
-    }
-
-    /// Number of elements.
-    pub fn elements(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Whether a machine could hold it; if not it is a mistake or an attack, and sums of such lengths would overflow.
-    /// An axis of length 0 does not excuse the others.
-    pub(crate) fn fits_a_machine(&self) -> bool {
-        const MOST_ELEMENTS: usize = 1 << 40;
-        let product = self.shape.iter().try_fold(1usize, |product, length| product.checked_mul((*length).max(1)));
-        product.is_some_and(|count| count <= MOST_ELEMENTS)
-    }
-}
-
-impl std::fmt::Display for TensorType {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {:?}", self.dtype.name(), self.shape)
-    }
-}
 
 #[derive(Clone, Debug)]
 struct Value {
     name: String,
     tensor_type: Option<TensorType>,
     constant: Option<Constant>,
+}
+
+/// What a graph asks about operators; a [`Catalog`](crate::operators::Catalog) answers.
+pub trait OperatorTypes: std::fmt::Debug + Send + Sync {
+    /// The types of the first `outputs` outputs of a node, whose inputs are in the graph and whose outputs are not;
+    /// `None` where the operator is not known.
+    ///
+    /// # Errors
+    /// The inputs do not fit the operator, or its outputs' shapes depend on data.
+    fn output_types(
+        &self,
+        graph: &Graph,
+        node: &Node,
+        outputs: usize,
+    ) -> Option<Result<Vec<TensorType>, CompilerError>>;
 }
 
 /// Nodes in an order in which every value is made before it is used.
@@ -74,6 +53,7 @@ pub struct Graph {
     pub opset: i64,
     /// Versions of other domains.
     pub other_opsets: BTreeMap<String, i64>,
+    operators: Arc<dyn OperatorTypes>,
     values: Vec<Value>,
     nodes: Vec<Node>,
     inputs: Vec<ValueId>,
@@ -82,11 +62,13 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// An empty graph.
-    pub fn new(opset: i64) -> Self {
+    /// An empty graph that knows these operators, for example those of
+    /// [`Catalog::standard`](crate::operators::Catalog::standard).
+    pub fn new(opset: i64, operators: impl OperatorTypes + 'static) -> Self {
         Self {
             opset,
             other_opsets: BTreeMap::new(),
+            operators: Arc::new(operators),
             values: Vec::new(),
             nodes: Vec::new(),
             inputs: Vec::new(),
@@ -128,21 +110,38 @@ impl Graph {
         attributes: &[(&str, Attribute)],
         outputs: usize,
     ) -> Result<Vec<ValueId>, CompilerError> {
+        self.add_in("", operator, inputs, attributes, outputs)
+    }
+
+    /// Adds a node of any domain; the graph takes version 1 of a domain that it states no version of.
+    ///
+    /// # Errors
+    /// The catalog has no such operator, or the inputs do not fit it.
+    pub fn add_in(
+        &mut self,
+        domain: &str,
+        operator: &str,
+        inputs: &[Option<ValueId>],
+        attributes: &[(&str, Attribute)],
+        outputs: usize,
+    ) -> Result<Vec<ValueId>, CompilerError> {
         let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let mut node = Node {
             name: String::new(),
             operator: operator.to_owned(),
-            domain: String::new(),
+            domain: standard_domain(domain).to_owned(),
             inputs: inputs.to_vec(),
             outputs: Vec::new(),
             attributes,
         };
-        let row = operators::find(operator, "").ok_or_else(|| CompilerError::Node {
+        let types = self.types_of(&node, outputs).ok_or_else(|| CompilerError::Node {
             node: operator.to_owned(),
             operator: operator.to_owned(),
             message: "not in the operator table, so its output cannot be stated".into(),
-        })?;
-        let types = row.output_types(&TypeRuleInput { graph: self, node: &node, outputs })?;
+        })??;
+        if !node.domain.is_empty() {
+            self.other_opsets.entry(node.domain.clone()).or_insert(1);
+        }
         let ids: Vec<ValueId> = (0..outputs)
             .map(|index| {
                 let name = if index == 0 { operator.to_owned() } else { format!("{operator}_{index}") };
@@ -155,6 +154,10 @@ impl Graph {
         Ok(ids)
     }
 
+    fn types_of(&self, node: &Node, outputs: usize) -> Option<Result<Vec<TensorType>, CompilerError>> {
+        self.operators.output_types(self, node, outputs)
+    }
+
     /// Adds a node as it stands in a file, with output names given; types come from the operator's rule, or from
     /// `declared` where the table has no such operator or the rule cannot tell before the run.
     pub(crate) fn add_from_file(
@@ -163,9 +166,7 @@ impl Graph {
         output_names: &[String],
         declared: &dyn Fn(&str) -> Option<TensorType>,
     ) -> Result<(), CompilerError> {
-        let rule = TypeRuleInput { graph: self, node: &node, outputs: output_names.len() };
-        let stated = operators::find(&node.operator, &node.domain).map(|row| row.output_types(&rule));
-        let types = match stated {
+        let types = match self.types_of(&node, output_names.len()) {
             None | Some(Err(CompilerError::NotKnown { .. })) => Vec::new(),
             Some(stated) => stated?,
         };
@@ -221,9 +222,8 @@ impl Graph {
             return Ok(given);
         }
         let outputs = node.outputs.len().max(index + 1);
-        let row = operators::find(&node.operator, &node.domain);
-        let row = row.ok_or_else(|| self.patch_error(value, "its operator is not in the table".into()))?;
-        let types = row.output_types(&TypeRuleInput { graph: self, node, outputs })?;
+        let types = self.types_of(node, outputs);
+        let types = types.ok_or_else(|| self.patch_error(value, "its operator is not in the table".into()))??;
         let (Some(new), Some(same)) = (types.get(index).cloned(), types.first()) else {
             return Err(self.patch_error(value, format!("its operator has no output {index}")));
         };
@@ -231,7 +231,7 @@ impl Graph {
         if first.is_some_and(|first| self.tensor_type(first) != Some(same)) {
             return Err(self.patch_error(value, format!("with output {index} its first output would be {same}")));
         }
-        let name = format!("{}_{index}", first.map_or(row.name, |first| self.name(first)));
+        let name = format!("{}_{index}", first.map_or(node.operator.as_str(), |first| self.name(first)));
         let new = self.value(&name, Some(new));
         let node = &mut self.nodes[at];
         node.outputs.resize(outputs, None);
@@ -241,6 +241,55 @@ impl Graph {
 
     fn patch_error(&self, value: ValueId, message: String) -> CompilerError {
         CompilerError::Node { node: shown(self.name(value)), operator: "patch".into(), message }
+    }
+
+    /// Puts the nodes that `build` adds in the place of a node. The values that it returns stand for the node's outputs,
+    /// which keep their names; the graph is as it was after an error.
+    pub(crate) fn replace_node(
+        &mut self,
+        at: usize,
+        build: impl FnOnce(&mut Self, Node) -> Result<Vec<ValueId>, CompilerError>,
+    ) -> Result<(), CompilerError> {
+        let after = self.nodes.split_off(at + 1);
+        let node = self.nodes[at].clone();
+        self.nodes.truncate(at);
+        let replaced = build(self, node.clone()).and_then(|made| self.stand_for(at, &node, &made));
+        if replaced.is_err() {
+            self.nodes.truncate(at);
+            self.nodes.push(node);
+        }
+        self.nodes.extend(after);
+        replaced
+    }
+
+    /// Lets the nodes from `at` on make the outputs of `node`.
+    fn stand_for(&mut self, at: usize, node: &Node, made: &[ValueId]) -> Result<(), CompilerError> {
+        let mut renamed = BTreeMap::new();
+        for (index, output) in node.outputs.iter().enumerate() {
+            let Some(output) = *output else { continue };
+            let made = *made.get(index).ok_or_else(|| self.patch_error(output, "nothing stands for it".into()))?;
+            let (wanted, got) = (self.tensor_type(output).cloned(), self.known_type(made)?.clone());
+            if wanted.as_ref().is_some_and(|wanted| *wanted != got) {
+                let wanted = wanted.map_or_else(String::new, |wanted| wanted.to_string());
+                return Err(self.patch_error(output, format!("{got} stands for it, wanted {wanted}")));
+            }
+            self.values[output.0 as usize].tensor_type = Some(got);
+            // one value for two outputs: it is called as the first by now
+            let made = renamed.get(&made).copied().unwrap_or(made);
+            let own = self.nodes[at..].iter().any(|inner| inner.outputs.contains(&Some(made)));
+            let made = if own && !renamed.values().any(|taken| *taken == made) {
+                made
+            } else {
+                self.add("Identity", &[made], &[])?
+            };
+            renamed.insert(made, output);
+            let used = self.nodes[at..].iter_mut().flat_map(|node| node.inputs.iter_mut().chain(&mut node.outputs));
+            used.filter(|value| **value == Some(made)).for_each(|value| *value = Some(output));
+        }
+        for inner in self.nodes[at..].iter_mut().filter(|_| !node.name.is_empty()) {
+            inner.name = format!("{}/{}", node.name, inner.name);
+        }
+        Ok(())
     }
 
     /// Turns a constant into an input of the graph, so that its value is given at each run.
@@ -259,6 +308,12 @@ impl Graph {
     /// The version of the operators of a domain.
     pub fn opset_of(&self, domain: &str) -> i64 {
         if domain.is_empty() { self.opset } else { self.other_opsets.get(domain).copied().unwrap_or(1) }
+    }
+
+    /// What errors call a node: its name, or else its first output's; cut and escaped.
+    pub fn label(&self, node: &Node) -> String {
+        let first = || node.outputs.iter().flatten().next().map(|output| self.name(*output));
+        shown(if node.name.is_empty() { first().unwrap_or(&node.operator) } else { &node.name })
     }
 
     /// Nodes, in order.
@@ -307,7 +362,7 @@ impl Graph {
         self.tensor_type(value).ok_or_else(|| {
             let (maker, name) = (self.producer(value), shown(self.name(value)));
             CompilerError::NotKnown {
-                node: maker.map_or_else(|| name.clone(), |node| node.label(self)),
+                node: maker.map_or_else(|| name.clone(), |node| self.label(node)),
                 operator: maker.map_or_else(|| "input".to_owned(), Node::qualified_operator),
                 message: format!(
                     "the shape of `{name}` is not known before the run; run onnx's shape inference on the model, or \
@@ -343,10 +398,11 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operators::Catalog;
 
     #[test]
     fn a_node_is_asked_for_another_output_only_where_its_operator_has_one() {
-        let mut graph = Graph::new(17);
+        let mut graph = Graph::new(17, Catalog::standard());
         let x = graph.input("x", TensorType::f32([1, 2, 4, 4]));
         let pooled = graph.add("MaxPool", &[x], &[("kernel_shape", vec![2, 2].into())]).unwrap();
         let bent = graph.add("Relu", &[pooled], &[]).unwrap();

@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
 
-use super::{Attribute, Graph, ValueId};
-use crate::operators::qualified;
+use super::Attribute;
 use millstream_schemas::shown;
+
+/// A value of a [`Graph`](super::Graph).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub(crate) u32);
 
 /// One application of an operator.
 #[derive(Clone, Debug)]
@@ -22,12 +25,6 @@ pub struct Node {
 }
 
 impl Node {
-    /// What errors call it: its name, or else its first output's; cut and escaped.
-    pub fn label(&self, graph: &Graph) -> String {
-        let first = || self.outputs.iter().flatten().next().map(|output| graph.name(*output));
-        shown(if self.name.is_empty() { first().unwrap_or(&self.operator) } else { &self.name })
-    }
-
     /// The operator, with its domain unless it is a standard one; cut and escaped.
     pub fn qualified_operator(&self) -> String {
         qualified(&self.operator, &self.domain)
@@ -69,4 +66,17 @@ impl Node {
             _ => None,
         }
     }
+}
+
+/// How reports and errors name an operator: with its domain unless it is a standard one, cut and escaped.
+pub(crate) fn qualified(operator: &str, domain: &str) -> String {
+    match standard_domain(domain) {
+        "" => shown(operator),
+        domain => shown(format!("{domain}.{operator}")),
+    }
+}
+
+/// A domain with one name for the standard one, which files call `""` or `ai.onnx`.
+pub(crate) fn standard_domain(domain: &str) -> &str {
+    if domain == "ai.onnx" { "" } else { domain }
 }

@@ -6,7 +6,8 @@ use super::onnx::{
     tensor_shape_proto, tensor_shape_proto::dimension::Value as Length, type_proto,
 };
 use crate::CompilerError;
-use crate::graph::{Attribute, ElementType, Graph, Node, TensorType, ValueId};
+use crate::graph::{Attribute, ElementType, Graph, Node, TensorType, ValueId, standard_domain};
+use crate::operators::Catalog;
 use crate::simplify;
 use millstream_schemas::shown;
 
@@ -21,10 +22,11 @@ pub(crate) struct Bindings {
     pub(crate) stated: BTreeMap<String, TensorType>,
 }
 
-/// A model as a graph of fixed shapes.
-pub(crate) fn import(proto: &ModelProto, bindings: &Bindings) -> Result<Graph, CompilerError> {
+/// A model as a graph of fixed shapes, by the rules of a catalog.
+pub(crate) fn import(proto: &ModelProto, bindings: &Bindings, catalog: &Catalog) -> Result<Graph, CompilerError> {
     let file = proto.graph.as_ref().expect("the gate refuses a model without a graph");
-    let mut graph = Graph::new(super::gate::opset(proto).expect("the gate refuses a model without an opset"));
+    let opset = super::gate::opset(proto).expect("the gate refuses a model without an opset");
+    let mut graph = Graph::new(opset, catalog.clone());
     for import in &proto.opset_import {
         if !matches!(import.domain(), "" | "ai.onnx") {
             graph.other_opsets.insert(import.domain().to_owned(), import.version());
@@ -51,13 +53,13 @@ pub(crate) fn import(proto: &ModelProto, bindings: &Bindings) -> Result<Graph, C
         let parsed = Node {
             name: node.name().to_owned(),
             operator: node.op_type().to_owned(),
-            domain: if node.domain() == "ai.onnx" { String::new() } else { node.domain().to_owned() },
+            domain: standard_domain(node.domain()).to_owned(),
             inputs,
             outputs: Vec::new(),
             attributes: attributes(node)?,
         };
         graph.add_from_file(parsed, &node.output, &type_of)?;
-        simplify::fold_last(&mut graph, &mut budget)?;
+        simplify::fold_last(&mut graph, catalog, &mut budget)?;
         let made = graph.nodes().last().expect("a node was just added");
         let outputs = made.outputs.clone();
         for (name, id) in node.output.iter().zip(outputs) {

@@ -22,6 +22,7 @@ pub(crate) use sharing::{MOST_ENCODED, encode, share};
 pub(crate) use tensor::constant_of;
 
 use crate::CompilerError;
+use crate::graph::standard_domain;
 use onnx::{GraphProto, ModelProto};
 
 /// A pretrained model: read whole, checked, weights inside.
@@ -85,6 +86,15 @@ impl Model {
     /// Version of the standard operators.
     pub fn opset(&self) -> i64 {
         gate::opset(&self.proto).unwrap_or(0)
+    }
+
+    /// Version of a domain; 1 where the file states none.
+    pub(crate) fn opset_of(&self, domain: &str) -> i64 {
+        if standard_domain(domain).is_empty() {
+            return self.opset();
+        }
+        let stated = self.proto.opset_import.iter().find(|import| import.domain() == domain);
+        stated.map_or(1, |import| import.version())
     }
 
     /// Names and lengths of the inputs that come from data; `None` for a symbolic axis.

@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, fixed_integers, folding, same_as_first, 
 
 /// `Abs`: y = |x|. dx = dy · sign(x).
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Abs",
     opsets: 13..=25,
     weights: &[],

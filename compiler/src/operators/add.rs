@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, broadcast_of_two, fixed_integers, foldin
 
 /// `Add`: y = a + b, broadcast. da = db = dy.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Add",
     opsets: 13..=25,
     weights: &[0, 1],

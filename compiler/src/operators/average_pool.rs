@@ -7,6 +7,7 @@ use windows::Window;
 /// `AveragePool`: the mean of each window over the spatial axes of `[N, C, …]`, padding counted on request.
 /// dx: dy / n added up over the windows.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "AveragePool",
     opsets: 13..=25,
     weights: &[],

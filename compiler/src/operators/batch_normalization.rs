@@ -7,6 +7,7 @@ use crate::graph::TensorType;
 /// `[N, C, …]`; mean and variance are given. With r = 1/√(variance + ε) and x̂ = (x − mean) · r: dx = dy · scale · r,
 /// dscale = Σ dy · x̂, dbias = Σ dy, dmean = −scale · r · Σ dy, dvariance = −½ · scale · r² · Σ dy · x̂.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "BatchNormalization",
     opsets: 13..=25,
     weights: &[1, 2],

@@ -4,6 +4,7 @@ use crate::graph::{Constant, ElementType, TensorType};
 
 /// `Cast`: another element type. Between floats dx = dy in x's type; from or to other types nothing flows.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Cast",
     opsets: 13..=25,
     weights: &[],

@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, same_as_first, varied};
 
 /// `Ceil`: the next whole number above.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Ceil",
     opsets: 13..=25,
     weights: &[],

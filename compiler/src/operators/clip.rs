@@ -5,6 +5,7 @@ use crate::graph::{Constant, ElementType};
 
 /// `Clip`: y = min(max(x, low), high); either bound may be left out. dx = dy strictly between them, else 0.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Clip",
     opsets: 13..=25,
     weights: &[],

@@ -5,6 +5,7 @@ use crate::graph::{Constant, TensorType};
 
 /// `Concat`: the inputs one after another along an axis. Each input's gradient is its part of dy.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Concat",
     opsets: 13..=25,
     weights: &[],

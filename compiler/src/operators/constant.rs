@@ -4,6 +4,7 @@ use crate::graph::{Attribute, Constant};
 
 /// `Constant`: a value written into the graph.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Constant",
     opsets: 13..=25,
     weights: &[],

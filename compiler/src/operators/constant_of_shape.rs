@@ -4,6 +4,7 @@ use crate::graph::{Attribute, Constant, ElementType, TensorType};
 
 /// `ConstantOfShape`: one value, 0 if not given, in all places of a shape.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "ConstantOfShape",
     opsets: 13..=25,
     weights: &[],

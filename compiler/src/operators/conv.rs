@@ -6,6 +6,7 @@ use windows::Window;
 
 /// `Conv`: x `[N, C, …]`, kernel `[M, C/group, …]` and bias `[M]` to `[N, M, …]`, over one to three spatial axes.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Conv",
     opsets: 13..=25,
     weights: &[1, 2],

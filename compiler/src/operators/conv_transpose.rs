@@ -7,6 +7,7 @@ use windows::Window;
 /// `ConvTranspose`: x `[N, C, …]`, kernel `[C, M/group, …]` and bias `[M]` to `[N, M, …]`: the data gradient of a
 /// convolution. dx and the kernel's gradient are that convolution and its kernel's gradient.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "ConvTranspose",
     opsets: 13..=25,
     weights: &[1, 2],

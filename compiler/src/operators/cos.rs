@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, same_as_first, varied_in};
 
 /// `Cos`. dx = −dy · sin(x).
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Cos",
     opsets: 13..=25,
     weights: &[],

@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, broadcast_of_two, fixed_integers, foldin
 
 /// `Div`: y = a / b, broadcast. da = dy / b, db = −da · y.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Div",
     opsets: 13..=25,
     weights: &[],

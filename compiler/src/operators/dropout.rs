@@ -4,6 +4,7 @@ use crate::graph::{Constant, ElementType, TensorType};
 
 /// `Dropout` in inference form: y = x. dx = dy.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Dropout",
     opsets: 13..=25,
     weights: &[],

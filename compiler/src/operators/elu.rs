@@ -3,6 +3,7 @@ use crate::graph::ElementType;
 
 /// `Elu`: y = x where x > 0, else α · (eˣ − 1). dx = dy where x > 0, else dy · (y + α).
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Elu",
     opsets: 13..=25,
     weights: &[],

@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, fixed_integers, folding, truth_of_two, v
 
 /// `Equal`: whether elements are the same, broadcast.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Equal",
     opsets: 13..=25,
     weights: &[],

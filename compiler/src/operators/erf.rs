@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, same_as_first, varied_in};
 
 /// `Erf`: y = 2/√π ∫₀ˣ e^(−t²) dt. dx = dy · 2/√π · e^(−x²).
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Erf",
     opsets: 13..=25,
     weights: &[],

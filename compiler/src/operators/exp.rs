@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, same_as_first, varied_in};
 
 /// `Exp`: y = eˣ. dx = dy · y.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Exp",
     opsets: 13..=25,
     weights: &[],

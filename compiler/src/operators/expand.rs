@@ -4,6 +4,7 @@ use crate::graph::{Constant, TensorType};
 
 /// `Expand`: broadcast to a shape. dx = dy; the reverse pass sums it back.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Expand",
     opsets: 13..=25,
     weights: &[],

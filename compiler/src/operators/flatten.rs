@@ -4,6 +4,7 @@ use crate::graph::TensorType;
 
 /// `Flatten`: a matrix; axes before `axis` become its rows, the others its columns.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Flatten",
     opsets: 13..=25,
     weights: &[],

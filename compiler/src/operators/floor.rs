@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, same_as_first, varied};
 
 /// `Floor`: the next whole number below.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Floor",
     opsets: 13..=25,
     weights: &[],

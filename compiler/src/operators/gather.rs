@@ -5,6 +5,7 @@ use crate::graph::{Constant, ElementType, TensorType, ValueId};
 
 /// `Gather`: entries of an axis by index, an embedding for example. dx: dy added up at the indices.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Gather",
     opsets: 13..=25,
     weights: &[0],

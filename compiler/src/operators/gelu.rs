@@ -7,6 +7,7 @@ use crate::graph::ValueId;
 
 /// `Gelu`: y = x · Φ(x) with the normal distribution Φ, or its approximation by tanh. dx = dy · (Φ(x) + x · Φ′(x)).
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Gelu",
     opsets: 20..=25,
     weights: &[],

@@ -6,6 +6,7 @@ use crate::graph::{Attribute, TensorType, ValueId};
 /// `Gemm`: y = α · A′ · B′ + β · C for matrices, A′ and B′ transposed on request, C broadcast.
 /// dA′ = α · dy · B′ᵀ, dB′ = α · A′ᵀ · dy, dC = β · dy.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Gemm",
     opsets: 13..=25,
     weights: &[1, 2],

@@ -4,6 +4,7 @@ use crate::graph::TensorType;
 
 /// `GlobalAveragePool`: the mean over the spatial axes of `[N, C, …]`. dx: dy / n in every place.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "GlobalAveragePool",
     opsets: 13..=25,
     weights: &[],

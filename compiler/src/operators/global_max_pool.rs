@@ -3,6 +3,7 @@ use super::{Gradient, Operator, Sample, global_average_pool, varied};
 
 /// `GlobalMaxPool`: the largest over the spatial axes of `[N, C, …]`. dy goes to the largest, in equal parts.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "GlobalMaxPool",
     opsets: 13..=25,
     weights: &[],

@@ -3,6 +3,7 @@ use crate::graph::ElementType;
 
 /// `HardSigmoid`: y = α · x + β, cut to 0 … 1. dx = α · dy where 0 < y < 1, else 0.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "HardSigmoid",
     opsets: 13..=25,
     weights: &[],

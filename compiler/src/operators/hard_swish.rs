@@ -3,6 +3,7 @@ use crate::graph::ElementType;
 
 /// `HardSwish`: y = x · h with h = HardSigmoid(x; 1/6, 1/2). dx = dy · (h + x/6 where −3 < x < 3).
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "HardSwish",
     opsets: 14..=25,
     weights: &[],

@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, fixed_integers, folding, same_as_first, 
 
 /// `Identity`: y = x. dx = dy.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Identity",
     opsets: 13..=25,
     weights: &[],

@@ -6,6 +6,7 @@ use crate::graph::TensorType;
 /// `LayerNormalization`: y = scale · x̂ + bias with x̂ = (x − mean) · r, r = 1/√(variance + ε), over the axes from `axis` on.
 /// With g = dy · scale: dx = r · (g − mean(g) − x̂ · mean(g · x̂)), dscale = dy · x̂, dbias = dy, summed.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "LayerNormalization",
     opsets: 17..=25,
     weights: &[1, 2],

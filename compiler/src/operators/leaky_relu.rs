@@ -3,6 +3,7 @@ use crate::graph::ElementType;
 
 /// `LeakyRelu`: y = x where x > 0, else α · x. dx = dy where x > 0, else α · dy.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "LeakyRelu",
     opsets: 13..=25,
     weights: &[],

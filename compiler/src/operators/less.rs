@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, fixed_integers, folding, truth_of_two, v
 
 /// `Less`: whether a < b, broadcast.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Less",
     opsets: 13..=25,
     weights: &[],

@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, same_as_first, varied_in};
 
 /// `Log`: y = ln x. dx = dy / x.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Log",
     opsets: 13..=25,
     weights: &[],

@@ -4,6 +4,7 @@ use crate::graph::TensorType;
 
 /// `LogSoftmax`: y = x − ln Σeˣ over an axis. dx = dy − eʸ · Σdy.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "LogSoftmax",
     opsets: 13..=25,
     weights: &[],

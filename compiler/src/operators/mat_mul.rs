@@ -6,6 +6,7 @@ use crate::graph::{Graph, TensorType, ValueId};
 /// `MatMul`: y = A · B over the last two axes, the others broadcast; a vector counts as a row (A) or a column (B).
 /// dA = dy · Bᵀ, dB = Aᵀ · dy.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "MatMul",
     opsets: 13..=25,
     weights: &[0, 1],

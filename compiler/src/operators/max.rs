@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, extremes, fixed_integers, varied};
 
 /// `Max`: the largest of the inputs, broadcast. dy goes to the input that is larger; gradients of one or two inputs.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Max",
     opsets: 13..=25,
     weights: &[],

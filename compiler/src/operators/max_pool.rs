@@ -7,6 +7,7 @@ use crate::graph::{Attribute, ElementType, TensorType};
 /// `MaxPool`: the largest of each window over the spatial axes of `[N, C, …]`, and its index in x on request.
 /// dx: dy added up at these indices.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "MaxPool",
     opsets: 13..=25,
     weights: &[],

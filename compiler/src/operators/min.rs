@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, extremes, fixed_integers, varied};
 
 /// `Min`: the smallest of the inputs, broadcast. dy goes to the input that is smaller; gradients of one or two inputs.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Min",
     opsets: 13..=25,
     weights: &[],

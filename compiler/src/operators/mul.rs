@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, broadcast_of_two, fixed_integers, foldin
 
 /// `Mul`: y = a · b, broadcast. da = dy · b, db = dy · a.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Mul",
     opsets: 13..=25,
     weights: &[0, 1],

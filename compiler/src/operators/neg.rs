@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, fixed_integers, folding, same_as_first, 
 
 /// `Neg`: y = −x. dx = −dy.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Neg",
     opsets: 13..=25,
     weights: &[],

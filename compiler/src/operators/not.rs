@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, fixed_truths, folding, same_as_first};
 
 /// `Not`: the opposite truth value.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Not",
     opsets: 13..=25,
     weights: &[],

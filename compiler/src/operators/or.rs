@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, SampleInput, fixed_truths, folding, trut
 
 /// `Or`: either, broadcast.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Or",
     opsets: 13..=25,
     weights: &[],

@@ -4,6 +4,7 @@ use crate::graph::ElementType;
 /// `PRelu`: y = x where x > 0, else s · x; the slope s broadcasts to x.
 /// dx = dy where x > 0, else s · dy; ds = 0 where x > 0, else x · dy.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "PRelu",
     opsets: 13..=25,
     weights: &[1],

@@ -5,6 +5,7 @@ use crate::graph::{Constant, Graph, Node, TensorType};
 
 /// `Pad`: a margin around some axes; a negative one cuts. In mode `constant`, dx is dy without the margin.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Pad",
     opsets: 13..=25,
     weights: &[],

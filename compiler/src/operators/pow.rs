@@ -5,6 +5,7 @@ use crate::graph::{Constant, TensorType};
 
 /// `Pow`: y = xᵉ, broadcast; the exponent is constant. dx = dy · e · xᵉ⁻¹.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Pow",
     opsets: 13..=25,
     weights: &[],

@@ -4,6 +4,7 @@ use crate::graph::{Constant, TensorType};
 
 /// `Range`: numbers from `start` to `limit` (not included) in steps of `delta`.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Range",
     opsets: 13..=25,
     weights: &[],

@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, same_as_first, varied_in};
 
 /// `Reciprocal`: y = 1 / x. dx = −dy · y².
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Reciprocal",
     opsets: 13..=25,
     weights: &[],

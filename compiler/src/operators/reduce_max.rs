@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, fixed_integers, reductions, varied};
 
 /// `ReduceMax`: the largest over axes. dy goes to the largest elements, in equal parts.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "ReduceMax",
     opsets: 13..=25,
     weights: &[],

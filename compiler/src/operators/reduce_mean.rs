@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, fixed_integers, reductions, varied};
 
 /// `ReduceMean`: the mean over axes. dx: dy / n repeated over them.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "ReduceMean",
     opsets: 13..=25,
     weights: &[],

@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, fixed_integers, reductions, varied};
 
 /// `ReduceMin`: the smallest over axes. dy goes to the smallest elements, in equal parts.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "ReduceMin",
     opsets: 13..=25,
     weights: &[],

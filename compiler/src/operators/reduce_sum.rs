@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, fixed_integers, reductions, varied};
 
 /// `ReduceSum`: the sum over axes. dx: dy repeated over them.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "ReduceSum",
     opsets: 13..=25,
     weights: &[],

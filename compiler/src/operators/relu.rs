@@ -3,6 +3,7 @@ use crate::graph::ElementType;
 
 /// `Relu`: y = max(x, 0), element by element. dx = dy where y > 0, else 0.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Relu",
     opsets: 6..=25,
     weights: &[],

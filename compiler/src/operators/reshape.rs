@@ -4,6 +4,7 @@ use crate::graph::TensorType;
 
 /// `Reshape`: the same elements in another shape; −1 stands for what is left, 0 for the input's length.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Reshape",
     opsets: 13..=25,
     weights: &[],

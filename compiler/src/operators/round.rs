@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, same_as_first, varied};
 
 /// `Round`: the nearest whole number, halves to even.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Round",
     opsets: 13..=25,
     weights: &[],

@@ -3,6 +3,7 @@ use crate::graph::Constant;
 
 /// `ScatterElements`: a copy of the data with elements replaced, or added to, at indices.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "ScatterElements",
     opsets: 13..=25,
     weights: &[],

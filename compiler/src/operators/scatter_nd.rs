@@ -3,6 +3,7 @@ use crate::graph::Constant;
 
 /// `ScatterND`: a copy of the data with slices replaced, or added to, at indices.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "ScatterND",
     opsets: 13..=25,
     weights: &[],

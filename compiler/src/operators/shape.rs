@@ -4,6 +4,7 @@ use crate::graph::{Constant, ElementType, TensorType};
 
 /// `Shape`: the lengths of the axes from `start` to `end`.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Shape",
     opsets: 13..=25,
     weights: &[],

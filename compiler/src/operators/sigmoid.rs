@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, same_as_first, varied_in};
 
 /// `Sigmoid`: y = 1 / (1 + e⁻ˣ). dx = dy · y · (1 − y).
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Sigmoid",
     opsets: 13..=25,
     weights: &[],

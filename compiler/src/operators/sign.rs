@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, fixed_integers, folding, same_as_first, 
 
 /// `Sign`: −1, 0 or 1.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Sign",
     opsets: 13..=25,
     weights: &[],

@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, same_as_first, varied_in};
 
 /// `Sin`. dx = dy · cos(x).
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Sin",
     opsets: 13..=25,
     weights: &[],

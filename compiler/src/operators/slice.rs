@@ -5,6 +5,7 @@ use crate::graph::{Constant, Graph, Node, TensorType};
 
 /// `Slice`: every `step`-th element from `start` to `end` (not included) of some axes. dx: dy, with zeros for the rest.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Slice",
     opsets: 13..=25,
     weights: &[],

@@ -4,6 +4,7 @@ use crate::graph::TensorType;
 
 /// `Softmax`: y = eˣ / Σeˣ over an axis. With q = dy · y: dx = q − y · Σq.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Softmax",
     opsets: 13..=25,
     weights: &[],

@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, same_as_first, varied_in};
 
 /// `Softplus`: y = ln(1 + eˣ). dx = dy · sigmoid(x).
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Softplus",
     opsets: 13..=25,
     weights: &[],

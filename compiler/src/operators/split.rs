@@ -6,6 +6,7 @@ use crate::graph::TensorType;
 /// `Split`: parts along an axis, of given or equal lengths. dx: the outputs' gradients one after another, zeros where
 /// an output has none.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Split",
     opsets: 13..=25,
     weights: &[],

@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, same_as_first, varied_in};
 
 /// `Sqrt`: y = √x. dx = dy / 2y.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Sqrt",
     opsets: 13..=25,
     weights: &[],

@@ -4,6 +4,7 @@ use crate::graph::TensorType;
 
 /// `Squeeze`: without the named axes of length one, or without all such. dx: dy in x's shape.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Squeeze",
     opsets: 13..=25,
     weights: &[],

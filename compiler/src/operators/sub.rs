@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, broadcast_of_two, fixed_integers, foldin
 
 /// `Sub`: y = a − b, broadcast. da = dy, db = −dy.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Sub",
     opsets: 13..=25,
     weights: &[],

@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, same_as_first, varied_in};
 
 /// `Tanh`. dx = dy · (1 − y²).
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Tanh",
     opsets: 13..=25,
     weights: &[],

@@ -5,6 +5,7 @@ use crate::operators::SampleInput;
 
 /// `Transpose`: axes in the order of `perm`, or reversed. dx: dy in the inverse order.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Transpose",
     opsets: 13..=25,
     weights: &[],

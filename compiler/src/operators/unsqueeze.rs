@@ -4,6 +4,7 @@ use crate::graph::{Constant, TensorType};
 
 /// `Unsqueeze`: new axes of length one; `axes` counts in the output. dx: dy in x's shape.
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Unsqueeze",
     opsets: 13..=25,
     weights: &[],

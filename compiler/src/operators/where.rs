@@ -4,6 +4,7 @@ use crate::graph::{Constant, ElementType, TensorType};
 
 /// `Where`: a where the condition holds, else b, broadcast. da = dy · c, db = dy · (1 − c).
 pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
     name: "Where",
     opsets: 13..=25,
     weights: &[],

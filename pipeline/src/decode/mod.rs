@@ -1,5 +1,7 @@
 //! Encoded images to RGB pixels: header first, limits before memory, EXIF orientation applied.
 
+mod decode_error;
+mod header;
 mod jpeg;
 mod orientation;
 mod raster;
@@ -8,97 +10,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::metadata::Orientation;
 use millstream_schemas::recipe::TransparencyPolicy;
-use millstream_transforms::{DecodeRequest, ImageFacts, LARGEST_SIDE, RgbImage, SourceImage};
+use millstream_transforms::{DecodeRequest, LARGEST_SIDE, RgbImage, SourceImage};
+
+use decode_error::damaged;
+pub use decode_error::{DecodeError, MOST_PIXELS};
+pub use header::{Format, Header};
 
 use crate::error::panic_message;
-use millstream_schemas::shown_up_to;
-
-/// Images of more pixels are refused: 2²⁷, 402 MB as RGB.
-pub const MOST_PIXELS: u64 = 1 << 27;
-
-/// Why an image does not decode.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// No bytes.
-    #[error("the image is empty (0 bytes)")]
-    Empty,
-    /// Not an image, or of a format that is not read here.
-    #[error("the image is of an unknown or unsupported format: {0}")]
-    Format(String),
-    /// More pixels than [`MOST_PIXELS`], or a side of zero or above [`LARGEST_SIDE`].
-    #[error(
-        "an image of {width}×{height} pixels is refused: a side has 1 to {LARGEST_SIDE}, the whole at most {MOST_PIXELS}"
-    )]
-    Size {
-        /// As the header says.
-        width: u32,
-        /// As the header says.
-        height: u32,
-    },
-    /// The file ends before the image does.
-    #[error("the {format} is cut off: {reason}")]
-    Truncated {
-        /// Its format.
-        format: &'static str,
-        /// What is missing.
-        reason: String,
-    },
-    /// The decoder gave up.
-    #[error("the {format} is damaged: {reason}")]
-    Damaged {
-        /// Its format.
-        format: &'static str,
-        /// What the decoder said.
-        reason: String,
-    },
-}
-
-/// How an image is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Format {
-    /// Windows bitmap.
-    Bmp,
-    /// The first frame of a GIF.
-    Gif,
-    /// Baseline or progressive JPEG.
-    Jpeg,
-    /// PNG; of an animated one the default image.
-    Png,
-    /// The first image of a TIFF.
-    Tiff,
-    /// WebP; of an animated one the first frame.
-    WebP,
-}
-
-impl Format {
-    /// Its usual name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Bmp => "BMP",
-            Self::Gif => "GIF",
-            Self::Jpeg => "JPEG",
-            Self::Png => "PNG",
-            Self::Tiff => "TIFF",
-            Self::WebP => "WebP",
-        }
-    }
-}
-
-/// What an image's first bytes say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Size after EXIF orientation.
-    pub facts: ImageFacts,
-    /// How it is encoded.
-    pub format: Format,
-    /// Most bytes that decoding it holds at a time, the result included.
-    pub memory: u64,
-    orientation: Orientation,
-    /// Size as stored.
-    stored: (u32, u32),
-}
 
 /// Buffers that decoding reuses from image to image.
 #[derive(Debug, Default)]
@@ -144,8 +62,8 @@ pub fn decode(bytes: &[u8], transparency: TransparencyPolicy) -> Result<RgbImage
     Ok(image)
 }
 
-/// Decodes what is requested of an image, or more, into a buffer that is used again; `header` is [`header`]'s answer for
-/// the same bytes. The pixels are those of [`decode`].
+/// Decodes what is requested of an image, or more, into a buffer that is used again; `header` is the answer of
+/// [`header`](header()) for the same bytes. The pixels are those of [`decode`].
 ///
 /// A baseline JPEG is decoded down to the last row that is needed (with EXIF orientation: the last as stored). Damage
 /// below it goes unnoticed, until a request needs those rows; a missing end is always noticed. All other images are
@@ -188,8 +106,4 @@ fn caught<T>(format: &'static str, work: impl FnOnce() -> Result<T, DecodeError>
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
         Err(DecodeError::Damaged { format, reason: format!("the decoder gave up: {}", panic_message(&*payload)) })
     })
-}
-
-fn damaged(format: Format, reason: &dyn std::fmt::Display) -> DecodeError {
-    DecodeError::Damaged { format: format.name(), reason: shown_up_to(reason.to_string(), 400) }
 }

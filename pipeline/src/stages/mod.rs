@@ -4,6 +4,7 @@ pub(crate) mod batches;
 mod blocks;
 pub(crate) mod damage;
 pub(crate) mod feeder;
+mod feeding;
 pub(crate) mod mailbox;
 #[expect(unsafe_code, reason = "a batch's one buffer is written by several threads, each its own slots")]
 pub(crate) mod slots;

@@ -5,7 +5,7 @@ use millstream_schemas::{Feature, shown};
 use serde::Serialize;
 
 use crate::RecipeError;
-use crate::check::empty_classes;
+use crate::class_count::{ClassCount, empty_classes};
 
 /// What a Parquet dataset holds.
 #[derive(Clone, Debug, Serialize)]
@@ -64,15 +64,6 @@ pub struct ColumnReport {
     pub r#type: String,
     /// What it means: `image`, `text`, `class label`, or `value`.
     pub feature: String,
-}
-
-/// One class.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ClassCount {
-    /// Its name.
-    pub name: String,
-    /// Its rows.
-    pub rows: u64,
 }
 
 /// Looks at files, folders and patterns as one dataset; relative ones start from `base`.

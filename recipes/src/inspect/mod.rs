@@ -3,5 +3,6 @@
 mod dataset;
 mod model;
 
-pub use dataset::{ClassCount, ColumnReport, DatasetReport, FileReport, inspect_dataset};
+pub use crate::class_count::ClassCount;
+pub use dataset::{ColumnReport, DatasetReport, FileReport, inspect_dataset};
 pub use model::{ModelInspection, PatternMatch, inspect_model};

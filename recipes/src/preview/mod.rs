@@ -1,6 +1,7 @@
 //! What the transforms of a recipe do to real rows, to be looked at before anything is trained.
 
 mod contact_sheet;
+mod drawn;
 mod lettering;
 mod rows;
 mod text;
@@ -8,71 +9,19 @@ mod text;
 use std::io::Cursor;
 
 use millstream_pipeline::{InputKind, SplitRole};
-use millstream_schemas::{Fingerprint, Recipe};
-use millstream_transforms::{Chain, ImageDrawing, Kind, RgbImage, TextDrawing, table};
-use serde::{Deserialize, Serialize};
+use millstream_schemas::Recipe;
+use millstream_transforms::{Chain, Kind, RgbImage, table};
 
+pub use drawn::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
 pub use text::{TextPreview, TextPreviewRow, TextVariant};
 
 use crate::RecipeError;
-use crate::plan::RowSource;
+use crate::row_source::RowSource;
 
 /// More than this cannot be looked at, and would not fit into memory.
 const MOST_ROWS: usize = 200;
 const MOST_DRAWS: usize = 50;
 const MOST_PICTURES: usize = 1000;
-
-/// What to show.
-#[derive(Clone, Copy, Debug)]
-pub struct PreviewOptions {
-    /// How many rows of the training data.
-    pub rows: usize,
-    /// How many draws of each; draw k is what epoch k would see, from 0.
-    pub draws: usize,
-    /// Seed of the draws and of the choice of rows; the recipe's when not given.
-    pub seed: Option<u64>,
-}
-
-/// The drawn steps of a preview: enough to render exactly the same pictures again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DrawnPreview {
-    /// Version of this format; 1.
-    pub version: u32,
-    /// Seed of the draws.
-    pub seed: u64,
-    /// Of the dataset's files.
-    pub dataset: Fingerprint,
-    /// One entry a row.
-    pub rows: Vec<DrawnRow>,
-}
-
-/// The draws of one row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DrawnRow {
-    /// Its file within the dataset.
-    pub file: String,
-    /// Row group within the file, from 0.
-    pub row_group: u32,
-    /// Row within the row group, from 0.
-    pub row: u32,
-    /// Name of its class, where it has one.
-    pub label: Option<String>,
-    /// What happens to it, once for each draw.
-    pub draws: Vec<Drawing>,
-}
-
-/// One draw.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Drawing {
-    /// Of an image.
-    Image(ImageDrawing),
-    /// Of a text.
-    Text(TextDrawing),
-}
 
 /// A rendered preview.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use millstream_transforms::{DrawKey, RgbImage, Scratch};
 use super::contact_sheet::{Cell, lay_out};
 use super::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
 use crate::RecipeError;
-use crate::plan::RowSource;
+use crate::row_source::RowSource;
 
 /// A picture is shown at least as large as its caption needs, and at most so large that a sheet fits on a screen.
 const SIDES: std::ops::RangeInclusive<u32> = 160..=256;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::rows::row_id;
 use super::{Drawing, DrawnPreview};
 use crate::RecipeError;
-use crate::plan::RowSource;
+use crate::row_source::RowSource;
 
 /// Texts and what the transforms made of them.
 #[derive(Clone, Debug, Serialize)]

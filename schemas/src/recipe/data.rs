@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, LARGEST_BATCH, MOST_THREADS, Patterns, short_forms};
+use super::limits::{LARGEST_BATCH, MOST_THREADS};
+use super::{ByteSize, Patterns, short_forms};
 
 /// Where damaged rows are noted when no file is named.
 const QUARANTINE: &str = "quarantine.jsonl";

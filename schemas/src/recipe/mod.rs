@@ -8,11 +8,14 @@ mod definitions;
 mod fault;
 mod flow;
 mod foreign_words;
+mod kind;
+mod limits;
 mod load;
 mod model;
 mod output;
 mod paths;
 mod patterns;
+mod placed_fault;
 mod places;
 mod ranges;
 mod shape;
@@ -37,13 +40,10 @@ pub use model::{HeadRecipe, Initializer, ModelRecipe, TrainSelection};
 pub use output::{CheckpointRecipe, OutputRecipe};
 pub use paths::local_path;
 pub use patterns::Patterns;
-pub use text::{Excerpt, PlacedFault, RecipeText, WrittenAt};
+pub use placed_fault::{Excerpt, PlacedFault, WrittenAt};
+pub use text::RecipeText;
 pub use training::{LearningRateMultiplier, TrainingRecipe};
 pub use transforms::TransformsRecipe;
-
-/// More threads or rows than any machine here has are a slip of the keyboard, and would exhaust it.
-const MOST_THREADS: usize = 4096;
-const LARGEST_BATCH: usize = 65_536;
 
 /// A whole recipe.
 ///
@@ -73,19 +73,6 @@ pub struct Recipe {
     /// Where results go.
     #[serde(default)]
     pub output: OutputRecipe,
-}
-
-/// What a value is, for messages.
-fn kind(value: &serde_json::Value) -> &'static str {
-    use serde_json::Value;
-    match value {
-        Value::Null => "empty",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a mapping",
-    }
 }
 
 impl Recipe {

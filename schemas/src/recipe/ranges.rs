@@ -1,9 +1,8 @@
 //! Numbers that the types allow and sense does not.
 
 use super::Fault;
-use super::{
-    DamagedPolicy, DataRecipe, LARGEST_BATCH, MOST_THREADS, ModelRecipe, Recipe, TrainSelection, TrainingRecipe,
-};
+use super::limits::{LARGEST_BATCH, MOST_THREADS};
+use super::{DamagedPolicy, DataRecipe, ModelRecipe, Recipe, TrainSelection, TrainingRecipe};
 use crate::shown;
 
 const LEAST_MEMORY: u64 = 1 << 20;

@@ -7,9 +7,11 @@ use serde_json::{Map, Value};
 
 use super::fault::Fault;
 use super::flow;
+use super::kind::kind;
+use super::placed_fault::{Excerpt, PlacedFault, WrittenAt};
 use super::places::{BadText, Places};
-use super::{kind, syntax};
-use crate::{SchemaError, shown, shown_path, shown_up_to};
+use super::syntax;
+use crate::{SchemaError, shown, shown_up_to};
 
 /// A recipe's text is far smaller; a larger file is something else, given by mistake.
 const LARGEST_FILE: u64 = 4 << 20;
@@ -24,41 +26,6 @@ pub struct RecipeText {
     /// Dotted keys, list items by number, and the arguments they came in.
     overrides: Vec<(String, String)>,
     pub(super) value: Value,
-}
-
-/// A fault, and where in what a person wrote it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlacedFault {
-    /// What is wrong.
-    pub fault: Fault,
-    /// Where it is written.
-    pub at: WrittenAt,
-}
-
-/// Where something is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WrittenAt {
-    /// In a line of the file.
-    Line(Excerpt),
-    /// In an argument of the command line: `training.epochs=3`.
-    Argument(String),
-    /// Nowhere: it is a default, or missing.
-    Nowhere,
-}
-
-/// A part of a line of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Excerpt {
-    /// The file.
-    pub file: PathBuf,
-    /// Its line, from 1.
-    pub line: usize,
-    /// The letter in that line where the part begins, from 1.
-    pub column: usize,
-    /// Letters of the part that are in this line; at least 1.
-    pub length: usize,
-    /// The line as it stands in the file, without its end.
-    pub text: String,
 }
 
 impl RecipeText {
@@ -191,15 +158,6 @@ impl RecipeText {
         };
         let faults = bad.into_iter().map(placed).collect();
         Err(SchemaError::Recipe { path: self.name.clone(), faults })
-    }
-}
-
-impl std::fmt::Display for PlacedFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let WrittenAt::Line(Excerpt { file, line, column, .. }) = &self.at {
-            write!(f, "{}:{line}:{column}: ", shown_path(file))?;
-        }
-        self.fault.fmt(f)
     }
 }
 

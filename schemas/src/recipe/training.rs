@@ -1,7 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{MOST_THREADS, defaults};
+use super::defaults;
+use super::limits::MOST_THREADS;
 use crate::Choice;
 
 /// Optimizer, schedule, length.

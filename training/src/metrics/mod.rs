@@ -26,7 +26,7 @@ pub struct Evaluation {
     #[serde(default)]
     pub not_finite: u64,
     /// Mean cross-entropy, natural logarithm, without label smoothing; not a number when a score is not.
-    #[serde(with = "crate::record::number_or_null")]
+    #[serde(with = "crate::number_or_null")]
     pub loss: f64,
     /// Share of rows whose highest score is their class's.
     pub accuracy: f64,

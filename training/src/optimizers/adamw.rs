@@ -6,7 +6,8 @@ use millstream_schemas::choice::{Options, above, at_least, share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Build, NodeInputs, OptimizerKind, ParameterFacts, UpdateRule};
+use super::optimizer_kind::{Build, OptimizerKind};
+use super::rule::{NodeInputs, ParameterFacts, UpdateRule};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "adamw",

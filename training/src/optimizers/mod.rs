@@ -3,20 +3,18 @@
 mod adamw;
 mod graph;
 mod lion;
+mod optimizer;
+mod optimizer_kind;
 mod rule;
 mod sgd;
 
-use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use millstream_schemas::choice::{
-    Catalog, Choice, ChoiceError, Options, Row, Shared, above, read_shared, schema_of_shared,
-};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Value, json};
+use millstream_schemas::choice::{Catalog, Choice};
 
 pub(crate) use graph::{UpdateGraph, update_graph};
+pub use optimizer::Optimizer;
+pub use optimizer_kind::{Build, OptimizerKind};
 pub use rule::{NodeInputs, ParameterFacts, UpdateRule};
 
 /// The optimizers of this crate. More rows are added by [`Catalog::with`].
@@ -31,142 +29,10 @@ pub fn standard() -> &'static Catalog<OptimizerKind> {
     })
 }
 
-/// A row: an update rule that a recipe can choose.
-#[derive(Clone, Copy, Debug)]
-pub struct OptimizerKind {
-    /// As in a recipe.
-    pub name: &'static str,
-    /// What it is, in one line.
-    pub summary: &'static str,
-    /// Markdown: the formula and where it comes from.
-    pub documentation: &'static str,
-    /// Options in JSON that make sense and cover the rule.
-    pub samples: &'static [&'static str],
-    /// The learning rate unless the option `learning_rate` says otherwise.
-    pub learning_rate: f64,
-    /// Its options, and the rule that is made of them.
-    pub build: Build,
-}
-
-impl OptimizerKind {
-    fn defaults(&self) -> Value {
-        json!({ "learning_rate": self.learning_rate })
-    }
-}
-
-impl Row for OptimizerKind {
-    const KIND: &'static str = "optimizer";
-
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn summary(&self) -> &str {
-        self.summary
-    }
-
-    fn schema(&self) -> Value {
-        (self.build.schema)(&self.defaults())
-    }
-
-    fn accepts(&self, options: &Value) -> bool {
-        (self.build.make)(options, "", &self.defaults()).is_ok()
-    }
-}
-
-/// The options of an optimizer, and how it is made of them.
-#[derive(Clone, Copy)]
-pub struct Build {
-    schema: fn(&Value) -> Value,
-    make: fn(&Value, &str, &Value) -> Result<Made, ChoiceError>,
-}
-
-type Made = Shared<Rate, Arc<dyn UpdateRule>>;
-
-impl Build {
-    /// A rule with the options `T`.
-    pub const fn of<T: Options + UpdateRule + 'static>() -> Self {
-        Self {
-            schema: schema_of_shared::<Rate, T>,
-            make: |options, place, defaults| {
-                let Shared { shared, own, whole } = read_shared::<Rate, T>(options, place, defaults)?;
-                Ok(Shared { shared, own: Arc::new(own), whole })
-            },
-        }
-    }
-}
-
-impl fmt::Debug for Build {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Build").finish_non_exhaustive()
-    }
-}
-
-/// What every optimizer has beside its own options.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Rate {
-    /// Step size, above 0.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    learning_rate: f64,
-}
-
-impl Options for Rate {
-    fn validate(&self) -> Result<(), String> {
-        above("learning_rate", self.learning_rate)
-    }
-}
-
-/// An optimizer that was chosen. Serializes as the choice, with every default filled in.
-#[derive(Clone, Debug)]
-pub struct Optimizer {
-    choice: Choice,
-    learning_rate: f32,
-    rule: Arc<dyn UpdateRule>,
-}
-
-impl Optimizer {
-    /// What is chosen at `place` of a recipe, from a catalog.
-    ///
-    /// # Errors
-    /// An unknown name or option, or a value that makes no sense.
-    pub fn choose(catalog: &Catalog<OptimizerKind>, choice: &Choice, place: &str) -> Result<Self, ChoiceError> {
-        let row = catalog.find(choice, place)?;
-        let place = format!("{place}.{}", row.name);
-        let Shared { shared, own, whole } = (row.build.make)(&choice.options, &place, &row.defaults())?;
-        Ok(Self { choice: Choice::new(row.name, whole), learning_rate: shared.learning_rate as f32, rule: own })
-    }
-
-    /// The choice, with every default filled in.
-    pub fn choice(&self) -> &Choice {
-        &self.choice
-    }
-
-    /// The base learning rate.
-    pub fn learning_rate(&self) -> f32 {
-        self.learning_rate
-    }
-
-    /// How many numbers it remembers of each weight.
-    pub fn numbers_for_each_weight(&self) -> usize {
-        self.rule.state_names().len()
-    }
-
-    pub(crate) fn rule(&self) -> &Arc<dyn UpdateRule> {
-        &self.rule
-    }
-}
-
 impl Default for Optimizer {
     fn default() -> Self {
         Self::choose(standard(), &Choice::named("adamw"), "training.optimizer")
             .expect("all of its options have defaults")
-    }
-}
-
-impl Serialize for Optimizer {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.choice.serialize(serializer)
     }
 }
 
@@ -192,6 +58,10 @@ pub(crate) fn sum_of_squares(values: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use millstream_schemas::ChoiceError;
+    use millstream_schemas::choice::Row;
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn chosen(name: &str, options: Value) -> Result<Optimizer, ChoiceError> {

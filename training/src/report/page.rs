@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::axis::Scale;
 use super::chart::{Chart, Series, Subject};
+use crate::epoch_evaluation::EpochEvaluation;
 use crate::metrics::{ClassScore, Evaluation};
-use crate::record::{EpochEvaluation, Point, RunRecord};
+use crate::record::{Point, RunRecord};
 
 const TEMPLATE: &str = include_str!("page.html");
 /// A larger confusion matrix would not be readable.

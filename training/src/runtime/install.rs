@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde::Serialize;
 
-use super::{VERSION, locate};
+use super::{VERSION, install_folder, locate};
 use crate::lock::FileLock;
 use crate::{TrainingError, files};
 use millstream_schemas::shown_path;
@@ -48,7 +48,7 @@ pub struct InstallOptions {
     pub variant: Variant,
     /// A wheel file that is already here; fetched through pip when not given.
     pub from: Option<PathBuf>,
-    /// Where to; [`install_folder`] when not given.
+    /// Where to; [`install_folder`](super::install_folder()) when not given.
     pub folder: Option<PathBuf>,
 }
 
@@ -63,22 +63,6 @@ pub struct Installed {
     pub variant: Variant,
     /// Whether it was there before, so that nothing was done.
     pub already_there: bool,
-}
-
-/// The folder that [`install`] writes to and [`locate`](super::locate()) looks into:
-/// `$XDG_DATA_HOME/millstream/onnxruntime/1.31.1`, or below `~/.local/share`.
-///
-/// # Errors
-/// Neither `XDG_DATA_HOME` nor `HOME` is set.
-pub fn install_folder() -> Result<PathBuf, TrainingError> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    // The specification of XDG says that relative paths are to be ignored.
-    let data = variable("XDG_DATA_HOME").filter(|path| path.is_absolute());
-    let data = data.or_else(|| variable("HOME").map(|home| home.join(".local/share")));
-    let data = data.ok_or_else(|| TrainingError::Install {
-        reason: "neither XDG_DATA_HOME nor HOME is set, so there is no folder to install to".into(),
-    })?;
-    Ok(data.join("millstream/onnxruntime").join(VERSION))
 }
 
 /// Installs the pinned library: the wheel is fetched through pip with its hash required, or taken from a file whose hash

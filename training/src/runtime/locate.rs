@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{install, library};
+use super::{Tried, install_folder, library};
 use crate::TrainingError;
 use millstream_schemas::shown_path;
 
@@ -46,15 +46,6 @@ pub struct Located {
     pub version: String,
 }
 
-/// A place that was looked at, and what was there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Tried {
-    /// The place in words, with its path.
-    pub place: String,
-    /// What was found.
-    pub finding: String,
-}
-
 /// The places to look at, in order of precedence.
 #[derive(Clone, Debug, Default)]
 pub struct Search {
@@ -87,7 +78,7 @@ impl Search {
         Self {
             flag: flag.map(Path::to_owned),
             environment: std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from),
-            data_folder: install::install_folder().ok(),
+            data_folder: install_folder().ok(),
             executable_folder: executable.as_deref().and_then(Path::parent).map(Path::to_owned),
             python_folders: python_folders(),
         }

@@ -4,22 +4,23 @@
 
 mod doctor;
 mod install;
+mod install_folder;
 mod library;
 mod locate;
+mod tried;
+mod version;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
 pub use doctor::{CudaReport, Doctor, LibraryReport, doctor};
-pub use install::{InstallOptions, Installed, Variant, install, install_folder};
-pub use locate::{Located, Place, Search, Tried, locate};
+pub use install::{InstallOptions, Installed, Variant, install};
+pub use install_folder::install_folder;
+pub use locate::{Located, Place, Search, locate};
+pub use tried::Tried;
+pub use version::{OLDEST_MINOR, VERSION};
 
 use crate::TrainingError;
-
-/// The version that is pinned, installed and tested with.
-pub const VERSION: &str = "1.31.1";
-/// The oldest minor version of ONNX Runtime 1 whose interface is enough.
-pub const OLDEST_MINOR: u32 = 24;
 
 /// The loaded library.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use millstream_schemas::choice::NoOptions;
 
-use super::{Build, Course, ScheduleKind};
+use super::schedule_kind::{Build, Course, ScheduleKind};
 
 pub(super) const SCHEDULE: ScheduleKind = ScheduleKind {
     name: "constant",

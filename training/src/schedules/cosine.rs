@@ -4,7 +4,8 @@ use millstream_schemas::choice::{Options, between};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Build, Course, ScheduleKind, after_warmup};
+use super::schedule_kind::{Build, Course, ScheduleKind};
+use super::warmup::after_warmup;
 
 pub(super) const SCHEDULE: ScheduleKind = ScheduleKind {
     name: "cosine",

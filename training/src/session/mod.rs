@@ -6,12 +6,15 @@ mod host_store;
 mod options;
 mod predictor;
 mod step;
+mod step_outcome;
 mod step_thread;
 mod store;
 mod thread;
 #[cfg(test)]
 mod twin_tests;
+mod weight;
 
 pub use predictor::{Logits, Predictor};
-pub(crate) use step::Weight;
-pub use step::{OptimizerState, StepOutcome, StepRunner, StepSettings};
+pub use step::{OptimizerState, StepRunner, StepSettings};
+pub use step_outcome::StepOutcome;
+pub(crate) use weight::Weight;

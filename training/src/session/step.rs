@@ -4,6 +4,7 @@ use millstream_compiler::TrainingProgram;
 use millstream_schemas::{Batch, Fingerprint, TrainingManifest};
 
 use super::options;
+use super::step_outcome::StepOutcome;
 use super::step_thread::{Open, Step};
 use super::thread::SessionThread;
 use crate::TrainingError;
@@ -19,22 +20,6 @@ pub struct StepSettings {
     pub gradient_clip_norm: Option<f32>,
     /// Threads of ONNX Runtime; 0 takes one for each core.
     pub threads: usize,
-}
-
-/// What one step did.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct StepOutcome {
-    /// The loss before the update: a mean over the rows that have weight.
-    pub loss: f32,
-    /// Whether parameters were updated: not when no row has weight, nor when the loss or a gradient is not finite. Gradients
-    /// on a device are not looked at: there parameters that are no numbers show at the next loss or checkpoint.
-    pub updated: bool,
-    /// Joint Euclidean norm of all gradients before clipping, where the update runs on the host (on the CPU).
-    pub gradient_norm: Option<f64>,
-    /// Seconds spent in the graph, with the copy of the batch into it.
-    pub seconds_in_graph: f64,
-    /// Seconds spent in the update.
-    pub seconds_in_update: f64,
 }
 
 /// What the optimizer remembers.
@@ -195,27 +180,6 @@ impl StepRunner {
             step.updates = state.updates;
             step.store.set_state(&state.tensors)
         })
-    }
-}
-
-/// How much of a batch counts in the loss.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Weight {
-    /// Rows that count.
-    pub(crate) rows: u64,
-    /// Sum of their weights.
-    pub(crate) sum: f64,
-}
-
-impl Weight {
-    /// Targets of a wrong type count, so that the graph's own check tells what was wanted.
-    pub(crate) fn of(batch: &Batch) -> Self {
-        let Some(targets) = batch.targets.as_f32() else {
-            return Self { rows: batch.len().max(1) as u64, sum: batch.len() as f64 };
-        };
-        let classes = batch.targets.shape.last().copied().unwrap_or(1).max(1);
-        let rows = targets.chunks(classes).filter(|row| row.iter().any(|target| *target != 0.0)).count() as u64;
-        Self { rows, sum: targets.iter().copied().map(f64::from).sum() }
     }
 }
 

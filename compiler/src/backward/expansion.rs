@@ -1,0 +1,31 @@
+use crate::CompilerError;
+use crate::graph::{Graph, Node, TensorType, ValueId};
+
+/// What an expand rule sees and does: reads a node, adds simpler ones that compute the same.
+pub struct Expansion<'a> {
+    /// The graph that grows.
+    pub graph: &'a mut Graph,
+    /// The node whose place the added ones take.
+    pub node: Node,
+}
+
+impl Expansion<'_> {
+    /// A required input.
+    pub fn input(&self, index: usize) -> Result<ValueId, CompilerError> {
+        self.node.input(index).ok_or_else(|| self.error(format!("input {index} is missing")))
+    }
+
+    /// The type of a required input.
+    pub fn input_type(&self, index: usize) -> Result<TensorType, CompilerError> {
+        self.graph.known_type(self.input(index)?).cloned()
+    }
+
+    /// An error that names the node.
+    pub fn error(&self, message: impl Into<String>) -> CompilerError {
+        CompilerError::Node {
+            node: self.graph.label(&self.node),
+            operator: self.node.operator.clone(),
+            message: message.into(),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+use crate::CompilerError;
+use crate::graph::{Constant, Graph, Node, TensorType};
+
+/// What a [`TypeRule`](super::TypeRule) sees.
+pub struct TypeRuleInput<'a> {
+    /// The graph so far.
+    pub graph: &'a Graph,
+    /// The node; its outputs are not made yet.
+    pub node: &'a Node,
+    /// Number of outputs that the node has.
+    pub outputs: usize,
+}
+
+impl<'a> TypeRuleInput<'a> {
+    /// The type of a required input.
+    pub fn input(&self, index: usize) -> Result<&'a TensorType, CompilerError> {
+        let given = self.node.input(index).ok_or_else(|| self.error(format!("input {index} is missing")))?;
+        self.graph.known_type(given)
+    }
+
+    /// The type of an input that may be left out; `None` also where it is not known.
+    pub fn optional(&self, index: usize) -> Option<&'a TensorType> {
+        self.node.input(index).and_then(|id| self.graph.tensor_type(id))
+    }
+
+    /// The integers that an input always holds, if it is given and constant.
+    pub fn integers(&self, index: usize) -> Option<Vec<i64>> {
+        self.node.input(index).and_then(|id| self.graph.constant_of(id)).and_then(Constant::to_i64)
+    }
+
+    /// The integers that an input always holds, or an error when they are not known before the run.
+    pub fn known_integers(&self, index: usize) -> Result<Vec<i64>, CompilerError> {
+        self.integers(index).ok_or_else(|| match self.node.input(index) {
+            Some(_) => self.not_known(index),
+            None => self.error(format!("input {index} is missing")),
+        })
+    }
+
+    /// Refuses inputs of integers that are given and not known before the run.
+    pub fn require_known(&self, inputs: std::ops::Range<usize>) -> Result<(), CompilerError> {
+        let unknown = |index: &usize| self.node.input(*index).is_some() && self.integers(*index).is_none();
+        inputs.into_iter().find(unknown).map_or(Ok(()), |index| Err(self.not_known(index)))
+    }
+
+    fn not_known(&self, index: usize) -> CompilerError {
+        CompilerError::NotKnown {
+            node: self.graph.label(self.node),
+            operator: self.node.operator.clone(),
+            message: format!("input {index} is computed from data, so the output's shape is not known before the run"),
+        }
+    }
+
+    /// The constant that an input always is.
+    pub fn constant(&self, index: usize) -> Option<&'a Constant> {
+        self.node.input(index).and_then(|id| self.graph.constant_of(id))
+    }
+
+    /// The version of the node's operator set.
+    pub fn opset(&self) -> i64 {
+        self.graph.opset_of(&self.node.domain)
+    }
+
+    /// An error that names this node.
+    pub fn error(&self, message: impl Into<String>) -> CompilerError {
+        CompilerError::Node {
+            node: self.graph.label(self.node),
+            operator: self.node.operator.clone(),
+            message: message.into(),
+        }
+    }
+
+    /// An axis attribute or value, counted from the front; negative ones count from the end.
+    pub fn axis(&self, axis: i64, rank: usize) -> Result<usize, CompilerError> {
+        let counted = if axis < 0 { axis + rank as i64 } else { axis };
+        usize::try_from(counted)
+            .ok()
+            .filter(|axis| *axis < rank)
+            .ok_or_else(|| self.error(format!("axis {axis} of {rank} axes")))
+    }
+
+    /// The shape that two shapes broadcast to, as numpy does.
+    pub fn broadcast(&self, a: &[usize], b: &[usize]) -> Result<Vec<usize>, CompilerError> {
+        let rank = a.len().max(b.len());
+        let length = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
+        (0..rank)
+            .map(|axis| match (length(a, axis), length(b, axis)) {
+                (x, y) if x == y => Ok(x),
+                (1, y) => Ok(y),
+                (x, 1) => Ok(x),
+                (x, y) => Err(self.error(format!("shapes {a:?} and {b:?} do not broadcast: {x} against {y}"))),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,81 @@
+use millstream_schemas::Fingerprint;
+use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength, TransparencyPolicy};
+use millstream_transforms::Chain;
+
+use crate::{Columns, Monitor};
+
+/// What a stream does with a dataset.
+#[derive(Clone, Debug)]
+pub struct StreamOptions {
+    /// Seed of order and augmentation.
+    pub seed: u64,
+    /// Passes over the rows.
+    pub epochs: u64,
+    /// Rows a batch; at least 1.
+    pub batch: usize,
+    /// How strongly the order is shuffled each epoch.
+    pub order: OrderStrength,
+    /// Row groups that are shuffled together under [`OrderStrength::Windowed`]; at least 1.
+    pub window: usize,
+    /// Threads that decode and transform; 0 takes one for each core.
+    pub workers: usize,
+    /// Ceiling on the bytes held: rows as stored, images being decoded, batches not yet handed out. An image may take a
+    /// quarter of it, to be decoded and transformed; whether it is too large depends on nothing else.
+    pub memory: ByteSize,
+    /// Another stream under the same ceiling.
+    pub beside: Beside,
+    /// What to do with a row that cannot be used.
+    pub damaged: DamagedPolicy,
+    /// What to do with transparent pixels.
+    pub transparency: TransparencyPolicy,
+    /// Leave out the last, incomplete batch of an epoch.
+    pub drop_last: bool,
+    /// What happens to each row and batch.
+    pub chain: Chain,
+    /// Which columns are read, see [`Dataset::resolve_columns`](crate::Dataset::resolve_columns).
+    pub columns: Columns,
+    /// Key of the input in [`Batch::inputs`](millstream_schemas::Batch::inputs).
+    pub input_name: String,
+}
+
+/// Whether a stream has its ceiling on memory to itself. Two streams may share one, as those of training and evaluation
+/// do: each goes on when the other stands still, since neither waits for what the other holds.
+#[derive(Clone, Debug, Default)]
+pub enum Beside {
+    /// To itself.
+    #[default]
+    Nothing,
+    /// A second stream comes later, and needs at least this ([`StreamOptions::least_memory`]).
+    Later(ByteSize),
+    /// This is the second stream; the first was opened with `Later` and the same ceiling.
+    Stream(Monitor),
+}
+
+impl StreamOptions {
+    /// The defaults of a recipe: one epoch, batches of 16, windowed order over 4 row groups, 1 GiB, damaged rows fail.
+    pub fn new(chain: Chain, columns: Columns) -> Self {
+        Self {
+            seed: 0,
+            epochs: 1,
+            batch: 16,
+            order: OrderStrength::default(),
+            window: 4,
+            workers: 0,
+            memory: ByteSize::default(),
+            beside: Beside::Nothing,
+            damaged: DamagedPolicy::default(),
+            transparency: TransparencyPolicy::default(),
+            drop_last: false,
+            chain,
+            columns,
+            input_name: "input".into(),
+        }
+    }
+
+    /// Of everything that decides order and bytes; the seed is kept apart.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let columns = (&self.columns.input, &self.columns.label, &self.columns.classes);
+        let order = (self.order, self.window, self.batch, self.drop_last);
+        Fingerprint::of(&(columns, self.chain.fingerprint(), order, self.transparency))
+    }
+}

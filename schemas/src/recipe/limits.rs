@@ -1,0 +1,4 @@
+//! More threads or rows than any machine here has are a slip of the keyboard, and would exhaust it.
+
+pub(super) const MOST_THREADS: usize = 4096;
+pub(super) const LARGEST_BATCH: usize = 65_536;

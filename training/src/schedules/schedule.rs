@@ -1,0 +1,41 @@
+use std::sync::Arc;
+
+use millstream_schemas::choice::{Catalog, Choice, ChoiceError};
+use serde::{Serialize, Serializer};
+
+use super::schedule_kind::{Course, ScheduleKind};
+
+/// A schedule that was chosen. Serializes as the choice, with every default filled in.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    choice: Choice,
+    course: Arc<dyn Course>,
+}
+
+impl Schedule {
+    /// What is chosen at `place` of a recipe, from a catalog.
+    ///
+    /// # Errors
+    /// An unknown name or option, or a value that makes no sense.
+    pub fn choose(catalog: &Catalog<ScheduleKind>, choice: &Choice, place: &str) -> Result<Self, ChoiceError> {
+        let row = catalog.find(choice, place)?;
+        let (course, options) = (row.build.make)(&choice.options, &format!("{place}.{}", row.name))?;
+        Ok(Self { choice: Choice::new(row.name, options), course })
+    }
+
+    /// The choice, with every default filled in.
+    pub fn choice(&self) -> &Choice {
+        &self.choice
+    }
+
+    /// The factor on the base learning rate at `step` (from 0) of `total`; the last value after the end.
+    pub fn factor(&self, step: u64, total: u64) -> f64 {
+        self.course.factor(step.min(total.saturating_sub(1)), total.max(1))
+    }
+}
+
+impl Serialize for Schedule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.choice.serialize(serializer)
+    }
+}

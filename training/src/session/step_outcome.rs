@@ -1,0 +1,15 @@
+/// What one step did.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepOutcome {
+    /// The loss before the update: a mean over the rows that have weight.
+    pub loss: f32,
+    /// Whether parameters were updated: not when no row has weight, nor when the loss or a gradient is not finite. Gradients
+    /// on a device are not looked at: there parameters that are no numbers show at the next loss or checkpoint.
+    pub updated: bool,
+    /// Joint Euclidean norm of all gradients before clipping, where the update runs on the host (on the CPU).
+    pub gradient_norm: Option<f64>,
+    /// Seconds spent in the graph, with the copy of the batch into it.
+    pub seconds_in_graph: f64,
+    /// Seconds spent in the update.
+    pub seconds_in_update: f64,
+}
