@@ -4,9 +4,12 @@ use millstream::schemas::recipe::{Excerpt, PlacedFault, WrittenAt};
 use millstream::schemas::{escaped, shown_path};
 
 use crate::colour::Meaning;
+use crate::terminal;
 
-/// Columns of a message, the line numbers included.
+/// Columns of a message where there is no terminal, and the most that it is useful to fill; line numbers included.
 const WIDTH: usize = 80;
+/// A narrower terminal breaks the lines.
+const NARROWEST: usize = 40;
 
 /// Where a fault is written, and what to write instead; empty where neither is known.
 pub(crate) fn describe(placed: &PlacedFault) -> String {
@@ -24,10 +27,14 @@ pub(crate) fn describe(placed: &PlacedFault) -> String {
     text
 }
 
+fn width() -> usize {
+    terminal::message_width().map_or(WIDTH, |width| width.saturating_sub(1).clamp(NARROWEST - 1, WIDTH))
+}
+
 fn line(excerpt: &Excerpt) -> String {
     let number = excerpt.line.to_string();
     let margin = " ".repeat(number.len());
-    let (shown, before, length) = cut(excerpt, WIDTH - number.len() - 3);
+    let (shown, before, length) = cut(excerpt, width().saturating_sub(number.len() + 3));
     let blanks: String = before.chars().map(|letter| if is_wide(letter) { '\u{3000}' } else { ' ' }).collect();
     let marks = Meaning::Bad.message(&"^".repeat(length));
     format!(

@@ -1,7 +1,7 @@
 //! What is said on the standard error output: errors and warnings.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal};
+use std::io;
 
 use millstream::schemas::recipe::{PlacedFault, WrittenAt};
 use millstream::schemas::{SchemaError, count, escaped, shown_path};
@@ -131,7 +131,7 @@ fn describe(error: &anyhow::Error) -> String {
 /// Further lines of a message below its first. On a terminal lines are broken where it ends; in a pipe they stay whole, so
 /// that they can be searched.
 fn indented(message: &str, by: usize) -> String {
-    let width = io::stderr().is_terminal().then(|| terminal::progress_width().saturating_sub(by + 1).max(NARROWEST));
+    let width = terminal::message_width().map(|width| width.saturating_sub(by + 1).max(NARROWEST));
     let message = harmless(message);
     let lines = message.split('\n').flat_map(|line| match width {
         Some(width) => terminal::wrapped(line, width),

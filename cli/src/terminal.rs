@@ -21,6 +21,11 @@ pub(crate) fn progress_width() -> usize {
     width(terminal_size_of(stderr()))
 }
 
+/// Columns of the standard error output, for messages; `None` where they go into a pipe or a file.
+pub(crate) fn message_width() -> Option<usize> {
+    stderr().is_terminal().then(progress_width)
+}
+
 fn width(size: Option<(Width, terminal_size::Height)>) -> usize {
     size.map(|(Width(width), _)| usize::from(width)).filter(|width| *width > 0).unwrap_or(WIDTH)
 }

@@ -269,6 +269,7 @@ pub(crate) fn prepare(model: &Model, wanted: &FineTuning, catalog: &Catalog) -> 
 
 /// Frees a batch that the file fixes; an error where it must be another and cannot.
 fn any_batch(proto: &mut ModelProto, wanted: &FineTuning, catalog: &Catalog) -> Result<Option<String>, CompilerError> {
+    batch_axis::name_empty(proto);
     let graph = proto.graph.as_ref().expect("the gate refuses a model without a graph");
     let Some(fixed) = batch_axis::fixed_rows(graph) else { return Ok(None) };
     match batch_axis::free(proto, &wanted.inputs, catalog) {

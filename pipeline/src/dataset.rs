@@ -151,9 +151,11 @@ impl Dataset {
         let paths: Vec<PathBuf> = files.into_iter().map(|file| file.path).collect();
         let files = paths.iter().zip(names(&paths)).map(|(path, name)| DataFile::open(path, &name));
         let files: Vec<DataFile> = files.collect::<Result<_, _>>()?;
-        let first = files.first().expect("the listing fails when it finds nothing");
+        let has_rows = |file: &&DataFile| file.row_groups.iter().any(|group| group.rows > 0);
+        // What a file without rows holds decides nothing: its columns often have no type either.
+        let first = files.iter().find(has_rows).or(files.first()).expect("the listing fails when it finds nothing");
         let mut features = Features::from_arrow(&first.schema, &first.name)?;
-        for file in &files[1..] {
+        for file in &files {
             features.learn_class_names(&Features::from_arrow(&file.schema, &file.name)?);
         }
         let mut groups = Vec::new();
@@ -190,12 +192,12 @@ impl Dataset {
         self.inner.rows
     }
 
-    /// What the columns of the first file mean, with the class names that any file declares.
+    /// What the columns of the first file with rows mean, with the class names that any file declares.
     pub fn features(&self) -> &Features {
         &self.inner.features
     }
 
-    /// The Arrow schema of the first file. Others may differ in columns that are not used.
+    /// The Arrow schema of the first file with rows. Others may differ in columns that are not used.
     pub fn arrow_schema(&self) -> &SchemaRef {
         &self.inner.schema
     }

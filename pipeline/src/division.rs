@@ -75,7 +75,7 @@ impl Division {
             _ => (ceiling.0 - decoding).saturating_sub(left),
         };
         let too_small = |what: String, needed: u64| {
-            let enough = ByteSize(enough(needs, portion));
+            let enough = ByteSize(enough(needs, portion)).rounded_up();
             Err(PipelineError::Memory { ceiling, what, needed: ByteSize(needed), enough })
         };
         let two = batch.saturating_mul(2);

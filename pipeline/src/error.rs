@@ -186,7 +186,9 @@ pub enum PipelineError {
         source: TransformError,
     },
     /// The ceiling on memory does not hold one unit of work.
-    #[error("the memory ceiling of {ceiling} is too small: {what} needs {needed}; set `memory` to at least {enough}")]
+    #[error(
+        "the memory ceiling of {ceiling} is too small: {what} needs {needed}; set `data.memory` to at least {enough}"
+    )]
     Memory {
         /// The ceiling.
         ceiling: ByteSize,
@@ -262,7 +264,7 @@ pub enum Damage {
     /// The image needs more memory than one image may have under the ceiling.
     #[error(
         "an image of {width}×{height} pixels needs {needed}, more than the memory ceiling of {ceiling} leaves for one; \
-         `memory` of {enough} would do"
+         `data.memory` of {enough} would do"
     )]
     Memory {
         /// Pixels across.
@@ -304,6 +306,14 @@ pub enum Damage {
 }
 
 impl Damage {
+    /// Whether it is of the label, and not of the input.
+    pub(crate) fn is_of_label(&self) -> bool {
+        matches!(
+            self,
+            Self::NullLabel | Self::LabelOutOfRange { .. } | Self::LabelNotWhole { .. } | Self::UnknownLabel { .. }
+        )
+    }
+
     /// Tells what is wrong with one row from what is wrong with the transforms, which is handed back.
     pub(crate) fn of_transform(error: TransformError) -> Result<Self, TransformError> {
         match error {

@@ -44,5 +44,6 @@ pub use error::{Damage, PipelineError};
 pub use monitor::{Monitor, StreamCounters};
 pub use shared_rows::{SharedFile, SharedRows};
 pub use sources::SplitRole;
+pub use stages::damage::check_quarantine;
 pub use stream::Batches;
 pub use stream_options::{Beside, StreamOptions};

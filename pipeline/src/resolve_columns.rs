@@ -105,7 +105,7 @@ impl Dataset {
         name: impl Fn(T) -> &'static str,
     ) -> Result<T, PipelineError> {
         let mut first: Option<T> = None;
-        for file in self.files() {
+        for file in self.files_with_rows() {
             let data_type = column_type(file, column)?;
             let Some(found) = taken_for(data_type) else {
                 if only_a_path(data_type) {
@@ -201,7 +201,11 @@ impl Dataset {
     }
 
     fn first(&self) -> &DataFile {
-        self.files().first().expect("a dataset has a file")
+        self.files_with_rows().next().expect("a dataset has rows")
+    }
+
+    fn files_with_rows(&self) -> impl Iterator<Item = &DataFile> {
+        self.files().iter().filter(|file| file.row_groups.iter().any(|group| group.rows > 0))
     }
 }
 

@@ -65,13 +65,23 @@ impl Dataset {
         Ok(shared)
     }
 
-    fn copy_of(&self, file: &DataFile) -> Result<Option<&DataFile>, PipelineError> {
-        for ours in self.files() {
-            if ours.bytes == file.bytes && ours.footer() == file.footer() && equal(&ours.path, &file.path)? {
-                return Ok(Some(ours));
+    /// Files that are copies, byte by byte, of earlier ones: their rows count twice. Each with the one it is a copy of.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn copies(&self) -> Result<Vec<SharedFile>, PipelineError> {
+        let mut copies = Vec::new();
+        for (index, file) in self.files().iter().enumerate() {
+            if let Some(first) = copy_among(&self.files()[..index], file)? {
+                let (first, second) = (Arc::clone(&first.name), Arc::clone(&file.name));
+                copies.push(SharedFile { first, second, is_copy: true });
             }
         }
-        Ok(None)
+        Ok(copies)
+    }
+
+    fn copy_of(&self, file: &DataFile) -> Result<Option<&DataFile>, PipelineError> {
+        copy_among(self.files(), file)
     }
 
     /// Counts rows of another dataset whose input is, byte by byte, one of this dataset's. Every input of the other is
@@ -129,6 +139,15 @@ impl Dataset {
 fn digest(input: &[u8]) -> [u8; 16] {
     let digest = Sha256::digest(input);
     std::array::from_fn(|index| digest[index])
+}
+
+fn copy_among<'a>(files: &'a [DataFile], file: &DataFile) -> Result<Option<&'a DataFile>, PipelineError> {
+    for other in files {
+        if other.bytes == file.bytes && other.footer() == file.footer() && equal(&other.path, &file.path)? {
+            return Ok(Some(other));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether two files of equal length hold the same bytes.

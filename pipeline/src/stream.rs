@@ -92,9 +92,9 @@ impl Batches {
         self.monitor.counters()
     }
 
-    /// The first damaged row that was left out, and why.
-    pub fn first_damaged(&self) -> Option<&(millstream_schemas::RowId, String)> {
-        self.left_out.first()
+    /// The first row that was left out because its image or text cannot be used, and why.
+    pub fn first_unreadable(&self) -> Option<&(millstream_schemas::RowId, String)> {
+        self.left_out.first_unreadable()
     }
 
     /// A handle that outlives [`Batches::into_stream`].

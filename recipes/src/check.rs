@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use millstream_compiler::{Catalog, CompilerError, ModelReport, compile, describe};
-use millstream_pipeline::{InputKind, SharedRows};
+use millstream_pipeline::{InputKind, SharedRows, check_quarantine};
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, Patterns};
 use millstream_schemas::{Recipe, count, shown_path};
 use millstream_training::optimizers::Optimizer;
@@ -130,6 +130,12 @@ pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, Rec
     match plan.train_stream().and_then(|options| options.warnings(&plan.train.dataset)) {
         Ok(of_stream) => warnings.extend(of_stream),
         Err(error) => problems.push(error.to_string()),
+    }
+    // One in the output folder is made with it.
+    if let damaged @ DamagedPolicy::Quarantine(Some(_)) = &recipe.data.damaged
+        && let Err(error) = check_quarantine(damaged, &plan.train.dataset)
+    {
+        problems.push(with_causes(&error));
     }
     let folder = RunFolder(recipe.output.folder.clone());
     if let Err(error) = folder.require_writable() {
@@ -326,7 +332,7 @@ fn memory(data: &DataRecipe, optimizer: &Optimizer, model: &ModelReport, activat
         training_state,
         activations,
         stream,
-        total: weights + training_state + activations + stream,
+        total: [training_state, activations, stream].into_iter().fold(weights, u64::saturating_add),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 use millstream_compiler::Model;
 use millstream_pipeline::{Dataset, SplitRole};
 use millstream_schemas::recipe::{OrderStrength, Patterns};
-use millstream_schemas::{Recipe, shown_path};
+use millstream_schemas::{Recipe, count, shown_path};
 use millstream_training::{Device, DeviceRequest, Evaluation, Predictor, TrainingError, runtime};
 use millstream_transforms::Chain;
 use serde::Serialize;
@@ -84,6 +84,7 @@ pub fn evaluate(
     let place = if options.data.is_some() { "--data" } else { "data.evaluate" };
     let mut source = RowSource::open(&recipe.data, place, &data, SplitRole::Evaluate, chain)?;
     let mut notes = source.dataset.notes().to_vec();
+    notes.extend(overlap::copies(&source.dataset)?);
     // Rows to train on need not be there any more; where they are, measuring them is told.
     if let Ok(train) = Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train) {
         notes.extend(overlap::of_files(&train, &source.dataset, true)?);
@@ -99,12 +100,15 @@ pub fn evaluate(
     let scoring = model.scoring(output)?;
     warnings.extend(scoring.note);
     let mut predictor = Predictor::open(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
-    if let Some(labels) = labels_file::beside(&path)? {
+    if let Some(labels) = labels_file::of_model(&model, &path)? {
         align(&mut source, &labels, "the model", place)?;
     }
     if let Some(classes) = predictor.classes().filter(|classes| *classes != source.columns.classes.len()) {
-        let message =
-            format!("{} classes, and the model {} has {classes}", source.columns.classes.len(), shown_path(&path));
+        let message = format!(
+            "{}, and the model {} has {classes}",
+            count(source.columns.classes.len(), "class"),
+            shown_path(&path)
+        );
         return Err(RecipeError::mismatch(place, message));
     }
     let report = data_report(&data, &source)?;

@@ -7,7 +7,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use millstream_schemas::escaped;
+use millstream_compiler::Model;
+use millstream_schemas::{escaped, shown, shown_path};
 
 use crate::RecipeError;
 
@@ -36,8 +37,42 @@ pub(crate) fn from_text(text: &str) -> Vec<String> {
     text.strip_suffix('\n').unwrap_or(text).split('\n').map(name).collect()
 }
 
+/// Under this key in an ONNX file's metadata, as a JSON list.
+pub(crate) const KEY: &str = "labels";
+
+/// The class names of a model: as its file says, or the one beside it; `None` where neither does.
+///
+/// # Errors
+/// Both do, and differently.
+pub(crate) fn of_model(model: &Model, path: &Path) -> Result<Option<Vec<String>>, RecipeError> {
+    // Models of other programs may hold something else under this key.
+    let inside = model.metadata(KEY).and_then(|text| serde_json::from_str::<Vec<String>>(text).ok());
+    let beside = beside(path)?;
+    if let (Some(inside), Some(beside)) = (&inside, &beside)
+        && inside != beside
+    {
+        let message = format!(
+            "the classes inside {} are not those of the labels.txt beside it ({}); one of the two belongs to another model",
+            shown_path(path),
+            first_difference(inside, beside)
+        );
+        return Err(RecipeError::mismatch("model.path", message));
+    }
+    Ok(inside.or(beside))
+}
+
+/// `class 1 is `a` inside and `b` beside it`.
+fn first_difference(inside: &[String], beside: &[String]) -> String {
+    match inside.iter().zip(beside).position(|(a, b)| a != b) {
+        Some(index) => {
+            format!("class {index} is `{}` inside and `{}` beside it", shown(&inside[index]), shown(&beside[index]))
+        }
+        None => format!("{} inside, {} beside it", inside.len(), beside.len()),
+    }
+}
+
 /// The names beside a model; `None` where there is no such file.
-pub(crate) fn beside(model: &Path) -> Result<Option<Vec<String>>, RecipeError> {
+fn beside(model: &Path) -> Result<Option<Vec<String>>, RecipeError> {
     let file = model.with_file_name("labels.txt");
     match fs::read_to_string(&file) {
         Ok(text) => Ok(Some(from_text(&text))),

@@ -30,6 +30,31 @@ pub(crate) fn of_files(train: &Dataset, evaluate: &Dataset, allowed: bool) -> Re
     }
 }
 
+/// Says which files are copies of others of the same split.
+pub(crate) fn copies(dataset: &Dataset) -> Result<Option<String>, RecipeError> {
+    let copies = dataset.copies()?;
+    let named: Vec<String> = copies
+        .iter()
+        .take(MOST_NAMED)
+        .map(|file| format!("{} of {}", shown_path(&*file.second), shown_path(&*file.first)))
+        .collect();
+    let more = if copies.len() > MOST_NAMED { ", …" } else { "" };
+    Ok(match copies.len() {
+        0 => None,
+        1 => Some(format!(
+            "a file is a copy of another, or the same under two names, and its rows count twice: {}",
+            named[0]
+        )),
+        several => {
+            let files = count(several, "file");
+            Some(format!(
+                "{files} are copies of others, or the same under other names, and their rows count again: {}{more}",
+                named.join(", ")
+            ))
+        }
+    })
+}
+
 /// `2 of 3 files are files of data.train (a.parquet, b.parquet)`.
 fn describe(shared: &[SharedFile], of: usize) -> String {
     let copies = shared.iter().filter(|file| file.is_copy).count();

@@ -1,6 +1,6 @@
 use millstream_compiler::{FineTuning, Model};
 use millstream_pipeline::{Beside, PipelineError, SplitRole, StreamOptions};
-use millstream_schemas::recipe::{OrderStrength, TrainingRecipe};
+use millstream_schemas::recipe::{HeadRecipe, OrderStrength, TrainingRecipe};
 use millstream_schemas::{Choice, ChoiceError, Recipe, count, shown};
 use millstream_training::optimizers::{self, Optimizer};
 use millstream_training::schedules::{self, Schedule};
@@ -8,7 +8,7 @@ use millstream_transforms::Chain;
 
 use crate::classes::align;
 use crate::preprocessing::{self, Preprocessing};
-use crate::{ModelInput, RecipeError, RowSource, overlap};
+use crate::{ModelInput, RecipeError, RowSource, labels_file, overlap};
 
 /// A recipe whose parts were opened and found to fit together. No row was trained on yet.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
     let (optimizer, schedule) = choose(&recipe.training)?;
     refuse_random(&recipe.transforms.evaluate)?;
     let model = Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?;
-    let train = RowSource::open(&recipe.data, "data.train", &recipe.data.train, SplitRole::Train, train_chain)?;
+    let mut train = RowSource::open(&recipe.data, "data.train", &recipe.data.train, SplitRole::Train, train_chain)?;
     if train.columns.classes.len() < 2 {
         let label = train.columns.label.as_deref().unwrap_or_default();
         let classes = train.columns.classes.len();
@@ -53,14 +53,19 @@ pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
             format!("column `{}` has {}; 2 are needed", shown(label), count(classes, "class")),
         ));
     }
-    let mut notes = places(&train, "data.train");
+    if model_recipe.head == HeadRecipe::Keep
+        && let Some(labels) = labels_file::of_model(&model, &model_recipe.path)?
+    {
+        align(&mut train, &labels, "the model, whose head is kept", "data.train")?;
+    }
+    let mut notes = places(&train, "data.train")?;
     let evaluate = match &recipe.data.evaluate {
         None => None,
         Some(patterns) => {
             let mut source =
                 RowSource::open(&recipe.data, "data.evaluate", patterns, SplitRole::Evaluate, evaluate_chain)?;
             align(&mut source, &train.columns.classes, "the training data", "data.evaluate")?;
-            notes.extend(places(&source, "data.evaluate"));
+            notes.extend(places(&source, "data.evaluate")?);
             notes.extend(overlap::of_files(&train.dataset, &source.dataset, recipe.data.allow_overlap)?);
             Some(source)
         }
@@ -89,8 +94,9 @@ pub(crate) fn choose(training: &TrainingRecipe) -> Result<(Optimizer, Schedule),
 }
 
 /// What was noticed while the files were chosen.
-fn places(source: &RowSource, place: &str) -> Vec<String> {
-    source.dataset.notes().iter().map(|note| format!("{place}: {note}")).collect()
+fn places(source: &RowSource, place: &str) -> Result<Vec<String>, RecipeError> {
+    let copies = overlap::copies(&source.dataset)?;
+    Ok(source.dataset.notes().iter().chain(&copies).map(|note| format!("{place}: {note}")).collect())
 }
 
 impl Plan {

@@ -361,12 +361,12 @@ fn run(
     })
 }
 
-/// How many rows a stream has left out as damaged, and the first with the reason.
-pub(crate) type Skipped = (u64, String);
+/// How many rows a stream has left out as damaged, and the first whose image or text cannot be used, with the reason.
+pub(crate) type Skipped = (u64, Option<String>);
 
 /// That no row of a split can be used, and why.
 pub(crate) fn no_usable_row(place: &str, report: &DataReport, skipped: Option<&Skipped>) -> RecipeError {
-    let (rows, first) = skipped.map_or((0, None), |(rows, first)| (*rows, Some(first.as_str())));
+    let (rows, first) = skipped.map_or((0, None), |(rows, first)| (*rows, first.as_deref()));
     // Of the damaged ones, those with a bad label are counted as such already.
     let reasons = left_out(report, rows.saturating_sub(report.bad_labels), first);
     RecipeError::mismatch(place, format!("no row can be used: {reasons}"))
@@ -457,8 +457,8 @@ impl Stream {
     }
 
     pub(crate) fn skipped(&self) -> Option<Skipped> {
-        let (row, damage) = self.0.first_damaged()?;
-        Some((self.0.counters().damaged_rows, format!("{row}: {damage}")))
+        let unreadable = self.0.first_unreadable().map(|(row, damage)| format!("{row}: {damage}"));
+        Some(self.0.counters().damaged_rows).filter(|rows| *rows > 0).map(|rows| (rows, unreadable))
     }
 }
 
@@ -533,7 +533,7 @@ fn export(plan: &Plan, folder: &RunFolder, program: &TrainingProgram, trainer: &
     let classes = &plan.train.columns.classes;
     let json = |value: serde_json::Result<String>| value.expect("lists of strings always serialize");
     let mut metadata = vec![
-        ("labels".to_owned(), json(serde_json::to_string(classes))),
+        (labels_file::KEY.to_owned(), json(serde_json::to_string(classes))),
         Preprocessing::of(&plan.recipe.data, &plan.input, &plan.recipe.transforms.evaluate).metadata(),
         ("millstream.steps".to_owned(), trainer.history().steps.to_string()),
     ];

@@ -214,7 +214,8 @@ impl Entry {
                 }
                 Ok(names.into_iter().map(|(_, name)| name.clone()).collect())
             }
-            _ => match self.num_classes.unwrap_or(0) {
+            ClassNames::Other(_) => Err("its class names are no list of texts".into()),
+            ClassNames::Missing => match self.num_classes.unwrap_or(0) {
                 count if count > MOST_CLASSES => Err(format!("{count} classes; at most {MOST_CLASSES} are read")),
                 count => Ok((0..count).map(|index| index.to_string()).collect()),
             },
@@ -237,7 +238,13 @@ fn declared_features(schema: &Schema, file: &str) -> Result<BTreeMap<String, Dec
         return Ok(BTreeMap::new());
     };
     let damaged = |message: String| SchemaError::Metadata { file: file.into(), message: shown_up_to(&message, 400) };
-    let metadata: Metadata = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+    let metadata: Metadata = serde_json::from_str(text).map_err(|error| match error.classify() {
+        // Its words are the library's, and name types that nobody here knows.
+        serde_json::error::Category::Data => {
+            damaged("`huggingface` holds something else than a dataset's features".into())
+        }
+        _ => damaged(format!("`huggingface` is no JSON, from its line {}, column {} on", error.line(), error.column())),
+    })?;
     let features = metadata.info.and_then(|info| info.features).unwrap_or_default();
     let mut declared = BTreeMap::new();
     for (column, value) in features {
@@ -245,7 +252,7 @@ fn declared_features(schema: &Schema, file: &str) -> Result<BTreeMap<String, Dec
         if value.get("_type").is_none_or(|kind| !kind.is_string()) {
             continue;
         }
-        let entry = serde_json::from_value(value).map_err(|error| error.to_string());
+        let entry = serde_json::from_value(value).map_err(|_| "its feature cannot be understood".to_owned());
         let entry = entry.and_then(Entry::checked).map_err(|error| damaged(format!("column `{column}`: {error}")))?;
         declared.insert(column, entry);
     }
@@ -356,7 +363,12 @@ mod tests {
             (DataType::Int64, twice.as_str(), "none is number 1"),
             (DataType::Int64, endless.as_str(), "at most 1000000 are read"),
             (DataType::Int64, "{not json", "metadata is damaged"),
-            (DataType::Int64, r#"{"info": 3}"#, "metadata is damaged"),
+            (
+                DataType::Int64,
+                declared(r#"{"names": ["cat", null], "_type": "ClassLabel"}"#).as_str(),
+                "no list of texts",
+            ),
+            (DataType::Int64, r#"{"info": 3}"#, "something else than a dataset's features"),
         ] {
             let message = read(&[("x", kind)], Some(metadata)).unwrap_err().to_string();
             assert!(message.contains(part) && message.contains("a.parquet"), "{message}");

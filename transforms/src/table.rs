@@ -110,7 +110,7 @@ impl Transform {
     }
 
     pub(crate) fn make(&self, options: &Value, place: &str) -> Result<Made, ChoiceError> {
-        let does = match self.build.make {
+        match self.build.make {
             Make::Batch(make) => make(options, place, self.probability).map(|made| made.map(Does::Batch)),
             Make::Combine(make) => make(options, place).map(|(combined, whole)| Made {
                 does: Does::Combine(combined),
@@ -119,8 +119,7 @@ impl Transform {
             }),
             Make::Image(make) => make(options, place, self.probability).map(|made| made.map(Does::Image)),
             Make::Text(make) => make(options, place, self.probability).map(|made| made.map(Does::Text)),
-        };
-        does
+        }
     }
 }
 

@@ -89,6 +89,18 @@ fn a_model_with_a_fixed_batch_is_trained_with_the_recipes_batch() {
 }
 
 #[test]
+fn a_batch_of_length_nothing_is_one_of_any_length() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    std::fs::write(place.path("model.onnx"), onnx::fixed_batch(0, "")).unwrap();
+    place.run_with("train", &["training.epochs=1"]).done();
+    let said = place.run(&["evaluate", "recipe.yaml"]).done();
+    assert!(said.contains("of 18 rows"), "{said}");
+}
+
+#[test]
 fn evaluation_under_other_preprocessing_than_in_training_is_told() {
     if !has_runtime() {
         return;

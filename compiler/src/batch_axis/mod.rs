@@ -254,6 +254,21 @@ fn restate(proto: &mut ModelProto, known: &Graph, rows: &HashMap<ValueId, Rows>,
     }
 }
 
+/// Some exporters write a length of 0 where any will do: such first axes become a symbol.
+pub(crate) fn name_empty(proto: &mut ModelProto) {
+    let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
+    let symbol = symbol(graph);
+    for value in graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info) {
+        let kind = value.r#type.as_mut().and_then(|kind| kind.value.as_mut());
+        if let Some(type_proto::Value::TensorType(tensor)) = kind
+            && let Some(dim) = tensor.shape.as_mut().and_then(|shape| shape.dim.first_mut())
+            && dim.value == Some(Length::DimValue(0))
+        {
+            dim.value = Some(Length::DimParam(symbol.clone()));
+        }
+    }
+}
+
 /// A name for the axis that no other axis has.
 fn symbol(graph: &GraphProto) -> String {
     let values = graph.input.iter().chain(&graph.output).chain(&graph.value_info);

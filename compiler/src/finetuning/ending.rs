@@ -81,25 +81,69 @@ pub(crate) fn named(node: &NodeProto) -> String {
     format!("node `{}` ({})", shown(name), qualified(node.op_type(), node.domain()))
 }
 
-/// Takes what follows a linear head out of the way of a new one, and says it; nothing where the head is bare.
+/// Takes what follows a linear head out of the way of a new one, and says it; nothing where the head is bare, or followed
+/// only by a softmax over the classes.
 pub(crate) fn lay_bare(graph: &mut GraphProto, output: &str) -> Option<String> {
-    const REPLACED: [&str; 8] = ["Clip", "Elu", "HardSigmoid", "Relu", "Sigmoid", "Softplus", "Softsign", "Tanh"];
-    let index = found(graph, output).filter(|index| REPLACED.contains(&graph.node[*index].op_type()))?;
-    let others = outputs_behind(graph, index, output);
-    let node = &mut graph.node[index];
+    let removed = behind_head(graph, output)?;
+    let named_ones: Vec<String> = removed.iter().rev().map(|(index, _)| named(&graph.node[*index])).collect();
+    let (first, _) = removed.last()?;
+    let others = outputs_behind(graph, *first, output);
     let also = match others.as_slice() {
         [] => String::new(),
         others => format!("; this changes what is made of them too: output {}", others.join(", ")),
     };
-    let note = format!(
+    for (index, input) in &removed {
+        let node = &mut graph.node[*index];
+        node.op_type = Some("Identity".into());
+        node.input = vec![input.clone()];
+        node.attribute.clear();
+    }
+    let them = if removed.len() == 1 { "it" } else { "them" };
+    Some(format!(
         "the model ends in {}; a new head is trained with a softmax cross-entropy of its scores, so the exported model \
-         gives these scores (logits) without it{also}",
-        named(node)
-    );
-    node.op_type = Some("Identity".into());
-    node.input.truncate(1);
-    node.attribute.clear();
-    Some(note)
+         goes without {them}{also}",
+        named_ones.join(", then ")
+    ))
+}
+
+/// What makes something else of the scores of the last linear layer on their way to the output, from the output on: the
+/// node, and the value that it changes. `None` where the way is not a single one, or has something that no score survives.
+fn behind_head(graph: &GraphProto, output: &str) -> Option<Vec<(usize, String)>> {
+    const REPLACED: [&str; 10] =
+        ["Clip", "Elu", "Exp", "HardSigmoid", "Log", "Relu", "Sigmoid", "Softplus", "Softsign", "Tanh"];
+    const FLOAT: i64 = 1;
+    let nodes = graph.node.iter().enumerate();
+    let makers: HashMap<&str, usize> =
+        nodes.flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index))).collect();
+    let mut removed = Vec::new();
+    let mut value = output;
+    // A loop has no end, and the gate refuses graphs with one.
+    for _ in 0..graph.node.len() {
+        let index = *makers.get(value)?;
+        let node = &graph.node[index];
+        let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name() == name);
+        let computed: Vec<&str> =
+            node.input.iter().map(String::as_str).filter(|name| makers.contains_key(name)).collect();
+        let is_replaced = match node.op_type() {
+            "Gemm" | "MatMul" | "Conv" => return Some(removed),
+            // The bias of a product.
+            "Add" if computed.iter().any(|name| graph.node[makers[name]].op_type() == "MatMul") => {
+                return Some(removed);
+            }
+            "Identity" | "Flatten" | "Squeeze" | "Unsqueeze" | "Reshape" | "Dropout" => false,
+            "Softmax" | "LogSoftmax" => attribute("axis").is_some_and(|axis| !matches!(axis.i(), 1 | -1)),
+            "Cast" if attribute("to").is_some_and(|to| to.i() == FLOAT) => true,
+            "Mul" | "Div" | "Add" | "Sub" => true,
+            operator if REPLACED.contains(&operator) => true,
+            _ => return None,
+        };
+        let [next] = computed.as_slice() else { return None };
+        value = next;
+        if is_replaced {
+            removed.push((index, value.to_owned()));
+        }
+    }
+    None
 }
 
 /// The other outputs of the model that come from a node, as they are shown.
@@ -165,7 +209,18 @@ mod tests {
             (
                 vec![with(node("Softmax", &["s"], &["y"]), "axis", &[0])],
                 Some("another axis than that of the classes"),
-                None,
+                Some(true),
+            ),
+            (
+                vec![node("Softmax", &["s"], &["t"]), node("Log", &["t"], &["y"])],
+                Some("needs a linear head"),
+                Some(true),
+            ),
+            (vec![node("Softmax", &["s"], &["t"]), node("Clip", &["t"], &["y"])], Some("node `y` (Clip)"), Some(true)),
+            (
+                vec![node("Mul", &["s", "temperature"], &["t"]), node("Softmax", &["t"], &["y"])],
+                Some("needs a linear head"),
+                Some(true),
             ),
             (then("Softmax"), None, Some(false)),
             (then("LogSoftmax"), None, Some(false)),
@@ -173,7 +228,7 @@ mod tests {
         ];
         for (tail, kept, new) in rows {
             let nodes = [vec![node("Gemm", &["x", "head.weight", "head.bias"], &["s"])], tail.clone()].concat();
-            let weights = vec![weight("head.weight", &[4, 3]), weight("head.bias", &[3])];
+            let weights = vec![weight("head.weight", &[4, 3]), weight("head.bias", &[3]), weight("temperature", &[1])];
             let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[3])]));
             let keep = FineTuning { head: HeadRecipe::Keep, ..FineTuning::head(2, 3) };
             match (compile(&model, &keep, &Catalog::standard()), kept) {
@@ -183,7 +238,7 @@ mod tests {
             }
             if let Some(told) = new {
                 let program = compile(&model, &FineTuning::head(2, 5), &Catalog::standard()).unwrap();
-                assert_eq!(program.notes.iter().any(|note| note.contains("without it")), told, "{:?}", program.notes);
+                assert_eq!(program.notes.iter().any(|note| note.contains("goes without")), told, "{:?}", program.notes);
             }
         }
     }

@@ -92,8 +92,13 @@ pub(crate) fn find_head(graph: &GraphProto, output: Option<&str>) -> Result<Head
                 });
             }
             other => {
-                let name = shown(node.name());
-                return Err(none_here(&format!("`{name}` is a {}, not a dense layer", shown(other))));
+                let name = if node.name().is_empty() { value_name(node) } else { node.name() };
+                return Err(none_here(&format!(
+                    "`{}` is {} {}, not a dense layer",
+                    shown(name),
+                    article(other),
+                    shown(other)
+                )));
             }
         }
     }
@@ -115,6 +120,14 @@ pub(crate) fn find_scores(graph: &GraphProto, output: Option<&str>) -> Result<St
         }
     }
     Ok(output)
+}
+
+fn value_name(node: &crate::model_file::onnx::NodeProto) -> &str {
+    node.output.first().map_or("", String::as_str)
+}
+
+fn article(operator: &str) -> &'static str {
+    if operator.starts_with(['A', 'E', 'I', 'O']) { "an" } else { "a" }
 }
 
 /// Index of the node that makes each value.

@@ -45,5 +45,43 @@ pub enum DecodeError {
 }
 
 pub(super) fn damaged(format: Format, reason: &dyn std::fmt::Display) -> DecodeError {
-    DecodeError::Damaged { format: format.name(), reason: shown_up_to(reason.to_string(), 400) }
+    DecodeError::Damaged { format: format.name(), reason: in_words(&reason.to_string()) }
+}
+
+/// The decoder's sentence where it is one; names of types and fields mean nothing to whoever has the picture.
+fn in_words(said: &str) -> String {
+    let sentence = match said.split_once(": ") {
+        Some((before, after)) if before.starts_with("Format error decoding") => after,
+        _ => said,
+    };
+    let sentence = sentence.strip_prefix("Format error decoding ").unwrap_or(sentence);
+    let is_code = |word: &str| {
+        let inner = word.trim_matches(|letter: char| !letter.is_alphanumeric());
+        let camel = inner.chars().zip(inner.chars().skip(1)).any(|(a, b)| a.is_lowercase() && b.is_uppercase());
+        camel || word.contains(['{', '}', '_']) || word.contains("::")
+    };
+    if sentence.is_empty() || sentence.split_whitespace().any(is_code) {
+        return "its data make no sense".into();
+    }
+    shown_up_to(sentence, 400)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_words;
+
+    #[test]
+    fn names_of_types_are_not_shown() {
+        for (said, wanted) in [
+            (
+                "Format error decoding Png: Unrecognized critical chunk: ChunkType { type: IDA }",
+                "its data make no sense",
+            ),
+            ("Format error decoding Png: CRC error: expected 0x1 have 0x2", "CRC error: expected 0x1 have 0x2"),
+            ("Corrupt deflate stream. BadCodeLengthHuffmanTree", "its data make no sense"),
+            ("unexpected end of file", "unexpected end of file"),
+        ] {
+            assert_eq!(in_words(said), wanted);
+        }
+    }
 }

@@ -25,13 +25,18 @@ pub(super) struct Shard<'a> {
     of: u32,
     /// Digits of the numbers.
     width: usize,
+    /// What stands between the parts: `-` or `_`.
+    joint: char,
 }
 
 impl<'a> Shard<'a> {
-    /// `…-K-of-N` at the end of a name, before its extension or a hash that some writers put behind it.
+    /// `…-K-of-N` or `…_K_of_N` at the end of a name, before its extension or a hash that some writers put behind it.
     pub(super) fn parse(name: &'a str) -> Option<Self> {
-        let (before, after) = name.rsplit_once("-of-")?;
-        let (set, index) = before.rsplit_once('-').unwrap_or(("", before));
+        let lower = name.to_ascii_lowercase();
+        let at = ["-of-", "_of_"].iter().filter_map(|of| lower.rfind(of)).max()?;
+        let (before, joint, after) =
+            (&name[..at], if name[at..].starts_with('-') { '-' } else { '_' }, &name[at + 4..]);
+        let (set, index) = before.rsplit_once(['-', '_']).unwrap_or(("", before));
         let of = &after[..after.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(after.len())];
         let rest = &after[of.len()..];
         let number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?;
@@ -40,7 +45,7 @@ impl<'a> Shard<'a> {
         let hash =
             rest.strip_prefix('-').map_or(0, |rest| rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len()));
         let kind = if hash >= SHORTEST_HASH { &rest[hash + 1..] } else { rest };
-        Some(Self { set, kind, index: number(index)?, of: number(of)?, width: index.len() })
+        Some(Self { set, kind, index: number(index)?, of: number(of)?, width: index.len(), joint })
     }
 }
 
@@ -50,6 +55,7 @@ struct Set {
     /// Number of shards that names speak of, and a file that says so.
     totals: BTreeMap<u32, PathBuf>,
     width: usize,
+    joint: Option<char>,
     here: BTreeMap<u32, PathBuf>,
 }
 
@@ -62,7 +68,7 @@ pub(crate) fn require_whole(files: &[Found]) -> Result<(), PipelineError> {
         let name = name.to_string_lossy();
         let Some(shard) = Shard::parse(&name) else { continue };
         let set = sets.entry((folder.to_owned(), shard.set.to_owned(), shard.kind.to_owned())).or_default();
-        set.width = shard.width;
+        (set.width, set.joint) = (shard.width, Some(shard.joint));
         set.totals.entry(shard.of).or_insert_with(|| file.path.clone());
         if let Some(other) = set.here.insert(shard.index, file.path.clone())
             && set.totals.len() == 1
@@ -101,8 +107,10 @@ fn require(folder: &Path, name: &str, kind: &str, set: &Set) -> Result<(), Pipel
         return Ok(());
     }
     let width = set.width;
-    let dash = if name.is_empty() { "" } else { "-" };
-    let listed = missing.iter().map(|index| format!("{}{dash}{index:0width$}-of-{of:0width$}", shown(name)));
+    let joint = set.joint.unwrap_or('-').to_string();
+    let before = if name.is_empty() { "" } else { &joint };
+    let numbers = |index: &u32| format!("{index:0width$}{joint}of{joint}{of:0width$}");
+    let listed = missing.iter().map(|index| format!("{}{before}{}", shown(name), numbers(index)));
     let listed: Vec<String> = listed.collect();
     let more = if count > missing.len() { format!(" and {} more", count - missing.len()) } else { String::new() };
     Err(PipelineError::MissingShards {
@@ -136,12 +144,14 @@ mod tests {
 
     #[test]
     fn names_that_count_themselves() {
-        let shard = |set, index, of, width| Some(Shard { set, kind: ".parquet", index, of, width });
+        let shard = |set, index, of, width| Some(Shard { set, kind: ".parquet", index, of, width, joint: '-' });
         for (name, wanted) in [
             ("train-00000-of-00002.parquet", shard("train", 0, 2, 5)),
             ("train-00001-of-00002-5f3ab2.parquet", shard("train", 1, 2, 5)),
             ("my-set-3-of-12.parquet", shard("my-set", 3, 12, 1)),
             ("00000-of-00002.parquet", shard("", 0, 2, 5)),
+            ("train-00000-OF-00002.parquet", shard("train", 0, 2, 5)),
+            ("train_00000_of_00002.parquet", shard("train", 0, 2, 5).map(|shard| Shard { joint: '_', ..shard })),
             ("best-of-2.parquet", None),
             ("1-of-2nd.parquet", None),
             ("train-a-of-b.parquet", None),
@@ -155,7 +165,7 @@ mod tests {
     #[test]
     fn a_set_whose_names_count_themselves_is_whole_or_refused() {
         type Row<'a> = (&'a [&'a str], &'a [&'a str], Option<&'a str>);
-        let rows: [Row<'_>; 11] = [
+        let rows: [Row<'_>; 12] = [
             (&["a-0-of-2", "a-1-of-2", "b"], &[], None),
             (&["a-0-of-2"], &[], Some("a-1-of-2 is missing: the names count 2 files and 1 is here")),
             (
@@ -166,6 +176,7 @@ mod tests {
                 ),
             ),
             // Left out on purpose: it is there.
+            (&["a_0_of_2"], &[], Some("a_1_of_2 is missing: the names count 2 files and 1 is here")),
             (&["a-0-of-2"], &["a-1-of-2"], None),
             (&["a-1-of-2", "a-2-of-2"], &[], None),
             (

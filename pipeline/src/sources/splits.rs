@@ -58,15 +58,24 @@ impl Split {
             below.components().rev().map(|part: Component<'_>| part.as_os_str().to_string_lossy()).collect();
         let (own, folders) = names.split_first()?;
         let counted = Shard::parse(own).and_then(|shard| Self::in_name(shard.set));
-        counted.or_else(|| folders.iter().find_map(|name| Self::in_name(name))).or_else(|| Self::in_name(stem(own)))
+        counted.or_else(|| folders.iter().find_map(|name| Self::of_folder(name))).or_else(|| Self::in_name(stem(own)))
     }
 
-    /// The last word that names one; words end where letters do.
+    /// The last word that names one; words end where letters do. A folder that names several is of none.
     fn in_name(name: &str) -> Option<Self> {
+        Self::all_in_name(name).next_back()
+    }
+
+    fn of_folder(name: &str) -> Option<Self> {
+        let mut splits = Self::all_in_name(name);
+        splits.next().filter(|first| splits.all(|split| split == *first))
+    }
+
+    fn all_in_name(name: &str) -> impl DoubleEndedIterator<Item = Self> {
         let words = name.split(|letter: char| !letter.is_alphabetic());
-        let split =
-            |word: &str| WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, split)| *split);
-        words.filter_map(split).next_back()
+        words.filter_map(|word| {
+            WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, split)| *split)
+        })
     }
 }
 
@@ -153,6 +162,8 @@ mod tests {
             ("my_dev_set.parquet", Some(Split::Validation)),
             ("Training.parquet", Some(Split::Train)),
             ("eval2.parquet", Some(Split::Test)),
+            ("train_test_split/train.parquet", Some(Split::Train)),
+            ("train_test_split/test.parquet", Some(Split::Test)),
             ("trains.parquet", None),
             ("contest.parquet", None),
             ("part-0.parquet", None),

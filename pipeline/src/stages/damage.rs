@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Damage;
 use crate::{Dataset, PipelineError};
+
+/// Bytes of a line of a quarantine file that are looked at together.
+const LONGEST_LINE: u64 = 1 << 20;
+
+/// Rows that are told one by one where there is no quarantine file.
+const MOST_TOLD: usize = 10;
 
 /// A row that was left out of its batch, and why.
 #[derive(Debug)]
@@ -27,8 +33,10 @@ pub(crate) struct DamagedRow {
 pub(crate) struct LeftOut {
     /// Whether this stream met the row; otherwise only the quarantine file knows it.
     rows: HashMap<RowId, bool>,
-    /// The first row that this stream met, and why it was left out.
-    first: Option<(RowId, String)>,
+    /// The first row that this stream met whose input cannot be used, and why.
+    first_unreadable: Option<(RowId, String)>,
+    /// Rows that were told one by one.
+    told: usize,
     quarantine: Option<Quarantine>,
     /// Whether damaged rows are left out at all.
     asked: bool,
@@ -43,6 +51,8 @@ struct Quarantine {
     places: HashMap<Arc<str>, String>,
     /// Bytes of the file that were read or written here; what follows another process wrote.
     known: u64,
+    /// Whether its last line is whole.
+    ended: bool,
 }
 
 /// A line of the quarantine file.
@@ -62,12 +72,12 @@ impl LeftOut {
         let asked = *policy != DamagedPolicy::Fail;
         let policy = policy.with_file_in(Path::new(""));
         let DamagedPolicy::Quarantine(Some(path)) = &policy else {
-            return Ok(Self { rows: HashMap::new(), first: None, quarantine: None, asked });
+            return Ok(Self { rows: HashMap::new(), first_unreadable: None, told: 0, quarantine: None, asked });
         };
         let place = |path: &Path| std::path::absolute(path).unwrap_or(path.to_owned()).to_string_lossy().into_owned();
         let places = dataset.files().iter().map(|file| (Arc::clone(&file.name), place(&file.path))).collect();
         let failed = |source| PipelineError::Quarantine { path: path.clone(), source };
-        let mut quarantine = Quarantine { path: path.clone(), file: None, places, known: 0 };
+        let mut quarantine = Quarantine { path: path.clone(), file: None, places, known: 0, ended: true };
         let mut rows = HashMap::new();
         match open(path, false) {
             Ok(file) => {
@@ -77,7 +87,7 @@ impl LeftOut {
             Err(error) if error.kind() == ErrorKind::NotFound => can_be_made(path).map_err(failed)?,
             Err(error) => return Err(failed(error)),
         }
-        Ok(Self { rows, first: None, quarantine: Some(quarantine), asked })
+        Ok(Self { rows, first_unreadable: None, told: 0, quarantine: Some(quarantine), asked })
     }
 
     /// Notes rows in the order given; returns how many of them this stream had not met before.
@@ -89,9 +99,18 @@ impl LeftOut {
                 continue;
             }
             new += 1;
-            self.first.get_or_insert_with(|| (id.clone(), damage.to_string()));
+            if !damage.is_of_label() {
+                self.first_unreadable.get_or_insert_with(|| (id.clone(), damage.to_string()));
+            }
             match &self.quarantine {
-                None => tracing::warn!(row = %id, %damage, "row left out"),
+                None => {
+                    match self.told {
+                        told if told < MOST_TOLD => tracing::warn!("{id} is left out: {damage}"),
+                        MOST_TOLD => tracing::warn!("further rows that are left out are counted and not named"),
+                        _ => {}
+                    }
+                    self.told += 1;
+                }
                 Some(_) if known.is_none() => unwritten.push((id, damage)),
                 Some(_) => {}
             }
@@ -102,6 +121,14 @@ impl LeftOut {
         }
         Ok(new)
     }
+}
+
+/// Refuses a quarantine file that cannot be used for these rows, without making it.
+///
+/// # Errors
+/// It cannot be made or written, or holds something else.
+pub fn check_quarantine(policy: &DamagedPolicy, dataset: &Dataset) -> Result<(), PipelineError> {
+    LeftOut::new(policy, dataset).map(drop)
 }
 
 fn open(path: &Path, create: bool) -> io::Result<File> {
@@ -126,9 +153,9 @@ impl LeftOut {
         }
     }
 
-    /// The first row that this stream met, and why it was left out.
-    pub(crate) fn first(&self) -> Option<&(RowId, String)> {
-        self.first.as_ref()
+    /// The first row that this stream met whose input cannot be used, and why.
+    pub(crate) fn first_unreadable(&self) -> Option<&(RowId, String)> {
+        self.first_unreadable.as_ref()
     }
 }
 
@@ -144,10 +171,13 @@ impl Quarantine {
         let mut of_others = HashMap::new();
         self.read(&mut of_others)?;
         let new = rows.iter().filter(|(id, _)| !of_others.contains_key(id));
-        let lines: String = new.map(|(id, damage)| self.line(id, damage)).collect();
+        // A last line that was cut off is ended, so that the next one stands alone.
+        let mut lines = if self.ended { String::new() } else { "\n".to_owned() };
+        new.for_each(|(id, damage)| lines.push_str(&self.line(id, damage)));
         // One write: whoever reads meanwhile sees whole lines.
         (&file).write_all(lines.as_bytes())?;
         self.known += lines.len() as u64;
+        self.ended = true;
         Ok(())
     }
 
@@ -160,8 +190,8 @@ impl Quarantine {
         line
     }
 
-    /// Reads the rows of these files from where it is not known yet. A last line that was cut off is ended, so that the
-    /// next one stands alone; lines of anything else are passed over.
+    /// Reads the rows of these files from where it is not known yet; lines of anything else are passed over. A file that
+    /// does not begin with such a line is somebody's own, and refused.
     fn read(&mut self, rows: &mut HashMap<RowId, bool>) -> io::Result<()> {
         let Some(file) = self.file.as_mut() else { return Ok(()) };
         // A pipe or device has nothing to be read again.
@@ -170,21 +200,20 @@ impl Quarantine {
         }
         file.seek(SeekFrom::Start(self.known))?;
         let (mut reader, mut line) = (BufReader::new(&*file), Vec::new());
-        let mut whole = true;
-        while reader.read_until(b'\n', &mut line)? > 0 {
+        while reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? > 0 {
+            let known = serde_json::from_slice::<KnownRow>(&line).ok();
+            if self.known == 0 && known.is_none() {
+                return Err(io::Error::other("it holds something else already; name another file"));
+            }
             self.known += line.len() as u64;
-            whole = line.ends_with(b"\n");
-            if let Ok(known) = serde_json::from_slice::<KnownRow>(&line)
+            self.ended = line.ends_with(b"\n");
+            if let Some(known) = known
                 && let Some((name, place)) = self.places.get_key_value(&*known.file)
                 && *place == known.path
             {
                 rows.insert(RowId { file: Arc::clone(name), row_group: known.row_group, row: known.row }, false);
             }
             line.clear();
-        }
-        if !whole {
-            file.write_all(b"\n")?;
-            self.known += 1;
         }
         Ok(())
     }

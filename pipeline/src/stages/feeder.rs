@@ -40,7 +40,12 @@ impl Feeder {
 
     pub(super) fn too_small(&self, what: String, needed: u64) -> PipelineError {
         let enough = self.ceiling.0.saturating_add(needed.saturating_mul(4) / 3);
-        PipelineError::Memory { ceiling: self.ceiling, what, needed: ByteSize(needed), enough: ByteSize(enough) }
+        PipelineError::Memory {
+            ceiling: self.ceiling,
+            what,
+            needed: ByteSize(needed),
+            enough: ByteSize(enough).rounded_up(),
+        }
     }
 }
 

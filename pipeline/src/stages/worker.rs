@@ -242,7 +242,7 @@ impl Workshop {
             height: facts.height,
             needed: ByteSize(needed),
             ceiling: limit.ceiling,
-            enough: limit.ceiling_for(needed),
+            enough: limit.ceiling_for(needed).rounded_up(),
         };
         if needed > limit.bytes() {
             return Err(too_large());

@@ -181,6 +181,22 @@ fn a_run_that_leaves_nothing_out_makes_no_quarantine_file() {
 }
 
 #[test]
+fn a_file_that_is_no_quarantine_is_refused_and_kept_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = damaged(folder.path());
+    std::fs::write(folder.path().join("notes.txt"), "my own notes").unwrap();
+    for name in ["a.parquet", "notes.txt"] {
+        let file = folder.path().join(name);
+        let before = std::fs::read(&file).unwrap();
+        let damaged = DamagedPolicy::Quarantine(Some(file.clone()));
+        let error = Batches::open(&dataset, StreamOptions { damaged, ..options(&dataset) }, None).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(error.to_string().contains(name) && source.contains("name another file"), "{error}: {source}");
+        assert!(std::fs::read(&file).unwrap() == before, "{name}");
+    }
+}
+
+#[test]
 fn two_runs_that_share_a_quarantine_file_note_each_row_once() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = damaged(folder.path());

@@ -310,3 +310,37 @@ fn of_a_folder_with_splits_the_one_for_the_role_is_taken_and_said() {
     }
     assert!(Dataset::open("d/train-00000-of-00002.parquet", folder.path()).is_ok(), "one file by its name");
 }
+
+#[test]
+fn a_shard_without_rows_decides_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let full: [(&str, ArrayRef); 2] = [("text", texts(&["a", "b"])), ("label", numbers(&[0, 1]))];
+    // What pandas writes of a frame without rows: columns of no type.
+    let empty: [(&str, ArrayRef); 2] = [("text", Arc::new(NullArray::new(0))), ("label", Arc::new(NullArray::new(0)))];
+    for names in [["a", "b"], ["b", "a"]] {
+        let folder = folder.path().join(names[0]);
+        std::fs::create_dir(&folder).unwrap();
+        write(&folder.join(format!("{}.parquet", names[0])), &full, Some(CLASSES), 2);
+        write(&folder.join(format!("{}.parquet", names[1])), &empty, None, 2);
+        let dataset = Dataset::open(".", &folder).unwrap();
+        let columns = dataset.resolve_columns(None, "label").unwrap();
+        assert_eq!((columns.input.as_str(), labels(&dataset, &columns)), ("text", vec![0, 1]));
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_under_several_names_and_copies_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write(&path("a.parquet"), &[("text", texts(&["a", "b"])), ("label", numbers(&[0, 1]))], Some(CLASSES), 2);
+    std::os::unix::fs::symlink("a.parquet", path("b.parquet")).unwrap();
+    std::fs::hard_link(path("a.parquet"), path("c.parquet")).unwrap();
+    std::fs::copy(path("a.parquet"), path("d.parquet")).unwrap();
+    let dataset = Dataset::open(".", folder.path()).unwrap();
+    let names: Vec<_> = dataset.files().iter().map(|file| &*file.name).collect();
+    assert_eq!((names, dataset.rows()), (vec!["a.parquet", "b.parquet", "c.parquet", "d.parquet"], 8));
+    let copies: Vec<_> = dataset.copies().unwrap().into_iter().map(|file| (file.second, file.first)).collect();
+    let of_first = ["b.parquet", "c.parquet", "d.parquet"].map(|name| (name.into(), "a.parquet".into()));
+    assert_eq!(copies, of_first);
+}

@@ -140,7 +140,7 @@ fn stays_under(name: &str, dataset: &Dataset, at_least: u64, options: &StreamOpt
 fn refused_under(dataset: &Dataset, options: &StreamOptions, memory: ByteSize) {
     let small = StreamOptions { memory, ..options.clone() };
     let message = Batches::open(dataset, small, None).unwrap_err().to_string();
-    assert!(message.contains("too small") && message.contains("set `memory` to at least"), "{message}");
+    assert!(message.contains("too small") && message.contains("set `data.memory` to at least"), "{message}");
 }
 
 #[test]

@@ -43,6 +43,26 @@ impl FromStr for ByteSize {
     }
 }
 
+impl ByteSize {
+    /// The next size that is shown without being rounded: advice is to be taken as it stands.
+    ///
+    /// ```
+    /// use millstream_schemas::recipe::ByteSize;
+    /// assert_eq!(ByteSize((105 << 20) + 1).rounded_up().to_string(), "106.0 MiB");
+    /// assert_eq!(ByteSize(64 << 20).rounded_up(), ByteSize(64 << 20));
+    /// ```
+    #[must_use]
+    pub fn rounded_up(self) -> Self {
+        let unit = match self.0 {
+            bytes if bytes >= 1 << 30 => (1 << 30) / 4,
+            bytes if bytes >= 1 << 20 => 1 << 20,
+            bytes if bytes >= 1 << 10 => 1 << 10,
+            _ => 1,
+        };
+        Self(self.0.checked_next_multiple_of(unit).unwrap_or(u64::MAX))
+    }
+}
+
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
