@@ -43,8 +43,11 @@ impl Row for ScheduleKind {
 #[derive(Clone, Copy)]
 pub struct Build {
     schema: fn() -> Value,
-    pub(super) make: fn(&Value, &str) -> Result<(Arc<dyn Course>, Value), ChoiceError>,
+    pub(super) make: fn(&Value, &str) -> Made,
 }
+
+/// The course, and its options with every default filled in.
+type Made = Result<(Arc<dyn Course>, Value), ChoiceError>;
 
 impl Build {
     /// A course with the options `T`.
