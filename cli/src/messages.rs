@@ -6,6 +6,8 @@ use std::io;
 use millstream::schemas::recipe::{PlacedFault, WrittenAt};
 use millstream::schemas::{SchemaError, count, escaped, shown_path};
 use serde_json::{Value, json};
+use tracing::Metadata;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::arguments::Global;
 use crate::colour::Meaning;
@@ -25,7 +27,7 @@ pub(crate) fn start(global: &Global) {
     // A subscriber that is there already is as good.
     let _ = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(|| Lines)
+        .with_writer(Lines { of_runtime: global.verbose > 0 })
         .without_time()
         .with_target(false)
         .with_ansi(false)
@@ -44,12 +46,34 @@ pub(crate) fn warn(text: &str) {
 }
 
 /// What libraries say, above the progress like the rest.
-struct Lines;
+struct Lines {
+    /// Whether ONNX Runtime is heard: what it complains of comes back as an error too, in our words.
+    of_runtime: bool,
+}
 
-impl io::Write for Lines {
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line { shown: true }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line {
+        Line { shown: self.of_runtime || !metadata.target().starts_with("ort") }
+    }
+}
+
+/// One message.
+struct Line {
+    shown: bool,
+}
+
+impl io::Write for Line {
     /// A whole message: the subscriber writes each in one piece.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        tell(&harmless(String::from_utf8_lossy(bytes).trim_end_matches('\n')));
+        if self.shown {
+            tell(&indented(String::from_utf8_lossy(bytes).trim_end_matches('\n'), 0));
+        }
         Ok(bytes.len())
     }
 

@@ -265,7 +265,7 @@ pub enum TrainingError {
 impl TrainingError {
     pub(crate) fn runtime(doing: impl Into<String>) -> impl FnOnce(ort::Error) -> Self {
         let doing = doing.into();
-        move |error| Self::Runtime { doing, reason: shown_up_to(error.message().trim(), 800) }
+        move |error| Self::Runtime { doing, reason: shown_up_to(without_places(error.message()).trim(), 800) }
     }
 
     pub(crate) fn batches(source: BoxError) -> Self {
@@ -281,6 +281,29 @@ impl TrainingError {
         let path = path.into();
         move |source| Self::Io { doing, path, source }
     }
+}
+
+/// What ONNX Runtime says, without the places in its own source.
+fn without_places(said: &str) -> String {
+    let is_place = |word: &str| {
+        let file = word.rsplit_once(':').filter(|(_, line)| line.chars().all(|digit| digit.is_ascii_digit()));
+        file.is_some_and(|(file, _)| [".h", ".cc", ".cpp", ".cu"].iter().any(|end| file.ends_with(end)))
+    };
+    let words = said.split(' ').filter(|word| !is_place(word));
+    let mut text = words.collect::<Vec<_>>().join(" ");
+    // A function with its parameters, which hold brackets of their own.
+    while let Some(start) = text.find("onnxruntime::") {
+        let (mut depth, mut end) = (0_i32, text.len());
+        for (at, letter) in text[start..].char_indices() {
+            depth += i32::from(letter == '(') - i32::from(letter == ')');
+            if letter == ')' && depth == 0 || letter.is_whitespace() && depth == 0 && at > 0 {
+                end = start + at + letter.len_utf8();
+                break;
+            }
+        }
+        text.replace_range(start..end, "");
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Rows of a batch, shown by the first few.
@@ -335,5 +358,26 @@ mod tests {
         let name = format!("conv\u{1b}[31m\n{}", "x".repeat(5000));
         let message = TrainingError::Parameter { name, wanted: "1 value".into(), got: "2 values".into() }.to_string();
         assert!(message.starts_with("parameter `conv\\u{1b}[31m\\nxxx") && message.len() < 200, "{message}");
+    }
+
+    #[test]
+    fn places_in_the_source_of_onnx_runtime_are_not_shown() {
+        for (said, wanted) in [
+            (
+                "Non-zero status code returned while running Reshape node. Name:'r' Status Message: \
+                 /onnxruntime_src/onnxruntime/core/providers/cpu/tensor/reshape_helper.h:91 \
+                 onnxruntime::ReshapeHelper::ReshapeHelper(const onnxruntime::TensorShape&, onnxruntime::TensorShapeVector&, \
+                 bool) gsl::narrow_cast<int64_t>(size) == 1 was false. Input shape:{10,4}\n",
+                "Non-zero status code returned while running Reshape node. Name:'r' Status Message: \
+                 gsl::narrow_cast<int64_t>(size) == 1 was false. Input shape:{10,4}",
+            ),
+            (
+                "Got invalid dimensions for input: x index: 0 Got: 3",
+                "Got invalid dimensions for input: x index: 0 Got: 3",
+            ),
+            ("onnxruntime::Half(", ""),
+        ] {
+            assert_eq!(without_places(said), wanted);
+        }
     }
 }

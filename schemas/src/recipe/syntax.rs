@@ -15,10 +15,12 @@ pub(super) fn in_words(kind: &ErrorKind) -> String {
         K::TabNotAllowed | K::TabInBlockIndentation => "a tab; indent with blanks",
         K::InvalidIndentation => "this line is indented like none around it; indent it like its neighbours",
         K::ExpectedBlockMappingKey | K::SimpleKeyExpected | K::InvalidSimpleKey => {
-            "no `key: value` stands here; after a key comes `: `, and keys of one mapping are indented alike"
+            "no `key: value` stands here; after a key comes `: `, keys of one mapping are indented alike, and text that \
+             starts with `{` or `[` is quoted"
         }
         K::MappingValueNotAllowed | K::InvalidColonPlacement => {
-            "a second `: ` in one line; quote text that holds one, or put the inner key on its own line, indented"
+            "a `: ` that cannot stand here: a second one in its line (quote text that holds one), one in a line that is \
+             indented further than its neighbours, or one behind a line whose own `:` has no blank after it"
         }
         K::InvalidMappingValueWhitespace => "no blank stands after `:`",
         K::ExpectedBlockSequenceEntry => "wanted a further `- item`, indented like those before it",
