@@ -5,9 +5,9 @@ use std::time::Instant;
 use millstream_schemas::Batch;
 
 use crate::budget::{Held, Share};
-use crate::stages::batches::{Letter, Mould};
-use crate::stages::mailbox::Mailbox;
-use crate::stages::worker::Workshop;
+use crate::stages::batches::{BatchLayout, FinishedBatch};
+use crate::stages::reorder_buffer::ReorderBuffer;
+use crate::stages::worker::WorkerContext;
 
 /// What a stream has done so far, and what it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -43,9 +43,9 @@ pub struct StreamCounters {
 /// Watches a stream, and hands buffers back to it, from anywhere.
 #[derive(Clone, Debug)]
 pub struct Monitor {
-    pub(crate) shop: Arc<Workshop>,
-    pub(crate) mould: Arc<Mould>,
-    pub(crate) mailbox: Arc<Mailbox<Letter>>,
+    pub(crate) context: Arc<WorkerContext>,
+    pub(crate) layout: Arc<BatchLayout>,
+    pub(crate) finished: Arc<ReorderBuffer<FinishedBatch>>,
     pub(crate) held: Arc<Held>,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) taken: Arc<Taken>,
@@ -69,13 +69,13 @@ impl Monitor {
     pub fn counters(&self) -> StreamCounters {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let seconds = |nanoseconds: &AtomicU64| count(nanoseconds) as f64 * 1e-9;
-        let (taken, times) = (&*self.taken, &self.shop.times);
+        let (taken, times) = (&*self.taken, &self.context.times);
         StreamCounters {
             rows: count(&taken.rows),
             skipped: count(&taken.skipped),
             damaged_rows: count(&taken.damaged_rows),
             batches: count(&taken.batches),
-            batches_waiting: self.mailbox.waiting(),
+            batches_waiting: self.finished.waiting(),
             bytes_held: self.held.now(),
             bytes_peak: self.held.peak(),
             workers: self.workers,
@@ -89,7 +89,7 @@ impl Monitor {
 
     /// Hands a batch's buffers back, to be used again.
     pub fn recycle(&self, batch: Batch) {
-        self.mould.pool.give_back(batch);
+        self.layout.pool.give_back(batch);
     }
 
     pub(crate) fn left(&self) -> u64 {
@@ -98,7 +98,7 @@ impl Monitor {
 
     /// What streams under one ceiling share: the count of bytes, and what decoding may take.
     pub(crate) fn shared(&self) -> (Arc<Held>, Share) {
-        (Arc::clone(&self.held), self.shop.decoding.clone())
+        (Arc::clone(&self.held), self.context.decoding.clone())
     }
 
     pub(crate) fn waited(&self, since: Instant) {

@@ -1,5 +1,6 @@
 //! A keyed permutation of 0 … n−1, computed one element at a time.
 
+use millstream_schemas::mix;
 use millstream_transforms::random::DrawKey;
 
 const ROUNDS: usize = 8;
@@ -36,8 +37,8 @@ impl Permutation {
     fn scramble(&self, value: u64) -> u64 {
         let (mut a, mut b) = (value / self.right, value % self.right);
         for pair in self.keys.as_chunks::<2>().0 {
-            a = add(a, hash(b ^ pair[0]), self.left);
-            b = add(b, hash(a ^ pair[1]), self.right);
+            a = add(a, mix(b ^ pair[0]), self.left);
+            b = add(b, mix(a ^ pair[1]), self.right);
         }
         a * self.right + b
     }
@@ -47,13 +48,6 @@ fn add(value: u64, hash: u64, modulus: u64) -> u64 {
     let shift = ((u128::from(hash) * u128::from(modulus)) >> 64) as u64;
     let sum = value + shift;
     if sum >= modulus { sum - modulus } else { sum }
-}
-
-/// The finalizer of SplitMix64 (Steele, Lea and Flood 2014).
-fn hash(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -11,16 +11,16 @@ use crate::dataset::GroupPlace;
 use crate::division::{Division, Needs, Portion};
 use crate::order::Order;
 use crate::sources::{FileColumns, ROW_BYTES};
-use crate::stages::batches::{Mould, Pool, Shape, TEXT, WorkTimes};
+use crate::stages::batches::{BatchLayout, Pool, Shape, TEXT, WorkTimes};
 use crate::stages::feeder::Feeder;
-use crate::stages::worker::Workshop;
+use crate::stages::worker::WorkerContext;
 use crate::{Beside, Dataset, InputKind, PipelineError, StreamOptions};
 
 /// Pages that are read more often than this in an epoch are not worth it: such an order is refused.
 const MOST_READ_AGAIN: u64 = 250;
 
 pub(crate) struct Plan {
-    pub(crate) shop: Workshop,
+    pub(crate) context: WorkerContext,
     pub(crate) feeder: Feeder,
     pub(crate) workers: usize,
     pub(crate) held: Arc<Held>,
@@ -46,7 +46,7 @@ impl Plan {
         let groups = dataset.inner.groups.clone();
         let order = Order::new(options.order, options.window, options.seed, groups.iter().map(|group| group.rows));
         let shape = shape(dataset, &options)?;
-        let mut mould = Mould {
+        let mut layout = BatchLayout {
             capacity: options.batch,
             classes: options.columns.classes.len(),
             input: options.input_name.clone(),
@@ -56,10 +56,10 @@ impl Plan {
             chain: options.chain.clone(),
             seed: options.seed,
             pool: Pool::new(0, []),
-            mailbox: Arc::default(),
+            finished: Arc::default(),
         };
         let (unit_name, unit) = smallest_unit(&options, &groups, &files);
-        let needs = Needs { batch: mould.batch_bytes(), unit, unit_name, images: shape != Shape::Text };
+        let needs = Needs { batch: layout.batch_bytes(), unit, unit_name, images: shape != Shape::Text };
         let in_flight = (workers * 4).div_ceil(options.batch).max(2) + 2;
         let portion = match &options.beside {
             Beside::Nothing => Portion::Whole,
@@ -67,8 +67,8 @@ impl Plan {
             Beside::Stream(first) => Portion::Left(first.left()),
         };
         let division = Division::new(options.memory, &needs, in_flight as u64, portion)?;
-        let buffers = [shape.floats(), mould.classes].map(|floats| floats * mould.capacity);
-        mould.pool = Pool::new((division.batches / needs.batch.max(1)) as usize + 2, buffers);
+        let buffers = [shape.floats(), layout.classes].map(|floats| floats * layout.capacity);
+        layout.pool = Pool::new((division.batches / needs.batch.max(1)) as usize + 2, buffers);
         let (held, decoding) = match &options.beside {
             Beside::Stream(first) => first.shared(),
             _ => {
@@ -77,7 +77,7 @@ impl Plan {
                 (held, decoding)
             }
         };
-        let shop = Workshop {
+        let context = WorkerContext {
             chain: options.chain.clone(),
             columns: options.columns.clone(),
             shape,
@@ -94,7 +94,7 @@ impl Plan {
             groups,
             files,
             classes: dataset.classes(&options.columns)?,
-            mould: Arc::new(mould),
+            layout: Arc::new(layout),
             rows_share: Share::new(division.rows, &held),
             batches_share: Share::new(division.batches, &held),
             ceiling: options.memory,
@@ -107,7 +107,7 @@ impl Plan {
             },
             stop: Arc::default(),
         };
-        let plan = Self { shop, feeder, workers, held, left: division.left };
+        let plan = Self { context, feeder, workers, held, left: division.left };
         plan.refuse_endless_reading()?;
         Ok(plan)
     }
@@ -117,7 +117,7 @@ impl Plan {
         let whole = StreamOptions { memory: ByteSize(u64::MAX), beside: Beside::Nothing, ..options.clone() };
         let plan = Self::new(dataset, whole, None)?;
         let (unit_name, unit) = smallest_unit(options, &plan.feeder.groups, &plan.feeder.files);
-        Ok(Needs { batch: plan.feeder.mould.batch_bytes(), unit, unit_name, images: false }.least())
+        Ok(Needs { batch: plan.feeder.layout.batch_bytes(), unit, unit_name, images: false }.least())
     }
 
     /// What deserves a look before the stream is started.

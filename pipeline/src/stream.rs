@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::error::panic_message;
 use crate::monitor::Monitor;
 use crate::plan::Plan;
-use crate::stages::batches::Letter;
+use crate::stages::batches::FinishedBatch;
 use crate::stages::damage::LeftOut;
 use crate::stages::feeder::Feeder;
 use crate::stages::worker::work;
@@ -67,9 +67,9 @@ impl Batches {
         let (workers, held) = (plan.workers, Arc::clone(&plan.held));
         let stop = Arc::clone(&plan.feeder.stop);
         let monitor = Monitor {
-            shop: Arc::new(plan.shop),
-            mould: Arc::clone(&plan.feeder.mould),
-            mailbox: Arc::clone(&plan.feeder.mould.mailbox),
+            context: Arc::new(plan.context),
+            layout: Arc::clone(&plan.feeder.layout),
+            finished: Arc::clone(&plan.feeder.layout.finished),
             held,
             stop,
             taken: Arc::default(),
@@ -110,10 +110,10 @@ impl Batches {
     fn start(&mut self, feeder: Feeder) -> Result<(), PipelineError> {
         let (sender, receiver) = crossbeam_channel::unbounded();
         for worker in 0..self.monitor.workers {
-            let (shop, tasks) = (Arc::clone(&self.monitor.shop), receiver.clone());
-            let mailbox = Arc::clone(&self.monitor.mailbox);
+            let (context, tasks) = (Arc::clone(&self.monitor.context), receiver.clone());
+            let finished = Arc::clone(&self.monitor.finished);
             let name = format!("millstream-work-{worker}");
-            let thread = std::thread::Builder::new().name(name).spawn(move || work(&shop, &tasks, &mailbox));
+            let thread = std::thread::Builder::new().name(name).spawn(move || work(&context, &tasks, &finished));
             self.threads.push(thread.map_err(|source| PipelineError::Start { what: "a worker thread", source })?);
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -124,7 +124,7 @@ impl Batches {
             .map_err(|source| PipelineError::Start { what: "the reading runtime", source })?;
         let (cancel, cancelled) = oneshot::channel();
         self.cancel = Some(cancel);
-        let mailbox = Arc::clone(&self.monitor.mailbox);
+        let finished = Arc::clone(&self.monitor.finished);
         let feed = move || {
             let fed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 runtime.block_on(async move {
@@ -136,7 +136,7 @@ impl Batches {
             }));
             if let Err(payload) = fed {
                 let message = panic_message(&*payload);
-                mailbox.fail(PipelineError::Panicked { place: "reading".into(), message }.into());
+                finished.fail(PipelineError::Panicked { place: "reading".into(), message }.into());
             }
         };
         let thread = std::thread::Builder::new().name("millstream-feed".into()).spawn(feed);
@@ -144,16 +144,16 @@ impl Batches {
         Ok(())
     }
 
-    fn taken(&mut self, letter: Option<Letter>) -> Option<Result<Batch, PipelineError>> {
-        let batch = letter.map(|letter| self.note(letter));
+    fn taken(&mut self, finished: Option<FinishedBatch>) -> Option<Result<Batch, PipelineError>> {
+        let batch = finished.map(|finished| self.note(finished));
         self.ended = !matches!(batch, Some(Ok(_)));
         batch
     }
 
-    fn note(&mut self, letter: Letter) -> Result<Batch, PipelineError> {
-        let batch = letter.batch.map_err(|error| self.left_out.explained(error))?;
-        let skipped = letter.damaged.len() as u64;
-        let new = self.left_out.note(letter.damaged)?;
+    fn note(&mut self, finished: FinishedBatch) -> Result<Batch, PipelineError> {
+        let batch = finished.batch.map_err(|error| self.left_out.explained(error))?;
+        let skipped = finished.damaged.len() as u64;
+        let new = self.left_out.note(finished.damaged)?;
         let taken = &self.monitor.taken;
         for (counter, count) in [
             (&taken.batches, 1),
@@ -175,9 +175,9 @@ impl Iterator for Batches {
             return None;
         }
         let start = Instant::now();
-        let letter = self.monitor.mailbox.take();
+        let finished = self.monitor.finished.take();
         self.monitor.waited(start);
-        self.taken(letter)
+        self.taken(finished)
     }
 }
 
@@ -192,19 +192,19 @@ impl Stream for BatchStream {
             return Poll::Ready(None);
         }
         let start = *batches.waiting_since.get_or_insert_with(Instant::now);
-        let Poll::Ready(letter) = batches.monitor.mailbox.poll(context) else {
+        let Poll::Ready(finished) = batches.monitor.finished.poll(context) else {
             return Poll::Pending;
         };
         batches.waiting_since = None;
         batches.monitor.waited(start);
-        Poll::Ready(batches.taken(letter))
+        Poll::Ready(batches.taken(finished))
     }
 }
 
 impl Drop for Batches {
     fn drop(&mut self) {
         self.monitor.stop.store(true, Ordering::Relaxed);
-        self.monitor.shop.stop.store(true, Ordering::Relaxed);
+        self.monitor.context.stop.store(true, Ordering::Relaxed);
         drop(self.cancel.take());
         for thread in self.threads.drain(..) {
             // A panic in it was delivered as an error already.

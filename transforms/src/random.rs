@@ -3,6 +3,8 @@
 //! Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). Nothing here
 //! uses the system's mathematical library, so draws are the same bits on every machine.
 
+use millstream_schemas::{GOLDEN, mix};
+
 use crate::elementary::{exp, ln, sin_cos_degrees};
 
 /// What a draw depends on, besides the step's name and occurrence.
@@ -38,14 +40,8 @@ impl DrawKey {
 
 /// Mixes a word into 128 bits of state: two lanes of the finalizer of SplitMix64 that feed each other.
 fn absorb(state: &mut [u64; 2], word: u64) {
-    state[0] = finalize(state[0] ^ word).wrapping_add(state[1].rotate_left(29));
-    state[1] = finalize(state[1].wrapping_add(word).wrapping_add(0x9e37_79b9_7f4a_7c15)) ^ state[0].rotate_left(17);
-}
-
-fn finalize(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    state[0] = mix(state[0] ^ word).wrapping_add(state[1].rotate_left(29));
+    state[1] = mix(state[1].wrapping_add(word).wrapping_add(GOLDEN)) ^ state[0].rotate_left(17);
 }
 
 /// One block of Philox4x32-10.

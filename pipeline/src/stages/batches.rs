@@ -8,14 +8,14 @@ use millstream_schemas::{Batch, ResumePoint, RowId, Tensor, TensorData};
 use millstream_transforms::{Chain, DrawKey};
 
 use super::damage::DamagedRow;
-use super::mailbox::Mailbox;
+use super::reorder_buffer::ReorderBuffer;
 use super::slots::Slots;
 use crate::PipelineError;
 use crate::budget::Admitted;
 
 /// What all batches of a stream have in common.
 #[derive(Debug)]
-pub(crate) struct Mould {
+pub(crate) struct BatchLayout {
     pub(crate) capacity: usize,
     pub(crate) classes: usize,
     pub(crate) input: String,
@@ -25,12 +25,12 @@ pub(crate) struct Mould {
     pub(crate) chain: Chain,
     pub(crate) seed: u64,
     pub(crate) pool: Pool,
-    pub(crate) mailbox: Arc<Mailbox<Letter>>,
+    pub(crate) finished: Arc<ReorderBuffer<FinishedBatch>>,
 }
 
 /// A finished batch, or why there is none.
 #[derive(Debug)]
-pub(crate) struct Letter {
+pub(crate) struct FinishedBatch {
     pub(crate) batch: Result<Batch, PipelineError>,
     /// The rows that were left out of it, in their order.
     pub(crate) damaged: Vec<DamagedRow>,
@@ -38,7 +38,7 @@ pub(crate) struct Letter {
     _bytes: Option<Admitted>,
 }
 
-impl From<PipelineError> for Letter {
+impl From<PipelineError> for FinishedBatch {
     fn from(error: PipelineError) -> Self {
         Self { batch: Err(error), damaged: Vec::new(), _bytes: None }
     }
@@ -66,7 +66,7 @@ pub(crate) const TEXT: u64 = 1024;
 /// Bytes of a slot's row identity and label, and more than they need.
 const SLOT: u64 = 64;
 
-impl Mould {
+impl BatchLayout {
     /// Bytes of a batch's buffers; of texts, an estimate that is set right when they are there.
     pub(crate) fn batch_bytes(&self) -> u64 {
         let slot = match self.shape {
@@ -127,7 +127,7 @@ impl Pool {
 /// A batch that is being filled.
 #[derive(Debug)]
 pub(crate) struct OpenBatch {
-    mould: Arc<Mould>,
+    layout: Arc<BatchLayout>,
     number: u64,
     pub(crate) epoch: u64,
     /// Position of its first row.
@@ -164,7 +164,7 @@ pub(crate) struct Filled {
 impl OpenBatch {
     /// A batch of `rows` rows, with the buffer that they are to be written into.
     pub(crate) fn new(
-        mould: &Arc<Mould>,
+        layout: &Arc<BatchLayout>,
         number: u64,
         epoch: u64,
         position: u64,
@@ -172,21 +172,21 @@ impl OpenBatch {
         resume: ResumePoint,
         bytes: Admitted,
     ) -> (Arc<Self>, Slots) {
-        let floats = mould.shape.floats();
-        let mut buffer = Slots::new(mould.pool.take(mould.capacity * floats));
+        let floats = layout.shape.floats();
+        let mut buffer = Slots::new(layout.pool.take(layout.capacity * floats));
         let slots = buffer.take_front(rows * floats);
         buffer.fill(0.0);
         let filling = Filling {
             left: rows,
-            rows: vec![None; mould.capacity],
-            labels: vec![-1; mould.capacity],
-            texts: vec![String::new(); if mould.shape == Shape::Text { mould.capacity } else { 0 }],
+            rows: vec![None; layout.capacity],
+            labels: vec![-1; layout.capacity],
+            texts: vec![String::new(); if layout.shape == Shape::Text { layout.capacity } else { 0 }],
             parts: vec![buffer],
             damaged: Vec::new(),
             failure: None,
             bytes: Some(bytes),
         };
-        let batch = Self { mould: Arc::clone(mould), number, epoch, position, resume, state: Mutex::new(filling) };
+        let batch = Self { layout: Arc::clone(layout), number, epoch, position, resume, state: Mutex::new(filling) };
         (Arc::new(batch), slots)
     }
 
@@ -214,49 +214,49 @@ impl OpenBatch {
             Some((_, failure)) => Err(failure),
             None => self.assemble(&mut state),
         };
-        let letter = match batch {
+        let finished = match batch {
             Err(failure) => failure.into(),
             Ok(batch) => {
                 let (mut damaged, mut bytes) = (std::mem::take(&mut state.damaged), state.bytes.take());
                 damaged.sort_unstable_by_key(|row| row.slot);
-                bytes.iter_mut().for_each(|bytes| bytes.settle(self.mould.bytes_of(&batch)));
-                Letter { batch: Ok(batch), damaged, _bytes: bytes }
+                bytes.iter_mut().for_each(|bytes| bytes.settle(self.layout.bytes_of(&batch)));
+                FinishedBatch { batch: Ok(batch), damaged, _bytes: bytes }
             }
         };
         drop(state);
-        self.mould.mailbox.put(self.number, letter);
+        self.layout.finished.put(self.number, finished);
     }
 
     fn assemble(&self, state: &mut Filling) -> Result<Batch, PipelineError> {
-        let mould = &*self.mould;
-        let mut targets = mould.pool.take(mould.capacity * mould.classes);
+        let layout = &*self.layout;
+        let mut targets = layout.pool.take(layout.capacity * layout.classes);
         targets.fill(0.0);
         for (slot, label) in state.labels.iter().enumerate() {
-            if let Some(target) = usize::try_from(*label).ok().filter(|label| *label < mould.classes) {
-                targets[slot * mould.classes + target] = 1.0;
+            if let Some(target) = usize::try_from(*label).ok().filter(|label| *label < layout.classes) {
+                targets[slot * layout.classes + target] = 1.0;
             }
         }
-        let input = match mould.shape {
+        let input = match layout.shape {
             Shape::Image { width, height } => {
-                Tensor::f32([mould.capacity, 3, height as usize, width as usize], Slots::join(state.parts.drain(..)))
+                Tensor::f32([layout.capacity, 3, height as usize, width as usize], Slots::join(state.parts.drain(..)))
             }
             Shape::Text => {
                 let texts = std::mem::take(&mut state.texts);
-                Tensor { shape: vec![mould.capacity], data: TensorData::Text(texts) }
+                Tensor { shape: vec![layout.capacity], data: TensorData::Text(texts) }
             }
         };
         let mut batch = Batch {
-            inputs: BTreeMap::from([(mould.input.clone(), input)]),
-            targets: Tensor::f32([mould.capacity, mould.classes], targets),
+            inputs: BTreeMap::from([(layout.input.clone(), input)]),
+            targets: Tensor::f32([layout.capacity, layout.classes], targets),
             labels: std::mem::take(&mut state.labels),
             rows: std::mem::take(&mut state.rows),
             resume: self.resume.clone(),
         };
         // a row whose label is unknown would take weight from the row it is mixed into
-        let known = |(row, label): (&Option<RowId>, &i64)| row.is_some() && (mould.classes == 0 || *label >= 0);
+        let known = |(row, label): (&Option<RowId>, &i64)| row.is_some() && (layout.classes == 0 || *label >= 0);
         let taking_part: Vec<bool> = batch.rows.iter().zip(&batch.labels).map(known).collect();
-        let key = DrawKey { seed: mould.seed, epoch: self.epoch, row: self.position };
-        let applied = mould.chain.draw_batch(&taking_part, &key).apply(&mut batch);
+        let key = DrawKey { seed: layout.seed, epoch: self.epoch, row: self.position };
+        let applied = layout.chain.draw_batch(&taking_part, &key).apply(&mut batch);
         let (epoch, position) = (self.epoch, self.position);
         applied.map_err(|source| PipelineError::BatchTransform { epoch, position, source })?;
         Ok(batch)
@@ -264,7 +264,7 @@ impl OpenBatch {
 
     /// Delivers an error in the batch's place.
     pub(crate) fn fail(&self, error: PipelineError) {
-        self.mould.mailbox.put(self.number, error.into());
+        self.layout.finished.put(self.number, error.into());
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use millstream_schemas::ResumePoint;
 use millstream_schemas::recipe::ByteSize;
 
-use super::batches::Mould;
+use super::batches::BatchLayout;
 use crate::PipelineError;
 use crate::budget::Share;
 use crate::dataset::GroupPlace;
@@ -19,7 +19,7 @@ pub(crate) struct Feeder {
     pub(crate) groups: Vec<GroupPlace>,
     pub(crate) files: Vec<Arc<FileColumns>>,
     pub(crate) classes: Classes,
-    pub(crate) mould: Arc<Mould>,
+    pub(crate) layout: Arc<BatchLayout>,
     pub(crate) rows_share: Share,
     pub(crate) batches_share: Share,
     pub(crate) ceiling: ByteSize,

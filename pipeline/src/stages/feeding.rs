@@ -92,13 +92,13 @@ impl Feeder {
         let mut number = 0;
         let mut open = None;
         match self.feed(receiver, reading, &tasks, &mut number, &mut open).await {
-            Ok(()) => self.mould.mailbox.end(number),
+            Ok(()) => self.layout.finished.end(number),
             Err(error) => {
                 match open {
                     Some(Open { batch, .. }) => batch.fail(error),
-                    None => self.mould.mailbox.put(number, error.into()),
+                    None => self.layout.finished.put(number, error.into()),
                 }
-                self.mould.mailbox.end(number + 1);
+                self.layout.finished.end(number + 1);
             }
         }
         reader.abort();
@@ -107,7 +107,7 @@ impl Feeder {
     /// The first position that no batch of this epoch holds.
     fn end(&self, from: u64) -> u64 {
         let rows = self.order.rows();
-        let batch = self.mould.capacity as u64;
+        let batch = self.layout.capacity as u64;
         if self.drop_last { from + (rows - from) / batch * batch } else { rows }
     }
 
@@ -251,7 +251,7 @@ impl Feeder {
                 front.pending.push(self.task_row(place, &held[part]));
                 let full = front.next_slot + front.pending.len() == front.rows;
                 if full || front.pending.len() >= self.chunk {
-                    front.flush(tasks, self.mould.shape.floats());
+                    front.flush(tasks, self.layout.shape.floats());
                 }
                 if full {
                     *open = None;
@@ -263,7 +263,7 @@ impl Feeder {
             }
             // Rows that wait for the next unit would keep this one in memory, and so keep the next one out.
             if let Some(front) = open.as_mut() {
-                front.flush(tasks, self.mould.shape.floats());
+                front.flush(tasks, self.layout.shape.floats());
             }
         }
     }
@@ -279,12 +279,12 @@ impl Feeder {
     }
 
     async fn open_batch(&self, number: u64, epoch: u64, position: u64, end: u64) -> Open {
-        let bytes = self.batches_share.admit(self.mould.batch_bytes()).await;
+        let bytes = self.batches_share.admit(self.layout.batch_bytes()).await;
         let bytes = bytes.expect("the share was made for two batches or more");
-        let rows = (self.mould.capacity as u64).min(end - position);
+        let rows = (self.layout.capacity as u64).min(end - position);
         let (next_epoch, next) = if position + rows == end { (epoch + 1, 0) } else { (epoch, position + rows) };
         let resume = ResumePoint { epoch: next_epoch, position: next, ..self.from.clone() };
-        let (batch, slots) = OpenBatch::new(&self.mould, number, epoch, position, rows as usize, resume, bytes);
+        let (batch, slots) = OpenBatch::new(&self.layout, number, epoch, position, rows as usize, resume, bytes);
         Open { batch, slots: Some(slots), next_slot: 0, rows: rows as usize, pending: Vec::with_capacity(self.chunk) }
     }
 }

@@ -10,9 +10,9 @@ use millstream_schemas::RowId;
 use millstream_schemas::recipe::{ByteSize, TransparencyPolicy};
 use millstream_transforms::{Chain, DrawKey, RgbImage, Scratch};
 
-use super::batches::{Filled, Letter, OpenBatch, Shape, WorkTimes};
+use super::batches::{Filled, FinishedBatch, OpenBatch, Shape, WorkTimes};
 use super::damage::DamagedRow;
-use super::mailbox::Mailbox;
+use super::reorder_buffer::ReorderBuffer;
 use super::slots::Slots;
 use crate::budget::{Admitted, Share};
 use crate::decode::{self, DecodeScratch};
@@ -48,7 +48,7 @@ pub(crate) struct HeldRows {
 
 /// What every worker needs.
 #[derive(Debug)]
-pub(crate) struct Workshop {
+pub(crate) struct WorkerContext {
     pub(crate) chain: Chain,
     pub(crate) columns: Columns,
     pub(crate) shape: Shape,
@@ -67,7 +67,7 @@ const LARGEST_KEPT: u64 = 16 << 20;
 
 /// Buffers of one worker.
 #[derive(Default)]
-struct Bench {
+struct WorkerBuffers {
     decode: DecodeScratch,
     image: RgbImage,
     scratch: Scratch,
@@ -86,24 +86,24 @@ impl From<Damage> for Failure {
 }
 
 /// Works until there are no more tasks. A panic outside a row's own work ends the stream with an error.
-pub(crate) fn work(shop: &Workshop, tasks: &Receiver<Task>, mailbox: &Mailbox<Letter>) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work_until_done(shop, tasks))) {
+pub(crate) fn work(context: &WorkerContext, tasks: &Receiver<Task>, finished: &ReorderBuffer<FinishedBatch>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work_until_done(context, tasks))) {
         let message = panic_message(&*payload);
-        mailbox.fail(PipelineError::Panicked { place: "a batch".into(), message }.into());
+        finished.fail(PipelineError::Panicked { place: "a batch".into(), message }.into());
     }
 }
 
-fn work_until_done(shop: &Workshop, tasks: &Receiver<Task>) {
-    let mut bench = Bench::default();
+fn work_until_done(context: &WorkerContext, tasks: &Receiver<Task>) {
+    let mut buffers = WorkerBuffers::default();
     for task in tasks {
-        if shop.stop.load(Ordering::Relaxed) {
+        if context.stop.load(Ordering::Relaxed) {
             return;
         }
         let mut clock = Clock::start();
         let batch = Arc::clone(&task.batch);
-        let filled = shop.carry_out(task, &mut bench);
+        let filled = context.carry_out(task, &mut buffers);
         batch.fill(filled);
-        clock.lap(&shop.times.all);
+        clock.lap(&context.times.all);
     }
 }
 
@@ -123,8 +123,8 @@ impl Clock {
     }
 }
 
-impl Workshop {
-    fn carry_out(&self, mut task: Task, bench: &mut Bench) -> Filled {
+impl WorkerContext {
+    fn carry_out(&self, mut task: Task, buffers: &mut WorkerBuffers) -> Filled {
         let floats = self.shape.floats();
         let mut filled = Filled { first_slot: task.first_slot, ..Filled::default() };
         for (index, row) in task.rows.into_iter().enumerate() {
@@ -135,9 +135,9 @@ impl Workshop {
                 continue;
             }
             let worked =
-                catch_unwind(AssertUnwindSafe(|| self.row(&row, task.batch.epoch, bench, out, &mut filled.texts)));
+                catch_unwind(AssertUnwindSafe(|| self.row(&row, task.batch.epoch, buffers, out, &mut filled.texts)));
             let worked = worked.unwrap_or_else(|payload| {
-                *bench = Bench::default();
+                *buffers = WorkerBuffers::default();
                 let place = row.id.to_string();
                 Err(Failure::Fatal(PipelineError::Panicked { place, message: panic_message(&*payload) }))
             });
@@ -176,7 +176,7 @@ impl Workshop {
         &self,
         row: &TaskRow,
         epoch: u64,
-        bench: &mut Bench,
+        buffers: &mut WorkerBuffers,
         out: &mut [f32],
         texts: &mut Vec<String>,
     ) -> Result<i64, Failure> {
@@ -184,7 +184,7 @@ impl Workshop {
         let bytes = row.held.rows.input(row.index).ok_or_else(|| self.columns.kind.null())?;
         let key = DrawKey { seed: self.seed, epoch, row: row.id.key() };
         match self.shape {
-            Shape::Image { width, height } => self.image(row, bytes, &key, (width, height), bench, out)?,
+            Shape::Image { width, height } => self.image(row, bytes, &key, (width, height), buffers, out)?,
             Shape::Text => {
                 let mut clock = Clock::start();
                 let text = String::from_utf8_lossy(bytes);
@@ -202,7 +202,7 @@ impl Workshop {
         bytes: &[u8],
         key: &DrawKey,
         wanted: (u32, u32),
-        bench: &mut Bench,
+        buffers: &mut WorkerBuffers,
         out: &mut [f32],
     ) -> Result<(), Failure> {
         let mut clock = Clock::start();
@@ -225,12 +225,12 @@ impl Workshop {
         let _admitted = self.admit(&header, needed)?;
         clock.lap(&self.times.memory_wait);
         let decoded =
-            decode::decode_into(bytes, &header, &request, self.transparency, &mut bench.decode, &mut bench.image);
+            decode::decode_into(bytes, &header, &request, self.transparency, &mut buffers.decode, &mut buffers.image);
         clock.lap(&self.times.decode);
-        let rendered = decoded.map(|part| drawing.render_part(&part, &mut bench.scratch, out));
+        let rendered = decoded.map(|part| drawing.render_part(&part, &mut buffers.scratch, out));
         clock.lap(&self.times.transform);
         if needed > LARGEST_KEPT {
-            *bench = Bench::default();
+            *buffers = WorkerBuffers::default();
         }
         rendered.map_err(Damage::Image)?.map_err(|error| transform_error(row, error))
     }

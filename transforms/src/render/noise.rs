@@ -4,10 +4,7 @@
 /// Two words that all noise of one step depends on.
 #[inline(always)]
 pub(super) fn keys(seed: u64) -> [u32; 2] {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^= z >> 31;
+    let z = millstream_schemas::mix(seed.wrapping_add(millstream_schemas::GOLDEN));
     [z as u32, (z >> 32) as u32]
 }
 

@@ -4,61 +4,61 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// Letters numbered from 0 without gaps.
+/// Items numbered from 0 without gaps.
 #[derive(Debug)]
-pub(crate) struct Mailbox<T> {
+pub(crate) struct ReorderBuffer<T> {
     state: Mutex<State<T>>,
     arrived: Condvar,
 }
 
 #[derive(Debug)]
 struct State<T> {
-    letters: BTreeMap<u64, T>,
+    items: BTreeMap<u64, T>,
     next: u64,
-    /// How many letters there will be, once that is known.
+    /// How many items there will be, once that is known.
     end: Option<u64>,
-    /// To be delivered in place of the first letter that is missing.
+    /// To be delivered in place of the first item that is missing.
     failure: Option<T>,
     waker: Option<Waker>,
 }
 
-impl<T> Default for Mailbox<T> {
+impl<T> Default for ReorderBuffer<T> {
     fn default() -> Self {
-        let state = State { letters: BTreeMap::new(), next: 0, end: None, failure: None, waker: None };
+        let state = State { items: BTreeMap::new(), next: 0, end: None, failure: None, waker: None };
         Self { state: Mutex::new(state), arrived: Condvar::new() }
     }
 }
 
-impl<T> Mailbox<T> {
-    /// Delivers letter `number`. The first one under a number counts.
-    pub(crate) fn put(&self, number: u64, letter: T) {
+impl<T> ReorderBuffer<T> {
+    /// Delivers item `number`. The first one under a number counts.
+    pub(crate) fn put(&self, number: u64, item: T) {
         let mut state = self.lock();
         if number >= state.next {
-            state.letters.entry(number).or_insert(letter);
+            state.items.entry(number).or_insert(item);
         }
         self.wake(state);
     }
 
-    /// No letter will have this number or a larger one.
+    /// No item will have this number or a larger one.
     pub(crate) fn end(&self, number: u64) {
         let mut state = self.lock();
         state.end = Some(state.end.map_or(number, |end| end.min(number)));
         self.wake(state);
     }
 
-    /// Some letters will never come; this one stands for the first of them, and nothing follows it.
-    pub(crate) fn fail(&self, letter: T) {
+    /// Some items will never come; this one stands for the first of them, and nothing follows it.
+    pub(crate) fn fail(&self, item: T) {
         let mut state = self.lock();
-        state.failure.get_or_insert(letter);
+        state.failure.get_or_insert(item);
         self.wake(state);
     }
 
-    /// The next letter; `None` after the last.
+    /// The next item; `None` after the last.
     pub(crate) fn take(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
-            if let Poll::Ready(letter) = state.next() {
-                return letter;
+            if let Poll::Ready(item) = state.next() {
+                return item;
             }
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -74,10 +74,10 @@ impl<T> Mailbox<T> {
         polled
     }
 
-    /// Letters that can be taken without waiting.
+    /// Items that can be taken without waiting.
     pub(crate) fn waiting(&self) -> usize {
         let state = self.lock();
-        state.letters.keys().zip(state.next..).take_while(|(number, next)| **number == *next).count()
+        state.items.keys().zip(state.next..).take_while(|(number, next)| **number == *next).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -99,9 +99,9 @@ impl<T> State<T> {
         if self.end.is_some_and(|end| self.next >= end) {
             return Poll::Ready(None);
         }
-        if let Some(letter) = self.letters.remove(&self.next) {
+        if let Some(item) = self.items.remove(&self.next) {
             self.next += 1;
-            return Poll::Ready(Some(letter));
+            return Poll::Ready(Some(item));
         }
         match self.failure.take() {
             Some(failure) => {
@@ -121,32 +121,32 @@ mod tests {
 
     #[test]
     fn letters_come_in_order_whoever_brings_them() {
-        let mailbox = Arc::new(Mailbox::default());
+        let finished = Arc::new(ReorderBuffer::default());
         let bringers: Vec<_> = (0..4_u64)
             .map(|bringer| {
-                let mailbox = Arc::clone(&mailbox);
-                std::thread::spawn(move || (0..250).rev().for_each(|i| mailbox.put(i * 4 + bringer, i * 4 + bringer)))
+                let finished = Arc::clone(&finished);
+                std::thread::spawn(move || (0..250).rev().for_each(|i| finished.put(i * 4 + bringer, i * 4 + bringer)))
             })
             .collect();
-        let taken: Vec<_> = (0..1000).map(|_| mailbox.take().unwrap()).collect();
+        let taken: Vec<_> = (0..1000).map(|_| finished.take().unwrap()).collect();
         assert!(taken.into_iter().eq(0..1000));
         bringers.into_iter().for_each(|bringer| bringer.join().unwrap());
-        mailbox.end(1000);
-        assert_eq!(mailbox.take(), None);
+        finished.end(1000);
+        assert_eq!(finished.take(), None);
     }
 
     #[test]
     fn a_polled_mailbox_wakes_and_counts() {
-        let mailbox = Arc::new(Mailbox::default());
-        mailbox.put(1, "b");
-        assert_eq!(mailbox.waiting(), 0);
-        let bringer = Arc::clone(&mailbox);
+        let finished = Arc::new(ReorderBuffer::default());
+        finished.put(1, "b");
+        assert_eq!(finished.waiting(), 0);
+        let bringer = Arc::clone(&finished);
         let thread = std::thread::spawn(move || {
             std::thread::sleep(std::time::Duration::from_millis(20));
             bringer.put(0, "a");
             bringer.end(2);
         });
-        let next = || futures::executor::block_on(futures::future::poll_fn(|context| mailbox.poll(context)));
+        let next = || futures::executor::block_on(futures::future::poll_fn(|context| finished.poll(context)));
         assert_eq!([next(), next(), next()], [Some("a"), Some("b"), None]);
         thread.join().unwrap();
     }
