@@ -8,7 +8,7 @@
 //! start at zero.
 
 use anyhow::{Context, Result};
-use millstream::Catalog;
+use millstream::OperatorCatalog;
 use millstream::compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
 use millstream::compiler::initializers::{Fans, draw};
 use millstream::schemas::recipe::Initializer;
@@ -28,7 +28,7 @@ fn main() -> Result<()> {
 
 /// The network as the bytes of an ONNX file. The first axis is symbolic, so it takes any number of images.
 fn network() -> Result<Vec<u8>> {
-    let mut graph = Graph::new(17, Catalog::standard());
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
     let image = graph.input("image", TensorType::f32([1, 3, SIDE, SIDE]));
     let mut value = image;
     for (name, channels, stride) in [("conv1", 16, 1), ("conv2", 32, 2), ("conv3", 64, 2)] {

@@ -5,7 +5,7 @@
 
 use anyhow::Context;
 use millstream::training::{Device, DeviceRequest, StepRunner, StepSettings, runtime};
-use millstream::{Batches, Catalog, Chain, Choice, Dataset, FineTuning, Model, StreamOptions, compile};
+use millstream::{Batches, Chain, Choice, Dataset, FineTuning, Model, OperatorCatalog, StreamOptions, compile};
 use serde_json::json;
 
 fn main() -> anyhow::Result<()> {
@@ -21,7 +21,7 @@ fn main() -> anyhow::Result<()> {
     let dataset = Dataset::open(&data, ".".as_ref())?;
     let columns = dataset.resolve_columns(None, "label")?;
     let fine_tuning = FineTuning::head(16, columns.classes.len());
-    let program = compile(&Model::read(pretrained.as_ref())?, &fine_tuning, &Catalog::standard())?;
+    let program = compile(&Model::read(pretrained.as_ref())?, &fine_tuning, &OperatorCatalog::standard())?;
 
     let device = Device::resolve(DeviceRequest::Auto, runtime::ready(None)?)?;
     let mut runner = StepRunner::open(&program, &device, &StepSettings::default())?;

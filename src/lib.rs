@@ -17,7 +17,9 @@ pub use millstream_schemas as schemas;
 pub use millstream_training as training;
 pub use millstream_transforms as transforms;
 
-pub use millstream_compiler::{Catalog, FineTuning, Model, TrainingProgram, compile};
+pub use millstream_compiler::{FineTuning, Model, OperatorCatalog, TrainingProgram, compile};
 pub use millstream_pipeline::{Batches, Dataset, StreamOptions};
+pub use millstream_recipes::Catalogs;
+pub use millstream_schemas::choice::Catalog;
 pub use millstream_schemas::{Batch, Choice, Recipe, ResumePoint, RowId, Tensor};
 pub use millstream_transforms::{Chain, DrawKey};

@@ -29,7 +29,7 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
 
 /// Folders with a table: the constant that each file's row is, and modules that are no rows.
 const TABLES: &[(&str, &str, &[&str])] = &[
-    ("compiler/src/operators", "OPERATOR", &["catalog", "operator", "rules", "samples", "type_rule"]),
+    ("compiler/src/operators", "OPERATOR", &["operator", "operator_catalog", "rules", "samples", "type_rule"]),
     ("training/src/optimizers", "OPTIMIZER", &["graph", "optimizer", "optimizer_kind", "rule"]),
     ("training/src/schedules", "SCHEDULE", &["schedule", "schedule_kind", "warmup"]),
     ("transforms/src/batch", "TRANSFORM", &[]),

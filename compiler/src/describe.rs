@@ -7,7 +7,7 @@ use crate::finetuning::{self, FineTuning, normalize, untie};
 use crate::graph::qualified;
 use crate::model_file::{Model, import};
 use crate::program::{Prepared, prepare, unique_parameters};
-use crate::{CompilerError, operators::Catalog};
+use crate::{CompilerError, operators::OperatorCatalog};
 
 /// What a model consists of, and what a fine-tuning would train.
 #[derive(Clone, Debug, Serialize)]
@@ -72,7 +72,11 @@ pub struct OperatorCoverage {
 ///
 /// # Errors
 /// The selection does not fit the model. A missing gradient is no error here: it is reported.
-pub fn describe(model: &Model, wanted: Option<&FineTuning>, catalog: &Catalog) -> Result<ModelReport, CompilerError> {
+pub fn describe(
+    model: &Model,
+    wanted: Option<&FineTuning>,
+    catalog: &OperatorCatalog,
+) -> Result<ModelReport, CompilerError> {
     let mut report = match wanted {
         Some(wanted) => described_layers(&prepare(model, wanted, catalog)?, Some(wanted)),
         None => {
@@ -129,7 +133,7 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>) -> ModelRe
 fn coverage(
     model: &Model,
     wanted: Option<&FineTuning>,
-    catalog: &Catalog,
+    catalog: &OperatorCatalog,
 ) -> Result<Vec<OperatorCoverage>, CompilerError> {
     let on_path = match wanted {
         Some(wanted) => nodes_on_path(&prepare(model, wanted, catalog)?, wanted, catalog)?,
@@ -157,7 +161,7 @@ fn coverage(
 fn nodes_on_path(
     prepared: &Prepared,
     wanted: &FineTuning,
-    catalog: &Catalog,
+    catalog: &OperatorCatalog,
 ) -> Result<BTreeMap<String, usize>, CompilerError> {
     let graph = import(&prepared.model, &prepared.bindings(wanted), catalog)?;
     let logits = graph.find(&prepared.logits).expect("the head's output is a value of the graph");

@@ -1,7 +1,7 @@
 //! A pretrained ONNX model in, a training graph in plain ONNX out.
 //!
 //! [`compile`] picks what is trained, adds the loss and reverse-mode gradients, and writes standard operators that any
-//! ONNX Runtime build can run. It knows operators through the [`Catalog`] that it is given. It reads and writes bytes; it never
+//! ONNX Runtime build can run. It knows operators through the [`OperatorCatalog`] that it is given. It reads and writes bytes; it never
 //! runs a graph.
 #![forbid(unsafe_code)]
 
@@ -25,6 +25,6 @@ pub use describe::{LayerReport, ModelReport, OperatorCoverage, describe};
 pub use error::CompilerError;
 pub use finetuning::FineTuning;
 pub use model_file::Model;
-pub use operators::Catalog;
+pub use operators::OperatorCatalog;
 pub use program::{TrainingProgram, compile};
 pub use scoring::Scoring;

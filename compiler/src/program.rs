@@ -12,7 +12,7 @@ use crate::graph::{Graph, TensorType, ValueId};
 use crate::losses::cross_entropy;
 use crate::model_file::onnx::{GraphProto, ModelProto, StringStringEntryProto};
 use crate::model_file::{Bindings, MOST_ENCODED, Model, encode, import, share};
-use crate::operators::Catalog;
+use crate::operators::OperatorCatalog;
 use crate::{CompilerError, batch_axis, graph};
 use millstream_schemas::shown;
 
@@ -40,13 +40,17 @@ pub struct TrainingProgram {
     model: ModelProto,
 }
 
-/// Compiles a pretrained model into a training step, by the rules of a catalog: [`Catalog::standard`], or one with rows
+/// Compiles a pretrained model into a training step, by the rules of a catalog: [`OperatorCatalog::standard`], or one with rows
 /// of your own.
 ///
 /// # Errors
 /// The selection or head does not fit, an operator between the loss and the trained layers has no gradient, or shapes
 /// do not fit; the error names the node.
-pub fn compile(model: &Model, wanted: &FineTuning, catalog: &Catalog) -> Result<TrainingProgram, CompilerError> {
+pub fn compile(
+    model: &Model,
+    wanted: &FineTuning,
+    catalog: &OperatorCatalog,
+) -> Result<TrainingProgram, CompilerError> {
     let prepared = prepare(model, wanted, catalog)?;
     let mut graph = import(&prepared.model, &prepared.bindings(wanted), catalog)?;
     let logits = graph.find(&prepared.logits).expect("the head's output is a value of the graph");
@@ -214,7 +218,11 @@ impl Prepared {
     }
 }
 
-pub(crate) fn prepare(model: &Model, wanted: &FineTuning, catalog: &Catalog) -> Result<Prepared, CompilerError> {
+pub(crate) fn prepare(
+    model: &Model,
+    wanted: &FineTuning,
+    catalog: &OperatorCatalog,
+) -> Result<Prepared, CompilerError> {
     let mut proto = model.proto.clone();
     let mut notes = Vec::new();
     notes.extend(any_batch(&mut proto, wanted, catalog)?);
@@ -268,7 +276,11 @@ pub(crate) fn prepare(model: &Model, wanted: &FineTuning, catalog: &Catalog) -> 
 }
 
 /// Frees a batch that the file fixes; an error where it must be another and cannot.
-fn any_batch(proto: &mut ModelProto, wanted: &FineTuning, catalog: &Catalog) -> Result<Option<String>, CompilerError> {
+fn any_batch(
+    proto: &mut ModelProto,
+    wanted: &FineTuning,
+    catalog: &OperatorCatalog,
+) -> Result<Option<String>, CompilerError> {
     batch_axis::name_empty(proto);
     let graph = proto.graph.as_ref().expect("the gate refuses a model without a graph");
     let Some(fixed) = batch_axis::fixed_rows(graph) else { return Ok(None) };
@@ -383,16 +395,16 @@ mod tests {
             .map(|(b, typed)| network(b, typed));
         for model in rows {
             let head = FineTuning::head(2, 5);
-            let program = compile(&model, &head, &Catalog::standard()).unwrap();
+            let program = compile(&model, &head, &OperatorCatalog::standard()).unwrap();
             assert_eq!((program.trained, program.frozen), (6 * 5 + 5, 4 * 6));
             let all = FineTuning { train: TrainSelection::All, ..head.clone() };
             for (wanted, on_trained_path) in [(None, 0), (Some(&head), 0), (Some(&all), 1)] {
-                let report = describe(&model, wanted, &Catalog::standard()).unwrap();
+                let report = describe(&model, wanted, &OperatorCatalog::standard()).unwrap();
                 let row = report.operators.iter().find(|row| row.operator == "odd.Bend").unwrap();
                 assert_eq!((row.nodes, row.gradient, row.on_trained_path), (1, false, on_trained_path));
                 assert_eq!(row.reason.as_deref(), Some("it is not in the operator table"));
             }
-            let error = compile(&model, &all, &Catalog::standard()).unwrap_err().to_string();
+            let error = compile(&model, &all, &OperatorCatalog::standard()).unwrap_err().to_string();
             let middle = if error.contains("Relu") { "Relu" } else { "Reshape" };
             let wanted = format!(
                 "no gradient for operator odd.Bend (opset 3), node `bent`: it is not in the operator table; it lies \
@@ -416,7 +428,7 @@ mod tests {
         let weights = ["body.weight", "bound.weight", "head.weight"].map(|name| weight(name, &[4, 4])).to_vec();
         let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("scores", &[4])]));
         let all = FineTuning { train: TrainSelection::All, ..FineTuning::head(2, 5) };
-        let error = compile(&model, &all, &Catalog::standard()).unwrap_err().to_string();
+        let error = compile(&model, &all, &OperatorCatalog::standard()).unwrap_err().to_string();
         assert!(
             error.contains("operator Clip (opset 17), node `features`: the one of input 2 is not written"),
             "{error}"

@@ -10,7 +10,7 @@ mod onnx_runtime;
 use millstream_compiler::backward::Expansion;
 use millstream_compiler::graph::{Constant, Graph, TensorType, ValueId};
 use millstream_compiler::operators::{Gradient, Operator, Sample, TypeRuleInput, varied};
-use millstream_compiler::{Catalog, CompilerError, FineTuning, Model, compile, describe};
+use millstream_compiler::{CompilerError, FineTuning, Model, OperatorCatalog, compile, describe};
 use millstream_schemas::recipe::TrainSelection;
 use onnx_runtime::{floats, run, session};
 
@@ -51,7 +51,7 @@ fn numbers(count: usize, seed: usize) -> Vec<f32> {
 }
 
 /// x → dense → what `bend` makes of it → dense.
-fn network(catalog: &Catalog, bend: impl Fn(&mut Graph, ValueId) -> Result<ValueId, CompilerError>) -> Model {
+fn network(catalog: &OperatorCatalog, bend: impl Fn(&mut Graph, ValueId) -> Result<ValueId, CompilerError>) -> Model {
     let (rows, width, classes) = SIZES;
     let mut graph = Graph::new(17, catalog.clone());
     let x = graph.input("x", TensorType::f32([rows, width]));
@@ -76,7 +76,7 @@ fn holds(model: &[u8], operator: &str) -> bool {
 
 #[test]
 fn a_model_with_an_operator_of_its_own_is_trained_and_keeps_the_operator() {
-    let catalog = Catalog::standard().with_operator(SWISH);
+    let catalog = OperatorCatalog::standard().with_operator(SWISH);
     let beta = [("beta", 0.5.into())];
     let swish = |graph: &mut Graph, x| Ok(graph.add_in(DOMAIN, "Swish", &[Some(x)], &beta, 1)?[0]);
     let model = network(&catalog, swish);
@@ -93,7 +93,7 @@ fn a_model_with_an_operator_of_its_own_is_trained_and_keeps_the_operator() {
     let report = describe(&model, Some(&all), &catalog).unwrap();
     let row = report.operators.iter().find(|row| row.operator == "test.extension.Swish").unwrap();
     assert_eq!((row.nodes, row.gradient, row.on_trained_path), (1, true, 1));
-    let error = compile(&model, &all, &Catalog::standard()).unwrap_err().to_string();
+    let error = compile(&model, &all, &OperatorCatalog::standard()).unwrap_err().to_string();
     assert!(error.contains("operator test.extension.Swish (opset 1), node `Swish`: it is not in the"), "{error}");
 
     // the same function by operators that the runtime has: the step is theirs, to the last bit
@@ -140,7 +140,7 @@ fn an_expansion_that_does_not_compute_the_same_type_or_never_ends_is_refused() {
         (|_| Ok(vec![]), "nothing stands for it"),
     ];
     for (rule, reason) in rows {
-        let catalog = Catalog::standard().with_operator(Operator { gradient: Gradient::Expand(rule), ..SWISH });
+        let catalog = OperatorCatalog::standard().with_operator(Operator { gradient: Gradient::Expand(rule), ..SWISH });
         let model = network(&catalog, |graph, x| Ok(graph.add_in(DOMAIN, "Swish", &[Some(x)], &[], 1)?[0]));
         let all = FineTuning { train: TrainSelection::All, ..FineTuning::head(SIZES.0, SIZES.2) };
         let error = compile(&model, &all, &catalog).unwrap_err().to_string();
@@ -148,7 +148,7 @@ fn an_expansion_that_does_not_compute_the_same_type_or_never_ends_is_refused() {
     }
     // a value that was there before stands for the output as well
     let same: fn(&mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> = |node| Ok(vec![node.input(0)?]);
-    let catalog = Catalog::standard().with_operator(Operator { gradient: Gradient::Expand(same), ..SWISH });
+    let catalog = OperatorCatalog::standard().with_operator(Operator { gradient: Gradient::Expand(same), ..SWISH });
     let model = network(&catalog, |graph, x| Ok(graph.add_in(DOMAIN, "Swish", &[Some(x)], &[], 1)?[0]));
     let all = FineTuning { train: TrainSelection::All, ..FineTuning::head(SIZES.0, SIZES.2) };
     assert!(holds(&compile(&model, &all, &catalog).unwrap().step, "Identity"));

@@ -9,7 +9,7 @@ mod onnx_runtime;
 
 use std::path::{Path, PathBuf};
 
-use millstream_compiler::{Catalog, FineTuning, Model, TrainingProgram, compile, describe};
+use millstream_compiler::{FineTuning, Model, OperatorCatalog, TrainingProgram, compile, describe};
 use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
 use onnx_runtime::{floats, run, session};
 
@@ -80,7 +80,7 @@ fn gradients_of_whole_models_agree_with_differences_of_the_loss() {
     }
     for (name, train, _) in rows() {
         let wanted = FineTuning { train: train.clone(), label_smoothing: 0.1, ..FineTuning::head(2, 5) };
-        let program = compile(&model(&corpus, name), &wanted, &Catalog::standard()).unwrap();
+        let program = compile(&model(&corpus, name), &wanted, &OperatorCatalog::standard()).unwrap();
         let mut step = session(&program.step);
         let outputs = run(&mut step, step_inputs(&program, &program.parameters));
         assert!(outputs[0][0].is_finite(), "{name}: loss {}", outputs[0][0]);
@@ -134,7 +134,8 @@ fn the_gradient_of_every_parameter_agrees_with_differences_of_the_loss() {
     for (name, activation, change, tolerance) in rows {
         let wanted = FineTuning { train: TrainSelection::All, ..FineTuning::head(4, 5) };
         let program =
-            compile(&with_activation(&model(&corpus, name), activation), &wanted, &Catalog::standard()).unwrap();
+            compile(&with_activation(&model(&corpus, name), activation), &wanted, &OperatorCatalog::standard())
+                .unwrap();
         let gradients = run(&mut session(&program.step), step_inputs(&program, &program.parameters)).split_off(2);
         let mut evaluation = session(&program.evaluation);
         for (index, entry) in program.manifest.parameters.iter().enumerate() {
@@ -165,8 +166,8 @@ fn the_selection_decides_what_is_trained() {
     for (name, train, trained) in rows() {
         let wanted = FineTuning { train: train.clone(), ..FineTuning::head(2, 5) };
         let model = model(&corpus, name);
-        let program = compile(&model, &wanted, &Catalog::standard()).unwrap();
-        let report = describe(&model, Some(&wanted), &Catalog::standard()).unwrap();
+        let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+        let report = describe(&model, Some(&wanted), &OperatorCatalog::standard()).unwrap();
         assert_eq!(report.trained, program.trained, "{name} {train:?}");
         assert_eq!(report.parameters + report.other_weights, program.trained + program.frozen, "{name} {train:?}");
         if train == TrainSelection::All {
@@ -187,7 +188,7 @@ fn an_untrained_export_computes_what_the_model_computed() {
     {
         let wanted = FineTuning { head: HeadRecipe::Keep, train: TrainSelection::All, ..FineTuning::head(3, classes) };
         let path = corpus.join("models").join(name).join("model.onnx");
-        let program = compile(&Model::read(&path).unwrap(), &wanted, &Catalog::standard()).unwrap();
+        let program = compile(&Model::read(&path).unwrap(), &wanted, &OperatorCatalog::standard()).unwrap();
         let exported = program.export(&program.parameters, &[]).unwrap();
         let input = &program.manifest.inputs[0];
         let image = || vec![(input.name.clone(), floats(&input.shape, &numbers(input.shape.iter().product(), 9)))];
@@ -201,7 +202,7 @@ fn an_untrained_export_computes_what_the_model_computed() {
 fn learning_rates_fall_with_the_distance_from_the_head() {
     let Some(corpus) = corpus() else { return };
     let wanted = FineTuning { train: TrainSelection::Last(3), layer_decay: 0.5, ..FineTuning::head(2, 5) };
-    let program = compile(&model(&corpus, "mobilenet_v2_1.0_224"), &wanted, &Catalog::standard()).unwrap();
+    let program = compile(&model(&corpus, "mobilenet_v2_1.0_224"), &wanted, &OperatorCatalog::standard()).unwrap();
     let rates: Vec<(&str, f32)> = program
         .manifest
         .parameters

@@ -8,7 +8,7 @@
 mod onnx_runtime;
 
 use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
-use millstream_compiler::{Catalog, CompilerError, FineTuning, Model, compile};
+use millstream_compiler::{CompilerError, FineTuning, Model, OperatorCatalog, compile};
 use millstream_schemas::recipe::HeadRecipe;
 use onnx_runtime::{floats, run, session};
 
@@ -41,7 +41,7 @@ fn reshape(graph: &mut Graph, x: ValueId, shape: &[i64]) -> Result<ValueId, Comp
 
 /// `x` [fixed, 3, 8, 8] → convolution [fixed, 6, 4, 4] → what is tested → dense layer → `scores` [fixed, 5].
 fn network(middle: Middle, fixed: usize) -> Result<Vec<u8>, CompilerError> {
-    let mut graph = Graph::new(17, Catalog::standard());
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
     let x = graph.input("x", TensorType::f32([fixed, 3, 8, 8]));
     let kernel = weight(&mut graph, &[6, 3, 2, 2]);
     let mixed = graph.add("Conv", &[x, kernel], &[ints("strides", &[2, 2])])?;
@@ -138,7 +138,7 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
         for fixed in batches {
             let bytes = network(middle, *fixed).unwrap_or_else(|error| panic!("{name}, {fixed}: {error}"));
             let wanted = FineTuning { head: HeadRecipe::Keep, ..FineTuning::head(3, CLASSES) };
-            let program = compile(&Model::from_bytes(bytes.clone()).unwrap(), &wanted, &Catalog::standard());
+            let program = compile(&Model::from_bytes(bytes.clone()).unwrap(), &wanted, &OperatorCatalog::standard());
             let program = program.unwrap_or_else(|error| panic!("{name}, {fixed}: {error}"));
             assert_eq!(program.notes.len(), 1, "{name}: it is said");
             let freed = program.export(&program.parameters, &[]).unwrap();
@@ -155,7 +155,7 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
             let far = got.iter().zip(&wanted).map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f32::max);
             assert!(far <= 1e-6, "{name}, {fixed}: off by {far}");
             // and the freed model is a model like others
-            compile(&Model::from_bytes(freed).unwrap(), &FineTuning::head(7, 2), &Catalog::standard()).unwrap();
+            compile(&Model::from_bytes(freed).unwrap(), &FineTuning::head(7, 2), &OperatorCatalog::standard()).unwrap();
         }
     }
 }
@@ -202,9 +202,9 @@ fn a_model_that_mixes_rows_is_refused_with_the_node_and_the_batch_that_it_takes(
     ];
     for (middle, fixed, wanted) in rows {
         let model = Model::from_bytes(network(middle, fixed).unwrap()).unwrap();
-        let error = compile(&model, &FineTuning::head(3, 2), &Catalog::standard()).unwrap_err().to_string();
+        let error = compile(&model, &FineTuning::head(3, 2), &OperatorCatalog::standard()).unwrap_err().to_string();
         assert!(error.contains(wanted) && error.contains(&format!("`data.batch: {fixed}`")), "{error}");
-        let program = compile(&model, &FineTuning::head(fixed, 2), &Catalog::standard()).unwrap();
+        let program = compile(&model, &FineTuning::head(fixed, 2), &OperatorCatalog::standard()).unwrap();
         assert!(program.notes[0].contains("so will the exported model"), "{:?}", program.notes);
     }
 }

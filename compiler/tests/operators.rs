@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use millstream_compiler::backward::gradients;
 use millstream_compiler::graph::{Attribute, Constant, ElementType, Graph, TensorType, ValueId};
 use millstream_compiler::operators::{Gradient, Operator, Sample, SampleInput, TypeRuleInput};
-use millstream_compiler::{Catalog, CompilerError};
+use millstream_compiler::{CompilerError, OperatorCatalog};
 use onnx_runtime::{floats, run, session};
 use ort::value::{DynValue, PrimitiveTensorElementType, ValueType};
 
@@ -49,7 +49,7 @@ fn the_gradient_of_an_input_given_twice_is_the_sum_of_both() {
     for (operator, shape) in
         [("Add", &[2, 3][..]), ("Sub", &[2, 3]), ("Mul", &[2, 3]), ("Div", &[4]), ("MatMul", &[3, 3])]
     {
-        let mut graph = Graph::new(17, Catalog::standard());
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
         let x = graph.input("x", TensorType::f32(shape));
         let outputs = vec![graph.add(operator, &[x, x], &[]).expect("both fit")];
         let (values, mark) = between_marks(shape.iter().product(), (0.5, 1.5), 1);
@@ -60,7 +60,7 @@ fn the_gradient_of_an_input_given_twice_is_the_sum_of_both() {
 
 #[test]
 fn every_fold_rule_folds_a_sample() {
-    for row in Catalog::standard().rows().filter(|row| row.fold.is_some()) {
+    for row in OperatorCatalog::standard().rows().filter(|row| row.fold.is_some()) {
         let folds = (row.samples)().iter().any(|sample| {
             let opset = *sample.opsets.end().min(row.opsets.end());
             Built::new(row, sample, opset).unwrap().folded(row).unwrap().is_some()
@@ -86,7 +86,7 @@ fn check_all(check: impl Fn(&Operator, &Sample, i64) -> Result<(), String>) {
         return;
     }
     let mut failures = BTreeSet::new();
-    for row in Catalog::standard().rows() {
+    for row in OperatorCatalog::standard().rows() {
         let samples = (row.samples)();
         assert!(!samples.is_empty(), "{} has no samples", row.name);
         for sample in &samples {
@@ -123,7 +123,7 @@ struct Built {
 
 impl Built {
     fn new(row: &Operator, sample: &Sample, opset: i64) -> Result<Self, String> {
-        let mut graph = Graph::new(opset, Catalog::standard());
+        let mut graph = Graph::new(opset, OperatorCatalog::standard());
         let (mut varied, mut inputs) = (vec![], vec![]);
         let mut step = f32::INFINITY;
         for (index, input) in sample.inputs.iter().enumerate() {
@@ -350,7 +350,7 @@ fn own_gradients(built: &Built, weights: &[Vec<f32>], wanted: &[usize]) -> Resul
             let part = sum(&mut graph, weighted)?;
             loss = graph.plus(loss, part)?;
         }
-        gradients(&mut graph, loss, &wanted, &Catalog::standard())
+        gradients(&mut graph, loss, &wanted, &OperatorCatalog::standard())
     })()
     .map_err(|error| error.to_string())?;
     for (id, wanted) in ids.iter().zip(&wanted) {
@@ -383,7 +383,7 @@ const EXTREMES: [i64; 8] = [i64::MIN, i64::MIN + 1, -1, 0, 1, 7, 1 << 40, i64::M
 #[test]
 fn hostile_nodes_are_refused_or_stated_but_never_panic() {
     let mut panics = BTreeSet::new();
-    for row in Catalog::standard().rows() {
+    for row in OperatorCatalog::standard().rows() {
         for sample in (row.samples)() {
             for (what, hostile) in distorted(&sample) {
                 for opset in [13, 20].into_iter().filter(|opset| is_known(row, *opset)) {
@@ -393,7 +393,7 @@ fn hostile_nodes_are_refused_or_stated_but_never_panic() {
                         let wanted: Vec<ValueId> = built.varied.iter().map(|(id, _)| *id).collect();
                         let mut graph = built.graph.clone();
                         let Ok(loss) = sum(&mut graph, built.outputs[0]) else { return };
-                        let _ = gradients(&mut graph, loss, &wanted, &Catalog::standard());
+                        let _ = gradients(&mut graph, loss, &wanted, &OperatorCatalog::standard());
                     }));
                     if tried.is_err() {
                         panics.insert(format!("{} ({}), opset {opset}: {what}", row.name, sample.name));
@@ -456,7 +456,7 @@ fn the_gradient_of_a_norm_of_zeros_is_zero() {
     if !onnx_runtime::available() {
         return;
     }
-    let mut graph = Graph::new(17, Catalog::standard());
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
     let x = graph.input("x", TensorType::f32([2, 3]));
     let axes = [("axes", vec![1].into()), ("keepdims", 0.into())];
     let norm = graph.add("ReduceL2", &[x], &axes).expect("it fits");

@@ -9,7 +9,7 @@ mod onnx_runtime;
 
 use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
 use millstream_compiler::losses::cross_entropy;
-use millstream_compiler::{Catalog, CompilerError, FineTuning, Model, compile};
+use millstream_compiler::{CompilerError, FineTuning, Model, OperatorCatalog, compile};
 use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
 use onnx_runtime::{floats, run, session};
 
@@ -57,7 +57,7 @@ fn the_scores_of_a_model_that_ends_in_softmax_are_its_logits() {
         (|graph, logits| graph.add("Sigmoid", &[logits], &[]), true),
     ];
     for (has_dense_head, (tail, whole)) in [true, false].into_iter().flat_map(|dense| rows.map(|row| (dense, row))) {
-        let mut graph = Graph::new(17, Catalog::standard());
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
         let x = graph.input("x", TensorType::f32([ROWS, WIDTH]));
         let logits = if has_dense_head { dense(&mut graph, x) } else { graph.add("Tanh", &[x], &[]) }.unwrap();
         let last = tail(&mut graph, logits).unwrap();
@@ -109,7 +109,7 @@ fn cross_entropy_is_the_formula() {
     for smoothing in [0.0, 0.1] {
         for (name, targets) in &batches {
             for scale in [1.0, 200.0] {
-                let mut graph = Graph::new(17, Catalog::standard());
+                let mut graph = Graph::new(17, OperatorCatalog::standard());
                 let logits = graph.input("logits", TensorType::f32([ROWS, CLASSES]));
                 let target_input = graph.input("targets", TensorType::f32([ROWS, CLASSES]));
                 let loss = cross_entropy(&mut graph, logits, target_input, smoothing).unwrap();
@@ -132,7 +132,7 @@ fn cross_entropy_is_the_formula() {
 
 /// A network of few kinks, so that differences tell its gradients well.
 fn varied_network() -> Graph {
-    let mut graph = Graph::new(17, Catalog::standard());
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
     let image = graph.input("image", TensorType::f32([ROWS, 3, 8, 8]));
     let mut add = |operator: &str, inputs: &[(&str, &[usize])], x: ValueId, attributes: &[(&str, Attribute)]| {
         let weights = inputs.iter().map(|(name, shape)| weight(&mut graph, name, shape));
@@ -167,7 +167,7 @@ fn each_parameter_of_a_network_has_the_gradient_of_central_differences() {
     let model = Model::from_bytes(varied_network().to_onnx("network")).unwrap();
     let train = TrainSelection::All;
     let wanted = FineTuning { head: HeadRecipe::Keep, train, label_smoothing: 0.1, ..FineTuning::head(ROWS, CLASSES) };
-    let program = compile(&model, &wanted, &Catalog::standard()).unwrap();
+    let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
     assert_eq!(program.frozen, 0);
     let entries = &program.manifest.parameters;
     let inputs = |parameters: &[Vec<f32>]| {

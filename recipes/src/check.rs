@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use millstream_compiler::{Catalog, CompilerError, ModelReport, compile, describe};
+use millstream_compiler::{CompilerError, ModelReport, compile, describe};
 use millstream_pipeline::{InputKind, SharedRows, check_quarantine};
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, Patterns};
 use millstream_schemas::{Recipe, count, shown_path};
@@ -12,7 +12,7 @@ use crate::class_count::{ClassCount, empty_classes};
 use crate::error::with_causes;
 use crate::row_source::RowSource;
 use crate::run_folder::RunFolder;
-use crate::{ModelInput, Plan, RecipeError, overlap, plan};
+use crate::{Catalogs, ModelInput, Plan, RecipeError, overlap, plan};
 
 /// What a recipe would do.
 #[derive(Clone, Debug, Serialize)]
@@ -105,12 +105,12 @@ pub struct DeviceReport {
 /// # Errors
 /// The data, the transforms or the model cannot be opened or do not fit together. What is found wrong after that, such
 /// as an operator without gradient or a device that cannot be had, are [problems](CheckReport::problems) of the report.
-pub fn check(recipe: &Recipe, library: Option<&Path>) -> Result<CheckReport, RecipeError> {
-    let plan = plan(recipe)?;
-    let (wanted, catalog) = (plan.fine_tuning(), Catalog::standard());
-    let model = describe(&plan.model, Some(&wanted), &catalog)?;
+pub fn check(recipe: &Recipe, catalogs: &Catalogs, library: Option<&Path>) -> Result<CheckReport, RecipeError> {
+    let plan = plan(recipe, catalogs)?;
+    let (wanted, catalog) = (plan.fine_tuning(), &plan.catalogs.operators);
+    let model = describe(&plan.model, Some(&wanted), catalog)?;
     let mut problems = Vec::new();
-    let activations = match compile(&plan.model, &wanted, &catalog) {
+    let activations = match compile(&plan.model, &wanted, catalog) {
         Ok(program) => program.activation_bytes,
         Err(error @ CompilerError::Selection(_)) => return Err(error.into()),
         Err(error) => {

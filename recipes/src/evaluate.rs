@@ -17,7 +17,7 @@ use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::RowSource;
 use crate::run_folder::{RunFolder, make_place_for};
 use crate::train::{Stream, no_usable_row};
-use crate::{Event, Events, RecipeError, Stop, labels_file, overlap};
+use crate::{Catalogs, Event, Events, RecipeError, Stop, labels_file, overlap};
 
 /// What to evaluate, where it is not what the recipe says.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,8 @@ pub struct EvaluateOptions {
     pub data: Option<Patterns>,
     /// The ONNX Runtime library, instead of the one that would be found.
     pub library: Option<PathBuf>,
+    /// What the recipe can choose among.
+    pub catalogs: Catalogs,
 }
 
 /// How good a model is.
@@ -78,8 +80,8 @@ pub fn evaluate(
         .clone()
         .or_else(|| recipe.data.evaluate.clone())
         .ok_or_else(|| RecipeError::mismatch("data.evaluate", "missing; name rows there or by `--data`"))?;
-    let chain = Chain::parse_at("transforms.evaluate", &recipe.transforms.evaluate)?;
-    refuse_random(&recipe.transforms.evaluate)?;
+    let chain = Chain::parse_from(&options.catalogs.transforms, "transforms.evaluate", &recipe.transforms.evaluate)?;
+    refuse_random(&recipe.transforms.evaluate, &options.catalogs)?;
     let model = Model::read(&path)?;
     let place = if options.data.is_some() { "--data" } else { "data.evaluate" };
     let mut source = RowSource::open(&recipe.data, place, &data, SplitRole::Evaluate, chain)?;

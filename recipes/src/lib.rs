@@ -5,6 +5,7 @@
 //! into datasets and models. Nothing here prints.
 #![forbid(unsafe_code)]
 
+mod catalogs;
 mod check;
 mod class_count;
 mod classes;
@@ -22,9 +23,9 @@ pub mod preview;
 mod report;
 mod row_source;
 mod run_folder;
-mod schema;
 mod train;
 
+pub use catalogs::Catalogs;
 pub use check::{CheckReport, DataReport, DeviceReport, MemoryEstimate, check};
 pub use error::RecipeError;
 pub use evaluate::{EvaluateOptions, EvaluationReport, evaluate};
@@ -34,5 +35,4 @@ pub use model_input::ModelInput;
 pub use plan::{Plan, plan};
 pub use report::compare_runs;
 pub use row_source::RowSource;
-pub use schema::recipe_schema;
 pub use train::{RunSummary, StartMode, TrainOptions, train};

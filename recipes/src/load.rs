@@ -2,24 +2,25 @@ use millstream_schemas::Recipe;
 use millstream_schemas::recipe::{Fault, RecipeText};
 use millstream_transforms::Chain;
 
-use crate::RecipeError;
 use crate::plan::{choose, refuse_random};
-use crate::schema::definitions;
+use crate::{Catalogs, RecipeError};
 
 /// The recipe that a text says, checked as far as it can be without opening data or model: keys, kinds, ranges and paths,
-/// and everything that is chosen by name with its options.
+/// and everything that is chosen by name from the catalogs, with its options.
 ///
 /// # Errors
 /// All that is wrong with it, each with its place.
-pub fn load(text: &RecipeText) -> Result<Recipe, RecipeError> {
-    let (mut recipe, mut faults) = text.examine(&definitions());
+pub fn load(text: &RecipeText, catalogs: &Catalogs) -> Result<Recipe, RecipeError> {
+    let (mut recipe, mut faults) = text.examine(&catalogs.definitions());
     if let Some(recipe) = &mut recipe {
         let lists =
             [("transforms.train", &recipe.transforms.train), ("transforms.evaluate", &recipe.transforms.evaluate)];
-        let found = lists.into_iter().flat_map(|(place, specs)| Chain::faults_at(place, specs));
+        let found = lists.into_iter().flat_map(|(place, specs)| Chain::faults_from(&catalogs.transforms, place, specs));
         let mut found: Vec<Fault> = found.flat_map(|error| RecipeError::from(error).faults()).collect();
-        found.extend(refuse_random(&recipe.transforms.evaluate).err().into_iter().flat_map(|error| error.faults()));
-        match choose(&recipe.training) {
+        found.extend(
+            refuse_random(&recipe.transforms.evaluate, catalogs).err().into_iter().flat_map(|error| error.faults()),
+        );
+        match choose(&recipe.training, catalogs) {
             // As they are meant, with every default: what is written down of a run says all of it.
             Ok((optimizer, schedule)) => {
                 recipe.training.optimizer = optimizer.choice().clone();

@@ -2,13 +2,13 @@ use millstream_compiler::{FineTuning, Model};
 use millstream_pipeline::{Beside, PipelineError, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{HeadRecipe, OrderStrength, TrainingRecipe};
 use millstream_schemas::{Choice, ChoiceError, Recipe, count, shown};
-use millstream_training::optimizers::{self, Optimizer};
-use millstream_training::schedules::{self, Schedule};
+use millstream_training::optimizers::Optimizer;
+use millstream_training::schedules::Schedule;
 use millstream_transforms::Chain;
 
 use crate::classes::align;
 use crate::preprocessing::{self, Preprocessing};
-use crate::{ModelInput, RecipeError, RowSource, labels_file, overlap};
+use crate::{Catalogs, ModelInput, RecipeError, RowSource, labels_file, overlap};
 
 /// A recipe whose parts were opened and found to fit together. No row was trained on yet.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Plan {
     pub optimizer: Optimizer,
     /// The learning rate over time.
     pub schedule: Schedule,
+    /// What the recipe could choose among.
+    pub catalogs: Catalogs,
     /// What was noticed while the data were opened, each with its place in the recipe.
     pub notes: Vec<String>,
 }
@@ -36,13 +38,14 @@ pub struct Plan {
 ///
 /// # Errors
 /// Something is missing, damaged or does not fit; the place in the recipe is named.
-pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
+pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
     let model_recipe = recipe.require_model("training")?;
     let chains = [("transforms.train", &recipe.transforms.train), ("transforms.evaluate", &recipe.transforms.evaluate)];
-    let [train_chain, evaluate_chain] = chains.map(|(place, specs)| Chain::parse_at(place, specs));
+    let [train_chain, evaluate_chain] =
+        chains.map(|(place, specs)| Chain::parse_from(&catalogs.transforms, place, specs));
     let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
-    let (optimizer, schedule) = choose(&recipe.training)?;
-    refuse_random(&recipe.transforms.evaluate)?;
+    let (optimizer, schedule) = choose(&recipe.training, catalogs)?;
+    refuse_random(&recipe.transforms.evaluate, catalogs)?;
     let model = Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?;
     let mut train = RowSource::open(&recipe.data, "data.train", &recipe.data.train, SplitRole::Train, train_chain)?;
     if train.columns.classes.len() < 2 {
@@ -75,7 +78,17 @@ pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
         let size = source.image_size("transforms.evaluate", recipe.seed)?;
         require_size("transforms.evaluate", size, (input.width, input.height), &input.name)?;
     }
-    let plan = Plan { recipe: recipe.clone(), train, evaluate, model, input, optimizer, schedule, notes };
+    let plan = Plan {
+        recipe: recipe.clone(),
+        train,
+        evaluate,
+        model,
+        input,
+        optimizer,
+        schedule,
+        catalogs: catalogs.clone(),
+        notes,
+    };
     if plan.steps_per_epoch() == 0 {
         let (rows, batch) = (plan.train.dataset.rows(), recipe.data.batch);
         let message = format!("{rows} rows do not fill one batch of {batch}, and `drop_last` leaves out the rest");
@@ -88,9 +101,9 @@ pub fn plan(recipe: &Recipe) -> Result<Plan, RecipeError> {
 ///
 /// # Errors
 /// An unknown name or option, or a value that makes no sense.
-pub(crate) fn choose(training: &TrainingRecipe) -> Result<(Optimizer, Schedule), ChoiceError> {
-    let optimizer = Optimizer::choose(optimizers::standard(), &training.optimizer, "training.optimizer")?;
-    Ok((optimizer, Schedule::choose(schedules::standard(), &training.schedule, "training.schedule")?))
+pub(crate) fn choose(training: &TrainingRecipe, catalogs: &Catalogs) -> Result<(Optimizer, Schedule), ChoiceError> {
+    let optimizer = Optimizer::choose(&catalogs.optimizers, &training.optimizer, "training.optimizer")?;
+    Ok((optimizer, Schedule::choose(&catalogs.schedules, &training.schedule, "training.schedule")?))
 }
 
 /// What was noticed while the files were chosen.
@@ -189,10 +202,11 @@ pub(crate) fn stream_options(
 }
 
 /// Evaluation measures the model, not the luck of a draw.
-pub(crate) fn refuse_random(specs: &[Choice]) -> Result<(), RecipeError> {
+pub(crate) fn refuse_random(specs: &[Choice], catalogs: &Catalogs) -> Result<(), RecipeError> {
     for (index, spec) in specs.iter().enumerate() {
         let place = format!("transforms.evaluate[{index}]");
-        if Chain::parse_at("transforms.evaluate", std::slice::from_ref(spec)).is_ok_and(|chain| chain.is_random()) {
+        let chain = Chain::parse_from(&catalogs.transforms, "transforms.evaluate", std::slice::from_ref(spec));
+        if chain.is_ok_and(|chain| chain.is_random()) {
             let message = format!("`{}` is random; evaluation must be the same each time", spec.name);
             return Err(RecipeError::mismatch(place, message));
         }

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use millstream_compiler::{Catalog, TrainingProgram, compile};
+use millstream_compiler::{TrainingProgram, compile};
 use millstream_pipeline::{Batches, Beside, StreamCounters, StreamOptions};
 use millstream_schemas::{Batch, Fingerprint, Recipe, count, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
@@ -17,7 +17,7 @@ use crate::check::{Findings, findings, left_out};
 use crate::error::with_causes;
 use crate::preprocessing::Preprocessing;
 use crate::run_folder::{MadeOf, RunFolder, fixed, make_place_for};
-use crate::{DataReport, Event, Events, Plan, RecipeError, Stop, labels_file, plan};
+use crate::{Catalogs, DataReport, Event, Events, Plan, RecipeError, Stop, labels_file, plan};
 
 /// Whether a run is new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct TrainOptions {
     pub library: Option<PathBuf>,
     /// Write the compiled graphs and their manifest as well.
     pub keep_graph: bool,
+    /// What the recipe can choose among.
+    pub catalogs: Catalogs,
 }
 
 /// How a run went.
@@ -94,7 +96,7 @@ pub fn train(
     stop: &Stop,
 ) -> Result<RunSummary, RecipeError> {
     let began = Instant::now();
-    let plan = plan(recipe)?;
+    let plan = plan(recipe, &options.catalogs)?;
     let folder = RunFolder(recipe.output.folder.clone());
     folder.require_outside(&plan)?;
     let locked = folder.lock()?;
@@ -121,7 +123,7 @@ pub fn train(
     refuse_problems(&found)?;
     let runtime = runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
-    let program = compile(&plan.model, &plan.fine_tuning(), &Catalog::standard())?;
+    let program = compile(&plan.model, &plan.fine_tuning(), &plan.catalogs.operators)?;
     let checkpoint = match options.start {
         StartMode::Resume => newest_checkpoint(&folder, events)?,
         StartMode::New | StartMode::Overwrite => None,

@@ -73,15 +73,16 @@ impl Chain {
         Ok(Self { specs: specs.into(), nodes: nodes.into() })
     }
 
-    /// All that is wrong with the list at this place of a recipe; nothing, if [`parse_at`](Self::parse_at) takes it.
-    pub fn faults_at(place: &str, specs: &[Choice]) -> Vec<TransformError> {
+    /// All that is wrong with the list at this place of a recipe; nothing, if [`parse_from`](Self::parse_from) takes
+    /// it.
+    pub fn faults_from(catalog: &Catalog<Transform>, place: &str, specs: &[Choice]) -> Vec<TransformError> {
         let mut faults = Vec::new();
         for (index, spec) in specs.iter().enumerate() {
-            faults.extend(faults_of(&format!("{place}[{index}]"), spec));
+            faults.extend(faults_of(catalog, &format!("{place}[{index}]"), spec));
         }
         // The order matters only among transforms that are sound themselves.
         if faults.is_empty() {
-            faults.extend(Self::parse_at(place, specs).err());
+            faults.extend(Self::parse_from(catalog, place, specs).err());
         }
         faults
     }
@@ -205,10 +206,10 @@ impl Default for Chain {
 }
 
 /// What is wrong with one transform: an option that is told is left out, and the rest looked at again.
-fn faults_of(place: &str, spec: &Choice) -> Vec<TransformError> {
+fn faults_of(catalog: &Catalog<Transform>, place: &str, spec: &Choice) -> Vec<TransformError> {
     let (mut spec, mut faults) = (spec.clone(), Vec::<TransformError>::new());
     let written = spec.options.clone();
-    while let Err(fault) = (Parser { catalog: standard(), seen: Vec::new(), depth: 0 }).node(&spec, place) {
+    while let Err(fault) = (Parser { catalog, seen: Vec::new(), depth: 0 }).node(&spec, place) {
         let option = match &fault {
             TransformError::Choice(error) => error.option().unwrap_or_default().to_owned(),
             _ => String::new(),

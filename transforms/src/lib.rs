@@ -45,13 +45,14 @@ mod steps;
 mod table;
 mod text;
 
-pub use batch::{BatchDrawing, BatchStep, DrawnBatchStep};
+pub use batch::{BatchDrawing, BatchStep, BatchTransform, DrawnBatchStep};
 pub use chain::Chain;
 pub use drawing::{DecodeRequest, ImageDrawing, ImageFacts, RgbImage, SourceImage};
 pub use error::TransformError;
+pub use image::ImageTransform;
 pub use matrix::Matrix;
 pub use random::{DrawKey, Random};
 pub use render::{LARGEST_SIDE, Scratch};
 pub use steps::{DrawnStep, ImageStep, Kernel, NoiseKind};
 pub use table::{Build, Kind, Target, Transform, standard, table, transform_schema};
-pub use text::{TextDrawing, TextEdit};
+pub use text::{Change, TextDrawing, TextEdit, TextTransform};

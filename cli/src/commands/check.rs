@@ -1,5 +1,5 @@
 use millstream::compiler::ModelReport;
-use millstream::recipes::{CheckReport, DataReport, ModelInput, check};
+use millstream::recipes::{Catalogs, CheckReport, DataReport, ModelInput, check};
 use millstream::schemas::recipe::ByteSize;
 
 use crate::Outcome;
@@ -11,7 +11,7 @@ use crate::table::Table;
 use millstream::schemas::{Recipe, count, grouped, shown};
 
 pub(crate) fn run(global: &Global, recipe: &Recipe) -> anyhow::Result<Outcome> {
-    let report = check(recipe, global.runtime.as_deref())?;
+    let report = check(recipe, &Catalogs::default(), global.runtime.as_deref())?;
     if global.json {
         output::print_json(&report)?
     } else {

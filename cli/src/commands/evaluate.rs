@@ -1,5 +1,5 @@
 use anyhow::Context;
-use millstream::recipes::{EvaluateOptions, EvaluationReport, Stop, evaluate};
+use millstream::recipes::{Catalogs, EvaluateOptions, EvaluationReport, Stop, evaluate};
 use millstream::training::Evaluation;
 
 use crate::arguments::{self, Global};
@@ -23,6 +23,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Rec
             paths => Some(commands::argument_paths(paths)?.try_into().expect("there is a path")),
         },
         library: global.runtime.clone(),
+        catalogs: Catalogs::default(),
     };
     let mut progress = if global.json { Box::new(millstream::recipes::Silent) } else { progress::choose(global) };
     let report = evaluate(recipe, &options, progress.as_mut(), &Stop::default());

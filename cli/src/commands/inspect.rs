@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use millstream::OperatorCatalog;
 use millstream::recipes::inspect::{DatasetReport, ModelInspection, inspect_dataset, inspect_model};
 use millstream::schemas::recipe::ByteSize;
 
@@ -29,7 +30,7 @@ pub(crate) fn run(global: &Global, arguments: &Inspect) -> anyhow::Result<Outcom
         let [path] = paths.as_slice() else {
             anyhow::bail!("{} were named; models are inspected one at a time", count(paths.len() as u64, "path"));
         };
-        let report = inspect_model(Path::new(path), &arguments.patterns)?;
+        let report = inspect_model(Path::new(path), &arguments.patterns, &OperatorCatalog::standard())?;
         if global.json {
             output::print_json(&report)?
         } else {

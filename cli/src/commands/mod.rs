@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use millstream::recipes::{self, RecipeError};
+use millstream::recipes::{self, Catalogs, RecipeError};
 use millstream::schemas::recipe::{PlacedFault, RecipeText, local_path};
 use millstream::schemas::{Recipe, SchemaError, shown_path};
 
@@ -29,7 +29,7 @@ pub(crate) fn with_recipe<T>(
     work: impl FnOnce(Recipe) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let text = RecipeText::read(&arguments.recipe, &arguments.overrides)?;
-    recipes::load(&text).map_err(anyhow::Error::from).and_then(work).map_err(|error| {
+    recipes::load(&text, &Catalogs::default()).map_err(anyhow::Error::from).and_then(work).map_err(|error| {
         let cause = error.chain().find_map(|cause| cause.downcast_ref::<RecipeError>());
         let refused = match cause {
             Some(RecipeError::Schema(SchemaError::Recipe { path, faults })) => Some((path.clone(), faults.clone())),

@@ -1,6 +1,7 @@
 use std::fs;
 
 use anyhow::Context;
+use millstream::recipes::Catalogs;
 use millstream::recipes::preview::{self, DrawnPreview, PreviewOptions, PreviewSheet};
 
 use crate::arguments::{self, Global};
@@ -8,7 +9,7 @@ use crate::{Outcome, messages, output};
 use millstream::schemas::{Recipe, count, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Preview, recipe: &Recipe) -> anyhow::Result<Outcome> {
-    let preview = preview::Preview::open(recipe)?;
+    let preview = preview::Preview::open(recipe, &Catalogs::default())?;
     if !global.quiet {
         preview.notes().iter().for_each(|note| messages::tell(&format!("note: {note}")));
     }

@@ -1,4 +1,4 @@
-use millstream::recipes::{RunSummary, StartMode, Stop, TrainOptions, train};
+use millstream::recipes::{Catalogs, RunSummary, StartMode, Stop, TrainOptions, train};
 
 use crate::arguments::{Global, Train};
 use crate::colour::Meaning;
@@ -21,6 +21,7 @@ pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> any
             _ => StartMode::New,
         },
         library: global.runtime.clone(),
+        catalogs: Catalogs::default(),
         keep_graph: arguments.keep_graph,
     };
     let stop = Stop::default();

@@ -12,6 +12,7 @@ mod command_line;
 mod corpus;
 mod dataset;
 mod emulator;
+mod extension;
 mod interruption;
 mod names;
 mod onnx;

@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use super::{Backward, Expansion};
 use crate::CompilerError;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
-use crate::operators::{Catalog, ExpandRule, Gradient};
+use crate::operators::{ExpandRule, Gradient, OperatorCatalog};
 use millstream_schemas::shown;
 
 /// How often an expansion may itself hold nodes that expand.
@@ -22,7 +22,7 @@ pub fn gradients(
     graph: &mut Graph,
     loss: ValueId,
     wanted: &[ValueId],
-    catalog: &Catalog,
+    catalog: &OperatorCatalog,
 ) -> Result<Vec<ValueId>, CompilerError> {
     let mut path = TrainedPath::find(graph, loss, wanted, catalog);
     if !wanted.is_empty() && !path.depends.contains(&loss) {
@@ -69,7 +69,7 @@ pub(crate) struct TrainedPath {
 }
 
 impl TrainedPath {
-    pub(crate) fn find(graph: &Graph, loss: ValueId, wanted: &[ValueId], catalog: &Catalog) -> Self {
+    pub(crate) fn find(graph: &Graph, loss: ValueId, wanted: &[ValueId], catalog: &OperatorCatalog) -> Self {
         let mut depends: HashSet<ValueId> = wanted.iter().copied().collect();
         let mut producers = HashMap::new();
         for (index, node) in graph.nodes().iter().enumerate() {
@@ -100,7 +100,7 @@ impl TrainedPath {
     }
 
     /// Refuses a path with an operator that has no gradient: the one nearest to the loss is named.
-    pub(crate) fn require_gradients(&self, graph: &Graph, catalog: &Catalog) -> Result<(), CompilerError> {
+    pub(crate) fn require_gradients(&self, graph: &Graph, catalog: &OperatorCatalog) -> Result<(), CompilerError> {
         for index in self.nodes.iter().rev() {
             let node = &graph.nodes()[*index];
             rule_of(graph, node, catalog).map_err(|reason| CompilerError::MissingGradient {
@@ -135,12 +135,12 @@ fn may_be_float(graph: &Graph, value: ValueId) -> bool {
     graph.tensor_type(value).is_none_or(|known| known.dtype.is_float())
 }
 
-fn rule_of(graph: &Graph, node: &Node, catalog: &Catalog) -> Result<Gradient, String> {
+fn rule_of(graph: &Graph, node: &Node, catalog: &OperatorCatalog) -> Result<Gradient, String> {
     catalog.gradient_of(&node.domain, &node.operator, graph.opset_of(&node.domain))
 }
 
 /// Expands the nodes on the path that have a rule for it; whether there were any.
-fn expand(graph: &mut Graph, path: &TrainedPath, catalog: &Catalog) -> Result<bool, CompilerError> {
+fn expand(graph: &mut Graph, path: &TrainedPath, catalog: &OperatorCatalog) -> Result<bool, CompilerError> {
     let rule = |index: &usize| match rule_of(graph, &graph.nodes()[*index], catalog) {
         Ok(Gradient::Expand(rule)) => Some((*index, rule)),
         _ => None,
@@ -154,7 +154,7 @@ fn expand(graph: &mut Graph, path: &TrainedPath, catalog: &Catalog) -> Result<bo
 }
 
 struct ReversePass<'a> {
-    catalog: &'a Catalog,
+    catalog: &'a OperatorCatalog,
     contributions: HashMap<ValueId, Vec<ValueId>>,
 }
 

@@ -14,7 +14,7 @@ use crate::model_file::onnx::{
     tensor_shape_proto::dimension::Value as Length, type_proto,
 };
 use crate::model_file::{Bindings, import, known_shape};
-use crate::operators::Catalog;
+use crate::operators::OperatorCatalog;
 use millstream_schemas::shown;
 use rows::{Change, Rows};
 
@@ -50,7 +50,7 @@ pub(crate) fn fixed_rows(graph: &GraphProto) -> Option<usize> {
 pub(crate) fn free(
     proto: &mut ModelProto,
     shapes: &BTreeMap<String, Vec<usize>>,
-    catalog: &Catalog,
+    catalog: &OperatorCatalog,
 ) -> Result<(), Obstacle> {
     let graph = proto.graph.as_ref().expect("the gate refuses a model without a graph");
     let Some(fixed) = fixed_rows(graph) else { return Ok(()) };
@@ -95,7 +95,7 @@ fn imported(
     proto: &ModelProto,
     shapes: &BTreeMap<String, Vec<usize>>,
     rows: usize,
-    catalog: &Catalog,
+    catalog: &OperatorCatalog,
 ) -> Result<Graph, Obstacle> {
     let mut shapes = shapes.clone();
     for shape in shapes.values_mut() {
@@ -292,7 +292,7 @@ struct Before<'a> {
     fixed: usize,
     known: &'a Graph,
     rows: &'a HashMap<ValueId, Rows>,
-    catalog: &'a Catalog,
+    catalog: &'a OperatorCatalog,
 }
 
 /// Infers shapes with more rows: each must be as it was, but for its axis of rows.

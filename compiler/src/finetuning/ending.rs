@@ -181,7 +181,7 @@ pub(crate) fn require_scores(graph: &GraphProto, scores: &str) -> Result<(), Com
 mod tests {
     use crate::handmade::{graph, model, node, value, weight, with};
     use crate::model_file::onnx::NodeProto;
-    use crate::{Catalog, FineTuning, compile};
+    use crate::{FineTuning, OperatorCatalog, compile};
     use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
 
     #[test]
@@ -231,13 +231,13 @@ mod tests {
             let weights = vec![weight("head.weight", &[4, 3]), weight("head.bias", &[3]), weight("temperature", &[1])];
             let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[3])]));
             let keep = FineTuning { head: HeadRecipe::Keep, ..FineTuning::head(2, 3) };
-            match (compile(&model, &keep, &Catalog::standard()), kept) {
+            match (compile(&model, &keep, &OperatorCatalog::standard()), kept) {
                 (Ok(_), None) => {}
                 (Err(error), Some(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
                 (found, wanted) => panic!("{tail:?}: wanted {wanted:?}, found {:?}", found.map(|_| ())),
             }
             if let Some(told) = new {
-                let program = compile(&model, &FineTuning::head(2, 5), &Catalog::standard()).unwrap();
+                let program = compile(&model, &FineTuning::head(2, 5), &OperatorCatalog::standard()).unwrap();
                 assert_eq!(program.notes.iter().any(|note| note.contains("goes without")), told, "{:?}", program.notes);
             }
         }
@@ -254,7 +254,7 @@ mod tests {
                 vec![value("y", &[3])],
             ));
             let wanted = FineTuning { head: HeadRecipe::Keep, train: TrainSelection::All, ..FineTuning::head(2, 3) };
-            compile(&model, &wanted, &Catalog::standard()).map(drop).map_err(|error| error.to_string())
+            compile(&model, &wanted, &OperatorCatalog::standard()).map(drop).map_err(|error| error.to_string())
         };
         assert_eq!(compiled(vec![node("Flatten", &["s"], &["y"])]), Ok(()));
         let chances = vec![with(node("Softmax", &["s"], &["t"]), "axis", &[1]), node("Flatten", &["t"], &["y"])];
@@ -272,9 +272,12 @@ mod tests {
         let weights = vec![weight("head.weight", &[4, 3]), weight("head.bias", &[3])];
         let outputs = vec![value("y", &[3]), value("best", &[1])];
         let model = model(graph(nodes, weights, vec![value("x", &[4])], outputs));
-        let program =
-            compile(&model, &FineTuning { output: Some("y".into()), ..FineTuning::head(2, 5) }, &Catalog::standard())
-                .unwrap();
+        let program = compile(
+            &model,
+            &FineTuning { output: Some("y".into()), ..FineTuning::head(2, 5) },
+            &OperatorCatalog::standard(),
+        )
+        .unwrap();
         assert!(program.notes.iter().any(|note| note.ends_with("output `best`")), "{:?}", program.notes);
     }
 }

@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::graph::ElementType;
 use crate::model_file::onnx::{GraphProto, NodeProto, TensorProto};
-use crate::operators::Catalog;
+use crate::operators::OperatorCatalog;
 
 /// Nodes with weights that belong together, for example a convolution and its bias.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Layer {
 }
 
 /// The layers of a graph by the rows of a catalog, from the input to the output.
-pub fn layers(graph: &GraphProto, catalog: &Catalog) -> Vec<Layer> {
+pub fn layers(graph: &GraphProto, catalog: &OperatorCatalog) -> Vec<Layer> {
     let tensors: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
     let mut layers: Vec<Layer> = Vec::new();
     let mut behind_weights: HashSet<&str> = HashSet::new();
@@ -81,7 +81,12 @@ fn shape_of(tensor: &TensorProto) -> Vec<usize> {
     tensor.dims.iter().map(|length| *length as usize).collect()
 }
 
-fn weights_of(index: usize, node: &NodeProto, tensors: &HashMap<&str, &TensorProto>, catalog: &Catalog) -> Vec<Weight> {
+fn weights_of(
+    index: usize,
+    node: &NodeProto,
+    tensors: &HashMap<&str, &TensorProto>,
+    catalog: &OperatorCatalog,
+) -> Vec<Weight> {
     let Some(row) = catalog.find(node.domain(), node.op_type()) else { return Vec::new() };
     let weight = |input: &usize| {
         let name = node.input.get(*input)?;
@@ -156,7 +161,7 @@ mod tests {
         ];
         let weights = shapes.iter().map(|(name, shape)| weight(name, shape)).collect();
         let graph = graph(nodes, weights, vec![value("x", &[3])], vec![value("y", &[4])]);
-        let found = layers(&graph, &Catalog::standard());
+        let found = layers(&graph, &OperatorCatalog::standard());
         let counts: Vec<(&str, usize)> = found.iter().map(|layer| (layer.name.as_str(), layer.parameters())).collect();
         assert_eq!(counts, [("fc", 16), ("slope", 1), ("gamma", 4), ("bn", 8)]);
         assert_eq!(other_weights(&graph, &found), 3 + 3);

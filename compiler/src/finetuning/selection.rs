@@ -6,7 +6,7 @@ use millstream_schemas::recipe::{LearningRateMultiplier, TrainSelection};
 use super::{Head, Layer, layers, pattern_matches};
 use crate::CompilerError;
 use crate::model_file::onnx::{GraphProto, TensorProto, ValueInfoProto};
-use crate::operators::Catalog;
+use crate::operators::OperatorCatalog;
 use millstream_schemas::shown;
 
 /// The layers that a value depends on, by index. A branch that leads elsewhere, an auxiliary head for example, learns
@@ -149,7 +149,7 @@ fn check_pattern(layers: &[Layer], trainable: &[usize], pattern: &str) -> Result
 /// Exporters store equal tensors once (all fresh LayerNorm weights, all zero biases, a scale and a variance of ones), and
 /// training would then tie them. A reader that does not train it keeps the original. Weights of two axes and more stay
 /// tied: an embedding used twice is meant to be.
-pub(crate) fn untie(graph: &mut GraphProto, catalog: &Catalog) {
+pub(crate) fn untie(graph: &mut GraphProto, catalog: &OperatorCatalog) {
     let mut slots: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
     for weight in layers(graph, catalog).into_iter().flat_map(|layer| layer.weights) {
         if weight.shape.len() <= 1 {
@@ -215,7 +215,7 @@ mod tests {
             let vectors = ["one", "zero", "mean", "var"].map(|name| weight(name, &[2]));
             let weights = vectors.into_iter().chain([weight("wide", &[2, 2])]).collect();
             let mut graph = graph(nodes, weights, vec![value("x", &[2])], vec![value("y", &[2])]);
-            untie(&mut graph, &Catalog::standard());
+            untie(&mut graph, &OperatorCatalog::standard());
             let reads: Vec<String> = graph.node.iter().map(|node| node.input.join(" ")).collect();
             assert_eq!(reads, wanted);
             model(graph); // every name is made once
@@ -254,7 +254,7 @@ mod tests {
             };
             let learning_rate_multipliers = multipliers.iter().map(entry).collect();
             let wanted_tuning = FineTuning { train, layer_decay, learning_rate_multipliers, ..FineTuning::head(2, 5) };
-            match (compile(&model, &wanted_tuning, &Catalog::standard()), wanted) {
+            match (compile(&model, &wanted_tuning, &OperatorCatalog::standard()), wanted) {
                 (Ok(_), Ok(())) => {}
                 (Err(error), Err(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
                 (found, wanted) => panic!("wanted {wanted:?}, found {:?}", found.map(|_| ())),
@@ -287,7 +287,7 @@ mod tests {
         for (train, wanted) in rows {
             let fine_tuning =
                 FineTuning { output: Some("scores".into()), train, layer_decay: 0.5, ..FineTuning::head(2, 5) };
-            match (compile(&model, &fine_tuning, &Catalog::standard()), wanted) {
+            match (compile(&model, &fine_tuning, &OperatorCatalog::standard()), wanted) {
                 (Ok(program), Ok(wanted)) => {
                     let entries = program.manifest.parameters.iter();
                     assert_eq!(entries.map(|entry| entry.layer.as_str()).collect::<Vec<_>>(), wanted);

@@ -31,7 +31,7 @@ struct Value {
     constant: Option<Constant>,
 }
 
-/// What a graph asks about operators; a [`Catalog`](crate::operators::Catalog) answers.
+/// What a graph asks about operators; a [`OperatorCatalog`](crate::operators::OperatorCatalog) answers.
 pub trait OperatorTypes: std::fmt::Debug + Send + Sync {
     /// The types of the first `outputs` outputs of a node, whose inputs are in the graph and whose outputs are not;
     /// `None` where the operator is not known.
@@ -63,7 +63,7 @@ pub struct Graph {
 
 impl Graph {
     /// An empty graph that knows these operators, for example those of
-    /// [`Catalog::standard`](crate::operators::Catalog::standard).
+    /// [`OperatorCatalog::standard`](crate::operators::OperatorCatalog::standard).
     pub fn new(opset: i64, operators: impl OperatorTypes + 'static) -> Self {
         Self {
             opset,
@@ -398,11 +398,11 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operators::Catalog;
+    use crate::operators::OperatorCatalog;
 
     #[test]
     fn a_node_is_asked_for_another_output_only_where_its_operator_has_one() {
-        let mut graph = Graph::new(17, Catalog::standard());
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
         let x = graph.input("x", TensorType::f32([1, 2, 4, 4]));
         let pooled = graph.add("MaxPool", &[x], &[("kernel_shape", vec![2, 2].into())]).unwrap();
         let bent = graph.add("Relu", &[pooled], &[]).unwrap();

@@ -224,11 +224,11 @@ pub(crate) fn attribute_proto(name: &str, value: &Attribute) -> AttributeProto {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operators::Catalog;
+    use crate::operators::OperatorCatalog;
 
     #[test]
     fn no_two_nodes_are_written_with_one_name() {
-        let mut graph = Graph::new(17, Catalog::standard());
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
         let mut value = graph.input("x", TensorType::f32([2]));
         for name in ["a", "b", "c"] {
             value = graph.add("Relu", &[value], &[]).unwrap();

@@ -10,7 +10,7 @@ use super::onnx::{
     TensorProto, attribute_proto::AttributeType, tensor_proto::DataLocation,
 };
 use crate::handmade::{constant_node, graph, node, proto, untyped, value, weight, with};
-use crate::{Catalog, CompilerError, FineTuning, compile, describe};
+use crate::{CompilerError, FineTuning, OperatorCatalog, compile, describe};
 
 /// `x` [batch, 2] times `w` plus `b` to `y` [batch, 2].
 fn whole() -> ModelProto {
@@ -28,9 +28,9 @@ fn everything(bytes: Vec<u8>) -> Result<(), CompilerError> {
     let model = Model::from_bytes(bytes)?;
     let wanted = FineTuning::head(2, 5);
     model.scoring(None)?;
-    describe(&model, None, &Catalog::standard())?;
-    describe(&model, Some(&wanted), &Catalog::standard())?;
-    let program = compile(&model, &wanted, &Catalog::standard())?;
+    describe(&model, None, &OperatorCatalog::standard())?;
+    describe(&model, Some(&wanted), &OperatorCatalog::standard())?;
+    let program = compile(&model, &wanted, &OperatorCatalog::standard())?;
     program.export(&program.parameters, &[]).map(|_| ())
 }
 
@@ -200,7 +200,7 @@ fn tensors_that_share_a_region_of_a_file_are_held_and_written_once() {
     let places: std::collections::HashSet<_> =
         tensors.map(|tensor| tensor.raw_data.as_ref().unwrap().as_ptr()).collect();
     assert_eq!(places.len(), 1);
-    let program = compile(&model, &FineTuning::head(2, 5), &Catalog::standard()).unwrap();
+    let program = compile(&model, &FineTuning::head(2, 5), &OperatorCatalog::standard()).unwrap();
     let exported = program.export(&program.parameters, &[]).unwrap();
     let scoring = model.scoring(None).unwrap().model;
     for written in [&program.step, &program.evaluation, &exported, &scoring] {
@@ -208,6 +208,6 @@ fn tensors_that_share_a_region_of_a_file_are_held_and_written_once() {
     }
     // trained, each is its own
     let all = FineTuning { train: millstream_schemas::recipe::TrainSelection::All, ..FineTuning::head(2, 5) };
-    let program = compile(&model, &all, &Catalog::standard()).unwrap();
+    let program = compile(&model, &all, &OperatorCatalog::standard()).unwrap();
     assert!(program.export(&program.parameters, &[]).unwrap().len() > many * bytes);
 }

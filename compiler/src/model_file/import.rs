@@ -7,7 +7,7 @@ use super::onnx::{
 };
 use crate::CompilerError;
 use crate::graph::{Attribute, ElementType, Graph, Node, TensorType, ValueId, standard_domain};
-use crate::operators::Catalog;
+use crate::operators::OperatorCatalog;
 use crate::simplify;
 use millstream_schemas::shown;
 
@@ -23,7 +23,11 @@ pub(crate) struct Bindings {
 }
 
 /// A model as a graph of fixed shapes, by the rules of a catalog.
-pub(crate) fn import(proto: &ModelProto, bindings: &Bindings, catalog: &Catalog) -> Result<Graph, CompilerError> {
+pub(crate) fn import(
+    proto: &ModelProto,
+    bindings: &Bindings,
+    catalog: &OperatorCatalog,
+) -> Result<Graph, CompilerError> {
     let file = proto.graph.as_ref().expect("the gate refuses a model without a graph");
     let opset = super::gate::opset(proto).expect("the gate refuses a model without an opset");
     let mut graph = Graph::new(opset, catalog.clone());

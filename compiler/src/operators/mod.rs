@@ -1,6 +1,6 @@
 //! What is known of each operator: versions, shape rule, gradient, samples. One file an operator, one row here.
 //!
-//! [`Catalog::standard`] holds these rows, and a row from outside the crate is as good as they are: see [`Catalog`].
+//! [`OperatorCatalog::standard`] holds these rows, and a row from outside the crate is as good as they are: see [`OperatorCatalog`].
 
 mod abs;
 mod add;
@@ -9,7 +9,6 @@ mod average_pool;
 mod batch_normalization;
 mod bias_gelu;
 mod cast;
-mod catalog;
 mod ceil;
 mod clip;
 mod concat;
@@ -53,6 +52,7 @@ mod mul;
 mod neg;
 mod not;
 mod operator;
+mod operator_catalog;
 mod or;
 mod p_relu;
 mod pad;
@@ -89,8 +89,8 @@ mod type_rule;
 mod unsqueeze;
 mod r#where;
 
-pub use catalog::Catalog;
 pub use operator::{ExpandRule, FoldRule, Gradient, GradientRule, Operator, TypeRule};
+pub use operator_catalog::OperatorCatalog;
 pub(crate) use rules::axes::from_front as axis_from_front;
 use rules::elementwise::{broadcast_of_two, same_as_first, truth_of_two};
 use rules::{axes, convolutions, extremes, folding, reductions, windows};

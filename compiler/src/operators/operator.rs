@@ -5,7 +5,7 @@ use crate::CompilerError;
 use crate::backward::{Backward, Expansion};
 use crate::graph::{Constant, TensorType, ValueId};
 
-/// One operator: a row of a [`Catalog`](super::Catalog).
+/// One operator: a row of a [`OperatorCatalog`](super::OperatorCatalog).
 #[derive(Clone, Debug)]
 pub struct Operator {
     /// Domain as in ONNX: empty for the standard operators.

@@ -2,14 +2,14 @@
 
 use crate::CompilerError;
 use crate::graph::Graph;
-use crate::operators::{Catalog, TypeRuleInput};
+use crate::operators::{OperatorCatalog, TypeRuleInput};
 
 /// Bytes of folded constants in one model: shape arithmetic needs a few thousand.
 pub(crate) const FOLDED_BYTES: usize = 64 << 20;
 
 /// Replaces the first output of the node added last by a constant, when its operator's fold rule can tell it and the
 /// budget of bytes lasts.
-pub(crate) fn fold_last(graph: &mut Graph, catalog: &Catalog, budget: &mut usize) -> Result<(), CompilerError> {
+pub(crate) fn fold_last(graph: &mut Graph, catalog: &OperatorCatalog, budget: &mut usize) -> Result<(), CompilerError> {
     let Some(node) = graph.nodes().last() else { return Ok(()) };
     let Some(fold) = catalog.find(&node.domain, &node.operator).and_then(|row| row.fold) else { return Ok(()) };
     let Some(output) = node.outputs.first().copied().flatten() else { return Ok(()) };

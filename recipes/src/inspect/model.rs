@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use millstream_compiler::finetuning::pattern_matches;
-use millstream_compiler::{Catalog, Model, ModelReport, describe};
+use millstream_compiler::{Model, ModelReport, OperatorCatalog, describe};
 use millstream_schemas::nearest;
 use serde::Serialize;
 
@@ -34,8 +34,12 @@ pub struct PatternMatch {
 ///
 /// # Errors
 /// The file cannot be read or is no model that this build takes.
-pub fn inspect_model(path: &Path, patterns: &[String]) -> Result<ModelInspection, RecipeError> {
-    let model = describe(&Model::read(path)?, None, &Catalog::standard())?;
+pub fn inspect_model(
+    path: &Path,
+    patterns: &[String],
+    operators: &OperatorCatalog,
+) -> Result<ModelInspection, RecipeError> {
+    let model = describe(&Model::read(path)?, None, operators)?;
     let matched = |pattern: &String| {
         let layers: Vec<_> = model.layers.iter().filter(|layer| pattern_matches(pattern, &layer.name)).collect();
         let names = model.layers.iter().map(|layer| layer.name.as_str());

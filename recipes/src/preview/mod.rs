@@ -10,13 +10,14 @@ use std::io::Cursor;
 
 use millstream_pipeline::{InputKind, SplitRole};
 use millstream_schemas::Recipe;
-use millstream_transforms::{Chain, Kind, RgbImage, table};
+use millstream_schemas::choice::Catalog;
+use millstream_transforms::{Chain, Kind, RgbImage, Transform};
 
 pub use drawn::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
 pub use text::{TextPreview, TextPreviewRow, TextVariant};
 
-use crate::RecipeError;
 use crate::row_source::RowSource;
+use crate::{Catalogs, RecipeError};
 
 /// More than this cannot be looked at, and would not fit into memory.
 const MOST_ROWS: usize = 200;
@@ -38,6 +39,7 @@ pub enum PreviewSheet {
 pub struct Preview {
     recipe: Recipe,
     source: RowSource,
+    transforms: Catalog<Transform>,
 }
 
 impl Preview {
@@ -45,8 +47,8 @@ impl Preview {
     ///
     /// # Errors
     /// The data cannot be opened, or a transform is wrong.
-    pub fn open(recipe: &Recipe) -> Result<Self, RecipeError> {
-        let chain = Chain::parse_at("transforms.train", &recipe.transforms.train)?;
+    pub fn open(recipe: &Recipe, catalogs: &Catalogs) -> Result<Self, RecipeError> {
+        let chain = Chain::parse_from(&catalogs.transforms, "transforms.train", &recipe.transforms.train)?;
         // Labels are for the captions: data without them can be looked at all the same.
         let data = &recipe.data;
         let source = match RowSource::open(data, "data.train", &data.train, SplitRole::Train, chain.clone()) {
@@ -57,12 +59,12 @@ impl Preview {
             }
             other => other?,
         };
-        Ok(Self { recipe: recipe.clone(), source })
+        Ok(Self { recipe: recipe.clone(), source, transforms: catalogs.transforms.clone() })
     }
 
     /// What the pictures do not show: transforms of whole batches, and labels that may no longer fit.
     pub fn notes(&self) -> Vec<String> {
-        let of_batches = |name: &str| table().iter().any(|row| row.name == name && row.kind() == Kind::Batch);
+        let of_batches = |name: &str| self.transforms.get(name).is_some_and(|row| row.kind() == Kind::Batch);
         let names = self.source.chain.specs().iter().map(|spec| spec.name.as_str()).filter(|name| of_batches(name));
         let notes = names.map(|name| format!("`{name}` acts on whole batches and is not shown"));
         notes.chain(self.source.chain.label_warnings()).collect()

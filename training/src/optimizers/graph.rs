@@ -1,7 +1,7 @@
 //! The update of all parameters as one ONNX graph, for devices where the host cannot reach the tensors.
 
 use millstream_compiler::graph::{Graph, TensorType, ValueId};
-use millstream_compiler::{Catalog, CompilerError};
+use millstream_compiler::{CompilerError, OperatorCatalog};
 use millstream_schemas::ParameterEntry;
 
 use super::{NodeInputs, ParameterFacts, UpdateRule};
@@ -38,7 +38,7 @@ pub(crate) fn update_graph(
     entries: &[ParameterEntry],
     clip_norm: Option<f32>,
 ) -> Result<UpdateGraph, CompilerError> {
-    let mut graph = Graph::new(OPSET, Catalog::standard());
+    let mut graph = Graph::new(OPSET, OperatorCatalog::standard());
     let coefficient_names: Vec<String> =
         (0..rule.coefficients(0, 0.0).len()).map(|index| format!("coefficient.{index}")).collect();
     let scalar = || TensorType::f32(Vec::new());

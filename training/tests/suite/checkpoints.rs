@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::{BATCH, batch, batches, classes, model, program};
-use millstream_compiler::{Catalog, FineTuning, Model, TrainingProgram, compile};
+use millstream_compiler::{FineTuning, Model, OperatorCatalog, TrainingProgram, compile};
 use millstream_schemas::{Batch, Fingerprint, Tensor};
 use millstream_training::checkpoint::{self, CheckpointSettings};
 use millstream_training::schedules::Schedule;
@@ -158,7 +158,7 @@ fn a_damaged_checkpoint_of_a_later_step_does_not_push_out_the_good_one() {
 /// Batches and a program of so many classes.
 fn of_classes(classes: usize) -> (TrainingProgram, impl Fn(Batch) -> Batch) {
     let model = Model::from_bytes(model()).unwrap();
-    let program = compile(&model, &FineTuning::head(BATCH, classes), &Catalog::standard()).unwrap();
+    let program = compile(&model, &FineTuning::head(BATCH, classes), &OperatorCatalog::standard()).unwrap();
     let widen = move |mut batch: Batch| {
         let mut targets = vec![0.0; BATCH * classes];
         for (slot, label) in batch.labels.iter().enumerate() {

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType};
-use millstream_compiler::{Catalog, FineTuning, Model, TrainingProgram, compile};
+use millstream_compiler::{FineTuning, Model, OperatorCatalog, TrainingProgram, compile};
 use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
 use millstream_schemas::{Batch, Choice, Fingerprint, ResumePoint, RowId, Tensor};
 use millstream_training::optimizers::{self, Optimizer};
@@ -40,7 +40,7 @@ pub(crate) fn numbers(seed: u64, count: usize) -> Vec<f32> {
 /// A perceptron with one hidden layer, `x` [batch, 8] → `logits` [batch, 3], as ONNX bytes.
 pub(crate) fn model() -> Vec<u8> {
     const HIDDEN: usize = 16;
-    let mut graph = Graph::new(17, Catalog::standard());
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
     let x = graph.input("x", TensorType::f32([BATCH, WIDTH]));
     let scaled = |seed, count| numbers(seed, count).into_iter().map(|value| 0.5 * value).collect::<Vec<_>>();
     let hidden_weight = graph.constant("hidden.weight", Constant::f32([HIDDEN, WIDTH], &scaled(1, HIDDEN * WIDTH)));
@@ -60,7 +60,7 @@ pub(crate) fn model() -> Vec<u8> {
 pub(crate) fn program() -> TrainingProgram {
     let model = Model::from_bytes(model()).unwrap();
     let wanted = FineTuning { head: HeadRecipe::Keep, train: TrainSelection::All, ..FineTuning::head(BATCH, CLASSES) };
-    compile(&model, &wanted, &Catalog::standard()).unwrap()
+    compile(&model, &wanted, &OperatorCatalog::standard()).unwrap()
 }
 
 /// Names of the classes.

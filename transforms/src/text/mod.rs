@@ -33,9 +33,12 @@ pub trait TextTransform: Send + Sync {
 /// Characters `start..end` become `replacement`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    pub(crate) replacement: String,
+    /// First character replaced, from 0.
+    pub start: usize,
+    /// One past the last.
+    pub end: usize,
+    /// What takes their place.
+    pub replacement: String,
 }
 
 impl Change {

@@ -8,7 +8,7 @@ use crate::graph::{Graph, Node, OperatorTypes, TensorType, standard_domain};
 /// The operators that a compilation knows, by domain and name. Copies share their rows.
 ///
 /// ```
-/// use millstream_compiler::operators::{Catalog, Gradient, Operator, Sample, varied};
+/// use millstream_compiler::operators::{OperatorCatalog, Gradient, Operator, Sample, varied};
 ///
 /// /// `Absolute` of the domain `test.extension`, version 1: y = |x|.
 /// const ABSOLUTE: Operator = Operator {
@@ -25,18 +25,18 @@ use crate::graph::{Graph, Node, OperatorTypes, TensorType, standard_domain};
 ///     samples: || vec![Sample::new("both signs", vec![varied(&[2, 3])], vec![])],
 /// };
 ///
-/// let catalog = Catalog::standard().with_operator(ABSOLUTE);
+/// let catalog = OperatorCatalog::standard().with_operator(ABSOLUTE);
 /// assert!(catalog.find("test.extension", "Absolute").is_some());
 /// ```
 #[derive(Clone)]
-pub struct Catalog {
+pub struct OperatorCatalog {
     domains: Arc<BTreeMap<&'static str, Rows>>,
 }
 
 /// The rows of a domain by name.
 type Rows = BTreeMap<&'static str, Operator>;
 
-impl Catalog {
+impl OperatorCatalog {
     /// All operators that this crate has rules for: the standard ones, and some of `com.microsoft`.
     pub fn standard() -> Self {
         let mut domains: BTreeMap<&str, Rows> = BTreeMap::new();
@@ -70,7 +70,7 @@ impl Catalog {
     }
 }
 
-impl OperatorTypes for Catalog {
+impl OperatorTypes for OperatorCatalog {
     fn output_types(
         &self,
         graph: &Graph,
@@ -82,7 +82,7 @@ impl OperatorTypes for Catalog {
     }
 }
 
-impl std::fmt::Debug for Catalog {
+impl std::fmt::Debug for OperatorCatalog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.rows().map(|row| (row.domain, row.name))).finish()
     }
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_row_of_the_same_domain_and_name_is_replaced_in_this_catalog_alone() {
-        let standard = Catalog::standard();
+        let standard = OperatorCatalog::standard();
         let relu = standard.find("ai.onnx", "Relu").unwrap().clone();
         let other = standard.clone().with_operator(Operator { gradient: Gradient::Missing, ..relu.clone() });
         assert_eq!(other.rows().count(), standard.rows().count());
@@ -106,6 +106,6 @@ mod tests {
 
     #[test]
     fn no_two_rows_of_the_list_are_of_one_operator() {
-        assert_eq!(Catalog::standard().rows().count(), STANDARD.len());
+        assert_eq!(OperatorCatalog::standard().rows().count(), STANDARD.len());
     }
 }

@@ -1,0 +1,200 @@
+//! Rows from outside: a program of one's own adds a transform, an optimizer and a schedule to the catalogs, and a recipe
+//! chooses them by name.
+
+use std::path::Path;
+
+use millstream::Catalogs;
+use millstream::compiler::CompilerError;
+use millstream::compiler::graph::{Graph, ValueId};
+use millstream::recipes::{self, Silent, Stop, TrainOptions};
+use millstream::schemas::choice::{Options, between};
+use millstream::schemas::recipe::RecipeText;
+use millstream::training::optimizers::{self, NodeInputs, OptimizerKind, ParameterFacts, UpdateRule};
+use millstream::training::schedules::{self, Course, ScheduleKind};
+use millstream::transforms::{self, ImageFacts, ImageStep, ImageTransform, Kernel, Matrix, Random, Target, Transform};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::workplace::{Workplace, has_runtime};
+
+const HALF_TURN: Transform = Transform {
+    name: "half_turn",
+    summary: "Turns the image upside down.",
+    documentation: "By half a turn about its centre.",
+    targets: &[Target::Boxes, Target::Image, Target::KeyPoints, Target::Masks],
+    changes_label: Some("a 6 becomes a 9"),
+    samples: &["{}"],
+    probability: Some(0.5),
+    build: transforms::Build::image::<HalfTurn>(),
+};
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct HalfTurn {}
+
+impl Options for HalfTurn {
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl ImageTransform for HalfTurn {
+    fn is_random(&self) -> bool {
+        false
+    }
+
+    fn changes_label(&self) -> bool {
+        true
+    }
+
+    fn draw(&self, facts: &ImageFacts, _: &mut Random, steps: &mut Vec<ImageStep>) {
+        let ImageFacts { width, height } = *facts;
+        let matrix = Matrix::scale_then_move(-1.0, -1.0, f64::from(width), f64::from(height));
+        steps.push(ImageStep::Project { matrix, width, height, fill: [0; 3], kernel: Kernel::Bilinear });
+    }
+}
+
+const SIGN_SGD: OptimizerKind = OptimizerKind {
+    name: "sign_sgd",
+    summary: "Steps of one length along the sign of the gradient.",
+    documentation: "Bernstein et al. (2018): θ ← θ − η·sign(g), and nothing where |g| is below `threshold`.",
+    samples: &["{}", r#"{"threshold": 0.001}"#],
+    learning_rate: 1e-3,
+    build: optimizers::Build::of::<SignSgd>(),
+};
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct SignSgd {
+    /// Smaller gradients move nothing, 0 to 1.
+    #[schemars(range(min = 0, max = 1))]
+    threshold: f64,
+}
+
+impl Options for SignSgd {
+    fn validate(&self) -> Result<(), String> {
+        between("threshold", self.threshold, 0.0, 1.0)
+    }
+}
+
+impl UpdateRule for SignSgd {
+    fn state_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn coefficients(&self, _step: u64, learning_rate: f32) -> Vec<f32> {
+        vec![learning_rate]
+    }
+
+    fn update(
+        &self,
+        coefficients: &[f32],
+        facts: ParameterFacts,
+        scale: f32,
+        parameter: &mut [f32],
+        gradient: &[f32],
+        _: &mut [Vec<f32>],
+    ) {
+        let rate = coefficients[0] * facts.learning_rate_multiplier;
+        for (value, gradient) in parameter.iter_mut().zip(gradient) {
+            let gradient = gradient * scale;
+            if gradient.abs() > self.threshold as f32 {
+                *value -= rate * gradient.signum();
+            }
+        }
+    }
+
+    fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError> {
+        let sign = graph.add("Sign", &[inputs.gradient], &[])?;
+        let change = graph.times(sign, inputs.coefficients[0])?;
+        Ok((graph.minus(inputs.parameter, change)?, Vec::new()))
+    }
+}
+
+const HALVING: ScheduleKind = ScheduleKind {
+    name: "halving",
+    summary: "Half the rate after half of the steps.",
+    documentation: "1 in the first half of the steps, ½ in the second.",
+    samples: &["{}"],
+    build: schedules::Build::of::<Halving>(),
+};
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Halving {}
+
+impl Options for Halving {
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl Course for Halving {
+    fn factor(&self, step: u64, total: u64) -> f64 {
+        if 2 * step < total { 1.0 } else { 0.5 }
+    }
+}
+
+fn extended() -> Catalogs {
+    let ours = Catalogs::default();
+    Catalogs {
+        transforms: ours.transforms.with(HALF_TURN),
+        optimizers: ours.optimizers.with(SIGN_SGD),
+        schedules: ours.schedules.with(HALVING),
+        ..ours
+    }
+}
+
+const CHANGES: [&str; 4] = [
+    "transforms.train=[{resize: {size: 16}}, {half_turn: {probability: 0.2}}]",
+    "training.optimizer={sign_sgd: {learning_rate: 0.01}}",
+    "training.schedule=halving",
+    "training.epochs=8",
+];
+
+fn text(place: &Workplace, changes: &[&str]) -> RecipeText {
+    let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
+    RecipeText::read(&place.path("recipe.yaml"), &changes).unwrap()
+}
+
+#[test]
+fn rows_of_another_crate_are_checked_trained_and_written_down_like_ours() {
+    let (place, catalogs) = (Workplace::new(), extended());
+    let recipe = recipes::load(&text(&place, &CHANGES), &catalogs).unwrap();
+    let written = serde_json::to_value(&recipe.training).unwrap();
+    assert_eq!(written["optimizer"], serde_json::json!({"sign_sgd": {"threshold": 0.0, "learning_rate": 0.01}}));
+    let schema = catalogs.recipe_schema().to_string();
+    assert!(["half_turn", "sign_sgd", "halving"].iter().all(|name| schema.contains(name)));
+    if !has_runtime() {
+        return;
+    }
+    let options = TrainOptions { catalogs, ..TrainOptions::default() };
+    let summary = recipes::train(&recipe, &options, &mut Silent, &Stop::default()).unwrap();
+    let accuracy = summary.evaluation.unwrap().accuracy;
+    assert!(accuracy > 0.9, "{accuracy}");
+    // Whoever has not the rows is told so, and nothing else is wrong with what the run wrote.
+    let again = RecipeText::read(Path::new(&summary.folder.join("recipe.yaml")), &[]).unwrap();
+    recipes::load(&again, &extended()).unwrap();
+    let message = recipes::load(&again, &Catalogs::default()).unwrap_err().to_string();
+    for name in ["half_turn", "sign_sgd", "halving"] {
+        assert!(message.contains(name), "{name} in {message}");
+    }
+}
+
+#[test]
+fn mistakes_in_rows_of_another_crate_are_told_at_their_place() {
+    let place = Workplace::new();
+    for (change, wanted) in [
+        (
+            "training.optimizer={sign_sgd: {threshold: 2}}",
+            "training.optimizer.sign_sgd.threshold: wanted 0 to 1, got 2",
+        ),
+        ("training.optimizer={sign_sgd: {treshold: 0}}", "did you mean `threshold`?"),
+        ("training.optimizer=sign_sg", "did you mean `sign_sgd`?"),
+        ("transforms.train=[half_turns]", "did you mean `half_turn`?"),
+        ("transforms.train=[{half_turn: {probability: 3}}]", "half_turn: probability is between 0 and 1, got 3"),
+    ] {
+        let message = recipes::load(&text(&place, &[change]), &extended()).unwrap_err().to_string();
+        assert!(message.contains(wanted), "{wanted} in {message}");
+    }
+}

@@ -1,0 +1,77 @@
+use millstream_compiler::OperatorCatalog;
+use millstream_schemas::choice::Catalog;
+use millstream_schemas::recipe::Definitions;
+use millstream_training::optimizers::{self, OptimizerKind};
+use millstream_training::schedules::{self, ScheduleKind};
+use millstream_transforms::Transform;
+use serde_json::Value;
+
+/// What a recipe can choose among: the rows of every kind. The default has those of Millstream; a program of its own adds rows.
+///
+/// ```
+/// use millstream_recipes::Catalogs;
+/// let names: Vec<_> = Catalogs::default().optimizers.rows().iter().map(|row| row.name).collect();
+/// assert_eq!(names, ["adamw", "lion", "sgd"]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Catalogs {
+    /// Operators of models.
+    pub operators: OperatorCatalog,
+    /// `training.optimizer`.
+    pub optimizers: Catalog<OptimizerKind>,
+    /// `training.schedule`.
+    pub schedules: Catalog<ScheduleKind>,
+    /// Items of `transforms.train` and `transforms.evaluate`.
+    pub transforms: Catalog<Transform>,
+}
+
+impl Default for Catalogs {
+    fn default() -> Self {
+        Self {
+            operators: OperatorCatalog::standard(),
+            optimizers: optimizers::standard().clone(),
+            schedules: schedules::standard().clone(),
+            transforms: millstream_transforms::standard().clone(),
+        }
+    }
+}
+
+impl Catalogs {
+    /// JSON Schema of a recipe, every row of every catalog with its options included. Editors complete and check recipes
+    /// with it.
+    pub fn recipe_schema(&self) -> Value {
+        self.definitions().with("Transform", self.transforms.schema()).recipe_schema()
+    }
+
+    /// What a recipe is checked against before anything else. Transforms are not in it: their lists check themselves, and
+    /// know what other libraries call them.
+    pub(crate) fn definitions(&self) -> Definitions {
+        Definitions::default().with("Optimizer", self.optimizers.schema()).with("Schedule", self.schedules.schema())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let schema = Catalogs::default().recipe_schema();
+        let mut open = vec![&schema];
+        let mut references = 0;
+        while let Some(value) = open.pop() {
+            if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
+                let place = reference.strip_prefix('#').expect("references stay inside");
+                assert!(schema.pointer(place).is_some(), "{reference}");
+                references += 1;
+            }
+            match value {
+                Value::Object(map) => open.extend(map.values()),
+                Value::Array(list) => open.extend(list),
+                _ => {}
+            }
+        }
+        assert!(references > 10);
+        assert!(schema.to_string().contains("horizontal_flip"));
+    }
+}
