@@ -245,6 +245,26 @@ impl Dataset {
         }
     }
 
+    /// Rows whose input is null, as the statistics in the footers say; `None` where a file has none.
+    ///
+    /// # Errors
+    /// A file lacks the column.
+    pub fn null_inputs(&self, columns: &Columns) -> Result<Option<u64>, PipelineError> {
+        let mut nulls = 0_u64;
+        for file in self.files() {
+            let read = file.columns(Some(&columns.input), None)?;
+            for group in read.metadata.metadata().row_groups() {
+                for &leaf in read.leaves() {
+                    let Some(found) = group.column(leaf).statistics().and_then(|known| known.null_count_opt()) else {
+                        return Ok(None);
+                    };
+                    nulls = nulls.saturating_add(found);
+                }
+            }
+        }
+        Ok(Some(nulls))
+    }
+
     /// Reads the label column and counts.
     ///
     /// # Errors

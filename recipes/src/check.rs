@@ -3,7 +3,7 @@ use std::path::Path;
 use millstream_compiler::{CompilerError, ModelReport, compile, describe};
 use millstream_pipeline::{InputKind, SharedRows, check_quarantine};
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, Patterns};
-use millstream_schemas::{Recipe, count, shown_path};
+use millstream_schemas::{Recipe, count, shown, shown_path};
 use millstream_training::optimizers::Optimizer;
 use millstream_training::{Device, DeviceRequest, runtime};
 use serde::Serialize;
@@ -124,6 +124,7 @@ pub fn check(recipe: &Recipe, catalogs: &Catalogs, library: Option<&Path>) -> Re
     }
     let Findings { train, evaluate, mut warnings, problems: of_data } = findings(&plan)?;
     problems.extend(of_data.into_iter().map(|(_, problem)| problem));
+    problems.extend(some_without_input(&plan)?);
     let shared_rows = plan.evaluate.as_ref().map(|source| overlap::of_rows(&plan.train, source)).transpose()?;
     let input = if plan.train.columns.kind == InputKind::Text { "a text" } else { "an image" };
     warnings.extend(shared_rows.and_then(|rows| overlap::in_words(&rows, &plan.train.dataset, input)));
@@ -235,7 +236,37 @@ pub(crate) fn findings(plan: &Plan) -> Result<Findings, RecipeError> {
         warnings.extend(of_labels);
         problems.extend(problem.map(|problem| (place, problem)));
     }
+    for (split, place, source) in
+        [("training", "data.train", Some(&plan.train)), ("evaluation", "data.evaluate", plan.evaluate.as_ref())]
+    {
+        let Some(source) = source else { continue };
+        if source.dataset.null_inputs(&source.columns)?.is_some_and(|nulls| nulls >= source.dataset.rows()) {
+            let column = shown(&source.columns.input);
+            problems
+                .push((place, format!("no row of the {split} data has an input: column `{column}` is null in all")));
+        }
+    }
     Ok(Findings { train, evaluate, warnings, problems })
+}
+
+/// Rows that stop a run when it meets them; `train` names the first of them then.
+fn some_without_input(plan: &Plan) -> Result<Vec<String>, RecipeError> {
+    let mut problems = Vec::new();
+    if plan.recipe.data.damaged != DamagedPolicy::Fail {
+        return Ok(problems);
+    }
+    for (split, source) in [("training", Some(&plan.train)), ("evaluation", plan.evaluate.as_ref())] {
+        let Some(source) = source else { continue };
+        let nulls = source.dataset.null_inputs(&source.columns)?.unwrap_or(0);
+        if (1..source.dataset.rows()).contains(&nulls) {
+            let (rows, has) = (count(nulls, "row"), if nulls == 1 { "has" } else { "have" });
+            problems.push(format!(
+                "{rows} of the {split} data {has} no input (null), and `data.damaged: fail` stops at the first; \
+                 `damaged: skip` or `quarantine` leaves such rows out"
+            ));
+        }
+    }
+    Ok(problems)
 }
 
 /// What the labels of a split tell: what is left out without an error, and what stops a run.

@@ -164,3 +164,20 @@ fn damaged_rows_are_quarantined_with_the_reason() {
     rows.sort_unstable();
     assert_eq!(rows, [(0, 2), (0, 5), (1, 1)]);
 }
+
+#[test]
+fn rows_without_an_image_are_told_by_check_before_train_meets_them() {
+    let place = Workplace::new();
+    for (from, wanted) in [
+        (0, "no row of the evaluation data has an input: column `image` is null in all"),
+        (16, "2 rows of the evaluation data have no input (null)"),
+    ] {
+        let mut rows = dataset::rows(100, 18);
+        rows[from..].iter_mut().for_each(|row| row.image = None);
+        dataset::write(&place.path("nulls.parquet"), &rows);
+        let ran = place.run_with("check", &["data.evaluate=nulls.parquet"]);
+        assert_eq!(ran.code, Some(1));
+        assert!(format!("{}{}", ran.stdout, ran.stderr).contains(wanted), "{}{}", ran.stdout, ran.stderr);
+    }
+    place.run_with("check", &["data.evaluate=nulls.parquet", "data.damaged=skip"]).done();
+}
