@@ -80,9 +80,21 @@ pub enum CompilerError {
     /// The selection of layers or the head does not fit the model.
     #[error("{0}")]
     Selection(String),
+    /// What a recipe says at a place does not fit the model.
+    #[error("{message}")]
+    Setting {
+        /// Dotted path in the recipe.
+        place: String,
+        /// What does not fit, and what to do.
+        message: String,
+    },
 }
 
 impl CompilerError {
+    pub(crate) fn setting(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Setting { place: place.into(), message: message.into() }
+    }
+
     pub(crate) fn unsupported(what: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::Unsupported { what: what.into(), advice: advice.into() }
     }

@@ -293,11 +293,14 @@ fn any_batch(
         Err(obstacle) if fixed == wanted.batch => {
             Ok(Some(format!("the model's file fixes its batch at {fixed}, and so will the exported model; {obstacle}")))
         }
-        Err(obstacle) => Err(CompilerError::Selection(format!(
-            "the model's file fixes its batch at {fixed}, the recipe says {}, and it cannot be made so: {obstacle}. \
+        Err(obstacle) => Err(CompilerError::setting(
+            "data.batch",
+            format!(
+                "the model's file fixes its batch at {fixed}, the recipe says {}, and it cannot be made so: {obstacle}. \
              Go on with `data.batch: {fixed}`, or export the model with a symbolic first axis",
-            wanted.batch
-        ))),
+                wanted.batch
+            ),
+        )),
     }
 }
 
@@ -316,10 +319,13 @@ fn require_exportable(layers: &[Layer], selected: &[usize]) -> Result<(), Compil
     if bytes <= MOST_ENCODED {
         return Ok(());
     }
-    Err(CompilerError::Selection(format!(
-        "the layers that model.train selects hold {bytes} bytes, and an ONNX file in one piece at most {MOST_ENCODED}: \
+    Err(CompilerError::setting(
+        "model.train",
+        format!(
+            "the layers that model.train selects hold {bytes} bytes, and an ONNX file in one piece at most {MOST_ENCODED}: \
          train fewer layers"
-    )))
+        ),
+    ))
 }
 
 fn check_logits(graph: &Graph, logits: ValueId, wanted: &FineTuning, head: Option<&Head>) -> Result<(), CompilerError> {

@@ -112,7 +112,7 @@ pub fn check(recipe: &Recipe, catalogs: &Catalogs, library: Option<&Path>) -> Re
     let mut problems = Vec::new();
     let activations = match compile(&plan.model, &wanted, catalog) {
         Ok(program) => program.activation_bytes,
-        Err(error @ CompilerError::Selection(_)) => return Err(error.into()),
+        Err(error @ (CompilerError::Selection(_) | CompilerError::Setting { .. })) => return Err(error.into()),
         Err(error) => {
             problems.push(error.to_string());
             0

@@ -155,6 +155,9 @@ impl RecipeError {
                 error.place().map(fault).into_iter().collect()
             }
             Self::Choice(error) => vec![error.clone().into()],
+            Self::Compiler(CompilerError::Setting { place, .. }) => {
+                vec![Fault { message: self.to_string(), ..Fault::value(place, "") }]
+            }
             Self::At { place, source } => match source.faults() {
                 faults if faults.is_empty() => vec![Fault { message: source.to_string(), ..Fault::value(place, "") }],
                 faults => faults,

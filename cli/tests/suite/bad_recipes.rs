@@ -116,6 +116,26 @@ fn what_is_found_after_reading_is_shown_at_its_place_too() {
 }
 
 #[test]
+fn what_does_not_fit_the_model_is_shown_where_it_is_written() {
+    let place = Workplace::new();
+    let text = String::from_utf8(place.read("recipe.yaml")).unwrap();
+    for (from, to, wanted) in [
+        ("  train: all", "  train: {match: [convv]}", ["`convv`", "recipe.yaml:5:", "^"]),
+        ("  train: all", "  train: {last: 9}", ["model.train.last", "recipe.yaml:5:", "^"]),
+        ("  train: all", "  train: all\n  output: scores", ["no output `scores`", "recipe.yaml:6:", "^"]),
+        (
+            "  epochs: 3",
+            "  epochs: 3\n  learning_rate_multipliers: [{match: heat, multiplier: 2}]",
+            ["matches no layer; did you mean `head`?", "recipe.yaml:21:", "^"],
+        ),
+    ] {
+        assert!(text.contains(from), "{from} in {text}");
+        place.write("recipe.yaml", &text.replacen(from, to, 1));
+        place.run_with("check", &[]).failed_with(&wanted);
+    }
+}
+
+#[test]
 fn no_text_of_a_library_reaches_a_person() {
     let place = Workplace::new();
     for change in [

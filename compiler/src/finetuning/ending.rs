@@ -171,10 +171,13 @@ pub(crate) fn require_scores(graph: &GraphProto, scores: &str) -> Result<(), Com
         (None, Some(node)) => format!("{} works along another axis than that of the classes", named(node)),
         (None, None) => return Ok(()),
     };
-    Err(CompilerError::Selection(format!(
-        "{reason}: training it with a softmax cross-entropy would be wrong. Use `head: new`, which replaces the head and \
+    Err(CompilerError::setting(
+        "model.head",
+        format!(
+            "{reason}: training it with a softmax cross-entropy would be wrong. Use `head: new`, which replaces the head and \
          what follows it, or name an output with the scores before it in model.output"
-    )))
+        ),
+    ))
 }
 
 #[cfg(test)]

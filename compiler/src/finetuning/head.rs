@@ -42,11 +42,14 @@ pub(crate) fn find_head(graph: &GraphProto, output: Option<&str>) -> Result<Head
         |name: Option<&str>| name.and_then(|name| tensors.get(name)).filter(|tensor| tensor.data_type() == 1);
     let (mut value, mut logits, mut bias, mut reshaped) = (output.as_str(), output.as_str(), None, false);
     let none_here = |what: &str| {
-        CompilerError::Selection(format!(
-            "no linear head leads to output `{}`: {what}. Name another output with model.output, or keep the head and \
+        CompilerError::setting(
+            "model.head",
+            format!(
+                "no linear head leads to output `{}`: {what}. Name another output with model.output, or keep the head and \
              choose layers with model.train",
-            shown(&output)
-        ))
+                shown(&output)
+            ),
+        )
     };
     loop {
         let Some(index) = producers.get(value).copied() else {
@@ -141,16 +144,22 @@ pub(crate) fn chosen_output(graph: &GraphProto, wanted: Option<&str>) -> Result<
     let names: Vec<&str> = graph.output.iter().map(|output| output.name()).collect();
     match (wanted, names.as_slice()) {
         (None, [only]) => Ok((*only).to_owned()),
-        (None, several) => Err(CompilerError::Selection(format!(
-            "the model has {} outputs ({}); name the one with the class scores with model.output",
-            several.len(),
-            list(several)
-        ))),
+        (None, several) => Err(CompilerError::setting(
+            "model.output",
+            format!(
+                "the model has {} outputs ({}); name the one with the class scores with model.output",
+                several.len(),
+                list(several)
+            ),
+        )),
         (Some(wanted), names) if names.contains(&wanted) => Ok(wanted.to_owned()),
         (Some(wanted), names) => {
             let hint = millstream_schemas::nearest(wanted, names.iter().copied())
                 .map_or_else(String::new, |name| format!("; did you mean `{}`?", shown(name)));
-            Err(CompilerError::Selection(format!("the model has no output `{wanted}`{hint} (it has {})", list(names))))
+            Err(CompilerError::setting(
+                "model.output",
+                format!("the model has no output `{wanted}`{hint} (it has {})", list(names)),
+            ))
         }
     }
 }
@@ -170,10 +179,13 @@ pub(crate) fn replace_head(
     let graph = model.graph.as_mut().expect("the gate refuses a model without a graph");
     let reads = |name: &str| graph.node.iter().flat_map(|node| &node.input).filter(|input| *input == name).count();
     if let Some(shared) = [Some(&head.weight), head.bias.as_ref()].into_iter().flatten().find(|name| reads(name) > 1) {
-        return Err(CompilerError::Selection(format!(
-            "the head's weight `{}` is shared with another node, so it cannot be replaced; use `head: keep`",
-            shown(shared)
-        )));
+        return Err(CompilerError::setting(
+            "model.head",
+            format!(
+                "the head's weight `{}` is shared with another node, so it cannot be replaced; use `head: keep`",
+                shown(shared)
+            ),
+        ));
     }
     let old = graph.initializer.iter().find(|tensor| tensor.name() == head.weight).expect("find_head saw it");
     let features = old.dims[1 - head.class_axis] as usize;

@@ -48,20 +48,22 @@ pub(crate) fn select(
     match train {
         TrainSelection::All => Ok(trainable.to_vec()),
         TrainSelection::Head if head.is_none() => {
-            Err(CompilerError::Selection("`train: head` needs a linear head, and the model has none".into()))
+            Err(CompilerError::setting("model.train", "`train: head` needs a linear head, and the model has none"))
         }
         TrainSelection::Head => Ok(chosen(&|_, _| false)),
-        TrainSelection::Last(count) if *count == 0 || *count > trainable.len() => {
-            Err(CompilerError::Selection(format!(
+        TrainSelection::Last(count) if *count == 0 || *count > trainable.len() => Err(CompilerError::setting(
+            "model.train.last",
+            format!(
                 "model.train.last: {} layers with weights lead to the scores, so 1 to {} can be trained, got {count}",
                 trainable.len(),
                 trainable.len()
-            )))
-        }
+            ),
+        )),
         TrainSelection::Last(count) => Ok(chosen(&|place, _| place >= trainable.len() - count)),
-        TrainSelection::Match(patterns) if patterns.is_empty() => {
-            Err(CompilerError::Selection("model.train.match: no pattern; name layers, or use `train: head`".into()))
-        }
+        TrainSelection::Match(patterns) if patterns.is_empty() => Err(CompilerError::setting(
+            "model.train.match",
+            "model.train.match: no pattern; name layers, or use `train: head`",
+        )),
         TrainSelection::Match(patterns) => {
             for pattern in patterns {
                 check_pattern(layers, trainable, pattern)?;
@@ -78,48 +80,55 @@ pub(crate) fn check_factors(
     multipliers: &[LearningRateMultiplier],
     factor: impl Fn(usize) -> f32,
 ) -> Result<(), CompilerError> {
-    let refuse = |message: String| Err(CompilerError::Selection(message));
+    let refuse = |place: &str, message: String| Err(CompilerError::setting(place, message));
     if selected.is_empty() {
-        return refuse("nothing would be trained: model.train selects no layer".into());
+        return refuse("model.train", "nothing would be trained: model.train selects no layer".into());
     }
     for (place, entry) in multipliers.iter().enumerate() {
+        let key = format!("training.learning_rate_multipliers[{place}].match");
         let at = format!("training.learning_rate_multipliers[{place}]: `{}`", shown(&entry.r#match));
         let matches = |index: &usize| pattern_matches(&entry.r#match, &layers[*index].name);
         let Some(first) = (0..layers.len()).find(matches) else {
             let hint = nearest(&entry.r#match, layers.iter().map(|layer| layer.name.as_str()))
                 .map_or_else(String::new, |name| format!("; did you mean `{}`?", shown(name)));
-            return refuse(format!("{at} matches no layer{hint}; `millstream inspect MODEL` lists the layers"));
+            return refuse(&key, format!("{at} matches no layer{hint}; `millstream inspect MODEL` lists the layers"));
         };
         let mut trained = selected.iter().filter(|index| matches(index)).peekable();
         if trained.peek().is_none() {
             let name = shown(&layers[first].name);
-            return refuse(format!(
-                "{at} matches only layers that stay frozen (`{name}`); train them with model.train"
-            ));
+            return refuse(
+                &key,
+                format!("{at} matches only layers that stay frozen (`{name}`); train them with model.train"),
+            );
         }
         let earlier = |index: &usize| {
             multipliers[..place].iter().any(|earlier| pattern_matches(&earlier.r#match, &layers[*index].name))
         };
         if trained.all(earlier) {
-            return refuse(format!(
-                "{at} does nothing: the first pattern that matches a layer wins, and others before it do"
-            ));
+            return refuse(
+                &key,
+                format!("{at} does nothing: the first pattern that matches a layer wins, and others before it do"),
+            );
         }
     }
     if selected.iter().all(|index| factor(*index) == 0.0) {
         return refuse(
+            "training.learning_rate_multipliers",
             "everything has multiplier 0: nothing would be trained; see training.learning_rate_multipliers".into(),
         );
     }
     let named = |index: usize| multipliers.iter().any(|entry| pattern_matches(&entry.r#match, &layers[index].name));
     match selected.iter().find(|index| !named(**index) && factor(**index) < f32::MIN_POSITIVE) {
         None => Ok(()),
-        Some(index) => refuse(format!(
-            "training.layer_decay leaves layer `{}` a factor of {:e} on its learning rate, so it would not be trained; \
+        Some(index) => refuse(
+            "training.layer_decay",
+            format!(
+                "training.layer_decay leaves layer `{}` a factor of {:e} on its learning rate, so it would not be trained; \
              take a value nearer to 1, or train fewer layers with model.train",
-            shown(&layers[*index].name),
-            factor(*index)
-        )),
+                shown(&layers[*index].name),
+                factor(*index)
+            ),
+        ),
     }
 }
 
@@ -129,19 +138,22 @@ fn check_pattern(layers: &[Layer], trainable: &[usize], pattern: &str) -> Result
     if matched.iter().any(|index| trainable.contains(index)) {
         return Ok(());
     }
-    Err(CompilerError::Selection(match matched.first() {
-        Some(index) => format!(
-            "model.train.match: `{pattern}` matches only layers that do not lead to the scores (`{}`)",
-            shown(&layers[*index].name)
-        ),
-        None => {
-            let hint = nearest(pattern, layers.iter().map(|layer| layer.name.as_str()))
-                .map_or_else(String::new, |name| format!("; did you mean `{}`?", shown(name)));
-            format!(
-                "model.train.match: no layer matches `{pattern}`{hint}; `millstream inspect MODEL` lists the layers"
-            )
-        }
-    }))
+    Err(CompilerError::setting(
+        "model.train.match",
+        match matched.first() {
+            Some(index) => format!(
+                "model.train.match: `{pattern}` matches only layers that do not lead to the scores (`{}`)",
+                shown(&layers[*index].name)
+            ),
+            None => {
+                let hint = nearest(pattern, layers.iter().map(|layer| layer.name.as_str()))
+                    .map_or_else(String::new, |name| format!("; did you mean `{}`?", shown(name)));
+                format!(
+                    "model.train.match: no layer matches `{pattern}`{hint}; `millstream inspect MODEL` lists the layers"
+                )
+            }
+        },
+    ))
 }
 
 /// Gives each node its own copy of a bias or scale that has other readers.

@@ -149,11 +149,14 @@ fn bind(
     }
     let fixed = declared.first().copied().flatten();
     if let Some(fixed) = fixed.filter(|fixed| bindings.batch != 0 && *fixed != bindings.batch) {
-        return Err(CompilerError::Selection(format!(
-            "input `{name}` takes a fixed batch of {fixed} rows and the recipe says {}; set data.batch to it, or export \
+        return Err(CompilerError::setting(
+            "data.batch",
+            format!(
+                "input `{name}` takes a fixed batch of {fixed} rows and the recipe says {}; set data.batch to it, or export \
              the model with a symbolic first axis",
-            bindings.batch
-        )));
+                bindings.batch
+            ),
+        ));
     }
     let bound = TensorType { dtype, shape };
     if !bound.fits_a_machine() {
