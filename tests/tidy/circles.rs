@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{CIRCLES, Faults, Tree};
+use super::{Faults, Tree};
 
 /// No file uses, by way of others, itself. Modules of tests are left out; a file that only declares modules and
 /// re-exports is looked through.
@@ -10,12 +10,7 @@ pub(super) fn circles(tree: &Tree) -> Faults {
     let mut faults = Vec::new();
     for manifest in tree.manifests() {
         let folder = manifest.path.trim_end_matches("Cargo.toml");
-        let circles = Crate::read(tree, &format!("{folder}src/")).circles();
-        let listed = CIRCLES.contains(&manifest.name.as_str());
-        if listed && circles.is_empty() {
-            faults.push(format!("{}: has no circle any more; take it out of CIRCLES in tests/tidy.rs", manifest.name));
-        }
-        for circle in circles.iter().filter(|_| !listed) {
+        for circle in Crate::read(tree, &format!("{folder}src/")).circles() {
             faults.push(format!(
                 "{}: files use each other in a circle: {}. Move what both sides need to a file of its own below them, \
                  or hand it in from above",

@@ -5,14 +5,22 @@ use millstream_schemas::choice::{Catalog, Choice};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use crate::batch::{BatchDrawing, BatchTransform, DrawnBatchStep};
-use crate::combine::{Chosen, Combine};
-use crate::image::ImageTransform;
-use crate::random::Random;
+use crate::batch_drawing::{BatchDrawing, DrawnBatchStep};
+use crate::batch_transform::BatchTransform;
+use crate::catalog::standard;
+use crate::combination::{Chosen, Combine, Outcomes};
+use crate::error::TransformError;
+use crate::foreign_words;
+use crate::image_drawing::ImageDrawing;
+use crate::image_facts::ImageFacts;
+use crate::image_transform::ImageTransform;
+use crate::kind::Kind;
+use crate::random::{DrawKey, Random};
 use crate::render::check_size;
-use crate::table::{Does, Kind, Made, Transform, standard};
-use crate::text::{TextDrawing, TextTransform};
-use crate::{DrawKey, DrawnStep, ImageDrawing, ImageFacts, TransformError, foreign_words};
+use crate::steps::{DrawnStep, ImageStep};
+use crate::text_drawing::{self, TextDrawing};
+use crate::text_transform::TextTransform;
+use crate::transform::{Does, Made, Transform};
 
 const DEEPEST: usize = 16;
 
@@ -125,7 +133,7 @@ impl Chain {
             {
                 transform.draw(&facts, &mut random, &mut drawn);
                 for step in drawn.drain(..) {
-                    if let crate::ImageStep::Project { width, height, .. } = step {
+                    if let ImageStep::Project { width, height, .. } = step {
                         facts = ImageFacts { width, height };
                     }
                     steps.push(DrawnStep { transform: node.row.name.into(), step });
@@ -148,7 +156,7 @@ impl Chain {
                 && let Some(mut random) = node.happens(key)
             {
                 if applied < drawing.edits.len() {
-                    let edited = crate::text::apply(&drawing.edits[applied..], now.as_deref().unwrap_or(text));
+                    let edited = text_drawing::apply(&drawing.edits[applied..], now.as_deref().unwrap_or(text));
                     now = Some(edited.expect("a transform's edits fit the text it was given"));
                     applied = drawing.edits.len();
                 }
@@ -295,8 +303,6 @@ fn output_size(nodes: &[Node], input: Option<ImageFacts>) -> Option<ImageFacts> 
         Action::Batch(_) | Action::Text(_) => size,
     })
 }
-
-pub(crate) use crate::combine::Outcomes;
 
 struct Parser<'a> {
     catalog: &'a Catalog<Transform>,

@@ -1,7 +1,7 @@
 use millstream_schemas::ChoiceError;
 
-use crate::ImageFacts;
-use crate::table::Kind;
+use crate::image_facts::ImageFacts;
+use crate::kind::Kind;
 
 /// What can be wrong with a chain of transforms, a drawing, or the data a drawing is rendered from.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

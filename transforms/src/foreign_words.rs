@@ -4,8 +4,9 @@ use millstream_schemas::choice::{ChoiceError, Row};
 use millstream_schemas::recipe::flow;
 use serde_json::{Map, Value, json};
 
-use crate::TransformError;
-use crate::table::{Transform, standard, table};
+use crate::catalog::{standard, table};
+use crate::error::TransformError;
+use crate::transform::Transform;
 
 fn row(name: &str) -> Option<&'static Transform> {
     standard().get(name)

@@ -28,13 +28,20 @@
 #![deny(unsafe_code)]
 
 mod batch;
+mod batch_drawing;
+mod batch_transform;
+mod catalog;
 mod chain;
+mod combination;
 mod combine;
-mod drawing;
 mod elementary;
 mod error;
 mod foreign_words;
 mod image;
+mod image_drawing;
+mod image_facts;
+mod image_transform;
+mod kind;
 mod matrix;
 mod options;
 #[cfg(test)]
@@ -42,17 +49,24 @@ mod properties;
 pub mod random;
 mod render;
 mod steps;
-mod table;
 mod text;
+mod text_drawing;
+mod text_transform;
+mod transform;
 
-pub use batch::{BatchDrawing, BatchStep, BatchTransform, DrawnBatchStep};
+pub use batch_drawing::{BatchDrawing, BatchStep, DrawnBatchStep};
+pub use batch_transform::BatchTransform;
+pub use catalog::{standard, table, transform_schema};
 pub use chain::Chain;
-pub use drawing::{DecodeRequest, ImageDrawing, ImageFacts, RgbImage, SourceImage};
 pub use error::TransformError;
-pub use image::ImageTransform;
+pub use image_drawing::{DecodeRequest, ImageDrawing, RgbImage, SourceImage};
+pub use image_facts::{ImageFacts, LARGEST_SIDE};
+pub use image_transform::ImageTransform;
+pub use kind::Kind;
 pub use matrix::Matrix;
 pub use random::{DrawKey, Random};
-pub use render::{LARGEST_SIDE, Scratch};
+pub use render::Scratch;
 pub use steps::{DrawnStep, ImageStep, Kernel, NoiseKind};
-pub use table::{Build, Kind, Target, Transform, standard, table, transform_schema};
-pub use text::{Change, TextDrawing, TextEdit, TextTransform};
+pub use text_drawing::{TextDrawing, TextEdit};
+pub use text_transform::{Change, TextTransform};
+pub use transform::{Build, Target, Transform};

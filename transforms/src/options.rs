@@ -8,7 +8,7 @@ use serde::de::{self, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::render::LARGEST_SIDE;
+use crate::image_facts::LARGEST_SIDE;
 
 /// What every transform of rows has beside its own options.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

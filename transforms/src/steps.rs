@@ -4,7 +4,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Matrix;
+use crate::image_facts::ImageFacts;
+use crate::matrix::Matrix;
 
 /// How pixels are weighted when an image changes its size. All but `nearest` are antialiased when shrinking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -66,6 +67,13 @@ pub enum ImageStep {
         /// How pixels are weighted.
         kernel: Kernel,
     },
+}
+
+impl ImageStep {
+    /// The step that keeps the size, and takes each pixel from where the matrix says.
+    pub(crate) fn project(matrix: Matrix, facts: &ImageFacts, fill: [u8; 3]) -> Self {
+        Self::Project { matrix, width: facts.width, height: facts.height, fill, kernel: Kernel::Bilinear }
+    }
 }
 
 /// A step, and the transform that drew it. Displays as a caption: `rotate 12.3°`.

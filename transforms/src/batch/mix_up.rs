@@ -3,10 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BatchStep, BatchTransform};
+use crate::batch_drawing::BatchStep;
+use crate::batch_transform::BatchTransform;
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform};
+use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "mix_up",

@@ -4,10 +4,10 @@ use millstream_schemas::Choice;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Chosen, Combination, Combine, Outcomes, Transforms, build};
+use crate::combination::{Chosen, Combination, Combine, Outcomes, Transforms};
 use crate::options::Options;
 use crate::random::Random;
-use crate::table::Transform;
+use crate::transform::{Build, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "one_of",
@@ -22,7 +22,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
         r#"{"apply": [{"rotate": {"degrees": 30}}, {"gaussian_noise": {"sigma": 0.1}}], "weights": [3, 1]}"#,
     ],
     probability: None,
-    build: build::<OneOf>(true),
+    build: Build::combination::<OneOf>(true),
 };
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -4,10 +4,10 @@ use millstream_schemas::Choice;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Chosen, Combination, Combine, Outcomes, Transforms, build};
+use crate::combination::{Chosen, Combination, Combine, Outcomes, Transforms};
 use crate::options::Options;
 use crate::random::Random;
-use crate::table::Transform;
+use crate::transform::{Build, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "sequence",
@@ -18,7 +18,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
     changes_label: None,
     samples: &[r#"["horizontal_flip", {"rotate": {"degrees": 10}}]"#],
     probability: None,
-    build: build::<Sequence>(true),
+    build: Build::combination::<Sequence>(true),
 };
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

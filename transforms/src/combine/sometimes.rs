@@ -4,10 +4,10 @@ use millstream_schemas::Choice;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Chosen, Combination, Combine, Outcomes, Transforms, build};
+use crate::combination::{Chosen, Combination, Combine, Outcomes, Transforms};
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::Transform;
+use crate::transform::{Build, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "sometimes",
@@ -20,7 +20,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
         r#"{"probability": 0.5, "apply": ["horizontal_flip", {"gaussian_noise": {"sigma": 0.02}}]}"#,
     ],
     probability: None,
-    build: build::<Sometimes>(false),
+    build: Build::combination::<Sometimes>(false),
 };
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

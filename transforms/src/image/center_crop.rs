@@ -3,11 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ImageTransform, project};
+use crate::image_facts::ImageFacts;
+use crate::image_transform::ImageTransform;
+use crate::matrix::Matrix;
 use crate::options::{Options, Size};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform};
-use crate::{ImageFacts, ImageStep, Matrix};
+use crate::steps::ImageStep;
+use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "center_crop",
@@ -47,7 +49,7 @@ impl ImageTransform for CenterCrop {
         let before = |whole: u32, part: u32| ((f64::from(whole) - f64::from(part)) / 2.0).round_ties_even();
         let matrix =
             Matrix::scale_then_move(1.0, 1.0, before(facts.width, size.width), before(facts.height, size.height));
-        steps.push(project(matrix, &size, self.fill));
+        steps.push(ImageStep::project(matrix, &size, self.fill));
     }
 
     fn output_size(&self, _: Option<ImageFacts>) -> Option<ImageFacts> {
@@ -58,12 +60,13 @@ impl ImageTransform for CenterCrop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image_transform::draw;
 
     #[test]
     fn middle_or_border() {
         let crop = CenterCrop { size: Size::Square(4), fill: [9; 3] };
         for (width, height, left, top) in [(10, 4, 3.0, 0.0), (2, 7, -1.0, 2.0), (5, 5, 0.0, 0.0)] {
-            let steps = super::super::draw(&crop, width, height, 0);
+            let steps = draw(&crop, width, height, 0);
             let ImageStep::Project { matrix, width: 4, height: 4, .. } = &steps[0] else { panic!("{steps:?}") };
             assert_eq!((matrix.0[2], matrix.0[5]), (left, top), "{width}×{height}");
         }

@@ -3,11 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ImageTransform;
+use crate::image_facts::ImageFacts;
+use crate::image_transform::ImageTransform;
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform};
-use crate::{ImageFacts, ImageStep, NoiseKind};
+use crate::steps::{ImageStep, NoiseKind};
+use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "gaussian_noise",
@@ -51,6 +52,7 @@ impl ImageTransform for GaussianNoise {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image_transform::draw;
 
     #[test]
     fn wrong_unit_is_refused() {
@@ -62,6 +64,6 @@ mod tests {
     #[test]
     fn each_row_has_its_noise() {
         let noise = GaussianNoise { sigma: 0.1 };
-        assert_ne!(super::super::draw(&noise, 4, 4, 0), super::super::draw(&noise, 4, 4, 1));
+        assert_ne!(draw(&noise, 4, 4, 0), draw(&noise, 4, 4, 1));
     }
 }

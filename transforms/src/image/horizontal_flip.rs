@@ -3,11 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ImageTransform, project};
+use crate::image_facts::ImageFacts;
+use crate::image_transform::ImageTransform;
+use crate::matrix::Matrix;
 use crate::options::Options;
 use crate::random::Random;
-use crate::table::{Build, Target, Transform};
-use crate::{ImageFacts, ImageStep, Matrix};
+use crate::steps::ImageStep;
+use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "horizontal_flip",
@@ -37,17 +39,18 @@ impl ImageTransform for HorizontalFlip {
 
     fn draw(&self, facts: &ImageFacts, _: &mut Random, steps: &mut Vec<ImageStep>) {
         let matrix = Matrix::scale_then_move(-1.0, 1.0, f64::from(facts.width), 0.0);
-        steps.push(project(matrix, facts, [0; 3]));
+        steps.push(ImageStep::project(matrix, facts, [0; 3]));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image_transform::draw;
 
     #[test]
     fn mirrors_about_the_middle() {
-        let steps = super::super::draw(&HorizontalFlip {}, 10, 5, 0);
+        let steps = draw(&HorizontalFlip {}, 10, 5, 0);
         let [ImageStep::Project { matrix, .. }] = &steps[..] else { panic!("{steps:?}") };
         assert_eq!(matrix.apply(3.0, 2.0), (7.0, 2.0));
     }

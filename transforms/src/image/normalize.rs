@@ -3,11 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ImageTransform;
+use crate::image_facts::ImageFacts;
+use crate::image_transform::ImageTransform;
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform};
-use crate::{ImageFacts, ImageStep};
+use crate::steps::ImageStep;
+use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "normalize",

@@ -3,12 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ImageTransform;
 use crate::elementary::{exp, ln};
+use crate::image_facts::ImageFacts;
+use crate::image_transform::ImageTransform;
+use crate::matrix::Matrix;
 use crate::options::{Options, Size, range};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform};
-use crate::{ImageFacts, ImageStep, Kernel, Matrix};
+use crate::steps::{ImageStep, Kernel};
+use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "random_resized_crop",

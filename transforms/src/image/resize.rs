@@ -3,12 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ImageTransform;
+use crate::image_facts::{ImageFacts, LARGEST_SIDE};
+use crate::image_transform::ImageTransform;
+use crate::matrix::Matrix;
 use crate::options::{Options, Size, side};
 use crate::random::Random;
-use crate::render::LARGEST_SIDE;
-use crate::table::{Build, Target, Transform};
-use crate::{ImageFacts, ImageStep, Kernel, Matrix};
+use crate::steps::{ImageStep, Kernel};
+use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "resize",

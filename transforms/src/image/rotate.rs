@@ -3,12 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ImageTransform, project};
 use crate::elementary::sin_cos_degrees;
+use crate::image_facts::ImageFacts;
+use crate::image_transform::ImageTransform;
+use crate::matrix::Matrix;
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform};
-use crate::{ImageFacts, ImageStep, Matrix};
+use crate::steps::ImageStep;
+use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "rotate",
@@ -57,13 +59,14 @@ impl ImageTransform for Rotate {
 
     fn draw(&self, facts: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {
         let degrees = random.uniform_in(-self.degrees..self.degrees);
-        steps.push(project(turned(facts, degrees), facts, self.fill));
+        steps.push(ImageStep::project(turned(facts, degrees), facts, self.fill));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image_transform::draw;
 
     #[test]
     fn positive_is_counter_clockwise_about_the_centre() {
@@ -78,7 +81,7 @@ mod tests {
         let rotate = Rotate { degrees: 30.0, fill: [0; 3] };
         let mut angles = Vec::new();
         for row in 0..1000 {
-            if let [ImageStep::Project { matrix, .. }] = super::super::draw(&rotate, 20, 20, row)[..] {
+            if let [ImageStep::Project { matrix, .. }] = draw(&rotate, 20, 20, row)[..] {
                 angles.push(matrix.0[3].atan2(matrix.0[0]).to_degrees());
             }
         }

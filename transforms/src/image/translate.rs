@@ -3,11 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ImageTransform, project};
+use crate::image_facts::ImageFacts;
+use crate::image_transform::ImageTransform;
+use crate::matrix::Matrix;
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform};
-use crate::{ImageFacts, ImageStep, Matrix};
+use crate::steps::ImageStep;
+use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "translate",
@@ -49,20 +51,21 @@ impl ImageTransform for Translate {
             random.uniform_in(-most..most).round_ties_even()
         };
         let (x, y) = (distance(self.fraction[0], facts.width), distance(self.fraction[1], facts.height));
-        steps.push(project(Matrix::scale_then_move(1.0, 1.0, -x, -y), facts, self.fill));
+        steps.push(ImageStep::project(Matrix::scale_then_move(1.0, 1.0, -x, -y), facts, self.fill));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image_transform::draw;
 
     #[test]
     fn whole_pixels_within_the_share() {
         let translate = Translate { fraction: [0.25, 0.0], fill: [0; 3] };
         let mut far = 0.0f64;
         for row in 0..300 {
-            let steps = super::super::draw(&translate, 40, 20, row);
+            let steps = draw(&translate, 40, 20, row);
             let [ImageStep::Project { matrix, .. }] = &steps[..] else { panic!("{steps:?}") };
             assert_eq!(matrix.0[5].abs(), 0.0);
             assert_eq!(matrix.0[2].fract(), 0.0);

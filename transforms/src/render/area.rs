@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Pixels;
+use super::pixels::Pixels;
 
 /// Decides sums that are halves but for rounding, so that a mirrored image gives mirrored bytes.
 const ROUNDING: f32 = 0.5 + 1.0 / 1024.0;

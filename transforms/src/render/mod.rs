@@ -8,23 +8,22 @@
 mod area;
 mod finish;
 mod noise;
+mod pixels;
 mod plan;
 #[cfg(test)]
 mod reference;
 mod resample;
+mod sampled;
 mod segments;
 mod vector;
 mod warp;
 
 use fast_image_resize::Resizer;
 
-use crate::TransformError;
-use crate::drawing::{DecodeRequest, ImageDrawing, ImageFacts, RgbImage, SourceImage};
-use plan::{Plan, Sampling};
+use crate::error::TransformError;
+use crate::image_drawing::{DecodeRequest, ImageDrawing, RgbImage, SourceImage};
+use crate::image_facts::{ImageFacts, LARGEST_SIDE};
 use segments::{Segment, segments};
-
-/// The longest side of an image that is rendered, in pixels.
-pub const LARGEST_SIDE: u32 = 1 << 14;
 
 /// Buffers that rendering needs, kept from image to image. One for each thread.
 #[derive(Default)]
@@ -40,24 +39,6 @@ pub struct Scratch {
 impl std::fmt::Debug for Scratch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Scratch").finish_non_exhaustive()
-    }
-}
-
-/// Some pixels of a larger image: where they begin, and what is known of the whole.
-#[derive(Clone, Copy)]
-struct Pixels<'a> {
-    bytes: &'a [u8],
-    /// Pixels from one row to the next.
-    stride: usize,
-    left: u32,
-    top: u32,
-}
-
-impl<'a> Pixels<'a> {
-    /// The first `columns` pixels of a row.
-    fn row(&self, row: usize, columns: usize) -> &'a [u8] {
-        let start = ((self.top as usize + row) * self.stride + self.left as usize) * 3;
-        &self.bytes[start..start + columns * 3]
     }
 }
 

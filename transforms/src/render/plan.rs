@@ -1,6 +1,7 @@
 //! Composing a run of geometric steps into one way to sample the source.
 
-use super::{LARGEST_SIDE, Pixels};
+use super::pixels::Pixels;
+use crate::image_facts::LARGEST_SIDE;
 use crate::matrix::corners;
 use crate::{DecodeRequest, DrawnStep, ImageFacts, ImageStep, Kernel, Matrix, RgbImage, TransformError};
 

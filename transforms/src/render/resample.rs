@@ -3,7 +3,9 @@
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::{Pixels, Plan, Sampling, area};
+use super::area;
+use super::pixels::Pixels;
+use super::plan::{Plan, Sampling};
 use crate::{Kernel, Matrix, TransformError};
 
 /// Bytes behind the last pixel that a warp may read and never uses.

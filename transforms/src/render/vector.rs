@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::noise;
-use super::warp::{Line, Sampled, interpolate};
+use super::sampled::{Line, Sampled, interpolate};
 
 /// Interleaved bytes to three rows of values 0 to 1.
 pub(super) fn spread(pixels: &[u8], mirrored: bool, row: &mut [&mut [f32]; 3]) {

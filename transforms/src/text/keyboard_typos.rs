@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Change, TextTransform};
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform};
+use crate::text_transform::{Change, TextTransform};
+use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "keyboard_typos",

@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Change, TextTransform};
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::table::{Build, Target, Transform};
+use crate::text_transform::{Change, TextTransform};
+use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "swap_words",
@@ -101,6 +101,7 @@ impl TextTransform for SwapWords {
 mod tests {
     use super::*;
     use crate::DrawKey;
+    use crate::text_drawing::apply;
 
     #[test]
     fn words_are_exchanged_and_white_space_stays() {
@@ -110,7 +111,7 @@ mod tests {
             let changes = options.draw(text, &mut DrawKey { seed: 0, epoch: 0, row }.random("x", 0));
             assert_eq!(changes.len(), 2);
             let edits: Vec<_> = changes.into_iter().rev().map(|c| c.named("swap_words")).collect();
-            let result = super::super::apply(&edits, text).unwrap();
+            let result = apply(&edits, text).unwrap();
             let sorted = |text: &str| {
                 let mut all: Vec<String> = text.split_whitespace().map(String::from).collect();
                 all.sort();

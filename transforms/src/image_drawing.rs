@@ -2,16 +2,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DrawnStep, ImageStep, Matrix};
-
-/// What is known of an image before it is decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ImageFacts {
-    /// Pixels across, after any EXIF orientation.
-    pub width: u32,
-    /// Pixels down, after any EXIF orientation.
-    pub height: u32,
-}
+use crate::image_facts::ImageFacts;
+use crate::matrix::Matrix;
+use crate::steps::{DrawnStep, ImageStep};
 
 /// An image of 8-bit red, green, blue, row by row from the top left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,12 +15,6 @@ pub struct RgbImage {
     pub height: u32,
     /// Width × height × 3 bytes.
     pub pixels: Vec<u8>,
-}
-
-impl fmt::Display for ImageFacts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}×{}", self.width, self.height)
-    }
 }
 
 impl RgbImage {

@@ -1,44 +1,17 @@
 use std::fmt;
-use std::sync::OnceLock;
 
 use millstream_schemas::choice::{
-    Catalog, Choice, ChoiceError, Options, Row, Shared, read, read_shared, schema_of, schema_of_shared, whole,
+    Choice, ChoiceError, Options, Row, Shared, read, read_shared, schema_of, schema_of_shared, whole,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::batch::BatchTransform;
-use crate::combine::Combine;
-use crate::image::ImageTransform;
+use crate::batch_transform::BatchTransform;
+use crate::combination::{Combination, Combine};
+use crate::image_transform::ImageTransform;
+use crate::kind::Kind;
 use crate::options::Frequency;
-use crate::text::TextTransform;
-use crate::{batch, combine, image, text};
-
-/// What a transform works on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Kind {
-    /// Whole batches.
-    Batch,
-    /// Chooses among other transforms.
-    Combine,
-    /// Images.
-    Image,
-    /// Text.
-    Text,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Batch => "batches",
-            Self::Combine => "nothing by itself",
-            Self::Image => "images",
-            Self::Text => "text",
-        })
-    }
-}
+use crate::text_transform::TextTransform;
 
 /// What a transform moves or changes: whoever keeps such data beside the rows has to let them follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -212,8 +185,17 @@ impl Build {
         Self { schema: schema::<T>, make }
     }
 
-    pub(crate) const fn combine(schema: fn(Option<f64>) -> Value, make: MakeCombination) -> Self {
-        Self { schema, make: Make::Combine(make) }
+    /// A combination with the options `T`; a list alone is short for `{apply: list}` where `bare` says so.
+    pub(crate) const fn combination<T: Combination>(bare: bool) -> Self {
+        if bare {
+            let make = Make::Combine(|options, place| {
+                let options = if options.is_array() { json!({"apply": options}) } else { options.clone() };
+                combined(read::<T>(&options, place)?)
+            });
+            return Self { schema: |_| with_bare_list(schema_of::<T>()), make };
+        }
+        let make = Make::Combine(|options, place| combined(read::<T>(options, place)?));
+        Self { schema: |_| schema_of::<T>(), make }
     }
 }
 
@@ -241,58 +223,13 @@ fn default(probability: f64) -> Value {
     json!({ "probability": probability })
 }
 
-/// Every transform of this crate, by kind, then by name.
-pub fn table() -> &'static [Transform] {
-    static TABLE: OnceLock<Vec<Transform>> = OnceLock::new();
-    TABLE.get_or_init(|| [image::TABLE, text::TABLE, batch::TABLE, combine::TABLE].concat())
+fn combined<T: Combination>(mut options: T) -> Result<(Combined, Value), ChoiceError> {
+    let specs = options.take();
+    let rule = whole(&options);
+    Ok(((Box::new(options), specs), rule))
 }
 
-/// The catalog of this crate's transforms. More rows are added by [`Catalog::with`].
-pub fn standard() -> &'static Catalog<Transform> {
-    static CATALOG: OnceLock<Catalog<Transform>> = OnceLock::new();
-    CATALOG.get_or_init(|| Catalog::new(table().iter().copied()))
-}
-
-/// JSON Schema of one item of a list of transforms.
-///
-/// Refers to itself as `#/$defs/Transform`: put it there.
-pub fn transform_schema() -> Value {
-    standard().schema()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_whole_and_in_order() {
-        for folder in [image::TABLE, text::TABLE, batch::TABLE, combine::TABLE] {
-            assert!(folder.windows(2).all(|pair| pair[0].name < pair[1].name), "rows stand in alphabetical order");
-        }
-        for row in table() {
-            assert_eq!(table().iter().filter(|other| other.name == row.name).count(), 1, "{}: once", row.name);
-            assert!(!row.samples.is_empty(), "{}: samples", row.name);
-            assert!(row.documentation.len() > row.summary.len(), "{}: documentation", row.name);
-            assert!(row.summary.ends_with('.') && !row.summary.contains('\n'), "{}: one line", row.name);
-            let schema = row.schema();
-            for (option, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-                let text = schema.to_string();
-                assert!(text.contains("description"), "{}.{option} has no description: {text}", row.name);
-            }
-        }
-    }
-
-    /// A name alone, and a name with nothing behind its colon, are in the schema where they load, and only there.
-    #[test]
-    fn names_alone_are_in_the_schema_where_they_load() {
-        let schema = transform_schema();
-        let choices = schema["oneOf"].as_array().unwrap();
-        for row in table() {
-            let loads = crate::Chain::parse(&[Choice::new(row.name, json!({}))]).is_ok();
-            assert_eq!(choices.iter().any(|choice| choice["const"] == row.name), loads, "{}", row.name);
-            let options = choices.iter().find_map(|choice| choice["properties"].get(row.name)).unwrap();
-            let null = options["anyOf"].as_array().is_some_and(|any| any.contains(&json!({"type": "null"})));
-            assert_eq!(null, loads, "{}", row.name);
-        }
-    }
+/// The schema of a combination that may be written as a bare list.
+fn with_bare_list(schema: Value) -> Value {
+    json!({"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/Transform"}, "minItems": 1}, schema]})
 }
