@@ -95,7 +95,7 @@ fn interrupted_while_checkpoints_are_written_resumes_to_the_same_bytes() {
         return;
     }
     let place = Workplace::new();
-    let changes = ["training.epochs=12", "output.checkpoint.every_steps=1"];
+    let changes = ["training.epochs=40", "output.checkpoint.every_steps=1"];
     let mut interrupted = 0;
     for round in 0..10_u64 {
         let mut arguments = vec!["train", "recipe.yaml", "--json"];
