@@ -35,7 +35,7 @@ fn line(excerpt: &Excerpt) -> String {
     let number = excerpt.line.to_string();
     let margin = " ".repeat(number.len());
     let (shown, before, length) = cut(excerpt, width().saturating_sub(number.len() + 3));
-    let blanks: String = before.chars().map(|letter| if is_wide(letter) { '\u{3000}' } else { ' ' }).collect();
+    let blanks = " ".repeat(terminal::columns(&before));
     let marks = Meaning::Bad.message(&"^".repeat(length));
     format!(
         "{margin}--> {}:{}:{}\n{margin} |\n{number} | {shown}\n{margin} | {blanks}{marks}\n",
@@ -63,7 +63,7 @@ fn cut(excerpt: &Excerpt, width: usize) -> (String, String, usize) {
             }
         })
         .collect();
-    let columns = |letters: &[char]| letters.iter().map(|letter| if is_wide(*letter) { 2 } else { 1 }).sum::<usize>();
+    let columns = |letters: &[char]| letters.iter().map(|letter| columns_of(*letter)).sum::<usize>();
     let marked = (excerpt.column - 1).min(letters.len());
     let end = (marked + excerpt.length).min(letters.len());
     let (mut from, mut to) = (0, letters.len());
@@ -92,13 +92,9 @@ fn cut(excerpt: &Excerpt, width: usize) -> (String, String, usize) {
     (shown, before, columns(&letters[marked..end.min(to).max(marked)]).max(1))
 }
 
-/// Letters that take two columns of a terminal.
-fn is_wide(letter: char) -> bool {
-    matches!(
-        u32::from(letter),
-        0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f | 0xff00..=0xff60
-            | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd
-    )
+/// Columns of a terminal that a letter takes.
+fn columns_of(letter: char) -> usize {
+    terminal::columns(letter.encode_utf8(&mut [0; 4]))
 }
 
 #[cfg(test)]
@@ -125,7 +121,7 @@ mod tests {
         ] {
             let described = line(&excerpt(text, part));
             let lines: Vec<&str> = described.lines().collect();
-            let columns = |text: &str| text.chars().map(|letter| if is_wide(letter) { 2 } else { 1 }).sum::<usize>();
+            let columns = terminal::columns;
             assert!(lines.iter().all(|line| columns(line) <= WIDTH && !line.contains('\u{1b}')), "{described}");
             let (shown, marks) = (lines[2], lines[3]);
             let at = columns(&marks[..marks.find('^').unwrap()]);

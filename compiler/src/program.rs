@@ -52,7 +52,8 @@ pub fn compile(
     catalog: &OperatorCatalog,
 ) -> Result<TrainingProgram, CompilerError> {
     let prepared = prepare(model, wanted, catalog)?;
-    let mut graph = import(&prepared.model, &prepared.bindings(wanted), catalog)?;
+    let mut graph = import(&prepared.model, &prepared.bindings(wanted), catalog)
+        .map_err(|error| or_one_row(error, &prepared, wanted, catalog))?;
     let logits = graph.find(&prepared.logits).expect("the head's output is a value of the graph");
     TrainedPath::find(&graph, logits, &prepared.weights(&graph), catalog).require_gradients(&graph, catalog)?;
     check_logits(&graph, logits, wanted, prepared.head.as_ref())?;
@@ -304,6 +305,24 @@ fn any_batch(
     }
 }
 
+/// Some graphs take only one row at a time, whatever their input's axis is called: then that is what to do.
+fn or_one_row(
+    error: CompilerError,
+    prepared: &Prepared,
+    wanted: &FineTuning,
+    catalog: &OperatorCatalog,
+) -> CompilerError {
+    let mut alone = FineTuning { batch: 1, ..wanted.clone() };
+    alone.inputs.values_mut().filter_map(|shape| shape.first_mut()).for_each(|rows| *rows = 1);
+    if wanted.batch == 1 || import(&prepared.model, &prepared.bindings(&alone), catalog).is_err() {
+        return error;
+    }
+    CompilerError::setting(
+        "data.batch",
+        format!("{error}. The model takes one row at a time: go on with `data.batch: 1`"),
+    )
+}
+
 /// Numbers in all layers, tied weights counted once.
 pub(crate) fn unique_parameters(layers: &[Layer]) -> usize {
     let mut seen = std::collections::HashSet::new();
@@ -372,6 +391,7 @@ mod tests {
     use crate::describe;
     use crate::handmade::{graph, model, node, untyped, value, weight};
     use crate::model_file::onnx::NodeProto;
+    use crate::model_file::onnx::TensorProto;
     use millstream_schemas::recipe::TrainSelection;
 
     /// `x` → dense → `odd.Bend` → what follows → dense → softmax.
@@ -439,5 +459,23 @@ mod tests {
             error.contains("operator Clip (opset 17), node `features`: the one of input 2 is not written"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_graph_that_takes_one_row_at_a_time_says_so_whatever_its_axis_is_called() {
+        let shape = TensorProto {
+            name: Some("shape".into()),
+            data_type: Some(7),
+            dims: vec![2],
+            int64_data: vec![1, 4],
+            ..TensorProto::default()
+        };
+        let nodes = vec![node("Reshape", &["x", "shape"], &["r"]), node("Gemm", &["r", "w"], &["y"])];
+        let weights = vec![shape, weight("w", &[4, 3])];
+        let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[3])]));
+        compile(&model, &FineTuning::head(1, 3), &OperatorCatalog::standard()).unwrap();
+        let error = compile(&model, &FineTuning::head(2, 3), &OperatorCatalog::standard()).unwrap_err();
+        assert!(matches!(&error, CompilerError::Setting { place, .. } if place == "data.batch"), "{error}");
+        assert!(error.to_string().ends_with("go on with `data.batch: 1`"), "{error}");
     }
 }

@@ -151,9 +151,12 @@ impl Dataset {
         let paths: Vec<PathBuf> = files.into_iter().map(|file| file.path).collect();
         let files = paths.iter().zip(names(&paths)).map(|(path, name)| DataFile::open(path, &name));
         let files: Vec<DataFile> = files.collect::<Result<_, _>>()?;
-        let has_rows = |file: &&DataFile| file.row_groups.iter().any(|group| group.rows > 0);
         // What a file without rows holds decides nothing: its columns often have no type either.
-        let first = files.iter().find(has_rows).or(files.first()).expect("the listing fails when it finds nothing");
+        let first = files
+            .iter()
+            .find(|file| file.has_rows())
+            .or(files.first())
+            .expect("the listing fails when it finds nothing");
         let mut features = Features::from_arrow(&first.schema, &first.name)?;
         for file in &files {
             features.learn_class_names(&Features::from_arrow(&file.schema, &file.name)?);
@@ -375,6 +378,10 @@ impl DataFile {
 
     pub(crate) fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    pub(crate) fn has_rows(&self) -> bool {
+        self.row_groups.iter().any(|group| group.rows > 0)
     }
 
     pub(crate) fn columns(&self, input: Option<&str>, label: Option<&str>) -> Result<FileColumns, PipelineError> {

@@ -205,7 +205,7 @@ impl Dataset {
     }
 
     fn files_with_rows(&self) -> impl Iterator<Item = &DataFile> {
-        self.files().iter().filter(|file| file.row_groups.iter().any(|group| group.rows > 0))
+        self.files().iter().filter(|file| file.has_rows())
     }
 }
 

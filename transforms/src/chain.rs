@@ -3,26 +3,21 @@ use std::sync::Arc;
 use millstream_schemas::Fingerprint;
 use millstream_schemas::choice::{Catalog, Choice};
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
 
 use crate::batch_drawing::{BatchDrawing, DrawnBatchStep};
-use crate::batch_transform::BatchTransform;
 use crate::catalog::standard;
-use crate::combination::{Chosen, Combine, Outcomes};
+use crate::chain_node::{Action, Node};
+use crate::chain_parser;
+use crate::combination::{Chosen, Outcomes};
 use crate::error::TransformError;
-use crate::foreign_words;
 use crate::image_drawing::ImageDrawing;
 use crate::image_facts::ImageFacts;
-use crate::image_transform::ImageTransform;
 use crate::kind::Kind;
-use crate::random::{DrawKey, Random};
+use crate::random::DrawKey;
 use crate::render::check_size;
 use crate::steps::{DrawnStep, ImageStep};
 use crate::text_drawing::{self, TextDrawing};
-use crate::text_transform::TextTransform;
-use crate::transform::{Does, Made, Transform};
-
-const DEEPEST: usize = 16;
+use crate::transform::Transform;
 
 /// A checked list of transforms.
 ///
@@ -31,25 +26,6 @@ const DEEPEST: usize = 16;
 pub struct Chain {
     specs: Arc<[Choice]>,
     nodes: Arc<[Node]>,
-}
-
-/// One transform of the list, with what its randomness depends on.
-struct Node {
-    row: Transform,
-    place: String,
-    occurrence: u32,
-    /// How often it happens, where it can be left out.
-    probability: Option<f64>,
-    /// With every default filled in.
-    options: Value,
-    does: Action,
-}
-
-enum Action {
-    Batch(Box<dyn BatchTransform>),
-    Combine(Box<dyn Combine>, Vec<Node>),
-    Image(Box<dyn ImageTransform>),
-    Text(Box<dyn TextTransform>),
 }
 
 impl Chain {
@@ -75,9 +51,7 @@ impl Chain {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn parse_from(catalog: &Catalog<Transform>, place: &str, specs: &[Choice]) -> Result<Self, TransformError> {
-        let mut parser = Parser { catalog, seen: Vec::new(), depth: 0 };
-        let nodes = parser.nodes(specs, place)?;
-        check_order(&nodes)?;
+        let nodes = chain_parser::nodes(catalog, place, specs)?;
         Ok(Self { specs: specs.into(), nodes: nodes.into() })
     }
 
@@ -86,7 +60,7 @@ impl Chain {
     pub fn faults_from(catalog: &Catalog<Transform>, place: &str, specs: &[Choice]) -> Vec<TransformError> {
         let mut faults = Vec::new();
         for (index, spec) in specs.iter().enumerate() {
-            faults.extend(faults_of(catalog, &format!("{place}[{index}]"), spec));
+            faults.extend(chain_parser::faults_of(catalog, &format!("{place}[{index}]"), spec));
         }
         // The order matters only among transforms that are sound themselves.
         if faults.is_empty() {
@@ -213,58 +187,6 @@ impl Default for Chain {
     }
 }
 
-/// What is wrong with one transform: an option that is told is left out, and the rest looked at again.
-fn faults_of(catalog: &Catalog<Transform>, place: &str, spec: &Choice) -> Vec<TransformError> {
-    let (mut spec, mut faults) = (spec.clone(), Vec::<TransformError>::new());
-    let written = spec.options.clone();
-    while let Err(fault) = (Parser { catalog, seen: Vec::new(), depth: 0 }).node(&spec, place) {
-        let option = match &fault {
-            TransformError::Choice(error) => error.option().unwrap_or_default().to_owned(),
-            _ => String::new(),
-        };
-        // An option that was left out because it is wrong is not missing.
-        let left_out = faults.iter().any(|told| told.place() == fault.place() || covers_missing(told, &fault));
-        let removed = spec.options.as_object_mut().and_then(|options| options.shift_remove(&option)).is_some();
-        if !left_out {
-            // Advice is for all that was written, not for what is left of it.
-            faults.push(foreign_words::with_help(fault, &format!("{place}.{}", spec.name), &spec.name, &written));
-        }
-        if !removed || left_out {
-            break;
-        }
-    }
-    faults
-}
-
-fn covers_missing(told: &TransformError, fault: &TransformError) -> bool {
-    matches!((told, fault), (TransformError::Choice(told), TransformError::Choice(fault)) if told.covers_missing(fault))
-}
-
-/// Refuses lists that no rows can pass: of images and of text, or with rows after batches or after normalized values.
-fn check_order(nodes: &[Node]) -> Result<(), TransformError> {
-    let (mut rows, mut batch) = (None, None::<&Node>);
-    for node in nodes {
-        match (node.kind(), rows, batch) {
-            (Kind::Combine, ..) => {}
-            (Kind::Batch, ..) => batch = batch.or(Some(node)),
-            (_, _, Some(batch)) => {
-                return Err(TransformError::BatchBeforeRows {
-                    place: batch.place.clone(),
-                    name: batch.row.name.into(),
-                });
-            }
-            (second, Some(first), _) if first != second => {
-                return Err(TransformError::MixedKinds { place: node.place.clone(), first, second });
-            }
-            (kind, ..) => rows = Some(kind),
-        }
-    }
-    for (index, node) in nodes.iter().enumerate() {
-        node.check_last(nodes[index + 1..].iter().all(|later| later.kind() == Kind::Batch))?;
-    }
-    Ok(())
-}
-
 /// Visits the chosen transforms for this input. Those of batches are passed over when rows are drawn, and the reverse.
 fn visit(nodes: &[Node], input: Kind, key: &DrawKey, draw: &mut dyn FnMut(&Node)) -> Result<(), TransformError> {
     for node in nodes {
@@ -304,137 +226,10 @@ fn output_size(nodes: &[Node], input: Option<ImageFacts>) -> Option<ImageFacts> 
     })
 }
 
-struct Parser<'a> {
-    catalog: &'a Catalog<Transform>,
-    seen: Vec<&'static str>,
-    depth: usize,
-}
-
-impl Parser<'_> {
-    fn nodes(&mut self, specs: &[Choice], place: &str) -> Result<Vec<Node>, TransformError> {
-        specs.iter().enumerate().map(|(index, spec)| self.node(spec, &format!("{place}[{index}]"))).collect()
-    }
-
-    fn node(&mut self, spec: &Choice, place: &str) -> Result<Node, TransformError> {
-        let row =
-            *self.catalog.find(spec, place).map_err(|error| match foreign_words::name(&spec.name, &spec.options) {
-                Some(help) => error.with_help(help),
-                None => error,
-            })?;
-        let place = format!("{place}.{}", row.name);
-        let occurrence = self.seen.iter().filter(|name| **name == row.name).count() as u32;
-        self.seen.push(row.name);
-        let made = row.make(&spec.options, &place);
-        let Made { does, probability, options } =
-            made.map_err(|error| foreign_words::with_help(error.into(), &place, row.name, &spec.options))?;
-        let does = match does {
-            Does::Batch(transform) => Action::Batch(transform),
-            Does::Image(transform) => Action::Image(transform),
-            Does::Text(transform) => Action::Text(transform),
-            Does::Combine((rule, specs)) => Action::Combine(rule, self.children(&specs, spec, &place)?),
-        };
-        Ok(Node { row, place, occurrence, probability, options, does })
-    }
-
-    /// What a combination chooses among.
-    fn children(&mut self, specs: &[Choice], written: &Choice, place: &str) -> Result<Vec<Node>, TransformError> {
-        self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(TransformError::TooDeep { place: place.into(), limit: DEEPEST });
-        }
-        let listed = |index: usize| match written.options.get("apply") {
-            Some(Value::Array(_)) => format!("{place}.apply[{index}]"),
-            Some(_) => format!("{place}.apply"),
-            None => format!("{place}[{index}]"),
-        };
-        let children = specs.iter().enumerate().map(|(index, spec)| self.node(spec, &listed(index)));
-        let children = children.collect::<Result<Vec<_>, _>>()?;
-        self.depth -= 1;
-        let mut kinds = children.iter().map(Node::kind).filter(|kind| *kind != Kind::Combine);
-        if let Some(first) = kinds.next()
-            && let Some(second) = kinds.find(|kind| *kind != first)
-        {
-            return Err(TransformError::MixedKinds { place: place.into(), first, second });
-        }
-        Ok(children)
-    }
-}
-
-impl Node {
-    /// A combination is of the kind of what it combines.
-    fn kind(&self) -> Kind {
-        match &self.does {
-            Action::Combine(_, children) => {
-                children.iter().map(Self::kind).find(|kind| *kind != Kind::Combine).unwrap_or(Kind::Combine)
-            }
-            _ => self.row.kind(),
-        }
-    }
-
-    fn is_random(&self) -> bool {
-        let of_its_own = match &self.does {
-            Action::Batch(transform) => transform.is_random(),
-            Action::Combine(rule, children) => rule.is_random() || children.iter().any(Self::is_random),
-            Action::Image(transform) => transform.is_random(),
-            Action::Text(transform) => transform.is_random(),
-        };
-        self.can_happen() && (of_its_own || self.probability.is_some_and(|probability| probability < 1.0))
-    }
-
-    fn can_happen(&self) -> bool {
-        self.probability.is_none_or(|probability| probability > 0.0)
-    }
-
-    /// Its random numbers, if it happens this time. Whether it does is drawn first.
-    fn happens(&self, key: &DrawKey) -> Option<Random> {
-        let mut random = key.random(self.row.name, self.occurrence);
-        self.probability.is_none_or(|probability| random.bernoulli(probability)).then_some(random)
-    }
-
-    /// Refuses what must stand last and does not: values after it are no pixels any more.
-    fn check_last(&self, last: bool) -> Result<(), TransformError> {
-        match &self.does {
-            Action::Image(transform) if transform.must_be_last() && !last => {
-                Err(TransformError::NotLast { place: self.place.clone(), name: self.row.name.into() })
-            }
-            Action::Combine(_, children) => children.iter().try_for_each(|child| child.check_last(false)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Name, options and what is combined, as JSON.
-    fn canonical(&self) -> Value {
-        let children = match &self.does {
-            Action::Combine(_, children) => children.iter().map(Self::canonical).collect(),
-            _ => Vec::new(),
-        };
-        json!([self.row.name, self.options, children])
-    }
-
-    fn changes_label(&self) -> bool {
-        match &self.does {
-            _ if !self.can_happen() => false,
-            Action::Batch(transform) => transform.changes_label(),
-            Action::Combine(..) => false,
-            Action::Image(transform) => transform.changes_label(),
-            Action::Text(transform) => transform.changes_label(),
-        }
-    }
-
-    fn collect_warnings(&self, warnings: &mut Vec<String>) {
-        if let Some(reason) = self.row.changes_label.filter(|_| self.changes_label()) {
-            warnings.push(format!("{} can change the label: {reason}", self.place));
-        }
-        if let Action::Combine(_, children) = &self.does {
-            for child in children {
-                child.collect_warnings(warnings);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn parse(specs: Value) -> Result<Chain, TransformError> {

@@ -32,6 +32,8 @@ mod batch_drawing;
 mod batch_transform;
 mod catalog;
 mod chain;
+mod chain_node;
+mod chain_parser;
 mod combination;
 mod combine;
 mod elementary;

@@ -1,11 +1,10 @@
 //! What a model does to its class scores before it gives them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use crate::CompilerError;
-use crate::graph::qualified;
+use crate::finetuning::nodes::{named, producers};
 use crate::model_file::onnx::{GraphProto, NodeProto};
-
 use millstream_schemas::shown;
 
 /// What makes something else of class scores than a softmax expects: chances of their own, bounded or cut numbers, an index.
@@ -36,9 +35,7 @@ pub(crate) fn ending<'a>(graph: &'a GraphProto, value: &str) -> Option<&'a NodeP
 }
 
 fn found(graph: &GraphProto, value: &str) -> Option<usize> {
-    let nodes = graph.node.iter().enumerate();
-    let makers: HashMap<&str, usize> =
-        nodes.flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index))).collect();
+    let makers = producers(graph);
     // Behind a mean or a sum, what was cut or bent there may be scores all the same; chances are not.
     let mut open = vec![(value, false)];
     let mut seen = 0;
@@ -75,12 +72,6 @@ fn found(graph: &GraphProto, value: &str) -> Option<usize> {
     None
 }
 
-/// `node `x` (Sigmoid)`.
-pub(crate) fn named(node: &NodeProto) -> String {
-    let name = if node.name().is_empty() { node.output.first().map_or("", String::as_str) } else { node.name() };
-    format!("node `{}` ({})", shown(name), qualified(node.op_type(), node.domain()))
-}
-
 /// Takes what follows a linear head out of the way of a new one, and says it; nothing where the head is bare, or followed
 /// only by a softmax over the classes.
 pub(crate) fn lay_bare(graph: &mut GraphProto, output: &str) -> Option<String> {
@@ -112,9 +103,7 @@ fn behind_head(graph: &GraphProto, output: &str) -> Option<Vec<(usize, String)>>
     const REPLACED: [&str; 10] =
         ["Clip", "Elu", "Exp", "HardSigmoid", "Log", "Relu", "Sigmoid", "Softplus", "Softsign", "Tanh"];
     const FLOAT: i64 = 1;
-    let nodes = graph.node.iter().enumerate();
-    let makers: HashMap<&str, usize> =
-        nodes.flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index))).collect();
+    let makers = producers(graph);
     let mut removed = Vec::new();
     let mut value = output;
     // A loop has no end, and the gate refuses graphs with one.

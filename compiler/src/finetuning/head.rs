@@ -3,6 +3,7 @@ use std::collections::{HashMap, HashSet};
 use millstream_schemas::recipe::Initializer;
 
 use crate::CompilerError;
+use crate::finetuning::nodes::{named, producers};
 use crate::graph::{Constant, TensorType};
 use crate::initializers::{Fans, draw};
 use crate::model_file::known_shape;
@@ -94,14 +95,8 @@ pub(crate) fn find_head(graph: &GraphProto, output: Option<&str>) -> Result<Head
                     output,
                 });
             }
-            other => {
-                let name = if node.name().is_empty() { value_name(node) } else { node.name() };
-                return Err(none_here(&format!(
-                    "`{}` is {} {}, not a dense layer",
-                    shown(name),
-                    article(other),
-                    shown(other)
-                )));
+            _ => {
+                return Err(none_here(&format!("{} is no dense layer", named(node))));
             }
         }
     }
@@ -123,21 +118,6 @@ pub(crate) fn find_scores(graph: &GraphProto, output: Option<&str>) -> Result<St
         }
     }
     Ok(output)
-}
-
-fn value_name(node: &crate::model_file::onnx::NodeProto) -> &str {
-    node.output.first().map_or("", String::as_str)
-}
-
-fn article(operator: &str) -> &'static str {
-    if operator.starts_with(['A', 'E', 'I', 'O']) { "an" } else { "a" }
-}
-
-/// Index of the node that makes each value.
-fn producers(graph: &GraphProto) -> HashMap<&str, usize> {
-    let nodes = graph.node.iter().enumerate();
-    let made = nodes.flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index)));
-    made.filter(|(name, _)| !name.is_empty()).collect()
 }
 
 pub(crate) fn chosen_output(graph: &GraphProto, wanted: Option<&str>) -> Result<String, CompilerError> {
@@ -278,7 +258,7 @@ mod tests {
             (vec![node("MatMul", &["x", "z"], &["y"])], Err("`y` multiplies two computed values")),
             (vec![node("MatMul", &["x", "cube"], &["y"])], Err("`y` multiplies two computed values")),
             (vec![node("Add", &["x", "z"], &["y"])], Err("`y` adds two computed values")),
-            (vec![node("Relu", &["x"], &["y"])], Err("`y` is a Relu, not a dense layer")),
+            (vec![node("Relu", &["x"], &["y"])], Err("node `y` (Relu) is no dense layer")),
             (vec![node("Identity", &["x"], &["y"])], Err("`x` is made by no node")),
         ];
         for (nodes, wanted) in rows {

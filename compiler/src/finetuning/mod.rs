@@ -3,6 +3,7 @@
 mod ending;
 mod head;
 mod layers;
+mod nodes;
 mod normalize;
 mod pattern;
 mod selection;
@@ -11,11 +12,12 @@ use std::collections::BTreeMap;
 
 use millstream_schemas::recipe::{HeadRecipe, LearningRateMultiplier, TrainSelection};
 
-pub(crate) use ending::{ending, lay_bare, named, require_scores};
+pub(crate) use ending::{ending, lay_bare, require_scores};
 pub use head::Head;
 pub(crate) use head::{chosen_output, find_head, find_scores, replace_head};
 pub(crate) use layers::other_weights;
 pub use layers::{Layer, Weight, layers};
+pub(crate) use nodes::named;
 pub(crate) use normalize::normalize;
 pub use pattern::matches as pattern_matches;
 pub(crate) use selection::{check_factors, layers_before, select, untie};

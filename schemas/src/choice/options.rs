@@ -91,10 +91,7 @@ fn refused(place: &str, option: String, message: String) -> ChoiceError {
 fn require_known(given: &Map<String, Value>, schemas: &[Value], place: &str) -> Result<(), ChoiceError> {
     let properties = schemas.iter().filter_map(|schema| schema.get("properties")?.as_object());
     let known: Vec<&String> = properties.flat_map(Map::keys).collect();
-    // A schema without properties is one of options that are no mapping; their type says what is wrong.
-    let Some(option) = given.keys().find(|key| !known.contains(key)).filter(|_| schemas_are_closed(schemas)) else {
-        return Ok(());
-    };
+    let Some(option) = given.keys().find(|key| !known.contains(key)) else { return Ok(()) };
     Err(ChoiceError::UnknownOption {
         place: place.into(),
         option: shown(option),
@@ -102,10 +99,6 @@ fn require_known(given: &Map<String, Value>, schemas: &[Value], place: &str) -> 
         known: known.into_iter().cloned().collect(),
         help: None,
     })
-}
-
-fn schemas_are_closed(schemas: &[Value]) -> bool {
-    schemas.iter().all(|schema| schema.get("type").and_then(Value::as_str) == Some("object"))
 }
 
 /// Reads options whose names are known.

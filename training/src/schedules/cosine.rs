@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schedule_kind::{Build, Course, ScheduleKind};
-use super::warmup::after_warmup;
+use super::warmup::Phase;
 
 pub(super) const SCHEDULE: ScheduleKind = ScheduleKind {
     name: "cosine",
@@ -32,9 +32,9 @@ impl Options for Cosine {
 
 impl Course for Cosine {
     fn factor(&self, step: u64, total: u64) -> f64 {
-        match after_warmup(self.warmup, step, total) {
-            Err(warming) => warming,
-            Ok((step, total)) => 0.5 * (1.0 + (std::f64::consts::PI * (step as f64 / total as f64)).cos()),
+        match Phase::of(self.warmup, step, total) {
+            Phase::WarmUp(factor) => factor,
+            Phase::Behind(progress) => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
         }
     }
 }

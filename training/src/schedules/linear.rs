@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schedule_kind::{Build, Course, ScheduleKind};
-use super::warmup::after_warmup;
+use super::warmup::Phase;
 
 pub(super) const SCHEDULE: ScheduleKind = ScheduleKind {
     name: "linear",
@@ -36,9 +36,9 @@ impl Options for Linear {
 
 impl Course for Linear {
     fn factor(&self, step: u64, total: u64) -> f64 {
-        match after_warmup(self.warmup, step, total) {
-            Err(warming) => warming,
-            Ok((step, total)) => 1.0 - (1.0 - self.end) * (step as f64 / total as f64),
+        match Phase::of(self.warmup, step, total) {
+            Phase::WarmUp(factor) => factor,
+            Phase::Behind(progress) => 1.0 - (1.0 - self.end) * progress,
         }
     }
 }
