@@ -96,7 +96,7 @@ fn odd_models_that_are_read_give_errors_later_but_never_panic() {
         (vec![node("Reshape", &[""], &["z"])], "`z` has no input"),
         (vec![node("Add", &["b"], &["z"])], "`z` adds two computed values"),
         (vec![node("Gemm", &["y"], &["z"])], "`z` multiplies two computed values"),
-        (vec![node("Relu", &[], &["z"])], "`z` is a Relu"),
+        (vec![node("Relu", &[], &["z"])], "node `z` (Relu) is no dense layer"),
         (vec![node("Softmax", &["y"], &["", "z"])], ""),
         (vec![node("Identity", &["w"], &["", "c"]), node("Softmax", &["y"], &["z"])], ""),
         (
