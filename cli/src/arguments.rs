@@ -167,6 +167,10 @@ pub(crate) struct Evaluate {
     pub(crate) data: Vec<OsString>,
 }
 
+fn whole_number<T: std::str::FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse().map_err(|_| "wanted a whole number of 0 or more")
+}
+
 /// Show what the transforms do to real rows
 ///
 /// Images: writes a contact sheet, a PNG with the original in the first column and one column for each epoch, with the
@@ -182,13 +186,13 @@ pub(crate) struct Preview {
     #[command(flatten)]
     pub(crate) recipe: RecipeArguments,
     /// How many rows of the training data
-    #[arg(short = 'n', long, default_value_t = 6)]
+    #[arg(short = 'n', long, default_value_t = 6, value_parser = whole_number::<usize>)]
     pub(crate) rows: usize,
     /// How many draws of each row
-    #[arg(short = 'k', long, default_value_t = 4)]
+    #[arg(short = 'k', long, default_value_t = 4, value_parser = whole_number::<usize>)]
     pub(crate) draws: usize,
     /// Seed of the draws, instead of the recipe's
-    #[arg(long)]
+    #[arg(long, value_parser = whole_number::<u64>)]
     pub(crate) seed: Option<u64>,
     /// The PNG to write
     #[arg(short, long, value_name = "FILE.png", default_value = "preview.png")]

@@ -16,8 +16,12 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Preview, recipe: &Reci
     let drawn = match &arguments.replay {
         Some(file) => {
             let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", shown_path(file)))?;
-            let wrong = || format!("{} does not hold drawn steps as `preview --json` prints them", shown_path(file));
-            serde_json::from_str::<DrawnPreview>(&text).with_context(wrong)?
+            serde_json::from_str::<DrawnPreview>(&text).map_err(|error| {
+                let (file, line, column) = (shown_path(file), error.line(), error.column());
+                anyhow::anyhow!(
+                    "{file} does not hold drawn steps as `preview --json` prints them; line {line}, column {column} is unlike"
+                )
+            })?
         }
         None => {
             let options = PreviewOptions { rows: arguments.rows, draws: arguments.draws, seed: arguments.seed };

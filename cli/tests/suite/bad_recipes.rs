@@ -163,3 +163,22 @@ fn no_text_of_a_library_reaches_a_person() {
         }
     }
 }
+
+#[test]
+fn no_text_of_a_library_comes_from_arguments_and_drawn_steps() {
+    let place = Workplace::new();
+    place.write("steps.json", "[]");
+    place.write("more.json", r#"{"version": "one"}"#);
+    for (arguments, wanted) in [
+        (&["--replay", "steps.json"][..], "steps.json does not hold drawn steps"),
+        (&["--replay", "more.json"], "line 1, column "),
+        (&["-n", "1.5"], "wanted a whole number of 0 or more"),
+        (&["--seed=-1"], "wanted a whole number of 0 or more"),
+    ] {
+        let ran = place.run(&[&["preview", "recipe.yaml", "-o", "p.png"][..], arguments].concat());
+        assert!(matches!(ran.code, Some(1 | 2)) && ran.stderr.contains(wanted), "{arguments:?}: {}", ran.stderr);
+        for foreign in ["expected", "struct", "invalid digit", "invalid type"] {
+            assert!(!ran.stderr.contains(foreign), "{arguments:?}: {}", ran.stderr);
+        }
+    }
+}

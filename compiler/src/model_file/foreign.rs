@@ -40,7 +40,7 @@ fn kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     if bytes.get(8) == Some(&b'{') && header.is_some_and(|length| length < 100 << 20) {
         return Some(("a safetensors file, which holds weights and no graph", EXPORT));
     }
-    let page = [&b"<!doctype html"[..], b"<html"]
+    let page = [&b"<!doctype html"[..], b"<html", b"<head", b"<!--"]
         .iter()
         .any(|start| text.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start)));
     match (at_4, text.first()) {
@@ -116,11 +116,12 @@ mod tests {
     #[test]
     fn a_file_that_is_no_model_is_told_by_its_name_and_never_in_a_librarys_words() {
         let safetensors = [&8u64.to_le_bytes()[..], b"{\"a\":{}}"].concat();
-        let rows: [(&[u8], &str); 14] = [
+        let rows: [(&[u8], &str); 15] = [
             (b"PK\x03\x04rest", "a ZIP archive, as PyTorch"),
             (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "`git lfs pull`"),
             (b"  \n<!DOCTYPE html><html>", "a web page"),
             (b"<html>", "a web page"),
+            (b"<!-- saved --><html>", "a web page"),
             (b"<ir_version: 8>", "textual form"),
             (&safetensors, "a safetensors file"),
             (b"\x1c\x00\x00\x00TFL3....", "a TensorFlow Lite model"),

@@ -38,7 +38,7 @@ pub(super) fn describe(beginning: &[u8]) -> String {
     if beginning.iter().all(|byte| *byte == 0) {
         return "it holds zeros: a download that did not go through; fetch it again".into();
     }
-    if tag("<!doctype html") || tag("<html") || tag("<head") {
+    if ["<!doctype html", "<html", "<head", "<!--"].into_iter().any(tag) {
         return "an HTML page under this name, perhaps of a login or an error; fetch the file itself".into();
     }
     if tag("<?xml") || tag("<error") {
@@ -66,6 +66,7 @@ mod tests {
         for (beginning, wanted) in [
             (pointer.as_bytes(), "Git LFS pointer"),
             (b"\n<!DOCTYPE html><html>", "an HTML page"),
+            (b"<!-- saved --><html>", "an HTML page"),
             (b"<HTML lang=en>", "an HTML page"),
             (b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code>", "an XML answer"),
             (b"PAR1\x15\x04", "begins as Parquet and does not end so"),

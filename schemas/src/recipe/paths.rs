@@ -126,7 +126,9 @@ fn without_scheme(text: &str) -> Result<&str, String> {
         }
         "s3" => "`aws s3 cp --recursive`".into(),
         "gs" | "gcs" => "`gcloud storage cp --recursive`".into(),
-        _ => "`curl -LO`".into(),
+        "az" | "azure" | "abfs" | "abfss" | "wasb" | "wasbs" => "`az storage blob download-batch`".into(),
+        "http" | "https" | "ftp" => "`curl -LO`".into(),
+        _ => "a program that knows such addresses".into(),
     };
     Err(format!("`{}` is not on this machine, and {local}; fetch it first, for example by {fetch}", shown_path(text)))
 }
