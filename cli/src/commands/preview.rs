@@ -6,7 +6,7 @@ use millstream::recipes::preview::{self, DrawnPreview, PreviewOptions, PreviewSh
 
 use crate::arguments::{self, Global};
 use crate::{Outcome, messages, output};
-use millstream::schemas::{Recipe, count, shown_path};
+use millstream::schemas::{Recipe, count, shown, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Preview, recipe: &Recipe) -> anyhow::Result<Outcome> {
     let preview = preview::Preview::open(recipe, &Catalogs::default())?;
@@ -18,8 +18,12 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Preview, recipe: &Reci
             let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", shown_path(file)))?;
             serde_json::from_str::<DrawnPreview>(&text).map_err(|error| {
                 let (file, line, column) = (shown_path(file), error.line(), error.column());
+                // Of the library's words only the key that is none of ours.
+                let said = error.to_string();
+                let key = said.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+                let what = key.map_or_else(|| "is unlike them".into(), |key| format!("has the unknown key `{}`", shown(key)));
                 anyhow::anyhow!(
-                    "{file} does not hold drawn steps as `preview --json` prints them; line {line}, column {column} is unlike"
+                    "{file} does not hold drawn steps as `preview --json` prints them: line {line}, column {column} {what}"
                 )
             })?
         }
