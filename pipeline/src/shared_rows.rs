@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::sources::each_input;
-use crate::{Columns, DataFile, Dataset, PipelineError};
+use crate::sources::{RowValues, Value, each_row};
+use crate::{DataFile, Dataset, PipelineError};
 
 /// Bytes of two files that are compared at a time.
 const PIECE: usize = 1 << 16;
@@ -84,7 +84,7 @@ impl Dataset {
         copy_among(self.files(), file)
     }
 
-    /// Counts rows of another dataset whose input is, byte by byte, one of this dataset's. Every input of the other is
+    /// Counts rows of another dataset whose input is, byte by byte, one of this dataset's. The columns of the inputs are given. Every input of the other is
     /// read, and of this one as many row groups as lie in `most_bytes` of its columns; 16 bytes are held for each different
     /// input of the other.
     ///
@@ -92,25 +92,25 @@ impl Dataset {
     /// A row group cannot be read.
     pub fn shared_rows(
         &self,
-        columns: &Columns,
+        columns: &[String],
         other: &Self,
-        others_columns: &Columns,
+        others_columns: &[String],
         most_bytes: u64,
     ) -> Result<SharedRows, PipelineError> {
         let mut counted = SharedRows::default();
         let mut wanted = HashSet::new();
         other.each_input(others_columns, u64::MAX, |input| {
             counted.second += 1;
-            wanted.extend(input.map(digest));
+            wanted.extend(input);
         })?;
         let mut found = HashSet::new();
         self.each_input(columns, most_bytes, |input| {
             counted.first += 1;
-            found.extend(input.map(digest).filter(|input| wanted.contains(input)));
+            found.extend(input.filter(|input| wanted.contains(input)));
         })?;
         if !found.is_empty() {
             other.each_input(others_columns, u64::MAX, |input| {
-                counted.shared += u64::from(input.is_some_and(|input| found.contains(&digest(input))));
+                counted.shared += u64::from(input.is_some_and(|input| found.contains(&input)));
             })?;
         }
         Ok(counted)
@@ -118,27 +118,45 @@ impl Dataset {
 
     fn each_input(
         &self,
-        columns: &Columns,
+        columns: &[String],
         most_bytes: u64,
-        mut each: impl FnMut(Option<&[u8]>),
+        mut each: impl FnMut(Option<[u8; 16]>),
     ) -> Result<(), PipelineError> {
         let mut left = most_bytes;
         for file in self.files() {
-            let reading = file.columns(Some(&columns.input), None)?;
+            let reading = file.columns(columns)?;
             for group in (0..file.row_groups.len()).filter(|&group| file.row_groups[group].rows > 0) {
                 let bytes: u64 = reading.stored(group).map(|range| range.end - range.start).sum();
                 let Some(rest) = left.checked_sub(bytes) else { return Ok(()) };
                 left = rest;
-                each_input(&reading, group as u32, &mut each)?;
+                each_row(&reading, group as u32, |row| each(digest(row)))?;
             }
         }
         Ok(())
     }
 }
 
-fn digest(input: &[u8]) -> [u8; 16] {
-    let digest = Sha256::digest(input);
-    std::array::from_fn(|index| digest[index])
+/// Of all values of a row together; `None` when one is null.
+fn digest(row: RowValues<'_>) -> Option<[u8; 16]> {
+    let mut hash = Sha256::new();
+    for column in 0..row.len() {
+        let mut value = |bytes: &[u8]| {
+            if row.len() > 1 {
+                hash.update((bytes.len() as u64).to_le_bytes());
+            }
+            hash.update(bytes);
+        };
+        match row.get(column) {
+            Value::Null => return None,
+            Value::Bytes(bytes) => value(bytes),
+            Value::Text(text) => value(text.as_bytes()),
+            Value::Signed(number) => value(&number.to_le_bytes()),
+            Value::Unsigned(number) => value(&number.to_le_bytes()),
+            Value::Float(number) => value(&number.to_le_bytes()),
+        }
+    }
+    let digest = hash.finalize();
+    Some(std::array::from_fn(|index| digest[index]))
 }
 
 fn copy_among<'a>(files: &'a [DataFile], file: &DataFile) -> Result<Option<&'a DataFile>, PipelineError> {

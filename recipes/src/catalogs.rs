@@ -1,4 +1,5 @@
 use millstream_compiler::OperatorCatalog;
+use millstream_pipeline::encodings::{self, EncodingKind};
 use millstream_schemas::choice::Catalog;
 use millstream_schemas::recipe::Definitions;
 use millstream_training::optimizers::{self, OptimizerKind};
@@ -15,6 +16,8 @@ use serde_json::Value;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Catalogs {
+    /// `data.inputs` and `data.targets`.
+    pub encodings: Catalog<EncodingKind>,
     /// Operators of models.
     pub operators: OperatorCatalog,
     /// `training.optimizer`.
@@ -28,6 +31,7 @@ pub struct Catalogs {
 impl Default for Catalogs {
     fn default() -> Self {
         Self {
+            encodings: encodings::standard().clone(),
             operators: OperatorCatalog::standard(),
             optimizers: optimizers::standard().clone(),
             schedules: schedules::standard().clone(),
@@ -46,7 +50,10 @@ impl Catalogs {
     /// What a recipe is checked against before anything else. Transforms are not in it: their lists check themselves, and
     /// know what other libraries call them.
     pub(crate) fn definitions(&self) -> Definitions {
-        Definitions::default().with("Optimizer", self.optimizers.schema()).with("Schedule", self.schedules.schema())
+        Definitions::default()
+            .with("Encoding", self.encodings.schema())
+            .with("Optimizer", self.optimizers.schema())
+            .with("Schedule", self.schedules.schema())
     }
 }
 

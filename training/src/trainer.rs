@@ -231,7 +231,7 @@ impl Trainer {
             self.evaluation_due = batch.resume.epoch != self.epoch;
             self.epoch = batch.resume.epoch;
             self.resume = Some(batch.resume.clone());
-            batches.recycle(batch);
+            drop(batch);
             if !self.evaluation_due && self.history.steps > before && self.is_checkpoint_due() {
                 self.save(observer)?;
             }

@@ -13,13 +13,16 @@ mod shards;
 mod splits;
 mod storage;
 mod thrift;
+mod values;
 
-pub(crate) use columns::{FileColumns, LabelReading, ROW_BYTES};
+pub(crate) use columns::{FileColumns, row_bytes};
 pub(crate) use footer::{Footer, caught, read as read_footer};
 pub(crate) use listing::{Found, list, names};
 pub(crate) use paged_group::{Block, PagedGroup};
-pub(crate) use rows::{Classes, LabelValue, LoadedRows, Part, each_input, each_label, read_blocking, read_part};
+pub use rows::RowValues;
+pub(crate) use rows::{LoadedRows, Part, each_row, read_blocking, read_part};
 pub(crate) use shards::require_whole;
 pub use splits::SplitRole;
 pub(crate) use splits::choose;
 pub(crate) use storage::Storage;
+pub use values::{Holds, Value};

@@ -154,17 +154,18 @@ impl Step {
     }
 
     fn feed(&mut self, batch: &Batch) -> Result<(), TrainingError> {
-        for (entry, tensor) in self.manifest.inputs.iter().zip(&mut self.inputs) {
-            let Some(from) = batch.inputs.get(&entry.name) else {
+        let targets = std::iter::once((&self.manifest.targets, &mut self.targets));
+        for (entry, tensor) in self.manifest.inputs.iter().zip(&mut self.inputs).chain(targets) {
+            let Some(from) = batch.tensors.get(&entry.name) else {
                 return Err(TrainingError::Input {
                     name: entry.name.clone(),
                     wanted: format!("{} {:?}", entry.dtype, entry.shape),
-                    got: format!("no input of this name, only {:?}", batch.inputs.keys().collect::<Vec<_>>()),
+                    got: format!("no tensor of this name, only {:?}", batch.tensors.keys().collect::<Vec<_>>()),
                 });
             };
             tensor.fill(&entry.name, from)?;
         }
-        self.targets.fill(&self.manifest.targets.name, &batch.targets)
+        Ok(())
     }
 
     fn bind_step(&mut self) -> Result<(), TrainingError> {

@@ -10,13 +10,8 @@ pub(crate) struct Weight {
 }
 
 impl Weight {
-    /// Targets of a wrong type count, so that the graph's own check tells what was wanted.
     pub(crate) fn of(batch: &Batch) -> Self {
-        let Some(targets) = batch.targets.as_f32() else {
-            return Self { rows: batch.len().max(1) as u64, sum: batch.len() as f64 };
-        };
-        let classes = batch.targets.shape.last().copied().unwrap_or(1).max(1);
-        let rows = targets.chunks(classes).filter(|row| row.iter().any(|target| *target != 0.0)).count() as u64;
-        Self { rows, sum: targets.iter().copied().map(f64::from).sum() }
+        let rows = batch.weights.iter().filter(|weight| **weight != 0.0).count() as u64;
+        Self { rows, sum: batch.weights.iter().copied().map(f64::from).sum() }
     }
 }
