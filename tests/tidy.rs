@@ -29,6 +29,7 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
 
 /// Folders with a table: the constant that each file's row is, and modules that are no rows.
 const TABLES: &[(&str, &str, &[&str])] = &[
+    ("compiler/src/losses", "LOSS", &["loss", "loss_function", "loss_kind", "loss_program", "row_mean"]),
     ("compiler/src/operators", "OPERATOR", &["operator", "operator_catalog", "rules", "samples", "type_rule"]),
     ("training/src/optimizers", "OPTIMIZER", &["graph", "optimizer", "optimizer_kind", "rule"]),
     ("training/src/schedules", "SCHEDULE", &["schedule", "schedule_kind", "warmup"]),

@@ -1,11 +1,12 @@
-use millstream_compiler::{FineTuning, Model};
+use millstream_compiler::{FineTuning, Loss, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SplitRole, StreamOptions};
-use millstream_schemas::recipe::{HeadRecipe, OrderStrength, TrainingRecipe};
-use millstream_schemas::{Choice, ChoiceError, Recipe, count, shown};
+use millstream_schemas::recipe::{HeadRecipe, OrderStrength};
+use millstream_schemas::{Choice, Recipe, TensorEntry, TrainingManifest, count, shown};
 use millstream_training::optimizers::Optimizer;
 use millstream_training::schedules::Schedule;
 use millstream_transforms::Chain;
 
+use crate::choices::Choices;
 use crate::classes::align;
 use crate::preprocessing::{self, Preprocessing};
 use crate::{Catalogs, ModelInput, RecipeError, RowSource, labels_file, overlap};
@@ -23,6 +24,8 @@ pub struct Plan {
     pub model: Model,
     /// Where the images go.
     pub input: ModelInput,
+    /// What is minimized.
+    pub loss: Loss,
     /// How weights are updated.
     pub optimizer: Optimizer,
     /// The learning rate over time.
@@ -44,7 +47,7 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
     let [train_chain, evaluate_chain] =
         chains.map(|(place, specs)| Chain::parse_from(&catalogs.transforms, place, specs));
     let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
-    let (optimizer, schedule) = choose(&recipe.training, catalogs)?;
+    let Choices { loss, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
     refuse_random(&recipe.transforms.evaluate, catalogs)?;
     let model = Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?;
     let mut train = RowSource::open(&recipe.data, "data.train", &recipe.data.train, SplitRole::Train, train_chain)?;
@@ -84,6 +87,7 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
         evaluate,
         model,
         input,
+        loss,
         optimizer,
         schedule,
         catalogs: catalogs.clone(),
@@ -95,15 +99,6 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
         return Err(RecipeError::mismatch("data.batch", message));
     }
     Ok(plan)
-}
-
-/// The optimizer and the schedule that a recipe chooses.
-///
-/// # Errors
-/// An unknown name or option, or a value that makes no sense.
-pub(crate) fn choose(training: &TrainingRecipe, catalogs: &Catalogs) -> Result<(Optimizer, Schedule), ChoiceError> {
-    let optimizer = Optimizer::choose(&catalogs.optimizers, &training.optimizer, "training.optimizer")?;
-    Ok((optimizer, Schedule::choose(&catalogs.schedules, &training.schedule, "training.schedule")?))
 }
 
 /// What was noticed while the files were chosen.
@@ -137,9 +132,31 @@ impl Plan {
             train: model.train,
             layer_decay: training.layer_decay,
             learning_rate_multipliers: training.learning_rate_multipliers.clone(),
-            label_smoothing: training.label_smoothing,
+            loss: self.loss.clone(),
             seed: self.recipe.seed,
         }
+    }
+
+    /// Compiles the training step.
+    ///
+    /// # Errors
+    /// The model, what is trained of it, or the loss do not fit each other or the data.
+    pub(crate) fn compile(&self) -> Result<TrainingProgram, RecipeError> {
+        let program = compile(&self.model, &self.fine_tuning(), &self.catalogs.operators)?;
+        let TrainingManifest { targets, weights, .. } = &program.manifest;
+        let given = [self.recipe.data.batch, self.train.columns.classes.len()];
+        let is_given = |target: &TensorEntry| target.dtype == "float32" && target.shape == given;
+        if weights.is_none() && targets.iter().all(is_given) {
+            return Ok(program);
+        }
+        let wanted: Vec<String> = targets.iter().map(|target| format!("{} {:?}", target.dtype, target.shape)).collect();
+        let message = format!(
+            "the loss `{}` wants targets of {}, and the labels give probabilities of classes, float32 {given:?}; choose a loss \
+             of classes, such as `cross_entropy`, and a model with a row of scores for each image",
+            self.loss.choice().name,
+            wanted.join(", "),
+        );
+        Err(RecipeError::mismatch("training.loss", message))
     }
 
     /// Where training, evaluation and the pretrained model disagree on what is done to the values, in words.

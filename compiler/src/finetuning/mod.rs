@@ -10,6 +10,7 @@ mod selection;
 
 use std::collections::BTreeMap;
 
+use crate::losses::Loss;
 use millstream_schemas::recipe::{HeadRecipe, LearningRateMultiplier, TrainSelection};
 
 pub(crate) use ending::{ending, lay_bare, require_scores};
@@ -29,11 +30,11 @@ pub struct FineTuning {
     pub batch: usize,
     /// Shapes of inputs by name, first axis the batch, where the data decides them.
     pub inputs: BTreeMap<String, Vec<usize>>,
-    /// The output that holds the class scores; needed when the model has several.
+    /// The output that is trained; needed when the model has several.
     pub output: Option<String>,
     /// Whether the last linear layer is kept or replaced.
     pub head: HeadRecipe,
-    /// Number of classes of the data.
+    /// Number of classes of the data, or of numbers that are predicted for a row.
     pub classes: usize,
     /// Which layers are trained.
     pub train: TrainSelection,
@@ -41,8 +42,8 @@ pub struct FineTuning {
     pub layer_decay: f32,
     /// Factors on the learning rate by layer name.
     pub learning_rate_multipliers: Vec<LearningRateMultiplier>,
-    /// Share of the target spread evenly over all classes.
-    pub label_smoothing: f32,
+    /// What is minimized.
+    pub loss: Loss,
     /// Seed of new weights.
     pub seed: u64,
 }
@@ -59,7 +60,7 @@ impl FineTuning {
             train: TrainSelection::Head,
             layer_decay: 1.0,
             learning_rate_multipliers: Vec::new(),
-            label_smoothing: 0.0,
+            loss: Loss::default(),
             seed: 0,
         }
     }
