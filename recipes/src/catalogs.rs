@@ -1,4 +1,5 @@
 use millstream_compiler::OperatorCatalog;
+use millstream_compiler::losses::{self, LossKind};
 use millstream_pipeline::encodings::{self, EncodingKind};
 use millstream_schemas::choice::Catalog;
 use millstream_schemas::recipe::Definitions;
@@ -18,6 +19,8 @@ use serde_json::Value;
 pub struct Catalogs {
     /// `data.inputs` and `data.targets`.
     pub encodings: Catalog<EncodingKind>,
+    /// `training.loss`.
+    pub losses: Catalog<LossKind>,
     /// Operators of models.
     pub operators: OperatorCatalog,
     /// `training.optimizer`.
@@ -32,6 +35,7 @@ impl Default for Catalogs {
     fn default() -> Self {
         Self {
             encodings: encodings::standard().clone(),
+            losses: losses::standard().clone(),
             operators: OperatorCatalog::standard(),
             optimizers: optimizers::standard().clone(),
             schedules: schedules::standard().clone(),
@@ -52,6 +56,7 @@ impl Catalogs {
     pub(crate) fn definitions(&self) -> Definitions {
         Definitions::default()
             .with("Encoding", self.encodings.schema())
+            .with("Loss", self.losses.schema())
             .with("Optimizer", self.optimizers.schema())
             .with("Schedule", self.schedules.schema())
     }

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use millstream_compiler::{CompilerError, ModelReport, compile, describe};
+use millstream_compiler::{CompilerError, ModelReport, describe};
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{SharedRows, check_quarantine};
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, Patterns};
@@ -111,9 +111,12 @@ pub fn check(recipe: &Recipe, catalogs: &Catalogs, library: Option<&Path>) -> Re
     let (wanted, catalog) = (plan.fine_tuning(), &plan.catalogs.operators);
     let model = describe(&plan.model, Some(&wanted), catalog)?;
     let mut problems = Vec::new();
-    let activations = match compile(&plan.model, &wanted, catalog) {
+    let activations = match plan.compile() {
         Ok(program) => program.activation_bytes,
-        Err(error @ (CompilerError::Selection(_) | CompilerError::Setting { .. })) => return Err(error.into()),
+        Err(error @ RecipeError::Mismatch { .. })
+        | Err(error @ RecipeError::Compiler(CompilerError::Selection(_) | CompilerError::Setting { .. })) => {
+            return Err(error);
+        }
         Err(error) => {
             problems.push(error.to_string());
             0

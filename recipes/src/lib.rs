@@ -7,6 +7,7 @@
 
 mod catalogs;
 mod check;
+mod choices;
 mod class_count;
 mod classes;
 mod error;

@@ -1,11 +1,14 @@
-use millstream_compiler::{FineTuning, Model};
+use millstream_compiler::{FineTuning, Loss, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SplitRole, StreamOptions};
-use millstream_schemas::recipe::{HeadRecipe, OrderStrength, TrainingRecipe};
-use millstream_schemas::{BatchSpec, Choice, ChoiceError, Recipe, TensorRole, count, shown};
+use millstream_schemas::recipe::{HeadRecipe, OrderStrength};
+use millstream_schemas::{
+    BatchSpec, Choice, Recipe, Standardization, TensorEntry, TensorRole, TensorSpec, count, shown,
+};
 use millstream_training::optimizers::Optimizer;
 use millstream_training::schedules::Schedule;
 use millstream_transforms::Chain;
 
+use crate::choices::Choices;
 use crate::classes::align;
 use crate::model_inputs::{input_names, require_inputs, shapes};
 use crate::preprocessing::{self, Preprocessing};
@@ -25,6 +28,8 @@ pub struct Plan {
     pub model: Model,
     /// What the batches hold.
     pub spec: BatchSpec,
+    /// What is minimized.
+    pub loss: Loss,
     /// How weights are updated.
     pub optimizer: Optimizer,
     /// The learning rate over time.
@@ -46,7 +51,7 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
     let [train_chain, evaluate_chain] =
         chains.map(|(place, specs)| Chain::parse_from(&catalogs.transforms, place, specs));
     let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
-    let (optimizer, schedule) = choose(&recipe.training, catalogs)?;
+    let Choices { loss, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
     refuse_random(&recipe.transforms.evaluate, catalogs)?;
     let model = Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?;
     let inputs = input_names(&model, !recipe.data.inputs.is_empty())?;
@@ -91,6 +96,7 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
         evaluate,
         model,
         spec,
+        loss,
         optimizer,
         schedule,
         catalogs: catalogs.clone(),
@@ -102,15 +108,6 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
         return Err(RecipeError::mismatch("data.batch", message));
     }
     Ok(plan)
-}
-
-/// The optimizer and the schedule that a recipe chooses.
-///
-/// # Errors
-/// An unknown name or option, or a value that makes no sense.
-pub(crate) fn choose(training: &TrainingRecipe, catalogs: &Catalogs) -> Result<(Optimizer, Schedule), ChoiceError> {
-    let optimizer = Optimizer::choose(&catalogs.optimizers, &training.optimizer, "training.optimizer")?;
-    Ok((optimizer, Schedule::choose(&catalogs.schedules, &training.schedule, "training.schedule")?))
 }
 
 /// What was noticed while the files were chosen.
@@ -140,13 +137,57 @@ impl Plan {
             inputs: shapes(&self.spec),
             output: model.output,
             head: model.head,
-            classes: self.train.classes().len(),
+            classes: match self.train.classes().len() {
+                0 => self.spec.of_role(TensorRole::Target).map(|target| target.most_elements).next().unwrap_or(0),
+                classes => classes,
+            },
+            standardize: self.standardizations(TensorRole::Input).collect(),
+            undo: self.standardizations(TensorRole::Target).map(|(_, learned)| learned).next(),
             train: model.train,
             layer_decay: training.layer_decay,
             learning_rate_multipliers: training.learning_rate_multipliers.clone(),
-            label_smoothing: training.label_smoothing,
+            loss: self.loss.clone(),
             seed: self.recipe.seed,
         }
+    }
+
+    /// Compiles the training step.
+    ///
+    /// # Errors
+    /// The model, what is trained of it, or the loss do not fit each other or the data.
+    pub(crate) fn compile(&self) -> Result<TrainingProgram, RecipeError> {
+        let program = compile(&self.model, &self.fine_tuning(), &self.catalogs.operators)?;
+        let made: Vec<&TensorSpec> = self.spec.of_role(TensorRole::Target).collect();
+        let fits = |target: &TensorEntry| {
+            made.iter().any(|made| {
+                let rest = target.shape.get(1..).unwrap_or_default();
+                made.name == target.name
+                    && made.element_type.name() == target.dtype
+                    && made.shape.len() == rest.len()
+                    && made.shape.iter().zip(rest).all(|(made, wanted)| made.is_none_or(|made| made == *wanted))
+            })
+        };
+        let targets = &program.manifest.targets;
+        if targets.iter().all(fits) {
+            return Ok(program);
+        }
+        let wanted: Vec<String> = targets.iter().map(|target| format!("{} {:?}", target.dtype, target.shape)).collect();
+        let given: Vec<String> =
+            made.iter().map(|made| format!("{} {}", made.element_type.name(), row_shape(made))).collect();
+        let message = format!(
+            "the loss `{}` wants targets of {}, and the data give {}; choose a loss for such targets (`cross_entropy` for a \
+             class, `mse` for numbers), or a model whose output is like them",
+            self.loss.choice().name,
+            wanted.join(", "),
+            given.join(", "),
+        );
+        Err(RecipeError::mismatch("training.loss", message))
+    }
+
+    /// What was learned of columns of numbers and becomes a part of the model, by the tensors' names.
+    fn standardizations(&self, role: TensorRole) -> impl Iterator<Item = (String, Standardization)> {
+        let all = self.train.encoders.standardizations().filter(move |(_, of, _)| *of == role);
+        all.map(|(name, _, learned)| (name.to_owned(), learned.clone()))
     }
 
     /// Where training, evaluation and the pretrained model disagree on what is done to the values, in words.
@@ -252,4 +293,10 @@ fn require_same(train: &BatchSpec, evaluate: &BatchSpec) -> Result<(), RecipeErr
         }
     }
     Ok(())
+}
+
+/// `[batch, 3]`.
+fn row_shape(tensor: &TensorSpec) -> String {
+    let lengths = tensor.shape.iter().map(|length| length.map_or("?".to_owned(), |length| length.to_string()));
+    format!("[{}]", std::iter::once("batch".to_owned()).chain(lengths).collect::<Vec<_>>().join(", "))
 }

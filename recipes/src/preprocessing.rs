@@ -6,11 +6,11 @@ use millstream_compiler::Model;
 use millstream_schemas::recipe::{DataRecipe, TransparencyPolicy};
 use millstream_schemas::shown;
 use millstream_schemas::shown_up_to;
-use millstream_schemas::{Choice, TensorRole};
+use millstream_schemas::{BatchSpec, Choice, TensorRole};
 use millstream_transforms::Chain;
 use serde::{Deserialize, Serialize};
 
-use crate::Plan;
+use crate::RowSource;
 
 /// Under this key in an ONNX file's metadata.
 const KEY: &str = "millstream.preprocess";
@@ -42,11 +42,11 @@ struct InputEncoding {
 
 impl Preprocessing {
     /// As a recipe evaluates.
-    pub(crate) fn of(plan: &Plan) -> Self {
-        let encoders = &plan.train.encoders;
+    pub(crate) fn of(data: &DataRecipe, train: &RowSource, spec: &BatchSpec, transforms: &[Choice]) -> Self {
+        let encoders = &train.encoders;
         let learned = encoders.learned();
         let of_input = |(name, role, encoding): (&str, TensorRole, &Choice)| {
-            let shape = plan.spec.get(name)?.shape.clone();
+            let shape = spec.get(name)?.shape.clone();
             let learned = learned.get(name).cloned().unwrap_or_default();
             let encoding = InputEncoding { encoding: encoding.clone(), shape, learned };
             (role == TensorRole::Input).then(|| (name.to_owned(), encoding))
@@ -54,8 +54,8 @@ impl Preprocessing {
         Self {
             version: 2,
             inputs: encoders.choices().filter_map(of_input).collect(),
-            transparency: plan.recipe.data.transparency,
-            transforms: plan.recipe.transforms.evaluate.clone(),
+            transparency: data.transparency,
+            transforms: transforms.to_vec(),
         }
     }
 

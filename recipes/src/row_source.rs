@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use millstream_pipeline::encodings::{Encoders, StreamFacts, WantedTensor, short_form};
+use millstream_pipeline::encodings::{Encoders, StreamFacts, View, WantedTensor, short_form};
 use millstream_pipeline::{Dataset, PipelineError, SplitRole};
 use millstream_schemas::recipe::{DataRecipe, Patterns};
 use millstream_schemas::{BatchSpec, Choice, SchemaError, TensorRole};
@@ -60,6 +60,12 @@ impl RowSource {
             }
             error => error.into(),
         })
+    }
+
+    /// The column that is shown to people, and as what.
+    pub(crate) fn shown_column(&self) -> Result<(String, View), RecipeError> {
+        let shown = self.encoders.shown_input().map(|(column, view)| (column.to_owned(), view));
+        shown.ok_or_else(|| RecipeError::mismatch("data.inputs", "there is neither an image nor a text to be shown"))
     }
 
     /// Names of the classes, in the order of the scores; none without.

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use millstream_compiler::{TrainingProgram, compile};
+use millstream_compiler::TrainingProgram;
 use millstream_pipeline::{Batches, Beside, StreamCounters, StreamOptions};
 use millstream_schemas::{Batch, Fingerprint, Recipe, TensorRole, count, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
@@ -123,7 +123,7 @@ pub fn train(
     refuse_problems(&found)?;
     let runtime = runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
-    let program = compile(&plan.model, &plan.fine_tuning(), &plan.catalogs.operators)?;
+    let program = plan.compile()?;
     let checkpoint = match options.start {
         StartMode::Resume => newest_checkpoint(&folder, events)?,
         StartMode::New | StartMode::Overwrite => None,
@@ -529,7 +529,7 @@ fn export(plan: &Plan, folder: &RunFolder, program: &TrainingProgram, trainer: &
     let json = |value: serde_json::Result<String>| value.expect("lists of strings always serialize");
     let mut metadata = vec![
         (labels_file::KEY.to_owned(), json(serde_json::to_string(classes))),
-        Preprocessing::of(plan).metadata(),
+        Preprocessing::of(&plan.recipe.data, &plan.train, &plan.spec, &plan.recipe.transforms.evaluate).metadata(),
         ("millstream.steps".to_owned(), trainer.history().steps.to_string()),
     ];
     if let Some(best) = trainer.history().best {

@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::encoder::{EncodeError, Encoder, RowElements, RowTensor, StreamFacts, View};
+use super::encode_error::EncodeError;
+use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
 use super::sample::Sample;
 use crate::PipelineError;

@@ -1,9 +1,10 @@
 use std::fmt;
 
-use millstream_schemas::{RowId, Standardization, TensorSpec};
+use millstream_schemas::{Standardization, TensorSpec};
 use millstream_transforms::Chain;
 use serde_json::Value as Json;
 
+use super::encode_error::EncodeError;
 use super::sample::Sample;
 use crate::error::Damage;
 use crate::sources::RowValues;
@@ -32,31 +33,6 @@ pub enum View {
     Class,
     /// Numbers.
     Numbers,
-}
-
-/// Why a row is not encoded.
-#[derive(Debug)]
-pub enum EncodeError {
-    /// The row cannot be used: the policy for damaged rows decides.
-    Damaged(Damage),
-    /// The stream cannot go on.
-    Fatal(PipelineError),
-}
-
-impl From<Damage> for EncodeError {
-    fn from(damage: Damage) -> Self {
-        Self::Damaged(damage)
-    }
-}
-
-impl EncodeError {
-    /// As an error about a row.
-    pub fn of_row(self, row: &RowId) -> PipelineError {
-        match self {
-            Self::Damaged(damage) => PipelineError::Damaged { row: row.clone(), damage },
-            Self::Fatal(error) => error,
-        }
-    }
 }
 
 /// One row of one tensor.

@@ -2,6 +2,7 @@
 
 mod category;
 mod class_label;
+mod encode_error;
 mod encoder;
 mod encoders;
 mod encoding_kind;
@@ -16,7 +17,8 @@ use std::sync::OnceLock;
 
 use millstream_schemas::choice::Catalog;
 
-pub use encoder::{EncodeError, Encoder, RowElements, RowTensor, StreamFacts, View};
+pub use encode_error::EncodeError;
+pub use encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 pub use encoders::{Encoders, WantedTensor, short_form};
 pub use encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
 pub use sample::Sample;

@@ -5,7 +5,7 @@ use millstream_schemas::RowId;
 use millstream_schemas::recipe::{ByteSize, TransparencyPolicy};
 use millstream_transforms::{Chain, DrawKey, RgbImage, Scratch, TransformError};
 
-use super::encoder::EncodeError;
+use super::encode_error::EncodeError;
 use crate::PipelineError;
 use crate::budget::{Admitted, Share};
 use crate::decode::{self, DecodeScratch};

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tokenizers::{EncodeInput, Tokenizer, TruncationParams};
 
-use super::encoder::{EncodeError, Encoder, RowElements, RowTensor, StreamFacts, View};
+use super::encode_error::EncodeError;
+use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
 use super::sample::Sample;
 use super::text::require_text_chain;

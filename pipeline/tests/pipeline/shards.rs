@@ -44,7 +44,10 @@ fn first_error(dataset: &Dataset, columns: &Encoders) -> String {
         workers: 1,
         ..StreamOptions::new(chain(json!([])), columns.clone())
     };
-    let errors = Batches::open(dataset, options, None).unwrap().find_map(Result::err);
+    let errors = match Batches::open(dataset, options, None) {
+        Ok(mut batches) => batches.find_map(Result::err),
+        Err(error) => Some(error),
+    };
     errors.map_or_else(String::new, |error| error.to_string())
 }
 

@@ -104,17 +104,11 @@ impl Preview {
         if drawn.dataset != *self.source.dataset.fingerprint() {
             return Err(RecipeError::Replay("the steps were drawn for other data than the recipe names".into()));
         }
-        match shown_column(&self.source)?.1 {
+        match self.source.shown_column()?.1 {
             View::Text => text::render(&self.source, drawn).map(PreviewSheet::Text),
             _ => rows::render(&self.source, &self.recipe.data, drawn).map(PreviewSheet::Image),
         }
     }
-}
-
-/// The column that is shown.
-fn shown_column(source: &RowSource) -> Result<(String, View), RecipeError> {
-    let shown = source.encoders.shown_input().map(|(column, view)| (column.to_owned(), view));
-    shown.ok_or_else(|| RecipeError::mismatch("data.inputs", "there is neither an image nor a text to be shown"))
 }
 
 /// An image as PNG.

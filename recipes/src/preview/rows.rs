@@ -9,7 +9,7 @@ use millstream_schemas::recipe::{DamagedPolicy, DataRecipe};
 use millstream_transforms::{DrawKey, RgbImage, Scratch};
 
 use super::contact_sheet::{Cell, lay_out};
-use super::{Drawing, DrawnPreview, DrawnRow, PreviewOptions, shown_column};
+use super::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
 use crate::RecipeError;
 use crate::row_source::RowSource;
 
@@ -43,7 +43,7 @@ pub(super) fn draw(
 }
 
 fn draw_row(source: &RowSource, options: &PreviewOptions, seed: u64, id: &RowId) -> Result<DrawnRow, RecipeError> {
-    let (column, view) = shown_column(source)?;
+    let (column, view) = source.shown_column()?;
     let is_text = view == View::Text;
     let row = source.dataset.read_row(id, source.encoders.columns())?;
     let label = class_name(source, &row)?;
@@ -122,7 +122,7 @@ pub(super) fn row_id(row: &DrawnRow) -> RowId {
 
 fn read_image(source: &RowSource, data: &DataRecipe, row: &DrawnRow) -> Result<RgbImage, RecipeError> {
     let id = row_id(row);
-    let (column, _) = shown_column(source)?;
+    let (column, _) = source.shown_column()?;
     let read = source.dataset.read_row(&id, std::slice::from_ref(&column))?;
     let Some(Value::Bytes(bytes)) = read.get(&column) else {
         return Err(RecipeError::Replay("the steps were drawn for images, the data holds text".into()));

@@ -6,7 +6,7 @@ use millstream_transforms::{TextDrawing, TextEdit};
 use serde::Serialize;
 
 use super::rows::row_id;
-use super::{Drawing, DrawnPreview, shown_column};
+use super::{Drawing, DrawnPreview};
 use crate::RecipeError;
 use crate::row_source::RowSource;
 
@@ -40,7 +40,7 @@ pub struct TextVariant {
 }
 
 pub(super) fn render(source: &RowSource, drawn: &DrawnPreview) -> Result<TextPreview, RecipeError> {
-    let (column, _) = shown_column(source)?;
+    let (column, _) = source.shown_column()?;
     let mut rows = Vec::new();
     for row in &drawn.rows {
         let id = row_id(row);
