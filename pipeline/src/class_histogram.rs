@@ -22,14 +22,13 @@ pub struct ClassHistogram {
 }
 
 impl Dataset {
-    /// Reads the label column and counts.
+    /// Reads the label column and counts; all zeros where there is none.
     ///
     /// # Errors
     /// The column cannot be read.
     pub fn class_histogram(&self, encoders: &Encoders) -> Result<ClassHistogram, PipelineError> {
         let mut histogram = ClassHistogram { counts: vec![0; encoders.classes().len()], ..ClassHistogram::default() };
         let Some((column, class)) = encoders.class_reading() else {
-            histogram.unlabelled = self.rows();
             return Ok(histogram);
         };
         let (mut place, rows) = (0, self.rows());

@@ -289,6 +289,10 @@ pub(crate) fn label_findings(
     report: &DataReport,
     damaged: &DamagedPolicy,
 ) -> (Vec<String>, Option<String>) {
+    // Numbers have no classes.
+    if report.label.is_none() {
+        return (Vec::new(), None);
+    }
     let (bad, unlabelled) = (report.bad_labels, report.unlabelled);
     let has = |rows| if rows == 1 { "has" } else { "have" };
     if bad + unlabelled >= report.rows {
