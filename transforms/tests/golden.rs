@@ -11,7 +11,7 @@ use millstream_transforms::{Chain, DrawKey, ImageFacts, Kind, RgbImage, Scratch,
 use serde_json::{Value, json};
 
 const ROWS: u64 = 3;
-const FACTS: ImageFacts = ImageFacts { width: 64, height: 48 };
+const FACTS: ImageFacts = ImageFacts::new(64, 48);
 const TEXT: &str = "The quick bröwn fox jumps över the lazy 狗, again and again.";
 
 /// Waves, so that every kernel and every direction shows.
