@@ -37,6 +37,10 @@ const TABLES: &[(&str, &str, &[&str])] = &[
     ("transforms/src/batch", "TRANSFORM", &[]),
     ("transforms/src/combine", "TRANSFORM", &[]),
     ("transforms/src/image", "TRANSFORM", &[]),
+    ("transforms/src/steps/filter", "STEP", &["filter_step"]),
+    ("transforms/src/steps/map", "STEP", &["map_step"]),
+    ("transforms/src/steps/point", "STEP", &["point_step"]),
+    ("transforms/src/steps/whole", "STEP", &["whole_step"]),
     ("transforms/src/text", "TRANSFORM", &[]),
 ];
 

@@ -11,7 +11,7 @@ use millstream_transforms::{Chain, DrawKey, ImageFacts, Kind, RgbImage, Scratch,
 use serde_json::{Value, json};
 
 const DRAWS: u64 = 50;
-const FACTS: ImageFacts = ImageFacts { width: 500, height: 375 };
+const FACTS: ImageFacts = ImageFacts::new(500, 375);
 
 fn main() {
     let images: u64 = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(2000);

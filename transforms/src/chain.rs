@@ -15,7 +15,7 @@ use crate::image_facts::ImageFacts;
 use crate::kind::Kind;
 use crate::random::DrawKey;
 use crate::render::check_size;
-use crate::steps::{DrawnStep, ImageStep};
+use crate::steps::DrawnStep;
 use crate::text_drawing::{self, TextDrawing};
 use crate::transform::Transform;
 
@@ -107,9 +107,7 @@ impl Chain {
             {
                 transform.draw(&facts, &mut random, &mut drawn);
                 for step in drawn.drain(..) {
-                    if let ImageStep::Project { width, height, .. } = step {
-                        facts = ImageFacts { width, height };
-                    }
+                    facts = step.output(&facts);
                     steps.push(DrawnStep { transform: node.row.name.into(), step });
                 }
             }
@@ -249,7 +247,7 @@ mod tests {
                 };
                 options["probability"] = json!(probability);
                 let chain = parse(json!([{name: options}])).unwrap();
-                let facts = ImageFacts { width: 20, height: 20 };
+                let facts = ImageFacts::new(20, 20);
                 let draws = |row: &u64| chain.draw_image(&facts, &DrawKey { seed: 3, epoch: 0, row: *row }).unwrap();
                 let count = (0..1000).filter(|row| !draws(row).steps.is_empty()).count();
                 assert!((least..=most).contains(&count), "{name} {probability}: {count}");
@@ -344,10 +342,10 @@ mod tests {
         let error = images.draw_text("a b", &key).unwrap_err().to_string();
         assert_eq!(error, "transforms.train[0].sometimes: this transforms images, and the input is text");
         let text = parse(json!([{"swap_words": {"count": 1}}, {"mix_up": {"alpha": 1}}])).unwrap();
-        assert!(text.draw_image(&ImageFacts { width: 5, height: 5 }, &key).is_err());
+        assert!(text.draw_image(&ImageFacts::new(5, 5), &key).is_err());
         assert!(text.draw_text("a b", &key).is_ok());
         assert_eq!(text.draw_batch(&[true; 2], &key).steps.len(), 1);
-        assert!(images.draw_image(&ImageFacts { width: 0, height: 5 }, &key).is_err());
+        assert!(images.draw_image(&ImageFacts::new(0, 5), &key).is_err());
     }
 
     #[test]
@@ -377,7 +375,7 @@ mod tests {
         let chain = parse(specs.clone()).unwrap();
         assert_eq!(serde_json::to_value(&chain).unwrap(), specs);
         let twice = parse(json!([{"rotate": {"degrees": 30}}, {"rotate": {"degrees": 30}}])).unwrap();
-        let facts = ImageFacts { width: 20, height: 20 };
+        let facts = ImageFacts::new(20, 20);
         let steps = twice.draw_image(&facts, &DrawKey { seed: 1, epoch: 2, row: 3 }).unwrap().steps;
         assert_ne!(steps[0], steps[1]);
         assert!(chain.is_random() && !parse(json!([{"resize": {"size": 3}}])).unwrap().is_random());

@@ -64,34 +64,58 @@ pub enum TransformError {
         /// The largest side.
         limit: u32,
     },
-    /// An image of another size than the one the drawing was made for.
+    /// An image without channels, or of more than can be rendered.
+    #[error("an image of {channels} channels cannot be transformed; 1 to {limit} are possible")]
+    ChannelCount {
+        /// Values of a pixel.
+        channels: u32,
+        /// The most.
+        limit: u32,
+    },
+    /// A transform that has no meaning for images of so many channels.
+    #[error("{place}: {wanted}, and the images have {got}; {help}")]
+    Channels {
+        /// Where.
+        place: String,
+        /// What it wants, such as `mean and std have 3 numbers`.
+        wanted: String,
+        /// Channels of the images.
+        got: u32,
+        /// What to do.
+        help: &'static str,
+    },
+    /// An image of another size, or with other channels, than the one the drawing was made for.
     #[error("the drawing was made for an image of {wanted} pixels, and this one has {got}")]
     OtherImage {
-        /// Size of the image it was made for.
+        /// Of the image it was made for.
         wanted: ImageFacts,
-        /// Size of the image at hand.
+        /// Of the image at hand.
         got: ImageFacts,
     },
-    /// Fewer or more bytes than width × height × 3.
-    #[error("an RGB image of {width}×{height} pixels has {wanted} bytes, got {got}")]
+    /// Fewer or more values than width × height × channels.
+    #[error("an image of {width}×{height} pixels with {channels} channels has {wanted} values, got {got}")]
     PixelCount {
         /// Pixels across.
         width: u32,
         /// Pixels down.
         height: u32,
-        /// Width × height × 3.
+        /// Values of a pixel.
+        channels: u32,
+        /// Width × height × channels.
         wanted: usize,
-        /// Bytes given.
+        /// Values given.
         got: usize,
     },
     /// The buffer to render into has another length than the drawing says.
-    #[error("the drawing renders {wanted} values ({width}×{height}×3), and the buffer holds {got}")]
+    #[error("the drawing renders {wanted} values ({width}×{height}×{channels}), and the buffer holds {got}")]
     OutputLength {
         /// Pixels across.
         width: u32,
         /// Pixels down.
         height: u32,
-        /// 3 × height × width.
+        /// Values of a pixel.
+        channels: u32,
+        /// Channels × height × width.
         wanted: usize,
         /// Values the buffer holds.
         got: usize,
@@ -147,6 +171,7 @@ impl TransformError {
             | Self::BatchBeforeRows { place, .. }
             | Self::WrongKind { place, .. }
             | Self::MixedKinds { place, .. }
+            | Self::Channels { place, .. }
             | Self::TooDeep { place, .. } => Some(place.clone()),
             _ => None,
         }

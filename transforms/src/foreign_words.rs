@@ -27,10 +27,15 @@ const NAMES: &[(&[&str], &str, &str, &str)] = &[
     (&["randomtranslation", "shift", "randomshift", "translatex", "translatey"], "translate", r#"{"fraction": [0.1, 0.1]}"#, ""),
     (&["normalize", "normalise", "normalization", "standardize"], "normalize", r#"{"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}"#, ""),
     (&["gaussnoise", "gaussiannoise", "addnoise", "noise", "randomnoise", "additivegaussiannoise"], "gaussian_noise", r#"{"sigma": 0.05}"#, ""),
+    (&["gaussianblur", "blur", "randomblur", "motionblur", "medianblur", "defocus"], "gaussian_blur", r#"{"sigma": [0.1, 2]}"#, ""),
+    (&["colorjitter", "colourjitter", "randombrightnesscontrast", "randombrightness", "randomcontrast", "huesaturationvalue", "brightness", "contrast", "saturation", "hue", "adjustcolor"], "color_jitter", r#"{"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.05}"#, ""),
+    (&["equalize", "randomequalize", "histogramequalization", "equalizehist"], "equalize", "{}", ""),
+    (&["elastictransform", "elasticdeformation", "randomelasticdeformation"], "elastic", r#"{"alpha": 50, "sigma": 5}"#, ""),
     (&["mixup", "randommixup", "cutmix"], "mix_up", r#"{"alpha": 0.2}"#, ""),
     (&["oneof", "randomchoice", "someof", "choice"], "one_of", r#"["horizontal_flip", {"rotate": {"degrees": 15}}]"#, ""),
     (&["compose", "sequential", "pipeline", "randomorder"], "sequence", r#"["horizontal_flip", {"rotate": {"degrees": 15}}]"#, "a list of transforms needs none around it"),
     (&["randomapply", "apply", "maybe", "probability"], "sometimes", r#"{"probability": 0.5, "apply": ["horizontal_flip"]}"#, ""),
+    (&["randomcharaug", "deletecharacter", "characterdropout", "randomchardelete"], "delete_characters", r#"{"fraction": 0.05}"#, ""),
     (&["typos", "keyboardaug", "keyboardtypo"], "keyboard_typos", r#"{"fraction": 0.05}"#, ""),
     (&["randomswap", "randomwordswap", "wordswap"], "swap_words", r#"{"fraction": 0.1}"#, ""),
 ];
@@ -41,12 +46,11 @@ const ABSENT: &[(&[&str], &str)] = &[
     (&["totensor", "totensorv2", "topilimage", "pilimagetotensor", "toimage", "todtype", "convertimagedtype", "tofloat", "fromfloat"], "images become numbers from 0 (black) to 1 (white) by themselves; leave it out"),
     (&["torgb", "rgb", "convertrgb", "grayscaletorgb"], "images are always handed on as RGB; leave it out"),
     (&["exiftranspose", "autoorient", "autoorientation", "decode", "loadimage", "imread", "decodeimage"], "images are decoded and turned upright by themselves; leave it out"),
-    (&["colorjitter", "randombrightnesscontrast", "randombrightness", "randomcontrast", "huesaturationvalue", "randomgamma", "brightness", "contrast", "saturation", "hue", "randomgrayscale", "togray", "grayscale", "clahe", "equalize", "randomequalize", "autocontrast", "randomautocontrast", "posterize", "randomposterize", "solarize", "randomsolarize", "invert", "randominvert", "sharpen", "randomadjustsharpness", "channelshuffle", "rgbshift"], "there is no transform of colours; leave it out"),
-    (&["gaussianblur", "blur", "motionblur", "medianblur", "defocus"], "there is no blur; leave it out"),
+    (&["randomgamma", "randomgrayscale", "togray", "grayscale", "clahe", "autocontrast", "randomautocontrast", "posterize", "randomposterize", "solarize", "randomsolarize", "invert", "randominvert", "sharpen", "randomadjustsharpness", "channelshuffle", "rgbshift"], "of colours there are `color_jitter` and `equalize`"),
     (&["randomerasing", "cutout", "coarsedropout", "griddropout"], "nothing is cut out of images; leave it out"),
     (&["randaugment", "autoaugment", "trivialaugmentwide", "trivialaugment", "augmix"], "there is no ready-made policy; list the transforms, for example with `one_of`"),
     (&["pad", "padifneeded", "randompad", "letterbox"], "`center_crop` pads an image that is smaller than its `size`"),
-    (&["randomperspective", "perspective", "elastictransform", "griddistortion", "opticaldistortion", "randomrotate90", "transpose", "shear", "randomshear", "randomzoomout", "randomscale", "zoom"], "of geometry there are `rotate`, `translate`, the flips and the crops"),
+    (&["randomperspective", "perspective", "griddistortion", "opticaldistortion", "randomrotate90", "transpose", "shear", "randomshear", "randomzoomout", "randomscale", "zoom"], "of geometry there are `rotate`, `translate`, `elastic`, the flips and the crops"),
 ];
 
 /// Options: words in lower case without `_`, and ours in the order in which they are tried.
@@ -71,8 +75,18 @@ const OPTIONS: &[(&[&str], &[&str])] = &[
 ];
 
 /// Options that change nothing here.
-const IDLE: &[&str] =
-    &["alwaysapply", "antialias", "inplace", "maxpixelvalue", "expand", "center", "bordermode", "paddingmode"];
+const IDLE: &[&str] = &[
+    "alwaysapply",
+    "antialias",
+    "inplace",
+    "maxpixelvalue",
+    "expand",
+    "center",
+    "bordermode",
+    "paddingmode",
+    "kernelsize",
+    "blurlimit",
+];
 
 /// Kernels of other libraries.
 const KERNELS: &[(&str, &str)] = &[
@@ -216,8 +230,11 @@ fn in_our_form(name: &str, option: &str, value: Value) -> Value {
         ("degrees", Some(degrees), _) => rounded(degrees.abs()),
         ("probability", Some(percent), _) if percent > 1.0 && percent <= 100.0 => rounded(percent / 100.0),
         ("probability", ..) if value == Value::Bool(true) => json!(1),
-        ("sigma", Some(sigma), _) if sigma > 1.0 => rounded(sigma / 255.0),
-        ("sigma", _, Some((_, most))) => rounded(if most > 1.0 { most / 255.0 } else { most }),
+        ("sigma", Some(sigma), _) if name == "gaussian_blur" => json!([rounded(sigma), rounded(sigma)]),
+        ("sigma", Some(sigma), _) if name == "gaussian_noise" && sigma > 1.0 => rounded(sigma / 255.0),
+        ("sigma", _, Some((_, most))) if name == "gaussian_noise" => {
+            rounded(if most > 1.0 { most / 255.0 } else { most })
+        }
         ("mean" | "std", ..) if name == "normalize" => {
             let list = match (&value, number) {
                 (Value::Array(list), _) => list.iter().filter_map(Value::as_f64).collect(),
@@ -337,7 +354,12 @@ mod tests {
             (json!({"translate": {"fraction": 0.1}}), "- translate: {fraction: [0.1, 0.1]}"),
             (json!({"mixup": {"alpha": 0.4}}), "- mix_up: {alpha: 0.4}"),
             (json!({"rotate": {"axis": 3}}), "for example write\n    - rotate: {degrees: 15}"),
-            (json!({"ColorJitter": {"brightness": 0.2}}), "no transform of colours"),
+            (json!({"ColorJitter": {"brightness": 0.2}}), "- color_jitter: {brightness: 0.2}"),
+            (json!({"ColorJitter": {"hue": 0.1, "p": 0.8}}), "- color_jitter: {hue: 0.1, probability: 0.8}"),
+            (json!({"GaussianBlur": {"sigma": [0.1, 2.0], "kernel_size": 5}}), "- gaussian_blur: {sigma: [0.1, 2.0]}"),
+            (json!({"gaussian_blur": {"sigma": 1.5}}), "- gaussian_blur: {sigma: [1.5, 1.5]}"),
+            (json!({"ElasticTransform": {"alpha": 40, "sigma": 5}}), "- elastic: {alpha: 40, sigma: 5}"),
+            (json!("RandomGrayscale"), "of colours there are `color_jitter`"),
             (json!("ToTensor"), "by themselves"),
         ];
         let wrong = rows.into_iter().map(|(written, wanted)| (help(written.clone()), written, wanted));

@@ -31,6 +31,6 @@ pub trait ImageTransform: Send + Sync {
 pub(crate) fn draw(transform: &dyn ImageTransform, width: u32, height: u32, row: u64) -> Vec<ImageStep> {
     let mut steps = Vec::new();
     let mut random = crate::DrawKey { seed: 11, epoch: 0, row }.random("test", 0);
-    transform.draw(&ImageFacts { width, height }, &mut random, &mut steps);
+    transform.draw(&ImageFacts::new(width, height), &mut random, &mut steps);
     steps
 }

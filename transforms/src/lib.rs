@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use millstream_schemas::Choice;
-//! use millstream_transforms::{Chain, DrawKey, ImageFacts, RgbImage, Scratch};
+//! use millstream_transforms::{Chain, DrawKey, RgbImage, Scratch};
 //! use serde_json::json;
 //!
 //! let chain = Chain::parse(&[
@@ -17,7 +17,7 @@
 //! ])?;
 //! let photo = RgbImage { width: 50, height: 40, pixels: vec![128; 50 * 40 * 3] };
 //! let key = DrawKey { seed: 1, epoch: 0, row: 7 };
-//! let drawing = chain.draw_image(&ImageFacts { width: 50, height: 40 }, &key)?;
+//! let drawing = chain.draw_image(&photo.facts(), &key)?;
 //! let mut pixels = vec![0.0; 3 * 32 * 32];
 //! drawing.render(&photo, &mut Scratch::default(), &mut pixels)?;
 //! for step in &drawing.steps {
@@ -49,8 +49,9 @@ mod options;
 #[cfg(test)]
 mod properties;
 pub mod random;
+mod raster;
 mod render;
-mod steps;
+pub mod steps;
 mod text;
 mod text_drawing;
 mod text_transform;
@@ -61,14 +62,15 @@ pub use batch_transform::BatchTransform;
 pub use catalog::{standard, table, transform_schema};
 pub use chain::Chain;
 pub use error::TransformError;
-pub use image_drawing::{DecodeRequest, ImageDrawing, RgbImage, SourceImage};
-pub use image_facts::{ImageFacts, LARGEST_SIDE};
+pub use image_drawing::{DecodeRequest, ImageDrawing};
+pub use image_facts::{Depth, ImageFacts, LARGEST_SIDE, MOST_CHANNELS};
 pub use image_transform::ImageTransform;
 pub use kind::Kind;
 pub use matrix::Matrix;
 pub use random::{DrawKey, Random};
-pub use render::Scratch;
-pub use steps::{DrawnStep, ImageStep, Kernel, NoiseKind};
+pub use raster::{Raster, RgbImage, SampleSlice, Samples, SourceImage, luma};
+pub use render::{ImagePlan, Scratch};
+pub use steps::{DrawnStep, ImageStep, Kernel};
 pub use text_drawing::{TextDrawing, TextEdit};
 pub use text_transform::{Change, TextTransform};
 pub use transform::{Build, Target, Transform};

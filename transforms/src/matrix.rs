@@ -64,9 +64,14 @@ impl Matrix {
 
     /// Left, top, right and bottom of the box around the image of `[0, width] × [0, height]`.
     pub(crate) fn bounds(&self, width: u32, height: u32) -> [f64; 4] {
-        corners(width, height).map(|(x, y)| self.apply(x, y)).iter().fold(
+        Self::bounds_of(corners(width, height).map(|(x, y)| self.apply(x, y)))
+    }
+
+    /// Left, top, right and bottom of the box around points.
+    pub(crate) fn bounds_of(points: impl IntoIterator<Item = (f64, f64)>) -> [f64; 4] {
+        points.into_iter().fold(
             [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY],
-            |[left, top, right, bottom], &(x, y)| [left.min(x), top.min(y), right.max(x), bottom.max(y)],
+            |[left, top, right, bottom], (x, y)| [left.min(x), top.min(y), right.max(x), bottom.max(y)],
         )
     }
 }

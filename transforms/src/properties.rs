@@ -4,9 +4,10 @@ use millstream_schemas::Choice;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::steps::map::Project;
 use crate::*;
 
-const FACTS: ImageFacts = ImageFacts { width: 64, height: 48 };
+const FACTS: ImageFacts = ImageFacts::new(64, 48);
 const TEXT: &str = "The quick bröwn fox jumps över the lazy 狗, again and again.";
 
 fn samples() -> impl Iterator<Item = (&'static Transform, Choice)> {
@@ -129,7 +130,7 @@ fn every_option_is_guarded() {
 fn what_moves_pixels_says_so() {
     for (row, spec) in samples().filter(|(row, _)| row.kind() == Kind::Image) {
         let steps = (0..12).flat_map(|n| chain(&spec).draw_image(&FACTS, &key(0, n)).unwrap().steps);
-        let moves = steps.into_iter().any(|drawn| matches!(drawn.step, ImageStep::Project { .. }));
+        let moves = steps.into_iter().any(|drawn| drawn.step.moves_pixels());
         assert_eq!(row.targets.contains(&Target::KeyPoints), moves, "{}", row.name);
         assert!(row.targets.contains(&Target::Image), "{}", row.name);
     }
@@ -188,7 +189,7 @@ proptest! {
     fn any_chain_renders(
         specs in prop::collection::vec(geometry(), 0..6), width in 1u32..80, height in 1u32..80, row: u64,
     ) {
-        let facts = ImageFacts { width, height };
+        let facts = ImageFacts::new(width, height);
         let bytes = |x: u32, y: u32| [x * 3 + y, x + 5 * y, x ^ y].map(|value| value as u8);
         let image = |left: u32, top: u32, width: u32, height: u32| {
             let pixels = (top..top + height).flat_map(|y| (left..left + width).flat_map(move |x| bytes(x, y))).collect();
@@ -201,7 +202,7 @@ proptest! {
         prop_assert!(out.iter().all(|value| (0.0..=1.0).contains(value)), "{:?}", drawing);
         let request = drawing.decode_request(&facts).unwrap();
         let part = image(request.left, request.top, request.width, request.height);
-        let source = SourceImage { facts, left: request.left, top: request.top, image: &part };
+        let source = SourceImage::rgb_part(facts, [request.left, request.top], &part);
         let mut again = vec![f32::NAN; out.len()];
         drawing.render_part(&source, &mut Scratch::default(), &mut again).unwrap();
         prop_assert_eq!(out, again);
@@ -220,7 +221,7 @@ proptest! {
             matrix[6] *= 0.01;
             matrix[7] *= 0.01;
         }
-        let step = ImageStep::Project { matrix: Matrix(matrix), width, height, fill: [1; 3], kernel: Kernel::Bilinear };
+        let step = Project { matrix: Matrix(matrix), width, height, fill: [1; 3], kernel: Kernel::Bilinear }.into();
         let drawing = ImageDrawing { source: FACTS, steps: vec![DrawnStep { transform: "hand".into(), step }] };
         let shown = drawing.render_rgb8(&photo(), &mut Scratch::default());
         let mut out = vec![f32::NAN; if width.max(height) < 60 { 3 * width as usize * height as usize } else { 0 }];
@@ -236,7 +237,10 @@ proptest! {
             let chain = Chain::parse(&[spec.clone(), spec]).unwrap();
             let drawing = chain.draw_text(&text, &key(0, row)).unwrap();
             let edited = drawing.apply(&text).unwrap();
-            prop_assert_eq!(edited.chars().count(), text.chars().count());
+            let change = |edit: &TextEdit| edit.replacement.chars().count() as i64 - (edit.end - edit.start) as i64;
+            let change: i64 = drawing.edits.iter().map(change).sum();
+            prop_assert_eq!(edited.chars().count() as i64, text.chars().count() as i64 + change);
+            prop_assert_eq!(edited.is_empty(), text.is_empty());
         }
     }
 }

@@ -13,6 +13,7 @@ use millstream::schemas::choice::{Options, between};
 use millstream::schemas::recipe::RecipeText;
 use millstream::training::optimizers::{self, NodeInputs, OptimizerKind, ParameterFacts, UpdateRule};
 use millstream::training::schedules::{self, Course, ScheduleKind};
+use millstream::transforms::steps::map::Project;
 use millstream::transforms::{self, ImageFacts, ImageStep, ImageTransform, Kernel, Matrix, Random, Target, Transform};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,9 +51,9 @@ impl ImageTransform for HalfTurn {
     }
 
     fn draw(&self, facts: &ImageFacts, _: &mut Random, steps: &mut Vec<ImageStep>) {
-        let ImageFacts { width, height } = *facts;
+        let ImageFacts { width, height, .. } = *facts;
         let matrix = Matrix::scale_then_move(-1.0, -1.0, f64::from(width), f64::from(height));
-        steps.push(ImageStep::Project { matrix, width, height, fill: [0; 3], kernel: Kernel::Bilinear });
+        steps.push(Project { matrix, width, height, fill: [0; 3], kernel: Kernel::Bilinear }.into());
     }
 }
 

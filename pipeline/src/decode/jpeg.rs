@@ -35,7 +35,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
     let start = start(bytes)?;
     let stored = (u32::from(start.frame.width), u32::from(start.frame.height));
     let (width, height) = orientation::size(stored.0, stored.1, start.orientation);
-    let facts = ImageFacts { width, height };
+    let facts = ImageFacts::new(width, height);
     let memory = start.memory(bytes.len() as u64);
     Ok(Header { facts, format: Format::Jpeg, memory, orientation: start.orientation, stored })
 }

@@ -97,7 +97,7 @@ pub fn decode_into<'a>(
         }
         (image.width, image.height) = orientation::size(width, rows, turn);
         let (left, top) = orientation::start(height - rows, turn);
-        Ok(SourceImage { facts, left, top, image })
+        Ok(SourceImage::rgb_part(facts, [left, top], image))
     })
 }
 

@@ -104,7 +104,7 @@ mod tests {
             let whole = turned(&pixels, 5, orientation).0;
             let mut fewer = 0;
             for (left, top) in [(0, 0), (1, 2), (3, 3)] {
-                let request = DecodeRequest { left, top, width: 2, height: 2, shrink: 1.0 };
+                let request = DecodeRequest { left, top, width: 2, height: 2, channels: 3, shrink: 1.0 };
                 let rows = stored_rows(&request, 5, orientation);
                 let part = turned(&pixels[..rows as usize * 7 * 3], rows, orientation).0;
                 let from = start(5 - rows, orientation);

@@ -28,7 +28,7 @@ pub(super) fn header(bytes: &[u8], format: ImageFormat) -> Result<Header, Decode
     let memory = decoder.total_bytes().saturating_add(pixels.saturating_mul(4 + 3 + 3));
     let memory = memory.saturating_add(2 * bytes.len() as u64);
     let (width, height) = orientation::size(stored.0, stored.1, turn);
-    Ok(Header { facts: ImageFacts { width, height }, format, memory, orientation: turn, stored })
+    Ok(Header { facts: ImageFacts::new(width, height), format, memory, orientation: turn, stored })
 }
 
 pub(super) fn decode(

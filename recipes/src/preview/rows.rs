@@ -94,7 +94,8 @@ pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview
                 return Err(RecipeError::Replay("the steps were drawn for text, the data holds images".into()));
             };
             let image = drawing.render_rgb8(&original, &mut scratch)?;
-            let caption = drawing.steps.iter().filter(|drawn| !is_normalize(drawn)).map(ToString::to_string).collect();
+            let caption =
+                drawing.steps.iter().filter(|drawn| !drawn.step.is_for_models()).map(ToString::to_string).collect();
             cells.push(Cell { image, caption });
         }
         let mut caption: Vec<String> = row.label.iter().cloned().collect();
@@ -109,11 +110,6 @@ pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview
     let headings: Vec<_> =
         std::iter::once("original".to_owned()).chain((1..=draws).map(|draw| format!("epoch {draw}"))).collect();
     Ok(lay_out(&lines, &headings, side))
-}
-
-/// Normalizing is for the model; people would see nothing of it.
-fn is_normalize(drawn: &millstream_transforms::DrawnStep) -> bool {
-    matches!(drawn.step, millstream_transforms::ImageStep::Normalize { .. })
 }
 
 pub(super) fn row_id(row: &DrawnRow) -> RowId {

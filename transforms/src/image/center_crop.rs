@@ -9,6 +9,7 @@ use crate::matrix::Matrix;
 use crate::options::{Options, Size};
 use crate::random::Random;
 use crate::steps::ImageStep;
+use crate::steps::map::Project;
 use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -45,15 +46,15 @@ impl ImageTransform for CenterCrop {
     }
 
     fn draw(&self, facts: &ImageFacts, _: &mut Random, steps: &mut Vec<ImageStep>) {
-        let size = ImageFacts { width: self.size.width(), height: self.size.height() };
+        let size = facts.resized(self.size.width(), self.size.height());
         let before = |whole: u32, part: u32| ((f64::from(whole) - f64::from(part)) / 2.0).round_ties_even();
         let matrix =
             Matrix::scale_then_move(1.0, 1.0, before(facts.width, size.width), before(facts.height, size.height));
-        steps.push(ImageStep::project(matrix, &size, self.fill));
+        steps.push(Project::within(matrix, &size, self.fill));
     }
 
     fn output_size(&self, _: Option<ImageFacts>) -> Option<ImageFacts> {
-        Some(ImageFacts { width: self.size.width(), height: self.size.height() })
+        Some(ImageFacts::new(self.size.width(), self.size.height()))
     }
 }
 
@@ -67,7 +68,7 @@ mod tests {
         let crop = CenterCrop { size: Size::Square(4), fill: [9; 3] };
         for (width, height, left, top) in [(10, 4, 3.0, 0.0), (2, 7, -1.0, 2.0), (5, 5, 0.0, 0.0)] {
             let steps = draw(&crop, width, height, 0);
-            let ImageStep::Project { matrix, width: 4, height: 4, .. } = &steps[0] else { panic!("{steps:?}") };
+            let Some(Project { matrix, width: 4, height: 4, .. }) = steps[0].get() else { panic!("{steps:?}") };
             assert_eq!((matrix.0[2], matrix.0[5]), (left, top), "{width}×{height}");
         }
     }

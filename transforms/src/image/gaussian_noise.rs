@@ -7,7 +7,8 @@ use crate::image_facts::ImageFacts;
 use crate::image_transform::ImageTransform;
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::steps::{ImageStep, NoiseKind};
+use crate::steps::ImageStep;
+use crate::steps::point::{AddNoise, NoiseKind};
 use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -44,7 +45,7 @@ impl ImageTransform for GaussianNoise {
     fn draw(&self, _: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {
         if self.sigma > 0.0 {
             let seed = random.next_u64();
-            steps.push(ImageStep::AddNoise { kind: NoiseKind::Gaussian, strength: self.sigma, seed });
+            steps.push(AddNoise { kind: NoiseKind::Gaussian, strength: self.sigma, seed }.into());
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Transforms of images: what is drawn for each.
 
 mod center_crop;
+mod color_jitter;
+mod elastic;
+mod equalize;
+mod gaussian_blur;
 mod gaussian_noise;
 mod horizontal_flip;
 mod normalize;
@@ -14,6 +18,10 @@ use crate::transform::Transform;
 
 pub(crate) const TABLE: &[Transform] = &[
     center_crop::TRANSFORM,
+    color_jitter::TRANSFORM,
+    elastic::TRANSFORM,
+    equalize::TRANSFORM,
+    gaussian_blur::TRANSFORM,
     gaussian_noise::TRANSFORM,
     horizontal_flip::TRANSFORM,
     normalize::TRANSFORM,

@@ -3,11 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::image_facts::ImageFacts;
+use crate::image_facts::{ImageFacts, MOST_CHANNELS};
 use crate::image_transform::ImageTransform;
 use crate::options::{Options, between};
 use crate::random::Random;
 use crate::steps::ImageStep;
+use crate::steps::point::Normalize as NormalizeStep;
 use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -29,21 +30,26 @@ pub(crate) const TRANSFORM: Transform = Transform {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Normalize {
-    /// Of red, green, blue; black is 0 and white is 1.
-    #[schemars(inner(range(min = 0, max = 1)))]
-    mean: [f32; 3],
-    /// Standard deviation of red, green, blue; black is 0 and white is 1.
-    #[schemars(inner(range(min = 1e-6, max = 1)))]
-    std: [f32; 3],
+    /// Of each channel, such as red, green, blue; black is 0 and white is 1.
+    #[schemars(length(min = 1, max = MOST_CHANNELS), inner(range(min = 0, max = 1)))]
+    mean: Vec<f32>,
+    /// Standard deviation of each channel, such as red, green, blue; black is 0 and white is 1.
+    #[schemars(length(min = 1, max = MOST_CHANNELS), inner(range(min = 1e-6, max = 1)))]
+    std: Vec<f32>,
 }
 
 impl Options for Normalize {
     fn validate(&self) -> Result<(), String> {
-        let unit = |name: &str, values: [f32; 3], least: f32| {
+        let (mean, std) = (self.mean.len(), self.std.len());
+        if mean != std {
+            return Err(format!("mean has {mean} numbers and std {std}; give one of each for every channel"));
+        }
+        between("the length of mean", mean, 1, MOST_CHANNELS as usize)?;
+        let unit = |name: &str, values: &[f32], least: f32| {
             values.iter().try_for_each(|value| between(name, *value, least, 1.0))
         };
-        unit("mean (black is 0, white is 1)", self.mean, 0.0)?;
-        unit("std (black is 0, white is 1)", self.std, 1e-6)
+        unit("mean (black is 0, white is 1)", &self.mean, 0.0)?;
+        unit("std (black is 0, white is 1)", &self.std, 1e-6)
     }
 }
 
@@ -53,7 +59,7 @@ impl ImageTransform for Normalize {
     }
 
     fn draw(&self, _: &ImageFacts, _: &mut Random, steps: &mut Vec<ImageStep>) {
-        steps.push(ImageStep::Normalize { mean: self.mean, std: self.std });
+        steps.push(NormalizeStep { mean: self.mean.clone(), std: self.std.clone() }.into());
     }
 
     fn must_be_last(&self) -> bool {
@@ -67,9 +73,9 @@ mod tests {
 
     #[test]
     fn numbers_of_255_are_refused() {
-        let options = Normalize { mean: [123.7, 116.3, 103.5], std: [58.4, 57.1, 57.4] };
+        let options = Normalize { mean: vec![123.7, 116.3, 103.5], std: vec![58.4, 57.1, 57.4] };
         assert!(options.validate().unwrap_err().contains("got 123.7"));
-        let zero = Normalize { mean: [0.0; 3], std: [1.0, 0.0, 1.0] };
+        let zero = Normalize { mean: vec![0.0; 3], std: vec![1.0, 0.0, 1.0] };
         assert!(zero.validate().is_err());
     }
 }

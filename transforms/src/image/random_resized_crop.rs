@@ -9,6 +9,7 @@ use crate::image_transform::ImageTransform;
 use crate::matrix::Matrix;
 use crate::options::{Options, Size, range};
 use crate::random::Random;
+use crate::steps::map::Project;
 use crate::steps::{ImageStep, Kernel};
 use crate::transform::{Build, Target, Transform};
 
@@ -104,11 +105,11 @@ impl ImageTransform for RandomResizedCrop {
         let [left, top, across, down] = self.part(facts, random).map(f64::from);
         let (width, height) = (self.size.width(), self.size.height());
         let matrix = Matrix::scale_then_move(across / f64::from(width), down / f64::from(height), left, top);
-        steps.push(ImageStep::Project { matrix, width, height, fill: [0; 3], kernel: self.kernel });
+        steps.push(Project { matrix, width, height, fill: [0; 3], kernel: self.kernel }.into());
     }
 
     fn output_size(&self, _: Option<ImageFacts>) -> Option<ImageFacts> {
-        Some(ImageFacts { width: self.size.width(), height: self.size.height() })
+        Some(ImageFacts::new(self.size.width(), self.size.height()))
     }
 }
 
@@ -118,7 +119,7 @@ mod tests {
     use crate::DrawKey;
 
     fn part(options: &RandomResizedCrop, width: u32, height: u32, row: u64) -> [u32; 4] {
-        options.part(&ImageFacts { width, height }, &mut DrawKey { seed: 2, epoch: 0, row }.random("x", 0))
+        options.part(&ImageFacts::new(width, height), &mut DrawKey { seed: 2, epoch: 0, row }.random("x", 0))
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::image_transform::ImageTransform;
 use crate::matrix::Matrix;
 use crate::options::{Options, Size, side};
 use crate::random::Random;
+use crate::steps::map::Project;
 use crate::steps::{ImageStep, Kernel};
 use crate::transform::{Build, Target, Transform};
 
@@ -72,7 +73,7 @@ impl Options for Resize {
 
 impl Resize {
     fn target(&self, facts: &ImageFacts) -> ImageFacts {
-        let ImageFacts { width, height } = *facts;
+        let ImageFacts { width, height, .. } = *facts;
         let in_proportion = |length: u32, over: u32, to: u32| {
             let exact = u64::from(length) * u64::from(to) / u64::from(over.max(1));
             exact.clamp(1, u64::from(LARGEST_SIDE)) as u32
@@ -86,7 +87,7 @@ impl Resize {
             (.., None, Some(down)) => (in_proportion(width, height, down), down),
             (.., None, None) => (width, height),
         };
-        ImageFacts { width, height }
+        facts.resized(width, height)
     }
 }
 
@@ -96,15 +97,15 @@ impl ImageTransform for Resize {
     }
 
     fn draw(&self, facts: &ImageFacts, _: &mut Random, steps: &mut Vec<ImageStep>) {
-        let ImageFacts { width, height } = self.target(facts);
+        let ImageFacts { width, height, .. } = self.target(facts);
         let (x, y) = (f64::from(facts.width) / f64::from(width), f64::from(facts.height) / f64::from(height));
         let matrix = Matrix::scale_then_move(x, y, 0.0, 0.0);
-        steps.push(ImageStep::Project { matrix, width, height, fill: [0; 3], kernel: self.kernel });
+        steps.push(Project { matrix, width, height, fill: [0; 3], kernel: self.kernel }.into());
     }
 
     fn output_size(&self, input: Option<ImageFacts>) -> Option<ImageFacts> {
         match (self.size, self.width, self.height) {
-            (Some(_), ..) | (_, Some(_), Some(_)) => Some(self.target(&ImageFacts { width: 1, height: 1 })),
+            (Some(_), ..) | (_, Some(_), Some(_)) => Some(self.target(&ImageFacts::new(1, 1))),
             _ => input.map(|facts| self.target(&facts)),
         }
     }
@@ -126,11 +127,11 @@ mod tests {
         ] {
             let resize: Resize = serde_json::from_str(options).unwrap();
             resize.validate().unwrap();
-            let ImageFacts { width, height } = resize.target(&ImageFacts { width: 500, height: 375 });
+            let ImageFacts { width, height, .. } = resize.target(&ImageFacts::new(500, 375));
             assert_eq!((width, height), wanted, "{options}");
         }
         let thin = Resize { shorter_side: Some(100), ..Resize::default() };
-        assert_eq!(thin.target(&ImageFacts { width: 60_000, height: 1 }).width, LARGEST_SIDE);
+        assert_eq!(thin.target(&ImageFacts::new(60_000, 1)).width, LARGEST_SIDE);
     }
 
     #[test]

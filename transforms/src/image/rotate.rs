@@ -10,6 +10,7 @@ use crate::matrix::Matrix;
 use crate::options::{Options, between};
 use crate::random::Random;
 use crate::steps::ImageStep;
+use crate::steps::map::Project;
 use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -59,7 +60,7 @@ impl ImageTransform for Rotate {
 
     fn draw(&self, facts: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {
         let degrees = random.uniform_in(-self.degrees..self.degrees);
-        steps.push(ImageStep::project(turned(facts, degrees), facts, self.fill));
+        steps.push(Project::within(turned(facts, degrees), facts, self.fill));
     }
 }
 
@@ -70,7 +71,7 @@ mod tests {
 
     #[test]
     fn positive_is_counter_clockwise_about_the_centre() {
-        let matrix = turned(&ImageFacts { width: 8, height: 8 }, 90.0);
+        let matrix = turned(&ImageFacts::new(8, 8), 90.0);
         assert_eq!(matrix.apply(4.0, 4.0), (4.0, 4.0));
         // what is shown at the top came from the right
         assert_eq!(matrix.apply(4.0, 0.0), (8.0, 4.0));
@@ -81,7 +82,7 @@ mod tests {
         let rotate = Rotate { degrees: 30.0, fill: [0; 3] };
         let mut angles = Vec::new();
         for row in 0..1000 {
-            if let [ImageStep::Project { matrix, .. }] = draw(&rotate, 20, 20, row)[..] {
+            if let Some(Project { matrix, .. }) = draw(&rotate, 20, 20, row)[0].get() {
                 angles.push(matrix.0[3].atan2(matrix.0[0]).to_degrees());
             }
         }

@@ -9,6 +9,7 @@ use crate::matrix::Matrix;
 use crate::options::{Options, between};
 use crate::random::Random;
 use crate::steps::ImageStep;
+use crate::steps::map::Project;
 use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -51,7 +52,7 @@ impl ImageTransform for Translate {
             random.uniform_in(-most..most).round_ties_even()
         };
         let (x, y) = (distance(self.fraction[0], facts.width), distance(self.fraction[1], facts.height));
-        steps.push(ImageStep::project(Matrix::scale_then_move(1.0, 1.0, -x, -y), facts, self.fill));
+        steps.push(Project::within(Matrix::scale_then_move(1.0, 1.0, -x, -y), facts, self.fill));
     }
 }
 
@@ -66,7 +67,7 @@ mod tests {
         let mut far = 0.0f64;
         for row in 0..300 {
             let steps = draw(&translate, 40, 20, row);
-            let [ImageStep::Project { matrix, .. }] = &steps[..] else { panic!("{steps:?}") };
+            let Some(Project { matrix, .. }) = steps[0].get() else { panic!("{steps:?}") };
             assert_eq!(matrix.0[5].abs(), 0.0);
             assert_eq!(matrix.0[2].fract(), 0.0);
             far = far.max(matrix.0[2].abs());

@@ -9,6 +9,7 @@ use crate::matrix::Matrix;
 use crate::options::Options;
 use crate::random::Random;
 use crate::steps::ImageStep;
+use crate::steps::map::Project;
 use crate::transform::{Build, Target, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
@@ -43,7 +44,7 @@ impl ImageTransform for VerticalFlip {
 
     fn draw(&self, facts: &ImageFacts, _: &mut Random, steps: &mut Vec<ImageStep>) {
         let matrix = Matrix::scale_then_move(1.0, -1.0, 0.0, f64::from(facts.height));
-        steps.push(ImageStep::project(matrix, facts, [0; 3]));
+        steps.push(Project::within(matrix, facts, [0; 3]));
     }
 }
 
@@ -55,7 +56,7 @@ mod tests {
     #[test]
     fn mirrors_about_the_middle() {
         let steps = draw(&VerticalFlip {}, 10, 5, 0);
-        let [ImageStep::Project { matrix, .. }] = &steps[..] else { panic!("{steps:?}") };
+        let Some(Project { matrix, .. }) = steps[0].get() else { panic!("{steps:?}") };
         assert_eq!(matrix.apply(3.0, 2.0), (3.0, 3.0));
     }
 }

@@ -1,60 +1,91 @@
-//! The rows of the output: pixels to planes of values, then everything that happens to values, while a row is in the
+//! The rows of the output: pixels to planes of values, then everything that happens to points, while a row is in the
 //! cache.
 
-use super::plan::Plan;
-use super::resample::Rows;
-use super::{vector, warp};
-use crate::{DrawnStep, ImageStep, RgbImage};
+use super::plan::Stage;
+use super::resample::{Resample, Rows};
+use super::warp::{self, Points};
+use crate::ImageFacts;
+use crate::raster::RgbImage;
+use crate::steps::point::{PointStep, RowPlace};
 
-/// Fills `out` (channel, row, column) row by row.
-pub(super) fn finish(rows: &Rows<'_>, plan: &Plan, steps: &[DrawnStep], normalize: bool, out: &mut [f32]) {
-    let (width, height) = (plan.width as usize, plan.height as usize);
-    let (red, rest) = out.split_at_mut(width * height);
-    let (green, blue) = rest.split_at_mut(width * height);
-    let planes = red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
-    for (y, ((red, green), blue)) in planes.enumerate() {
-        let mut row = [red, green, blue];
+/// Fills `out` (channel, row, column) with the window of a stage's run, row by row.
+pub(super) fn finish<S: Resample>(rows: &Rows<'_, S>, stage: &Stage<'_>, points: &[&dyn PointStep], out: &mut [f32]) {
+    let [left, top, width, height] = stage.run.window;
+    let mut way = Points::default();
+    each_row(out, stage.run.window, &stage.image, |place, row| {
+        let y = (place.y - top) as usize;
         match rows {
             Rows::Straight { pixels, mirror_x, mirror_y } => {
-                let from = if *mirror_y { height - 1 - y } else { y };
-                vector::spread(pixels.row(from, width), *mirror_x, &mut row);
+                let from = if *mirror_y { height as usize - 1 - y } else { y };
+                S::spread(pixels.row(from, width as usize), *mirror_x, row);
             }
-            Rows::Warped { .. } => warp::row(rows, &plan.clips, y, &mut row),
+            Rows::Warped { image, matrix, nearest } => {
+                warp::row(image, matrix, *nearest, &stage.run.clips, y, row);
+            }
+            Rows::Bent { image, legs, fields, matrix, nearest } => {
+                warp::bent_row(image, legs, fields, matrix, *nearest, [left, place.y], &mut way, row);
+            }
         }
-        for drawn in steps {
-            apply(&drawn.step, normalize, y, height, &mut row);
-        }
+        points.iter().for_each(|step| step.apply(place, row));
+    });
+}
+
+/// Carries steps on points out, on a window of an image.
+pub(super) fn apply(points: &[&dyn PointStep], window: [u32; 4], image: &ImageFacts, values: &mut [f32]) {
+    if !points.is_empty() {
+        each_row(values, window, image, |place, row| points.iter().for_each(|step| step.apply(place, row)));
     }
 }
 
-/// One step on the values of one row of each channel.
-fn apply(step: &ImageStep, normalize: bool, y: usize, height: usize, row: &mut [&mut [f32]; 3]) {
-    match step {
-        ImageStep::AddNoise { strength, seed, .. } => {
-            for (channel, values) in row.iter_mut().enumerate() {
-                vector::add_noise(values, *strength, *seed, (channel * height + y) as u32);
-            }
-        }
-        ImageStep::Normalize { mean, std } if normalize => {
-            for (values, (mean, std)) in row.iter_mut().zip(mean.iter().zip(std)) {
-                let factor = 1.0 / std;
-                vector::normalize(values, *mean, factor);
-            }
-        }
-        ImageStep::Normalize { .. } | ImageStep::Project { .. } => {}
-    }
-}
-
-/// Values 0 to 1, by channel, to interleaved bytes.
-pub(super) fn to_rgb8(values: &[f32], width: u32, height: u32, image: &mut RgbImage) {
+/// Hands over each row of a window of planes.
+fn each_row(
+    values: &mut [f32],
+    [left, top, width, height]: [u32; 4],
+    image: &ImageFacts,
+    mut work: impl FnMut(&RowPlace, &mut [&mut [f32]]),
+) {
     let plane = width as usize * height as usize;
-    image.width = width;
-    image.height = height;
-    image.pixels.clear();
-    image.pixels.resize(plane * 3, 0);
-    for (index, pixel) in image.pixels.chunks_exact_mut(3).enumerate() {
-        for (channel, byte) in pixel.iter_mut().enumerate() {
-            *byte = (values[channel * plane + index] * 255.0 + 0.5) as u8;
+    let mut planes: Vec<_> =
+        values.chunks_exact_mut(plane).map(|plane| plane.chunks_exact_mut(width as usize)).collect();
+    let mut row = Vec::with_capacity(planes.len());
+    for y in top..top + height {
+        row.clear();
+        row.extend(planes.iter_mut().filter_map(Iterator::next));
+        work(&RowPlace { left, y, width: image.width, height: image.height }, &mut row);
+    }
+}
+
+/// Values 0 to 1, by channel, of a window of an image, to interleaved samples of a part of it.
+pub(super) fn interleave<S: Resample>(
+    values: &[f32],
+    [left, top, width, height]: [u32; 4],
+    part: [u32; 4],
+    samples: &mut Vec<S>,
+) {
+    let (plane, width) = (width as usize * height as usize, width as usize);
+    let channels = values.len() / plane;
+    let (across, down) = (part[2] as usize, part[3] as usize);
+    let (from_left, from_top) = ((part[0] - left) as usize, (part[1] - top) as usize);
+    samples.resize(across * down * channels, S::default());
+    for (y, row) in samples.chunks_exact_mut(across * channels).enumerate() {
+        let start = (from_top + y) * width + from_left;
+        for (index, pixel) in row.chunks_exact_mut(channels).enumerate() {
+            for (channel, sample) in pixel.iter_mut().enumerate() {
+                *sample = S::of_value(values[channel * plane + start + index]);
+            }
         }
     }
+}
+
+/// Values 0 to 1, by channel, to an image for people: of one or two channels the first as grey, of more the first three.
+pub(super) fn to_rgb8(values: &[f32], facts: &ImageFacts) -> RgbImage {
+    let plane = facts.width as usize * facts.height as usize;
+    let mut pixels = vec![0; plane * 3];
+    for (index, pixel) in pixels.chunks_exact_mut(3).enumerate() {
+        for (channel, byte) in pixel.iter_mut().enumerate() {
+            let channel = if facts.channels < 3 { 0 } else { channel };
+            *byte = u8::of_value(values[channel * plane + index]);
+        }
+    }
+    RgbImage { width: facts.width, height: facts.height, pixels }
 }

@@ -3,7 +3,7 @@
 
 /// Two words that all noise of one step depends on.
 #[inline(always)]
-pub(super) fn keys(seed: u64) -> [u32; 2] {
+pub(crate) fn keys(seed: u64) -> [u32; 2] {
     let z = millstream_schemas::mix(seed.wrapping_add(millstream_schemas::GOLDEN));
     [z as u32, (z >> 32) as u32]
 }
@@ -20,7 +20,7 @@ fn mix(mut x: u32) -> u32 {
 
 /// Two independent normal numbers.
 #[inline(always)]
-pub(super) fn normal_pair(counter: u32, keys: [u32; 2]) -> (f32, f32) {
+pub(crate) fn normal_pair(counter: u32, keys: [u32; 2]) -> (f32, f32) {
     let hash = mix(counter ^ keys[0]).wrapping_add(keys[1]);
     let (first, second) = (mix(hash), mix(hash ^ 0x9e37_79b9));
     // √(−ln u), u in (0, 1]; the missing √2 is in the angle's functions below
@@ -60,28 +60,49 @@ fn neg_ln(word: u32) -> f32 {
     if negative > 0.0 { negative } else { 0.0 }
 }
 
-/// Adds noise of this strength to a row and clips to 0 … 1. `row` numbers the rows of all channels.
+/// Adds noise of this strength to pixels of a row and clips to 0 … 1. `row` numbers the rows of all channels; the
+/// pixels begin at column `left` of `width`.
 ///
 /// A pair's numbers go to places half a row apart, so that neighbours come from neighbouring lanes.
 #[inline(always)]
-pub(super) fn add_to_row(values: &mut [f32], strength: f32, seed: u64, row: u32) {
+pub(super) fn add_to_row(values: &mut [f32], strength: f32, seed: u64, row: u32, [left, width]: [u32; 2]) {
     let keys = keys(seed);
-    let half = values.len().div_ceil(2);
+    let half = width.div_ceil(2) as usize;
     let base = row.wrapping_mul(half as u32);
-    let (left, right) = values.split_at_mut(half);
     let noisy = |value: f32, normal: f32| {
         let sum = value + strength * normal;
         let low = if sum > 0.0 { sum } else { 0.0 };
         if low < 1.0 { low } else { 1.0 }
     };
-    let (paired, single) = left.split_at_mut(right.len());
-    for (index, (left, right)) in paired.iter_mut().zip(right).enumerate() {
-        let (x, y) = normal_pair(base.wrapping_add(index as u32), keys);
+    // which pairs the pixels of the first half take their number of, and those of the second
+    let (start, end) = (left as usize, left as usize + values.len());
+    let (first, second) = values.split_at_mut(half.clamp(start, end) - start);
+    let (from, behind) = (start.min(half), start.max(half) - half);
+    let alone = |values: &mut [f32], pair: usize, is_second: bool| {
+        for (index, value) in values.iter_mut().enumerate() {
+            let (x, y) = normal_pair(base.wrapping_add((pair + index) as u32), keys);
+            *value = noisy(*value, if is_second { y } else { x });
+        }
+    };
+    // the pairs of which both numbers are taken
+    let both = from.max(behind)..(from + first.len()).min(behind + second.len());
+    if both.is_empty() {
+        alone(first, from, false);
+        alone(second, behind, true);
+        return;
+    }
+    let (before, first) = first.split_at_mut(both.start - from);
+    let (first, after) = first.split_at_mut(both.len());
+    alone(before, from, false);
+    alone(after, both.end, false);
+    let (before, second) = second.split_at_mut(both.start - behind);
+    let (second, after) = second.split_at_mut(both.len());
+    alone(before, behind, true);
+    alone(after, both.end, true);
+    for (index, (left, right)) in first.iter_mut().zip(second).enumerate() {
+        let (x, y) = normal_pair(base.wrapping_add((both.start + index) as u32), keys);
         *left = noisy(*left, x);
         *right = noisy(*right, y);
-    }
-    if let [last] = single {
-        *last = noisy(*last, normal_pair(base.wrapping_add(half as u32 - 1), keys).0);
     }
 }
 
@@ -132,8 +153,24 @@ mod tests {
     #[test]
     fn values_stay_between_black_and_white() {
         let mut row = vec![0.5; 301];
-        add_to_row(&mut row, 0.9, 3, 7);
+        add_to_row(&mut row, 0.9, 3, 7, [0, 301]);
         assert!(row.iter().all(|value| (0.0..=1.0).contains(value)));
         assert!(row.contains(&0.0) && row.contains(&1.0));
+    }
+
+    /// Whichever pixels of a row are asked for, each gets the number of its place.
+    #[test]
+    fn a_part_of_a_row_gets_the_noise_of_its_place() {
+        for width in [1u32, 2, 9, 40, 41] {
+            let mut whole = vec![0.5; width as usize];
+            add_to_row(&mut whole, 0.1, 5, 3, [0, width]);
+            for left in 0..width {
+                for right in left + 1..=width {
+                    let mut part = vec![0.5; (right - left) as usize];
+                    add_to_row(&mut part, 0.1, 5, 3, [left, width]);
+                    assert_eq!(part, whole[left as usize..right as usize], "{left}..{right} of {width}");
+                }
+            }
+        }
     }
 }

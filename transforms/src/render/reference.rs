@@ -7,38 +7,40 @@
 //! followed by interpolation) 2.5 at most where the image is smooth, and 2.5 in the mean where it is full of edges and
 //! grain.
 
-use super::plan::{Projection, hard_edges};
+use super::map_run::{Map, hard_edges};
 use super::*;
 use crate::matrix::Matrix;
+use crate::steps::map::Place;
+use crate::steps::point::RowPlace;
 use crate::{DrawnStep, ImageStep, Kernel};
 
-/// Renders geometric steps in one resampling; channel, row, column, values 0 to 1.
+/// Renders maps in one resampling; channel, row, column, values 0 to 1.
 pub(super) fn render(steps: &[DrawnStep], image: &RgbImage) -> Vec<f32> {
-    let stages: Vec<_> = steps
-        .iter()
-        .map(|drawn| match drawn.step {
-            ImageStep::Project { matrix, width, height, fill, kernel } => (matrix, width, height, fill, kernel),
-            _ => panic!("geometric steps only"),
-        })
-        .collect();
-    let (width, height) = stages.last().map_or((image.width, image.height), |stage| (stage.1, stage.2));
-    let total = stages.iter().fold(Matrix::IDENTITY, |total, stage| total.after(&stage.0));
+    let maps = maps(steps, &image.facts());
+    let output = maps.last().map_or(image.facts(), |map| map.output);
+    let total = maps.iter().fold(Matrix::IDENTITY, |total, map| total.after(&map.matrix()));
     let [a, b, _, d, e, ..] = total.0;
     let scale = [(a * a + b * b).sqrt(), (d * d + e * e).sqrt()];
-    let kernel = stages.iter().map(|stage| stage.4).find(|kernel| *kernel != Kernel::Bilinear).unwrap_or_default();
-    let checked: Vec<_> = steps.iter().map(|drawn| Projection::checked(drawn, 0).unwrap()).collect();
-    let edges = hard_edges(&image.facts(), &checked);
-    let mut out = vec![0.0; value_count(width, height)];
+    let kernels = maps.iter().map(|map| map.step.kernel());
+    let kernel = kernels.rev().find(|kernel| *kernel != Kernel::Bilinear).unwrap_or_default();
+    let edges = hard_edges(&image.facts(), &maps);
+    let ImageFacts { width, height, .. } = output;
+    let mut out = vec![0.0; output.value_count()];
     for y in 0..height {
         for x in 0..width {
             let mut point = (f64::from(x) + 0.5, f64::from(y) + 0.5);
             let mut outside = None;
-            for (index, (matrix, .., fill, _)) in stages.iter().enumerate().rev() {
-                point = matrix.apply(point.0, point.1);
-                let (w, h) = index.checked_sub(1).map_or((image.width, image.height), |i| (stages[i].1, stages[i].2));
+            for map in maps.iter().rev() {
+                point = match map.step.place() {
+                    Place::Displaced(field) => {
+                        let (dx, dy) = field.at(point.0, point.1);
+                        (point.0 + dx, point.1 + dy)
+                    }
+                    Place::Projected(matrix) => matrix.apply(point.0, point.1),
+                };
                 let inside = |value: f64, size: u32| value >= -1e-6 && value <= f64::from(size) + 1e-6;
-                if !inside(point.0, w) || !inside(point.1, h) {
-                    outside = Some(fill.map(f64::from));
+                if !inside(point.0, map.input.width) || !inside(point.1, map.input.height) {
+                    outside = Some(map.step.fill().map(f64::from));
                     break;
                 }
             }
@@ -51,16 +53,88 @@ pub(super) fn render(steps: &[DrawnStep], image: &RgbImage) -> Vec<f32> {
     out
 }
 
-/// Renders geometric steps one by one, with 8-bit pixels between.
+fn maps<'a>(steps: &'a [DrawnStep], source: &ImageFacts) -> Vec<Map<'a>> {
+    let mut input = *source;
+    let map = |(index, drawn): (usize, &'a DrawnStep)| {
+        let ImageStep::Map(step) = &drawn.step else { panic!("maps only") };
+        let output = step.output(&input);
+        let map = Map { step: &**step, transform: &drawn.transform, index, input, output };
+        input = output;
+        map
+    };
+    steps.iter().enumerate().map(map).collect()
+}
+
+/// Renders maps one by one, with 8-bit pixels between.
 pub(super) fn render_stepwise(steps: &[DrawnStep], image: &RgbImage) -> Vec<f32> {
     let Some((last, before)) = steps.split_last() else { return render(steps, image) };
     let mut now = image.clone();
     for step in before {
         let values = render(std::slice::from_ref(step), &now);
-        let ImageStep::Project { width, height, .. } = step.step else { panic!("geometric steps only") };
-        finish::to_rgb8(&values, width, height, &mut now);
+        now = finish::to_rgb8(&values, &step.step.output(&now.facts()));
     }
     render(std::slice::from_ref(last), &now)
+}
+
+/// Renders any steps one after the other, each on the whole image: runs of maps in one resampling, 8-bit pixels before
+/// each run, filter and step on the whole image.
+pub(super) fn render_all(steps: &[DrawnStep], image: &RgbImage) -> Vec<f32> {
+    let mut now = image.clone();
+    let mut facts = now.facts();
+    let mut values = render(&[], &now);
+    let mut rest = steps;
+    while let [drawn, after @ ..] = rest {
+        let plane = facts.width as usize * facts.height as usize;
+        match &drawn.step {
+            ImageStep::Map(_) => {
+                let run = rest.iter().take_while(|drawn| drawn.step.moves_pixels()).count();
+                now = finish::to_rgb8(&values, &facts);
+                values = render(&rest[..run], &now);
+                facts = rest[..run].iter().fold(facts, |facts, drawn| drawn.step.output(&facts));
+                rest = &rest[run..];
+                continue;
+            }
+            ImageStep::Point(step) => {
+                for index in 0..plane {
+                    let (x, y) = (index as u32 % facts.width, index as u32 / facts.width);
+                    let place = RowPlace { left: x, y, width: facts.width, height: facts.height };
+                    let mut pixel = [0, 1, 2].map(|channel| values[channel * plane + index]);
+                    step.twin(&place, x, &mut pixel);
+                    (0..3).for_each(|channel| values[channel * plane + index] = pixel[channel]);
+                }
+            }
+            ImageStep::Filter(step) => {
+                u8::quantize(&mut values);
+                let before = values.clone();
+                for (index, value) in values.iter_mut().enumerate() {
+                    let (x, y) = (
+                        (index % plane) as i64 % i64::from(facts.width),
+                        (index % plane) as i64 / i64::from(facts.width),
+                    );
+                    let fold = |place: i64, length: u32| {
+                        let mut place = place;
+                        while length > 1 && !(0..i64::from(length)).contains(&place) {
+                            place = if place < 0 { -place } else { 2 * (i64::from(length) - 1) - place };
+                        }
+                        if length == 1 { 0 } else { place as usize }
+                    };
+                    let at = |right: i64, down: i64| {
+                        let (x, y) = (fold(x + right, facts.width), fold(y + down, facts.height));
+                        f64::from(before[index / plane * plane + y * facts.width as usize + x])
+                    };
+                    *value = step.twin(&at) as f32;
+                }
+            }
+            ImageStep::Whole(step) => {
+                u8::quantize(&mut values);
+                let mut channels: Vec<Vec<f32>> = values.chunks(plane).map(<[f32]>::to_vec).collect();
+                step.twin(&mut channels);
+                values = channels.concat();
+            }
+        }
+        rest = after;
+    }
+    values
 }
 
 /// The mean of the pixels around a point, weighted by the kernel stretched to the output's pixels.
@@ -112,6 +186,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::steps::map::Project;
     use crate::{Chain, DrawKey};
 
     /// Gentle waves: what any good filter agrees on.
@@ -152,7 +227,7 @@ mod tests {
 
     fn fast(drawing: &ImageDrawing, image: &RgbImage) -> Vec<f32> {
         let (width, height) = drawing.output_size(&image.facts());
-        let mut out = vec![f32::NAN; value_count(width, height)];
+        let mut out = vec![f32::NAN; 3 * width as usize * height as usize];
         drawing.render(image, &mut Scratch::default(), &mut out).unwrap();
         out
     }
@@ -285,7 +360,7 @@ mod tests {
             let mut alone = self::drawing(&resized, &part, row);
             alone.steps.extend(drawing.steps[1..].iter().cloned());
             assert_eq!(fast(&alone, &part), fast(&drawing, &image));
-            let source = SourceImage { facts: image.facts(), left, top, image: &part };
+            let source = SourceImage::rgb_part(image.facts(), [left, top], &part);
             let mut out = vec![0.0; 3 * 32 * 32];
             drawing.render_part(&source, &mut Scratch::default(), &mut out).unwrap();
             assert_eq!(out, fast(&drawing, &image));
@@ -326,16 +401,16 @@ mod tests {
                     let pixel = (y as usize + top as usize) * 140 + x as usize + left as usize;
                     f64::from(image.pixels[pixel * 3 + channel as usize])
                 });
-                let source = SourceImage { facts: image.facts(), left, top, image: &part };
+                let source = SourceImage::rgb_part(image.facts(), [left, top], &part);
                 let mut out = vec![0.0; whole.len()];
                 drawing.render_part(&source, &mut Scratch::default(), &mut out).unwrap();
                 assert!(out == whole, "{drawing:?}");
             }
             if request.width > 1 {
                 let part = picture(1, 1, |_, _, _| 0.0);
-                let source = SourceImage { facts: image.facts(), left: request.left, top: request.top, image: &part };
+                let source = SourceImage::rgb_part(image.facts(), [request.left, request.top], &part);
                 let error = drawing.render_part(&source, &mut Scratch::default(), &mut whole.clone());
-                assert!(matches!(error, Err(TransformError::MissingRegion { .. })));
+                assert!(matches!(error, Err(TransformError::MissingRegion { .. })), "{error:?}");
             }
         }
     }
@@ -343,7 +418,7 @@ mod tests {
     /// A part of the image, seen from the side.
     fn perspective(image: &RgbImage, kernel: Kernel) -> ImageDrawing {
         let matrix = Matrix([1.1, 0.2, 30.0, -0.1, 1.2, 25.0, 0.002, 0.001, 1.0]);
-        let step = ImageStep::Project { matrix, width: 50, height: 40, fill: [7; 3], kernel };
+        let step = Project { matrix, width: 50, height: 40, fill: [7; 3], kernel }.into();
         ImageDrawing { source: image.facts(), steps: vec![DrawnStep { transform: "hand".into(), step }] }
     }
 

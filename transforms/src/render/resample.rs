@@ -3,92 +3,216 @@
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::area;
+use super::map_run::{Leg, MapRun, Sampling};
 use super::pixels::Pixels;
-use super::plan::{Plan, Sampling};
-use crate::{Kernel, Matrix, TransformError};
+use super::sampled::{Line, Sample, Sampled};
+use super::weighted::{self, Rounded};
+use super::{spread, vector};
+use crate::TransformError;
+use crate::matrix::Matrix;
+use crate::steps::Kernel;
+use crate::steps::map::{Displacer, Place};
 
-/// Bytes behind the last pixel that a warp may read and never uses.
+/// Values behind the last pixel that a warp may read and never uses.
 pub(super) const PADDING: usize = 4;
 
 /// What the rows of the output are made of.
-pub(super) enum Rows<'a> {
+pub(super) enum Rows<'a, S> {
     /// Each output row is a row of pixels, mirrored or not.
-    Straight { pixels: Pixels<'a>, mirror_x: bool, mirror_y: bool },
-    /// Output pixels are interpolated between those of an image of this size, stored without gaps and followed by
-    /// [`PADDING`] bytes.
-    Warped { bytes: &'a [u8], width: u32, height: u32, matrix: Matrix, nearest: bool },
+    Straight { pixels: Pixels<'a, S>, mirror_x: bool, mirror_y: bool },
+    /// Output pixels are interpolated between those of an image that is followed by [`PADDING`] values.
+    Warped { image: Sampled<'a, S>, matrix: Matrix, nearest: bool },
+    /// The same by several legs; `matrix` leads from the source to the image.
+    Bent {
+        image: Sampled<'a, S>,
+        legs: &'a [Leg],
+        fields: Vec<Option<Box<dyn Displacer>>>,
+        matrix: Matrix,
+        nearest: bool,
+    },
+}
+
+/// What images are made of while they are rendered: bytes of up to four channels, or floats.
+pub(super) trait Resample: Rounded {
+    /// Resizes a box (left, top, width, height) within a region of `size` pixels to `across` × `down` pixels.
+    fn resize(
+        source: &Pixels<'_, Self>,
+        size: [u32; 2],
+        crop: [f64; 4],
+        target_size: [u32; 2],
+        kernel: Kernel,
+        resizer: &mut Resizer,
+        target: &mut [Self],
+    ) -> Result<(), String>;
+
+    /// A row of pixels to a row of values 0 to 1 for each channel.
+    fn spread(pixels: &[Self], mirrored: bool, row: &mut [&mut [f32]]);
+
+    /// Interpolates the columns of `span` along a line.
+    fn sample(image: &Sampled<'_, Self>, line: &Line, span: std::ops::Range<usize>, row: &mut [&mut [f32]]);
+
+    /// The nearest of such values to one of 0 to 1.
+    fn of_value(value: f32) -> Self;
+
+    /// Brings values to the nearest that an image of such values can have.
+    fn quantize(values: &mut [f32]);
+}
+
+impl Resample for u8 {
+    fn resize(
+        source: &Pixels<'_, Self>,
+        size: [u32; 2],
+        crop: [f64; 4],
+        [across, down]: [u32; 2],
+        kernel: Kernel,
+        resizer: &mut Resizer,
+        target: &mut [Self],
+    ) -> Result<(), String> {
+        let algorithm = match kernel {
+            Kernel::Area => {
+                weighted::resize(source, size, crop, [across, down], kernel, target);
+                return Ok(());
+            }
+            Kernel::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+            Kernel::Cubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+            Kernel::Lanczos3 => ResizeAlg::Convolution(FilterType::Lanczos3),
+            Kernel::Nearest => ResizeAlg::Nearest,
+        };
+        let pixel = match source.channels {
+            1 => PixelType::U8,
+            2 => PixelType::U8x2,
+            3 => PixelType::U8x3,
+            _ => PixelType::U8x4,
+        };
+        let [left, top, width, height] = crop;
+        let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false).crop(left, top, width, height);
+        let (columns, rows) = (source.stride, source.values.len() / source.channels / source.stride);
+        let image = ImageRef::new(columns as u32, rows as u32, source.values, pixel).map_err(|e| e.to_string())?;
+        let region = CroppedImage::new(&image, source.left, source.top, size[0], size[1]).map_err(|e| e.to_string())?;
+        let mut target = Image::from_slice_u8(across, down, target, pixel).map_err(|e| e.to_string())?;
+        resizer.resize(&region, &mut target, &options).map_err(|e| e.to_string())
+    }
+
+    fn spread(pixels: &[Self], mirrored: bool, row: &mut [&mut [f32]]) {
+        vector::spread(pixels, mirrored, row);
+    }
+
+    fn sample(image: &Sampled<'_, Self>, line: &Line, span: std::ops::Range<usize>, row: &mut [&mut [f32]]) {
+        vector::sample(image, line, span, row);
+    }
+
+    #[inline(always)]
+    fn of_value(value: f32) -> Self {
+        (value * 255.0 + 0.5) as u8
+    }
+
+    fn quantize(values: &mut [f32]) {
+        values.iter_mut().for_each(|value| *value = Self::of_value(*value).raw() * Self::UNIT);
+    }
+}
+
+impl Resample for f32 {
+    fn resize(
+        source: &Pixels<'_, Self>,
+        size: [u32; 2],
+        crop: [f64; 4],
+        target_size: [u32; 2],
+        kernel: Kernel,
+        _: &mut Resizer,
+        target: &mut [Self],
+    ) -> Result<(), String> {
+        weighted::resize(source, size, crop, target_size, kernel, target);
+        Ok(())
+    }
+
+    fn spread(pixels: &[Self], mirrored: bool, row: &mut [&mut [f32]]) {
+        spread::spread(pixels, mirrored, row);
+    }
+
+    fn sample(image: &Sampled<'_, Self>, line: &Line, span: std::ops::Range<usize>, row: &mut [&mut [f32]]) {
+        spread::sample(image, line, span, row);
+    }
+
+    #[inline(always)]
+    fn of_value(value: f32) -> Self {
+        value
+    }
+
+    fn quantize(_: &mut [f32]) {}
 }
 
 /// Resizes what has to be resized.
-pub(super) fn prepare<'a>(
-    plan: &Plan,
-    source: Pixels<'a>,
+pub(super) fn prepare<'a, S: Resample>(
+    run: &'a MapRun,
+    source: Pixels<'a, S>,
     resizer: &mut Resizer,
-    buffer: &'a mut Vec<u8>,
-) -> Result<Rows<'a>, TransformError> {
-    let [.., across, down] = plan.region;
-    match plan.sampling {
-        Sampling::Copy { mirror_x, mirror_y } => Ok(Rows::Straight { pixels: source, mirror_x, mirror_y }),
+    buffer: &'a mut Vec<S>,
+) -> Result<Rows<'a, S>, TransformError> {
+    match &run.sampling {
+        Sampling::Copy { mirror_x, mirror_y } => {
+            Ok(Rows::Straight { pixels: source, mirror_x: *mirror_x, mirror_y: *mirror_y })
+        }
         Sampling::Resize { crop, mirror_x, mirror_y, kernel } => {
-            resize(plan, source, crop, [plan.width, plan.height], kernel, resizer, buffer)?;
-            let pixels = Pixels { bytes: buffer, stride: plan.width as usize, left: 0, top: 0 };
-            Ok(Rows::Straight { pixels, mirror_x, mirror_y })
+            let [.., width, height] = run.window;
+            resize(run, &source, *crop, [width, height], *kernel, resizer, buffer)?;
+            let stride = width as usize;
+            let pixels = Pixels { values: buffer, channels: source.channels, stride, left: 0, top: 0 };
+            Ok(Rows::Straight { pixels, mirror_x: *mirror_x, mirror_y: *mirror_y })
         }
         Sampling::Warp { resized, matrix, kernel } => {
-            if resized == [across, down] {
-                copy(plan, source, buffer);
-            } else {
-                let whole = [0.0, 0.0, f64::from(across), f64::from(down)];
-                resize(plan, source, whole, resized, kernel, resizer, buffer)?;
-            }
-            let [width, height] = resized;
-            Ok(Rows::Warped { bytes: buffer, width, height, matrix, nearest: kernel == Kernel::Nearest })
+            let image = gather(run, &source, *resized, *kernel, resizer, buffer)?;
+            Ok(Rows::Warped { image, matrix: *matrix, nearest: *kernel == Kernel::Nearest })
+        }
+        Sampling::Bend { resized, legs, matrix, kernel } => {
+            let image = gather(run, &source, *resized, *kernel, resizer, buffer)?;
+            let field = |leg: &Leg| match &leg.place {
+                Place::Displaced(field) => Some(field.over(leg.from)),
+                Place::Projected(_) => None,
+            };
+            let fields = legs.iter().map(field).collect();
+            Ok(Rows::Bent { image, legs, fields, matrix: *matrix, nearest: *kernel == Kernel::Nearest })
         }
     }
 }
 
-/// Copies the region without gaps.
-fn copy(plan: &Plan, source: Pixels<'_>, buffer: &mut Vec<u8>) {
-    let [.., across, down] = plan.region;
-    buffer.clear();
-    for y in 0..down as usize {
-        buffer.extend_from_slice(source.row(y, across as usize));
+/// The region without gaps, resized where that is to be.
+fn gather<'a, S: Resample>(
+    run: &MapRun,
+    source: &Pixels<'_, S>,
+    [width, height]: [u32; 2],
+    kernel: Kernel,
+    resizer: &mut Resizer,
+    buffer: &'a mut Vec<S>,
+) -> Result<Sampled<'a, S>, TransformError> {
+    let [.., across, down] = run.region;
+    if [width, height] == [across, down] {
+        buffer.clear();
+        for y in 0..down as usize {
+            buffer.extend_from_slice(source.row(y, across as usize));
+        }
+        buffer.extend_from_slice(&[S::default(); PADDING]);
+    } else {
+        let whole = [0.0, 0.0, f64::from(across), f64::from(down)];
+        resize(run, source, whole, [width, height], kernel, resizer, buffer)?;
     }
-    buffer.extend_from_slice(&[0; PADDING]);
+    Ok(Sampled { values: buffer, width, height })
 }
 
-fn resize(
-    plan: &Plan,
-    source: Pixels<'_>,
-    [left, top, width, height]: [f64; 4],
+fn resize<S: Resample>(
+    run: &MapRun,
+    source: &Pixels<'_, S>,
+    crop: [f64; 4],
     [across, down]: [u32; 2],
     kernel: Kernel,
     resizer: &mut Resizer,
-    buffer: &mut Vec<u8>,
+    buffer: &mut Vec<S>,
 ) -> Result<(), TransformError> {
-    let refused = |error: &dyn std::fmt::Display| TransformError::MissingRegion {
-        wanted: format!("{width}×{height} at ({left}, {top}) of {:?}", plan.region),
-        got: error.to_string(),
-    };
-    let [.., region_width, region_height] = plan.region;
-    buffer.resize(across as usize * down as usize * 3 + PADDING, 0);
-    let algorithm = match kernel {
-        Kernel::Area => {
-            let (size, crop) = ([region_width, region_height], [left, top, width, height]);
-            area::resize(&source, size, crop, [across, down], buffer);
-            return Ok(());
-        }
-        Kernel::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-        Kernel::Cubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-        Kernel::Lanczos3 => ResizeAlg::Convolution(FilterType::Lanczos3),
-        Kernel::Nearest => ResizeAlg::Nearest,
-    };
-    let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false).crop(left, top, width, height);
-    let (columns, rows) = (source.stride as u32, (source.bytes.len() / 3 / source.stride) as u32);
-    let image = ImageRef::new(columns, rows, source.bytes, PixelType::U8x3).map_err(|error| refused(&error))?;
-    let region = CroppedImage::new(&image, source.left, source.top, region_width, region_height)
-        .map_err(|error| refused(&error))?;
-    let mut target = Image::from_slice_u8(across, down, buffer, PixelType::U8x3).map_err(|error| refused(&error))?;
-    resizer.resize(&region, &mut target, &options).map_err(|error| refused(&error))
+    let [.., width, height] = run.region;
+    buffer.resize(across as usize * down as usize * source.channels + PADDING, S::default());
+    let resized = S::resize(source, [width, height], crop, [across, down], kernel, resizer, buffer);
+    resized.map_err(|got| {
+        let [left, top, width, height] = crop;
+        let wanted = format!("{width}×{height} at ({left}, {top}) of {:?}", run.region);
+        TransformError::MissingRegion { wanted, got }
+    })
 }

@@ -1,44 +1,114 @@
 //! One row of an output that is a general map of its source.
 
-use super::plan::Clip;
-use super::resample::Rows;
-use super::sampled::{Line, Sampled, interpolate};
-use super::vector;
+use std::ops::Range;
+
+use super::map_run::{Clip, Leg};
+use super::resample::Resample;
+use super::sampled::{Line, Sampled};
+use super::spread::{interpolate, pick};
+use crate::matrix::Matrix;
+use crate::steps::map::{Displacer, Place};
 
 /// Rounding that a pixel's centre is allowed at an edge, in pixels.
 const SLACK: f64 = 1e-6;
 
 /// Fills row `y` of each channel with values 0 to 1.
-pub(super) fn row(rows: &Rows<'_>, clips: &[Clip], y: usize, row: &mut [&mut [f32]; 3]) {
-    let Rows::Warped { bytes, width, height, matrix, nearest } = rows else { return };
-    let image = Sampled { bytes, width: *width, height: *height };
+pub(super) fn row<S: Resample>(
+    image: &Sampled<'_, S>,
+    matrix: &Matrix,
+    nearest: bool,
+    clips: &[Clip],
+    y: usize,
+    row: &mut [&mut [f32]],
+) {
     let span = fill_outside(clips, y, row);
     let [a, b, c, d, e, f, ..] = matrix.0;
     let y = y as f64 + 0.5;
     if matrix.is_affine() && !nearest {
         let (u, v) = (a * 0.5 + b * y + c - 0.5, d * 0.5 + e * y + f - 0.5);
         let line = Line { u: u as f32, v: v as f32, du: a as f32, dv: d as f32 };
-        vector::sample(&image, &line, span, row);
+        S::sample(image, &line, span, row);
         return;
     }
     for x in span {
         let (u, v) = matrix.apply(x as f64 + 0.5, y);
-        let pixel = if *nearest { pick(&image, u, v) } else { interpolate(&image, (u - 0.5) as f32, (v - 0.5) as f32) };
-        for (plane, value) in row.iter_mut().zip(pixel) {
-            plane[x] = value;
+        if nearest {
+            pick(image, u, v, x, row);
+        } else {
+            interpolate(image, (u - 0.5) as f32, (v - 0.5) as f32, x, row);
+        }
+    }
+}
+
+/// The points of a row on their way to the source.
+#[derive(Default)]
+pub(super) struct Points {
+    xs: Vec<f64>,
+    ys: Vec<f64>,
+    /// The leg at which a point was found to come from outside.
+    left: Vec<Option<usize>>,
+}
+
+/// As [`row`], by several legs; (`x`, `y`) is the output's place of the row's first pixel.
+#[expect(clippy::too_many_arguments, reason = "the fields of one kind of rows, and the row")]
+pub(super) fn bent_row<S: Resample>(
+    image: &Sampled<'_, S>,
+    legs: &[Leg],
+    fields: &[Option<Box<dyn Displacer>>],
+    matrix: &Matrix,
+    nearest: bool,
+    [x, y]: [u32; 2],
+    points: &mut Points,
+    row: &mut [&mut [f32]],
+) {
+    let Points { xs, ys, left } = points;
+    let width = row.first().map_or(0, |plane| plane.len());
+    xs.clear();
+    xs.extend((0..width).map(|column| f64::from(x) + column as f64 + 0.5));
+    ys.clear();
+    ys.resize(width, f64::from(y) + 0.5);
+    left.clear();
+    left.resize(width, None);
+    for (index, (leg, field)) in legs.iter().zip(fields).enumerate() {
+        match (field, &leg.place) {
+            (Some(field), _) => field.displace(xs, ys),
+            (None, Place::Projected(matrix)) => {
+                xs.iter_mut().zip(ys.iter_mut()).for_each(|(x, y)| (*x, *y) = matrix.apply(*x, *y));
+            }
+            (None, Place::Displaced(field)) => xs.iter_mut().zip(ys.iter_mut()).for_each(|(x, y)| {
+                let (dx, dy) = field.at(*x, *y);
+                (*x, *y) = (*x + dx, *y + dy);
+            }),
+        }
+        for ((x, y), left) in xs.iter().zip(ys.iter()).zip(left.iter_mut()) {
+            let inside = *x >= -SLACK && *x <= leg.width + SLACK && *y >= -SLACK && *y <= leg.height + SLACK;
+            if left.is_none() && !inside {
+                *left = Some(index);
+            }
+        }
+    }
+    for (column, ((x, y), left)) in xs.iter().zip(ys.iter()).zip(left.iter()).enumerate() {
+        if let Some(leg) = left {
+            row.iter_mut().zip(&legs[*leg].fill).for_each(|(plane, fill)| plane[column] = *fill);
+            continue;
+        }
+        let (u, v) = matrix.apply(*x, *y);
+        if nearest {
+            pick(image, u, v, column, row);
+        } else {
+            interpolate(image, (u - 0.5) as f32, (v - 0.5) as f32, column, row);
         }
     }
 }
 
 /// Fills what comes from outside; the columns that are left.
-fn fill_outside(clips: &[Clip], y: usize, row: &mut [&mut [f32]; 3]) -> std::ops::Range<usize> {
+fn fill_outside(clips: &[Clip], y: usize, row: &mut [&mut [f32]]) -> Range<usize> {
     let mut span = 0..row[0].len();
     for clip in clips {
         let inside = inside(clip, y, &span);
-        for (plane, fill) in row.iter_mut().zip(clip.fill) {
-            let value = f32::from(fill) * (1.0 / 255.0);
-            plane[span.start..inside.start].fill(value);
-            plane[inside.end..span.end].fill(value);
+        for (plane, fill) in row.iter_mut().zip(&clip.fill) {
+            plane[span.start..inside.start].fill(*fill);
+            plane[inside.end..span.end].fill(*fill);
         }
         span = inside;
     }
@@ -46,7 +116,7 @@ fn fill_outside(clips: &[Clip], y: usize, row: &mut [&mut [f32]; 3]) -> std::ops
 }
 
 /// The columns of `span` whose centres come from inside; a convex set, so its ends are enough.
-fn inside(clip: &Clip, y: usize, span: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+fn inside(clip: &Clip, y: usize, span: &Range<usize>) -> Range<usize> {
     let [a, b, c, d, e, f, g, h, i] = clip.matrix.0;
     let y = y as f64 + 0.5;
     // each edge is a condition `constant + slope · x ≥ 0`
@@ -71,14 +141,6 @@ fn inside(clip: &Clip, y: usize, span: &std::ops::Range<usize>) -> std::ops::Ran
     start..(high as usize).clamp(start, span.end)
 }
 
-/// The pixel that covers a point.
-fn pick(image: &Sampled<'_>, u: f64, v: f64) -> [f32; 3] {
-    let column = (u.max(0.0) as usize).min(image.width as usize - 1);
-    let row = (v.max(0.0) as usize).min(image.height as usize - 1);
-    let start = (row * image.width as usize + column) * 3;
-    [0, 1, 2].map(|channel| f32::from(image.bytes[start + channel]) * (1.0 / 255.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,7 +163,7 @@ mod tests {
                 number(tilt),
                 1.0,
             ]);
-            let clip = Clip { matrix, width: 40.0, height: 25.0, fill: [0; 3] };
+            let clip = Clip { matrix, width: 40.0, height: 25.0, fill: vec![0.0; 3] };
             let y = (case % 30) as usize;
             let span = inside(&clip, y, &(0..50));
             for x in 0..50usize {

@@ -1,0 +1,51 @@
+use std::sync::Arc;
+
+use crate::image_facts::ImageFacts;
+use crate::matrix::Matrix;
+use crate::steps::kernel::Kernel;
+use crate::steps::step::Step;
+
+/// A step that says where each output pixel comes from. Neighbouring maps are fused into one resampling.
+pub trait MapStep: Step {
+    /// The image afterwards.
+    fn output(&self, input: &ImageFacts) -> ImageFacts;
+
+    /// From the output's coordinates to the input's.
+    fn place(&self) -> Place;
+
+    /// Red, green, blue where there is no input.
+    fn fill(&self) -> [u8; 3];
+
+    /// How pixels are weighted.
+    fn kernel(&self) -> Kernel;
+
+    /// Where a point of the input is in the output. Not a number where it goes nowhere.
+    fn forward(&self, x: f64, y: f64) -> (f64, f64);
+}
+
+/// Where the pixels of an output come from. Coordinates are those of [`Matrix`].
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// From beside where they are.
+    Displaced(Arc<dyn Displacement>),
+    /// From where a projective map leads.
+    Projected(Matrix),
+}
+
+/// A field of vectors over the plane: the output at (x, y) comes from (x, y) + (dx, dy).
+pub trait Displacement: std::fmt::Debug + Send + Sync {
+    /// The vector at a point.
+    fn at(&self, x: f64, y: f64) -> (f64, f64);
+
+    /// No vector is longer than this along either axis, in pixels.
+    fn reach(&self) -> f64;
+
+    /// The field over a box (left, top, right, bottom), made ready to be asked often.
+    fn over(&self, bounds: [f64; 4]) -> Box<dyn Displacer>;
+}
+
+/// A [`Displacement`] over a box.
+pub trait Displacer: Send + Sync {
+    /// Moves points by the vectors where they are; the same bits as [`Displacement::at`] for points within the box.
+    fn displace(&self, xs: &mut [f64], ys: &mut [f64]);
+}
