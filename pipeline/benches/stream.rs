@@ -85,7 +85,7 @@ fn read_parquet(dataset: &Dataset) -> usize {
 }
 
 fn images(dataset: &Dataset) -> Vec<Bytes> {
-    let columns = Encoders::standard(&dataset, None, "label").unwrap();
+    let columns = Encoders::standard(dataset, None, "label").unwrap();
     let image = |index| match dataset.read_row(&dataset.row_at(index), columns.columns()).unwrap().get("image") {
         Some(Value::Bytes(bytes)) => Bytes::copy_from_slice(bytes),
         _ => unreachable!("the column holds images"),
@@ -119,7 +119,7 @@ fn decode_all(tasks: &[(&Bytes, Header, DecodeRequest)], threads: usize) -> usiz
 
 /// How many images came, and where the time went.
 fn stream(dataset: &Dataset, chain: &Chain, workers: usize) -> (usize, String) {
-    let columns = Encoders::standard(&dataset, None, "label").unwrap();
+    let columns = Encoders::standard(dataset, None, "label").unwrap();
     let options = StreamOptions {
         epochs: EPOCHS,
         batch: 64,
@@ -132,7 +132,7 @@ fn stream(dataset: &Dataset, chain: &Chain, workers: usize) -> (usize, String) {
     let mut batches = Batches::open(dataset, options, None).unwrap();
     let mut first = None;
     let mut images = 0;
-    while let Some(batch) = batches.next() {
+    for batch in batches.by_ref() {
         let batch = batch.unwrap();
         first.get_or_insert_with(|| opened.elapsed());
         images += batch.len();

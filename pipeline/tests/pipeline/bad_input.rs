@@ -13,7 +13,7 @@ use serde_json::json;
 const CLASSES: &[&str] = &["cat", "dog"];
 
 fn options(dataset: &Dataset) -> StreamOptions {
-    let columns = Encoders::standard(&dataset, None, "label").unwrap();
+    let columns = Encoders::standard(dataset, None, "label").unwrap();
     let chain = chain(json!([{"resize": {"width": 4, "height": 4}}]));
     StreamOptions { batch: 4, order: OrderStrength::Sequential, workers: 2, ..StreamOptions::new(chain, columns) }
 }

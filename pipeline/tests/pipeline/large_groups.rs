@@ -225,7 +225,7 @@ fn a_gigabyte_in_one_row_group_streams_under_256_mib() {
                     let start = Instant::now();
                     let mut batches = Batches::open(&dataset, options, None).unwrap();
                     let mut rows = 0;
-                    while let Some(batch) = batches.next() {
+                    for batch in batches.by_ref() {
                         let batch = batch.unwrap();
                         rows += batch.len();
                     }

@@ -16,7 +16,7 @@ fn open(corpus: &Path, set: &str) -> Dataset {
 }
 
 fn options(dataset: &Dataset, size: u32, batch: usize) -> StreamOptions {
-    let columns = Encoders::standard(&dataset, None, "label").unwrap();
+    let columns = Encoders::standard(dataset, None, "label").unwrap();
     StreamOptions { seed: 7, batch, ..StreamOptions::new(augmentation(size), columns) }
 }
 
