@@ -9,8 +9,9 @@ use crate::budget::{Held, Share};
 use crate::dataset::GroupPlace;
 use crate::division::{Division, Needs, Portion};
 use crate::encodings::{RowWork, StreamFacts};
+use crate::length_groups::LengthGroups;
 use crate::order::Order;
-use crate::sources::{FileColumns, row_bytes};
+use crate::sources::{FileColumns, Value, row_bytes};
 use crate::stages::batches::BatchLayout;
 use crate::stages::feeder::Feeder;
 use crate::stages::tensor_parts::is_supported;
@@ -49,6 +50,11 @@ impl Plan {
         let stream = StreamFacts { dataset, chain: &options.chain, seed: options.seed };
         let (spec, tensors_of) = options.encoders.tensors(&stream, options.batch)?;
         require_supported(&spec)?;
+        let any_length = spec.tensors.iter().any(|tensor| tensor.shape.contains(&None));
+        let order = match options.group_by_length.unwrap_or(any_length) {
+            true => order.by_length(LengthGroups::new(options.batch, lengths(dataset, &options)?)),
+            false => order,
+        };
         let mut layout = BatchLayout {
             spec,
             chain: options.chain.clone(),
@@ -233,6 +239,25 @@ fn start(dataset: &Dataset, options: &StreamOptions, from: Option<&ResumePoint>)
         return changed("the number of rows", format!("more than {}", then.position), dataset.rows().to_string());
     }
     Ok(then.clone())
+}
+
+/// Bytes of the texts of every row, by row group.
+fn lengths(dataset: &Dataset, options: &StreamOptions) -> Result<Vec<Vec<u32>>, PipelineError> {
+    let texts = options.encoders.text_columns();
+    if texts.is_empty() {
+        let reason = "no input is a text, so rows have no lengths to go by".into();
+        return Err(PipelineError::Option { option: "group_by_length", reason });
+    }
+    let mut all = Vec::with_capacity(dataset.rows() as usize);
+    dataset.each_row(&texts, |row| {
+        let length = (0..row.len()).map(|column| match row.get(column) {
+            Value::Text(text) => text.len() as u64,
+            _ => 0,
+        });
+        all.push(u32::try_from(length.sum::<u64>()).unwrap_or(u32::MAX));
+    })?;
+    let mut all = all.into_iter();
+    Ok(dataset.inner.groups.iter().map(|group| all.by_ref().take(group.rows as usize).collect()).collect())
 }
 
 fn require_supported(spec: &BatchSpec) -> Result<(), PipelineError> {

@@ -18,6 +18,9 @@ pub struct StreamOptions {
     pub order: OrderStrength,
     /// Row groups that are shuffled together under [`OrderStrength::Windowed`]; at least 1.
     pub window: usize,
+    /// Put rows of like lengths into one batch, so that little of it is padding; by itself where rows have lengths of their
+    /// own. Rows are as long as their texts.
+    pub group_by_length: Option<bool>,
     /// Threads that decode and transform; 0 takes one for each core.
     pub workers: usize,
     /// Ceiling on the bytes held: rows as stored, images being decoded, batches not yet handed out. An image may take a
@@ -59,6 +62,7 @@ impl StreamOptions {
             batch: 16,
             order: OrderStrength::default(),
             window: 4,
+            group_by_length: None,
             workers: 0,
             memory: ByteSize::default(),
             beside: Beside::Nothing,
@@ -72,7 +76,7 @@ impl StreamOptions {
 
     /// Of everything that decides order and bytes; the seed is kept apart.
     pub fn fingerprint(&self) -> Fingerprint {
-        let order = (self.order, self.window, self.batch, self.drop_last);
+        let order = (self.order, self.window, self.batch, self.drop_last, self.group_by_length);
         Fingerprint::of(&(self.encoders.fingerprint(), self.chain.fingerprint(), order, self.transparency))
     }
 }

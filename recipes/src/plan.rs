@@ -1,3 +1,4 @@
+use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, Loss, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{HeadRecipe, OrderStrength};
@@ -168,15 +169,17 @@ impl Plan {
             })
         };
         let targets = &program.manifest.targets;
-        if targets.iter().all(fits) {
+        let of_classes = self.train.encoders.class_tensor().is_some();
+        if targets.iter().all(fits) && of_classes == (self.loss.reads() == PredictionKind::ClassScores) {
             return Ok(program);
         }
         let wanted: Vec<String> = targets.iter().map(|target| format!("{} {:?}", target.dtype, target.shape)).collect();
+        let kind = if of_classes { "the labels give probabilities of classes" } else { "the data give numbers" };
         let given: Vec<String> =
             made.iter().map(|made| format!("{} {}", made.element_type.name(), row_shape(made))).collect();
         let message = format!(
-            "the loss `{}` wants targets of {}, and the data give {}; choose a loss for such targets (`cross_entropy` for a \
-             class, `mse` for numbers), or a model whose output is like them",
+            "the loss `{}` wants targets of {}, and {kind}, {}; choose a loss for them (of classes such as `cross_entropy`, of \
+             numbers such as `mse`), or a model whose output is like them",
             self.loss.choice().name,
             wanted.join(", "),
             given.join(", "),
@@ -232,6 +235,7 @@ pub(crate) fn stream_options(recipe: &Recipe, source: &RowSource, order: OrderSt
         batch: data.batch,
         order,
         window: data.window,
+        group_by_length: data.group_by_length,
         workers: data.workers,
         memory: data.memory,
         beside: Beside::Nothing,

@@ -199,6 +199,13 @@ impl Encoders {
         columns
     }
 
+    /// The columns of the inputs that are texts.
+    pub(crate) fn text_columns(&self) -> Vec<String> {
+        let inputs = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Input);
+        let texts = inputs.filter(|entry| entry.encoder.view() == View::Text);
+        texts.flat_map(|entry| entry.encoder.columns()).cloned().collect()
+    }
+
     /// The first column that is shown as a picture or text, and which.
     pub fn shown_input(&self) -> Option<(&str, View)> {
         let shown = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Input);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::feeder::Feeder;
 use super::worker::HeldRows;
 use crate::PipelineError;
-use crate::order::{EpochOrder, Place};
+use crate::order::EpochOrder;
+use crate::place::Place;
 use crate::sources::{Block, LoadedRows, PagedGroup};
 
 /// Rows of a stream's first block; each may have twice as many as the one before, so that a stream begins soon.

@@ -17,7 +17,8 @@ use super::worker::{HeldRows, Task, TaskRow};
 use crate::PipelineError;
 use crate::budget::Admitted;
 use crate::error::panic_message;
-use crate::order::{EpochOrder, Place};
+use crate::order::EpochOrder;
+use crate::place::Place;
 use crate::sources::{Part, read_part};
 
 /// Units and parts read ahead, whatever the budget allows.

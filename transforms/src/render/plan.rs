@@ -8,8 +8,8 @@
 //! What the end needs is passed back from stage to stage: a step on points needs the pixels it makes, a filter as many
 //! more as its radius, a step on the whole image all of them, a run of maps its region of what was before it.
 
-use super::check_size;
 use super::map_run::{Map, MapRun, SLACK, scales};
+use crate::image_facts::check_size;
 use crate::matrix::Matrix;
 use crate::steps::filter::FilterStep;
 use crate::steps::point::PointStep;
