@@ -2,8 +2,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::TransformError;
-
 /// The longest side of an image that is rendered, in pixels.
 pub const LARGEST_SIDE: u32 = 1 << 14;
 
@@ -95,17 +93,4 @@ impl fmt::Display for ImageFacts {
             Depth::F32 => f.write_str(" float"),
         }
     }
-}
-
-/// Refuses images without pixels, and larger ones than can be rendered.
-pub(crate) fn check_size(facts: &ImageFacts) -> Result<(), TransformError> {
-    let ImageFacts { width, height, channels, .. } = *facts;
-    let sides = 1..=LARGEST_SIDE;
-    if !sides.contains(&width) || !sides.contains(&height) {
-        return Err(TransformError::ImageSize { width, height, limit: LARGEST_SIDE });
-    }
-    if (1..=MOST_CHANNELS).contains(&channels) {
-        return Ok(());
-    }
-    Err(TransformError::ChannelCount { channels, limit: MOST_CHANNELS })
 }
