@@ -15,4 +15,5 @@ mod decoded_parts;
 mod large_groups;
 mod page_damage;
 mod shards;
+mod stores;
 mod stream;
