@@ -12,6 +12,7 @@ mod awkward_parquet;
 mod bad_input;
 mod corpus;
 mod decoded_parts;
+mod encodings;
 mod large_groups;
 mod page_damage;
 mod shards;
