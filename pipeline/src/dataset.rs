@@ -1,15 +1,20 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use millstream_schemas::{Features, Fingerprint, RowId};
+use millstream_schemas::{Features, Fingerprint, RowId, shown_up_to};
+use parquet::file::properties::WriterProperties;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use crate::PipelineError;
+use crate::stores::{InMemory, Storage, Store};
 use crate::sources::{
-    FileColumns, Footer, Found, LoadedRows, Part, RowValues, SplitRole, Storage, Value, caught, choose, each_row, list,
+    FileColumns, Footer, Found, LoadedRows, Part, RowValues, SplitRole, Value, caught, choose, each_row, list,
     names, read_blocking, read_footer, require_whole,
 };
 
@@ -131,8 +136,49 @@ impl Dataset {
     fn open_files(files: Vec<Found>, notes: Vec<String>) -> Result<Self, PipelineError> {
         require_whole(&files)?;
         let paths: Vec<PathBuf> = files.into_iter().map(|file| file.path).collect();
-        let files = paths.iter().zip(names(&paths)).map(|(path, name)| DataFile::open(path, &name));
-        let files: Vec<DataFile> = files.collect::<Result<_, _>>()?;
+        let storages = paths.iter().map(|path| Storage::local(path));
+        Self::of(names(&paths).into_iter().zip(storages).collect(), notes)
+    }
+
+    /// A dataset whose files lie wherever their stores read them, in this order; each has a name of its own, which stands in
+    /// row identities and messages.
+    ///
+    /// # Errors
+    /// A store cannot be read, a footer is damaged, two files have one name, or there are no rows.
+    pub fn from_stores(files: Vec<(String, Arc<dyn Store>)>) -> Result<Self, PipelineError> {
+        let place = |name: &str| PathBuf::from(name);
+        let twice = files.iter().enumerate().find(|(index, (name, _))| files[..*index].iter().any(|(n, _)| n == name));
+        if let Some((_, (name, _))) = twice {
+            return Err(PipelineError::Entry { path: place(name), reason: "two files have this name".into() });
+        }
+        let storage = |(name, store): (String, Arc<dyn Store>)| {
+            let storage = Storage::new(store.path().unwrap_or(&place(&name)), store);
+            (name, storage)
+        };
+        Self::of(files.into_iter().map(storage).collect(), Vec::new())
+    }
+
+    /// A dataset of rows that are in memory, `rows_a_group` of which come together when they are shuffled by windows. They are
+    /// kept as a Parquet file in memory.
+    ///
+    /// # Errors
+    /// The batches differ in their columns, have columns that Parquet does not know, or there are no rows.
+    pub fn from_batches(name: &str, batches: &[RecordBatch], rows_a_group: usize) -> Result<Self, PipelineError> {
+        let refused = |reason: String| PipelineError::Entry { path: name.into(), reason };
+        let first = batches.first().ok_or_else(|| refused("there are no rows".into()))?;
+        let properties = WriterProperties::builder().set_max_row_group_row_count(Some(rows_a_group.max(1))).build();
+        let mut bytes = Vec::new();
+        let mut write = || {
+            let mut writer = ArrowWriter::try_new(&mut bytes, first.schema(), Some(properties))?;
+            batches.iter().try_for_each(|batch| writer.write(batch))?;
+            writer.close().map(drop)
+        };
+        write().map_err(|error| refused(format!("cannot be kept as Parquet: {}", shown_up_to(error.to_string(), 200))))?;
+        Self::from_stores(vec![(name.to_owned(), Arc::new(InMemory(bytes.into())))])
+    }
+
+    fn of(files: Vec<(String, Storage)>, notes: Vec<String>) -> Result<Self, PipelineError> {
+        let files = open_together(&files)?;
         // What a file without rows holds decides nothing: its columns often have no type either.
         let first = files
             .iter()
@@ -295,9 +341,8 @@ impl Dataset {
 }
 
 impl DataFile {
-    fn open(path: &Path, name: &str) -> Result<Self, PipelineError> {
-        let storage = Storage::Local(path.to_owned());
-        let Footer { metadata, fingerprint: footer, encrypted } = read_footer(&storage, name)?;
+    fn open(name: &str, storage: &Storage) -> Result<Self, PipelineError> {
+        let Footer { metadata, fingerprint: footer, encrypted } = read_footer(storage, name)?;
         let arrow = caught(name, || ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()))?;
         let row_groups = metadata.row_groups().iter().map(|group| RowGroupSize {
             rows: group.num_rows() as u32,
@@ -307,7 +352,7 @@ impl DataFile {
         let row_groups: Vec<_> = row_groups.collect();
         Ok(Self {
             name: name.into(),
-            path: path.to_owned(),
+            path: storage.path().unwrap_or(Path::new(name)).to_owned(),
             bytes: storage.length()?,
             rows: row_groups.iter().map(|group| u64::from(group.rows)).sum(),
             row_groups,
@@ -316,8 +361,12 @@ impl DataFile {
             metadata,
             footer,
             encrypted,
-            storage,
+            storage: storage.clone(),
         })
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     pub(crate) fn footer(&self) -> &Fingerprint {
@@ -343,6 +392,34 @@ impl DataFile {
             }),
         }
     }
+}
+
+/// Opens files, several at a time: footers are small, and waiting for each in turn is most of it. The first error in the order of
+/// the files is told.
+fn open_together(files: &[(String, Storage)]) -> Result<Vec<DataFile>, PipelineError> {
+    const TOGETHER: usize = 8;
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut opened = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some((name, storage)) = files.get(index) else { return opened };
+            opened.push((index, DataFile::open(name, storage)));
+        }
+    };
+    let mut opened: Vec<(usize, Result<DataFile, PipelineError>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..files.len().min(TOGETHER)).map(|_| scope.spawn(work)).collect();
+        let mut opened = work();
+        for thread in threads {
+            match thread.join() {
+                Ok(others) => opened.extend(others),
+                Err(payload) => std::panic::resume_unwind(payload),
+            }
+        }
+        opened
+    });
+    opened.sort_by_key(|(index, _)| *index);
+    opened.into_iter().map(|(_, file)| file).collect()
 }
 
 /// A footer may claim any sizes, so their sum does not overflow.

@@ -37,9 +37,12 @@ mod plan;
 mod shared_rows;
 mod sources;
 mod stages;
+pub mod stores;
 mod stream;
 mod stream_options;
 mod work_times;
+
+pub use {arrow_array, arrow_schema};
 
 pub use class_histogram::ClassHistogram;
 pub use dataset::{DataFile, Dataset, Row, RowGroupSize};

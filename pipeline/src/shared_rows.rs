@@ -1,9 +1,7 @@
 //! Rows that lie on both sides of an evaluation: the same files, copies of files, copies of rows.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::Read;
-use std::path::Path;
+use std::fs;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -44,15 +42,17 @@ impl Dataset {
     /// # Errors
     /// A file cannot be read.
     pub fn shared_files(&self, other: &Self) -> Result<Vec<SharedFile>, PipelineError> {
+        // What is no file of this machine is the same as another only by its bytes.
         let place = |file: &DataFile| {
-            fs::canonicalize(&file.path).map_err(|source| PipelineError::Io { path: file.path.clone(), source })
+            let path = file.storage().path().map(fs::canonicalize).transpose();
+            path.map_err(|source| PipelineError::Io { path: file.path.clone(), source })
         };
         let ours =
             self.files().iter().map(|file| Ok((file, place(file)?))).collect::<Result<Vec<_>, PipelineError>>()?;
         let mut shared = Vec::new();
         for file in other.files() {
             let path = place(file)?;
-            let same = ours.iter().find(|(_, place)| *place == path).map(|(file, _)| *file);
+            let same = ours.iter().find(|(_, place)| place.is_some() && *place == path).map(|(file, _)| *file);
             let is_copy = same.is_none();
             let found = match same {
                 Some(same) => Some(same),
@@ -161,7 +161,7 @@ fn digest(row: RowValues<'_>) -> Option<[u8; 16]> {
 
 fn copy_among<'a>(files: &'a [DataFile], file: &DataFile) -> Result<Option<&'a DataFile>, PipelineError> {
     for other in files {
-        if other.bytes == file.bytes && other.footer() == file.footer() && equal(&other.path, &file.path)? {
+        if other.bytes == file.bytes && other.footer() == file.footer() && equal(other, file)? {
             return Ok(Some(other));
         }
     }
@@ -169,29 +169,13 @@ fn copy_among<'a>(files: &'a [DataFile], file: &DataFile) -> Result<Option<&'a D
 }
 
 /// Whether two files of equal length hold the same bytes.
-fn equal(first: &Path, second: &Path) -> Result<bool, PipelineError> {
-    let open = |path: &Path| File::open(path).map_err(|source| PipelineError::Io { path: path.to_owned(), source });
-    let (mut one, mut two) = (open(first)?, open(second)?);
-    let (mut ours, mut theirs) = (vec![0; PIECE], vec![0; PIECE]);
-    let fill = |file: &mut File, path: &Path, buffer: &mut [u8]| -> Result<usize, PipelineError> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match file.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(PipelineError::Io { path: path.to_owned(), source }),
-            }
-        }
-        Ok(filled)
-    };
-    loop {
-        let (a, b) = (fill(&mut one, first, &mut ours)?, fill(&mut two, second, &mut theirs)?);
-        if a != b || ours[..a] != theirs[..b] {
+fn equal(first: &DataFile, second: &DataFile) -> Result<bool, PipelineError> {
+    let (one, two) = (first.storage().open()?, second.storage().open()?);
+    for from in (0..first.bytes).step_by(PIECE) {
+        let range = from..first.bytes.min(from + PIECE as u64);
+        if one.read(range.clone())? != two.read(range)? {
             return Ok(false);
         }
-        if a == 0 {
-            return Ok(true);
-        }
     }
+    Ok(true)
 }

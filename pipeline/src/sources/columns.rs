@@ -12,7 +12,8 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 
 use super::pages::{ChunkPages, PageBytes, PageDamage, reader_says};
-use super::{Storage, caught};
+use super::caught;
+use crate::stores::Storage;
 use crate::PipelineError;
 
 /// The columns that are read of one file.

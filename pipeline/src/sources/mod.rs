@@ -11,7 +11,6 @@ mod row_group;
 mod rows;
 mod shards;
 mod splits;
-mod storage;
 mod thrift;
 mod values;
 
@@ -24,5 +23,4 @@ pub(crate) use rows::{LoadedRows, Part, each_row, read_blocking, read_part};
 pub(crate) use shards::require_whole;
 pub use splits::SplitRole;
 pub(crate) use splits::choose;
-pub(crate) use storage::Storage;
 pub use values::{Holds, Value};

@@ -16,7 +16,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::page_header::{PageHeader, check_unpacked_levels};
-use super::storage::OpenFile;
+use crate::stores::OpenFile;
 use crate::PipelineError;
 
 /// Bytes that are read to find a page's header; more when it is longer, as with statistics in it.
