@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use millstream_schemas::{Features, Fingerprint, RowId, shown_up_to};
-use parquet::file::properties::WriterProperties;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::properties::WriterProperties;
 
 use crate::PipelineError;
-use crate::stores::{InMemory, Storage, Store};
 use crate::sources::{
-    FileColumns, Footer, Found, LoadedRows, Part, RowValues, SplitRole, Value, caught, choose, each_row, list,
-    names, read_blocking, read_footer, require_whole,
+    FileColumns, Footer, Found, LoadedRows, Part, RowValues, SplitRole, Value, caught, choose, each_row, list, names,
+    read_blocking, read_footer, require_whole,
 };
+use crate::stores::{InMemory, Storage, Store};
 
 /// An opened dataset: its files listed and sorted, their footers read and compared. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -152,7 +152,8 @@ impl Dataset {
             return Err(PipelineError::Entry { path: place(name), reason: "two files have this name".into() });
         }
         let storage = |(name, store): (String, Arc<dyn Store>)| {
-            let storage = Storage::new(store.path().unwrap_or(&place(&name)), store);
+            let place = store.path().map_or_else(|| place(&name), Path::to_owned);
+            let storage = Storage::new(&place, store);
             (name, storage)
         };
         Self::of(files.into_iter().map(storage).collect(), Vec::new())
@@ -168,12 +169,13 @@ impl Dataset {
         let first = batches.first().ok_or_else(|| refused("there are no rows".into()))?;
         let properties = WriterProperties::builder().set_max_row_group_row_count(Some(rows_a_group.max(1))).build();
         let mut bytes = Vec::new();
-        let mut write = || {
+        let write = || {
             let mut writer = ArrowWriter::try_new(&mut bytes, first.schema(), Some(properties))?;
             batches.iter().try_for_each(|batch| writer.write(batch))?;
             writer.close().map(drop)
         };
-        write().map_err(|error| refused(format!("cannot be kept as Parquet: {}", shown_up_to(error.to_string(), 200))))?;
+        write()
+            .map_err(|error| refused(format!("cannot be kept as Parquet: {}", shown_up_to(error.to_string(), 200))))?;
         Self::from_stores(vec![(name.to_owned(), Arc::new(InMemory(bytes.into())))])
     }
 

@@ -11,10 +11,10 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 
-use super::pages::{ChunkPages, PageBytes, PageDamage, reader_says};
 use super::caught;
-use crate::stores::Storage;
+use super::pages::{ChunkPages, PageBytes, PageDamage, reader_says};
 use crate::PipelineError;
+use crate::stores::Storage;
 
 /// The columns that are read of one file.
 #[derive(Clone, Debug)]

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use millstream_schemas::{Fingerprint, shown_up_to};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
-use crate::stores::Storage;
 use super::other_formats;
 use super::pages::reader_says;
-use crate::stores::Whole;
 use super::thrift::Scan;
 use crate::PipelineError;
 use crate::error::panic_message;
+use crate::stores::Storage;
+use crate::stores::Whole;
 
 /// Length and magic at the very end.
 const TAIL: u64 = 8;

@@ -67,7 +67,10 @@ fn numbers_stand_side_by_side_and_what_is_missing_is_left_to_the_model() {
     let batch = only(&dataset, encoders.clone(), DamagedPolicy::Fail).unwrap();
     assert_eq!(batch.tensors["x"].shape, [4, 2]);
     let values = batch.tensors["x"].as_f32().unwrap();
-    assert_eq!((&values[..3], values[3].is_nan(), &values[4..]), (&[10.0, 1.0, 20.0][..], true, &[30.0, 3.0, 40.0, 8.0][..]));
+    assert_eq!(
+        (&values[..3], values[3].is_nan(), &values[4..]),
+        (&[10.0, 1.0, 20.0][..], true, &[30.0, 3.0, 40.0, 8.0][..])
+    );
     // Other rows are read by what these have taught.
     let other = table(&[("a", floats(&[Some(0.0)])), ("b", floats(&[Some(0.0)]))]);
     let fresh = open(&other, TensorRole::Input, "number", json!({"column": ["b", "a"], "standardize": true})).unwrap();
@@ -240,7 +243,10 @@ fn little_of_a_batch_of_reviews_is_padding_and_every_review_comes_once() {
             let mask = batch.tensors["attention_mask"].as_i64().unwrap();
             let length = mask.len() / batch.capacity();
             let real = |slot: &usize| batch.rows[*slot].is_some();
-            tokens += (0..batch.capacity()).filter(real).map(|slot| mask[slot * length..][..length].iter().sum::<i64>()).sum::<i64>();
+            tokens += (0..batch.capacity())
+                .filter(real)
+                .map(|slot| mask[slot * length..][..length].iter().sum::<i64>())
+                .sum::<i64>();
             places += (batch.len() * length) as i64;
             rows.extend(batch.rows.into_iter().flatten());
         }

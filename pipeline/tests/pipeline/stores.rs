@@ -92,7 +92,10 @@ fn a_store_of_ones_own_is_read_by_ranges_and_its_failures_name_the_file() {
         write(&path, &[("text", texts), ("label", classes)], None, 5);
         bytes.insert(part, std::fs::read(&path).unwrap());
         let file = InMemory(bytes[&part].clone().into());
-        files.push((format!("part {part}"), Arc::new(Counting { file, read: Arc::clone(&read), gone: Arc::clone(&gone) })));
+        files.push((
+            format!("part {part}"),
+            Arc::new(Counting { file, read: Arc::clone(&read), gone: Arc::clone(&gone) }),
+        ));
     }
     let dataset = Dataset::from_stores(files.clone()).unwrap();
     let names: Vec<_> = dataset.files().iter().map(|file| file.name.to_string()).collect();
