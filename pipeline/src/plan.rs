@@ -11,7 +11,7 @@ use crate::division::{Division, Needs, Portion};
 use crate::encodings::{RowWork, StreamFacts};
 use crate::length_groups::LengthGroups;
 use crate::order::Order;
-use crate::sources::{FileColumns, Value, row_bytes};
+use crate::sources::{FileColumns, row_bytes};
 use crate::stages::batches::BatchLayout;
 use crate::stages::feeder::Feeder;
 use crate::stages::tensor_parts::is_supported;
@@ -241,21 +241,18 @@ fn start(dataset: &Dataset, options: &StreamOptions, from: Option<&ResumePoint>)
     Ok(then.clone())
 }
 
-/// Bytes of the texts of every row, by row group.
+/// How long every row is, by row group.
 fn lengths(dataset: &Dataset, options: &StreamOptions) -> Result<Vec<Vec<u32>>, PipelineError> {
-    let texts = options.encoders.text_columns();
-    if texts.is_empty() {
-        let reason = "no input is a text, so rows have no lengths to go by".into();
+    let (mut all, mut any) = (Vec::with_capacity(dataset.rows() as usize), false);
+    dataset.each_row(options.encoders.columns(), |row| {
+        let length = options.encoders.length(row);
+        any |= length.is_some();
+        all.push(length.unwrap_or(0));
+    })?;
+    if !any {
+        let reason = "no input has rows of different lengths".into();
         return Err(PipelineError::Option { option: "group_by_length", reason });
     }
-    let mut all = Vec::with_capacity(dataset.rows() as usize);
-    dataset.each_row(&texts, |row| {
-        let length = (0..row.len()).map(|column| match row.get(column) {
-            Value::Text(text) => text.len() as u64,
-            _ => 0,
-        });
-        all.push(u32::try_from(length.sum::<u64>()).unwrap_or(u32::MAX));
-    })?;
     let mut all = all.into_iter();
     Ok(dataset.inner.groups.iter().map(|group| all.by_ref().take(group.rows as usize).collect()).collect())
 }

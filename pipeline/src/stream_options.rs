@@ -19,7 +19,7 @@ pub struct StreamOptions {
     /// Row groups that are shuffled together under [`OrderStrength::Windowed`]; at least 1.
     pub window: usize,
     /// Put rows of like lengths into one batch, so that little of it is padding; by itself where rows have lengths of their
-    /// own. Rows are as long as their texts.
+    /// own. Their lengths are learned by reading them once, before the first batch.
     pub group_by_length: Option<bool>,
     /// Threads that decode and transform; 0 takes one for each core.
     pub workers: usize,

@@ -117,6 +117,12 @@ pub trait Encoder: fmt::Debug + Send + Sync {
         None
     }
 
+    /// How long a row is before it is transformed, where rows have lengths of their own.
+    fn length(&self, row: RowValues<'_>) -> Option<u32> {
+        let _ = row;
+        None
+    }
+
     /// Whether rows take long: images are decoded.
     fn decodes_images(&self) -> bool {
         false

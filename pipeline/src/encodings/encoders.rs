@@ -199,11 +199,10 @@ impl Encoders {
         columns
     }
 
-    /// The columns of the inputs that are texts.
-    pub(crate) fn text_columns(&self) -> Vec<String> {
+    /// How long a row is that was read with [`Encoders::columns`]; `None` where no input has lengths of its own.
+    pub(crate) fn length(&self, row: RowValues<'_>) -> Option<u32> {
         let inputs = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Input);
-        let texts = inputs.filter(|entry| entry.encoder.view() == View::Text);
-        texts.flat_map(|entry| entry.encoder.columns()).cloned().collect()
+        inputs.filter_map(|entry| entry.encoder.length(row.of(&entry.places))).max()
     }
 
     /// The first column that is shown as a picture or text, and which.

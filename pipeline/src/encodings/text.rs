@@ -95,6 +95,13 @@ impl Encoder for TextEncoder {
         Ok(())
     }
 
+    fn length(&self, row: RowValues<'_>) -> Option<u32> {
+        match row.get(0) {
+            Value::Text(text) => Some(u32::try_from(text.len()).unwrap_or(u32::MAX)),
+            _ => None,
+        }
+    }
+
     fn view(&self) -> View {
         View::Text
     }

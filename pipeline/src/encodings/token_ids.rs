@@ -204,6 +204,16 @@ impl Encoder for TokenEncoder {
         Ok(())
     }
 
+    fn length(&self, row: RowValues<'_>) -> Option<u32> {
+        let text = |column| if let Value::Text(text) = row.get(column) { text } else { "" };
+        let input = match row.len() {
+            2 => EncodeInput::Dual(text(0).into(), text(1).into()),
+            _ => EncodeInput::Single(text(0).into()),
+        };
+        let encoded = self.tokenizer.encode_fast(input, self.options.special_tokens);
+        encoded.ok().map(|encoded| encoded.len() as u32)
+    }
+
     fn view(&self) -> View {
         View::Text
     }

@@ -230,7 +230,7 @@ impl Chunk {
     fn checked(&self, start: u64, length: u64) -> Result<Bytes, String> {
         let ChunkPages { dictionary, pages, .. } = &*self.pages;
         let page = pages.binary_search_by_key(&start, |page| page.offset).ok().map(|index| &pages[index]);
-        let bytes = self.bytes.read(start..start + length).map_err(|error| error.to_string())?;
+        let bytes = self.bytes.read(start..start + length).map_err(|error| with_source(&error))?;
         let header = PageHeader::read(&bytes)?;
         if header.is_dictionary() != dictionary.as_ref().is_some_and(|dictionary| dictionary.start == start) {
             return Err("the dictionary is where the page index has none, or the other way round".into());
@@ -306,9 +306,14 @@ impl CheckedPages {
 pub(super) fn reader_says(error: &ParquetError) -> String {
     match error {
         ParquetError::General(text) => shown_up_to(text.clone(), 400),
-        ParquetError::External(error) => shown_up_to(error.to_string(), 400),
+        ParquetError::External(error) => shown_up_to(with_source(&**error), 400),
         error => shown_up_to(error.to_string(), 400),
     }
+}
+
+/// What a store said lies below what it was asked for.
+fn with_source(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 impl PageReader for CheckedPages {

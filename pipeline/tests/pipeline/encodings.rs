@@ -42,7 +42,7 @@ fn options(encoders: Encoders, batch: usize) -> StreamOptions {
 }
 
 fn only(dataset: &Dataset, encoders: Encoders, damaged: DamagedPolicy) -> Result<Batch, PipelineError> {
-    let options = StreamOptions { damaged, ..options(encoders, dataset.rows() as usize) };
+    let options = StreamOptions { damaged, group_by_length: Some(false), ..options(encoders, dataset.rows() as usize) };
     Batches::open(dataset, options, None)?.next().expect("a batch")
 }
 

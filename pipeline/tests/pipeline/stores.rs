@@ -100,11 +100,12 @@ fn a_store_of_ones_own_is_read_by_ranges_and_its_failures_name_the_file() {
     let dataset = Dataset::from_stores(files.clone()).unwrap();
     let names: Vec<_> = dataset.files().iter().map(|file| file.name.to_string()).collect();
     assert_eq!(names, (0..20).map(|part| format!("part {part}")).collect::<Vec<_>>());
-    let batches = all(&dataset, &options(&dataset)).unwrap();
+    let options = options(&dataset);
+    let batches = all(&dataset, &options).unwrap();
     assert_eq!(batches.iter().map(|batch| batch.len()).sum::<usize>(), 400);
     assert!(read.load(Ordering::Relaxed) > 0);
     *gone.lock().unwrap() = true;
-    let error = all(&dataset, &options(&dataset)).unwrap_err();
+    let error = all(&dataset, &options).unwrap_err();
     let causes = format!("{error}: {:?}", std::error::Error::source(&error).map(ToString::to_string));
     assert!(causes.contains("part ") && causes.contains("the line is dead"), "{causes}");
     // The first file in order is named, whichever thread comes first.

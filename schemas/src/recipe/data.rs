@@ -53,7 +53,8 @@ pub struct DataRecipe {
     #[schemars(range(min = 1))]
     pub window: usize,
     /// Put rows of like lengths into one batch, so that little of it is padding: of 50 batches that follow each other, the rows
-    /// are sorted by the length of their texts. By itself where rows have lengths of their own (`token_ids`).
+    /// are sorted by their lengths, which are learned by reading all rows once. By itself where rows have lengths of their own
+    /// (`token_ids`).
     #[serde(default)]
     pub group_by_length: Option<bool>,
     /// Threads that decode and transform; 0 takes one for each core.
