@@ -8,7 +8,7 @@ use std::time::Instant;
 use crossbeam_channel::Receiver;
 use millstream_schemas::RowId;
 use millstream_schemas::recipe::{ByteSize, TransparencyPolicy};
-use millstream_transforms::{Chain, DrawKey, RgbImage, Scratch};
+use millstream_transforms::{Chain, DrawKey, Raster, Scratch};
 
 use super::batches::{Filled, FinishedBatch, OpenBatch, Shape, WorkTimes};
 use super::damage::DamagedRow;
@@ -69,7 +69,7 @@ const LARGEST_KEPT: u64 = 16 << 20;
 #[derive(Default)]
 struct WorkerBuffers {
     decode: DecodeScratch,
-    image: RgbImage,
+    image: Raster,
     scratch: Scratch,
 }
 
@@ -219,15 +219,16 @@ impl WorkerContext {
                 got_height: got.1,
             }));
         }
-        let request = drawing.decode_request(&header.facts).map_err(|error| transform_error(row, error))?;
-        let needed = header.memory.saturating_add(drawing.memory(&header.facts));
+        let plan = drawing.plan(&header.facts).map_err(|error| transform_error(row, error))?;
+        let needed = header.memory.saturating_add(plan.memory());
         clock.lap(&self.times.transform);
         let _admitted = self.admit(&header, needed)?;
         clock.lap(&self.times.memory_wait);
+        let request = plan.decode_request();
         let decoded =
             decode::decode_into(bytes, &header, &request, self.transparency, &mut buffers.decode, &mut buffers.image);
         clock.lap(&self.times.decode);
-        let rendered = decoded.map(|part| drawing.render_part(&part, &mut buffers.scratch, out));
+        let rendered = decoded.map(|part| plan.render(&part, &mut buffers.scratch, out));
         clock.lap(&self.times.transform);
         if needed > LARGEST_KEPT {
             *buffers = WorkerBuffers::default();
