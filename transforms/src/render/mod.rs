@@ -5,8 +5,11 @@
 //! stages there are 8-bit pixels, or floats where the image has other values or more than four channels.
 //! The slow and obvious twin is `reference`, in tests.
 
+#[cfg(test)]
+mod depths;
 mod finish;
 mod map_run;
+mod nearest;
 pub(crate) mod noise;
 mod pixels;
 mod plan;
@@ -25,11 +28,13 @@ use fast_image_resize::Resizer;
 
 use crate::error::TransformError;
 use crate::image_drawing::{DecodeRequest, ImageDrawing};
-use crate::image_facts::{ImageFacts, LARGEST_SIDE, MOST_CHANNELS};
+use crate::image_facts::ImageFacts;
+use crate::image_size::check_size;
 use crate::raster::{RgbImage, SampleSlice, SourceImage};
 use crate::steps::filter::Neighbours;
 use crate::steps::point::PointStep;
 use map_run::MapRun;
+pub(crate) use nearest::nearest;
 use pixels::Pixels;
 pub use plan::ImagePlan;
 use plan::{Effect, Stage, Wide};
@@ -333,19 +338,6 @@ fn convert<'a, T: Copy>(
         converted.extend(source.row(y, stride).iter().map(|sample| value(*sample)));
     }
     Pixels { values: converted, channels: source.channels, stride, left: 0, top: 0 }
-}
-
-/// Refuses images without pixels, and larger ones than can be rendered.
-pub(crate) fn check_size(facts: &ImageFacts) -> Result<(), TransformError> {
-    let ImageFacts { width, height, channels, .. } = *facts;
-    let sides = 1..=LARGEST_SIDE;
-    if !sides.contains(&width) || !sides.contains(&height) {
-        return Err(TransformError::ImageSize { width, height, limit: LARGEST_SIDE });
-    }
-    if (1..=MOST_CHANNELS).contains(&channels) {
-        return Ok(());
-    }
-    Err(TransformError::ChannelCount { channels, limit: MOST_CHANNELS })
 }
 
 fn check_samples(source: &SourceImage<'_>) -> Result<(), TransformError> {

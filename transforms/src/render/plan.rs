@@ -8,8 +8,8 @@
 //! What the end needs is passed back from stage to stage: a step on points needs the pixels it makes, a filter as many
 //! more as its radius, a step on the whole image all of them, a run of maps its region of what was before it.
 
-use super::check_size;
 use super::map_run::{Map, MapRun, SLACK, scales};
+use crate::image_size::check_size;
 use crate::matrix::Matrix;
 use crate::steps::filter::FilterStep;
 use crate::steps::point::PointStep;
@@ -182,6 +182,21 @@ impl Part<'_> {
     fn is_run(&self) -> bool {
         self.points.is_empty() && self.effects.is_empty()
     }
+}
+
+/// The maps among checked steps.
+pub(super) fn maps<'a>(source: &ImageFacts, steps: &'a [DrawnStep]) -> Result<Vec<Map<'a>>, TransformError> {
+    check_size(source)?;
+    let (mut input, mut maps) = (*source, Vec::new());
+    for (index, drawn) in steps.iter().enumerate() {
+        if let ImageStep::Map(step) = &drawn.step {
+            drawn.check(index, &input)?;
+            let output = step.output(&input);
+            maps.push(Map { step: &**step, transform: &drawn.transform, index, input, output });
+            input = output;
+        }
+    }
+    Ok(maps)
 }
 
 /// Cuts checked steps into stages.

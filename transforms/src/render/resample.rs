@@ -5,16 +5,13 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 
 use super::map_run::{Leg, MapRun, Sampling};
 use super::pixels::Pixels;
-use super::sampled::{Line, Sample, Sampled};
+use super::sampled::{Line, PADDING, Sample, Sampled};
 use super::weighted::{self, Rounded};
 use super::{spread, vector};
 use crate::TransformError;
 use crate::matrix::Matrix;
 use crate::steps::Kernel;
 use crate::steps::map::{Displacer, Place};
-
-/// Values behind the last pixel that a warp may read and never uses.
-pub(super) const PADDING: usize = 4;
 
 /// What the rows of the output are made of.
 pub(super) enum Rows<'a, S> {

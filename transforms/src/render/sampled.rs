@@ -1,3 +1,6 @@
+/// Values behind the last pixel that a warp may read and never uses.
+pub(super) const PADDING: usize = 4;
+
 /// What one value of an image is stored as.
 pub(super) trait Sample: Copy + Default + Send + Sync + 'static {
     /// What makes 0 to 1 of the raw value.

@@ -241,7 +241,7 @@ mod avx2 {
         Line, Range, Sampled, noise, normalize_row, sample_row, saturate_row, scale_row, spread_row, turn_hues_row,
         weigh_rows,
     };
-    use crate::render::resample::PADDING;
+    use crate::render::sampled::PADDING;
 
     const LANES: usize = 8;
 
