@@ -12,7 +12,7 @@ use crate::combination::{Chosen, Outcomes};
 use crate::error::TransformError;
 use crate::image_drawing::ImageDrawing;
 use crate::image_facts::ImageFacts;
-use crate::image_size::check_size;
+use crate::image_limits::check_size;
 use crate::kind::Kind;
 use crate::random::DrawKey;
 use crate::steps::DrawnStep;

@@ -42,7 +42,7 @@ mod foreign_words;
 mod image;
 mod image_drawing;
 mod image_facts;
-mod image_size;
+mod image_limits;
 mod image_transform;
 mod kind;
 mod matrix;

@@ -29,7 +29,7 @@ use fast_image_resize::Resizer;
 use crate::error::TransformError;
 use crate::image_drawing::{DecodeRequest, ImageDrawing};
 use crate::image_facts::ImageFacts;
-use crate::image_size::check_size;
+use crate::image_limits::check_size;
 use crate::raster::{RgbImage, SampleSlice, SourceImage};
 use crate::steps::filter::Neighbours;
 use crate::steps::point::PointStep;

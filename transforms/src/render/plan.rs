@@ -9,7 +9,7 @@
 //! more as its radius, a step on the whole image all of them, a run of maps its region of what was before it.
 
 use super::map_run::{Map, MapRun, SLACK, scales};
-use crate::image_size::check_size;
+use crate::image_limits::check_size;
 use crate::matrix::Matrix;
 use crate::steps::filter::FilterStep;
 use crate::steps::point::PointStep;
