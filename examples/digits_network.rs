@@ -1,10 +1,11 @@
 //! Writes a small convolutional network with fresh weights: what `cargo demo` pretrains on handwritten digits.
 //!
 //! ```text
-//! cargo run --example digits_network -- target/demo/network.onnx
+//! cargo run --example digits_network -- target/demo/network.onnx     # of colours
+//! cargo run --example digits_network -- target/demo/network.onnx 1   # of grey
 //! ```
 //!
-//! Takes images `[batch, 3, 16, 16]` and gives scores `[batch, 5]`. Weights are drawn as He et al. 2015 describe, biases
+//! Takes images `[batch, channels, 16, 16]` and gives scores `[batch, 5]`. Weights are drawn as He et al. 2015 describe, biases
 //! start at zero.
 
 use anyhow::{Context, Result};
@@ -18,8 +19,10 @@ const SIDE: usize = 16;
 const CLASSES: usize = 5;
 
 fn main() -> Result<()> {
-    let path = std::env::args().nth(1).context("usage: digits_network FILE.onnx")?;
-    let network = network()?;
+    let usage = "usage: digits_network FILE.onnx [CHANNELS]";
+    let path = std::env::args().nth(1).context(usage)?;
+    let channels = std::env::args().nth(2).map_or(Ok(3), |channels| channels.parse()).context(usage)?;
+    let network = network(channels)?;
     if let Some(folder) = std::path::Path::new(&path).parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -27,9 +30,9 @@ fn main() -> Result<()> {
 }
 
 /// The network as the bytes of an ONNX file. The first axis is symbolic, so it takes any number of images.
-fn network() -> Result<Vec<u8>> {
+fn network(channels: usize) -> Result<Vec<u8>> {
     let mut graph = Graph::new(17, OperatorCatalog::standard());
-    let image = graph.input("image", TensorType::f32([1, 3, SIDE, SIDE]));
+    let image = graph.input("image", TensorType::f32([1, channels, SIDE, SIDE]));
     let mut value = image;
     for (name, channels, stride) in [("conv1", 16, 1), ("conv2", 32, 2), ("conv3", 64, 2)] {
         value = convolution(&mut graph, name, value, channels, stride)?;

@@ -16,7 +16,7 @@ use millstream_pipeline::encodings::Encoders;
 use millstream_pipeline::{Batches, Dataset, StreamOptions, Value};
 use millstream_schemas::Choice;
 use millstream_schemas::recipe::{ByteSize, TransparencyPolicy};
-use millstream_transforms::{Chain, DecodeRequest, DrawKey, RgbImage};
+use millstream_transforms::{Chain, DecodeRequest, DrawKey, Raster};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 const RUNS: usize = 5;
@@ -108,7 +108,7 @@ fn decodings<'a>(images: &'a [Bytes], chain: Option<&Chain>) -> Vec<(&'a Bytes, 
 
 fn decode_all(tasks: &[(&Bytes, Header, DecodeRequest)], threads: usize) -> usize {
     let work = |thread: usize| {
-        let (mut scratch, mut image) = (DecodeScratch::default(), RgbImage::default());
+        let (mut scratch, mut image) = (DecodeScratch::default(), Raster::default());
         for (bytes, header, request) in tasks.iter().skip(thread).step_by(threads) {
             decode_into(bytes, header, request, TransparencyPolicy::Drop, &mut scratch, &mut image).unwrap();
         }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::check::{data_report, label_findings};
 use crate::classes::align;
-use crate::model_inputs::{input_names, require_inputs};
+use crate::model_inputs::{input_names, require_inputs, takes_grey};
 use crate::plan::{refuse_random, stream_options};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::{RowSource, Wanted};
@@ -92,6 +92,7 @@ pub fn evaluate(
         patterns: &data,
         role: SplitRole::Evaluate,
         inputs: &inputs,
+        grey: takes_grey(&model),
     };
     let mut source = RowSource::open(&wanted, chain)?;
     let mut notes = source.dataset.notes().to_vec();

@@ -26,6 +26,11 @@ pub(crate) fn input_names(model: &Model, named: bool) -> Result<Vec<String>, Rec
     Ok(names)
 }
 
+/// Whether a model's only input takes images of one channel.
+pub(crate) fn takes_grey(model: &Model) -> bool {
+    matches!(model.inputs().as_slice(), [(_, shape)] if matches!(shape[..], [_, Some(1), _, _]))
+}
+
 /// Refuses batches that a model cannot take: each of its inputs must be among the tensors, of its type and shape.
 /// `place` is where the recipe says what happens to the rows.
 ///
@@ -78,10 +83,15 @@ fn require_shape(name: &str, shape: &[Option<usize>], tensor: &TensorSpec, place
         return Ok(());
     }
     let input = shown(name);
-    if let ([None | Some(3), height, width], [Some(3), Some(got_height), Some(got_width)]) =
-        (rest, tensor.shape.as_slice())
+    let image = match tensor.shape[..] {
+        [Some(channels), Some(height), Some(width)] => Some((channels, height, width)),
+        _ => None,
+    };
+    let channels_fit = |channels| rest.first().is_some_and(|wanted| wanted.is_none_or(|wanted| wanted == channels));
+    if let (Some((_, got_height, got_width)), [_, height, width]) =
+        (image.filter(|(channels, ..)| channels_fit(*channels)), rest)
     {
-        let (height, width) = (height.unwrap_or(*got_height), width.unwrap_or(*got_width));
+        let (height, width) = (height.unwrap_or(got_height), width.unwrap_or(got_width));
         return Err(RecipeError::mismatch(
             place,
             format!(
@@ -91,8 +101,11 @@ fn require_shape(name: &str, shape: &[Option<usize>], tensor: &TensorSpec, place
         ));
     }
     let wanted = show_shape(shape);
-    if let [Some(3), Some(_), Some(_)] = tensor.shape[..] {
-        let message = format!("input `{input}` has the shape {wanted}; images are [batch, 3, height, width]");
+    if let Some((channels, ..)) = image {
+        let message = format!(
+            "input `{input}` has the shape {wanted}; images are [batch, {channels}, height, width] (of 1 or 3 channels, which \
+             `data.inputs` with `image: {{channels: …}}` says)"
+        );
         return Err(RecipeError::mismatch("model.path", message));
     }
     let got = show_shape(&std::iter::once(None).chain(tensor.shape.iter().copied()).collect::<Vec<_>>());

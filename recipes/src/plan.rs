@@ -11,7 +11,7 @@ use millstream_transforms::Chain;
 
 use crate::choices::Choices;
 use crate::classes::align;
-use crate::model_inputs::{input_names, require_inputs, shapes};
+use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
 use crate::{Catalogs, RecipeError, RowSource, labels_file, overlap};
@@ -63,6 +63,7 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
         patterns: &recipe.data.train,
         role: SplitRole::Train,
         inputs: &inputs,
+        grey: takes_grey(&model),
     };
     let mut train = RowSource::open(&wanted, train_chain)?;
     require_target(&train)?;

@@ -32,6 +32,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) role: SplitRole,
     /// The model's inputs; none where there is no model.
     pub(crate) inputs: &'a [String],
+    /// Whether the only input takes images of one channel.
+    pub(crate) grey: bool,
 }
 
 impl RowSource {
@@ -89,7 +91,13 @@ fn encoders(dataset: &Dataset, wanted: &Wanted<'_>) -> Result<Encoders, Pipeline
     };
     let label = if data.targets.is_empty() { data.label() } else { "" };
     let mut tensors = match data.inputs.is_empty() {
-        true => short_form(dataset, data.input.as_deref(), label, only)?,
+        true => {
+            let mut tensors = short_form(dataset, data.input.as_deref(), label, only)?;
+            for tensor in tensors.iter_mut().filter(|tensor| wanted.grey && tensor.encoding.name == "image") {
+                tensor.encoding.options["channels"] = 1.into();
+            }
+            tensors
+        }
         false => {
             let mut inputs = list(&data.inputs, TensorRole::Input, "data.inputs");
             if !label.is_empty() {

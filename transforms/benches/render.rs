@@ -19,11 +19,19 @@ fn main() {
     let flip = json!("horizontal_flip");
     let turn = json!({"rotate": {"degrees": 15}});
     let noise = json!({"gaussian_noise": {"sigma": 0.05}});
+    let amounts =
+        json!({"brightness": 0.4, "contrast": 0.4, "contrast_about": "middle", "saturation": 0.4, "hue": 0.1});
+    let jitter = json!({ "color_jitter": amounts });
+    let blur = json!({"gaussian_blur": {"sigma": [0.1, 2]}});
+    let center = json!({"center_crop": {"size": 96}});
     let normalize = json!({"normalize": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}});
     println!("from 500×375, processor time of one thread, {images} images a line, best of 5");
     let published = [
         ("(A)  crop 224, flip, rotate, noise, normalize", json!([crop, flip, turn, noise, normalize])),
         ("(A0) crop 224, flip, normalize", json!([crop, flip, normalize])),
+        ("(B)  crop 224, flip, jitter, blur, normalize", json!([crop, flip, jitter, blur, normalize])),
+        ("(B0) jitter, blur, crop 224, flip, normalize", json!([jitter, blur, crop, flip, normalize])),
+        ("(B1) jitter, blur, center crop 96, normalize", json!([jitter, blur, center, normalize])),
     ];
     let published = published.into_iter().map(|(name, specs)| (name.to_owned(), specs));
     let images_only = table().iter().filter(|row| matches!(row.kind(), Kind::Image | Kind::Combine));

@@ -16,6 +16,7 @@ use crate::image_limits::check_size;
 use crate::kind::Kind;
 use crate::random::DrawKey;
 use crate::steps::DrawnStep;
+use crate::target::Target;
 use crate::text_drawing::{self, TextDrawing};
 use crate::transform::Transform;
 
@@ -92,6 +93,23 @@ impl Chain {
     /// Width and height that every image has at the end, if all have the same.
     pub fn image_output_size(&self) -> Option<(u32, u32)> {
         output_size(&self.nodes, None).map(|facts| (facts.width, facts.height))
+    }
+
+    /// Refuses a kind of target that belongs to the rows, where one of the transforms moves what it marks and leaves it
+    /// behind.
+    ///
+    /// # Errors
+    /// The transform, and its place in the list.
+    pub fn check_target(&self, target: Target) -> Result<(), TransformError> {
+        self.nodes.iter().try_for_each(|node| node.check_target(target))
+    }
+
+    /// Refuses images of so many channels, where one of the transforms has options for another number.
+    ///
+    /// # Errors
+    /// The transform's place in the list, with what it has options for.
+    pub fn check_channels(&self, channels: u32) -> Result<(), TransformError> {
+        self.nodes.iter().try_for_each(|node| node.check_channels(channels))
     }
 
     /// Draws what happens to one image.
@@ -406,6 +424,30 @@ mod tests {
             assert_eq!(warnings.len(), usize::from(wanted.is_some()), "{specs}: {warnings:?}");
             assert!(warnings.iter().all(|warning| warning.contains(wanted.unwrap_or_default())), "{warnings:?}");
         }
+    }
+
+    #[test]
+    fn targets_that_are_left_behind_and_channels_are_told_at_once() {
+        let chain = parse(json!([
+            {"one_of": ["horizontal_flip", {"elastic": {"alpha": 9, "sigma": 3}}]},
+            "equalize",
+            {"mix_up": {"alpha": 1}},
+        ]));
+        let chain = chain.unwrap();
+        let message = "transforms.train[2].mix_up: `mix_up` cannot move boxes; leave it out, or them";
+        assert_eq!(chain.check_target(Target::Boxes).unwrap_err().to_string(), message);
+        assert!(chain.check_target(Target::Labels).is_ok());
+        let moved = parse(json!(["vertical_flip", {"gaussian_noise": {"sigma": 0.1}}])).unwrap();
+        assert!(
+            [Target::Boxes, Target::KeyPoints, Target::Masks].map(|t| moved.check_target(t)).iter().all(Result::is_ok)
+        );
+        let swapped = parse(json!([{"keyboard_typos": {"fraction": 0.1}}, {"swap_words": {"count": 1}}])).unwrap();
+        let message = "transforms.train[1].swap_words: `swap_words` cannot move spans; leave it out, or them";
+        assert_eq!(swapped.check_target(Target::Spans).unwrap_err().to_string(), message);
+        let normalized = parse(json!([{"normalize": {"mean": [0.5], "std": [0.5]}}])).unwrap();
+        assert!(normalized.check_channels(1).is_ok());
+        let message = "transforms.train[0].normalize: mean and std have 1 numbers each, and the images have 3 channels";
+        assert_eq!(normalized.check_channels(3).unwrap_err().to_string(), message);
     }
 
     #[test]

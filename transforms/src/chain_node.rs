@@ -6,6 +6,7 @@ use crate::error::TransformError;
 use crate::image_transform::ImageTransform;
 use crate::kind::Kind;
 use crate::random::{DrawKey, Random};
+use crate::target::Target;
 use crate::text_transform::TextTransform;
 use crate::transform::Transform;
 
@@ -67,6 +68,33 @@ impl Node {
             }
             Action::Combine(_, children) => children.iter().try_for_each(|child| child.check_last(false)),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses a kind of target that it leaves behind.
+    pub(crate) fn check_target(&self, target: Target) -> Result<(), TransformError> {
+        if !self.can_happen() {
+            return Ok(());
+        }
+        let left_behind = match &self.does {
+            Action::Combine(_, children) => return children.iter().try_for_each(|child| child.check_target(target)),
+            Action::Batch(_) => target.is_left_behind(self.row.targets, true),
+            Action::Image(_) | Action::Text(_) => target.is_left_behind(self.row.targets, false),
+        };
+        if left_behind {
+            return Err(TransformError::CannotMove { place: self.place.clone(), name: self.row.name.into(), target });
+        }
+        Ok(())
+    }
+
+    /// Refuses images of so many channels.
+    pub(crate) fn check_channels(&self, channels: u32) -> Result<(), TransformError> {
+        match &self.does {
+            Action::Combine(_, children) => children.iter().try_for_each(|child| child.check_channels(channels)),
+            Action::Image(transform) => transform
+                .check_channels(channels)
+                .map_err(|message| TransformError::Channels { place: self.place.clone(), message }),
+            Action::Batch(_) | Action::Text(_) => Ok(()),
         }
     }
 

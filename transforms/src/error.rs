@@ -2,6 +2,7 @@ use millstream_schemas::ChoiceError;
 
 use crate::image_facts::ImageFacts;
 use crate::kind::Kind;
+use crate::target::Target;
 
 /// What can be wrong with a chain of transforms, a drawing, or the data a drawing is rendered from.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -73,16 +74,38 @@ pub enum TransformError {
         limit: u32,
     },
     /// A transform that has no meaning for images of so many channels.
-    #[error("{place}: {wanted}, and the images have {got}; {help}")]
+    #[error("{place}: {message}")]
     Channels {
         /// Where.
         place: String,
-        /// What it wants, such as `mean and std have 3 numbers`.
-        wanted: String,
-        /// Channels of the images.
-        got: u32,
-        /// What to do.
-        help: &'static str,
+        /// Wanted and got.
+        message: String,
+    },
+    /// A transform that moves what targets mark, and cannot move the targets.
+    #[error("{place}: `{name}` cannot move {target}; leave it out, or them")]
+    CannotMove {
+        /// Where.
+        place: String,
+        /// Its name.
+        name: String,
+        /// What it cannot move.
+        target: Target,
+    },
+    /// Four numbers that are no box.
+    #[error("the box {numbers:?} has no area; it is {form}")]
+    BoundingBox {
+        /// As written.
+        numbers: [f64; 4],
+        /// What they should be.
+        form: &'static str,
+    },
+    /// A class of a mask that is too large.
+    #[error("a mask has classes of at most {most} either way, got {class}")]
+    Class {
+        /// The class.
+        class: i32,
+        /// The largest.
+        most: u32,
     },
     /// An image of another size, or with other channels, than the one the drawing was made for.
     #[error("the drawing was made for an image of {wanted} pixels, and this one has {got}")]
@@ -171,6 +194,7 @@ impl TransformError {
             | Self::BatchBeforeRows { place, .. }
             | Self::WrongKind { place, .. }
             | Self::MixedKinds { place, .. }
+            | Self::CannotMove { place, .. }
             | Self::Channels { place, .. }
             | Self::TooDeep { place, .. } => Some(place.clone()),
             _ => None,

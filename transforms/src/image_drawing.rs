@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::image_facts::ImageFacts;
-use crate::steps::{DrawnStep, ImageStep};
+use crate::steps::DrawnStep;
 
 /// The part of an image that a drawing uses. Decoders may return more; what lies outside never changes the result.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,9 +64,6 @@ impl ImageDrawing {
     /// It may lie outside. Boxes and key points follow the image this way. Not a number where a step is a perspective
     /// that takes the point to infinity, or has a matrix without inverse (rendering refuses such a step).
     pub fn project_point(&self, x: f64, y: f64) -> (f64, f64) {
-        self.steps.iter().fold((x, y), |(x, y), drawn| match &drawn.step {
-            ImageStep::Map(step) => step.forward(x, y),
-            ImageStep::Filter(_) | ImageStep::Point(_) | ImageStep::Whole(_) => (x, y),
-        })
+        self.steps.iter().fold((x, y), |(x, y), drawn| drawn.step.forward(x, y))
     }
 }

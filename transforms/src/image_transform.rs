@@ -20,6 +20,15 @@ pub trait ImageTransform: Send + Sync {
         input
     }
 
+    /// Refuses images of so many channels, where it has no meaning for them, with what was wanted and what was got.
+    ///
+    /// # Errors
+    /// Options for another number of channels.
+    fn check_channels(&self, channels: u32) -> Result<(), String> {
+        let _ = channels;
+        Ok(())
+    }
+
     /// Whether what it returns is no image any more.
     fn must_be_last(&self) -> bool {
         false

@@ -3,7 +3,6 @@ use std::fmt;
 use millstream_schemas::choice::{
     Choice, ChoiceError, Options, Row, Shared, read, read_shared, schema_of, schema_of_shared, whole,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::batch_transform::BatchTransform;
@@ -11,37 +10,8 @@ use crate::combination::{Combination, Combine};
 use crate::image_transform::ImageTransform;
 use crate::kind::Kind;
 use crate::options::Frequency;
+use crate::target::Target;
 use crate::text_transform::TextTransform;
-
-/// What a transform moves or changes: whoever keeps such data beside the rows has to let them follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Target {
-    /// Boxes in an image; their corners follow [`project_point`](crate::ImageDrawing::project_point).
-    Boxes,
-    /// The image itself.
-    Image,
-    /// Points in an image; they follow [`project_point`](crate::ImageDrawing::project_point).
-    KeyPoints,
-    /// What the loss compares with.
-    Labels,
-    /// Images that mark each pixel; they take the same geometric steps.
-    Masks,
-    /// Ranges of characters; they follow [`project_position`](crate::TextDrawing::project_position).
-    Spans,
-    /// The text itself.
-    Text,
-}
-
-impl Target {
-    /// Of transforms that move pixels.
-    pub(crate) const PLACES: &[Self] = &[Self::Boxes, Self::Image, Self::KeyPoints, Self::Masks];
-    /// Of transforms that change pixels where they are.
-    pub(crate) const PIXELS: &[Self] = &[Self::Image];
-    /// Of transforms of text.
-    pub(crate) const CHARACTERS: &[Self] = &[Self::Spans, Self::Text];
-}
 
 /// All that is known about one transform. Command-line help, JSON Schema, documentation pages and property tests
 /// derive from these rows.

@@ -1,7 +1,7 @@
 use millstream_schemas::shown_up_to;
 use millstream_transforms::LARGEST_SIDE;
 
-use super::Format;
+use super::format::Format;
 
 /// Images of more pixels are refused: 2²⁷, 402 MB as RGB.
 pub const MOST_PIXELS: u64 = 1 << 27;
@@ -25,6 +25,12 @@ pub enum DecodeError {
         width: u32,
         /// As the header says.
         height: u32,
+    },
+    /// Neither grey nor red, green, blue is asked for.
+    #[error("images are decoded to 1 channel (grey) or 3 (red, green, blue), not to {wanted}")]
+    Channels {
+        /// How many were asked for.
+        wanted: u32,
     },
     /// The file ends before the image does.
     #[error("the {format} is cut off: {reason}")]

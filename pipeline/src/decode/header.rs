@@ -1,48 +1,21 @@
 use image::metadata::Orientation;
 use millstream_transforms::ImageFacts;
 
-/// How an image is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Format {
-    /// Windows bitmap.
-    Bmp,
-    /// The first frame of a GIF.
-    Gif,
-    /// Baseline or progressive JPEG.
-    Jpeg,
-    /// PNG; of an animated one the default image.
-    Png,
-    /// The first image of a TIFF.
-    Tiff,
-    /// WebP; of an animated one the first frame.
-    WebP,
-}
-
-impl Format {
-    /// Its usual name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Bmp => "BMP",
-            Self::Gif => "GIF",
-            Self::Jpeg => "JPEG",
-            Self::Png => "PNG",
-            Self::Tiff => "TIFF",
-            Self::WebP => "WebP",
-        }
-    }
-}
+use super::format::Format;
+use super::jpeg_start::JpegStart;
 
 /// What an image's first bytes say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Size after EXIF orientation.
+    /// Size after EXIF orientation; of three channels, whatever the file has.
     pub facts: ImageFacts,
     /// How it is encoded.
     pub format: Format,
     /// Most bytes that decoding it holds at a time, the result included.
     pub memory: u64,
     pub(super) orientation: Orientation,
+    /// What stands before the first scan of a JPEG.
+    pub(super) jpeg: Option<JpegStart>,
     /// Size as stored.
     pub(super) stored: (u32, u32),
 }

@@ -1,276 +1,205 @@
 //! JPEG through zune-jpeg.
 
-use image::metadata::Orientation;
-use millstream_transforms::ImageFacts;
-use zune_core::bytestream::ZCursor;
+use millstream_transforms::{ImageFacts, luma};
+use zune_core::bytestream::{ZByteIoError, ZByteReaderTrait, ZSeekFrom};
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-use super::{DecodeError, Format, Header, damaged, orientation};
-
-/// What stands before the first scan.
-struct Start {
-    frame: Frame,
-    orientation: Orientation,
-    /// The first scan holds all components.
-    interleaved: bool,
-    /// Where the first scan's data begins.
-    scan: usize,
-}
-
-struct Frame {
-    width: u16,
-    height: u16,
-    /// Where the height is written.
-    height_at: usize,
-    progressive: bool,
-    components: u8,
-    /// The largest sampling factors.
-    across: u8,
-    down: u8,
-}
+use super::decode_error::{DecodeError, damaged};
+use super::format::Format;
+use super::header::Header;
+use super::jpeg_start::{JpegStart, start};
+use super::orientation;
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
     let start = start(bytes)?;
-    let stored = (u32::from(start.frame.width), u32::from(start.frame.height));
+    let stored = start.stored();
     let (width, height) = orientation::size(stored.0, stored.1, start.orientation);
-    let facts = ImageFacts::new(width, height);
-    let memory = start.memory(bytes.len() as u64);
-    Ok(Header { facts, format: Format::Jpeg, memory, orientation: start.orientation, stored })
+    let (facts, memory) = (ImageFacts::new(width, height), start.memory(bytes.len() as u64));
+    let orientation = start.orientation;
+    Ok(Header { facts, format: Format::Jpeg, memory, orientation, jpeg: Some(start), stored })
 }
 
-/// Decodes the first `rows` rows as stored, or more, and says how many. They are the same as of the whole image.
+/// Decodes the first `rows` rows as stored, or more, to grey where `grey` says so, and says how many rows. They are the
+/// same as of the whole image.
+///
+/// The grey of a colour image is the luma that the file itself holds, where it does, or else that of [`luma`].
 pub(super) fn decode(
     bytes: &[u8],
-    header: &Header,
+    start: &JpegStart,
     rows: u32,
-    shortened: &mut Vec<u8>,
+    grey: bool,
     pixels: &mut Vec<u8>,
 ) -> Result<u32, DecodeError> {
-    let start = start(bytes)?;
     start.check_end(bytes)?;
-    let (width, height) = header.stored;
+    let (width, height) = start.stored();
     let decoded = start.rows_to_decode(rows);
-    if decoded == height {
-        decode_rows(bytes, width, height, pixels)?;
-        return Ok(height);
-    }
     // The decoder cannot be told to stop, but below the height it read it only looks for the next marker.
-    shortened.clear();
-    shortened.extend_from_slice(bytes);
     let stated = (decoded as u16).to_be_bytes();
-    shortened[start.frame.height_at..][..2].copy_from_slice(&stated);
-    decode_rows(shortened, width, decoded, pixels)?;
-    pixels.truncate(width as usize * rows as usize * 3);
+    let file = StatedHeight { bytes, position: 0, height_at: start.height_at(), stated };
+    let channels = decode_rows(file, width, decoded, grey && start.first_is_whole(), pixels)?;
+    let rows = if decoded == height { height } else { rows };
+    pixels.truncate(width as usize * rows as usize * channels);
+    if grey && channels == 3 {
+        for pixel in 0..pixels.len() / 3 {
+            pixels[pixel] = luma([pixels[pixel * 3], pixels[pixel * 3 + 1], pixels[pixel * 3 + 2]]);
+        }
+        pixels.truncate(pixels.len() / 3);
+    }
     Ok(rows)
 }
 
-fn decode_rows(bytes: &[u8], width: u32, height: u32, pixels: &mut Vec<u8>) -> Result<(), DecodeError> {
+/// Decodes to one channel where that is asked for and the file holds luma, or else to three; says to how many.
+fn decode_rows(
+    file: StatedHeight<'_>,
+    width: u32,
+    height: u32,
+    luma: bool,
+    pixels: &mut Vec<u8>,
+) -> Result<usize, DecodeError> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::from(u16::MAX))
         .set_max_height(usize::from(u16::MAX))
         .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    let mut decoder = JpegDecoder::new_with_options(file, options);
     decoder.decode_headers().map_err(|error| damaged(Format::Jpeg, &error))?;
-    let wanted = width as usize * height as usize * 3;
+    let holds_luma = matches!(decoder.input_colorspace(), Some(ColorSpace::YCbCr | ColorSpace::Luma));
+    let channels = if luma && holds_luma { 1 } else { 3 };
+    if channels == 1 {
+        decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::Luma));
+    }
+    let wanted = width as usize * height as usize * channels;
     if decoder.output_buffer_size() != Some(wanted) {
         return Err(damaged(Format::Jpeg, &"it has two frames of different size"));
     }
     // Not all that the decoder accepts makes it write every row, and nothing may stay of the image before.
     pixels.clear();
     pixels.resize(wanted, 0);
-    decoder.decode_into(pixels).map_err(|error| damaged(Format::Jpeg, &error))
+    decoder.decode_into(pixels).map_err(|error| damaged(Format::Jpeg, &error))?;
+    Ok(channels)
 }
 
-impl Start {
-    /// All of the image is in the first scan.
-    fn has_one_scan(&self) -> bool {
-        self.interleaved && !self.frame.progressive
-    }
+/// A file in memory whose header states another height than it does: its bytes are not copied for that.
+struct StatedHeight<'a> {
+    bytes: &'a [u8],
+    position: usize,
+    height_at: usize,
+    stated: [u8; 2],
+}
 
-    /// How many rows the decoder must be made to decode for the first `rows` to be right.
-    fn rows_to_decode(&self, rows: u32) -> u32 {
-        let Frame { height, across, down, .. } = self.frame;
-        if !self.has_one_scan() || across > 2 || down > 2 {
-            return height.into();
-        }
-        // Where colours are stored at half the height, a row's are mixed with those of the next.
-        let below = if down == 2 { 2 } else { 0 };
-        (rows + below).next_multiple_of(8 * u32::from(down)).min(height.into())
-    }
-
-    /// Most bytes that decoding takes.
-    fn memory(&self, encoded: u64) -> u64 {
-        let Frame { width, height, components, across, down, .. } = self.frame;
-        let pixels = u64::from(width) * u64::from(height);
-        let (columns, block_rows) = (8 * u64::from(across), 8 * u64::from(down));
-        let (width, height) =
-            (u64::from(width).next_multiple_of(columns), u64::from(height).next_multiple_of(block_rows));
-        let (components, value) = (u64::from(components), size_of::<i16>() as u64);
-        let result = pixels * if self.orientation == Orientation::NoTransforms { 3 } else { 6 };
-        let planes = if self.has_one_scan() { 0 } else { width * height * components * value };
-        // A row of blocks as decoded, at full size (with room to spare for some samplings), and rows between them.
-        let rows = width * block_rows * components * value * 4;
-        // Metadata, and the shortened file.
-        result + planes + rows + 2 * encoded
-    }
-
-    /// The decoder itself notices a missing end, and data that is none, in some places only.
-    fn check_end(&self, bytes: &[u8]) -> Result<(), DecodeError> {
-        let mut rest = &bytes[self.scan..];
-        if !self.has_one_scan() {
-            // Between the start of a scan and the end of the image these two bytes cannot stand for anything else.
-            let ends = rest.windows(2).rev().any(|pair| pair == [0xff, 0xd9]);
-            return if ends { Ok(()) } else { Err(endless()) };
-        }
-        loop {
-            rest = from_marker(rest).ok_or_else(endless)?;
-            match rest.split_first().ok_or_else(endless)? {
-                (0x00 | 0xd0..=0xd7, after) => rest = after,
-                (0xd9, _) => return Ok(()),
-                (marker, _) => {
-                    return Err(damaged(Format::Jpeg, &format!("marker ff{marker:02x} stands within its only scan")));
+impl StatedHeight<'_> {
+    /// Reads what is there; how many bytes that is.
+    #[inline(always)]
+    fn peek(&self, buffer: &mut [u8]) -> usize {
+        let start = self.position.min(self.bytes.len());
+        let end = self.position.saturating_add(buffer.len()).min(self.bytes.len());
+        let there = &self.bytes[start..end];
+        buffer[..there.len()].copy_from_slice(there);
+        // nearly all of the file lies behind
+        if start < self.height_at + 2 {
+            for (at, byte) in (self.height_at..).zip(self.stated) {
+                if (start..end).contains(&at) {
+                    buffer[at - start] = byte;
                 }
             }
         }
+        there.len()
     }
 }
 
-/// What follows the next 0xff, or more of them.
-fn from_marker(mut bytes: &[u8]) -> Option<&[u8]> {
-    // Many bytes at a time: in a scan there is one in some hundreds.
-    while let Some((chunk, after)) = bytes.split_first_chunk::<32>()
-        && !chunk.iter().fold(false, |found, &byte| found | (byte == 0xff))
-    {
-        bytes = after;
+impl ZByteReaderTrait for StatedHeight<'_> {
+    #[inline(always)]
+    fn read_byte_no_error(&mut self) -> u8 {
+        let mut byte = [0];
+        self.peek(&mut byte);
+        self.position = self.position.saturating_add(1);
+        byte[0]
     }
-    let marker = bytes.iter().position(|&byte| byte == 0xff)?;
-    let fill = bytes[marker..].iter().position(|&byte| byte != 0xff)?;
-    Some(&bytes[marker + fill..])
-}
 
-fn endless() -> DecodeError {
-    DecodeError::Truncated { format: Format::Jpeg.name(), reason: "it has no end-of-image marker".into() }
-}
-
-fn start(bytes: &[u8]) -> Result<Start, DecodeError> {
-    let truncated = || DecodeError::Truncated { format: "JPEG", reason: "it ends within its header".into() };
-    let mut frame = None;
-    let mut turn = Orientation::NoTransforms;
-    let mut at = 2;
-    loop {
-        // Like other readers, skip what is no marker.
-        at = bytes.len() - bytes.get(at..).and_then(from_marker).ok_or_else(truncated)?.len();
-        let marker = bytes[at];
-        at += 1;
-        match marker {
-            0x00 | 0x01 | 0xd0..=0xd8 => continue,
-            0xd9 => return Err(damaged(Format::Jpeg, &"it ends before the first scan")),
-            _ => {}
-        }
-        let length = bytes.get(at..at + 2).ok_or_else(truncated)?;
-        let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
-        if length < 2 {
-            return Err(damaged(Format::Jpeg, &"a header segment is shorter than its own length"));
-        }
-        let segment = bytes.get(at + 2..at + length).ok_or_else(truncated)?;
-        match marker {
-            0xc0..=0xc2 => frame = Some(read_frame(segment, at + 2, marker == 0xc2)?),
-            0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
-                return Err(DecodeError::Format("lossless, hierarchical or arithmetic JPEG".into()));
-            }
-            0xe1 if segment.starts_with(b"Exif\0\0") => {
-                turn = Orientation::from_exif_chunk(&segment[6..]).unwrap_or(turn);
-            }
-            0xda => {
-                let no_frame = || damaged(Format::Jpeg, &"it has no frame header before its first scan");
-                let frame: Frame = frame.ok_or_else(no_frame)?;
-                let interleaved = segment.first().is_some_and(|named| *named == frame.components);
-                // The decoder takes the blocks of such scans for others, and says nothing.
-                if !interleaved && !frame.progressive && frame.down > 1 {
-                    let what = "a baseline JPEG of several scans, its colours stored at a part of the height";
-                    return Err(DecodeError::Format(what.into()));
-                }
-                return Ok(Start { frame, orientation: turn, interleaved, scan: at + length });
-            }
-            _ => {}
-        }
-        at += length;
+    #[inline(always)]
+    fn read_exact_bytes(&mut self, buffer: &mut [u8]) -> Result<(), ZByteIoError> {
+        self.peek_exact_bytes(buffer)?;
+        self.position += buffer.len();
+        Ok(())
     }
-}
 
-fn read_frame(segment: &[u8], at: usize, progressive: bool) -> Result<Frame, DecodeError> {
-    let [_, h1, h0, w1, w0, components, ref samplings @ ..] = *segment else {
-        return Err(damaged(Format::Jpeg, &"the frame header is too short"));
-    };
-    let factors = || samplings.as_chunks::<3>().0.iter().map(|component| component[1]);
-    Ok(Frame {
-        width: u16::from_be_bytes([w1, w0]),
-        height: u16::from_be_bytes([h1, h0]),
-        height_at: at + 1,
-        progressive,
-        components,
-        across: factors().map(|factor| factor >> 4).max().unwrap_or(1).max(1),
-        down: factors().map(|factor| factor & 15).max().unwrap_or(1).max(1),
-    })
+    #[inline(always)]
+    fn read_bytes(&mut self, buffer: &mut [u8]) -> Result<usize, ZByteIoError> {
+        let read = self.peek(buffer);
+        self.position += read;
+        Ok(read)
+    }
+
+    #[inline(always)]
+    fn peek_bytes(&mut self, buffer: &mut [u8]) -> Result<usize, ZByteIoError> {
+        Ok(self.peek(buffer))
+    }
+
+    #[inline(always)]
+    fn peek_exact_bytes(&mut self, buffer: &mut [u8]) -> Result<(), ZByteIoError> {
+        let read = self.peek(buffer);
+        if read == buffer.len() { Ok(()) } else { Err(ZByteIoError::NotEnoughBytes(read, buffer.len())) }
+    }
+
+    #[inline(always)]
+    fn z_seek(&mut self, from: ZSeekFrom) -> Result<u64, ZByteIoError> {
+        let (base, offset) = match from {
+            ZSeekFrom::Start(position) => (Some(0), i64::try_from(position).ok()),
+            ZSeekFrom::End(offset) => (i64::try_from(self.bytes.len()).ok(), Some(offset)),
+            ZSeekFrom::Current(offset) => (i64::try_from(self.position).ok(), Some(offset)),
+        };
+        let position = base.zip(offset).and_then(|(base, offset)| usize::try_from(base.checked_add(offset)?).ok());
+        self.position = position.ok_or(ZByteIoError::SeekError("outside of what a file can have"))?;
+        Ok(self.position as u64)
+    }
+
+    #[inline(always)]
+    fn is_eof(&mut self) -> Result<bool, ZByteIoError> {
+        Ok(self.position >= self.bytes.len())
+    }
+
+    #[inline(always)]
+    fn z_position(&mut self) -> Result<u64, ZByteIoError> {
+        Ok(self.position as u64)
+    }
+
+    fn read_remaining(&mut self, sink: &mut Vec<u8>) -> Result<usize, ZByteIoError> {
+        let start = sink.len();
+        sink.resize(start + self.bytes.len().saturating_sub(self.position), 0);
+        self.read_bytes(&mut sink[start..])
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The first bytes of an image of 64×64 pixels, up to its first scan, which names some components.
-    fn begun(marker: u8, samplings: &[u8], named: u8) -> Vec<u8> {
-        let count = samplings.len() as u8;
-        let mut bytes = vec![0xff, 0xd8, 0xff, marker, 0, 8 + 3 * count, 8, 0, 64, 0, 64, count];
-        samplings.iter().for_each(|sampling| bytes.extend([1, *sampling, 0]));
-        bytes.extend([0xff, 0xda, 0, 6 + 2 * named, named]);
-        bytes.resize(bytes.len() + 2 * usize::from(named) + 3, 0);
-        bytes
-    }
-
+    /// However it is read, the two bytes are those that are stated, and all others those of the file.
     #[test]
-    fn planes_are_counted_where_the_decoder_keeps_them() {
-        let (full, half) = ([0x11, 0x11, 0x11], [0x22, 0x11, 0x11]);
-        for (marker, samplings, named, wanted) in [
-            (0xc0, full, 3, Ok(false)),
-            (0xc1, half, 3, Ok(false)),
-            (0xc2, half, 3, Ok(true)),
-            (0xc2, half, 1, Ok(true)),
-            (0xc0, full, 1, Ok(true)),
-            (0xc0, [0x21, 0x11, 0x11], 1, Ok(true)),
-            (0xc0, half, 1, Err("a baseline JPEG of several scans")),
-        ] {
-            let header = header(&begun(marker, &samplings, named));
-            let whole = 64 * 64 * 3;
-            match (&header, wanted) {
-                (Ok(header), Ok(planes)) => {
-                    let rows = 64 * 8 * 3 * 2 * 4 * if samplings == half { 2 } else { 1 };
-                    let memory = whole + rows + if planes { whole * 2 } else { 0 };
-                    assert!((memory..memory + 200).contains(&header.memory), "{marker:x} {samplings:x?}: {header:?}");
-                }
-                (Err(error), Err(message)) => assert!(error.to_string().contains(message), "{error}"),
-                _ => panic!("{marker:x} {samplings:x?}: {header:?}"),
+    fn a_stated_height_is_all_that_differs() {
+        let bytes: Vec<u8> = (0..40).collect();
+        let mut wanted = bytes.clone();
+        wanted[11..13].copy_from_slice(&[100, 101]);
+        for start in 0..45usize {
+            for length in 0..8 {
+                let mut file = StatedHeight { bytes: &bytes, position: 0, height_at: 11, stated: [100, 101] };
+                file.z_seek(ZSeekFrom::Start(start as u64)).unwrap();
+                let expected = wanted.get(start..(start + length).min(40)).unwrap_or_default();
+                let mut buffer = vec![0; length];
+                assert_eq!(file.peek_exact_bytes(&mut buffer).is_ok(), expected.len() == length);
+                assert_eq!(file.read_bytes(&mut buffer).unwrap(), expected.len());
+                assert_eq!(&buffer[..expected.len()], expected);
+                assert_eq!(file.z_position().unwrap() as usize, start + expected.len());
+                assert_eq!(file.read_byte_no_error(), wanted.get(start + expected.len()).copied().unwrap_or(0));
             }
-        }
-    }
-
-    #[test]
-    fn no_more_rows_are_decoded_than_needed() {
-        for (marker, samplings, rows, wanted) in [
-            (0xc0, [0x11, 0x11, 0x11], 16, 16),
-            (0xc0, [0x11, 0x11, 0x11], 17, 24),
-            (0xc0, [0x21, 0x11, 0x11], 16, 16),
-            (0xc0, [0x22, 0x11, 0x11], 14, 16),
-            (0xc0, [0x22, 0x11, 0x11], 15, 32),
-            (0xc0, [0x22, 0x11, 0x11], 60, 64),
-            (0xc0, [0x41, 0x11, 0x11], 16, 64),
-            (0xc2, [0x11, 0x11, 0x11], 16, 64),
-        ] {
-            let start = start(&begun(marker, &samplings, 3)).map_err(|error| error.to_string()).unwrap();
-            assert_eq!(start.rows_to_decode(rows), wanted, "{marker:x} {samplings:x?}");
+            let mut file = StatedHeight { bytes: &bytes, position: start, height_at: 11, stated: [100, 101] };
+            let mut rest = vec![7];
+            file.read_remaining(&mut rest).unwrap();
+            assert_eq!(rest[1..], *wanted.get(start..).unwrap_or_default());
+            assert!(file.is_eof().unwrap());
+            assert!(file.z_seek(ZSeekFrom::Current(-100)).is_err());
         }
     }
 }

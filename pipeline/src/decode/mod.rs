@@ -1,8 +1,10 @@
 //! Encoded images to RGB pixels: header first, limits before memory, EXIF orientation applied.
 
 mod decode_error;
+mod format;
 mod header;
 mod jpeg;
+mod jpeg_start;
 mod orientation;
 mod raster;
 
@@ -10,19 +12,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::metadata::Orientation;
 use millstream_schemas::recipe::TransparencyPolicy;
-use millstream_transforms::{DecodeRequest, LARGEST_SIDE, RgbImage, SourceImage};
+use millstream_transforms::{DecodeRequest, LARGEST_SIDE, Raster, RgbImage, Samples, SourceImage};
 
-use decode_error::damaged;
 pub use decode_error::{DecodeError, MOST_PIXELS};
-pub use header::{Format, Header};
+pub use format::Format;
+pub use header::Header;
 
 use crate::error::panic_message;
 
 /// Buffers that decoding reuses from image to image.
 #[derive(Debug, Default)]
 pub struct DecodeScratch {
-    /// An encoded image whose header states fewer rows.
-    shortened: Vec<u8>,
     turned: Vec<u8>,
 }
 
@@ -55,49 +55,64 @@ pub fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
 /// See [`DecodeError`]. What a decoder can see of damage is refused: a JPEG without an end, or with data that cannot be
 /// read, where other readers fill the rest with grey or go on with noise.
 pub fn decode(bytes: &[u8], transparency: TransparencyPolicy) -> Result<RgbImage, DecodeError> {
-    let mut image = RgbImage::default();
+    let mut image = Raster::default();
     let header = header(bytes)?;
     let whole = DecodeRequest::whole(&header.facts);
     decode_into(bytes, &header, &whole, transparency, &mut DecodeScratch::default(), &mut image)?;
-    Ok(image)
+    Ok(RgbImage { width: image.width, height: image.height, pixels: image.take_bytes() })
 }
 
 /// Decodes what is requested of an image, or more, into a buffer that is used again; `header` is the answer of
 /// [`header`](header()) for the same bytes. The pixels are those of [`decode`].
+///
+/// To one channel where that is requested: the grey of a colour is its luma (ITU-R BT.601,
+/// [`luma`](millstream_transforms::luma)), of a JPEG the luma that it holds; the two differ by rounding. A grey image of
+/// which three channels are requested has three equal ones.
 ///
 /// A baseline JPEG is decoded down to the last row that is needed (with EXIF orientation: the last as stored). Damage
 /// below it goes unnoticed, until a request needs those rows; a missing end is always noticed. All other images are
 /// decoded whole. None is decoded at a smaller scale, whatever [`DecodeRequest::shrink`] says: the decoders cannot.
 ///
 /// # Errors
-/// As [`decode`]; the image's content is then unspecified.
+/// As [`decode`], or another number of channels than 1 and 3 is requested; the image's content is then unspecified.
 pub fn decode_into<'a>(
     bytes: &[u8],
     header: &Header,
     request: &DecodeRequest,
     transparency: TransparencyPolicy,
     scratch: &mut DecodeScratch,
-    image: &'a mut RgbImage,
+    image: &'a mut Raster,
 ) -> Result<SourceImage<'a>, DecodeError> {
+    let grey = match request.channels {
+        1 => true,
+        3 => false,
+        wanted => return Err(DecodeError::Channels { wanted }),
+    };
     caught(header.format.name(), || {
         let Header { facts, orientation: turn, stored: (width, height), .. } = *header;
-        let rows = match header.format {
-            Format::Jpeg => {
+        let mut pixels = image.take_bytes();
+        let rows = match &header.jpeg {
+            Some(start) => {
                 let rows = orientation::stored_rows(request, height, turn);
-                jpeg::decode(bytes, header, rows, &mut scratch.shortened, &mut image.pixels)?
+                jpeg::decode(bytes, start, rows, grey, &mut pixels)?
             }
-            _ => {
-                raster::decode(bytes, header, transparency, &mut image.pixels)?;
+            None => {
+                raster::decode(bytes, header, transparency, grey, &mut pixels)?;
                 height
             }
         };
         if turn != Orientation::NoTransforms {
-            orientation::turn(&image.pixels, width, rows, turn, &mut scratch.turned);
-            std::mem::swap(&mut image.pixels, &mut scratch.turned);
+            let turned = &mut scratch.turned;
+            match grey {
+                true => orientation::turn::<1>(&pixels, width, rows, turn, turned),
+                false => orientation::turn::<3>(&pixels, width, rows, turn, turned),
+            }
+            std::mem::swap(&mut pixels, turned);
         }
         (image.width, image.height) = orientation::size(width, rows, turn);
-        let (left, top) = orientation::start(height - rows, turn);
-        Ok(SourceImage::rgb_part(facts, [left, top], image))
+        (image.channels, image.samples) = (request.channels, Samples::U8(pixels));
+        let start = orientation::start(height - rows, turn);
+        Ok(SourceImage::part(facts.with_channels(request.channels), start.into(), image))
     })
 }
 

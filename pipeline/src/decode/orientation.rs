@@ -40,8 +40,14 @@ pub(super) fn start(missing: u32, orientation: Orientation) -> (u32, u32) {
     }
 }
 
-/// RGB pixels of a stored size, turned into `turned`.
-pub(super) fn turn(pixels: &[u8], width: u32, height: u32, orientation: Orientation, turned: &mut Vec<u8>) {
+/// Pixels of so many channels and a stored size, turned into `turned`.
+pub(super) fn turn<const CHANNELS: usize>(
+    pixels: &[u8],
+    width: u32,
+    height: u32,
+    orientation: Orientation,
+    turned: &mut Vec<u8>,
+) {
     let (columns, rows) = (width as usize, height as usize);
     let (right, bottom) = (columns - 1, (rows - 1) * columns);
     // Which stored pixel becomes the first, and the steps from it to the one that follows to the right and below.
@@ -57,11 +63,11 @@ pub(super) fn turn(pixels: &[u8], width: u32, height: u32, orientation: Orientat
         Orientation::Rotate270FlipH => (bottom + right, up, back),
         Orientation::Rotate270 => (right, columns, back),
     };
-    let stored = pixels.as_chunks::<3>().0;
+    let stored = pixels.as_chunks::<CHANNELS>().0;
     turned.resize(pixels.len(), 0);
     let line = size(width, height, orientation).0 as usize;
     let mut start = first;
-    for row in turned.as_chunks_mut::<3>().0.chunks_exact_mut(line) {
+    for row in turned.as_chunks_mut::<CHANNELS>().0.chunks_exact_mut(line) {
         let mut from = start;
         for pixel in row {
             *pixel = stored[from];
@@ -82,7 +88,7 @@ mod tests {
         let mut wanted = DynamicImage::ImageRgb8(image);
         wanted.apply_orientation(orientation);
         let mut turned = vec![1, 2, 3];
-        turn(pixels, 7, height, orientation, &mut turned);
+        turn::<3>(pixels, 7, height, orientation, &mut turned);
         let (across, down) = size(7, height, orientation);
         (RgbImage::from_raw(across, down, turned).unwrap(), wanted.into_rgb8())
     }

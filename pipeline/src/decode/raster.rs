@@ -6,9 +6,12 @@ use std::io::Cursor;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use millstream_schemas::recipe::TransparencyPolicy;
-use millstream_transforms::ImageFacts;
+use millstream_transforms::{ImageFacts, luma};
 
-use super::{DecodeError, Format, Header, MOST_PIXELS, damaged, orientation};
+use super::decode_error::{DecodeError, MOST_PIXELS, damaged};
+use super::format::Format;
+use super::header::Header;
+use super::orientation;
 
 pub(super) fn header(bytes: &[u8], format: ImageFormat) -> Result<Header, DecodeError> {
     let format = match format {
@@ -28,13 +31,14 @@ pub(super) fn header(bytes: &[u8], format: ImageFormat) -> Result<Header, Decode
     let memory = decoder.total_bytes().saturating_add(pixels.saturating_mul(4 + 3 + 3));
     let memory = memory.saturating_add(2 * bytes.len() as u64);
     let (width, height) = orientation::size(stored.0, stored.1, turn);
-    Ok(Header { facts: ImageFacts::new(width, height), format, memory, orientation: turn, stored })
+    Ok(Header { facts: ImageFacts::new(width, height), format, memory, orientation: turn, jpeg: None, stored })
 }
 
 pub(super) fn decode(
     bytes: &[u8],
     header: &Header,
     transparency: TransparencyPolicy,
+    grey: bool,
     pixels: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
     let mut limits = Limits::default();
@@ -44,7 +48,7 @@ pub(super) fn decode(
     if decoder.dimensions() != header.stored {
         return Err(damaged(header.format, &"it decodes to another size than its header says"));
     }
-    if decoder.color_type() == ColorType::Rgb8 {
+    if decoder.color_type() == (if grey { ColorType::L8 } else { ColorType::Rgb8 }) {
         pixels.clear();
         pixels.resize(decoder.total_bytes() as usize, 0);
         return decoder.read_image(pixels).map_err(|error| refused(header.format, &error));
@@ -54,6 +58,9 @@ pub(super) fn decode(
         false => image.into_rgb8().into_raw(),
         true => without_alpha(&image.into_rgba8().into_raw(), transparency),
     };
+    if grey {
+        *pixels = pixels.as_chunks::<3>().0.iter().map(|pixel| luma(*pixel)).collect();
+    }
     Ok(())
 }
 

@@ -20,11 +20,11 @@ use crate::{PipelineError, decode};
 pub(super) const ENCODING: EncodingKind = EncodingKind {
     name: "image",
     summary: "Encoded images as pixels in planes.",
-    documentation: "One tensor of floats `[batch, 3, height, width]`: JPEG, PNG, WebP, GIF, BMP or TIFF files in a column of \
-        binary values, or of structs with `bytes`, decoded as RGB and taken through the transforms; 0 to 1 where no `normalize` \
+    documentation: "One tensor of floats `[batch, channels, height, width]`: JPEG, PNG, WebP, GIF, BMP or TIFF files in a column of \
+        binary values, or of structs with `bytes`, decoded as RGB, or with `channels: 1` as grey, and taken through the transforms; 0 to 1 where no `normalize` \
         says otherwise. All images must end at one size: that of the transforms, or else of the first image that can be used. \
         Null and what does not decode is a damaged row.",
-    samples: &["{}", r#"{"column": "image"}"#],
+    samples: &["{}", r#"{"column": "image", "channels": 1}"#],
     takes: &[Holds::Bytes],
     most_columns: 1,
     build: Build::of::<Image>(),
@@ -33,25 +33,39 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
 /// Rows that are looked at to learn the images' size, when the transforms leave it open.
 const ROWS_LOOKED_AT: u64 = 16;
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Image {}
+pub(super) struct Image {
+    /// Values of a pixel: 3 for red, green and blue, 1 for grey (the luma of ITU-R BT.601).
+    #[schemars(extend("enum" = [1, 3]))]
+    channels: u32,
+}
+
+impl Default for Image {
+    fn default() -> Self {
+        Self { channels: 3 }
+    }
+}
 
 impl Options for Image {
     fn validate(&self) -> Result<(), String> {
-        Ok(())
+        match self.channels {
+            1 | 3 => Ok(()),
+            other => Err(format!("channels is 1 or 3, got {other}")),
+        }
     }
 }
 
 impl EncodingOptions for Image {
     fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError> {
-        Ok(Arc::new(ImageEncoder { column: [source.columns[0].clone()] }))
+        Ok(Arc::new(ImageEncoder { column: [source.columns[0].clone()], channels: self.channels }))
     }
 }
 
 #[derive(Debug)]
 struct ImageEncoder {
     column: [String; 1],
+    channels: u32,
 }
 
 impl Encoder for ImageEncoder {
@@ -65,7 +79,7 @@ impl Encoder for ImageEncoder {
 
     fn tensors(&self, name: &str, stream: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError> {
         let (width, height) = self.size(stream)?;
-        let shape = [3, height as usize, width as usize];
+        let shape = [self.channels as usize, height as usize, width as usize];
         Ok(vec![TensorSpec {
             name: name.into(),
             role: TensorRole::Input,
@@ -85,8 +99,8 @@ impl Encoder for ImageEncoder {
     ) -> Result<(), EncodeError> {
         let [RowTensor { spec, values: RowElements::F32(pixels) }] = out else { unreachable!("as `tensors` says") };
         let Value::Bytes(bytes) = row.get(0) else { return Err(Damage::NoImageBytes.into()) };
-        let [_, Some(height), Some(width)] = spec.shape[..] else { unreachable!("as `tensors` says") };
-        sample.image(bytes, (width as u32, height as u32), pixels)
+        let [Some(_), Some(height), Some(width)] = spec.shape[..] else { unreachable!("as `tensors` says") };
+        sample.image(bytes, [self.channels, height as u32, width as u32], pixels)
     }
 
     fn view(&self) -> View {
@@ -121,6 +135,7 @@ impl ImageEncoder {
         let row = stream.dataset.read_row(&id, &self.column)?;
         let Value::Bytes(bytes) = row.values().get(0) else { return Err(damaged(Damage::NoImageBytes)) };
         let facts = decode::header(bytes).map_err(|error| damaged(Damage::Image(error)))?.facts;
+        let facts = facts.with_channels(self.channels);
         let key = DrawKey { seed: stream.seed, epoch: 0, row: id.key() };
         match stream.chain.draw_image(&facts, &key) {
             Ok(drawing) => Ok(drawing.output_size(&facts)),

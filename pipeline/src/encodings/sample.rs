@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use millstream_schemas::RowId;
 use millstream_schemas::recipe::{ByteSize, TransparencyPolicy};
-use millstream_transforms::{Chain, DrawKey, RgbImage, Scratch, TransformError};
+use millstream_transforms::{Chain, DrawKey, Raster, Scratch, TransformError};
 
 use super::encode_error::EncodeError;
 use crate::PipelineError;
@@ -20,7 +20,7 @@ const LARGEST_KEPT: u64 = 16 << 20;
 #[derive(Default)]
 pub(crate) struct RowBuffers {
     decode: DecodeScratch,
-    image: RgbImage,
+    image: Raster,
     scratch: Scratch,
 }
 
@@ -94,18 +94,24 @@ impl<'a> Sample<'a> {
         Ok(changed)
     }
 
-    /// The image as the transforms make it: `[channels, height, width]`, of the size that is wanted.
+    /// The image as the transforms make it: `[channels, height, width]`, of the shape that is wanted; 1 or 3 channels.
     ///
     /// # Errors
     /// It does not decode, is too large for the memory there is, or ends at another size.
-    pub fn image(&mut self, bytes: &[u8], (width, height): (u32, u32), out: &mut [f32]) -> Result<(), EncodeError> {
+    pub fn image(
+        &mut self,
+        bytes: &[u8],
+        [channels, height, width]: [u32; 3],
+        out: &mut [f32],
+    ) -> Result<(), EncodeError> {
         let times = &self.work.times;
         let mut clock = Clock(Instant::now());
         let header = decode::header(bytes).map_err(Damage::Image)?;
         clock.lap(&times.decode);
         let refused = |error| self.transform_error(error);
-        let drawing = self.work.chain.draw_image(&header.facts, &self.key).map_err(refused)?;
-        let got = drawing.output_size(&header.facts);
+        let facts = header.facts.with_channels(channels);
+        let drawing = self.work.chain.draw_image(&facts, &self.key).map_err(refused)?;
+        let got = drawing.output_size(&facts);
         if got != (width, height) {
             return Err(EncodeError::Fatal(PipelineError::ImageSize {
                 row: self.id.clone(),
@@ -115,15 +121,16 @@ impl<'a> Sample<'a> {
                 got_height: got.1,
             }));
         }
-        let request = drawing.decode_request(&header.facts).map_err(refused)?;
-        let needed = header.memory.saturating_add(drawing.memory(&header.facts));
+        let plan = drawing.plan(&facts).map_err(refused)?;
+        let request = plan.decode_request();
+        let needed = header.memory.saturating_add(plan.memory());
         clock.lap(&times.transform);
         let _admitted = self.admit(&header, needed)?;
         clock.lap(&times.memory_wait);
         let RowBuffers { decode: decoding, image, scratch } = &mut *self.buffers;
         let decoded = decode::decode_into(bytes, &header, &request, self.work.transparency, decoding, image);
         clock.lap(&times.decode);
-        let rendered = decoded.map(|part| drawing.render_part(&part, scratch, out));
+        let rendered = decoded.map(|part| plan.render(&part, scratch, out));
         clock.lap(&times.transform);
         if needed > LARGEST_KEPT {
             *self.buffers = RowBuffers::default();

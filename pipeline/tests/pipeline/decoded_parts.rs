@@ -8,7 +8,9 @@ use millstream_pipeline::decode::{DecodeScratch, decode, decode_into, header};
 use millstream_pipeline::encodings::Encoders;
 use millstream_pipeline::{Dataset, Value};
 use millstream_schemas::recipe::TransparencyPolicy;
-use millstream_transforms::{DecodeRequest, DrawKey, RgbImage, SampleSlice, Scratch, SourceImage};
+use millstream_transforms::{
+    DecodeRequest, DrawKey, ImageFacts, Raster, RgbImage, SampleSlice, Scratch, SourceImage, luma,
+};
 
 const POLICY: TransparencyPolicy = TransparencyPolicy::Drop;
 
@@ -16,7 +18,7 @@ const POLICY: TransparencyPolicy = TransparencyPolicy::Drop;
 #[derive(Default)]
 struct Bench {
     decode: DecodeScratch,
-    image: RgbImage,
+    image: Raster,
 }
 
 impl Bench {
@@ -102,6 +104,57 @@ fn a_part_is_a_part_of_the_whole_whichever_way_it_is_turned() {
             (0..20).map(|seed| check_file(&format!("orientation {orientation}"), &bytes, &mut bench, seed)).sum();
         assert!(left_out > 0, "{orientation}");
     }
+}
+
+/// Soft colours, none of which the file's own colour space has to cut.
+fn soft(x: u32, y: u32) -> [u8; 3] {
+    [90 + x as u8, 80 + y as u8, 140 - (x / 2 + y / 2) as u8]
+}
+
+fn encoded<P: image::PixelWithColorType<Subpixel = u8>>(
+    format: image::ImageFormat,
+    pixel: impl Fn(u32, u32) -> P,
+) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image::ImageBuffer::from_fn(50, 70, pixel).write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// The pixels of one channel are the luma of those of three; exactly, but for JPEG, whose own luma is rounded otherwise.
+#[test]
+fn grey_is_the_luma_of_colours() {
+    let rgb = |x, y| image::Rgb(soft(x, y));
+    let luma_alone = |x, y| image::Luma([soft(x, y)[0]]);
+    let (png, jpeg) = (image::ImageFormat::Png, image::ImageFormat::Jpeg);
+    let with_exif = turned(6);
+    let mut bench = Bench::default();
+    for (name, bytes, rounding) in [
+        ("png", encoded(png, rgb), 0),
+        ("grey png", encoded(png, luma_alone), 0),
+        ("png with alpha", encoded(png, |x, y| image::LumaA([soft(x, y)[0], (x + y) as u8])), 0),
+        ("bmp", encoded(image::ImageFormat::Bmp, rgb), 0),
+        ("jpeg", encoded(jpeg, rgb), 2),
+        ("grey jpeg", encoded(jpeg, luma_alone), 0),
+        // saturated colours beyond what RGB can show
+        ("turned jpeg", with_exif, 60),
+    ] {
+        let colours = decode(&bytes, POLICY).unwrap();
+        let wanted: Vec<u8> = colours.pixels.chunks_exact(3).map(|p| luma([p[0], p[1], p[2]])).collect();
+        for request in requests(&colours, &DrawKey { seed: 4, epoch: 0, row: 1 }) {
+            let got = bench.decode(&bytes, &DecodeRequest { channels: 1, ..request }).unwrap();
+            assert_eq!(got.facts, colours.facts().with_channels(1), "{name}");
+            let SampleSlice::U8(pixels) = got.samples else { panic!("{name}") };
+            assert_eq!(pixels.len(), (got.width * got.height) as usize, "{name}");
+            for (index, pixel) in (0..).zip(pixels) {
+                let (x, y) = (got.left + index % got.width, got.top + index / got.width);
+                let wanted = wanted[(y * colours.width + x) as usize];
+                assert!(pixel.abs_diff(wanted) <= rounding, "{name} {request} ({x}, {y}): {pixel}, wanted {wanted}");
+            }
+        }
+    }
+    let request = DecodeRequest { channels: 4, ..DecodeRequest::whole(&ImageFacts::new(50, 70)) };
+    let message = "images are decoded to 1 channel (grey) or 3 (red, green, blue), not to 4";
+    assert_eq!(bench.decode(&encoded(png, rgb), &request).unwrap_err(), message);
 }
 
 #[test]

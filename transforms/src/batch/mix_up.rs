@@ -7,7 +7,8 @@ use crate::batch_drawing::BatchStep;
 use crate::batch_transform::BatchTransform;
 use crate::options::{Options, between};
 use crate::random::Random;
-use crate::transform::{Build, Target, Transform};
+use crate::target::Target;
+use crate::transform::{Build, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "mix_up",

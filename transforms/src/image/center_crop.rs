@@ -10,7 +10,8 @@ use crate::options::{Options, Size};
 use crate::random::Random;
 use crate::steps::ImageStep;
 use crate::steps::map::Project;
-use crate::transform::{Build, Target, Transform};
+use crate::target::Target;
+use crate::transform::{Build, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "center_crop",

@@ -10,7 +10,8 @@ use crate::random::Random;
 use crate::steps::ImageStep;
 use crate::steps::point::{Brightness, Contrast, Hue, Saturation};
 use crate::steps::whole::ContrastAboutMean;
-use crate::transform::{Build, Target, Transform};
+use crate::target::Target;
+use crate::transform::{Build, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "color_jitter",
@@ -86,6 +87,13 @@ enum Change {
 impl ImageTransform for ColorJitter {
     fn is_random(&self) -> bool {
         [self.brightness, self.contrast, self.saturation, self.hue].iter().any(|amount| *amount > 0.0)
+    }
+
+    fn check_channels(&self, channels: u32) -> Result<(), String> {
+        if matches!(channels, 1 | 3) || (self.saturation == 0.0 && self.hue == 0.0) {
+            return Ok(());
+        }
+        Err(format!("saturation and hue are of images of 1 or 3 channels, and these have {channels}"))
     }
 
     fn draw(&self, facts: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {

@@ -9,7 +9,8 @@ use crate::options::{Options, range};
 use crate::random::Random;
 use crate::steps::ImageStep;
 use crate::steps::filter::{self, LEAST_SIGMA, MOST_SIGMA};
-use crate::transform::{Build, Target, Transform};
+use crate::target::Target;
+use crate::transform::{Build, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "gaussian_blur",

@@ -9,7 +9,8 @@ use crate::options::{Options, between};
 use crate::random::Random;
 use crate::steps::ImageStep;
 use crate::steps::point::{AddNoise, NoiseKind};
-use crate::transform::{Build, Target, Transform};
+use crate::target::Target;
+use crate::transform::{Build, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "gaussian_noise",

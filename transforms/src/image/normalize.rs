@@ -9,7 +9,8 @@ use crate::options::{Options, between};
 use crate::random::Random;
 use crate::steps::ImageStep;
 use crate::steps::point::Normalize as NormalizeStep;
-use crate::transform::{Build, Target, Transform};
+use crate::target::Target;
+use crate::transform::{Build, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "normalize",
@@ -62,6 +63,14 @@ impl ImageTransform for Normalize {
         steps.push(NormalizeStep { mean: self.mean.clone(), std: self.std.clone() }.into());
     }
 
+    fn check_channels(&self, channels: u32) -> Result<(), String> {
+        let numbers = self.mean.len();
+        if numbers == channels as usize {
+            return Ok(());
+        }
+        Err(format!("mean and std have {numbers} numbers each, and the images have {channels} channels"))
+    }
+
     fn must_be_last(&self) -> bool {
         true
     }
@@ -75,6 +84,9 @@ mod tests {
     fn numbers_of_255_are_refused() {
         let options = Normalize { mean: vec![123.7, 116.3, 103.5], std: vec![58.4, 57.1, 57.4] };
         assert!(options.validate().unwrap_err().contains("got 123.7"));
+        let uneven = Normalize { mean: vec![0.5], std: vec![0.5; 3] };
+        let message = "mean has 1 numbers and std 3; give one of each for every channel";
+        assert_eq!(uneven.validate(), Err(message.into()));
         let zero = Normalize { mean: vec![0.0; 3], std: vec![1.0, 0.0, 1.0] };
         assert!(zero.validate().is_err());
     }

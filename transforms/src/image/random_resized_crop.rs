@@ -11,7 +11,8 @@ use crate::options::{Options, Size, range};
 use crate::random::Random;
 use crate::steps::map::Project;
 use crate::steps::{ImageStep, Kernel};
-use crate::transform::{Build, Target, Transform};
+use crate::target::Target;
+use crate::transform::{Build, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "random_resized_crop",

@@ -430,6 +430,9 @@ mod tests {
         let shrink = || Choice::new("resize", json!({"size": [10, 5]}));
         let enlarge = || Choice::new("resize", json!({"size": [80, 40]}));
         let noise = || Choice::new("gaussian_noise", json!({"sigma": 0.1}));
+        let blur = || Choice::new("gaussian_blur", json!({"sigma": [2, 2]}));
+        let equalize = || Choice::new("equalize", json!({"probability": 1}));
+        let middle = || Choice::new("center_crop", json!({"size": [10, 4]}));
         for (specs, wanted) in [
             (vec![], 0),
             (vec![noise()], 0),
@@ -439,6 +442,12 @@ mod tests {
             (vec![crop(), shrink(), turn()], 10 * 5 * 3 + 40 * 5 * 3),
             (vec![crop(), noise(), turn()], 40 * 20 * 15 + 40 * 20 * 3),
             (vec![shrink(), enlarge()], 10 * 5 * 15 + 80 * 40 * 3 + 10 * 40 * 3),
+            (vec![blur()], 40 * 20 * 12),
+            (vec![equalize()], 0),
+            (vec![blur(), equalize(), blur()], 40 * 20 * 24),
+            (vec![blur(), turn()], 40 * 20 * (24 + 3 + 3)),
+            // the middle, and six pixels around it
+            (vec![blur(), middle()], 22 * 16 * 12 + 10 * 4 * 12 + 10 * 4 * 3),
         ] {
             let facts = ImageFacts::new(40, 20);
             let key = DrawKey { seed: 4, epoch: 0, row: 1 };

@@ -5,8 +5,11 @@
 //! stages there are 8-bit pixels, or floats where the image has other values or more than four channels.
 //! The slow and obvious twin is `reference`, in tests.
 
+#[cfg(test)]
+mod depths;
 mod finish;
 mod map_run;
+mod nearest;
 pub(crate) mod noise;
 mod pixels;
 mod plan;
@@ -31,6 +34,7 @@ use crate::raster::{RgbImage, SampleSlice, SourceImage};
 use crate::steps::filter::Neighbours;
 use crate::steps::point::PointStep;
 use map_run::MapRun;
+pub(crate) use nearest::nearest;
 use pixels::Pixels;
 pub use plan::ImagePlan;
 use plan::{Effect, Stage, Wide};

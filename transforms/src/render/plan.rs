@@ -184,6 +184,21 @@ impl Part<'_> {
     }
 }
 
+/// The maps among checked steps.
+pub(super) fn maps<'a>(source: &ImageFacts, steps: &'a [DrawnStep]) -> Result<Vec<Map<'a>>, TransformError> {
+    check_size(source)?;
+    let (mut input, mut maps) = (*source, Vec::new());
+    for (index, drawn) in steps.iter().enumerate() {
+        if let ImageStep::Map(step) = &drawn.step {
+            drawn.check(index, &input)?;
+            let output = step.output(&input);
+            maps.push(Map { step: &**step, transform: &drawn.transform, index, input, output });
+            input = output;
+        }
+    }
+    Ok(maps)
+}
+
 /// Cuts checked steps into stages.
 fn parts<'a>(source: &ImageFacts, steps: &'a [DrawnStep]) -> Result<Vec<Part<'a>>, TransformError> {
     let mut parts = Vec::new();

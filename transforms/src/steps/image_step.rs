@@ -52,6 +52,14 @@ impl ImageStep {
         }
     }
 
+    /// Where a point of the image is afterwards; not a number where it goes nowhere.
+    pub fn forward(&self, x: f64, y: f64) -> (f64, f64) {
+        match self {
+            Self::Map(step) => step.forward(x, y),
+            Self::Filter(_) | Self::Point(_) | Self::Whole(_) => (x, y),
+        }
+    }
+
     /// Whether it moves pixels, and what is marked in an image moves along.
     pub fn moves_pixels(&self) -> bool {
         matches!(self, Self::Map(_))

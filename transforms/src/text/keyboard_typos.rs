@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::options::{Options, between};
 use crate::random::Random;
+use crate::target::Target;
 use crate::text_transform::{Change, TextTransform};
-use crate::transform::{Build, Target, Transform};
+use crate::transform::{Build, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "keyboard_typos",

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::options::{Options, between};
 use crate::random::Random;
+use crate::target::Target;
 use crate::text_transform::{Change, TextTransform};
-use crate::transform::{Build, Target, Transform};
+use crate::transform::{Build, Transform};
 
 pub(crate) const TRANSFORM: Transform = Transform {
     name: "swap_words",
@@ -14,7 +15,8 @@ pub(crate) const TRANSFORM: Transform = Transform {
     documentation: "Two words change places, again and again: the random swap of Wei and Zou, \"EDA: Easy Data \
         Augmentation\" (2019). Give `fraction` (exchanges as a share of the words, at least one) or `count` (exchanges). \
         Words are what stands between white space, and the white space stays as it is. Texts of one word stay too.",
-    targets: Target::CHARACTERS,
+    // a span would stay where it is, and mark another word
+    targets: &[Target::Text],
     changes_label: Some("\"not bad, good\" and \"not good, bad\" are the same words"),
     samples: &[r#"{"fraction": 0.1}"#, r#"{"count": 2}"#],
     probability: None,
