@@ -17,13 +17,7 @@ struct Review {
 }
 
 fn main() -> anyhow::Result<()> {
-    let reviews = vec![
-        Review { text: "a delight from beginning to end", stars: 4 },
-        Review { text: "long, and longer than that", stars: 1 },
-        Review { text: "worth a second look", stars: 3 },
-        Review { text: "the popcorn was good", stars: 0 },
-        Review { text: "nothing wrong with it", stars: 2 },
-    ];
+    let reviews = reviews();
     let texts: ArrayRef = Arc::new(StringArray::from_iter_values(reviews.iter().map(|review| review.text)));
     let stars: ArrayRef = Arc::new(Int64Array::from_iter_values(reviews.iter().map(|review| review.stars)));
     let rows = RecordBatch::try_from_iter([("text", texts), ("label", stars)])?;
@@ -41,4 +35,15 @@ fn main() -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Rows, wherever a program has them from.
+fn reviews() -> Vec<Review> {
+    vec![
+        Review { text: "a delight from beginning to end", stars: 4 },
+        Review { text: "long, and longer than that", stars: 1 },
+        Review { text: "worth a second look", stars: 3 },
+        Review { text: "the popcorn was good", stars: 0 },
+        Review { text: "nothing wrong with it", stars: 2 },
+    ]
 }

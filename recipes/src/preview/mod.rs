@@ -53,8 +53,15 @@ impl Preview {
         let chain = Chain::parse_from(&catalogs.transforms, "transforms.train", &recipe.transforms.train)?;
         // Labels are for the captions: data without them can be looked at all the same.
         let data = &recipe.data;
-        let wanted =
-            Wanted { data, catalogs, place: "data.train", patterns: &data.train, role: SplitRole::Train, inputs: &[] };
+        let wanted = Wanted {
+            data,
+            catalogs,
+            place: "data.train",
+            patterns: &data.train,
+            role: SplitRole::Train,
+            inputs: &[],
+            grey: false,
+        };
         let source = match RowSource::open(&wanted, chain.clone()) {
             Err(error) if data.label.is_none() && data.targets.is_empty() => {
                 let without_label = DataRecipe { label: Some(String::new()), ..data.clone() };
