@@ -222,7 +222,7 @@ pub struct TensorSpec {
     pub shape: Vec<Option<usize>>,
     /// The most elements that a row can have.
     pub most_elements: usize,
-    /// What shorter rows are filled up with.
+    /// What shorter rows are filled up with, and, of integers, empty slots.
     pub padding: i64,
     /// A length that differs from batch to batch is a multiple of this, up to the most.
     pub multiple_of: usize,
@@ -252,7 +252,7 @@ impl BatchSpec {
 /// What one training step consumes: named tensors, as a [`BatchSpec`] describes them.
 ///
 /// Every batch has the same capacity. A slot without a usable row (the tail of an epoch, or a damaged row under the
-/// policy `skip`) has no [`RowId`], zeros in its tensors (where rows have lengths of their own, a copy of the first row) and
+/// policy `skip`) has no [`RowId`], zeros in its tensors (the padding in those of integers, and where rows have lengths of their own, a copy of the first row) and
 /// weight zero: the loss, a weighted mean, leaves it out exactly, and graphs of fixed shape need no special last batch.
 #[derive(Clone, Debug)]
 pub struct Batch {

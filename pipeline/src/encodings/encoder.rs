@@ -63,9 +63,10 @@ pub enum RowElements<'a> {
 impl RowTensor<'_> {
     /// Makes the row what an empty slot holds.
     pub(crate) fn clear(&mut self) {
+        let padding = self.spec.padding;
         match &mut self.values {
             RowElements::F32(values) => values.fill(0.0),
-            RowElements::I64(values) => values.fill(0),
+            RowElements::I64(values) => values.fill(padding),
             RowElements::U8(values) => values.fill(0),
             RowElements::Text(text) => text.clear(),
             RowElements::AnyLengthI64(values) => values.clear(),

@@ -7,6 +7,7 @@ mod encoder;
 mod encoders;
 mod encoding_kind;
 mod image;
+mod mask;
 mod number;
 mod sample;
 mod text;
@@ -34,6 +35,7 @@ pub fn standard() -> &'static Catalog<EncodingKind> {
             category::ENCODING,
             class_label::ENCODING,
             image::ENCODING,
+            mask::ENCODING,
             number::ENCODING,
             text::ENCODING,
             #[cfg(feature = "tokenizers")]

@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use millstream_schemas::RowId;
 use millstream_schemas::recipe::{ByteSize, TransparencyPolicy};
-use millstream_transforms::{Chain, DrawKey, Raster, Scratch, TransformError};
+use millstream_transforms::{Chain, DrawKey, ImageDrawing, Raster, Scratch, TransformError};
 
 use super::encode_error::EncodeError;
 use crate::PipelineError;
@@ -42,6 +42,8 @@ pub struct Sample<'a> {
     work: &'a RowWork,
     buffers: &'a mut RowBuffers,
     weight: f32,
+    /// What was drawn for its image, once that is encoded.
+    drawing: Option<ImageDrawing>,
 }
 
 /// Tells where time goes.
@@ -59,7 +61,7 @@ impl Clock {
 impl<'a> Sample<'a> {
     pub(crate) fn new(id: &'a RowId, epoch: u64, work: &'a RowWork, buffers: &'a mut RowBuffers) -> Self {
         let key = DrawKey { seed: work.seed, epoch, row: id.key() };
-        Self { id, key, work, buffers, weight: 1.0 }
+        Self { id, key, work, buffers, weight: 1.0, drawing: None }
     }
 
     /// Which row it is.
@@ -75,6 +77,11 @@ impl<'a> Sample<'a> {
     /// Says that the row has no target: it counts for nothing in the loss.
     pub fn without_target(&mut self) {
         self.weight = 0.0;
+    }
+
+    /// What was drawn for the row's image; `None` before an image is encoded.
+    pub fn drawing(&self) -> Option<&ImageDrawing> {
+        self.drawing.as_ref()
     }
 
     /// The text as the transforms make it. `part` tells the texts of a row apart, so that they are not changed alike.
@@ -135,10 +142,13 @@ impl<'a> Sample<'a> {
         if needed > LARGEST_KEPT {
             *self.buffers = RowBuffers::default();
         }
-        rendered.map_err(Damage::Image)?.map_err(|error| self.transform_error(error))
+        rendered.map_err(Damage::Image)?.map_err(|error| self.transform_error(error))?;
+        drop(plan);
+        self.drawing = Some(drawing);
+        Ok(())
     }
 
-    fn admit(&self, header: &decode::Header, needed: u64) -> Result<Admitted, Damage> {
+    pub(super) fn admit(&self, header: &decode::Header, needed: u64) -> Result<Admitted, Damage> {
         let (limit, facts) = (self.work.largest_image, &header.facts);
         let too_large = || Damage::Memory {
             width: facts.width,

@@ -46,18 +46,18 @@ pub(crate) fn tensor_bytes(tensor: &Tensor) -> u64 {
 }
 
 impl TensorPart {
-    /// All rows, zeros in those behind `rows`.
+    /// All rows; in those behind `rows` zeros, or of integers the padding.
     pub(crate) fn whole(spec: &TensorSpec, capacity: usize, rows: usize, pool: &BufferPool) -> Self {
-        fn buffer<T: Element>(pool: &BufferPool, elements: usize, from: usize) -> BufferPart<T> {
+        fn buffer<T: Element>(pool: &BufferPool, elements: usize, from: usize, padding: T) -> BufferPart<T> {
             let mut buffer = pool.take(elements);
-            buffer[from..].fill(T::default());
+            buffer[from..].fill(padding);
             BufferPart::whole(buffer)
         }
         let elements = row_elements(spec);
         match (spec.element_type, elements) {
-            (ElementType::F32, Some(row)) => Self::F32(buffer(pool, capacity * row, rows * row)),
-            (ElementType::I64, Some(row)) => Self::I64(buffer(pool, capacity * row, rows * row)),
-            (ElementType::U8, Some(row)) => Self::U8(buffer(pool, capacity * row, rows * row)),
+            (ElementType::F32, Some(row)) => Self::F32(buffer(pool, capacity * row, rows * row, 0.0)),
+            (ElementType::I64, Some(row)) => Self::I64(buffer(pool, capacity * row, rows * row, spec.padding)),
+            (ElementType::U8, Some(row)) => Self::U8(buffer(pool, capacity * row, rows * row, 0)),
             (ElementType::I64, None) => Self::AnyLengthI64(Vec::new()),
             (ElementType::Text, _) => Self::Text(Vec::new()),
             _ => unreachable!("the plan refuses other tensors"),
