@@ -2,6 +2,7 @@ use millstream_compiler::OperatorCatalog;
 use millstream_compiler::losses::{self, LossKind};
 use millstream_schemas::choice::Catalog;
 use millstream_schemas::recipe::Definitions;
+use millstream_training::metrics::{self, MetricKind};
 use millstream_training::optimizers::{self, OptimizerKind};
 use millstream_training::schedules::{self, ScheduleKind};
 use millstream_transforms::Transform;
@@ -18,6 +19,8 @@ use serde_json::Value;
 pub struct Catalogs {
     /// `training.loss`.
     pub losses: Catalog<LossKind>,
+    /// Items of `training.metrics`.
+    pub metrics: Catalog<MetricKind>,
     /// Operators of models.
     pub operators: OperatorCatalog,
     /// `training.optimizer`.
@@ -32,6 +35,7 @@ impl Default for Catalogs {
     fn default() -> Self {
         Self {
             losses: losses::standard().clone(),
+            metrics: metrics::standard().clone(),
             operators: OperatorCatalog::standard(),
             optimizers: optimizers::standard().clone(),
             schedules: schedules::standard().clone(),
@@ -52,6 +56,7 @@ impl Catalogs {
     pub(crate) fn definitions(&self) -> Definitions {
         Definitions::default()
             .with("Loss", self.losses.schema())
+            .with("Metric", self.metrics.schema())
             .with("Optimizer", self.optimizers.schema())
             .with("Schedule", self.schedules.schema())
     }

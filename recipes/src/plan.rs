@@ -1,7 +1,10 @@
+use millstream_compiler::graph::TensorType;
+use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, Loss, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{HeadRecipe, OrderStrength};
-use millstream_schemas::{Choice, Recipe, TensorEntry, TrainingManifest, count, shown};
+use millstream_schemas::{Choice, Recipe, count, shown};
+use millstream_training::MetricSet;
 use millstream_training::optimizers::Optimizer;
 use millstream_training::schedules::Schedule;
 use millstream_transforms::Chain;
@@ -26,6 +29,8 @@ pub struct Plan {
     pub input: ModelInput,
     /// What is minimized.
     pub loss: Loss,
+    /// What is measured, and which figure decides.
+    pub metrics: MetricSet,
     /// How weights are updated.
     pub optimizer: Optimizer,
     /// The learning rate over time.
@@ -47,7 +52,7 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
     let [train_chain, evaluate_chain] =
         chains.map(|(place, specs)| Chain::parse_from(&catalogs.transforms, place, specs));
     let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
-    let Choices { loss, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
+    let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
     refuse_random(&recipe.transforms.evaluate, catalogs)?;
     let model = Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?;
     let mut train = RowSource::open(&recipe.data, "data.train", &recipe.data.train, SplitRole::Train, train_chain)?;
@@ -64,6 +69,7 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
     {
         align(&mut train, &labels, "the model, whose head is kept", "data.train")?;
     }
+    metrics.check(&train.columns.classes).map_err(RecipeError::at("training.metrics"))?;
     let mut notes = places(&train, "data.train")?;
     let evaluate = match &recipe.data.evaluate {
         None => None,
@@ -88,6 +94,7 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
         model,
         input,
         loss,
+        metrics,
         optimizer,
         schedule,
         catalogs: catalogs.clone(),
@@ -142,21 +149,19 @@ impl Plan {
     /// # Errors
     /// The model, what is trained of it, or the loss do not fit each other or the data.
     pub(crate) fn compile(&self) -> Result<TrainingProgram, RecipeError> {
+        let (batch, classes) = (self.recipe.data.batch, self.train.columns.classes.len());
+        require_targets(&self.loss, batch, classes)?;
         let program = compile(&self.model, &self.fine_tuning(), &self.catalogs.operators)?;
-        let TrainingManifest { targets, weights, .. } = &program.manifest;
-        let given = [self.recipe.data.batch, self.train.columns.classes.len()];
-        let is_given = |target: &TensorEntry| target.dtype == "float32" && target.shape == given;
-        if weights.is_none() && targets.iter().all(is_given) {
-            return Ok(program);
+        let prediction = &program.manifest.prediction;
+        if prediction.shape != [batch, classes] {
+            let message = format!(
+                "the model gives `{}` of {:?}, and the labels are one class for each row: [{batch}, {classes}] is wanted",
+                shown(&prediction.name),
+                prediction.shape
+            );
+            return Err(RecipeError::mismatch("model.output", message));
         }
-        let wanted: Vec<String> = targets.iter().map(|target| format!("{} {:?}", target.dtype, target.shape)).collect();
-        let message = format!(
-            "the loss `{}` wants targets of {}, and the labels give probabilities of classes, float32 {given:?}; choose a loss \
-             of classes, such as `cross_entropy`, and a model with a row of scores for each image",
-            self.loss.choice().name,
-            wanted.join(", "),
-        );
-        Err(RecipeError::mismatch("training.loss", message))
+        Ok(program)
     }
 
     /// Where training, evaluation and the pretrained model disagree on what is done to the values, in words.
@@ -191,6 +196,22 @@ impl Plan {
         let order = OrderStrength::Sequential;
         Some(stream_options(&self.recipe, source, &self.input, order))
     }
+}
+
+/// Labels are probabilities of classes; a loss of something else cannot be computed from them.
+pub(crate) fn require_targets(loss: &Loss, batch: usize, classes: usize) -> Result<(), RecipeError> {
+    let given = TensorType::f32([batch, classes]);
+    let wanted = loss.target(&given)?;
+    if wanted == given && loss.reads() == PredictionKind::ClassScores {
+        return Ok(());
+    }
+    let what = if wanted == given { "numbers".to_owned() } else { format!("targets of {wanted}") };
+    let message = format!(
+        "the loss `{}` wants {what}, and the labels give probabilities of classes, {given}; choose a loss of classes, such as \
+         `cross_entropy`",
+        loss.choice().name,
+    );
+    Err(RecipeError::mismatch("training.loss", message))
 }
 
 pub(crate) fn stream_options(

@@ -103,6 +103,14 @@ pub enum TrainingError {
         /// The values that make sense.
         wanted: &'static str,
     },
+    /// A metric makes no sense for the classes of the data.
+    #[error("the metric `{metric}` cannot be measured: {reason}")]
+    Metric {
+        /// Its name.
+        metric: String,
+        /// Why not.
+        reason: String,
+    },
     /// The model gives another number of scores than there are classes.
     #[error("the model gives {scores} scores a row, but {classes} classes are named")]
     Classes {

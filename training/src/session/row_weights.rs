@@ -2,7 +2,7 @@ use millstream_schemas::{Batch, Tensor};
 
 /// How much each row of a batch counts in the loss; 0 for one without a target, and for an empty slot.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct RowWeights(Vec<f64>);
+pub struct RowWeights(Vec<f64>);
 
 impl RowWeights {
     /// `are_given` where the graph takes the weights as an input; otherwise a row of float targets sums to its weight.
@@ -20,6 +20,11 @@ impl RowWeights {
     /// Rows that count.
     pub(super) fn rows(&self) -> u64 {
         self.0.iter().filter(|weight| **weight != 0.0).count() as u64
+    }
+
+    /// Of each row.
+    pub fn values(&self) -> &[f64] {
+        &self.0
     }
 
     pub(super) fn sum(&self) -> f64 {
