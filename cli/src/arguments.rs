@@ -112,7 +112,7 @@ pub(crate) struct RecipeArguments {
 
 /// Train a model as a recipe says
 ///
-/// Writes into the recipe's output folder: `model.onnx` (the best weights by accuracy on the evaluation rows), `labels.txt`,
+/// Writes into the recipe's output folder: `model.onnx` (the best weights by `training.best` on the evaluation rows), `labels.txt`,
 /// `metrics.json`, `report.html`, `recipe.yaml` (as it was used) and `checkpoints/`. Ctrl-C finishes the running step,
 /// saves a checkpoint and says how to go on; a second one ends at once.
 #[derive(Debug, Args)]
@@ -149,7 +149,7 @@ pub(crate) struct Check {
     pub(crate) recipe: RecipeArguments,
 }
 
-/// Measure a model: accuracy, top-5, loss, confusion matrix
+/// Measure a model: the loss of its training, accuracy, top-5, confusion matrix, or what `training.metrics` says
 ///
 /// Takes the trained model of the recipe's output folder and the recipe's evaluation rows and transforms; any other model
 /// of the same input and classes, and any other rows, can be named.

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use millstream::recipes::{Event, Events};
-use millstream::schemas::{count, decimal, grouped, percent, shown_path};
+use millstream::schemas::{count, decimal, grouped, shown_path};
+use millstream::training::metrics::{FigureKind, Figures};
 
 use crate::arguments::Global;
 use crate::colour::Meaning;
@@ -96,30 +97,39 @@ impl Events for PlainLines {
 struct Told {
     verbose: bool,
     total_steps: u64,
+    /// What is told of an evaluation beside the loss.
+    figure: Option<FigureKind>,
 }
 
 impl Told {
     fn new(global: &Global) -> Self {
-        Self { verbose: global.verbose > 0, total_steps: 0 }
+        Self { verbose: global.verbose > 0, total_steps: 0, figure: None }
+    }
+
+    /// One figure, which decides where one does, and the loss: a line is short.
+    fn figures(&self, values: &Figures, loss: f64) -> String {
+        let one = |kind: &FigureKind| format!("{} {}, ", kind.label(), kind.shown(values.get(&kind.name)));
+        format!("{}loss {}", self.figure.as_ref().map_or_else(String::new, one), decimal(loss))
     }
 
     fn tell(&mut self, event: &Event) {
         match event {
-            Event::Started { total_steps, .. } => {
+            Event::Started { total_steps, figures, decides, .. } => {
                 self.total_steps = *total_steps;
+                let decides = figures.iter().find(|kind| kind.name == *decides);
+                self.figure = decides.or(figures.first()).cloned();
                 started(event, self.verbose).iter().for_each(|line| tell(line));
             }
-            Event::StartEvaluated { loss, accuracy } => {
-                tell(&format!("before training: accuracy {}, loss {}", percent(*accuracy), decimal(*loss)));
+            Event::StartEvaluated { loss, figures } => {
+                tell(&format!("before training: {}", self.figures(figures, *loss)));
             }
-            Event::Evaluated { epoch, epochs, loss, accuracy, best, better_than_start, .. } => {
+            Event::Evaluated { epoch, epochs, loss, figures, best, better_than_start, .. } => {
                 let best = match (best, better_than_start) {
                     (true, _) => format!(", {}", Meaning::Good.message("the best so far")),
                     (_, false) => format!(", {}", Meaning::Warning.message("no better than before training")),
                     _ => String::new(),
                 };
-                let (accuracy, loss) = (percent(*accuracy), decimal(*loss));
-                tell(&format!("epoch {epoch}/{epochs}: accuracy {accuracy}, loss {loss}{best}"));
+                tell(&format!("epoch {epoch}/{epochs}: {}{best}", self.figures(figures, *loss)));
             }
             Event::Note { message } => tell(&format!("note: {}", harmless(message))),
             Event::Warning { message } => warn(message),

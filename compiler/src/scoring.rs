@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
-use crate::finetuning::{ending, find_scores, named, normalize};
+use crate::finetuning::{chosen_output, ending, find_scores, named, normalize};
+use crate::losses::PredictionKind;
 use crate::model_file::onnx::ValueInfoProto;
 use crate::model_file::{encode, share};
 use crate::{CompilerError, Model};
@@ -10,13 +11,25 @@ use crate::{CompilerError, Model};
 pub struct Scoring {
     /// ONNX bytes with all weights inside: whoever opens them opens no other file.
     pub model: Vec<u8>,
-    /// The output that holds the class scores before any softmax: what a cross-entropy takes.
+    /// The output that holds what a loss takes: class scores before any softmax, or numbers.
     pub scores: String,
     /// How the scores are read, where they are not what a cross-entropy takes.
     pub note: Option<String>,
 }
 
 impl Model {
+    /// The model with what a loss is computed from as an output, for a loss that reads it so: class scores as
+    /// [`scoring`](Self::scoring) finds them, or numbers as the model gives them.
+    ///
+    /// # Errors
+    /// The model has no such output, or several and none is named.
+    pub fn evaluated(&self, output: Option<&str>, reads: PredictionKind) -> Result<Scoring, CompilerError> {
+        match reads {
+            PredictionKind::ClassScores => self.scoring(output),
+            PredictionKind::Numbers => self.with_output(chosen_output(self.graph(), output)?, None),
+        }
+    }
+
     /// The model with its class scores as an output: the logits that training computes its loss from, also where the
     /// file itself gives only probabilities. `output` names the output that they lead to; needed when there are several.
     ///
@@ -29,10 +42,14 @@ impl Model {
         let note = ending(&normalized, &scores).map(|node| {
             format!(
                 "the model ends in {}: what it gives is read as class scores as it is, so the most likely classes are \
-                 those that it means, and the loss, a softmax cross-entropy, is not the one it was trained with",
+                 those that it means, and the loss, which takes scores before a softmax, is not the one it was trained with",
                 named(node)
             )
         });
+        self.with_output(scores, note)
+    }
+
+    fn with_output(&self, scores: String, note: Option<String>) -> Result<Scoring, CompilerError> {
         let mut proto = self.proto.clone();
         let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
         if graph.output.iter().all(|output| output.name() != scores) {

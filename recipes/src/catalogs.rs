@@ -3,6 +3,7 @@ use millstream_compiler::losses::{self, LossKind};
 use millstream_pipeline::encodings::{self, EncodingKind};
 use millstream_schemas::choice::Catalog;
 use millstream_schemas::recipe::Definitions;
+use millstream_training::metrics::{self, MetricKind};
 use millstream_training::optimizers::{self, OptimizerKind};
 use millstream_training::schedules::{self, ScheduleKind};
 use millstream_transforms::Transform;
@@ -21,6 +22,8 @@ pub struct Catalogs {
     pub encodings: Catalog<EncodingKind>,
     /// `training.loss`.
     pub losses: Catalog<LossKind>,
+    /// Items of `training.metrics`.
+    pub metrics: Catalog<MetricKind>,
     /// Operators of models.
     pub operators: OperatorCatalog,
     /// `training.optimizer`.
@@ -36,6 +39,7 @@ impl Default for Catalogs {
         Self {
             encodings: encodings::standard().clone(),
             losses: losses::standard().clone(),
+            metrics: metrics::standard().clone(),
             operators: OperatorCatalog::standard(),
             optimizers: optimizers::standard().clone(),
             schedules: schedules::standard().clone(),
@@ -57,6 +61,7 @@ impl Catalogs {
         Definitions::default()
             .with("Encoding", self.encodings.schema())
             .with("Loss", self.losses.schema())
+            .with("Metric", self.metrics.schema())
             .with("Optimizer", self.optimizers.schema())
             .with("Schedule", self.schedules.schema())
     }

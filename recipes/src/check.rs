@@ -352,7 +352,7 @@ fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> V
     warnings.extend(plan.preprocessing_warnings());
     warnings.extend(plan.recipe.warnings(cores()));
     if evaluate.is_none() {
-        warnings.push("no `data.evaluate`: no accuracy is measured, and the last weights are exported".into());
+        warnings.push("no `data.evaluate`: nothing is measured, and the last weights are exported".into());
     }
     for (split, data) in [("training", Some(train)), ("evaluation", evaluate)] {
         let Some(data) = data else { continue };

@@ -4,6 +4,7 @@ use millstream_compiler::Loss;
 use millstream_schemas::choice::Row;
 use millstream_schemas::recipe::TrainingRecipe;
 use millstream_schemas::{Choice, ChoiceError};
+use millstream_training::MetricSet;
 use millstream_training::optimizers::Optimizer;
 use millstream_training::schedules::Schedule;
 use serde_json::Value;
@@ -17,6 +18,7 @@ const SMOOTHING: &str = "label_smoothing";
 #[derive(Clone, Debug)]
 pub(crate) struct Choices {
     pub(crate) loss: Loss,
+    pub(crate) metrics: MetricSet,
     pub(crate) optimizer: Optimizer,
     pub(crate) schedule: Schedule,
 }
@@ -25,8 +27,11 @@ impl Choices {
     /// # Errors
     /// An unknown name or option, or a value that makes no sense.
     pub(crate) fn of(training: &TrainingRecipe, catalogs: &Catalogs) -> Result<Self, ChoiceError> {
+        let loss = loss(training, catalogs)?;
+        let (metrics, best) = (training.metrics.as_deref(), training.best.as_deref());
         Ok(Self {
-            loss: loss(training, catalogs)?,
+            metrics: MetricSet::choose(&catalogs.metrics, metrics, best, loss.reads())?,
+            loss,
             optimizer: Optimizer::choose(&catalogs.optimizers, &training.optimizer, "training.optimizer")?,
             schedule: Schedule::choose(&catalogs.schedules, &training.schedule, "training.schedule")?,
         })
@@ -37,6 +42,9 @@ impl Choices {
     pub(crate) fn write_into(&self, training: &mut TrainingRecipe) {
         training.optimizer = self.optimizer.choice().clone();
         training.schedule = self.schedule.choice().clone();
+        if let Some(metrics) = &mut training.metrics {
+            *metrics = self.metrics.metrics().iter().map(|metric| metric.choice().clone()).collect();
+        }
         if let Some(loss) = &mut training.loss {
             *loss = self.loss.choice().clone();
             // It stands among the options now.

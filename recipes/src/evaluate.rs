@@ -5,14 +5,17 @@ use millstream_compiler::Model;
 use millstream_pipeline::{Dataset, SplitRole};
 use millstream_schemas::recipe::{OrderStrength, Patterns};
 use millstream_schemas::{Recipe, count, shown_path};
-use millstream_training::{Device, DeviceRequest, Evaluation, Predictor, TrainingError, runtime};
+use millstream_training::{
+    Device, DeviceRequest, Evaluation, FigureKind, LossRunner, Predictor, TrainingError, runtime,
+};
 use millstream_transforms::Chain;
 use serde::Serialize;
 
 use crate::check::{data_report, label_findings};
+use crate::choices::Choices;
 use crate::classes::align;
 use crate::model_inputs::{input_names, require_inputs, takes_grey};
-use crate::plan::{refuse_random, stream_options};
+use crate::plan::{refuse_random, require_targets, stream_options};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::{RowSource, Wanted};
 use crate::run_folder::{RunFolder, make_place_for};
@@ -43,6 +46,8 @@ pub struct EvaluationReport {
     pub classes: Vec<String>,
     /// The figures.
     pub evaluation: Evaluation,
+    /// What is known of these figures beside the loss, in order.
+    pub figures: Vec<FigureKind>,
     /// Damaged rows that were left out.
     pub skipped: u64,
     /// Where it ran: `cpu` or `cuda:N`.
@@ -104,16 +109,21 @@ pub fn evaluate(
     require_inputs(&model, &source.spec("transforms.evaluate", recipe.seed, 1)?, "transforms.evaluate")?;
     let mut warnings = Preprocessing::differences(&model, &recipe.data, &recipe.transforms.evaluate);
     let preprocessing_known = !preprocessing::is_unknown(&model);
+    let Choices { loss, metrics, .. } = Choices::of(&recipe.training, &options.catalogs)?;
     let runtime = runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
     let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
-    let scoring = model.scoring(output)?;
+    let scoring = model.evaluated(output, loss.reads())?;
     warnings.extend(scoring.note);
     let mut predictor = Predictor::open(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
     if let Some(labels) = labels_file::of_model(&model, &path)? {
         align(&mut source, &labels, "the model", place)?;
     }
-    if let Some(classes) = predictor.classes().filter(|classes| *classes != source.classes().len()) {
+    metrics.check(source.classes()).map_err(RecipeError::at("training.metrics"))?;
+    require_targets(&loss, &source, &source.spec("transforms.evaluate", recipe.seed, recipe.data.batch)?)?;
+    let of_classes = source.encoders.class_tensor().is_some();
+    let differ = |classes: &usize| of_classes && *classes != source.classes().len();
+    if let Some(classes) = predictor.classes().filter(differ) {
         let message =
             format!("{}, and the model {} has {classes}", count(source.classes().len(), "class"), shown_path(&path));
         return Err(RecipeError::mismatch(place, message));
@@ -146,17 +156,21 @@ pub fn evaluate(
         !stop.is_requested()
     };
     let classes = source.classes().to_vec();
-    let evaluation = millstream_training::evaluate(&mut predictor, &mut batches, &classes, &mut progress);
+    let mut loss = LossRunner::new(&loss, &options.catalogs.operators, &device);
+    let evaluation =
+        millstream_training::evaluate(&mut predictor, &mut loss, &metrics, &mut batches, &classes, &mut progress);
     let evaluation = evaluation.map_err(|error| match error {
         TrainingError::NothingLabelled => no_usable_row(place, &report, batches.skipped().as_ref()),
         error => error.into(),
     })?;
+    let figures = metrics.figures();
     Ok(evaluation.map(|evaluation| EvaluationReport {
         model: path,
         data,
         classes,
-        warnings: warnings.into_iter().chain(evaluation.no_better_than_majority()).collect(),
+        warnings: warnings.into_iter().chain(evaluation.no_better_than_majority(&figures)).collect(),
         evaluation,
+        figures,
         skipped: batches.0.counters().skipped,
         device: device.kind.to_string(),
         device_reason: device.reason.clone(),

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use millstream_training::metrics::{FigureKind, Figures};
 use serde::Serialize;
 
 /// What happens in the course of a run. As JSON each carries its name in `event`.
@@ -21,6 +22,10 @@ pub enum Event {
         rows: u64,
         /// Number of classes.
         classes: usize,
+        /// What is known of the figures of an evaluation beside the loss, in order.
+        figures: Vec<FigureKind>,
+        /// The figure that decides which epoch is the best, by its name; `loss` may be it.
+        decides: String,
         /// Numbers that are trained.
         trained: usize,
         /// Numbers that stay as they are.
@@ -74,8 +79,9 @@ pub enum Event {
     StartEvaluated {
         /// Mean loss.
         loss: f64,
-        /// Share of rows whose most likely class is right, 0 to 1.
-        accuracy: f64,
+        /// The other figures; in JSON beside the loss, by their names.
+        #[serde(flatten)]
+        figures: Figures,
     },
     /// The evaluation rows were gone through.
     Evaluated {
@@ -87,8 +93,9 @@ pub enum Event {
         epochs: u64,
         /// Mean loss.
         loss: f64,
-        /// Share of rows whose most likely class is right, 0 to 1.
-        accuracy: f64,
+        /// The other figures; in JSON beside the loss, by their names.
+        #[serde(flatten)]
+        figures: Figures,
         /// Whether it is the best so far, and better than before the first step.
         best: bool,
         /// Whether it is better than before the first step.

@@ -1,10 +1,10 @@
+use millstream_compiler::graph::TensorType;
 use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, Loss, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{HeadRecipe, OrderStrength};
-use millstream_schemas::{
-    BatchSpec, Choice, Recipe, Standardization, TensorEntry, TensorRole, TensorSpec, count, shown,
-};
+use millstream_schemas::{BatchSpec, Choice, ElementType, Recipe, Standardization, TensorRole, count, shown};
+use millstream_training::MetricSet;
 use millstream_training::optimizers::Optimizer;
 use millstream_training::schedules::Schedule;
 use millstream_transforms::Chain;
@@ -31,6 +31,8 @@ pub struct Plan {
     pub spec: BatchSpec,
     /// What is minimized.
     pub loss: Loss,
+    /// What is measured, and which figure decides.
+    pub metrics: MetricSet,
     /// How weights are updated.
     pub optimizer: Optimizer,
     /// The learning rate over time.
@@ -52,7 +54,7 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
     let [train_chain, evaluate_chain] =
         chains.map(|(place, specs)| Chain::parse_from(&catalogs.transforms, place, specs));
     let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
-    let Choices { loss, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
+    let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
     refuse_random(&recipe.transforms.evaluate, catalogs)?;
     let model = Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?;
     let inputs = input_names(&model, !recipe.data.inputs.is_empty())?;
@@ -72,6 +74,7 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
     {
         align(&mut train, &labels, "the model, whose head is kept", "data.train")?;
     }
+    metrics.check(&train.columns.classes).map_err(RecipeError::at("training.metrics"))?;
     let mut notes = places(&train, "data.train")?;
     let evaluate = match &recipe.data.evaluate {
         None => None,
@@ -99,6 +102,7 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
         model,
         spec,
         loss,
+        metrics,
         optimizer,
         schedule,
         catalogs: catalogs.clone(),
@@ -158,34 +162,19 @@ impl Plan {
     /// # Errors
     /// The model, what is trained of it, or the loss do not fit each other or the data.
     pub(crate) fn compile(&self) -> Result<TrainingProgram, RecipeError> {
+        require_targets(&self.loss, &self.train, &self.spec)?;
         let program = compile(&self.model, &self.fine_tuning(), &self.catalogs.operators)?;
-        let made: Vec<&TensorSpec> = self.spec.of_role(TensorRole::Target).collect();
-        let fits = |target: &TensorEntry| {
-            made.iter().any(|made| {
-                let rest = target.shape.get(1..).unwrap_or_default();
-                made.name == target.name
-                    && made.element_type.name() == target.dtype
-                    && made.shape.len() == rest.len()
-                    && made.shape.iter().zip(rest).all(|(made, wanted)| made.is_none_or(|made| made == *wanted))
-            })
-        };
-        let targets = &program.manifest.targets;
-        let of_classes = self.train.encoders.class_tensor().is_some();
-        if targets.iter().all(fits) && of_classes == (self.loss.reads() == PredictionKind::ClassScores) {
-            return Ok(program);
+        let prediction = &program.manifest.prediction;
+        let wanted = presumed_prediction(&self.train, &self.spec);
+        if prediction.shape != wanted {
+            let message = format!(
+                "the model gives `{}` of {:?}, and the targets are those of {wanted:?}",
+                shown(&prediction.name),
+                prediction.shape
+            );
+            return Err(RecipeError::mismatch("model.output", message));
         }
-        let wanted: Vec<String> = targets.iter().map(|target| format!("{} {:?}", target.dtype, target.shape)).collect();
-        let kind = if of_classes { "the labels give probabilities of classes" } else { "the data give numbers" };
-        let given: Vec<String> =
-            made.iter().map(|made| format!("{} {}", made.element_type.name(), row_shape(made))).collect();
-        let message = format!(
-            "the loss `{}` wants targets of {}, and {kind}, {}; choose a loss for them (of classes such as `cross_entropy`, of \
-             numbers such as `mse`), or a model whose output is like them",
-            self.loss.choice().name,
-            wanted.join(", "),
-            given.join(", "),
-        );
-        Err(RecipeError::mismatch("training.loss", message))
+        Ok(program)
     }
 
     /// What was learned of columns of numbers and becomes a part of the model, by the tensors' names.
@@ -226,6 +215,37 @@ impl Plan {
         let order = OrderStrength::Sequential;
         Some(stream_options(&self.recipe, source, order))
     }
+}
+
+/// The shape that the model's output must have for these targets: as theirs, with an axis of classes where they are numbers of
+/// classes.
+fn presumed_prediction(source: &RowSource, spec: &BatchSpec) -> Vec<usize> {
+    let Some(target) = spec.of_role(TensorRole::Target).next() else { return Vec::new() };
+    let lengths = target.shape.iter().map(|length| length.unwrap_or(target.most_elements));
+    let mut shape: Vec<usize> = std::iter::once(spec.capacity).chain(lengths).collect();
+    if target.element_type == ElementType::I64 {
+        shape.insert(1, source.classes().len());
+    }
+    shape
+}
+
+/// The loss must be one of such targets.
+pub(crate) fn require_targets(loss: &Loss, source: &RowSource, spec: &BatchSpec) -> Result<(), RecipeError> {
+    let Some(target) = spec.of_role(TensorRole::Target).next() else { return Ok(()) };
+    let wanted = loss.target(&TensorType::f32(presumed_prediction(source, spec)))?;
+    let of_classes = !source.classes().is_empty();
+    let fits = wanted.dtype.name() == target.element_type.name();
+    if fits && of_classes == (loss.reads() == PredictionKind::ClassScores) {
+        return Ok(());
+    }
+    let what = if fits { "numbers".to_owned() } else { format!("targets of {wanted}") };
+    let given = match (of_classes, target.element_type) {
+        (true, ElementType::I64) => "the masks give a class for each pixel; choose a loss of such classes, `sparse_cross_entropy`",
+        (true, _) => "the labels give probabilities of classes; choose a loss of classes, such as `cross_entropy`",
+        (false, _) => "the data give numbers; choose a loss of numbers, such as `mse`",
+    };
+    let message = format!("the loss `{}` wants {what}, and {given}", loss.choice().name);
+    Err(RecipeError::mismatch("training.loss", message))
 }
 
 pub(crate) fn stream_options(recipe: &Recipe, source: &RowSource, order: OrderStrength) -> StreamOptions {
@@ -298,10 +318,4 @@ fn require_same(train: &BatchSpec, evaluate: &BatchSpec) -> Result<(), RecipeErr
         }
     }
     Ok(())
-}
-
-/// `[batch, 3]`.
-fn row_shape(tensor: &TensorSpec) -> String {
-    let lengths = tensor.shape.iter().map(|length| length.map_or("?".to_owned(), |length| length.to_string()));
-    format!("[{}]", std::iter::once("batch".to_owned()).chain(lengths).collect::<Vec<_>>().join(", "))
 }

@@ -9,7 +9,7 @@ use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::record::Timing;
 use millstream_training::{
     BatchSource, BoxError, CheckpointSettings, Device, DeviceRequest, Ending, EpochEvaluation, Evaluation,
-    EvaluationBatches, RunRecord, StepSettings, Trainer, TrainerSettings, TrainingError, report, runtime,
+    EvaluationBatches, FigureKind, RunRecord, StepSettings, Trainer, TrainerSettings, TrainingError, report, runtime,
 };
 use serde::Serialize;
 
@@ -61,6 +61,8 @@ pub struct RunSummary {
     pub epoch: Option<u64>,
     /// How good the exported model is.
     pub evaluation: Option<Evaluation>,
+    /// What is known of the figures of an evaluation beside the loss, in order.
+    pub figures: Vec<FigureKind>,
     /// How good the weights before the first step were.
     pub start: Option<EpochEvaluation>,
     /// Whether the exported model is better than these; `None` where one of them was not measured.
@@ -151,6 +153,8 @@ pub fn train(
         device_reason: device.reason.clone(),
         rows: plan.train.dataset.rows(),
         classes: plan.train.classes().len(),
+        figures: plan.metrics.figures(),
+        decides: plan.metrics.decides().name.clone(),
         trained: program.trained,
         frozen: program.frozen,
         total_steps: trainer.total_steps(),
@@ -198,17 +202,18 @@ pub fn train(
         events.event(&Event::Warning { message });
     }
     ran?;
-    let measured = trainer.history().start.and(record.evaluation.as_ref());
+    let measured = trainer.history().start.as_ref().and(record.evaluation.as_ref());
     Ok(RunSummary {
-        start: trainer.history().start,
+        start: trainer.history().start.clone(),
         better_than_start: measured.map(|evaluation| trainer.history().is_better_than_start(evaluation)),
         notes: record.notes.clone(),
         interrupted,
         checkpoint: trainer.newest_checkpoint().map(Path::to_owned),
         model: (!interrupted).then(|| folder.model()),
         steps: trainer.history().steps,
-        epoch: trainer.history().best.filter(|_| !interrupted).map(|best| best.epoch + 1),
+        epoch: trainer.history().best.as_ref().filter(|_| !interrupted).map(|best| best.epoch + 1),
         evaluation: record.evaluation,
+        figures: plan.metrics.figures(),
         classes: record.classes,
         trained: program.trained,
         frozen: program.frozen,
@@ -316,6 +321,7 @@ fn trainer_settings(plan: &Plan, folder: &RunFolder) -> TrainerSettings {
         epochs: training.epochs,
         batches_per_epoch: plan.steps_per_epoch(),
         classes: plan.train.classes().to_vec(),
+        metrics: plan.metrics.clone(),
         checkpoints: Some(CheckpointSettings {
             folder: folder.checkpoints(),
             every_steps: plan.recipe.output.checkpoint.every_steps,
@@ -426,14 +432,14 @@ fn translate(event: &millstream_training::Event<'_>, steps: &mut u64, total: u64
             }
         }
         Told::StartEvaluated { evaluation } => {
-            Event::StartEvaluated { loss: evaluation.loss, accuracy: evaluation.accuracy }
+            Event::StartEvaluated { loss: evaluation.loss, figures: evaluation.figures.clone() }
         }
         Told::Evaluated { epoch, evaluation, best, better_than_start } => Event::Evaluated {
             step: *steps,
             epoch: epoch + 1,
             epochs,
             loss: evaluation.loss,
-            accuracy: evaluation.accuracy,
+            figures: evaluation.figures.clone(),
             best: *best,
             better_than_start: *better_than_start,
         },
@@ -532,9 +538,12 @@ fn export(plan: &Plan, folder: &RunFolder, program: &TrainingProgram, trainer: &
         Preprocessing::of(&plan.recipe.data, &plan.train, &plan.spec, &plan.recipe.transforms.evaluate).metadata(),
         ("millstream.steps".to_owned(), trainer.history().steps.to_string()),
     ];
-    if let Some(best) = trainer.history().best {
+    if let Some(best) = &trainer.history().best {
         metadata.push(("millstream.epoch".to_owned(), (best.epoch + 1).to_string()));
-        metadata.push(("millstream.accuracy".to_owned(), best.accuracy.to_string()));
+        let decides = &trainer.history().decides.name;
+        if let Some(value) = best.figure(decides) {
+            metadata.push((format!("millstream.{decides}"), value.to_string()));
+        }
     }
     let model = program.export(&trainer.best_parameters()?, &metadata)?;
     folder.write(&folder.model(), &model)?;

@@ -198,6 +198,9 @@ impl Tensor {
     }
 }
 
+/// The tensor that the model's output is held against, as training steps call it.
+pub const TARGETS: &str = "targets";
+
 /// What a tensor of a batch is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -280,6 +283,11 @@ impl Batch {
     /// Whether no slot holds a row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What the model's output is held against: the tensor [`TARGETS`].
+    pub fn targets(&self) -> Option<&Tensor> {
+        self.tensors.get(TARGETS)
     }
 
     /// The class of a slot by a tensor of class probabilities `[capacity, classes, …]`: the highest, the first of equals;

@@ -9,20 +9,24 @@
 //! the run, at least [`FEWEST`] and at most [`MOST`] steps: a single step above the limit counts one, one that is not
 //! above takes one off. A few steps of an optimizer that overshoots and comes back are no divergence.
 //!
+//! Where numbers are predicted no loss is that of a guess, and one batch may well be harder than another: the limit is then
+//! [`BEYOND`] times the loss of the first step.
+//!
 //! **An evaluation is better than the start**, which is the evaluation of the given weights before the first step, when its
-//! loss is a number and its accuracy is higher, or equal with a lower loss. If its loss is *higher* than at the start, the
-//! accuracy must also lie above the start's and above the share of the most frequent class by more than two standard
-//! errors, since an accuracy near either is what luck or one constant answer brings. A loss above [`BEYOND`] times the larger
-//! of the start's and ln(classes) is no better at any accuracy: its model has scores without measure. (A model that fits its
-//! training rows too well is sure of its errors and has a high loss too, which is why this bound is the wider one.)
+//! loss is a number and the figure that decides, the accuracy unless a recipe says otherwise, is better, or equal with a
+//! lower loss. If its loss is *higher* than at the start, a share must also lie above the start's by more than two standard
+//! errors, and an accuracy as far above the share of the most frequent class, since what is near either is what luck or one
+//! constant answer brings. A loss above [`BEYOND`] times the larger of the start's and ln(classes) is no better at any
+//! accuracy: its model has scores without measure. (A model that fits its training rows too well is sure of its errors and
+//! has a high loss too, which is why this bound is the wider one.)
 //!
 //! **Best** is never an evaluation whose loss is no number. An epoch that is better than the start is preferred to one that
-//! is not; then the higher accuracy counts, then the lower loss.
+//! is not; then the figure that decides counts, then the lower loss.
 
 use serde::{Deserialize, Serialize};
 
 use crate::epoch_evaluation::EpochEvaluation;
-use crate::metrics::Evaluation;
+use crate::metrics::{Evaluation, FigureKind, Majority, Unit};
 use crate::number_or_null;
 
 /// How many times the loss of a model that knows nothing is far above it.
@@ -74,7 +78,7 @@ impl LossWatch {
     /// is the loss of the run's first step.
     pub(crate) fn add(&mut self, step: u64, loss: f64, first: f64, classes: usize, total_steps: u64) -> bool {
         let start = *self.start.get_or_insert(first);
-        let limit = FAR * start.max((classes as f64).ln());
+        let limit = if classes == 0 { BEYOND * start } else { FAR * start.max((classes as f64).ln()) };
         if loss > limit {
             if self.high == 0 {
                 self.since = step;
@@ -106,7 +110,7 @@ impl std::fmt::Display for Divergence {
         let Self { since, step, loss, start, limit } = self;
         write!(
             f,
-            "the training has diverged: from step {since} on the loss is above {}, four times that of the first step ({}) \
+            "the training has diverged: from step {since} on the loss is above {}, several times that of the first step ({}) \
              or of a guess; at step {step} it is {}. A smaller learning rate, a warm-up or `gradient_clip_norm` may help",
             figure(*limit),
             figure(*start),
@@ -126,28 +130,32 @@ pub(crate) fn is_finite(evaluation: &Evaluation) -> bool {
 }
 
 /// Whether an evaluation is better than that of the weights before the first step, by the rule above.
-pub fn is_better_than_start(evaluation: &Evaluation, start: &EpochEvaluation) -> bool {
+pub fn is_better_than_start(evaluation: &Evaluation, start: &EpochEvaluation, decides: &FigureKind) -> bool {
     if !is_finite(evaluation) {
         return false;
     }
     if !start.loss.is_finite() {
         return true;
     }
-    let (accuracy, loss) = (evaluation.accuracy, evaluation.loss);
-    if accuracy <= start.accuracy || loss <= start.loss {
-        return accuracy > start.accuracy || accuracy == start.accuracy && loss < start.loss;
+    let (now, then) = (evaluation.figure(&decides.name), start.figure(&decides.name));
+    let (better, loss) = (decides.is_better(now, then), evaluation.loss);
+    if !better || loss <= start.loss {
+        return better || !decides.is_better(then, now) && loss < start.loss;
     }
-    if loss > BEYOND * start.loss.max((evaluation.per_class.len() as f64).ln()) {
+    let majority = evaluation.majority.as_ref();
+    if loss > BEYOND * start.loss.max(majority.map_or(0.0, |majority| majority.classes as f64).ln()) {
         return false;
     }
-    let by_luck = start.accuracy.max(evaluation.majority().map_or(0.0, |(_, share)| share));
-    accuracy > by_luck + ERRORS * (by_luck * (1.0 - by_luck) / evaluation.rows.max(1) as f64).sqrt()
+    let (Some(now), Unit::Share) = (now, decides.unit) else { return true };
+    let constant = majority.filter(|_| decides.of_constant_answer).map_or(0.0, Majority::share);
+    let by_luck = then.unwrap_or(0.0).max(constant);
+    now > by_luck + ERRORS * (by_luck * (1.0 - by_luck) / evaluation.rows.max(1) as f64).sqrt()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{ClassScore, ConfusionMatrix};
+    use crate::metrics::Better;
 
     /// Feeds losses to a run of so many steps and three classes; the step at which it diverged, and whether it came back.
     fn watched(losses: impl Iterator<Item = f64>, total: u64) -> (Option<u64>, bool) {
@@ -197,13 +205,11 @@ mod tests {
             rows: 200,
             not_finite: 0,
             loss,
-            accuracy,
-            top_5: None,
-            confusion_matrix: ConfusionMatrix::new(2),
-            per_class: [40, 160]
-                .map(|rows| ClassScore { name: "x".into(), rows, precision: None, recall: None })
-                .into(),
+            figures: [("accuracy", Some(accuracy))].into_iter().collect(),
+            tables: Vec::new(),
+            majority: Some(Majority { class: "x".into(), of_class: 160, targets: 200, classes: 2 }),
         };
+        let decides = &FigureKind::of_older_builds()[0];
         let start = |accuracy, loss| EpochEvaluation::from(&evaluation(accuracy, loss));
         for (accuracy, loss, start, wanted) in [
             (0.9, 0.3, start(0.5, 0.7), true),
@@ -220,8 +226,45 @@ mod tests {
             (0.99, f64::INFINITY, start(0.5, 0.7), false),
             (0.3, 0.7, start(0.2, f64::NAN), true),
         ] {
-            assert_eq!(is_better_than_start(&evaluation(accuracy, loss), &start), wanted, "{accuracy}, {loss}");
+            assert_eq!(
+                is_better_than_start(&evaluation(accuracy, loss), &start, decides),
+                wanted,
+                "{accuracy}, {loss}"
+            );
         }
+    }
+
+    #[test]
+    fn numbers_are_held_against_the_start_by_the_figure_that_decides() {
+        let evaluation = |r2: f64, loss: f64| Evaluation {
+            rows: 200,
+            not_finite: 0,
+            loss,
+            figures: [("r2", Some(r2))].into_iter().collect(),
+            tables: Vec::new(),
+            majority: None,
+        };
+        let r2 =
+            FigureKind { name: "r2".into(), better: Better::Higher, unit: Unit::Number, of_constant_answer: false };
+        let start = EpochEvaluation::from(&evaluation(0.5, 0.7));
+        for (value, loss, by_loss, by_r2) in [
+            (0.6, 0.5, true, true),
+            (0.6, 0.8, false, true),
+            (0.4, 0.5, true, false),
+            (0.5, 0.5, true, true),
+            (0.5, 0.7, false, false),
+            (0.6, 7.1, false, false),
+            (f64::NAN, 0.5, true, false),
+            (0.9, f64::NAN, false, false),
+        ] {
+            let evaluation = evaluation(value, loss);
+            let found = [FigureKind::loss(), r2.clone()].map(|kind| is_better_than_start(&evaluation, &start, &kind));
+            assert_eq!(found, [by_loss, by_r2], "{value}, {loss}");
+        }
+        // Ten times the loss of the first step, for three steps.
+        let mut watch = LossWatch::default();
+        let told: Vec<bool> = [0.01, 0.09, 0.11, 0.11, 0.11].map(|loss| watch.add(1, loss, 0.01, 0, 30)).to_vec();
+        assert_eq!(told, [false, false, false, false, true]);
     }
 
     #[test]

@@ -103,6 +103,14 @@ pub enum TrainingError {
         /// The values that make sense.
         wanted: &'static str,
     },
+    /// A metric makes no sense for the classes of the data.
+    #[error("the metric `{metric}` cannot be measured: {reason}")]
+    Metric {
+        /// Its name.
+        metric: String,
+        /// Why not.
+        reason: String,
+    },
     /// The model gives another number of scores than there are classes.
     #[error("the model gives {scores} scores a row, but {classes} classes are named")]
     Classes {
@@ -263,6 +271,15 @@ pub enum TrainingError {
 }
 
 impl TrainingError {
+    /// A batch without the tensor that predictions are held against.
+    pub(crate) fn no_targets(batch: &Batch) -> Self {
+        Self::Input {
+            name: TARGETS.into(),
+            wanted: "what the model's output is held against".into(),
+            got: format!("no tensor of this name, only {:?}", batch.tensors.keys().collect::<Vec<_>>()),
+        }
+    }
+
     pub(crate) fn runtime(doing: impl Into<String>) -> impl FnOnce(ort::Error) -> Self {
         let doing = doing.into();
         move |error| Self::Runtime { doing, reason: shown_up_to(without_places(error.message()).trim(), 800) }

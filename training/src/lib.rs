@@ -57,9 +57,11 @@ pub use error::{BoxError, Rows, TrainingError};
 pub use evaluator::{EvaluationBatches, evaluate};
 pub use files::{replace_file, sweep};
 pub use lock::{FileLock, LockAttempt};
-pub use metrics::Evaluation;
+pub use metrics::{Evaluation, FigureKind, MetricSet};
 pub use observers::{Event, Observer, StepEvent};
 pub use record::{History, RunRecord};
-pub use session::{Logits, OptimizerState, Predictor, StepOutcome, StepRunner, StepSettings};
+pub use session::{
+    LossRunner, OptimizerState, Prediction, Predictor, RowWeights, Scored, StepOutcome, StepRunner, StepSettings,
+};
 pub use settings::TrainerSettings;
 pub use trainer::{Ending, Trainer};

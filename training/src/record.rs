@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use millstream_compiler::losses::PredictionKind;
 use millstream_schemas::count;
 use serde::{Deserialize, Serialize};
 
 use crate::divergence::{self, LossWatch};
 use crate::epoch_evaluation::EpochEvaluation;
-use crate::metrics::Evaluation;
+use crate::metrics::{Evaluation, FigureKind, Figures, MetricSet, Unit};
 use crate::{TrainingError, files};
 
 /// Loss and learning rate around a step: a mean over as many steps as a [`Curve`] merges.
@@ -105,24 +106,30 @@ pub(crate) struct EpochProgress {
     pub(crate) seconds: f64,
 }
 
-/// The epoch after which the evaluation was best: the highest accuracy, of equals the lowest loss.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The epoch after which the evaluation was best: by the figure that decides, of equals by the lowest loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// Number, from 0.
     pub epoch: u64,
-    /// Its accuracy.
-    pub accuracy: f64,
     /// Its loss.
     #[serde(with = "crate::number_or_null")]
     pub loss: f64,
+    /// Its other figures; in JSON beside the loss.
+    #[serde(flatten)]
+    pub figures: Figures,
 }
 
 impl Best {
-    /// Whether an evaluation is better than this.
-    pub fn is_beaten_by(&self, evaluation: &Evaluation) -> bool {
-        let lower_loss = evaluation.loss < self.loss || self.loss.is_nan() && !evaluation.loss.is_nan();
-        evaluation.accuracy > self.accuracy || (evaluation.accuracy == self.accuracy && lower_loss)
+    /// The figure of this name, the loss among them.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        if name == FigureKind::LOSS { Some(self.loss) } else { self.figures.get(name) }
+    }
+
+    /// Whether an evaluation is better than this, by this figure and then by the loss.
+    pub fn is_beaten_by(&self, evaluation: &Evaluation, decides: &FigureKind) -> bool {
+        let (now, then) = (evaluation.figure(&decides.name), self.figure(&decides.name));
+        let lower_loss = FigureKind::loss().is_better(Some(evaluation.loss), Some(self.loss));
+        decides.is_better(now, then) || !decides.is_better(then, now) && lower_loss
     }
 }
 
@@ -147,7 +154,7 @@ pub struct Timing {
 }
 
 /// A run so far.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct History {
     /// Steps done.
@@ -159,6 +166,12 @@ pub struct History {
     /// On the evaluation rows, before the first step; none where nothing is evaluated, or from a run of an older build.
     #[serde(default)]
     pub start: Option<EpochEvaluation>,
+    /// The figures of each evaluation beside the loss, in the order in which they are shown.
+    #[serde(default = "FigureKind::of_older_builds")]
+    pub figures: Vec<FigureKind>,
+    /// The figure that decides which epoch is the best.
+    #[serde(default = "accuracy")]
+    pub decides: FigureKind,
     /// The best epoch, where there is an evaluation whose loss is a number.
     pub best: Option<Best>,
     /// All that the best epoch's evaluation found.
@@ -171,7 +184,35 @@ pub struct History {
     pub(crate) under_way: EpochProgress,
 }
 
+impl Default for History {
+    fn default() -> Self {
+        Self::of(&MetricSet::usual(PredictionKind::ClassScores))
+    }
+}
+
+/// What decided when there was nothing to choose.
+fn accuracy() -> FigureKind {
+    FigureKind::of_older_builds().swap_remove(0)
+}
+
 impl History {
+    /// A run that measures so and has not begun.
+    pub(crate) fn of(metrics: &MetricSet) -> Self {
+        Self {
+            steps: 0,
+            curve: Curve::default(),
+            epochs: Vec::new(),
+            start: None,
+            figures: metrics.figures(),
+            decides: metrics.decides().clone(),
+            best: None,
+            best_evaluation: None,
+            timing: Timing::default(),
+            loss_watch: LossWatch::default(),
+            under_way: EpochProgress::default(),
+        }
+    }
+
     /// The evaluation of the best epoch.
     pub fn best_evaluation(&self) -> Option<&Evaluation> {
         self.best_evaluation.as_ref()
@@ -181,7 +222,7 @@ impl History {
     /// [`divergence`]; where there is none of these, whether its loss is a number.
     pub fn is_better_than_start(&self, evaluation: &Evaluation) -> bool {
         match &self.start {
-            Some(start) => divergence::is_better_than_start(evaluation, start),
+            Some(start) => divergence::is_better_than_start(evaluation, start, &self.decides),
             None => divergence::is_finite(evaluation),
         }
     }
@@ -194,7 +235,7 @@ impl History {
             let later = if self.loss_watch.came_back() { "; later it came back below that" } else { "" };
             notes.push(format!("{divergence}{later}"));
         }
-        let epochs = self.epochs.iter().filter_map(|epoch| epoch.evaluation);
+        let epochs = self.epochs.iter().filter_map(|epoch| epoch.evaluation.as_ref());
         let not_finite = epochs.filter(|figures| !figures.loss.is_finite()).count();
         if not_finite > 0 {
             let epochs = count(not_finite, "epoch");
@@ -203,14 +244,14 @@ impl History {
             ));
         }
         let Some(best) = self.best_evaluation() else { return notes };
-        if let Some(start) = self.start.filter(|_| !self.is_better_than_start(best)) {
+        if let Some(start) = self.start.as_ref().filter(|_| !self.is_better_than_start(best)) {
             notes.push(format!(
                 "no epoch is better than the weights before the first step: {}, then at best {}",
-                figures(start.accuracy, start.loss),
-                figures(best.accuracy, best.loss)
+                self.in_words(start.figure(&self.decides.name), start.loss),
+                self.in_words(best.figure(&self.decides.name), best.loss)
             ));
         }
-        notes.extend(best.no_better_than_majority());
+        notes.extend(best.no_better_than_majority(&self.figures));
         notes
     }
 
@@ -218,12 +259,21 @@ impl History {
     pub(crate) fn is_beaten_by(&self, evaluation: &Evaluation) -> bool {
         let (Some(best), Some(then)) = (&self.best, &self.best_evaluation) else { return true };
         let (better, was_better) = (self.is_better_than_start(evaluation), self.is_better_than_start(then));
-        if better == was_better { best.is_beaten_by(evaluation) } else { better }
+        if better == was_better { best.is_beaten_by(evaluation, &self.decides) } else { better }
     }
-}
 
-fn figures(accuracy: f64, loss: f64) -> String {
-    format!("accuracy {:.1} % and loss {}", 100.0 * accuracy, divergence::figure(loss))
+    /// The figure that decides, and the loss.
+    fn in_words(&self, value: Option<f64>, loss: f64) -> String {
+        let loss = format!("loss {}", divergence::figure(loss));
+        match (value, self.decides.unit) {
+            _ if self.decides.name == FigureKind::LOSS => loss,
+            (Some(share), Unit::Share) => format!("{} {:.1} % and {loss}", self.decides.label(), 100.0 * share),
+            (value, _) => {
+                let value = value.map_or_else(|| "unknown".to_owned(), divergence::figure);
+                format!("{} {value} and {loss}", self.decides.label())
+            }
+        }
+    }
 }
 
 /// Everything about a run that people and machines may want to know afterwards: `metrics.json`.
@@ -274,6 +324,8 @@ impl RunRecord {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -293,11 +345,20 @@ mod tests {
     #[test]
     fn a_history_of_an_older_build_is_read() {
         let mut value = serde_json::to_value(History { steps: 3, ..History::default() }).unwrap();
-        for field in ["start", "loss_watch"] {
+        for field in ["start", "loss_watch", "figures", "decides"] {
             value.as_object_mut().unwrap().remove(field).unwrap();
         }
+        value["best"] = json!({"epoch": 2, "accuracy": 0.75, "loss": 0.5});
+        let figures = json!({"rows": 4, "not_finite": 0, "loss": 0.5, "accuracy": 0.75, "top_5": null});
+        value["epochs"] = json!([
+            {"epoch": 2, "steps": 1, "rows": 4, "training_loss": 0.7, "seconds": 1.0, "evaluation": figures},
+        ]);
         let read: History = serde_json::from_value(value).unwrap();
-        assert_eq!((read.steps, read.start, read.loss_watch), (3, None, LossWatch::default()));
+        assert_eq!((read.steps, &read.start, read.loss_watch), (3, &None, LossWatch::default()));
+        assert_eq!((read.decides.name.as_str(), read.figures.len()), ("accuracy", 2));
+        assert_eq!(read.best.unwrap().figure("accuracy"), Some(0.75));
+        let evaluation = read.epochs[0].evaluation.as_ref().unwrap();
+        assert_eq!((evaluation.figure("accuracy"), evaluation.figure("top_5")), (Some(0.75), None));
     }
 
     #[test]
@@ -319,10 +380,12 @@ mod tests {
         for step in 1..100_u64 {
             history.curve.add(step, (step as f64 * 0.7310).sin() / 3.0, 1e-3 / step as f64);
         }
-        history.best = Some(Best { epoch: 1, accuracy: 2.0 / 3.0, loss: f64::NAN });
+        let figures = [("accuracy", Some(2.0 / 3.0))].into_iter().collect();
+        history.best = Some(Best { epoch: 1, loss: f64::NAN, figures });
         let text = serde_json::to_string(&history).unwrap();
         let back: History = serde_json::from_str(&text).unwrap();
         assert_eq!(back.curve, history.curve);
-        assert!(back.best.unwrap().loss.is_nan());
+        let best = back.best.unwrap();
+        assert!(best.loss.is_nan() && best.figure("accuracy") == Some(2.0 / 3.0));
     }
 }

@@ -1,8 +1,10 @@
+use millstream_compiler::losses::PredictionKind;
 use millstream_schemas::{Fingerprint, TrainingManifest};
 use serde::Serialize;
 
 use crate::TrainingError;
 use crate::checkpoint::CheckpointSettings;
+use crate::metrics::MetricSet;
 use crate::schedules::Schedule;
 use crate::session::{StepRunner, StepSettings};
 
@@ -17,8 +19,10 @@ pub struct TrainerSettings {
     pub epochs: u64,
     /// Steps in a pass; decides the schedule's length.
     pub batches_per_epoch: u64,
-    /// Class names, in the order of the scores.
+    /// Class names, in the order of the scores; none where numbers are predicted.
     pub classes: Vec<String>,
+    /// What is measured on the evaluation rows, and which figure decides which epoch is the best.
+    pub metrics: MetricSet,
     /// Where and when checkpoints are written; none are without it.
     pub checkpoints: Option<CheckpointSettings>,
     /// Of everything else that decides how training goes on (data, transforms, seed): a checkpoint with another one is
@@ -33,6 +37,10 @@ impl TrainerSettings {
 
     /// Refuses what makes no sense, or not for this program.
     pub(crate) fn check(&self, program: &TrainingManifest) -> Result<(), TrainingError> {
+        self.metrics.check(&self.classes)?;
+        if self.metrics.reads() == PredictionKind::Numbers {
+            return Ok(());
+        }
         let scores = program.prediction.shape.get(1).copied().unwrap_or(0);
         if scores != self.classes.len() {
             return Err(TrainingError::Classes { scores, classes: self.classes.len() });

@@ -11,7 +11,7 @@ use crate::device::Device;
 use crate::divergence;
 use crate::error::Rows;
 use crate::evaluator::{self, EvaluationBatches};
-use crate::metrics::Evaluation;
+use crate::metrics::{Evaluation, FigureKind};
 use crate::observers::{Event, Observer, StepEvent};
 use crate::record::{Best, EpochProgress, EpochRecord, History};
 use crate::session::{StepOutcome, StepRunner};
@@ -82,8 +82,8 @@ impl Trainer {
         let runner = StepRunner::open(program, device, &settings.step)?;
         Ok(Self {
             runner,
+            history: History::of(&settings.metrics),
             settings,
-            history: History::default(),
             epoch: 0,
             resume: None,
             evaluation_due: false,
@@ -113,6 +113,14 @@ impl Trainer {
                 manifest.settings.iter().find(|(saved, _)| *saved == name).map_or("nothing", |(_, value)| value);
             require_same(&checkpoint.path, &name, saved, &now)?;
         }
+        let names = |kinds: &[FigureKind], decides: &FigureKind| {
+            let names: Vec<&str> = kinds.iter().chain([decides]).map(|kind| kind.name.as_str()).collect();
+            names.join(", ")
+        };
+        let (then, now) = (&manifest.history, &settings.metrics);
+        let saved = names(&then.figures, &then.decides);
+        let now = names(&now.figures(), now.decides());
+        require_same(&checkpoint.path, "what is measured, and what of it decides", &saved, &now)?;
         runner.set_parameters(checkpoint.parameters)?;
         runner.set_state(checkpoint.state)?;
         let (steps, evaluation_due, resume) = (manifest.step, manifest.evaluation_due, manifest.resume);
@@ -391,8 +399,8 @@ impl Trainer {
             !stop()
         };
         let runner = &mut self.runner;
-        let classes = &self.settings.classes;
-        let evaluated = evaluator::gather(|batch| runner.evaluate(batch), batches, classes, &mut progress)?;
+        let (metrics, classes) = (&self.settings.metrics, &self.settings.classes);
+        let evaluated = evaluator::gather(|batch| runner.evaluate(batch), metrics, batches, classes, &mut progress)?;
         let seconds = started.elapsed().as_secs_f64();
         self.history.timing.evaluation += seconds;
         if evaluated.is_some() {
@@ -434,7 +442,7 @@ impl Trainer {
     fn note_if_best(&mut self, epoch: u64, evaluation: &Evaluation) -> Result<bool, TrainingError> {
         let best = divergence::is_finite(evaluation) && self.history.is_beaten_by(evaluation);
         if best {
-            self.history.best = Some(Best { epoch, accuracy: evaluation.accuracy, loss: evaluation.loss });
+            self.history.best = Some(Best { epoch, loss: evaluation.loss, figures: evaluation.figures.clone() });
             self.history.best_evaluation = Some(evaluation.clone());
             self.best = Some(self.runner.parameters()?);
         }
@@ -507,6 +515,9 @@ impl Trainer {
 fn not_finite(epoch: u64, evaluation: &Evaluation) -> String {
     let when = if epoch == 0 { "before the first step".to_owned() } else { format!("after epoch {epoch}") };
     let Evaluation { rows, not_finite, .. } = evaluation;
+    if *not_finite == 0 {
+        return format!("{when} the loss on the {rows} evaluation rows is no number, although all scores are");
+    }
     format!(
         "{when} {not_finite} of {rows} evaluation rows have scores that are no numbers, so their loss is none either"
     )

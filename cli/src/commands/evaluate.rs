@@ -1,10 +1,11 @@
 use anyhow::Context;
 use millstream::recipes::{Catalogs, EvaluateOptions, EvaluationReport, Stop, evaluate};
 use millstream::training::Evaluation;
+use millstream::training::metrics::{Cell, FigureKind, Record, Table};
 
 use crate::arguments::{self, Global};
 use crate::output;
-use crate::table::Table;
+use crate::table::Table as Columns;
 use crate::terminal::{columns, output_width};
 use crate::{Outcome, commands, messages, progress};
 use millstream::schemas::{Recipe, count, decimal, grouped, percent, shown_path};
@@ -39,21 +40,24 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Rec
 }
 
 /// `accuracy 88.6 % of 140 rows, top-5 99.0 %, loss 0.4012`.
-pub(crate) fn figures(evaluation: &Evaluation) -> String {
-    let top_5 = evaluation.top_5.map_or_else(String::new, |share| format!(", top-5 {}", percent(share)));
-    let (accuracy, loss) = (percent(evaluation.accuracy), decimal(evaluation.loss));
-    format!("accuracy {accuracy} of {}{top_5}, loss {loss}", count(evaluation.rows, "row"))
+pub(crate) fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
+    let measured = kinds.iter().filter_map(|kind| Some((kind, evaluation.figure(&kind.name)?)));
+    let measured = measured.map(|(kind, value)| format!("{} {}", kind.label(), kind.shown(Some(value))));
+    let mut parts: Vec<String> = measured.chain([format!("loss {}", decimal(evaluation.loss))]).collect();
+    parts[0].push_str(&format!(" of {}", count(evaluation.rows, "row")));
+    parts.join(", ")
 }
 
 fn describe(report: &EvaluationReport, verbose: bool) -> String {
-    let mut text = format!("{}\n", figures(&report.evaluation));
-    let share = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), percent);
-    let mut classes = Table::new(&["class", ">rows", ">precision", ">recall"]);
-    for class in &report.evaluation.per_class {
-        classes.row([class.name.clone(), grouped(class.rows), share(class.precision), share(class.recall)]);
+    let mut text = format!("{}\n", figures(&report.evaluation, &report.figures));
+    let is_matrix = |(_, table): &&(String, Table)| matches!(table, Table::Matrix(_));
+    let (matrices, lists): (Vec<_>, Vec<_>) = report.evaluation.tables.iter().partition(is_matrix);
+    for (name, table) in lists.into_iter().chain(matrices) {
+        text.push_str(&match table {
+            Table::Classes(records) => format!("\n{}", of_classes(records)),
+            Table::Matrix(counts) => matrix(name, counts, &report.classes),
+        });
     }
-    text.push_str(&format!("\n{}", classes.render()));
-    text.push_str(&matrix(report));
     if report.evaluation.not_finite > 0 {
         let (rows, one) = (report.evaluation.not_finite, report.evaluation.not_finite == 1);
         let verbs = if one {
@@ -78,26 +82,44 @@ fn describe(report: &EvaluationReport, verbose: bool) -> String {
     text
 }
 
+fn of_classes(records: &[Record]) -> String {
+    let Some(first) = records.first() else { return String::new() };
+    // Numbers stand to the right.
+    let heading = |(name, cell): &(String, Cell)| match cell {
+        Cell::Text(_) if name == "name" => "class".to_owned(),
+        Cell::Text(_) => name.clone(),
+        Cell::Count(_) | Cell::Share(_) => format!(">{name}"),
+    };
+    let text = |cell: &Cell| match cell {
+        Cell::Text(text) => text.clone(),
+        Cell::Count(count) => grouped(*count),
+        Cell::Share(share) => share.map_or_else(|| "–".to_owned(), percent),
+    };
+    let headings: Vec<String> = first.0.iter().map(heading).collect();
+    let mut table = Columns::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
+    for record in records {
+        table.row(record.0.iter().map(|(_, cell)| text(cell)));
+    }
+    table.render()
+}
+
 /// As many predicted classes beside each other as the screen is wide, then the next ones.
-fn matrix(report: &EvaluationReport) -> String {
-    let (matrix, classes) = (report.evaluation.confusion_matrix.rows(), report.classes.len());
+fn matrix(name: &str, matrix: &[Vec<u64>], names_of_classes: &[String]) -> String {
+    let (name, classes) = (name.replace('_', " "), names_of_classes.len());
     if !(1..=MOST_CLASSES).contains(&classes) || matrix.len() != classes {
-        let has = if matrix.is_empty() { "" } else { "; `--json` prints the confusion matrix" };
-        return output::prose(&format!(
-            "\n{} are too many for a confusion matrix here{has}",
-            count(classes as u64, "class")
-        ));
+        let has = if matrix.is_empty() { String::new() } else { format!("; `--json` prints the {name}") };
+        return output::prose(&format!("\n{} are too many for a {name} here{has}", count(classes as u64, "class")));
     }
     let widest = matrix.iter().flatten().map(|count| grouped(*count).len()).max().unwrap_or(1).max(2) + 2;
-    let names = report.classes.iter().map(|name| columns(name)).max().unwrap_or(0).clamp(10, 24) + 5;
+    let names = names_of_classes.iter().map(|name| columns(name)).max().unwrap_or(0).clamp(10, 24) + 5;
     let beside = (output_width().saturating_sub(names) / widest).max(1);
-    let mut text = "\nconfusion matrix (columns: predicted class):\n".to_owned();
+    let mut text = format!("\n{name} (columns: predicted class):\n");
     for first in (0..classes).step_by(beside) {
         let shown = first..(first + beside).min(classes);
         let numbers: Vec<_> = shown.clone().map(|index| format!(">{index}")).collect();
         let headings: Vec<&str> = ["true class"].into_iter().chain(numbers.iter().map(String::as_str)).collect();
-        let mut table = Table::new(&headings);
-        for (index, (name, counts)) in report.classes.iter().zip(matrix).enumerate() {
+        let mut table = Columns::new(&headings);
+        for (index, (name, counts)) in names_of_classes.iter().zip(matrix).enumerate() {
             let counts = counts[shown.clone()].iter().map(|count| grouped(*count));
             table.row([format!("{index} {name}")].into_iter().chain(counts));
         }

@@ -77,7 +77,7 @@ fn describe(summary: &RunSummary) -> String {
             let best = |epoch| format!(" (epoch {epoch} was the best{no_better})");
             let epoch = summary.epoch.map_or_else(String::new, best);
             let meaning = if no_better.is_empty() { Meaning::Good } else { Meaning::Warning };
-            meaning.output(&format!("{}{epoch}", figures(evaluation))) + "\n"
+            meaning.output(&format!("{}{epoch}", figures(evaluation, &summary.figures))) + "\n"
         }
         None => "trained; without `data.evaluate` nothing was measured\n".into(),
     };

@@ -1,4 +1,4 @@
-//! Rows from outside: a program of one's own adds a transform, a loss, an optimizer and a schedule to the
+//! Rows from outside: a program of one's own adds a transform, a loss, a metric, an optimizer and a schedule to the
 //! catalogs, and a recipe
 //! chooses them by name.
 
@@ -11,6 +11,9 @@ use millstream::compiler::losses::{self, LossFunction, LossInputs, LossKind, Los
 use millstream::recipes::{self, Silent, Stop, TrainOptions};
 use millstream::schemas::choice::{Options, between};
 use millstream::schemas::recipe::RecipeText;
+use millstream::training::metrics::{
+    self, Better, Cell, MeasuredBatch, Meter, MetricFunction, MetricKind, Record, Table, Unit, Worked,
+};
 use millstream::training::optimizers::{self, NodeInputs, OptimizerKind, ParameterFacts, UpdateRule};
 use millstream::training::schedules::{self, Course, ScheduleKind};
 use millstream::transforms::steps::map::Project;
@@ -114,6 +117,76 @@ impl LossFunction for Brier {
     }
 }
 
+const KAPPA: MetricKind = MetricKind {
+    name: "kappa",
+    summary: "Agreement beyond what chance would bring.",
+    documentation: "Cohen (1960): (p − c) / (1 − c) for the share p of right answers and the share c that chance would bring.",
+    better: Better::Higher,
+    unit: Unit::Number,
+    of_constant_answer: false,
+    samples: &[Worked {
+        options: "{}",
+        shape: &[2, 2],
+        prediction: &[1.0, 0.0, 0.0, 1.0],
+        targets: &[1.0, 0.0, 0.0, 1.0],
+        wanted: r#"{"kappa": 1.0}"#,
+    }],
+    build: metrics::Build::of::<Kappa>(),
+};
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Kappa {}
+
+impl Options for Kappa {
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl MetricFunction for Kappa {
+    fn reads(&self) -> PredictionKind {
+        PredictionKind::ClassScores
+    }
+
+    fn figure_names(&self) -> Vec<String> {
+        vec!["kappa".into()]
+    }
+
+    fn start(&self, classes: &[String]) -> Result<Box<dyn Meter>, String> {
+        Ok(Box::new(Agreement { right: 0.0, of_class: vec![0.0; classes.len()], taken: vec![0.0; classes.len()] }))
+    }
+}
+
+struct Agreement {
+    right: f64,
+    of_class: Vec<f64>,
+    taken: Vec<f64>,
+}
+
+impl Meter for Agreement {
+    fn add(&mut self, batch: &MeasuredBatch<'_>) {
+        batch.each_answer(|answer| {
+            self.of_class[answer.truth] += 1.0;
+            if let Some(predicted) = answer.predicted {
+                self.taken[predicted] += 1.0;
+                self.right += f64::from(u8::from(predicted == answer.truth));
+            }
+        });
+    }
+
+    fn figures(&self) -> Vec<Option<f64>> {
+        let rows: f64 = self.of_class.iter().sum();
+        let by_chance: f64 = self.of_class.iter().zip(&self.taken).map(|(a, b)| a * b / (rows * rows)).sum();
+        vec![(rows > 0.0).then(|| (self.right / rows - by_chance) / (1.0 - by_chance))]
+    }
+
+    fn tables(&self) -> Vec<(String, Table)> {
+        let record = |taken: &f64| Record(vec![("taken".into(), Cell::Count(*taken as u64))]);
+        vec![("answers".into(), Table::Classes(self.taken.iter().map(record).collect()))]
+    }
+}
+
 const SIGN_SGD: OptimizerKind = OptimizerKind {
     name: "sign_sgd",
     summary: "Steps of one length along the sign of the gradient.",
@@ -200,13 +273,16 @@ fn extended() -> Catalogs {
     Catalogs {
         transforms: ours.transforms.with(HALF_TURN),
         losses: ours.losses.with(BRIER),
+        metrics: ours.metrics.with(KAPPA),
         optimizers: ours.optimizers.with(SIGN_SGD),
         schedules: ours.schedules.with(HALVING),
         ..ours
     }
 }
 
-const CHANGES: [&str; 5] = [
+const CHANGES: [&str; 7] = [
+    "training.metrics=[kappa, accuracy]",
+    "training.best=kappa",
     "training.loss={brier: {factor: 2}}",
     "transforms.train=[{resize: {size: 16}}, {half_turn: {probability: 0.2}}]",
     "training.optimizer={sign_sgd: {learning_rate: 0.01}}",
@@ -227,19 +303,23 @@ fn rows_of_another_crate_are_checked_trained_and_written_down_like_ours() {
     assert_eq!(written["optimizer"], serde_json::json!({"sign_sgd": {"threshold": 0.0, "learning_rate": 0.01}}));
     assert_eq!(written["loss"], serde_json::json!({"brier": {"factor": 2.0}}));
     let schema = catalogs.recipe_schema().to_string();
-    assert!(["half_turn", "brier", "sign_sgd", "halving"].iter().all(|name| schema.contains(name)));
+    assert!(["half_turn", "brier", "kappa", "sign_sgd", "halving"].iter().all(|name| schema.contains(name)));
     if !has_runtime() {
         return;
     }
     let options = TrainOptions { catalogs, ..TrainOptions::default() };
     let summary = recipes::train(&recipe, &options, &mut Silent, &Stop::default()).unwrap();
-    let accuracy = summary.evaluation.unwrap().accuracy;
-    assert!(accuracy > 0.9, "{accuracy}");
+    let evaluation = summary.evaluation.unwrap();
+    let (kappa, accuracy) = (evaluation.figure("kappa").unwrap(), evaluation.figure("accuracy").unwrap());
+    assert!(accuracy > 0.9 && kappa > 0.85 && kappa <= accuracy, "{kappa}, {accuracy}");
+    assert!(matches!(evaluation.table("answers"), Some(Table::Classes(records)) if records.len() == 3));
+    let page = std::fs::read_to_string(summary.folder.join("report.html")).unwrap();
+    assert!(page.contains("Kappa on the evaluation rows") && page.contains("<h3>Answers</h3>"));
     // Whoever has not the rows is told so, and nothing else is wrong with what the run wrote.
     let again = RecipeText::read(Path::new(&summary.folder.join("recipe.yaml")), &[]).unwrap();
     recipes::load(&again, &extended()).unwrap();
     let message = recipes::load(&again, &Catalogs::default()).unwrap_err().to_string();
-    for name in ["half_turn", "brier", "sign_sgd", "halving"] {
+    for name in ["half_turn", "brier", "kappa", "sign_sgd", "halving"] {
         assert!(message.contains(name), "{name} in {message}");
     }
 }
@@ -254,6 +334,8 @@ fn mistakes_in_rows_of_another_crate_are_told_at_their_place() {
         ),
         ("training.optimizer={sign_sgd: {treshold: 0}}", "did you mean `threshold`?"),
         ("training.loss={brier: {factor: 11}}", "training.loss.brier.factor: wanted 0 to 10, got 11"),
+        ("training.metrics=[{kappa: {k: 1}}]", "unknown option `k`; it has no options"),
+        ("training.best=kapa", "no figure is called `kapa`"),
         ("training.loss=brierr", "did you mean `brier`?"),
         ("training.optimizer=sign_sg", "did you mean `sign_sgd`?"),
         ("transforms.train=[half_turns]", "did you mean `half_turn`?"),

@@ -135,6 +135,43 @@ fn the_loss_that_a_recipe_chooses_is_minimized_and_written_down() {
 }
 
 #[test]
+fn what_a_recipe_measures_is_told_written_down_and_decides() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let changes = [
+        "training.metrics=[{f1: {average: micro}}, {top_k: {k: 2}}, log_loss, confusion_matrix]",
+        "training.best=log_loss",
+        "training.label_smoothing=0.1",
+    ];
+    let ran = place.run_with("train", &changes);
+    assert!(ran.stderr.contains("epoch 3/3: log-loss 0."), "{}", ran.stderr);
+    let said = ran.done();
+    assert!(said.contains("f1-micro 100.0 % of 18 rows, top-2 100.0 %, log-loss 0."), "{said}");
+    let metrics: Value = serde_json::from_slice(&place.read("run/metrics.json")).unwrap();
+    let (history, evaluation) = (&metrics["history"], &metrics["evaluation"]);
+    assert_eq!((&history["decides"]["name"], &history["decides"]["better"]), (&json!("log_loss"), &json!("lower")));
+    let keys: Vec<&String> = evaluation.as_object().unwrap().keys().collect();
+    let wanted = ["rows", "not_finite", "loss", "f1_micro", "top_2", "log_loss", "confusion_matrix", "majority"];
+    assert_eq!(keys, wanted);
+    assert_eq!(history["best"]["log_loss"], evaluation["log_loss"]);
+    let (loss, log_loss) = (evaluation["loss"].as_f64().unwrap(), evaluation["log_loss"].as_f64().unwrap());
+    assert!(loss > log_loss + 0.01, "the loss is smoothed: {loss}, and {log_loss} is not");
+    // The exported model has the same figures.
+    let mut again = vec!["evaluate", "recipe.yaml", "--json"];
+    again.extend(changes.iter().flat_map(|change| ["--set", change]));
+    let evaluated = place.run(&again).json();
+    for name in ["loss", "log_loss", "f1_micro", "top_2"] {
+        let (then, now) = (evaluation[name].as_f64().unwrap(), evaluated["evaluation"][name].as_f64().unwrap());
+        assert!((then - now).abs() < 1e-5, "{name}: {then}, then {now}");
+    }
+    assert_eq!(evaluated["evaluation"]["confusion_matrix"], evaluation["confusion_matrix"]);
+    let text = place.run_with("evaluate", &changes).done();
+    assert!(text.contains("confusion matrix") && !text.contains("precision"), "{text}");
+}
+
+#[test]
 fn without_evaluation_rows_the_last_weights_are_exported() {
     if !has_runtime() {
         return;

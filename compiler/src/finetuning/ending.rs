@@ -91,8 +91,8 @@ pub(crate) fn lay_bare(graph: &mut GraphProto, output: &str) -> Option<String> {
     }
     let them = if removed.len() == 1 { "it" } else { "them" };
     Some(format!(
-        "the model ends in {}; a new head is trained with a softmax cross-entropy of its scores, so the exported model \
-         goes without {them}{also}",
+        "the model ends in {}; a new head is trained on what it gives itself, so the exported model goes without \
+         {them}{also}",
         named_ones.join(", then ")
     ))
 }
@@ -163,7 +163,7 @@ pub(crate) fn require_scores(graph: &GraphProto, scores: &str) -> Result<(), Com
     Err(CompilerError::setting(
         "model.head",
         format!(
-            "{reason}: training it with a softmax cross-entropy would be wrong. Use `head: new`, which replaces the head and \
+            "{reason}: training it with a loss of class scores would be wrong. Use `head: new`, which replaces the head and \
          what follows it, or name an output with the scores before it in model.output"
         ),
     ))

@@ -12,10 +12,11 @@ use crate::graph::{ElementType, Graph, TensorType, ValueId};
 pub(super) const LOSS: LossKind = LossKind {
     name: "cross_entropy",
     summary: "Softmax cross-entropy between scores and class probabilities.",
-    documentation: "Targets are class probabilities of the shape of the scores, `[batch, classes]` or \
-        `[batch, classes, …]` with a distribution at each further place, as in a mask. A distribution t sums to its weight \
-        w, so one of zeros is left out. With s = `label_smoothing` and t' = (1 − s)·t + s·w/classes (Szegedy et al., \
-        \"Rethinking the Inception Architecture for Computer Vision\", 2016): loss = −Σ t'·log_softmax(scores) / Σ w.",
+    documentation: "Targets are class probabilities of the shape of the scores, `[batch, classes]` or `[batch, \
+        classes, …]` with a distribution at each further place, as in a mask. A distribution t sums to its weight \
+        w, so one of zeros is left out. With s = `label_smoothing` and t' = (1 − s)·t + s·w/classes (Szegedy et \
+        al., \"Rethinking the Inception Architecture for Computer Vision\", 2016): loss = −Σ t'·log_softmax(scores) \
+        / Σ w.",
     samples: &["{}", r#"{"label_smoothing": 0.1}"#],
     build: Build::of::<CrossEntropy>(),
 };

@@ -13,10 +13,10 @@ use crate::graph::{Constant, Graph, TensorType};
 pub(super) const LOSS: LossKind = LossKind {
     name: "focal",
     summary: "Cross-entropy in which rows that are known well count less.",
-    documentation: "Lin et al., \"Focal Loss for Dense Object Detection\" (2017), with a softmax: with p = softmax(scores) \
-        and targets t as for `cross_entropy`, loss = −Σ_c α_c·t_c·(1 − p_c)^γ·log p_c / Σ t, so that on a soft target each \
-        class has its term by its share. γ 0 without α is `cross_entropy`; the authors take γ 2, and for two classes α \
-        [0.75, 0.25].",
+    documentation: "Lin et al., \"Focal Loss for Dense Object Detection\" (2017), with a softmax: with p = \
+        softmax(scores) and targets t as for `cross_entropy`, loss = −Σ_c α_c·t_c·(1 − p_c)^γ·log p_c / Σ t, so \
+        that on a soft target each class has its term by its share. γ 0 without α is `cross_entropy`; the authors \
+        take γ 2, and for two classes α [0.75, 0.25].",
     samples: &["{}", r#"{"gamma": 0}"#, r#"{"gamma": 0.5}"#, r#"{"gamma": 2, "alpha": [0.75, 0.25, 1]}"#],
     build: Build::of::<Focal>(),
 };

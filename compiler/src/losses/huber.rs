@@ -13,8 +13,9 @@ use crate::graph::{Graph, TensorType};
 pub(super) const LOSS: LossKind = LossKind {
     name: "huber",
     summary: "Squared differences, and beyond `delta` straight ones.",
-    documentation: "Huber, \"Robust Estimation of a Location Parameter\" (1964): with e = |prediction − target| and δ = `delta`, \
-        e²/2 where e ≤ δ and δ·(e − δ/2) beyond; the mean over the numbers of a row, then over rows by their weight.",
+    documentation: "Huber, \"Robust Estimation of a Location Parameter\" (1964): with e = |prediction − target| and \
+        δ = `delta`, e²/2 where e ≤ δ and δ·(e − δ/2) beyond; the mean over the numbers of a row, then over rows by \
+        their weight.",
     samples: &["{}", r#"{"delta": 0.3}"#],
     build: Build::of::<Huber>(),
 };

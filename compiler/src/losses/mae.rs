@@ -13,8 +13,8 @@ use crate::graph::{Graph, TensorType};
 pub(super) const LOSS: LossKind = LossKind {
     name: "mae",
     summary: "The mean of the absolute differences.",
-    documentation: "Σ_rows w·mean(|prediction − target|) / Σ w: the mean over the numbers of a row, then over \
-        rows by their weight w. The slope at a difference of 0 is taken as 0.",
+    documentation: "Σ_rows w·mean(|prediction − target|) / Σ w: the mean over the numbers of a row, then over rows \
+        by their weight w. The slope at a difference of 0 is taken as 0.",
     samples: &["{}"],
     build: Build::of::<Mae>(),
 };

@@ -13,8 +13,8 @@ use crate::graph::{Graph, TensorType};
 pub(super) const LOSS: LossKind = LossKind {
     name: "mse",
     summary: "The mean of the squared differences.",
-    documentation: "Σ_rows w·mean((prediction − target)²) / Σ w: the mean over the numbers of a row, then over \
-        rows by their weight w.",
+    documentation: "Σ_rows w·mean((prediction − target)²) / Σ w: the mean over the numbers of a row, then over rows \
+        by their weight w.",
     samples: &["{}"],
     build: Build::of::<Mse>(),
 };

@@ -13,11 +13,11 @@ use crate::graph::{Constant, ElementType, Graph, TensorType};
 pub(super) const LOSS: LossKind = LossKind {
     name: "sparse_cross_entropy",
     summary: "Softmax cross-entropy between scores and classes given as numbers.",
-    documentation: "Targets are int64 numbers of classes: `[batch]` for scores `[batch, classes]`, `[batch, height, width]` \
-        for scores `[batch, classes, height, width]`, a class for each pixel. With t the one-hot vector of a class it is \
-        `cross_entropy`, so that all places count alike, whichever row they are in, and those whose class is \
-        `ignore_index` do not (as in PyTorch's `CrossEntropyLoss`). A class that is neither that nor 0 to classes − 1 \
-        makes the loss infinite, so that the run stops at its rows.",
+    documentation: "Targets are int64 numbers of classes: `[batch]` for scores `[batch, classes]`, `[batch, height, \
+        width]` for scores `[batch, classes, height, width]`, a class for each pixel. With t the one-hot vector of \
+        a class it is `cross_entropy`, so that all places count alike, whichever row they are in, and those whose \
+        class is `ignore_index` do not (as in PyTorch's `CrossEntropyLoss`). A class that is neither that nor 0 to \
+        classes − 1 makes the loss infinite, so that the run stops at its rows.",
     samples: &["{}", r#"{"ignore_index": 255}"#, r#"{"label_smoothing": 0.1}"#],
     build: Build::of::<SparseCrossEntropy>(),
 };

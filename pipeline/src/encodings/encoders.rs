@@ -221,7 +221,8 @@ impl Encoders {
 
     /// Names of the classes of the first target that has classes, in the order of the scores; none without.
     pub fn classes(&self) -> &[String] {
-        self.class_entry().map_or(&[], |entry| entry.encoder.classes())
+        let targets = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Target);
+        targets.map(|entry| entry.encoder.classes()).find(|classes| !classes.is_empty()).unwrap_or_default()
     }
 
     /// The column of these classes.

@@ -19,7 +19,7 @@ pub struct DataRecipe {
     /// `*`, `?`, `[ab]`, `{a,b}`, and `**` for folders in folders. Of a folder with several splits, told by the names of
     /// its files and folders, the split `train` is taken.
     pub train: Patterns,
-    /// Parquet to evaluate on; without it no accuracy is reported and the last weights are exported. Of a folder with
+    /// Parquet to evaluate on; without it nothing is measured and the last weights are exported. Of a folder with
     /// several splits, `validation` is taken, or else `test`.
     #[serde(default)]
     pub evaluate: Option<Patterns>,

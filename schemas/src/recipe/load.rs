@@ -172,8 +172,8 @@ fn stand_in(recipe: &mut Value) {
     if let Some(model) = map.get_mut("model").and_then(Value::as_object_mut) {
         model.entry("path").or_insert(json!("stand-in"));
     }
-    for split in ["train", "evaluate"] {
-        if let Some(list) = at_mut(recipe, &format!("transforms.{split}")).and_then(Value::as_array_mut) {
+    for choices in ["transforms.train", "transforms.evaluate", "training.metrics"] {
+        if let Some(list) = at_mut(recipe, choices).and_then(Value::as_array_mut) {
             list.iter_mut().filter(|item| item.is_null()).for_each(|item| *item = json!("stand-in"));
         }
     }

@@ -23,6 +23,14 @@ pub struct TrainingRecipe {
     /// Learning rate over time.
     #[schemars(schema_with = "schedule")]
     pub schedule: Choice,
+    /// What is measured on the evaluation rows beside the loss; what suits the loss unless it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "metrics")]
+    pub metrics: Option<Vec<Choice>>,
+    /// The figure that decides which epoch is the best, by its name in `metrics.json`, `loss` among them; the accuracy unless
+    /// it is said, or the loss where none is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<String>,
     /// Factor on the learning rate for each layer further from the head, for example 0.9; 1 trains all alike.
     #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub layer_decay: f32,
@@ -48,6 +56,8 @@ impl Default for TrainingRecipe {
             epochs: 5,
             optimizer: Choice::named("adamw"),
             loss: None,
+            metrics: None,
+            best: None,
             schedule: Choice::named("constant"),
             layer_decay: 1.0,
             learning_rate_multipliers: Vec::new(),
@@ -76,6 +86,11 @@ fn optimizer(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 
 fn loss(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "anyOf": [{ "$ref": "#/$defs/Loss" }, { "type": "null" }], "default": null })
+}
+
+fn metrics(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let list = serde_json::json!({ "type": "array", "items": { "$ref": "#/$defs/Metric" } });
+    schemars::json_schema!({ "anyOf": [list, { "type": "null" }], "default": null })
 }
 
 fn schedule(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

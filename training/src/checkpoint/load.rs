@@ -71,7 +71,7 @@ pub fn load(path: &Path) -> Result<Checkpoint, TrainingError> {
         .flat_map(|(name, shape)| manifest.state_names.iter().map(move |state| (state_name(name, state), *shape)));
     let mut flat = read(STATE, &of_state.collect::<Vec<_>>()).map_err(broken)?.into_iter();
     let tensors = shapes.iter().map(|_| flat.by_ref().take(manifest.state_names.len()).collect()).collect();
-    let best = match (manifest.file(BEST), manifest.history.best) {
+    let best = match (manifest.file(BEST), &manifest.history.best) {
         (Some(_), _) => Some(read(BEST, &shapes).map_err(broken)?),
         (None, Some(_)) => Some(parameters.clone()),
         (None, None) => None,

@@ -1,239 +1,290 @@
-//! How good a classifier is: computed from its scores, the same way wherever they come from.
+//! How good a model is: computed from what it gives, the same way wherever that comes from. Each file holds one metric.
 
 mod accuracy;
+mod average;
+mod class_counts;
 mod confusion_matrix;
-mod cross_entropy;
+mod evaluation;
+mod f1;
+mod figure_kind;
+mod figures;
+mod highest;
+mod log_loss;
+mod mae;
+mod mean_iou;
+mod measured_batch;
+mod measurement;
+mod metric;
+mod metric_function;
+mod metric_kind;
+mod metric_set;
+mod mse;
+mod number_mean;
 mod per_class;
+mod precision;
+mod r2;
+mod recall;
+mod table;
 mod top_k;
 
-use millstream_schemas::{Batch, shown};
-use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 
-pub use confusion_matrix::ConfusionMatrix;
-pub use per_class::ClassScore;
+use millstream_schemas::choice::Catalog;
 
-use per_class::ClassCount;
+pub use evaluation::{Evaluation, Majority};
+pub use figure_kind::{Better, FigureKind, Unit};
+pub use figures::Figures;
+pub use measured_batch::{Answer, MeasuredBatch};
+pub(crate) use measurement::Measurement;
+pub use metric::Metric;
+pub use metric_function::{Meter, MetricFunction};
+pub use metric_kind::{Build, MetricKind, Worked};
+pub use metric_set::MetricSet;
+pub use table::{Cell, Record, Table};
 
-use crate::TrainingError;
-
-/// How good a model is on some labelled rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    /// Rows with a label.
-    pub rows: u64,
-    /// Of these, rows with a score that is infinite or not a number. They count as wrong, and are in no column of the
-    /// confusion matrix.
-    #[serde(default)]
-    pub not_finite: u64,
-    /// Mean cross-entropy, natural logarithm, without label smoothing; not a number when a score is not.
-    #[serde(with = "crate::number_or_null")]
-    pub loss: f64,
-    /// Share of rows whose highest score is their class's.
-    pub accuracy: f64,
-    /// Share of rows whose class is among the five highest scores; none with five classes or fewer.
-    pub top_5: Option<f64>,
-    /// Counts of predictions by true class; empty with very many classes.
-    pub confusion_matrix: ConfusionMatrix,
-    /// Precision and recall by class.
-    pub per_class: Vec<ClassScore>,
-}
-
-impl Evaluation {
-    /// The most frequent class among the rows and its share of them: the accuracy that one constant answer has.
-    pub fn majority(&self) -> Option<(&str, f64)> {
-        let class = self.per_class.iter().max_by_key(|class| class.rows).filter(|class| class.rows > 0)?;
-        Some((&class.name, class.rows as f64 / self.rows.max(class.rows) as f64))
-    }
-
-    /// In words, that the accuracy is none that a constant answer would not have.
-    pub fn no_better_than_majority(&self) -> Option<String> {
-        let (class, share) = self.majority()?;
-        let (name, percent) = (shown(class), |share: f64| format!("{:.1} %", 100.0 * share));
-        if share == 1.0 {
-            return Some(format!("all evaluation rows are of class `{name}`, so an accuracy on them says little"));
-        }
-        (self.accuracy <= share).then(|| {
-            let (accuracy, share) = (percent(self.accuracy), percent(share));
-            format!(
-                "an accuracy of {accuracy} is no better than to answer `{name}` for all: {share} of the evaluation rows \
-                 are of that class"
-            )
-        })
-    }
-}
-
-/// Gathers scores batch by batch.
-#[derive(Clone, Debug)]
-pub struct Meter {
-    classes: Vec<String>,
-    rows: u64,
-    not_finite: u64,
-    loss: f64,
-    correct: u64,
-    among_5: u64,
-    confusion_matrix: ConfusionMatrix,
-    per_class: Vec<ClassCount>,
-}
-
-impl Meter {
-    /// For these classes, in the order of the scores.
-    pub fn new(classes: &[String]) -> Self {
-        Self {
-            classes: classes.to_vec(),
-            rows: 0,
-            not_finite: 0,
-            loss: 0.0,
-            correct: 0,
-            among_5: 0,
-            confusion_matrix: ConfusionMatrix::new(classes.len()),
-            per_class: vec![ClassCount::default(); classes.len()],
-        }
-    }
-
-    /// Adds the rows of a batch that have a label; `logits` is `[batch, classes]` row-major.
-    ///
-    /// # Errors
-    /// The scores are not as many as rows and classes say, or a label is out of range.
-    pub fn add(&mut self, batch: &Batch, logits: &[f32]) -> Result<(), TrainingError> {
-        let classes = self.classes.len();
-        if logits.len() != batch.capacity() * classes {
-            return Err(TrainingError::Input {
-                name: "scores".into(),
-                wanted: format!("[{}, {classes}], one score for each class of the data", batch.capacity()),
-                got: format!("{} scores", logits.len()),
-            });
-        }
-        if classes == 0 {
-            return Ok(());
-        }
-        for (slot, scores) in logits.chunks_exact(classes).enumerate() {
-            let Some(label) = batch.class("targets", slot) else { continue };
-            self.rows += 1;
-            self.loss += cross_entropy::of_row(scores, label);
-            // Comparisons with what is no number are false, so such a row would pass for a good one.
-            if scores.iter().any(|score| !score.is_finite()) {
-                self.not_finite += 1;
-                per_class::add(&mut self.per_class, label, None);
-                continue;
-            }
-            let predicted = accuracy::highest(scores);
-            self.correct += u64::from(predicted == label);
-            self.among_5 += u64::from(top_k::is_among(scores, label, 5));
-            self.confusion_matrix.add(label, predicted);
-            per_class::add(&mut self.per_class, label, Some(predicted));
-        }
-        Ok(())
-    }
-
-    /// The figures so far; none when no row had a label.
-    pub fn finish(&self) -> Option<Evaluation> {
-        (self.rows > 0).then(|| Evaluation {
-            rows: self.rows,
-            not_finite: self.not_finite,
-            loss: self.loss / self.rows as f64,
-            accuracy: self.correct as f64 / self.rows as f64,
-            top_5: (self.classes.len() > 5).then(|| self.among_5 as f64 / self.rows as f64),
-            per_class: per_class::scores(&self.per_class, &self.classes),
-            confusion_matrix: self.confusion_matrix.clone(),
-        })
-    }
+/// The metrics of this crate. More rows are added by [`Catalog::with`].
+pub fn standard() -> &'static Catalog<MetricKind> {
+    static CATALOG: OnceLock<Catalog<MetricKind>> = OnceLock::new();
+    CATALOG.get_or_init(|| {
+        Catalog::new([
+            accuracy::METRIC,
+            confusion_matrix::METRIC,
+            f1::METRIC,
+            log_loss::METRIC,
+            mae::METRIC,
+            mean_iou::METRIC,
+            mse::METRIC,
+            per_class::METRIC,
+            precision::METRIC,
+            r2::METRIC,
+            recall::METRIC,
+            top_k::METRIC,
+        ])
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use millstream_schemas::{Fingerprint, ResumePoint, RowId, Tensor};
+    use millstream_compiler::losses::PredictionKind;
+    use millstream_schemas::choice::Row;
+    use millstream_schemas::{Choice, ChoiceError, Tensor};
+    use serde_json::{Map, Value, json};
 
     use super::*;
 
-    fn batch(labels: &[i64], empty: &[usize], classes: usize) -> Batch {
-        let row = |index: usize| RowId { file: "a.parquet".into(), row_group: 0, row: index as u32 };
-        let mut targets = vec![0.0; labels.len() * classes];
-        let known = |slot: usize| labels[slot] >= 0 && !empty.contains(&slot);
-        for slot in (0..labels.len()).filter(|slot| known(*slot)) {
-            targets[slot * classes + labels[slot] as usize] = 1.0;
+    fn chosen(name: &str, options: Value) -> Result<Metric, ChoiceError> {
+        Metric::choose(standard(), &Choice::new(name, options), "training.metrics[0]")
+    }
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|class| class.to_string()).collect()
+    }
+
+    /// What a metric finds in a batch, by name.
+    fn found(metric: &Metric, shape: &[usize], prediction: &[f32], targets: &[f32], weights: &[f64]) -> Value {
+        let classes = if metric.reads() == PredictionKind::ClassScores { names(shape[1]) } else { Vec::new() };
+        let mut meter = metric.start(&classes).unwrap();
+        let targets = Tensor::f32(shape, targets.to_vec());
+        meter.add(&MeasuredBatch::new((shape, prediction), &targets, weights, metric.reads()).unwrap());
+        let kinds = metric.figures().iter().map(|kind| kind.name.clone());
+        let mut found: Map<String, Value> =
+            kinds.zip(meter.figures()).map(|(name, value)| (name, json!(value))).collect();
+        found.extend(meter.tables().into_iter().map(|(name, table)| (name, json!(table))));
+        Value::Object(found)
+    }
+
+    fn is_close(found: &Value, wanted: &Value) -> bool {
+        match (found, wanted) {
+            (Value::Number(found), Value::Number(wanted)) => {
+                (found.as_f64().unwrap() - wanted.as_f64().unwrap()).abs() < 1e-6
+            }
+            (Value::Array(found), Value::Array(wanted)) => {
+                found.len() == wanted.len() && found.iter().zip(wanted).all(|(a, b)| is_close(a, b))
+            }
+            (Value::Object(found), Value::Object(wanted)) => {
+                found.keys().eq(wanted.keys()) && found.values().zip(wanted.values()).all(|(a, b)| is_close(a, b))
+            }
+            (found, wanted) => found == wanted,
         }
-        Batch {
-            tensors: [("targets".to_owned(), Tensor::f32([labels.len(), classes], targets))].into(),
-            weights: (0..labels.len()).map(|slot| if known(slot) { 1.0 } else { 0.0 }).collect(),
-            rows: (0..labels.len()).map(|index| (!empty.contains(&index)).then(|| row(index))).collect(),
-            resume: ResumePoint {
-                version: 1,
-                seed: 0,
-                epoch: 0,
-                position: 0,
-                dataset: Fingerprint::default(),
-                recipe: Fingerprint::default(),
-            },
+    }
+
+    #[test]
+    fn every_row_finds_what_was_worked_by_hand_and_leaves_rows_without_weight_out() {
+        for row in standard().rows() {
+            assert!(row.summary.ends_with('.') && row.documentation.len() > row.summary.len(), "{}", row.name);
+            assert!(!row.samples.is_empty(), "{}", row.name);
+            for sample in row.samples {
+                let metric = chosen(row.name, serde_json::from_str(sample.options).unwrap()).unwrap();
+                let again = chosen(row.name, metric.choice().options.clone()).unwrap();
+                assert_eq!(metric.choice(), again.choice());
+                let schema = row.schema();
+                let known = schema["properties"].as_object().map(|known| known.keys().cloned().collect::<Vec<_>>());
+                let filled: Vec<_> = metric.choice().options.as_object().unwrap().keys().cloned().collect();
+                assert_eq!(filled, known.unwrap_or_default(), "{}", row.name);
+                let wanted: Value = serde_json::from_str(sample.wanted).unwrap();
+                let weights = vec![1.0; sample.shape[0]];
+                let got = found(&metric, sample.shape, sample.prediction, sample.targets, &weights);
+                assert!(is_close(&got, &wanted), "{} {}: {got}, wanted {wanted}", row.name, sample.options);
+                // A row more, of which nothing counts.
+                let in_a_row: usize = sample.shape[1..].iter().product();
+                let more = |values: &[f32]| [values, &vec![7.0; in_a_row]].concat();
+                let (prediction, targets) = (more(sample.prediction), more(sample.targets));
+                let shape = [&[sample.shape[0] + 1], &sample.shape[1..]].concat();
+                let got = found(&metric, &shape, &prediction, &targets, &[weights, vec![0.0]].concat());
+                assert!(is_close(&got, &wanted), "{} {}, with a row more: {got}", row.name, sample.options);
+            }
         }
     }
 
     #[test]
-    fn figures_are_those_counted_by_hand_and_leave_out_empty_slots_and_unknown_labels() {
-        let classes: Vec<String> = ["a", "b", "c"].map(String::from).to_vec();
-        let mut meter = Meter::new(&classes);
-        let scores = [
-            2.0, 0.0, 0.0, // a, right
-            0.0, 1.0, 0.0, // c, taken for b
-            0.0, 0.0, 3.0, // c, right
-            9.0, 0.0, 0.0, // no label
-            9.0, 0.0, 0.0, // empty slot
-        ];
-        meter.add(&batch(&[0, 2, 2, -1, 1], &[4], 3), &scores).unwrap();
-        let found = meter.finish().unwrap();
-        assert_eq!((found.rows, found.top_5), (3, None));
-        assert!((found.accuracy - 2.0 / 3.0).abs() < 1e-12);
-        let e = std::f64::consts::E;
-        let wanted = ((1.0 + 2.0 / e.powi(2)).ln() + (e + 2.0).ln() + (1.0 + 2.0 / e.powi(3)).ln()) / 3.0;
-        assert!((found.loss - wanted).abs() < 1e-9, "{}, wanted {wanted}", found.loss);
-        assert_eq!(found.confusion_matrix.rows(), [[1, 0, 0], [0, 0, 0], [0, 1, 1]]);
-        let c = &found.per_class[2];
-        assert_eq!((c.rows, c.precision, c.recall), (2, Some(1.0), Some(0.5)));
-        assert_eq!((found.per_class[1].precision, found.per_class[1].recall), (Some(0.0), None));
+    fn batches_add_up_to_what_one_batch_of_all_rows_gives() {
+        for row in standard().rows() {
+            let sample = &row.samples[0];
+            let metric = chosen(row.name, serde_json::from_str(sample.options).unwrap()).unwrap();
+            let is_scores = metric.reads() == PredictionKind::ClassScores;
+            let classes = if is_scores { names(sample.shape[1]) } else { Vec::new() };
+            let mut meter = metric.start(&classes).unwrap();
+            let shape = [&[1], &sample.shape[1..]].concat();
+            let in_a_row: usize = shape.iter().product();
+            for (prediction, targets) in sample.prediction.chunks(in_a_row).zip(sample.targets.chunks(in_a_row)) {
+                let targets = Tensor::f32(shape.clone(), targets.to_vec());
+                let batch = MeasuredBatch::new((&shape, prediction), &targets, &[1.0], metric.reads()).unwrap();
+                meter.add(&batch);
+            }
+            let wanted: Value = serde_json::from_str(sample.wanted).unwrap();
+            for (kind, value) in metric.figures().iter().zip(meter.figures()) {
+                assert!(is_close(&json!(value), &wanted[&kind.name]), "{}: {value:?}, wanted {wanted}", row.name);
+            }
+        }
     }
 
     #[test]
-    fn nothing_labelled_is_no_evaluation() {
-        let classes = vec!["a".to_owned(), "b".to_owned()];
-        let mut meter = Meter::new(&classes);
-        meter.add(&batch(&[-1], &[], 2), &[0.0, 1.0]).unwrap();
-        assert_eq!(meter.finish(), None);
+    fn classes_may_be_given_as_numbers() {
+        let metric = chosen("mean_iou", json!({})).unwrap();
+        let mut meter = metric.start(&names(2)).unwrap();
+        let targets = Tensor { shape: vec![1, 2, 2], data: millstream_schemas::TensorData::I64(vec![0, 0, 1, 255]) };
+        let prediction = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
+        meter.add(&MeasuredBatch::new((&[1, 2, 2, 2], &prediction), &targets, &[1.0], metric.reads()).unwrap());
+        // Class 0: one of two targets, one wrong answer; class 1: one target, none found, one wrong answer.
+        let found = meter.figures()[0].unwrap();
+        assert!((found - (1.0 / 3.0 + 0.0) / 2.0).abs() < 1e-12, "{found}");
     }
 
     #[test]
-    fn top_5_is_given_for_more_than_five_classes() {
-        let classes: Vec<String> = (0..7).map(|class| class.to_string()).collect();
-        let mut meter = Meter::new(&classes);
-        let ascending: Vec<f32> = (0..7).map(|class| class as f32).collect();
-        meter.add(&batch(&[2, 1], &[], 7), &[ascending.clone(), ascending].concat()).unwrap();
-        assert_eq!(meter.finish().unwrap().top_5, Some(0.5));
+    fn choices_that_make_no_sense_are_refused_at_their_place() {
+        let choose = |choices: &[Choice], best: Option<&str>, reads| {
+            MetricSet::choose(standard(), Some(choices), best, reads).map_err(|error| error.to_string())
+        };
+        let named = |names: &[&str]| names.iter().map(|name| Choice::named(*name)).collect::<Vec<_>>();
+        use PredictionKind::{ClassScores, Numbers};
+        for (choices, best, reads, wanted) in [
+            (
+                named(&["acuracy"]),
+                None,
+                ClassScores,
+                "training.metrics[0]: unknown metric `acuracy`; did you mean `accuracy`?",
+            ),
+            (
+                named(&["f1", "mse"]),
+                None,
+                ClassScores,
+                "training.metrics[1]: `mse` measures numbers, and the loss is one of classes",
+            ),
+            (
+                named(&["f1"]),
+                None,
+                Numbers,
+                "training.metrics[0]: `f1` measures classes, and the loss is one of numbers",
+            ),
+            (
+                named(&["f1", "f1"]),
+                None,
+                ClassScores,
+                "training.metrics[1]: the figure `f1` is given by another metric already",
+            ),
+            (
+                named(&["f1"]),
+                Some("f2"),
+                ClassScores,
+                "training.best: no figure is called `f2`; did you mean `f1`?; there are f1, loss",
+            ),
+            (
+                vec![Choice::new("top_k", json!({"k": 0}))],
+                None,
+                ClassScores,
+                "training.metrics[0].top_k: k is 1 or more, got 0",
+            ),
+        ] {
+            assert_eq!(choose(&choices, best, reads).unwrap_err(), wanted);
+        }
+        for (choices, best, reads, decides) in [
+            (named(&["f1", "accuracy"]), None, ClassScores, "accuracy"),
+            (named(&["f1"]), None, ClassScores, "loss"),
+            (named(&["f1", "accuracy"]), Some("f1"), ClassScores, "f1"),
+            (named(&["accuracy"]), Some("loss"), ClassScores, "loss"),
+            (named(&["r2"]), None, Numbers, "loss"),
+            (named(&["r2"]), Some("r2"), Numbers, "r2"),
+        ] {
+            assert_eq!(choose(&choices, best, reads).unwrap().decides().name, decides);
+        }
+        let binary = chosen("f1", json!({"average": "binary"})).unwrap();
+        assert_eq!(binary.start(&names(3)).err().unwrap(), "`average: binary` is for two classes, and there are 3");
+        assert_eq!(MetricSet::usual(ClassScores).figures(), FigureKind::of_older_builds());
     }
 
     #[test]
     fn scores_that_are_no_numbers_are_wrong_and_counted() {
-        let classes: Vec<String> = (0..7).map(|class| class.to_string()).collect();
+        let classes = names(7);
         let good = [1.0_f32, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             // Of class 0, which all of its comparisons would favour.
-            let mut meter = Meter::new(&classes);
-            meter.add(&batch(&[0, 0], &[], 7), &[[broken; 7], good].concat()).unwrap();
-            let found = meter.finish().unwrap();
+            let mut measurement = Measurement::start(&MetricSet::usual(PredictionKind::ClassScores), &classes).unwrap();
+            let (prediction, targets) = ([[broken; 7], good].concat(), Tensor::f32([2, 7], [good, good].concat()));
+            let batch = ([2, 7].as_slice(), prediction.as_slice());
+            let batch = MeasuredBatch::new(batch, &targets, &[1.0, 1.0], PredictionKind::ClassScores).unwrap();
+            measurement.add(&batch, f32::NAN, 2.0).unwrap();
+            let found = measurement.finish().unwrap();
             assert_eq!((found.rows, found.not_finite), (2, 1), "{broken}");
-            assert_eq!((found.accuracy, found.top_5), (0.5, Some(0.5)), "{broken}");
-            assert_eq!((found.confusion_matrix.rows()[0][0], found.per_class[0].recall), (1, Some(0.5)), "{broken}");
+            assert_eq!((found.figure("accuracy"), found.figure("top_5")), (Some(0.5), Some(0.5)), "{broken}");
+            let Some(Table::Matrix(counts)) = found.table("confusion_matrix") else { panic!() };
+            let Some(Table::Classes(records)) = found.table("per_class") else { panic!() };
+            assert_eq!((counts[0][0], records[0].get("recall")), (1, Some(&Cell::Share(Some(0.5)))), "{broken}");
             assert!(!found.loss.is_finite(), "{broken}");
         }
     }
 
     #[test]
-    fn very_many_classes_have_scores_but_no_matrix() {
-        let count = ConfusionMatrix::MOST_CLASSES + 1;
-        let classes: Vec<String> = (0..count).map(|class| class.to_string()).collect();
-        let mut scores = vec![0.0; count];
-        scores[count - 1] = 1.0;
-        let mut meter = Meter::new(&classes);
-        meter.add(&batch(&[count as i64 - 1], &[], count), &scores).unwrap();
-        let found = meter.finish().unwrap();
-        assert_eq!((found.accuracy, found.per_class[count - 1].recall), (1.0, Some(1.0)));
-        assert!(found.confusion_matrix.rows().is_empty());
+    fn the_loss_is_the_mean_of_the_batches_by_their_weight_and_a_batch_without_weight_is_none() {
+        let mut measurement = Measurement::start(&MetricSet::usual(PredictionKind::Numbers), &[]).unwrap();
+        assert_eq!(measurement.finish(), None);
+        for (loss, weights, targets) in
+            [(0.5, [1.0, 1.0], [1.0, 3.0]), (2.0, [0.0, 0.5], [9.0, 2.0]), (f32::NAN, [0.0, 0.0], [9.0, 9.0])]
+        {
+            let targets = Tensor::f32([2, 1], targets.to_vec());
+            let batch = ([2, 1].as_slice(), [1.0_f32, 2.0].as_slice());
+            let batch = MeasuredBatch::new(batch, &targets, &weights, PredictionKind::Numbers).unwrap();
+            measurement.add(&batch, loss, weights.iter().sum()).unwrap();
+        }
+        let found = measurement.finish().unwrap();
+        assert_eq!((found.rows, found.not_finite, found.loss), (3, 0, (0.5 * 2.0 + 2.0 * 0.5) / 2.5));
+        assert_eq!((found.figure("mse"), found.figure("mae")), (Some(1.0 / 3.0), Some(1.0 / 3.0)));
+        assert_eq!(found.figure("r2"), Some(0.5));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_wanted_and_got() {
+        let targets = Tensor::f32([2, 2], vec![0.0; 4]);
+        let new = |shape: &[usize], prediction: &[f32], weights: &[f64]| {
+            let batch = MeasuredBatch::new((shape, prediction), &targets, weights, PredictionKind::ClassScores);
+            batch.map(|_| ()).unwrap_err().to_string()
+        };
+        assert!(new(&[2], &[0.0; 2], &[1.0; 2]).contains("[batch, classes, …] for 2 rows"));
+        assert!(new(&[2, 3], &[0.0; 6], &[1.0; 2]).contains("float32 [2, 3]"));
+        assert!(new(&[3, 2], &[0.0; 6], &[1.0; 2]).contains("6 numbers of shape [3, 2]"));
+        let mut measurement = Measurement::start(&MetricSet::usual(PredictionKind::ClassScores), &names(3)).unwrap();
+        let batch = ([2, 2].as_slice(), [0.0_f32; 4].as_slice());
+        let batch = MeasuredBatch::new(batch, &targets, &[1.0; 2], PredictionKind::ClassScores).unwrap();
+        let message = measurement.add(&batch, 0.0, 2.0).unwrap_err().to_string();
+        assert!(message.contains("wants [2, 3], one score for each class of the data"), "{message}");
     }
 }

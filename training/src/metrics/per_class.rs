@@ -1,42 +1,87 @@
+//! Precision and recall of each class.
+
+use millstream_compiler::losses::PredictionKind;
+use millstream_schemas::choice::Options;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How good a model is at one class.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClassScore {
-    /// The class.
-    pub name: String,
-    /// Rows that are of this class.
-    pub rows: u64,
-    /// Share of the rows taken for this class that are of it; none when no row was.
-    pub precision: Option<f64>,
-    /// Share of the rows of this class that were taken for it; none when there are none.
-    pub recall: Option<f64>,
-}
+use super::class_counts::{ClassCount, ClassCounts, share};
+use super::figure_kind::{Better, Unit};
+use super::measured_batch::MeasuredBatch;
+use super::metric_function::{Meter, MetricFunction};
+use super::metric_kind::{Build, MetricKind, Worked};
+use super::table::{Cell, Record, Table};
 
-/// Rows by class.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ClassCount {
-    rows: u64,
-    taken: u64,
-    right: u64,
-}
+pub(super) const METRIC: MetricKind = MetricKind {
+    name: "per_class",
+    summary: "Rows, precision and recall of each class.",
+    documentation: "Precision: the share of the rows taken for a class that are of it; none when no row was. \
+        Recall: the share of the rows of a class that were taken for it; none when there are none.",
+    better: Better::Higher,
+    unit: Unit::Share,
+    of_constant_answer: false,
+    samples: &[Worked {
+        options: "{}",
+        shape: &[4, 3],
+        prediction: &[2.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 3.0, 9.0, 0.0, 0.0],
+        targets: &[1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+        wanted: r#"{"per_class": [
+                {"name": "0", "rows": 1, "precision": 1.0, "recall": 1.0},
+                {"name": "1", "rows": 0, "precision": 0.0, "recall": null},
+                {"name": "2", "rows": 2, "precision": 1.0, "recall": 0.5}]}"#,
+    }],
+    build: Build::of::<PerClass>(),
+};
 
-/// Counts a row of class `truth`; it was taken for no class when its scores are no numbers.
-pub(super) fn add(counts: &mut [ClassCount], truth: usize, predicted: Option<usize>) {
-    counts[truth].rows += 1;
-    if let Some(predicted) = predicted {
-        counts[predicted].taken += 1;
-        counts[truth].right += u64::from(predicted == truth);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PerClass {}
+
+impl Options for PerClass {
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
     }
 }
 
-pub(super) fn scores(counts: &[ClassCount], classes: &[String]) -> Vec<ClassScore> {
-    let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-    let score = |(name, ClassCount { rows, taken, right }): (&String, &ClassCount)| ClassScore {
-        name: name.clone(),
-        rows: *rows,
-        precision: share(*right, *taken),
-        recall: share(*right, *rows),
-    };
-    classes.iter().zip(counts).map(score).collect()
+impl MetricFunction for PerClass {
+    fn reads(&self) -> PredictionKind {
+        PredictionKind::ClassScores
+    }
+
+    fn figure_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn start(&self, classes: &[String]) -> Result<Box<dyn Meter>, String> {
+        Ok(Box::new(Counted { classes: classes.to_vec(), counts: ClassCounts::new(classes) }))
+    }
+}
+
+struct Counted {
+    classes: Vec<String>,
+    counts: ClassCounts,
+}
+
+impl Meter for Counted {
+    fn add(&mut self, batch: &MeasuredBatch<'_>) {
+        self.counts.add(batch);
+    }
+
+    fn figures(&self) -> Vec<Option<f64>> {
+        Vec::new()
+    }
+
+    fn tables(&self) -> Vec<(String, Table)> {
+        let record = |(name, count): (&String, &ClassCount)| {
+            let ClassCount { rows, taken, right } = *count;
+            Record(vec![
+                ("name".into(), Cell::Text(name.clone())),
+                ("rows".into(), Cell::Count(rows)),
+                ("precision".into(), Cell::Share(share(right, taken))),
+                ("recall".into(), Cell::Share(share(right, rows))),
+            ])
+        };
+        let records = self.classes.iter().zip(&self.counts.0).map(record);
+        vec![("per_class".into(), Table::Classes(records.collect()))]
+    }
 }

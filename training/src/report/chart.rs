@@ -46,8 +46,8 @@ struct Line {
 
 /// What a chart is about.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Subject {
-    pub(super) title: &'static str,
+pub(super) struct Subject<'a> {
+    pub(super) title: &'a str,
     pub(super) x_name: &'static str,
     pub(super) scale: Scale,
     /// Whether a mean is drawn over values that jump.
@@ -78,7 +78,7 @@ const MOST_DOTS: usize = 30;
 
 impl Chart {
     /// None when there is nothing to show.
-    pub(super) fn new(subject: Subject, series: &[Series]) -> Option<Self> {
+    pub(super) fn new(subject: Subject<'_>, series: &[Series]) -> Option<Self> {
         let finite = |(x, y): &&(f64, f64)| x.is_finite() && y.is_finite();
         let all = || series.iter().flat_map(|one| one.points.iter().filter(finite));
         let x = Axis::new(Scale::Counts, all().map(|point| point.0), PLOT.left, PLOT.right)?;
@@ -175,8 +175,8 @@ fn path(segments: &[Vec<(f64, f64)>], place: impl Fn((f64, f64)) -> (f64, f64)) 
 mod tests {
     use super::*;
 
-    const LOSS: Subject = Subject { title: "loss", x_name: "step", scale: Scale::Numbers, smooth: true };
-    const SHARE: Subject = Subject { title: "accuracy", x_name: "epoch", scale: Scale::Shares, smooth: false };
+    const LOSS: Subject<'static> = Subject { title: "loss", x_name: "step", scale: Scale::Numbers, smooth: true };
+    const SHARE: Subject<'static> = Subject { title: "accuracy", x_name: "epoch", scale: Scale::Shares, smooth: false };
 
     fn series(points: Vec<(f64, f64)>) -> Series {
         Series { name: "a".into(), points, steps_per_point: 1, ..Series::default() }

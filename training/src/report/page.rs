@@ -5,8 +5,7 @@ use serde::Serialize;
 
 use super::axis::Scale;
 use super::chart::{Chart, Series, Subject};
-use crate::epoch_evaluation::EpochEvaluation;
-use crate::metrics::{ClassScore, Evaluation};
+use crate::metrics::{Cell as TableCell, Evaluation, FigureKind, Record, Table, Unit};
 use crate::record::{Point, RunRecord};
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -30,7 +29,7 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
             dash: index / COLOURS % DASHES,
             points: points(run),
             steps_per_point: run.history.curve.steps_per_point,
-            best: run.history.best.filter(|_| best).map(|best| (best.epoch + 1) as f64),
+            best: run.history.best.as_ref().filter(|_| best).map(|best| (best.epoch + 1) as f64),
         };
         runs.iter().enumerate().map(one).collect()
     };
@@ -41,32 +40,47 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
         };
         series(&points, false)
     };
-    let by_epoch = |value: fn(&EpochEvaluation) -> f64| {
+    let by_epoch = |kind: &FigureKind| {
+        let name = kind.name.clone();
         let points = move |run: &RunRecord| {
-            let start = run.history.start.as_ref().map(|start| (0.0, value(start)));
-            let epochs = run.history.epochs.iter();
-            let epochs = epochs.filter_map(|epoch| Some(((epoch.epoch + 1) as f64, value(epoch.evaluation.as_ref()?))));
+            let start = run.history.start.as_ref().and_then(|start| Some((0.0, start.figure(&name)?)));
+            let epochs = run.history.epochs.iter().filter_map(|epoch| {
+                let value = epoch.evaluation.as_ref()?.figure(&name)?;
+                Some(((epoch.epoch + 1) as f64, value))
+            });
             start.into_iter().chain(epochs).collect()
         };
         series(&points, true)
     };
-    let subject = |title, x_name, scale, smooth| Subject { title, x_name, scale, smooth };
+    let of_evaluations = |kind: &FigureKind| {
+        let title = format!("{} on the evaluation rows", capitalized(&kind.label()));
+        let scale = if kind.unit == Unit::Share { Shares } else { Numbers };
+        Chart::new(Subject { title: &title, x_name: "epoch", scale, smooth: false }, &by_epoch(kind))
+    };
     use Scale::{Numbers, Shares};
-    [
-        Chart::new(subject("Training loss", "step", Numbers, true), &by_step(|point| point.loss)),
-        Chart::new(
-            subject("Accuracy on the evaluation rows", "epoch", Shares, false),
-            &by_epoch(|evaluation| evaluation.accuracy),
-        ),
-        Chart::new(
-            subject("Loss on the evaluation rows", "epoch", Numbers, false),
-            &by_epoch(|evaluation| evaluation.loss),
-        ),
-        Chart::new(subject("Learning rate", "step", Numbers, false), &by_step(|point| point.learning_rate)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let of_steps = |title, smooth, value: fn(&Point) -> f64| {
+        Chart::new(Subject { title, x_name: "step", scale: Numbers, smooth }, &by_step(value))
+    };
+    // What decides, and the loss.
+    let mut kinds: Vec<&FigureKind> = Vec::new();
+    for decides in runs.iter().map(|run| &run.history.decides).filter(|kind| kind.name != FigureKind::LOSS) {
+        if !kinds.contains(&decides) {
+            kinds.push(decides);
+        }
+    }
+    let loss = FigureKind::loss();
+    kinds.push(&loss);
+    let mut charts = vec![of_steps("Training loss", true, |point| point.loss)];
+    charts.extend(kinds.into_iter().map(of_evaluations));
+    charts.push(of_steps("Learning rate", false, |point| point.learning_rate));
+    charts.into_iter().flatten().collect()
+}
+
+/// `Accuracy`, `Confusion matrix`.
+fn capitalized(name: &str) -> String {
+    let name = name.replace('_', " ");
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Colours that the page's style sheet has.
@@ -83,21 +97,26 @@ struct Run {
     title: String,
     colour: usize,
     dash: usize,
-    figures: Vec<(&'static str, String)>,
+    figures: Vec<(String, String)>,
     settings: Vec<(String, String)>,
     notes: Vec<String>,
-    classes: Vec<Class>,
-    matrix: Option<Vec<MatrixRow>>,
-    /// Why there is no matrix.
-    no_matrix: Option<String>,
+    tables: Vec<Shown>,
+}
+
+/// A table of one kind: lines of cells, a matrix, or words in its place.
+#[derive(Default, Serialize)]
+struct Shown {
+    title: String,
+    columns: Vec<Text>,
+    lines: Vec<Vec<Text>>,
+    matrix: Vec<MatrixRow>,
+    instead: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Class {
-    name: String,
-    rows: String,
-    precision: String,
-    recall: String,
+struct Text {
+    text: String,
+    is_number: bool,
 }
 
 #[derive(Serialize)]
@@ -115,19 +134,9 @@ struct Cell {
     right: bool,
 }
 
-fn share(share: Option<f64>) -> String {
-    share.map_or_else(|| "–".to_owned(), percent)
-}
-
 impl Run {
     fn new(index: usize, run: &RunRecord) -> Self {
         let evaluation = run.evaluation.as_ref().or_else(|| run.history.best_evaluation());
-        let class = |score: &ClassScore| Class {
-            name: shown(&score.name),
-            rows: grouped(score.rows),
-            precision: share(score.precision),
-            recall: share(score.recall),
-        };
         let long = |text: &String| shown_up_to(text, LONGEST);
         Self {
             title: shown(&run.title),
@@ -136,25 +145,58 @@ impl Run {
             figures: figures(run, evaluation),
             settings: run.settings.iter().map(|(name, value)| (shown(name), long(value))).collect(),
             notes: run.notes.iter().map(long).collect(),
-            classes: evaluation.map_or_else(Vec::new, |found| found.per_class.iter().map(class).collect()),
-            matrix: evaluation.and_then(matrix),
-            no_matrix: evaluation.and_then(no_matrix),
+            tables: evaluation.map_or_else(Vec::new, |found| tables(found, &run.classes)),
         }
     }
 }
 
-/// None when it is too large, or when a record counts other classes than it names.
-fn matrix(evaluation: &Evaluation) -> Option<Vec<MatrixRow>> {
-    let (counts, classes) = (evaluation.confusion_matrix.rows(), &evaluation.per_class);
-    if !(1..=LARGEST_MATRIX).contains(&counts.len()) || counts.len() != classes.len() {
+fn tables(evaluation: &Evaluation, classes: &[String]) -> Vec<Shown> {
+    let table = |(name, table): &(String, Table)| match table {
+        Table::Classes(records) => lines(name, records),
+        Table::Matrix(counts) => matrix(name, counts, classes, evaluation),
+    };
+    let is_matrix = |(_, table): &&(String, Table)| matches!(table, Table::Matrix(_));
+    let (matrices, lines): (Vec<_>, Vec<_>) = evaluation.tables.iter().partition(is_matrix);
+    lines.into_iter().chain(matrices).filter_map(table).collect()
+}
+
+fn lines(name: &str, records: &[Record]) -> Option<Shown> {
+    let text = |cell: &TableCell| match cell {
+        TableCell::Text(text) => Text { text: shown(text), is_number: false },
+        TableCell::Count(count) => Text { text: grouped(*count), is_number: true },
+        TableCell::Share(share) => Text { text: share.map_or_else(|| "–".to_owned(), percent), is_number: true },
+    };
+    let column = |(name, cell): &(String, TableCell)| {
+        let name = if name == "name" { "class" } else { name };
+        Text { text: shown(name), is_number: text(cell).is_number }
+    };
+    Some(Shown {
+        title: shown(capitalized(name)),
+        columns: records.first()?.0.iter().map(column).collect(),
+        lines: records.iter().map(|record| record.0.iter().map(|(_, cell)| text(cell)).collect()).collect(),
+        ..Shown::default()
+    })
+}
+
+/// None when a record counts other classes than it names; words where there are too many.
+fn matrix(name: &str, counts: &[Vec<u64>], classes: &[String], evaluation: &Evaluation) -> Option<Shown> {
+    let title = capitalized(name);
+    if classes.len() > LARGEST_MATRIX {
+        let whole = if counts.is_empty() { "" } else { "; metrics.json has it" };
+        let count = grouped(classes.len() as u64);
+        let what = name.replace('_', " ");
+        let instead = Some(shown(format!("{count} classes are too many to draw a {what} of{whole}")));
+        return Some(Shown { title: shown(title), instead, ..Shown::default() });
+    }
+    if counts.is_empty() || counts.len() != classes.len() {
         return None;
     }
     let row = |(truth, counts): (usize, &Vec<u64>)| {
         // Rows whose scores are no numbers are in no column, and yet of the class.
-        let whole = classes[truth].rows.max(counts.iter().sum());
+        let whole = evaluation.rows_of_class(truth).unwrap_or(0).max(counts.iter().sum());
         let cell = |(predicted, count): (usize, &u64)| {
             let part = *count as f64 / whole.max(1) as f64;
-            let (truth_name, predicted_name) = (shown(&classes[truth].name), shown(&classes[predicted].name));
+            let (truth_name, predicted_name) = (shown(&classes[truth]), shown(&classes[predicted]));
             let (count_text, whole, percent) = (grouped(*count), grouped(whole), percent(part));
             Cell {
                 about: format!("{count_text} of {whole} ({percent}) of {truth_name} taken for {predicted_name}"),
@@ -163,58 +205,52 @@ fn matrix(evaluation: &Evaluation) -> Option<Vec<MatrixRow>> {
                 right: predicted == truth,
             }
         };
-        MatrixRow { name: shown(&classes[truth].name), cells: counts.iter().enumerate().map(cell).collect() }
+        let cells = counts.iter().take(classes.len()).enumerate().map(cell).collect();
+        MatrixRow { name: shown(&classes[truth]), cells }
     };
-    Some(counts.iter().enumerate().map(row).collect())
+    let title = format!("{title}: true class down, predicted class across");
+    Some(Shown { title: shown(title), matrix: counts.iter().enumerate().map(row).collect(), ..Shown::default() })
 }
 
-/// Why there is none although rows were evaluated.
-fn no_matrix(evaluation: &Evaluation) -> Option<String> {
-    let classes = evaluation.per_class.len();
-    (classes > LARGEST_MATRIX).then(|| {
-        let whole = if evaluation.confusion_matrix.rows().is_empty() { "" } else { "; metrics.json has it" };
-        format!("{} classes are too many to draw a confusion matrix of{whole}", grouped(classes as u64))
-    })
-}
-
-fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(&'static str, String)> {
+fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(String, String)> {
     let history = &run.history;
     let timing = &history.timing;
     let mut figures = Vec::new();
     if let Some(found) = evaluation {
-        figures.push(("accuracy", percent(found.accuracy)));
-        if found.top_5.is_some() {
-            figures.push(("among the first five", share(found.top_5)));
+        for kind in &history.figures {
+            if let Some(value) = found.figure(&kind.name) {
+                figures.push((shown(kind.label()), kind.shown(Some(value))));
+            }
         }
-        figures.push(("loss on the evaluation rows", decimal(found.loss)));
-        figures.push(("evaluation rows", grouped(found.rows)));
+        figures.push(("loss on the evaluation rows".into(), decimal(found.loss)));
+        figures.push(("evaluation rows".into(), grouped(found.rows)));
         if found.not_finite > 0 {
-            figures.push(("of these, with scores that are no numbers", grouped(found.not_finite)));
+            figures.push(("of these, with scores that are no numbers".into(), grouped(found.not_finite)));
         }
     }
-    if let Some(best) = history.best {
-        figures.push(("best epoch", grouped(best.epoch + 1)));
+    if let Some(best) = &history.best {
+        figures.push(("best epoch".into(), grouped(best.epoch + 1)));
     }
     if let Some(last) = history.epochs.last() {
-        figures.push(("training loss of the last epoch", decimal(last.training_loss)));
+        figures.push(("training loss of the last epoch".into(), decimal(last.training_loss)));
     }
-    figures.push(("epochs, steps", format!("{}, {}", history.epochs.len(), grouped(history.steps))));
-    figures.push(("numbers trained, frozen", format!("{}, {}", grouped(run.trained), grouped(run.frozen))));
+    figures.push(("epochs, steps".into(), format!("{}, {}", history.epochs.len(), grouped(history.steps))));
+    figures.push(("numbers trained, frozen".into(), format!("{}, {}", grouped(run.trained), grouped(run.frozen))));
     let seconds: f64 = history.epochs.iter().map(|epoch| epoch.seconds).sum();
     let rows: u64 = history.epochs.iter().map(|epoch| epoch.rows).sum();
     if seconds > 0.0 {
-        figures.push(("rows a second in training", format!("{:.1}", rows as f64 / seconds)));
+        figures.push(("rows a second in training".into(), format!("{:.1}", rows as f64 / seconds)));
     }
     figures.push((
-        "seconds waiting for data, in the graph, in the update",
+        "seconds waiting for data, in the graph, in the update".into(),
         format!("{:.1}, {:.1}, {:.1}", timing.waiting, timing.graph, timing.update),
     ));
     figures.push((
-        "seconds in evaluation, writing checkpoints",
+        "seconds in evaluation, writing checkpoints".into(),
         format!("{:.1}, {:.1}", timing.evaluation, timing.checkpoints),
     ));
-    figures.push(("device", shown_up_to(&run.device, LONGEST)));
-    figures.push(("ONNX Runtime", shown(&run.onnx_runtime)));
-    figures.push(("ending", shown(&run.ending)));
+    figures.push(("device".into(), shown_up_to(&run.device, LONGEST)));
+    figures.push(("ONNX Runtime".into(), shown(&run.onnx_runtime)));
+    figures.push(("ending".into(), shown(&run.ending)));
     figures
 }

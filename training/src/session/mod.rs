@@ -3,9 +3,11 @@
 mod bound;
 mod device_store;
 mod host_store;
+mod loss_runner;
 mod options;
 mod predictor;
 mod row_weights;
+mod scored;
 mod step;
 mod step_outcome;
 mod step_thread;
@@ -14,6 +16,9 @@ mod thread;
 #[cfg(test)]
 mod twin_tests;
 
-pub use predictor::{Logits, Predictor};
+pub use loss_runner::LossRunner;
+pub use predictor::Predictor;
+pub use row_weights::RowWeights;
+pub use scored::{Prediction, Scored};
 pub use step::{OptimizerState, StepRunner, StepSettings};
 pub use step_outcome::StepOutcome;

@@ -6,22 +6,12 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
 use super::options;
+use super::scored::Prediction;
 use super::thread::SessionThread;
 use crate::TrainingError;
 use crate::device::Device;
 
-/// What a model says of each row.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Logits {
-    /// Rows, empty slots of the batch included.
-    pub rows: usize,
-    /// Scores in a row.
-    pub classes: usize,
-    /// Row-major.
-    pub values: Vec<f32>,
-}
-
-/// Runs any ONNX model that takes named float or integer tensors and gives scores `[batch, classes]`.
+/// Runs any ONNX model that takes named float or integer tensors and gives floats, a row for each row of the batch.
 pub struct Predictor {
     thread: SessionThread<Session>,
     inputs: Vec<(String, Vec<i64>)>,
@@ -31,7 +21,7 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Opens a model from its bytes. `output` is needed when several outputs could be the scores.
+    /// Opens a model from its bytes. `output` is needed unless one alone could be scores, `[batch, classes]`.
     ///
     /// # Errors
     /// ONNX Runtime refuses the model, or it has no output of that kind.
@@ -59,7 +49,7 @@ impl Predictor {
                 reason: format!("wanted one output of float32 [batch, classes]; the model has {}", names.join(", ")),
             });
         };
-        let classes = kind.tensor_shape().and_then(|shape| usize::try_from(*shape.last()?).ok());
+        let classes = kind.tensor_shape().and_then(|shape| usize::try_from(*shape.get(1)?).ok());
         let shape = |kind: &ValueType| kind.tensor_shape().map_or_else(Vec::new, |shape| shape.to_vec());
         let inputs = inputs.iter().map(|(name, kind)| (name.clone(), shape(kind))).collect();
         Ok(Self { thread, inputs, output: output.clone(), classes, warning: opened.warning })
@@ -70,7 +60,7 @@ impl Predictor {
         &self.inputs
     }
 
-    /// Scores in a row, where the model states it.
+    /// Scores of a place, where the model states it.
     pub fn classes(&self) -> Option<usize> {
         self.classes
     }
@@ -80,11 +70,11 @@ impl Predictor {
         self.warning.as_deref()
     }
 
-    /// Computes the scores of a batch and hands the batch back.
+    /// Computes what the model gives for a batch and hands the batch back.
     ///
     /// # Errors
     /// The batch lacks an input, its shape does not fit, or ONNX Runtime fails.
-    pub fn predict(&mut self, batch: Batch) -> Result<(Batch, Logits), TrainingError> {
+    pub fn predict(&mut self, batch: Batch) -> Result<(Batch, Prediction), TrainingError> {
         for (name, shape) in &self.inputs {
             check_input(name, shape, &batch)?;
         }
@@ -106,16 +96,10 @@ impl Predictor {
             let outputs = session.run(inputs).map_err(fail())?;
             let value = outputs.get(&output).expect("the output was taken from the session's own list");
             let (shape, values) = value.try_extract_tensor::<f32>().map_err(fail())?;
-            let lengths: Vec<usize> = shape.iter().map(|length| usize::try_from(*length).unwrap_or(0)).collect();
-            let [rows, classes] = lengths[..] else {
-                return Err(TrainingError::Runtime {
-                    doing: "reading the model's output".into(),
-                    reason: format!("`{}` has shape {lengths:?}, wanted [batch, classes]", shown(&output)),
-                });
-            };
-            let logits = Logits { rows, classes, values: values.to_vec() };
+            let shape = shape.iter().map(|length| usize::try_from(*length).unwrap_or(0)).collect();
+            let prediction = Prediction { shape, values: values.to_vec() };
             drop(outputs);
-            Ok((batch, logits))
+            Ok((batch, prediction))
         })
     }
 }

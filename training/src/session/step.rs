@@ -4,6 +4,7 @@ use millstream_compiler::TrainingProgram;
 use millstream_schemas::{Batch, Fingerprint, TrainingManifest};
 
 use super::options;
+use super::scored::Scored;
 use super::step_outcome::StepOutcome;
 use super::step_thread::{Open, Step};
 use super::thread::SessionThread;
@@ -119,14 +120,14 @@ impl StepRunner {
         })
     }
 
-    /// Computes the model's output for a batch, `[batch, classes]` row-major, and hands the batch back.
+    /// Computes the model's output and the loss of a batch, and hands the batch back.
     ///
     /// # Errors
     /// The batch does not fit the graph, or ONNX Runtime fails.
-    pub fn evaluate(&mut self, batch: Batch) -> Result<(Batch, Vec<f32>), TrainingError> {
+    pub fn evaluate(&mut self, batch: Batch) -> Result<(Batch, Scored), TrainingError> {
         self.thread.call("evaluate a batch", move |step| {
-            let logits = step.evaluate(&batch)?;
-            Ok((batch, logits))
+            let scored = step.evaluate(&batch)?;
+            Ok((batch, scored))
         })
     }
 

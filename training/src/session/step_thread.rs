@@ -10,6 +10,7 @@ use super::device_store::DeviceStore;
 use super::host_store::HostStore;
 use super::options;
 use super::row_weights::RowWeights;
+use super::scored::{Prediction, Scored};
 use super::step_outcome::StepOutcome;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
@@ -161,9 +162,10 @@ impl Step {
         Ok(StepOutcome { loss, rows, weight, updated, gradient_norm, seconds_in_graph, seconds_in_update })
     }
 
-    pub(super) fn evaluate(&mut self, batch: &Batch) -> Result<Vec<f32>, TrainingError> {
+    pub(super) fn evaluate(&mut self, batch: &Batch) -> Result<Scored, TrainingError> {
         let side = self.store.current();
-        self.feed(batch, &self.row_weights(batch))?;
+        let weights = self.row_weights(batch);
+        self.feed(batch, &weights)?;
         if self.evaluation.is_none() {
             self.evaluation = Some(self.open_evaluation()?);
         }
@@ -172,11 +174,13 @@ impl Step {
             self.data.bind(&self.manifest, &mut graph.bindings[side])?;
         }
         graph.run(side, "evaluation")?;
-        Ok(self.prediction.values().to_vec())
+        let shape = self.manifest.prediction.shape.clone();
+        let prediction = Prediction { shape, values: self.prediction.values().to_vec() };
+        Ok(Scored { prediction, loss: self.loss.values()[0], weight: self.weight_of(&weights), weights })
     }
 
     fn row_weights(&self, batch: &Batch) -> RowWeights {
-        RowWeights::of(batch, &self.manifest)
+        RowWeights::of(batch, self.manifest.weights.is_some())
     }
 
     /// What the loss of the last run is a mean over.

@@ -5,9 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::{BATCH, batch, batches, classes, model, program};
+use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, Model, OperatorCatalog, TrainingProgram, compile};
 use millstream_schemas::{Batch, Fingerprint, Tensor};
+use millstream_training::MetricSet;
 use millstream_training::checkpoint::{self, CheckpointSettings};
+use millstream_training::metrics::Table;
 use millstream_training::schedules::Schedule;
 use millstream_training::{BatchSource, BoxError, Device, Event, StepSettings, Trainer, TrainerSettings, runtime};
 
@@ -23,6 +26,7 @@ fn settings(folder: &Path) -> TrainerSettings {
         epochs: 3,
         batches_per_epoch: 2,
         classes: classes(),
+        metrics: MetricSet::usual(PredictionKind::ClassScores),
         checkpoints: Some(CheckpointSettings { folder: folder.to_owned(), every_steps: 0, keep: 3 }),
         fingerprint: Fingerprint::default(),
     }
@@ -188,8 +192,9 @@ fn a_checkpoint_of_a_thousand_classes_and_many_epochs_can_be_loaded() {
     assert!(found.skipped.is_empty(), "{:?}", found.skipped);
     let loaded = found.checkpoint.unwrap();
     let history = &loaded.manifest.history;
-    assert_eq!((&history.epochs, history.best), (&trainer.history().epochs, trainer.history().best));
-    assert_eq!(history.best_evaluation().unwrap().confusion_matrix.rows().len(), CLASSES);
+    assert_eq!((&history.epochs, &history.best), (&trainer.history().epochs, &trainer.history().best));
+    let Some(Table::Matrix(counts)) = history.best_evaluation().unwrap().table("confusion_matrix") else { panic!() };
+    assert_eq!(counts.len(), CLASSES);
     assert_eq!(history.best_evaluation(), trainer.history().best_evaluation());
     let size = fs::metadata(loaded.path.join("manifest.json")).unwrap().len();
     assert!(size < 4 << 20, "{size} bytes");

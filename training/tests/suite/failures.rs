@@ -247,7 +247,7 @@ fn a_run_that_learns_has_its_start_on_record_and_nothing_to_note() {
     trainer.run(&mut source, Some(&mut evaluation_batches), &mut observer, &|| false).unwrap();
     assert_eq!(told, ["start 24"]);
     let history = trainer.history();
-    assert!(history.start.unwrap().accuracy < history.best.unwrap().accuracy);
+    assert!(history.start.as_ref().unwrap().figure("accuracy") < history.best.as_ref().unwrap().figure("accuracy"));
     assert_eq!(history.notes(), Vec::<String>::new());
 }
 
@@ -273,7 +273,7 @@ fn an_evaluation_whose_loss_is_no_number_is_never_the_best_and_nothing_but_such_
         }
     };
     trainer.run(&mut batches(2, PER_EPOCH, None), Some(&mut first), &mut observer, &|| false).unwrap();
-    assert_eq!(trainer.history().best.unwrap().epoch, 1);
+    assert_eq!(trainer.history().best.as_ref().unwrap().epoch, 1);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(
         warnings[0].contains("after epoch 1 1 of 6 evaluation rows have scores that are no numbers"),

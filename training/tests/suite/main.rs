@@ -7,6 +7,7 @@
 
 mod checkpoints;
 mod failures;
+mod measures;
 mod prediction;
 mod report;
 mod runs;

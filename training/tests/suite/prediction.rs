@@ -1,8 +1,12 @@
 //! Exported models, and batches that do not fit.
 
 use crate::support::{BATCH, CLASSES, WIDTH, batch, classes, model, program};
+use millstream_compiler::losses::PredictionKind;
+use millstream_compiler::{Loss, OperatorCatalog};
 use millstream_schemas::Tensor;
-use millstream_training::{BoxError, Device, Predictor, StepRunner, StepSettings, evaluate, runtime};
+use millstream_training::{
+    BatchSource, BoxError, Device, LossRunner, MetricSet, Predictor, StepRunner, StepSettings, evaluate, runtime,
+};
 
 fn device() -> Device {
     Device::cpu(runtime::ready(None).unwrap())
@@ -16,13 +20,13 @@ fn an_exported_model_says_what_the_training_graph_said() {
         let (_, outcome) = runner.step(batch(0, index, 8), 0.01).unwrap();
         assert!(outcome.updated && outcome.loss.is_finite());
     }
-    let (asked, logits) = runner.evaluate(batch(9, 0, 8)).unwrap();
+    let (asked, scored) = runner.evaluate(batch(9, 0, 8)).unwrap();
     let exported = program.export(&runner.parameters().unwrap(), &[]).unwrap();
     let mut predictor = Predictor::open(&exported, &device(), 1, None).unwrap();
     assert_eq!(predictor.classes(), Some(CLASSES));
     let (_, predicted) = predictor.predict(asked).unwrap();
-    assert_eq!((predicted.rows, predicted.classes), (BATCH, CLASSES));
-    for (a, b) in predicted.values.iter().zip(&logits) {
+    assert_eq!(predicted.shape, [BATCH, CLASSES]);
+    for (a, b) in predicted.values.iter().zip(&scored.prediction.values) {
         assert!((a - b).abs() < 1e-5, "{a} and {b}");
     }
 }
@@ -32,8 +36,8 @@ fn any_batch_size_is_taken_where_the_model_leaves_it_open() {
     let mut predictor = Predictor::open(&model(), &device(), 1, Some("logits")).unwrap();
     let mut small = batch(0, 0, 1);
     small.tensors.insert("x".into(), Tensor::f32([1, WIDTH], vec![0.5; WIDTH]));
-    let (_, logits) = predictor.predict(small).unwrap();
-    assert_eq!((logits.rows, logits.values.len()), (1, CLASSES));
+    let (_, predicted) = predictor.predict(small).unwrap();
+    assert_eq!((predicted.shape, predicted.values.len()), (vec![1, CLASSES], CLASSES));
 }
 
 #[test]
@@ -45,10 +49,15 @@ fn evaluation_of_a_model_counts_rows_and_stops_when_told() {
         told.push(rows);
         true
     };
-    let found = evaluate(&mut predictor, &mut source(), &classes(), &mut note).unwrap().unwrap();
+    let mut loss = LossRunner::new(&Loss::default(), &OperatorCatalog::standard(), &device());
+    let metrics = MetricSet::usual(PredictionKind::ClassScores);
+    let mut measure = |source: &mut dyn BatchSource, note: &mut dyn FnMut(u64) -> bool| {
+        evaluate(&mut predictor, &mut loss, &metrics, source, &classes(), note)
+    };
+    let found = measure(&mut source(), &mut note).unwrap().unwrap();
     assert_eq!((found.rows, told), (18, vec![6, 12, 18]));
-    assert_eq!(evaluate(&mut predictor, &mut source(), &classes(), &mut |_| false).unwrap(), None);
-    let none = evaluate(&mut predictor, &mut std::iter::empty::<Result<_, BoxError>>(), &classes(), &mut |_| true);
+    assert_eq!(measure(&mut source(), &mut |_| false).unwrap(), None);
+    let none = measure(&mut std::iter::empty::<Result<_, BoxError>>(), &mut |_| true);
     assert!(none.unwrap_err().to_string().contains("none of the evaluation rows"));
 }
 

@@ -1,10 +1,12 @@
 //! The report and the metrics file of a run.
 
 use crate::support::{batch, batches, classes, program};
+use millstream_compiler::losses::PredictionKind;
 use millstream_schemas::Fingerprint;
+use millstream_training::metrics::{Cell, Record, Table};
 use millstream_training::schedules::Schedule;
 use millstream_training::{
-    BatchSource, BoxError, Device, Event, RunRecord, StepSettings, Trainer, TrainerSettings, report, runtime,
+    BatchSource, BoxError, Device, Event, MetricSet, RunRecord, StepSettings, Trainer, TrainerSettings, report, runtime,
 };
 
 fn record(title: &str) -> RunRecord {
@@ -14,6 +16,7 @@ fn record(title: &str) -> RunRecord {
         epochs: 3,
         batches_per_epoch: 30,
         classes: classes(),
+        metrics: MetricSet::usual(PredictionKind::ClassScores),
         checkpoints: None,
         fingerprint: Fingerprint::default(),
     };
@@ -34,6 +37,18 @@ fn record(title: &str) -> RunRecord {
         history: trainer.history().clone(),
         ..RunRecord::default()
     }
+}
+
+/// What was found of each class.
+fn records(record: &mut RunRecord) -> &mut Vec<Record> {
+    let tables = &mut record.evaluation.as_mut().unwrap().tables;
+    let records = |(_, table): &'_ mut (String, Table)| match table {
+        Table::Classes(_) => true,
+        Table::Matrix(_) => false,
+    };
+    let at = tables.iter_mut().position(records).unwrap();
+    let Table::Classes(records) = &mut tables[at].1 else { unreachable!("it was looked for") };
+    records
 }
 
 #[test]
@@ -67,7 +82,7 @@ fn a_record_without_a_step_still_has_a_page() {
 #[test]
 fn a_record_that_names_fewer_classes_than_it_counts_has_a_page_without_a_matrix() {
     let mut record = record("plain");
-    record.evaluation.as_mut().unwrap().per_class.pop();
+    record.classes.pop();
     let page = report::render("Fewer classes", &[record]).unwrap();
     assert!(page.contains("square") && !page.contains("Confusion matrix"));
 }
@@ -88,7 +103,8 @@ fn foreign_text_on_the_page_is_escaped_once_and_cut_and_the_record_keeps_it() {
     let mut record = record(&name);
     record.notes = vec![name.clone()];
     record.settings = vec![(name.clone(), name.clone())];
-    record.evaluation.as_mut().unwrap().per_class[0].name = name.clone();
+    record.classes[0] = name.clone();
+    records(&mut record)[0].0[0].1 = Cell::Text(name.clone());
     let page = report::render(&name, std::slice::from_ref(&record)).unwrap();
     let wanted = "&lt;script&gt;\\u{202e}\\u{1b}[31m&amp;amp;xxx";
     // The title of the window and of the page, the legend, the run's heading and so on.
@@ -101,9 +117,9 @@ fn foreign_text_on_the_page_is_escaped_once_and_cut_and_the_record_keeps_it() {
 #[test]
 fn what_is_left_out_of_the_page_is_said() {
     let mut record = record("many classes");
-    let evaluation = record.evaluation.as_mut().unwrap();
-    let class = evaluation.per_class[0].clone();
-    evaluation.per_class = vec![class; 5000];
+    let class = records(&mut record)[0].clone();
+    *records(&mut record) = vec![class; 5000];
+    record.classes = vec!["x".into(); 5000];
     record.history.epochs[1].evaluation.as_mut().unwrap().loss = f64::NAN;
     let page = report::render("Left out", &[record]).unwrap();
     assert!(page.contains("5,000 classes are too many to draw a confusion matrix of; metrics.json has it"));
@@ -114,7 +130,8 @@ fn what_is_left_out_of_the_page_is_said() {
 fn shares_on_the_page_are_not_rounded_to_all_or_nothing() {
     let mut record = record("nearly");
     let evaluation = record.evaluation.as_mut().unwrap();
-    (evaluation.accuracy, evaluation.loss) = (0.9996, 0.000_012_3);
+    evaluation.figures.set("accuracy", Some(0.9996));
+    evaluation.loss = 0.000_012_3;
     let page = report::render("Nearly", &[record]).unwrap();
     assert!(page.contains("<td>&gt;99.9 %</td>") && page.contains("<td>1.230e-5</td>"));
 }

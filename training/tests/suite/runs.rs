@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::path::Path;
 
 use crate::support::{batch, batches, classes, optimizer, schedule};
+use millstream_compiler::losses::PredictionKind;
 use millstream_schemas::Fingerprint;
 use millstream_training::checkpoint::CheckpointSettings;
 use millstream_training::{
-    BatchSource, BoxError, Device, Ending, Event, StepSettings, Trainer, TrainerSettings, runtime,
+    BatchSource, BoxError, Device, Ending, Event, MetricSet, StepSettings, Trainer, TrainerSettings, runtime,
 };
 use serde_json::json;
 
@@ -29,6 +30,7 @@ pub(crate) fn settings(epochs: u64, folder: Option<&Path>) -> TrainerSettings {
         epochs,
         batches_per_epoch: PER_EPOCH,
         classes: classes(),
+        metrics: MetricSet::usual(PredictionKind::ClassScores),
         checkpoints: folder.map(|folder| CheckpointSettings { folder: folder.to_owned(), every_steps: 0, keep: 2 }),
         fingerprint: Fingerprint::of_bytes(b"settings"),
     }

@@ -1,0 +1,205 @@
+use millstream_schemas::shown;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::figure_kind::FigureKind;
+use super::figures::Figures;
+use super::table::{Cell, Record, Table};
+
+/// How good a model is on some labelled rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
+pub struct Evaluation {
+    /// Rows with a target.
+    pub rows: u64,
+    /// Of these, rows with a score that is infinite or not a number. They count as wrong, and are in no column of a
+    /// confusion matrix.
+    pub not_finite: u64,
+    /// Mean loss as the training graph computes it, each batch by its weight; not a number when a score is not.
+    #[serde(with = "crate::number_or_null")]
+    pub loss: f64,
+    /// What the metrics found, in their order. In JSON the figures stand beside `loss`, by their names.
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// Tables by name; in JSON beside the figures.
+    #[serde(flatten, serialize_with = "by_name")]
+    pub tables: Vec<(String, Table)>,
+    /// The most frequent class, where the model is one of classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub majority: Option<Majority>,
+}
+
+/// The most frequent class among the targets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Majority {
+    /// Its name.
+    pub class: String,
+    /// Targets that are of it.
+    pub of_class: u64,
+    /// All targets: as many as rows, or more where a row has many places.
+    pub targets: u64,
+    /// Number of classes.
+    pub classes: u64,
+}
+
+impl Majority {
+    /// What one constant answer gets right, 0 to 1.
+    pub fn share(&self) -> f64 {
+        self.of_class as f64 / self.targets.max(1) as f64
+    }
+}
+
+impl Evaluation {
+    /// The figure of this name, the loss among them.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        if name == FigureKind::LOSS { Some(self.loss) } else { self.figures.get(name) }
+    }
+
+    /// The table of this name.
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|(known, _)| known == name).map(|(_, table)| table)
+    }
+
+    /// Targets of a class, where a table counts them as `rows`.
+    pub(crate) fn rows_of_class(&self, class: usize) -> Option<u64> {
+        self.tables.iter().find_map(|(_, table)| match table {
+            Table::Classes(classes) => classes.get(class).and_then(rows_of),
+            Table::Matrix(_) => None,
+        })
+    }
+
+    /// In words, that the figure which a constant answer has too is none that it would not have.
+    pub fn no_better_than_majority(&self, kinds: &[FigureKind]) -> Option<String> {
+        let majority = self.majority.as_ref().filter(|majority| majority.of_class > 0)?;
+        let kind = kinds.iter().find(|kind| kind.of_constant_answer)?;
+        let (figure, value) = (&kind.name, self.figures.get(&kind.name)?);
+        let (class, share) = (shown(&majority.class), majority.share());
+        let what = if majority.targets == self.rows { "evaluation rows" } else { "targets of the evaluation rows" };
+        if share == 1.0 {
+            return Some(format!("all {what} are of class `{class}`, so an {figure} on them says little"));
+        }
+        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        (value <= share).then(|| {
+            format!(
+                "an {figure} of {} is no better than to answer `{class}` for all: {} of the {what} are of that class",
+                percent(value),
+                percent(share)
+            )
+        })
+    }
+}
+
+fn by_name<S: Serializer>(tables: &[(String, Table)], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(tables.len()))?;
+    for (name, table) in tables {
+        map.serialize_entry(name, table)?;
+    }
+    map.end()
+}
+
+/// As it stands in a file. Older builds did not write the majority.
+#[derive(Deserialize)]
+struct Written {
+    rows: u64,
+    #[serde(default)]
+    not_finite: u64,
+    #[serde(with = "crate::number_or_null")]
+    loss: f64,
+    majority: Option<Majority>,
+    #[serde(flatten)]
+    found: Map<String, Value>,
+}
+
+impl TryFrom<Written> for Evaluation {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let Written { rows, not_finite, loss, majority, found } = written;
+        let mut this = Self { rows, not_finite, loss, figures: Figures::default(), tables: Vec::new(), majority };
+        for (name, value) in found {
+            match value {
+                Value::Null | Value::Number(_) => this.figures.set(&name, value.as_f64()),
+                value => {
+                    let table = serde_json::from_value(value).map_err(|_| format!("`{name}` is no table"))?;
+                    this.tables.push((name, table));
+                }
+            }
+        }
+        this.majority = this.majority.or_else(|| this.tables.iter().find_map(|(_, table)| majority_of(table)));
+        Ok(this)
+    }
+}
+
+fn rows_of(class: &Record) -> Option<u64> {
+    match class.get("rows") {
+        Some(Cell::Count(rows)) => Some(*rows),
+        _ => None,
+    }
+}
+
+/// The majority by the rows of each class.
+fn majority_of(table: &Table) -> Option<Majority> {
+    let Table::Classes(classes) = table else { return None };
+    let rows = |class: &Record| rows_of(class).unwrap_or(0);
+    let class = classes.iter().max_by_key(|class| rows(class))?;
+    let Some(Cell::Text(name)) = class.get("name") else { return None };
+    Some(Majority {
+        class: name.clone(),
+        of_class: rows(class),
+        targets: classes.iter().map(rows).sum(),
+        classes: classes.len() as u64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_older_builds_wrote_is_read_and_stands_where_it_stood() {
+        let old = json!({
+            "rows": 5, "not_finite": 0, "loss": 0.25, "accuracy": 0.8, "top_5": null,
+            "confusion_matrix": [[1, 0], [1, 3]],
+            "per_class": [
+                {"name": "a", "rows": 1, "precision": 0.5, "recall": 1.0},
+                {"name": "b", "rows": 4, "precision": 1.0, "recall": null},
+            ],
+        });
+        let read: Evaluation = serde_json::from_value(old.clone()).unwrap();
+        assert_eq!((read.figure("accuracy"), read.figure("top_5"), read.figure("loss")), (Some(0.8), None, Some(0.25)));
+        assert_eq!(read.table("confusion_matrix"), Some(&Table::Matrix(vec![vec![1, 0], vec![1, 3]])));
+        let majority = Majority { class: "b".into(), of_class: 4, targets: 5, classes: 2 };
+        assert_eq!(read.majority, Some(majority));
+        let mut again = serde_json::to_value(&read).unwrap();
+        again.as_object_mut().unwrap().shift_remove("majority").unwrap();
+        assert_eq!(again.to_string(), old.to_string());
+        assert_eq!(serde_json::from_value::<Evaluation>(again).unwrap(), read);
+        let odd = json!({"rows": 5, "loss": 0.25, "accuracy": "high"});
+        assert!(serde_json::from_value::<Evaluation>(odd).unwrap_err().to_string().contains("`accuracy` is no table"));
+    }
+
+    #[test]
+    fn an_accuracy_that_one_constant_answer_has_is_told() {
+        for (accuracy, of_class, wanted) in [
+            (0.81, 160, None),
+            (0.8, 160, Some("an accuracy of 80.0 % is no better than to answer `b` for all: 80.0 % of the")),
+            (1.0, 200, Some("all evaluation rows are of class `b`, so an accuracy on them says little")),
+        ] {
+            let evaluation = Evaluation {
+                rows: 200,
+                not_finite: 0,
+                loss: 0.1,
+                figures: [("accuracy", Some(accuracy))].into_iter().collect(),
+                tables: Vec::new(),
+                majority: Some(Majority { class: "b".into(), of_class, targets: 200, classes: 2 }),
+            };
+            let said = evaluation.no_better_than_majority(&FigureKind::of_older_builds());
+            assert_eq!(said.is_some(), wanted.is_some());
+            assert!(said.unwrap_or_default().starts_with(wanted.unwrap_or_default()));
+            assert_eq!(evaluation.no_better_than_majority(&[]), None);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+use millstream_schemas::{decimal, percent};
+use serde::{Deserialize, Serialize};
+
+/// Which way a figure is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// The higher, the better.
+    Higher,
+    /// The lower, the better.
+    Lower,
+}
+
+/// How a figure is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// A share, 0 to 1.
+    Share,
+    /// Any number.
+    Number,
+}
+
+/// What is known of a figure before it is measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FigureKind {
+    /// As in `metrics.json` and in a recipe.
+    pub name: String,
+    /// Which way it is better.
+    pub better: Better,
+    /// How it is counted.
+    pub unit: Unit,
+    /// Whether one constant answer, the most frequent class, brings that class's share of the rows.
+    #[serde(default)]
+    pub of_constant_answer: bool,
+}
+
+impl FigureKind {
+    /// Name of the loss, which every evaluation has.
+    pub const LOSS: &'static str = "loss";
+
+    /// The loss: what the training graph computes.
+    pub fn loss() -> Self {
+        Self { name: Self::LOSS.into(), better: Better::Lower, unit: Unit::Number, of_constant_answer: false }
+    }
+
+    /// What a build that knew no other figures measured.
+    pub(crate) fn of_older_builds() -> Vec<Self> {
+        let share = |name: &str, of_constant_answer| Self {
+            name: name.into(),
+            better: Better::Higher,
+            unit: Unit::Share,
+            of_constant_answer,
+        };
+        vec![share("accuracy", true), share("top_5", false)]
+    }
+
+    /// Whether a value is better than another; a number is better than none.
+    pub fn is_better(&self, value: Option<f64>, than: Option<f64>) -> bool {
+        let number = |value: Option<f64>| value.filter(|value| !value.is_nan());
+        match (number(value), number(than), self.better) {
+            (Some(value), Some(than), Better::Higher) => value > than,
+            (Some(value), Some(than), Better::Lower) => value < than,
+            (Some(_), None, _) => true,
+            (None, ..) => false,
+        }
+    }
+
+    /// The name as people read it: `top-5`.
+    pub fn label(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// A value as people read it: `88.6 %`, `0.4012`; `–` for none.
+    pub fn shown(&self, value: Option<f64>) -> String {
+        match (value, self.unit) {
+            (None, _) => "–".into(),
+            (Some(value), Unit::Share) => percent(value),
+            (Some(value), Unit::Number) => decimal(value),
+        }
+    }
+}

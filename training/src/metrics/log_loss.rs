@@ -1,0 +1,109 @@
+//! The cross-entropy of the classes, whatever the loss is.
+
+use millstream_compiler::losses::PredictionKind;
+use millstream_schemas::choice::Options;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::figure_kind::{Better, Unit};
+use super::measured_batch::MeasuredBatch;
+use super::metric_function::{Meter, MetricFunction};
+use super::metric_kind::{Build, MetricKind, Worked};
+
+pub(super) const METRIC: MetricKind = MetricKind {
+    name: "log_loss",
+    summary: "The mean of −log of the probability of the class.",
+    documentation: "A softmax makes the probabilities of the scores. It is the loss `cross_entropy` without label \
+        smoothing, in doubles, and like scikit-learn's `log_loss`; it is comparable between runs of different \
+        losses.",
+    better: Better::Lower,
+    unit: Unit::Number,
+    of_constant_answer: false,
+    samples: &[
+        Worked {
+            options: "{}",
+            shape: &[4, 2],
+            prediction: &[
+                -2.30258509,
+                -0.105360516,
+                -0.105360516,
+                -2.30258509,
+                -0.223143551,
+                -1.60943791,
+                -1.04982212,
+                -0.430782916,
+            ],
+            targets: &[0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0],
+            wanted: r#"{"log_loss": 0.216161875}"#,
+        },
+        Worked {
+            options: "{}",
+            shape: &[4, 3],
+            prediction: &[2.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 3.0, 9.0, 0.0, 0.0],
+            targets: &[1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+            wanted: r#"{"log_loss": 0.6286374788582988}"#,
+        },
+    ],
+    build: Build::of::<LogLoss>(),
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LogLoss {}
+
+impl Options for LogLoss {
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl MetricFunction for LogLoss {
+    fn reads(&self) -> PredictionKind {
+        PredictionKind::ClassScores
+    }
+
+    fn figure_names(&self) -> Vec<String> {
+        vec!["log_loss".into()]
+    }
+
+    fn start(&self, _: &[String]) -> Result<Box<dyn Meter>, String> {
+        Ok(Box::new(Sum::default()))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Sum {
+    answers: u64,
+    sum: f64,
+}
+
+impl Meter for Sum {
+    fn add(&mut self, batch: &MeasuredBatch<'_>) {
+        batch.each_answer(|answer| {
+            self.answers += 1;
+            self.sum += of_scores(answer.scores, answer.truth);
+        });
+    }
+
+    fn figures(&self) -> Vec<Option<f64>> {
+        vec![(self.answers > 0).then(|| self.sum / self.answers as f64)]
+    }
+}
+
+/// −ln softmax(scores)[class], in doubles.
+fn of_scores(scores: &[f32], class: usize) -> f64 {
+    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = scores.iter().map(|score| (f64::from(*score) - f64::from(highest)).exp()).sum();
+    f64::from(highest) + sum.ln() - f64::from(scores[class])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_scores;
+
+    #[test]
+    fn large_scores_do_not_overflow() {
+        assert!((of_scores(&[1000.0, 1000.0], 0) - std::f64::consts::LN_2).abs() < 1e-12);
+        assert!((of_scores(&[-1000.0, 1000.0], 0) - 2000.0).abs() < 1e-9);
+    }
+}

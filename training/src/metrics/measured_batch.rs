@@ -1,0 +1,134 @@
+use millstream_compiler::losses::PredictionKind;
+use millstream_schemas::{Tensor, TensorData};
+
+use super::highest::highest;
+use crate::TrainingError;
+
+/// What a model gave for a batch, and what it should have given.
+#[derive(Clone, Copy, Debug)]
+pub struct MeasuredBatch<'a> {
+    prediction: &'a [f32],
+    shape: &'a [usize],
+    targets: Targets<'a>,
+    weights: &'a [f64],
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Targets<'a> {
+    /// Of the shape of the prediction.
+    Floats(&'a [f32]),
+    /// Without its axis of classes.
+    Classes(&'a [i64]),
+}
+
+/// What was said of one place of a row, and what is true of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// The class: the highest of the targets.
+    pub truth: usize,
+    /// The class with the highest score, the first of equals; none when a score is no number.
+    pub predicted: Option<usize>,
+    /// Score of each class.
+    pub scores: &'a [f32],
+    /// The row of the batch.
+    pub row: usize,
+}
+
+impl<'a> MeasuredBatch<'a> {
+    /// `prediction` is row-major `shape`; the weight of a row that is left out is 0.
+    ///
+    /// # Errors
+    /// Prediction, targets and weights do not fit each other.
+    pub fn new(
+        (shape, prediction): (&'a [usize], &'a [f32]),
+        targets: &'a Tensor,
+        weights: &'a [f64],
+        reads: PredictionKind,
+    ) -> Result<Self, TrainingError> {
+        let is_scores = reads == PredictionKind::ClassScores;
+        let axes = if is_scores { "[batch, classes, …]" } else { "[batch, …]" };
+        let rows = weights.len();
+        let fits = shape.first() == Some(&rows)
+            && shape.iter().product::<usize>() == prediction.len()
+            && (!is_scores || shape.len() >= 2);
+        if !fits {
+            return Err(TrainingError::Input {
+                name: "prediction".into(),
+                wanted: format!("{axes} for {rows} rows"),
+                got: format!("{} numbers of shape {shape:?}", prediction.len()),
+            });
+        }
+        let places = |classes: usize| prediction.len() / classes.max(1);
+        let targets = match &targets.data {
+            TensorData::F32(values) if values.len() == prediction.len() => Targets::Floats(values),
+            TensorData::I64(values) if is_scores && values.len() == places(shape[1]) => Targets::Classes(values),
+            _ => {
+                return Err(TrainingError::Input {
+                    name: "targets".into(),
+                    wanted: format!("float32 {shape:?}, or int64 without the axis of classes"),
+                    got: format!("{:?}", targets.shape),
+                });
+            }
+        };
+        Ok(Self { prediction, shape, targets, weights })
+    }
+
+    /// Length of each axis of the prediction.
+    pub fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn in_a_row(&self) -> usize {
+        self.prediction.len() / self.weights.len().max(1)
+    }
+
+    /// Rows that count.
+    fn rows(&self) -> impl Iterator<Item = usize> + '_ {
+        self.weights.iter().enumerate().filter(|(_, weight)| **weight != 0.0).map(|(row, _)| row)
+    }
+
+    /// Whether all that was predicted for a row are numbers.
+    pub fn is_finite(&self, row: usize) -> bool {
+        let in_a_row = self.in_a_row();
+        self.prediction[row * in_a_row..(row + 1) * in_a_row].iter().all(|value| value.is_finite())
+    }
+
+    /// Predicted and true numbers of each row that counts, with the row.
+    pub fn numbers(&self) -> impl Iterator<Item = (usize, &[f32], &[f32])> {
+        let in_a_row = self.in_a_row();
+        let of_row = move |row: usize| row * in_a_row..(row + 1) * in_a_row;
+        self.rows().filter_map(move |row| match self.targets {
+            Targets::Floats(targets) => Some((row, &self.prediction[of_row(row)], &targets[of_row(row)])),
+            Targets::Classes(_) => None,
+        })
+    }
+
+    /// Hands on each place of each row that has a class.
+    pub fn each_answer(&self, mut take: impl FnMut(&Answer<'_>)) {
+        let in_a_row = self.in_a_row();
+        let classes = self.shape.get(1).copied().unwrap_or(1).max(1);
+        let places = in_a_row / classes;
+        let (mut scores, mut wanted) = (vec![0.0; classes], vec![0.0; classes]);
+        for (row, place) in self.rows().flat_map(|row| (0..places).map(move |place| (row, place))) {
+            let gather = |from: &[f32], into: &mut [f32]| {
+                for (class, value) in into.iter_mut().enumerate() {
+                    *value = from[row * in_a_row + class * places + place];
+                }
+            };
+            let truth = match self.targets {
+                Targets::Classes(targets) => {
+                    usize::try_from(targets[row * places + place]).ok().filter(|class| *class < classes)
+                }
+                Targets::Floats(targets) => {
+                    gather(targets, &mut wanted);
+                    wanted.iter().any(|target| *target != 0.0).then(|| highest(&wanted))
+                }
+            };
+            let Some(truth) = truth else { continue };
+            gather(self.prediction, &mut scores);
+            // Comparisons with what is no number are false, so such a row would pass for a good one.
+            let predicted = scores.iter().all(|score| score.is_finite()).then(|| highest(&scores));
+            take(&Answer { truth, predicted, scores: &scores, row });
+        }
+    }
+}

@@ -1,0 +1,35 @@
+use std::fmt;
+
+use millstream_compiler::losses::PredictionKind;
+
+use super::measured_batch::MeasuredBatch;
+use super::table::Table;
+
+/// A metric: what a row of options means.
+pub trait MetricFunction: fmt::Debug + Send + Sync {
+    /// What it measures.
+    fn reads(&self) -> PredictionKind;
+
+    /// Names of the figures that it gives, in order; none where it gives tables alone.
+    fn figure_names(&self) -> Vec<String>;
+
+    /// Begins to measure. `classes` are in the order of the scores; there are none where numbers are predicted.
+    ///
+    /// # Errors
+    /// It makes no sense for these classes; in words.
+    fn start(&self, classes: &[String]) -> Result<Box<dyn Meter>, String>;
+}
+
+/// Gathers what a metric counts, batch by batch.
+pub trait Meter: Send {
+    /// Adds the rows of a batch.
+    fn add(&mut self, batch: &MeasuredBatch<'_>);
+
+    /// A value for each of the metric's figures; none where it does not apply.
+    fn figures(&self) -> Vec<Option<f64>>;
+
+    /// Tables by name.
+    fn tables(&self) -> Vec<(String, Table)> {
+        Vec::new()
+    }
+}

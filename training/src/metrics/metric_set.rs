@@ -1,0 +1,127 @@
+use millstream_compiler::losses::PredictionKind;
+use millstream_schemas::choice::{Catalog, Choice, ChoiceError};
+use millstream_schemas::{nearest, shown};
+
+use super::figure_kind::FigureKind;
+use super::metric::Metric;
+use super::metric_function::Meter;
+use super::metric_kind::MetricKind;
+use crate::TrainingError;
+
+/// What an evaluation measures, and which of its figures decides.
+#[derive(Clone, Debug)]
+pub struct MetricSet {
+    reads: PredictionKind,
+    metrics: Vec<Metric>,
+    decides: FigureKind,
+}
+
+/// Where a recipe chooses them.
+const PLACE: &str = "training.metrics";
+/// Where a recipe names the figure that decides.
+const BEST: &str = "training.best";
+
+impl MetricSet {
+    /// What a recipe chooses from a catalog for a model whose output is read so; the usual ones where it chooses none.
+    /// `best` names the figure that decides: where it is not said, the accuracy, or the loss where there is none.
+    ///
+    /// # Errors
+    /// An unknown name or option, a value that makes no sense, a metric of something else, two figures of one name, or a
+    /// figure that no metric gives.
+    pub fn choose(
+        catalog: &Catalog<MetricKind>,
+        choices: Option<&[Choice]>,
+        best: Option<&str>,
+        reads: PredictionKind,
+    ) -> Result<Self, ChoiceError> {
+        let usual = usual(reads);
+        let mut this = Self { reads, metrics: Vec::new(), decides: FigureKind::loss() };
+        for (index, choice) in choices.unwrap_or(&usual).iter().enumerate() {
+            let place = format!("{PLACE}[{index}]");
+            let metric = Metric::choose(catalog, choice, &place)?;
+            let name = &metric.choice().name;
+            if metric.reads() != reads {
+                let message = match reads {
+                    PredictionKind::ClassScores => format!("`{name}` measures numbers, and the loss is one of classes"),
+                    PredictionKind::Numbers => format!("`{name}` measures classes, and the loss is one of numbers"),
+                };
+                return Err(refused(place, message));
+            }
+            let known = this.figures();
+            if let Some(twice) = metric.figures().iter().find(|figure| known.contains(figure)) {
+                return Err(refused(place, format!("the figure `{}` is given by another metric already", twice.name)));
+            }
+            this.metrics.push(metric);
+        }
+        this.decides = this.deciding(best)?;
+        Ok(this)
+    }
+
+    fn deciding(&self, best: Option<&str>) -> Result<FigureKind, ChoiceError> {
+        let mut figures = self.figures();
+        figures.push(FigureKind::loss());
+        let Some(best) = best else {
+            return Ok(figures.into_iter().find(|figure| figure.of_constant_answer).unwrap_or_else(FigureKind::loss));
+        };
+        let names: Vec<&str> = figures.iter().map(|figure| figure.name.as_str()).collect();
+        let near = nearest(best, names.iter().copied());
+        let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        let message = format!("no figure is called `{}`{near}; there are {}", shown(best), names.join(", "));
+        let found = figures.iter().find(|figure| figure.name == best).cloned();
+        found.ok_or_else(|| refused(BEST.into(), message))
+    }
+
+    /// The usual ones of this crate, for a model whose output is read so.
+    pub fn usual(reads: PredictionKind) -> Self {
+        Self::choose(super::standard(), None, None, reads).expect("the usual metrics are rows of the catalog")
+    }
+
+    /// Refuses metrics that make no sense for these classes, in the order of the scores.
+    ///
+    /// # Errors
+    /// The first of them, and why.
+    pub fn check(&self, classes: &[String]) -> Result<(), TrainingError> {
+        self.start(classes).map(drop)
+    }
+
+    /// Begins to measure.
+    pub(super) fn start(&self, classes: &[String]) -> Result<Vec<Box<dyn Meter>>, TrainingError> {
+        let start = |metric: &Metric| {
+            let metric_name = || metric.choice().name.clone();
+            metric.start(classes).map_err(|reason| TrainingError::Metric { metric: metric_name(), reason })
+        };
+        self.metrics.iter().map(start).collect()
+    }
+
+    /// What the model's output is read as.
+    pub fn reads(&self) -> PredictionKind {
+        self.reads
+    }
+
+    /// The metrics, in order.
+    pub fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+
+    /// The figures beside the loss, in order.
+    pub fn figures(&self) -> Vec<FigureKind> {
+        self.metrics.iter().flat_map(Metric::figures).cloned().collect()
+    }
+
+    /// The figure that decides which epoch is the best.
+    pub fn decides(&self) -> &FigureKind {
+        &self.decides
+    }
+}
+
+fn usual(reads: PredictionKind) -> Vec<Choice> {
+    let names: &[&str] = match reads {
+        PredictionKind::ClassScores => &["accuracy", "top_k", "confusion_matrix", "per_class"],
+        PredictionKind::Numbers => &["mse", "mae", "r2"],
+    };
+    names.iter().map(|name| Choice::named(*name)).collect()
+}
+
+fn refused(place: String, message: String) -> ChoiceError {
+    ChoiceError::Option { place, option: String::new(), message, help: None }
+}

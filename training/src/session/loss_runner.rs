@@ -1,0 +1,111 @@
+use millstream_compiler::graph::TensorType;
+use millstream_compiler::losses::LossProgram;
+use millstream_compiler::{Loss, OperatorCatalog};
+use millstream_schemas::{Batch, TensorEntry};
+use ort::memory::Allocator;
+use ort::session::{IoBinding, Session};
+
+use super::bound::OwnedTensor;
+use super::options;
+use super::row_weights::RowWeights;
+use super::scored::{Prediction, Scored};
+use super::thread::SessionThread;
+use crate::TrainingError;
+use crate::device::Device;
+
+/// Computes the loss of what any model predicts, on the host.
+pub struct LossRunner {
+    loss: Loss,
+    operators: OperatorCatalog,
+    device: Device,
+    /// For predictions of the shape that came last.
+    opened: Option<(Vec<usize>, SessionThread<Opened>)>,
+}
+
+/// Inputs and outputs are bound once. Bindings are dropped before the session.
+struct Opened {
+    binding: IoBinding,
+    inputs: Vec<(TensorEntry, OwnedTensor)>,
+    /// The loss, and the weight where the program gives one.
+    outputs: Vec<OwnedTensor>,
+    session: Session,
+}
+
+impl LossRunner {
+    /// For a loss, whose nodes follow these operators.
+    pub fn new(loss: &Loss, operators: &OperatorCatalog, device: &Device) -> Self {
+        let device = Device::cpu(device.runtime);
+        Self { loss: loss.clone(), operators: operators.clone(), device, opened: None }
+    }
+
+    /// Computes the loss of a prediction for a batch, and hands the batch back.
+    ///
+    /// # Errors
+    /// The loss takes no such prediction, the targets of the batch do not fit it, or ONNX Runtime fails.
+    pub fn score(&mut self, batch: Batch, prediction: Prediction) -> Result<(Batch, Scored), TrainingError> {
+        let weights = RowWeights::of(&batch, self.loss.takes_weights());
+        let (_, thread) = match self.opened.take().filter(|(shape, _)| *shape == prediction.shape) {
+            Some(opened) => self.opened.insert(opened),
+            None => {
+                let opened = (prediction.shape.clone(), self.open(&prediction.shape)?);
+                self.opened.insert(opened)
+            }
+        };
+        thread.call("compute a loss", move |opened| {
+            let (loss, weight) = opened.run(&prediction, &batch, &weights)?;
+            let weight = weight.unwrap_or_else(|| weights.sum());
+            Ok((batch, Scored { prediction, loss, weight, weights }))
+        })
+    }
+
+    fn open(&self, shape: &[usize]) -> Result<SessionThread<Opened>, TrainingError> {
+        let program = self
+            .loss
+            .compile(&TensorType::f32(shape), &self.operators)
+            .map_err(|source| TrainingError::Compile { graph: "loss", source })?;
+        let session = options::open(&program.model, &self.device, 1, "loss")?.session;
+        SessionThread::start("loss session", move || Opened::bind(program, session))
+    }
+}
+
+impl Opened {
+    fn bind(program: LossProgram, session: Session) -> Result<Self, TrainingError> {
+        let LossProgram { prediction, targets, weights, loss, weight, .. } = program;
+        let host = Allocator::default();
+        let mut binding = session.create_binding().map_err(TrainingError::runtime("binding the loss graph"))?;
+        let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+        for entry in [prediction, targets].into_iter().chain(weights) {
+            let tensor = OwnedTensor::of_entry(&host, &entry)?;
+            tensor.bind_input(&mut binding, &entry.name)?;
+            inputs.push((entry, tensor));
+        }
+        for entry in std::iter::once(loss).chain(weight) {
+            let mut tensor = OwnedTensor::of_entry(&host, &entry)?;
+            tensor.bind_output(&mut binding, &entry.name)?;
+            outputs.push(tensor);
+        }
+        Ok(Self { binding, inputs, outputs, session })
+    }
+
+    /// The loss, and what it is a mean over where the program says it.
+    fn run(
+        &mut self,
+        prediction: &Prediction,
+        batch: &Batch,
+        weights: &RowWeights,
+    ) -> Result<(f32, Option<f64>), TrainingError> {
+        for (index, (entry, tensor)) in self.inputs.iter_mut().enumerate() {
+            match index {
+                0 => tensor.values_mut().copy_from_slice(&prediction.values),
+                1 => {
+                    let targets = batch.targets().ok_or_else(|| TrainingError::no_targets(batch))?;
+                    tensor.fill(&entry.name, targets)?;
+                }
+                _ => tensor.fill(&entry.name, &weights.as_tensor())?,
+            }
+        }
+        self.session.run_binding(&self.binding).map_err(TrainingError::runtime("running the loss graph"))?;
+        let weight = self.outputs.get(1).map(|weight| f64::from(weight.values()[0]));
+        Ok((self.outputs[0].values()[0], weight))
+    }
+}

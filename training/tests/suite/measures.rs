@@ -1,0 +1,248 @@
+//! Runs of other losses than that of classes of rows: numbers, and a class for each pixel.
+
+use std::convert::Infallible;
+
+use crate::runs::{PER_EPOCH, bits, device, settings};
+use crate::support::{BATCH, WIDTH, batch, model, numbers};
+use millstream_compiler::graph::{Constant, Graph, TensorType};
+use millstream_compiler::losses::{PredictionKind, standard as losses};
+use millstream_compiler::{FineTuning, Loss, Model, OperatorCatalog, TrainingProgram, compile};
+use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
+use millstream_schemas::{Batch, Choice, Tensor, TensorData};
+use millstream_training::metrics::standard as metrics;
+use millstream_training::{
+    BatchSource, BoxError, Checkpoint, Ending, Event, LossRunner, MetricSet, Predictor, RunRecord, StepRunner,
+    StepSettings, Trainer, TrainerSettings, checkpoint, evaluate, report,
+};
+use serde_json::json;
+
+fn loss(choice: Choice) -> Loss {
+    Loss::choose(losses(), &choice, "training.loss").unwrap()
+}
+
+/// Numbers that a network can learn: two of each row, from the values of the row.
+fn of_numbers(mut batch: Batch) -> Batch {
+    let x = batch.inputs["x"].as_f32().unwrap();
+    let targets = x.chunks(WIDTH).flat_map(|row| [row[0] - row[1], 0.5 * row[2] + 1.0]).collect();
+    batch.targets = Tensor::f32([BATCH, 2], targets);
+    // The last slot of each batch is empty.
+    batch.rows[BATCH - 1] = None;
+    batch.targets.as_f32_mut().unwrap()[2 * (BATCH - 1)..].fill(1e6);
+    batch
+}
+
+fn program_of_numbers(name: &str) -> TrainingProgram {
+    let wanted =
+        FineTuning { train: TrainSelection::All, loss: loss(Choice::named(name)), ..FineTuning::head(BATCH, 2) };
+    compile(&Model::from_bytes(model()).unwrap(), &wanted, &OperatorCatalog::standard()).unwrap()
+}
+
+fn settings_of_numbers(folder: Option<&std::path::Path>, best: Option<&str>) -> TrainerSettings {
+    let metrics = MetricSet::choose(metrics(), None, best, PredictionKind::Numbers).unwrap();
+    TrainerSettings { classes: Vec::new(), metrics, ..settings(8, folder) }
+}
+
+fn evaluation_of_numbers() -> Result<Box<dyn BatchSource>, BoxError> {
+    Ok(Box::new((0..4).map(|index| Ok::<_, BoxError>(of_numbers(batch(50, index, 4))))))
+}
+
+fn run(trainer: &mut Trainer, stop_at: u64) -> Ending {
+    let from = trainer.resume_point().map_or(0, |from| from.epoch * PER_EPOCH + from.position / BATCH as u64);
+    let steps = from..8 * PER_EPOCH;
+    let mut source =
+        steps.map(|step| Ok::<_, Infallible>(of_numbers(batch(step / PER_EPOCH, step % PER_EPOCH, PER_EPOCH))));
+    let done = std::cell::Cell::new(0);
+    let mut observer = |event: &Event<'_>| {
+        if let Event::Step(step) = event {
+            done.set(step.step);
+        }
+    };
+    trainer.run(&mut source, Some(&mut evaluation_of_numbers), &mut observer, &|| done.get() >= stop_at).unwrap()
+}
+
+fn newest(folder: &std::path::Path) -> Checkpoint {
+    checkpoint::load_newest(folder).unwrap().checkpoint.unwrap()
+}
+
+#[test]
+fn numbers_are_learned_measured_and_resumed_to_the_bit() {
+    for name in ["mse", "mae", "huber"] {
+        let program = program_of_numbers(name);
+        let mut whole = Trainer::open(&program, &device(), settings_of_numbers(None, None)).unwrap();
+        assert_eq!(run(&mut whole, u64::MAX), Ending::Finished);
+        let history = whole.history();
+        let (start, best) = (history.start.as_ref().unwrap(), history.best_evaluation().unwrap());
+        assert!(best.loss < 0.5 * start.loss, "{name}: {} at the start, then {}", start.loss, best.loss);
+        assert!(best.figure("r2").unwrap() > 0.3, "{name}: {best:?}");
+        assert_eq!((best.rows, &best.majority, best.tables.len()), (4 * (BATCH as u64 - 1), &None, 0));
+        if ["mse", "mae"].contains(&name) {
+            let measured = best.figure(name).unwrap();
+            assert!((measured - best.loss).abs() < 1e-5, "{name}: {measured}, the graph says {}", best.loss);
+        }
+        // The lowest loss decides.
+        let losses = history.epochs.iter().map(|epoch| epoch.evaluation.as_ref().unwrap().loss);
+        assert_eq!(losses.fold(f64::INFINITY, f64::min), history.best.as_ref().unwrap().loss);
+        assert_eq!(history.epochs[0].rows, PER_EPOCH * (BATCH as u64 - 1));
+        assert_eq!(history.notes(), Vec::<String>::new());
+
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = Trainer::open(&program, &device(), settings_of_numbers(Some(folder.path()), None)).unwrap();
+        run(&mut first, 12);
+        let saved = newest(folder.path());
+        let mut second = Trainer::resume(&program, &device(), settings_of_numbers(None, None), saved).unwrap();
+        assert_eq!(run(&mut second, u64::MAX), Ending::Finished);
+        assert_eq!(bits(&second.parameters().unwrap()), bits(&whole.parameters().unwrap()), "{name}");
+        assert_eq!(second.history().best_evaluation(), whole.history().best_evaluation());
+    }
+}
+
+#[test]
+fn another_figure_may_decide_and_a_run_is_not_resumed_under_another() {
+    let (program, folder) = (program_of_numbers("mse"), tempfile::tempdir().unwrap());
+    let mut trainer =
+        Trainer::open(&program, &device(), settings_of_numbers(Some(folder.path()), Some("mae"))).unwrap();
+    run(&mut trainer, u64::MAX);
+    let history = trainer.history();
+    let values = history.epochs.iter().map(|epoch| epoch.evaluation.as_ref().unwrap().figure("mae").unwrap());
+    let lowest = values.fold(f64::INFINITY, f64::min);
+    assert_eq!((history.decides.name.as_str(), history.best.as_ref().unwrap().figure("mae")), ("mae", Some(lowest)));
+    let other = Trainer::resume(&program, &device(), settings_of_numbers(None, Some("r2")), newest(folder.path()));
+    let message = other.err().unwrap().to_string();
+    let wanted =
+        "what is measured, and what of it decides differs: it has mse, mae, r2, mae, this run has mse, mae, r2, r2";
+    assert!(message.contains(wanted), "{message}");
+}
+
+#[test]
+fn a_run_of_numbers_has_a_page_and_a_record_that_is_read_back() {
+    let program = program_of_numbers("mse");
+    let mut trainer = Trainer::open(&program, &device(), settings_of_numbers(None, Some("r2"))).unwrap();
+    run(&mut trainer, u64::MAX);
+    let record = RunRecord {
+        version: RunRecord::VERSION,
+        title: "numbers".into(),
+        evaluation: trainer.history().best_evaluation().cloned(),
+        history: trainer.history().clone(),
+        ..RunRecord::default()
+    };
+    let page = report::render("Numbers", std::slice::from_ref(&record)).unwrap();
+    for part in
+        ["R2 on the evaluation rows", "Loss on the evaluation rows", "<th>mse</th>", "<th>mae</th>", "<th>r2</th>"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("matrix</h3>") && !page.contains("Accuracy"));
+    let read: RunRecord = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
+    assert_eq!(read, record);
+}
+
+#[test]
+fn an_exported_model_of_numbers_measures_as_in_training() {
+    let program = program_of_numbers("huber");
+    let mut trainer = Trainer::open(&program, &device(), settings_of_numbers(None, None)).unwrap();
+    run(&mut trainer, u64::MAX);
+    let exported = program.export(&trainer.best_parameters().unwrap(), &[]).unwrap();
+    let scoring = Model::from_bytes(exported).unwrap().evaluated(None, PredictionKind::Numbers).unwrap();
+    let mut predictor = Predictor::open(&scoring.model, &device(), 1, Some(&scoring.scores)).unwrap();
+    let mut loss = LossRunner::new(&loss(Choice::named("huber")), &OperatorCatalog::standard(), &device());
+    let metrics = MetricSet::usual(PredictionKind::Numbers);
+    let mut rows = evaluation_of_numbers().unwrap();
+    let found = evaluate(&mut predictor, &mut loss, &metrics, &mut *rows, &[], &mut |_| true).unwrap().unwrap();
+    let wanted = trainer.history().best_evaluation().unwrap();
+    assert_eq!(found.rows, wanted.rows);
+    for name in ["loss", "mse", "mae", "r2"] {
+        let (found, wanted) = (found.figure(name).unwrap(), wanted.figure(name).unwrap());
+        assert!((found - wanted).abs() < 1e-5, "{name}: {found}, in training {wanted}");
+    }
+}
+
+/// Height and width of a mask, and its classes.
+const SIDE: usize = 4;
+const CLASSES: usize = 3;
+
+/// A convolution of one pixel: `image` [batch, 2, 4, 4] → scores [batch, 3, 4, 4].
+fn program_of_masks() -> TrainingProgram {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let image = graph.input("image", TensorType::f32([BATCH, 2, SIDE, SIDE]));
+    let weight = graph.constant("weight", Constant::f32([CLASSES, 2, 1, 1], &numbers(1, CLASSES * 2)));
+    let bias = graph.constant("bias", Constant::f32([CLASSES], &numbers(2, CLASSES)));
+    let scores = graph.add("Conv", &[image, weight, bias], &[]).unwrap();
+    graph.rename(scores, "scores").unwrap();
+    graph.set_outputs(&[scores]);
+    let model = Model::from_bytes(graph.to_onnx("masks")).unwrap();
+    let loss = loss(Choice::new("sparse_cross_entropy", json!({"ignore_index": 255})));
+    let (head, train) = (HeadRecipe::Keep, TrainSelection::All);
+    let wanted = FineTuning { head, train, loss, ..FineTuning::head(BATCH, CLASSES) };
+    compile(&model, &wanted, &OperatorCatalog::standard()).unwrap()
+}
+
+/// Pixels whose class is the larger of two channels, or the third where both are small; the first row of each is ignored.
+fn of_masks(index: u64) -> Batch {
+    let mut made = batch(0, index, 100);
+    let places = SIDE * SIDE;
+    let image = numbers(300 + index, BATCH * 2 * places);
+    let class = |at: usize| {
+        let (row, place) = (at / places, at % places);
+        let (first, second) = (image[2 * row * places + place], image[(2 * row + 1) * places + place]);
+        match (place < SIDE, first > second, first.max(second) < 0.0) {
+            (true, ..) => 255,
+            (_, _, true) => 2,
+            (_, true, _) => 0,
+            (_, false, _) => 1,
+        }
+    };
+    let targets = (0..BATCH * places).map(class).collect();
+    made.targets = Tensor { shape: vec![BATCH, SIDE, SIDE], data: TensorData::I64(targets) };
+    made.inputs = [("image".to_owned(), Tensor::f32([BATCH, 2, SIDE, SIDE], image))].into();
+    made
+}
+
+#[test]
+fn a_class_for_each_pixel_is_learned_and_measured() {
+    let program = program_of_masks();
+    let manifest = &program.manifest;
+    assert_eq!((manifest.version, manifest.prediction.name.as_str(), manifest.weights.is_some()), (2, "scores", false));
+    assert_eq!((manifest.targets[0].dtype.as_str(), manifest.weight.is_some()), ("int64", true));
+    let mut runner = StepRunner::open(&program, &device(), &StepSettings::default()).unwrap();
+    let (_, first) = runner.step(of_masks(0), 0.3).unwrap();
+    let counted = (BATCH * (SIDE * SIDE - SIDE)) as f64;
+    assert_eq!((first.rows, first.weight), (BATCH as u64, counted), "pixels that count, whichever image they are in");
+    for index in 1..60 {
+        assert!(runner.step(of_masks(index), 0.1).unwrap().1.updated);
+    }
+    let names: Vec<String> = ["left", "right", "none"].map(String::from).to_vec();
+    let chosen = ["accuracy", "mean_iou", "f1", "log_loss"].map(Choice::named);
+    let metrics = MetricSet::choose(metrics(), Some(&chosen), Some("mean_iou"), PredictionKind::ClassScores).unwrap();
+    let exported = program.export(&runner.parameters().unwrap(), &[]).unwrap();
+    let mut predictor = Predictor::open(&exported, &device(), 1, Some("scores")).unwrap();
+    let choice = Choice::new("sparse_cross_entropy", json!({"ignore_index": 255}));
+    let mut loss = LossRunner::new(&loss(choice), &OperatorCatalog::standard(), &device());
+    let mut rows = (200..204).map(|index| Ok::<_, BoxError>(of_masks(index)));
+    let found = evaluate(&mut predictor, &mut loss, &metrics, &mut rows, &names, &mut |_| true).unwrap().unwrap();
+    assert_eq!((found.rows, found.majority.as_ref().unwrap().targets), (4 * BATCH as u64, 4 * counted as u64));
+    assert!(found.figure("accuracy").unwrap() > 0.85 && found.figure("mean_iou").unwrap() > 0.7, "{found:?}");
+    let log_loss = found.figure("log_loss").unwrap();
+    assert!((log_loss - found.loss).abs() < 1e-5, "{log_loss}, the graph says {}", found.loss);
+    assert!(f64::from(first.loss) > 2.0 * found.loss);
+}
+
+#[test]
+fn a_class_out_of_range_stops_the_step_and_updates_nothing() {
+    let mut runner = StepRunner::open(&program_of_masks(), &device(), &StepSettings::default()).unwrap();
+    let before = bits(&runner.parameters().unwrap());
+    let mut wrong = of_masks(0);
+    let TensorData::I64(targets) = &mut wrong.targets.data else { panic!("masks are integers") };
+    targets[SIDE] = 3;
+    let (_, outcome) = runner.step(wrong, 0.1).unwrap();
+    assert!(!outcome.updated && !outcome.loss.is_finite(), "{outcome:?}");
+    assert_eq!(bits(&runner.parameters().unwrap()), before);
+}
+
+#[test]
+fn metrics_that_make_no_sense_for_the_classes_are_refused_before_anything_runs() {
+    let chosen = [Choice::new("f1", json!({"average": "binary"}))];
+    let metrics = MetricSet::choose(metrics(), Some(&chosen), None, PredictionKind::ClassScores).unwrap();
+    let wrong = TrainerSettings { metrics, ..settings(1, None) };
+    let message = Trainer::open(&crate::support::program(), &device(), wrong).err().unwrap().to_string();
+    assert_eq!(message, "the metric `f1` cannot be measured: `average: binary` is for two classes, and there are 3");
+}
