@@ -3,13 +3,10 @@ use std::path::Path;
 use millstream_pipeline::encodings::{Encoders, StreamFacts, View, WantedTensor, short_form};
 use millstream_pipeline::{Dataset, PipelineError, SplitRole};
 use millstream_schemas::recipe::{DataRecipe, Patterns};
-use millstream_schemas::{BatchSpec, Choice, SchemaError, TensorRole};
+use millstream_schemas::{BatchSpec, Choice, SchemaError, TARGETS, TensorRole};
 use millstream_transforms::Chain;
 
 use crate::{Catalogs, RecipeError};
-
-/// The tensor that targets are in, as the training step calls it.
-pub(crate) const TARGETS: &str = "targets";
 
 /// Rows of one split and what happens to them.
 #[derive(Clone, Debug)]

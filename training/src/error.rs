@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use millstream_schemas::{RowId, count, shown, shown_path, shown_up_to};
+use millstream_schemas::{Batch, RowId, TARGETS, count, shown, shown_path, shown_up_to};
 
 use crate::runtime::Tried;
 

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use millstream_schemas::TARGETS;
 use millstream_schemas::choice::{Catalog, Choice, ChoiceError};
 use serde::{Serialize, Serializer};
 
@@ -56,7 +57,7 @@ impl Loss {
     pub fn inputs(&self, graph: &mut Graph, prediction: ValueId) -> Result<LossInputs, CompilerError> {
         let known = graph.known_type(prediction)?.clone();
         let targets = self.target(&known)?;
-        let targets = graph.input("targets", targets);
+        let targets = graph.input(TARGETS, targets);
         let rows = TensorType { shape: known.shape.iter().take(1).cloned().collect(), ..known };
         let weights = self.takes_weights().then(|| graph.input("weights", rows));
         Ok(LossInputs { prediction, targets, weights })

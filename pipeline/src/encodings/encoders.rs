@@ -3,7 +3,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use millstream_schemas::choice::Catalog;
-use millstream_schemas::{BatchSpec, Choice, Fingerprint, SchemaError, Standardization, TensorRole, TensorSpec, shown};
+use millstream_schemas::{BatchSpec, Choice, Fingerprint, SchemaError, Standardization, TARGETS, TensorRole, TensorSpec, shown};
 use serde_json::{Value as Json, json};
 
 use super::encoder::{Encoder, StreamFacts, View};
@@ -301,7 +301,7 @@ pub fn short_form(
     }];
     if !label.is_empty() {
         wanted.push(WantedTensor {
-            name: "targets".into(),
+            name: TARGETS.into(),
             role: TensorRole::Target,
             encoding: encoding("class_label", label),
             place: "data.label".into(),
