@@ -57,14 +57,19 @@ fn convolutions(graph: &mut Graph, name: &str, input: ValueId, from: usize, to: 
     Ok(graph.add("Relu", &[second], &[])?)
 }
 
-fn convolution(graph: &mut Graph, name: &str, input: ValueId, from: usize, to: usize, kernel: usize) -> Result<ValueId> {
+fn convolution(
+    graph: &mut Graph,
+    name: &str,
+    input: ValueId,
+    from: usize,
+    to: usize,
+    kernel: usize,
+) -> Result<ValueId> {
     let shape = [to, from, kernel, kernel];
     let (weight, bias) = weights(graph, name, &shape, Fans::of_convolution(&shape), to);
     let pad = (kernel / 2) as i64;
-    let attributes = [
-        ("kernel_shape", Attribute::Ints(vec![kernel as i64; 2])),
-        ("pads", Attribute::Ints(vec![pad; 4])),
-    ];
+    let attributes =
+        [("kernel_shape", Attribute::Ints(vec![kernel as i64; 2])), ("pads", Attribute::Ints(vec![pad; 4]))];
     Ok(graph.add("Conv", &[input, weight, bias], &attributes)?)
 }
 

@@ -74,7 +74,7 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
     {
         align(&mut train, &labels, "the model, whose head is kept", "data.train")?;
     }
-    metrics.check(&train.columns.classes).map_err(RecipeError::at("training.metrics"))?;
+    metrics.check(train.classes()).map_err(RecipeError::at("training.metrics"))?;
     let mut notes = places(&train, "data.train")?;
     let evaluate = match &recipe.data.evaluate {
         None => None,
@@ -240,7 +240,9 @@ pub(crate) fn require_targets(loss: &Loss, source: &RowSource, spec: &BatchSpec)
     }
     let what = if fits { "numbers".to_owned() } else { format!("targets of {wanted}") };
     let given = match (of_classes, target.element_type) {
-        (true, ElementType::I64) => "the masks give a class for each pixel; choose a loss of such classes, `sparse_cross_entropy`",
+        (true, ElementType::I64) => {
+            "the masks give a class for each pixel; choose a loss of such classes, `sparse_cross_entropy`"
+        }
         (true, _) => "the labels give probabilities of classes; choose a loss of classes, such as `cross_entropy`",
         (false, _) => "the data give numbers; choose a loss of numbers, such as `mse`",
     };

@@ -21,7 +21,7 @@ mod standardization;
 mod suggestion;
 mod wording;
 
-pub use batch::{TARGETS, Batch, BatchSpec, ElementType, Tensor, TensorData, TensorRole, TensorSpec};
+pub use batch::{Batch, BatchSpec, ElementType, TARGETS, Tensor, TensorData, TensorRole, TensorSpec};
 pub use buffer::{ALIGNMENT, Buffer, BufferPart, BufferPool, Element};
 pub use choice::{Choice, ChoiceError};
 pub use counted::{count, plural};

@@ -3,7 +3,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use millstream_schemas::choice::Catalog;
-use millstream_schemas::{BatchSpec, Choice, Fingerprint, SchemaError, Standardization, TARGETS, TensorRole, TensorSpec, shown};
+use millstream_schemas::{
+    BatchSpec, Choice, Fingerprint, SchemaError, Standardization, TARGETS, TensorRole, TensorSpec, shown,
+};
 use serde_json::{Value as Json, json};
 
 use super::encoder::{Encoder, StreamFacts, View};

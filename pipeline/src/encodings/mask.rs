@@ -26,7 +26,10 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
         whose values are the classes, as large as the row's image. It follows every step that was drawn for the image: each pixel \
         has the class of the one pixel that it comes from. What comes from outside the image, and pixels of the value 255, have \
         the class `ignore_index`, which `sparse_cross_entropy` leaves out; so have rows without a mask (null).",
-    samples: &[r#"{"classes": ["background", "digit"]}"#, r#"{"column": "mask", "classes": ["road", "car"], "ignore_index": -1}"#],
+    samples: &[
+        r#"{"classes": ["background", "digit"]}"#,
+        r#"{"column": "mask", "classes": ["road", "car"], "ignore_index": -1}"#,
+    ],
     takes: &[Holds::Bytes],
     most_columns: 1,
     build: Build::of::<MaskOptions>(),
@@ -86,7 +89,7 @@ impl Encoder for MaskEncoder {
 
     fn tensors(&self, name: &str, stream: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError> {
         let refused = |source| PipelineError::Transform { row: stream.dataset.row_at(0), source };
-        stream.chain.check_target(Target::Mask).map_err(refused)?;
+        stream.chain.check_target(Target::Masks).map_err(refused)?;
         let size = match stream.chain.image_output_size() {
             Some(size) => size,
             None => self.first_size(stream)?,
@@ -125,7 +128,9 @@ impl Encoder for MaskEncoder {
         let moved = targets.moved_with_image(drawing, &rules).map_err(|error| self.damage(error.to_string()))?;
         let mask = moved.mask.expect("a mask went in");
         if spec.shape != [Some(mask.height as usize), Some(mask.width as usize)] {
-            return Err(self.damage(format!("ends at {}×{} pixels, and other masks do not", mask.width, mask.height)).into());
+            return Err(self
+                .damage(format!("ends at {}×{} pixels, and other masks do not", mask.width, mask.height))
+                .into());
         }
         values.iter_mut().zip(mask.classes).for_each(|(out, class)| *out = class.into());
         Ok(())
@@ -153,10 +158,12 @@ impl MaskEncoder {
         let id = stream.dataset.row_at(0);
         let row = stream.dataset.read_row(&id, &self.column)?;
         let Value::Bytes(bytes) = row.values().get(0) else {
-            let reason = "the transforms leave open which size images end at, and the first row has no mask to tell it".into();
+            let reason =
+                "the transforms leave open which size images end at, and the first row has no mask to tell it".into();
             return Err(PipelineError::Option { option: "data.targets", reason });
         };
-        let facts = decode::header(bytes).map_err(|error| PipelineError::Damaged { row: id, damage: error.into() })?.facts;
+        let facts =
+            decode::header(bytes).map_err(|error| PipelineError::Damaged { row: id, damage: error.into() })?.facts;
         Ok((facts.width, facts.height))
     }
 
@@ -167,7 +174,8 @@ impl MaskEncoder {
         let pixels = u64::from(header.facts.width) * u64::from(header.facts.height);
         let _admitted = sample.admit(&header, header.memory.saturating_add(pixels.saturating_mul(16)))?;
         let lossless = matches!(header.format, decode::Format::Png | decode::Format::Bmp | decode::Format::Tiff);
-        let refused = |what: &str| self.damage(format!("is {what}; a mask is a grey image of 8 bits without loss, such as PNG"));
+        let refused =
+            |what: &str| self.damage(format!("is {what}; a mask is a grey image of 8 bits without loss, such as PNG"));
         if !lossless {
             return Err(refused(&format!("a {}", header.format.name())).into());
         }

@@ -162,7 +162,7 @@ mod tests {
     fn classes_may_be_given_as_numbers() {
         let metric = chosen("mean_iou", json!({})).unwrap();
         let mut meter = metric.start(&names(2)).unwrap();
-        let targets = Tensor { shape: vec![1, 2, 2], data: millstream_schemas::TensorData::I64(vec![0, 0, 1, 255]) };
+        let targets = Tensor::i64([1, 2, 2], vec![0, 0, 1, 255]);
         let prediction = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
         meter.add(&MeasuredBatch::new((&[1, 2, 2, 2], &prediction), &targets, &[1.0], metric.reads()).unwrap());
         // Class 0: one of two targets, one wrong answer; class 1: one target, none found, one wrong answer.

@@ -8,7 +8,7 @@ use millstream_compiler::graph::{Constant, Graph, TensorType};
 use millstream_compiler::losses::{PredictionKind, standard as losses};
 use millstream_compiler::{FineTuning, Loss, Model, OperatorCatalog, TrainingProgram, compile};
 use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
-use millstream_schemas::{Batch, Choice, Tensor, TensorData};
+use millstream_schemas::{Batch, Choice, TARGETS, Tensor, TensorData};
 use millstream_training::metrics::standard as metrics;
 use millstream_training::{
     BatchSource, BoxError, Checkpoint, Ending, Event, LossRunner, MetricSet, Predictor, RunRecord, StepRunner,
@@ -22,12 +22,13 @@ fn loss(choice: Choice) -> Loss {
 
 /// Numbers that a network can learn: two of each row, from the values of the row.
 fn of_numbers(mut batch: Batch) -> Batch {
-    let x = batch.inputs["x"].as_f32().unwrap();
-    let targets = x.chunks(WIDTH).flat_map(|row| [row[0] - row[1], 0.5 * row[2] + 1.0]).collect();
-    batch.targets = Tensor::f32([BATCH, 2], targets);
+    let x = batch.tensors["x"].as_f32().unwrap();
+    let mut targets: Vec<f32> = x.chunks(WIDTH).flat_map(|row| [row[0] - row[1], 0.5 * row[2] + 1.0]).collect();
     // The last slot of each batch is empty.
     batch.rows[BATCH - 1] = None;
-    batch.targets.as_f32_mut().unwrap()[2 * (BATCH - 1)..].fill(1e6);
+    batch.weights[BATCH - 1] = 0.0;
+    targets[2 * (BATCH - 1)..].fill(1e6);
+    batch.tensors.insert(TARGETS.into(), Tensor::f32([BATCH, 2], targets));
     batch
 }
 
@@ -191,9 +192,12 @@ fn of_masks(index: u64) -> Batch {
             (_, false, _) => 1,
         }
     };
-    let targets = (0..BATCH * places).map(class).collect();
-    made.targets = Tensor { shape: vec![BATCH, SIDE, SIDE], data: TensorData::I64(targets) };
-    made.inputs = [("image".to_owned(), Tensor::f32([BATCH, 2, SIDE, SIDE], image))].into();
+    let targets: Vec<i64> = (0..BATCH * places).map(class).collect();
+    made.tensors = [
+        (TARGETS.to_owned(), Tensor::i64([BATCH, SIDE, SIDE], targets)),
+        ("image".to_owned(), Tensor::f32([BATCH, 2, SIDE, SIDE], image)),
+    ]
+    .into();
     made
 }
 
@@ -231,7 +235,9 @@ fn a_class_out_of_range_stops_the_step_and_updates_nothing() {
     let mut runner = StepRunner::open(&program_of_masks(), &device(), &StepSettings::default()).unwrap();
     let before = bits(&runner.parameters().unwrap());
     let mut wrong = of_masks(0);
-    let TensorData::I64(targets) = &mut wrong.targets.data else { panic!("masks are integers") };
+    let TensorData::I64(targets) = &mut wrong.tensors.get_mut(TARGETS).unwrap().data else {
+        panic!("masks are integers")
+    };
     targets[SIDE] = 3;
     let (_, outcome) = runner.step(wrong, 0.1).unwrap();
     assert!(!outcome.updated && !outcome.loss.is_finite(), "{outcome:?}");
