@@ -5,7 +5,9 @@
 
 use anyhow::Context;
 use millstream::training::{Device, DeviceRequest, StepRunner, StepSettings, runtime};
-use millstream::{Batches, Chain, Choice, Dataset, FineTuning, Model, OperatorCatalog, StreamOptions, compile};
+use millstream::{
+    Batches, Chain, Choice, Dataset, Encoders, FineTuning, Model, OperatorCatalog, StreamOptions, compile,
+};
 use serde_json::json;
 
 fn main() -> anyhow::Result<()> {
@@ -19,19 +21,18 @@ fn main() -> anyhow::Result<()> {
         Choice::new("normalize", json!({"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]})),
     ])?;
     let dataset = Dataset::open(&data, ".".as_ref())?;
-    let columns = dataset.resolve_columns(None, "label")?;
-    let fine_tuning = FineTuning::head(16, columns.classes.len());
+    let encoders = Encoders::standard(&dataset, None, "label")?;
+    let fine_tuning = FineTuning::head(16, encoders.classes().len());
     let program = compile(&Model::read(pretrained.as_ref())?, &fine_tuning, &OperatorCatalog::standard())?;
 
     let device = Device::resolve(DeviceRequest::Auto, runtime::ready(None)?)?;
     let mut runner = StepRunner::open(&program, &device, &StepSettings::default())?;
-    let input_name = program.manifest.inputs[0].name.clone();
-    let options = StreamOptions { epochs: 3, batch: 16, input_name, ..StreamOptions::new(chain, columns) };
+    let encoders = encoders.renamed("input", &program.manifest.inputs[0].name);
+    let options = StreamOptions { epochs: 3, batch: 16, ..StreamOptions::new(chain, encoders) };
     let mut batches = Batches::open(&dataset, options, None)?;
     while let Some(batch) = batches.next().transpose()? {
         let (batch, outcome) = runner.step(batch, 1e-3)?;
         println!("epoch {}, row {}: loss {:.4}", batch.resume.epoch, batch.resume.position, outcome.loss);
-        batches.recycle(batch);
     }
     std::fs::write(&tuned, program.export(&runner.parameters()?, &[])?)?;
     println!("{tuned} opens in any ONNX Runtime");

@@ -18,6 +18,7 @@ pub use millstream_training as training;
 pub use millstream_transforms as transforms;
 
 pub use millstream_compiler::{FineTuning, Model, OperatorCatalog, TrainingProgram, compile};
+pub use millstream_pipeline::encodings::Encoders;
 pub use millstream_pipeline::{Batches, Dataset, StreamOptions};
 pub use millstream_recipes::Catalogs;
 pub use millstream_schemas::choice::Catalog;

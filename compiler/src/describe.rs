@@ -86,9 +86,9 @@ pub fn describe(
             untie(graph, catalog);
             let layers = finetuning::layers(graph, catalog);
             let all: Vec<usize> = (0..layers.len()).collect();
-            let (trainable, selected, logits) = (all.clone(), all, String::new());
+            let (trainable, selected, prediction) = (all.clone(), all, String::new());
             described_layers(
-                &Prepared { model: proto, head: None, logits, layers, trainable, selected, notes: Vec::new() },
+                &Prepared { model: proto, head: None, prediction, layers, trainable, selected, notes: Vec::new() },
                 None,
             )
         }
@@ -164,8 +164,8 @@ fn nodes_on_path(
     catalog: &OperatorCatalog,
 ) -> Result<BTreeMap<String, usize>, CompilerError> {
     let graph = import(&prepared.model, &prepared.bindings(wanted), catalog)?;
-    let logits = graph.find(&prepared.logits).expect("the head's output is a value of the graph");
-    let path = TrainedPath::find(&graph, logits, &prepared.weights(&graph), catalog);
+    let prediction = graph.find(&prepared.prediction).expect("the head's output is a value of the graph");
+    let path = TrainedPath::find(&graph, prediction, &prepared.weights(&graph), catalog);
     let mut counts = BTreeMap::new();
     for index in &path.nodes {
         *counts.entry(graph.nodes()[*index].qualified_operator()).or_insert(0) += 1;

@@ -20,10 +20,12 @@ pub mod operators;
 mod program;
 mod scoring;
 mod simplify;
+mod tensor_entry;
 
 pub use describe::{LayerReport, ModelReport, OperatorCoverage, describe};
 pub use error::CompilerError;
 pub use finetuning::FineTuning;
+pub use losses::Loss;
 pub use model_file::Model;
 pub use operators::OperatorCatalog;
 pub use program::{TrainingProgram, compile};

@@ -1,28 +1,30 @@
 use std::collections::BTreeMap;
 
 use millstream_schemas::recipe::{HeadRecipe, Initializer};
-use millstream_schemas::{ParameterEntry, TensorEntry, TrainingManifest};
+use millstream_schemas::{ParameterEntry, TrainingManifest};
 
 use crate::backward::{TrainedPath, gradients};
 use crate::finetuning::{
-    self, FineTuning, Head, Layer, check_factors, chosen_output, find_head, find_scores, lay_bare, layers_before,
-    normalize, pattern_matches, replace_head, require_scores, select, untie,
+    self, FineTuning, Head, Layer, add_pooled_head, check_factors, chosen_output, find_head, find_scores, lay_bare,
+    layers_before, normalize, pattern_matches, replace_head, require_scores, select, standardize_input, undo_output,
+    untie,
 };
-use crate::graph::{Graph, TensorType, ValueId};
-use crate::losses::cross_entropy;
+use crate::graph::{ElementType, Graph, TensorType, ValueId};
+use crate::losses::PredictionKind;
 use crate::model_file::onnx::{GraphProto, ModelProto, StringStringEntryProto};
 use crate::model_file::{Bindings, MOST_ENCODED, Model, encode, import, share};
 use crate::operators::OperatorCatalog;
+use crate::tensor_entry::tensor_entry;
 use crate::{CompilerError, batch_axis, graph};
 use millstream_schemas::shown;
 
 /// A model compiled for training: plain ONNX, with its parameters beside it.
 #[derive(Clone, Debug)]
 pub struct TrainingProgram {
-    /// The training step. Inputs: data, targets, then parameters in manifest order. Outputs: loss, logits, then one
-    /// gradient a parameter in the same order.
+    /// The training step. Inputs: data, targets, weights where the loss takes them, then parameters in manifest order.
+    /// Outputs: loss, prediction, weight where the loss has one, then one gradient a parameter in the same order.
     pub step: Vec<u8>,
-    /// Evaluation: the same inputs; outputs: loss, logits.
+    /// Evaluation: the same inputs; outputs: all but the gradients.
     pub evaluation: Vec<u8>,
     /// What the inputs and outputs mean.
     pub manifest: TrainingManifest,
@@ -54,12 +56,12 @@ pub fn compile(
     let prepared = prepare(model, wanted, catalog)?;
     let mut graph = import(&prepared.model, &prepared.bindings(wanted), catalog)
         .map_err(|error| or_one_row(error, &prepared, wanted, catalog))?;
-    let logits = graph.find(&prepared.logits).expect("the head's output is a value of the graph");
-    TrainedPath::find(&graph, logits, &prepared.weights(&graph), catalog).require_gradients(&graph, catalog)?;
-    check_logits(&graph, logits, wanted, prepared.head.as_ref())?;
+    let prediction = graph.find(&prepared.prediction).expect("the head's output is a value of the graph");
+    TrainedPath::find(&graph, prediction, &prepared.weights(&graph), catalog).require_gradients(&graph, catalog)?;
+    check_prediction(&graph, prediction, wanted, prepared.head.as_ref())?;
 
     let data_inputs = graph.inputs().to_vec();
-    let targets = graph.input("targets", TensorType::f32([wanted.batch, wanted.classes]));
+    let inputs = wanted.loss.inputs(&mut graph, prediction)?;
     let Prepared { layers, selected, .. } = &prepared;
     require_exportable(layers, selected)?;
     let mut parameters = Vec::new();
@@ -85,27 +87,30 @@ pub fn compile(
             });
         }
     }
-    let loss = cross_entropy(&mut graph, logits, targets, wanted.label_smoothing)?;
+    let nodes = wanted.loss.nodes(&mut graph, &inputs)?;
+    let measured: Vec<ValueId> = [nodes.loss, prediction].into_iter().chain(nodes.weight).collect();
     let mut evaluation = graph.clone();
-    evaluation.set_outputs(&[loss, logits]);
+    evaluation.set_outputs(&measured);
     let evaluation = encode(&evaluation.model_proto("evaluation", None))?;
-    let gradient_values = gradients(&mut graph, loss, &parameters, catalog)?;
+    let gradient_values = gradients(&mut graph, nodes.loss, &parameters, catalog)?;
     let gradient_values = distinct(&mut graph, gradient_values)?;
     for (entry, gradient) in entries.iter_mut().zip(&gradient_values) {
         entry.gradient = graph.name(*gradient).to_owned();
     }
-    let outputs: Vec<ValueId> = [loss, logits].into_iter().chain(gradient_values).collect();
+    let outputs: Vec<ValueId> = measured.into_iter().chain(gradient_values).collect();
     graph.set_outputs(&outputs);
 
     let trained: usize = values.iter().map(Vec::len).sum();
     let frozen = unique_parameters(layers) + prepared.other_weights() - trained;
     let manifest = TrainingManifest {
-        version: 1,
+        version: TrainingManifest::VERSION,
         batch: wanted.batch,
         inputs: data_inputs.iter().map(|input| tensor_entry(&graph, *input)).collect(),
-        targets: tensor_entry(&graph, targets),
-        loss: tensor_entry(&graph, loss),
-        logits: tensor_entry(&graph, logits),
+        targets: vec![tensor_entry(&graph, inputs.targets)],
+        weights: inputs.weights.map(|weights| tensor_entry(&graph, weights)),
+        loss: tensor_entry(&graph, nodes.loss),
+        prediction: tensor_entry(&graph, prediction),
+        weight: nodes.weight.map(|weight| tensor_entry(&graph, weight)),
         parameters: entries,
     };
     Ok(TrainingProgram {
@@ -165,9 +170,10 @@ impl TrainingProgram {
 pub(crate) struct Prepared {
     pub(crate) model: ModelProto,
     pub(crate) head: Option<Head>,
-    pub(crate) logits: String,
+    /// The value that the loss is computed from.
+    pub(crate) prediction: String,
     pub(crate) layers: Vec<Layer>,
-    /// The layers that lead to the logits.
+    /// The layers that lead to the prediction.
     pub(crate) trainable: Vec<usize>,
     pub(crate) selected: Vec<usize>,
     /// What is not as the file says, in words.
@@ -190,7 +196,7 @@ impl Prepared {
         let turned = graph.node[head.node].attribute.iter().any(|found| found.name() == "transA" && found.i() != 0);
         let read = if turned { [features, wanted.batch] } else { [wanted.batch, features] };
         let made = TensorType::f32([wanted.batch, head.classes]);
-        BTreeMap::from([(graph.node[head.node].input[0].clone(), TensorType::f32(read)), (self.logits.clone(), made)])
+        BTreeMap::from([(graph.node[head.node].input[0].clone(), TensorType::f32(read)), (head.logits.clone(), made)])
     }
 
     /// The selected weights in a graph of this model.
@@ -230,7 +236,7 @@ pub(crate) fn prepare(
     let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
     normalize(graph);
     untie(graph, catalog);
-    if wanted.head != HeadRecipe::Keep {
+    if matches!(wanted.head, HeadRecipe::New | HeadRecipe::NewWith(_)) {
         let mut bare = graph.clone();
         let note = lay_bare(&mut bare, &chosen_output(graph, wanted.output.as_deref())?);
         if let Some(note) = note.filter(|_| find_head(&bare, wanted.output.as_deref()).is_ok()) {
@@ -238,8 +244,20 @@ pub(crate) fn prepare(
             notes.push(note);
         }
     }
-    let found = find_head(graph, wanted.output.as_deref());
-    let (head, logits) = match (found, &wanted.head) {
+    for (input, learned) in &wanted.standardize {
+        standardize_input(graph, input, learned)?;
+    }
+    let found = match wanted.head {
+        HeadRecipe::Pooled(pooling) => {
+            let output = chosen_output(graph, wanted.output.as_deref())?;
+            add_pooled_head(&mut proto, &output, pooling, wanted.classes, wanted.seed)
+        }
+        _ => find_head(graph, wanted.output.as_deref()),
+    };
+    let graph = proto.graph.as_mut().expect("still there");
+    let scores = wanted.loss.reads() == PredictionKind::ClassScores;
+    let (head, prediction) = match (found, &wanted.head) {
+        (Ok(head), HeadRecipe::Pooled(_)) => (Some(head.clone()), head.logits),
         (Ok(mut head), HeadRecipe::New) => {
             replace_head(&mut proto, &mut head, wanted.classes, Initializer::default(), wanted.seed)?;
             (Some(head.clone()), head.logits)
@@ -248,18 +266,24 @@ pub(crate) fn prepare(
             replace_head(&mut proto, &mut head, wanted.classes, *how, wanted.seed)?;
             (Some(head.clone()), head.logits)
         }
+        // Numbers are what the model gives, whatever follows its last linear layer.
+        (found, HeadRecipe::Keep) if !scores => (found.ok(), chosen_output(graph, wanted.output.as_deref())?),
         (Ok(head), HeadRecipe::Keep) => (Some(head.clone()), head.logits),
         (Err(_), HeadRecipe::Keep) => (None, find_scores(graph, wanted.output.as_deref())?),
         (Err(error), _) => return Err(error),
     };
-    let graph = proto.graph.as_ref().expect("still there");
-    if wanted.head == HeadRecipe::Keep {
-        require_scores(graph, &logits)?;
+    let graph = proto.graph.as_mut().expect("still there");
+    if let Some(learned) = &wanted.undo {
+        undo_output(graph, &prediction, learned);
+    }
+    let graph = &*graph;
+    if wanted.head == HeadRecipe::Keep && scores {
+        require_scores(graph, &prediction)?;
     }
     let layers = finetuning::layers(graph, catalog);
-    let trainable = layers_before(graph, &layers, &logits);
+    let trainable = layers_before(graph, &layers, &prediction);
     let selected = select(&layers, &trainable, head.as_ref(), &wanted.train)?;
-    let mut prepared = Prepared { model: proto, head, logits, layers, trainable, selected, notes };
+    let mut prepared = Prepared { model: proto, head, prediction, layers, trainable, selected, notes };
     let factor = |index| prepared.multiplier(index, wanted);
     check_factors(&prepared.layers, &prepared.selected, &wanted.learning_rate_multipliers, factor)?;
     let still: Vec<String> = prepared
@@ -347,20 +371,36 @@ fn require_exportable(layers: &[Layer], selected: &[usize]) -> Result<(), Compil
     ))
 }
 
-fn check_logits(graph: &Graph, logits: ValueId, wanted: &FineTuning, head: Option<&Head>) -> Result<(), CompilerError> {
-    let found = graph.known_type(logits)?;
-    if *found == TensorType::f32([wanted.batch, wanted.classes]) {
+/// Scores are as many as the data has classes; numbers as many as are wanted for a row.
+fn check_prediction(
+    graph: &Graph,
+    prediction: ValueId,
+    wanted: &FineTuning,
+    head: Option<&Head>,
+) -> Result<(), CompilerError> {
+    let found = graph.known_type(prediction)?;
+    let (shape, is_scores) = (found.shape.as_slice(), wanted.loss.reads() == PredictionKind::ClassScores);
+    let in_a_row = match (is_scores, shape) {
+        (true, [_, classes, ..]) => Some(*classes),
+        (true, _) => None,
+        (false, shape) => shape.get(1..).map(|further| further.iter().product()),
+    };
+    if found.dtype == ElementType::F32 && shape.first() == Some(&wanted.batch) && in_a_row == Some(wanted.classes) {
         return Ok(());
     }
     let advice = match head {
-        Some(head) if head.classes != wanted.classes => {
+        Some(head) if head.classes != wanted.classes && is_scores => {
             format!("; the head has {} outputs and the data {} classes: use `head: new`", head.classes, wanted.classes)
+        }
+        Some(head) if head.classes != wanted.classes => {
+            format!("; the head has {} outputs and a row {} targets: use `head: new`", head.classes, wanted.classes)
         }
         _ => String::new(),
     };
+    let axes = if is_scores { "(batch, classes)" } else { "(batch, numbers)" };
     Err(CompilerError::Selection(format!(
-        "output `{}` is {found}, wanted float32 [{}, {}] (batch, classes){advice}",
-        shown(graph.name(logits)),
+        "output `{}` is {found}, wanted float32 [{}, {}] {axes}{advice}",
+        shown(graph.name(prediction)),
         wanted.batch,
         wanted.classes
     )))
@@ -374,15 +414,6 @@ fn distinct(graph: &mut Graph, values: Vec<ValueId>) -> Result<Vec<ValueId>, Com
         copies.push(if seen.insert(value) { value } else { graph.add("Identity", &[value], &[])? });
     }
     Ok(copies)
-}
-
-fn tensor_entry(graph: &Graph, value: ValueId) -> TensorEntry {
-    let tensor_type = graph.tensor_type(value).expect("inputs and outputs of a training graph have types");
-    TensorEntry {
-        name: graph.name(value).to_owned(),
-        dtype: tensor_type.dtype.name().to_owned(),
-        shape: tensor_type.shape.clone(),
-    }
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ fn a_model_with_an_operator_of_its_own_is_trained_and_keeps_the_operator() {
         let manifest = &program.manifest;
         let mut inputs = vec![
             ("x".to_owned(), floats(&[SIZES.0, SIZES.1], &numbers(SIZES.0 * SIZES.1, 1))),
-            (manifest.targets.name.clone(), floats(&[SIZES.0, SIZES.2], &[1.0, 0.0, 0.0, 0.0, 0.0, 1.0])),
+            (manifest.targets[0].name.clone(), floats(&[SIZES.0, SIZES.2], &[1.0, 0.0, 0.0, 0.0, 0.0, 1.0])),
         ];
         let values = manifest.parameters.iter().zip(&program.parameters);
         inputs.extend(values.map(|(entry, values)| (entry.name.clone(), floats(&entry.shape, values))));

@@ -8,8 +8,8 @@
 mod onnx_runtime;
 
 use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
-use millstream_compiler::losses::cross_entropy;
-use millstream_compiler::{CompilerError, FineTuning, Model, OperatorCatalog, compile};
+use millstream_compiler::{CompilerError, FineTuning, Loss, Model, OperatorCatalog, compile, losses};
+use millstream_schemas::Choice;
 use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
 use onnx_runtime::{floats, run, session};
 
@@ -74,6 +74,12 @@ fn the_scores_of_a_model_that_ends_in_softmax_are_its_logits() {
     }
 }
 
+/// Cross-entropy with so much of the targets spread.
+fn smoothed(label_smoothing: f64) -> Loss {
+    let choice = Choice::new("cross_entropy", serde_json::json!({"label_smoothing": label_smoothing}));
+    Loss::choose(losses::standard(), &choice, "training.loss").unwrap()
+}
+
 /// The loss in plain Rust, from the formula.
 fn reference_loss(logits: &[f32], targets: &[f32], smoothing: f64) -> f64 {
     let (mut sum, mut weights) = (0.0, 0.0);
@@ -109,20 +115,17 @@ fn cross_entropy_is_the_formula() {
     for smoothing in [0.0, 0.1] {
         for (name, targets) in &batches {
             for scale in [1.0, 200.0] {
-                let mut graph = Graph::new(17, OperatorCatalog::standard());
-                let logits = graph.input("logits", TensorType::f32([ROWS, CLASSES]));
-                let target_input = graph.input("targets", TensorType::f32([ROWS, CLASSES]));
-                let loss = cross_entropy(&mut graph, logits, target_input, smoothing).unwrap();
-                graph.output(loss);
+                let loss = smoothed(smoothing);
+                let program = loss.compile(&TensorType::f32([ROWS, CLASSES]), &OperatorCatalog::standard()).unwrap();
                 let logits: Vec<f32> = numbers(ROWS * CLASSES, 5).iter().map(|value| value * scale).collect();
                 let targets = targets.concat();
                 let shape = [ROWS, CLASSES];
                 let inputs = vec![
-                    ("logits".to_owned(), floats(&shape, &logits)),
-                    ("targets".to_owned(), floats(&shape, &targets)),
+                    (program.prediction.name.clone(), floats(&shape, &logits)),
+                    (program.targets.name.clone(), floats(&shape, &targets)),
                 ];
-                let found = f64::from(run(&mut session(&graph.to_onnx("loss")), inputs)[0][0]);
-                let wanted = reference_loss(&logits, &targets, f64::from(smoothing));
+                let found = f64::from(run(&mut session(&program.model), inputs)[0][0]);
+                let wanted = reference_loss(&logits, &targets, smoothing);
                 let close = (found - wanted).abs() <= 1e-5 * wanted.abs().max(1.0);
                 assert!(close, "{name}, smoothing {smoothing}, scale {scale}: {found} instead of {wanted}");
             }
@@ -166,7 +169,7 @@ fn each_parameter_of_a_network_has_the_gradient_of_central_differences() {
     }
     let model = Model::from_bytes(varied_network().to_onnx("network")).unwrap();
     let train = TrainSelection::All;
-    let wanted = FineTuning { head: HeadRecipe::Keep, train, label_smoothing: 0.1, ..FineTuning::head(ROWS, CLASSES) };
+    let wanted = FineTuning { head: HeadRecipe::Keep, train, loss: smoothed(0.1), ..FineTuning::head(ROWS, CLASSES) };
     let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
     assert_eq!(program.frozen, 0);
     let entries = &program.manifest.parameters;
@@ -174,7 +177,7 @@ fn each_parameter_of_a_network_has_the_gradient_of_central_differences() {
         let shape = [ROWS, 3, 8, 8];
         let mut inputs = vec![("image".to_owned(), floats(&shape, &numbers(ROWS * 3 * 64, 2)))];
         let targets: Vec<f32> = (0..ROWS * CLASSES).map(|at| f32::from(u8::from(at % 6 == 0))).collect();
-        inputs.push((program.manifest.targets.name.clone(), floats(&[ROWS, CLASSES], &targets)));
+        inputs.push((program.manifest.targets[0].name.clone(), floats(&[ROWS, CLASSES], &targets)));
         let values = entries.iter().zip(parameters);
         inputs.extend(values.map(|(entry, values)| (entry.name.clone(), floats(&entry.shape, values))));
         inputs

@@ -12,7 +12,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use millstream_pipeline::decode::{DecodeScratch, Header, decode_into, header};
-use millstream_pipeline::{Batches, Dataset, RowInput, StreamOptions};
+use millstream_pipeline::encodings::Encoders;
+use millstream_pipeline::{Batches, Dataset, StreamOptions, Value};
 use millstream_schemas::Choice;
 use millstream_schemas::recipe::{ByteSize, TransparencyPolicy};
 use millstream_transforms::{Chain, DecodeRequest, DrawKey, Raster};
@@ -84,9 +85,9 @@ fn read_parquet(dataset: &Dataset) -> usize {
 }
 
 fn images(dataset: &Dataset) -> Vec<Bytes> {
-    let columns = dataset.resolve_columns(None, "label").unwrap();
-    let image = |index| match dataset.read_row(&dataset.row_at(index), &columns).unwrap().input {
-        RowInput::Image(bytes) => bytes,
+    let columns = Encoders::standard(dataset, None, "label").unwrap();
+    let image = |index| match dataset.read_row(&dataset.row_at(index), columns.columns()).unwrap().get("image") {
+        Some(Value::Bytes(bytes)) => Bytes::copy_from_slice(bytes),
         _ => unreachable!("the column holds images"),
     };
     (0..dataset.rows()).map(image).collect()
@@ -118,7 +119,7 @@ fn decode_all(tasks: &[(&Bytes, Header, DecodeRequest)], threads: usize) -> usiz
 
 /// How many images came, and where the time went.
 fn stream(dataset: &Dataset, chain: &Chain, workers: usize) -> (usize, String) {
-    let columns = dataset.resolve_columns(None, "label").unwrap();
+    let columns = Encoders::standard(dataset, None, "label").unwrap();
     let options = StreamOptions {
         epochs: EPOCHS,
         batch: 64,
@@ -131,11 +132,10 @@ fn stream(dataset: &Dataset, chain: &Chain, workers: usize) -> (usize, String) {
     let mut batches = Batches::open(dataset, options, None).unwrap();
     let mut first = None;
     let mut images = 0;
-    while let Some(batch) = batches.next() {
+    for batch in batches.by_ref() {
         let batch = batch.unwrap();
         first.get_or_insert_with(|| opened.elapsed());
         images += batch.len();
-        batches.recycle(batch);
     }
     let counters = batches.counters();
     let share = |seconds: f64| seconds / counters.worker_seconds * 100.0;

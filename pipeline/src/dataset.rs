@@ -1,19 +1,22 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use bytes::Bytes;
-use millstream_schemas::{Features, Fingerprint, RowId};
+use millstream_schemas::{Features, Fingerprint, RowId, shown_up_to};
+use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::properties::WriterProperties;
 
-use crate::error::Damage;
+use crate::PipelineError;
 use crate::sources::{
-    Classes, FileColumns, Footer, Found, LabelValue, Part, SplitRole, Storage, caught, choose, each_label, list, names,
+    FileColumns, Footer, Found, LoadedRows, Part, RowValues, SplitRole, Value, caught, choose, each_row, list, names,
     read_blocking, read_footer, require_whole,
 };
-use crate::{Columns, InputKind, PipelineError, label};
+use crate::stores::{InMemory, Storage, Store};
 
 /// An opened dataset: its files listed and sorted, their footers read and compared. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,8 +30,8 @@ pub(crate) struct Inner {
     features: Features,
     schema: SchemaRef,
     fingerprint: Fingerprint,
-    /// Fingerprints that include a label column, by its name.
-    with_labels: Mutex<HashMap<String, Fingerprint>>,
+    /// Fingerprints that include the bytes of some columns, by their names.
+    with_columns: Mutex<HashMap<Vec<String>, Fingerprint>>,
     notes: Vec<String>,
     rows: u64,
     /// All row groups in file order.
@@ -78,42 +81,26 @@ pub struct RowGroupSize {
     pub uncompressed: u64,
 }
 
-/// How often each class occurs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClassHistogram {
-    /// Rows of each class, by index.
-    pub counts: Vec<u64>,
-    /// Rows with the label −1.
-    pub unlabelled: u64,
-    /// Rows whose label is null.
-    pub null: u64,
-    /// Rows whose label is none of the classes.
-    pub out_of_range: u64,
-    /// The first row with the label −1.
-    pub first_unlabelled: Option<RowId>,
-    /// The first row whose label is null or none of the classes, and what is wrong with it.
-    pub first_bad: Option<(RowId, String)>,
-}
-
-/// One row as stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Some columns of one row, as stored.
+#[derive(Debug)]
 pub struct Row {
     /// Which one.
     pub id: RowId,
-    /// Its input.
-    pub input: RowInput,
-    /// Its class; −1 where unknown.
-    pub label: i64,
+    columns: Vec<String>,
+    rows: LoadedRows,
 }
 
-/// The input of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RowInput {
-    /// An encoded image.
-    Image(Bytes),
-    /// A string.
-    Text(String),
+impl Row {
+    /// The value in a column; `None` when the column was not read.
+    pub fn get(&self, column: &str) -> Option<Value<'_>> {
+        let place = self.columns.iter().position(|known| known == column)?;
+        Some(self.values().get(place))
+    }
+
+    /// All values, in the order in which the columns were asked for.
+    pub fn values(&self) -> RowValues<'_> {
+        self.rows.row(0)
+    }
 }
 
 impl Dataset {
@@ -149,8 +136,51 @@ impl Dataset {
     fn open_files(files: Vec<Found>, notes: Vec<String>) -> Result<Self, PipelineError> {
         require_whole(&files)?;
         let paths: Vec<PathBuf> = files.into_iter().map(|file| file.path).collect();
-        let files = paths.iter().zip(names(&paths)).map(|(path, name)| DataFile::open(path, &name));
-        let files: Vec<DataFile> = files.collect::<Result<_, _>>()?;
+        let storages = paths.iter().map(|path| Storage::local(path));
+        Self::of(names(&paths).into_iter().zip(storages).collect(), notes)
+    }
+
+    /// A dataset whose files lie wherever their stores read them, in this order; each has a name of its own, which stands in
+    /// row identities and messages.
+    ///
+    /// # Errors
+    /// A store cannot be read, a footer is damaged, two files have one name, or there are no rows.
+    pub fn from_stores(files: Vec<(String, Arc<dyn Store>)>) -> Result<Self, PipelineError> {
+        let place = |name: &str| PathBuf::from(name);
+        let twice = files.iter().enumerate().find(|(index, (name, _))| files[..*index].iter().any(|(n, _)| n == name));
+        if let Some((_, (name, _))) = twice {
+            return Err(PipelineError::Entry { path: place(name), reason: "two files have this name".into() });
+        }
+        let storage = |(name, store): (String, Arc<dyn Store>)| {
+            let place = store.path().map_or_else(|| place(&name), Path::to_owned);
+            let storage = Storage::new(&place, store);
+            (name, storage)
+        };
+        Self::of(files.into_iter().map(storage).collect(), Vec::new())
+    }
+
+    /// A dataset of rows that are in memory, `rows_a_group` of which come together when they are shuffled by windows. They are
+    /// kept as a Parquet file in memory.
+    ///
+    /// # Errors
+    /// The batches differ in their columns, have columns that Parquet does not know, or there are no rows.
+    pub fn from_batches(name: &str, batches: &[RecordBatch], rows_a_group: usize) -> Result<Self, PipelineError> {
+        let refused = |reason: String| PipelineError::Entry { path: name.into(), reason };
+        let first = batches.first().ok_or_else(|| refused("there are no rows".into()))?;
+        let properties = WriterProperties::builder().set_max_row_group_row_count(Some(rows_a_group.max(1))).build();
+        let mut bytes = Vec::new();
+        let write = || {
+            let mut writer = ArrowWriter::try_new(&mut bytes, first.schema(), Some(properties))?;
+            batches.iter().try_for_each(|batch| writer.write(batch))?;
+            writer.close().map(drop)
+        };
+        write()
+            .map_err(|error| refused(format!("cannot be kept as Parquet: {}", shown_up_to(error.to_string(), 200))))?;
+        Self::from_stores(vec![(name.to_owned(), Arc::new(InMemory(bytes.into())))])
+    }
+
+    fn of(files: Vec<(String, Storage)>, notes: Vec<String>) -> Result<Self, PipelineError> {
+        let files = open_together(&files)?;
         // What a file without rows holds decides nothing: its columns often have no type either.
         let first = files
             .iter()
@@ -176,8 +206,8 @@ impl Dataset {
         let identity: Vec<_> = files.iter().map(|file| (&*file.name, file.bytes, &file.footer)).collect();
         let fingerprint = Fingerprint::of(&identity);
         let schema = Arc::clone(&first.schema);
-        let with_labels = Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { files, features, schema, fingerprint, with_labels, notes, rows, groups }) })
+        let with_columns = Mutex::default();
+        Ok(Self { inner: Arc::new(Inner { files, features, schema, fingerprint, with_columns, notes, rows, groups }) })
     }
 
     /// What was noticed while the files were chosen, for people: which split of a folder was taken, and what was left.
@@ -211,26 +241,28 @@ impl Dataset {
         &self.inner.fingerprint
     }
 
-    /// The same with the stored bytes of the label column, which is small: other labels in the same rows give another
-    /// fingerprint. The input column is not read. Computed once for each label column, then remembered.
+    /// The same with the stored bytes of some columns, which should be small: other labels in the same rows give another
+    /// fingerprint. Computed once for each list of columns, then remembered.
     ///
     /// # Errors
-    /// The column cannot be read.
-    pub fn fingerprint_with_labels(&self, columns: &Columns) -> Result<Fingerprint, PipelineError> {
-        let Some(label) = &columns.label else { return Ok(self.inner.fingerprint.clone()) };
-        let mut known = self.inner.with_labels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(fingerprint) = known.get(label) {
+    /// A column cannot be read.
+    pub fn fingerprint_with(&self, columns: &[String]) -> Result<Fingerprint, PipelineError> {
+        if columns.is_empty() {
+            return Ok(self.inner.fingerprint.clone());
+        }
+        let mut known = self.inner.with_columns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fingerprint) = known.get(columns) {
             return Ok(fingerprint.clone());
         }
         let mut stored = vec![self.inner.fingerprint.clone()];
         for file in &self.inner.files {
-            let columns = file.columns(None, Some(label))?;
+            let columns = file.columns(columns)?;
             for range in (0..file.row_groups.len()).flat_map(|group| columns.stored(group)) {
                 stored.push(Fingerprint::of_bytes(&file.storage.read(range)?));
             }
         }
         let fingerprint = Fingerprint::of(&stored);
-        known.insert(label.clone(), fingerprint.clone());
+        known.insert(columns.to_vec(), fingerprint.clone());
         Ok(fingerprint)
     }
 
@@ -248,14 +280,14 @@ impl Dataset {
         }
     }
 
-    /// Rows whose input is null, as the statistics in the footers say; `None` where a file has none.
+    /// Nulls in a column, as the statistics in the footers say; `None` where a file has none.
     ///
     /// # Errors
     /// A file lacks the column.
-    pub fn null_inputs(&self, columns: &Columns) -> Result<Option<u64>, PipelineError> {
+    pub fn nulls(&self, column: &str) -> Result<Option<u64>, PipelineError> {
         let mut nulls = 0_u64;
         for file in self.files() {
-            let read = file.columns(Some(&columns.input), None)?;
+            let read = file.columns(&[column.to_owned()])?;
             for group in read.metadata.metadata().row_groups() {
                 for &leaf in read.leaves() {
                     let Some(found) = group.column(leaf).statistics().and_then(|known| known.null_count_opt()) else {
@@ -268,88 +300,51 @@ impl Dataset {
         Ok(Some(nulls))
     }
 
-    /// Reads the label column and counts.
+    /// Reads some columns of one row.
     ///
     /// # Errors
-    /// The column cannot be read.
-    pub fn class_histogram(&self, columns: &Columns) -> Result<ClassHistogram, PipelineError> {
-        let mut histogram = ClassHistogram { counts: vec![0; columns.classes.len()], ..ClassHistogram::default() };
-        let Some(label) = &columns.label else {
-            histogram.unlabelled = self.rows();
-            return Ok(histogram);
-        };
-        let classes = self.classes(columns)?;
-        let (mut place, rows) = (0, self.rows());
-        self.read_labels(label, &classes, |value| {
-            match label::class(value.clone(), columns) {
-                Ok(-1) => {
-                    histogram.unlabelled += 1;
-                    if histogram.first_unlabelled.is_none() && place < rows {
-                        histogram.first_unlabelled = Some(self.row_at(place));
-                    }
-                }
-                Ok(class) => {
-                    let count = usize::try_from(class).ok().and_then(|class| histogram.counts.get_mut(class));
-                    *count.expect("a class of these columns has a place among their counts") += 1;
-                }
-                Err(damage) => {
-                    let count =
-                        if damage == Damage::NullLabel { &mut histogram.null } else { &mut histogram.out_of_range };
-                    *count += 1;
-                    if histogram.first_bad.is_none() && place < rows {
-                        histogram.first_bad = Some((self.row_at(place), damage.to_string()));
-                    }
-                }
-            }
-            place += 1;
-        })?;
-        Ok(histogram)
-    }
-
-    /// Reads one row.
-    ///
-    /// # Errors
-    /// There is no such row, it cannot be read, or its input or label is null or out of range.
-    pub fn read_row(&self, id: &RowId, columns: &Columns) -> Result<Row, PipelineError> {
+    /// There is no such row, or it cannot be read.
+    pub fn read_row(&self, id: &RowId, columns: &[String]) -> Result<Row, PipelineError> {
         let no_such_row = || PipelineError::NoSuchRow { row: id.clone() };
         let file = self.inner.files.iter().find(|file| file.name == id.file).ok_or_else(no_such_row)?;
         let group = file.row_groups.get(id.row_group as usize).ok_or_else(no_such_row)?;
         if id.row >= group.rows {
             return Err(no_such_row());
         }
-        let reading = file.columns(Some(&columns.input), columns.label.as_deref())?;
         let part = Part { group: id.row_group, rows: Some(vec![id.row]) };
-        let rows = read_blocking(&reading, &part, &self.classes(columns)?)?;
-        let damaged = |damage| PipelineError::Damaged { row: id.clone(), damage };
-        let label = label::class(rows.label(0), columns).map_err(damaged)?;
-        let bytes = rows.input(0).ok_or_else(|| damaged(columns.kind.null()))?;
-        let input = match columns.kind {
-            InputKind::Image => RowInput::Image(Bytes::copy_from_slice(bytes)),
-            InputKind::Text => RowInput::Text(String::from_utf8_lossy(bytes).into_owned()),
-        };
-        Ok(Row { id: id.clone(), input, label })
+        let rows = read_blocking(&file.columns(columns)?, &part)?;
+        Ok(Row { id: id.clone(), columns: columns.to_vec(), rows })
     }
 
-    pub(crate) fn read_labels(
-        &self,
-        label: &str,
-        classes: &Classes,
-        mut each: impl FnMut(&LabelValue),
-    ) -> Result<(), PipelineError> {
+    /// Hands some columns of every row to `each`, in file order, holding a few rows at a time.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn each_row(&self, columns: &[String], mut each: impl FnMut(RowValues<'_>)) -> Result<(), PipelineError> {
         for file in self.inner.files.iter() {
-            let columns = file.columns(None, Some(label))?;
+            let columns = file.columns(columns)?;
             for group in (0..file.row_groups.len()).filter(|&group| file.row_groups[group].rows > 0) {
-                each_label(&columns, group as u32, classes, &mut each)?;
+                each_row(&columns, group as u32, &mut each)?;
             }
         }
         Ok(())
     }
+
+    /// Bytes of some columns once decompressed, as the footers say.
+    pub(crate) fn unpacked(&self, columns: &[String]) -> Result<u64, PipelineError> {
+        let mut bytes = 0_u64;
+        for file in self.inner.files.iter() {
+            let columns = file.columns(columns)?;
+            let groups = 0..file.row_groups.len();
+            bytes = groups.map(|group| columns.unpacked(group)).fold(bytes, u64::saturating_add);
+        }
+        Ok(bytes)
+    }
 }
 
 impl DataFile {
-    fn open(path: &Path, name: &str) -> Result<Self, PipelineError> {
-        let storage = Storage::Local(path.to_owned());
-        let Footer { metadata, fingerprint: footer, encrypted } = read_footer(&storage, name)?;
+    fn open(name: &str, storage: &Storage) -> Result<Self, PipelineError> {
+        let Footer { metadata, fingerprint: footer, encrypted } = read_footer(storage, name)?;
         let arrow = caught(name, || ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()))?;
         let row_groups = metadata.row_groups().iter().map(|group| RowGroupSize {
             rows: group.num_rows() as u32,
@@ -359,7 +354,7 @@ impl DataFile {
         let row_groups: Vec<_> = row_groups.collect();
         Ok(Self {
             name: name.into(),
-            path: path.to_owned(),
+            path: storage.path().unwrap_or(Path::new(name)).to_owned(),
             bytes: storage.length()?,
             rows: row_groups.iter().map(|group| u64::from(group.rows)).sum(),
             row_groups,
@@ -368,8 +363,12 @@ impl DataFile {
             metadata,
             footer,
             encrypted,
-            storage,
+            storage: storage.clone(),
         })
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     pub(crate) fn footer(&self) -> &Fingerprint {
@@ -384,8 +383,8 @@ impl DataFile {
         self.row_groups.iter().any(|group| group.rows > 0)
     }
 
-    pub(crate) fn columns(&self, input: Option<&str>, label: Option<&str>) -> Result<FileColumns, PipelineError> {
-        let columns = FileColumns::new(&self.name, &self.storage, &self.metadata, &self.schema, input, label)?;
+    pub(crate) fn columns(&self, columns: &[String]) -> Result<FileColumns, PipelineError> {
+        let columns = FileColumns::new(&self.name, &self.storage, &self.metadata, &self.schema, columns)?;
         match columns.leaves().iter().find(|leaf| self.encrypted.contains(leaf)) {
             None => Ok(columns),
             Some(leaf) => Err(PipelineError::Column {
@@ -395,6 +394,34 @@ impl DataFile {
             }),
         }
     }
+}
+
+/// Opens files, several at a time: footers are small, and waiting for each in turn is most of it. The first error in the order of
+/// the files is told.
+fn open_together(files: &[(String, Storage)]) -> Result<Vec<DataFile>, PipelineError> {
+    const TOGETHER: usize = 8;
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut opened = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some((name, storage)) = files.get(index) else { return opened };
+            opened.push((index, DataFile::open(name, storage)));
+        }
+    };
+    let mut opened: Vec<(usize, Result<DataFile, PipelineError>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..files.len().min(TOGETHER)).map(|_| scope.spawn(work)).collect();
+        let mut opened = work();
+        for thread in threads {
+            match thread.join() {
+                Ok(others) => opened.extend(others),
+                Err(payload) => std::panic::resume_unwind(payload),
+            }
+        }
+        opened
+    });
+    opened.sort_by_key(|(index, _)| *index);
+    opened.into_iter().map(|(_, file)| file).collect()
 }
 
 /// A footer may claim any sizes, so their sum does not overflow.

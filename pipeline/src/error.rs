@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use millstream_schemas::recipe::ByteSize;
-use millstream_schemas::{RowId, SchemaError, count, shown, shown_path, shown_up_to};
+use millstream_schemas::{ChoiceError, RowId, SchemaError, count, shown, shown_path, shown_up_to};
 use millstream_transforms::TransformError;
 
 use crate::decode::DecodeError;
@@ -118,6 +118,9 @@ pub enum PipelineError {
     /// Columns or metadata that do not fit what is asked of them.
     #[error(transparent)]
     Schema(#[from] SchemaError),
+    /// An encoding that there is not, or options that it does not have.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
     /// The input column cannot be told from the types.
     #[error("{}: which column is the input? {reason}; name it with `input`", shown_path(.file))]
     WhichInput {
@@ -277,6 +280,14 @@ pub enum Damage {
         ceiling: ByteSize,
         /// A ceiling that would do for it.
         enough: ByteSize,
+    },
+    /// A value that its encoding cannot use.
+    #[error("column `{column}` {reason}")]
+    Value {
+        /// The column, fit for a message.
+        column: String,
+        /// What is wrong with the value, and what to do.
+        reason: String,
     },
     /// The label is null.
     #[error("the label is null")]

@@ -5,45 +5,51 @@
 //! [`ResumePoint`](millstream_schemas::ResumePoint) in every batch.
 //!
 //! ```no_run
+//! use millstream_pipeline::encodings::Encoders;
 //! use millstream_pipeline::{Batches, Dataset, StreamOptions};
 //! use millstream_transforms::Chain;
 //!
 //! let dataset = Dataset::open("flowers/flowers-train-*.parquet", ".".as_ref())?;
-//! let columns = dataset.resolve_columns(None, "label")?;
+//! let encoders = Encoders::standard(&dataset, None, "label")?;
 //! let chain = Chain::parse(&[])?;
-//! let mut batches = Batches::open(&dataset, StreamOptions::new(chain, columns), None)?;
+//! let mut batches = Batches::open(&dataset, StreamOptions::new(chain, encoders), None)?;
 //! while let Some(batch) = batches.next().transpose()? {
 //!     println!("{} rows, continue at {:?}", batch.len(), batch.resume);
-//!     batches.recycle(batch);
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+#![forbid(unsafe_code)]
 
 mod budget;
-mod columns;
+mod class_histogram;
 mod dataset;
 pub mod decode;
 mod division;
+pub mod encodings;
 mod error;
-mod image_size;
-mod label;
+mod find_columns;
+mod length_groups;
 mod monitor;
 mod order;
 mod permutation;
+mod place;
 mod plan;
-mod resolve_columns;
 mod shared_rows;
 mod sources;
 mod stages;
+pub mod stores;
 mod stream;
 mod stream_options;
+mod work_times;
 
-pub use columns::{Columns, InputKind};
-pub use dataset::{ClassHistogram, DataFile, Dataset, Row, RowGroupSize, RowInput};
+pub use {arrow_array, arrow_schema};
+
+pub use class_histogram::ClassHistogram;
+pub use dataset::{DataFile, Dataset, Row, RowGroupSize};
 pub use error::{Damage, PipelineError};
 pub use monitor::{Monitor, StreamCounters};
 pub use shared_rows::{SharedFile, SharedRows};
-pub use sources::SplitRole;
+pub use sources::{Holds, RowValues, SplitRole, Value};
 pub use stages::damage::check_quarantine;
 pub use stream::Batches;
 pub use stream_options::{Beside, StreamOptions};

@@ -2,10 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use millstream_schemas::Batch;
-
 use crate::budget::{Held, Share};
-use crate::stages::batches::{BatchLayout, FinishedBatch};
+use crate::stages::batches::FinishedBatch;
 use crate::stages::reorder_buffer::ReorderBuffer;
 use crate::stages::worker::WorkerContext;
 
@@ -40,11 +38,10 @@ pub struct StreamCounters {
     pub wait_seconds: f64,
 }
 
-/// Watches a stream, and hands buffers back to it, from anywhere.
+/// Watches a stream, from anywhere.
 #[derive(Clone, Debug)]
 pub struct Monitor {
     pub(crate) context: Arc<WorkerContext>,
-    pub(crate) layout: Arc<BatchLayout>,
     pub(crate) finished: Arc<ReorderBuffer<FinishedBatch>>,
     pub(crate) held: Arc<Held>,
     pub(crate) stop: Arc<AtomicBool>,
@@ -69,7 +66,7 @@ impl Monitor {
     pub fn counters(&self) -> StreamCounters {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let seconds = |nanoseconds: &AtomicU64| count(nanoseconds) as f64 * 1e-9;
-        let (taken, times) = (&*self.taken, &self.context.times);
+        let (taken, times) = (&*self.taken, &self.context.work.times);
         StreamCounters {
             rows: count(&taken.rows),
             skipped: count(&taken.skipped),
@@ -87,18 +84,13 @@ impl Monitor {
         }
     }
 
-    /// Hands a batch's buffers back, to be used again.
-    pub fn recycle(&self, batch: Batch) {
-        self.layout.pool.give_back(batch);
-    }
-
     pub(crate) fn left(&self) -> u64 {
         self.left
     }
 
     /// What streams under one ceiling share: the count of bytes, and what decoding may take.
     pub(crate) fn shared(&self) -> (Arc<Held>, Share) {
-        (Arc::clone(&self.held), self.context.decoding.clone())
+        (Arc::clone(&self.held), self.context.work.decoding.clone())
     }
 
     pub(crate) fn waited(&self, since: Instant) {

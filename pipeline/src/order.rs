@@ -1,9 +1,14 @@
 //! In which order rows come: a pure function of seed, epoch and position.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use millstream_schemas::recipe::OrderStrength;
 use millstream_transforms::random::DrawKey;
 
+use crate::length_groups::LengthGroups;
 use crate::permutation::Permutation;
+use crate::place::Place;
 
 /// The order of all epochs of a stream.
 ///
@@ -23,6 +28,8 @@ pub(crate) struct Order {
     seed: u64,
     /// Rows before each row group in file order, and the total at the end.
     starts: Vec<u64>,
+    /// Where rows of like lengths come together.
+    lengths: Option<Arc<LengthGroups>>,
 }
 
 /// The order of one epoch.
@@ -34,13 +41,6 @@ pub(crate) struct EpochOrder<'a> {
     groups: Vec<usize>,
     starts: Vec<u64>,
     global: Option<Permutation>,
-}
-
-/// A row by its row group's place in file order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Place {
-    pub(crate) group: usize,
-    pub(crate) row: u32,
 }
 
 impl Order {
@@ -57,7 +57,12 @@ impl Order {
             total += u64::from(rows);
             starts.push(total);
         }
-        Self { strength, window: window.max(1), seed, starts }
+        Self { strength, window: window.max(1), seed, starts, lengths: None }
+    }
+
+    /// The same with rows of like lengths together.
+    pub(crate) fn by_length(self, lengths: LengthGroups) -> Self {
+        Self { lengths: Some(Arc::new(lengths)), ..self }
     }
 
     pub(crate) fn rows(&self) -> u64 {
@@ -121,6 +126,38 @@ impl EpochOrder<'_> {
     /// The rows from `position` on that come together, at most `most`: of a row group, of a window, or (global) of all.
     /// How many are asked for decides no order. Not empty while `position` is below the number of rows.
     pub(crate) fn unit(&self, position: u64, most: u64) -> Vec<Place> {
+        let Some(lengths) = &self.order.lengths else { return self.by_chance(position, most) };
+        let together = self.together(position);
+        let until = together.end.min(position.saturating_add(most.max(1)));
+        let mut places = Vec::new();
+        let mut at = position;
+        while at < until {
+            let range = lengths.around(at, &together);
+            let dealt = lengths.deal(&range, self.by_chance(range.start, range.end - range.start), &self.key);
+            places.extend(&dealt[(at - range.start) as usize..(until.min(range.end) - range.start) as usize]);
+            at = range.end;
+        }
+        places
+    }
+
+    /// The positions whose rows come together with that of a position.
+    fn together(&self, position: u64) -> Range<u64> {
+        let order = self.order;
+        match order.strength {
+            OrderStrength::Sequential => {
+                let group = last_at_or_below(&order.starts, position);
+                order.starts[group]..order.starts[group + 1]
+            }
+            OrderStrength::Windowed => {
+                let first = last_at_or_below(&self.starts, position) / order.window * order.window;
+                self.starts[first]..self.starts[(first + order.window).min(self.groups.len())]
+            }
+            OrderStrength::Global => 0..order.rows(),
+        }
+    }
+
+    /// The rows from `position` on without regard to their lengths.
+    fn by_chance(&self, position: u64, most: u64) -> Vec<Place> {
         let (order, most) = (self.order, most.max(1));
         match order.strength {
             OrderStrength::Sequential => {
@@ -214,6 +251,46 @@ mod tests {
             for position in 0..all.len() {
                 assert_eq!(from(&order, 2, position as u64, 7), all[position..], "{strength:?} {position}");
             }
+        }
+    }
+
+    /// A text's length that has nothing to do with its place: 1 to 97.
+    fn length(place: Place) -> u32 {
+        (place.group as u32 * 31 + place.row * 57) % 97 + 1
+    }
+
+    #[test]
+    fn rows_of_like_lengths_come_together_and_every_row_still_comes_once() {
+        const BATCH: usize = 8;
+        let groups = [5, 100, 1, 37, 64, 64, 12, 99];
+        let lengths = groups.iter().enumerate().map(|(group, &rows)| (0..rows).map(move |row| Place { group, row }));
+        let lengths: Vec<Vec<u32>> = lengths.map(|places| places.map(length).collect()).collect();
+        let padded = |places: &[Place]| -> u32 {
+            places
+                .chunks(BATCH)
+                .map(|batch| batch.iter().map(|&place| length(place)).max().unwrap() * batch.len() as u32)
+                .sum()
+        };
+        for (strength, waste) in [(OrderStrength::Windowed, 1.1), (OrderStrength::Global, 1.05)] {
+            let by_chance = order(strength, 8, 1);
+            let order = by_chance.clone().by_length(LengthGroups::new(BATCH, lengths.clone()));
+            let places = whole(&order, 2);
+            let mut sorted = places.clone();
+            sorted.sort();
+            assert_eq!(sorted, whole(&super::Order::new(OrderStrength::Sequential, 1, 0, groups), 0), "{strength:?}");
+            for position in 0..places.len() {
+                assert_eq!(from(&order, 2, position as u64, 7), places[position..], "{strength:?} {position}");
+            }
+            assert_ne!(places, whole(&order, 3));
+            let all: u32 = places.iter().map(|&place| length(place)).sum();
+            let (grouped, plain) = (padded(&places), padded(&whole(&by_chance, 2)));
+            assert!(
+                f64::from(grouped) < waste * f64::from(all) && plain > grouped + all / 2,
+                "{grouped} {plain} {all}"
+            );
+            // Not the short ones first.
+            let first: Vec<u32> = places.chunks(BATCH).map(|batch| length(batch[0])).collect();
+            assert!(!first.is_sorted());
         }
     }
 

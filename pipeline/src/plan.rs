@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength};
-use millstream_schemas::{ResumePoint, count};
-use millstream_transforms::DrawKey;
+use millstream_schemas::{BatchSpec, BufferPool, ResumePoint, TensorRole, count, shown};
 
 use crate::budget::{Held, Share};
 use crate::dataset::GroupPlace;
 use crate::division::{Division, Needs, Portion};
+use crate::encodings::{RowWork, StreamFacts};
+use crate::length_groups::LengthGroups;
 use crate::order::Order;
-use crate::sources::{FileColumns, ROW_BYTES};
-use crate::stages::batches::{BatchLayout, Pool, Shape, TEXT, WorkTimes};
+use crate::sources::{FileColumns, Value, row_bytes};
+use crate::stages::batches::BatchLayout;
 use crate::stages::feeder::Feeder;
+use crate::stages::tensor_parts::is_supported;
 use crate::stages::worker::WorkerContext;
-use crate::{Beside, Dataset, InputKind, PipelineError, StreamOptions};
+use crate::work_times::WorkTimes;
+use crate::{Beside, Dataset, PipelineError, StreamOptions};
 
 /// Pages that are read more often than this in an epoch are not worth it: such an order is refused.
 const MOST_READ_AGAIN: u64 = 250;
@@ -40,26 +43,28 @@ impl Plan {
             0 => std::thread::available_parallelism().map_or(1, |cores| cores.get()),
             workers => workers,
         };
-        let label = options.columns.label.as_deref();
-        let files = dataset.files().iter().map(|file| file.columns(Some(&options.columns.input), label).map(Arc::new));
+        let files = dataset.files().iter().map(|file| file.columns(options.encoders.columns()).map(Arc::new));
         let files: Vec<Arc<FileColumns>> = files.collect::<Result<_, _>>()?;
         let groups = dataset.inner.groups.clone();
         let order = Order::new(options.order, options.window, options.seed, groups.iter().map(|group| group.rows));
-        let shape = shape(dataset, &options)?;
+        let stream = StreamFacts { dataset, chain: &options.chain, seed: options.seed };
+        let (spec, tensors_of) = options.encoders.tensors(&stream, options.batch)?;
+        require_supported(&spec)?;
+        let any_length = spec.tensors.iter().any(|tensor| tensor.shape.contains(&None));
+        let order = match options.group_by_length.unwrap_or(any_length) {
+            true => order.by_length(LengthGroups::new(options.batch, lengths(dataset, &options)?)),
+            false => order,
+        };
         let mut layout = BatchLayout {
-            capacity: options.batch,
-            classes: options.columns.classes.len(),
-            input: options.input_name.clone(),
-            shape,
-            // Twice the mean: texts differ, and transforms may lengthen them.
-            text: (unpacked(&groups, &files) / dataset.rows().max(1)).saturating_mul(2).max(TEXT),
+            spec,
             chain: options.chain.clone(),
             seed: options.seed,
-            pool: Pool::new(0, []),
+            pool: BufferPool::default(),
             finished: Arc::default(),
         };
+        let images = options.encoders.decode_images();
         let (unit_name, unit) = smallest_unit(&options, &groups, &files);
-        let needs = Needs { batch: layout.batch_bytes(), unit, unit_name, images: shape != Shape::Text };
+        let needs = Needs { batch: layout.batch_bytes(), unit, unit_name, images };
         let in_flight = (workers * 4).div_ceil(options.batch).max(2) + 2;
         let portion = match &options.beside {
             Beside::Nothing => Portion::Whole,
@@ -67,8 +72,7 @@ impl Plan {
             Beside::Stream(first) => Portion::Left(first.left()),
         };
         let division = Division::new(options.memory, &needs, in_flight as u64, portion)?;
-        let buffers = [shape.floats(), layout.classes].map(|floats| floats * layout.capacity);
-        layout.pool = Pool::new((division.batches / needs.batch.max(1)) as usize + 2, buffers);
+        layout.pool = BufferPool::new((division.batches / needs.batch.max(1)) as usize + 2);
         let (held, decoding) = match &options.beside {
             Beside::Stream(first) => first.shared(),
             _ => {
@@ -77,23 +81,26 @@ impl Plan {
                 (held, decoding)
             }
         };
-        let context = WorkerContext {
+        let work = RowWork {
             chain: options.chain.clone(),
-            columns: options.columns.clone(),
-            shape,
             seed: options.seed,
             transparency: options.transparency,
-            fail_on_damage: options.damaged == DamagedPolicy::Fail,
             decoding,
             largest_image: division.largest_image,
             times: WorkTimes::default(),
+        };
+        let context = WorkerContext {
+            encoders: options.encoders.clone(),
+            tensors: layout.spec.tensors.clone(),
+            tensors_of,
+            work,
+            fail_on_damage: options.damaged == DamagedPolicy::Fail,
             stop: false.into(),
         };
         let feeder = Feeder {
             order,
             groups,
             files,
-            classes: dataset.classes(&options.columns)?,
             layout: Arc::new(layout),
             rows_share: Share::new(division.rows, &held),
             batches_share: Share::new(division.batches, &held),
@@ -101,9 +108,9 @@ impl Plan {
             from,
             epochs: options.epochs,
             drop_last: options.drop_last,
-            chunk: match shape {
-                Shape::Image { .. } => options.batch.div_ceil(workers * 2).clamp(1, 8),
-                Shape::Text => options.batch.div_ceil(workers).clamp(1, 64),
+            chunk: match images {
+                true => options.batch.div_ceil(workers * 2).clamp(1, 8),
+                false => options.batch.div_ceil(workers).clamp(1, 64),
             },
             stop: Arc::default(),
         };
@@ -167,7 +174,8 @@ impl Plan {
         }
         // Of all bytes, rows and pages, the part that comes together.
         let part = largest as f64 / sum(&sizes).max(1) as f64;
-        let bytes = unpacked(groups, files).saturating_add(order.rows().saturating_mul(ROW_BYTES));
+        let of_row = row_bytes(files.first().map_or(0, |file| file.columns.len()));
+        let bytes = unpacked(groups, files).saturating_add(order.rows().saturating_mul(of_row));
         let pages = files.iter().map(|file| file.pages_at_least()).sum::<u64>().max(bytes / USUAL_PAGE).max(1);
         let blocks = (bytes as f64 * part / (rows_share.limit() / 2).max(1) as f64).ceil().max(1.0);
         let (rows, pages) = (order.rows() as f64 * part, (pages as f64 * part).max(1.0));
@@ -210,7 +218,7 @@ fn start(dataset: &Dataset, options: &StreamOptions, from: Option<&ResumePoint>)
         seed: options.seed,
         epoch: 0,
         position: 0,
-        dataset: dataset.fingerprint_with_labels(&options.columns)?,
+        dataset: dataset.fingerprint_with(&options.encoders.columns_of(TensorRole::Target))?,
         recipe: options.fingerprint(),
     };
     let Some(then) = from else { return Ok(now) };
@@ -233,16 +241,34 @@ fn start(dataset: &Dataset, options: &StreamOptions, from: Option<&ResumePoint>)
     Ok(then.clone())
 }
 
-/// What a slot of the input holds.
-fn shape(dataset: &Dataset, options: &StreamOptions) -> Result<Shape, PipelineError> {
-    if options.columns.kind == InputKind::Text {
-        let key = DrawKey { seed: options.seed, epoch: 0, row: 0 };
-        let refused = |source| PipelineError::Transform { row: dataset.row_at(0), source };
-        options.chain.draw_text("", &key).map_err(refused)?;
-        return Ok(Shape::Text);
+/// Bytes of the texts of every row, by row group.
+fn lengths(dataset: &Dataset, options: &StreamOptions) -> Result<Vec<Vec<u32>>, PipelineError> {
+    let texts = options.encoders.text_columns();
+    if texts.is_empty() {
+        let reason = "no input is a text, so rows have no lengths to go by".into();
+        return Err(PipelineError::Option { option: "group_by_length", reason });
     }
-    let (width, height) = dataset.image_size(&options.columns, &options.chain, options.seed)?;
-    Ok(Shape::Image { width, height })
+    let mut all = Vec::with_capacity(dataset.rows() as usize);
+    dataset.each_row(&texts, |row| {
+        let length = (0..row.len()).map(|column| match row.get(column) {
+            Value::Text(text) => text.len() as u64,
+            _ => 0,
+        });
+        all.push(u32::try_from(length.sum::<u64>()).unwrap_or(u32::MAX));
+    })?;
+    let mut all = all.into_iter();
+    Ok(dataset.inner.groups.iter().map(|group| all.by_ref().take(group.rows as usize).collect()).collect())
+}
+
+fn require_supported(spec: &BatchSpec) -> Result<(), PipelineError> {
+    match spec.tensors.iter().find(|tensor| !is_supported(tensor)) {
+        None => Ok(()),
+        Some(tensor) => {
+            let (name, element_type) = (shown(&tensor.name), tensor.element_type.name());
+            let reason = format!("tensor `{name}` of {element_type} {:?} is none that batches can have", tensor.shape);
+            Err(PipelineError::Option { option: "data", reason })
+        }
+    }
 }
 
 /// What must be held together at least, and its bytes: what comes together, or the pages of one row where that is less.

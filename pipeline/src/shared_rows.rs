@@ -1,16 +1,14 @@
 //! Rows that lie on both sides of an evaluation: the same files, copies of files, copies of rows.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::Read;
-use std::path::Path;
+use std::fs;
 use std::sync::Arc;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::sources::each_input;
-use crate::{Columns, DataFile, Dataset, PipelineError};
+use crate::sources::{RowValues, Value, each_row};
+use crate::{DataFile, Dataset, PipelineError};
 
 /// Bytes of two files that are compared at a time.
 const PIECE: usize = 1 << 16;
@@ -44,15 +42,17 @@ impl Dataset {
     /// # Errors
     /// A file cannot be read.
     pub fn shared_files(&self, other: &Self) -> Result<Vec<SharedFile>, PipelineError> {
+        // What is no file of this machine is the same as another only by its bytes.
         let place = |file: &DataFile| {
-            fs::canonicalize(&file.path).map_err(|source| PipelineError::Io { path: file.path.clone(), source })
+            let path = file.storage().path().map(fs::canonicalize).transpose();
+            path.map_err(|source| PipelineError::Io { path: file.path.clone(), source })
         };
         let ours =
             self.files().iter().map(|file| Ok((file, place(file)?))).collect::<Result<Vec<_>, PipelineError>>()?;
         let mut shared = Vec::new();
         for file in other.files() {
             let path = place(file)?;
-            let same = ours.iter().find(|(_, place)| *place == path).map(|(file, _)| *file);
+            let same = ours.iter().find(|(_, place)| place.is_some() && *place == path).map(|(file, _)| *file);
             let is_copy = same.is_none();
             let found = match same {
                 Some(same) => Some(same),
@@ -84,7 +84,7 @@ impl Dataset {
         copy_among(self.files(), file)
     }
 
-    /// Counts rows of another dataset whose input is, byte by byte, one of this dataset's. Every input of the other is
+    /// Counts rows of another dataset whose input is, byte by byte, one of this dataset's. The columns of the inputs are given. Every input of the other is
     /// read, and of this one as many row groups as lie in `most_bytes` of its columns; 16 bytes are held for each different
     /// input of the other.
     ///
@@ -92,25 +92,25 @@ impl Dataset {
     /// A row group cannot be read.
     pub fn shared_rows(
         &self,
-        columns: &Columns,
+        columns: &[String],
         other: &Self,
-        others_columns: &Columns,
+        others_columns: &[String],
         most_bytes: u64,
     ) -> Result<SharedRows, PipelineError> {
         let mut counted = SharedRows::default();
         let mut wanted = HashSet::new();
         other.each_input(others_columns, u64::MAX, |input| {
             counted.second += 1;
-            wanted.extend(input.map(digest));
+            wanted.extend(input);
         })?;
         let mut found = HashSet::new();
         self.each_input(columns, most_bytes, |input| {
             counted.first += 1;
-            found.extend(input.map(digest).filter(|input| wanted.contains(input)));
+            found.extend(input.filter(|input| wanted.contains(input)));
         })?;
         if !found.is_empty() {
             other.each_input(others_columns, u64::MAX, |input| {
-                counted.shared += u64::from(input.is_some_and(|input| found.contains(&digest(input))));
+                counted.shared += u64::from(input.is_some_and(|input| found.contains(&input)));
             })?;
         }
         Ok(counted)
@@ -118,32 +118,50 @@ impl Dataset {
 
     fn each_input(
         &self,
-        columns: &Columns,
+        columns: &[String],
         most_bytes: u64,
-        mut each: impl FnMut(Option<&[u8]>),
+        mut each: impl FnMut(Option<[u8; 16]>),
     ) -> Result<(), PipelineError> {
         let mut left = most_bytes;
         for file in self.files() {
-            let reading = file.columns(Some(&columns.input), None)?;
+            let reading = file.columns(columns)?;
             for group in (0..file.row_groups.len()).filter(|&group| file.row_groups[group].rows > 0) {
                 let bytes: u64 = reading.stored(group).map(|range| range.end - range.start).sum();
                 let Some(rest) = left.checked_sub(bytes) else { return Ok(()) };
                 left = rest;
-                each_input(&reading, group as u32, &mut each)?;
+                each_row(&reading, group as u32, |row| each(digest(row)))?;
             }
         }
         Ok(())
     }
 }
 
-fn digest(input: &[u8]) -> [u8; 16] {
-    let digest = Sha256::digest(input);
-    std::array::from_fn(|index| digest[index])
+/// Of all values of a row together; `None` when one is null.
+fn digest(row: RowValues<'_>) -> Option<[u8; 16]> {
+    let mut hash = Sha256::new();
+    for column in 0..row.len() {
+        let mut value = |bytes: &[u8]| {
+            if row.len() > 1 {
+                hash.update((bytes.len() as u64).to_le_bytes());
+            }
+            hash.update(bytes);
+        };
+        match row.get(column) {
+            Value::Null => return None,
+            Value::Bytes(bytes) => value(bytes),
+            Value::Text(text) => value(text.as_bytes()),
+            Value::Signed(number) => value(&number.to_le_bytes()),
+            Value::Unsigned(number) => value(&number.to_le_bytes()),
+            Value::Float(number) => value(&number.to_le_bytes()),
+        }
+    }
+    let digest = hash.finalize();
+    Some(std::array::from_fn(|index| digest[index]))
 }
 
 fn copy_among<'a>(files: &'a [DataFile], file: &DataFile) -> Result<Option<&'a DataFile>, PipelineError> {
     for other in files {
-        if other.bytes == file.bytes && other.footer() == file.footer() && equal(&other.path, &file.path)? {
+        if other.bytes == file.bytes && other.footer() == file.footer() && equal(other, file)? {
             return Ok(Some(other));
         }
     }
@@ -151,29 +169,13 @@ fn copy_among<'a>(files: &'a [DataFile], file: &DataFile) -> Result<Option<&'a D
 }
 
 /// Whether two files of equal length hold the same bytes.
-fn equal(first: &Path, second: &Path) -> Result<bool, PipelineError> {
-    let open = |path: &Path| File::open(path).map_err(|source| PipelineError::Io { path: path.to_owned(), source });
-    let (mut one, mut two) = (open(first)?, open(second)?);
-    let (mut ours, mut theirs) = (vec![0; PIECE], vec![0; PIECE]);
-    let fill = |file: &mut File, path: &Path, buffer: &mut [u8]| -> Result<usize, PipelineError> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match file.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(PipelineError::Io { path: path.to_owned(), source }),
-            }
-        }
-        Ok(filled)
-    };
-    loop {
-        let (a, b) = (fill(&mut one, first, &mut ours)?, fill(&mut two, second, &mut theirs)?);
-        if a != b || ours[..a] != theirs[..b] {
+fn equal(first: &DataFile, second: &DataFile) -> Result<bool, PipelineError> {
+    let (one, two) = (first.storage().open()?, second.storage().open()?);
+    for from in (0..first.bytes).step_by(PIECE) {
+        let range = from..first.bytes.min(from + PIECE as u64);
+        if one.read(range.clone())? != two.read(range)? {
             return Ok(false);
         }
-        if a == 0 {
-            return Ok(true);
-        }
     }
+    Ok(true)
 }

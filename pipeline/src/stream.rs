@@ -68,7 +68,6 @@ impl Batches {
         let stop = Arc::clone(&plan.feeder.stop);
         let monitor = Monitor {
             context: Arc::new(plan.context),
-            layout: Arc::clone(&plan.feeder.layout),
             finished: Arc::clone(&plan.feeder.layout.finished),
             held,
             stop,
@@ -80,11 +79,6 @@ impl Batches {
         let mut batches = Self { monitor, left_out, ended: false, waiting_since: None, cancel: None, threads };
         batches.start(plan.feeder)?;
         Ok(batches)
-    }
-
-    /// Hands a batch's buffers back, to be used again: fresh memory costs more than it looks.
-    pub fn recycle(&self, batch: Batch) {
-        self.monitor.recycle(batch);
     }
 
     /// What was done so far.
@@ -218,6 +212,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::encodings::Encoders;
     use crate::order::Order;
     use millstream_schemas::recipe::OrderStrength;
     use millstream_transforms::Chain;
@@ -226,9 +221,9 @@ mod tests {
     fn a_fault_of_the_reading_task_is_not_taken_for_the_end() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits/data");
         let dataset = Dataset::open("digits-pretrain-test-*.parquet", &folder).unwrap();
-        let columns = dataset.resolve_columns(None, "label").unwrap();
+        let encoders = Encoders::standard(&dataset, None, "label").unwrap();
         for batch in [7, 16, dataset.rows() as usize] {
-            let options = StreamOptions { batch, ..StreamOptions::new(Chain::parse(&[]).unwrap(), columns.clone()) };
+            let options = StreamOptions { batch, ..StreamOptions::new(Chain::parse(&[]).unwrap(), encoders.clone()) };
             let left_out = LeftOut::new(&options.damaged, &dataset).unwrap();
             let mut plan = Plan::new(&dataset, options, None).unwrap();
             // One more row group than there is.

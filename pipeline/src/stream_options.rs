@@ -2,7 +2,8 @@ use millstream_schemas::Fingerprint;
 use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength, TransparencyPolicy};
 use millstream_transforms::Chain;
 
-use crate::{Columns, Monitor};
+use crate::Monitor;
+use crate::encodings::Encoders;
 
 /// What a stream does with a dataset.
 #[derive(Clone, Debug)]
@@ -17,6 +18,9 @@ pub struct StreamOptions {
     pub order: OrderStrength,
     /// Row groups that are shuffled together under [`OrderStrength::Windowed`]; at least 1.
     pub window: usize,
+    /// Put rows of like lengths into one batch, so that little of it is padding; by itself where rows have lengths of their
+    /// own. Rows are as long as their texts.
+    pub group_by_length: Option<bool>,
     /// Threads that decode and transform; 0 takes one for each core.
     pub workers: usize,
     /// Ceiling on the bytes held: rows as stored, images being decoded, batches not yet handed out. An image may take a
@@ -32,10 +36,8 @@ pub struct StreamOptions {
     pub drop_last: bool,
     /// What happens to each row and batch.
     pub chain: Chain,
-    /// Which columns are read, see [`Dataset::resolve_columns`](crate::Dataset::resolve_columns).
-    pub columns: Columns,
-    /// Key of the input in [`Batch::inputs`](millstream_schemas::Batch::inputs).
-    pub input_name: String,
+    /// Which columns are read, and what tensors are made of them.
+    pub encoders: Encoders,
 }
 
 /// Whether a stream has its ceiling on memory to itself. Two streams may share one, as those of training and evaluation
@@ -53,13 +55,14 @@ pub enum Beside {
 
 impl StreamOptions {
     /// The defaults of a recipe: one epoch, batches of 16, windowed order over 4 row groups, 1 GiB, damaged rows fail.
-    pub fn new(chain: Chain, columns: Columns) -> Self {
+    pub fn new(chain: Chain, encoders: Encoders) -> Self {
         Self {
             seed: 0,
             epochs: 1,
             batch: 16,
             order: OrderStrength::default(),
             window: 4,
+            group_by_length: None,
             workers: 0,
             memory: ByteSize::default(),
             beside: Beside::Nothing,
@@ -67,15 +70,13 @@ impl StreamOptions {
             transparency: TransparencyPolicy::default(),
             drop_last: false,
             chain,
-            columns,
-            input_name: "input".into(),
+            encoders,
         }
     }
 
     /// Of everything that decides order and bytes; the seed is kept apart.
     pub fn fingerprint(&self) -> Fingerprint {
-        let columns = (&self.columns.input, &self.columns.label, &self.columns.classes);
-        let order = (self.order, self.window, self.batch, self.drop_last);
-        Fingerprint::of(&(columns, self.chain.fingerprint(), order, self.transparency))
+        let order = (self.order, self.window, self.batch, self.drop_last, self.group_by_length);
+        Fingerprint::of(&(self.encoders.fingerprint(), self.chain.fingerprint(), order, self.transparency))
     }
 }

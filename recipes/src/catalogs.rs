@@ -1,4 +1,6 @@
 use millstream_compiler::OperatorCatalog;
+use millstream_compiler::losses::{self, LossKind};
+use millstream_pipeline::encodings::{self, EncodingKind};
 use millstream_schemas::choice::Catalog;
 use millstream_schemas::recipe::Definitions;
 use millstream_training::optimizers::{self, OptimizerKind};
@@ -15,6 +17,10 @@ use serde_json::Value;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Catalogs {
+    /// `data.inputs` and `data.targets`.
+    pub encodings: Catalog<EncodingKind>,
+    /// `training.loss`.
+    pub losses: Catalog<LossKind>,
     /// Operators of models.
     pub operators: OperatorCatalog,
     /// `training.optimizer`.
@@ -28,6 +34,8 @@ pub struct Catalogs {
 impl Default for Catalogs {
     fn default() -> Self {
         Self {
+            encodings: encodings::standard().clone(),
+            losses: losses::standard().clone(),
             operators: OperatorCatalog::standard(),
             optimizers: optimizers::standard().clone(),
             schedules: schedules::standard().clone(),
@@ -46,7 +54,11 @@ impl Catalogs {
     /// What a recipe is checked against before anything else. Transforms are not in it: their lists check themselves, and
     /// know what other libraries call them.
     pub(crate) fn definitions(&self) -> Definitions {
-        Definitions::default().with("Optimizer", self.optimizers.schema()).with("Schedule", self.schedules.schema())
+        Definitions::default()
+            .with("Encoding", self.encodings.schema())
+            .with("Loss", self.losses.schema())
+            .with("Optimizer", self.optimizers.schema())
+            .with("Schedule", self.schedules.schema())
     }
 }
 

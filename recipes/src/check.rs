@@ -1,9 +1,10 @@
 use std::path::Path;
 
-use millstream_compiler::{CompilerError, ModelReport, compile, describe};
-use millstream_pipeline::{InputKind, SharedRows, check_quarantine};
+use millstream_compiler::{CompilerError, ModelReport, describe};
+use millstream_pipeline::encodings::View;
+use millstream_pipeline::{SharedRows, check_quarantine};
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, Patterns};
-use millstream_schemas::{Recipe, count, shown, shown_path};
+use millstream_schemas::{Recipe, TensorRole, TensorSpec, count, shown, shown_path};
 use millstream_training::optimizers::Optimizer;
 use millstream_training::{Device, DeviceRequest, runtime};
 use serde::Serialize;
@@ -12,7 +13,7 @@ use crate::class_count::{ClassCount, empty_classes};
 use crate::error::with_causes;
 use crate::row_source::RowSource;
 use crate::run_folder::RunFolder;
-use crate::{Catalogs, ModelInput, Plan, RecipeError, overlap, plan};
+use crate::{Catalogs, Plan, RecipeError, overlap, plan};
 
 /// What a recipe would do.
 #[derive(Clone, Debug, Serialize)]
@@ -22,7 +23,7 @@ pub struct CheckReport {
     /// Rows to evaluate on.
     pub evaluate: Option<DataReport>,
     /// The model's input; the transforms end at its size.
-    pub input: ModelInput,
+    pub inputs: Vec<TensorSpec>,
     /// Layers with what is trained, operators with their coverage.
     pub model: ModelReport,
     /// Steps of one epoch.
@@ -110,9 +111,12 @@ pub fn check(recipe: &Recipe, catalogs: &Catalogs, library: Option<&Path>) -> Re
     let (wanted, catalog) = (plan.fine_tuning(), &plan.catalogs.operators);
     let model = describe(&plan.model, Some(&wanted), catalog)?;
     let mut problems = Vec::new();
-    let activations = match compile(&plan.model, &wanted, catalog) {
+    let activations = match plan.compile() {
         Ok(program) => program.activation_bytes,
-        Err(error @ (CompilerError::Selection(_) | CompilerError::Setting { .. })) => return Err(error.into()),
+        Err(error @ RecipeError::Mismatch { .. })
+        | Err(error @ RecipeError::Compiler(CompilerError::Selection(_) | CompilerError::Setting { .. })) => {
+            return Err(error);
+        }
         Err(error) => {
             problems.push(error.to_string());
             0
@@ -126,7 +130,11 @@ pub fn check(recipe: &Recipe, catalogs: &Catalogs, library: Option<&Path>) -> Re
     problems.extend(of_data.into_iter().map(|(_, problem)| problem));
     problems.extend(some_without_input(&plan)?);
     let shared_rows = plan.evaluate.as_ref().map(|source| overlap::of_rows(&plan.train, source)).transpose()?;
-    let input = if plan.train.columns.kind == InputKind::Text { "a text" } else { "an image" };
+    let input = match plan.train.encoders.shown_input() {
+        Some((_, View::Text)) => "a text",
+        Some((_, View::Image)) => "an image",
+        _ => "the inputs",
+    };
     warnings.extend(shared_rows.and_then(|rows| overlap::in_words(&rows, &plan.train.dataset, input)));
     match plan.train_stream().and_then(|options| options.warnings(&plan.train.dataset)) {
         Ok(of_stream) => warnings.extend(of_stream),
@@ -156,7 +164,7 @@ pub fn check(recipe: &Recipe, catalogs: &Catalogs, library: Option<&Path>) -> Re
         }
     }
     Ok(CheckReport {
-        input: plan.input.clone(),
+        inputs: plan.spec.of_role(TensorRole::Input).cloned().collect(),
         steps_per_epoch: plan.steps_per_epoch(),
         total_steps: plan.total_steps(),
         memory: memory(&recipe.data, &plan.optimizer, &model, activations),
@@ -185,17 +193,21 @@ fn device(asked: &str, library: Option<&Path>) -> DeviceReport {
 }
 
 pub(crate) fn data_report(path: &Patterns, source: &RowSource) -> Result<DataReport, RecipeError> {
-    let histogram = source.dataset.class_histogram(&source.columns)?;
-    let classes = source.columns.classes.iter().zip(&histogram.counts);
+    let histogram = source.dataset.class_histogram(&source.encoders)?;
+    let classes = source.classes().iter().zip(&histogram.counts);
     let files = source.dataset.files();
     Ok(DataReport {
         path: path.clone(),
         files: files.len(),
         rows: source.dataset.rows(),
         bytes: files.iter().map(|file| file.bytes).sum(),
-        input: source.columns.input.clone(),
-        kind: if source.columns.kind == InputKind::Text { "text".into() } else { "image".into() },
-        label: source.columns.label.clone(),
+        input: source.encoders.columns_of(TensorRole::Input).join(", "),
+        kind: match source.encoders.shown_input() {
+            Some((_, View::Text)) => "text".into(),
+            Some((_, View::Image)) => "image".into(),
+            _ => "numbers".into(),
+        },
+        label: source.encoders.class_column().map(str::to_owned),
         classes: classes.map(|(name, rows)| ClassCount { name: name.clone(), rows: *rows }).collect(),
         unlabelled: histogram.unlabelled,
         first_unlabelled: histogram.first_unlabelled.map(|row| row.to_string()),
@@ -240,8 +252,9 @@ pub(crate) fn findings(plan: &Plan) -> Result<Findings, RecipeError> {
         [("training", "data.train", Some(&plan.train)), ("evaluation", "data.evaluate", plan.evaluate.as_ref())]
     {
         let Some(source) = source else { continue };
-        if source.dataset.null_inputs(&source.columns)?.is_some_and(|nulls| nulls >= source.dataset.rows()) {
-            let column = shown(&source.columns.input);
+        let Some((column, _)) = source.encoders.shown_input() else { continue };
+        if source.dataset.nulls(column)?.is_some_and(|nulls| nulls >= source.dataset.rows()) {
+            let column = shown(column);
             problems
                 .push((place, format!("no row of the {split} data has an input: column `{column}` is null in all")));
         }
@@ -257,7 +270,8 @@ fn some_without_input(plan: &Plan) -> Result<Vec<String>, RecipeError> {
     }
     for (split, source) in [("training", Some(&plan.train)), ("evaluation", plan.evaluate.as_ref())] {
         let Some(source) = source else { continue };
-        let nulls = source.dataset.null_inputs(&source.columns)?.unwrap_or(0);
+        let Some((column, _)) = source.encoders.shown_input() else { continue };
+        let nulls = source.dataset.nulls(column)?.unwrap_or(0);
         if (1..source.dataset.rows()).contains(&nulls) {
             let (rows, has) = (count(nulls, "row"), if nulls == 1 { "has" } else { "have" });
             problems.push(format!(
@@ -275,6 +289,10 @@ pub(crate) fn label_findings(
     report: &DataReport,
     damaged: &DamagedPolicy,
 ) -> (Vec<String>, Option<String>) {
+    // Numbers have no classes.
+    if report.label.is_none() {
+        return (Vec::new(), None);
+    }
     let (bad, unlabelled) = (report.bad_labels, report.unlabelled);
     let has = |rows| if rows == 1 { "has" } else { "have" };
     if bad + unlabelled >= report.rows {

@@ -11,19 +11,22 @@ use crate::row_source::RowSource;
 /// same order, and may stop earlier. Numbers without names are taken as they are; a row beyond the last is damaged.
 pub(crate) fn align(source: &mut RowSource, wanted: &[String], whose: &str, place: &str) -> Result<(), RecipeError> {
     let refused = |message: String| RecipeError::mismatch(place, message);
-    let feature = source.columns.label.as_deref().and_then(|label| source.dataset.features().get(label));
-    match feature {
+    let Some((tensor, column)) = source.encoders.class_tensor().zip(source.encoders.class_column()) else {
+        return Ok(());
+    };
+    match source.dataset.features().get(column) {
         Some(Feature::ClassLabel { names }) if !names.is_empty() => {
             same_order(names, wanted, whose).map_err(refused)?
         }
         Some(Feature::Text) => {
-            if let Some(strange) = source.columns.classes.iter().find(|class| !wanted.contains(class)) {
+            if let Some(strange) = source.classes().iter().find(|class| !wanted.contains(class)) {
                 return Err(refused(format!("class `{}` is none of those of {whose}", shown(strange))));
             }
         }
         _ => {}
     }
-    source.columns.classes = wanted.to_vec();
+    let learned = serde_json::json!({ tensor: { "classes": wanted } });
+    source.encoders = source.encoders.relearned(&source.dataset, &learned)?;
     Ok(())
 }
 

@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use crate::check::{data_report, label_findings};
 use crate::classes::align;
-use crate::model_input::ModelInput;
-use crate::plan::{image_input, refuse_random, require_size, stream_options};
+use crate::model_inputs::{input_names, require_inputs};
+use crate::plan::{refuse_random, stream_options};
 use crate::preprocessing::{self, Preprocessing};
-use crate::row_source::RowSource;
+use crate::row_source::{RowSource, Wanted};
 use crate::run_folder::{RunFolder, make_place_for};
 use crate::train::{Stream, no_usable_row};
 use crate::{Catalogs, Event, Events, RecipeError, Stop, labels_file, overlap};
@@ -84,16 +84,23 @@ pub fn evaluate(
     refuse_random(&recipe.transforms.evaluate, &options.catalogs)?;
     let model = Model::read(&path)?;
     let place = if options.data.is_some() { "--data" } else { "data.evaluate" };
-    let mut source = RowSource::open(&recipe.data, place, &data, SplitRole::Evaluate, chain)?;
+    let inputs = input_names(&model, !recipe.data.inputs.is_empty())?;
+    let wanted = Wanted {
+        data: &recipe.data,
+        catalogs: &options.catalogs,
+        place,
+        patterns: &data,
+        role: SplitRole::Evaluate,
+        inputs: &inputs,
+    };
+    let mut source = RowSource::open(&wanted, chain)?;
     let mut notes = source.dataset.notes().to_vec();
     notes.extend(overlap::copies(&source.dataset)?);
     // Rows to train on need not be there any more; where they are, measuring them is told.
     if let Ok(train) = Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train) {
         notes.extend(overlap::of_files(&train, &source.dataset, true)?);
     }
-    let (name, wanted) = image_input(&model)?;
-    let size = source.image_size("transforms.evaluate", recipe.seed)?;
-    require_size("transforms.evaluate", size, (wanted.0.unwrap_or(size.0), wanted.1.unwrap_or(size.1)), &name)?;
+    require_inputs(&model, &source.spec("transforms.evaluate", recipe.seed, 1)?, "transforms.evaluate")?;
     let mut warnings = Preprocessing::differences(&model, &recipe.data, &recipe.transforms.evaluate);
     let preprocessing_known = !preprocessing::is_unknown(&model);
     let runtime = runtime::ready(options.library.as_deref())?;
@@ -105,12 +112,9 @@ pub fn evaluate(
     if let Some(labels) = labels_file::of_model(&model, &path)? {
         align(&mut source, &labels, "the model", place)?;
     }
-    if let Some(classes) = predictor.classes().filter(|classes| *classes != source.columns.classes.len()) {
-        let message = format!(
-            "{}, and the model {} has {classes}",
-            count(source.columns.classes.len(), "class"),
-            shown_path(&path)
-        );
+    if let Some(classes) = predictor.classes().filter(|classes| *classes != source.classes().len()) {
+        let message =
+            format!("{}, and the model {} has {classes}", count(source.classes().len(), "class"), shown_path(&path));
         return Err(RecipeError::mismatch(place, message));
     }
     let report = data_report(&data, &source)?;
@@ -123,8 +127,7 @@ pub fn evaluate(
     // A graph made for one batch size takes no other.
     let fixed = predictor.inputs().first().and_then(|(_, shape)| usize::try_from(*shape.first()?).ok());
     recipe.data.batch = fixed.filter(|batch| *batch > 0).unwrap_or(recipe.data.batch);
-    let input = ModelInput { name, width: size.0, height: size.1 };
-    let stream = stream_options(&recipe, &source, &input, OrderStrength::Sequential);
+    let stream = stream_options(&recipe, &source, OrderStrength::Sequential);
     make_place_for(&recipe)?;
     let started = Instant::now();
     let mut batches = Stream::open(&source.dataset, stream, None)?;
@@ -141,7 +144,7 @@ pub fn evaluate(
         });
         !stop.is_requested()
     };
-    let classes = source.columns.classes.clone();
+    let classes = source.classes().to_vec();
     let evaluation = millstream_training::evaluate(&mut predictor, &mut batches, &classes, &mut progress);
     let evaluation = evaluation.map_err(|error| match error {
         TrainingError::NothingLabelled => no_usable_row(place, &report, batches.skipped().as_ref()),

@@ -7,6 +7,7 @@
 
 mod catalogs;
 mod check;
+mod choices;
 mod class_count;
 mod classes;
 mod error;
@@ -15,7 +16,7 @@ mod events;
 pub mod inspect;
 mod labels_file;
 mod load;
-mod model_input;
+mod model_inputs;
 mod overlap;
 mod plan;
 mod preprocessing;
@@ -31,7 +32,6 @@ pub use error::RecipeError;
 pub use evaluate::{EvaluateOptions, EvaluationReport, evaluate};
 pub use events::{Event, Events, Silent, Stop};
 pub use load::load;
-pub use model_input::ModelInput;
 pub use plan::{Plan, plan};
 pub use report::compare_runs;
 pub use row_source::RowSource;

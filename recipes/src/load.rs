@@ -2,7 +2,8 @@ use millstream_schemas::Recipe;
 use millstream_schemas::recipe::{Fault, RecipeText};
 use millstream_transforms::Chain;
 
-use crate::plan::{choose, refuse_random};
+use crate::choices::Choices;
+use crate::plan::refuse_random;
 use crate::{Catalogs, RecipeError};
 
 /// The recipe that a text says, checked as far as it can be without opening data or model: keys, kinds, ranges and paths,
@@ -20,12 +21,8 @@ pub fn load(text: &RecipeText, catalogs: &Catalogs) -> Result<Recipe, RecipeErro
         found.extend(
             refuse_random(&recipe.transforms.evaluate, catalogs).err().into_iter().flat_map(|error| error.faults()),
         );
-        match choose(&recipe.training, catalogs) {
-            // As they are meant, with every default: what is written down of a run says all of it.
-            Ok((optimizer, schedule)) => {
-                recipe.training.optimizer = optimizer.choice().clone();
-                recipe.training.schedule = schedule.choice().clone();
-            }
+        match Choices::of(&recipe.training, catalogs) {
+            Ok(choices) => choices.write_into(&mut recipe.training),
             Err(error) => found.push(error.into()),
         }
         for fault in found {

@@ -1,7 +1,7 @@
 //! Rows that are trained on and evaluated on alike: what is measured on them says nothing of rows never seen.
 
 use millstream_pipeline::{Dataset, SharedFile, SharedRows};
-use millstream_schemas::{count, shown_path};
+use millstream_schemas::{TensorRole, count, shown_path};
 
 use crate::RecipeError;
 use crate::row_source::RowSource;
@@ -77,7 +77,8 @@ fn describe(shared: &[SharedFile], of: usize) -> String {
 
 /// How many evaluation rows have an image or a text that is trained on, byte by byte.
 pub(crate) fn of_rows(train: &RowSource, evaluate: &RowSource) -> Result<SharedRows, RecipeError> {
-    Ok(train.dataset.shared_rows(&train.columns, &evaluate.dataset, &evaluate.columns, MOST_BYTES)?)
+    let [ours, theirs] = [train, evaluate].map(|source| source.encoders.columns_of(TensorRole::Input));
+    Ok(train.dataset.shared_rows(&ours, &evaluate.dataset, &theirs, MOST_BYTES)?)
 }
 
 /// What to say of them.

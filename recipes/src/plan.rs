@@ -1,14 +1,20 @@
-use millstream_compiler::{FineTuning, Model};
+use millstream_compiler::losses::PredictionKind;
+use millstream_compiler::{FineTuning, Loss, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SplitRole, StreamOptions};
-use millstream_schemas::recipe::{HeadRecipe, OrderStrength, TrainingRecipe};
-use millstream_schemas::{Choice, ChoiceError, Recipe, count, shown};
+use millstream_schemas::recipe::{HeadRecipe, OrderStrength};
+use millstream_schemas::{
+    BatchSpec, Choice, Recipe, Standardization, TensorEntry, TensorRole, TensorSpec, count, shown,
+};
 use millstream_training::optimizers::Optimizer;
 use millstream_training::schedules::Schedule;
 use millstream_transforms::Chain;
 
+use crate::choices::Choices;
 use crate::classes::align;
+use crate::model_inputs::{input_names, require_inputs, shapes};
 use crate::preprocessing::{self, Preprocessing};
-use crate::{Catalogs, ModelInput, RecipeError, RowSource, labels_file, overlap};
+use crate::row_source::Wanted;
+use crate::{Catalogs, RecipeError, RowSource, labels_file, overlap};
 
 /// A recipe whose parts were opened and found to fit together. No row was trained on yet.
 #[derive(Clone, Debug)]
@@ -21,8 +27,10 @@ pub struct Plan {
     pub evaluate: Option<RowSource>,
     /// The pretrained model.
     pub model: Model,
-    /// Where the images go.
-    pub input: ModelInput,
+    /// What the batches hold.
+    pub spec: BatchSpec,
+    /// What is minimized.
+    pub loss: Loss,
     /// How weights are updated.
     pub optimizer: Optimizer,
     /// The learning rate over time.
@@ -44,18 +52,20 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
     let [train_chain, evaluate_chain] =
         chains.map(|(place, specs)| Chain::parse_from(&catalogs.transforms, place, specs));
     let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
-    let (optimizer, schedule) = choose(&recipe.training, catalogs)?;
+    let Choices { loss, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
     refuse_random(&recipe.transforms.evaluate, catalogs)?;
     let model = Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?;
-    let mut train = RowSource::open(&recipe.data, "data.train", &recipe.data.train, SplitRole::Train, train_chain)?;
-    if train.columns.classes.len() < 2 {
-        let label = train.columns.label.as_deref().unwrap_or_default();
-        let classes = train.columns.classes.len();
-        return Err(RecipeError::mismatch(
-            "data.label",
-            format!("column `{}` has {}; 2 are needed", shown(label), count(classes, "class")),
-        ));
-    }
+    let inputs = input_names(&model, !recipe.data.inputs.is_empty())?;
+    let wanted = Wanted {
+        data: &recipe.data,
+        catalogs,
+        place: "data.train",
+        patterns: &recipe.data.train,
+        role: SplitRole::Train,
+        inputs: &inputs,
+    };
+    let mut train = RowSource::open(&wanted, train_chain)?;
+    require_target(&train)?;
     if model_recipe.head == HeadRecipe::Keep
         && let Some(labels) = labels_file::of_model(&model, &model_recipe.path)?
     {
@@ -65,25 +75,29 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
     let evaluate = match &recipe.data.evaluate {
         None => None,
         Some(patterns) => {
-            let mut source =
-                RowSource::open(&recipe.data, "data.evaluate", patterns, SplitRole::Evaluate, evaluate_chain)?;
-            align(&mut source, &train.columns.classes, "the training data", "data.evaluate")?;
+            let wanted = Wanted { place: "data.evaluate", patterns, role: SplitRole::Evaluate, ..wanted };
+            let mut source = RowSource::open(&wanted, evaluate_chain)?;
+            align(&mut source, train.classes(), "the training data", "data.evaluate")?;
+            source.encoders = source.encoders.relearned(&source.dataset, &train.encoders.learned())?;
             notes.extend(places(&source, "data.evaluate")?);
             notes.extend(overlap::of_files(&train.dataset, &source.dataset, recipe.data.allow_overlap)?);
             Some(source)
         }
     };
-    let input = model_input(&model, &train, recipe)?;
+    let spec = train.spec("transforms.train", recipe.seed, recipe.data.batch)?;
+    require_inputs(&model, &spec, "transforms.train")?;
     if let Some(source) = &evaluate {
-        let size = source.image_size("transforms.evaluate", recipe.seed)?;
-        require_size("transforms.evaluate", size, (input.width, input.height), &input.name)?;
+        let of_evaluation = source.spec("transforms.evaluate", recipe.seed, recipe.data.batch)?;
+        require_inputs(&model, &of_evaluation, "transforms.evaluate")?;
+        require_same(&spec, &of_evaluation)?;
     }
     let plan = Plan {
         recipe: recipe.clone(),
         train,
         evaluate,
         model,
-        input,
+        spec,
+        loss,
         optimizer,
         schedule,
         catalogs: catalogs.clone(),
@@ -95,15 +109,6 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
         return Err(RecipeError::mismatch("data.batch", message));
     }
     Ok(plan)
-}
-
-/// The optimizer and the schedule that a recipe chooses.
-///
-/// # Errors
-/// An unknown name or option, or a value that makes no sense.
-pub(crate) fn choose(training: &TrainingRecipe, catalogs: &Catalogs) -> Result<(Optimizer, Schedule), ChoiceError> {
-    let optimizer = Optimizer::choose(&catalogs.optimizers, &training.optimizer, "training.optimizer")?;
-    Ok((optimizer, Schedule::choose(&catalogs.schedules, &training.schedule, "training.schedule")?))
 }
 
 /// What was noticed while the files were chosen.
@@ -130,16 +135,62 @@ impl Plan {
         let training = &self.recipe.training;
         FineTuning {
             batch: self.recipe.data.batch,
-            inputs: self.input.shapes(self.recipe.data.batch),
+            inputs: shapes(&self.spec),
             output: model.output,
             head: model.head,
-            classes: self.train.columns.classes.len(),
+            classes: match self.train.classes().len() {
+                0 => self.spec.of_role(TensorRole::Target).map(|target| target.most_elements).next().unwrap_or(0),
+                classes => classes,
+            },
+            standardize: self.standardizations(TensorRole::Input).collect(),
+            undo: self.standardizations(TensorRole::Target).map(|(_, learned)| learned).next(),
             train: model.train,
             layer_decay: training.layer_decay,
             learning_rate_multipliers: training.learning_rate_multipliers.clone(),
-            label_smoothing: training.label_smoothing,
+            loss: self.loss.clone(),
             seed: self.recipe.seed,
         }
+    }
+
+    /// Compiles the training step.
+    ///
+    /// # Errors
+    /// The model, what is trained of it, or the loss do not fit each other or the data.
+    pub(crate) fn compile(&self) -> Result<TrainingProgram, RecipeError> {
+        let program = compile(&self.model, &self.fine_tuning(), &self.catalogs.operators)?;
+        let made: Vec<&TensorSpec> = self.spec.of_role(TensorRole::Target).collect();
+        let fits = |target: &TensorEntry| {
+            made.iter().any(|made| {
+                let rest = target.shape.get(1..).unwrap_or_default();
+                made.name == target.name
+                    && made.element_type.name() == target.dtype
+                    && made.shape.len() == rest.len()
+                    && made.shape.iter().zip(rest).all(|(made, wanted)| made.is_none_or(|made| made == *wanted))
+            })
+        };
+        let targets = &program.manifest.targets;
+        let of_classes = self.train.encoders.class_tensor().is_some();
+        if targets.iter().all(fits) && of_classes == (self.loss.reads() == PredictionKind::ClassScores) {
+            return Ok(program);
+        }
+        let wanted: Vec<String> = targets.iter().map(|target| format!("{} {:?}", target.dtype, target.shape)).collect();
+        let kind = if of_classes { "the labels give probabilities of classes" } else { "the data give numbers" };
+        let given: Vec<String> =
+            made.iter().map(|made| format!("{} {}", made.element_type.name(), row_shape(made))).collect();
+        let message = format!(
+            "the loss `{}` wants targets of {}, and {kind}, {}; choose a loss for them (of classes such as `cross_entropy`, of \
+             numbers such as `mse`), or a model whose output is like them",
+            self.loss.choice().name,
+            wanted.join(", "),
+            given.join(", "),
+        );
+        Err(RecipeError::mismatch("training.loss", message))
+    }
+
+    /// What was learned of columns of numbers and becomes a part of the model, by the tensors' names.
+    fn standardizations(&self, role: TensorRole) -> impl Iterator<Item = (String, Standardization)> {
+        let all = self.train.encoders.standardizations().filter(move |(_, of, _)| *of == role);
+        all.map(|(name, _, learned)| (name.to_owned(), learned.clone()))
     }
 
     /// Where training, evaluation and the pretrained model disagree on what is done to the values, in words.
@@ -164,7 +215,7 @@ impl Plan {
             epochs: self.recipe.training.epochs,
             drop_last: data.drop_last,
             beside,
-            ..stream_options(&self.recipe, &self.train, &self.input, data.order)
+            ..stream_options(&self.recipe, &self.train, data.order)
         })
     }
 
@@ -172,16 +223,11 @@ impl Plan {
     pub fn evaluate_stream(&self) -> Option<StreamOptions> {
         let source = self.evaluate.as_ref()?;
         let order = OrderStrength::Sequential;
-        Some(stream_options(&self.recipe, source, &self.input, order))
+        Some(stream_options(&self.recipe, source, order))
     }
 }
 
-pub(crate) fn stream_options(
-    recipe: &Recipe,
-    source: &RowSource,
-    input: &ModelInput,
-    order: OrderStrength,
-) -> StreamOptions {
+pub(crate) fn stream_options(recipe: &Recipe, source: &RowSource, order: OrderStrength) -> StreamOptions {
     let (data, seed, output) = (&recipe.data, recipe.seed, &recipe.output.folder);
     StreamOptions {
         seed,
@@ -189,6 +235,7 @@ pub(crate) fn stream_options(
         batch: data.batch,
         order,
         window: data.window,
+        group_by_length: data.group_by_length,
         workers: data.workers,
         memory: data.memory,
         beside: Beside::Nothing,
@@ -196,8 +243,7 @@ pub(crate) fn stream_options(
         transparency: data.transparency,
         drop_last: false,
         chain: source.chain.clone(),
-        columns: source.columns.clone(),
-        input_name: input.name.clone(),
+        encoders: source.encoders.clone(),
     }
 }
 
@@ -214,51 +260,47 @@ pub(crate) fn refuse_random(specs: &[Choice], catalogs: &Catalogs) -> Result<(),
     Ok(())
 }
 
-fn model_input(model: &Model, train: &RowSource, recipe: &Recipe) -> Result<ModelInput, RecipeError> {
-    let size = train.image_size("transforms.train", recipe.seed)?;
-    let (name, wanted) = image_input(model)?;
-    let wanted = (wanted.0.unwrap_or(size.0), wanted.1.unwrap_or(size.1));
-    require_size("transforms.train", size, wanted, &name)?;
-    Ok(ModelInput { name, width: size.0, height: size.1 })
+/// There is something to train towards.
+fn require_target(train: &RowSource) -> Result<(), RecipeError> {
+    let classes = train.classes().len();
+    match train.encoders.class_column() {
+        Some(column) if classes < 2 => Err(RecipeError::mismatch(
+            "data.label",
+            format!("column `{}` has {}; 2 are needed", shown(column), count(classes, "class")),
+        )),
+        None if train.encoders.columns_of(TensorRole::Target).is_empty() => {
+            let message = "there is nothing to train towards; name the column with the class, or `data.targets`";
+            Err(RecipeError::mismatch("data.label", message))
+        }
+        _ => Ok(()),
+    }
 }
 
-/// Width and height; `None` where any will do.
-pub(crate) type OpenSize = (Option<u32>, Option<u32>);
-
-/// Name, width and height of the model's one image input.
-pub(crate) fn image_input(model: &Model) -> Result<(String, OpenSize), RecipeError> {
-    let refuse = |message: String| Err(RecipeError::mismatch("model.path", message));
-    let inputs = model.inputs();
-    let [(name, shape)] = inputs.as_slice() else {
-        let names: Vec<_> = inputs.iter().take(8).map(|(name, _)| format!("`{}`", shown(name))).collect();
-        return refuse(format!(
-            "the model has {} inputs ({}); models with one image input can be trained so far",
-            inputs.len(),
-            names.join(", ")
-        ));
-    };
-    let side = |length: Option<usize>| length.and_then(|length| u32::try_from(length).ok());
-    match shape.as_slice() {
-        [_, None | Some(3), height, width] => Ok((name.clone(), (side(*width), side(*height)))),
-        other => {
-            refuse(format!("input `{name}` has the shape {}; images are [batch, 3, height, width]", show_shape(other)))
+/// Rows of training and evaluation go through one graph: where both fix a length, it is the same.
+fn require_same(train: &BatchSpec, evaluate: &BatchSpec) -> Result<(), RecipeError> {
+    for tensor in &train.tensors {
+        let other = evaluate.get(&tensor.name).map(|other| &other.shape);
+        if other.is_some_and(|other| *other != tensor.shape) {
+            let name = shown(&tensor.name);
+            let (got, wanted) = (other.cloned().unwrap_or_default(), &tensor.shape);
+            let message = if let ([Some(3), Some(height), Some(width)], [_, Some(got_height), Some(got_width)]) =
+                (wanted.as_slice(), got.as_slice())
+            {
+                format!(
+                    "images end at {got_width}×{got_height} pixels, and in training at {width}×{height}; end with `resize`, \
+                     `center_crop` or `random_resized_crop` to that size"
+                )
+            } else {
+                format!("`{name}` has rows of shape {got:?}, and in training of {wanted:?}")
+            };
+            return Err(RecipeError::mismatch("transforms.evaluate", message));
         }
     }
+    Ok(())
 }
 
-fn show_shape(shape: &[Option<usize>]) -> String {
-    let axes: Vec<_> = shape.iter().map(|axis| axis.map_or("?".into(), |length| length.to_string())).collect();
-    format!("[{}]", axes.join(", "))
-}
-
-pub(crate) fn require_size(place: &str, got: (u32, u32), wanted: (u32, u32), input: &str) -> Result<(), RecipeError> {
-    if got == wanted {
-        return Ok(());
-    }
-    let message = format!(
-        "images end at {}×{} pixels, and the model's input `{input}` takes {}×{}; end with `resize`, `center_crop` or \
-         `random_resized_crop` to that size",
-        got.0, got.1, wanted.0, wanted.1
-    );
-    Err(RecipeError::mismatch(place, message))
+/// `[batch, 3]`.
+fn row_shape(tensor: &TensorSpec) -> String {
+    let lengths = tensor.shape.iter().map(|length| length.map_or("?".to_owned(), |length| length.to_string()));
+    format!("[{}]", std::iter::once("batch".to_owned()).chain(lengths).collect::<Vec<_>>().join(", "))
 }

@@ -1,14 +1,16 @@
 //! What happens to images before a model sees them, as a tuned model carries it, compared with what a recipe does.
 
+use std::collections::BTreeMap;
+
 use millstream_compiler::Model;
-use millstream_schemas::Choice;
 use millstream_schemas::recipe::{DataRecipe, TransparencyPolicy};
 use millstream_schemas::shown;
 use millstream_schemas::shown_up_to;
+use millstream_schemas::{BatchSpec, Choice, TensorRole};
 use millstream_transforms::Chain;
 use serde::{Deserialize, Serialize};
 
-use crate::ModelInput;
+use crate::RowSource;
 
 /// Under this key in an ONNX file's metadata.
 const KEY: &str = "millstream.preprocess";
@@ -16,28 +18,45 @@ const KEY: &str = "millstream.preprocess";
 /// The preprocessing that a model was trained for, written into its file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Preprocessing {
-    /// Version of this format; 1.
+    /// Version of this format; 2. The first knew one image input, and is read as far as it goes.
     version: u32,
-    /// What the rows are: `image`.
-    kind: String,
-    /// The model's input that they go to.
-    input: String,
-    /// Pixels across.
-    width: u32,
-    /// Pixels down.
-    height: u32,
+    /// What the model's inputs are made of, by their names.
+    #[serde(default)]
+    inputs: BTreeMap<String, InputEncoding>,
     /// What happens to transparent pixels.
     transparency: TransparencyPolicy,
     /// The transforms of evaluation, in order.
     transforms: Vec<Choice>,
 }
 
+/// What an input of the model is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct InputEncoding {
+    /// With every default filled in.
+    encoding: Choice,
+    /// Of a row; null where it differs.
+    shape: Vec<Option<usize>>,
+    /// What it learned of the training rows.
+    learned: serde_json::Value,
+}
+
 impl Preprocessing {
     /// As a recipe evaluates.
-    pub(crate) fn of(data: &DataRecipe, input: &ModelInput, transforms: &[Choice]) -> Self {
-        let ModelInput { name, width, height } = input.clone();
-        let (transparency, transforms) = (data.transparency, transforms.to_vec());
-        Self { version: 1, kind: "image".into(), input: name, width, height, transparency, transforms }
+    pub(crate) fn of(data: &DataRecipe, train: &RowSource, spec: &BatchSpec, transforms: &[Choice]) -> Self {
+        let encoders = &train.encoders;
+        let learned = encoders.learned();
+        let of_input = |(name, role, encoding): (&str, TensorRole, &Choice)| {
+            let shape = spec.get(name)?.shape.clone();
+            let learned = learned.get(name).cloned().unwrap_or_default();
+            let encoding = InputEncoding { encoding: encoding.clone(), shape, learned };
+            (role == TensorRole::Input).then(|| (name.to_owned(), encoding))
+        };
+        Self {
+            version: 2,
+            inputs: encoders.choices().filter_map(of_input).collect(),
+            transparency: data.transparency,
+            transforms: transforms.to_vec(),
+        }
     }
 
     /// Key and value for the metadata of an ONNX file.
@@ -51,7 +70,7 @@ impl Preprocessing {
         let Some(text) = model.metadata(KEY) else { return Vec::new() };
         // a bare list of transforms is how earlier versions wrote it
         let (theirs, transparency) = match serde_json::from_str::<Self>(text) {
-            Ok(whole) if whole.version == 1 => (whole.transforms, Some(whole.transparency)),
+            Ok(whole) if matches!(whole.version, 1 | 2) => (whole.transforms, Some(whole.transparency)),
             _ => match serde_json::from_str::<Vec<Choice>>(text) {
                 Ok(list) => (list, None),
                 Err(_) => {

@@ -1,52 +1,59 @@
 use std::path::Path;
 
-use millstream_pipeline::{Columns, Dataset, InputKind, PipelineError, SplitRole};
-use millstream_schemas::SchemaError;
+use millstream_pipeline::encodings::{Encoders, StreamFacts, View, WantedTensor, short_form};
+use millstream_pipeline::{Dataset, PipelineError, SplitRole};
 use millstream_schemas::recipe::{DataRecipe, Patterns};
+use millstream_schemas::{BatchSpec, Choice, SchemaError, TensorRole};
 use millstream_transforms::Chain;
 
-use crate::RecipeError;
+use crate::{Catalogs, RecipeError};
+
+/// The tensor that targets are in, as the training step calls it.
+pub(crate) const TARGETS: &str = "targets";
 
 /// Rows of one split and what happens to them.
 #[derive(Clone, Debug)]
 pub struct RowSource {
     /// Where they lie.
     pub dataset: Dataset,
-    /// Which columns are read.
-    pub columns: Columns,
+    /// Which columns are read, and what tensors are made of them.
+    pub encoders: Encoders,
     /// What happens to each row.
     pub chain: Chain,
 }
 
+/// Which rows to open, and as what.
+pub(crate) struct Wanted<'a> {
+    pub(crate) data: &'a DataRecipe,
+    pub(crate) catalogs: &'a Catalogs,
+    /// Where the recipe names the rows.
+    pub(crate) place: &'a str,
+    pub(crate) patterns: &'a Patterns,
+    pub(crate) role: SplitRole,
+    /// The model's inputs; none where there is no model.
+    pub(crate) inputs: &'a [String],
+}
+
 impl RowSource {
-    pub(crate) fn open(
-        data: &DataRecipe,
-        place: &str,
-        patterns: &Patterns,
-        role: SplitRole,
-        chain: Chain,
-    ) -> Result<Self, RecipeError> {
-        let dataset = Dataset::open_split(patterns, Path::new("/"), role).map_err(RecipeError::at(place))?;
-        let columns = dataset.resolve_columns(data.input.as_deref(), &data.label);
-        let columns = columns.map_err(|error| match column_of(&error) {
+    pub(crate) fn open(wanted: &Wanted<'_>, chain: Chain) -> Result<Self, RecipeError> {
+        let Wanted { data, place, .. } = *wanted;
+        let dataset = Dataset::open_split(wanted.patterns, Path::new("/"), wanted.role);
+        let dataset = dataset.map_err(RecipeError::at(place))?;
+        let encoders = encoders(&dataset, wanted).map_err(|error| match column_of(&error) {
             Some(column) if data.input.as_deref() == Some(column) => RecipeError::at("data.input")(error),
-            Some(column) if data.label == column => RecipeError::at("data.label")(error),
-            _ => RecipeError::at(place)(error),
+            Some(column) if data.targets.is_empty() && data.label() == column => RecipeError::at("data.label")(error),
+            _ => match error {
+                PipelineError::Choice(error) => error.into(),
+                error => RecipeError::at(place)(error),
+            },
         })?;
-        Ok(Self { dataset, columns, chain })
+        Ok(Self { dataset, encoders, chain })
     }
 
-    /// Width and height that the images end at: as the transforms say, or, where they leave the size alone, that of the
-    /// first image that can be used. (A row of another size is refused when it is read.)
-    pub(crate) fn image_size(&self, place: &str, seed: u64) -> Result<(u32, u32), RecipeError> {
-        if self.columns.kind != InputKind::Image {
-            let message = format!(
-                "column `{}` holds text; models of text need a tokenizer, which is not there yet, so only `preview` takes it",
-                self.columns.input
-            );
-            return Err(RecipeError::mismatch("data.input", message));
-        }
-        self.dataset.image_size(&self.columns, &self.chain, seed).map_err(|error| match error {
+    /// What batches of these rows hold.
+    pub(crate) fn spec(&self, place: &str, seed: u64, batch: usize) -> Result<BatchSpec, RecipeError> {
+        let stream = StreamFacts { dataset: &self.dataset, chain: &self.chain, seed };
+        self.encoders.spec(&stream, batch).map_err(|error| match error {
             PipelineError::Damaged { row, damage } => {
                 let message = format!("the first image decides the size of all, and none can be used; {row}: {damage}");
                 RecipeError::mismatch(place, message)
@@ -54,6 +61,50 @@ impl RowSource {
             error => error.into(),
         })
     }
+
+    /// The column that is shown to people, and as what.
+    pub(crate) fn shown_column(&self) -> Result<(String, View), RecipeError> {
+        let shown = self.encoders.shown_input().map(|(column, view)| (column.to_owned(), view));
+        shown.ok_or_else(|| RecipeError::mismatch("data.inputs", "there is neither an image nor a text to be shown"))
+    }
+
+    /// Names of the classes, in the order of the scores; none without.
+    pub(crate) fn classes(&self) -> &[String] {
+        self.encoders.classes()
+    }
+}
+
+fn encoders(dataset: &Dataset, wanted: &Wanted<'_>) -> Result<Encoders, PipelineError> {
+    let data = wanted.data;
+    // What the only input is called where the recipe does not say.
+    let only = wanted.inputs.first().map_or("input", String::as_str);
+    let list = |choices: &std::collections::BTreeMap<String, Choice>, role, place: &str| -> Vec<WantedTensor> {
+        let tensor = |(name, encoding): (&String, &Choice)| WantedTensor {
+            name: if role == TensorRole::Target { TARGETS.to_owned() } else { name.clone() },
+            role,
+            encoding: encoding.clone(),
+            place: format!("{place}.{name}"),
+        };
+        choices.iter().map(tensor).collect()
+    };
+    let label = if data.targets.is_empty() { data.label() } else { "" };
+    let mut tensors = match data.inputs.is_empty() {
+        true => short_form(dataset, data.input.as_deref(), label, only)?,
+        false => {
+            let mut inputs = list(&data.inputs, TensorRole::Input, "data.inputs");
+            if !label.is_empty() {
+                inputs.push(WantedTensor {
+                    name: TARGETS.into(),
+                    role: TensorRole::Target,
+                    encoding: Choice::new("class_label", serde_json::json!({ "column": label })),
+                    place: "data.label".into(),
+                });
+            }
+            inputs
+        }
+    };
+    tensors.extend(list(&data.targets, TensorRole::Target, "data.targets"));
+    Encoders::open(dataset, &wanted.catalogs.encodings, &tensors, wanted.inputs)
 }
 
 /// The column that an error is about.

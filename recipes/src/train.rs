@@ -2,9 +2,9 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use millstream_compiler::{TrainingProgram, compile};
+use millstream_compiler::TrainingProgram;
 use millstream_pipeline::{Batches, Beside, StreamCounters, StreamOptions};
-use millstream_schemas::{Batch, Fingerprint, Recipe, count, shown_path};
+use millstream_schemas::{Batch, Fingerprint, Recipe, TensorRole, count, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::record::Timing;
 use millstream_training::{
@@ -17,7 +17,7 @@ use crate::check::{Findings, findings, left_out};
 use crate::error::with_causes;
 use crate::preprocessing::Preprocessing;
 use crate::run_folder::{MadeOf, RunFolder, fixed, make_place_for};
-use crate::{Catalogs, DataReport, Event, Events, Plan, RecipeError, Stop, labels_file, plan};
+use crate::{Catalogs, DataReport, Event, Events, Plan, RecipeError, RowSource, Stop, labels_file, plan};
 
 /// Whether a run is new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,7 +123,7 @@ pub fn train(
     refuse_problems(&found)?;
     let runtime = runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
-    let program = compile(&plan.model, &plan.fine_tuning(), &plan.catalogs.operators)?;
+    let program = plan.compile()?;
     let checkpoint = match options.start {
         StartMode::Resume => newest_checkpoint(&folder, events)?,
         StartMode::New | StartMode::Overwrite => None,
@@ -150,7 +150,7 @@ pub fn train(
         device: device.kind.to_string(),
         device_reason: device.reason.clone(),
         rows: plan.train.dataset.rows(),
-        classes: plan.train.columns.classes.len(),
+        classes: plan.train.classes().len(),
         trained: program.trained,
         frozen: program.frozen,
         total_steps: trainer.total_steps(),
@@ -273,13 +273,14 @@ fn made_of(plan: &Plan) -> Result<MadeOf, RecipeError> {
     let model = std::fs::read(path).map_err(RecipeError::io("read", path))?;
     Ok(MadeOf {
         model: Fingerprint::of_bytes(&model),
-        train: plan.train.dataset.fingerprint_with_labels(&plan.train.columns)?,
-        evaluate: plan
-            .evaluate
-            .as_ref()
-            .map(|source| source.dataset.fingerprint_with_labels(&source.columns))
-            .transpose()?,
+        train: targets_fingerprint(&plan.train)?,
+        evaluate: plan.evaluate.as_ref().map(targets_fingerprint).transpose()?,
     })
+}
+
+/// Of the rows, their targets included.
+fn targets_fingerprint(source: &RowSource) -> Result<Fingerprint, RecipeError> {
+    Ok(source.dataset.fingerprint_with(&source.encoders.columns_of(TensorRole::Target))?)
 }
 
 /// The newest whole checkpoint; `None` when the run was killed before it wrote one: then it simply starts again.
@@ -314,7 +315,7 @@ fn trainer_settings(plan: &Plan, folder: &RunFolder) -> TrainerSettings {
         schedule: plan.schedule.clone(),
         epochs: training.epochs,
         batches_per_epoch: plan.steps_per_epoch(),
-        classes: plan.train.columns.classes.clone(),
+        classes: plan.train.classes().to_vec(),
         checkpoints: Some(CheckpointSettings {
             folder: folder.checkpoints(),
             every_steps: plan.recipe.output.checkpoint.every_steps,
@@ -387,10 +388,6 @@ impl BatchSource for Watched<'_> {
             *self.skipped.borrow_mut() = self.stream.skipped();
         }
         batch
-    }
-
-    fn recycle(&mut self, batch: Batch) {
-        self.stream.recycle(batch);
     }
 
     fn waiting(&self) -> Option<usize> {
@@ -469,10 +466,6 @@ impl BatchSource for Stream {
         self.0.next().map(|batch| batch.map_err(Into::into))
     }
 
-    fn recycle(&mut self, batch: Batch) {
-        self.0.recycle(batch);
-    }
-
     fn waiting(&self) -> Option<usize> {
         Some(self.0.counters().batches_waiting)
     }
@@ -497,7 +490,7 @@ fn record(
         onnx_runtime: version.into(),
         trained: program.trained as u64,
         frozen: program.frozen as u64,
-        classes: plan.train.columns.classes.clone(),
+        classes: plan.train.classes().to_vec(),
         settings: settings(plan),
         notes,
         history: history.clone(),
@@ -532,11 +525,11 @@ fn settings(plan: &Plan) -> Vec<(String, String)> {
 
 /// Writes `model.onnx` and `labels.txt`. The same run gives the same bytes: nothing of time or place is in them.
 fn export(plan: &Plan, folder: &RunFolder, program: &TrainingProgram, trainer: &Trainer) -> Result<(), RecipeError> {
-    let classes = &plan.train.columns.classes;
+    let classes = plan.train.classes();
     let json = |value: serde_json::Result<String>| value.expect("lists of strings always serialize");
     let mut metadata = vec![
         (labels_file::KEY.to_owned(), json(serde_json::to_string(classes))),
-        Preprocessing::of(&plan.recipe.data, &plan.input, &plan.recipe.transforms.evaluate).metadata(),
+        Preprocessing::of(&plan.recipe.data, &plan.train, &plan.spec, &plan.recipe.transforms.evaluate).metadata(),
         ("millstream.steps".to_owned(), trainer.history().steps.to_string()),
     ];
     if let Some(best) = trainer.history().best {

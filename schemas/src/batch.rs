@@ -1,6 +1,69 @@
 use std::collections::BTreeMap;
 
-use crate::{ResumePoint, RowId};
+use serde::{Deserialize, Serialize};
+
+use crate::{Buffer, ResumePoint, RowId};
+
+/// What the elements of a tensor are; serializes as ONNX names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ElementType {
+    /// 32-bit floating point.
+    #[serde(rename = "float32")]
+    F32,
+    /// 64-bit floating point.
+    #[serde(rename = "float64")]
+    F64,
+    /// 16-bit floating point (IEEE 754), as bits.
+    #[serde(rename = "float16")]
+    F16,
+    /// 16-bit floating point with the exponent of 32-bit ones, as bits.
+    #[serde(rename = "bfloat16")]
+    Bf16,
+    /// Bytes.
+    #[serde(rename = "uint8")]
+    U8,
+    /// 32-bit signed integers.
+    #[serde(rename = "int32")]
+    I32,
+    /// 64-bit signed integers.
+    #[serde(rename = "int64")]
+    I64,
+    /// Truth values, a byte each: 0 or 1.
+    #[serde(rename = "bool")]
+    Bool,
+    /// Text.
+    #[serde(rename = "string")]
+    Text,
+}
+
+impl ElementType {
+    /// As ONNX names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::F64 => "float64",
+            Self::F16 => "float16",
+            Self::Bf16 => "bfloat16",
+            Self::U8 => "uint8",
+            Self::I32 => "int32",
+            Self::I64 => "int64",
+            Self::Bool => "bool",
+            Self::Text => "string",
+        }
+    }
+
+    /// Bytes of an element; of text, those of an empty one.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::U8 | Self::Bool => 1,
+            Self::F16 | Self::Bf16 => 2,
+            Self::F32 | Self::I32 => 4,
+            Self::F64 | Self::I64 => 8,
+            Self::Text => size_of::<String>(),
+        }
+    }
+}
 
 /// A dense array, row-major, first axis the batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,22 +79,93 @@ pub struct Tensor {
 #[non_exhaustive]
 pub enum TensorData {
     /// 32-bit floating point.
-    F32(Vec<f32>),
+    F32(Buffer<f32>),
+    /// 64-bit floating point.
+    F64(Buffer<f64>),
+    /// 16-bit floating point (IEEE 754), as bits.
+    F16(Buffer<u16>),
+    /// 16-bit floating point with the exponent of 32-bit ones, as bits.
+    Bf16(Buffer<u16>),
+    /// Bytes.
+    U8(Buffer<u8>),
+    /// 32-bit signed integers.
+    I32(Buffer<i32>),
     /// 64-bit signed integers.
-    I64(Vec<i64>),
-    /// Text, one string a row.
+    I64(Buffer<i64>),
+    /// Truth values: 0 or 1.
+    Bool(Buffer<u8>),
+    /// Text.
     Text(Vec<String>),
 }
 
-impl Tensor {
-    /// A float tensor; `data` must have as many elements as `shape` says.
-    pub fn f32(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Self {
-        let shape = shape.into();
-        assert_eq!(shape.iter().product::<usize>(), data.len(), "shape {shape:?} does not fit the data");
-        Self { shape, data: TensorData::F32(data) }
+impl TensorData {
+    /// What the elements are.
+    pub fn element_type(&self) -> ElementType {
+        match self {
+            Self::F32(_) => ElementType::F32,
+            Self::F64(_) => ElementType::F64,
+            Self::F16(_) => ElementType::F16,
+            Self::Bf16(_) => ElementType::Bf16,
+            Self::U8(_) => ElementType::U8,
+            Self::I32(_) => ElementType::I32,
+            Self::I64(_) => ElementType::I64,
+            Self::Bool(_) => ElementType::Bool,
+            Self::Text(_) => ElementType::Text,
+        }
     }
 
-    /// The elements, if they are floats.
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(data) => data.len(),
+            Self::F64(data) => data.len(),
+            Self::F16(data) | Self::Bf16(data) => data.len(),
+            Self::U8(data) | Self::Bool(data) => data.len(),
+            Self::I32(data) => data.len(),
+            Self::I64(data) => data.len(),
+            Self::Text(data) => data.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Tensor {
+    /// A float tensor.
+    ///
+    /// # Panics
+    /// If `data` does not have as many elements as `shape` says.
+    pub fn f32(shape: impl Into<Vec<usize>>, data: impl Into<Buffer<f32>>) -> Self {
+        Self::new(shape, TensorData::F32(data.into()))
+    }
+
+    /// A tensor of integers.
+    ///
+    /// # Panics
+    /// If `data` does not have as many elements as `shape` says.
+    pub fn i64(shape: impl Into<Vec<usize>>, data: impl Into<Buffer<i64>>) -> Self {
+        Self::new(shape, TensorData::I64(data.into()))
+    }
+
+    /// A tensor of any elements.
+    ///
+    /// # Panics
+    /// If `data` does not have as many elements as `shape` says.
+    pub fn new(shape: impl Into<Vec<usize>>, data: TensorData) -> Self {
+        let shape = shape.into();
+        assert_eq!(shape.iter().product::<usize>(), data.len(), "shape {shape:?} does not fit the data");
+        Self { shape, data }
+    }
+
+    /// What the elements are.
+    pub fn element_type(&self) -> ElementType {
+        self.data.element_type()
+    }
+
+    /// The elements, if they are 32-bit floats.
     pub fn as_f32(&self) -> Option<&[f32]> {
         match &self.data {
             TensorData::F32(data) => Some(data),
@@ -39,10 +173,18 @@ impl Tensor {
         }
     }
 
-    /// The elements, if they are floats.
+    /// The elements, if they are 32-bit floats.
     pub fn as_f32_mut(&mut self) -> Option<&mut [f32]> {
         match &mut self.data {
             TensorData::F32(data) => Some(data),
+            _ => None,
+        }
+    }
+
+    /// The elements, if they are 64-bit integers.
+    pub fn as_i64(&self) -> Option<&[i64]> {
+        match &self.data {
+            TensorData::I64(data) => Some(data),
             _ => None,
         }
     }
@@ -56,19 +198,68 @@ impl Tensor {
     }
 }
 
-/// What one training step consumes.
+/// What a tensor of a batch is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TensorRole {
+    /// An input of the model.
+    Input,
+    /// What its output is held against.
+    Target,
+}
+
+/// What a tensor of every batch of a stream is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TensorSpec {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub role: TensorRole,
+    /// What its elements are.
+    pub element_type: ElementType,
+    /// Length of each axis behind the first, which is the batch; `None` where it differs from batch to batch, as long as
+    /// the longest row.
+    pub shape: Vec<Option<usize>>,
+    /// The most elements that a row can have.
+    pub most_elements: usize,
+    /// What shorter rows are filled up with.
+    pub padding: i64,
+    /// A length that differs from batch to batch is a multiple of this, up to the most.
+    pub multiple_of: usize,
+}
+
+/// What every batch of a stream holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchSpec {
+    /// Slots.
+    pub capacity: usize,
+    /// The tensors, inputs first.
+    pub tensors: Vec<TensorSpec>,
+}
+
+impl BatchSpec {
+    /// The tensor of a name.
+    pub fn get(&self, name: &str) -> Option<&TensorSpec> {
+        self.tensors.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// The tensors of a role.
+    pub fn of_role(&self, role: TensorRole) -> impl Iterator<Item = &TensorSpec> {
+        self.tensors.iter().filter(move |tensor| tensor.role == role)
+    }
+}
+
+/// What one training step consumes: named tensors, as a [`BatchSpec`] describes them.
 ///
 /// Every batch has the same capacity. A slot without a usable row (the tail of an epoch, or a damaged row under the
-/// policy `skip`) has no [`RowId`], zeros in its inputs and zero weight in its targets: the loss, a weighted mean,
-/// leaves it out exactly, and graphs of fixed shape need no special last batch.
+/// policy `skip`) has no [`RowId`], zeros in its tensors (where rows have lengths of their own, a copy of the first row) and
+/// weight zero: the loss, a weighted mean, leaves it out exactly, and graphs of fixed shape need no special last batch.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Named inputs, each `[capacity, …]`.
-    pub inputs: BTreeMap<String, Tensor>,
-    /// Class probabilities `[capacity, classes]`; a row of zeros has no weight in the loss (masked or empty slot).
-    pub targets: Tensor,
-    /// Class of each slot before any mixing; −1 where unknown.
-    pub labels: Vec<i64>,
+    /// By name, inputs and targets alike, each `[capacity, …]`.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// How much each slot counts in the loss: 0 for an empty slot and for a row without a target.
+    pub weights: Vec<f32>,
     /// Where each slot came from; `None` for an empty one.
     pub rows: Vec<Option<RowId>>,
     /// Where to continue after this batch.
@@ -89,5 +280,16 @@ impl Batch {
     /// Whether no slot holds a row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The class of a slot by a tensor of class probabilities `[capacity, classes, …]`: the highest, the first of equals;
+    /// `None` where the slot has weight zero, or there is no such tensor.
+    pub fn class(&self, tensor: &str, slot: usize) -> Option<usize> {
+        let tensor = self.tensors.get(tensor)?;
+        let classes = tensor.shape.get(1..)?.iter().product();
+        let row = tensor.as_f32()?.chunks_exact(std::cmp::max(classes, 1)).nth(slot)?;
+        let known = *self.weights.get(slot)? > 0.0;
+        let highest = (0..row.len()).reduce(|best, index| if row[index] > row[best] { index } else { best });
+        highest.filter(|_| known)
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Plain data: dataset [features], [batches](Batch), [recipes](Recipe), [resume points](ResumePoint) and the
 //! [training manifest](TrainingManifest). Nothing here reads files of data, draws random numbers or knows ONNX Runtime.
-#![forbid(unsafe_code)]
 
 mod batch;
+mod buffer;
 pub mod choice;
 mod counted;
 mod error;
@@ -17,10 +17,12 @@ pub mod recipe;
 mod resume;
 mod row_id;
 mod shown;
+mod standardization;
 mod suggestion;
 mod wording;
 
-pub use batch::{Batch, Tensor, TensorData};
+pub use batch::{Batch, BatchSpec, ElementType, Tensor, TensorData, TensorRole, TensorSpec};
+pub use buffer::{ALIGNMENT, Buffer, BufferPart, BufferPool, Element};
 pub use choice::{Choice, ChoiceError};
 pub use counted::{count, plural};
 pub use error::SchemaError;
@@ -33,5 +35,6 @@ pub use recipe::Recipe;
 pub use resume::ResumePoint;
 pub use row_id::RowId;
 pub use shown::{escaped, shown, shown_path, shown_up_to};
+pub use standardization::Standardization;
 pub use suggestion::nearest;
 pub use wording::plain;

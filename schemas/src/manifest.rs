@@ -4,20 +4,32 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingManifest {
-    /// Version of this format; 1.
+    /// Version of this format; 2. (Version 1 had one entry `targets`, and `logits` for `prediction`.)
     pub version: u32,
     /// Rows in a batch; the graph's shapes are fixed to it.
     pub batch: usize,
     /// Inputs that come from the data, in graph order.
     pub inputs: Vec<TensorEntry>,
-    /// The input for class probabilities, `[batch, classes]`.
-    pub targets: TensorEntry,
+    /// Inputs that the loss compares the prediction with.
+    pub targets: Vec<TensorEntry>,
+    /// The input for the weight of each row in the loss, `[batch]`, where the loss takes it: 0 leaves a row out. Otherwise a
+    /// row of the targets sums to its weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<TensorEntry>,
     /// The scalar loss.
     pub loss: TensorEntry,
-    /// The model's own output, `[batch, classes]`.
-    pub logits: TensorEntry,
+    /// The model's own output: scores `[batch, classes, …]`, or numbers.
+    pub prediction: TensorEntry,
+    /// What the loss is a mean over, a scalar output, where that is not the sum of the rows' weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<TensorEntry>,
     /// What is trained; each is an input of the graph, and its gradient an output.
     pub parameters: Vec<ParameterEntry>,
+}
+
+impl TrainingManifest {
+    /// The version that this build writes.
+    pub const VERSION: u32 = 2;
 }
 
 /// A named tensor of a graph.

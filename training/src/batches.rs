@@ -7,11 +7,6 @@ pub trait BatchSource {
     /// The next batch, waiting for it; none at the end.
     fn next_batch(&mut self) -> Option<Result<Batch, BoxError>>;
 
-    /// Takes back a batch whose contents are no longer needed, to use its memory again.
-    fn recycle(&mut self, batch: Batch) {
-        drop(batch);
-    }
-
     /// Batches that are ready, where that is known.
     fn waiting(&self) -> Option<usize> {
         None

@@ -35,7 +35,6 @@ pub(crate) fn gather(
             let (batch, logits) = scores(batch)?;
             meter.add(&batch, &logits)?;
             rows += batch.len() as u64;
-            batches.recycle(batch);
         }
         if !progress(rows) {
             return Ok(None);

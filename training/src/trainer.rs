@@ -14,7 +14,7 @@ use crate::evaluator::{self, EvaluationBatches};
 use crate::metrics::Evaluation;
 use crate::observers::{Event, Observer, StepEvent};
 use crate::record::{Best, EpochProgress, EpochRecord, History};
-use crate::session::{StepOutcome, StepRunner, Weight};
+use crate::session::{StepOutcome, StepRunner};
 use crate::settings::TrainerSettings;
 use crate::speed::Speed;
 
@@ -231,7 +231,7 @@ impl Trainer {
             self.evaluation_due = batch.resume.epoch != self.epoch;
             self.epoch = batch.resume.epoch;
             self.resume = Some(batch.resume.clone());
-            batches.recycle(batch);
+            drop(batch);
             if !self.evaluation_due && self.history.steps > before && self.is_checkpoint_due() {
                 self.save(observer)?;
             }
@@ -282,18 +282,18 @@ impl Trainer {
     ) -> Result<Batch, TrainingError> {
         self.history.timing.waiting += waited;
         self.history.under_way.seconds += waited;
-        let weight = Weight::of(&batch);
-        if weight.rows == 0 {
-            return Ok(batch);
-        }
         let base = f64::from(self.settings.step.optimizer.learning_rate());
         let factor = self.settings.schedule.factor(self.history.steps, self.total_steps());
         let learning_rate = (base * factor) as f32;
         let (batch, outcome) = self.runner.step(batch, learning_rate)?;
+        if outcome.rows == 0 {
+            return Ok(batch);
+        }
         if !outcome.updated {
             return Err(self.diverged(&batch, &outcome));
         }
-        let StepOutcome { loss, seconds_in_graph, seconds_in_update, gradient_norm, .. } = outcome;
+        let StepOutcome { loss, rows: counted, weight, seconds_in_graph, seconds_in_update, gradient_norm, .. } =
+            outcome;
         let (rows, history) = (batch.len(), &mut self.history);
         history.steps += 1;
         history.curve.add(history.steps, f64::from(loss), f64::from(learning_rate));
@@ -303,9 +303,9 @@ impl Trainer {
         let (done, classes, total_steps) = (history.steps, self.settings.classes.len(), self.settings.total_steps());
         let diverged = history.loss_watch.add(done, f64::from(loss), first_loss, classes, total_steps);
         history.under_way.steps += 1;
-        history.under_way.rows += weight.rows;
-        history.under_way.weight += weight.sum;
-        history.under_way.weighted_loss += f64::from(loss) * weight.sum;
+        history.under_way.rows += counted;
+        history.under_way.weight += weight;
+        history.under_way.weighted_loss += f64::from(loss) * weight;
         history.under_way.seconds += seconds_in_graph + seconds_in_update;
         self.speed.add(rows, waited + seconds_in_graph + seconds_in_update);
         observer.observe(&Event::Step(StepEvent {

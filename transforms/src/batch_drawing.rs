@@ -46,21 +46,21 @@ pub struct BatchDrawing {
 }
 
 impl BatchDrawing {
-    /// Carries the steps out. Slots without a row stay as they are; so do `labels`, which say what was before.
+    /// Carries the steps out. Slots without a row stay as they are.
     ///
     /// # Errors
-    /// An input that is not f32 (text cannot be mixed), or a drawing for a batch of another capacity.
+    /// A tensor that is not f32 (text cannot be mixed), or a drawing for a batch of another capacity.
     pub fn apply(&self, batch: &mut Batch) -> Result<(), TransformError> {
         for DrawnBatchStep { transform, step } in &self.steps {
             let refused = |message: String| TransformError::Batch { transform: transform.to_string(), message };
             let BatchStep::Mix { weight, partners } = step;
             check_partners(partners, *weight, batch.capacity()).map_err(refused)?;
-            for (name, tensor) in &batch.inputs {
+            for (name, tensor) in &batch.tensors {
                 if !matches!(tensor.data, TensorData::F32(_)) || tensor.data_len() % partners.len().max(1) != 0 {
-                    return Err(refused(format!("input `{name}` is not a float tensor of {} rows", partners.len())));
+                    return Err(refused(format!("tensor `{name}` is not a float tensor of {} rows", partners.len())));
                 }
             }
-            for tensor in batch.inputs.values_mut().chain([&mut batch.targets]) {
+            for tensor in batch.tensors.values_mut() {
                 if let Some(values) = tensor.as_f32_mut() {
                     mix(values, *weight, partners);
                 }

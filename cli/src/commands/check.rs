@@ -1,5 +1,5 @@
 use millstream::compiler::ModelReport;
-use millstream::recipes::{Catalogs, CheckReport, DataReport, ModelInput, check};
+use millstream::recipes::{Catalogs, CheckReport, DataReport, check};
 use millstream::schemas::recipe::ByteSize;
 
 use crate::Outcome;
@@ -8,7 +8,7 @@ use crate::colour::Meaning;
 use crate::messages::harmless;
 use crate::output;
 use crate::table::Table;
-use millstream::schemas::{Recipe, count, grouped, shown};
+use millstream::schemas::{Recipe, TensorSpec, count, grouped, shown};
 
 pub(crate) fn run(global: &Global, recipe: &Recipe) -> anyhow::Result<Outcome> {
     let report = check(recipe, &Catalogs::default(), global.runtime.as_deref())?;
@@ -28,12 +28,12 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
     }
     text.push_str(&classes(report));
     let model = &report.model;
-    let ModelInput { name, width, height } = &report.input;
+    let inputs: Vec<String> = report.inputs.iter().map(takes).collect();
     let parameters = model.parameters + model.other_weights;
     text.push_str(&format!(
-        "\nmodel: opset {}, input `{}` takes {width}×{height} pixels\n{}, {} trained, {} frozen\n",
+        "\nmodel: opset {}, {}\n{}, {} trained, {} frozen\n",
         model.opset,
-        shown(name),
+        inputs.join(", "),
         count(parameters as u64, "parameter"),
         grouped(model.trained as u64),
         grouped(parameters.saturating_sub(model.trained) as u64)
@@ -83,6 +83,23 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
         false => Meaning::Bad.output("cannot be trained like this"),
     };
     text + "\n" + &verdict + "\n"
+}
+
+/// `input `image` takes 224×224 pixels`.
+fn takes(input: &TensorSpec) -> String {
+    let name = shown(&input.name);
+    match input.shape[..] {
+        [Some(_), Some(height), Some(width)] => format!("input `{name}` takes {width}×{height} pixels"),
+        _ => {
+            let lengths: Vec<_> =
+                input.shape.iter().map(|length| length.map_or("?".into(), |n| n.to_string())).collect();
+            format!(
+                "input `{name}` takes {} [{}]",
+                input.element_type.name(),
+                [&["batch".to_owned()], &lengths[..]].concat().join(", ")
+            )
+        }
+    }
 }
 
 fn data(split: &str, data: &DataReport) -> String {

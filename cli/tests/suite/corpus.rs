@@ -100,7 +100,12 @@ fn a_model_of_text_is_refused_with_the_reason() {
     let Some(corpus) = corpus() else { return };
     let (recipe, _folder) = example("flowers/head.yaml");
     let path = format!("model.path={}", text(&corpus.join("models/minilm-l6-h384-v12k/model.onnx")));
-    millstream(&["check", text(&recipe), "--set", &path]).failed_with(&["model.path", "3 inputs", "`input_ids`"]);
+    millstream(&["check", text(&recipe), "--set", &path]).failed_with(&[
+        "data.inputs",
+        "3 inputs",
+        "`input_ids`",
+        "token_ids",
+    ]);
 }
 
 #[test]

@@ -1,11 +1,13 @@
-//! Rows from outside: a program of one's own adds a transform, an optimizer and a schedule to the catalogs, and a recipe
+//! Rows from outside: a program of one's own adds a transform, a loss, an optimizer and a schedule to the
+//! catalogs, and a recipe
 //! chooses them by name.
 
 use std::path::Path;
 
 use millstream::Catalogs;
 use millstream::compiler::CompilerError;
-use millstream::compiler::graph::{Graph, ValueId};
+use millstream::compiler::graph::{Graph, TensorType, ValueId};
+use millstream::compiler::losses::{self, LossFunction, LossInputs, LossKind, LossNodes, PredictionKind};
 use millstream::recipes::{self, Silent, Stop, TrainOptions};
 use millstream::schemas::choice::{Options, between};
 use millstream::schemas::recipe::RecipeText;
@@ -52,6 +54,63 @@ impl ImageTransform for HalfTurn {
         let ImageFacts { width, height, .. } = *facts;
         let matrix = Matrix::scale_then_move(-1.0, -1.0, f64::from(width), f64::from(height));
         steps.push(Project { matrix, width, height, fill: [0; 3], kernel: Kernel::Bilinear }.into());
+    }
+}
+
+const BRIER: LossKind = LossKind {
+    name: "brier",
+    summary: "The squared distance between probabilities.",
+    documentation: "Brier (1950): Σ (softmax(scores) − t)^2 / Σ w, for distributions t that sum to w = 1, times `factor`.",
+    samples: &["{}", r#"{"factor": 0.5}"#],
+    build: losses::Build::of::<Brier>(),
+};
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Brier {
+    /// What the distance is multiplied with, 0 to 10.
+    #[schemars(range(min = 0, max = 10))]
+    factor: f64,
+}
+
+impl Default for Brier {
+    fn default() -> Self {
+        Self { factor: 1.0 }
+    }
+}
+
+impl Options for Brier {
+    fn validate(&self) -> Result<(), String> {
+        between("factor", self.factor, 0.0, 10.0)
+    }
+}
+
+impl LossFunction for Brier {
+    fn reads(&self) -> PredictionKind {
+        PredictionKind::ClassScores
+    }
+
+    fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
+        Ok(prediction.clone())
+    }
+
+    fn takes_weights(&self) -> bool {
+        false
+    }
+
+    fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
+        let probability = graph.add("Softmax", &[inputs.prediction], &[("axis", 1.into())])?;
+        let weight = graph.reduce_sum(inputs.targets, &[1], true)?;
+        let off = graph.minus(probability, inputs.targets)?;
+        let square = graph.times(off, off)?;
+        let square = graph.times(square, weight)?;
+        let sum = graph.reduce_sum(square, &[0, 1], false)?;
+        let weight = graph.reduce_sum(weight, &[0, 1], false)?;
+        let least = graph.scalar(1e-12);
+        let weight = graph.add("Max", &[weight, least], &[])?;
+        let mean = graph.divided_by(sum, weight)?;
+        let factor = graph.scalar(self.factor as f32);
+        Ok(LossNodes { loss: graph.times(mean, factor)?, weight: None })
     }
 }
 
@@ -140,13 +199,15 @@ fn extended() -> Catalogs {
     let ours = Catalogs::default();
     Catalogs {
         transforms: ours.transforms.with(HALF_TURN),
+        losses: ours.losses.with(BRIER),
         optimizers: ours.optimizers.with(SIGN_SGD),
         schedules: ours.schedules.with(HALVING),
         ..ours
     }
 }
 
-const CHANGES: [&str; 4] = [
+const CHANGES: [&str; 5] = [
+    "training.loss={brier: {factor: 2}}",
     "transforms.train=[{resize: {size: 16}}, {half_turn: {probability: 0.2}}]",
     "training.optimizer={sign_sgd: {learning_rate: 0.01}}",
     "training.schedule=halving",
@@ -164,8 +225,9 @@ fn rows_of_another_crate_are_checked_trained_and_written_down_like_ours() {
     let recipe = recipes::load(&text(&place, &CHANGES), &catalogs).unwrap();
     let written = serde_json::to_value(&recipe.training).unwrap();
     assert_eq!(written["optimizer"], serde_json::json!({"sign_sgd": {"threshold": 0.0, "learning_rate": 0.01}}));
+    assert_eq!(written["loss"], serde_json::json!({"brier": {"factor": 2.0}}));
     let schema = catalogs.recipe_schema().to_string();
-    assert!(["half_turn", "sign_sgd", "halving"].iter().all(|name| schema.contains(name)));
+    assert!(["half_turn", "brier", "sign_sgd", "halving"].iter().all(|name| schema.contains(name)));
     if !has_runtime() {
         return;
     }
@@ -177,7 +239,7 @@ fn rows_of_another_crate_are_checked_trained_and_written_down_like_ours() {
     let again = RecipeText::read(Path::new(&summary.folder.join("recipe.yaml")), &[]).unwrap();
     recipes::load(&again, &extended()).unwrap();
     let message = recipes::load(&again, &Catalogs::default()).unwrap_err().to_string();
-    for name in ["half_turn", "sign_sgd", "halving"] {
+    for name in ["half_turn", "brier", "sign_sgd", "halving"] {
         assert!(message.contains(name), "{name} in {message}");
     }
 }
@@ -191,6 +253,8 @@ fn mistakes_in_rows_of_another_crate_are_told_at_their_place() {
             "training.optimizer.sign_sgd.threshold: wanted 0 to 1, got 2",
         ),
         ("training.optimizer={sign_sgd: {treshold: 0}}", "did you mean `threshold`?"),
+        ("training.loss={brier: {factor: 11}}", "training.loss.brier.factor: wanted 0 to 10, got 11"),
+        ("training.loss=brierr", "did you mean `brier`?"),
         ("training.optimizer=sign_sg", "did you mean `sign_sgd`?"),
         ("transforms.train=[half_turns]", "did you mean `half_turn`?"),
         ("transforms.train=[{half_turn: {probability: 3}}]", "half_turn: probability is between 0 and 1, got 3"),

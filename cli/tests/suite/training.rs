@@ -1,6 +1,7 @@
 //! A whole run on small data: what is written, what is said, the same bytes for any number of workers.
 
-use serde_json::Value;
+use millstream::schemas::recipe::RecipeText;
+use serde_json::{Value, json};
 
 use crate::dataset;
 use crate::onnx;
@@ -110,6 +111,27 @@ fn a_new_head_with_soft_labels_learns_too() {
     let epochs = metrics["history"]["epochs"].as_array().unwrap();
     let loss = |index: usize| epochs[index]["training_loss"].as_f64().unwrap();
     assert!(loss(7) < loss(0), "{} is not below {}", loss(7), loss(0));
+}
+
+#[test]
+fn the_loss_that_a_recipe_chooses_is_minimized_and_written_down() {
+    if !has_runtime() {
+        return;
+    }
+    for (loss, written) in [
+        ("focal", json!({"focal": {"gamma": 2.0, "alpha": []}})),
+        ("{focal: {gamma: 1, alpha: [1, 2, 0.5]}}", json!({"focal": {"gamma": 1.0, "alpha": [1.0, 2.0, 0.5]}})),
+    ] {
+        let place = Workplace::new();
+        place.run_with("train", &[&format!("training.loss={loss}"), "training.epochs=8"]).done();
+        let metrics: Value = serde_json::from_slice(&place.read("run/metrics.json")).unwrap();
+        let epochs = metrics["history"]["epochs"].as_array().unwrap();
+        let loss = |index: usize| epochs[index]["training_loss"].as_f64().unwrap();
+        assert!(loss(7) < 0.5 * loss(0), "{} is not far below {}", loss(7), loss(0));
+        assert!(metrics["evaluation"]["accuracy"].as_f64().unwrap() > 0.9);
+        let recipe = RecipeText::read(&place.path("run/recipe.yaml"), &[]).unwrap().recipe().unwrap();
+        assert_eq!(serde_json::to_value(&recipe.training.loss).unwrap(), written);
+    }
 }
 
 #[test]

@@ -6,10 +6,14 @@ mod layers;
 mod nodes;
 mod normalize;
 mod pattern;
+mod pooling;
 mod selection;
+mod standardize;
 
 use std::collections::BTreeMap;
 
+use crate::losses::Loss;
+use millstream_schemas::Standardization;
 use millstream_schemas::recipe::{HeadRecipe, LearningRateMultiplier, TrainSelection};
 
 pub(crate) use ending::{ending, lay_bare, require_scores};
@@ -20,7 +24,9 @@ pub use layers::{Layer, Weight, layers};
 pub(crate) use nodes::named;
 pub(crate) use normalize::normalize;
 pub use pattern::matches as pattern_matches;
+pub(crate) use pooling::add_pooled_head;
 pub(crate) use selection::{check_factors, layers_before, select, untie};
+pub(crate) use standardize::{standardize_input, undo_output};
 
 /// What to compile a model into.
 #[derive(Clone, Debug)]
@@ -29,20 +35,24 @@ pub struct FineTuning {
     pub batch: usize,
     /// Shapes of inputs by name, first axis the batch, where the data decides them.
     pub inputs: BTreeMap<String, Vec<usize>>,
-    /// The output that holds the class scores; needed when the model has several.
+    /// The output that is trained; needed when the model has several.
     pub output: Option<String>,
     /// Whether the last linear layer is kept or replaced.
     pub head: HeadRecipe,
-    /// Number of classes of the data.
+    /// Number of classes of the data; where the targets are numbers, how many there are in a row.
     pub classes: usize,
+    /// What was learned of columns of numbers, by the inputs that they go to: it becomes a part of the model.
+    pub standardize: BTreeMap<String, Standardization>,
+    /// What was learned of the targets: it is undone in the model's answer.
+    pub undo: Option<Standardization>,
     /// Which layers are trained.
     pub train: TrainSelection,
     /// Factor on the learning rate for each layer further from the head.
     pub layer_decay: f32,
     /// Factors on the learning rate by layer name.
     pub learning_rate_multipliers: Vec<LearningRateMultiplier>,
-    /// Share of the target spread evenly over all classes.
-    pub label_smoothing: f32,
+    /// What is minimized.
+    pub loss: Loss,
     /// Seed of new weights.
     pub seed: u64,
 }
@@ -56,10 +66,12 @@ impl FineTuning {
             output: None,
             head: HeadRecipe::New,
             classes,
+            standardize: BTreeMap::new(),
+            undo: None,
             train: TrainSelection::Head,
             layer_decay: 1.0,
             learning_rate_multipliers: Vec::new(),
-            label_smoothing: 0.0,
+            loss: Loss::default(),
             seed: 0,
         }
     }

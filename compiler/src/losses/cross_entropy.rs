@@ -1,20 +1,79 @@
-use crate::CompilerError;
-use crate::graph::{Graph, ValueId};
+//! Softmax cross-entropy with soft targets.
 
-/// Softmax cross-entropy with soft targets, the mean over the batch by weight.
-///
-/// `logits` and `targets` are `[batch, classes]`; a row of `targets` sums to its weight, so a row of zeros is left
-/// out. With t' = (1 − s)·t + s·w/classes for smoothing s and row weight w = Σt (Szegedy et al. 2016):
-/// loss = −Σ t'·log_softmax(logits) / max(Σ w, tiny).
-pub fn cross_entropy(
+use millstream_schemas::choice::{Options, share};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::loss_kind::{Build, LossKind};
+use crate::CompilerError;
+use crate::graph::{ElementType, Graph, TensorType, ValueId};
+
+pub(super) const LOSS: LossKind = LossKind {
+    name: "cross_entropy",
+    summary: "Softmax cross-entropy between scores and class probabilities.",
+    documentation: "Targets are class probabilities of the shape of the scores, `[batch, classes]` or \
+        `[batch, classes, …]` with a distribution at each further place, as in a mask. A distribution t sums to its weight \
+        w, so one of zeros is left out. With s = `label_smoothing` and t' = (1 − s)·t + s·w/classes (Szegedy et al., \
+        \"Rethinking the Inception Architecture for Computer Vision\", 2016): loss = −Σ t'·log_softmax(scores) / Σ w.",
+    samples: &["{}", r#"{"label_smoothing": 0.1}"#],
+    build: Build::of::<CrossEntropy>(),
+};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct CrossEntropy {
+    /// Share of the target probability spread evenly over all classes, 0 to below 1.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    label_smoothing: f64,
+}
+
+impl Options for CrossEntropy {
+    fn validate(&self) -> Result<(), String> {
+        share("label_smoothing", self.label_smoothing)
+    }
+}
+
+impl LossFunction for CrossEntropy {
+    fn reads(&self) -> PredictionKind {
+        PredictionKind::ClassScores
+    }
+
+    fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
+        require_scores(prediction)?;
+        Ok(prediction.clone())
+    }
+
+    fn takes_weights(&self) -> bool {
+        false
+    }
+
+    fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
+        of_probabilities(graph, inputs.prediction, inputs.targets, self.label_smoothing as f32)
+    }
+}
+
+/// Scores have an axis of classes behind that of the batch.
+pub(super) fn require_scores(prediction: &TensorType) -> Result<(), CompilerError> {
+    if prediction.dtype == ElementType::F32 && prediction.shape.len() >= 2 {
+        return Ok(());
+    }
+    Err(CompilerError::setting(
+        "training.loss",
+        format!("the loss wants class scores, float32 [batch, classes, …], and the prediction is {prediction}"),
+    ))
+}
+
+/// The nodes, for targets that are probabilities. A row with many places has a weight of its own: the sum over them.
+pub(super) fn of_probabilities(
     graph: &mut Graph,
-    logits: ValueId,
+    scores: ValueId,
     targets: ValueId,
     smoothing: f32,
-) -> Result<ValueId, CompilerError> {
-    let classes = graph.shape(logits)?[1];
-    let log_probability = graph.add("LogSoftmax", &[logits], &[("axis", 1.into())])?;
+) -> Result<LossNodes, CompilerError> {
+    let log_probability = graph.add("LogSoftmax", &[scores], &[("axis", 1.into())])?;
     let smoothed = if smoothing > 0.0 {
+        let classes = graph.shape(scores)?[1];
         let weight = graph.reduce_sum(targets, &[1], true)?;
         let spread = graph.scalar(smoothing / classes as f32);
         let everywhere = graph.times(weight, spread)?;
@@ -25,10 +84,20 @@ pub fn cross_entropy(
         targets
     };
     let agreement = graph.times(smoothed, log_probability)?;
-    let agreement = graph.reduce_sum(agreement, &[0, 1], false)?;
-    let weight = graph.reduce_sum(targets, &[0, 1], false)?;
-    let tiny = graph.scalar(1e-12); // a batch without any labelled row has loss 0, not NaN
-    let weight = graph.add("Max", &[weight, tiny], &[])?;
-    let mean = graph.divided_by(agreement, weight)?;
-    graph.add("Neg", &[mean], &[])
+    negative_mean(graph, agreement, targets)
 }
+
+/// −Σ `terms` / max(Σ `targets`, tiny), both `[batch, classes, …]`.
+pub(super) fn negative_mean(graph: &mut Graph, terms: ValueId, targets: ValueId) -> Result<LossNodes, CompilerError> {
+    let axes: Vec<i64> = (0..graph.shape(targets)?.len() as i64).collect();
+    let terms = graph.reduce_sum(terms, &axes, false)?;
+    let sum = graph.reduce_sum(targets, &axes, false)?;
+    let tiny = graph.scalar(TINY);
+    let divisor = graph.add("Max", &[sum, tiny], &[])?;
+    let mean = graph.divided_by(terms, divisor)?;
+    let loss = graph.add("Neg", &[mean], &[])?;
+    Ok(LossNodes { loss, weight: (axes.len() > 2).then_some(sum) })
+}
+
+/// What a mean is divided by at least: a batch without any labelled row has loss 0, not NaN.
+pub(super) const TINY: f32 = 1e-12;

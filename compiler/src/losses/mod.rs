@@ -1,5 +1,37 @@
-//! Losses: graphs from the model's output and the targets to one number.
+//! Losses: graphs from the model's output and the targets to one number. Each file holds one.
 
 mod cross_entropy;
+mod focal;
+mod huber;
+mod loss;
+mod loss_function;
+mod loss_kind;
+mod loss_program;
+mod mae;
+mod mse;
+mod row_mean;
+mod sparse_cross_entropy;
 
-pub use cross_entropy::cross_entropy;
+use std::sync::OnceLock;
+
+use millstream_schemas::choice::{Catalog, Choice};
+
+pub use loss::Loss;
+pub use loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+pub use loss_kind::{Build, LossKind};
+pub use loss_program::LossProgram;
+
+/// The losses of this crate. More rows are added by [`Catalog::with`].
+pub fn standard() -> &'static Catalog<LossKind> {
+    static CATALOG: OnceLock<Catalog<LossKind>> = OnceLock::new();
+    CATALOG.get_or_init(|| {
+        Catalog::new([cross_entropy::LOSS, focal::LOSS, huber::LOSS, mae::LOSS, mse::LOSS, sparse_cross_entropy::LOSS])
+    })
+}
+
+impl Default for Loss {
+    fn default() -> Self {
+        Self::choose(standard(), &Choice::named("cross_entropy"), "training.loss")
+            .expect("all of its options have defaults")
+    }
+}

@@ -86,6 +86,11 @@ pub(crate) fn known_shape(value: &ValueInfoProto) -> Option<Vec<Option<usize>>> 
     Some(shape.dim.iter().map(length).collect())
 }
 
+/// What the elements of a declared value are.
+pub(super) fn element_type(value: &ValueInfoProto) -> Option<ElementType> {
+    ElementType::from_onnx(tensor_of(value)?.elem_type())
+}
+
 fn tensor_of(value: &ValueInfoProto) -> Option<&type_proto::Tensor> {
     match value.r#type.as_ref()?.value.as_ref()? {
         type_proto::Value::TensorType(tensor) => Some(tensor),

@@ -105,6 +105,12 @@ impl Model {
         data.map(|input| (input.name().to_owned(), known_shape(input).unwrap_or_default())).collect()
     }
 
+    /// What the elements of an input are, as ONNX names it; `None` for what is no tensor of numbers.
+    pub fn input_type(&self, name: &str) -> Option<&'static str> {
+        let input = self.graph().input.iter().find(|input| input.name() == name)?;
+        Some(import::element_type(input)?.name())
+    }
+
     /// Names and lengths of the outputs; `None` for a symbolic axis.
     pub fn outputs(&self) -> Vec<(String, Vec<Option<usize>>)> {
         let outputs = self.graph().output.iter();

@@ -11,18 +11,10 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 
+use super::caught;
 use super::pages::{ChunkPages, PageBytes, PageDamage, reader_says};
-use super::{Storage, caught};
 use crate::PipelineError;
-
-/// How the label column becomes class indices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LabelReading {
-    /// Integers or booleans, as they are.
-    Number,
-    /// Strings, looked up among the class names.
-    Name,
-}
+use crate::stores::Storage;
 
 /// The columns that are read of one file.
 #[derive(Clone, Debug)]
@@ -30,23 +22,22 @@ pub(crate) struct FileColumns {
     pub(crate) name: Arc<str>,
     pub(crate) storage: Storage,
     pub(crate) metadata: ArrowReaderMetadata,
-    pub(crate) input: Option<String>,
-    pub(crate) label: Option<String>,
+    /// Their names, in the order in which they were asked for.
+    pub(crate) columns: Vec<String>,
     leaves: Vec<usize>,
     levels: FieldLevels,
 }
 
 impl FileColumns {
-    /// Reads `input` (of a struct, only its `bytes`) and `label` of a file.
+    /// Reads these columns of a file; of structs, only their `bytes`.
     pub(crate) fn new(
         name: &Arc<str>,
         storage: &Storage,
         metadata: &Arc<ParquetMetaData>,
         schema: &Schema,
-        input: Option<&str>,
-        label: Option<&str>,
+        columns: &[String],
     ) -> Result<Self, PipelineError> {
-        let viewed = |field: &Arc<Field>| match [input, label].contains(&Some(field.name())) {
+        let viewed = |field: &Arc<Field>| match columns.contains(field.name()) {
             true => Arc::new(Field::clone(field).with_data_type(as_views(field.data_type()))),
             false => Arc::clone(field),
         };
@@ -60,8 +51,8 @@ impl FileColumns {
         })?;
         let parquet = metadata.parquet_schema();
         let wanted = |parts: &[String]| match parts {
-            [column] => [input, label].contains(&Some(column)),
-            [column, leaf] => input == Some(column) && leaf == "bytes",
+            [column] => columns.contains(column),
+            [column, leaf] => columns.contains(column) && leaf == "bytes",
             _ => false,
         };
         let leaves: Vec<usize> =
@@ -73,8 +64,7 @@ impl FileColumns {
             storage: storage.clone(),
             levels,
             metadata,
-            input: input.map(str::to_owned),
-            label: label.map(str::to_owned),
+            columns: columns.to_vec(),
             leaves,
         })
     }
@@ -181,17 +171,17 @@ impl FileColumns {
     /// Bytes that reading a row group takes while it is decoded, and that it keeps afterwards.
     pub(crate) fn group_bytes(&self, group: usize) -> (u64, u64) {
         let rows = self.metadata.metadata().row_group(group).num_rows().max(0) as u64;
-        let mut bytes = ReadBytes::of_rows(rows);
+        let mut bytes = ReadBytes::of_rows(rows, self.columns.len());
         self.chunks(group).iter().for_each(|chunk| bytes.add(chunk, chunk.whole));
         bytes.both()
     }
 
     /// The same for some rows of it (ascending): only the pages they lie in, where the file says where pages are.
     pub(crate) fn rows_bytes(&self, group: usize, rows: &[u32]) -> (u64, u64) {
-        Self::touched(&self.chunks(group), rows)
+        self.touched(&self.chunks(group), rows)
     }
 
-    /// How many pages the input column has, by the page index; none where there is no index.
+    /// How many pages the column with the most has, by the page index; none where there is no index.
     pub(crate) fn pages_at_least(&self) -> u64 {
         let groups = 0..self.metadata.metadata().num_row_groups();
         let pages = |group| self.chunks(group).iter().map(|chunk| chunk.pages.len() as u64).max().unwrap_or(0);
@@ -219,13 +209,13 @@ impl FileColumns {
             // What a row takes only changes where a page begins.
             let starts = chunks.iter().flat_map(|chunk| &chunk.pages).map(|page| page.first_row);
             let candidates = starts.chain([0]).filter(|&row| row < rows);
-            candidates.map(|row| Self::touched(&chunks, &[row as u32]).0).max().unwrap_or(0)
+            candidates.map(|row| self.touched(&chunks, &[row as u32]).0).max().unwrap_or(0)
         };
         (0..metadata.num_row_groups()).map(dearest).max().unwrap_or(0)
     }
 
-    fn touched(chunks: &[ColumnChunk], rows: &[u32]) -> (u64, u64) {
-        let mut bytes = ReadBytes::of_rows(rows.len() as u64);
+    fn touched(&self, chunks: &[ColumnChunk], rows: &[u32]) -> (u64, u64) {
+        let mut bytes = ReadBytes::of_rows(rows.len() as u64, self.columns.len());
         chunks.iter().for_each(|chunk| bytes.add(chunk, chunk.touched_by(rows)));
         bytes.both()
     }
@@ -295,8 +285,8 @@ struct ReadBytes {
 }
 
 impl ReadBytes {
-    fn of_rows(rows: u64) -> Self {
-        Self { compressed: 0, kept: rows.saturating_mul(ROW_BYTES) }
+    fn of_rows(rows: u64, columns: usize) -> Self {
+        Self { compressed: 0, kept: rows.saturating_mul(row_bytes(columns)) }
     }
 
     fn add(&mut self, chunk: &ColumnChunk, touched: u64) {
@@ -311,8 +301,10 @@ impl ReadBytes {
     }
 }
 
-/// A view, a label and a place in the order for each row.
-pub(crate) const ROW_BYTES: u64 = 80;
+/// A place in the order for each row, and of each column a view or a number.
+pub(crate) fn row_bytes(columns: usize) -> u64 {
+    48 + 16 * columns as u64
+}
 
 fn as_views(data_type: &DataType) -> DataType {
     match data_type {

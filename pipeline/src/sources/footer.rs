@@ -8,13 +8,13 @@ use std::sync::Arc;
 use millstream_schemas::{Fingerprint, shown_up_to};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
-use super::Storage;
 use super::other_formats;
 use super::pages::reader_says;
-use super::storage::Chunk;
 use super::thrift::Scan;
 use crate::PipelineError;
 use crate::error::panic_message;
+use crate::stores::Storage;
+use crate::stores::Whole;
 
 /// Length and magic at the very end.
 const TAIL: u64 = 8;
@@ -125,7 +125,7 @@ fn with_page_locations(metadata: ParquetMetaData, storage: &Storage, length: u64
         return metadata;
     }
     let plain = metadata.clone();
-    let chunk = Chunk { storage: storage.clone(), length };
+    let chunk = Whole { storage: storage.clone(), length };
     let read = caught(name, || {
         let mut reader = ParquetMetaDataReader::new_with_metadata(metadata)
             .with_column_index_policy(PageIndexPolicy::Skip)

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parquet::basic::{Compression, Encoding};
 
-use super::columns::ROW_BYTES;
+use super::columns::row_bytes;
 use super::pages::{ChunkPages, PageBytes};
 use super::row_group::GroupPages;
-use super::rows::{Classes, Gather, in_group};
+use super::rows::{Gather, in_group};
 use super::{FileColumns, LoadedRows, Part};
 use crate::PipelineError;
 
@@ -82,7 +82,7 @@ impl PagedGroup {
             };
             rows.iter().map(alike).fold(0, u64::saturating_add)
         };
-        let rows_alone = ROW_BYTES.saturating_mul(rows.len() as u64);
+        let rows_alone = row_bytes(self.columns.columns.len()).saturating_mul(rows.len() as u64);
         self.chunks.iter().fold(rows_alone, |sum, (_, chunk)| sum.saturating_add(of_chunk(chunk)))
     }
 
@@ -90,7 +90,6 @@ impl PagedGroup {
     pub(crate) fn read(
         &self,
         rows: Vec<u32>,
-        classes: &Classes,
         most: u64,
         limit: u64,
         stop: &AtomicBool,
@@ -101,7 +100,7 @@ impl PagedGroup {
         in_group(&self.columns, self.group, || {
             let rows = part.rows.as_deref();
             let group = GroupPages::of_chunks(&self.columns, self.group as usize, bytes, self.chunks.clone());
-            let mut gather = Gather::copying(&self.columns, &part, classes, step);
+            let mut gather = Gather::copying(&self.columns, &part, step);
             for batch in group.batches(rows, step)? {
                 let batch = batch?;
                 if gather.bytes().saturating_add(gather.copied_bytes(&batch)?) > most {

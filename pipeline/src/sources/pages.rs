@@ -16,8 +16,8 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::page_header::{PageHeader, check_unpacked_levels};
-use super::storage::OpenFile;
 use crate::PipelineError;
+use crate::stores::OpenFile;
 
 /// Bytes that are read to find a page's header; more when it is longer, as with statistics in it.
 const HEADER: u64 = 512;

@@ -1,20 +1,15 @@
 //! Reads rows of one row group into memory, asynchronously for streams and blocking for single rows.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
-use arrow_array::{Array, ArrayRef, BinaryViewArray, RecordBatch, StringViewArray};
-use arrow_buffer::{Buffer, ScalarBuffer};
-use arrow_cast::{CastOptions, cast_with_options};
-use arrow_schema::DataType;
+use arrow_array::RecordBatch;
 use parquet::errors::ParquetError;
 
-use super::columns::ROW_BYTES;
+use super::columns::row_bytes;
 use super::pages::{PageBytes, PageDamage, reader_says};
 use super::row_group::{GroupPages, Wanted, fetch};
-use super::{FileColumns, LabelReading, caught};
+use super::values::ColumnValues;
+use super::{FileColumns, Value, caught};
 use crate::PipelineError;
 use millstream_schemas::shown;
 
@@ -32,306 +27,120 @@ pub(crate) struct Part {
     pub(crate) rows: Option<Vec<u32>>,
 }
 
-/// A label as the file has it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum LabelValue {
-    /// Not checked against the number of classes.
-    Class(i64),
-    /// A whole number that is too large for [`LabelValue::Class`].
-    Beyond(u64),
-    /// A fraction, or a number beyond all whole ones.
-    NotWhole(f64),
-    /// Null, or NaN, which some writers put for it.
-    Null,
-    /// A name that is none of the classes', as it is.
-    Unknown(Box<str>),
-}
-
 /// Rows in memory; an index counts the rows that were asked for.
 #[derive(Debug)]
 pub(crate) struct LoadedRows {
-    /// Rows in each of the inputs.
+    /// Rows in each of the steps.
     step: usize,
-    inputs: Vec<Input>,
-    labels: Vec<LabelValue>,
+    /// Of each step its columns, in the order in which they were asked for.
+    steps: Vec<Vec<ColumnValues>>,
     buffers: HashSet<usize>,
-    /// Bytes of the distinct buffers that the rows point into.
+    /// Bytes of the distinct buffers that the rows point into, and of the rows themselves.
     pub(crate) bytes: u64,
 }
 
-#[derive(Debug)]
-enum Input {
-    Bytes { bytes: BinaryViewArray, outer: Option<arrow_buffer::NullBuffer> },
-    Text(StringViewArray),
+/// The values of one row.
+#[derive(Clone, Copy, Debug)]
+pub struct RowValues<'a> {
+    columns: &'a [ColumnValues],
+    index: usize,
+    /// Of each column its place among those that were read; `None` for all as they are.
+    places: Option<&'a [usize]>,
+}
+
+impl<'a> RowValues<'a> {
+    /// The value in a column, by its place among those that were asked for.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    pub fn get(&self, column: usize) -> Value<'a> {
+        self.columns[self.places.map_or(column, |places| places[column])].get(self.index)
+    }
+
+    /// How many columns there are.
+    pub fn len(&self) -> usize {
+        self.places.map_or(self.columns.len(), <[usize]>::len)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Some of all columns.
+    pub(crate) fn of(self, places: &'a [usize]) -> Self {
+        Self { places: Some(places), ..self }
+    }
 }
 
 impl LoadedRows {
-    /// The input's bytes (UTF-8 for text); `None` when null.
-    pub(crate) fn input(&self, index: usize) -> Option<&[u8]> {
-        let (step, index) = (index / self.step, index % self.step);
-        match self.inputs.get(step)? {
-            Input::Bytes { outer: Some(outer), .. } if outer.is_null(index) => None,
-            Input::Bytes { bytes, .. } => bytes.is_valid(index).then(|| bytes.value(index)),
-            Input::Text(text) => text.is_valid(index).then(|| text.value(index).as_bytes()),
-        }
-    }
-
-    pub(crate) fn label(&self, index: usize) -> LabelValue {
-        // A dataset without labels is unlabelled throughout.
-        self.labels.get(index).cloned().unwrap_or(LabelValue::Class(-1))
+    pub(crate) fn row(&self, index: usize) -> RowValues<'_> {
+        RowValues { columns: &self.steps[index / self.step], index: index % self.step, places: None }
     }
 
     fn new(step: usize) -> Self {
-        Self { step, inputs: Vec::new(), labels: Vec::new(), buffers: HashSet::new(), bytes: 0 }
+        Self { step, steps: Vec::new(), buffers: HashSet::new(), bytes: 0 }
     }
 
-    fn push(
-        &mut self,
-        batch: &RecordBatch,
-        columns: &FileColumns,
-        classes: Option<(LabelReading, &HashMap<String, i64>)>,
-        copying: bool,
-    ) -> Result<(), ParquetError> {
-        let column = |name: &str| {
-            let missing = || ParquetError::General(format!("no column `{}` came out of the reader", shown(name)));
-            batch.column_by_name(name).cloned().ok_or_else(missing)
-        };
-        if let Some(name) = &columns.input {
-            let mut input = input_array(&column(name)?)?;
-            if copying {
-                input = input.copied()?;
-            }
-            let buffers = match &input {
-                Input::Bytes { bytes, .. } => bytes.data_buffers(),
-                Input::Text(text) => text.data_buffers(),
-            };
-            for buffer in buffers.iter() {
+    fn push(&mut self, batch: &RecordBatch, columns: &FileColumns, copying: bool) -> Result<(), ParquetError> {
+        let mut step = Vec::with_capacity(columns.columns.len());
+        for name in &columns.columns {
+            let values = ColumnValues::new(column(batch, name)?)?;
+            let values = if copying { values.copied()? } else { values };
+            for buffer in values.buffers() {
                 if self.buffers.insert(buffer.data_ptr().as_ptr() as usize) {
                     self.bytes += buffer.capacity() as u64;
                 }
             }
-            self.bytes += batch.num_rows() as u64 * ROW_BYTES + STEP_BYTES;
-            self.inputs.push(input);
+            step.push(values);
         }
-        if let (Some(name), Some((reading, classes))) = (&columns.label, classes) {
-            push_labels(&column(name)?, reading, classes, &mut self.labels)?;
-        }
+        self.bytes += batch.num_rows() as u64 * row_bytes(columns.columns.len()) + STEP_BYTES;
+        self.steps.push(step);
         Ok(())
     }
 }
 
-impl Input {
-    /// The same in a buffer of its own, so that the pages can go.
-    fn copied(self) -> Result<Self, ParquetError> {
-        let arrow = |error: arrow_schema::ArrowError| ParquetError::External(error.into());
-        Ok(match self {
-            Self::Bytes { bytes, outer } => {
-                let (views, buffers, nulls) = bytes.into_parts();
-                let (views, buffer) = copied(&views, &buffers)?;
-                let bytes = BinaryViewArray::try_new(views, Vec::from_iter(buffer), nulls).map_err(arrow)?;
-                Self::Bytes { bytes, outer }
-            }
-            Self::Text(text) => {
-                let (views, buffers, nulls) = text.into_parts();
-                let (views, buffer) = copied(&views, &buffers)?;
-                Self::Text(StringViewArray::try_new(views, Vec::from_iter(buffer), nulls).map_err(arrow)?)
-            }
-        })
-    }
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a arrow_array::ArrayRef, ParquetError> {
+    let missing = || ParquetError::General(format!("no column `{}` came out of the reader", shown(name)));
+    batch.column_by_name(name).ok_or_else(missing)
 }
-
-/// A view has the length in its lowest 32 bits; when that is above 12, it has the buffer's number and the place in it in its
-/// two highest.
-const INLINE: u128 = 12;
-const LOW: u128 = u32::MAX as u128;
-
-/// Bytes that views point to; values of a dictionary count as often as they occur.
-fn pointed_to(views: &[u128]) -> u64 {
-    views.iter().map(|&view| if view & LOW > INLINE { (view & LOW) as u64 } else { 0 }).sum()
-}
-
-/// Views into one new buffer.
-fn copied(views: &[u128], buffers: &[Buffer]) -> Result<(ScalarBuffer<u128>, Option<Buffer>), ParquetError> {
-    let length = |view: u128| (view & LOW) as usize;
-    let total = pointed_to(views);
-    // A place in a buffer has 32 bits.
-    if total > u64::from(u32::MAX) {
-        return Err(
-            PageDamage(format!("{} rows together have {total} bytes; at most 4 GiB are copied", views.len())).into()
-        );
-    }
-    let mut packed: Vec<u8> = Vec::with_capacity(total as usize);
-    let moved = views.iter().map(|&view| {
-        if view & LOW <= INLINE {
-            return view;
-        }
-        let (buffer, offset) = ((view >> 64 & LOW) as usize, (view >> 96) as usize);
-        let place = packed.len() as u128;
-        packed.extend_from_slice(&buffers[buffer][offset..offset + length(view)]);
-        view & (LOW << 32 | LOW) | place << 96
-    });
-    let moved: Vec<u128> = moved.collect();
-    Ok((moved.into(), (!packed.is_empty()).then(|| packed.into())))
-}
-
-fn input_array(array: &ArrayRef) -> Result<Input, ParquetError> {
-    Ok(match array.data_type() {
-        DataType::Struct(_) => {
-            let outer = array.as_struct();
-            let bytes = outer.column_by_name("bytes");
-            let bytes = bytes.ok_or_else(|| ParquetError::General("the image struct has no `bytes`".into()))?;
-            Input::Bytes { bytes: binary_views(bytes)?, outer: outer.nulls().cloned() }
-        }
-        data_type if millstream_schemas::features::is_text(data_type) => {
-            Input::Text(converted(array, &DataType::Utf8View)?.as_string_view().clone())
-        }
-        _ => Input::Bytes { bytes: binary_views(array)?, outer: None },
-    })
-}
-
-fn binary_views(array: &ArrayRef) -> Result<BinaryViewArray, ParquetError> {
-    let array = without_dictionary(array)?;
-    // Values of a fixed size become views on the way over those of any size.
-    let array = match array.data_type() {
-        DataType::FixedSizeBinary(_) => converted(&array, &DataType::Binary)?,
-        _ => array,
-    };
-    Ok(converted(&array, &DataType::BinaryView)?.as_binary_view().clone())
-}
-
-fn without_dictionary(array: &ArrayRef) -> Result<ArrayRef, ParquetError> {
-    match array.data_type() {
-        DataType::Dictionary(_, value) => converted(array, value),
-        _ => Ok(Arc::clone(array)),
-    }
-}
-
-/// Refuses what the wanted type cannot hold, instead of making nulls of it.
-fn converted(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ParquetError> {
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(array, wanted, &options).map_err(|error| ParquetError::External(error.into()))
-}
-
-fn push_labels(
-    array: &ArrayRef,
-    reading: LabelReading,
-    classes: &HashMap<String, i64>,
-    labels: &mut Vec<LabelValue>,
-) -> Result<(), ParquetError> {
-    let array = without_dictionary(array)?;
-    match (reading, array.data_type()) {
-        (LabelReading::Number, DataType::UInt64) => {
-            let value = |number: u64| i64::try_from(number).map_or(LabelValue::Beyond(number), LabelValue::Class);
-            let numbers = array.as_primitive::<UInt64Type>().iter();
-            labels.extend(numbers.map(|number| number.map_or(LabelValue::Null, value)));
-        }
-        (LabelReading::Number, data_type) if data_type.is_floating() => {
-            let numbers = converted(&array, &DataType::Float64)?;
-            let numbers = numbers.as_primitive::<Float64Type>().iter();
-            labels.extend(numbers.map(|number| number.map_or(LabelValue::Null, whole)));
-        }
-        (LabelReading::Number, _) => {
-            let numbers = converted(&array, &DataType::Int64)?;
-            let numbers = numbers.as_primitive::<Int64Type>().iter();
-            labels.extend(numbers.map(|number| number.map_or(LabelValue::Null, LabelValue::Class)));
-        }
-        (LabelReading::Name, _) => {
-            let names = converted(&array, &DataType::Utf8View)?;
-            let value = |name: Option<&str>| match name.map(|name| (name, classes.get(name))) {
-                None => LabelValue::Null,
-                Some((_, Some(&class))) => LabelValue::Class(class),
-                Some((name, None)) => LabelValue::Unknown(name.into()),
-            };
-            labels.extend(names.as_string_view().iter().map(value));
-        }
-    }
-    Ok(())
-}
-
-/// A label that is stored as a float, as tables with a missing value become when they pass through pandas.
-fn whole(number: f64) -> LabelValue {
-    /// Up to here every whole number has a float of its own.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    match number {
-        number if number.is_nan() => LabelValue::Null,
-        number if number.fract() == 0.0 && number.abs() <= EXACT => LabelValue::Class(number as i64),
-        number => LabelValue::NotWhole(number),
-    }
-}
-
-/// Class names and how the label column gives them.
-pub(crate) type Classes = Option<(LabelReading, Arc<HashMap<String, i64>>)>;
 
 /// Reads a part; runs on the stream's own runtime.
-pub(crate) async fn read_part(
-    columns: &FileColumns,
-    part: &Part,
-    classes: &Classes,
-) -> Result<LoadedRows, PipelineError> {
+pub(crate) async fn read_part(columns: &FileColumns, part: &Part) -> Result<LoadedRows, PipelineError> {
     let wanted = Wanted::new(columns, part.group as usize, part.rows.as_deref());
     let bytes = fetch(columns, wanted).await?;
-    decode(columns, part, classes, bytes)
+    decode(columns, part, bytes)
 }
 
 /// Reads a part on this thread, a page at a time.
-pub(crate) fn read_blocking(
-    columns: &FileColumns,
-    part: &Part,
-    classes: &Classes,
-) -> Result<LoadedRows, PipelineError> {
-    decode(columns, part, classes, PageBytes::Stored(columns.storage.open()?))
+pub(crate) fn read_blocking(columns: &FileColumns, part: &Part) -> Result<LoadedRows, PipelineError> {
+    decode(columns, part, PageBytes::Stored(columns.storage.open()?))
 }
 
-/// Hands every label of a row group to `each`, holding a few rows at a time.
-pub(crate) fn each_label(
+/// Hands every row of a group to `each`, in order, holding a few rows at a time.
+pub(crate) fn each_row(
     columns: &FileColumns,
     group: u32,
-    classes: &Classes,
-    mut each: impl FnMut(&LabelValue),
-) -> Result<(), PipelineError> {
-    each_step(columns, group, classes, |loaded, _| loaded.labels.iter().for_each(&mut each))
-}
-
-/// Hands the input of every row of a group to `each` (`None` when null), in order, holding a few rows at a time.
-pub(crate) fn each_input(
-    columns: &FileColumns,
-    group: u32,
-    mut each: impl FnMut(Option<&[u8]>),
-) -> Result<(), PipelineError> {
-    each_step(columns, group, &None, |loaded, rows| (0..rows).for_each(|row| each(loaded.input(row))))
-}
-
-/// Hands over the rows of a group, some at a time, with their number.
-fn each_step(
-    columns: &FileColumns,
-    group: u32,
-    classes: &Classes,
-    mut each: impl FnMut(&LoadedRows, usize),
+    mut each: impl FnMut(RowValues<'_>),
 ) -> Result<(), PipelineError> {
     let bytes = PageBytes::Stored(columns.storage.open()?);
     in_group(columns, group, || {
         let pages = GroupPages::new(columns, group as usize, bytes)?;
-        let classes = classes.as_ref().map(|(reading, names)| (*reading, &**names));
         for batch in pages.batches(None, STEP)? {
             let batch = batch?;
-            let mut loaded = LoadedRows::new(STEP);
-            loaded.push(&batch, columns, classes, false)?;
-            each(&loaded, batch.num_rows());
+            let mut loaded = LoadedRows::new(batch.num_rows().max(1));
+            loaded.push(&batch, columns, false)?;
+            (0..batch.num_rows()).for_each(|row| each(loaded.row(row)));
         }
         Ok(())
     })
 }
 
-fn decode(
-    columns: &FileColumns,
-    part: &Part,
-    classes: &Classes,
-    bytes: PageBytes,
-) -> Result<LoadedRows, PipelineError> {
+fn decode(columns: &FileColumns, part: &Part, bytes: PageBytes) -> Result<LoadedRows, PipelineError> {
     let rows = part.rows.as_deref();
     let read = || {
         let group = GroupPages::new(columns, part.group as usize, bytes)?;
-        let mut gather = Gather::new(columns, part, classes);
+        let mut gather = Gather::new(columns, part);
         for batch in group.batches(rows, STEP)? {
             gather.push(&batch?)?;
         }
@@ -375,7 +184,6 @@ pub(super) fn in_group<T>(
 pub(super) struct Gather<'a> {
     columns: &'a FileColumns,
     part: &'a Part,
-    classes: &'a Classes,
     /// Whether rows are copied out of their pages.
     copying: bool,
     pending: Vec<RecordBatch>,
@@ -385,14 +193,14 @@ pub(super) struct Gather<'a> {
 }
 
 impl<'a> Gather<'a> {
-    fn new(columns: &'a FileColumns, part: &'a Part, classes: &'a Classes) -> Self {
+    fn new(columns: &'a FileColumns, part: &'a Part) -> Self {
         let loaded = LoadedRows::new(STEP);
-        Self { columns, part, classes, copying: false, pending: Vec::new(), pending_rows: 0, rows: 0, loaded }
+        Self { columns, part, copying: false, pending: Vec::new(), pending_rows: 0, rows: 0, loaded }
     }
 
     /// Copies rows out of their pages, `step` at a time.
-    pub(super) fn copying(columns: &'a FileColumns, part: &'a Part, classes: &'a Classes, step: usize) -> Self {
-        Self { copying: true, loaded: LoadedRows::new(step), ..Self::new(columns, part, classes) }
+    pub(super) fn copying(columns: &'a FileColumns, part: &'a Part, step: usize) -> Self {
+        Self { copying: true, loaded: LoadedRows::new(step), ..Self::new(columns, part) }
     }
 
     /// Bytes of the rows so far.
@@ -402,12 +210,8 @@ impl<'a> Gather<'a> {
 
     /// Bytes of these rows once they are copied, beside those of each row.
     pub(super) fn copied_bytes(&self, batch: &RecordBatch) -> Result<u64, ParquetError> {
-        let column = self.columns.input.as_ref().and_then(|name| batch.column_by_name(name));
-        Ok(match column.map(input_array).transpose()? {
-            Some(Input::Bytes { bytes, .. }) => pointed_to(bytes.views()),
-            Some(Input::Text(text)) => pointed_to(text.views()),
-            None => 0,
-        })
+        let bytes = |name: &String| Ok(ColumnValues::new(column(batch, name)?)?.pointed_to());
+        self.columns.columns.iter().map(bytes).sum()
     }
 
     pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
@@ -433,8 +237,7 @@ impl<'a> Gather<'a> {
                 .map_err(|error| ParquetError::External(error.into()))?,
         };
         self.rows += joined.num_rows();
-        let classes = self.classes.as_ref().map(|(reading, names)| (*reading, &**names));
-        self.loaded.push(&joined, self.columns, classes, self.copying)?;
+        self.loaded.push(&joined, self.columns, self.copying)?;
         self.pending.clear();
         self.pending_rows = 0;
         Ok(())

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::feeder::Feeder;
 use super::worker::HeldRows;
 use crate::PipelineError;
-use crate::order::{EpochOrder, Place};
+use crate::order::EpochOrder;
+use crate::place::Place;
 use crate::sources::{Block, LoadedRows, PagedGroup};
 
 /// Rows of a stream's first block; each may have twice as many as the one before, so that a stream begins soon.
@@ -151,12 +152,12 @@ async fn read(
     most: u64,
 ) -> Result<Option<Option<Vec<LoadedPart>>>, PipelineError> {
     let limit = feeder.rows_share.limit();
-    let (classes, stop) = (feeder.classes.clone(), Arc::clone(&feeder.stop));
+    let stop = Arc::clone(&feeder.stop);
     let reading = tokio::task::spawn_blocking(move || {
         let mut left = most;
         let mut loaded = Vec::with_capacity(wanted.len());
         for Wanted { group, rows } in wanted {
-            match group.read(rows.clone(), &classes, left, limit, &stop)? {
+            match group.read(rows.clone(), left, limit, &stop)? {
                 Block::Stopped => return Ok(None),
                 Block::TooLarge => return Ok(Some(None)),
                 Block::Read(read) if read.bytes > left => return Ok(Some(None)),

@@ -10,7 +10,7 @@ use crate::budget::Share;
 use crate::dataset::GroupPlace;
 use crate::error::panic_message;
 use crate::order::Order;
-use crate::sources::{Classes, FileColumns};
+use crate::sources::FileColumns;
 
 /// Everything the feeding task needs.
 #[derive(Debug)]
@@ -18,7 +18,6 @@ pub(crate) struct Feeder {
     pub(crate) order: Order,
     pub(crate) groups: Vec<GroupPlace>,
     pub(crate) files: Vec<Arc<FileColumns>>,
-    pub(crate) classes: Classes,
     pub(crate) layout: Arc<BatchLayout>,
     pub(crate) rows_share: Share,
     pub(crate) batches_share: Share,

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Sender;
-use millstream_schemas::{ResumePoint, RowId};
+use millstream_schemas::{BatchSpec, ResumePoint, RowId};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::batches::OpenBatch;
 use super::blocks::{Blocks, HeldPart};
 use super::feeder::{Feeder, task_failed};
-use super::slots::Slots;
+use super::tensor_parts::TensorPart;
 use super::worker::{HeldRows, Task, TaskRow};
 use crate::PipelineError;
 use crate::budget::Admitted;
 use crate::error::panic_message;
-use crate::order::{EpochOrder, Place};
+use crate::order::EpochOrder;
+use crate::place::Place;
 use crate::sources::{Part, read_part};
 
 /// Units and parts read ahead, whatever the budget allows.
@@ -76,7 +77,7 @@ enum Read {
 struct Open {
     batch: Arc<OpenBatch>,
     /// What no task has yet; `None` after the last, because whoever finishes the batch must find all parts given.
-    slots: Option<Slots>,
+    parts: Option<Vec<TensorPart>>,
     next_slot: usize,
     rows: usize,
     pending: Vec<TaskRow>,
@@ -107,7 +108,7 @@ impl Feeder {
     /// The first position that no batch of this epoch holds.
     fn end(&self, from: u64) -> u64 {
         let rows = self.order.rows();
-        let batch = self.layout.capacity as u64;
+        let batch = self.layout.spec.capacity as u64;
         if self.drop_last { from + (rows - from) / batch * batch } else { rows }
     }
 
@@ -205,10 +206,9 @@ impl Feeder {
     /// Reads on its own.
     fn start_reading(&self, UnitPart { group, part, .. }: UnitPart, mut bytes: Admitted) -> Read {
         let columns = Arc::clone(&self.files[self.groups[group].file as usize]);
-        let classes = self.classes.clone();
         let (place, rows) = (self.place(group), part.rows.clone());
         let reading = tokio::spawn(async move {
-            let rows = read_part(&columns, &part, &classes).await?;
+            let rows = read_part(&columns, &part).await?;
             bytes.settle(rows.bytes);
             Ok(HeldRows { rows, _bytes: bytes })
         });
@@ -251,7 +251,7 @@ impl Feeder {
                 front.pending.push(self.task_row(place, &held[part]));
                 let full = front.next_slot + front.pending.len() == front.rows;
                 if full || front.pending.len() >= self.chunk {
-                    front.flush(tasks, self.layout.shape.floats());
+                    front.flush(tasks, &self.layout.spec);
                 }
                 if full {
                     *open = None;
@@ -263,7 +263,7 @@ impl Feeder {
             }
             // Rows that wait for the next unit would keep this one in memory, and so keep the next one out.
             if let Some(front) = open.as_mut() {
-                front.flush(tasks, self.layout.shape.floats());
+                front.flush(tasks, &self.layout.spec);
             }
         }
     }
@@ -281,27 +281,30 @@ impl Feeder {
     async fn open_batch(&self, number: u64, epoch: u64, position: u64, end: u64) -> Open {
         let bytes = self.batches_share.admit(self.layout.batch_bytes()).await;
         let bytes = bytes.expect("the share was made for two batches or more");
-        let rows = (self.layout.capacity as u64).min(end - position);
+        let rows = (self.layout.spec.capacity as u64).min(end - position);
         let (next_epoch, next) = if position + rows == end { (epoch + 1, 0) } else { (epoch, position + rows) };
         let resume = ResumePoint { epoch: next_epoch, position: next, ..self.from.clone() };
-        let (batch, slots) = OpenBatch::new(&self.layout, number, epoch, position, rows as usize, resume, bytes);
-        Open { batch, slots: Some(slots), next_slot: 0, rows: rows as usize, pending: Vec::with_capacity(self.chunk) }
+        let (batch, parts) = OpenBatch::new(&self.layout, number, epoch, position, rows as usize, resume, bytes);
+        Open { batch, parts: Some(parts), next_slot: 0, rows: rows as usize, pending: Vec::with_capacity(self.chunk) }
     }
 }
 
 impl Open {
-    fn flush(&mut self, tasks: &Sender<Task>, floats: usize) {
+    fn flush(&mut self, tasks: &Sender<Task>, spec: &BatchSpec) {
         let rows = std::mem::take(&mut self.pending);
         let (first_slot, batch) = (self.next_slot, Arc::clone(&self.batch));
         self.next_slot += rows.len();
         let last = self.next_slot == self.rows;
-        let slots = match &mut self.slots {
-            Some(_) if last => self.slots.take(),
-            rest => rest.as_mut().map(|rest| rest.take_front(rows.len() * floats)),
+        let parts = match &mut self.parts {
+            Some(_) if last => self.parts.take(),
+            rest => rest.as_mut().map(|rest| {
+                let parts = spec.tensors.iter().zip(rest);
+                parts.map(|(spec, rest)| rest.take_front(spec, rows.len())).collect()
+            }),
         };
-        if let Some(slots) = slots.filter(|_| !rows.is_empty()) {
+        if let Some(parts) = parts.filter(|_| !rows.is_empty()) {
             // Without workers the stream is being taken down.
-            let _ = tasks.send(Task { batch, first_slot, rows, slots });
+            let _ = tasks.send(Task { batch, first_slot, rows, parts });
         }
     }
 }

@@ -6,6 +6,5 @@ pub(crate) mod damage;
 pub(crate) mod feeder;
 mod feeding;
 pub(crate) mod reorder_buffer;
-#[expect(unsafe_code, reason = "a batch's one buffer is written by several threads, each its own slots")]
-pub(crate) mod slots;
+pub(crate) mod tensor_parts;
 pub(crate) mod worker;

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use crate::corpus::corpus;
-use millstream_pipeline::{Batches, Columns, Dataset, InputKind, StreamOptions};
+use millstream_pipeline::encodings::{self, Encoders, View, WantedTensor};
+use millstream_pipeline::{Batches, Dataset, StreamOptions};
+use millstream_schemas::{Choice, TensorRole};
 
 /// Damaged in columns that can be neither input nor label, so that nothing meets the damage.
 const DAMAGED_ELSEWHERE: [&str; 2] = ["ARROW-GH-47662.parquet", "ARROW-RS-GH-6229-LEVELS.parquet"];
@@ -14,12 +16,12 @@ fn read_all(path: &Path) -> Result<u64, String> {
     let names: Vec<_> = dataset.features().columns.iter().map(|(name, _)| name.clone()).collect();
     let mut failure = None;
     for name in &names {
-        if let Ok(columns) = dataset.resolve_columns(Some(name), "") {
+        if let Ok(columns) = Encoders::standard(&dataset, Some(name), "") {
             let options = StreamOptions {
                 workers: 1,
                 ..StreamOptions::new(crate::corpus::chain(serde_json::json!([])), columns.clone())
             };
-            if columns.kind == InputKind::Text {
+            if columns.shown_input().is_some_and(|(_, view)| view == View::Text) {
                 let rows = Batches::open(&dataset, options, None).and_then(|batches| {
                     batches.map(|batch| batch.map(|batch| batch.len() as u64)).sum::<Result<u64, _>>()
                 });
@@ -30,16 +32,19 @@ fn read_all(path: &Path) -> Result<u64, String> {
                     failure.get_or_insert(error.to_string());
                 }
             }
-            if let Err(error) = dataset.read_row(&dataset.row_at(dataset.rows() - 1), &columns)
-                && !error.to_string().contains("the input is null")
-            {
+            if let Err(error) = dataset.read_row(&dataset.row_at(dataset.rows() - 1), columns.columns()) {
                 failure.get_or_insert(error.to_string());
             }
         }
-        let columns =
-            Columns { input: names[0].clone(), kind: InputKind::Text, label: Some(name.clone()), classes: vec![] };
-        if let Err(error) = dataset.class_histogram(&columns)
-            && !error.to_string().contains("cannot be read as")
+        let class = WantedTensor {
+            name: "targets".into(),
+            role: TensorRole::Target,
+            encoding: Choice::new("class_label", serde_json::json!({ "column": name })),
+            place: "data.label".into(),
+        };
+        let columns = Encoders::open(&dataset, encodings::standard(), &[class], &[]);
+        if let Err(error) = columns.and_then(|columns| dataset.class_histogram(&columns))
+            && !["cannot be read as", "does not look like a class"].iter().any(|part| error.to_string().contains(part))
         {
             failure.get_or_insert(error.to_string());
         }

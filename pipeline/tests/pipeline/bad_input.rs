@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::corpus::{DAMAGED, all, chain, damaged, png, write, write_images};
+use crate::corpus::{DAMAGED, all, chain, damaged, labels, png, write, write_images};
 use arrow_array::{ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, LargeBinaryArray, StringArray};
+use millstream_pipeline::encodings::Encoders;
 use millstream_pipeline::{Batches, Damage, Dataset, PipelineError, StreamOptions};
 use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength};
 use serde_json::json;
@@ -12,7 +13,7 @@ use serde_json::json;
 const CLASSES: &[&str] = &["cat", "dog"];
 
 fn options(dataset: &Dataset) -> StreamOptions {
-    let columns = dataset.resolve_columns(None, "label").unwrap();
+    let columns = Encoders::standard(dataset, None, "label").unwrap();
     let chain = chain(json!([{"resize": {"width": 4, "height": 4}}]));
     StreamOptions { batch: 4, order: OrderStrength::Sequential, workers: 2, ..StreamOptions::new(chain, columns) }
 }
@@ -69,7 +70,7 @@ fn columns_by_name_and_by_type() {
     ];
     write(&folder.path().join("a.parquet"), &columns, None, 5);
     let dataset = Dataset::open("a.parquet", folder.path()).unwrap();
-    let classes = |label| dataset.resolve_columns(Some("body"), label).map(|columns| columns.classes);
+    let classes = |label| Encoders::standard(&dataset, Some("body"), label).map(|columns| columns.classes().to_vec());
     assert_eq!(classes("kind").unwrap(), ["cat", "dog"]);
     assert_eq!(classes("good").unwrap(), ["0", "1"]);
     assert_eq!(classes("count").unwrap(), ["0", "1", "2"]);
@@ -82,17 +83,17 @@ fn columns_by_name_and_by_type() {
         (Some("weight"), "kind", "column `weight` cannot be read as image or text: it is Float64"),
         (Some("body"), "photo", "column `photo` cannot be read as a class"),
     ] {
-        let message = dataset.resolve_columns(input, label).unwrap_err().to_string();
+        let message = Encoders::standard(&dataset, input, label).unwrap_err().to_string();
         assert!(message.contains(part), "{message}");
     }
     for photo in ["photo", "large"] {
-        let columns = dataset.resolve_columns(Some(photo), "kind").unwrap();
+        let columns = Encoders::standard(&dataset, Some(photo), "kind").unwrap();
         let options = StreamOptions::new(chain(json!([])), columns);
         let batches = all(&dataset, &options).unwrap();
-        assert_eq!(batches[0].inputs["input"].shape, [16, 3, 3, 3]);
+        assert_eq!(batches[0].tensors["input"].shape, [16, 3, 3, 3]);
         assert_eq!(batches[0].len(), 2);
         // Two string labels, sorted: dog is 1, cat 0.
-        let mut labels = batches[0].labels.clone();
+        let mut labels = labels(&batches[0]);
         labels.sort();
         assert_eq!(labels[14..], [0, 1]);
     }
@@ -140,13 +141,13 @@ fn damaged_rows_are_skipped_or_quarantined_and_counted() {
         assert_eq!((batches.counters().rows, batches.counters().skipped), (10, 2));
         // The empty slot stays where the row would have been: zeros and no weight.
         assert!(got[0].rows[2].is_none());
-        let pixels = got[0].inputs["input"].as_f32().unwrap();
+        let pixels = got[0].tensors["input"].as_f32().unwrap();
         assert!(pixels[2 * 48..3 * 48].iter().all(|&value| value == 0.0));
         assert!(pixels[48..2 * 48].iter().all(|&value| value > 0.0));
-        assert_eq!(got[0].targets.as_f32().unwrap()[4..6], [0.0, 0.0]);
+        assert_eq!(got[0].tensors["targets"].as_f32().unwrap()[4..6], [0.0, 0.0]);
         // An unlabelled row is there, without weight.
         assert!(got[1].rows[3].is_some());
-        assert_eq!((got[1].labels[3], &got[1].targets.as_f32().unwrap()[6..8]), (-1, &[0.0, 0.0][..]));
+        assert_eq!((labels(&got[1])[3], &got[1].tensors["targets"].as_f32().unwrap()[6..8]), (-1, &[0.0, 0.0][..]));
     }
     let lines = std::fs::read_to_string(&file).unwrap();
     let mut lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -277,7 +278,7 @@ fn one_image_that_is_too_large_does_not_end_a_stream_that_skips() {
     let dataset = with_rows(folder.path(), &first);
     let options =
         StreamOptions { damaged: DamagedPolicy::Skip, chain: chain(json!(["horizontal_flip"])), ..options(&dataset) };
-    assert_eq!(all(&dataset, &options).unwrap()[0].inputs["input"].shape, [4, 3, 6, 8]);
+    assert_eq!(all(&dataset, &options).unwrap()[0].tensors["input"].shape, [4, 3, 6, 8]);
 }
 
 /// The lines of a quarantine file, without the reasons.
@@ -381,9 +382,9 @@ fn a_file_without_page_index_is_not_read_once_for_each_page() {
     crate::corpus::write_with(&path, &[("text", column(&texts)), ("label", column(&labels))], None, properties);
     let dataset = Dataset::open("a.parquet", folder.path()).unwrap();
     let before = read();
-    let columns = dataset.resolve_columns(None, "label").unwrap();
+    let columns = Encoders::standard(&dataset, None, "label").unwrap();
     for index in [0, 200, 399] {
-        dataset.read_row(&dataset.row_at(index), &columns).unwrap();
+        dataset.read_row(&dataset.row_at(index), columns.columns()).unwrap();
     }
     let (read, size) = (read() - before, dataset.files()[0].bytes);
     // Hundred pages each, a buffer read ahead for each of their headers.
@@ -396,7 +397,7 @@ fn long_texts_count_in_full() {
     let long = "word ".repeat(20_000);
     write(&folder.path().join("a.parquet"), &[("text", texts(&[Some(&long[..]); 64]))], None, 8);
     let dataset = Dataset::open("a.parquet", folder.path()).unwrap();
-    let columns = dataset.resolve_columns(None, "").unwrap();
+    let columns = Encoders::standard(&dataset, None, "").unwrap();
     let options = StreamOptions { batch: 16, workers: 1, ..StreamOptions::new(chain(json!([])), columns) };
     let mut batches = Batches::open(&dataset, options, None).unwrap();
     while batches.counters().batches_waiting == 0 {
@@ -429,7 +430,7 @@ fn the_last_batch_is_padded_or_dropped() {
         let options = StreamOptions { batch: 5, epochs: 2, drop_last, ..options(&dataset) };
         let batches = all(&dataset, &options).unwrap();
         assert_eq!(batches.iter().map(|batch| batch.len()).collect::<Vec<_>>(), wanted);
-        assert!(batches.iter().all(|batch| batch.capacity() == 5 && batch.inputs["input"].shape == [5, 3, 4, 4]));
+        assert!(batches.iter().all(|batch| batch.capacity() == 5 && batch.tensors["input"].shape == [5, 3, 4, 4]));
         let last = batches.last().unwrap();
         assert_eq!((last.resume.epoch, last.resume.position), (2, 0));
         assert_eq!((batches[0].resume.epoch, batches[0].resume.position), (0, 5));
@@ -441,12 +442,12 @@ fn the_last_batch_is_padded_or_dropped() {
 fn rows_that_are_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = with_rows(folder.path(), &[]);
-    let columns = dataset.resolve_columns(None, "label").unwrap();
+    let columns = Encoders::standard(&dataset, None, "label").unwrap();
     let mut id = dataset.row_at(11);
     assert_eq!(id.to_string(), "a.parquet, row group 2, row 1");
-    assert!(dataset.read_row(&id, &columns).is_ok());
+    assert!(dataset.read_row(&id, columns.columns()).is_ok());
     id.row = 2;
-    let message = dataset.read_row(&id, &columns).unwrap_err().to_string();
+    let message = dataset.read_row(&id, columns.columns()).unwrap_err().to_string();
     assert_eq!(message, "a.parquet, row group 2, row 2: there is no such row in the dataset");
     let histogram = dataset.class_histogram(&columns).unwrap();
     assert_eq!((histogram.counts, histogram.unlabelled), (vec![6, 6], 0));

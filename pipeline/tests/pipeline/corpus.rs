@@ -127,12 +127,17 @@ pub(crate) fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
     bytes.into_inner()
 }
 
+/// The class of each slot; −1 where it has none.
+pub(crate) fn labels(batch: &Batch) -> Vec<i64> {
+    (0..batch.capacity()).map(|slot| batch.class("targets", slot).map_or(-1, |class| class as i64)).collect()
+}
+
 /// Everything that a stream must reproduce, as comparable text and bits.
 pub(crate) fn signature(batch: &Batch) -> (Vec<String>, Vec<u32>) {
-    let rows = batch.rows.iter().zip(&batch.labels).map(|(row, label)| format!("{row:?} {label}"));
-    let texts = batch.inputs.values().filter_map(|tensor| tensor.as_text()).flatten().cloned();
+    let rows = batch.rows.iter().zip(labels(batch)).map(|(row, label)| format!("{row:?} {label}"));
+    let texts = batch.tensors.values().filter_map(|tensor| tensor.as_text()).flatten().cloned();
     let resume = format!("{:?}", batch.resume);
-    let tensors = batch.inputs.values().chain([&batch.targets]).filter_map(|tensor| tensor.as_f32());
+    let tensors = batch.tensors.values().filter_map(|tensor| tensor.as_f32());
     let bits = tensors.flatten().map(|value| value.to_bits()).collect();
     (rows.chain(texts).chain([resume]).collect(), bits)
 }

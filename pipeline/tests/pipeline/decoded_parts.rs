@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::corpus::{augmentation, corpus};
 use millstream_pipeline::decode::{DecodeScratch, decode, decode_into, header};
-use millstream_pipeline::{Dataset, RowInput};
+use millstream_pipeline::encodings::Encoders;
+use millstream_pipeline::{Dataset, Value};
 use millstream_schemas::recipe::TransparencyPolicy;
 use millstream_transforms::{
     DecodeRequest, DrawKey, ImageFacts, Raster, RgbImage, SampleSlice, Scratch, SourceImage, luma,
@@ -70,10 +71,11 @@ fn check_file(name: &str, bytes: &[u8], bench: &mut Bench, seed: u64) -> usize {
 
 fn photographs(corpus: &Path, set: &str) -> Vec<(String, Vec<u8>)> {
     let dataset = Dataset::open(&format!("data/{set}/{set}-*.parquet"), corpus).unwrap();
-    let columns = dataset.resolve_columns(None, "label").unwrap();
+    let columns = Encoders::standard(&dataset, None, "label").unwrap();
     let rows = (0..dataset.rows()).map(|index| {
         let id = dataset.row_at(index);
-        let RowInput::Image(bytes) = dataset.read_row(&id, &columns).unwrap().input else { panic!("{id}") };
+        let row = dataset.read_row(&id, columns.columns()).unwrap();
+        let Some(Value::Bytes(bytes)) = row.get("image") else { panic!("{id}") };
         (id.to_string(), bytes.to_vec())
     });
     rows.collect()

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
+use millstream_pipeline::encodings::Encoders;
 use millstream_pipeline::{Batches, Beside, Dataset, PipelineError, StreamOptions};
 use millstream_schemas::Batch;
 use millstream_schemas::recipe::{ByteSize, OrderStrength};
@@ -58,7 +59,7 @@ fn pages(bytes: u64) -> WriterPropertiesBuilder {
 
 fn open(path: &Path) -> (Dataset, StreamOptions) {
     let dataset = Dataset::open(path.to_str().unwrap(), Path::new("/")).unwrap();
-    let columns = dataset.resolve_columns(None, "label").unwrap();
+    let columns = Encoders::standard(&dataset, None, "label").unwrap();
     let options = StreamOptions { batch: 16, workers: 2, ..StreamOptions::new(chain(serde_json::json!([])), columns) };
     (dataset, options)
 }
@@ -224,10 +225,9 @@ fn a_gigabyte_in_one_row_group_streams_under_256_mib() {
                     let start = Instant::now();
                     let mut batches = Batches::open(&dataset, options, None).unwrap();
                     let mut rows = 0;
-                    while let Some(batch) = batches.next() {
+                    for batch in batches.by_ref() {
                         let batch = batch.unwrap();
                         rows += batch.len();
-                        batches.recycle(batch);
                     }
                     let seconds = start.elapsed().as_secs_f64();
                     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -257,7 +257,7 @@ fn rows_whose_pages_lie_apart_are_read_without_the_pages_between() {
     let properties = properties.set_dictionary_enabled(false).set_max_row_group_row_count(Some(20));
     write_with(&folder.path().join("a.parquet"), &columns, None, properties);
     let dataset = Dataset::open(".", folder.path()).unwrap();
-    let columns = dataset.resolve_columns(None, "label").unwrap();
+    let columns = Encoders::standard(&dataset, None, "label").unwrap();
     for order in [OrderStrength::Windowed, OrderStrength::Global, OrderStrength::Sequential] {
         for drop_last in [false, true] {
             let options = StreamOptions {

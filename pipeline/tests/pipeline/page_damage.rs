@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use bytes::Bytes;
+use millstream_pipeline::encodings::Encoders;
 use millstream_pipeline::{Batches, Dataset, PipelineError, StreamOptions};
 use millstream_schemas::recipe::{DamagedPolicy, OrderStrength};
 use parquet::basic::Compression;
@@ -16,7 +17,7 @@ use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 
-use crate::corpus::{chain, pages_of_four, write_with};
+use crate::corpus::{chain, labels, pages_of_four, write_with};
 
 /// A page of a file that is being rewritten.
 struct PageOf<'a> {
@@ -149,7 +150,7 @@ fn write_rows(path: &Path, properties: WriterPropertiesBuilder, index: bool) {
 
 fn open(folder: &Path) -> (Dataset, StreamOptions) {
     let dataset = Dataset::open("a.parquet", folder).unwrap();
-    let columns = dataset.resolve_columns(None, "label").unwrap();
+    let columns = Encoders::standard(&dataset, None, "label").unwrap();
     let options = StreamOptions { batch: 5, workers: 1, ..StreamOptions::new(chain(serde_json::json!([])), columns) };
     (dataset, options)
 }
@@ -159,10 +160,10 @@ fn rows(dataset: &Dataset, options: &StreamOptions) -> Result<Vec<(u32, u32, Str
     let mut rows = Vec::new();
     for batch in Batches::open(dataset, options.clone(), None)? {
         let batch = batch?;
-        let texts = batch.inputs["input"].as_text().unwrap();
-        for ((id, text), label) in batch.rows.iter().zip(texts).zip(&batch.labels) {
+        let texts = batch.tensors["input"].as_text().unwrap();
+        for ((id, text), label) in batch.rows.iter().zip(texts).zip(labels(&batch)) {
             if let Some(id) = id {
-                rows.push((id.row_group, id.row, text.clone(), *label));
+                rows.push((id.row_group, id.row, text.clone(), label));
             }
         }
     }
@@ -274,7 +275,7 @@ fn a_page_index_that_disagrees_with_the_pages_is_told_and_shifts_no_row() {
             assert!(message.contains("column `label`: the page at byte"), "{message}");
             assert!(message.contains("the page index"), "{message}");
         }
-        let message = dataset.class_histogram(&options.columns).unwrap_err().to_string();
+        let message = dataset.class_histogram(&options.encoders).unwrap_err().to_string();
         assert!(message.contains("values, the page index"), "{message}");
     }
 }

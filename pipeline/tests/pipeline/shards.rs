@@ -11,7 +11,8 @@ use arrow_array::{
     Int8Array, Int32Array, Int64Array, NullArray, StringArray, StringViewArray, StructArray, UInt64Array,
 };
 use arrow_schema::{Field, Fields};
-use millstream_pipeline::{Batches, Columns, Dataset, PipelineError, SplitRole, StreamOptions};
+use millstream_pipeline::encodings::Encoders;
+use millstream_pipeline::{Batches, Dataset, PipelineError, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{DamagedPolicy, OrderStrength};
 use serde_json::json;
 
@@ -26,24 +27,27 @@ fn numbers(values: &[i64]) -> ArrayRef {
 }
 
 /// Labels of all rows in file order; damaged ones left out.
-fn labels(dataset: &Dataset, columns: &Columns) -> Vec<i64> {
+fn labels(dataset: &Dataset, columns: &Encoders) -> Vec<i64> {
     let options = StreamOptions {
         order: OrderStrength::Sequential,
         damaged: DamagedPolicy::Skip,
         ..StreamOptions::new(chain(json!([])), columns.clone())
     };
     let batches = all(dataset, &options).unwrap();
-    let rows = batches.iter().flat_map(|batch| batch.rows.iter().zip(&batch.labels));
-    rows.filter(|(row, _)| row.is_some()).map(|(_, label)| *label).collect()
+    let rows = batches.iter().flat_map(|batch| batch.rows.iter().zip(crate::corpus::labels(batch)));
+    rows.filter(|(row, _)| row.is_some()).map(|(_, label)| label).collect()
 }
 
-fn first_error(dataset: &Dataset, columns: &Columns) -> String {
+fn first_error(dataset: &Dataset, columns: &Encoders) -> String {
     let options = StreamOptions {
         order: OrderStrength::Sequential,
         workers: 1,
         ..StreamOptions::new(chain(json!([])), columns.clone())
     };
-    let errors = Batches::open(dataset, options, None).unwrap().find_map(Result::err);
+    let errors = match Batches::open(dataset, options, None) {
+        Ok(mut batches) => batches.find_map(Result::err),
+        Err(error) => Some(error),
+    };
     errors.map_or_else(String::new, |error| error.to_string())
 }
 
@@ -82,16 +86,16 @@ fn string_labels_are_not_changed_by_being_shown() {
         5,
     );
     let dataset = Dataset::open(".", folder.path()).unwrap();
-    let columns = dataset.resolve_columns(Some("text"), "label").unwrap();
+    let columns = Encoders::standard(&dataset, Some("text"), "label").unwrap();
     let mut sorted = names.map(str::to_owned);
     sorted.sort();
-    assert_eq!(columns.classes, sorted);
+    assert_eq!(columns.classes(), sorted);
     let histogram = dataset.class_histogram(&columns).unwrap();
     assert_eq!((histogram.counts, histogram.out_of_range), (vec![2; names.len()], 0));
     let read: Vec<&str> = labels(&dataset, &columns).iter().map(|&class| sorted[class as usize].as_str()).collect();
     assert_eq!(read, rows);
     // Under the classes of other data, an unknown name is shown, and only then cut and escaped.
-    let others = Columns { classes: vec!["a".into()], ..columns };
+    let others = columns.relearned(&dataset, &json!({"targets": {"classes": ["a"]}})).unwrap();
     let message = first_error(&dataset, &others);
     assert!(message.contains("row 0: label `bird's nest` is none of the 1 classes"), "{message}");
 }
@@ -138,9 +142,9 @@ fn only_columns_in_use_are_compared_and_numbers_widen() {
         write(&folder.path().join("a.parquet"), &[text(), ("label", numbers(&[0, 1]))], Some(CLASSES), 5);
         write(&folder.path().join("b.parquet"), &second, classes, 5);
         let dataset = Dataset::open(".", folder.path()).unwrap();
-        match (dataset.resolve_columns(Some("text"), "label"), wanted) {
+        match (Encoders::standard(&dataset, Some("text"), "label"), wanted) {
             (Ok(columns), None) => {
-                assert_eq!(columns.classes, CLASSES);
+                assert_eq!(columns.classes(), CLASSES);
                 assert_eq!(labels(&dataset, &columns), [0, 1, 0, 1]);
             }
             (Err(error), Some(part)) => assert!(error.to_string().contains(part), "{error}"),
@@ -157,7 +161,7 @@ fn class_names_that_only_a_later_shard_declares_are_found() {
         write(&folder.path().join(format!("{name}.parquet")), &columns, classes, 5);
     }
     let dataset = Dataset::open(".", folder.path()).unwrap();
-    assert_eq!(dataset.resolve_columns(None, "label").unwrap().classes, CLASSES);
+    assert_eq!(Encoders::standard(&dataset, None, "label").unwrap().classes(), CLASSES);
     assert!(format!("{:?}", dataset.features()).contains("cat"), "{:?}", dataset.features());
 }
 
@@ -167,9 +171,9 @@ fn two_columns_of_one_name_are_refused_where_they_are_used() {
     let twice = [("text", texts(&["a"])), ("label", numbers(&[0])), ("label", numbers(&[1])), ("kind", numbers(&[0]))];
     write(&folder.path().join("a.parquet"), &twice, None, 5);
     let dataset = Dataset::open(".", folder.path()).unwrap();
-    let message = dataset.resolve_columns(None, "label").unwrap_err().to_string();
+    let message = Encoders::standard(&dataset, None, "label").unwrap_err().to_string();
     assert!(message.starts_with("a.parquet: column `label` occurs twice"), "{message}");
-    assert!(dataset.resolve_columns(None, "kind").is_ok());
+    assert!(Encoders::standard(&dataset, None, "kind").is_ok());
 }
 
 #[test]
@@ -205,8 +209,8 @@ fn labels_as_any_whole_numbers_and_what_is_none_names_its_row() {
         let columns = [("text", texts(&["a", "b", "c"])), ("label", label)];
         write(&folder.path().join("a.parquet"), &columns, None, 5);
         let dataset = Dataset::open(".", folder.path()).unwrap();
-        let columns = dataset.resolve_columns(Some("text"), "label").unwrap();
-        assert_eq!(columns.classes.len(), 2, "{name}: {:?}", columns.classes);
+        let columns = Encoders::standard(&dataset, Some("text"), "label").unwrap();
+        assert_eq!(columns.classes().len(), 2, "{name}: {:?}", columns.classes());
         assert_eq!(labels(&dataset, &columns), wanted, "{name}");
         let message = first_error(&dataset, &columns);
         assert!(message.contains(damage) && message.is_empty() == damage.is_empty(), "{name}: {message}");
@@ -218,7 +222,7 @@ fn labels_as_any_whole_numbers_and_what_is_none_names_its_row() {
         let folder = tempfile::tempdir().unwrap();
         write(&folder.path().join("a.parquet"), &[("text", texts(&["a", "b", "c"])), ("label", label)], None, 5);
         let message =
-            Dataset::open(".", folder.path()).unwrap().resolve_columns(None, "label").unwrap_err().to_string();
+            Encoders::standard(&Dataset::open(".", folder.path()).unwrap(), None, "label").unwrap_err().to_string();
         assert!(message.contains("does not look like a class"), "{message}");
     }
 }
@@ -249,9 +253,9 @@ fn images_in_structs_of_every_kind_are_read_and_shards_may_differ_in_it() {
         write(&path, &[("image", Arc::clone(column)), ("label", numbers(&[0, 1]))], Some(CLASSES), 5);
     }
     let dataset = Dataset::open(".", folder.path()).unwrap();
-    let columns = dataset.resolve_columns(Some("image"), "label").unwrap();
+    let columns = Encoders::standard(&dataset, Some("image"), "label").unwrap();
     let batches = all(&dataset, &StreamOptions::new(chain(json!([])), columns)).unwrap();
-    let pixels = batches[0].inputs["input"].as_f32().unwrap();
+    let pixels = batches[0].tensors["input"].as_f32().unwrap();
     assert_eq!(batches[0].len(), 12);
     assert!(pixels[..12 * 36].chunks(36).all(|one| *one == pixels[..36]));
 }
@@ -264,7 +268,7 @@ fn a_column_of_paths_alone_says_that_they_are_not_followed() {
     write(&folder.path().join("a.parquet"), &[("image", paths), ("label", numbers(&[0, 1]))], Some(CLASSES), 5);
     let dataset = Dataset::open(".", folder.path()).unwrap();
     for input in [None, Some("image")] {
-        let message = dataset.resolve_columns(input, "label").unwrap_err().to_string();
+        let message = Encoders::standard(&dataset, input, "label").unwrap_err().to_string();
         assert!(
             message.starts_with("a.parquet: column `image` holds paths of image files, and paths are not followed"),
             "{message}"
@@ -274,8 +278,8 @@ fn a_column_of_paths_alone_says_that_they_are_not_followed() {
     let rows = [(None, Some(0)), (None, Some(1))];
     write_images(&folder.path().join("a.parquet"), &rows, Some(CLASSES), 5);
     let dataset = Dataset::open(".", folder.path()).unwrap();
-    let columns = dataset.resolve_columns(None, "label").unwrap();
-    let error = dataset.read_row(&dataset.row_at(0), &columns).unwrap_err().to_string();
+    let columns = Encoders::standard(&dataset, None, "label").unwrap();
+    let error = first_error(&dataset, &columns);
     assert!(error.contains("a path alone is not followed"), "{error}");
 }
 
@@ -323,8 +327,8 @@ fn a_shard_without_rows_decides_nothing() {
         write(&folder.join(format!("{}.parquet", names[0])), &full, Some(CLASSES), 2);
         write(&folder.join(format!("{}.parquet", names[1])), &empty, None, 2);
         let dataset = Dataset::open(".", &folder).unwrap();
-        let columns = dataset.resolve_columns(None, "label").unwrap();
-        assert_eq!((columns.input.as_str(), labels(&dataset, &columns)), ("text", vec![0, 1]));
+        let columns = Encoders::standard(&dataset, None, "label").unwrap();
+        assert_eq!((columns.shown_input().unwrap().0, labels(&dataset, &columns)), ("text", vec![0, 1]));
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use crate::corpus::{DAMAGED, all, augmentation, chain, corpus, damaged, digits, signature};
+use crate::corpus::{DAMAGED, all, augmentation, chain, corpus, damaged, digits, labels, signature};
 use futures::StreamExt;
+use millstream_pipeline::encodings::Encoders;
 use millstream_pipeline::{Batches, Damage, Dataset, PipelineError, StreamOptions};
 use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength};
 use serde_json::json;
@@ -15,7 +16,7 @@ fn open(corpus: &Path, set: &str) -> Dataset {
 }
 
 fn options(dataset: &Dataset, size: u32, batch: usize) -> StreamOptions {
-    let columns = dataset.resolve_columns(None, "label").unwrap();
+    let columns = Encoders::standard(dataset, None, "label").unwrap();
     StreamOptions { seed: 7, batch, ..StreamOptions::new(augmentation(size), columns) }
 }
 
@@ -99,7 +100,7 @@ fn moving_the_dataset_changes_nothing() {
     }
     let there = Dataset::open("somewhere", folder.path()).unwrap();
     assert_eq!(here.fingerprint(), there.fingerprint());
-    let labelled = |dataset: &Dataset| dataset.fingerprint_with_labels(&options(dataset, 16, 48).columns).unwrap();
+    let labelled = |dataset: &Dataset| dataset.fingerprint_with(&["label".to_owned()]).unwrap();
     assert_eq!(labelled(&here), labelled(&there));
     assert_ne!(&labelled(&here), here.fingerprint());
     let run =
@@ -216,7 +217,7 @@ fn every_row_comes_once_an_epoch_in_a_new_order() {
     let Some(corpus) = corpus("every row once") else { return };
     let dataset = open(&corpus, "sst2");
     for order in STRENGTHS {
-        let columns = dataset.resolve_columns(None, "label").unwrap();
+        let columns = Encoders::standard(&dataset, None, "label").unwrap();
         let options =
             StreamOptions { order, epochs: 2, batch: 100, seed: 3, ..StreamOptions::new(chain(json!([])), columns) };
         let batches = all(&dataset, &options).unwrap();
@@ -236,10 +237,10 @@ fn every_row_comes_once_an_epoch_in_a_new_order() {
         assert_eq!(set(&first), set(&second));
         // Each text and label is that of its row.
         for batch in batches.iter().step_by(17) {
-            let texts = batch.inputs["input"].as_text().unwrap();
-            let row = dataset.read_row(batch.rows[0].as_ref().unwrap(), &options.columns).unwrap();
-            assert_eq!(row.input, millstream_pipeline::RowInput::Text(texts[0].clone()));
-            assert_eq!(row.label, batch.labels[0]);
+            let texts = batch.tensors["input"].as_text().unwrap();
+            let row = dataset.read_row(batch.rows[0].as_ref().unwrap(), options.encoders.columns()).unwrap();
+            assert_eq!(row.get("text"), Some(millstream_pipeline::Value::Text(&texts[0])));
+            assert_eq!(options.encoders.class(row.values()).unwrap(), labels(batch)[0]);
         }
     }
 }
@@ -252,15 +253,7 @@ fn a_stream_gives_what_the_iterator_gives() {
         let batches = Batches::open(&dataset, options, None).unwrap();
         let monitor = batches.monitor();
         let polled = futures::executor::block_on(
-            batches
-                .into_stream()
-                .map(|batch| {
-                    let batch = batch.unwrap();
-                    let signature = signature(&batch);
-                    monitor.recycle(batch);
-                    signature
-                })
-                .collect::<Vec<_>>(),
+            batches.into_stream().map(|batch| signature(&batch.unwrap())).collect::<Vec<_>>(),
         );
         assert!(polled == blocking, "{name}");
         let counters = monitor.counters();
@@ -302,9 +295,9 @@ fn mixed_batches_do_not_depend_on_workers_either() {
     };
     let one = run(1);
     assert!(one.iter().map(signature).eq(run(3).iter().map(signature)));
-    let targets = one[0].targets.as_f32().unwrap();
+    let targets = one[0].tensors["targets"].as_f32().unwrap();
     assert!(targets.iter().any(|&target| target > 0.0 && target < 1.0), "nothing was mixed");
-    for row in targets.chunks(one[0].targets.shape[1]) {
+    for row in targets.chunks(one[0].tensors["targets"].shape[1]) {
         assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
     }
 }

@@ -1,7 +1,8 @@
 use std::path::Path;
 
-use millstream_pipeline::{Columns, Dataset, InputKind};
-use millstream_schemas::{Feature, shown};
+use millstream_pipeline::Dataset;
+use millstream_pipeline::encodings::{self, Encoders, WantedTensor};
+use millstream_schemas::{Choice, Feature, TensorRole, shown};
 use serde::Serialize;
 
 use crate::RecipeError;
@@ -74,11 +75,11 @@ pub fn inspect_dataset(patterns: &[String], base: &Path, label: &str) -> Result<
     let dataset = Dataset::open_all(patterns, base)?;
     let mut notes = Vec::new();
     let columns = choose_columns(&dataset, label, &mut notes);
-    let histogram = match columns.as_ref().filter(|columns| columns.label.is_some()) {
+    let histogram = match columns.as_ref().filter(|columns| columns.class_column().is_some()) {
         Some(columns) => Some(dataset.class_histogram(columns)?),
         None => None,
     };
-    let classes = columns.iter().flat_map(|columns| &columns.classes);
+    let classes = columns.iter().flat_map(|columns| columns.classes());
     let counts = histogram.iter().flat_map(|histogram| &histogram.counts);
     let classes: Vec<_> =
         classes.zip(counts).map(|(name, rows)| ClassCount { name: name.clone(), rows: *rows }).collect();
@@ -107,8 +108,8 @@ pub fn inspect_dataset(patterns: &[String], base: &Path, label: &str) -> Result<
                 feature: describe(feature),
             })
             .collect(),
-        input: columns.as_ref().map(|columns| columns.input.clone()).filter(|input| !input.is_empty()),
-        label: columns.and_then(|columns| columns.label),
+        input: columns.as_ref().and_then(|columns| Some(columns.shown_input()?.0.to_owned())),
+        label: columns.and_then(|columns| Some(columns.class_column()?.to_owned())),
         classes,
         unlabelled: histogram.unlabelled,
         null_labels: histogram.null,
@@ -128,26 +129,26 @@ pub fn inspect_dataset(patterns: &[String], base: &Path, label: &str) -> Result<
 }
 
 /// Input and label as `train` would take them; what cannot be had becomes a note.
-fn choose_columns(dataset: &Dataset, label: &str, notes: &mut Vec<String>) -> Option<Columns> {
+fn choose_columns(dataset: &Dataset, label: &str, notes: &mut Vec<String>) -> Option<Encoders> {
     let label = if dataset.features().get(label).is_some() {
         label
     } else {
         notes.push(format!("there is no column `{}`; name the one with the class by `--label`", shown(label)));
         ""
     };
-    let error = match dataset.resolve_columns(None, label) {
+    let error = match Encoders::standard(dataset, None, label) {
         Ok(columns) => return Some(columns),
         Err(error) => error,
     };
     notes.push(error.to_string());
     // Tables without an image or text column still have classes worth counting.
     match dataset.features().get(label) {
-        Some(Feature::ClassLabel { names }) if !names.is_empty() => Some(Columns {
-            input: String::new(),
-            kind: InputKind::Text,
-            label: Some(label.into()),
-            classes: names.clone(),
-        }),
+        Some(Feature::ClassLabel { names }) if !names.is_empty() => {
+            let encoding = Choice::new("class_label", serde_json::json!({ "column": label }));
+            let (name, place) = ("class".into(), "--label".into());
+            let class = WantedTensor { name, role: TensorRole::Target, encoding, place };
+            Encoders::open(dataset, encodings::standard(), &[class], &[]).ok()
+        }
         _ => None,
     }
 }

@@ -8,15 +8,17 @@ mod text;
 
 use std::io::Cursor;
 
-use millstream_pipeline::{InputKind, SplitRole};
+use millstream_pipeline::SplitRole;
+use millstream_pipeline::encodings::View;
 use millstream_schemas::Recipe;
 use millstream_schemas::choice::Catalog;
+use millstream_schemas::recipe::DataRecipe;
 use millstream_transforms::{Chain, Kind, RgbImage, Transform};
 
 pub use drawn::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
 pub use text::{TextPreview, TextPreviewRow, TextVariant};
 
-use crate::row_source::RowSource;
+use crate::row_source::{RowSource, Wanted};
 use crate::{Catalogs, RecipeError};
 
 /// More than this cannot be looked at, and would not fit into memory.
@@ -51,11 +53,12 @@ impl Preview {
         let chain = Chain::parse_from(&catalogs.transforms, "transforms.train", &recipe.transforms.train)?;
         // Labels are for the captions: data without them can be looked at all the same.
         let data = &recipe.data;
-        let source = match RowSource::open(data, "data.train", &data.train, SplitRole::Train, chain.clone()) {
-            Err(error) if data.label == "label" => {
-                let without_label = millstream_schemas::recipe::DataRecipe { label: String::new(), ..data.clone() };
-                RowSource::open(&without_label, "data.train", &data.train, SplitRole::Train, chain)
-                    .map_err(|_| error)?
+        let wanted =
+            Wanted { data, catalogs, place: "data.train", patterns: &data.train, role: SplitRole::Train, inputs: &[] };
+        let source = match RowSource::open(&wanted, chain.clone()) {
+            Err(error) if data.label.is_none() && data.targets.is_empty() => {
+                let without_label = DataRecipe { label: Some(String::new()), ..data.clone() };
+                RowSource::open(&Wanted { data: &without_label, ..wanted }, chain).map_err(|_| error)?
             }
             other => other?,
         };
@@ -101,8 +104,8 @@ impl Preview {
         if drawn.dataset != *self.source.dataset.fingerprint() {
             return Err(RecipeError::Replay("the steps were drawn for other data than the recipe names".into()));
         }
-        match self.source.columns.kind {
-            InputKind::Text => text::render(&self.source, drawn).map(PreviewSheet::Text),
+        match self.source.shown_column()?.1 {
+            View::Text => text::render(&self.source, drawn).map(PreviewSheet::Text),
             _ => rows::render(&self.source, &self.recipe.data, drawn).map(PreviewSheet::Image),
         }
     }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use millstream_pipeline::{Columns, PipelineError, Row, RowInput, decode};
+use millstream_pipeline::encodings::View;
+use millstream_pipeline::{Damage, PipelineError, Row, Value, decode};
 use millstream_schemas::RowId;
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe};
 use millstream_transforms::{DrawKey, RgbImage, Scratch};
@@ -42,25 +43,31 @@ pub(super) fn draw(
 }
 
 fn draw_row(source: &RowSource, options: &PreviewOptions, seed: u64, id: &RowId) -> Result<DrawnRow, RecipeError> {
-    let row = source.dataset.read_row(id, &source.columns)?;
+    let (column, view) = source.shown_column()?;
+    let is_text = view == View::Text;
+    let row = source.dataset.read_row(id, source.encoders.columns())?;
+    let label = class_name(source, &row)?;
+    let null = |damage| PipelineError::Damaged { row: id.clone(), damage };
     let draws = (0..options.draws as u64).map(|epoch| {
         let key = DrawKey { seed, epoch, row: id.key() };
-        Ok(match &row.input {
-            RowInput::Text(text) => Drawing::Text(source.chain.draw_text(text, &key)?),
-            RowInput::Image(bytes) => {
+        Ok(match row.get(&column) {
+            Some(Value::Text(text)) => Drawing::Text(source.chain.draw_text(text, &key)?),
+            Some(Value::Bytes(bytes)) => {
                 let header = decode::header(bytes).map_err(|error| damaged(id, error))?;
                 Drawing::Image(source.chain.draw_image(&header.facts, &key)?)
             }
-            _ => return Err(RecipeError::mismatch("data.input", "neither images nor text")),
+            _ if is_text => return Err(null(Damage::NullInput).into()),
+            _ => return Err(null(Damage::NoImageBytes).into()),
         })
     });
     let draws = draws.collect::<Result<_, RecipeError>>()?;
-    let label = class_name(&source.columns, &row);
     Ok(DrawnRow { file: id.file.to_string(), row_group: id.row_group, row: id.row, label, draws })
 }
 
-fn class_name(columns: &Columns, row: &Row) -> Option<String> {
-    usize::try_from(row.label).ok().and_then(|label| columns.classes.get(label)).cloned()
+fn class_name(source: &RowSource, row: &Row) -> Result<Option<String>, RecipeError> {
+    let class = source.encoders.class(row.values());
+    let class = class.map_err(|damage| PipelineError::Damaged { row: row.id.clone(), damage })?;
+    Ok(usize::try_from(class).ok().and_then(|class| source.classes().get(class)).cloned())
 }
 
 fn damaged(id: &RowId, error: decode::DecodeError) -> RecipeError {
@@ -111,8 +118,9 @@ pub(super) fn row_id(row: &DrawnRow) -> RowId {
 
 fn read_image(source: &RowSource, data: &DataRecipe, row: &DrawnRow) -> Result<RgbImage, RecipeError> {
     let id = row_id(row);
-    let read = source.dataset.read_row(&id, &source.columns)?;
-    let RowInput::Image(bytes) = &read.input else {
+    let (column, _) = source.shown_column()?;
+    let read = source.dataset.read_row(&id, std::slice::from_ref(&column))?;
+    let Some(Value::Bytes(bytes)) = read.get(&column) else {
         return Err(RecipeError::Replay("the steps were drawn for images, the data holds text".into()));
     };
     decode::decode(bytes, data.transparency).map_err(|error| damaged(&id, error))

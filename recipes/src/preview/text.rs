@@ -1,6 +1,6 @@
 use std::fmt;
 
-use millstream_pipeline::RowInput;
+use millstream_pipeline::Value;
 use millstream_schemas::{escaped, shown};
 use millstream_transforms::{TextDrawing, TextEdit};
 use serde::Serialize;
@@ -40,10 +40,12 @@ pub struct TextVariant {
 }
 
 pub(super) fn render(source: &RowSource, drawn: &DrawnPreview) -> Result<TextPreview, RecipeError> {
+    let (column, _) = source.shown_column()?;
     let mut rows = Vec::new();
     for row in &drawn.rows {
         let id = row_id(row);
-        let RowInput::Text(original) = source.dataset.read_row(&id, &source.columns)?.input else {
+        let read = source.dataset.read_row(&id, std::slice::from_ref(&column))?;
+        let Some(Value::Text(original)) = read.get(&column) else {
             return Err(RecipeError::Replay("the steps were drawn for text, the data holds images".into()));
         };
         let mut variants = Vec::new();
@@ -51,9 +53,14 @@ pub(super) fn render(source: &RowSource, drawn: &DrawnPreview) -> Result<TextPre
             let Drawing::Text(drawing) = drawing else {
                 return Err(RecipeError::Replay("the steps were drawn for images, the data holds text".into()));
             };
-            variants.push(TextVariant { text: drawing.apply(&original)?, edits: by_transform(drawing) });
+            variants.push(TextVariant { text: drawing.apply(original)?, edits: by_transform(drawing) });
         }
-        rows.push(TextPreviewRow { row: id.to_string(), label: row.label.clone(), original, variants });
+        rows.push(TextPreviewRow {
+            row: id.to_string(),
+            label: row.label.clone(),
+            original: original.to_owned(),
+            variants,
+        });
     }
     Ok(TextPreview { rows })
 }

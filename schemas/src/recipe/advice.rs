@@ -255,6 +255,8 @@ mod tests {
             ("transforms: [horizontal_flip]", "transforms: {train: [horizontal_flip]}"),
             ("freeze: backbone", "model:\n      train: head"),
             ("training: {device: gpu}", "device: cuda"),
+            ("training: {criterion: 1}", "training:\n      loss: cross_entropy"),
+            ("loss: focal", "training:\n      loss: focal"),
         ] {
             let said = help(&format!("{SMALL}{text}\n"));
             assert!(said.contains(wanted), "{text}\nwanted: {wanted}\n   got: {said}");

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -5,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{LARGEST_BATCH, MOST_THREADS};
 use super::{ByteSize, Patterns, short_forms};
+use crate::Choice;
 
 /// Where damaged rows are noted when no file is named.
 const QUARANTINE: &str = "quarantine.jsonl";
@@ -27,9 +29,17 @@ pub struct DataRecipe {
     /// Column with the model's input; found by type (the only image or text column) when not named.
     #[serde(default)]
     pub input: Option<String>,
-    /// Column with the class.
-    #[serde(default = "label")]
-    pub label: String,
+    /// Column with the class; `label` when not named, and none when it is empty.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// What the inputs of the model are made of: an encoding of columns for each, by its name. `input` is the short form.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "encodings")]
+    pub inputs: BTreeMap<String, Choice>,
+    /// What the model's output is held against: an encoding of columns. `label` is the short form of a `class_label`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "encodings")]
+    pub targets: BTreeMap<String, Choice>,
     /// Rows a step.
     #[serde(default = "sixteen")]
     #[schemars(range(min = 1, max = LARGEST_BATCH))]
@@ -42,6 +52,10 @@ pub struct DataRecipe {
     #[serde(default = "four")]
     #[schemars(range(min = 1))]
     pub window: usize,
+    /// Put rows of like lengths into one batch, so that little of it is padding: of 50 batches that follow each other, the rows
+    /// are sorted by the length of their texts. By itself where rows have lengths of their own (`token_ids`).
+    #[serde(default)]
+    pub group_by_length: Option<bool>,
     /// Threads that decode and transform; 0 takes one for each core.
     #[serde(default)]
     #[schemars(range(max = MOST_THREADS))]
@@ -61,9 +75,17 @@ pub struct DataRecipe {
     pub drop_last: bool,
 }
 
-fn label() -> String {
-    "label".into()
+fn encodings(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "object", "additionalProperties": { "$ref": "#/$defs/Encoding" }, "default": {} })
 }
+
+impl DataRecipe {
+    /// The column with the class that `label` says or leaves unsaid; empty for none.
+    pub fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or("label")
+    }
+}
+
 fn four() -> usize {
     4
 }

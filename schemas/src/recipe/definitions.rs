@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::Recipe;
 
-/// JSON Schemas of what a recipe chooses by name, under the names that its schema refers to: `Optimizer`, `Schedule`,
-/// `Transform`. They come from the catalogs of rows; what has none here is not looked at.
+/// JSON Schemas of what a recipe chooses by name, under the names that its schema refers to: `Encoding`, `Loss`,
+/// `Optimizer`, `Schedule`, `Transform`. They come from the catalogs of rows; what has none here is not looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Definitions(BTreeMap<&'static str, Value>);
 
@@ -18,10 +18,21 @@ impl Definitions {
         self
     }
 
+    /// The options of a choice that are paths: those whose schema has the format `path`.
+    pub(super) fn paths(&self, kind: &str, choice: &str) -> Vec<String> {
+        let choices = self.0.get(kind).and_then(|schema| schema["oneOf"].as_array());
+        let options = choices.into_iter().flatten().filter_map(|entry| entry["properties"].get(choice)).next();
+        let Some(options) = options else { return Vec::new() };
+        // With options that all have defaults, nothing may stand in their place.
+        let options = options.get("anyOf").and_then(|forms| forms.get(0)).unwrap_or(options);
+        let properties = options["properties"].as_object().into_iter().flatten();
+        properties.filter(|(_, schema)| schema["format"] == "path").map(|(name, _)| name.clone()).collect()
+    }
+
     /// JSON Schema of a recipe in which these choices can be made.
     pub fn recipe_schema(&self) -> Value {
         let mut schema = schema_for!(Recipe).to_value();
-        for name in ["Optimizer", "Schedule", "Transform"] {
+        for name in ["Encoding", "Loss", "Optimizer", "Schedule", "Transform"] {
             let any = || json!({"type": ["string", "object"], "maxProperties": 1});
             schema["$defs"][name] = self.0.get(name).cloned().unwrap_or_else(any);
         }

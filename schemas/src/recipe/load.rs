@@ -47,8 +47,13 @@ impl Recipe {
 
     /// The recipe as YAML that [`Recipe::load`] reads back to the same value.
     pub fn to_yaml(&self) -> String {
+        self.to_yaml_with(&Definitions::default())
+    }
+
+    /// The same, where choices have options that are paths, which `definitions` say.
+    pub fn to_yaml_with(&self, definitions: &Definitions) -> String {
         let mut recipe = self.clone();
-        paths::escape(&mut recipe);
+        paths::escape(&mut recipe, definitions);
         serde_saphyr::to_string(&recipe).expect("a recipe has string keys and finite numbers, so it always serializes")
     }
 }
@@ -94,7 +99,7 @@ impl RecipeText {
         if let Some(recipe) = &mut recipe {
             let places = PathPlaces { text: self, working: &working_directory() };
             let mut later = ranges::faults(recipe);
-            later.extend(paths::resolve(recipe, &places, &|variable| std::env::var(variable).ok()));
+            later.extend(paths::resolve(recipe, definitions, &places, &|variable| std::env::var(variable).ok()));
             // What was told already is not told of the value that stands in for it.
             later.retain(|fault| !faults.iter().any(|told| told.covers(&fault.place)));
             faults.extend(later);

@@ -36,7 +36,7 @@ pub use data::{DamagedPolicy, DataRecipe, OrderStrength, TransparencyPolicy};
 pub use definitions::Definitions;
 pub use fault::Fault;
 pub use flow::{flow, got};
-pub use model::{HeadRecipe, Initializer, ModelRecipe, TrainSelection};
+pub use model::{HeadRecipe, Initializer, ModelRecipe, Pooling, TrainSelection};
 pub use output::{CheckpointRecipe, OutputRecipe};
 pub use paths::local_path;
 pub use patterns::Patterns;

@@ -31,6 +31,20 @@ pub enum HeadRecipe {
     New,
     /// A new one, its weights drawn as stated.
     NewWith(Initializer),
+    /// A new one on an output `[batch, sequence, features]`, as encoders of text have it: the vectors of a sequence become
+    /// one, and a linear layer reads that.
+    Pooled(Pooling),
+}
+
+/// How the vectors of a sequence become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The mean of the tokens, padding left out by the model's input `attention_mask`.
+    #[default]
+    Mean,
+    /// The first token's.
+    First,
 }
 
 /// How new weights are drawn. Biases start at zero.

@@ -2,9 +2,11 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use serde_json::Value;
+
 use super::fault::Fault;
 use super::text::RecipeText;
-use super::{DamagedPolicy, Recipe};
+use super::{DamagedPolicy, Definitions, Recipe};
 use crate::shown_path;
 
 /// Where relative paths start.
@@ -18,9 +20,14 @@ pub(super) struct PathPlaces<'a> {
 type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Makes every path of the recipe absolute, with variables replaced; tells those that cannot be.
-pub(super) fn resolve(recipe: &mut Recipe, places: &PathPlaces<'_>, environment: Environment<'_>) -> Vec<Fault> {
+pub(super) fn resolve(
+    recipe: &mut Recipe,
+    definitions: &Definitions,
+    places: &PathPlaces<'_>,
+    environment: Environment<'_>,
+) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for_each(recipe, |path, place| match local(path, places.base(place), environment) {
+    for_each(recipe, definitions, |path, place| match local(path, places.base(place), environment) {
         Ok(resolved) => *path = resolved,
         Err(message) => faults.push(Fault::value(place, message)),
     });
@@ -28,11 +35,11 @@ pub(super) fn resolve(recipe: &mut Recipe, places: &PathPlaces<'_>, environment:
 }
 
 /// Writes `$` of absolute paths so that it is read back as itself.
-pub(super) fn escape(recipe: &mut Recipe) {
-    for_each(recipe, |path, _| *path = path.replace('$', "$$"));
+pub(super) fn escape(recipe: &mut Recipe, definitions: &Definitions) {
+    for_each(recipe, definitions, |path, _| *path = path.replace('$', "$$"));
 }
 
-fn for_each(recipe: &mut Recipe, mut each: impl FnMut(&mut String, &str)) {
+fn for_each(recipe: &mut Recipe, definitions: &Definitions, mut each: impl FnMut(&mut String, &str)) {
     let mut of_path = |path: &mut PathBuf, place: &str| {
         let mut text = path.to_string_lossy().into_owned();
         each(&mut text, place);
@@ -46,6 +53,15 @@ fn for_each(recipe: &mut Recipe, mut each: impl FnMut(&mut String, &str)) {
         of_path(file, "data.damaged.quarantine");
     }
     let data = &mut recipe.data;
+    for (choices, place) in [(&mut data.inputs, "data.inputs"), (&mut data.targets, "data.targets")] {
+        for (name, choice) in choices.iter_mut() {
+            for option in definitions.paths("Encoding", &choice.name) {
+                if let Some(Value::String(path)) = choice.options.get_mut(&option) {
+                    each(path, &format!("{place}.{name}.{}.{option}", choice.name));
+                }
+            }
+        }
+    }
     for (patterns, place) in [(Some(&mut data.train), "data.train"), (data.evaluate.as_mut(), "data.evaluate")] {
         let Some(patterns) = patterns else { continue };
         let several = patterns.len() > 1;

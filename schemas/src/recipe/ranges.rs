@@ -38,7 +38,20 @@ fn check_data(data: &DataRecipe, faults: &mut Vec<Fault>) {
         let patterns = patterns.into_iter().flat_map(|patterns| patterns.iter());
         patterns.for_each(|text| require_text(text, place, faults));
     }
-    require_text(&data.label, "data.label", faults);
+    if data.label.as_deref() != Some("") {
+        require_text(data.label(), "data.label", faults);
+    }
+    for (short, long, both) in [
+        ("data.input", "data.inputs", data.input.is_some() && !data.inputs.is_empty()),
+        ("data.label", "data.targets", data.label.is_some() && !data.targets.is_empty()),
+    ] {
+        if both {
+            faults.push(Fault::value(short, format!("`{short}` is a short form of `{long}`; write one of them")));
+        }
+    }
+    if data.targets.len() > 1 {
+        faults.push(Fault::value("data.targets", "one target is trained on; write one encoding".to_owned()));
+    }
     require_text(data.input.as_deref().unwrap_or("-"), "data.input", faults);
     require(data.batch >= 1, "data.batch", "1 or more", data.batch, faults);
     require(data.batch <= LARGEST_BATCH, "data.batch", &format!("at most {LARGEST_BATCH}"), data.batch, faults);

@@ -16,6 +16,10 @@ pub struct TrainingRecipe {
     /// Update rule.
     #[schemars(schema_with = "optimizer")]
     pub optimizer: Choice,
+    /// What is minimized; the cross-entropy of the classes unless it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "loss")]
+    pub loss: Option<Choice>,
     /// Learning rate over time.
     #[schemars(schema_with = "schedule")]
     pub schedule: Choice,
@@ -24,7 +28,8 @@ pub struct TrainingRecipe {
     pub layer_decay: f32,
     /// Factors on the learning rate by layer name; the first that matches wins over `layer_decay`.
     pub learning_rate_multipliers: Vec<LearningRateMultiplier>,
-    /// Share of the target probability spread evenly over all classes, 0 to 1 (Szegedy et al. 2016).
+    /// Share of the target probability spread evenly over all classes, 0 to 1 (Szegedy et al. 2016): the option of this name
+    /// of the loss, written short.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub label_smoothing: f32,
     /// Where the step runs: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -42,6 +47,7 @@ impl Default for TrainingRecipe {
         Self {
             epochs: 5,
             optimizer: Choice::named("adamw"),
+            loss: None,
             schedule: Choice::named("constant"),
             layer_decay: 1.0,
             learning_rate_multipliers: Vec::new(),
@@ -66,6 +72,10 @@ pub struct LearningRateMultiplier {
 
 fn optimizer(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "$ref": "#/$defs/Optimizer", "default": "adamw" })
+}
+
+fn loss(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "anyOf": [{ "$ref": "#/$defs/Loss" }, { "type": "null" }], "default": null })
 }
 
 fn schedule(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -78,7 +78,7 @@ impl OwnedTensor {
                 return Err(TrainingError::Input {
                     name: name.to_owned(),
                     wanted: format!("{dtype} {:?}", self.shape),
-                    got: format!("{} {:?}", dtype_of(from), from.shape),
+                    got: format!("{} {:?}", from.element_type().name(), from.shape),
                 });
             }
         }
@@ -123,14 +123,5 @@ impl OwnedTensor {
         let mut host = Tensor::<f32>::new(&Allocator::default(), shape).map_err(TrainingError::runtime(doing))?;
         host.extract_tensor_mut().1.copy_from_slice(values);
         host.copy_into(tensor).map_err(TrainingError::runtime(doing))
-    }
-}
-
-pub(super) fn dtype_of(tensor: &BatchTensor) -> &'static str {
-    match tensor.data {
-        TensorData::F32(_) => "float32",
-        TensorData::I64(_) => "int64",
-        TensorData::Text(_) => "text",
-        _ => "another type",
     }
 }

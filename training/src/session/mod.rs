@@ -5,6 +5,7 @@ mod device_store;
 mod host_store;
 mod options;
 mod predictor;
+mod row_weights;
 mod step;
 mod step_outcome;
 mod step_thread;
@@ -12,9 +13,7 @@ mod store;
 mod thread;
 #[cfg(test)]
 mod twin_tests;
-mod weight;
 
 pub use predictor::{Logits, Predictor};
 pub use step::{OptimizerState, StepRunner, StepSettings};
 pub use step_outcome::StepOutcome;
-pub(crate) use weight::Weight;

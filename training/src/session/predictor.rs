@@ -5,7 +5,6 @@ use millstream_schemas::{Batch, TensorData};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
-use super::bound::dtype_of;
 use super::options;
 use super::thread::SessionThread;
 use crate::TrainingError;
@@ -95,11 +94,11 @@ impl Predictor {
             let fail = || TrainingError::runtime("running the model");
             let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
             for name in &names {
-                let tensor = &batch.inputs[name];
+                let tensor = &batch.tensors[name];
                 let shape = tensor.shape.as_slice();
                 let value = match &tensor.data {
-                    TensorData::F32(values) => TensorRef::from_array_view((shape, values.as_slice())).map(Into::into),
-                    TensorData::I64(values) => TensorRef::from_array_view((shape, values.as_slice())).map(Into::into),
+                    TensorData::F32(values) => TensorRef::from_array_view((shape, &**values)).map(Into::into),
+                    TensorData::I64(values) => TensorRef::from_array_view((shape, &**values)).map(Into::into),
                     _ => unreachable!("the batch was checked before it was sent here"),
                 };
                 inputs.push((name.into(), value.map_err(fail())?));
@@ -127,11 +126,11 @@ fn check_input(name: &str, shape: &[i64], batch: &Batch) -> Result<(), TrainingE
         wanted: format!("shape {shape:?}, −1 for any length"),
         got,
     };
-    let Some(tensor) = batch.inputs.get(name) else {
-        return Err(wrong(format!("no input of this name, only {:?}", batch.inputs.keys().collect::<Vec<_>>())));
+    let Some(tensor) = batch.tensors.get(name) else {
+        return Err(wrong(format!("no tensor of this name, only {:?}", batch.tensors.keys().collect::<Vec<_>>())));
     };
     let fits = tensor.shape.len() == shape.len()
         && tensor.shape.iter().zip(shape).all(|(have, want)| *want < 0 || i64::try_from(*have) == Ok(*want));
     let numbers = matches!(tensor.data, TensorData::F32(_) | TensorData::I64(_));
-    if fits && numbers { Ok(()) } else { Err(wrong(format!("{} {:?}", dtype_of(tensor), tensor.shape))) }
+    if fits && numbers { Ok(()) } else { Err(wrong(format!("{} {:?}", tensor.element_type().name(), tensor.shape))) }
 }

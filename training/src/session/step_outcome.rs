@@ -3,6 +3,10 @@
 pub struct StepOutcome {
     /// The loss before the update: a mean over the rows that have weight.
     pub loss: f32,
+    /// Rows that have weight.
+    pub rows: u64,
+    /// What the loss is a mean over: a mean over several steps weighs each by this.
+    pub weight: f64,
     /// Whether parameters were updated: not when no row has weight, nor when the loss or a gradient is not finite. Gradients
     /// on a device are not looked at: there parameters that are no numbers show at the next loss or checkpoint.
     pub updated: bool,

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use millstream_schemas::{Batch, TrainingManifest};
+use millstream_schemas::{Batch, TensorEntry, TrainingManifest};
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
 
@@ -9,9 +9,9 @@ use super::bound::OwnedTensor;
 use super::device_store::DeviceStore;
 use super::host_store::HostStore;
 use super::options;
+use super::row_weights::RowWeights;
 use super::step_outcome::StepOutcome;
 use super::store::{ParameterStore, Update};
-use super::weight::Weight;
 use crate::TrainingError;
 use crate::device::{Device, DeviceKind};
 use crate::optimizers::UpdateRule;
@@ -48,15 +48,18 @@ impl Open {
         } else {
             Box::new(DeviceStore::new(entries, rule.as_ref(), clip_norm, &on_device, &device, threads)?)
         };
+        let all = |entries: &[TensorEntry]| -> Result<Vec<OwnedTensor>, TrainingError> {
+            entries.iter().map(|entry| OwnedTensor::of_entry(&host, entry)).collect()
+        };
         let mut step = Step {
-            inputs: manifest
-                .inputs
-                .iter()
-                .map(|entry| OwnedTensor::of_entry(&host, entry))
-                .collect::<Result<_, _>>()?,
-            targets: OwnedTensor::of_entry(&host, &manifest.targets)?,
+            data: Data {
+                inputs: all(&manifest.inputs)?,
+                targets: all(&manifest.targets)?,
+                weights: all(manifest.weights.as_slice())?,
+            },
             loss: OwnedTensor::of_entry(&host, &manifest.loss)?,
-            logits: OwnedTensor::of_entry(&host, &manifest.logits)?,
+            prediction: OwnedTensor::of_entry(&host, &manifest.prediction)?,
+            weight: manifest.weight.as_ref().map(|entry| OwnedTensor::of_entry(&host, entry)).transpose()?,
             gradients: entries
                 .iter()
                 .map(|entry| OwnedTensor::f32(&on_device, &entry.shape))
@@ -94,12 +97,28 @@ impl Graph {
     }
 }
 
+/// What a batch is copied into.
+struct Data {
+    inputs: Vec<OwnedTensor>,
+    targets: Vec<OwnedTensor>,
+    /// One, or none where the graph takes no weights.
+    weights: Vec<OwnedTensor>,
+}
+
+impl Data {
+    fn bind(&self, manifest: &TrainingManifest, binding: &mut IoBinding) -> Result<(), TrainingError> {
+        let entries = manifest.inputs.iter().chain(&manifest.targets).chain(&manifest.weights);
+        let mut tensors = entries.zip(self.inputs.iter().chain(&self.targets).chain(&self.weights));
+        tensors.try_for_each(|(entry, tensor)| tensor.bind_input(binding, &entry.name))
+    }
+}
+
 /// Everything the session's thread owns.
 pub(super) struct Step {
-    inputs: Vec<OwnedTensor>,
-    targets: OwnedTensor,
+    data: Data,
     loss: OwnedTensor,
-    logits: OwnedTensor,
+    prediction: OwnedTensor,
+    weight: Option<OwnedTensor>,
     gradients: Vec<OwnedTensor>,
     pub(super) store: Box<dyn ParameterStore>,
     step: Graph,
@@ -117,54 +136,71 @@ pub(super) struct Step {
 impl Step {
     pub(super) fn step(&mut self, batch: &Batch, learning_rate: f32) -> Result<StepOutcome, TrainingError> {
         let started = Instant::now();
-        if Weight::of(batch).rows == 0 {
+        let weights = self.row_weights(batch);
+        let rows = weights.rows();
+        if rows == 0 {
             return Ok(StepOutcome::default());
         }
         let side = self.store.current();
-        self.feed(batch)?;
+        self.feed(batch, &weights)?;
         if self.copies_when_bound {
-            bind_data(&self.manifest, &self.inputs, &self.targets, &mut self.step.bindings[side])?;
+            self.data.bind(&self.manifest, &mut self.step.bindings[side])?;
         }
         self.step.run(side, "training step")?;
         let loss = self.loss.values()[0];
+        let weight = self.weight_of(&weights);
         let seconds_in_graph = started.elapsed().as_secs_f64();
         if !loss.is_finite() {
-            return Ok(StepOutcome { loss, seconds_in_graph, ..StepOutcome::default() });
+            return Ok(StepOutcome { loss, rows, weight, seconds_in_graph, ..StepOutcome::default() });
         }
         let update = Update { step: self.updates, learning_rate, clip_norm: self.clip_norm, rule: self.rule.as_ref() };
         let gradient_norm = self.store.update(&update, &self.gradients)?;
         let updated = gradient_norm.is_none_or(f64::is_finite);
         self.updates += u64::from(updated);
         let seconds_in_update = started.elapsed().as_secs_f64() - seconds_in_graph;
-        Ok(StepOutcome { loss, updated, gradient_norm, seconds_in_graph, seconds_in_update })
+        Ok(StepOutcome { loss, rows, weight, updated, gradient_norm, seconds_in_graph, seconds_in_update })
     }
 
     pub(super) fn evaluate(&mut self, batch: &Batch) -> Result<Vec<f32>, TrainingError> {
         let side = self.store.current();
-        self.feed(batch)?;
+        self.feed(batch, &self.row_weights(batch))?;
         if self.evaluation.is_none() {
             self.evaluation = Some(self.open_evaluation()?);
         }
         let graph = self.evaluation.as_mut().expect("it was opened above");
         if self.copies_when_bound {
-            bind_data(&self.manifest, &self.inputs, &self.targets, &mut graph.bindings[side])?;
+            self.data.bind(&self.manifest, &mut graph.bindings[side])?;
         }
         graph.run(side, "evaluation")?;
-        Ok(self.logits.values().to_vec())
+        Ok(self.prediction.values().to_vec())
     }
 
-    fn feed(&mut self, batch: &Batch) -> Result<(), TrainingError> {
-        for (entry, tensor) in self.manifest.inputs.iter().zip(&mut self.inputs) {
-            let Some(from) = batch.inputs.get(&entry.name) else {
+    fn row_weights(&self, batch: &Batch) -> RowWeights {
+        RowWeights::of(batch, &self.manifest)
+    }
+
+    /// What the loss of the last run is a mean over.
+    fn weight_of(&self, weights: &RowWeights) -> f64 {
+        self.weight.as_ref().map_or_else(|| weights.sum(), |weight| f64::from(weight.values()[0]))
+    }
+
+    fn feed(&mut self, batch: &Batch, weights: &RowWeights) -> Result<(), TrainingError> {
+        let Data { inputs, targets, weights: given } = &mut self.data;
+        let inputs = self.manifest.inputs.iter().zip(inputs);
+        for (entry, tensor) in inputs.chain(self.manifest.targets.iter().zip(targets)) {
+            let Some(from) = batch.tensors.get(&entry.name) else {
                 return Err(TrainingError::Input {
                     name: entry.name.clone(),
                     wanted: format!("{} {:?}", entry.dtype, entry.shape),
-                    got: format!("no input of this name, only {:?}", batch.inputs.keys().collect::<Vec<_>>()),
+                    got: format!("no tensor of this name, only {:?}", batch.tensors.keys().collect::<Vec<_>>()),
                 });
             };
             tensor.fill(&entry.name, from)?;
         }
-        self.targets.fill(&self.manifest.targets.name, &batch.targets)
+        for (entry, tensor) in self.manifest.weights.iter().zip(given) {
+            tensor.fill(&entry.name, &weights.as_tensor())?;
+        }
+        Ok(())
     }
 
     fn bind_step(&mut self) -> Result<(), TrainingError> {
@@ -193,27 +229,17 @@ impl Step {
     }
 
     fn bind_all_but_gradients(&mut self, side: usize, binding: &mut IoBinding) -> Result<(), TrainingError> {
-        bind_data(&self.manifest, &self.inputs, &self.targets, binding)?;
+        self.data.bind(&self.manifest, binding)?;
         for (index, entry) in self.manifest.parameters.iter().enumerate() {
             self.store.parameter(side, index).bind_input(binding, &entry.name)?;
         }
         self.loss.bind_output(binding, &self.manifest.loss.name)?;
-        self.logits.bind_output(binding, &self.manifest.logits.name)
+        self.prediction.bind_output(binding, &self.manifest.prediction.name)?;
+        let weight = self.weight.as_mut().zip(self.manifest.weight.as_ref());
+        weight.map_or(Ok(()), |(tensor, entry)| tensor.bind_output(binding, &entry.name))
     }
 }
 
 fn new_binding(session: &Session) -> Result<IoBinding, TrainingError> {
     session.create_binding().map_err(TrainingError::runtime("binding a graph"))
-}
-
-fn bind_data(
-    manifest: &TrainingManifest,
-    inputs: &[OwnedTensor],
-    targets: &OwnedTensor,
-    binding: &mut IoBinding,
-) -> Result<(), TrainingError> {
-    for (entry, tensor) in manifest.inputs.iter().zip(inputs) {
-        tensor.bind_input(binding, &entry.name)?;
-    }
-    targets.bind_input(binding, &manifest.targets.name)
 }

@@ -90,7 +90,7 @@ fn gradients_whose_squares_overflow_are_clipped_alike() {
     let settings = StepSettings { optimizer, gradient_clip_norm: Some(0.3), threads: 1 };
     let steep = || {
         let mut batch = batch(0, 0, 9);
-        batch.inputs.get_mut("x").unwrap().as_f32_mut().unwrap().iter_mut().for_each(|x| *x *= 1e22);
+        batch.tensors.get_mut("x").unwrap().as_f32_mut().unwrap().iter_mut().for_each(|x| *x *= 1e22);
         batch
     };
     let cpu = Device::cpu(runtime::ready(None).unwrap());

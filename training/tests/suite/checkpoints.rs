@@ -161,10 +161,10 @@ fn of_classes(classes: usize) -> (TrainingProgram, impl Fn(Batch) -> Batch) {
     let program = compile(&model, &FineTuning::head(BATCH, classes), &OperatorCatalog::standard()).unwrap();
     let widen = move |mut batch: Batch| {
         let mut targets = vec![0.0; BATCH * classes];
-        for (slot, label) in batch.labels.iter().enumerate() {
-            targets[slot * classes + *label as usize] = 1.0;
+        for slot in 0..BATCH {
+            targets[slot * classes + batch.class("targets", slot).unwrap()] = 1.0;
         }
-        batch.targets = Tensor::f32([BATCH, classes], targets);
+        batch.tensors.insert("targets".into(), Tensor::f32([BATCH, classes], targets));
         batch
     };
     (program, widen)

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::runs::{PER_EPOCH, bits, device, evaluation_batches, run, settings};
 use crate::support::{BATCH, CLASSES, batch, batches, optimizer, program};
-use millstream_schemas::{Batch, Tensor, TensorData};
+use millstream_schemas::{Batch, Tensor};
 use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::schedules::Schedule;
 use millstream_training::{
@@ -23,7 +23,7 @@ fn a_loss_that_is_no_number_stops_names_the_rows_and_keeps_the_last_good_checkpo
     let mut trainer = Trainer::open(&program(), &device(), settings(3, Some(folder.path()))).unwrap();
     let poisoned = |mut batch: Batch| {
         if batch.resume.epoch == 1 && batch.resume.position == 2 * BATCH as u64 {
-            batch.inputs.get_mut("x").unwrap().as_f32_mut().unwrap()[3] = f32::NAN;
+            batch.tensors.get_mut("x").unwrap().as_f32_mut().unwrap()[3] = f32::NAN;
         }
         batch
     };
@@ -58,7 +58,7 @@ fn parameters_that_blew_up_never_reach_a_checkpoint_nor_the_end_of_an_epoch() {
     for settings in [wild(Some(folder.path())), wild(None)] {
         let mut trainer = Trainer::open(&program(), &device(), settings).unwrap();
         let large = |mut batch: Batch| {
-            batch.inputs.get_mut("x").unwrap().as_f32_mut().unwrap().iter_mut().for_each(|x| *x *= 1000.0);
+            batch.tensors.get_mut("x").unwrap().as_f32_mut().unwrap().iter_mut().for_each(|x| *x *= 1000.0);
             batch
         };
         let mut source = batches(2, 1, None).map(|batch| batch.map(large));
@@ -83,7 +83,7 @@ fn a_gradient_that_is_no_number_is_refused_at_its_own_step() {
         }
     }
     let steep = |mut batch: Batch| {
-        batch.inputs.get_mut("x").unwrap().as_f32_mut().unwrap().fill(1e25);
+        batch.tensors.get_mut("x").unwrap().as_f32_mut().unwrap().fill(1e25);
         batch
     };
     let folder = tempfile::tempdir().unwrap();
@@ -160,7 +160,7 @@ fn a_stream_that_ends_before_the_last_epoch_is_no_finished_run() {
 #[test]
 fn targets_of_another_type_are_refused_instead_of_having_no_weight() {
     let mut wrong = batch(0, 0, PER_EPOCH);
-    wrong.targets = Tensor { shape: vec![BATCH, CLASSES], data: TensorData::I64(vec![1; BATCH * CLASSES]) };
+    wrong.tensors.insert("targets".into(), Tensor::i64([BATCH, CLASSES], vec![1; BATCH * CLASSES]));
     let wanted = "input `targets`: the graph wants float32 [6, 3], the batch has int64 [6, 3]";
     let mut runner = StepRunner::open(&program(), &device(), &StepSettings::default()).unwrap();
     assert_eq!(runner.step(wrong.clone(), 0.1).unwrap_err().to_string(), wanted);
@@ -257,7 +257,7 @@ fn an_evaluation_whose_loss_is_no_number_is_never_the_best_and_nothing_but_such_
     let mut trainer = Trainer::open(&program(), &device(), settings(2, Some(folder.path()))).unwrap();
     let poisoned = || -> Result<Box<dyn BatchSource>, BoxError> {
         let mut batch = batch(50, 0, 4);
-        batch.inputs.get_mut("x").unwrap().as_f32_mut().unwrap()[3] = f32::NAN;
+        batch.tensors.get_mut("x").unwrap().as_f32_mut().unwrap()[3] = f32::NAN;
         Ok(Box::new(std::iter::once(Ok::<_, BoxError>(batch))))
     };
     // Only the first of two epochs: the second is the best, although its accuracy is no higher.

@@ -31,7 +31,7 @@ fn an_exported_model_says_what_the_training_graph_said() {
 fn any_batch_size_is_taken_where_the_model_leaves_it_open() {
     let mut predictor = Predictor::open(&model(), &device(), 1, Some("logits")).unwrap();
     let mut small = batch(0, 0, 1);
-    small.inputs.insert("x".into(), Tensor::f32([1, WIDTH], vec![0.5; WIDTH]));
+    small.tensors.insert("x".into(), Tensor::f32([1, WIDTH], vec![0.5; WIDTH]));
     let (_, logits) = predictor.predict(small).unwrap();
     assert_eq!((logits.rows, logits.values.len()), (1, CLASSES));
 }
@@ -57,11 +57,11 @@ fn a_batch_that_does_not_fit_is_an_error_with_wanted_and_got() {
     let mut runner = StepRunner::open(&program(), &device(), &StepSettings::default()).unwrap();
     let mut predictor = Predictor::open(&model(), &device(), 1, None).unwrap();
     let mut wide = batch(0, 0, 1);
-    wide.inputs.insert("x".into(), Tensor::f32([BATCH, 9], vec![0.0; BATCH * 9]));
+    wide.tensors.insert("x".into(), Tensor::f32([BATCH, 9], vec![0.0; BATCH * 9]));
     let mut unnamed = batch(0, 0, 1);
-    let tensor = unnamed.inputs.remove("x").unwrap();
-    unnamed.inputs.insert("image".into(), tensor);
-    for (wrong, got) in [(wide, "float32 [6, 9]"), (unnamed, "no input of this name, only [\"image\"]")] {
+    let tensor = unnamed.tensors.remove("x").unwrap();
+    unnamed.tensors.insert("image".into(), tensor);
+    for (wrong, got) in [(wide, "float32 [6, 9]"), (unnamed, "no tensor of this name, only [\"image\", \"targets\"]")] {
         let stepped = runner.step(wrong.clone(), 0.1).unwrap_err().to_string();
         assert!(stepped.contains("input `x`") && stepped.contains(got), "{stepped}");
         let predicted = predictor.predict(wrong).unwrap_err().to_string();

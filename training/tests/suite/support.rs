@@ -84,9 +84,12 @@ pub(crate) fn batch(epoch: u64, index: u64, per_epoch: u64) -> Batch {
         row: (index * BATCH as u64 + slot) as u32,
     };
     Batch {
-        inputs: [("x".to_owned(), Tensor::f32([BATCH, WIDTH], x))].into(),
-        targets: Tensor::f32([BATCH, CLASSES], targets),
-        labels,
+        tensors: [
+            ("x".to_owned(), Tensor::f32([BATCH, WIDTH], x)),
+            ("targets".to_owned(), Tensor::f32([BATCH, CLASSES], targets)),
+        ]
+        .into(),
+        weights: vec![1.0; BATCH],
         rows: (0..BATCH as u64).map(|slot| Some(row(slot))).collect(),
         resume: ResumePoint {
             version: 1,

@@ -185,8 +185,8 @@ fn batches_without_a_labelled_row_are_passed_over() {
     let mut trainer = Trainer::open(&program(), &device(), settings(1, None)).unwrap();
     let blank = |mut batch: Batch| {
         if batch.resume.position == 2 * BATCH as u64 {
-            batch.targets.as_f32_mut().unwrap().fill(0.0);
-            batch.labels.fill(-1);
+            batch.tensors.get_mut("targets").unwrap().as_f32_mut().unwrap().fill(0.0);
+            batch.weights.fill(0.0);
         }
         batch
     };
@@ -201,8 +201,8 @@ fn rows_without_a_label_count_neither_in_the_mean_loss_nor_as_rows() {
     let kept = |batch: &Batch| 1 + (batch.resume.position / BATCH as u64) as usize;
     let mask = |mut batch: Batch| {
         let kept = kept(&batch);
-        batch.targets.as_f32_mut().unwrap()[kept * CLASSES..].fill(0.0);
-        batch.labels[kept..].fill(-1);
+        batch.tensors.get_mut("targets").unwrap().as_f32_mut().unwrap()[kept * CLASSES..].fill(0.0);
+        batch.weights[kept..].fill(0.0);
         batch
     };
     let mut source = batches(1, PER_EPOCH, None).map(|batch| batch.map(mask));

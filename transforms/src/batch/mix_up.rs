@@ -66,12 +66,14 @@ mod tests {
 
     use crate::{Chain, DrawKey, TransformError};
 
-    fn batch(inputs: Tensor) -> Batch {
+    fn batch(image: Tensor) -> Batch {
         let row = |row| Some(RowId { file: "a.parquet".into(), row_group: 0, row });
         Batch {
-            inputs: BTreeMap::from([("image".to_owned(), inputs)]),
-            targets: Tensor::f32([4, 2], vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0]),
-            labels: vec![0, 1, -1, 0],
+            tensors: BTreeMap::from([
+                ("image".to_owned(), image),
+                ("targets".to_owned(), Tensor::f32([4, 2], vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0])),
+            ]),
+            weights: vec![1.0, 1.0, 0.0, 1.0],
             rows: vec![row(0), row(1), None, row(2)],
             resume: ResumePoint {
                 version: ResumePoint::VERSION,
@@ -91,13 +93,13 @@ mod tests {
         for first_row in 0..40 {
             let mut batch = batch(Tensor::f32([4, 1], vec![1.0, 2.0, 0.0, 4.0]));
             let key = DrawKey { seed: 1, epoch: 0, row: first_row };
-            let taking_part: Vec<bool> = batch.labels.iter().map(|label| *label >= 0).collect();
+            let taking_part: Vec<bool> = batch.weights.iter().map(|weight| *weight > 0.0).collect();
             let drawing = chain.draw_batch(&taking_part, &key);
             assert_eq!(drawing, chain.draw_batch(&taking_part, &key));
             let text = serde_json::to_string(&drawing).unwrap();
             assert_eq!(drawing, serde_json::from_str(&text).unwrap());
             drawing.apply(&mut batch).unwrap();
-            let (values, targets) = (batch.inputs["image"].as_f32().unwrap(), batch.targets.as_f32().unwrap());
+            let [values, targets] = ["image", "targets"].map(|name| batch.tensors[name].as_f32().unwrap());
             assert_eq!((values[2], targets[4], targets[5]), (0.0, 0.0, 0.0));
             for slot in [0, 1, 3] {
                 assert!((targets[slot * 2] + targets[slot * 2 + 1] - 1.0).abs() < 1e-6);

@@ -77,10 +77,10 @@ impl WholeStep for Equalize {
             levels.sort_unstable();
             let brightest = levels.iter().filter(|level| **level == levels[levels.len() - 1]).count();
             let step = (levels.len() - brightest) / 255;
-            if step > 0 {
-                for value in values {
-                    let below = levels.partition_point(|other| *other < level(*value));
-                    *value = ((step / 2 + below) / step).min(255) as f32 / 255.0;
+            for value in values {
+                let below = levels.partition_point(|other| *other < level(*value));
+                if let Some(equalized) = (step / 2 + below).checked_div(step) {
+                    *value = equalized.min(255) as f32 / 255.0;
                 }
             }
         }

@@ -1,0 +1,90 @@
+//! Cross-entropy that attends to what is not yet known.
+
+use millstream_schemas::choice::{Options, at_least};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::cross_entropy::{negative_mean, require_scores};
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::loss_kind::{Build, LossKind};
+use crate::CompilerError;
+use crate::graph::{Constant, Graph, TensorType};
+
+pub(super) const LOSS: LossKind = LossKind {
+    name: "focal",
+    summary: "Cross-entropy in which rows that are known well count less.",
+    documentation: "Lin et al., \"Focal Loss for Dense Object Detection\" (2017), with a softmax: with p = softmax(scores) \
+        and targets t as for `cross_entropy`, loss = −Σ_c α_c·t_c·(1 − p_c)^γ·log p_c / Σ t, so that on a soft target each \
+        class has its term by its share. γ 0 without α is `cross_entropy`; the authors take γ 2, and for two classes α \
+        [0.75, 0.25].",
+    samples: &["{}", r#"{"gamma": 0}"#, r#"{"gamma": 0.5}"#, r#"{"gamma": 2, "alpha": [0.75, 0.25, 1]}"#],
+    build: Build::of::<Focal>(),
+};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Focal {
+    /// How much less well known rows count; 0 for not at all.
+    #[schemars(range(min = 0))]
+    gamma: f64,
+    /// Factor of each class, in their order; none for 1 each.
+    alpha: Vec<f64>,
+}
+
+impl Default for Focal {
+    fn default() -> Self {
+        Self { gamma: 2.0, alpha: Vec::new() }
+    }
+}
+
+impl Options for Focal {
+    fn validate(&self) -> Result<(), String> {
+        at_least("gamma", self.gamma)?;
+        self.alpha.iter().try_for_each(|factor| at_least("alpha", *factor))
+    }
+}
+
+impl LossFunction for Focal {
+    fn reads(&self) -> PredictionKind {
+        PredictionKind::ClassScores
+    }
+
+    fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
+        require_scores(prediction)?;
+        let (factors, classes) = (self.alpha.len(), prediction.shape[1]);
+        if factors != 0 && factors != classes {
+            let message = format!("alpha has a factor for each class, wanted {classes}, got {factors}");
+            return Err(CompilerError::setting("training.loss.focal.alpha", message));
+        }
+        Ok(prediction.clone())
+    }
+
+    fn takes_weights(&self) -> bool {
+        false
+    }
+
+    fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
+        let LossInputs { prediction, targets, .. } = *inputs;
+        let log_probability = graph.add("LogSoftmax", &[prediction], &[("axis", 1.into())])?;
+        let mut agreement = graph.times(targets, log_probability)?;
+        if self.gamma > 0.0 {
+            let probability = graph.add("Exp", &[log_probability], &[])?;
+            let one = graph.scalar(1.0);
+            let left = graph.minus(one, probability)?;
+            // The slope of a power below 1 is infinite at 0, and times the slope of p, which is 0 there, no number.
+            let least = graph.scalar(1e-8);
+            let left = graph.add("Max", &[left, least], &[])?;
+            let exponent = graph.scalar(self.gamma as f32);
+            let factor = graph.add("Pow", &[left, exponent], &[])?;
+            agreement = graph.times(agreement, factor)?;
+        }
+        if !self.alpha.is_empty() {
+            let mut shape = vec![self.alpha.len()];
+            shape.extend(std::iter::repeat_n(1, graph.shape(prediction)?.len() - 2));
+            let factors: Vec<f32> = self.alpha.iter().map(|factor| *factor as f32).collect();
+            let alpha = graph.constant("alpha", Constant::f32(shape, &factors));
+            agreement = graph.times(agreement, alpha)?;
+        }
+        negative_mean(graph, agreement, targets)
+    }
+}

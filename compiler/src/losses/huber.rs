@@ -1,0 +1,67 @@
+//! Squared differences, and beyond a bound straight ones.
+
+use millstream_schemas::choice::{Options, above};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::loss_kind::{Build, LossKind};
+use super::row_mean::{difference, row_mean, same_as_prediction};
+use crate::CompilerError;
+use crate::graph::{Graph, TensorType};
+
+pub(super) const LOSS: LossKind = LossKind {
+    name: "huber",
+    summary: "Squared differences, and beyond `delta` straight ones.",
+    documentation: "Huber, \"Robust Estimation of a Location Parameter\" (1964): with e = |prediction − target| and δ = `delta`, \
+        e²/2 where e ≤ δ and δ·(e − δ/2) beyond; the mean over the numbers of a row, then over rows by their weight.",
+    samples: &["{}", r#"{"delta": 0.3}"#],
+    build: Build::of::<Huber>(),
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Huber {
+    /// The difference from which on the loss is a straight line, above 0, in the unit of the targets.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    delta: f64,
+}
+
+impl Default for Huber {
+    fn default() -> Self {
+        Self { delta: 1.0 }
+    }
+}
+
+impl Options for Huber {
+    fn validate(&self) -> Result<(), String> {
+        above("delta", self.delta)
+    }
+}
+
+impl LossFunction for Huber {
+    fn reads(&self) -> PredictionKind {
+        PredictionKind::Numbers
+    }
+
+    fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
+        same_as_prediction(prediction)
+    }
+
+    fn takes_weights(&self) -> bool {
+        true
+    }
+
+    fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
+        let difference = difference(graph, inputs)?;
+        let size = graph.add("Abs", &[difference], &[])?;
+        // With c = min(e, δ) both pieces are c·(e − c/2).
+        let delta = graph.scalar(self.delta as f32);
+        let cut = graph.add("Min", &[size, delta], &[])?;
+        let half = graph.scalar(0.5);
+        let half = graph.times(cut, half)?;
+        let rest = graph.minus(size, half)?;
+        let terms = graph.times(cut, rest)?;
+        row_mean(graph, terms, inputs)
+    }
+}

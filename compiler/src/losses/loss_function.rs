@@ -1,0 +1,66 @@
+use std::fmt;
+
+use crate::CompilerError;
+use crate::graph::{Graph, TensorType, ValueId};
+
+/// What a loss reads the model's output as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PredictionKind {
+    /// Scores of classes before any softmax, `[batch, classes, …]`.
+    ClassScores,
+    /// Numbers that are compared with numbers, `[batch, …]`.
+    Numbers,
+}
+
+/// A loss as graph nodes: a mean over the rows of a batch, each by its weight.
+pub trait LossFunction: fmt::Debug + Send + Sync {
+    /// What the model's output is read as.
+    fn reads(&self) -> PredictionKind;
+
+    /// The type of the targets that it needs for a prediction of this type.
+    ///
+    /// # Errors
+    /// It cannot be computed from such a prediction.
+    fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError>;
+
+    /// Whether the weight of each row is an input of its own, float32 `[batch]`. A loss that has none takes it from the
+    /// targets: a row of them sums to its weight.
+    fn takes_weights(&self) -> bool;
+
+    /// Adds its nodes.
+    ///
+    /// # Errors
+    /// An operator that it uses is missing in the graph's table.
+    fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError>;
+}
+
+/// What a loss is computed from.
+#[derive(Clone, Copy, Debug)]
+pub struct LossInputs {
+    /// The model's output.
+    pub prediction: ValueId,
+    /// Targets, of the type that [`LossFunction::target`] states.
+    pub targets: ValueId,
+    /// Weight of each row, float32 `[batch]`, for a loss that takes it.
+    pub weights: Option<ValueId>,
+}
+
+impl LossInputs {
+    /// The weights, for a loss that takes them.
+    ///
+    /// # Errors
+    /// The loss was given none.
+    pub fn weights(&self) -> Result<ValueId, CompilerError> {
+        self.weights.ok_or_else(|| CompilerError::setting("training.loss", "the loss was given no weights of rows"))
+    }
+}
+
+/// What a loss has added.
+#[derive(Clone, Copy, Debug)]
+pub struct LossNodes {
+    /// The mean, float32 `[]`; 0 for a batch in which no row has weight.
+    pub loss: ValueId,
+    /// What the mean is over, float32 `[]`, where that is not the sum of the rows' weights: of rows with many targets, how
+    /// many of them count. A mean over several batches weighs each by this.
+    pub weight: Option<ValueId>,
+}

@@ -1,0 +1,379 @@
+//! Losses, run by ONNX Runtime: values worked by hand or published, gradients against central differences, and what holds
+//! for every row of the catalog.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests stop at the first surprise, and say when left out"
+)]
+
+mod onnx_runtime;
+
+use millstream_compiler::backward::gradients;
+use millstream_compiler::graph::{ElementType, Graph, TensorType};
+use millstream_compiler::losses::{LossNodes, PredictionKind, standard};
+use millstream_compiler::{Loss, OperatorCatalog};
+use millstream_schemas::choice::Row;
+use millstream_schemas::{Choice, ChoiceError};
+use onnx_runtime::{floats, run, session};
+use ort::value::{DynValue, Tensor};
+use serde_json::{Value, json};
+
+fn choose(name: &str, options: Value) -> Result<Loss, ChoiceError> {
+    Loss::choose(standard(), &Choice::new(name, options), "training.loss")
+}
+
+fn loss(name: &str, options: Value) -> Loss {
+    choose(name, options).unwrap()
+}
+
+/// What a loss is computed from.
+#[derive(Clone, Debug)]
+struct Batch {
+    shape: Vec<usize>,
+    prediction: Vec<f32>,
+    /// Integers are written as floats too.
+    targets: Vec<f32>,
+    weights: Vec<f32>,
+}
+
+/// Loss, weight where it gives one, and gradient of the prediction.
+#[derive(Debug)]
+struct Computed {
+    loss: f64,
+    weight: Option<f64>,
+    gradient: Vec<f32>,
+}
+
+/// A loss with its gradient, opened.
+struct Opened {
+    session: ort::session::Session,
+    targets: TensorType,
+    takes_weights: bool,
+}
+
+impl Opened {
+    fn new(loss: &Loss, shape: &[usize]) -> Self {
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let prediction = graph.input("prediction", TensorType::f32(shape));
+        let inputs = loss.inputs(&mut graph, prediction).unwrap();
+        let LossNodes { loss: value, weight } = loss.nodes(&mut graph, &inputs).unwrap();
+        let gradient = gradients(&mut graph, value, &[prediction], &OperatorCatalog::standard()).unwrap()[0];
+        let outputs: Vec<_> = [value, gradient].into_iter().chain(weight).collect();
+        graph.set_outputs(&outputs);
+        let targets = graph.tensor_type(inputs.targets).unwrap().clone();
+        Self { session: session(&graph.to_onnx("loss")), targets, takes_weights: loss.takes_weights() }
+    }
+
+    fn compute(&mut self, batch: &Batch) -> Computed {
+        let targets: DynValue = match self.targets.dtype {
+            ElementType::I64 => {
+                let values: Vec<i64> = batch.targets.iter().map(|value| *value as i64).collect();
+                Tensor::from_array((self.targets.shape.clone(), values)).unwrap().into_dyn()
+            }
+            _ => floats(&self.targets.shape, &batch.targets),
+        };
+        let mut inputs =
+            vec![("prediction".to_owned(), floats(&batch.shape, &batch.prediction)), ("targets".to_owned(), targets)];
+        if self.takes_weights {
+            inputs.push(("weights".to_owned(), floats(&batch.shape[..1], &batch.weights)));
+        }
+        let mut outputs = run(&mut self.session, inputs);
+        let weight = (outputs.len() > 2).then(|| f64::from(outputs[2][0]));
+        let gradient = outputs.swap_remove(1);
+        Computed { loss: f64::from(outputs[0][0]), weight, gradient }
+    }
+}
+
+#[test]
+fn values_are_those_worked_by_hand_or_published() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let ln = f64::ln;
+    // Scores of two classes for which the first has the probability p.
+    let scores = |p: f64| [ln(p / (1.0 - p)) as f32, 0.0];
+    let first = [1.0_f32, 0.0];
+    type Row<'a> = (&'a str, Value, &'a [usize], Vec<f32>, Vec<f32>, &'a [f32], f64);
+    let rows: Vec<Row<'_>> = vec![
+        ("cross_entropy", json!({}), &[1, 2], scores(0.8).to_vec(), first.to_vec(), &[], -ln(0.8)),
+        // The same smoothed by 0.2: 0.9 of the first class, 0.1 of the second.
+        (
+            "cross_entropy",
+            json!({"label_smoothing": 0.2}),
+            &[1, 2],
+            scores(0.8).to_vec(),
+            first.to_vec(),
+            &[],
+            -0.9 * ln(0.8) - 0.1 * ln(0.2),
+        ),
+        // Two pixels of one image, each with two classes; the second pixel has no class.
+        (
+            "cross_entropy",
+            json!({}),
+            &[1, 2, 2],
+            vec![scores(0.8)[0], 5.0, 0.0, -3.0],
+            vec![1.0, 0.0, 0.0, 0.0],
+            &[],
+            -ln(0.8),
+        ),
+        (
+            "sparse_cross_entropy",
+            json!({}),
+            &[2, 2],
+            [scores(0.8), scores(0.4)].concat(),
+            vec![0.0, 1.0],
+            &[],
+            -(ln(0.8) + ln(0.6)) / 2.0,
+        ),
+        // Three pixels count in all, two of the first image and one of the second: they count alike.
+        (
+            "sparse_cross_entropy",
+            json!({"ignore_index": 255}),
+            &[2, 2, 2],
+            vec![scores(0.8)[0], scores(0.5)[0], 0.0, 0.0, scores(0.4)[0], 7.0, 0.0, 0.0],
+            vec![0.0, 1.0, 1.0, 255.0],
+            &[],
+            -(ln(0.8) + ln(0.5) + ln(0.6)) / 3.0,
+        ),
+        // Lin et al. 2017, section 3.2: with γ = 2 an example with p = 0.9 has a loss 100 times lower than with
+        // cross-entropy, and one with p ≈ 0.968 a loss 1000 times lower.
+        ("focal", json!({}), &[1, 2], scores(0.9).to_vec(), first.to_vec(), &[], -ln(0.9) / 100.0),
+        (
+            "focal",
+            json!({"gamma": 2}),
+            &[1, 2],
+            scores(0.968).to_vec(),
+            first.to_vec(),
+            &[],
+            -ln(0.968) * 0.032 * 0.032,
+        ),
+        (
+            "focal",
+            json!({"gamma": 1, "alpha": [0.75, 0.25]}),
+            &[1, 2],
+            scores(0.8).to_vec(),
+            vec![0.25, 0.75],
+            &[],
+            -(0.75 * 0.25 * 0.2 * ln(0.8) + 0.25 * 0.75 * 0.8 * ln(0.2)),
+        ),
+        // scikit-learn's example of mean_squared_error: 0.375; of rows of two numbers: 0.708…
+        ("mse", json!({}), &[4, 1], vec![2.5, 0.0, 2.0, 8.0], vec![3.0, -0.5, 2.0, 7.0], &[1.0; 4], 0.375),
+        (
+            "mse",
+            json!({}),
+            &[3, 2],
+            vec![0.0, 2.0, -1.0, 2.0, 8.0, -5.0],
+            vec![0.5, 1.0, -1.0, 1.0, 7.0, -6.0],
+            &[1.0; 3],
+            4.25 / 6.0,
+        ),
+        ("mse", json!({}), &[3], vec![1.0, 5.0, 100.0], vec![3.0, 4.0, 0.0], &[3.0, 1.0, 0.0], 13.0 / 4.0),
+        // The same example of mean_absolute_error: 0.5 and 0.75.
+        ("mae", json!({}), &[4, 1], vec![2.5, 0.0, 2.0, 8.0], vec![3.0, -0.5, 2.0, 7.0], &[1.0; 4], 0.5),
+        (
+            "mae",
+            json!({}),
+            &[3, 2],
+            vec![0.0, 2.0, -1.0, 2.0, 8.0, -5.0],
+            vec![0.5, 1.0, -1.0, 1.0, 7.0, -6.0],
+            &[1.0; 3],
+            0.75,
+        ),
+        ("huber", json!({}), &[2, 1], vec![0.5, 3.0], vec![0.0, 0.0], &[1.0; 2], (0.125 + 2.5) / 2.0),
+        ("huber", json!({"delta": 2}), &[1, 2], vec![1.0, -3.0], vec![0.0, 0.0], &[1.0], (0.5 + 4.0) / 2.0),
+    ];
+    for (name, options, shape, prediction, targets, weights, wanted) in rows {
+        let batch = Batch { shape: shape.to_vec(), prediction, targets, weights: weights.to_vec() };
+        let found = Opened::new(&loss(name, options.clone()), shape).compute(&batch).loss;
+        assert!((found - wanted).abs() <= 2e-6 * wanted.abs().max(1.0), "{name} {options}: {found}, wanted {wanted}");
+    }
+}
+
+/// Numbers in −1 to 1, the same each time.
+fn numbers(count: usize, seed: usize) -> Vec<f32> {
+    (0..count).map(|at| ((at * 7919 + seed * 104_729 + 13) % 2003) as f32 / 1001.0 - 1.0).collect()
+}
+
+/// A batch that any loss takes, whose row 1 has no weight, so that nothing of it matters.
+fn batch_for(loss: &Loss, shape: &[usize]) -> Batch {
+    let in_a_row: usize = shape[1..].iter().product();
+    let target = loss.target(&TensorType::f32(shape)).unwrap();
+    let (rows, places) = (shape[0], in_a_row / shape.get(1).copied().unwrap_or(1).max(1));
+    let mut weights = vec![1.0; rows];
+    (weights[0], weights[1]) = (0.5, 0.0);
+    let targets = match (loss.reads(), target.dtype) {
+        (PredictionKind::ClassScores, ElementType::I64) => {
+            let ignored = loss.choice().options["ignore_index"].as_i64().unwrap() as f32;
+            (0..rows * places).map(|at| if at / places == 1 { ignored } else { (at % shape[1]) as f32 }).collect()
+        }
+        (PredictionKind::ClassScores, _) => {
+            let soft = |at: usize| [0.7, 0.2, 0.1][(at + at / in_a_row) % 3];
+            (0..rows * in_a_row).map(|at| weights[at / in_a_row] * soft(at)).collect()
+        }
+        (PredictionKind::Numbers, _) => numbers(target.elements(), 7),
+    };
+    Batch {
+        shape: shape.to_vec(),
+        prediction: numbers(rows * in_a_row, 2).iter().map(|x| 2.0 * x).collect(),
+        targets,
+        weights,
+    }
+}
+
+#[test]
+fn every_row_has_the_gradient_of_central_differences_and_leaves_rows_without_weight_out() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    for row in standard().rows() {
+        assert!(row.summary.ends_with('.') && row.documentation.len() > row.summary.len(), "{}", row.name);
+        for sample in row.samples {
+            let loss = loss(row.name, serde_json::from_str(sample).unwrap());
+            let again = choose(row.name, loss.choice().options.clone()).unwrap();
+            assert_eq!(loss.choice(), again.choice());
+            let schema = row.schema();
+            let known = schema["properties"].as_object().map(|known| known.keys().cloned().collect::<Vec<_>>());
+            let filled: Vec<_> = loss.choice().options.as_object().unwrap().keys().cloned().collect();
+            assert_eq!(filled, known.unwrap_or_default(), "{}", row.name);
+            for shape in [&[3, 3][..], &[2, 3, 2, 2]] {
+                let batch = batch_for(&loss, shape);
+                let mut opened = Opened::new(&loss, shape);
+                let Computed { gradient, loss: value, .. } = opened.compute(&batch);
+                assert!(value.is_finite() && value > 0.0, "{} {sample}: {value}", row.name);
+                const STEP: f32 = 1e-2;
+                let mut scale = 1e-3_f64;
+                let mut slopes = Vec::new();
+                for at in 0..gradient.len() {
+                    let mut moved = |sign: f32| {
+                        let mut batch = batch.clone();
+                        batch.prediction[at] += sign * STEP;
+                        opened.compute(&batch).loss
+                    };
+                    let slope = (moved(1.0) - moved(-1.0)) / (2.0 * f64::from(STEP));
+                    scale = scale.max(slope.abs());
+                    slopes.push(slope);
+                }
+                for (at, (slope, given)) in slopes.iter().zip(&gradient).enumerate() {
+                    let off = (slope - f64::from(*given)).abs() / scale;
+                    assert!(
+                        off < 4e-3,
+                        "{} {sample} {shape:?}, number {at}: {given}, differences give {slope}",
+                        row.name
+                    );
+                }
+                // Row 1 has no weight.
+                let in_a_row = gradient.len() / shape[0];
+                assert!(gradient[in_a_row..2 * in_a_row].iter().all(|slope| *slope == 0.0), "{} {sample}", row.name);
+                let mut other = batch.clone();
+                other.prediction[in_a_row..2 * in_a_row].fill(17.0);
+                let other = opened.compute(&other).loss;
+                assert!((other - value).abs() < 1e-6, "{} {sample}: {value}, then {other}", row.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_in_which_nothing_counts_has_loss_and_gradient_zero() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    for row in standard().rows() {
+        let loss = loss(row.name, json!({}));
+        let mut batch = batch_for(&loss, &[2, 3]);
+        batch.weights.fill(0.0);
+        let nothing = loss.choice().options.get("ignore_index").and_then(Value::as_i64).unwrap_or(0);
+        batch.targets.fill(nothing as f32);
+        let Computed { loss: value, weight, gradient } = Opened::new(&loss, &[2, 3]).compute(&batch);
+        assert_eq!((value, weight.unwrap_or(0.0)), (0.0, 0.0), "{}", row.name);
+        assert!(gradient.iter().all(|slope| *slope == 0.0), "{}: {gradient:?}", row.name);
+    }
+}
+
+#[test]
+fn a_mean_over_many_places_says_over_how_many() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    // Two images of two by two pixels, of which row 1 has none that count.
+    for (name, wanted) in [("cross_entropy", 2.0), ("focal", 2.0), ("sparse_cross_entropy", 4.0), ("mse", f64::NAN)] {
+        let loss = loss(name, json!({}));
+        let found = Opened::new(&loss, &[2, 3, 2, 2]).compute(&batch_for(&loss, &[2, 3, 2, 2])).weight;
+        match found {
+            Some(weight) => assert!((weight - wanted).abs() < 1e-6, "{name}: {weight}"),
+            None => assert!(wanted.is_nan(), "{name}"),
+        }
+    }
+}
+
+#[test]
+fn a_class_out_of_range_makes_the_loss_infinite_and_is_not_left_out() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let loss = loss("sparse_cross_entropy", json!({}));
+    for (class, is_finite) in [(0.0, true), (2.0, true), (-100.0, true), (3.0, false), (-1.0, false), (255.0, false)] {
+        let mut batch = batch_for(&loss, &[2, 3]);
+        batch.targets[0] = class;
+        let found = Opened::new(&loss, &[2, 3]).compute(&batch).loss;
+        assert_eq!(found.is_finite(), is_finite, "{class}: {found}");
+    }
+}
+
+#[test]
+fn a_focal_loss_of_a_certain_answer_has_a_gradient_that_is_a_number() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    for gamma in [0.5, 1.0, 2.0] {
+        let prediction = vec![200.0, 0.0, -200.0];
+        for targets in [vec![1.0, 0.0, 0.0], vec![0.0, 0.0, 1.0]] {
+            let batch = Batch { shape: vec![1, 3], prediction: prediction.clone(), targets, weights: Vec::new() };
+            let found = Opened::new(&loss("focal", json!({"gamma": gamma})), &[1, 3]).compute(&batch);
+            let all = found.gradient.iter().all(|slope| slope.is_finite());
+            assert!(found.loss.is_finite() && all, "{gamma}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn options_and_predictions_that_make_no_sense_are_refused() {
+    for (name, options, message) in [
+        ("cross_entropy", json!({"label_smoothing": 1}), "cross_entropy: label_smoothing is 0 to below 1, got 1"),
+        (
+            "sparse_cross_entropy",
+            json!({"ignore_index": 0.5}),
+            "sparse_cross_entropy: ignore_index: wanted a whole number, got 0.5",
+        ),
+        ("focal", json!({"gamma": -1}), "focal: gamma is a finite number of 0 or more, got -1"),
+        ("focal", json!({"alpha": [1, -0.5]}), "focal: alpha is a finite number of 0 or more, got -0.5"),
+        ("huber", json!({"delta": 0}), "huber: delta is a finite number above 0, got 0"),
+        ("mse", json!({"label_smoothing": 0.1}), "mse: unknown option `label_smoothing`; it has no options"),
+    ] {
+        let found = choose(name, options).unwrap_err().to_string();
+        assert_eq!(found, format!("training.loss.{message}"));
+    }
+    let unknown = choose("focl", json!({})).unwrap_err().to_string();
+    assert_eq!(unknown, "training.loss: unknown loss `focl`; did you mean `focal`?");
+    let whole = TensorType { dtype: ElementType::I64, shape: vec![2, 3] };
+    for (name, options, prediction, message) in [
+        (
+            "cross_entropy",
+            json!({}),
+            TensorType::f32([2]),
+            "float32 [batch, classes, …], and the prediction is float32 [2]",
+        ),
+        ("sparse_cross_entropy", json!({}), whole.clone(), "the prediction is int64 [2, 3]"),
+        (
+            "focal",
+            json!({"alpha": [1, 2]}),
+            TensorType::f32([2, 3]),
+            "alpha has a factor for each class, wanted 3, got 2",
+        ),
+        ("mse", json!({}), TensorType::f32([]), "float32 [batch, …], and the prediction is float32 []"),
+        ("huber", json!({}), whole, "the prediction is int64 [2, 3]"),
+    ] {
+        let error = loss(name, options).compile(&prediction, &OperatorCatalog::standard()).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+}

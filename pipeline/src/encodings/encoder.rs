@@ -1,0 +1,124 @@
+use std::fmt;
+
+use millstream_schemas::{Standardization, TensorSpec};
+use millstream_transforms::Chain;
+use serde_json::Value as Json;
+
+use super::encode_error::EncodeError;
+use super::sample::Sample;
+use crate::error::Damage;
+use crate::sources::RowValues;
+use crate::{Dataset, PipelineError};
+
+/// What a stream is made of, as far as the shapes of its tensors depend on it.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamFacts<'a> {
+    /// The rows.
+    pub dataset: &'a Dataset,
+    /// What happens to images and texts on the way.
+    pub chain: &'a Chain,
+    /// Seed of what is random in it.
+    pub seed: u64,
+}
+
+/// What is shown of a row, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum View {
+    /// A picture.
+    Image,
+    /// A text.
+    Text,
+    /// The name of a class.
+    Class,
+    /// Numbers.
+    Numbers,
+}
+
+/// One row of one tensor.
+#[derive(Debug)]
+pub struct RowTensor<'a> {
+    /// What the tensor is.
+    pub spec: &'a TensorSpec,
+    /// Where the row is written.
+    pub values: RowElements<'a>,
+}
+
+/// Where the elements of a row are written.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RowElements<'a> {
+    /// As many floats as the specification says, with any content.
+    F32(&'a mut [f32]),
+    /// As many integers as the specification says, with any content.
+    I64(&'a mut [i64]),
+    /// As many bytes as the specification says, with any content.
+    U8(&'a mut [u8]),
+    /// An empty text.
+    Text(&'a mut String),
+    /// Integers of a row whose length is its own: empty, to be filled.
+    AnyLengthI64(&'a mut Vec<i64>),
+}
+
+impl RowTensor<'_> {
+    /// Makes the row what an empty slot holds.
+    pub(crate) fn clear(&mut self) {
+        match &mut self.values {
+            RowElements::F32(values) => values.fill(0.0),
+            RowElements::I64(values) => values.fill(0),
+            RowElements::U8(values) => values.fill(0),
+            RowElements::Text(text) => text.clear(),
+            RowElements::AnyLengthI64(values) => values.clear(),
+        }
+    }
+}
+
+/// An encoding with its columns found in a dataset: makes tensors of the columns of a row.
+pub trait Encoder: fmt::Debug + Send + Sync {
+    /// The columns that it reads, in the order in which [`Encoder::encode`] finds their values.
+    fn columns(&self) -> &[String];
+
+    /// What was learned from the rows it was made for, to read other rows alike: names of classes, means. It is a part of
+    /// the stream's fingerprint, and is kept with the trained model.
+    fn learned(&self) -> Json;
+
+    /// The tensors that it makes, whose names are `name` or begin with it; the role is set by whoever asks.
+    ///
+    /// # Errors
+    /// The rows leave open what the shape is, or cannot be read.
+    fn tensors(&self, name: &str, stream: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError>;
+
+    /// Writes one row; `out` are the tensors of [`Encoder::tensors`], in its order.
+    ///
+    /// # Errors
+    /// The row cannot be used, or does not fit the tensors.
+    fn encode(&self, row: RowValues<'_>, sample: &mut Sample<'_>, out: &mut [RowTensor<'_>])
+    -> Result<(), EncodeError>;
+
+    /// What a person sees of it.
+    fn view(&self) -> View;
+
+    /// Names of the classes, where it makes classes.
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+
+    /// The class of a row; −1 where it has none.
+    ///
+    /// # Errors
+    /// The row cannot be used.
+    fn class(&self, row: RowValues<'_>) -> Result<i64, Damage> {
+        let _ = row;
+        Ok(-1)
+    }
+
+    /// What the model does to the numbers, where it does something.
+    fn standardization(&self) -> Option<&Standardization> {
+        None
+    }
+
+    /// Whether rows take long: images are decoded.
+    fn decodes_images(&self) -> bool {
+        false
+    }
+}

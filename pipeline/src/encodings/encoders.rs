@@ -1,0 +1,337 @@
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use millstream_schemas::choice::Catalog;
+use millstream_schemas::{BatchSpec, Choice, Fingerprint, SchemaError, Standardization, TensorRole, TensorSpec, shown};
+use serde_json::{Value as Json, json};
+
+use super::encoder::{Encoder, StreamFacts, View};
+use super::encoding_kind::{EncodingKind, Open, Source};
+use crate::error::Damage;
+use crate::sources::{Holds, RowValues};
+use crate::{Dataset, PipelineError};
+
+/// A tensor (or several whose names begin alike) that a stream is to have, and the encoding that makes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WantedTensor {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub role: TensorRole,
+    /// The encoding.
+    pub encoding: Choice,
+    /// Where a recipe says so, for messages.
+    pub place: String,
+}
+
+/// The encodings of a stream, opened for a dataset: which columns are read, and what is made of them.
+#[derive(Clone, Debug)]
+pub struct Encoders {
+    entries: Vec<Entry>,
+    /// Every column that is read, once.
+    columns: Vec<String>,
+    /// In which rows are encoded.
+    order: Vec<usize>,
+    /// Names of the model's inputs; none where any are taken.
+    inputs: Vec<String>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    wanted: WantedTensor,
+    /// With every default filled in.
+    choice: Choice,
+    encoder: Arc<dyn Encoder>,
+    open: Arc<Open>,
+    /// Of each of the encoder's columns its place among all columns.
+    places: Vec<usize>,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("wanted", &self.wanted).field("encoder", &self.encoder).finish_non_exhaustive()
+    }
+}
+
+impl Encoders {
+    /// Opens encodings for a dataset; `inputs` are the names of the model's inputs, none where any tensor is wanted.
+    ///
+    /// # Errors
+    /// An unknown encoding or option; a column is missing in some file, occurs twice, or is of a type that the encoding
+    /// does not take; or it is ambiguous which column is meant.
+    pub fn open(
+        dataset: &Dataset,
+        catalog: &Catalog<EncodingKind>,
+        wanted: &[WantedTensor],
+        inputs: &[String],
+    ) -> Result<Self, PipelineError> {
+        let mut entries = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            let kind = catalog.find(&wanted.encoding, &wanted.place)?;
+            let read = (kind.build.read)(&wanted.encoding.options, &format!("{}.{}", wanted.place, kind.name))?;
+            let columns = match read.columns.as_slice() {
+                [] => vec![by_itself(dataset, kind)?],
+                columns => columns.to_vec(),
+            };
+            if columns.len() > kind.most_columns {
+                let option = "data";
+                let reason =
+                    format!("`{}` reads {} columns at most, got {}", kind.name, kind.most_columns, columns.len());
+                return Err(PipelineError::Option { option, reason });
+            }
+            for column in &columns {
+                dataset.holds(column, wanted_of(kind), kind.takes)?;
+            }
+            let encoder = (read.open)(&Source { dataset, columns: &columns, inputs, learned: None })?;
+            let choice = Choice::new(kind.name, read.whole);
+            entries.push(Entry { wanted: wanted.clone(), choice, encoder, open: read.open, places: Vec::new() });
+        }
+        Ok(Self::of(entries, inputs.to_vec()))
+    }
+
+    fn of(mut entries: Vec<Entry>, inputs: Vec<String>) -> Self {
+        let mut columns: Vec<String> = Vec::new();
+        for entry in &mut entries {
+            let place = |column: &String| match columns.iter().position(|known| known == column) {
+                Some(place) => place,
+                None => {
+                    columns.push(column.clone());
+                    columns.len() - 1
+                }
+            };
+            entry.places = entry.encoder.columns().iter().map(place).collect();
+        }
+        let mut order: Vec<usize> = (0..entries.len()).collect();
+        order.sort_by_key(|&index| match (entries[index].wanted.role, entries[index].encoder.decodes_images()) {
+            (TensorRole::Target, false) => 0,
+            (TensorRole::Input, _) => 1,
+            (TensorRole::Target, true) => 2,
+        });
+        Self { entries, columns, order, inputs }
+    }
+
+    /// The same encodings, with what others learned ([`Encoders::learned`] of the training rows, to evaluate alike); those
+    /// that it does not name, by their tensors, stay as they are.
+    ///
+    /// # Errors
+    /// As [`Encoders::open`].
+    pub fn relearned(&self, dataset: &Dataset, learned: &Json) -> Result<Self, PipelineError> {
+        let mut entries = self.entries.clone();
+        for entry in &mut entries {
+            if let Some(learned) = learned.get(&entry.wanted.name) {
+                let columns = entry.encoder.columns().to_vec();
+                entry.encoder =
+                    (entry.open)(&Source { dataset, columns: &columns, inputs: &self.inputs, learned: Some(learned) })?;
+            }
+        }
+        Ok(Self::of(entries, self.inputs.clone()))
+    }
+
+    /// What batches of `capacity` rows hold.
+    ///
+    /// # Errors
+    /// The rows leave open what a shape is, or cannot be read; or two tensors have one name.
+    pub fn spec(&self, stream: &StreamFacts<'_>, capacity: usize) -> Result<BatchSpec, PipelineError> {
+        Ok(self.tensors(stream, capacity)?.0)
+    }
+
+    /// The same, and of each encoder which of the tensors it makes.
+    pub(crate) fn tensors(
+        &self,
+        stream: &StreamFacts<'_>,
+        capacity: usize,
+    ) -> Result<(BatchSpec, Vec<Range<usize>>), PipelineError> {
+        let mut tensors: Vec<TensorSpec> = Vec::new();
+        let mut ranges = Vec::with_capacity(self.entries.len());
+        for entry in &self.entries {
+            let of_entry = entry.encoder.tensors(&entry.wanted.name, stream)?;
+            ranges.push(tensors.len()..tensors.len() + of_entry.len());
+            for mut tensor in of_entry {
+                if tensors.iter().any(|known| known.name == tensor.name) {
+                    let reason = format!("two tensors are called `{}`", shown(&tensor.name));
+                    return Err(PipelineError::Option { option: "data", reason });
+                }
+                tensor.role = entry.wanted.role;
+                tensors.push(tensor);
+            }
+        }
+        Ok((BatchSpec { capacity, tensors }, ranges))
+    }
+
+    /// What the encodings learned of the rows, by the tensors' names.
+    pub fn learned(&self) -> Json {
+        let learned = self.entries.iter().map(|entry| (entry.wanted.name.clone(), entry.encoder.learned()));
+        Json::Object(learned.collect())
+    }
+
+    /// The encodings with every default filled in, by the tensors' names.
+    pub fn choices(&self) -> impl Iterator<Item = (&str, TensorRole, &Choice)> {
+        self.entries.iter().map(|entry| (entry.wanted.name.as_str(), entry.wanted.role, &entry.choice))
+    }
+
+    /// The same encodings, with what they learned, for a tensor of another name.
+    #[must_use]
+    pub fn renamed(mut self, from: &str, to: &str) -> Self {
+        self.entries
+            .iter_mut()
+            .filter(|entry| entry.wanted.name == from)
+            .for_each(|entry| entry.wanted.name = to.into());
+        self
+    }
+
+    /// Every column that is read, once.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// The columns that tensors of a role are made of.
+    pub fn columns_of(&self, role: TensorRole) -> Vec<String> {
+        let entries = self.entries.iter().filter(|entry| entry.wanted.role == role);
+        let mut columns: Vec<String> = entries.flat_map(|entry| entry.encoder.columns()).cloned().collect();
+        let mut seen = Vec::new();
+        columns.retain(|column| {
+            !seen.contains(column) && {
+                seen.push(column.clone());
+                true
+            }
+        });
+        columns
+    }
+
+    /// The columns of the inputs that are texts.
+    pub(crate) fn text_columns(&self) -> Vec<String> {
+        let inputs = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Input);
+        let texts = inputs.filter(|entry| entry.encoder.view() == View::Text);
+        texts.flat_map(|entry| entry.encoder.columns()).cloned().collect()
+    }
+
+    /// The first column that is shown as a picture or text, and which.
+    pub fn shown_input(&self) -> Option<(&str, View)> {
+        let shown = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Input);
+        let mut shown = shown.map(|entry| (entry.encoder.columns()[0].as_str(), entry.encoder.view()));
+        shown.find(|(_, view)| matches!(view, View::Image | View::Text))
+    }
+
+    /// What the model does to the numbers of a tensor, where it does something.
+    pub fn standardizations(&self) -> impl Iterator<Item = (&str, TensorRole, &Standardization)> {
+        self.entries
+            .iter()
+            .filter_map(|entry| Some((entry.wanted.name.as_str(), entry.wanted.role, entry.encoder.standardization()?)))
+    }
+
+    /// Names of the classes of the first target that has classes, in the order of the scores; none without.
+    pub fn classes(&self) -> &[String] {
+        self.class_entry().map_or(&[], |entry| entry.encoder.classes())
+    }
+
+    /// The column of these classes.
+    pub fn class_column(&self) -> Option<&str> {
+        self.class_entry().map(|entry| entry.encoder.columns()[0].as_str())
+    }
+
+    /// The class of a row that was read with [`Encoders::columns`]; −1 where it has none.
+    ///
+    /// # Errors
+    /// It has a class that there is not.
+    pub fn class(&self, row: RowValues<'_>) -> Result<i64, Damage> {
+        self.class_entry().map_or(Ok(-1), |entry| entry.encoder.class(row.of(&entry.places)))
+    }
+
+    /// The class column, and how it is read alone.
+    pub(crate) fn class_reading(&self) -> Option<(&str, impl Fn(RowValues<'_>) -> Result<i64, Damage>)> {
+        let entry = self.class_entry()?;
+        Some((entry.encoder.columns()[0].as_str(), |row: RowValues<'_>| entry.encoder.class(row)))
+    }
+
+    /// The tensor with these classes.
+    pub fn class_tensor(&self) -> Option<&str> {
+        self.class_entry().map(|entry| entry.wanted.name.as_str())
+    }
+
+    fn class_entry(&self) -> Option<&Entry> {
+        let target = |entry: &&Entry| entry.wanted.role == TensorRole::Target && entry.encoder.view() == View::Class;
+        self.entries.iter().find(target)
+    }
+
+    /// The encoders by number, in the order in which rows are encoded: what is cheap comes first, so that a row without a
+    /// usable label is found out before its image is decoded, and what follows an image comes after it.
+    pub(crate) fn cheapest_first(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// An encoder with the places of its columns.
+    pub(crate) fn get(&self, index: usize) -> (&dyn Encoder, &[usize]) {
+        let entry = &self.entries[index];
+        (&*entry.encoder, &entry.places)
+    }
+
+    pub(crate) fn decode_images(&self) -> bool {
+        self.entries.iter().any(|entry| entry.encoder.decodes_images())
+    }
+
+    /// Of everything that decides what is made of a row. Names do not.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        let entry = |entry: &Entry| json!([entry.choice, entry.encoder.columns(), entry.encoder.learned()]);
+        Fingerprint::of(&self.entries.iter().map(entry).collect::<Vec<_>>())
+    }
+}
+
+/// The tensors of a recipe that says `input` and `label` alone.
+///
+/// # Errors
+/// There is no image or text column, or it is ambiguous which is meant.
+pub fn short_form(
+    dataset: &Dataset,
+    input: Option<&str>,
+    label: &str,
+    name: &str,
+) -> Result<Vec<WantedTensor>, PipelineError> {
+    let (input, holds) = match input {
+        Some(input) => (input.to_owned(), dataset.holds(input, "image or text", &[Holds::Bytes, Holds::Text])?),
+        None => dataset.only_input(label)?,
+    };
+    let encoding = |kind: &str, column: &str| Choice::new(kind, json!({ "column": column }));
+    let kind = if holds == Holds::Text { "text" } else { "image" };
+    let mut wanted = vec![WantedTensor {
+        name: name.into(),
+        role: TensorRole::Input,
+        encoding: encoding(kind, &input),
+        place: "data.input".into(),
+    }];
+    if !label.is_empty() {
+        wanted.push(WantedTensor {
+            name: "targets".into(),
+            role: TensorRole::Target,
+            encoding: encoding("class_label", label),
+            place: "data.label".into(),
+        });
+    }
+    Ok(wanted)
+}
+
+/// The column that a kind reads when none is named.
+fn by_itself(dataset: &Dataset, kind: &EncodingKind) -> Result<String, PipelineError> {
+    for holds in kind.takes.iter().filter(|holds| matches!(holds, Holds::Bytes | Holds::Text)) {
+        if let Some(column) = dataset.only(*holds, "")? {
+            return Ok(column);
+        }
+    }
+    Err(SchemaError::MissingColumn {
+        file: dataset.first().name.to_string(),
+        column: format!("(of the encoding `{}`)", kind.name),
+        nearest: None,
+        columns: dataset.features().columns.iter().take(40).map(|(name, _)| shown(name)).collect(),
+    }
+    .into())
+}
+
+fn wanted_of(kind: &EncodingKind) -> &'static str {
+    match kind.takes {
+        [Holds::Bytes] => "image",
+        [Holds::Text] => "text",
+        [Holds::Numbers] => "numbers",
+        [Holds::Text, Holds::Numbers] => "a class (whole numbers, booleans or strings)",
+        _ => "images, text or numbers",
+    }
+}

@@ -1,0 +1,54 @@
+//! Encodings: from columns of a row to tensors of the batch.
+
+mod category;
+mod class_label;
+mod encode_error;
+mod encoder;
+mod encoders;
+mod encoding_kind;
+mod image;
+mod number;
+mod sample;
+mod text;
+#[cfg(feature = "tokenizers")]
+mod token_ids;
+
+use std::sync::OnceLock;
+
+use millstream_schemas::choice::Catalog;
+
+pub use encode_error::EncodeError;
+pub use encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
+pub use encoders::{Encoders, WantedTensor, short_form};
+pub use encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
+pub use sample::Sample;
+pub(crate) use sample::{RowBuffers, RowWork};
+
+use crate::{Dataset, PipelineError};
+
+/// The encodings of this crate. More rows are added by [`Catalog::with`].
+pub fn standard() -> &'static Catalog<EncodingKind> {
+    static CATALOG: OnceLock<Catalog<EncodingKind>> = OnceLock::new();
+    CATALOG.get_or_init(|| {
+        Catalog::new([
+            category::ENCODING,
+            class_label::ENCODING,
+            image::ENCODING,
+            number::ENCODING,
+            text::ENCODING,
+            #[cfg(feature = "tokenizers")]
+            token_ids::ENCODING,
+        ])
+    })
+}
+
+impl Encoders {
+    /// The common case: one image or text as the tensor `input`, and a class as `targets`; none when `label` is empty. The
+    /// input is the only image or text column when it is not named.
+    ///
+    /// # Errors
+    /// As [`Encoders::open`].
+    pub fn standard(dataset: &Dataset, input: Option<&str>, label: &str) -> Result<Self, PipelineError> {
+        Self::open(dataset, standard(), &short_form(dataset, input, label, "input")?, &[])
+    }
+}

@@ -1,0 +1,180 @@
+//! Columns of numbers side by side.
+
+use std::sync::Arc;
+
+use millstream_schemas::choice::Options;
+use millstream_schemas::{ElementType, Standardization, TensorRole, TensorSpec, shown};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use super::encode_error::EncodeError;
+use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
+use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
+use super::sample::Sample;
+use crate::PipelineError;
+use crate::error::Damage;
+use crate::sources::{Holds, RowValues, Value};
+
+pub(super) const ENCODING: EncodingKind = EncodingKind {
+    name: "number",
+    summary: "Columns of numbers side by side.",
+    documentation: "One tensor of floats `[batch, columns]`, the numbers as stored. With `standardize` the model itself takes away the mean of \
+        each column and divides by its standard deviation (of the population; 1 where it is 0), and with `missing: mean` \
+        the model itself puts the mean in place of what is missing, which is handed to it as NaN: both are learned of the \
+        training rows and become a part of the trained model, which takes raw numbers. A target is undone instead: the model \
+        answers in the unit of the column. Missing is null and NaN; under `missing: damaged` it is a damaged row. A target \
+        that is missing has no weight in the loss.",
+    samples: &[
+        r#"{"column": "weight"}"#,
+        r#"{"column": ["weight", "height"], "standardize": true, "missing": "mean"}"#,
+    ],
+    takes: &[Holds::Numbers],
+    most_columns: 65_536,
+    build: Build::of::<Number>(),
+};
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Number {
+    /// Have the model standardize each column, or undo it in its answer.
+    standardize: bool,
+    /// What happens to a number that is missing.
+    missing: Missing,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Missing {
+    /// The row is damaged.
+    #[default]
+    Damaged,
+    /// The model puts the mean of the training rows in its place.
+    Mean,
+}
+
+impl Options for Number {
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl EncodingOptions for Number {
+    fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError> {
+        let standardization = match source.learned.and_then(|learned| serde_json::from_value(learned.clone()).ok()) {
+            Some(learned) => learned,
+            None => self.learn(source)?,
+        };
+        Ok(Arc::new(NumberEncoder { columns: source.columns.to_vec(), missing: self.missing, standardization }))
+    }
+}
+
+impl Number {
+    fn learn(&self, source: &Source<'_>) -> Result<Standardization, PipelineError> {
+        let mut learned = Standardization::default();
+        if !self.standardize && self.missing != Missing::Mean {
+            return Ok(learned);
+        }
+        // Welford's running mean and sum of squares: one pass, and no large sums that cancel.
+        let mut sums = vec![(0_u64, 0.0_f64, 0.0_f64); source.columns.len()];
+        source.dataset.each_row(source.columns, |row| {
+            for (column, (count, mean, squares)) in sums.iter_mut().enumerate() {
+                let Some(value) = number(row.get(column)) else { continue };
+                *count += 1;
+                let before = value - *mean;
+                *mean += before / *count as f64;
+                *squares += before * (value - *mean);
+            }
+        })?;
+        if let Some(empty) = sums.iter().position(|(count, ..)| *count == 0) {
+            let (file, column) = (source.dataset.first().name.to_string(), shown(&source.columns[empty]));
+            let reason = "has no number in any row, so its mean cannot be learned".into();
+            return Err(PipelineError::Column { file, column, reason });
+        }
+        let means: Vec<f32> = sums.iter().map(|(_, mean, _)| *mean as f32).collect();
+        if self.missing == Missing::Mean {
+            learned.fill = Some(means.clone());
+        }
+        if self.standardize {
+            let deviation = |(count, _, squares): &(u64, f64, f64)| match (squares / *count as f64).sqrt() as f32 {
+                deviation if deviation > 0.0 => deviation,
+                _ => 1.0,
+            };
+            learned.scale = Some((means, sums.iter().map(deviation).collect()));
+        }
+        Ok(learned)
+    }
+}
+
+#[derive(Debug)]
+struct NumberEncoder {
+    columns: Vec<String>,
+    missing: Missing,
+    standardization: Standardization,
+}
+
+/// `None` where it is missing.
+fn number(value: Value<'_>) -> Option<f64> {
+    let number = match value {
+        Value::Signed(number) => number as f64,
+        Value::Unsigned(number) => number as f64,
+        Value::Float(number) => number,
+        Value::Null | Value::Bytes(_) | Value::Text(_) => return None,
+    };
+    (!number.is_nan()).then_some(number)
+}
+
+impl Encoder for NumberEncoder {
+    fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    fn learned(&self) -> Json {
+        json!(self.standardization)
+    }
+
+    fn tensors(&self, name: &str, _: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError> {
+        Ok(vec![TensorSpec {
+            name: name.into(),
+            role: TensorRole::Input,
+            element_type: ElementType::F32,
+            shape: vec![Some(self.columns.len())],
+            most_elements: self.columns.len(),
+            padding: 0,
+            multiple_of: 1,
+        }])
+    }
+
+    fn encode(
+        &self,
+        row: RowValues<'_>,
+        sample: &mut Sample<'_>,
+        out: &mut [RowTensor<'_>],
+    ) -> Result<(), EncodeError> {
+        let [RowTensor { spec, values: RowElements::F32(values) }] = out else { unreachable!("as `tensors` says") };
+        for (column, out) in values.iter_mut().enumerate() {
+            let damaged = |reason: &str| Damage::Value { column: shown(&self.columns[column]), reason: reason.into() };
+            *out = match number(row.get(column)) {
+                Some(number) if !(number as f32).is_finite() => {
+                    return Err(damaged(&format!("is {number}, which is no number that a model can take")).into());
+                }
+                Some(number) => number as f32,
+                None if spec.role == TensorRole::Target => {
+                    sample.without_target();
+                    0.0
+                }
+                None if self.missing == Missing::Mean => f32::NAN,
+                None => return Err(damaged("is missing (null)").into()),
+            };
+        }
+        Ok(())
+    }
+
+    fn view(&self) -> View {
+        View::Numbers
+    }
+
+    fn standardization(&self) -> Option<&Standardization> {
+        (self.standardization != Standardization::default()).then_some(&self.standardization)
+    }
+}

@@ -1,0 +1,210 @@
+//! Text as numbers of tokens, by the tokenizer that a model was trained with.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use millstream_schemas::choice::Options;
+use millstream_schemas::{ElementType, Fingerprint, TensorRole, TensorSpec, shown, shown_up_to};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use tokenizers::{EncodeInput, Tokenizer, TruncationParams};
+
+use super::encode_error::EncodeError;
+use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
+use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
+use super::sample::Sample;
+use super::text::require_text_chain;
+use crate::PipelineError;
+use crate::error::Damage;
+use crate::sources::{Holds, RowValues, Value};
+
+pub(super) const ENCODING: EncodingKind = EncodingKind {
+    name: "token_ids",
+    summary: "Text as numbers of tokens, by the tokenizer that a model was trained with.",
+    documentation: "Up to three tensors of int64 `[batch, length]`: the tokens under the name that the recipe gives, 1 for each token and 0 \
+        for padding as `attention_mask`, and 0 or 1 for the first and second text as `token_type_ids`; the last two only where \
+        the model takes them. One column, or two whose texts become a pair. `tokenizer` is a `tokenizer.json` of the \
+        `tokenizers` library, whose own truncation and padding are left aside: texts are cut to `max_length` tokens, special \
+        ones included (of a pair, the longer text first), and rows are padded to the longest of their batch. Transforms act on the text before \
+        it is tokenized. Null is a damaged row.",
+    samples: &[
+        r#"{"tokenizer": "tokenizer.json"}"#,
+        r#"{"tokenizer": "tokenizer.json", "max_length": 64, "pad_to_multiple_of": 1, "column": ["question", "answer"]}"#,
+    ],
+    takes: &[Holds::Text],
+    most_columns: 2,
+    build: Build::of::<TokenIds>(),
+};
+
+/// The longest texts that are taken for meant.
+const LONGEST: usize = 1 << 20;
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenIds {
+    /// The tokenizer's file, `tokenizer.json`.
+    #[schemars(extend("format" = "path"))]
+    tokenizer: PathBuf,
+    /// The most tokens of a row, special ones included.
+    #[serde(default = "max_length")]
+    #[schemars(range(min = 1, max = LONGEST))]
+    max_length: usize,
+    /// Batches are as long as their longest row, rounded up to a multiple of this, at most `max_length`.
+    #[serde(default = "pad_to_multiple_of")]
+    #[schemars(range(min = 1))]
+    pad_to_multiple_of: usize,
+    /// Add the special tokens that the tokenizer's file asks for.
+    #[serde(default = "yes")]
+    special_tokens: bool,
+}
+
+fn max_length() -> usize {
+    128
+}
+fn pad_to_multiple_of() -> usize {
+    8
+}
+fn yes() -> bool {
+    true
+}
+
+impl Options for TokenIds {
+    fn validate(&self) -> Result<(), String> {
+        match (self.max_length, self.pad_to_multiple_of) {
+            (0, _) => Err("max_length is 1 or more, got 0".into()),
+            (longest, _) if longest > LONGEST => Err(format!("max_length is at most {LONGEST}, got {longest}")),
+            (_, 0) => Err("pad_to_multiple_of is 1 or more, got 0".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl EncodingOptions for TokenIds {
+    fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError> {
+        let text = std::fs::read(&self.tokenizer)
+            .map_err(|source| PipelineError::Io { path: self.tokenizer.clone(), source })?;
+        let tokenizer = tokenizer(&text, &self.tokenizer, self.max_length)?;
+        let padding = padding_token(&text, &tokenizer);
+        Ok(Arc::new(TokenEncoder {
+            columns: source.columns.to_vec(),
+            tokenizer,
+            fingerprint: Fingerprint::of_bytes(&text),
+            padding,
+            options: self.clone(),
+            tensors: source.inputs.to_vec(),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct TokenEncoder {
+    columns: Vec<String>,
+    tokenizer: Tokenizer,
+    /// Of the tokenizer's file.
+    fingerprint: Fingerprint,
+    padding: i64,
+    options: TokenIds,
+    /// The inputs that the model takes; empty where any are taken.
+    tensors: Vec<String>,
+}
+
+const MASK: &str = "attention_mask";
+const TYPES: &str = "token_type_ids";
+
+fn tokenizer(text: &[u8], path: &Path, max_length: usize) -> Result<Tokenizer, PipelineError> {
+    let refused = |reason: String| PipelineError::Entry { path: path.to_owned(), reason };
+    let mut tokenizer = Tokenizer::from_bytes(text).map_err(|error| {
+        refused(format!(
+            "no tokenizer that can be read (wanted a `tokenizer.json`): {}",
+            shown_up_to(error.to_string(), 200)
+        ))
+    })?;
+    let truncation = TruncationParams { max_length, ..TruncationParams::default() };
+    tokenizer.with_padding(None).with_truncation(Some(truncation)).map_err(|error| {
+        refused(format!("texts cannot be cut to {max_length} tokens: {}", shown_up_to(error.to_string(), 200)))
+    })?;
+    Ok(tokenizer)
+}
+
+/// The token that rows are filled up with: the one that the file pads with, or else the one that is called so.
+fn padding_token(text: &[u8], tokenizer: &Tokenizer) -> i64 {
+    let file: Json = serde_json::from_slice(text).unwrap_or_default();
+    let stated = file.pointer("/padding/pad_id").and_then(Json::as_i64);
+    let called = ["[PAD]", "<pad>", "<|endoftext|>"].iter().find_map(|name| tokenizer.token_to_id(name));
+    stated.or(called.map(i64::from)).unwrap_or(0)
+}
+
+impl TokenEncoder {
+    /// Which of mask and types are made, with what they are padded by.
+    fn others(&self) -> impl Iterator<Item = &'static str> {
+        [MASK, TYPES]
+            .into_iter()
+            .filter(|name| self.tensors.is_empty() || self.tensors.iter().any(|tensor| tensor == name))
+    }
+}
+
+impl Encoder for TokenEncoder {
+    fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    fn learned(&self) -> Json {
+        json!({ "tokenizer": self.fingerprint })
+    }
+
+    fn tensors(&self, name: &str, stream: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError> {
+        require_text_chain(stream)?;
+        let spec = |name: &str, padding| TensorSpec {
+            name: name.into(),
+            role: TensorRole::Input,
+            element_type: ElementType::I64,
+            shape: vec![None],
+            most_elements: self.options.max_length,
+            padding,
+            multiple_of: self.options.pad_to_multiple_of,
+        };
+        Ok(std::iter::once(spec(name, self.padding)).chain(self.others().map(|name| spec(name, 0))).collect())
+    }
+
+    fn encode(
+        &self,
+        row: RowValues<'_>,
+        sample: &mut Sample<'_>,
+        out: &mut [RowTensor<'_>],
+    ) -> Result<(), EncodeError> {
+        let mut texts = Vec::with_capacity(row.len());
+        for column in 0..row.len() {
+            let Value::Text(text) = row.get(column) else { return Err(Damage::NullInput.into()) };
+            texts.push(sample.text(text, column as u64)?);
+        }
+        let input = match <[String; 2]>::try_from(texts) {
+            Ok([first, second]) => EncodeInput::Dual(first.into(), second.into()),
+            Err(mut texts) => EncodeInput::Single(texts.pop().unwrap_or_default().into()),
+        };
+        let encoded = self.tokenizer.encode_fast(input, self.options.special_tokens);
+        let encoded = encoded.map_err(|error| Damage::Value {
+            column: shown(self.columns.join(", ")),
+            reason: format!("cannot be tokenized: {}", shown_up_to(error.to_string(), 200)),
+        })?;
+        if encoded.is_empty() {
+            let reason = "has no token".into();
+            return Err(Damage::Value { column: shown(self.columns.join(", ")), reason }.into());
+        }
+        let names = std::iter::once("").chain(self.others());
+        for (name, tensor) in names.zip(out) {
+            let RowElements::AnyLengthI64(values) = &mut tensor.values else { unreachable!("as `tensors` says") };
+            let from = match name {
+                MASK => encoded.get_attention_mask(),
+                TYPES => encoded.get_type_ids(),
+                _ => encoded.get_ids(),
+            };
+            values.extend(from.iter().map(|value| i64::from(*value)));
+        }
+        Ok(())
+    }
+
+    fn view(&self) -> View {
+        View::Text
+    }
+}

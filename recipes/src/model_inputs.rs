@@ -1,0 +1,115 @@
+//! Whether the tensors of a batch are what a model takes.
+
+use std::collections::BTreeMap;
+
+use millstream_compiler::Model;
+use millstream_schemas::{BatchSpec, TensorRole, TensorSpec, shown};
+
+use crate::RecipeError;
+
+/// The names of a model's inputs.
+///
+/// # Errors
+/// There are several, and the recipe does not say what they are made of (`named`).
+pub(crate) fn input_names(model: &Model, named: bool) -> Result<Vec<String>, RecipeError> {
+    let names: Vec<String> = model.inputs().into_iter().map(|(name, _)| name).collect();
+    if let ([first, _, ..], false) = (names.as_slice(), named) {
+        let shown_names: Vec<_> = names.iter().take(8).map(|name| format!("`{}`", shown(name))).collect();
+        let (first, list) = (shown(first), shown_names.join(", "));
+        let message = format!(
+            "the model has {} inputs ({list}); say what they are made of, for example `inputs: {{{first}: {{token_ids: \
+             {{tokenizer: tokenizer.json}}}}}}`",
+            names.len()
+        );
+        return Err(RecipeError::mismatch("data.inputs", message));
+    }
+    Ok(names)
+}
+
+/// Refuses batches that a model cannot take: each of its inputs must be among the tensors, of its type and shape.
+/// `place` is where the recipe says what happens to the rows.
+///
+/// # Errors
+/// A tensor is missing, or of another type or shape.
+pub(crate) fn require_inputs(model: &Model, spec: &BatchSpec, place: &str) -> Result<(), RecipeError> {
+    let inputs = model.inputs();
+    for (name, shape) in &inputs {
+        let Some(tensor) = spec.get(name).filter(|tensor| tensor.role == TensorRole::Input) else {
+            let made: Vec<_> =
+                spec.of_role(TensorRole::Input).map(|tensor| format!("`{}`", shown(&tensor.name))).collect();
+            return Err(RecipeError::mismatch(
+                "data.inputs",
+                format!("the model takes an input `{}`, and the data make {}", shown(name), made.join(", ")),
+            ));
+        };
+        let wanted = model.input_type(name).unwrap_or_default();
+        if wanted != tensor.element_type.name() {
+            let got = tensor.element_type.name();
+            let hint = match got {
+                "string" => {
+                    "; the column holds text, which models take as numbers: `data.inputs` with `token_ids` makes them"
+                }
+                _ => "",
+            };
+            let place = if got == "string" { "data.input" } else { "data.inputs" };
+            let message = format!("the model's input `{}` takes {wanted}, and the data make {got}{hint}", shown(name));
+            return Err(RecipeError::mismatch(place, message));
+        }
+        require_shape(name, shape, tensor, place)?;
+    }
+    for tensor in spec.of_role(TensorRole::Input) {
+        if !inputs.iter().any(|(name, _)| *name == tensor.name) {
+            let names: Vec<_> = inputs.iter().map(|(name, _)| format!("`{}`", shown(name))).collect();
+            return Err(RecipeError::mismatch(
+                "data.inputs",
+                format!("the model has no input `{}`, it has {}", shown(&tensor.name), names.join(", ")),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn require_shape(name: &str, shape: &[Option<usize>], tensor: &TensorSpec, place: &str) -> Result<(), RecipeError> {
+    // Without a declared shape any will do.
+    let Some(rest) = shape.get(1..) else { return Ok(()) };
+    let fits =
+        |(wanted, got): (&Option<usize>, &Option<usize>)| wanted.zip(*got).is_none_or(|(wanted, got)| wanted == got);
+    if rest.len() == tensor.shape.len() && rest.iter().zip(&tensor.shape).all(fits) {
+        return Ok(());
+    }
+    let input = shown(name);
+    if let ([None | Some(3), height, width], [Some(3), Some(got_height), Some(got_width)]) =
+        (rest, tensor.shape.as_slice())
+    {
+        let (height, width) = (height.unwrap_or(*got_height), width.unwrap_or(*got_width));
+        return Err(RecipeError::mismatch(
+            place,
+            format!(
+                "images end at {got_width}×{got_height} pixels, and the model's input `{input}` takes {width}×{height}; end \
+                 with `resize`, `center_crop` or `random_resized_crop` to that size"
+            ),
+        ));
+    }
+    let wanted = show_shape(shape);
+    if let [Some(3), Some(_), Some(_)] = tensor.shape[..] {
+        let message = format!("input `{input}` has the shape {wanted}; images are [batch, 3, height, width]");
+        return Err(RecipeError::mismatch("model.path", message));
+    }
+    let got = show_shape(&std::iter::once(None).chain(tensor.shape.iter().copied()).collect::<Vec<_>>());
+    let message = format!("the model's input `{input}` takes {wanted}, and the data make {got}");
+    Err(RecipeError::mismatch("data.inputs", message))
+}
+
+fn show_shape(shape: &[Option<usize>]) -> String {
+    let axes: Vec<_> = shape.iter().map(|axis| axis.map_or("?".into(), |length| length.to_string())).collect();
+    format!("[{}]", axes.join(", "))
+}
+
+/// Shapes of the inputs that the data decide, for the compiler.
+pub(crate) fn shapes(spec: &BatchSpec) -> BTreeMap<String, Vec<usize>> {
+    let shape = |tensor: &TensorSpec| {
+        let rest = tensor.shape.iter().map(|length| length.unwrap_or(tensor.most_elements));
+        std::iter::once(spec.capacity).chain(rest).collect()
+    };
+    spec.of_role(TensorRole::Input).map(|tensor| (tensor.name.clone(), shape(tensor))).collect()
+}
