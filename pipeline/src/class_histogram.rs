@@ -27,10 +27,8 @@ impl Dataset {
     /// # Errors
     /// The column cannot be read.
     pub fn class_histogram(&self, encoders: &Encoders) -> Result<ClassHistogram, PipelineError> {
+        let Some((column, class)) = encoders.class_reading() else { return Ok(ClassHistogram::default()) };
         let mut histogram = ClassHistogram { counts: vec![0; encoders.classes().len()], ..ClassHistogram::default() };
-        let Some((column, class)) = encoders.class_reading() else {
-            return Ok(histogram);
-        };
         let (mut place, rows) = (0, self.rows());
         self.each_row(&[column.to_owned()], |row| {
             match class(row) {
