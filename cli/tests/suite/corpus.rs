@@ -11,7 +11,7 @@ use crate::dataset::{self, Row};
 use crate::workplace::{has_runtime, millstream, text};
 
 /// The corpus. Says so when it is not there: the test is left out.
-fn corpus() -> Option<PathBuf> {
+pub(crate) fn corpus() -> Option<PathBuf> {
     let found = std::env::var_os("MILLSTREAM_CORPUS").map(PathBuf::from).map(|path| {
         let above = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(&path);
         // A relative path is one from the root of the repository.
@@ -24,7 +24,7 @@ fn corpus() -> Option<PathBuf> {
 }
 
 /// The recipes of the examples, with the corpus put in by an absolute path.
-fn example(name: &str) -> (PathBuf, tempfile::TempDir) {
+pub(crate) fn example(name: &str) -> (PathBuf, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
     let corpus = corpus().expect("asked before");

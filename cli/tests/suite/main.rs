@@ -19,5 +19,6 @@ mod onnx;
 mod preview;
 mod pseudo_terminal;
 mod run_folder;
+mod tables;
 mod training;
 mod workplace;

@@ -1,0 +1,72 @@
+//! Columns of numbers and categories, from the command line.
+
+use std::path::Path;
+
+use millstream::OperatorCatalog;
+use millstream::compiler::graph::{Constant, Graph, TensorType};
+use millstream::compiler::initializers::{Fans, draw};
+use millstream::schemas::recipe::Initializer;
+use serde_json::Value;
+
+use crate::corpus::{corpus, example};
+use crate::workplace::{has_runtime, millstream, text};
+
+/// A network of two dense layers over inputs of these widths, with fresh weights.
+fn table_network(path: &Path, inputs: &[(&str, usize)], outputs: usize) {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let values: Vec<_> = inputs.iter().map(|(name, width)| graph.input(name, TensorType::f32([1, *width]))).collect();
+    let mut value =
+        if values.len() > 1 { graph.add("Concat", &values, &[("axis", 1.into())]).unwrap() } else { values[0] };
+    let mut width: usize = inputs.iter().map(|(_, width)| width).sum();
+    for (name, wide) in [("hidden", 32), ("answer", outputs)] {
+        let weight = draw(Initializer::HeNormal, &[wide, width], Fans::of_dense(width, wide), 5, name);
+        let weight = graph.constant(&format!("{name}.weight"), weight);
+        let bias = graph.constant(&format!("{name}.bias"), Constant::f32([wide], &vec![0.0; wide]));
+        value = graph.add("Gemm", &[value, weight, bias], &[("transB", 1.into())]).unwrap();
+        if name == "hidden" {
+            value = graph.add("Relu", &[value], &[]).unwrap();
+        }
+        width = wide;
+    }
+    graph.output(value);
+    std::fs::write(path, graph.to_onnx_with_batch("table", "batch")).unwrap();
+}
+
+fn set(place: &str, path: &Path) -> String {
+    format!("{place}={}", text(path))
+}
+
+/// Trains an example on a network of its own, and returns the figures of the best epoch, and those of `evaluate`.
+fn learned(example_name: &str, inputs: &[(&str, usize)], outputs: usize) -> Option<[Value; 2]> {
+    corpus().filter(|_| has_runtime())?;
+    let (recipe, folder) = example(example_name);
+    let network = folder.path().join("network.onnx");
+    table_network(&network, inputs, outputs);
+    let (path, output) = (set("model.path", &network), set("output.folder", &folder.path().join("run")));
+    let run = |command: &str| {
+        let said = millstream(&[command, text(&recipe), "--set", &path, "--set", &output, "--json"]).done();
+        // Of a run the last line is its end.
+        serde_json::from_str::<Value>(said.trim())
+            .unwrap_or_else(|_| serde_json::from_str(said.lines().last().unwrap()).unwrap())
+    };
+    run("check");
+    Some(["train", "evaluate"].map(|command| run(command)["evaluation"].clone()))
+}
+
+#[test]
+fn tables_are_learned_from_scratch_with_their_statistics_inside_the_model() {
+    let species = [("measurements", 5), ("island", 3), ("sex", 2)];
+    let mass = [("measurements", 4), ("island", 3), ("sex", 2), ("species", 3)];
+    for (name, inputs, outputs, figure, at_least) in [
+        ("tables/breast-cancer.yaml", &[("measurements", 30)][..], 2, "accuracy", 0.96),
+        ("tables/penguins.yaml", &species[..], 3, "accuracy", 0.97),
+        ("tables/penguins-mass.yaml", &mass[..], 1, "r2", 0.8),
+    ] {
+        let Some(found) = learned(name, inputs, outputs) else { return };
+        for evaluation in &found {
+            let value = evaluation[figure].as_f64().unwrap_or_else(|| panic!("{name}: {evaluation}"));
+            assert!(value >= at_least, "{name}: {figure} {value}");
+        }
+        assert_eq!(found[0][figure], found[1][figure], "{name}: the exported model is the one that was measured");
+    }
+}
