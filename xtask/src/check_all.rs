@@ -14,7 +14,7 @@ const LEFT_OUT: &str = "left out";
 
 /// Runs all stages, also after one that failed, and sums up.
 pub(crate) fn check_all() -> Result<(), String> {
-    let mut stages = Stages::new(7);
+    let mut stages = Stages::new(8);
     stages.run("formatting", || {
         run(&mut cargo(&["fmt", "--all", "--check"]))
             .map(|()| ((), String::new()))
@@ -50,6 +50,14 @@ pub(crate) fn check_all() -> Result<(), String> {
             cargo_test(library.as_ref(), &mut left_out)?
         };
         Ok(((), summary))
+    });
+    stages.run("a program of its own", || {
+        let target = target()?;
+        let folder = target.join("extension");
+        let arguments = ["run", "--quiet", "--manifest-path", "tests/extension/Cargo.toml", "--target-dir"];
+        let mut run_it = with_library(&arguments, library.as_ref());
+        run_it.arg(&target).args(["--", "examples/digits/data"]).arg(folder);
+        done(run(&mut run_it))
     });
     say_what_was_left_out(&left_out);
     stages.sum_up()

@@ -1,0 +1,151 @@
+//! A program that adds a row of each kind to Millstream's catalogs, trains with all of them together, and streams rows that it makes itself.
+//!
+//! `cargo xtask check-all` builds and runs it.
+
+mod angle;
+mod brier;
+mod half_turn;
+mod halving;
+mod kappa;
+mod sign_sgd;
+mod swish;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use millstream::compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
+use millstream::compiler::initializers::{Fans, draw};
+use millstream::pipeline::arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use millstream::pipeline::encodings::WantedTensor;
+use millstream::pipeline::stores::{InMemory, OpenStore, Store};
+use millstream::recipes::{self, Silent, Stop, TrainOptions};
+use millstream::schemas::TensorRole;
+use millstream::schemas::recipe::{Initializer, RecipeText, TrainSelection};
+use millstream::{
+    Batches, Catalogs, Chain, Choice, Dataset, Encoders, FineTuning, Model, OperatorCatalog, StreamOptions, compile,
+};
+use serde_json::json;
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let mut next = || arguments.next().context("usage: extension DIGITS FOLDER");
+    let (digits, folder) = (next()?, next()?);
+    streams_rows_of_its_own()?;
+    compiles_an_operator_of_its_own()?;
+    trains(Path::new(&digits), Path::new(&folder))
+}
+
+fn extended() -> Catalogs {
+    let ours = Catalogs::default();
+    Catalogs {
+        encodings: ours.encodings.with(angle::ANGLE),
+        losses: ours.losses.with(brier::BRIER),
+        metrics: ours.metrics.with(kappa::KAPPA),
+        operators: ours.operators.with_operator(swish::SWISH),
+        optimizers: ours.optimizers.with(sign_sgd::SIGN_SGD),
+        schedules: ours.schedules.with(halving::HALVING),
+        transforms: ours.transforms.with(half_turn::HALF_TURN),
+    }
+}
+
+/// A store of this program: bytes that it has from somewhere.
+#[derive(Clone, Debug)]
+struct Told(InMemory);
+
+impl Store for Told {
+    fn length(&self) -> std::io::Result<u64> {
+        self.0.length()
+    }
+
+    fn open(&self) -> std::io::Result<Box<dyn OpenStore>> {
+        self.0.open()
+    }
+}
+
+/// Rows of this program through an encoding of this program.
+fn streams_rows_of_its_own() -> anyhow::Result<()> {
+    let wind: ArrayRef = Arc::new(Float64Array::from(vec![0.0, 90.0, 180.0, 270.0]));
+    let weather: ArrayRef = Arc::new(StringArray::from(vec!["dry", "wet", "dry", "wet"]));
+    let rows = RecordBatch::try_from_iter([("wind", wind), ("label", weather)])?;
+    let dataset = Dataset::from_batches("weather", &[rows], 1024)?;
+    let tensor = |name: &str, role, encoding, column: &str| WantedTensor {
+        name: name.into(),
+        role,
+        encoding: Choice::new(encoding, json!({ "column": column })),
+        place: format!("data.inputs.{name}"),
+    };
+    let wanted =
+        [tensor("wind", TensorRole::Input, "angle", "wind"), tensor("targets", TensorRole::Target, "class_label", "label")];
+    let encoders = Encoders::open(&dataset, &extended().encodings, &wanted, &[])?;
+    let options = StreamOptions { batch: 4, ..StreamOptions::new(Chain::parse(&[])?, encoders) };
+    let batch = Batches::open(&dataset, options, None)?.next().context("a batch")??;
+    for (slot, row) in batch.rows.iter().enumerate() {
+        let degrees = 90.0 * f64::from(row.as_ref().context("a row")?.row);
+        let got = &batch.tensors["wind"].as_f32().context("floats")?[slot * 2..][..2];
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        ensure!((f64::from(got[0]) - sin).abs() < 1e-6 && (f64::from(got[1]) - cos).abs() < 1e-6, "{degrees}: {got:?}");
+    }
+    let empty = Dataset::from_stores(vec![("nothing".into(), Arc::new(Told(InMemory(bytes::Bytes::new()))))]);
+    ensure!(empty.is_err_and(|error| error.to_string().contains("nothing")), "an empty store is no dataset");
+    Ok(())
+}
+
+/// Grey digits, turned by a transform of this program, by a loss, an optimizer and a schedule of this program, measured by
+/// a metric of this program.
+fn trains(digits: &Path, folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(folder.join("network.onnx"), network(|graph, value| Ok(graph.add("Relu", &[value], &[])?))?)?;
+    let catalogs = extended();
+    let recipe = format!(
+        "version: 1\n\
+         model: {{path: network.onnx, head: new, train: all}}\n\
+         data: {{train: '{digits}/digits-pretrain-train-*.parquet', evaluate: '{digits}/digits-pretrain-test-*.parquet', batch: 32}}\n\
+         transforms:\n  train: [{{resize: {{size: 8}}}}, {{half_turn: {{probability: 0.1}}}}]\n  evaluate: [{{resize: {{size: 8}}}}]\n\
+         training: {{loss: {{brier: {{factor: 2}}}}, metrics: [kappa, accuracy], best: kappa, optimizer: {{sign_sgd: {{learning_rate: 0.002}}}}, \
+         schedule: halving, epochs: 12}}\n\
+         output: {{folder: run}}\n",
+        digits = std::path::absolute(digits)?.display(),
+    );
+    let text = RecipeText::new(&recipe, Path::new("recipe.yaml"), &std::path::absolute(folder)?, &[])?;
+    let recipe = recipes::load(&text, &catalogs)?;
+    let report = recipes::check(&recipe, &catalogs, None)?;
+    ensure!(report.problems.is_empty(), "{:?}", report.problems);
+    let options = TrainOptions { catalogs, start: recipes::StartMode::Overwrite, ..TrainOptions::default() };
+    let summary = recipes::train(&recipe, &options, &mut Silent, &Stop::default())?;
+    let evaluation = summary.evaluation.context("it was evaluated")?;
+    let figure = |name: &str| evaluation.figure(name).context("it was measured");
+    let (kappa, accuracy) = (figure("kappa")?, figure("accuracy")?);
+    ensure!(accuracy > 0.9 && kappa > 0.85 && kappa <= accuracy, "kappa {kappa}, accuracy {accuracy}");
+    Ok(())
+}
+
+/// A step is compiled through an operator of this program, in whose place are the nodes that it expands into. (To run a model that holds it,
+/// ONNX Runtime needs a kernel for it.)
+fn compiles_an_operator_of_its_own() -> anyhow::Result<()> {
+    let model = network(|graph, value| Ok(graph.add_in("extension", "Swish", &[Some(value)], &[("beta", 1.5.into())], 1)?[0]))?;
+    let model = Model::from_bytes(model)?;
+    let all = FineTuning { train: TrainSelection::All, ..FineTuning::head(4, 5) };
+    let program = compile(&model, &all, &extended().operators)?;
+    ensure!(program.manifest.parameters.len() == 4, "{:?}", program.manifest.parameters);
+    ensure!(compile(&model, &all, &OperatorCatalog::standard()).is_err(), "nobody else knows the operator");
+    Ok(())
+}
+
+/// 1×8×8 → 64 → what `bend` makes of them → 5.
+fn network(bend: impl Fn(&mut Graph, ValueId) -> anyhow::Result<ValueId>) -> anyhow::Result<Vec<u8>> {
+    let mut graph = Graph::new(17, extended().operators);
+    let image = graph.input("image", TensorType::f32([1, 1, 8, 8]));
+    let flat = graph.add("Flatten", &[image], &[("axis", Attribute::Int(1))])?;
+    let dense = |graph: &mut Graph, name: &str, input, [from, to]: [usize; 2]| {
+        let weight = draw(Initializer::HeNormal, &[to, from], Fans::of_dense(from, to), 7, name);
+        let weight = graph.constant(&format!("{name}.weight"), weight);
+        let bias = graph.constant(&format!("{name}.bias"), Constant::f32([to], &vec![0.0; to]));
+        graph.add("Gemm", &[input, weight, bias], &[("transB", 1.into())])
+    };
+    let hidden = dense(&mut graph, "hidden", flat, [64, 64])?;
+    let hidden = bend(&mut graph, hidden)?;
+    let logits = dense(&mut graph, "classifier", hidden, [64, 5])?;
+    graph.output(logits);
+    Ok(graph.to_onnx_with_batch("digits", "batch"))
+}
