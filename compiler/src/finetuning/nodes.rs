@@ -58,7 +58,7 @@ pub(super) fn free_name(graph: &GraphProto, name: &str) -> String {
     let taken = |name: &str| {
         graph.initializer.iter().any(|tensor| tensor.name() == name)
             || graph.input.iter().any(|input| input.name() == name)
-            || graph.node.iter().flat_map(|node| &node.output).any(|output| output == name)
+            || graph.node.iter().any(|node| node.name() == name || node.output.iter().any(|output| output == name))
     };
     let numbered = (2..).map(|number| format!("{name}_{number}"));
     std::iter::once(name.to_owned()).chain(numbered).find(|name| !taken(name)).expect("numbers do not end")

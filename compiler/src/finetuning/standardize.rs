@@ -55,7 +55,9 @@ pub(crate) fn undo_output(graph: &mut GraphProto, output: &str, learned: &Standa
         made.clone_from(&standard);
     }
     graph.node.push(node("Div", &[&standard, &deviation], &scaled));
-    graph.node.push(node("Sub", &[&scaled, &mean], output));
+    // The output's name may be that of another node.
+    let name = free_name(graph, "answer.units");
+    graph.node.push(NodeProto { name: Some(name), ..node("Sub", &[&scaled, &mean], output) });
 }
 
 fn rename_reads(nodes: &mut [NodeProto], from: &str, to: &str) {
