@@ -529,15 +529,18 @@ fn settings(plan: &Plan) -> Vec<(String, String)> {
     rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Writes `model.onnx` and `labels.txt`. The same run gives the same bytes: nothing of time or place is in them.
+/// Writes `model.onnx` and, of classes, `labels.txt`. The same run gives the same bytes: nothing of time or place is in them.
 fn export(plan: &Plan, folder: &RunFolder, program: &TrainingProgram, trainer: &Trainer) -> Result<(), RecipeError> {
     let classes = plan.train.classes();
     let json = |value: serde_json::Result<String>| value.expect("lists of strings always serialize");
     let mut metadata = vec![
-        (labels_file::KEY.to_owned(), json(serde_json::to_string(classes))),
         Preprocessing::of(&plan.recipe.data, &plan.train, &plan.spec, &plan.recipe.transforms.evaluate).metadata(),
         ("millstream.steps".to_owned(), trainer.history().steps.to_string()),
     ];
+    // Numbers have no classes.
+    if !classes.is_empty() {
+        metadata.push((labels_file::KEY.to_owned(), json(serde_json::to_string(classes))));
+    }
     if let Some(best) = &trainer.history().best {
         metadata.push(("millstream.epoch".to_owned(), (best.epoch + 1).to_string()));
         let decides = &trainer.history().decides.name;
@@ -547,7 +550,10 @@ fn export(plan: &Plan, folder: &RunFolder, program: &TrainingProgram, trainer: &
     }
     let model = program.export(&trainer.best_parameters()?, &metadata)?;
     folder.write(&folder.model(), &model)?;
-    folder.write(&folder.labels(), labels_file::to_text(classes).as_bytes())
+    match classes {
+        [] => Ok(()),
+        classes => folder.write(&folder.labels(), labels_file::to_text(classes).as_bytes()),
+    }
 }
 
 fn write_graph(folder: &RunFolder, program: &TrainingProgram) -> Result<(), RecipeError> {
