@@ -9,7 +9,7 @@
 
 use anyhow::{Context, Result, ensure};
 use millstream::OperatorCatalog;
-use millstream::compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
+use millstream::compiler::graph::{Attribute, Constant, Graph, Length, TensorType, ValueId};
 use millstream::compiler::initializers::{Fans, draw};
 use millstream::schemas::recipe::Initializer;
 
@@ -31,7 +31,7 @@ fn main() -> Result<()> {
 /// The network as the bytes of an ONNX file. The first axis is symbolic, so it takes any number of images.
 fn network(classes: usize, side: usize) -> Result<Vec<u8>> {
     let mut graph = Graph::new(17, OperatorCatalog::standard());
-    let image = graph.input("image", TensorType::f32([1, 3, side, side]));
+    let image = graph.input("image", TensorType::f32([Length::named("batch"), 3.into(), side.into(), side.into()]));
     let fine = convolutions(&mut graph, "fine", image, 3, 16)?;
     let down = halved(&mut graph, fine)?;
     let middle = convolutions(&mut graph, "middle", down, 16, 32)?;
@@ -46,7 +46,7 @@ fn network(classes: usize, side: usize) -> Result<Vec<u8>> {
     let logits = convolution(&mut graph, "classes", fine, 16, classes, 1)?;
     graph.rename(logits, "logits")?;
     graph.output(logits);
-    Ok(graph.to_onnx_with_batch("u_net", "batch"))
+    Ok(graph.to_onnx("u_net"))
 }
 
 /// Two 3×3 convolutions, each with a ReLU.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use millstream_compiler::Model;
-use millstream_schemas::{BatchSpec, TensorRole, TensorSpec, shown};
+use millstream_schemas::{AxisLength, BatchSpec, TensorRole, TensorSpec, shown};
 
 use crate::RecipeError;
 
@@ -118,11 +118,21 @@ fn show_shape(shape: &[Option<usize>]) -> String {
     format!("[{}]", axes.join(", "))
 }
 
+/// What the compiler calls the length of rows that have lengths of their own.
+pub(crate) const SEQUENCE: &str = "sequence";
+
 /// Shapes of the inputs that the data decide, for the compiler.
-pub(crate) fn shapes(spec: &BatchSpec) -> BTreeMap<String, Vec<usize>> {
+pub(crate) fn shapes(spec: &BatchSpec) -> BTreeMap<String, Vec<AxisLength>> {
+    // Rows of any length are as long in all tensors of a batch: they are made of the same texts.
+    let length = |length: &Option<usize>| length.map_or_else(|| AxisLength::from(SEQUENCE), AxisLength::from);
     let shape = |tensor: &TensorSpec| {
-        let rest = tensor.shape.iter().map(|length| length.unwrap_or(tensor.most_elements));
-        std::iter::once(spec.capacity).chain(rest).collect()
+        std::iter::once(spec.capacity.into()).chain(tensor.shape.iter().map(length)).collect()
     };
     spec.of_role(TensorRole::Input).map(|tensor| (tensor.name.clone(), shape(tensor))).collect()
+}
+
+/// The longest that rows can be, by what the compiler calls it.
+pub(crate) fn longest(spec: &BatchSpec) -> BTreeMap<String, usize> {
+    let any_length = spec.tensors.iter().filter(|tensor| tensor.shape.contains(&None));
+    any_length.map(|tensor| (SEQUENCE.to_owned(), tensor.most_elements)).collect()
 }

@@ -3,7 +3,7 @@ use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, Loss, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{HeadRecipe, OrderStrength};
-use millstream_schemas::{BatchSpec, Choice, ElementType, Recipe, Standardization, TensorRole, count, shown};
+use millstream_schemas::{AxisLength, BatchSpec, Choice, ElementType, Recipe, Standardization, TensorRole, count, shown};
 use millstream_training::MetricSet;
 use millstream_training::optimizers::Optimizer;
 use millstream_training::schedules::Schedule;
@@ -139,7 +139,7 @@ impl Plan {
         let model = self.recipe.model.clone().expect("a plan is made of a recipe with a model only");
         let training = &self.recipe.training;
         FineTuning {
-            batch: self.recipe.data.batch,
+            batch: self.recipe.data.batch.into(),
             inputs: shapes(&self.spec),
             output: model.output,
             head: model.head,
@@ -166,7 +166,8 @@ impl Plan {
         let program = compile(&self.model, &self.fine_tuning(), &self.catalogs.operators)?;
         let prediction = &program.manifest.prediction;
         let wanted = presumed_prediction(&self.train, &self.spec);
-        if prediction.shape != wanted {
+        let fits = |(got, wanted): (&AxisLength, &usize)| got.fixed().is_none_or(|got| got == *wanted);
+        if prediction.shape.len() != wanted.len() || !prediction.shape.iter().zip(&wanted).all(fits) {
             let message = format!(
                 "the model gives `{}` of {:?}, and the targets are those of {wanted:?}",
                 shown(&prediction.name),

@@ -1,5 +1,5 @@
 use millstream_compiler::losses::PredictionKind;
-use millstream_schemas::{Fingerprint, TrainingManifest};
+use millstream_schemas::{AxisLength, Fingerprint, TrainingManifest};
 use serde::Serialize;
 
 use crate::TrainingError;
@@ -41,7 +41,7 @@ impl TrainerSettings {
         if self.metrics.reads() == PredictionKind::Numbers {
             return Ok(());
         }
-        let scores = program.prediction.shape.get(1).copied().unwrap_or(0);
+        let scores = program.prediction.shape.get(1).and_then(AxisLength::fixed).unwrap_or(0);
         if scores != self.classes.len() {
             return Err(TrainingError::Classes { scores, classes: self.classes.len() });
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use millstream::OperatorCatalog;
-use millstream::compiler::graph::{Constant, Graph, TensorType};
+use millstream::compiler::graph::{Constant, Graph, Length, TensorType};
 use millstream::compiler::initializers::{Fans, draw};
 use millstream::schemas::recipe::Initializer;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::workplace::{has_runtime, millstream, text};
 /// A network of two dense layers over inputs of these widths, with fresh weights.
 fn table_network(path: &Path, inputs: &[(&str, usize)], outputs: usize) {
     let mut graph = Graph::new(17, OperatorCatalog::standard());
-    let values: Vec<_> = inputs.iter().map(|(name, width)| graph.input(name, TensorType::f32([1, *width]))).collect();
+    let values: Vec<_> = inputs.iter().map(|(name, width)| graph.input(name, TensorType::f32([Length::named("batch"), (*width).into()]))).collect();
     let mut value =
         if values.len() > 1 { graph.add("Concat", &values, &[("axis", 1.into())]).unwrap() } else { values[0] };
     let mut width: usize = inputs.iter().map(|(_, width)| width).sum();
@@ -29,7 +29,7 @@ fn table_network(path: &Path, inputs: &[(&str, usize)], outputs: usize) {
         width = wide;
     }
     graph.output(value);
-    std::fs::write(path, graph.to_onnx_with_batch("table", "batch")).unwrap();
+    std::fs::write(path, graph.to_onnx("table")).unwrap();
 }
 
 fn set(place: &str, path: &Path) -> String {

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use millstream::compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
+use millstream::compiler::graph::{Attribute, Constant, Graph, Length, TensorType, ValueId};
 use millstream::compiler::initializers::{Fans, draw};
 use millstream::pipeline::arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use millstream::pipeline::encodings::WantedTensor;
@@ -135,7 +135,7 @@ fn compiles_an_operator_of_its_own() -> anyhow::Result<()> {
 /// 1×8×8 → 64 → what `bend` makes of them → 5.
 fn network(bend: impl Fn(&mut Graph, ValueId) -> anyhow::Result<ValueId>) -> anyhow::Result<Vec<u8>> {
     let mut graph = Graph::new(17, extended().operators);
-    let image = graph.input("image", TensorType::f32([1, 1, 8, 8]));
+    let image = graph.input("image", TensorType::f32([Length::named("batch"), 1.into(), 8.into(), 8.into()]));
     let flat = graph.add("Flatten", &[image], &[("axis", Attribute::Int(1))])?;
     let dense = |graph: &mut Graph, name: &str, input, [from, to]: [usize; 2]| {
         let weight = draw(Initializer::HeNormal, &[to, from], Fans::of_dense(from, to), 7, name);
@@ -147,5 +147,5 @@ fn network(bend: impl Fn(&mut Graph, ValueId) -> anyhow::Result<ValueId>) -> any
     let hidden = bend(&mut graph, hidden)?;
     let logits = dense(&mut graph, "classifier", hidden, [64, 5])?;
     graph.output(logits);
-    Ok(graph.to_onnx_with_batch("digits", "batch"))
+    Ok(graph.to_onnx("digits"))
 }

@@ -1,4 +1,4 @@
-use millstream_schemas::{Tensor as BatchTensor, TensorData, TensorEntry};
+use millstream_schemas::{AxisLength, Tensor as BatchTensor, TensorData, TensorEntry};
 use ort::memory::{AllocationDevice, Allocator};
 use ort::session::IoBinding;
 use ort::value::Tensor;
@@ -28,21 +28,43 @@ impl OwnedTensor {
         Ok(Self { data: Data::F32(tensor), shape: shape.to_vec() })
     }
 
-    /// A tensor as a manifest describes it.
+    /// A tensor as a manifest describes it; axes that are named have length one until a batch says more.
     pub(super) fn of_entry(allocator: &Allocator, entry: &TensorEntry) -> Result<Self, TrainingError> {
-        if entry.dtype == "int64" {
-            let doing = format!("allocating `{}`", entry.name);
-            let tensor = Tensor::new(allocator, entry.shape.as_slice()).map_err(TrainingError::runtime(doing))?;
-            return Ok(Self { data: Data::I64(tensor), shape: entry.shape.clone() });
-        }
-        if entry.dtype != "float32" {
-            return Err(TrainingError::Input {
+        let shape: Vec<usize> = entry.shape.iter().map(|length| length.fixed().unwrap_or(1)).collect();
+        Self::of_type(allocator, entry, &shape)
+    }
+
+    fn of_type(allocator: &Allocator, entry: &TensorEntry, shape: &[usize]) -> Result<Self, TrainingError> {
+        match entry.dtype.as_str() {
+            "float32" => Self::f32(allocator, shape),
+            "int64" => {
+                let doing = format!("allocating `{}`", entry.name);
+                let tensor = Tensor::new(allocator, shape).map_err(TrainingError::runtime(doing))?;
+                Ok(Self { data: Data::I64(tensor), shape: shape.to_vec() })
+            }
+            _ => Err(TrainingError::Input {
                 name: entry.name.clone(),
                 wanted: format!("{} {:?}", entry.dtype, entry.shape),
                 got: "an element type that batches do not have".into(),
-            });
+            }),
         }
-        Self::f32(allocator, &entry.shape)
+    }
+
+    /// Takes another shape where the manifest leaves it open; says whether it is another tensor now, to be bound anew.
+    /// What the shape must not be is left to [`OwnedTensor::fill`].
+    pub(super) fn take_shape(&mut self, entry: &TensorEntry, shape: &[usize]) -> Result<bool, TrainingError> {
+        let fits = |(wanted, got): (&AxisLength, &usize)| wanted.fixed().is_none_or(|wanted| wanted == *got);
+        let open = shape.len() == entry.shape.len() && entry.shape.iter().zip(shape).all(fits);
+        if !open || self.shape == shape {
+            return Ok(false);
+        }
+        *self = Self::of_type(&Allocator::default(), entry, shape)?;
+        Ok(true)
+    }
+
+    /// Length of each axis.
+    pub(super) fn shape(&self) -> &[usize] {
+        &self.shape
     }
 
     /// Binds it as an input. On CUDA an input that lies on the host is copied now, and not again when it changes.
@@ -63,8 +85,9 @@ impl OwnedTensor {
         bound.map_err(TrainingError::runtime(format!("binding the output `{name}`")))
     }
 
-    /// Copies a tensor of a batch into it; the batch must have exactly this type and shape.
-    pub(super) fn fill(&mut self, name: &str, from: &BatchTensor) -> Result<(), TrainingError> {
+    /// Copies a tensor of a batch into it; the batch must have exactly this type and shape, of which `entry` leaves open what
+    /// it names.
+    pub(super) fn fill(&mut self, entry: &TensorEntry, from: &BatchTensor) -> Result<(), TrainingError> {
         let fits = self.shape == from.shape;
         match (&mut self.data, &from.data) {
             (Data::F32(tensor), TensorData::F32(values)) if fits => {
@@ -76,8 +99,8 @@ impl OwnedTensor {
             (data, _) => {
                 let dtype = if matches!(data, Data::F32(_)) { "float32" } else { "int64" };
                 return Err(TrainingError::Input {
-                    name: name.to_owned(),
-                    wanted: format!("{dtype} {:?}", self.shape),
+                    name: entry.name.clone(),
+                    wanted: format!("{dtype} {:?}", entry.shape),
                     got: format!("{} {:?}", from.element_type().name(), from.shape),
                 });
             }

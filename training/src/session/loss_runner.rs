@@ -99,9 +99,9 @@ impl Opened {
                 0 => tensor.values_mut().copy_from_slice(&prediction.values),
                 1 => {
                     let targets = batch.targets().ok_or_else(|| TrainingError::no_targets(batch))?;
-                    tensor.fill(&entry.name, targets)?;
+                    tensor.fill(entry, targets)?;
                 }
-                _ => tensor.fill(&entry.name, &weights.as_tensor())?,
+                _ => tensor.fill(entry, &weights.as_tensor())?,
             }
         }
         self.session.run_binding(&self.binding).map_err(TrainingError::runtime("running the loss graph"))?;

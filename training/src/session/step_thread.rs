@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use millstream_schemas::{Batch, TensorEntry, TrainingManifest};
+use millstream_schemas::{AxisLength, Batch, TensorEntry, TrainingManifest, shown};
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
 
@@ -57,6 +57,7 @@ impl Open {
                 inputs: all(&manifest.inputs)?,
                 targets: all(&manifest.targets)?,
                 weights: all(manifest.weights.as_slice())?,
+                changes: 0,
             },
             loss: OwnedTensor::of_entry(&host, &manifest.loss)?,
             prediction: OwnedTensor::of_entry(&host, &manifest.prediction)?,
@@ -66,7 +67,7 @@ impl Open {
                 .map(|entry| OwnedTensor::f32(&on_device, &entry.shape))
                 .collect::<Result<_, _>>()?,
             store,
-            step: Graph { bindings: Vec::new(), session },
+            step: Graph { bindings: Vec::new(), session, bound: Vec::new() },
             evaluation: None,
             evaluation_model: evaluation,
             updates: 0,
@@ -86,9 +87,32 @@ impl Open {
 struct Graph {
     bindings: Vec<IoBinding>,
     session: Session,
+    /// Of each binding how often what it binds had changed when it was bound.
+    bound: Vec<u64>,
 }
 
 impl Graph {
+    /// Binds what changed since the last time, or all that a batch is copied into where binding copies.
+    fn bind(
+        &mut self,
+        side: usize,
+        data: &Data,
+        prediction: &mut OwnedTensor,
+        manifest: &TrainingManifest,
+        copies_when_bound: bool,
+    ) -> Result<(), TrainingError> {
+        let changed = self.bound[side] != data.changes;
+        let binding = &mut self.bindings[side];
+        if changed || copies_when_bound {
+            data.bind(manifest, binding)?;
+        }
+        if changed {
+            prediction.bind_output(binding, &manifest.prediction.name)?;
+        }
+        self.bound[side] = data.changes;
+        Ok(())
+    }
+
     fn run(&mut self, side: usize, what: &'static str) -> Result<(), TrainingError> {
         let binding = &self.bindings[side];
         let fail = || TrainingError::runtime(format!("running the {what} graph"));
@@ -104,9 +128,21 @@ struct Data {
     targets: Vec<OwnedTensor>,
     /// One, or none where the graph takes no weights.
     weights: Vec<OwnedTensor>,
+    /// How often one of these tensors, or of those that are read back, became another one.
+    changes: u64,
 }
 
 impl Data {
+    /// The lengths that the tensors of now give to the axes that the manifest names.
+    fn length_of(&self, manifest: &TrainingManifest, name: &str) -> Option<usize> {
+        let entries = manifest.inputs.iter().chain(&manifest.targets).chain(&manifest.weights);
+        let tensors = self.inputs.iter().chain(&self.targets).chain(&self.weights);
+        entries.zip(tensors).find_map(|(entry, tensor)| {
+            let named = |length: &AxisLength| matches!(length, AxisLength::Named(other) if other == name);
+            entry.shape.iter().position(named).map(|axis| tensor.shape()[axis])
+        })
+    }
+
     fn bind(&self, manifest: &TrainingManifest, binding: &mut IoBinding) -> Result<(), TrainingError> {
         let entries = manifest.inputs.iter().chain(&manifest.targets).chain(&manifest.weights);
         let mut tensors = entries.zip(self.inputs.iter().chain(&self.targets).chain(&self.weights));
@@ -144,9 +180,8 @@ impl Step {
         }
         let side = self.store.current();
         self.feed(batch, &weights)?;
-        if self.copies_when_bound {
-            self.data.bind(&self.manifest, &mut self.step.bindings[side])?;
-        }
+        let Self { data, prediction, manifest, .. } = self;
+        self.step.bind(side, data, prediction, manifest, self.copies_when_bound)?;
         self.step.run(side, "training step")?;
         let loss = self.loss.values()[0];
         let weight = self.weight_of(&weights);
@@ -170,9 +205,7 @@ impl Step {
             self.evaluation = Some(self.open_evaluation()?);
         }
         let graph = self.evaluation.as_mut().expect("it was opened above");
-        if self.copies_when_bound {
-            self.data.bind(&self.manifest, &mut graph.bindings[side])?;
-        }
+        graph.bind(side, &self.data, &mut self.prediction, &self.manifest, self.copies_when_bound)?;
         graph.run(side, "evaluation")?;
         let shape = self.manifest.prediction.shape.clone();
         let prediction = Prediction { shape, values: self.prediction.values().to_vec() };
@@ -189,7 +222,7 @@ impl Step {
     }
 
     fn feed(&mut self, batch: &Batch, weights: &RowWeights) -> Result<(), TrainingError> {
-        let Data { inputs, targets, weights: given } = &mut self.data;
+        let Data { inputs, targets, weights: given, changes } = &mut self.data;
         let inputs = self.manifest.inputs.iter().zip(inputs);
         for (entry, tensor) in inputs.chain(self.manifest.targets.iter().zip(targets)) {
             let Some(from) = batch.tensors.get(&entry.name) else {
@@ -199,11 +232,31 @@ impl Step {
                     got: format!("no tensor of this name, only {:?}", batch.tensors.keys().collect::<Vec<_>>()),
                 });
             };
-            tensor.fill(&entry.name, from)?;
+            *changes += u64::from(tensor.take_shape(entry, &from.shape)?);
+            tensor.fill(entry, from)?;
         }
         for (entry, tensor) in self.manifest.weights.iter().zip(given) {
-            tensor.fill(&entry.name, &weights.as_tensor())?;
+            let from = weights.as_tensor();
+            *changes += u64::from(tensor.take_shape(entry, &from.shape)?);
+            tensor.fill(entry, &from)?;
         }
+        self.shape_prediction()
+    }
+
+    /// Makes room for the model's output where its shape follows from that of the batch.
+    fn shape_prediction(&mut self) -> Result<(), TrainingError> {
+        let entry = &self.manifest.prediction;
+        let length = |length: &AxisLength| match length {
+            AxisLength::Fixed(length) => Ok(*length),
+            AxisLength::Named(name) => {
+                self.data.length_of(&self.manifest, name).ok_or_else(|| TrainingError::Runtime {
+                    doing: format!("making room for the model's output `{}`", shown(&entry.name)),
+                    reason: format!("its axis of length `{}` is not one of an input", shown(name)),
+                })
+            }
+        };
+        let shape = entry.shape.iter().map(length).collect::<Result<Vec<usize>, _>>()?;
+        self.data.changes += u64::from(self.prediction.take_shape(entry, &shape)?);
         Ok(())
     }
 
@@ -215,6 +268,7 @@ impl Step {
                 gradient.bind_output(&mut binding, &entry.gradient)?;
             }
             self.step.bindings.push(binding);
+            self.step.bound.push(self.data.changes);
         }
         Ok(())
     }
@@ -229,7 +283,8 @@ impl Step {
             bindings.push(binding);
         }
         self.evaluation_model = Vec::new();
-        Ok(Graph { bindings, session })
+        let bound = vec![self.data.changes; bindings.len()];
+        Ok(Graph { bindings, session, bound })
     }
 
     fn bind_all_but_gradients(&mut self, side: usize, binding: &mut IoBinding) -> Result<(), TrainingError> {
