@@ -489,7 +489,9 @@ impl Tree {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 let known = matches!(name, ".ci" | ".cargo" | ".config" | ".github");
                 if path.is_dir() {
-                    if (known || !name.starts_with('.')) && !matches!(name, "target" | "runs") {
+                    // A program of its own is not ours to order.
+                    let foreign = path.ends_with("tests/extension");
+                    if (known || !name.starts_with('.')) && !matches!(name, "target" | "runs") && !foreign {
                         folders.push(path);
                     }
                 } else if let Some(text) = std::fs::read(&path).ok().and_then(|bytes| String::from_utf8(bytes).ok()) {

@@ -370,7 +370,12 @@ fn options_and_predictions_that_make_no_sense_are_refused() {
             TensorType::f32([2, 3]),
             "alpha has a factor for each class, wanted 3, got 2",
         ),
-        ("mse", json!({}), TensorType::f32([]), "float32 [batch, …], and the prediction is float32 []"),
+        (
+            "mse",
+            json!({}),
+            TensorType::f32(Vec::<usize>::new()),
+            "float32 [batch, …], and the prediction is float32 []",
+        ),
         ("huber", json!({}), whole, "the prediction is int64 [2, 3]"),
     ] {
         let error = loss(name, options).compile(&prediction, &OperatorCatalog::standard()).unwrap_err().to_string();

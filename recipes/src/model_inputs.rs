@@ -125,9 +125,8 @@ pub(crate) const SEQUENCE: &str = "sequence";
 pub(crate) fn shapes(spec: &BatchSpec) -> BTreeMap<String, Vec<AxisLength>> {
     // Rows of any length are as long in all tensors of a batch: they are made of the same texts.
     let length = |length: &Option<usize>| length.map_or_else(|| AxisLength::from(SEQUENCE), AxisLength::from);
-    let shape = |tensor: &TensorSpec| {
-        std::iter::once(spec.capacity.into()).chain(tensor.shape.iter().map(length)).collect()
-    };
+    let shape =
+        |tensor: &TensorSpec| std::iter::once(spec.capacity.into()).chain(tensor.shape.iter().map(length)).collect();
     spec.of_role(TensorRole::Input).map(|tensor| (tensor.name.clone(), shape(tensor))).collect()
 }
 

@@ -3,7 +3,9 @@ use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, Loss, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{HeadRecipe, OrderStrength};
-use millstream_schemas::{AxisLength, BatchSpec, Choice, ElementType, Recipe, Standardization, TensorRole, count, shown};
+use millstream_schemas::{
+    AxisLength, BatchSpec, Choice, ElementType, Recipe, Standardization, TensorRole, count, shown,
+};
 use millstream_training::MetricSet;
 use millstream_training::optimizers::Optimizer;
 use millstream_training::schedules::Schedule;

@@ -14,7 +14,10 @@ use crate::workplace::{has_runtime, millstream, text};
 /// A network of two dense layers over inputs of these widths, with fresh weights.
 fn table_network(path: &Path, inputs: &[(&str, usize)], outputs: usize) {
     let mut graph = Graph::new(17, OperatorCatalog::standard());
-    let values: Vec<_> = inputs.iter().map(|(name, width)| graph.input(name, TensorType::f32([Length::named("batch"), (*width).into()]))).collect();
+    let values: Vec<_> = inputs
+        .iter()
+        .map(|(name, width)| graph.input(name, TensorType::f32([Length::named("batch"), (*width).into()])))
+        .collect();
     let mut value =
         if values.len() > 1 { graph.add("Concat", &values, &[("axis", 1.into())]).unwrap() } else { values[0] };
     let mut width: usize = inputs.iter().map(|(_, width)| width).sum();

@@ -207,7 +207,7 @@ impl Step {
         let graph = self.evaluation.as_mut().expect("it was opened above");
         graph.bind(side, &self.data, &mut self.prediction, &self.manifest, self.copies_when_bound)?;
         graph.run(side, "evaluation")?;
-        let shape = self.manifest.prediction.shape.clone();
+        let shape = self.prediction.shape().to_vec();
         let prediction = Prediction { shape, values: self.prediction.values().to_vec() };
         Ok(Scored { prediction, loss: self.loss.values()[0], weight: self.weight_of(&weights), weights })
     }
