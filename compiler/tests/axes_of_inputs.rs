@@ -37,7 +37,8 @@ fn axes(shape: [AxisLength; 3]) -> BTreeMap<String, Vec<AxisLength>> {
 
 #[test]
 fn the_caller_fixes_lengths_or_names_them_and_the_rest_keeps_the_names_of_the_file() {
-    let rows: Vec<(AxisLength, BTreeMap<String, Vec<AxisLength>>, &str)> = vec![
+    type Row<'a> = (AxisLength, BTreeMap<String, Vec<AxisLength>>, &'a str);
+    let rows: Vec<Row<'_>> = vec![
         ("batch".into(), BTreeMap::new(), "[batch, sequence, 4]"),
         ("rows".into(), BTreeMap::new(), "[rows, sequence, 4]"),
         ("rows".into(), axes(["rows".into(), 9.into(), 4.into()]), "[rows, 9, 4]"),
