@@ -10,7 +10,7 @@
 
 use anyhow::{Context, Result};
 use millstream::OperatorCatalog;
-use millstream::compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
+use millstream::compiler::graph::{Attribute, Constant, Graph, Length, TensorType, ValueId};
 use millstream::compiler::initializers::{Fans, draw};
 use millstream::schemas::recipe::Initializer;
 
@@ -29,10 +29,11 @@ fn main() -> Result<()> {
     std::fs::write(&path, network).with_context(|| format!("{path} cannot be written"))
 }
 
-/// The network as the bytes of an ONNX file. The first axis is symbolic, so it takes any number of images.
+/// The network as the bytes of an ONNX file. The first axis has a name, so it takes any number of images.
 fn network(channels: usize) -> Result<Vec<u8>> {
     let mut graph = Graph::new(17, OperatorCatalog::standard());
-    let image = graph.input("image", TensorType::f32([1, channels, SIDE, SIDE]));
+    let axes = [Length::named("batch"), channels.into(), SIDE.into(), SIDE.into()];
+    let image = graph.input("image", TensorType::f32(axes));
     let mut value = image;
     for (name, channels, stride) in [("conv1", 16, 1), ("conv2", 32, 2), ("conv3", 64, 2)] {
         value = convolution(&mut graph, name, value, channels, stride)?;
@@ -42,12 +43,13 @@ fn network(channels: usize) -> Result<Vec<u8>> {
     let logits = dense(&mut graph, "classifier", features, CLASSES)?;
     graph.rename(logits, "logits")?;
     graph.output(logits);
-    Ok(graph.to_onnx_with_batch("digits", "batch"))
+    Ok(graph.to_onnx("digits"))
 }
 
 /// A 3×3 convolution and a ReLU.
 fn convolution(graph: &mut Graph, name: &str, input: ValueId, channels: usize, stride: i64) -> Result<ValueId> {
-    let shape = [channels, graph.shape(input)?[1], 3, 3];
+    let inputs = graph.shape(input)?[1].fixed().context("the number of channels is open")?;
+    let shape = [channels, inputs, 3, 3];
     let weight = weight(graph, name, &shape, Fans::of_convolution(&shape));
     let bias = graph.constant(&format!("{name}.bias"), Constant::f32([channels], &vec![0.0; channels]));
     let attributes = [
@@ -61,7 +63,7 @@ fn convolution(graph: &mut Graph, name: &str, input: ValueId, channels: usize, s
 
 /// A dense layer, its weight stored `[outputs, inputs]` as PyTorch exports it.
 fn dense(graph: &mut Graph, name: &str, input: ValueId, outputs: usize) -> Result<ValueId> {
-    let inputs = graph.shape(input)?[1];
+    let inputs = graph.shape(input)?[1].fixed().context("the number of features is open")?;
     let weight = weight(graph, name, &[outputs, inputs], Fans::of_dense(inputs, outputs));
     let bias = graph.constant(&format!("{name}.bias"), Constant::f32([outputs], &vec![0.0; outputs]));
     Ok(graph.add("Gemm", &[input, weight, bias], &[("transB", 1.into())])?)

@@ -9,7 +9,7 @@
 
 use anyhow::{Context, Result};
 use millstream::OperatorCatalog;
-use millstream::compiler::graph::{Constant, Graph, TensorType, ValueId};
+use millstream::compiler::graph::{Constant, Graph, Length, TensorType, ValueId};
 use millstream::compiler::initializers::{Fans, draw};
 use millstream::schemas::recipe::Initializer;
 
@@ -33,11 +33,10 @@ fn main() -> Result<()> {
     std::fs::write(&path, network(&inputs, outputs)?).with_context(|| format!("{path} cannot be written"))
 }
 
-/// The network as the bytes of an ONNX file. The first axis is symbolic, so it takes any number of rows.
+/// The network as the bytes of an ONNX file. The first axis has a name, so it takes any number of rows.
 fn network(inputs: &[(String, usize)], outputs: usize) -> Result<Vec<u8>> {
     let mut graph = Graph::new(17, OperatorCatalog::standard());
-    let values: Vec<ValueId> =
-        inputs.iter().map(|(name, width)| graph.input(name, TensorType::f32([1, *width]))).collect();
+    let values: Vec<ValueId> = inputs.iter().map(|(name, width)| graph.input(name, rows_of(*width))).collect();
     let mut value = match values[..] {
         [only] => only,
         _ => graph.add("Concat", &values, &[("axis", 1.into())])?,
@@ -51,7 +50,11 @@ fn network(inputs: &[(String, usize)], outputs: usize) -> Result<Vec<u8>> {
     let answer = dense(&mut graph, "answer", value, width, outputs)?;
     graph.rename(answer, "output")?;
     graph.output(answer);
-    Ok(graph.to_onnx_with_batch("table", "batch"))
+    Ok(graph.to_onnx("table"))
+}
+
+fn rows_of(width: usize) -> TensorType {
+    TensorType::f32([Length::named("batch"), width.into()])
 }
 
 /// A dense layer, its weight stored `[outputs, inputs]` as PyTorch exports it.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use millstream_schemas::recipe::{HeadRecipe, Initializer};
-use millstream_schemas::{ParameterEntry, TrainingManifest};
+use millstream_schemas::{AxisLength, ParameterEntry, TrainingManifest};
 
 use crate::backward::{TrainedPath, gradients};
 use crate::finetuning::{
@@ -9,10 +9,10 @@ use crate::finetuning::{
     layers_before, normalize, pattern_matches, replace_head, require_scores, select, standardize_input, undo_output,
     untie,
 };
-use crate::graph::{ElementType, Graph, TensorType, ValueId};
+use crate::graph::{ElementType, Graph, Length, TensorType, ValueId};
 use crate::losses::PredictionKind;
 use crate::model_file::onnx::{GraphProto, ModelProto, StringStringEntryProto};
-use crate::model_file::{Bindings, MOST_ENCODED, Model, encode, import, share};
+use crate::model_file::{Bindings, MOST_ENCODED, Model, encode, import, length_of, share};
 use crate::operators::OperatorCatalog;
 use crate::tensor_entry::tensor_entry;
 use crate::{CompilerError, batch_axis, graph};
@@ -34,12 +34,12 @@ pub struct TrainingProgram {
     pub trained: usize,
     /// Numbers of other weights, which stay as they are.
     pub frozen: usize,
-    /// Bytes of computed values alive at once at the worst node of the step, without parameters and gradients.
-    pub activation_bytes: u64,
     /// What is done otherwise than the model's file says, in words.
     pub notes: Vec<String>,
     /// The pretrained model with the new head, before training.
     model: ModelProto,
+    /// The training step.
+    graph: Graph,
 }
 
 /// Compiles a pretrained model into a training step, by the rules of a catalog: [`OperatorCatalog::standard`], or one with rows
@@ -91,7 +91,7 @@ pub fn compile(
     let measured: Vec<ValueId> = [nodes.loss, prediction].into_iter().chain(nodes.weight).collect();
     let mut evaluation = graph.clone();
     evaluation.set_outputs(&measured);
-    let evaluation = encode(&evaluation.model_proto("evaluation", None))?;
+    let evaluation = encode(&evaluation.model_proto("evaluation"))?;
     let gradient_values = gradients(&mut graph, nodes.loss, &parameters, catalog)?;
     let gradient_values = distinct(&mut graph, gradient_values)?;
     for (entry, gradient) in entries.iter_mut().zip(&gradient_values) {
@@ -104,7 +104,7 @@ pub fn compile(
     let frozen = unique_parameters(layers) + prepared.other_weights() - trained;
     let manifest = TrainingManifest {
         version: TrainingManifest::VERSION,
-        batch: wanted.batch,
+        batch: wanted.batch.clone(),
         inputs: data_inputs.iter().map(|input| tensor_entry(&graph, *input)).collect(),
         targets: vec![tensor_entry(&graph, inputs.targets)],
         weights: inputs.weights.map(|weights| tensor_entry(&graph, weights)),
@@ -114,19 +114,28 @@ pub fn compile(
         parameters: entries,
     };
     Ok(TrainingProgram {
-        step: encode(&graph.model_proto("training_step", None))?,
+        step: encode(&graph.model_proto("training_step"))?,
         evaluation,
         manifest,
         parameters: values,
         trained,
         frozen,
-        activation_bytes: graph.peak_activation_bytes(),
         notes: prepared.notes,
         model: prepared.model,
+        graph,
     })
 }
 
 impl TrainingProgram {
+    /// Bytes of computed values alive at once at the worst node of the step, without parameters and gradients.
+    /// `lengths`: those of the axes that are named.
+    ///
+    /// # Errors
+    /// A named axis has no length there.
+    pub fn activation_bytes(&self, lengths: &BTreeMap<String, usize>) -> Result<u64, CompilerError> {
+        self.graph.peak_activation_bytes(lengths)
+    }
+
     /// The tuned model as ONNX bytes: the pretrained graph with these parameters (manifest order) and the new head.
     ///
     /// # Errors
@@ -183,7 +192,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// What fixes the shapes of the training graph.
     pub(crate) fn bindings(&self, wanted: &FineTuning) -> Bindings {
-        Bindings { batch: wanted.batch, shapes: wanted.inputs.clone(), stated: self.stated(wanted) }
+        Bindings { batch: Some(wanted.batch.clone()), shapes: wanted.inputs.clone(), stated: self.stated(wanted) }
     }
 
     /// Behind operators that the table does not know, what the head reads and makes follows from its weight, since
@@ -194,8 +203,9 @@ impl Prepared {
         let weight = graph.initializer.iter().find(|tensor| tensor.name() == head.weight);
         let features = weight.expect("find_head saw it").dims[1 - head.class_axis] as usize;
         let turned = graph.node[head.node].attribute.iter().any(|found| found.name() == "transA" && found.i() != 0);
-        let read = if turned { [features, wanted.batch] } else { [wanted.batch, features] };
-        let made = TensorType::f32([wanted.batch, head.classes]);
+        let (batch, features) = (length_of(&wanted.batch), features.into());
+        let made = TensorType::f32([batch.clone(), head.classes.into()]);
+        let read = if turned { [features, batch] } else { [batch, features] };
         BTreeMap::from([(graph.node[head.node].input[0].clone(), TensorType::f32(read)), (head.logits.clone(), made)])
     }
 
@@ -310,12 +320,16 @@ fn any_batch(
     let graph = proto.graph.as_ref().expect("the gate refuses a model without a graph");
     let Some(fixed) = batch_axis::fixed_rows(graph) else { return Ok(None) };
     match batch_axis::free(proto, &wanted.inputs, catalog) {
-        Ok(()) => Ok(Some(format!(
-            "the model's file fixes its batch at {fixed}; the axis was freed: the training step takes batches of {}, and \
-             the exported model any number of rows",
-            wanted.batch
-        ))),
-        Err(obstacle) if fixed == wanted.batch => {
+        Ok(()) => {
+            let takes = match &wanted.batch {
+                AxisLength::Fixed(batch) => format!("batches of {batch}, and the exported model any number of rows"),
+                AxisLength::Named(_) => "any number of rows, and so does the exported model".to_owned(),
+            };
+            Ok(Some(format!(
+                "the model's file fixes its batch at {fixed}; the axis was freed: the training step takes {takes}"
+            )))
+        }
+        Err(obstacle) if wanted.batch == AxisLength::Fixed(fixed) => {
             Ok(Some(format!("the model's file fixes its batch at {fixed}, and so will the exported model; {obstacle}")))
         }
         Err(obstacle) => Err(CompilerError::setting(
@@ -336,9 +350,9 @@ fn or_one_row(
     wanted: &FineTuning,
     catalog: &OperatorCatalog,
 ) -> CompilerError {
-    let mut alone = FineTuning { batch: 1, ..wanted.clone() };
-    alone.inputs.values_mut().filter_map(|shape| shape.first_mut()).for_each(|rows| *rows = 1);
-    if wanted.batch == 1 || import(&prepared.model, &prepared.bindings(&alone), catalog).is_err() {
+    let mut alone = FineTuning { batch: 1.into(), ..wanted.clone() };
+    alone.inputs.values_mut().filter_map(|shape| shape.first_mut()).for_each(|rows| *rows = 1.into());
+    if wanted.batch == alone.batch || import(&prepared.model, &prepared.bindings(&alone), catalog).is_err() {
         return error;
     }
     CompilerError::setting(
@@ -380,12 +394,13 @@ fn check_prediction(
 ) -> Result<(), CompilerError> {
     let found = graph.known_type(prediction)?;
     let (shape, is_scores) = (found.shape.as_slice(), wanted.loss.reads() == PredictionKind::ClassScores);
-    let in_a_row = match (is_scores, shape) {
-        (true, [_, classes, ..]) => Some(*classes),
+    let in_a_row: Option<Length> = match (is_scores, shape) {
+        (true, [_, classes, ..]) => Some(classes.clone()),
         (true, _) => None,
         (false, shape) => shape.get(1..).map(|further| further.iter().product()),
     };
-    if found.dtype == ElementType::F32 && shape.first() == Some(&wanted.batch) && in_a_row == Some(wanted.classes) {
+    let of_rows = shape.first() == Some(&length_of(&wanted.batch));
+    if found.dtype == ElementType::F32 && of_rows && in_a_row == Some(wanted.classes.into()) {
         return Ok(());
     }
     let advice = match head {

@@ -1,6 +1,6 @@
-use millstream_schemas::TensorEntry;
+use millstream_schemas::{AxisLength, TensorEntry};
 
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Length, ValueId};
 
 /// What a manifest says of an input or output of a training graph.
 pub(crate) fn tensor_entry(graph: &Graph, value: ValueId) -> TensorEntry {
@@ -8,6 +8,11 @@ pub(crate) fn tensor_entry(graph: &Graph, value: ValueId) -> TensorEntry {
     TensorEntry {
         name: graph.name(value).to_owned(),
         dtype: tensor_type.dtype.name().to_owned(),
-        shape: tensor_type.shape.clone(),
+        shape: tensor_type.shape.iter().map(axis_length).collect(),
     }
+}
+
+/// As the manifest writes it.
+fn axis_length(length: &Length) -> AxisLength {
+    length.fixed().map_or_else(|| AxisLength::Named(length.onnx_name()), AxisLength::Fixed)
 }

@@ -41,15 +41,17 @@ fn step_inputs(program: &TrainingProgram, parameters: &[Vec<f32>]) -> Vec<(Strin
     let manifest = &program.manifest;
     let mut inputs = Vec::new();
     for input in &manifest.inputs {
-        inputs.push((input.name.clone(), floats(&input.shape, &numbers(input.shape.iter().product(), 3))));
+        let shape = input.fixed_shape().unwrap();
+        inputs.push((input.name.clone(), floats(&shape, &numbers(shape.iter().product(), 3))));
     }
     let [entry] = manifest.targets.as_slice() else { panic!("{:?}", manifest.targets) };
-    let classes = entry.shape[1];
-    let mut targets = vec![0.0; entry.shape.iter().product()];
-    for row in 0..manifest.batch {
+    let shape = entry.fixed_shape().unwrap();
+    let (rows, classes) = (shape[0], shape[1]);
+    let mut targets = vec![0.0; rows * classes];
+    for row in 0..rows {
         targets[row * classes + row % classes] = 1.0;
     }
-    inputs.push((entry.name.clone(), floats(&entry.shape, &targets)));
+    inputs.push((entry.name.clone(), floats(&shape, &targets)));
     for (entry, values) in manifest.parameters.iter().zip(parameters) {
         inputs.push((entry.name.clone(), floats(&entry.shape, values)));
     }
@@ -199,7 +201,8 @@ fn an_untrained_export_computes_what_the_model_computed() {
         let program = compile(&Model::read(&path).unwrap(), &wanted, &OperatorCatalog::standard()).unwrap();
         let exported = program.export(&program.parameters, &[]).unwrap();
         let input = &program.manifest.inputs[0];
-        let image = || vec![(input.name.clone(), floats(&input.shape, &numbers(input.shape.iter().product(), 9)))];
+        let shape = input.fixed_shape().unwrap();
+        let image = || vec![(input.name.clone(), floats(&shape, &numbers(shape.iter().product(), 9)))];
         let before = run(&mut session(&std::fs::read(&path).unwrap()), image());
         let after = run(&mut session(&exported), image());
         assert_eq!(before, after, "{name}");

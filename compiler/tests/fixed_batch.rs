@@ -46,7 +46,7 @@ fn network(middle: Middle, fixed: usize) -> Result<Vec<u8>, CompilerError> {
     let kernel = weight(&mut graph, &[6, 3, 2, 2]);
     let mixed = graph.add("Conv", &[x, kernel], &[ints("strides", &[2, 2])])?;
     let features = middle(&mut graph, mixed, fixed)?;
-    let width = *graph.shape(features)?.last().unwrap();
+    let width = graph.shape(features)?.last().unwrap().fixed().unwrap();
     let head = weight(&mut graph, &[width, CLASSES]);
     let scores = graph.add("Gemm", &[features, head], &[])?;
     graph.rename(scores, "scores")?;

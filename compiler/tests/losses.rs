@@ -68,9 +68,9 @@ impl Opened {
         let targets: DynValue = match self.targets.dtype {
             ElementType::I64 => {
                 let values: Vec<i64> = batch.targets.iter().map(|value| *value as i64).collect();
-                Tensor::from_array((self.targets.shape.clone(), values)).unwrap().into_dyn()
+                Tensor::from_array((self.targets.fixed_shape().unwrap(), values)).unwrap().into_dyn()
             }
-            _ => floats(&self.targets.shape, &batch.targets),
+            _ => floats(&self.targets.fixed_shape().unwrap(), &batch.targets),
         };
         let mut inputs =
             vec![("prediction".to_owned(), floats(&batch.shape, &batch.prediction)), ("targets".to_owned(), targets)];
@@ -210,7 +210,7 @@ fn batch_for(loss: &Loss, shape: &[usize]) -> Batch {
             let soft = |at: usize| [0.7, 0.2, 0.1][(at + at / in_a_row) % 3];
             (0..rows * in_a_row).map(|at| weights[at / in_a_row] * soft(at)).collect()
         }
-        (PredictionKind::Numbers, _) => numbers(target.elements(), 7),
+        (PredictionKind::Numbers, _) => numbers(target.elements().fixed().unwrap(), 7),
     };
     Batch {
         shape: shape.to_vec(),
@@ -355,7 +355,7 @@ fn options_and_predictions_that_make_no_sense_are_refused() {
     }
     let unknown = choose("focl", json!({})).unwrap_err().to_string();
     assert_eq!(unknown, "training.loss: unknown loss `focl`; did you mean `focal`?");
-    let whole = TensorType { dtype: ElementType::I64, shape: vec![2, 3] };
+    let whole = TensorType::new(ElementType::I64, [2, 3]);
     for (name, options, prediction, message) in [
         (
             "cross_entropy",

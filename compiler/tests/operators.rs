@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use millstream_compiler::backward::gradients;
-use millstream_compiler::graph::{Attribute, Constant, ElementType, Graph, TensorType, ValueId};
+use millstream_compiler::graph::{Attribute, Constant, ElementType, Graph, Known, TensorType, ValueId};
 use millstream_compiler::operators::{Gradient, Operator, Sample, SampleInput, TypeRuleInput};
 use millstream_compiler::{CompilerError, OperatorCatalog};
 use onnx_runtime::{floats, run, session};
@@ -152,7 +152,8 @@ impl Built {
     }
 
     fn shape(&self, value: ValueId) -> Vec<usize> {
-        self.graph.shape(value).expect("the table knows the operator").to_vec()
+        let known = self.graph.known_type(value).expect("the table knows the operator");
+        known.fixed_shape().expect("samples have fixed lengths")
     }
 
     fn inputs(&self, graph: &Graph, values: &[Vec<f32>]) -> Vec<(String, DynValue)> {
@@ -167,8 +168,12 @@ impl Built {
     fn folded(&self, row: &Operator) -> Result<Option<Constant>, String> {
         let Some(fold) = row.fold else { return Ok(None) };
         let node = self.graph.nodes().last().expect("a node was added");
-        fold(&TypeRuleInput { graph: &self.graph, node, outputs: self.outputs.len() })
-            .map_err(|error| error.to_string())
+        let folded = fold(&TypeRuleInput { graph: &self.graph, node, outputs: self.outputs.len() });
+        match folded.map_err(|error| error.to_string())? {
+            Some(Known::Constant(constant)) => Ok(Some(constant)),
+            Some(Known::Integers(integers)) => Err(format!("{integers:?} of fixed lengths")),
+            None => Ok(None),
+        }
     }
 
     /// What ONNX Runtime computes.

@@ -1,6 +1,7 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use millstream_compiler::{CompilerError, ModelReport, describe};
+use millstream_compiler::{CompilerError, ModelReport, TrainingProgram, describe};
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{SharedRows, check_quarantine};
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, Patterns};
@@ -111,8 +112,9 @@ pub fn check(recipe: &Recipe, catalogs: &Catalogs, library: Option<&Path>) -> Re
     let (wanted, catalog) = (plan.fine_tuning(), &plan.catalogs.operators);
     let model = describe(&plan.model, Some(&wanted), catalog)?;
     let mut problems = Vec::new();
-    let activations = match plan.compile() {
-        Ok(program) => program.activation_bytes,
+    let bytes = |program: TrainingProgram| Ok(program.activation_bytes(&BTreeMap::new())?);
+    let activations = match plan.compile().and_then(bytes) {
+        Ok(bytes) => bytes,
         Err(error @ RecipeError::Mismatch { .. })
         | Err(error @ RecipeError::Compiler(CompilerError::Selection(_) | CompilerError::Setting { .. })) => {
             return Err(error);

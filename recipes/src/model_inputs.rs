@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use millstream_compiler::Model;
-use millstream_schemas::{BatchSpec, TensorRole, TensorSpec, shown};
+use millstream_schemas::{AxisLength, BatchSpec, TensorRole, TensorSpec, shown};
 
 use crate::RecipeError;
 
@@ -119,10 +119,10 @@ fn show_shape(shape: &[Option<usize>]) -> String {
 }
 
 /// Shapes of the inputs that the data decide, for the compiler.
-pub(crate) fn shapes(spec: &BatchSpec) -> BTreeMap<String, Vec<usize>> {
+pub(crate) fn shapes(spec: &BatchSpec) -> BTreeMap<String, Vec<AxisLength>> {
     let shape = |tensor: &TensorSpec| {
         let rest = tensor.shape.iter().map(|length| length.unwrap_or(tensor.most_elements));
-        std::iter::once(spec.capacity).chain(rest).collect()
+        std::iter::once(spec.capacity).chain(rest).map(AxisLength::from).collect()
     };
     spec.of_role(TensorRole::Input).map(|tensor| (tensor.name.clone(), shape(tensor))).collect()
 }

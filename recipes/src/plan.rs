@@ -135,7 +135,7 @@ impl Plan {
         let model = self.recipe.model.clone().expect("a plan is made of a recipe with a model only");
         let training = &self.recipe.training;
         FineTuning {
-            batch: self.recipe.data.batch,
+            batch: self.recipe.data.batch.into(),
             inputs: shapes(&self.spec),
             output: model.output,
             head: model.head,
@@ -166,7 +166,11 @@ impl Plan {
                 made.name == target.name
                     && made.element_type.name() == target.dtype
                     && made.shape.len() == rest.len()
-                    && made.shape.iter().zip(rest).all(|(made, wanted)| made.is_none_or(|made| made == *wanted))
+                    && made
+                        .shape
+                        .iter()
+                        .zip(rest)
+                        .all(|(made, wanted)| made.is_none_or(|made| wanted.fixed() == Some(made)))
             })
         };
         let targets = &program.manifest.targets;

@@ -28,7 +28,7 @@ pub use counted::{count, plural};
 pub use error::SchemaError;
 pub use features::{Feature, Features, ImageStorage};
 pub use fingerprint::Fingerprint;
-pub use manifest::{ParameterEntry, TensorEntry, TrainingManifest};
+pub use manifest::{AxisLength, ParameterEntry, TensorEntry, TrainingManifest};
 pub use mixing::{GOLDEN, mix};
 pub use numbers::{decimal, grouped, percent};
 pub use recipe::Recipe;

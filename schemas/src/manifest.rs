@@ -1,13 +1,15 @@
 use serde::{Deserialize, Serialize};
 
+use crate::shown;
+
 /// Written as JSON beside each compiled training graph: what its inputs and outputs mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingManifest {
     /// Version of this format; 2. (Version 1 had one entry `targets`, and `logits` for `prediction`.)
     pub version: u32,
-    /// Rows in a batch; the graph's shapes are fixed to it.
-    pub batch: usize,
+    /// Rows in a batch; a name where the graph takes any number.
+    pub batch: AxisLength,
     /// Inputs that come from the data, in graph order.
     pub inputs: Vec<TensorEntry>,
     /// Inputs that the loss compares the prediction with.
@@ -41,7 +43,62 @@ pub struct TensorEntry {
     /// ONNX element type, for example `float32`.
     pub dtype: String,
     /// Length of each axis.
-    pub shape: Vec<usize>,
+    pub shape: Vec<AxisLength>,
+}
+
+impl TensorEntry {
+    /// The lengths of its axes, where all are numbers.
+    pub fn fixed_shape(&self) -> Option<Vec<usize>> {
+        self.shape.iter().map(AxisLength::fixed).collect()
+    }
+}
+
+/// The length of an axis: a number, or a name for one that differs from run to run. In JSON `["batch", 3, 224, 224]`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AxisLength {
+    /// Always this many.
+    Fixed(usize),
+    /// As many as the name stands for in a run, at least one; of a computed tensor also an expression over such names.
+    Named(String),
+}
+
+impl AxisLength {
+    /// The number, if it is one.
+    pub fn fixed(&self) -> Option<usize> {
+        match self {
+            Self::Fixed(length) => Some(*length),
+            Self::Named(_) => None,
+        }
+    }
+}
+
+impl From<usize> for AxisLength {
+    fn from(length: usize) -> Self {
+        Self::Fixed(length)
+    }
+}
+
+impl From<&str> for AxisLength {
+    fn from(name: &str) -> Self {
+        Self::Named(name.to_owned())
+    }
+}
+
+/// A name is cut and escaped.
+impl std::fmt::Display for AxisLength {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fixed(length) => write!(f, "{length}"),
+            Self::Named(name) => write!(f, "{}", shown(name)),
+        }
+    }
+}
+
+impl std::fmt::Debug for AxisLength {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 /// A tensor that training changes.
@@ -60,4 +117,19 @@ pub struct ParameterEntry {
     pub learning_rate_multiplier: f32,
     /// Whether weight decay applies: true for weights of two axes or more, false for biases and scales.
     pub weight_decay: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_is_written_as_a_number_or_as_a_name() {
+        let shape: Vec<AxisLength> = vec!["batch".into(), 3.into()];
+        let entry = TensorEntry { name: "image".into(), dtype: "float32".into(), shape };
+        let text = serde_json::to_string(&entry).unwrap();
+        assert_eq!(text, r#"{"name":"image","dtype":"float32","shape":["batch",3]}"#);
+        assert_eq!(serde_json::from_str::<TensorEntry>(&text).unwrap(), entry);
+        assert_eq!((entry.fixed_shape(), format!("{:?}", entry.shape)), (None, "[batch, 3]".to_owned()));
+    }
 }

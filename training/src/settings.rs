@@ -1,4 +1,4 @@
-use millstream_schemas::{Fingerprint, TrainingManifest};
+use millstream_schemas::{AxisLength, Fingerprint, TrainingManifest};
 use serde::Serialize;
 
 use crate::TrainingError;
@@ -33,7 +33,7 @@ impl TrainerSettings {
 
     /// Refuses what makes no sense, or not for this program.
     pub(crate) fn check(&self, program: &TrainingManifest) -> Result<(), TrainingError> {
-        let scores = program.prediction.shape.get(1).copied().unwrap_or(0);
+        let scores = program.prediction.shape.get(1).and_then(AxisLength::fixed).unwrap_or(0);
         if scores != self.classes.len() {
             return Err(TrainingError::Classes { scores, classes: self.classes.len() });
         }

@@ -1,5 +1,5 @@
 use crate::CompilerError;
-use crate::graph::{Constant, Graph, Node, TensorType, ValueId};
+use crate::graph::{Constant, Graph, Length, Node, TensorType, ValueId};
 
 /// What a gradient rule sees and does: reads a node and the gradients of its outputs, adds nodes, gives the gradients
 /// of its inputs.
@@ -47,12 +47,12 @@ impl Backward<'_> {
     }
 
     /// The shape of an input.
-    pub fn input_shape(&self, index: usize) -> Result<Vec<usize>, CompilerError> {
+    pub fn input_shape(&self, index: usize) -> Result<Vec<Length>, CompilerError> {
         Ok(self.input_type(index)?.shape)
     }
 
     /// The shape of an output.
-    pub fn output_shape(&self, index: usize) -> Result<Vec<usize>, CompilerError> {
+    pub fn output_shape(&self, index: usize) -> Result<Vec<Length>, CompilerError> {
         Ok(self.graph.shape(self.output(index)?)?.to_vec())
     }
 

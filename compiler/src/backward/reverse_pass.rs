@@ -37,11 +37,11 @@ pub fn gradients(
         path.require_gradients(graph, catalog)?;
     }
     let known = graph.known_type(loss)?;
-    if known.elements() != 1 {
+    let Some(shape) = known.fixed_shape().filter(|_| known.elements() == 1) else {
         let message = format!("the loss `{}` is {known}, wanted one number", shown(graph.name(loss)));
         return Err(CompilerError::Selection(message));
-    }
-    let seed = Constant::f32(known.shape.clone(), &[1.0]);
+    };
+    let seed = Constant::f32(shape, &[1.0]);
     let seed = graph.constant("loss_gradient", seed);
     let mut pass = ReversePass { catalog, contributions: HashMap::from([(loss, vec![seed])]) };
     for index in path.nodes.iter().rev() {
@@ -239,15 +239,22 @@ fn sum_to_shape_of(graph: &mut Graph, gradient: ValueId, value: ValueId) -> Resu
     let lead = got.shape.len().saturating_sub(wanted.shape.len());
     let mut axes = Vec::new();
     for (axis, length) in got.shape.iter().enumerate() {
-        let target = axis.checked_sub(lead).and_then(|at| wanted.shape.get(at)).copied();
+        let target = axis.checked_sub(lead).and_then(|at| wanted.shape.get(at));
         match target {
-            Some(target) if target == *length => {}
-            None | Some(1) => axes.push(axis as i64),
-            Some(_) => {
+            Some(target) if target.agrees_with(length) => {}
+            None => axes.push(axis as i64),
+            Some(target) if *target == 1 => axes.push(axis as i64),
+            Some(target) => {
+                let open = target.as_number().is_none() || length.as_number().is_none();
+                let advice = if open { "; state the lengths that are open" } else { "" };
                 return Err(CompilerError::Node {
                     node: shown(graph.name(value)),
                     operator: "gradient".into(),
-                    message: format!("a gradient of shape {:?} for a value of shape {:?}", got.shape, wanted.shape),
+                    message: format!(
+                        "a gradient of shape {:?} for a value of shape {:?}: {length} against {target} on axis \
+                         {axis}{advice}",
+                        got.shape, wanted.shape
+                    ),
                 });
             }
         }

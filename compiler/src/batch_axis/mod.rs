@@ -15,11 +15,13 @@ use crate::model_file::onnx::{
 };
 use crate::model_file::{Bindings, import, known_shape};
 use crate::operators::OperatorCatalog;
-use millstream_schemas::shown;
+use millstream_schemas::{AxisLength, shown};
 use rows::{Change, Rows};
 
 /// Shapes are inferred with this many times the fixed number of rows: a prime that no shape has by accident.
 const FACTOR: usize = 97;
+/// Length of other axes that are left open, while shapes are inferred.
+const OTHER: usize = 89;
 /// Nodes whose lengths are restated; a larger graph that says its number of rows so often is no real one.
 const MOST_RESTATED: usize = 10_000;
 /// Nodes that are patched before tracing begins anew.
@@ -49,7 +51,7 @@ pub(crate) fn fixed_rows(graph: &GraphProto) -> Option<usize> {
 /// decides, by input name. The model is unchanged after an error.
 pub(crate) fn free(
     proto: &mut ModelProto,
-    shapes: &BTreeMap<String, Vec<usize>>,
+    shapes: &BTreeMap<String, Vec<AxisLength>>,
     catalog: &OperatorCatalog,
 ) -> Result<(), Obstacle> {
     let graph = proto.graph.as_ref().expect("the gate refuses a model without a graph");
@@ -93,15 +95,16 @@ fn data_inputs(graph: &GraphProto) -> impl Iterator<Item = &ValueInfoProto> {
 /// The graph with its shapes for this number of rows.
 fn imported(
     proto: &ModelProto,
-    shapes: &BTreeMap<String, Vec<usize>>,
+    shapes: &BTreeMap<String, Vec<AxisLength>>,
     rows: usize,
     catalog: &OperatorCatalog,
 ) -> Result<Graph, Obstacle> {
     let mut shapes = shapes.clone();
     for shape in shapes.values_mut() {
-        shape.iter_mut().take(1).for_each(|length| *length = rows);
+        shape.iter_mut().take(1).for_each(|length| *length = rows.into());
+        shape.iter_mut().skip(1).filter(|length| length.fixed().is_none()).for_each(|length| *length = OTHER.into());
     }
-    let bindings = Bindings { batch: rows, shapes, stated: BTreeMap::new() };
+    let bindings = Bindings { batch: Some(rows.into()), shapes, stated: BTreeMap::new() };
     import(proto, &bindings, catalog).map_err(|error| Obstacle { node: "the graph".into(), reason: error.to_string() })
 }
 
@@ -239,13 +242,13 @@ fn restate(proto: &mut ModelProto, known: &Graph, rows: &HashMap<ValueId, Rows>,
             continue;
         };
         let Some(shape) = tensor.shape.as_mut() else { continue };
-        let lengths = known.tensor_type(*id).map(|known| known.shape.as_slice());
-        if let Some(lengths) = lengths.filter(|lengths| lengths.len() != shape.dim.len()) {
+        let lengths = known.tensor_type(*id).and_then(TensorType::fixed_shape);
+        if let Some(lengths) = lengths.as_ref().filter(|lengths| lengths.len() != shape.dim.len()) {
             let dim =
                 |length: &usize| Dimension { value: Some(Length::DimValue(*length as i64)), ..Default::default() };
             *shape = TensorShapeProto { dim: lengths.iter().map(dim).collect() };
         }
-        let of_rows = lengths.is_none_or(|lengths| lengths[*axis] == fixed);
+        let of_rows = lengths.as_ref().is_none_or(|lengths| lengths[*axis] == fixed);
         match shape.dim.get_mut(*axis) {
             // several entries a row: no symbol says so
             Some(dim) => dim.value = of_rows.then(|| Length::DimParam(symbol.clone())),
@@ -288,7 +291,7 @@ fn symbol(graph: &GraphProto) -> String {
 
 /// What freed rows are held against.
 struct Before<'a> {
-    shapes: &'a BTreeMap<String, Vec<usize>>,
+    shapes: &'a BTreeMap<String, Vec<AxisLength>>,
     fixed: usize,
     known: &'a Graph,
     rows: &'a HashMap<ValueId, Rows>,
@@ -307,7 +310,7 @@ fn confirm(freed: &ModelProto, before: &Before<'_>) -> Result<(), Obstacle> {
                 let now = ids.get(known.name(*output)).and_then(|id| graph.tensor_type(*id));
                 let mut wanted: Option<TensorType> = known.tensor_type(*output).cloned();
                 if let (Some(Rows::Axis(axis, _)), Some(wanted)) = (rows.get(output), wanted.as_mut()) {
-                    wanted.shape[*axis] = wanted.shape[*axis] / fixed * count;
+                    wanted.shape[*axis] = wanted.shape[*axis].quotient(&fixed.into()) * count;
                 }
                 let unknown = catalog.find(&node.domain, &node.operator).is_none();
                 if now != wanted.as_ref() && !(unknown && now.is_none()) {

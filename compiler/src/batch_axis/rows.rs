@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Constant, Graph, Node, ValueId};
+use crate::graph::{Constant, Graph, Node, TensorType, ValueId};
 
 /// Where a value has its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,15 +225,15 @@ impl Seen<'_> {
         if others { Ok(()) } else { Err("more than its first operand depends on the rows".into()) }
     }
 
-    fn shape(&self, index: usize) -> Result<&[usize], String> {
+    fn shape(&self, index: usize) -> Result<Vec<usize>, String> {
         let given = self.node.inputs.get(index).copied().flatten().ok_or("an operand is missing")?;
-        let known = self.graph.tensor_type(given).map(|known| known.shape.as_slice());
+        let known = self.graph.tensor_type(given).and_then(TensorType::fixed_shape);
         known.ok_or_else(|| "the shape of an operand is not known".into())
     }
 
-    fn made(&self) -> Result<&[usize], String> {
+    fn made(&self) -> Result<Vec<usize>, String> {
         let made = self.node.outputs.first().copied().flatten().and_then(|made| self.graph.tensor_type(made));
-        made.map(|known| known.shape.as_slice()).ok_or_else(|| "the shape of its output is not known".into())
+        made.and_then(TensorType::fixed_shape).ok_or_else(|| "the shape of its output is not known".into())
     }
 
     /// Integers of the file in an input.
@@ -306,7 +306,7 @@ impl Seen<'_> {
 
     fn reshape(&self) -> Through {
         let (axis, from, to) = (self.first_axis()?, self.shape(0)?, self.made()?);
-        let made = self.same_place(from, axis, to)?;
+        let made = self.same_place(&from, axis, &to)?;
         let Rows::Axis(place, _) = made else { return Err("its data has no rows".into()) };
         if self.rows_of(1) == Rows::Lengths {
             return Ok((vec![made], None)); // it states the rows itself; inferred shapes confirm it
@@ -422,7 +422,7 @@ impl Seen<'_> {
             return Err("it multiplies over the rows".into());
         }
         let added = self.node.input(2).map(|_| self.shape(2)).transpose()?.unwrap_or_default();
-        let fits = match (self.rows_of(2), added) {
+        let fits = match (self.rows_of(2), added.as_slice()) {
             (Rows::Axis(axis, times), [_, _]) => axis == 0 && self.rows_of(0) == Rows::Axis(rows_axis, times),
             (Rows::Apart, [length, _]) => *length == 1,
             (rows, _) => rows == Rows::Apart,
@@ -431,7 +431,7 @@ impl Seen<'_> {
     }
 
     fn mat_mul(&self) -> Through {
-        let (a, b, rank) = (self.shape(0)?, self.shape(1)?, self.made()?.len());
+        let (a, b, rank) = (&self.shape(0)?, &self.shape(1)?, self.made()?.len());
         let over = || Err("it multiplies over the rows".into());
         // where a stack of matrices has its rows in the output
         let stacked = |axis: usize, shape: &[usize]| (axis + 2 < shape.len()).then(|| axis + rank - shape.len());

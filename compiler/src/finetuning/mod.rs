@@ -13,8 +13,8 @@ mod standardize;
 use std::collections::BTreeMap;
 
 use crate::losses::Loss;
-use millstream_schemas::Standardization;
 use millstream_schemas::recipe::{HeadRecipe, LearningRateMultiplier, TrainSelection};
+use millstream_schemas::{AxisLength, Standardization};
 
 pub(crate) use ending::{ending, lay_bare, require_scores};
 pub use head::Head;
@@ -31,10 +31,13 @@ pub(crate) use standardize::{standardize_input, undo_output};
 /// What to compile a model into.
 #[derive(Clone, Debug)]
 pub struct FineTuning {
-    /// Rows in a batch; the shapes of the training graph are fixed to it.
-    pub batch: usize,
-    /// Shapes of inputs by name, first axis the batch, where the data decides them.
-    pub inputs: BTreeMap<String, Vec<usize>>,
+    /// Rows in a batch: a number, or a name under which the training step takes any. With a number every axis of the
+    /// inputs must have one, by the file or by `inputs`, unless `inputs` names it; with a name, those that nobody fixes
+    /// keep the names that the file gives them.
+    pub batch: AxisLength,
+    /// Shapes of inputs by name, first axis the batch, where the data decides them. An axis that is named here is left
+    /// open, and is as long as others of that name.
+    pub inputs: BTreeMap<String, Vec<AxisLength>>,
     /// The output that is trained; needed when the model has several.
     pub output: Option<String>,
     /// Whether the last linear layer is kept or replaced.
@@ -59,9 +62,9 @@ pub struct FineTuning {
 
 impl FineTuning {
     /// A new head for `classes` classes, all else frozen.
-    pub fn head(batch: usize, classes: usize) -> Self {
+    pub fn head(batch: impl Into<AxisLength>, classes: usize) -> Self {
         Self {
-            batch,
+            batch: batch.into(),
             inputs: BTreeMap::new(),
             output: None,
             head: HeadRecipe::New,

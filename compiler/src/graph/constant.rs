@@ -37,7 +37,7 @@ impl Constant {
 
     /// Its type.
     pub fn tensor_type(&self) -> TensorType {
-        TensorType { dtype: self.dtype, shape: self.shape.clone() }
+        TensorType::new(self.dtype, &self.shape)
     }
 
     /// The elements, if they are 32-bit floats.

@@ -5,18 +5,23 @@ mod attributes;
 mod constant;
 mod element_type;
 mod emitters;
+mod integers;
+mod length;
 mod node;
+mod run_time_lengths;
 mod tensor_type;
 mod to_onnx;
 
 pub(crate) use to_onnx::{attribute_proto, tensor_proto};
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 pub use attributes::Attribute;
 pub use constant::Constant;
 pub use element_type::ElementType;
+pub use integers::{Integers, Known};
+pub use length::{Length, fixed_lengths};
 pub use node::{Node, ValueId};
 pub(crate) use node::{qualified, standard_domain};
 pub use tensor_type::TensorType;
@@ -29,6 +34,8 @@ struct Value {
     name: String,
     tensor_type: Option<TensorType>,
     constant: Option<Constant>,
+    /// Where it is no constant and its elements are known as expressions.
+    integers: Option<Integers>,
 }
 
 /// What a graph asks about operators; a [`OperatorCatalog`](crate::operators::OperatorCatalog) answers.
@@ -59,6 +66,8 @@ pub struct Graph {
     inputs: Vec<ValueId>,
     outputs: Vec<ValueId>,
     names: HashSet<String>,
+    /// Vectors of lengths that nodes compute, by what they hold.
+    computed_lengths: HashMap<Vec<Length>, ValueId>,
 }
 
 impl Graph {
@@ -74,6 +83,7 @@ impl Graph {
             inputs: Vec::new(),
             outputs: Vec::new(),
             names: HashSet::new(),
+            computed_lengths: HashMap::new(),
         }
     }
 
@@ -152,6 +162,21 @@ impl Graph {
         node.outputs = ids.iter().copied().map(Some).collect();
         self.nodes.push(node);
         Ok(ids)
+    }
+
+    /// As [`Graph::add`], where the caller knows the output's lengths and the operator's rule cannot tell them, since names
+    /// leave open what it asks.
+    fn add_stated(&mut self, operator: &str, inputs: &[ValueId], stated: TensorType) -> ValueId {
+        let value = self.value(operator, Some(stated));
+        self.nodes.push(Node {
+            name: self.name(value).to_owned(),
+            operator: operator.to_owned(),
+            domain: String::new(),
+            inputs: inputs.iter().copied().map(Some).collect(),
+            outputs: vec![Some(value)],
+            attributes: BTreeMap::new(),
+        });
+        value
     }
 
     fn types_of(&self, node: &Node, outputs: usize) -> Option<Result<Vec<TensorType>, CompilerError>> {
@@ -253,12 +278,15 @@ impl Graph {
         let after = self.nodes.split_off(at + 1);
         let node = self.nodes[at].clone();
         self.nodes.truncate(at);
+        // nodes behind compute the lengths of before, and what is computed here serves this place alone
+        let computed_lengths = std::mem::take(&mut self.computed_lengths);
         let replaced = build(self, node.clone()).and_then(|made| self.stand_for(at, &node, &made));
         if replaced.is_err() {
             self.nodes.truncate(at);
             self.nodes.push(node);
         }
         self.nodes.extend(after);
+        self.computed_lengths = computed_lengths;
         replaced
     }
 
@@ -303,6 +331,18 @@ impl Graph {
         let entry = &mut self.values[value.0 as usize];
         entry.tensor_type = Some(constant.tensor_type());
         entry.constant = Some(constant);
+    }
+
+    /// Records what is known of a node's output before the run.
+    pub(crate) fn set_known(&mut self, value: ValueId, known: Known) {
+        match known {
+            Known::Constant(constant) => self.set_constant(value, constant),
+            Known::Integers(integers) => {
+                let entry = &mut self.values[value.0 as usize];
+                entry.tensor_type = Some(integers.tensor_type());
+                entry.integers = Some(integers);
+            }
+        }
     }
 
     /// The version of the operators of a domain.
@@ -353,7 +393,7 @@ impl Graph {
     }
 
     /// A value's shape, or an error that says which value's is unknown.
-    pub fn shape(&self, value: ValueId) -> Result<&[usize], CompilerError> {
+    pub fn shape(&self, value: ValueId) -> Result<&[Length], CompilerError> {
         self.known_type(value).map(|known| known.shape.as_slice())
     }
 
@@ -377,6 +417,17 @@ impl Graph {
         self.values[value.0 as usize].constant.as_ref()
     }
 
+    /// The elements of a value of integers where they are known before the run, as numbers or as expressions.
+    pub fn integers_of(&self, value: ValueId) -> Option<Integers> {
+        let entry = &self.values[value.0 as usize];
+        entry.integers.clone().or_else(|| entry.constant.as_ref().and_then(Integers::of))
+    }
+
+    /// The lengths that a vector of integers holds, where they are known before the run.
+    pub fn lengths_of(&self, value: ValueId) -> Option<Vec<Length>> {
+        self.integers_of(value).map(|integers| integers.elements)
+    }
+
     /// The node that makes a value; none for inputs and constants.
     pub fn producer(&self, value: ValueId) -> Option<&Node> {
         self.nodes.iter().find(|node| node.outputs.contains(&Some(value)))
@@ -390,7 +441,7 @@ impl Graph {
             number += 1;
         }
         let id = ValueId(u32::try_from(self.values.len()).expect("a graph has fewer than 2^32 values"));
-        self.values.push(Value { name, tensor_type, constant: None });
+        self.values.push(Value { name, tensor_type, constant: None, integers: None });
         id
     }
 }
@@ -407,7 +458,7 @@ mod tests {
         let pooled = graph.add("MaxPool", &[x], &[("kernel_shape", vec![2, 2].into())]).unwrap();
         let bent = graph.add("Relu", &[pooled], &[]).unwrap();
         let indices = graph.add_output(pooled, 1).unwrap();
-        let wanted = TensorType { dtype: ElementType::I64, shape: vec![1, 2, 3, 3] };
+        let wanted = TensorType::new(ElementType::I64, [1, 2, 3, 3]);
         assert_eq!(graph.tensor_type(indices), Some(&wanted));
         assert_eq!(graph.nodes()[0].outputs, [Some(pooled), Some(indices)]);
         assert_eq!(graph.add_output(pooled, 1).unwrap(), indices);

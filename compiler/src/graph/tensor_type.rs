@@ -1,30 +1,50 @@
-use super::ElementType;
+use super::length::fixed_lengths;
+use super::{ElementType, Length};
 
 /// Element type and the length of each axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorType {
     /// Element type.
     pub dtype: ElementType,
-    /// Length of each axis; no axis is symbolic in a training graph.
-    pub shape: Vec<usize>,
+    /// Length of each axis: a number, or an expression over named lengths.
+    pub shape: Vec<Length>,
 }
 
 impl TensorType {
+    /// A tensor of these elements.
+    pub fn new(dtype: ElementType, shape: impl IntoIterator<Item: Into<Length>>) -> Self {
+        Self { dtype, shape: shape.into_iter().map(Into::into).collect() }
+    }
+
     /// A tensor of 32-bit floats.
-    pub fn f32(shape: impl Into<Vec<usize>>) -> Self {
-        Self { dtype: ElementType::F32, shape: shape.into() }
+    pub fn f32(shape: impl IntoIterator<Item: Into<Length>>) -> Self {
+        Self::new(ElementType::F32, shape)
     }
 
     /// Number of elements.
-    pub fn elements(&self) -> usize {
+    pub fn elements(&self) -> Length {
         self.shape.iter().product()
     }
 
+    /// The lengths where all are numbers.
+    pub fn fixed_shape(&self) -> Option<Vec<usize>> {
+        fixed_lengths(&self.shape)
+    }
+
+    /// With lengths for names, where `length` gives one.
+    #[must_use]
+    pub fn with(&self, length: &dyn Fn(&str) -> Option<Length>) -> Self {
+        Self { dtype: self.dtype, shape: self.shape.iter().map(|axis| axis.with(length)).collect() }
+    }
+
     /// Whether a machine could hold it; if not it is a mistake or an attack, and sums of such lengths would overflow.
-    /// An axis of length 0 does not excuse the others.
+    /// An axis of length 0 does not excuse the others, and a name counts as one.
     pub(crate) fn fits_a_machine(&self) -> bool {
         const MOST_ELEMENTS: usize = 1 << 40;
-        let product = self.shape.iter().try_fold(1usize, |product, length| product.checked_mul((*length).max(1)));
+        let product = self.shape.iter().try_fold(1usize, |product, length| match length.as_number() {
+            Some(number) => product.checked_mul(usize::try_from(number).ok()?.max(1)),
+            None => (!length.is_excessive()).then_some(product),
+        });
         product.is_some_and(|count| count <= MOST_ELEMENTS)
     }
 }

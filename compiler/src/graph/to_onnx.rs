@@ -1,15 +1,17 @@
 //! Writing a graph as ONNX bytes, and what running it will hold in memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use prost::Message;
 
-use super::{Attribute, Constant, Graph, Node, TensorType, ValueId};
+use super::{Attribute, Constant, Graph, Length, Node, TensorType, ValueId};
+use crate::CompilerError;
 use crate::model_file::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto, attribute_proto::AttributeType, tensor_shape_proto, tensor_shape_proto::dimension::Value as Length,
-    type_proto,
+    ValueInfoProto, attribute_proto::AttributeType, tensor_shape_proto,
+    tensor_shape_proto::dimension::Value as Dimension, type_proto,
 };
+use millstream_schemas::shown;
 
 const IR_VERSION: i64 = 10;
 
@@ -19,15 +21,10 @@ type TensorKey<'a> = (i32, &'a [usize]);
 impl Graph {
     /// The graph as the bytes of an ONNX model. Only what the outputs need is written.
     pub fn to_onnx(&self, name: &str) -> Vec<u8> {
-        self.model_proto(name, None).encode_to_vec()
+        self.model_proto(name).encode_to_vec()
     }
 
-    /// As [`Graph::to_onnx`], with the first axis of each input and output symbolic: for networks that take any batch.
-    pub fn to_onnx_with_batch(&self, name: &str, symbol: &str) -> Vec<u8> {
-        self.model_proto(name, Some(symbol)).encode_to_vec()
-    }
-
-    pub(crate) fn model_proto(&self, name: &str, batch: Option<&str>) -> ModelProto {
+    pub(crate) fn model_proto(&self, name: &str) -> ModelProto {
         let live = self.live_nodes();
         let stands_for = self.shared_constants(&live);
         let mut used: Vec<ValueId> = live.iter().flat_map(|node| node.inputs.iter().flatten().copied()).collect();
@@ -48,8 +45,8 @@ impl Graph {
             name: Some(name.to_owned()),
             node: self.node_protos(&live, &stands_for),
             initializer,
-            input: self.inputs.iter().map(|value| self.value_info(*value, batch)).collect(),
-            output: self.outputs.iter().map(|value| self.value_info(*value, batch)).collect(),
+            input: self.inputs.iter().map(|value| self.value_info(*value)).collect(),
+            output: self.outputs.iter().map(|value| self.value_info(*value)).collect(),
             ..GraphProto::default()
         };
         ModelProto {
@@ -63,33 +60,47 @@ impl Graph {
     }
 
     /// Bytes of computed values that are alive at the same time, at the worst node, when nodes run in order and each
-    /// value is freed after its last use. Inputs and constants are not counted.
-    pub fn peak_activation_bytes(&self) -> u64 {
+    /// value is freed after its last use. Inputs and constants are not counted. `lengths` are those of named axes.
+    ///
+    /// # Errors
+    /// An axis has a name without a length, or a value has more elements than any machine holds.
+    pub fn peak_activation_bytes(&self, lengths: &BTreeMap<String, usize>) -> Result<u64, CompilerError> {
         let live = self.live_nodes();
         let mut last_use: HashMap<ValueId, usize> = HashMap::new();
         for (at, node) in live.iter().enumerate() {
             last_use.extend(node.inputs.iter().flatten().map(|value| (*value, at)));
         }
         last_use.extend(self.outputs.iter().map(|value| (*value, live.len())));
-        let bytes =
-            |value: ValueId| self.tensor_type(value).map_or(0, |known| (known.elements() * known.dtype.bytes()) as u64);
         let (mut now, mut peak) = (0u64, 0u64);
-        let mut computed = HashSet::new();
+        let mut computed = HashMap::new();
         for (at, node) in live.iter().enumerate() {
             for value in node.outputs.iter().flatten().filter(|value| last_use.contains_key(value)) {
-                computed.insert(*value);
-                now = now.saturating_add(bytes(*value));
+                let bytes = self.bytes_of(*value, lengths)?;
+                computed.insert(*value, bytes);
+                now = now.saturating_add(bytes);
             }
             peak = peak.max(now);
             let mut freed: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
             freed.sort_unstable();
             freed.dedup();
-            for value in freed.into_iter().filter(|value| last_use.get(value) == Some(&at) && computed.contains(value))
-            {
-                now = now.saturating_sub(bytes(value));
+            for value in freed.into_iter().filter(|value| last_use.get(value) == Some(&at)) {
+                now = now.saturating_sub(computed.get(&value).copied().unwrap_or(0));
             }
         }
-        peak
+        Ok(peak)
+    }
+
+    /// Bytes of a value; none where its type is not known.
+    fn bytes_of(&self, value: ValueId, lengths: &BTreeMap<String, usize>) -> Result<u64, CompilerError> {
+        let Some(known) = self.tensor_type(value) else { return Ok(0) };
+        let elements = known.elements().with(&|name| lengths.get(name).map(Length::from));
+        let Some(elements) = elements.fixed() else {
+            return Err(CompilerError::unsupported(
+                format!("`{}` of type {known} without a length for {elements}", shown(self.name(value))),
+                "give a length of at least one for each named axis",
+            ));
+        };
+        Ok(elements as u64 * known.dtype.bytes() as u64)
     }
 
     /// Constants of the same type that share their bytes in memory are written once: the one that stands for each other.
@@ -154,18 +165,18 @@ impl Graph {
         }
     }
 
-    fn value_info(&self, value: ValueId, batch: Option<&str>) -> ValueInfoProto {
-        let r#type = self.tensor_type(value).map(|known| type_proto(known, batch));
+    fn value_info(&self, value: ValueId) -> ValueInfoProto {
+        let r#type = self.tensor_type(value).map(type_proto);
         ValueInfoProto { name: Some(self.name(value).to_owned()), r#type, ..ValueInfoProto::default() }
     }
 }
 
-fn type_proto(tensor_type: &TensorType, batch: Option<&str>) -> TypeProto {
-    let length = |(axis, length): (usize, &usize)| match batch {
-        Some(symbol) if axis == 0 => Length::DimParam(symbol.to_owned()),
-        _ => Length::DimValue(*length as i64),
+fn type_proto(tensor_type: &TensorType) -> TypeProto {
+    let length = |length: &Length| match length.as_number() {
+        Some(number) => Dimension::DimValue(number),
+        None => Dimension::DimParam(length.onnx_name()),
     };
-    let axes = tensor_type.shape.iter().enumerate();
+    let axes = tensor_type.shape.iter();
     let dim =
         axes.map(|axis| tensor_shape_proto::Dimension { value: Some(length(axis)), ..Default::default() }).collect();
     let tensor =

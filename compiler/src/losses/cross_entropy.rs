@@ -73,9 +73,15 @@ pub(super) fn of_probabilities(
 ) -> Result<LossNodes, CompilerError> {
     let log_probability = graph.add("LogSoftmax", &[scores], &[("axis", 1.into())])?;
     let smoothed = if smoothing > 0.0 {
-        let classes = graph.shape(scores)?[1];
+        let classes = graph.shape(scores)?[1].clone();
         let weight = graph.reduce_sum(targets, &[1], true)?;
-        let spread = graph.scalar(smoothing / classes as f32);
+        let spread = match classes.fixed() {
+            Some(classes) => graph.scalar(smoothing / classes as f32),
+            None => {
+                let (share, smoothing) = (graph.one_over(&classes)?, graph.scalar(smoothing));
+                graph.times(share, smoothing)?
+            }
+        };
         let everywhere = graph.times(weight, spread)?;
         let kept = graph.scalar(1.0 - smoothing);
         let own = graph.times(targets, kept)?;

@@ -51,8 +51,8 @@ impl LossFunction for Focal {
 
     fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
         require_scores(prediction)?;
-        let (factors, classes) = (self.alpha.len(), prediction.shape[1]);
-        if factors != 0 && factors != classes {
+        let (factors, classes) = (self.alpha.len(), &prediction.shape[1]);
+        if factors != 0 && *classes != factors {
             let message = format!("alpha has a factor for each class, wanted {classes}, got {factors}");
             return Err(CompilerError::setting("training.loss.focal.alpha", message));
         }

@@ -3,7 +3,7 @@
 use super::cross_entropy::TINY;
 use super::loss_function::{LossInputs, LossNodes};
 use crate::CompilerError;
-use crate::graph::{ElementType, Graph, TensorType, ValueId};
+use crate::graph::{ElementType, Graph, Length, TensorType, ValueId};
 
 /// Targets have the type of the prediction, which has a row for each of the batch.
 pub(super) fn same_as_prediction(prediction: &TensorType) -> Result<TensorType, CompilerError> {
@@ -24,7 +24,7 @@ pub(super) fn difference(graph: &mut Graph, inputs: &LossInputs) -> Result<Value
 /// Σ_rows w·mean(`terms` of the row) / max(Σ w, tiny), for `terms` of the shape of the prediction.
 pub(super) fn row_mean(graph: &mut Graph, terms: ValueId, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
     let shape = graph.shape(terms)?;
-    let (axes, numbers): (Vec<i64>, usize) = ((1..shape.len() as i64).collect(), shape[1..].iter().product());
+    let (axes, numbers): (Vec<i64>, Length) = ((1..shape.len() as i64).collect(), shape[1..].iter().product());
     let of_row = if axes.is_empty() { terms } else { graph.reduce_sum(terms, &axes, false)? };
     let weights = inputs.weights()?;
     let weighted = graph.times(of_row, weights)?;
@@ -32,7 +32,7 @@ pub(super) fn row_mean(graph: &mut Graph, terms: ValueId, inputs: &LossInputs) -
     let weight = graph.reduce_sum(weights, &[0], false)?;
     let tiny = graph.scalar(TINY);
     let weight = graph.add("Max", &[weight, tiny], &[])?;
-    let numbers = graph.scalar(numbers.max(1) as f32);
+    let numbers = graph.length_as_float(&numbers)?;
     let mean = graph.divided_by(sum, weight)?;
     Ok(LossNodes { loss: graph.divided_by(mean, numbers)?, weight: None })
 }

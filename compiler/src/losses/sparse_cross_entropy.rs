@@ -62,7 +62,10 @@ impl LossFunction for SparseCrossEntropy {
 
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
         let scores = graph.shape(inputs.prediction)?;
-        let (classes, further) = (scores[1], scores.len() - 2);
+        let (classes, further) = (scores[1].fixed(), scores.len() - 2);
+        let classes = classes.ok_or_else(|| {
+            CompilerError::setting("training.loss", "the number of classes is open; state its length in the model")
+        })?;
         let mut shape = vec![classes];
         shape.extend(std::iter::repeat_n(1, further));
         let numbers: Vec<i64> = (0..classes as i64).collect();

@@ -3,26 +3,34 @@ use std::collections::{BTreeMap, HashMap};
 use super::constant_of;
 use super::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto, attribute_proto::AttributeType,
-    tensor_shape_proto, tensor_shape_proto::dimension::Value as Length, type_proto,
+    tensor_shape_proto, tensor_shape_proto::dimension::Value as Dimension, type_proto,
 };
 use crate::CompilerError;
-use crate::graph::{Attribute, ElementType, Graph, Node, TensorType, ValueId, standard_domain};
+use crate::graph::{Attribute, ElementType, Graph, Length, Node, TensorType, ValueId, standard_domain};
 use crate::operators::OperatorCatalog;
 use crate::simplify;
-use millstream_schemas::shown;
+use millstream_schemas::{AxisLength, shown};
 
 /// Lengths for the symbolic axes of a model's inputs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bindings {
-    /// Length of a symbolic first axis.
-    pub(crate) batch: usize,
+    /// Length of a symbolic first axis, if it is one of a batch. With a name, axes that nobody fixes stay open as well.
+    pub(crate) batch: Option<AxisLength>,
     /// Whole shapes by input name, where the data decides them.
-    pub(crate) shapes: BTreeMap<String, Vec<usize>>,
+    pub(crate) shapes: BTreeMap<String, Vec<AxisLength>>,
     /// Types of values by name, where neither an operator's rule nor the file tells them.
     pub(crate) stated: BTreeMap<String, TensorType>,
 }
 
-/// A model as a graph of fixed shapes, by the rules of a catalog.
+/// A length as shapes of a graph hold it.
+pub(crate) fn length_of(length: &AxisLength) -> Length {
+    match length {
+        AxisLength::Fixed(length) => length.into(),
+        AxisLength::Named(name) => Length::named(name),
+    }
+}
+
+/// A model as a graph, by the rules of a catalog.
 pub(crate) fn import(
     proto: &ModelProto,
     bindings: &Bindings,
@@ -79,7 +87,7 @@ pub(crate) fn import(
 /// Lengths of a declared value's axes, `None` for symbolic ones; nothing when no shape is declared.
 pub(crate) fn known_shape(value: &ValueInfoProto) -> Option<Vec<Option<usize>>> {
     let length = |dim: &tensor_shape_proto::Dimension| match &dim.value {
-        Some(Length::DimValue(length)) => usize::try_from(*length).ok().filter(|length| *length > 0),
+        Some(Dimension::DimValue(length)) => usize::try_from(*length).ok().filter(|length| *length > 0),
         _ => None,
     };
     let shape = tensor_of(value)?.shape.as_ref()?;
@@ -100,16 +108,16 @@ fn tensor_of(value: &ValueInfoProto) -> Option<&type_proto::Tensor> {
 
 fn symbol(value: &ValueInfoProto, axis: usize) -> Option<&str> {
     match &tensor_of(value)?.shape.as_ref()?.dim.get(axis)?.value {
-        Some(Length::DimParam(name)) if !name.is_empty() => Some(name),
+        Some(Dimension::DimParam(name)) if !name.is_empty() => Some(name),
         _ => None,
     }
 }
 
-/// The type of an input, its symbolic axes given lengths.
+/// The type of an input, its symbolic axes given lengths or names.
 fn bind(
     input: &ValueInfoProto,
     bindings: &Bindings,
-    symbols: &mut HashMap<String, usize>,
+    symbols: &mut HashMap<String, Length>,
 ) -> Result<TensorType, CompilerError> {
     let name = shown(input.name());
     let dtype = tensor_of(input).and_then(|tensor| ElementType::from_onnx(tensor.elem_type())).ok_or_else(|| {
@@ -125,41 +133,47 @@ fn bind(
         )
     })?;
     if let Some(wanted) = wanted {
+        let same = |length: usize, wanted: &AxisLength| wanted.fixed().is_none_or(|wanted| wanted == length);
         let fits = declared.len() == wanted.len()
-            && declared.iter().zip(wanted).all(|(length, wanted)| length.is_none_or(|length| length == *wanted));
+            && declared.iter().zip(wanted).all(|(length, wanted)| length.is_none_or(|length| same(length, wanted)));
         if !fits {
             let show = |length: &Option<usize>| length.map_or("?".into(), |length| length.to_string());
             let shape: Vec<String> = declared.iter().map(show).collect();
+            let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
             return Err(CompilerError::Selection(format!(
-                "input `{name}` takes [{}] and the data gives {wanted:?}",
-                shape.join(", ")
+                "input `{name}` takes [{}] and the data gives [{}]",
+                shape.join(", "),
+                wanted.join(", ")
             )));
         }
     }
+    let is_open = bindings.batch.as_ref().is_some_and(|batch| batch.fixed().is_none());
     let mut shape = Vec::with_capacity(declared.len());
     for (axis, length) in declared.iter().enumerate() {
-        let given = wanted.map(|wanted| wanted[axis]);
-        let earlier = symbol(input, axis).and_then(|symbol| symbols.get(symbol).copied());
-        let batch = (axis == 0).then_some(bindings.batch);
-        let Some(length) = length.or(given).or(earlier).or(batch) else {
+        let given = wanted.map(|wanted| length_of(&wanted[axis]));
+        let earlier = symbol(input, axis).and_then(|symbol| symbols.get(symbol).cloned());
+        let batch = bindings.batch.as_ref().filter(|_| axis == 0).map(length_of);
+        let own_name = || symbol(input, axis).map_or_else(|| format!("{}_axis_{axis}", input.name()), str::to_owned);
+        let open = is_open.then(|| Length::named(&own_name()));
+        let Some(length) = length.map(Length::from).or(given).or(earlier).or(batch).or(open) else {
             return Err(CompilerError::unsupported(
                 format!("input `{name}` with axis {axis} of unknown length"),
                 "state the size by a transform with a fixed output size, or export the model with a fixed size",
             ));
         };
         if let Some(symbol) = symbol(input, axis) {
-            symbols.insert(symbol.to_owned(), length);
+            symbols.insert(symbol.to_owned(), length.clone());
         }
         shape.push(length);
     }
-    let fixed = declared.first().copied().flatten();
-    if let Some(fixed) = fixed.filter(|fixed| bindings.batch != 0 && *fixed != bindings.batch) {
+    if let (Some(fixed), Some(batch)) = (declared.first().copied().flatten(), &bindings.batch)
+        && *batch != AxisLength::Fixed(fixed)
+    {
         return Err(CompilerError::setting(
             "data.batch",
             format!(
-                "input `{name}` takes a fixed batch of {fixed} rows and the recipe says {}; set data.batch to it, or export \
-             the model with a symbolic first axis",
-                bindings.batch
+                "input `{name}` takes a fixed batch of {fixed} rows and the recipe says {batch}; set data.batch to it, or \
+                 export the model with a symbolic first axis"
             ),
         ));
     }
@@ -170,14 +184,14 @@ fn bind(
     Ok(bound)
 }
 
-/// Types that the file declares for values inside the graph, where all their axes are known.
-fn declared_types(file: &GraphProto, symbols: &HashMap<String, usize>) -> HashMap<String, TensorType> {
+/// Types that the file declares for values inside the graph, where all their axes are known or named as one of an input.
+fn declared_types(file: &GraphProto, symbols: &HashMap<String, Length>) -> HashMap<String, TensorType> {
     let complete = |value: &ValueInfoProto| {
         let dtype = ElementType::from_onnx(tensor_of(value)?.elem_type())?;
         let lengths = known_shape(value)?.into_iter().enumerate();
         let shape = lengths
-            .map(|(axis, length)| length.or_else(|| symbols.get(symbol(value, axis)?).copied()))
-            .collect::<Option<Vec<usize>>>()?;
+            .map(|(axis, length)| length.map(Length::from).or_else(|| symbols.get(symbol(value, axis)?).cloned()))
+            .collect::<Option<Vec<Length>>>()?;
         let declared = TensorType { dtype, shape };
         declared.fits_a_machine().then(|| (value.name().to_owned(), declared))
     };

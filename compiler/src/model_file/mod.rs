@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use prost::Message;
 
-pub(crate) use import::{Bindings, import, known_shape};
+pub(crate) use import::{Bindings, import, known_shape, length_of};
 pub(crate) use sharing::{MOST_ENCODED, encode, share};
 pub(crate) use tensor::constant_of;
 

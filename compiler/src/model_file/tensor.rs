@@ -6,7 +6,7 @@ use millstream_schemas::shown;
 
 /// A tensor of a file as a constant, or what is wrong with it. Its bytes are shared where the file holds them as such.
 pub(crate) fn constant_of(tensor: &TensorProto) -> Result<Constant, String> {
-    let TensorType { dtype, shape } = stated_type(tensor)?;
+    let (dtype, shape) = stated_type(tensor)?;
     let wanted = shape.iter().product::<usize>() * dtype.bytes();
     let bytes = bytes_of(tensor, dtype);
     if bytes.len() != wanted {
@@ -18,8 +18,8 @@ pub(crate) fn constant_of(tensor: &TensorProto) -> Result<Constant, String> {
 
 /// Bytes that a tensor's type and shape need.
 pub(super) fn bytes_stated(tensor: &TensorProto) -> Result<u64, String> {
-    let stated = stated_type(tensor)?;
-    Ok((stated.elements() * stated.dtype.bytes()) as u64)
+    let (dtype, shape) = stated_type(tensor)?;
+    Ok((shape.iter().product::<usize>() * dtype.bytes()) as u64)
 }
 
 /// Keeps the data as bytes, so that every later use shares them; for a tensor that the gate let pass.
@@ -30,7 +30,7 @@ pub(super) fn keep_as_bytes(tensor: &mut TensorProto) {
     (tensor.int32_data, tensor.int64_data, tensor.uint64_data) = (Vec::new(), Vec::new(), Vec::new());
 }
 
-fn stated_type(tensor: &TensorProto) -> Result<TensorType, String> {
+fn stated_type(tensor: &TensorProto) -> Result<(ElementType, Vec<usize>), String> {
     let name = shown(tensor.name());
     let dtype = ElementType::from_onnx(tensor.data_type())
         .ok_or_else(|| format!("tensor `{name}` has element type {}, which is not supported", tensor.data_type()))?;
@@ -38,11 +38,10 @@ fn stated_type(tensor: &TensorProto) -> Result<TensorType, String> {
     for length in &tensor.dims {
         shape.push(usize::try_from(*length).map_err(|_| format!("tensor `{name}` has an axis of length {length}"))?);
     }
-    let stated = TensorType { dtype, shape };
-    if !stated.fits_a_machine() {
-        return Err(format!("tensor `{name}` of shape {:?} is larger than memory", stated.shape));
+    if !TensorType::new(dtype, &shape).fits_a_machine() {
+        return Err(format!("tensor `{name}` of shape {shape:?} is larger than memory"));
     }
-    Ok(stated)
+    Ok((dtype, shape))
 }
 
 fn bytes_of(tensor: &TensorProto, dtype: ElementType) -> Bytes {

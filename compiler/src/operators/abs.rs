@@ -1,4 +1,5 @@
 use super::{Gradient, Operator, Sample, fixed_integers, folding, same_as_first, varied_in};
+use crate::graph::Length;
 
 /// `Abs`: y = |x|. dx = dy · sign(x).
 pub(super) const OPERATOR: Operator = Operator {
@@ -7,7 +8,11 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: same_as_first,
-    fold: Some(|rule| folding::unary(rule, i64::checked_abs)),
+    fold: Some(|rule| {
+        folding::unary(rule, |x| {
+            if x.is_at_least(0) { Some(x.clone()) } else { x.as_number()?.checked_abs().map(Length::number) }
+        })
+    }),
     gradient: Gradient::Defined(|b| {
         let (x, dy) = (b.input(0)?, b.dy()?);
         let sign = b.graph.add("Sign", &[x], &[])?;

@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, varied, windows};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Attribute, Constant, Node, TensorType};
+use crate::graph::{Attribute, Constant, Graph, Length, Node, TensorType, ValueId, fixed_lengths};
 use windows::Window;
 
 /// `AveragePool`: the mean of each window over the spatial axes of `[N, C, …]`, padding counted on request.
@@ -51,7 +51,7 @@ pub(super) const OPERATOR: Operator = Operator {
 const MOST_TAPS: usize = 1 << 16;
 
 /// The windows of a pool.
-pub(super) fn pool_window(node: &Node, x: &[usize]) -> Result<Window, String> {
+pub(super) fn pool_window(node: &Node, x: &[Length]) -> Result<Window, String> {
     let kernel = node.ints("kernel_shape").ok_or("no attribute `kernel_shape`")?;
     let kernel = kernel.iter().map(|length| super::axes::length(*length)).collect::<Result<Vec<usize>, String>>()?;
     Window::of(node, x.get(2..).unwrap_or_default(), &kernel)
@@ -63,10 +63,10 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     Ok(vec![TensorType { dtype: x.dtype, shape: [&x.shape[..2], window.output.as_slice()].concat() }])
 }
 
-/// For each axis, how many elements of each window count.
-fn counts(window: &Window, padding_counts: bool) -> Vec<Vec<usize>> {
+/// For each axis, how many elements of each window count. `input` and `output`: lengths of the window's.
+fn counts(window: &Window, input: &[usize], output: &[usize], padding_counts: bool) -> Vec<Vec<usize>> {
     let inside = |axis: usize, at: usize| {
-        let (first, last) = (window.before[axis], window.before[axis] + window.input[axis]);
+        let (first, last) = (window.before[axis], window.before[axis] + input[axis]);
         let (first, last) = if padding_counts { (0, last + window.after[axis]) } else { (first, last) };
         (first..last).contains(&at)
     };
@@ -74,35 +74,77 @@ fn counts(window: &Window, padding_counts: bool) -> Vec<Vec<usize>> {
         (0..window.kernel[axis]).filter(|tap| inside(axis, start + tap * window.dilations[axis])).count()
     };
     (0..window.rank())
-        .map(|axis| (0..window.output[axis]).map(|at| count(axis, at * window.strides[axis])).collect())
+        .map(|axis| (0..output[axis]).map(|at| count(axis, at * window.strides[axis])).collect())
         .collect()
 }
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
-    let (shape, mut dy) = (b.input_shape(0)?, b.dy()?);
+    let (shape, dy) = (b.input_shape(0)?, b.dy()?);
     let window = pool_window(&b.node, &shape).map_err(|message| b.error(message))?;
-    let taps = window.kernel.iter().product();
+    let taps: usize = window.kernel.iter().product();
     if taps > MOST_TAPS {
         return Err(b.no_gradient(format!("a window of {taps} elements")));
     }
-    for axis in 0..window.rank() {
-        b.require_writable(window.output[axis].saturating_mul(window.kernel[axis]))?;
+    if let Some(reason) = window.open_reason() {
+        return Err(b.no_gradient(reason));
     }
-    let padding_counts = b.node.int("count_include_pad").unwrap_or(0) != 0;
-    // the count of a window is a product over the axes
-    for (axis, counts) in counts(&window, padding_counts).iter().enumerate() {
+    let dy = match fixed_lengths(&window.input).zip(window.fixed_output()) {
+        Some((input, output)) => shared(b, dy, &window, &input, &output)?,
+        None => shared_by_counting(b, dy, &window)?,
+    };
+    // all channels of all images as images of one channel
+    let images = &shape[0] * &shape[1];
+    let dy = b.graph.reshape(dy, &[&[images, 1.into()], window.output.as_slice()].concat())?;
+    let ones = ones(b.graph, &window);
+    let dx = window.scatter(b.graph, dy, ones, 1)?;
+    let dx = b.graph.reshape(dx, &shape)?;
+    b.give(0, dx)
+}
+
+/// A kernel that adds a window up.
+fn ones(graph: &mut Graph, window: &Window) -> ValueId {
+    let shape = [&[1, 1], window.kernel.as_slice()].concat();
+    let values = vec![1.0; window.kernel.iter().product()];
+    graph.constant("ones", Constant::f32(shape, &values))
+}
+
+fn padding_counts(b: &Backward<'_>) -> bool {
+    b.node.int("count_include_pad").unwrap_or(0) != 0
+}
+
+/// What each element of a window gets of `dy`: the count of a window is a product over the axes.
+fn shared(
+    b: &mut Backward<'_>,
+    mut dy: ValueId,
+    window: &Window,
+    input: &[usize],
+    output: &[usize],
+) -> Result<ValueId, CompilerError> {
+    for (windows, taps) in output.iter().zip(&window.kernel) {
+        b.require_writable(windows.saturating_mul(*taps))?;
+    }
+    for (axis, counts) in counts(window, input, output, padding_counts(b)).iter().enumerate() {
         let mut along = vec![1; window.rank()];
         along[axis] = counts.len();
         let shares: Vec<f32> = counts.iter().map(|count| 1.0 / (*count).max(1) as f32).collect();
         let shares = b.graph.constant("shares", Constant::f32(along, &shares));
         dy = b.graph.times(dy, shares)?;
     }
-    // all channels of all images as images of one channel
-    let images = shape[0] * shape[1];
-    let dy = b.graph.reshape(dy, &[&[images, 1], window.output.as_slice()].concat())?;
-    let ones = Constant::f32([&[1, 1], window.kernel.as_slice()].concat(), &vec![1.0; taps]);
-    let ones = b.graph.constant("ones", ones);
-    let dx = window.scatter(b.graph, dy, ones, 1)?;
-    let dx = b.graph.reshape(dx, &shape)?;
-    b.give(0, dx)
+    Ok(dy)
+}
+
+/// The same over axes of open length: the windows count ones.
+fn shared_by_counting(b: &mut Backward<'_>, dy: ValueId, window: &Window) -> Result<ValueId, CompilerError> {
+    let padded = window.before.iter().chain(&window.after).any(|pad| *pad > 0);
+    if !padded || padding_counts(b) {
+        let taps = b.graph.scalar(1.0 / window.kernel.iter().product::<usize>() as f32);
+        return b.graph.times(dy, taps);
+    }
+    let shape = b.graph.lengths(&[&[1.into(), 1.into()], window.input.as_slice()].concat())?;
+    let one = Attribute::Tensor(Constant::f32([1], &[1.0]));
+    let ones = b.graph.add("ConstantOfShape", &[shape], &[("value", one)])?;
+    let kernel = self::ones(b.graph, window);
+    let attributes = window.attributes(&window.strides, &window.dilations, &window.before, &window.after);
+    let counts = b.graph.add("Conv", &[ones, kernel], &attributes)?;
+    b.graph.divided_by(dy, counts)
 }

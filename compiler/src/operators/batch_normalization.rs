@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, varied, varied_in};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::TensorType;
+use crate::graph::{Length, TensorType};
 
 /// `BatchNormalization` in inference form: y = scale · (x − mean) / √(variance + ε) + bias, all of them `[C]` for x
 /// `[N, C, …]`; mean and variance are given. With r = 1/√(variance + ε) and x̂ = (x − mean) · r: dx = dy · scale · r,
@@ -35,15 +35,15 @@ pub(super) const OPERATOR: Operator = Operator {
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
-    let channels = *x.shape.get(1).ok_or_else(|| rule.error(format!("{x} has no channel axis")))?;
+    let channels = x.shape.get(1).ok_or_else(|| rule.error(format!("{x} has no channel axis")))?;
     for index in 1..5 {
         let statistic = rule.input(index)?;
-        if statistic.shape != [channels] {
+        if statistic.shape.len() != 1 || statistic.shape[0] != *channels {
             return Err(rule.error(format!("input {index} is {statistic}, wanted {channels} numbers")));
         }
     }
     let mut types = vec![x.clone()];
-    types.resize_with(rule.outputs.max(1), || TensorType { dtype: x.dtype, shape: vec![channels] });
+    types.resize_with(rule.outputs.max(1), || TensorType { dtype: x.dtype, shape: vec![channels.clone()] });
     Ok(types)
 }
 
@@ -55,7 +55,8 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let (x, scale, mean, variance, dy) = (x?, scale?, mean?, variance?, b.dy()?);
     let shape = b.input_shape(0)?;
     let rank = shape.len();
-    let along: Vec<usize> = [shape[1]].into_iter().chain(std::iter::repeat_n(1, rank - 2)).collect();
+    let along: Vec<Length> =
+        [shape[1].clone()].into_iter().chain(std::iter::repeat_n(Length::from(1), rank - 2)).collect();
     let others: Vec<i64> = (0..rank as i64).filter(|axis| *axis != 1).collect();
     let epsilon = b.graph.scalar(b.node.float("epsilon").unwrap_or(1e-5));
     let spread = b.graph.plus(variance, epsilon)?;

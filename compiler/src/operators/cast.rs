@@ -1,6 +1,6 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, fixed_integers, folding, varied};
 use crate::CompilerError;
-use crate::graph::{Constant, ElementType, TensorType};
+use crate::graph::{ElementType, Known, TensorType};
 
 /// `Cast`: another element type. Between floats dx = dy in x's type; from or to other types nothing flows.
 pub(super) const OPERATOR: Operator = Operator {
@@ -37,8 +37,8 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     Ok(vec![TensorType { dtype, shape: rule.input(0)?.shape.clone() }])
 }
 
-fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
-    let output = types(rule)?.remove(0);
-    let values = folding::integer_input(rule, 0).and_then(Constant::to_i64);
-    Ok(values.and_then(|values| folding::from_integers(output.dtype, &output.shape, &values)))
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
+    let dtype = types(rule)?.remove(0).dtype;
+    let source = folding::integer_input(rule, 0);
+    Ok(source.and_then(|source| folding::from_elements(dtype, &source.shape, source.elements)))
 }

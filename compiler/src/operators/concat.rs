@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, fixed_integers, folding, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Constant, TensorType};
+use crate::graph::{Integers, Known, Length, TensorType};
 
 /// `Concat`: the inputs one after another along an axis. Each input's gradient is its part of dy.
 pub(super) const OPERATOR: Operator = Operator {
@@ -31,40 +31,40 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
         let other = rule.input(index)?;
         let fits = other.dtype == first.dtype
             && other.shape.len() == shape.len()
-            && (0..shape.len()).all(|at| at == axis || other.shape[at] == shape[at]);
+            && (0..shape.len()).all(|at| at == axis || other.shape[at].agrees_with(&shape[at]));
         if !fits {
             return Err(
                 rule.error(format!("input {index} is {other}, which does not continue {first} along axis {axis}"))
             );
         }
-        shape[axis] += other.shape[axis];
+        shape[axis] = &shape[axis] + &other.shape[axis];
     }
     Ok(vec![TensorType { dtype: first.dtype, shape }])
 }
 
-fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
     let output = types(rule)?.remove(0);
-    let inputs: Option<Vec<&Constant>> =
+    let inputs: Option<Vec<Integers>> =
         (0..rule.node.inputs.len()).map(|index| folding::integer_input(rule, index)).collect();
-    let (Some(inputs), 1, true) = (inputs, output.shape.len(), folding::is_small(&output.shape)) else {
+    let (Some(inputs), Some(shape), 1) = (inputs, folding::small_shape(&output.shape), output.shape.len()) else {
         return Ok(None);
     };
-    let bytes: Vec<u8> = inputs.iter().flat_map(|input| input.bytes.iter().copied()).collect();
-    Ok(Some(Constant { dtype: output.dtype, shape: output.shape, bytes: bytes.into() }))
+    let elements = inputs.into_iter().flat_map(|input| input.elements).collect();
+    Ok(folding::from_elements(output.dtype, &shape, elements))
 }
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let dy = b.dy()?;
     let rank = b.output_shape(0)?.len() as i64;
     let axis = b.node.int("axis").unwrap_or(0).rem_euclid(rank.max(1));
-    let mut start = 0;
+    let mut start = Length::from(0);
     for index in 0..b.node.inputs.len() {
-        let end = start + b.input_shape(index)?[axis as usize] as i64;
+        let count = b.input_shape(index)?[axis as usize].clone();
         if b.wants(index) {
-            let part = b.graph.slice(dy, &[axis], &[start], &[end], &[1])?;
+            let part = b.graph.part(dy, &[axis], &[&start], &[&count], &[1])?;
             b.give(index, part)?;
         }
-        start = end;
+        start = start + count;
     }
     Ok(())
 }

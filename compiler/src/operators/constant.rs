@@ -1,6 +1,6 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput};
 use crate::CompilerError;
-use crate::graph::{Attribute, Constant};
+use crate::graph::{Attribute, Constant, Known};
 
 /// `Constant`: a value written into the graph.
 pub(super) const OPERATOR: Operator = Operator {
@@ -9,7 +9,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: |rule| Ok(vec![value(rule)?.tensor_type()]),
-    fold: Some(|rule| value(rule).map(Some)),
+    fold: Some(|rule| value(rule).map(|value| Some(Known::Constant(value)))),
     gradient: Gradient::Zero("it depends on nothing"),
     samples: || {
         let tensor = Attribute::Tensor(Constant::f32([2, 1], &[0.5, -1.0]));

@@ -1,6 +1,6 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, axes, fixed_integers, folding};
 use crate::CompilerError;
-use crate::graph::{Attribute, Constant, ElementType, TensorType};
+use crate::graph::{Attribute, Constant, ElementType, Known, TensorType};
 
 /// `ConstantOfShape`: one value, 0 if not given, in all places of a shape.
 pub(super) const OPERATOR: Operator = Operator {
@@ -30,14 +30,14 @@ fn value<'a>(rule: &TypeRuleInput<'a>) -> Option<&'a Constant> {
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let dtype = value(rule).map_or(ElementType::F32, |value| value.dtype);
-    let shape = rule.known_integers(0)?.iter().map(|length| axes::length(*length)).collect::<Result<_, String>>();
-    Ok(vec![TensorType { dtype, shape: shape.map_err(|message| rule.error(message))? }])
+    let shape = axes::lengths(rule.known_lengths(0)?).map_err(|message| rule.error(message))?;
+    Ok(vec![TensorType { dtype, shape }])
 }
 
-fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
     let output = types(rule)?.remove(0);
-    let Some(value) = value(rule).filter(|value| !value.bytes.is_empty() && folding::is_small(&output.shape)) else {
-        return Ok(None);
-    };
-    Ok(Some(folding::moved(value, &output.shape, |_| 0)))
+    let Some((value, shape)) = value(rule).zip(folding::small_shape(&output.shape)) else { return Ok(None) };
+    let Some(one) = value.bytes.get(..value.dtype.bytes()) else { return Ok(None) };
+    let bytes = one.repeat(shape.iter().product()).into();
+    Ok(Some(Known::Constant(Constant { dtype: value.dtype, shape, bytes })))
 }

@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, convolutions, varied, windows};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Attribute, Node, TensorType};
+use crate::graph::{Attribute, Length, Node, TensorType};
 use windows::Window;
 
 /// `Conv`: x `[N, C, …]`, kernel `[M, C/group, …]` and bias `[M]` to `[N, M, …]`, over one to three spatial axes.
@@ -17,32 +17,33 @@ pub(super) const OPERATOR: Operator = Operator {
 };
 
 /// The windows of a convolution and its group count, checked against the shapes.
-fn windows(node: &Node, x: &[usize], kernel: &[usize]) -> Result<(Window, usize), String> {
+fn windows(node: &Node, x: &[Length], kernel: &[Length]) -> Result<(Window, usize), String> {
     let group = node.int("group").unwrap_or(1);
     let group = usize::try_from(group).ok().filter(|group| *group > 0).ok_or(format!("group is {group}"))?;
     let fits = x.len() >= 3
         && kernel.len() == x.len()
-        && kernel[1].checked_mul(group) == Some(x[1])
-        && kernel[0].is_multiple_of(group);
+        && (&kernel[1] * group).agrees_with(&x[1])
+        && kernel[0].exact_quotient(&group.into()).is_some();
     if !fits {
-        return Err(format!("a kernel {kernel:?} in {group} groups does not fit an input {x:?}"));
+        return Err(windows::misfit(x, kernel, group));
     }
+    let lengths = windows::kernel_lengths(&kernel[2..])?;
     let stated = node.ints("kernel_shape").is_none_or(|given| {
-        given.len() == kernel.len() - 2 && given.iter().zip(&kernel[2..]).all(|(a, b)| usize::try_from(*a) == Ok(*b))
+        given.len() == lengths.len() && given.iter().zip(&lengths).all(|(a, b)| usize::try_from(*a) == Ok(*b))
     });
     if !stated {
         return Err(format!("kernel_shape differs from the kernel {kernel:?}"));
     }
-    Ok((Window::of(node, &x[2..], &kernel[2..])?, group))
+    Ok((Window::of(node, &x[2..], &lengths)?, group))
 }
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let (x, kernel) = (rule.input(0)?, rule.input(1)?);
     let (window, _) = windows(rule.node, &x.shape, &kernel.shape).map_err(|message| rule.error(message))?;
-    if let Some(bias) = rule.optional(2).filter(|bias| bias.shape != [kernel.shape[0]]) {
+    if let Some(bias) = rule.optional(2).filter(|bias| bias.shape != kernel.shape[..1]) {
         return Err(rule.error(format!("a bias {bias} for {} channels", kernel.shape[0])));
     }
-    let shape = [&[x.shape[0], kernel.shape[0]], window.output.as_slice()].concat();
+    let shape = [&[x.shape[0].clone(), kernel.shape[0].clone()], window.output.as_slice()].concat();
     Ok(vec![TensorType { dtype: x.dtype, shape }])
 }
 
@@ -50,6 +51,9 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let (x, kernel, dy) = (b.input(0)?, b.input(1)?, b.dy()?);
     let (window, group) =
         windows(&b.node, &b.input_shape(0)?, &b.input_shape(1)?).map_err(|message| b.error(message))?;
+    if let Some(reason) = window.open_reason() {
+        return Err(b.no_gradient(reason));
+    }
     b.require_writable(window.kernel.iter().product())?;
     if b.wants(0) {
         let dx = convolutions::data_gradient(b.graph, kernel, dy, &window, group)?;

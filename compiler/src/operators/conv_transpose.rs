@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, convolutions, varied, windows};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Attribute, Node, TensorType};
+use crate::graph::{Attribute, Length, Node, TensorType};
 use windows::Window;
 
 /// `ConvTranspose`: x `[N, C, …]`, kernel `[C, M/group, …]` and bias `[M]` to `[N, M, …]`: the data gradient of a
@@ -18,40 +18,45 @@ pub(super) const OPERATOR: Operator = Operator {
 };
 
 /// The convolution that this one turns around: from the output's spatial axes to the input's.
-fn turned_around(node: &Node, x: &[usize], kernel: &[usize]) -> Result<(Window, usize), String> {
+fn turned_around(node: &Node, x: &[Length], kernel: &[Length]) -> Result<(Window, usize), String> {
     let group = node.int("group").unwrap_or(1);
     let group = usize::try_from(group).ok().filter(|group| *group > 0).ok_or(format!("group is {group}"))?;
-    let fits = x.len() >= 3 && kernel.len() == x.len() && kernel[0] == x[1] && x[1].is_multiple_of(group);
-    if !fits || kernel[1].checked_mul(group).is_none() {
-        return Err(format!("a kernel {kernel:?} in {group} groups does not fit an input {x:?}"));
+    let fits = x.len() >= 3
+        && kernel.len() == x.len()
+        && kernel[0].agrees_with(&x[1])
+        && x[1].exact_quotient(&group.into()).is_some();
+    if !fits || (&kernel[1] * group).is_excessive() {
+        return Err(windows::misfit(x, kernel, group));
     }
     let rank = x.len() - 2;
-    let spatial = &x[2..];
-    if let Some(wrong) = kernel[2..].iter().chain(spatial).find(|length| **length == 0 || **length > 1 << 31) {
-        return Err(format!("a spatial axis of length {wrong}"));
-    }
+    let (spatial, kernel) = (&x[2..], windows::kernel_lengths(&kernel[2..])?);
+    windows::check_lengths(spatial, &kernel)?;
     let pads = windows::lengths(node, "pads", 2 * rank, 0, 0)?;
     let mut window = Window {
-        kernel: kernel[2..].to_vec(),
+        kernel,
         strides: windows::lengths(node, "strides", rank, 1, 1)?,
         dilations: windows::lengths(node, "dilations", rank, 1, 1)?,
         before: pads[..rank].to_vec(),
         after: pads[rank..].to_vec(),
-        input: vec![0; rank],
+        input: vec![0.into(); rank],
         output: spatial.to_vec(),
+        open_padding: None,
     };
     let beyond = windows::lengths(node, "output_padding", rank, 0, 0)?;
     let stated = node.ints("output_shape").map(|_| windows::lengths(node, "output_shape", rank, 1, 1)).transpose()?;
     let auto_pad = node.string("auto_pad").unwrap_or("NOTSET");
     for axis in 0..rank {
-        let covered = (spatial[axis] - 1) * window.strides[axis] + window.extent(axis) + beyond[axis];
+        let covered = (&spatial[axis] - 1) * window.strides[axis] + window.extent(axis) + beyond[axis];
         let wanted = match (&stated, auto_pad) {
-            (Some(stated), _) => Some(stated[axis]),
-            (None, "SAME_UPPER" | "SAME_LOWER") => Some(spatial[axis] * window.strides[axis]),
+            (Some(stated), _) => Some(Length::from(stated[axis])),
+            (None, "SAME_UPPER" | "SAME_LOWER") => Some(&spatial[axis] * window.strides[axis]),
             _ => None,
         };
         if let Some(wanted) = wanted {
-            let padding = covered.checked_sub(wanted).ok_or(format!("an output of {wanted}, longer than {covered}"))?;
+            let padding = &covered - &wanted;
+            let padding = padding.fixed().ok_or(format!(
+                "an output of {wanted}, longer than {covered}, or not known to fit it: state the lengths"
+            ))?;
             let (small, large) = (padding / 2, padding - padding / 2);
             let upper = auto_pad == "SAME_UPPER";
             (window.before[axis], window.after[axis]) = if upper { (small, large) } else { (large, small) };
@@ -59,8 +64,12 @@ fn turned_around(node: &Node, x: &[usize], kernel: &[usize]) -> Result<(Window, 
             (window.before[axis], window.after[axis]) = (0, 0);
         }
         let padding = window.before[axis] + window.after[axis];
-        let length = covered.checked_sub(padding).filter(|length| *length > 0);
-        window.input[axis] = length.ok_or(format!("padding of {padding} on an output of {covered}"))?;
+        let length = &covered - padding;
+        // where names are left open, ONNX Runtime refuses what would be cut away whole
+        if length.as_number().is_some_and(|length| length <= 0) {
+            return Err(format!("padding of {padding} on an output of {covered}"));
+        }
+        window.input[axis] = length;
     }
     Ok((window, group))
 }
@@ -68,11 +77,11 @@ fn turned_around(node: &Node, x: &[usize], kernel: &[usize]) -> Result<(Window, 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let (x, kernel) = (rule.input(0)?, rule.input(1)?);
     let (window, group) = turned_around(rule.node, &x.shape, &kernel.shape).map_err(|message| rule.error(message))?;
-    let channels = kernel.shape[1] * group;
-    if let Some(bias) = rule.optional(2).filter(|bias| bias.shape != [channels]) {
+    let channels = &kernel.shape[1] * group;
+    if let Some(bias) = rule.optional(2).filter(|bias| bias.shape != std::slice::from_ref(&channels)) {
         return Err(rule.error(format!("a bias {bias} for {channels} channels")));
     }
-    Ok(vec![TensorType { dtype: x.dtype, shape: [&[x.shape[0], channels], window.input.as_slice()].concat() }])
+    Ok(vec![TensorType { dtype: x.dtype, shape: [&[x.shape[0].clone(), channels], window.input.as_slice()].concat() }])
 }
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
@@ -84,9 +93,9 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
         attributes.push(("group", Attribute::Int(group as i64)));
         let mut dx = b.graph.add("Conv", &[dy, kernel], &attributes)?;
         if b.graph.shape(dx)?[2..] != window.output {
-            let ends: Vec<i64> = window.output.iter().map(|length| *length as i64).collect();
-            let axes: Vec<i64> = (2..2 + ends.len() as i64).collect();
-            dx = b.graph.slice(dx, &axes, &vec![0; ends.len()], &ends, &vec![1; ends.len()])?;
+            let axes: Vec<i64> = (2..2 + window.rank() as i64).collect();
+            let starts = vec![0.into(); axes.len()];
+            dx = b.graph.part(dx, &axes, &starts, &window.output, &vec![1; axes.len()])?;
         }
         b.give(0, dx)?;
     }

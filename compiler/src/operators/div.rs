@@ -7,7 +7,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: broadcast_of_two,
-    fold: Some(|rule| folding::binary(rule, i64::checked_div)),
+    fold: Some(|rule| folding::binary(rule, folding::divided)),
     gradient: Gradient::Defined(|b| {
         let (divisor, y, dy) = (b.input(1)?, b.output(0)?, b.dy()?);
         let da = b.graph.divided_by(dy, divisor)?;

@@ -1,6 +1,6 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, axes, fixed_integers, folding, varied};
 use crate::CompilerError;
-use crate::graph::{Constant, TensorType};
+use crate::graph::{Known, TensorType};
 
 /// `Expand`: broadcast to a shape. dx = dy; the reverse pass sums it back.
 pub(super) const OPERATOR: Operator = Operator {
@@ -25,13 +25,12 @@ pub(super) const OPERATOR: Operator = Operator {
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
-    let wanted = rule.known_integers(1)?.iter().map(|length| axes::length(*length)).collect::<Result<Vec<_>, String>>();
-    let wanted = wanted.map_err(|message| rule.error(message))?;
+    let wanted = axes::lengths(rule.known_lengths(1)?).map_err(|message| rule.error(message))?;
     Ok(vec![TensorType { dtype: x.dtype, shape: rule.broadcast(&x.shape, &wanted)? }])
 }
 
-fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
-    let shape = types(rule)?.remove(0).shape;
-    let source = folding::integer_input(rule, 0).filter(|_| folding::is_small(&shape));
-    Ok(source.map(|source| folding::expanded(source, &shape)))
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
+    let shape = folding::small_shape(&types(rule)?.remove(0).shape);
+    let Some((source, shape)) = folding::integer_input(rule, 0).zip(shape) else { return Ok(None) };
+    Ok(folding::from_elements(source.dtype, &shape, folding::expanded(&source, &shape)))
 }

@@ -1,6 +1,6 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, fixed_integers, folding, varied};
 use crate::CompilerError;
-use crate::graph::TensorType;
+use crate::graph::{Length, TensorType};
 
 /// `Flatten`: a matrix; axes before `axis` become its rows, the others its columns.
 pub(super) const OPERATOR: Operator = Operator {
@@ -31,6 +31,6 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let axis = rule.node.int("axis").unwrap_or(1);
     let rank = x.shape.len();
     let axis = if axis == rank as i64 { rank } else { rule.axis(axis, rank)? };
-    let shape = vec![x.shape[..axis].iter().product(), x.shape[axis..].iter().product()];
+    let shape = vec![x.shape[..axis].iter().product::<Length>(), x.shape[axis..].iter().product()];
     Ok(vec![TensorType { dtype: x.dtype, shape }])
 }

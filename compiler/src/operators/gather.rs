@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, axes, fixed_integers, folding, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Constant, ElementType, TensorType, ValueId};
+use crate::graph::{Constant, ElementType, Known, Length, TensorType, ValueId};
 
 /// `Gather`: entries of an axis by index, an embedding for example. dx: dy added up at the indices.
 pub(super) const OPERATOR: Operator = Operator {
@@ -41,17 +41,15 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     Ok(vec![TensorType { dtype: x.dtype, shape }])
 }
 
-fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
     let (Some(source), Some(indices)) = (folding::integer_input(rule, 0), folding::integer_input(rule, 1)) else {
         return Ok(None);
     };
-    let shape = types(rule)?.remove(0).shape;
+    let shape = folding::small_shape(&types(rule)?.remove(0).shape);
     let axis = rule.axis(rule.node.int("axis").unwrap_or(0), source.shape.len())?;
-    let numbers = indices.to_i64().unwrap_or_default();
+    let numbers = indices.elements.iter().map(Length::as_number).collect::<Option<Vec<i64>>>();
+    let (Some(shape), Some(numbers)) = (shape, numbers) else { return Ok(None) };
     let rows = numbers.iter().map(|index| rule.axis(*index, source.shape[axis])).collect::<Result<Vec<_>, _>>()?;
-    if !folding::is_small(&shape) {
-        return Ok(None);
-    }
     let (steps, index_steps) = (folding::steps(&source.shape), folding::steps(&indices.shape));
     let after = axis + indices.shape.len();
     let from = |at: &[usize]| {
@@ -60,7 +58,7 @@ fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
         let tail: usize = at[after..].iter().zip(&steps[axis + 1..]).map(|(at, step)| at * step).sum();
         lead + rows[row] * steps[axis] + tail
     };
-    Ok(Some(folding::moved(source, &shape, from)))
+    Ok(folding::moved(&source, &shape, from))
 }
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
@@ -68,30 +66,40 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let axis = axes::from_front(b.node.int("axis").unwrap_or(0), full.len()).map_err(|message| b.error(message))?;
     let known = b.known_integers(1).ok();
     if let Some([index]) = known.as_deref() {
-        let at = axes::from_front(*index, full[axis]).map_err(|message| b.error(message))?;
+        if let Some(length) = full[axis].fixed() {
+            axes::from_front(*index, length).map_err(|message| b.error(message))?;
+        }
         let mut one = full.clone();
-        one[axis] = 1;
-        let (mut before, mut after) = (vec![0; full.len()], vec![0; full.len()]);
-        (before[axis], after[axis]) = (at as i64, (full[axis] - at - 1) as i64);
+        one[axis] = 1.into();
+        let (mut before, mut after) = (vec![Length::from(0); full.len()], vec![Length::from(0); full.len()]);
+        let index = if *index < 0 { &full[axis] + Length::number(*index) } else { Length::number(*index) };
+        (before[axis], after[axis]) = (index.clone(), &full[axis] - index - 1);
         let dy = b.graph.reshape(dy, &one)?;
         let dx = b.graph.pad(dy, &before, &after)?;
         return b.give(0, dx);
     }
     let count = b.graph.known_type(indices)?.elements();
     // entries first: dy as [indices, axes before, axes after]
-    let lead: usize = full[..axis].iter().product();
-    let tail: usize = full[axis + 1..].iter().product();
-    let dy = b.graph.reshape(dy, &[lead, count, tail])?;
+    let lead: Length = full[..axis].iter().product();
+    let tail: Length = full[axis + 1..].iter().product();
+    let dy = b.graph.reshape(dy, &[&lead, &count, &tail])?;
     let dy = if lead == 1 { dy } else { b.graph.transpose(dy, &[1, 0, 2])? };
-    let dy = b.graph.reshape(dy, &[count, lead * tail])?;
-    let indices = b.graph.reshape(indices, &[count, 1])?;
+    let dy = b.graph.reshape(dy, &[count.clone(), &lead * &tail])?;
+    let indices = b.graph.reshape(indices, &[count, 1.into()])?;
     let indices = match b.input_type(1)?.dtype {
         ElementType::I64 => indices,
         _ => b.graph.cast(indices, ElementType::I64)?, // ScatterND takes no others
     };
-    let unique = known.is_some_and(|known| axes::all_from_front(&known, full[axis]).is_ok());
-    let sums = sum_rows(b, full[axis], indices, dy, unique)?;
-    let dx = b.graph.reshape(sums, &[full[axis], lead, tail])?;
+    let all_differ = |mut known: Vec<i64>| match full[axis].fixed() {
+        Some(rows) => axes::all_from_front(&known, rows).is_ok(),
+        None => {
+            known.sort_unstable();
+            known.windows(2).all(|pair| pair[0] != pair[1]) && known.first().is_none_or(|least| *least >= 0)
+        }
+    };
+    let unique = known.is_some_and(all_differ);
+    let sums = sum_rows(b, &full[axis], indices, dy, unique)?;
+    let dx = b.graph.reshape(sums, &[&full[axis], &lead, &tail])?;
     let dx = if lead == 1 { dx } else { b.graph.transpose(dx, &[1, 0, 2])? };
     let dx = b.graph.reshape(dx, &full)?;
     b.give(0, dx)
@@ -100,7 +108,7 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
 /// Rows of `updates` added up at their `indices` `[K, 1]`.
 fn sum_rows(
     b: &mut Backward<'_>,
-    rows: usize,
+    rows: &Length,
     indices: ValueId,
     updates: ValueId,
     unique: bool,
@@ -108,8 +116,8 @@ fn sum_rows(
     if !unique && b.graph.opset < 16 {
         return Err(b.no_gradient("opsets before 16 have no operator that adds at indices; convert the model to 17"));
     }
-    let width = b.graph.shape(updates)?[1];
-    let zeros = b.graph.zeros(&[rows, width])?;
+    let width = b.graph.shape(updates)?[1].clone();
+    let zeros = b.graph.zeros(&[rows, &width])?;
     let attributes = if unique { vec![] } else { vec![("reduction", "add".into())] };
     b.graph.add("ScatterND", &[zeros, indices, updates], &attributes)
 }

@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Attribute, TensorType, ValueId};
+use crate::graph::{Attribute, Length, TensorType, ValueId};
 
 /// `Gemm`: y = α · A′ · B′ + β · C for matrices, A′ and B′ transposed on request, C broadcast.
 /// dA′ = α · dy · B′ᵀ, dB′ = α · A′ᵀ · dy, dC = β · dy.
@@ -30,13 +30,13 @@ pub(super) const OPERATOR: Operator = Operator {
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let (a, b) = (rule.input(0)?, rule.input(1)?);
     let flag = |name: &str| rule.node.int(name).unwrap_or(0) != 0;
-    let sizes = |shape: &[usize], turned: bool| match *shape {
-        [rows, columns] if turned => Some((columns, rows)),
-        [rows, columns] => Some((rows, columns)),
+    let sizes = |shape: &'_ [Length], turned: bool| match shape {
+        [rows, columns] if turned => Some((columns.clone(), rows.clone())),
+        [rows, columns] => Some((rows.clone(), columns.clone())),
         _ => None,
     };
     let shapes = sizes(&a.shape, flag("transA")).zip(sizes(&b.shape, flag("transB")));
-    let Some(((rows, _), (_, columns))) = shapes.filter(|((_, inner), (other, _))| inner == other) else {
+    let Some(((rows, _), (_, columns))) = shapes.filter(|((_, inner), (other, _))| inner.agrees_with(other)) else {
         return Err(rule.error(format!("{a} and {b} are not matrices that multiply")));
     };
     let shape = vec![rows, columns];

@@ -12,8 +12,7 @@ pub(super) const OPERATOR: Operator = Operator {
     fold: None,
     gradient: Gradient::Defined(|b| {
         let (shape, dy) = (b.input_shape(0)?, b.dy()?);
-        let count: usize = shape[2..].iter().product();
-        let share = b.graph.scalar(1.0 / count as f32);
+        let share = b.graph.one_over(&shape[2..].iter().product())?;
         let each = b.graph.times(dy, share)?;
         let dx = b.graph.expand(each, &shape)?;
         b.give(0, dx)
@@ -31,6 +30,7 @@ pub(super) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, Compile
     if x.shape.len() < 3 {
         return Err(rule.error(format!("{x} has no spatial axes")));
     }
-    let shape = x.shape.iter().enumerate().map(|(axis, length)| if axis < 2 { *length } else { 1 }).collect();
+    let shape =
+        x.shape.iter().enumerate().map(|(axis, length)| if axis < 2 { length.clone() } else { 1.into() }).collect();
     Ok(vec![TensorType { dtype: x.dtype, shape }])
 }

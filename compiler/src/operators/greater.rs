@@ -7,7 +7,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: truth_of_two,
-    fold: Some(|rule| folding::comparison(rule, |a, b| a > b)),
+    fold: Some(|rule| folding::comparison(rule, |a, b| folding::less(b, a))),
     gradient: Gradient::Zero("a truth value has no derivative"),
     samples: || {
         vec![

@@ -7,7 +7,10 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: same_as_first,
-    fold: Some(|rule| Ok(folding::integer_input(rule, 0).cloned())),
+    fold: Some(|rule| {
+        Ok(folding::integer_input(rule, 0)
+            .and_then(|source| folding::from_elements(source.dtype, &source.shape, source.elements)))
+    }),
     gradient: Gradient::Defined(|b| {
         let dy = b.dy()?;
         b.give(0, dy)

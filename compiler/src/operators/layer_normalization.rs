@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, axes, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::TensorType;
+use crate::graph::{Length, TensorType};
 
 /// `LayerNormalization`: y = scale · x̂ + bias with x̂ = (x − mean) · r, r = 1/√(variance + ε), over the axes from `axis` on.
 /// With g = dy · scale: dx = r · (g − mean(g) − x̂ · mean(g · x̂)), dscale = dy · x̂, dbias = dy, summed.
@@ -35,8 +35,8 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
         }
     }
     let rank = x.shape.len();
-    let statistic = x.shape[..axis].iter().copied().chain(std::iter::repeat_n(1, rank - axis)).collect();
-    let statistic = TensorType { dtype: x.dtype, shape: statistic };
+    let ones = std::iter::repeat_n(Length::from(1), rank - axis);
+    let statistic = TensorType::new(x.dtype, x.shape[..axis].iter().cloned().chain(ones));
     Ok(vec![x.clone(), statistic.clone(), statistic])
 }
 

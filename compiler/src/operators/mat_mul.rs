@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Graph, TensorType, ValueId};
+use crate::graph::{Graph, Length, TensorType, ValueId};
 
 /// `MatMul`: y = A · B over the last two axes, the others broadcast; a vector counts as a row (A) or a column (B).
 /// dA = dy · Bᵀ, dB = Aᵀ · dy.
@@ -39,27 +39,27 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let (left, right) = (as_rows(&a.shape), as_columns(&b.shape));
     let (left_batch, [rows, inner]) = split(&left);
     let (right_batch, [other, columns]) = split(&right);
-    if inner != other {
+    if !inner.agrees_with(other) {
         return Err(rule.error(format!("{a} times {b}: {inner} columns against {other} rows")));
     }
     let mut shape = rule.broadcast(left_batch, right_batch)?;
-    shape.extend((a.shape.len() > 1).then_some(rows));
-    shape.extend((b.shape.len() > 1).then_some(columns));
+    shape.extend((a.shape.len() > 1).then(|| rows.clone()));
+    shape.extend((b.shape.len() > 1).then(|| columns.clone()));
     Ok(vec![TensorType { dtype: a.dtype, shape }])
 }
 
-fn as_rows(shape: &[usize]) -> Vec<usize> {
-    if shape.len() == 1 { vec![1, shape[0]] } else { shape.to_vec() }
+fn as_rows(shape: &[Length]) -> Vec<Length> {
+    if shape.len() == 1 { vec![1.into(), shape[0].clone()] } else { shape.to_vec() }
 }
 
-fn as_columns(shape: &[usize]) -> Vec<usize> {
-    if shape.len() == 1 { vec![shape[0], 1] } else { shape.to_vec() }
+fn as_columns(shape: &[Length]) -> Vec<Length> {
+    if shape.len() == 1 { vec![shape[0].clone(), 1.into()] } else { shape.to_vec() }
 }
 
 /// Batch axes, and rows and columns.
-fn split(shape: &[usize]) -> (&[usize], [usize; 2]) {
+fn split(shape: &[Length]) -> (&[Length], [&Length; 2]) {
     let (batch, last) = shape.split_at(shape.len() - 2);
-    (batch, [last[0], last[1]])
+    (batch, [&last[0], &last[1]])
 }
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
@@ -70,10 +70,10 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let right = b.graph.reshape(right, &right_shape)?;
     let mut full = b.graph.shape(dy)?.to_vec();
     if a_shape.len() == 1 {
-        full.insert(full.len() + 1 - b_shape.len().min(2), 1);
+        full.insert(full.len() + 1 - b_shape.len().min(2), 1.into());
     }
     if b_shape.len() == 1 {
-        full.push(1);
+        full.push(1.into());
     }
     let dy = b.graph.reshape(dy, &full)?;
     let one_matrix = right_shape.len() == 2;
@@ -108,8 +108,8 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
 fn flat_rows(graph: &mut Graph, value: ValueId) -> Result<ValueId, CompilerError> {
     let shape = graph.shape(value)?.to_vec();
     let (batch, [rows, columns]) = split(&shape);
-    let rows = batch.iter().product::<usize>() * rows;
-    graph.reshape(value, &[rows, columns])
+    let rows = batch.iter().product::<Length>() * rows;
+    graph.reshape(value, &[&rows, columns])
 }
 
 fn turned(graph: &mut Graph, value: ValueId) -> Result<ValueId, CompilerError> {

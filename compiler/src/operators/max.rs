@@ -7,7 +7,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: extremes::types,
-    fold: Some(|rule| extremes::fold(rule, i64::max)),
+    fold: Some(|rule| extremes::fold(rule, |a, b| a + b - a.minimum(b))),
     gradient: Gradient::Defined(|b| extremes::gradient(b, "Greater")),
     samples: || {
         vec![

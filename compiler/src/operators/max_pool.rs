@@ -2,7 +2,7 @@ use super::average_pool::pool_window;
 use super::{Gradient, Operator, Sample, TypeRuleInput, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Attribute, ElementType, TensorType};
+use crate::graph::{Attribute, ElementType, Length, TensorType};
 
 /// `MaxPool`: the largest of each window over the spatial axes of `[N, C, …]`, and its index in x on request.
 /// dx: dy added up at these indices.
@@ -59,10 +59,10 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     } else {
         b.graph.add_output(b.output(0)?, 1)?
     };
-    let (places, windows) = (shape.iter().product(), b.graph.known_type(dy)?.elements());
+    let (places, windows) = (shape.iter().product::<Length>(), b.graph.known_type(dy)?.elements());
     let zeros = b.graph.zeros(&[places])?;
-    let indices = b.graph.reshape(indices, &[windows])?;
-    let dy = b.graph.reshape(dy, &[windows])?;
+    let indices = b.graph.reshape(indices, &[&windows])?;
+    let dy = b.graph.reshape(dy, &[&windows])?;
     let mut attributes = vec![("axis", Attribute::Int(0))];
     if overlap {
         attributes.push(("reduction", "add".into()));

@@ -1,4 +1,5 @@
 use super::{Gradient, Operator, Sample, extremes, fixed_integers, varied};
+use crate::graph::Length;
 
 /// `Min`: the smallest of the inputs, broadcast. dy goes to the input that is smaller; gradients of one or two inputs.
 pub(super) const OPERATOR: Operator = Operator {
@@ -7,7 +8,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: extremes::types,
-    fold: Some(|rule| extremes::fold(rule, i64::min)),
+    fold: Some(|rule| extremes::fold(rule, Length::minimum)),
     gradient: Gradient::Defined(|b| extremes::gradient(b, "Less")),
     samples: || {
         vec![

@@ -7,7 +7,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[0, 1],
     types: broadcast_of_two,
-    fold: Some(|rule| folding::binary(rule, i64::checked_mul)),
+    fold: Some(|rule| folding::binary(rule, |a, b| Some(a * b))),
     gradient: Gradient::Defined(|b| {
         let dy = b.dy()?;
         for (index, other) in [(0, 1), (1, 0)] {

@@ -1,4 +1,5 @@
 use super::{Gradient, Operator, Sample, fixed_integers, folding, same_as_first, varied_in};
+use crate::graph::Length;
 
 /// `Neg`: y = −x. dx = −dy.
 pub(super) const OPERATOR: Operator = Operator {
@@ -7,7 +8,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: same_as_first,
-    fold: Some(|rule| folding::unary(rule, i64::checked_neg)),
+    fold: Some(|rule| folding::unary(rule, |x| Some(x * Length::number(-1)))),
     gradient: Gradient::Defined(|b| {
         let dy = b.dy()?;
         let dx = b.graph.add("Neg", &[dy], &[])?;

@@ -7,7 +7,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: same_as_first,
-    fold: Some(|rule| folding::unary(rule, |x| Some(i64::from(x == 0)))),
+    fold: Some(|rule| folding::unary(rule, |x| folding::truth(x).map(|truth| usize::from(!truth).into()))),
     gradient: Gradient::Zero("a truth value has no derivative"),
     samples: || vec![Sample::new("both", vec![fixed_truths(&[3], &[false, true, true])], vec![])],
 };

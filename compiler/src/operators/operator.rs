@@ -3,7 +3,7 @@ use std::ops::RangeInclusive;
 use super::{Sample, TypeRuleInput};
 use crate::CompilerError;
 use crate::backward::{Backward, Expansion};
-use crate::graph::{Constant, TensorType, ValueId};
+use crate::graph::{Known, TensorType, ValueId};
 
 /// One operator: a row of a [`OperatorCatalog`](super::OperatorCatalog).
 #[derive(Clone, Debug)]
@@ -18,7 +18,8 @@ pub struct Operator {
     pub weights: &'static [usize],
     /// States the outputs' types from the inputs'.
     pub types: TypeRule,
-    /// The value of small integer outputs when the inputs' are known: shape arithmetic that exporters leave in graphs.
+    /// The elements of small integer outputs when the inputs' are known, as numbers or as expressions over named lengths:
+    /// shape arithmetic that exporters leave in graphs.
     pub fold: Option<FoldRule>,
     /// The gradient.
     pub gradient: Gradient,
@@ -54,8 +55,8 @@ impl Operator {
 /// States the types of a node's outputs.
 pub type TypeRule = fn(&TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError>;
 
-/// Computes a node's first output when its inputs are known constants; `None` when this form is not folded.
-pub type FoldRule = fn(&TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError>;
+/// Computes what is known of a node's first output before the run; `None` when this form is not folded.
+pub type FoldRule = fn(&TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError>;
 
 /// Adds the nodes that compute the inputs' gradients.
 pub type GradientRule = fn(&mut Backward<'_>) -> Result<(), CompilerError>;

@@ -7,7 +7,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: truth_of_two,
-    fold: Some(|rule| folding::comparison(rule, |a, b| a != 0 || b != 0)),
+    fold: Some(|rule| folding::comparison(rule, |a, b| Some(folding::truth(a)? || folding::truth(b)?))),
     gradient: Gradient::Zero("a truth value has no derivative"),
     samples: || {
         let inputs: Vec<SampleInput> =

@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, axes, fixed_integers, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Constant, Graph, Node, TensorType};
+use crate::graph::{Constant, Graph, Length, Node, TensorType};
 
 /// `Pad`: a margin around some axes; a negative one cuts. In mode `constant`, dx is dy without the margin.
 pub(super) const OPERATOR: Operator = Operator {
@@ -26,8 +26,9 @@ pub(super) const OPERATOR: Operator = Operator {
 };
 
 /// Elements added before and after each axis.
-fn margins(graph: &Graph, node: &Node, rank: usize) -> Result<(Vec<i64>, Vec<i64>), String> {
-    let pads = axes::integers_of(graph, node, 1).ok_or("the pads are computed from data or missing")?;
+fn margins(graph: &Graph, node: &Node, rank: usize) -> Result<(Vec<Length>, Vec<Length>), String> {
+    let pads = node.input(1).and_then(|pads| graph.lengths_of(pads));
+    let pads = pads.ok_or("the pads are computed from data or missing")?;
     let named = if graph.opset >= 18 && node.input(3).is_some() {
         axes::integers_of(graph, node, 3).ok_or("the axes are computed from data")?
     } else {
@@ -37,28 +38,31 @@ fn margins(graph: &Graph, node: &Node, rank: usize) -> Result<(Vec<i64>, Vec<i64
     if pads.len() != 2 * named.len() {
         return Err(format!("{} pads for {} axes", pads.len(), named.len()));
     }
-    let (mut before, mut after) = (vec![0; rank], vec![0; rank]);
+    let (mut before, mut after) = (vec![Length::from(0); rank], vec![Length::from(0); rank]);
     for (at, axis) in named.iter().enumerate() {
         let axis = axes::from_front(*axis, rank)?;
-        (before[axis], after[axis]) = (pads[at], pads[at + named.len()]);
+        (before[axis], after[axis]) = (pads[at].clone(), pads[at + named.len()].clone());
     }
     Ok((before, after))
 }
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
-    rule.require_known(1..2)?;
+    rule.known_lengths(1)?;
     rule.require_known(3..4)?;
     let (before, after) = margins(rule.graph, rule.node, x.shape.len()).map_err(|message| rule.error(message))?;
-    let padded = |axis: usize| -> Option<usize> {
-        let length = i64::try_from(x.shape[axis]).ok()?;
-        usize::try_from(length.checked_add(before[axis])?.checked_add(after[axis])?).ok()
+    let padded = |axis: usize| -> Option<Length> {
+        let length = &x.shape[axis] + &before[axis] + &after[axis];
+        // where a name is left open, ONNX Runtime refuses to cut more than there is
+        let fits = length.as_number().is_none_or(|length| length >= 0);
+        (fits && !length.is_excessive()).then_some(length)
     };
-    let shape = (0..x.shape.len()).map(padded).collect::<Option<Vec<usize>>>();
+    let shape = (0..x.shape.len()).map(padded).collect::<Option<Vec<Length>>>();
     let shape = shape.ok_or_else(|| rule.error(format!("pads {before:?} and {after:?} around {:?}", x.shape)))?;
     Ok(vec![TensorType { dtype: x.dtype, shape }])
 }
 
+/// Cuts off what was added, or more where it was cut.
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let mode = b.node.string("mode").unwrap_or("constant").to_owned();
     if mode != "constant" {
@@ -66,17 +70,27 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     }
     let (shape, dy) = (b.input_shape(0)?, b.dy()?);
     let (before, after) = margins(b.graph, &b.node, shape.len()).map_err(|message| b.error(message))?;
-    let (mut axes, mut starts, mut ends) = (vec![], vec![], vec![]);
+    let sign = |pad: &Length| match pad.as_number() {
+        Some(number) => Some(number.signum()),
+        None if pad.is_at_least(0) => Some(1),
+        None => (Length::number(0) - pad).is_at_least(0).then_some(-1),
+    };
+    if let Some(pad) = before.iter().chain(&after).find(|pad| sign(pad).is_none()) {
+        return Err(b.no_gradient(format!("a pad of {pad} may add or cut: state the lengths")));
+    }
+    let added = |pad: &Length| if sign(pad) == Some(1) { pad.clone() } else { 0.into() };
+    let cut = |pad: &Length| if sign(pad) == Some(-1) { Length::number(0) - pad } else { 0.into() };
+    let (mut axes, mut starts, mut counts) = (vec![], vec![], vec![]);
     for axis in 0..shape.len() {
-        let (start, cut) = (before[axis].max(0), after[axis].max(0));
-        if start > 0 || cut > 0 {
+        let (start, end) = (added(&before[axis]), added(&after[axis]));
+        if start != 0 || end != 0 {
             axes.push(axis as i64);
+            counts.push(&b.output_shape(0)?[axis] - &start - end);
             starts.push(start);
-            ends.push(b.output_shape(0)?[axis] as i64 - cut);
         }
     }
-    let dx = if axes.is_empty() { dy } else { b.graph.slice(dy, &axes, &starts, &ends, &vec![1; axes.len()])? };
-    let back = |pads: &[i64]| pads.iter().map(|pad| (-pad).max(0)).collect::<Vec<i64>>();
+    let dx = if axes.is_empty() { dy } else { b.graph.part(dy, &axes, &starts, &counts, &vec![1; axes.len()])? };
+    let back = |pads: &[Length]| pads.iter().map(cut).collect::<Vec<Length>>();
     let dx = b.graph.pad(dx, &back(&before), &back(&after))?;
     b.give(0, dx)
 }

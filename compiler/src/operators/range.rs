@@ -1,6 +1,6 @@
 use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, folding};
 use crate::CompilerError;
-use crate::graph::{Constant, TensorType};
+use crate::graph::{Constant, Known, Length, TensorType};
 
 /// `Range`: numbers from `start` to `limit` (not included) in steps of `delta`.
 pub(super) const OPERATOR: Operator = Operator {
@@ -23,41 +23,55 @@ pub(super) const OPERATOR: Operator = Operator {
     },
 };
 
-fn numbers(rule: &TypeRuleInput<'_>) -> Result<[i64; 3], CompilerError> {
-    let mut numbers = [0; 3];
-    for (index, number) in numbers.iter_mut().enumerate() {
-        let given = rule.known_integers(index)?;
-        *number = *given.first().ok_or_else(|| rule.error(format!("input {index} is empty")))?;
+/// Start, limit and delta where they are integers, or expressions over named lengths.
+fn whole(rule: &TypeRuleInput<'_>) -> Result<[Length; 3], CompilerError> {
+    let mut whole = [0usize; 3].map(Length::from);
+    for (index, length) in whole.iter_mut().enumerate() {
+        let given = rule.known_lengths(index)?;
+        *length = given.first().cloned().ok_or_else(|| rule.error(format!("input {index} is empty")))?;
     }
-    Ok(numbers)
+    Ok(whole)
 }
 
-fn count(rule: &TypeRuleInput<'_>) -> Result<usize, CompilerError> {
+fn count(rule: &TypeRuleInput<'_>) -> Result<Length, CompilerError> {
     let floats: Option<Vec<f32>> =
         (0..3).map(|index| rule.constant(index).and_then(Constant::to_f32)?.first().copied()).collect();
     let count = if let Some(floats) = floats {
         f64::from(floats[1] - floats[0]) / f64::from(floats[2])
     } else {
-        let [start, limit, delta] = numbers(rule)?;
+        let whole = whole(rule)?;
+        let numbers = whole.each_ref().map(Length::as_number);
+        let [Some(start), Some(limit), Some(delta)] = numbers else { return open_count(rule, &whole) };
         (i128::from(limit) - i128::from(start)) as f64 / delta as f64
     };
     if !count.is_finite() || count > (1u64 << 32) as f64 {
         return Err(rule.error("a range without end"));
     }
-    Ok(count.ceil().max(0.0) as usize)
+    Ok((count.ceil().max(0.0) as usize).into())
+}
+
+fn open_count(rule: &TypeRuleInput<'_>, [start, limit, delta]: &[Length; 3]) -> Result<Length, CompilerError> {
+    let distance = limit - start;
+    match delta.fixed() {
+        Some(delta) if delta > 0 => {
+            let none = distance.minimum(&0.into()); // a limit before the start leaves nothing
+            Ok((distance - none).quotient_up(delta))
+        }
+        _ => Err(rule.error(rule.open(&format!("a range in steps of {delta}"), 0, &[start, limit, delta]))),
+    }
 }
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     Ok(vec![TensorType { dtype: rule.input(0)?.dtype, shape: vec![count(rule)?] }])
 }
 
-fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
     let output = types(rule)?.remove(0);
-    if !folding::is_small(&output.shape) || (0..3).any(|index| folding::integer_input(rule, index).is_none()) {
+    let shape = folding::small_shape(&output.shape);
+    let Some(shape) = shape.filter(|_| (0..3).all(|index| folding::integer_input(rule, index).is_some())) else {
         return Ok(None);
-    }
-    let [start, _, delta] = numbers(rule)?;
-    let value = |at: usize| i64::try_from(at).ok()?.checked_mul(delta)?.checked_add(start);
-    let values = (0..output.shape[0]).map(value).collect::<Option<Vec<i64>>>();
-    Ok(values.and_then(|values| folding::from_integers(output.dtype, &output.shape, &values)))
+    };
+    let [start, _, delta] = whole(rule)?;
+    let elements = (0..shape[0]).map(|at| &delta * at + &start).collect();
+    Ok(folding::from_elements(output.dtype, &shape, elements))
 }

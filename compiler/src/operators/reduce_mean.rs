@@ -10,7 +10,7 @@ pub(super) const OPERATOR: Operator = Operator {
     fold: None,
     gradient: Gradient::Defined(|b| {
         let reduction = reductions::Reduction::of(b, AXES_INPUT_SINCE)?;
-        let (dy, share) = (b.dy()?, b.graph.scalar(1.0 / reduction.count() as f32));
+        let (dy, share) = (b.dy()?, b.graph.one_over(&reduction.count())?);
         let each = b.graph.times(dy, share)?;
         let dx = reduction.spread(b.graph, each)?;
         b.give(0, dx)

@@ -1,6 +1,6 @@
-use super::{Gradient, Operator, Sample, TypeRuleInput, axes, fixed_integers, folding, varied};
+use super::{Gradient, Operator, Sample, TypeRuleInput, fixed_integers, folding, varied};
 use crate::CompilerError;
-use crate::graph::TensorType;
+use crate::graph::{Length, TensorType};
 
 /// `Reshape`: the same elements in another shape; −1 stands for what is left, 0 for the input's length.
 pub(super) const OPERATOR: Operator = Operator {
@@ -30,27 +30,32 @@ pub(super) const OPERATOR: Operator = Operator {
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
-    let wanted = rule.known_integers(1)?;
+    let wanted = rule.known_lengths(1)?;
     let copies = rule.node.int("allowzero").unwrap_or(0) == 0;
-    let misfit = || rule.error(format!("{:?} cannot be reshaped to {wanted:?}", x.shape));
+    let open = x.shape.iter().chain(&wanted).any(|length| length.as_number().is_none());
+    let advice = if open { "; state the lengths that are open" } else { "" };
+    let misfit = || rule.error(format!("{:?} cannot be reshaped to {wanted:?}{advice}", x.shape));
     let mut shape = Vec::with_capacity(wanted.len());
-    let mut open = None;
+    let mut left = None;
     for (axis, length) in wanted.iter().enumerate() {
-        shape.push(match length {
-            0 if copies => *x.shape.get(axis).ok_or_else(misfit)?,
-            -1 if open.is_none() => {
-                open = Some(axis);
-                1
+        shape.push(match length.as_number() {
+            Some(0) if copies => x.shape.get(axis).ok_or_else(misfit)?.clone(),
+            Some(-1) if left.is_none() => {
+                left = Some(axis);
+                1.into()
             }
-            _ => axes::length(*length).map_err(|_| misfit())?,
+            Some(number) if number < 0 => return Err(misfit()),
+            _ => length.clone(),
         });
     }
-    let have = axes::elements(&x.shape).ok_or_else(misfit)?;
-    let known = axes::elements(&shape).ok_or_else(misfit)?;
-    if let Some(axis) = open {
-        shape[axis] = have.checked_div(known).ok_or_else(misfit)?;
+    let (have, known) = (x.elements(), shape.iter().product::<Length>());
+    if have.is_excessive() || known.is_excessive() || left.is_some() && known == 0 {
+        return Err(misfit());
     }
-    if axes::elements(&shape) != Some(have) {
+    if let Some(axis) = left {
+        shape[axis] = have.quotient(&known);
+    }
+    if !have.agrees_with(&shape.iter().product()) {
         return Err(misfit());
     }
     Ok(vec![TensorType { dtype: x.dtype, shape }])

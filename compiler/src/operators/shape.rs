@@ -1,6 +1,6 @@
-use super::{Gradient, Operator, Sample, TypeRuleInput, varied};
+use super::{Gradient, Operator, Sample, TypeRuleInput, folding, varied};
 use crate::CompilerError;
-use crate::graph::{Constant, ElementType, TensorType};
+use crate::graph::{ElementType, Length, TensorType};
 
 /// `Shape`: the lengths of the axes from `start` to `end`.
 pub(super) const OPERATOR: Operator = Operator {
@@ -8,10 +8,10 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "Shape",
     opsets: 13..=25,
     weights: &[],
-    types: |rule| Ok(vec![TensorType { dtype: ElementType::I64, shape: vec![lengths(rule)?.len()] }]),
+    types: |rule| Ok(vec![TensorType::new(ElementType::I64, [lengths(rule)?.len()])]),
     fold: Some(|rule| {
         let lengths = lengths(rule)?;
-        Ok(Some(Constant::i64([lengths.len()], &lengths)))
+        Ok(folding::from_elements(ElementType::I64, &[lengths.len()], lengths))
     }),
     gradient: Gradient::Zero("a shape does not depend on values"),
     samples: || {
@@ -24,7 +24,7 @@ pub(super) const OPERATOR: Operator = Operator {
     },
 };
 
-fn lengths(rule: &TypeRuleInput<'_>) -> Result<Vec<i64>, CompilerError> {
+fn lengths(rule: &TypeRuleInput<'_>) -> Result<Vec<Length>, CompilerError> {
     let shape = &rule.input(0)?.shape;
     let rank = shape.len() as i64;
     let bound = |name: &str, default: i64| {
@@ -32,5 +32,5 @@ fn lengths(rule: &TypeRuleInput<'_>) -> Result<Vec<i64>, CompilerError> {
         (if value < 0 { value.saturating_add(rank) } else { value }).clamp(0, rank) as usize
     };
     let (start, end) = (bound("start", 0), bound("end", rank));
-    Ok(shape.get(start..end).unwrap_or_default().iter().map(|length| *length as i64).collect())
+    Ok(shape.get(start..end).unwrap_or_default().to_vec())
 }

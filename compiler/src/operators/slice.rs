@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, axes, fixed_integers, folding, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Constant, Graph, Node, TensorType};
+use crate::graph::{Graph, Known, Length, Node, TensorType, ValueId};
 
 /// `Slice`: every `step`-th element from `start` to `end` (not included) of some axes. dx: dy, with zeros for the rest.
 pub(super) const OPERATOR: Operator = Operator {
@@ -34,29 +34,43 @@ pub(super) const OPERATOR: Operator = Operator {
 };
 
 /// What is taken of one axis.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Part {
-    start: usize,
-    count: usize,
+    start: Length,
+    count: Length,
     step: i64,
 }
 
 /// The parts that a node takes, for each axis of its input.
-fn parts(graph: &Graph, node: &Node, shape: &[usize]) -> Result<Vec<Part>, String> {
+fn parts(graph: &Graph, node: &Node, shape: &[Length]) -> Result<Vec<Part>, String> {
     let bound = |index: usize, what: &str| {
+        let given = node.input(index).and_then(|given| graph.lengths_of(given));
+        given.ok_or_else(|| format!("the {what} are computed from data or missing"))
+    };
+    let numbers = |index: usize, what: &str| {
         axes::integers_of(graph, node, index).ok_or_else(|| format!("the {what} are computed from data or missing"))
     };
     let (starts, ends) = (bound(1, "starts")?, bound(2, "ends")?);
-    let named = if node.input(3).is_some() { bound(3, "axes")? } else { (0..starts.len() as i64).collect() };
-    let steps = if node.input(4).is_some() { bound(4, "steps")? } else { vec![1; starts.len()] };
+    let named = if node.input(3).is_some() { numbers(3, "axes")? } else { (0..starts.len() as i64).collect() };
+    let steps = if node.input(4).is_some() { numbers(4, "steps")? } else { vec![1; starts.len()] };
     if ends.len() != starts.len() || named.len() != starts.len() || steps.len() != starts.len() {
         return Err("starts, ends, axes and steps differ in length".into());
     }
     axes::all_from_front(&named, shape.len())?;
-    let mut parts: Vec<Part> = shape.iter().map(|length| Part { start: 0, count: *length, step: 1 }).collect();
+    let whole = |length: &Length| Part { start: 0.into(), count: length.clone(), step: 1 };
+    let mut parts: Vec<Part> = shape.iter().map(whole).collect();
     for (at, axis) in named.iter().enumerate() {
         let axis = axes::from_front(*axis, shape.len())?;
-        parts[axis] = part(shape[axis], starts[at], ends[at], steps[at])?;
+        let numbers = (shape[axis].fixed(), starts[at].as_number(), ends[at].as_number());
+        parts[axis] = match numbers {
+            (Some(length), Some(start), Some(end)) => part(length, start, end, steps[at])?,
+            _ => open_part(&shape[axis], &starts[at], &ends[at], steps[at]).ok_or_else(|| {
+                format!(
+                    "a part in steps of {} of axis {axis}, whose length {} is open: state the lengths",
+                    steps[at], shape[axis]
+                )
+            })?,
+        };
     }
     Ok(parts)
 }
@@ -81,27 +95,60 @@ fn part(length: usize, start: i64, end: i64, step: i64) -> Result<Part, String> 
     let size = i128::from(step.abs());
     let count =
         if length == 0 { 0 } else { distance.max(0).div_euclid(size) + i128::from(distance.max(0) % size != 0) };
-    Ok(Part { start: start.max(0) as usize, count: count as usize, step })
+    Ok(Part { start: (start.max(0) as usize).into(), count: (count as usize).into(), step })
 }
+
+/// The same over names: forwards, or all of it backwards.
+fn open_part(length: &Length, start: &Length, end: &Length, step: i64) -> Option<Part> {
+    if step == -1 && start.as_number() == Some(-1) && end.as_number().is_some_and(|end| end < -LONGEST) {
+        return Some(Part { start: length - 1, count: length.clone(), step });
+    }
+    let step = usize::try_from(step).ok().filter(|step| (1..LONGEST as usize).contains(step))?;
+    let counted = |bound: &Length| match bound.as_number() {
+        Some(number) if number < 0 => Some(length - Length::number(number.checked_neg()?).minimum(length)),
+        Some(_) => Some(bound.minimum(length)),
+        None if bound.is_at_least(0) => Some(bound.minimum(length)),
+        // counted from the end when it is negative whatever the names stand for
+        None if (Length::number(-1) - bound).is_at_least(0) => {
+            Some(length - (Length::number(0) - bound).minimum(length))
+        }
+        None => None,
+    };
+    let (start, end) = (counted(start)?, counted(end)?);
+    let distance = end - &start;
+    let count = if distance.is_at_least(0) { distance } else { &distance - distance.minimum(&0.into()) };
+    Some(Part { start, count: count.quotient_up(step), step: step as i64 })
+}
+
+/// No axis is longer.
+const LONGEST: i64 = 1 << 40;
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
-    rule.require_known(1..5)?;
+    for index in 1..3 {
+        rule.known_lengths(index)?;
+    }
+    rule.require_known(3..5)?;
     let parts = parts(rule.graph, rule.node, &x.shape).map_err(|message| rule.error(message))?;
-    Ok(vec![TensorType { dtype: x.dtype, shape: parts.iter().map(|part| part.count).collect() }])
+    Ok(vec![TensorType { dtype: x.dtype, shape: parts.into_iter().map(|part| part.count).collect() }])
 }
 
-fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
     let Some(source) = folding::integer_input(rule, 0) else { return Ok(None) };
-    rule.require_known(1..5)?;
-    let parts = parts(rule.graph, rule.node, &source.shape).map_err(|message| rule.error(message))?;
+    for index in 1..3 {
+        rule.known_lengths(index)?;
+    }
+    rule.require_known(3..5)?;
+    let parts = parts(rule.graph, rule.node, &source.tensor_type().shape).map_err(|message| rule.error(message))?;
     let steps = folding::steps(&source.shape);
-    let shape: Vec<usize> = parts.iter().map(|part| part.count).collect();
+    let numbers = parts.iter().map(|part| Some((part.start.fixed()? as i64, part.count.fixed()?, part.step)));
+    let Some(numbers) = numbers.collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let shape: Vec<usize> = numbers.iter().map(|(_, count, _)| *count).collect();
     let from = |at: &[usize]| {
-        let axes = at.iter().zip(&parts).zip(&steps);
-        axes.map(|((at, part), step)| (part.start as i64 + *at as i64 * part.step) as usize * step).sum()
+        let axes = at.iter().zip(&numbers).zip(&steps);
+        axes.map(|((at, (start, _, by)), step)| (start + *at as i64 * by) as usize * step).sum()
     };
-    Ok(Some(folding::moved(source, &shape, from)))
+    Ok(folding::moved(&source, &shape, from))
 }
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
@@ -109,43 +156,47 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let mut parts = parts(b.graph, &b.node, &full).map_err(|message| b.error(message))?;
     let mut dx = b.dy()?;
     // what was read backwards is turned first
-    for (axis, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.step < 0 && part.count > 0) {
-        b.require_writable(part.count)?;
-        let order: Vec<i64> = (0..part.count as i64).rev().collect();
-        let order = b.graph.integers(&order);
-        dx = b.graph.add("Gather", &[dx, order], &[("axis", (axis as i64).into())])?;
-        part.start -= (part.count - 1) * part.step.unsigned_abs() as usize;
+    for (axis, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.step < 0 && part.count != 0) {
+        dx = turned(b, dx, axis, &part.count)?;
+        part.start = &part.start - (&part.count - 1) * part.step.unsigned_abs() as usize;
         part.step = -part.step;
     }
-    let wide = |part: &Part| part.step > 1 && part.count > 1;
+    let wide = |part: &Part| part.step > 1 && part.count != 1 && part.count != 0;
     if parts.iter().any(wide) {
         dx = with_gaps(b, dx, &parts)?;
     }
     let (mut before, mut after) = (vec![], vec![]);
     for (axis, part) in parts.iter().enumerate() {
-        before.push(part.start as i64);
-        after.push((full[axis] - part.start - b.graph.shape(dx)?[axis]) as i64);
+        before.push(part.start.clone());
+        after.push(&full[axis] - &part.start - &b.graph.shape(dx)?[axis]);
     }
     let dx = b.graph.pad(dx, &before, &after)?;
     b.give(0, dx)
 }
 
+/// An axis the other way round.
+fn turned(b: &mut Backward<'_>, value: ValueId, axis: usize, count: &Length) -> Result<ValueId, CompilerError> {
+    let Some(count) = count.fixed() else {
+        return b.graph.slice(value, &[axis as i64], &[Length::number(-1)], &[Length::number(i64::MIN + 1)], &[-1]);
+    };
+    b.require_writable(count)?;
+    let order: Vec<i64> = (0..count as i64).rev().collect();
+    let order = b.graph.integers(&order);
+    b.graph.add("Gather", &[value, order], &[("axis", (axis as i64).into())])
+}
+
 /// Puts `step − 1` zeros between elements: each axis is split into (count, 1), padded to (count, step) and merged.
-fn with_gaps(
-    b: &mut Backward<'_>,
-    value: crate::graph::ValueId,
-    parts: &[Part],
-) -> Result<crate::graph::ValueId, CompilerError> {
-    let step = |part: &Part| if part.count > 1 { part.step as usize } else { 1 };
-    let split: Vec<usize> = parts.iter().flat_map(|part| [part.count, 1]).collect();
-    let gaps: Vec<i64> = parts.iter().flat_map(|part| [0, step(part) as i64 - 1]).collect();
-    let merged: Vec<usize> = parts.iter().map(|part| part.count * step(part)).collect();
+fn with_gaps(b: &mut Backward<'_>, value: ValueId, parts: &[Part]) -> Result<ValueId, CompilerError> {
+    let step = |part: &Part| if part.count == 1 || part.count == 0 { 1 } else { part.step as usize };
+    let split: Vec<Length> = parts.iter().flat_map(|part| [part.count.clone(), 1.into()]).collect();
+    let gaps: Vec<usize> = parts.iter().flat_map(|part| [0, step(part) - 1]).collect();
+    let merged: Vec<Length> = parts.iter().map(|part| &part.count * step(part)).collect();
     let value = b.graph.reshape(value, &split)?;
     let value = b.graph.pad(value, &vec![0; gaps.len()], &gaps)?;
     let value = b.graph.reshape(value, &merged)?;
     // no gap after the last element, where the input may already have ended
     let axes: Vec<usize> = (0..parts.len()).filter(|axis| step(&parts[*axis]) > 1).collect();
     let names: Vec<i64> = axes.iter().map(|axis| *axis as i64).collect();
-    let ends: Vec<i64> = axes.iter().map(|axis| (merged[*axis] - step(&parts[*axis]) + 1) as i64).collect();
-    b.graph.slice(value, &names, &vec![0; axes.len()], &ends, &vec![1; axes.len()])
+    let counts: Vec<Length> = axes.iter().map(|axis| &merged[*axis] - (step(&parts[*axis]) - 1)).collect();
+    b.graph.part(value, &names, &vec![0.into(); axes.len()], &counts, &vec![1; axes.len()])
 }

@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, axes, fixed_integers, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::TensorType;
+use crate::graph::{Length, TensorType};
 
 /// `Split`: parts along an axis, of given or equal lengths. dx: the outputs' gradients one after another, zeros where
 /// an output has none.
@@ -28,22 +28,23 @@ pub(super) const OPERATOR: Operator = Operator {
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
     let axis = rule.axis(rule.node.int("axis").unwrap_or(0), x.shape.len())?;
-    let whole = x.shape[axis];
-    let lengths: Vec<usize> = if rule.node.input(1).is_some() {
-        let given = rule.known_integers(1)?.iter().map(|value| axes::length(*value)).collect::<Result<_, String>>();
-        given.map_err(|message| rule.error(message))?
-    } else {
+    let whole = &x.shape[axis];
+    let lengths: Vec<Length> = if rule.node.input(1).is_some() {
+        axes::lengths(rule.known_lengths(1)?).map_err(|message| rule.error(message))?
+    } else if let Some(whole) = whole.fixed() {
         let each = whole.div_ceil(rule.outputs.max(1));
-        (0..rule.outputs).map(|part| whole.saturating_sub(part * each).min(each)).collect()
+        (0..rule.outputs).map(|part| whole.saturating_sub(part * each).min(each).into()).collect()
+    } else {
+        let each = whole.quotient_up(rule.outputs.max(1));
+        let last = whole - &each * rule.outputs.saturating_sub(1);
+        (1..=rule.outputs).map(|part| if part == rule.outputs { &last } else { &each }.clone()).collect()
     };
-    if lengths.len() != rule.outputs
-        || lengths.iter().try_fold(0usize, |sum, part| sum.checked_add(*part)) != Some(whole)
-    {
+    if lengths.len() != rule.outputs || lengths.iter().sum::<Length>() != *whole {
         return Err(rule.error(format!("an axis of {whole} split into {lengths:?} for {} outputs", rule.outputs)));
     }
-    let part = |length: &usize| {
+    let part = |length: &Length| {
         let mut shape = x.shape.clone();
-        shape[axis] = *length;
+        shape[axis] = length.clone();
         TensorType { dtype: x.dtype, shape }
     };
     Ok(lengths.iter().map(part).collect())

@@ -1,6 +1,6 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, axes, fixed_integers, folding, varied};
 use crate::CompilerError;
-use crate::graph::TensorType;
+use crate::graph::{Length, TensorType};
 
 /// `Squeeze`: without the named axes of length one, or without all such. dx: dy in x's shape.
 pub(super) const OPERATOR: Operator = Operator {
@@ -28,7 +28,11 @@ pub(super) const OPERATOR: Operator = Operator {
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
     let ones = || x.shape.iter().enumerate().filter(|(_, length)| **length == 1).map(|(axis, _)| axis).collect();
+    let open = |length: &&Length| length.as_number().is_none() && !length.is_at_least(2);
     let gone: Vec<usize> = if rule.node.input(1).is_none() {
+        if let Some(axis) = x.shape.iter().position(|length| open(&length)) {
+            return Err(rule.error(rule.open("axes of length one go", axis, &[&x.shape[axis]])));
+        }
         ones()
     } else {
         axes::all_from_front(&rule.known_integers(1)?, x.shape.len()).map_err(|message| rule.error(message))?
@@ -37,5 +41,5 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
         return Err(rule.error(format!("axis {axis} of {:?} is not of length one", x.shape)));
     }
     let kept = x.shape.iter().enumerate().filter(|(axis, _)| !gone.contains(axis));
-    Ok(vec![TensorType { dtype: x.dtype, shape: kept.map(|(_, length)| *length).collect() }])
+    Ok(vec![TensorType { dtype: x.dtype, shape: kept.map(|(_, length)| length.clone()).collect() }])
 }

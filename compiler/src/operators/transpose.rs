@@ -1,6 +1,6 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, axes, folding, varied};
 use crate::CompilerError;
-use crate::graph::{Constant, Node, TensorType};
+use crate::graph::{Constant, Known, Node, TensorType};
 use crate::operators::SampleInput;
 
 /// `Transpose`: axes in the order of `perm`, or reversed. dx: dy in the inverse order.
@@ -40,14 +40,14 @@ fn order(node: &Node, rank: usize) -> Result<Vec<usize>, String> {
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
     let order = order(rule.node, x.shape.len()).map_err(|message| rule.error(message))?;
-    Ok(vec![TensorType { dtype: x.dtype, shape: order.iter().map(|axis| x.shape[*axis]).collect() }])
+    Ok(vec![TensorType { dtype: x.dtype, shape: order.iter().map(|axis| x.shape[*axis].clone()).collect() }])
 }
 
-fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
     let Some(source) = folding::integer_input(rule, 0) else { return Ok(None) };
-    let shape = types(rule)?.remove(0).shape;
+    let Some(shape) = folding::small_shape(&types(rule)?.remove(0).shape) else { return Ok(None) };
     let order = order(rule.node, shape.len()).map_err(|message| rule.error(message))?;
     let steps = folding::steps(&source.shape);
     let from = |at: &[usize]| at.iter().zip(&order).map(|(at, axis)| at * steps[*axis]).sum();
-    Ok(Some(folding::moved(source, &shape, from)))
+    Ok(folding::moved(&source, &shape, from))
 }

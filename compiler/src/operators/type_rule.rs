@@ -1,5 +1,6 @@
 use crate::CompilerError;
-use crate::graph::{Constant, Graph, Node, TensorType};
+use crate::graph::{Constant, Graph, Length, Node, TensorType};
+use millstream_schemas::shown;
 
 /// What a [`TypeRule`](super::TypeRule) sees.
 pub struct TypeRuleInput<'a> {
@@ -34,6 +35,12 @@ impl<'a> TypeRuleInput<'a> {
             Some(_) => self.not_known(index),
             None => self.error(format!("input {index} is missing")),
         })
+    }
+
+    /// The lengths that an input holds, as numbers or as expressions, or an error when they are not known before the run.
+    pub fn known_lengths(&self, index: usize) -> Result<Vec<Length>, CompilerError> {
+        let given = self.node.input(index).ok_or_else(|| self.error(format!("input {index} is missing")))?;
+        self.graph.lengths_of(given).ok_or_else(|| self.not_known(index))
     }
 
     /// Refuses inputs of integers that are given and not known before the run.
@@ -79,16 +86,46 @@ impl<'a> TypeRuleInput<'a> {
     }
 
     /// The shape that two shapes broadcast to, as numpy does.
-    pub fn broadcast(&self, a: &[usize], b: &[usize]) -> Result<Vec<usize>, CompilerError> {
+    pub fn broadcast(&self, a: &[Length], b: &[Length]) -> Result<Vec<Length>, CompilerError> {
         let rank = a.len().max(b.len());
-        let length = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
+        let one = &Length::from(1);
         (0..rank)
-            .map(|axis| match (length(a, axis), length(b, axis)) {
-                (x, y) if x == y => Ok(x),
-                (1, y) => Ok(y),
-                (x, 1) => Ok(x),
-                (x, y) => Err(self.error(format!("shapes {a:?} and {b:?} do not broadcast: {x} against {y}"))),
+            .map(|axis| {
+                let [x, y] = [a, b].map(|shape| (axis + shape.len()).checked_sub(rank).map_or(one, |at| &shape[at]));
+                broadcast_length(x, y).map_err(|open| {
+                    let message = format!("shapes {a:?} and {b:?} do not broadcast: {x} against {y}");
+                    self.error(if open { self.open(&message, axis, &[x, y]) } else { message })
+                })
             })
             .collect()
+    }
+
+    /// A message about something that the names of an axis leave open.
+    pub fn open(&self, what: &str, axis: usize, lengths: &[&Length]) -> String {
+        let mut names: Vec<&str> = lengths.iter().flat_map(|length| length.names()).collect();
+        names.dedup();
+        let names: Vec<String> = names.into_iter().map(|name| format!("`{}`", shown(name))).collect();
+        format!("{what}, on axis {axis}, where that is open: state the length of {}", names.join(" and "))
+    }
+}
+
+/// What two lengths broadcast to; an error, and whether it depends on what names stand for, where they do not.
+fn broadcast_length(x: &Length, y: &Length) -> Result<Length, bool> {
+    if x.agrees_with(y) {
+        // the longer one to write is the other cut at a number
+        return Ok(if x.name().is_some() { x } else { y }.clone());
+    }
+    if *x == 1 {
+        return Ok(y.clone());
+    }
+    if *y == 1 {
+        return Ok(x.clone());
+    }
+    // ONNX Runtime refuses what is neither the same nor one, so what cannot be one stays
+    match (x.as_number(), y.as_number()) {
+        (Some(_), Some(_)) => Err(false),
+        _ if x.is_at_least(2) || x.as_number() == Some(0) => Ok(x.clone()),
+        _ if y.is_at_least(2) || y.as_number() == Some(0) => Ok(y.clone()),
+        _ => Err(true),
     }
 }

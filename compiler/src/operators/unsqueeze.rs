@@ -1,6 +1,6 @@
 use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, axes, fixed_integers, folding, varied};
 use crate::CompilerError;
-use crate::graph::{Constant, TensorType};
+use crate::graph::{Constant, Length, TensorType};
 
 /// `Unsqueeze`: new axes of length one; `axes` counts in the output. dx: dy in x's shape.
 pub(super) const OPERATOR: Operator = Operator {
@@ -30,6 +30,6 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let rank = x.shape.len() + wanted.len();
     let new = axes::all_from_front(&wanted, rank).map_err(|message| rule.error(message))?;
     let mut old = x.shape.iter();
-    let shape = (0..rank).map(|axis| if new.contains(&axis) { Some(1) } else { old.next().copied() });
-    Ok(vec![TensorType { dtype: x.dtype, shape: shape.map(|length| length.unwrap_or(1)).collect() }])
+    let shape = (0..rank).map(|axis| if new.contains(&axis) { Some(Length::from(1)) } else { old.next().cloned() });
+    Ok(vec![TensorType { dtype: x.dtype, shape: shape.map(|length| length.unwrap_or(1.into())).collect() }])
 }

@@ -1,6 +1,6 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, fixed_integers, fixed_truths, folding, varied};
 use crate::CompilerError;
-use crate::graph::{Constant, ElementType, TensorType};
+use crate::graph::{ElementType, Known, Length, TensorType};
 
 /// `Where`: a where the condition holds, else b, broadcast. da = dy · c, db = dy · (1 − c).
 pub(super) const OPERATOR: Operator = Operator {
@@ -51,16 +51,13 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     Ok(vec![TensorType { dtype: a.dtype, shape: rule.broadcast(&shape, &condition.shape)? }])
 }
 
-fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Constant>, CompilerError> {
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
     let inputs = [0, 1, 2].map(|index| folding::integer_input(rule, index));
     let [Some(condition), Some(a), Some(b)] = inputs else { return Ok(None) };
     let output = types(rule)?.remove(0);
-    if !folding::is_small(&output.shape) {
-        return Ok(None);
-    }
-    let values = [condition, a, b].map(|input| folding::expanded(input, &output.shape).to_i64());
-    let [Some(condition), Some(a), Some(b)] = values else { return Ok(None) };
-    let choose = |at: usize| if condition[at] != 0 { a[at] } else { b[at] };
-    let chosen: Vec<i64> = (0..condition.len()).map(choose).collect();
-    Ok(folding::from_integers(output.dtype, &output.shape, &chosen))
+    let Some(shape) = folding::small_shape(&output.shape) else { return Ok(None) };
+    let [condition, a, b] = [condition, a, b].map(|input| folding::expanded(&input, &shape));
+    let choose = |at: usize| folding::truth(&condition[at]).map(|holds| if holds { &a[at] } else { &b[at] }.clone());
+    let chosen = (0..condition.len()).map(choose).collect::<Option<Vec<Length>>>();
+    Ok(chosen.and_then(|chosen| folding::from_elements(output.dtype, &shape, chosen)))
 }

@@ -1,14 +1,22 @@
-//! Simplifications that need no data: shape arithmetic that exporters leave in graphs becomes constants.
+//! Simplifications that need no data: shape arithmetic that exporters leave in graphs becomes
+//! constants, or expressions over named lengths.
 
 use crate::CompilerError;
-use crate::graph::Graph;
+use crate::graph::{Graph, Known};
 use crate::operators::{OperatorCatalog, TypeRuleInput};
 
 /// Bytes of folded constants in one model: shape arithmetic needs a few thousand.
 pub(crate) const FOLDED_BYTES: usize = 64 << 20;
 
-/// Replaces the first output of the node added last by a constant, when its operator's fold rule can tell it and the
-/// budget of bytes lasts.
+fn bytes(known: &Known) -> usize {
+    match known {
+        Known::Constant(constant) => constant.bytes.len(),
+        Known::Integers(integers) => integers.elements.len() * size_of::<i64>(),
+    }
+}
+
+/// Replaces the first output of the node added last by a constant, or states its elements, when its operator's fold rule can tell
+/// them and the budget of bytes lasts.
 pub(crate) fn fold_last(graph: &mut Graph, catalog: &OperatorCatalog, budget: &mut usize) -> Result<(), CompilerError> {
     let Some(node) = graph.nodes().last() else { return Ok(()) };
     let Some(fold) = catalog.find(&node.domain, &node.operator).and_then(|row| row.fold) else { return Ok(()) };
@@ -17,9 +25,9 @@ pub(crate) fn fold_last(graph: &mut Graph, catalog: &OperatorCatalog, budget: &m
         return Ok(());
     }
     match fold(&TypeRuleInput { graph, node, outputs: 1 }) {
-        Ok(Some(constant)) if constant.bytes.len() <= *budget => {
-            *budget -= constant.bytes.len();
-            graph.set_constant(output, constant);
+        Ok(Some(known)) if bytes(&known) <= *budget => {
+            *budget -= bytes(&known);
+            graph.set_known(output, known);
         }
         Ok(_) | Err(CompilerError::NotKnown { .. }) => {}
         Err(error) => return Err(error),

@@ -39,11 +39,16 @@ fn library() -> Option<PathBuf> {
 
 /// A session over a model in memory.
 pub(crate) fn session(model: &[u8]) -> Session {
+    load(model).expect("ONNX Runtime takes the model")
+}
+
+/// As [`session`], for a model that may be refused.
+pub(crate) fn load(model: &[u8]) -> Result<Session, ort::Error> {
     let mut builder = Session::builder(ENVIRONMENT.get().expect("`available` came first"))
         .expect("a session builder")
         .with_intra_threads(1)
         .expect("one thread");
-    builder.commit_from_memory(model).expect("ONNX Runtime takes the model")
+    builder.commit_from_memory(model)
 }
 
 /// A float tensor.

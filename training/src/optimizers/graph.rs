@@ -41,7 +41,7 @@ pub(crate) fn update_graph(
     let mut graph = Graph::new(OPSET, OperatorCatalog::standard());
     let coefficient_names: Vec<String> =
         (0..rule.coefficients(0, 0.0).len()).map(|index| format!("coefficient.{index}")).collect();
-    let scalar = || TensorType::f32(Vec::new());
+    let scalar = || TensorType::f32(Vec::<usize>::new());
     let coefficients: Vec<ValueId> = coefficient_names.iter().map(|name| graph.input(name, scalar())).collect();
     let mut names = Vec::new();
     let mut values = Vec::new();

@@ -30,10 +30,17 @@ impl OwnedTensor {
 
     /// A tensor as a manifest describes it.
     pub(super) fn of_entry(allocator: &Allocator, entry: &TensorEntry) -> Result<Self, TrainingError> {
+        let Some(shape) = entry.fixed_shape() else {
+            return Err(TrainingError::Input {
+                name: entry.name.clone(),
+                wanted: "axes whose lengths are stated when the model is compiled".into(),
+                got: format!("{} {:?}", entry.dtype, entry.shape),
+            });
+        };
         if entry.dtype == "int64" {
             let doing = format!("allocating `{}`", entry.name);
-            let tensor = Tensor::new(allocator, entry.shape.as_slice()).map_err(TrainingError::runtime(doing))?;
-            return Ok(Self { data: Data::I64(tensor), shape: entry.shape.clone() });
+            let tensor = Tensor::new(allocator, shape.as_slice()).map_err(TrainingError::runtime(doing))?;
+            return Ok(Self { data: Data::I64(tensor), shape });
         }
         if entry.dtype != "float32" {
             return Err(TrainingError::Input {
@@ -42,7 +49,7 @@ impl OwnedTensor {
                 got: "an element type that batches do not have".into(),
             });
         }
-        Self::f32(allocator, &entry.shape)
+        Self::f32(allocator, &shape)
     }
 
     /// Binds it as an input. On CUDA an input that lies on the host is copied now, and not again when it changes.

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType};
+use millstream_compiler::graph::{Attribute, Constant, Graph, Length, TensorType};
 use millstream_compiler::{FineTuning, Model, OperatorCatalog, TrainingProgram, compile};
 use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
 use millstream_schemas::{Batch, Choice, Fingerprint, ResumePoint, RowId, Tensor};
@@ -41,7 +41,7 @@ pub(crate) fn numbers(seed: u64, count: usize) -> Vec<f32> {
 pub(crate) fn model() -> Vec<u8> {
     const HIDDEN: usize = 16;
     let mut graph = Graph::new(17, OperatorCatalog::standard());
-    let x = graph.input("x", TensorType::f32([BATCH, WIDTH]));
+    let x = graph.input("x", TensorType::f32([Length::named("batch"), WIDTH.into()]));
     let scaled = |seed, count| numbers(seed, count).into_iter().map(|value| 0.5 * value).collect::<Vec<_>>();
     let hidden_weight = graph.constant("hidden.weight", Constant::f32([HIDDEN, WIDTH], &scaled(1, HIDDEN * WIDTH)));
     let hidden_bias = graph.constant("hidden.bias", Constant::f32([HIDDEN], &scaled(2, HIDDEN)));
@@ -53,7 +53,7 @@ pub(crate) fn model() -> Vec<u8> {
     let logits = graph.add("Gemm", &[hidden, head_weight, head_bias], &transposed).unwrap();
     graph.rename(logits, "logits").unwrap();
     graph.set_outputs(&[logits]);
-    graph.to_onnx_with_batch("perceptron", "batch")
+    graph.to_onnx("perceptron")
 }
 
 /// The perceptron compiled to train all of it.

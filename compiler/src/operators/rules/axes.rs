@@ -1,4 +1,4 @@
-use crate::graph::{Constant, Graph, Node};
+use crate::graph::{Constant, Graph, Length, Node};
 
 /// The integers that an input of a node always holds, if it is given and constant.
 pub(crate) fn integers_of(graph: &Graph, node: &Node, index: usize) -> Option<Vec<i64>> {
@@ -29,6 +29,14 @@ pub(crate) fn length(value: i64) -> Result<usize, String> {
 /// Number of elements, if it can be counted.
 pub(crate) fn elements(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1usize, |product, length| product.checked_mul(*length))
+}
+
+/// Lengths of axes, none of which may be negative.
+pub(crate) fn lengths(values: Vec<Length>) -> Result<Vec<Length>, String> {
+    match values.iter().find(|value| value.as_number().is_some_and(i64::is_negative)) {
+        Some(value) => Err(format!("a length of {value}")),
+        None => Ok(values),
+    }
 }
 
 /// The order that undoes a permutation.

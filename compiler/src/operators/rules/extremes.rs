@@ -3,7 +3,7 @@
 use super::folding;
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Constant, ElementType, TensorType};
+use crate::graph::{ElementType, Known, Length, TensorType};
 use crate::operators::TypeRuleInput;
 
 /// The shape that all inputs broadcast to.
@@ -17,7 +17,10 @@ pub(crate) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, Compile
 }
 
 /// Of two inputs.
-pub(crate) fn fold(rule: &TypeRuleInput<'_>, choose: fn(i64, i64) -> i64) -> Result<Option<Constant>, CompilerError> {
+pub(crate) fn fold(
+    rule: &TypeRuleInput<'_>,
+    choose: fn(&Length, &Length) -> Length,
+) -> Result<Option<Known>, CompilerError> {
     match rule.node.inputs.len() {
         2 => folding::binary(rule, |a, b| Some(choose(a, b))),
         _ => Ok(None),

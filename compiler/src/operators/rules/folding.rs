@@ -1,11 +1,11 @@
-//! Values of small integer tensors, computed here: what exporters leave of shape arithmetic.
+//! Elements of small integer tensors, computed here: what exporters leave of shape arithmetic.
 
 use super::axes;
 use crate::CompilerError;
-use crate::graph::{Constant, ElementType};
+use crate::graph::{Constant, ElementType, Integers, Known, Length};
 use crate::operators::TypeRuleInput;
 
-type Folded = Result<Option<Constant>, CompilerError>;
+type Folded = Result<Option<Known>, CompilerError>;
 
 /// Larger tensors are left to the runtime.
 const MOST_ELEMENTS: usize = 1 << 16;
@@ -15,14 +15,32 @@ pub(crate) fn is_small(shape: &[usize]) -> bool {
     axes::elements(shape).is_some_and(|count| count <= MOST_ELEMENTS)
 }
 
-/// An input that is a small constant of integers or truth values. Floats are left alone: they may be trained.
-pub(crate) fn integer_input<'a>(rule: &TypeRuleInput<'a>, index: usize) -> Option<&'a Constant> {
-    let whole = |dtype| matches!(dtype, ElementType::I64 | ElementType::I32 | ElementType::Bool);
-    rule.constant(index).filter(|constant| whole(constant.dtype) && is_small(&constant.shape))
+/// The output's lengths by its type rule, where it is small enough to be computed here.
+pub(crate) fn small_shape(shape: &[Length]) -> Option<Vec<usize>> {
+    crate::graph::fixed_lengths(shape).filter(|shape| is_small(shape))
 }
 
-/// Integers as a constant of another element type; `None` when one does not fit or the type is not known here.
-pub(crate) fn from_integers(dtype: ElementType, shape: &[usize], values: &[i64]) -> Option<Constant> {
+/// An input that is small, of integers or truth values, and known before the run. Floats are left alone: they may be
+/// trained.
+pub(crate) fn integer_input(rule: &TypeRuleInput<'_>, index: usize) -> Option<Integers> {
+    let given = rule.node.input(index)?;
+    let whole = |dtype| matches!(dtype, ElementType::I64 | ElementType::I32 | ElementType::Bool);
+    let known = rule.graph.tensor_type(given)?;
+    (whole(known.dtype) && small_shape(&known.shape).is_some()).then(|| rule.graph.integers_of(given)).flatten()
+}
+
+/// Elements as a tensor of some type; `None` when one does not fit or the type is not known here.
+pub(crate) fn from_elements(dtype: ElementType, shape: &[usize], elements: Vec<Length>) -> Option<Known> {
+    let numbers: Option<Vec<i64>> = elements.iter().map(Length::as_number).collect();
+    match numbers {
+        Some(numbers) => from_integers(dtype, shape, &numbers).map(Known::Constant),
+        None if !matches!(dtype, ElementType::I64 | ElementType::I32) => None,
+        None if elements.iter().any(|element| element.as_number().is_none() && element.is_excessive()) => None,
+        None => Some(Known::Integers(Integers { dtype, shape: shape.to_vec(), elements })),
+    }
+}
+
+fn from_integers(dtype: ElementType, shape: &[usize], values: &[i64]) -> Option<Constant> {
     let bytes: Vec<u8> = match dtype {
         ElementType::I64 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         ElementType::I32 => {
@@ -46,14 +64,17 @@ pub(crate) fn steps(shape: &[usize]) -> Vec<usize> {
 }
 
 /// A tensor whose element at each position is one of the source's: `from` says which.
-pub(crate) fn moved(source: &Constant, shape: &[usize], from: impl Fn(&[usize]) -> usize) -> Constant {
-    let width = source.dtype.bytes();
+pub(crate) fn moved(source: &Integers, shape: &[usize], from: impl Fn(&[usize]) -> usize) -> Option<Known> {
+    let elements = taken(&source.elements, shape, from);
+    from_elements(source.dtype, shape, elements)
+}
+
+fn taken(source: &[Length], shape: &[usize], from: impl Fn(&[usize]) -> usize) -> Vec<Length> {
     let count = shape.iter().product();
-    let mut bytes = Vec::with_capacity(count * width);
+    let mut elements = Vec::with_capacity(count);
     let mut at = vec![0; shape.len()];
     for _ in 0..count {
-        let start = from(&at) * width;
-        bytes.extend_from_slice(&source.bytes[start..start + width]);
+        elements.push(source[from(&at)].clone());
         for axis in (0..shape.len()).rev() {
             at[axis] += 1;
             if at[axis] < shape[axis] {
@@ -62,52 +83,78 @@ pub(crate) fn moved(source: &Constant, shape: &[usize], from: impl Fn(&[usize]) 
             at[axis] = 0;
         }
     }
-    Constant { dtype: source.dtype, shape: shape.to_vec(), bytes: bytes.into() }
+    elements
 }
 
-/// The source repeated along axes of length one and new leading axes.
-pub(crate) fn expanded(source: &Constant, shape: &[usize]) -> Constant {
+/// The source's elements repeated along axes of length one and new leading axes.
+pub(crate) fn expanded(source: &Integers, shape: &[usize]) -> Vec<Length> {
     let (lead, steps) = (shape.len() - source.shape.len(), steps(&source.shape));
-    moved(source, shape, |at| {
+    taken(&source.elements, shape, |at| {
         let axes = source.shape.iter().zip(&steps).enumerate();
         axes.map(|(axis, (length, step))| if *length == 1 { 0 } else { at[lead + axis] * step }).sum()
     })
 }
 
 /// The first input's elements in the output's shape.
-pub(crate) fn reshaped(rule: &TypeRuleInput<'_>, shape: &[usize]) -> Option<Constant> {
+pub(crate) fn reshaped(rule: &TypeRuleInput<'_>, shape: &[Length]) -> Option<Known> {
     let source = integer_input(rule, 0)?;
-    let bytes = source.bytes.clone();
-    Some(Constant { dtype: source.dtype, shape: shape.to_vec(), bytes })
+    from_elements(source.dtype, &small_shape(shape)?, source.elements)
 }
 
 /// One integer to one integer, element by element.
-pub(crate) fn unary(rule: &TypeRuleInput<'_>, value: fn(i64) -> Option<i64>) -> Folded {
-    let Some((source, numbers)) = integer_input(rule, 0).and_then(|source| Some((source, source.to_i64()?))) else {
-        return Ok(None);
-    };
-    let values = numbers.into_iter().map(value).collect::<Option<Vec<i64>>>();
-    Ok(values.and_then(|values| from_integers(source.dtype, &source.shape, &values)))
+pub(crate) fn unary(rule: &TypeRuleInput<'_>, value: fn(&Length) -> Option<Length>) -> Folded {
+    let Some(source) = integer_input(rule, 0) else { return Ok(None) };
+    let elements = source.elements.iter().map(value).collect::<Option<Vec<Length>>>();
+    Ok(elements.and_then(|elements| from_elements(source.dtype, &source.shape, elements)))
 }
 
 /// Two integers to one, broadcast; the result keeps the inputs' element type.
-pub(crate) fn binary(rule: &TypeRuleInput<'_>, value: impl Fn(i64, i64) -> Option<i64>) -> Folded {
+pub(crate) fn binary(rule: &TypeRuleInput<'_>, value: impl Fn(&Length, &Length) -> Option<Length>) -> Folded {
     let dtype = rule.input(0)?.dtype;
     two(rule, dtype, value)
 }
 
-/// Two integers to a truth value, broadcast.
-pub(crate) fn comparison(rule: &TypeRuleInput<'_>, holds: fn(i64, i64) -> bool) -> Folded {
-    two(rule, ElementType::Bool, |a, b| Some(i64::from(holds(a, b))))
+/// Two integers to a truth value, broadcast; `None` where it depends on what names stand for.
+pub(crate) fn comparison(rule: &TypeRuleInput<'_>, holds: fn(&Length, &Length) -> Option<bool>) -> Folded {
+    two(rule, ElementType::Bool, |a, b| holds(a, b).map(|holds| usize::from(holds).into()))
 }
 
-fn two(rule: &TypeRuleInput<'_>, dtype: ElementType, value: impl Fn(i64, i64) -> Option<i64>) -> Folded {
+fn two(rule: &TypeRuleInput<'_>, dtype: ElementType, value: impl Fn(&Length, &Length) -> Option<Length>) -> Folded {
     let (Some(a), Some(b)) = (integer_input(rule, 0), integer_input(rule, 1)) else { return Ok(None) };
-    let shape = rule.broadcast(&a.shape, &b.shape)?;
-    if !is_small(&shape) {
-        return Ok(None);
+    let shape = rule.broadcast(&a.tensor_type().shape, &b.tensor_type().shape)?;
+    let Some(shape) = small_shape(&shape) else { return Ok(None) };
+    let (a, b) = (expanded(&a, &shape), expanded(&b, &shape));
+    let elements = a.iter().zip(&b).map(|(a, b)| value(a, b)).collect::<Option<Vec<Length>>>();
+    Ok(elements.and_then(|elements| from_elements(dtype, &shape, elements)))
+}
+
+/// Whether both are the same.
+pub(crate) fn equal(a: &Length, b: &Length) -> Option<bool> {
+    match (a.as_number(), b.as_number()) {
+        (Some(a), Some(b)) => Some(a == b),
+        _ if a == b => Some(true),
+        _ => ((a - b).is_at_least(1) || (b - a).is_at_least(1)).then_some(false),
     }
-    let (Some(a), Some(b)) = (expanded(a, &shape).to_i64(), expanded(b, &shape).to_i64()) else { return Ok(None) };
-    let values = a.into_iter().zip(b).map(|(a, b)| value(a, b)).collect::<Option<Vec<i64>>>();
-    Ok(values.and_then(|values| from_integers(dtype, &shape, &values)))
+}
+
+/// Whether the first is less.
+pub(crate) fn less(a: &Length, b: &Length) -> Option<bool> {
+    match (a.as_number(), b.as_number()) {
+        (Some(a), Some(b)) => Some(a < b),
+        _ if (b - a).is_at_least(1) => Some(true),
+        _ => (a - b).is_at_least(0).then_some(false),
+    }
+}
+
+/// Whether it is true.
+pub(crate) fn truth(value: &Length) -> Option<bool> {
+    value.as_number().map(|number| number != 0)
+}
+
+/// Divided; integers are cut towards zero.
+pub(crate) fn divided(a: &Length, b: &Length) -> Option<Length> {
+    match (a.as_number(), b.as_number()) {
+        (Some(a), Some(b)) => a.checked_div(b).map(Length::number),
+        _ => (a.is_at_least(0) && b.is_at_least(1)).then(|| a.quotient(b)),
+    }
 }

@@ -3,7 +3,7 @@
 use super::axes;
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Graph, Node, TensorType, ValueId};
+use crate::graph::{Graph, Length, Node, TensorType, ValueId};
 use crate::operators::TypeRuleInput;
 
 /// The axes a node reduces. `input_since`: the opset from which they are an input, not an attribute.
@@ -22,8 +22,12 @@ fn reduced_axes(graph: &Graph, node: &Node, rank: usize, input_since: i64) -> Re
     }
 }
 
-fn kept(shape: &[usize], reduced: &[usize]) -> Vec<usize> {
-    shape.iter().enumerate().map(|(axis, length)| if reduced.contains(&axis) { 1 } else { *length }).collect()
+fn kept(shape: &[Length], reduced: &[usize]) -> Vec<Length> {
+    shape
+        .iter()
+        .enumerate()
+        .map(|(axis, length)| if reduced.contains(&axis) { 1.into() } else { length.clone() })
+        .collect()
 }
 
 /// The output's type.
@@ -38,7 +42,7 @@ pub(crate) fn types(rule: &TypeRuleInput<'_>, input_since: i64) -> Result<Vec<Te
         kept(&x.shape, &reduced)
     } else {
         let axes = x.shape.iter().enumerate().filter(|(axis, _)| !reduced.contains(axis));
-        axes.map(|(_, length)| *length).collect()
+        axes.map(|(_, length)| length.clone()).collect()
     };
     Ok(vec![TensorType { dtype: x.dtype, shape }])
 }
@@ -46,9 +50,9 @@ pub(crate) fn types(rule: &TypeRuleInput<'_>, input_since: i64) -> Result<Vec<Te
 /// What a rule needs to go back through a reduction.
 pub(crate) struct Reduction {
     /// The input's shape.
-    pub(crate) full: Vec<usize>,
+    pub(crate) full: Vec<Length>,
     /// The same with reduced axes of length one.
-    pub(crate) kept: Vec<usize>,
+    pub(crate) kept: Vec<Length>,
     /// The reduced axes.
     pub(crate) axes: Vec<i64>,
 }
@@ -62,8 +66,8 @@ impl Reduction {
     }
 
     /// Number of elements that become one.
-    pub(crate) fn count(&self) -> usize {
-        self.axes.iter().map(|axis| self.full[*axis as usize]).product()
+    pub(crate) fn count(&self) -> Length {
+        self.axes.iter().map(|axis| &self.full[*axis as usize]).product()
     }
 
     /// A value of the output's shape repeated over the reduced axes.

@@ -2,7 +2,7 @@
 
 use super::axes;
 use crate::CompilerError;
-use crate::graph::{Attribute, Graph, Node, ValueId};
+use crate::graph::{Attribute, Graph, Length, Node, ValueId, fixed_lengths};
 
 /// Where windows lie on the spatial axes, one entry an axis. Padding written by rule (`auto_pad`) is in numbers here.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,9 +18,11 @@ pub(crate) struct Window {
     /// Padding after the last element.
     pub(crate) after: Vec<usize>,
     /// Length that slides under the windows, without padding.
-    pub(crate) input: Vec<usize>,
+    pub(crate) input: Vec<Length>,
     /// Number of windows.
-    pub(crate) output: Vec<usize>,
+    pub(crate) output: Vec<Length>,
+    /// An axis whose padding by rule depends on a length that is open.
+    pub(crate) open_padding: Option<usize>,
 }
 
 /// Longer axes cannot be real, and sums of them would overflow.
@@ -40,16 +42,39 @@ pub(crate) fn lengths(node: &Node, name: &str, count: usize, least: i64, default
     }
 }
 
+/// Refuses spatial axes that are empty or longer than any.
+pub(crate) fn check_lengths(spatial: &[Length], kernel: &[usize]) -> Result<(), String> {
+    let lengths = spatial.iter().filter(|length| !is_open(length)).map(|length| length.fixed().unwrap_or(LONGEST));
+    match lengths.chain(kernel.iter().copied()).find(|length| *length == 0 || *length >= LONGEST) {
+        Some(wrong) => Err(format!("a spatial axis of length {wrong}")),
+        None => Ok(()),
+    }
+}
+
+fn is_open(length: &Length) -> bool {
+    length.as_number().is_none() && !length.is_excessive()
+}
+
+/// Why a kernel cannot be laid on an input.
+pub(crate) fn misfit(x: &[Length], kernel: &[Length], group: usize) -> String {
+    let is_open = [x, kernel].iter().any(|shape| shape.iter().any(is_open));
+    let advice = if is_open { "; state the lengths that are open" } else { "" };
+    format!("a kernel {kernel:?} in {group} groups does not fit an input {x:?}{advice}")
+}
+
+/// The lengths of a kernel, which must be numbers.
+pub(crate) fn kernel_lengths(kernel: &[Length]) -> Result<Vec<usize>, String> {
+    fixed_lengths(kernel).ok_or_else(|| format!("a kernel {kernel:?} of open lengths: state them"))
+}
+
 impl Window {
     /// Reads a node's attributes. `input`: spatial lengths of its input; `kernel`: of a window.
-    pub(crate) fn of(node: &Node, input: &[usize], kernel: &[usize]) -> Result<Self, String> {
+    pub(crate) fn of(node: &Node, input: &[Length], kernel: &[usize]) -> Result<Self, String> {
         let rank = input.len();
         if rank == 0 || kernel.len() != rank {
             return Err(format!("a window of {} axes over {rank} spatial axes", kernel.len()));
         }
-        if let Some(wrong) = kernel.iter().chain(input).find(|length| **length == 0 || **length >= LONGEST) {
-            return Err(format!("a spatial axis of length {wrong}"));
-        }
+        check_lengths(input, kernel)?;
         let strides = lengths(node, "strides", rank, 1, 1)?;
         let dilations = lengths(node, "dilations", rank, 1, 1)?;
         let pads = lengths(node, "pads", 2 * rank, 0, 0)?;
@@ -60,7 +85,8 @@ impl Window {
             before: pads[..rank].to_vec(),
             after: pads[rank..].to_vec(),
             input: input.to_vec(),
-            output: vec![0; rank],
+            output: vec![0.into(); rank],
+            open_padding: None,
         };
         let ceil = node.int("ceil_mode").unwrap_or(0) != 0;
         let auto_pad = node.string("auto_pad").unwrap_or("NOTSET");
@@ -71,22 +97,36 @@ impl Window {
     }
 
     fn place(&mut self, axis: usize, auto_pad: &str, ceil: bool) -> Result<(), String> {
-        let (input, stride, extent) = (self.input[axis], self.strides[axis], self.extent(axis));
+        let (input, stride, extent) = (self.input[axis].clone(), self.strides[axis], self.extent(axis));
         match auto_pad {
             "NOTSET" => {}
             "VALID" => (self.before[axis], self.after[axis]) = (0, 0),
             "SAME_UPPER" | "SAME_LOWER" => {
-                let output = input.div_ceil(stride);
-                let padding = ((output - 1) * stride + extent).saturating_sub(input);
+                self.output[axis] = input.quotient_up(stride);
+                let padding = match (input.fixed(), stride) {
+                    (Some(input), _) => ((input.div_ceil(stride) - 1) * stride + extent).saturating_sub(input),
+                    (None, 1) => extent - 1,
+                    (None, _) => {
+                        self.open_padding = Some(axis);
+                        0
+                    }
+                };
                 let (small, large) = (padding / 2, padding - padding / 2);
                 let upper = auto_pad == "SAME_UPPER";
                 (self.before[axis], self.after[axis]) = if upper { (small, large) } else { (large, small) };
-                self.output[axis] = output;
                 return Ok(());
             }
             other => return Err(format!("auto_pad `{}`", other.chars().take(40).collect::<String>())),
         }
-        let padded = input + self.before[axis] + self.after[axis];
+        let padding = self.before[axis] + self.after[axis];
+        let Some(input) = input.fixed() else {
+            if ceil && stride > 1 {
+                return Err(format!("ceil_mode over axis {} of open length {input}: state it", axis + 2));
+            }
+            self.output[axis] = (input + padding - extent).quotient(&stride.into()) + 1;
+            return Ok(());
+        };
+        let padded = input + padding;
         let Some(free) = padded.checked_sub(extent) else {
             return Err(format!("a window of {extent} over an axis of {padded}, padding included"));
         };
@@ -95,8 +135,23 @@ impl Window {
         if ceil && free % stride != 0 && output * stride < input + self.before[axis] {
             output += 1;
         }
-        self.output[axis] = output;
+        self.output[axis] = output.into();
         Ok(())
+    }
+
+    /// The number of windows on each axis, where all are numbers.
+    pub(crate) fn fixed_output(&self) -> Option<Vec<usize>> {
+        fixed_lengths(&self.output)
+    }
+
+    /// Why there is no gradient through the windows, if there is none.
+    pub(crate) fn open_reason(&self) -> Option<String> {
+        let axis = self.open_padding?;
+        let length = &self.input[axis];
+        Some(format!(
+            "its padding by rule (auto_pad) depends on the length of axis {}, which is {length}: state it",
+            axis + 2
+        ))
     }
 
     /// Length that a window covers.
@@ -127,24 +182,24 @@ impl Window {
 
     /// Adds the padding to `[A, B, …]`.
     pub(crate) fn padded(&self, graph: &mut Graph, value: ValueId) -> Result<ValueId, CompilerError> {
-        let widen = |pads: &[usize]| [0, 0].iter().chain(pads).map(|pad| *pad as i64).collect::<Vec<i64>>();
+        let widen = |pads: &[usize]| [&[0, 0], pads].concat();
         graph.pad(value, &widen(&self.before), &widen(&self.after))
     }
 
     /// What the element at `tap` sees in all windows: `[A, B, …output]` from a padded `[A, B, …]`.
     pub(crate) fn seen_by(&self, graph: &mut Graph, value: ValueId, tap: &[usize]) -> Result<ValueId, CompilerError> {
-        let (mut axes, mut starts, mut ends, mut steps) = (vec![], vec![], vec![], vec![]);
+        let (mut axes, mut starts, mut counts, mut steps) = (vec![], vec![], vec![], vec![]);
         for (axis, start) in tap.iter().enumerate() {
-            let end = start + (self.output[axis] - 1) * self.strides[axis] + 1;
+            let end = (&self.output[axis] - 1) * self.strides[axis] + 1 + start;
             let whole = *start == 0 && self.strides[axis] == 1 && graph.shape(value)?[axis + 2] == end;
             if !whole {
                 axes.push(axis as i64 + 2);
-                starts.push(*start as i64);
-                ends.push(end as i64);
+                starts.push(start.into());
+                counts.push(self.output[axis].clone());
                 steps.push(self.strides[axis] as i64);
             }
         }
-        if axes.is_empty() { Ok(value) } else { graph.slice(value, &axes, &starts, &ends, &steps) }
+        if axes.is_empty() { Ok(value) } else { graph.part(value, &axes, &starts, &counts, &steps) }
     }
 
     /// Adds every window's values up where the window lay: `[A, B, …output]` and a kernel back to `[A, B', …input]`.
@@ -155,20 +210,31 @@ impl Window {
         kernel: ValueId,
         group: usize,
     ) -> Result<ValueId, CompilerError> {
-        let (mut after, mut beyond) = (self.after.clone(), vec![0; self.rank()]);
+        let (mut before, mut after, mut beyond) = (self.before.clone(), self.after.clone(), vec![0; self.rank()]);
+        let (mut axes, mut starts, mut counts) = (vec![], vec![], vec![]);
         for axis in 0..self.rank() {
-            let covered = (self.output[axis] - 1) * self.strides[axis] + self.extent(axis);
-            let padded = self.input[axis] + self.before[axis] + self.after[axis];
+            let (Some(input), Some(output)) = (self.input[axis].fixed(), self.output[axis].fixed()) else {
+                // how many elements no window reaches is open: at most a stride, and the padding, are cut again
+                (before[axis], after[axis]) = (0, 0);
+                beyond[axis] = self.strides[axis] as i64 - 1;
+                axes.push(axis as i64 + 2);
+                starts.push(Length::from(self.before[axis]));
+                counts.push(self.input[axis].clone());
+                continue;
+            };
+            let covered = (output - 1) * self.strides[axis] + self.extent(axis);
+            let padded = input + before[axis] + after[axis];
             // elements that no window reaches are filled with zeros; windows beyond the padding are cut
             beyond[axis] = padded.saturating_sub(covered) as i64;
             after[axis] += covered.saturating_sub(padded);
         }
-        let mut attributes = self.attributes(&self.strides, &self.dilations, &self.before, &after);
+        let mut attributes = self.attributes(&self.strides, &self.dilations, &before, &after);
         attributes.push(("group", Attribute::Int(group as i64)));
         if beyond.iter().any(|length| *length > 0) {
             attributes.push(("output_padding", Attribute::Ints(beyond)));
         }
-        graph.add("ConvTranspose", &[value, kernel], &attributes)
+        let whole = graph.add("ConvTranspose", &[value, kernel], &attributes)?;
+        if axes.is_empty() { Ok(whole) } else { graph.part(whole, &axes, &starts, &counts, &vec![1; axes.len()]) }
     }
 
     /// Attributes of a convolution or pool.

@@ -1,0 +1,114 @@
+//! What is known of expressions whatever their names stand for.
+
+use super::{ENDLESS, Factor, Form, Length, Term};
+
+/// Bounds that are put into each other to compare two expressions.
+const MOST_ESTIMATES: usize = 4;
+
+impl Length {
+    /// Whether it is no less than a number whatever the names stand for; false also where that is not known.
+    pub fn is_at_least(&self, least: i64) -> bool {
+        self.is_at_least_within(least, MOST_ESTIMATES)
+    }
+
+    fn is_at_least_within(&self, least: i64, estimates: usize) -> bool {
+        if self.lower_bound().is_some_and(|bound| bound >= least) {
+            return true;
+        }
+        let smaller = |term: &Term| (estimates > 0).then(|| term.smaller()).filter(|smaller| !smaller.is_empty());
+        let Some((term, smaller)) = self.terms().iter().find_map(|term| Some((term, smaller(term)?))) else {
+            return false;
+        };
+        let rest = self - Self::from_terms(vec![term.clone()]);
+        smaller.iter().any(|smaller| (&rest + smaller).is_at_least_within(least, estimates - 1))
+    }
+
+    /// The least that it can be, where each name is at least one.
+    fn lower_bound(&self) -> Option<i64> {
+        if let Some(number) = self.as_number() {
+            return Some(number);
+        }
+        if self.terms().is_empty() {
+            return None;
+        }
+        self.terms().iter().try_fold(0i64, |sum, term| {
+            let bound = match (term.factors.is_empty(), term.coefficient > 0) {
+                (true, _) => Some(1),
+                (false, true) => term.factors.iter().try_fold(1i64, |product, factor| {
+                    factor.lower_bound().filter(|bound| *bound >= 0).and_then(|bound| product.checked_mul(bound))
+                }),
+                (false, false) => None,
+            };
+            sum.checked_add(bound?.checked_mul(term.coefficient)?)
+        })
+    }
+
+    /// The smaller of both.
+    #[must_use]
+    pub fn minimum(&self, other: &Self) -> Self {
+        if [self, other].iter().any(|side| side.0 == Form::Excessive) {
+            return Self(Form::Excessive);
+        }
+        for (a, b) in [(self, other), (other, self)] {
+            if a.as_number().is_some_and(|number| number >= ENDLESS) || (a - b).is_at_least(0) {
+                return b.clone();
+            }
+        }
+        let (first, second) = if self <= other { (self, other) } else { (other, self) };
+        Self::of_factor(Factor::Minimum(first.clone(), second.clone()), 1 + first.depth().max(second.depth()))
+    }
+
+    /// Whether both are the same wherever a run gets by: they are equal, but for minima with a number above one. ONNX
+    /// Runtime refuses lengths that such a minimum cuts where it meets the whole.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        self == other || self.uncut() == other.uncut()
+    }
+
+    /// Without the minima with numbers above one.
+    fn uncut(&self) -> Self {
+        let is_bound = |side: &Self| side.fixed().is_some_and(|at| at > 1);
+        let cuts = |factor: &Factor| matches!(factor, Factor::Minimum(a, b) if is_bound(a) || is_bound(b));
+        if !self.terms().iter().any(|term| term.factors.iter().any(cuts)) {
+            return self.clone();
+        }
+        let whole = |factor: &Factor| match factor {
+            Factor::Minimum(bound, whole) | Factor::Minimum(whole, bound) if is_bound(bound) => whole.clone(),
+            other => Self::of_factor(other.clone(), other.depth()),
+        };
+        let term = |term: &Term| term.factors.iter().map(whole).product::<Self>() * Self::number(term.coefficient);
+        self.terms().iter().map(term).sum()
+    }
+}
+
+impl Term {
+    /// What is no more than this term, for a factor that is bounded by what it is made of.
+    fn smaller(&self) -> Vec<Length> {
+        match self.factors.as_slice() {
+            [Factor::Minimum(a, b)] if self.coefficient < 0 => {
+                [a, b].into_iter().map(|side| side * Length::number(self.coefficient)).collect()
+            }
+            [Factor::Quotient(a, b)] => match b.as_number() {
+                // d · floor(a / d) lies between a − d + 1 and a
+                Some(by) if by > 0 && self.coefficient % by == 0 => {
+                    let rounding = if self.coefficient > 0 { by - 1 } else { 0 };
+                    vec![(a - Length::number(rounding)) * Length::number(self.coefficient / by)]
+                }
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Factor {
+    fn lower_bound(&self) -> Option<i64> {
+        match self {
+            Self::Symbol(_) => Some(1),
+            Self::Quotient(a, b) => {
+                let least = a.lower_bound().filter(|least| *least >= 0)?;
+                Some(b.as_number().filter(|by| *by > 0).map_or(0, |by| least / by))
+            }
+            Self::Minimum(a, b) => Some(a.lower_bound()?.min(b.lower_bound()?)),
+        }
+    }
+}
