@@ -99,8 +99,9 @@ pub(super) fn add_to_row(values: &mut [f32], strength: f32, seed: u64, row: u32,
     let (second, after) = second.split_at_mut(both.len());
     alone(before, behind, true);
     alone(after, both.end, true);
+    let first_pair = base.wrapping_add(both.start as u32);
     for (index, (left, right)) in first.iter_mut().zip(second).enumerate() {
-        let (x, y) = normal_pair(base.wrapping_add((both.start + index) as u32), keys);
+        let (x, y) = normal_pair(first_pair.wrapping_add(index as u32), keys);
         *left = noisy(*left, x);
         *right = noisy(*right, y);
     }

@@ -5,7 +5,7 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 
 use super::map_run::{Leg, MapRun, Sampling};
 use super::pixels::Pixels;
-use super::sampled::{Line, PADDING, Sample, Sampled};
+use super::sampled::{Line, PADDING, Sampled};
 use super::weighted::{self, Rounded};
 use super::{spread, vector};
 use crate::TransformError;
@@ -104,7 +104,7 @@ impl Resample for u8 {
     }
 
     fn quantize(values: &mut [f32]) {
-        values.iter_mut().for_each(|value| *value = Self::of_value(*value).raw() * Self::UNIT);
+        vector::quantize(values);
     }
 }
 

@@ -56,6 +56,16 @@ pub(crate) fn scale(values: &mut [f32], factor: f32, offset: f32) {
     scale_row(values, factor, offset);
 }
 
+/// Brings each value to the nearest that a byte can have.
+pub(super) fn quantize(values: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { avx2::quantize(values) };
+    }
+    quantize_row(values);
+}
+
 /// Multiplies the distance of each colour from its grey, and clips.
 pub(crate) fn saturate(red: &mut [f32], green: &mut [f32], blue: &mut [f32], factor: f32) {
     #[cfg(target_arch = "x86_64")]
@@ -161,6 +171,11 @@ fn scale_row(values: &mut [f32], factor: f32, offset: f32) {
 }
 
 #[inline(always)]
+fn quantize_row(values: &mut [f32]) {
+    values.iter_mut().for_each(|value| *value = (clipped(*value) * 255.0 + 0.5).floor() * (1.0 / 255.0));
+}
+
+#[inline(always)]
 fn saturate_row(red: &mut [f32], green: &mut [f32], blue: &mut [f32], factor: f32) {
     for ((red, green), blue) in red.iter_mut().zip(green).zip(blue) {
         let grey = 0.299 * *red + 0.587 * *green + 0.114 * *blue;
@@ -233,13 +248,13 @@ mod avx2 {
     use std::arch::x86_64::{
         __m256, __m256i, _mm_cvtsi32_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256, _mm256_cvtepi32_ps,
         _mm256_cvttps_epi32, _mm256_floor_ps, _mm256_i32gather_epi32, _mm256_max_epi32, _mm256_min_epi32,
-        _mm256_mul_ps, _mm256_mullo_epi32, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_setzero_si256,
-        _mm256_srl_epi32, _mm256_storeu_ps, _mm256_sub_ps,
+        _mm256_mul_ps, _mm256_mullo_epi32, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_setzero_ps,
+        _mm256_setzero_si256, _mm256_srl_epi32, _mm256_storeu_ps, _mm256_sub_ps,
     };
 
     use super::{
-        Line, Range, Sampled, noise, normalize_row, sample_row, saturate_row, scale_row, spread_row, turn_hues_row,
-        weigh_rows,
+        Line, Range, Sampled, noise, normalize_row, quantize_row, sample_row, saturate_row, scale_row, spread_row,
+        turn_hues_row, weigh_rows,
     };
     use crate::render::sampled::PADDING;
 
@@ -263,6 +278,11 @@ mod avx2 {
     #[target_feature(enable = "avx2")]
     pub(super) fn scale(values: &mut [f32], factor: f32, offset: f32) {
         scale_row(values, factor, offset);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn quantize(values: &mut [f32]) {
+        quantize_row(values);
     }
 
     #[target_feature(enable = "avx2")]
@@ -342,10 +362,20 @@ mod avx2 {
             let (high, low) = (mix(byte(a), byte(b), x), mix(byte(c), byte(d), x));
             _mm256_mul_ps(mix(high, low, y), _mm256_set1_ps(1.0 / 255.0))
         };
-        std::array::from_fn(|channel| {
+        // a loop: what functions of the standard library call is not compiled for these instructions
+        let mut channels = [_mm256_setzero_ps(); C];
+        let [a, b, c, d] = taps;
+        for (channel, values) in channels.iter_mut().enumerate() {
             let bits = _mm_cvtsi32_si128(8 * channel as i32);
-            finish(taps.map(|word| _mm256_srl_epi32(word, bits)))
-        })
+            let byte = [
+                _mm256_srl_epi32(a, bits),
+                _mm256_srl_epi32(b, bits),
+                _mm256_srl_epi32(c, bits),
+                _mm256_srl_epi32(d, bits),
+            ];
+            *values = finish(byte);
+        }
+        channels
     }
 }
 
@@ -387,6 +417,20 @@ mod tests {
                     (0..).zip(row).for_each(|(channel, values)| noise(values, 0.3, 99, channel, part));
                 });
             }
+            both(width, 3, |fast, row| {
+                let bytes = (0..).map(|index| (index * 37 % 1301) as f32 / 1300.0 - 0.01);
+                for values in row {
+                    values.iter_mut().zip(bytes.clone()).for_each(|(value, other)| *value = 1.03 * other);
+                    let bytes: Vec<f32> =
+                        values.iter().map(|value| f32::from((value * 255.0 + 0.5) as u8) * (1.0 / 255.0)).collect();
+                    if fast {
+                        quantize(values)
+                    } else {
+                        quantize_row(values)
+                    }
+                    assert_eq!(**values, bytes);
+                }
+            });
             for factor in [0.0, 0.4, 1.7] {
                 both(width, 3, |fast, row| {
                     let scale = if fast { scale } else { scale_row };
