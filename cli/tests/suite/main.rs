@@ -18,6 +18,7 @@ mod names;
 mod onnx;
 mod preview;
 mod pseudo_terminal;
+mod reviews;
 mod run_folder;
 mod tables;
 mod training;
