@@ -121,6 +121,14 @@ pub enum PipelineError {
     /// An encoding that there is not, or options that it does not have.
     #[error(transparent)]
     Choice(#[from] ChoiceError),
+    /// An encoding cannot be made for these rows.
+    #[error("{source}")]
+    Encoding {
+        /// Where a recipe says it.
+        place: String,
+        /// Why not.
+        source: Box<PipelineError>,
+    },
     /// The input column cannot be told from the types.
     #[error("{}: which column is the input? {reason}; name it with `input`", shown_path(.file))]
     WhichInput {

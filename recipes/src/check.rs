@@ -254,11 +254,12 @@ pub(crate) fn findings(plan: &Plan) -> Result<Findings, RecipeError> {
         [("training", "data.train", Some(&plan.train)), ("evaluation", "data.evaluate", plan.evaluate.as_ref())]
     {
         let Some(source) = source else { continue };
-        let Some((column, _)) = source.encoders.shown_input() else { continue };
-        if source.dataset.nulls(column)?.is_some_and(|nulls| nulls >= source.dataset.rows()) {
-            let column = shown(column);
-            problems
-                .push((place, format!("no row of the {split} data has an input: column `{column}` is null in all")));
+        for column in source.encoders.required_columns() {
+            if source.dataset.nulls(column)?.is_some_and(|nulls| nulls >= source.dataset.rows()) {
+                let column = shown(column);
+                let message = format!("no row of the {split} data has an input: column `{column}` is null in all");
+                problems.push((place, message));
+            }
         }
     }
     Ok(Findings { train, evaluate, warnings, problems })
@@ -272,14 +273,16 @@ fn some_without_input(plan: &Plan) -> Result<Vec<String>, RecipeError> {
     }
     for (split, source) in [("training", Some(&plan.train)), ("evaluation", plan.evaluate.as_ref())] {
         let Some(source) = source else { continue };
-        let Some((column, _)) = source.encoders.shown_input() else { continue };
-        let nulls = source.dataset.nulls(column)?.unwrap_or(0);
-        if (1..source.dataset.rows()).contains(&nulls) {
-            let (rows, has) = (count(nulls, "row"), if nulls == 1 { "has" } else { "have" });
-            problems.push(format!(
-                "{rows} of the {split} data {has} no input (null), and `data.damaged: fail` stops at the first; \
-                 `damaged: skip` or `quarantine` leaves such rows out"
-            ));
+        for column in source.encoders.required_columns() {
+            let nulls = source.dataset.nulls(column)?.unwrap_or(0);
+            if (1..source.dataset.rows()).contains(&nulls) {
+                let (rows, has) = (count(nulls, "row"), if nulls == 1 { "has" } else { "have" });
+                problems.push(format!(
+                    "{rows} of the {split} data {has} no input (null in column `{}`), and `data.damaged: fail` stops at the \
+                     first; `damaged: skip` or `quarantine` leaves such rows out",
+                    shown(column)
+                ));
+            }
         }
     }
     Ok(problems)

@@ -241,7 +241,11 @@ pub(crate) fn require_targets(loss: &Loss, source: &RowSource, spec: &BatchSpec)
     if fits && of_classes == (loss.reads() == PredictionKind::ClassScores) {
         return Ok(());
     }
-    let what = if fits { "numbers".to_owned() } else { format!("targets of {wanted}") };
+    let what = match loss.reads() {
+        _ if !fits => format!("targets of {wanted}"),
+        PredictionKind::ClassScores => "probabilities of classes".to_owned(),
+        PredictionKind::Numbers => "numbers".to_owned(),
+    };
     let given = match (of_classes, target.element_type) {
         (true, ElementType::I64) => {
             "the masks give a class for each pixel; choose a loss of such classes, `sparse_cross_entropy`"

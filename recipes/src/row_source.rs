@@ -42,7 +42,12 @@ impl RowSource {
             Some(column) if data.input.as_deref() == Some(column) => RecipeError::at("data.input")(error),
             Some(column) if data.targets.is_empty() && data.label() == column => RecipeError::at("data.label")(error),
             _ => match error {
-                PipelineError::Choice(error) => error.into(),
+                // What a short form says is found by its column alone.
+                PipelineError::Encoding { place: encoding, source } if is_long(&encoding) => match *source {
+                    PipelineError::Choice(error) => error.into(),
+                    source => RecipeError::at(&encoding)(source),
+                },
+                PipelineError::Encoding { source, .. } => RecipeError::at(place)(*source),
                 error => RecipeError::at(place)(error),
             },
         })?;
@@ -112,9 +117,14 @@ fn encoders(dataset: &Dataset, wanted: &Wanted<'_>) -> Result<Encoders, Pipeline
     Encoders::open(dataset, &wanted.catalogs.encodings, &tensors, wanted.inputs)
 }
 
-/// The column that an error is about.
+fn is_long(place: &str) -> bool {
+    place.starts_with("data.inputs.") || place.starts_with("data.targets.")
+}
+
+/// The column that an error of a short form is about.
 fn column_of(error: &PipelineError) -> Option<&str> {
     match error {
+        PipelineError::Encoding { place, source } if !is_long(place) => column_of(source),
         PipelineError::Schema(SchemaError::MissingColumn { column, .. } | SchemaError::ColumnType { column, .. }) => {
             Some(column)
         }

@@ -170,7 +170,7 @@ fn rows_without_an_image_are_told_by_check_before_train_meets_them() {
     let place = Workplace::new();
     for (from, wanted) in [
         (0, "no row of the evaluation data has an input: column `image` is null in all"),
-        (16, "2 rows of the evaluation data have no input (null)"),
+        (16, "2 rows of the evaluation data have no input (null in column `image`)"),
     ] {
         let mut rows = dataset::rows(100, 18);
         rows[from..].iter_mut().for_each(|row| row.image = None);

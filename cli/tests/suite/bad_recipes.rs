@@ -37,6 +37,11 @@ fn keys_units_and_ranges() {
         ("model.output=logit", &["no output `logit`", "did you mean `logits`?"]),
         ("data.input=picture", &["no column `picture`", "image, label"]),
         ("data.label=lable", &["no column `lable`", "did you mean `label`?"]),
+        ("data.inputs={image: {image: {column: pictur}}}", &["no column `pictur`", "--set data.inputs"]),
+        ("data.inputs={image: {image: {channels: 2}}}", &["data.inputs.image.image", "channels is 1 or 3, got 2"]),
+        ("data.inputs={image: {imge: {}}}", &["data.inputs.image", "did you mean `image`?"]),
+        ("data.inputs={picture: {image: {}}}", &["data.inputs", "takes an input `image`, and the data make `picture`"]),
+        ("data.targets={y: {number: {column: label}}}", &["training.loss", "the data give numbers", "such as `mse`"]),
         ("transforms.train.0.random_resized_crop.size=32", &["transforms.train", "32×32", "takes 16×16"]),
         ("transforms.evaluate.0.resize.size=[16, 8]", &["transforms.evaluate", "16×8", "takes 16×16"]),
     ];

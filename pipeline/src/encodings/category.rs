@@ -196,6 +196,10 @@ impl Encoder for CategoryEncoder {
         Ok(())
     }
 
+    fn takes_null(&self) -> bool {
+        self.options.unknown == Unknown::Zeros
+    }
+
     fn view(&self) -> View {
         View::Numbers
     }

@@ -124,6 +124,11 @@ pub trait Encoder: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether a row without a value can be used as an input.
+    fn takes_null(&self) -> bool {
+        false
+    }
+
     /// Whether rows take long: images are decoded.
     fn decodes_images(&self) -> bool {
         false

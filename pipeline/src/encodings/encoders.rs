@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use millstream_schemas::choice::Catalog;
 use millstream_schemas::{
-    BatchSpec, Choice, Fingerprint, SchemaError, Standardization, TARGETS, TensorRole, TensorSpec, shown,
+    BatchSpec, Choice, Fingerprint, SchemaError, Standardization, TARGETS, TensorRole, TensorSpec, count, shown,
 };
 use serde_json::{Value as Json, json};
 
@@ -56,6 +56,34 @@ impl fmt::Debug for Entry {
     }
 }
 
+impl Entry {
+    fn open(
+        dataset: &Dataset,
+        catalog: &Catalog<EncodingKind>,
+        wanted: &WantedTensor,
+        inputs: &[String],
+    ) -> Result<Self, PipelineError> {
+        let kind = catalog.find(&wanted.encoding, &wanted.place)?;
+        let read = (kind.build.read)(&wanted.encoding.options, &format!("{}.{}", wanted.place, kind.name))?;
+        let columns = match read.columns.as_slice() {
+            [] => vec![by_itself(dataset, kind)?],
+            columns => columns.to_vec(),
+        };
+        if columns.len() > kind.most_columns {
+            let option = "column";
+            let most = count(kind.most_columns as u64, "column");
+            let reason = format!("`{}` reads {most} at most, got {}", kind.name, columns.len());
+            return Err(PipelineError::Option { option, reason });
+        }
+        for column in &columns {
+            dataset.holds(column, wanted_of(kind), kind.takes)?;
+        }
+        let encoder = (read.open)(&Source { dataset, columns: &columns, inputs, learned: None })?;
+        let choice = Choice::new(kind.name, read.whole);
+        Ok(Self { wanted: wanted.clone(), choice, encoder, open: read.open, places: Vec::new() })
+    }
+}
+
 impl Encoders {
     /// Opens encodings for a dataset; `inputs` are the names of the model's inputs, none where any tensor is wanted.
     ///
@@ -70,24 +98,11 @@ impl Encoders {
     ) -> Result<Self, PipelineError> {
         let mut entries = Vec::with_capacity(wanted.len());
         for wanted in wanted {
-            let kind = catalog.find(&wanted.encoding, &wanted.place)?;
-            let read = (kind.build.read)(&wanted.encoding.options, &format!("{}.{}", wanted.place, kind.name))?;
-            let columns = match read.columns.as_slice() {
-                [] => vec![by_itself(dataset, kind)?],
-                columns => columns.to_vec(),
-            };
-            if columns.len() > kind.most_columns {
-                let option = "data";
-                let reason =
-                    format!("`{}` reads {} columns at most, got {}", kind.name, kind.most_columns, columns.len());
-                return Err(PipelineError::Option { option, reason });
-            }
-            for column in &columns {
-                dataset.holds(column, wanted_of(kind), kind.takes)?;
-            }
-            let encoder = (read.open)(&Source { dataset, columns: &columns, inputs, learned: None })?;
-            let choice = Choice::new(kind.name, read.whole);
-            entries.push(Entry { wanted: wanted.clone(), choice, encoder, open: read.open, places: Vec::new() });
+            let entry = Entry::open(dataset, catalog, wanted, inputs);
+            entries.push(
+                entry
+                    .map_err(|source| PipelineError::Encoding { place: wanted.place.clone(), source: source.into() })?,
+            );
         }
         Ok(Self::of(entries, inputs.to_vec()))
     }
@@ -205,6 +220,13 @@ impl Encoders {
     pub(crate) fn length(&self, row: RowValues<'_>) -> Option<u32> {
         let inputs = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Input);
         inputs.filter_map(|entry| entry.encoder.length(row.of(&entry.places))).max()
+    }
+
+    /// The columns of the inputs in which every row must have a value.
+    pub fn required_columns(&self) -> Vec<&str> {
+        let inputs = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Input);
+        let required = inputs.filter(|entry| !entry.encoder.takes_null());
+        required.flat_map(|entry| entry.encoder.columns()).map(String::as_str).collect()
     }
 
     /// The first column that is shown as a picture or text, and which.

@@ -174,6 +174,10 @@ impl Encoder for NumberEncoder {
         View::Numbers
     }
 
+    fn takes_null(&self) -> bool {
+        self.missing == Missing::Mean
+    }
+
     fn standardization(&self) -> Option<&Standardization> {
         (self.standardization != Standardization::default()).then_some(&self.standardization)
     }

@@ -135,7 +135,7 @@ fn options_and_columns_that_an_encoding_does_not_take_are_told() {
         ("number", json!({"column": "b"}), "no column `b`"),
         ("number", json!({"column": ["a", "a"]}), "column names `a` twice"),
         ("number", json!({"column": "a", "standardise": true}), "did you mean `standardize`?"),
-        ("category", json!({"column": ["a", "t"]}), "`category` reads 1 columns at most, got 2"),
+        ("category", json!({"column": ["a", "t"]}), "`category` reads 1 column at most, got 2"),
         ("category", json!({"column": "t", "as": "index", "unknown": "zeros"}), "an index of 0 is a value"),
         ("token_ids", json!({"column": "t", "tokenizer": "/nowhere/tokenizer.json"}), "/nowhere/tokenizer.json"),
         ("token_ids", json!({"column": "t", "tokenizer": "x", "max_length": 0}), "max_length"),
