@@ -62,6 +62,8 @@ impl RowSource {
                 let message = format!("the first image decides the size of all, and none can be used; {row}: {damage}");
                 RecipeError::mismatch(place, message)
             }
+            // Before a row is read, what a transform refuses is no fault of a row.
+            PipelineError::Transform { source, .. } => source.into(),
             error => error.into(),
         })
     }

@@ -40,6 +40,10 @@ fn keys_units_and_ranges() {
         ("data.inputs={image: {image: {column: pictur}}}", &["no column `pictur`", "--set data.inputs"]),
         ("data.inputs={image: {image: {channels: 2}}}", &["data.inputs.image.image", "channels is 1 or 3, got 2"]),
         ("data.inputs={image: {imge: {}}}", &["data.inputs.image", "did you mean `image`?"]),
+        (
+            "transforms.train=[{resize: {size: 16}}, {normalize: {mean: [0.5], std: [0.5]}}]",
+            &["transforms.train[1]", "channel"],
+        ),
         ("data.inputs={picture: {image: {}}}", &["data.inputs", "takes an input `image`, and the data make `picture`"]),
         ("data.targets={y: {number: {column: label}}}", &["training.loss", "the data give numbers", "such as `mse`"]),
         ("transforms.train.0.random_resized_crop.size=32", &["transforms.train", "32×32", "takes 16×16"]),

@@ -78,6 +78,8 @@ impl Encoder for ImageEncoder {
     }
 
     fn tensors(&self, name: &str, stream: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError> {
+        let refused = |source| PipelineError::Transform { row: stream.dataset.row_at(0), source };
+        stream.chain.check_channels(self.channels).map_err(refused)?;
         let (width, height) = self.size(stream)?;
         let shape = [self.channels as usize, height as usize, width as usize];
         Ok(vec![TensorSpec {
