@@ -100,6 +100,9 @@ pub fn evaluate(
         grey: takes_grey(&model),
     };
     let mut source = RowSource::open(&wanted, chain)?;
+    if let Some(learned) = Preprocessing::learned(&model) {
+        source.encoders = source.encoders.relearned(&source.dataset, &learned)?;
+    }
     let mut notes = source.dataset.notes().to_vec();
     notes.extend(overlap::copies(&source.dataset)?);
     // Rows to train on need not be there any more; where they are, measuring them is told.

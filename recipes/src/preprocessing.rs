@@ -59,6 +59,13 @@ impl Preprocessing {
         }
     }
 
+    /// What the encodings of a model's inputs learned of the rows it was trained on, by the inputs' names, as its file says.
+    pub(crate) fn learned(model: &Model) -> Option<serde_json::Value> {
+        let whole: Self = serde_json::from_str(model.metadata(KEY)?).ok()?;
+        let learned = whole.inputs.into_iter().map(|(name, input)| (name, input.learned));
+        Some(serde_json::Value::Object(learned.collect()))
+    }
+
     /// Key and value for the metadata of an ONNX file.
     pub(crate) fn metadata(&self) -> (String, String) {
         (KEY.to_owned(), serde_json::to_string(self).expect("our own types have string keys"))

@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use arrow_array::cast::AsArray;
 use millstream::OperatorCatalog;
 use millstream::compiler::graph::{Constant, Graph, Length, TensorType};
 use millstream::compiler::initializers::{Fans, draw};
 use millstream::schemas::recipe::Initializer;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use crate::corpus::{corpus, example};
@@ -72,4 +75,35 @@ fn tables_are_learned_from_scratch_with_their_statistics_inside_the_model() {
         }
         assert_eq!(found[0][figure], found[1][figure], "{name}: the exported model is the one that was measured");
     }
+}
+
+/// The penguins of all islands but one.
+fn without_biscoe(corpus: &Path, to: &Path) {
+    let from = corpus.join("data/penguins/penguins-test-00000-of-00001.parquet");
+    let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(from).unwrap()).unwrap().build().unwrap();
+    let mut writer: Option<ArrowWriter<std::fs::File>> = None;
+    for batch in reader.map(Result::unwrap) {
+        let file = || std::fs::File::create(to).unwrap();
+        let writer = writer.get_or_insert_with(|| ArrowWriter::try_new(file(), batch.schema(), None).unwrap());
+        let islands = batch.column_by_name("island").unwrap().as_string::<i32>().clone();
+        for row in (0..batch.num_rows()).filter(|row| islands.value(*row) != "Biscoe") {
+            writer.write(&batch.slice(row, 1)).unwrap();
+        }
+    }
+    writer.unwrap().close().unwrap();
+}
+
+#[test]
+fn rows_that_lack_a_category_are_evaluated_by_what_the_training_rows_have_taught() {
+    let Some(corpus) = corpus().filter(|_| has_runtime()) else { return };
+    let (recipe, folder) = example("tables/penguins.yaml");
+    let (network, fewer) = (folder.path().join("network.onnx"), folder.path().join("fewer.parquet"));
+    table_network(&network, &[("measurements", 5), ("island", 3), ("sex", 2)], 3);
+    without_biscoe(&corpus, &fewer);
+    let (path, output) = (set("model.path", &network), set("output.folder", &folder.path().join("run")));
+    millstream(&["train", text(&recipe), "--set", &path, "--set", &output, "--quiet"]).done();
+    let said = millstream(&["evaluate", text(&recipe), "--set", &output, "--data", text(&fewer), "--json"]).done();
+    let evaluation = &serde_json::from_str::<Value>(said.trim()).unwrap()["evaluation"];
+    // As of all islands, these are read with the places of all three.
+    assert!(evaluation["accuracy"].as_f64().unwrap() > 0.97 && evaluation["rows"] == 47, "{evaluation}");
 }
