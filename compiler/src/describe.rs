@@ -3,9 +3,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::backward::TrainedPath;
+use crate::binding::bind;
 use crate::finetuning::{self, FineTuning, normalize, untie};
 use crate::graph::qualified;
-use crate::model_file::{Model, import};
+use crate::model_file::Model;
 use crate::program::{Prepared, prepare, unique_parameters};
 use crate::{CompilerError, operators::OperatorCatalog};
 
@@ -80,17 +81,14 @@ pub fn describe(
     let mut report = match wanted {
         Some(wanted) => described_layers(&prepare(model, wanted, catalog)?, Some(wanted)),
         None => {
-            let mut proto = model.proto.clone();
-            let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
-            normalize(graph);
-            untie(graph, catalog);
-            let layers = finetuning::layers(graph, catalog);
+            let mut graph = model.graph(&BTreeMap::new(), catalog)?;
+            normalize(&mut graph);
+            untie(&mut graph, catalog);
+            let layers = finetuning::layers(&graph, catalog);
             let all: Vec<usize> = (0..layers.len()).collect();
-            let (trainable, selected, prediction) = (all.clone(), all, String::new());
-            described_layers(
-                &Prepared { model: proto, head: None, prediction, layers, trainable, selected, notes: Vec::new() },
-                None,
-            )
+            let (trainable, selected) = (all.clone(), all);
+            let (head, prediction, notes) = (None, None, Vec::new());
+            described_layers(&Prepared { graph, head, prediction, layers, trainable, selected, notes }, None)
         }
     };
     report.opset = model.opset();
@@ -110,7 +108,11 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>) -> ModelRe
             name: layer.name.clone(),
             operator: layer.operator.clone(),
             parameters: layer.parameters(),
-            weights: layer.weights.iter().map(|weight| (weight.initializer.clone(), weight.shape.clone())).collect(),
+            weights: layer
+                .weights
+                .iter()
+                .map(|weight| (prepared.graph.name(weight.value).to_owned(), weight.shape.clone()))
+                .collect(),
             trained: prepared.selected.contains(&index),
             learning_rate_multiplier: wanted.map_or(1.0, |wanted| prepared.multiplier(index, wanted)),
         })
@@ -140,7 +142,7 @@ fn coverage(
         None => BTreeMap::new(),
     };
     let mut rows: BTreeMap<String, OperatorCoverage> = BTreeMap::new();
-    for node in &model.graph().node {
+    for node in &model.file_graph().node {
         let name = qualified(node.op_type(), node.domain());
         let row = rows.entry(name.clone()).or_insert_with(|| {
             let reason = catalog.gradient_of(node.domain(), node.op_type(), model.opset_of(node.domain())).err();
@@ -163,9 +165,8 @@ fn nodes_on_path(
     wanted: &FineTuning,
     catalog: &OperatorCatalog,
 ) -> Result<BTreeMap<String, usize>, CompilerError> {
-    let graph = import(&prepared.model, &prepared.bindings(wanted), catalog)?;
-    let prediction = graph.find(&prepared.prediction).expect("the head's output is a value of the graph");
-    let path = TrainedPath::find(&graph, prediction, &prepared.weights(&graph), catalog);
+    let graph = bind(&prepared.graph, &prepared.bindings(wanted), catalog)?;
+    let path = TrainedPath::find(&graph, prepared.prediction_in(&graph), &prepared.weights(&graph), catalog);
     let mut counts = BTreeMap::new();
     for index in &path.nodes {
         *counts.entry(graph.nodes()[*index].qualified_operator()).or_insert(0) += 1;

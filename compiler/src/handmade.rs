@@ -88,3 +88,18 @@ pub(crate) fn proto(graph: GraphProto) -> ModelProto {
 pub(crate) fn model(graph: GraphProto) -> Model {
     Model::from_bytes(proto(graph).encode_to_vec()).unwrap()
 }
+
+/// A graph of a file as a graph of values.
+pub(crate) fn read(graph: GraphProto) -> crate::graph::Graph {
+    let catalog = crate::OperatorCatalog::standard();
+    model(graph).graph(&std::collections::BTreeMap::new(), &catalog).unwrap()
+}
+
+/// The names of what each node reads.
+pub(crate) fn reads(graph: &crate::graph::Graph) -> Vec<String> {
+    let names = |node: &crate::graph::Node| {
+        let names = node.inputs.iter().map(|input| input.map_or("", |input| graph.name(input)));
+        names.collect::<Vec<&str>>().join(" ")
+    };
+    graph.nodes().iter().map(names).collect()
+}

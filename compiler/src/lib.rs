@@ -7,12 +7,14 @@
 
 pub mod backward;
 mod batch_axis;
+mod binding;
 mod describe;
 mod error;
 pub mod finetuning;
 pub mod graph;
 #[cfg(test)]
 mod handmade;
+mod inference;
 pub mod initializers;
 pub mod losses;
 pub mod model_file;

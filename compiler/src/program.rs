@@ -4,18 +4,18 @@ use millstream_schemas::recipe::{HeadRecipe, Initializer};
 use millstream_schemas::{AxisLength, ParameterEntry, TrainingManifest};
 
 use crate::backward::{TrainedPath, gradients};
+use crate::binding::{Bindings, bind, length_of};
 use crate::finetuning::{
     self, FineTuning, Head, Layer, add_pooled_head, check_factors, chosen_output, find_head, find_scores, lay_bare,
     layers_before, normalize, pattern_matches, replace_head, require_scores, select, standardize_input, undo_output,
     untie,
 };
-use crate::graph::{ElementType, Graph, Length, TensorType, ValueId};
+use crate::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
 use crate::losses::PredictionKind;
-use crate::model_file::onnx::{GraphProto, ModelProto, StringStringEntryProto};
-use crate::model_file::{Bindings, MOST_ENCODED, Model, encode, import, length_of, share};
+use crate::model_file::{Header, MOST_ENCODED, Model, encode};
 use crate::operators::OperatorCatalog;
 use crate::tensor_entry::tensor_entry;
-use crate::{CompilerError, batch_axis, graph};
+use crate::{CompilerError, batch_axis};
 use millstream_schemas::shown;
 
 /// A model compiled for training: plain ONNX, with its parameters beside it.
@@ -37,7 +37,9 @@ pub struct TrainingProgram {
     /// What is done otherwise than the model's file says, in words.
     pub notes: Vec<String>,
     /// The pretrained model with the new head, before training.
-    model: ModelProto,
+    deployed: Graph,
+    /// What the pretrained model's file says beside its graph.
+    header: Header,
     /// The training step.
     graph: Graph,
 }
@@ -54,9 +56,9 @@ pub fn compile(
     catalog: &OperatorCatalog,
 ) -> Result<TrainingProgram, CompilerError> {
     let prepared = prepare(model, wanted, catalog)?;
-    let mut graph = import(&prepared.model, &prepared.bindings(wanted), catalog)
+    let mut graph = bind(&prepared.graph, &prepared.bindings(wanted), catalog)
         .map_err(|error| or_one_row(error, &prepared, wanted, catalog))?;
-    let prediction = graph.find(&prepared.prediction).expect("the head's output is a value of the graph");
+    let prediction = prepared.prediction_in(&graph);
     TrainedPath::find(&graph, prediction, &prepared.weights(&graph), catalog).require_gradients(&graph, catalog)?;
     check_prediction(&graph, prediction, wanted, prepared.head.as_ref())?;
 
@@ -69,16 +71,17 @@ pub fn compile(
     let mut entries: Vec<ParameterEntry> = Vec::new();
     for index in selected {
         for weight in &layers[*index].weights {
-            if entries.iter().any(|entry| entry.name == weight.initializer) {
+            let name = prepared.graph.name(weight.value);
+            if entries.iter().any(|entry| entry.name == name) {
                 continue; // tied: read by several nodes, trained once
             }
-            let id = graph.find(&weight.initializer).expect("layers() lists initializers only");
+            let id = graph.find(name).expect("the bound graph has all constants");
             let constant = graph.constant_of(id).expect("initializers are constants").clone();
             values.push(constant.to_f32().expect("layers() lists float32 weights only"));
             graph.constant_to_input(id);
             parameters.push(id);
             entries.push(ParameterEntry {
-                name: weight.initializer.clone(),
+                name: name.to_owned(),
                 shape: weight.shape.clone(),
                 gradient: String::new(),
                 layer: layers[*index].name.clone(),
@@ -121,7 +124,8 @@ pub fn compile(
         trained,
         frozen,
         notes: prepared.notes,
-        model: prepared.model,
+        deployed: prepared.graph,
+        header: model.header(),
         graph,
     })
 }
@@ -141,8 +145,6 @@ impl TrainingProgram {
     /// # Errors
     /// The parameters are not as many or not as long as the manifest says.
     pub fn export(&self, parameters: &[Vec<f32>], metadata: &[(String, String)]) -> Result<Vec<u8>, CompilerError> {
-        let mut model = self.model.clone();
-        let graph = model.graph.as_mut().expect("the gate refuses a model without a graph");
         if parameters.len() != self.manifest.parameters.len() {
             return Err(CompilerError::Selection(format!(
                 "{} parameters given, the program has {}",
@@ -150,6 +152,7 @@ impl TrainingProgram {
                 self.manifest.parameters.len()
             )));
         }
+        let mut deployed = self.deployed.clone();
         for (entry, values) in self.manifest.parameters.iter().zip(parameters) {
             if values.len() != entry.shape.iter().product::<usize>() {
                 return Err(CompilerError::Selection(format!(
@@ -159,28 +162,20 @@ impl TrainingProgram {
                     values.len()
                 )));
             }
-            let tensor = graph.initializer.iter_mut().find(|tensor| tensor.name() == entry.name);
-            let tensor = tensor.expect("parameters are initializers of the prepared model");
-            *tensor = graph::tensor_proto(&entry.name, &graph::Constant::f32(entry.shape.clone(), values));
+            let value = deployed.find(&entry.name).expect("parameters are constants of the deployed model");
+            deployed.set_constant(value, Constant::f32(entry.shape.clone(), values));
         }
-        model.producer_name = Some("millstream".into());
-        model.producer_version = Some(env!("CARGO_PKG_VERSION").into());
-        for (key, value) in metadata {
-            model.metadata_props.retain(|entry| entry.key() != key);
-            model.metadata_props.push(StringStringEntryProto { key: Some(key.clone()), value: Some(value.clone()) });
-        }
-        let own = self.manifest.parameters.iter().map(|entry| entry.name.as_str()).collect();
-        share(model.graph.as_mut().expect("still there"), &own);
-        encode(&model)
+        encode(&self.header.signed(metadata).with(&deployed))
     }
 }
 
 /// A model rewritten for training, with its layers and what of them is trained.
 pub(crate) struct Prepared {
-    pub(crate) model: ModelProto,
+    /// Axes named where they have no length.
+    pub(crate) graph: Graph,
     pub(crate) head: Option<Head>,
     /// The value that the loss is computed from.
-    pub(crate) prediction: String,
+    pub(crate) prediction: Option<ValueId>,
     pub(crate) layers: Vec<Layer>,
     /// The layers that lead to the prediction.
     pub(crate) trainable: Vec<usize>,
@@ -199,20 +194,27 @@ impl Prepared {
     /// training takes one row of scores for each row of the batch.
     fn stated(&self, wanted: &FineTuning) -> BTreeMap<String, TensorType> {
         let Some(head) = self.head.as_ref().filter(|head| head.reads_matrix) else { return BTreeMap::new() };
-        let graph = self.graph();
-        let weight = graph.initializer.iter().find(|tensor| tensor.name() == head.weight);
-        let features = weight.expect("find_head saw it").dims[1 - head.class_axis] as usize;
-        let turned = graph.node[head.node].attribute.iter().any(|found| found.name() == "transA" && found.i() != 0);
+        let weight = self.graph.constant_of(head.weight).expect("find_head saw it");
+        let features = weight.shape[1 - head.class_axis];
+        let node = &self.graph.nodes()[head.node];
         let (batch, features) = (length_of(&wanted.batch), features.into());
         let made = TensorType::f32([batch.clone(), head.classes.into()]);
-        let read = if turned { [features, batch] } else { [batch, features] };
-        BTreeMap::from([(graph.node[head.node].input[0].clone(), TensorType::f32(read)), (head.logits.clone(), made)])
+        let turned = node.int("transA").unwrap_or(0) != 0;
+        let read = TensorType::f32(if turned { [features, batch] } else { [batch, features] });
+        let name = |value: ValueId| self.graph.name(value).to_owned();
+        node.input(0).map(|input| (name(input), read)).into_iter().chain([(name(head.logits), made)]).collect()
+    }
+
+    /// The value that the loss is computed from, in a graph of this model.
+    pub(crate) fn prediction_in(&self, graph: &Graph) -> ValueId {
+        let prediction = self.prediction.expect("a model that is trained has one");
+        graph.find(self.graph.name(prediction)).expect("the bound graph has all values")
     }
 
     /// The selected weights in a graph of this model.
     pub(crate) fn weights(&self, graph: &Graph) -> Vec<ValueId> {
         let weights = self.selected.iter().flat_map(|index| &self.layers[*index].weights);
-        weights.filter_map(|weight| graph.find(&weight.initializer)).collect()
+        weights.filter_map(|weight| graph.find(self.graph.name(weight.value))).collect()
     }
 
     /// Factor on the learning rate of a layer: the first pattern that matches, or else decay by distance from the last
@@ -227,11 +229,7 @@ impl Prepared {
 
     /// Numbers in weights of no layer.
     pub(crate) fn other_weights(&self) -> usize {
-        finetuning::other_weights(self.graph(), &self.layers)
-    }
-
-    fn graph(&self) -> &GraphProto {
-        self.model.graph.as_ref().expect("the gate refuses a model without a graph")
+        finetuning::other_weights(&self.graph, &self.layers)
     }
 }
 
@@ -240,60 +238,59 @@ pub(crate) fn prepare(
     wanted: &FineTuning,
     catalog: &OperatorCatalog,
 ) -> Result<Prepared, CompilerError> {
-    let mut proto = model.proto.clone();
+    let mut graph = model.graph(&wanted.inputs, catalog)?;
     let mut notes = Vec::new();
-    notes.extend(any_batch(&mut proto, wanted, catalog)?);
-    let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
-    normalize(graph);
-    untie(graph, catalog);
+    notes.extend(any_batch(&mut graph, wanted, catalog)?);
+    normalize(&mut graph);
+    untie(&mut graph, catalog);
+    let output = wanted.output.as_deref();
     if matches!(wanted.head, HeadRecipe::New | HeadRecipe::NewWith(_)) {
         let mut bare = graph.clone();
-        let note = lay_bare(&mut bare, &chosen_output(graph, wanted.output.as_deref())?);
-        if let Some(note) = note.filter(|_| find_head(&bare, wanted.output.as_deref()).is_ok()) {
-            *graph = bare;
+        let note = lay_bare(&mut bare, chosen_output(&graph, output)?, catalog);
+        if let Some(note) = note.filter(|_| find_head(&bare, output).is_ok()) {
+            graph = bare;
             notes.push(note);
         }
     }
     for (input, learned) in &wanted.standardize {
-        standardize_input(graph, input, learned)?;
+        standardize_input(&mut graph, input, learned)?;
     }
     let found = match wanted.head {
         HeadRecipe::Pooled(pooling) => {
-            let output = chosen_output(graph, wanted.output.as_deref())?;
-            add_pooled_head(&mut proto, &output, pooling, wanted.classes, wanted.seed)
+            let output = chosen_output(&graph, output)?;
+            add_pooled_head(&mut graph, output, pooling, wanted.classes, wanted.seed)
         }
-        _ => find_head(graph, wanted.output.as_deref()),
+        _ => find_head(&graph, output),
     };
-    let graph = proto.graph.as_mut().expect("still there");
     let scores = wanted.loss.reads() == PredictionKind::ClassScores;
     let (head, prediction) = match (found, &wanted.head) {
         (Ok(head), HeadRecipe::Pooled(_)) => (Some(head.clone()), head.logits),
         (Ok(mut head), HeadRecipe::New) => {
-            replace_head(&mut proto, &mut head, wanted.classes, Initializer::default(), wanted.seed)?;
+            let how = Initializer::default();
+            replace_head(&mut graph, &mut head, wanted.classes, how, wanted.seed, catalog)?;
             (Some(head.clone()), head.logits)
         }
         (Ok(mut head), HeadRecipe::NewWith(how)) => {
-            replace_head(&mut proto, &mut head, wanted.classes, *how, wanted.seed)?;
+            replace_head(&mut graph, &mut head, wanted.classes, *how, wanted.seed, catalog)?;
             (Some(head.clone()), head.logits)
         }
         // Numbers are what the model gives, whatever follows its last linear layer.
-        (found, HeadRecipe::Keep) if !scores => (found.ok(), chosen_output(graph, wanted.output.as_deref())?),
+        (found, HeadRecipe::Keep) if !scores => (found.ok(), chosen_output(&graph, output)?),
         (Ok(head), HeadRecipe::Keep) => (Some(head.clone()), head.logits),
-        (Err(_), HeadRecipe::Keep) => (None, find_scores(graph, wanted.output.as_deref())?),
+        (Err(_), HeadRecipe::Keep) => (None, find_scores(&graph, output)?),
         (Err(error), _) => return Err(error),
     };
-    let graph = proto.graph.as_mut().expect("still there");
     if let Some(learned) = &wanted.undo {
-        undo_output(graph, &prediction, learned);
+        undo_output(&mut graph, prediction, learned)?;
     }
-    let graph = &*graph;
     if wanted.head == HeadRecipe::Keep && scores {
-        require_scores(graph, &prediction)?;
+        require_scores(&graph, prediction)?;
     }
-    let layers = finetuning::layers(graph, catalog);
-    let trainable = layers_before(graph, &layers, &prediction);
+    let layers = finetuning::layers(&graph, catalog);
+    let trainable = layers_before(&graph, &layers, prediction);
     let selected = select(&layers, &trainable, head.as_ref(), &wanted.train)?;
-    let mut prepared = Prepared { model: proto, head, prediction, layers, trainable, selected, notes };
+    let prediction = Some(prediction);
+    let mut prepared = Prepared { graph, head, prediction, layers, trainable, selected, notes };
     let factor = |index| prepared.multiplier(index, wanted);
     check_factors(&prepared.layers, &prepared.selected, &wanted.learning_rate_multipliers, factor)?;
     let still: Vec<String> = prepared
@@ -312,14 +309,12 @@ pub(crate) fn prepare(
 
 /// Frees a batch that the file fixes; an error where it must be another and cannot.
 fn any_batch(
-    proto: &mut ModelProto,
+    graph: &mut Graph,
     wanted: &FineTuning,
     catalog: &OperatorCatalog,
 ) -> Result<Option<String>, CompilerError> {
-    batch_axis::name_empty(proto);
-    let graph = proto.graph.as_ref().expect("the gate refuses a model without a graph");
     let Some(fixed) = batch_axis::fixed_rows(graph) else { return Ok(None) };
-    match batch_axis::free(proto, &wanted.inputs, catalog) {
+    match batch_axis::free(graph, &wanted.inputs, catalog) {
         Ok(()) => {
             let takes = match &wanted.batch {
                 AxisLength::Fixed(batch) => format!("batches of {batch}, and the exported model any number of rows"),
@@ -352,7 +347,7 @@ fn or_one_row(
 ) -> CompilerError {
     let mut alone = FineTuning { batch: 1.into(), ..wanted.clone() };
     alone.inputs.values_mut().filter_map(|shape| shape.first_mut()).for_each(|rows| *rows = 1.into());
-    if wanted.batch == alone.batch || import(&prepared.model, &prepared.bindings(&alone), catalog).is_err() {
+    if wanted.batch == alone.batch || bind(&prepared.graph, &prepared.bindings(&alone), catalog).is_err() {
         return error;
     }
     CompilerError::setting(
@@ -365,7 +360,7 @@ fn or_one_row(
 pub(crate) fn unique_parameters(layers: &[Layer]) -> usize {
     let mut seen = std::collections::HashSet::new();
     let weights = layers.iter().flat_map(|layer| &layer.weights);
-    weights.filter(|weight| seen.insert(&weight.initializer)).map(|weight| weight.shape.iter().product::<usize>()).sum()
+    weights.filter(|weight| seen.insert(weight.value)).map(|weight| weight.shape.iter().product::<usize>()).sum()
 }
 
 /// Trained weights are apart from each other even where the file keeps them in one place, and the exported model holds

@@ -1,9 +1,9 @@
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use crate::finetuning::{chosen_output, ending, find_scores, named, normalize};
 use crate::losses::PredictionKind;
-use crate::model_file::onnx::ValueInfoProto;
-use crate::model_file::{encode, share};
+use crate::model_file::encode;
+use crate::operators::OperatorCatalog;
 use crate::{CompilerError, Model};
 
 /// A model as it is evaluated.
@@ -18,46 +18,39 @@ pub struct Scoring {
 }
 
 impl Model {
-    /// The model with what a loss is computed from as an output, for a loss that reads it so: class scores as
-    /// [`scoring`](Self::scoring) finds them, or numbers as the model gives them.
+    /// The model with what a loss is computed from as an output, for a loss that reads it so: class scores, the logits that
+    /// training computes its loss from, also where the file itself gives only probabilities; or numbers as the model gives
+    /// them. `output` names the output that they lead to; needed when there are several.
     ///
     /// # Errors
     /// The model has no such output, or several and none is named.
-    pub fn evaluated(&self, output: Option<&str>, reads: PredictionKind) -> Result<Scoring, CompilerError> {
-        match reads {
-            PredictionKind::ClassScores => self.scoring(output),
-            PredictionKind::Numbers => self.with_output(chosen_output(self.graph(), output)?, None),
+    pub fn evaluated(
+        &self,
+        output: Option<&str>,
+        reads: PredictionKind,
+        catalog: &OperatorCatalog,
+    ) -> Result<Scoring, CompilerError> {
+        let mut graph = self.graph(&BTreeMap::new(), catalog)?;
+        let (scores, note) = match reads {
+            PredictionKind::Numbers => (chosen_output(&graph, output)?, None),
+            PredictionKind::ClassScores => {
+                let mut normalized = graph.clone();
+                normalize(&mut normalized);
+                let scores = find_scores(&normalized, output)?;
+                let note = ending(&normalized, scores).map(|node| {
+                    format!(
+                        "the model ends in {}: what it gives is read as class scores as it is, so the most likely classes \
+                         are those that it means, and the loss, which takes scores before a softmax, is not the one it was \
+                         trained with",
+                        named(&normalized, node)
+                    )
+                });
+                (scores, note)
+            }
+        };
+        if !graph.outputs().contains(&scores) {
+            graph.output(scores);
         }
-    }
-
-    /// The model with its class scores as an output: the logits that training computes its loss from, also where the
-    /// file itself gives only probabilities. `output` names the output that they lead to; needed when there are several.
-    ///
-    /// # Errors
-    /// The model has no such output, or several and none is named.
-    pub fn scoring(&self, output: Option<&str>) -> Result<Scoring, CompilerError> {
-        let mut normalized = self.graph().clone();
-        normalize(&mut normalized);
-        let scores = find_scores(&normalized, output)?;
-        let note = ending(&normalized, &scores).map(|node| {
-            format!(
-                "the model ends in {}: what it gives is read as class scores as it is, so the most likely classes are \
-                 those that it means, and the loss, which takes scores before a softmax, is not the one it was trained with",
-                named(node)
-            )
-        });
-        self.with_output(scores, note)
-    }
-
-    fn with_output(&self, scores: String, note: Option<String>) -> Result<Scoring, CompilerError> {
-        let mut proto = self.proto.clone();
-        let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
-        if graph.output.iter().all(|output| output.name() != scores) {
-            let declared = graph.value_info.iter().find(|value| value.name() == scores).cloned();
-            let unstated = || ValueInfoProto { name: Some(scores.clone()), ..ValueInfoProto::default() };
-            graph.output.push(declared.unwrap_or_else(unstated));
-        }
-        share(graph, &HashSet::new());
-        Ok(Scoring { model: encode(&proto)?, scores, note })
+        Ok(Scoring { model: encode(&self.header().with(&graph))?, scores: graph.name(scores).to_owned(), note })
     }
 }

@@ -9,6 +9,7 @@ mod onnx_runtime;
 
 use std::path::{Path, PathBuf};
 
+use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, Loss, Model, OperatorCatalog, TrainingProgram, compile, describe, losses};
 use millstream_schemas::Choice;
 use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
@@ -118,7 +119,7 @@ fn gradients_of_whole_models_agree_with_differences_of_the_loss() {
 
 /// The model with another function of four letters in the place of each `Relu`.
 fn with_activation(model: &Model, activation: &str) -> Model {
-    let mut bytes = model.scoring(None).unwrap().model;
+    let mut bytes = model.evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard()).unwrap().model;
     let (old, new) = (b"\x22\x04Relu", [b"\x22\x04", activation.as_bytes()].concat()); // field 4 of a node: its operator
     let places: Vec<usize> = (0..bytes.len() - old.len()).filter(|at| bytes[*at..].starts_with(old)).collect();
     assert!(!places.is_empty());

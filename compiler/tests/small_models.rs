@@ -8,6 +8,7 @@
 mod onnx_runtime;
 
 use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
+use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{CompilerError, FineTuning, Loss, Model, OperatorCatalog, compile, losses};
 use millstream_schemas::Choice;
 use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
@@ -67,7 +68,10 @@ fn the_scores_of_a_model_that_ends_in_softmax_are_its_logits() {
         graph.set_outputs(&[wanted]);
         let wanted = run(&mut session(&graph.to_onnx("scores")), x()).remove(0);
         graph.set_outputs(&[last]);
-        let scoring = Model::from_bytes(graph.to_onnx("network")).unwrap().scoring(None).unwrap();
+        let scoring = Model::from_bytes(graph.to_onnx("network"))
+            .unwrap()
+            .evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard())
+            .unwrap();
         let mut session = session(&scoring.model);
         let at = session.outputs().iter().position(|output| output.name() == scoring.scores).unwrap();
         assert_eq!(run(&mut session, x())[at], wanted, "scores `{}`", scoring.scores);

@@ -116,7 +116,7 @@ pub fn evaluate(
     let runtime = runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
     let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
-    let scoring = model.evaluated(output, loss.reads())?;
+    let scoring = model.evaluated(output, loss.reads(), &options.catalogs.operators)?;
     warnings.extend(scoring.note);
     let mut predictor = Predictor::open(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
     if let Some(labels) = labels_file::of_model(&model, &path)? {

@@ -6,14 +6,13 @@
 
 mod rows;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
-use crate::graph::{Constant, Graph, Node, TensorType, ValueId, tensor_proto};
-use crate::model_file::onnx::{
-    GraphProto, ModelProto, NodeProto, TensorShapeProto, ValueInfoProto, tensor_shape_proto::Dimension,
-    tensor_shape_proto::dimension::Value as Length, type_proto,
-};
-use crate::model_file::{Bindings, import, known_shape};
+use crate::CompilerError;
+use crate::binding::{Bindings, bind};
+use crate::graph::{Constant, Graph, Length, Node, TensorType, ValueId};
+use crate::inference::infer_behind;
+use crate::model_file::free_length_name;
 use crate::operators::OperatorCatalog;
 use millstream_schemas::{AxisLength, shown};
 use rows::{Change, Rows};
@@ -43,31 +42,37 @@ impl std::fmt::Display for Obstacle {
 }
 
 /// The number of rows that the file fixes, if it does: the first axis of its first input that has a number there.
-pub(crate) fn fixed_rows(graph: &GraphProto) -> Option<usize> {
-    data_inputs(graph).find_map(|input| known_shape(input)?.first().copied().flatten())
+pub(crate) fn fixed_rows(graph: &Graph) -> Option<usize> {
+    graph.inputs().iter().find_map(|input| rows_of(graph, *input))
 }
 
-/// Makes the first axis of the inputs symbolic, and restates what counts on its length. `shapes` are those that the data
-/// decides, by input name. The model is unchanged after an error.
+fn rows_of(graph: &Graph, input: ValueId) -> Option<usize> {
+    graph.tensor_type(input)?.shape.first().and_then(Length::fixed)
+}
+
+/// Names the first axis of the inputs, and restates what counts on its length. `shapes` are those that the data
+/// decides, by input name. The graph is unchanged after an error.
 pub(crate) fn free(
-    proto: &mut ModelProto,
+    graph: &mut Graph,
     shapes: &BTreeMap<String, Vec<AxisLength>>,
     catalog: &OperatorCatalog,
 ) -> Result<(), Obstacle> {
-    let graph = proto.graph.as_ref().expect("the gate refuses a model without a graph");
     let Some(fixed) = fixed_rows(graph) else { return Ok(()) };
-    for input in data_inputs(graph) {
-        let length = known_shape(input).and_then(|shape| shape.first().copied().flatten());
-        if length.is_some_and(|length| length != fixed) {
-            let node = format!("input `{}`", shown(input.name()));
+    for input in graph.inputs() {
+        if rows_of(graph, *input).is_some_and(|length| length != fixed) {
+            let node = format!("input `{}`", shown(graph.name(*input)));
             return Err(Obstacle { node, reason: format!("its first axis is not of length {fixed} as another's is") });
         }
     }
-    let mut freed = proto.clone();
+    let mut freed = graph.clone();
     for _ in 0..MOST_PATCHES {
-        let known = imported(&freed, shapes, fixed, catalog)?;
-        match trace(&freed, &known, fixed)? {
-            Traced::Patch(at, patch) => apply(&mut freed, at, patch),
+        let known = bound(&freed, shapes, fixed, catalog)?;
+        match trace(&known, fixed)? {
+            Traced::Patch(at, patch) => {
+                apply(&mut freed, at, patch).map_err(|error| in_the_way(&error))?;
+                let inputs = freed.inputs().to_vec();
+                infer_behind(&mut freed, inputs, catalog, &|_| None);
+            }
             Traced::Whole(rows, changes) => {
                 if changes.len() > MOST_RESTATED {
                     let reason =
@@ -75,11 +80,11 @@ pub(crate) fn free(
                     return Err(Obstacle { node: "the graph".into(), reason });
                 }
                 for (at, change) in changes {
-                    apply(&mut freed, at, change);
+                    apply(&mut freed, at, change).map_err(|error| in_the_way(&error))?;
                 }
-                restate(&mut freed, &known, &rows, fixed);
+                name_rows(&mut freed, &Before { shapes, fixed, known: &known, rows: &rows, catalog });
                 confirm(&freed, &Before { shapes, fixed, known: &known, rows: &rows, catalog })?;
-                *proto = freed;
+                *graph = freed;
                 return Ok(());
             }
         }
@@ -87,14 +92,13 @@ pub(crate) fn free(
     Err(Obstacle { node: "the graph".into(), reason: format!("more than {MOST_PATCHES} nodes would have to change") })
 }
 
-fn data_inputs(graph: &GraphProto) -> impl Iterator<Item = &ValueInfoProto> {
-    let given: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
-    graph.input.iter().filter(move |input| !given.contains(input.name()))
+fn in_the_way(error: &CompilerError) -> Obstacle {
+    Obstacle { node: "the graph".into(), reason: error.to_string() }
 }
 
 /// The graph with its shapes for this number of rows.
-fn imported(
-    proto: &ModelProto,
+fn bound(
+    graph: &Graph,
     shapes: &BTreeMap<String, Vec<AxisLength>>,
     rows: usize,
     catalog: &OperatorCatalog,
@@ -105,7 +109,7 @@ fn imported(
         shape.iter_mut().skip(1).filter(|length| length.fixed().is_none()).for_each(|length| *length = OTHER.into());
     }
     let bindings = Bindings { batch: Some(rows.into()), shapes, stated: BTreeMap::new() };
-    import(proto, &bindings, catalog).map_err(|error| Obstacle { node: "the graph".into(), reason: error.to_string() })
+    bind(graph, &bindings, catalog).map_err(|error| in_the_way(&error))
 }
 
 enum Traced {
@@ -115,7 +119,7 @@ enum Traced {
     Whole(HashMap<ValueId, Rows>, Vec<(usize, Change)>),
 }
 
-fn trace(proto: &ModelProto, graph: &Graph, fixed: usize) -> Result<Traced, Obstacle> {
+fn trace(graph: &Graph, fixed: usize) -> Result<Traced, Obstacle> {
     let mut rows: HashMap<ValueId, Rows> = HashMap::new();
     for input in graph.inputs() {
         let scalar = graph.tensor_type(*input).is_none_or(|known| known.shape.is_empty());
@@ -140,8 +144,6 @@ fn trace(proto: &ModelProto, graph: &Graph, fixed: usize) -> Result<Traced, Obst
             rows.insert(*output, made);
         }
     }
-    let count = proto.graph.as_ref().map_or(0, |graph| graph.node.len());
-    debug_assert_eq!(count, graph.nodes().len(), "a node of the file is a node of the graph");
     changes.reverse();
     Ok(Traced::Whole(rows, changes))
 }
@@ -150,143 +152,84 @@ fn node_label(node: &Node, graph: &Graph) -> String {
     format!("node `{}` ({})", graph.label(node), node.qualified_operator())
 }
 
-/// Carries a change out on the file's node.
-fn apply(proto: &mut ModelProto, at: usize, change: Change) {
-    let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
-    let mut taken = Names::of(graph);
-    let first = graph.node[at].output.first().cloned().unwrap_or_default();
-    let mut integers = |graph: &mut GraphProto, what: &str, values: &[i64]| {
-        let name = taken.free(format!("{first}.{what}"));
-        graph.initializer.push(tensor_proto(&name, &Constant::i64([values.len()], values)));
-        name
+/// Carries a change out on the node at this place, which a bound graph has there too.
+fn apply(graph: &mut Graph, at: usize, change: Change) -> Result<(), CompilerError> {
+    let first = graph.nodes()[at].outputs.iter().flatten().next().map_or("", |made| graph.name(*made)).to_owned();
+    let integers = |graph: &mut Graph, what: &str, values: &[i64]| {
+        graph.named_constant(&format!("{first}.{what}"), Constant::i64([values.len()], values))
     };
     match change {
-        Change::Integers { input, values } => graph.node[at].input[input] = integers(graph, "rows", &values),
+        Change::Integers { input, values } => {
+            let rows = integers(graph, "rows", &values);
+            graph.set_input(at, input, rows);
+        }
         // ONNX Runtime reads an empty list as all axes of one entry
         Change::SqueezeAxes(values) if values.is_empty() => {
-            graph.node[at].op_type = Some("Identity".into());
-            graph.node[at].input.truncate(1);
-            graph.node[at].attribute.clear();
+            if let Some(data) = graph.nodes()[at].input(0) {
+                graph.set_identity(at, data);
+            }
         }
         Change::SqueezeAxes(values) => {
-            let name = integers(graph, "axes", &values);
-            graph.node[at].input.truncate(1);
-            graph.node[at].input.push(name);
+            let axes = integers(graph, "axes", &values);
+            let data = graph.nodes()[at].input(0);
+            graph.set_inputs(at, vec![data, Some(axes)]);
         }
-        Change::FlattenFromFirst => {
-            let attributes = &mut graph.node[at].attribute;
-            attributes.iter_mut().filter(|attribute| attribute.name() == "axis").for_each(|axis| axis.i = Some(1));
-        }
+        Change::FlattenFromFirst => graph.set_attribute(at, "axis", 1.into()),
         Change::Repeat { input, like, rank } => {
             // the operand, repeated for as many rows as the one beside it has
             let index = integers(graph, "axis", &[0]);
             let ones = (rank > 1).then(|| integers(graph, "ones", &vec![1; rank - 1]));
-            let mut name = |what: &str| taken.free(format!("{first}.{what}"));
-            let (lengths, rows, shape, repeated) = (name("lengths"), name("rows"), name("repeats"), name("repeated"));
-            let (like, operand) = (graph.node[at].input[like].clone(), graph.node[at].input[input].clone());
-            let parts: Vec<&str> = std::iter::once(rows.as_str()).chain(ones.as_deref()).collect();
-            let concat = NodeProto {
-                attribute: vec![crate::graph::attribute_proto("axis", &0.into())],
-                ..plain("Concat", &parts, &shape)
+            let (Some(like), Some(operand)) = (graph.nodes()[at].input(like), graph.nodes()[at].input(input)) else {
+                return Ok(()); // rows are traced through operands that are there
             };
-            let added = [
-                plain("Shape", &[&like], &lengths),
-                plain("Gather", &[&lengths, &index], &rows),
-                concat,
-                plain("Expand", &[&operand, &shape], &repeated),
-            ];
-            graph.node[at].input[input] = repeated;
-            graph.node.splice(at..at, added);
+            let name = |what: &str| format!("{first}.{what}");
+            let before = graph.nodes().len();
+            let repeated = graph.in_front_of(at, |graph| {
+                let lengths = graph.append("Shape", &[like], &[], &name("lengths"))?;
+                let rows = graph.append("Gather", &[lengths, index], &[], &name("rows"))?;
+                let parts: Vec<ValueId> = std::iter::once(rows).chain(ones).collect();
+                let repeats = graph.append("Concat", &parts, &[("axis", 0.into())], &name("repeats"))?;
+                graph.append("Expand", &[operand, repeats], &[], &name("repeated"))
+            })?;
+            let at = at + graph.nodes().len() - before;
+            graph.set_input(at, input, repeated);
         }
     }
+    Ok(())
 }
 
-fn plain(operator: &str, inputs: &[&str], output: &str) -> NodeProto {
-    NodeProto {
-        op_type: Some(operator.into()),
-        name: Some(output.into()),
-        input: inputs.iter().map(|name| (*name).to_owned()).collect(),
-        output: vec![output.into()],
-        ..NodeProto::default()
-    }
-}
-
-/// The names of a graph's values and nodes.
-struct Names(HashSet<String>);
-
-impl Names {
-    fn of(graph: &GraphProto) -> Self {
-        let made = graph.node.iter().flat_map(|node| node.output.iter().cloned().chain([node.name().to_owned()]));
-        let tensors = graph.initializer.iter().map(|tensor| tensor.name().to_owned());
-        let inputs = graph.input.iter().map(|input| input.name().to_owned());
-        Self(made.chain(tensors).chain(inputs).collect())
-    }
-
-    fn free(&mut self, wanted: String) -> String {
-        let numbered = (2..).map(|number| format!("{wanted}.{number}"));
-        let mut all = std::iter::once(wanted.clone()).chain(numbered);
-        all.find(|name| self.0.insert(name.clone())).expect("numbers do not run out")
-    }
-}
-
-/// Declared shapes: the axis of rows becomes a symbol.
-fn restate(proto: &mut ModelProto, known: &Graph, rows: &HashMap<ValueId, Rows>, fixed: usize) {
-    let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
-    let ids: HashMap<&str, ValueId> = known.named().collect();
-    let symbol = symbol(graph);
-    for value in graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info) {
-        let Some(id) = ids.get(value.name()) else { continue };
-        let Some(Rows::Axis(axis, _)) = rows.get(id) else { continue };
-        let Some(type_proto::Value::TensorType(tensor)) = value.r#type.as_mut().and_then(|kind| kind.value.as_mut())
-        else {
-            continue;
-        };
-        let Some(shape) = tensor.shape.as_mut() else { continue };
-        let lengths = known.tensor_type(*id).and_then(TensorType::fixed_shape);
-        if let Some(lengths) = lengths.as_ref().filter(|lengths| lengths.len() != shape.dim.len()) {
-            let dim =
-                |length: &usize| Dimension { value: Some(Length::DimValue(*length as i64)), ..Default::default() };
-            *shape = TensorShapeProto { dim: lengths.iter().map(dim).collect() };
-        }
-        let of_rows = lengths.as_ref().is_none_or(|lengths| lengths[*axis] == fixed);
-        match shape.dim.get_mut(*axis) {
-            // several entries a row: no symbol says so
-            Some(dim) => dim.value = of_rows.then(|| Length::DimParam(symbol.clone())),
-            None => tensor.shape = None,
-        }
-    }
-}
-
-/// Some exporters write a length of 0 where any will do: such first axes become a symbol.
-pub(crate) fn name_empty(proto: &mut ModelProto) {
-    let graph = proto.graph.as_mut().expect("the gate refuses a model without a graph");
-    let symbol = symbol(graph);
-    for value in graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info) {
-        let kind = value.r#type.as_mut().and_then(|kind| kind.value.as_mut());
-        if let Some(type_proto::Value::TensorType(tensor)) = kind
-            && let Some(dim) = tensor.shape.as_mut().and_then(|shape| shape.dim.first_mut())
-            && dim.value == Some(Length::DimValue(0))
+/// Gives the axis of rows its name in all types.
+fn name_rows(freed: &mut Graph, before: &Before<'_>) {
+    let Before { fixed, known, rows, catalog, .. } = *before;
+    let of_values = freed.named().filter_map(|(_, value)| freed.tensor_type(value));
+    let taken: Vec<String> =
+        of_values.flat_map(|known| &known.shape).flat_map(Length::names).map(str::to_owned).collect();
+    let batch = Length::named(&free_length_name(&|name| taken.iter().any(|taken| taken == name)));
+    let inputs = freed.inputs().to_vec();
+    for input in &inputs {
+        let mut named = freed.tensor_type(*input).cloned();
+        if let Some(first) = named.as_mut().and_then(|named| named.shape.first_mut())
+            && first.fixed() == Some(fixed)
         {
-            dim.value = Some(Length::DimParam(symbol.clone()));
+            *first = batch.clone();
+            freed.set_type(*input, named);
         }
     }
-}
-
-/// A name for the axis that no other axis has.
-fn symbol(graph: &GraphProto) -> String {
-    let values = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
-    let kinds = values.filter_map(|value| value.r#type.as_ref()?.value.as_ref());
-    let dims = kinds.filter_map(|kind| match kind {
-        type_proto::Value::TensorType(tensor) => tensor.shape.as_ref(),
-        _ => None,
-    });
-    let mut taken = Names(HashSet::new());
-    for dim in dims.flat_map(|shape| &shape.dim) {
-        if let Some(Length::DimParam(name)) = &dim.value {
-            taken.0.insert(name.clone());
-        }
-    }
-    taken.free("batch".into())
+    // Where no rule tells what a node makes, its rows were followed all the same.
+    let ids: HashMap<&str, ValueId> = known.named().collect();
+    let stated: HashMap<ValueId, TensorType> = freed
+        .named()
+        .filter_map(|(name, value)| {
+            let was = *ids.get(name)?;
+            let mut stated = freed.tensor_type(value)?.clone();
+            if let Some(Rows::Axis(axis, _)) = rows.get(&was) {
+                let length = stated.shape.get_mut(*axis)?;
+                *length = length.exact_quotient(&fixed.into())? * &batch;
+            }
+            Some((value, stated))
+        })
+        .collect();
+    infer_behind(freed, inputs, catalog, &|value| stated.get(&value).cloned());
 }
 
 /// What freed rows are held against.
@@ -299,11 +242,11 @@ struct Before<'a> {
 }
 
 /// Infers shapes with more rows: each must be as it was, but for its axis of rows.
-fn confirm(freed: &ModelProto, before: &Before<'_>) -> Result<(), Obstacle> {
+fn confirm(freed: &Graph, before: &Before<'_>) -> Result<(), Obstacle> {
     let Before { shapes, fixed, known, rows, catalog } = *before;
     // One row too: some operators treat an axis of one entry otherwise.
     for count in [fixed, fixed * FACTOR, 1] {
-        let graph = imported(freed, shapes, count, catalog)?;
+        let graph = bound(freed, shapes, count, catalog)?;
         let ids: HashMap<&str, ValueId> = graph.named().collect();
         for node in known.nodes() {
             for output in node.outputs.iter().flatten() {

@@ -1,10 +1,12 @@
 //! What a model does to its class scores before it gives them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::CompilerError;
 use crate::finetuning::nodes::{named, producers};
-use crate::model_file::onnx::{GraphProto, NodeProto};
+use crate::graph::{Graph, Node, ValueId};
+use crate::inference::infer_behind;
+use crate::operators::OperatorCatalog;
 use millstream_schemas::shown;
 
 /// What makes something else of class scores than a softmax expects: chances of their own, bounded or cut numbers, an index.
@@ -30,40 +32,33 @@ const CHANCES: [&str; 3] = ["HardSigmoid", "Hardmax", "Sigmoid"];
 
 /// The node that changes the scores on their way to this value, if there is one: the value's own maker, or one behind
 /// shape operators and averages.
-pub(crate) fn ending<'a>(graph: &'a GraphProto, value: &str) -> Option<&'a NodeProto> {
-    found(graph, value).map(|index| &graph.node[index])
-}
-
-fn found(graph: &GraphProto, value: &str) -> Option<usize> {
+pub(crate) fn ending(graph: &Graph, value: ValueId) -> Option<&Node> {
     let makers = producers(graph);
     // Behind a mean or a sum, what was cut or bent there may be scores all the same; chances are not.
     let mut open = vec![(value, false)];
     let mut seen = 0;
     while let Some((value, mixed)) = open.pop() {
-        let Some(index) = makers.get(value).copied() else { continue };
-        let node = &graph.node[index];
+        let Some(node) = makers.get(&value).map(|index| &graph.nodes()[*index]) else { continue };
         seen += 1;
-        if seen > graph.node.len() {
+        if seen > graph.nodes().len() {
             return None;
         }
-        match node.op_type() {
+        match node.operator.as_str() {
             operator if if mixed { CHANCES.contains(&operator) } else { ENDINGS.contains(&operator) } => {
-                return Some(index);
+                return Some(node);
             }
             // the one that makes the output is taken away where the scores are looked for; this one stays
-            "Softmax" | "LogSoftmax" => return Some(index),
+            "Softmax" | "LogSoftmax" => return Some(node),
             "Identity" | "Flatten" | "Squeeze" | "Unsqueeze" | "Reshape" | "Cast" | "Dropout" => {
-                open.extend(node.input.first().map(|name| (name.as_str(), mixed)));
+                open.extend(node.input(0).map(|value| (value, mixed)));
             }
             "Mean" | "Sum" | "Add" | "Concat" | "ReduceMean" | "ReduceSum" | "ReduceMax" => {
-                open.extend(node.input.iter().map(|name| (name.as_str(), true)));
+                open.extend(node.inputs.iter().flatten().map(|value| (*value, true)));
             }
             // by a number; a product of two computed values is something of its own
             "Mul" | "Div" => {
-                let names = node.input.iter().map(String::as_str);
-                let computed: Vec<&str> = names.filter(|name| makers.contains_key(name)).collect();
-                if let [only] = computed.as_slice() {
-                    open.push((only, mixed));
+                if let [only] = computed(node, &makers).as_slice() {
+                    open.push((*only, mixed));
                 }
             }
             _ => {}
@@ -72,11 +67,16 @@ fn found(graph: &GraphProto, value: &str) -> Option<usize> {
     None
 }
 
+/// What a node reads that other nodes make.
+fn computed(node: &Node, makers: &HashMap<ValueId, usize>) -> Vec<ValueId> {
+    node.inputs.iter().flatten().copied().filter(|value| makers.contains_key(value)).collect()
+}
+
 /// Takes what follows a linear head out of the way of a new one, and says it; nothing where the head is bare, or followed
 /// only by a softmax over the classes.
-pub(crate) fn lay_bare(graph: &mut GraphProto, output: &str) -> Option<String> {
+pub(crate) fn lay_bare(graph: &mut Graph, output: ValueId, catalog: &OperatorCatalog) -> Option<String> {
     let removed = behind_head(graph, output)?;
-    let named_ones: Vec<String> = removed.iter().rev().map(|(index, _)| named(&graph.node[*index])).collect();
+    let named_ones: Vec<String> = removed.iter().rev().map(|(index, _)| named(graph, &graph.nodes()[*index])).collect();
     let (first, _) = removed.last()?;
     let others = outputs_behind(graph, *first, output);
     let also = match others.as_slice() {
@@ -84,11 +84,10 @@ pub(crate) fn lay_bare(graph: &mut GraphProto, output: &str) -> Option<String> {
         others => format!("; this changes what is made of them too: output {}", others.join(", ")),
     };
     for (index, input) in &removed {
-        let node = &mut graph.node[*index];
-        node.op_type = Some("Identity".into());
-        node.input = vec![input.clone()];
-        node.attribute.clear();
+        graph.set_identity(*index, *input);
     }
+    let changed: Vec<ValueId> = removed.iter().map(|(_, input)| *input).collect();
+    infer_behind(graph, changed, catalog, &|_| None);
     let them = if removed.len() == 1 { "it" } else { "them" };
     Some(format!(
         "the model ends in {}; a new head is trained on what it gives itself, so the exported model goes without \
@@ -99,7 +98,7 @@ pub(crate) fn lay_bare(graph: &mut GraphProto, output: &str) -> Option<String> {
 
 /// What makes something else of the scores of the last linear layer on their way to the output, from the output on: the
 /// node, and the value that it changes. `None` where the way is not a single one, or has something that no score survives.
-fn behind_head(graph: &GraphProto, output: &str) -> Option<Vec<(usize, String)>> {
+fn behind_head(graph: &Graph, output: ValueId) -> Option<Vec<(usize, ValueId)>> {
     const REPLACED: [&str; 10] =
         ["Clip", "Elu", "Exp", "HardSigmoid", "Log", "Relu", "Sigmoid", "Softplus", "Softsign", "Tanh"];
     const FLOAT: i64 = 1;
@@ -107,57 +106,57 @@ fn behind_head(graph: &GraphProto, output: &str) -> Option<Vec<(usize, String)>>
     let mut removed = Vec::new();
     let mut value = output;
     // A loop has no end, and the gate refuses graphs with one.
-    for _ in 0..graph.node.len() {
-        let index = *makers.get(value)?;
-        let node = &graph.node[index];
-        let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name() == name);
-        let computed: Vec<&str> =
-            node.input.iter().map(String::as_str).filter(|name| makers.contains_key(name)).collect();
-        let is_replaced = match node.op_type() {
+    for _ in 0..graph.nodes().len() {
+        let index = *makers.get(&value)?;
+        let node = &graph.nodes()[index];
+        let computed = computed(node, &makers);
+        let is_replaced = match node.operator.as_str() {
             "Gemm" | "MatMul" | "Conv" => return Some(removed),
             // The bias of a product.
-            "Add" if computed.iter().any(|name| graph.node[makers[name]].op_type() == "MatMul") => {
+            "Add" if computed.iter().any(|value| graph.nodes()[makers[value]].operator == "MatMul") => {
                 return Some(removed);
             }
             "Identity" | "Flatten" | "Squeeze" | "Unsqueeze" | "Reshape" | "Dropout" => false,
-            "Softmax" | "LogSoftmax" => attribute("axis").is_some_and(|axis| !matches!(axis.i(), 1 | -1)),
-            "Cast" if attribute("to").is_some_and(|to| to.i() == FLOAT) => true,
+            "Softmax" | "LogSoftmax" => node.int("axis").is_some_and(|axis| !matches!(axis, 1 | -1)),
+            "Cast" if node.int("to") == Some(FLOAT) => true,
             "Mul" | "Div" | "Add" | "Sub" => true,
             operator if REPLACED.contains(&operator) => true,
             _ => return None,
         };
         let [next] = computed.as_slice() else { return None };
-        value = next;
+        value = *next;
         if is_replaced {
-            removed.push((index, value.to_owned()));
+            removed.push((index, value));
         }
     }
     None
 }
 
 /// The other outputs of the model that come from a node, as they are shown.
-fn outputs_behind(graph: &GraphProto, from: usize, output: &str) -> Vec<String> {
-    let mut reached: HashSet<&str> = graph.node[from].output.iter().map(String::as_str).collect();
+fn outputs_behind(graph: &Graph, from: usize, output: ValueId) -> Vec<String> {
+    let mut reached: HashSet<ValueId> = graph.nodes()[from].outputs.iter().flatten().copied().collect();
     // Nodes stand behind those that they read.
-    for node in &graph.node[from + 1..] {
-        if node.input.iter().any(|input| reached.contains(input.as_str())) {
-            reached.extend(node.output.iter().map(String::as_str));
+    for node in &graph.nodes()[from + 1..] {
+        if node.inputs.iter().flatten().any(|input| reached.contains(input)) {
+            reached.extend(node.outputs.iter().flatten());
         }
     }
-    let others = graph.output.iter().map(|other| other.name()).filter(|name| *name != output && reached.contains(name));
-    others.map(|name| format!("`{}`", shown(name))).collect()
+    let others = graph.outputs().iter().filter(|other| **other != output && reached.contains(other));
+    others.map(|other| format!("`{}`", shown(graph.name(*other)))).collect()
 }
 
 /// Refuses to train a kept head whose scores are something else by the time that the loss sees them.
-pub(crate) fn require_scores(graph: &GraphProto, scores: &str) -> Result<(), CompilerError> {
-    let wrong_axis = graph.node.iter().find(|node| {
-        matches!(node.op_type(), "Softmax" | "LogSoftmax")
-            && node.input.first().is_some_and(|input| input == scores)
-            && node.attribute.iter().any(|attribute| attribute.name() == "axis" && !matches!(attribute.i(), 1 | -1))
+pub(crate) fn require_scores(graph: &Graph, scores: ValueId) -> Result<(), CompilerError> {
+    let wrong_axis = graph.nodes().iter().find(|node| {
+        matches!(node.operator.as_str(), "Softmax" | "LogSoftmax")
+            && node.input(0) == Some(scores)
+            && node.int("axis").is_some_and(|axis| !matches!(axis, 1 | -1))
     });
     let reason = match (ending(graph, scores), wrong_axis) {
-        (Some(node), _) => format!("the model ends in {}, and what it gives is no class score any more", named(node)),
-        (None, Some(node)) => format!("{} works along another axis than that of the classes", named(node)),
+        (Some(node), _) => {
+            format!("the model ends in {}, and what it gives is no class score any more", named(graph, node))
+        }
+        (None, Some(node)) => format!("{} works along another axis than that of the classes", named(graph, node)),
         (None, None) => return Ok(()),
     };
     Err(CompilerError::setting(

@@ -1,7 +1,6 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use crate::graph::ElementType;
-use crate::model_file::onnx::{GraphProto, NodeProto, TensorProto};
+use crate::graph::{Graph, Node, ValueId};
 use crate::operators::OperatorCatalog;
 
 /// Nodes with weights that belong together, for example a convolution and its bias.
@@ -18,8 +17,8 @@ pub struct Layer {
 /// A weight as one node reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weight {
-    /// Name of the initializer.
-    pub initializer: String,
+    /// The constant.
+    pub value: ValueId,
     /// Length of each axis.
     pub shape: Vec<usize>,
     /// Index of the node that reads it.
@@ -36,23 +35,24 @@ impl Layer {
 }
 
 /// The layers of a graph by the rows of a catalog, from the input to the output.
-pub fn layers(graph: &GraphProto, catalog: &OperatorCatalog) -> Vec<Layer> {
-    let tensors: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
+pub fn layers(graph: &Graph, catalog: &OperatorCatalog) -> Vec<Layer> {
+    let constants: HashSet<ValueId> = graph.constants().into_iter().collect();
     let mut layers: Vec<Layer> = Vec::new();
-    let mut behind_weights: HashSet<&str> = HashSet::new();
-    for (index, node) in graph.node.iter().enumerate() {
-        let fed = node.input.iter().any(|input| behind_weights.contains(input.as_str()));
-        let weights = if fed || !is_arithmetic(node) { weights_of(index, node, &tensors, catalog) } else { Vec::new() };
+    let mut behind_weights: HashSet<ValueId> = HashSet::new();
+    for (index, node) in graph.nodes().iter().enumerate() {
+        let fed = node.inputs.iter().flatten().any(|input| behind_weights.contains(input));
+        let weights =
+            if fed || !is_arithmetic(node) { weights_of(graph, index, &constants, catalog) } else { Vec::new() };
         if fed || !weights.is_empty() {
-            behind_weights.extend(node.output.iter().map(String::as_str).filter(|name| !name.is_empty()));
+            behind_weights.extend(node.outputs.iter().flatten());
         }
         let Some(first) = weights.first() else { continue };
-        let name = layer_name(node, &first.initializer);
+        let name = layer_name(node, graph.name(first.value));
         match layers.iter_mut().rev().take(4).find(|layer| layer.name == name) {
             Some(layer) => layer.weights.extend(weights),
             None => {
                 let name = unique(&layers, name);
-                layers.push(Layer { name, operator: node.op_type().to_owned(), weights });
+                layers.push(Layer { name, operator: node.operator.clone(), weights });
             }
         }
     }
@@ -61,48 +61,37 @@ pub fn layers(graph: &GraphProto, catalog: &OperatorCatalog) -> Vec<Layer> {
 
 /// Numbers in the float tensors of a graph that belong to no layer: position tables, input normalization and the like.
 /// Single numbers are settings, and the statistics of a normalization are no weights.
-pub(crate) fn other_weights(graph: &GraphProto, layers: &[Layer]) -> usize {
-    let in_layers = layers.iter().flat_map(|layer| &layer.weights).map(|weight| weight.initializer.as_str());
-    let normalizations = graph.node.iter().filter(|node| node.op_type() == "BatchNormalization");
-    let statistics = normalizations.flat_map(|node| node.input.iter().skip(3)).map(String::as_str);
-    let counted: HashSet<&str> = in_layers.chain(statistics).collect();
-    let is_float =
-        |tensor: &&TensorProto| ElementType::from_onnx(tensor.data_type()).is_some_and(ElementType::is_float);
-    let others = graph.initializer.iter().filter(|tensor| !counted.contains(tensor.name())).filter(is_float);
-    others.map(|tensor| shape_of(tensor).iter().product()).filter(|count: &usize| *count > 1).sum()
+pub(crate) fn other_weights(graph: &Graph, layers: &[Layer]) -> usize {
+    let in_layers = layers.iter().flat_map(|layer| &layer.weights).map(|weight| weight.value);
+    let normalizations = graph.nodes().iter().filter(|node| node.operator == "BatchNormalization");
+    let statistics = normalizations.flat_map(|node| node.inputs.iter().skip(3).flatten().copied());
+    let counted: HashSet<ValueId> = in_layers.chain(statistics).collect();
+    let others = graph.constants().into_iter().filter(|value| !counted.contains(value));
+    let floats = others.filter_map(|value| graph.constant_of(value)).filter(|constant| constant.dtype.is_float());
+    floats.map(|constant| constant.shape.iter().product()).filter(|count: &usize| *count > 1).sum()
 }
 
 /// A constant beside these is a bias or scale only behind a layer; in front of all layers it normalizes the input.
-fn is_arithmetic(node: &NodeProto) -> bool {
-    matches!(node.op_type(), "Add" | "Mul")
+fn is_arithmetic(node: &Node) -> bool {
+    matches!(node.operator.as_str(), "Add" | "Mul")
 }
 
-fn shape_of(tensor: &TensorProto) -> Vec<usize> {
-    tensor.dims.iter().map(|length| *length as usize).collect()
-}
-
-fn weights_of(
-    index: usize,
-    node: &NodeProto,
-    tensors: &HashMap<&str, &TensorProto>,
-    catalog: &OperatorCatalog,
-) -> Vec<Weight> {
-    let Some(row) = catalog.find(node.domain(), node.op_type()) else { return Vec::new() };
+fn weights_of(graph: &Graph, index: usize, constants: &HashSet<ValueId>, catalog: &OperatorCatalog) -> Vec<Weight> {
+    let node = &graph.nodes()[index];
+    let Some(row) = catalog.find(&node.domain, &node.operator) else { return Vec::new() };
     let weight = |input: &usize| {
-        let name = node.input.get(*input)?;
-        let tensor = tensors.get(name.as_str())?;
-        let shape = shape_of(tensor);
+        let value = node.input(*input).filter(|value| constants.contains(value))?;
+        let shape = graph.float_constant(value)?.shape.clone();
         // a single number beside an operand is a setting of the formula; elsewhere it is a weight like others
         let least = if is_arithmetic(node) { 2 } else { 1 };
-        let is_weight = tensor.data_type() == 1 && shape.iter().product::<usize>() >= least;
-        is_weight.then(|| Weight { initializer: name.clone(), shape, node: index, input: *input })
+        (shape.iter().product::<usize>() >= least).then_some(Weight { value, shape, node: index, input: *input })
     };
     row.weights.iter().filter_map(weight).collect()
 }
 
 /// `layer3.0.conv1` from the weight `layer3.0.conv1.weight`; where exporters made up the weight's name
 /// (`onnx::MatMul_758`, `val_12`), the node's name without slashes and operator.
-fn layer_name(node: &NodeProto, weight: &str) -> String {
+fn layer_name(node: &Node, weight: &str) -> String {
     const PARTS: [&str; 9] = ["weight", "bias", "kernel", "gamma", "beta", "scale", "weights", "biases", "weight_bias"];
     if let Some((prefix, part)) = weight.rsplit_once(['.', '/'])
         && PARTS.contains(&part)
@@ -111,9 +100,9 @@ fn layer_name(node: &NodeProto, weight: &str) -> String {
     }
     let generated =
         weight.contains("::") || weight.rsplit_once('_').is_some_and(|(_, tail)| tail.parse::<u64>().is_ok());
-    let from_node = node.name().trim_start_matches('/');
+    let from_node = node.name.trim_start_matches('/');
     let from_node = match from_node.rsplit_once('/') {
-        Some((prefix, last)) if last == node.op_type() || last.starts_with(&format!("{}_", node.op_type())) => prefix,
+        Some((prefix, last)) if last == node.operator || last.starts_with(&format!("{}_", node.operator)) => prefix,
         _ => from_node,
     };
     if generated && !from_node.is_empty() { from_node.replace('/', ".") } else { weight.to_owned() }
@@ -133,7 +122,7 @@ fn unique(layers: &[Layer], name: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handmade::{graph, node, value, weight};
+    use crate::handmade::{graph, node, read, value, weight};
 
     #[test]
     fn a_weight_of_one_number_is_counted_and_input_normalization_is_no_layer() {
@@ -160,7 +149,7 @@ mod tests {
             ("bn.variance", &[4]),
         ];
         let weights = shapes.iter().map(|(name, shape)| weight(name, shape)).collect();
-        let graph = graph(nodes, weights, vec![value("x", &[3])], vec![value("y", &[4])]);
+        let graph = read(graph(nodes, weights, vec![value("x", &[3])], vec![value("y", &[4])]));
         let found = layers(&graph, &OperatorCatalog::standard());
         let counts: Vec<(&str, usize)> = found.iter().map(|layer| (layer.name.as_str(), layer.parameters())).collect();
         assert_eq!(counts, [("fc", 16), ("slope", 1), ("gamma", 4), ("bn", 8)]);

@@ -1,49 +1,50 @@
 use std::collections::{HashMap, HashSet};
 
-use crate::model_file::onnx::{GraphProto, NodeProto, TensorProto};
+use crate::graph::{Attribute, ElementType, Graph, Node, ValueId};
 
-/// Brings the ways in which exporters store weights to one: initializers read directly by the nodes that use them.
+/// Brings the ways in which exporters store weights to one: constants read directly by the nodes that use them.
 ///
-/// `Constant` nodes with float tensors become initializers, and what reads a weight through `Identity` reads the
+/// `Constant` nodes with float tensors become constants, and what reads a weight through `Identity` reads the
 /// weight. What the model computes stays the same.
-pub(crate) fn normalize(graph: &mut GraphProto) {
-    let outputs: HashSet<String> = graph.output.iter().map(|output| output.name().to_owned()).collect();
+pub(crate) fn normalize(graph: &mut Graph) {
+    let outputs: HashSet<ValueId> = graph.outputs().iter().copied().collect();
     // a node that serves the graph's output stays
-    let inner = |node: &NodeProto, operator: &str| {
-        let standard = matches!(node.domain(), "" | "ai.onnx") && node.op_type() == operator;
-        node.output.first().filter(|name| standard && !name.is_empty() && !outputs.contains(*name)).cloned()
+    let inner = |node: &Node, operator: &str| {
+        node.outputs.first().copied().flatten().filter(|made| node.is(operator) && !outputs.contains(made))
     };
-    let mut moved: Vec<TensorProto> = Vec::new();
-    graph.node.retain(|node| {
-        let value = node.attribute.iter().find(|attribute| attribute.name() == "value");
-        let weight = value
-            .and_then(|value| value.t.as_ref())
-            .filter(|tensor| tensor.data_type() == 1 && !tensor.dims.is_empty());
-        let (Some(name), Some(tensor)) = (inner(node, "Constant"), weight) else { return true };
-        moved.push(TensorProto { name: Some(name), ..tensor.clone() });
-        false
-    });
-    graph.initializer.extend(moved);
-
-    let mut alias: HashMap<String, String> =
-        graph.initializer.iter().map(|tensor| (tensor.name().to_owned(), tensor.name().to_owned())).collect();
-    graph.node.retain(|node| {
-        let source = node.input.first().and_then(|input| alias.get(input)).cloned();
-        let (Some(name), Some(source)) = (inner(node, "Identity"), source) else { return true };
-        alias.insert(name, source);
-        false
-    });
-    for input in graph.node.iter_mut().flat_map(|node| node.input.iter_mut()) {
-        if let Some(source) = alias.get(input) {
-            input.clone_from(source);
+    let mut weights = HashMap::new();
+    for node in graph.nodes() {
+        if let (Some(made), Some(Attribute::Tensor(tensor))) = (inner(node, "Constant"), node.attributes.get("value"))
+            && tensor.dtype == ElementType::F32
+            && !tensor.shape.is_empty()
+        {
+            weights.insert(made, tensor.clone());
         }
+    }
+    graph.retain_nodes(|node| !node.outputs.iter().flatten().any(|made| weights.contains_key(made)));
+    for (value, weight) in weights {
+        graph.set_constant(value, weight);
+    }
+
+    let mut source_of: HashMap<ValueId, ValueId> = graph.constants().into_iter().map(|value| (value, value)).collect();
+    let mut aliases = HashSet::new();
+    for node in graph.nodes() {
+        let source = node.input(0).and_then(|input| source_of.get(&input).copied());
+        if let (Some(made), Some(source)) = (inner(node, "Identity"), source) {
+            source_of.insert(made, source);
+            aliases.insert(made);
+        }
+    }
+    graph.retain_nodes(|node| !node.outputs.iter().flatten().any(|made| aliases.contains(made)));
+    for alias in aliases {
+        graph.replace_reads(0, alias, source_of[&alias]);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handmade::{constant_node, graph, node, value, weight};
+    use crate::handmade::{constant_node, graph, node, read, reads, value, weight};
 
     #[test]
     fn weights_in_constant_nodes_and_behind_identities_are_read_directly() {
@@ -56,12 +57,12 @@ mod tests {
             node("Identity", &["b"], &["shown"]),
         ];
         let outputs = vec![value("y", &[2]), value("shown", &[])];
-        let mut graph = graph(nodes, vec![weight("b", &[2])], vec![value("x", &[2])], outputs);
+        let mut graph = read(graph(nodes, vec![weight("b", &[2])], vec![value("x", &[2])], outputs));
         normalize(&mut graph);
-        let nodes: Vec<(&str, Vec<&str>)> =
-            graph.node.iter().map(|node| (node.op_type(), node.input.iter().map(String::as_str).collect())).collect();
-        let wanted = [("Identity", vec!["x"]), ("Gemm", vec!["x_copy", "w", "b"]), ("Identity", vec!["b"])];
-        assert_eq!(nodes, wanted, "the graph's own output keeps its node");
-        assert_eq!(graph.initializer.iter().map(|tensor| tensor.name()).collect::<Vec<_>>(), ["b", "w"]);
+        let operators: Vec<&str> = graph.nodes().iter().map(|node| node.operator.as_str()).collect();
+        assert_eq!(operators, ["Identity", "Gemm", "Identity"], "the graph's own output keeps its node");
+        assert_eq!(reads(&graph), ["x", "x_copy w b", "b"]);
+        let constants = graph.constants().into_iter().map(|value| graph.name(value));
+        assert_eq!(constants.collect::<Vec<_>>(), ["b", "w"]);
     }
 }

@@ -5,18 +5,18 @@ use millstream_schemas::recipe::{LearningRateMultiplier, TrainSelection};
 
 use super::{Head, Layer, layers, pattern_matches};
 use crate::CompilerError;
-use crate::model_file::onnx::{GraphProto, TensorProto, ValueInfoProto};
+use crate::graph::{Graph, ValueId};
 use crate::operators::OperatorCatalog;
 use millstream_schemas::shown;
 
 /// The layers that a value depends on, by index. A branch that leads elsewhere, an auxiliary head for example, learns
 /// nothing from a loss behind that value.
-pub(crate) fn layers_before(graph: &GraphProto, layers: &[Layer], value: &str) -> Vec<usize> {
-    let mut needed: HashSet<&str> = HashSet::from([value]);
+pub(crate) fn layers_before(graph: &Graph, layers: &[Layer], value: ValueId) -> Vec<usize> {
+    let mut needed: HashSet<ValueId> = HashSet::from([value]);
     let mut nodes = HashSet::new();
-    for (index, node) in graph.node.iter().enumerate().rev() {
-        if node.output.iter().any(|output| needed.contains(output.as_str())) {
-            needed.extend(node.input.iter().map(String::as_str).filter(|name| !name.is_empty()));
+    for (index, node) in graph.nodes().iter().enumerate().rev() {
+        if node.outputs.iter().flatten().any(|output| needed.contains(output)) {
+            needed.extend(node.inputs.iter().flatten());
             nodes.insert(index);
         }
     }
@@ -35,10 +35,9 @@ pub(crate) fn select(
         return Err(CompilerError::Selection("the model has no layer with float32 weights to train".into()));
     }
     let is_head = |index: &usize| {
-        let names = head.map(|head| (&head.weight, head.bias.as_ref()));
-        names.is_some_and(|(weight, bias)| {
-            let mut weights = layers[*index].weights.iter().map(|own| &own.initializer);
-            weights.any(|own| own == weight || Some(own) == bias)
+        head.is_some_and(|head| {
+            let mut weights = layers[*index].weights.iter().map(|own| own.value);
+            weights.any(|own| own == head.weight || Some(own) == head.bias)
         })
     };
     let chosen = |wanted: &dyn Fn(usize, &usize) -> bool| {
@@ -161,47 +160,40 @@ fn check_pattern(layers: &[Layer], trainable: &[usize], pattern: &str) -> Result
 /// Exporters store equal tensors once (all fresh LayerNorm weights, all zero biases, a scale and a variance of ones), and
 /// training would then tie them. A reader that does not train it keeps the original. Weights of two axes and more stay
 /// tied: an embedding used twice is meant to be.
-pub(crate) fn untie(graph: &mut GraphProto, catalog: &OperatorCatalog) {
-    let mut slots: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
+pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) {
+    let mut slots: BTreeMap<ValueId, Vec<(usize, usize)>> = BTreeMap::new();
     for weight in layers(graph, catalog).into_iter().flat_map(|layer| layer.weights) {
         if weight.shape.len() <= 1 {
-            slots.entry(weight.initializer).or_default().push((weight.node, weight.input));
+            slots.entry(weight.value).or_default().push((weight.node, weight.input));
         }
     }
-    let mut readers: HashMap<String, usize> = HashMap::new();
-    for name in graph.node.iter().flat_map(|node| &node.input).map(String::as_str).chain(names(&graph.output)) {
-        *readers.entry(name.to_owned()).or_insert(0) += 1;
+    let read = graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten()).chain(graph.outputs());
+    let mut readers: HashMap<ValueId, usize> = HashMap::new();
+    for value in read {
+        *readers.entry(*value).or_insert(0) += 1;
     }
-    let values = graph.node.iter().flat_map(|node| &node.output).map(String::as_str);
-    let mut taken: HashSet<String> = values.chain(names(&graph.input)).map(str::to_owned).collect();
-    taken.extend(graph.initializer.iter().map(|tensor| tensor.name().to_owned()));
-    for (name, slots) in slots {
-        let position = graph.initializer.iter().position(|tensor| tensor.name() == name);
-        let original = graph.initializer[position.expect("layers() lists initializers only")].clone();
-        let kept = usize::from(readers[&name] == slots.len()); // the first may keep it if all readers train it
+    let mut slots: Vec<(ValueId, Vec<(usize, usize)>)> = slots.into_iter().collect();
+    slots.sort_by(|(a, _), (b, _)| graph.name(*a).cmp(graph.name(*b)));
+    for (value, slots) in slots {
+        let original = graph.constant_of(value).expect("layers() lists constants only").clone();
+        let kept = usize::from(readers[&value] == slots.len()); // the first may keep it if all readers train it
         for (node, input) in slots.into_iter().skip(kept) {
-            let reader = graph.node[node].output.first().map_or("", String::as_str);
-            let own = free_name(&mut taken, format!("{name}.{reader}"));
-            graph.initializer.push(TensorProto { name: Some(own.clone()), ..original.clone() });
-            graph.node[node].input[input] = own;
+            let reader = graph.nodes()[node].outputs.iter().flatten().next();
+            let reader = reader.map_or("", |reader| graph.name(*reader));
+            let wanted = format!("{}.{reader}", graph.name(value));
+            let numbered = (2..).map(|number| format!("{wanted}.{number}"));
+            let mut all = std::iter::once(wanted.clone()).chain(numbered);
+            let own = all.find(|name| !graph.is_taken(name)).expect("numbers do not run out");
+            let own = graph.constant(&own, original.clone());
+            graph.set_input(node, input, own);
         }
     }
-}
-
-fn names(values: &[ValueInfoProto]) -> impl Iterator<Item = &str> {
-    values.iter().map(|value| value.name())
-}
-
-fn free_name(taken: &mut HashSet<String>, wanted: String) -> String {
-    let numbered = (2..).map(|number| format!("{wanted}.{number}"));
-    let mut all = std::iter::once(wanted.clone()).chain(numbered);
-    all.find(|name| taken.insert(name.clone())).expect("numbers do not run out")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handmade::{graph, model, node, value, weight};
+    use crate::handmade::{graph, model, node, read, reads, value, weight};
     use crate::model_file::onnx::NodeProto;
     use crate::{FineTuning, compile};
 
@@ -226,11 +218,9 @@ mod tests {
         for (nodes, wanted) in rows {
             let vectors = ["one", "zero", "mean", "var"].map(|name| weight(name, &[2]));
             let weights = vectors.into_iter().chain([weight("wide", &[2, 2])]).collect();
-            let mut graph = graph(nodes, weights, vec![value("x", &[2])], vec![value("y", &[2])]);
+            let mut graph = read(graph(nodes, weights, vec![value("x", &[2])], vec![value("y", &[2])]));
             untie(&mut graph, &OperatorCatalog::standard());
-            let reads: Vec<String> = graph.node.iter().map(|node| node.input.join(" ")).collect();
-            assert_eq!(reads, wanted);
-            model(graph); // every name is made once
+            assert_eq!(reads(&graph), wanted);
         }
     }
 

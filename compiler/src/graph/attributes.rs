@@ -1,3 +1,5 @@
+use bytes::Bytes;
+
 use super::Constant;
 
 /// An attribute of a node.
@@ -10,12 +12,14 @@ pub enum Attribute {
     Int(i64),
     /// Text.
     String(String),
+    /// A string that is no text.
+    Bytes(Bytes),
     /// Numbers.
     Floats(Vec<f32>),
     /// Whole numbers.
     Ints(Vec<i64>),
-    /// Texts.
-    Strings(Vec<String>),
+    /// Strings.
+    Strings(Vec<Bytes>),
     /// A tensor.
     Tensor(Constant),
 }

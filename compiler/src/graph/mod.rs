@@ -8,11 +8,10 @@ mod emitters;
 mod integers;
 mod length;
 mod node;
+mod patches;
 mod run_time_lengths;
 mod tensor_type;
 mod to_onnx;
-
-pub(crate) use to_onnx::{attribute_proto, tensor_proto};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -36,6 +35,8 @@ struct Value {
     constant: Option<Constant>,
     /// Where it is no constant and its elements are known as expressions.
     integers: Option<Integers>,
+    /// Whether a file states its type, and is to again.
+    is_declared: bool,
 }
 
 /// What a graph asks about operators; a [`OperatorCatalog`](crate::operators::OperatorCatalog) answers.
@@ -64,6 +65,8 @@ pub struct Graph {
     values: Vec<Value>,
     nodes: Vec<Node>,
     inputs: Vec<ValueId>,
+    /// Constants that whoever runs the graph may replace.
+    overridable: Vec<ValueId>,
     outputs: Vec<ValueId>,
     names: HashSet<String>,
     /// Vectors of lengths that nodes compute, by what they hold.
@@ -81,6 +84,7 @@ impl Graph {
             values: Vec::new(),
             nodes: Vec::new(),
             inputs: Vec::new(),
+            overridable: Vec::new(),
             outputs: Vec::new(),
             names: HashSet::new(),
             computed_lengths: HashMap::new(),
@@ -90,6 +94,13 @@ impl Graph {
     /// Adds an input.
     pub fn input(&mut self, name: &str, tensor_type: TensorType) -> ValueId {
         let id = self.value(name, Some(tensor_type));
+        self.inputs.push(id);
+        id
+    }
+
+    /// Adds an input whose type may not be known.
+    pub(crate) fn untyped_input(&mut self, name: &str, tensor_type: Option<TensorType>) -> ValueId {
+        let id = self.value(name, tensor_type);
         self.inputs.push(id);
         id
     }
@@ -143,6 +154,7 @@ impl Graph {
             inputs: inputs.to_vec(),
             outputs: Vec::new(),
             attributes,
+            metadata: Vec::new(),
         };
         let types = self.types_of(&node, outputs).ok_or_else(|| CompilerError::Node {
             node: operator.to_owned(),
@@ -175,6 +187,7 @@ impl Graph {
             inputs: inputs.iter().copied().map(Some).collect(),
             outputs: vec![Some(value)],
             attributes: BTreeMap::new(),
+            metadata: Vec::new(),
         });
         value
     }
@@ -183,30 +196,36 @@ impl Graph {
         self.operators.output_types(self, node, outputs)
     }
 
-    /// Adds a node as it stands in a file, with output names given; types come from the operator's rule, or from
-    /// `declared` where the table has no such operator or the rule cannot tell before the run.
-    pub(crate) fn add_from_file(
+    /// Adds a node with output names given; types come from the operator's rule, or from `stated` where the table has no
+    /// such operator or the rule cannot tell before the run.
+    ///
+    /// # Errors
+    /// The inputs do not fit the operator.
+    pub(crate) fn add_named(
         &mut self,
-        mut node: Node,
+        node: Node,
         output_names: &[String],
-        declared: &dyn Fn(&str) -> Option<TensorType>,
+        stated: &dyn Fn(&str) -> Option<TensorType>,
     ) -> Result<(), CompilerError> {
         let types = match self.types_of(&node, output_names.len()) {
             None | Some(Err(CompilerError::NotKnown { .. })) => Vec::new(),
-            Some(stated) => stated?,
+            Some(types) => types?,
         };
-        let mut ids = Vec::with_capacity(output_names.len());
-        for (index, name) in output_names.iter().enumerate() {
-            if name.is_empty() {
-                ids.push(None);
-                continue;
-            }
-            let tensor_type = types.get(index).cloned().or_else(|| declared(name));
-            ids.push(Some(self.value(name, tensor_type)));
-        }
-        node.outputs = ids;
-        self.nodes.push(node);
+        self.push_named(node, output_names, &|index, name| types.get(index).cloned().or_else(|| stated(name)));
         Ok(())
+    }
+
+    /// Adds a node with names and types of its outputs as they are given.
+    pub(crate) fn push_named(
+        &mut self,
+        mut node: Node,
+        output_names: &[String],
+        type_of: &dyn Fn(usize, &str) -> Option<TensorType>,
+    ) {
+        let named = output_names.iter().enumerate();
+        node.outputs =
+            named.map(|(index, name)| (!name.is_empty()).then(|| self.value(name, type_of(index, name)))).collect();
+        self.nodes.push(node);
     }
 
     /// Declares an output of the graph; the value keeps its name.
@@ -326,6 +345,11 @@ impl Graph {
         self.inputs.push(value);
     }
 
+    /// Lets whoever runs the graph replace a constant.
+    pub(crate) fn set_overridable(&mut self, value: ValueId) {
+        self.overridable.push(value);
+    }
+
     /// Records that a node's output is always this constant; nodes that only served it fall away when written.
     pub(crate) fn set_constant(&mut self, value: ValueId, constant: Constant) {
         let entry = &mut self.values[value.0 as usize];
@@ -441,7 +465,7 @@ impl Graph {
             number += 1;
         }
         let id = ValueId(u32::try_from(self.values.len()).expect("a graph has fewer than 2^32 values"));
-        self.values.push(Value { name, tensor_type, constant: None, integers: None });
+        self.values.push(Value { name, tensor_type, constant: None, integers: None, is_declared: false });
         id
     }
 }

@@ -22,6 +22,8 @@ pub struct Node {
     pub outputs: Vec<Option<ValueId>>,
     /// Its attributes by name.
     pub attributes: BTreeMap<String, Attribute>,
+    /// What its file says about it by key, for example which module of the source it comes from.
+    pub metadata: Vec<(String, String)>,
 }
 
 impl Node {
@@ -57,6 +59,11 @@ impl Node {
             Some(Attribute::Ints(values)) => Some(values),
             _ => None,
         }
+    }
+
+    /// Whether it is this operator of the standard domain.
+    pub fn is(&self, operator: &str) -> bool {
+        self.domain.is_empty() && self.operator == operator
     }
 
     /// A string attribute.

@@ -7,8 +7,8 @@ use prost::Message;
 use super::{Attribute, Constant, Graph, Length, Node, TensorType, ValueId};
 use crate::CompilerError;
 use crate::model_file::onnx::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto, attribute_proto::AttributeType, tensor_shape_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto::AttributeType, tensor_shape_proto,
     tensor_shape_proto::dimension::Value as Dimension, type_proto,
 };
 use millstream_schemas::shown;
@@ -25,16 +25,26 @@ impl Graph {
     }
 
     pub(crate) fn model_proto(&self, name: &str) -> ModelProto {
-        let live = self.live_nodes();
-        let stands_for = self.shared_constants(&live);
+        self.written(name, self.live_nodes())
+    }
+
+    /// As [`Graph::model_proto`], with the nodes that make known constants.
+    pub(crate) fn unfolded_proto(&self, name: &str) -> ModelProto {
+        self.written(name, self.needed_nodes())
+    }
+
+    fn written(&self, name: &str, live: Vec<&Node>) -> ModelProto {
+        let made: HashSet<ValueId> = live.iter().flat_map(|node| node.outputs.iter().flatten().copied()).collect();
+        let stands_for = self.shared_constants(&live, &made);
         let mut used: Vec<ValueId> = live.iter().flat_map(|node| node.inputs.iter().flatten().copied()).collect();
         used.extend(&self.outputs);
         let mut seen = HashSet::new();
         let initializer = used
             .into_iter()
-            .filter(|value| seen.insert(*value) && !stands_for.contains_key(value))
+            .filter(|value| seen.insert(*value) && !stands_for.contains_key(value) && !made.contains(value))
             .filter_map(|value| self.constant_of(value).map(|constant| tensor_proto(self.name(value), constant)))
             .collect();
+        let overridable: Vec<ValueId> = self.overridable.iter().copied().filter(|value| seen.contains(value)).collect();
         let mut opset_import = vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(self.opset) }];
         opset_import.extend(
             self.other_opsets
@@ -45,8 +55,9 @@ impl Graph {
             name: Some(name.to_owned()),
             node: self.node_protos(&live, &stands_for),
             initializer,
-            input: self.inputs.iter().map(|value| self.value_info(*value)).collect(),
+            input: self.inputs.iter().chain(&overridable).map(|value| self.value_info(*value)).collect(),
             output: self.outputs.iter().map(|value| self.value_info(*value)).collect(),
+            value_info: self.declared_values(&live),
             ..GraphProto::default()
         };
         ModelProto {
@@ -104,13 +115,16 @@ impl Graph {
     }
 
     /// Constants of the same type that share their bytes in memory are written once: the one that stands for each other.
-    fn shared_constants(&self, live: &[&Node]) -> HashMap<ValueId, ValueId> {
+    fn shared_constants(&self, live: &[&Node], made: &HashSet<ValueId>) -> HashMap<ValueId, ValueId> {
         let mut first: HashMap<(usize, TensorKey<'_>), ValueId> = HashMap::new();
         let mut stands_for = HashMap::new();
         for value in live.iter().flat_map(|node| node.inputs.iter().flatten().copied()) {
             let Some(constant) = self.constant_of(value).filter(|constant| !constant.bytes.is_empty()) else {
                 continue;
             };
+            if made.contains(&value) || self.overridable.contains(&value) {
+                continue;
+            }
             let key = (constant.bytes.as_ptr() as usize, (constant.dtype.to_onnx(), constant.shape.as_slice()));
             let kept = *first.entry(key).or_insert(value);
             if kept != value && !self.outputs.contains(&value) {
@@ -120,6 +134,21 @@ impl Graph {
         stands_for
     }
 
+    /// What the outputs need.
+    fn needed_nodes(&self) -> Vec<&Node> {
+        let mut needed: HashSet<ValueId> = self.outputs.iter().copied().collect();
+        let mut live: Vec<&Node> = Vec::new();
+        for node in self.nodes.iter().rev().filter(|node| !node.outputs.is_empty()) {
+            if node.outputs.iter().flatten().any(|value| needed.contains(value)) {
+                needed.extend(node.inputs.iter().flatten());
+                live.push(node);
+            }
+        }
+        live.reverse();
+        live
+    }
+
+    /// What the outputs need where known constants are given.
     fn live_nodes(&self) -> Vec<&Node> {
         let mut needed: HashSet<ValueId> = self.outputs.iter().copied().collect();
         let mut live = Vec::new();
@@ -161,8 +190,16 @@ impl Graph {
             op_type: Some(node.operator.clone()),
             domain: (!node.domain.is_empty()).then(|| node.domain.clone()),
             attribute: node.attributes.iter().map(|(name, value)| attribute_proto(name, value)).collect(),
+            metadata_props: node.metadata.iter().map(|(key, value)| entry(key, value)).collect(),
             ..NodeProto::default()
         }
+    }
+
+    /// What a file has stated of values inside the graph.
+    fn declared_values(&self, live: &[&Node]) -> Vec<ValueInfoProto> {
+        let made = live.iter().flat_map(|node| node.outputs.iter().flatten().copied());
+        let declared = made.filter(|value| self.values[value.0 as usize].is_declared && !self.outputs.contains(value));
+        declared.filter(|value| self.tensor_type(*value).is_some()).map(|value| self.value_info(value)).collect()
     }
 
     fn value_info(&self, value: ValueId) -> ValueInfoProto {
@@ -182,6 +219,11 @@ fn type_proto(tensor_type: &TensorType) -> TypeProto {
     let tensor =
         type_proto::Tensor { elem_type: Some(tensor_type.dtype.to_onnx()), shape: Some(TensorShapeProto { dim }) };
     TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }
+}
+
+/// A key with a value, as ONNX writes metadata.
+pub(crate) fn entry(key: &str, value: &str) -> StringStringEntryProto {
+    StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.to_owned()) }
 }
 
 /// A constant as an ONNX tensor.
@@ -211,6 +253,10 @@ pub(crate) fn attribute_proto(name: &str, value: &Attribute) -> AttributeProto {
             proto.s = Some(value.clone().into_bytes().into());
             AttributeType::String
         }
+        Attribute::Bytes(value) => {
+            proto.s = Some(value.clone());
+            AttributeType::String
+        }
         Attribute::Floats(values) => {
             proto.floats.clone_from(values);
             AttributeType::Floats
@@ -220,7 +266,7 @@ pub(crate) fn attribute_proto(name: &str, value: &Attribute) -> AttributeProto {
             AttributeType::Ints
         }
         Attribute::Strings(values) => {
-            proto.strings = values.iter().map(|value| value.clone().into_bytes().into()).collect();
+            proto.strings.clone_from(values);
             AttributeType::Strings
         }
         Attribute::Tensor(constant) => {

@@ -10,6 +10,7 @@ use super::onnx::{
     TensorProto, attribute_proto::AttributeType, tensor_proto::DataLocation,
 };
 use crate::handmade::{constant_node, graph, node, proto, untyped, value, weight, with};
+use crate::losses::PredictionKind;
 use crate::{CompilerError, FineTuning, OperatorCatalog, compile, describe};
 
 /// `x` [batch, 2] times `w` plus `b` to `y` [batch, 2].
@@ -27,7 +28,7 @@ fn graph_of(model: &mut ModelProto) -> &mut GraphProto {
 fn everything(bytes: Vec<u8>) -> Result<(), CompilerError> {
     let model = Model::from_bytes(bytes)?;
     let wanted = FineTuning::head(2, 5);
-    model.scoring(None)?;
+    model.evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard())?;
     describe(&model, None, &OperatorCatalog::standard())?;
     describe(&model, Some(&wanted), &OperatorCatalog::standard())?;
     let program = compile(&model, &wanted, &OperatorCatalog::standard())?;
@@ -157,7 +158,10 @@ fn external_data_stays_inside_the_model_folder() {
         std::fs::write(&path, model.encode_to_vec()).unwrap();
         Model::read(&path)
     };
-    let scoring = read("w.bin", "16").unwrap().scoring(None).unwrap();
+    let scoring = read("w.bin", "16")
+        .unwrap()
+        .evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard())
+        .unwrap();
     let inside_now = ModelProto::decode(scoring.model.as_slice()).unwrap().graph.unwrap().initializer;
     assert!(inside_now[0].external_data.is_empty() && inside_now[0].raw_data().len() == 16);
     let absolute = folder.join("secret.bin");
@@ -196,13 +200,13 @@ fn tensors_that_share_a_region_of_a_file_are_held_and_written_once() {
     std::fs::write(&path, proto(graph(nodes, weights, inputs, vec![value("y", &[3])])).encode_to_vec()).unwrap();
     let model = Model::read(&path).unwrap();
     std::fs::remove_dir_all(folder).unwrap();
-    let tensors = model.graph().initializer.iter().take(many);
+    let tensors = model.file_graph().initializer.iter().take(many);
     let places: std::collections::HashSet<_> =
         tensors.map(|tensor| tensor.raw_data.as_ref().unwrap().as_ptr()).collect();
     assert_eq!(places.len(), 1);
     let program = compile(&model, &FineTuning::head(2, 5), &OperatorCatalog::standard()).unwrap();
     let exported = program.export(&program.parameters, &[]).unwrap();
-    let scoring = model.scoring(None).unwrap().model;
+    let scoring = model.evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard()).unwrap().model;
     for written in [&program.step, &program.evaluation, &exported, &scoring] {
         assert!(written.len() < 2 * bytes, "{} bytes written for {bytes} read", written.len());
     }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::constant_of;
 use super::onnx::{
@@ -7,33 +7,19 @@ use super::onnx::{
 };
 use crate::CompilerError;
 use crate::graph::{Attribute, ElementType, Graph, Length, Node, TensorType, ValueId, standard_domain};
+use crate::inference::Inference;
 use crate::operators::OperatorCatalog;
-use crate::simplify;
 use millstream_schemas::{AxisLength, shown};
 
-/// Lengths for the symbolic axes of a model's inputs.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Bindings {
-    /// Length of a symbolic first axis, if it is one of a batch. With a name, axes that nobody fixes stay open as well.
-    pub(crate) batch: Option<AxisLength>,
-    /// Whole shapes by input name, where the data decides them.
-    pub(crate) shapes: BTreeMap<String, Vec<AxisLength>>,
-    /// Types of values by name, where neither an operator's rule nor the file tells them.
-    pub(crate) stated: BTreeMap<String, TensorType>,
-}
+/// What the first axis of an input is called where a file has a length of 0 there.
+const ROWS: &str = "batch";
 
-/// A length as shapes of a graph hold it.
-pub(crate) fn length_of(length: &AxisLength) -> Length {
-    match length {
-        AxisLength::Fixed(length) => length.into(),
-        AxisLength::Named(name) => Length::named(name),
-    }
-}
-
-/// A model as a graph, by the rules of a catalog.
+/// A file as a graph: its nodes as they stand, types as far as it states them or the rules of a catalog can tell. An axis
+/// without a length has the file's name for it, or one of its own. `shapes` are those of inputs that the data decides:
+/// they say how many axes there are where the file does not.
 pub(crate) fn import(
     proto: &ModelProto,
-    bindings: &Bindings,
+    shapes: &BTreeMap<String, Vec<AxisLength>>,
     catalog: &OperatorCatalog,
 ) -> Result<Graph, CompilerError> {
     let file = proto.graph.as_ref().expect("the gate refuses a model without a graph");
@@ -49,17 +35,20 @@ pub(crate) fn import(
         let constant = constant_of(tensor).expect("the gate checked every tensor");
         values.insert(tensor.name(), graph.constant(tensor.name(), constant));
     }
-    let mut symbols = HashMap::new();
+    let rows = free_symbol(file);
     for input in &file.input {
-        if values.contains_key(input.name()) {
-            continue; // up to IR version 3 every initializer is listed as an input too
+        if let Some(constant) = values.get(input.name()) {
+            // up to IR version 3 every initializer is listed as an input
+            if proto.ir_version() > 3 {
+                graph.set_overridable(*constant);
+            }
+            continue;
         }
-        let tensor_type = bind(input, bindings, &mut symbols)?;
-        values.insert(input.name(), graph.input(input.name(), tensor_type));
+        let ranks = shapes.get(input.name()).map(Vec::len);
+        values.insert(input.name(), graph.untyped_input(input.name(), input_type(input, ranks, &rows)));
     }
-    let declared = declared_types(file, &symbols);
-    let type_of = |name: &str| declared.get(name).or_else(|| bindings.stated.get(name)).cloned();
-    let mut budget = simplify::FOLDED_BYTES;
+    let declared = declared_types(file, &rows);
+    let mut inference = Inference::new(catalog);
     for node in &file.node {
         let inputs = node.input.iter().map(|name| values.get(name.as_str()).copied()).collect();
         let parsed = Node {
@@ -69,13 +58,19 @@ pub(crate) fn import(
             inputs,
             outputs: Vec::new(),
             attributes: attributes(node)?,
+            metadata: node.metadata_props.iter().map(|entry| (entry.key().into(), entry.value().into())).collect(),
         };
-        graph.add_from_file(parsed, &node.output, &type_of)?;
-        simplify::fold_last(&mut graph, catalog, &mut budget)?;
-        let made = graph.nodes().last().expect("a node was just added");
-        let outputs = made.outputs.clone();
-        for (name, id) in node.output.iter().zip(outputs) {
+        graph.push_named(parsed, &node.output, &|_, name| declared.get(name).cloned());
+        let at = graph.nodes().len() - 1;
+        inference.state(&mut graph, at);
+        let made = graph.nodes().last().expect("a node was just added").outputs.clone();
+        for (name, id) in node.output.iter().zip(made) {
             values.extend(id.map(|id| (name.as_str(), id)));
+        }
+    }
+    for value in &file.value_info {
+        if let Some(id) = values.get(value.name()) {
+            graph.set_declared(*id);
         }
     }
     for output in &file.output {
@@ -106,96 +101,64 @@ fn tensor_of(value: &ValueInfoProto) -> Option<&type_proto::Tensor> {
     }
 }
 
-fn symbol(value: &ValueInfoProto, axis: usize) -> Option<&str> {
-    match &tensor_of(value)?.shape.as_ref()?.dim.get(axis)?.value {
-        Some(Dimension::DimParam(name)) if !name.is_empty() => Some(name),
+fn dimensions(value: &ValueInfoProto) -> Option<&[tensor_shape_proto::Dimension]> {
+    Some(&tensor_of(value)?.shape.as_ref()?.dim)
+}
+
+/// The type of an input, each axis of unknown length with a name.
+fn input_type(input: &ValueInfoProto, rank: Option<usize>, rows: &str) -> Option<TensorType> {
+    let own = |axis: usize| Length::named(&format!("{}_axis_{axis}", input.name()));
+    let shape = match dimensions(input) {
+        Some(dims) => {
+            dims.iter().enumerate().map(|(axis, dim)| length(dim, axis, rows).unwrap_or_else(|| own(axis))).collect()
+        }
+        // without a declared shape any will do, so the data's
+        None => (0..rank?).map(own).collect(),
+    };
+    let declared = TensorType { dtype: element_type(input)?, shape };
+    declared.fits_a_machine().then_some(declared)
+}
+
+/// The length of an axis as it is declared, or its name.
+fn length(dim: &tensor_shape_proto::Dimension, axis: usize, rows: &str) -> Option<Length> {
+    match &dim.value {
+        // some exporters write a length of 0 where any will do
+        Some(Dimension::DimValue(0)) if axis == 0 => Some(Length::named(rows)),
+        Some(Dimension::DimValue(length)) => usize::try_from(*length).ok().filter(|length| *length > 0).map(Into::into),
+        Some(Dimension::DimParam(name)) if !name.is_empty() => Some(Length::named(name)),
         _ => None,
     }
 }
 
-/// The type of an input, its symbolic axes given lengths or names.
-fn bind(
-    input: &ValueInfoProto,
-    bindings: &Bindings,
-    symbols: &mut HashMap<String, Length>,
-) -> Result<TensorType, CompilerError> {
-    let name = shown(input.name());
-    let dtype = tensor_of(input).and_then(|tensor| ElementType::from_onnx(tensor.elem_type())).ok_or_else(|| {
-        CompilerError::unsupported(format!("input `{name}`"), "inputs must be tensors of numbers with a declared type")
-    })?;
-    let wanted = bindings.shapes.get(input.name());
-    // without a declared shape any will do, so the data's
-    let declared = known_shape(input).or_else(|| wanted.map(|wanted| vec![None; wanted.len()]));
-    let declared = declared.ok_or_else(|| {
-        CompilerError::unsupported(
-            format!("input `{name}` without a declared shape"),
-            "export the model with the shapes of its inputs",
-        )
-    })?;
-    if let Some(wanted) = wanted {
-        let same = |length: usize, wanted: &AxisLength| wanted.fixed().is_none_or(|wanted| wanted == length);
-        let fits = declared.len() == wanted.len()
-            && declared.iter().zip(wanted).all(|(length, wanted)| length.is_none_or(|length| same(length, wanted)));
-        if !fits {
-            let show = |length: &Option<usize>| length.map_or("?".into(), |length| length.to_string());
-            let shape: Vec<String> = declared.iter().map(show).collect();
-            let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-            return Err(CompilerError::Selection(format!(
-                "input `{name}` takes [{}] and the data gives [{}]",
-                shape.join(", "),
-                wanted.join(", ")
-            )));
-        }
-    }
-    let is_open = bindings.batch.as_ref().is_some_and(|batch| batch.fixed().is_none());
-    let mut shape = Vec::with_capacity(declared.len());
-    for (axis, length) in declared.iter().enumerate() {
-        let given = wanted.map(|wanted| length_of(&wanted[axis]));
-        let earlier = symbol(input, axis).and_then(|symbol| symbols.get(symbol).cloned());
-        let batch = bindings.batch.as_ref().filter(|_| axis == 0).map(length_of);
-        let own_name = || symbol(input, axis).map_or_else(|| format!("{}_axis_{axis}", input.name()), str::to_owned);
-        let open = is_open.then(|| Length::named(&own_name()));
-        let Some(length) = length.map(Length::from).or(given).or(earlier).or(batch).or(open) else {
-            return Err(CompilerError::unsupported(
-                format!("input `{name}` with axis {axis} of unknown length"),
-                "state the size by a transform with a fixed output size, or export the model with a fixed size",
-            ));
-        };
-        if let Some(symbol) = symbol(input, axis) {
-            symbols.insert(symbol.to_owned(), length.clone());
-        }
-        shape.push(length);
-    }
-    if let (Some(fixed), Some(batch)) = (declared.first().copied().flatten(), &bindings.batch)
-        && *batch != AxisLength::Fixed(fixed)
-    {
-        return Err(CompilerError::setting(
-            "data.batch",
-            format!(
-                "input `{name}` takes a fixed batch of {fixed} rows and the recipe says {batch}; set data.batch to it, or \
-                 export the model with a symbolic first axis"
-            ),
-        ));
-    }
-    let bound = TensorType { dtype, shape };
-    if !bound.fits_a_machine() {
-        return Err(CompilerError::Selection(format!("input `{name}` is {bound}, which no machine holds")));
-    }
-    Ok(bound)
-}
-
-/// Types that the file declares for values inside the graph, where all their axes are known or named as one of an input.
-fn declared_types(file: &GraphProto, symbols: &HashMap<String, Length>) -> HashMap<String, TensorType> {
+/// Types that the file declares for values that nodes make, where each of their axes has a length or a name.
+fn declared_types(file: &GraphProto, rows: &str) -> HashMap<String, TensorType> {
     let complete = |value: &ValueInfoProto| {
-        let dtype = ElementType::from_onnx(tensor_of(value)?.elem_type())?;
-        let lengths = known_shape(value)?.into_iter().enumerate();
-        let shape = lengths
-            .map(|(axis, length)| length.map(Length::from).or_else(|| symbols.get(symbol(value, axis)?).cloned()))
-            .collect::<Option<Vec<Length>>>()?;
-        let declared = TensorType { dtype, shape };
+        let dims = dimensions(value)?.iter().enumerate();
+        let shape = dims.map(|(axis, dim)| length(dim, axis, rows)).collect::<Option<Vec<Length>>>()?;
+        let declared = TensorType { dtype: element_type(value)?, shape };
         declared.fits_a_machine().then(|| (value.name().to_owned(), declared))
     };
     file.value_info.iter().chain(&file.output).filter_map(complete).collect()
+}
+
+/// A name for the axis of rows that no other axis has.
+fn free_symbol(file: &GraphProto) -> String {
+    let values = file.input.iter().chain(&file.output).chain(&file.value_info);
+    let dims = values.filter_map(dimensions).flatten();
+    let taken: HashSet<&str> = dims
+        .filter_map(|dim| match &dim.value {
+            Some(Dimension::DimParam(name)) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    free_length_name(&|name| taken.contains(name))
+}
+
+/// A name for the axis of rows that is not taken.
+pub(crate) fn free_length_name(is_taken: &dyn Fn(&str) -> bool) -> String {
+    let numbered = (2..).map(|number| format!("{ROWS}.{number}"));
+    let mut all = std::iter::once(ROWS.to_owned()).chain(numbered);
+    all.find(|name| !is_taken(name)).expect("numbers do not run out")
 }
 
 fn attributes(node: &NodeProto) -> Result<BTreeMap<String, Attribute>, CompilerError> {
@@ -203,15 +166,18 @@ fn attributes(node: &NodeProto) -> Result<BTreeMap<String, Attribute>, CompilerE
 }
 
 fn attribute(node: &NodeProto, proto: &AttributeProto) -> Result<Attribute, CompilerError> {
-    let text = |bytes: &bytes::Bytes| String::from_utf8_lossy(bytes).into_owned();
+    let text = |bytes: &bytes::Bytes| match std::str::from_utf8(bytes) {
+        Ok(text) => Attribute::String(text.to_owned()),
+        Err(_) => Attribute::Bytes(bytes.clone()),
+    };
     let kind = proto.r#type.and_then(|kind| AttributeType::try_from(kind).ok());
     Ok(match kind {
         Some(AttributeType::Float) => Attribute::Float(proto.f()),
         Some(AttributeType::Int) => Attribute::Int(proto.i()),
-        Some(AttributeType::String) => Attribute::String(proto.s.as_ref().map(text).unwrap_or_default()),
+        Some(AttributeType::String) => proto.s.as_ref().map_or_else(|| Attribute::String(String::new()), text),
         Some(AttributeType::Floats) => Attribute::Floats(proto.floats.clone()),
         Some(AttributeType::Ints) => Attribute::Ints(proto.ints.clone()),
-        Some(AttributeType::Strings) => Attribute::Strings(proto.strings.iter().map(text).collect()),
+        Some(AttributeType::Strings) => Attribute::Strings(proto.strings.clone()),
         Some(AttributeType::Tensor) if proto.t.is_some() => {
             let tensor = proto.t.as_ref().expect("just seen");
             Attribute::Tensor(constant_of(tensor).expect("the gate checked every tensor"))

@@ -3,6 +3,7 @@
 mod external_data;
 mod foreign;
 mod gate;
+mod header;
 #[cfg(test)]
 mod hostile;
 mod import;
@@ -12,17 +13,22 @@ pub(crate) mod onnx;
 mod sharing;
 mod tensor;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use prost::Message;
 
-pub(crate) use import::{Bindings, import, known_shape, length_of};
-pub(crate) use sharing::{MOST_ENCODED, encode, share};
+pub(crate) use header::Header;
+pub(crate) use import::free_length_name;
+use import::{import, known_shape};
+pub(crate) use sharing::{MOST_ENCODED, encode};
 pub(crate) use tensor::constant_of;
 
 use crate::CompilerError;
-use crate::graph::standard_domain;
+use crate::graph::{Graph, standard_domain};
+use crate::operators::OperatorCatalog;
+use millstream_schemas::AxisLength;
 use onnx::{GraphProto, ModelProto};
 
 /// A pretrained model: read whole, checked, weights inside.
@@ -79,8 +85,22 @@ impl Model {
         &self.path
     }
 
-    pub(crate) fn graph(&self) -> &GraphProto {
+    pub(crate) fn file_graph(&self) -> &GraphProto {
         self.proto.graph.as_ref().expect("the gate refuses a model without a graph")
+    }
+
+    /// The file's graph, axes named where they have no length. `shapes` are those of inputs that the data decides.
+    pub(crate) fn graph(
+        &self,
+        shapes: &BTreeMap<String, Vec<AxisLength>>,
+        catalog: &OperatorCatalog,
+    ) -> Result<Graph, CompilerError> {
+        import(&self.proto, shapes, catalog)
+    }
+
+    /// What the file says beside its graph.
+    pub(crate) fn header(&self) -> Header {
+        Header::of(&self.proto)
     }
 
     /// Version of the standard operators.
@@ -99,7 +119,7 @@ impl Model {
 
     /// Names and lengths of the inputs that come from data; `None` for a symbolic axis.
     pub fn inputs(&self) -> Vec<(String, Vec<Option<usize>>)> {
-        let graph = self.graph();
+        let graph = self.file_graph();
         let given: std::collections::HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
         let data = graph.input.iter().filter(|input| !given.contains(input.name()));
         data.map(|input| (input.name().to_owned(), known_shape(input).unwrap_or_default())).collect()
@@ -107,13 +127,13 @@ impl Model {
 
     /// What the elements of an input are, as ONNX names it; `None` for what is no tensor of numbers.
     pub fn input_type(&self, name: &str) -> Option<&'static str> {
-        let input = self.graph().input.iter().find(|input| input.name() == name)?;
+        let input = self.file_graph().input.iter().find(|input| input.name() == name)?;
         Some(import::element_type(input)?.name())
     }
 
     /// Names and lengths of the outputs; `None` for a symbolic axis.
     pub fn outputs(&self) -> Vec<(String, Vec<Option<usize>>)> {
-        let outputs = self.graph().output.iter();
+        let outputs = self.file_graph().output.iter();
         outputs.map(|output| (output.name().to_owned(), known_shape(output).unwrap_or_default())).collect()
     }
 

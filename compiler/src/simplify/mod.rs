@@ -15,10 +15,15 @@ fn bytes(known: &Known) -> usize {
     }
 }
 
-/// Replaces the first output of the node added last by a constant, or states its elements, when its operator's fold rule can tell
+/// Replaces the first output of the node `at` by a constant, or states its elements, when its operator's fold rule can tell
 /// them and the budget of bytes lasts.
-pub(crate) fn fold_last(graph: &mut Graph, catalog: &OperatorCatalog, budget: &mut usize) -> Result<(), CompilerError> {
-    let Some(node) = graph.nodes().last() else { return Ok(()) };
+pub(crate) fn fold(
+    graph: &mut Graph,
+    at: usize,
+    catalog: &OperatorCatalog,
+    budget: &mut usize,
+) -> Result<(), CompilerError> {
+    let node = &graph.nodes()[at];
     let Some(fold) = catalog.find(&node.domain, &node.operator).and_then(|row| row.fold) else { return Ok(()) };
     let Some(output) = node.outputs.first().copied().flatten() else { return Ok(()) };
     if node.outputs.len() > 1 || node.inputs.iter().flatten().any(|input| graph.tensor_type(*input).is_none()) {

@@ -143,7 +143,10 @@ fn an_exported_model_of_numbers_measures_as_in_training() {
     let mut trainer = Trainer::open(&program, &device(), settings_of_numbers(None, None)).unwrap();
     run(&mut trainer, u64::MAX);
     let exported = program.export(&trainer.best_parameters().unwrap(), &[]).unwrap();
-    let scoring = Model::from_bytes(exported).unwrap().evaluated(None, PredictionKind::Numbers).unwrap();
+    let scoring = Model::from_bytes(exported)
+        .unwrap()
+        .evaluated(None, PredictionKind::Numbers, &OperatorCatalog::standard())
+        .unwrap();
     let mut predictor = Predictor::open(&scoring.model, &device(), 1, Some(&scoring.scores)).unwrap();
     let mut loss = LossRunner::new(&loss(Choice::named("huber")), &OperatorCatalog::standard(), &device());
     let metrics = MetricSet::usual(PredictionKind::Numbers);

@@ -1,0 +1,144 @@
+//! Edits of a graph that is there: nodes in front of others, other operands, other types. Whoever lets a value have another
+//! type says so by [`Graph::set_type`], and has what is behind it inferred anew.
+
+use std::collections::BTreeMap;
+
+use super::{Attribute, Constant, ElementType, Graph, Node, TensorType, ValueId};
+use crate::CompilerError;
+
+impl Graph {
+    /// Whether a value has this name.
+    pub(crate) fn is_taken(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// The name, or with a number behind it where another value has it.
+    pub(crate) fn free_name(&self, wanted: &str) -> String {
+        let numbered = (2..).map(|number| format!("{wanted}_{number}"));
+        let mut all = std::iter::once(wanted.to_owned()).chain(numbered);
+        all.find(|name| !self.is_taken(name)).expect("numbers do not end")
+    }
+
+    /// Adds a standard operator whose output is called `name`, or nearly so where that is taken. Its type is known where the
+    /// operator's rule can tell it.
+    ///
+    /// # Errors
+    /// The inputs do not fit the operator.
+    pub(crate) fn append(
+        &mut self,
+        operator: &str,
+        inputs: &[ValueId],
+        attributes: &[(&str, Attribute)],
+        name: &str,
+    ) -> Result<ValueId, CompilerError> {
+        let name = self.free_name(name);
+        let node = Node {
+            name: name.clone(),
+            operator: operator.to_owned(),
+            domain: String::new(),
+            inputs: inputs.iter().copied().map(Some).collect(),
+            outputs: Vec::new(),
+            attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            metadata: Vec::new(),
+        };
+        self.add_named(node, &[name], &|_| None)?;
+        let made = self.nodes.last().and_then(|node| node.outputs[0]);
+        Ok(made.expect("a node with a named output was just added"))
+    }
+
+    /// Adds a constant called `name`, or nearly so where that is taken.
+    pub(crate) fn named_constant(&mut self, name: &str, constant: Constant) -> ValueId {
+        let name = self.free_name(name);
+        self.constant(&name, constant)
+    }
+
+    /// Adds a value of another's type, which no node makes yet.
+    pub(crate) fn like(&mut self, name: &str, value: ValueId) -> ValueId {
+        let name = self.free_name(name);
+        self.value(&name, self.tensor_type(value).cloned())
+    }
+
+    /// Lets `build` add nodes in front of the node `at`.
+    pub(crate) fn in_front_of<T>(
+        &mut self,
+        at: usize,
+        build: impl FnOnce(&mut Self) -> Result<T, CompilerError>,
+    ) -> Result<T, CompilerError> {
+        let after = self.nodes.split_off(at);
+        let computed_lengths = std::mem::take(&mut self.computed_lengths);
+        let built = build(self);
+        if built.is_err() {
+            self.nodes.truncate(at);
+        }
+        self.nodes.extend(after);
+        self.computed_lengths = computed_lengths;
+        built
+    }
+
+    /// Lets the node `at` read another value.
+    pub(crate) fn set_input(&mut self, at: usize, input: usize, value: ValueId) {
+        self.nodes[at].inputs[input] = Some(value);
+    }
+
+    /// Lets all nodes from `first` on that read a value read another.
+    pub(crate) fn replace_reads(&mut self, first: usize, from: ValueId, to: ValueId) {
+        let reads = self.nodes[first..].iter_mut().flat_map(|node| &mut node.inputs);
+        reads.filter(|read| **read == Some(from)).for_each(|read| *read = Some(to));
+    }
+
+    /// Lets a node make another value in the place of one.
+    pub(crate) fn replace_output(&mut self, at: usize, from: ValueId, to: ValueId) {
+        self.nodes[at].outputs.iter_mut().filter(|made| **made == Some(from)).for_each(|made| *made = Some(to));
+    }
+
+    /// Lets a node hand on one of its inputs as it is.
+    pub(crate) fn set_identity(&mut self, at: usize, input: ValueId) {
+        let node = &mut self.nodes[at];
+        node.operator = "Identity".into();
+        node.domain = String::new();
+        node.inputs = vec![Some(input)];
+        node.outputs.truncate(1);
+        node.attributes = BTreeMap::new();
+    }
+
+    /// Gives a node an attribute.
+    pub(crate) fn set_attribute(&mut self, at: usize, name: &str, value: Attribute) {
+        self.nodes[at].attributes.insert(name.to_owned(), value);
+    }
+
+    /// Lets a node have just these inputs.
+    pub(crate) fn set_inputs(&mut self, at: usize, inputs: Vec<Option<ValueId>>) {
+        self.nodes[at].inputs = inputs;
+    }
+
+    /// Takes nodes away; what they make must be a constant, or read by none.
+    pub(crate) fn retain_nodes(&mut self, keep: impl Fn(&Node) -> bool) {
+        self.nodes.retain(keep);
+    }
+
+    /// States another type of a value, or that none is known; nothing else is known of it then.
+    pub(crate) fn set_type(&mut self, value: ValueId, tensor_type: Option<TensorType>) {
+        let entry = &mut self.values[value.0 as usize];
+        entry.tensor_type = tensor_type;
+        entry.constant = None;
+        entry.integers = None;
+    }
+
+    /// Notes that a file states the type of a value.
+    pub(crate) fn set_declared(&mut self, value: ValueId) {
+        self.values[value.0 as usize].is_declared = true;
+    }
+
+    /// All constants that no node makes, in the order in which they were added.
+    pub(crate) fn constants(&self) -> Vec<ValueId> {
+        let made: std::collections::HashSet<ValueId> =
+            self.nodes.iter().flat_map(|node| node.outputs.iter().flatten().copied()).collect();
+        let all = self.named().map(|(_, value)| value);
+        all.filter(|value| self.constant_of(*value).is_some() && !made.contains(value)).collect()
+    }
+
+    /// The constant that a value is, where it is one of 32-bit floats.
+    pub(crate) fn float_constant(&self, value: ValueId) -> Option<&Constant> {
+        self.constant_of(value).filter(|constant| constant.dtype == ElementType::F32)
+    }
+}
