@@ -11,8 +11,7 @@
 use anyhow::{Context, Result};
 use millstream::OperatorCatalog;
 use millstream::compiler::graph::{Attribute, Constant, Graph, Length, TensorType, ValueId};
-use millstream::compiler::initializers::{Fans, draw};
-use millstream::schemas::recipe::Initializer;
+use millstream::compiler::initializers::{Fans, Initializer};
 
 const SEED: u64 = 5;
 const SIDE: usize = 16;
@@ -71,6 +70,6 @@ fn dense(graph: &mut Graph, name: &str, input: ValueId, outputs: usize) -> Resul
 
 fn weight(graph: &mut Graph, layer: &str, shape: &[usize], fans: Fans) -> ValueId {
     let name = format!("{layer}.weight");
-    let values = draw(Initializer::HeNormal, shape, fans, SEED, &name);
+    let values = Initializer::named("he_normal").expect("it has no options").draw(shape, fans, SEED, &name);
     graph.constant(&name, values)
 }

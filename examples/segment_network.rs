@@ -10,8 +10,7 @@
 use anyhow::{Context, Result, ensure};
 use millstream::OperatorCatalog;
 use millstream::compiler::graph::{Attribute, Constant, Graph, Length, TensorType, ValueId};
-use millstream::compiler::initializers::{Fans, draw};
-use millstream::schemas::recipe::Initializer;
+use millstream::compiler::initializers::{Fans, Initializer};
 
 const SEED: u64 = 5;
 
@@ -88,7 +87,7 @@ fn doubled(graph: &mut Graph, name: &str, input: ValueId, from: usize, to: usize
 }
 
 fn weights(graph: &mut Graph, name: &str, shape: &[usize], fans: Fans, outputs: usize) -> (ValueId, ValueId) {
-    let weight = draw(Initializer::HeNormal, shape, fans, SEED, name);
+    let weight = Initializer::named("he_normal").expect("it has no options").draw(shape, fans, SEED, name);
     let weight = graph.constant(&format!("{name}.weight"), weight);
     (weight, graph.constant(&format!("{name}.bias"), Constant::f32([outputs], &vec![0.0; outputs])))
 }

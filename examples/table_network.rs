@@ -10,8 +10,7 @@
 use anyhow::{Context, Result};
 use millstream::OperatorCatalog;
 use millstream::compiler::graph::{Constant, Graph, Length, TensorType, ValueId};
-use millstream::compiler::initializers::{Fans, draw};
-use millstream::schemas::recipe::Initializer;
+use millstream::compiler::initializers::{Fans, Initializer};
 
 const SEED: u64 = 5;
 const HIDDEN: usize = 32;
@@ -59,7 +58,12 @@ fn rows_of(width: usize) -> TensorType {
 
 /// A dense layer, its weight stored `[outputs, inputs]` as PyTorch exports it.
 fn dense(graph: &mut Graph, name: &str, input: ValueId, inputs: usize, outputs: usize) -> Result<ValueId> {
-    let weight = draw(Initializer::HeNormal, &[outputs, inputs], Fans::of_dense(inputs, outputs), SEED, name);
+    let weight = Initializer::named("he_normal").expect("it has no options").draw(
+        &[outputs, inputs],
+        Fans::of_dense(inputs, outputs),
+        SEED,
+        name,
+    );
     let weight = graph.constant(&format!("{name}.weight"), weight);
     let bias = graph.constant(&format!("{name}.bias"), Constant::f32([outputs], &vec![0.0; outputs]));
     Ok(graph.add("Gemm", &[input, weight, bias], &[("transB", 1.into())])?)

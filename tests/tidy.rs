@@ -29,6 +29,8 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
 
 /// Folders with a table: the constant that each file's row is, and modules that are no rows.
 const TABLES: &[(&str, &str, &[&str])] = &[
+    ("compiler/src/finetuning/methods", "METHOD", &["adapted", "method", "method_function", "method_kind"]),
+    ("compiler/src/initializers", "INITIALIZER", &["fans", "initializer", "random"]),
     ("compiler/src/losses", "LOSS", &["loss", "loss_function", "loss_kind", "loss_program", "row_mean"]),
     ("compiler/src/operators", "OPERATOR", &["operator", "operator_catalog", "rules", "samples", "type_rule"]),
     ("pipeline/src/encodings", "ENCODING", &["encode_error", "encoder", "encoders", "encoding_kind", "sample"]),

@@ -88,7 +88,9 @@ pub fn describe(
             let all: Vec<usize> = (0..layers.len()).collect();
             let (trainable, selected) = (all.clone(), all);
             let (head, prediction, notes) = (None, None, Vec::new());
-            described_layers(&Prepared { graph, head, prediction, layers, trainable, selected, notes }, None)
+            let (merged, merges) = (graph.clone(), Vec::new());
+            let prepared = Prepared { graph, merged, merges, head, prediction, layers, trainable, selected, notes };
+            described_layers(&prepared, None)
         }
     };
     report.opset = model.opset();

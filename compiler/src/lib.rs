@@ -26,7 +26,8 @@ mod tensor_entry;
 
 pub use describe::{LayerReport, ModelReport, OperatorCoverage, describe};
 pub use error::CompilerError;
-pub use finetuning::FineTuning;
+pub use finetuning::{FineTuning, HeadChoice, Method};
+pub use initializers::Initializer;
 pub use losses::Loss;
 pub use model_file::Model;
 pub use operators::OperatorCatalog;

@@ -1,14 +1,15 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use millstream_schemas::recipe::{HeadRecipe, Initializer};
+use millstream_schemas::recipe::AdaptersOutput;
 use millstream_schemas::{AxisLength, ParameterEntry, TrainingManifest};
 
 use crate::backward::{TrainedPath, gradients};
 use crate::binding::{Bindings, bind, length_of};
+use crate::finetuning::methods::MergedWeight;
 use crate::finetuning::{
-    self, FineTuning, Head, Layer, add_pooled_head, check_factors, chosen_output, find_head, find_scores, lay_bare,
-    layers_before, normalize, pattern_matches, replace_head, require_scores, select, standardize_input, undo_output,
-    untie,
+    self, Applied, FineTuning, Head, HeadChoice, Layer, add_pooled_head, check_factors, chosen_output, find_head,
+    find_scores, lay_bare, layers_before, normalize, pattern_matches, replace_head, require_scores, select,
+    standardize_input, undo_output, untie,
 };
 use crate::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
 use crate::losses::PredictionKind;
@@ -36,8 +37,12 @@ pub struct TrainingProgram {
     pub frozen: usize,
     /// What is done otherwise than the model's file says, in words.
     pub notes: Vec<String>,
-    /// The pretrained model with the new head, before training.
+    /// The pretrained model with the new head and what methods add, before training.
     deployed: Graph,
+    /// The same without what can be merged.
+    merged: Graph,
+    /// How it is merged.
+    merges: Vec<MergedWeight>,
     /// What the pretrained model's file says beside its graph.
     header: Header,
     /// The training step.
@@ -125,6 +130,8 @@ pub fn compile(
         frozen,
         notes: prepared.notes,
         deployed: prepared.graph,
+        merged: prepared.merged,
+        merges: prepared.merges,
         header: model.header(),
         graph,
     })
@@ -140,11 +147,30 @@ impl TrainingProgram {
         self.graph.peak_activation_bytes(lengths)
     }
 
-    /// The tuned model as ONNX bytes: the pretrained graph with these parameters (manifest order) and the new head.
+    /// The tuned model as ONNX bytes: the pretrained graph with these parameters (manifest order) and the new head. What
+    /// methods have added is merged into the model's own weights, where that is possible.
     ///
     /// # Errors
     /// The parameters are not as many or not as long as the manifest says.
     pub fn export(&self, parameters: &[Vec<f32>], metadata: &[(String, String)]) -> Result<Vec<u8>, CompilerError> {
+        self.export_with(parameters, AdaptersOutput::Merged, metadata)
+    }
+
+    /// As [`TrainingProgram::export`]; what methods have added stands where it is said.
+    ///
+    /// # Errors
+    /// The parameters are not as many or not as long as the manifest says.
+    pub fn export_with(
+        &self,
+        parameters: &[Vec<f32>],
+        adapters: AdaptersOutput,
+        metadata: &[(String, String)],
+    ) -> Result<Vec<u8>, CompilerError> {
+        encode(&self.header.signed(metadata).with(&self.tuned(parameters, adapters)?))
+    }
+
+    /// The graph of the tuned model.
+    fn tuned(&self, parameters: &[Vec<f32>], adapters: AdaptersOutput) -> Result<Graph, CompilerError> {
         if parameters.len() != self.manifest.parameters.len() {
             return Err(CompilerError::Selection(format!(
                 "{} parameters given, the program has {}",
@@ -152,7 +178,7 @@ impl TrainingProgram {
                 self.manifest.parameters.len()
             )));
         }
-        let mut deployed = self.deployed.clone();
+        let mut trained: HashMap<ValueId, Constant> = HashMap::new();
         for (entry, values) in self.manifest.parameters.iter().zip(parameters) {
             if values.len() != entry.shape.iter().product::<usize>() {
                 return Err(CompilerError::Selection(format!(
@@ -162,10 +188,25 @@ impl TrainingProgram {
                     values.len()
                 )));
             }
-            let value = deployed.find(&entry.name).expect("parameters are constants of the deployed model");
-            deployed.set_constant(value, Constant::f32(entry.shape.clone(), values));
+            let value = self.deployed.find(&entry.name).expect("parameters are constants of the deployed model");
+            trained.insert(value, Constant::f32(entry.shape.clone(), values));
         }
-        encode(&self.header.signed(metadata).with(&deployed))
+        let (mut graph, merges) = match adapters {
+            AdaptersOutput::Merged => (self.merged.clone(), self.merges.as_slice()),
+            AdaptersOutput::Unmerged => (self.deployed.clone(), [].as_slice()),
+        };
+        for (value, constant) in &trained {
+            if graph.contains(*value) {
+                graph.set_constant(*value, constant.clone());
+            }
+        }
+        for merge in merges {
+            let beside: Vec<&Constant> = merge.trained.iter().map(|value| &trained[value]).collect();
+            let own = graph.constant_of(merge.weight).expect("methods merge into constants");
+            let merged = (merge.rule)(own, &beside);
+            graph.set_constant(merge.weight, merged);
+        }
+        Ok(graph)
     }
 }
 
@@ -173,11 +214,14 @@ impl TrainingProgram {
 pub(crate) struct Prepared {
     /// Axes named where they have no length.
     pub(crate) graph: Graph,
+    /// Without what methods add and can be merged.
+    pub(crate) merged: Graph,
+    pub(crate) merges: Vec<MergedWeight>,
     pub(crate) head: Option<Head>,
     /// The value that the loss is computed from.
     pub(crate) prediction: Option<ValueId>,
     pub(crate) layers: Vec<Layer>,
-    /// The layers that lead to the prediction.
+    /// Of the model's own layers, those that lead to the prediction.
     pub(crate) trainable: Vec<usize>,
     pub(crate) selected: Vec<usize>,
     /// What is not as the file says, in words.
@@ -196,7 +240,8 @@ impl Prepared {
         let Some(head) = self.head.as_ref().filter(|head| head.reads_matrix) else { return BTreeMap::new() };
         let weight = self.graph.constant_of(head.weight).expect("find_head saw it");
         let features = weight.shape[1 - head.class_axis];
-        let node = &self.graph.nodes()[head.node];
+        let node = self.graph.nodes().iter().find(|node| node.input(1) == Some(head.weight));
+        let node = node.expect("find_head saw it read");
         let (batch, features) = (length_of(&wanted.batch), features.into());
         let made = TensorType::f32([batch.clone(), head.classes.into()]);
         let turned = node.int("transA").unwrap_or(0) != 0;
@@ -224,7 +269,7 @@ impl Prepared {
         let named = wanted.learning_rate_multipliers.iter().find(|entry| pattern_matches(&entry.r#match, name));
         let distance = self.trainable.iter().filter(|other| **other > index).count();
         let decayed = || wanted.layer_decay.powi(i32::try_from(distance).unwrap_or(i32::MAX));
-        named.map_or_else(decayed, |entry| entry.multiplier)
+        named.map_or_else(decayed, |entry| entry.multiplier) * self.layers[index].learning_rate_multiplier
     }
 
     /// Numbers in weights of no layer.
@@ -244,7 +289,7 @@ pub(crate) fn prepare(
     normalize(&mut graph);
     untie(&mut graph, catalog);
     let output = wanted.output.as_deref();
-    if matches!(wanted.head, HeadRecipe::New | HeadRecipe::NewWith(_)) {
+    if matches!(wanted.head, HeadChoice::New(_)) {
         let mut bare = graph.clone();
         let note = lay_bare(&mut bare, chosen_output(&graph, output)?, catalog);
         if let Some(note) = note.filter(|_| find_head(&bare, output).is_ok()) {
@@ -255,42 +300,42 @@ pub(crate) fn prepare(
     for (input, learned) in &wanted.standardize {
         standardize_input(&mut graph, input, learned)?;
     }
-    let found = match wanted.head {
-        HeadRecipe::Pooled(pooling) => {
+    let found = match &wanted.head {
+        HeadChoice::Pooled(pooling, how) => {
             let output = chosen_output(&graph, output)?;
-            add_pooled_head(&mut graph, output, pooling, wanted.classes, wanted.seed)
+            add_pooled_head(&mut graph, output, *pooling, wanted.classes, how, wanted.seed)
         }
         _ => find_head(&graph, output),
     };
     let scores = wanted.loss.reads() == PredictionKind::ClassScores;
     let (head, prediction) = match (found, &wanted.head) {
-        (Ok(head), HeadRecipe::Pooled(_)) => (Some(head.clone()), head.logits),
-        (Ok(mut head), HeadRecipe::New) => {
-            let how = Initializer::default();
+        (Ok(head), HeadChoice::Pooled(..)) => (Some(head.clone()), head.logits),
+        (Ok(mut head), HeadChoice::New(how)) => {
             replace_head(&mut graph, &mut head, wanted.classes, how, wanted.seed, catalog)?;
             (Some(head.clone()), head.logits)
         }
-        (Ok(mut head), HeadRecipe::NewWith(how)) => {
-            replace_head(&mut graph, &mut head, wanted.classes, *how, wanted.seed, catalog)?;
-            (Some(head.clone()), head.logits)
-        }
         // Numbers are what the model gives, whatever follows its last linear layer.
-        (found, HeadRecipe::Keep) if !scores => (found.ok(), chosen_output(&graph, output)?),
-        (Ok(head), HeadRecipe::Keep) => (Some(head.clone()), head.logits),
-        (Err(_), HeadRecipe::Keep) => (None, find_scores(&graph, output)?),
+        (found, HeadChoice::Keep) if !scores => (found.ok(), chosen_output(&graph, output)?),
+        (Ok(head), HeadChoice::Keep) => (Some(head.clone()), head.logits),
+        (Err(_), HeadChoice::Keep) => (None, find_scores(&graph, output)?),
         (Err(error), _) => return Err(error),
     };
     if let Some(learned) = &wanted.undo {
         undo_output(&mut graph, prediction, learned)?;
     }
-    if wanted.head == HeadRecipe::Keep && scores {
+    if matches!(wanted.head, HeadChoice::Keep) && scores {
         require_scores(&graph, prediction)?;
     }
-    let layers = finetuning::layers(&graph, catalog);
+    let mut layers = finetuning::layers(&graph, catalog);
     let trainable = layers_before(&graph, &layers, prediction);
-    let selected = select(&layers, &trainable, head.as_ref(), &wanted.train)?;
+    let mut selected = select(&layers, &trainable, head.as_ref(), &wanted.train)?;
+    let applied = Applied::of(&wanted.methods, &graph, &layers, head.as_ref(), wanted.seed)?;
+    selected.extend(layers.len()..layers.len() + applied.layers.len());
+    layers.extend(applied.layers);
+    notes.extend(applied.notes);
+    let (graph, merged, merges) = (applied.graph, applied.merged, applied.merges);
     let prediction = Some(prediction);
-    let mut prepared = Prepared { graph, head, prediction, layers, trainable, selected, notes };
+    let mut prepared = Prepared { graph, merged, merges, head, prediction, layers, trainable, selected, notes };
     let factor = |index| prepared.multiplier(index, wanted);
     check_factors(&prepared.layers, &prepared.selected, &wanted.learning_rate_multipliers, factor)?;
     let still: Vec<String> = prepared

@@ -10,9 +10,11 @@ mod onnx_runtime;
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::losses::PredictionKind;
-use millstream_compiler::{FineTuning, Loss, Model, OperatorCatalog, TrainingProgram, compile, describe, losses};
+use millstream_compiler::{
+    FineTuning, HeadChoice, Loss, Model, OperatorCatalog, TrainingProgram, compile, describe, losses,
+};
 use millstream_schemas::Choice;
-use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
+use millstream_schemas::recipe::TrainSelection;
 use onnx_runtime::{floats, run, session};
 
 fn corpus() -> Option<PathBuf> {
@@ -197,7 +199,7 @@ fn an_untrained_export_computes_what_the_model_computed() {
     }
     for (name, classes) in [("mobilenet_v1_0.25_128", 1001), ("resnet20_cifar10", 10), ("resnet20_cifar10_opset20", 10)]
     {
-        let wanted = FineTuning { head: HeadRecipe::Keep, train: TrainSelection::All, ..FineTuning::head(3, classes) };
+        let wanted = FineTuning { head: HeadChoice::Keep, train: TrainSelection::All, ..FineTuning::head(3, classes) };
         let path = corpus.join("models").join(name).join("model.onnx");
         let program = compile(&Model::read(&path).unwrap(), &wanted, &OperatorCatalog::standard()).unwrap();
         let exported = program.export(&program.parameters, &[]).unwrap();

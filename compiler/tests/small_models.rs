@@ -9,9 +9,9 @@ mod onnx_runtime;
 
 use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
 use millstream_compiler::losses::PredictionKind;
-use millstream_compiler::{CompilerError, FineTuning, Loss, Model, OperatorCatalog, compile, losses};
+use millstream_compiler::{CompilerError, FineTuning, HeadChoice, Loss, Model, OperatorCatalog, compile, losses};
 use millstream_schemas::Choice;
-use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
+use millstream_schemas::recipe::TrainSelection;
 use onnx_runtime::{floats, run, session};
 
 /// Rows in a batch.
@@ -173,7 +173,7 @@ fn each_parameter_of_a_network_has_the_gradient_of_central_differences() {
     }
     let model = Model::from_bytes(varied_network().to_onnx("network")).unwrap();
     let train = TrainSelection::All;
-    let wanted = FineTuning { head: HeadRecipe::Keep, train, loss: smoothed(0.1), ..FineTuning::head(ROWS, CLASSES) };
+    let wanted = FineTuning { head: HeadChoice::Keep, train, loss: smoothed(0.1), ..FineTuning::head(ROWS, CLASSES) };
     let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
     assert_eq!(program.frozen, 0);
     let entries = &program.manifest.parameters;

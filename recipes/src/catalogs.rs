@@ -1,4 +1,6 @@
 use millstream_compiler::OperatorCatalog;
+use millstream_compiler::finetuning::methods::{self, MethodKind};
+use millstream_compiler::initializers::{self, InitializerKind};
 use millstream_compiler::losses::{self, LossKind};
 use millstream_pipeline::encodings::{self, EncodingKind};
 use millstream_schemas::choice::Catalog;
@@ -20,8 +22,12 @@ use serde_json::Value;
 pub struct Catalogs {
     /// `data.inputs` and `data.targets`.
     pub encodings: Catalog<EncodingKind>,
+    /// `model.head.new_with`.
+    pub initializers: Catalog<InitializerKind>,
     /// `training.loss`.
     pub losses: Catalog<LossKind>,
+    /// Items of `model.methods`.
+    pub methods: Catalog<MethodKind>,
     /// Items of `training.metrics`.
     pub metrics: Catalog<MetricKind>,
     /// Operators of models.
@@ -38,7 +44,9 @@ impl Default for Catalogs {
     fn default() -> Self {
         Self {
             encodings: encodings::standard().clone(),
+            initializers: initializers::standard().clone(),
             losses: losses::standard().clone(),
+            methods: methods::standard().clone(),
             metrics: metrics::standard().clone(),
             operators: OperatorCatalog::standard(),
             optimizers: optimizers::standard().clone(),
@@ -60,6 +68,8 @@ impl Catalogs {
     pub(crate) fn definitions(&self) -> Definitions {
         Definitions::default()
             .with("Encoding", self.encodings.schema())
+            .with("Initializer", self.initializers.schema())
+            .with("Method", self.methods.schema())
             .with("Loss", self.losses.schema())
             .with("Metric", self.metrics.schema())
             .with("Optimizer", self.optimizers.schema())

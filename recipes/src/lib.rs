@@ -16,6 +16,7 @@ mod events;
 pub mod inspect;
 mod labels_file;
 mod load;
+mod model_choices;
 mod model_inputs;
 mod overlap;
 mod plan;

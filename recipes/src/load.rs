@@ -3,6 +3,7 @@ use millstream_schemas::recipe::{Fault, RecipeText};
 use millstream_transforms::Chain;
 
 use crate::choices::Choices;
+use crate::model_choices::ModelChoices;
 use crate::plan::refuse_random;
 use crate::{Catalogs, RecipeError};
 
@@ -24,6 +25,12 @@ pub fn load(text: &RecipeText, catalogs: &Catalogs) -> Result<Recipe, RecipeErro
         match Choices::of(&recipe.training, catalogs) {
             Ok(choices) => choices.write_into(&mut recipe.training),
             Err(error) => found.push(error.into()),
+        }
+        if let Some(model) = &mut recipe.model {
+            match ModelChoices::of(model, catalogs) {
+                Ok(choices) => choices.write_into(model),
+                Err(error) => found.push(error.into()),
+            }
         }
         for fault in found {
             // What was told already is not told of what stands in for it.

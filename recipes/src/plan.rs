@@ -1,6 +1,6 @@
 use millstream_compiler::graph::TensorType;
 use millstream_compiler::losses::PredictionKind;
-use millstream_compiler::{FineTuning, Loss, Model, TrainingProgram, compile};
+use millstream_compiler::{FineTuning, HeadChoice, Loss, Method, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{HeadRecipe, OrderStrength};
 use millstream_schemas::{
@@ -13,6 +13,7 @@ use millstream_transforms::Chain;
 
 use crate::choices::Choices;
 use crate::classes::align;
+use crate::model_choices::ModelChoices;
 use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
@@ -31,6 +32,10 @@ pub struct Plan {
     pub model: Model,
     /// What the batches hold.
     pub spec: BatchSpec,
+    /// The last linear layer.
+    pub head: HeadChoice,
+    /// What is added to the model.
+    pub methods: Vec<Method>,
     /// What is minimized.
     pub loss: Loss,
     /// What is measured, and which figure decides.
@@ -57,6 +62,7 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
         chains.map(|(place, specs)| Chain::parse_from(&catalogs.transforms, place, specs));
     let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
     let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
+    let ModelChoices { head, methods } = ModelChoices::of(model_recipe, catalogs)?;
     refuse_random(&recipe.transforms.evaluate, catalogs)?;
     let model = Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?;
     let inputs = input_names(&model, !recipe.data.inputs.is_empty())?;
@@ -103,6 +109,8 @@ pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
         evaluate,
         model,
         spec,
+        head,
+        methods,
         loss,
         metrics,
         optimizer,
@@ -144,7 +152,7 @@ impl Plan {
             batch: self.recipe.data.batch.into(),
             inputs: shapes(&self.spec),
             output: model.output,
-            head: model.head,
+            head: self.head.clone(),
             classes: match self.train.classes().len() {
                 0 => self.spec.of_role(TensorRole::Target).map(|target| target.most_elements).next().unwrap_or(0),
                 classes => classes,
@@ -152,6 +160,7 @@ impl Plan {
             standardize: self.standardizations(TensorRole::Input).collect(),
             undo: self.standardizations(TensorRole::Target).map(|(_, learned)| learned).next(),
             train: model.train,
+            methods: self.methods.clone(),
             layer_decay: training.layer_decay,
             learning_rate_multipliers: training.learning_rate_multipliers.clone(),
             loss: self.loss.clone(),

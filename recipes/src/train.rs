@@ -548,7 +548,7 @@ fn export(plan: &Plan, folder: &RunFolder, program: &TrainingProgram, trainer: &
             metadata.push((format!("millstream.{decides}"), value.to_string()));
         }
     }
-    let model = program.export(&trainer.best_parameters()?, &metadata)?;
+    let model = program.export_with(&trainer.best_parameters()?, plan.recipe.output.adapters, &metadata)?;
     folder.write(&folder.model(), &model)?;
     match classes {
         [] => Ok(()),

@@ -5,8 +5,7 @@ use std::path::Path;
 use arrow_array::cast::AsArray;
 use millstream::OperatorCatalog;
 use millstream::compiler::graph::{Constant, Graph, Length, TensorType};
-use millstream::compiler::initializers::{Fans, draw};
-use millstream::schemas::recipe::Initializer;
+use millstream::compiler::initializers::{Fans, Initializer};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
@@ -25,7 +24,12 @@ fn table_network(path: &Path, inputs: &[(&str, usize)], outputs: usize) {
         if values.len() > 1 { graph.add("Concat", &values, &[("axis", 1.into())]).unwrap() } else { values[0] };
     let mut width: usize = inputs.iter().map(|(_, width)| width).sum();
     for (name, wide) in [("hidden", 32), ("answer", outputs)] {
-        let weight = draw(Initializer::HeNormal, &[wide, width], Fans::of_dense(width, wide), 5, name);
+        let weight = Initializer::named("he_normal").expect("it has no options").draw(
+            &[wide, width],
+            Fans::of_dense(width, wide),
+            5,
+            name,
+        );
         let weight = graph.constant(&format!("{name}.weight"), weight);
         let bias = graph.constant(&format!("{name}.bias"), Constant::f32([wide], &vec![0.0; wide]));
         value = graph.add("Gemm", &[value, weight, bias], &[("transB", 1.into())]).unwrap();

@@ -262,3 +262,30 @@ fn a_process_takes_no_more_than_the_ceiling_and_what_a_small_run_takes() {
         assert!(taken <= small + 64 + 32, "{order}: {taken} MiB, and a small run takes {small} MiB");
     }
 }
+
+#[test]
+fn lora_is_trained_beside_the_model_and_exported_in_it_or_beside_it() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let lora = "model.methods=[{lora: {rank: 2, layers: convolution}}]";
+    let settings = [lora, "model.train=head", "training.epochs=6"];
+    let said = place.run_with("check", &settings).done();
+    assert!(said.contains("`lora` adds 70 numbers beside 1 layer, `conv` first"), "{said}");
+    let trained = |adapters: &str| {
+        let (folder, adapters) = (format!("output.folder={adapters}"), format!("output.adapters={adapters}"));
+        let changes = [&settings[..], &[&*folder, &*adapters]].concat();
+        place.run_with("train", &changes).done();
+        place.run(&["evaluate", "recipe.yaml", "--json", "--set", &folder]).json()["evaluation"].clone()
+    };
+    let (merged, unmerged) = (trained("merged"), trained("unmerged"));
+    assert_eq!(merged["accuracy"], unmerged["accuracy"]);
+    let difference = merged["loss"].as_f64().unwrap() - unmerged["loss"].as_f64().unwrap();
+    assert!(difference.abs() < 1e-5, "{merged}, {unmerged}");
+    let holds = |file: &str, name: &[u8]| place.read(file).windows(name.len()).any(|bytes| bytes == name);
+    assert!(!holds("merged/model.onnx", b"lora") && holds("unmerged/model.onnx", b"conv.lora_A.weight"));
+
+    let mistake = place.run_with("check", &["model.methods=[{lora: {layers: {match: [cnv]}}}]"]);
+    mistake.failed_with(&["layers.match", "matches `cnv`; did you mean `conv`?", "--> --set model.methods"]);
+}

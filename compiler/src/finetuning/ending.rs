@@ -172,8 +172,8 @@ pub(crate) fn require_scores(graph: &Graph, scores: ValueId) -> Result<(), Compi
 mod tests {
     use crate::handmade::{graph, model, node, value, weight, with};
     use crate::model_file::onnx::NodeProto;
-    use crate::{FineTuning, OperatorCatalog, compile};
-    use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
+    use crate::{FineTuning, HeadChoice, OperatorCatalog, compile};
+    use millstream_schemas::recipe::TrainSelection;
 
     #[test]
     fn a_model_that_ends_in_a_sigmoid_is_not_trained_as_if_it_gave_scores() {
@@ -221,7 +221,7 @@ mod tests {
             let nodes = [vec![node("Gemm", &["x", "head.weight", "head.bias"], &["s"])], tail.clone()].concat();
             let weights = vec![weight("head.weight", &[4, 3]), weight("head.bias", &[3]), weight("temperature", &[1])];
             let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[3])]));
-            let keep = FineTuning { head: HeadRecipe::Keep, ..FineTuning::head(2, 3) };
+            let keep = FineTuning { head: HeadChoice::Keep, ..FineTuning::head(2, 3) };
             match (compile(&model, &keep, &OperatorCatalog::standard()), kept) {
                 (Ok(_), None) => {}
                 (Err(error), Some(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
@@ -244,7 +244,7 @@ mod tests {
                 vec![value("x", &[4, 1, 1])],
                 vec![value("y", &[3])],
             ));
-            let wanted = FineTuning { head: HeadRecipe::Keep, train: TrainSelection::All, ..FineTuning::head(2, 3) };
+            let wanted = FineTuning { head: HeadChoice::Keep, train: TrainSelection::All, ..FineTuning::head(2, 3) };
             compile(&model, &wanted, &OperatorCatalog::standard()).map(drop).map_err(|error| error.to_string())
         };
         assert_eq!(compiled(vec![node("Flatten", &["s"], &["y"])]), Ok(()));

@@ -1,12 +1,10 @@
 use std::collections::HashMap;
 
-use millstream_schemas::recipe::Initializer;
-
 use crate::CompilerError;
 use crate::finetuning::nodes::{named, producers};
 use crate::graph::{Constant, Graph, TensorType, ValueId};
 use crate::inference::infer_behind;
-use crate::initializers::{Fans, draw};
+use crate::initializers::{Fans, Initializer};
 use crate::operators::OperatorCatalog;
 use millstream_schemas::shown;
 
@@ -150,7 +148,7 @@ pub(crate) fn replace_head(
     graph: &mut Graph,
     head: &mut Head,
     classes: usize,
-    how: Initializer,
+    how: &Initializer,
     seed: u64,
     catalog: &OperatorCatalog,
 ) -> Result<(), CompilerError> {
@@ -171,7 +169,7 @@ pub(crate) fn replace_head(
     if !TensorType::f32(shape).fits_a_machine() || features == 0 {
         return Err(CompilerError::Selection(format!("a head of {features} features and {classes} classes")));
     }
-    let weight = draw(how, &shape, Fans::of_dense(features, classes), seed, graph.name(head.weight));
+    let weight = how.draw(&shape, Fans::of_dense(features, classes), seed, graph.name(head.weight));
     graph.set_constant(head.weight, weight);
     if let Some(bias) = head.bias {
         graph.set_constant(bias, Constant::f32([classes], &vec![0.0; classes]));
@@ -274,7 +272,7 @@ mod tests {
         let error = find_head(&graph, Some("probabilities")).unwrap_err().to_string();
         assert!(error.contains("did you mean `probability`?"), "{error}");
         let mut head = find_head(&graph, Some("probability")).unwrap();
-        replace_head(&mut graph, &mut head, 7, Initializer::default(), 0, &OperatorCatalog::standard()).unwrap();
+        replace_head(&mut graph, &mut head, 7, &Initializer::default(), 0, &OperatorCatalog::standard()).unwrap();
         let dims = |name: &str| graph.constant_of(graph.find(name).unwrap()).unwrap().shape.clone();
         assert_eq!((dims("w"), dims("b")), (vec![4, 7], vec![7]));
         let last = |value: &ValueId| graph.tensor_type(*value).map(|known| known.shape[1].fixed().unwrap());

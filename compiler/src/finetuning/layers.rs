@@ -4,7 +4,7 @@ use crate::graph::{Graph, Node, ValueId};
 use crate::operators::OperatorCatalog;
 
 /// Nodes with weights that belong together, for example a convolution and its bias.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
     /// Name: what the names of its weights share, or its node's name where those are generated.
     pub name: String,
@@ -12,6 +12,8 @@ pub struct Layer {
     pub operator: String,
     /// Its weights.
     pub weights: Vec<Weight>,
+    /// Factor on its learning rate that whatever added it asks for; 1 for a layer of the model's own.
+    pub learning_rate_multiplier: f32,
 }
 
 /// A weight as one node reads it.
@@ -52,7 +54,8 @@ pub fn layers(graph: &Graph, catalog: &OperatorCatalog) -> Vec<Layer> {
             Some(layer) => layer.weights.extend(weights),
             None => {
                 let name = unique(&layers, name);
-                layers.push(Layer { name, operator: node.operator.clone(), weights });
+                let operator = node.operator.clone();
+                layers.push(Layer { name, operator, weights, learning_rate_multiplier: 1.0 });
             }
         }
     }

@@ -1,8 +1,11 @@
 //! What is trained: the layers of a model, its head, and the selection of both.
 
+mod applied;
 mod ending;
 mod head;
 mod layers;
+pub mod methods;
+mod new_head;
 mod nodes;
 mod normalize;
 mod pattern;
@@ -13,14 +16,17 @@ mod standardize;
 use std::collections::BTreeMap;
 
 use crate::losses::Loss;
-use millstream_schemas::recipe::{HeadRecipe, LearningRateMultiplier, TrainSelection};
+use millstream_schemas::recipe::{LearningRateMultiplier, TrainSelection};
 use millstream_schemas::{AxisLength, Standardization};
 
+pub(crate) use applied::Applied;
 pub(crate) use ending::{ending, lay_bare, require_scores};
 pub use head::Head;
 pub(crate) use head::{chosen_output, find_head, find_scores, replace_head};
 pub(crate) use layers::other_weights;
 pub use layers::{Layer, Weight, layers};
+pub use methods::Method;
+pub use new_head::HeadChoice;
 pub(crate) use nodes::named;
 pub(crate) use normalize::normalize;
 pub use pattern::matches as pattern_matches;
@@ -41,7 +47,7 @@ pub struct FineTuning {
     /// The output that is trained; needed when the model has several.
     pub output: Option<String>,
     /// Whether the last linear layer is kept or replaced.
-    pub head: HeadRecipe,
+    pub head: HeadChoice,
     /// Number of classes of the data; where the targets are numbers, how many there are in a row.
     pub classes: usize,
     /// What was learned of columns of numbers, by the inputs that they go to: it becomes a part of the model.
@@ -50,6 +56,8 @@ pub struct FineTuning {
     pub undo: Option<Standardization>,
     /// Which layers are trained.
     pub train: TrainSelection,
+    /// What is added to the model and trained, in order.
+    pub methods: Vec<Method>,
     /// Factor on the learning rate for each layer further from the head.
     pub layer_decay: f32,
     /// Factors on the learning rate by layer name.
@@ -67,11 +75,12 @@ impl FineTuning {
             batch: batch.into(),
             inputs: BTreeMap::new(),
             output: None,
-            head: HeadRecipe::New,
+            head: HeadChoice::default(),
             classes,
             standardize: BTreeMap::new(),
             undo: None,
             train: TrainSelection::Head,
+            methods: Vec::new(),
             layer_decay: 1.0,
             learning_rate_multipliers: Vec::new(),
             loss: Loss::default(),

@@ -1,12 +1,12 @@
 //! A new head on a sequence of vectors: one vector of them, then a linear layer.
 
-use millstream_schemas::recipe::{Initializer, Pooling};
+use millstream_schemas::recipe::Pooling;
 use millstream_schemas::shown;
 
 use super::head::Head;
 use crate::CompilerError;
 use crate::graph::{Constant, ElementType, Graph, ValueId};
-use crate::initializers::{Fans, draw};
+use crate::initializers::{Fans, Initializer};
 
 /// Names of inputs that say which tokens are padding: 1 for a token, 0 for padding.
 const MASKS: [&str; 3] = ["attention_mask", "input_mask", "mask"];
@@ -23,6 +23,7 @@ pub(crate) fn add_pooled_head(
     output: ValueId,
     pooling: Pooling,
     classes: usize,
+    how: &Initializer,
     seed: u64,
 ) -> Result<Head, CompilerError> {
     let features = features(graph, output)?;
@@ -55,7 +56,7 @@ pub(crate) fn add_pooled_head(
         }
     };
     let name = graph.free_name("head.weight");
-    let values = draw(Initializer::default(), &[classes, features], Fans::of_dense(features, classes), seed, &name);
+    let values = how.draw(&[classes, features], Fans::of_dense(features, classes), seed, &name);
     let weight = graph.constant(&name, values);
     let bias = graph.named_constant("head.bias", Constant::f32([classes], &vec![0.0; classes]));
     let logits = graph.append("Gemm", &[pooled, weight, bias], &[("transB", 1.into())], "logits")?;

@@ -31,7 +31,7 @@ pub(crate) fn select(
     head: Option<&Head>,
     train: &TrainSelection,
 ) -> Result<Vec<usize>, CompilerError> {
-    if trainable.is_empty() {
+    if trainable.is_empty() && *train != TrainSelection::Nothing {
         return Err(CompilerError::Selection("the model has no layer with float32 weights to train".into()));
     }
     let is_head = |index: &usize| {
@@ -45,6 +45,7 @@ pub(crate) fn select(
         places.filter(|(place, index)| wanted(*place, index) || is_head(index)).map(|(_, index)| *index).collect()
     };
     match train {
+        TrainSelection::Nothing => Ok(Vec::new()),
         TrainSelection::All => Ok(trainable.to_vec()),
         TrainSelection::Head if head.is_none() => {
             Err(CompilerError::setting("model.train", "`train: head` needs a linear head, and the model has none"))

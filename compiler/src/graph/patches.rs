@@ -7,6 +7,11 @@ use super::{Attribute, Constant, ElementType, Graph, Node, TensorType, ValueId};
 use crate::CompilerError;
 
 impl Graph {
+    /// Whether a value is one of this graph.
+    pub(crate) fn contains(&self, value: ValueId) -> bool {
+        (value.0 as usize) < self.values.len()
+    }
+
     /// Whether a value has this name.
     pub(crate) fn is_taken(&self, name: &str) -> bool {
         self.names.contains(name)
@@ -24,7 +29,7 @@ impl Graph {
     ///
     /// # Errors
     /// The inputs do not fit the operator.
-    pub(crate) fn append(
+    pub fn append(
         &mut self,
         operator: &str,
         inputs: &[ValueId],
@@ -47,7 +52,7 @@ impl Graph {
     }
 
     /// Adds a constant called `name`, or nearly so where that is taken.
-    pub(crate) fn named_constant(&mut self, name: &str, constant: Constant) -> ValueId {
+    pub fn named_constant(&mut self, name: &str, constant: Constant) -> ValueId {
         let name = self.free_name(name);
         self.constant(&name, constant)
     }
@@ -73,6 +78,38 @@ impl Graph {
         self.nodes.extend(after);
         self.computed_lengths = computed_lengths;
         built
+    }
+
+    /// Lets all that reads the first output of the node `at` read what `build` makes of it. `build` is given the graph, in
+    /// which new nodes stand right behind the node, and the output; what the output was called is called `name`, or nearly so
+    /// where that is taken, and what takes its place has its name.
+    ///
+    /// # Errors
+    /// Those of `build`. The graph is as it was then, but for values that nothing reads.
+    ///
+    /// # Panics
+    /// There is no such node, or it has no output.
+    pub fn replace_result(
+        &mut self,
+        at: usize,
+        name: &str,
+        build: impl FnOnce(&mut Self, ValueId) -> Result<ValueId, CompilerError>,
+    ) -> Result<(), CompilerError> {
+        let output = self.nodes[at].outputs.first().copied().flatten().expect("the node has an output");
+        let own = self.like(name, output);
+        self.replace_output(at, output, own);
+        let before = self.nodes.len();
+        match self.in_front_of(at + 1, |graph| build(graph, own)) {
+            Ok(made) => {
+                let behind = at + 1..=at + self.nodes.len() - before;
+                behind.for_each(|node| self.replace_output(node, made, output));
+                Ok(())
+            }
+            Err(error) => {
+                self.replace_output(at, own, output);
+                Err(error)
+            }
+        }
     }
 
     /// Lets the node `at` read another value.

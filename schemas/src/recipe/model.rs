@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Choice;
+
 /// The pretrained model and what of it is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +20,18 @@ pub struct ModelRecipe {
     /// Which layers are trained; all others stay frozen.
     #[serde(default)]
     pub train: TrainSelection,
+    /// What is added to the model and trained, in order: `lora` and its like.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "methods")]
+    pub methods: Vec<Choice>,
+}
+
+fn initializer(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "$ref": "#/$defs/Initializer" })
+}
+
+fn methods(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "array", "items": { "$ref": "#/$defs/Method" }, "default": [] })
 }
 
 /// The last linear layer.
@@ -30,7 +44,7 @@ pub enum HeadRecipe {
     #[default]
     New,
     /// A new one, its weights drawn as stated.
-    NewWith(Initializer),
+    NewWith(#[schemars(schema_with = "initializer")] Choice),
     /// A new one on an output `[batch, sequence, features]`, as encoders of text have it: the vectors of a sequence become
     /// one, and a linear layer reads that.
     Pooled(Pooling),
@@ -47,23 +61,6 @@ pub enum Pooling {
     First,
 }
 
-/// How new weights are drawn. Biases start at zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Initializer {
-    /// Normal, standard deviation √(2 / fan_in) (He et al. 2015): for layers followed by a ReLU.
-    HeNormal,
-    /// Uniform in ±√(6 / fan_in) (He et al. 2015).
-    HeUniform,
-    /// Normal, standard deviation √(2 / (fan_in + fan_out)) (Glorot and Bengio 2010).
-    XavierNormal,
-    /// Uniform in ±√(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
-    #[default]
-    XavierUniform,
-    /// All zeros: the first loss is exactly ln(classes).
-    Zeros,
-}
-
 /// Which layers are trained.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -77,4 +74,6 @@ pub enum TrainSelection {
     Match(Vec<String>),
     /// Every layer.
     All,
+    /// No layer: what `methods` add is trained, and nothing else.
+    Nothing,
 }

@@ -11,12 +11,25 @@ pub struct OutputRecipe {
     pub folder: PathBuf,
     /// When checkpoints are written and how many are kept.
     pub checkpoint: CheckpointRecipe,
+    /// Where what `model.methods` add stands in the tuned model.
+    pub adapters: AdaptersOutput,
 }
 
 impl Default for OutputRecipe {
     fn default() -> Self {
-        Self { folder: "runs/run".into(), checkpoint: CheckpointRecipe::default() }
+        Self { folder: "runs/run".into(), checkpoint: CheckpointRecipe::default(), adapters: AdaptersOutput::default() }
     }
+}
+
+/// Where what methods have added stands in a tuned model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AdaptersOutput {
+    /// In the model's own weights, which are as many as before; what cannot be written into them stands beside them.
+    #[default]
+    Merged,
+    /// Beside the model's own weights, which are as they were.
+    Unmerged,
 }
 
 /// When checkpoints are written. One is always written at the end of each epoch and when the run is interrupted.

@@ -29,7 +29,7 @@ fn check_model(model: &ModelRecipe, faults: &mut Vec<Fault>) {
             require(!patterns.is_empty(), "model.train.match", "at least one pattern", "none", faults);
             patterns.iter().for_each(|pattern| require_text(pattern, "model.train.match", faults));
         }
-        TrainSelection::Head | TrainSelection::All => {}
+        TrainSelection::Head | TrainSelection::All | TrainSelection::Nothing => {}
     }
 }
 

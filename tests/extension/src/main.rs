@@ -7,21 +7,23 @@ mod brier;
 mod half_turn;
 mod halving;
 mod kappa;
+mod output_scale;
 mod sign_sgd;
 mod swish;
+mod two_valued;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use millstream::compiler::graph::{Attribute, Constant, Graph, Length, TensorType, ValueId};
-use millstream::compiler::initializers::{Fans, draw};
+use millstream::compiler::initializers::{Fans, Initializer};
 use millstream::pipeline::arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use millstream::pipeline::encodings::WantedTensor;
 use millstream::pipeline::stores::{InMemory, OpenStore, Store};
 use millstream::recipes::{self, Silent, Stop, TrainOptions};
 use millstream::schemas::TensorRole;
-use millstream::schemas::recipe::{Initializer, RecipeText, TrainSelection};
+use millstream::schemas::recipe::{RecipeText, TrainSelection};
 use millstream::{
     Batches, Catalogs, Chain, Choice, Dataset, Encoders, FineTuning, Model, OperatorCatalog, StreamOptions, compile,
 };
@@ -40,7 +42,9 @@ fn extended() -> Catalogs {
     let ours = Catalogs::default();
     Catalogs {
         encodings: ours.encodings.with(angle::ANGLE),
+        initializers: ours.initializers.with(two_valued::TWO_VALUED),
         losses: ours.losses.with(brier::BRIER),
+        methods: ours.methods.with(output_scale::OUTPUT_SCALE),
         metrics: ours.metrics.with(kappa::KAPPA),
         operators: ours.operators.with_operator(swish::SWISH),
         optimizers: ours.optimizers.with(sign_sgd::SIGN_SGD),
@@ -91,15 +95,15 @@ fn streams_rows_of_its_own() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Grey digits, turned by a transform of this program, by a loss, an optimizer and a schedule of this program, measured by
-/// a metric of this program.
+/// Grey digits, turned by a transform of this program, by a loss, an optimizer and a schedule of this program, with a head by an
+/// initializer and weights of a method of this program, measured by a metric of this program.
 fn trains(digits: &Path, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("network.onnx"), network(|graph, value| Ok(graph.add("Relu", &[value], &[])?))?)?;
     let catalogs = extended();
     let recipe = format!(
         "version: 1\n\
-         model: {{path: network.onnx, head: new, train: all}}\n\
+         model: {{path: network.onnx, head: {{new_with: two_valued}}, train: all, methods: [output_scale]}}\n\
          data: {{train: '{digits}/digits-pretrain-train-*.parquet', evaluate: '{digits}/digits-pretrain-test-*.parquet', batch: 32}}\n\
          transforms:\n  train: [{{resize: {{size: 8}}}}, {{half_turn: {{probability: 0.1}}}}]\n  evaluate: [{{resize: {{size: 8}}}}]\n\
          training: {{loss: {{brier: {{factor: 2}}}}, metrics: [kappa, accuracy], best: kappa, optimizer: {{sign_sgd: {{learning_rate: 0.002}}}}, \
@@ -113,6 +117,9 @@ fn trains(digits: &Path, folder: &Path) -> anyhow::Result<()> {
     ensure!(report.problems.is_empty(), "{:?}", report.problems);
     let options = TrainOptions { catalogs, start: recipes::StartMode::Overwrite, ..TrainOptions::default() };
     let summary = recipes::train(&recipe, &options, &mut Silent, &Stop::default())?;
+    let exported = std::fs::read(folder.join("run/model.onnx"))?;
+    let holds = |name: &str| exported.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+    ensure!(holds("hidden.weight") && !holds("hidden.output_scale"), "what the method added is merged");
     let evaluation = summary.evaluation.context("it was evaluated")?;
     let figure = |name: &str| evaluation.figure(name).context("it was measured");
     let (kappa, accuracy) = (figure("kappa")?, figure("accuracy")?);
@@ -127,25 +134,26 @@ fn compiles_an_operator_of_its_own() -> anyhow::Result<()> {
     let model = Model::from_bytes(model)?;
     let all = FineTuning { train: TrainSelection::All, ..FineTuning::head(4, 5) };
     let program = compile(&model, &all, &extended().operators)?;
-    ensure!(program.manifest.parameters.len() == 4, "{:?}", program.manifest.parameters);
+    ensure!(program.manifest.parameters.len() == 3, "{:?}", program.manifest.parameters);
     ensure!(compile(&model, &all, &OperatorCatalog::standard()).is_err(), "nobody else knows the operator");
     Ok(())
 }
 
-/// 1×8×8 → 64 → what `bend` makes of them → 5.
+/// 1×8×8 → 64 without a bias → what `bend` makes of them → 5.
 fn network(bend: impl Fn(&mut Graph, ValueId) -> anyhow::Result<ValueId>) -> anyhow::Result<Vec<u8>> {
     let mut graph = Graph::new(17, extended().operators);
     let image = graph.input("image", TensorType::f32([Length::named("batch"), 1.into(), 8.into(), 8.into()]));
     let flat = graph.add("Flatten", &[image], &[("axis", Attribute::Int(1))])?;
-    let dense = |graph: &mut Graph, name: &str, input, [from, to]: [usize; 2]| {
-        let weight = draw(Initializer::HeNormal, &[to, from], Fans::of_dense(from, to), 7, name);
-        let weight = graph.constant(&format!("{name}.weight"), weight);
-        let bias = graph.constant(&format!("{name}.bias"), Constant::f32([to], &vec![0.0; to]));
-        graph.add("Gemm", &[input, weight, bias], &[("transB", 1.into())])
+    let weight = |name: &str, [from, to]: [usize; 2]| {
+        let he_normal = Initializer::named("he_normal").expect("it has no options");
+        he_normal.draw(&[to, from], Fans::of_dense(from, to), 7, name)
     };
-    let hidden = dense(&mut graph, "hidden", flat, [64, 64])?;
+    let hidden = graph.constant("hidden.weight", weight("hidden", [64, 64]));
+    let hidden = graph.add("Gemm", &[flat, hidden], &[("transB", 1.into())])?;
     let hidden = bend(&mut graph, hidden)?;
-    let logits = dense(&mut graph, "classifier", hidden, [64, 5])?;
+    let classifier = graph.constant("classifier.weight", weight("classifier", [64, 5]));
+    let bias = graph.constant("classifier.bias", Constant::f32([5], &[0.0; 5]));
+    let logits = graph.add("Gemm", &[hidden, classifier, bias], &[("transB", 1.into())])?;
     graph.output(logits);
     Ok(graph.to_onnx("digits"))
 }

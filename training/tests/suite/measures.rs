@@ -6,8 +6,8 @@ use crate::runs::{PER_EPOCH, bits, device, settings};
 use crate::support::{BATCH, WIDTH, batch, model, numbers};
 use millstream_compiler::graph::{Constant, Graph, TensorType};
 use millstream_compiler::losses::{PredictionKind, standard as losses};
-use millstream_compiler::{FineTuning, Loss, Model, OperatorCatalog, TrainingProgram, compile};
-use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
+use millstream_compiler::{FineTuning, HeadChoice, Loss, Model, OperatorCatalog, TrainingProgram, compile};
+use millstream_schemas::recipe::TrainSelection;
 use millstream_schemas::{Batch, Choice, TARGETS, Tensor, TensorData};
 use millstream_training::metrics::standard as metrics;
 use millstream_training::{
@@ -175,7 +175,7 @@ fn program_of_masks() -> TrainingProgram {
     graph.set_outputs(&[scores]);
     let model = Model::from_bytes(graph.to_onnx("masks")).unwrap();
     let loss = loss(Choice::new("sparse_cross_entropy", json!({"ignore_index": 255})));
-    let (head, train) = (HeadRecipe::Keep, TrainSelection::All);
+    let (head, train) = (HeadChoice::Keep, TrainSelection::All);
     let wanted = FineTuning { head, train, loss, ..FineTuning::head(BATCH, CLASSES) };
     compile(&model, &wanted, &OperatorCatalog::standard()).unwrap()
 }

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 
 use millstream_compiler::graph::{Attribute, Constant, Graph, Length, TensorType};
-use millstream_compiler::{FineTuning, Model, OperatorCatalog, TrainingProgram, compile};
-use millstream_schemas::recipe::{HeadRecipe, TrainSelection};
+use millstream_compiler::{FineTuning, HeadChoice, Model, OperatorCatalog, TrainingProgram, compile};
+use millstream_schemas::recipe::TrainSelection;
 use millstream_schemas::{Batch, Choice, Fingerprint, ResumePoint, RowId, Tensor};
 use millstream_training::optimizers::{self, Optimizer};
 use millstream_training::schedules::{self, Schedule};
@@ -59,7 +59,7 @@ pub(crate) fn model() -> Vec<u8> {
 /// The perceptron compiled to train all of it.
 pub(crate) fn program() -> TrainingProgram {
     let model = Model::from_bytes(model()).unwrap();
-    let wanted = FineTuning { head: HeadRecipe::Keep, train: TrainSelection::All, ..FineTuning::head(BATCH, CLASSES) };
+    let wanted = FineTuning { head: HeadChoice::Keep, train: TrainSelection::All, ..FineTuning::head(BATCH, CLASSES) };
     compile(&model, &wanted, &OperatorCatalog::standard()).unwrap()
 }
 

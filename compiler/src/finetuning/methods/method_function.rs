@@ -1,0 +1,64 @@
+use std::fmt;
+use std::sync::Arc;
+
+use crate::CompilerError;
+use crate::finetuning::{Head, Layer};
+use crate::graph::{Constant, Graph, ValueId};
+
+/// A method: a rewrite of a model's graph that adds weights.
+pub trait MethodFunction: fmt::Debug + Send + Sync {
+    /// Adds its weights, and nodes that read them, to the model.
+    ///
+    /// # Errors
+    /// The model has no layer that the method is for, or its options do not fit one.
+    fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError>;
+}
+
+/// A model that a method is added to.
+#[derive(Debug)]
+pub struct MethodModel<'a> {
+    /// Its graph; constants and nodes are added, and what reads a value may read another afterwards.
+    pub graph: &'a mut Graph,
+    /// The layers of the model itself, from the input to the output. Indices of nodes are those before any method.
+    pub layers: &'a [Layer],
+    /// The last linear layer, where there is one.
+    pub head: Option<&'a Head>,
+    /// Seed of new weights; each is drawn by its name as well.
+    pub seed: u64,
+}
+
+/// What a method has added.
+#[derive(Clone, Debug, Default)]
+pub struct Added {
+    /// What is trained, as layers of their own.
+    pub layers: Vec<Layer>,
+    /// How the model computes the same without what was added; nothing where it cannot.
+    pub merged: Option<Vec<MergedWeight>>,
+    /// Names of the model's layers that it was added to.
+    pub adapted: Vec<String>,
+    /// What is worth knowing, in words.
+    pub notes: Vec<String>,
+}
+
+/// What a weight of the model becomes of itself and of trained weights beside it.
+pub type MergeRule = Arc<dyn Fn(&Constant, &[&Constant]) -> Constant + Send + Sync>;
+
+/// A weight of the model into which trained ones are written.
+#[derive(Clone)]
+pub struct MergedWeight {
+    /// The weight.
+    pub weight: ValueId,
+    /// What was trained beside it.
+    pub trained: Vec<ValueId>,
+    /// The weight, and what was trained in this order, to what takes the weight's place, of the same type.
+    pub rule: MergeRule,
+}
+
+impl fmt::Debug for MergedWeight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MergedWeight")
+            .field("weight", &self.weight)
+            .field("trained", &self.trained)
+            .finish_non_exhaustive()
+    }
+}

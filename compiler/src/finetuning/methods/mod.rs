@@ -1,0 +1,22 @@
+//! Fine-tuning methods: what is added to a model and trained in the place of its own weights. Each file holds one.
+
+mod adapted;
+mod lora;
+mod method;
+mod method_function;
+mod method_kind;
+
+use std::sync::OnceLock;
+
+use millstream_schemas::choice::Catalog;
+
+pub use adapted::{AdaptedLayers, LinearMap, LinearWeight};
+pub use method::Method;
+pub use method_function::{Added, MergeRule, MergedWeight, MethodFunction, MethodModel};
+pub use method_kind::{Build, MethodKind};
+
+/// The methods of this crate. More rows are added by [`Catalog::with`].
+pub fn standard() -> &'static Catalog<MethodKind> {
+    static CATALOG: OnceLock<Catalog<MethodKind>> = OnceLock::new();
+    CATALOG.get_or_init(|| Catalog::new([lora::METHOD]))
+}

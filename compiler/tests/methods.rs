@@ -1,0 +1,236 @@
+//! Fine-tuning methods: every row on a network with linear layers and convolutions of every form.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests stop at the first surprise, and say when left out"
+)]
+
+mod onnx_runtime;
+
+use std::collections::BTreeMap;
+
+use millstream_compiler::finetuning::methods;
+use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
+use millstream_compiler::{
+    CompilerError, FineTuning, HeadChoice, Method, Model, OperatorCatalog, TrainingProgram, compile,
+};
+use millstream_schemas::Choice;
+use millstream_schemas::recipe::{AdaptersOutput, TrainSelection};
+use onnx_runtime::{floats, run, session};
+use serde_json::json;
+
+const ROWS: usize = 2;
+const IMAGE: [usize; 4] = [ROWS, 4, 9, 9];
+const CLASSES: usize = 5;
+
+/// Numbers in −1 to 1, the same each time.
+fn numbers(count: usize, seed: usize) -> Vec<f32> {
+    (0..count).map(|at| ((at * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0).collect()
+}
+
+fn weight(graph: &mut Graph, name: &str, shape: &[usize]) -> ValueId {
+    let count: usize = shape.iter().product();
+    let spread = 1.0 / (count as f32 / shape[0] as f32).sqrt();
+    let values: Vec<f32> = numbers(count, name.len()).into_iter().map(|value| value * spread).collect();
+    graph.constant(name, Constant::f32(shape, &values))
+}
+
+/// Convolutions (strided and dilated, in groups, depthwise), then linear layers: a plain one with a bias, one stored
+/// transposed with a factor, one that reads columns, one used twice; then the head.
+fn network() -> Result<Model, CompilerError> {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32(IMAGE));
+    let kernel = weight(&mut graph, "encoder.strided.weight", &[16, 4, 3, 3]);
+    let ints = |values: &[i64]| Attribute::Ints(values.to_vec());
+    let windows = [("strides", ints(&[2, 1])), ("pads", ints(&[1, 2, 1, 2])), ("dilations", ints(&[1, 2]))];
+    let value = graph.add("Conv", &[x, kernel], &windows)?;
+    let value = graph.add("Relu", &[value], &[])?;
+    let kernel = weight(&mut graph, "encoder.grouped.weight", &[32, 8, 3, 3]);
+    let value = graph.add("Conv", &[value, kernel], &[("group", 2.into()), ("auto_pad", "SAME_UPPER".into())])?;
+    let kernel = weight(&mut graph, "encoder.depthwise.weight", &[32, 1, 3, 3]);
+    let value = graph.add("Conv", &[value, kernel], &[("group", 32.into())])?;
+    let value = graph.add("GlobalAveragePool", &[value], &[])?;
+    let value = graph.add("Flatten", &[value], &[])?;
+    let plain = weight(&mut graph, "plain.weight", &[32, 48]);
+    let value = graph.add("MatMul", &[value, plain], &[])?;
+    let bias = weight(&mut graph, "plain.bias", &[48]);
+    let value = graph.add("Add", &[value, bias], &[])?;
+    let value = graph.add("Tanh", &[value], &[])?;
+    let (turned, bias) = (weight(&mut graph, "turned.weight", &[40, 48]), weight(&mut graph, "turned.bias", &[40]));
+    let attributes = [("transB", 1.into()), ("alpha", 0.5.into()), ("beta", 2.0.into())];
+    let value = graph.add("Gemm", &[value, turned, bias], &attributes)?;
+    let value = graph.add("Transpose", &[value], &[])?;
+    let columns = weight(&mut graph, "columns.weight", &[40, 40]);
+    let value = graph.add("Gemm", &[value, columns], &[("transA", 1.into())])?;
+    let tied = weight(&mut graph, "tied.weight", &[40, 40]);
+    let value = graph.add("MatMul", &[value, tied], &[])?;
+    let value = graph.add("Tanh", &[value], &[])?;
+    let value = graph.add("MatMul", &[value, tied], &[])?;
+    let (head, bias) = (weight(&mut graph, "head.weight", &[40, CLASSES]), weight(&mut graph, "head.bias", &[CLASSES]));
+    let scores = graph.add("Gemm", &[value, head, bias], &[])?;
+    graph.set_outputs(&[scores]);
+    Model::from_bytes(graph.to_onnx("network"))
+}
+
+fn compiled(methods: &[Choice], train: TrainSelection) -> Result<TrainingProgram, CompilerError> {
+    let chosen = methods.iter().map(|choice| Method::choose(methods::standard(), choice, "model.methods[0]").unwrap());
+    let methods = chosen.collect();
+    let wanted = FineTuning { head: HeadChoice::Keep, train, methods, ..FineTuning::head(ROWS, CLASSES) };
+    compile(&network()?, &wanted, &OperatorCatalog::standard())
+}
+
+fn scores(model: &[u8]) -> Vec<f32> {
+    let x = floats(&IMAGE, &numbers(IMAGE.iter().product(), 3));
+    run(&mut session(model), vec![("x".to_owned(), x)]).remove(0)
+}
+
+fn samples() -> impl Iterator<Item = Choice> {
+    let rows = methods::standard().rows().iter();
+    rows.flat_map(|row| row.samples.iter().map(|text| Choice::new(row.name, serde_json::from_str(text).unwrap())))
+}
+
+#[test]
+fn the_first_step_is_that_of_the_model_itself_and_merged_computes_what_unmerged_does() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let untouched = compile(
+        &network().unwrap(),
+        &FineTuning { head: HeadChoice::Keep, ..FineTuning::head(ROWS, CLASSES) },
+        &OperatorCatalog::standard(),
+    )
+    .unwrap();
+    let untouched = untouched.export(&untouched.parameters, &[]).unwrap();
+    let base = scores(&untouched);
+    for choice in samples() {
+        let program = compiled(std::slice::from_ref(&choice), TrainSelection::Nothing).unwrap();
+        let export = |parameters: &[Vec<f32>], adapters| program.export_with(parameters, adapters, &[]).unwrap();
+        let both = [AdaptersOutput::Merged, AdaptersOutput::Unmerged];
+        for adapters in both {
+            assert_eq!(scores(&export(&program.parameters, adapters)), base, "{choice:?}");
+        }
+        // whatever it has learned
+        let learned: Vec<Vec<f32>> = program
+            .parameters
+            .iter()
+            .enumerate()
+            .map(|(at, values)| numbers(values.len(), at).into_iter().map(|value| value * 0.2).collect())
+            .collect();
+        let [merged, unmerged] = both.map(|adapters| export(&learned, adapters));
+        let (together, apart) = (scores(&merged), scores(&unmerged));
+        let largest = base.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+        let difference = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(difference(&together, &apart) < 2e-6 * largest.max(1.0), "{choice:?}: {together:?}, {apart:?}");
+        assert!(difference(&together, &base) > 1e-3 * largest, "{choice:?} has changed nothing");
+        assert!(merged.len() < unmerged.len(), "{choice:?}: merged, nothing is added");
+    }
+}
+
+/// The loss and the gradients of the step, by parameter, against central differences of the evaluation graph.
+#[test]
+fn gradients_of_what_is_added_are_central_differences() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    for choice in samples() {
+        let program = compiled(std::slice::from_ref(&choice), TrainSelection::Nothing).unwrap();
+        // B of zero would hide the gradient of A
+        let mut parameters: Vec<Vec<f32>> =
+            program.parameters.iter().enumerate().map(|(at, values)| numbers(values.len(), at)).collect();
+        let inputs = |parameters: &[Vec<f32>]| {
+            let targets: Vec<f32> = (0..ROWS * CLASSES).map(|at| f32::from(at % (CLASSES + 1) == 0)).collect();
+            let mut inputs = vec![("x".to_owned(), floats(&IMAGE, &numbers(IMAGE.iter().product(), 3)))];
+            inputs.push((program.manifest.targets[0].name.clone(), floats(&[ROWS, CLASSES], &targets)));
+            for (entry, values) in program.manifest.parameters.iter().zip(parameters) {
+                inputs.push((entry.name.clone(), floats(&entry.shape, values)));
+            }
+            inputs
+        };
+        let (mut step, mut evaluation) = (session(&program.step), session(&program.evaluation));
+        let names: Vec<String> = step.outputs().iter().map(|output| output.name().to_owned()).collect();
+        let outputs: BTreeMap<String, Vec<f32>> = names.into_iter().zip(run(&mut step, inputs(&parameters))).collect();
+        for (at, entry) in program.manifest.parameters.iter().enumerate() {
+            let gradient = &outputs[&entry.gradient];
+            let place = gradient.len() / 2;
+            let mut loss_at = |delta: f32| {
+                parameters[at][place] += delta;
+                let loss = run(&mut evaluation, inputs(&parameters))[0][0];
+                parameters[at][place] -= delta;
+                f64::from(loss)
+            };
+            let h = 4e-3;
+            let wanted = (loss_at(h) - loss_at(-h)) / (2.0 * f64::from(h));
+            let got = f64::from(gradient[place]);
+            assert!((got - wanted).abs() < 2e-3 + 0.02 * wanted.abs(), "{choice:?} {}: {got} {wanted}", entry.name);
+        }
+    }
+}
+
+#[test]
+fn layers_are_chosen_and_what_does_not_fit_is_told_at_its_place() {
+    let lora = |options: serde_json::Value| Choice::new("lora", options);
+    // options; names of the parameters without their ends, or what is said
+    let rows = [
+        (json!({}), Ok("plain turned columns tied")),
+        (json!({"rank": 2, "layers": "convolution"}), Ok("encoder.strided encoder.grouped")),
+        (json!({"rank": 2, "layers": "all"}), Ok("encoder.strided encoder.grouped plain turned columns tied")),
+        (json!({"rank": 2, "layers": {"match": ["t*", "head"]}}), Ok("turned tied head")),
+        (
+            json!({"layers": {"match": ["plian"]}}),
+            Err("layers.match: no linear layer or convolution matches `plian`; did you mean `plain`?"),
+        ),
+        (
+            json!({"rank": 2, "layers": {"match": ["*.depthwise"]}}),
+            Err("rank 2 holds no fewer numbers than the weights"),
+        ),
+        (json!({"rank": 500}), Err("rank 500 holds no fewer numbers than the weights themselves (`plain`)")),
+    ];
+    for (options, wanted) in rows {
+        match (compiled(&[lora(options.clone())], TrainSelection::Nothing), wanted) {
+            (Ok(program), Ok(wanted)) => {
+                let names = program.manifest.parameters.iter().map(|entry| entry.name.as_str());
+                let added: Vec<&str> = names.filter_map(|name| name.strip_suffix(".lora_A.weight")).collect();
+                assert_eq!(added.join(" "), wanted, "{options}");
+                assert_eq!(program.manifest.parameters.len(), 2 * added.len(), "nothing else is trained");
+            }
+            (Err(error), Err(wanted)) => {
+                assert!(error.to_string().contains(wanted), "{error}");
+                let CompilerError::Setting { place, .. } = error else { panic!("no place: {error}") };
+                assert_eq!(place, "model.methods[0].lora");
+            }
+            (found, wanted) => panic!("{options}: wanted {wanted:?}, found {:?}", found.map(|_| ())),
+        }
+    }
+    for (options, wanted) in [
+        (json!({"rank": 0}), "rank is 1 or more, got 0"),
+        (json!({"alpha": -1}), "alpha is a finite number above 0, got -1"),
+        (json!({"layers": {"match": []}}), "layers.match: no pattern"),
+        (json!({"ranks": 3}), "did you mean `rank`?"),
+    ] {
+        let error = Method::choose(methods::standard(), &lora(options), "model.methods[0]").unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn methods_go_together_with_layers_that_are_trained_and_learn_at_their_own_rates() {
+    let plus = Choice::new("lora", json!({"rank": 2, "b_learning_rate_ratio": 16, "layers": {"match": ["plain"]}}));
+    let program = compiled(&[plus.clone(), plus], TrainSelection::Head).unwrap();
+    let entries = program.manifest.parameters.iter();
+    let found: Vec<(&str, f32)> = entries.map(|entry| (entry.name.as_str(), entry.learning_rate_multiplier)).collect();
+    let wanted = [
+        ("head.weight", 1.0),
+        ("head.bias", 1.0),
+        ("plain.lora_A.weight", 1.0),
+        ("plain.lora_B.weight", 16.0),
+        ("plain.lora_A.weight_2", 1.0),
+        ("plain.lora_B.weight_2", 16.0),
+    ];
+    assert_eq!(found, wanted);
+    assert_eq!(program.trained, 40 * 5 + 5 + 2 * (32 * 2 + 2 * 48));
+    assert!(
+        program.notes.iter().any(|note| note == "`lora` adds 160 numbers beside 1 layer, `plain` first"),
+        "{:?}",
+        program.notes
+    );
+}
