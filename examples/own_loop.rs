@@ -4,7 +4,8 @@
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use anyhow::Context;
-use millstream::training::{Device, DeviceRequest, StepRunner, StepSettings, runtime};
+use millstream::runtime::{Device, DeviceRequest, ready};
+use millstream::training::{StepRunner, StepSettings};
 use millstream::{
     Batches, Chain, Choice, Dataset, Encoders, FineTuning, Model, OperatorCatalog, StreamOptions, compile,
 };
@@ -25,7 +26,7 @@ fn main() -> anyhow::Result<()> {
     let fine_tuning = FineTuning::head(16, encoders.classes().len());
     let program = compile(&Model::read(pretrained.as_ref())?, &fine_tuning, &OperatorCatalog::standard())?;
 
-    let device = Device::resolve(DeviceRequest::Auto, runtime::ready(None)?)?;
+    let device = Device::resolve(DeviceRequest::Auto, ready(None)?)?;
     let mut runner = StepRunner::open(&program, &device, &StepSettings::default())?;
     let encoders = encoders.renamed("input", &program.manifest.inputs[0].name);
     let options = StreamOptions { epochs: 3, batch: 16, ..StreamOptions::new(chain, encoders) };

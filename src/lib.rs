@@ -13,6 +13,7 @@
 pub use millstream_compiler as compiler;
 pub use millstream_pipeline as pipeline;
 pub use millstream_recipes as recipes;
+pub use millstream_runtime as runtime;
 pub use millstream_schemas as schemas;
 pub use millstream_training as training;
 pub use millstream_transforms as transforms;

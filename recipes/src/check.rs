@@ -3,10 +3,10 @@ use std::path::Path;
 use millstream_compiler::{CompilerError, ModelReport, TrainingProgram, describe};
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{SharedRows, check_quarantine};
+use millstream_runtime::{Device, DeviceRequest};
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, Patterns};
 use millstream_schemas::{Recipe, TensorRole, TensorSpec, count, shown, shown_path};
 use millstream_training::optimizers::Optimizer;
-use millstream_training::{Device, DeviceRequest, runtime};
 use serde::Serialize;
 
 use crate::class_count::{ClassCount, empty_classes};
@@ -184,7 +184,7 @@ pub fn check(recipe: &Recipe, catalogs: &Catalogs, library: Option<&Path>) -> Re
 fn device(asked: &str, library: Option<&Path>) -> DeviceReport {
     let resolved = asked
         .parse::<DeviceRequest>()
-        .and_then(|request| Ok((request, runtime::ready(library)?)))
+        .and_then(|request| Ok((request, millstream_runtime::ready(library)?)))
         .and_then(|(request, runtime)| Device::resolve(request, runtime));
     match resolved {
         Ok(device) => {

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use millstream_compiler::CompilerError;
 use millstream_pipeline::PipelineError;
+use millstream_runtime::RuntimeError;
 use millstream_schemas::recipe::Fault;
 use millstream_schemas::{ChoiceError, SchemaError, shown_path};
 use millstream_training::TrainingError;
@@ -26,7 +27,10 @@ pub enum RecipeError {
     /// The model.
     #[error(transparent)]
     Compiler(#[from] CompilerError),
-    /// ONNX Runtime, the training itself, its checkpoints.
+    /// The ONNX Runtime library, or the device.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The training itself, its checkpoints.
     #[error(transparent)]
     Training(#[from] TrainingError),
     /// Two parts of the recipe, or the recipe and what it names, do not fit together.

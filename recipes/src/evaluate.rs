@@ -3,11 +3,10 @@ use std::time::Instant;
 
 use millstream_compiler::Model;
 use millstream_pipeline::{Dataset, SplitRole};
+use millstream_runtime::{Device, DeviceRequest};
 use millstream_schemas::recipe::{OrderStrength, Patterns};
 use millstream_schemas::{Recipe, count, shown_path};
-use millstream_training::{
-    Device, DeviceRequest, Evaluation, FigureKind, LossRunner, Predictor, TrainingError, runtime,
-};
+use millstream_training::{Evaluation, FigureKind, LossRunner, Predictor, TrainingError};
 use millstream_transforms::Chain;
 use serde::Serialize;
 
@@ -113,7 +112,7 @@ pub fn evaluate(
     let mut warnings = Preprocessing::differences(&model, &recipe.data, &recipe.transforms.evaluate);
     let preprocessing_known = !preprocessing::is_unknown(&model);
     let Choices { loss, metrics, .. } = Choices::of(&recipe.training, &options.catalogs)?;
-    let runtime = runtime::ready(options.library.as_deref())?;
+    let runtime = millstream_runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
     let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
     let scoring = model.evaluated(output, loss.reads(), &options.catalogs.operators)?;

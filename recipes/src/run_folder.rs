@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use millstream_schemas::recipe::DamagedPolicy;
+use millstream_schemas::{FileLock, LockAttempt, files};
 use millstream_schemas::{Fingerprint, Recipe, shown_path};
-use millstream_training::{FileLock, LockAttempt, checkpoint, sweep};
+use millstream_training::checkpoint;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -114,7 +115,7 @@ impl RunFolder {
             }
             LockAttempt::Taken(lock) => locked.lock = Some(lock),
         }
-        sweep(&self.files()).map_err(|(path, source)| RecipeError::Io { doing: "delete", path, source })?;
+        files::sweep(&self.files()).map_err(|(path, source)| RecipeError::Io { doing: "delete", path, source })?;
         Ok(locked)
     }
 
@@ -279,7 +280,7 @@ impl RunFolder {
     }
 
     pub(crate) fn write(&self, file: &Path, bytes: &[u8]) -> Result<(), RecipeError> {
-        millstream_training::replace_file(file, bytes).map_err(RecipeError::io("write", file))
+        files::replace_file(file, bytes).map_err(RecipeError::io("write", file))
     }
 }
 

@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use millstream_compiler::TrainingProgram;
 use millstream_pipeline::{Batches, Beside, StreamCounters, StreamOptions};
+use millstream_runtime::{Device, DeviceRequest};
 use millstream_schemas::{Batch, Fingerprint, Recipe, TensorRole, count, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::record::Timing;
 use millstream_training::{
-    BatchSource, BoxError, CheckpointSettings, Device, DeviceRequest, Ending, EpochEvaluation, Evaluation,
-    EvaluationBatches, FigureKind, RunRecord, StepSettings, Trainer, TrainerSettings, TrainingError, report, runtime,
+    BatchSource, BoxError, CheckpointSettings, Ending, EpochEvaluation, Evaluation, EvaluationBatches, FigureKind,
+    RunRecord, StepSettings, Trainer, TrainerSettings, TrainingError, report,
 };
 use serde::Serialize;
 
@@ -123,7 +124,7 @@ pub fn train(
         events.event(&Event::Warning { message: message.clone() });
     }
     refuse_problems(&found)?;
-    let runtime = runtime::ready(options.library.as_deref())?;
+    let runtime = millstream_runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
     let program = plan.compile()?;
     let checkpoint = match options.start {

@@ -1,7 +1,8 @@
 //! The words every Millstream crate uses.
 //!
 //! Plain data: dataset [features], [batches](Batch), [recipes](Recipe), [resume points](ResumePoint) and the
-//! [training manifest](TrainingManifest). Nothing here reads files of data, draws random numbers or knows ONNX Runtime.
+//! [training manifest](TrainingManifest), and how [files] are written so that none is ever half there. Nothing here reads files
+//! of data, draws random numbers or knows ONNX Runtime.
 
 mod batch;
 mod buffer;
@@ -9,6 +10,8 @@ pub mod choice;
 mod counted;
 mod error;
 pub mod features;
+mod file_lock;
+pub mod files;
 mod fingerprint;
 mod manifest;
 mod mixing;
@@ -27,6 +30,7 @@ pub use choice::{Choice, ChoiceError};
 pub use counted::{count, plural};
 pub use error::SchemaError;
 pub use features::{Feature, Features, ImageStorage};
+pub use file_lock::{FileLock, LockAttempt};
 pub use fingerprint::Fingerprint;
 pub use manifest::{AxisLength, ParameterEntry, TensorEntry, TrainingManifest};
 pub use mixing::{GOLDEN, mix};

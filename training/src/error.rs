@@ -2,8 +2,6 @@ use std::path::PathBuf;
 
 use millstream_schemas::{Batch, RowId, TARGETS, count, shown, shown_path, shown_up_to};
 
-use crate::runtime::Tried;
-
 /// An error of whoever supplies batches or watches a run.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -11,63 +9,9 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainingError {
-    /// No ONNX Runtime library lies in any of the places that are looked through.
-    #[error(
-        "no ONNX Runtime library was found; these places were looked through, in this order:{}\n\
-         run `millstream runtime install`, or point ORT_DYLIB_PATH at a library of version 1.{} or newer",
-        list(.tried), crate::runtime::OLDEST_MINOR
-    )]
-    RuntimeNotFound {
-        /// Every place, and what was found there.
-        tried: Vec<Tried>,
-    },
-    /// A library was named, and it cannot be used.
-    #[error("the ONNX Runtime library {}, named by {place}, cannot be used: {reason}", shown_path(.path))]
-    RuntimeUnusable {
-        /// The library.
-        path: PathBuf,
-        /// Who named it, for example `ORT_DYLIB_PATH`.
-        place: String,
-        /// What the system said, or which version it is.
-        reason: String,
-    },
-    /// A process can hold one ONNX Runtime library, and another one is loaded.
-    #[error("{} cannot be loaded: this process already uses {}", shown_path(.asked), shown_path(.loaded))]
-    RuntimeLoaded {
-        /// The library in use.
-        loaded: PathBuf,
-        /// The other library.
-        asked: PathBuf,
-    },
-    /// The library could not be installed.
-    #[error("cannot install ONNX Runtime: {reason}")]
-    Install {
-        /// What went wrong and what to do.
-        reason: String,
-    },
-    /// A wheel is not the one that is pinned.
-    #[error("{} is not the pinned wheel {wheel}: its SHA-256 is {got}, wanted {wanted}", shown_path(.path))]
-    WheelHash {
-        /// The file.
-        path: PathBuf,
-        /// The wheel's name and version.
-        wheel: String,
-        /// The pinned SHA-256.
-        wanted: String,
-        /// The file's.
-        got: String,
-    },
-    /// The device that was asked for cannot be had.
-    #[error("device `{asked}` cannot be had: {reason}")]
-    Device {
-        /// As written.
-        asked: String,
-        /// Why not, and what to do where that is known.
-        reason: String,
-    },
     /// ONNX Runtime refused something.
     #[error("ONNX Runtime: {doing}: {reason}")]
-    Runtime {
+    Session {
         /// What was being done.
         doing: String,
         /// ONNX Runtime's own words.
@@ -280,9 +224,9 @@ impl TrainingError {
         }
     }
 
-    pub(crate) fn runtime(doing: impl Into<String>) -> impl FnOnce(ort::Error) -> Self {
+    pub(crate) fn session(doing: impl Into<String>) -> impl FnOnce(ort::Error) -> Self {
         let doing = doing.into();
-        move |error| Self::Runtime { doing, reason: shown_up_to(without_places(error.message()).trim(), 800) }
+        move |error| Self::Session { doing, reason: shown_up_to(without_places(error.message()).trim(), 800) }
     }
 
     pub(crate) fn batches(source: BoxError) -> Self {
@@ -340,10 +284,6 @@ impl std::fmt::Display for Rows {
             _ => write!(f, ")"),
         }
     }
-}
-
-fn list(tried: &[Tried]) -> String {
-    tried.iter().map(|tried| format!("\n  {}: {}", tried.place, tried.finding)).collect()
 }
 
 fn last_good(checkpoint: &Option<PathBuf>) -> String {

@@ -1,15 +1,16 @@
 //! Runs compiled training graphs on ONNX Runtime.
 //!
-//! [`runtime`] finds and loads the library, a [`Device`] is resolved, and then either [`StepRunner`] makes single steps for
-//! a loop of your own, or [`Trainer`] runs a whole training with evaluation, checkpoints and resume. [`Predictor`] runs a
-//! finished model. Batches come from anywhere: this crate takes an iterator of them.
+//! `millstream-runtime` loads the library and finds a [`Device`](millstream_runtime::Device), and then either [`StepRunner`]
+//! makes single steps for a loop of your own, or [`Trainer`] runs a whole training with evaluation, checkpoints and resume.
+//! [`Predictor`] runs a finished model. Batches come from anywhere: this crate takes an iterator of them.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (program, batches): (millstream_compiler::TrainingProgram, Vec<millstream_schemas::Batch>) = unimplemented!();
-//! use millstream_training::{Device, DeviceRequest, StepRunner, StepSettings, runtime};
+//! use millstream_runtime::{Device, DeviceRequest, ready};
+//! use millstream_training::{StepRunner, StepSettings};
 //!
-//! let device = Device::resolve(DeviceRequest::Auto, runtime::ready(None)?)?;
+//! let device = Device::resolve(DeviceRequest::Auto, ready(None)?)?;
 //! let mut runner = StepRunner::open(&program, &device, &StepSettings::default())?;
 //! for batch in batches {
 //!     let (_batch, outcome) = runner.step(batch, 1e-3)?;
@@ -19,26 +20,23 @@
 //! # Ok(())
 //! # }
 //! ```
+#![forbid(unsafe_code)]
 
 #[cfg(test)]
 extern crate self as millstream_training; // so that unit tests and the suite share `support`
 
 mod batches;
 pub mod checkpoint;
-mod device;
 pub mod divergence;
 mod epoch_evaluation;
 mod error;
 mod evaluator;
-mod files;
-mod lock;
 pub mod metrics;
 mod number_or_null;
 pub mod observers;
 pub mod optimizers;
 pub mod record;
 pub mod report;
-pub mod runtime;
 pub mod schedules;
 mod session;
 mod settings;
@@ -51,12 +49,9 @@ mod trainer;
 
 pub use batches::BatchSource;
 pub use checkpoint::{Checkpoint, CheckpointSettings};
-pub use device::{Device, DeviceKind, DeviceRequest};
 pub use epoch_evaluation::EpochEvaluation;
 pub use error::{BoxError, Rows, TrainingError};
 pub use evaluator::{EvaluationBatches, evaluate};
-pub use files::{replace_file, sweep};
-pub use lock::{FileLock, LockAttempt};
 pub use metrics::{Evaluation, FigureKind, MetricSet};
 pub use observers::{Event, Observer, StepEvent};
 pub use record::{History, RunRecord};

@@ -6,10 +6,11 @@ use millstream_compiler::losses::PredictionKind;
 use millstream_schemas::count;
 use serde::{Deserialize, Serialize};
 
+use crate::TrainingError;
 use crate::divergence::{self, LossWatch};
 use crate::epoch_evaluation::EpochEvaluation;
 use crate::metrics::{Evaluation, FigureKind, Figures, MetricSet, Unit};
-use crate::{TrainingError, files};
+use millstream_schemas::files;
 
 /// Loss and learning rate around a step: a mean over as many steps as a [`Curve`] merges.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,6 @@ use millstream_schemas::{Batch, ResumePoint};
 use crate::TrainingError;
 use crate::batches::BatchSource;
 use crate::checkpoint::{self, Checkpoint, CheckpointManifest, SavedParameter, Snapshot};
-use crate::device::Device;
 use crate::divergence;
 use crate::error::Rows;
 use crate::evaluator::{self, EvaluationBatches};
@@ -17,6 +16,7 @@ use crate::record::{Best, EpochProgress, EpochRecord, History};
 use crate::session::{StepOutcome, StepRunner};
 use crate::settings::TrainerSettings;
 use crate::speed::Speed;
+use millstream_runtime::Device;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-use millstream::training::runtime::{Doctor, InstallOptions, Variant, doctor, install};
+use millstream::runtime::{Doctor, InstallOptions, Variant, doctor, install};
 
 use crate::arguments::{Global, Runtime, RuntimeCommand};
 use crate::output;

@@ -67,7 +67,7 @@ pub(crate) fn forget_wishes_about_colour(command: &mut Command) {
 
 /// Whether ONNX Runtime is there. Says so when it is not: the test is left out.
 pub(crate) fn has_runtime() -> bool {
-    let found = millstream::training::runtime::locate(None);
+    let found = millstream::runtime::locate(None);
     if let Err(error) = &found {
         println!("left out: this test needs ONNX Runtime. {error}");
     }

@@ -1,7 +1,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{TrainingError, files};
+use crate::TrainingError;
+use millstream_schemas::files;
 
 /// The checkpoints in a folder as step and path, newest first; none when there is no such folder. They are not verified.
 ///

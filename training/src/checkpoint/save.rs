@@ -7,8 +7,9 @@ use super::{
     BEST, CheckpointManifest, LARGEST_MANIFEST, MANIFEST, MANIFEST_HASH, STATE, SavedFile, WEIGHTS, folder, state_name,
     step_folder, tensors,
 };
+use crate::TrainingError;
 use crate::session::OptimizerState;
-use crate::{TrainingError, files};
+use millstream_schemas::files;
 
 /// What is saved. `manifest.files` is filled in here.
 pub(crate) struct Snapshot<'a> {

@@ -6,8 +6,9 @@ mod page;
 
 use std::path::Path;
 
+use crate::TrainingError;
 use crate::record::RunRecord;
-use crate::{TrainingError, files};
+use millstream_schemas::files;
 
 /// The page as text. It names no other file and no address.
 ///

@@ -24,7 +24,7 @@ enum Data {
 impl OwnedTensor {
     /// A tensor of 32-bit floats, zero where the host can reach it.
     pub(super) fn f32(allocator: &Allocator, shape: &[usize]) -> Result<Self, TrainingError> {
-        let tensor = Tensor::new(allocator, shape).map_err(TrainingError::runtime(format!("allocating {shape:?}")))?;
+        let tensor = Tensor::new(allocator, shape).map_err(TrainingError::session(format!("allocating {shape:?}")))?;
         Ok(Self { data: Data::F32(tensor), shape: shape.to_vec() })
     }
 
@@ -39,7 +39,7 @@ impl OwnedTensor {
             "float32" => Self::f32(allocator, shape),
             "int64" => {
                 let doing = format!("allocating `{}`", entry.name);
-                let tensor = Tensor::new(allocator, shape).map_err(TrainingError::runtime(doing))?;
+                let tensor = Tensor::new(allocator, shape).map_err(TrainingError::session(doing))?;
                 Ok(Self { data: Data::I64(tensor), shape: shape.to_vec() })
             }
             _ => Err(TrainingError::Input {
@@ -73,7 +73,7 @@ impl OwnedTensor {
             Data::F32(tensor) => binding.bind_input(name, tensor),
             Data::I64(tensor) => binding.bind_input(name, tensor),
         };
-        bound.map_err(TrainingError::runtime(format!("binding the input `{name}`")))
+        bound.map_err(TrainingError::session(format!("binding the input `{name}`")))
     }
 
     /// Binds it as an output.
@@ -82,7 +82,7 @@ impl OwnedTensor {
             Data::F32(tensor) => binding.bind_output(name, tensor),
             Data::I64(tensor) => binding.bind_output(name, tensor),
         };
-        bound.map_err(TrainingError::runtime(format!("binding the output `{name}`")))
+        bound.map_err(TrainingError::session(format!("binding the output `{name}`")))
     }
 
     /// Copies a tensor of a batch into it; the batch must have exactly this type and shape, of which `entry` leaves open what
@@ -130,7 +130,7 @@ impl OwnedTensor {
         if tensor.memory_info().is_cpu_accessible() {
             return Ok(self.values().to_vec());
         }
-        let host = tensor.to(AllocationDevice::CPU, 0).map_err(TrainingError::runtime("copying from the device"))?;
+        let host = tensor.to(AllocationDevice::CPU, 0).map_err(TrainingError::session("copying from the device"))?;
         Ok(host.extract_tensor().1.to_vec())
     }
 
@@ -143,8 +143,8 @@ impl OwnedTensor {
         }
         let doing = "copying to the device";
         let shape = self.shape.as_slice();
-        let mut host = Tensor::<f32>::new(&Allocator::default(), shape).map_err(TrainingError::runtime(doing))?;
+        let mut host = Tensor::<f32>::new(&Allocator::default(), shape).map_err(TrainingError::session(doing))?;
         host.extract_tensor_mut().1.copy_from_slice(values);
-        host.copy_into(tensor).map_err(TrainingError::runtime(doing))
+        host.copy_into(tensor).map_err(TrainingError::session(doing))
     }
 }

@@ -6,8 +6,8 @@ use super::bound::OwnedTensor;
 use super::options;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
-use crate::device::Device;
 use crate::optimizers::{UpdateGraph, UpdateRule, update_graph};
+use millstream_runtime::Device;
 
 /// Parameters and state in the device's memory, updated there by a second graph.
 ///
@@ -75,7 +75,7 @@ impl DeviceStore {
     fn bind(&mut self, gradients: &[OwnedTensor]) -> Result<[IoBinding; 2], TrainingError> {
         let mut make = |from: usize| -> Result<IoBinding, TrainingError> {
             let doing = "binding the update graph";
-            let mut binding = self.session.create_binding().map_err(TrainingError::runtime(doing))?;
+            let mut binding = self.session.create_binding().map_err(TrainingError::session(doing))?;
             for (index, names) in self.graph.parameters.iter().enumerate() {
                 gradients[index].bind_input(&mut binding, &names.gradient)?;
                 self.sides[from].parameters[index].bind_input(&mut binding, &names.parameter)?;
@@ -117,9 +117,9 @@ impl ParameterStore for DeviceStore {
             tensor.bind_input(binding, name)?;
         }
         let doing = "running the update graph";
-        binding.synchronize_inputs().map_err(TrainingError::runtime(doing))?;
-        self.session.run_binding(binding).map_err(TrainingError::runtime(doing))?;
-        binding.synchronize_outputs().map_err(TrainingError::runtime(doing))?;
+        binding.synchronize_inputs().map_err(TrainingError::session(doing))?;
+        self.session.run_binding(binding).map_err(TrainingError::session(doing))?;
+        binding.synchronize_outputs().map_err(TrainingError::session(doing))?;
         self.bindings = Some(bindings);
         self.current = 1 - self.current;
         Ok(None)

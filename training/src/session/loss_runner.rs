@@ -11,7 +11,7 @@ use super::row_weights::RowWeights;
 use super::scored::{Prediction, Scored};
 use super::thread::SessionThread;
 use crate::TrainingError;
-use crate::device::Device;
+use millstream_runtime::Device;
 
 /// Computes the loss of what any model predicts, on the host.
 pub struct LossRunner {
@@ -34,7 +34,7 @@ struct Opened {
 impl LossRunner {
     /// For a loss, whose nodes follow these operators.
     pub fn new(loss: &Loss, operators: &OperatorCatalog, device: &Device) -> Self {
-        let device = Device::cpu(device.runtime);
+        let device = Device::cpu(device.runtime());
         Self { loss: loss.clone(), operators: operators.clone(), device, opened: None }
     }
 
@@ -72,7 +72,7 @@ impl Opened {
     fn bind(program: LossProgram, session: Session) -> Result<Self, TrainingError> {
         let LossProgram { prediction, targets, weights, loss, weight, .. } = program;
         let host = Allocator::default();
-        let mut binding = session.create_binding().map_err(TrainingError::runtime("binding the loss graph"))?;
+        let mut binding = session.create_binding().map_err(TrainingError::session("binding the loss graph"))?;
         let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
         for entry in [prediction, targets].into_iter().chain(weights) {
             let tensor = OwnedTensor::of_entry(&host, &entry)?;
@@ -104,7 +104,7 @@ impl Opened {
                 _ => tensor.fill(entry, &weights.as_tensor())?,
             }
         }
-        self.session.run_binding(&self.binding).map_err(TrainingError::runtime("running the loss graph"))?;
+        self.session.run_binding(&self.binding).map_err(TrainingError::session("running the loss graph"))?;
         let weight = self.outputs.get(1).map(|weight| f64::from(weight.values()[0]));
         Ok((self.outputs[0].values()[0], weight))
     }

@@ -2,7 +2,7 @@ use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 
 use crate::TrainingError;
-use crate::device::{Device, DeviceKind, cuda_provider};
+use millstream_runtime::{Device, DeviceKind, cuda_provider};
 
 /// A session, and what should be known of how it runs.
 pub(super) struct Opened {
@@ -19,7 +19,7 @@ pub(super) fn open(model: &[u8], device: &Device, threads: usize, what: &'static
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if threads == 0 { available } else { threads };
     let build = |cpu_may_help: bool| -> ort::Result<Session> {
-        let builder = Session::builder(&device.runtime.environment)?
+        let builder = Session::builder(device.runtime().environment())?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_memory_pattern(false)?
             .with_intra_threads(threads)?
@@ -37,7 +37,7 @@ pub(super) fn open(model: &[u8], device: &Device, threads: usize, what: &'static
         };
         builder.commit_from_memory(model)
     };
-    let fail = TrainingError::runtime(format!("opening the {what} graph on {}", device.kind));
+    let fail = TrainingError::session(format!("opening the {what} graph on {}", device.kind));
     if device.kind == DeviceKind::Cpu {
         return Ok(Opened { session: build(true).map_err(fail)?, warning: None });
     }

@@ -9,7 +9,7 @@ use super::options;
 use super::scored::Prediction;
 use super::thread::SessionThread;
 use crate::TrainingError;
-use crate::device::Device;
+use millstream_runtime::Device;
 
 /// Runs any ONNX model that takes named float or integer tensors and gives floats, a row for each row of the batch.
 pub struct Predictor {
@@ -44,7 +44,7 @@ impl Predictor {
         };
         let [(output, kind)] = chosen[..] else {
             let names: Vec<String> = outputs.iter().map(|(name, kind)| format!("`{}` ({kind})", shown(name))).collect();
-            return Err(TrainingError::Runtime {
+            return Err(TrainingError::Session {
                 doing: "choosing the output with the scores".into(),
                 reason: format!("wanted one output of float32 [batch, classes]; the model has {}", names.join(", ")),
             });
@@ -81,7 +81,7 @@ impl Predictor {
         let names: Vec<String> = self.inputs.iter().map(|(name, _)| name.clone()).collect();
         let output = self.output.clone();
         self.thread.call("predict a batch", move |session| {
-            let fail = || TrainingError::runtime("running the model");
+            let fail = || TrainingError::session("running the model");
             let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
             for name in &names {
                 let tensor = &batch.tensors[name];

@@ -9,8 +9,8 @@ use super::step_outcome::StepOutcome;
 use super::step_thread::{Open, Step};
 use super::thread::SessionThread;
 use crate::TrainingError;
-use crate::device::{Device, DeviceKind};
 use crate::optimizers::Optimizer;
+use millstream_runtime::{Device, DeviceKind};
 
 /// How steps are made.
 #[derive(Clone, Debug, Default)]

@@ -14,8 +14,8 @@ use super::scored::{Prediction, Scored};
 use super::step_outcome::StepOutcome;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
-use crate::device::{Device, DeviceKind};
 use crate::optimizers::UpdateRule;
+use millstream_runtime::{Device, DeviceKind};
 
 /// What the session's thread needs to make its tensors and to open the other sessions.
 pub(super) struct Open {
@@ -40,7 +40,7 @@ impl Open {
                 let number = i32::try_from(number).unwrap_or(i32::MAX);
                 MemoryInfo::new(AllocationDevice::CUDA, number, AllocatorType::Device, MemoryType::Default)
                     .and_then(|memory| Allocator::new(&session, memory))
-                    .map_err(TrainingError::runtime(doing))?
+                    .map_err(TrainingError::session(doing))?
             }
         };
         let entries = &manifest.parameters;
@@ -115,7 +115,7 @@ impl Graph {
 
     fn run(&mut self, side: usize, what: &'static str) -> Result<(), TrainingError> {
         let binding = &self.bindings[side];
-        let fail = || TrainingError::runtime(format!("running the {what} graph"));
+        let fail = || TrainingError::session(format!("running the {what} graph"));
         binding.synchronize_inputs().map_err(fail())?;
         self.session.run_binding(binding).map_err(fail())?;
         binding.synchronize_outputs().map_err(fail())
@@ -249,7 +249,7 @@ impl Step {
         let length = |length: &AxisLength| match length {
             AxisLength::Fixed(length) => Ok(*length),
             AxisLength::Named(name) => {
-                self.data.length_of(&self.manifest, name).ok_or_else(|| TrainingError::Runtime {
+                self.data.length_of(&self.manifest, name).ok_or_else(|| TrainingError::Session {
                     doing: format!("making room for the model's output `{}`", shown(&entry.name)),
                     reason: format!("its axis of length `{}` is not one of an input", shown(name)),
                 })
@@ -300,5 +300,5 @@ impl Step {
 }
 
 fn new_binding(session: &Session) -> Result<IoBinding, TrainingError> {
-    session.create_binding().map_err(TrainingError::runtime("binding a graph"))
+    session.create_binding().map_err(TrainingError::session("binding a graph"))
 }

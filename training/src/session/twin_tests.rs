@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{StepRunner, StepSettings};
 use crate::optimizers::standard;
 use crate::support::{batch, devices, optimizer, program};
-use crate::{Device, runtime};
+use millstream_runtime::Device;
 
 #[test]
 fn both_updates_lead_to_the_same_parameters_and_state() {
@@ -25,7 +25,7 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
         let samples = row.samples.iter().map(|sample| serde_json::from_str(sample).unwrap());
         optimizers.extend(samples.map(|options| rated(row.name, 0.02, options)));
     }
-    let cpu = Device::cpu(runtime::ready(None).unwrap());
+    let cpu = Device::cpu(millstream_runtime::ready(None).unwrap());
     let mut program = program();
     program.manifest.parameters[0].learning_rate_multiplier = 0.25;
     let rows = optimizers.iter().flat_map(|optimizer| [(optimizer, None), (optimizer, Some(0.3))]);
@@ -62,7 +62,7 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
 
 #[test]
 fn state_that_was_read_and_written_back_goes_on_the_same_on_either_side() {
-    let cpu = Device::cpu(runtime::ready(None).unwrap());
+    let cpu = Device::cpu(millstream_runtime::ready(None).unwrap());
     let twins = devices().into_iter().map(|device| (device, false)).chain([(cpu, true)]);
     for (device, on_host) in twins {
         let open = || StepRunner::open_with_store(&program(), &device, &StepSettings::default(), on_host).unwrap();
@@ -94,7 +94,7 @@ fn gradients_whose_squares_overflow_are_clipped_alike() {
         batch.tensors.get_mut("x").unwrap().as_f32_mut().unwrap().iter_mut().for_each(|x| *x *= 1e22);
         batch
     };
-    let cpu = Device::cpu(runtime::ready(None).unwrap());
+    let cpu = Device::cpu(millstream_runtime::ready(None).unwrap());
     for device in devices() {
         let stepped = |device: &Device, on_host: bool| {
             let mut runner = StepRunner::open_with_store(&program(), device, &settings, on_host).unwrap();
@@ -111,7 +111,7 @@ fn gradients_whose_squares_overflow_are_clipped_alike() {
 
 #[test]
 fn parameters_and_state_that_do_not_fit_are_refused() {
-    let device = Device::cpu(runtime::ready(None).unwrap());
+    let device = Device::cpu(millstream_runtime::ready(None).unwrap());
     let mut runner = StepRunner::open(&program(), &device, &StepSettings::default()).unwrap();
     let mut parameters = runner.parameters().unwrap();
     parameters[0].pop();

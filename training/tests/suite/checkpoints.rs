@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use crate::support::{BATCH, batch, batches, classes, model, program};
 use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, Model, OperatorCatalog, TrainingProgram, compile};
+use millstream_runtime::Device;
 use millstream_schemas::{Batch, Fingerprint, Tensor};
 use millstream_training::MetricSet;
 use millstream_training::checkpoint::{self, CheckpointSettings};
 use millstream_training::metrics::Table;
 use millstream_training::schedules::Schedule;
-use millstream_training::{BatchSource, BoxError, Device, Event, StepSettings, Trainer, TrainerSettings, runtime};
+use millstream_training::{BatchSource, BoxError, Event, StepSettings, Trainer, TrainerSettings};
 
 fn device() -> Device {
-    Device::cpu(runtime::ready(None).unwrap())
+    Device::cpu(millstream_runtime::ready(None).unwrap())
 }
 
 /// Three epochs of two steps.

@@ -11,6 +11,5 @@ mod measures;
 mod prediction;
 mod report;
 mod runs;
-mod runtime;
 mod support;
 mod training;

@@ -3,13 +3,14 @@
 use crate::support::{BATCH, CLASSES, WIDTH, batch, classes, model, program};
 use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{Loss, OperatorCatalog};
+use millstream_runtime::Device;
 use millstream_schemas::Tensor;
 use millstream_training::{
-    BatchSource, BoxError, Device, LossRunner, MetricSet, Predictor, StepRunner, StepSettings, evaluate, runtime,
+    BatchSource, BoxError, LossRunner, MetricSet, Predictor, StepRunner, StepSettings, evaluate,
 };
 
 fn device() -> Device {
-    Device::cpu(runtime::ready(None).unwrap())
+    Device::cpu(millstream_runtime::ready(None).unwrap())
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use crate::support::{batch, batches, classes, program};
 use millstream_compiler::losses::PredictionKind;
+use millstream_runtime::Device;
 use millstream_schemas::Fingerprint;
 use millstream_training::metrics::{Cell, Record, Table};
 use millstream_training::schedules::Schedule;
 use millstream_training::{
-    BatchSource, BoxError, Device, Event, MetricSet, RunRecord, StepSettings, Trainer, TrainerSettings, report, runtime,
+    BatchSource, BoxError, Event, MetricSet, RunRecord, StepSettings, Trainer, TrainerSettings, report,
 };
 
 fn record(title: &str) -> RunRecord {
@@ -20,7 +21,7 @@ fn record(title: &str) -> RunRecord {
         checkpoints: None,
         fingerprint: Fingerprint::default(),
     };
-    let device = Device::cpu(runtime::ready(None).unwrap());
+    let device = Device::cpu(millstream_runtime::ready(None).unwrap());
     let mut trainer = Trainer::open(&program(), &device, settings).unwrap();
     let mut evaluation = || -> Result<Box<dyn BatchSource>, BoxError> {
         Ok(Box::new((0..4).map(|index| Ok::<_, BoxError>(batch(50, index, 4)))))

@@ -5,18 +5,17 @@ use std::path::Path;
 
 use crate::support::{batch, batches, classes, optimizer, schedule};
 use millstream_compiler::losses::PredictionKind;
+use millstream_runtime::Device;
 use millstream_schemas::Fingerprint;
 use millstream_training::checkpoint::CheckpointSettings;
-use millstream_training::{
-    BatchSource, BoxError, Device, Ending, Event, MetricSet, StepSettings, Trainer, TrainerSettings, runtime,
-};
+use millstream_training::{BatchSource, BoxError, Ending, Event, MetricSet, StepSettings, Trainer, TrainerSettings};
 use serde_json::json;
 
 /// Batches in an epoch.
 pub(crate) const PER_EPOCH: u64 = 5;
 
 pub(crate) fn device() -> Device {
-    Device::cpu(runtime::ready(None).unwrap())
+    Device::cpu(millstream_runtime::ready(None).unwrap())
 }
 
 pub(crate) fn settings(epochs: u64, folder: Option<&Path>) -> TrainerSettings {

@@ -4,11 +4,11 @@ use std::convert::Infallible;
 
 use millstream_compiler::graph::{Attribute, Constant, Graph, Length, TensorType};
 use millstream_compiler::{FineTuning, HeadChoice, Model, OperatorCatalog, TrainingProgram, compile};
+use millstream_runtime::{Device, DeviceKind, DeviceRequest};
 use millstream_schemas::recipe::TrainSelection;
 use millstream_schemas::{Batch, Choice, Fingerprint, ResumePoint, RowId, Tensor};
 use millstream_training::optimizers::{self, Optimizer};
 use millstream_training::schedules::{self, Schedule};
-use millstream_training::{Device, DeviceKind, DeviceRequest, runtime};
 
 /// Numbers in a row.
 pub(crate) const WIDTH: usize = 8;
@@ -114,10 +114,10 @@ pub(crate) fn batches(
 
 /// The CPU, and CUDA where there is one.
 pub(crate) fn devices() -> Vec<Device> {
-    let automatic = Device::resolve(DeviceRequest::Auto, runtime::ready(None).unwrap()).unwrap();
+    let automatic = Device::resolve(DeviceRequest::Auto, millstream_runtime::ready(None).unwrap()).unwrap();
     if automatic.kind == DeviceKind::Cpu {
         println!("on CUDA: left out, {}", automatic.reason);
         return vec![automatic];
     }
-    vec![Device::cpu(runtime::ready(None).unwrap()), automatic]
+    vec![Device::cpu(millstream_runtime::ready(None).unwrap()), automatic]
 }

@@ -1,39 +1,10 @@
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Tried, install_folder, library};
-use crate::TrainingError;
 use millstream_schemas::shown_path;
 
-/// Who named a library, or where it was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Place {
-    /// A flag of the command line.
-    Flag,
-    /// The environment variable `ORT_DYLIB_PATH`.
-    Environment,
-    /// Our data folder, where `millstream runtime install` puts it.
-    DataFolder,
-    /// The folder of the executable.
-    BesideExecutable,
-    /// An `onnxruntime` Python package, found on disk without importing it.
-    PythonPackage,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Flag => "the flag",
-            Self::Environment => "ORT_DYLIB_PATH",
-            Self::DataFolder => "the data folder",
-            Self::BesideExecutable => "the executable's folder",
-            Self::PythonPackage => "a Python package",
-        })
-    }
-}
+use crate::{Place, RuntimeError, Tried, Unusable, install_folder, library};
 
 /// A library that can be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -67,7 +38,7 @@ pub struct Search {
 /// # Errors
 /// Nothing usable is found (the error lists the places), or what the flag or the variable names cannot be used: a
 /// named library is never silently replaced by another.
-pub fn locate(flag: Option<&Path>) -> Result<Located, TrainingError> {
+pub fn locate(flag: Option<&Path>) -> Result<Located, RuntimeError> {
     Search::of_this_process(flag).run().0
 }
 
@@ -85,7 +56,7 @@ impl Search {
     }
 
     /// Looks; returns the result and every place that was looked at.
-    pub fn run(&self) -> (Result<Located, TrainingError>, Vec<Tried>) {
+    pub fn run(&self) -> (Result<Located, RuntimeError>, Vec<Tried>) {
         let mut tried = Vec::new();
         for (place, named) in [(Place::Flag, &self.flag), (Place::Environment, &self.environment)] {
             match named {
@@ -114,13 +85,13 @@ impl Search {
                     tried.push(Tried { place: label, finding: describe(&found) });
                     return (Ok(found), tried);
                 }
-                Err(finding) => tried.push(Tried { place: label, finding }),
+                Err(reason) => tried.push(Tried { place: label, finding: reason.to_string() }),
             }
         }
         if self.python_folders.is_empty() {
             tried.push(Tried { place: Place::PythonPackage.to_string(), finding: "no folder of packages".into() });
         }
-        (Err(TrainingError::RuntimeNotFound { tried: tried.clone() }), tried)
+        (Err(RuntimeError::NotFound { tried: tried.clone() }), tried)
     }
 }
 
@@ -128,9 +99,8 @@ fn describe(found: &Located) -> String {
     format!("version {} ({})", found.version, shown_path(&found.path))
 }
 
-fn named_library(path: &Path, place: Place) -> Result<Located, TrainingError> {
-    let unusable =
-        |reason: String| TrainingError::RuntimeUnusable { path: path.to_owned(), place: place.to_string(), reason };
+fn named_library(path: &Path, place: Place) -> Result<Located, RuntimeError> {
+    let unusable = |reason| RuntimeError::Unusable { path: path.to_owned(), place, reason };
     // A bare name would be searched for by the system's loader and could be another file.
     let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let found = if file.is_dir() {
@@ -138,15 +108,15 @@ fn named_library(path: &Path, place: Place) -> Result<Located, TrainingError> {
     } else if file.exists() {
         library::probe(&file).map(|version| (file, version))
     } else {
-        Err("there is no such file".into())
+        Err(Unusable::NoFile)
     };
     let (path, version) = found.map_err(unusable)?;
     Ok(Located { path, place, version })
 }
 
 /// The newest usable library in a folder with its version; what is there instead, if there is none.
-pub(super) fn usable_in(folder: &Path) -> Result<(PathBuf, String), String> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Err("no such folder".into()) };
+pub(super) fn usable_in(folder: &Path) -> Result<(PathBuf, String), Unusable> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Err(Unusable::NoFolder) };
     let mut libraries: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_library_name))
@@ -157,10 +127,10 @@ pub(super) fn usable_in(folder: &Path) -> Result<(PathBuf, String), String> {
     for path in libraries {
         match library::probe(&path) {
             Ok(version) => return Ok((path, version)),
-            Err(reason) => problems.push(format!("{}: {reason}", shown_path(&path))),
+            Err(reason) => problems.push((path, reason)),
         }
     }
-    Err(if problems.is_empty() { "no ONNX Runtime library in it".into() } else { problems.join("; ") })
+    Err(if problems.is_empty() { Unusable::NoLibrary } else { Unusable::NoneOf(problems) })
 }
 
 /// The numbers in a file's name, so that 1.31 is newer than 1.4 and `python3.13` than `python3.9`.

@@ -2,8 +2,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Place, Search, Tried, install_folder, library, load};
-use crate::device;
+use crate::locate::Search;
+use crate::{Place, Tried, VERSION, device, install_folder, library, load};
 
 /// What there is of ONNX Runtime on this machine.
 #[derive(Clone, Debug, Serialize)]
@@ -61,12 +61,12 @@ pub fn doctor(flag: Option<&Path>) -> Doctor {
                 build: ort::info().to_owned(),
                 providers: library::providers(),
             };
-            (Some(report), None, device::try_cuda(runtime, 0))
+            (Some(report), None, device::try_cuda(runtime, 0).map_err(|reason| reason.to_string()))
         }
     };
     let cuda = match cuda {
         Ok(()) => CudaReport { available: true, reason: "a session on device 0 could be made".into() },
         Err(reason) => CudaReport { available: false, reason },
     };
-    Doctor { pinned_version: super::VERSION, install_folder: install_folder().ok(), library, problem, searched, cuda }
+    Doctor { pinned_version: VERSION, install_folder: install_folder().ok(), library, problem, searched, cuda }
 }

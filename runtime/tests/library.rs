@@ -1,6 +1,9 @@
 //! The loaded library, devices, and what the doctor says.
 
-use millstream_training::{Device, DeviceKind, DeviceRequest, TrainingError, runtime};
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use millstream_runtime as runtime;
+use millstream_runtime::{Device, DeviceKind, DeviceRequest, RuntimeError};
 
 #[test]
 fn the_library_is_loaded_once_and_says_its_version() {
@@ -18,7 +21,7 @@ fn another_library_is_refused_once_one_is_in_use() {
     let copy = folder.path().join(loaded.path.file_name().unwrap());
     std::fs::copy(&loaded.path, &copy).unwrap();
     let error = runtime::load(&runtime::locate(Some(&copy)).unwrap()).unwrap_err();
-    assert!(matches!(error, TrainingError::RuntimeLoaded { .. }), "{error}");
+    assert!(matches!(error, RuntimeError::Loaded { .. }), "{error}");
 }
 
 #[test]

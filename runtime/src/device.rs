@@ -6,9 +6,7 @@ use std::str::FromStr;
 use ort::ep::{CUDA, ExecutionProvider, ExecutionProviderDispatch, cuda::ConvAlgorithmSearch};
 use serde::Serialize;
 
-use crate::TrainingError;
-use crate::runtime::Runtime;
-use millstream_schemas::shown_path;
+use crate::{NoCuda, Runtime, RuntimeError};
 
 /// The device as asked for: `auto`, `cpu`, `cuda` or `cuda:N`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,14 +21,10 @@ pub enum DeviceRequest {
 }
 
 impl FromStr for DeviceRequest {
-    type Err = TrainingError;
+    type Err = RuntimeError;
 
-    fn from_str(text: &str) -> Result<Self, TrainingError> {
-        let wrong = || TrainingError::Setting {
-            name: "device",
-            value: format!("`{}`", text.chars().take(40).collect::<String>().escape_default()),
-            wanted: "`auto`, `cpu`, `cuda` or `cuda:N`",
-        };
+    fn from_str(text: &str) -> Result<Self, RuntimeError> {
+        let wrong = || RuntimeError::DeviceName { name: text.to_owned() };
         match text.trim().to_ascii_lowercase().as_str() {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
@@ -81,7 +75,7 @@ pub struct Device {
     /// Why, in words: `asked for`, or what `auto` found.
     pub reason: String,
     #[serde(skip)]
-    pub(crate) runtime: &'static Runtime,
+    runtime: &'static Runtime,
 }
 
 impl Device {
@@ -89,13 +83,13 @@ impl Device {
     ///
     /// # Errors
     /// CUDA is asked for and cannot be had. `auto` never fails: it says what it took and why.
-    pub fn resolve(request: DeviceRequest, runtime: &'static Runtime) -> Result<Self, TrainingError> {
+    pub fn resolve(request: DeviceRequest, runtime: &'static Runtime) -> Result<Self, RuntimeError> {
         let (kind, reason) = match request {
             DeviceRequest::Cpu => (DeviceKind::Cpu, "asked for".to_owned()),
             DeviceRequest::Cuda(number) => {
                 let number = number.unwrap_or(0);
                 try_cuda(runtime, number)
-                    .map_err(|reason| TrainingError::Device { asked: request.to_string(), reason })?;
+                    .map_err(|reason| RuntimeError::Device { asked: request.to_string(), reason })?;
                 (DeviceKind::Cuda(number), "asked for".to_owned())
             }
             DeviceRequest::Auto => match try_cuda(runtime, 0) {
@@ -110,6 +104,11 @@ impl Device {
     pub fn cpu(runtime: &'static Runtime) -> Self {
         Self { kind: DeviceKind::Cpu, reason: "asked for".into(), runtime }
     }
+
+    /// The library that it belongs to.
+    pub fn runtime(&self) -> &'static Runtime {
+        self.runtime
+    }
 }
 
 impl fmt::Display for Device {
@@ -119,7 +118,7 @@ impl fmt::Display for Device {
 }
 
 /// The CUDA provider; a session that cannot have it fails instead of falling back to the CPU.
-pub(crate) fn cuda_provider(number: u32) -> ExecutionProviderDispatch {
+pub fn cuda_provider(number: u32) -> ExecutionProviderDispatch {
     CUDA::default()
         .with_device_id(i32::try_from(number).unwrap_or(i32::MAX))
         .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
@@ -132,19 +131,16 @@ pub(crate) fn cuda_provider(number: u32) -> ExecutionProviderDispatch {
 const IDENTITY: &[u8] = b"\x08\x08:7\n\x10\n\x01x\x12\x01y\"\x08Identity\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\r";
 
 /// Makes a session on a CUDA device; why not, if it cannot be made.
-pub(crate) fn try_cuda(runtime: &Runtime, number: u32) -> Result<(), String> {
+pub(crate) fn try_cuda(runtime: &Runtime, number: u32) -> Result<(), NoCuda> {
     if !CUDA::is_available().unwrap_or(false) {
-        return Err(format!(
-            "the library {} was built without CUDA; `millstream runtime install --cuda` fetches one with it",
-            shown_path(&runtime.library().path)
-        ));
+        return Err(NoCuda::NotBuilt { library: runtime.library().path.clone() });
     }
     let session = || -> ort::Result<ort::session::Session> {
         ort::session::Session::builder(&runtime.environment)?
             .with_execution_providers([cuda_provider(number)])?
             .commit_from_memory(IDENTITY)
     };
-    session().map(drop).map_err(|error| error.message().trim().to_owned())
+    session().map(drop).map_err(NoCuda::Session)
 }
 
 #[cfg(test)]

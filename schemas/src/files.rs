@@ -6,22 +6,31 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::lock::is_alive;
+use crate::file_lock::is_alive;
 
 /// Writes a file and waits until it is on the disk.
-pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// What the system says.
+pub fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
 /// Waits until the names in a folder are on the disk.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// What the system says.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }
 
 /// Makes a folder and those above it that are missing, each on the disk before the next.
-pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// What the system says.
+pub fn create_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -80,7 +89,10 @@ fn temporary_prefix(name: &str) -> String {
 }
 
 /// SHA-256 of a file, read piece by piece.
-pub(crate) fn sha256_of_file(path: &Path) -> io::Result<String> {
+///
+/// # Errors
+/// What the system says.
+pub fn sha256_of_file(path: &Path) -> io::Result<String> {
     let mut digest = Sha256::new();
     io::copy(&mut File::open(path)?, &mut digest)?;
     Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())

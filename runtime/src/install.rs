@@ -5,10 +5,9 @@ use std::process::Command;
 
 use serde::Serialize;
 
-use super::{VERSION, install_folder, locate};
-use crate::lock::FileLock;
-use crate::{TrainingError, files};
-use millstream_schemas::shown_path;
+use millstream_schemas::{FileLock, files};
+
+use crate::{RuntimeError, VERSION, install_folder, locate};
 
 /// Which build of the library.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -48,7 +47,7 @@ pub struct InstallOptions {
     pub variant: Variant,
     /// A wheel file that is already here; fetched through pip when not given.
     pub from: Option<PathBuf>,
-    /// Where to; [`install_folder`](super::install_folder()) when not given.
+    /// Where to; [`install_folder`](crate::install_folder()) when not given.
     pub folder: Option<PathBuf>,
 }
 
@@ -71,30 +70,20 @@ pub struct Installed {
 ///
 /// # Errors
 /// The platform has no pinned wheel, pip fails, the wheel is another one, or the folder cannot be written.
-pub fn install(options: &InstallOptions) -> Result<Installed, TrainingError> {
+pub fn install(options: &InstallOptions) -> Result<Installed, RuntimeError> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        return Err(TrainingError::Install {
-            reason: format!(
-                "no library is pinned for this platform ({} {}); point ORT_DYLIB_PATH at an ONNX Runtime library of \
-                 version 1.{} or newer",
-                std::env::consts::OS,
-                std::env::consts::ARCH,
-                super::OLDEST_MINOR
-            ),
-        });
+        return Err(RuntimeError::Platform { system: std::env::consts::OS, architecture: std::env::consts::ARCH });
     }
     let folder = options.folder.clone().map_or_else(install_folder, Ok)?;
     let wheel = options.variant.wheel();
     if let Some(installed) = already_in(&folder, options.variant) {
         return Ok(installed);
     }
-    let parent = folder.parent().ok_or_else(|| TrainingError::Install {
-        reason: format!("{} cannot be a folder to install to", shown_path(&folder)),
-    })?;
-    files::create_folder(parent).map_err(TrainingError::io("create", parent))?;
+    let parent = folder.parent().ok_or_else(|| RuntimeError::InstallFolder { folder: folder.clone() })?;
+    files::create_folder(parent).map_err(RuntimeError::io("create", parent))?;
     let lock = parent.join(LOCK);
     // One at a time: whoever waited finds it done.
-    let _lock = FileLock::wait(&lock).map_err(TrainingError::io("write", lock))?;
+    let _lock = FileLock::wait(&lock).map_err(RuntimeError::io("write", lock))?;
     if let Some(installed) = already_in(&folder, options.variant) {
         return Ok(installed);
     }
@@ -104,28 +93,22 @@ pub fn install(options: &InstallOptions) -> Result<Installed, TrainingError> {
         Some(file) => file.clone(),
         None => download(&wheel, &work.0)?,
     };
-    let got = files::sha256_of_file(&file).map_err(TrainingError::io("read", &file))?;
+    let got = files::sha256_of_file(&file).map_err(RuntimeError::io("read", &file))?;
     if got != wheel.sha256 {
-        return Err(TrainingError::WheelHash {
-            path: file,
-            wheel: format!("{} {VERSION}", wheel.package),
-            wanted: wheel.sha256.into(),
-            got,
-        });
+        return Err(RuntimeError::WheelHash { path: file, wheel: wheel.package, wanted: wheel.sha256, got });
     }
     let unpacked = work.0.join("library");
     unpack(&file, &unpacked)?;
     files::write_synced(&unpacked.join(WHEEL_RECORD), wheel.sha256.as_bytes())
-        .map_err(TrainingError::io("write", unpacked.join(WHEEL_RECORD)))?;
-    files::sync_folder(&unpacked).map_err(TrainingError::io("sync", &unpacked))?;
+        .map_err(RuntimeError::io("write", unpacked.join(WHEEL_RECORD)))?;
+    files::sync_folder(&unpacked).map_err(RuntimeError::io("sync", &unpacked))?;
     if let Err(error) = put_in_place(&unpacked, &folder, &work.0.join("replaced")) {
         // Another process may have been faster at the same.
         return already_in(&folder, options.variant).ok_or(error);
     }
-    files::sync_folder(parent).map_err(TrainingError::io("sync", parent))?;
-    let (library, version) = locate::usable_in(&folder).map_err(|reason| TrainingError::Install {
-        reason: format!("{} was installed but cannot be used: {reason}", shown_path(&folder)),
-    })?;
+    files::sync_folder(parent).map_err(RuntimeError::io("sync", parent))?;
+    let (library, version) = locate::usable_in(&folder)
+        .map_err(|reason| RuntimeError::InstalledUnusable { folder: folder.clone(), reason })?;
     Ok(Installed { library, version, variant: options.variant, already_there: false })
 }
 
@@ -142,11 +125,11 @@ fn already_in(folder: &Path, wanted: Variant) -> Option<Installed> {
 }
 
 /// Renames `new` to `folder`; what was there goes to `old`.
-fn put_in_place(new: &Path, folder: &Path, old: &Path) -> Result<(), TrainingError> {
+fn put_in_place(new: &Path, folder: &Path, old: &Path) -> Result<(), RuntimeError> {
     if folder.exists() {
-        fs::rename(folder, old).map_err(TrainingError::io("replace", folder))?;
+        fs::rename(folder, old).map_err(RuntimeError::io("replace", folder))?;
     }
-    fs::rename(new, folder).map_err(TrainingError::io("write", folder))
+    fs::rename(new, folder).map_err(RuntimeError::io("write", folder))
 }
 
 /// Names the wheel that a folder was unpacked from.
@@ -161,10 +144,10 @@ const LOCK: &str = ".install.lock";
 const SCRATCH: &str = ".install-";
 
 impl Scratch {
-    fn new(parent: &Path) -> Result<Self, TrainingError> {
+    fn new(parent: &Path) -> Result<Self, RuntimeError> {
         let path = parent.join(format!("{SCRATCH}{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).map_err(TrainingError::io("create", &path))?;
+        fs::create_dir_all(&path).map_err(RuntimeError::io("create", &path))?;
         Ok(Self(path))
     }
 }
@@ -187,10 +170,10 @@ impl Drop for Scratch {
     }
 }
 
-fn download(wheel: &Wheel, work: &Path) -> Result<PathBuf, TrainingError> {
+fn download(wheel: &Wheel, work: &Path) -> Result<PathBuf, RuntimeError> {
     let requirements = work.join("requirements.txt");
     let line = format!("{}=={VERSION} --hash=sha256:{}\n", wheel.package, wheel.sha256);
-    fs::write(&requirements, line).map_err(TrainingError::io("write", &requirements))?;
+    fs::write(&requirements, line).map_err(RuntimeError::io("write", &requirements))?;
     let folder = work.join("wheel");
     let mut command = Command::new("python3");
     // The wheel is only unpacked, so it is the same for any Python that runs pip.
@@ -202,46 +185,36 @@ fn download(wheel: &Wheel, work: &Path) -> Result<PathBuf, TrainingError> {
         .arg(&folder)
         .arg("-r")
         .arg(&requirements);
-    let advice = "or download the wheel elsewhere and run `millstream runtime install --from FILE.whl`";
-    let output = command.output().map_err(|error| TrainingError::Install {
-        reason: format!("cannot start python3 ({error}); install Python with pip, {advice}"),
-    })?;
+    let output = command.output().map_err(|source| RuntimeError::Python { source })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let last = said[said.len().saturating_sub(4)..].join("; ");
-        return Err(TrainingError::Install {
-            reason: format!(
-                "`python3 -m pip download {}=={VERSION}` failed ({}): {}; check the network, {advice}",
-                wheel.package,
-                output.status,
-                last.chars().take(800).collect::<String>()
-            ),
-        });
+        let said = said[said.len().saturating_sub(4)..].join("; ");
+        return Err(RuntimeError::Download { wheel: wheel.package, status: output.status, said });
     }
-    let files = fs::read_dir(&folder).map_err(TrainingError::io("read", &folder))?;
+    let files = fs::read_dir(&folder).map_err(RuntimeError::io("read", &folder))?;
     files
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or_else(|| TrainingError::Install {
-            reason: format!("pip reported success but fetched no wheel; {advice}"),
-        })
+        .ok_or(RuntimeError::NothingDownloaded)
 }
 
 /// Takes the libraries and the licence texts out of a wheel.
-fn unpack(wheel: &Path, folder: &Path) -> Result<(), TrainingError> {
-    let damaged = |reason: String| TrainingError::Install { reason: format!("{}: {reason}", shown_path(wheel)) };
-    fs::create_dir_all(folder).map_err(TrainingError::io("create", folder))?;
-    let file = File::open(wheel).map_err(TrainingError::io("read", wheel))?;
-    let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).map_err(|error| damaged(error.to_string()))?;
+fn unpack(wheel: &Path, folder: &Path) -> Result<(), RuntimeError> {
+    let damaged = |source| RuntimeError::Wheel { path: wheel.to_owned(), source };
+    fs::create_dir_all(folder).map_err(RuntimeError::io("create", folder))?;
+    let file = File::open(wheel).map_err(RuntimeError::io("read", wheel))?;
+    let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).map_err(damaged)?;
     for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).map_err(|error| damaged(error.to_string()))?;
-        let name = entry.name().map_err(|error| damaged(error.to_string()))?.into_owned();
+        let mut entry = archive.by_index(index).map_err(damaged)?;
+        let name = entry.name().map_err(damaged)?.into_owned();
         let Some(wanted) = wanted_name(&name) else { continue };
         let path = folder.join(wanted);
-        let mut output = File::create(&path).map_err(TrainingError::io("write", &path))?;
-        io::copy(&mut entry, &mut output).map_err(|error| damaged(format!("{name}: {error}")))?;
-        output.sync_all().map_err(TrainingError::io("write", &path))?;
+        let mut output = File::create(&path).map_err(RuntimeError::io("write", &path))?;
+        let unpacked = io::copy(&mut entry, &mut output);
+        let damaged = |source| RuntimeError::WheelEntry { path: wheel.to_owned(), entry: name.clone(), source };
+        unpacked.map_err(damaged)?;
+        output.sync_all().map_err(RuntimeError::io("write", &path))?;
     }
     Ok(())
 }

@@ -1,31 +1,39 @@
-//! Finding, loading, installing and examining the ONNX Runtime library.
+//! Finds, loads, installs and examines the ONNX Runtime library, and says which devices it has.
 //!
 //! The library is loaded at run time, once a process; nothing is linked or downloaded when this crate is built.
 
+mod device;
 mod doctor;
+mod error;
 mod install;
 mod install_folder;
 mod library;
 mod locate;
+mod no_cuda;
+mod place;
 mod tried;
+mod unusable;
 mod version;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
+pub use device::{Device, DeviceKind, DeviceRequest, cuda_provider};
 pub use doctor::{CudaReport, Doctor, LibraryReport, doctor};
+pub use error::RuntimeError;
 pub use install::{InstallOptions, Installed, Variant, install};
 pub use install_folder::install_folder;
-pub use locate::{Located, Place, Search, locate};
+pub use locate::{Located, Search, locate};
+pub use no_cuda::NoCuda;
+pub use place::Place;
 pub use tried::Tried;
+pub use unusable::Unusable;
 pub use version::{OLDEST_MINOR, VERSION};
-
-use crate::TrainingError;
 
 /// The loaded library.
 #[derive(Debug)]
 pub struct Runtime {
-    pub(crate) environment: ort::environment::Environment,
+    environment: ort::environment::Environment,
     library: Located,
 }
 
@@ -33,6 +41,11 @@ impl Runtime {
     /// Where the library lies and who named it.
     pub fn library(&self) -> &Located {
         &self.library
+    }
+
+    /// Its environment, from which sessions are made.
+    pub fn environment(&self) -> &ort::environment::Environment {
+        &self.environment
     }
 
     /// Its version, for example `1.31.1`.
@@ -53,7 +66,7 @@ pub fn current() -> Option<&'static Runtime> {
 ///
 /// # Errors
 /// None is found, or the one that was named cannot be used.
-pub fn ready(flag: Option<&Path>) -> Result<&'static Runtime, TrainingError> {
+pub fn ready(flag: Option<&Path>) -> Result<&'static Runtime, RuntimeError> {
     match (current(), flag) {
         (Some(runtime), None) => Ok(runtime),
         _ => load(&locate(flag)?),
@@ -64,25 +77,21 @@ pub fn ready(flag: Option<&Path>) -> Result<&'static Runtime, TrainingError> {
 ///
 /// # Errors
 /// It does not load (the system's reason is in the error), or another library is already in use.
-pub fn load(located: &Located) -> Result<&'static Runtime, TrainingError> {
+pub fn load(located: &Located) -> Result<&'static Runtime, RuntimeError> {
     let _guard = LOADING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(runtime) = RUNTIME.get() {
         if same_file(&runtime.library.path, &located.path) {
             return Ok(runtime);
         }
-        return Err(TrainingError::RuntimeLoaded { loaded: runtime.library.path.clone(), asked: located.path.clone() });
+        return Err(RuntimeError::Loaded { loaded: runtime.library.path.clone(), asked: located.path.clone() });
     }
-    let unusable = |reason| TrainingError::RuntimeUnusable {
-        path: located.path.clone(),
-        place: located.place.to_string(),
-        reason,
-    };
-    let builder = ort::init_from(&located.path).map_err(|error| unusable(library::with_sources(&error)))?;
+    let unusable = |reason| RuntimeError::Unusable { path: located.path.clone(), place: located.place, reason };
+    let builder = ort::init_from(&located.path).map_err(|error| unusable(Unusable::Interface(error)))?;
     let environment = builder
         .with_name("millstream")
         .with_telemetry(false)
         .build()
-        .map_err(|error| unusable(error.message().to_owned()))?;
+        .map_err(|error| unusable(Unusable::Start(error)))?;
     // With a logger in place ONNX Runtime otherwise formats every verbose message of every run.
     environment.set_log_level(ort::logging::LogLevel::Error);
     Ok(RUNTIME.get_or_init(|| Runtime { environment, library: located.clone() }))

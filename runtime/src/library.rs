@@ -4,31 +4,28 @@
 use std::ffi::CStr;
 use std::path::Path;
 
-use super::OLDEST_MINOR;
+use crate::unusable::Unusable;
+use crate::version::OLDEST_MINOR;
 
 /// The version of the library at `path`, or why it cannot be used. The library stays mapped.
-pub(super) fn probe(path: &Path) -> Result<String, String> {
+pub(super) fn probe(path: &Path) -> Result<String, Unusable> {
     let version = version(path)?;
     let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    if major == 1 && minor >= OLDEST_MINOR {
-        Ok(version)
-    } else {
-        Err(format!("it is version {version}, wanted 1.{OLDEST_MINOR} or newer"))
-    }
+    if major == 1 && minor >= OLDEST_MINOR { Ok(version) } else { Err(Unusable::Version { version }) }
 }
 
-fn version(path: &Path) -> Result<String, String> {
+fn version(path: &Path) -> Result<String, Unusable> {
     // SAFETY: opening a library runs its initializers. The path was named by the user or lies in a place where only an
     // ONNX Runtime library is expected, and it is about to be loaded for good anyway.
-    let library = unsafe { libloading::Library::new(path) }.map_err(|error| with_sources(&error))?;
+    let library = unsafe { libloading::Library::new(path) }.map_err(Unusable::System)?;
     let found = {
         // SAFETY: every version of ONNX Runtime exports `OrtGetApiBase` with this signature.
         let get_base =
             unsafe { library.get::<unsafe extern "C" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase") }
-                .map_err(|_| "it does not export `OrtGetApiBase`, so it is no ONNX Runtime library".to_owned())?;
+                .map_err(|_| Unusable::NoInterface)?;
         // SAFETY: the function takes nothing and returns a pointer to a static table, or null.
-        let base = unsafe { get_base().as_ref() }.ok_or("its `OrtGetApiBase` returns nothing")?;
+        let base = unsafe { get_base().as_ref() }.ok_or(Unusable::EmptyInterface)?;
         // SAFETY: `GetVersionString` returns a static C string.
         let text = unsafe { CStr::from_ptr((base.GetVersionString)()) };
         text.to_string_lossy().into_owned()
@@ -56,16 +53,4 @@ pub(super) fn providers() -> Vec<String> {
     // SAFETY: the list came from `GetAvailableProviders`, with this length; the status it returns is always null.
     let _ = unsafe { (ort::api().ReleaseAvailableProviders)(names, count) };
     found
-}
-
-/// An error's text with those of its sources: the display of loader errors leaves the system's reason out.
-pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
 }

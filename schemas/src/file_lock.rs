@@ -58,7 +58,10 @@ impl FileLock {
     }
 
     /// Takes the lock, however long its holder keeps it. None where the file system has no locks.
-    pub(crate) fn wait(path: &Path) -> io::Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// The file cannot be made or written.
+    pub fn wait(path: &Path) -> io::Result<Option<Self>> {
         loop {
             let file = open(path)?;
             if file.lock().is_err() {
