@@ -80,6 +80,19 @@ pub enum PipelineError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A column whose pages are compressed in a way that this build was made without.
+    #[error(
+        "{}: column `{}` is compressed with {codec}, which this build does not read; build millstream with its \
+         feature `{codec}`", shown_path(.file), shown(.column)
+    )]
+    Codec {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+        /// Name of the codec, and of the feature that brings it.
+        codec: &'static str,
+    },
     /// A row group whose data is damaged.
     #[error("{}, row group {row_group}: {reason}", shown_path(.file))]
     RowGroup {

@@ -5,8 +5,7 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use futures::Stream;
-use futures::future::{Either, select};
+use futures_core::Stream;
 use millstream_schemas::recipe::ByteSize;
 use millstream_schemas::{Batch, ResumePoint};
 use tokio::sync::oneshot;
@@ -122,10 +121,14 @@ impl Batches {
         let feed = move || {
             let fed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 runtime.block_on(async move {
-                    let feeding = Box::pin(Arc::new(feeder).run(sender));
-                    if let Either::Left(_) = select(feeding, cancelled).await {
-                        // All is fed; the workers go on until their queue is empty.
-                    }
+                    let mut feeding = Box::pin(Arc::new(feeder).run(sender));
+                    let mut cancelled = std::pin::pin!(cancelled);
+                    // When all is fed, the workers go on until their queue is empty.
+                    std::future::poll_fn(|context| {
+                        let fed = feeding.as_mut().poll(context).map(drop);
+                        if fed.is_ready() { fed } else { cancelled.as_mut().poll(context).map(drop) }
+                    })
+                    .await;
                 });
             }));
             if let Err(payload) = fed {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::command::{Stream, ask, built, cargo, run, target, watch};
 use crate::runtime::{self, Library};
 use crate::stages::Stages;
+use crate::streaming_alone;
 
 const CORPUS: &str = "MILLSTREAM_CORPUS";
 /// What a test prints when it does nothing because something is missing.
@@ -14,7 +15,7 @@ const LEFT_OUT: &str = "left out";
 
 /// Runs all stages, also after one that failed, and sums up.
 pub(crate) fn check_all() -> Result<(), String> {
-    let mut stages = Stages::new(8);
+    let mut stages = Stages::new(9);
     stages.run("formatting", || {
         run(&mut cargo(&["fmt", "--all", "--check"]))
             .map(|()| ((), String::new()))
@@ -59,6 +60,7 @@ pub(crate) fn check_all() -> Result<(), String> {
         run_it.arg(&target).args(["--", "examples/digits/data"]).arg(folder);
         done(run(&mut run_it))
     });
+    stages.run("streaming alone", || Ok(((), streaming_alone::check()?)));
     say_what_was_left_out(&left_out);
     stages.sum_up()
 }

@@ -4,8 +4,9 @@ use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use crate::command::{built, cargo, program, root, run};
-use crate::json::Json;
 use crate::runtime;
 use crate::stages::Stages;
 
@@ -36,7 +37,7 @@ pub(crate) fn demo() -> Result<(), String> {
     Ok(())
 }
 
-fn steps(stages: &mut Stages) -> Option<Vec<Json>> {
+fn steps(stages: &mut Stages) -> Option<Vec<Value>> {
     let (millstream, network) = stages.run("build", || {
         let packages = ["--package", "millstream-cli", "--package", "millstream"];
         let targets = ["--bin", "millstream", "--example", "digits_network"];
@@ -63,7 +64,7 @@ fn steps(stages: &mut Stages) -> Option<Vec<Json>> {
             }
             run(&mut train)?;
             let record = read_record(recipe)?;
-            let accuracy = record.number(&["evaluation", "accuracy"]).ok_or("its metrics.json has no accuracy")?;
+            let accuracy = record["evaluation"]["accuracy"].as_f64().ok_or("its metrics.json has no accuracy")?;
             Ok((record, format!("{:.1} % of the held-out digits right", accuracy * 100.0)))
         })?;
         records.push(record);
@@ -85,30 +86,31 @@ fn steps(stages: &mut Stages) -> Option<Vec<Json>> {
     Some(records)
 }
 
-fn read_record(recipe: &str) -> Result<Json, String> {
+fn read_record(recipe: &str) -> Result<Value, String> {
     let path = root().join(FOLDER).join(recipe).join("metrics.json");
     let text = fs::read_to_string(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    Json::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The table of accuracies, and where everything lies.
-fn show(records: &[Json]) {
+fn show(records: &[Value]) {
     println!("\n━━ result\n");
     println!(
         "   {:<26}{:>9}{:>9}{:>10}{:>12}{:>12}",
         "digits", "trained", "frozen", "held out", "best epoch", "last epoch"
     );
     for (run, record) in RUNS.iter().zip(records) {
-        let count = |path: &[&str]| record.number(path).map_or("?".into(), |number| format!("{number}"));
-        let percent = |path: &[&str]| record.number(path).map_or("?".into(), |share| format!("{:.1} %", share * 100.0));
+        let count = |count: &Value| count.as_u64().map_or("?".into(), |count| count.to_string());
+        let percent = |share: &Value| share.as_f64().map_or("?".into(), |share| format!("{:.1} %", share * 100.0));
+        let last = record["history"]["epochs"].as_array().and_then(|epochs| epochs.last()).unwrap_or(&Value::Null);
         println!(
             "   {:<26}{:>9}{:>9}{:>10}{:>12}{:>12}",
             run.row,
-            count(&["trained"]),
-            count(&["frozen"]),
-            count(&["evaluation", "rows"]),
-            percent(&["evaluation", "accuracy"]),
-            percent(&["history", "epochs", "last", "evaluation", "accuracy"]),
+            count(&record["trained"]),
+            count(&record["frozen"]),
+            count(&record["evaluation"]["rows"]),
+            percent(&record["evaluation"]["accuracy"]),
+            percent(&last["evaluation"]["accuracy"]),
         );
     }
     println!(

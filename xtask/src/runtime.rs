@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::command::{ask, built, cargo, program, run};
-use crate::json::Json;
 
 /// A library that our command line can use.
 pub(crate) struct Library {
@@ -37,10 +38,12 @@ pub(crate) fn get(millstream: &Path) -> Result<Library, String> {
 }
 
 fn find(millstream: &Path) -> Option<Library> {
-    let doctor = Json::parse(&ask(&mut program(millstream, &["runtime", "doctor", "--json"]))?).ok()?;
+    let said = ask(&mut program(millstream, &["runtime", "doctor", "--json"]))?;
+    let doctor: Value = serde_json::from_str(&said).ok()?;
+    let text = |key: &str| doctor["library"][key].as_str();
     Some(Library {
-        path: doctor.text(&["library", "path"])?.into(),
-        version: doctor.text(&["library", "version"])?.into(),
-        place: doctor.text(&["library", "place"]).unwrap_or("found").replace('_', " "),
+        path: text("path")?.into(),
+        version: text("version")?.into(),
+        place: text("place").unwrap_or("found").replace('_', " "),
     })
 }

@@ -7,6 +7,7 @@ use arrow_schema::{DataType, Field, Schema};
 use millstream_schemas::shown_up_to;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
+use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
@@ -57,6 +58,11 @@ impl FileColumns {
         };
         let leaves: Vec<usize> =
             (0..parquet.num_columns()).filter(|&leaf| wanted(parquet.column(leaf).path().parts())).collect();
+        let left_out = leaves.iter().find_map(|&leaf| Some((leaf, left_out(metadata.metadata(), leaf)?)));
+        if let Some((leaf, codec)) = left_out {
+            let column = parquet.column(leaf).path().string();
+            return Err(PipelineError::Codec { file: name.to_string(), column, codec });
+        }
         let mask = ProjectionMask::leaves(parquet, leaves.iter().copied());
         let levels = caught(name, || parquet_to_arrow_field_levels(parquet, mask, Some(metadata.schema().fields())))?;
         Ok(Self {
@@ -306,6 +312,19 @@ pub(crate) fn row_bytes(columns: usize) -> u64 {
     48 + 16 * columns as u64
 }
 
+/// The codec of a column that this build was made without, if any of its chunks has one.
+fn left_out(metadata: &ParquetMetaData, leaf: usize) -> Option<&'static str> {
+    let chunks = metadata.row_groups().iter().map(|group| group.column(leaf).compression());
+    chunks.into_iter().find_map(|codec| left_out_codec(codec, cfg!(feature = "brotli")))
+}
+
+fn left_out_codec(codec: Compression, with_brotli: bool) -> Option<&'static str> {
+    match codec {
+        Compression::BROTLI(_) if !with_brotli => Some("brotli"),
+        _ => None,
+    }
+}
+
 fn as_views(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
@@ -319,5 +338,29 @@ fn as_views(data_type: &DataType) -> DataType {
             DataType::Struct(fields.iter().map(viewed).collect())
         }
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::basic::{BrotliLevel, ZstdLevel};
+
+    use super::*;
+
+    #[test]
+    fn a_codec_that_a_build_leaves_out_is_told_with_its_feature() {
+        let brotli = Compression::BROTLI(BrotliLevel::default());
+        for (codec, with_brotli, wanted) in [
+            (brotli, false, Some("brotli")),
+            (brotli, true, None),
+            (Compression::ZSTD(ZstdLevel::default()), false, None),
+            (Compression::UNCOMPRESSED, false, None),
+        ] {
+            assert_eq!(left_out_codec(codec, with_brotli), wanted, "{codec}");
+        }
+        let error = PipelineError::Codec { file: "a.parquet".into(), column: "image".into(), codec: "brotli" };
+        let message = error.to_string();
+        assert!(message.starts_with("a.parquet: column `image` is compressed with brotli"), "{message}");
+        assert!(message.ends_with("build millstream with its feature `brotli`"), "{message}");
     }
 }

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
-use arrow_array::{Array, ArrayRef, BinaryViewArray, Float64Array, Int64Array, StringViewArray, UInt64Array};
+use arrow_array::types::{
+    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
+};
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, BinaryViewArray, Float64Array, Int64Array, StringViewArray, UInt64Array,
+};
 use arrow_buffer::{Buffer, NullBuffer, ScalarBuffer};
-use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::DataType;
 use millstream_schemas::features::{holds_class_numbers, image_storage, is_text};
 use parquet::errors::ParquetError;
@@ -78,6 +82,10 @@ pub(crate) enum ColumnValues {
 
 impl ColumnValues {
     pub(super) fn new(array: &ArrayRef) -> Result<Self, ParquetError> {
+        // Their dictionaries hold views.
+        if is_text(array.data_type()) {
+            return Ok(Self::Text(text_views(array)?));
+        }
         let array = without_dictionary(array)?;
         Ok(match array.data_type() {
             DataType::Struct(_) => {
@@ -86,19 +94,9 @@ impl ColumnValues {
                 let bytes = bytes.ok_or_else(|| ParquetError::General("the image struct has no `bytes`".into()))?;
                 Self::Bytes { bytes: binary_views(bytes)?, outer: outer.nulls().cloned() }
             }
-            data_type if is_text(data_type) => {
-                Self::Text(converted(&array, &DataType::Utf8View)?.as_string_view().clone())
-            }
-            // Numbers are copied: they take little, and the pages they came in can go.
             DataType::UInt64 => Self::Unsigned(array.as_primitive::<UInt64Type>().iter().collect()),
-            data_type if data_type.is_floating() => {
-                let numbers = converted(&array, &DataType::Float64)?;
-                Self::Float(numbers.as_primitive::<Float64Type>().iter().collect())
-            }
-            data_type if holds_class_numbers(data_type) => {
-                let numbers = converted(&array, &DataType::Int64)?;
-                Self::Signed(numbers.as_primitive::<Int64Type>().iter().collect())
-            }
+            data_type if data_type.is_floating() => Self::Float(floats(&array)?),
+            data_type if holds_class_numbers(data_type) => Self::Signed(whole_numbers(&array)?),
             _ => Self::Bytes { bytes: binary_views(&array)?, outer: None },
         })
     }
@@ -186,26 +184,154 @@ fn copied(views: &[u128], buffers: &[Buffer]) -> Result<(ScalarBuffer<u128>, Opt
     Ok((moved.into(), (!packed.is_empty()).then(|| packed.into())))
 }
 
+fn text_views(array: &ArrayRef) -> Result<StringViewArray, ParquetError> {
+    Ok(match array.data_type() {
+        DataType::Utf8 => array.as_string::<i32>().into(),
+        DataType::LargeUtf8 => array.as_string::<i64>().into(),
+        DataType::Utf8View => array.as_string_view().clone(),
+        // Values become views before they are repeated, so that their letters stay where they are.
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            taken(&text_views(dictionary.values())?, dictionary.keys())?.as_string_view().clone()
+        }
+        other => return Err(unreadable(other)),
+    })
+}
+
 fn binary_views(array: &ArrayRef) -> Result<BinaryViewArray, ParquetError> {
     let array = without_dictionary(array)?;
-    // Values of a fixed size become views on the way over those of any size.
-    let array = match array.data_type() {
-        DataType::FixedSizeBinary(_) => converted(&array, &DataType::Binary)?,
-        _ => array,
-    };
-    Ok(converted(&array, &DataType::BinaryView)?.as_binary_view().clone())
+    Ok(match array.data_type() {
+        DataType::Binary => array.as_binary::<i32>().into(),
+        DataType::LargeBinary => array.as_binary::<i64>().into(),
+        DataType::BinaryView => array.as_binary_view().clone(),
+        // Values of a fixed size become views on the way over those of any size.
+        DataType::FixedSizeBinary(_) => (&array.as_fixed_size_binary().iter().collect::<BinaryArray>()).into(),
+        other => return Err(unreadable(other)),
+    })
+}
+
+fn floats(array: &ArrayRef) -> Result<Float64Array, ParquetError> {
+    Ok(match array.data_type() {
+        DataType::Float16 => array.as_primitive::<Float16Type>().unary(|value| value.to_f64()),
+        DataType::Float32 => array.as_primitive::<Float32Type>().unary(f64::from),
+        // Numbers are copied: they take little, and the pages they came in can go.
+        DataType::Float64 => array.as_primitive::<Float64Type>().unary(|value| value),
+        other => return Err(unreadable(other)),
+    })
+}
+
+fn whole_numbers(array: &ArrayRef) -> Result<Int64Array, ParquetError> {
+    Ok(match array.data_type() {
+        DataType::Boolean => array.as_boolean().iter().map(|value| value.map(i64::from)).collect(),
+        DataType::Int8 => array.as_primitive::<Int8Type>().unary(i64::from),
+        DataType::Int16 => array.as_primitive::<Int16Type>().unary(i64::from),
+        DataType::Int32 => array.as_primitive::<Int32Type>().unary(i64::from),
+        DataType::Int64 => array.as_primitive::<Int64Type>().unary(|value| value),
+        DataType::UInt8 => array.as_primitive::<UInt8Type>().unary(i64::from),
+        DataType::UInt16 => array.as_primitive::<UInt16Type>().unary(i64::from),
+        DataType::UInt32 => array.as_primitive::<UInt32Type>().unary(i64::from),
+        other => return Err(unreadable(other)),
+    })
 }
 
 fn without_dictionary(array: &ArrayRef) -> Result<ArrayRef, ParquetError> {
-    match array.data_type() {
-        DataType::Dictionary(_, value) if is_text(value) => converted(array, &DataType::Utf8View),
-        DataType::Dictionary(_, value) => converted(array, value),
-        _ => Ok(Arc::clone(array)),
+    match array.as_any_dictionary_opt() {
+        Some(dictionary) => taken(dictionary.values(), dictionary.keys()),
+        None => Ok(Arc::clone(array)),
     }
 }
 
-/// Refuses what the wanted type cannot hold, instead of making nulls of it.
-fn converted(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ParquetError> {
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(array, wanted, &options).map_err(|error| ParquetError::External(error.into()))
+fn taken(values: &dyn Array, keys: &dyn Array) -> Result<ArrayRef, ParquetError> {
+    arrow_select::take::take(values, keys, None).map_err(|error| ParquetError::External(error.into()))
+}
+
+fn unreadable(data_type: &DataType) -> ParquetError {
+    ParquetError::General(format!("values of the type {data_type} are not read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::builder::FixedSizeBinaryBuilder;
+    use arrow_array::{BooleanArray, Float32Array, LargeBinaryArray, LargeStringArray, StringArray, UInt32Array};
+    use arrow_cast::{CastOptions, cast, cast_with_options};
+
+    use super::*;
+
+    /// Arrow's own conversion, which does all there are.
+    fn by_arrow(array: &ArrayRef) -> ArrayRef {
+        let plain = match array.data_type() {
+            DataType::Dictionary(_, value) => cast(array, value).unwrap(),
+            DataType::FixedSizeBinary(_) => cast(array, &DataType::Binary).unwrap(),
+            _ => Arc::clone(array),
+        };
+        let wanted = match plain.data_type() {
+            DataType::UInt64 => DataType::UInt64,
+            data_type if is_text(data_type) => DataType::Utf8View,
+            data_type if data_type.is_floating() => DataType::Float64,
+            data_type if holds_class_numbers(data_type) => DataType::Int64,
+            _ => DataType::BinaryView,
+        };
+        cast_with_options(&plain, &wanted, &CastOptions { safe: false, ..CastOptions::default() }).unwrap()
+    }
+
+    fn array_of(values: ColumnValues) -> ArrayRef {
+        match values {
+            ColumnValues::Bytes { bytes, .. } => Arc::new(bytes),
+            ColumnValues::Text(text) => Arc::new(text),
+            ColumnValues::Signed(numbers) => Arc::new(numbers),
+            ColumnValues::Unsigned(numbers) => Arc::new(numbers),
+            ColumnValues::Float(numbers) => Arc::new(numbers),
+        }
+    }
+
+    #[test]
+    fn values_of_every_type_are_those_that_arrow_converts_to() {
+        let texts = || vec![Some("a"), None, Some("longer than twelve bytes"), Some(""), Some("a"), Some("ü")];
+        let bytes = || texts().into_iter().map(|text| text.map(str::as_bytes)).collect::<Vec<_>>();
+        let mut fixed = FixedSizeBinaryBuilder::new(3);
+        fixed.append_value(b"abc").unwrap();
+        fixed.append_null();
+        fixed.append_value(b"xyz").unwrap();
+        let mut arrays: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from(texts())),
+            Arc::new(LargeStringArray::from(texts())),
+            Arc::new(StringViewArray::from(texts())),
+            Arc::new(BinaryArray::from(bytes())),
+            Arc::new(LargeBinaryArray::from(bytes())),
+            Arc::new(BinaryViewArray::from(bytes())),
+            Arc::new(fixed.finish()),
+            Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)])),
+            Arc::new(UInt32Array::from(vec![Some(0), None, Some(u32::MAX)])),
+            Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(i64::MAX)])),
+            Arc::new(UInt64Array::from(vec![Some(0), None, Some(u64::MAX)])),
+            Arc::new(Float32Array::from(vec![Some(0.1), None, Some(f32::NEG_INFINITY)])),
+            Arc::new(Float64Array::from(vec![Some(0.1), None, Some(f64::MAX)])),
+        ];
+        let whole = Int64Array::from(vec![Some(-128), None, Some(0), Some(127)]);
+        let [smallest, largest] = [-1.0e-3, 2048.0];
+        let real = Float64Array::from(vec![Some(smallest), None, Some(largest)]);
+        for (wide, types) in [
+            (&whole as &dyn Array, [DataType::Int8, DataType::Int16, DataType::Int32].as_slice()),
+            (&Int64Array::from(vec![Some(0), None, Some(255)]), &[DataType::UInt8, DataType::UInt16]),
+            (&real, &[DataType::Float16]),
+        ] {
+            arrays.extend(types.iter().map(|narrow| cast(wide, narrow).unwrap()));
+        }
+        let keyed = |values: &ArrayRef| {
+            let keys = arrow_array::Int32Array::from(vec![Some(2), Some(0), None, Some(2), Some(1)]);
+            Arc::new(arrow_array::DictionaryArray::new(keys, Arc::clone(values))) as ArrayRef
+        };
+        let keyed: Vec<ArrayRef> = arrays.iter().map(keyed).collect();
+        for array in arrays.iter().chain(&keyed) {
+            let got = array_of(ColumnValues::new(array).unwrap());
+            assert_eq!(&got, &by_arrow(array), "{}", array.data_type());
+        }
+    }
+
+    #[test]
+    fn values_of_a_type_that_is_not_read_are_refused_by_its_name() {
+        let array: ArrayRef = Arc::new(arrow_array::Date32Array::from(vec![1]));
+        let message = ColumnValues::new(&array).unwrap_err().to_string();
+        assert!(message.contains("Date32"), "{message}");
+    }
 }

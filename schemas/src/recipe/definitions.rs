@@ -19,6 +19,7 @@ impl Definitions {
     }
 
     /// The options of a choice that are paths: those whose schema has the format `path`.
+    #[cfg(feature = "yaml")]
     pub(super) fn paths(&self, kind: &str, choice: &str) -> Vec<String> {
         let choices = self.0.get(kind).and_then(|schema| schema["oneOf"].as_array());
         let options = choices.into_iter().flatten().filter_map(|entry| entry["properties"].get(choice)).next();

@@ -46,6 +46,7 @@ impl fmt::Display for Fault {
 }
 
 /// The place of a key or list item inside another place.
+#[cfg(feature = "yaml")]
 pub(super) fn join(place: &str, key: &str) -> String {
     if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") }
 }

@@ -39,6 +39,7 @@ pub fn got(value: &Value) -> String {
 }
 
 /// Lines of a recipe that put a value at a place, each indented by `indent` blanks.
+#[cfg(feature = "yaml")]
 pub(super) fn lines(place: &str, value: &str, indent: usize) -> String {
     let keys: Vec<&str> = place.split('.').collect();
     let mut text = String::new();

@@ -1,5 +1,6 @@
 //! One YAML or JSON file that says what to do: model, data, transforms, training, output.
 
+#[cfg(feature = "yaml")]
 mod advice;
 mod bytes;
 mod data;
@@ -7,20 +8,30 @@ mod defaults;
 mod definitions;
 mod fault;
 mod flow;
+#[cfg(feature = "yaml")]
 mod foreign_words;
+#[cfg(feature = "yaml")]
 mod kind;
 mod limits;
+#[cfg(feature = "yaml")]
 mod load;
+mod local_path;
 mod model;
 mod output;
+#[cfg(feature = "yaml")]
 mod paths;
 mod patterns;
 mod placed_fault;
+#[cfg(feature = "yaml")]
 mod places;
+#[cfg(feature = "yaml")]
 mod ranges;
+#[cfg(feature = "yaml")]
 mod shape;
 mod short_forms;
+#[cfg(feature = "yaml")]
 mod syntax;
+#[cfg(feature = "yaml")]
 mod text;
 mod training;
 mod transforms;
@@ -36,11 +47,12 @@ pub use data::{DamagedPolicy, DataRecipe, OrderStrength, TransparencyPolicy};
 pub use definitions::Definitions;
 pub use fault::Fault;
 pub use flow::{flow, got};
+pub use local_path::local_path;
 pub use model::{HeadRecipe, ModelRecipe, Pooling, TrainSelection};
 pub use output::{AdaptersOutput, CheckpointRecipe, OutputRecipe};
-pub use paths::local_path;
 pub use patterns::Patterns;
 pub use placed_fault::{Excerpt, PlacedFault, WrittenAt};
+#[cfg(feature = "yaml")]
 pub use text::RecipeText;
 pub use training::{LearningRateMultiplier, TrainingRecipe};
 pub use transforms::TransformsRecipe;

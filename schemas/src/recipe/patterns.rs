@@ -28,6 +28,7 @@ impl Deref for Patterns {
 }
 
 impl Patterns {
+    #[cfg(feature = "yaml")]
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut String> {
         self.0.iter_mut()
     }
