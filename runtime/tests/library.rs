@@ -1,7 +1,5 @@
 //! The loaded library, devices, and what the doctor says.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use millstream_runtime as runtime;
 use millstream_runtime::{Device, DeviceKind, DeviceRequest, RuntimeError};
 
