@@ -1,5 +1,7 @@
 use std::collections::HashSet;
 
+use super::module_path;
+use super::parameters::{Parameters, Weight};
 use crate::graph::{Graph, Node, ValueId};
 use crate::operators::OperatorCatalog;
 
@@ -16,19 +18,6 @@ pub struct Layer {
     pub learning_rate_multiplier: f32,
 }
 
-/// A weight as one node reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Weight {
-    /// The constant.
-    pub value: ValueId,
-    /// Length of each axis.
-    pub shape: Vec<usize>,
-    /// Index of the node that reads it.
-    pub node: usize,
-    /// Which of the node's inputs it is.
-    pub input: usize,
-}
-
 impl Layer {
     /// Number of trainable numbers.
     pub fn parameters(&self) -> usize {
@@ -38,24 +27,19 @@ impl Layer {
 
 /// The layers of a graph by the rows of a catalog, from the input to the output.
 pub fn layers(graph: &Graph, catalog: &OperatorCatalog) -> Vec<Layer> {
-    let constants: HashSet<ValueId> = graph.constants().into_iter().collect();
     let mut layers: Vec<Layer> = Vec::new();
-    let mut behind_weights: HashSet<ValueId> = HashSet::new();
+    let mut parameters = Parameters::new(graph, catalog);
     for (index, node) in graph.nodes().iter().enumerate() {
-        let fed = node.inputs.iter().flatten().any(|input| behind_weights.contains(input));
-        let weights =
-            if fed || !is_arithmetic(node) { weights_of(graph, index, &constants, catalog) } else { Vec::new() };
-        if fed || !weights.is_empty() {
-            behind_weights.extend(node.outputs.iter().flatten());
-        }
-        let Some(first) = weights.first() else { continue };
+        let found = parameters.of(index);
+        let matrices = found.iter().position(|weight| !module_path::is_generated(graph.name(weight.value)));
+        let Some(first) = found.get(matrices.unwrap_or(0)) else { continue };
         let name = layer_name(node, graph.name(first.value));
         match layers.iter_mut().rev().take(4).find(|layer| layer.name == name) {
-            Some(layer) => layer.weights.extend(weights),
+            Some(layer) => layer.weights.extend(found),
             None => {
                 let name = unique(&layers, name);
                 let operator = node.operator.clone();
-                layers.push(Layer { name, operator, weights, learning_rate_multiplier: 1.0 });
+                layers.push(Layer { name, operator, weights: found, learning_rate_multiplier: 1.0 });
             }
         }
     }
@@ -74,41 +58,14 @@ pub(crate) fn other_weights(graph: &Graph, layers: &[Layer]) -> usize {
     floats.map(|constant| constant.shape.iter().product()).filter(|count: &usize| *count > 1).sum()
 }
 
-/// A constant beside these is a bias or scale only behind a layer; in front of all layers it normalizes the input.
-fn is_arithmetic(node: &Node) -> bool {
-    matches!(node.operator.as_str(), "Add" | "Mul")
-}
-
-fn weights_of(graph: &Graph, index: usize, constants: &HashSet<ValueId>, catalog: &OperatorCatalog) -> Vec<Weight> {
-    let node = &graph.nodes()[index];
-    let Some(row) = catalog.find(&node.domain, &node.operator) else { return Vec::new() };
-    let weight = |input: &usize| {
-        let value = node.input(*input).filter(|value| constants.contains(value))?;
-        let shape = graph.float_constant(value)?.shape.clone();
-        // a single number beside an operand is a setting of the formula; elsewhere it is a weight like others
-        let least = if is_arithmetic(node) { 2 } else { 1 };
-        (shape.iter().product::<usize>() >= least).then_some(Weight { value, shape, node: index, input: *input })
-    };
-    row.weights.iter().filter_map(weight).collect()
-}
-
-/// `layer3.0.conv1` from the weight `layer3.0.conv1.weight`; where exporters made up the weight's name
-/// (`onnx::MatMul_758`, `val_12`), the node's name without slashes and operator.
+/// The module's path as the weight's name has it, or else as its node has it; or else the weight's name.
 fn layer_name(node: &Node, weight: &str) -> String {
-    const PARTS: [&str; 9] = ["weight", "bias", "kernel", "gamma", "beta", "scale", "weights", "biases", "weight_bias"];
-    if let Some((prefix, part)) = weight.rsplit_once(['.', '/'])
-        && PARTS.contains(&part)
-    {
-        return prefix.to_owned();
+    if let Some(path) = module_path::of_weight(weight) {
+        return path.to_owned();
     }
-    let generated =
-        weight.contains("::") || weight.rsplit_once('_').is_some_and(|(_, tail)| tail.parse::<u64>().is_ok());
-    let from_node = node.name.trim_start_matches('/');
-    let from_node = match from_node.rsplit_once('/') {
-        Some((prefix, last)) if last == node.operator || last.starts_with(&format!("{}_", node.operator)) => prefix,
-        _ => from_node,
-    };
-    if generated && !from_node.is_empty() { from_node.replace('/', ".") } else { weight.to_owned() }
+    let path = if module_path::is_generated(weight) { module_path::of_node(node) } else { None };
+    let named = || Some(node.name.as_str()).filter(|name| module_path::is_generated(weight) && !name.is_empty());
+    path.or_else(|| named().map(str::to_owned)).unwrap_or_else(|| weight.to_owned())
 }
 
 fn unique(layers: &[Layer], name: String) -> String {

@@ -1,11 +1,13 @@
 use std::collections::{HashMap, HashSet};
 
+use super::module_path::is_generated;
+use super::parameters::may_be_merged;
 use crate::graph::{Attribute, ElementType, Graph, Node, ValueId};
 
 /// Brings the ways in which exporters store weights to one: constants read directly by the nodes that use them.
 ///
 /// `Constant` nodes with float tensors become constants, and what reads a weight through `Identity` reads the
-/// weight. What the model computes stays the same.
+/// weight; a bias or scale with a name of its own becomes one of its own. What the model computes stays the same.
 pub(crate) fn normalize(graph: &mut Graph) {
     let outputs: HashSet<ValueId> = graph.outputs().iter().copied().collect();
     // a node that serves the graph's output stays
@@ -36,8 +38,14 @@ pub(crate) fn normalize(graph: &mut Graph) {
         }
     }
     graph.retain_nodes(|node| !node.outputs.iter().flatten().any(|made| aliases.contains(made)));
-    for alias in aliases {
-        graph.replace_reads(0, alias, source_of[&alias]);
+    let read: HashSet<ValueId> = graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten().copied()).collect();
+    for alias in aliases.into_iter().filter(|alias| read.contains(alias)) {
+        let source = source_of[&alias];
+        match graph.float_constant(source).filter(|constant| may_be_merged(constant)).cloned() {
+            // an exporter's note that two parameters began alike: it has the name of the second
+            Some(constant) if !is_generated(graph.name(alias)) => graph.set_constant(alias, constant),
+            _ => graph.replace_reads(0, alias, source),
+        }
     }
 }
 
@@ -61,8 +69,8 @@ mod tests {
         normalize(&mut graph);
         let operators: Vec<&str> = graph.nodes().iter().map(|node| node.operator.as_str()).collect();
         assert_eq!(operators, ["Identity", "Gemm", "Identity"], "the graph's own output keeps its node");
-        assert_eq!(reads(&graph), ["x", "x_copy w b", "b"]);
+        assert_eq!(reads(&graph), ["x", "x_copy w b_second", "b"]);
         let constants = graph.constants().into_iter().map(|value| graph.name(value));
-        assert_eq!(constants.collect::<Vec<_>>(), ["b", "w"]);
+        assert_eq!(constants.collect::<Vec<_>>(), ["b", "w", "b_second"]);
     }
 }

@@ -3,6 +3,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use millstream_schemas::nearest;
 use millstream_schemas::recipe::{LearningRateMultiplier, TrainSelection};
 
+use super::module_path::of_node;
+use super::parameters::may_be_merged;
 use super::{Head, Layer, layers, pattern_matches};
 use crate::CompilerError;
 use crate::graph::{Graph, ValueId};
@@ -159,12 +161,12 @@ fn check_pattern(layers: &[Layer], trainable: &[usize], pattern: &str) -> Result
 /// Gives each node its own copy of a bias or scale that has other readers.
 ///
 /// Exporters store equal tensors once (all fresh LayerNorm weights, all zero biases, a scale and a variance of ones), and
-/// training would then tie them. A reader that does not train it keeps the original. Weights of two axes and more stay
-/// tied: an embedding used twice is meant to be.
+/// training would then tie them. A reader that does not train it keeps the original. Other weights stay tied: an embedding used
+/// twice is meant to be, as is what one module reads each time that it is called.
 pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) {
     let mut slots: BTreeMap<ValueId, Vec<(usize, usize)>> = BTreeMap::new();
     for weight in layers(graph, catalog).into_iter().flat_map(|layer| layer.weights) {
-        if weight.shape.len() <= 1 {
+        if graph.constant_of(weight.value).is_some_and(may_be_merged) {
             slots.entry(weight.value).or_default().push((weight.node, weight.input));
         }
     }
@@ -176,6 +178,10 @@ pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) {
     let mut slots: Vec<(ValueId, Vec<(usize, usize)>)> = slots.into_iter().collect();
     slots.sort_by(|(a, _), (b, _)| graph.name(*a).cmp(graph.name(*b)));
     for (value, slots) in slots {
+        let modules: HashSet<Option<String>> = slots.iter().map(|(node, _)| of_node(&graph.nodes()[*node])).collect();
+        if slots.len() > 1 && modules.len() == 1 && !modules.contains(&None) && !is_read_twice_by_one(&slots) {
+            continue;
+        }
         let original = graph.constant_of(value).expect("layers() lists constants only").clone();
         let kept = usize::from(readers[&value] == slots.len()); // the first may keep it if all readers train it
         for (node, input) in slots.into_iter().skip(kept) {
@@ -189,6 +195,12 @@ pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) {
             graph.set_input(node, input, own);
         }
     }
+}
+
+/// Scale and bias of one node are two parameters.
+fn is_read_twice_by_one(slots: &[(usize, usize)]) -> bool {
+    let nodes: HashSet<usize> = slots.iter().map(|(node, _)| *node).collect();
+    nodes.len() < slots.len()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use millstream_schemas::shown;
 pub struct ValueId(pub(crate) u32);
 
 /// One application of an operator.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Node {
     /// Name as in the file; may be empty.
     pub name: String,

@@ -1,0 +1,99 @@
+//! The path of the module in the source that a node or a weight was exported from.
+
+use crate::graph::Node;
+
+/// What torch.export notes beside a node: the paths of the modules around it, outermost first, and the operation.
+const NAME_SCOPES: &str = "pkg.torch.onnx.name_scopes";
+
+/// Last parts of the names of parameters, behind the path of their module.
+const PARTS: [&str; 9] = ["weight", "bias", "kernel", "gamma", "beta", "scale", "weights", "biases", "weight_bias"];
+
+/// The path of the module that a node was exported from, with dots: from what torch.export notes beside it, or from its name
+/// as TorchScript makes it, `/encoder/layer.0/query/MatMul`.
+pub(crate) fn of_node(node: &Node) -> Option<String> {
+    let scopes = node.metadata.iter().find(|(key, _)| key == NAME_SCOPES).map(|(_, value)| quoted(value));
+    if let Some([.., module, _]) = scopes.as_deref() {
+        return (!module.is_empty()).then(|| module.clone());
+    }
+    let (path, last) = node.name.trim_start_matches('/').rsplit_once('/')?;
+    let is_own = last == node.operator || last.strip_prefix(&node.operator).is_some_and(|tail| tail.starts_with('_'));
+    let path = if is_own { path } else { node.name.trim_start_matches('/') };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        // a list of modules is followed by its member, whose name holds that of the list
+        while parts.last().is_some_and(|list| part.strip_prefix(*list).is_some_and(|tail| tail.starts_with('.'))) {
+            parts.pop();
+        }
+        parts.push(part);
+    }
+    Some(parts.join("."))
+}
+
+/// The path of the module that a weight belongs to, where its name says so: `layer3.0.conv1` of `layer3.0.conv1.weight`.
+pub(crate) fn of_weight(name: &str) -> Option<&str> {
+    let (path, part) = name.rsplit_once(['.', '/'])?;
+    (PARTS.contains(&part) && !path.is_empty()).then_some(path)
+}
+
+/// Whether an exporter made up a name: `onnx::MatMul_758`, `val_12`, `/head/Constant_output_0`.
+pub(crate) fn is_generated(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number(name)
+        || name.starts_with('/')
+        || name.contains("::")
+        || of_weight(name).is_none() && name.rsplit_once('_').is_some_and(|(_, tail)| is_number(tail))
+}
+
+/// The texts of a list as Python prints it: `['', 'encoder', "it's"]`.
+fn quoted(list: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = list;
+    while let Some(start) = rest.find(['\'', '"']) {
+        let quote = &rest[start..=start];
+        let Some(length) = rest[start + 1..].find(quote) else { break };
+        found.push(rest[start + 1..][..length].to_owned());
+        rest = &rest[start + length + 2..];
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_those_of_the_source_whatever_exported_it() {
+        let node = |name: &str, scopes: Option<&str>| Node {
+            name: name.into(),
+            operator: "MatMul".into(),
+            metadata: scopes.map(|scopes| (NAME_SCOPES.to_owned(), scopes.to_owned())).into_iter().collect(),
+            ..Node::default()
+        };
+        for (name, scopes, path) in [
+            (
+                "/bert/encoder/layer.0/attention/self/query/MatMul",
+                None,
+                Some("bert.encoder.layer.0.attention.self.query"),
+            ),
+            ("/blocks/blocks.1/attn/qkv/MatMul_1", None, Some("blocks.1.attn.qkv")),
+            ("/features/features.0/features.0.0/MatMul", None, Some("features.0.0")),
+            ("MatMul_17", None, None),
+            ("node_MatMul_83", Some("['', 'm', 'm.encoder', 'm.encoder.query', 'linear']"), Some("m.encoder.query")),
+            ("node_MatMul_83", Some("['', 'linear']"), None),
+            ("model/dense/MatMul", None, Some("model.dense")),
+        ] {
+            assert_eq!(of_node(&node(name, scopes)).as_deref(), path, "{name}");
+        }
+        for (name, generated) in [
+            ("onnx::MatMul_758", true),
+            ("val_12", true),
+            ("/head/Constant_output_0", true),
+            ("17", true),
+            ("blocks.0.attn.qkv.weight", false),
+            ("cls_token", false),
+            ("block_2/kernel", false),
+        ] {
+            assert_eq!(is_generated(name), generated, "{name}");
+        }
+    }
+}
