@@ -245,12 +245,15 @@ mod tests {
                 vec![value("y", &[3])],
             ));
             let wanted = FineTuning { head: HeadChoice::Keep, train: TrainSelection::All, ..FineTuning::head(2, 3) };
-            compile(&model, &wanted, &OperatorCatalog::standard()).map(drop).map_err(|error| error.to_string())
+            let compiled = compile(&model, &wanted, &OperatorCatalog::standard());
+            compiled.map(|program| program.manifest.prediction.name).map_err(|error| error.to_string())
         };
-        assert_eq!(compiled(vec![node("Flatten", &["s"], &["y"])]), Ok(()));
+        assert_eq!(compiled(vec![node("Flatten", &["s"], &["y"])]), Ok("y".into()));
         let chances = vec![with(node("Softmax", &["s"], &["t"]), "axis", &[1]), node("Flatten", &["t"], &["y"])];
-        let message = compiled(chances).unwrap_err();
-        assert!(message.contains("node `t` (Softmax)") && message.contains("would be wrong"), "{message}");
+        assert_eq!(compiled(chances), Ok("s".into()), "the scores before the softmax are trained");
+        let other_axis = vec![with(node("Softmax", &["s"], &["t"]), "axis", &[2]), node("Flatten", &["t"], &["y"])];
+        let message = compiled(other_axis).unwrap_err();
+        assert!(message.contains("node `t` (Softmax)") && message.contains("axis"), "{message}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::initializers::{Fans, Initializer};
 use crate::operators::OperatorCatalog;
 use millstream_schemas::shown;
 
-/// The last linear layer of a model.
+/// The last linear layer of a model, or the last convolution: a linear layer at each place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The output it leads to.
@@ -21,7 +21,7 @@ pub struct Head {
     pub weight: ValueId,
     /// The bias, if it has one.
     pub bias: Option<ValueId>,
-    /// Which axis of the weight counts classes.
+    /// Which axis of the weight counts classes; all others together count features.
     pub class_axis: usize,
     /// Number of classes.
     pub classes: usize,
@@ -29,8 +29,8 @@ pub struct Head {
     pub reads_matrix: bool,
 }
 
-/// Finds the linear layer that makes an output: walks back over softmax and shape operators, then over the addition of
-/// a bias, to a `Gemm` or `MatMul` with constant weights.
+/// Finds the linear layer that makes an output: walks back over softmax, shape operators and enlargements, then over the
+/// addition of a bias, to a `Gemm`, `MatMul` or `Conv` with constant weights.
 pub(crate) fn find_head(graph: &Graph, output: Option<&str>) -> Result<Head, CompilerError> {
     let output = chosen_output(graph, output)?;
     let producers = producers(graph);
@@ -60,8 +60,8 @@ pub(crate) fn find_head(graph: &Graph, output: Option<&str>) -> Result<Head, Com
                 value = first()?;
                 logits = value;
             }
-            "Identity" => value = first()?,
-            "Flatten" | "Squeeze" | "Reshape" => (value, reshaped) = (first()?, true),
+            "Dropout" | "Identity" | "Resize" => value = first()?,
+            "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => (value, reshaped) = (first()?, true),
             "Add" if bias.is_none() => {
                 let sides = [(node.input(0), node.input(1)), (node.input(1), node.input(0))];
                 let constant = sides.into_iter().find(|(constant, _)| weight_of(*constant).is_some());
@@ -87,6 +87,24 @@ pub(crate) fn find_head(graph: &Graph, output: Option<&str>) -> Result<Head, Com
                     bias: bias.or(node.input(2)),
                     class_axis,
                     classes: shape[class_axis],
+                    output,
+                });
+            }
+            "Conv" => {
+                let weight = weight_of(node.input(1));
+                let shape = weight.and_then(|weight| graph.constant_of(weight)).map(|weight| weight.shape.as_slice());
+                let (Some(weight), Some([classes, _, _, ..]), 1) = (weight, shape, node.int("group").unwrap_or(1))
+                else {
+                    return Err(none_here(&format!("{} mixes not all channels", named(graph, node))));
+                };
+                return Ok(Head {
+                    reads_matrix: false,
+                    logits,
+                    node: index,
+                    weight,
+                    bias: bias.or(node.input(2)),
+                    class_axis: 0,
+                    classes: *classes,
                     output,
                 });
             }
@@ -164,9 +182,11 @@ pub(crate) fn replace_head(
             ),
         ));
     }
-    let features = graph.constant_of(head.weight).expect("find_head saw it").shape[1 - head.class_axis];
-    let shape = if head.class_axis == 0 { [classes, features] } else { [features, classes] };
-    if !TensorType::f32(shape).fits_a_machine() || features == 0 {
+    let mut shape = graph.constant_of(head.weight).expect("find_head saw it").shape.clone();
+    shape[head.class_axis] = classes;
+    let others = shape.iter().enumerate().filter(|(axis, _)| *axis != head.class_axis).map(|(_, length)| *length);
+    let features = others.fold(1, usize::saturating_mul);
+    if !TensorType::f32(shape.clone()).fits_a_machine() || features == 0 {
         return Err(CompilerError::Selection(format!("a head of {features} features and {classes} classes")));
     }
     let weight = how.draw(&shape, Fans::of_dense(features, classes), seed, graph.name(head.weight));
@@ -179,18 +199,22 @@ pub(crate) fn replace_head(
     Ok(())
 }
 
-/// Types behind the head speak of the old classes: where the rules cannot tell them, those whose last axis still counts
-/// classes are restated, the others are not known any more.
+/// Types behind the head speak of the old classes: where the rules cannot tell them, those whose axis still counts classes,
+/// the last one or that of a convolution's channels, are restated, the others are not known any more.
 fn restate(graph: &mut Graph, head: &Head, classes: usize, catalog: &OperatorCatalog) {
-    const KEEP_AXES: [&str; 7] = ["Add", "Cast", "Dropout", "Identity", "LogSoftmax", "Sigmoid", "Softmax"];
+    const KEEP_AXES: [&str; 8] = ["Add", "Cast", "Dropout", "Identity", "LogSoftmax", "Resize", "Sigmoid", "Softmax"];
+    let is_channel = graph.nodes()[head.node].is("Conv");
     let mut of_classes: HashMap<ValueId, Option<TensorType>> = HashMap::new();
     for (at, node) in graph.nodes().iter().enumerate().skip(head.node) {
         let reads_classes = node.inputs.iter().flatten().any(|input| of_classes.contains_key(input));
         if at == head.node || reads_classes && KEEP_AXES.contains(&node.operator.as_str()) {
             for made in node.outputs.iter().flatten() {
                 let mut known = graph.tensor_type(*made).cloned();
-                if let Some(last) = known.as_mut().and_then(|known| known.shape.last_mut()) {
-                    *last = classes.into();
+                let shape = known.as_mut().map(|known| known.shape.as_mut_slice());
+                if let Some(counts) =
+                    shape.and_then(|shape| if is_channel { shape.get_mut(1) } else { shape.last_mut() })
+                {
+                    *counts = classes.into();
                 }
                 of_classes.insert(*made, known);
             }
@@ -207,7 +231,8 @@ mod tests {
     use crate::model_file::onnx::{NodeProto, ValueInfoProto};
 
     fn network(nodes: Vec<NodeProto>, outputs: Vec<ValueInfoProto>) -> Graph {
-        let shapes: [(&str, &[usize]); 4] = [("w", &[4, 3]), ("turned", &[3, 4]), ("b", &[3]), ("cube", &[2, 4, 3])];
+        let shapes: [(&str, &[usize]); 5] =
+            [("w", &[4, 3]), ("turned", &[3, 4]), ("b", &[3]), ("cube", &[2, 4, 3]), ("kernel", &[3, 4, 1, 1])];
         let weights = shapes.iter().map(|(name, shape)| weight(name, shape)).collect();
         read(graph(nodes, weights, vec![value("x", &[4]), value("z", &[4])], outputs))
     }
@@ -218,6 +243,7 @@ mod tests {
         let then = |operator: &str| node(operator, &["s"], &["y"]);
         let turned = |inputs: &[&str], output: &str| with(gemm(inputs, output), "transB", &[1]);
         let matmul = || node("MatMul", &["x", "w"], &["m"]);
+        let conv = |groups: i64| with(node("Conv", &["x", "kernel", "b"], &["s"]), "group", &[groups]);
         // nodes; logits, weight, bias, axis of the classes, whether it is known to read a matrix
         type Found<'a> = Result<(&'a str, &'a str, Option<&'a str>, usize, bool), &'a str>;
         let rows: Vec<(Vec<NodeProto>, Found<'_>)> = vec![
@@ -235,6 +261,9 @@ mod tests {
                 vec![gemm(&["x", "w"], "t"), node("Softmax", &["t"], &["s"]), then("Flatten")],
                 Ok(("t", "w", None, 1, false)),
             ),
+            (vec![conv(1), then("Flatten")], Ok(("y", "kernel", Some("b"), 0, false))),
+            (vec![conv(1), node("Resize", &["s", "", "b"], &["y"])], Ok(("y", "kernel", Some("b"), 0, false))),
+            (vec![conv(2), then("Flatten")], Err("node `s` (Conv) mixes not all channels")),
             (vec![node("MatMul", &["x", "z"], &["y"])], Err("`y` multiplies two computed values")),
             (vec![node("MatMul", &["x", "cube"], &["y"])], Err("`y` multiplies two computed values")),
             (vec![node("Add", &["x", "z"], &["y"])], Err("`y` adds two computed values")),

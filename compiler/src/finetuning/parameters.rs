@@ -125,7 +125,7 @@ impl<'a> Parameters<'a> {
             // one number without the path of a module is a setting of the formula, as is what is taken away or divided by
             let is_own = of_weight(name).is_some() || numbers > 1 && !matches!(operator, "Div" | "Pow" | "Sub");
             // in front of all layers it normalizes the input
-            is_own && (is_fed || !is_elementwise(operator))
+            is_own && (is_fed || !is_elementwise(operator)) && !is_wave_table(constant)
         } else {
             is_fed && row.weights.contains(&input) && numbers > 1 && is_learned(operator, constant)
         };
@@ -137,8 +137,9 @@ impl<'a> Parameters<'a> {
 /// whatever holds one number throughout.
 pub(crate) fn may_be_merged(constant: &Constant) -> bool {
     let is_vector = constant.shape.iter().filter(|length| **length > 1).count() <= 1;
-    let width = constant.dtype.bytes();
-    is_vector || constant.bytes.chunks_exact(width).all(|number| number == &constant.bytes[..width])
+    // zeros of both signs are alike: a scale of zero that was folded into a convolution makes them
+    let alike = |values: Vec<f32>| values.iter().all(|value| *value == values[0]);
+    is_vector || constant.to_f32().is_some_and(alike)
 }
 
 /// What decides by values alone, where an exporter has made up the name: biases and scales are learned; of wider tensors those
@@ -161,8 +162,9 @@ fn is_wave_table(constant: &Constant) -> bool {
     let values = constant.to_f32().unwrap_or_default();
     let width = constant.shape.last().copied().unwrap_or(1).max(1);
     let first = &values[..width.min(values.len())];
-    first.iter().all(|value| value.abs() < 1e-6 || (value - 1.0).abs() < 1e-6)
-        && values.iter().all(|value| value.abs() <= 1.0)
+    let mut is_bounded = values.iter().all(|value| value.abs() <= 1.0 + 1e-6);
+    is_bounded &= values.iter().any(|value| *value != values[0]);
+    is_bounded && first.iter().all(|value| value.abs() < 1e-6 || (value - 1.0).abs() < 1e-6)
 }
 
 fn is_zero(constant: &Constant) -> bool {
@@ -186,4 +188,86 @@ fn is_elementwise(operator: &str) -> bool {
 fn may_be_float_output(graph: &Graph, node: &Node) -> bool {
     let known = node.outputs.first().copied().flatten().and_then(|made| graph.tensor_type(made));
     known.is_none_or(|known| known.dtype.is_float())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finetuning::untie;
+    use crate::handmade::{graph, node, read, value, weight};
+    use crate::model_file::onnx::{NodeProto, TensorProto};
+
+    fn trained(nodes: Vec<NodeProto>, weights: Vec<TensorProto>) -> Vec<String> {
+        let graph = read(graph(nodes, weights, vec![value("x", &[4, 4])], vec![value("y", &[4, 4])]));
+        let catalog = OperatorCatalog::standard();
+        let mut parameters = Parameters::new(&graph, &catalog);
+        let found = (0..graph.nodes().len()).flat_map(|at| parameters.of(at));
+        found.map(|weight| graph.name(weight.value).to_owned()).collect()
+    }
+
+    fn floats(name: &str, shape: &[usize], values: &[f32]) -> TensorProto {
+        TensorProto { float_data: values.to_vec(), ..weight(name, shape) }
+    }
+
+    #[test]
+    fn what_was_a_parameter_in_the_source_is_trained_and_masks_tables_and_settings_are_not() {
+        let waves = [0.0, 1.0, 0.0, 1.0, 0.84, 0.54, 0.01, 0.99, 0.9, -0.41, 0.02, 0.98, 0.14, -0.98, 0.03, 0.97];
+        let mask: Vec<f32> = (0..16).map(|at| if at % 5 == 0 { 0.0 } else { -100.0 }).collect();
+        // what a node reads beside `h`, which comes out of a layer; whether it is trained
+        let rows: Vec<(&str, TensorProto, bool)> = vec![
+            ("Add", weight("pos_embed", &[1, 4, 4]), true),
+            ("Add", weight("onnx::Add_12", &[4]), true),
+            ("Add", weight("onnx::Add_13", &[1, 4, 4]), true),
+            ("Add", floats("onnx::Add_14", &[1, 4, 4], &mask), false),
+            ("Add", floats("onnx::Add_15", &[1, 4, 4], &waves), false),
+            ("Add", floats("encoder.positions", &[1, 4, 4], &waves), false),
+            ("Add", weight("layers.0.attn_mask", &[1, 4, 4]), false),
+            ("Mul", weight("blocks.0.layer_scale.gamma", &[4]), true),
+            ("Mul", weight("blocks.0.scale", &[]), true),
+            ("Mul", weight("val_3", &[]), false),
+            ("Mul", weight("val_4", &[4, 4]), false),
+            ("Div", weight("deviation", &[4]), false),
+            ("Pow", weight("two.weight", &[1]), false),
+            ("Concat", weight("cls_token", &[1, 4, 4]), true),
+            ("MatMul", weight("val_5", &[4, 4]), true),
+        ];
+        for (operator, constant, is_trained) in rows {
+            let name = constant.name().to_owned();
+            let mut joined = node(operator, &["h", &name], &["y"]);
+            if operator == "Concat" {
+                joined = crate::handmade::with(joined, "axis", &[1]);
+            }
+            let nodes = vec![node("MatMul", &["x", "first.weight"], &["h"]), joined];
+            let mut wanted = vec!["first.weight".to_owned()];
+            wanted.extend(is_trained.then_some(name));
+            assert_eq!(trained(nodes, vec![weight("first.weight", &[4, 4]), constant.clone()]), wanted, "{operator}");
+        }
+    }
+
+    #[test]
+    fn a_weight_behind_a_transpose_is_trained_in_the_form_that_it_is_stored_in() {
+        let nodes = vec![node("Transpose", &["linear.weight"], &["turned"]), node("MatMul", &["x", "turned"], &["y"])];
+        assert_eq!(trained(nodes, vec![weight("linear.weight", &[4, 4])]), ["linear.weight"]);
+    }
+
+    #[test]
+    fn copies_of_a_layer_are_untied_and_what_one_module_reads_twice_stays_tied() {
+        let matmul = |name: &str, weight: &str, from: &str, to: &str| NodeProto {
+            name: Some(name.into()),
+            ..node("MatMul", &[from, weight], &[to])
+        };
+        // names of two nodes; how many weights there are afterwards
+        for (first, second, count) in [
+            ("/layers.0/linear/MatMul", "/layers.1/linear/MatMul", 2),
+            ("/layers.0/linear/MatMul", "/layers.0/linear/MatMul_1", 1),
+            ("/embed/MatMul", "/decoder/MatMul", 1),
+            ("one", "two", 1),
+        ] {
+            let nodes = vec![matmul(first, "w", "x", "h"), matmul(second, "w", "h", "y")];
+            let weights = vec![weight("w", &[4, 4])];
+            let mut graph = read(graph(nodes, weights, vec![value("x", &[4, 4])], vec![value("y", &[4, 4])]));
+            untie(&mut graph, &OperatorCatalog::standard());
+            assert_eq!(graph.constants().len(), count, "{first}, {second}");
+        }
+    }
 }

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use millstream_schemas::nearest;
 use millstream_schemas::recipe::{LearningRateMultiplier, TrainSelection};
 
-use super::module_path::of_node;
+use super::module_path::{of_node, of_weight};
 use super::parameters::may_be_merged;
 use super::{Head, Layer, layers, pattern_matches};
 use crate::CompilerError;
@@ -158,15 +158,16 @@ fn check_pattern(layers: &[Layer], trainable: &[usize], pattern: &str) -> Result
     ))
 }
 
-/// Gives each node its own copy of a bias or scale that has other readers.
+/// Gives each node its own copy of a weight that an exporter stored once for several.
 ///
-/// Exporters store equal tensors once (all fresh LayerNorm weights, all zero biases, a scale and a variance of ones), and
-/// training would then tie them. A reader that does not train it keeps the original. Other weights stay tied: an embedding used
-/// twice is meant to be, as is what one module reads each time that it is called.
+/// Exporters store equal tensors once (all fresh LayerNorm weights, all zero biases, a scale and a variance of ones, the
+/// copies of a layer before training), and training would then tie them. A reader that does not train it keeps the original.
+/// Other weights stay tied: an embedding used twice is meant to be, as is what one module reads each time that it is called.
 pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) {
     let mut slots: BTreeMap<ValueId, Vec<(usize, usize)>> = BTreeMap::new();
     for weight in layers(graph, catalog).into_iter().flat_map(|layer| layer.weights) {
-        if graph.constant_of(weight.value).is_some_and(may_be_merged) {
+        // behind a view the stored form is read; its copies would be views too
+        if graph.nodes()[weight.node].input(weight.input) == Some(weight.value) {
             slots.entry(weight.value).or_default().push((weight.node, weight.input));
         }
     }
@@ -178,29 +179,55 @@ pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) {
     let mut slots: Vec<(ValueId, Vec<(usize, usize)>)> = slots.into_iter().collect();
     slots.sort_by(|(a, _), (b, _)| graph.name(*a).cmp(graph.name(*b)));
     for (value, slots) in slots {
-        let modules: HashSet<Option<String>> = slots.iter().map(|(node, _)| of_node(&graph.nodes()[*node])).collect();
-        if slots.len() > 1 && modules.len() == 1 && !modules.contains(&None) && !is_read_twice_by_one(&slots) {
+        let original = graph.constant_of(value).expect("layers() lists constants only").clone();
+        let is_merged =
+            if may_be_merged(&original) { !is_of_one_module(graph, &slots) } else { are_copies(graph, &slots) };
+        if !is_merged {
             continue;
         }
-        let original = graph.constant_of(value).expect("layers() lists constants only").clone();
         let kept = usize::from(readers[&value] == slots.len()); // the first may keep it if all readers train it
         for (node, input) in slots.into_iter().skip(kept) {
-            let reader = graph.nodes()[node].outputs.iter().flatten().next();
-            let reader = reader.map_or("", |reader| graph.name(*reader));
-            let wanted = format!("{}.{reader}", graph.name(value));
-            let numbered = (2..).map(|number| format!("{wanted}.{number}"));
-            let mut all = std::iter::once(wanted.clone()).chain(numbered);
-            let own = all.find(|name| !graph.is_taken(name)).expect("numbers do not run out");
+            let own = own_name(graph, value, node);
             let own = graph.constant(&own, original.clone());
             graph.set_input(node, input, own);
         }
     }
 }
 
-/// Scale and bias of one node are two parameters.
-fn is_read_twice_by_one(slots: &[(usize, usize)]) -> bool {
+/// A free name for the copy that a node reads: its module's path and the weight's part in it, where they are known.
+fn own_name(graph: &Graph, value: ValueId, node: usize) -> String {
+    let (name, node) = (graph.name(value), &graph.nodes()[node]);
+    let part = of_weight(name).map(|path| &name[path.len() + 1..]);
+    let wanted = match (of_node(node), part) {
+        (Some(path), Some(part)) => format!("{path}.{part}"),
+        _ => {
+            let made = node.outputs.iter().flatten().next();
+            format!("{name}.{}", made.map_or("", |made| graph.name(*made)))
+        }
+    };
+    let numbered = (2..).map(|number| format!("{wanted}.{number}"));
+    let mut all = std::iter::once(wanted.clone()).chain(numbered);
+    all.find(|name| !graph.is_taken(name)).expect("numbers do not run out")
+}
+
+/// Whether one module reads a weight each time that it is called. Scale and bias of one node are two parameters all the same.
+fn is_of_one_module(graph: &Graph, slots: &[(usize, usize)]) -> bool {
+    let modules: HashSet<Option<String>> = slots.iter().map(|(node, _)| of_node(&graph.nodes()[*node])).collect();
     let nodes: HashSet<usize> = slots.iter().map(|(node, _)| *node).collect();
-    nodes.len() < slots.len()
+    modules.len() == 1 && !modules.contains(&None) && nodes.len() == slots.len()
+}
+
+/// Whether the readers are the same part of modules that differ by their numbers alone: `layers.0.linear`, `layers.1.linear`.
+fn are_copies(graph: &Graph, slots: &[(usize, usize)]) -> bool {
+    let without_numbers =
+        |path: &str| path.split('.').filter(|part| part.parse::<u64>().is_err()).collect::<Vec<_>>().join(".");
+    let reader = |(node, input): &(usize, usize)| {
+        let node = &graph.nodes()[*node];
+        of_node(node).map(|path| (without_numbers(&path), node.operator.clone(), *input))
+    };
+    let kinds: HashSet<Option<(String, String, usize)>> = slots.iter().map(reader).collect();
+    let paths: HashSet<Option<String>> = slots.iter().map(|(node, _)| of_node(&graph.nodes()[*node])).collect();
+    kinds.len() == 1 && !kinds.contains(&None) && paths.len() == slots.len()
 }
 
 #[cfg(test)]

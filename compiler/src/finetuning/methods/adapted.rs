@@ -14,7 +14,7 @@ pub enum AdaptedLayers {
     /// Every linear layer (`MatMul`, `Gemm`) but the head.
     #[default]
     Linear,
-    /// Every convolution.
+    /// Every convolution but the head.
     Convolution,
     /// Every linear layer but the head, and every convolution.
     All,
@@ -105,7 +105,7 @@ impl AdaptedLayers {
         }
         let wanted = |weight: &LinearWeight| match self {
             Self::Linear => is_dense(weight) && !in_head(weight),
-            Self::Convolution => !is_dense(weight),
+            Self::Convolution => !is_dense(weight) && !in_head(weight),
             Self::All => !in_head(weight),
             Self::Match(patterns) => patterns.iter().any(|pattern| pattern_matches(pattern, &weight.layer)),
         };
