@@ -200,7 +200,7 @@ fn an_open_axis_gives_for_every_length_what_a_fixed_one_gives() {
             let known = |opset: &i64| {
                 row.opsets.contains(if row.domain.is_empty() { opset } else { &1 }) && sample.opsets.contains(opset)
             };
-            let opsets: Vec<i64> = [13, 17, 20].into_iter().filter(known).collect();
+            let opsets: Vec<i64> = [13, 17, 20, 25].into_iter().filter(known).collect();
             let (lowest, highest) = (*opsets.first().unwrap(), *opsets.last().unwrap());
             for (open, own) in candidates(&sample) {
                 let is_batch = first_varied(&sample).is_some_and(|first| open.contains(&(first, 0)));

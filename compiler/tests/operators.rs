@@ -195,6 +195,7 @@ fn constant_of(value: &DynValue) -> Constant {
         Element::Float32 => (ElementType::F32, bytes(value, f32::to_le_bytes)),
         Element::Int64 => (ElementType::I64, bytes(value, i64::to_le_bytes)),
         Element::Int32 => (ElementType::I32, bytes(value, i32::to_le_bytes)),
+        Element::Uint8 => (ElementType::U8, bytes(value, u8::to_le_bytes)),
         Element::Bool => (ElementType::Bool, bytes(value, |truth: bool| [u8::from(truth)])),
         other => panic!("an output of type {other:?}"),
     };
@@ -470,4 +471,28 @@ fn the_gradient_of_a_norm_of_zeros_is_zero() {
     let given = own_gradients(&built, &[vec![1.0, 1.0]], &[0]);
     let wanted = vec![vec![0.0, 0.0, 0.0, f64::from(0.6f32), 0.0, f64::from(-0.8f32)]];
     assert_eq!(given, Ok(wanted));
+}
+
+#[test]
+fn gradients_at_special_points_are_those_of_pytorch() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let along_rows = || vec![("axes", vec![1].into()), ("keepdims", 0.into())];
+    let rows: Vec<(&str, Vec<(&str, Attribute)>, [f32; 6], [f64; 6])> = vec![
+        ("ReduceProd", along_rows(), [2.0, 0.0, 3.0, 0.0, 0.0, 4.0], [0.0, 6.0, 0.0, 0.0, 0.0, 0.0]),
+        ("ReduceL1", along_rows(), [0.0, -2.0, 3.0, 0.0, 0.0, 4.0], [0.0, -1.0, 1.0, 0.0, 0.0, 1.0]),
+        ("Softsign", vec![], [0.0, 1.0, -1.0, 0.0, 3.0, -3.0], [1.0, 0.25, 0.25, 1.0, 0.0625, 0.0625]),
+        ("Celu", vec![], [0.0, 1.0, 2.0, 0.0, 1.0, 2.0], [1.0; 6]),
+        ("Shrink", vec![], [0.5, -0.5, 0.75, 0.0, -0.75, 2.0], [0.0, 0.0, 1.0, 0.0, 1.0, 1.0]),
+        ("ThresholdedRelu", vec![], [1.0, 0.0, 2.0, -2.0, 1.5, 1.0], [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]),
+    ];
+    for (operator, attributes, values, wanted) in rows {
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let x = graph.input("x", TensorType::f32([2, 3]));
+        let y = graph.add(operator, &[x], &attributes).expect("it fits");
+        let built = Built { graph, varied: vec![(x, values.to_vec())], step: 0.0, outputs: vec![y] };
+        let ones = vec![1.0; built.shape(y).iter().product()];
+        assert_eq!(own_gradients(&built, &[ones], &[0]), Ok(vec![wanted.to_vec()]), "{operator}");
+    }
 }

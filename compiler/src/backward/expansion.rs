@@ -28,4 +28,15 @@ impl Expansion<'_> {
             message: message.into(),
         }
     }
+
+    /// An error that says that this form of the operator has no gradient here.
+    pub fn no_gradient(&self, reason: impl Into<String>) -> CompilerError {
+        CompilerError::MissingGradient {
+            operator: self.node.qualified_operator(),
+            opset: self.graph.opset_of(&self.node.domain),
+            node: self.graph.label(&self.node),
+            reason: reason.into(),
+            path: String::new(), // the reverse pass fills it in
+        }
+    }
 }

@@ -30,10 +30,11 @@ pub fn gradients(
     }
     path.require_gradients(graph, catalog)?;
     for _ in 0..MOST_ROUNDS {
-        if !expand(graph, &path, catalog)? {
+        let expanded = expand(graph, &path, catalog);
+        path = TrainedPath::find(graph, loss, wanted, catalog);
+        if !expanded.map_err(|(index, error)| path.with_path(graph, index, error))? {
             break;
         }
-        path = TrainedPath::find(graph, loss, wanted, catalog);
         path.require_gradients(graph, catalog)?;
     }
     let known = graph.known_type(loss)?;
@@ -114,6 +115,17 @@ impl TrainedPath {
         Ok(())
     }
 
+    /// The error of a rule, which knows no path, with the one to its node.
+    fn with_path(&self, graph: &Graph, index: usize, error: CompilerError) -> CompilerError {
+        match error {
+            CompilerError::MissingGradient { operator, opset, node, reason, .. } => {
+                let path = self.path_to(graph, index);
+                CompilerError::MissingGradient { operator, opset, node, reason, path }
+            }
+            other => other,
+        }
+    }
+
     /// The nodes from the loss down to this one.
     fn path_to(&self, graph: &Graph, index: usize) -> String {
         let towards_loss = std::iter::successors(Some(index), |at| self.towards_loss.get(at).copied());
@@ -139,8 +151,8 @@ fn rule_of(graph: &Graph, node: &Node, catalog: &OperatorCatalog) -> Result<Grad
     catalog.gradient_of(&node.domain, &node.operator, graph.opset_of(&node.domain))
 }
 
-/// Expands the nodes on the path that have a rule for it; whether there were any.
-fn expand(graph: &mut Graph, path: &TrainedPath, catalog: &OperatorCatalog) -> Result<bool, CompilerError> {
+/// Expands the nodes on the path that have a rule for it; whether there were any. Errors come with the place of the node.
+fn expand(graph: &mut Graph, path: &TrainedPath, catalog: &OperatorCatalog) -> Result<bool, (usize, CompilerError)> {
     let rule = |index: &usize| match rule_of(graph, &graph.nodes()[*index], catalog) {
         Ok(Gradient::Expand(rule)) => Some((*index, rule)),
         _ => None,
@@ -148,7 +160,8 @@ fn expand(graph: &mut Graph, path: &TrainedPath, catalog: &OperatorCatalog) -> R
     let found: Vec<(usize, ExpandRule)> = path.nodes.iter().filter_map(rule).collect();
     // from the last on, so that the places of the others stay
     for (index, rule) in found.iter().rev() {
-        graph.replace_node(*index, |graph, node| rule(&mut Expansion { graph, node }))?;
+        let expanded = graph.replace_node(*index, |graph, node| rule(&mut Expansion { graph, node }));
+        expanded.map_err(|error| (*index, error))?;
     }
     Ok(!found.is_empty())
 }
@@ -181,13 +194,7 @@ impl ReversePass<'_> {
         let given = vec![None; node.inputs.len()];
         let mut backward = Backward { graph, node, output_gradients, wanted, given };
         let outcome = rule(&mut backward).and_then(|()| backward.gives_all_wanted());
-        outcome.map_err(|error| match error {
-            CompilerError::MissingGradient { operator, opset, node, reason, .. } => {
-                let path = path.path_to(backward.graph, index);
-                CompilerError::MissingGradient { operator, opset, node, reason, path }
-            }
-            other => other,
-        })?;
+        outcome.map_err(|error| path.with_path(backward.graph, index, error))?;
         let Backward { node, wanted, given, .. } = backward;
         for (slot, input) in node.inputs.iter().enumerate() {
             if let (Some(input), Some(gradient), true) = (input, given[slot], wanted[slot]) {

@@ -57,6 +57,19 @@ impl Graph {
         self.divided_by(one, count)
     }
 
+    /// The whole numbers from 0 up to a length, which is not among them: int64.
+    pub fn positions(&mut self, count: &Length) -> Emitted {
+        if let Some(count) = count.fixed() {
+            return Ok(self.integers(&(0..count as i64).collect::<Vec<i64>>()));
+        }
+        let limit = self.lengths(std::slice::from_ref(count))?;
+        let limit = self.reshape::<Length>(limit, &[])?;
+        let known = Integers { dtype: ElementType::I64, shape: Vec::new(), elements: vec![count.clone()] };
+        self.set_known(limit, Known::Integers(known));
+        let [start, step] = [0, 1].map(|value| self.constant("whole", Constant::i64([], &[value])));
+        self.add("Range", &[start, limit, step], &[])
+    }
+
     /// A vector of one length that is no number.
     fn computed(&mut self, length: &Length) -> Emitted {
         if let Some(name) = length.name() {

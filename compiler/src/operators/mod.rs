@@ -3,31 +3,57 @@
 //! [`OperatorCatalog::standard`] holds these rows, and a row from outside the crate is as good as they are: see [`OperatorCatalog`].
 
 mod abs;
+mod acos;
+mod acosh;
 mod add;
 mod and;
+mod arg_max;
+mod arg_min;
+mod asin;
+mod asinh;
+mod atan;
+mod atanh;
 mod average_pool;
 mod batch_normalization;
 mod bias_gelu;
+mod bit_shift;
+mod bitwise_and;
+mod bitwise_not;
+mod bitwise_or;
+mod bitwise_xor;
 mod cast;
+mod cast_like;
 mod ceil;
+mod celu;
+mod center_crop_pad;
 mod clip;
+mod col2im;
+mod compress;
 mod concat;
 mod constant;
 mod constant_of_shape;
 mod conv;
 mod conv_transpose;
 mod cos;
+mod cosh;
+mod cum_sum;
+mod depth_to_space;
+mod det;
 mod div;
 mod dropout;
+mod einsum;
 mod elu;
 mod equal;
 mod erf;
 mod exp;
 mod expand;
+mod eye_like;
 mod fast_gelu;
 mod flatten;
 mod floor;
 mod gather;
+mod gather_elements;
+mod gather_nd;
 mod gelu;
 mod gemm;
 mod global_average_pool;
@@ -36,7 +62,10 @@ mod greater;
 mod greater_or_equal;
 mod hard_sigmoid;
 mod hard_swish;
+mod hardmax;
 mod identity;
+mod is_inf;
+mod is_nan;
 mod layer_normalization;
 mod leaky_relu;
 mod less;
@@ -46,11 +75,15 @@ mod log_softmax;
 mod mat_mul;
 mod max;
 mod max_pool;
+mod mean;
 mod min;
 mod mish;
+mod modulo;
 mod mul;
 mod neg;
+mod non_zero;
 mod not;
+mod one_hot;
 mod operator;
 mod operator_catalog;
 mod or;
@@ -60,71 +93,122 @@ mod pow;
 mod quick_gelu;
 mod range;
 mod reciprocal;
+mod reduce_l1;
 mod reduce_l2;
+mod reduce_log_sum;
+mod reduce_log_sum_exp;
 mod reduce_max;
 mod reduce_mean;
 mod reduce_min;
+mod reduce_prod;
 mod reduce_sum;
+mod reduce_sum_square;
 mod relu;
 mod reshape;
+mod reverse_sequence;
 mod round;
 mod rules;
 mod samples;
 mod scatter_elements;
 mod scatter_nd;
+mod selu;
 mod shape;
+mod shrink;
 mod sigmoid;
 mod sign;
 mod sin;
+mod sinh;
+mod size;
 mod slice;
 mod softmax;
 mod softplus;
+mod softsign;
+mod space_to_depth;
 mod split;
 mod sqrt;
 mod squeeze;
 mod sub;
+mod sum;
+mod tan;
 mod tanh;
+mod thresholded_relu;
+mod tile;
+mod top_k;
 mod transpose;
+mod trilu;
 mod type_rule;
 mod unsqueeze;
 mod r#where;
+mod xor;
 
 pub use operator::{ExpandRule, FoldRule, Gradient, GradientRule, Operator, TypeRule};
 pub use operator_catalog::OperatorCatalog;
 pub(crate) use rules::axes::from_front as axis_from_front;
-use rules::elementwise::{broadcast_of_two, same_as_first, truth_of_two};
-use rules::{axes, convolutions, extremes, folding, reductions, windows};
-pub use samples::{Sample, SampleInput, fixed_integers, fixed_truths, varied, varied_in};
+use rules::elementwise::{
+    broadcast_of_all, broadcast_of_two, floats_as_first, integers_of_two, numbers_as_first, same_as_first,
+    truth_of_floats, truth_of_two,
+};
+use rules::{axes, blocks, convolutions, element_types, extremes, folding, reductions, scatters, windows};
+pub use samples::{
+    Sample, SampleInput, fixed_floats, fixed_integer, fixed_integers, fixed_integers_of, fixed_truths, varied,
+    varied_in,
+};
 pub use type_rule::TypeRuleInput;
 
 /// All operators of this crate, by name.
 const STANDARD: &[Operator] = &[
     abs::OPERATOR,
+    acos::OPERATOR,
+    acosh::OPERATOR,
     add::OPERATOR,
     and::OPERATOR,
+    arg_max::OPERATOR,
+    arg_min::OPERATOR,
+    asin::OPERATOR,
+    asinh::OPERATOR,
+    atan::OPERATOR,
+    atanh::OPERATOR,
     average_pool::OPERATOR,
     batch_normalization::OPERATOR,
     bias_gelu::OPERATOR,
+    bit_shift::OPERATOR,
+    bitwise_and::OPERATOR,
+    bitwise_not::OPERATOR,
+    bitwise_or::OPERATOR,
+    bitwise_xor::OPERATOR,
     cast::OPERATOR,
+    cast_like::OPERATOR,
     ceil::OPERATOR,
+    celu::OPERATOR,
+    center_crop_pad::OPERATOR,
     clip::OPERATOR,
+    col2im::OPERATOR,
+    compress::OPERATOR,
     concat::OPERATOR,
     constant::OPERATOR,
     constant_of_shape::OPERATOR,
     conv::OPERATOR,
     conv_transpose::OPERATOR,
     cos::OPERATOR,
+    cosh::OPERATOR,
+    cum_sum::OPERATOR,
+    depth_to_space::OPERATOR,
+    det::OPERATOR,
     div::OPERATOR,
     dropout::OPERATOR,
+    einsum::OPERATOR,
     elu::OPERATOR,
     equal::OPERATOR,
     erf::OPERATOR,
     exp::OPERATOR,
     expand::OPERATOR,
+    eye_like::OPERATOR,
     fast_gelu::OPERATOR,
     flatten::OPERATOR,
     floor::OPERATOR,
     gather::OPERATOR,
+    gather_elements::OPERATOR,
+    gather_nd::OPERATOR,
     gelu::OPERATOR,
     gemm::OPERATOR,
     global_average_pool::OPERATOR,
@@ -133,7 +217,10 @@ const STANDARD: &[Operator] = &[
     greater_or_equal::OPERATOR,
     hard_sigmoid::OPERATOR,
     hard_swish::OPERATOR,
+    hardmax::OPERATOR,
     identity::OPERATOR,
+    is_inf::OPERATOR,
+    is_nan::OPERATOR,
     layer_normalization::OPERATOR,
     leaky_relu::OPERATOR,
     less::OPERATOR,
@@ -143,11 +230,15 @@ const STANDARD: &[Operator] = &[
     mat_mul::OPERATOR,
     max::OPERATOR,
     max_pool::OPERATOR,
+    mean::OPERATOR,
     min::OPERATOR,
     mish::OPERATOR,
+    modulo::OPERATOR,
     mul::OPERATOR,
     neg::OPERATOR,
+    non_zero::OPERATOR,
     not::OPERATOR,
+    one_hot::OPERATOR,
     or::OPERATOR,
     p_relu::OPERATOR,
     pad::OPERATOR,
@@ -155,31 +246,50 @@ const STANDARD: &[Operator] = &[
     quick_gelu::OPERATOR,
     range::OPERATOR,
     reciprocal::OPERATOR,
+    reduce_l1::OPERATOR,
     reduce_l2::OPERATOR,
+    reduce_log_sum::OPERATOR,
+    reduce_log_sum_exp::OPERATOR,
     reduce_max::OPERATOR,
     reduce_mean::OPERATOR,
     reduce_min::OPERATOR,
+    reduce_prod::OPERATOR,
     reduce_sum::OPERATOR,
+    reduce_sum_square::OPERATOR,
     relu::OPERATOR,
     reshape::OPERATOR,
+    reverse_sequence::OPERATOR,
     round::OPERATOR,
     scatter_elements::OPERATOR,
     scatter_nd::OPERATOR,
+    selu::OPERATOR,
     shape::OPERATOR,
+    shrink::OPERATOR,
     sigmoid::OPERATOR,
     sign::OPERATOR,
     sin::OPERATOR,
+    sinh::OPERATOR,
+    size::OPERATOR,
     slice::OPERATOR,
     softmax::OPERATOR,
     softplus::OPERATOR,
+    softsign::OPERATOR,
+    space_to_depth::OPERATOR,
     split::OPERATOR,
     sqrt::OPERATOR,
     squeeze::OPERATOR,
     sub::OPERATOR,
+    sum::OPERATOR,
+    tan::OPERATOR,
     tanh::OPERATOR,
+    thresholded_relu::OPERATOR,
+    tile::OPERATOR,
+    top_k::OPERATOR,
     transpose::OPERATOR,
+    trilu::OPERATOR,
     unsqueeze::OPERATOR,
     r#where::OPERATOR,
+    xor::OPERATOR,
 ];
 
 #[cfg(test)]

@@ -80,3 +80,18 @@ pub fn fixed_truths(shape: &[usize], values: &[bool]) -> SampleInput {
 pub fn fixed_integers(values: &[i64]) -> SampleInput {
     SampleInput::Fixed(Constant::i64([values.len()], values))
 }
+
+/// A whole number, without axes.
+pub fn fixed_integer(value: i64) -> SampleInput {
+    SampleInput::Fixed(Constant::i64([], &[value]))
+}
+
+/// Integers of a shape.
+pub fn fixed_integers_of(shape: &[usize], values: &[i64]) -> SampleInput {
+    SampleInput::Fixed(Constant::i64(shape, values))
+}
+
+/// Floats of a shape; no gradient flows to them.
+pub fn fixed_floats(shape: &[usize], values: &[f32]) -> SampleInput {
+    SampleInput::Fixed(Constant::f32(shape, values))
+}

@@ -1,6 +1,6 @@
-//! What Max and Min share.
+//! What maxima and minima share.
 
-use super::folding;
+use super::{element_types, folding};
 use crate::CompilerError;
 use crate::backward::Backward;
 use crate::graph::{ElementType, Known, Length, TensorType};
@@ -14,6 +14,18 @@ pub(crate) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, Compile
         shape = rule.broadcast(&shape, &rule.input(index)?.shape)?;
     }
     Ok(vec![TensorType { dtype: first.dtype, shape }])
+}
+
+/// The type of an index on an axis: that of ArgMax and ArgMin.
+pub(crate) fn index_types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    let mut shape = element_types::numbers(rule, 0)?.shape.clone();
+    let axis = rule.axis(rule.node.int("axis").unwrap_or(0), shape.len())?;
+    if rule.node.int("keepdims").unwrap_or(1) != 0 {
+        shape[axis] = 1.into();
+    } else {
+        shape.remove(axis);
+    }
+    Ok(vec![TensorType { dtype: ElementType::I64, shape }])
 }
 
 /// Of two inputs.

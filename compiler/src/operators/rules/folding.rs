@@ -114,6 +114,11 @@ pub(crate) fn binary(rule: &TypeRuleInput<'_>, value: impl Fn(&Length, &Length) 
     two(rule, dtype, value)
 }
 
+/// As [`binary`], of numbers alone.
+pub(crate) fn of_numbers(rule: &TypeRuleInput<'_>, value: fn(i64, i64) -> Option<i64>) -> Folded {
+    binary(rule, |a, b| value(a.as_number()?, b.as_number()?).map(Length::number))
+}
+
 /// Two integers to a truth value, broadcast; `None` where it depends on what names stand for.
 pub(crate) fn comparison(rule: &TypeRuleInput<'_>, holds: fn(&Length, &Length) -> Option<bool>) -> Folded {
     two(rule, ElementType::Bool, |a, b| holds(a, b).map(|holds| usize::from(holds).into()))

@@ -1,9 +1,13 @@
-//! Rules that several operators share: axes, element by element, maxima and minima, folding, reductions, sliding windows, convolutions.
+//! Rules that several operators share: element types, axes, blocks of pixels, element by element, maxima and minima,
+//! folding, reductions, scattering back what was gathered, sliding windows, convolutions.
 
 pub(crate) mod axes;
+pub(crate) mod blocks;
 pub(crate) mod convolutions;
+pub(crate) mod element_types;
 pub(crate) mod elementwise;
 pub(crate) mod extremes;
 pub(crate) mod folding;
 pub(crate) mod reductions;
+pub(crate) mod scatters;
 pub(crate) mod windows;

@@ -1,10 +1,10 @@
 //! What ReduceSum, ReduceMean and their like share: which axes go, and how a gradient comes back over them.
 
-use super::axes;
+use super::{axes, folding};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Graph, Length, Node, TensorType, ValueId};
-use crate::operators::TypeRuleInput;
+use crate::graph::{Graph, Known, Length, Node, TensorType, ValueId};
+use crate::operators::{Sample, TypeRuleInput, fixed_integers, varied_in};
 
 /// The axes a node reduces. `input_since`: the opset from which they are an input, not an attribute.
 fn reduced_axes(graph: &Graph, node: &Node, rank: usize, input_since: i64) -> Result<Vec<usize>, String> {
@@ -47,6 +47,51 @@ pub(crate) fn types(rule: &TypeRuleInput<'_>, input_since: i64) -> Result<Vec<Te
     Ok(vec![TensorType { dtype: x.dtype, shape }])
 }
 
+/// Integers reduced: `join` puts one more element to what is there, `None` where names leave it open. What has no elements
+/// is left to the runtime.
+pub(crate) fn fold(
+    rule: &TypeRuleInput<'_>,
+    input_since: i64,
+    join: fn(&Length, &Length) -> Option<Length>,
+) -> Result<Option<Known>, CompilerError> {
+    let Some(source) = folding::integer_input(rule, 0) else { return Ok(None) };
+    let Some(shape) = folding::small_shape(&types(rule, input_since)?.remove(0).shape) else { return Ok(None) };
+    let reduced = reduced_axes(rule.graph, rule.node, source.shape.len(), input_since);
+    let reduced = reduced.map_err(|message| rule.error(message))?;
+    let kept: Vec<usize> =
+        (0..source.shape.len()).map(|at| if reduced.contains(&at) { 1 } else { source.shape[at] }).collect();
+    let (steps, kept_steps) = (folding::steps(&source.shape), folding::steps(&kept));
+    let mut joined: Vec<Option<Length>> = vec![None; kept.iter().product()];
+    for (at, element) in source.elements.iter().enumerate() {
+        let to = (0..kept.len())
+            .map(|axis| at / steps[axis] % source.shape[axis] % kept[axis] * kept_steps[axis])
+            .sum::<usize>();
+        joined[to] = Some(match &joined[to] {
+            None => element.clone(),
+            Some(so_far) => match join(so_far, element) {
+                Some(joined) => joined,
+                None => return Ok(None),
+            },
+        });
+    }
+    let elements = joined.into_iter().collect::<Option<Vec<Length>>>();
+    Ok(elements.and_then(|elements| folding::from_elements(source.dtype, &shape, elements)))
+}
+
+/// Samples of a reduction whose axes are an input from opset 18 on; inputs lie in the range.
+pub(crate) fn samples_in(low: f32, high: f32) -> Vec<Sample> {
+    let x = |shape: &[usize]| varied_in(shape, low, high);
+    let flat = || vec![("keepdims", 0.into())];
+    let named = || vec![("axes", vec![1].into()), ("keepdims", 0.into())];
+    vec![
+        Sample::new("all axes", vec![x(&[2, 3])], flat()),
+        Sample::new("named axes", vec![x(&[2, 3, 4]), fixed_integers(&[0, -1])], vec![]).since(18),
+        Sample::new("without kept axes", vec![x(&[2, 3, 4]), fixed_integers(&[1])], flat()).since(18),
+        Sample::new("axes as attribute", vec![x(&[2, 3, 4])], vec![("axes", vec![0, -1].into())]).until(17),
+        Sample::new("without kept axes", vec![x(&[2, 3, 4])], named()).until(17),
+    ]
+}
+
 /// What a rule needs to go back through a reduction.
 pub(crate) struct Reduction {
     /// The input's shape.
@@ -63,6 +108,16 @@ impl Reduction {
         let full = b.input_shape(0)?;
         let reduced = reduced_axes(b.graph, &b.node, full.len(), input_since).map_err(|message| b.error(message))?;
         Ok(Self { kept: kept(&full, &reduced), axes: reduced.iter().map(|axis| *axis as i64).collect(), full })
+    }
+
+    /// Reads it from a node that must reduce an axis.
+    pub(crate) fn of_some(b: &Backward<'_>, input_since: i64) -> Result<Self, CompilerError> {
+        let reduction = Self::of(b, input_since)?;
+        if reduction.axes.is_empty() {
+            Err(b.no_gradient("it reduces no axis, and runtimes differ in what that is"))
+        } else {
+            Ok(reduction)
+        }
     }
 
     /// Number of elements that become one.
@@ -83,6 +138,15 @@ pub(crate) fn extreme_gradient(b: &mut Backward<'_>, input_since: i64) -> Result
     let (x, y, dy) = (b.input(0)?, b.output(0)?, b.dy()?);
     let dx = to_extremes(b.graph, &reduction, x, y, dy)?;
     b.give(0, dx)
+}
+
+/// Products over `axes`, which stay with length one.
+pub(crate) fn product(graph: &mut Graph, value: ValueId, axes: &[i64]) -> Result<ValueId, CompilerError> {
+    if graph.opset < 18 {
+        return graph.add("ReduceProd", &[value], &[("axes", axes.to_vec().into())]);
+    }
+    let axes = graph.integers(axes);
+    graph.add("ReduceProd", &[value, axes], &[])
 }
 
 /// `dy` handed to the elements of `x` that equal `y`.

@@ -1,0 +1,20 @@
+use super::{Gradient, Operator, Sample, floats_as_first, varied_in};
+
+/// `Atanh`: the number whose hyperbolic tangent is x. dx = dy / (1 − x²).
+pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
+    name: "Atanh",
+    opsets: 13..=25,
+    weights: &[],
+    types: floats_as_first,
+    fold: None,
+    gradient: Gradient::Defined(|b| {
+        let (x, dy) = (b.input(0)?, b.dy()?);
+        let square = b.graph.times(x, x)?;
+        let one = b.graph.scalar(1.0);
+        let rest = b.graph.minus(one, square)?;
+        let dx = b.graph.divided_by(dy, rest)?;
+        b.give(0, dx)
+    }),
+    samples: || vec![Sample::new("range -0.9 to 0.9", vec![varied_in(&[3, 5], -0.9, 0.9)], vec![])],
+};
