@@ -22,7 +22,9 @@ use ort::value::DynValue;
 const TOLERANCE: f32 = 2e-5;
 const NAME: &str = "open";
 /// What an open length leaves undecided, so that the caller is asked to state it.
-const LEFT_TO_THE_CALLER: [&str; 7] = [
+const LEFT_TO_THE_CALLER: [&str; 9] = [
+    "which rounds: state the lengths",           // a factor that is no fraction
+    "an aspect ratio is kept over axis",         // the smallest of several ratios
     "of open lengths: state them",               // a kernel has a size
     "its padding by rule (auto_pad) depends on", // an attribute, in numbers
     "ceil_mode over axis",                       // one window more or not

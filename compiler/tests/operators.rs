@@ -42,6 +42,14 @@ fn gradients_are_those_of_central_differences() {
 }
 
 #[test]
+fn expansions_compute_what_their_operators_do() {
+    check_all(|row, sample, opset| match row.gradient {
+        Gradient::Expand(_) => expansion_is_true(&Built::new(row, sample, opset)?),
+        _ => Ok(()),
+    });
+}
+
+#[test]
 fn the_gradient_of_an_input_given_twice_is_the_sum_of_both() {
     if !onnx_runtime::available() {
         return;
@@ -197,6 +205,7 @@ fn constant_of(value: &DynValue) -> Constant {
         Element::Int32 => (ElementType::I32, bytes(value, i32::to_le_bytes)),
         Element::Uint8 => (ElementType::U8, bytes(value, u8::to_le_bytes)),
         Element::Bool => (ElementType::Bool, bytes(value, |truth: bool| [u8::from(truth)])),
+        Element::Int8 => (ElementType::I8, bytes(value, i8::to_le_bytes)),
         other => panic!("an output of type {other:?}"),
     };
     Constant { dtype, shape: shape.iter().map(|length| *length as usize).collect(), bytes: bytes.into() }
@@ -248,6 +257,33 @@ fn types_are_true(built: &Built) -> Result<(), String> {
         let stated = built.graph.known_type(*value).expect("the table knows the operator");
         if *stated != true_value.tensor_type() {
             return Err(format!("output {index} is stated as {stated} and is {}", true_value.tensor_type()));
+        }
+    }
+    Ok(())
+}
+
+/// All float outputs of an expanded node are those of the node, nearly.
+fn expansion_is_true(built: &Built) -> Result<(), String> {
+    let mut expanded = built.graph.clone();
+    let wanted: Vec<ValueId> = built.varied.iter().map(|(id, _)| *id).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let loss = sum(&mut expanded, built.outputs[0]);
+    loss.and_then(|loss| gradients(&mut expanded, loss, &wanted, &OperatorCatalog::standard()))
+        .map_err(|error| error.to_string())?;
+    let is_float = |value: &ValueId| expanded.known_type(*value).is_ok_and(|known| known.dtype == ElementType::F32);
+    let outputs: Vec<ValueId> = built.outputs.iter().copied().filter(is_float).collect();
+    let mut node = built.graph.clone();
+    let [got, truth] = [&mut expanded, &mut node].map(|graph| {
+        graph.set_outputs(&outputs);
+        run(&mut session(&graph.to_onnx("outputs")), built.inputs(graph, &built.values()))
+    });
+    for (index, (got, truth)) in got.iter().zip(&truth).enumerate() {
+        let scale = truth.iter().fold(1e-3, |largest: f32, value| largest.max(value.abs()));
+        let off = |(a, b): (&f32, &f32)| a != b && ((a - b).is_nan() || (a - b).abs() > 2e-5 * scale);
+        if got.len() != truth.len() || got.iter().zip(truth).any(off) {
+            return Err(format!("output {index} expands to {got:?}, is {truth:?}"));
         }
     }
     Ok(())
@@ -479,7 +515,8 @@ fn gradients_at_special_points_are_those_of_pytorch() {
         return;
     }
     let along_rows = || vec![("axes", vec![1].into()), ("keepdims", 0.into())];
-    let rows: Vec<(&str, Vec<(&str, Attribute)>, [f32; 6], [f64; 6])> = vec![
+    type Row<'a> = (&'a str, Vec<(&'a str, Attribute)>, [f32; 6], [f64; 6]);
+    let rows: Vec<Row<'_>> = vec![
         ("ReduceProd", along_rows(), [2.0, 0.0, 3.0, 0.0, 0.0, 4.0], [0.0, 6.0, 0.0, 0.0, 0.0, 0.0]),
         ("ReduceL1", along_rows(), [0.0, -2.0, 3.0, 0.0, 0.0, 4.0], [0.0, -1.0, 1.0, 0.0, 0.0, 1.0]),
         ("Softsign", vec![], [0.0, 1.0, -1.0, 0.0, 3.0, -3.0], [1.0, 0.25, 0.25, 1.0, 0.0625, 0.0625]),

@@ -1,16 +1,17 @@
-use super::{Gradient, Operator, Sample, TypeRuleInput, axes, varied};
+use super::{Gradient, Operator, Sample, axes, normalizations, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Length, TensorType};
+use normalizations::Standardized;
 
 /// `LayerNormalization`: y = scale · x̂ + bias with x̂ = (x − mean) · r, r = 1/√(variance + ε), over the axes from `axis` on.
+/// ONNX Runtime's optimizer writes it into models of opsets before 17, too.
 /// With g = dy · scale: dx = r · (g − mean(g) − x̂ · mean(g · x̂)), dscale = dy · x̂, dbias = dy, summed.
 pub(super) const OPERATOR: Operator = Operator {
     domain: "",
     name: "LayerNormalization",
-    opsets: 17..=25,
+    opsets: 13..=25,
     weights: &[1, 2],
-    types,
+    types: |rule| normalizations::types_from_axis(rule, 1..3, 2),
     fold: None,
     gradient: Gradient::Defined(gradient),
     samples: || {
@@ -24,21 +25,6 @@ pub(super) const OPERATOR: Operator = Operator {
         ]
     },
 };
-
-fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
-    let x = rule.input(0)?;
-    let axis = rule.axis(rule.node.int("axis").unwrap_or(-1), x.shape.len())?;
-    for index in [1, 2] {
-        let Some(weight) = rule.optional(index) else { continue };
-        if rule.broadcast(&x.shape[axis..], &weight.shape)? != x.shape[axis..] {
-            return Err(rule.error(format!("input {index} is {weight}, wanted {:?}", &x.shape[axis..])));
-        }
-    }
-    let rank = x.shape.len();
-    let ones = std::iter::repeat_n(Length::from(1), rank - axis);
-    let statistic = TensorType::new(x.dtype, x.shape[..axis].iter().cloned().chain(ones));
-    Ok(vec![x.clone(), statistic.clone(), statistic])
-}
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     if b.output_gradient(1).is_some() || b.output_gradient(2).is_some() {
@@ -57,20 +43,15 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let (mean, inverse) = (b.graph.add_output(y, 1)?, b.graph.add_output(y, 2)?);
     let centred = b.graph.minus(x, mean)?;
     let hat = b.graph.times(centred, inverse)?;
+    let axes = (axis as i64..shape.len() as i64).collect();
+    let normalized = Standardized { hat, inverse, axes, is_centred: true };
     if b.wants(1) {
         let dscale = b.graph.times(dy, hat)?;
         b.give(1, dscale)?;
     }
     if b.wants(0) {
-        let last: Vec<i64> = (axis as i64..shape.len() as i64).collect();
         let g = b.graph.times(dy, scale)?;
-        let mean = b.graph.reduce_mean(g, &last)?;
-        let product = b.graph.times(g, hat)?;
-        let slope = b.graph.reduce_mean(product, &last)?;
-        let along = b.graph.times(hat, slope)?;
-        let centred = b.graph.minus(g, mean)?;
-        let rest = b.graph.minus(centred, along)?;
-        let dx = b.graph.times(rest, inverse)?;
+        let dx = normalized.back(b.graph, g)?;
         b.give(0, dx)?;
     }
     Ok(())

@@ -60,10 +60,12 @@ mod global_average_pool;
 mod global_max_pool;
 mod greater;
 mod greater_or_equal;
+mod group_normalization;
 mod hard_sigmoid;
 mod hard_swish;
 mod hardmax;
 mod identity;
+mod instance_normalization;
 mod is_inf;
 mod is_nan;
 mod layer_normalization;
@@ -72,10 +74,13 @@ mod less;
 mod less_or_equal;
 mod log;
 mod log_softmax;
+mod lp_normalization;
+mod lrn;
 mod mat_mul;
 mod max;
 mod max_pool;
 mod mean;
+mod mean_variance_normalization;
 mod min;
 mod mish;
 mod modulo;
@@ -105,7 +110,9 @@ mod reduce_sum;
 mod reduce_sum_square;
 mod relu;
 mod reshape;
+mod resize;
 mod reverse_sequence;
+mod rms_normalization;
 mod round;
 mod rules;
 mod samples;
@@ -116,6 +123,7 @@ mod shape;
 mod shrink;
 mod sigmoid;
 mod sign;
+mod simplified_layer_normalization;
 mod sin;
 mod sinh;
 mod size;
@@ -148,7 +156,10 @@ use rules::elementwise::{
     broadcast_of_all, broadcast_of_two, floats_as_first, integers_of_two, numbers_as_first, same_as_first,
     truth_of_floats, truth_of_two,
 };
-use rules::{axes, blocks, convolutions, element_types, extremes, folding, reductions, scatters, windows};
+use rules::{
+    axes, blocks, convolutions, element_types, extremes, folding, normalizations, reductions, resizing, scatters,
+    windows,
+};
 pub use samples::{
     Sample, SampleInput, fixed_floats, fixed_integer, fixed_integers, fixed_integers_of, fixed_truths, varied,
     varied_in,
@@ -215,10 +226,12 @@ const STANDARD: &[Operator] = &[
     global_max_pool::OPERATOR,
     greater::OPERATOR,
     greater_or_equal::OPERATOR,
+    group_normalization::OPERATOR,
     hard_sigmoid::OPERATOR,
     hard_swish::OPERATOR,
     hardmax::OPERATOR,
     identity::OPERATOR,
+    instance_normalization::OPERATOR,
     is_inf::OPERATOR,
     is_nan::OPERATOR,
     layer_normalization::OPERATOR,
@@ -227,10 +240,13 @@ const STANDARD: &[Operator] = &[
     less_or_equal::OPERATOR,
     log::OPERATOR,
     log_softmax::OPERATOR,
+    lp_normalization::OPERATOR,
+    lrn::OPERATOR,
     mat_mul::OPERATOR,
     max::OPERATOR,
     max_pool::OPERATOR,
     mean::OPERATOR,
+    mean_variance_normalization::OPERATOR,
     min::OPERATOR,
     mish::OPERATOR,
     modulo::OPERATOR,
@@ -258,7 +274,9 @@ const STANDARD: &[Operator] = &[
     reduce_sum_square::OPERATOR,
     relu::OPERATOR,
     reshape::OPERATOR,
+    resize::OPERATOR,
     reverse_sequence::OPERATOR,
+    rms_normalization::OPERATOR,
     round::OPERATOR,
     scatter_elements::OPERATOR,
     scatter_nd::OPERATOR,
@@ -267,6 +285,7 @@ const STANDARD: &[Operator] = &[
     shrink::OPERATOR,
     sigmoid::OPERATOR,
     sign::OPERATOR,
+    simplified_layer_normalization::OPERATOR,
     sin::OPERATOR,
     sinh::OPERATOR,
     size::OPERATOR,
@@ -298,6 +317,23 @@ mod tests {
 
     #[test]
     fn the_list_is_sorted_by_name() {
-        assert!(STANDARD.is_sorted_by_key(|row| row.name));
+        assert!(STANDARD.is_sorted_by_key(|row| file_name(row.name)));
+        assert_eq!(
+            ["PRelu", "ReduceL2", "RMSNormalization", "LRN"].map(file_name),
+            ["p_relu", "reduce_l2", "rms_normalization", "lrn"]
+        );
+    }
+
+    /// An underscore before each capital that begins a word.
+    fn file_name(name: &str) -> String {
+        let letters: Vec<char> = name.chars().collect();
+        let is_lower = |at: usize| letters.get(at).is_some_and(char::is_ascii_lowercase);
+        let begins = |at: usize| at > 0 && letters[at].is_ascii_uppercase() && (is_lower(at - 1) || is_lower(at + 1));
+        let mut file = String::new();
+        for (at, letter) in letters.iter().enumerate() {
+            file.extend(begins(at).then_some('_'));
+            file.push(letter.to_ascii_lowercase());
+        }
+        file
     }
 }

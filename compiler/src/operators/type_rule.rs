@@ -49,7 +49,8 @@ impl<'a> TypeRuleInput<'a> {
         inputs.into_iter().find(unknown).map_or(Ok(()), |index| Err(self.not_known(index)))
     }
 
-    fn not_known(&self, index: usize) -> CompilerError {
+    /// An error that says that an input is not known before the run.
+    pub fn not_known(&self, index: usize) -> CompilerError {
         CompilerError::NotKnown {
             node: self.graph.label(self.node),
             operator: self.node.operator.clone(),

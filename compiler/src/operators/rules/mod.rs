@@ -1,5 +1,5 @@
 //! Rules that several operators share: element types, axes, blocks of pixels, element by element, maxima and minima,
-//! folding, reductions, scattering back what was gathered, sliding windows, convolutions.
+//! folding, normalizations, reductions, resizing, scattering back what was gathered, sliding windows, convolutions.
 
 pub(crate) mod axes;
 pub(crate) mod blocks;
@@ -8,6 +8,8 @@ pub(crate) mod element_types;
 pub(crate) mod elementwise;
 pub(crate) mod extremes;
 pub(crate) mod folding;
+pub(crate) mod normalizations;
 pub(crate) mod reductions;
+pub(crate) mod resizing;
 pub(crate) mod scatters;
 pub(crate) mod windows;
