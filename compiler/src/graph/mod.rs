@@ -421,19 +421,36 @@ impl Graph {
         self.known_type(value).map(|known| known.shape.as_slice())
     }
 
-    /// A value's type, or an error that says which value's is unknown.
+    /// A value's type, or an error that names the first node on the way to it whose result has none, and why.
     pub fn known_type(&self, value: ValueId) -> Result<&TensorType, CompilerError> {
-        self.tensor_type(value).ok_or_else(|| {
-            let (maker, name) = (self.producer(value), shown(self.name(value)));
-            CompilerError::NotKnown {
-                node: maker.map_or_else(|| name.clone(), |node| self.label(node)),
-                operator: maker.map_or_else(|| "input".to_owned(), Node::qualified_operator),
-                message: format!(
-                    "the shape of `{name}` is not known before the run; run onnx's shape inference on the model, or \
-                     train only layers after it"
-                ),
-            }
-        })
+        self.tensor_type(value).ok_or_else(|| self.not_known(value))
+    }
+
+    fn not_known(&self, value: ValueId) -> CompilerError {
+        let made = |node: usize| self.nodes[node].outputs.iter().flatten().map(move |value| (*value, node));
+        let makers: HashMap<ValueId, usize> = (0..self.nodes.len()).flat_map(made).collect();
+        let (mut culprit, mut first) = (None, value);
+        // nodes stand behind those that they read, so the way ends
+        while let Some(node) = makers.get(&first).map(|node| &self.nodes[*node]) {
+            culprit = Some(node);
+            let Some(input) = node.inputs.iter().flatten().find(|input| self.tensor_type(**input).is_none()) else {
+                break;
+            };
+            first = *input;
+        }
+        let name = shown(self.name(first));
+        let reason = culprit.and_then(|node| match self.types_of(node, node.outputs.len()) {
+            None => Some(format!("no row of the operator table states what {} makes", node.qualified_operator())),
+            Some(Err(CompilerError::NotKnown { message, .. } | CompilerError::Node { message, .. })) => Some(message),
+            Some(Err(error)) => Some(error.to_string()),
+            Some(Ok(_)) => None,
+        });
+        let because = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        CompilerError::NotKnown {
+            node: culprit.map_or_else(|| name.clone(), |node| self.label(node)),
+            operator: culprit.map_or_else(|| "input".to_owned(), Node::qualified_operator),
+            message: format!("the shape of `{name}` is not known before the run{because}; train only layers after it"),
+        }
     }
 
     /// The constant a value always is, if it is one.

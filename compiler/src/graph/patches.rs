@@ -25,10 +25,11 @@ impl Graph {
     }
 
     /// Adds a standard operator whose output is called `name`, or nearly so where that is taken. Its type is known where the
-    /// operator's rule can tell it.
+    /// operator's rule can tell it. Inputs may differ by the names of their axes, which the data give the same length: what
+    /// does not fit in the end is refused when lengths are bound.
     ///
     /// # Errors
-    /// The inputs do not fit the operator.
+    /// The inputs have lengths for all axes, and do not fit the operator.
     pub fn append(
         &mut self,
         operator: &str,
@@ -46,7 +47,14 @@ impl Graph {
             attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
             metadata: Vec::new(),
         };
-        self.add_named(node, &[name], &|_| None)?;
+        let is_open = |value: &ValueId| self.tensor_type(*value).is_none_or(|known| known.fixed_shape().is_none());
+        let types = match self.types_of(&node, 1) {
+            Some(Ok(types)) => types,
+            None | Some(Err(CompilerError::NotKnown { .. })) => Vec::new(),
+            Some(Err(_)) if inputs.iter().any(is_open) => Vec::new(),
+            Some(Err(error)) => return Err(error),
+        };
+        self.push_named(node, &[name], &|index, _| types.get(index).cloned());
         let made = self.nodes.last().and_then(|node| node.outputs[0]);
         Ok(made.expect("a node with a named output was just added"))
     }
