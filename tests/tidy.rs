@@ -34,7 +34,22 @@ const TABLES: &[(&str, &str, &[&str])] = &[
     ("compiler/src/initializers", "INITIALIZER", &["fans", "initializer", "random"]),
     ("compiler/src/losses", "LOSS", &["loss", "loss_function", "loss_kind", "loss_program", "row_mean"]),
     ("compiler/src/operators", "OPERATOR", &["operator", "operator_catalog", "rules", "samples", "type_rule"]),
-    ("pipeline/src/encodings", "ENCODING", &["encode_error", "encoder", "encoders", "encoding_kind", "sample"]),
+    (
+        "pipeline/src/encodings",
+        "ENCODING",
+        &[
+            "class_names",
+            "encode_error",
+            "encoder",
+            "encoders",
+            "encoding_kind",
+            "length_unit",
+            "mark",
+            "nested",
+            "sample",
+            "tokenized_text",
+        ],
+    ),
     (
         "training/src/metrics",
         "METRIC",

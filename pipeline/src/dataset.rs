@@ -280,7 +280,7 @@ impl Dataset {
         }
     }
 
-    /// Nulls in a column, as the statistics in the footers say; `None` where a file has none.
+    /// Nulls in a column, as the statistics in the footers say; `None` where a file has none, or they are nulls in lists.
     ///
     /// # Errors
     /// A file lacks the column.
@@ -290,7 +290,8 @@ impl Dataset {
             let read = file.columns(&[column.to_owned()])?;
             for group in read.metadata.metadata().row_groups() {
                 for &leaf in read.leaves() {
-                    let Some(found) = group.column(leaf).statistics().and_then(|known| known.null_count_opt()) else {
+                    let known = group.column(leaf).statistics().filter(|_| !read.is_list(leaf));
+                    let Some(found) = known.and_then(|known| known.null_count_opt()) else {
                         return Ok(None);
                     };
                     nulls = nulls.saturating_add(found);

@@ -16,6 +16,8 @@ pub struct StreamCounters {
     pub skipped: u64,
     /// How many different rows these were.
     pub damaged_rows: u64,
+    /// Parts of targets, such as boxes beyond the most, that were left out of rows that are there: counted when a row is encoded.
+    pub parts_left_out: u64,
     /// Batches handed out.
     pub batches: u64,
     /// Finished batches that wait to be taken.
@@ -71,6 +73,7 @@ impl Monitor {
             rows: count(&taken.rows),
             skipped: count(&taken.skipped),
             damaged_rows: count(&taken.damaged_rows),
+            parts_left_out: count(&self.context.work.parts_left_out),
             batches: count(&taken.batches),
             batches_waiting: self.finished.waiting(),
             bytes_held: self.held.now(),

@@ -1,6 +1,7 @@
 //! Everything that is decided before a stream's first thread starts.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength};
 use millstream_schemas::{BatchSpec, BufferPool, ResumePoint, TensorRole, count, shown};
@@ -11,6 +12,7 @@ use crate::division::{Division, Needs, Portion};
 use crate::encodings::{RowWork, StreamFacts};
 use crate::length_groups::LengthGroups;
 use crate::order::Order;
+use crate::row_lengths::row_lengths;
 use crate::sources::{FileColumns, row_bytes};
 use crate::stages::batches::BatchLayout;
 use crate::stages::feeder::Feeder;
@@ -52,7 +54,7 @@ impl Plan {
         require_supported(&spec)?;
         let any_length = spec.tensors.iter().any(|tensor| tensor.shape.contains(&None));
         let order = match options.group_by_length.unwrap_or(any_length) {
-            true => order.by_length(LengthGroups::new(options.batch, lengths(dataset, &options)?)),
+            true => order.by_length(LengthGroups::new(options.batch, lengths(dataset, &options, workers)?)),
             false => order,
         };
         let mut layout = BatchLayout {
@@ -88,6 +90,8 @@ impl Plan {
             decoding,
             largest_image: division.largest_image,
             times: WorkTimes::default(),
+            parts_left_out: AtomicU64::new(0),
+            tokens_are_read: options.encoders.read_tokens(),
         };
         let context = WorkerContext {
             encoders: options.encoders.clone(),
@@ -242,17 +246,11 @@ fn start(dataset: &Dataset, options: &StreamOptions, from: Option<&ResumePoint>)
 }
 
 /// How long every row is, by row group.
-fn lengths(dataset: &Dataset, options: &StreamOptions) -> Result<Vec<Vec<u32>>, PipelineError> {
-    let (mut all, mut any) = (Vec::with_capacity(dataset.rows() as usize), false);
-    dataset.each_row(options.encoders.columns(), |row| {
-        let length = options.encoders.length(row);
-        any |= length.is_some();
-        all.push(length.unwrap_or(0));
-    })?;
-    if !any {
+fn lengths(dataset: &Dataset, options: &StreamOptions, workers: usize) -> Result<Vec<Vec<u32>>, PipelineError> {
+    let Some(all) = row_lengths(dataset, &options.encoders, workers)? else {
         let reason = "no input has rows of different lengths".into();
         return Err(PipelineError::Option { option: "group_by_length", reason });
-    }
+    };
     let mut all = all.into_iter();
     Ok(dataset.inner.groups.iter().map(|group| all.by_ref().take(group.rows as usize).collect()).collect())
 }

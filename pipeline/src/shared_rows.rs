@@ -153,10 +153,40 @@ fn digest(row: RowValues<'_>) -> Option<[u8; 16]> {
             Value::Signed(number) => value(&number.to_le_bytes()),
             Value::Unsigned(number) => value(&number.to_le_bytes()),
             Value::Float(number) => value(&number.to_le_bytes()),
+            nested @ (Value::List(_) | Value::Struct(_)) => {
+                let mut bytes = Vec::new();
+                unfold(nested, &mut bytes);
+                value(&bytes);
+            }
         }
     }
     let digest = hash.finalize();
     Some(std::array::from_fn(|index| digest[index]))
+}
+
+/// What is in a list or struct, one after the other; no two that differ give the same bytes.
+fn unfold(value: Value<'_>, out: &mut Vec<u8>) {
+    let mut part = |kind: u8, length: usize, bytes: &[u8]| {
+        out.push(kind);
+        out.extend((length as u64).to_le_bytes());
+        out.extend(bytes);
+    };
+    match value {
+        Value::Null => part(0, 0, &[]),
+        Value::Bytes(bytes) => part(1, bytes.len(), bytes),
+        Value::Text(text) => part(2, text.len(), text.as_bytes()),
+        Value::Signed(number) => part(3, 8, &number.to_le_bytes()),
+        Value::Unsigned(number) => part(4, 8, &number.to_le_bytes()),
+        Value::Float(number) => part(5, 8, &number.to_le_bytes()),
+        Value::List(list) => {
+            part(6, list.len(), &[]);
+            list.iter().for_each(|value| unfold(value, out));
+        }
+        Value::Struct(fields) => {
+            part(7, fields.iter().count(), &[]);
+            fields.iter().for_each(|(_, value)| unfold(value, out));
+        }
+    }
 }
 
 fn copy_among<'a>(files: &'a [DataFile], file: &DataFile) -> Result<Option<&'a DataFile>, PipelineError> {

@@ -257,7 +257,7 @@ pub(crate) fn require_targets(loss: &Loss, source: &RowSource, spec: &BatchSpec)
     };
     let given = match (of_classes, target.element_type) {
         (true, ElementType::I64) => {
-            "the masks give a class for each pixel; choose a loss of such classes, `sparse_cross_entropy`"
+            "the data give the number of a class for each place; choose a loss of such classes, `sparse_cross_entropy`"
         }
         (true, _) => "the labels give probabilities of classes; choose a loss of classes, such as `cross_entropy`",
         (false, _) => "the data give numbers; choose a loss of numbers, such as `mse`",

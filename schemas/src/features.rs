@@ -64,6 +64,28 @@ impl Features {
         self.columns.iter().find(|(name, _)| name == column).map(|(_, feature)| feature)
     }
 
+    /// The names of the classes that a column declares within its lists, or those of a field of the structs in them
+    /// (`category` of `objects: [{bbox, category}]`, whichever way round lists and structs are); `None` where it declares none.
+    ///
+    /// # Errors
+    /// As [`Features::from_arrow`].
+    pub fn classes_in_lists(
+        schema: &Schema,
+        file: &str,
+        column: &str,
+        field: Option<&str>,
+    ) -> Result<Option<Vec<String>>, SchemaError> {
+        let features = written_features(schema, file)?;
+        let Some(found) = features.get(column).and_then(|feature| below(feature, field)) else { return Ok(None) };
+        if found.get("_type").and_then(serde_json::Value::as_str) != Some("ClassLabel") {
+            return Ok(None);
+        }
+        let entry = serde_json::from_value(found.clone()).map_err(|_| "its feature cannot be understood".to_owned());
+        let entry = entry.and_then(Entry::checked);
+        let entry = entry.map_err(|error| damaged_metadata(file, &format!("column `{column}`: {error}")))?;
+        Ok(Some(entry.class_names))
+    }
+
     /// Adds the class names that another file of the dataset declares where this one declares none.
     pub fn learn_class_names(&mut self, other: &Self) {
         for (column, feature) in &mut self.columns {
@@ -223,7 +245,8 @@ impl Entry {
     }
 }
 
-fn declared_features(schema: &Schema, file: &str) -> Result<BTreeMap<String, Declared>, SchemaError> {
+/// `info.features` of the metadata, as written.
+fn written_features(schema: &Schema, file: &str) -> Result<BTreeMap<String, serde_json::Value>, SchemaError> {
     #[derive(Deserialize)]
     struct Metadata {
         #[serde(default)]
@@ -237,26 +260,46 @@ fn declared_features(schema: &Schema, file: &str) -> Result<BTreeMap<String, Dec
     let Some(text) = schema.metadata().get("huggingface") else {
         return Ok(BTreeMap::new());
     };
-    let damaged = |message: String| SchemaError::Metadata { file: file.into(), message: shown_up_to(&message, 400) };
+    let damaged = |message: &str| damaged_metadata(file, message);
     let metadata: Metadata = serde_json::from_str(text).map_err(|error| match error.classify() {
         // Its words are the library's, and name types that nobody here knows.
-        serde_json::error::Category::Data => {
-            damaged("`huggingface` holds something else than a dataset's features".into())
+        serde_json::error::Category::Data => damaged("`huggingface` holds something else than a dataset's features"),
+        _ => {
+            damaged(&format!("`huggingface` is no JSON, from its line {}, column {} on", error.line(), error.column()))
         }
-        _ => damaged(format!("`huggingface` is no JSON, from its line {}, column {} on", error.line(), error.column())),
     })?;
-    let features = metadata.info.and_then(|info| info.features).unwrap_or_default();
+    Ok(metadata.info.and_then(|info| info.features).unwrap_or_default())
+}
+
+fn damaged_metadata(file: &str, message: &str) -> SchemaError {
+    SchemaError::Metadata { file: file.into(), message: shown_up_to(message, 400) }
+}
+
+fn declared_features(schema: &Schema, file: &str) -> Result<BTreeMap<String, Declared>, SchemaError> {
     let mut declared = BTreeMap::new();
-    for (column, value) in features {
-        // Lists and nested structs of features have other shapes; they mean nothing to us.
+    for (column, value) in written_features(schema, file)? {
+        // Lists and nested structs of features have other shapes: `classes_in_lists` looks into them.
         if value.get("_type").is_none_or(|kind| !kind.is_string()) {
             continue;
         }
         let entry = serde_json::from_value(value).map_err(|_| "its feature cannot be understood".to_owned());
-        let entry = entry.and_then(Entry::checked).map_err(|error| damaged(format!("column `{column}`: {error}")))?;
+        let entry = entry.and_then(Entry::checked);
+        let entry = entry.map_err(|error| damaged_metadata(file, &format!("column `{column}`: {error}")))?;
         declared.insert(column, entry);
     }
     Ok(declared)
+}
+
+/// What a feature declares below its lists, in the field where one is named. Lists are written as JSON lists of one, or as
+/// `Sequence`, `List` and `LargeList` with a `feature`.
+fn below<'a>(feature: &'a serde_json::Value, field: Option<&str>) -> Option<&'a serde_json::Value> {
+    let kind = feature.get("_type").and_then(serde_json::Value::as_str);
+    match (feature, kind) {
+        (serde_json::Value::Array(list), _) => list.first().and_then(|inner| below(inner, field)),
+        (_, Some("Sequence" | "List" | "LargeList")) => below(feature.get("feature")?, field),
+        (_, Some(_)) => field.is_none().then_some(feature),
+        (_, None) => below(feature.get(field?)?, None),
+    }
 }
 
 #[cfg(test)]
@@ -330,6 +373,38 @@ mod tests {
         for (kind, metadata, wanted) in rows {
             assert_eq!(only(kind.clone(), metadata), wanted, "{kind} {metadata:?}");
         }
+    }
+
+    #[test]
+    fn classes_are_found_in_lists_and_structs_whichever_way_round() {
+        let label = r#"{"names": ["cat", "dog"], "_type": "ClassLabel"}"#;
+        let box_ = r#"{"feature": {"dtype": "float32", "_type": "Value"}, "length": 4, "_type": "Sequence"}"#;
+        let both = format!(r#"{{"bbox": {box_}, "category": {label}}}"#);
+        let lists = format!(r#"{{"bbox": {box_}, "category": {{"feature": {label}, "_type": "List"}}}}"#);
+        for (feature, field, found) in [
+            (format!(r#"{{"feature": {both}, "_type": "Sequence"}}"#), Some("category"), true),
+            (format!("[{both}]"), Some("category"), true),
+            (format!(r#"{{"feature": {both}, "_type": "LargeList"}}"#), Some("category"), true),
+            (lists.clone(), Some("category"), true),
+            (lists.clone(), Some("bbox"), false),
+            (lists, Some("class"), false),
+            (format!(r#"{{"feature": {label}, "_type": "Sequence"}}"#), None, true),
+            (format!("[{label}]"), None, true),
+            (format!("[{label}]"), Some("category"), false),
+            (format!("[{both}]"), None, false),
+            (box_.into(), None, false),
+            ("[]".into(), None, false),
+            ("7".into(), None, false),
+        ] {
+            let metadata = HashMap::from([("huggingface".to_owned(), declared(&feature))]);
+            let schema = Schema::new_with_metadata(Vec::<Field>::new(), metadata);
+            let classes = Features::classes_in_lists(&schema, "a.parquet", "x", field).unwrap();
+            assert_eq!(classes, found.then(|| vec!["cat".to_owned(), "dog".to_owned()]), "{feature} {field:?}");
+        }
+        let gaps = declared(r#"[{"names": {"0": "a", "2": "c"}, "_type": "ClassLabel"}]"#);
+        let schema = Schema::new_with_metadata(Vec::<Field>::new(), HashMap::from([("huggingface".to_owned(), gaps)]));
+        let error = Features::classes_in_lists(&schema, "a.parquet", "x", None).unwrap_err().to_string();
+        assert!(error.contains("column `x`") && error.contains("none is number 1"), "{error}");
     }
 
     #[test]

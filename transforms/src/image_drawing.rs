@@ -59,6 +59,17 @@ impl ImageDrawing {
         (width, height)
     }
 
+    /// Whether it is a mirror image at a point of the source: left and right of what is seen there are exchanged. Two mirrors
+    /// undo each other.
+    pub fn mirrors(&self, x: f64, y: f64) -> bool {
+        let (mut point, mut mirrored) = ((x, y), false);
+        for drawn in &self.steps {
+            mirrored ^= drawn.step.mirrors(point.0, point.1);
+            point = drawn.step.forward(point.0, point.1);
+        }
+        mirrored
+    }
+
     /// Where a point of the source (continuous coordinates; the centre of the first pixel is (½, ½)) is in the output.
     ///
     /// It may lie outside. Boxes and key points follow the image this way. Not a number where a step is a perspective

@@ -47,6 +47,14 @@ impl Matrix {
         inverse.iter().all(|value| value.is_finite()).then_some(Self(inverse))
     }
 
+    /// Whether it turns what is around a point into its mirror image. Its functional determinant is that of the nine numbers by
+    /// the third power of the denominator.
+    pub(crate) fn turns_over(&self, x: f64, y: f64) -> bool {
+        let [a, b, c, d, e, f, g, h, i] = self.0;
+        let determinant = a * (e * i - f * h) + b * (f * g - d * i) + c * (d * h - e * g);
+        (determinant < 0.0) != (self.depth(x, y) < 0.0)
+    }
+
     /// Whether parallel lines stay parallel.
     pub fn is_affine(&self) -> bool {
         self.0[6] == 0.0 && self.0[7] == 0.0 && self.0[8] == 1.0

@@ -40,3 +40,27 @@ fn no_model_is_needed() {
     ran.done();
     assert!(place.path("preview.png").exists());
 }
+
+/// Where a region of a mask ends, its colour stands unmixed.
+#[test]
+fn masks_are_drawn_over_the_pictures_that_training_sees() {
+    let place = Workplace::new();
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/segmentation/data/*-train-*.parquet");
+    let recipe = |targets: &str| {
+        let inputs = "inputs: {image: {image: {column: image}}}";
+        format!(
+            "version: 1\ndata: {{train: {:?}, {inputs}{targets}}}\ntransforms: {{train: [{{rotate: {{degrees: 30}}}}]}}\n",
+            data.display().to_string()
+        )
+    };
+    place.write("plain.yaml", &recipe(", label: \"\""));
+    let classes = "classes: [photograph, digit]";
+    place.write("masks.yaml", &recipe(&format!(", targets: {{digits: {{mask: {{column: mask, {classes}}}}}}}")));
+    let pixels = |name: &str| {
+        place.run(&["preview", &format!("{name}.yaml"), "-n", "2", "-k", "2", "-o", &format!("{name}.png")]).done();
+        let sheet = image::load_from_memory(&place.read(&format!("{name}.png"))).unwrap().to_rgb8();
+        sheet.pixels().filter(|pixel| pixel.0 == [230, 159, 0]).count()
+    };
+    assert_eq!(pixels("plain"), 0);
+    assert!(pixels("masks") > 200);
+}

@@ -106,7 +106,7 @@ fn value(value: Value<'_>) -> Result<Option<std::borrow::Cow<'_, str>>, f64> {
         Value::Float(number) if number.is_nan() => None,
         Value::Float(number) if number.fract() == 0.0 => Some(format!("{number:.0}").into()),
         Value::Float(number) => return Err(number),
-        Value::Null | Value::Bytes(_) => None,
+        Value::Null | Value::Bytes(_) | Value::List(_) | Value::Struct(_) => None,
     })
 }
 

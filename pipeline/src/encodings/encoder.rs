@@ -1,10 +1,11 @@
 use std::fmt;
 
-use millstream_schemas::{Standardization, TensorSpec};
+use millstream_schemas::{Standardization, Tensor, TensorSpec};
 use millstream_transforms::Chain;
 use serde_json::Value as Json;
 
 use super::encode_error::EncodeError;
+use super::mark::{Mark, Seen};
 use super::sample::Sample;
 use crate::error::Damage;
 use crate::sources::RowValues;
@@ -89,6 +90,20 @@ pub trait Encoder: fmt::Debug + Send + Sync {
     /// The rows leave open what the shape is, or cannot be read.
     fn tensors(&self, name: &str, stream: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError>;
 
+    /// The same for a target that is as long as an input; `inputs` are the tensors of all inputs.
+    ///
+    /// # Errors
+    /// As [`Encoder::tensors`].
+    fn tensors_beside(
+        &self,
+        name: &str,
+        stream: &StreamFacts<'_>,
+        inputs: &[TensorSpec],
+    ) -> Result<Vec<TensorSpec>, PipelineError> {
+        let _ = inputs;
+        self.tensors(name, stream)
+    }
+
     /// Writes one row; `out` are the tensors of [`Encoder::tensors`], in its order.
     ///
     /// # Errors
@@ -127,6 +142,22 @@ pub trait Encoder: fmt::Debug + Send + Sync {
     /// Whether a row without a value can be used as an input.
     fn takes_null(&self) -> bool {
         false
+    }
+
+    /// Whether a target moves with the row's image or text: it is encoded behind the inputs, when it is known what was drawn.
+    fn follows_input(&self) -> bool {
+        false
+    }
+
+    /// Whether it needs to know which characters the tokens of the row are of.
+    fn reads_tokens(&self) -> bool {
+        false
+    }
+
+    /// What is shown of the tensors of one row, `[1, …]` each.
+    fn marks(&self, tensors: &[&Tensor], seen: Seen<'_>) -> Vec<Mark> {
+        let _ = (tensors, seen);
+        Vec::new()
     }
 
     /// Whether rows take long: images are decoded.

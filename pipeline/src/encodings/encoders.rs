@@ -120,7 +120,7 @@ impl Encoders {
             entry.places = entry.encoder.columns().iter().map(place).collect();
         }
         let mut order: Vec<usize> = (0..entries.len()).collect();
-        order.sort_by_key(|&index| match (entries[index].wanted.role, entries[index].encoder.decodes_images()) {
+        order.sort_by_key(|&index| match (entries[index].wanted.role, entries[index].encoder.follows_input()) {
             (TensorRole::Target, false) => 0,
             (TensorRole::Input, _) => 1,
             (TensorRole::Target, true) => 2,
@@ -159,10 +159,15 @@ impl Encoders {
         stream: &StreamFacts<'_>,
         capacity: usize,
     ) -> Result<(BatchSpec, Vec<Range<usize>>), PipelineError> {
+        let inputs = self.input_tensors(stream)?;
         let mut tensors: Vec<TensorSpec> = Vec::new();
         let mut ranges = Vec::with_capacity(self.entries.len());
+        let mut of_inputs = inputs.iter();
         for entry in &self.entries {
-            let of_entry = entry.encoder.tensors(&entry.wanted.name, stream)?;
+            let of_entry = match entry.wanted.role {
+                TensorRole::Input => of_inputs.next().cloned().expect("there is one for each input"),
+                _ => entry.encoder.tensors_beside(&entry.wanted.name, stream, &inputs.concat())?,
+            };
             ranges.push(tensors.len()..tensors.len() + of_entry.len());
             for mut tensor in of_entry {
                 if tensors.iter().any(|known| known.name == tensor.name) {
@@ -174,6 +179,12 @@ impl Encoders {
             }
         }
         Ok((BatchSpec { capacity, tensors }, ranges))
+    }
+
+    /// The tensors of each input.
+    fn input_tensors(&self, stream: &StreamFacts<'_>) -> Result<Vec<Vec<TensorSpec>>, PipelineError> {
+        let inputs = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Input);
+        inputs.map(|entry| entry.encoder.tensors(&entry.wanted.name, stream)).collect()
     }
 
     /// What the encodings learned of the rows, by the tensors' names.
@@ -290,6 +301,31 @@ impl Encoders {
         (&*entry.encoder, &entry.places)
     }
 
+    /// What makes a row's text into tokens, and each target that follows the row's image or text: encoders with the places of
+    /// their columns and their tensors, in the order in which they are encoded.
+    pub(crate) fn shown_targets(&self, stream: &StreamFacts<'_>) -> Result<Vec<ShownEntry<'_>>, PipelineError> {
+        let follows = |entry: &Entry| entry.wanted.role == TensorRole::Target && entry.encoder.follows_input();
+        if !self.entries.iter().any(follows) {
+            return Ok(Vec::new());
+        }
+        let inputs = self.input_tensors(stream)?.concat();
+        let mut shown = Vec::new();
+        for entry in self.order.iter().map(|&index| &self.entries[index]) {
+            let is_target = entry.wanted.role == TensorRole::Target;
+            let is_text = !is_target && self.read_tokens() && entry.encoder.view() == View::Text;
+            if follows(entry) || is_text {
+                let tensors = entry.encoder.tensors_beside(&entry.wanted.name, stream, &inputs)?;
+                shown.push(ShownEntry { encoder: &*entry.encoder, places: &entry.places, tensors, is_target });
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Whether a target needs to know which characters tokens are of.
+    pub(crate) fn read_tokens(&self) -> bool {
+        self.entries.iter().any(|entry| entry.encoder.reads_tokens())
+    }
+
     pub(crate) fn decode_images(&self) -> bool {
         self.entries.iter().any(|entry| entry.encoder.decodes_images())
     }
@@ -299,6 +335,15 @@ impl Encoders {
         let entry = |entry: &Entry| json!([entry.choice, entry.encoder.columns(), entry.encoder.learned()]);
         Fingerprint::of(&self.entries.iter().map(entry).collect::<Vec<_>>())
     }
+}
+
+/// One of the encodings of a stream, with all that it takes to encode a row.
+pub(crate) struct ShownEntry<'a> {
+    pub(crate) encoder: &'a dyn Encoder,
+    /// Of each of its columns its place among all columns.
+    pub(crate) places: &'a [usize],
+    pub(crate) tensors: Vec<TensorSpec>,
+    pub(crate) is_target: bool,
 }
 
 /// The tensors of a recipe that says `input` and `label` alone.
@@ -355,6 +400,7 @@ fn wanted_of(kind: &EncodingKind) -> &'static str {
         [Holds::Bytes] => "image",
         [Holds::Text] => "text",
         [Holds::Numbers] => "numbers",
+        [Holds::Lists] => "lists",
         [Holds::Text, Holds::Numbers] => "a class (whole numbers, booleans or strings)",
         _ => "images, text or numbers",
     }

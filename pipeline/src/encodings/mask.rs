@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use image::DynamicImage;
 use millstream_schemas::choice::Options;
-use millstream_schemas::{ElementType, TensorRole, TensorSpec, shown};
+use millstream_schemas::{ElementType, Tensor, TensorRole, TensorSpec, shown};
 use millstream_transforms::Target;
 use millstream_transforms::targets::{Mask, MoveRules, Targets};
 use schemars::JsonSchema;
@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
+use super::mark::{Mark, Seen};
 use super::sample::Sample;
 use crate::error::Damage;
 use crate::sources::{Holds, RowValues, Value};
@@ -119,10 +120,7 @@ impl Encoder for MaskEncoder {
             return Ok(());
         };
         let mask = self.read(bytes, sample)?;
-        let drawing = sample.drawing().ok_or_else(|| {
-            let reason = "a mask follows the row's image, and no input is an `image`".into();
-            EncodeError::Fatal(PipelineError::Option { option: "data.targets", reason })
-        })?;
+        let drawing = sample.image_drawing("a mask follows")?;
         let targets = Targets { mask: Some(mask), ..Targets::default() };
         let rules = MoveRules { outside: self.options.ignore_index, ..MoveRules::default() };
         let moved = targets.moved_with_image(drawing, &rules).map_err(|error| self.damage(error.to_string()))?;
@@ -142,6 +140,19 @@ impl Encoder for MaskEncoder {
 
     fn classes(&self) -> &[String] {
         &self.options.classes
+    }
+
+    fn follows_input(&self) -> bool {
+        true
+    }
+
+    fn marks(&self, tensors: &[&Tensor], _: Seen<'_>) -> Vec<Mark> {
+        let [mask] = tensors else { return Vec::new() };
+        let (Some(classes), &[_, _, width]) = (mask.as_i64(), mask.shape.as_slice()) else { return Vec::new() };
+        let counted =
+            |class: &i64| u16::try_from(*class).ok().filter(|class| usize::from(*class) < self.options.classes.len());
+        let classes = classes.iter().map(counted).collect();
+        vec![Mark::Regions { width, classes, names: self.options.classes.as_slice().into() }]
     }
 
     fn decodes_images(&self) -> bool {

@@ -1,18 +1,27 @@
 //! Encodings: from columns of a row to tensors of the batch.
 
+mod boxes;
 mod category;
 mod class_label;
+mod class_names;
 mod encode_error;
 mod encoder;
 mod encoders;
 mod encoding_kind;
 mod image;
+mod key_points;
+mod length_unit;
+mod mark;
 mod mask;
+mod nested;
 mod number;
 mod sample;
+#[cfg(feature = "tokenizers")]
+mod spans;
 mod text;
 #[cfg(feature = "tokenizers")]
 mod token_ids;
+mod tokenized_text;
 
 use std::sync::OnceLock;
 
@@ -22,8 +31,10 @@ pub use encode_error::EncodeError;
 pub use encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 pub use encoders::{Encoders, WantedTensor, short_form};
 pub use encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
+pub use mark::{Mark, Seen};
 pub use sample::Sample;
 pub(crate) use sample::{RowBuffers, RowWork};
+pub use tokenized_text::{TokenPlace, TokenizedText};
 
 use crate::{Dataset, PipelineError};
 
@@ -32,11 +43,15 @@ pub fn standard() -> &'static Catalog<EncodingKind> {
     static CATALOG: OnceLock<Catalog<EncodingKind>> = OnceLock::new();
     CATALOG.get_or_init(|| {
         Catalog::new([
+            boxes::ENCODING,
             category::ENCODING,
             class_label::ENCODING,
             image::ENCODING,
+            key_points::ENCODING,
             mask::ENCODING,
             number::ENCODING,
+            #[cfg(feature = "tokenizers")]
+            spans::ENCODING,
             text::ENCODING,
             #[cfg(feature = "tokenizers")]
             token_ids::ENCODING,

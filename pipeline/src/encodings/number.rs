@@ -115,12 +115,7 @@ struct NumberEncoder {
 
 /// `None` where it is missing.
 fn number(value: Value<'_>) -> Option<f64> {
-    let number = match value {
-        Value::Signed(number) => number as f64,
-        Value::Unsigned(number) => number as f64,
-        Value::Float(number) => number,
-        Value::Null | Value::Bytes(_) | Value::Text(_) => return None,
-    };
+    let number = value.number()?;
     (!number.is_nan()).then_some(number)
 }
 

@@ -3,9 +3,10 @@ use std::time::Instant;
 
 use millstream_schemas::RowId;
 use millstream_schemas::recipe::{ByteSize, TransparencyPolicy};
-use millstream_transforms::{Chain, DrawKey, ImageDrawing, Raster, Scratch, TransformError};
+use millstream_transforms::{Chain, DrawKey, ImageDrawing, Raster, Scratch, TextDrawing, TransformError};
 
 use super::encode_error::EncodeError;
+use super::tokenized_text::{TokenPlace, TokenizedText};
 use crate::PipelineError;
 use crate::budget::{Admitted, Share};
 use crate::decode::{self, DecodeScratch};
@@ -33,6 +34,10 @@ pub(crate) struct RowWork {
     pub(crate) decoding: Share,
     pub(crate) largest_image: LargestImage,
     pub(crate) times: WorkTimes,
+    /// Parts of targets that have no place in the tensors.
+    pub(crate) parts_left_out: AtomicU64,
+    /// Whether a target needs to know which characters tokens are of.
+    pub(crate) tokens_are_read: bool,
 }
 
 /// A row while it is being encoded: what happens to its image or text, and how much it counts.
@@ -44,6 +49,10 @@ pub struct Sample<'a> {
     weight: f32,
     /// What was drawn for its image, once that is encoded.
     drawing: Option<ImageDrawing>,
+    /// What is to happen to its first text, where that is not to be drawn.
+    text_drawing: Option<TextDrawing>,
+    /// The first text as tokens, once that is encoded.
+    tokenized: Option<TokenizedText>,
 }
 
 /// Tells where time goes.
@@ -61,7 +70,22 @@ impl Clock {
 impl<'a> Sample<'a> {
     pub(crate) fn new(id: &'a RowId, epoch: u64, work: &'a RowWork, buffers: &'a mut RowBuffers) -> Self {
         let key = DrawKey { seed: work.seed, epoch, row: id.key() };
-        Self { id, key, work, buffers, weight: 1.0, drawing: None }
+        Self { id, key, work, buffers, weight: 1.0, drawing: None, text_drawing: None, tokenized: None }
+    }
+
+    /// A row for whose image all is drawn already.
+    pub(crate) fn drawn(id: &'a RowId, work: &'a RowWork, buffers: &'a mut RowBuffers, drawing: ImageDrawing) -> Self {
+        Self { drawing: Some(drawing), ..Self::new(id, 0, work, buffers) }
+    }
+
+    /// A row for whose first text all is drawn already.
+    pub(crate) fn drawn_text(
+        id: &'a RowId,
+        work: &'a RowWork,
+        buffers: &'a mut RowBuffers,
+        drawing: TextDrawing,
+    ) -> Self {
+        Self { text_drawing: Some(drawing), ..Self::new(id, 0, work, buffers) }
     }
 
     /// Which row it is.
@@ -84,6 +108,22 @@ impl<'a> Sample<'a> {
         self.drawing.as_ref()
     }
 
+    /// The same, for a target that cannot do without. `who` says in a message who follows the image.
+    ///
+    /// # Errors
+    /// No image was encoded.
+    pub fn image_drawing(&self, who: &str) -> Result<&ImageDrawing, EncodeError> {
+        self.drawing.as_ref().ok_or_else(|| {
+            let reason = format!("{who} the row's image, and no input is an `image`");
+            EncodeError::Fatal(PipelineError::Option { option: "data.targets", reason })
+        })
+    }
+
+    /// Counts parts of a target, such as boxes, that have no place in the tensors.
+    pub fn leave_out(&self, parts: usize) {
+        self.work.parts_left_out.fetch_add(parts as u64, Ordering::Relaxed);
+    }
+
     /// The text as the transforms make it. `part` tells the texts of a row apart, so that they are not changed alike.
     ///
     /// # Errors
@@ -94,11 +134,36 @@ impl<'a> Sample<'a> {
             0 => self.key,
             part => DrawKey { row: millstream_schemas::mix(self.key.row ^ part), ..self.key },
         };
+        let given = if part == 0 { self.text_drawing.take() } else { None };
         let refused = |error| self.transform_error(error);
-        let drawing = self.work.chain.draw_text(text, &key).map_err(refused)?;
+        let drawing = match given {
+            Some(drawing) => drawing,
+            None => self.work.chain.draw_text(text, &key).map_err(refused)?,
+        };
         let changed = drawing.apply(text).map_err(refused)?;
+        if part == 0 && self.work.tokens_are_read {
+            let stored = text.chars().count();
+            self.tokenized = Some(TokenizedText { stored, drawing, tokens: Vec::new() });
+        }
         clock.lap(&self.work.times.transform);
         Ok(changed)
+    }
+
+    /// Whether [`Sample::set_tokens`] is of use.
+    pub fn tokens_are_read(&self) -> bool {
+        self.work.tokens_are_read
+    }
+
+    /// Says which characters the tokens of the text are of that [`Sample::text`] made as part 0.
+    pub fn set_tokens(&mut self, tokens: Vec<Option<TokenPlace>>) {
+        if let Some(text) = &mut self.tokenized {
+            text.tokens = tokens;
+        }
+    }
+
+    /// The first text as tokens; `None` before it is encoded, or where nobody reads it.
+    pub fn tokenized(&self) -> Option<&TokenizedText> {
+        self.tokenized.as_ref().filter(|text| !text.tokens.is_empty())
     }
 
     /// The image as the transforms make it: `[channels, height, width]`, of the shape that is wanted; 1 or 3 channels.

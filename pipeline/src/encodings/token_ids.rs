@@ -8,13 +8,14 @@ use millstream_schemas::{ElementType, Fingerprint, TensorRole, TensorSpec, shown
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
-use tokenizers::{EncodeInput, Tokenizer, TruncationParams};
+use tokenizers::{EncodeInput, Encoding, Tokenizer, TruncationParams};
 
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
 use super::sample::Sample;
 use super::text::require_text_chain;
+use super::tokenized_text::TokenPlace;
 use crate::PipelineError;
 use crate::error::Damage;
 use crate::sources::{Holds, RowValues, Value};
@@ -109,6 +110,11 @@ struct TokenEncoder {
     tensors: Vec<String>,
 }
 
+/// Whether a tensor is the one with the tokens.
+pub(super) fn are_tokens(spec: &TensorSpec) -> bool {
+    spec.element_type == ElementType::I64 && spec.shape == [None] && spec.name != MASK && spec.name != TYPES
+}
+
 const MASK: &str = "attention_mask";
 const TYPES: &str = "token_type_ids";
 
@@ -133,6 +139,16 @@ fn padding_token(text: &[u8], tokenizer: &Tokenizer) -> i64 {
     let stated = file.pointer("/padding/pad_id").and_then(Json::as_i64);
     let called = ["[PAD]", "<pad>", "<|endoftext|>"].iter().find_map(|name| tokenizer.token_to_id(name));
     stated.or(called.map(i64::from)).unwrap_or(0)
+}
+
+/// Which characters of the first text tokens are of.
+fn places(encoded: &Encoding) -> Vec<Option<TokenPlace>> {
+    let special = encoded.get_special_tokens_mask().iter();
+    let of_text = special.zip(encoded.get_sequence_ids()).map(|(special, text)| *special == 0 && text == Some(0));
+    let places = encoded.get_offsets().iter().zip(encoded.get_word_ids());
+    let place =
+        |((start, end), word): (&(usize, usize), &Option<u32>)| TokenPlace { characters: *start..*end, word: *word };
+    places.zip(of_text).map(|(found, of_text)| of_text.then(|| place(found))).collect()
 }
 
 impl TokenEncoder {
@@ -182,7 +198,10 @@ impl Encoder for TokenEncoder {
             Ok([first, second]) => EncodeInput::Dual(first.into(), second.into()),
             Err(mut texts) => EncodeInput::Single(texts.pop().unwrap_or_default().into()),
         };
-        let encoded = self.tokenizer.encode_fast(input, self.options.special_tokens);
+        let encoded = match sample.tokens_are_read() {
+            true => self.tokenizer.encode_char_offsets(input, self.options.special_tokens),
+            false => self.tokenizer.encode_fast(input, self.options.special_tokens),
+        };
         let encoded = encoded.map_err(|error| Damage::Value {
             column: shown(self.columns.join(", ")),
             reason: format!("cannot be tokenized: {}", shown_up_to(error.to_string(), 200)),
@@ -190,6 +209,9 @@ impl Encoder for TokenEncoder {
         if encoded.is_empty() {
             let reason = "has no token".into();
             return Err(Damage::Value { column: shown(self.columns.join(", ")), reason }.into());
+        }
+        if sample.tokens_are_read() {
+            sample.set_tokens(places(&encoded));
         }
         let names = std::iter::once("").chain(self.others());
         for (name, tensor) in names.zip(out) {

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema};
+use millstream_schemas::features::image_storage;
 use millstream_schemas::shown_up_to;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
@@ -30,7 +31,7 @@ pub(crate) struct FileColumns {
 }
 
 impl FileColumns {
-    /// Reads these columns of a file; of structs, only their `bytes`.
+    /// Reads these columns of a file; of structs that are images, only their `bytes`.
     pub(crate) fn new(
         name: &Arc<str>,
         storage: &Storage,
@@ -51,9 +52,14 @@ impl FileColumns {
                 .or_else(|_| ArrowReaderMetadata::try_new(Arc::clone(metadata), ArrowReaderOptions::new()))
         })?;
         let parquet = metadata.parquet_schema();
+        let is_image = |column: &String| {
+            let field = schema.fields().iter().find(|field| field.name() == column);
+            field.is_some_and(|field| image_storage(field.data_type()).is_some())
+        };
         let wanted = |parts: &[String]| match parts {
-            [column] => columns.contains(column),
-            [column, leaf] => columns.contains(column) && leaf == "bytes",
+            [column, below @ ..] if columns.contains(column) => {
+                below.is_empty() || !is_image(column) || below.len() == 1 && below[0] == "bytes"
+            }
             _ => false,
         };
         let leaves: Vec<usize> =
@@ -99,7 +105,13 @@ impl FileColumns {
         PageDamage(format!("column `{}`: {}", self.leaf_name(leaf), reader_says(error))).into()
     }
 
-    /// Each row must have one value in each column, null or not: otherwise rows of two columns would not be the same.
+    /// Whether a column holds lists.
+    pub(crate) fn is_list(&self, leaf: usize) -> bool {
+        self.metadata.parquet_schema().column(leaf).max_rep_level() > 0
+    }
+
+    /// Each row must have one value in each column, null or not: otherwise rows of two columns would not be the same. A list
+    /// has one for each of its elements, and one when it is empty.
     pub(super) fn check_values(&self, group: usize, leaf: usize) -> Result<(), ParquetError> {
         let rows = self.group_rows(group);
         let values = self.metadata.metadata().row_group(group).column(leaf).num_values();
@@ -107,12 +119,21 @@ impl FileColumns {
         match self.metadata.parquet_schema().column(leaf).max_rep_level() {
             0 if values == i64::from(rows) => Ok(()),
             0 => Err(wrong(format!("the footer counts {values} values in {rows} rows"))),
-            _ => Err(wrong("it holds lists, which are not read".into())),
+            _ if values >= i64::from(rows) && u32::try_from(values).is_ok() => Ok(()),
+            _ => Err(wrong(format!("the footer counts {values} values in lists of {rows} rows"))),
         }
     }
 
-    /// Where the pages of a column lie, if the page index says so.
+    /// Values of a column in a row group, null or not.
+    fn values(&self, group: usize, leaf: usize) -> u64 {
+        u64::try_from(self.metadata.metadata().row_group(group).column(leaf).num_values()).unwrap_or(0)
+    }
+
+    /// Where the pages of a column lie, if the page index says so. Lists are read whole: few indexes tell where they begin.
     pub(super) fn indexed(&self, group: usize, leaf: usize) -> Option<ChunkPages> {
+        if self.is_list(leaf) {
+            return None;
+        }
         let place = self.leaves.iter().position(|known| *known == leaf)?;
         let index = self.metadata.metadata().page_index_for_row_group(group);
         let locations = index.offset_index(leaf)?.page_locations();
@@ -127,7 +148,12 @@ impl FileColumns {
         stored: &Range<u64>,
         bytes: &PageBytes,
     ) -> Result<ChunkPages, ParquetError> {
-        let walked = ChunkPages::walk(stored, self.group_rows(group), |range| bytes.read(range));
+        let lists = self.is_list(leaf);
+        let values = match lists {
+            true => u32::try_from(self.values(group, leaf)).unwrap_or(u32::MAX),
+            false => self.group_rows(group),
+        };
+        let walked = ChunkPages::walk(stored, values, lists, |range| bytes.read(range));
         walked.map_err(|error| self.named(leaf, &error))
     }
 
@@ -168,9 +194,8 @@ impl FileColumns {
         let metadata = self.metadata.metadata();
         (0..metadata.num_row_groups()).all(|group| {
             let index = metadata.page_index_for_row_group(group);
-            self.leaves
-                .iter()
-                .all(|&leaf| index.offset_index(leaf).is_some_and(|pages| !pages.page_locations().is_empty()))
+            let located = |leaf| index.offset_index(leaf).is_some_and(|pages| !pages.page_locations().is_empty());
+            self.leaves.iter().all(|&leaf| self.is_list(leaf) || located(leaf))
         })
     }
 
@@ -233,14 +258,17 @@ impl FileColumns {
         let chunk = |&leaf: &usize| {
             let column = metadata.row_group(group).column(leaf);
             let whole = column.compressed_size().max(0) as u64;
-            let locations = index.offset_index(leaf).map_or(&[][..], |pages| pages.page_locations());
+            let lists = self.is_list(leaf);
+            let located = index.offset_index(leaf).filter(|_| !lists);
+            let locations = located.map_or(&[][..], |pages| pages.page_locations());
             let page = |page: &PageLocation| Page {
                 first_row: page.first_row_index.max(0) as u64,
                 bytes: page.compressed_page_size.max(0) as u64,
             };
             let pages: Vec<Page> = locations.iter().map(page).collect();
             let data = pages.iter().fold(0_u64, |sum, page| sum.saturating_add(page.bytes));
-            let unpacked = column.uncompressed_size().max(0) as u64;
+            let values = if lists { self.values(group, leaf).saturating_mul(LISTED) } else { 0 };
+            let unpacked = (column.uncompressed_size().max(0) as u64).saturating_add(values);
             ColumnChunk { whole, unpacked, dictionary: whole.saturating_sub(data), pages }
         };
         self.leaves.iter().map(chunk).collect()
@@ -251,7 +279,7 @@ impl FileColumns {
 struct ColumnChunk {
     /// Bytes in the file.
     whole: u64,
-    /// Bytes once decompressed.
+    /// Bytes once decompressed, those of a list's elements included.
     unpacked: u64,
     /// What is not in data pages.
     dictionary: u64,
@@ -312,6 +340,9 @@ pub(crate) fn row_bytes(columns: usize) -> u64 {
     48 + 16 * columns as u64
 }
 
+/// A view or a number of each element of a list, and where the list begins.
+pub(super) const LISTED: u64 = 24;
+
 /// The codec of a column that this build was made without, if any of its chunks has one.
 fn left_out(metadata: &ParquetMetaData, leaf: usize) -> Option<&'static str> {
     let chunks = metadata.row_groups().iter().map(|group| group.column(leaf).compression());
@@ -326,7 +357,14 @@ fn left_out_codec(codec: Compression, with_brotli: bool) -> Option<&'static str>
 }
 
 fn as_views(data_type: &DataType) -> DataType {
+    let within = |field: &Arc<Field>| Arc::new(Field::clone(field).with_data_type(as_views(field.data_type())));
     match data_type {
+        DataType::List(field) => DataType::List(within(field)),
+        DataType::LargeList(field) => DataType::LargeList(within(field)),
+        DataType::FixedSizeList(field, length) => DataType::FixedSizeList(within(field), *length),
+        DataType::Struct(fields) if image_storage(data_type).is_none() => {
+            DataType::Struct(fields.iter().map(within).collect())
+        }
         DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
         DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
         DataType::Dictionary(_, value) if millstream_schemas::features::is_text(value) => DataType::Utf8View,

@@ -156,8 +156,29 @@ impl PageHeader {
         Ok(())
     }
 
+    /// The same where the column holds lists: the levels of where lists begin come first, and how writers count nulls differs.
+    fn check_list_levels(&self, page: &[u8], column: &ColumnChunkMetaData) -> Result<(), String> {
+        let Levels { definition_bytes, repetition_bytes, .. } = self.levels;
+        let column = column.column_descr();
+        let mut rest = page;
+        for (bytes, most) in [(repetition_bytes, column.max_rep_level()), (definition_bytes, column.max_def_level())] {
+            let wrong = |what: &str| format!("its header says {bytes} bytes of levels: {what}");
+            let length = usize::try_from(bytes).ok().filter(|length| *length <= rest.len());
+            let (levels, behind) = rest.split_at(length.ok_or_else(|| wrong("more than the page has"))?);
+            let walked = walk_levels(levels, most, self.values)?;
+            if walked.bytes != levels.len() {
+                return Err(wrong(&format!("there are {}", walked.bytes)));
+            }
+            rest = behind;
+        }
+        Ok(())
+    }
+
     /// The lengths of levels are in the header alone: one that is wrong would shift every value of the page.
     fn check_levels(&self, page: &[u8], column: &ColumnChunkMetaData) -> Result<(), String> {
+        if column.column_descr().max_rep_level() > 0 {
+            return self.check_list_levels(page, column);
+        }
         let Levels { nulls, rows, definition_bytes, repetition_bytes, .. } = self.levels;
         if rows != self.values.cast_signed() {
             return Err(format!("its header says {} values in {rows} rows", self.values));
@@ -179,12 +200,13 @@ impl PageHeader {
     }
 }
 
-/// Holds the levels of a decompressed data page of version 1, which begin with their length, against its values.
-pub(super) fn check_unpacked_levels(page: &[u8], values: u32, most: i16) -> Result<(), String> {
+/// Holds levels of a decompressed data page of version 1, which begin with their length, against its values. The rest of the
+/// page comes back.
+pub(super) fn check_unpacked_levels(page: &[u8], values: u32, most: i16) -> Result<&[u8], String> {
     let cut = || "its levels are cut off".to_owned();
     let (length, rest) = page.split_first_chunk::<4>().ok_or_else(cut)?;
-    let levels = rest.get(..u32::from_le_bytes(*length) as usize).ok_or_else(cut)?;
-    walk_levels(levels, most, values).map(drop)
+    let (levels, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(cut)?;
+    walk_levels(levels, most, values).map(|_| rest)
 }
 
 fn lists(mask: &EncodingMask, encoding: i32) -> bool {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parquet::basic::{Compression, Encoding};
 
-use super::columns::row_bytes;
+use super::columns::{LISTED, row_bytes};
 use super::pages::{ChunkPages, PageBytes};
 use super::row_group::GroupPages;
 use super::rows::{Gather, in_group};
@@ -59,7 +59,9 @@ impl PagedGroup {
             let dictionary = chunk.dictionary.as_ref().map_or(0, |range| range.end - range.start);
             // The page before is held until the next is there; one that is not compressed is used as it was read.
             let next = if self.is_unpacked(leaf) { stored.saturating_add(largest) } else { stored };
-            let pages = chunk.step_bytes(largest, limit).saturating_add(next);
+            // Where the rows of a step lie among pages of lists is not known, and strings may point into any of them.
+            let step = if chunk.lists { chunk.unpacked() } else { chunk.step_bytes(largest, limit) };
+            let pages = step.saturating_add(next);
             chunk.unpacked_dictionary.unwrap_or(0).saturating_add(pages.max(dictionary))
         };
         self.chunks.iter().fold(0, |sum: u64, (leaf, chunk)| sum.saturating_add(of_chunk(*leaf, chunk)))
@@ -75,7 +77,13 @@ impl PagedGroup {
 
     /// Bytes that some rows (ascending) take once they are read, if the rows of a page are alike.
     pub(crate) fn rows_bytes(&self, rows: &[u32]) -> u64 {
+        let group_rows = u64::from(self.columns.group_rows(self.group as usize)).max(1);
         let of_chunk = |chunk: &ChunkPages| {
+            if chunk.lists {
+                let values: u64 = chunk.pages.iter().map(|page| u64::from(page.rows)).sum();
+                let all = chunk.unpacked().saturating_add(values.saturating_mul(LISTED));
+                return all.div_ceil(group_rows).saturating_mul(rows.len() as u64);
+            }
             let alike = |row: &u32| {
                 let page = &chunk.pages[chunk.page_of(*row)];
                 page.unpacked.unwrap_or(0).div_ceil(u64::from(page.rows))
@@ -121,7 +129,7 @@ impl PagedGroup {
     /// How many rows to decode at a time: the decoder holds all pages that these lie in.
     fn step(&self, rows: &[u32], limit: u64) -> usize {
         let fits = |step: usize| {
-            self.chunks.iter().all(|(_, chunk)| {
+            self.chunks.iter().filter(|(_, chunk)| !chunk.lists).all(|(_, chunk)| {
                 let most = chunk.step_bytes(chunk.largest_page(), limit);
                 let mut before = vec![0_u64];
                 let mut last = usize::MAX;
@@ -150,9 +158,13 @@ impl ChunkPages {
         self.pages.iter().filter_map(|page| page.unpacked).max().unwrap_or(0)
     }
 
+    /// Bytes of all pages.
+    fn unpacked(&self) -> u64 {
+        self.pages.iter().filter_map(|page| page.unpacked).fold(0, u64::saturating_add)
+    }
+
     /// Bytes of pages that a step may hold: any page must fit.
     fn step_bytes(&self, largest: u64, limit: u64) -> u64 {
-        let all = self.pages.iter().filter_map(|page| page.unpacked).fold(0, u64::saturating_add);
-        largest.max(STEP_BYTES.min(limit / STEP_PART).min(all))
+        largest.max(STEP_BYTES.min(limit / STEP_PART).min(self.unpacked()))
     }
 }

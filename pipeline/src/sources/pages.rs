@@ -51,7 +51,8 @@ pub(super) struct PagePlace {
     pub(super) rows: u32,
 }
 
-/// Where all pages of a column chunk lie. The column holds one value a row.
+/// Where all pages of a column chunk lie. The column holds one value a row; or lists, whose pages need not begin with a row:
+/// what counts as rows in them are then values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ChunkPages {
     /// The dictionary's page, with its header.
@@ -60,6 +61,8 @@ pub(super) struct ChunkPages {
     pub(super) unpacked_dictionary: Option<u64>,
     /// In the order of their rows; none is empty.
     pub(super) pages: Vec<PagePlace>,
+    /// Whether the column holds lists: its pages are read one after the other, and in which of them a row lies is not known.
+    pub(super) lists: bool,
 }
 
 impl PagePlace {
@@ -88,21 +91,25 @@ impl ChunkPages {
             at = place.offset.checked_add(place.bytes).filter(|end| place.offset >= at && *end <= stored.end)?;
             pages.push(place);
         }
-        (stored.start <= pages.first()?.offset).then_some(Self { dictionary, unpacked_dictionary: None, pages })
+        let lists = false;
+        (stored.start <= pages.first()?.offset).then_some(Self { dictionary, unpacked_dictionary: None, pages, lists })
     }
 
-    /// As the headers say, which are walked over from the chunk's first byte. `read` gives bytes of the file.
+    /// As the headers say, which are walked over from the chunk's first byte. `rows` is how many values there are, and `read`
+    /// gives bytes of the file.
     pub(super) fn walk(
         stored: &Range<u64>,
         rows: u32,
+        lists: bool,
         mut read: impl FnMut(Range<u64>) -> Result<Bytes, PipelineError>,
     ) -> Result<Self, ParquetError> {
-        let mut chunk = Self { dictionary: None, unpacked_dictionary: None, pages: Vec::new() };
+        let mut chunk = Self { dictionary: None, unpacked_dictionary: None, pages: Vec::new(), lists };
+        let what = if lists { "values" } else { "rows" };
         let (mut at, mut row) = (stored.start, 0_u32);
         while row < rows {
             let damaged = |reason: String| PageDamage(format!("the page at byte {at}: {reason}"));
             if at >= stored.end {
-                let reason = format!("its pages hold {row} rows, the row group has {rows}");
+                let reason = format!("its pages hold {row} {what}, the row group has {rows}");
                 return Err(PageDamage(reason).into());
             }
             let mut ahead = HEADER;
@@ -127,7 +134,7 @@ impl ChunkPages {
                 chunk.dictionary = Some(at..end);
                 chunk.unpacked_dictionary = Some(header.unpacked as u64);
             } else if header.values > rows - row {
-                let reason = format!("it has {} values, and only {} rows are left", header.values, rows - row);
+                let reason = format!("it has {} values, and only {} {what} are left", header.values, rows - row);
                 return Err(damaged(reason).into());
             } else if header.values > 0 {
                 let (bytes, unpacked) = (end - at, Some(header.unpacked as u64));
@@ -222,6 +229,9 @@ impl Chunk {
             // Some writers state an offset of a dictionary that is not there.
             column = column.into_builder().set_dictionary_page_offset(None).build()?;
         }
+        // Where pages of lists begin is counted in values, and so is where they end.
+        let values = |pages: &ChunkPages| pages.pages.iter().map(|page| page.rows as usize).sum();
+        let rows = if self.pages.lists { values(&self.pages) } else { rows };
         let (locations, chunk) = (self.pages.locations(), Arc::new(self));
         let reader = SerializedPageReader::new(Arc::clone(&chunk), &column, rows, Some(locations))?;
         Ok(CheckedPages { reader, chunk })
@@ -291,14 +301,21 @@ impl CheckedPages {
     }
 
     fn check(&self, page: &Page) -> Result<(), ParquetError> {
-        let most = self.chunk.column.column_descr().max_def_level();
-        match page {
-            Page::DataPage { buf, num_values, def_level_encoding: Encoding::RLE, .. } if most > 0 => {
-                let damaged = |reason| self.chunk.named(format!("a page cannot be used: {reason}")).into();
-                check_unpacked_levels(buf, *num_values, most).map_err(damaged)
+        let column = self.chunk.column.column_descr();
+        let Page::DataPage { buf, num_values, def_level_encoding, rep_level_encoding, .. } = page else {
+            return Ok(());
+        };
+        let damaged = |reason| self.chunk.named(format!("a page cannot be used: {reason}"));
+        let levels = [(column.max_rep_level(), rep_level_encoding), (column.max_def_level(), def_level_encoding)];
+        let mut rest = &buf[..];
+        for (most, encoding) in levels.into_iter().filter(|(most, _)| *most > 0) {
+            // The older packed levels have the length that their number gives.
+            if *encoding != Encoding::RLE {
+                break;
             }
-            _ => Ok(()),
+            rest = check_unpacked_levels(rest, *num_values, most).map_err(damaged)?;
         }
+        Ok(())
     }
 }
 
@@ -324,7 +341,9 @@ impl PageReader for CheckedPages {
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>, ParquetError> {
-        self.reader.peek_next_page()
+        let next = self.reader.peek_next_page()?;
+        // How many rows a page of lists has is not known before its levels are read.
+        Ok(next.map(|page| PageMetadata { num_rows: page.num_rows.filter(|_| !self.chunk.pages.lists), ..page }))
     }
 
     fn skip_next_page(&mut self) -> Result<(), ParquetError> {
@@ -340,7 +359,11 @@ impl PageReader for CheckedPages {
     }
 
     fn at_record_boundary(&mut self) -> Result<bool, ParquetError> {
-        self.reader.at_record_boundary()
+        match self.chunk.pages.lists {
+            false => self.reader.at_record_boundary(),
+            // A list may go on in the next page.
+            true => Ok(self.reader.peek_next_page()?.is_none()),
+        }
     }
 }
 

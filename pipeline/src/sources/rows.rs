@@ -87,11 +87,13 @@ impl LoadedRows {
         for name in &columns.columns {
             let values = ColumnValues::new(column(batch, name)?)?;
             let values = if copying { values.copied()? } else { values };
-            for buffer in values.buffers() {
-                if self.buffers.insert(buffer.data_ptr().as_ptr() as usize) {
-                    self.bytes += buffer.capacity() as u64;
+            let (buffers, bytes) = (&mut self.buffers, &mut self.bytes);
+            values.each_buffer(&mut |buffer| {
+                if buffers.insert(buffer.data_ptr().as_ptr() as usize) {
+                    *bytes += buffer.capacity() as u64;
                 }
-            }
+            });
+            self.bytes += values.nested();
             step.push(values);
         }
         self.bytes += batch.num_rows() as u64 * row_bytes(columns.columns.len()) + STEP_BYTES;
@@ -123,6 +125,15 @@ pub(crate) fn each_row(
     group: u32,
     mut each: impl FnMut(RowValues<'_>),
 ) -> Result<(), PipelineError> {
+    each_step(columns, group, |loaded, rows| (0..rows).for_each(|row| each(loaded.row(row))))
+}
+
+/// The same, some rows at a time, with how many they are.
+pub(crate) fn each_step(
+    columns: &FileColumns,
+    group: u32,
+    mut each: impl FnMut(LoadedRows, usize),
+) -> Result<(), PipelineError> {
     let bytes = PageBytes::Stored(columns.storage.open()?);
     in_group(columns, group, || {
         let pages = GroupPages::new(columns, group as usize, bytes)?;
@@ -130,7 +141,7 @@ pub(crate) fn each_row(
             let batch = batch?;
             let mut loaded = LoadedRows::new(batch.num_rows().max(1));
             loaded.push(&batch, columns, false)?;
-            (0..batch.num_rows()).for_each(|row| each(loaded.row(row)));
+            each(loaded, batch.num_rows());
         }
         Ok(())
     })
@@ -210,7 +221,10 @@ impl<'a> Gather<'a> {
 
     /// Bytes of these rows once they are copied, beside those of each row.
     pub(super) fn copied_bytes(&self, batch: &RecordBatch) -> Result<u64, ParquetError> {
-        let bytes = |name: &String| Ok(ColumnValues::new(column(batch, name)?)?.pointed_to());
+        let bytes = |name: &String| {
+            let values = ColumnValues::new(column(batch, name)?)?;
+            Ok(values.pointed_to() + values.nested())
+        };
         self.columns.columns.iter().map(bytes).sum()
     }
 

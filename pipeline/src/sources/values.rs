@@ -1,5 +1,6 @@
 //! Values of columns in memory.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -27,7 +28,12 @@ pub enum Holds {
     Text,
     /// Whole numbers, floats, booleans.
     Numbers,
+    /// Lists of any of these, structs of them, and lists of such: boxes, points, spans.
+    Lists,
 }
+
+/// Lists in lists that are read, at most.
+const DEEPEST: usize = 8;
 
 impl Holds {
     /// What a column of this type holds; `None` for what is not read.
@@ -35,7 +41,8 @@ impl Holds {
         match data_type {
             data_type if is_text(data_type) => Some(Self::Text),
             data_type if holds_class_numbers(data_type) => Some(Self::Numbers),
-            data_type => image_storage(data_type).map(|_| Self::Bytes),
+            data_type if image_storage(data_type).is_some() => Some(Self::Bytes),
+            data_type => is_nested(data_type, DEEPEST).then_some(Self::Lists),
         }
     }
 
@@ -45,8 +52,29 @@ impl Holds {
             Self::Bytes => "images",
             Self::Text => "strings",
             Self::Numbers => "numbers",
+            Self::Lists => "lists",
         }
     }
+}
+
+/// Whether it is a list or struct with something in it that is read.
+fn is_nested(data_type: &DataType, deepest: usize) -> bool {
+    let read = |field: &arrow_schema::FieldRef| match field.data_type() {
+        nested if is_list(nested) || matches!(nested, DataType::Struct(_)) => {
+            deepest > 0 && is_nested(nested, deepest - 1)
+        }
+        leaf => Holds::of(leaf).is_some(),
+    };
+    match data_type {
+        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => read(field),
+        DataType::Struct(fields) => image_storage(data_type).is_some() || fields.iter().any(read),
+        _ => false,
+    }
+}
+
+/// Whether a column of this type has lists at its top.
+fn is_list(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..))
 }
 
 /// One value of a row, as stored.
@@ -64,6 +92,90 @@ pub enum Value<'a> {
     Unsigned(u64),
     /// A float.
     Float(f64),
+    /// Several values.
+    List(List<'a>),
+    /// Values with names.
+    Struct(Struct<'a>),
+}
+
+impl Value<'_> {
+    /// The number, whichever kind it is; `None` for what is none.
+    pub fn number(self) -> Option<f64> {
+        match self {
+            Self::Signed(number) => Some(number as f64),
+            Self::Unsigned(number) => Some(number as f64),
+            Self::Float(number) => Some(number),
+            Self::Null | Self::Bytes(_) | Self::Text(_) | Self::List(_) | Self::Struct(_) => None,
+        }
+    }
+}
+
+/// The values of a list.
+#[derive(Clone, Copy)]
+pub struct List<'a> {
+    values: &'a ColumnValues,
+    from: usize,
+    until: usize,
+}
+
+impl<'a> List<'a> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.until - self.from
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The values in their order.
+    pub fn iter(self) -> impl Iterator<Item = Value<'a>> + Clone {
+        (self.from..self.until).map(move |index| self.values.get(index))
+    }
+}
+
+impl fmt::Debug for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl PartialEq for List<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+/// The values of a struct.
+#[derive(Clone, Copy)]
+pub struct Struct<'a> {
+    fields: &'a [(String, ColumnValues)],
+    index: usize,
+}
+
+impl<'a> Struct<'a> {
+    /// The value of a field; `None` where there is none of that name, or one of a type that is not read.
+    pub fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, values)| values.get(self.index))
+    }
+
+    /// The fields that are read, in their order.
+    pub fn iter(self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
+        self.fields.iter().map(move |(name, values)| (name.as_str(), values.get(self.index)))
+    }
+}
+
+impl fmt::Debug for Struct<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl PartialEq for Struct<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
 }
 
 /// The values of some rows of one column.
@@ -78,6 +190,16 @@ pub(crate) enum ColumnValues {
     Signed(Int64Array),
     Unsigned(UInt64Array),
     Float(Float64Array),
+    List {
+        /// Where each list begins among the values, and where the last one ends.
+        starts: Vec<usize>,
+        nulls: Option<NullBuffer>,
+        values: Box<ColumnValues>,
+    },
+    Struct {
+        fields: Vec<(String, ColumnValues)>,
+        nulls: Option<NullBuffer>,
+    },
 }
 
 impl ColumnValues {
@@ -87,7 +209,33 @@ impl ColumnValues {
             return Ok(Self::Text(text_views(array)?));
         }
         let array = without_dictionary(array)?;
+        let list = |starts: Vec<usize>, values: &ArrayRef| {
+            let (from, until) = (starts[0], starts[starts.len() - 1]);
+            let starts = starts.into_iter().map(|start| start - from).collect();
+            let values = Self::new(&values.slice(from, until - from))?;
+            Ok::<_, ParquetError>(Self::List { starts, nulls: array.nulls().cloned(), values: Box::new(values) })
+        };
         Ok(match array.data_type() {
+            DataType::List(_) => {
+                let lists = array.as_list::<i32>();
+                list(lists.value_offsets().iter().map(|&start| start as usize).collect(), lists.values())?
+            }
+            DataType::LargeList(_) => {
+                let lists = array.as_list::<i64>();
+                list(lists.value_offsets().iter().map(|&start| start as usize).collect(), lists.values())?
+            }
+            DataType::FixedSizeList(..) => {
+                let lists = array.as_fixed_size_list();
+                let length = lists.value_length() as usize;
+                list((0..=lists.len()).map(|index| index * length).collect(), lists.values())?
+            }
+            DataType::Struct(fields) if image_storage(array.data_type()).is_none() => {
+                let columns = fields.iter().zip(array.as_struct().columns());
+                let read = columns.filter(|(field, _)| Holds::of(field.data_type()).is_some());
+                let fields = read.map(|(field, column)| Ok((field.name().clone(), Self::new(column)?)));
+                let fields = fields.collect::<Result<_, ParquetError>>()?;
+                Self::Struct { fields, nulls: array.nulls().cloned() }
+            }
             DataType::Struct(_) => {
                 let outer = array.as_struct();
                 let bytes = outer.column_by_name("bytes");
@@ -109,16 +257,43 @@ impl ColumnValues {
             Self::Signed(numbers) if numbers.is_valid(index) => Value::Signed(numbers.value(index)),
             Self::Unsigned(numbers) if numbers.is_valid(index) => Value::Unsigned(numbers.value(index)),
             Self::Float(numbers) if numbers.is_valid(index) => Value::Float(numbers.value(index)),
+            Self::List { nulls, starts, values } if is_there(nulls, index) => {
+                Value::List(List { values, from: starts[index], until: starts[index + 1] })
+            }
+            Self::Struct { nulls, fields } if is_there(nulls, index) => Value::Struct(Struct { fields, index }),
             _ => Value::Null,
         }
     }
 
-    /// The buffers that views point into; none for numbers, which each row has its own bytes for.
-    pub(super) fn buffers(&self) -> &[Buffer] {
+    /// Hands over the buffers that views point into; none for numbers, which each row has its own bytes for.
+    pub(super) fn each_buffer(&self, each: &mut dyn FnMut(&Buffer)) {
         match self {
-            Self::Bytes { bytes, .. } => bytes.data_buffers(),
-            Self::Text(text) => text.data_buffers(),
-            Self::Signed(_) | Self::Unsigned(_) | Self::Float(_) => &[],
+            Self::Bytes { bytes, .. } => bytes.data_buffers().iter().for_each(each),
+            Self::Text(text) => text.data_buffers().iter().for_each(each),
+            Self::Signed(_) | Self::Unsigned(_) | Self::Float(_) => {}
+            Self::List { values, .. } => values.each_buffer(each),
+            Self::Struct { fields, .. } => fields.iter().for_each(|(_, values)| values.each_buffer(each)),
+        }
+    }
+
+    /// Bytes of what lists and structs hold, views and numbers, beside what views point to.
+    pub(super) fn nested(&self) -> u64 {
+        match self {
+            Self::Bytes { .. } | Self::Text(_) | Self::Signed(_) | Self::Unsigned(_) | Self::Float(_) => 0,
+            Self::List { starts, values, .. } => size_of_val(starts.as_slice()) as u64 + values.elements(),
+            Self::Struct { fields, .. } => fields.iter().map(|(_, values)| values.elements()).sum(),
+        }
+    }
+
+    /// Bytes of the values as such.
+    fn elements(&self) -> u64 {
+        match self {
+            Self::Bytes { bytes, .. } => size_of_val::<[u128]>(bytes.views()) as u64,
+            Self::Text(text) => size_of_val::<[u128]>(text.views()) as u64,
+            Self::Signed(numbers) => size_of_val::<[i64]>(numbers.values()) as u64,
+            Self::Unsigned(numbers) => size_of_val::<[u64]>(numbers.values()) as u64,
+            Self::Float(numbers) => size_of_val::<[f64]>(numbers.values()) as u64,
+            Self::List { .. } | Self::Struct { .. } => self.nested(),
         }
     }
 
@@ -128,6 +303,8 @@ impl ColumnValues {
             Self::Bytes { bytes, .. } => pointed_to(bytes.views()),
             Self::Text(text) => pointed_to(text.views()),
             Self::Signed(_) | Self::Unsigned(_) | Self::Float(_) => 0,
+            Self::List { values, .. } => values.pointed_to(),
+            Self::Struct { fields, .. } => fields.iter().map(|(_, values)| values.pointed_to()).sum(),
         }
     }
 
@@ -147,8 +324,17 @@ impl ColumnValues {
                 Self::Text(StringViewArray::try_new(views, Vec::from_iter(buffer), nulls).map_err(arrow)?)
             }
             numbers @ (Self::Signed(_) | Self::Unsigned(_) | Self::Float(_)) => numbers,
+            Self::List { starts, nulls, values } => Self::List { starts, nulls, values: Box::new(values.copied()?) },
+            Self::Struct { fields, nulls } => {
+                let fields = fields.into_iter().map(|(name, values)| Ok((name, values.copied()?)));
+                Self::Struct { fields: fields.collect::<Result<_, ParquetError>>()?, nulls }
+            }
         })
     }
+}
+
+fn is_there(nulls: &Option<NullBuffer>, index: usize) -> bool {
+    nulls.as_ref().is_none_or(|nulls| nulls.is_valid(index))
 }
 
 /// A view has the length in its lowest 32 bits; when that is above 12, it has the buffer's number and the place in it in its
@@ -281,6 +467,7 @@ mod tests {
             ColumnValues::Signed(numbers) => Arc::new(numbers),
             ColumnValues::Unsigned(numbers) => Arc::new(numbers),
             ColumnValues::Float(numbers) => Arc::new(numbers),
+            nested @ (ColumnValues::List { .. } | ColumnValues::Struct { .. }) => panic!("{nested:?}"),
         }
     }
 

@@ -50,6 +50,12 @@ pub(crate) fn damaged(folder: &Path) -> Dataset {
 /// Rows of [`damaged`] that cannot be used.
 pub(crate) const DAMAGED: u64 = 6;
 
+/// An error with what caused it.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// A chain from its JSON.
 pub(crate) fn chain(specs: serde_json::Value) -> Chain {
     let specs: Vec<Choice> = serde_json::from_value(specs).unwrap();

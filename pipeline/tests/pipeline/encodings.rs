@@ -259,3 +259,26 @@ fn little_of_a_batch_of_reviews_is_padding_and_every_review_comes_once() {
         assert!(grouped <= 0.10 && by_chance > 0.3, "{order:?}: {grouped} {by_chance}");
     }
 }
+
+#[test]
+fn lengths_do_not_depend_on_who_measures_them() {
+    let Some(corpus) = corpus("lengths of reviews") else { return };
+    let dataset = Dataset::open("data/sst2/sst2-train-*.parquet", &corpus).unwrap();
+    let tokenizer = corpus.join("models/minilm-l6-h384-v12k/tokenizer.json");
+    let first = |workers: usize| {
+        let wanted = json!({"tokenizer": tokenizer, "max_length": 64, "column": "text"});
+        let encoders = open(&dataset, TensorRole::Input, "token_ids", wanted).unwrap();
+        let order = OrderStrength::Global;
+        let options = StreamOptions { workers, order, group_by_length: None, ..options(encoders, 32) };
+        let began = std::time::Instant::now();
+        let mut batches = Batches::open(&dataset, options, None).unwrap();
+        let rows: Vec<_> = batches.by_ref().take(50).map(|batch| batch.unwrap().rows).collect();
+        println!("{workers} workers: {:.2} s to 50 batches", began.elapsed().as_secs_f64());
+        rows
+    };
+    let one = first(1);
+    assert_eq!(one.len(), 50);
+    for workers in [2, 5] {
+        assert_eq!(first(workers), one, "{workers} workers");
+    }
+}

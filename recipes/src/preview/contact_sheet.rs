@@ -1,9 +1,11 @@
 //! Pictures in rows and columns with captions.
 
 use image::imageops::{self, FilterType};
+use millstream_pipeline::encodings::Mark;
 use millstream_transforms::RgbImage;
 
-use super::lettering::{LETTER_WIDTH, LINE_HEIGHT, wrap, write};
+use super::lettering::{LETTER_WIDTH, LINE_HEIGHT, Line, write};
+use super::overlay;
 
 const MARGIN: u32 = 8;
 const PAPER: u8 = 255;
@@ -13,18 +15,18 @@ const FRAME: [u8; 3] = [204, 204, 204];
 /// A picture and what stands under it, one paragraph an item.
 pub(super) struct Cell {
     pub(super) image: RgbImage,
-    pub(super) caption: Vec<String>,
+    /// What is drawn over it.
+    pub(super) marks: Vec<Mark>,
+    pub(super) caption: Vec<Line>,
 }
 
 /// Lays out rows of cells; every picture is fitted into a square of `side` pixels.
 pub(super) fn lay_out(rows: &[Vec<Cell>], headings: &[String], side: u32) -> RgbImage {
     let letters = (side / LETTER_WIDTH) as usize;
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0) as u32;
-    let captions: Vec<Vec<Vec<String>>> = rows
-        .iter()
-        .map(|row| row.iter().map(|cell| cell.caption.iter().flat_map(|text| wrap(text, letters)).collect()).collect())
-        .collect();
-    let caption_height = |row: &Vec<Vec<String>>| row.iter().map(Vec::len).max().unwrap_or(0) as u32 * LINE_HEIGHT;
+    let wrapped = |cell: &Cell| cell.caption.iter().flat_map(|line| line.wrapped(letters)).collect();
+    let captions: Vec<Vec<Vec<Line>>> = rows.iter().map(|row| row.iter().map(wrapped).collect()).collect();
+    let caption_height = |row: &Vec<Vec<Line>>| row.iter().map(Vec::len).max().unwrap_or(0) as u32 * LINE_HEIGHT;
     let heights: Vec<u32> = captions.iter().map(|row| side + 4 + caption_height(row) + MARGIN).collect();
     let width = MARGIN + columns * (side + MARGIN);
     let height = MARGIN + LINE_HEIGHT + heights.iter().sum::<u32>();
@@ -36,9 +38,14 @@ pub(super) fn lay_out(rows: &[Vec<Cell>], headings: &[String], side: u32) -> Rgb
     for ((row, captions), height) in rows.iter().zip(&captions).zip(heights) {
         for (column, (cell, caption)) in (0..).zip(row.iter().zip(captions)) {
             let left = MARGIN + column * (side + MARGIN);
-            place(&mut sheet, &cell.image, left, top, side);
-            for (line, text) in (0..).zip(caption) {
-                write(&mut sheet, left, top + side + 4 + line * LINE_HEIGHT, text, INK);
+            place(&mut sheet, cell, left, top, side);
+            for (number, line) in (0..).zip(caption) {
+                let top = top + side + 4 + number * LINE_HEIGHT;
+                write(&mut sheet, left, top, &line.text, INK);
+                if let Some(colour) = line.swatch {
+                    let square = (0..LETTER_WIDTH).flat_map(|y| (0..LETTER_WIDTH).map(move |x| (x, y)));
+                    square.for_each(|(x, y)| dot(&mut sheet, left + x, top + y, colour));
+                }
             }
         }
         top += height;
@@ -46,8 +53,9 @@ pub(super) fn lay_out(rows: &[Vec<Cell>], headings: &[String], side: u32) -> Rgb
     sheet
 }
 
-/// Puts a picture into its square: small ones enlarged by whole factors without blurring, large ones shrunk.
-fn place(sheet: &mut RgbImage, picture: &RgbImage, left: u32, top: u32, side: u32) {
+/// Puts a picture into its square, with what is drawn over it: small ones enlarged by whole factors without blurring, large
+/// ones shrunk.
+fn place(sheet: &mut RgbImage, Cell { image: picture, marks, .. }: &Cell, left: u32, top: u32, side: u32) {
     let longest = picture.width.max(picture.height).max(1);
     let factor = (side / longest).max(1);
     let (width, height, filter) = if longest <= side {
@@ -59,8 +67,11 @@ fn place(sheet: &mut RgbImage, picture: &RgbImage, left: u32, top: u32, side: u3
     let source = image::RgbImage::from_raw(picture.width, picture.height, picture.pixels.clone());
     let Some(source) = source.filter(|_| picture.width > 0 && picture.height > 0) else { return };
     let fitted = imageops::resize(&source, width, height, filter);
+    let mut fitted = RgbImage { width, height, pixels: fitted.into_raw() };
+    let factor = |fitted: u32, length: u32| fitted as f32 / length as f32;
+    overlay::draw(&mut fitted, (factor(width, picture.width), factor(height, picture.height)), marks);
     let (x, y) = (left + (side - width) / 2, top + (side - height) / 2);
-    for (line, pixels) in (0u32..).zip(fitted.as_raw().chunks_exact(width as usize * 3)) {
+    for (line, pixels) in (0u32..).zip(fitted.pixels.chunks_exact(width as usize * 3)) {
         let at = ((y + line) as usize * sheet.width as usize + x as usize) * 3;
         sheet.pixels[at..at + pixels.len()].copy_from_slice(pixels);
     }
@@ -68,17 +79,19 @@ fn place(sheet: &mut RgbImage, picture: &RgbImage, left: u32, top: u32, side: u3
 }
 
 fn frame(sheet: &mut RgbImage, left: u32, top: u32, side: u32) {
-    let mut dot = |x: u32, y: u32| {
-        let at = (y as usize * sheet.width as usize + x as usize) * 3;
-        if let Some(pixel) = sheet.pixels.get_mut(at..at + 3) {
-            pixel.copy_from_slice(&FRAME);
-        }
-    };
+    let mut dot = |x: u32, y: u32| dot(sheet, x, y, FRAME);
     for offset in 0..side {
         dot(left + offset, top);
         dot(left + offset, top + side - 1);
         dot(left, top + offset);
         dot(left + side - 1, top + offset);
+    }
+}
+
+fn dot(sheet: &mut RgbImage, x: u32, y: u32, colour: [u8; 3]) {
+    let at = (y as usize * sheet.width as usize + x as usize) * 3;
+    if let Some(pixel) = sheet.pixels.get_mut(at..at + 3) {
+        pixel.copy_from_slice(&colour);
     }
 }
 
@@ -90,7 +103,8 @@ mod tests {
     fn pictures_of_any_shape_fit() {
         let cell = |width: u32, height: u32| Cell {
             image: RgbImage { width, height, pixels: vec![10; (width * height * 3) as usize] },
-            caption: vec!["a caption that is long enough to wrap".into(), "b".into()],
+            marks: vec![Mark::Point { x: 1.0, y: 2.0, number: 0, name: None }],
+            caption: ["a caption that is long enough to wrap", "b"].map(|text| Line::from(text.to_owned())).to_vec(),
         };
         let rows = vec![vec![cell(1, 1), cell(8, 8)], vec![cell(3000, 2), cell(2, 3000)], vec![cell(161, 160)]];
         let sheet = lay_out(&rows, &["original".into(), "draw 1".into()], 160);

@@ -8,8 +8,35 @@ pub(super) const LETTER_WIDTH: u32 = 8;
 /// Pixels from one line to the next.
 pub(super) const LINE_HEIGHT: u32 = 11;
 
+/// A paragraph under a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Line {
+    pub(super) text: String,
+    /// A square of a colour that the text explains.
+    pub(super) swatch: Option<[u8; 3]>,
+}
+
+impl From<String> for Line {
+    fn from(text: String) -> Self {
+        Self { text, swatch: None }
+    }
+}
+
+impl Line {
+    /// Lines of at most so many letters; those beside and below a square stand in a little.
+    pub(super) fn wrapped(&self, letters: usize) -> Vec<Self> {
+        let indent = if self.swatch.is_some() { 2 } else { 0 };
+        let lines = wrap(&self.text, letters.saturating_sub(indent).max(1)).into_iter();
+        let line = |(index, text): (usize, String)| {
+            let swatch = self.swatch.filter(|_| index == 0);
+            Self { text: format!("{:indent$}{text}", ""), swatch }
+        };
+        lines.enumerate().map(line).collect()
+    }
+}
+
 /// Breaks a text into lines of at most `width` letters, between words where it can.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let mut rest: Vec<char> = word.chars().collect();

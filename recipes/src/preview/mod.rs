@@ -3,6 +3,7 @@
 mod contact_sheet;
 mod drawn;
 mod lettering;
+mod overlay;
 mod rows;
 mod text;
 
@@ -16,7 +17,7 @@ use millstream_schemas::recipe::DataRecipe;
 use millstream_transforms::{Chain, Kind, RgbImage, Transform};
 
 pub use drawn::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
-pub use text::{TextPreview, TextPreviewRow, TextVariant};
+pub use text::{TextPreview, TextPreviewRow, TextSpan, TextVariant};
 
 use crate::row_source::{RowSource, Wanted};
 use crate::{Catalogs, RecipeError};
@@ -30,7 +31,8 @@ const MOST_PICTURES: usize = 1000;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum PreviewSheet {
-    /// A contact sheet: a row of the data a line, first the original, then the draws, each with its steps as a caption.
+    /// A contact sheet: a row of the data a line, first the original, then the draws, each with its steps as a caption
+    /// and its targets over it, read back from the tensors that training would see.
     Image(RgbImage),
     /// The texts and their variants.
     Text(TextPreview),
@@ -112,7 +114,7 @@ impl Preview {
             return Err(RecipeError::Replay("the steps were drawn for other data than the recipe names".into()));
         }
         match self.source.shown_column()?.1 {
-            View::Text => text::render(&self.source, drawn).map(PreviewSheet::Text),
+            View::Text => text::render(&self.source, &self.recipe.data, drawn).map(PreviewSheet::Text),
             _ => rows::render(&self.source, &self.recipe.data, drawn).map(PreviewSheet::Image),
         }
     }

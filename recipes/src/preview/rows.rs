@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use millstream_pipeline::encodings::View;
-use millstream_pipeline::{Damage, PipelineError, Row, Value, decode};
+use millstream_pipeline::encodings::{Mark, StreamFacts, View};
+use millstream_pipeline::{Damage, Drawn, PipelineError, Row, Value, decode};
 use millstream_schemas::RowId;
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe};
 use millstream_transforms::{DrawKey, RgbImage, Scratch};
 
 use super::contact_sheet::{Cell, lay_out};
+use super::overlay::legend;
 use super::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
 use crate::RecipeError;
 use crate::row_source::RowSource;
@@ -78,31 +79,15 @@ pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview
     let mut scratch = Scratch::default();
     let mut lines = Vec::new();
     for row in &drawn.rows {
-        let original = match read_image(source, data, row) {
-            Ok(image) => image,
+        match render_row(source, data, drawn.seed, row, &mut scratch) {
+            Ok(cells) => lines.push(cells),
             Err(RecipeError::Pipeline(PipelineError::Damaged { row, damage }))
                 if data.damaged != DamagedPolicy::Fail =>
             {
                 tracing::warn!(%row, %damage, "row left out");
-                continue;
             }
             Err(error) => return Err(error),
-        };
-        let mut cells = Vec::new();
-        for drawing in &row.draws {
-            let Drawing::Image(drawing) = drawing else {
-                return Err(RecipeError::Replay("the steps were drawn for text, the data holds images".into()));
-            };
-            let image = drawing.render_rgb8(&original, &mut scratch)?;
-            let caption =
-                drawing.steps.iter().filter(|drawn| !drawn.step.is_for_models()).map(ToString::to_string).collect();
-            cells.push(Cell { image, caption });
         }
-        let mut caption: Vec<String> = row.label.iter().cloned().collect();
-        caption.push(format!("{}×{}", original.width, original.height));
-        caption.push(row_id(row).to_string());
-        cells.insert(0, Cell { image: original, caption });
-        lines.push(cells);
     }
     let sides = lines.iter().flat_map(|line| &line[1..]).map(|cell| cell.image.width.max(cell.image.height));
     let side = sides.max().unwrap_or(0).clamp(*SIDES.start(), *SIDES.end());
@@ -112,16 +97,40 @@ pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview
     Ok(lay_out(&lines, &headings, side))
 }
 
-pub(super) fn row_id(row: &DrawnRow) -> RowId {
-    RowId { file: Arc::from(row.file.as_str()), row_group: row.row_group, row: row.row }
-}
-
-fn read_image(source: &RowSource, data: &DataRecipe, row: &DrawnRow) -> Result<RgbImage, RecipeError> {
-    let id = row_id(row);
+/// The original, and each draw with the row's targets over it.
+fn render_row(
+    source: &RowSource,
+    data: &DataRecipe,
+    seed: u64,
+    row: &DrawnRow,
+    scratch: &mut Scratch,
+) -> Result<Vec<Cell>, RecipeError> {
     let (column, _) = source.shown_column()?;
-    let read = source.dataset.read_row(&id, std::slice::from_ref(&column))?;
+    let read = source.dataset.read_row(&row_id(row), source.encoders.columns())?;
     let Some(Value::Bytes(bytes)) = read.get(&column) else {
         return Err(RecipeError::Replay("the steps were drawn for images, the data holds text".into()));
     };
-    decode::decode(bytes, data.transparency).map_err(|error| damaged(&id, error))
+    let original = decode::decode(bytes, data.transparency).map_err(|error| damaged(&read.id, error))?;
+    let stream = StreamFacts { dataset: &source.dataset, chain: &source.chain, seed };
+    let mut cells = Vec::new();
+    for drawing in &row.draws {
+        let Drawing::Image(drawing) = drawing else {
+            return Err(RecipeError::Replay("the steps were drawn for text, the data holds images".into()));
+        };
+        let image = drawing.render_rgb8(&original, scratch)?;
+        let marks = source.encoders.marks(&read, &stream, Drawn::Image(drawing))?;
+        let steps = drawing.steps.iter().filter(|drawn| !drawn.step.is_for_models());
+        let caption = steps.map(|drawn| drawn.to_string().into()).collect();
+        cells.push(Cell { image, marks, caption });
+    }
+    let mut caption = legend(cells.iter().flat_map(|cell: &Cell| &cell.marks));
+    caption.extend(row.label.iter().cloned().map(Into::into));
+    caption.push(format!("{}×{}", original.width, original.height).into());
+    caption.push(row_id(row).to_string().into());
+    cells.insert(0, Cell { image: original, marks: Vec::<Mark>::new(), caption });
+    Ok(cells)
+}
+
+pub(super) fn row_id(row: &DrawnRow) -> RowId {
+    RowId { file: Arc::from(row.file.as_str()), row_group: row.row_group, row: row.row }
 }

@@ -1,12 +1,14 @@
 use std::fmt;
 
-use millstream_pipeline::Value;
+use millstream_pipeline::encodings::{Mark, StreamFacts};
+use millstream_pipeline::{Drawn, PipelineError, Value};
+use millstream_schemas::recipe::{DamagedPolicy, DataRecipe};
 use millstream_schemas::{escaped, shown};
 use millstream_transforms::{TextDrawing, TextEdit};
 use serde::Serialize;
 
 use super::rows::row_id;
-use super::{Drawing, DrawnPreview};
+use super::{Drawing, DrawnPreview, DrawnRow};
 use crate::RecipeError;
 use crate::row_source::RowSource;
 
@@ -35,34 +37,85 @@ pub struct TextPreviewRow {
 pub struct TextVariant {
     /// The text after the edits.
     pub text: String,
+    /// What is marked in it, by its targets, read back from the tensors that training would see; in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<TextSpan>,
     /// The edits in the order in which they were made, those of one transform together.
     pub edits: Vec<String>,
 }
 
-pub(super) fn render(source: &RowSource, drawn: &DrawnPreview) -> Result<TextPreview, RecipeError> {
-    let (column, _) = source.shown_column()?;
+/// A part of a text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TextSpan {
+    /// Its first character, from 0.
+    pub start: usize,
+    /// One past its last.
+    pub end: usize,
+    /// Name of its class.
+    pub class: String,
+}
+
+pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview) -> Result<TextPreview, RecipeError> {
     let mut rows = Vec::new();
     for row in &drawn.rows {
-        let id = row_id(row);
-        let read = source.dataset.read_row(&id, std::slice::from_ref(&column))?;
-        let Some(Value::Text(original)) = read.get(&column) else {
-            return Err(RecipeError::Replay("the steps were drawn for text, the data holds images".into()));
-        };
-        let mut variants = Vec::new();
-        for drawing in &row.draws {
-            let Drawing::Text(drawing) = drawing else {
-                return Err(RecipeError::Replay("the steps were drawn for images, the data holds text".into()));
-            };
-            variants.push(TextVariant { text: drawing.apply(original)?, edits: by_transform(drawing) });
+        match render_row(source, drawn.seed, row) {
+            Ok(row) => rows.push(row),
+            Err(RecipeError::Pipeline(PipelineError::Damaged { row, damage }))
+                if data.damaged != DamagedPolicy::Fail =>
+            {
+                tracing::warn!(%row, %damage, "row left out");
+            }
+            Err(error) => return Err(error),
         }
-        rows.push(TextPreviewRow {
-            row: id.to_string(),
-            label: row.label.clone(),
-            original: original.to_owned(),
-            variants,
-        });
     }
     Ok(TextPreview { rows })
+}
+
+fn render_row(source: &RowSource, seed: u64, row: &DrawnRow) -> Result<TextPreviewRow, RecipeError> {
+    let (column, _) = source.shown_column()?;
+    let stream = StreamFacts { dataset: &source.dataset, chain: &source.chain, seed };
+    let id = row_id(row);
+    let read = source.dataset.read_row(&id, source.encoders.columns())?;
+    let Some(Value::Text(original)) = read.get(&column) else {
+        return Err(RecipeError::Replay("the steps were drawn for text, the data holds images".into()));
+    };
+    let mut variants = Vec::new();
+    for drawing in &row.draws {
+        let Drawing::Text(drawing) = drawing else {
+            return Err(RecipeError::Replay("the steps were drawn for images, the data holds text".into()));
+        };
+        let marks = source.encoders.marks(&read, &stream, Drawn::Text(drawing))?;
+        variants.push(TextVariant {
+            text: drawing.apply(original)?,
+            spans: marks.into_iter().filter_map(span).collect(),
+            edits: by_transform(drawing),
+        });
+    }
+    Ok(TextPreviewRow { row: id.to_string(), label: row.label.clone(), original: original.to_owned(), variants })
+}
+
+fn span(mark: Mark) -> Option<TextSpan> {
+    match mark {
+        Mark::Span { start, end, class } => Some(TextSpan { start, end, class }),
+        _ => None,
+    }
+}
+
+impl TextVariant {
+    /// The text with brackets around what is marked: `[Ada Lovelace](person) was born in [London](place)`.
+    fn bracketed(&self) -> String {
+        let letters: Vec<char> = self.text.chars().collect();
+        let part = |from: usize, until: usize| {
+            let text: String = letters.get(from..until).unwrap_or_default().iter().collect();
+            escaped(&text).into_owned()
+        };
+        let (mut out, mut from) = (String::new(), 0);
+        for TextSpan { start, end, class } in &self.spans {
+            out += &format!("{}[{}]({})", part(from, *start), part(*start, *end), shown(class));
+            from = *end;
+        }
+        out + &part(from, letters.len())
+    }
 }
 
 /// `swap_words: 7..9 → "the", 1..3 → "of"`.
@@ -87,7 +140,7 @@ impl fmt::Display for TextPreview {
             writeln!(f, "{}{label}", row.row)?;
             writeln!(f, "  original  {}", escaped(&row.original))?;
             for (epoch, variant) in (1..).zip(&row.variants) {
-                writeln!(f, "  epoch {epoch:<3} {}", escaped(&variant.text))?;
+                writeln!(f, "  epoch {epoch:<3} {}", variant.bracketed())?;
                 if !variant.edits.is_empty() {
                     writeln!(f, "            {}", variant.edits.join("; "))?;
                 }

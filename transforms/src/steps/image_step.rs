@@ -60,6 +60,14 @@ impl ImageStep {
         }
     }
 
+    /// Whether it turns what is around a point of the image into its mirror image.
+    pub(crate) fn mirrors(&self, x: f64, y: f64) -> bool {
+        match self {
+            Self::Map(step) => step.mirrors(x, y),
+            Self::Filter(_) | Self::Point(_) | Self::Whole(_) => false,
+        }
+    }
+
     /// Whether it moves pixels, and what is marked in an image moves along.
     pub fn moves_pixels(&self) -> bool {
         matches!(self, Self::Map(_))

@@ -21,6 +21,15 @@ pub trait MapStep: Step {
 
     /// Where a point of the input is in the output. Not a number where it goes nowhere.
     fn forward(&self, x: f64, y: f64) -> (f64, f64);
+
+    /// Whether what is around a point of the input is a mirror image in the output: the map's functional determinant is
+    /// negative there. Fields move points by little, and fold nothing over.
+    fn mirrors(&self, x: f64, y: f64) -> bool {
+        match self.place() {
+            Place::Displaced(_) => false,
+            Place::Projected(matrix) => matrix.inverse().is_some_and(|forward| forward.turns_over(x, y)),
+        }
+    }
 }
 
 /// Where the pixels of an output come from. Coordinates are those of [`Matrix`].

@@ -1,0 +1,504 @@
+//! Boxes in the row's image.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field};
+use millstream_schemas::choice::Options;
+use millstream_schemas::features::{holds_class_numbers, is_text};
+use millstream_schemas::{ElementType, Tensor, TensorRole, TensorSpec, count, nearest, shown};
+use millstream_transforms::targets::{BoundingBox, BoxFormat, MoveRules, Targets};
+use millstream_transforms::{ImageFacts, Target};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use super::class_names::{self, ClassNames, LabelCollector, MOST_CLASSES, too_many};
+use super::encode_error::EncodeError;
+use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
+use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
+use super::length_unit::LengthUnit;
+use super::mark::{Mark, Seen};
+use super::nested::element;
+use super::sample::Sample;
+use crate::error::Damage;
+use crate::sources::{Holds, RowValues, Value};
+use crate::{DataFile, Dataset, PipelineError};
+
+pub(super) const ENCODING: EncodingKind = EncodingKind {
+    name: "boxes",
+    summary: "Boxes in the row's image, with their classes.",
+    documentation: "A tensor of floats `[batch, most, 4]`, and where the boxes have classes a tensor of int64 `[batch, most]` whose name \
+        ends in `.classes`. The column holds lists of boxes of four numbers, a single such box, or boxes with classes: a struct of lists \
+        (`objects: {bbox, category}`) or a list of structs. They follow every step that is drawn for the image: of a box, the box \
+        around what is left of it in the picture remains, unless it is less than `least_visible` of its area or smaller than \
+        `least_area`; what remains keeps its order. Places behind the row's own boxes are filled up with zeros and class −1; a row with an \
+        empty list is all of that. Boxes that reach out of their image by a pixel at most are cut at its edge; what reaches further, \
+        has no area or no number is a damaged row. A row with null has no weight in the loss.",
+    samples: &[
+        r#"{"column": "objects", "convention": "coco", "most": 20}"#,
+        r#"{"column": "bbox", "convention": "pascal_voc", "most": 1, "layout": "center_and_size", "without_boxes": "no_weight"}"#,
+        r#"{"column": "objects", "convention": "yolo", "most": 8, "beyond": "cut", "box_field": "box", "class_field": "label", "classes": ["cat", "dog"], "least_visible": 0.1, "least_area": 16, "unit": "pixels"}"#,
+    ],
+    takes: &[Holds::Lists],
+    most_columns: 1,
+    build: Build::of::<Boxes>(),
+};
+
+/// More boxes of a row than this are taken for a mistake.
+const MOST_BOXES: usize = 65_536;
+/// Pixels that a box may reach out of its image: annotations are often rounded.
+const ROUNDED: f64 = 1.0;
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Boxes {
+    /// What the four numbers of a box are in the column: `coco` left, top, width, height and `pascal_voc` left, top, right,
+    /// bottom, in pixels; `albumentations` left, top, right, bottom and `yolo` centre across, centre down, width, height, as
+    /// shares of the image's sides.
+    convention: BoxFormat,
+    /// The most boxes of a row.
+    #[schemars(range(min = 1, max = MOST_BOXES))]
+    most: usize,
+    /// What happens to boxes beyond the most.
+    #[serde(default)]
+    beyond: Beyond,
+    /// The field with the boxes, where the column holds structs.
+    #[serde(default = "bbox")]
+    box_field: String,
+    /// The field with their classes (whole numbers or strings); `category` by itself where there is one, and none when it is
+    /// empty.
+    #[serde(default)]
+    class_field: Option<String>,
+    /// Names of the classes; by themselves those that the files' metadata declares, or else the sorted distinct strings, or 0
+    /// to the largest number.
+    #[serde(default)]
+    #[schemars(length(max = MOST_CLASSES))]
+    classes: Vec<String>,
+    /// A box of whose area less than this share is left in the picture is left out; one of which nothing is left always is.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1))]
+    least_visible: f64,
+    /// A box of fewer square pixels in the final picture is left out.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    least_area: f64,
+    /// What the four numbers of a box are in the tensor.
+    #[serde(default)]
+    layout: Layout,
+    /// What they are measured in, of the final picture.
+    #[serde(default)]
+    unit: LengthUnit,
+    /// What a row counts in the loss that has no boxes, or none left.
+    #[serde(default)]
+    without_boxes: WithoutBoxes,
+}
+
+fn bbox() -> String {
+    "bbox".into()
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Beyond {
+    /// The row is damaged.
+    #[default]
+    Damaged,
+    /// They are left out, and counted in the stream's figures.
+    Cut,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Layout {
+    /// Left, top, right, bottom.
+    #[default]
+    Corners,
+    /// Left, top, width, height.
+    CornerAndSize,
+    /// Centre across, centre down, width, height.
+    CenterAndSize,
+}
+
+impl Layout {
+    fn write(self, [left, top, right, bottom]: [f64; 4]) -> [f64; 4] {
+        match self {
+            Self::Corners => [left, top, right, bottom],
+            Self::CornerAndSize => [left, top, right - left, bottom - top],
+            Self::CenterAndSize => [(left + right) / 2.0, (top + bottom) / 2.0, right - left, bottom - top],
+        }
+    }
+
+    fn corners(self, [a, b, c, d]: [f32; 4]) -> [f32; 4] {
+        match self {
+            Self::Corners => [a, b, c, d],
+            Self::CornerAndSize => [a, b, a + c, b + d],
+            Self::CenterAndSize => [a - c / 2.0, b - d / 2.0, a + c / 2.0, b + d / 2.0],
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum WithoutBoxes {
+    /// As much as any other row: there is nothing to be found in it.
+    #[default]
+    Count,
+    /// Nothing, as rows with null: for models that always answer with a box.
+    NoWeight,
+}
+
+impl Options for Boxes {
+    fn validate(&self) -> Result<(), String> {
+        let twice = self.classes.iter().enumerate().find(|(index, name)| self.classes[..*index].contains(name));
+        match self {
+            Self { most: 0, .. } => Err("most is 1 or more, got 0".into()),
+            Self { most, .. } if *most > MOST_BOXES => Err(format!("most is at most {MOST_BOXES}, got {most}")),
+            Self { least_visible: share, .. } if !(0.0..=1.0).contains(share) => {
+                Err(format!("least_visible is a share from 0 to 1, got {share}"))
+            }
+            Self { least_area: area, .. } if !(area.is_finite() && *area >= 0.0) => {
+                Err(format!("least_area is 0 or more square pixels, got {area}"))
+            }
+            Self { classes, .. } if classes.len() > MOST_CLASSES => {
+                Err(format!("classes are at most {MOST_CLASSES}, got {}", classes.len()))
+            }
+            Self { classes, class_field: Some(field), .. } if field.is_empty() && !classes.is_empty() => {
+                Err("classes are named, and class_field is empty: there are none".into())
+            }
+            _ => twice.map_or(Ok(()), |(_, name)| Err(format!("classes name `{}` twice", shown(name)))),
+        }
+    }
+}
+
+impl EncodingOptions for Boxes {
+    fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError> {
+        let column = source.columns[0].clone();
+        let class_field = self.found_class_field(source.dataset, &column)?;
+        let mut encoder = BoxEncoder { column: [column], class_field, classes: None, options: self.clone() };
+        if let Some(field) = &encoder.class_field {
+            let names = self.class_names(source, &encoder, field)?;
+            encoder.classes = Some(ClassNames::new(names));
+        }
+        Ok(Arc::new(encoder))
+    }
+}
+
+impl Boxes {
+    /// The field with the classes, if the column has one, after a look at what all files hold.
+    fn found_class_field(&self, dataset: &Dataset, column: &str) -> Result<Option<String>, PipelineError> {
+        let mut found: Option<(&DataFile, Option<String>)> = None;
+        for file in dataset.files().iter().filter(|file| file.has_rows()) {
+            let refused = |reason| PipelineError::Column { file: file.name.to_string(), column: shown(column), reason };
+            let field = file.schema().field_with_name(column).expect("the dataset was asked for the column");
+            let here = self.class_field_of(field.data_type()).map_err(refused)?;
+            match &found {
+                Some((first, other)) if *other != here => {
+                    let has = |field: &Option<String>| field.as_ref().map_or("none", |_| "classes").to_owned();
+                    return Err(PipelineError::SchemaDrift {
+                        first: first.name.to_string(),
+                        second: file.name.to_string(),
+                        column: shown(column),
+                        wanted: has(other),
+                        got: has(&here),
+                    });
+                }
+                _ => found = Some((file, here)),
+            }
+        }
+        Ok(found.and_then(|(_, field)| field))
+    }
+
+    /// The field with the classes in a column of this type.
+    fn class_field_of(&self, data_type: &DataType) -> Result<Option<String>, String> {
+        let wanted = "lists of boxes of four numbers, with classes or without";
+        let other = || format!("holds {}, and boxes are {wanted}", shown(data_type.to_string()));
+        let fields = match data_type {
+            DataType::Struct(fields) => fields,
+            list => match element(list).ok_or_else(other)? {
+                DataType::Struct(fields) => fields,
+                inner => {
+                    let numbers = holds_class_numbers(inner) || element(inner).is_some_and(holds_class_numbers);
+                    return if numbers { self.no_field().map(|()| None) } else { Err(other()) };
+                }
+            },
+        };
+        let in_struct = !matches!(data_type, DataType::Struct(_));
+        let find = |name: &str| fields.iter().find(|field| field.name() == name);
+        let near = |name: &str| {
+            let near = nearest(name, fields.iter().map(|field| field.name().as_str()));
+            near.map_or_else(String::new, |near| format!("; did you mean `{}`?", shown(near)))
+        };
+        let boxes = find(&self.box_field).ok_or_else(|| {
+            format!(
+                "has no field `{}` with boxes{}; name it as `box_field`",
+                shown(&self.box_field),
+                near(&self.box_field)
+            )
+        })?;
+        let of_row = |field: &Field| match in_struct {
+            true => Some(field.data_type().clone()),
+            false => element(field.data_type()).cloned(),
+        };
+        if !of_row(boxes).as_ref().and_then(element).is_some_and(holds_class_numbers) {
+            return Err(format!(
+                "has a field `{}` of {}, which are no boxes",
+                shown(&self.box_field),
+                shown(boxes.data_type().to_string())
+            ));
+        }
+        let name = self.class_field.as_deref().unwrap_or("category");
+        match (find(name), &self.class_field) {
+            (_, Some(none)) if none.is_empty() => Ok(None),
+            (Some(field), _) if of_row(field).is_some_and(|kind| is_text(&kind) || holds_class_numbers(&kind)) => {
+                Ok(Some(name.to_owned()))
+            }
+            (Some(field), _) => Err(format!(
+                "has a field `{}` of {}, which are no classes",
+                shown(name),
+                shown(field.data_type().to_string())
+            )),
+            (None, Some(_)) => Err(format!("has no field `{}` with classes{}", shown(name), near(name))),
+            (None, None) => self.no_field().map(|()| None),
+        }
+    }
+
+    /// Refuses options for classes where there are none.
+    fn no_field(&self) -> Result<(), String> {
+        match self.class_field.as_deref().is_some_and(|field| !field.is_empty()) || !self.classes.is_empty() {
+            true => Err("holds boxes without classes: leave out `classes` and `class_field`".into()),
+            false => Ok(()),
+        }
+    }
+
+    fn class_names(
+        &self,
+        source: &Source<'_>,
+        encoder: &BoxEncoder,
+        field: &str,
+    ) -> Result<Vec<String>, PipelineError> {
+        let Source { dataset, columns, .. } = *source;
+        if !self.classes.is_empty() {
+            return Ok(self.classes.clone());
+        }
+        if let Some(names) = class_names::learned(source.learned, "box_classes") {
+            return Ok(names);
+        }
+        if let Some(names) = class_names::declared(dataset, &columns[0], Some(field))? {
+            return Ok(names);
+        }
+        let mut collector = LabelCollector::default();
+        dataset.each_row(columns, |row| {
+            // What cannot be read is told when the row is met.
+            let boxes = encoder.stored(row.get(0)).unwrap_or_default().unwrap_or_default();
+            boxes.into_iter().filter_map(|(_, class)| class).for_each(|class| collector.see(class));
+        })?;
+        collector.names().map_err(|reason| too_many(dataset, &columns[0], reason))
+    }
+}
+
+#[derive(Debug)]
+struct BoxEncoder {
+    column: [String; 1],
+    class_field: Option<String>,
+    classes: Option<ClassNames>,
+    options: Boxes,
+}
+
+/// Four numbers, and a class where there are classes.
+type StoredBox<'a> = (Value<'a>, Option<Value<'a>>);
+
+impl Encoder for BoxEncoder {
+    fn columns(&self) -> &[String] {
+        &self.column
+    }
+
+    fn learned(&self) -> Json {
+        match &self.classes {
+            Some(classes) => json!({ "box_classes": classes.names() }),
+            None => json!({}),
+        }
+    }
+
+    fn tensors(&self, name: &str, stream: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError> {
+        let refused = |source| PipelineError::Transform { row: stream.dataset.row_at(0), source };
+        stream.chain.check_target(Target::Boxes).map_err(refused)?;
+        let most = self.options.most;
+        let spec = |name: String, element_type, shape: &[usize], padding| TensorSpec {
+            name,
+            role: TensorRole::Target,
+            element_type,
+            shape: shape.iter().copied().map(Some).collect(),
+            most_elements: shape.iter().product(),
+            padding,
+            multiple_of: 1,
+        };
+        let boxes = spec(name.into(), ElementType::F32, &[most, 4], 0);
+        let classes = self.classes.as_ref().map(|_| spec(format!("{name}.classes"), ElementType::I64, &[most], -1));
+        Ok(std::iter::once(boxes).chain(classes).collect())
+    }
+
+    fn encode(
+        &self,
+        row: RowValues<'_>,
+        sample: &mut Sample<'_>,
+        out: &mut [RowTensor<'_>],
+    ) -> Result<(), EncodeError> {
+        let [RowTensor { values: RowElements::F32(values), .. }, classes @ ..] = out else {
+            unreachable!("as `tensors` says")
+        };
+        values.fill(0.0);
+        let classes = match classes {
+            [] => &mut [][..],
+            [RowTensor { values: RowElements::I64(classes), .. }] => classes,
+            _ => unreachable!("as `tensors` says"),
+        };
+        classes.fill(-1);
+        let drawing = sample.image_drawing("boxes follow")?;
+        let Some(boxes) = self.read(row.get(0), &drawing.source).map_err(|reason| self.damage(reason))? else {
+            sample.without_target();
+            return Ok(());
+        };
+        let targets = Targets { boxes, ..Targets::default() };
+        let rules = MoveRules { least_visible: self.options.least_visible, ..MoveRules::default() };
+        let moved = targets.moved_with_image(drawing, &rules).map_err(|error| self.damage(error.to_string()))?;
+        let large = |bounds: &BoundingBox| {
+            (bounds.right - bounds.left) * (bounds.bottom - bounds.top) >= self.options.least_area
+        };
+        let boxes: Vec<BoundingBox> = moved.boxes.into_iter().filter(large).collect();
+        let (width, height) = self.options.unit.in_pixels(drawing.output_size(&drawing.source));
+        let most = self.options.most;
+        for (bounds, out) in boxes.iter().zip(values.chunks_exact_mut(4)) {
+            let BoundingBox { left, top, right, bottom, .. } = *bounds;
+            let numbers = self.options.layout.write([left / width, top / height, right / width, bottom / height]);
+            out.iter_mut().zip(numbers).for_each(|(out, number)| *out = number as f32);
+        }
+        classes.iter_mut().zip(&boxes).for_each(|(out, bounds)| *out = bounds.label);
+        match (boxes.len(), self.options.beyond) {
+            (0, _) if self.options.without_boxes == WithoutBoxes::NoWeight => sample.without_target(),
+            (boxes, Beyond::Damaged) if boxes > most => {
+                let has = format!("has {boxes} boxes in the picture, and a row has {most} at most; raise `most`");
+                return Err(self.damage(format!("{has}, or set `beyond: cut`")).into());
+            }
+            (boxes, _) => sample.leave_out(boxes.saturating_sub(most)),
+        }
+        Ok(())
+    }
+
+    fn view(&self) -> View {
+        View::Numbers
+    }
+
+    fn follows_input(&self) -> bool {
+        true
+    }
+
+    fn marks(&self, tensors: &[&Tensor], seen: Seen<'_>) -> Vec<Mark> {
+        let Seen::Picture(picture) = seen else { return Vec::new() };
+        let Some(values) = tensors.first().and_then(|boxes| boxes.as_f32()) else { return Vec::new() };
+        let classes = tensors.get(1).and_then(|classes| classes.as_i64());
+        let (width, height) = self.options.unit.in_pixels(picture);
+        let (width, height) = (width as f32, height as f32);
+        let boxes = values.as_chunks::<4>().0.iter().enumerate().filter(|(_, numbers)| **numbers != [0.0; 4]);
+        let mark = |(index, numbers): (usize, &[f32; 4])| {
+            let [left, top, right, bottom] = self.options.layout.corners(*numbers);
+            let class = classes.and_then(|classes| usize::try_from(*classes.get(index)?).ok());
+            let name = |class: usize| self.classes.as_ref()?.names().get(class).cloned();
+            let class = class.and_then(|class| Some((class, name(class)?)));
+            let (left, right) = (left * width, right * width);
+            Mark::Box { left, top: top * height, right, bottom: bottom * height, class }
+        };
+        boxes.map(mark).collect()
+    }
+}
+
+impl BoxEncoder {
+    fn damage(&self, reason: String) -> Damage {
+        Damage::Value { column: shown(&self.column[0]), reason }
+    }
+
+    /// The boxes of a row as stored; `None` where it has null.
+    fn stored<'a>(&self, value: Value<'a>) -> Result<Option<Vec<StoredBox<'a>>>, String> {
+        match value {
+            Value::Null => Ok(None),
+            Value::List(list) if list.iter().next().is_some_and(|first| first.number().is_some()) => {
+                Ok(Some(vec![(value, None)]))
+            }
+            Value::List(list) => {
+                let one = |value: Value<'a>| match value {
+                    Value::Struct(fields) => {
+                        let class = self.class_field.as_ref().map(|name| fields.get(name).unwrap_or(Value::Null));
+                        (fields.get(&self.options.box_field).unwrap_or(Value::Null), class)
+                    }
+                    numbers => (numbers, None),
+                };
+                Ok(Some(list.iter().map(one).collect()))
+            }
+            Value::Struct(fields) => {
+                let list = |name: &str| match fields.get(name) {
+                    Some(Value::List(list)) => Some(list),
+                    _ => None,
+                };
+                let Some(boxes) = list(&self.options.box_field) else { return Ok(None) };
+                let Some(name) = &self.class_field else {
+                    return Ok(Some(boxes.iter().map(|numbers| (numbers, None)).collect()));
+                };
+                let classes = list(name);
+                let number = classes.map_or(0, |classes| classes.len());
+                if number != boxes.len() {
+                    return Err(format!("has {} and {}", count(boxes.len(), "box"), count(number, "class")));
+                }
+                let classes = classes.into_iter().flat_map(|classes| classes.iter());
+                Ok(Some(boxes.iter().zip(classes.map(Some)).collect()))
+            }
+            _ => Err("holds no boxes".into()),
+        }
+    }
+
+    /// The boxes of a row in an image of this size.
+    fn read(&self, value: Value<'_>, image: &ImageFacts) -> Result<Option<Vec<BoundingBox>>, String> {
+        let Some(stored) = self.stored(value)? else { return Ok(None) };
+        let read = |(index, (numbers, class)): (usize, StoredBox<'_>)| {
+            let place = |reason: String| format!("has as box {}: {reason}", index + 1);
+            let class = match (class, &self.classes) {
+                (Some(class), Some(known)) => match known.class(class) {
+                    Ok(-1) => return Err(place("the class −1, which is none".into())),
+                    Ok(class) => class,
+                    Err(damage) => return Err(place(damage.to_string())),
+                },
+                _ => 0,
+            };
+            self.bounds(numbers, image, class).map_err(place)
+        };
+        stored.into_iter().enumerate().map(read).collect::<Result<_, _>>().map(Some)
+    }
+
+    fn bounds(&self, value: Value<'_>, image: &ImageFacts, class: i64) -> Result<BoundingBox, String> {
+        let Value::List(list) = value else { return Err("null where four numbers are wanted".into()) };
+        let numbers: Vec<Option<f64>> = list.iter().map(Value::number).collect();
+        let numbers: [Option<f64>; 4] =
+            numbers.try_into().map_err(|_| format!("{} where four are wanted", count(list.len(), "number")))?;
+        // A number that is missing is none.
+        let numbers = numbers.map(|number| number.unwrap_or(f64::NAN));
+        let read = self.options.convention.read(numbers, image, class).map_err(|error| error.to_string())?;
+        let (width, height) = (f64::from(image.width), f64::from(image.height));
+        let inside = |from: f64, until: f64, length: f64| {
+            from >= -ROUNDED && until <= length + ROUNDED && until > 0.0 && from < length
+        };
+        if !inside(read.left, read.right, width) || !inside(read.top, read.bottom, height) {
+            let BoundingBox { left, top, right, bottom, .. } = read;
+            return Err(format!(
+                "the box from ({left}, {top}) to ({right}, {bottom}) is not in the image of {width}×{height} pixels; is it \
+                 `convention: {}`?",
+                json!(self.options.convention).as_str().unwrap_or_default()
+            ));
+        }
+        let cut = |place: f64, length: f64| place.clamp(0.0, length);
+        Ok(BoundingBox {
+            left: cut(read.left, width),
+            top: cut(read.top, height),
+            right: cut(read.right, width),
+            bottom: cut(read.bottom, height),
+            label: class,
+        })
+    }
+}

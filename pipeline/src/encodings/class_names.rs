@@ -1,0 +1,185 @@
+//! Names of classes: where they come from, and the class that a stored value stands for.
+
+use std::collections::{BTreeSet, HashMap};
+
+use millstream_schemas::{Feature, Features, shown};
+
+use crate::error::Damage;
+use crate::sources::Value;
+use crate::{DataFile, Dataset, PipelineError};
+
+/// More classes than this are taken for a mistake.
+pub(super) const MOST_CLASSES: usize = 65_536;
+
+/// Classes by their numbers, from 0.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ClassNames {
+    names: Vec<String>,
+    by_name: HashMap<String, i64>,
+}
+
+/// A label as the file has it.
+enum Label<'a> {
+    /// Not checked against the number of classes.
+    Class(i64),
+    /// A whole number that is too large for [`Label::Class`].
+    Beyond(u64),
+    /// A fraction, or a number beyond all whole ones.
+    NotWhole(f64),
+    /// Null, or NaN, which some writers put for it.
+    Null,
+    Name(&'a str),
+}
+
+impl<'a> Label<'a> {
+    fn of(value: Value<'a>) -> Self {
+        match value {
+            Value::Null | Value::Bytes(_) | Value::List(_) | Value::Struct(_) => Self::Null,
+            Value::Text(name) => Self::Name(name),
+            Value::Signed(class) => Self::Class(class),
+            Value::Unsigned(class) => i64::try_from(class).map_or(Self::Beyond(class), Self::Class),
+            Value::Float(number) => Self::of_float(number),
+        }
+    }
+
+    /// A label that is stored as a float, as tables with a missing value become when they pass through pandas.
+    fn of_float(number: f64) -> Self {
+        /// Up to here every whole number has a float of its own.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        match number {
+            number if number.is_nan() => Self::Null,
+            number if number.fract() == 0.0 && number.abs() <= EXACT => Self::Class(number as i64),
+            number => Self::NotWhole(number),
+        }
+    }
+}
+
+impl ClassNames {
+    pub(super) fn new(names: Vec<String>) -> Self {
+        let by_name = names.iter().enumerate().map(|(index, name)| (name.clone(), index as i64)).collect();
+        Self { names, by_name }
+    }
+
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The class of a label; −1 where it says that there is none.
+    pub(super) fn class(&self, value: Value<'_>) -> Result<i64, Damage> {
+        let classes = self.names.len();
+        match Label::of(value) {
+            Label::Class(-1) => Ok(-1),
+            Label::Class(label) if usize::try_from(label).is_ok_and(|label| label < classes) => Ok(label),
+            Label::Class(label) => Err(Damage::LabelOutOfRange { label: label.into(), classes }),
+            Label::Beyond(label) => Err(Damage::LabelOutOfRange { label: label.into(), classes }),
+            Label::NotWhole(label) => Err(Damage::LabelNotWhole { label }),
+            Label::Null => Err(Damage::NullLabel),
+            Label::Name(name) => match self.by_name.get(name) {
+                Some(class) => Ok(*class),
+                None => Err(Damage::UnknownLabel { label: name.into(), classes }),
+            },
+        }
+    }
+}
+
+/// Learns the classes of the labels that it is shown.
+#[derive(Default)]
+pub(super) struct LabelCollector {
+    names: BTreeSet<String>,
+    largest: Option<i64>,
+    fitting: u64,
+    beyond: u64,
+}
+
+impl LabelCollector {
+    pub(super) fn see(&mut self, value: Value<'_>) {
+        match Label::of(value) {
+            Label::Class(class) if class < MOST_CLASSES as i64 => {
+                self.fitting += u64::from(class >= 0);
+                self.largest = self.largest.max(Some(class));
+            }
+            Label::Class(_) | Label::Beyond(_) | Label::NotWhole(_) => self.beyond += 1,
+            Label::Name(name) => {
+                if self.names.len() <= MOST_CLASSES && !self.names.contains(name) {
+                    self.names.insert(name.to_owned());
+                }
+            }
+            Label::Null => {}
+        }
+    }
+
+    /// The sorted distinct strings, or the numbers from 0 to the largest.
+    ///
+    /// # Errors
+    /// What the values are that are no classes.
+    pub(super) fn names(self) -> Result<Vec<String>, String> {
+        if self.names.len() > MOST_CLASSES {
+            return Err(format!("more than {MOST_CLASSES} different values"));
+        }
+        // A few strange numbers are damaged rows, each told when it is met; mostly strange ones are no classes at all.
+        if self.beyond > self.fitting {
+            return Err(format!("{} values that are fractions or above {}", self.beyond, MOST_CLASSES - 1));
+        }
+        Ok(match self.names.is_empty() {
+            false => self.names.into_iter().collect(),
+            true => (0..=self.largest.unwrap_or(-1)).map(|class| class.to_string()).collect(),
+        })
+    }
+}
+
+/// The class names that files declare for a column, or with `field` for what lies in its lists under that name; files that
+/// declare none go along.
+///
+/// # Errors
+/// Two files declare others.
+pub(super) fn declared(
+    dataset: &Dataset,
+    column: &str,
+    field: Option<&str>,
+) -> Result<Option<Vec<String>>, PipelineError> {
+    let mut known: Option<(&DataFile, Vec<String>)> = None;
+    for file in dataset.files() {
+        let features = Features::from_arrow(file.schema(), &file.name)?;
+        let names = match features.get(column) {
+            Some(Feature::ClassLabel { names }) => names.clone(),
+            Some(_) => Features::classes_in_lists(file.schema(), &file.name, column, field)?.unwrap_or_default(),
+            None => continue,
+        };
+        match &known {
+            _ if names.is_empty() => {}
+            None => known = Some((file, names)),
+            Some((_, first)) if *first == names => {}
+            Some((first_file, first)) => {
+                let (wanted, got) = first_difference(first, &names);
+                return Err(PipelineError::SchemaDrift {
+                    first: first_file.name.to_string(),
+                    second: file.name.to_string(),
+                    column: shown(column),
+                    wanted,
+                    got,
+                });
+            }
+        }
+    }
+    Ok(known.map(|(_, names)| names))
+}
+
+/// The names that another encoder of the same kind has learned.
+pub(super) fn learned(learned: Option<&serde_json::Value>, key: &str) -> Option<Vec<String>> {
+    let names = learned?.get(key)?.as_array()?;
+    Some(names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect())
+}
+
+pub(super) fn too_many(dataset: &Dataset, column: &str, reason: String) -> PipelineError {
+    PipelineError::TooManyClasses { file: dataset.first().name.to_string(), column: shown(column), reason }
+}
+
+/// What two lists of class names have where they first differ.
+fn first_difference(first: &[String], second: &[String]) -> (String, String) {
+    let place = (0..first.len().max(second.len())).find(|&place| first.get(place) != second.get(place)).unwrap_or(0);
+    let class = |names: &[String]| match names.get(place) {
+        Some(name) => format!("class {place} `{}`", shown(name)),
+        None => format!("{} classes", names.len()),
+    };
+    (class(first), class(second))
+}
