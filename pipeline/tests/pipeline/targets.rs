@@ -293,7 +293,7 @@ fn rows_with_nonsense_are_damaged_and_say_where() {
         ),
         ("key_points", &flat, json!([1, 2, 3]), &two, "has 3 numbers, wanted 4 or 6 for 2 points"),
     ] {
-        let dataset = marked(of, &[row.clone()], None);
+        let dataset = marked(of, std::slice::from_ref(&row), None);
         let error = only(&dataset, kind, wanted.clone(), json!([])).unwrap_err().to_string();
         assert!(error.starts_with("marks, row group 0, row 0: ") && error.contains(part), "{row}: {error}");
         // Other rows go on where damaged ones are left out.
@@ -403,7 +403,8 @@ fn points_are_read_in_every_layout() {
     ] {
         let mut wanted = wanted;
         wanted["count"] = 2.into();
-        let batch = only(&marked(of, &[row.clone()], None), "key_points", wanted.clone(), json!([])).unwrap();
+        let batch =
+            only(&marked(of, std::slice::from_ref(&row), None), "key_points", wanted.clone(), json!([])).unwrap();
         assert_eq!(batch.tensors["targets"].shape, [1, 2, 2]);
         assert_eq!(f32s(&batch, "targets"), points, "{row} {wanted}");
         assert_eq!(
@@ -433,7 +434,7 @@ fn pairs_of_points_change_places_in_a_mirror_image() {
         (json!([turned, across, turned]), true),
         (json!([across, turned, across]), false),
     ] {
-        let dataset = marked(&list(list(DataType::Float32)), &[row.clone()], None);
+        let dataset = marked(&list(list(DataType::Float32)), std::slice::from_ref(&row), None);
         let of = |pairs: Json| {
             let wanted = json!({"count": 3, "names": ["left", "right", "nose"], "left_right": pairs, "unit": "pixels"});
             f32s(&only(&dataset, "key_points", wanted, transforms.clone()).unwrap(), "targets").to_vec()
