@@ -260,6 +260,7 @@ mod tests {
         for (first, second, count) in [
             ("/layers.0/linear/MatMul", "/layers.1/linear/MatMul", 2),
             ("/layers.0/linear/MatMul", "/layers.0/linear/MatMul_1", 1),
+            ("/layers.0/linear/MatMul", "/layers.0/linear_1/MatMul", 1),
             ("/embed/MatMul", "/decoder/MatMul", 1),
             ("one", "two", 1),
         ] {

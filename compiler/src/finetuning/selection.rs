@@ -210,11 +210,15 @@ fn own_name(graph: &Graph, value: ValueId, node: usize) -> String {
     all.find(|name| !graph.is_taken(name)).expect("numbers do not run out")
 }
 
-/// Whether one module reads a weight each time that it is called. Scale and bias of one node are two parameters all the same.
+/// Whether one module reads a weight each time that it is called: TorchScript names the second time `query_1`. Scale and bias
+/// of one node are two parameters all the same.
 fn is_of_one_module(graph: &Graph, slots: &[(usize, usize)]) -> bool {
-    let modules: HashSet<Option<String>> = slots.iter().map(|(node, _)| of_node(&graph.nodes()[*node])).collect();
     let nodes: HashSet<usize> = slots.iter().map(|(node, _)| *node).collect();
-    modules.len() == 1 && !modules.contains(&None) && nodes.len() == slots.len()
+    let modules: Option<Vec<String>> = nodes.iter().map(|node| of_node(&graph.nodes()[*node])).collect();
+    let Some(modules) = modules.filter(|_| nodes.len() == slots.len()) else { return false };
+    let Some(first) = modules.iter().min_by_key(|path| path.len()) else { return false };
+    let again = |path: &str| path.strip_prefix('_').is_some_and(|number| number.parse::<u64>().is_ok());
+    modules.iter().all(|path| path.strip_prefix(first.as_str()).is_some_and(|rest| rest.is_empty() || again(rest)))
 }
 
 /// Whether the readers are the same part of modules that differ by their numbers alone: `layers.0.linear`, `layers.1.linear`.
