@@ -142,13 +142,20 @@ fn an_operator_without_gradient_is_named_with_the_path_from_the_loss() {
     fs::write(place.path("model.onnx"), onnx::network("OptionalGetElement")).unwrap();
     let report = place.run_with("check", &[]);
     assert_eq!(report.code, Some(1), "{}", report.stderr);
-    for part in
-        ["no gradient for operator OptionalGetElement", "`bent`", "<- mean (GlobalAveragePool) <- ", "cannot be trained like this"]
-    {
+    for part in [
+        "no gradient for operator OptionalGetElement",
+        "`bent`",
+        "<- mean (GlobalAveragePool) <- ",
+        "cannot be trained like this",
+    ] {
         assert!(report.stdout.contains(part), "wanted {part} in {}", report.stdout);
     }
     if has_runtime() {
-        place.run_with("train", &[]).failed_with(&["no gradient for operator OptionalGetElement", "`bent`", "`train: head`"]);
+        place.run_with("train", &[]).failed_with(&[
+            "no gradient for operator OptionalGetElement",
+            "`bent`",
+            "`train: head`",
+        ]);
         // Behind the head nothing of it is on the path.
         place.run_with("check", &["model.train=head"]).done();
     }
