@@ -35,7 +35,7 @@ fn weight(graph: &mut Graph, name: &str, shape: &[usize]) -> ValueId {
     graph.constant(name, Constant::f32(shape, &values))
 }
 
-/// Convolutions (strided and dilated, in groups, depthwise), then linear layers: a plain one with a bias, one stored
+/// Convolutions (strided and dilated, in groups, depthwise), then linear layers: one with a bias, its weight behind a transpose, one stored
 /// transposed with a factor, one that reads columns, one used twice; then the head.
 fn network() -> Result<Model, CompilerError> {
     let mut graph = Graph::new(17, OperatorCatalog::standard());
@@ -51,7 +51,8 @@ fn network() -> Result<Model, CompilerError> {
     let value = graph.add("Conv", &[value, kernel], &[("group", 32.into())])?;
     let value = graph.add("GlobalAveragePool", &[value], &[])?;
     let value = graph.add("Flatten", &[value], &[])?;
-    let plain = weight(&mut graph, "plain.weight", &[32, 48]);
+    let stored = weight(&mut graph, "plain.weight", &[48, 32]);
+    let plain = graph.add("Transpose", &[stored], &[])?;
     let value = graph.add("MatMul", &[value, plain], &[])?;
     let bias = weight(&mut graph, "plain.bias", &[48]);
     let value = graph.add("Add", &[value, bias], &[])?;

@@ -29,7 +29,9 @@ pub struct LinearWeight {
     pub layer: String,
     /// The constant.
     pub value: ValueId,
-    /// What it is used for.
+    /// What the nodes read: the constant, or what transposes it.
+    pub read: ValueId,
+    /// What it is used for, in the form that the constant is stored in.
     pub map: LinearMap,
 }
 
@@ -64,7 +66,7 @@ impl LinearWeight {
     /// The nodes that multiply with it, as the graph is now.
     pub fn readers(&self, graph: &Graph) -> Vec<usize> {
         let nodes = graph.nodes().iter().enumerate();
-        nodes.filter(|(_, node)| node.input(1) == Some(self.value)).map(|(index, _)| index).collect()
+        nodes.filter(|(_, node)| node.input(1) == Some(self.read)).map(|(index, _)| index).collect()
     }
 }
 
@@ -130,9 +132,11 @@ fn linear_weights(model: &MethodModel<'_>) -> Result<Vec<LinearWeight>, Compiler
             if found.iter().any(|known| known.value == weight.value) {
                 continue; // tied: what is added is tied as well
             }
-            let readers = model.graph.nodes().iter().filter(|node| node.input(1) == Some(weight.value));
+            let Some(read) = model.graph.nodes()[weight.node].input(1) else { continue };
+            let Some(is_turned) = is_turned(model.graph, read, weight.value) else { continue };
+            let readers = model.graph.nodes().iter().filter(|node| node.input(1) == Some(read));
             let mut maps: Vec<(LinearMap, &Node)> =
-                readers.filter_map(|node| Some((linear_map(node, &weight.shape)?, node))).collect();
+                readers.filter_map(|node| Some((linear_map(node, &weight.shape, is_turned)?, node))).collect();
             let Some((map, _)) = maps.pop() else { continue };
             if let Some((_, other)) = maps.iter().find(|(other, _)| *other != map) {
                 return Err(CompilerError::unsupported(
@@ -140,15 +144,32 @@ fn linear_weights(model: &MethodModel<'_>) -> Result<Vec<LinearWeight>, Compiler
                     "name other layers",
                 ));
             }
-            found.push(LinearWeight { layer: layer.name.clone(), value: weight.value, map });
+            found.push(LinearWeight { layer: layer.name.clone(), value: weight.value, read, map });
         }
     }
     Ok(found)
 }
 
-fn linear_map(node: &Node, shape: &[usize]) -> Option<LinearMap> {
+/// Whether a value is a matrix transposed, or the matrix itself; nothing where it is something else made of it.
+fn is_turned(graph: &Graph, mut read: ValueId, stored: ValueId) -> Option<bool> {
+    let mut is_turned = false;
+    while read != stored {
+        let node = graph.producer(read)?;
+        match (node.operator.as_str(), node.ints("perm")) {
+            ("Identity", _) => {}
+            ("Transpose", None | Some([1, 0])) => is_turned = !is_turned,
+            _ => return None,
+        }
+        read = node.input(0)?;
+    }
+    Some(is_turned)
+}
+
+/// `is_turned`: whether the node reads the weight transposed.
+fn linear_map(node: &Node, shape: &[usize], is_turned: bool) -> Option<LinearMap> {
     let dense = |is_transposed: bool, factor: f32| match shape {
         [rows, columns] => {
+            let is_transposed = is_transposed != is_turned;
             let (inputs, outputs) = if is_transposed { (*columns, *rows) } else { (*rows, *columns) };
             Some(LinearMap::Dense { inputs, outputs, is_transposed, factor })
         }
@@ -160,7 +181,7 @@ fn linear_map(node: &Node, shape: &[usize]) -> Option<LinearMap> {
             let alpha = node.float("alpha").unwrap_or(1.0);
             dense(node.int("transB").unwrap_or(0) != 0, alpha).filter(|_| alpha != 0.0)
         }
-        ("", "Conv") => match shape {
+        ("", "Conv") if !is_turned => match shape {
             [outputs, inputs_in_a_group, kernel @ ..] if !kernel.is_empty() => Some(LinearMap::Convolution {
                 outputs: *outputs,
                 inputs_in_a_group: *inputs_in_a_group,
