@@ -89,11 +89,24 @@ pub enum RecipeError {
         source: Box<RecipeError>,
     },
     /// There is no run to go on with.
-    #[error("{} holds no whole checkpoint to resume from: {reason}", shown_path(.folder))]
-    NothingToResume {
+    #[error("{} holds no whole checkpoint to resume from: {}", shown_path(.folder), no_run(.found))]
+    NoRunToResume {
         /// The folder.
         folder: PathBuf,
-        /// What was found.
+        /// A file of a run that has lost its recipe.
+        found: Option<String>,
+    },
+    /// None of a run's checkpoints is whole.
+    #[error(
+        "{} holds no whole checkpoint to resume from: {}: {reason}; begin anew by `--overwrite`",
+        shown_path(.folder), shown_path(.newest)
+    )]
+    NoWholeCheckpoint {
+        /// The folder.
+        folder: PathBuf,
+        /// The newest checkpoint.
+        newest: PathBuf,
+        /// What is wrong with it.
         reason: String,
     },
     /// The recipe or the data is not what the interrupted run used.
@@ -119,17 +132,89 @@ pub enum RecipeError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A file of ours that does not parse.
-    #[error("{}: {message}", shown_path(.path))]
-    File {
+    /// A file under the name of a result, in a folder where no run has been.
+    #[error(
+        "{}: it has the name of a result, and nothing of a run stands beside it; move it away, or choose another \
+         `output.folder`", shown_path(.path)
+    )]
+    ForeignFile {
         /// The file.
         path: PathBuf,
-        /// What the parser said.
-        message: String,
     },
-    /// Drawn steps that do not fit the dataset they are replayed on.
-    #[error("cannot replay: {0}")]
-    Replay(String),
+    /// A folder under the name of a result.
+    #[error(
+        "{}: it is a folder under the name of a file of a run, which `--overwrite` does not delete; move it away, or \
+         choose another `output.folder`", shown_path(.path)
+    )]
+    FolderInTheWay {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// What a run has noted of its beginning cannot be read.
+    #[error("{}: it cannot be read ({source}). {BEGINNING}", shown_path(.path))]
+    BeginningUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// What a run has noted of its beginning is damaged.
+    #[error("{}: it is damaged: {wanted}. {BEGINNING}", shown_path(.path))]
+    BeginningDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is not in it.
+        wanted: &'static str,
+    },
+    /// The record of a run is damaged.
+    #[error(
+        "{}: it is damaged: it holds no record of a run; `train --resume` writes it anew, without training again",
+        shown_path(.path)
+    )]
+    RecordDamaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The record of a run is of another version.
+    #[error("{}: it has version {got}, this build reads {wanted}", shown_path(.path))]
+    RecordVersion {
+        /// The file.
+        path: PathBuf,
+        /// Of this build.
+        wanted: u32,
+        /// Of the file.
+        got: u32,
+    },
+    /// Drawn steps of another version.
+    #[error("cannot replay: version {got} of drawn steps; this build reads {wanted}")]
+    ReplayVersion {
+        /// Of this build.
+        wanted: u32,
+        /// Of the steps.
+        got: u32,
+    },
+    /// Drawn steps of other data.
+    #[error("cannot replay: the steps were drawn for other data than the recipe names")]
+    ReplayData,
+    /// Drawn steps of another kind than the data.
+    #[error("cannot replay: the steps were drawn for {drawn}, the data holds {data}")]
+    ReplayKind {
+        /// What the steps are for.
+        drawn: &'static str,
+        /// What the data holds.
+        data: &'static str,
+    },
+}
+
+/// What to do when nobody knows any more how a run began.
+const BEGINNING: &str = "It says how the run began, so this run cannot be resumed; put a whole copy back, or begin anew by \
+                         `--overwrite`";
+
+fn no_run(found: &Option<String>) -> String {
+    let begun = |found: &String| {
+        format!("there is {found}, but no recipe.yaml that says how it began; replace it by `--overwrite`")
+    };
+    found.as_ref().map_or_else(|| "no run has begun there; start one without `--resume`".to_owned(), begun)
 }
 
 fn process_number(process: &Option<u32>) -> String {

@@ -7,9 +7,6 @@ use millstream_training::{RunRecord, report};
 use crate::RecipeError;
 use crate::run_folder::RunFolder;
 
-const DAMAGED: &str =
-    "it is damaged: it holds no record of a run; `train --resume` writes it anew, without training again";
-
 /// One HTML page that compares runs by the `metrics.json` in their folders.
 ///
 /// # Errors
@@ -19,11 +16,10 @@ pub fn compare_runs(folders: &[PathBuf]) -> Result<String, RecipeError> {
     for folder in folders {
         let file = RunFolder(folder.clone()).metrics();
         let text = fs::read(&file).map_err(RecipeError::io("read", &file))?;
-        let record: RunRecord = serde_json::from_slice(&text)
-            .map_err(|_| RecipeError::File { path: file.clone(), message: DAMAGED.into() })?;
+        let record: RunRecord =
+            serde_json::from_slice(&text).map_err(|_| RecipeError::RecordDamaged { path: file.clone() })?;
         if record.version != RunRecord::VERSION {
-            let message = format!("it has version {}, this build reads {}", record.version, RunRecord::VERSION);
-            return Err(RecipeError::File { path: file, message });
+            return Err(RecipeError::RecordVersion { path: file, wanted: RunRecord::VERSION, got: record.version });
         }
         records.push(record);
     }

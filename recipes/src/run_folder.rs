@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use crate::{Plan, RecipeError};
 
+const NO_RECIPE: &str = "no recipe can be made of it";
+
 /// Where the files of a run lie.
 #[derive(Clone, Debug)]
 pub(crate) struct RunFolder(pub(crate) PathBuf);
@@ -165,18 +167,11 @@ impl RunFolder {
     /// Refuses to replace what no run has made: a recipe that nothing else of a run stands beside, a folder under the name
     /// of a file.
     pub(crate) fn require_replaceable(&self) -> Result<(), RecipeError> {
-        let refuse = |path: PathBuf, reason: &str| {
-            let message = format!("{reason}; move it away, or choose another `output.folder`");
-            Err(RecipeError::File { path, message })
-        };
-        if let Some(folder) = self.files().into_iter().find(|file| file.is_dir()) {
-            return refuse(
-                folder,
-                "it is a folder under the name of a file of a run, which `--overwrite` does not delete",
-            );
+        if let Some(path) = self.files().into_iter().find(|file| file.is_dir()) {
+            return Err(RecipeError::FolderInTheWay { path });
         }
         match self.not_of_a_run()? {
-            Some(file) => refuse(file, "it has the name of a result, and nothing of a run stands beside it"),
+            Some(path) => Err(RecipeError::ForeignFile { path }),
             None => Ok(()),
         }
     }
@@ -191,9 +186,7 @@ impl RunFolder {
     /// Refuses a folder that holds a run, or files that a run would write over.
     pub(crate) fn require_free(&self) -> Result<(), RecipeError> {
         if let Some(path) = self.not_of_a_run()? {
-            let message = "it has the name of a result, and nothing of a run stands beside it; move it away, or choose \
-                           another `output.folder`";
-            return Err(RecipeError::File { path, message: message.into() });
+            return Err(RecipeError::ForeignFile { path });
         }
         match self.holds()? {
             Some(found) => Err(RecipeError::OutputInUse { folder: self.0.clone(), found }),
@@ -240,24 +233,14 @@ impl RunFolder {
     pub(crate) fn require_same(&self, recipe: &Recipe, made_of: &MadeOf) -> Result<(), RecipeError> {
         let file = self.recipe();
         if !file.exists() {
-            let found = self.holds()?.map_or_else(
-                || "no run has begun there; start one without `--resume`".to_owned(),
-                |found| {
-                    format!("there is {found}, but no recipe.yaml that says how it began; replace it by `--overwrite`")
-                },
-            );
-            return Err(RecipeError::NothingToResume { folder: self.0.clone(), reason: found });
+            return Err(RecipeError::NoRunToResume { folder: self.0.clone(), found: self.holds()? });
         }
-        let unusable = |path: PathBuf, reason: String| RecipeError::File {
-            path,
-            message: format!(
-                "{reason}. It says how the run began, so this run cannot be resumed; put a whole copy back, or begin anew by \
-                 `--overwrite`"
-            ),
+        let read = |path: &Path| {
+            fs::read(path).map_err(|source| RecipeError::BeginningUnreadable { path: path.to_owned(), source })
         };
+        let damaged = |path: &Path, wanted| RecipeError::BeginningDamaged { path: path.to_owned(), wanted };
         // An error of the parser would speak of the recipe at hand, which is another file.
-        let text = fs::read_to_string(&file)
-            .map_err(|error| unusable(file.clone(), format!("it cannot be read ({error})")))?;
+        let text = String::from_utf8(read(&file)?).map_err(|_| damaged(&file, NO_RECIPE))?;
         let base = file.parent().unwrap_or(Path::new("/"));
         // Where things lay then does not matter, and an older build wrote paths that read otherwise today.
         let mut elsewhere = ["model.path=x", "data.train=x", "data.evaluate=null", "output.folder=x"].to_vec();
@@ -265,12 +248,10 @@ impl RunFolder {
             elsewhere.push("data.damaged.quarantine=x");
         }
         let elsewhere: Vec<String> = elsewhere.into_iter().map(str::to_owned).collect();
-        let then = Recipe::from_text(&text, &file, base, &elsewhere)
-            .map_err(|_| unusable(file.clone(), "it is damaged: no recipe can be made of it".into()))?;
+        let then = Recipe::from_text(&text, &file, base, &elsewhere).map_err(|_| damaged(&file, NO_RECIPE))?;
         let file = self.fingerprints();
-        let text = fs::read(&file).map_err(|error| unusable(file.clone(), format!("it cannot be read ({error})")))?;
-        let made_then: MadeOf = serde_json::from_slice(&text)
-            .map_err(|_| unusable(file.clone(), "it is damaged: it holds no fingerprints".into()))?;
+        let made_then: MadeOf =
+            serde_json::from_slice(&read(&file)?).map_err(|_| damaged(&file, "it holds no fingerprints"))?;
         let changed = first_difference(&fixed(&then), &fixed(recipe), "")
             .or_else(|| first_difference(&made_then.as_value(), &made_of.as_value(), ""));
         match changed {

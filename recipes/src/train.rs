@@ -299,8 +299,8 @@ fn newest_checkpoint(folder: &RunFolder, events: &mut dyn Events) -> Result<Opti
     match (newest.checkpoint, newest.skipped.first()) {
         (Some(checkpoint), _) => Ok(Some(checkpoint)),
         (None, Some(skipped)) => {
-            let reason = format!("{}: {}; begin anew by `--overwrite`", shown_path(&skipped.path), skipped.reason);
-            Err(RecipeError::NothingToResume { folder: folder.0.clone(), reason })
+            let (newest, reason) = (skipped.path.clone(), skipped.reason.clone());
+            Err(RecipeError::NoWholeCheckpoint { folder: folder.0.clone(), newest, reason })
         }
         (None, None) => {
             let message = "the run has no checkpoint yet; it starts from its first step".into();

@@ -1,6 +1,9 @@
 use std::path::PathBuf;
 
-use millstream_schemas::{Batch, RowId, TARGETS, count, shown, shown_path, shown_up_to};
+use millstream_schemas::{Batch, RowId, TARGETS, count, shown, shown_path};
+
+use crate::checkpoint::CheckpointFault;
+use crate::onnx_runtime_error::OnnxRuntimeError;
 
 /// An error of whoever supplies batches or watches a run.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -10,12 +13,26 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum TrainingError {
     /// ONNX Runtime refused something.
-    #[error("ONNX Runtime: {doing}: {reason}")]
+    #[error("ONNX Runtime: {doing}: {source}")]
     Session {
         /// What was being done.
         doing: String,
         /// ONNX Runtime's own words.
-        reason: String,
+        source: OnnxRuntimeError,
+    },
+    /// An output of the model has an axis whose length nothing tells.
+    #[error("the model's output `{}` has an axis of length `{}`, which is not one of an input", shown(.output), shown(.axis))]
+    OutputAxis {
+        /// The output.
+        output: String,
+        /// Name of the axis' length.
+        axis: String,
+    },
+    /// None of the model's outputs, or several, can be the scores.
+    #[error("which output has the scores? wanted one output of float32 [batch, classes]; the model has {}", .outputs.join(", "))]
+    WhichOutput {
+        /// Its outputs with their types, fit for a message.
+        outputs: Vec<String>,
     },
     /// A batch does not fit the graph.
     #[error("input `{}`: the graph wants {wanted}, the batch has {got}", shown(.name))]
@@ -150,12 +167,12 @@ pub enum TrainingError {
     #[error("none of the evaluation rows has a label")]
     NothingLabelled,
     /// A checkpoint is incomplete, damaged or of another kind.
-    #[error("checkpoint {}: {reason}", shown_path(.path))]
+    #[error("checkpoint {}: {fault}", shown_path(.path))]
     Checkpoint {
         /// The checkpoint's folder.
         path: PathBuf,
         /// What is wrong.
-        reason: String,
+        fault: CheckpointFault,
     },
     /// A checkpoint could not be written; earlier ones are as they were.
     #[error("the checkpoint of step {step} could not be saved{}", goes_on_or_begins(.checkpoint))]
@@ -210,8 +227,8 @@ pub enum TrainingError {
         source: millstream_compiler::CompilerError,
     },
     /// The report could not be rendered.
-    #[error("cannot render the report: {0}")]
-    Report(String),
+    #[error("cannot render the report: {0:#}")]
+    Report(minijinja::Error),
 }
 
 impl TrainingError {
@@ -226,7 +243,7 @@ impl TrainingError {
 
     pub(crate) fn session(doing: impl Into<String>) -> impl FnOnce(ort::Error) -> Self {
         let doing = doing.into();
-        move |error| Self::Session { doing, reason: shown_up_to(without_places(error.message()).trim(), 800) }
+        move |error| Self::Session { doing, source: OnnxRuntimeError(error) }
     }
 
     pub(crate) fn batches(source: BoxError) -> Self {
@@ -242,29 +259,6 @@ impl TrainingError {
         let path = path.into();
         move |source| Self::Io { doing, path, source }
     }
-}
-
-/// What ONNX Runtime says, without the places in its own source.
-fn without_places(said: &str) -> String {
-    let is_place = |word: &str| {
-        let file = word.rsplit_once(':').filter(|(_, line)| line.chars().all(|digit| digit.is_ascii_digit()));
-        file.is_some_and(|(file, _)| [".h", ".cc", ".cpp", ".cu"].iter().any(|end| file.ends_with(end)))
-    };
-    let words = said.split(' ').filter(|word| !is_place(word));
-    let mut text = words.collect::<Vec<_>>().join(" ");
-    // A function with its parameters, which hold brackets of their own.
-    while let Some(start) = text.find("onnxruntime::") {
-        let (mut depth, mut end) = (0_i32, text.len());
-        for (at, letter) in text[start..].char_indices() {
-            depth += i32::from(letter == '(') - i32::from(letter == ')');
-            if letter == ')' && depth == 0 || letter.is_whitespace() && depth == 0 && at > 0 {
-                end = start + at + letter.len_utf8();
-                break;
-            }
-        }
-        text.replace_range(start..end, "");
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Rows of a batch, shown by the first few.
@@ -315,26 +309,5 @@ mod tests {
         let name = format!("conv\u{1b}[31m\n{}", "x".repeat(5000));
         let message = TrainingError::Parameter { name, wanted: "1 value".into(), got: "2 values".into() }.to_string();
         assert!(message.starts_with("parameter `conv\\u{1b}[31m\\nxxx") && message.len() < 200, "{message}");
-    }
-
-    #[test]
-    fn places_in_the_source_of_onnx_runtime_are_not_shown() {
-        for (said, wanted) in [
-            (
-                "Non-zero status code returned while running Reshape node. Name:'r' Status Message: \
-                 /onnxruntime_src/onnxruntime/core/providers/cpu/tensor/reshape_helper.h:91 \
-                 onnxruntime::ReshapeHelper::ReshapeHelper(const onnxruntime::TensorShape&, onnxruntime::TensorShapeVector&, \
-                 bool) gsl::narrow_cast<int64_t>(size) == 1 was false. Input shape:{10,4}\n",
-                "Non-zero status code returned while running Reshape node. Name:'r' Status Message: \
-                 gsl::narrow_cast<int64_t>(size) == 1 was false. Input shape:{10,4}",
-            ),
-            (
-                "Got invalid dimensions for input: x index: 0 Got: 3",
-                "Got invalid dimensions for input: x index: 0 Got: 3",
-            ),
-            ("onnxruntime::Half(", ""),
-        ] {
-            assert_eq!(without_places(said), wanted);
-        }
     }
 }

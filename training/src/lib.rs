@@ -34,6 +34,7 @@ mod evaluator;
 pub mod metrics;
 mod number_or_null;
 pub mod observers;
+mod onnx_runtime_error;
 pub mod optimizers;
 pub mod record;
 pub mod report;
@@ -54,6 +55,7 @@ pub use error::{BoxError, Rows, TrainingError};
 pub use evaluator::{EvaluationBatches, evaluate};
 pub use metrics::{Evaluation, FigureKind, MetricSet};
 pub use observers::{Event, Observer, StepEvent};
+pub use onnx_runtime_error::OnnxRuntimeError;
 pub use record::{History, RunRecord};
 pub use session::{
     LossRunner, OptimizerState, Prediction, Predictor, RowWeights, Scored, StepOutcome, StepRunner, StepSettings,

@@ -108,10 +108,10 @@ impl Preview {
     /// The steps were drawn for another dataset, or a row cannot be read.
     pub fn render(&self, drawn: &DrawnPreview) -> Result<PreviewSheet, RecipeError> {
         if drawn.version != 1 {
-            return Err(RecipeError::Replay(format!("version {} of drawn steps; this build reads 1", drawn.version)));
+            return Err(RecipeError::ReplayVersion { wanted: 1, got: drawn.version });
         }
         if drawn.dataset != *self.source.dataset.fingerprint() {
-            return Err(RecipeError::Replay("the steps were drawn for other data than the recipe names".into()));
+            return Err(RecipeError::ReplayData);
         }
         match self.source.shown_column()?.1 {
             View::Text => text::render(&self.source, &self.recipe.data, drawn).map(PreviewSheet::Text),

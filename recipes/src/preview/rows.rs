@@ -108,14 +108,14 @@ fn render_row(
     let (column, _) = source.shown_column()?;
     let read = source.dataset.read_row(&row_id(row), source.encoders.columns())?;
     let Some(Value::Bytes(bytes)) = read.get(&column) else {
-        return Err(RecipeError::Replay("the steps were drawn for images, the data holds text".into()));
+        return Err(RecipeError::ReplayKind { drawn: "images", data: "text" });
     };
     let original = decode::decode(bytes, data.transparency).map_err(|error| damaged(&read.id, error))?;
     let stream = StreamFacts { dataset: &source.dataset, chain: &source.chain, seed };
     let mut cells = Vec::new();
     for drawing in &row.draws {
         let Drawing::Image(drawing) = drawing else {
-            return Err(RecipeError::Replay("the steps were drawn for text, the data holds images".into()));
+            return Err(RecipeError::ReplayKind { drawn: "text", data: "images" });
         };
         let image = drawing.render_rgb8(&original, scratch)?;
         let marks = source.encoders.marks(&read, &stream, Drawn::Image(drawing))?;

@@ -77,12 +77,12 @@ fn render_row(source: &RowSource, seed: u64, row: &DrawnRow) -> Result<TextPrevi
     let id = row_id(row);
     let read = source.dataset.read_row(&id, source.encoders.columns())?;
     let Some(Value::Text(original)) = read.get(&column) else {
-        return Err(RecipeError::Replay("the steps were drawn for text, the data holds images".into()));
+        return Err(RecipeError::ReplayKind { drawn: "text", data: "images" });
     };
     let mut variants = Vec::new();
     for drawing in &row.draws {
         let Drawing::Text(drawing) = drawing else {
-            return Err(RecipeError::Replay("the steps were drawn for images, the data holds text".into()));
+            return Err(RecipeError::ReplayKind { drawn: "images", data: "text" });
         };
         let marks = source.encoders.marks(&read, &stream, Drawn::Text(drawing))?;
         variants.push(TextVariant {

@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 use millstream_schemas::Fingerprint;
 use serde::Serialize;
 
-use super::{
-    BEST, Checkpoint, CheckpointManifest, LARGEST_MANIFEST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS, folder,
-    state_name, tensors,
-};
+use super::file_names::{BEST, LARGEST_MANIFEST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS};
+use super::{Checkpoint, CheckpointFault, CheckpointManifest, folder, state_name, tensors};
 use crate::TrainingError;
 use crate::session::OptimizerState;
 
@@ -42,7 +40,7 @@ pub fn load_newest(folder: &Path) -> Result<Newest, TrainingError> {
             Ok(checkpoint) => return Ok(Newest { checkpoint: Some(checkpoint), skipped }),
             Err(error) => {
                 let reason = match error {
-                    TrainingError::Checkpoint { reason, .. } => reason,
+                    TrainingError::Checkpoint { fault, .. } => fault.to_string(),
                     other => other.to_string(),
                 };
                 skipped.push(Skipped { path, reason });
@@ -57,13 +55,13 @@ pub fn load_newest(folder: &Path) -> Result<Newest, TrainingError> {
 /// # Errors
 /// A file is missing, has another size or another hash, or does not hold what the manifest says.
 pub fn load(path: &Path) -> Result<Checkpoint, TrainingError> {
-    let broken = |reason: String| TrainingError::Checkpoint { path: path.to_owned(), reason };
+    let broken = |fault| TrainingError::Checkpoint { path: path.to_owned(), fault };
     let manifest = read_manifest(path).map_err(broken)?;
     let shapes: Vec<(String, &[usize])> =
         manifest.parameters.iter().map(|parameter| (parameter.name.clone(), parameter.shape.as_slice())).collect();
     let read = |name: &str, wanted: &[(String, &[usize])]| {
         let bytes = read_file(path, &manifest, name)?;
-        tensors::read(&bytes, wanted).map_err(|reason| format!("{name}: {reason}"))
+        tensors::read(&bytes, wanted).map_err(|fault| CheckpointFault::Tensors { file: name.to_owned(), fault })
     };
     let parameters = read(WEIGHTS, &shapes).map_err(broken)?;
     let of_state = shapes
@@ -80,42 +78,46 @@ pub fn load(path: &Path) -> Result<Checkpoint, TrainingError> {
     Ok(Checkpoint { path: path.to_owned(), parameters, state, best, manifest })
 }
 
-fn read_manifest(folder: &Path) -> Result<CheckpointManifest, String> {
-    let read = |name: &str| -> Result<Vec<u8>, String> {
+fn read_manifest(folder: &Path) -> Result<CheckpointManifest, CheckpointFault> {
+    let read = |name: &str| -> Result<Vec<u8>, CheckpointFault> {
         let mut bytes = Vec::new();
-        let file = File::open(folder.join(name)).map_err(|error| format!("{name}: {error}"))?;
+        let file = File::open(folder.join(name)).map_err(unreadable(name))?;
         let most = LARGEST_MANIFEST as u64 + 1;
-        file.take(most).read_to_end(&mut bytes).map_err(|error| format!("{name}: {error}"))?;
+        file.take(most).read_to_end(&mut bytes).map_err(unreadable(name))?;
         if bytes.len() > LARGEST_MANIFEST {
-            return Err(format!("{name} has more than {LARGEST_MANIFEST} bytes"));
+            return Err(CheckpointFault::TooLong { file: name.to_owned() });
         }
         Ok(bytes)
     };
     let (text, hash) = (read(MANIFEST)?, read(MANIFEST_HASH)?);
     if Fingerprint::of_bytes(&text).0.as_bytes() != hash {
-        return Err(format!("{MANIFEST} was changed or cut: its SHA-256 is not the one in {MANIFEST_HASH}"));
+        return Err(CheckpointFault::ManifestChanged);
     }
-    let value: serde_json::Value = serde_json::from_slice(&text).map_err(|error| format!("{MANIFEST}: {error}"))?;
+    let value: serde_json::Value = serde_json::from_slice(&text)?;
     let version = value.get("version").and_then(serde_json::Value::as_u64);
     if version != Some(u64::from(CheckpointManifest::VERSION)) {
-        let version = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
-        return Err(format!("{MANIFEST} has version {version}, this build reads {}", CheckpointManifest::VERSION));
+        return Err(CheckpointFault::Version { wanted: CheckpointManifest::VERSION, got: version });
     }
     // Not from `value`: going through it would not keep every bit of a double.
-    serde_json::from_slice(&text).map_err(|error| format!("{MANIFEST}: {error}"))
+    Ok(serde_json::from_slice(&text)?)
 }
 
-fn read_file(folder: &Path, manifest: &CheckpointManifest, name: &str) -> Result<Vec<u8>, String> {
-    let saved = manifest.file(name).ok_or_else(|| format!("{MANIFEST} does not list {name}"))?;
+fn read_file(folder: &Path, manifest: &CheckpointManifest, name: &str) -> Result<Vec<u8>, CheckpointFault> {
+    let saved = manifest.file(name).ok_or_else(|| CheckpointFault::NotListed { file: name.to_owned() })?;
     let path = folder.join(name);
-    let size = fs::metadata(&path).map_err(|error| format!("{name}: {error}"))?.len();
+    let size = fs::metadata(&path).map_err(unreadable(name))?.len();
     if size != saved.bytes {
-        return Err(format!("{name} has {size} bytes, wanted {}", saved.bytes));
+        return Err(CheckpointFault::Size { file: name.to_owned(), wanted: saved.bytes, got: size });
     }
-    let bytes = fs::read(&path).map_err(|error| format!("{name}: {error}"))?;
+    let bytes = fs::read(&path).map_err(unreadable(name))?;
     let got = Fingerprint::of_bytes(&bytes).0;
     if got != saved.sha256 {
-        return Err(format!("{name} was changed: its SHA-256 is {got}, wanted {}", saved.sha256));
+        return Err(CheckpointFault::Hash { file: name.to_owned(), wanted: saved.sha256.clone(), got });
     }
     Ok(bytes)
+}
+
+fn unreadable(file: &str) -> impl FnOnce(std::io::Error) -> CheckpointFault {
+    let file = file.to_owned();
+    move |source| CheckpointFault::Read { file, source }
 }

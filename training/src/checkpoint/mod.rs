@@ -3,6 +3,8 @@
 //! A checkpoint is written under a temporary name, synced to the disk and renamed; only then are older ones deleted. The
 //! loader verifies sizes and SHA-256 of every file, and walks back to the newest whole one. Nothing in it is executable.
 
+mod fault;
+mod file_names;
 mod folder;
 mod load;
 mod save;
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use millstream_schemas::ResumePoint;
 use serde::{Deserialize, Serialize};
 
+pub use fault::{CheckpointFault, TensorsFault};
 pub(crate) use folder::any;
 pub use folder::{clear, list};
 pub use load::{Newest, Skipped, load, load_newest};
@@ -103,15 +106,6 @@ pub struct SavedFile {
     /// SHA-256 in lower-case hexadecimal.
     pub sha256: String,
 }
-
-/// A larger manifest is neither written nor read.
-const LARGEST_MANIFEST: usize = 64 << 20;
-
-const MANIFEST: &str = "manifest.json";
-const MANIFEST_HASH: &str = "manifest.json.sha256";
-const WEIGHTS: &str = "weights.safetensors";
-const STATE: &str = "state.safetensors";
-const BEST: &str = "best.safetensors";
 
 /// The name of a state tensor in `state.safetensors`.
 fn state_name(parameter: &str, state: &str) -> String {

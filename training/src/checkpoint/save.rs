@@ -3,10 +3,8 @@ use std::path::{Path, PathBuf};
 
 use millstream_schemas::Fingerprint;
 
-use super::{
-    BEST, CheckpointManifest, LARGEST_MANIFEST, MANIFEST, MANIFEST_HASH, STATE, SavedFile, WEIGHTS, folder, state_name,
-    step_folder, tensors,
-};
+use super::file_names::{BEST, LARGEST_MANIFEST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS};
+use super::{CheckpointFault, CheckpointManifest, SavedFile, folder, state_name, step_folder, tensors};
 use crate::TrainingError;
 use crate::session::OptimizerState;
 use millstream_schemas::files;
@@ -56,10 +54,11 @@ fn write(folder: &Path, snapshot: &mut Snapshot<'_>) -> Result<(), TrainingError
         let path = folder.join(name);
         files::write_synced(&path, bytes).map_err(TrainingError::io("write", path))
     };
-    let failed = |reason| TrainingError::Checkpoint { path: folder.to_owned(), reason };
+    let failed = |fault| TrainingError::Checkpoint { path: folder.to_owned(), fault };
     let mut saved = Vec::new();
     let mut write_tensors = |name: &str, tensors: &[tensors::Named<'_>]| -> Result<(), TrainingError> {
-        let bytes = tensors::write(tensors).map_err(|reason| failed(format!("{name}: {reason}")))?;
+        let bytes = tensors::write(tensors)
+            .map_err(|fault| failed(CheckpointFault::Tensors { file: name.to_owned(), fault }))?;
         let sha256 = Fingerprint::of_bytes(&bytes).0;
         saved.push(SavedFile { name: name.to_owned(), bytes: bytes.len() as u64, sha256 });
         write_file(name, &bytes)
@@ -73,7 +72,7 @@ fn write(folder: &Path, snapshot: &mut Snapshot<'_>) -> Result<(), TrainingError
     snapshot.manifest.files = saved;
     let text = serde_json::to_vec(&snapshot.manifest).expect("our own types have string keys");
     if text.len() > LARGEST_MANIFEST {
-        return Err(failed(format!("{MANIFEST} would have {} bytes, at most {LARGEST_MANIFEST} are read", text.len())));
+        return Err(failed(CheckpointFault::WouldBeTooLong { bytes: text.len() }));
     }
     write_file(MANIFEST_HASH, Fingerprint::of_bytes(&text).0.as_bytes())?;
     write_file(MANIFEST, &text)?;

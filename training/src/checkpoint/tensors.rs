@@ -1,22 +1,24 @@
 //! Named `float32` tensors as safetensors bytes.
 
-use millstream_schemas::shown;
 use std::borrow::Cow;
 
 use safetensors::{Dtype, SafeTensors, View};
+
+use super::fault::TensorsFault;
 
 /// A tensor to write: name, shape, elements.
 pub(super) type Named<'a> = (String, &'a [usize], &'a [f32]);
 
 /// Writes tensors; names must differ.
-pub(super) fn write(tensors: &[Named<'_>]) -> Result<Vec<u8>, String> {
+pub(super) fn write(tensors: &[Named<'_>]) -> Result<Vec<u8>, TensorsFault> {
     for (name, shape, values) in tensors {
         if shape.iter().product::<usize>() != values.len() {
-            return Err(format!("`{}` has {} values, its shape is {shape:?}", shown(name), values.len()));
+            let (name, shape) = (name.clone(), shape.to_vec());
+            return Err(TensorsFault::Values { name, values: values.len(), shape });
         }
     }
     let views = tensors.iter().map(|(name, shape, values)| (name, Values { shape, values }));
-    safetensors::serialize(views, None).map_err(|error| error.to_string())
+    Ok(safetensors::serialize(views, None)?)
 }
 
 /// A tensor whose bytes are made when they are asked for, so that never all of them are there twice.
@@ -44,15 +46,16 @@ impl View for Values<'_> {
 }
 
 /// Reads tensors in the order in which they are asked for; each must be there with this shape, and no other.
-pub(super) fn read(bytes: &[u8], wanted: &[(String, &[usize])]) -> Result<Vec<Vec<f32>>, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+pub(super) fn read(bytes: &[u8], wanted: &[(String, &[usize])]) -> Result<Vec<Vec<f32>>, TensorsFault> {
+    let file = SafeTensors::deserialize(bytes)?;
     if file.len() != wanted.len() {
-        return Err(format!("it has {} tensors, wanted {}", file.len(), wanted.len()));
+        return Err(TensorsFault::Count { wanted: wanted.len(), got: file.len() });
     }
     let read = |(name, shape): &(String, &[usize])| {
-        let view = file.tensor(name).map_err(|error| format!("`{}`: {error}", shown(name)))?;
+        let view = file.tensor(name).map_err(|source| TensorsFault::Missing { name: name.clone(), source })?;
         if view.dtype() != Dtype::F32 || view.shape() != *shape {
-            return Err(format!("`{}` is {:?} {:?}, wanted F32 {shape:?}", shown(name), view.dtype(), view.shape()));
+            let (name, dtype, got) = (name.clone(), view.dtype(), view.shape().to_vec());
+            return Err(TensorsFault::Shape { name, dtype, got, wanted: shape.to_vec() });
         }
         let chunks = view.data().chunks_exact(4);
         Ok(chunks.map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks of 4"))).collect())

@@ -15,7 +15,7 @@ use millstream_schemas::files;
 /// # Errors
 /// The template fails, which no record should bring about.
 pub fn render(title: &str, runs: &[RunRecord]) -> Result<String, TrainingError> {
-    page::render(title, runs).map_err(|error| TrainingError::Report(format!("{error:#}")))
+    page::render(title, runs).map_err(TrainingError::Report)
 }
 
 /// Writes the page.

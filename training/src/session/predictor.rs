@@ -44,10 +44,7 @@ impl Predictor {
         };
         let [(output, kind)] = chosen[..] else {
             let names: Vec<String> = outputs.iter().map(|(name, kind)| format!("`{}` ({kind})", shown(name))).collect();
-            return Err(TrainingError::Session {
-                doing: "choosing the output with the scores".into(),
-                reason: format!("wanted one output of float32 [batch, classes]; the model has {}", names.join(", ")),
-            });
+            return Err(TrainingError::WhichOutput { outputs: names });
         };
         let classes = kind.tensor_shape().and_then(|shape| usize::try_from(*shape.get(1)?).ok());
         let shape = |kind: &ValueType| kind.tensor_shape().map_or_else(Vec::new, |shape| shape.to_vec());

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use millstream_schemas::{AxisLength, Batch, TensorEntry, TrainingManifest, shown};
+use millstream_schemas::{AxisLength, Batch, TensorEntry, TrainingManifest};
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
 
@@ -248,12 +248,10 @@ impl Step {
         let entry = &self.manifest.prediction;
         let length = |length: &AxisLength| match length {
             AxisLength::Fixed(length) => Ok(*length),
-            AxisLength::Named(name) => {
-                self.data.length_of(&self.manifest, name).ok_or_else(|| TrainingError::Session {
-                    doing: format!("making room for the model's output `{}`", shown(&entry.name)),
-                    reason: format!("its axis of length `{}` is not one of an input", shown(name)),
-                })
-            }
+            AxisLength::Named(name) => self
+                .data
+                .length_of(&self.manifest, name)
+                .ok_or_else(|| TrainingError::OutputAxis { output: entry.name.clone(), axis: name.clone() }),
         };
         let shape = entry.shape.iter().map(length).collect::<Result<Vec<usize>, _>>()?;
         self.data.changes += u64::from(self.prediction.take_shape(entry, &shape)?);

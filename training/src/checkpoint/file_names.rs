@@ -1,0 +1,8 @@
+/// A larger manifest is neither written nor read.
+pub(super) const LARGEST_MANIFEST: usize = 64 << 20;
+
+pub(super) const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST_HASH: &str = "manifest.json.sha256";
+pub(super) const WEIGHTS: &str = "weights.safetensors";
+pub(super) const STATE: &str = "state.safetensors";
+pub(super) const BEST: &str = "best.safetensors";
