@@ -17,6 +17,24 @@ pub(crate) struct Needs {
     pub(crate) images: bool,
 }
 
+/// The ceiling under which a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ceiling {
+    /// The stream's own, which says which images are too large.
+    pub(crate) own: ByteSize,
+    /// What it has where streams share one.
+    pub(crate) shared: Option<Slice>,
+}
+
+/// One of the equal parts into which streams divide a ceiling, less what decoding takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slice {
+    /// What is divided.
+    pub(crate) of: ByteSize,
+    /// Among so many streams.
+    pub(crate) streams: usize,
+}
+
 /// What of the ceiling is a stream's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Portion {
@@ -47,7 +65,7 @@ pub(crate) struct LargestImage {
 }
 
 /// One part in so many of the ceiling is for decoding, and as much for a stream beside.
-const PARTS: u64 = 4;
+pub(crate) const PARTS: u64 = 4;
 
 impl Needs {
     /// Two batches and a unit: less than this a stream cannot do with.
@@ -59,25 +77,28 @@ impl Needs {
 impl Division {
     /// Divides; `in_flight` batches are wanted at a time.
     pub(crate) fn new(
-        ceiling: ByteSize,
+        ceiling: Ceiling,
         needs: &Needs,
         in_flight: u64,
         portion: Portion,
     ) -> Result<Self, PipelineError> {
         let Needs { batch, unit, .. } = *needs;
-        let decoding = if needs.images { ceiling.0 / PARTS } else { 0 };
+        let (whole, decoding) = match ceiling.shared {
+            None if needs.images => (ceiling.own.0, ceiling.own.0 / PARTS),
+            None => (ceiling.own.0, 0),
+            // Decoding has its quarter of what is divided.
+            Some(slice) => (slice.bytes(), 0),
+        };
         let left = match portion {
             Portion::Whole | Portion::Left(_) => 0,
-            Portion::Leaving(least) => least.max(ceiling.0 / PARTS),
+            Portion::Leaving(least) => least.max(whole / PARTS),
         };
         let available = match portion {
             Portion::Left(left) => left,
-            _ => (ceiling.0 - decoding).saturating_sub(left),
+            _ => (whole - decoding).saturating_sub(left),
         };
-        let too_small = |what: String, needed: u64| {
-            let enough = ByteSize(enough(needs, portion)).rounded_up();
-            Err(PipelineError::Memory { ceiling, what, needed: ByteSize(needed), enough })
-        };
+        let too_small =
+            |what: String, needed: u64| Err(ceiling.too_small(what, needed, ceiling.enough(needs, portion)));
         let two = batch.saturating_mul(2);
         if two > available {
             return too_small("two batches".into(), two);
@@ -87,20 +108,63 @@ impl Division {
         }
         let most = (available / 3 * 2).min(available - unit) / batch.max(1);
         let batches = batch * in_flight.clamp(2, most.max(2));
-        Ok(Self { batches, rows: available - batches, decoding, left, largest_image: LargestImage { ceiling } })
+        Ok(Self {
+            batches,
+            rows: available - batches,
+            decoding,
+            left,
+            largest_image: LargestImage { ceiling: ceiling.own },
+        })
     }
 }
 
-/// A ceiling under which the needs are met.
-fn enough(needs: &Needs, portion: Portion) -> u64 {
-    let least = needs.least();
-    let decoding = |bytes: u64| if needs.images { bytes.saturating_mul(4) / 3 } else { bytes };
-    let enough = match portion {
-        Portion::Whole => decoding(least),
-        Portion::Leaving(other) => decoding(least.saturating_add(other)).max(least.saturating_mul(2)),
-        Portion::Left(_) => least.saturating_mul(PARTS),
-    };
-    enough.saturating_add(16)
+impl Ceiling {
+    /// All bytes of it.
+    pub(crate) fn bytes(self) -> ByteSize {
+        self.shared.map_or(self.own, |slice| slice.of)
+    }
+
+    /// That it is too small, and a ceiling that would do.
+    pub(crate) fn too_small(self, what: String, needed: u64, enough: u64) -> PipelineError {
+        let (ceiling, needed, enough) = (self.bytes(), ByteSize(needed), ByteSize(enough).rounded_up());
+        match self.shared {
+            None => PipelineError::Memory { ceiling, what, needed, enough },
+            Some(Slice { streams, .. }) => PipelineError::SharedMemory { ceiling, streams, what, needed, enough },
+        }
+    }
+
+    /// A ceiling under which something would fit that takes so many bytes more than there are.
+    pub(crate) fn raised_by(self, bytes: u64) -> u64 {
+        let streams = self.shared.map_or(1, |slice| slice.streams as u64);
+        self.bytes().0.saturating_add((bytes.saturating_mul(4) / 3).saturating_mul(streams))
+    }
+
+    /// A ceiling under which the needs are met.
+    fn enough(self, needs: &Needs, portion: Portion) -> u64 {
+        let least = needs.least();
+        let decoding = |bytes: u64| if needs.images { bytes.saturating_mul(4) / 3 } else { bytes };
+        let enough = match (self.shared, portion) {
+            (None, Portion::Whole) => decoding(least),
+            (None, Portion::Leaving(other)) => decoding(least.saturating_add(other)).max(least.saturating_mul(2)),
+            (None, Portion::Left(_)) => least.saturating_mul(PARTS),
+            (Some(Slice { streams, .. }), portion) => {
+                let part = match portion {
+                    Portion::Whole => least,
+                    Portion::Leaving(other) => least.saturating_add(other).max(least.saturating_mul(4) / 3),
+                    Portion::Left(_) => least.saturating_mul(PARTS),
+                };
+                part.saturating_add(2).saturating_mul(streams as u64).saturating_mul(PARTS) / (PARTS - 1)
+            }
+        };
+        enough.saturating_add(16)
+    }
+}
+
+impl Slice {
+    /// Bytes of a part.
+    pub(crate) fn bytes(self) -> u64 {
+        (self.of.0 - self.of.0 / PARTS) / self.streams.max(1) as u64
+    }
 }
 
 impl LargestImage {
@@ -128,36 +192,53 @@ mod tests {
             let mut bytes = |bits: u32| u64::from(random.next_u32()) >> (32 - bits);
             let unit_name = "a unit".to_owned();
             let needs = Needs { batch: 1 + bytes(12), unit: bytes(16), unit_name, images: round % 3 > 0 };
-            let (ceiling, other) = (ByteSize(bytes(18)), bytes(14));
+            let (bytes, other) = (bytes(18), bytes(14));
             for portion in [Portion::Whole, Portion::Leaving(other)] {
                 for in_flight in [2, 3, 8, 1000] {
-                    let division = match Division::new(ceiling, &needs, in_flight, portion) {
-                        Ok(division) => division,
-                        Err(PipelineError::Memory { enough, .. }) => {
-                            assert!(enough > ceiling);
-                            let again = Division::new(enough, &needs, in_flight, portion);
-                            again.unwrap_or_else(|error| panic!("{needs:?}, {portion:?}: {error}"))
-                        }
-                        Err(error) => panic!("{error}"),
-                    };
-                    let ceiling = division.largest_image.ceiling;
-                    let sum = division.batches + division.rows + division.decoding + division.left;
-                    assert!(sum <= ceiling.0 && division.rows >= needs.unit, "{division:?}");
-                    assert!(division.batches >= 2 * needs.batch, "{division:?}");
-                    // What is left is enough for a stream that said what it needs.
-                    if let Portion::Leaving(least) = portion {
-                        let second = Needs { batch: 1, unit: least.saturating_sub(2), ..needs.clone() };
-                        assert!(Division::new(ceiling, &second, in_flight, Portion::Left(division.left)).is_ok());
+                    for shared_by in [None, Some(1), Some(3)] {
+                        check(bytes, shared_by, &needs, in_flight, portion);
                     }
                 }
             }
         }
     }
 
+    /// Divides, under the ceiling that is asked for where these bytes are too few.
+    fn check(bytes: u64, shared_by: Option<usize>, needs: &Needs, in_flight: u64, portion: Portion) {
+        let ceiling = |bytes: ByteSize| match shared_by {
+            None => alone(bytes),
+            Some(streams) => Ceiling { own: ByteSize(1), shared: Some(Slice { of: bytes, streams }) },
+        };
+        let mut under = ceiling(ByteSize(bytes));
+        let division = Division::new(under, needs, in_flight, portion).or_else(|error| {
+            let (PipelineError::Memory { enough, .. } | PipelineError::SharedMemory { enough, .. }) = error else {
+                panic!("{error}")
+            };
+            assert!(enough > under.bytes());
+            under = ceiling(enough);
+            Division::new(under, needs, in_flight, portion)
+        });
+        let division = division.unwrap_or_else(|error| panic!("{needs:?}, {portion:?}: {error}"));
+        let sum = division.batches + division.rows + division.decoding + division.left;
+        let (streams, all) = (shared_by.unwrap_or(1) as u64, under.bytes().0);
+        let for_decoding = if shared_by.is_some() { all / PARTS } else { 0 };
+        assert!(sum * streams + for_decoding <= all && division.rows >= needs.unit, "{division:?}");
+        assert!(division.batches >= 2 * needs.batch, "{division:?}");
+        // What is left is enough for a stream that said what it needs.
+        if let Portion::Leaving(least) = portion {
+            let second = Needs { batch: 1, unit: least.saturating_sub(2), ..needs.clone() };
+            assert!(Division::new(under, &second, in_flight, Portion::Left(division.left)).is_ok());
+        }
+    }
+
+    fn alone(own: ByteSize) -> Ceiling {
+        Ceiling { own, shared: None }
+    }
+
     #[test]
     fn whether_an_image_is_too_large_depends_on_the_ceiling_alone() {
         let image = |needs: &Needs, in_flight, portion| {
-            Division::new(ByteSize(1 << 20), needs, in_flight, portion).unwrap().largest_image.bytes()
+            Division::new(alone(ByteSize(1 << 20)), needs, in_flight, portion).unwrap().largest_image.bytes()
         };
         for (batch, unit) in [(1, 0), (1000, 100_000), (100_000, 1)] {
             let needs = Needs { batch, unit, unit_name: "a unit".into(), images: true };
@@ -174,7 +255,7 @@ mod tests {
         for (batch, unit) in [(u64::MAX, 1), (1, u64::MAX), (u64::MAX, u64::MAX)] {
             let needs = Needs { batch, unit, unit_name: "a unit".into(), images: true };
             for portion in [Portion::Whole, Portion::Leaving(u64::MAX), Portion::Left(5)] {
-                let refused = Division::new(ByteSize(1 << 30), &needs, 100, portion).unwrap_err();
+                let refused = Division::new(alone(ByteSize(1 << 30)), &needs, 100, portion).unwrap_err();
                 assert!(matches!(refused, PipelineError::Memory { .. }), "{refused}");
             }
         }

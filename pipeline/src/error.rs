@@ -223,6 +223,40 @@ pub enum PipelineError {
         /// A ceiling that would do for it.
         enough: ByteSize,
     },
+    /// A stream's part of a shared ceiling on memory does not hold one unit of work.
+    #[error(
+        "the memory of {ceiling} that {streams} streams share is too small: {what} needs {needed} of one part; share at \
+         least {enough}"
+    )]
+    SharedMemory {
+        /// The ceiling.
+        ceiling: ByteSize,
+        /// The streams that it is divided among.
+        streams: usize,
+        /// What did not fit.
+        what: String,
+        /// Its bytes.
+        needed: ByteSize,
+        /// A ceiling that would do for it.
+        enough: ByteSize,
+    },
+    /// A stream takes larger images than fit under the ceiling that it shares.
+    #[error(
+        "streams share {shared} of memory, less than the {own} by which this one says which images are too large; share \
+         at least {own}, or lower `data.memory`"
+    )]
+    SharedBelowOwn {
+        /// The shared ceiling.
+        shared: ByteSize,
+        /// The stream's own.
+        own: ByteSize,
+    },
+    /// As many streams share resources as can.
+    #[error("resources are shared by {} already, as many as they are divided among; drop one first", count(*.streams as u64, "stream"))]
+    AllPartsTaken {
+        /// The streams that can.
+        streams: usize,
+    },
     /// A resume point of other data or settings.
     #[error("cannot resume: {what} changed since the resume point was written (then {then}, now {now})")]
     ResumeChanged {

@@ -12,17 +12,18 @@ use tokio::sync::oneshot;
 
 use crate::error::panic_message;
 use crate::monitor::Monitor;
-use crate::plan::Plan;
+use crate::shared_resources::Taken;
 use crate::stages::batches::FinishedBatch;
 use crate::stages::damage::LeftOut;
 use crate::stages::feeder::Feeder;
-use crate::stages::worker::work;
-use crate::{Dataset, PipelineError, StreamCounters, StreamOptions};
+use crate::stages::workers::{TasksDone, Workers};
+use crate::stream_plan::StreamPlan;
+use crate::{Beside, Dataset, PipelineError, SharedResources, StreamCounters, StreamOptions};
 
 /// A running stream of batches over all epochs, without a pause between them.
 ///
 /// Take batches from it as an [`Iterator`] (blocking) or as a [`Stream`]. Both yield an error at most once, as the last
-/// item. Dropping it stops and joins its threads.
+/// item. Dropping it stops its work and waits until that has ended.
 #[derive(Debug)]
 pub struct Batches {
     monitor: Monitor,
@@ -30,7 +31,11 @@ pub struct Batches {
     ended: bool,
     waiting_since: Option<Instant>,
     cancel: Option<oneshot::Sender<()>>,
-    threads: Vec<JoinHandle<()>>,
+    feeding: Option<JoinHandle<()>>,
+    working: Option<TasksDone>,
+    workers: Workers,
+    /// Of what is shared.
+    _part: Option<Taken>,
 }
 
 impl StreamOptions {
@@ -39,7 +44,7 @@ impl StreamOptions {
     /// # Errors
     /// As [`Batches::open`], which would fail too.
     pub fn warnings(&self, dataset: &Dataset) -> Result<Vec<String>, PipelineError> {
-        Ok(Plan::new(dataset, self.clone(), None)?.warnings())
+        Ok(StreamPlan::new(dataset, self.clone(), None)?.warnings())
     }
 
     /// The least that a stream with these options needs beside another one, for [`Beside::Later`](crate::Beside::Later).
@@ -47,7 +52,7 @@ impl StreamOptions {
     /// # Errors
     /// As [`Batches::open`].
     pub fn least_memory(&self, dataset: &Dataset) -> Result<ByteSize, PipelineError> {
-        Plan::least_memory(dataset, self).map(ByteSize)
+        StreamPlan::least_memory(dataset, self).map(ByteSize)
     }
 }
 
@@ -59,11 +64,19 @@ impl Batches {
     /// settings, or images whose size the transforms leave open and that cannot be learnt from the first rows.
     pub fn open(dataset: &Dataset, options: StreamOptions, from: Option<&ResumePoint>) -> Result<Self, PipelineError> {
         let left_out = LeftOut::new(&options.damaged, dataset)?;
-        Self::run(Plan::new(dataset, options, from)?, left_out)
+        let shared = options.shared.clone();
+        let is_second = matches!(options.beside, Beside::Stream(_));
+        let plan = StreamPlan::new(dataset, options, from)?;
+        let part = shared.as_ref().filter(|_| !is_second).map(SharedResources::take).transpose()?;
+        let workers = match &shared {
+            Some(shared) => shared.threads().clone(),
+            None => Workers::start(plan.workers)?,
+        };
+        Self::run(plan, left_out, workers, part)
     }
 
-    fn run(plan: Plan, left_out: LeftOut) -> Result<Self, PipelineError> {
-        let (workers, held) = (plan.workers, Arc::clone(&plan.held));
+    fn run(plan: StreamPlan, left_out: LeftOut, workers: Workers, part: Option<Taken>) -> Result<Self, PipelineError> {
+        let held = Arc::clone(&plan.held);
         let stop = Arc::clone(&plan.feeder.stop);
         let monitor = Monitor {
             context: Arc::new(plan.context),
@@ -71,11 +84,20 @@ impl Batches {
             held,
             stop,
             taken: Arc::default(),
-            workers,
+            workers: workers.count(),
             left: plan.left,
         };
-        let threads = Vec::with_capacity(workers + 1);
-        let mut batches = Self { monitor, left_out, ended: false, waiting_since: None, cancel: None, threads };
+        let mut batches = Self {
+            monitor,
+            left_out,
+            ended: false,
+            waiting_since: None,
+            cancel: None,
+            feeding: None,
+            working: None,
+            workers,
+            _part: part,
+        };
         batches.start(plan.feeder)?;
         Ok(batches)
     }
@@ -101,14 +123,8 @@ impl Batches {
     }
 
     fn start(&mut self, feeder: Feeder) -> Result<(), PipelineError> {
-        let (sender, receiver) = crossbeam_channel::unbounded();
-        for worker in 0..self.monitor.workers {
-            let (context, tasks) = (Arc::clone(&self.monitor.context), receiver.clone());
-            let finished = Arc::clone(&self.monitor.finished);
-            let name = format!("millstream-work-{worker}");
-            let thread = std::thread::Builder::new().name(name).spawn(move || work(&context, &tasks, &finished));
-            self.threads.push(thread.map_err(|source| PipelineError::Start { what: "a worker thread", source })?);
-        }
+        let (tasks, working) = self.workers.queue(&self.monitor.context, &self.monitor.finished);
+        self.working = Some(working);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("millstream-read")
             .worker_threads((self.monitor.workers / 8).clamp(1, 4))
@@ -121,7 +137,7 @@ impl Batches {
         let feed = move || {
             let fed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 runtime.block_on(async move {
-                    let mut feeding = Box::pin(Arc::new(feeder).run(sender));
+                    let mut feeding = Box::pin(Arc::new(feeder).run(tasks));
                     let mut cancelled = std::pin::pin!(cancelled);
                     // When all is fed, the workers go on until their queue is empty.
                     std::future::poll_fn(|context| {
@@ -137,7 +153,8 @@ impl Batches {
             }
         };
         let thread = std::thread::Builder::new().name("millstream-feed".into()).spawn(feed);
-        self.threads.push(thread.map_err(|source| PipelineError::Start { what: "the feeding thread", source })?);
+        let thread = thread.map_err(|source| PipelineError::Start { what: "the feeding thread", source })?;
+        self.feeding = Some(thread);
         Ok(())
     }
 
@@ -203,10 +220,15 @@ impl Drop for Batches {
         self.monitor.stop.store(true, Ordering::Relaxed);
         self.monitor.context.stop.store(true, Ordering::Relaxed);
         drop(self.cancel.take());
-        for thread in self.threads.drain(..) {
+        if let Some(thread) = self.feeding.take() {
             // A panic in it was delivered as an error already.
             let _ = thread.join();
         }
+        if let Some(working) = self.working.take() {
+            working.wait();
+        }
+        // What was not taken holds bytes, and monitors hold what was not taken.
+        self.monitor.finished.close();
     }
 }
 
@@ -228,11 +250,11 @@ mod tests {
         for batch in [7, 16, dataset.rows() as usize] {
             let options = StreamOptions { batch, ..StreamOptions::new(Chain::parse(&[]).unwrap(), encoders.clone()) };
             let left_out = LeftOut::new(&options.damaged, &dataset).unwrap();
-            let mut plan = Plan::new(&dataset, options, None).unwrap();
+            let mut plan = StreamPlan::new(&dataset, options, None).unwrap();
             // One more row group than there is.
             let rows = dataset.inner.groups.iter().map(|group| group.rows).chain([5]);
             plan.feeder.order = Order::new(OrderStrength::Sequential, 1, 0, rows);
-            let results: Vec<_> = Batches::run(plan, left_out).unwrap().collect();
+            let results: Vec<_> = Batches::run(plan, left_out, Workers::start(2).unwrap(), None).unwrap().collect();
             let (last, batches) = results.split_last().unwrap();
             assert!(batches.iter().all(Result::is_ok), "{batches:?}");
             assert_eq!(batches.len(), dataset.rows() as usize / batch);

@@ -4,6 +4,7 @@ use millstream_transforms::Chain;
 
 use crate::Monitor;
 use crate::encodings::Encoders;
+use crate::shared_resources::SharedResources;
 
 /// What a stream does with a dataset.
 #[derive(Clone, Debug)]
@@ -28,6 +29,9 @@ pub struct StreamOptions {
     pub memory: ByteSize,
     /// Another stream under the same ceiling.
     pub beside: Beside,
+    /// What this stream has in common with others. Then `workers` does not count, and `memory` only says which images are
+    /// too large, so that the same rows are left out as without.
+    pub shared: Option<SharedResources>,
     /// What to do with a row that cannot be used.
     pub damaged: DamagedPolicy,
     /// What to do with transparent pixels.
@@ -66,6 +70,7 @@ impl StreamOptions {
             workers: 0,
             memory: ByteSize::default(),
             beside: Beside::Nothing,
+            shared: None,
             damaged: DamagedPolicy::default(),
             transparency: TransparencyPolicy::default(),
             drop_last: false,

@@ -14,7 +14,7 @@ use crate::error::with_causes;
 use crate::model_inputs::longest;
 use crate::row_source::RowSource;
 use crate::run_folder::RunFolder;
-use crate::{Catalogs, Plan, RecipeError, overlap, plan};
+use crate::{Catalogs, Opened, RecipeError, overlap};
 
 /// What a recipe would do.
 #[derive(Clone, Debug, Serialize)]
@@ -105,15 +105,29 @@ pub struct DeviceReport {
 /// Says what a recipe would do, without a training step. `library` names an ONNX Runtime library, as a flag does.
 ///
 /// # Errors
-/// The data, the transforms or the model cannot be opened or do not fit together. What is found wrong after that, such
-/// as an operator without gradient or a device that cannot be had, are [problems](CheckReport::problems) of the report.
+/// As [`Opened::open`] and [`Opened::check`].
 pub fn check(recipe: &Recipe, catalogs: &Catalogs, library: Option<&Path>) -> Result<CheckReport, RecipeError> {
-    let plan = plan(recipe, catalogs)?;
-    let (wanted, catalog) = (plan.fine_tuning(), &plan.catalogs.operators);
-    let model = describe(&plan.model, Some(&wanted), catalog)?;
+    Opened::open(recipe, catalogs)?.check(library)
+}
+
+impl Opened {
+    /// Says what the recipe would do, without a training step. `library` names an ONNX Runtime library, as a flag does.
+    ///
+    /// # Errors
+    /// What is trained or the loss does not fit the model or the data. What is found wrong after that, such as an operator
+    /// without gradient or a device that cannot be had, are [problems](CheckReport::problems) of the report.
+    pub fn check(&self, library: Option<&Path>) -> Result<CheckReport, RecipeError> {
+        report(self, library)
+    }
+}
+
+fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, RecipeError> {
+    let recipe = &opened.recipe;
+    let (wanted, catalog) = (opened.fine_tuning(), &opened.catalogs.operators);
+    let model = describe(&opened.model, Some(&wanted), catalog)?;
     let mut problems = Vec::new();
-    let bytes = |program: TrainingProgram| Ok(program.activation_bytes(&longest(&plan.spec))?);
-    let activations = match plan.compile().and_then(bytes) {
+    let bytes = |program: TrainingProgram| Ok(program.activation_bytes(&longest(&opened.spec))?);
+    let activations = match opened.program().and_then(bytes) {
         Ok(bytes) => bytes,
         Err(error @ RecipeError::Mismatch { .. })
         | Err(error @ RecipeError::Compiler(CompilerError::Selection(_) | CompilerError::Setting { .. })) => {
@@ -128,30 +142,30 @@ pub fn check(recipe: &Recipe, catalogs: &Catalogs, library: Option<&Path>) -> Re
     if device.device.is_none() {
         problems.push(device.reason.clone());
     }
-    let Findings { train, evaluate, mut warnings, problems: of_data } = findings(&plan)?;
+    let Findings { train, evaluate, mut warnings, problems: of_data } = findings(opened)?;
     problems.extend(of_data.into_iter().map(|(_, problem)| problem));
-    problems.extend(some_without_input(&plan)?);
-    let shared_rows = plan.evaluate.as_ref().map(|source| overlap::of_rows(&plan.train, source)).transpose()?;
-    let input = match plan.train.encoders.shown_input() {
+    problems.extend(some_without_input(opened)?);
+    let shared_rows = opened.evaluate.as_ref().map(|source| overlap::of_rows(&opened.train, source)).transpose()?;
+    let input = match opened.train.encoders.shown_input() {
         Some((_, View::Text)) => "a text",
         Some((_, View::Image)) => "an image",
         _ => "the inputs",
     };
-    warnings.extend(shared_rows.and_then(|rows| overlap::in_words(&rows, &plan.train.dataset, input)));
-    match plan.train_stream().and_then(|options| options.warnings(&plan.train.dataset)) {
+    warnings.extend(shared_rows.and_then(|rows| overlap::in_words(&rows, &opened.train.dataset, input)));
+    match opened.train_stream(None).and_then(|options| options.warnings(&opened.train.dataset)) {
         Ok(of_stream) => warnings.extend(of_stream),
         Err(error) => problems.push(error.to_string()),
     }
     // One in the output folder is made with it.
     if let damaged @ DamagedPolicy::Quarantine(Some(_)) = &recipe.data.damaged
-        && let Err(error) = check_quarantine(damaged, &plan.train.dataset)
+        && let Err(error) = check_quarantine(damaged, &opened.train.dataset)
     {
         problems.push(with_causes(&error));
     }
     let folder = RunFolder(recipe.output.folder.clone());
     if let Err(error) = folder.require_writable() {
         problems.push(with_causes(&error));
-    } else if let Err(error) = folder.require_outside(&plan) {
+    } else if let Err(error) = folder.require_outside(opened) {
         problems.push(error.to_string());
     }
     match folder.writer() {
@@ -166,16 +180,16 @@ pub fn check(recipe: &Recipe, catalogs: &Catalogs, library: Option<&Path>) -> Re
         }
     }
     Ok(CheckReport {
-        inputs: plan.spec.of_role(TensorRole::Input).cloned().collect(),
-        steps_per_epoch: plan.steps_per_epoch(),
-        total_steps: plan.total_steps(),
-        memory: memory(&recipe.data, &plan.optimizer, &model, activations),
+        inputs: opened.spec.of_role(TensorRole::Input).cloned().collect(),
+        steps_per_epoch: opened.steps_per_epoch(),
+        total_steps: opened.total_steps(),
+        memory: memory(&recipe.data, &opened.optimizer, &model, activations),
         train,
         evaluate,
         model,
         device,
         shared_rows,
-        notes: plan.notes.clone(),
+        notes: opened.notes.clone(),
         warnings,
         problems,
     })
@@ -225,6 +239,7 @@ fn caption(name: &str, options: &serde_json::Value) -> String {
 }
 
 /// What the data and the recipe tell before a run: `check` reports it, `train` says it before anything is compiled.
+#[derive(Debug)]
 pub(crate) struct Findings {
     pub(crate) train: DataReport,
     pub(crate) evaluate: Option<DataReport>,
@@ -234,14 +249,14 @@ pub(crate) struct Findings {
     pub(crate) problems: Vec<(&'static str, String)>,
 }
 
-pub(crate) fn findings(plan: &Plan) -> Result<Findings, RecipeError> {
-    let data = &plan.recipe.data;
-    let train = data_report(&data.train, &plan.train)?;
-    let evaluate = match (&data.evaluate, &plan.evaluate) {
+pub(crate) fn findings(opened: &Opened) -> Result<Findings, RecipeError> {
+    let data = &opened.recipe.data;
+    let train = data_report(&data.train, &opened.train)?;
+    let evaluate = match (&data.evaluate, &opened.evaluate) {
         (Some(path), Some(source)) => Some(data_report(path, source)?),
         _ => None,
     };
-    let (mut warnings, mut problems) = (warnings(plan, &train, evaluate.as_ref()), Vec::new());
+    let (mut warnings, mut problems) = (warnings(opened, &train, evaluate.as_ref()), Vec::new());
     for (split, place, report) in
         [("training", "data.train", Some(&train)), ("evaluation", "data.evaluate", evaluate.as_ref())]
     {
@@ -251,7 +266,7 @@ pub(crate) fn findings(plan: &Plan) -> Result<Findings, RecipeError> {
         problems.extend(problem.map(|problem| (place, problem)));
     }
     for (split, place, source) in
-        [("training", "data.train", Some(&plan.train)), ("evaluation", "data.evaluate", plan.evaluate.as_ref())]
+        [("training", "data.train", Some(&opened.train)), ("evaluation", "data.evaluate", opened.evaluate.as_ref())]
     {
         let Some(source) = source else { continue };
         for column in source.encoders.required_columns() {
@@ -266,12 +281,12 @@ pub(crate) fn findings(plan: &Plan) -> Result<Findings, RecipeError> {
 }
 
 /// Rows that stop a run when it meets them; `train` names the first of them then.
-fn some_without_input(plan: &Plan) -> Result<Vec<String>, RecipeError> {
+fn some_without_input(opened: &Opened) -> Result<Vec<String>, RecipeError> {
     let mut problems = Vec::new();
-    if plan.recipe.data.damaged != DamagedPolicy::Fail {
+    if opened.recipe.data.damaged != DamagedPolicy::Fail {
         return Ok(problems);
     }
-    for (split, source) in [("training", Some(&plan.train)), ("evaluation", plan.evaluate.as_ref())] {
+    for (split, source) in [("training", Some(&opened.train)), ("evaluation", opened.evaluate.as_ref())] {
         let Some(source) = source else { continue };
         for column in source.encoders.required_columns() {
             let nulls = source.dataset.nulls(column)?.unwrap_or(0);
@@ -352,10 +367,10 @@ fn first(row: Option<&str>, before: &str) -> String {
     row.map_or_else(String::new, |row| format!("{before}the first: {row}"))
 }
 
-fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> Vec<String> {
-    let mut warnings = plan.train.chain.label_warnings();
-    warnings.extend(plan.preprocessing_warnings());
-    warnings.extend(plan.recipe.warnings(cores()));
+fn warnings(opened: &Opened, train: &DataReport, evaluate: Option<&DataReport>) -> Vec<String> {
+    let mut warnings = opened.train.chain.label_warnings();
+    warnings.extend(opened.preprocessing_warnings());
+    warnings.extend(opened.recipe.warnings(cores()));
     if evaluate.is_none() {
         warnings.push("no `data.evaluate`: nothing is measured, and the last weights are exported".into());
     }
@@ -363,8 +378,8 @@ fn warnings(plan: &Plan, train: &DataReport, evaluate: Option<&DataReport>) -> V
         let Some(data) = data else { continue };
         warnings.extend(empty_classes(&data.classes, &format!(" in the {split} data")));
     }
-    if plan.train.dataset.rows() < plan.recipe.data.batch as u64 {
-        let (rows, batch) = (plan.train.dataset.rows(), plan.recipe.data.batch);
+    if opened.train.dataset.rows() < opened.recipe.data.batch as u64 {
+        let (rows, batch) = (opened.train.dataset.rows(), opened.recipe.data.batch);
         let does = if rows == 1 { "does" } else { "do" };
         warnings.push(format!("{} {does} not fill one batch of {batch}", count(rows, "row")));
     }

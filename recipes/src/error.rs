@@ -109,6 +109,18 @@ pub enum RecipeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A recipe was to be run with data and model that were opened for another one.
+    #[error("`{place}` is not what the data and the model were opened for; open them again")]
+    OpenedOtherwise {
+        /// The part of the recipe that differs.
+        place: String,
+    },
+    /// A run that an error has ended.
+    #[error("the run in {} has failed and cannot be advanced; resume it from its newest checkpoint", shown_path(.folder))]
+    RunHasFailed {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The recipe or the data is not what the interrupted run used.
     #[error("cannot resume {}: `{what}` changed since that run began (then {then}, now {now}); resume it \
          as it was, or begin anew by `--overwrite`", shown_path(.folder))]

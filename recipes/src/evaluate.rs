@@ -14,11 +14,11 @@ use crate::check::{data_report, label_findings};
 use crate::choices::Choices;
 use crate::classes::align;
 use crate::model_inputs::{input_names, require_inputs, takes_grey};
-use crate::plan::{refuse_random, require_targets, stream_options};
+use crate::opened::{refuse_random, require_targets, stream_options};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::{RowSource, Wanted};
 use crate::run_folder::{RunFolder, make_place_for};
-use crate::train::{Stream, no_usable_row};
+use crate::stream::{Stream, no_usable_row};
 use crate::{Catalogs, Event, Events, RecipeError, Stop, labels_file, overlap};
 
 /// What to evaluate, where it is not what the recipe says.

@@ -160,3 +160,56 @@ impl Stop {
         Arc::clone(&self.0)
     }
 }
+
+/// What the trainer says, in the words of this crate.
+pub(crate) fn translate(
+    event: &millstream_training::Event<'_>,
+    steps: &mut u64,
+    total: u64,
+    epochs: u64,
+) -> Option<Event> {
+    use millstream_training::Event as Told;
+    Some(match event {
+        Told::Step(told) => {
+            *steps = told.step;
+            Event::Step {
+                step: told.step,
+                epoch: told.epoch + 1,
+                epochs,
+                loss: told.loss,
+                mean_loss: told.mean_loss,
+                learning_rate: told.learning_rate,
+                samples_per_second: told.samples_per_second,
+                batches_waiting: told.batches_waiting.unwrap_or(0),
+                seconds_left: told.seconds_left,
+            }
+        }
+        Told::EvaluationBatch { epoch, rows, seconds, seconds_of_steps, evaluations_left } => {
+            let samples_per_second = *rows as f64 / seconds.max(1e-9);
+            let rows_left = total.saturating_sub(*rows).saturating_add(total.saturating_mul(*evaluations_left));
+            Event::Evaluating {
+                epoch: epoch.map(|epoch| epoch + 1),
+                epochs: epoch.map(|_| epochs),
+                rows: *rows,
+                total,
+                samples_per_second,
+                seconds_left: rows_left as f64 / samples_per_second.max(1e-9) + seconds_of_steps,
+            }
+        }
+        Told::StartEvaluated { evaluation } => {
+            Event::StartEvaluated { loss: evaluation.loss, figures: evaluation.figures.clone() }
+        }
+        Told::Evaluated { epoch, evaluation, best, better_than_start } => Event::Evaluated {
+            step: *steps,
+            epoch: epoch + 1,
+            epochs,
+            loss: evaluation.loss,
+            figures: evaluation.figures.clone(),
+            best: *best,
+            better_than_start: *better_than_start,
+        },
+        Told::Warning { message } => Event::Warning { message: message.to_string() },
+        Told::CheckpointSaved { path, step, .. } => Event::Saved { checkpoint: path.to_path_buf(), step: *step },
+        _ => return None,
+    })
+}

@@ -3,6 +3,10 @@
 //! Each command of the command line is one function here that returns a typed report: [`check`] says what would happen,
 //! [`train`] makes it happen, [`evaluate`] measures a model, [`preview`] shows what the transforms do, [`inspect`] looks
 //! into datasets and models. Nothing here prints.
+//!
+//! What [`train`] does in one go is there in parts, which can be shared: [`Opened`] (data and model, checked against each
+//! other) is compiled to [`Compiled`], of which a [`Run`] is started that advances by steps or epochs. Several runs of a
+//! process can share [`Resources`]: memory, workers, threads of ONNX Runtime.
 #![forbid(unsafe_code)]
 
 mod catalogs;
@@ -10,6 +14,7 @@ mod check;
 mod choices;
 mod class_count;
 mod classes;
+mod compiled;
 mod error;
 mod evaluate;
 mod events;
@@ -18,22 +23,35 @@ mod labels_file;
 mod load;
 mod model_choices;
 mod model_inputs;
+mod opened;
 mod overlap;
-mod plan;
 mod preprocessing;
 pub mod preview;
 mod report;
+mod resources;
+mod results;
 mod row_source;
+mod run;
 mod run_folder;
+mod run_start;
+mod run_summary;
+mod start_mode;
+mod stream;
 mod train;
 
 pub use catalogs::Catalogs;
 pub use check::{CheckReport, DataReport, DeviceReport, MemoryEstimate, check};
+pub use compiled::Compiled;
 pub use error::RecipeError;
 pub use evaluate::{EvaluateOptions, EvaluationReport, evaluate};
 pub use events::{Event, Events, Silent, Stop};
 pub use load::load;
-pub use plan::{Plan, plan};
+pub use opened::{Opened, OpenedParts};
 pub use report::compare_runs;
+pub use resources::{ResourceOptions, Resources};
 pub use row_source::RowSource;
-pub use train::{RunSummary, StartMode, TrainOptions, train};
+pub use run::{Run, RunProgress, RunState};
+pub use run_start::RunOptions;
+pub use run_summary::RunSummary;
+pub use start_mode::StartMode;
+pub use train::{TrainOptions, train};

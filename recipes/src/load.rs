@@ -4,7 +4,7 @@ use millstream_transforms::Chain;
 
 use crate::choices::Choices;
 use crate::model_choices::ModelChoices;
-use crate::plan::refuse_random;
+use crate::opened::refuse_random;
 use crate::{Catalogs, RecipeError};
 
 /// The recipe that a text says, checked as far as it can be without opening data or model: keys, kinds, ranges and paths,

@@ -10,7 +10,7 @@ use millstream_training::checkpoint;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Plan, RecipeError};
+use crate::{Opened, RecipeError};
 
 const NO_RECIPE: &str = "no recipe can be made of it";
 
@@ -146,10 +146,10 @@ impl RunFolder {
     }
 
     /// Refuses to write over what the run is made from: a model or data under the name of a result.
-    pub(crate) fn require_outside(&self, plan: &Plan) -> Result<(), RecipeError> {
-        let sources = [Some(&plan.train), plan.evaluate.as_ref()].into_iter().flatten();
+    pub(crate) fn require_outside(&self, opened: &Opened) -> Result<(), RecipeError> {
+        let sources = [Some(&opened.train), opened.evaluate.as_ref()].into_iter().flatten();
         let data = sources.flat_map(|source| source.dataset.files()).map(|file| ("data", file.path.as_path()));
-        let model = plan.recipe.model.iter().map(|model| ("model.path", model.path.as_path()));
+        let model = opened.recipe.model.iter().map(|model| ("model.path", model.path.as_path()));
         let ours: Vec<PathBuf> = self.files().iter().filter_map(|file| file.canonicalize().ok()).collect();
         for (place, path) in data.chain(model) {
             if path.canonicalize().is_ok_and(|path| ours.contains(&path)) {

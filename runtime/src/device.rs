@@ -76,6 +76,8 @@ pub struct Device {
     pub reason: String,
     #[serde(skip)]
     runtime: &'static Runtime,
+    #[serde(skip)]
+    shares_threads: bool,
 }
 
 impl Device {
@@ -97,12 +99,29 @@ impl Device {
                 Err(reason) => (DeviceKind::Cpu, format!("`auto` took the CPU: no CUDA, {reason}")),
             },
         };
-        Ok(Self { kind, reason, runtime })
+        Ok(Self { kind, reason, runtime, shares_threads: false })
     }
 
     /// The CPU.
     pub fn cpu(runtime: &'static Runtime) -> Self {
-        Self { kind: DeviceKind::Cpu, reason: "asked for".into(), runtime }
+        Self { kind: DeviceKind::Cpu, reason: "asked for".into(), runtime, shares_threads: false }
+    }
+
+    /// The same device, whose sessions share the threads of [`Runtime::shared_threads`] instead of having their own. With
+    /// as many threads the results are the same to the bit.
+    ///
+    /// # Errors
+    /// The library was loaded without such threads.
+    pub fn sharing_threads(self) -> Result<Self, RuntimeError> {
+        match self.runtime.shared_threads() {
+            Some(_) => Ok(Self { shares_threads: true, ..self }),
+            None => Err(RuntimeError::NoSharedThreads),
+        }
+    }
+
+    /// Whether sessions share the library's threads.
+    pub fn shares_threads(&self) -> bool {
+        self.shares_threads
     }
 
     /// The library that it belongs to.

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-use millstream_schemas::{shown, shown_path, shown_up_to};
+use millstream_schemas::{count, shown, shown_path, shown_up_to};
 
 use crate::no_cuda::NoCuda;
 use crate::place::Place;
@@ -41,6 +41,21 @@ pub enum RuntimeError {
         /// The other library.
         asked: PathBuf,
     },
+    /// The library was loaded with another pool of threads for sessions to share, or without one.
+    #[error(
+        "{} cannot be shared: this process has loaded ONNX Runtime {}; open what is to be shared before anything else that \
+         uses the library",
+        count(*.asked as u64, "thread"), with(.loaded)
+    )]
+    SharedThreads {
+        /// Its threads, if it was loaded with any to share.
+        loaded: Option<usize>,
+        /// The threads that were asked for.
+        asked: usize,
+    },
+    /// The library was loaded without threads for sessions to share.
+    #[error("this process has loaded ONNX Runtime without threads for sessions to share")]
+    NoSharedThreads,
     /// No library is pinned for this platform.
     #[error(
         "cannot install ONNX Runtime: no library is pinned for this platform ({system} {architecture}); point \
@@ -159,4 +174,8 @@ impl RuntimeError {
 
 fn list(tried: &[Tried]) -> String {
     tried.iter().map(|tried| format!("\n  {}: {}", tried.place, tried.finding)).collect()
+}
+
+fn with(threads: &Option<usize>) -> String {
+    threads.map_or_else(|| "without threads to share".into(), |threads| format!("with {threads}"))
 }

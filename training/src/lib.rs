@@ -47,6 +47,7 @@ mod speed;
 #[path = "../tests/suite/support.rs"]
 mod support;
 mod trainer;
+mod until;
 
 pub use batches::BatchSource;
 pub use checkpoint::{Checkpoint, CheckpointSettings};
@@ -61,4 +62,5 @@ pub use session::{
     LossRunner, OptimizerState, Prediction, Predictor, RowWeights, Scored, StepOutcome, StepRunner, StepSettings,
 };
 pub use settings::TrainerSettings;
-pub use trainer::{Ending, Trainer};
+pub use trainer::Trainer;
+pub use until::{Ending, Until};

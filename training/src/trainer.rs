@@ -16,19 +16,8 @@ use crate::record::{Best, EpochProgress, EpochRecord, History};
 use crate::session::{StepOutcome, StepRunner};
 use crate::settings::TrainerSettings;
 use crate::speed::Speed;
+use crate::until::{Ending, Until};
 use millstream_runtime::Device;
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// All epochs are done.
-    Finished,
-    /// It was asked to stop.
-    Interrupted {
-        /// The checkpoint from which it can go on, if checkpoints are written.
-        checkpoint: Option<PathBuf>,
-    },
-}
 
 /// Trains: step after step, an evaluation after each epoch, checkpoints in between.
 pub struct Trainer {
@@ -44,6 +33,16 @@ pub struct Trainer {
     /// What the newest checkpoint holds.
     saved: Option<Progress>,
     speed: Speed,
+    under_way: UnderWay,
+}
+
+/// What of a run has begun in this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum UnderWay {
+    #[default]
+    Nothing,
+    Told,
+    Steps,
 }
 
 /// How far a run is: two checkpoints of equal progress are the same.
@@ -91,6 +90,7 @@ impl Trainer {
             newest_checkpoint: None,
             saved: None,
             speed: Speed::default(),
+            under_way: UnderWay::default(),
         })
     }
 
@@ -135,6 +135,7 @@ impl Trainer {
             newest_checkpoint: Some(checkpoint.path),
             saved: Some(Progress { steps, evaluation_due, resume }),
             speed: Speed::default(),
+            under_way: UnderWay::default(),
         })
     }
 
@@ -174,20 +175,54 @@ impl Trainer {
         self.best.clone().map_or_else(|| self.runner.parameters(), Ok)
     }
 
-    /// Trains until all epochs are done or `stop` says so; it is asked after each step and each evaluated batch. With an
-    /// evaluation the weights as they are given are evaluated before the first step, for the epochs to be held against.
+    /// As [`Trainer::advance`] to the end.
+    ///
+    /// # Errors
+    /// As [`Trainer::advance`].
+    pub fn run(
+        &mut self,
+        batches: &mut dyn BatchSource,
+        evaluation: Option<&mut EvaluationBatches<'_>>,
+        observer: &mut dyn Observer,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Ending, TrainingError> {
+        self.advance(Until::End, batches, evaluation, observer, stop)
+    }
+
+    /// Trains as far as `until` says, or until all epochs are done or `stop` says so; it is asked after each step and each
+    /// evaluated batch. With an evaluation the weights as they are given are evaluated before the first step, for the epochs
+    /// to be held against. Where a run stands still in between changes nothing of it; the batches are to be those of one
+    /// stream.
     ///
     /// # Errors
     /// A batch fails, does not fit the graph, or gives a loss or gradient that is not finite; the batches end before the
     /// epochs do; after the last epoch no evaluation had a loss that is a number; ONNX Runtime or the disk fails. Where
     /// the batches are to blame a checkpoint is saved first.
-    pub fn run(
+    pub fn advance(
         &mut self,
+        until: Until,
         batches: &mut dyn BatchSource,
         mut evaluation: Option<&mut EvaluationBatches<'_>>,
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
     ) -> Result<Ending, TrainingError> {
+        if self.under_way == UnderWay::Nothing {
+            self.tell_start(observer);
+            self.under_way = UnderWay::Told;
+        }
+        let ending = self.train(until, batches, &mut evaluation, observer, stop);
+        ending.map_err(|error| self.leave_behind(error, observer))
+    }
+
+    /// Saves a checkpoint of where the run stands, unless the newest one is of there.
+    ///
+    /// # Errors
+    /// A parameter is not a number, or the disk fails.
+    pub fn save_checkpoint(&mut self, observer: &mut dyn Observer) -> Result<Option<PathBuf>, TrainingError> {
+        self.save(observer)
+    }
+
+    fn tell_start(&self, observer: &mut dyn Observer) {
         if let Some(message) = self.runner.warning() {
             observer.observe(&Event::Warning { message });
         }
@@ -197,12 +232,11 @@ impl Trainer {
             epoch: self.epoch,
             epochs: self.settings.epochs,
         });
-        let ending = self.train(batches, &mut evaluation, observer, stop);
-        ending.map_err(|error| self.leave_behind(error, observer))
     }
 
     fn train(
         &mut self,
+        until: Until,
         batches: &mut dyn BatchSource,
         evaluation: &mut Option<&mut EvaluationBatches<'_>>,
         observer: &mut dyn Observer,
@@ -212,7 +246,6 @@ impl Trainer {
             return self.interrupted(observer);
         }
         let started = Instant::now();
-        let mut first = true;
         loop {
             if self.evaluation_due && !self.finish_epoch(evaluation, observer, stop)? {
                 return self.interrupted(observer);
@@ -220,12 +253,16 @@ impl Trainer {
             if self.epoch >= self.settings.epochs {
                 return self.finished(evaluation.is_some());
             }
+            if self.has_reached(until) {
+                return Ok(Ending::Reached);
+            }
             if stop() {
                 return self.interrupted(observer);
             }
             let asked = Instant::now();
             let batch = batches.next_batch().ok_or_else(|| self.batches_ended())?.map_err(TrainingError::batches)?;
             let waited = asked.elapsed().as_secs_f64();
+            let first = self.under_way != UnderWay::Steps;
             if first {
                 self.require_continuation(&batch.resume)?;
                 self.history.timing.first_batch = started.elapsed().as_secs_f64();
@@ -234,7 +271,7 @@ impl Trainer {
             let batch = self.step(batch, waited, batches.waiting(), observer)?;
             if first {
                 self.history.timing.first_step = started.elapsed().as_secs_f64();
-                first = false;
+                self.under_way = UnderWay::Steps;
             }
             self.evaluation_due = batch.resume.epoch != self.epoch;
             self.epoch = batch.resume.epoch;
@@ -243,6 +280,14 @@ impl Trainer {
             if !self.evaluation_due && self.history.steps > before && self.is_checkpoint_due() {
                 self.save(observer)?;
             }
+        }
+    }
+
+    fn has_reached(&self, until: Until) -> bool {
+        match until {
+            Until::Step(steps) => self.history.steps >= steps,
+            Until::Epoch(epochs) => self.history.epochs.len() as u64 >= epochs,
+            Until::End => false,
         }
     }
 

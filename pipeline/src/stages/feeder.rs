@@ -2,12 +2,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use millstream_schemas::ResumePoint;
-use millstream_schemas::recipe::ByteSize;
 
 use super::batches::BatchLayout;
 use crate::PipelineError;
 use crate::budget::Share;
 use crate::dataset::GroupPlace;
+use crate::division::Ceiling;
 use crate::error::panic_message;
 use crate::order::Order;
 use crate::sources::FileColumns;
@@ -21,7 +21,7 @@ pub(crate) struct Feeder {
     pub(crate) layout: Arc<BatchLayout>,
     pub(crate) rows_share: Share,
     pub(crate) batches_share: Share,
-    pub(crate) ceiling: ByteSize,
+    pub(crate) ceiling: Ceiling,
     /// Where to begin; its fingerprints are those of the stream.
     pub(crate) from: ResumePoint,
     pub(crate) epochs: u64,
@@ -38,13 +38,7 @@ impl Feeder {
     }
 
     pub(super) fn too_small(&self, what: String, needed: u64) -> PipelineError {
-        let enough = self.ceiling.0.saturating_add(needed.saturating_mul(4) / 3);
-        PipelineError::Memory {
-            ceiling: self.ceiling,
-            what,
-            needed: ByteSize(needed),
-            enough: ByteSize(enough).rounded_up(),
-        }
+        self.ceiling.too_small(what, needed, self.ceiling.raised_by(needed))
     }
 }
 

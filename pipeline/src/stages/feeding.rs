@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crossbeam_channel::Sender;
 use millstream_schemas::{BatchSpec, ResumePoint, RowId};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -14,6 +13,7 @@ use super::blocks::{Blocks, HeldPart};
 use super::feeder::{Feeder, task_failed};
 use super::tensor_parts::TensorPart;
 use super::worker::{HeldRows, Task, TaskRow};
+use super::workers::TaskQueue;
 use crate::PipelineError;
 use crate::budget::Admitted;
 use crate::error::panic_message;
@@ -85,7 +85,7 @@ struct Open {
 
 impl Feeder {
     /// Feeds all epochs, or until an error or nobody listens any more.
-    pub(crate) async fn run(self: Arc<Self>, tasks: Sender<Task>) {
+    pub(crate) async fn run(self: Arc<Self>, tasks: TaskQueue) {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let reader = Arc::clone(&self);
         let reading = tokio::spawn(async move { reader.read(&sender).await });
@@ -219,7 +219,7 @@ impl Feeder {
         &self,
         mut read: mpsc::Receiver<Read>,
         reading: JoinHandle<()>,
-        tasks: &Sender<Task>,
+        tasks: &TaskQueue,
         number: &mut u64,
         open: &mut Option<Open>,
     ) -> Result<(), PipelineError> {
@@ -290,7 +290,7 @@ impl Feeder {
 }
 
 impl Open {
-    fn flush(&mut self, tasks: &Sender<Task>, spec: &BatchSpec) {
+    fn flush(&mut self, tasks: &TaskQueue, spec: &BatchSpec) {
         let rows = std::mem::take(&mut self.pending);
         let (first_slot, batch) = (self.next_slot, Arc::clone(&self.batch));
         self.next_slot += rows.len();
@@ -303,8 +303,7 @@ impl Open {
             }),
         };
         if let Some(parts) = parts.filter(|_| !rows.is_empty()) {
-            // Without workers the stream is being taken down.
-            let _ = tasks.send(Task { batch, first_slot, rows, parts });
+            tasks.put(Task { batch, first_slot, rows, parts });
         }
     }
 }

@@ -8,3 +8,4 @@ mod feeding;
 pub(crate) mod reorder_buffer;
 pub(crate) mod tensor_parts;
 pub(crate) mod worker;
+pub(crate) mod workers;

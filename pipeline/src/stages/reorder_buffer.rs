@@ -33,7 +33,7 @@ impl<T> ReorderBuffer<T> {
     /// Delivers item `number`. The first one under a number counts.
     pub(crate) fn put(&self, number: u64, item: T) {
         let mut state = self.lock();
-        if number >= state.next {
+        if number >= state.next && state.end.is_none_or(|end| number < end) {
             state.items.entry(number).or_insert(item);
         }
         self.wake(state);
@@ -51,6 +51,15 @@ impl<T> ReorderBuffer<T> {
         let mut state = self.lock();
         state.failure.get_or_insert(item);
         self.wake(state);
+    }
+
+    /// Nobody takes any more: what waits is dropped, and so is what comes.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        let waiting = std::mem::take(&mut state.items);
+        state.end = Some(state.next);
+        self.wake(state);
+        drop(waiting);
     }
 
     /// The next item; `None` after the last.

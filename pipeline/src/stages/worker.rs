@@ -1,4 +1,4 @@
-//! What each worker thread does: decode, draw, render, in place.
+//! What a worker thread does with a task: decode, draw, render, in place.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,12 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crossbeam_channel::Receiver;
 use millstream_schemas::{RowId, TensorSpec};
 
-use super::batches::{Filled, FinishedBatch, OpenBatch};
+use super::batches::{Filled, OpenBatch};
 use super::damage::DamagedRow;
-use super::reorder_buffer::ReorderBuffer;
 use super::tensor_parts::TensorPart;
 use crate::PipelineError;
 use crate::budget::Admitted;
@@ -58,29 +56,16 @@ pub(crate) struct WorkerContext {
     pub(crate) stop: AtomicBool,
 }
 
-/// Works until there are no more tasks. A panic outside a row's own work ends the stream with an error.
-pub(crate) fn work(context: &WorkerContext, tasks: &Receiver<Task>, finished: &ReorderBuffer<FinishedBatch>) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work_until_done(context, tasks))) {
-        let message = panic_message(&*payload);
-        finished.fail(PipelineError::Panicked { place: "a batch".into(), message }.into());
-    }
-}
-
-fn work_until_done(context: &WorkerContext, tasks: &Receiver<Task>) {
-    let mut buffers = RowBuffers::default();
-    for task in tasks {
-        if context.stop.load(Ordering::Relaxed) {
-            return;
-        }
+impl WorkerContext {
+    /// Carries a task out and puts its rows into their batch.
+    pub(super) fn work(&self, task: Task, buffers: &mut RowBuffers) {
         let started = Instant::now();
         let batch = Arc::clone(&task.batch);
-        let filled = context.carry_out(task, &mut buffers);
+        let filled = self.carry_out(task, buffers);
         batch.fill(filled);
-        context.work.times.all.fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        self.work.times.all.fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
     }
-}
 
-impl WorkerContext {
     fn carry_out(&self, task: Task, buffers: &mut RowBuffers) -> Filled {
         let mut parts = task.parts;
         let mut filled = Filled { first_slot: task.first_slot, ..Filled::default() };

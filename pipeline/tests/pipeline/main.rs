@@ -18,6 +18,7 @@ mod large_groups;
 mod lists;
 mod page_damage;
 mod shards;
+mod shared_resources;
 mod spans;
 mod stores;
 mod stream;

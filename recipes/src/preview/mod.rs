@@ -20,7 +20,7 @@ pub use drawn::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
 pub use text::{TextPreview, TextPreviewRow, TextSpan, TextVariant};
 
 use crate::row_source::{RowSource, Wanted};
-use crate::{Catalogs, RecipeError};
+use crate::{Catalogs, Opened, OpenedParts, RecipeError};
 
 /// More than this cannot be looked at, and would not fit into memory.
 const MOST_ROWS: usize = 200;
@@ -72,6 +72,12 @@ impl Preview {
             other => other?,
         };
         Ok(Self { recipe: recipe.clone(), source, transforms: catalogs.transforms.clone() })
+    }
+
+    /// Of data that are opened already, for training.
+    pub fn of(opened: &Opened) -> Self {
+        let OpenedParts { recipe, train, catalogs, .. } = &**opened;
+        Self { recipe: recipe.clone(), source: train.clone(), transforms: catalogs.transforms.clone() }
     }
 
     /// What the pictures do not show: transforms of whole batches, and labels that may no longer fit.

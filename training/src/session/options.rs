@@ -14,7 +14,7 @@ pub(super) struct Opened {
 ///
 /// Threads do not spin while they wait, since the data pipeline needs the cores. Memory patterns are off: they hold almost
 /// twice the memory of a training graph at no gain in speed. The number of threads is always stated, since ONNX Runtime
-/// would otherwise pin its threads to cores.
+/// would otherwise pin its threads to cores. Where the device shares threads, `threads` does not count.
 pub(super) fn open(model: &[u8], device: &Device, threads: usize, what: &'static str) -> Result<Opened, TrainingError> {
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if threads == 0 { available } else { threads };
@@ -22,12 +22,17 @@ pub(super) fn open(model: &[u8], device: &Device, threads: usize, what: &'static
         let builder = Session::builder(device.runtime().environment())?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_memory_pattern(false)?
-            .with_intra_threads(threads)?
-            .with_inter_threads(1)?
-            .with_intra_op_spinning(false)?
-            .with_inter_op_spinning(false)?
             .with_deterministic_compute(true)?
             .with_log_id(what)?;
+        let builder = match device.shares_threads() {
+            true => builder,
+            false => builder
+                .with_independent_thread_pool()?
+                .with_intra_threads(threads)?
+                .with_inter_threads(1)?
+                .with_intra_op_spinning(false)?
+                .with_inter_op_spinning(false)?,
+        };
         let mut builder = match device.kind {
             DeviceKind::Cpu => builder,
             DeviceKind::Cuda(number) => {

@@ -1,7 +1,11 @@
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use millstream_compiler::graph::TensorType;
 use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, HeadChoice, Loss, Method, Model, TrainingProgram, compile};
-use millstream_pipeline::{Beside, PipelineError, SplitRole, StreamOptions};
+use millstream_pipeline::{Beside, PipelineError, SharedResources, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{HeadRecipe, OrderStrength};
 use millstream_schemas::{
     AxisLength, BatchSpec, Choice, ElementType, Recipe, Standardization, TensorRole, count, shown,
@@ -19,9 +23,14 @@ use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
 use crate::{Catalogs, RecipeError, RowSource, labels_file, overlap};
 
-/// A recipe whose parts were opened and found to fit together. No row was trained on yet.
+/// A recipe whose parts were opened and found to fit together. Clones share them; no run changes them.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Opened(Arc<OpenedParts>);
+
+/// What was opened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OpenedParts {
     /// As given.
     pub recipe: Recipe,
     /// Rows to train on.
@@ -29,7 +38,7 @@ pub struct Plan {
     /// Rows to evaluate on.
     pub evaluate: Option<RowSource>,
     /// The pretrained model.
-    pub model: Model,
+    pub model: Arc<Model>,
     /// What the batches hold.
     pub spec: BatchSpec,
     /// The last linear layer.
@@ -48,82 +57,25 @@ pub struct Plan {
     pub catalogs: Catalogs,
     /// What was noticed while the data were opened, each with its place in the recipe.
     pub notes: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
 }
 
-/// Opens the data and the model and checks that they fit: columns and classes, the transforms' output and the model's
-/// input, the same classes in both splits, nothing random in evaluation.
-///
-/// # Errors
-/// Something is missing, damaged or does not fit; the place in the recipe is named.
-pub fn plan(recipe: &Recipe, catalogs: &Catalogs) -> Result<Plan, RecipeError> {
-    let model_recipe = recipe.require_model("training")?;
-    let chains = [("transforms.train", &recipe.transforms.train), ("transforms.evaluate", &recipe.transforms.evaluate)];
-    let [train_chain, evaluate_chain] =
-        chains.map(|(place, specs)| Chain::parse_from(&catalogs.transforms, place, specs));
-    let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
-    let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
-    let ModelChoices { head, methods } = ModelChoices::of(model_recipe, catalogs)?;
-    refuse_random(&recipe.transforms.evaluate, catalogs)?;
-    let model = Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?;
-    let inputs = input_names(&model, !recipe.data.inputs.is_empty())?;
-    let wanted = Wanted {
-        data: &recipe.data,
-        catalogs,
-        place: "data.train",
-        patterns: &recipe.data.train,
-        role: SplitRole::Train,
-        inputs: &inputs,
-        grey: takes_grey(&model),
-    };
-    let mut train = RowSource::open(&wanted, train_chain)?;
-    require_target(&train)?;
-    if model_recipe.head == HeadRecipe::Keep
-        && let Some(labels) = labels_file::of_model(&model, &model_recipe.path)?
-    {
-        align(&mut train, &labels, "the model, whose head is kept", "data.train")?;
+impl Deref for Opened {
+    type Target = OpenedParts;
+
+    fn deref(&self) -> &OpenedParts {
+        &self.0
     }
-    metrics.check(train.classes()).map_err(RecipeError::at("training.metrics"))?;
-    let mut notes = places(&train, "data.train")?;
-    let evaluate = match &recipe.data.evaluate {
-        None => None,
-        Some(patterns) => {
-            let wanted = Wanted { place: "data.evaluate", patterns, role: SplitRole::Evaluate, ..wanted };
-            let mut source = RowSource::open(&wanted, evaluate_chain)?;
-            align(&mut source, train.classes(), "the training data", "data.evaluate")?;
-            source.encoders = source.encoders.relearned(&source.dataset, &train.encoders.learned())?;
-            notes.extend(places(&source, "data.evaluate")?);
-            notes.extend(overlap::of_files(&train.dataset, &source.dataset, recipe.data.allow_overlap)?);
-            Some(source)
-        }
-    };
-    let spec = train.spec("transforms.train", recipe.seed, recipe.data.batch)?;
-    require_inputs(&model, &spec, "transforms.train")?;
-    if let Some(source) = &evaluate {
-        let of_evaluation = source.spec("transforms.evaluate", recipe.seed, recipe.data.batch)?;
-        require_inputs(&model, &of_evaluation, "transforms.evaluate")?;
-        require_same(&spec, &of_evaluation)?;
-    }
-    let plan = Plan {
-        recipe: recipe.clone(),
-        train,
-        evaluate,
-        model,
-        spec,
-        head,
-        methods,
-        loss,
-        metrics,
-        optimizer,
-        schedule,
-        catalogs: catalogs.clone(),
-        notes,
-    };
-    if plan.steps_per_epoch() == 0 {
-        let (rows, batch) = (plan.train.dataset.rows(), recipe.data.batch);
-        let message = format!("{rows} rows do not fill one batch of {batch}, and `drop_last` leaves out the rest");
-        return Err(RecipeError::mismatch("data.batch", message));
-    }
-    Ok(plan)
+}
+
+/// The first part in which two recipes differ.
+fn first_change(one: &Recipe, other: &Recipe) -> Option<String> {
+    let value =
+        |recipe: &Recipe| serde_json::to_value(recipe).expect("a recipe has string keys, so it always serializes");
+    let (one, other) = (value(one), value(other));
+    let keys = one.as_object().into_iter().chain(other.as_object()).flat_map(serde_json::Map::keys);
+    keys.into_iter().find(|key| one.get(*key) != other.get(*key)).cloned()
 }
 
 /// What was noticed while the files were chosen.
@@ -132,7 +84,105 @@ fn places(source: &RowSource, place: &str) -> Result<Vec<String>, RecipeError> {
     Ok(source.dataset.notes().iter().chain(&copies).map(|note| format!("{place}: {note}")).collect())
 }
 
-impl Plan {
+impl Opened {
+    /// Opens the data and the model and checks that they fit: columns and classes, the transforms' output and the model's
+    /// input, the same classes in both splits, nothing random in evaluation.
+    ///
+    /// # Errors
+    /// Something is missing, damaged or does not fit; the place in the recipe is named.
+    pub fn open(recipe: &Recipe, catalogs: &Catalogs) -> Result<Self, RecipeError> {
+        let began = Instant::now();
+        let model_recipe = recipe.require_model("training")?;
+        let chains =
+            [("transforms.train", &recipe.transforms.train), ("transforms.evaluate", &recipe.transforms.evaluate)];
+        let [train_chain, evaluate_chain] =
+            chains.map(|(place, specs)| Chain::parse_from(&catalogs.transforms, place, specs));
+        let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
+        let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
+        let ModelChoices { head, methods } = ModelChoices::of(model_recipe, catalogs)?;
+        refuse_random(&recipe.transforms.evaluate, catalogs)?;
+        let model = Arc::new(Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?);
+        let inputs = input_names(&model, !recipe.data.inputs.is_empty())?;
+        let wanted = Wanted {
+            data: &recipe.data,
+            catalogs,
+            place: "data.train",
+            patterns: &recipe.data.train,
+            role: SplitRole::Train,
+            inputs: &inputs,
+            grey: takes_grey(&model),
+        };
+        let mut train = RowSource::open(&wanted, train_chain)?;
+        require_target(&train)?;
+        if model_recipe.head == HeadRecipe::Keep
+            && let Some(labels) = labels_file::of_model(&model, &model_recipe.path)?
+        {
+            align(&mut train, &labels, "the model, whose head is kept", "data.train")?;
+        }
+        metrics.check(train.classes()).map_err(RecipeError::at("training.metrics"))?;
+        let mut notes = places(&train, "data.train")?;
+        let evaluate = match &recipe.data.evaluate {
+            None => None,
+            Some(patterns) => {
+                let wanted = Wanted { place: "data.evaluate", patterns, role: SplitRole::Evaluate, ..wanted };
+                let mut source = RowSource::open(&wanted, evaluate_chain)?;
+                align(&mut source, train.classes(), "the training data", "data.evaluate")?;
+                source.encoders = source.encoders.relearned(&source.dataset, &train.encoders.learned())?;
+                notes.extend(places(&source, "data.evaluate")?);
+                notes.extend(overlap::of_files(&train.dataset, &source.dataset, recipe.data.allow_overlap)?);
+                Some(source)
+            }
+        };
+        let spec = train.spec("transforms.train", recipe.seed, recipe.data.batch)?;
+        require_inputs(&model, &spec, "transforms.train")?;
+        if let Some(source) = &evaluate {
+            let of_evaluation = source.spec("transforms.evaluate", recipe.seed, recipe.data.batch)?;
+            require_inputs(&model, &of_evaluation, "transforms.evaluate")?;
+            require_same(&spec, &of_evaluation)?;
+        }
+        let parts = OpenedParts {
+            recipe: recipe.clone(),
+            train,
+            evaluate,
+            model,
+            spec,
+            head,
+            methods,
+            loss,
+            metrics,
+            optimizer,
+            schedule,
+            catalogs: catalogs.clone(),
+            notes,
+            took: began.elapsed(),
+        };
+        if parts.steps_per_epoch() == 0 {
+            let (rows, batch) = (parts.train.dataset.rows(), recipe.data.batch);
+            let message = format!("{rows} rows do not fill one batch of {batch}, and `drop_last` leaves out the rest");
+            return Err(RecipeError::mismatch("data.batch", message));
+        }
+        Ok(Self(Arc::new(parts)))
+    }
+
+    /// The same data and model under a recipe that has another `training` or `output`: nothing is opened again.
+    ///
+    /// # Errors
+    /// The recipe differs in something else, or chooses what does not fit.
+    pub fn with(&self, recipe: &Recipe) -> Result<Self, RecipeError> {
+        let began = Instant::now();
+        let (training, output) = (self.recipe.training.clone(), self.recipe.output.clone());
+        if let Some(place) = first_change(&Recipe { training, output, ..recipe.clone() }, &self.recipe) {
+            return Err(RecipeError::OpenedOtherwise { place });
+        }
+        let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, &self.catalogs)?;
+        metrics.check(self.train.classes()).map_err(RecipeError::at("training.metrics"))?;
+        let (recipe, took) = (recipe.clone(), began.elapsed());
+        let parts = OpenedParts { recipe, loss, metrics, optimizer, schedule, took, ..OpenedParts::clone(self) };
+        Ok(Self(Arc::new(parts)))
+    }
+}
+
+impl OpenedParts {
     /// Training steps in one pass over the rows.
     pub fn steps_per_epoch(&self) -> u64 {
         let (rows, batch) = (self.train.dataset.rows(), self.recipe.data.batch as u64);
@@ -146,7 +196,7 @@ impl Plan {
 
     /// What the model is compiled into.
     pub fn fine_tuning(&self) -> FineTuning {
-        let model = self.recipe.model.clone().expect("a plan is made of a recipe with a model only");
+        let model = self.recipe.model.clone().expect("only a recipe with a model is opened");
         let training = &self.recipe.training;
         FineTuning {
             batch: self.recipe.data.batch.into(),
@@ -172,7 +222,7 @@ impl Plan {
     ///
     /// # Errors
     /// The model, what is trained of it, or the loss do not fit each other or the data.
-    pub(crate) fn compile(&self) -> Result<TrainingProgram, RecipeError> {
+    pub(crate) fn program(&self) -> Result<TrainingProgram, RecipeError> {
         require_targets(&self.loss, &self.train, &self.spec)?;
         let program = compile(&self.model, &self.fine_tuning(), &self.catalogs.operators)?;
         let prediction = &program.manifest.prediction;
@@ -203,13 +253,13 @@ impl Plan {
         found
     }
 
-    /// How the training rows are streamed. What evaluation needs of the memory is left to it.
+    /// How the training rows are streamed, alone or with what is shared. What evaluation needs of the memory is left to it.
     ///
     /// # Errors
     /// The evaluation data cannot be streamed.
-    pub fn train_stream(&self) -> Result<StreamOptions, PipelineError> {
+    pub fn train_stream(&self, shared: Option<&SharedResources>) -> Result<StreamOptions, PipelineError> {
         let data = &self.recipe.data;
-        let beside = match (&self.evaluate, self.evaluate_stream()) {
+        let beside = match (&self.evaluate, self.evaluate_stream(shared)) {
             (Some(source), Some(options)) => Beside::Later(options.least_memory(&source.dataset)?),
             _ => Beside::Nothing,
         };
@@ -217,15 +267,16 @@ impl Plan {
             epochs: self.recipe.training.epochs,
             drop_last: data.drop_last,
             beside,
+            shared: shared.cloned(),
             ..stream_options(&self.recipe, &self.train, data.order)
         })
     }
 
     /// How the evaluation rows are streamed, if there are any; beside the training stream when there is one.
-    pub fn evaluate_stream(&self) -> Option<StreamOptions> {
+    pub fn evaluate_stream(&self, shared: Option<&SharedResources>) -> Option<StreamOptions> {
         let source = self.evaluate.as_ref()?;
         let order = OrderStrength::Sequential;
-        Some(stream_options(&self.recipe, source, order))
+        Some(StreamOptions { shared: shared.cloned(), ..stream_options(&self.recipe, source, order) })
     }
 }
 
@@ -278,6 +329,7 @@ pub(crate) fn stream_options(recipe: &Recipe, source: &RowSource, order: OrderSt
         workers: data.workers,
         memory: data.memory,
         beside: Beside::Nothing,
+        shared: None,
         damaged: data.damaged.with_file_in(output),
         transparency: data.transparency,
         drop_last: false,

@@ -8,7 +8,7 @@ use millstream_schemas::{BatchSpec, BufferPool, ResumePoint, TensorRole, count, 
 
 use crate::budget::{Held, Share};
 use crate::dataset::GroupPlace;
-use crate::division::{Division, Needs, Portion};
+use crate::division::{Ceiling, Division, Needs, Portion};
 use crate::encodings::{RowWork, StreamFacts};
 use crate::length_groups::LengthGroups;
 use crate::order::Order;
@@ -18,13 +18,14 @@ use crate::stages::batches::BatchLayout;
 use crate::stages::feeder::Feeder;
 use crate::stages::tensor_parts::is_supported;
 use crate::stages::worker::WorkerContext;
+use crate::stages::workers::number_of;
 use crate::work_times::WorkTimes;
-use crate::{Beside, Dataset, PipelineError, StreamOptions};
+use crate::{Beside, Dataset, PipelineError, SharedResources, StreamOptions};
 
 /// Pages that are read more often than this in an epoch are not worth it: such an order is refused.
 const MOST_READ_AGAIN: u64 = 250;
 
-pub(crate) struct Plan {
+pub(crate) struct StreamPlan {
     pub(crate) context: WorkerContext,
     pub(crate) feeder: Feeder,
     pub(crate) workers: usize,
@@ -33,7 +34,7 @@ pub(crate) struct Plan {
     pub(crate) left: u64,
 }
 
-impl Plan {
+impl StreamPlan {
     pub(crate) fn new(
         dataset: &Dataset,
         options: StreamOptions,
@@ -41,10 +42,11 @@ impl Plan {
     ) -> Result<Self, PipelineError> {
         check_options(dataset, &options)?;
         let from = start(dataset, &options, from)?;
-        let workers = match options.workers {
-            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get()),
-            workers => workers,
+        let workers = match &options.shared {
+            None => number_of(options.workers)?,
+            Some(shared) => shared.workers(),
         };
+        let ceiling = ceiling(&options)?;
         let files = dataset.files().iter().map(|file| file.columns(options.encoders.columns()).map(Arc::new));
         let files: Vec<Arc<FileColumns>> = files.collect::<Result<_, _>>()?;
         let groups = dataset.inner.groups.clone();
@@ -73,11 +75,12 @@ impl Plan {
             Beside::Later(least) => Portion::Leaving(least.0),
             Beside::Stream(first) => Portion::Left(first.left()),
         };
-        let division = Division::new(options.memory, &needs, in_flight as u64, portion)?;
+        let division = Division::new(ceiling, &needs, in_flight as u64, portion)?;
         layout.pool = BufferPool::new((division.batches / needs.batch.max(1)) as usize + 2);
-        let (held, decoding) = match &options.beside {
-            Beside::Stream(first) => first.shared(),
-            _ => {
+        let (held, decoding) = match (&options.beside, &options.shared) {
+            (Beside::Stream(first), _) => first.shared(),
+            (_, Some(shared)) => shared.shared(),
+            (_, None) => {
                 let held = Arc::default();
                 let decoding = Share::new(division.decoding, &held);
                 (held, decoding)
@@ -108,7 +111,7 @@ impl Plan {
             layout: Arc::new(layout),
             rows_share: Share::new(division.rows, &held),
             batches_share: Share::new(division.batches, &held),
-            ceiling: options.memory,
+            ceiling,
             from,
             epochs: options.epochs,
             drop_last: options.drop_last,
@@ -125,7 +128,8 @@ impl Plan {
 
     /// The least that a stream needs of the ceiling, without what decoding needs.
     pub(crate) fn least_memory(dataset: &Dataset, options: &StreamOptions) -> Result<u64, PipelineError> {
-        let whole = StreamOptions { memory: ByteSize(u64::MAX), beside: Beside::Nothing, ..options.clone() };
+        let whole =
+            StreamOptions { memory: ByteSize(u64::MAX), beside: Beside::Nothing, shared: None, ..options.clone() };
         let plan = Self::new(dataset, whole, None)?;
         let (unit_name, unit) = smallest_unit(options, &plan.feeder.groups, &plan.feeder.files);
         Ok(Needs { batch: plan.feeder.layout.batch_bytes(), unit, unit_name, images: false }.least())
@@ -144,7 +148,7 @@ impl Plan {
             format!(
                 "order `{order}`: the rows that come together do not fit under the memory ceiling of {}, so pages are read \
                  about {times} times an epoch; a larger `memory`, a smaller `window` or smaller row groups read less",
-                self.feeder.ceiling
+                self.feeder.ceiling.bytes()
             )
         })
     }
@@ -158,7 +162,7 @@ impl Plan {
                 reason: format!(
                     "pages would be read about {times} times an epoch, since only a small part of what comes together \
                      fits under the memory ceiling of {}; raise `memory`, or use `order: windowed` with a small `window`",
-                    self.feeder.ceiling
+                    self.feeder.ceiling.bytes()
                 ),
             }),
         }
@@ -205,14 +209,21 @@ fn check_options(dataset: &Dataset, options: &StreamOptions) -> Result<(), Pipel
     if options.window == 0 {
         return refuse("window", "a window needs at least one row group".into());
     }
-    if options.workers > 4096 {
-        return refuse("workers", format!("{} threads; at most 4096", options.workers));
-    }
+    number_of(options.workers)?;
     if options.drop_last && dataset.rows() < options.batch as u64 {
         let reason = format!("{} rows make no batch of {}: nothing would be left", dataset.rows(), options.batch);
         return refuse("drop_last", reason);
     }
     Ok(())
+}
+
+/// Images that a stream takes by its own ceiling must fit under the one that it shares.
+fn ceiling(options: &StreamOptions) -> Result<Ceiling, PipelineError> {
+    let (own, shared) = (options.memory, options.shared.as_ref().map(SharedResources::slice));
+    match shared {
+        Some(slice) if slice.of < own => Err(PipelineError::SharedBelowOwn { shared: slice.of, own }),
+        _ => Ok(Ceiling { own, shared }),
+    }
 }
 
 /// Where the stream begins, checked against the data and options.
@@ -281,7 +292,8 @@ fn smallest_unit(options: &StreamOptions, groups: &[GroupPlace], files: &[Arc<Fi
         }
         OrderStrength::Global => (String::new(), u64::MAX),
     };
-    if together <= options.memory.0 / 8 {
+    let memory = options.shared.as_ref().map_or(options.memory.0, |shared| shared.slice().bytes());
+    if together <= memory / 8 {
         return (name, together);
     }
     let of_row = |file: &Arc<FileColumns>| if file.has_page_locations() { file.dearest_row() } else { 0 };

@@ -1,0 +1,66 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millstream_compiler::TrainingProgram;
+
+use crate::check::{Findings, findings};
+use crate::{Opened, RecipeError};
+
+/// An opened recipe with its training step. Clones share it; no run changes it.
+#[derive(Clone, Debug)]
+pub struct Compiled(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    opened: Opened,
+    findings: Findings,
+    program: TrainingProgram,
+    took: Duration,
+}
+
+impl Opened {
+    /// Compiles the training step.
+    ///
+    /// # Errors
+    /// The data cannot be trained on, as [`Opened::check`] says too; the model, what is trained of it, or the loss do not fit
+    /// each other or the data.
+    pub fn compile(&self) -> Result<Compiled, RecipeError> {
+        Compiled::new(self, findings(self)?)
+    }
+}
+
+impl Compiled {
+    pub(crate) fn new(opened: &Opened, findings: Findings) -> Result<Self, RecipeError> {
+        let began = Instant::now();
+        refuse_problems(&findings)?;
+        let program = opened.program()?;
+        let took = opened.took + began.elapsed();
+        Ok(Self(Arc::new(Parts { opened: opened.clone(), findings, program, took })))
+    }
+
+    /// The recipe, the data and the model.
+    pub fn opened(&self) -> &Opened {
+        &self.0.opened
+    }
+
+    /// The training step.
+    pub fn program(&self) -> &TrainingProgram {
+        &self.0.program
+    }
+
+    pub(crate) fn findings(&self) -> &Findings {
+        &self.0.findings
+    }
+
+    /// How long opening and compiling took.
+    pub fn took(&self) -> Duration {
+        self.0.took
+    }
+}
+
+/// Stops a run before anything is compiled, as `check` says it would be stopped.
+pub(crate) fn refuse_problems(found: &Findings) -> Result<(), RecipeError> {
+    let Some(((place, message), more)) = found.problems.split_first() else { return Ok(()) };
+    let more: String = more.iter().map(|(place, message)| format!("\n{place}: {message}")).collect();
+    Err(RecipeError::mismatch(*place, format!("{message}{more}")))
+}

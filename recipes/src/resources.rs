@@ -1,0 +1,72 @@
+use std::path::PathBuf;
+
+use millstream_pipeline::SharedResources;
+use millstream_runtime::{Device, DeviceRequest, Runtime};
+use millstream_schemas::Recipe;
+use millstream_schemas::recipe::ByteSize;
+
+use crate::RecipeError;
+
+/// What several runs of one process are to share.
+#[derive(Clone, Debug)]
+pub struct ResourceOptions {
+    /// Ceiling on the bytes that the streams of all runs hold together; at least the largest `data.memory` of their recipes.
+    pub memory: ByteSize,
+    /// Runs that are open at a time; each has an equal part of the memory.
+    pub runs: usize,
+    /// Threads that decode and transform, for all of them; 0 takes one for each core.
+    pub workers: usize,
+    /// Threads of ONNX Runtime, for all of them; 0 takes one for each core.
+    pub threads: usize,
+    /// The ONNX Runtime library, instead of the one that would be found.
+    pub library: Option<PathBuf>,
+}
+
+impl Default for ResourceOptions {
+    /// Two runs, 1 GiB, as many threads as cores.
+    fn default() -> Self {
+        Self { memory: ByteSize::default(), runs: 2, workers: 0, threads: 0, library: None }
+    }
+}
+
+/// Memory, workers and threads of ONNX Runtime that several runs share. Clones are the same.
+///
+/// A run that shares gives the same bits as one alone with as many threads of ONNX Runtime.
+#[derive(Clone, Debug)]
+pub struct Resources {
+    streams: SharedResources,
+    runtime: &'static Runtime,
+}
+
+impl Resources {
+    /// Starts the threads and loads ONNX Runtime.
+    ///
+    /// # Errors
+    /// The library is not found, or this process has loaded it already without threads to share; no thread can be started.
+    pub fn open(options: &ResourceOptions) -> Result<Self, RecipeError> {
+        let runtime = millstream_runtime::ready_with_threads(options.library.as_deref(), options.threads)?;
+        Ok(Self { streams: SharedResources::new(options.memory, options.runs, options.workers)?, runtime })
+    }
+
+    /// The ceiling on memory, and what is held under it.
+    pub fn streams(&self) -> &SharedResources {
+        &self.streams
+    }
+
+    /// Threads of ONNX Runtime.
+    pub fn threads(&self) -> usize {
+        self.runtime.shared_threads().unwrap_or(1)
+    }
+
+    /// The device that a recipe asks for, with the shared threads.
+    pub(crate) fn device(&self, recipe: &Recipe) -> Result<Device, RecipeError> {
+        let (asked, shared) = (recipe.training.threads, self.threads());
+        if asked != 0 && asked != shared {
+            let message =
+                format!("{asked}, and the run shares {shared} threads with others; leave it out, or share as many");
+            return Err(RecipeError::mismatch("training.threads", message));
+        }
+        let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, self.runtime)?;
+        Ok(device.sharing_threads()?)
+    }
+}

@@ -1,0 +1,132 @@
+//! What a run writes: the tuned model, its record and report, the compiled graphs.
+
+use millstream_compiler::TrainingProgram;
+use millstream_pipeline::StreamCounters;
+use millstream_runtime::Device;
+use millstream_schemas::count;
+use millstream_training::{RunRecord, Trainer, report};
+
+use crate::check::{Findings, left_out};
+use crate::preprocessing::Preprocessing;
+use crate::run_folder::RunFolder;
+use crate::{Opened, RecipeError, labels_file};
+
+pub(crate) fn write_record(folder: &RunFolder, record: &RunRecord) -> Result<(), RecipeError> {
+    record.write(&folder.metrics())?;
+    Ok(report::write(&folder.report(), &record.title, std::slice::from_ref(record))?)
+}
+
+/// What is worth knowing of a run beside its figures.
+pub(crate) fn notes(opened: &Opened, found: &Findings, trainer: &Trainer, counters: &StreamCounters) -> Vec<String> {
+    let mut notes = trainer.history().notes();
+    let StreamCounters { damaged_rows, skipped, .. } = counters;
+    if *damaged_rows > 0 {
+        let (rows, was) = (count(*damaged_rows, "damaged row"), if *damaged_rows == 1 { "was" } else { "were" });
+        notes.push(format!("{rows} {was} left out of training ({} in all epochs)", count(*skipped, "time")));
+    }
+    if found.train.unlabelled > 0 {
+        let (rows, total) = (found.train.unlabelled, count(found.train.rows, "row"));
+        notes.push(format!("{rows} of {total} of the training data have no class (−1) and were left out"));
+    }
+    let evaluated = trainer.history().best_evaluation();
+    if let (Some(source), Some(evaluation), Some(report)) = (&opened.evaluate, evaluated, &found.evaluate) {
+        let (rows, total) = (evaluation.rows, source.dataset.rows());
+        if rows < total {
+            let reasons = left_out(report, total.saturating_sub(rows + report.unlabelled + report.bad_labels), None);
+            notes.push(format!("evaluated on {rows} of {}; left out are {reasons}", count(total, "row")));
+        }
+    }
+    notes
+}
+
+pub(crate) fn record(
+    opened: &Opened,
+    program: &TrainingProgram,
+    device: &Device,
+    version: &str,
+    trainer: &Trainer,
+    notes: Vec<String>,
+) -> RunRecord {
+    let history = trainer.history();
+    let folder = opened.recipe.output.folder.file_name().unwrap_or_default();
+    RunRecord {
+        version: RunRecord::VERSION,
+        title: folder.to_string_lossy().into_owned(),
+        ending: "finished".into(),
+        device: device.kind.to_string(),
+        device_reason: device.reason.clone(),
+        onnx_runtime: version.into(),
+        trained: program.trained as u64,
+        frozen: program.frozen as u64,
+        classes: opened.train.classes().to_vec(),
+        settings: settings(opened),
+        notes,
+        history: history.clone(),
+        evaluation: history.best_evaluation().cloned(),
+    }
+}
+
+/// The settings that a reader of the report asks for first.
+fn settings(opened: &Opened) -> Vec<(String, String)> {
+    let recipe = &opened.recipe;
+    let json = |value: serde_json::Result<String>| value.unwrap_or_default();
+    let chain = |specs: &[millstream_schemas::Choice]| {
+        let specs: Vec<_> = specs.iter().map(|spec| json(serde_json::to_string(spec))).collect();
+        if specs.is_empty() { "none".into() } else { specs.join(", ") }
+    };
+    let model = recipe.model.as_ref();
+    let rows = [
+        ("model", model.map(|model| model.path.display().to_string()).unwrap_or_default()),
+        ("trained", model.map(|model| json(serde_json::to_string(&model.train))).unwrap_or_default()),
+        ("training data", recipe.data.train.to_string()),
+        ("evaluation data", recipe.data.evaluate.as_ref().map_or_else(|| "none".into(), ToString::to_string)),
+        ("batch", recipe.data.batch.to_string()),
+        ("epochs", recipe.training.epochs.to_string()),
+        ("optimizer", json(serde_json::to_string(&recipe.training.optimizer))),
+        ("schedule", json(serde_json::to_string(&recipe.training.schedule))),
+        ("seed", recipe.seed.to_string()),
+        ("transforms in training", chain(&recipe.transforms.train)),
+        ("transforms in evaluation", chain(&recipe.transforms.evaluate)),
+    ];
+    rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Writes `model.onnx` and, of classes, `labels.txt`. The same run gives the same bytes: nothing of time or place is in them.
+pub(crate) fn export(
+    opened: &Opened,
+    folder: &RunFolder,
+    program: &TrainingProgram,
+    trainer: &Trainer,
+) -> Result<(), RecipeError> {
+    let classes = opened.train.classes();
+    let json = |value: serde_json::Result<String>| value.expect("lists of strings always serialize");
+    let mut metadata = vec![
+        Preprocessing::of(&opened.recipe.data, &opened.train, &opened.spec, &opened.recipe.transforms.evaluate)
+            .metadata(),
+        ("millstream.steps".to_owned(), trainer.history().steps.to_string()),
+    ];
+    // Numbers have no classes.
+    if !classes.is_empty() {
+        metadata.push((labels_file::KEY.to_owned(), json(serde_json::to_string(classes))));
+    }
+    if let Some(best) = &trainer.history().best {
+        metadata.push(("millstream.epoch".to_owned(), (best.epoch + 1).to_string()));
+        let decides = &trainer.history().decides.name;
+        if let Some(value) = best.figure(decides) {
+            metadata.push((format!("millstream.{decides}"), value.to_string()));
+        }
+    }
+    let model = program.export_with(&trainer.best_parameters()?, opened.recipe.output.adapters, &metadata)?;
+    folder.write(&folder.model(), &model)?;
+    match classes {
+        [] => Ok(()),
+        classes => folder.write(&folder.labels(), labels_file::to_text(classes).as_bytes()),
+    }
+}
+
+pub(crate) fn write_graph(folder: &RunFolder, program: &TrainingProgram) -> Result<(), RecipeError> {
+    std::fs::create_dir_all(folder.graph()).map_err(RecipeError::io("make", folder.graph()))?;
+    let manifest = serde_json::to_vec_pretty(&program.manifest).expect("our own types have string keys");
+    let contents = [&program.step[..], &program.evaluation[..], &manifest[..]];
+    folder.graph_files().iter().zip(contents).try_for_each(|(file, bytes)| folder.write(file, bytes))
+}

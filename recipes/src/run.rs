@@ -1,0 +1,288 @@
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use millstream_pipeline::{Beside, StreamCounters, StreamOptions};
+use millstream_runtime::Device;
+use millstream_schemas::TrainingManifest;
+use millstream_training::{
+    BatchSource, BoxError, Ending, EvaluationBatches, History, RunRecord, Trainer, TrainingError, Until,
+};
+use serde::Serialize;
+
+use crate::error::with_causes;
+use crate::events::translate;
+use crate::results;
+use crate::run_folder::{LockedFolder, RunFolder};
+use crate::stream::{Stream, Watched, no_usable_row};
+use crate::{Compiled, Event, Events, RecipeError, Resources, RunSummary, StartMode, Stop};
+
+/// A run of a compiled recipe: it advances as far as it is told to, stands still in between, and ends with
+/// [`Run::finish`].
+///
+/// It has its output folder to itself as long as it lives. It can be dropped at any point: it goes on from its newest
+/// checkpoint when it is started with [`StartMode::Resume`].
+pub struct Run {
+    pub(crate) compiled: Compiled,
+    pub(crate) folder: RunFolder,
+    pub(crate) device: Device,
+    pub(crate) start: StartMode,
+    pub(crate) resources: Option<Resources>,
+    pub(crate) trainer: Trainer,
+    pub(crate) stream: Stream,
+    pub(crate) opening: Duration,
+    pub(crate) state: RunState,
+    /// Given back last.
+    pub(crate) _locked: LockedFolder,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunProgress {
+    /// Whether it can be advanced further.
+    pub state: RunState,
+    /// Steps done.
+    pub steps: u64,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+    /// Epochs done, their evaluations included.
+    pub epochs: u64,
+    /// Epochs of the whole run.
+    pub total_epochs: u64,
+    /// The newest checkpoint.
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// Whether a run can be advanced further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// It can.
+    UnderWay,
+    /// It can; it was asked to stop, and has a checkpoint of where it stands.
+    Interrupted,
+    /// All epochs are done.
+    Finished,
+    /// An error has ended it; its newest checkpoint is as good as ever.
+    Failed,
+}
+
+impl Run {
+    /// Trains as far as `until` says, or until all epochs are done or `stop` asks for an end. Nothing of a run depends on
+    /// where it stands still, or on what other runs do meanwhile.
+    ///
+    /// # Errors
+    /// A row is damaged under the policy `fail`, the loss is not finite, or no evaluation was: then the newest checkpoint and
+    /// the curves so far are in the folder. The run has failed before.
+    pub fn advance(&mut self, until: Until, events: &mut dyn Events, stop: &Stop) -> Result<RunProgress, RecipeError> {
+        if self.state == RunState::Failed {
+            return Err(RecipeError::RunHasFailed { folder: self.folder.0.clone() });
+        }
+        self.state = match self.train(until, events, stop) {
+            Ok(Ending::Finished) if self.trainer.history().steps == 0 => {
+                let report = &self.compiled.findings().train;
+                let error = no_usable_row("data.train", report, self.stream.skipped().as_ref());
+                return Err(self.failed(error, true, events));
+            }
+            Ok(Ending::Finished) => RunState::Finished,
+            Ok(Ending::Reached) => RunState::UnderWay,
+            Ok(Ending::Interrupted { .. }) => RunState::Interrupted,
+            Err(error) => {
+                let has_begun = self.trainer.history().steps > 0 || self.trainer.newest_checkpoint().is_some();
+                return Err(self.failed(error, !has_begun, events));
+            }
+        };
+        Ok(self.progress())
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> RunProgress {
+        let history = self.trainer.history();
+        RunProgress {
+            state: self.state,
+            steps: history.steps,
+            total_steps: self.trainer.total_steps(),
+            epochs: history.epochs.len() as u64,
+            total_epochs: self.compiled.opened().recipe.training.epochs,
+            checkpoint: self.trainer.newest_checkpoint().map(Path::to_owned),
+        }
+    }
+
+    /// What it is a run of.
+    pub fn compiled(&self) -> &Compiled {
+        &self.compiled
+    }
+
+    /// Losses, figures of the evaluations and times so far.
+    pub fn history(&self) -> &History {
+        self.trainer.history()
+    }
+
+    /// Names and shapes of the parameters, in the order of [`Run::parameters`].
+    pub fn manifest(&self) -> &TrainingManifest {
+        &self.compiled.program().manifest
+    }
+
+    /// Copies of the parameters as they are now.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn parameters(&self) -> Result<Vec<Vec<f32>>, RecipeError> {
+        Ok(self.trainer.parameters()?)
+    }
+
+    /// Copies of the parameters after the best epoch; as they are now when there was no evaluation.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn best_parameters(&self) -> Result<Vec<Vec<f32>>, RecipeError> {
+        Ok(self.trainer.best_parameters()?)
+    }
+
+    /// What its stream of training rows has done.
+    pub fn counters(&self) -> StreamCounters {
+        self.stream.0.counters()
+    }
+
+    /// Writes the record of the run and the report, and, of a run whose epochs are all done, the tuned model. One that is not
+    /// at its end saves a checkpoint and counts as interrupted.
+    ///
+    /// # Errors
+    /// The results cannot be written, or the run has failed before.
+    pub fn finish(mut self, events: &mut dyn Events) -> Result<RunSummary, RecipeError> {
+        let finished = match self.state {
+            RunState::Failed => return Err(RecipeError::RunHasFailed { folder: self.folder.0.clone() }),
+            RunState::Finished => true,
+            RunState::UnderWay | RunState::Interrupted => false,
+        };
+        if !finished {
+            self.save(events)?;
+        }
+        let record = self.record(if finished { "finished" } else { "interrupted" }, events);
+        let (compiled, folder) = (&self.compiled, &self.folder);
+        if finished {
+            let exported = results::export(compiled.opened(), folder, compiled.program(), &self.trainer);
+            exported.and_then(|()| results::write_record(folder, &record)).map_err(|source| {
+                let checkpoint = self.trainer.newest_checkpoint().map(Path::to_owned);
+                RecipeError::Results { checkpoint, source: Box::new(source) }
+            })?;
+        } else {
+            self.write_figures(&record, events);
+        }
+        Ok(self.summary(record, !finished))
+    }
+
+    fn train(&mut self, until: Until, events: &mut dyn Events, stop: &Stop) -> Result<Ending, RecipeError> {
+        let opened = self.compiled.opened();
+        let total = opened.evaluate.as_ref().map_or(0, |source| source.dataset.rows());
+        let mut step = self.trainer.history().steps;
+        let epochs = opened.recipe.training.epochs;
+        let mut observer = |event: &millstream_training::Event<'_>| {
+            if let Some(event) = translate(event, &mut step, total, epochs) {
+                events.event(&event);
+            }
+        };
+        let stopping = || stop.is_requested();
+        let skipped = RefCell::new(None);
+        let shared = self.resources.as_ref().map(Resources::streams);
+        let (trainer, stream) = (&mut self.trainer, &mut self.stream);
+        let ending = match (&opened.evaluate, opened.evaluate_stream(shared)) {
+            (Some(source), Some(options)) => {
+                // Training stands still meanwhile: both streams have one ceiling.
+                let options = StreamOptions { beside: Beside::Stream(stream.0.monitor()), ..options };
+                let mut open = || -> Result<Box<dyn BatchSource + '_>, BoxError> {
+                    let stream = Stream::open(&source.dataset, options.clone(), None)?;
+                    Ok(Box::new(Watched { stream, skipped: &skipped }))
+                };
+                let open: &mut EvaluationBatches<'_> = &mut open;
+                trainer.advance(until, stream, Some(open), &mut observer, &stopping)
+            }
+            _ => trainer.advance(until, stream, None, &mut observer, &stopping),
+        };
+        let found = self.compiled.findings();
+        ending.map_err(|error| match (error, &found.evaluate) {
+            (TrainingError::NothingLabelled, Some(report)) => {
+                no_usable_row("data.evaluate", report, skipped.borrow().as_ref())
+            }
+            (error, _) => error.into(),
+        })
+    }
+
+    fn save(&mut self, events: &mut dyn Events) -> Result<(), RecipeError> {
+        let (mut step, epochs) = (self.trainer.history().steps, self.compiled.opened().recipe.training.epochs);
+        let mut observer = |event: &millstream_training::Event<'_>| {
+            if let Some(event) = translate(event, &mut step, 0, epochs) {
+                events.event(&event);
+            }
+        };
+        self.trainer.save_checkpoint(&mut observer)?;
+        Ok(())
+    }
+
+    /// Leaves the curves, which say what went wrong; a new run from which nothing could go on leaves nothing.
+    fn failed(&mut self, error: RecipeError, is_useless: bool, events: &mut dyn Events) -> RecipeError {
+        self.state = RunState::Failed;
+        if self.start == StartMode::New && is_useless {
+            // Nothing is to be in the way of the next try; the error at hand is more to the point than one of clearing up.
+            let _ = self.folder.forget();
+        } else {
+            let record = self.record("failed", events);
+            self.write_figures(&record, events);
+        }
+        error
+    }
+
+    /// The record as it stands, with what is worth knowing told.
+    fn record(&self, ending: &str, events: &mut dyn Events) -> RunRecord {
+        let (opened, counters) = (self.compiled.opened(), self.counters());
+        let notes = results::notes(opened, self.compiled.findings(), &self.trainer, &counters);
+        for message in &notes {
+            events.event(&Event::Warning { message: message.clone() });
+        }
+        let version = self.device.runtime().version();
+        let record = results::record(opened, self.compiled.program(), &self.device, version, &self.trainer, notes);
+        let evaluation = record.evaluation.clone().filter(|_| self.state == RunState::Finished);
+        RunRecord { ending: ending.into(), evaluation, ..record }
+    }
+
+    /// What stopped the run, and where it goes on, is more to the point than that this fails.
+    fn write_figures(&self, record: &RunRecord, events: &mut dyn Events) {
+        if let Err(error) = results::write_record(&self.folder, record) {
+            let message = format!("the figures of the run so far could not be written: {}", with_causes(&error));
+            events.event(&Event::Warning { message });
+        }
+    }
+
+    fn summary(&self, record: RunRecord, interrupted: bool) -> RunSummary {
+        let (history, program) = (self.trainer.history(), self.compiled.program());
+        let measured = history.start.as_ref().and(record.evaluation.as_ref());
+        RunSummary {
+            start: history.start.clone(),
+            better_than_start: measured.map(|evaluation| history.is_better_than_start(evaluation)),
+            notes: record.notes,
+            interrupted,
+            checkpoint: self.trainer.newest_checkpoint().map(Path::to_owned),
+            model: (!interrupted).then(|| self.folder.model()),
+            steps: history.steps,
+            epoch: history.best.as_ref().filter(|_| !interrupted).map(|best| best.epoch + 1),
+            evaluation: record.evaluation,
+            figures: self.compiled.opened().metrics.figures(),
+            classes: record.classes,
+            trained: program.trained,
+            frozen: program.frozen,
+            skipped: self.counters().damaged_rows,
+            timing: history.timing,
+            opening: self.opening.as_secs_f64(),
+            peak_memory: peak_memory(),
+            folder: self.folder.0.clone(),
+        }
+    }
+}
+
+/// Most bytes that this process held at a time, as Linux counts them.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}

@@ -1,0 +1,226 @@
+//! How a run comes into being: its folder is reserved, then everything is opened, and only then an earlier run is given up.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use millstream_runtime::{Device, DeviceRequest};
+use millstream_schemas::{Fingerprint, TensorRole, shown_path};
+use millstream_training::checkpoint::{self, Checkpoint};
+use millstream_training::{CheckpointSettings, StepSettings, Trainer, TrainerSettings};
+
+use crate::check::Findings;
+use crate::results;
+use crate::run::{Run, RunState};
+use crate::run_folder::{LockedFolder, MadeOf, RunFolder, fixed, make_place_for};
+use crate::stream::Stream;
+use crate::{Compiled, Event, Events, Opened, RecipeError, Resources, RowSource, StartMode};
+
+/// How a run is started, apart from the recipe.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// Whether it is new.
+    pub start: StartMode,
+    /// Write the compiled graphs and their manifest as well.
+    pub keep_graph: bool,
+    /// What it shares with other runs; without, it has its own of everything.
+    pub resources: Option<Resources>,
+    /// The ONNX Runtime library, instead of the one that would be found; that of the resources where it shares any.
+    pub library: Option<PathBuf>,
+}
+
+/// An output folder that is a run's from here on.
+pub(crate) struct Reserved {
+    folder: RunFolder,
+    locked: LockedFolder,
+    made_of: MadeOf,
+    start: StartMode,
+}
+
+impl Compiled {
+    /// Starts a run; the first step is made when it is advanced.
+    ///
+    /// # Errors
+    /// Another process or run writes in the output folder, it does not hold what `start` says, the device cannot be had, or
+    /// what is shared does not suffice; nothing was written or replaced then.
+    pub fn run(&self, options: &RunOptions, events: &mut dyn Events) -> Result<Run, RecipeError> {
+        let began = Instant::now();
+        let reserved = Reserved::reserve(self.opened(), options.start)?;
+        reserved.tell(self.opened(), self.findings(), options, events)?;
+        let device = options.device(self.opened())?;
+        // As if opening and compiling had been done just before.
+        let began = began.checked_sub(self.took()).unwrap_or(began);
+        reserved.start(self, device, options, events, began)
+    }
+}
+
+impl RunOptions {
+    /// The device that the recipe asks for.
+    pub(crate) fn device(&self, opened: &Opened) -> Result<Device, RecipeError> {
+        match &self.resources {
+            Some(resources) => resources.device(&opened.recipe),
+            None => {
+                let runtime = millstream_runtime::ready(self.library.as_deref())?;
+                Ok(Device::resolve(opened.recipe.training.device.parse::<DeviceRequest>()?, runtime)?)
+            }
+        }
+    }
+}
+
+impl Reserved {
+    /// Keeps others out of the output folder, which must hold what `start` says.
+    pub(crate) fn reserve(opened: &Opened, start: StartMode) -> Result<Self, RecipeError> {
+        let folder = RunFolder(opened.recipe.output.folder.clone());
+        folder.require_outside(opened)?;
+        let locked = folder.lock()?;
+        match start {
+            StartMode::New => folder.require_free()?,
+            StartMode::Overwrite => folder.require_replaceable()?,
+            StartMode::Resume => {}
+        }
+        let made_of = made_of(opened)?;
+        if start == StartMode::Resume {
+            folder.require_same(&opened.recipe, &made_of)?;
+        }
+        Ok(Self { folder, locked, made_of, start })
+    }
+
+    /// Tells what deserves a look before anything is compiled.
+    pub(crate) fn tell(
+        &self,
+        opened: &Opened,
+        found: &Findings,
+        options: &RunOptions,
+        events: &mut dyn Events,
+    ) -> Result<(), RecipeError> {
+        let shared = options.resources.as_ref().map(Resources::streams);
+        let of_stream = opened.train_stream(shared)?.warnings(&opened.train.dataset)?;
+        for message in self.locked.warning().iter().chain(&found.warnings).chain(&of_stream) {
+            events.event(&Event::Warning { message: message.clone() });
+        }
+        Ok(())
+    }
+
+    /// Opens what a run needs and begins it.
+    pub(crate) fn start(
+        self,
+        compiled: &Compiled,
+        device: Device,
+        options: &RunOptions,
+        events: &mut dyn Events,
+        began: Instant,
+    ) -> Result<Run, RecipeError> {
+        let Self { folder, locked, made_of, start } = self;
+        let (opened, program) = (compiled.opened(), compiled.program());
+        let recipe = &opened.recipe;
+        let checkpoint = match start {
+            StartMode::Resume => newest_checkpoint(&folder, events)?,
+            StartMode::New | StartMode::Overwrite => None,
+        };
+        let from = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume);
+        make_place_for(recipe)?;
+        let shared = options.resources.as_ref().map(Resources::streams);
+        let stream = Stream::open(&opened.train.dataset, opened.train_stream(shared)?, from)?;
+        let settings = trainer_settings(opened, &folder);
+        let trainer = match (checkpoint, start) {
+            (Some(checkpoint), _) => Trainer::resume(program, &device, settings, checkpoint)?,
+            (None, StartMode::Overwrite) => Trainer::open_replacing(program, &device, settings)?,
+            (None, StartMode::New | StartMode::Resume) => Trainer::open(program, &device, settings)?,
+        };
+        // Everything is opened: an earlier run is not given up for one that cannot begin.
+        if start == StartMode::Overwrite {
+            folder.clear()?;
+        }
+        folder.note(recipe, &made_of)?;
+        if options.keep_graph {
+            results::write_graph(&folder, program)?;
+        }
+        events.event(&Event::Started {
+            folder: folder.0.clone(),
+            device: device.kind.to_string(),
+            device_reason: device.reason.clone(),
+            rows: opened.train.dataset.rows(),
+            classes: opened.train.classes().len(),
+            figures: opened.metrics.figures(),
+            decides: opened.metrics.decides().name.clone(),
+            trained: program.trained,
+            frozen: program.frozen,
+            total_steps: trainer.total_steps(),
+            steps_per_epoch: opened.steps_per_epoch(),
+            epochs: recipe.training.epochs,
+            steps_done: trainer.history().steps,
+        });
+        for message in opened.notes.iter().chain(&program.notes) {
+            events.event(&Event::Note { message: message.clone() });
+        }
+        Ok(Run {
+            compiled: compiled.clone(),
+            folder,
+            device,
+            start,
+            resources: options.resources.clone(),
+            trainer,
+            stream,
+            opening: began.elapsed(),
+            state: RunState::UnderWay,
+            _locked: locked,
+        })
+    }
+}
+
+fn made_of(opened: &Opened) -> Result<MadeOf, RecipeError> {
+    let path = opened.model.path();
+    let model = std::fs::read(path).map_err(RecipeError::io("read", path))?;
+    Ok(MadeOf {
+        model: Fingerprint::of_bytes(&model),
+        train: targets_fingerprint(&opened.train)?,
+        evaluate: opened.evaluate.as_ref().map(targets_fingerprint).transpose()?,
+    })
+}
+
+/// Of the rows, their targets included.
+fn targets_fingerprint(source: &RowSource) -> Result<Fingerprint, RecipeError> {
+    Ok(source.dataset.fingerprint_with(&source.encoders.columns_of(TensorRole::Target))?)
+}
+
+/// The newest whole checkpoint; `None` when the run was killed before it wrote one: then it simply starts again.
+fn newest_checkpoint(folder: &RunFolder, events: &mut dyn Events) -> Result<Option<Checkpoint>, RecipeError> {
+    let newest = checkpoint::load_newest(&folder.checkpoints())?;
+    for skipped in &newest.skipped {
+        let message = format!("{} is not whole and is passed over: {}", shown_path(&skipped.path), skipped.reason);
+        events.event(&Event::Warning { message });
+    }
+    match (newest.checkpoint, newest.skipped.first()) {
+        (Some(checkpoint), _) => Ok(Some(checkpoint)),
+        (None, Some(skipped)) => {
+            let (newest, reason) = (skipped.path.clone(), skipped.reason.clone());
+            Err(RecipeError::NoWholeCheckpoint { folder: folder.0.clone(), newest, reason })
+        }
+        (None, None) => {
+            let message = "the run has no checkpoint yet; it starts from its first step".into();
+            events.event(&Event::Warning { message });
+            Ok(None)
+        }
+    }
+}
+
+fn trainer_settings(opened: &Opened, folder: &RunFolder) -> TrainerSettings {
+    let training = &opened.recipe.training;
+    TrainerSettings {
+        step: StepSettings {
+            optimizer: opened.optimizer.clone(),
+            gradient_clip_norm: training.gradient_clip_norm,
+            threads: training.threads,
+        },
+        schedule: opened.schedule.clone(),
+        epochs: training.epochs,
+        batches_per_epoch: opened.steps_per_epoch(),
+        classes: opened.train.classes().to_vec(),
+        metrics: opened.metrics.clone(),
+        checkpoints: Some(CheckpointSettings {
+            folder: folder.checkpoints(),
+            every_steps: opened.recipe.output.checkpoint.every_steps,
+            keep: opened.recipe.output.checkpoint.keep,
+        }),
+        fingerprint: Fingerprint::of(&fixed(&opened.recipe)),
+    }
+}

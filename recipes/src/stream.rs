@@ -1,0 +1,67 @@
+use std::cell::RefCell;
+
+use millstream_pipeline::{Batches, Dataset, StreamOptions};
+use millstream_schemas::{Batch, ResumePoint};
+use millstream_training::{BatchSource, BoxError};
+
+use crate::check::{DataReport, left_out};
+use crate::error::RecipeError;
+
+/// Batches of the pipeline as the trainer takes them.
+pub(crate) struct Stream(pub(crate) Batches);
+
+impl Stream {
+    pub(crate) fn open(
+        dataset: &Dataset,
+        options: StreamOptions,
+        from: Option<&ResumePoint>,
+    ) -> Result<Self, RecipeError> {
+        Ok(Self(Batches::open(dataset, options, from)?))
+    }
+
+    pub(crate) fn skipped(&self) -> Option<Skipped> {
+        let unreadable = self.0.first_unreadable().map(|(row, damage)| format!("{row}: {damage}"));
+        Some(self.0.counters().damaged_rows).filter(|rows| *rows > 0).map(|rows| (rows, unreadable))
+    }
+}
+
+impl BatchSource for Stream {
+    fn next_batch(&mut self) -> Option<Result<Batch, BoxError>> {
+        self.0.next().map(|batch| batch.map_err(Into::into))
+    }
+
+    fn waiting(&self) -> Option<usize> {
+        Some(self.0.counters().batches_waiting)
+    }
+}
+
+/// How many rows a stream has left out as damaged, and the first whose image or text cannot be used, with the reason.
+pub(crate) type Skipped = (u64, Option<String>);
+
+/// That no row of a split can be used, and why.
+pub(crate) fn no_usable_row(place: &str, report: &DataReport, skipped: Option<&Skipped>) -> RecipeError {
+    let (rows, first) = skipped.map_or((0, None), |(rows, first)| (*rows, first.as_deref()));
+    // Of the damaged ones, those with a bad label are counted as such already.
+    let reasons = left_out(report, rows.saturating_sub(report.bad_labels), first);
+    RecipeError::mismatch(place, format!("no row can be used: {reasons}"))
+}
+
+/// An evaluation's stream that leaves word of what it skipped.
+pub(crate) struct Watched<'a> {
+    pub(crate) stream: Stream,
+    pub(crate) skipped: &'a RefCell<Option<Skipped>>,
+}
+
+impl BatchSource for Watched<'_> {
+    fn next_batch(&mut self) -> Option<Result<Batch, BoxError>> {
+        let batch = self.stream.next_batch();
+        if batch.is_none() {
+            *self.skipped.borrow_mut() = self.stream.skipped();
+        }
+        batch
+    }
+
+    fn waiting(&self) -> Option<usize> {
+        self.stream.waiting()
+    }
+}
