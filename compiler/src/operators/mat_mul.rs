@@ -32,7 +32,15 @@ pub(super) const OPERATOR: Operator = Operator {
 };
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
-    let (a, b) = (rule.input(0)?, rule.input(1)?);
+    product(rule, rule.input(0)?, rule.input(1)?)
+}
+
+/// The type of a product.
+pub(super) fn product(
+    rule: &TypeRuleInput<'_>,
+    a: &TensorType,
+    b: &TensorType,
+) -> Result<Vec<TensorType>, CompilerError> {
     if a.shape.is_empty() || b.shape.is_empty() {
         return Err(rule.error(format!("{a} and {b}: a scalar cannot be multiplied as a matrix")));
     }

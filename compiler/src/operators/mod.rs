@@ -13,6 +13,8 @@ mod asin;
 mod asinh;
 mod atan;
 mod atanh;
+mod attention;
+mod attention_microsoft;
 mod average_pool;
 mod batch_normalization;
 mod bias_gelu;
@@ -43,6 +45,7 @@ mod div;
 mod dropout;
 mod einsum;
 mod elu;
+mod embed_layer_normalization;
 mod equal;
 mod erf;
 mod exp;
@@ -51,10 +54,12 @@ mod eye_like;
 mod fast_gelu;
 mod flatten;
 mod floor;
+mod fused_mat_mul;
 mod gather;
 mod gather_elements;
 mod gather_nd;
 mod gelu;
+mod gelu_microsoft;
 mod gemm;
 mod global_average_pool;
 mod global_max_pool;
@@ -85,6 +90,7 @@ mod min;
 mod mish;
 mod modulo;
 mod mul;
+mod multi_head_attention;
 mod neg;
 mod non_zero;
 mod not;
@@ -113,6 +119,7 @@ mod reshape;
 mod resize;
 mod reverse_sequence;
 mod rms_normalization;
+mod rotary_embedding;
 mod round;
 mod rules;
 mod samples;
@@ -127,6 +134,8 @@ mod simplified_layer_normalization;
 mod sin;
 mod sinh;
 mod size;
+mod skip_layer_normalization;
+mod skip_simplified_layer_normalization;
 mod slice;
 mod softmax;
 mod softplus;
@@ -157,8 +166,8 @@ use rules::elementwise::{
     truth_of_floats, truth_of_two,
 };
 use rules::{
-    axes, blocks, convolutions, element_types, extremes, folding, normalizations, reductions, resizing, scatters,
-    windows,
+    attention as attention_rules, axes, blocks, convolutions, element_types, extremes, folding, gelu as gelu_rules,
+    normalizations, reductions, resizing, scatters, windows,
 };
 pub use samples::{
     Sample, SampleInput, fixed_floats, fixed_integer, fixed_integers, fixed_integers_of, fixed_truths, varied,
@@ -179,6 +188,8 @@ const STANDARD: &[Operator] = &[
     asinh::OPERATOR,
     atan::OPERATOR,
     atanh::OPERATOR,
+    attention::OPERATOR,
+    attention_microsoft::OPERATOR,
     average_pool::OPERATOR,
     batch_normalization::OPERATOR,
     bias_gelu::OPERATOR,
@@ -209,6 +220,7 @@ const STANDARD: &[Operator] = &[
     dropout::OPERATOR,
     einsum::OPERATOR,
     elu::OPERATOR,
+    embed_layer_normalization::OPERATOR,
     equal::OPERATOR,
     erf::OPERATOR,
     exp::OPERATOR,
@@ -217,10 +229,12 @@ const STANDARD: &[Operator] = &[
     fast_gelu::OPERATOR,
     flatten::OPERATOR,
     floor::OPERATOR,
+    fused_mat_mul::OPERATOR,
     gather::OPERATOR,
     gather_elements::OPERATOR,
     gather_nd::OPERATOR,
     gelu::OPERATOR,
+    gelu_microsoft::OPERATOR,
     gemm::OPERATOR,
     global_average_pool::OPERATOR,
     global_max_pool::OPERATOR,
@@ -251,6 +265,7 @@ const STANDARD: &[Operator] = &[
     mish::OPERATOR,
     modulo::OPERATOR,
     mul::OPERATOR,
+    multi_head_attention::OPERATOR,
     neg::OPERATOR,
     non_zero::OPERATOR,
     not::OPERATOR,
@@ -277,6 +292,7 @@ const STANDARD: &[Operator] = &[
     resize::OPERATOR,
     reverse_sequence::OPERATOR,
     rms_normalization::OPERATOR,
+    rotary_embedding::OPERATOR,
     round::OPERATOR,
     scatter_elements::OPERATOR,
     scatter_nd::OPERATOR,
@@ -289,6 +305,8 @@ const STANDARD: &[Operator] = &[
     sin::OPERATOR,
     sinh::OPERATOR,
     size::OPERATOR,
+    skip_layer_normalization::OPERATOR,
+    skip_simplified_layer_normalization::OPERATOR,
     slice::OPERATOR,
     softmax::OPERATOR,
     softplus::OPERATOR,

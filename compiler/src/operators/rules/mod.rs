@@ -1,6 +1,7 @@
-//! Rules that several operators share: element types, axes, blocks of pixels, element by element, maxima and minima,
+//! Rules that several operators share: attention, element types, axes, blocks of pixels, element by element, maxima and minima,
 //! folding, normalizations, reductions, resizing, scattering back what was gathered, sliding windows, convolutions.
 
+pub(crate) mod attention;
 pub(crate) mod axes;
 pub(crate) mod blocks;
 pub(crate) mod convolutions;
@@ -8,6 +9,7 @@ pub(crate) mod element_types;
 pub(crate) mod elementwise;
 pub(crate) mod extremes;
 pub(crate) mod folding;
+pub(crate) mod gelu;
 pub(crate) mod normalizations;
 pub(crate) mod reductions;
 pub(crate) mod resizing;

@@ -1,7 +1,7 @@
 //! What normalizations share: x̂ = (x − mean) · r over some axes, and the way back through it.
 
 use crate::CompilerError;
-use crate::backward::Backward;
+use crate::backward::{Backward, Expansion};
 use crate::graph::{Graph, Length, TensorType, ValueId};
 use crate::operators::TypeRuleInput;
 
@@ -131,3 +131,49 @@ pub(crate) fn root_mean_square_gradient(b: &mut Backward<'_>) -> Result<(), Comp
     }
     Ok(())
 }
+
+/// The outputs of a normalization over the last axis of a sum: y, two statistics, and the sum.
+pub(crate) fn types_of_a_sum(
+    rule: &TypeRuleInput<'_>,
+    weights: std::ops::Range<usize>,
+) -> Result<Vec<TensorType>, CompilerError> {
+    let (x, skip) = (rule.input(0)?, rule.input(1)?);
+    let Some(hidden) = x.shape.last() else { return Err(rule.error(format!("{x} has no axis"))) };
+    if rule.broadcast(&x.shape, &skip.shape)? != x.shape {
+        return Err(rule.error(format!("input 1 is {skip}, wanted {x}")));
+    }
+    for index in weights {
+        require_vector(rule, index, hidden)?;
+    }
+    let kept = x.shape[..x.shape.len() - 1].iter().cloned();
+    let statistic = TensorType::new(x.dtype, kept.chain([1.into()]));
+    Ok(vec![x.clone(), statistic.clone(), statistic, x.clone()])
+}
+
+/// x + skip + bias.
+pub(crate) fn sum_with_skip(node: &mut Expansion<'_>, bias: Option<ValueId>) -> Emitted {
+    let (x, skip) = (node.input(0)?, node.input(1)?);
+    let sum = node.graph.plus(x, skip)?;
+    match bias {
+        Some(bias) => node.graph.plus(sum, bias),
+        None => Ok(sum),
+    }
+}
+
+/// The outputs of a normalization of `sum` by this operator.
+pub(crate) fn of_a_sum(
+    node: &mut Expansion<'_>,
+    operator: &str,
+    sum: ValueId,
+    inputs: &[Option<ValueId>],
+) -> Result<Vec<ValueId>, CompilerError> {
+    if (1..3).any(|index| node.node.outputs.get(index).is_some_and(Option::is_some)) {
+        return Err(node.no_gradient("it gives its statistics"));
+    }
+    let epsilon = node.node.float("epsilon").unwrap_or(DEFAULT_EPSILON_OF_A_SUM);
+    let y = node.graph.add_with(operator, inputs, &[("axis", (-1).into()), ("epsilon", epsilon.into())], 1)?[0];
+    Ok(vec![y, y, y, sum])
+}
+
+/// As ONNX Runtime has it for its own operators.
+pub(crate) const DEFAULT_EPSILON_OF_A_SUM: f32 = 1e-12;

@@ -1,0 +1,105 @@
+use super::attention_rules::{Scores, attend, bias_of_mask, heads, merge_heads, scale_of, size_of_a_head, split_heads};
+use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, varied};
+use crate::CompilerError;
+use crate::backward::Expansion;
+use crate::graph::{Attribute, Constant, ElementType, Length, TensorType, ValueId};
+
+/// `com.microsoft.MultiHeadAttention`: attention over heads of queries, keys and values `[batch, length, heads · size]`, with
+/// a bias of all three, a mask of keys, a bias of the scores, and earlier keys and values in front. As products, a softmax
+/// and sums. Packed inputs have no rule.
+pub(super) const OPERATOR: Operator = Operator {
+    domain: "com.microsoft",
+    name: "MultiHeadAttention",
+    opsets: 1..=1,
+    weights: &[3],
+    types,
+    fold: None,
+    gradient: Gradient::Expand(expand),
+    samples: || {
+        let three = || vec![varied(&[2, 3, 4]), varied(&[2, 5, 4]), varied(&[2, 5, 6])];
+        let absent = || SampleInput::Absent;
+        let then = |more: Vec<SampleInput>| three().into_iter().chain(more).collect::<Vec<SampleInput>>();
+        let bytes: Vec<u8> =
+            [1, 1, 1, 1, 1, 1, 1, 0, 1, 0].iter().flat_map(|value: &i32| value.to_le_bytes()).collect();
+        let mask =
+            || SampleInput::Fixed(Constant { dtype: ElementType::I32, shape: vec![2, 5], bytes: bytes.clone().into() });
+        let with = |more: Vec<(&'static str, Attribute)>| {
+            [("num_heads", Attribute::Int(2))].into_iter().chain(more).collect::<Vec<_>>()
+        };
+        let square = vec![varied(&[2, 4, 4]), varied(&[2, 4, 4]), varied(&[2, 4, 4])];
+        vec![
+            Sample::new("plain", three(), with(vec![])),
+            Sample::new("a bias", then(vec![varied(&[14])]), with(vec![("scale", 0.5.into())])),
+            Sample::new("a mask of keys", then(vec![absent(), mask()]), with(vec![])),
+            Sample::new("a bias of scores", then(vec![absent(), absent(), varied(&[2, 2, 3, 5])]), with(vec![])),
+            Sample::new("causal", square, with(vec![("unidirectional", 1.into())])),
+        ]
+    },
+};
+
+fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    let (q, k, v) = (rule.input(0)?, rule.input(1)?, rule.input(2)?);
+    let heads = heads(rule.node, "num_heads").map_err(|message| rule.error(message))?;
+    if [q, k, v].iter().any(|given| given.shape.len() != 3) {
+        return Err(CompilerError::NotKnown {
+            node: rule.graph.label(rule.node),
+            operator: rule.node.operator.clone(),
+            message: format!("{q}, {k} and {v} are packed or have other axes than batch, length and heads"),
+        });
+    }
+    let sizes = [q, k, v].map(|given| size_of_a_head(&given.shape[2], heads));
+    let [size, key_size, value_size] = sizes.map(|size| size.map_err(|message| rule.error(message)));
+    let (size, key_size, value_size) = (size?, key_size?, value_size?);
+    if !size.agrees_with(&key_size) || !k.shape[1].agrees_with(&v.shape[1]) {
+        return Err(rule.error(format!("queries {q}, keys {k} and values {v}; state the lengths that are open")));
+    }
+    let past = match rule.optional(6) {
+        Some(past) => past.shape.get(2).cloned().ok_or_else(|| rule.error(format!("earlier keys {past}")))?,
+        None => 0.into(),
+    };
+    let keys = past + &k.shape[1];
+    let present =
+        [size, value_size].map(|size| TensorType::new(q.dtype, [q.shape[0].clone(), heads.into(), keys.clone(), size]));
+    let [present_key, present_value] = present;
+    let products = TensorType::new(q.dtype, [q.shape[0].clone(), heads.into(), q.shape[1].clone(), keys]);
+    let y = TensorType::new(q.dtype, [&q.shape[0], &q.shape[1], &v.shape[2]]);
+    Ok(vec![y, present_key, present_value, products])
+}
+
+fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
+    if node.node.input(8).is_some() || node.node.input(9).is_some() {
+        return Err(node.no_gradient("it shares the memory of earlier keys"));
+    }
+    if node.node.outputs.get(3).is_some_and(Option::is_some) {
+        return Err(node.no_gradient("it gives the products of queries and keys"));
+    }
+    let mut inputs = [node.input(0)?, node.input(1)?, node.input(2)?];
+    let heads = heads(&node.node, "num_heads").map_err(|message| node.error(message))?;
+    let hidden = [0, 1, 2].map(|at| node.graph.shape(inputs[at]).map(|shape| shape[2].clone()));
+    let [q_hidden, k_hidden, v_hidden] = hidden;
+    let lengths = [q_hidden?, k_hidden?, v_hidden?];
+    if let Some(bias) = node.node.input(3) {
+        let parts = node.graph.lengths(&lengths)?;
+        let parts = node.graph.add_with("Split", &[Some(bias), Some(parts)], &[("axis", 0.into())], 3)?;
+        for (input, part) in inputs.iter_mut().zip(parts) {
+            *input = node.graph.plus(*input, part)?;
+        }
+    }
+    let [q, mut k, mut v] = inputs;
+    let q = split_heads(node.graph, q, heads)?;
+    k = split_heads(node.graph, k, heads)?;
+    v = split_heads(node.graph, v, heads)?;
+    let mut past = Length::from(0);
+    if let Some((past_key, past_value)) = node.node.input(6).zip(node.node.input(7)) {
+        past = node.graph.shape(past_key)?[2].clone();
+        k = node.graph.concat(&[past_key, k], 2)?;
+        v = node.graph.concat(&[past_value, v], 2)?;
+    }
+    let (shape, keys) = (node.graph.shape(q)?.to_vec(), node.graph.shape(k)?[2].clone());
+    let (bias, mask) = (node.node.input(5), node.node.input(4));
+    let bias = bias_of_mask(node, bias, mask, (&shape[0], &keys))?;
+    let scale = scale_of(node, &shape[3])?;
+    let causal = (node.node.int("unidirectional").unwrap_or(0) != 0).then_some(past);
+    let y = attend(node.graph, q, k, v, &Scores { scale, softcap: 0.0, bias, seen: None, causal })?;
+    Ok(vec![merge_heads(node.graph, y)?, k, v])
+}

@@ -1,0 +1,215 @@
+//! Scaled dot-product attention (Vaswani 2017), and rotary embeddings of its queries and keys.
+
+use crate::CompilerError;
+use crate::backward::Expansion;
+use crate::graph::{Constant, ElementType, Graph, Length, Node, ValueId};
+
+type Emitted = Result<ValueId, CompilerError>;
+
+/// Added to the scores of keys that a query does not see: e to this is 0, and sums of it stay finite.
+const UNSEEN: f32 = -1e30;
+
+/// How scores are made.
+pub(crate) struct Scores {
+    /// Factor of the products of queries and keys.
+    pub(crate) scale: f32,
+    /// Scores go through c · tanh(s / c), where it is not 0.
+    pub(crate) softcap: f32,
+    /// Added to the scores; broadcasts to `[batch, heads, queries, keys]`.
+    pub(crate) bias: Option<ValueId>,
+    /// Truth values, which keys a query sees; broadcast likewise. A query that sees none gives zeros.
+    pub(crate) seen: Option<ValueId>,
+    /// Whether query `i` sees the keys up to `i` plus this number only.
+    pub(crate) causal: Option<Length>,
+}
+
+/// Σ softmax(scores) · values. Queries `[batch, heads, queries, size]`, keys `[batch, groups, keys, size]`, values
+/// `[batch, groups, keys, size of a value]`; neighbouring heads share a group of keys and values.
+pub(crate) fn attend(graph: &mut Graph, queries: ValueId, keys: ValueId, values: ValueId, scores: &Scores) -> Emitted {
+    let [q, k, v] = [queries, keys, values].map(|value| graph.shape(value).map(<[Length]>::to_vec));
+    let (q, k, v) = (q?, k?, v?);
+    let share = q[1].exact_quotient(&k[1]).ok_or_else(|| {
+        CompilerError::unsupported(format!("{} heads over {} of keys", q[1], k[1]), "state the lengths that are open")
+    })?;
+    // the heads of a group follow each other, so they are more queries of that group
+    let stacked = |last: &Length| [k[0].clone(), k[1].clone(), share.clone() * &q[2], last.clone()];
+    let scale = graph.scalar(scores.scale);
+    let scaled = graph.times(queries, scale)?;
+    let scaled = graph.reshape(scaled, &stacked(&q[3]))?;
+    let turned = graph.transpose(keys, &[0, 1, 3, 2])?; // the runtime fuses it into the product
+    let mut found = graph.add("MatMul", &[scaled, turned], &[])?;
+    found = graph.reshape(found, &[&q[0], &q[1], &q[2], &k[2]])?;
+    if scores.softcap != 0.0 {
+        let cap = graph.scalar(scores.softcap);
+        let share = graph.divided_by(found, cap)?;
+        let bent = graph.add("Tanh", &[share], &[])?;
+        found = graph.times(bent, cap)?;
+    }
+    if let Some(bias) = scores.bias {
+        found = graph.plus(found, bias)?;
+    }
+    let causal = match &scores.causal {
+        Some(before) => Some(not_after(graph, &q[2], &k[2], before)?),
+        None => None,
+    };
+    let seen = match (scores.seen, causal) {
+        (Some(seen), Some(causal)) => Some(graph.add("And", &[seen, causal], &[])?),
+        (seen, causal) => seen.or(causal),
+    };
+    let mut gate = None;
+    if let Some(seen) = seen {
+        let shown = graph.cast(seen, ElementType::F32)?;
+        let [one, unseen] = [1.0, -UNSEEN].map(|value| graph.scalar(value));
+        let hidden = graph.minus(shown, one)?;
+        let hidden = graph.times(hidden, unseen)?;
+        found = graph.plus(found, hidden)?;
+        gate = scores.seen.map(|_| shown);
+    }
+    let mut shares = graph.add("Softmax", &[found], &[("axis", (-1).into())])?;
+    if let Some(gate) = gate {
+        shares = graph.times(shares, gate)?;
+    }
+    let shares = graph.reshape(shares, &stacked(&k[2]))?;
+    let sums = graph.add("MatMul", &[shares, values], &[])?;
+    graph.reshape(sums, &[&q[0], &q[1], &q[2], &v[3]])
+}
+
+/// Truth values `[queries, keys]`: key `j` is at most `before` after query `i`.
+fn not_after(graph: &mut Graph, queries: &Length, keys: &Length, before: &Length) -> Emitted {
+    let rows = graph.positions(queries)?;
+    let rows = if *before == 0 {
+        rows
+    } else {
+        let before = graph.lengths(std::slice::from_ref(before))?;
+        graph.plus(rows, before)?
+    };
+    let rows = graph.reshape(rows, &[queries.clone(), 1.into()])?;
+    let columns = graph.positions(keys)?;
+    graph.add("LessOrEqual", &[columns, rows], &[])
+}
+
+/// `[batch, length, heads · size]` as `[batch, heads, length, size]`.
+pub(crate) fn split_heads(graph: &mut Graph, value: ValueId, heads: usize) -> Emitted {
+    let shape = graph.shape(value)?.to_vec();
+    let size = size_of_a_head(&shape[2], heads)
+        .map_err(|message| CompilerError::unsupported(message, "state the lengths that are open"))?;
+    let split = graph.reshape(value, &[&shape[0], &shape[1], &heads.into(), &size])?;
+    graph.transpose(split, &[0, 2, 1, 3])
+}
+
+/// `[batch, heads, length, size]` as `[batch, length, heads · size]`.
+pub(crate) fn merge_heads(graph: &mut Graph, value: ValueId) -> Emitted {
+    let shape = graph.shape(value)?.to_vec();
+    let turned = graph.transpose(value, &[0, 2, 1, 3])?;
+    graph.reshape(turned, &[shape[0].clone(), shape[2].clone(), &shape[1] * &shape[3]])
+}
+
+/// Length of a head, of an axis that holds so many.
+pub(crate) fn size_of_a_head(hidden: &Length, heads: usize) -> Result<Length, String> {
+    let misfit = || match hidden.as_number() {
+        Some(_) => format!("an axis of {hidden} in {heads} heads"),
+        None => format!("an axis of {hidden} in {heads} heads; state the lengths that are open"),
+    };
+    hidden.exact_quotient(&heads.into()).ok_or_else(misfit)
+}
+
+/// An attribute that counts heads.
+pub(crate) fn heads(node: &Node, name: &str) -> Result<usize, String> {
+    let count = node.int(name).ok_or_else(|| format!("no attribute `{name}`"))?;
+    usize::try_from(count).ok().filter(|count| (1..1 << 16).contains(count)).ok_or(format!("{name} is {count}"))
+}
+
+/// Rotates pairs of the last axis by angles whose cosines and sines are given (Su 2021), as many as pairs; what is
+/// beyond them on the axis stays. Pairs are neighbours, or one of each half.
+pub(crate) fn rotate(graph: &mut Graph, x: ValueId, cosines: ValueId, sines: ValueId, interleaved: bool) -> Emitted {
+    let shape = graph.shape(x)?.to_vec();
+    let (lead, last) = shape.split_at(shape.len() - 1);
+    let pairs = graph.shape(cosines)?.last().cloned().unwrap_or_else(|| 1.into());
+    let turned_length = &pairs * 2;
+    let rest = &last[0] - &turned_length;
+    let axis = [("axis", (-1).into())];
+    let (turned, rest) = if rest == 0 {
+        (x, None)
+    } else {
+        let lengths = graph.lengths(&[turned_length.clone(), rest])?;
+        let parts = graph.add_with("Split", &[Some(x), Some(lengths)], &axis, 2)?;
+        (parts[0], Some(parts[1]))
+    };
+    let with = |ends: &[&Length]| lead.iter().chain(ends.iter().copied()).cloned().collect::<Vec<Length>>();
+    let one = Length::from(1);
+    let halves = if interleaved {
+        let two = Length::from(2);
+        let paired = graph.reshape(turned, &with(&[&pairs, &two]))?;
+        let ones = graph.integers(&[1, 1]);
+        let parts = graph.add_with("Split", &[Some(paired), Some(ones)], &axis, 2)?;
+        [graph.reshape(parts[0], &with(&[&pairs]))?, graph.reshape(parts[1], &with(&[&pairs]))?]
+    } else {
+        let lengths = graph.lengths(&[pairs.clone(), pairs.clone()])?;
+        let parts = graph.add_with("Split", &[Some(turned), Some(lengths)], &axis, 2)?;
+        [parts[0], parts[1]]
+    };
+    let [a, b] = halves;
+    let (a_cosine, b_sine) = (graph.times(a, cosines)?, graph.times(b, sines)?);
+    let (a_sine, b_cosine) = (graph.times(a, sines)?, graph.times(b, cosines)?);
+    let (real, imaginary) = (graph.minus(a_cosine, b_sine)?, graph.plus(a_sine, b_cosine)?);
+    let joined = if interleaved {
+        let real = graph.reshape(real, &with(&[&pairs, &one]))?;
+        let imaginary = graph.reshape(imaginary, &with(&[&pairs, &one]))?;
+        let joined = graph.concat(&[real, imaginary], -1)?;
+        graph.reshape(joined, &with(&[&turned_length]))?
+    } else {
+        graph.concat(&[real, imaginary], -1)?
+    };
+    match rest {
+        Some(rest) => graph.concat(&[joined, rest], -1),
+        None => Ok(joined),
+    }
+}
+
+/// What ONNX Runtime's own attentions add to the scores: their bias, and `filter` for the keys that a mask of integers
+/// leaves out. The mask is `[batch, keys]`, `[batch, queries, keys]`, or the number of keys of each row.
+pub(crate) fn bias_of_mask(
+    node: &mut Expansion<'_>,
+    bias: Option<ValueId>,
+    mask: Option<ValueId>,
+    (batch, keys): (&Length, &Length),
+) -> Result<Option<ValueId>, CompilerError> {
+    let Some(mask) = mask else { return Ok(bias) };
+    let shape = node.graph.shape(mask)?.to_vec();
+    let one = &Length::from(1);
+    let axes = match shape.as_slice() {
+        [rows] if rows == batch => [batch, one, one, one],
+        [rows, length] if rows == batch && length.agrees_with(keys) => [batch, one, one, keys],
+        [rows, queries, length] if rows == batch && length.agrees_with(keys) => [batch, one, queries, keys],
+        other => return Err(node.no_gradient(format!("a mask {other:?} for {batch} rows of {keys} keys"))),
+    };
+    let filter = node.node.float("mask_filter_value").unwrap_or(-10_000.0);
+    let graph = &mut *node.graph;
+    let mask = graph.reshape(mask, &axes)?;
+    let mask = graph.cast(mask, ElementType::I64)?;
+    let hidden = if shape.len() == 1 {
+        let places = graph.positions(keys)?;
+        graph.add("GreaterOrEqual", &[places, mask], &[])?
+    } else {
+        let least = graph.constant("least", Constant::i64([], &[1]));
+        graph.add("Less", &[mask, least], &[])?
+    };
+    let hidden = graph.cast(hidden, ElementType::F32)?;
+    let filter = graph.scalar(filter);
+    let hidden = graph.times(hidden, filter)?;
+    match bias {
+        Some(bias) => graph.plus(hidden, bias).map(Some),
+        None => Ok(Some(hidden)),
+    }
+}
+
+/// The attribute `scale`, or 1/√(size of a head).
+pub(crate) fn scale_of(node: &Expansion<'_>, size: &Length) -> Result<f32, CompilerError> {
+    match (node.node.float("scale").filter(|scale| *scale != 0.0), size.fixed()) {
+        (Some(scale), _) => Ok(scale),
+        (None, Some(size)) => Ok(1.0 / (size as f32).sqrt()),
+        (None, None) => {
+            Err(node.no_gradient(format!("heads of length {size}, whose root scales; state the lengths that are open")))
+        }
+    }
+}
