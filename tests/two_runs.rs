@@ -1,5 +1,10 @@
 //! Runs of one process that share memory, workers and threads: each gives to the bit what it gives alone.
 #![cfg(feature = "training")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests say that they are left out, and stop at surprises"
+)]
 
 use std::path::Path;
 

@@ -50,7 +50,7 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
 fn samples() -> Vec<Sample> {
     let positions = || SampleInput::Fixed(Constant::i64([2, 3], &[0, 1, 2, 4, 3, 0]));
     let cached = |x: &[usize], pairs: usize| vec![varied(x), varied(&[5, pairs]), varied(&[5, pairs]), positions()];
-    let placed = vec![varied(&[2, 2, 3, 4]), varied(&[2, 3, 2]), varied(&[2, 3, 2])];
+    let placed = vec![varied(&[5, 2, 3, 4]), varied(&[5, 3, 2]), varied(&[5, 3, 2])];
     let part = || vec![("num_heads", 2.into()), ("rotary_embedding_dim", 4.into())];
     let all = vec![
         Sample::new("halves", cached(&[2, 2, 3, 4], 2), vec![]),

@@ -67,11 +67,11 @@ fn a_fault_in_one_stream_does_not_touch_another() {
     let shared = SharedResources::new(MEMORY, 2, 2).unwrap();
     let encoders = Encoders::standard(&bad, None, "label").unwrap();
     let of_bad = StreamOptions { encoders, ..options(2, Some(&shared)) };
-    let mut good = Batches::open(&dataset, options(1, Some(&shared)), None).unwrap();
+    let good = Batches::open(&dataset, options(1, Some(&shared)), None).unwrap();
     let mut failing = Batches::open(&bad, of_bad, None).unwrap();
     let mut got = Vec::new();
     let mut failed = false;
-    while let Some(batch) = good.next() {
+    for batch in good {
         got.push(signature(&batch.unwrap()));
         failed |= failing.next().is_some_and(|batch| batch.is_err());
     }
