@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use millstream_schemas::choice::{Catalog, Choice, ChoiceError, Options, Row, read, schema_of, whole};
+use millstream_schemas::choice::{self, Catalog, Choice, ChoiceError, FromOptions, Row};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -41,41 +41,20 @@ impl Row for InitializerKind {
     }
 
     fn schema(&self) -> Value {
-        (self.build.schema)()
+        self.build.schema()
     }
 
     fn accepts(&self, options: &Value) -> bool {
-        (self.build.make)(options, "").is_ok()
+        self.build.accepts(options)
     }
 }
 
-/// The options of an initializer, and how it is made of them.
-#[derive(Clone, Copy)]
-pub struct Build {
-    schema: fn() -> Value,
-    make: fn(&Value, &str) -> Made,
-}
+/// The options of a row, and how its initializer is made of them.
+pub type Build = choice::Build<dyn InitializerFunction>;
 
-/// The initializer, and its options with every default filled in.
-type Made = Result<(Arc<dyn InitializerFunction>, Value), ChoiceError>;
-
-impl Build {
-    /// An initializer with the options `T`.
-    pub const fn of<T: Options + InitializerFunction + 'static>() -> Self {
-        Self {
-            schema: schema_of::<T>,
-            make: |options, place| {
-                let function = read::<T>(options, place)?;
-                let options = whole(&function);
-                Ok((Arc::new(function), options))
-            },
-        }
-    }
-}
-
-impl fmt::Debug for Build {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Build").finish_non_exhaustive()
+impl<T: InitializerFunction + 'static> FromOptions<T> for dyn InitializerFunction {
+    fn from_options(options: T) -> Arc<Self> {
+        Arc::new(options)
     }
 }
 
@@ -92,9 +71,8 @@ impl Initializer {
     /// # Errors
     /// An unknown name or option, or a value that makes no sense.
     pub fn choose(catalog: &Catalog<InitializerKind>, choice: &Choice, place: &str) -> Result<Self, ChoiceError> {
-        let row = catalog.find(choice, place)?;
-        let (function, options) = (row.build.make)(&choice.options, &format!("{place}.{}", row.name))?;
-        Ok(Self { choice: Choice::new(row.name, options), function })
+        let (choice, function) = catalog.find(choice, place)?.build.choose(choice, place)?;
+        Ok(Self { choice, function })
     }
 
     /// The choice, with every default filled in.

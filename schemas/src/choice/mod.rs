@@ -4,6 +4,7 @@
 //! its options: their types, defaults, ranges and documentation. Nothing in this crate knows an option of any row.
 
 mod bounds;
+mod build;
 mod catalog;
 mod error;
 mod options;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 pub use bounds::{above, at_least, between, range, share};
+pub use build::{Build, FromOptions};
 pub use catalog::{Catalog, Row};
 pub use error::ChoiceError;
 pub use options::{NoOptions, Options, Shared, read, read_shared, schema_of, schema_of_shared, whole};

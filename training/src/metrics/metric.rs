@@ -22,11 +22,11 @@ impl Metric {
     /// An unknown name or option, or a value that makes no sense.
     pub fn choose(catalog: &Catalog<MetricKind>, choice: &Choice, place: &str) -> Result<Self, ChoiceError> {
         let row = catalog.find(choice, place)?;
-        let (function, options) = (row.build.make)(&choice.options, &format!("{place}.{}", row.name))?;
+        let (choice, function) = row.build.choose(choice, place)?;
         let MetricKind { better, unit, of_constant_answer, .. } = *row;
         let figure = |name| FigureKind { name, better, unit, of_constant_answer };
         let figures = function.figure_names().into_iter().map(figure).collect();
-        Ok(Self { choice: Choice::new(row.name, options), figures, function })
+        Ok(Self { choice, figures, function })
     }
 
     /// The choice, with every default filled in.

@@ -1,7 +1,6 @@
-use std::fmt;
 use std::sync::Arc;
 
-use millstream_schemas::choice::{ChoiceError, Options, Row, read, schema_of, whole};
+use millstream_schemas::choice::{self, FromOptions, Row};
 use serde_json::Value;
 
 use super::figure_kind::{Better, Unit};
@@ -55,40 +54,19 @@ impl Row for MetricKind {
     }
 
     fn schema(&self) -> Value {
-        (self.build.schema)()
+        self.build.schema()
     }
 
     fn accepts(&self, options: &Value) -> bool {
-        (self.build.make)(options, "").is_ok()
+        self.build.accepts(options)
     }
 }
 
-/// The options of a metric, and how it is made of them.
-#[derive(Clone, Copy)]
-pub struct Build {
-    schema: fn() -> Value,
-    pub(super) make: fn(&Value, &str) -> Made,
-}
+/// The options of a row, and how its metric is made of them.
+pub type Build = choice::Build<dyn MetricFunction>;
 
-/// The metric, and its options with every default filled in.
-type Made = Result<(Arc<dyn MetricFunction>, Value), ChoiceError>;
-
-impl Build {
-    /// A metric with the options `T`.
-    pub const fn of<T: Options + MetricFunction + 'static>() -> Self {
-        Self {
-            schema: schema_of::<T>,
-            make: |options, place| {
-                let function = read::<T>(options, place)?;
-                let options = whole(&function);
-                Ok((Arc::new(function), options))
-            },
-        }
-    }
-}
-
-impl fmt::Debug for Build {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Build").finish_non_exhaustive()
+impl<T: MetricFunction + 'static> FromOptions<T> for dyn MetricFunction {
+    fn from_options(options: T) -> Arc<Self> {
+        Arc::new(options)
     }
 }

@@ -18,9 +18,8 @@ impl Schedule {
     /// # Errors
     /// An unknown name or option, or a value that makes no sense.
     pub fn choose(catalog: &Catalog<ScheduleKind>, choice: &Choice, place: &str) -> Result<Self, ChoiceError> {
-        let row = catalog.find(choice, place)?;
-        let (course, options) = (row.build.make)(&choice.options, &format!("{place}.{}", row.name))?;
-        Ok(Self { choice: Choice::new(row.name, options), course })
+        let (choice, course) = catalog.find(choice, place)?.build.choose(choice, place)?;
+        Ok(Self { choice, course })
     }
 
     /// The choice, with every default filled in.

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use millstream_schemas::choice::{ChoiceError, Options, Row, read, schema_of, whole};
+use millstream_schemas::choice::{self, FromOptions, Row};
 use serde_json::Value;
 
 /// A row: a course of the learning rate that a recipe can choose.
@@ -31,41 +31,20 @@ impl Row for ScheduleKind {
     }
 
     fn schema(&self) -> Value {
-        (self.build.schema)()
+        self.build.schema()
     }
 
     fn accepts(&self, options: &Value) -> bool {
-        (self.build.make)(options, "").is_ok()
+        self.build.accepts(options)
     }
 }
 
-/// The options of a schedule, and how it is made of them.
-#[derive(Clone, Copy)]
-pub struct Build {
-    schema: fn() -> Value,
-    pub(super) make: fn(&Value, &str) -> Made,
-}
+/// The options of a row, and how its course is made of them.
+pub type Build = choice::Build<dyn Course>;
 
-/// The course, and its options with every default filled in.
-type Made = Result<(Arc<dyn Course>, Value), ChoiceError>;
-
-impl Build {
-    /// A course with the options `T`.
-    pub const fn of<T: Options + Course + 'static>() -> Self {
-        Self {
-            schema: schema_of::<T>,
-            make: |options, place| {
-                let course = read::<T>(options, place)?;
-                let options = whole(&course);
-                Ok((Arc::new(course), options))
-            },
-        }
-    }
-}
-
-impl fmt::Debug for Build {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Build").finish_non_exhaustive()
+impl<T: Course + 'static> FromOptions<T> for dyn Course {
+    fn from_options(options: T) -> Arc<Self> {
+        Arc::new(options)
     }
 }
 

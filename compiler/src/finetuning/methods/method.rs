@@ -21,9 +21,8 @@ impl Method {
     /// # Errors
     /// An unknown name or option, or a value that makes no sense.
     pub fn choose(catalog: &Catalog<MethodKind>, choice: &Choice, place: &str) -> Result<Self, ChoiceError> {
-        let row = catalog.find(choice, place)?;
-        let (function, options) = (row.build.make)(&choice.options, &format!("{place}.{}", row.name))?;
-        Ok(Self { choice: Choice::new(row.name, options), function, place: place.to_owned() })
+        let (choice, function) = catalog.find(choice, place)?.build.choose(choice, place)?;
+        Ok(Self { choice, function, place: place.to_owned() })
     }
 
     /// The choice, with every default filled in.

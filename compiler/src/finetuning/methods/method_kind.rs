@@ -1,7 +1,6 @@
-use std::fmt;
 use std::sync::Arc;
 
-use millstream_schemas::choice::{ChoiceError, Options, Row, read, schema_of, whole};
+use millstream_schemas::choice::{self, FromOptions, Row};
 use serde_json::Value;
 
 use super::method_function::MethodFunction;
@@ -33,40 +32,19 @@ impl Row for MethodKind {
     }
 
     fn schema(&self) -> Value {
-        (self.build.schema)()
+        self.build.schema()
     }
 
     fn accepts(&self, options: &Value) -> bool {
-        (self.build.make)(options, "").is_ok()
+        self.build.accepts(options)
     }
 }
 
-/// The options of a method, and how it is made of them.
-#[derive(Clone, Copy)]
-pub struct Build {
-    schema: fn() -> Value,
-    pub(super) make: fn(&Value, &str) -> Made,
-}
+/// The options of a row, and how its method is made of them.
+pub type Build = choice::Build<dyn MethodFunction>;
 
-/// The method, and its options with every default filled in.
-type Made = Result<(Arc<dyn MethodFunction>, Value), ChoiceError>;
-
-impl Build {
-    /// A method with the options `T`.
-    pub const fn of<T: Options + MethodFunction + 'static>() -> Self {
-        Self {
-            schema: schema_of::<T>,
-            make: |options, place| {
-                let function = read::<T>(options, place)?;
-                let options = whole(&function);
-                Ok((Arc::new(function), options))
-            },
-        }
-    }
-}
-
-impl fmt::Debug for Build {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Build").finish_non_exhaustive()
+impl<T: MethodFunction + 'static> FromOptions<T> for dyn MethodFunction {
+    fn from_options(options: T) -> Arc<Self> {
+        Arc::new(options)
     }
 }

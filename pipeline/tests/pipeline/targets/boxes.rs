@@ -1,0 +1,176 @@
+use super::*;
+
+/// One row of two boxes, one of none, and one that is null; as the four conventions and the layouts of people have them.
+#[test]
+fn boxes_are_read_from_every_layout() {
+    let coco = || list(fixed(DataType::Float32, 4));
+    let (voc, lists) = (list(list(DataType::Int64)), list(list(DataType::Float64)));
+    let label = json!({"names": ["cat", "dog"], "_type": "ClassLabel"});
+    let objects = |first: Json| [first, json!({"bbox": [], "category": []}), json!({"bbox": null, "category": null})];
+    let plain = |first: Json| [first, json!([]), Json::Null];
+    let declared = json!({"feature": {"bbox": {"feature": {"dtype": "float32", "_type": "Value"}, "length": 4, "_type": "Sequence"}, "category": label}, "_type": "Sequence"});
+    for (of, rows, features, wanted, classes) in [
+        (
+            fields(&[("bbox", coco()), ("category", list(DataType::Int64)), ("area", list(DataType::Int64))]),
+            objects(json!({"bbox": [[6, 11, 24, 22], [30, 0, 30, 44]], "category": [1, 0], "area": [1]})),
+            Some(declared.clone()),
+            json!({"convention": "coco"}),
+            Some([1, 0]),
+        ),
+        (
+            fields(&[("boxes", lists.clone()), ("name", list(DataType::Utf8))]),
+            [
+                json!({"boxes": [[0.1, 0.25, 0.5, 0.75], [0.5, 0, 1, 1]], "name": ["dog", "cat"]}),
+                json!({"boxes": [], "name": []}),
+                Json::Null,
+            ],
+            None,
+            json!({"convention": "albumentations", "box_field": "boxes", "class_field": "name"}),
+            Some([1, 0]),
+        ),
+        (
+            list(fields(&[("category", DataType::Utf8), ("bbox", list(DataType::Float32))])),
+            plain(json!([
+                {"category": "cat", "bbox": [0.3, 0.5, 0.4, 0.5]}, {"category": "owl", "bbox": [0.75, 0.5, 0.5, 1]}
+            ])),
+            None,
+            json!({"convention": "yolo", "classes": ["owl", "cat"]}),
+            Some([1, 0]),
+        ),
+        (
+            list(fields(&[("category", DataType::Int64), ("bbox", fixed(DataType::Float64, 4))])),
+            plain(json!([{"category": 5, "bbox": [6, 11, 24, 22]}, {"category": 2, "bbox": [30, 0, 30, 44]}])),
+            None,
+            json!({"convention": "coco"}),
+            Some([5, 2]),
+        ),
+        (
+            list(fields(&[("category", DataType::Int64), ("bbox", fixed(DataType::Float64, 4))])),
+            plain(json!([{"category": 5, "bbox": [6, 11, 24, 22]}, {"category": 2, "bbox": [30, 0, 30, 44]}])),
+            None,
+            json!({"convention": "coco", "class_field": ""}),
+            None,
+        ),
+        (voc, plain(json!([[6, 11, 30, 33], [30, 0, 60, 44]])), None, json!({"convention": "pascal_voc"}), None),
+        // annotations that are rounded reach out of the image by less than a pixel
+        (lists, plain(json!([[6, 11, 30, 33], [30, -0.5, 60.7, 45]])), None, json!({"convention": "pascal_voc"}), None),
+    ] {
+        let dataset = marked(&of, &rows, features);
+        let mut wanted = wanted;
+        wanted["most"] = 3.into();
+        let batch = only(&dataset, "boxes", wanted.clone(), json!([])).unwrap();
+        let (boxes, none) = ([0.1, 0.25, 0.5, 0.75, 0.5, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0], [0.0; 24]);
+        assert_eq!(batch.tensors["targets"].shape, [3, 3, 4], "{of} {wanted}");
+        let near = f32s(&batch, "targets").iter().zip(boxes.iter().chain(&none)).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(near, "{of} {wanted}: {:?}", f32s(&batch, "targets"));
+        assert_eq!(batch.weights.as_slice(), [1.0, 1.0, 0.0], "{of} {wanted}");
+        match classes {
+            Some([first, second]) => {
+                assert_eq!(batch.tensors["targets.classes"].shape, [3, 3]);
+                assert_eq!(
+                    i64s(&batch, "targets.classes"),
+                    [first, second, -1, -1, -1, -1, -1, -1, -1],
+                    "{of} {wanted}"
+                );
+            }
+            None => assert!(!batch.tensors.contains_key("targets.classes"), "{of} {wanted}"),
+        }
+        // A row of one box may have no list around it.
+        let single = only(
+            &marked(&fixed(DataType::Float32, 4), &[json!([6, 11, 24, 22])], None),
+            "boxes",
+            json!({"convention": "coco", "most": 1}),
+            json!([]),
+        );
+        assert!(f32s(&single.unwrap(), "targets").iter().zip(boxes).all(|(a, b)| (a - b).abs() < 1e-6));
+    }
+}
+
+#[test]
+fn classes_of_boxes_are_learned_once_and_are_the_same_for_other_rows() {
+    let of = list(fields(&[("category", DataType::Utf8), ("bbox", list(DataType::Float32))]));
+    let row = |class: &str| json!([{"category": class, "bbox": [1, 2, 3, 4]}]);
+    let train = marked(&of, &[row("pear"), row("apple")], None);
+    let wanted = json!({"convention": "coco", "most": 1});
+    let learned = open(&train, "boxes", wanted.clone()).unwrap().learned();
+    assert_eq!(learned["targets"], json!({"box_classes": ["apple", "pear"]}));
+    let other = marked(&of, &[row("pear")], None);
+    let fresh = open(&other, "boxes", wanted.clone()).unwrap();
+    let encoders = fresh.relearned(&other, &learned).unwrap();
+    let batch = Batches::open(&other, options(encoders, chain(json!([])), 1), None).unwrap().next().unwrap().unwrap();
+    assert_eq!(i64s(&batch, "targets.classes"), [1]);
+    let strange = marked(&of, &[row("quince")], None);
+    let encoders = open(&strange, "boxes", wanted).unwrap().relearned(&strange, &learned).unwrap();
+    let error =
+        Batches::open(&strange, options(encoders, chain(json!([])), 1), None).unwrap().next().unwrap().unwrap_err();
+    assert!(error.to_string().contains("has as box 1: "), "{error}");
+    assert!(error.to_string().contains("quince"), "{error}");
+}
+
+/// What becomes of boxes that a crop cuts: the picture is the middle 30×44 pixels of 60×44.
+#[test]
+fn what_remains_of_boxes_is_told_by_options() {
+    let of = list(list(DataType::Float32));
+    let whole = json!([[0, 0, 16, 10], [20, 10, 25, 30], [13, 20, 17, 24]]);
+    let crop = || json!([{"center_crop": {"size": [30, 44]}}]);
+    let cases: Vec<(Json, Json, &[[f32; 4]], f32)> = vec![
+        (json!({}), crop(), &[[0.0, 0.0, 1.0, 10.0], [5.0, 10.0, 10.0, 30.0], [0.0, 20.0, 2.0, 24.0]], 1.0),
+        (
+            json!({"least_visible": 0.0625}),
+            crop(),
+            &[[0.0, 0.0, 1.0, 10.0], [5.0, 10.0, 10.0, 30.0], [0.0, 20.0, 2.0, 24.0]],
+            1.0,
+        ),
+        (json!({"least_visible": 0.07}), crop(), &[[5.0, 10.0, 10.0, 30.0], [0.0, 20.0, 2.0, 24.0]], 1.0),
+        (json!({"least_visible": 0.51}), crop(), &[[5.0, 10.0, 10.0, 30.0]], 1.0),
+        (
+            json!({"least_area": 8}),
+            crop(),
+            &[[0.0, 0.0, 1.0, 10.0], [5.0, 10.0, 10.0, 30.0], [0.0, 20.0, 2.0, 24.0]],
+            1.0,
+        ),
+        (json!({"least_area": 8.5}), crop(), &[[0.0, 0.0, 1.0, 10.0], [5.0, 10.0, 10.0, 30.0]], 1.0),
+        (json!({"least_area": 101, "without_boxes": "no_weight"}), crop(), &[], 0.0),
+        (json!({"least_area": 101}), crop(), &[], 1.0),
+        (json!({"least_area": 11, "layout": "corner_and_size"}), crop(), &[[5.0, 10.0, 5.0, 20.0]], 1.0),
+        (json!({"least_area": 11, "layout": "center_and_size"}), crop(), &[[7.5, 20.0, 5.0, 20.0]], 1.0),
+        (
+            json!({"least_area": 11, "unit": "shares"}),
+            json!([{"center_crop": {"size": [30, 20]}}]),
+            &[[5.0 / 30.0, 0.0, 10.0 / 30.0, 0.9]],
+            1.0,
+        ),
+    ];
+    for (mut wanted, transforms, boxes, weight) in cases {
+        for (key, value) in [("convention", json!("pascal_voc")), ("most", json!(4)), ("unit", json!("pixels"))] {
+            if wanted.get(key).is_none() {
+                wanted[key] = value;
+            }
+        }
+        let batch =
+            only(&marked(&of, std::slice::from_ref(&whole), None), "boxes", wanted.clone(), transforms).unwrap();
+        let mut filled = boxes.concat();
+        filled.resize(16, 0.0);
+        let near = f32s(&batch, "targets").iter().zip(&filled).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(near, "{wanted}: {:?}", f32s(&batch, "targets"));
+        assert_eq!(batch.weights.as_slice(), [weight], "{wanted}");
+    }
+}
+
+#[test]
+fn boxes_beyond_the_most_are_an_error_or_cut_and_counted() {
+    let of = list(list(DataType::Float32));
+    let row = |boxes: i32| (0..boxes).map(|index| json!([index, 2, 5, 6])).collect::<Json>();
+    let dataset = marked(&of, &[row(2), row(5), row(3)], None);
+    let error = only(&dataset, "boxes", json!({"convention": "coco", "most": 2}), json!([])).unwrap_err().to_string();
+    for part in ["marks, row group 0, row 1: ", "has 5 boxes in the picture, and a row has 2 at most", "`beyond: cut`"]
+    {
+        assert!(error.contains(part), "{error}");
+    }
+    let encoders = open(&dataset, "boxes", json!({"convention": "coco", "most": 2, "beyond": "cut"})).unwrap();
+    let mut batches = Batches::open(&dataset, options(encoders, chain(json!([])), 3), None).unwrap();
+    let batch = batches.next().unwrap().unwrap();
+    assert_eq!(batches.counters().parts_left_out, 4);
+    let lefts: Vec<_> = f32s(&batch, "targets").chunks(4).map(|corners| (corners[0] * 60.0).round()).collect();
+    assert_eq!(lefts, [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
+}
