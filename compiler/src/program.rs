@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 
-use millstream_schemas::recipe::AdaptersOutput;
+use millstream_schemas::recipe::{AdaptersOutput, TrainSelection};
 use millstream_schemas::{AxisLength, ParameterEntry, TrainingManifest};
 
 use crate::backward::{TrainedPath, gradients};
@@ -267,7 +267,9 @@ impl Prepared {
     pub(crate) fn multiplier(&self, index: usize, wanted: &FineTuning) -> f32 {
         let name = &self.layers[index].name;
         let named = wanted.learning_rate_multipliers.iter().find(|entry| pattern_matches(&entry.r#match, name));
-        let distance = self.trainable.iter().filter(|other| **other > index).count();
+        let beside = self.layers[index].beside.as_ref();
+        let own = beside.and_then(|own| self.layers.iter().position(|layer| layer.name == *own)).unwrap_or(index);
+        let distance = self.trainable.iter().filter(|other| **other > own).count();
         let decayed = || wanted.layer_decay.powi(i32::try_from(distance).unwrap_or(i32::MAX));
         named.map_or_else(decayed, |entry| entry.multiplier) * self.layers[index].learning_rate_multiplier
     }
@@ -329,7 +331,14 @@ pub(crate) fn prepare(
     let mut layers = finetuning::layers(&graph, catalog);
     let trainable = layers_before(&graph, &layers, prediction);
     let mut selected = select(&layers, &trainable, head.as_ref(), &wanted.train)?;
-    let applied = Applied::of(&wanted.methods, &graph, &layers, head.as_ref(), wanted.seed)?;
+    if wanted.train == TrainSelection::Nothing && !matches!(wanted.head, HeadChoice::Keep) {
+        return Err(CompilerError::setting(
+            "model.train",
+            "the new head would stay as it was drawn; use `train: head`",
+        ));
+    }
+    let adaptable: Vec<Layer> = trainable.iter().map(|index| layers[*index].clone()).collect();
+    let applied = Applied::of(&wanted.methods, &graph, &adaptable, head.as_ref(), wanted.seed)?;
     selected.extend(layers.len()..layers.len() + applied.layers.len());
     layers.extend(applied.layers);
     notes.extend(applied.notes);

@@ -10,7 +10,7 @@ mod onnx_runtime;
 use std::collections::BTreeMap;
 
 use millstream_compiler::finetuning::methods;
-use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
+use millstream_compiler::graph::{Attribute, Constant, ElementType, Graph, TensorType, ValueId};
 use millstream_compiler::{
     CompilerError, FineTuning, HeadChoice, Method, Model, OperatorCatalog, TrainingProgram, compile,
 };
@@ -204,6 +204,7 @@ fn layers_are_chosen_and_what_does_not_fit_is_told_at_its_place() {
     }
     for (options, wanted) in [
         (json!({"rank": 0}), "rank is 1 or more, got 0"),
+        (json!({"alpha": 1e40}), "alpha of 1"),
         (json!({"alpha": -1}), "alpha is a finite number above 0, got -1"),
         (json!({"layers": {"match": []}}), "layers.match: no pattern"),
         (json!({"ranks": 3}), "did you mean `rank`?"),
@@ -211,6 +212,66 @@ fn layers_are_chosen_and_what_does_not_fit_is_told_at_its_place() {
         let error = Method::choose(methods::standard(), &lora(options), "model.methods[0]").unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
     }
+}
+
+#[test]
+fn two_methods_on_different_layers_and_a_weight_that_something_else_reads_merge_to_what_they_compute() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let on = |layer: &str| Choice::new("lora", json!({"rank": 2, "layers": {"match": [layer]}}));
+    let program = compiled(&[on("plain"), on("turned"), on("columns")], TrainSelection::Nothing).unwrap();
+    let layers: Vec<&str> = program.manifest.parameters.iter().map(|entry| entry.layer.as_str()).collect();
+    let wanted = ["plain", "turned", "columns"].map(|name| ["lora_A", "lora_B"].map(|part| format!("{name}.{part}")));
+    assert_eq!(layers, wanted.concat());
+
+    // an embedding whose table, transposed, makes the scores as well
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let ids = graph.input("ids", TensorType { dtype: ElementType::I64, shape: vec![ROWS.into()] });
+    let table = weight(&mut graph, "table", &[CLASSES, 16]);
+    let embedded = graph.add("Gather", &[table, ids], &[]).unwrap();
+    let hidden = weight(&mut graph, "hidden.weight", &[16, 16]);
+    let hidden = graph.add("MatMul", &[embedded, hidden], &[]).unwrap();
+    let turned = graph.add("Transpose", &[table], &[]).unwrap();
+    let scores = graph.add("MatMul", &[hidden, turned], &[]).unwrap();
+    graph.set_outputs(&[scores]);
+    let model = Model::from_bytes(graph.to_onnx("tied")).unwrap();
+    let lora =
+        Method::choose(methods::standard(), &Choice::new("lora", json!({"rank": 1})), "model.methods[0]").unwrap();
+    let wanted = FineTuning {
+        head: HeadChoice::Keep,
+        train: TrainSelection::Nothing,
+        methods: vec![lora],
+        ..FineTuning::head(ROWS, CLASSES)
+    };
+    let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+    assert!(program.notes.iter().any(|note| note.contains("something else reads")), "{:?}", program.notes);
+    let learned: Vec<Vec<f32>> =
+        program.parameters.iter().enumerate().map(|(at, values)| numbers(values.len(), at)).collect();
+    let [merged, unmerged] = [AdaptersOutput::Merged, AdaptersOutput::Unmerged].map(|adapters| {
+        let exported = program.export_with(&learned, adapters, &[]).unwrap();
+        let ids = ort::value::Tensor::from_array((vec![ROWS], vec![3i64, 1])).unwrap().into_dyn();
+        run(&mut session(&exported), vec![("ids".to_owned(), ids)]).remove(0)
+    });
+    assert_eq!(merged, unmerged);
+}
+
+#[test]
+fn a_new_head_that_nobody_trains_is_refused_and_layer_decay_reaches_what_is_added() {
+    let lora = Method::choose(methods::standard(), &Choice::new("lora", json!({})), "model.methods[0]").unwrap();
+    let wanted = FineTuning { methods: vec![lora], layer_decay: 0.5, ..FineTuning::head(ROWS, CLASSES) };
+    let nothing = FineTuning { train: TrainSelection::Nothing, ..wanted.clone() };
+    let error = compile(&network().unwrap(), &nothing, &OperatorCatalog::standard()).unwrap_err().to_string();
+    assert!(error.contains("the new head would stay as it was drawn"), "{error}");
+    let program = compile(&network().unwrap(), &wanted, &OperatorCatalog::standard()).unwrap();
+    let rate = |layer: &str| {
+        let mut entries = program.manifest.parameters.iter();
+        entries.find(|entry| entry.layer == layer).unwrap().learning_rate_multiplier
+    };
+    assert_eq!(
+        ["head", "tied.lora_A", "columns.lora_B", "turned.lora_A", "plain.lora_A"].map(rate),
+        [1.0, 0.5, 0.25, 0.125, 0.0625]
+    );
 }
 
 #[test]

@@ -77,6 +77,9 @@ pub(crate) fn find_head(graph: &Graph, output: Option<&str>) -> Result<Head, Com
                 let (Some(weight), Some(shape @ [_, _])) = (weight, shape) else {
                     return Err(none_here(&format!("`{}` multiplies two computed values", graph.label(node))));
                 };
+                if bias.is_some() && node.input(2).is_some() {
+                    return Err(none_here(&format!("two biases are added behind `{}`", graph.label(node))));
+                }
                 let class_axis = if node.int("transB").unwrap_or(0) != 0 { 0 } else { 1 };
                 let is_matrix = graph.tensor_type(output).is_some_and(|known| known.shape.len() == 2);
                 return Ok(Head {
@@ -97,12 +100,15 @@ pub(crate) fn find_head(graph: &Graph, output: Option<&str>) -> Result<Head, Com
                 else {
                     return Err(none_here(&format!("{} mixes not all channels", named(graph, node))));
                 };
+                if bias.is_some() {
+                    return Err(none_here(&format!("a constant is added behind {}", named(graph, node))));
+                }
                 return Ok(Head {
                     reads_matrix: false,
                     logits,
                     node: index,
                     weight,
-                    bias: bias.or(node.input(2)),
+                    bias: node.input(2),
                     class_axis: 0,
                     classes: *classes,
                     output,

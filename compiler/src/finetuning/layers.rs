@@ -16,6 +16,8 @@ pub struct Layer {
     pub weights: Vec<Weight>,
     /// Factor on its learning rate that whatever added it asks for; 1 for a layer of the model's own.
     pub learning_rate_multiplier: f32,
+    /// Name of the model's own layer that it was added beside.
+    pub beside: Option<String>,
 }
 
 impl Layer {
@@ -39,7 +41,7 @@ pub fn layers(graph: &Graph, catalog: &OperatorCatalog) -> Vec<Layer> {
             None => {
                 let name = unique(&layers, name);
                 let operator = node.operator.clone();
-                layers.push(Layer { name, operator, weights: found, learning_rate_multiplier: 1.0 });
+                layers.push(Layer { name, operator, weights: found, learning_rate_multiplier: 1.0, beside: None });
             }
         }
     }

@@ -39,14 +39,18 @@ pub(crate) fn normalize(graph: &mut Graph) {
     }
     graph.retain_nodes(|node| !node.outputs.iter().flatten().any(|made| aliases.contains(made)));
     let read: HashSet<ValueId> = graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten().copied()).collect();
+    let mut handed_on = HashMap::new();
     for alias in aliases.into_iter().filter(|alias| read.contains(alias)) {
         let source = source_of[&alias];
         match graph.float_constant(source).filter(|constant| may_be_merged(constant)).cloned() {
             // an exporter's note that two parameters began alike: it has the name of the second
             Some(constant) if !is_generated(graph.name(alias)) => graph.set_constant(alias, constant),
-            _ => graph.replace_reads(0, alias, source),
+            _ => {
+                handed_on.insert(alias, source);
+            }
         }
     }
+    graph.replace_all_reads(&handed_on);
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::module_path::{is_generated, of_weight};
-use crate::graph::{Constant, Graph, Node, ValueId};
+use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
 use crate::operators::OperatorCatalog;
 
 /// Operators that hand on what they read in another form; a weight behind them is trained in the form that it is stored in.
@@ -138,8 +138,9 @@ impl<'a> Parameters<'a> {
 pub(crate) fn may_be_merged(constant: &Constant) -> bool {
     let is_vector = constant.shape.iter().filter(|length| **length > 1).count() <= 1;
     // zeros of both signs are alike: a scale of zero that was folded into a convolution makes them
-    let alike = |values: Vec<f32>| values.iter().all(|value| *value == values[0]);
-    is_vector || constant.to_f32().is_some_and(alike)
+    let mut values = constant.bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().expect("four")));
+    is_vector
+        || constant.dtype == ElementType::F32 && values.next().is_some_and(|first| values.all(|value| value == first))
 }
 
 /// What decides by values alone, where an exporter has made up the name: biases and scales are learned; of wider tensors those

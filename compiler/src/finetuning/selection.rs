@@ -178,7 +178,7 @@ pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) {
     }
     let mut slots: Vec<(ValueId, Vec<(usize, usize)>)> = slots.into_iter().collect();
     slots.sort_by(|(a, _), (b, _)| graph.name(*a).cmp(graph.name(*b)));
-    for (value, slots) in slots {
+    for (value, slots) in slots.into_iter().filter(|(value, _)| readers[value] > 1) {
         let original = graph.constant_of(value).expect("layers() lists constants only").clone();
         let is_merged =
             if may_be_merged(&original) { !is_of_one_module(graph, &slots) } else { are_copies(graph, &slots) };
@@ -205,9 +205,7 @@ fn own_name(graph: &Graph, value: ValueId, node: usize) -> String {
             format!("{name}.{}", made.map_or("", |made| graph.name(*made)))
         }
     };
-    let numbered = (2..).map(|number| format!("{wanted}.{number}"));
-    let mut all = std::iter::once(wanted.clone()).chain(numbered);
-    all.find(|name| !graph.is_taken(name)).expect("numbers do not run out")
+    graph.free_name(&wanted)
 }
 
 /// Whether one module reads a weight each time that it is called: TorchScript names the second time `query_1`. Scale and bias
@@ -249,10 +247,10 @@ mod tests {
         let rows: Vec<(Vec<NodeProto>, Vec<&str>)> = vec![
             (vec![norm(&["x", "one", "zero", "mean", "var"], "y")], vec!["x one zero mean var"]),
             (vec![norm(&["x", "one", "zero", "zero", "one"], "y")], vec!["x one.y zero.y zero one"]),
-            (vec![norm(&["x", "one", "one", "one", "var"], "y")], vec!["x one.y one.y.2 one var"]),
+            (vec![norm(&["x", "one", "one", "one", "var"], "y")], vec!["x one.y one.y_2 one var"]),
             (vec![norm(&["x", "one", "one", "mean", "var"], "y")], vec!["x one one.y mean var"]),
             (vec![layer("x", "one", "a"), layer("a", "one", "y")], vec!["x one", "a one.y"]),
-            (vec![layer("x", "one", "one.y"), layer("one.y", "one", "y")], vec!["x one", "one.y one.y.2"]),
+            (vec![layer("x", "one", "one.y"), layer("one.y", "one", "y")], vec!["x one", "one.y one.y_2"]),
             (vec![layer("x", "one", "a"), node("Sub", &["a", "one"], &["y"])], vec!["x one.a", "a one"]),
             (
                 vec![node("MatMul", &["x", "wide"], &["a"]), node("MatMul", &["a", "wide"], &["y"])],

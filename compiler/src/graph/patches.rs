@@ -1,7 +1,7 @@
 //! Edits of a graph that is there: nodes in front of others, other operands, other types. Whoever lets a value have another
 //! type says so by [`Graph::set_type`], and has what is behind it inferred anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Attribute, Constant, ElementType, Graph, Node, TensorType, ValueId};
 use crate::CompilerError;
@@ -106,23 +106,29 @@ impl Graph {
         let output = self.nodes[at].outputs.first().copied().flatten().expect("the node has an output");
         let own = self.like(name, output);
         self.replace_output(at, output, own);
-        let before = self.nodes.len();
-        match self.in_front_of(at + 1, |graph| build(graph, own)) {
-            Ok(made) => {
-                let behind = at + 1..=at + self.nodes.len() - before;
-                behind.for_each(|node| self.replace_output(node, made, output));
-                Ok(())
-            }
-            Err(error) => {
-                self.replace_output(at, own, output);
-                Err(error)
-            }
+        let built = self.in_front_of(at + 1, |graph| {
+            let made = build(graph, own)?;
+            let is_new = graph.nodes[at + 1..].iter().any(|node| node.outputs.contains(&Some(made)));
+            let made = if is_new { made } else { graph.append("Identity", &[made], &[], name)? };
+            let new = graph.nodes[at + 1..].iter_mut().flat_map(|node| node.inputs.iter_mut().chain(&mut node.outputs));
+            new.filter(|value| **value == Some(made)).for_each(|value| *value = Some(output));
+            Ok(())
+        });
+        if built.is_err() {
+            self.replace_output(at, own, output);
         }
+        built
     }
 
     /// Lets the node `at` read another value.
     pub(crate) fn set_input(&mut self, at: usize, input: usize, value: ValueId) {
         self.nodes[at].inputs[input] = Some(value);
+    }
+
+    /// Lets all nodes that read a value of the table read what it stands for.
+    pub(crate) fn replace_all_reads(&mut self, table: &HashMap<ValueId, ValueId>) {
+        let reads = self.nodes.iter_mut().flat_map(|node| &mut node.inputs).flatten();
+        reads.for_each(|read| *read = table.get(read).copied().unwrap_or(*read));
     }
 
     /// Lets all nodes from `first` on that read a value read another.

@@ -59,7 +59,8 @@ impl Graph {
 
     /// The whole numbers from 0 up to a length, which is not among them: int64.
     pub fn positions(&mut self, count: &Length) -> Emitted {
-        if let Some(count) = count.fixed() {
+        const MOST_WRITTEN: usize = 1 << 16;
+        if let Some(count) = count.fixed().filter(|count| *count <= MOST_WRITTEN) {
             return Ok(self.integers(&(0..count as i64).collect::<Vec<i64>>()));
         }
         let limit = self.lengths(std::slice::from_ref(count))?;

@@ -118,11 +118,12 @@ impl Graph {
     fn shared_constants(&self, live: &[&Node], made: &HashSet<ValueId>) -> HashMap<ValueId, ValueId> {
         let mut first: HashMap<(usize, TensorKey<'_>), ValueId> = HashMap::new();
         let mut stands_for = HashMap::new();
+        let overridable: HashSet<ValueId> = self.overridable.iter().copied().collect();
         for value in live.iter().flat_map(|node| node.inputs.iter().flatten().copied()) {
             let Some(constant) = self.constant_of(value).filter(|constant| !constant.bytes.is_empty()) else {
                 continue;
             };
-            if made.contains(&value) || self.overridable.contains(&value) {
+            if made.contains(&value) || overridable.contains(&value) {
                 continue;
             }
             let key = (constant.bytes.as_ptr() as usize, (constant.dtype.to_onnx(), constant.shape.as_slice()));

@@ -37,6 +37,9 @@ fn window(graph: &Graph, node: &Node) -> Result<Window, String> {
     Window::of(node, &image, &super::windows::kernel_lengths(&block)?)
 }
 
+/// Nodes are written for each element of a block.
+const MOST_TAPS: usize = 1 << 10;
+
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
     rule.known_lengths(1)?;
@@ -60,6 +63,10 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let (shape, image, dy) = (b.input_shape(0)?, b.output_shape(0)?, b.dy()?);
     let window = window(b.graph, &b.node).map_err(|message| b.error(message))?;
+    let taps = window.kernel.iter().fold(1, |product: usize, length| product.saturating_mul(*length));
+    if taps > MOST_TAPS {
+        return Err(b.no_gradient(format!("blocks of {taps} elements, more than {MOST_TAPS}")));
+    }
     let padded = window.padded(b.graph, dy)?;
     let mut rows = vec![];
     for tap in window.taps() {

@@ -44,21 +44,22 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
 }
 
 fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
-    let (Some(source), Some([axis])) = (
-        folding::integer_input(rule, 0),
-        rule.integers(1).as_deref().map(<[i64]>::to_vec).and_then(|axes| <[i64; 1]>::try_from(axes).ok()),
-    ) else {
-        return Ok(None);
-    };
+    let axis = rule.integers(1).and_then(|axes| <[i64; 1]>::try_from(&*axes).ok());
+    let (Some(source), Some([axis])) = (folding::integer_input(rule, 0), axis) else { return Ok(None) };
     let axis = rule.axis(axis, source.shape.len())?;
     let flag = |name: &str| rule.node.int(name).unwrap_or(0) != 0;
+    let (exclusive, reverse) = (flag("exclusive"), flag("reverse"));
     let (step, length) = (folding::steps(&source.shape)[axis], source.shape[axis]);
-    let sum = |at: usize| -> Length {
-        let place = at / step % length;
-        let own = |other: &usize| *other != place || !flag("exclusive");
-        let summed = if flag("reverse") { place..length } else { 0..place + 1 };
-        summed.filter(own).map(|other| &source.elements[at + other * step - place * step]).sum()
-    };
-    let elements = (0..source.elements.len()).map(sum).collect();
+    let mut elements = source.elements.clone();
+    for first in (0..elements.len()).filter(|at| at / step % length == 0) {
+        let mut sum = Length::from(0);
+        for turn in 0..length {
+            let place = if reverse { length - 1 - turn } else { turn };
+            let at = first + place * step;
+            let with = &sum + &source.elements[at];
+            elements[at] = if exclusive { sum } else { with.clone() };
+            sum = with;
+        }
+    }
     Ok(folding::from_elements(source.dtype, &source.shape, elements))
 }

@@ -2,6 +2,7 @@ use super::{Gradient, Operator, Sample, TypeRuleInput, blocks, varied};
 use crate::CompilerError;
 use crate::backward::Expansion;
 use crate::graph::{Length, TensorType, ValueId};
+use millstream_schemas::shown;
 
 /// `DepthToSpace`: blocks of `blocksize`² channels of `[N, C, H, W]` become squares of pixels: in mode `DCR` the channel is
 /// (row, column, channel) of the block, in mode `CRD` (channel, row, column). Reshape, Transpose, Reshape.
@@ -25,6 +26,9 @@ pub(super) const OPERATOR: Operator = Operator {
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let (x, size) = (rule.input(0)?, blocks::size(rule)?);
+    if let Some(mode) = rule.node.string("mode").filter(|mode| !matches!(*mode, "DCR" | "CRD")) {
+        return Err(rule.error(format!("mode `{}`, wanted DCR or CRD", shown(mode))));
+    }
     let [batch, channels, rows, columns] = blocks::image(rule)?;
     let depth = channels.exact_quotient(&(size * size).into());
     let depth = depth.ok_or_else(|| blocks::misfit(rule, &channels, size * size))?;

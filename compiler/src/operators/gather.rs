@@ -1,4 +1,4 @@
-use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, axes, fixed_integers, folding, varied};
+use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, axes, fixed_integers, folding, scatters, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
 use crate::graph::{Constant, ElementType, Known, Length, TensorType, ValueId};
@@ -113,11 +113,10 @@ fn sum_rows(
     updates: ValueId,
     unique: bool,
 ) -> Result<ValueId, CompilerError> {
-    if !unique && b.graph.opset < 16 {
-        return Err(b.no_gradient("opsets before 16 have no operator that adds at indices; convert the model to 17"));
+    let shape = [rows.clone(), b.graph.shape(updates)?[1].clone()];
+    if !unique {
+        return scatters::slices_added(b, &shape, indices, updates);
     }
-    let width = b.graph.shape(updates)?[1].clone();
-    let zeros = b.graph.zeros(&[rows, &width])?;
-    let attributes = if unique { vec![] } else { vec![("reduction", "add".into())] };
-    b.graph.add("ScatterND", &[zeros, indices, updates], &attributes)
+    let zeros = b.graph.zeros(&shape)?;
+    b.graph.add("ScatterND", &[zeros, indices, updates], &[])
 }

@@ -38,15 +38,16 @@ pub(super) const OPERATOR: Operator = Operator {
 };
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
-    let (q, k, v) = (rule.input(0)?, rule.input(1)?, rule.input(2)?);
+    let packed = || CompilerError::NotKnown {
+        node: rule.graph.label(rule.node),
+        operator: rule.node.operator.clone(),
+        message: "its queries, keys and values are packed or have other axes than batch, length and heads".into(),
+    };
+    let (q, k, v) = match (rule.input(0)?, rule.optional(1), rule.optional(2)) {
+        (q, Some(k), Some(v)) if [q, k, v].iter().all(|given| given.shape.len() == 3) => (q, k, v),
+        _ => return Err(packed()),
+    };
     let heads = heads(rule.node, "num_heads").map_err(|message| rule.error(message))?;
-    if [q, k, v].iter().any(|given| given.shape.len() != 3) {
-        return Err(CompilerError::NotKnown {
-            node: rule.graph.label(rule.node),
-            operator: rule.node.operator.clone(),
-            message: format!("{q}, {k} and {v} are packed or have other axes than batch, length and heads"),
-        });
-    }
     let sizes = [q, k, v].map(|given| size_of_a_head(&given.shape[2], heads));
     let [size, key_size, value_size] = sizes.map(|size| size.map_err(|message| rule.error(message)));
     let (size, key_size, value_size) = (size?, key_size?, value_size?);

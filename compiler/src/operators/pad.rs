@@ -143,8 +143,14 @@ fn unrepeated(
             ("wrap", _) => (repeated, margin, if is_before { &length - number(margin) } else { number(0) }),
             _ => return Err(b.no_gradient(format!("mode `{mode}` has none"))),
         };
+        let rest = &length - &from - number(count);
+        if !from.is_at_least(0) || !rest.is_at_least(0) {
+            return Err(b.no_gradient(format!(
+                "a margin of {margin} that is not shorter than the axis of {length}; state the lengths that are open"
+            )));
+        }
         let (mut lead, mut tail) = (vec![number(0); padded.len()], vec![number(0); padded.len()]);
-        (lead[axis], tail[axis]) = (from.clone(), &length - from - number(count));
+        (lead[axis], tail[axis]) = (from, rest);
         let placed = b.graph.pad(repeated, &lead, &tail)?;
         dx = b.graph.plus(dx, placed)?;
     }

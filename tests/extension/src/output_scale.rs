@@ -50,7 +50,8 @@ impl MethodFunction for OutputScale {
             }
             let node = model.graph.nodes().iter().position(|node| node.input(1) == Some(scale)).expect("just added");
             let weights = vec![Weight { value: scale, shape: vec![outputs], node, input: 1 }];
-            added.layers.push(Layer { name, operator: "Mul".into(), weights, learning_rate_multiplier: 1.0 });
+            let beside = Some(weight.layer.clone());
+            added.layers.push(Layer { name, operator: "Mul".into(), weights, learning_rate_multiplier: 1.0, beside });
             added.adapted.push(weight.layer);
             let rule = Arc::new(move |own: &Constant, trained: &[&Constant]| {
                 let (mut values, scale) = (own.to_f32().expect("floats"), trained[0].to_f32().expect("floats"));

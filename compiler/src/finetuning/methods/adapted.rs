@@ -1,3 +1,5 @@
+use std::collections::{HashMap, HashSet};
+
 use millstream_schemas::{nearest, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,10 +31,14 @@ pub struct LinearWeight {
     pub layer: String,
     /// The constant.
     pub value: ValueId,
-    /// What the nodes read: the constant, or what transposes it.
-    pub read: ValueId,
+    /// Length of each of its axes.
+    pub shape: Vec<usize>,
+    /// What the nodes read: the constant, and whatever is it transposed, each with whether it is.
+    pub reads: Vec<(ValueId, bool)>,
     /// What it is used for, in the form that the constant is stored in.
     pub map: LinearMap,
+    /// Whether something else reads it too, an embedding for example: what is written into the constant changes that as well.
+    pub is_shared: bool,
 }
 
 /// How a weight is used.
@@ -65,8 +71,12 @@ pub enum LinearMap {
 impl LinearWeight {
     /// The nodes that multiply with it, as the graph is now.
     pub fn readers(&self, graph: &Graph) -> Vec<usize> {
+        let multiplies = |node: &Node| {
+            let read = self.reads.iter().find(|(read, _)| node.input(1) == Some(*read));
+            read.is_some_and(|(_, is_turned)| linear_map(node, &self.shape, *is_turned).is_some())
+        };
         let nodes = graph.nodes().iter().enumerate();
-        nodes.filter(|(_, node)| node.input(1) == Some(self.read)).map(|(index, _)| index).collect()
+        nodes.filter(|(_, node)| multiplies(node)).map(|(index, _)| index).collect()
     }
 }
 
@@ -126,43 +136,65 @@ impl AdaptedLayers {
 }
 
 fn linear_weights(model: &MethodModel<'_>) -> Result<Vec<LinearWeight>, CompilerError> {
+    let graph = &*model.graph;
+    let mut readers: HashMap<ValueId, Vec<(usize, usize)>> = HashMap::new();
+    for (index, node) in graph.nodes().iter().enumerate() {
+        for (input, value) in node.inputs.iter().enumerate() {
+            if let Some(value) = value {
+                readers.entry(*value).or_default().push((index, input));
+            }
+        }
+    }
     let mut found: Vec<LinearWeight> = Vec::new();
+    let mut seen = HashSet::new();
     for layer in model.layers {
         for weight in layer.weights.iter().filter(|weight| weight.input == 1) {
-            if found.iter().any(|known| known.value == weight.value) {
+            if !seen.insert(weight.value) {
                 continue; // tied: what is added is tied as well
             }
-            let Some(read) = model.graph.nodes()[weight.node].input(1) else { continue };
-            let Some(is_turned) = is_turned(model.graph, read, weight.value) else { continue };
-            let readers = model.graph.nodes().iter().filter(|node| node.input(1) == Some(read));
-            let mut maps: Vec<(LinearMap, &Node)> =
-                readers.filter_map(|node| Some((linear_map(node, &weight.shape, is_turned)?, node))).collect();
-            let Some((map, _)) = maps.pop() else { continue };
-            if let Some((_, other)) = maps.iter().find(|(other, _)| *other != map) {
-                return Err(CompilerError::unsupported(
-                    format!("layer `{}`, whose weight {} uses otherwise", shown(&layer.name), model.graph.label(other)),
-                    "name other layers",
-                ));
+            let (mut reads, mut map, mut is_shared) = (vec![(weight.value, false)], None, false);
+            let mut at = 0;
+            while let Some((read, is_turned)) = reads.get(at).copied() {
+                at += 1;
+                is_shared |= graph.outputs().contains(&read);
+                for (index, input) in readers.get(&read).into_iter().flatten() {
+                    let node = &graph.nodes()[*index];
+                    if let (Some(turns), Some(made)) = (turns(node), node.outputs.first().copied().flatten()) {
+                        reads.push((made, is_turned != turns));
+                        continue;
+                    }
+                    let used = if *input == 1 { linear_map(node, &weight.shape, is_turned) } else { None };
+                    match (&map, used) {
+                        (_, None) => is_shared = true,
+                        (None, used) => map = used,
+                        (Some(map), Some(used)) if *map != used => {
+                            let layer = shown(&layer.name);
+                            return Err(CompilerError::unsupported(
+                                format!("layer `{layer}`, whose weight {} uses otherwise", graph.label(node)),
+                                "name other layers",
+                            ));
+                        }
+                        _ => {}
+                    }
+                }
             }
-            found.push(LinearWeight { layer: layer.name.clone(), value: weight.value, read, map });
+            if let Some(map) = map {
+                let (layer, shape) = (layer.name.clone(), weight.shape.clone());
+                found.push(LinearWeight { layer, value: weight.value, shape, reads, map, is_shared });
+            }
         }
     }
     Ok(found)
 }
 
-/// Whether a value is a matrix transposed, or the matrix itself; nothing where it is something else made of it.
-fn is_turned(graph: &Graph, mut read: ValueId, stored: ValueId) -> Option<bool> {
-    let mut is_turned = false;
-    while read != stored {
-        let node = graph.producer(read)?;
-        match (node.operator.as_str(), node.ints("perm")) {
-            ("Identity", _) => {}
-            ("Transpose", None | Some([1, 0])) => is_turned = !is_turned,
-            _ => return None,
-        }
-        read = node.input(0)?;
+/// Whether a node hands on a matrix transposed; nothing where it makes something else of it.
+fn turns(node: &Node) -> Option<bool> {
+    match (node.operator.as_str(), node.ints("perm")) {
+        _ if !node.domain.is_empty() => None,
+        ("Identity", _) => Some(false),
+        ("Transpose", None | Some([1, 0])) => Some(true),
+        _ => None,
     }
-    Some(is_turned)
 }
 
 /// `is_turned`: whether the node reads the weight transposed.

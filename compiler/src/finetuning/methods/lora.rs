@@ -63,6 +63,10 @@ impl Options for Lora {
             return Err("rank is 1 or more, got 0".into());
         }
         above("alpha", self.alpha)?;
+        if !(self.scale() as f32).is_normal() {
+            let (alpha, rank) = (self.alpha, self.rank);
+            return Err(format!("alpha of {alpha} over a rank of {rank} is no usual 32-bit float; take another"));
+        }
         above("b_learning_rate_ratio", self.b_learning_rate_ratio.into())?;
         self.layers.validate()
     }
@@ -71,7 +75,11 @@ impl Options for Lora {
 impl MethodFunction for Lora {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
         let mut added = Added { merged: Some(Vec::new()), ..Added::default() };
-        let mut left_out = Vec::new();
+        let (mut left_out, mut shared) = (Vec::new(), Vec::new());
+        let scale = self.scale();
+        // a factor of one is not written
+        let factor =
+            (scale != 1.0).then(|| model.graph.named_constant("lora_scale", Constant::f32([], &[scale as f32])));
         for weight in self.layers.weights(model)? {
             let (a, b) = shapes(&weight.map, self.rank);
             let numbers =
@@ -81,7 +89,15 @@ impl MethodFunction for Lora {
                 left_out.push(weight.layer);
                 continue;
             }
-            self.add_beside(model, &weight, &a, &b, &mut added)?;
+            self.add_beside(model, &weight, [&a, &b], factor, &mut added)?;
+            shared.extend(weight.is_shared.then_some(weight.layer));
+        }
+        if let Some(first) = shared.first() {
+            added.merged = None;
+            added.notes.push(format!(
+                "something else reads the weight of `{}` too, so what `lora` adds stays beside the model when it is exported",
+                shown(first)
+            ));
         }
         if let Some(first) = left_out.first() {
             let rank = self.rank;
@@ -114,8 +130,8 @@ impl Lora {
         &self,
         model: &mut MethodModel<'_>,
         weight: &LinearWeight,
-        a_shape: &[usize],
-        b_shape: &[usize],
+        [a_shape, b_shape]: [&[usize]; 2],
+        factor: Option<ValueId>,
         added: &mut Added,
     ) -> Result<(), CompilerError> {
         let graph = &mut *model.graph;
@@ -132,8 +148,6 @@ impl Lora {
         let name = weight_name(&b_name, graph);
         let b = graph.constant(&name, Constant::f32(b_shape, &vec![0.0; b_shape.iter().product()]));
         let scale = self.scale();
-        // a factor of one is not written
-        let factor = (scale != 1.0).then(|| graph.named_constant("lora_scale", Constant::f32([], &[scale as f32])));
         // from the last on, so that the places of the others stay
         for at in weight.readers(graph).into_iter().rev() {
             add_branch(graph, at, &weight.map, Branch { a, b, factor, name: &weight.layer })?;
@@ -142,7 +156,8 @@ impl Lora {
             let reader = graph.nodes().iter().enumerate().find(|(_, node)| node.input(1) == Some(value));
             let (node, operator) = reader.map_or((0, String::new()), |(node, reader)| (node, reader.operator.clone()));
             let weights = vec![Weight { value, shape: shape.to_vec(), node, input: 1 }];
-            Layer { name, operator, weights, learning_rate_multiplier }
+            let beside = Some(weight.layer.clone());
+            Layer { name, operator, weights, learning_rate_multiplier, beside }
         };
         added.layers.push(layer(a_name, a, a_shape, 1.0));
         added.layers.push(layer(b_name, b, b_shape, self.b_learning_rate_ratio));

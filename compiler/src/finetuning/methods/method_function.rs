@@ -19,7 +19,8 @@ pub trait MethodFunction: fmt::Debug + Send + Sync {
 pub struct MethodModel<'a> {
     /// Its graph; constants and nodes are added, and what reads a value may read another afterwards.
     pub graph: &'a mut Graph,
-    /// The layers of the model itself, from the input to the output. Indices of nodes are those before any method.
+    /// The layers of the model itself that lead to the prediction, from the input to the output. Indices of nodes are those
+    /// before any method.
     pub layers: &'a [Layer],
     /// The last linear layer, where there is one.
     pub head: Option<&'a Head>,
