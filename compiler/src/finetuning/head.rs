@@ -233,8 +233,10 @@ fn restate(graph: &mut Graph, head: &Head, classes: usize, catalog: &OperatorCat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handmade::{graph, node, read, value, weight, with};
-    use crate::model_file::onnx::{NodeProto, ValueInfoProto};
+    use crate::handmade::{graph, model, node, read, value, weight, with};
+    use crate::model_file::onnx::{ModelProto, NodeProto, ValueInfoProto, type_proto};
+    use crate::{FineTuning, compile};
+    use prost::Message;
 
     fn network(nodes: Vec<NodeProto>, outputs: Vec<ValueInfoProto>) -> Graph {
         let shapes: [(&str, &[usize]); 5] =
@@ -312,5 +314,20 @@ mod tests {
         assert_eq!((dims("w"), dims("b")), (vec![4, 7], vec![7]));
         let last = |value: &ValueId| graph.tensor_type(*value).map(|known| known.shape[1].fixed().unwrap());
         assert_eq!(graph.outputs().iter().map(last).collect::<Vec<_>>(), [Some(7), Some(7), None, Some(4)]);
+    }
+
+    #[test]
+    fn outputs_whose_shape_nobody_knows_keep_their_element_type_in_the_exported_file() {
+        let nodes = vec![node("Gemm", &["x", "w", "b"], &["s"]), node("odd.Curve", &["s"], &["y"])];
+        let weights = vec![weight("w", &[4, 3]), weight("b", &[3])];
+        let outputs = vec![value("s", &[3]), value("y", &[3])];
+        let model = model(graph(nodes, weights, vec![value("x", &[4])], outputs));
+        let wanted = FineTuning { output: Some("s".into()), ..FineTuning::head(2, 7) };
+        let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+        let exported = ModelProto::decode(&*program.export(&program.parameters, &[]).unwrap()).unwrap();
+        for output in &exported.graph.unwrap().output {
+            let Some(type_proto::Value::TensorType(tensor)) = &output.r#type.as_ref().unwrap().value else { panic!() };
+            assert_eq!(tensor.elem_type(), 1, "{}", output.name());
+        }
     }
 }

@@ -32,6 +32,8 @@ use millstream_schemas::shown;
 struct Value {
     name: String,
     tensor_type: Option<TensorType>,
+    /// What its elements are, where the rest of its type is not known.
+    element_type: Option<ElementType>,
     constant: Option<Constant>,
     /// Where it is no constant and its elements are known as expressions.
     integers: Option<Integers>,
@@ -482,7 +484,8 @@ impl Graph {
             number += 1;
         }
         let id = ValueId(u32::try_from(self.values.len()).expect("a graph has fewer than 2^32 values"));
-        self.values.push(Value { name, tensor_type, constant: None, integers: None, is_declared: false });
+        let (element_type, constant, integers) = (None, None, None);
+        self.values.push(Value { name, tensor_type, element_type, constant, integers, is_declared: false });
         id
     }
 }

@@ -170,9 +170,15 @@ impl Graph {
     /// States another type of a value, or that none is known; nothing else is known of it then.
     pub(crate) fn set_type(&mut self, value: ValueId, tensor_type: Option<TensorType>) {
         let entry = &mut self.values[value.0 as usize];
+        entry.element_type = entry.tensor_type.as_ref().map(|known| known.dtype).or(entry.element_type);
         entry.tensor_type = tensor_type;
         entry.constant = None;
         entry.integers = None;
+    }
+
+    /// Notes what the elements of a value are, whatever its shape.
+    pub(crate) fn set_element_type(&mut self, value: ValueId, element_type: Option<ElementType>) {
+        self.values[value.0 as usize].element_type = element_type;
     }
 
     /// Notes that a file states the type of a value.

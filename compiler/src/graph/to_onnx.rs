@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use prost::Message;
 
-use super::{Attribute, Constant, Graph, Length, Node, TensorType, ValueId};
+use super::{Attribute, Constant, ElementType, Graph, Length, Node, TensorType, ValueId};
 use crate::CompilerError;
 use crate::model_file::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
@@ -204,7 +204,9 @@ impl Graph {
     }
 
     fn value_info(&self, value: ValueId) -> ValueInfoProto {
-        let r#type = self.tensor_type(value).map(type_proto);
+        // a file without the element types of its outputs is no valid one
+        let elements = || self.values[value.0 as usize].element_type.map(|dtype| tensor_of(dtype, None));
+        let r#type = self.tensor_type(value).map(type_proto).or_else(elements);
         ValueInfoProto { name: Some(self.name(value).to_owned()), r#type, ..ValueInfoProto::default() }
     }
 }
@@ -217,8 +219,11 @@ fn type_proto(tensor_type: &TensorType) -> TypeProto {
     let axes = tensor_type.shape.iter();
     let dim =
         axes.map(|axis| tensor_shape_proto::Dimension { value: Some(length(axis)), ..Default::default() }).collect();
-    let tensor =
-        type_proto::Tensor { elem_type: Some(tensor_type.dtype.to_onnx()), shape: Some(TensorShapeProto { dim }) };
+    tensor_of(tensor_type.dtype, Some(TensorShapeProto { dim }))
+}
+
+fn tensor_of(dtype: ElementType, shape: Option<TensorShapeProto>) -> TypeProto {
+    let tensor = type_proto::Tensor { elem_type: Some(dtype.to_onnx()), shape };
     TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }
 }
 

@@ -74,7 +74,9 @@ pub(crate) fn import(
         }
     }
     for output in &file.output {
-        graph.output(values[output.name()]);
+        let value = values[output.name()];
+        graph.set_element_type(value, element_type(output));
+        graph.output(value);
     }
     Ok(graph)
 }
