@@ -16,7 +16,8 @@ const MOST_ROUNDS: usize = 8;
 /// elsewhere are not looked at, so frozen layers below the deepest trained one may use any operator.
 ///
 /// # Errors
-/// An operator on the way has no gradient: found before any node is added. Or the loss is no single number, or does
+/// An operator on the way has no gradient: found before any node is added, but where an expansion refuses its form; the graph
+/// is of no use then. Or the loss is no single number, or does
 /// not depend on a value.
 pub fn gradients(
     graph: &mut Graph,

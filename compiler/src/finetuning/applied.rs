@@ -26,21 +26,24 @@ impl Applied {
         head: Option<&Head>,
         seed: u64,
     ) -> Result<Self, CompilerError> {
-        let add = |graph: &mut Graph, method: &Method| method.add(&mut MethodModel { graph, layers, head, seed });
-        let mut tried = base.clone();
-        let mut stays = Vec::with_capacity(methods.len());
-        for method in methods {
-            stays.push(add(&mut tried, method)?.merged.is_none());
-        }
-        let all = || methods.iter().zip(&stays);
-        let mut graph = base.clone();
-        let mut added: Vec<(&Method, Added)> = Vec::new();
-        for (method, _) in all().filter(|(_, stays)| **stays) {
-            added.push((method, add(&mut graph, method)?));
-        }
-        let merged = graph.clone();
-        for (method, _) in all().filter(|(_, stays)| !**stays) {
-            added.push((method, add(&mut graph, method)?));
+        let add = |graph: &mut Graph, method| {
+            let added = Method::add(method, &mut MethodModel { graph, layers, head, seed })?;
+            Ok::<(&Method, Added), CompilerError>((method, added))
+        };
+        let (mut graph, mut merged) = (base.clone(), base.clone());
+        let mut added = methods.iter().map(|method| add(&mut graph, method)).collect::<Result<Vec<_>, _>>()?;
+        let mut order: Vec<(&Method, bool)> =
+            added.iter().map(|(method, added)| (*method, added.merged.is_none())).collect();
+        if order.iter().any(|(_, stays)| *stays) {
+            order.sort_by_key(|(_, stays)| !stays);
+            graph = base.clone();
+            added.clear();
+            for (method, stays) in order {
+                added.push(add(&mut graph, method)?);
+                if stays {
+                    merged = graph.clone();
+                }
+            }
         }
         let mut applied = Self { graph, merged, merges: Vec::new(), layers: Vec::new(), notes: Vec::new() };
         for (method, added) in added {
