@@ -130,6 +130,8 @@ fn work(tasks: &Receiver<Queued>) {
     let mut buffers = RowBuffers::default();
     for Queued { task, stream } in tasks {
         if stream.context.stop.load(Ordering::Relaxed) {
+            // Before the stream: who waits for its end finds nothing held.
+            drop(task);
             continue;
         }
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| stream.context.work(task, &mut buffers))) {
