@@ -438,7 +438,10 @@ impl BoxEncoder {
                     Some(Value::List(list)) => Some(list),
                     _ => None,
                 };
-                let Some(boxes) = list(&self.options.box_field) else { return Ok(None) };
+                let Some(boxes) = list(&self.options.box_field) else {
+                    let has_classes = self.class_field.as_ref().is_some_and(|name| list(name).is_some());
+                    return if has_classes { Err("has classes, and null in place of boxes".into()) } else { Ok(None) };
+                };
                 let Some(name) = &self.class_field else {
                     return Ok(Some(boxes.iter().map(|numbers| (numbers, None)).collect()));
                 };

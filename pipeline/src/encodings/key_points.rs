@@ -255,7 +255,7 @@ impl KeyPointEncoder {
         };
         let wanted = self.options.count;
         let numbers = |list: List<'_>| list.iter().map(Value::number).collect::<Vec<_>>();
-        let nested = list.iter().any(|point| matches!(point, Value::List(_)));
+        let nested = list.holds_lists();
         let points: Vec<Vec<Option<f64>>> = match (nested, list.len()) {
             (true, got) if got == wanted => {
                 let point = |point| if let Value::List(point) = point { numbers(point) } else { vec![None; 2] };

@@ -129,6 +129,11 @@ impl<'a> List<'a> {
         self.len() == 0
     }
 
+    /// Whether its values are lists, by the column's type: they may all be null.
+    pub fn holds_lists(&self) -> bool {
+        matches!(self.values, ColumnValues::List { .. })
+    }
+
     /// The values in their order.
     pub fn iter(self) -> impl Iterator<Item = Value<'a>> + Clone {
         (self.from..self.until).map(move |index| self.values.get(index))

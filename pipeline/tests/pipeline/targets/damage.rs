@@ -32,6 +32,15 @@ fn rows_with_nonsense_are_damaged_and_say_where() {
         ("boxes", &objects, json!({"bbox": [[1, 2, 3, 4]], "category": [0, 1]}), &coco, "has 1 box and 2 classes"),
         ("boxes", &objects, json!({"bbox": [[1, 2, 3, 4]], "category": [-1]}), &coco, "the class −1, which is none"),
         ("boxes", &objects, json!({"bbox": [[1, 2, 3, 4]], "category": [null]}), &coco, "has as box 1: "),
+        // Once these were rows without boxes, or lists of numbers.
+        (
+            "boxes",
+            &objects,
+            json!({"bbox": null, "category": [1, 2]}),
+            &coco,
+            "has classes, and null in place of boxes",
+        ),
+        ("key_points", &points, json!([]), &two, "has 0 points, wanted 2"),
         ("key_points", &points, json!([[1, 2]]), &two, "column `marks` has 1 point, wanted 2"),
         ("key_points", &points, json!([[1, 2], [3]]), &two, "has as point 1: 1 number, wanted two or three"),
         (
