@@ -51,7 +51,7 @@ pub use class_histogram::ClassHistogram;
 pub use dataset::{DataFile, Dataset, Row, RowGroupSize};
 pub use error::{Damage, PipelineError};
 pub use monitor::{Monitor, StreamCounters};
-pub use row_marks::Drawn;
+pub use row_marks::{Drawn, MarkReader};
 pub use shared_resources::SharedResources;
 pub use shared_rows::{SharedFile, SharedRows};
 pub use sources::{Holds, List, RowValues, SplitRole, Struct, Value};

@@ -9,7 +9,7 @@ use millstream_transforms::{ImageDrawing, TextDrawing};
 
 use crate::budget::Share;
 use crate::division::LargestImage;
-use crate::encodings::{Encoders, Mark, RowBuffers, RowTensor, RowWork, Sample, Seen, StreamFacts};
+use crate::encodings::{Encoders, Mark, RowBuffers, RowTensor, RowWork, Sample, Seen, ShownEntry, StreamFacts};
 use crate::stages::tensor_parts::TensorPart;
 use crate::work_times::WorkTimes;
 use crate::{PipelineError, Row};
@@ -24,13 +24,20 @@ pub enum Drawn<'a> {
     Text(&'a TextDrawing),
 }
 
-impl Encoders {
-    /// What is shown of a row's targets on the picture or text that the drawing makes of its own, read back from the tensors
-    /// that a stream would make. The row was read with [`Encoders::columns`].
+/// Reads what is shown of rows' targets; made once for any number of rows and drawings.
+#[derive(Debug)]
+pub struct MarkReader<'a> {
+    entries: Vec<ShownEntry<'a>>,
+    work: RowWork,
+    pool: BufferPool,
+}
+
+impl<'a> MarkReader<'a> {
+    /// For the targets of some encodings.
     ///
     /// # Errors
-    /// A target of the row cannot be used.
-    pub fn marks(&self, row: &Row, stream: &StreamFacts<'_>, drawn: Drawn<'_>) -> Result<Vec<Mark>, PipelineError> {
+    /// The transforms are not for a target, or the rows leave open what the shape of one is.
+    pub fn new(encoders: &'a Encoders, stream: &StreamFacts<'_>) -> Result<Self, PipelineError> {
         let ceiling = ByteSize(u64::MAX);
         let work = RowWork {
             chain: stream.chain.clone(),
@@ -40,17 +47,28 @@ impl Encoders {
             largest_image: LargestImage { ceiling },
             times: WorkTimes::default(),
             parts_left_out: AtomicU64::new(0),
-            tokens_are_read: self.read_tokens(),
+            tokens_are_read: encoders.read_tokens(),
         };
-        let (pool, mut buffers, mut marks) = (BufferPool::new(0), RowBuffers::default(), Vec::new());
+        Ok(Self { entries: encoders.shown_targets(stream)?, work, pool: BufferPool::new(0) })
+    }
+
+    /// What is shown of a row's targets on the picture or text that the drawing makes of its own, read back from the tensors
+    /// that a stream would make: of a picture those that follow it, of a text those that follow its tokens. The row was read
+    /// with [`Encoders::columns`].
+    ///
+    /// # Errors
+    /// A target of the row cannot be used.
+    pub fn marks(&self, row: &Row, drawn: Drawn<'_>) -> Result<Vec<Mark>, PipelineError> {
+        let (mut buffers, mut marks) = (RowBuffers::default(), Vec::new());
         let mut sample = match drawn {
-            Drawn::Image(drawing) => Sample::drawn(&row.id, &work, &mut buffers, drawing.clone()),
-            Drawn::Text(drawing) => Sample::drawn_text(&row.id, &work, &mut buffers, drawing.clone()),
+            Drawn::Image(drawing) => Sample::drawn(&row.id, &self.work, &mut buffers, drawing.clone()),
+            Drawn::Text(drawing) => Sample::drawn_text(&row.id, &self.work, &mut buffers, drawing.clone()),
         };
-        for entry in self.shown_targets(stream)? {
+        let is_text = matches!(drawn, Drawn::Text(_));
+        for entry in self.entries.iter().filter(|entry| entry.is_of_text() == is_text) {
             let specs = &entry.tensors;
             let mut parts: Vec<TensorPart> =
-                specs.iter().map(|spec| TensorPart::whole(spec, 1, 1, &pool).take_front(spec, 1)).collect();
+                specs.iter().map(|spec| TensorPart::whole(spec, 1, 1, &self.pool).take_front(spec, 1)).collect();
             let mut out: Vec<RowTensor<'_>> =
                 specs.iter().zip(&mut parts).map(|(spec, part)| part.row(spec, 0)).collect();
             let encoded = entry.encoder.encode(row.values().of(entry.places), &mut sample, &mut out);
@@ -60,7 +78,7 @@ impl Encoders {
                 Drawn::Text(_) => sample.tokenized().map(Seen::Text),
             };
             let Some(seen) = seen.filter(|_| entry.is_target) else { continue };
-            let join = |(spec, part)| TensorPart::join(spec, 1, vec![(0, part)], &pool);
+            let join = |(spec, part)| TensorPart::join(spec, 1, vec![(0, part)], &self.pool);
             let tensors: Vec<Tensor> = specs.iter().zip(parts).map(join).collect();
             marks.extend(entry.encoder.marks(&tensors.iter().collect::<Vec<_>>(), seen));
         }

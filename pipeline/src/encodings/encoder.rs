@@ -133,6 +133,11 @@ pub trait Encoder: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether rows have lengths of their own, which [`Encoder::length`] tells.
+    fn measures(&self) -> bool {
+        false
+    }
+
     /// How long a row is before it is transformed, where rows have lengths of their own.
     fn length(&self, row: RowValues<'_>) -> Option<u32> {
         let _ = row;
@@ -146,6 +151,11 @@ pub trait Encoder: fmt::Debug + Send + Sync {
 
     /// Whether a target moves with the row's image or text: it is encoded behind the inputs, when it is known what was drawn.
     fn follows_input(&self) -> bool {
+        false
+    }
+
+    /// Whether it says which characters the tokens of the row are of: [`Sample::text_of_tokens`] and [`Sample::set_tokens`].
+    fn makes_tokens(&self) -> bool {
         false
     }
 

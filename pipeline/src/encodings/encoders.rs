@@ -227,6 +227,12 @@ impl Encoders {
         columns
     }
 
+    /// The inputs alone whose rows have lengths of their own.
+    pub(crate) fn measuring(&self) -> Self {
+        let measures = |entry: &&Entry| entry.wanted.role == TensorRole::Input && entry.encoder.measures();
+        Self::of(self.entries.iter().filter(measures).cloned().collect(), self.inputs.clone())
+    }
+
     /// How long a row is that was read with [`Encoders::columns`]; `None` where no input has lengths of its own.
     pub(crate) fn length(&self, row: RowValues<'_>) -> Option<u32> {
         let inputs = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Input);
@@ -243,6 +249,9 @@ impl Encoders {
     /// The first column that is shown as a picture or text, and which.
     pub fn shown_input(&self) -> Option<(&str, View)> {
         let shown = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Input);
+        // Where a target follows tokens, its text is the one to see it in.
+        let has_tokens = |entry: &&Entry| entry.encoder.view() != View::Text || entry.encoder.makes_tokens();
+        let shown = shown.filter(|entry| !self.read_tokens() || has_tokens(entry));
         let mut shown = shown.map(|entry| (entry.encoder.columns()[0].as_str(), entry.encoder.view()));
         shown.find(|(_, view)| matches!(view, View::Image | View::Text))
     }
@@ -312,7 +321,7 @@ impl Encoders {
         let mut shown = Vec::new();
         for entry in self.order.iter().map(|&index| &self.entries[index]) {
             let is_target = entry.wanted.role == TensorRole::Target;
-            let is_text = !is_target && self.read_tokens() && entry.encoder.view() == View::Text;
+            let is_text = !is_target && self.read_tokens() && entry.encoder.makes_tokens();
             if follows(entry) || is_text {
                 let tensors = entry.encoder.tensors_beside(&entry.wanted.name, stream, &inputs)?;
                 shown.push(ShownEntry { encoder: &*entry.encoder, places: &entry.places, tensors, is_target });
@@ -338,12 +347,20 @@ impl Encoders {
 }
 
 /// One of the encodings of a stream, with all that it takes to encode a row.
+#[derive(Debug)]
 pub(crate) struct ShownEntry<'a> {
     pub(crate) encoder: &'a dyn Encoder,
     /// Of each of its columns its place among all columns.
     pub(crate) places: &'a [usize],
     pub(crate) tensors: Vec<TensorSpec>,
     pub(crate) is_target: bool,
+}
+
+impl ShownEntry<'_> {
+    /// Whether it is of the row's text, and not of its image.
+    pub(crate) fn is_of_text(&self) -> bool {
+        self.encoder.makes_tokens() || self.encoder.reads_tokens()
+    }
 }
 
 /// The tensors of a recipe that says `input` and `label` alone.

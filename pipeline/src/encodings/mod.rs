@@ -29,6 +29,7 @@ use millstream_schemas::choice::Catalog;
 
 pub use encode_error::EncodeError;
 pub use encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
+pub(crate) use encoders::ShownEntry;
 pub use encoders::{Encoders, WantedTensor, short_form};
 pub use encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
 pub use mark::{Mark, Seen};

@@ -49,9 +49,9 @@ pub struct Sample<'a> {
     weight: f32,
     /// What was drawn for its image, once that is encoded.
     drawing: Option<ImageDrawing>,
-    /// What is to happen to its first text, where that is not to be drawn.
+    /// What is to happen to the text that is tokenized, where that is not to be drawn.
     text_drawing: Option<TextDrawing>,
-    /// The first text as tokens, once that is encoded.
+    /// The tokenized text, once it is encoded.
     tokenized: Option<TokenizedText>,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Sample<'a> {
         Self { drawing: Some(drawing), ..Self::new(id, 0, work, buffers) }
     }
 
-    /// A row for whose first text all is drawn already.
+    /// A row for whose tokenized text all is drawn already.
     pub(crate) fn drawn_text(
         id: &'a RowId,
         work: &'a RowWork,
@@ -134,16 +134,29 @@ impl<'a> Sample<'a> {
             0 => self.key,
             part => DrawKey { row: millstream_schemas::mix(self.key.row ^ part), ..self.key },
         };
-        let given = if part == 0 { self.text_drawing.take() } else { None };
+        let refused = |error| self.transform_error(error);
+        let drawing = self.work.chain.draw_text(text, &key).map_err(refused)?;
+        let changed = drawing.apply(text).map_err(refused)?;
+        clock.lap(&self.work.times.transform);
+        Ok(changed)
+    }
+
+    /// As [`Sample::text`] part 0, for the text whose tokens [`Sample::set_tokens`] tells: targets follow this one.
+    ///
+    /// # Errors
+    /// As [`Sample::text`].
+    pub fn text_of_tokens(&mut self, text: &str) -> Result<String, EncodeError> {
+        let mut clock = Clock(Instant::now());
+        let given = self.text_drawing.take();
         let refused = |error| self.transform_error(error);
         let drawing = match given {
             Some(drawing) => drawing,
-            None => self.work.chain.draw_text(text, &key).map_err(refused)?,
+            None => self.work.chain.draw_text(text, &self.key).map_err(refused)?,
         };
         let changed = drawing.apply(text).map_err(refused)?;
-        if part == 0 && self.work.tokens_are_read {
+        if self.work.tokens_are_read {
             let stored = text.chars().count();
-            self.tokenized = Some(TokenizedText { stored, drawing, tokens: Vec::new() });
+            self.tokenized = Some(TokenizedText { stored, drawing, text: changed.clone(), tokens: Vec::new() });
         }
         clock.lap(&self.work.times.transform);
         Ok(changed)
@@ -154,14 +167,14 @@ impl<'a> Sample<'a> {
         self.work.tokens_are_read
     }
 
-    /// Says which characters the tokens of the text are of that [`Sample::text`] made as part 0.
+    /// Says which characters the tokens of the text are of that [`Sample::text_of_tokens`] made.
     pub fn set_tokens(&mut self, tokens: Vec<Option<TokenPlace>>) {
         if let Some(text) = &mut self.tokenized {
             text.tokens = tokens;
         }
     }
 
-    /// The first text as tokens; `None` before it is encoded, or where nobody reads it.
+    /// The text as tokens; `None` before it is encoded, or where nobody reads it.
     pub fn tokenized(&self) -> Option<&TokenizedText> {
         self.tokenized.as_ref().filter(|text| !text.tokens.is_empty())
     }

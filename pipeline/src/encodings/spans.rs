@@ -33,8 +33,9 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
         column holds a list of structs, or a struct of lists, with the first character of a span, one past its last, both counted as \
         Python counts, from 0, and its class. Spans are those of the first text of the one input `token_ids`; they follow the \
         transforms of this text, and one of which nothing is left is gone. Tags are `O` for what is in no span, then for each class \
-        `B-` where a span of it begins and `I-` where it goes on, or under `tagging: io` the `I-` alone. A word is in a span that touches it, the first of \
-        several. Special tokens, padding, tokens of a second text, and under `sub_words: first` those behind the first of a word have the class \
+        `B-` where a span of it begins and `I-` where it goes on, or under `tagging: io` the `I-` alone. A word of the tokenizer is in the span \
+        that covers it. Where a span begins or ends inside of one, as in scripts without spaces, each of its tokens is a word: in a span that touches it, the \
+        first of several. Special tokens, padding, tokens of a second text, and under `sub_words: first` those behind the first of a word have the class \
         −100, which `sparse_cross_entropy` leaves out. A span that is empty, reaches beyond its text, or overlaps another is a \
         damaged row; a row with null has no weight in the loss.",
     samples: &[
@@ -241,7 +242,8 @@ impl Spans {
                 let spans = starts.iter().zip(ends.iter()).zip(classes.iter());
                 Ok(Some(spans.map(|((start, end), class)| [start, end, class]).collect()))
             }
-            _ => Ok(None),
+            Value::Null => Ok(None),
+            _ => Err("holds no spans".into()),
         }
     }
 }
@@ -378,8 +380,9 @@ impl SpanEncoder {
     /// Writes the tag of each token that has one.
     fn tag(&self, spans: &[Span], text: &TokenizedText, out: &mut [i64]) {
         let touches = |span: &Span, all: &Range<usize>| span.start < all.end && all.start < span.end;
+        let letters: Vec<char> = text.text.chars().collect();
         let mut before = None;
-        for (tokens, characters) in text.words() {
+        for (tokens, characters) in text.words().into_iter().flat_map(|word| uncut(word, spans, text, &letters)) {
             // Transforms may push spans over each other: the first counts.
             let found = spans.iter().position(|span| touches(span, &characters));
             let begins = found != before;
@@ -402,7 +405,7 @@ impl SpanEncoder {
     fn spans_of(&self, tags: &[i64], text: &TokenizedText) -> Vec<(Range<usize>, usize)> {
         let mut spans: Vec<(Range<usize>, usize)> = Vec::new();
         let mut open = None;
-        for (tokens, characters) in text.words() {
+        for (tokens, characters) in text.words().into_iter().flat_map(|(tokens, _)| tagged(tokens, tags, text)) {
             let tag = tags.get(tokens.start).copied().unwrap_or(IGNORED);
             match (self.options.tagging.read(tag), spans.last_mut()) {
                 (Some((class, false)), Some((all, _))) if open == Some(class) => all.end = characters.end,
@@ -415,4 +418,29 @@ impl SpanEncoder {
         }
         spans
     }
+}
+
+/// A word, or each of its tokens where a span begins or ends inside of it; blanks at its ends, which some tokenizers take into
+/// it, are not inside.
+fn uncut(
+    (tokens, characters): (Range<usize>, Range<usize>),
+    spans: &[Span],
+    text: &TokenizedText,
+    letters: &[char],
+) -> Vec<(Range<usize>, Range<usize>)> {
+    let has_letters =
+        |part: Range<usize>| letters.get(part).is_some_and(|part| part.iter().any(|letter| !letter.is_whitespace()));
+    let is_inside = |border: usize| has_letters(characters.start..border) && has_letters(border..characters.end);
+    match spans.iter().flat_map(|span| [span.start, span.end]).any(is_inside) {
+        true => tokens.filter_map(|token| text.piece(token..token + 1)).collect(),
+        false => vec![(tokens, characters)],
+    }
+}
+
+/// The parts of a word that begin with a tag: what has none goes with the one before.
+fn tagged(tokens: Range<usize>, tags: &[i64], text: &TokenizedText) -> Vec<(Range<usize>, Range<usize>)> {
+    let has_tag = |token: &usize| *token == tokens.start || tags.get(*token).is_some_and(|tag| *tag != IGNORED);
+    let starts: Vec<usize> = tokens.clone().filter(has_tag).collect();
+    let ends = starts.iter().skip(1).copied().chain([tokens.end]);
+    starts.iter().zip(ends).filter_map(|(start, end)| text.piece(*start..end)).collect()
 }

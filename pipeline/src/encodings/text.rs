@@ -95,6 +95,10 @@ impl Encoder for TextEncoder {
         Ok(())
     }
 
+    fn measures(&self) -> bool {
+        true
+    }
+
     fn length(&self, row: RowValues<'_>) -> Option<u32> {
         match row.get(0) {
             Value::Text(text) => Some(u32::try_from(text.len()).unwrap_or(u32::MAX)),

@@ -192,7 +192,10 @@ impl Encoder for TokenEncoder {
         let mut texts = Vec::with_capacity(row.len());
         for column in 0..row.len() {
             let Value::Text(text) = row.get(column) else { return Err(Damage::NullInput.into()) };
-            texts.push(sample.text(text, column as u64)?);
+            texts.push(match column {
+                0 => sample.text_of_tokens(text)?,
+                part => sample.text(text, part as u64)?,
+            });
         }
         let input = match <[String; 2]>::try_from(texts) {
             Ok([first, second]) => EncodeInput::Dual(first.into(), second.into()),
@@ -224,6 +227,14 @@ impl Encoder for TokenEncoder {
             values.extend(from.iter().map(|value| i64::from(*value)));
         }
         Ok(())
+    }
+
+    fn makes_tokens(&self) -> bool {
+        true
+    }
+
+    fn measures(&self) -> bool {
+        true
     }
 
     fn length(&self, row: RowValues<'_>) -> Option<u32> {

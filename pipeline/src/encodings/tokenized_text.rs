@@ -2,13 +2,15 @@ use std::ops::Range;
 
 use millstream_transforms::TextDrawing;
 
-/// The tokens of a row's first text, where it is needed which characters they are of.
+/// The tokens of a row's text, of a pair of its first, where it is needed which characters they are of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TokenizedText {
     /// Characters of the text as stored.
     pub stored: usize,
     /// What was drawn for it.
     pub drawing: TextDrawing,
+    /// The text as transforms made it.
+    pub text: String,
     /// Of each token of the row its place; `None` for special ones, and those of a second text.
     pub tokens: Vec<Option<TokenPlace>>,
 }
@@ -24,6 +26,14 @@ pub struct TokenPlace {
 }
 
 impl TokenizedText {
+    /// Some neighbouring tokens, with the characters of all of them; nothing where one of them has no place.
+    pub fn piece(&self, tokens: Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
+        let places: Option<Vec<&TokenPlace>> = self.tokens.get(tokens.clone())?.iter().map(Option::as_ref).collect();
+        let places = places?;
+        let end = places.iter().map(|place| place.characters.end).max()?;
+        Some((tokens, places.first()?.characters.start..end))
+    }
+
     /// The tokens in words: ranges of places in `tokens`, each with the characters of all of them.
     pub fn words(&self) -> Vec<(Range<usize>, Range<usize>)> {
         let mut words: Vec<(Range<usize>, Range<usize>)> = Vec::new();

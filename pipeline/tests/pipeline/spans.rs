@@ -7,13 +7,13 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::DataType;
 use millstream_pipeline::encodings::{self, Encoders, Mark, StreamFacts, WantedTensor};
-use millstream_pipeline::{Batches, Dataset, Drawn, PipelineError, StreamOptions};
+use millstream_pipeline::{Batches, Dataset, Drawn, MarkReader, PipelineError, StreamOptions};
 use millstream_schemas::recipe::OrderStrength;
 use millstream_schemas::{Batch, Choice, TensorRole};
-use millstream_transforms::{DrawKey, Kind, Target, TextDrawing, table};
+use millstream_transforms::{DrawKey, ImageFacts, Kind, Target, TextDrawing, table};
 use serde_json::{Value as Json, json};
 
-use crate::corpus::{chain, with_causes};
+use crate::corpus::{chain, image_columns, png, with_causes};
 use crate::json_columns::{column, fields, list};
 
 /// A tokenizer that cuts words into pieces, or leaves them whole.
@@ -114,8 +114,8 @@ fn tokens_have_the_tags_of_the_spans_that_they_are_in() {
         (TEXT, &both, json!({}), json!({"classes": ["place", "person"]}), vec![x, 3, 4, x, 0, 0, 1, 0, x]),
         (TEXT, &two, json!({}), json!({}), vec![x, 1, 1, x, 0, 0, 0, 0, x]),
         (TEXT, &two, json!({}), json!({"sub_words": "all"}), vec![x, 1, 1, 2, 0, 0, 0, 0, x]),
-        (TEXT, &part, json!({}), json!({}), vec![x, 0, 1, x, 0, 0, 0, 0, x]),
-        (TEXT, &part, json!({}), json!({"sub_words": "all"}), vec![x, 0, 1, 2, 0, 0, 0, 0, x]),
+        (TEXT, &part, json!({}), json!({}), vec![x, 0, 0, 1, 0, 0, 0, 0, x]),
+        (TEXT, &part, json!({}), json!({"sub_words": "all"}), vec![x, 0, 0, 1, 0, 0, 0, 0, x]),
         (TEXT, &json!([]), json!({}), json!({}), vec![x, 0, 0, x, 0, 0, 0, 0, x]),
         (TEXT, &json!(null), json!({}), json!({}), vec![x; 9]),
         (TEXT, &both, json!({"max_length": 5}), json!({}), vec![x, 1, 2, x, x]),
@@ -276,7 +276,7 @@ fn tags_follow_every_transform_of_text() {
             let chain = chain(transforms.clone());
             let stream = StreamFacts { dataset: &dataset, chain: &chain, seed: 4 };
             let read = dataset.read_row(&id, encoders.columns()).unwrap();
-            let shown = encoders.marks(&read, &stream, Drawn::Text(&drawing)).unwrap();
+            let shown = MarkReader::new(&encoders, &stream).unwrap().marks(&read, Drawn::Text(&drawing)).unwrap();
             assert_eq!(shown.len(), marks, "{transforms}: row {row}: {shown:?}");
             for mark in shown {
                 let Mark::Span { start, end, class } = mark else { panic!("{mark:?}") };
@@ -286,4 +286,119 @@ fn tags_follow_every_transform_of_text() {
         }
     }
     assert!(changed > 100, "{changed}");
+}
+
+/// A tokenizer without a pre-tokenizer: a text is one word.
+fn unspaced(folder: &Path) -> PathBuf {
+    let words = ["[UNK]", "ada", "##love", "##was", "## ", "##ada"];
+    let vocabulary: BTreeMap<&str, u32> = words.into_iter().zip(0..).collect();
+    let file = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null, "decoder": null,
+        "pre_tokenizer": null, "post_processor": null,
+        "model": {
+            "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": vocabulary,
+        },
+    });
+    let path = folder.join("unspaced.json");
+    std::fs::write(&path, file.to_string()).unwrap();
+    path
+}
+
+#[test]
+fn borders_of_spans_inside_of_a_word_are_kept_where_texts_have_no_spaces() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = json!({"tokenizer": unspaced(folder.path()), "column": "text", "pad_to_multiple_of": 1});
+    let x = -100;
+    for (text, spans, sub_words, tags) in [
+        ("adalovewas", vec![(3, 7)], "first", vec![0, 1, 0]),
+        ("adalovewas", vec![(0, 7)], "first", vec![1, 2, 0]),
+        ("adalovewas", vec![(0, 7)], "all", vec![1, 2, 0]),
+        ("adalovewas", vec![(0, 3), (3, 7)], "first", vec![1, 1, 0]),
+        ("adalovewas", vec![(0, 10)], "first", vec![1, x, x]),
+        ("adalovewas", vec![(0, 10)], "all", vec![1, 2, 2]),
+        ("adalovewas", vec![], "first", vec![0, x, x]),
+        // Blanks at the end of a word are no part of it.
+        ("adalove ", vec![(0, 7)], "first", vec![1, x, x]),
+        ("ada ada", vec![(0, 3), (4, 7)], "first", vec![1, 0, 1]),
+    ] {
+        let column: Json = spans.iter().map(|(start, end)| span(*start, *end, "a")).collect();
+        let dataset = dataset(&list_of_structs(), &[(text, column)]);
+        let options = json!({"classes": ["a"], "sub_words": sub_words});
+        let encoders = open(&dataset, tokens.clone(), Some(options)).unwrap();
+        let batch = only(&dataset, encoders.clone(), json!([])).unwrap();
+        assert_eq!(batch.tensors["targets"].as_i64().unwrap(), tags, "{text} {spans:?} {sub_words}");
+        let chain = chain(json!([]));
+        let reader = MarkReader::new(&encoders, &StreamFacts { dataset: &dataset, chain: &chain, seed: 4 }).unwrap();
+        let row = dataset.read_row(&dataset.row_at(0), encoders.columns()).unwrap();
+        let shown = reader.marks(&row, Drawn::Text(&TextDrawing::default())).unwrap();
+        let shown: Vec<_> = shown
+            .into_iter()
+            .map(|mark| match mark {
+                Mark::Span { start, end, .. } => (start, text[..end].trim_end().len()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(shown, spans, "{text} {sub_words}");
+    }
+}
+
+#[test]
+fn a_second_text_beside_the_tokens_does_not_take_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = json!({"tokenizer": tokenizer(folder.path(), false), "column": "text", "pad_to_multiple_of": 1});
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![TEXT]));
+    let others: ArrayRef = Arc::new(StringArray::from(vec!["b"]));
+    let spans = column(&list_of_structs(), &[json!([span(0, 12, "a")])]);
+    let columns = [("text", texts, true), ("other", others, true), ("spans", spans, true)];
+    let dataset =
+        Dataset::from_batches("texts", &[RecordBatch::try_from_iter_with_nullable(columns).unwrap()], 7).unwrap();
+    let ids = wanted("input_ids", TensorRole::Input, "token_ids", tokens);
+    let raw = wanted("raw", TensorRole::Input, "text", json!({"column": "other"}));
+    let target = wanted("targets", TensorRole::Target, "spans", json!({"column": "spans"}));
+    let transforms = json!([{"delete_characters": {"fraction": 0.3}}]);
+    let alone = Encoders::open(&dataset, encodings::standard(), &[ids.clone(), target.clone()], &[]).unwrap();
+    let wanted = only(&dataset, alone, transforms.clone()).unwrap();
+    for inputs in [[ids.clone(), raw.clone()], [raw, ids]] {
+        let all = [&inputs[..], &[target.clone()]].concat();
+        let encoders = Encoders::open(&dataset, encodings::standard(), &all, &[]).unwrap();
+        let batch = only(&dataset, encoders.clone(), transforms.clone()).unwrap();
+        assert_eq!(batch.tensors["targets"], wanted.tensors["targets"]);
+        // What is drawn for the shown text is shown in it.
+        assert_eq!(encoders.shown_input().unwrap().0, "text");
+        let chain = chain(transforms.clone());
+        let drawing = chain.draw_text(TEXT, &DrawKey { seed: 4, epoch: 0, row: dataset.row_at(0).key() }).unwrap();
+        let reader = MarkReader::new(&encoders, &StreamFacts { dataset: &dataset, chain: &chain, seed: 4 }).unwrap();
+        let row = dataset.read_row(&dataset.row_at(0), encoders.columns()).unwrap();
+        assert_eq!(reader.marks(&row, Drawn::Text(&drawing)).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_shown_text_or_image_has_the_marks_of_its_own_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = json!({"tokenizer": tokenizer(folder.path(), false), "column": "text"});
+    let [(_, image), _] = image_columns(&[(Some(&png(60, 44, [1, 2, 3])[..]), Some(0))]);
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![TEXT]));
+    let spans = column(&list_of_structs(), &[json!([span(0, 12, "a")])]);
+    let boxes = column(&list(list(DataType::Float32)), &[json!([[1, 2, 30, 40]])]);
+    let columns = [("text", texts, true), ("image", image, true), ("spans", spans, true), ("boxes", boxes, true)];
+    let dataset =
+        Dataset::from_batches("both", &[RecordBatch::try_from_iter_with_nullable(columns).unwrap()], 7).unwrap();
+    let all = [
+        wanted("input_ids", TensorRole::Input, "token_ids", tokens),
+        wanted("pixels", TensorRole::Input, "image", json!({"column": "image"})),
+        wanted("tags", TensorRole::Target, "spans", json!({"column": "spans"})),
+        wanted("boxes", TensorRole::Target, "boxes", json!({"column": "boxes", "convention": "coco", "most": 2})),
+    ];
+    let encoders = Encoders::open(&dataset, encodings::standard(), &all, &[]).unwrap();
+    only(&dataset, encoders.clone(), json!([])).unwrap();
+    let chain = chain(json!([]));
+    let reader = MarkReader::new(&encoders, &StreamFacts { dataset: &dataset, chain: &chain, seed: 4 }).unwrap();
+    let row = dataset.read_row(&dataset.row_at(0), encoders.columns()).unwrap();
+    let of_text = reader.marks(&row, Drawn::Text(&TextDrawing::default())).unwrap();
+    assert!(matches!(of_text[..], [Mark::Span { .. }]), "{of_text:?}");
+    let drawing = chain.draw_image(&ImageFacts::new(60, 44), &DrawKey { seed: 4, epoch: 0, row: 0 }).unwrap();
+    let of_image = reader.marks(&row, Drawn::Image(&drawing)).unwrap();
+    assert!(matches!(of_image[..], [Mark::Box { .. }]), "{of_image:?}");
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millstream_pipeline::encodings::{Mark, StreamFacts, View};
-use millstream_pipeline::{Damage, Drawn, PipelineError, Row, Value, decode};
+use millstream_pipeline::{Damage, Drawn, MarkReader, PipelineError, Row, Value, decode};
 use millstream_schemas::RowId;
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe};
 use millstream_transforms::{DrawKey, RgbImage, Scratch};
@@ -76,10 +76,12 @@ fn damaged(id: &RowId, error: decode::DecodeError) -> RecipeError {
 }
 
 pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview) -> Result<RgbImage, RecipeError> {
+    let stream = StreamFacts { dataset: &source.dataset, chain: &source.chain, seed: drawn.seed };
+    let reader = MarkReader::new(&source.encoders, &stream)?;
     let mut scratch = Scratch::default();
     let mut lines = Vec::new();
     for row in &drawn.rows {
-        match render_row(source, data, drawn.seed, row, &mut scratch) {
+        match render_row(source, data, &reader, row, &mut scratch) {
             Ok(cells) => lines.push(cells),
             Err(RecipeError::Pipeline(PipelineError::Damaged { row, damage }))
                 if data.damaged != DamagedPolicy::Fail =>
@@ -101,7 +103,7 @@ pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview
 fn render_row(
     source: &RowSource,
     data: &DataRecipe,
-    seed: u64,
+    reader: &MarkReader<'_>,
     row: &DrawnRow,
     scratch: &mut Scratch,
 ) -> Result<Vec<Cell>, RecipeError> {
@@ -111,14 +113,13 @@ fn render_row(
         return Err(RecipeError::ReplayKind { drawn: "images", data: "text" });
     };
     let original = decode::decode(bytes, data.transparency).map_err(|error| damaged(&read.id, error))?;
-    let stream = StreamFacts { dataset: &source.dataset, chain: &source.chain, seed };
     let mut cells = Vec::new();
     for drawing in &row.draws {
         let Drawing::Image(drawing) = drawing else {
             return Err(RecipeError::ReplayKind { drawn: "text", data: "images" });
         };
         let image = drawing.render_rgb8(&original, scratch)?;
-        let marks = source.encoders.marks(&read, &stream, Drawn::Image(drawing))?;
+        let marks = reader.marks(&read, Drawn::Image(drawing))?;
         let steps = drawing.steps.iter().filter(|drawn| !drawn.step.is_for_models());
         let caption = steps.map(|drawn| drawn.to_string().into()).collect();
         cells.push(Cell { image, marks, caption });

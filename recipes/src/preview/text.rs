@@ -1,7 +1,7 @@
 use std::fmt;
 
 use millstream_pipeline::encodings::{Mark, StreamFacts};
-use millstream_pipeline::{Drawn, PipelineError, Value};
+use millstream_pipeline::{Drawn, MarkReader, PipelineError, Value};
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe};
 use millstream_schemas::{escaped, shown};
 use millstream_transforms::{TextDrawing, TextEdit};
@@ -56,9 +56,11 @@ pub struct TextSpan {
 }
 
 pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview) -> Result<TextPreview, RecipeError> {
+    let stream = StreamFacts { dataset: &source.dataset, chain: &source.chain, seed: drawn.seed };
+    let reader = MarkReader::new(&source.encoders, &stream)?;
     let mut rows = Vec::new();
     for row in &drawn.rows {
-        match render_row(source, drawn.seed, row) {
+        match render_row(source, &reader, row) {
             Ok(row) => rows.push(row),
             Err(RecipeError::Pipeline(PipelineError::Damaged { row, damage }))
                 if data.damaged != DamagedPolicy::Fail =>
@@ -71,9 +73,8 @@ pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview
     Ok(TextPreview { rows })
 }
 
-fn render_row(source: &RowSource, seed: u64, row: &DrawnRow) -> Result<TextPreviewRow, RecipeError> {
+fn render_row(source: &RowSource, reader: &MarkReader<'_>, row: &DrawnRow) -> Result<TextPreviewRow, RecipeError> {
     let (column, _) = source.shown_column()?;
-    let stream = StreamFacts { dataset: &source.dataset, chain: &source.chain, seed };
     let id = row_id(row);
     let read = source.dataset.read_row(&id, source.encoders.columns())?;
     let Some(Value::Text(original)) = read.get(&column) else {
@@ -84,7 +85,7 @@ fn render_row(source: &RowSource, seed: u64, row: &DrawnRow) -> Result<TextPrevi
         let Drawing::Text(drawing) = drawing else {
             return Err(RecipeError::ReplayKind { drawn: "images", data: "text" });
         };
-        let marks = source.encoders.marks(&read, &stream, Drawn::Text(drawing))?;
+        let marks = reader.marks(&read, Drawn::Text(drawing))?;
         variants.push(TextVariant {
             text: drawing.apply(original)?,
             spans: marks.into_iter().filter_map(span).collect(),

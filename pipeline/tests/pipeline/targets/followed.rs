@@ -152,7 +152,7 @@ fn what_is_shown_of_a_row_is_what_its_tensors_hold() {
         open(&dataset, "boxes", json!({"convention": "coco", "most": 4, "layout": "center_and_size"})).unwrap();
     let row = dataset.read_row(&dataset.row_at(0), encoders.columns()).unwrap();
     let class = |number: usize, name: &str| Some((number, name.to_owned()));
-    let marks = encoders.marks(&row, &stream, Drawn::Image(&drawing)).unwrap();
+    let marks = MarkReader::new(&encoders, &stream).unwrap().marks(&row, Drawn::Image(&drawing)).unwrap();
     let wanted = [([60.0, 22.0, 108.0, 66.0], class(1, "b")), ([20.0, 2.0, 40.0, 22.0], class(0, "a"))];
     assert_eq!(marks.len(), 2);
     for (mark, (corners, class)) in marks.iter().zip(wanted) {
@@ -165,7 +165,7 @@ fn what_is_shown_of_a_row_is_what_its_tensors_hold() {
     let wanted = json!({"count": 3, "names": ["x", "y", "z"], "left_right": [["x", "z"]]});
     let encoders = open(&dataset, "key_points", wanted).unwrap();
     let row = dataset.read_row(&dataset.row_at(0), encoders.columns()).unwrap();
-    let marks = encoders.marks(&row, &stream, Drawn::Image(&drawing)).unwrap();
+    let marks = MarkReader::new(&encoders, &stream).unwrap().marks(&row, Drawn::Image(&drawing)).unwrap();
     let point = |x: f32, y: f32, number, name: &str| Mark::Point { x, y, number, name: Some(name.into()) };
     assert_eq!(marks, [point(40.0, 60.0, 0, "x"), point(108.0, 22.0, 2, "z")]);
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema};
 use millstream_pipeline::encodings::{self, Encoders, StreamFacts, WantedTensor};
-use millstream_pipeline::{Batches, Dataset, Drawn, PipelineError, StreamOptions};
+use millstream_pipeline::{Batches, Dataset, Drawn, MarkReader, PipelineError, StreamOptions};
 use millstream_schemas::recipe::{DamagedPolicy, OrderStrength};
 use millstream_schemas::{Batch, Choice, TensorRole};
 use millstream_transforms::{Chain, DrawKey, ImageDrawing, ImageFacts, Kind, Target, table};
