@@ -32,6 +32,8 @@ pub(crate) struct Inner {
     fingerprint: Fingerprint,
     /// Fingerprints that include the bytes of some columns, by their names.
     with_columns: Mutex<HashMap<Vec<String>, Fingerprint>>,
+    /// How long the rows are, by row group, by the fingerprints of what measured them.
+    lengths: Mutex<HashMap<Fingerprint, Arc<Vec<Vec<u32>>>>>,
     notes: Vec<String>,
     rows: u64,
     /// All row groups in file order.
@@ -206,8 +208,9 @@ impl Dataset {
         let identity: Vec<_> = files.iter().map(|file| (&*file.name, file.bytes, &file.footer)).collect();
         let fingerprint = Fingerprint::of(&identity);
         let schema = Arc::clone(&first.schema);
-        let with_columns = Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { files, features, schema, fingerprint, with_columns, notes, rows, groups }) })
+        let (with_columns, lengths) = (Mutex::default(), Mutex::default());
+        let inner = Inner { files, features, schema, fingerprint, with_columns, lengths, notes, rows, groups };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What was noticed while the files were chosen, for people: which split of a folder was taken, and what was left.
@@ -264,6 +267,21 @@ impl Dataset {
         let fingerprint = Fingerprint::of(&stored);
         known.insert(columns.to_vec(), fingerprint.clone());
         Ok(fingerprint)
+    }
+
+    /// How long the rows are, by row group: learned by what has this fingerprint, then remembered.
+    pub(crate) fn row_lengths(
+        &self,
+        by: Fingerprint,
+        learn: impl FnOnce() -> Result<Vec<Vec<u32>>, PipelineError>,
+    ) -> Result<Arc<Vec<Vec<u32>>>, PipelineError> {
+        let mut known = self.inner.lengths.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lengths) = known.get(&by) {
+            return Ok(Arc::clone(lengths));
+        }
+        let lengths = Arc::new(learn()?);
+        known.insert(by, Arc::clone(&lengths));
+        Ok(lengths)
     }
 
     /// Identity of a row by its index in file order.

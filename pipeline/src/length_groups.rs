@@ -4,6 +4,7 @@
 //! which come in a random order: a function of the seed, the epoch and the lengths, so that a resume point still says all.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use millstream_transforms::random::DrawKey;
 
@@ -18,11 +19,11 @@ const BATCHES: u64 = 50;
 pub(crate) struct LengthGroups {
     batch: u64,
     /// By row group in file order, then by row.
-    lengths: Vec<Vec<u32>>,
+    lengths: Arc<Vec<Vec<u32>>>,
 }
 
 impl LengthGroups {
-    pub(crate) fn new(batch: usize, lengths: Vec<Vec<u32>>) -> Self {
+    pub(crate) fn new(batch: usize, lengths: Arc<Vec<Vec<u32>>>) -> Self {
         Self { batch: batch as u64, lengths }
     }
 

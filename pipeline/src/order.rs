@@ -273,7 +273,7 @@ mod tests {
         };
         for (strength, waste) in [(OrderStrength::Windowed, 1.1), (OrderStrength::Global, 1.05)] {
             let by_chance = order(strength, 8, 1);
-            let order = by_chance.clone().by_length(LengthGroups::new(BATCH, lengths.clone()));
+            let order = by_chance.clone().by_length(LengthGroups::new(BATCH, Arc::new(lengths.clone())));
             let places = whole(&order, 2);
             let mut sorted = places.clone();
             sorted.sort();

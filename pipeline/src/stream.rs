@@ -68,6 +68,7 @@ impl Batches {
         let is_second = matches!(options.beside, Beside::Stream(_));
         let plan = StreamPlan::new(dataset, options, from)?;
         let part = shared.as_ref().filter(|_| !is_second).map(SharedResources::take).transpose()?;
+        let plan = plan.with_lengths(dataset)?;
         let workers = match &shared {
             Some(shared) => shared.threads().clone(),
             None => Workers::start(plan.workers)?,

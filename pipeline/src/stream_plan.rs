@@ -9,7 +9,7 @@ use millstream_schemas::{BatchSpec, BufferPool, ResumePoint, TensorRole, count, 
 use crate::budget::{Held, Share};
 use crate::dataset::GroupPlace;
 use crate::division::{Ceiling, Division, Needs, Portion};
-use crate::encodings::{RowWork, StreamFacts};
+use crate::encodings::{Encoders, RowWork, StreamFacts};
 use crate::length_groups::LengthGroups;
 use crate::order::Order;
 use crate::row_lengths::row_lengths;
@@ -28,6 +28,8 @@ const MOST_READ_AGAIN: u64 = 250;
 pub(crate) struct StreamPlan {
     pub(crate) context: WorkerContext,
     pub(crate) feeder: Feeder,
+    /// The inputs by whose lengths rows are put together, where they are.
+    measuring: Option<Encoders>,
     pub(crate) workers: usize,
     pub(crate) held: Arc<Held>,
     /// Bytes of the ceiling that are left to a stream beside this one.
@@ -55,10 +57,7 @@ impl StreamPlan {
         let (spec, tensors_of) = options.encoders.tensors(&stream, options.batch)?;
         require_supported(&spec)?;
         let any_length = spec.tensors.iter().any(|tensor| tensor.shape.contains(&None));
-        let order = match options.group_by_length.unwrap_or(any_length) {
-            true => order.by_length(LengthGroups::new(options.batch, lengths(dataset, &options, workers)?)),
-            false => order,
-        };
+        let measuring = options.group_by_length.unwrap_or(any_length).then(|| measuring(&options)).transpose()?;
         let mut layout = BatchLayout {
             spec,
             chain: options.chain.clone(),
@@ -121,9 +120,21 @@ impl StreamPlan {
             },
             stop: Arc::default(),
         };
-        let plan = Self { context, feeder, workers, held, left: division.left };
+        let plan = Self { context, feeder, measuring, workers, held, left: division.left };
         plan.refuse_endless_reading()?;
         Ok(plan)
+    }
+
+    /// Learns how long the rows are, where rows of like lengths come together: for this all of them are read, once for a
+    /// dataset and what measures them.
+    pub(crate) fn with_lengths(mut self, dataset: &Dataset) -> Result<Self, PipelineError> {
+        if let Some(measuring) = &self.measuring {
+            let learn = || row_lengths(dataset, measuring, self.workers, &self.feeder.rows_share);
+            let lengths = dataset.row_lengths(measuring.fingerprint(), learn)?;
+            let batch = self.feeder.layout.spec.capacity;
+            self.feeder.order = self.feeder.order.by_length(LengthGroups::new(batch, lengths));
+        }
+        Ok(self)
     }
 
     /// The least that a stream needs of the ceiling, without what decoding needs.
@@ -256,14 +267,12 @@ fn start(dataset: &Dataset, options: &StreamOptions, from: Option<&ResumePoint>)
     Ok(then.clone())
 }
 
-/// How long every row is, by row group.
-fn lengths(dataset: &Dataset, options: &StreamOptions, workers: usize) -> Result<Vec<Vec<u32>>, PipelineError> {
-    let Some(all) = row_lengths(dataset, &options.encoders, workers)? else {
+/// The inputs whose rows have lengths of their own.
+fn measuring(options: &StreamOptions) -> Result<Encoders, PipelineError> {
+    options.encoders.measuring().ok_or_else(|| {
         let reason = "no input has rows of different lengths".into();
-        return Err(PipelineError::Option { option: "group_by_length", reason });
-    };
-    let mut all = all.into_iter();
-    Ok(dataset.inner.groups.iter().map(|group| all.by_ref().take(group.rows as usize).collect()).collect())
+        PipelineError::Option { option: "group_by_length", reason }
+    })
 }
 
 fn require_supported(spec: &BatchSpec) -> Result<(), PipelineError> {

@@ -227,10 +227,11 @@ impl Encoders {
         columns
     }
 
-    /// The inputs alone whose rows have lengths of their own.
-    pub(crate) fn measuring(&self) -> Self {
+    /// The inputs alone whose rows have lengths of their own; `None` where there are none.
+    pub(crate) fn measuring(&self) -> Option<Self> {
         let measures = |entry: &&Entry| entry.wanted.role == TensorRole::Input && entry.encoder.measures();
-        Self::of(self.entries.iter().filter(measures).cloned().collect(), self.inputs.clone())
+        let entries: Vec<Entry> = self.entries.iter().filter(measures).cloned().collect();
+        (!entries.is_empty()).then(|| Self::of(entries, self.inputs.clone()))
     }
 
     /// How long a row is that was read with [`Encoders::columns`]; `None` where no input has lengths of its own.

@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex};
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use bytes::Bytes;
-use millstream_pipeline::encodings::Encoders;
+use millstream_pipeline::encodings::{self, Encoders, WantedTensor};
 use millstream_pipeline::stores::{InMemory, OpenStore, Store};
 use millstream_pipeline::{Batches, Dataset, StreamOptions};
 use millstream_schemas::recipe::OrderStrength;
+use millstream_schemas::{Choice, TensorRole};
 use serde_json::json;
 
-use crate::corpus::{all, chain, labels, signature, write};
+use crate::corpus::{all, chain, image_columns, labels, png, signature, write};
 
 fn rows(range: Range<i64>) -> RecordBatch {
     let texts: ArrayRef = Arc::new(StringArray::from_iter_values(range.clone().map(|row| format!("row {row}"))));
@@ -115,4 +116,55 @@ fn a_store_of_ones_own_is_read_by_ranges_and_its_failures_name_the_file() {
     files.push(files[0].clone());
     let error = Dataset::from_stores(files).unwrap_err().to_string();
     assert!(error.contains("part 0: two files have this name"), "{error}");
+}
+
+#[test]
+fn lengths_are_learned_once_of_the_text_alone_and_not_for_warnings() {
+    let folder = tempfile::tempdir().unwrap();
+    let images: Vec<_> = (0..100).map(|row| png(40, 40, [row, 2 * row, 7])).collect();
+    let of_images = images.iter().map(Vec::len).sum::<usize>() as u64;
+    let images: Vec<_> = images.iter().map(|bytes| (Some(&bytes[..]), Some(0))).collect();
+    let [image, label] = image_columns(&images);
+    let texts: Vec<String> = (0..100).map(|row| "a".repeat(1 + row * 37 % 100 * 10)).collect();
+    let of_texts = texts.iter().map(String::len).sum::<usize>() as u64;
+    let texts: ArrayRef = Arc::new(StringArray::from(texts));
+    let path = folder.path().join("rows.parquet");
+    write(&path, &[("text", texts), image, label], None, 25);
+    let (read, gone) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(false)));
+    let file = InMemory(std::fs::read(&path).unwrap().into());
+    let store: Arc<dyn Store> = Arc::new(Counting { file, read: Arc::clone(&read), gone });
+    let dataset = Dataset::from_stores(vec![("rows".to_owned(), store)]).unwrap();
+    let wanted = |name: &str, role, kind: &str, column: &str| WantedTensor {
+        name: name.into(),
+        role,
+        encoding: Choice::new(kind, json!({ "column": column })),
+        place: format!("data.{name}"),
+    };
+    let all = [
+        wanted("pixels", TensorRole::Input, "image", "image"),
+        wanted("words", TensorRole::Input, "text", "text"),
+        wanted("targets", TensorRole::Target, "class_label", "label"),
+    ];
+    let encoders = Encoders::open(&dataset, encodings::standard(), &all, &[]).unwrap();
+    let options = StreamOptions {
+        batch: 10,
+        group_by_length: Some(true),
+        workers: 2,
+        ..StreamOptions::new(chain(json!([])), encoders)
+    };
+    // The labels' bytes and the first image are looked at, once.
+    let taken = |work: &dyn Fn()| {
+        let before = read.load(Ordering::Relaxed);
+        work();
+        read.load(Ordering::Relaxed) - before
+    };
+    let look = || drop(options.warnings(&dataset).unwrap());
+    look();
+    let looked = taken(&look);
+    assert_eq!(taken(&|| assert!(options.least_memory(&dataset).unwrap().0 > 0)), looked);
+    let stream = || assert_eq!(Batches::open(&dataset, options.clone(), None).unwrap().map(Result::unwrap).count(), 10);
+    let (first, second) = (taken(&stream), taken(&stream));
+    let measuring = first - second;
+    assert!(looked < of_texts, "{looked}");
+    assert!((of_texts..of_texts + of_images).contains(&measuring), "{measuring} of {of_texts} and {of_images}");
 }
