@@ -380,6 +380,11 @@ impl Damage {
         )
     }
 
+    /// That a value of a column cannot be used.
+    pub(crate) fn value(column: &str, reason: String) -> Self {
+        Self::Value { column: shown(column), reason }
+    }
+
     /// Tells what is wrong with one row from what is wrong with the transforms, which is handed back.
     pub(crate) fn of_transform(error: TransformError) -> Result<Self, TransformError> {
         match error {

@@ -12,16 +12,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::class_names::{self, ClassNames, LabelCollector, MOST_CLASSES, too_many};
+use super::class_names::{self, ClassNames, MOST_CLASSES};
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
 use super::length_unit::LengthUnit;
 use super::mark::{Mark, Seen};
-use super::nested::element;
 use super::sample::Sample;
 use crate::error::Damage;
-use crate::sources::{Holds, RowValues, Value};
+use crate::sources::{Holds, RowValues, Value, element};
 use crate::{DataFile, Dataset, PipelineError};
 
 pub(super) const ENCODING: EncodingKind = EncodingKind {
@@ -149,7 +148,6 @@ enum WithoutBoxes {
 
 impl Options for Boxes {
     fn validate(&self) -> Result<(), String> {
-        let twice = self.classes.iter().enumerate().find(|(index, name)| self.classes[..*index].contains(name));
         match self {
             Self { most: 0, .. } => Err("most is 1 or more, got 0".into()),
             Self { most, .. } if *most > MOST_BOXES => Err(format!("most is at most {MOST_BOXES}, got {most}")),
@@ -159,13 +157,10 @@ impl Options for Boxes {
             Self { least_area: area, .. } if !(area.is_finite() && *area >= 0.0) => {
                 Err(format!("least_area is 0 or more square pixels, got {area}"))
             }
-            Self { classes, .. } if classes.len() > MOST_CLASSES => {
-                Err(format!("classes are at most {MOST_CLASSES}, got {}", classes.len()))
-            }
             Self { classes, class_field: Some(field), .. } if field.is_empty() && !classes.is_empty() => {
                 Err("classes are named, and class_field is empty: there are none".into())
             }
-            _ => twice.map_or(Ok(()), |(_, name)| Err(format!("classes name `{}` twice", shown(name)))),
+            _ => class_names::check(&self.classes),
         }
     }
 }
@@ -276,23 +271,11 @@ impl Boxes {
         encoder: &BoxEncoder,
         field: &str,
     ) -> Result<Vec<String>, PipelineError> {
-        let Source { dataset, columns, .. } = *source;
-        if !self.classes.is_empty() {
-            return Ok(self.classes.clone());
-        }
-        if let Some(names) = class_names::learned(source.learned, "box_classes") {
-            return Ok(names);
-        }
-        if let Some(names) = class_names::declared(dataset, &columns[0], Some(field))? {
-            return Ok(names);
-        }
-        let mut collector = LabelCollector::default();
-        dataset.each_row(columns, |row| {
+        class_names::in_lists(source, &self.classes, "box_classes", field, |row, collector| {
             // What cannot be read is told when the row is met.
             let boxes = encoder.stored(row.get(0)).unwrap_or_default().unwrap_or_default();
             boxes.into_iter().filter_map(|(_, class)| class).for_each(|class| collector.see(class));
-        })?;
-        collector.names().map_err(|reason| too_many(dataset, &columns[0], reason))
+        })
     }
 }
 
@@ -354,13 +337,17 @@ impl Encoder for BoxEncoder {
         };
         classes.fill(-1);
         let drawing = sample.image_drawing("boxes follow")?;
-        let Some(boxes) = self.read(row.get(0), &drawing.source).map_err(|reason| self.damage(reason))? else {
+        let Some(boxes) =
+            self.read(row.get(0), &drawing.source).map_err(|reason| Damage::value(&self.column[0], reason))?
+        else {
             sample.without_target();
             return Ok(());
         };
         let targets = Targets { boxes, ..Targets::default() };
         let rules = MoveRules { least_visible: self.options.least_visible, ..MoveRules::default() };
-        let moved = targets.moved_with_image(drawing, &rules).map_err(|error| self.damage(error.to_string()))?;
+        let moved = targets
+            .moved_with_image(drawing, &rules)
+            .map_err(|error| Damage::value(&self.column[0], error.to_string()))?;
         let large = |bounds: &BoundingBox| {
             (bounds.right - bounds.left) * (bounds.bottom - bounds.top) >= self.options.least_area
         };
@@ -377,7 +364,7 @@ impl Encoder for BoxEncoder {
             (0, _) if self.options.without_boxes == WithoutBoxes::NoWeight => sample.without_target(),
             (boxes, Beyond::Damaged) if boxes > most => {
                 let has = format!("has {boxes} boxes in the picture, and a row has {most} at most; raise `most`");
-                return Err(self.damage(format!("{has}, or set `beyond: cut`")).into());
+                return Err(Damage::value(&self.column[0], format!("{has}, or set `beyond: cut`")).into());
             }
             (boxes, _) => sample.leave_out(boxes.saturating_sub(most)),
         }
@@ -412,10 +399,6 @@ impl Encoder for BoxEncoder {
 }
 
 impl BoxEncoder {
-    fn damage(&self, reason: String) -> Damage {
-        Damage::Value { column: shown(&self.column[0]), reason }
-    }
-
     /// The boxes of a row as stored; `None` where it has null.
     fn stored<'a>(&self, value: Value<'a>) -> Result<Option<Vec<StoredBox<'a>>>, String> {
         match value {

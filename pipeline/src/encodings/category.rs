@@ -170,7 +170,7 @@ impl Encoder for CategoryEncoder {
     }
 
     fn encode(&self, row: RowValues<'_>, _: &mut Sample<'_>, out: &mut [RowTensor<'_>]) -> Result<(), EncodeError> {
-        let damaged = |reason: String| Damage::Value { column: shown(&self.column[0]), reason };
+        let damaged = |reason: String| Damage::value(&self.column[0], reason);
         let value = value(row.get(0)).map_err(|number| damaged(format!("is {number}, which is no category")))?;
         let index = value.as_ref().and_then(|value| self.index.get(&**value)).copied();
         if index.is_none() && self.options.unknown == Unknown::Damaged {

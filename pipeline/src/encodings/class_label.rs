@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::class_names::{self, ClassNames, LabelCollector, MOST_CLASSES, too_many};
+use super::class_names::{self, ClassNames, LabelCollector, too_many};
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
@@ -61,9 +61,7 @@ impl ClassEncoder {
                 None => read(dataset, column)?,
             },
         };
-        if classes.len() > MOST_CLASSES {
-            return Err(too_many(dataset, column, format!("{} classes", classes.len())));
-        }
+        let classes = class_names::not_too_many(dataset, column, classes)?;
         Ok(Self { column: [column.clone()], classes: ClassNames::new(classes) })
     }
 }

@@ -1,11 +1,12 @@
 //! Names of classes: where they come from, and the class that a stored value stands for.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use millstream_schemas::{Feature, Features, shown};
 
+use super::encoding_kind::Source;
 use crate::error::Damage;
-use crate::sources::Value;
+use crate::sources::{RowValues, Value};
 use crate::{DataFile, Dataset, PipelineError};
 
 /// More classes than this are taken for a mistake.
@@ -164,6 +165,60 @@ pub(super) fn declared(
     Ok(known.map(|(_, names)| names))
 }
 
+/// Refuses names that cannot all be of classes.
+pub(super) fn check(names: &[String]) -> Result<(), String> {
+    if names.len() > MOST_CLASSES {
+        return Err(format!("classes are at most {MOST_CLASSES}, got {}", names.len()));
+    }
+    twice(names).map_or(Ok(()), |name| Err(format!("classes name `{}` twice", shown(name))))
+}
+
+/// The first name that was there before.
+pub(super) fn twice(names: &[String]) -> Option<&String> {
+    let mut known = HashSet::with_capacity(names.len());
+    names.iter().find(|name| !known.insert(name.as_str()))
+}
+
+/// The classes of what a column has in its lists: those that are `stated`, or were learned under `key`, or that files declare
+/// for a `field`, or else those of the labels that `see` finds in each row.
+///
+/// # Errors
+/// The rows cannot be read, or there are too many classes.
+pub(super) fn in_lists(
+    source: &Source<'_>,
+    stated: &[String],
+    key: &str,
+    field: &str,
+    see: impl Fn(RowValues<'_>, &mut LabelCollector),
+) -> Result<Vec<String>, PipelineError> {
+    let Source { dataset, columns, .. } = *source;
+    let column = &columns[0];
+    let known = match stated {
+        [] => learned(source.learned, key),
+        stated => Some(stated.to_vec()),
+    };
+    let known = match known {
+        Some(names) => Some(names),
+        None => declared(dataset, column, Some(field))?,
+    };
+    match known {
+        Some(names) => not_too_many(dataset, column, names),
+        None => {
+            let mut collector = LabelCollector::default();
+            dataset.each_row(columns, |row| see(row, &mut collector))?;
+            collector.names().map_err(|reason| too_many(dataset, column, reason))
+        }
+    }
+}
+
+/// The names, unless they are too many.
+pub(super) fn not_too_many(dataset: &Dataset, column: &str, names: Vec<String>) -> Result<Vec<String>, PipelineError> {
+    match names.len() > MOST_CLASSES {
+        true => Err(too_many(dataset, column, format!("{} classes", names.len()))),
+        false => Ok(names),
+    }
+}
+
 /// The names that another encoder of the same kind has learned.
 pub(super) fn learned(learned: Option<&serde_json::Value>, key: &str) -> Option<Vec<String>> {
     let names = learned?.get(key)?.as_array()?;
@@ -182,4 +237,23 @@ fn first_difference(first: &[String], second: &[String]) -> (String, String) {
         None => format!("{} classes", names.len()),
     };
     (class(first), class(second))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_occur_twice_are_found_among_the_most_there_can_be() {
+        let many = |count: usize| (0..count).map(|class| class.to_string()).collect::<Vec<_>>();
+        let again = [many(MOST_CLASSES - 1), vec!["7".to_owned()]].concat();
+        for (names, wanted) in [
+            (many(0), None),
+            (many(MOST_CLASSES), None),
+            (again, Some("classes name `7` twice")),
+            (many(MOST_CLASSES + 1), Some("classes are at most 65536, got 65537")),
+        ] {
+            assert_eq!(check(&names).err().as_deref(), wanted, "{}", names.len());
+        }
+    }
 }

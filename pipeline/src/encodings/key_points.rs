@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use super::class_names;
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
@@ -115,14 +116,13 @@ impl KeyPoints {
 impl Options for KeyPoints {
     fn validate(&self) -> Result<(), String> {
         let Self { count, names, .. } = self;
-        let twice = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
-        match (*count, names.len(), twice) {
+        match (*count, names.len(), class_names::twice(names)) {
             (0, ..) => Err("count is 1 or more, got 0".into()),
             (count, ..) if count > MOST_POINTS => Err(format!("count is at most {MOST_POINTS}, got {count}")),
             (count, named, _) if named != 0 && named != count => {
                 Err(format!("names are none or one for each of {count} points, got {named}"))
             }
-            (.., Some((_, name))) => Err(format!("names has `{}` twice", shown(name))),
+            (.., Some(name)) => Err(format!("names has `{}` twice", shown(name))),
             _ => self.mirrored().map(drop),
         }
     }
@@ -190,14 +190,16 @@ impl Encoder for KeyPointEncoder {
         visible.fill(0);
         let drawing = sample.image_drawing("key points follow")?;
         let ImageFacts { width, height, .. } = drawing.source;
-        let Some(stored) = self.read(row.get(0), (width, height)).map_err(|reason| self.damage(reason))? else {
+        let Some(stored) =
+            self.read(row.get(0), (width, height)).map_err(|reason| Damage::value(&self.column[0], reason))?
+        else {
             sample.without_target();
             return Ok(());
         };
         let key_points = stored.iter().map(|(point, _)| *point).collect();
         let targets = Targets { key_points, ..Targets::default() };
         let moved = targets.moved_with_image(drawing, &MoveRules::default());
-        let moved = moved.map_err(|error| self.damage(error.to_string()))?.key_points;
+        let moved = moved.map_err(|error| Damage::value(&self.column[0], error.to_string()))?.key_points;
         let mirrored = drawing.mirrors(f64::from(width) / 2.0, f64::from(height) / 2.0);
         let (across, down) = self.options.unit.in_pixels(drawing.output_size(&drawing.source));
         for (index, out) in values.chunks_exact_mut(2).enumerate() {
@@ -242,10 +244,6 @@ impl Encoder for KeyPointEncoder {
 }
 
 impl KeyPointEncoder {
-    fn damage(&self, reason: String) -> Damage {
-        Damage::Value { column: shown(&self.column[0]), reason }
-    }
-
     /// The points of a row in an image of this size, in pixels; `None` where it has null.
     fn read(&self, value: Value<'_>, size: (u32, u32)) -> Result<Option<Vec<StoredPoint>>, String> {
         let list = match value {

@@ -123,12 +123,13 @@ impl Encoder for MaskEncoder {
         let drawing = sample.image_drawing("a mask follows")?;
         let targets = Targets { mask: Some(mask), ..Targets::default() };
         let rules = MoveRules { outside: self.options.ignore_index, ..MoveRules::default() };
-        let moved = targets.moved_with_image(drawing, &rules).map_err(|error| self.damage(error.to_string()))?;
+        let moved = targets
+            .moved_with_image(drawing, &rules)
+            .map_err(|error| Damage::value(&self.column[0], error.to_string()))?;
         let mask = moved.mask.expect("a mask went in");
         if spec.shape != [Some(mask.height as usize), Some(mask.width as usize)] {
-            return Err(self
-                .damage(format!("ends at {}×{} pixels, and other masks do not", mask.width, mask.height))
-                .into());
+            let reason = format!("ends at {}×{} pixels, and other masks do not", mask.width, mask.height);
+            return Err(Damage::value(&self.column[0], reason).into());
         }
         values.iter_mut().zip(mask.classes).for_each(|(out, class)| *out = class.into());
         Ok(())
@@ -161,10 +162,6 @@ impl Encoder for MaskEncoder {
 }
 
 impl MaskEncoder {
-    fn damage(&self, reason: String) -> Damage {
-        Damage::Value { column: shown(&self.column[0]), reason }
-    }
-
     fn first_size(&self, stream: &StreamFacts<'_>) -> Result<(u32, u32), PipelineError> {
         let id = stream.dataset.row_at(0);
         let row = stream.dataset.read_row(&id, &self.column)?;
@@ -185,18 +182,26 @@ impl MaskEncoder {
         let pixels = u64::from(header.facts.width) * u64::from(header.facts.height);
         let _admitted = sample.admit(&header, header.memory.saturating_add(pixels.saturating_mul(16)))?;
         let lossless = matches!(header.format, decode::Format::Png | decode::Format::Bmp | decode::Format::Tiff);
-        let refused =
-            |what: &str| self.damage(format!("is {what}; a mask is a grey image of 8 bits without loss, such as PNG"));
+        let refused = |what: &str| {
+            Damage::value(
+                &self.column[0],
+                format!("is {what}; a mask is a grey image of 8 bits without loss, such as PNG"),
+            )
+        };
         if !lossless {
             return Err(refused(&format!("a {}", header.format.name())).into());
         }
-        let decoded = image::load_from_memory(bytes).map_err(|_| self.damage("does not decode".into()))?;
+        let decoded =
+            image::load_from_memory(bytes).map_err(|_| Damage::value(&self.column[0], "does not decode".into()))?;
         let DynamicImage::ImageLuma8(grey) = decoded else { return Err(refused("an image of colours").into()) };
         let classes = self.options.classes.len();
         let class = |value: &u8| match *value {
             value if usize::from(value) < classes => Ok(i32::from(value)),
             VOID => Ok(self.options.ignore_index),
-            value => Err(self.damage(format!("has a pixel of class {value}, and there are {classes} classes"))),
+            value => Err(Damage::value(
+                &self.column[0],
+                format!("has a pixel of class {value}, and there are {classes} classes"),
+            )),
         };
         let (width, height) = grey.dimensions();
         let classes = grey.as_raw().iter().map(class).collect::<Result<_, _>>()?;

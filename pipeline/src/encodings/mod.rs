@@ -13,7 +13,6 @@ mod key_points;
 mod length_unit;
 mod mark;
 mod mask;
-mod nested;
 mod number;
 mod sample;
 #[cfg(feature = "tokenizers")]

@@ -148,7 +148,7 @@ impl Encoder for NumberEncoder {
     ) -> Result<(), EncodeError> {
         let [RowTensor { spec, values: RowElements::F32(values) }] = out else { unreachable!("as `tensors` says") };
         for (column, out) in values.iter_mut().enumerate() {
-            let damaged = |reason: &str| Damage::Value { column: shown(&self.columns[column]), reason: reason.into() };
+            let damaged = |reason: &str| Damage::value(&self.columns[column], reason.into());
             *out = match number(row.get(column)) {
                 Some(number) if !(number as f32).is_finite() => {
                     return Err(damaged(&format!("is {number}, which is no number that a model can take")).into());

@@ -13,17 +13,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::class_names::{self, ClassNames, LabelCollector, MOST_CLASSES, too_many};
+use super::class_names::{self, ClassNames, MOST_CLASSES};
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
 use super::mark::{Mark, Seen};
-use super::nested::element;
 use super::sample::Sample;
 use super::token_ids;
 use super::tokenized_text::TokenizedText;
 use crate::error::Damage;
-use crate::sources::{Holds, RowValues, Value};
+use crate::sources::{Holds, RowValues, Value, element};
 use crate::{Dataset, PipelineError};
 
 pub(super) const ENCODING: EncodingKind = EncodingKind {
@@ -133,12 +132,7 @@ impl Tagging {
 
 impl Options for Spans {
     fn validate(&self) -> Result<(), String> {
-        let twice = self.classes.iter().enumerate().find(|(index, name)| self.classes[..*index].contains(name));
-        match (self.classes.len(), twice) {
-            (classes, _) if classes > MOST_CLASSES => Err(format!("classes are at most {MOST_CLASSES}, got {classes}")),
-            (_, Some((_, name))) => Err(format!("classes name `{}` twice", shown(name))),
-            _ => Ok(()),
-        }
+        class_names::check(&self.classes)
     }
 }
 
@@ -194,23 +188,11 @@ impl Spans {
     }
 
     fn class_names(&self, source: &Source<'_>) -> Result<Vec<String>, PipelineError> {
-        let Source { dataset, columns, .. } = *source;
-        if !self.classes.is_empty() {
-            return Ok(self.classes.clone());
-        }
-        if let Some(names) = class_names::learned(source.learned, "span_classes") {
-            return Ok(names);
-        }
-        if let Some(names) = class_names::declared(dataset, &columns[0], Some(&self.class_field))? {
-            return Ok(names);
-        }
-        let mut collector = LabelCollector::default();
-        dataset.each_row(columns, |row| {
+        class_names::in_lists(source, &self.classes, "span_classes", &self.class_field, |row, collector| {
             // What cannot be read is told when the row is met.
             let spans = self.stored(row.get(0)).unwrap_or_default().unwrap_or_default();
             spans.into_iter().for_each(|[_, _, class]| collector.see(class));
-        })?;
-        collector.names().map_err(|reason| too_many(dataset, &columns[0], reason))
+        })
     }
 
     /// Start, end and class of the spans of a row, as stored; `None` where it has null.
@@ -302,7 +284,9 @@ impl Encoder for SpanEncoder {
             return Err(EncodeError::Fatal(PipelineError::Option { option: "data.targets", reason }));
         };
         values.resize(text.tokens.len(), IGNORED);
-        let Some(spans) = self.read(row.get(0), text.stored).map_err(|reason| self.damage(reason))? else {
+        let Some(spans) =
+            self.read(row.get(0), text.stored).map_err(|reason| Damage::value(&self.column[0], reason))?
+        else {
             sample.without_target();
             return Ok(());
         };
@@ -343,10 +327,6 @@ impl Encoder for SpanEncoder {
 }
 
 impl SpanEncoder {
-    fn damage(&self, reason: String) -> Damage {
-        Damage::Value { column: shown(&self.column[0]), reason }
-    }
-
     /// The spans of a row, by their starts, in a text of so many characters.
     fn read(&self, value: Value<'_>, characters: usize) -> Result<Option<Vec<Span>>, String> {
         let Some(stored) = self.options.stored(value)? else { return Ok(None) };

@@ -23,4 +23,5 @@ pub(crate) use rows::{LoadedRows, Part, each_row, each_step, read_blocking, read
 pub(crate) use shards::require_whole;
 pub use splits::SplitRole;
 pub(crate) use splits::choose;
+pub(crate) use values::element;
 pub use values::{Holds, List, Struct, Value};

@@ -66,7 +66,7 @@ fn is_nested(data_type: &DataType, deepest: usize) -> bool {
         leaf => Holds::of(leaf).is_some(),
     };
     match data_type {
-        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => read(field),
+        list if is_list(list) => list_field(list).is_some_and(read),
         DataType::Struct(fields) => image_storage(data_type).is_some() || fields.iter().any(read),
         _ => false,
     }
@@ -74,7 +74,19 @@ fn is_nested(data_type: &DataType, deepest: usize) -> bool {
 
 /// Whether a column of this type has lists at its top.
 fn is_list(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..))
+    list_field(data_type).is_some()
+}
+
+fn list_field(data_type: &DataType) -> Option<&arrow_schema::FieldRef> {
+    match data_type {
+        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => Some(field),
+        _ => None,
+    }
+}
+
+/// What the lists of a type hold.
+pub(crate) fn element(data_type: &DataType) -> Option<&DataType> {
+    list_field(data_type).map(|field| field.data_type())
 }
 
 /// One value of a row, as stored.

@@ -174,3 +174,24 @@ fn boxes_beyond_the_most_are_an_error_or_cut_and_counted() {
     let lefts: Vec<_> = f32s(&batch, "targets").chunks(4).map(|corners| (corners[0] * 60.0).round()).collect();
     assert_eq!(lefts, [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
 }
+
+#[test]
+fn more_declared_classes_of_boxes_than_are_taken_are_refused() {
+    let of = fields(&[("bbox", list(list(DataType::Float32))), ("category", list(DataType::Int64))]);
+    let row = json!({"bbox": [[1, 2, 3, 4]], "category": [0]});
+    for (count, refused) in [(65_536, false), (65_537, true)] {
+        let names: Vec<String> = (0..count).map(|class| class.to_string()).collect();
+        let numbers = json!({"feature": {"feature": {"dtype": "float32", "_type": "Value"}, "_type": "Sequence"}, "_type": "Sequence"});
+        let declared = json!({"bbox": numbers, "category": {"feature": {"names": names, "_type": "ClassLabel"}, "_type": "Sequence"}});
+        let dataset = marked(&of, std::slice::from_ref(&row), Some(declared));
+        let opened = open(&dataset, "boxes", json!({"convention": "coco", "most": 1}));
+        match (opened, refused) {
+            (Ok(_), false) => {}
+            (Err(error), true) => {
+                let error = with_causes(&error);
+                assert!(error.contains("column `marks`") && error.contains("65537 classes"), "{error}");
+            }
+            (opened, _) => panic!("{count}: {:?}", opened.map(drop)),
+        }
+    }
+}
