@@ -119,8 +119,7 @@ impl FileColumns {
         match self.metadata.parquet_schema().column(leaf).max_rep_level() {
             0 if values == i64::from(rows) => Ok(()),
             0 => Err(wrong(format!("the footer counts {values} values in {rows} rows"))),
-            _ if values >= i64::from(rows) && u32::try_from(values).is_ok() => Ok(()),
-            _ => Err(wrong(format!("the footer counts {values} values in lists of {rows} rows"))),
+            _ => check_lists(values, rows).map_err(wrong),
         }
     }
 
@@ -170,7 +169,7 @@ impl FileColumns {
                 && let Some((page, _)) =
                     walked.pages.iter().zip(&indexed.pages).find(|(got, said)| !got.same_place(said))
             {
-                let place = format!("the page at byte {} begins with row {}", page.offset, page.first_row);
+                let place = format!("the page at byte {} begins with row {}", page.offset, page.first_value);
                 return Err(self.named(leaf, &PageDamage(format!("{place}; the page index says otherwise")).into()));
             }
             Ok((leaf, Arc::new(walked)))
@@ -267,7 +266,7 @@ impl FileColumns {
             };
             let pages: Vec<Page> = locations.iter().map(page).collect();
             let data = pages.iter().fold(0_u64, |sum, page| sum.saturating_add(page.bytes));
-            let values = if lists { self.values(group, leaf).saturating_mul(LISTED) } else { 0 };
+            let values = if lists { self.values(group, leaf).saturating_mul(LIST_ELEMENT_BYTES) } else { 0 };
             let unpacked = (column.uncompressed_size().max(0) as u64).saturating_add(values);
             ColumnChunk { whole, unpacked, dictionary: whole.saturating_sub(data), pages }
         };
@@ -341,7 +340,23 @@ pub(crate) fn row_bytes(columns: usize) -> u64 {
 }
 
 /// A view or a number of each element of a list, and where the list begins.
-pub(super) const LISTED: u64 = 24;
+pub(super) const LIST_ELEMENT_BYTES: u64 = 24;
+
+/// Values of a list column in a row group: more are refused before they are decoded, whatever memory there is. Runs of one value
+/// take next to nothing in a file.
+const MOST_LIST_VALUES: i64 = 1 << 28;
+
+/// Whether a list column can have so many values, as a footer says.
+fn check_lists(values: i64, rows: u32) -> Result<(), String> {
+    let says = format!("the footer counts {values} values in lists of {rows} rows");
+    match values {
+        _ if values < i64::from(rows) => Err(says),
+        _ if values > MOST_LIST_VALUES => {
+            Err(format!("{says}; more than {MOST_LIST_VALUES} are not read; write smaller row groups"))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// The codec of a column that this build was made without, if any of its chunks has one.
 fn left_out(metadata: &ParquetMetaData, leaf: usize) -> Option<&'static str> {
@@ -384,6 +399,25 @@ mod tests {
     use parquet::basic::{BrotliLevel, ZstdLevel};
 
     use super::*;
+
+    #[test]
+    fn lists_of_more_values_than_can_be_held_are_refused_before_they_are_decoded() {
+        for (values, rows, wanted) in [
+            (5, 5, None),
+            (0, 0, None),
+            (MOST_LIST_VALUES, 1, None),
+            (4, 5, Some("the footer counts 4 values in lists of 5 rows")),
+            (-1, 0, Some("the footer counts -1 values")),
+            (MOST_LIST_VALUES + 1, 1, Some("more than 268435456 are not read; write smaller row groups")),
+            (i64::MAX, 1, Some("are not read")),
+        ] {
+            match (check_lists(values, rows), wanted) {
+                (Ok(()), None) => {}
+                (Err(got), Some(part)) => assert!(got.contains(part), "{values} {rows}: {got}"),
+                (got, _) => panic!("{values} {rows}: {got:?}"),
+            }
+        }
+    }
 
     #[test]
     fn a_codec_that_a_build_leaves_out_is_told_with_its_feature() {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parquet::basic::{Compression, Encoding};
 
-use super::columns::{LISTED, row_bytes};
+use super::columns::{LIST_ELEMENT_BYTES, row_bytes};
 use super::pages::{ChunkPages, PageBytes};
 use super::row_group::GroupPages;
 use super::rows::{Gather, in_group};
@@ -60,7 +60,7 @@ impl PagedGroup {
             // The page before is held until the next is there; one that is not compressed is used as it was read.
             let next = if self.is_unpacked(leaf) { stored.saturating_add(largest) } else { stored };
             // Where the rows of a step lie among pages of lists is not known, and strings may point into any of them.
-            let step = if chunk.lists { chunk.unpacked() } else { chunk.step_bytes(largest, limit) };
+            let step = if chunk.lists { chunk.listed() } else { chunk.step_bytes(largest, limit) };
             let pages = step.saturating_add(next);
             chunk.unpacked_dictionary.unwrap_or(0).saturating_add(pages.max(dictionary))
         };
@@ -80,13 +80,11 @@ impl PagedGroup {
         let group_rows = u64::from(self.columns.group_rows(self.group as usize)).max(1);
         let of_chunk = |chunk: &ChunkPages| {
             if chunk.lists {
-                let values: u64 = chunk.pages.iter().map(|page| u64::from(page.rows)).sum();
-                let all = chunk.unpacked().saturating_add(values.saturating_mul(LISTED));
-                return all.div_ceil(group_rows).saturating_mul(rows.len() as u64);
+                return chunk.listed().div_ceil(group_rows).saturating_mul(rows.len() as u64);
             }
             let alike = |row: &u32| {
                 let page = &chunk.pages[chunk.page_of(*row)];
-                page.unpacked.unwrap_or(0).div_ceil(u64::from(page.rows))
+                page.unpacked.unwrap_or(0).div_ceil(u64::from(page.values))
             };
             rows.iter().map(alike).fold(0, u64::saturating_add)
         };
@@ -163,8 +161,34 @@ impl ChunkPages {
         self.pages.iter().filter_map(|page| page.unpacked).fold(0, u64::saturating_add)
     }
 
+    /// Bytes of all pages of lists, with those of their elements.
+    fn listed(&self) -> u64 {
+        let values = self.pages.iter().map(|page| u64::from(page.values)).fold(0, u64::saturating_add);
+        self.unpacked().saturating_add(values.saturating_mul(LIST_ELEMENT_BYTES))
+    }
+
     /// Bytes of pages that a step may hold: any page must fit.
     fn step_bytes(&self, largest: u64, limit: u64) -> u64 {
         largest.max(STEP_BYTES.min(limit / STEP_PART).min(self.unpacked()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pages::PagePlace;
+    use super::*;
+
+    #[test]
+    fn what_reading_lists_takes_has_their_elements_in_it() {
+        let page = |values| PagePlace { offset: 0, bytes: 9, unpacked: Some(100), first_value: 0, values };
+        for (values, wanted) in [
+            (vec![], 0),
+            (vec![10, 2], 200 + 12 * LIST_ELEMENT_BYTES),
+            (vec![u32::MAX], 100 + u64::from(u32::MAX) * LIST_ELEMENT_BYTES),
+        ] {
+            let pages = values.iter().copied().map(page).collect();
+            let chunk = ChunkPages { dictionary: None, unpacked_dictionary: None, pages, lists: true };
+            assert_eq!(chunk.listed(), wanted, "{values:?}");
+        }
     }
 }

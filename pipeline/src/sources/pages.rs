@@ -47,12 +47,13 @@ pub(super) struct PagePlace {
     pub(super) bytes: u64,
     /// Once decompressed; `None` where only the page index was looked at, which does not say.
     pub(super) unpacked: Option<u64>,
-    pub(super) first_row: u32,
-    pub(super) rows: u32,
+    /// Values of the column before it: as many as rows, unless it holds lists.
+    pub(super) first_value: u32,
+    pub(super) values: u32,
 }
 
 /// Where all pages of a column chunk lie. The column holds one value a row; or lists, whose pages need not begin with a row:
-/// what counts as rows in them are then values.
+/// how many rows they have is then not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ChunkPages {
     /// The dictionary's page, with its header.
@@ -68,7 +69,7 @@ pub(super) struct ChunkPages {
 impl PagePlace {
     /// Apart from what a page index does not say.
     pub(super) fn same_place(&self, other: &Self) -> bool {
-        let place = |page: &Self| (page.offset, page.bytes, page.first_row, page.rows);
+        let place = |page: &Self| (page.offset, page.bytes, page.first_value, page.values);
         place(self) == place(other)
     }
 }
@@ -85,8 +86,8 @@ impl ChunkPages {
                 offset: u64::try_from(location.offset).ok()?,
                 bytes: u64::try_from(location.compressed_page_size).ok()?,
                 unpacked: None,
-                first_row: u32::try_from(location.first_row_index).ok()?,
-                rows: u32::try_from(next - location.first_row_index).ok().filter(|rows| *rows > 0)?,
+                first_value: u32::try_from(location.first_row_index).ok()?,
+                values: u32::try_from(next - location.first_row_index).ok().filter(|rows| *rows > 0)?,
             };
             at = place.offset.checked_add(place.bytes).filter(|end| place.offset >= at && *end <= stored.end)?;
             pages.push(place);
@@ -138,7 +139,7 @@ impl ChunkPages {
                 return Err(damaged(reason).into());
             } else if header.values > 0 {
                 let (bytes, unpacked) = (end - at, Some(header.unpacked as u64));
-                chunk.pages.push(PagePlace { offset: at, bytes, unpacked, first_row: row, rows: header.values });
+                chunk.pages.push(PagePlace { offset: at, bytes, unpacked, first_value: row, values: header.values });
                 row += header.values;
             }
             at = end;
@@ -148,7 +149,7 @@ impl ChunkPages {
 
     /// The page of a row.
     pub(super) fn page_of(&self, row: u32) -> usize {
-        self.pages.partition_point(|page| page.first_row <= row).saturating_sub(1)
+        self.pages.partition_point(|page| page.first_value <= row).saturating_sub(1)
     }
 
     /// The bytes that some rows (ascending) lie in, with the dictionary: neighbouring pages together.
@@ -174,7 +175,7 @@ impl ChunkPages {
         let location = |page: &PagePlace| PageLocation {
             offset: page.offset as i64,
             compressed_page_size: page.bytes as i32,
-            first_row_index: i64::from(page.first_row),
+            first_row_index: i64::from(page.first_value),
         };
         self.pages.iter().map(location).collect()
     }
@@ -230,7 +231,7 @@ impl Chunk {
             column = column.into_builder().set_dictionary_page_offset(None).build()?;
         }
         // Where pages of lists begin is counted in values, and so is where they end.
-        let values = |pages: &ChunkPages| pages.pages.iter().map(|page| page.rows as usize).sum();
+        let values = |pages: &ChunkPages| pages.pages.iter().map(|page| page.values as usize).sum();
         let rows = if self.pages.lists { values(&self.pages) } else { rows };
         let (locations, chunk) = (self.pages.locations(), Arc::new(self));
         let reader = SerializedPageReader::new(Arc::clone(&chunk), &column, rows, Some(locations))?;
@@ -245,8 +246,8 @@ impl Chunk {
         if header.is_dictionary() != dictionary.as_ref().is_some_and(|dictionary| dictionary.start == start) {
             return Err("the dictionary is where the page index has none, or the other way round".into());
         }
-        if let Some(page) = page.filter(|page| page.rows != header.values) {
-            return Err(format!("its header says {} values, the page index {} rows", header.values, page.rows));
+        if let Some(page) = page.filter(|page| page.values != header.values) {
+            return Err(format!("its header says {} values, the page index {} rows", header.values, page.values));
         }
         header.check(&bytes[header.length..], &self.column)?;
         self.count(header.unpacked as u64)?;
