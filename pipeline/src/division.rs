@@ -23,12 +23,12 @@ pub(crate) struct Ceiling {
     /// The stream's own, which says which images are too large.
     pub(crate) own: ByteSize,
     /// What it has where streams share one.
-    pub(crate) shared: Option<Slice>,
+    pub(crate) shared: Option<SharedPart>,
 }
 
 /// One of the equal parts into which streams divide a ceiling, less what decoding takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Slice {
+pub(crate) struct SharedPart {
     /// What is divided.
     pub(crate) of: ByteSize,
     /// Among so many streams.
@@ -87,7 +87,7 @@ impl Division {
             None if needs.images => (ceiling.own.0, ceiling.own.0 / PARTS),
             None => (ceiling.own.0, 0),
             // Decoding has its quarter of what is divided.
-            Some(slice) => (slice.bytes(), 0),
+            Some(part) => (part.bytes(), 0),
         };
         let left = match portion {
             Portion::Whole | Portion::Left(_) => 0,
@@ -121,7 +121,7 @@ impl Division {
 impl Ceiling {
     /// All bytes of it.
     pub(crate) fn bytes(self) -> ByteSize {
-        self.shared.map_or(self.own, |slice| slice.of)
+        self.shared.map_or(self.own, |part| part.of)
     }
 
     /// That it is too small, and a ceiling that would do.
@@ -129,13 +129,13 @@ impl Ceiling {
         let (ceiling, needed, enough) = (self.bytes(), ByteSize(needed), ByteSize(enough).rounded_up());
         match self.shared {
             None => PipelineError::Memory { ceiling, what, needed, enough },
-            Some(Slice { streams, .. }) => PipelineError::SharedMemory { ceiling, streams, what, needed, enough },
+            Some(SharedPart { streams, .. }) => PipelineError::SharedMemory { ceiling, streams, what, needed, enough },
         }
     }
 
     /// A ceiling under which something would fit that takes so many bytes more than there are.
     pub(crate) fn raised_by(self, bytes: u64) -> u64 {
-        let streams = self.shared.map_or(1, |slice| slice.streams as u64);
+        let streams = self.shared.map_or(1, |part| part.streams as u64);
         self.bytes().0.saturating_add((bytes.saturating_mul(4) / 3).saturating_mul(streams))
     }
 
@@ -147,7 +147,7 @@ impl Ceiling {
             (None, Portion::Whole) => decoding(least),
             (None, Portion::Leaving(other)) => decoding(least.saturating_add(other)).max(least.saturating_mul(2)),
             (None, Portion::Left(_)) => least.saturating_mul(PARTS),
-            (Some(Slice { streams, .. }), portion) => {
+            (Some(SharedPart { streams, .. }), portion) => {
                 let part = match portion {
                     Portion::Whole => least,
                     Portion::Leaving(other) => least.saturating_add(other).max(least.saturating_mul(4) / 3),
@@ -160,7 +160,7 @@ impl Ceiling {
     }
 }
 
-impl Slice {
+impl SharedPart {
     /// Bytes of a part.
     pub(crate) fn bytes(self) -> u64 {
         (self.of.0 - self.of.0 / PARTS) / self.streams.max(1) as u64
@@ -207,7 +207,7 @@ mod tests {
     fn check(bytes: u64, shared_by: Option<usize>, needs: &Needs, in_flight: u64, portion: Portion) {
         let ceiling = |bytes: ByteSize| match shared_by {
             None => alone(bytes),
-            Some(streams) => Ceiling { own: ByteSize(1), shared: Some(Slice { of: bytes, streams }) },
+            Some(streams) => Ceiling { own: ByteSize(1), shared: Some(SharedPart { of: bytes, streams }) },
         };
         let mut under = ceiling(ByteSize(bytes));
         let division = Division::new(under, needs, in_flight, portion).or_else(|error| {

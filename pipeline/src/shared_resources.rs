@@ -4,7 +4,7 @@ use millstream_schemas::recipe::ByteSize;
 
 use crate::PipelineError;
 use crate::budget::{Held, Share};
-use crate::division::{PARTS, Slice};
+use crate::division::{PARTS, SharedPart};
 use crate::stages::workers::Workers;
 
 /// One ceiling on memory and one set of worker threads for several streams. Clones are the same.
@@ -28,7 +28,7 @@ struct Inner {
 
 /// A part that a stream has; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Taken(SharedResources);
+pub(crate) struct TakenPart(SharedResources);
 
 impl SharedResources {
     /// A ceiling, the number of streams that it is divided among, and the number of threads; 0 takes one for each core.
@@ -72,8 +72,8 @@ impl SharedResources {
     }
 
     /// What the parts are.
-    pub(crate) fn slice(&self) -> Slice {
-        Slice { of: self.0.memory, streams: self.0.streams }
+    pub(crate) fn part(&self) -> SharedPart {
+        SharedPart { of: self.0.memory, streams: self.0.streams }
     }
 
     pub(crate) fn threads(&self) -> &Workers {
@@ -86,17 +86,17 @@ impl SharedResources {
     }
 
     /// Takes a part.
-    pub(crate) fn take(&self) -> Result<Taken, PipelineError> {
+    pub(crate) fn take(&self) -> Result<TakenPart, PipelineError> {
         let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if *taken == self.0.streams {
             return Err(PipelineError::AllPartsTaken { streams: self.0.streams });
         }
         *taken += 1;
-        Ok(Taken(self.clone()))
+        Ok(TakenPart(self.clone()))
     }
 }
 
-impl Drop for Taken {
+impl Drop for TakenPart {
     fn drop(&mut self) {
         *self.0.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
     }

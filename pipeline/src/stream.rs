@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::error::panic_message;
 use crate::monitor::Monitor;
-use crate::shared_resources::Taken;
+use crate::shared_resources::TakenPart;
 use crate::stages::batches::FinishedBatch;
 use crate::stages::damage::LeftOut;
 use crate::stages::feeder::Feeder;
@@ -35,7 +35,7 @@ pub struct Batches {
     working: Option<TasksDone>,
     workers: Workers,
     /// Of what is shared.
-    _part: Option<Taken>,
+    _part: Option<TakenPart>,
 }
 
 impl StreamOptions {
@@ -76,7 +76,12 @@ impl Batches {
         Self::run(plan, left_out, workers, part)
     }
 
-    fn run(plan: StreamPlan, left_out: LeftOut, workers: Workers, part: Option<Taken>) -> Result<Self, PipelineError> {
+    fn run(
+        plan: StreamPlan,
+        left_out: LeftOut,
+        workers: Workers,
+        part: Option<TakenPart>,
+    ) -> Result<Self, PipelineError> {
         let held = Arc::clone(&plan.held);
         let stop = Arc::clone(&plan.feeder.stop);
         let monitor = Monitor {

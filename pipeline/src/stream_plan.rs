@@ -230,9 +230,9 @@ fn check_options(dataset: &Dataset, options: &StreamOptions) -> Result<(), Pipel
 
 /// Images that a stream takes by its own ceiling must fit under the one that it shares.
 fn ceiling(options: &StreamOptions) -> Result<Ceiling, PipelineError> {
-    let (own, shared) = (options.memory, options.shared.as_ref().map(SharedResources::slice));
+    let (own, shared) = (options.memory, options.shared.as_ref().map(SharedResources::part));
     match shared {
-        Some(slice) if slice.of < own => Err(PipelineError::SharedBelowOwn { shared: slice.of, own }),
+        Some(part) if part.of < own => Err(PipelineError::SharedBelowOwn { shared: part.of, own }),
         _ => Ok(Ceiling { own, shared }),
     }
 }
@@ -301,7 +301,7 @@ fn smallest_unit(options: &StreamOptions, groups: &[GroupPlace], files: &[Arc<Fi
         }
         OrderStrength::Global => (String::new(), u64::MAX),
     };
-    let memory = options.shared.as_ref().map_or(options.memory.0, |shared| shared.slice().bytes());
+    let memory = options.shared.as_ref().map_or(options.memory.0, |shared| shared.part().bytes());
     if together <= memory / 8 {
         return (name, together);
     }
