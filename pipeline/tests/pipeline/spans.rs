@@ -360,7 +360,7 @@ fn a_second_text_beside_the_tokens_does_not_take_their_place() {
     let alone = Encoders::open(&dataset, encodings::standard(), &[ids.clone(), target.clone()], &[]).unwrap();
     let wanted = only(&dataset, alone, transforms.clone()).unwrap();
     for inputs in [[ids.clone(), raw.clone()], [raw, ids]] {
-        let all = [&inputs[..], &[target.clone()]].concat();
+        let all = [&inputs[..], std::slice::from_ref(&target)].concat();
         let encoders = Encoders::open(&dataset, encodings::standard(), &all, &[]).unwrap();
         let batch = only(&dataset, encoders.clone(), transforms.clone()).unwrap();
         assert_eq!(batch.tensors["targets"], wanted.tensors["targets"]);
