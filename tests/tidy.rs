@@ -48,7 +48,6 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "encoding_kind",
             "length_unit",
             "mark",
-            "nested",
             "sample",
             "tokenized_text",
         ],
