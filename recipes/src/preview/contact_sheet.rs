@@ -4,7 +4,7 @@ use image::imageops::{self, FilterType};
 use millstream_pipeline::encodings::Mark;
 use millstream_transforms::RgbImage;
 
-use super::lettering::{LETTER_WIDTH, LINE_HEIGHT, Line, write};
+use super::lettering::{LETTER_WIDTH, LINE_HEIGHT, Line, dot, write};
 use super::overlay;
 
 const MARGIN: u32 = 8;
@@ -44,7 +44,7 @@ pub(super) fn lay_out(rows: &[Vec<Cell>], headings: &[String], side: u32) -> Rgb
                 write(&mut sheet, left, top, &line.text, INK);
                 if let Some(colour) = line.swatch {
                     let square = (0..LETTER_WIDTH).flat_map(|y| (0..LETTER_WIDTH).map(move |x| (x, y)));
-                    square.for_each(|(x, y)| dot(&mut sheet, left + x, top + y, colour));
+                    square.for_each(|(x, y)| dot(&mut sheet, (left + x).into(), (top + y).into(), colour));
                 }
             }
         }
@@ -79,19 +79,12 @@ fn place(sheet: &mut RgbImage, Cell { image: picture, marks, .. }: &Cell, left: 
 }
 
 fn frame(sheet: &mut RgbImage, left: u32, top: u32, side: u32) {
-    let mut dot = |x: u32, y: u32| dot(sheet, x, y, FRAME);
+    let mut dot = |x: u32, y: u32| dot(sheet, x.into(), y.into(), FRAME);
     for offset in 0..side {
         dot(left + offset, top);
         dot(left + offset, top + side - 1);
         dot(left, top + offset);
         dot(left + side - 1, top + offset);
-    }
-}
-
-fn dot(sheet: &mut RgbImage, x: u32, y: u32, colour: [u8; 3]) {
-    let at = (y as usize * sheet.width as usize + x as usize) * 3;
-    if let Some(pixel) = sheet.pixels.get_mut(at..at + 3) {
-        pixel.copy_from_slice(&colour);
     }
 }
 

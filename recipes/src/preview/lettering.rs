@@ -63,20 +63,27 @@ fn push(lines: &mut [String], word: &[char]) {
     line.extend(word);
 }
 
+/// One pixel; nothing outside of the image.
+pub(super) fn dot(image: &mut RgbImage, x: i64, y: i64, colour: [u8; 3]) {
+    if let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y))
+        && x < image.width
+        && y < image.height
+    {
+        let at = (y as usize * image.width as usize + x as usize) * 3;
+        image.pixels[at..at + 3].copy_from_slice(&colour);
+    }
+}
+
 /// Writes one line with its top left corner at (x, y); what falls outside the image is left out.
 pub(super) fn write(image: &mut RgbImage, x: u32, y: u32, text: &str, colour: [u8; 3]) {
-    let mut left = x;
+    let mut left = i64::from(x);
     for letter in text.chars().flat_map(plain) {
         for (row, bits) in (0..).zip(glyph(letter)) {
             for column in (0..8).filter(|column| bits >> column & 1 == 1) {
-                let (x, y) = (left + column, y + row);
-                if x < image.width && y < image.height {
-                    let at = ((y * image.width + x) * 3) as usize;
-                    image.pixels[at..at + 3].copy_from_slice(&colour);
-                }
+                dot(image, left + column, i64::from(y) + row, colour);
             }
         }
-        left += LETTER_WIDTH;
+        left += i64::from(LETTER_WIDTH);
     }
 }
 

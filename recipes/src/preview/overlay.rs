@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use millstream_pipeline::encodings::Mark;
 use millstream_transforms::RgbImage;
 
-use super::lettering::{LETTER_WIDTH, LINE_HEIGHT, Line, write};
+use super::lettering::{LETTER_WIDTH, LINE_HEIGHT, Line, dot, write};
 
 /// Colours that people tell apart whichever way they see colours (Okabe and Ito, "Color Universal Design", 2008).
 const COLOURS: [[u8; 3]; 7] =
@@ -16,6 +16,8 @@ const LIGHT: [u8; 3] = [255, 255, 255];
 const TINT: u32 = 110;
 /// Pixels from one line of a hatching to the next.
 const HATCHING: u32 = 6;
+/// Most colours and numbers that a legend explains.
+const MOST_EXPLAINED: usize = 24;
 /// Pixels of a point's arms.
 const ARM: i64 = 4;
 
@@ -65,7 +67,11 @@ pub(super) fn legend<'a>(marks: impl Iterator<Item = &'a Mark>) -> Vec<Line> {
     }
     let of_colour = |(number, text): (usize, String)| Line { text, swatch: Some(colour(number)) };
     let hatched = ignored.then(|| Line::from("hatched: does not count".to_owned()));
-    regions.into_iter().map(of_colour).chain(hatched).chain(points.into_iter().map(of_colour)).collect()
+    let mut lines: Vec<Line> = regions.into_iter().chain(points).map(of_colour).collect();
+    let more = lines.len().saturating_sub(MOST_EXPLAINED);
+    lines.truncate(MOST_EXPLAINED);
+    let more = (more > 0).then(|| Line::from(format!("and {more} more")));
+    lines.into_iter().chain(more).chain(hatched).collect()
 }
 
 /// Tints each class, with a line where it ends; hatches what does not count.
@@ -148,16 +154,6 @@ fn point(picture: &mut RgbImage, (x, y): (f32, f32), number: usize) {
     write(picture, left, above, &number, LIGHT);
 }
 
-/// One pixel; nothing outside of the picture.
-fn dot(picture: &mut RgbImage, x: i64, y: i64, colour: [u8; 3]) {
-    if let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y))
-        && x < picture.width
-        && y < picture.height
-    {
-        blend(picture, x, y, colour, 256);
-    }
-}
-
 /// Mixes a colour into a pixel, of 256 parts.
 fn blend(picture: &mut RgbImage, x: u32, y: u32, colour: [u8; 3], parts: u32) {
     let at = (y as usize * picture.width as usize + x as usize) * 3;
@@ -199,6 +195,18 @@ mod tests {
         let texts: Vec<_> = legend(std::iter::once(&mark)).into_iter().map(|line| (line.text, line.swatch)).collect();
         let wanted = [("sky", Some(colour(0))), ("car", Some(colour(1))), ("hatched: does not count", None)];
         assert_eq!(texts, wanted.map(|(text, swatch)| (text.to_owned(), swatch)));
+    }
+
+    #[test]
+    fn a_legend_of_many_classes_does_not_push_everything_else_off_the_sheet() {
+        for (count, wanted, last) in [(23, 24, "hatched: does not count"), (24, 25, "c23"), (90, 26, "and 66 more")] {
+            let names: std::sync::Arc<[String]> = (0..count).map(|class| format!("c{class}")).collect();
+            let classes = (0..count).map(Some).chain([None]).collect();
+            let mark = Mark::Regions { width: 1, classes, names };
+            let lines = legend(std::iter::once(&mark));
+            assert_eq!(lines.len(), wanted, "{count}");
+            assert!(lines.iter().any(|line| line.text == last), "{count}: {lines:?}");
+        }
     }
 
     #[test]
