@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A lock file that one process holds at a time. The system frees it when the process ends, however that comes about; it
@@ -12,7 +14,53 @@ use std::time::Duration;
 pub struct FileLock {
     file: File,
     path: PathBuf,
-    unsupported: Option<String>,
+    unsupported: Option<Unsupported>,
+}
+
+/// A lock where the file system has none.
+#[derive(Debug)]
+struct Unsupported {
+    reason: String,
+    /// Keeps out the rest of this process; given back after the file is deleted.
+    _held: Held,
+}
+
+/// Lock files that this process holds where the file system has no locks: the number in the file does not tell its parts
+/// apart.
+static HELD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// An entry of [`HELD`].
+#[derive(Debug)]
+struct Held(PathBuf);
+
+impl Held {
+    /// None where this process holds it already.
+    fn enter(path: &Path) -> io::Result<Option<Self>> {
+        let key = Self::key(path)?;
+        Ok(held().insert(key.clone()).then_some(Self(key)))
+    }
+
+    fn is_entered(path: &Path) -> io::Result<bool> {
+        Ok(held().contains(&Self::key(path)?))
+    }
+
+    /// The same however the folder is named, and whether the file is there or not.
+    fn key(path: &Path) -> io::Result<PathBuf> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = path.file_name().ok_or_else(|| io::Error::other("the path has no file name"))?;
+        Ok(folder.canonicalize()?.join(name))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        held().remove(&self.0);
+    }
+}
+
+fn held() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    // A set is whole whoever panicked beside it.
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What came of asking for a lock.
@@ -46,15 +94,26 @@ impl FileLock {
                 Ok(()) if is_at(&file, path) => return Self::signed(file, path, None).map(LockAttempt::Taken),
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => holder = process_in(&mut file),
-                Err(TryLockError::Error(error)) => {
-                    holder = process_in(&mut file).filter(|id| *id != std::process::id() && is_alive(*id));
-                    if holder.is_none() {
-                        return Self::signed(file, path, Some(error.to_string())).map(LockAttempt::Taken);
-                    }
-                }
+                Err(TryLockError::Error(error)) => match Self::take_without_locks(file, path, &error)? {
+                    LockAttempt::Busy(process) => holder = process,
+                    taken @ LockAttempt::Taken(_) => return Ok(taken),
+                },
             }
         }
         Ok(LockAttempt::Busy(holder))
+    }
+
+    /// Takes the lock where the file system has none, unless a process that lives has signed it.
+    fn take_without_locks(mut file: File, path: &Path, error: &io::Error) -> io::Result<LockAttempt> {
+        let us = std::process::id();
+        let Some(held) = Held::enter(path)? else { return Ok(LockAttempt::Busy(Some(us))) };
+        // What says our number and is not held is of a process that had it before us.
+        let other = process_in(&mut file).filter(|id| *id != us && is_alive(*id));
+        if other.is_some() || !is_at(&file, path) {
+            return Ok(LockAttempt::Busy(other));
+        }
+        let unsupported = Unsupported { reason: error.to_string(), _held: held };
+        Self::signed(file, path, Some(unsupported)).map(LockAttempt::Taken)
     }
 
     /// Takes the lock, however long its holder keeps it. None where the file system has no locks.
@@ -86,17 +145,20 @@ impl FileLock {
         Ok(match file.try_lock_shared() {
             Ok(()) => None,
             Err(TryLockError::WouldBlock) => Some(process_in(&mut file)),
-            Err(TryLockError::Error(_)) => process_in(&mut file).filter(|id| is_alive(*id)).map(Some),
+            Err(TryLockError::Error(_)) => match process_in(&mut file).filter(|id| is_alive(*id)) {
+                Some(id) if id == std::process::id() && !Held::is_entered(path)? => None,
+                id => id.map(Some),
+            },
         })
     }
 
     /// Why the file system does not lock, if it does not: then only a process of this machine that can be seen keeps
     /// others out.
     pub fn is_advisory_only(&self) -> Option<&str> {
-        self.unsupported.as_deref()
+        self.unsupported.as_ref().map(|unsupported| unsupported.reason.as_str())
     }
 
-    fn signed(mut file: File, path: &Path, unsupported: Option<String>) -> io::Result<Self> {
+    fn signed(mut file: File, path: &Path, unsupported: Option<Unsupported>) -> io::Result<Self> {
         file.set_len(0)?;
         file.seek(SeekFrom::Start(0))?;
         writeln!(file, "{}", std::process::id())?;
@@ -161,6 +223,27 @@ mod tests {
         fs::write(&path, "1\n").unwrap();
         assert_eq!(FileLock::holder(&path).unwrap(), None);
         assert!(matches!(FileLock::try_take(&path).unwrap(), LockAttempt::Taken(_)));
+    }
+
+    #[test]
+    fn without_locks_two_parts_of_one_process_do_not_share_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".lock");
+        let take = |path: &Path| {
+            let error = io::Error::from(io::ErrorKind::Unsupported);
+            FileLock::take_without_locks(open(path).unwrap(), path, &error).unwrap()
+        };
+        let us = std::process::id();
+        // Of an earlier process with our number.
+        fs::write(&path, format!("{us}\n")).unwrap();
+        let LockAttempt::Taken(first) = take(&path) else { panic!("nobody holds it") };
+        assert!(first.is_advisory_only().is_some());
+        for same in [path.clone(), folder.path().join(".").join(".lock")] {
+            assert!(matches!(take(&same), LockAttempt::Busy(holder) if holder == Some(us)), "{}", same.display());
+        }
+        assert!(matches!(take(&folder.path().join("other.lock")), LockAttempt::Taken(_)));
+        drop(first);
+        assert!(!path.exists() && matches!(take(&path), LockAttempt::Taken(_)));
     }
 
     #[test]
