@@ -163,12 +163,12 @@ pub enum RecipeError {
         path: PathBuf,
     },
     /// What a run has noted of its beginning cannot be read.
-    #[error("{}: it cannot be read ({source}). {BEGINNING}", shown_path(.path))]
+    #[error("{}: it cannot be read ({reason}). {BEGINNING}", shown_path(.path))]
     BeginningUnreadable {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// What a run has noted of its beginning is damaged.
     #[error("{}: it is damaged: {wanted}. {BEGINNING}", shown_path(.path))]

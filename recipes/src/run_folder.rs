@@ -236,7 +236,7 @@ impl RunFolder {
             return Err(RecipeError::NoRunToResume { folder: self.0.clone(), found: self.holds()? });
         }
         let read = |path: &Path| {
-            fs::read(path).map_err(|source| RecipeError::BeginningUnreadable { path: path.to_owned(), source })
+            fs::read(path).map_err(|reason| RecipeError::BeginningUnreadable { path: path.to_owned(), reason })
         };
         let damaged = |path: &Path, wanted| RecipeError::BeginningDamaged { path: path.to_owned(), wanted };
         // An error of the parser would speak of the recipe at hand, which is another file.

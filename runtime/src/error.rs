@@ -77,10 +77,10 @@ pub enum RuntimeError {
         folder: PathBuf,
     },
     /// Python, whose pip fetches the wheel, cannot be started.
-    #[error("cannot install ONNX Runtime: cannot start python3 ({source}); install Python with pip, {OTHERWISE}")]
+    #[error("cannot install ONNX Runtime: cannot start python3 ({reason}); install Python with pip, {OTHERWISE}")]
     Python {
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// pip failed.
     #[error(

@@ -185,7 +185,7 @@ fn download(wheel: &Wheel, work: &Path) -> Result<PathBuf, RuntimeError> {
         .arg(&folder)
         .arg("-r")
         .arg(&requirements);
-    let output = command.output().map_err(|source| RuntimeError::Python { source })?;
+    let output = command.output().map_err(|reason| RuntimeError::Python { reason })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

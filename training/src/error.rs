@@ -13,12 +13,12 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum TrainingError {
     /// ONNX Runtime refused something.
-    #[error("ONNX Runtime: {doing}: {source}")]
+    #[error("ONNX Runtime: {doing}: {reason}")]
     Session {
         /// What was being done.
         doing: String,
-        /// ONNX Runtime's own words.
-        source: OnnxRuntimeError,
+        /// Its own words.
+        reason: OnnxRuntimeError,
     },
     /// An output of the model has an axis whose length nothing tells.
     #[error("the model's output `{}` has an axis of length `{}`, which is not one of an input", shown(.output), shown(.axis))]
@@ -243,7 +243,7 @@ impl TrainingError {
 
     pub(crate) fn session(doing: impl Into<String>) -> impl FnOnce(ort::Error) -> Self {
         let doing = doing.into();
-        move |error| Self::Session { doing, source: OnnxRuntimeError(error) }
+        move |error| Self::Session { doing, reason: OnnxRuntimeError(error) }
     }
 
     pub(crate) fn batches(source: BoxError) -> Self {

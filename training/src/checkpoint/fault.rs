@@ -10,12 +10,12 @@ use super::file_names::{LARGEST_MANIFEST, MANIFEST, MANIFEST_HASH};
 #[non_exhaustive]
 pub enum CheckpointFault {
     /// A file cannot be read.
-    #[error("{file}: {source}")]
+    #[error("{file}: {reason}")]
     Read {
         /// The file.
         file: String,
         /// What the system said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The manifest is longer than any that is read.
     #[error("{file} has more than {LARGEST_MANIFEST} bytes")]
@@ -34,7 +34,7 @@ pub enum CheckpointFault {
     ManifestChanged,
     /// The manifest does not parse.
     #[error("{MANIFEST}: {0}")]
-    Manifest(#[from] serde_json::Error),
+    Manifest(serde_json::Error),
     /// The manifest is of another version.
     #[error("{MANIFEST} has version {}, this build reads {wanted}", version(*.got))]
     Version {
@@ -84,7 +84,7 @@ pub enum CheckpointFault {
 #[non_exhaustive]
 pub enum TensorsFault {
     /// It is no such file.
-    #[error("{0}")]
+    #[error(transparent)]
     Format(#[from] SafeTensorError),
     /// There are more or fewer than wanted.
     #[error("it has {got} tensors, wanted {wanted}")]
@@ -95,12 +95,12 @@ pub enum TensorsFault {
         got: usize,
     },
     /// One is not there.
-    #[error("`{}`: {source}", shown(.name))]
+    #[error("`{}`: {reason}", shown(.name))]
     Missing {
         /// Its name.
         name: String,
         /// What the reader said.
-        source: SafeTensorError,
+        reason: SafeTensorError,
     },
     /// One has another type or shape.
     #[error("`{}` is {dtype:?} {got:?}, wanted F32 {wanted:?}", shown(.name))]

@@ -93,13 +93,13 @@ fn read_manifest(folder: &Path) -> Result<CheckpointManifest, CheckpointFault> {
     if Fingerprint::of_bytes(&text).0.as_bytes() != hash {
         return Err(CheckpointFault::ManifestChanged);
     }
-    let value: serde_json::Value = serde_json::from_slice(&text)?;
+    let value: serde_json::Value = serde_json::from_slice(&text).map_err(CheckpointFault::Manifest)?;
     let version = value.get("version").and_then(serde_json::Value::as_u64);
     if version != Some(u64::from(CheckpointManifest::VERSION)) {
         return Err(CheckpointFault::Version { wanted: CheckpointManifest::VERSION, got: version });
     }
     // Not from `value`: going through it would not keep every bit of a double.
-    Ok(serde_json::from_slice(&text)?)
+    serde_json::from_slice(&text).map_err(CheckpointFault::Manifest)
 }
 
 fn read_file(folder: &Path, manifest: &CheckpointManifest, name: &str) -> Result<Vec<u8>, CheckpointFault> {
@@ -119,5 +119,5 @@ fn read_file(folder: &Path, manifest: &CheckpointManifest, name: &str) -> Result
 
 fn unreadable(file: &str) -> impl FnOnce(std::io::Error) -> CheckpointFault {
     let file = file.to_owned();
-    move |source| CheckpointFault::Read { file, source }
+    move |reason| CheckpointFault::Read { file, reason }
 }

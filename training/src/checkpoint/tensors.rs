@@ -52,7 +52,7 @@ pub(super) fn read(bytes: &[u8], wanted: &[(String, &[usize])]) -> Result<Vec<Ve
         return Err(TensorsFault::Count { wanted: wanted.len(), got: file.len() });
     }
     let read = |(name, shape): &(String, &[usize])| {
-        let view = file.tensor(name).map_err(|source| TensorsFault::Missing { name: name.clone(), source })?;
+        let view = file.tensor(name).map_err(|reason| TensorsFault::Missing { name: name.clone(), reason })?;
         if view.dtype() != Dtype::F32 || view.shape() != *shape {
             let (name, dtype, got) = (name.clone(), view.dtype(), view.shape().to_vec());
             return Err(TensorsFault::Shape { name, dtype, got, wanted: shape.to_vec() });
