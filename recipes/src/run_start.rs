@@ -168,10 +168,8 @@ impl Reserved {
 }
 
 fn made_of(opened: &Opened) -> Result<MadeOf, RecipeError> {
-    let path = opened.model.path();
-    let model = std::fs::read(path).map_err(RecipeError::io("read", path))?;
     Ok(MadeOf {
-        model: Fingerprint::of_bytes(&model),
+        model: opened.model.fingerprint().clone(),
         train: targets_fingerprint(&opened.train)?,
         evaluate: opened.evaluate.as_ref().map(targets_fingerprint).transpose()?,
     })

@@ -28,7 +28,7 @@ pub(crate) use tensor::constant_of;
 use crate::CompilerError;
 use crate::graph::{Graph, standard_domain};
 use crate::operators::OperatorCatalog;
-use millstream_schemas::AxisLength;
+use millstream_schemas::{AxisLength, Fingerprint};
 use onnx::{GraphProto, ModelProto};
 
 /// A pretrained model: read whole, checked, weights inside.
@@ -36,6 +36,7 @@ use onnx::{GraphProto, ModelProto};
 pub struct Model {
     pub(crate) proto: ModelProto,
     path: PathBuf,
+    fingerprint: Fingerprint,
 }
 
 impl Model {
@@ -77,12 +78,17 @@ impl Model {
             let tensors = graph.initializer.iter_mut().chain(attributes.filter_map(|attribute| attribute.t.as_mut()));
             tensors.for_each(tensor::keep_as_bytes);
         }
-        Ok(Self { proto, path: path.to_owned() })
+        Ok(Self { proto, path: path.to_owned(), fingerprint: Fingerprint::of_bytes(&bytes) })
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Of the file's bytes as they were read; weights in files beside it are left out.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
     }
 
     pub(crate) fn file_graph(&self) -> &GraphProto {
