@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use millstream_compiler::CompilerError;
 use millstream_pipeline::PipelineError;
 use millstream_runtime::RuntimeError;
-use millstream_schemas::recipe::Fault;
+use millstream_schemas::recipe::{Fault, MOST_THREADS};
 use millstream_schemas::{ChoiceError, SchemaError, shown_path};
 use millstream_training::TrainingError;
 use millstream_transforms::TransformError;
@@ -110,10 +110,20 @@ pub enum RecipeError {
         reason: String,
     },
     /// A recipe was to be run with data and model that were opened for another one.
-    #[error("`{place}` is not what the data and the model were opened for; open them again")]
+    #[error("`{place}` is not what the data and the model were opened for (then {then}, now {now}); open them again")]
     OpenedOtherwise {
-        /// The part of the recipe that differs.
+        /// Dotted path of what differs.
         place: String,
+        /// Its value then.
+        then: String,
+        /// Its value now.
+        now: String,
+    },
+    /// More threads are to be shared than a recipe may ask for.
+    #[error("{asked} threads of ONNX Runtime cannot be shared; at most {MOST_THREADS} can")]
+    TooManyThreads {
+        /// Threads that were asked for.
+        asked: usize,
     },
     /// A run that an error has ended.
     #[error("the run in {} has failed and cannot be advanced; resume it from its newest checkpoint", shown_path(.folder))]

@@ -19,6 +19,7 @@ mod error;
 mod evaluate;
 mod events;
 pub mod inspect;
+mod first_difference;
 mod labels_file;
 mod load;
 mod model_choices;

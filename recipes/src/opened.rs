@@ -17,6 +17,8 @@ use millstream_transforms::Chain;
 
 use crate::choices::Choices;
 use crate::classes::align;
+use crate::data_report::{DataReports, data_report};
+use crate::first_difference::first_difference;
 use crate::model_choices::ModelChoices;
 use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
@@ -67,15 +69,6 @@ impl Deref for Opened {
     fn deref(&self) -> &OpenedParts {
         &self.0
     }
-}
-
-/// The first part in which two recipes differ.
-fn first_change(one: &Recipe, other: &Recipe) -> Option<String> {
-    let value =
-        |recipe: &Recipe| serde_json::to_value(recipe).expect("a recipe has string keys, so it always serializes");
-    let (one, other) = (value(one), value(other));
-    let keys = one.as_object().into_iter().chain(other.as_object()).flat_map(serde_json::Map::keys);
-    keys.into_iter().find(|key| one.get(*key) != other.get(*key)).cloned()
 }
 
 /// What was noticed while the files were chosen.
@@ -171,8 +164,11 @@ impl Opened {
     pub fn with(&self, recipe: &Recipe) -> Result<Self, RecipeError> {
         let began = Instant::now();
         let (training, output) = (self.recipe.training.clone(), self.recipe.output.clone());
-        if let Some(place) = first_change(&Recipe { training, output, ..recipe.clone() }, &self.recipe) {
-            return Err(RecipeError::OpenedOtherwise { place });
+        let value =
+            |recipe: &Recipe| serde_json::to_value(recipe).expect("a recipe has string keys, so it always serializes");
+        let (then, now) = (value(&self.recipe), value(&Recipe { training, output, ..recipe.clone() }));
+        if let Some((place, then, now)) = first_difference(&then, &now, "") {
+            return Err(RecipeError::OpenedOtherwise { place, then, now });
         }
         let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, &self.catalogs)?;
         metrics.check(self.train.classes()).map_err(RecipeError::at("training.metrics"))?;

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use millstream_pipeline::SharedResources;
 use millstream_runtime::{Device, DeviceRequest, Runtime};
 use millstream_schemas::Recipe;
-use millstream_schemas::recipe::ByteSize;
+use millstream_schemas::recipe::{ByteSize, MOST_THREADS};
 
 use crate::RecipeError;
 
@@ -42,10 +42,17 @@ impl Resources {
     /// Starts the threads and loads ONNX Runtime.
     ///
     /// # Errors
-    /// The library is not found, or this process has loaded it already without threads to share; no thread can be started.
+    /// There is no run or there are too many threads to share for; no thread can be started; the library is not found, or this
+    /// process has loaded it already without threads to share.
     pub fn open(options: &ResourceOptions) -> Result<Self, RecipeError> {
-        let runtime = millstream_runtime::ready_with_threads(options.library.as_deref(), options.threads)?;
-        Ok(Self { streams: SharedResources::new(options.memory, options.runs, options.workers)?, runtime })
+        let ResourceOptions { memory, runs, workers, threads, library } = options;
+        if *threads > MOST_THREADS {
+            return Err(RecipeError::TooManyThreads { asked: *threads });
+        }
+        // What may refuse comes first: a library that is loaded stays, with its threads.
+        let streams = SharedResources::new(*memory, *runs, *workers)?;
+        let runtime = millstream_runtime::ready_with_threads(library.as_deref(), *threads)?;
+        Ok(Self { streams, runtime })
     }
 
     /// The ceiling on memory, and what is held under it.
@@ -68,5 +75,29 @@ impl Resources {
         }
         let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, self.runtime)?;
         Ok(device.sharing_threads()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_shared_is_refused_before_the_library_is_loaded() {
+        let of = |runs, workers, threads| ResourceOptions {
+            runs,
+            workers,
+            threads,
+            library: Some("/no/library".into()),
+            ..ResourceOptions::default()
+        };
+        for (options, wanted) in [
+            (of(0, 1, 1), "shared by at least one stream"),
+            (of(1, 1, MOST_THREADS + 1), "4097 threads of ONNX Runtime cannot be shared; at most 4096"),
+            (of(1, 1, MOST_THREADS), "/no/library"),
+        ] {
+            let message = Resources::open(&options).unwrap_err().to_string();
+            assert!(message.contains(wanted), "{message}");
+        }
     }
 }

@@ -1,4 +1,5 @@
 //! More threads or rows than any machine here has are a slip of the keyboard, and would exhaust it.
 
-pub(super) const MOST_THREADS: usize = 4096;
+/// The most threads that a recipe may ask for.
+pub const MOST_THREADS: usize = 4096;
 pub(super) const LARGEST_BATCH: usize = 65_536;

@@ -1,0 +1,24 @@
+use serde_json::Value;
+
+/// Dotted path and both values of the first place where two values differ.
+pub(crate) fn first_difference(then: &Value, now: &Value, place: &str) -> Option<(String, String, String)> {
+    if let (Value::Object(a), Value::Object(b)) = (then, now) {
+        let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+        return keys.into_iter().find_map(|key| {
+            let inner = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
+            first_difference(a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), &inner)
+        });
+    }
+    if let (Value::Array(a), Value::Array(b)) = (then, now)
+        && a.len() == b.len()
+    {
+        let mut pairs = a.iter().zip(b).enumerate();
+        return pairs.find_map(|(index, (a, b))| first_difference(a, b, &format!("{place}[{index}]")));
+    }
+    (then != now).then(|| (place.to_owned(), show(then), show(now)))
+}
+
+fn show(value: &Value) -> String {
+    let text = if value.is_null() { "nothing".to_owned() } else { value.to_string() };
+    if text.chars().count() <= 120 { text } else { text.chars().take(120).chain(['…']).collect() }
+}
