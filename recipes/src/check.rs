@@ -4,15 +4,15 @@ use millstream_compiler::{CompilerError, ModelReport, TrainingProgram, describe}
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{SharedRows, check_quarantine};
 use millstream_runtime::{Device, DeviceRequest};
-use millstream_schemas::recipe::{DamagedPolicy, DataRecipe, Patterns};
+use millstream_schemas::recipe::{DamagedPolicy, DataRecipe};
 use millstream_schemas::{Recipe, TensorRole, TensorSpec, count, shown, shown_path};
 use millstream_training::optimizers::Optimizer;
 use serde::Serialize;
 
-use crate::class_count::{ClassCount, empty_classes};
+use crate::class_count::empty_classes;
+use crate::data_report::{DataReport, DataReports};
 use crate::error::with_causes;
 use crate::model_inputs::longest;
-use crate::row_source::RowSource;
 use crate::run_folder::RunFolder;
 use crate::{Catalogs, Opened, RecipeError, overlap};
 
@@ -43,37 +43,6 @@ pub struct CheckReport {
     pub warnings: Vec<String>,
     /// What stops training from starting.
     pub problems: Vec<String>,
-}
-
-/// One split of the data.
-#[derive(Clone, Debug, Serialize)]
-pub struct DataReport {
-    /// As the recipe names it.
-    pub path: Patterns,
-    /// Parquet files.
-    pub files: usize,
-    /// Rows in them.
-    pub rows: u64,
-    /// Bytes on disk.
-    pub bytes: u64,
-    /// Column with the model's input.
-    pub input: String,
-    /// `image` or `text`.
-    pub kind: String,
-    /// Column with the class.
-    pub label: Option<String>,
-    /// Rows of each class.
-    pub classes: Vec<ClassCount>,
-    /// Rows with the label −1; they have no weight.
-    pub unlabelled: u64,
-    /// The first of them.
-    pub first_unlabelled: Option<String>,
-    /// Rows whose label is null or none of the classes.
-    pub bad_labels: u64,
-    /// The first of them, and what is wrong with it.
-    pub first_bad_label: Option<String>,
-    /// The transforms, as captions.
-    pub transforms: Vec<String>,
 }
 
 /// Bytes that a run holds, as far as they can be told before.
@@ -208,36 +177,6 @@ fn device(asked: &str, library: Option<&Path>) -> DeviceReport {
     }
 }
 
-pub(crate) fn data_report(path: &Patterns, source: &RowSource) -> Result<DataReport, RecipeError> {
-    let histogram = source.dataset.class_histogram(&source.encoders)?;
-    let classes = source.classes().iter().zip(&histogram.counts);
-    let files = source.dataset.files();
-    Ok(DataReport {
-        path: path.clone(),
-        files: files.len(),
-        rows: source.dataset.rows(),
-        bytes: files.iter().map(|file| file.bytes).sum(),
-        input: source.encoders.columns_of(TensorRole::Input).join(", "),
-        kind: match source.encoders.shown_input() {
-            Some((_, View::Text)) => "text".into(),
-            Some((_, View::Image)) => "image".into(),
-            _ => "numbers".into(),
-        },
-        label: source.encoders.class_column().map(str::to_owned),
-        classes: classes.map(|(name, rows)| ClassCount { name: name.clone(), rows: *rows }).collect(),
-        unlabelled: histogram.unlabelled,
-        first_unlabelled: histogram.first_unlabelled.map(|row| row.to_string()),
-        bad_labels: histogram.null + histogram.out_of_range,
-        first_bad_label: histogram.first_bad.map(|(row, damage)| format!("{row}: {damage}")),
-        transforms: source.chain.specs().iter().map(|spec| caption(&spec.name, &spec.options)).collect(),
-    })
-}
-
-/// `rotate {"degrees":15}`.
-fn caption(name: &str, options: &serde_json::Value) -> String {
-    if options.as_object().is_some_and(serde_json::Map::is_empty) { name.into() } else { format!("{name} {options}") }
-}
-
 /// What the data and the recipe tell before a run: `check` reports it, `train` says it before anything is compiled.
 #[derive(Debug)]
 pub(crate) struct Findings {
@@ -251,11 +190,7 @@ pub(crate) struct Findings {
 
 pub(crate) fn findings(opened: &Opened) -> Result<Findings, RecipeError> {
     let data = &opened.recipe.data;
-    let train = data_report(&data.train, &opened.train)?;
-    let evaluate = match (&data.evaluate, &opened.evaluate) {
-        (Some(path), Some(source)) => Some(data_report(path, source)?),
-        _ => None,
-    };
+    let DataReports { train, evaluate } = opened.reports()?.clone();
     let (mut warnings, mut problems) = (warnings(opened, &train, evaluate.as_ref()), Vec::new());
     for (split, place, report) in
         [("training", "data.train", Some(&train)), ("evaluation", "data.evaluate", evaluate.as_ref())]
@@ -408,6 +343,7 @@ fn memory(data: &DataRecipe, optimizer: &Optimizer, model: &ModelReport, activat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::class_count::ClassCount;
 
     #[test]
     fn thousands_of_classes_without_rows_are_one_warning() {

@@ -10,9 +10,10 @@ use millstream_training::{Evaluation, FigureKind, LossRunner, Predictor, Trainin
 use millstream_transforms::Chain;
 use serde::Serialize;
 
-use crate::check::{data_report, label_findings};
+use crate::check::label_findings;
 use crate::choices::Choices;
 use crate::classes::align;
+use crate::data_report::data_report;
 use crate::model_inputs::{input_names, require_inputs, takes_grey};
 use crate::opened::{refuse_random, require_targets, stream_options};
 use crate::preprocessing::{self, Preprocessing};

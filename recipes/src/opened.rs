@@ -1,5 +1,5 @@
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use millstream_compiler::graph::TensorType;
@@ -61,6 +61,8 @@ pub struct OpenedParts {
     pub notes: Vec<String>,
     /// How long it took.
     pub took: Duration,
+    /// Counted when they are first asked for: that reads all labels.
+    reports: Arc<OnceLock<DataReports>>,
 }
 
 impl Deref for Opened {
@@ -148,6 +150,7 @@ impl Opened {
             catalogs: catalogs.clone(),
             notes,
             took: began.elapsed(),
+            reports: Arc::default(),
         };
         if parts.steps_per_epoch() == 0 {
             let (rows, batch) = (parts.train.dataset.rows(), recipe.data.batch);
@@ -179,6 +182,20 @@ impl Opened {
 }
 
 impl OpenedParts {
+    /// What the data hold.
+    pub(crate) fn reports(&self) -> Result<&DataReports, RecipeError> {
+        if let Some(reports) = self.reports.get() {
+            return Ok(reports);
+        }
+        let data = &self.recipe.data;
+        let evaluate = data.evaluate.as_ref().zip(self.evaluate.as_ref());
+        let reports = DataReports {
+            train: data_report(&data.train, &self.train)?,
+            evaluate: evaluate.map(|(path, source)| data_report(path, source)).transpose()?,
+        };
+        Ok(self.reports.get_or_init(|| reports))
+    }
+
     /// Training steps in one pass over the rows.
     pub fn steps_per_epoch(&self) -> u64 {
         let (rows, batch) = (self.train.dataset.rows(), self.recipe.data.batch as u64);

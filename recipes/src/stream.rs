@@ -4,7 +4,8 @@ use millstream_pipeline::{Batches, Dataset, StreamOptions};
 use millstream_schemas::{Batch, ResumePoint};
 use millstream_training::{BatchSource, BoxError};
 
-use crate::check::{DataReport, left_out};
+use crate::check::left_out;
+use crate::data_report::DataReport;
 use crate::error::RecipeError;
 
 /// Batches of the pipeline as the trainer takes them.

@@ -1,0 +1,75 @@
+use millstream_pipeline::encodings::View;
+use millstream_schemas::TensorRole;
+use millstream_schemas::recipe::Patterns;
+use serde::Serialize;
+
+use crate::class_count::ClassCount;
+use crate::{RecipeError, RowSource};
+
+/// One split of the data.
+#[derive(Clone, Debug, Serialize)]
+pub struct DataReport {
+    /// As the recipe names it.
+    pub path: Patterns,
+    /// Parquet files.
+    pub files: usize,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Column with the model's input.
+    pub input: String,
+    /// `image` or `text`.
+    pub kind: String,
+    /// Column with the class.
+    pub label: Option<String>,
+    /// Rows of each class.
+    pub classes: Vec<ClassCount>,
+    /// Rows with the label −1; they have no weight.
+    pub unlabelled: u64,
+    /// The first of them.
+    pub first_unlabelled: Option<String>,
+    /// Rows whose label is null or none of the classes.
+    pub bad_labels: u64,
+    /// The first of them, and what is wrong with it.
+    pub first_bad_label: Option<String>,
+    /// The transforms, as captions.
+    pub transforms: Vec<String>,
+}
+
+/// Both splits.
+#[derive(Clone, Debug)]
+pub(crate) struct DataReports {
+    pub(crate) train: DataReport,
+    pub(crate) evaluate: Option<DataReport>,
+}
+
+pub(crate) fn data_report(path: &Patterns, source: &RowSource) -> Result<DataReport, RecipeError> {
+    let histogram = source.dataset.class_histogram(&source.encoders)?;
+    let classes = source.classes().iter().zip(&histogram.counts);
+    let files = source.dataset.files();
+    Ok(DataReport {
+        path: path.clone(),
+        files: files.len(),
+        rows: source.dataset.rows(),
+        bytes: files.iter().map(|file| file.bytes).sum(),
+        input: source.encoders.columns_of(TensorRole::Input).join(", "),
+        kind: match source.encoders.shown_input() {
+            Some((_, View::Text)) => "text".into(),
+            Some((_, View::Image)) => "image".into(),
+            _ => "numbers".into(),
+        },
+        label: source.encoders.class_column().map(str::to_owned),
+        classes: classes.map(|(name, rows)| ClassCount { name: name.clone(), rows: *rows }).collect(),
+        unlabelled: histogram.unlabelled,
+        first_unlabelled: histogram.first_unlabelled.map(|row| row.to_string()),
+        bad_labels: histogram.null + histogram.out_of_range,
+        first_bad_label: histogram.first_bad.map(|(row, damage)| format!("{row}: {damage}")),
+        transforms: source.chain.specs().iter().map(|spec| caption(&spec.name, &spec.options)).collect(),
+    })
+}
+
+/// `rotate {"degrees":15}`.
+fn caption(name: &str, options: &serde_json::Value) -> String {
+    if options.as_object().is_some_and(serde_json::Map::is_empty) { name.into() } else { format!("{name} {options}") }
+}
