@@ -198,6 +198,79 @@ fn a_run_that_is_dropped_goes_on_from_its_newest_checkpoint_to_the_same_bits() {
     require_same(place.path(), "dropped", &alone(place.path()));
 }
 
+fn ending(place: &Path, folder: &str) -> String {
+    let record = std::fs::read(place.join(format!("{folder}-{}/metrics.json", LEARNING_RATES[0]))).unwrap();
+    serde_json::from_slice::<millstream::training::RunRecord>(&record).unwrap().ending
+}
+
+#[test]
+fn a_finished_run_that_is_resumed_and_finished_again_is_not_interrupted() {
+    let Some(resources) = resources(1) else { return };
+    let place = place();
+    let [compiled, _] = compiled(place.path(), "again");
+    let mut run = started(&compiled, StartMode::New, &resources);
+    run.advance(Until::End, &mut Silent, &Stop::default()).unwrap();
+    let first = run.finish(&mut Silent).unwrap();
+    let run = started(&compiled, StartMode::Resume, &resources);
+    assert_eq!(run.progress().state, RunState::Finished);
+    let again = run.finish(&mut Silent).unwrap();
+    assert_eq!(ending(place.path(), "again"), "finished");
+    assert!(!again.interrupted && again.model == first.model && again.evaluation == first.evaluation);
+}
+
+#[test]
+fn a_run_whose_last_checkpoint_cannot_be_saved_leaves_its_curves() {
+    let Some(resources) = resources(1) else { return };
+    let place = place();
+    let [compiled, _] = compiled(place.path(), "unsaved");
+    let mut run = started(&compiled, StartMode::New, &resources);
+    let progress = run.advance(Until::Step(3), &mut Silent, &Stop::default()).unwrap();
+    assert_eq!(progress.checkpoint, None);
+    let checkpoints = compiled.opened().recipe.output.folder.join("checkpoints");
+    let _ = std::fs::remove_dir_all(&checkpoints);
+    std::fs::write(&checkpoints, "a file in the way").unwrap();
+    assert!(run.finish(&mut Silent).is_err());
+    assert_eq!(ending(place.path(), "unsaved"), "failed");
+}
+
+#[test]
+fn a_model_replaced_after_it_was_opened_is_not_noted_as_what_the_run_is_made_of() {
+    let Some(resources) = resources(1) else { return };
+    let place = place();
+    let [compiled, _] = compiled(place.path(), "replaced");
+    let model = compiled.opened().model.path().to_owned();
+    std::fs::write(&model, "another").unwrap();
+    let mut run = started(&compiled, StartMode::New, &resources);
+    run.advance(Until::Epoch(1), &mut Silent, &Stop::default()).unwrap();
+    run.finish(&mut Silent).unwrap();
+    std::fs::write(&model, network()).unwrap();
+    let opened = Opened::open(&compiled.opened().recipe, &Catalogs::default()).unwrap();
+    assert_eq!(started(&opened.compile().unwrap(), StartMode::Resume, &resources).progress().epochs, 1);
+}
+
+#[test]
+fn labels_are_not_counted_again_for_another_learning_rate() {
+    let place = place();
+    let data = place.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/digits/data")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), data.join(file.file_name())).unwrap();
+    }
+    let [first, second] = LEARNING_RATES.map(|learning_rate| {
+        let mut recipe = recipe(place.path(), learning_rate, learning_rate);
+        let patterns = |split: &str| format!("{}/digits-pretrain-{split}-*.parquet", data.display());
+        recipe.data.train = serde_json::from_value(patterns("train").into()).unwrap();
+        recipe.data.evaluate = Some(serde_json::from_value(patterns("test").into()).unwrap());
+        recipe
+    });
+    let opened = Opened::open(&first, &Catalogs::default()).unwrap();
+    opened.compile().unwrap();
+    std::fs::remove_dir_all(&data).unwrap();
+    opened.with(&second).unwrap().compile().unwrap();
+    assert!(Opened::open(&second, &Catalogs::default()).is_err(), "there is nothing left to count");
+}
+
 #[test]
 fn a_run_too_many_and_what_does_not_fit_the_resources_are_refused() {
     let Some(resources) = resources(1) else { return };
@@ -225,13 +298,18 @@ fn a_run_too_many_and_what_does_not_fit_the_resources_are_refused() {
     let mut recipe = first.opened().recipe.clone();
     recipe.data.batch = 7;
     let message = first.opened().with(&recipe).unwrap_err().to_string();
-    assert!(message.contains("`data` is not what the data and the model were opened for"), "{message}");
+    let wanted = format!(
+        "`data.batch` is not what the data and the model were opened for (then {}, now 7)",
+        first.opened().recipe.data.batch
+    );
+    assert!(message.contains(&wanted), "{message}");
     let message = millstream::runtime::ready_with_threads(None, 5).unwrap_err().to_string();
     assert!(message.contains("5 threads cannot be shared: this process has loaded ONNX Runtime with 2"), "{message}");
 }
 
 #[test]
 fn check_and_preview_of_what_is_opened_say_what_those_of_the_recipe_say() {
+    let Some(_resources) = resources(1) else { return };
     let place = place();
     let recipe = recipe(place.path(), "run", LEARNING_RATES[0]);
     let catalogs = Catalogs::default();

@@ -9,6 +9,7 @@ use millstream_training::{RunRecord, Trainer, report};
 use crate::check::{Findings, left_out};
 use crate::preprocessing::Preprocessing;
 use crate::run_folder::RunFolder;
+use crate::run_state::RunState;
 use crate::{Opened, RecipeError, labels_file};
 
 pub(crate) fn write_record(folder: &RunFolder, record: &RunRecord) -> Result<(), RecipeError> {
@@ -39,12 +40,13 @@ pub(crate) fn notes(opened: &Opened, found: &Findings, trainer: &Trainer, counte
     notes
 }
 
+/// The record of a run that is so far. Only one that is at its end has an evaluation to be judged by.
 pub(crate) fn record(
     opened: &Opened,
     program: &TrainingProgram,
     device: &Device,
-    version: &str,
     trainer: &Trainer,
+    state: RunState,
     notes: Vec<String>,
 ) -> RunRecord {
     let history = trainer.history();
@@ -52,17 +54,21 @@ pub(crate) fn record(
     RunRecord {
         version: RunRecord::VERSION,
         title: folder.to_string_lossy().into_owned(),
-        ending: "finished".into(),
+        ending: match state {
+            RunState::Finished => "finished".into(),
+            RunState::Failed => "failed".into(),
+            RunState::UnderWay | RunState::Interrupted => "interrupted".into(),
+        },
         device: device.kind.to_string(),
         device_reason: device.reason.clone(),
-        onnx_runtime: version.into(),
+        onnx_runtime: device.runtime().version().into(),
         trained: program.trained as u64,
         frozen: program.frozen as u64,
         classes: opened.train.classes().to_vec(),
         settings: settings(opened),
         notes,
         history: history.clone(),
-        evaluation: history.best_evaluation().cloned(),
+        evaluation: history.best_evaluation().filter(|_| state == RunState::Finished).cloned(),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::error::with_causes;
 use crate::events::translate;
 use crate::results;
 use crate::run_folder::{LockedFolder, RunFolder};
+use crate::run_state::RunState;
 use crate::stream::{Stream, Watched, no_usable_row};
 use crate::{Compiled, Event, Events, RecipeError, Resources, RunSummary, StartMode, Stop};
 
@@ -51,20 +52,6 @@ pub struct RunProgress {
     pub total_epochs: u64,
     /// The newest checkpoint.
     pub checkpoint: Option<PathBuf>,
-}
-
-/// Whether a run can be advanced further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunState {
-    /// It can.
-    UnderWay,
-    /// It can; it was asked to stop, and has a checkpoint of where it stands.
-    Interrupted,
-    /// All epochs are done.
-    Finished,
-    /// An error has ended it; its newest checkpoint is as good as ever.
-    Failed,
 }
 
 impl Run {
@@ -145,20 +132,21 @@ impl Run {
     }
 
     /// Writes the record of the run and the report, and, of a run whose epochs are all done, the tuned model. One that is not
-    /// at its end saves a checkpoint and counts as interrupted.
+    /// at its end counts as interrupted, and saves a checkpoint if a step was made.
     ///
     /// # Errors
-    /// The results cannot be written, or the run has failed before.
+    /// The results cannot be written, the checkpoint cannot be saved (the curves so far are in the folder then), or the run has
+    /// failed before.
     pub fn finish(mut self, events: &mut dyn Events) -> Result<RunSummary, RecipeError> {
         let finished = match self.state {
             RunState::Failed => return Err(RecipeError::RunHasFailed { folder: self.folder.0.clone() }),
             RunState::Finished => true,
             RunState::UnderWay | RunState::Interrupted => false,
         };
-        if !finished {
-            self.save(events)?;
+        if !finished && let Err(error) = self.save(events) {
+            return Err(self.failed(error, false, events));
         }
-        let record = self.record(if finished { "finished" } else { "interrupted" }, events);
+        let record = self.record(events);
         let (compiled, folder) = (&self.compiled, &self.folder);
         if finished {
             let exported = results::export(compiled.opened(), folder, compiled.program(), &self.trainer);
@@ -226,23 +214,20 @@ impl Run {
             // Nothing is to be in the way of the next try; the error at hand is more to the point than one of clearing up.
             let _ = self.folder.forget();
         } else {
-            let record = self.record("failed", events);
+            let record = self.record(events);
             self.write_figures(&record, events);
         }
         error
     }
 
     /// The record as it stands, with what is worth knowing told.
-    fn record(&self, ending: &str, events: &mut dyn Events) -> RunRecord {
+    fn record(&self, events: &mut dyn Events) -> RunRecord {
         let (opened, counters) = (self.compiled.opened(), self.counters());
         let notes = results::notes(opened, self.compiled.findings(), &self.trainer, &counters);
         for message in &notes {
             events.event(&Event::Warning { message: message.clone() });
         }
-        let version = self.device.runtime().version();
-        let record = results::record(opened, self.compiled.program(), &self.device, version, &self.trainer, notes);
-        let evaluation = record.evaluation.clone().filter(|_| self.state == RunState::Finished);
-        RunRecord { ending: ending.into(), evaluation, ..record }
+        results::record(opened, self.compiled.program(), &self.device, &self.trainer, self.state, notes)
     }
 
     /// What stopped the run, and where it goes on, is more to the point than that this fails.

@@ -10,8 +10,9 @@ use millstream_training::{CheckpointSettings, StepSettings, Trainer, TrainerSett
 
 use crate::check::Findings;
 use crate::results;
-use crate::run::{Run, RunState};
+use crate::run::Run;
 use crate::run_folder::{LockedFolder, MadeOf, RunFolder, fixed, make_place_for};
+use crate::run_state::RunState;
 use crate::stream::Stream;
 use crate::{Compiled, Event, Events, Opened, RecipeError, Resources, RowSource, StartMode};
 
@@ -152,6 +153,8 @@ impl Reserved {
         for message in opened.notes.iter().chain(&program.notes) {
             events.event(&Event::Note { message: message.clone() });
         }
+        // One without a step fails when it is advanced.
+        let is_finished = trainer.is_finished() && trainer.history().steps > 0;
         Ok(Run {
             compiled: compiled.clone(),
             folder,
@@ -161,7 +164,7 @@ impl Reserved {
             trainer,
             stream,
             opening: began.elapsed(),
-            state: RunState::UnderWay,
+            state: if is_finished { RunState::Finished } else { RunState::UnderWay },
             _locked: locked,
         })
     }

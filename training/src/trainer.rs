@@ -159,6 +159,12 @@ impl Trainer {
         self.settings.total_steps()
     }
 
+    /// Whether all epochs are done, their evaluations included, and [`Trainer::advance`] would say so.
+    pub fn is_finished(&self) -> bool {
+        let evaluated = self.history.epochs.iter().any(|epoch| epoch.evaluation.is_some());
+        self.epoch >= self.settings.epochs && !self.evaluation_due && self.finished(evaluated).is_ok()
+    }
+
     /// Copies of the parameters as they are now.
     ///
     /// # Errors
