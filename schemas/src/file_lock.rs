@@ -37,7 +37,8 @@ impl Held {
     /// None where this process holds it already.
     fn enter(path: &Path) -> io::Result<Option<Self>> {
         let key = Self::key(path)?;
-        Ok(held().insert(key.clone()).then_some(Self(key)))
+        // Made only where it is ours: dropping it gives it back.
+        Ok(held().insert(key.clone()).then(|| Self(key)))
     }
 
     fn is_entered(path: &Path) -> io::Result<bool> {
