@@ -68,7 +68,10 @@ fn the_gradient_of_an_input_given_twice_is_the_sum_of_both() {
 
 #[test]
 fn every_fold_rule_folds_a_sample() {
-    for row in OperatorCatalog::standard().rows().filter(|row| row.fold.is_some()) {
+    // their folds are of floats that nodes compute of shapes, which the tests of `simplify` hold
+    const OF_COMPUTED_FLOATS: [&str; 4] = ["Ceil", "Floor", "Pow", "Sqrt"];
+    let of_samples = |row: &&Operator| row.fold.is_some() && !OF_COMPUTED_FLOATS.contains(&row.name);
+    for row in OperatorCatalog::standard().rows().filter(of_samples) {
         let folds = (row.samples)().iter().any(|sample| {
             let opset = *sample.opsets.end().min(row.opsets.end());
             Built::new(row, sample, opset).unwrap().folded(row).unwrap().is_some()

@@ -1,4 +1,4 @@
-use super::{Gradient, Operator, Sample, TypeRuleInput, fixed_integers, folding, varied};
+use super::{Gradient, Operator, Sample, TypeRuleInput, fixed_integers, shape_floats, varied};
 use crate::CompilerError;
 use crate::graph::{ElementType, Known, TensorType};
 
@@ -39,6 +39,5 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
 
 fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
     let dtype = types(rule)?.remove(0).dtype;
-    let source = folding::integer_input(rule, 0);
-    Ok(source.and_then(|source| folding::from_elements(dtype, &source.shape, source.elements)))
+    Ok(shape_floats::cast(rule, dtype))
 }

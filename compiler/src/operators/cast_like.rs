@@ -1,4 +1,4 @@
-use super::{Gradient, Operator, Sample, fixed_floats, fixed_integers, fixed_truths, folding, varied};
+use super::{Gradient, Operator, Sample, fixed_floats, fixed_integers, fixed_truths, shape_floats, varied};
 use crate::graph::TensorType;
 
 /// `CastLike`: the first input in the element type of the second: `Cast`.
@@ -10,8 +10,7 @@ pub(super) const OPERATOR: Operator = Operator {
     types: |rule| Ok(vec![TensorType { dtype: rule.input(1)?.dtype, shape: rule.input(0)?.shape.clone() }]),
     fold: Some(|rule| {
         let dtype = rule.input(1)?.dtype;
-        let source = folding::integer_input(rule, 0);
-        Ok(source.and_then(|source| folding::from_elements(dtype, &source.shape, source.elements)))
+        Ok(shape_floats::cast(rule, dtype))
     }),
     gradient: Gradient::Expand(|node| {
         let (x, dtype) = (node.input(0)?, node.input_type(1)?.dtype);

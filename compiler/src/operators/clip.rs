@@ -1,7 +1,10 @@
-use super::{Gradient, Operator, Sample, SampleInput, same_as_first, varied};
+use super::{
+    Gradient, Operator, Sample, SampleInput, TypeRuleInput, fixed_integer, fixed_integers, folding, same_as_first,
+    shape_floats, varied,
+};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Constant, ElementType};
+use crate::graph::{Constant, ElementType, Known, Length};
 
 /// `Clip`: y = min(max(x, low), high); either bound may be left out. dx = dy strictly between them, else 0.
 pub(super) const OPERATOR: Operator = Operator {
@@ -10,7 +13,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: same_as_first,
-    fold: None,
+    fold: Some(fold),
     gradient: Gradient::Defined(gradient),
     samples: || {
         let bound = |value: f32| SampleInput::Fixed(Constant::f32([], &[value]));
@@ -18,10 +21,40 @@ pub(super) const OPERATOR: Operator = Operator {
             Sample::new("both bounds", vec![varied(&[3, 7]), bound(-0.5), bound(0.25)], vec![]),
             Sample::new("low bound", vec![varied(&[3, 7]), bound(0.0)], vec![]),
             Sample::new("high bound", vec![varied(&[3, 7]), SampleInput::Absent, bound(0.5)], vec![]),
+            Sample::new("integers", vec![fixed_integers(&[-3, 2, 9]), fixed_integer(0), fixed_integer(5)], vec![]),
             Sample::new("no bound", vec![varied(&[3, 7])], vec![]),
         ]
     },
 };
+
+/// Integers, and floats that are computed of shapes.
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
+    let bounds = [1, 2].map(|index| rule.node.input(index).is_some().then_some(index));
+    if let Some(source) = folding::integer_input(rule, 0) {
+        let bound = |index: Option<usize>| match index {
+            Some(index) => folding::integer_input(rule, index)?.elements.into_iter().next().map(Some),
+            None => Some(None),
+        };
+        let [Some(low), Some(high)] = bounds.map(bound) else { return Ok(None) };
+        let raised = |x: &Length| low.as_ref().map_or_else(|| x.clone(), |low| x + low - x.minimum(low));
+        let clipped = |x: &Length| high.as_ref().map_or_else(|| raised(x), |high| raised(x).minimum(high));
+        let elements = source.elements.iter().map(clipped).collect();
+        return Ok(folding::from_elements(source.dtype, &source.shape, elements));
+    }
+    let given = std::iter::once(0).chain(bounds.into_iter().flatten());
+    let Some(inputs) = shape_floats::inputs(rule, given) else { return Ok(None) };
+    let number = |input: &shape_floats::Floats, at: usize| match input.elements.get(at) {
+        Some(shape_floats::Element::Number(number)) => Some(*number),
+        _ => None,
+    };
+    let mut limits = inputs[1..].iter().map(|bound| number(bound, 0));
+    let mut limit = |index: Option<usize>, none: f32| index.map_or(Some(none), |_| limits.next().flatten());
+    let (low, high) = (limit(bounds[0], f32::NEG_INFINITY), limit(bounds[1], f32::INFINITY));
+    let (Some(low), Some(high)) = (low, high) else { return Ok(None) };
+    let clipped = |at: usize| number(&inputs[0], at).map(|x| shape_floats::Element::Number(x.max(low).min(high)));
+    let elements = (0..inputs[0].elements.len()).map(clipped).collect::<Option<Vec<_>>>();
+    Ok(elements.and_then(|elements| shape_floats::from_elements(&inputs[0].shape, &elements)))
+}
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let (y, dy) = (b.output(0)?, b.dy()?);

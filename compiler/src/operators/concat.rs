@@ -1,4 +1,4 @@
-use super::{Gradient, Operator, Sample, TypeRuleInput, fixed_integers, folding, varied};
+use super::{Gradient, Operator, Sample, TypeRuleInput, fixed_integers, folding, shape_floats, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
 use crate::graph::{Integers, Known, Length, TensorType};
@@ -44,6 +44,12 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
 
 fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
     let output = types(rule)?.remove(0);
+    if let (Some(inputs), Some(shape), 1) =
+        (shape_floats::inputs(rule, 0..rule.node.inputs.len()), folding::small_shape(&output.shape), output.shape.len())
+    {
+        let elements: Vec<_> = inputs.into_iter().flat_map(|input| input.elements).collect();
+        return Ok(shape_floats::from_elements(&shape, &elements));
+    }
     let inputs: Option<Vec<Integers>> =
         (0..rule.node.inputs.len()).map(|index| folding::integer_input(rule, index)).collect();
     let (Some(inputs), Some(shape), 1) = (inputs, folding::small_shape(&output.shape), output.shape.len()) else {

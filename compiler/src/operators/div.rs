@@ -1,4 +1,5 @@
-use super::{Gradient, Operator, Sample, broadcast_of_two, fixed_integers, folding, varied, varied_in};
+use super::{Gradient, Operator, Sample, broadcast_of_two, fixed_integers, folding, shape_floats, varied, varied_in};
+use crate::graph::Length;
 
 /// `Div`: y = a / b, broadcast. da = dy / b, db = −da · y.
 pub(super) const OPERATOR: Operator = Operator {
@@ -7,7 +8,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: broadcast_of_two,
-    fold: Some(|rule| folding::binary(rule, folding::divided)),
+    fold: Some(|rule| shape_floats::arithmetic(rule, folding::divided, |a, b| a / b, Length::exact_quotient)),
     gradient: Gradient::Defined(|b| {
         let (divisor, y, dy) = (b.input(1)?, b.output(0)?, b.dy()?);
         let da = b.graph.divided_by(dy, divisor)?;

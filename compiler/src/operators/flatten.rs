@@ -1,4 +1,4 @@
-use super::{Gradient, Operator, Sample, TypeRuleInput, fixed_integers, folding, varied};
+use super::{Gradient, Operator, Sample, TypeRuleInput, fixed_integers, shape_floats, varied};
 use crate::CompilerError;
 use crate::graph::{Length, TensorType};
 
@@ -9,7 +9,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types,
-    fold: Some(|rule| Ok(folding::reshaped(rule, &types(rule)?[0].shape))),
+    fold: Some(|rule| Ok(shape_floats::reshaped(rule, &types(rule)?[0].shape))),
     gradient: Gradient::Defined(|b| {
         let (shape, dy) = (b.input_shape(0)?, b.dy()?);
         let dx = b.graph.reshape(dy, &shape)?;

@@ -1,4 +1,4 @@
-use super::{Gradient, Operator, Sample, same_as_first, varied};
+use super::{Gradient, Operator, Sample, same_as_first, shape_floats, varied};
 
 /// `Floor`: the next whole number below.
 pub(super) const OPERATOR: Operator = Operator {
@@ -7,7 +7,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: same_as_first,
-    fold: None,
+    fold: Some(|rule| shape_floats::rounded(rule, f32::floor, |a, b| b.is_at_least(1).then(|| a.quotient(b)))),
     gradient: Gradient::Zero("constant between whole numbers"),
     samples: || vec![Sample::new("positive and negative", vec![varied(&[3, 5])], vec![])],
 };

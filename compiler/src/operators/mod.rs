@@ -23,6 +23,7 @@ mod bitwise_and;
 mod bitwise_not;
 mod bitwise_or;
 mod bitwise_xor;
+mod blackman_window;
 mod cast;
 mod cast_like;
 mod ceil;
@@ -66,6 +67,8 @@ mod global_max_pool;
 mod greater;
 mod greater_or_equal;
 mod group_normalization;
+mod hamming_window;
+mod hann_window;
 mod hard_sigmoid;
 mod hard_swish;
 mod hardmax;
@@ -86,6 +89,7 @@ mod max;
 mod max_pool;
 mod mean;
 mod mean_variance_normalization;
+mod mel_weight_matrix;
 mod min;
 mod mish;
 mod modulo;
@@ -167,7 +171,7 @@ use rules::elementwise::{
 };
 use rules::{
     attention as attention_rules, axes, blocks, convolutions, element_types, extremes, folding, gelu as gelu_rules,
-    normalizations, reductions, resizing, scatters, windows,
+    generated, normalizations, reductions, resizing, scatters, shape_floats, windows,
 };
 pub use samples::{
     Sample, SampleInput, fixed_floats, fixed_integer, fixed_integers, fixed_integers_of, fixed_truths, varied,
@@ -198,6 +202,7 @@ const STANDARD: &[Operator] = &[
     bitwise_not::OPERATOR,
     bitwise_or::OPERATOR,
     bitwise_xor::OPERATOR,
+    blackman_window::OPERATOR,
     cast::OPERATOR,
     cast_like::OPERATOR,
     ceil::OPERATOR,
@@ -241,6 +246,8 @@ const STANDARD: &[Operator] = &[
     greater::OPERATOR,
     greater_or_equal::OPERATOR,
     group_normalization::OPERATOR,
+    hamming_window::OPERATOR,
+    hann_window::OPERATOR,
     hard_sigmoid::OPERATOR,
     hard_swish::OPERATOR,
     hardmax::OPERATOR,
@@ -261,6 +268,7 @@ const STANDARD: &[Operator] = &[
     max_pool::OPERATOR,
     mean::OPERATOR,
     mean_variance_normalization::OPERATOR,
+    mel_weight_matrix::OPERATOR,
     min::OPERATOR,
     mish::OPERATOR,
     modulo::OPERATOR,

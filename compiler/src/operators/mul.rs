@@ -1,4 +1,4 @@
-use super::{Gradient, Operator, Sample, broadcast_of_two, fixed_integers, folding, varied};
+use super::{Gradient, Operator, Sample, broadcast_of_two, fixed_integers, shape_floats, varied};
 
 /// `Mul`: y = a · b, broadcast. da = dy · b, db = dy · a.
 pub(super) const OPERATOR: Operator = Operator {
@@ -7,7 +7,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[0, 1],
     types: broadcast_of_two,
-    fold: Some(|rule| folding::binary(rule, |a, b| Some(a * b))),
+    fold: Some(|rule| shape_floats::arithmetic(rule, |a, b| Some(a * b), |a, b| a * b, |a, b| Some(a * b))),
     gradient: Gradient::Defined(|b| {
         let dy = b.dy()?;
         for (index, other) in [(0, 1), (1, 0)] {

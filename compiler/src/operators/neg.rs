@@ -1,4 +1,4 @@
-use super::{Gradient, Operator, Sample, fixed_integers, folding, same_as_first, varied_in};
+use super::{Gradient, Operator, Sample, fixed_integers, folding, same_as_first, shape_floats, varied_in};
 use crate::graph::Length;
 
 /// `Neg`: y = −x. dx = −dy.
@@ -8,7 +8,10 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: same_as_first,
-    fold: Some(|rule| folding::unary(rule, |x| Some(x * Length::number(-1)))),
+    fold: Some(|rule| match folding::unary(rule, |x| Some(x * Length::number(-1)))? {
+        Some(known) => Ok(Some(known)),
+        None => shape_floats::unary(rule, |x| -x, |x| Some(x * Length::number(-1))),
+    }),
     gradient: Gradient::Defined(|b| {
         let dy = b.dy()?;
         let dx = b.graph.add("Neg", &[dy], &[])?;

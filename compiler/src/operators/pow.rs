@@ -1,4 +1,4 @@
-use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, varied, varied_in};
+use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, shape_floats, varied, varied_in};
 use crate::CompilerError;
 use crate::backward::Backward;
 use crate::graph::{Constant, TensorType};
@@ -10,7 +10,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types,
-    fold: None,
+    fold: Some(|rule| shape_floats::binary(rule, power, |_, _| None)),
     gradient: Gradient::Defined(gradient),
     samples: || {
         let exponent = |value: f32| SampleInput::Fixed(Constant::f32([], &[value]));
@@ -25,6 +25,15 @@ pub(super) const OPERATOR: Operator = Operator {
         ]
     },
 };
+
+/// As the C library: exact for squares and cubes, rounded once for others.
+fn power(x: f32, exponent: f32) -> f32 {
+    match exponent {
+        2.0 => x * x,
+        3.0 => x * x * x,
+        _ => f64::from(x).powf(f64::from(exponent)) as f32,
+    }
+}
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let (x, exponent) = (rule.input(0)?, rule.input(1)?);

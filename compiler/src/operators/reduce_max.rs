@@ -7,13 +7,14 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: |rule| reductions::types(rule, AXES_INPUT_SINCE),
-    fold: None,
+    fold: Some(|rule| reductions::fold(rule, AXES_INPUT_SINCE, |a, b| Some(a + b - a.minimum(b)))),
     gradient: Gradient::Defined(|b| reductions::extreme_gradient(b, AXES_INPUT_SINCE)),
     samples: || {
         let flat = || vec![("keepdims", 0.into())];
         let named = || vec![("axes", vec![1].into()), ("keepdims", 0.into())];
         vec![
             Sample::new("all axes", vec![varied(&[2, 3])], flat()),
+            Sample::new("integers", vec![fixed_integers(&[2, 3, -4])], flat()),
             Sample::new(
                 "nothing reduced",
                 vec![varied(&[2, 3]), fixed_integers(&[])],

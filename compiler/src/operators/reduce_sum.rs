@@ -7,7 +7,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: |rule| reductions::types(rule, AXES_INPUT_SINCE),
-    fold: None,
+    fold: Some(|rule| reductions::fold(rule, AXES_INPUT_SINCE, |a, b| Some(a + b))),
     gradient: Gradient::Defined(|b| {
         let reduction = reductions::Reduction::of(b, AXES_INPUT_SINCE)?;
         let dy = b.dy()?;
@@ -24,6 +24,7 @@ pub(super) const OPERATOR: Operator = Operator {
                 vec![("noop_with_empty_axes", 1.into())],
             )
             .since(13),
+            Sample::new("integers", vec![fixed_integers(&[2, 3, -4]), fixed_integers(&[0])], flat()),
             Sample::new("named axes", vec![varied(&[2, 3, 4]), fixed_integers(&[0, -1])], vec![]).since(13),
             Sample::new("without kept axes", vec![varied(&[2, 3, 4]), fixed_integers(&[1])], flat()).since(13),
         ]

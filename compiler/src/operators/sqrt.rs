@@ -1,4 +1,4 @@
-use super::{Gradient, Operator, Sample, same_as_first, varied_in};
+use super::{Gradient, Operator, Sample, same_as_first, shape_floats, varied_in};
 
 /// `Sqrt`: y = √x. dx = dy / 2y.
 pub(super) const OPERATOR: Operator = Operator {
@@ -7,7 +7,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: same_as_first,
-    fold: None,
+    fold: Some(|rule| shape_floats::unary(rule, f32::sqrt, |_| None)),
     gradient: Gradient::Defined(|b| {
         let (y, dy) = (b.output(0)?, b.dy()?);
         let twice = b.graph.plus(y, y)?;

@@ -1,5 +1,7 @@
 //! Elements of small integer tensors, computed here: what exporters leave of shape arithmetic.
 
+use std::collections::BTreeSet;
+
 use super::axes;
 use crate::CompilerError;
 use crate::graph::{Constant, ElementType, Integers, Known, Length};
@@ -69,7 +71,7 @@ pub(crate) fn moved(source: &Integers, shape: &[usize], from: impl Fn(&[usize]) 
     from_elements(source.dtype, shape, elements)
 }
 
-fn taken(source: &[Length], shape: &[usize], from: impl Fn(&[usize]) -> usize) -> Vec<Length> {
+fn taken<T: Clone>(source: &[T], shape: &[usize], from: impl Fn(&[usize]) -> usize) -> Vec<T> {
     let count = shape.iter().product();
     let mut elements = Vec::with_capacity(count);
     let mut at = vec![0; shape.len()];
@@ -88,17 +90,28 @@ fn taken(source: &[Length], shape: &[usize], from: impl Fn(&[usize]) -> usize) -
 
 /// The source's elements repeated along axes of length one and new leading axes.
 pub(crate) fn expanded(source: &Integers, shape: &[usize]) -> Vec<Length> {
-    let (lead, steps) = (shape.len() - source.shape.len(), steps(&source.shape));
-    taken(&source.elements, shape, |at| {
-        let axes = source.shape.iter().zip(&steps).enumerate();
+    spread(&source.shape, &source.elements, shape)
+}
+
+/// As [`expanded`], for elements of any kind.
+pub(crate) fn spread<T: Clone>(from: &[usize], elements: &[T], shape: &[usize]) -> Vec<T> {
+    let (lead, steps) = (shape.len() - from.len(), steps(from));
+    taken(elements, shape, |at| {
+        let axes = from.iter().zip(&steps).enumerate();
         axes.map(|(axis, (length, step))| if *length == 1 { 0 } else { at[lead + axis] * step }).sum()
     })
 }
 
-/// The first input's elements in the output's shape.
-pub(crate) fn reshaped(rule: &TypeRuleInput<'_>, shape: &[Length]) -> Option<Known> {
-    let source = integer_input(rule, 0)?;
-    from_elements(source.dtype, &small_shape(shape)?, source.elements)
+/// With updates in place of the elements at `places`; `None` where they are not as many, or a place is written twice.
+pub(crate) fn written(mut data: Integers, places: Vec<usize>, updates: &[Length]) -> Option<Known> {
+    let distinct: BTreeSet<usize> = places.iter().copied().collect();
+    if places.len() != updates.len() || distinct.len() != places.len() {
+        return None;
+    }
+    for (place, update) in places.into_iter().zip(updates) {
+        *data.elements.get_mut(place)? = update.clone();
+    }
+    from_elements(data.dtype, &data.shape, data.elements)
 }
 
 /// One integer to one integer, element by element.

@@ -1,5 +1,6 @@
 //! Rules that several operators share: attention, element types, axes, blocks of pixels, element by element, maxima and minima,
-//! folding, normalizations, reductions, resizing, scattering back what was gathered, sliding windows, convolutions.
+//! folding, tensors made of nothing, normalizations, reductions, resizing, floats of shapes, scattering back what was gathered,
+//! sliding windows, convolutions.
 
 pub(crate) mod attention;
 pub(crate) mod axes;
@@ -10,8 +11,10 @@ pub(crate) mod elementwise;
 pub(crate) mod extremes;
 pub(crate) mod folding;
 pub(crate) mod gelu;
+pub(crate) mod generated;
 pub(crate) mod normalizations;
 pub(crate) mod reductions;
 pub(crate) mod resizing;
 pub(crate) mod scatters;
+pub(crate) mod shape_floats;
 pub(crate) mod windows;

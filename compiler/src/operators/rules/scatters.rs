@@ -1,8 +1,8 @@
-//! Gradients of what picks elements by index: added up where they were picked.
+//! Gradients of what picks elements by index, added up where they were picked, and of what writes them.
 
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Length, ValueId};
+use crate::graph::{Attribute, Length, Node, ValueId};
 
 type Emitted = Result<ValueId, CompilerError>;
 
@@ -28,6 +28,35 @@ pub(crate) fn slices_added(b: &mut Backward<'_>, shape: &[Length], indices: Valu
     require_adding(b)?;
     let zeros = b.graph.zeros(shape)?;
     b.graph.add("ScatterND", &[zeros, indices, updates], &[("reduction", "add".into())])
+}
+
+/// Whether updates are put together with what is there, not in its place.
+pub(crate) fn reduces(node: &Node) -> bool {
+    node.string("reduction").is_some_and(|reduction| reduction != "none")
+}
+
+/// Back through what replaces, or adds to, a copy of the data: `gather` reads what `scatter` writes.
+pub(crate) fn gradient(b: &mut Backward<'_>, scatter: &str, gather: &str) -> Result<(), CompilerError> {
+    if reduces(&b.node) && b.node.string("reduction") != Some("add") {
+        return Err(b.no_gradient("its updates are multiplied or compared, not added or put in place"));
+    }
+    let (indices, dy) = (b.input(1)?, b.dy()?);
+    let axis: Vec<(&str, Attribute)> = b.node.int("axis").map(|axis| ("axis", axis.into())).into_iter().collect();
+    if b.wants(0) {
+        let kept = if reduces(&b.node) {
+            dy
+        } else {
+            let shape = b.input_shape(2)?;
+            let zeros = b.graph.zeros(&shape)?;
+            b.graph.add(scatter, &[dy, indices, zeros], &axis)?
+        };
+        b.give(0, kept)?;
+    }
+    if b.wants(2) {
+        let written = b.graph.add(gather, &[dy, indices], &axis)?;
+        b.give(2, written)?;
+    }
+    Ok(())
 }
 
 fn require_adding(b: &Backward<'_>) -> Result<(), CompilerError> {
