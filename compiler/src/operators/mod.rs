@@ -17,6 +17,7 @@ mod attention;
 mod attention_microsoft;
 mod average_pool;
 mod batch_normalization;
+mod bernoulli;
 mod bias_gelu;
 mod bit_shift;
 mod bitwise_and;
@@ -95,6 +96,7 @@ mod mish;
 mod modulo;
 mod mul;
 mod multi_head_attention;
+mod multinomial;
 mod neg;
 mod non_zero;
 mod not;
@@ -106,6 +108,10 @@ mod p_relu;
 mod pad;
 mod pow;
 mod quick_gelu;
+mod random_normal;
+mod random_normal_like;
+mod random_uniform;
+mod random_uniform_like;
 mod range;
 mod reciprocal;
 mod reduce_l1;
@@ -196,6 +202,7 @@ const STANDARD: &[Operator] = &[
     attention_microsoft::OPERATOR,
     average_pool::OPERATOR,
     batch_normalization::OPERATOR,
+    bernoulli::OPERATOR,
     bias_gelu::OPERATOR,
     bit_shift::OPERATOR,
     bitwise_and::OPERATOR,
@@ -274,6 +281,7 @@ const STANDARD: &[Operator] = &[
     modulo::OPERATOR,
     mul::OPERATOR,
     multi_head_attention::OPERATOR,
+    multinomial::OPERATOR,
     neg::OPERATOR,
     non_zero::OPERATOR,
     not::OPERATOR,
@@ -283,6 +291,10 @@ const STANDARD: &[Operator] = &[
     pad::OPERATOR,
     pow::OPERATOR,
     quick_gelu::OPERATOR,
+    random_normal::OPERATOR,
+    random_normal_like::OPERATOR,
+    random_uniform::OPERATOR,
+    random_uniform_like::OPERATOR,
     range::OPERATOR,
     reciprocal::OPERATOR,
     reduce_l1::OPERATOR,
