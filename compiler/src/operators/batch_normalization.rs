@@ -1,11 +1,13 @@
-use super::{Gradient, Operator, Sample, TypeRuleInput, varied, varied_in};
+use super::{Gradient, Operator, Sample, TypeRuleInput, normalizations, varied, varied_in};
 use crate::CompilerError;
 use crate::backward::Backward;
 use crate::graph::{Length, TensorType};
+use normalizations::Standardized;
 
-/// `BatchNormalization` in inference form: y = scale · (x − mean) / √(variance + ε) + bias, all of them `[C]` for x
-/// `[N, C, …]`; mean and variance are given. With r = 1/√(variance + ε) and x̂ = (x − mean) · r: dx = dy · scale · r,
-/// dscale = Σ dy · x̂, dbias = Σ dy, dmean = −scale · r · Σ dy, dvariance = −½ · scale · r² · Σ dy · x̂.
+/// `BatchNormalization`: y = scale · (x − mean) / √(variance + ε) + bias, all of them `[C]` for x `[N, C, …]`; mean and
+/// variance are given, or those of the batch in training mode. With r = 1/√(variance + ε) and x̂ = (x − mean) · r: dscale =
+/// Σ dy · x̂, dbias = Σ dy. Given statistics: dx = dy · scale · r, dmean = −scale · r · Σ dy, dvariance = −½ · scale · r² · Σ
+/// dy · x̂. Those of the batch, with g = dy · scale: dx = r · (g − mean(g) − x̂ · mean(g · x̂)), and 0 for the running ones.
 pub(super) const OPERATOR: Operator = Operator {
     domain: "",
     name: "BatchNormalization",
@@ -25,10 +27,14 @@ pub(super) const OPERATOR: Operator = Operator {
                 varied_in(&channels(), 0.5, 2.0),
             ]
         };
+        let training =
+            |momentum: f32| vec![("training_mode", 1.into()), ("momentum", momentum.into()), ("epsilon", 0.01.into())];
         vec![
             Sample::new("images", inputs(&[2, 3, 4, 3]), vec![]),
             Sample::new("rows", inputs(&[4, 3]), vec![("epsilon", 0.1.into())]),
             Sample::new("a sequence", inputs(&[2, 3, 5]), vec![("epsilon", 0.01.into())]),
+            Sample::new("by the batch", inputs(&[3, 2, 2, 3]), training(0.9)).with_outputs(3).since(14),
+            Sample::new("rows by the batch", inputs(&[5, 3]), training(0.0)).with_outputs(3).since(14),
         ]
     },
 };
@@ -49,7 +55,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     if b.node.int("training_mode").unwrap_or(0) != 0 {
-        return Err(b.no_gradient("it normalizes by the batch (training_mode is on); only the inference form has one"));
+        return by_the_batch(b);
     }
     let [x, scale, mean, variance] = [0, 1, 3, 4].map(|index| b.input(index));
     let (x, scale, mean, variance, dy) = (x?, scale?, mean?, variance?, b.dy()?);
@@ -90,6 +96,37 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
             let dvariance = b.graph.times(part, minus_half)?;
             b.give(4, dvariance)?;
         }
+    }
+    Ok(())
+}
+
+/// Back through the form that normalizes by the batch.
+fn by_the_batch(b: &mut Backward<'_>) -> Result<(), CompilerError> {
+    if b.output_gradient(1).is_some() || b.output_gradient(2).is_some() {
+        return Err(b.no_gradient("the loss depends on its running statistics"));
+    }
+    let (x, scale, dy, shape) = (b.input(0)?, b.input(1)?, b.dy()?, b.input_shape(0)?);
+    let others: Vec<i64> = (0..shape.len() as i64).filter(|axis| *axis != 1).collect();
+    let epsilon = b.node.float("epsilon").unwrap_or(1e-5);
+    let normalized = Standardized::by_variance(b.graph, x, others.clone(), epsilon)?;
+    if b.wants(0) {
+        let wide = normalizations::along_channels(b.graph, scale, shape.len())?;
+        let g = b.graph.times(dy, wide)?;
+        let dx = normalized.back(b.graph, g)?;
+        b.give(0, dx)?;
+    }
+    if b.wants(1) {
+        let product = b.graph.times(dy, normalized.hat)?;
+        let dscale = b.graph.reduce_sum(product, &others, false)?;
+        b.give(1, dscale)?;
+    }
+    if b.wants(2) {
+        let dbias = b.graph.reduce_sum(dy, &others, false)?;
+        b.give(2, dbias)?;
+    }
+    for index in [3, 4].into_iter().filter(|index| b.wants(*index)).collect::<Vec<usize>>() {
+        let zeros = b.graph.zeros(&shape[1..2])?;
+        b.give(index, zeros)?;
     }
     Ok(())
 }

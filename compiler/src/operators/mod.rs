@@ -42,9 +42,11 @@ mod cos;
 mod cosh;
 mod cum_sum;
 mod depth_to_space;
+mod dequantize_linear;
 mod det;
 mod div;
 mod dropout;
+mod dynamic_quantize_linear;
 mod einsum;
 mod elu;
 mod embed_layer_normalization;
@@ -86,6 +88,7 @@ mod log_softmax;
 mod lp_normalization;
 mod lrn;
 mod mat_mul;
+mod mat_mul_n_bits;
 mod max;
 mod max_pool;
 mod mean;
@@ -107,6 +110,7 @@ mod or;
 mod p_relu;
 mod pad;
 mod pow;
+mod quantize_linear;
 mod quick_gelu;
 mod random_normal;
 mod random_normal_like;
@@ -227,9 +231,11 @@ const STANDARD: &[Operator] = &[
     cosh::OPERATOR,
     cum_sum::OPERATOR,
     depth_to_space::OPERATOR,
+    dequantize_linear::OPERATOR,
     det::OPERATOR,
     div::OPERATOR,
     dropout::OPERATOR,
+    dynamic_quantize_linear::OPERATOR,
     einsum::OPERATOR,
     elu::OPERATOR,
     embed_layer_normalization::OPERATOR,
@@ -271,6 +277,7 @@ const STANDARD: &[Operator] = &[
     lp_normalization::OPERATOR,
     lrn::OPERATOR,
     mat_mul::OPERATOR,
+    mat_mul_n_bits::OPERATOR,
     max::OPERATOR,
     max_pool::OPERATOR,
     mean::OPERATOR,
@@ -290,6 +297,7 @@ const STANDARD: &[Operator] = &[
     p_relu::OPERATOR,
     pad::OPERATOR,
     pow::OPERATOR,
+    quantize_linear::OPERATOR,
     quick_gelu::OPERATOR,
     random_normal::OPERATOR,
     random_normal_like::OPERATOR,
