@@ -35,7 +35,7 @@ fn main() -> anyhow::Result<()> {
         let (batch, outcome) = runner.step(batch, 1e-3)?;
         println!("epoch {}, row {}: loss {:.4}", batch.resume.epoch, batch.resume.position, outcome.loss);
     }
-    std::fs::write(&tuned, program.export(&runner.parameters()?, &[])?)?;
+    program.export(&runner.parameters()?, &[])?.write_to(&mut std::fs::File::create(&tuned)?)?;
     println!("{tuned} opens in any ONNX Runtime");
     Ok(())
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use millstream::schemas::recipe::LARGEST_BATCH;
+
 use crate::colour::Color;
 use crate::terminal;
 
@@ -14,6 +16,8 @@ Examples:
   millstream preview recipe.yaml    what the transforms do to real rows
   millstream train recipe.yaml      train; the result is a plain ONNX model
   millstream evaluate recipe.yaml   measure the trained model
+  millstream compile recipe.yaml -o step
+                                    the training step, for a loop of your own
   millstream inspect data/          rows, columns and classes of a dataset
   millstream inspect model.onnx     layers of a model
 
@@ -84,6 +88,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     Train(Train),
     Check(Check),
+    Compile(Compile),
     Evaluate(Evaluate),
     Preview(Preview),
     Inspect(Inspect),
@@ -132,7 +137,7 @@ pub(crate) struct Train {
     /// The output folder, instead of the recipe's `output.folder`
     #[arg(short, long, value_name = "FOLDER")]
     pub(crate) output: Option<PathBuf>,
-    /// Write the compiled training graph and its manifest as well, to look at or to run elsewhere
+    /// Write the compiled training step as well, as `compile` does, to look at or to run elsewhere
     #[arg(long)]
     pub(crate) keep_graph: bool,
 }
@@ -147,6 +152,29 @@ pub(crate) struct Train {
 pub(crate) struct Check {
     #[command(flatten)]
     pub(crate) recipe: RecipeArguments,
+}
+
+/// Write the training step as plain ONNX, for a training loop of one's own
+///
+/// Writes into a folder: `training_step.onnx` (loss, prediction and a gradient for each parameter), `evaluation.onnx`,
+/// `weights.bin` (what is frozen, once for both), `parameters.safetensors` (what is trained, as it begins) and `manifest.json`, which says
+/// what each input and output is. Any ONNX Runtime runs them. Batches may have any number of rows, unless one is given.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  millstream compile recipe.yaml -o step\n  millstream compile recipe.yaml -o step --batch 32"
+)]
+pub(crate) struct Compile {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArguments,
+    /// The folder to write into: a new or an empty one
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) output: PathBuf,
+    /// Always so many rows in a batch, for devices and models that want to know
+    #[arg(long, value_name = "ROWS", value_parser = rows)]
+    pub(crate) batch: Option<usize>,
+    /// Replace the compiled training step that is in the folder
+    #[arg(long)]
+    pub(crate) overwrite: bool,
 }
 
 /// Measure a model: the loss of its training, accuracy, top-5, confusion matrix, or what `training.metrics` says
@@ -165,6 +193,11 @@ pub(crate) struct Evaluate {
     /// The rows to measure on, instead of the recipe's `data.evaluate`: files, folders or patterns
     #[arg(short, long, value_name = "PARQUET", num_args = 1..)]
     pub(crate) data: Vec<OsString>,
+}
+
+fn rows(text: &str) -> Result<usize, String> {
+    let rows = text.parse().ok().filter(|rows| (1..=LARGEST_BATCH).contains(rows));
+    rows.ok_or_else(|| format!("wanted a whole number from 1 to {LARGEST_BATCH}"))
 }
 
 fn whole_number<T: std::str::FromStr>(text: &str) -> Result<T, &'static str> {

@@ -49,6 +49,9 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
         Command::Check(arguments) => {
             commands::with_recipe(&arguments.recipe, &[], |recipe| commands::check::run(global, &recipe))
         }
+        Command::Compile(arguments) => {
+            commands::with_recipe(&arguments.recipe, &[], |recipe| commands::compile::run(global, &arguments, &recipe))
+        }
         Command::Evaluate(arguments) => {
             // The model that is measured is the recipe's result or an argument, never what the recipe trains.
             commands::with_recipe(&arguments.recipe, &["model.path"], |recipe| {

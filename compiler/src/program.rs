@@ -13,20 +13,17 @@ use crate::finetuning::{
 };
 use crate::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
 use crate::losses::PredictionKind;
-use crate::model_file::{Header, MOST_ENCODED, Model, encode};
+use crate::model_file::onnx::ModelProto;
+use crate::model_file::{Header, MOST_ENCODED, Model, OnnxFile};
 use crate::operators::OperatorCatalog;
+use crate::run_graph::RunGraph;
 use crate::tensor_entry::tensor_entry;
 use crate::{CompilerError, batch_axis};
 use millstream_schemas::shown;
 
-/// A model compiled for training: plain ONNX, with its parameters beside it.
+/// A model compiled for training: graphs in plain ONNX, with its parameters beside it.
 #[derive(Clone, Debug)]
 pub struct TrainingProgram {
-    /// The training step. Inputs: data, targets, weights where the loss takes them, then parameters in manifest order.
-    /// Outputs: loss, prediction, weight where the loss has one, then one gradient a parameter in the same order.
-    pub step: Vec<u8>,
-    /// Evaluation: the same inputs; outputs: all but the gradients.
-    pub evaluation: Vec<u8>,
     /// What the inputs and outputs mean.
     pub manifest: TrainingManifest,
     /// First values of the parameters, in manifest order.
@@ -45,8 +42,8 @@ pub struct TrainingProgram {
     merges: Vec<MergedWeight>,
     /// What the pretrained model's file says beside its graph.
     header: Header,
-    /// The training step.
-    graph: Graph,
+    step: Graph,
+    evaluation: Graph,
 }
 
 /// Compiles a pretrained model into a training step, by the rules of a catalog: [`OperatorCatalog::standard`], or one with rows
@@ -95,14 +92,17 @@ pub fn compile(
             });
         }
     }
+    let before = graph.nodes().len();
     let nodes = wanted.loss.nodes(&mut graph, &inputs)?;
+    call(&mut graph, nodes.loss, "loss", before);
     let measured: Vec<ValueId> = [nodes.loss, prediction].into_iter().chain(nodes.weight).collect();
     let mut evaluation = graph.clone();
     evaluation.set_outputs(&measured);
-    let evaluation = encode(&evaluation.model_proto("evaluation"))?;
+    let before = graph.nodes().len();
     let gradient_values = gradients(&mut graph, nodes.loss, &parameters, catalog)?;
     let gradient_values = distinct(&mut graph, gradient_values)?;
     for (entry, gradient) in entries.iter_mut().zip(&gradient_values) {
+        call(&mut graph, *gradient, &format!("{}.gradient", entry.name), before);
         entry.gradient = graph.name(*gradient).to_owned();
     }
     let outputs: Vec<ValueId> = measured.into_iter().chain(gradient_values).collect();
@@ -121,9 +121,8 @@ pub fn compile(
         weight: nodes.weight.map(|weight| tensor_entry(&graph, weight)),
         parameters: entries,
     };
+    OnnxFile::new(graph.model_proto(STEP))?;
     Ok(TrainingProgram {
-        step: encode(&graph.model_proto("training_step"))?,
-        evaluation,
         manifest,
         parameters: values,
         trained,
@@ -133,26 +132,62 @@ pub fn compile(
         merged: prepared.merged,
         merges: prepared.merges,
         header: model.header(),
-        graph,
+        step: graph,
+        evaluation,
     })
 }
 
+/// Names of the graphs.
+const STEP: &str = "training_step";
+const EVALUATION: &str = "evaluation";
+
 impl TrainingProgram {
+    /// The training step with all weights inside. Inputs: data, targets, weights where the loss takes them, then parameters
+    /// in manifest order. Outputs: loss, prediction, weight where the loss has one, then one gradient a parameter in the same
+    /// order.
+    ///
+    /// # Errors
+    /// It would be larger than an ONNX file in one piece can be.
+    pub fn step(&self) -> Result<OnnxFile, CompilerError> {
+        OnnxFile::new(self.step.model_proto(STEP))
+    }
+
+    /// The evaluation with all weights inside: the inputs of the training step; outputs: all but the gradients.
+    ///
+    /// # Errors
+    /// As [`TrainingProgram::step`].
+    pub fn evaluation(&self) -> Result<OnnxFile, CompilerError> {
+        OnnxFile::new(self.evaluation.model_proto(EVALUATION))
+    }
+
+    /// Training step and evaluation.
+    pub(crate) fn protos(&self) -> [ModelProto; 2] {
+        [self.step.model_proto(STEP), self.evaluation.model_proto(EVALUATION)]
+    }
+
+    /// Training step and evaluation as sessions take them, which read the same frozen weights.
+    ///
+    /// # Errors
+    /// As [`TrainingProgram::step`].
+    pub fn run_graphs(&self) -> Result<[RunGraph; 2], CompilerError> {
+        RunGraph::folded([(&self.step, STEP), (&self.evaluation, EVALUATION)])
+    }
+
     /// Bytes of computed values alive at once at the worst node of the step, without parameters and gradients.
     /// `lengths`: those of the axes that are named.
     ///
     /// # Errors
     /// A named axis has no length there.
     pub fn activation_bytes(&self, lengths: &BTreeMap<String, usize>) -> Result<u64, CompilerError> {
-        self.graph.peak_activation_bytes(lengths)
+        self.step.peak_activation_bytes(lengths)
     }
 
-    /// The tuned model as ONNX bytes: the pretrained graph with these parameters (manifest order) and the new head. What
+    /// The tuned model: the pretrained graph with these parameters (manifest order) and the new head. What
     /// methods have added is merged into the model's own weights, where that is possible.
     ///
     /// # Errors
     /// The parameters are not as many or not as long as the manifest says.
-    pub fn export(&self, parameters: &[Vec<f32>], metadata: &[(String, String)]) -> Result<Vec<u8>, CompilerError> {
+    pub fn export(&self, parameters: &[Vec<f32>], metadata: &[(String, String)]) -> Result<OnnxFile, CompilerError> {
         self.export_with(parameters, AdaptersOutput::Merged, metadata)
     }
 
@@ -165,8 +200,8 @@ impl TrainingProgram {
         parameters: &[Vec<f32>],
         adapters: AdaptersOutput,
         metadata: &[(String, String)],
-    ) -> Result<Vec<u8>, CompilerError> {
-        encode(&self.header.signed(metadata).with(&self.tuned(parameters, adapters)?))
+    ) -> Result<OnnxFile, CompilerError> {
+        OnnxFile::new(self.header.signed(metadata).with(&self.tuned(parameters, adapters)?))
     }
 
     /// The graph of the tuned model.
@@ -468,6 +503,15 @@ fn check_prediction(
         wanted.batch,
         wanted.classes
     )))
+}
+
+/// Names an output that one of the nodes from `first` on computes.
+fn call(graph: &mut Graph, value: ValueId, name: &str, first: usize) {
+    let is_ours = graph.nodes()[first..].iter().any(|node| node.outputs.contains(&Some(value)));
+    if is_ours {
+        // where the model calls something else so, the output keeps the name that it has
+        let _ = graph.rename(value, name);
+    }
 }
 
 /// A value can be one output only: parameters that share a gradient get a copy each.

@@ -2,15 +2,15 @@ use std::collections::BTreeMap;
 
 use crate::finetuning::{chosen_output, ending, find_scores, named, normalize};
 use crate::losses::PredictionKind;
-use crate::model_file::encode;
 use crate::operators::OperatorCatalog;
+use crate::run_graph::RunGraph;
 use crate::{CompilerError, Model};
 
 /// A model as it is evaluated.
 #[derive(Clone, Debug)]
 pub struct Scoring {
-    /// ONNX bytes with all weights inside: whoever opens them opens no other file.
-    pub model: Vec<u8>,
+    /// What is run.
+    pub model: RunGraph,
     /// The output that holds what a loss takes: class scores before any softmax, or numbers.
     pub scores: String,
     /// How the scores are read, where they are not what a cross-entropy takes.
@@ -51,6 +51,7 @@ impl Model {
         if !graph.outputs().contains(&scores) {
             graph.output(scores);
         }
-        Ok(Scoring { model: encode(&self.header().with(&graph))?, scores: graph.name(scores).to_owned(), note })
+        let model = RunGraph::unfolded(&self.header(), &graph)?;
+        Ok(Scoring { model, scores: graph.name(scores).to_owned(), note })
     }
 }

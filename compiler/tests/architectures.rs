@@ -118,7 +118,7 @@ fn public_architectures_are_trained_whole_at_any_length() {
             "{file} has no layer `{layer}`: {:?}",
             program.manifest.parameters.iter().map(|entry| &entry.layer).collect::<Vec<_>>()
         );
-        let mut step = session(&program.step);
+        let mut step = session(&program.step().unwrap().to_vec());
         let names: Vec<String> = step.outputs().iter().map(|output| output.name().to_owned()).collect();
         for (rows, sequence) in [(2, 9), (3, 6)] {
             let inputs = |parameters: &[Vec<f32>]| {
@@ -158,7 +158,7 @@ fn public_architectures_are_trained_whole_at_any_length() {
             println!("{file}, {rows} rows of {sequence}: gradient {norm:.4}, off by {error:.1e}");
 
             let exported = program.export(&program.parameters, &[]).unwrap();
-            let scores = run(&mut session(&exported), data(&program, rows, sequence)).remove(0);
+            let scores = run(&mut session(&exported.to_vec()), data(&program, rows, sequence)).remove(0);
             let measured = output_of(&program.manifest.prediction.name);
             assert_eq!(scores.len(), measured.len(), "{file}");
             let far = scores.iter().zip(measured).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -94,10 +94,10 @@ fn gradients_of_whole_models_agree_with_differences_of_the_loss() {
     for (name, train, _) in rows() {
         let wanted = FineTuning { train: train.clone(), loss: smoothed(), ..FineTuning::head(2, 5) };
         let program = compile(&model(&corpus, name), &wanted, &OperatorCatalog::standard()).unwrap();
-        let mut step = session(&program.step);
+        let mut step = session(&program.step().unwrap().to_vec());
         let outputs = run(&mut step, step_inputs(&program, &program.parameters));
         assert!(outputs[0][0].is_finite(), "{name}: loss {}", outputs[0][0]);
-        let mut evaluation = session(&program.evaluation);
+        let mut evaluation = session(&program.evaluation().unwrap().to_vec());
         let mut loss =
             |parameters: &[Vec<f32>]| f64::from(run(&mut evaluation, step_inputs(&program, parameters))[0][0]);
         assert!((loss(&program.parameters) - f64::from(outputs[0][0])).abs() < 1e-5);
@@ -121,7 +121,8 @@ fn gradients_of_whole_models_agree_with_differences_of_the_loss() {
 
 /// The model with another function of four letters in the place of each `Relu`.
 fn with_activation(model: &Model, activation: &str) -> Model {
-    let mut bytes = model.evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard()).unwrap().model;
+    let scoring = model.evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard()).unwrap();
+    let mut bytes = scoring.model.file().to_vec();
     let (old, new) = (b"\x22\x04Relu", [b"\x22\x04", activation.as_bytes()].concat()); // field 4 of a node: its operator
     let places: Vec<usize> = (0..bytes.len() - old.len()).filter(|at| bytes[*at..].starts_with(old)).collect();
     assert!(!places.is_empty());
@@ -149,8 +150,10 @@ fn the_gradient_of_every_parameter_agrees_with_differences_of_the_loss() {
         let program =
             compile(&with_activation(&model(&corpus, name), activation), &wanted, &OperatorCatalog::standard())
                 .unwrap();
-        let gradients = run(&mut session(&program.step), step_inputs(&program, &program.parameters)).split_off(2);
-        let mut evaluation = session(&program.evaluation);
+        let gradients =
+            run(&mut session(&program.step().unwrap().to_vec()), step_inputs(&program, &program.parameters))
+                .split_off(2);
+        let mut evaluation = session(&program.evaluation().unwrap().to_vec());
         for (index, entry) in program.manifest.parameters.iter().enumerate() {
             let square: f64 = gradients[index].iter().map(|g| f64::from(*g).powi(2)).sum();
             let step_size = (change / square).min(2e-2 / square.sqrt());
@@ -202,7 +205,7 @@ fn an_untrained_export_computes_what_the_model_computed() {
         let wanted = FineTuning { head: HeadChoice::Keep, train: TrainSelection::All, ..FineTuning::head(3, classes) };
         let path = corpus.join("models").join(name).join("model.onnx");
         let program = compile(&Model::read(&path).unwrap(), &wanted, &OperatorCatalog::standard()).unwrap();
-        let exported = program.export(&program.parameters, &[]).unwrap();
+        let exported = program.export(&program.parameters, &[]).unwrap().to_vec();
         let input = &program.manifest.inputs[0];
         let shape = input.fixed_shape().unwrap();
         let image = || vec![(input.name.clone(), floats(&shape, &numbers(shape.iter().product(), 9)))];

@@ -141,7 +141,7 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
             let program = compile(&Model::from_bytes(bytes.clone()).unwrap(), &wanted, &OperatorCatalog::standard());
             let program = program.unwrap_or_else(|error| panic!("{name}, {fixed}: {error}"));
             assert_eq!(program.notes.len(), 1, "{name}: it is said");
-            let freed = program.export(&program.parameters, &[]).unwrap();
+            let freed = program.export(&program.parameters, &[]).unwrap().to_vec();
             let count = 3 * fixed;
             let images = numbers(count * ROW, 1);
             let one = |session: &mut ort::session::Session, from: usize, rows: usize| {

@@ -120,15 +120,15 @@ fn holds_for(name: &str, model: &Model, train: &TrainSelection, all: &[Lengths])
     assert_eq!(program.manifest.batch, "batch".into());
     assert_eq!(program.manifest.prediction.shape, ["batch".into(), CLASSES.into()]);
     let tolerance = TOLERANCES[usize::from(name.starts_with("minilm"))];
-    let mut step = session(&program.step);
+    let mut step = session(&program.step().unwrap().to_vec());
     for lengths in all {
         let (open, fixed) = open_and_fixed(name, model, train, lengths);
-        assert_eq!(open.step, program.step);
+        assert_eq!(open.step().unwrap().to_vec(), program.step().unwrap().to_vec());
         assert!(fixed.manifest.inputs.iter().all(|entry| entry.fixed_shape().is_some()));
         assert_eq!(fixed.parameters, open.parameters);
         let peak = (open.activation_bytes(lengths).unwrap(), fixed.activation_bytes(&Lengths::new()).unwrap());
         let got = run(&mut step, inputs(&open, &open.parameters, lengths));
-        let other = run(&mut session(&fixed.step), inputs(&fixed, &fixed.parameters, lengths));
+        let other = run(&mut session(&fixed.step().unwrap().to_vec()), inputs(&fixed, &fixed.parameters, lengths));
         assert_eq!(got.len(), other.len());
         let largest = |values: &[f32]| values.iter().fold(1e-6, |largest: f32, value| largest.max(value.abs()));
         let floor = SMALL * other.iter().map(|values| largest(values)).fold(0.0, f32::max);
@@ -212,7 +212,7 @@ fn one_step_takes_sentences_of_any_length() {
             continue;
         }
         let gradients = run(&mut step, inputs(&program, &program.parameters, &all[0])).split_off(2);
-        let mut evaluation = session(&program.evaluation);
+        let mut evaluation = session(&program.evaluation().unwrap().to_vec());
         let wanted = ["word_embeddings", "position_embeddings", "LayerNorm", "query", "intermediate", "head"];
         for part in wanted {
             let entries = program.manifest.parameters.iter();
@@ -265,7 +265,7 @@ fn milliseconds_of_a_step_of_open_and_of_fixed_lengths() {
     for (name, bytes, train, lengths) in rows {
         let model = Model::from_bytes(bytes).unwrap();
         let (open, fixed) = open_and_fixed(name, &model, &train, &lengths);
-        let [mut of_open, mut of_fixed] = [&open, &fixed].map(|program| session(&program.step));
+        let [mut of_open, mut of_fixed] = [&open, &fixed].map(|program| session(&program.step().unwrap().to_vec()));
         let given = || inputs(&open, &open.parameters, &lengths);
         // by turns, so that what else the machine does falls on both
         let mut taken = [f64::INFINITY; 2];

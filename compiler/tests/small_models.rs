@@ -72,7 +72,7 @@ fn the_scores_of_a_model_that_ends_in_softmax_are_its_logits() {
             .unwrap()
             .evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard())
             .unwrap();
-        let mut session = session(&scoring.model);
+        let mut session = session(&scoring.model.file().to_vec());
         let at = session.outputs().iter().position(|output| output.name() == scoring.scores).unwrap();
         assert_eq!(run(&mut session, x())[at], wanted, "scores `{}`", scoring.scores);
     }
@@ -186,8 +186,8 @@ fn each_parameter_of_a_network_has_the_gradient_of_central_differences() {
         inputs.extend(values.map(|(entry, values)| (entry.name.clone(), floats(&entry.shape, values))));
         inputs
     };
-    let gradients = run(&mut session(&program.step), inputs(&program.parameters)).split_off(2);
-    let mut evaluation = session(&program.evaluation);
+    let gradients = run(&mut session(&program.step().unwrap().to_vec()), inputs(&program.parameters)).split_off(2);
+    let mut evaluation = session(&program.evaluation().unwrap().to_vec());
     for (index, entry) in entries.iter().enumerate() {
         let square: f64 = gradients[index].iter().map(|g| f64::from(*g).powi(2)).sum();
         let step_size = 2e-2 / square.sqrt();

@@ -144,6 +144,30 @@ pub enum RecipeError {
         /// Its value now.
         now: String,
     },
+    /// The folder for a compiled training step holds something else.
+    #[error("{} is not empty ({}); choose another folder for the compiled training step", shown_path(.folder),
+        shown_path(.found.strip_prefix(.folder).unwrap_or(.found)))]
+    FolderOfOthers {
+        /// The folder.
+        folder: PathBuf,
+        /// Something in it.
+        found: PathBuf,
+    },
+    /// The folder for a compiled training step holds one.
+    #[error("{} holds a compiled training step already; replace it by `--overwrite`, or choose another folder",
+        shown_path(.folder))]
+    ProgramInTheWay {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The model can be compiled for a number of rows only.
+    #[error("the training step cannot be compiled for any number of rows; `--batch {rows}` compiles it for {rows}")]
+    NeedsRows {
+        /// The recipe's batch.
+        rows: usize,
+        /// What stands in the way.
+        source: Box<RecipeError>,
+    },
     /// A file could not be read or written.
     #[error("cannot {doing} {}", shown_path(.path))]
     Io {

@@ -118,7 +118,7 @@ pub fn evaluate(
     let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
     let scoring = model.evaluated(output, loss.reads(), &options.catalogs.operators)?;
     warnings.extend(scoring.note);
-    let mut predictor = Predictor::open(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
+    let mut predictor = Predictor::open_graph(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
     if let Some(labels) = labels_file::of_model(&model, &path)? {
         align(&mut source, &labels, "the model", place)?;
     }

@@ -2,7 +2,7 @@
 //!
 //! Each command of the command line is one function here that returns a typed report: [`check`] says what would happen,
 //! [`train`] makes it happen, [`evaluate`] measures a model, [`preview`] shows what the transforms do, [`inspect`] looks
-//! into datasets and models. Nothing here prints.
+//! into datasets and models, [`compile`] writes the training step for a loop of one's own. Nothing here prints.
 //!
 //! What [`train`] does in one go is there in parts, which can be shared: [`Opened`] (data and model, checked against each
 //! other) is compiled to [`Compiled`], of which a [`Run`] is started that advances by steps or epochs. Several runs of a
@@ -14,6 +14,7 @@ mod check;
 mod choices;
 mod class_count;
 mod classes;
+mod compile;
 mod compiled;
 mod data_report;
 mod error;
@@ -29,6 +30,7 @@ mod opened;
 mod overlap;
 mod preprocessing;
 pub mod preview;
+mod program_files;
 mod report;
 mod resources;
 mod results;
@@ -44,6 +46,7 @@ mod train;
 
 pub use catalogs::Catalogs;
 pub use check::{CheckReport, DeviceReport, MemoryEstimate, check};
+pub use compile::{CompileOptions, CompileReport, compile};
 pub use compiled::Compiled;
 pub use data_report::DataReport;
 pub use error::RecipeError;
@@ -51,6 +54,7 @@ pub use evaluate::{EvaluateOptions, EvaluationReport, evaluate};
 pub use events::{Event, Events, Silent, Stop};
 pub use load::load;
 pub use opened::{Opened, OpenedParts};
+pub use program_files::WrittenFile;
 pub use report::compare_runs;
 pub use resources::{ResourceOptions, Resources};
 pub use row_source::RowSource;

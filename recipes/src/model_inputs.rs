@@ -121,12 +121,11 @@ fn show_shape(shape: &[Option<usize>]) -> String {
 /// What the compiler calls the length of rows that have lengths of their own.
 pub(crate) const SEQUENCE: &str = "sequence";
 
-/// Shapes of the inputs that the data decide, for the compiler.
-pub(crate) fn shapes(spec: &BatchSpec) -> BTreeMap<String, Vec<AxisLength>> {
+/// Shapes of the inputs that the data decide, with so many rows, for the compiler.
+pub(crate) fn shapes(spec: &BatchSpec, rows: &AxisLength) -> BTreeMap<String, Vec<AxisLength>> {
     // Rows of any length are as long in all tensors of a batch: they are made of the same texts.
     let length = |length: &Option<usize>| length.map_or_else(|| AxisLength::from(SEQUENCE), AxisLength::from);
-    let shape =
-        |tensor: &TensorSpec| std::iter::once(spec.capacity.into()).chain(tensor.shape.iter().map(length)).collect();
+    let shape = |tensor: &TensorSpec| std::iter::once(rows.clone()).chain(tensor.shape.iter().map(length)).collect();
     spec.of_role(TensorRole::Input).map(|tensor| (tensor.name.clone(), shape(tensor))).collect()
 }
 

@@ -209,11 +209,15 @@ impl OpenedParts {
 
     /// What the model is compiled into.
     pub fn fine_tuning(&self) -> FineTuning {
+        self.fine_tuning_of(self.recipe.data.batch.into())
+    }
+
+    fn fine_tuning_of(&self, batch: AxisLength) -> FineTuning {
         let model = self.recipe.model.clone().expect("only a recipe with a model is opened");
         let training = &self.recipe.training;
         FineTuning {
-            batch: self.recipe.data.batch.into(),
-            inputs: shapes(&self.spec),
+            inputs: shapes(&self.spec, &batch),
+            batch,
             output: model.output,
             head: self.head.clone(),
             classes: match self.train.classes().len() {
@@ -236,8 +240,13 @@ impl OpenedParts {
     /// # Errors
     /// The model, what is trained of it, or the loss do not fit each other or the data.
     pub(crate) fn program(&self) -> Result<TrainingProgram, RecipeError> {
+        self.program_of(self.recipe.data.batch.into())
+    }
+
+    /// As [`Opened::program`], for so many rows in a batch.
+    pub(crate) fn program_of(&self, batch: AxisLength) -> Result<TrainingProgram, RecipeError> {
         require_targets(&self.loss, &self.train, &self.spec)?;
-        let program = compile(&self.model, &self.fine_tuning(), &self.catalogs.operators)?;
+        let program = compile(&self.model, &self.fine_tuning_of(batch), &self.catalogs.operators)?;
         let prediction = &program.manifest.prediction;
         let wanted = presumed_prediction(&self.train, &self.spec);
         let fits = |(got, wanted): (&AxisLength, &usize)| got.fixed().is_none_or(|got| got == *wanted);

@@ -8,6 +8,7 @@ use millstream_training::{RunRecord, Trainer, report};
 
 use crate::check::{Findings, left_out};
 use crate::preprocessing::Preprocessing;
+use crate::program_files;
 use crate::run_folder::RunFolder;
 use crate::run_state::RunState;
 use crate::{Opened, RecipeError, labels_file};
@@ -123,7 +124,7 @@ pub(crate) fn export(
         }
     }
     let model = program.export_with(&trainer.best_parameters()?, opened.recipe.output.adapters, &metadata)?;
-    folder.write(&folder.model(), &model)?;
+    folder.write_model(&folder.model(), &model)?;
     match classes {
         [] => Ok(()),
         classes => folder.write(&folder.labels(), labels_file::to_text(classes).as_bytes()),
@@ -131,8 +132,5 @@ pub(crate) fn export(
 }
 
 pub(crate) fn write_graph(folder: &RunFolder, program: &TrainingProgram) -> Result<(), RecipeError> {
-    std::fs::create_dir_all(folder.graph()).map_err(RecipeError::io("make", folder.graph()))?;
-    let manifest = serde_json::to_vec_pretty(&program.manifest).expect("our own types have string keys");
-    let contents = [&program.step[..], &program.evaluation[..], &manifest[..]];
-    folder.graph_files().iter().zip(contents).try_for_each(|(file, bytes)| folder.write(file, bytes))
+    program_files::write(&folder.graph(), program).map(|_| ())
 }

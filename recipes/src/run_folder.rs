@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use millstream_compiler::OnnxFile;
 use millstream_schemas::recipe::DamagedPolicy;
 use millstream_schemas::{FileLock, LockAttempt, files};
 use millstream_schemas::{Fingerprint, Recipe, shown_path};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::first_difference::first_difference;
-use crate::{Opened, RecipeError};
+use crate::{Opened, RecipeError, program_files};
 
 const NO_RECIPE: &str = "no recipe can be made of it";
 
@@ -63,9 +64,9 @@ impl RunFolder {
         self.0.join("graph")
     }
 
-    /// The training step, the evaluation, and the manifest of both.
-    pub(crate) fn graph_files(&self) -> [PathBuf; 3] {
-        ["step.onnx", "evaluation.onnx", "manifest.json"].map(|name| self.graph().join(name))
+    /// The compiled training step.
+    pub(crate) fn graph_files(&self) -> [PathBuf; 5] {
+        program_files::NAMES.map(|name| self.graph().join(name))
     }
 
     fn fingerprints(&self) -> PathBuf {
@@ -259,6 +260,10 @@ impl RunFolder {
             None => Ok(()),
             Some((what, then, now)) => Err(RecipeError::ResumeChanged { folder: self.0.clone(), what, then, now }),
         }
+    }
+
+    pub(crate) fn write_model(&self, file: &Path, model: &OnnxFile) -> Result<(), RecipeError> {
+        files::replace_file_by(file, |out| model.write_to(out)).map_err(RecipeError::io("write", file))
     }
 
     pub(crate) fn write(&self, file: &Path, bytes: &[u8]) -> Result<(), RecipeError> {

@@ -1,7 +1,7 @@
 //! Files that are whole or not there: written under another name, synced, renamed.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -49,11 +49,24 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
 /// # Errors
 /// What the system says.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_file_by(path, |file| file.write_all(bytes))
+}
+
+/// As [`replace_file`], for a file that is written piece by piece.
+///
+/// # Errors
+/// What the system says, and what `write` does.
+pub fn replace_file_by(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let name = path.file_name().ok_or_else(|| io::Error::other("the path has no file name"))?;
     let parent = parent(path);
     create_folder(parent)?;
     let temporary = parent.join(format!("{}{}", temporary_prefix(&name.to_string_lossy()), std::process::id()));
-    let written = write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let written = File::create(&temporary).and_then(|file| {
+        let mut file = BufWriter::with_capacity(1 << 16, file);
+        write(&mut file)?;
+        file.into_inner().map_err(IntoInnerError::into_error)?.sync_all()?;
+        fs::rename(&temporary, path)
+    });
     written.inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
     })?;

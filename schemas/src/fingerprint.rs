@@ -1,7 +1,29 @@
-use std::fmt;
+use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+/// Makes the fingerprint of bytes that are written piece by piece.
+#[derive(Debug, Default)]
+pub struct FingerprintWriter(Sha256);
+
+impl FingerprintWriter {
+    /// Of all bytes written.
+    pub fn finish(self) -> Fingerprint {
+        Fingerprint(self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl io::Write for FingerprintWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// A SHA-256 in lower-case hexadecimal, to tell whether data or settings changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -11,8 +33,9 @@ pub struct Fingerprint(pub String);
 impl Fingerprint {
     /// Of some bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        let digest = Sha256::digest(bytes);
-        Self(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        let mut all = FingerprintWriter::default();
+        all.0.update(bytes);
+        all.finish()
     }
 
     /// Of a value's JSON text; the order of struct fields and list items counts.

@@ -31,7 +31,7 @@ pub use counted::{count, plural};
 pub use error::SchemaError;
 pub use features::{Feature, Features, ImageStorage};
 pub use file_lock::{FileLock, LockAttempt};
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, FingerprintWriter};
 pub use manifest::{AxisLength, ParameterEntry, TensorEntry, TrainingManifest};
 pub use mixing::{GOLDEN, mix};
 pub use numbers::{decimal, grouped, percent};

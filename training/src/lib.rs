@@ -16,11 +16,11 @@
 //!     let (_batch, outcome) = runner.step(batch, 1e-3)?;
 //!     println!("loss {}", outcome.loss);
 //! }
-//! std::fs::write("tuned.onnx", program.export(&runner.parameters()?, &[])?)?;
+//! program.export(&runner.parameters()?, &[])?.write_to(&mut std::fs::File::create("tuned.onnx")?)?;
 //! # Ok(())
 //! # }
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(test)]
 extern crate self as millstream_training; // so that unit tests and the suite share `support`

@@ -1,6 +1,7 @@
 //! One file for each command: it calls the library and prints what comes back.
 
 pub(crate) mod check;
+pub(crate) mod compile;
 pub(crate) mod evaluate;
 pub(crate) mod inspect;
 pub(crate) mod preview;

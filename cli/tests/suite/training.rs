@@ -21,7 +21,8 @@ fn a_run_leaves_a_model_its_figures_and_a_report() {
         "metrics.json",
         "report.html",
         "recipe.yaml",
-        "graph/step.onnx",
+        "graph/training_step.onnx",
+        "graph/weights.bin",
         "graph/manifest.json",
     ] {
         assert!(!place.read(&format!("run/{file}")).is_empty(), "{file}");

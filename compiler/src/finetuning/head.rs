@@ -324,7 +324,8 @@ mod tests {
         let model = model(graph(nodes, weights, vec![value("x", &[4])], outputs));
         let wanted = FineTuning { output: Some("s".into()), ..FineTuning::head(2, 7) };
         let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
-        let exported = ModelProto::decode(&*program.export(&program.parameters, &[]).unwrap()).unwrap();
+        let exported =
+            ModelProto::decode(program.export(&program.parameters, &[]).unwrap().to_vec().as_slice()).unwrap();
         for output in &exported.graph.unwrap().output {
             let Some(type_proto::Value::TensorType(tensor)) = &output.r#type.as_ref().unwrap().value else { panic!() };
             assert_eq!(tensor.elem_type(), 1, "{}", output.name());

@@ -352,6 +352,11 @@ impl Graph {
         self.overridable.push(value);
     }
 
+    /// Whether whoever runs the graph may replace this constant.
+    pub(crate) fn is_overridable(&self, value: ValueId) -> bool {
+        self.overridable.contains(&value)
+    }
+
     /// Records that a node's output is always this constant; nodes that only served it fall away when written.
     pub(crate) fn set_constant(&mut self, value: ValueId, constant: Constant) {
         let entry = &mut self.values[value.0 as usize];

@@ -136,7 +136,7 @@ impl Graph {
     }
 
     /// What the outputs need.
-    fn needed_nodes(&self) -> Vec<&Node> {
+    pub(crate) fn needed_nodes(&self) -> Vec<&Node> {
         let mut needed: HashSet<ValueId> = self.outputs.iter().copied().collect();
         let mut live: Vec<&Node> = Vec::new();
         for node in self.nodes.iter().rev().filter(|node| !node.outputs.is_empty()) {
@@ -150,7 +150,7 @@ impl Graph {
     }
 
     /// What the outputs need where known constants are given.
-    fn live_nodes(&self) -> Vec<&Node> {
+    pub(crate) fn live_nodes(&self) -> Vec<&Node> {
         let mut needed: HashSet<ValueId> = self.outputs.iter().copied().collect();
         let mut live = Vec::new();
         for node in self.nodes.iter().rev() {

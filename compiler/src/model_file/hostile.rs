@@ -162,7 +162,7 @@ fn external_data_stays_inside_the_model_folder() {
         .unwrap()
         .evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard())
         .unwrap();
-    let inside_now = ModelProto::decode(scoring.model.as_slice()).unwrap().graph.unwrap().initializer;
+    let inside_now = ModelProto::decode(scoring.model.file().to_vec().as_slice()).unwrap().graph.unwrap().initializer;
     assert!(inside_now[0].external_data.is_empty() && inside_now[0].raw_data().len() == 16);
     let absolute = folder.join("secret.bin");
     let refused = ["../secret.bin", absolute.to_str().unwrap(), "link.bin", "", "sub/../../secret.bin", "."];
@@ -207,11 +207,12 @@ fn tensors_that_share_a_region_of_a_file_are_held_and_written_once() {
     let program = compile(&model, &FineTuning::head(2, 5), &OperatorCatalog::standard()).unwrap();
     let exported = program.export(&program.parameters, &[]).unwrap();
     let scoring = model.evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard()).unwrap().model;
-    for written in [&program.step, &program.evaluation, &exported, &scoring] {
-        assert!(written.len() < 2 * bytes, "{} bytes written for {bytes} read", written.len());
+    let [step, evaluation] = [program.step(), program.evaluation()].map(Result::unwrap);
+    for written in [&step, &evaluation, &exported, scoring.file()] {
+        assert!(written.length() < 2 * bytes, "{} bytes written for {bytes} read", written.length());
     }
     // trained, each is its own
     let all = FineTuning { train: millstream_schemas::recipe::TrainSelection::All, ..FineTuning::head(2, 5) };
     let program = compile(&model, &all, &OperatorCatalog::standard()).unwrap();
-    assert!(program.export(&program.parameters, &[]).unwrap().len() > many * bytes);
+    assert!(program.export(&program.parameters, &[]).unwrap().length() > many * bytes);
 }

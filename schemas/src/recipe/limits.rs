@@ -2,4 +2,5 @@
 
 /// The most threads that a recipe may ask for.
 pub const MOST_THREADS: usize = 4096;
-pub(super) const LARGEST_BATCH: usize = 65_536;
+/// The most rows that a batch may have.
+pub const LARGEST_BATCH: usize = 65_536;

@@ -47,7 +47,7 @@ pub use data::{DamagedPolicy, DataRecipe, OrderStrength, TransparencyPolicy};
 pub use definitions::Definitions;
 pub use fault::Fault;
 pub use flow::{flow, got};
-pub use limits::MOST_THREADS;
+pub use limits::{LARGEST_BATCH, MOST_THREADS};
 pub use local_path::local_path;
 pub use model::{HeadRecipe, ModelRecipe, Pooling, TrainSelection};
 pub use output::{AdaptersOutput, CheckpointRecipe, OutputRecipe};

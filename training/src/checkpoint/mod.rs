@@ -12,7 +12,7 @@ mod tensors;
 
 use std::path::{Path, PathBuf};
 
-use millstream_schemas::ResumePoint;
+use millstream_schemas::{ResumePoint, TrainingManifest};
 use serde::{Deserialize, Serialize};
 
 pub use fault::{CheckpointFault, TensorsFault};
@@ -23,6 +23,21 @@ pub(crate) use save::{Snapshot, save};
 
 use crate::record::History;
 use crate::session::OptimizerState;
+
+/// Parameters as the bytes of a safetensors file, each under its name in the manifest.
+///
+/// # Errors
+/// They are not as many or not as long as the manifest says.
+pub fn parameters_file(manifest: &TrainingManifest, parameters: &[Vec<f32>]) -> Result<Vec<u8>, TensorsFault> {
+    let entries = &manifest.parameters;
+    if entries.len() != parameters.len() {
+        return Err(TensorsFault::Count { wanted: entries.len(), got: parameters.len() });
+    }
+    let named = entries.iter().zip(parameters);
+    tensors::write(
+        &named.map(|(entry, values)| (entry.name.clone(), &entry.shape[..], &values[..])).collect::<Vec<_>>(),
+    )
+}
 
 /// When checkpoints are written, and where.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 use millstream_schemas::{AxisLength, Tensor as BatchTensor, TensorData, TensorEntry};
 use ort::memory::{AllocationDevice, Allocator};
-use ort::session::IoBinding;
+use ort::session::{IoBinding, SessionInputValue};
 use ort::value::Tensor;
 
 use crate::TrainingError;
@@ -74,6 +74,14 @@ impl OwnedTensor {
             Data::I64(tensor) => binding.bind_input(name, tensor),
         };
         bound.map_err(TrainingError::session(format!("binding the input `{name}`")))
+    }
+
+    /// As a session that is not bound takes it.
+    pub(super) fn input(&self) -> SessionInputValue<'_> {
+        match &self.data {
+            Data::F32(tensor) => tensor.into(),
+            Data::I64(tensor) => tensor.into(),
+        }
     }
 
     /// Binds it as an output.

@@ -2,6 +2,7 @@
 
 mod bound;
 mod device_store;
+mod frozen_weights;
 mod host_store;
 mod loss_runner;
 mod options;

@@ -1,3 +1,4 @@
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 
@@ -55,4 +56,14 @@ pub(super) fn open(model: &[u8], device: &Device, threads: usize, what: &'static
             Ok(Opened { session, warning: Some(warning) })
         }
     }
+}
+
+/// What allocates on the device of a session; nothing where that is the host.
+pub(super) fn device_allocator(session: &Session, device: &Device) -> Result<Option<Allocator>, TrainingError> {
+    let DeviceKind::Cuda(number) = device.kind else { return Ok(None) };
+    let number = i32::try_from(number).unwrap_or(i32::MAX);
+    MemoryInfo::new(AllocationDevice::CUDA, number, AllocatorType::Device, MemoryType::Default)
+        .and_then(|memory| Allocator::new(session, memory))
+        .map(Some)
+        .map_err(TrainingError::session("allocating on the device"))
 }

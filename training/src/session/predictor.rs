@@ -1,19 +1,27 @@
 use std::borrow::Cow;
 
+use millstream_compiler::{FrozenWeight, RunGraph};
 use millstream_schemas::shown;
 use millstream_schemas::{Batch, TensorData};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
+use super::frozen_weights::FrozenWeights;
 use super::options;
 use super::scored::Prediction;
 use super::thread::SessionThread;
 use crate::TrainingError;
 use millstream_runtime::Device;
 
+/// A model's session, and behind it the weights that it reads.
+struct Opened {
+    session: Session,
+    weights: FrozenWeights,
+}
+
 /// Runs any ONNX model that takes named float or integer tensors and gives floats, a row for each row of the batch.
 pub struct Predictor {
-    thread: SessionThread<Session>,
+    thread: SessionThread<Opened>,
     inputs: Vec<(String, Vec<i64>)>,
     output: String,
     classes: Option<usize>,
@@ -21,14 +29,40 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Opens a model from its bytes. `output` is needed unless one alone could be scores, `[batch, classes]`.
+    /// Opens a model from its bytes, which hold all weights. `output` is needed unless one alone could be scores, `[batch, classes]`.
     ///
     /// # Errors
     /// ONNX Runtime refuses the model, or it has no output of that kind.
     pub fn open(model: &[u8], device: &Device, threads: usize, output: Option<&str>) -> Result<Self, TrainingError> {
+        Self::with_weights(model, &[], device, threads, output)
+    }
+
+    /// As [`Predictor::open`], of a graph with weights beside it, whose memory is read where it is.
+    ///
+    /// # Errors
+    /// As [`Predictor::open`].
+    pub fn open_graph(
+        graph: &RunGraph,
+        device: &Device,
+        threads: usize,
+        output: Option<&str>,
+    ) -> Result<Self, TrainingError> {
+        Self::with_weights(&graph.file().to_vec(), graph.weights(), device, threads, output)
+    }
+
+    fn with_weights(
+        model: &[u8],
+        beside: &[FrozenWeight],
+        device: &Device,
+        threads: usize,
+        output: Option<&str>,
+    ) -> Result<Self, TrainingError> {
         let opened = options::open(model, device, threads, "model")?;
-        let thread = SessionThread::start("prediction session", move || Ok(opened.session))?;
-        let (inputs, outputs) = thread.call("list inputs and outputs", |session| {
+        let mut weights = FrozenWeights::default();
+        weights.add(beside, options::device_allocator(&opened.session, device)?.as_ref())?;
+        let session = Opened { session: opened.session, weights };
+        let thread = SessionThread::start("prediction session", move || Ok(session))?;
+        let (inputs, outputs) = thread.call("list inputs and outputs", |Opened { session, .. }| {
             let named = |outlets: &[ort::value::Outlet]| -> Vec<(String, ValueType)> {
                 outlets.iter().map(|outlet| (outlet.name().to_owned(), outlet.dtype().clone())).collect()
             };
@@ -48,7 +82,8 @@ impl Predictor {
         };
         let classes = kind.tensor_shape().and_then(|shape| usize::try_from(*shape.get(1)?).ok());
         let shape = |kind: &ValueType| kind.tensor_shape().map_or_else(Vec::new, |shape| shape.to_vec());
-        let inputs = inputs.iter().map(|(name, kind)| (name.clone(), shape(kind))).collect();
+        let of_rows = inputs.iter().filter(|(name, _)| beside.iter().all(|weight| weight.name != *name));
+        let inputs = of_rows.map(|(name, kind)| (name.clone(), shape(kind))).collect();
         Ok(Self { thread, inputs, output: output.clone(), classes, warning: opened.warning })
     }
 
@@ -77,7 +112,7 @@ impl Predictor {
         }
         let names: Vec<String> = self.inputs.iter().map(|(name, _)| name.clone()).collect();
         let output = self.output.clone();
-        self.thread.call("predict a batch", move |session| {
+        self.thread.call("predict a batch", move |Opened { session, weights }| {
             let fail = || TrainingError::session("running the model");
             let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
             for name in &names {
@@ -90,6 +125,7 @@ impl Predictor {
                 };
                 inputs.push((name.into(), value.map_err(fail())?));
             }
+            inputs.extend(weights.inputs().map(|(name, value)| (name.into(), value)));
             let outputs = session.run(inputs).map_err(fail())?;
             let value = outputs.get(&output).expect("the output was taken from the session's own list");
             let (shape, values) = value.try_extract_tensor::<f32>().map_err(fail())?;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use millstream_compiler::TrainingProgram;
-use millstream_schemas::{Batch, Fingerprint, TrainingManifest};
+use millstream_compiler::{OnnxFile, TrainingProgram};
+use millstream_schemas::{Batch, Fingerprint, FingerprintWriter, TrainingManifest};
 
 use super::options;
 use super::scored::Scored;
@@ -68,11 +68,13 @@ impl StepRunner {
         let manifest = Arc::new(program.manifest.clone());
         check_parameters(&manifest, &program.parameters)?;
         let state_names = rule.state_names();
-        // Here rather than on the session's thread, which would need a copy of the graph.
-        let opened = options::open(&program.step, device, settings.threads, "training step")?;
+        let compile = |source| TrainingError::Compile { graph: "training step", source };
+        let [step, evaluation] = program.run_graphs().map_err(compile)?;
+        let opened = options::open(&step.file().to_vec(), device, settings.threads, "training step")?;
         let open = Open {
             step: opened.session,
-            evaluation: program.evaluation.clone(),
+            weights: step.weights().to_vec(),
+            evaluation,
             manifest: Arc::clone(&manifest),
             device: device.clone(),
             threads: settings.threads,
@@ -81,7 +83,7 @@ impl StepRunner {
             update_on_host,
         };
         let thread = SessionThread::start("training session", move || open.open())?;
-        let fingerprint = Fingerprint::of_bytes(&program.step);
+        let fingerprint = fingerprint(&program.step().map_err(compile)?);
         let mut this = Self { thread, manifest, fingerprint, state_names, warning: opened.warning };
         this.set_parameters(program.parameters.clone())?;
         Ok(this)
@@ -182,6 +184,13 @@ impl StepRunner {
             step.store.set_state(&state.tensors)
         })
     }
+}
+
+/// Of a file, written piece by piece.
+fn fingerprint(file: &OnnxFile) -> Fingerprint {
+    let mut written = FingerprintWriter::default();
+    file.write_to(&mut written).expect("it takes all bytes");
+    written.finish()
 }
 
 fn elements(shape: &[usize]) -> usize {

@@ -1,12 +1,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use millstream_compiler::{FrozenWeight, RunGraph};
 use millstream_schemas::{AxisLength, Batch, TensorEntry, TrainingManifest};
-use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::memory::Allocator;
 use ort::session::{IoBinding, Session};
 
 use super::bound::OwnedTensor;
 use super::device_store::DeviceStore;
+use super::frozen_weights::FrozenWeights;
 use super::host_store::HostStore;
 use super::options;
 use super::row_weights::RowWeights;
@@ -20,7 +22,9 @@ use millstream_runtime::{Device, DeviceKind};
 /// What the session's thread needs to make its tensors and to open the other sessions.
 pub(super) struct Open {
     pub(super) step: Session,
-    pub(super) evaluation: Vec<u8>,
+    /// Beside the training step.
+    pub(super) weights: Vec<FrozenWeight>,
+    pub(super) evaluation: RunGraph,
     pub(super) manifest: Arc<TrainingManifest>,
     pub(super) device: Device,
     pub(super) threads: usize,
@@ -31,18 +35,13 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn open(self) -> Result<Step, TrainingError> {
-        let Self { step: session, evaluation, manifest, device, threads, clip_norm, rule, update_on_host } = self;
+        let Self { step: session, weights, evaluation, manifest, device, threads, clip_norm, rule, update_on_host } =
+            self;
         let host = Allocator::default();
-        let doing = "allocating on the device";
-        let on_device = match device.kind {
-            DeviceKind::Cpu => Allocator::default(),
-            DeviceKind::Cuda(number) => {
-                let number = i32::try_from(number).unwrap_or(i32::MAX);
-                MemoryInfo::new(AllocationDevice::CUDA, number, AllocatorType::Device, MemoryType::Default)
-                    .and_then(|memory| Allocator::new(&session, memory))
-                    .map_err(TrainingError::session(doing))?
-            }
-        };
+        let allocator = options::device_allocator(&session, &device)?;
+        let mut frozen = FrozenWeights::default();
+        frozen.add(&weights, allocator.as_ref())?;
+        let on_device = allocator.unwrap_or_default();
         let entries = &manifest.parameters;
         let store: Box<dyn ParameterStore> = if update_on_host {
             Box::new(HostStore::new(entries, rule.state_names().len())?)
@@ -69,7 +68,8 @@ impl Open {
             store,
             step: Graph { bindings: Vec::new(), session, bound: Vec::new() },
             evaluation: None,
-            evaluation_model: evaluation,
+            frozen,
+            evaluation_graph: evaluation,
             updates: 0,
             copies_when_bound: device.kind != DeviceKind::Cpu,
             manifest,
@@ -78,7 +78,8 @@ impl Open {
             clip_norm,
             rule,
         };
-        step.bind_step()?;
+        let names: Vec<String> = weights.into_iter().map(|weight| weight.name).collect();
+        step.bind_step(&names)?;
         Ok(step)
     }
 }
@@ -160,7 +161,9 @@ pub(super) struct Step {
     pub(super) store: Box<dyn ParameterStore>,
     step: Graph,
     evaluation: Option<Graph>,
-    evaluation_model: Vec<u8>,
+    /// Behind the graphs that read them.
+    frozen: FrozenWeights,
+    evaluation_graph: RunGraph,
     pub(super) updates: u64,
     copies_when_bound: bool,
     manifest: Arc<TrainingManifest>,
@@ -258,9 +261,10 @@ impl Step {
         Ok(())
     }
 
-    fn bind_step(&mut self) -> Result<(), TrainingError> {
+    fn bind_step(&mut self, weights: &[String]) -> Result<(), TrainingError> {
         for side in 0..self.store.sides() {
             let mut binding = new_binding(&self.step.session)?;
+            self.frozen.bind(weights, &mut binding)?;
             self.bind_all_but_gradients(side, &mut binding)?;
             for (entry, gradient) in self.manifest.parameters.iter().zip(&mut self.gradients) {
                 gradient.bind_output(&mut binding, &entry.gradient)?;
@@ -271,16 +275,20 @@ impl Step {
         Ok(())
     }
 
-    /// Opened when it is first needed: it holds the frozen weights a second time.
+    /// Opened when it is first needed: what lies inside of it is held a second time.
     fn open_evaluation(&mut self) -> Result<Graph, TrainingError> {
-        let session = options::open(&self.evaluation_model, &self.device, self.threads, "evaluation")?.session;
+        let graph = self.evaluation_graph.clone();
+        let session = options::open(&graph.file().to_vec(), &self.device, self.threads, "evaluation")?.session;
+        let allocator = options::device_allocator(&session, &self.device)?;
+        self.frozen.add(graph.weights(), allocator.as_ref())?;
+        let weights: Vec<String> = graph.weights().iter().map(|weight| weight.name.clone()).collect();
         let mut bindings = Vec::new();
         for side in 0..self.store.sides() {
             let mut binding = new_binding(&session)?;
+            self.frozen.bind(&weights, &mut binding)?;
             self.bind_all_but_gradients(side, &mut binding)?;
             bindings.push(binding);
         }
-        self.evaluation_model = Vec::new();
         let bound = vec![self.data.changes; bindings.len()];
         Ok(Graph { bindings, session, bound })
     }

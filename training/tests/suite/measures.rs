@@ -142,12 +142,12 @@ fn an_exported_model_of_numbers_measures_as_in_training() {
     let program = program_of_numbers("huber");
     let mut trainer = Trainer::open(&program, &device(), settings_of_numbers(None, None)).unwrap();
     run(&mut trainer, u64::MAX);
-    let exported = program.export(&trainer.best_parameters().unwrap(), &[]).unwrap();
+    let exported = program.export(&trainer.best_parameters().unwrap(), &[]).unwrap().to_vec();
     let scoring = Model::from_bytes(exported)
         .unwrap()
         .evaluated(None, PredictionKind::Numbers, &OperatorCatalog::standard())
         .unwrap();
-    let mut predictor = Predictor::open(&scoring.model, &device(), 1, Some(&scoring.scores)).unwrap();
+    let mut predictor = Predictor::open_graph(&scoring.model, &device(), 1, Some(&scoring.scores)).unwrap();
     let mut loss = LossRunner::new(&loss(Choice::named("huber")), &OperatorCatalog::standard(), &device());
     let metrics = MetricSet::usual(PredictionKind::Numbers);
     let mut rows = evaluation_of_numbers().unwrap();
@@ -220,7 +220,7 @@ fn a_class_for_each_pixel_is_learned_and_measured() {
     let names: Vec<String> = ["left", "right", "none"].map(String::from).to_vec();
     let chosen = ["accuracy", "mean_iou", "f1", "log_loss"].map(Choice::named);
     let metrics = MetricSet::choose(metrics(), Some(&chosen), Some("mean_iou"), PredictionKind::ClassScores).unwrap();
-    let exported = program.export(&runner.parameters().unwrap(), &[]).unwrap();
+    let exported = program.export(&runner.parameters().unwrap(), &[]).unwrap().to_vec();
     let mut predictor = Predictor::open(&exported, &device(), 1, Some("scores")).unwrap();
     let choice = Choice::new("sparse_cross_entropy", json!({"ignore_index": 255}));
     let mut loss = LossRunner::new(&loss(choice), &OperatorCatalog::standard(), &device());

@@ -22,7 +22,7 @@ fn an_exported_model_says_what_the_training_graph_said() {
         assert!(outcome.updated && outcome.loss.is_finite());
     }
     let (asked, scored) = runner.evaluate(batch(9, 0, 8)).unwrap();
-    let exported = program.export(&runner.parameters().unwrap(), &[]).unwrap();
+    let exported = program.export(&runner.parameters().unwrap(), &[]).unwrap().to_vec();
     let mut predictor = Predictor::open(&exported, &device(), 1, None).unwrap();
     assert_eq!(predictor.classes(), Some(CLASSES));
     let (_, predicted) = predictor.predict(asked).unwrap();

@@ -58,7 +58,12 @@ pub(crate) fn model() -> Vec<u8> {
 
 /// The perceptron compiled to train all of it.
 pub(crate) fn program() -> TrainingProgram {
-    let model = Model::from_bytes(model()).unwrap();
+    program_of(model())
+}
+
+/// Another model of these inputs and parameters compiled so.
+pub(crate) fn program_of(model: Vec<u8>) -> TrainingProgram {
+    let model = Model::from_bytes(model).unwrap();
     let wanted = FineTuning { head: HeadChoice::Keep, train: TrainSelection::All, ..FineTuning::head(BATCH, CLASSES) };
     compile(&model, &wanted, &OperatorCatalog::standard()).unwrap()
 }

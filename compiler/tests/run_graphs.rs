@@ -1,0 +1,118 @@
+//! Graphs with large frozen weights beside them do what the files with all weights inside do.
+
+mod onnx_runtime;
+
+use millstream_compiler::graph::{Constant, Graph, Length, TensorType};
+use millstream_compiler::losses::PredictionKind;
+use millstream_compiler::{FineTuning, HeadChoice, Model, OperatorCatalog, RunGraph, TrainingProgram, compile};
+use millstream_schemas::recipe::TrainSelection;
+use onnx_runtime::{floats, run, session};
+use ort::value::DynValue;
+
+const ROWS: usize = 3;
+const CLASSES: usize = 4;
+/// Numbers in a row: 16 MiB are a matrix of this side.
+const SIDE: usize = 2048;
+
+fn numbers(count: usize, seed: usize) -> Vec<f32> {
+    (0..count).map(|index| ((index.wrapping_mul(40_503) + seed * 7_919) % 1_009) as f32 / 504.0 - 1.0).collect()
+}
+
+/// So many layers, the last of which reads the matrix of the first again, and a head.
+fn network(layers: usize) -> Model {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let mut value = graph.input("x", TensorType::f32([Length::named("batch"), SIDE.into()]));
+    let weight = |graph: &mut Graph, name: &str, columns: usize, seed: usize| {
+        let values: Vec<f32> = numbers(SIDE * columns, seed).into_iter().map(|value| value / 32.0).collect();
+        graph.constant(name, Constant::f32([SIDE, columns], &values))
+    };
+    let first = weight(&mut graph, "layer0.weight", SIDE, 0);
+    for layer in 0..layers {
+        let matrix = match layer {
+            0 => first,
+            layer if layer + 1 == layers => first,
+            layer => weight(&mut graph, &format!("layer{layer}.weight"), SIDE, layer),
+        };
+        let product = graph.add("MatMul", &[value, matrix], &[]).unwrap();
+        value = graph.add("Tanh", &[product], &[]).unwrap();
+    }
+    let head = weight(&mut graph, "head.weight", CLASSES, 99);
+    let bias = graph.constant("head.bias", Constant::f32([CLASSES], &[0.0; CLASSES]));
+    let logits = graph.add("Gemm", &[value, head, bias], &[]).unwrap();
+    graph.output(logits);
+    Model::from_bytes(graph.to_onnx("network")).unwrap()
+}
+
+fn inputs(program: &TrainingProgram) -> Vec<(String, DynValue)> {
+    let manifest = &program.manifest;
+    let entries = manifest.inputs.iter().chain(&manifest.targets).chain(&manifest.weights);
+    let data = entries.map(|entry| {
+        let shape = entry.fixed_shape().unwrap();
+        (entry.name.clone(), floats(&shape, &numbers(shape.iter().product(), 5)))
+    });
+    let parameters = manifest.parameters.iter().zip(&program.parameters);
+    data.chain(parameters.map(|(entry, values)| (entry.name.clone(), floats(&entry.shape, values)))).collect()
+}
+
+fn beside(graph: &RunGraph) -> Vec<(String, DynValue)> {
+    let value = |bytes: &[u8]| -> Vec<f32> {
+        bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
+    };
+    graph.weights().iter().map(|weight| (weight.name.clone(), floats(&weight.shape, &value(&weight.bytes)))).collect()
+}
+
+/// Only the order of sums may differ.
+fn assert_close(got: &[Vec<f32>], wanted: &[Vec<f32>], what: &str) {
+    assert_eq!(got.len(), wanted.len());
+    for (got, wanted) in got.iter().zip(wanted) {
+        assert_eq!(got.len(), wanted.len());
+        let largest = wanted.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        assert!(largest > 0.0, "{what}");
+        for (got, wanted) in got.iter().zip(wanted) {
+            assert!((got - wanted).abs() <= 1e-4 * largest, "{what}: {got} instead of {wanted}");
+        }
+    }
+}
+
+#[test]
+fn large_frozen_matrices_lie_beside_all_graphs_in_one_memory() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let catalog = OperatorCatalog::standard();
+    let model = network(5); // 64 MiB in four matrices
+    let last = FineTuning { train: TrainSelection::Match(vec!["layer3".into()]), ..FineTuning::head(ROWS, CLASSES) };
+    for (wanted, names) in [
+        (FineTuning::head(ROWS, CLASSES), &["layer0.weight", "layer1.weight", "layer2.weight", "layer3.weight"][..]),
+        // less than is worth it
+        (last, &[]),
+    ] {
+        let program = compile(&model, &wanted, &catalog).unwrap();
+        let graphs = program.run_graphs().unwrap();
+        let files = [program.step(), program.evaluation()].map(|file| file.unwrap().to_vec());
+        let named = |graph: &RunGraph| graph.weights().iter().map(|weight| weight.name.clone()).collect::<Vec<_>>();
+        for (graph, file) in graphs.iter().zip(&files) {
+            assert_eq!(named(graph), names);
+            let outside: usize = graph.weights().iter().map(|weight| weight.bytes.len()).sum();
+            assert!(graph.file().length() + outside < file.len() + 1024);
+            let got = run(
+                &mut session(&graph.file().to_vec()),
+                [inputs(&program), beside(graph)].into_iter().flatten().collect(),
+            );
+            assert_close(&got, &run(&mut session(file), inputs(&program)), &format!("{names:?}"));
+        }
+        let [step, evaluation] = &graphs;
+        for (one, other) in step.weights().iter().zip(evaluation.weights()) {
+            assert_eq!(one.bytes.as_ptr(), other.bytes.as_ptr());
+            assert!(one.bytes.as_ptr().addr().is_multiple_of(4));
+        }
+    }
+    let scoring = model.evaluated(None, PredictionKind::ClassScores, &catalog).unwrap().model;
+    assert_eq!(scoring.weights().len(), 4);
+    let x = || ("x".to_owned(), floats(&[ROWS, SIDE], &numbers(ROWS * SIDE, 5)));
+    let got = run(&mut session(&scoring.file().to_vec()), std::iter::once(x()).chain(beside(&scoring)).collect());
+    let exported =
+        compile(&model, &FineTuning { head: HeadChoice::Keep, ..FineTuning::head(ROWS, CLASSES) }, &catalog).unwrap();
+    let exported = exported.export(&exported.parameters, &[]).unwrap().to_vec();
+    assert_close(&got, &run(&mut session(&exported), vec![x()]), "scores");
+}
