@@ -28,7 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Crates of others that only some of ours may name: (crate, in `[dependencies]`, in `[dev-dependencies]`).
 const RESERVED: &[(&str, &[&str], &[&str])] = &[
     ("anyhow", &["millstream-cli"], &["millstream", "millstream-cli"]),
-    ("ort", &["millstream-runtime", "millstream-training"], &["millstream-compiler"]),
+    ("ort", &["millstream-runtime", "millstream-training"], &["millstream-cli", "millstream-compiler"]),
 ];
 
 /// Folders with a table: the constant that each file's row is, and modules that are no rows.

@@ -1,4 +1,9 @@
 //! Graphs with large frozen weights beside them do what the files with all weights inside do.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests stop at the first surprise, and say when left out"
+)]
 
 mod onnx_runtime;
 

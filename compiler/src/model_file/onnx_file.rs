@@ -116,7 +116,7 @@ fn write_tensor(tensor: &TensorProto, out: &mut dyn Write) -> io::Result<()> {
     let front = TensorProto {
         dims: tensor.dims.clone(),
         data_type: tensor.data_type,
-        segment: tensor.segment.clone(),
+        segment: tensor.segment,
         float_data: tensor.float_data.clone(),
         int32_data: tensor.int32_data.clone(),
         string_data: tensor.string_data.clone(),
