@@ -70,7 +70,10 @@ pub(crate) fn wrapped(text: &str, most: usize) -> Vec<String> {
             let part = match start(&line, most).len() {
                 // A letter that is wider than the line.
                 0 => line.chars().next().map_or(0, char::len_utf8),
-                length => length,
+                length => {
+                    let separator = line[..length].rfind(['.', '/', '_']).map(|at| at + 1);
+                    separator.filter(|at| *at > length / 2).unwrap_or(length)
+                }
             };
             let rest = line.split_off(part);
             lines.push(std::mem::replace(&mut line, rest));
@@ -104,6 +107,8 @@ mod tests {
             ("one two three", 8, vec!["one two", "three"]),
             ("features.denseblock", 8, vec!["features", ".densebl", "ock"]),
             ("a features.x b", 8, vec!["a", "features", ".x b"]),
+            ("layer.0.attention.query", 12, vec!["layer.0.", "attention.", "query"]),
+            ("龍龍.龍龍龍", 9, vec!["龍龍.", "龍龍龍"]),
             ("  indented", 20, vec!["  indented"]),
             ("龍龍龍龍龍", 4, vec!["龍龍", "龍龍", "龍"]),
         ] {

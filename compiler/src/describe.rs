@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use crate::backward::TrainedPath;
 use crate::binding::bind;
-use crate::finetuning::{self, FineTuning, normalize, untie};
-use crate::graph::qualified;
+use crate::finetuning::{self, FineTuning, Layer, normalize, untie};
+use crate::graph::{ValueId, qualified};
 use crate::model_file::Model;
 use crate::program::{Prepared, prepare, unique_parameters};
-use crate::{CompilerError, operators::OperatorCatalog};
+use crate::{CompilerError, operators::OperatorCatalog, suffix};
 
 /// What a model consists of, and what a fine-tuning would train.
 #[derive(Clone, Debug, Serialize)]
@@ -32,8 +32,24 @@ pub struct ModelReport {
     /// Numbers in float tensors that belong to no layer, for example a position table. The statistics of a
     /// normalization and single numbers are not counted.
     pub other_weights: usize,
+    /// How many of the last layers, of those that lead to the prediction, can be trained as far as gradients of operators go;
+    /// `None` where it is not known which output is the prediction.
+    pub trainable: Option<(usize, usize)>,
+    /// Parameters that several layers read: what trains one of them trains all.
+    pub shared: Vec<SharedWeight>,
+    /// Tensors that the file stores once for several layers, which are parameters of their own in each.
+    pub stored_once: Vec<SharedWeight>,
     /// What a fine-tuning does otherwise than the file says, in words.
     pub notes: Vec<String>,
+}
+
+/// A tensor that several layers read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SharedWeight {
+    /// Its name in the file.
+    pub name: String,
+    /// The layers.
+    pub layers: Vec<String>,
 }
 
 /// One layer of a [`ModelReport`].
@@ -79,18 +95,24 @@ pub fn describe(
     catalog: &OperatorCatalog,
 ) -> Result<ModelReport, CompilerError> {
     let mut report = match wanted {
-        Some(wanted) => described_layers(&prepare(model, wanted, catalog)?, Some(wanted)),
+        Some(wanted) => described_layers(&prepare(model, wanted, catalog)?, Some(wanted), catalog),
         None => {
             let mut graph = model.graph(&BTreeMap::new(), catalog)?;
             normalize(&mut graph);
-            untie(&mut graph, catalog);
+            let untied = untie(&mut graph, catalog);
             let layers = finetuning::layers(&graph, catalog);
             let all: Vec<usize> = (0..layers.len()).collect();
             let (trainable, selected) = (all.clone(), all);
-            let (head, prediction, notes) = (None, None, Vec::new());
+            let prediction = finetuning::chosen_output(&graph, None).ok();
+            let (trainable, selected) = match prediction {
+                Some(prediction) => (finetuning::layers_before(&graph, &layers, prediction), selected),
+                None => (trainable, selected),
+            };
+            let (head, notes) = (None, Vec::new());
             let (merged, merges) = (graph.clone(), Vec::new());
-            let prepared = Prepared { graph, merged, merges, head, prediction, layers, trainable, selected, notes };
-            described_layers(&prepared, None)
+            let prepared =
+                Prepared { graph, merged, merges, head, prediction, layers, trainable, selected, untied, notes };
+            described_layers(&prepared, None, catalog)
         }
     };
     report.opset = model.opset();
@@ -101,7 +123,7 @@ pub fn describe(
     Ok(report)
 }
 
-fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>) -> ModelReport {
+fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &OperatorCatalog) -> ModelReport {
     let layers: Vec<LayerReport> = prepared
         .layers
         .iter()
@@ -129,9 +151,50 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>) -> ModelRe
         parameters: unique_parameters(&prepared.layers),
         trained: unique_parameters(&selected),
         other_weights: prepared.other_weights(),
+        trainable: prepared
+            .prediction
+            .map(|prediction| (trainable(prepared, prediction, catalog), prepared.trainable.len())),
+        shared: shared(prepared),
+        stored_once: stored_once(prepared),
         notes: prepared.notes.clone(),
         layers,
     }
+}
+
+/// How many of the last layers that lead to the prediction can be trained as far as operators without gradient let them.
+fn trainable(prepared: &Prepared, prediction: ValueId, catalog: &OperatorCatalog) -> usize {
+    let graph = &prepared.graph;
+    suffix::largest(prepared.trainable.len(), |count| {
+        let last = &prepared.trainable[prepared.trainable.len() - count..];
+        let weights: Vec<ValueId> =
+            last.iter().flat_map(|index| &prepared.layers[*index].weights).map(|weight| weight.value).collect();
+        TrainedPath::find(graph, prediction, &weights, catalog).require_gradients(graph, catalog).is_ok()
+    })
+}
+
+/// Parameters of several layers.
+fn shared(prepared: &Prepared) -> Vec<SharedWeight> {
+    let mut readers: BTreeMap<ValueId, Vec<String>> = BTreeMap::new();
+    for layer in &prepared.layers {
+        for weight in &layer.weights {
+            let layers = readers.entry(weight.value).or_default();
+            if layers.last() != Some(&layer.name) {
+                layers.push(layer.name.clone());
+            }
+        }
+    }
+    let name = |value: ValueId| prepared.graph.name(value).to_owned();
+    let several = readers.into_iter().filter(|(_, layers)| layers.len() > 1);
+    several.map(|(value, layers)| SharedWeight { name: name(value), layers }).collect()
+}
+
+fn stored_once(prepared: &Prepared) -> Vec<SharedWeight> {
+    let of_layers = |values: &Vec<ValueId>| {
+        let has = |layer: &&Layer| layer.weights.iter().any(|weight| values.contains(&weight.value));
+        prepared.layers.iter().filter(has).map(|layer| layer.name.clone()).collect()
+    };
+    let all = prepared.untied.iter();
+    all.map(|(name, values)| SharedWeight { name: name.clone(), layers: of_layers(values) }).collect()
 }
 
 fn coverage(

@@ -63,7 +63,7 @@ pub enum CompilerError {
     /// Training needs the gradient of an operator that has none here.
     #[error(
         "no gradient for operator {operator} (opset {opset}), node `{node}`: {reason}; it lies between the loss and \
-         the trained layers: {path}. Train only layers after this node, for example `train: head`"
+         the trained layers: {path}{}", what_can_be_trained(*.trainable)
     )]
     MissingGradient {
         /// The operator, with its domain unless it is a standard one.
@@ -76,6 +76,8 @@ pub enum CompilerError {
         reason: String,
         /// Nodes from the loss down to this one.
         path: String,
+        /// How many of the last layers can be trained, of how many; `None` where that was not tried.
+        trainable: Option<(usize, usize)>,
     },
     /// The selection of layers or the head does not fit the model.
     #[error("{0}")]
@@ -88,6 +90,17 @@ pub enum CompilerError {
         /// What does not fit, and what to do.
         message: String,
     },
+}
+
+fn what_can_be_trained(trainable: Option<(usize, usize)>) -> String {
+    match trainable {
+        None => String::new(),
+        Some((0, _)) => ". No layer behind it could be trained".into(),
+        Some((1, layers)) => format!(". The last of {layers} layers can be trained: `train: {{last: 1}}`"),
+        Some((last, layers)) => {
+            format!(". The last {last} of {layers} layers can be trained: `train: {{last: {last}}}`")
+        }
+    }
 }
 
 impl CompilerError {

@@ -23,10 +23,11 @@ mod program;
 mod run_graph;
 mod scoring;
 mod simplify;
+mod suffix;
 mod tensor_entry;
 mod weights_file;
 
-pub use describe::{LayerReport, ModelReport, OperatorCoverage, describe};
+pub use describe::{LayerReport, ModelReport, OperatorCoverage, SharedWeight, describe};
 pub use error::CompilerError;
 pub use finetuning::{FineTuning, HeadChoice, Method};
 pub use initializers::Initializer;

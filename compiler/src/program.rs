@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, HashMap};
 
-use millstream_schemas::recipe::{AdaptersOutput, TrainSelection};
+use millstream_schemas::recipe::{AdaptersOutput, BatchNormalization, TrainSelection};
 use millstream_schemas::{AxisLength, ParameterEntry, TrainingManifest};
 
 use crate::backward::{TrainedPath, gradients};
 use crate::binding::{Bindings, bind, length_of};
+use crate::finetuning::batch_statistics::{self, OpenedStatistic};
 use crate::finetuning::methods::MergedWeight;
 use crate::finetuning::{
     self, Applied, FineTuning, Head, HeadChoice, Layer, add_pooled_head, check_factors, chosen_output, find_head,
@@ -18,7 +19,7 @@ use crate::model_file::{Header, MOST_ENCODED, Model, OnnxFile};
 use crate::operators::OperatorCatalog;
 use crate::run_graph::RunGraph;
 use crate::tensor_entry::tensor_entry;
-use crate::{CompilerError, batch_axis};
+use crate::{CompilerError, batch_axis, suffix};
 use millstream_schemas::shown;
 
 /// A model compiled for training: graphs in plain ONNX, with its parameters beside it.
@@ -57,6 +58,34 @@ pub fn compile(
     wanted: &FineTuning,
     catalog: &OperatorCatalog,
 ) -> Result<TrainingProgram, CompilerError> {
+    compile_selected(model, wanted, catalog).map_err(|error| with_trainable(error, model, wanted, catalog))
+}
+
+/// Says in the error of a missing gradient how many of the last layers can be trained. They are compiled to find out.
+fn with_trainable(
+    error: CompilerError,
+    model: &Model,
+    wanted: &FineTuning,
+    catalog: &OperatorCatalog,
+) -> CompilerError {
+    let CompilerError::MissingGradient { operator, opset, node, reason, path, .. } = error else { return error };
+    let trainable = prepare(model, wanted, catalog).ok().map(|prepared| {
+        let layers = prepared.trainable.len();
+        let compiles = |count: usize| {
+            let wanted = FineTuning { train: TrainSelection::Last(count), ..wanted.clone() };
+            compile_selected(model, &wanted, catalog).is_ok()
+        };
+        (suffix::largest(layers, compiles), layers)
+    });
+    CompilerError::MissingGradient { operator, opset, node, reason, path, trainable }
+}
+
+/// As [`compile`], without a word of what else could be trained.
+fn compile_selected(
+    model: &Model,
+    wanted: &FineTuning,
+    catalog: &OperatorCatalog,
+) -> Result<TrainingProgram, CompilerError> {
     let prepared = prepare(model, wanted, catalog)?;
     let mut graph = bind(&prepared.graph, &prepared.bindings(wanted), catalog)
         .map_err(|error| or_one_row(error, &prepared, wanted, catalog))?;
@@ -68,48 +97,31 @@ pub fn compile(
     let inputs = wanted.loss.inputs(&mut graph, prediction)?;
     let Prepared { layers, selected, .. } = &prepared;
     require_exportable(layers, selected)?;
-    let mut parameters = Vec::new();
-    let mut values = Vec::new();
-    let mut entries: Vec<ParameterEntry> = Vec::new();
-    for index in selected {
-        for weight in &layers[*index].weights {
-            let name = prepared.graph.name(weight.value);
-            if entries.iter().any(|entry| entry.name == name) {
-                continue; // tied: read by several nodes, trained once
-            }
-            let id = graph.find(name).expect("the bound graph has all constants");
-            let constant = graph.constant_of(id).expect("initializers are constants").clone();
-            values.push(constant.to_f32().expect("layers() lists float32 weights only"));
-            graph.constant_to_input(id);
-            parameters.push(id);
-            entries.push(ParameterEntry {
-                name: name.to_owned(),
-                shape: weight.shape.clone(),
-                gradient: String::new(),
-                layer: layers[*index].name.clone(),
-                learning_rate_multiplier: prepared.multiplier(*index, wanted),
-                weight_decay: weight.shape.len() >= 2,
-            });
-        }
-    }
+    let mut trained = Trained::open(&prepared, wanted, &mut graph);
+    let numbers: usize = trained.first.iter().map(Vec::len).sum();
+    let normalizations = match wanted.batch_normalization {
+        BatchNormalization::Frozen => Vec::new(),
+        BatchNormalization::Training => batch_statistics::normalizations(&graph, &trained.values),
+    };
+    let statistics = batch_statistics::open_statistics(&mut graph, &normalizations, &trained.values)?;
     let before = graph.nodes().len();
     let nodes = wanted.loss.nodes(&mut graph, &inputs)?;
     call(&mut graph, nodes.loss, "loss", before);
     let measured: Vec<ValueId> = [nodes.loss, prediction].into_iter().chain(nodes.weight).collect();
     let mut evaluation = graph.clone();
     evaluation.set_outputs(&measured);
+    let next = batch_statistics::take_from_batch(&mut graph, &normalizations, &inputs)?;
     let before = graph.nodes().len();
-    let gradient_values = gradients(&mut graph, nodes.loss, &parameters, catalog)?;
+    let gradient_values = gradients(&mut graph, nodes.loss, &trained.values, catalog)?;
     let gradient_values = distinct(&mut graph, gradient_values)?;
-    for (entry, gradient) in entries.iter_mut().zip(&gradient_values) {
+    for (entry, gradient) in trained.entries.iter_mut().zip(&gradient_values) {
         call(&mut graph, *gradient, &format!("{}.gradient", entry.name), before);
         entry.gradient = graph.name(*gradient).to_owned();
     }
-    let outputs: Vec<ValueId> = measured.into_iter().chain(gradient_values).collect();
-    graph.set_outputs(&outputs);
+    let next = trained.follow(&mut graph, statistics, &next);
+    graph.set_outputs(&[measured, gradient_values, next].concat());
 
-    let trained: usize = values.iter().map(Vec::len).sum();
-    let frozen = unique_parameters(layers) + prepared.other_weights() - trained;
+    let frozen = unique_parameters(layers) + prepared.other_weights() - numbers;
     let manifest = TrainingManifest {
         version: TrainingManifest::VERSION,
         batch: wanted.batch.clone(),
@@ -119,13 +131,13 @@ pub fn compile(
         loss: tensor_entry(&graph, nodes.loss),
         prediction: tensor_entry(&graph, prediction),
         weight: nodes.weight.map(|weight| tensor_entry(&graph, weight)),
-        parameters: entries,
+        parameters: trained.entries,
     };
     OnnxFile::new(graph.model_proto(STEP))?;
     Ok(TrainingProgram {
         manifest,
-        parameters: values,
-        trained,
+        parameters: trained.first,
+        trained: numbers,
         frozen,
         notes: prepared.notes,
         deployed: prepared.graph,
@@ -135,6 +147,72 @@ pub fn compile(
         step: graph,
         evaluation,
     })
+}
+
+/// What a step changes: inputs of its graph.
+struct Trained {
+    values: Vec<ValueId>,
+    /// What they are before the first step.
+    first: Vec<Vec<f32>>,
+    entries: Vec<ParameterEntry>,
+}
+
+impl Trained {
+    /// Makes the selected weights inputs of a graph of the prepared model.
+    fn open(prepared: &Prepared, wanted: &FineTuning, graph: &mut Graph) -> Self {
+        let mut this = Self { values: Vec::new(), first: Vec::new(), entries: Vec::new() };
+        for index in &prepared.selected {
+            let layer = &prepared.layers[*index];
+            for weight in &layer.weights {
+                let name = prepared.graph.name(weight.value);
+                if this.entries.iter().any(|entry| entry.name == name) {
+                    continue; // tied: read by several nodes, trained once
+                }
+                let id = graph.find(name).expect("the bound graph has all constants");
+                let constant = graph.constant_of(id).expect("initializers are constants").clone();
+                this.first.push(constant.to_f32().expect("layers() lists float32 weights only"));
+                graph.constant_to_input(id);
+                this.values.push(id);
+                this.entries.push(ParameterEntry {
+                    name: name.to_owned(),
+                    shape: weight.shape.clone(),
+                    gradient: String::new(),
+                    layer: layer.name.clone(),
+                    learning_rate_multiplier: prepared.multiplier(*index, wanted),
+                    weight_decay: weight.shape.len() >= 2,
+                    is_statistic: false,
+                });
+            }
+        }
+        this
+    }
+
+    /// Lists running statistics behind the weights, and returns their next values.
+    fn follow(
+        &mut self,
+        graph: &mut Graph,
+        opened: Vec<OpenedStatistic>,
+        next: &HashMap<ValueId, ValueId>,
+    ) -> Vec<ValueId> {
+        let mut outputs = Vec::new();
+        for statistic in opened {
+            let (name, next) = (graph.name(statistic.value).to_owned(), next[&statistic.value]);
+            call(graph, next, &format!("{name}.next"), 0);
+            let of_layer = self.values.iter().position(|value| *value == statistic.beside);
+            self.entries.push(ParameterEntry {
+                shape: vec![statistic.first.len()],
+                gradient: graph.name(next).to_owned(),
+                layer: of_layer.map_or_else(String::new, |index| self.entries[index].layer.clone()),
+                learning_rate_multiplier: 1.0,
+                weight_decay: false,
+                is_statistic: true,
+                name,
+            });
+            self.first.push(statistic.first);
+            outputs.push(next);
+        }
+        outputs
+    }
 }
 
 /// Names of the graphs.
@@ -259,6 +337,8 @@ pub(crate) struct Prepared {
     /// Of the model's own layers, those that lead to the prediction.
     pub(crate) trainable: Vec<usize>,
     pub(crate) selected: Vec<usize>,
+    /// Names of tensors that the file stores once for several parameters, with these.
+    pub(crate) untied: Vec<(String, Vec<ValueId>)>,
     /// What is not as the file says, in words.
     pub(crate) notes: Vec<String>,
 }
@@ -324,7 +404,10 @@ pub(crate) fn prepare(
     let mut notes = Vec::new();
     notes.extend(any_batch(&mut graph, wanted, catalog)?);
     normalize(&mut graph);
-    untie(&mut graph, catalog);
+    let untied = untie(&mut graph, catalog);
+    if wanted.batch_normalization == BatchNormalization::Training {
+        batch_statistics::untie_statistics(&mut graph);
+    }
     let output = wanted.output.as_deref();
     if matches!(wanted.head, HeadChoice::New(_)) {
         let mut bare = graph.clone();
@@ -379,7 +462,10 @@ pub(crate) fn prepare(
     notes.extend(applied.notes);
     let (graph, merged, merges) = (applied.graph, applied.merged, applied.merges);
     let prediction = Some(prediction);
-    let mut prepared = Prepared { graph, merged, merges, head, prediction, layers, trainable, selected, notes };
+    let mut prepared = Prepared { graph, merged, merges, head, prediction, layers, trainable, selected, untied, notes };
+    let weights = prepared.weights(&prepared.graph);
+    let note = batch_statistics::note(&prepared.graph, &weights, wanted.batch_normalization)?;
+    prepared.notes.extend(note);
     let factor = |index| prepared.multiplier(index, wanted);
     check_factors(&prepared.layers, &prepared.selected, &wanted.learning_rate_multipliers, factor)?;
     let still: Vec<String> = prepared

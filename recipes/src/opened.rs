@@ -227,6 +227,7 @@ impl OpenedParts {
             standardize: self.standardizations(TensorRole::Input).collect(),
             undo: self.standardizations(TensorRole::Target).map(|(_, learned)| learned).next(),
             train: model.train,
+            batch_normalization: model.batch_normalization,
             methods: self.methods.clone(),
             layer_decay: training.layer_decay,
             learning_rate_multipliers: training.learning_rate_multipliers.clone(),

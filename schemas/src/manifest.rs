@@ -109,7 +109,7 @@ pub struct ParameterEntry {
     pub name: String,
     /// Length of each axis.
     pub shape: Vec<usize>,
-    /// Graph output that holds its gradient.
+    /// Graph output that holds its gradient; of a running statistic its next value.
     pub gradient: String,
     /// The layer it belongs to, as `inspect` names it.
     pub layer: String,
@@ -117,6 +117,13 @@ pub struct ParameterEntry {
     pub learning_rate_multiplier: f32,
     /// Whether weight decay applies: true for weights of two axes or more, false for biases and scales.
     pub weight_decay: bool,
+    /// Whether it is a running statistic of a normalization: it has no gradient, and takes its next value after each step.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_statistic: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 #[cfg(test)]

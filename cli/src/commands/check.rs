@@ -1,4 +1,4 @@
-use millstream::compiler::ModelReport;
+use millstream::compiler::{ModelReport, SharedWeight};
 use millstream::recipes::{Catalogs, CheckReport, DataReport, check};
 use millstream::schemas::recipe::ByteSize;
 
@@ -43,6 +43,7 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
         text.push_str(&format!("{weights} of the frozen ones are in no layer that could be trained\n"));
     }
     text.push_str(&layers(model, true));
+    text.push_str(&structure(model));
     text.push_str("\noperators:\n");
     text.push_str(&operators(model, true));
     text.push_str(&format!(
@@ -130,6 +131,9 @@ fn classes(report: &CheckReport) -> String {
         table.row([index.to_string(), class.name.clone(), grouped(class.rows), other]);
     }
     let classes = report.train.classes.len();
+    if classes == 0 {
+        return String::new();
+    }
     let more =
         if classes > MOST { format!("  … and {} more\n", grouped((classes - MOST) as u64)) } else { String::new() };
     format!("\n{}:\n{}{more}", count(classes, "class"), table.render())
@@ -138,7 +142,7 @@ fn classes(report: &CheckReport) -> String {
 /// Layers in order; with `selection`, what is trained and how fast.
 pub(crate) fn layers(model: &ModelReport, selection: bool) -> String {
     let headings: &[&str] = if selection {
-        &["layer", "operator", ">parameters", "weights", "", ">rate ×"]
+        &["layer", "operator", ">parameters", "weights", ">trained"]
     } else {
         &["layer", "operator", ">parameters", "weights"]
     };
@@ -148,12 +152,40 @@ pub(crate) fn layers(model: &ModelReport, selection: bool) -> String {
         let mut cells =
             vec![layer.name.clone(), layer.operator.clone(), grouped(layer.parameters as u64), weights.join(" + ")];
         if selection {
-            let rate = if layer.trained { format!("{:.3}", layer.learning_rate_multiplier) } else { String::new() };
-            cells.extend([if layer.trained { "trained" } else { "frozen" }.to_owned(), rate]);
+            let rate = || format!("×{:.3}", layer.learning_rate_multiplier);
+            cells.push(if layer.trained { rate() } else { "frozen".to_owned() });
         }
         table.row(cells);
     }
     table.render()
+}
+
+/// How many of the last layers can be trained, and which layers share a tensor.
+pub(crate) fn structure(model: &ModelReport) -> String {
+    const MOST: usize = 6;
+    let mut text = match model.trainable {
+        Some((0, 1..)) => "no layer can be trained: operators behind all of them have no gradient\n".to_owned(),
+        Some((last, layers)) if last < layers => output::prose(&format!(
+            "the last {last} of {layers} layers can be trained (`train: {{last: {last}}}`); operators behind the others have no \
+             gradient"
+        )),
+        _ => String::new(),
+    };
+    let named = |weight: &SharedWeight| {
+        let mut named: Vec<String> = weight.layers.iter().take(MOST).map(shown).collect();
+        if weight.layers.len() > MOST {
+            named.push(format!("… {} more", weight.layers.len() - MOST));
+        }
+        format!("{} ({})", count(weight.layers.len() as u64, "layer"), named.join(", "))
+    };
+    for weight in &model.shared {
+        text.push_str(&output::prose(&format!("`{}` is one parameter of {}", shown(&weight.name), named(weight))));
+    }
+    for weight in &model.stored_once {
+        let told = format!("`{}` is stored once, and a parameter of its own in {}", shown(&weight.name), named(weight));
+        text.push_str(&output::prose(&told));
+    }
+    text
 }
 
 /// Operators and whether they have gradients; with `selection`, how many nodes need one.

@@ -5,7 +5,7 @@ use millstream::recipes::inspect::{DatasetReport, ModelInspection, inspect_datas
 use millstream::schemas::recipe::ByteSize;
 
 use crate::arguments::{Global, Inspect};
-use crate::commands::check::{layers, operators, shape};
+use crate::commands::check::{layers, operators, shape, structure};
 use crate::messages::harmless;
 use crate::output;
 use crate::table::Table;
@@ -125,6 +125,7 @@ fn describe_model(report: &ModelInspection) -> String {
     let (layers_found, parameters) = (model.layers.len() as u64, model.parameters as u64);
     text.push_str(&format!("\n{}, {}:\n", count(layers_found, "layer"), count(parameters, "parameter")));
     text.push_str(&layers(model, false));
+    text.push_str(&structure(model));
     text.push_str("\noperators:\n");
     text.push_str(&operators(model, false));
     for found in &report.patterns {

@@ -154,7 +154,7 @@ fn an_operator_without_gradient_is_named_with_the_path_from_the_loss() {
         place.run_with("train", &[]).failed_with(&[
             "no gradient for operator OptionalGetElement",
             "`bent`",
-            "`train: head`",
+            "The last of 2 layers can be trained: `train: {last: 1}`",
         ]);
         // Behind the head nothing of it is on the path.
         place.run_with("check", &["model.train=head"]).done();

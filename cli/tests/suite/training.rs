@@ -22,7 +22,8 @@ fn a_run_leaves_a_model_its_figures_and_a_report() {
         "report.html",
         "recipe.yaml",
         "graph/training_step.onnx",
-        "graph/weights.bin",
+        "graph/evaluation.onnx",
+        "graph/parameters.safetensors",
         "graph/manifest.json",
     ] {
         assert!(!place.read(&format!("run/{file}")).is_empty(), "{file}");

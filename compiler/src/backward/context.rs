@@ -108,6 +108,7 @@ impl Backward<'_> {
             node: self.graph.label(&self.node),
             reason: reason.into(),
             path: String::new(), // the reverse pass fills it in
+            trainable: None,
         }
     }
 }

@@ -37,6 +37,7 @@ impl Expansion<'_> {
             node: self.graph.label(&self.node),
             reason: reason.into(),
             path: String::new(), // the reverse pass fills it in
+            trainable: None,
         }
     }
 }

@@ -111,6 +111,7 @@ impl TrainedPath {
                 node: graph.label(node),
                 reason,
                 path: self.path_to(graph, *index),
+                trainable: None,
             })?;
         }
         Ok(())
@@ -121,7 +122,7 @@ impl TrainedPath {
         match error {
             CompilerError::MissingGradient { operator, opset, node, reason, .. } => {
                 let path = self.path_to(graph, index);
-                CompilerError::MissingGradient { operator, opset, node, reason, path }
+                CompilerError::MissingGradient { operator, opset, node, reason, path, trainable: None }
             }
             other => other,
         }

@@ -1,6 +1,7 @@
 //! What is trained: the layers of a model, its head, and the selection of both.
 
 mod applied;
+pub(crate) mod batch_statistics;
 mod ending;
 mod head;
 mod layers;
@@ -18,7 +19,7 @@ mod standardize;
 use std::collections::BTreeMap;
 
 use crate::losses::Loss;
-use millstream_schemas::recipe::{LearningRateMultiplier, TrainSelection};
+use millstream_schemas::recipe::{BatchNormalization, LearningRateMultiplier, TrainSelection};
 use millstream_schemas::{AxisLength, Standardization};
 
 pub(crate) use applied::Applied;
@@ -59,6 +60,8 @@ pub struct FineTuning {
     pub undo: Option<Standardization>,
     /// Which layers are trained.
     pub train: TrainSelection,
+    /// What BatchNormalization of trained layers normalizes by.
+    pub batch_normalization: BatchNormalization,
     /// What is added to the model and trained, in order.
     pub methods: Vec<Method>,
     /// Factor on the learning rate for each layer further from the head.
@@ -83,6 +86,7 @@ impl FineTuning {
             standardize: BTreeMap::new(),
             undo: None,
             train: TrainSelection::Head,
+            batch_normalization: BatchNormalization::default(),
             methods: Vec::new(),
             layer_decay: 1.0,
             learning_rate_multipliers: Vec::new(),

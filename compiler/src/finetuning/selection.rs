@@ -163,7 +163,10 @@ fn check_pattern(layers: &[Layer], trainable: &[usize], pattern: &str) -> Result
 /// Exporters store equal tensors once (all fresh LayerNorm weights, all zero biases, a scale and a variance of ones, the
 /// copies of a layer before training), and training would then tie them. A reader that does not train it keeps the original.
 /// Other weights stay tied: an embedding used twice is meant to be, as is what one module reads each time that it is called.
-pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) {
+///
+/// Returns the name of each such tensor, and the constants that stand for it now.
+pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) -> Vec<(String, Vec<ValueId>)> {
+    let mut untied = Vec::new();
     let mut slots: BTreeMap<ValueId, Vec<(usize, usize)>> = BTreeMap::new();
     for weight in layers(graph, catalog).into_iter().flat_map(|layer| layer.weights) {
         // behind a view the stored form is read; its copies would be views too
@@ -186,12 +189,16 @@ pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) {
             continue;
         }
         let kept = usize::from(readers[&value] == slots.len()); // the first may keep it if all readers train it
+        let mut own_ones = vec![value; kept];
         for (node, input) in slots.into_iter().skip(kept) {
             let own = own_name(graph, value, node);
             let own = graph.constant(&own, original.clone());
             graph.set_input(node, input, own);
+            own_ones.push(own);
         }
+        untied.push((graph.name(value).to_owned(), own_ones));
     }
+    untied
 }
 
 /// A free name for the copy that a node reads: its module's path and the weight's part in it, where they are known.

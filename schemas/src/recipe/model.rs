@@ -20,6 +20,9 @@ pub struct ModelRecipe {
     /// Which layers are trained; all others stay frozen.
     #[serde(default)]
     pub train: TrainSelection,
+    /// What normalizations of trained layers normalize by.
+    #[serde(default)]
+    pub batch_normalization: BatchNormalization,
     /// What is added to the model and trained, in order: `lora` and its like.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "methods")]
@@ -59,6 +62,20 @@ pub enum Pooling {
     Mean,
     /// The first token's.
     First,
+}
+
+/// What BatchNormalization of trained layers normalizes by. Of frozen layers it always keeps the statistics of the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchNormalization {
+    /// The running statistics of the pretrained model, which stay as they are. Scale and bias are trained. Right for small data
+    /// and small batches, whose own statistics are noise.
+    #[default]
+    Frozen,
+    /// Mean and variance of each batch, as PyTorch's training mode; the running statistics follow them, and are what the
+    /// evaluation and the exported model use. For much data that looks otherwise than what the model was trained on, in
+    /// batches of 16 rows or more.
+    Training,
 }
 
 /// Which layers are trained.

@@ -154,7 +154,7 @@ mod tests {
             }
         }
         let rule = AdamW::default();
-        let facts = ParameterFacts { learning_rate_multiplier: 1.0, decays: true };
+        let facts = ParameterFacts { learning_rate_multiplier: 1.0, decays: true, is_statistic: false };
         let mut parameter = vec![1.0_f32, -2.0];
         let mut state = vec![vec![0.0; 2]; 2];
         for (step, gradient) in gradients.iter().enumerate() {
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_parameter_without_decay_and_with_a_multiplier_moves_by_its_own_rate() {
         let rule = AdamW::default();
-        let facts = ParameterFacts { learning_rate_multiplier: 0.5, decays: false };
+        let facts = ParameterFacts { learning_rate_multiplier: 0.5, decays: false, is_statistic: false };
         let (mut parameter, mut state) = (vec![1.0_f32], vec![vec![0.0; 1]; 2]);
         rule.update(&rule.coefficients(0, 0.1), facts, 1.0, &mut parameter, &[2.0], &mut state);
         // The first step of Adam has length η whatever the gradient.

@@ -60,10 +60,20 @@ pub(crate) fn update_graph(
             state,
         });
     }
-    let gradients: Vec<ValueId> = values.iter().map(|(gradient, ..)| *gradient).collect();
+    let of_weights = values.iter().zip(entries).filter(|(_, entry)| !entry.is_statistic);
+    let gradients: Vec<ValueId> = of_weights.map(|((gradient, ..), _)| *gradient).collect();
     let scale = clip_norm.map(|limit| scale_nodes(&mut graph, &gradients, limit)).transpose()?;
     let (mut outputs, mut output_names) = (Vec::new(), Vec::new());
     for ((entry, names), (gradient, parameter, state)) in entries.iter().zip(&names).zip(&values) {
+        if entry.is_statistic {
+            for (from, name) in
+                std::iter::once(gradient).chain(state).zip([&names.new_parameter].into_iter().chain(&names.new_state))
+            {
+                outputs.push(graph.add("Identity", &[*from], &[])?);
+                output_names.push(name);
+            }
+            continue;
+        }
         let gradient = match scale {
             Some(scale) => graph.times(*gradient, scale)?,
             None => *gradient,

@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn three_steps_are_those_of_the_paper() {
         let rule = Lion { weight_decay: 0.1, ..Lion::default() };
-        let facts = ParameterFacts { learning_rate_multiplier: 1.0, decays: true };
+        let facts = ParameterFacts { learning_rate_multiplier: 1.0, decays: true, is_statistic: false };
         let (mut parameter, mut state) = (vec![1.0_f32, 1.0], vec![vec![0.0_f32; 2]]);
         // The second weight has no gradient at first: its step is 0, and only decay moves it.
         for (step, gradient) in [[0.5_f32, 0.0], [-4.0, 0.0], [0.0, 1.0]].into_iter().enumerate() {

@@ -9,11 +9,17 @@ pub struct ParameterFacts {
     pub learning_rate_multiplier: f32,
     /// Whether weight decay applies.
     pub decays: bool,
+    /// Whether it is a running statistic, which takes its next value instead of an update.
+    pub is_statistic: bool,
 }
 
 impl From<&ParameterEntry> for ParameterFacts {
     fn from(entry: &ParameterEntry) -> Self {
-        Self { learning_rate_multiplier: entry.learning_rate_multiplier, decays: entry.weight_decay }
+        Self {
+            learning_rate_multiplier: entry.learning_rate_multiplier,
+            decays: entry.weight_decay,
+            is_statistic: entry.is_statistic,
+        }
     }
 }
 

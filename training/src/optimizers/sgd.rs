@@ -140,7 +140,7 @@ mod tests {
                 wanted -= 0.1 * direction;
             }
             let rule = Sgd { momentum, nesterov, weight_decay: decay };
-            let facts = ParameterFacts { learning_rate_multiplier: 1.0, decays: true };
+            let facts = ParameterFacts { learning_rate_multiplier: 1.0, decays: true, is_statistic: false };
             let mut parameter = vec![1.0_f32];
             let mut state = vec![vec![0.0; 1]; rule.state_names().len()];
             for (step, gradient) in [0.5_f32, -1.0, 2.0].into_iter().enumerate() {

@@ -40,7 +40,8 @@ impl ParameterStore for HostStore {
     }
 
     fn update(&mut self, update: &Update<'_>, gradients: &[OwnedTensor]) -> Result<Option<f64>, TrainingError> {
-        let norm = gradients.iter().map(|gradient| sum_of_squares(gradient.values())).sum::<f64>().sqrt();
+        let of_weights = gradients.iter().zip(&self.facts).filter(|(_, facts)| !facts.is_statistic);
+        let norm = of_weights.map(|(gradient, _)| sum_of_squares(gradient.values())).sum::<f64>().sqrt();
         // Squares of floats do not overflow a double: a norm is finite when all gradients are.
         if !norm.is_finite() {
             return Ok(Some(norm));
@@ -49,6 +50,10 @@ impl ParameterStore for HostStore {
         let coefficients = update.rule.coefficients(update.step, update.learning_rate);
         let tensors = self.parameters.iter_mut().zip(gradients).zip(&mut self.state).zip(&self.facts);
         for (((parameter, gradient), state), facts) in tensors {
+            if facts.is_statistic {
+                parameter.values_mut().copy_from_slice(gradient.values());
+                continue;
+            }
             update.rule.update(&coefficients, *facts, scale, parameter.values_mut(), gradient.values(), state);
         }
         Ok(Some(norm))

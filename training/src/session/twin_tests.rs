@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{StepRunner, StepSettings};
 use crate::optimizers::standard;
-use crate::support::{batch, devices, optimizer, program};
+use crate::support::{batch, devices, normalized_program, optimizer, program};
 use millstream_runtime::Device;
 
 #[test]
@@ -26,15 +26,15 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
         optimizers.extend(samples.map(|options| rated(row.name, 0.02, options)));
     }
     let cpu = Device::cpu(millstream_runtime::ready(None).unwrap());
-    let mut program = program();
-    program.manifest.parameters[0].learning_rate_multiplier = 0.25;
+    let mut programs = [program(), normalized_program()];
+    programs.iter_mut().for_each(|program| program.manifest.parameters[0].learning_rate_multiplier = 0.25);
     let rows = optimizers.iter().flat_map(|optimizer| [(optimizer, None), (optimizer, Some(0.3))]);
-    let rows: Vec<_> = rows.collect();
+    let rows: Vec<_> = rows.flat_map(|row| programs.iter().map(move |program| (row, program))).collect();
     for device in devices() {
-        for &(optimizer, gradient_clip_norm) in &rows {
+        for &((optimizer, gradient_clip_norm), program) in &rows {
             let settings = StepSettings { optimizer: optimizer.clone(), gradient_clip_norm, threads: 1 };
-            let mut in_rust = StepRunner::open_with_store(&program, &cpu, &settings, true).unwrap();
-            let mut as_nodes = StepRunner::open_with_store(&program, &device, &settings, false).unwrap();
+            let mut in_rust = StepRunner::open_with_store(program, &cpu, &settings, true).unwrap();
+            let mut as_nodes = StepRunner::open_with_store(program, &device, &settings, false).unwrap();
             for step in 0..7 {
                 // Steps of different length, so that a stale coefficient would show.
                 let rate = settings.optimizer.learning_rate() * (1.0 + step as f32 / 3.0);

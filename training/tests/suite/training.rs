@@ -1,7 +1,7 @@
 //! Whole runs of a small network.
 
 use crate::runs::{PER_EPOCH, bits, device, run, settings};
-use crate::support::{BATCH, CLASSES, batches, devices, model, optimizer, program, program_of};
+use crate::support::{BATCH, CLASSES, batches, devices, model, normalized_program, optimizer, program, program_of};
 use millstream_compiler::TrainingProgram;
 use millstream_schemas::{Batch, Fingerprint, ResumePoint};
 use millstream_training::checkpoint;
@@ -26,13 +26,29 @@ fn a_run_learns_evaluates_each_epoch_and_keeps_the_newest_checkpoints() {
 
 #[test]
 fn a_resumed_run_is_the_uninterrupted_one_to_the_bit_wherever_it_stopped() {
+    resumed_wherever_it_stopped(&program());
+}
+
+#[test]
+fn running_statistics_follow_the_data_and_are_resumed_to_the_bit() {
+    let program = normalized_program();
+    let statistics = program.manifest.parameters.iter().filter(|entry| entry.is_statistic).count();
+    let whole = resumed_wherever_it_stopped(&program);
+    let of_batches = whole[whole.len() - statistics..].iter().zip(&program.parameters[whole.len() - statistics..]);
+    for (after, before) in of_batches {
+        assert!(after != before && after.iter().all(|value| value.is_finite()), "{after:?}");
+    }
+}
+
+/// The parameters at the end.
+fn resumed_wherever_it_stopped(program: &TrainingProgram) -> Vec<Vec<f32>> {
     let device = device();
-    let mut whole = Trainer::open(&program(), &device, settings(4, None)).unwrap();
+    let mut whole = Trainer::open(program, &device, settings(4, None)).unwrap();
     run(&mut whole, 4, u64::MAX);
     // In the middle of an epoch, at the end of one, after the first step and after the last.
     for stop_at in [7, 10, 1, 20] {
         let folder = tempfile::tempdir().unwrap();
-        let mut first = Trainer::open(&program(), &device, settings(4, Some(folder.path()))).unwrap();
+        let mut first = Trainer::open(program, &device, settings(4, Some(folder.path()))).unwrap();
         let ending = run(&mut first, 4, stop_at);
         let Ending::Interrupted { checkpoint: Some(path) } = ending else { panic!("{ending:?}") };
         assert!(path.ends_with(format!("step-{stop_at}")));
@@ -40,7 +56,7 @@ fn a_resumed_run_is_the_uninterrupted_one_to_the_bit_wherever_it_stopped() {
         let newest = checkpoint::load_newest(folder.path()).unwrap();
         assert!(newest.skipped.is_empty());
         let saved = newest.checkpoint.unwrap();
-        let mut second = Trainer::resume(&program(), &device, settings(4, Some(folder.path())), saved).unwrap();
+        let mut second = Trainer::resume(program, &device, settings(4, Some(folder.path())), saved).unwrap();
         assert_eq!(run(&mut second, 4, u64::MAX), Ending::Finished, "stopped at {stop_at}");
         assert_eq!(bits(&second.parameters().unwrap()), bits(&whole.parameters().unwrap()), "stopped at {stop_at}");
         let best = |trainer: &Trainer| bits(&trainer.best_parameters().unwrap());
@@ -52,6 +68,7 @@ fn a_resumed_run_is_the_uninterrupted_one_to_the_bit_wherever_it_stopped() {
         };
         assert_eq!(evaluations(&second), evaluations(&whole), "stopped at {stop_at}");
     }
+    whole.parameters().unwrap()
 }
 
 #[test]
