@@ -660,7 +660,7 @@ mod tests {
             let wanted = format!(
                 "no gradient for operator odd.Bend (opset 3), node `bent`: it is not in the operator table; it lies \
                  between the loss and the trained layers: scores (Gemm) <- features ({middle}) <- bent (odd.Bend). \
-                 Train only layers after this node"
+                 The last of 2 layers can be trained: `train: {{last: 1}}`"
             );
             assert!(error.contains(&wanted), "{error}");
         }
