@@ -120,6 +120,7 @@ fn compile_selected(
     }
     let next = trained.follow(&mut graph, statistics, &next);
     graph.set_outputs(&[measured, gradient_values, next].concat());
+    graph.join_reshapes();
 
     let frozen = unique_parameters(layers) + prepared.other_weights() - numbers;
     let manifest = TrainingManifest {

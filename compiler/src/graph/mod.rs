@@ -5,6 +5,7 @@ mod attributes;
 mod constant;
 mod element_type;
 mod emitters;
+mod execution_order;
 mod integers;
 mod length;
 mod node;

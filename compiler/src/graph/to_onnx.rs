@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use prost::Message;
 
+use super::execution_order::listed;
 use super::{Attribute, Constant, ElementType, Graph, Length, Node, TensorType, ValueId};
 use crate::CompilerError;
 use crate::model_file::onnx::{
@@ -25,7 +26,7 @@ impl Graph {
     }
 
     pub(crate) fn model_proto(&self, name: &str) -> ModelProto {
-        self.written(name, self.live_nodes())
+        self.written(name, listed(self.live_nodes()))
     }
 
     /// As [`Graph::model_proto`], with the nodes that make known constants.
