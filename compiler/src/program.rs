@@ -252,13 +252,23 @@ impl TrainingProgram {
         RunGraph::folded([(&self.step, STEP), (&self.evaluation, EVALUATION)])
     }
 
-    /// Bytes of computed values alive at once at the worst node of the step, without parameters and gradients.
-    /// `lengths`: those of the axes that are named.
+    /// Bytes of computed values alive at once at the worst node of the step, and at that of the evaluation, without parameters
+    /// and gradients. `lengths`: those of the axes that are named.
     ///
     /// # Errors
     /// A named axis has no length there.
-    pub fn activation_bytes(&self, lengths: &BTreeMap<String, usize>) -> Result<u64, CompilerError> {
-        self.step.peak_activation_bytes(lengths)
+    pub fn activation_bytes(&self, lengths: &BTreeMap<String, usize>) -> Result<[u64; 2], CompilerError> {
+        Ok([self.step.peak_activation_bytes(lengths)?, self.evaluation.peak_activation_bytes(lengths)?])
+    }
+
+    /// Bytes of all constants that the program holds, each once: weights as they were before training, and what is made of them.
+    pub fn constant_bytes(&self) -> u64 {
+        let graphs = [&self.deployed, &self.merged, &self.step, &self.evaluation];
+        let constants = graphs.into_iter().flat_map(|graph| {
+            graph.constants().into_iter().filter_map(|value| graph.constant_of(value)).map(|constant| &constant.bytes)
+        });
+        let distinct: HashMap<usize, usize> = constants.map(|bytes| (bytes.as_ptr() as usize, bytes.len())).collect();
+        distinct.into_values().map(|bytes| bytes as u64).sum()
     }
 
     /// The tuned model: the pretrained graph with these parameters (manifest order) and the new head. What

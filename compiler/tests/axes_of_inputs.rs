@@ -55,7 +55,7 @@ fn the_caller_fixes_lengths_or_names_them_and_the_rest_keeps_the_names_of_the_fi
         assert_eq!((&manifest.batch, &manifest.targets[0].shape[..]), (&batch, &[batch.clone(), 5.into()][..]));
         let lengths: BTreeMap<String, usize> =
             ["batch", "rows", "sequence", "tokens"].map(|name| (name.to_owned(), 9)).into();
-        assert!(program.activation_bytes(&lengths).unwrap() > 0);
+        assert!(program.activation_bytes(&lengths).unwrap()[0] > 0);
         let open = program.activation_bytes(&BTreeMap::new()).map_err(|error| error.to_string());
         let is_open = manifest.inputs[0].fixed_shape().is_none();
         assert_eq!(open.is_err(), is_open, "{wanted}: {open:?}");

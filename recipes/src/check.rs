@@ -4,17 +4,15 @@ use millstream_compiler::{CompilerError, ModelReport, TrainingProgram, describe}
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{SharedRows, check_quarantine};
 use millstream_runtime::{Device, DeviceRequest};
-use millstream_schemas::recipe::{DamagedPolicy, DataRecipe};
+use millstream_schemas::recipe::DamagedPolicy;
 use millstream_schemas::{Recipe, TensorRole, TensorSpec, count, shown, shown_path};
-use millstream_training::optimizers::Optimizer;
 use serde::Serialize;
 
 use crate::class_count::empty_classes;
 use crate::data_report::{DataReport, DataReports};
 use crate::error::with_causes;
-use crate::model_inputs::longest;
 use crate::run_folder::RunFolder;
-use crate::{Catalogs, Opened, RecipeError, overlap};
+use crate::{Catalogs, MemoryEstimate, Opened, RecipeError, overlap};
 
 /// What a recipe would do.
 #[derive(Clone, Debug, Serialize)]
@@ -43,21 +41,6 @@ pub struct CheckReport {
     pub warnings: Vec<String>,
     /// What stops training from starting.
     pub problems: Vec<String>,
-}
-
-/// Bytes that a run holds, as far as they can be told before.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct MemoryEstimate {
-    /// Weights of the model, trained and frozen.
-    pub weights: u64,
-    /// Gradients and what the optimizer remembers.
-    pub training_state: u64,
-    /// Computed values at the fullest moment of a step.
-    pub activations: u64,
-    /// Ceiling of the stream of batches.
-    pub stream: u64,
-    /// All of them.
-    pub total: u64,
 }
 
 /// Where steps would run.
@@ -95,16 +78,16 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
     let (wanted, catalog) = (opened.fine_tuning(), &opened.catalogs.operators);
     let model = describe(&opened.model, Some(&wanted), catalog)?;
     let mut problems = Vec::new();
-    let bytes = |program: TrainingProgram| Ok(program.activation_bytes(&longest(&opened.spec))?);
-    let activations = match opened.program().and_then(bytes) {
-        Ok(bytes) => bytes,
+    let estimated = |program: TrainingProgram| Ok(MemoryEstimate::of(opened, &program)?);
+    let memory = match opened.program().and_then(estimated) {
+        Ok(memory) => memory,
         Err(error @ RecipeError::Mismatch { .. })
         | Err(error @ RecipeError::Compiler(CompilerError::Selection(_) | CompilerError::Setting { .. })) => {
             return Err(error);
         }
         Err(error) => {
             problems.push(error.to_string());
-            0
+            MemoryEstimate::default()
         }
     };
     let device = device(&recipe.training.device, library);
@@ -152,7 +135,7 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         inputs: opened.spec.of_role(TensorRole::Input).cloned().collect(),
         steps_per_epoch: opened.steps_per_epoch(),
         total_steps: opened.total_steps(),
-        memory: memory(&recipe.data, &opened.optimizer, &model, activations),
+        memory,
         train,
         evaluate,
         model,
@@ -324,20 +307,6 @@ fn warnings(opened: &Opened, train: &DataReport, evaluate: Option<&DataReport>) 
 /// Cores that this process may use.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn memory(data: &DataRecipe, optimizer: &Optimizer, model: &ModelReport, activations: u64) -> MemoryEstimate {
-    let remembered = optimizer.numbers_for_each_weight() as u64;
-    let weights = (model.parameters + model.other_weights) as u64 * 4;
-    let training_state = model.trained as u64 * 4 * (1 + remembered);
-    let stream = data.memory.0;
-    MemoryEstimate {
-        weights,
-        training_state,
-        activations,
-        stream,
-        total: [training_state, activations, stream].into_iter().fold(weights, u64::saturating_add),
-    }
 }
 
 #[cfg(test)]

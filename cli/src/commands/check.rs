@@ -52,14 +52,19 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
         grouped(report.total_steps)
     ));
     let memory = &report.memory;
-    text.push_str(&output::prose(&format!(
-        "memory: about {} (weights {}, gradients and optimizer {}, computed values {}, data stream at most {})",
-        ByteSize(memory.total),
-        ByteSize(memory.weights),
-        ByteSize(memory.training_state),
-        ByteSize(memory.activations),
-        ByteSize(memory.stream)
-    )));
+    if memory.total > 0 {
+        text.push_str(&output::prose(&format!(
+            "memory: about {} on the CPU (weights {}, gradients and optimizer {}, copies while saving {}, computed values {}, \
+             data {}, the program itself {})",
+            ByteSize(memory.total),
+            ByteSize(memory.weights),
+            ByteSize(memory.training_state),
+            ByteSize(memory.saving),
+            ByteSize(memory.activations),
+            ByteSize(memory.stream),
+            ByteSize(memory.process)
+        )));
+    }
     match &report.device.device {
         Some(device) => {
             let device = output::device(device, &report.device.reason, verbose);

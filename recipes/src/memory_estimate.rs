@@ -1,0 +1,82 @@
+use std::collections::HashMap;
+
+use millstream_compiler::{CompilerError, TrainingProgram};
+use serde::Serialize;
+
+use crate::Opened;
+use crate::model_inputs::longest;
+
+/// The process itself with ONNX Runtime loaded, as measured on Linux.
+const PROCESS: u64 = 62 << 20;
+/// Batches that are filled, wait, or are at work.
+const BATCHES: u64 = 5;
+/// What the runtime makes of weights inside a graph: tensors, and packed or reordered copies for its kernels.
+const SESSION_COPIES: u64 = 2;
+/// And while it opens the graph: the file in memory, as protobuf, as tensors.
+const OPENING_COPIES: u64 = 3;
+
+/// Bytes that a run holds on the CPU at its fullest, as far as they can be told before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MemoryEstimate {
+    /// Weights of the model, trained and frozen, with the copies of the runtime.
+    pub weights: u64,
+    /// Gradients and what the optimizer remembers.
+    pub training_state: u64,
+    /// Copies of both while a checkpoint is written.
+    pub saving: u64,
+    /// Computed values at the fullest moment of a step, and of an evaluation.
+    pub activations: u64,
+    /// Rows and batches of the data; of much data, the ceiling `data.memory`.
+    pub stream: u64,
+    /// The process itself with ONNX Runtime.
+    pub process: u64,
+    /// All of them, or what opening the graphs takes where that is more.
+    pub total: u64,
+}
+
+impl MemoryEstimate {
+    pub(crate) fn of(opened: &Opened, program: &TrainingProgram) -> Result<Self, CompilerError> {
+        let [step, evaluation] = program.run_graphs()?.map(|graph| graph.file().length() as u64);
+        let evaluation = if opened.evaluate.is_some() { evaluation } else { 0 };
+        let trained = 4 * program.trained as u64;
+        let remembered = opened.optimizer.numbers_for_each_weight() as u64;
+        let held = program.constant_bytes();
+        // first values, those at work, and the best so far
+        let copies = 2 + u64::from(opened.evaluate.is_some());
+        let weights = held + copies * trained + SESSION_COPIES * (step + evaluation);
+        let training_state = (1 + remembered) * trained;
+        let saving = (1 + remembered + remembered.max(1)) * trained;
+        let [of_step, of_evaluation] = program.activation_bytes(&longest(&opened.spec))?;
+        let activations = of_step + if opened.evaluate.is_some() { of_evaluation } else { 0 };
+        let stream = stream(opened);
+        let running = weights + training_state + saving + activations + stream;
+        let opening = held + copies * trained + OPENING_COPIES * step;
+        Ok(Self {
+            weights,
+            training_state,
+            saving,
+            activations,
+            stream,
+            process: PROCESS,
+            total: PROCESS + running.max(opening),
+        })
+    }
+}
+
+/// What rows and batches take: no more than the ceiling.
+fn stream(opened: &Opened) -> u64 {
+    let row: u64 = opened
+        .spec
+        .tensors
+        .iter()
+        .map(|tensor| tensor.most_elements.saturating_mul(tensor.element_type.bytes()) as u64)
+        .fold(0, u64::saturating_add);
+    let batches = row.saturating_mul(opened.spec.capacity as u64).saturating_mul(BATCHES);
+    let sources = [Some(&opened.train), opened.evaluate.as_ref()].into_iter().flatten();
+    let mut files = HashMap::new();
+    for file in sources.flat_map(|source| source.dataset.files()) {
+        files.insert(&file.path, file.row_groups.iter().map(|group| group.uncompressed).sum::<u64>());
+    }
+    let rows = files.into_values().fold(0, u64::saturating_add);
+    batches.saturating_add(rows).min(opened.recipe.data.memory.0)
+}
