@@ -21,6 +21,8 @@ use ort::value::DynValue;
 /// Largest difference to the fixed twin, relative to the largest value: another form of a gradient rounds otherwise.
 const TOLERANCE: f32 = 2e-5;
 const NAME: &str = "open";
+/// Operators all of whose outputs have gradients.
+const THROUGH_ALL: [&str; 4] = ["GRU", "LSTM", "RNN", "Split"];
 /// What an open length leaves undecided, so that the caller is asked to state it.
 const LEFT_TO_THE_CALLER: [&str; 9] = [
     "which rounds: state the lengths",           // a factor that is no fraction
@@ -73,7 +75,7 @@ fn build(row: &Operator, sample: &Sample, opset: i64, open: &Open, length: &Leng
         results.push(if is_float { *output } else { graph.cast(*output, ElementType::F32)? });
     }
     if !wanted.is_empty() && matches!(row.gradient, Gradient::Defined(_) | Gradient::Expand(_)) {
-        let through = if row.name == "Split" { outputs.as_slice() } else { &outputs[..1] };
+        let through = if THROUGH_ALL.contains(&row.name) { outputs.as_slice() } else { &outputs[..1] };
         let mut loss = graph.scalar(0.0);
         for (at, output) in through.iter().enumerate() {
             let weights = graph.known_type(*output)?.clone();

@@ -21,6 +21,8 @@ const OPSETS: [i64; 4] = [13, 17, 20, 25];
 const TOLERANCE: f64 = 2e-3;
 /// Inputs of at most this many elements hold no value twice: windows then have one maximum.
 const DISTINCT: usize = 128;
+/// Operators all of whose outputs have gradients.
+const THROUGH_ALL: [&str; 4] = ["GRU", "LSTM", "RNN", "Split"];
 /// More elements than these are checked in part, and all together along random directions.
 const EACH: usize = 160;
 
@@ -156,10 +158,10 @@ impl Built {
         Ok(Self { graph, varied, step, outputs })
     }
 
-    /// All outputs of `Split`; of others the first, since their further ones are statistics.
+    /// All outputs, or the first where further ones are statistics.
     fn differentiable(&self) -> Vec<ValueId> {
-        let is_split = self.graph.nodes().last().is_some_and(|node| node.operator == "Split");
-        if is_split { self.outputs.clone() } else { self.outputs[..1].to_vec() }
+        let through_all = self.graph.nodes().last().is_some_and(|node| THROUGH_ALL.contains(&node.operator.as_str()));
+        if through_all { self.outputs.clone() } else { self.outputs[..1].to_vec() }
     }
 
     fn shape(&self, value: ValueId) -> Vec<usize> {

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use super::Constant;
+use super::{Body, Constant};
 
 /// An attribute of a node.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,8 @@ pub enum Attribute {
     Strings(Vec<Bytes>),
     /// A tensor.
     Tensor(Constant),
+    /// A graph that the node runs.
+    Body(Body),
 }
 
 impl From<i64> for Attribute {

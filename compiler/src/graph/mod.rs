@@ -2,6 +2,7 @@
 //! the types of what it makes.
 
 mod attributes;
+mod body;
 mod constant;
 mod element_type;
 mod emitters;
@@ -11,6 +12,7 @@ mod length;
 mod node;
 mod patches;
 mod run_time_lengths;
+mod scan;
 mod tensor_type;
 mod to_onnx;
 
@@ -18,12 +20,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 pub use attributes::Attribute;
+pub use body::Body;
 pub use constant::Constant;
 pub use element_type::ElementType;
 pub use integers::{Integers, Known};
 pub use length::{Length, fixed_lengths};
 pub use node::{Node, ValueId};
 pub(crate) use node::{qualified, standard_domain};
+pub use scan::{Step, Steps};
 pub use tensor_type::TensorType;
 
 use crate::CompilerError;
@@ -80,10 +84,14 @@ impl Graph {
     /// An empty graph that knows these operators, for example those of
     /// [`OperatorCatalog::standard`](crate::operators::OperatorCatalog::standard).
     pub fn new(opset: i64, operators: impl OperatorTypes + 'static) -> Self {
+        Self::of(opset, Arc::new(operators))
+    }
+
+    fn of(opset: i64, operators: Arc<dyn OperatorTypes>) -> Self {
         Self {
             opset,
             other_opsets: BTreeMap::new(),
-            operators: Arc::new(operators),
+            operators,
             values: Vec::new(),
             nodes: Vec::new(),
             inputs: Vec::new(),

@@ -31,6 +31,12 @@ impl TensorType {
         fixed_lengths(&self.shape)
     }
 
+    /// Whether two types are the same, as far as lengths say.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        let same = || self.shape.iter().zip(&other.shape).all(|(own, other)| own.agrees_with(other));
+        self.dtype == other.dtype && self.shape.len() == other.shape.len() && same()
+    }
+
     /// With lengths for names, where `length` gives one.
     #[must_use]
     pub fn with(&self, length: &dyn Fn(&str) -> Option<Length>) -> Self {

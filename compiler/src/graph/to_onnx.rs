@@ -183,15 +183,23 @@ impl Graph {
 
     fn node_proto(&self, node: &Node, stands_for: &HashMap<ValueId, ValueId>) -> NodeProto {
         let name = |id: ValueId| self.name(stands_for.get(&id).copied().unwrap_or(id)).to_owned();
-        let names =
-            |values: &[Option<ValueId>]| values.iter().map(|value| value.map_or_else(String::new, name)).collect();
+        let names = |values: &[Option<ValueId>]| -> Vec<String> {
+            values.iter().map(|value| value.map_or_else(String::new, name)).collect()
+        };
+        let (mut input, output) = (names(&node.inputs), names(&node.outputs));
+        let outer =
+            node.attributes.values().map(|value| if let Attribute::Body(body) = value { body.outer() } else { 0 });
+        let outer = input.split_off(input.len().saturating_sub(outer.max().unwrap_or(0)));
+        let made = output.iter().find(|name| !name.is_empty()).map_or("", String::as_str);
+        let attributes = node.attributes.iter();
+        let attribute = attributes.map(|(name, value)| attribute_proto(name, value, made, &outer)).collect();
         NodeProto {
-            input: names(&node.inputs),
-            output: names(&node.outputs),
+            input,
+            output,
+            attribute,
             name: Some(node.name.clone()),
             op_type: Some(node.operator.clone()),
             domain: (!node.domain.is_empty()).then(|| node.domain.clone()),
-            attribute: node.attributes.iter().map(|(name, value)| attribute_proto(name, value)).collect(),
             metadata_props: node.metadata.iter().map(|(key, value)| entry(key, value)).collect(),
             ..NodeProto::default()
         }
@@ -244,8 +252,8 @@ pub(crate) fn tensor_proto(name: &str, constant: &Constant) -> TensorProto {
     }
 }
 
-/// An attribute as ONNX writes it.
-pub(crate) fn attribute_proto(name: &str, value: &Attribute) -> AttributeProto {
+/// An attribute as ONNX writes it, of a node that makes a value of this name and whose graphs read these from outside.
+fn attribute_proto(name: &str, value: &Attribute, made: &str, outer: &[String]) -> AttributeProto {
     let mut proto = AttributeProto { name: Some(name.to_owned()), ..AttributeProto::default() };
     let kind = match value {
         Attribute::Float(value) => {
@@ -279,6 +287,10 @@ pub(crate) fn attribute_proto(name: &str, value: &Attribute) -> AttributeProto {
         Attribute::Tensor(constant) => {
             proto.t = Some(tensor_proto("", constant));
             AttributeType::Tensor
+        }
+        Attribute::Body(body) => {
+            proto.g = Some(body.written(made, outer));
+            AttributeType::Graph
         }
     };
     proto.r#type = Some(kind as i32);

@@ -70,6 +70,7 @@ mod global_max_pool;
 mod greater;
 mod greater_or_equal;
 mod group_normalization;
+mod gru;
 mod hamming_window;
 mod hann_window;
 mod hard_sigmoid;
@@ -87,6 +88,7 @@ mod log;
 mod log_softmax;
 mod lp_normalization;
 mod lrn;
+mod lstm;
 mod mat_mul;
 mod mat_mul_n_bits;
 mod max;
@@ -133,6 +135,7 @@ mod reshape;
 mod resize;
 mod reverse_sequence;
 mod rms_normalization;
+mod rnn;
 mod rotary_embedding;
 mod round;
 mod rules;
@@ -181,7 +184,7 @@ use rules::elementwise::{
 };
 use rules::{
     attention as attention_rules, axes, blocks, convolutions, element_types, extremes, folding, gelu as gelu_rules,
-    generated, normalizations, reductions, resizing, scatters, shape_floats, windows,
+    generated, normalizations, recurrences, recurrent_samples, reductions, resizing, scatters, shape_floats, windows,
 };
 pub use samples::{
     Sample, SampleInput, fixed_floats, fixed_integer, fixed_integers, fixed_integers_of, fixed_truths, varied,
@@ -259,6 +262,7 @@ const STANDARD: &[Operator] = &[
     greater::OPERATOR,
     greater_or_equal::OPERATOR,
     group_normalization::OPERATOR,
+    gru::OPERATOR,
     hamming_window::OPERATOR,
     hann_window::OPERATOR,
     hard_sigmoid::OPERATOR,
@@ -276,6 +280,7 @@ const STANDARD: &[Operator] = &[
     log_softmax::OPERATOR,
     lp_normalization::OPERATOR,
     lrn::OPERATOR,
+    lstm::OPERATOR,
     mat_mul::OPERATOR,
     mat_mul_n_bits::OPERATOR,
     max::OPERATOR,
@@ -320,6 +325,7 @@ const STANDARD: &[Operator] = &[
     resize::OPERATOR,
     reverse_sequence::OPERATOR,
     rms_normalization::OPERATOR,
+    rnn::OPERATOR,
     rotary_embedding::OPERATOR,
     round::OPERATOR,
     scatter_elements::OPERATOR,

@@ -1,6 +1,6 @@
 //! Rules that several operators share: attention, element types, axes, blocks of pixels, element by element, maxima and minima,
-//! folding, tensors made of nothing, normalizations, reductions, resizing, floats of shapes, scattering back what was gathered,
-//! sliding windows, convolutions.
+//! folding, tensors made of nothing, normalizations, recurrent layers, reductions, resizing, floats of shapes, scattering back
+//! what was gathered, sliding windows, convolutions.
 
 pub(crate) mod attention;
 pub(crate) mod axes;
@@ -13,6 +13,8 @@ pub(crate) mod folding;
 pub(crate) mod gelu;
 pub(crate) mod generated;
 pub(crate) mod normalizations;
+pub(crate) mod recurrences;
+pub(crate) mod recurrent_samples;
 pub(crate) mod reductions;
 pub(crate) mod resizing;
 pub(crate) mod scatters;
