@@ -35,7 +35,11 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
 const TABLES: &[(&str, &str, &[&str])] = &[
     ("compiler/src/finetuning/methods", "METHOD", &["adapted", "method", "method_function", "method_kind"]),
     ("compiler/src/initializers", "INITIALIZER", &["fans", "initializer", "random"]),
-    ("compiler/src/losses", "LOSS", &["loss", "loss_function", "loss_kind", "loss_program", "row_mean"]),
+    (
+        "compiler/src/losses",
+        "LOSS",
+        &["class_numbers", "class_weights", "loss", "loss_function", "loss_kind", "loss_program", "row_mean"],
+    ),
     ("compiler/src/operators", "OPERATOR", &["operator", "operator_catalog", "rules", "samples", "type_rule"]),
     (
         "pipeline/src/encodings",

@@ -8,8 +8,8 @@ use crate::binding::{Bindings, bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic};
 use crate::finetuning::methods::MergedWeight;
 use crate::finetuning::{
-    self, Applied, FineTuning, Head, HeadChoice, Layer, add_pooled_head, check_factors, chosen_output, find_head,
-    find_scores, lay_bare, layers_before, normalize, pattern_matches, replace_head, require_scores, select,
+    self, Applied, FineTuning, Head, HeadChoice, Layer, add_pooled_head, check_factors, chosen_output, classes_second,
+    find_head, find_scores, lay_bare, layers_before, normalize, pattern_matches, replace_head, require_scores, select,
     standardize_input, undo_output, untie,
 };
 use crate::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
@@ -89,7 +89,10 @@ fn compile_selected(
     let prepared = prepare(model, wanted, catalog)?;
     let mut graph = bind(&prepared.graph, &prepared.bindings(wanted), catalog)
         .map_err(|error| or_one_row(error, &prepared, wanted, catalog))?;
-    let prediction = prepared.prediction_in(&graph);
+    let mut prediction = prepared.prediction_in(&graph);
+    if wanted.loss.reads() == PredictionKind::ClassScores {
+        prediction = classes_second(&mut graph, prediction, Some(wanted.classes))?;
+    }
     TrainedPath::find(&graph, prediction, &prepared.weights(&graph), catalog).require_gradients(&graph, catalog)?;
     check_prediction(&graph, prediction, wanted, prepared.head.as_ref())?;
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::finetuning::{chosen_output, ending, find_scores, named, normalize};
+use crate::finetuning::{chosen_output, classes_second, ending, find_scores, named, normalize};
 use crate::losses::PredictionKind;
 use crate::operators::OperatorCatalog;
 use crate::run_graph::RunGraph;
@@ -18,9 +18,10 @@ pub struct Scoring {
 }
 
 impl Model {
-    /// The model with what a loss is computed from as an output, for a loss that reads it so: class scores, the logits that
-    /// training computes its loss from, also where the file itself gives only probabilities; or numbers as the model gives
-    /// them. `output` names the output that they lead to; needed when there are several.
+    /// The model with what a loss is computed from as an output, for a loss that reads it so: class scores `[batch, classes, …]`, the
+    /// logits that training computes its loss from, also where the file itself gives only probabilities; or numbers as the model gives
+    /// them. `output` names the output that they lead to; needed when there are several. `classes`: how many there are, where
+    /// it is known.
     ///
     /// # Errors
     /// The model has no such output, or several and none is named.
@@ -28,6 +29,7 @@ impl Model {
         &self,
         output: Option<&str>,
         reads: PredictionKind,
+        classes: Option<usize>,
         catalog: &OperatorCatalog,
     ) -> Result<Scoring, CompilerError> {
         let mut graph = self.graph(&BTreeMap::new(), catalog)?;
@@ -47,6 +49,10 @@ impl Model {
                 });
                 (scores, note)
             }
+        };
+        let scores = match reads {
+            PredictionKind::ClassScores => classes_second(&mut graph, scores, classes)?,
+            PredictionKind::Numbers => scores,
         };
         if !graph.outputs().contains(&scores) {
             graph.output(scores);

@@ -121,7 +121,7 @@ fn gradients_of_whole_models_agree_with_differences_of_the_loss() {
 
 /// The model with another function of four letters in the place of each `Relu`.
 fn with_activation(model: &Model, activation: &str) -> Model {
-    let scoring = model.evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard()).unwrap();
+    let scoring = model.evaluated(None, PredictionKind::ClassScores, None, &OperatorCatalog::standard()).unwrap();
     let mut bytes = scoring.model.file().to_vec();
     let (old, new) = (b"\x22\x04Relu", [b"\x22\x04", activation.as_bytes()].concat()); // field 4 of a node: its operator
     let places: Vec<usize> = (0..bytes.len() - old.len()).filter(|at| bytes[*at..].starts_with(old)).collect();

@@ -7,82 +7,14 @@
 )]
 
 mod onnx_runtime;
+mod opened_loss;
 
-use millstream_compiler::backward::gradients;
-use millstream_compiler::graph::{ElementType, Graph, TensorType};
-use millstream_compiler::losses::{LossNodes, PredictionKind, standard};
+use millstream_compiler::graph::{ElementType, TensorType};
+use millstream_compiler::losses::{PredictionKind, standard};
 use millstream_compiler::{Loss, OperatorCatalog};
 use millstream_schemas::choice::Row;
-use millstream_schemas::{Choice, ChoiceError};
-use onnx_runtime::{floats, run, session};
-use ort::value::{DynValue, Tensor};
+use opened_loss::{Batch, Computed, Opened, choose, loss};
 use serde_json::{Value, json};
-
-fn choose(name: &str, options: Value) -> Result<Loss, ChoiceError> {
-    Loss::choose(standard(), &Choice::new(name, options), "training.loss")
-}
-
-fn loss(name: &str, options: Value) -> Loss {
-    choose(name, options).unwrap()
-}
-
-/// What a loss is computed from.
-#[derive(Clone, Debug)]
-struct Batch {
-    shape: Vec<usize>,
-    prediction: Vec<f32>,
-    /// Integers are written as floats too.
-    targets: Vec<f32>,
-    weights: Vec<f32>,
-}
-
-/// Loss, weight where it gives one, and gradient of the prediction.
-#[derive(Debug)]
-struct Computed {
-    loss: f64,
-    weight: Option<f64>,
-    gradient: Vec<f32>,
-}
-
-/// A loss with its gradient, opened.
-struct Opened {
-    session: ort::session::Session,
-    targets: TensorType,
-    takes_weights: bool,
-}
-
-impl Opened {
-    fn new(loss: &Loss, shape: &[usize]) -> Self {
-        let mut graph = Graph::new(17, OperatorCatalog::standard());
-        let prediction = graph.input("prediction", TensorType::f32(shape));
-        let inputs = loss.inputs(&mut graph, prediction).unwrap();
-        let LossNodes { loss: value, weight } = loss.nodes(&mut graph, &inputs).unwrap();
-        let gradient = gradients(&mut graph, value, &[prediction], &OperatorCatalog::standard()).unwrap()[0];
-        let outputs: Vec<_> = [value, gradient].into_iter().chain(weight).collect();
-        graph.set_outputs(&outputs);
-        let targets = graph.tensor_type(inputs.targets).unwrap().clone();
-        Self { session: session(&graph.to_onnx("loss")), targets, takes_weights: loss.takes_weights() }
-    }
-
-    fn compute(&mut self, batch: &Batch) -> Computed {
-        let targets: DynValue = match self.targets.dtype {
-            ElementType::I64 => {
-                let values: Vec<i64> = batch.targets.iter().map(|value| *value as i64).collect();
-                Tensor::from_array((self.targets.fixed_shape().unwrap(), values)).unwrap().into_dyn()
-            }
-            _ => floats(&self.targets.fixed_shape().unwrap(), &batch.targets),
-        };
-        let mut inputs =
-            vec![("prediction".to_owned(), floats(&batch.shape, &batch.prediction)), ("targets".to_owned(), targets)];
-        if self.takes_weights {
-            inputs.push(("weights".to_owned(), floats(&batch.shape[..1], &batch.weights)));
-        }
-        let mut outputs = run(&mut self.session, inputs);
-        let weight = (outputs.len() > 2).then(|| f64::from(outputs[2][0]));
-        let gradient = outputs.swap_remove(1);
-        Computed { loss: f64::from(outputs[0][0]), weight, gradient }
-    }
-}
 
 #[test]
 fn values_are_those_worked_by_hand_or_published() {

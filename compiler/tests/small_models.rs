@@ -70,7 +70,7 @@ fn the_scores_of_a_model_that_ends_in_softmax_are_its_logits() {
         graph.set_outputs(&[last]);
         let scoring = Model::from_bytes(graph.to_onnx("network"))
             .unwrap()
-            .evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard())
+            .evaluated(None, PredictionKind::ClassScores, None, &OperatorCatalog::standard())
             .unwrap();
         let mut session = session(&scoring.model.file().to_vec());
         let at = session.outputs().iter().position(|output| output.name() == scoring.scores).unwrap();

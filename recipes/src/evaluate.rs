@@ -116,7 +116,8 @@ pub fn evaluate(
     let runtime = millstream_runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
     let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
-    let scoring = model.evaluated(output, loss.reads(), &options.catalogs.operators)?;
+    let classes = Some(source.classes().len()).filter(|classes| *classes > 0);
+    let scoring = model.evaluated(output, loss.reads(), classes, &options.catalogs.operators)?;
     warnings.extend(scoring.note);
     let mut predictor = Predictor::open_graph(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
     if let Some(labels) = labels_file::of_model(&model, &path)? {

@@ -2,6 +2,7 @@
 
 mod applied;
 pub(crate) mod batch_statistics;
+mod class_axis;
 mod ending;
 mod head;
 mod layers;
@@ -23,6 +24,7 @@ use millstream_schemas::recipe::{BatchNormalization, LearningRateMultiplier, Tra
 use millstream_schemas::{AxisLength, Standardization};
 
 pub(crate) use applied::Applied;
+pub(crate) use class_axis::classes_second;
 pub(crate) use ending::{ending, lay_bare, require_scores};
 pub use head::Head;
 pub(crate) use head::{chosen_output, find_head, find_scores, replace_head};

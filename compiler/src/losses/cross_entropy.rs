@@ -4,6 +4,7 @@ use millstream_schemas::choice::{Options, share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::class_weights;
 use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
 use super::loss_kind::{Build, LossKind};
 use crate::CompilerError;
@@ -14,24 +15,28 @@ pub(super) const LOSS: LossKind = LossKind {
     summary: "Softmax cross-entropy between scores and class probabilities.",
     documentation: "Targets are class probabilities of the shape of the scores, `[batch, classes]` or `[batch, \
         classes, …]` with a distribution at each further place, as in a mask. A distribution t sums to its weight \
-        w, so one of zeros is left out. With s = `label_smoothing` and t' = (1 − s)·t + s·w/classes (Szegedy et \
-        al., \"Rethinking the Inception Architecture for Computer Vision\", 2016): loss = −Σ t'·log_softmax(scores) \
-        / Σ w.",
-    samples: &["{}", r#"{"label_smoothing": 0.1}"#],
+        w, so one of zeros is left out. With s = `label_smoothing`, t' = (1 − s)·t + s·w/classes (Szegedy et \
+        al., \"Rethinking the Inception Architecture for Computer Vision\", 2016) and c = `class_weights`, 1 each by \
+        themselves: loss = −Σ c·t'·log_softmax(scores) / Σ c·t, which for targets of one class each is PyTorch's \
+        `CrossEntropyLoss`. All metrics of classes go with it.",
+    samples: &["{}", r#"{"label_smoothing": 0.1}"#, r#"{"label_smoothing": 0.2, "class_weights": [1, 0.25, 2]}"#],
     build: Build::of::<CrossEntropy>(),
 };
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct CrossEntropy {
     /// Share of the target probability spread evenly over all classes, 0 to below 1.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     label_smoothing: f64,
+    /// How much each class counts, in their order, 0 or more; none for 1 each.
+    class_weights: Vec<f64>,
 }
 
 impl Options for CrossEntropy {
     fn validate(&self) -> Result<(), String> {
-        share("label_smoothing", self.label_smoothing)
+        share("label_smoothing", self.label_smoothing)?;
+        class_weights::check("class_weights", &self.class_weights)
     }
 }
 
@@ -42,6 +47,7 @@ impl LossFunction for CrossEntropy {
 
     fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
         require_scores(prediction)?;
+        class_weights::require_one_each(LOSS.name, "class_weights", &self.class_weights, prediction)?;
         Ok(prediction.clone())
     }
 
@@ -50,7 +56,8 @@ impl LossFunction for CrossEntropy {
     }
 
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
-        of_probabilities(graph, inputs.prediction, inputs.targets, self.label_smoothing as f32)
+        let LossInputs { prediction, targets, .. } = *inputs;
+        of_probabilities(graph, prediction, targets, self.label_smoothing as f32, &self.class_weights)
     }
 }
 
@@ -71,6 +78,7 @@ pub(super) fn of_probabilities(
     scores: ValueId,
     targets: ValueId,
     smoothing: f32,
+    class_weights: &[f64],
 ) -> Result<LossNodes, CompilerError> {
     let log_probability = graph.add("LogSoftmax", &[scores], &[("axis", 1.into())])?;
     let smoothed = if smoothing > 0.0 {
@@ -91,19 +99,26 @@ pub(super) fn of_probabilities(
         targets
     };
     let agreement = graph.times(smoothed, log_probability)?;
-    negative_mean(graph, agreement, targets)
+    let agreement = class_weights::by_class(graph, agreement, class_weights)?;
+    let counted = class_weights::by_class(graph, targets, class_weights)?;
+    let (loss, sum) = negative_mean(graph, agreement, counted)?;
+    let is_sum_of_rows = class_weights.is_empty() && graph.shape(scores)?.len() == 2;
+    Ok(LossNodes { loss, weight: (!is_sum_of_rows).then_some(sum) })
 }
 
-/// −Σ `terms` / max(Σ `targets`, tiny), both `[batch, classes, …]`.
-pub(super) fn negative_mean(graph: &mut Graph, terms: ValueId, targets: ValueId) -> Result<LossNodes, CompilerError> {
-    let axes: Vec<i64> = (0..graph.shape(targets)?.len() as i64).collect();
+/// −Σ `terms` / max(Σ `counted`, tiny), both `[batch, classes, …]`; and Σ `counted`.
+pub(super) fn negative_mean(
+    graph: &mut Graph,
+    terms: ValueId,
+    counted: ValueId,
+) -> Result<(ValueId, ValueId), CompilerError> {
+    let axes: Vec<i64> = (0..graph.shape(counted)?.len() as i64).collect();
     let terms = graph.reduce_sum(terms, &axes, false)?;
-    let sum = graph.reduce_sum(targets, &axes, false)?;
+    let sum = graph.reduce_sum(counted, &axes, false)?;
     let tiny = graph.scalar(TINY);
     let divisor = graph.add("Max", &[sum, tiny], &[])?;
     let mean = graph.divided_by(terms, divisor)?;
-    let loss = graph.add("Neg", &[mean], &[])?;
-    Ok(LossNodes { loss, weight: (axes.len() > 2).then_some(sum) })
+    Ok((graph.add("Neg", &[mean], &[])?, sum))
 }
 
 /// What a mean is divided by at least: a batch without any labelled row has loss 0, not NaN.

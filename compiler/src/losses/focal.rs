@@ -4,11 +4,12 @@ use millstream_schemas::choice::{Options, at_least};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::class_weights;
 use super::cross_entropy::{negative_mean, require_scores};
 use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
 use super::loss_kind::{Build, LossKind};
 use crate::CompilerError;
-use crate::graph::{Constant, Graph, TensorType};
+use crate::graph::{Graph, TensorType, ValueId};
 
 pub(super) const LOSS: LossKind = LossKind {
     name: "focal",
@@ -16,7 +17,7 @@ pub(super) const LOSS: LossKind = LossKind {
     documentation: "Lin et al., \"Focal Loss for Dense Object Detection\" (2017), with a softmax: with p = \
         softmax(scores) and targets t as for `cross_entropy`, loss = −Σ_c α_c·t_c·(1 − p_c)^γ·log p_c / Σ t, so \
         that on a soft target each class has its term by its share. γ 0 without α is `cross_entropy`; the authors \
-        take γ 2, and for two classes α [0.75, 0.25].",
+        take γ 2, and for two classes α [0.75, 0.25]. All metrics of classes go with it.",
     samples: &["{}", r#"{"gamma": 0}"#, r#"{"gamma": 0.5}"#, r#"{"gamma": 2, "alpha": [0.75, 0.25, 1]}"#],
     build: Build::of::<Focal>(),
 };
@@ -40,7 +41,7 @@ impl Default for Focal {
 impl Options for Focal {
     fn validate(&self) -> Result<(), String> {
         at_least("gamma", self.gamma)?;
-        self.alpha.iter().try_for_each(|factor| at_least("alpha", *factor))
+        class_weights::check("alpha", &self.alpha)
     }
 }
 
@@ -51,11 +52,7 @@ impl LossFunction for Focal {
 
     fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
         require_scores(prediction)?;
-        let (factors, classes) = (self.alpha.len(), &prediction.shape[1]);
-        if factors != 0 && *classes != factors {
-            let message = format!("alpha has a factor for each class, wanted {classes}, got {factors}");
-            return Err(CompilerError::setting("training.loss.focal.alpha", message));
-        }
+        class_weights::require_one_each(LOSS.name, "alpha", &self.alpha, prediction)?;
         Ok(prediction.clone())
     }
 
@@ -65,26 +62,33 @@ impl LossFunction for Focal {
 
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
         let LossInputs { prediction, targets, .. } = *inputs;
-        let log_probability = graph.add("LogSoftmax", &[prediction], &[("axis", 1.into())])?;
-        let mut agreement = graph.times(targets, log_probability)?;
-        if self.gamma > 0.0 {
-            let probability = graph.add("Exp", &[log_probability], &[])?;
-            let one = graph.scalar(1.0);
-            let left = graph.minus(one, probability)?;
-            // The slope of a power below 1 is infinite at 0, and times the slope of p, which is 0 there, no number.
-            let least = graph.scalar(1e-8);
-            let left = graph.add("Max", &[left, least], &[])?;
-            let exponent = graph.scalar(self.gamma as f32);
-            let factor = graph.add("Pow", &[left, exponent], &[])?;
-            agreement = graph.times(agreement, factor)?;
-        }
-        if !self.alpha.is_empty() {
-            let mut shape = vec![self.alpha.len()];
-            shape.extend(std::iter::repeat_n(1, graph.shape(prediction)?.len() - 2));
-            let factors: Vec<f32> = self.alpha.iter().map(|factor| *factor as f32).collect();
-            let alpha = graph.constant("alpha", Constant::f32(shape, &factors));
-            agreement = graph.times(agreement, alpha)?;
-        }
-        negative_mean(graph, agreement, targets)
+        let (loss, sum) = focal(graph, prediction, targets, self.gamma as f32, &self.alpha)?;
+        let is_sum_of_rows = graph.shape(prediction)?.len() == 2;
+        Ok(LossNodes { loss, weight: (!is_sum_of_rows).then_some(sum) })
     }
+}
+
+/// The loss for targets that are probabilities, and what it is a mean over: their sum.
+pub(super) fn focal(
+    graph: &mut Graph,
+    scores: ValueId,
+    targets: ValueId,
+    gamma: f32,
+    alpha: &[f64],
+) -> Result<(ValueId, ValueId), CompilerError> {
+    let log_probability = graph.add("LogSoftmax", &[scores], &[("axis", 1.into())])?;
+    let mut agreement = graph.times(targets, log_probability)?;
+    if gamma > 0.0 {
+        let probability = graph.add("Exp", &[log_probability], &[])?;
+        let one = graph.scalar(1.0);
+        let left = graph.minus(one, probability)?;
+        // The slope of a power below 1 is infinite at 0, and times the slope of p, which is 0 there, no number.
+        let least = graph.scalar(1e-8);
+        let left = graph.add("Max", &[left, least], &[])?;
+        let exponent = graph.scalar(gamma);
+        let factor = graph.add("Pow", &[left, exponent], &[])?;
+        agreement = graph.times(agreement, factor)?;
+    }
+    let agreement = class_weights::by_class(graph, agreement, alpha)?;
+    negative_mean(graph, agreement, targets)
 }

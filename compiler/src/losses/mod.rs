@@ -1,5 +1,7 @@
 //! Losses: graphs from the model's output and the targets to one number. Each file holds one.
 
+mod class_numbers;
+mod class_weights;
 mod cross_entropy;
 mod focal;
 mod huber;
@@ -11,6 +13,7 @@ mod mae;
 mod mse;
 mod row_mean;
 mod sparse_cross_entropy;
+mod sparse_focal;
 
 use std::sync::OnceLock;
 
@@ -25,7 +28,15 @@ pub use loss_program::LossProgram;
 pub fn standard() -> &'static Catalog<LossKind> {
     static CATALOG: OnceLock<Catalog<LossKind>> = OnceLock::new();
     CATALOG.get_or_init(|| {
-        Catalog::new([cross_entropy::LOSS, focal::LOSS, huber::LOSS, mae::LOSS, mse::LOSS, sparse_cross_entropy::LOSS])
+        Catalog::new([
+            cross_entropy::LOSS,
+            focal::LOSS,
+            huber::LOSS,
+            mae::LOSS,
+            mse::LOSS,
+            sparse_cross_entropy::LOSS,
+            sparse_focal::LOSS,
+        ])
     })
 }
 

@@ -28,7 +28,7 @@ fn graph_of(model: &mut ModelProto) -> &mut GraphProto {
 fn everything(bytes: Vec<u8>) -> Result<(), CompilerError> {
     let model = Model::from_bytes(bytes)?;
     let wanted = FineTuning::head(2, 5);
-    model.evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard())?;
+    model.evaluated(None, PredictionKind::ClassScores, None, &OperatorCatalog::standard())?;
     describe(&model, None, &OperatorCatalog::standard())?;
     describe(&model, Some(&wanted), &OperatorCatalog::standard())?;
     let program = compile(&model, &wanted, &OperatorCatalog::standard())?;
@@ -160,7 +160,7 @@ fn external_data_stays_inside_the_model_folder() {
     };
     let scoring = read("w.bin", "16")
         .unwrap()
-        .evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard())
+        .evaluated(None, PredictionKind::ClassScores, None, &OperatorCatalog::standard())
         .unwrap();
     let inside_now = ModelProto::decode(scoring.model.file().to_vec().as_slice()).unwrap().graph.unwrap().initializer;
     assert!(inside_now[0].external_data.is_empty() && inside_now[0].raw_data().len() == 16);
@@ -206,7 +206,7 @@ fn tensors_that_share_a_region_of_a_file_are_held_and_written_once() {
     assert_eq!(places.len(), 1);
     let program = compile(&model, &FineTuning::head(2, 5), &OperatorCatalog::standard()).unwrap();
     let exported = program.export(&program.parameters, &[]).unwrap();
-    let scoring = model.evaluated(None, PredictionKind::ClassScores, &OperatorCatalog::standard()).unwrap().model;
+    let scoring = model.evaluated(None, PredictionKind::ClassScores, None, &OperatorCatalog::standard()).unwrap().model;
     let [step, evaluation] = [program.step(), program.evaluation()].map(Result::unwrap);
     for written in [&step, &evaluation, &exported, scoring.file()] {
         assert!(written.length() < 2 * bytes, "{} bytes written for {bytes} read", written.length());

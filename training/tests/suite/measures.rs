@@ -145,7 +145,7 @@ fn an_exported_model_of_numbers_measures_as_in_training() {
     let exported = program.export(&trainer.best_parameters().unwrap(), &[]).unwrap().to_vec();
     let scoring = Model::from_bytes(exported)
         .unwrap()
-        .evaluated(None, PredictionKind::Numbers, &OperatorCatalog::standard())
+        .evaluated(None, PredictionKind::Numbers, None, &OperatorCatalog::standard())
         .unwrap();
     let mut predictor = Predictor::open_graph(&scoring.model, &device(), 1, Some(&scoring.scores)).unwrap();
     let mut loss = LossRunner::new(&loss(Choice::named("huber")), &OperatorCatalog::standard(), &device());
