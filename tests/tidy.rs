@@ -38,7 +38,17 @@ const TABLES: &[(&str, &str, &[&str])] = &[
     (
         "compiler/src/losses",
         "LOSS",
-        &["class_numbers", "class_weights", "loss", "loss_function", "loss_kind", "loss_program", "row_mean"],
+        &[
+            "class_numbers",
+            "class_weights",
+            "embeddings",
+            "loss",
+            "loss_function",
+            "loss_kind",
+            "loss_program",
+            "row_mean",
+            "sequence_scores",
+        ],
     ),
     ("compiler/src/operators", "OPERATOR", &["operator", "operator_catalog", "rules", "samples", "type_rule"]),
     (

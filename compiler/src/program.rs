@@ -422,11 +422,11 @@ pub(crate) fn prepare(
     if wanted.batch_normalization == BatchNormalization::Training {
         batch_statistics::untie_statistics(&mut graph);
     }
-    let output = wanted.output.as_deref();
+    let (output, reads) = (wanted.output.as_deref(), wanted.loss.reads());
     if matches!(wanted.head, HeadChoice::New(_)) {
         let mut bare = graph.clone();
-        let note = lay_bare(&mut bare, chosen_output(&graph, output)?, catalog);
-        if let Some(note) = note.filter(|_| find_head(&bare, output).is_ok()) {
+        let note = lay_bare(&mut bare, chosen_output(&graph, output)?, reads, catalog);
+        if let Some(note) = note.filter(|_| find_head(&bare, output, reads).is_ok()) {
             graph = bare;
             notes.push(note);
         }
@@ -439,9 +439,9 @@ pub(crate) fn prepare(
             let output = chosen_output(&graph, output)?;
             add_pooled_head(&mut graph, output, *pooling, wanted.classes, how, wanted.seed)
         }
-        _ => find_head(&graph, output),
+        _ => find_head(&graph, output, reads),
     };
-    let scores = wanted.loss.reads() == PredictionKind::ClassScores;
+    let scores = !reads.links().is_empty();
     let (head, prediction) = match (found, &wanted.head) {
         (Ok(head), HeadChoice::Pooled(..)) => (Some(head.clone()), head.logits),
         (Ok(mut head), HeadChoice::New(how)) => {
@@ -451,7 +451,7 @@ pub(crate) fn prepare(
         // Numbers are what the model gives, whatever follows its last linear layer.
         (found, HeadChoice::Keep) if !scores => (found.ok(), chosen_output(&graph, output)?),
         (Ok(head), HeadChoice::Keep) => (Some(head.clone()), head.logits),
-        (Err(_), HeadChoice::Keep) => (None, find_scores(&graph, output)?),
+        (Err(_), HeadChoice::Keep) => (None, find_scores(&graph, output, reads)?),
         (Err(error), _) => return Err(error),
     };
     if let Some(learned) = &wanted.undo {
@@ -576,19 +576,26 @@ fn check_prediction(
     wanted: &FineTuning,
     head: Option<&Head>,
 ) -> Result<(), CompilerError> {
-    let found = graph.known_type(prediction)?;
-    let (shape, is_scores) = (found.shape.as_slice(), wanted.loss.reads() == PredictionKind::ClassScores);
-    let in_a_row: Option<Length> = match (is_scores, shape) {
-        (true, [_, classes, ..]) => Some(classes.clone()),
-        (true, _) => None,
-        (false, shape) => shape.get(1..).map(|further| further.iter().product()),
+    let (found, reads) = (graph.known_type(prediction)?, wanted.loss.reads());
+    let is_numbers = reads == PredictionKind::Numbers;
+    let in_a_row: Option<Length> = match (reads, found.shape.as_slice()) {
+        (PredictionKind::ClassScores | PredictionKind::LabelScores, [_, classes, ..]) => Some(classes.clone()),
+        (PredictionKind::Numbers, [_, further @ ..]) => Some(further.iter().product()),
+        _ => None,
     };
-    let of_rows = shape.first() == Some(&length_of(&wanted.batch));
-    if found.dtype == ElementType::F32 && of_rows && in_a_row == Some(wanted.classes.into()) {
+    let of_rows = found.shape.first() == Some(&length_of(&wanted.batch));
+    let fits = in_a_row == Some(wanted.classes.into()) || !reads.are_counted();
+    if found.dtype == ElementType::F32 && of_rows && fits {
         return Ok(());
     }
+    let name = shown(graph.name(prediction));
+    if !reads.are_counted() {
+        let message =
+            format!("output `{name}` is {found}, wanted float32 [{}, …]: rows of the batch first", wanted.batch);
+        return Err(CompilerError::Selection(message));
+    }
     let advice = match head {
-        Some(head) if head.classes != wanted.classes && is_scores => {
+        Some(head) if head.classes != wanted.classes && !is_numbers => {
             format!("; the head has {} outputs and the data {} classes: use `head: new`", head.classes, wanted.classes)
         }
         Some(head) if head.classes != wanted.classes => {
@@ -596,12 +603,10 @@ fn check_prediction(
         }
         _ => String::new(),
     };
-    let axes = if is_scores { "(batch, classes)" } else { "(batch, numbers)" };
+    let axes = if is_numbers { "(batch, numbers)" } else { "(batch, classes)" };
     Err(CompilerError::Selection(format!(
-        "output `{}` is {found}, wanted float32 [{}, {}] {axes}{advice}",
-        shown(graph.name(prediction)),
-        wanted.batch,
-        wanted.classes
+        "output `{name}` is {found}, wanted float32 [{}, {}] {axes}{advice}",
+        wanted.batch, wanted.classes
     )))
 }
 

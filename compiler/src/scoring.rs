@@ -18,9 +18,9 @@ pub struct Scoring {
 }
 
 impl Model {
-    /// The model with what a loss is computed from as an output, for a loss that reads it so: class scores `[batch, classes, …]`, the
-    /// logits that training computes its loss from, also where the file itself gives only probabilities; or numbers as the model gives
-    /// them. `output` names the output that they lead to; needed when there are several. `classes`: how many there are, where
+    /// The model with what a loss is computed from as an output, for a loss that reads it so: scores, the logits that training
+    /// computes its loss from, also where the file itself gives only probabilities, those of classes as `[batch, classes, …]`;
+    /// or numbers and vectors as the model gives them. `output` names the output that they lead to; needed when there are several. `classes`: how many there are, where
     /// it is known.
     ///
     /// # Errors
@@ -34,14 +34,14 @@ impl Model {
     ) -> Result<Scoring, CompilerError> {
         let mut graph = self.graph(&BTreeMap::new(), catalog)?;
         let (scores, note) = match reads {
-            PredictionKind::Numbers => (chosen_output(&graph, output)?, None),
-            PredictionKind::ClassScores => {
+            PredictionKind::Numbers | PredictionKind::Embeddings => (chosen_output(&graph, output)?, None),
+            PredictionKind::ClassScores | PredictionKind::LabelScores | PredictionKind::SequenceScores => {
                 let mut normalized = graph.clone();
                 normalize(&mut normalized);
-                let scores = find_scores(&normalized, output)?;
+                let scores = find_scores(&normalized, output, reads)?;
                 let note = ending(&normalized, scores).map(|node| {
                     format!(
-                        "the model ends in {}: what it gives is read as class scores as it is, so the most likely classes \
+                        "the model ends in {}: what it gives is read as scores as it is, so the most likely classes \
                          are those that it means, and the loss, which takes scores before a softmax, is not the one it was \
                          trained with",
                         named(&normalized, node)
@@ -52,7 +52,7 @@ impl Model {
         };
         let scores = match reads {
             PredictionKind::ClassScores => classes_second(&mut graph, scores, classes)?,
-            PredictionKind::Numbers => scores,
+            _ => scores,
         };
         if !graph.outputs().contains(&scores) {
             graph.output(scores);

@@ -72,3 +72,100 @@ fn a_class_for_each_token() {
         row("sparse_focal", json!({"alpha": weights}), [0.330_796_955_51, 0.347_262_741_98]),
     ]);
 }
+
+fn batch(shape: &[usize], targets: &[f32]) -> Batch {
+    Batch { shape: shape.to_vec(), prediction: waves(shape), targets: targets.to_vec(), weights: vec![1.0; shape[0]] }
+}
+
+/// `s = x(2, 3)`, `t = torch.tensor([[0, 1, 0.3], [1, 0, 1]])`: `F.binary_cross_entropy_with_logits(s, t)`, and with
+/// `pos_weight=torch.tensor([2, 0.5, 1])`.
+#[test]
+fn several_labels_a_row() {
+    let batch = batch(&[2, 3], &[0.0, 1.0, 0.3, 1.0, 0.0, 1.0]);
+    hold(vec![
+        ("binary_cross_entropy", json!({}), batch.clone(), [0.778_974_786_32, 0.198_019_891_9]),
+        ("binary_cross_entropy", json!({"pos_weight": [2, 0.5, 1]}), batch, [0.771_713_736_2, 0.196_698_393_6]),
+    ]);
+}
+
+/// `s = x(3, 2, 4)`: `F.cosine_embedding_loss(s[:, 0], s[:, 1], torch.tensor([1, -1, -1]))`, and with `margin=-0.5`; with
+/// `v = torch.cos(torch.arange(6)).reshape(2, 3)`: `(1 - F.cosine_similarity(x(2, 3), v)).mean()`.
+#[test]
+fn angles_between_vectors() {
+    let pairs = batch(&[3, 2, 4], &[1.0, -1.0, -1.0]);
+    let vectors: Vec<f32> = (0_i16..6).map(|at| f64::from(at).cos() as f32).collect();
+    hold(vec![
+        ("cosine_embedding", json!({}), pairs.clone(), [0.421_780_003_95, 0.284_091_168_09]),
+        ("cosine_embedding", json!({"margin": -0.5}), pairs, [0.755_113_337_28, 0.284_091_168_09]),
+        ("cosine_embedding", json!({}), batch(&[2, 3], &vectors), [1.360_536_507_6, 0.346_049_432_84]),
+    ]);
+}
+
+/// `s = x(5, 3)`, groups `[0, 1, 0, 1, 2]`: the mean of `F.triplet_margin_loss(a, p, n, margin=0.7, eps=0)` over all
+/// triplets of rows, that over the largest of each `a`, and this with
+/// `F.triplet_margin_with_distance_loss` and `distance_function=lambda u, v: 1 - F.cosine_similarity(u, v)`.
+#[test]
+fn triplets_of_rows() {
+    let batch = batch(&[5, 3], &[0.0, 1.0, 0.0, 1.0, 2.0]);
+    let all = json!({"margin": 0.7, "mining": "all"});
+    let cosine = json!({"margin": 0.7, "distance": "cosine"});
+    hold(vec![
+        ("triplet", all, batch.clone(), [1.451_922_194_94, 0.386_368_004_57]),
+        ("triplet", json!({"margin": 0.7}), batch.clone(), [2.281_697_063_82, 1.056_217_531_42]),
+        ("triplet", cosine, batch, [1.805_393_234_6, 0.287_074_280_02]),
+    ]);
+}
+
+/// With `s = x(4, 2, 3)`, `q, k = F.normalize(s[:, 0]), F.normalize(s[:, 1])`, `z = q @ k.T / 0.5`:
+/// `F.cross_entropy(z, torch.arange(4))`, and the mean of that and of `z.T`. With `s = x(5, 3)` and the groups
+/// `[0, 1, 0, 1, 2]`, `z = F.normalize(s) @ F.normalize(s).T / 0.5`: the mean over rows `i` of a group of two, with the other
+/// one `p`, of `torch.logsumexp(z[i, others], 0) - z[i, p]`.
+#[test]
+fn vectors_among_those_of_their_batch() {
+    let pairs = batch(&[4, 2, 3], &[7.0, 3.0, 9.0, -1.0]);
+    hold(vec![
+        ("info_nce", json!({"temperature": 0.5}), pairs.clone(), [1.507_076_313_96, 0.441_116_951_66]),
+        ("info_nce", json!({"temperature": 0.5, "symmetric": true}), pairs, [1.447_360_041_98, 0.442_504_835_55]),
+        (
+            "info_nce",
+            json!({"temperature": 0.5}),
+            batch(&[5, 3], &[0.0, 1.0, 0.0, 1.0, 2.0]),
+            [2.601_472_236_11, 0.452_504_693_55],
+        ),
+    ]);
+}
+
+/// `s = x(2, 4, 5)`, `t = torch.tensor([[3, 0, 2, 1], [4, 1, -100, -100]])`:
+/// `F.cross_entropy(s[:, :-1].reshape(-1, 5), t[:, 1:].reshape(-1))`.
+#[test]
+fn the_token_that_follows() {
+    let batch = batch(&[2, 4, 5], &[3.0, 0.0, 2.0, 1.0, 4.0, 1.0, -100.0, -100.0]);
+    hold(vec![("causal_language_modelling", json!({}), batch, [1.927_871_314_93, 0.476_690_394_51])]);
+}
+
+/// `s = x(2, 3, 4)`, `m = torch.tensor([[0, 1, 2, 2], [1, -100, 0, -100]])`, `k = m >= 0`,
+/// `t = F.one_hot(m.clamp(min=0), 3).permute(0, 2, 1) * k[:, None]`, `p = s.softmax(1) * k[:, None]`: the mean of
+/// `1 - (2 * (p * t).sum(2) + 1) / (p.sum(2) + t.sum(2) + 1)`, and with half of
+/// `(F.cross_entropy(s, m, reduction="none").sum(1) / k.sum(1)).mean()` added.
+#[test]
+fn masks_that_cover_each_other() {
+    let batch = batch(&[2, 3, 4], &[0.0, 1.0, 2.0, 2.0, 1.0, -100.0, 0.0, -100.0]);
+    hold(vec![
+        ("dice", json!({}), batch.clone(), [0.559_910_892_79, 0.026_844_332_4]),
+        ("dice", json!({"cross_entropy": 0.5}), batch, [1.990_364_988_44, 0.278_356_888_03]),
+    ]);
+}
+
+/// `s = x(2, 2, 4)`, `b` the boxes below, `k = b.abs().sum(-1) > 0`: `F.mse_loss(s[k], b[k])`, `F.l1_loss(s[k], b[k])` and
+/// `F.huber_loss(s[k], b[k], delta=0.5)`.
+#[test]
+fn boxes_of_which_some_are_padding() {
+    let boxes = [[0.1, 0.2, 0.5, 0.6], [0.0; 4], [0.3, 0.3, 0.9, 0.8], [0.2, 0.1, 0.4, 0.3]].concat();
+    let batch = batch(&[2, 2, 4], &boxes);
+    let row = |name, wanted| (name, json!({"ignore_padding": true}), batch.clone(), wanted);
+    hold(vec![
+        row("mse", [2.403_336_586_95, 0.895_048_711_33]),
+        row("mae", [1.316_709_029_47, 0.288_675_134_59]),
+        ("huber", json!({"delta": 0.5, "ignore_padding": true}), batch.clone(), [0.548_044_181_01, 0.132_123_272_78]),
+    ]);
+}

@@ -247,7 +247,17 @@ impl OpenedParts {
     /// As [`Opened::program`], for so many rows in a batch.
     pub(crate) fn program_of(&self, batch: AxisLength) -> Result<TrainingProgram, RecipeError> {
         require_targets(&self.loss, &self.train, &self.spec)?;
+        let is_counted = self.loss.reads().are_counted();
+        if !is_counted && !matches!(self.head, HeadChoice::Keep) {
+            let loss = &self.loss.choice().name;
+            let message = format!("the loss `{loss}` leaves open how many outputs a head has; use `head: keep`");
+            return Err(RecipeError::mismatch("model.head", message));
+        }
         let program = compile(&self.model, &self.fine_tuning_of(batch), &self.catalogs.operators)?;
+        if !is_counted {
+            self.require_compared(&program)?;
+            return Ok(program);
+        }
         let prediction = &program.manifest.prediction;
         let wanted = presumed_prediction(&self.train, &self.spec);
         let fits = |(got, wanted): (&AxisLength, &usize)| got.fixed().is_none_or(|got| got == *wanted);
@@ -260,6 +270,28 @@ impl OpenedParts {
             return Err(RecipeError::mismatch("model.output", message));
         }
         Ok(program)
+    }
+
+    /// The data must give the targets that the loss compares such a prediction with.
+    fn require_compared(&self, program: &TrainingProgram) -> Result<(), RecipeError> {
+        let (wanted, Some(given)) = (&program.manifest.targets[0], self.spec.of_role(TensorRole::Target).next()) else {
+            return Ok(());
+        };
+        let lengths = given.shape.iter().map(|length| length.map_or(AxisLength::Named("?".into()), AxisLength::Fixed));
+        let lengths: Vec<AxisLength> = std::iter::once(self.spec.capacity.into()).chain(lengths).collect();
+        let fits = |(wanted, given): (&AxisLength, &AxisLength)| {
+            wanted.fixed().zip(given.fixed()).is_none_or(|(wanted, given)| wanted == given)
+        };
+        let same_type = wanted.dtype == given.element_type.name();
+        if same_type && wanted.shape.len() == lengths.len() && wanted.shape.iter().zip(&lengths).all(fits) {
+            return Ok(());
+        }
+        let (loss, given) = (&self.loss.choice().name, given.element_type.name());
+        let message = format!(
+            "the loss `{loss}` wants targets of {} {:?}, and the data give {given} {lengths:?}",
+            wanted.dtype, wanted.shape
+        );
+        Err(RecipeError::mismatch("data.targets", message))
     }
 
     /// What was learned of columns of numbers and becomes a part of the model, by the tensors' names.
@@ -318,6 +350,10 @@ fn presumed_prediction(source: &RowSource, spec: &BatchSpec) -> Vec<usize> {
 /// The loss must be one of such targets.
 pub(crate) fn require_targets(loss: &Loss, source: &RowSource, spec: &BatchSpec) -> Result<(), RecipeError> {
     let Some(target) = spec.of_role(TensorRole::Target).next() else { return Ok(()) };
+    // What others are compared with depends on what the model gives: it is checked when that is known.
+    if !loss.reads().are_counted() {
+        return Ok(());
+    }
     let wanted = loss.target(&TensorType::f32(presumed_prediction(source, spec)))?;
     let of_classes = !source.classes().is_empty();
     let fits = wanted.dtype.name() == target.element_type.name();
@@ -327,7 +363,8 @@ pub(crate) fn require_targets(loss: &Loss, source: &RowSource, spec: &BatchSpec)
     let what = match loss.reads() {
         _ if !fits => format!("targets of {wanted}"),
         PredictionKind::ClassScores => "probabilities of classes".to_owned(),
-        PredictionKind::Numbers => "numbers".to_owned(),
+        PredictionKind::LabelScores => "a number from 0 to 1 for each label".to_owned(),
+        _ => "numbers".to_owned(),
     };
     let given = match (of_classes, target.element_type) {
         (true, ElementType::I64) => {

@@ -38,7 +38,7 @@ impl TrainerSettings {
     /// Refuses what makes no sense, or not for this program.
     pub(crate) fn check(&self, program: &TrainingManifest) -> Result<(), TrainingError> {
         self.metrics.check(&self.classes)?;
-        if self.metrics.reads() == PredictionKind::Numbers {
+        if self.metrics.reads() != PredictionKind::ClassScores {
             return Ok(());
         }
         let scores = program.prediction.shape.get(1).and_then(AxisLength::fixed).unwrap_or(0);

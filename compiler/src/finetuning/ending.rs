@@ -6,6 +6,7 @@ use crate::CompilerError;
 use crate::finetuning::nodes::{named, producers};
 use crate::graph::{Graph, Node, ValueId};
 use crate::inference::infer_behind;
+use crate::losses::PredictionKind;
 use crate::operators::OperatorCatalog;
 use millstream_schemas::shown;
 
@@ -73,9 +74,14 @@ fn computed(node: &Node, makers: &HashMap<ValueId, usize>) -> Vec<ValueId> {
 }
 
 /// Takes what follows a linear head out of the way of a new one, and says it; nothing where the head is bare, or followed
-/// only by a softmax over the classes.
-pub(crate) fn lay_bare(graph: &mut Graph, output: ValueId, catalog: &OperatorCatalog) -> Option<String> {
-    let removed = behind_head(graph, output)?;
+/// only by what makes probabilities of scores that are read so: a softmax over the classes, a sigmoid over labels.
+pub(crate) fn lay_bare(
+    graph: &mut Graph,
+    output: ValueId,
+    reads: PredictionKind,
+    catalog: &OperatorCatalog,
+) -> Option<String> {
+    let removed = behind_head(graph, output, reads)?;
     let named_ones: Vec<String> = removed.iter().rev().map(|(index, _)| named(graph, &graph.nodes()[*index])).collect();
     let (first, _) = removed.last()?;
     let others = outputs_behind(graph, *first, output);
@@ -98,9 +104,21 @@ pub(crate) fn lay_bare(graph: &mut Graph, output: ValueId, catalog: &OperatorCat
 
 /// What makes something else of the scores of the last linear layer on their way to the output, from the output on: the
 /// node, and the value that it changes. `None` where the way is not a single one, or has something that no score survives.
-fn behind_head(graph: &Graph, output: ValueId) -> Option<Vec<(usize, ValueId)>> {
-    const REPLACED: [&str; 10] =
-        ["Clip", "Elu", "Exp", "HardSigmoid", "Log", "Relu", "Sigmoid", "Softplus", "Softsign", "Tanh"];
+fn behind_head(graph: &Graph, output: ValueId, reads: PredictionKind) -> Option<Vec<(usize, ValueId)>> {
+    const REPLACED: [&str; 12] = [
+        "Clip",
+        "Elu",
+        "Exp",
+        "HardSigmoid",
+        "Log",
+        "LogSoftmax",
+        "Relu",
+        "Sigmoid",
+        "Softmax",
+        "Softplus",
+        "Softsign",
+        "Tanh",
+    ];
     const FLOAT: i64 = 1;
     let makers = producers(graph);
     let mut removed = Vec::new();
@@ -117,7 +135,7 @@ fn behind_head(graph: &Graph, output: ValueId) -> Option<Vec<(usize, ValueId)>> 
                 return Some(removed);
             }
             "Identity" | "Flatten" | "Squeeze" | "Unsqueeze" | "Reshape" | "Dropout" => false,
-            "Softmax" | "LogSoftmax" => node.int("axis").is_some_and(|axis| !matches!(axis, 1 | -1)),
+            operator if reads.links().contains(&operator) => !is_over_classes(graph, node),
             "Cast" if node.int("to") == Some(FLOAT) => true,
             "Mul" | "Div" | "Add" | "Sub" => true,
             operator if REPLACED.contains(&operator) => true,
@@ -130,6 +148,12 @@ fn behind_head(graph: &Graph, output: ValueId) -> Option<Vec<(usize, ValueId)>> 
         }
     }
     None
+}
+
+/// Whether a softmax is over the classes, which are the second axis or the last; a sigmoid has no axis.
+fn is_over_classes(graph: &Graph, node: &Node) -> bool {
+    let axes = node.input(0).and_then(|input| graph.tensor_type(input)).map(|known| known.shape.len() as i64);
+    node.int("axis").is_none_or(|axis| matches!(axis, 1 | -1) || axes.is_some_and(|axes| axis == axes - 1))
 }
 
 /// The other outputs of the model that come from a node, as they are shown.
@@ -150,11 +174,11 @@ pub(crate) fn require_scores(graph: &Graph, scores: ValueId) -> Result<(), Compi
     let wrong_axis = graph.nodes().iter().find(|node| {
         matches!(node.operator.as_str(), "Softmax" | "LogSoftmax")
             && node.input(0) == Some(scores)
-            && node.int("axis").is_some_and(|axis| !matches!(axis, 1 | -1))
+            && !is_over_classes(graph, node)
     });
     let reason = match (ending(graph, scores), wrong_axis) {
         (Some(node), _) => {
-            format!("the model ends in {}, and what it gives is no class score any more", named(graph, node))
+            format!("the model ends in {}, and what it gives is no score any more", named(graph, node))
         }
         (None, Some(node)) => format!("{} works along another axis than that of the classes", named(graph, node)),
         (None, None) => return Ok(()),
@@ -162,7 +186,7 @@ pub(crate) fn require_scores(graph: &Graph, scores: ValueId) -> Result<(), Compi
     Err(CompilerError::setting(
         "model.head",
         format!(
-            "{reason}: training it with a loss of class scores would be wrong. Use `head: new`, which replaces the head and \
+            "{reason}: training it with a loss of scores would be wrong. Use `head: new`, which replaces the head and \
          what follows it, or name an output with the scores before it in model.output"
         ),
     ))

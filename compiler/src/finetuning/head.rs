@@ -5,6 +5,7 @@ use crate::finetuning::nodes::{named, producers};
 use crate::graph::{Constant, Graph, TensorType, ValueId};
 use crate::inference::infer_behind;
 use crate::initializers::{Fans, Initializer};
+use crate::losses::PredictionKind;
 use crate::operators::OperatorCatalog;
 use millstream_schemas::shown;
 
@@ -29,9 +30,9 @@ pub struct Head {
     pub reads_matrix: bool,
 }
 
-/// Finds the linear layer that makes an output: walks back over softmax, shape operators and enlargements, then over the
-/// addition of a bias, to a `Gemm`, `MatMul` or `Conv` with constant weights.
-pub(crate) fn find_head(graph: &Graph, output: Option<&str>) -> Result<Head, CompilerError> {
+/// Finds the linear layer that makes an output: walks back over what makes probabilities of its scores, shape operators and
+/// enlargements, then over the addition of a bias, to a `Gemm`, `MatMul` or `Conv` with constant weights.
+pub(crate) fn find_head(graph: &Graph, output: Option<&str>, reads: PredictionKind) -> Result<Head, CompilerError> {
     let output = chosen_output(graph, output)?;
     let producers = producers(graph);
     // a constant that no node makes
@@ -56,7 +57,7 @@ pub(crate) fn find_head(graph: &Graph, output: Option<&str>) -> Result<Head, Com
         let node = &graph.nodes()[index];
         let first = || node.input(0).ok_or_else(|| none_here(&format!("`{}` has no input", graph.label(node))));
         match node.operator.as_str() {
-            "Softmax" | "LogSoftmax" => {
+            operator if links(reads).contains(&operator) => {
                 value = first()?;
                 logits = value;
             }
@@ -119,9 +120,21 @@ pub(crate) fn find_head(graph: &Graph, output: Option<&str>) -> Result<Head, Com
     }
 }
 
-/// The class scores before any softmax: of the linear head, or else of the output itself.
-pub(crate) fn find_scores(graph: &Graph, output: Option<&str>) -> Result<ValueId, CompilerError> {
-    if let Ok(head) = find_head(graph, output) {
+/// What stands between scores and an output. The head is found behind a softmax also where the loss reads what it gives.
+fn links(reads: PredictionKind) -> &'static [&'static str] {
+    match reads.links() {
+        [] => PredictionKind::ClassScores.links(),
+        links => links,
+    }
+}
+
+/// The scores before any softmax or sigmoid that belongs to them: of the linear head, or else of the output itself.
+pub(crate) fn find_scores(
+    graph: &Graph,
+    output: Option<&str>,
+    reads: PredictionKind,
+) -> Result<ValueId, CompilerError> {
+    if let Ok(head) = find_head(graph, output, reads) {
         return Ok(head.logits);
     }
     let output = chosen_output(graph, output)?;
@@ -130,7 +143,7 @@ pub(crate) fn find_scores(graph: &Graph, output: Option<&str>) -> Result<ValueId
     while let Some(node) = producers.get(&value).map(|index| &graph.nodes()[*index]) {
         match (node.operator.as_str(), node.input(0)) {
             ("Identity", Some(input)) => value = input,
-            ("Softmax" | "LogSoftmax", Some(input)) => return Ok(input),
+            (operator, Some(input)) if reads.links().contains(&operator) => return Ok(input),
             _ => break,
         }
     }
@@ -280,7 +293,7 @@ mod tests {
         ];
         for (nodes, wanted) in rows {
             let graph = network(nodes, vec![value("y", &[3])]);
-            match (find_head(&graph, None), wanted) {
+            match (find_head(&graph, None, PredictionKind::ClassScores), wanted) {
                 (Ok(head), Ok(wanted)) => {
                     let Head { logits, weight, bias, class_axis, reads_matrix, classes, .. } = &head;
                     let (logits, weight) = (graph.name(*logits), graph.name(*weight));
@@ -304,11 +317,11 @@ mod tests {
         ];
         let outputs = ["y", "probability", "best", "apart"].map(|name| value(name, &[3])).to_vec();
         let mut graph = network(nodes, outputs);
-        let error = find_head(&graph, None).unwrap_err().to_string();
+        let error = find_head(&graph, None, PredictionKind::ClassScores).unwrap_err().to_string();
         assert!(error.contains("the model has 4 outputs (y, probability, best, apart)"), "{error}");
-        let error = find_head(&graph, Some("probabilities")).unwrap_err().to_string();
+        let error = find_head(&graph, Some("probabilities"), PredictionKind::ClassScores).unwrap_err().to_string();
         assert!(error.contains("did you mean `probability`?"), "{error}");
-        let mut head = find_head(&graph, Some("probability")).unwrap();
+        let mut head = find_head(&graph, Some("probability"), PredictionKind::ClassScores).unwrap();
         replace_head(&mut graph, &mut head, 7, &Initializer::default(), 0, &OperatorCatalog::standard()).unwrap();
         let dims = |name: &str| graph.constant_of(graph.find(name).unwrap()).unwrap().shape.clone();
         assert_eq!((dims("w"), dims("b")), (vec![4, 7], vec![7]));

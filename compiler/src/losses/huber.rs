@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
 use super::loss_kind::{Build, LossKind};
-use super::row_mean::{difference, row_mean, same_as_prediction};
+use super::row_mean::{difference, mean_of_numbers, target_of_numbers};
 use crate::CompilerError;
 use crate::graph::{Graph, TensorType};
 
@@ -15,8 +15,9 @@ pub(super) const LOSS: LossKind = LossKind {
     summary: "Squared differences, and beyond `delta` straight ones.",
     documentation: "Huber, \"Robust Estimation of a Location Parameter\" (1964): with e = |prediction − target| and \
         δ = `delta`, e²/2 where e ≤ δ and δ·(e − δ/2) beyond; the mean over the numbers of a row, then over rows by \
-        their weight.",
-    samples: &["{}", r#"{"delta": 0.3}"#],
+        their weight. Under `ignore_padding` a place, the numbers along the last axis together, counts only \
+        where its target is not all 0, and all that count do so alike. The metrics are `mse`, `mae` and `r2`.",
+    samples: &["{}", r#"{"delta": 0.3}"#, r#"{"delta": 0.5, "ignore_padding": true}"#],
     build: Build::of::<Huber>(),
 };
 
@@ -26,11 +27,13 @@ struct Huber {
     /// The difference from which on the loss is a straight line, above 0, in the unit of the targets.
     #[schemars(extend("exclusiveMinimum" = 0))]
     delta: f64,
+    /// Whether places whose targets are all 0, as `boxes` fills rows up, do not count.
+    ignore_padding: bool,
 }
 
 impl Default for Huber {
     fn default() -> Self {
-        Self { delta: 1.0 }
+        Self { delta: 1.0, ignore_padding: false }
     }
 }
 
@@ -46,7 +49,7 @@ impl LossFunction for Huber {
     }
 
     fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
-        same_as_prediction(prediction)
+        target_of_numbers(prediction, self.ignore_padding)
     }
 
     fn takes_weights(&self) -> bool {
@@ -63,6 +66,6 @@ impl LossFunction for Huber {
         let half = graph.times(cut, half)?;
         let rest = graph.minus(size, half)?;
         let terms = graph.times(cut, rest)?;
-        row_mean(graph, terms, inputs)
+        mean_of_numbers(graph, terms, inputs, self.ignore_padding)
     }
 }

@@ -10,6 +10,29 @@ pub enum PredictionKind {
     ClassScores,
     /// Numbers that are compared with numbers, `[batch, …]`.
     Numbers,
+    /// Scores of labels that may hold together, before any sigmoid, `[batch, labels, …]`.
+    LabelScores,
+    /// Scores of symbols at each place of a sequence, before any softmax, `[batch, sequence, symbols]`.
+    SequenceScores,
+    /// Vectors that are compared with each other, `[batch, …, features]`.
+    Embeddings,
+}
+
+impl PredictionKind {
+    /// Operators that a model ends in where it makes probabilities of such scores: a loss reads what they read. None where
+    /// what the model gives is read as it is.
+    pub fn links(self) -> &'static [&'static str] {
+        match self {
+            Self::ClassScores | Self::SequenceScores => &["LogSoftmax", "Softmax"],
+            Self::LabelScores => &["Sigmoid"],
+            Self::Numbers | Self::Embeddings => &[],
+        }
+    }
+
+    /// Whether there are as many of them as the data has classes or numbers in a row.
+    pub fn are_counted(self) -> bool {
+        matches!(self, Self::ClassScores | Self::Numbers | Self::LabelScores)
+    }
 }
 
 /// A loss as graph nodes: a mean over the rows of a batch, each by its weight.

@@ -1,10 +1,16 @@
 //! Losses: graphs from the model's output and the targets to one number. Each file holds one.
 
+mod binary_cross_entropy;
+mod causal_language_modelling;
 mod class_numbers;
 mod class_weights;
+mod cosine_embedding;
 mod cross_entropy;
+mod dice;
+mod embeddings;
 mod focal;
 mod huber;
+mod info_nce;
 mod loss;
 mod loss_function;
 mod loss_kind;
@@ -12,8 +18,10 @@ mod loss_program;
 mod mae;
 mod mse;
 mod row_mean;
+mod sequence_scores;
 mod sparse_cross_entropy;
 mod sparse_focal;
+mod triplet;
 
 use std::sync::OnceLock;
 
@@ -29,13 +37,19 @@ pub fn standard() -> &'static Catalog<LossKind> {
     static CATALOG: OnceLock<Catalog<LossKind>> = OnceLock::new();
     CATALOG.get_or_init(|| {
         Catalog::new([
+            binary_cross_entropy::LOSS,
+            causal_language_modelling::LOSS,
+            cosine_embedding::LOSS,
             cross_entropy::LOSS,
+            dice::LOSS,
             focal::LOSS,
             huber::LOSS,
+            info_nce::LOSS,
             mae::LOSS,
             mse::LOSS,
             sparse_cross_entropy::LOSS,
             sparse_focal::LOSS,
+            triplet::LOSS,
         ])
     })
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
 use super::loss_kind::{Build, LossKind};
-use super::row_mean::{difference, row_mean, same_as_prediction};
+use super::row_mean::{difference, mean_of_numbers, target_of_numbers};
 use crate::CompilerError;
 use crate::graph::{Graph, TensorType};
 
@@ -14,14 +14,18 @@ pub(super) const LOSS: LossKind = LossKind {
     name: "mse",
     summary: "The mean of the squared differences.",
     documentation: "Σ_rows w·mean((prediction − target)²) / Σ w: the mean over the numbers of a row, then over rows \
-        by their weight w.",
-    samples: &["{}"],
+        by their weight w. Under `ignore_padding` a place, the numbers along the last axis together, counts only \
+        where its target is not all 0, and all that count do so alike. The metrics are `mse`, `mae` and `r2`.",
+    samples: &["{}", r#"{"ignore_padding": true}"#],
     build: Build::of::<Mse>(),
 };
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Mse {}
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Mse {
+    /// Whether places whose targets are all 0, as `boxes` fills rows up, do not count.
+    ignore_padding: bool,
+}
 
 impl Options for Mse {
     fn validate(&self) -> Result<(), String> {
@@ -35,7 +39,7 @@ impl LossFunction for Mse {
     }
 
     fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
-        same_as_prediction(prediction)
+        target_of_numbers(prediction, self.ignore_padding)
     }
 
     fn takes_weights(&self) -> bool {
@@ -45,6 +49,6 @@ impl LossFunction for Mse {
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
         let difference = difference(graph, inputs)?;
         let terms = graph.times(difference, difference)?;
-        row_mean(graph, terms, inputs)
+        mean_of_numbers(graph, terms, inputs, self.ignore_padding)
     }
 }

@@ -19,6 +19,8 @@ enum Targets<'a> {
     Floats(&'a [f32]),
     /// Without its axis of classes.
     Classes(&'a [i64]),
+    /// Of a shape of their own: the loss alone compares them.
+    Other,
 }
 
 /// What was said of one place of a row, and what is true of it.
@@ -46,6 +48,7 @@ impl<'a> MeasuredBatch<'a> {
         reads: PredictionKind,
     ) -> Result<Self, TrainingError> {
         let is_scores = reads == PredictionKind::ClassScores;
+        let is_compared = is_scores || reads == PredictionKind::Numbers;
         let axes = if is_scores { "[batch, classes, …]" } else { "[batch, …]" };
         let rows = weights.len();
         let fits = shape.first() == Some(&rows)
@@ -62,6 +65,7 @@ impl<'a> MeasuredBatch<'a> {
         let targets = match &targets.data {
             TensorData::F32(values) if values.len() == prediction.len() => Targets::Floats(values),
             TensorData::I64(values) if is_scores && values.len() == places(shape[1]) => Targets::Classes(values),
+            _ if !is_compared => Targets::Other,
             _ => {
                 return Err(TrainingError::Input {
                     name: "targets".into(),
@@ -83,7 +87,7 @@ impl<'a> MeasuredBatch<'a> {
     }
 
     /// Rows that count.
-    fn rows(&self) -> impl Iterator<Item = usize> + '_ {
+    pub(super) fn rows(&self) -> impl Iterator<Item = usize> + '_ {
         self.weights.iter().enumerate().filter(|(_, weight)| **weight != 0.0).map(|(row, _)| row)
     }
 
@@ -99,7 +103,7 @@ impl<'a> MeasuredBatch<'a> {
         let of_row = move |row: usize| row * in_a_row..(row + 1) * in_a_row;
         self.rows().filter_map(move |row| match self.targets {
             Targets::Floats(targets) => Some((row, &self.prediction[of_row(row)], &targets[of_row(row)])),
-            Targets::Classes(_) => None,
+            Targets::Classes(_) | Targets::Other => None,
         })
     }
 
@@ -123,6 +127,7 @@ impl<'a> MeasuredBatch<'a> {
                     gather(targets, &mut wanted);
                     wanted.iter().any(|target| *target != 0.0).then(|| highest(&wanted))
                 }
+                Targets::Other => None,
             };
             let Some(truth) = truth else { continue };
             gather(self.prediction, &mut scores);

@@ -64,7 +64,10 @@ impl Measurement {
                     rows.push(answer.row);
                 }
             }),
-            PredictionKind::Numbers => rows.extend(batch.numbers().map(|(row, ..)| row)),
+            PredictionKind::Numbers
+            | PredictionKind::LabelScores
+            | PredictionKind::SequenceScores
+            | PredictionKind::Embeddings => rows.extend(batch.rows()),
         }
         self.rows += rows.len() as u64;
         self.not_finite += rows.iter().filter(|row| !batch.is_finite(**row)).count() as u64;

@@ -41,11 +41,8 @@ impl MetricSet {
             let metric = Metric::choose(catalog, choice, &place)?;
             let name = &metric.choice().name;
             if metric.reads() != reads {
-                let message = match reads {
-                    PredictionKind::ClassScores => format!("`{name}` measures numbers, and the loss is one of classes"),
-                    PredictionKind::Numbers => format!("`{name}` measures classes, and the loss is one of numbers"),
-                };
-                return Err(refused(place, message));
+                let (measures, of) = (read_as(metric.reads()), read_as(reads));
+                return Err(refused(place, format!("`{name}` measures {measures}, and the loss is one of {of}")));
             }
             let known = this.figures();
             if let Some(twice) = metric.figures().iter().find(|figure| known.contains(figure)) {
@@ -114,10 +111,21 @@ impl MetricSet {
     }
 }
 
+fn read_as(reads: PredictionKind) -> &'static str {
+    match reads {
+        PredictionKind::ClassScores => "classes",
+        PredictionKind::Numbers => "numbers",
+        PredictionKind::LabelScores => "labels",
+        PredictionKind::SequenceScores => "sequences",
+        PredictionKind::Embeddings => "vectors",
+    }
+}
+
 fn usual(reads: PredictionKind) -> Vec<Choice> {
     let names: &[&str] = match reads {
         PredictionKind::ClassScores => &["accuracy", "top_k", "confusion_matrix", "per_class"],
         PredictionKind::Numbers => &["mse", "mae", "r2"],
+        PredictionKind::LabelScores | PredictionKind::SequenceScores | PredictionKind::Embeddings => &[],
     };
     names.iter().map(|name| Choice::named(*name)).collect()
 }

@@ -272,6 +272,25 @@ mod tests {
     }
 
     #[test]
+    fn of_what_the_loss_alone_compares_rows_are_counted_and_the_loss_decides() {
+        let kinds = [PredictionKind::LabelScores, PredictionKind::SequenceScores, PredictionKind::Embeddings];
+        for (reads, targets) in kinds.into_iter().flat_map(|reads| {
+            [Tensor::f32([2, 3], vec![1.0; 6]), Tensor::i64([2], vec![7, 8])].map(|targets| (reads, targets))
+        }) {
+            let metrics = MetricSet::usual(reads);
+            assert_eq!((metrics.figures().len(), metrics.decides().name.as_str()), (0, "loss"));
+            let mut measurement = Measurement::start(&metrics, &[]).unwrap();
+            let batch = ([2, 3].as_slice(), [0.0_f32, 0.0, 0.0, 1.0, f32::NAN, 1.0].as_slice());
+            measurement.add(&MeasuredBatch::new(batch, &targets, &[0.0, 1.0], reads).unwrap(), 0.25, 1.0).unwrap();
+            let found = measurement.finish().unwrap();
+            assert_eq!((found.rows, found.not_finite, found.loss), (1, 1, 0.25));
+        }
+        let error = MetricSet::choose(standard(), Some(&[Choice::named("f1")]), None, PredictionKind::Embeddings);
+        let message = "training.metrics[0]: `f1` measures classes, and the loss is one of vectors";
+        assert_eq!(error.unwrap_err().to_string(), message);
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused_with_wanted_and_got() {
         let targets = Tensor::f32([2, 2], vec![0.0; 4]);
         let new = |shape: &[usize], prediction: &[f32], weights: &[f64]| {

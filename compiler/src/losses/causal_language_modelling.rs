@@ -1,0 +1,101 @@
+//! Cross-entropy of each token's scores with the token that follows.
+
+use millstream_schemas::choice::Options;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::class_numbers::{IGNORE_INDEX, infinite_where, total};
+use super::cross_entropy::TINY;
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::loss_kind::{Build, LossKind};
+use super::sequence_scores::{require_sequence, symbols};
+use crate::CompilerError;
+use crate::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
+
+pub(super) const LOSS: LossKind = LossKind {
+    name: "causal_language_modelling",
+    summary: "Cross-entropy of each token's scores with the token that follows it.",
+    documentation: "Scores `[batch, sequence, vocabulary]`, targets int64 `[batch, sequence]`: the tokens themselves, \
+        not shifted, with `ignore_index` where one is not to be learned, as padding. The loss is the mean of \
+        −log softmax(scores[b, i])[targets[b, i + 1]] over all i whose next token is not ignored, as of \
+        `LlamaForCausalLM` and its like in Transformers. A token that is neither that nor in the vocabulary makes the \
+        loss infinite. Its figure is the loss, whose exponential is the perplexity.",
+    samples: &["{}", r#"{"ignore_index": -1}"#],
+    build: Build::of::<CausalLanguageModelling>(),
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct CausalLanguageModelling {
+    /// The token that is not to be learned.
+    ignore_index: i64,
+}
+
+impl Default for CausalLanguageModelling {
+    fn default() -> Self {
+        Self { ignore_index: IGNORE_INDEX }
+    }
+}
+
+impl Options for CausalLanguageModelling {
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl LossFunction for CausalLanguageModelling {
+    fn reads(&self) -> PredictionKind {
+        PredictionKind::SequenceScores
+    }
+
+    fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
+        require_sequence(prediction)?;
+        Ok(TensorType { dtype: ElementType::I64, shape: prediction.shape[..2].to_vec() })
+    }
+
+    fn takes_weights(&self) -> bool {
+        false
+    }
+
+    fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
+        let LossInputs { prediction, targets, .. } = *inputs;
+        let vocabulary = symbols(graph, prediction)?;
+        let whole = |graph: &mut Graph, value: i64| graph.constant("whole", Constant::i64([], &[value]));
+        let ignored = whole(graph, self.ignore_index);
+        let next = following(graph, targets, ignored)?;
+        let (zero, end) = (whole(graph, 0), whole(graph, vocabulary as i64));
+        let is_ignored = graph.add("Equal", &[next, ignored], &[])?;
+        let counts = graph.add("Not", &[is_ignored], &[])?;
+        let from_zero = graph.add("GreaterOrEqual", &[next, zero], &[])?;
+        let below_end = graph.add("Less", &[next, end], &[])?;
+        let is_known = graph.add("And", &[from_zero, below_end], &[])?;
+        let is_learned = graph.add("And", &[is_known, counts], &[])?;
+        let token = graph.add("Where", &[is_learned, next, zero], &[])?;
+        let last = graph.integers(&[-1]);
+        let token = graph.add("Unsqueeze", &[token, last], &[])?;
+        let log_probability = graph.add("LogSoftmax", &[prediction], &[("axis", 2.into())])?;
+        let of_token = graph.add("GatherElements", &[log_probability, token], &[("axis", 2.into())])?;
+        let of_token = graph.add("Squeeze", &[of_token, last], &[])?;
+        let [counts, learned] = [counts, is_learned].map(|flags| graph.cast(flags, ElementType::F32));
+        let (counts, learned) = (counts?, learned?);
+        let of_token = graph.times(of_token, learned)?;
+        let sum = total(graph, of_token)?;
+        let weight = total(graph, counts)?;
+        let tiny = graph.scalar(-TINY);
+        let divisor = graph.add("Neg", &[weight], &[])?;
+        let divisor = graph.add("Min", &[divisor, tiny], &[])?;
+        let mean = graph.divided_by(sum, divisor)?;
+        let unknown = graph.minus(counts, learned)?;
+        let penalty = infinite_where(graph, unknown)?;
+        Ok(LossNodes { loss: graph.plus(mean, penalty)?, weight: Some(weight) })
+    }
+}
+
+/// Of each token the one behind it, and behind the last the ignored one: targets move, so that the scores, which are many
+/// more numbers, stay where they are.
+fn following(graph: &mut Graph, tokens: ValueId, ignored: ValueId) -> Result<ValueId, CompilerError> {
+    let sequence = graph.shape(tokens)?[1].clone();
+    let rest = graph.part(tokens, &[1], &[Length::number(1)], &[&sequence - 1], &[1])?;
+    let pads = graph.integers(&[0, 0, 0, 1]);
+    graph.add("Pad", &[rest, pads, ignored], &[])
+}
