@@ -46,6 +46,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "loss_function",
             "loss_kind",
             "loss_program",
+            "paths_in_time",
             "row_mean",
             "sequence_scores",
         ],

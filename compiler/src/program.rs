@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashMap};
 use millstream_schemas::recipe::{AdaptersOutput, BatchNormalization, TrainSelection};
 use millstream_schemas::{AxisLength, ParameterEntry, TrainingManifest};
 
-use crate::backward::{TrainedPath, gradients};
+use crate::backward::{TrainedPath, gradients, gradients_behind};
 use crate::binding::{Bindings, bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic};
 use crate::finetuning::methods::MergedWeight;
@@ -115,7 +115,10 @@ fn compile_selected(
     evaluation.set_outputs(&measured);
     let next = batch_statistics::take_from_batch(&mut graph, &normalizations, &inputs)?;
     let before = graph.nodes().len();
-    let gradient_values = gradients(&mut graph, nodes.loss, &trained.values, catalog)?;
+    let gradient_values = match wanted.loss.gradient(&mut graph, &inputs)? {
+        Some(of_prediction) => gradients_behind(&mut graph, (prediction, of_prediction), &trained.values, catalog)?,
+        None => gradients(&mut graph, nodes.loss, &trained.values, catalog)?,
+    };
     let gradient_values = distinct(&mut graph, gradient_values)?;
     for (entry, gradient) in trained.entries.iter_mut().zip(&gradient_values) {
         call(&mut graph, *gradient, &format!("{}.gradient", entry.name), before);

@@ -6,10 +6,12 @@
     reason = "tests stop at the first surprise, and say when left out"
 )]
 
+mod loss_files;
 mod onnx_runtime;
 mod opened_loss;
 
-use millstream_compiler::graph::{ElementType, TensorType};
+use loss_files::loss_file;
+use millstream_compiler::graph::{ElementType, Length, TensorType};
 use millstream_compiler::losses::{PredictionKind, standard};
 use millstream_compiler::{Loss, OperatorCatalog};
 use millstream_schemas::choice::Row;
@@ -126,13 +128,32 @@ fn numbers(count: usize, seed: usize) -> Vec<f32> {
     (0..count).map(|at| ((at * 7919 + seed * 104_729 + 13) % 2003) as f32 / 1001.0 - 1.0).collect()
 }
 
+/// The options of a sample, any file that they name being one with the squared differences of rows `[batch, 3, …]`.
+fn with_file(mut options: Value, shape: &[usize]) -> Value {
+    if options.get("file").is_some() {
+        let file = loss_file(&format!("sample-{}", shape.len()), 17, |graph| {
+            let axes = || (0..shape.len()).map(|axis| Length::named(&format!("axis_{axis}"))).collect::<Vec<_>>();
+            let (prediction, targets) =
+                (graph.input("prediction", TensorType::f32(axes())), graph.input("targets", TensorType::f32(axes())));
+            let difference = graph.minus(prediction, targets).unwrap();
+            let squares = graph.times(difference, difference).unwrap();
+            let axes: Vec<i64> = (1..shape.len() as i64).collect();
+            graph.reduce_sum(squares, &axes, false).unwrap()
+        });
+        options["file"] = json!(file);
+    }
+    options
+}
+
 /// Shapes of predictions that a loss takes.
 fn shapes(name: &str) -> &'static [&'static [usize]] {
     match name {
         "causal_language_modelling" => &[&[2, 4, 3], &[3, 3, 5]],
         "cosine_embedding" => &[&[3, 2, 4], &[3, 5]],
+        "ctc" => &[&[2, 4, 3], &[3, 6, 4]],
         "dice" => &[&[2, 3, 4], &[2, 3, 2, 2]],
         "info_nce" => &[&[5, 3], &[4, 2, 3]],
+        "onnx" => &[&[3, 3], &[2, 3]],
         "triplet" => &[&[6, 3], &[7, 2]],
         _ => &[&[3, 3], &[2, 3, 2, 2]],
     }
@@ -145,9 +166,15 @@ fn batch_for(loss: &Loss, shape: &[usize]) -> Batch {
     let rows = shape[0];
     let mut weights = vec![1.0; rows];
     (weights[0], weights[1]) = (0.5, 0.0);
-    let count = target.elements().fixed().unwrap();
+    // of a sequence of any length, two
+    let count = target.elements().fixed().unwrap_or(2 * rows);
+    let blank = loss.choice().options.get("blank").and_then(Value::as_u64);
     let ignored = loss.choice().options.get("ignore_index").and_then(Value::as_i64);
     let targets = match (loss.reads(), target.dtype) {
+        (PredictionKind::SequenceScores, _) if blank.is_some() => {
+            let symbols: Vec<usize> = (0..3).filter(|symbol| Some(*symbol as u64) != blank).collect();
+            (0..count).map(|at| if at == 1 { -1.0 } else { symbols[at % 2] as f32 }).collect()
+        }
         (PredictionKind::ClassScores | PredictionKind::SequenceScores, ElementType::I64) => {
             let ignored = ignored.unwrap() as f32;
             (0..count).map(|at| if at / (count / rows) == 1 { ignored } else { (at % 3) as f32 }).collect()
@@ -182,7 +209,8 @@ fn every_row_has_the_gradient_of_central_differences_and_leaves_rows_without_wei
     for row in standard().rows() {
         assert!(row.summary.ends_with('.') && row.documentation.len() > row.summary.len(), "{}", row.name);
         for sample in row.samples {
-            let loss = loss(row.name, serde_json::from_str(sample).unwrap());
+            let shapes = shapes(row.name);
+            let loss = loss(row.name, with_file(serde_json::from_str(sample).unwrap(), shapes[0]));
             let again = choose(row.name, loss.choice().options.clone()).unwrap();
             assert_eq!(loss.choice(), again.choice());
             let schema = row.schema();
@@ -191,7 +219,7 @@ fn every_row_has_the_gradient_of_central_differences_and_leaves_rows_without_wei
             assert_eq!(filled, known.unwrap_or_default(), "{}", row.name);
             // what is divided by a small temperature bends soon
             let step: f32 = if loss.reads() == PredictionKind::Embeddings { 2e-3 } else { 1e-2 };
-            for shape in shapes(row.name).iter().copied() {
+            for shape in shapes.iter().copied() {
                 let batch = batch_for(&loss, shape);
                 let mut opened = Opened::new(&loss, shape);
                 let Computed { gradient, loss: value, .. } = opened.compute(&batch);
@@ -234,8 +262,8 @@ fn a_batch_in_which_nothing_counts_has_loss_and_gradient_zero() {
         return;
     }
     for row in standard().rows() {
-        let loss = loss(row.name, json!({}));
         let shape = shapes(row.name)[0];
+        let loss = loss(row.name, with_file(serde_json::from_str(row.samples[0]).unwrap(), shape));
         let mut batch = batch_for(&loss, shape);
         batch.weights.fill(0.0);
         let nothing = loss.choice().options.get("ignore_index").and_then(Value::as_i64).unwrap_or(0);
@@ -305,6 +333,7 @@ fn options_and_predictions_that_make_no_sense_are_refused() {
         ("focal", json!({"alpha": [1, -0.5]}), "focal: alpha is a finite number of 0 or more, got -0.5"),
         ("huber", json!({"delta": 0}), "huber: delta is a finite number above 0, got 0"),
         ("mse", json!({"label_smoothing": 0.1}), "mse: unknown option `label_smoothing`; it has ignore_padding"),
+        ("ctc", json!({"blank": -1}), "ctc: blank: wanted a whole number of 0 or more, got -1"),
         ("dice", json!({"smoothing": 0}), "dice: smoothing is a finite number above 0, got 0"),
         ("info_nce", json!({"temperature": 0}), "info_nce: temperature is a finite number above 0, got 0"),
         ("cosine_embedding", json!({"margin": 2}), "cosine_embedding: margin is between -1 and 1, got 2"),
@@ -343,6 +372,7 @@ fn options_and_predictions_that_make_no_sense_are_refused() {
         ("huber", json!({}), whole, "the prediction is int64 [2, 3]"),
         ("mse", json!({"ignore_padding": true}), TensorType::f32([2]), "the prediction is float32 [2]"),
         ("dice", json!({}), TensorType::f32([2, 3]), "for a class for each row choose `cross_entropy`"),
+        ("ctc", json!({"blank": 4}), TensorType::f32([2, 3, 4]), "blank is one of the symbols, got 4 and 4 of them"),
         ("cosine_embedding", json!({}), TensorType::f32([2, 3, 4]), "the prediction is float32 [2, 3, 4]"),
         ("info_nce", json!({}), TensorType::f32([2, 3, 4]), "the prediction is float32 [2, 3, 4]"),
         ("triplet", json!({}), TensorType::f32([2, 3, 4]), "the prediction is float32 [2, 3, 4]"),

@@ -107,7 +107,7 @@ fn each_reads_what_it_means_and_its_gradients_are_those_of_the_whole_model() {
     // loss, axes of the input, outputs of the head, what follows it, head, classes; targets, whether the exported model
     // gives something else than what the loss reads
     type Row = (&'static str, usize, usize, Tail, HeadChoice, usize, &'static str, bool);
-    let rows: [Row; 9] = [
+    let rows: [Row; 10] = [
         ("binary_cross_entropy", 2, 3, sigmoid, keep(), 3, "batch, 3", true),
         ("binary_cross_entropy", 2, 3, sigmoid, new(), 5, "batch, 5", true),
         ("binary_cross_entropy", 2, 3, bare, new(), 5, "batch, 5", false),
@@ -117,9 +117,14 @@ fn each_reads_what_it_means_and_its_gradients_are_those_of_the_whole_model() {
         ("triplet", 2, 6, bare, keep(), 0, "batch", false),
         ("causal_language_modelling", 3, 5, bare, keep(), 0, "batch, sequence", false),
         ("causal_language_modelling", 3, 5, softmax, keep(), 0, "batch, sequence", true),
+        ("ctc", 3, 5, bare, keep(), 0, "batch, target_symbols", false),
     ];
     for (loss, axes, outputs, tail, head, classes, targets, is_bent) in rows {
-        let options = if loss == "info_nce" { json!({"temperature": 0.5}) } else { json!({}) };
+        let options = match loss {
+            "ctc" => json!({"blank": 4}),
+            "info_nce" => json!({"temperature": 0.5}),
+            _ => json!({}),
+        };
         let wanted = fine_tuning(loss, options, head, classes);
         let program = compile(&model(axes, outputs, tail), &wanted, &OperatorCatalog::standard()).unwrap();
         assert_eq!(shape(&program.manifest.targets[0]), targets, "{loss}");

@@ -169,3 +169,39 @@ fn boxes_of_which_some_are_padding() {
         ("huber", json!({"delta": 0.5, "ignore_padding": true}), batch.clone(), [0.548_044_181_01, 0.132_123_272_78]),
     ]);
 }
+
+/// `F.ctc_loss(F.log_softmax(s, -1).transpose(0, 1), t, input_lengths, target_lengths, blank)` with the whole time of each row:
+/// `s = x(2, 6, 4)`, `t = [[1, 2, 2], [3]]`; the same with `t = [[1, 0, 0], [2]]` and `blank=3`; `s = x(2, 5, 3)`,
+/// `t = [[1, 2], []]`; and the second row of `s = x(2, 3, 4)`, `t = [[1, 1, 1], [2]]`, whose first has more symbols than time.
+#[test]
+fn symbols_along_time() {
+    let impossible = || batch(&[2, 3, 4], &[1.0, 1.0, 1.0, 2.0, -1.0, -1.0]);
+    hold(vec![
+        ("ctc", json!({}), batch(&[2, 6, 4], &[1.0, 2.0, 2.0, 3.0, -1.0, -1.0]), [2.970_390_518_71, 0.694_384_962_39]),
+        (
+            "ctc",
+            json!({"blank": 3}),
+            batch(&[2, 6, 4], &[1.0, 0.0, 0.0, 2.0, -1.0, -100.0]),
+            [4.277_998_237_41, 0.809_320_674_99],
+        ),
+        ("ctc", json!({}), batch(&[2, 5, 3], &[1.0, 2.0, -1.0, -1.0]), [3.512_657_832_55, 0.950_653_850_43]),
+        ("ctc", json!({"zero_infinity": true}), impossible(), [2.655_128_473_64, 1.114_518_404_82]),
+    ]);
+    if !onnx_runtime::available() {
+        return;
+    }
+    let symbol = |targets: &[f32]| batch(&[1, 4, 4], targets);
+    for (what, batch, is_finite) in [
+        ("more symbols than time", impossible(), false),
+        ("no such symbol", symbol(&[1.0, 4.0]), false),
+        ("a blank among the symbols", symbol(&[0.0, 1.0]), false),
+        ("a gap between symbols", symbol(&[-1.0, 1.0]), false),
+        ("symbols to the end", symbol(&[2.0, 1.0]), true),
+    ] {
+        let found = Opened::new(&loss("ctc", json!({})), &batch.shape).compute(&batch).loss;
+        assert_eq!(found.is_finite(), is_finite, "{what}: {found}");
+        let without = Batch { weights: vec![0.0; batch.shape[0]], ..batch };
+        let found = Opened::new(&loss("ctc", json!({})), &without.shape).compute(&without).loss;
+        assert_eq!(found, 0.0, "{what}, without weight");
+    }
+}

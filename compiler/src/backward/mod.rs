@@ -7,4 +7,4 @@ mod reverse_pass;
 pub use context::Backward;
 pub use expansion::Expansion;
 pub(crate) use reverse_pass::TrainedPath;
-pub use reverse_pass::gradients;
+pub use reverse_pass::{gradients, gradients_behind};

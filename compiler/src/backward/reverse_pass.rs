@@ -25,6 +25,27 @@ pub fn gradients(
     wanted: &[ValueId],
     catalog: &OperatorCatalog,
 ) -> Result<Vec<ValueId>, CompilerError> {
+    let known = graph.known_type(loss)?;
+    let Some(shape) = known.fixed_shape().filter(|_| known.elements() == 1) else {
+        let message = format!("the loss `{}` is {known}, wanted one number", shown(graph.name(loss)));
+        return Err(CompilerError::Selection(message));
+    };
+    let seed = Constant::f32(shape, &[1.0]);
+    let seed = graph.constant("loss_gradient", seed);
+    gradients_behind(graph, (loss, seed), wanted, catalog)
+}
+
+/// As [`gradients`], of a loss whose gradient with respect to a value is known: the value and that gradient. What the loss
+/// makes of the value is not gone through.
+///
+/// # Errors
+/// As of [`gradients`], but the value may have any shape.
+pub fn gradients_behind(
+    graph: &mut Graph,
+    (loss, seed): (ValueId, ValueId),
+    wanted: &[ValueId],
+    catalog: &OperatorCatalog,
+) -> Result<Vec<ValueId>, CompilerError> {
     let mut path = TrainedPath::find(graph, loss, wanted, catalog);
     if !wanted.is_empty() && !path.depends.contains(&loss) {
         return Err(CompilerError::Selection("the loss does not depend on anything that is trained".into()));
@@ -38,13 +59,6 @@ pub fn gradients(
         }
         path.require_gradients(graph, catalog)?;
     }
-    let known = graph.known_type(loss)?;
-    let Some(shape) = known.fixed_shape().filter(|_| known.elements() == 1) else {
-        let message = format!("the loss `{}` is {known}, wanted one number", shown(graph.name(loss)));
-        return Err(CompilerError::Selection(message));
-    };
-    let seed = Constant::f32(shape, &[1.0]);
-    let seed = graph.constant("loss_gradient", seed);
     let mut pass = ReversePass { catalog, contributions: HashMap::from([(loss, vec![seed])]) };
     for index in path.nodes.iter().rev() {
         pass.through(graph, *index, &path)?;

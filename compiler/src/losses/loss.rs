@@ -49,6 +49,11 @@ impl Loss {
         self.function.takes_weights()
     }
 
+    /// Version of the standard operators that a graph of the loss alone is written in.
+    pub fn least_opset(&self) -> i64 {
+        self.function.least_opset()
+    }
+
     /// Adds the inputs `targets` and, where it takes them, `weights`.
     ///
     /// # Errors
@@ -68,6 +73,14 @@ impl Loss {
     /// An operator that it uses is missing in the graph's table.
     pub fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
         self.function.nodes(graph, inputs)
+    }
+
+    /// Adds the nodes of its gradient by the prediction, where it states that itself.
+    ///
+    /// # Errors
+    /// An operator that it uses is missing in the graph's table.
+    pub fn gradient(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<ValueId>, CompilerError> {
+        self.function.gradient(graph, inputs)
     }
 }
 

@@ -50,11 +50,25 @@ pub trait LossFunction: fmt::Debug + Send + Sync {
     /// targets: a row of them sums to its weight.
     fn takes_weights(&self) -> bool;
 
+    /// Version of the standard operators that a graph of the loss alone is written in: 17 unless it needs a newer one.
+    fn least_opset(&self) -> i64 {
+        17
+    }
+
     /// Adds its nodes.
     ///
     /// # Errors
     /// An operator that it uses is missing in the graph's table.
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError>;
+
+    /// Adds the nodes of its gradient by the prediction, where it states that itself; otherwise, as by default, it follows
+    /// from its nodes.
+    ///
+    /// # Errors
+    /// An operator that it uses is missing in the graph's table.
+    fn gradient(&self, _: &mut Graph, _: &LossInputs) -> Result<Option<ValueId>, CompilerError> {
+        Ok(None)
+    }
 }
 
 /// What a loss is computed from.

@@ -6,9 +6,6 @@ use crate::graph::{Graph, TensorType, ValueId};
 use crate::operators::OperatorCatalog;
 use crate::tensor_entry::tensor_entry;
 
-/// Version of the standard operators that a loss alone is written in.
-const OPSET: i64 = 17;
-
 /// A loss alone, compiled for predictions of one shape: what measures a model that comes from a file.
 #[derive(Clone, Debug)]
 pub struct LossProgram {
@@ -33,7 +30,7 @@ impl Loss {
     /// # Errors
     /// It cannot be computed from such a prediction.
     pub fn compile(&self, prediction: &TensorType, catalog: &OperatorCatalog) -> Result<LossProgram, CompilerError> {
-        let mut graph = Graph::new(OPSET, catalog.clone());
+        let mut graph = Graph::new(self.least_opset(), catalog.clone());
         let prediction = graph.input("prediction", prediction.clone());
         let inputs = self.inputs(&mut graph, prediction)?;
         let nodes = self.nodes(&mut graph, &inputs)?;

@@ -6,6 +6,7 @@ mod class_numbers;
 mod class_weights;
 mod cosine_embedding;
 mod cross_entropy;
+mod ctc;
 mod dice;
 mod embeddings;
 mod focal;
@@ -17,6 +18,8 @@ mod loss_kind;
 mod loss_program;
 mod mae;
 mod mse;
+mod onnx;
+mod paths_in_time;
 mod row_mean;
 mod sequence_scores;
 mod sparse_cross_entropy;
@@ -41,12 +44,14 @@ pub fn standard() -> &'static Catalog<LossKind> {
             causal_language_modelling::LOSS,
             cosine_embedding::LOSS,
             cross_entropy::LOSS,
+            ctc::LOSS,
             dice::LOSS,
             focal::LOSS,
             huber::LOSS,
             info_nce::LOSS,
             mae::LOSS,
             mse::LOSS,
+            onnx::LOSS,
             sparse_cross_entropy::LOSS,
             sparse_focal::LOSS,
             triplet::LOSS,

@@ -45,11 +45,18 @@ pub(crate) struct Opened {
 
 impl Opened {
     pub(crate) fn new(loss: &Loss, shape: &[usize]) -> Self {
-        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        Self::in_opset(loss, shape, loss.least_opset())
+    }
+
+    pub(crate) fn in_opset(loss: &Loss, shape: &[usize], opset: i64) -> Self {
+        let mut graph = Graph::new(opset, OperatorCatalog::standard());
         let prediction = graph.input("prediction", TensorType::f32(shape));
         let inputs = loss.inputs(&mut graph, prediction).unwrap();
         let LossNodes { loss: value, weight } = loss.nodes(&mut graph, &inputs).unwrap();
-        let gradient = gradients(&mut graph, value, &[prediction], &OperatorCatalog::standard()).unwrap()[0];
+        let gradient = match loss.gradient(&mut graph, &inputs).unwrap() {
+            Some(gradient) => gradient,
+            None => gradients(&mut graph, value, &[prediction], &OperatorCatalog::standard()).unwrap()[0],
+        };
         let outputs: Vec<_> = [value, gradient].into_iter().chain(weight).collect();
         graph.set_outputs(&outputs);
         let targets = graph.tensor_type(inputs.targets).unwrap().clone();
@@ -57,12 +64,16 @@ impl Opened {
     }
 
     pub(crate) fn compute(&mut self, batch: &Batch) -> Computed {
+        // a loss may leave open how many targets a row has
+        let in_a_row = batch.targets.len() / batch.shape[0];
+        let lengths = self.targets.shape.iter().map(|length| length.fixed().unwrap_or(in_a_row));
+        let shape: Vec<usize> = lengths.collect();
         let targets: DynValue = match self.targets.dtype {
             ElementType::I64 => {
                 let values: Vec<i64> = batch.targets.iter().map(|value| *value as i64).collect();
-                Tensor::from_array((self.targets.fixed_shape().unwrap(), values)).unwrap().into_dyn()
+                Tensor::from_array((shape, values)).unwrap().into_dyn()
             }
-            _ => floats(&self.targets.fixed_shape().unwrap(), &batch.targets),
+            _ => floats(&shape, &batch.targets),
         };
         let mut inputs =
             vec![("prediction".to_owned(), floats(&batch.shape, &batch.prediction)), ("targets".to_owned(), targets)];

@@ -60,6 +60,14 @@ fn for_each(recipe: &mut Recipe, definitions: &Definitions, mut each: impl FnMut
             }
         }
     }
+    if let Some(loss) = &mut recipe.training.loss {
+        for option in definitions.paths("Loss", &loss.name) {
+            if let Some(Value::String(path)) = loss.options.get_mut(&option) {
+                each(path, &format!("training.loss.{}.{option}", loss.name));
+            }
+        }
+    }
+    let data = &mut recipe.data;
     for (patterns, place) in [(Some(&mut data.train), "data.train"), (data.evaluate.as_mut(), "data.evaluate")] {
         let Some(patterns) = patterns else { continue };
         let several = patterns.len() > 1;

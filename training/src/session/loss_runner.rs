@@ -99,6 +99,9 @@ impl Opened {
                 0 => tensor.values_mut().copy_from_slice(&prediction.values),
                 1 => {
                     let targets = batch.targets().ok_or_else(|| TrainingError::no_targets(batch))?;
+                    if tensor.take_shape(entry, &targets.shape)? {
+                        tensor.bind_input(&mut self.binding, &entry.name)?;
+                    }
                     tensor.fill(entry, targets)?;
                 }
                 _ => tensor.fill(entry, &weights.as_tensor())?,
