@@ -29,7 +29,7 @@ mod weights_file;
 
 pub use describe::{LayerReport, ModelReport, OperatorCoverage, SharedWeight, describe};
 pub use error::CompilerError;
-pub use finetuning::{FineTuning, HeadChoice, Method};
+pub use finetuning::{FeatureHead, FineTuning, HeadChoice, LayerInitializer, Method};
 pub use initializers::Initializer;
 pub use losses::Loss;
 pub use model_file::{Model, OnnxFile};

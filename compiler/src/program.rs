@@ -8,9 +8,9 @@ use crate::binding::{Bindings, bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic};
 use crate::finetuning::methods::MergedWeight;
 use crate::finetuning::{
-    self, Applied, FineTuning, Head, HeadChoice, Layer, add_pooled_head, check_factors, chosen_output, classes_second,
-    find_head, find_scores, lay_bare, layers_before, normalize, pattern_matches, replace_head, require_scores, select,
-    standardize_input, undo_output, untie,
+    self, Applied, FeatureHead, FineTuning, Head, HeadChoice, Layer, add_feature_head, check_factors, chosen_output,
+    classes_second, find_head, find_scores, initialize, lay_bare, layers_before, normalize, pattern_matches,
+    replace_head, require_scores, select, standardize_input, undo_output, untie,
 };
 use crate::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
 use crate::losses::PredictionKind;
@@ -439,14 +439,16 @@ pub(crate) fn prepare(
     }
     let found = match &wanted.head {
         HeadChoice::Pooled(pooling, how) => {
-            let output = chosen_output(&graph, output)?;
-            add_pooled_head(&mut graph, output, *pooling, wanted.classes, how, wanted.seed)
+            let (pooling, initializer) = (Some(*pooling), how.clone());
+            let pooled = FeatureHead { pooling, initializer, ..FeatureHead::default() };
+            add_feature_head(&mut graph, output, &pooled, wanted.classes, wanted.seed)
         }
+        HeadChoice::OnFeatures(head) => add_feature_head(&mut graph, output, head, wanted.classes, wanted.seed),
         _ => find_head(&graph, output, reads),
     };
     let scores = !reads.links().is_empty();
     let (head, prediction) = match (found, &wanted.head) {
-        (Ok(head), HeadChoice::Pooled(..)) => (Some(head.clone()), head.logits),
+        (Ok(head), HeadChoice::Pooled(..) | HeadChoice::OnFeatures(_)) => (Some(head.clone()), head.logits),
         (Ok(mut head), HeadChoice::New(how)) => {
             replace_head(&mut graph, &mut head, wanted.classes, how, wanted.seed, catalog)?;
             (Some(head.clone()), head.logits)
@@ -472,6 +474,8 @@ pub(crate) fn prepare(
             "the new head would stay as it was drawn; use `train: head`",
         ));
     }
+    let drawn = initialize(&mut graph, (&layers, &trainable, &selected), &wanted.initialize, wanted.seed)?;
+    notes.extend((drawn > 0).then(|| format!("layers that start from new weights: {drawn}")));
     let adaptable: Vec<Layer> = trainable.iter().map(|index| layers[*index].clone()).collect();
     let applied = Applied::of(&wanted.methods, &graph, &adaptable, head.as_ref(), wanted.seed)?;
     selected.extend(layers.len()..layers.len() + applied.layers.len());

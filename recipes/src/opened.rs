@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use millstream_compiler::graph::TensorType;
 use millstream_compiler::losses::PredictionKind;
-use millstream_compiler::{FineTuning, HeadChoice, Loss, Method, Model, TrainingProgram, compile};
+use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SharedResources, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{HeadRecipe, OrderStrength};
 use millstream_schemas::{
@@ -45,6 +45,8 @@ pub struct OpenedParts {
     pub spec: BatchSpec,
     /// The last linear layer.
     pub head: HeadChoice,
+    /// Which layers start from new weights.
+    pub initialize: Vec<LayerInitializer>,
     /// What is added to the model.
     pub methods: Vec<Method>,
     /// What is minimized.
@@ -94,7 +96,7 @@ impl Opened {
             chains.map(|(place, specs)| Chain::parse_from(&catalogs.transforms, place, specs));
         let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
         let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
-        let ModelChoices { head, methods } = ModelChoices::of(model_recipe, catalogs)?;
+        let ModelChoices { head, initialize, methods } = ModelChoices::of(model_recipe, catalogs)?;
         refuse_random(&recipe.transforms.evaluate, catalogs)?;
         let model = Arc::new(Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?);
         let inputs = input_names(&model, !recipe.data.inputs.is_empty())?;
@@ -142,6 +144,7 @@ impl Opened {
             model,
             spec,
             head,
+            initialize,
             methods,
             loss,
             metrics,
@@ -226,6 +229,7 @@ impl OpenedParts {
             },
             standardize: self.standardizations(TensorRole::Input).collect(),
             undo: self.standardizations(TensorRole::Target).map(|(_, learned)| learned).next(),
+            initialize: self.initialize.clone(),
             train: model.train,
             batch_normalization: model.batch_normalization,
             methods: self.methods.clone(),

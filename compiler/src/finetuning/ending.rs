@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::CompilerError;
+use crate::finetuning::head::head_behind;
 use crate::finetuning::nodes::{named, producers};
 use crate::graph::{Graph, Node, ValueId};
 use crate::inference::infer_behind;
@@ -128,6 +129,10 @@ fn behind_head(graph: &Graph, output: ValueId, reads: PredictionKind) -> Option<
         let index = *makers.get(&value)?;
         let node = &graph.nodes()[index];
         let computed = computed(node, &makers);
+        let is_sum = || head_behind(graph, value, reads).is_ok_and(|head| !head.others.is_empty());
+        if !REPLACED.contains(&node.operator.as_str()) && is_sum() {
+            return Some(removed);
+        }
         let is_replaced = match node.operator.as_str() {
             "Gemm" | "MatMul" | "Conv" => return Some(removed),
             // The bias of a product.

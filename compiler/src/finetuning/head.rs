@@ -1,12 +1,9 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::CompilerError;
 use crate::finetuning::nodes::{named, producers};
-use crate::graph::{Constant, Graph, TensorType, ValueId};
-use crate::inference::infer_behind;
-use crate::initializers::{Fans, Initializer};
+use crate::graph::{Graph, Node, ValueId};
 use crate::losses::PredictionKind;
-use crate::operators::OperatorCatalog;
 use millstream_schemas::shown;
 
 /// The last linear layer of a model, or the last convolution: a linear layer at each place.
@@ -28,95 +25,227 @@ pub struct Head {
     pub classes: usize,
     /// Whether what it multiplies is known to be a matrix with a row for each row of scores.
     pub reads_matrix: bool,
+    /// Heads of the same classes whose scores are added to its own, as where a model answers with the mean of two.
+    pub others: Vec<Head>,
+    /// Weights of new layers in front of it that belong to it.
+    pub before: Vec<ValueId>,
 }
 
-/// Finds the linear layer that makes an output: walks back over what makes probabilities of its scores, shape operators and
-/// enlargements, then over the addition of a bias, to a `Gemm`, `MatMul` or `Conv` with constant weights.
+impl Head {
+    /// Whether a weight is one of its own.
+    pub fn has(&self, weight: ValueId) -> bool {
+        self.weight == weight
+            || self.bias == Some(weight)
+            || self.before.contains(&weight)
+            || self.others.iter().any(|other| other.has(weight))
+    }
+
+    /// Itself and those whose scores are added.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+}
+
+/// Finds the linear layer that makes an output: walks back over what makes probabilities of its scores, shape operators,
+/// enlargements and means over places, then over the addition of a bias, to a `Gemm`, `MatMul` or `Conv` with constant
+/// weights; where an output is a sum or mean of several such, to each of them.
 pub(crate) fn find_head(graph: &Graph, output: Option<&str>, reads: PredictionKind) -> Result<Head, CompilerError> {
-    let output = chosen_output(graph, output)?;
-    let producers = producers(graph);
-    // a constant that no node makes
-    let weight_of = |value: Option<ValueId>| {
-        value.filter(|value| !producers.contains_key(value) && graph.float_constant(*value).is_some())
-    };
-    let (mut value, mut logits, mut bias, mut reshaped) = (output, output, None, false);
-    let none_here = |what: &str| {
+    head_behind(graph, chosen_output(graph, output)?, reads)
+}
+
+/// As [`find_head`], for a value.
+pub(crate) fn head_behind(graph: &Graph, value: ValueId, reads: PredictionKind) -> Result<Head, CompilerError> {
+    let mut readers: HashMap<ValueId, usize> = HashMap::new();
+    for read in graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten()) {
+        *readers.entry(*read).or_default() += 1;
+    }
+    Search { graph, producers: producers(graph), readers, reads, output: value }.from(value, 0)
+}
+
+/// A search for the linear layers that an output comes from.
+struct Search<'a> {
+    graph: &'a Graph,
+    producers: HashMap<ValueId, usize>,
+    /// How many inputs of nodes a value is.
+    readers: HashMap<ValueId, usize>,
+    reads: PredictionKind,
+    output: ValueId,
+}
+
+/// Sums of sums of heads are followed so deep.
+const DEEPEST: usize = 4;
+
+impl Search<'_> {
+    fn from(&self, start: ValueId, depth: usize) -> Result<Head, CompilerError> {
+        let graph = self.graph;
+        let (mut value, mut logits, mut bias, mut reshaped) = (start, start, None, false);
+        loop {
+            // In a sum, what something else reads as well is more than a part of the scores.
+            if depth > 0 && self.readers.get(&value).copied().unwrap_or(0) > 1 {
+                return Err(self.none_here(&format!("`{}` is read by other nodes too", shown(graph.name(value)))));
+            }
+            let Some(index) = self.producers.get(&value).copied() else {
+                return Err(self.none_here(&format!("`{}` is made by no node", shown(graph.name(value)))));
+            };
+            let node = &graph.nodes()[index];
+            let first =
+                || node.input(0).ok_or_else(|| self.none_here(&format!("`{}` has no input", graph.label(node))));
+            if bias.is_none()
+                && let Some(parts) = self.parts(node)
+            {
+                return self.several(&parts, logits, depth, node);
+            }
+            match node.operator.as_str() {
+                operator if depth == 0 && links(self.reads).contains(&operator) => {
+                    value = first()?;
+                    logits = value;
+                }
+                "Cast" => {
+                    let is_output = value == logits;
+                    value = first()?;
+                    logits = if is_output { value } else { logits };
+                }
+                "Dropout" | "Identity" | "Resize" => value = first()?,
+                "AveragePool" | "Flatten" | "GlobalAveragePool" | "ReduceMean" | "Reshape" | "Squeeze"
+                | "Unsqueeze" => {
+                    (value, reshaped) = (first()?, true);
+                }
+                // of the largest over the places, as large as it is said
+                "Mul" | "Div" | "ReduceMax" if depth > 0 => {
+                    let computed = self.computed(node);
+                    let [only] = computed.as_slice() else {
+                        return Err(self.none_here(&format!("{} is no dense layer", named(graph, node))));
+                    };
+                    (value, reshaped) = (*only, true);
+                }
+                "Add" if bias.is_none() => {
+                    let sides = [(node.input(0), node.input(1)), (node.input(1), node.input(0))];
+                    let constant = sides.into_iter().find(|(constant, _)| self.weight(*constant).is_some());
+                    let Some((constant, Some(computed))) = constant else {
+                        return Err(self.none_here(&format!("`{}` adds two computed values", graph.label(node))));
+                    };
+                    bias = constant;
+                    value = computed;
+                }
+                "Gemm" | "MatMul" => return self.dense(index, bias, logits, reshaped),
+                "Conv" => return self.convolution(index, bias, logits),
+                _ => return Err(self.none_here(&format!("{} is no dense layer", named(graph, node)))),
+            }
+        }
+    }
+
+    /// What a node sums or averages, if that is several computed values; also where it scales such a sum.
+    fn parts(&self, node: &Node) -> Option<Vec<ValueId>> {
+        let computed = self.computed(node);
+        let made_by = |value: &ValueId| &self.graph.nodes()[self.producers[value]];
+        let summed = match (node.operator.as_str(), computed.as_slice()) {
+            ("Add" | "Mean" | "Sum", [_, _, ..]) => computed,
+            ("Mul" | "Div", [only]) if matches!(made_by(only).operator.as_str(), "Add" | "Sum") => {
+                self.computed(made_by(only))
+            }
+            ("ReduceMean" | "ReduceSum", [stacked, ..]) if made_by(stacked).is("Concat") => {
+                self.computed(made_by(stacked))
+            }
+            _ => return None,
+        };
+        (summed.len() > 1 && summed.len() == summed.iter().collect::<HashSet<_>>().len()).then_some(summed)
+    }
+
+    /// The inputs of a node that other nodes make.
+    fn computed(&self, node: &Node) -> Vec<ValueId> {
+        node.inputs.iter().flatten().copied().filter(|value| self.producers.contains_key(value)).collect()
+    }
+
+    /// The heads whose scores a node sums or averages.
+    fn several(&self, parts: &[ValueId], logits: ValueId, depth: usize, at: &Node) -> Result<Head, CompilerError> {
+        let refused = || self.none_here(&format!("`{}` adds two computed values", self.graph.label(at)));
+        if depth >= DEEPEST {
+            return Err(refused());
+        }
+        let heads = parts.iter().map(|part| self.from(*part, depth + 1)).collect::<Result<Vec<Head>, _>>();
+        let mut heads = heads.map_err(|_| refused())?.into_iter();
+        let first = heads.next().ok_or_else(refused)?;
+        let others: Vec<Head> = heads.collect();
+        if others.iter().any(|other| other.classes != first.classes) {
+            return Err(self.none_here(&format!("{} adds scores of other classes", named(self.graph, at))));
+        }
+        let others = first.others.iter().cloned().chain(others).collect();
+        Ok(Head { logits, reads_matrix: false, others, ..first })
+    }
+
+    /// A constant that no node makes.
+    fn weight(&self, value: Option<ValueId>) -> Option<ValueId> {
+        value.filter(|value| !self.producers.contains_key(value) && self.graph.float_constant(*value).is_some())
+    }
+
+    fn shape(&self, weight: Option<ValueId>) -> Option<&[usize]> {
+        weight.and_then(|weight| self.graph.constant_of(weight)).map(|weight| weight.shape.as_slice())
+    }
+
+    fn dense(
+        &self,
+        index: usize,
+        bias: Option<ValueId>,
+        logits: ValueId,
+        reshaped: bool,
+    ) -> Result<Head, CompilerError> {
+        let (graph, node) = (self.graph, &self.graph.nodes()[index]);
+        let weight = self.weight(node.input(1));
+        let (Some(weight), Some(shape @ [_, _])) = (weight, self.shape(weight)) else {
+            return Err(self.none_here(&format!("`{}` multiplies two computed values", graph.label(node))));
+        };
+        if bias.is_some() && node.input(2).is_some() {
+            return Err(self.none_here(&format!("two biases are added behind `{}`", graph.label(node))));
+        }
+        let class_axis = if node.int("transB").unwrap_or(0) != 0 { 0 } else { 1 };
+        let is_matrix = graph.tensor_type(self.output).is_some_and(|known| known.shape.len() == 2);
+        Ok(Head {
+            reads_matrix: !reshaped && (node.is("Gemm") || is_matrix),
+            logits,
+            node: index,
+            weight,
+            bias: bias.or(node.input(2)),
+            class_axis,
+            classes: shape[class_axis],
+            output: self.output,
+            others: Vec::new(),
+            before: Vec::new(),
+        })
+    }
+
+    fn convolution(&self, index: usize, bias: Option<ValueId>, logits: ValueId) -> Result<Head, CompilerError> {
+        let node = &self.graph.nodes()[index];
+        let weight = self.weight(node.input(1));
+        let (Some(weight), Some([classes, _, _, ..]), 1) = (weight, self.shape(weight), node.int("group").unwrap_or(1))
+        else {
+            return Err(self.none_here(&format!("{} mixes not all channels", named(self.graph, node))));
+        };
+        if bias.is_some() {
+            return Err(self.none_here(&format!("a constant is added behind {}", named(self.graph, node))));
+        }
+        Ok(Head {
+            reads_matrix: false,
+            logits,
+            node: index,
+            weight,
+            bias: node.input(2),
+            class_axis: 0,
+            classes: *classes,
+            output: self.output,
+            others: Vec::new(),
+            before: Vec::new(),
+        })
+    }
+
+    fn none_here(&self, what: &str) -> CompilerError {
         CompilerError::setting(
             "model.head",
             format!(
                 "no linear head leads to output `{}`: {what}. Name another output with model.output, or keep the head and \
-             choose layers with model.train",
-                shown(graph.name(output))
+                 choose layers with model.train",
+                shown(self.graph.name(self.output))
             ),
         )
-    };
-    loop {
-        let Some(index) = producers.get(&value).copied() else {
-            return Err(none_here(&format!("`{}` is made by no node", shown(graph.name(value)))));
-        };
-        let node = &graph.nodes()[index];
-        let first = || node.input(0).ok_or_else(|| none_here(&format!("`{}` has no input", graph.label(node))));
-        match node.operator.as_str() {
-            operator if links(reads).contains(&operator) => {
-                value = first()?;
-                logits = value;
-            }
-            "Dropout" | "Identity" | "Resize" => value = first()?,
-            "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => (value, reshaped) = (first()?, true),
-            "Add" if bias.is_none() => {
-                let sides = [(node.input(0), node.input(1)), (node.input(1), node.input(0))];
-                let constant = sides.into_iter().find(|(constant, _)| weight_of(*constant).is_some());
-                let Some((constant, Some(computed))) = constant else {
-                    return Err(none_here(&format!("`{}` adds two computed values", graph.label(node))));
-                };
-                bias = constant;
-                value = computed;
-            }
-            "Gemm" | "MatMul" => {
-                let weight = weight_of(node.input(1));
-                let shape = weight.and_then(|weight| graph.constant_of(weight)).map(|weight| weight.shape.as_slice());
-                let (Some(weight), Some(shape @ [_, _])) = (weight, shape) else {
-                    return Err(none_here(&format!("`{}` multiplies two computed values", graph.label(node))));
-                };
-                if bias.is_some() && node.input(2).is_some() {
-                    return Err(none_here(&format!("two biases are added behind `{}`", graph.label(node))));
-                }
-                let class_axis = if node.int("transB").unwrap_or(0) != 0 { 0 } else { 1 };
-                let is_matrix = graph.tensor_type(output).is_some_and(|known| known.shape.len() == 2);
-                return Ok(Head {
-                    reads_matrix: !reshaped && (node.is("Gemm") || is_matrix),
-                    logits,
-                    node: index,
-                    weight,
-                    bias: bias.or(node.input(2)),
-                    class_axis,
-                    classes: shape[class_axis],
-                    output,
-                });
-            }
-            "Conv" => {
-                let weight = weight_of(node.input(1));
-                let shape = weight.and_then(|weight| graph.constant_of(weight)).map(|weight| weight.shape.as_slice());
-                let (Some(weight), Some([classes, _, _, ..]), 1) = (weight, shape, node.int("group").unwrap_or(1))
-                else {
-                    return Err(none_here(&format!("{} mixes not all channels", named(graph, node))));
-                };
-                if bias.is_some() {
-                    return Err(none_here(&format!("a constant is added behind {}", named(graph, node))));
-                }
-                return Ok(Head {
-                    reads_matrix: false,
-                    logits,
-                    node: index,
-                    weight,
-                    bias: node.input(2),
-                    class_axis: 0,
-                    classes: *classes,
-                    output,
-                });
-            }
-            _ => return Err(none_here(&format!("{} is no dense layer", named(graph, node)))),
-        }
     }
 }
 
@@ -180,74 +309,14 @@ fn list(names: &[&str]) -> String {
     names.iter().take(8).map(shown).collect::<Vec<_>>().join(", ")
 }
 
-/// Puts fresh weights for `classes` classes in the head's place; its bias starts at zero.
-pub(crate) fn replace_head(
-    graph: &mut Graph,
-    head: &mut Head,
-    classes: usize,
-    how: &Initializer,
-    seed: u64,
-    catalog: &OperatorCatalog,
-) -> Result<(), CompilerError> {
-    let reads = |value: &ValueId| {
-        graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten()).filter(|read| *read == value).count()
-    };
-    if let Some(shared) = [Some(head.weight), head.bias].into_iter().flatten().find(|value| reads(value) > 1) {
-        return Err(CompilerError::setting(
-            "model.head",
-            format!(
-                "the head's weight `{}` is shared with another node, so it cannot be replaced; use `head: keep`",
-                shown(graph.name(shared))
-            ),
-        ));
-    }
-    let mut shape = graph.constant_of(head.weight).expect("find_head saw it").shape.clone();
-    shape[head.class_axis] = classes;
-    let others = shape.iter().enumerate().filter(|(axis, _)| *axis != head.class_axis).map(|(_, length)| *length);
-    let features = others.fold(1, usize::saturating_mul);
-    if !TensorType::f32(shape.clone()).fits_a_machine() || features == 0 {
-        return Err(CompilerError::Selection(format!("a head of {features} features and {classes} classes")));
-    }
-    let weight = how.draw(&shape, Fans::of_dense(features, classes), seed, graph.name(head.weight));
-    graph.set_constant(head.weight, weight);
-    if let Some(bias) = head.bias {
-        graph.set_constant(bias, Constant::f32([classes], &vec![0.0; classes]));
-    }
-    head.classes = classes;
-    restate(graph, head, classes, catalog);
-    Ok(())
-}
-
-/// Types behind the head speak of the old classes: where the rules cannot tell them, those whose axis still counts classes,
-/// the last one or that of a convolution's channels, are restated, the others are not known any more.
-fn restate(graph: &mut Graph, head: &Head, classes: usize, catalog: &OperatorCatalog) {
-    const KEEP_AXES: [&str; 8] = ["Add", "Cast", "Dropout", "Identity", "LogSoftmax", "Resize", "Sigmoid", "Softmax"];
-    let is_channel = graph.nodes()[head.node].is("Conv");
-    let mut of_classes: HashMap<ValueId, Option<TensorType>> = HashMap::new();
-    for (at, node) in graph.nodes().iter().enumerate().skip(head.node) {
-        let reads_classes = node.inputs.iter().flatten().any(|input| of_classes.contains_key(input));
-        if at == head.node || reads_classes && KEEP_AXES.contains(&node.operator.as_str()) {
-            for made in node.outputs.iter().flatten() {
-                let mut known = graph.tensor_type(*made).cloned();
-                let shape = known.as_mut().map(|known| known.shape.as_mut_slice());
-                if let Some(counts) =
-                    shape.and_then(|shape| if is_channel { shape.get_mut(1) } else { shape.last_mut() })
-                {
-                    *counts = classes.into();
-                }
-                of_classes.insert(*made, known);
-            }
-        }
-    }
-    let changed: Vec<ValueId> = std::iter::once(head.weight).chain(head.bias).collect();
-    infer_behind(graph, changed, catalog, &|value| of_classes.get(&value).cloned().flatten());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finetuning::replace_head;
     use crate::handmade::{graph, model, node, read, value, weight, with};
+    use crate::initializers::Initializer;
     use crate::model_file::onnx::{ModelProto, NodeProto, ValueInfoProto, type_proto};
+    use crate::operators::OperatorCatalog;
     use crate::{FineTuning, compile};
     use prost::Message;
 
@@ -303,6 +372,58 @@ mod tests {
                 }
                 (Err(error), Err(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
                 (found, wanted) => panic!("wanted {wanted:?}, found {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn heads_whose_scores_are_added_are_found_together() {
+        let head = |weight: &str, output: &str| node("Gemm", &["x", weight, "b"], &[output]);
+        let two = || vec![head("w", "p"), head("w2", "q")];
+        let summed = |operator: &str| [two(), vec![node(operator, &["p", "q"], &["y"])]].concat();
+        let behind = |nodes: Vec<NodeProto>, operator: &str, inputs: &[&str]| {
+            let mut nodes = nodes;
+            nodes.last_mut().unwrap().output = vec!["s".into()];
+            [nodes, vec![node(operator, inputs, &["y"])]].concat()
+        };
+        let stacked = || [two(), vec![with(node("Concat", &["p", "q"], &["s"]), "axis", &[0])]].concat();
+        let weighted = vec![
+            head("w", "p"),
+            node("MatMul", &["x", "w2"], &["m"]),
+            node("Mul", &["half", "m"], &["q"]),
+            node("Add", &["p", "q"], &["y"]),
+        ];
+        let one_is_read_twice = [two(), vec![node("Relu", &["q"], &["r"]), node("Add", &["p", "q"], &["y"])]].concat();
+        let other_classes =
+            vec![head("w", "p"), node("Gemm", &["x", "wide"], &["q"]), node("Add", &["p", "q"], &["y"])];
+        let residual = vec![head("w", "p"), node("Gemm", &["p", "square"], &["q"]), node("Add", &["p", "q"], &["y"])];
+        let rows: [(Vec<NodeProto>, Result<usize, &str>); 12] = [
+            (summed("Add"), Ok(2)),
+            (summed("Sum"), Ok(2)),
+            (summed("Mean"), Ok(2)),
+            (behind(summed("Add"), "Div", &["s", "half"]), Ok(2)),
+            (behind(summed("Add"), "Mul", &["half", "s"]), Ok(2)),
+            (behind(summed("Mean"), "Softmax", &["s"]), Ok(2)),
+            ([stacked(), vec![node("ReduceMean", &["s"], &["y"])]].concat(), Ok(2)),
+            (weighted, Ok(2)),
+            (one_is_read_twice, Err("adds two computed values")),
+            (other_classes, Err("adds scores of other classes")),
+            (residual, Err("adds two computed values")),
+            (behind(vec![head("w", "y")], "Mul", &["half", "s"]), Err("(Mul) is no dense layer")),
+        ];
+        for (nodes, wanted) in rows {
+            let shown: Vec<&str> = nodes.iter().map(NodeProto::op_type).collect();
+            let shapes: [(&str, &[usize]); 6] =
+                [("w", &[4, 3]), ("w2", &[4, 3]), ("wide", &[4, 5]), ("square", &[3, 3]), ("b", &[3]), ("half", &[1])];
+            let weights = shapes.iter().map(|(name, shape)| weight(name, shape)).collect();
+            let graph = read(graph(nodes.clone(), weights, vec![value("x", &[4])], vec![value("y", &[3])]));
+            match (find_head(&graph, None, PredictionKind::ClassScores), wanted) {
+                (Ok(head), Ok(heads)) => {
+                    assert_eq!(head.all().count(), heads, "{shown:?}");
+                    assert!(head.has(graph.find("w").unwrap()) && head.has(graph.find("w2").unwrap()), "{shown:?}");
+                }
+                (Err(error), Err(wanted)) => assert!(error.to_string().contains(wanted), "{shown:?}: {error}"),
+                (found, wanted) => panic!("{shown:?}: wanted {wanted:?}, found {found:?}"),
             }
         }
     }

@@ -4,7 +4,9 @@ mod applied;
 pub(crate) mod batch_statistics;
 mod class_axis;
 mod ending;
+mod feature_head;
 mod head;
+mod initialize;
 mod layers;
 pub mod methods;
 mod module_path;
@@ -14,6 +16,7 @@ mod normalize;
 mod parameters;
 mod pattern;
 mod pooling;
+mod replacement;
 mod selection;
 mod standardize;
 
@@ -26,17 +29,20 @@ use millstream_schemas::{AxisLength, Standardization};
 pub(crate) use applied::Applied;
 pub(crate) use class_axis::classes_second;
 pub(crate) use ending::{ending, lay_bare, require_scores};
+pub(crate) use feature_head::add_feature_head;
 pub use head::Head;
-pub(crate) use head::{chosen_output, find_head, find_scores, replace_head};
+pub(crate) use head::{chosen_output, find_head, find_scores};
+pub use initialize::LayerInitializer;
+pub(crate) use initialize::initialize;
 pub(crate) use layers::other_weights;
 pub use layers::{Layer, layers};
 pub use methods::Method;
-pub use new_head::HeadChoice;
+pub use new_head::{FeatureHead, HeadChoice};
 pub(crate) use nodes::named;
 pub(crate) use normalize::normalize;
 pub use parameters::Weight;
 pub use pattern::matches as pattern_matches;
-pub(crate) use pooling::add_pooled_head;
+pub(crate) use replacement::replace_head;
 pub(crate) use selection::{check_factors, layers_before, select, untie};
 pub(crate) use standardize::{standardize_input, undo_output};
 
@@ -60,6 +66,8 @@ pub struct FineTuning {
     pub standardize: BTreeMap<String, Standardization>,
     /// What was learned of the targets: it is undone in the model's answer.
     pub undo: Option<Standardization>,
+    /// Which layers start from new weights, and how those are drawn; the first that matches counts.
+    pub initialize: Vec<LayerInitializer>,
     /// Which layers are trained.
     pub train: TrainSelection,
     /// What BatchNormalization of trained layers normalizes by.
@@ -87,6 +95,7 @@ impl FineTuning {
             classes,
             standardize: BTreeMap::new(),
             undo: None,
+            initialize: Vec::new(),
             train: TrainSelection::Head,
             batch_normalization: BatchNormalization::default(),
             methods: Vec::new(),

@@ -1,96 +1,146 @@
-//! A new head on a sequence of vectors: one vector of them, then a linear layer.
+//! The vectors of a sequence, or the places of a map, become one vector.
 
 use millstream_schemas::recipe::Pooling;
 use millstream_schemas::shown;
 
-use super::head::Head;
 use crate::CompilerError;
-use crate::graph::{Constant, ElementType, Graph, ValueId};
+use crate::graph::{Attribute, Constant, ElementType, Graph, ValueId};
 use crate::initializers::{Fans, Initializer};
 
 /// Names of inputs that say which tokens are padding: 1 for a token, 0 for padding.
 const MASKS: [&str; 3] = ["attention_mask", "input_mask", "mask"];
 /// A row of padding alone is divided by this instead of by nothing.
 const LEAST_TOKENS: f32 = 1e-9;
+/// What lowers padding out of sight.
+const OUT_OF_SIGHT: f32 = 1e9;
+/// Reductions take their axes as an input from this opset on; `ReduceSum` always does here.
+const AXES_INPUT_SINCE: i64 = 18;
 
-/// Puts a head for `classes` classes on an output `[batch, sequence, features]`, in whose place the scores become the
-/// model's output `logits`. The mean is that of the tokens that the input `attention_mask` marks, where there is one.
+/// The pooled vectors, `[batch, features]`, and the weights that were added for it.
+pub(crate) type Pooled = (ValueId, Vec<ValueId>);
+
+/// Pools `[batch, sequence, features]`, tokens alone where an input such as `attention_mask` marks them.
 ///
 /// # Errors
-/// The output is of another shape, or its number of features is not known.
-pub(crate) fn add_pooled_head(
+/// The opset has no operator for it.
+pub(crate) fn pool_sequence(
     graph: &mut Graph,
-    output: ValueId,
+    vectors: ValueId,
+    features: usize,
     pooling: Pooling,
-    classes: usize,
     how: &Initializer,
     seed: u64,
-) -> Result<Head, CompilerError> {
-    let features = features(graph, output)?;
+) -> Result<Pooled, CompilerError> {
     let mask = graph.inputs().iter().copied().find(|input| MASKS.contains(&graph.name(*input)));
-    let none_kept = ("keepdims", 0.into());
-    let pooled = match (pooling, mask) {
-        (Pooling::First, _) => {
-            let first = graph.named_constant("first_token", Constant::i64([], &[0]));
-            graph.append("Gather", &[output, first], &[("axis", 1.into())], "pooled")?
-        }
-        (Pooling::Mean, None) if graph.opset < 18 => {
-            graph.append("ReduceMean", &[output], &[none_kept, ("axes", vec![1].into())], "pooled")?
-        }
-        (Pooling::Mean, None) => {
-            let sequence = graph.named_constant("sequence_axis", Constant::i64([1], &[1]));
-            graph.append("ReduceMean", &[output, sequence], &[none_kept], "pooled")?
-        }
-        (Pooling::Mean, Some(mask)) => {
-            let sequence = graph.named_constant("sequence_axis", Constant::i64([1], &[1]));
-            let last = graph.named_constant("feature_axis", Constant::i64([1], &[2]));
-            let least = graph.named_constant("least_tokens", Constant::f32([], &[LEAST_TOKENS]));
-            let float = i64::from(ElementType::F32.to_onnx());
-            let floats = graph.append("Cast", &[mask], &[("to", float.into())], "mask_floats")?;
-            let by_feature = graph.append("Unsqueeze", &[floats, last], &[], "mask_by_feature")?;
-            let masked = graph.append("Mul", &[output, by_feature], &[], "masked")?;
-            let sum = graph.append("ReduceSum", &[masked, sequence], &[none_kept], "token_sum")?;
-            let mask_sum = graph.append("ReduceSum", &[floats, sequence], &[("keepdims", 1.into())], "mask_sum")?;
-            let count = graph.append("Max", &[mask_sum, least], &[], "token_count")?;
-            graph.append("Div", &[sum, count], &[], "pooled")?
-        }
+    let mask = match mask {
+        Some(mask) if pooling != Pooling::First => Some(floats_of(graph, mask)?),
+        _ => None,
     };
-    let name = graph.free_name("head.weight");
-    let values = how.draw(&[classes, features], Fans::of_dense(features, classes), seed, &name);
-    let weight = graph.constant(&name, values);
-    let bias = graph.named_constant("head.bias", Constant::f32([classes], &vec![0.0; classes]));
-    let logits = graph.append("Gemm", &[pooled, weight, bias], &[("transB", 1.into())], "logits")?;
-    graph.set_outputs(&[logits]);
-    Ok(Head {
-        output: logits,
-        logits,
-        node: graph.nodes().len() - 1,
-        weight,
-        bias: Some(bias),
-        class_axis: 0,
-        classes,
-        reads_matrix: true,
-    })
+    match pooling {
+        Pooling::First => {
+            let first = graph.named_constant("first_token", Constant::i64([], &[0]));
+            let pooled = graph.append("Gather", &[vectors, first], &[("axis", 1.into())], "pooled")?;
+            Ok((pooled, Vec::new()))
+        }
+        Pooling::Mean => Ok((mean(graph, vectors, mask)?, Vec::new())),
+        Pooling::Max => {
+            let seen = match mask {
+                Some((_, by_feature)) => without_padding(graph, vectors, by_feature)?,
+                None => vectors,
+            };
+            Ok((reduced(graph, "ReduceMax", seen, &[1], "pooled")?, Vec::new()))
+        }
+        Pooling::Attention => attention(graph, vectors, features, mask, how, seed),
+    }
 }
 
-fn features(graph: &Graph, output: ValueId) -> Result<usize, CompilerError> {
-    let known = graph.tensor_type(output);
-    match known.map(|known| known.shape.as_slice()) {
-        Some([_, _, features]) if features.fixed().is_some() => Ok(features.fixed().expect("just seen")),
-        other => {
-            let shape = other.map_or("an unknown shape".to_owned(), |shape| {
-                let show =
-                    |length: &crate::graph::Length| length.fixed().map_or("?".to_owned(), |length| length.to_string());
-                format!("the shape [{}]", shape.iter().map(show).collect::<Vec<_>>().join(", "))
-            });
-            Err(CompilerError::setting(
-                "model.head",
-                format!(
-                    "a pooled head needs an output [batch, sequence, features], and `{}` has {shape}; name another with \
-                     model.output",
-                    shown(graph.name(output))
-                ),
-            ))
+/// Pools a map `[batch, features, …]` over its places.
+///
+/// # Errors
+/// The way of pooling is none of a map.
+pub(crate) fn pool_map(
+    graph: &mut Graph,
+    map: ValueId,
+    axes: usize,
+    pooling: Pooling,
+) -> Result<ValueId, CompilerError> {
+    let places: Vec<i64> = (2..axes as i64).collect();
+    let operator = match pooling {
+        Pooling::Mean => "ReduceMean",
+        Pooling::Max => "ReduceMax",
+        Pooling::First | Pooling::Attention => {
+            let message = format!(
+                "output `{}` is a map of features, which becomes one vector by `pooling: mean` or `max`",
+                shown(graph.name(map))
+            );
+            return Err(CompilerError::setting("model.head", message));
         }
+    };
+    reduced(graph, operator, map, &places, "pooled")
+}
+
+fn mean(graph: &mut Graph, vectors: ValueId, mask: Option<(ValueId, ValueId)>) -> Result<ValueId, CompilerError> {
+    let Some((floats, by_feature)) = mask else { return reduced(graph, "ReduceMean", vectors, &[1], "pooled") };
+    let sequence = graph.named_constant("sequence_axis", Constant::i64([1], &[1]));
+    let least = graph.named_constant("least_tokens", Constant::f32([], &[LEAST_TOKENS]));
+    let masked = graph.append("Mul", &[vectors, by_feature], &[], "masked")?;
+    let sum = graph.append("ReduceSum", &[masked, sequence], &[("keepdims", 0.into())], "token_sum")?;
+    let mask_sum = graph.append("ReduceSum", &[floats, sequence], &[("keepdims", 1.into())], "mask_sum")?;
+    let count = graph.append("Max", &[mask_sum, least], &[], "token_count")?;
+    graph.append("Div", &[sum, count], &[], "pooled")
+}
+
+/// Σ softmax(x·w)·x over the tokens, w a new weight `[features, 1]`.
+fn attention(
+    graph: &mut Graph,
+    vectors: ValueId,
+    features: usize,
+    mask: Option<(ValueId, ValueId)>,
+    how: &Initializer,
+    seed: u64,
+) -> Result<Pooled, CompilerError> {
+    let name = graph.free_name("head.attention.weight");
+    let weight = how.draw(&[features, 1], Fans::of_dense(features, 1), seed, &name);
+    let weight = graph.constant(&name, weight);
+    let mut scores = graph.append("MatMul", &[vectors, weight], &[], "attention_scores")?;
+    if let Some((_, by_feature)) = mask {
+        scores = without_padding(graph, scores, by_feature)?;
     }
+    let shares = graph.append("Softmax", &[scores], &[("axis", 1.into())], "attention_shares")?;
+    let weighted = graph.append("Mul", &[vectors, shares], &[], "attended")?;
+    let sequence = graph.named_constant("sequence_axis", Constant::i64([1], &[1]));
+    let pooled = graph.append("ReduceSum", &[weighted, sequence], &[("keepdims", 0.into())], "pooled")?;
+    Ok((pooled, vec![weight]))
+}
+
+/// A mask as floats `[batch, sequence]` and `[batch, sequence, 1]`.
+fn floats_of(graph: &mut Graph, mask: ValueId) -> Result<(ValueId, ValueId), CompilerError> {
+    let last = graph.named_constant("feature_axis", Constant::i64([1], &[2]));
+    let float = i64::from(ElementType::F32.to_onnx());
+    let floats = graph.append("Cast", &[mask], &[("to", float.into())], "mask_floats")?;
+    Ok((floats, graph.append("Unsqueeze", &[floats, last], &[], "mask_by_feature")?))
+}
+
+/// What stands at padding, far below all else.
+fn without_padding(graph: &mut Graph, value: ValueId, by_feature: ValueId) -> Result<ValueId, CompilerError> {
+    let one = graph.named_constant("token", Constant::f32([], &[1.0]));
+    let far = graph.named_constant("out_of_sight", Constant::f32([], &[OUT_OF_SIGHT]));
+    let is_padding = graph.append("Sub", &[one, by_feature], &[], "is_padding")?;
+    let lowered = graph.append("Mul", &[is_padding, far], &[], "padding_lowered")?;
+    graph.append("Sub", &[value, lowered], &[], "without_padding")
+}
+
+fn reduced(
+    graph: &mut Graph,
+    operator: &str,
+    value: ValueId,
+    axes: &[i64],
+    name: &str,
+) -> Result<ValueId, CompilerError> {
+    let none_kept = ("keepdims", 0.into());
+    if graph.opset < AXES_INPUT_SINCE {
+        return graph.append(operator, &[value], &[none_kept, ("axes", Attribute::Ints(axes.to_vec()))], name);
+    }
+    let axes = graph.named_constant("pooled_axes", Constant::i64([axes.len()], axes));
+    graph.append(operator, &[value, axes], &[none_kept], name)
 }

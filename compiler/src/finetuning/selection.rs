@@ -36,12 +36,7 @@ pub(crate) fn select(
     if trainable.is_empty() && *train != TrainSelection::Nothing {
         return Err(CompilerError::Selection("the model has no layer with float32 weights to train".into()));
     }
-    let is_head = |index: &usize| {
-        head.is_some_and(|head| {
-            let mut weights = layers[*index].weights.iter().map(|own| own.value);
-            weights.any(|own| own == head.weight || Some(own) == head.bias)
-        })
-    };
+    let is_head = |index: &usize| head.is_some_and(|head| layers[*index].weights.iter().any(|own| head.has(own.value)));
     let chosen = |wanted: &dyn Fn(usize, &usize) -> bool| {
         let places = trainable.iter().enumerate();
         places.filter(|(place, index)| wanted(*place, index) || is_head(index)).map(|(_, index)| *index).collect()

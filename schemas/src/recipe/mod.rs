@@ -49,7 +49,10 @@ pub use fault::Fault;
 pub use flow::{flow, got};
 pub use limits::{LARGEST_BATCH, MOST_THREADS};
 pub use local_path::local_path;
-pub use model::{BatchNormalization, HeadRecipe, ModelRecipe, Pooling, TrainSelection};
+pub use model::{
+    Activation, BatchNormalization, FeatureHeadRecipe, HeadInput, HeadRecipe, LayerInitializerRecipe, ModelRecipe, Pooling,
+    TrainSelection,
+};
 pub use output::{AdaptersOutput, CheckpointRecipe, OutputRecipe};
 pub use patterns::Patterns;
 pub use placed_fault::{Excerpt, PlacedFault, WrittenAt};

@@ -99,7 +99,7 @@ impl AdaptedLayers {
     pub fn weights(&self, model: &MethodModel<'_>) -> Result<Vec<LinearWeight>, CompilerError> {
         let all = linear_weights(model)?;
         let refuse = |message: String| Err(CompilerError::setting("", message));
-        let in_head = |weight: &LinearWeight| model.head.is_some_and(|head| head.weight == weight.value);
+        let in_head = |weight: &LinearWeight| model.head.is_some_and(|head| head.has(weight.value));
         let is_dense = |weight: &LinearWeight| matches!(weight.map, LinearMap::Dense { .. });
         if let Self::Match(patterns) = self {
             let names = || all.iter().map(|weight| weight.layer.as_str());
