@@ -144,7 +144,7 @@ fn step(
 
 /// The gradient is that of the loss, and the exported model gives what the loss reads; returns what that is.
 fn holds(program: &TrainingProgram, what: &str) -> Vec<f32> {
-    let mut opened = session(&program.step);
+    let mut opened = session(&program.step().unwrap().to_vec());
     let (_, prediction, gradients) = step(&mut opened, program, &program.parameters, 0.5);
     let square: f64 = gradients.iter().flatten().map(|slope| f64::from(*slope).powi(2)).sum();
     let step_size = 3e-3 / square.sqrt();
@@ -158,7 +158,7 @@ fn holds(program: &TrainingProgram, what: &str) -> Vec<f32> {
     assert!(square > 0.0 && (slope - square).abs() < 1e-2 * square, "{what}: slope {slope}, squared gradient {square}");
     assert!(gradients.iter().all(|of| of.iter().any(|slope| *slope != 0.0)), "{what}: a weight that nothing moves");
     let exported = program.export(&program.parameters, &[]).unwrap();
-    let given = run(&mut session(&exported), data(program, 0.5)).remove(0);
+    let given = run(&mut session(&exported.to_vec()), data(program, 0.5)).remove(0);
     assert_eq!(given.len(), prediction.len(), "{what}");
     let sum = |values: &[f32]| values.iter().map(|value| f64::from(*value)).sum::<f64>();
     assert!((sum(&given) - sum(&prediction)).abs() < 1e-4, "{what}: the exported model gives other scores");
@@ -206,7 +206,7 @@ fn heads_of_one_or_more_layers_stand_on_features_of_every_form() {
             let prediction = holds(&program, &what);
             assert_eq!(prediction.len(), places * CLASSES, "{what}");
             if let (Form::Sequences, Some(pooling)) = (form, head.pooling) {
-                let mut opened = session(&program.step);
+                let mut opened = session(&program.step().unwrap().to_vec());
                 let with = |padding: f32, opened: &mut Session| step(opened, &program, &program.parameters, padding).1;
                 let (one, other) = (with(-7.0, &mut opened), with(7.0, &mut opened));
                 assert_eq!(one, other, "{pooling:?}: padding counts");

@@ -112,7 +112,7 @@ fn large_frozen_matrices_lie_beside_all_graphs_in_one_memory() {
             assert!(one.bytes.as_ptr().addr().is_multiple_of(4));
         }
     }
-    let scoring = model.evaluated(None, PredictionKind::ClassScores, &catalog).unwrap().model;
+    let scoring = model.evaluated(None, PredictionKind::ClassScores, None, &catalog).unwrap().model;
     assert_eq!(scoring.weights().len(), 4);
     let x = || ("x".to_owned(), floats(&[ROWS, SIDE], &numbers(ROWS * SIDE, 5)));
     let got = run(&mut session(&scoring.file().to_vec()), std::iter::once(x()).chain(beside(&scoring)).collect());

@@ -88,7 +88,7 @@ fn tokens_are_trained_at_any_length_and_those_that_are_padding_do_not_count() {
     };
     assert_eq!(shape(&program.manifest.targets[0]), "batch, sequence");
     assert_eq!(shape(&program.manifest.prediction), format!("batch, {CLASSES}, sequence"));
-    let mut step = session(&program.step);
+    let mut step = session(&program.step().unwrap().to_vec());
     for (lengths, classes) in [
         ([2, 4], vec![0, 4, -100, -100, 1, 2, 3, -100]),
         ([2, CLASSES], vec![-100, 4, 0, 0, 3, 1, 2, 3, -100, -100]),
@@ -100,7 +100,8 @@ fn tokens_are_trained_at_any_length_and_those_that_are_padding_do_not_count() {
             |parameters: &[Vec<f32>], x: &[f32]| run(&mut step, inputs(&program, parameters, lengths, (x, &classes)));
         let outputs = compute(&program.parameters, &x);
         let exported = program.export(&program.parameters, &[]).unwrap();
-        let chances = run(&mut session(&exported), vec![("x".to_owned(), floats(&[rows, sequence, FEATURES], &x))]);
+        let chances =
+            run(&mut session(&exported.to_vec()), vec![("x".to_owned(), floats(&[rows, sequence, FEATURES], &x))]);
         let scores: Vec<f32> = chances[0].iter().map(|chance| chance.ln()).collect();
         let wanted = reference(&scores, &classes);
         assert!((f64::from(outputs[0][0]) - wanted).abs() < 1e-5, "{lengths:?}: {}, wanted {wanted}", outputs[0][0]);
@@ -135,16 +136,18 @@ fn the_focal_loss_of_tokens_is_compiled_too_and_evaluation_reads_classes_as_trai
     }
     let program = program("sparse_focal");
     assert_eq!(program.manifest.targets[0].shape.len(), 2);
-    let exported = Model::from_bytes(program.export(&program.parameters, &[]).unwrap()).unwrap();
+    let exported = Model::from_bytes(program.export(&program.parameters, &[]).unwrap().to_vec()).unwrap();
     let scoring =
         exported.evaluated(None, PredictionKind::ClassScores, Some(CLASSES), &OperatorCatalog::standard()).unwrap();
     let [rows, sequence] = [2, 3];
     let x = numbers(rows * sequence * FEATURES, 1);
-    let mut evaluated = session(&scoring.model);
+    let mut evaluated = session(&scoring.model.file().to_vec());
     let at = evaluated.outputs().iter().position(|output| output.name() == scoring.scores).unwrap();
     let scores = run(&mut evaluated, vec![("x".to_owned(), floats(&[rows, sequence, FEATURES], &x))]).swap_remove(at);
     let classes = [0, 1, 2, 3, 4, 0];
-    let outputs =
-        run(&mut session(&program.step), inputs(&program, &program.parameters, [rows, sequence], (&x, &classes)));
+    let outputs = run(
+        &mut session(&program.step().unwrap().to_vec()),
+        inputs(&program, &program.parameters, [rows, sequence], (&x, &classes)),
+    );
     assert_eq!(scores, outputs[1], "the scores that training computes its loss from");
 }
