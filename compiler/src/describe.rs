@@ -7,7 +7,7 @@ use crate::binding::bind;
 use crate::finetuning::{self, FineTuning, Layer, normalize, untie};
 use crate::graph::{ValueId, qualified};
 use crate::model_file::Model;
-use crate::program::{Prepared, prepare, unique_parameters};
+use crate::prepared::{Prepared, prepare, unique_parameters};
 use crate::{CompilerError, operators::OperatorCatalog, suffix};
 
 /// What a model consists of, and what a fine-tuning would train.

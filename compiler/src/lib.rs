@@ -19,6 +19,7 @@ pub mod initializers;
 pub mod losses;
 pub mod model_file;
 pub mod operators;
+mod prepared;
 mod program;
 mod run_graph;
 mod scoring;

@@ -87,13 +87,17 @@ mod tests {
     #[test]
     fn the_smoothing_beside_a_loss_is_its_option() {
         for (loss, label_smoothing, wanted) in [
-            (None, 0.0, Ok(json!({"cross_entropy": {"label_smoothing": 0.0}}))),
-            (None, 0.1, Ok(json!({"cross_entropy": {"label_smoothing": 0.1}}))),
-            (Some(json!("cross_entropy")), 0.1, Ok(json!({"cross_entropy": {"label_smoothing": 0.1}}))),
+            (None, 0.0, Ok(json!({"cross_entropy": {"label_smoothing": 0.0, "class_weights": []}}))),
+            (None, 0.1, Ok(json!({"cross_entropy": {"label_smoothing": 0.1, "class_weights": []}}))),
+            (
+                Some(json!("cross_entropy")),
+                0.1,
+                Ok(json!({"cross_entropy": {"label_smoothing": 0.1, "class_weights": []}})),
+            ),
             (
                 Some(json!({"sparse_cross_entropy": {"ignore_index": 255}})),
                 0.2,
-                Ok(json!({"sparse_cross_entropy": {"ignore_index": 255, "label_smoothing": 0.2}})),
+                Ok(json!({"sparse_cross_entropy": {"ignore_index": 255, "label_smoothing": 0.2, "class_weights": []}})),
             ),
             (Some(json!("mse")), 0.0, Ok(json!("mse"))),
             (
