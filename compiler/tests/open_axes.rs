@@ -21,6 +21,8 @@ use ort::value::DynValue;
 /// Largest difference to the fixed twin, relative to the largest value: another form of a gradient rounds otherwise.
 const TOLERANCE: f32 = 2e-5;
 const NAME: &str = "open";
+/// Operators whose inputs have the lengths of ones that samples fix.
+const OF_FIXED_LENGTHS: [&str; 4] = ["AffineGrid", "MaxUnpool", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"];
 /// Operators all of whose outputs have gradients.
 const THROUGH_ALL: [&str; 4] = ["GRU", "LSTM", "RNN", "Split"];
 /// What an open length leaves undecided, so that the caller is asked to state it.
@@ -228,7 +230,8 @@ fn an_open_axis_gives_for_every_length_what_a_fixed_one_gives() {
             }
         }
     }
-    let never: Vec<&str> = of_each.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
+    let never = of_each.iter().filter(|(name, count)| **count == 0 && !OF_FIXED_LENGTHS.contains(*name));
+    let never: Vec<&str> = never.map(|(name, _)| *name).collect();
     println!("{compared} compared, {} refused, never: {never:?}", refused.len());
     for (case, message) in &refused {
         println!("refused: {case}: {message}");

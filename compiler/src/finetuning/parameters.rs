@@ -9,21 +9,30 @@ use crate::operators::OperatorCatalog;
 /// Operators that hand on what they read in another form; a weight behind them is trained in the form that it is stored in.
 const VIEWS: [&str; 7] = ["Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"];
 
-/// Inputs that set how an operator computes: bounds, statistics, scales of a size, filling values.
-const SETTINGS: [(&str, &[usize]); 14] = [
+/// Inputs that set how an operator computes: bounds, statistics, scales of a size, filling values; and quantized weights with
+/// their scales, which stay as they are. Of whatever domain.
+const SETTINGS: [(&str, &[usize]); 22] = [
     ("Attention", &[3, 4, 5, 6]),
     ("BatchNormalization", &[3, 4]),
     ("Clip", &[1, 2]),
     ("DequantizeLinear", &[0, 1, 2]),
     ("Dropout", &[1]),
+    ("DynamicQuantizeMatMul", &[1, 2, 3]),
+    ("GatherBlockQuantized", &[0, 2, 3]),
+    ("MatMulIntegerToFloat", &[0, 1, 2, 3, 4, 5]),
+    ("MatMulNBits", &[1, 2, 3]),
     ("Max", &[0, 1]),
     ("Min", &[0, 1]),
+    ("NegativeLogLikelihoodLoss", &[2]),
     ("OneHot", &[0, 1, 2]),
     ("Pad", &[2]),
     ("Pow", &[1]),
     ("QuantizeLinear", &[1, 2]),
     ("Range", &[0, 1, 2]),
     ("Resize", &[1, 2]),
+    ("RoiAlign", &[1, 2]),
+    ("STFT", &[2]),
+    ("SoftmaxCrossEntropyLoss", &[2]),
     ("Where", &[0]),
 ];
 
@@ -108,7 +117,7 @@ impl<'a> Parameters<'a> {
         let name = self.graph.name(value);
         let is_named = !is_generated(name);
         let operator = if node.domain.is_empty() { node.operator.as_str() } else { "" };
-        let sets = SETTINGS.iter().any(|(name, inputs)| *name == operator && inputs.contains(&input));
+        let sets = SETTINGS.iter().any(|(name, inputs)| *name == node.operator && inputs.contains(&input));
         if sets || is_buffer(name) || !may_be_float_output(self.graph, node) {
             return None;
         }

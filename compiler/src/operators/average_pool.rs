@@ -57,10 +57,22 @@ pub(super) fn pool_window(node: &Node, x: &[Length]) -> Result<Window, String> {
     Window::of(node, x.get(2..).unwrap_or_default(), &kernel)
 }
 
-fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
-    let x = rule.input(0)?;
-    let window = pool_window(rule.node, &x.shape).map_err(|message| rule.error(message))?;
-    Ok(vec![TensorType { dtype: x.dtype, shape: [&x.shape[..2], window.output.as_slice()].concat() }])
+pub(super) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    Ok(vec![TensorType { dtype: rule.input(0)?.dtype, shape: pooled_shape(rule, false)? }])
+}
+
+/// The shape of what a pool makes of its first input, whose channels are its second or its last axis.
+pub(super) fn pooled_shape(rule: &TypeRuleInput<'_>, is_last: bool) -> Result<Vec<Length>, CompilerError> {
+    let mut shape = rule.input(0)?.shape.clone();
+    if is_last && shape.len() > 2 {
+        shape[1..].rotate_right(1);
+    }
+    let window = pool_window(rule.node, &shape).map_err(|message| rule.error(message))?;
+    let mut made = [&shape[..2], window.output.as_slice()].concat();
+    if is_last {
+        made[1..].rotate_left(1);
+    }
+    Ok(made)
 }
 
 /// For each axis, how many elements of each window count. `input` and `output`: lengths of the window's.
@@ -102,7 +114,7 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
 }
 
 /// A kernel that adds a window up.
-fn ones(graph: &mut Graph, window: &Window) -> ValueId {
+pub(super) fn ones(graph: &mut Graph, window: &Window) -> ValueId {
     let shape = [&[1, 1], window.kernel.as_slice()].concat();
     let values = vec![1.0; window.kernel.iter().product()];
     graph.constant("ones", Constant::f32(shape, &values))

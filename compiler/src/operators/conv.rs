@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, convolutions, varied, windows};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Attribute, Length, Node, TensorType};
+use crate::graph::{Attribute, ElementType, Length, Node, TensorType};
 use windows::Window;
 
 /// `Conv`: x `[N, C, …]`, kernel `[M, C/group, …]` and bias `[M]` to `[N, M, …]`, over one to three spatial axes.
@@ -37,14 +37,26 @@ fn windows(node: &Node, x: &[Length], kernel: &[Length]) -> Result<(Window, usiz
     Ok((Window::of(node, &x[2..], &lengths)?, group))
 }
 
-fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
-    let (x, kernel) = (rule.input(0)?, rule.input(1)?);
-    let (window, _) = windows(rule.node, &x.shape, &kernel.shape).map_err(|message| rule.error(message))?;
-    if let Some(bias) = rule.optional(2).filter(|bias| bias.shape != kernel.shape[..1]) {
-        return Err(rule.error(format!("a bias {bias} for {} channels", kernel.shape[0])));
+pub(super) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    let kernel = rule.input(1)?;
+    if let Some(bias) =
+        rule.optional(2).filter(|bias| bias.shape.first() != kernel.shape.first() || bias.shape.len() != 1)
+    {
+        return Err(rule.error(format!("a bias {bias} for a kernel {kernel}")));
     }
+    types_of(rule, 1, rule.input(0)?.dtype)
+}
+
+/// The type of what a kernel, which is this input, makes of the first.
+pub(super) fn types_of(
+    rule: &TypeRuleInput<'_>,
+    kernel: usize,
+    dtype: ElementType,
+) -> Result<Vec<TensorType>, CompilerError> {
+    let (x, kernel) = (rule.input(0)?, rule.input(kernel)?);
+    let (window, _) = windows(rule.node, &x.shape, &kernel.shape).map_err(|message| rule.error(message))?;
     let shape = [&[x.shape[0].clone(), kernel.shape[0].clone()], window.output.as_slice()].concat();
-    Ok(vec![TensorType { dtype: x.dtype, shape }])
+    Ok(vec![TensorType { dtype, shape }])
 }
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {

@@ -27,7 +27,7 @@ pub(super) const OPERATOR: Operator = Operator {
     },
 };
 
-fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+pub(super) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let (a, b) = (rule.input(0)?, rule.input(1)?);
     let flag = |name: &str| rule.node.int(name).unwrap_or(0) != 0;
     let sizes = |shape: &'_ [Length], turned: bool| match shape {

@@ -6,6 +6,7 @@ mod abs;
 mod acos;
 mod acosh;
 mod add;
+mod affine_grid;
 mod and;
 mod arg_max;
 mod arg_min;
@@ -37,16 +38,20 @@ mod concat;
 mod constant;
 mod constant_of_shape;
 mod conv;
+mod conv_integer;
 mod conv_transpose;
 mod cos;
 mod cosh;
 mod cum_sum;
+mod deform_conv;
 mod depth_to_space;
 mod dequantize_linear;
 mod det;
+mod dft;
 mod div;
 mod dropout;
 mod dynamic_quantize_linear;
+mod dynamic_quantize_mat_mul;
 mod einsum;
 mod elu;
 mod embed_layer_normalization;
@@ -58,17 +63,22 @@ mod eye_like;
 mod fast_gelu;
 mod flatten;
 mod floor;
+mod fused_conv;
+mod fused_gemm;
 mod fused_mat_mul;
 mod gather;
+mod gather_block_quantized;
 mod gather_elements;
 mod gather_nd;
 mod gelu;
 mod gelu_microsoft;
 mod gemm;
 mod global_average_pool;
+mod global_lp_pool;
 mod global_max_pool;
 mod greater;
 mod greater_or_equal;
+mod grid_sample;
 mod group_normalization;
 mod gru;
 mod hamming_window;
@@ -87,12 +97,17 @@ mod less_or_equal;
 mod log;
 mod log_softmax;
 mod lp_normalization;
+mod lp_pool;
 mod lrn;
 mod lstm;
 mod mat_mul;
+mod mat_mul_integer;
+mod mat_mul_integer_to_float;
 mod mat_mul_n_bits;
 mod max;
 mod max_pool;
+mod max_roi_pool;
+mod max_unpool;
 mod mean;
 mod mean_variance_normalization;
 mod mel_weight_matrix;
@@ -103,6 +118,9 @@ mod mul;
 mod multi_head_attention;
 mod multinomial;
 mod neg;
+mod negative_log_likelihood_loss;
+mod nhwc_max_pool;
+mod non_max_suppression;
 mod non_zero;
 mod not;
 mod one_hot;
@@ -112,6 +130,18 @@ mod or;
 mod p_relu;
 mod pad;
 mod pow;
+mod q_gemm;
+mod q_linear_add;
+mod q_linear_average_pool;
+mod q_linear_concat;
+mod q_linear_conv;
+mod q_linear_global_average_pool;
+mod q_linear_leaky_relu;
+mod q_linear_mat_mul;
+mod q_linear_mul;
+mod q_linear_sigmoid;
+mod q_linear_softmax;
+mod q_linear_where;
 mod quantize_linear;
 mod quick_gelu;
 mod random_normal;
@@ -136,6 +166,7 @@ mod resize;
 mod reverse_sequence;
 mod rms_normalization;
 mod rnn;
+mod roi_align;
 mod rotary_embedding;
 mod round;
 mod rules;
@@ -155,22 +186,27 @@ mod skip_layer_normalization;
 mod skip_simplified_layer_normalization;
 mod slice;
 mod softmax;
+mod softmax_cross_entropy_loss;
 mod softplus;
 mod softsign;
 mod space_to_depth;
 mod split;
 mod sqrt;
 mod squeeze;
+mod stft;
 mod sub;
 mod sum;
 mod tan;
 mod tanh;
+mod tf_idf_vectorizer;
 mod thresholded_relu;
 mod tile;
 mod top_k;
 mod transpose;
+mod transpose_mat_mul;
 mod trilu;
 mod type_rule;
+mod unique;
 mod unsqueeze;
 mod r#where;
 mod xor;
@@ -183,8 +219,9 @@ use rules::elementwise::{
     truth_of_floats, truth_of_two,
 };
 use rules::{
-    attention as attention_rules, axes, blocks, convolutions, element_types, extremes, folding, gelu as gelu_rules,
-    generated, normalizations, recurrences, recurrent_samples, reductions, resizing, scatters, shape_floats, windows,
+    attention as attention_rules, axes, blocks, convolutions, element_types, extremes, folding, fused_activations,
+    gelu as gelu_rules, generated, normalizations, picked_losses, power_sums, quantized, recurrences,
+    recurrent_samples, reductions, resizing, sampling, scatters, shape_floats, windows,
 };
 pub use samples::{
     Sample, SampleInput, fixed_floats, fixed_integer, fixed_integers, fixed_integers_of, fixed_truths, varied,
@@ -198,6 +235,7 @@ const STANDARD: &[Operator] = &[
     acos::OPERATOR,
     acosh::OPERATOR,
     add::OPERATOR,
+    affine_grid::OPERATOR,
     and::OPERATOR,
     arg_max::OPERATOR,
     arg_min::OPERATOR,
@@ -229,16 +267,20 @@ const STANDARD: &[Operator] = &[
     constant::OPERATOR,
     constant_of_shape::OPERATOR,
     conv::OPERATOR,
+    conv_integer::OPERATOR,
     conv_transpose::OPERATOR,
     cos::OPERATOR,
     cosh::OPERATOR,
     cum_sum::OPERATOR,
+    deform_conv::OPERATOR,
     depth_to_space::OPERATOR,
     dequantize_linear::OPERATOR,
     det::OPERATOR,
+    dft::OPERATOR,
     div::OPERATOR,
     dropout::OPERATOR,
     dynamic_quantize_linear::OPERATOR,
+    dynamic_quantize_mat_mul::OPERATOR,
     einsum::OPERATOR,
     elu::OPERATOR,
     embed_layer_normalization::OPERATOR,
@@ -250,17 +292,22 @@ const STANDARD: &[Operator] = &[
     fast_gelu::OPERATOR,
     flatten::OPERATOR,
     floor::OPERATOR,
+    fused_conv::OPERATOR,
+    fused_gemm::OPERATOR,
     fused_mat_mul::OPERATOR,
     gather::OPERATOR,
+    gather_block_quantized::OPERATOR,
     gather_elements::OPERATOR,
     gather_nd::OPERATOR,
     gelu::OPERATOR,
     gelu_microsoft::OPERATOR,
     gemm::OPERATOR,
     global_average_pool::OPERATOR,
+    global_lp_pool::OPERATOR,
     global_max_pool::OPERATOR,
     greater::OPERATOR,
     greater_or_equal::OPERATOR,
+    grid_sample::OPERATOR,
     group_normalization::OPERATOR,
     gru::OPERATOR,
     hamming_window::OPERATOR,
@@ -279,12 +326,17 @@ const STANDARD: &[Operator] = &[
     log::OPERATOR,
     log_softmax::OPERATOR,
     lp_normalization::OPERATOR,
+    lp_pool::OPERATOR,
     lrn::OPERATOR,
     lstm::OPERATOR,
     mat_mul::OPERATOR,
+    mat_mul_integer::OPERATOR,
+    mat_mul_integer_to_float::OPERATOR,
     mat_mul_n_bits::OPERATOR,
     max::OPERATOR,
     max_pool::OPERATOR,
+    max_roi_pool::OPERATOR,
+    max_unpool::OPERATOR,
     mean::OPERATOR,
     mean_variance_normalization::OPERATOR,
     mel_weight_matrix::OPERATOR,
@@ -295,6 +347,9 @@ const STANDARD: &[Operator] = &[
     multi_head_attention::OPERATOR,
     multinomial::OPERATOR,
     neg::OPERATOR,
+    negative_log_likelihood_loss::OPERATOR,
+    nhwc_max_pool::OPERATOR,
+    non_max_suppression::OPERATOR,
     non_zero::OPERATOR,
     not::OPERATOR,
     one_hot::OPERATOR,
@@ -302,6 +357,18 @@ const STANDARD: &[Operator] = &[
     p_relu::OPERATOR,
     pad::OPERATOR,
     pow::OPERATOR,
+    q_gemm::OPERATOR,
+    q_linear_add::OPERATOR,
+    q_linear_average_pool::OPERATOR,
+    q_linear_concat::OPERATOR,
+    q_linear_conv::OPERATOR,
+    q_linear_global_average_pool::OPERATOR,
+    q_linear_leaky_relu::OPERATOR,
+    q_linear_mat_mul::OPERATOR,
+    q_linear_mul::OPERATOR,
+    q_linear_sigmoid::OPERATOR,
+    q_linear_softmax::OPERATOR,
+    q_linear_where::OPERATOR,
     quantize_linear::OPERATOR,
     quick_gelu::OPERATOR,
     random_normal::OPERATOR,
@@ -326,6 +393,7 @@ const STANDARD: &[Operator] = &[
     reverse_sequence::OPERATOR,
     rms_normalization::OPERATOR,
     rnn::OPERATOR,
+    roi_align::OPERATOR,
     rotary_embedding::OPERATOR,
     round::OPERATOR,
     scatter_elements::OPERATOR,
@@ -343,21 +411,26 @@ const STANDARD: &[Operator] = &[
     skip_simplified_layer_normalization::OPERATOR,
     slice::OPERATOR,
     softmax::OPERATOR,
+    softmax_cross_entropy_loss::OPERATOR,
     softplus::OPERATOR,
     softsign::OPERATOR,
     space_to_depth::OPERATOR,
     split::OPERATOR,
     sqrt::OPERATOR,
     squeeze::OPERATOR,
+    stft::OPERATOR,
     sub::OPERATOR,
     sum::OPERATOR,
     tan::OPERATOR,
     tanh::OPERATOR,
+    tf_idf_vectorizer::OPERATOR,
     thresholded_relu::OPERATOR,
     tile::OPERATOR,
     top_k::OPERATOR,
     transpose::OPERATOR,
+    transpose_mat_mul::OPERATOR,
     trilu::OPERATOR,
+    unique::OPERATOR,
     unsqueeze::OPERATOR,
     r#where::OPERATOR,
     xor::OPERATOR,

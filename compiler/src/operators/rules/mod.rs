@@ -1,6 +1,7 @@
 //! Rules that several operators share: attention, element types, axes, blocks of pixels, element by element, maxima and minima,
-//! folding, tensors made of nothing, normalizations, recurrent layers, reductions, resizing, floats of shapes, scattering back
-//! what was gathered, sliding windows, convolutions.
+//! folding, tensors made of nothing, normalizations, losses of one score, roots of sums of powers, quantized tensors, fused
+//! activations, recurrent layers, reductions,
+//! resizing, samples between entries, floats of shapes, scattering back what was gathered, sliding windows, convolutions.
 
 pub(crate) mod attention;
 pub(crate) mod axes;
@@ -10,13 +11,18 @@ pub(crate) mod element_types;
 pub(crate) mod elementwise;
 pub(crate) mod extremes;
 pub(crate) mod folding;
+pub(crate) mod fused_activations;
 pub(crate) mod gelu;
 pub(crate) mod generated;
 pub(crate) mod normalizations;
+pub(crate) mod picked_losses;
+pub(crate) mod power_sums;
+pub(crate) mod quantized;
 pub(crate) mod recurrences;
 pub(crate) mod recurrent_samples;
 pub(crate) mod reductions;
 pub(crate) mod resizing;
+pub(crate) mod sampling;
 pub(crate) mod scatters;
 pub(crate) mod shape_floats;
 pub(crate) mod windows;

@@ -1,0 +1,60 @@
+use super::{Gradient, Operator, Sample, conv, fused_activations, varied};
+use crate::CompilerError;
+use crate::backward::Expansion;
+use crate::graph::{Attribute, TensorType, ValueId};
+
+/// `com.microsoft.FusedConv`: `Conv`, to which its fourth input is added, and an activation. As those operators.
+pub(super) const OPERATOR: Operator = Operator {
+    domain: "com.microsoft",
+    name: "FusedConv",
+    opsets: 1..=1,
+    weights: &[1, 2],
+    types,
+    fold: None,
+    gradient: Gradient::Expand(expand),
+    samples: || {
+        let sample = |name, activation: &str, parameters: &[f32], is_added: bool| {
+            let mut inputs = vec![varied(&[2, 3, 4, 4]), varied(&[2, 3, 3, 3]), varied(&[2])];
+            inputs.extend(is_added.then(|| varied(&[2, 2, 4, 4])));
+            let pads = Attribute::Ints(vec![1, 1, 1, 1]);
+            let mut attributes = vec![("kernel_shape", Attribute::Ints(vec![3, 3])), ("pads", pads)];
+            attributes.push(("activation", activation.into()));
+            if !parameters.is_empty() {
+                attributes.push(("activation_params", Attribute::Floats(parameters.to_vec())));
+            }
+            Sample::new(name, inputs, attributes)
+        };
+        vec![
+            sample("sigmoid", "Sigmoid", &[], false),
+            sample("tanh of a sum", "Tanh", &[], true),
+            sample("a leak", "LeakyRelu", &[0.75], false),
+            sample("hard sigmoid", "HardSigmoid", &[0.02, 0.5], false),
+            sample("bounds", "Clip", &[-50.0, 50.0], false),
+        ]
+    },
+};
+
+fn types(rule: &crate::operators::TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    let made = conv::types(rule)?;
+    match rule.optional(3).filter(|added| added.shape.len() != made[0].shape.len()) {
+        Some(added) => Err(rule.error(format!("{added} is added to {}", made[0]))),
+        None => Ok(made),
+    }
+}
+
+fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
+    let inputs: Vec<Option<ValueId>> = node.node.inputs.iter().take(3).copied().collect();
+    let own = node.node.attributes.iter().filter(|(name, _)| !name.starts_with("activation"));
+    let own: Vec<(String, Attribute)> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let own: Vec<(&str, Attribute)> = own.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let mut y = node.graph.add_with("Conv", &inputs, &own, 1)?[0];
+    if let Some(added) = node.node.input(3) {
+        y = node.graph.plus(y, added)?;
+    }
+    let name = node.node.string("activation").unwrap_or_default().to_owned();
+    let parameters = match node.node.attributes.get("activation_params") {
+        Some(Attribute::Floats(values)) => values.clone(),
+        _ => Vec::new(),
+    };
+    Ok(vec![fused_activations::of(node, y, &name, &parameters)?])
+}

@@ -1,0 +1,29 @@
+//! The activations that ONNX Runtime fuses into the operator before them.
+
+use crate::CompilerError;
+use crate::backward::Expansion;
+use crate::graph::ValueId;
+
+/// An activation by its name, with its parameters in order; x as it is where the name is empty.
+pub(crate) fn of(
+    node: &mut Expansion<'_>,
+    x: ValueId,
+    name: &str,
+    parameters: &[f32],
+) -> Result<ValueId, CompilerError> {
+    let parameter = |at: usize, usual: f32| parameters.get(at).copied().unwrap_or(usual);
+    match name {
+        "" => Ok(x),
+        "Relu" | "Sigmoid" | "Tanh" => node.graph.add(name, &[x], &[]),
+        "LeakyRelu" => node.graph.add(name, &[x], &[("alpha", parameter(0, 0.01).into())]),
+        "HardSigmoid" => {
+            let attributes = [("alpha", parameter(0, 0.2).into()), ("beta", parameter(1, 0.5).into())];
+            node.graph.add(name, &[x], &attributes)
+        }
+        "Clip" => {
+            let [low, high] = [parameter(0, f32::MIN), parameter(1, f32::MAX)].map(|bound| node.graph.scalar(bound));
+            node.graph.add(name, &[x, low, high], &[])
+        }
+        other => Err(node.no_gradient(format!("its activation {} is not known", millstream_schemas::shown(other)))),
+    }
+}
