@@ -21,6 +21,7 @@ pub mod model_file;
 pub mod operators;
 mod prepared;
 mod program;
+mod raised_opset;
 mod run_graph;
 mod scoring;
 mod simplify;

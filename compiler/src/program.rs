@@ -14,6 +14,7 @@ use crate::model_file::onnx::ModelProto;
 use crate::model_file::{Header, MOST_ENCODED, Model, OnnxFile};
 use crate::operators::OperatorCatalog;
 use crate::prepared::{Prepared, prepare, unique_parameters};
+use crate::raised_opset::raise;
 use crate::run_graph::RunGraph;
 use crate::tensor_entry::tensor_entry;
 use crate::{CompilerError, suffix};
@@ -86,6 +87,7 @@ fn compile_selected(
     let prepared = prepare(model, wanted, catalog)?;
     let mut graph = bind(&prepared.graph, &prepared.bindings(wanted), catalog)
         .map_err(|error| or_one_row(error, &prepared, wanted, catalog))?;
+    raise(&mut graph, catalog);
     let mut prediction = prepared.prediction_in(&graph);
     if wanted.loss.reads() == PredictionKind::ClassScores {
         prediction = classes_second(&mut graph, prediction, Some(wanted.classes))?;

@@ -204,3 +204,37 @@ fn each_parameter_of_a_network_has_the_gradient_of_central_differences() {
         assert!(error < 4e-2, "{}: slope {slope}, squared gradient {square}", entry.name);
     }
 }
+
+#[test]
+fn a_pool_that_overlaps_is_trained_in_an_older_opset_as_in_a_newer_one() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let outputs = |opset: i64| {
+        let mut graph = Graph::new(opset, OperatorCatalog::standard());
+        let image = graph.input("image", TensorType::f32([ROWS, 3, 8, 8]));
+        let stem = weight(&mut graph, "stem.weight", &[WIDTH, 3, 3, 3]);
+        let x = graph.add("Conv", &[image, stem], &[]).unwrap();
+        let pool = [("kernel_shape", vec![3, 3].into()), ("strides", vec![2, 2].into())];
+        let x = graph.add("MaxPool", &[x], &pool).unwrap();
+        let x = graph.add("GlobalAveragePool", &[x], &[]).unwrap();
+        let x = graph.add("Flatten", &[x], &[]).unwrap();
+        let logits = dense(&mut graph, x).unwrap();
+        graph.set_outputs(&[logits]);
+        let model = Model::from_bytes(graph.to_onnx("network")).unwrap();
+        let wanted =
+            FineTuning { head: HeadChoice::Keep, train: TrainSelection::All, ..FineTuning::head(ROWS, CLASSES) };
+        let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+        let targets: Vec<f32> = (0..ROWS * CLASSES).map(|at| f32::from(u8::from(at % 6 == 0))).collect();
+        let mut inputs = vec![
+            ("image".to_owned(), floats(&[ROWS, 3, 8, 8], &numbers(ROWS * 3 * 64, 2))),
+            (program.manifest.targets[0].name.clone(), floats(&[ROWS, CLASSES], &targets)),
+        ];
+        let values = program.manifest.parameters.iter().zip(&program.parameters);
+        inputs.extend(values.map(|(entry, values)| (entry.name.clone(), floats(&entry.shape, values))));
+        run(&mut session(&program.step), inputs)
+    };
+    let newer = outputs(17);
+    assert!(newer.iter().all(|values| values.iter().any(|value| *value != 0.0)), "{newer:?}");
+    assert_eq!(outputs(13), newer);
+}

@@ -99,7 +99,7 @@ mod tests {
                 0.2,
                 Ok(json!({"sparse_cross_entropy": {"ignore_index": 255, "label_smoothing": 0.2, "class_weights": []}})),
             ),
-            (Some(json!("mse")), 0.0, Ok(json!("mse"))),
+            (Some(json!("mse")), 0.0, Ok(json!({"mse": {"ignore_padding": false}}))),
             (
                 Some(json!("mse")),
                 0.1,
