@@ -8,6 +8,25 @@ const NAME_SCOPES: &str = "pkg.torch.onnx.name_scopes";
 /// Last parts of the names of parameters, behind the path of their module.
 const PARTS: [&str; 9] = ["weight", "bias", "kernel", "gamma", "beta", "scale", "weights", "biases", "weight_bias"];
 
+/// What TensorFlow calls the tensor of a variable, behind the operation that reads it.
+const READ_VARIABLE: &str = "/ReadVariableOp";
+
+/// Operations in whose names TensorFlow puts the variables of a layer.
+const OPERATIONS: [&str; 12] = [
+    "Add",
+    "BiasAdd",
+    "Conv1D",
+    "Conv2D",
+    "FusedBatchNormV3",
+    "MatMul",
+    "Mul",
+    "Tensordot",
+    "add",
+    "batchnorm",
+    "depthwise",
+    "mul",
+];
+
 /// The path of the module that a node was exported from, with dots: from what torch.export notes beside it, or from its name
 /// as TorchScript makes it, `/encoder/layer.0/query/MatMul`.
 pub(crate) fn of_node(node: &Node) -> Option<String> {
@@ -30,7 +49,16 @@ pub(crate) fn of_node(node: &Node) -> Option<String> {
 }
 
 /// The path of the module that a weight belongs to, where its name says so: `layer3.0.conv1` of `layer3.0.conv1.weight`.
+///
+/// TensorFlow's `model/dense/MatMul/ReadVariableOp:0` is of `model/dense`.
 pub(crate) fn of_weight(name: &str) -> Option<&str> {
+    if let Some(at) = name.rfind(READ_VARIABLE) {
+        let mut path = &name[..at];
+        while let Some((outer, _)) = path.rsplit_once('/').filter(|(_, last)| OPERATIONS.contains(last)) {
+            path = outer;
+        }
+        return (!path.is_empty()).then_some(path);
+    }
     let (path, part) = name.rsplit_once(['.', '/'])?;
     (PARTS.contains(&part) && !path.is_empty()).then_some(path)
 }
@@ -83,6 +111,16 @@ mod tests {
             ("model/dense/MatMul", None, Some("model.dense")),
         ] {
             assert_eq!(of_node(&node(name, scopes)).as_deref(), path, "{name}");
+        }
+        for (name, path) in [
+            ("layer3.0.conv1.weight", Some("layer3.0.conv1")),
+            ("model/dense/MatMul/ReadVariableOp:0", Some("model/dense")),
+            ("model/dense/BiasAdd/ReadVariableOp:0", Some("model/dense")),
+            ("model/norm/batchnorm/mul/ReadVariableOp:0", Some("model/norm")),
+            ("model/bn/ReadVariableOp_1:0", Some("model/bn")),
+            ("head", None),
+        ] {
+            assert_eq!(of_weight(name), path, "{name}");
         }
         for (name, generated) in [
             ("onnx::MatMul_758", true),

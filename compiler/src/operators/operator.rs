@@ -55,7 +55,7 @@ impl Operator {
 /// States the types of a node's outputs.
 pub type TypeRule = fn(&TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError>;
 
-/// Computes what is known of a node's first output before the run; `None` when this form is not folded.
+/// Computes what is known of an output of a node before the run, [`TypeRuleInput::output`]; `None` when this form is not folded.
 pub type FoldRule = fn(&TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError>;
 
 /// Adds the nodes that compute the inputs' gradients.

@@ -78,7 +78,7 @@ impl OperatorTypes for OperatorCatalog {
         outputs: usize,
     ) -> Option<Result<Vec<TensorType>, CompilerError>> {
         let row = self.find(&node.domain, &node.operator)?;
-        Some(row.output_types(&TypeRuleInput { graph, node, outputs }))
+        Some(row.output_types(&TypeRuleInput { graph, node, outputs, output: 0 }))
     }
 }
 

@@ -1,7 +1,7 @@
-use super::{Gradient, Operator, Sample, TypeRuleInput, axes, fixed_integers, varied};
+use super::{Gradient, Operator, Sample, TypeRuleInput, axes, fixed_integers, folding, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Length, TensorType};
+use crate::graph::{Known, Length, TensorType};
 
 /// `Split`: parts along an axis, of given or equal lengths. dx: the outputs' gradients one after another, zeros where
 /// an output has none.
@@ -11,7 +11,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types,
-    fold: None,
+    fold: Some(fold),
     gradient: Gradient::Defined(gradient),
     samples: || {
         let axis = |axis: i64| vec![("axis", axis.into())];
@@ -20,6 +20,7 @@ pub(super) const OPERATOR: Operator = Operator {
             Sample::new("given lengths", vec![varied(&[2, 6]), fixed_integers(&[1, 3, 2])], axis(1)).with_outputs(3),
             Sample::new("negative axis", vec![varied(&[2, 6]), fixed_integers(&[4, 2])], axis(-1)).with_outputs(2),
             Sample::new("equal, opset 13", vec![varied(&[4, 3])], vec![]).with_outputs(2).until(17),
+            Sample::new("integers", vec![fixed_integers(&[5, 6, 7]), fixed_integers(&[1, 2])], vec![]).with_outputs(2),
             Sample::new("last one shorter", vec![varied(&[2, 8])], equal).with_outputs(3).since(18),
         ]
     },
@@ -48,6 +49,19 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
         TensorType { dtype: x.dtype, shape }
     };
     Ok(lengths.iter().map(part).collect())
+}
+
+fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
+    let Some(source) = folding::integer_input(rule, 0) else { return Ok(None) };
+    let axis = rule.axis(rule.node.int("axis").unwrap_or(0), source.shape.len())?;
+    let parts = types(rule)?;
+    let start: Length = parts[..rule.output].iter().map(|part| &part.shape[axis]).sum();
+    let (Some(shape), Some(start)) = (folding::small_shape(&parts[rule.output].shape), start.fixed()) else {
+        return Ok(None);
+    };
+    let steps = folding::steps(&source.shape);
+    let from = |at: &[usize]| start * steps[axis] + at.iter().zip(&steps).map(|(at, step)| at * step).sum::<usize>();
+    Ok(folding::moved(&source, &shape, from))
 }
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {

@@ -10,6 +10,8 @@ pub struct TypeRuleInput<'a> {
     pub node: &'a Node,
     /// Number of outputs that the node has.
     pub outputs: usize,
+    /// Which of them a [`FoldRule`](super::FoldRule) is asked for.
+    pub output: usize,
 }
 
 impl<'a> TypeRuleInput<'a> {

@@ -15,8 +15,8 @@ fn bytes(known: &Known) -> usize {
     }
 }
 
-/// Replaces the first output of the node `at` by a constant, or states its elements, when its operator's fold rule can tell
-/// them and the budget of bytes lasts.
+/// Replaces each output of the node `at` by a constant, or states its elements, when its operator's fold rule can tell them and
+/// the budget of bytes lasts.
 pub(crate) fn fold(
     graph: &mut Graph,
     at: usize,
@@ -25,17 +25,21 @@ pub(crate) fn fold(
 ) -> Result<(), CompilerError> {
     let node = &graph.nodes()[at];
     let Some(fold) = catalog.find(&node.domain, &node.operator).and_then(|row| row.fold) else { return Ok(()) };
-    let Some(output) = node.outputs.first().copied().flatten() else { return Ok(()) };
-    if node.outputs.len() > 1 || node.inputs.iter().flatten().any(|input| graph.tensor_type(*input).is_none()) {
+    if node.inputs.iter().flatten().any(|input| graph.tensor_type(*input).is_none()) {
         return Ok(());
     }
-    match fold(&TypeRuleInput { graph, node, outputs: 1 }) {
-        Ok(Some(known)) if bytes(&known) <= *budget => {
-            *budget -= bytes(&known);
-            graph.set_known(output, known);
+    let outputs = node.outputs.clone();
+    for (index, output) in outputs.iter().enumerate() {
+        let Some(output) = *output else { continue };
+        let rule = TypeRuleInput { graph, node: &graph.nodes()[at], outputs: outputs.len(), output: index };
+        match fold(&rule) {
+            Ok(Some(known)) if bytes(&known) <= *budget => {
+                *budget -= bytes(&known);
+                graph.set_known(output, known);
+            }
+            Ok(_) | Err(CompilerError::NotKnown { .. }) => {}
+            Err(error) => return Err(error),
         }
-        Ok(_) | Err(CompilerError::NotKnown { .. }) => {}
-        Err(error) => return Err(error),
     }
     Ok(())
 }

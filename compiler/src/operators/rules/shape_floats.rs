@@ -130,7 +130,7 @@ fn quotient(
     whole: fn(&Length, &Length) -> Option<Length>,
 ) -> Option<(Vec<usize>, Vec<Length>)> {
     let node = rule.graph.producer(rule.node.input(0)?).filter(|node| node.is("Div"))?;
-    let division = TypeRuleInput { graph: rule.graph, node, outputs: 1 };
+    let division = TypeRuleInput { graph: rule.graph, node, outputs: 1, output: 0 };
     let [a, b] = <[Floats; 2]>::try_from(inputs(&division, [0, 1])?).ok()?;
     let [of_a, of_b] = [&a, &b].map(|side| side.shape.iter().map(Length::from).collect::<Vec<Length>>());
     let shape = small_shape(&division.broadcast(&of_a, &of_b).ok()?)?;
