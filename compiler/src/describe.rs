@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::backward::TrainedPath;
 use crate::binding::bind;
 use crate::finetuning::{self, FineTuning, Layer, normalize, untie};
-use crate::graph::{ValueId, qualified};
+use crate::graph::ValueId;
 use crate::model_file::Model;
 use crate::prepared::{Prepared, prepare, unique_parameters};
 use crate::{CompilerError, operators::OperatorCatalog, suffix};
@@ -108,7 +108,7 @@ pub fn describe(
                 Some(prediction) => (finetuning::layers_before(&graph, &layers, prediction), selected),
                 None => (trainable, selected),
             };
-            let (head, notes) = (None, Vec::new());
+            let (head, notes) = (None, model.notes(&graph));
             let (merged, merges) = (graph.clone(), Vec::new());
             let prepared =
                 Prepared { graph, merged, merges, head, prediction, layers, trainable, selected, untied, notes };
@@ -207,10 +207,11 @@ fn coverage(
         None => BTreeMap::new(),
     };
     let mut rows: BTreeMap<String, OperatorCoverage> = BTreeMap::new();
-    for node in &model.file_graph().node {
-        let name = qualified(node.op_type(), node.domain());
+    let graph = model.graph(&BTreeMap::new(), catalog)?;
+    for node in graph.nodes() {
+        let name = node.qualified_operator();
         let row = rows.entry(name.clone()).or_insert_with(|| {
-            let reason = catalog.gradient_of(node.domain(), node.op_type(), model.opset_of(node.domain())).err();
+            let reason = catalog.gradient_of(&node.domain, &node.operator, graph.opset_of(&node.domain)).err();
             OperatorCoverage {
                 nodes: 0,
                 gradient: reason.is_none(),

@@ -42,6 +42,12 @@ impl<'a> Inference<'a> {
     }
 }
 
+/// States anew what all nodes make.
+pub(crate) fn infer_all(graph: &mut Graph, catalog: &OperatorCatalog) {
+    let mut inference = Inference::new(catalog);
+    (0..graph.nodes().len()).for_each(|at| inference.state(graph, at));
+}
+
 /// States anew what depends on values whose types have changed. Where the rules cannot tell, `stated` says what is made.
 pub(crate) fn infer_behind(
     graph: &mut Graph,

@@ -96,7 +96,7 @@ pub(crate) fn prepare(
     catalog: &OperatorCatalog,
 ) -> Result<Prepared, CompilerError> {
     let mut graph = model.graph(&wanted.inputs, catalog)?;
-    let mut notes = Vec::new();
+    let mut notes = model.notes(&graph);
     notes.extend(any_batch(&mut graph, wanted, catalog)?);
     normalize(&mut graph);
     let untied = untie(&mut graph, catalog);

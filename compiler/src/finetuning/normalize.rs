@@ -44,7 +44,9 @@ pub(crate) fn normalize(graph: &mut Graph) {
         let source = source_of[&alias];
         match graph.float_constant(source).filter(|constant| may_be_merged(constant)).cloned() {
             // an exporter's note that two parameters began alike: it has the name of the second
-            Some(constant) if !is_generated(graph.name(alias)) => graph.set_constant(alias, constant),
+            Some(constant) if !is_generated(graph.name(alias)) && !graph.are_stored_apart(alias, source) => {
+                graph.set_constant(alias, constant);
+            }
             _ => {
                 handed_on.insert(alias, source);
             }

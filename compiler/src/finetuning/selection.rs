@@ -178,22 +178,43 @@ pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) -> Vec<(String
     slots.sort_by(|(a, _), (b, _)| graph.name(*a).cmp(graph.name(*b)));
     for (value, slots) in slots.into_iter().filter(|(value, _)| readers[value] > 1) {
         let original = graph.constant_of(value).expect("layers() lists constants only").clone();
+        let all_train = readers[&value] == slots.len();
+        let places = by_place(graph, slots);
+        let firsts: Vec<(usize, usize)> = places.iter().map(|slots| slots[0]).collect();
         let is_merged =
-            if may_be_merged(&original) { !is_of_one_module(graph, &slots) } else { are_copies(graph, &slots) };
-        if !is_merged {
+            if may_be_merged(&original) { !is_of_one_module(graph, &firsts) } else { are_copies(graph, &firsts) };
+        if !is_merged || firsts.len() == 1 && all_train {
             continue;
         }
-        let kept = usize::from(readers[&value] == slots.len()); // the first may keep it if all readers train it
+        let kept = usize::from(all_train); // the first may keep it if all readers train it
         let mut own_ones = vec![value; kept];
-        for (node, input) in slots.into_iter().skip(kept) {
-            let own = own_name(graph, value, node);
+        for slots in places.into_iter().skip(kept) {
+            let own = own_name(graph, value, slots[0].0);
             let own = graph.constant(&own, original.clone());
-            graph.set_input(node, input, own);
+            slots.into_iter().for_each(|(node, input)| graph.set_input(node, input, own));
             own_ones.push(own);
         }
         untied.push((graph.name(value).to_owned(), own_ones));
     }
     untied
+}
+
+/// Slots by the place in the file that they come from: the turns of a loop, and the calls of a function, are one.
+fn by_place(graph: &Graph, slots: Vec<(usize, usize)>) -> Vec<Vec<(usize, usize)>> {
+    let mut places: Vec<Vec<(usize, usize)>> = Vec::new();
+    let mut of_turns: HashMap<(&str, usize), usize> = HashMap::new();
+    for (node, input) in slots {
+        let turns = graph.nodes()[node].of_all_turns();
+        let known = turns.and_then(|place| of_turns.get(&(place, input)).copied());
+        match known {
+            Some(place) => places[place].push((node, input)),
+            None => {
+                of_turns.extend(turns.map(|place| ((place, input), places.len())));
+                places.push(vec![(node, input)]);
+            }
+        }
+    }
+    places
 }
 
 /// A free name for the copy that a node reads: its module's path and the weight's part in it, where they are known.

@@ -1,5 +1,6 @@
 use bytes::Bytes;
 
+use super::half_precision::{f32_to_bf16, f32_to_f16};
 use super::{ElementType, TensorType};
 
 /// A tensor whose value is known: raw little-endian bytes, row-major.
@@ -24,6 +25,21 @@ impl Constant {
     pub fn i64(shape: impl Into<Vec<usize>>, values: &[i64]) -> Self {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Self::checked(ElementType::I64, shape.into(), bytes)
+    }
+
+    /// A single number of some type, as near as that comes; without axes.
+    pub(crate) fn number(dtype: ElementType, value: f32) -> Self {
+        let bytes: Vec<u8> = match dtype {
+            ElementType::F32 => value.to_le_bytes().into(),
+            ElementType::F64 => f64::from(value).to_le_bytes().into(),
+            ElementType::F16 => f32_to_f16(value).to_le_bytes().into(),
+            ElementType::Bf16 => f32_to_bf16(value).to_le_bytes().into(),
+            ElementType::U64 => (value as u64).to_le_bytes().into(),
+            ElementType::Bool => vec![u8::from(value != 0.0)],
+            // as many bytes as the type has hold any number that fits it
+            _ => (value as i64).to_le_bytes()[..dtype.bytes()].into(),
+        };
+        Self::checked(dtype, vec![], bytes)
     }
 
     fn checked(dtype: ElementType, shape: Vec<usize>, bytes: Vec<u8>) -> Self {

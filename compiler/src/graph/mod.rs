@@ -7,12 +7,14 @@ mod constant;
 mod element_type;
 mod emitters;
 mod execution_order;
+mod half_precision;
 mod integers;
 mod length;
 mod node;
 mod patches;
 mod run_time_lengths;
 mod scan;
+mod stored_types;
 mod tensor_type;
 mod to_onnx;
 
@@ -44,6 +46,8 @@ struct Value {
     integers: Option<Integers>,
     /// Whether a file states its type, and is to again.
     is_declared: bool,
+    /// Where floats of 16 bits are computed with as 32-bit ones: what the file stores it as.
+    stored: Option<ElementType>,
 }
 
 /// What a graph asks about operators; a [`OperatorCatalog`](crate::operators::OperatorCatalog) answers.
@@ -443,11 +447,12 @@ impl Graph {
     }
 
     fn not_known(&self, value: ValueId) -> CompilerError {
-        let made = |node: usize| self.nodes[node].outputs.iter().flatten().map(move |value| (*value, node));
-        let makers: HashMap<ValueId, usize> = (0..self.nodes.len()).flat_map(made).collect();
         let (mut culprit, mut first) = (None, value);
-        // nodes stand behind those that they read, so the way ends
-        while let Some(node) = makers.get(&first).map(|node| &self.nodes[*node]) {
+        // nodes stand behind those that they read, so one way back is enough
+        for node in self.nodes.iter().rev() {
+            if !node.outputs.contains(&Some(first)) {
+                continue;
+            }
             culprit = Some(node);
             let Some(input) = node.inputs.iter().flatten().find(|input| self.tensor_type(**input).is_none()) else {
                 break;
@@ -498,8 +503,8 @@ impl Graph {
             number += 1;
         }
         let id = ValueId(u32::try_from(self.values.len()).expect("a graph has fewer than 2^32 values"));
-        let (element_type, constant, integers) = (None, None, None);
-        self.values.push(Value { name, tensor_type, element_type, constant, integers, is_declared: false });
+        let (element_type, constant, integers, stored) = (None, None, None, None);
+        self.values.push(Value { name, tensor_type, element_type, constant, integers, is_declared: false, stored });
         id
     }
 }

@@ -7,6 +7,9 @@ use millstream_schemas::shown;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub(crate) u32);
 
+/// Key of a node's metadata: see [`Node::of_all_turns`].
+const TURNS: &str = "millstream.turns_of";
+
 /// One application of an operator.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
@@ -66,6 +69,18 @@ impl Node {
         self.domain.is_empty() && self.operator == operator
     }
 
+    /// Of a node that was written out of a loop or a function: its place in the file, the same for all turns or calls. What it
+    /// reads in several of them is one weight.
+    pub(crate) fn of_all_turns(&self) -> Option<&str> {
+        self.metadata.iter().find(|(key, _)| key == TURNS).map(|(_, place)| place.as_str())
+    }
+
+    /// Says that it was written out of this place.
+    pub(crate) fn set_of_all_turns(&mut self, place: String) {
+        self.metadata.retain(|(key, _)| key != TURNS);
+        self.metadata.push((TURNS.into(), place));
+    }
+
     /// A string attribute.
     pub fn string(&self, name: &str) -> Option<&str> {
         match self.attributes.get(name) {
@@ -76,7 +91,7 @@ impl Node {
 }
 
 /// How reports and errors name an operator: with its domain unless it is a standard one, cut and escaped.
-pub(crate) fn qualified(operator: &str, domain: &str) -> String {
+fn qualified(operator: &str, domain: &str) -> String {
     match standard_domain(domain) {
         "" => shown(operator),
         domain => shown(format!("{domain}.{operator}")),

@@ -68,7 +68,9 @@ impl Graph {
     /// Adds a value of another's type, which no node makes yet.
     pub(crate) fn like(&mut self, name: &str, value: ValueId) -> ValueId {
         let name = self.free_name(name);
-        self.value(&name, self.tensor_type(value).cloned())
+        let made = self.value(&name, self.tensor_type(value).cloned());
+        self.values[made.0 as usize].stored = self.values[value.0 as usize].stored;
+        made
     }
 
     /// Lets `build` add nodes in front of the node `at`.

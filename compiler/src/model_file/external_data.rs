@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use bytes::Bytes;
 
 use super::onnx::{ModelProto, TensorProto, tensor_proto::DataLocation};
-use super::tensor;
+use super::{nested, tensor};
 use crate::CompilerError;
 use millstream_schemas::shown;
 
@@ -56,13 +56,8 @@ pub(super) fn load(proto: &mut ModelProto, folder: Option<&Path>) -> Result<(), 
 
 /// The tensors whose data lies elsewhere.
 fn external(proto: &mut ModelProto) -> impl Iterator<Item = &mut TensorProto> {
-    let graph = proto.graph.iter_mut();
-    graph
-        .flat_map(|graph| {
-            let attributes = graph.node.iter_mut().flat_map(|node| node.attribute.iter_mut());
-            graph.initializer.iter_mut().chain(attributes.filter_map(|attribute| attribute.t.as_mut()))
-        })
-        .filter(|tensor| tensor.data_location == Some(DataLocation::External as i32))
+    let all = nested::tensors(proto).into_iter();
+    all.filter(|tensor| tensor.data_location == Some(DataLocation::External as i32))
 }
 
 /// Ranges in order, those that overlap or touch as one.

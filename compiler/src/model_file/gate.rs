@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::constant_of;
-use super::onnx::{ModelProto, NodeProto, attribute_proto::AttributeType};
+use super::conversion::OLDEST_OPSET;
+use super::onnx::{FunctionProto, GraphProto, ModelProto, NodeProto, attribute_proto::AttributeType};
 use crate::CompilerError;
+use crate::graph::standard_domain;
 use millstream_schemas::shown;
 
-/// Opsets whose operators the rules follow.
-const OPSETS: std::ops::RangeInclusive<i64> = 13..=25;
+/// Opsets that are read.
+const OPSETS: std::ops::RangeInclusive<i64> = OLDEST_OPSET..=25;
 
 pub(super) enum Problem {
     Malformed(String),
@@ -26,8 +28,8 @@ impl Problem {
 }
 
 pub(super) fn opset(proto: &ModelProto) -> Option<i64> {
-    let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
-    proto.opset_import.iter().find(|import| standard(import.domain())).map(|import| import.version())
+    let standard = proto.opset_import.iter().find(|import| standard_domain(import.domain()).is_empty());
+    standard.map(|import| import.version())
 }
 
 /// Checks structure, names and sizes: every name is made once and before it is read, every tensor has the bytes that
@@ -40,26 +42,58 @@ pub(super) fn check(proto: &ModelProto) -> Result<(), Problem> {
         Some(version) if !OPSETS.contains(&version) => {
             return Err(Problem::Unsupported(
                 format!("opset {version}"),
-                "opsets 13 to 25 are read; convert the model with onnx's version converter",
+                "opsets 7 to 25 are read; convert the model with onnx's version converter",
             ));
         }
         Some(_) => {}
     }
-    if !proto.functions.is_empty() {
-        return Err(Problem::Unsupported("a model with local functions".into(), "inline them with onnx.inliner"));
-    }
-    if !graph.sparse_initializer.is_empty() {
-        return Err(Problem::Unsupported("a sparse initializer".into(), "store the weights as dense tensors"));
-    }
     if graph.node.is_empty() || graph.output.is_empty() {
         return malformed("its graph has no nodes or no outputs".into());
     }
-    let mut made: HashSet<&str> = HashSet::new();
+    check_graph(graph, None)?;
+    let mut functions: HashSet<(&str, &str, &str)> = HashSet::new();
+    for function in &proto.functions {
+        let key = (standard_domain(function.domain()), function.name(), function.overload());
+        if !functions.insert(key) {
+            return malformed(format!("two functions are named `{}`", shown(function.name())));
+        }
+        check_function(function)?;
+    }
+    Ok(())
+}
+
+/// The names that are made at a place, and those around it.
+#[derive(Default)]
+struct Seen<'a, 's> {
+    outer: Option<&'s Seen<'a, 's>>,
+    made: HashSet<&'a str>,
+}
+
+impl Seen<'_, '_> {
+    fn contains(&self, name: &str) -> bool {
+        let mut seen = self;
+        loop {
+            match seen.outer {
+                _ if seen.made.contains(name) => return true,
+                Some(outer) => seen = outer,
+                None => return false,
+            }
+        }
+    }
+}
+
+/// `outer`: the names around a graph that lies in a node.
+fn check_graph<'a>(graph: &'a GraphProto, outer: Option<&Seen<'a, '_>>) -> Result<(), Problem> {
+    let malformed = |message: String| Err(Problem::Malformed(message));
+    if !graph.sparse_initializer.is_empty() {
+        return Err(Problem::Unsupported("a sparse initializer".into(), "store the weights as dense tensors"));
+    }
+    let mut seen = Seen { outer, made: HashSet::new() };
     for tensor in &graph.initializer {
         if tensor.name().is_empty() {
             return malformed("an initializer has no name".into());
         }
-        if !made.insert(tensor.name()) {
+        if !seen.made.insert(tensor.name()) {
             return malformed(format!("two initializers are named `{}`", shown(tensor.name())));
         }
         constant_of(tensor).map_err(Problem::Malformed)?;
@@ -73,23 +107,50 @@ pub(super) fn check(proto: &ModelProto) -> Result<(), Problem> {
             return malformed(format!("two inputs are named `{}`", shown(input.name())));
         }
     }
-    made.extend(inputs);
+    seen.made.extend(inputs);
     for node in &graph.node {
-        check_node(node, &mut made)?;
+        check_node(node, &mut seen)?;
     }
     let mut outputs: HashSet<&str> = HashSet::new();
     for output in &graph.output {
-        if !made.contains(output.name()) {
+        if !seen.contains(output.name()) {
             return malformed(format!("nothing makes its output `{}`", shown(output.name())));
         }
-        if !outputs.insert(output.name()) {
+        // the body of a loop may give a value twice: to the next turn, and as one of all turns
+        if !outputs.insert(output.name()) && outer.is_none() {
             return malformed(format!("two outputs are named `{}`", shown(output.name())));
         }
     }
     Ok(())
 }
 
-fn check_node<'a>(node: &'a NodeProto, made: &mut HashSet<&'a str>) -> Result<(), Problem> {
+fn check_function(function: &FunctionProto) -> Result<(), Problem> {
+    let name = || shown(function.name());
+    let mut seen = Seen::default();
+    for input in &function.input {
+        if input.is_empty() || !seen.made.insert(input) {
+            let message = format!("two inputs of function `{}` are named `{}`", name(), shown(input));
+            return Err(Problem::Malformed(message));
+        }
+    }
+    for node in &function.node {
+        check_node(node, &mut seen)?;
+    }
+    for output in &function.output {
+        if !seen.contains(output) {
+            let message = format!("nothing makes output `{}` of function `{}`", shown(output), name());
+            return Err(Problem::Malformed(message));
+        }
+    }
+    for default in &function.attribute_proto {
+        if let Some(tensor) = &default.t {
+            constant_of(tensor).map_err(|problem| Problem::Malformed(format!("function `{}`: {problem}", name())))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_node<'a>(node: &'a NodeProto, seen: &mut Seen<'a, '_>) -> Result<(), Problem> {
     let label =
         || shown(if node.name().is_empty() { node.output.first().map_or("", String::as_str) } else { node.name() });
     if node.output.iter().all(String::is_empty) {
@@ -97,7 +158,7 @@ fn check_node<'a>(node: &'a NodeProto, made: &mut HashSet<&'a str>) -> Result<()
         return Err(Problem::Malformed(format!("node `{}` ({operator}) makes nothing", label())));
     }
     for input in node.input.iter().filter(|input| !input.is_empty()) {
-        if !made.contains(input.as_str()) {
+        if !seen.contains(input) {
             return Err(Problem::Malformed(format!(
                 "node `{}` reads `{}` before anything makes it",
                 label(),
@@ -105,22 +166,26 @@ fn check_node<'a>(node: &'a NodeProto, made: &mut HashSet<&'a str>) -> Result<()
             )));
         }
     }
-    for output in node.output.iter().filter(|output| !output.is_empty()) {
-        if !made.insert(output) {
-            return Err(Problem::Malformed(format!("node `{}` makes `{}` a second time", label(), shown(output))));
-        }
-    }
+    let may_hold = standard_domain(node.domain()).is_empty() && matches!(node.op_type(), "If" | "Loop" | "Scan");
     for attribute in &node.attribute {
         let nested =
             [AttributeType::Graph as i32, AttributeType::Graphs as i32].contains(&attribute.r#type.unwrap_or(0));
-        if nested || attribute.g.is_some() || !attribute.graphs.is_empty() {
+        if !may_hold && (nested || attribute.g.is_some()) || !attribute.graphs.is_empty() {
             return Err(Problem::Unsupported(
                 format!("node `{}` ({}) with a nested graph", label(), shown(node.op_type())),
                 "export the model without control flow",
             ));
         }
+        if let Some(graph) = &attribute.g {
+            check_graph(graph, Some(seen))?;
+        }
         if let Some(tensor) = &attribute.t {
             constant_of(tensor).map_err(|problem| Problem::Malformed(format!("node `{}`: {problem}", label())))?;
+        }
+    }
+    for output in node.output.iter().filter(|output| !output.is_empty()) {
+        if !seen.made.insert(output) {
+            return Err(Problem::Malformed(format!("node `{}` makes `{}` a second time", label(), shown(output))));
         }
     }
     Ok(())

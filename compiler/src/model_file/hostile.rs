@@ -55,7 +55,13 @@ fn damaged_models_are_refused_with_the_place() {
         (|m| graph_of(m).initializer[1] = weight("w", &[2]), "two initializers are named `w`"),
         (|m| graph_of(m).initializer.push(weight("", &[2])), "an initializer has no name"),
         (|m| graph_of(m).sparse_initializer.push(SparseTensorProto::default()), "a sparse initializer"),
-        (|m| m.functions.push(FunctionProto::default()), "a model with local functions"),
+        (|m| m.functions = vec![FunctionProto::default(); 2], "two functions are named ``"),
+        (|m| m.functions.push(function("f", &["a", "a"], "b", vec![])), "two inputs of function `f` are named `a`"),
+        (|m| m.functions.push(function("f", &["a"], "b", vec![])), "nothing makes output `b` of function `f`"),
+        (
+            |m| m.functions.push(function("f", &["a"], "b", vec![node("Relu", &["x"], &["b"])])),
+            "node `b` reads `x` before",
+        ),
         (|m| graph_of(m).input.push(value("x", &[2])), "two inputs are named `x`"),
         (|m| graph_of(m).input.push(value("", &[2])), "an input has no name"),
         (|m| graph_of(m).node[0].input[0] = "nothing".into(), "node `y` reads `nothing` before anything makes it"),
@@ -70,7 +76,7 @@ fn damaged_models_are_refused_with_the_place() {
         (|m| graph_of(m).output.push(value("y", &[2])), "two outputs are named `y`"),
         (|m| graph_of(m).node.clear(), "no nodes"),
         (|m| m.opset_import.clear(), "no version of the standard operators"),
-        (|m| m.opset_import[0].version = Some(9), "opset 9 is not supported"),
+        (|m| m.opset_import[0].version = Some(6), "opset 6 is not supported"),
         (
             |m| {
                 let (kind, g) = (Some(AttributeType::Graph as i32), Some(GraphProto::default()));
@@ -129,6 +135,183 @@ fn every_truncation_of_a_model_is_an_error() {
     everything(bytes.clone()).unwrap();
     for length in 0..bytes.len() {
         assert!(Model::from_bytes(bytes[..length].to_vec()).is_err(), "cut to {length} of {} bytes", bytes.len());
+    }
+}
+
+/// A function of the domain `odd` with one output.
+fn function(name: &str, inputs: &[&str], output: &str, nodes: Vec<NodeProto>) -> FunctionProto {
+    FunctionProto {
+        name: Some(name.into()),
+        domain: Some("odd".into()),
+        input: inputs.iter().map(|name| (*name).to_owned()).collect(),
+        output: vec![output.into()],
+        node: nodes,
+        ..FunctionProto::default()
+    }
+}
+
+fn nested(mut node: NodeProto, name: &str, graph: GraphProto) -> NodeProto {
+    let (g, kind) = (Some(graph), Some(AttributeType::Graph as i32));
+    node.attribute.push(AttributeProto { name: Some(name.into()), g, r#type: kind, ..AttributeProto::default() });
+    node
+}
+
+/// A loop over `x` that goes on as long as its body says; `count` turns at most, any number where that is not there.
+fn turns(count: &str, output: &str, body: Vec<NodeProto>) -> NodeProto {
+    let inputs = ["turn", "go_on", "h"].map(untyped).to_vec();
+    let (body, outputs) = ([vec![node("Identity", &["go_on"], &["further"])], body].concat(), ["further", "next"]);
+    nested(
+        node("Loop", &[count, "", "y"], &[output]),
+        "body",
+        graph(body, vec![], inputs, outputs.map(untyped).to_vec()),
+    )
+}
+
+fn whole_number(name: &str, value: i64) -> TensorProto {
+    TensorProto { name: Some(name.into()), data_type: Some(7), int64_data: vec![value], ..TensorProto::default() }
+}
+
+/// Functions each of which calls the next twice: 2^`depth` nodes.
+fn doubling(depth: usize) -> Vec<FunctionProto> {
+    let name = |at: usize| format!("f{at}");
+    let call = |at: usize, from: &str, to: &str| node(&format!("odd.{}", name(at)), &[from], &[to]);
+    let twice = |at: usize| function(&name(at), &["a"], "c", vec![call(at + 1, "a", "b"), call(at + 1, "b", "c")]);
+    let last = function(&name(depth), &["a"], "c", vec![node("Relu", &["a"], &["c"])]);
+    (0..depth).map(twice).chain([last]).collect()
+}
+
+/// Functions each of which calls the next.
+fn chain(length: usize) -> Vec<FunctionProto> {
+    let call =
+        |at: usize| function(&format!("f{at}"), &["a"], "b", vec![node(&format!("odd.f{}", at + 1), &["a"], &["b"])]);
+    let last = function(&format!("f{length}"), &["a"], "b", vec![node("Relu", &["a"], &["b"])]);
+    (0..length).map(call).chain([last]).collect()
+}
+
+/// A sequence that so many tensors are put into.
+fn growing(count: usize) -> Vec<NodeProto> {
+    let name = |at: usize| format!("s{at}");
+    let insert = |at: usize| node("SequenceInsert", &[&name(at), "y"], &[&name(at + 1)]);
+    let last = node("ConcatFromSequence", &[&name(count)], &["z"]);
+    std::iter::once(node("SequenceEmpty", &[], &["s0"])).chain((0..count).map(insert)).chain([last]).collect()
+}
+
+/// A constant of 4000 rows taken apart so often.
+fn apart(count: usize) -> Vec<NodeProto> {
+    let tall = constant_node("tall", &[4000]);
+    let split = |at: usize| node("SplitToSequence", &["tall"], &[&format!("s{at}")]);
+    let last = with(node("ConcatFromSequence", &["s0"], &["z"]), "axis", &[0]);
+    std::iter::once(tall).chain((0..count).map(split)).chain([last]).collect()
+}
+
+#[test]
+fn what_writes_out_to_more_than_fits_is_refused_in_bounded_time() {
+    let long = "n".repeat(1 << 20);
+    let step = |name: &str| vec![node("Relu", &["h"], &[name]), node("Identity", &[name], &["next"])];
+    let same = || vec![node("Identity", &["h"], &["next"])];
+    let inner = |body: Vec<NodeProto>| {
+        vec![NodeProto { input: vec!["many".into(), String::new(), "h".into()], ..turns("many", "next", body) }]
+    };
+    let calls = |name: &str| vec![node(&format!("odd.{name}"), &["y"], &["z"])];
+    let of = |name: &str, calls: &str| function(name, &["a"], "b", vec![node(&format!("odd.{calls}"), &["a"], &["b"])]);
+    let rows: Vec<(&str, Vec<NodeProto>, Vec<FunctionProto>, &str)> = vec![
+        ("a function that calls itself", calls("f"), vec![of("f", "f")], "function `odd.f`, which calls itself,"),
+        ("a circle", calls("f"), vec![of("f", "g"), of("g", "f")], "function `odd.f`, which calls itself,"),
+        ("functions that double", calls("f0"), doubling(60), "written out to at most"),
+        ("any number of turns", vec![turns("huge", "z", same())], vec![], "written out to at most"),
+        ("no end", vec![turns("", "z", same())], vec![], "written out to at most"),
+        ("no nodes", vec![turns("huge", "z", vec![node("Relu", &["h"], &["next"])])], vec![], "written out to at most"),
+        ("loops in loops", vec![turns("many", "z", inner(inner(same())))], vec![], "written out to at most"),
+        ("long names", vec![turns("many", "z", step(&long))], vec![], "written out to at most"),
+        (
+            "what nobody knows",
+            vec![turns("huge", "z", vec![node("odd.Bend", &["h"], &["b"]), node("Relu", &["b"], &["next"])])],
+            vec![],
+            "written out to at most",
+        ),
+        ("a chain of functions", calls("f0"), chain(5000), "followed 64 deep"),
+        ("lists that grow", growing(100_000), vec![], "a sequence of 4097 tensors"),
+        ("tensors taken apart", apart(4000), vec![], "written out to at most"),
+    ];
+    for (name, tail, functions, wanted) in rows {
+        let started = std::time::Instant::now();
+        let mut model = whole();
+        model.functions = functions;
+        let graph = graph_of(&mut model);
+        graph.node.extend(tail);
+        graph.initializer.extend([whole_number("huge", i64::MAX), whole_number("many", 1000)]);
+        graph.output = vec![untyped("z")];
+        let message = everything(model.encode_to_vec()).unwrap_err().to_string();
+        assert!(message.contains(wanted), "{name}: wanted `{wanted}` in `{message}`");
+        let taken = started.elapsed();
+        assert!(taken.as_secs() < 300, "{name} took {taken:?}");
+    }
+}
+
+#[test]
+fn branches_in_branches_are_followed_as_deep_as_the_decoder_goes() {
+    let branches = |depth: usize| {
+        let mut inner = node("Relu", &["y"], &["z"]);
+        for _ in 0..depth {
+            let branch = graph(vec![inner], vec![], vec![], vec![untyped("z")]);
+            let outer = nested(node("If", &["yes"], &["z"]), "then_branch", branch.clone());
+            inner = nested(
+                outer,
+                "else_branch",
+                graph(vec![node("Neg", &["y"], &["z"])], vec![], vec![], vec![untyped("z")]),
+            );
+        }
+        let mut model = whole();
+        let graph = graph_of(&mut model);
+        graph.node.push(inner);
+        let truth =
+            TensorProto { name: Some("yes".into()), data_type: Some(9), int32_data: vec![1], ..TensorProto::default() };
+        graph.initializer.push(truth);
+        graph.output = vec![value("z", &[2])];
+        everything(model.encode_to_vec())
+    };
+    branches(24).unwrap();
+    assert!(branches(200).unwrap_err().to_string().contains("is not a whole ONNX model"));
+}
+
+#[test]
+fn odd_branches_loops_and_sequences_give_errors_and_never_panic() {
+    let empty = || graph(vec![], vec![], vec![], vec![]);
+    let shown = |name: &str| graph(vec![], vec![], vec![], vec![untyped(name)]);
+    let scan = |count: i64| with(node("Scan", &["y"], &["z"]), "num_scan_inputs", &[count]);
+    let rows: Vec<(Vec<NodeProto>, &str)> = vec![
+        (vec![node("If", &["yes"], &["z"])], "it has no then_branch"),
+        (vec![node("If", &[], &["z"])], "it has no condition"),
+        (vec![node("If", &["y"], &["z"])], "depends on the data in `x`"),
+        (vec![nested(node("If", &["yes"], &["z"]), "then_branch", empty())], "its branch makes 0 values"),
+        (vec![nested(node("If", &["yes"], &["z"]), "then_branch", shown("q"))], "nothing makes its output `q`"),
+        (vec![nested(node("If", &["yes"], &["z"]), "then_branch", shown("y"))], ""),
+        (vec![node("Loop", &[], &["z"])], "it has no body"),
+        (vec![nested(node("Loop", &["", "", "y"], &["z"]), "body", empty())], "its body makes 0 values"),
+        (vec![nested(node("Loop", &["two", "", ""], &["z"]), "body", shown("y"))], "an input is left out"),
+        (vec![nested(node("Loop", &["two", ""], &["z"]), "body", shown("y"))], "it takes 0 values and is given 2"),
+        (vec![nested(node("Loop", &["y", ""], &["z"]), "body", shown("y"))], "depends on the data in `x`"),
+        (vec![nested(scan(0), "body", shown("y"))], "of which it scans 0"),
+        (vec![nested(scan(7), "body", shown("y"))], "of which it scans 7"),
+        (vec![nested(scan(1), "body", shown("y"))], "whose length is batch"),
+        (vec![node("SequenceAt", &["y", "two"], &["z"])], "input 0 is no sequence"),
+        (vec![node("SequenceEmpty", &[], &["s"]), node("SequenceAt", &["s", "two"], &["z"])], "tensor 2 of 0"),
+        (vec![node("SequenceEmpty", &[], &["s"]), node("SequenceErase", &["s"], &["z"])], "the sequence is empty"),
+        (vec![node("SequenceEmpty", &[], &["s"]), node("ConcatFromSequence", &["s"], &["z"])], "it has no axis"),
+        (vec![node("SequenceConstruct", &["y"], &["s"]), node("Relu", &["s"], &["z"])], "which reads a sequence"),
+        (vec![node("SequenceConstruct", &["y"], &["z"])], "output `z`, a sequence of tensors,"),
+        (vec![node("SplitToSequence", &["y"], &["z"])], "whose length is batch"),
+    ];
+    for (tail, wanted) in rows {
+        let mut model = whole();
+        let graph = graph_of(&mut model);
+        graph.node.extend(tail.clone());
+        let truth =
+            TensorProto { name: Some("yes".into()), data_type: Some(9), int32_data: vec![1], ..TensorProto::default() };
+        graph.initializer.extend([truth, whole_number("two", 2)]);
+        graph.output = vec![untyped("z")];
+        let message = everything(model.encode_to_vec()).err().map_or_else(String::new, |error| error.to_string());
+        assert!(message.contains(wanted), "wanted `{wanted}` in `{message}` for {tail:?}");
     }
 }
 

@@ -1,0 +1,275 @@
+//! Operators of older versions as those of the version that a graph follows, where their meaning is kept. What changed when is
+//! said by ONNX's [changelog](https://github.com/onnx/onnx/blob/main/docs/Changelog.md).
+
+use super::scope::Names;
+use crate::CompilerError;
+use crate::graph::{Attribute, Constant, ElementType, Graph, Node, ValueId};
+
+/// The oldest version of the standard operators that is read.
+pub(super) const OLDEST_OPSET: i64 = 7;
+/// What is older is read as this version: gradients need operators that came until then.
+pub(super) const LEAST_OPSET: i64 = 17;
+
+type Convert = fn(&mut Conversion<'_, '_>) -> Result<(), CompilerError>;
+
+/// An operator, the version from which it is as it is now, and what makes an older one so; an operator that has changed twice
+/// stands twice, in order.
+const CHANGES: [(&str, i64, Convert); 27] = [
+    ("BatchNormalization", 14, batch_normalization),
+    ("Clip", 11, clip),
+    ("Dropout", 12, dropout),
+    ("GroupNormalization", 21, refuse),
+    ("Hardmax", 13, flattened),
+    ("LogSoftmax", 13, flattened),
+    ("Pad", 11, pad),
+    ("ReduceL1", 18, axes),
+    ("ReduceL2", 18, axes),
+    ("ReduceLogSum", 18, axes),
+    ("ReduceLogSumExp", 18, axes),
+    ("ReduceMax", 18, axes),
+    ("ReduceMean", 18, axes),
+    ("ReduceMin", 18, axes),
+    ("ReduceProd", 18, axes),
+    ("ReduceSum", 13, axes),
+    ("ReduceSumSquare", 18, axes),
+    ("Resize", 11, resize),
+    ("RoiAlign", 16, roi_align),
+    ("Scatter", 11, scatter),
+    ("Slice", 10, slice),
+    ("Softmax", 13, flattened),
+    ("Split", 13, split),
+    ("Split", 18, split_equally),
+    ("Squeeze", 13, axes),
+    ("TopK", 10, top_k),
+    ("Unsqueeze", 13, axes),
+];
+/// As a row of [`CHANGES`]: from this version on there is `Resize` in its place.
+const UPSAMPLE: (&str, i64, Convert) = ("Upsample", 10, upsample);
+
+/// Lets a node that follows version `from` of the standard operators follow that of the graph. What it reads is in the graph;
+/// what it is made to read besides is added to it.
+///
+/// # Errors
+/// Its older meaning cannot be said in the newer version.
+pub(super) fn convert(
+    graph: &mut Graph,
+    names: &Names<'_>,
+    node: &mut Node,
+    outputs: usize,
+    from: i64,
+) -> Result<(), CompilerError> {
+    if !node.domain.is_empty() || from >= graph.opset {
+        return Ok(());
+    }
+    let rows = CHANGES.iter().chain([&UPSAMPLE]);
+    let rows = rows.filter(|(name, since, _)| *name == node.operator && from < *since && *since <= graph.opset);
+    for (_, _, change) in rows.collect::<Vec<_>>() {
+        change(&mut Conversion { graph, names, node, outputs, from })?;
+    }
+    Ok(())
+}
+
+struct Conversion<'a, 'n> {
+    graph: &'a mut Graph,
+    names: &'a Names<'n>,
+    node: &'a mut Node,
+    /// How many outputs it has.
+    outputs: usize,
+    from: i64,
+}
+
+impl Conversion<'_, '_> {
+    fn error(&self, message: impl Into<String>) -> CompilerError {
+        let operator = format!("{}, opset {}", self.node.operator, self.from);
+        CompilerError::Node { node: self.graph.label(self.node), operator, message: message.into() }
+    }
+
+    fn name(&self, part: &str) -> String {
+        self.names.free(self.graph, &format!("{}.{part}", self.node.name))
+    }
+
+    fn constant(&mut self, part: &str, constant: Constant) -> ValueId {
+        let name = self.name(part);
+        self.graph.constant(&name, constant)
+    }
+
+    /// Lets an input be `value`; those in front of it that are not there are left out.
+    fn set_input(&mut self, at: usize, value: Option<ValueId>) {
+        let inputs = &mut self.node.inputs;
+        inputs.resize(inputs.len().max(at + 1), None);
+        inputs[at] = value;
+    }
+
+    /// Turns an attribute of integers into an input; nothing where it is not given.
+    fn integers_to_input(&mut self, name: &str, at: usize) {
+        if let Some(Attribute::Ints(values)) = self.node.attributes.remove(name) {
+            let value = self.constant(name, Constant::i64([values.len()], &values));
+            self.set_input(at, Some(value));
+        }
+    }
+
+    /// A number of the type of the first input.
+    fn number_like_first(&mut self, part: &str, value: f32) -> ValueId {
+        let known = self.node.input(0).and_then(|input| self.graph.tensor_type(input));
+        let dtype = known.map_or(ElementType::F32, |known| known.dtype);
+        let constant = Constant::number(dtype, value);
+        self.constant(part, constant)
+    }
+}
+
+/// Up to version 8 an attribute asked for statistics of each place of an image; up to version 13 further outputs asked for those
+/// of the batch.
+fn batch_normalization(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    if matches!(c.node.attributes.remove("spatial"), Some(Attribute::Int(0))) {
+        return Err(c.error("statistics of each place (spatial = 0) are not read"));
+    }
+    if c.outputs > 1 {
+        return Err(c.error("its form for training, with further outputs, is not read; export the model for inference"));
+    }
+    Ok(())
+}
+
+fn clip(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    for (at, name) in [(1, "min"), (2, "max")] {
+        if let Some(Attribute::Float(bound)) = c.node.attributes.remove(name) {
+            let bound = c.number_like_first(name, bound);
+            c.set_input(at, Some(bound));
+        }
+    }
+    Ok(())
+}
+
+fn dropout(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    let ratio = match c.node.attributes.remove("ratio") {
+        Some(Attribute::Float(ratio)) => ratio,
+        _ => 0.5,
+    };
+    let ratio = c.constant("ratio", Constant::f32([], &[ratio]));
+    c.set_input(1, Some(ratio));
+    Ok(())
+}
+
+fn refuse(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    let opset = c.graph.opset;
+    Err(c.error(format!(
+        "it means something else in opset {opset}, which the model is of; export its functions in that one"
+    )))
+}
+
+/// Up to version 12 they took all axes from one on as a single one. Where only that axis is longer than one it is the same;
+/// else the tensor is made a matrix and back.
+fn flattened(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    let axis = c.node.int("axis").unwrap_or(1);
+    let input = c.node.input(0).ok_or_else(|| c.error("input 0 is missing"))?;
+    if let Some(known) = c.graph.tensor_type(input) {
+        let rank = known.shape.len() as i64;
+        let first = if axis < 0 { axis.saturating_add(rank) } else { axis };
+        if !(0..rank.max(1)).contains(&first) {
+            return Err(c.error(format!("axis {axis} of {rank} axes")));
+        }
+        if known.shape.iter().skip(first as usize + 1).all(|length| *length == 1) {
+            c.node.attributes.insert("axis".into(), first.into());
+            return Ok(());
+        }
+    }
+    let (flat, bent, shape) = (c.name("flat"), c.name("of_rows"), c.name("shape"));
+    let flat = c.graph.append("Flatten", &[input], &[("axis", axis.into())], &flat)?;
+    let operator = std::mem::replace(&mut c.node.operator, "Reshape".into());
+    let bent = c.graph.append(&operator, &[flat], &[("axis", 1.into())], &bent)?;
+    let shape = c.graph.append("Shape", &[input], &[], &shape)?;
+    c.node.attributes.clear();
+    c.node.inputs = vec![Some(bent), Some(shape)];
+    Ok(())
+}
+
+fn pad(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    c.integers_to_input("pads", 1);
+    match c.node.attributes.remove("value") {
+        Some(Attribute::Float(value)) if value != 0.0 => {
+            let value = c.number_like_first("value", value);
+            c.set_input(2, Some(value));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn axes(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    c.integers_to_input("axes", 1);
+    Ok(())
+}
+
+/// Version 10 knew scales alone, from the corner, and took the element in front; where it made an axis shorter, the one behind.
+fn resize(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    let scales = c.node.input(1);
+    let known = scales.and_then(|scales| c.graph.constant_of(scales)).and_then(Constant::to_f32);
+    let is_nearest = c.node.string("mode").unwrap_or("nearest") == "nearest";
+    let rounding = match known {
+        _ if !is_nearest => "floor",
+        Some(scales) if scales.iter().all(|scale| *scale >= 1.0) => "floor",
+        Some(scales) if scales.iter().all(|scale| *scale <= 1.0) => "ceil",
+        Some(_) => return Err(c.error("one axis longer and another shorter, by the nearest element, is not read")),
+        None => return Err(c.error("its scales are computed; convert the model to opset 11 or newer")),
+    };
+    from_the_corner(c, scales, rounding)
+}
+
+fn from_the_corner(c: &mut Conversion<'_, '_>, scales: Option<ValueId>, rounding: &str) -> Result<(), CompilerError> {
+    let scales = scales.ok_or_else(|| c.error("it has no scales"))?;
+    c.node.inputs.truncate(1);
+    c.set_input(2, Some(scales));
+    c.node.attributes.insert("coordinate_transformation_mode".into(), "asymmetric".into());
+    if c.node.string("mode").unwrap_or("nearest") == "nearest" {
+        c.node.attributes.insert("nearest_mode".into(), rounding.into());
+    }
+    Ok(())
+}
+
+/// It makes no axis shorter.
+fn upsample(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    let scales = match c.node.attributes.remove("scales") {
+        Some(Attribute::Floats(scales)) => Some(c.constant("scales", Constant::f32([scales.len()], &scales))),
+        _ => c.node.input(1),
+    };
+    c.node.operator = "Resize".into();
+    from_the_corner(c, scales, "floor")
+}
+
+fn roi_align(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    c.node.attributes.insert("coordinate_transformation_mode".into(), "output_half_pixel".into());
+    Ok(())
+}
+
+fn scatter(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    c.node.operator = "ScatterElements".into();
+    Ok(())
+}
+
+fn slice(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    for (at, name) in [(1, "starts"), (2, "ends"), (3, "axes")] {
+        c.integers_to_input(name, at);
+    }
+    Ok(())
+}
+
+fn split(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    c.integers_to_input("split", 1);
+    Ok(())
+}
+
+/// From version 18 on a node without lengths says how many parts there are.
+fn split_equally(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    if c.node.input(1).is_none() {
+        let parts = c.outputs as i64;
+        c.node.attributes.insert("num_outputs".into(), parts.into());
+    }
+    Ok(())
+}
+
+fn top_k(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    if let Some(Attribute::Int(count)) = c.node.attributes.remove("k") {
+        let count = c.constant("k", Constant::i64([1], &[count]));
+        c.set_input(1, Some(count));
+    }
+    Ok(())
+}

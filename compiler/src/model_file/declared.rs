@@ -1,0 +1,93 @@
+//! The types that a file declares for its values.
+
+use std::collections::{HashMap, HashSet};
+
+use super::onnx::{
+    GraphProto, ValueInfoProto, tensor_shape_proto, tensor_shape_proto::dimension::Value as Dimension, type_proto,
+};
+use crate::graph::{ElementType, Length, TensorType};
+
+/// What the first axis of an input is called where a file has a length of 0 there.
+const ROWS: &str = "batch";
+
+/// Lengths of a declared value's axes, `None` for symbolic ones; nothing when no shape is declared.
+pub(crate) fn known_shape(value: &ValueInfoProto) -> Option<Vec<Option<usize>>> {
+    let length = |dim: &tensor_shape_proto::Dimension| match &dim.value {
+        Some(Dimension::DimValue(length)) => usize::try_from(*length).ok().filter(|length| *length > 0),
+        _ => None,
+    };
+    let shape = tensor_of(value)?.shape.as_ref()?;
+    Some(shape.dim.iter().map(length).collect())
+}
+
+/// What the elements of a declared value are.
+pub(super) fn element_type(value: &ValueInfoProto) -> Option<ElementType> {
+    ElementType::from_onnx(tensor_of(value)?.elem_type())
+}
+
+fn tensor_of(value: &ValueInfoProto) -> Option<&type_proto::Tensor> {
+    match value.r#type.as_ref()?.value.as_ref()? {
+        type_proto::Value::TensorType(tensor) => Some(tensor),
+        _ => None,
+    }
+}
+
+fn dimensions(value: &ValueInfoProto) -> Option<&[tensor_shape_proto::Dimension]> {
+    Some(&tensor_of(value)?.shape.as_ref()?.dim)
+}
+
+/// The type of an input, each axis of unknown length with a name.
+pub(super) fn input_type(input: &ValueInfoProto, rank: Option<usize>, rows: &str) -> Option<TensorType> {
+    let own = |axis: usize| Length::named(&format!("{}_axis_{axis}", input.name()));
+    let shape = match dimensions(input) {
+        Some(dims) => {
+            dims.iter().enumerate().map(|(axis, dim)| length(dim, axis, rows).unwrap_or_else(|| own(axis))).collect()
+        }
+        // without a declared shape any will do, so the data's
+        None => (0..rank?).map(own).collect(),
+    };
+    let declared = TensorType { dtype: element_type(input)?, shape };
+    declared.fits_a_machine().then_some(declared)
+}
+
+/// The length of an axis as it is declared, or its name.
+fn length(dim: &tensor_shape_proto::Dimension, axis: usize, rows: &str) -> Option<Length> {
+    match &dim.value {
+        // some exporters write a length of 0 where any will do
+        Some(Dimension::DimValue(0)) if axis == 0 => Some(Length::named(rows)),
+        Some(Dimension::DimValue(length)) => usize::try_from(*length).ok().filter(|length| *length > 0).map(Into::into),
+        Some(Dimension::DimParam(name)) if !name.is_empty() => Some(Length::named(name)),
+        _ => None,
+    }
+}
+
+/// Types that the file declares for values that nodes make, where each of their axes has a length or a name.
+pub(super) fn declared_types(file: &GraphProto, rows: &str) -> HashMap<String, TensorType> {
+    let complete = |value: &ValueInfoProto| {
+        let dims = dimensions(value)?.iter().enumerate();
+        let shape = dims.map(|(axis, dim)| length(dim, axis, rows)).collect::<Option<Vec<Length>>>()?;
+        let declared = TensorType { dtype: element_type(value)?, shape };
+        declared.fits_a_machine().then(|| (value.name().to_owned(), declared))
+    };
+    file.value_info.iter().chain(&file.output).filter_map(complete).collect()
+}
+
+/// A name for the axis of rows that no other axis has.
+pub(super) fn free_symbol(file: &GraphProto) -> String {
+    let values = file.input.iter().chain(&file.output).chain(&file.value_info);
+    let dims = values.filter_map(dimensions).flatten();
+    let taken: HashSet<&str> = dims
+        .filter_map(|dim| match &dim.value {
+            Some(Dimension::DimParam(name)) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    free_length_name(&|name| taken.contains(name))
+}
+
+/// A name for the axis of rows that is not taken.
+pub(crate) fn free_length_name(is_taken: &dyn Fn(&str) -> bool) -> String {
+    let numbered = (2..).map(|number| format!("{ROWS}.{number}"));
+    let mut all = std::iter::once(ROWS.to_owned()).chain(numbered);
+    all.find(|name| !is_taken(name)).expect("numbers do not run out")
+}
