@@ -280,14 +280,9 @@ impl TrainingProgram {
     /// methods have added is merged into the model's own weights, where that is possible.
     ///
     /// # Errors
-<<<<<<< HEAD
-    /// The parameters are not as many or not as long as the manifest says.
-    pub fn export(&self, parameters: &[Vec<f32>], metadata: &[(String, String)]) -> Result<OnnxFile, CompilerError> {
-=======
     /// The parameters are not as many or not as long as the manifest says, or too large for the type that the model stores
     /// them as.
-    pub fn export(&self, parameters: &[Vec<f32>], metadata: &[(String, String)]) -> Result<Vec<u8>, CompilerError> {
->>>>>>> 025b6b7 (compiler: old opsets, functions, branches, loops, sequences and floats of 16 bits are read)
+    pub fn export(&self, parameters: &[Vec<f32>], metadata: &[(String, String)]) -> Result<OnnxFile, CompilerError> {
         self.export_with(parameters, AdaptersOutput::Merged, metadata)
     }
 
@@ -301,13 +296,8 @@ impl TrainingProgram {
         parameters: &[Vec<f32>],
         adapters: AdaptersOutput,
         metadata: &[(String, String)],
-<<<<<<< HEAD
     ) -> Result<OnnxFile, CompilerError> {
-        OnnxFile::new(self.header.signed(metadata).with(&self.tuned(parameters, adapters)?))
-=======
-    ) -> Result<Vec<u8>, CompilerError> {
-        encode(&self.header.signed(metadata).with(&self.tuned(parameters, adapters)?.as_stored()?))
->>>>>>> 025b6b7 (compiler: old opsets, functions, branches, loops, sequences and floats of 16 bits are read)
+        OnnxFile::new(self.header.signed(metadata).with(&self.tuned(parameters, adapters)?.as_stored()?))
     }
 
     /// The graph of the tuned model.
@@ -351,191 +341,6 @@ impl TrainingProgram {
     }
 }
 
-<<<<<<< HEAD
-=======
-/// A model rewritten for training, with its layers and what of them is trained.
-pub(crate) struct Prepared {
-    /// Axes named where they have no length.
-    pub(crate) graph: Graph,
-    /// Without what methods add and can be merged.
-    pub(crate) merged: Graph,
-    pub(crate) merges: Vec<MergedWeight>,
-    pub(crate) head: Option<Head>,
-    /// The value that the loss is computed from.
-    pub(crate) prediction: Option<ValueId>,
-    pub(crate) layers: Vec<Layer>,
-    /// Of the model's own layers, those that lead to the prediction.
-    pub(crate) trainable: Vec<usize>,
-    pub(crate) selected: Vec<usize>,
-    /// What is not as the file says, in words.
-    pub(crate) notes: Vec<String>,
-}
-
-impl Prepared {
-    /// What fixes the shapes of the training graph.
-    pub(crate) fn bindings(&self, wanted: &FineTuning) -> Bindings {
-        Bindings { batch: Some(wanted.batch.clone()), shapes: wanted.inputs.clone(), stated: self.stated(wanted) }
-    }
-
-    /// Behind operators that the table does not know, what the head reads and makes follows from its weight, since
-    /// training takes one row of scores for each row of the batch.
-    fn stated(&self, wanted: &FineTuning) -> BTreeMap<String, TensorType> {
-        let Some(head) = self.head.as_ref().filter(|head| head.reads_matrix) else { return BTreeMap::new() };
-        let weight = self.graph.constant_of(head.weight).expect("find_head saw it");
-        let features = weight.shape[1 - head.class_axis];
-        let node = self.graph.nodes().iter().find(|node| node.input(1) == Some(head.weight));
-        let node = node.expect("find_head saw it read");
-        let (batch, features) = (length_of(&wanted.batch), features.into());
-        let made = TensorType::f32([batch.clone(), head.classes.into()]);
-        let turned = node.int("transA").unwrap_or(0) != 0;
-        let read = TensorType::f32(if turned { [features, batch] } else { [batch, features] });
-        let name = |value: ValueId| self.graph.name(value).to_owned();
-        node.input(0).map(|input| (name(input), read)).into_iter().chain([(name(head.logits), made)]).collect()
-    }
-
-    /// The value that the loss is computed from, in a graph of this model.
-    pub(crate) fn prediction_in(&self, graph: &Graph) -> ValueId {
-        let prediction = self.prediction.expect("a model that is trained has one");
-        graph.find(self.graph.name(prediction)).expect("the bound graph has all values")
-    }
-
-    /// The selected weights in a graph of this model.
-    pub(crate) fn weights(&self, graph: &Graph) -> Vec<ValueId> {
-        let weights = self.selected.iter().flat_map(|index| &self.layers[*index].weights);
-        weights.filter_map(|weight| graph.find(self.graph.name(weight.value))).collect()
-    }
-
-    /// Factor on the learning rate of a layer: the first pattern that matches, or else decay by distance from the last
-    /// layer before the scores.
-    pub(crate) fn multiplier(&self, index: usize, wanted: &FineTuning) -> f32 {
-        let name = &self.layers[index].name;
-        let named = wanted.learning_rate_multipliers.iter().find(|entry| pattern_matches(&entry.r#match, name));
-        let beside = self.layers[index].beside.as_ref();
-        let own = beside.and_then(|own| self.layers.iter().position(|layer| layer.name == *own)).unwrap_or(index);
-        let distance = self.trainable.iter().filter(|other| **other > own).count();
-        let decayed = || wanted.layer_decay.powi(i32::try_from(distance).unwrap_or(i32::MAX));
-        named.map_or_else(decayed, |entry| entry.multiplier) * self.layers[index].learning_rate_multiplier
-    }
-
-    /// Numbers in weights of no layer.
-    pub(crate) fn other_weights(&self) -> usize {
-        finetuning::other_weights(&self.graph, &self.layers)
-    }
-}
-
-pub(crate) fn prepare(
-    model: &Model,
-    wanted: &FineTuning,
-    catalog: &OperatorCatalog,
-) -> Result<Prepared, CompilerError> {
-    let mut graph = model.graph(&wanted.inputs, catalog)?;
-    let mut notes = model.notes(&graph);
-    notes.extend(any_batch(&mut graph, wanted, catalog)?);
-    normalize(&mut graph);
-    untie(&mut graph, catalog);
-    let output = wanted.output.as_deref();
-    if matches!(wanted.head, HeadChoice::New(_)) {
-        let mut bare = graph.clone();
-        let note = lay_bare(&mut bare, chosen_output(&graph, output)?, catalog);
-        if let Some(note) = note.filter(|_| find_head(&bare, output).is_ok()) {
-            graph = bare;
-            notes.push(note);
-        }
-    }
-    for (input, learned) in &wanted.standardize {
-        standardize_input(&mut graph, input, learned)?;
-    }
-    let found = match &wanted.head {
-        HeadChoice::Pooled(pooling, how) => {
-            let output = chosen_output(&graph, output)?;
-            add_pooled_head(&mut graph, output, *pooling, wanted.classes, how, wanted.seed)
-        }
-        _ => find_head(&graph, output),
-    };
-    let scores = wanted.loss.reads() == PredictionKind::ClassScores;
-    let (head, prediction) = match (found, &wanted.head) {
-        (Ok(head), HeadChoice::Pooled(..)) => (Some(head.clone()), head.logits),
-        (Ok(mut head), HeadChoice::New(how)) => {
-            replace_head(&mut graph, &mut head, wanted.classes, how, wanted.seed, catalog)?;
-            (Some(head.clone()), head.logits)
-        }
-        // Numbers are what the model gives, whatever follows its last linear layer.
-        (found, HeadChoice::Keep) if !scores => (found.ok(), chosen_output(&graph, output)?),
-        (Ok(head), HeadChoice::Keep) => (Some(head.clone()), head.logits),
-        (Err(_), HeadChoice::Keep) => (None, find_scores(&graph, output)?),
-        (Err(error), _) => return Err(error),
-    };
-    if let Some(learned) = &wanted.undo {
-        undo_output(&mut graph, prediction, learned)?;
-    }
-    if matches!(wanted.head, HeadChoice::Keep) && scores {
-        require_scores(&graph, prediction)?;
-    }
-    let mut layers = finetuning::layers(&graph, catalog);
-    let trainable = layers_before(&graph, &layers, prediction);
-    let mut selected = select(&layers, &trainable, head.as_ref(), &wanted.train)?;
-    if wanted.train == TrainSelection::Nothing && !matches!(wanted.head, HeadChoice::Keep) {
-        return Err(CompilerError::setting(
-            "model.train",
-            "the new head would stay as it was drawn; use `train: head`",
-        ));
-    }
-    let adaptable: Vec<Layer> = trainable.iter().map(|index| layers[*index].clone()).collect();
-    let applied = Applied::of(&wanted.methods, &graph, &adaptable, head.as_ref(), wanted.seed)?;
-    selected.extend(layers.len()..layers.len() + applied.layers.len());
-    layers.extend(applied.layers);
-    notes.extend(applied.notes);
-    let (graph, merged, merges) = (applied.graph, applied.merged, applied.merges);
-    let prediction = Some(prediction);
-    let mut prepared = Prepared { graph, merged, merges, head, prediction, layers, trainable, selected, notes };
-    let factor = |index| prepared.multiplier(index, wanted);
-    check_factors(&prepared.layers, &prepared.selected, &wanted.learning_rate_multipliers, factor)?;
-    let still: Vec<String> = prepared
-        .selected
-        .iter()
-        .filter(|index| factor(**index) == 0.0)
-        .map(|index| shown(&prepared.layers[*index].name))
-        .collect();
-    if let Some(first) = still.first() {
-        prepared
-            .notes
-            .push(format!("{} selected layer(s) have multiplier 0 and stay as they are, `{first}` first", still.len()));
-    }
-    Ok(prepared)
-}
-
-/// Frees a batch that the file fixes; an error where it must be another and cannot.
-fn any_batch(
-    graph: &mut Graph,
-    wanted: &FineTuning,
-    catalog: &OperatorCatalog,
-) -> Result<Option<String>, CompilerError> {
-    let Some(fixed) = batch_axis::fixed_rows(graph) else { return Ok(None) };
-    match batch_axis::free(graph, &wanted.inputs, catalog) {
-        Ok(()) => {
-            let takes = match &wanted.batch {
-                AxisLength::Fixed(batch) => format!("batches of {batch}, and the exported model any number of rows"),
-                AxisLength::Named(_) => "any number of rows, and so does the exported model".to_owned(),
-            };
-            Ok(Some(format!(
-                "the model's file fixes its batch at {fixed}; the axis was freed: the training step takes {takes}"
-            )))
-        }
-        Err(obstacle) if wanted.batch == AxisLength::Fixed(fixed) => {
-            Ok(Some(format!("the model's file fixes its batch at {fixed}, and so will the exported model; {obstacle}")))
-        }
-        Err(obstacle) => Err(CompilerError::setting(
-            "data.batch",
-            format!(
-                "the model's file fixes its batch at {fixed}, the recipe says {}, and it cannot be made so: {obstacle}. \
-             Go on with `data.batch: {fixed}`, or export the model with a symbolic first axis",
-                wanted.batch
-            ),
-        )),
-    }
-}
-
->>>>>>> 025b6b7 (compiler: old opsets, functions, branches, loops, sequences and floats of 16 bits are read)
 /// Some graphs take only one row at a time, whatever their input's axis is called: then that is what to do.
 fn or_one_row(
     error: CompilerError,

@@ -37,12 +37,13 @@ const SETTINGS: [(&str, &[usize]); 22] = [
 ];
 
 /// Last parts of the names of tensors that a module keeps and does not train.
-const BUFFERS: [&str; 14] = [
+const BUFFERS: [&str; 15] = [
     "alibi",
     "attn_mask",
     "bins",
     "cos",
     "freqs",
+    "imputed",
     "inv_freq",
     "mask",
     "mean",

@@ -28,7 +28,7 @@ pub use element_type::ElementType;
 pub use integers::{Integers, Known};
 pub use length::{Length, fixed_lengths};
 pub use node::{Node, ValueId};
-pub(crate) use node::{qualified, standard_domain};
+pub(crate) use node::{OF_ONE_PROCESSOR, ONE_PROCESSOR, standard_domain};
 pub use scan::{Step, Steps};
 pub use tensor_type::TensorType;
 
@@ -461,6 +461,7 @@ impl Graph {
         }
         let name = shown(self.name(first));
         let reason = culprit.and_then(|node| match self.types_of(node, node.outputs.len()) {
+            None if node.domain == ONE_PROCESSOR => Some(OF_ONE_PROCESSOR.to_owned()),
             None => Some(format!("no row of the operator table states what {} makes", node.qualified_operator())),
             Some(Err(CompilerError::NotKnown { message, .. } | CompilerError::Node { message, .. })) => Some(message),
             Some(Err(error)) => Some(error.to_string()),

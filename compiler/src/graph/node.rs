@@ -10,6 +10,12 @@ pub struct ValueId(pub(crate) u32);
 /// Key of a node's metadata: see [`Node::of_all_turns`].
 const TURNS: &str = "millstream.turns_of";
 
+/// The domain of what ONNX Runtime's optimizer lays out in blocks of channels, as long as the processor's registers.
+pub(crate) const ONE_PROCESSOR: &str = "com.microsoft.nchwc";
+/// What that means for a file.
+pub(crate) const OF_ONE_PROCESSOR: &str =
+    "ONNX Runtime has optimized the file for one kind of processor; take the file that it was made from";
+
 /// One application of an operator.
 #[derive(Clone, Debug, Default)]
 pub struct Node {

@@ -10,7 +10,7 @@ use super::functions::{self, Functions};
 use super::limits::Budget;
 use super::onnx::{FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::scope::{Imported, Names, Place, Scope};
-use super::sequences;
+use super::{sequences, traditional};
 use crate::CompilerError;
 use crate::graph::{Graph, Node, TensorType, ValueId, standard_domain};
 use crate::inference::Inference;
@@ -164,6 +164,13 @@ impl<'a> Importer<'a> {
             self.budget.take(0, members * size_of::<ValueId>(), &|| format!("node {}", label(node)))?;
             for (name, value) in node.output.iter().zip(made) {
                 scope.insert(name, value);
+            }
+            return Ok(());
+        }
+        if let Some(made) = traditional::made(&mut self.graph, &self.names, &parsed, &outputs)? {
+            self.infer(first);
+            for (name, value) in node.output.iter().zip(made) {
+                scope.insert(name, Imported::Tensor(value));
             }
             return Ok(());
         }

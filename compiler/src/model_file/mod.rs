@@ -23,6 +23,7 @@ mod reader;
 mod scope;
 mod sequences;
 mod tensor;
+mod traditional;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,10 +40,10 @@ pub use onnx_file::OnnxFile;
 pub(crate) use tensor::constant_of;
 
 use crate::CompilerError;
-use crate::graph::{ElementType, Graph};
+use crate::graph::{ElementType, Graph, OF_ONE_PROCESSOR, ONE_PROCESSOR};
 use crate::inference::infer_all;
 use crate::operators::OperatorCatalog;
-use millstream_schemas::{AxisLength, Fingerprint};
+use millstream_schemas::{AxisLength, Fingerprint, shown};
 use onnx::{GraphProto, ModelProto, NodeProto};
 
 /// A pretrained model: read whole, checked, weights inside.
@@ -143,6 +144,17 @@ impl Model {
             notes.push(format!(
                 "what the file has in {narrow} is trained and evaluated in float32; the exported model has it in {narrow} again"
             ));
+        }
+        for node in self.file_graph().node.iter().filter(|node| node.op_type() == "ZipMap") {
+            let output = node.output.first().map_or("", String::as_str);
+            notes.push(format!(
+                "`{}` is a tensor here and in the exported model, where the file has a map for each row (ZipMap)",
+                shown(output)
+            ));
+        }
+        let of_one = graph.nodes().iter().filter(|node| node.domain == ONE_PROCESSOR).count();
+        if of_one > 0 {
+            notes.push(format!("{OF_ONE_PROCESSOR}: the weights of {of_one} nodes ({ONE_PROCESSOR}) stay as they are"));
         }
         let is_written_out = |node: &NodeProto| node.attribute.iter().any(|attribute| attribute.g.is_some());
         if !self.proto.functions.is_empty() || self.file_graph().node.iter().any(is_written_out) {

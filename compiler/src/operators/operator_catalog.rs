@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::{Gradient, Operator, STANDARD, TypeRuleInput};
 use crate::CompilerError;
-use crate::graph::{Graph, Node, OperatorTypes, TensorType, standard_domain};
+use crate::graph::{Graph, Node, OF_ONE_PROCESSOR, ONE_PROCESSOR, OperatorTypes, TensorType, standard_domain};
 
 /// The operators that a compilation knows, by domain and name. Copies share their rows.
 ///
@@ -66,7 +66,11 @@ impl OperatorCatalog {
 
     /// How the reverse pass goes through an operator in this version of its domain, or why it cannot.
     pub(crate) fn gradient_of(&self, domain: &str, name: &str, opset: i64) -> Result<Gradient, String> {
-        self.find(domain, name).ok_or("it is not in the operator table")?.gradient_in(opset)
+        let unknown = match domain {
+            ONE_PROCESSOR => OF_ONE_PROCESSOR,
+            _ => "it is not in the operator table",
+        };
+        self.find(domain, name).ok_or(unknown)?.gradient_in(opset)
     }
 }
 

@@ -10,6 +10,7 @@ mod old_opsets;
 mod onnx_file;
 #[path = "../onnx_runtime/mod.rs"]
 mod onnx_runtime;
+mod traditional;
 mod written_out;
 
 use std::collections::BTreeSet;

@@ -43,6 +43,7 @@ pub(crate) enum Value {
     Ints(Vec<i64>),
     Floats(Vec<f32>),
     Text(&'static str),
+    Texts(Vec<&'static str>),
     Tensor(TensorProto),
     Graph(GraphProto),
     /// The attribute of this name, a float, of the function around.
@@ -80,6 +81,10 @@ pub(crate) fn attribute(name: &str, value: Value) -> AttributeProto {
         Value::Text(text) => {
             made.s = Some(text.as_bytes().into());
             AttributeType::String
+        }
+        Value::Texts(texts) => {
+            made.strings = texts.into_iter().map(|text| text.as_bytes().into()).collect();
+            AttributeType::Strings
         }
         Value::Tensor(tensor) => {
             made.t = Some(tensor);

@@ -1,0 +1,147 @@
+//! Graphs as skl2onnx writes them.
+
+use millstream_compiler::{Model, OperatorCatalog, describe};
+use prost::Message;
+
+use crate::onnx_file::onnx::{ModelProto, NodeProto, TypeProto, ValueInfoProto, type_proto};
+use crate::onnx_file::{Value, floats, graph, integers, model, node, rows, weight};
+use crate::{CLASSES, FLOAT, answer, compiled, holds_within, ints, lengths_of, network, onnx_runtime};
+
+fn numbers(tensor: &str, count: usize) -> Value {
+    Value::Floats(weight(tensor, &[count as i64]).float_data)
+}
+
+fn classifier(post_transform: &'static str, outputs: &str) -> NodeProto {
+    node("ai.onnx.ml.LinearClassifier", "r", outputs)
+        .with("coefficients", numbers("coefficients", 8 * CLASSES))
+        .with("intercepts", numbers("intercepts", CLASSES))
+        .with("classlabels_ints", ints(&[0, 1, 2, 3, 4]))
+        .with("post_transform", Value::Text(post_transform))
+}
+
+/// A scaled input, a hidden layer, and what makes `y` of its eight numbers.
+fn perceptron(tail: Vec<NodeProto>) -> ModelProto {
+    let scaler = node("ai.onnx.ml.Scaler", "x", "s");
+    let body = vec![
+        scaler.with("offset", numbers("offset", 6)).with("scale", numbers("scale", 6)),
+        node("MatMul", "s coefficient", "m"),
+        node("Add", "m intercepts", "a"),
+        node("Relu", "a", "r"),
+    ];
+    let weights = vec![weight("coefficient", &[6, 8]), weight("intercepts", &[1, 8])];
+    let (inputs, outputs) = (vec![rows("x", FLOAT, &[6])], vec![rows("y", FLOAT, &[CLASSES as i64])]);
+    model(17, graph([body, tail].concat(), weights, inputs, outputs), vec![])
+}
+
+/// Rows of numbers normalized in each way, those above a bound, and single ones of them.
+fn prepared() -> ModelProto {
+    let norm = |name: &'static str, to: &str| node("ai.onnx.ml.Normalizer", "i", to).with("norm", Value::Text(name));
+    let nodes = vec![
+        node("ai.onnx.ml.Imputer", "x", "i")
+            .with("imputed_value_floats", numbers("imputed", 4))
+            .with("replaced_value_float", Value::Float(f32::NAN)),
+        norm("L1", "n1"),
+        norm("L2", "n2"),
+        norm("MAX", "n3"),
+        node("ai.onnx.ml.Binarizer", "i", "b").with("threshold", Value::Float(0.25)),
+        node("ai.onnx.ml.ArrayFeatureExtractor", "i places", "e"),
+        node("ai.onnx.ml.FeatureVectorizer", "n1 n2 n3 b e", "f").with("inputdimensions", ints(&[4, 4, 4, 4, 3])),
+        node("MatMul", "f a.weight", "z"),
+    ];
+    network(15, &[4], nodes, vec![integers("places", &[1, 3], &[3, 0, 2]), weight("a.weight", &[19, 8])])
+}
+
+fn categories() -> ModelProto {
+    let nodes = vec![
+        node("Mul", "x three", "t"),
+        node("Cast", "t", "c").with("to", Value::Int(7)),
+        node("ai.onnx.ml.OneHotEncoder", "c", "o").with("cats_int64s", ints(&[-2, 0, 1])).with("zeros", Value::Int(1)),
+        node("Flatten", "o", "flat"),
+        node("MatMul", "flat a.weight", "z"),
+    ];
+    network(15, &[4], nodes, vec![floats("three", &[], &[3.0]), weight("a.weight", &[12, 8])])
+}
+
+fn regressor() -> NodeProto {
+    node("ai.onnx.ml.LinearRegressor", "r", "y")
+        .with("coefficients", numbers("coefficients", 8 * CLASSES))
+        .with("intercepts", numbers("intercepts", CLASSES))
+        .with("targets", Value::Int(CLASSES as i64))
+}
+
+#[test]
+fn linear_models_and_what_prepares_their_inputs_are_trained() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let normalized = node("ai.onnx.ml.Normalizer", "p", "y").with("norm", Value::Text("L1"));
+    let (body, linear) = (48 + 8, 45);
+    let rows: Vec<(&str, ModelProto, usize)> = vec![
+        ("scores", perceptron(vec![classifier("NONE", "label y")]), body + linear),
+        ("softmax", perceptron(vec![classifier("SOFTMAX", "label y")]), body + linear),
+        ("logistic", perceptron(vec![classifier("LOGISTIC", "label p"), normalized]), body + linear),
+        ("regression", perceptron(vec![regressor()]), body + linear),
+        ("prepared", prepared(), 19 * 8 + 45),
+        ("categories", categories(), 12 * 8 + 45),
+    ];
+    for (name, file, trained) in rows {
+        holds_within(1e-5, name, &file, &[], trained);
+    }
+}
+
+#[test]
+fn maps_of_probabilities_become_the_tensor_that_they_are_made_of() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let plain = perceptron(vec![classifier("SOFTMAX", "label y")]);
+    let map = type_proto::Map { key_type: Some(7), value_type: rows("", FLOAT, &[]).r#type.map(Box::new) };
+    let map = TypeProto { value: Some(type_proto::Value::MapType(Box::new(map))), ..TypeProto::default() };
+    let maps = type_proto::Value::SequenceType(Box::new(type_proto::Sequence { elem_type: Some(Box::new(map)) }));
+    let mut mapped = perceptron(vec![
+        classifier("SOFTMAX", "label p"),
+        node("ai.onnx.ml.ZipMap", "p", "y").with("classlabels_int64s", ints(&[0, 1, 2, 3, 4])),
+    ]);
+    mapped.graph.as_mut().unwrap().output = vec![ValueInfoProto {
+        name: Some("y".into()),
+        r#type: Some(TypeProto { value: Some(maps), ..TypeProto::default() }),
+        ..ValueInfoProto::default()
+    }];
+    let program = compiled(&mapped.encode_to_vec());
+    let note = "`y` is a tensor here and in the exported model, where the file has a map for each row (ZipMap)";
+    assert_eq!(program.notes, [note]);
+    let (bytes, shape) = (plain.encode_to_vec(), lengths_of(&plain));
+    let exported = program.export(&program.parameters, &[]).unwrap();
+    for (found, own) in answer(&exported, &shape).iter().zip(answer(&bytes, &shape)) {
+        assert!((found - own).abs() < 1e-6, "{found} instead of {own}");
+    }
+}
+
+#[test]
+fn forms_that_are_not_read_are_named() {
+    let rows = [
+        (classifier("PROBIT", "label y"), "node `label` (ai.onnx.ml.LinearClassifier) with post_transform PROBIT"),
+        (
+            node("ai.onnx.ml.LinearClassifier", "r", "label y")
+                .with("classlabels_strings", Value::Texts(vec!["a", "b"])),
+            "with labels that are no whole numbers",
+        ),
+        (
+            node("ai.onnx.ml.LinearClassifier", "r", "label y")
+                .with("coefficients", numbers("c", 8))
+                .with("classlabels_ints", ints(&[0, 1])),
+            "with 1 rows of coefficients for 2 classes",
+        ),
+        (
+            node("ai.onnx.ml.Imputer", "r", "y").with("imputed_value_int64s", ints(&[0])),
+            "with values that are no floats",
+        ),
+        (node("ai.onnx.ml.LinearRegressor", "r", "y"), "0 coefficients for 1 outputs of a LinearRegressor"),
+        (node("ai.onnx.ml.Scaler", "r", "y"), "it has no offset or no scale"),
+    ];
+    for (tail, wanted) in rows {
+        let model = Model::from_bytes(perceptron(vec![tail]).encode_to_vec()).unwrap();
+        let error = describe(&model, None, &OperatorCatalog::standard()).unwrap_err().to_string();
+        assert!(error.contains(wanted), "wanted `{wanted}` in `{error}`");
+    }
+}
