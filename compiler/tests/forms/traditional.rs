@@ -28,7 +28,10 @@ fn perceptron(tail: Vec<NodeProto>) -> ModelProto {
         node("Add", "m intercepts", "a"),
         node("Relu", "a", "r"),
     ];
-    let weights = vec![weight("coefficient", &[6, 8]), weight("intercepts", &[1, 8])];
+    let mut weights = vec![weight("coefficient", &[6, 8]), weight("intercepts", &[1, 8])];
+    if tail.iter().any(|node| node.input.iter().any(|name| name == "last.weight")) {
+        weights.push(weight("last.weight", &[CLASSES as i64, CLASSES as i64]));
+    }
     let (inputs, outputs) = (vec![rows("x", FLOAT, &[6])], vec![rows("y", FLOAT, &[CLASSES as i64])]);
     model(17, graph([body, tail].concat(), weights, inputs, outputs), vec![])
 }
@@ -74,12 +77,14 @@ fn linear_models_and_what_prepares_their_inputs_are_trained() {
     if !onnx_runtime::available() {
         return;
     }
-    let normalized = node("ai.onnx.ml.Normalizer", "p", "y").with("norm", Value::Text("L1"));
+    // as the last it gives no scores that a cross-entropy takes
+    let normalized = node("ai.onnx.ml.Normalizer", "p", "n").with("norm", Value::Text("L1"));
+    let logistic = vec![classifier("LOGISTIC", "label p"), normalized, node("MatMul", "n last.weight", "y")];
     let (body, linear) = (48 + 8, 45);
     let rows: Vec<(&str, ModelProto, usize)> = vec![
         ("scores", perceptron(vec![classifier("NONE", "label y")]), body + linear),
         ("softmax", perceptron(vec![classifier("SOFTMAX", "label y")]), body + linear),
-        ("logistic", perceptron(vec![classifier("LOGISTIC", "label p"), normalized]), body + linear),
+        ("logistic", perceptron(logistic), body + linear + 25),
         ("regression", perceptron(vec![regressor()]), body + linear),
         ("prepared", prepared(), 19 * 8 + 45),
         ("categories", categories(), 12 * 8 + 45),
