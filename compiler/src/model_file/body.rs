@@ -105,7 +105,9 @@ impl<'a> Importer<'a> {
 
     /// Counts the nodes from `first` on, which stand for one, and states what they make.
     fn take_added(&mut self, first: usize, node: &NodeProto) -> Result<(), CompilerError> {
-        self.budget.take(self.graph.nodes().len() - first, 0, &|| format!("node {}", label(node)))?;
+        // a node may make thousands of values
+        let made: usize = self.graph.nodes()[first..].iter().map(|node| node.outputs.len()).sum();
+        self.budget.take(made, 0, &|| format!("node {}", label(node)))?;
         self.infer(first);
         Ok(())
     }
@@ -124,7 +126,8 @@ impl<'a> Importer<'a> {
             + node.name().len()
             + attributes.sum::<usize>()
             + metadata.sum::<usize>();
-        self.budget.take(1, bytes, &|| format!("node {} in `{}`", label(node), shown(&scope.place.prefix)))
+        let values = node.output.len().max(1);
+        self.budget.take(values, bytes, &|| format!("node {} in `{}`", label(node), shown(&scope.place.prefix)))
     }
 
     fn inputs(&self, node: &NodeProto, scope: &Scope<'_, '_>) -> Vec<Option<Imported>> {

@@ -1,6 +1,6 @@
 use crate::CompilerError;
 
-/// Most nodes that functions, branches and loops are written out to.
+/// Most nodes that functions, branches and loops are written out to; one with several outputs counts as so many.
 const MOST_NODES: usize = 1 << 16;
 /// Most bytes of names and attributes in them.
 const MOST_BYTES: usize = 64 << 20;
