@@ -7,8 +7,15 @@ use crate::graph::{Attribute, Constant, ElementType, Graph, Node, ValueId};
 
 /// The oldest version of the standard operators that is read.
 pub(super) const OLDEST_OPSET: i64 = 7;
-/// What is older is read as this version: gradients need operators that came until then.
-pub(super) const LEAST_OPSET: i64 = 17;
+/// What is older is read as [`READ_AS`], and exported again so; this and newer ones stay as they are.
+const OLDEST_KEPT: i64 = 13;
+/// Gradients need operators that came until then.
+const READ_AS: i64 = 17;
+
+/// The version that a file of this version is read as.
+pub(super) fn read_as(opset: i64) -> i64 {
+    if opset < OLDEST_KEPT { READ_AS } else { opset }
+}
 
 type Convert = fn(&mut Conversion<'_, '_>) -> Result<(), CompilerError>;
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::body::Importer;
 use super::constant_of;
-use super::conversion::LEAST_OPSET;
+use super::conversion::read_as;
 use super::declared::{declared_types, element_type, free_symbol, input_type};
 use super::onnx::ModelProto;
 use super::scope::{Imported, Scope};
@@ -25,7 +25,7 @@ pub(crate) fn import(
 ) -> Result<Graph, CompilerError> {
     let file = proto.graph.as_ref().expect("the gate refuses a model without a graph");
     let opset = super::gate::opset(proto).expect("the gate refuses a model without an opset");
-    let mut graph = Graph::new(opset.max(LEAST_OPSET), catalog.clone());
+    let mut graph = Graph::new(read_as(opset), catalog.clone());
     for import in &proto.opset_import {
         if !standard_domain(import.domain()).is_empty() {
             graph.other_opsets.insert(import.domain().to_owned(), import.version());

@@ -52,6 +52,9 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
 
 fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
     let (found, _) = different(rule)?;
+    if rule.output != 0 {
+        return Ok(None);
+    }
     let elements = found.iter().map(|element| Length::number(*element)).collect();
     Ok(folding::from_elements(rule.input(0)?.dtype, &[found.len()], elements))
 }

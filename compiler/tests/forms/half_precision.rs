@@ -123,7 +123,7 @@ fn files_of_16_bits_are_trained_in_32_and_exported_as_they_came() {
         let program = compiled(&file.encode_to_vec());
         assert_eq!(program.manifest.inputs[0].dtype, "float32");
         assert!(program.notes.iter().any(|note| note.contains(&format!("the exported model has it in {name} again"))));
-        let exported = decoded(&program.export(&program.parameters, &[]).unwrap());
+        let exported = decoded(&program.export(&program.parameters, &[]).unwrap().to_vec());
         let [own, graph] = [&file, &exported].map(|file| file.graph.clone().unwrap());
         let types = |values: &[crate::onnx_file::onnx::ValueInfoProto]| {
             values.iter().map(|value| value.r#type.clone()).collect::<Vec<_>>()
@@ -160,7 +160,7 @@ fn what_is_added_to_a_file_of_16_bits_is_of_16_bits_too() {
     let head = HeadChoice::New(Initializer::default());
     let wanted = millstream_compiler::FineTuning { head, classes: 7, ..everything() };
     let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
-    let exported = program.export(&program.parameters, &[]).unwrap();
+    let exported = program.export(&program.parameters, &[]).unwrap().to_vec();
     let found = tensors(&decoded(&exported));
     let of_head: Vec<i32> =
         found.iter().filter(|(name, ..)| pattern_matches("fc.*", name)).map(|(_, kind, _)| *kind).collect();

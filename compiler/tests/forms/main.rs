@@ -70,9 +70,9 @@ fn slopes(program: &TrainingProgram, shape: &[usize]) -> (f64, f64) {
         let values = values.map(|(entry, values)| (entry.name.clone(), floats(&entry.shape, values)));
         [("x".to_owned(), x), target].into_iter().chain(values).collect::<Vec<(String, DynValue)>>()
     };
-    let gradients = run(&mut session(&program.step), inputs(&program.parameters)).split_off(2);
+    let gradients = run(&mut session(&program.step().unwrap().to_vec()), inputs(&program.parameters)).split_off(2);
     let square: f64 = gradients.iter().flatten().map(|g| f64::from(*g).powi(2)).sum();
-    let mut evaluation = session(&program.evaluation);
+    let mut evaluation = session(&program.evaluation().unwrap().to_vec());
     let step = 1e-2 / square.sqrt();
     let mut loss = |sign: f64| {
         let moved = program.parameters.iter().zip(&gradients).map(|(values, gradient)| {
@@ -101,25 +101,26 @@ fn holds_within(tolerance: f32, name: &str, file: &ModelProto, wanted: &[&str], 
     for note in wanted {
         assert!(program.notes.iter().any(|found| found.contains(note)), "{name}: {:?}", program.notes);
         let report = describe(&Model::from_bytes(bytes.clone()).unwrap(), None, &OperatorCatalog::standard()).unwrap();
-        assert_eq!((report.parameters, report.notes), (trained, program.notes.clone()), "{name}");
+        assert_eq!(report.parameters, trained, "{name}");
+        assert!(report.notes.iter().any(|found| found.contains(note)), "{name}: {:?}", report.notes);
     }
     let own = answer(&bytes, &shape);
-    let exported = program.export(&program.parameters, &[]).unwrap();
+    let exported = program.export(&program.parameters, &[]).unwrap().to_vec();
     let found = answer(&exported, &shape);
     assert!(are_alike(&found, &own), "{name}: {found:?} instead of {own:?}");
     let scoring = Model::from_bytes(bytes.clone())
         .unwrap()
-        .evaluated(None, PredictionKind::Numbers, &OperatorCatalog::standard())
+        .evaluated(None, PredictionKind::Numbers, None, &OperatorCatalog::standard())
         .unwrap();
     assert_eq!(scoring.scores, "y", "{name}");
-    for (found, own) in answer(&scoring.model, &shape).iter().zip(&own) {
+    for (found, own) in answer(&scoring.model.file().to_vec(), &shape).iter().zip(&own) {
         assert!((found - own).abs() <= 2e-3 * own.abs().max(1.0), "{name}: {found} instead of {own}");
     }
     let (square, slope) = slopes(&program, &shape);
     assert!((slope - square).abs() <= 2e-2 * square, "{name}: slope {slope}, squared gradient {square}");
     let again = compiled(&exported);
     assert_eq!((again.trained, again.parameters.len()), (trained, program.parameters.len()), "{name}, again");
-    assert_eq!(answer(&again.export(&again.parameters, &[]).unwrap(), &shape), found, "{name}, again");
+    assert_eq!(answer(&again.export(&again.parameters, &[]).unwrap().to_vec(), &shape), found, "{name}, again");
     let nodes = ModelProto::decode(exported.as_slice()).unwrap().graph.unwrap().node;
     let names: BTreeSet<&str> = nodes.iter().map(NodeProto::name).collect();
     assert_eq!(names.len(), nodes.len(), "{name}: node names are unique");

@@ -116,7 +116,7 @@ fn maps_of_probabilities_become_the_tensor_that_they_are_made_of() {
     let note = "`y` is a tensor here and in the exported model, where the file has a map for each row (ZipMap)";
     assert_eq!(program.notes, [note]);
     let (bytes, shape) = (plain.encode_to_vec(), lengths_of(&plain));
-    let exported = program.export(&program.parameters, &[]).unwrap();
+    let exported = program.export(&program.parameters, &[]).unwrap().to_vec();
     for (found, own) in answer(&exported, &shape).iter().zip(answer(&bytes, &shape)) {
         assert!((found - own).abs() < 1e-6, "{found} instead of {own}");
     }

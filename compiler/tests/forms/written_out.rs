@@ -229,7 +229,7 @@ fn branches_loops_sequences_and_functions_are_written_out() {
 fn what_is_written_out_says_where_it_comes_from() {
     let names = |file: &ModelProto| {
         let program = compiled(&file.encode_to_vec());
-        let exported = program.export(&program.parameters, &[]).unwrap();
+        let exported = program.export(&program.parameters, &[]).unwrap().to_vec();
         let graph: GraphProto = ModelProto::decode(exported.as_slice()).unwrap().graph.unwrap();
         graph.node.into_iter().map(|node| node.name.unwrap_or_default()).collect::<Vec<String>>()
     };
