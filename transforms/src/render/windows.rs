@@ -60,6 +60,13 @@ fn chains(only: fn(&ImageStep) -> bool) -> impl Strategy<Value = Vec<ImageStep>>
     prop::collection::vec(prop::sample::select(for_pixels), 1..7)
 }
 
+/// Equalizing counts pixels of each level in whole steps: of images that differ by a rounding it makes different ones, and the
+/// more so when it is done twice. In front of a chain both sides equalize the same image.
+fn equalized_first_or_not(steps: Vec<ImageStep>) -> Vec<ImageStep> {
+    let stays = |(at, step): &(usize, ImageStep)| *at == 0 || step.step().name() != "equalize";
+    steps.into_iter().enumerate().filter(stays).map(|(_, step)| step).collect()
+}
+
 #[test]
 fn each_step_is_what_its_twin_makes() {
     let image = photo(33, 26);
@@ -91,7 +98,7 @@ proptest! {
 
     /// Where they are resampled, but for rounding, and for where the pixels of what is filtered before a turn begin.
     #[test]
-    fn windows_change_nothing_but_rounding(steps in chains(|_| true), width in 1u32..50, height in 1u32..50) {
+    fn windows_change_nothing_but_rounding(steps in chains(|_| true).prop_map(equalized_first_or_not), width in 1u32..50, height in 1u32..50) {
         let image = photo(width, height);
         let drawing = drawing(steps, &image);
         let whole = ImagePlan::without_windows(&image.facts(), &drawing.steps).unwrap();
@@ -100,15 +107,18 @@ proptest! {
         prop_assert!(most <= 30.0 && mean <= 1.5, "most {most}, mean {mean}: {:?}", drawing.steps);
     }
 
-    /// One after the other and on whole images, by the definitions; what equalizing makes of a rounding is left out.
+    /// One after the other and on whole images, by the definitions.
     #[test]
-    fn chains_are_what_their_twins_make(steps in chains(keeps_pixels), width in 1u32..50, height in 1u32..50) {
-        let equalizes = steps.iter().any(|step| step.step().name() == "equalize");
+    fn chains_are_what_their_twins_make(
+        steps in chains(keeps_pixels).prop_map(equalized_first_or_not),
+        width in 1u32..50,
+        height in 1u32..50,
+    ) {
         let image = photo(width, height);
         let drawing = drawing(steps, &image);
         let got = rendered(&drawing.plan(&image.facts()).unwrap(), &image);
         let (most, mean) = apart(&got, &render_all(&drawing.steps, &image));
-        prop_assert!((equalizes || most <= 8.0) && mean <= 0.5, "most {most}, mean {mean}: {:?}", drawing.steps);
+        prop_assert!(most <= 8.0 && mean <= 0.5, "most {most}, mean {mean}: {:?}", drawing.steps);
     }
 
     /// The decoded part gives the same bytes as the whole image, and memory is stated.
