@@ -36,9 +36,17 @@ wanted = [manifest["loss"]["name"]] + [entry["gradient"] for entry in manifest["
 (images, labels), (test_images, test_labels) = rows("train"), rows("test")
 random = numpy.random.default_rng(5)
 
+
+def masks(rows):
+    """What dropout leaves out, where the recipe has any: true stays, with the probability that the manifest says."""
+    for entry in manifest.get("masks", []):
+        shape = [length if isinstance(length, int) else rows for length in entry["shape"]]
+        yield entry["name"], random.random(shape) < entry["keep"]
+
+
 for epoch in range(EPOCHS):
     for batch in numpy.array_split(random.permutation(len(images)), len(images) // BATCH):
-        loss, *gradients = step.run(wanted, {image: images[batch], targets: labels[batch], **parameters})
+        loss, *gradients = step.run(wanted, {image: images[batch], targets: labels[batch], **dict(masks(len(batch))), **parameters})
         for entry, gradient in zip(manifest["parameters"], gradients):
             parameters[entry["name"]] -= LEARNING_RATE * entry["learning_rate_multiplier"] * gradient
     feed = {image: test_images, targets: test_labels, **parameters}

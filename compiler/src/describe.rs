@@ -109,9 +109,20 @@ pub fn describe(
                 None => (trainable, selected),
             };
             let (head, notes) = (None, model.notes(&graph));
-            let (merged, merges) = (graph.clone(), Vec::new());
-            let prepared =
-                Prepared { graph, merged, merges, head, prediction, layers, trainable, selected, untied, notes };
+            let (merged, merges, dropped) = (graph.clone(), Vec::new(), Vec::new());
+            let prepared = Prepared {
+                graph,
+                merged,
+                merges,
+                head,
+                prediction,
+                layers,
+                trainable,
+                selected,
+                untied,
+                dropped,
+                notes,
+            };
             described_layers(&prepared, None, catalog)
         }
     };

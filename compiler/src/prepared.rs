@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use millstream_schemas::recipe::{BatchNormalization, TrainSelection};
-use millstream_schemas::{AxisLength, shown};
+use millstream_schemas::{AxisLength, count, shown};
 
 use crate::binding::{Bindings, length_of};
-use crate::finetuning::batch_statistics;
 use crate::finetuning::methods::MergedWeight;
 use crate::finetuning::{
     self, Applied, FeatureHead, FineTuning, Head, HeadChoice, Layer, add_feature_head, check_factors, chosen_output,
     find_head, find_scores, initialize, lay_bare, layers_before, normalize, pattern_matches, replace_head,
     require_scores, select, standardize_input, undo_output, untie,
 };
+use crate::finetuning::{batch_statistics, dropout};
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::model_file::Model;
 use crate::operators::OperatorCatalog;
@@ -34,6 +34,8 @@ pub(crate) struct Prepared {
     pub(crate) selected: Vec<usize>,
     /// Names of tensors that the file stores once for several parameters, with these.
     pub(crate) untied: Vec<(String, Vec<ValueId>)>,
+    /// Results of the `Dropout` nodes of a new head and of methods.
+    pub(crate) dropped: Vec<ValueId>,
     /// What is not as the file says, in words.
     pub(crate) notes: Vec<String>,
 }
@@ -98,6 +100,13 @@ pub(crate) fn prepare(
     let mut graph = model.graph(&wanted.inputs, catalog)?;
     let mut notes = model.notes(&graph);
     notes.extend(any_batch(&mut graph, wanted, catalog)?);
+    let dropping = dropout::turn_off(&mut graph);
+    notes.extend((dropping > 0).then(|| {
+        format!(
+            "the model was exported for training: {} that would drop in inference too pass all on in the exported model",
+            count(dropping, "Dropout node")
+        )
+    }));
     normalize(&mut graph);
     let untied = untie(&mut graph, catalog);
     if wanted.batch_normalization == BatchNormalization::Training {
@@ -159,9 +168,13 @@ pub(crate) fn prepare(
     selected.extend(layers.len()..layers.len() + applied.layers.len());
     layers.extend(applied.layers);
     notes.extend(applied.notes);
+    let mut dropped = applied.dropped;
+    dropped.extend(head.iter().flat_map(|head| &head.dropped));
     let (graph, merged, merges) = (applied.graph, applied.merged, applied.merges);
+    notes.extend(dropout::note(&graph, prediction, &dropped, wanted.dropout)?);
     let prediction = Some(prediction);
-    let mut prepared = Prepared { graph, merged, merges, head, prediction, layers, trainable, selected, untied, notes };
+    let mut prepared =
+        Prepared { graph, merged, merges, head, prediction, layers, trainable, selected, untied, dropped, notes };
     let weights = prepared.weights(&prepared.graph);
     let note = batch_statistics::note(&prepared.graph, &weights, wanted.batch_normalization)?;
     prepared.notes.extend(note);

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use millstream_schemas::recipe::{AdaptersOutput, BatchNormalization, TrainSelection};
 use millstream_schemas::{ParameterEntry, TrainingManifest};
@@ -6,6 +6,7 @@ use millstream_schemas::{ParameterEntry, TrainingManifest};
 use crate::backward::{TrainedPath, gradients, gradients_behind};
 use crate::binding::{bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic};
+use crate::finetuning::dropout;
 use crate::finetuning::methods::MergedWeight;
 use crate::finetuning::{FineTuning, Head, Layer, classes_second};
 use crate::graph::{Constant, ElementType, Graph, Length, ValueId};
@@ -89,6 +90,12 @@ fn compile_selected(
         .map_err(|error| or_one_row(error, &prepared, wanted, catalog))?;
     raise(&mut graph, catalog);
     let mut prediction = prepared.prediction_in(&graph);
+    let own: Vec<ValueId> =
+        prepared.dropped.iter().filter_map(|value| graph.find(prepared.graph.name(*value))).collect();
+    let dropping: HashSet<ValueId> = dropout::places(&graph, prediction, &own, wanted.dropout)
+        .into_iter()
+        .filter_map(|at| graph.nodes()[at].outputs[0])
+        .collect();
     if wanted.loss.reads() == PredictionKind::ClassScores {
         prediction = classes_second(&mut graph, prediction, Some(wanted.classes))?;
     }
@@ -113,6 +120,7 @@ fn compile_selected(
     let mut evaluation = graph.clone();
     evaluation.set_outputs(&measured);
     let next = batch_statistics::take_from_batch(&mut graph, &normalizations, &inputs)?;
+    let masks = dropout::make_live(&mut graph, &dropping)?;
     let before = graph.nodes().len();
     let gradient_values = match wanted.loss.gradient(&mut graph, &inputs)? {
         Some(of_prediction) => gradients_behind(&mut graph, (prediction, of_prediction), &trained.values, catalog)?,
@@ -137,6 +145,7 @@ fn compile_selected(
         loss: tensor_entry(&graph, nodes.loss),
         prediction: tensor_entry(&graph, prediction),
         weight: nodes.weight.map(|weight| tensor_entry(&graph, weight)),
+        masks,
         parameters: trained.entries,
     };
     OnnxFile::new(graph.model_proto(STEP))?;
@@ -227,7 +236,7 @@ const EVALUATION: &str = "evaluation";
 
 impl TrainingProgram {
     /// The training step with all weights inside. Inputs: data, targets, weights where the loss takes them, then parameters
-    /// in manifest order. Outputs: loss, prediction, weight where the loss has one, then one gradient a parameter in the same
+    /// in manifest order, then the masks of dropout. Outputs: loss, prediction, weight where the loss has one, then one gradient a parameter in the same
     /// order.
     ///
     /// # Errors

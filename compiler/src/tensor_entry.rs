@@ -13,6 +13,6 @@ pub(crate) fn tensor_entry(graph: &Graph, value: ValueId) -> TensorEntry {
 }
 
 /// As the manifest writes it.
-fn axis_length(length: &Length) -> AxisLength {
+pub(crate) fn axis_length(length: &Length) -> AxisLength {
     length.fixed().map_or_else(|| AxisLength::Named(length.onnx_name()), AxisLength::Fixed)
 }

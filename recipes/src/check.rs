@@ -6,6 +6,7 @@ use millstream_pipeline::{SharedRows, check_quarantine};
 use millstream_runtime::{Device, DeviceRequest};
 use millstream_schemas::recipe::DamagedPolicy;
 use millstream_schemas::{Recipe, TensorRole, TensorSpec, count, shown, shown_path};
+use millstream_training::check_kernels;
 use serde::Serialize;
 
 use crate::class_count::empty_classes;
@@ -78,8 +79,8 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
     let (wanted, catalog) = (opened.fine_tuning(), &opened.catalogs.operators);
     let model = describe(&opened.model, Some(&wanted), catalog)?;
     let mut problems = Vec::new();
-    let estimated = |program: TrainingProgram| Ok(MemoryEstimate::of(opened, &program)?);
-    let memory = match opened.program().and_then(estimated) {
+    let estimated = |program: TrainingProgram| Ok((MemoryEstimate::of(opened, &program)?, Some(program)));
+    let (memory, program) = match opened.program().and_then(estimated) {
         Ok(memory) => memory,
         Err(error @ RecipeError::Mismatch { .. })
         | Err(error @ RecipeError::Compiler(CompilerError::Selection(_) | CompilerError::Setting { .. })) => {
@@ -87,14 +88,20 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         }
         Err(error) => {
             problems.push(error.to_string());
-            MemoryEstimate::default()
+            (MemoryEstimate::default(), None)
         }
     };
-    let device = device(&recipe.training.device, library);
+    let (device, resolved) = device(&recipe.training.device, library);
     if device.device.is_none() {
         problems.push(device.reason.clone());
     }
     let Findings { train, evaluate, mut warnings, problems: of_data } = findings(opened)?;
+    if let (Some(program), Some(device)) = (program, resolved) {
+        match check_kernels(&program, &device) {
+            Ok(warning) => warnings.extend(warning),
+            Err(error) => problems.push(with_causes(&error)),
+        }
+    }
     problems.extend(of_data.into_iter().map(|(_, problem)| problem));
     problems.extend(some_without_input(opened)?);
     let shared_rows = opened.evaluate.as_ref().map(|source| overlap::of_rows(&opened.train, source)).transpose()?;
@@ -147,16 +154,17 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
     })
 }
 
-fn device(asked: &str, library: Option<&Path>) -> DeviceReport {
+fn device(asked: &str, library: Option<&Path>) -> (DeviceReport, Option<Device>) {
     let resolved = asked
         .parse::<DeviceRequest>()
         .and_then(|request| Ok((request, millstream_runtime::ready(library)?)))
         .and_then(|(request, runtime)| Device::resolve(request, runtime));
     match resolved {
         Ok(device) => {
-            DeviceReport { asked: asked.into(), device: Some(device.kind.to_string()), reason: device.reason }
+            let (kind, reason) = (device.kind.to_string(), device.reason.clone());
+            (DeviceReport { asked: asked.into(), device: Some(kind), reason }, Some(device))
         }
-        Err(error) => DeviceReport { asked: asked.into(), device: None, reason: error.to_string() },
+        Err(error) => (DeviceReport { asked: asked.into(), device: None, reason: error.to_string() }, None),
     }
 }
 

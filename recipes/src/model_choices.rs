@@ -30,6 +30,7 @@ impl ModelChoices {
                 pooling: head.pooling,
                 hidden: head.hidden.clone(),
                 activation: head.activation,
+                dropout: head.dropout,
                 initializer: match &head.new_with {
                     Some(choice) => {
                         Initializer::choose(&catalogs.initializers, choice, "model.head.on_features.new_with")?

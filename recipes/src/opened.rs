@@ -232,6 +232,7 @@ impl OpenedParts {
             initialize: self.initialize.clone(),
             train: model.train,
             batch_normalization: model.batch_normalization,
+            dropout: model.dropout,
             methods: self.methods.clone(),
             layer_decay: training.layer_decay,
             learning_rate_multipliers: training.learning_rate_multipliers.clone(),

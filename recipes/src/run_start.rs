@@ -211,6 +211,7 @@ fn trainer_settings(opened: &Opened, folder: &RunFolder) -> TrainerSettings {
             optimizer: opened.optimizer.clone(),
             gradient_clip_norm: training.gradient_clip_norm,
             threads: training.threads,
+            seed: opened.recipe.seed,
         },
         schedule: opened.schedule.clone(),
         epochs: training.epochs,

@@ -32,7 +32,7 @@ pub use error::SchemaError;
 pub use features::{Feature, Features, ImageStorage};
 pub use file_lock::{FileLock, LockAttempt};
 pub use fingerprint::{Fingerprint, FingerprintWriter};
-pub use manifest::{AxisLength, ParameterEntry, TensorEntry, TrainingManifest};
+pub use manifest::{AxisLength, MaskEntry, ParameterEntry, TensorEntry, TrainingManifest};
 pub use mixing::{GOLDEN, mix};
 pub use numbers::{decimal, grouped, percent};
 pub use recipe::Recipe;

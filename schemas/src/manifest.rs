@@ -25,6 +25,9 @@ pub struct TrainingManifest {
     /// What the loss is a mean over, a scalar output, where that is not the sum of the rows' weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<TensorEntry>,
+    /// What the training step leaves out at random: inputs of it alone, behind the parameters, to be drawn anew for each step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masks: Vec<MaskEntry>,
     /// What is trained; each is an input of the graph, and its gradient an output.
     pub parameters: Vec<ParameterEntry>,
 }
@@ -99,6 +102,18 @@ impl std::fmt::Debug for AxisLength {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)
     }
+}
+
+/// A mask of a dropout: booleans, each true with the same probability and independent of the others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskEntry {
+    /// Name of the graph input.
+    pub name: String,
+    /// Length of each axis; names are those of axes of the other inputs.
+    pub shape: Vec<AxisLength>,
+    /// The probability of true, that a number stays: above 0, at most 1.
+    pub keep: f32,
 }
 
 /// A tensor that training changes.

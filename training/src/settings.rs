@@ -61,7 +61,9 @@ impl TrainerSettings {
             ("the list of classes", as_json(&self.classes)),
             ("what is trained, and how fast", as_json(&runner.manifest().parameters)),
         ];
-        rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let has_masks = !runner.manifest().masks.is_empty();
+        let of_masks = has_masks.then(|| ("the seed of dropout", as_json(&self.step.seed)));
+        rows.into_iter().chain(of_masks).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 

@@ -134,7 +134,8 @@ fn trace(graph: &Graph, fixed: usize) -> Result<Traced, Obstacle> {
             Some(change) => changes.push((at, change)),
             None => {}
         }
-        for (output, made) in node.outputs.iter().flatten().zip(made) {
+        let outputs = node.outputs.iter().zip(made);
+        for (output, made) in outputs.filter_map(|(output, made)| output.as_ref().map(|output| (output, made))) {
             let rank = graph.tensor_type(*output).map(|known| known.shape.len());
             if let (Rows::Axis(axis, _), Some(rank)) = (made, rank)
                 && axis >= rank
@@ -175,10 +176,11 @@ fn apply(graph: &mut Graph, at: usize, change: Change) -> Result<(), CompilerErr
             graph.set_inputs(at, vec![data, Some(axes)]);
         }
         Change::FlattenFromFirst => graph.set_attribute(at, "axis", 1.into()),
-        Change::Repeat { input, like, rank } => {
+        Change::Repeat { input, axis, rank, like, like_axis } => {
             // the operand, repeated for as many rows as the one beside it has
-            let index = integers(graph, "axis", &[0]);
-            let ones = (rank > 1).then(|| integers(graph, "ones", &vec![1; rank - 1]));
+            let index = integers(graph, "axis", &[like_axis as i64]);
+            let mut ones = |count: usize| (count > 0).then(|| integers(graph, "ones", &vec![1; count]));
+            let (before_rows, behind_rows) = (ones(axis), ones(rank - axis - 1));
             let (Some(like), Some(operand)) = (graph.nodes()[at].input(like), graph.nodes()[at].input(input)) else {
                 return Ok(()); // rows are traced through operands that are there
             };
@@ -187,7 +189,7 @@ fn apply(graph: &mut Graph, at: usize, change: Change) -> Result<(), CompilerErr
             let repeated = graph.in_front_of(at, |graph| {
                 let lengths = graph.append("Shape", &[like], &[], &name("lengths"))?;
                 let rows = graph.append("Gather", &[lengths, index], &[], &name("rows"))?;
-                let parts: Vec<ValueId> = std::iter::once(rows).chain(ones).collect();
+                let parts: Vec<ValueId> = before_rows.into_iter().chain([rows]).chain(behind_rows).collect();
                 let repeats = graph.append("Concat", &parts, &[("axis", 0.into())], &name("repeats"))?;
                 graph.append("Expand", &[operand, repeats], &[], &name("repeated"))
             })?;

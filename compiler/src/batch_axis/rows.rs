@@ -24,8 +24,8 @@ pub(super) enum Change {
     SqueezeAxes(Vec<i64>),
     /// `axis` 1 of a `Flatten` instead of 0.
     FlattenFromFirst,
-    /// An operand with one row, repeated for the rows of the operand `like`, along the first of its axes.
-    Repeat { input: usize, like: usize, rank: usize },
+    /// An operand with one row, repeated along an axis for the rows that the operand `like` has on an axis of its own.
+    Repeat { input: usize, axis: usize, rank: usize, like: usize, like_axis: usize },
 }
 
 impl Change {
@@ -146,7 +146,8 @@ pub(super) fn through(seen: &Seen<'_>) -> Through {
             _ if made.is_some_and(|made| graph.constant_of(made).is_some()) => Ok((vec![Rows::Lengths; outputs], None)),
             "ConstantOfShape" | "Expand" => {
                 let shape = made.and_then(|made| graph.tensor_type(made)).map(|known| known.shape.as_slice());
-                let axis = shape.and_then(|shape| shape.iter().position(|length| *length == seen.fixed));
+                let of_length = || shape.and_then(|shape| shape.iter().position(|length| *length == seen.fixed));
+                let axis = seen.stated_axis().or_else(of_length);
                 axis.map(|axis| (vec![Rows::Axis(axis, 1)], None)).ok_or_else(|| "its shape is not known".into())
             }
             _ => Err("it computes with the number of rows".into()),
@@ -170,6 +171,7 @@ pub(super) fn through(seen: &Seen<'_>) -> Through {
         "Slice" => seen.slice(),
         "Pad" => seen.pad(),
         "Split" => seen.along(0),
+        "LSTM" | "GRU" | "RNN" => seen.recurrent(),
         "Shape" => {
             let axis = seen.first_axis()?;
             let rank = seen.shape(0)?.len() as i64;
@@ -304,6 +306,48 @@ impl Seen<'_> {
         found.ok_or_else(|| format!("from {from:?} to {to:?} it mixes the rows with other axes"))
     }
 
+    /// Where the rows stand among the lengths that the last input joins; nothing where it does not join them.
+    fn stated_axis(&self) -> Option<usize> {
+        let lengths = self.node.inputs.last().copied().flatten()?;
+        let joined = self.graph.producer(lengths).filter(|node| node.is("Concat"))?;
+        let mut at = 0;
+        for part in joined.inputs.iter().copied().flatten() {
+            let [length] = *self.graph.tensor_type(part)?.fixed_shape()? else { return None };
+            if self.rows.get(&part) == Some(&Rows::Lengths) {
+                return (length == 1).then_some(at);
+            }
+            at += length;
+        }
+        None
+    }
+
+    /// `X` `[sequence, batch, features]`, states `[directions, batch, features]`.
+    fn recurrent(&self) -> Through {
+        if self.first_axis()? != 1 || self.times() != 1 || self.node.int("layout").unwrap_or(0) != 0 {
+            return Err("its rows are not on the axis of the batch".into());
+        }
+        if self.node.input(4).is_some() && self.rows_of(4) != Rows::Axis(0, 1) {
+            return Err("the lengths of its sequences do not depend on the rows".into());
+        }
+        for input in [5, 6] {
+            if self.node.input(input).is_none() || self.rows_of(input) == Rows::Axis(1, 1) {
+                continue;
+            }
+            let shape = self.shape(input)?;
+            if self.rows_of(input) != Rows::Apart || self.fixed != 1 || shape.get(1) != Some(&1) {
+                return Err("its first state does not go with the rows".into());
+            }
+            let change = Change::Repeat { input, axis: 1, rank: shape.len(), like: 0, like_axis: 1 };
+            return Ok((self.recurrent_outputs(), Some(change)));
+        }
+        Ok((self.recurrent_outputs(), None))
+    }
+
+    fn recurrent_outputs(&self) -> Vec<Rows> {
+        let outputs = [Rows::Axis(2, 1), Rows::Axis(1, 1), Rows::Axis(1, 1)];
+        outputs.into_iter().take(self.node.outputs.len()).collect()
+    }
+
     fn reshape(&self) -> Through {
         let (axis, from, to) = (self.first_axis()?, self.shape(0)?, self.made()?);
         let made = self.same_place(&from, axis, &to)?;
@@ -410,7 +454,7 @@ impl Seen<'_> {
         match axes.iter().position(|rows| *rows == Rows::Apart) {
             None => Ok(self.all(axis)),
             Some(input) if self.fixed == 1 && (axis, times) == (0, 1) && self.shape(input)?[0] == 1 => {
-                Ok((vec![Rows::Axis(0, 1)], Some(Change::Repeat { input, like, rank })))
+                Ok((vec![Rows::Axis(0, 1)], Some(Change::Repeat { input, axis: 0, rank, like, like_axis: 0 })))
             }
             Some(_) => Err("one of its operands is the same for all rows and of fixed length on their axis".into()),
         }

@@ -1,7 +1,7 @@
 use super::methods::{Added, MergedWeight, Method, MethodModel};
 use super::{Head, Layer};
 use crate::CompilerError;
-use crate::graph::Graph;
+use crate::graph::{Graph, ValueId};
 use millstream_schemas::{count, shown};
 
 /// A model with what methods have added to it.
@@ -13,6 +13,8 @@ pub(crate) struct Applied {
     pub(crate) merges: Vec<MergedWeight>,
     /// What was added, to be trained.
     pub(crate) layers: Vec<Layer>,
+    /// Results of `Dropout` nodes that drop in training.
+    pub(crate) dropped: Vec<ValueId>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -45,7 +47,8 @@ impl Applied {
                 }
             }
         }
-        let mut applied = Self { graph, merged, merges: Vec::new(), layers: Vec::new(), notes: Vec::new() };
+        let mut applied =
+            Self { graph, merged, merges: Vec::new(), layers: Vec::new(), dropped: Vec::new(), notes: Vec::new() };
         for (method, added) in added {
             let numbers: usize = added.layers.iter().map(Layer::parameters).sum();
             let first = added.adapted.first().map_or_else(String::new, |first| format!(", `{}` first", shown(first)));
@@ -57,6 +60,7 @@ impl Applied {
             ));
             applied.notes.extend(added.notes);
             applied.layers.extend(added.layers);
+            applied.dropped.extend(added.dropped);
             applied.merges.extend(added.merged.into_iter().flatten());
         }
         Ok(applied)

@@ -3,6 +3,7 @@
 use millstream_schemas::recipe::{Activation, HeadInput, Pooling};
 use millstream_schemas::shown;
 
+use super::dropout;
 use super::head::{Head, chosen_output, head_behind};
 use super::new_head::FeatureHead;
 use super::pooling::{pool_map, pool_sequence};
@@ -39,15 +40,25 @@ pub(crate) fn add_feature_head(
         (Form::Map(axes), Some(pooling)) => (pool_map(graph, features, axes, pooling)?, Form::Vector),
         (form, _) => (features, form),
     };
-    let mut read = width;
+    let (mut read, mut dropped) = (width, Vec::new());
+    let mut drop = |graph: &mut Graph, value: ValueId| {
+        if wanted.dropout == 0.0 {
+            return Ok(value);
+        }
+        let made = dropout::append(graph, value, wanted.dropout)?;
+        dropped.push(made);
+        Ok::<ValueId, CompilerError>(made)
+    };
     for (at, width) in wanted.hidden.iter().enumerate() {
         let layer = Layer { name: &format!("head.hidden.{at}"), read, made: *width, result: "hidden" };
-        let made = layer.add(graph, value, form, how, seed)?;
+        let value_read = drop(graph, value)?;
+        let made = layer.add(graph, value_read, form, how, seed)?;
         added.extend([made.weight, made.bias]);
         value = activated(graph, wanted.activation, made.value)?;
         read = *width;
     }
     let layer = Layer { name: "head", read, made: classes, result: "logits" };
+    let value = drop(graph, value)?;
     let made = layer.add(graph, value, form, how, seed)?;
     let logits = made.value;
     graph.set_outputs(&[logits]);
@@ -62,6 +73,7 @@ pub(crate) fn add_feature_head(
         reads_matrix: form == Form::Vector,
         others: Vec::new(),
         before: added,
+        dropped,
     })
 }
 

@@ -29,6 +29,8 @@ pub struct Head {
     pub others: Vec<Head>,
     /// Weights of new layers in front of it that belong to it.
     pub before: Vec<ValueId>,
+    /// Results of its own `Dropout` nodes, which drop in training.
+    pub dropped: Vec<ValueId>,
 }
 
 impl Head {
@@ -210,6 +212,7 @@ impl Search<'_> {
             output: self.output,
             others: Vec::new(),
             before: Vec::new(),
+            dropped: Vec::new(),
         })
     }
 
@@ -234,6 +237,7 @@ impl Search<'_> {
             output: self.output,
             others: Vec::new(),
             before: Vec::new(),
+            dropped: Vec::new(),
         })
     }
 

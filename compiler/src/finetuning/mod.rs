@@ -3,6 +3,7 @@
 mod applied;
 pub(crate) mod batch_statistics;
 mod class_axis;
+pub(crate) mod dropout;
 mod ending;
 mod feature_head;
 mod head;
@@ -23,7 +24,7 @@ mod standardize;
 use std::collections::BTreeMap;
 
 use crate::losses::Loss;
-use millstream_schemas::recipe::{BatchNormalization, LearningRateMultiplier, TrainSelection};
+use millstream_schemas::recipe::{BatchNormalization, DropoutMode, LearningRateMultiplier, TrainSelection};
 use millstream_schemas::{AxisLength, Standardization};
 
 pub(crate) use applied::Applied;
@@ -72,6 +73,8 @@ pub struct FineTuning {
     pub train: TrainSelection,
     /// What BatchNormalization of trained layers normalizes by.
     pub batch_normalization: BatchNormalization,
+    /// What the model's own `Dropout` nodes do in training.
+    pub dropout: DropoutMode,
     /// What is added to the model and trained, in order.
     pub methods: Vec<Method>,
     /// Factor on the learning rate for each layer further from the head.
@@ -98,6 +101,7 @@ impl FineTuning {
             initialize: Vec::new(),
             train: TrainSelection::Head,
             batch_normalization: BatchNormalization::default(),
+            dropout: DropoutMode::default(),
             methods: Vec::new(),
             layer_decay: 1.0,
             learning_rate_multipliers: Vec::new(),

@@ -33,6 +33,8 @@ pub struct FeatureHead {
     pub hidden: Vec<usize>,
     /// What stands behind each of those.
     pub activation: Activation,
+    /// Share of the numbers in front of each of its layers that training leaves out, 0 to below 1.
+    pub dropout: f32,
     /// How its weights are drawn; biases start at zero.
     pub initializer: Initializer,
 }

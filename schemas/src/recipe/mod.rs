@@ -50,8 +50,8 @@ pub use flow::{flow, got};
 pub use limits::{LARGEST_BATCH, MOST_THREADS};
 pub use local_path::local_path;
 pub use model::{
-    Activation, BatchNormalization, FeatureHeadRecipe, HeadInput, HeadRecipe, LayerInitializerRecipe, ModelRecipe,
-    Pooling, TrainSelection,
+    Activation, BatchNormalization, DropoutMode, FeatureHeadRecipe, HeadInput, HeadRecipe, LayerInitializerRecipe,
+    ModelRecipe, Pooling, TrainSelection,
 };
 pub use output::{AdaptersOutput, CheckpointRecipe, OutputRecipe};
 pub use patterns::Patterns;

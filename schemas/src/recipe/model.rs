@@ -26,6 +26,9 @@ pub struct ModelRecipe {
     /// What normalizations of trained layers normalize by.
     #[serde(default)]
     pub batch_normalization: BatchNormalization,
+    /// What the model's own `Dropout` nodes do in training.
+    #[serde(default)]
+    pub dropout: DropoutMode,
     /// What is added to the model and trained, in order: `lora` and its like.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "methods")]
@@ -90,10 +93,18 @@ pub struct FeatureHeadRecipe {
     pub hidden: Vec<usize>,
     /// What stands behind each of those.
     pub activation: Activation,
+    /// Share of the numbers in front of each of its layers that training leaves out at random, 0 to below 1.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    pub dropout: f32,
     /// How its weights are drawn; `xavier_uniform` by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "optional_initializer")]
     pub new_with: Option<Choice>,
+}
+
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
 }
 
 /// Which features a new head reads.
@@ -149,6 +160,18 @@ pub enum BatchNormalization {
     /// evaluation and the exported model use. For much data that looks otherwise than what the model was trained on, in
     /// batches of 16 rows or more.
     Training,
+}
+
+/// What the `Dropout` nodes of a model's file do in training; in evaluations and in the exported model they pass all on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DropoutMode {
+    /// They pass all on, as in inference. Most files have none: exporters leave them out.
+    #[default]
+    Off,
+    /// They set a share of the numbers to 0 and enlarge the others, anew at each step, by masks that follow from the seed and the
+    /// step. Where they lie in front of frozen layers too.
+    Live,
 }
 
 /// Which layers are trained.

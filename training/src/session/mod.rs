@@ -4,7 +4,9 @@ mod bound;
 mod device_store;
 mod frozen_weights;
 mod host_store;
+mod kernels;
 mod loss_runner;
+mod masks;
 mod options;
 mod predictor;
 mod row_weights;
@@ -17,6 +19,7 @@ mod thread;
 #[cfg(test)]
 mod twin_tests;
 
+pub use kernels::check_kernels;
 pub use loss_runner::LossRunner;
 pub use predictor::Predictor;
 pub use row_weights::RowWeights;

@@ -17,11 +17,22 @@ pub(super) struct Opened {
 /// twice the memory of a training graph at no gain in speed. The number of threads is always stated, since ONNX Runtime
 /// would otherwise pin its threads to cores. Where the device shares threads, `threads` does not count.
 pub(super) fn open(model: &[u8], device: &Device, threads: usize, what: &'static str) -> Result<Opened, TrainingError> {
+    open_at(GraphOptimizationLevel::All, model, device, threads, what)
+}
+
+/// As [`open`], with as much optimization as is said.
+pub(super) fn open_at(
+    level: GraphOptimizationLevel,
+    model: &[u8],
+    device: &Device,
+    threads: usize,
+    what: &'static str,
+) -> Result<Opened, TrainingError> {
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if threads == 0 { available } else { threads };
     let build = |cpu_may_help: bool| -> ort::Result<Session> {
         let builder = Session::builder(device.runtime().environment())?
-            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_optimization_level(level)?
             .with_memory_pattern(false)?
             .with_deterministic_compute(true)?
             .with_log_id(what)?;

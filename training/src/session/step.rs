@@ -21,6 +21,8 @@ pub struct StepSettings {
     pub gradient_clip_norm: Option<f32>,
     /// Threads of ONNX Runtime; 0 takes one for each core.
     pub threads: usize,
+    /// Seed of what dropout leaves out.
+    pub seed: u64,
 }
 
 /// What the optimizer remembers.
@@ -78,6 +80,7 @@ impl StepRunner {
             manifest: Arc::clone(&manifest),
             device: device.clone(),
             threads: settings.threads,
+            seed: settings.seed,
             clip_norm: settings.gradient_clip_norm,
             rule,
             update_on_host,

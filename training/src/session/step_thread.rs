@@ -10,6 +10,7 @@ use super::bound::OwnedTensor;
 use super::device_store::DeviceStore;
 use super::frozen_weights::FrozenWeights;
 use super::host_store::HostStore;
+use super::masks::Masks;
 use super::options;
 use super::row_weights::RowWeights;
 use super::scored::{Prediction, Scored};
@@ -28,6 +29,7 @@ pub(super) struct Open {
     pub(super) manifest: Arc<TrainingManifest>,
     pub(super) device: Device,
     pub(super) threads: usize,
+    pub(super) seed: u64,
     pub(super) clip_norm: Option<f32>,
     pub(super) rule: Arc<dyn UpdateRule>,
     pub(super) update_on_host: bool,
@@ -35,8 +37,8 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn open(self) -> Result<Step, TrainingError> {
-        let Self { step: session, weights, evaluation, manifest, device, threads, clip_norm, rule, update_on_host } =
-            self;
+        let Self { step: session, weights, evaluation, manifest, device, threads, .. } = self;
+        let Self { seed, clip_norm, rule, update_on_host, .. } = self;
         let host = Allocator::default();
         let allocator = options::device_allocator(&session, &device)?;
         let mut frozen = FrozenWeights::default();
@@ -58,6 +60,7 @@ impl Open {
                 weights: all(manifest.weights.as_slice())?,
                 changes: 0,
             },
+            masks: Masks::new(&manifest.masks, seed)?,
             loss: OwnedTensor::of_entry(&host, &manifest.loss)?,
             prediction: OwnedTensor::of_entry(&host, &manifest.prediction)?,
             weight: manifest.weight.as_ref().map(|entry| OwnedTensor::of_entry(&host, entry)).transpose()?,
@@ -93,7 +96,7 @@ struct Graph {
 }
 
 impl Graph {
-    /// Binds what changed since the last time, or all that a batch is copied into where binding copies.
+    /// Binds what changed since the last time, or all that a batch is copied into where binding copies; says whether it did.
     fn bind(
         &mut self,
         side: usize,
@@ -101,7 +104,7 @@ impl Graph {
         prediction: &mut OwnedTensor,
         manifest: &TrainingManifest,
         copies_when_bound: bool,
-    ) -> Result<(), TrainingError> {
+    ) -> Result<bool, TrainingError> {
         let changed = self.bound[side] != data.changes;
         let binding = &mut self.bindings[side];
         if changed || copies_when_bound {
@@ -111,7 +114,7 @@ impl Graph {
             prediction.bind_output(binding, &manifest.prediction.name)?;
         }
         self.bound[side] = data.changes;
-        Ok(())
+        Ok(changed || copies_when_bound)
     }
 
     fn run(&mut self, side: usize, what: &'static str) -> Result<(), TrainingError> {
@@ -154,6 +157,7 @@ impl Data {
 /// Everything the session's thread owns.
 pub(super) struct Step {
     data: Data,
+    masks: Masks,
     loss: OwnedTensor,
     prediction: OwnedTensor,
     weight: Option<OwnedTensor>,
@@ -183,8 +187,12 @@ impl Step {
         }
         let side = self.store.current();
         self.feed(batch, &weights)?;
-        let Self { data, prediction, manifest, .. } = self;
-        self.step.bind(side, data, prediction, manifest, self.copies_when_bound)?;
+        let Self { data, masks, prediction, manifest, .. } = self;
+        let changed = masks.draw(self.updates, &|name| data.length_of(manifest, name))?;
+        data.changes += u64::from(changed);
+        if self.step.bind(side, data, prediction, manifest, self.copies_when_bound)? {
+            masks.bind(&mut self.step.bindings[side])?;
+        }
         self.step.run(side, "training step")?;
         let loss = self.loss.values()[0];
         let weight = self.weight_of(&weights);
@@ -266,6 +274,7 @@ impl Step {
             let mut binding = new_binding(&self.step.session)?;
             self.frozen.bind(weights, &mut binding)?;
             self.bind_all_but_gradients(side, &mut binding)?;
+            self.masks.bind(&mut binding)?;
             for (entry, gradient) in self.manifest.parameters.iter().zip(&mut self.gradients) {
                 gradient.bind_output(&mut binding, &entry.gradient)?;
             }

@@ -4,12 +4,15 @@ use std::fs;
 use std::path::Path;
 
 use crate::runs::{PER_EPOCH, bits, device, evaluation_batches, run, settings};
-use crate::support::{BATCH, CLASSES, batch, batches, optimizer, program};
+use crate::support::{BATCH, CLASSES, WIDTH, batch, batches, optimizer, program, program_of};
+use millstream_compiler::OperatorCatalog;
+use millstream_compiler::graph::{Constant, Graph, TensorType};
 use millstream_schemas::{Batch, Tensor};
 use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::schedules::Schedule;
 use millstream_training::{
     BatchSource, BoxError, Ending, Event, StepRunner, StepSettings, Trainer, TrainerSettings, TrainingError,
+    check_kernels,
 };
 use serde_json::json;
 
@@ -294,4 +297,20 @@ fn an_evaluation_whose_loss_is_no_number_is_never_the_best_and_nothing_but_such_
     // Resuming what ended so does not make it good.
     let mut resumed = Trainer::resume(&program(), &device(), settings(2, None), newest(folder.path())).unwrap();
     assert!(matches!(run(&mut resumed), TrainingError::NonFiniteEvaluations { .. }));
+}
+
+#[test]
+fn a_node_without_a_kernel_is_named_before_any_step() {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32([BATCH, WIDTH]));
+    let short = graph.add("Cast", &[x], &[("to", 4.into())]).unwrap();
+    // the least of integers of 16 bits is in the standard, and not in ONNX Runtime
+    let least = graph.add("Min", &[short, short], &[]).unwrap();
+    let value = graph.add("Cast", &[least], &[("to", 1.into())]).unwrap();
+    let weight = graph.constant("weight", Constant::f32([WIDTH, CLASSES], &[0.1; WIDTH * CLASSES]));
+    let logits = graph.add("MatMul", &[value, weight], &[]).unwrap();
+    graph.set_outputs(&[logits]);
+    let refused = check_kernels(&program_of(graph.to_onnx("integers")), &device()).unwrap_err();
+    assert!(refused.to_string().contains("Could not find an implementation for Min(13)"), "{refused}");
+    assert_eq!(check_kernels(&program(), &device()).unwrap(), None);
 }

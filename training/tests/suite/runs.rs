@@ -24,6 +24,7 @@ pub(crate) fn settings(epochs: u64, folder: Option<&Path>) -> TrainerSettings {
             optimizer: optimizer("adamw", json!({"learning_rate": 0.01})),
             gradient_clip_norm: Some(1.0),
             threads: 1,
+            seed: 3,
         },
         schedule: schedule("cosine", json!({"warmup": 0.1})),
         epochs,

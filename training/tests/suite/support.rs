@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use millstream_compiler::graph::{Attribute, Constant, Graph, Length, TensorType};
 use millstream_compiler::{FineTuning, HeadChoice, Model, OperatorCatalog, TrainingProgram, compile};
 use millstream_runtime::{Device, DeviceKind, DeviceRequest};
-use millstream_schemas::recipe::{BatchNormalization, TrainSelection};
+use millstream_schemas::recipe::{BatchNormalization, DropoutMode, TrainSelection};
 use millstream_schemas::{Batch, Choice, Fingerprint, ResumePoint, RowId, Tensor};
 use millstream_training::optimizers::{self, Optimizer};
 use millstream_training::schedules::{self, Schedule};
@@ -42,8 +42,8 @@ pub(crate) fn model() -> Vec<u8> {
     perceptron(false)
 }
 
-/// The perceptron, with its hidden layer normalized or not.
-fn perceptron(is_normalized: bool) -> Vec<u8> {
+/// The perceptron, with its hidden layer normalized and dropped out of, or not.
+fn perceptron(is_regularized: bool) -> Vec<u8> {
     const HIDDEN: usize = 16;
     let mut graph = Graph::new(17, OperatorCatalog::standard());
     let x = graph.input("x", TensorType::f32([Length::named("batch"), WIDTH.into()]));
@@ -54,15 +54,19 @@ fn perceptron(is_normalized: bool) -> Vec<u8> {
     let head_bias = graph.constant("head.bias", Constant::f32([CLASSES], &scaled(4, CLASSES)));
     let transposed = [("transB", Attribute::Int(1))];
     // a bias in front of a normalization has no gradient but noise
-    let inputs = &[x, hidden_weight, hidden_bias][..if is_normalized { 2 } else { 3 }];
+    let inputs = &[x, hidden_weight, hidden_bias][..if is_regularized { 2 } else { 3 }];
     let mut hidden = graph.add("Gemm", inputs, &transposed).unwrap();
-    if is_normalized {
+    if is_regularized {
         let mut of_channels = |name: &str, value: f32| graph.constant(name, Constant::f32([HIDDEN], &[value; HIDDEN]));
         let rows = [("scale", 1.0), ("bias", 0.1), ("running_mean", 0.0), ("running_var", 1.0)];
         let inputs = rows.map(|(name, value)| of_channels(&format!("norm.{name}"), value));
         hidden = graph.add("BatchNormalization", &[&[hidden][..], &inputs].concat(), &[]).unwrap();
     }
-    let hidden = graph.add("Relu", &[hidden], &[]).unwrap();
+    let mut hidden = graph.add("Relu", &[hidden], &[]).unwrap();
+    if is_regularized {
+        let rate = graph.constant("rate", Constant::f32([], &[0.1]));
+        hidden = graph.add("Dropout", &[hidden, rate], &[]).unwrap();
+    }
     let logits = graph.add("Gemm", &[hidden, head_weight, head_bias], &transposed).unwrap();
     graph.rename(logits, "logits").unwrap();
     graph.set_outputs(&[logits]);
@@ -74,13 +78,14 @@ pub(crate) fn program() -> TrainingProgram {
     program_of(model())
 }
 
-/// The perceptron with a normalization by the batch, whose running statistics follow the data.
-pub(crate) fn normalized_program() -> TrainingProgram {
+/// The perceptron with a normalization by the batch, whose running statistics follow the data, and with dropout.
+pub(crate) fn regularized_program() -> TrainingProgram {
     let model = Model::from_bytes(perceptron(true)).unwrap();
     let wanted = FineTuning {
         head: HeadChoice::Keep,
         train: TrainSelection::All,
         batch_normalization: BatchNormalization::Training,
+        dropout: DropoutMode::Live,
         ..FineTuning::head(BATCH, CLASSES)
     };
     compile(&model, &wanted, &OperatorCatalog::standard()).unwrap()

@@ -1,7 +1,7 @@
 //! Whole runs of a small network.
 
 use crate::runs::{PER_EPOCH, bits, device, run, settings};
-use crate::support::{BATCH, CLASSES, batches, devices, model, normalized_program, optimizer, program, program_of};
+use crate::support::{BATCH, CLASSES, batches, devices, model, optimizer, program, program_of, regularized_program};
 use millstream_compiler::TrainingProgram;
 use millstream_schemas::{Batch, Fingerprint, ResumePoint};
 use millstream_training::checkpoint;
@@ -31,13 +31,26 @@ fn a_resumed_run_is_the_uninterrupted_one_to_the_bit_wherever_it_stopped() {
 
 #[test]
 fn running_statistics_follow_the_data_and_are_resumed_to_the_bit() {
-    let program = normalized_program();
+    let program = regularized_program();
     let statistics = program.manifest.parameters.iter().filter(|entry| entry.is_statistic).count();
     let whole = resumed_wherever_it_stopped(&program);
     let of_batches = whole[whole.len() - statistics..].iter().zip(&program.parameters[whole.len() - statistics..]);
     for (after, before) in of_batches {
         assert!(after != before && after.iter().all(|value| value.is_finite()), "{after:?}");
     }
+}
+
+#[test]
+fn what_dropout_leaves_out_follows_from_the_seed() {
+    let trained = |seed| {
+        let mut settings = settings(1, None);
+        settings.step.seed = seed;
+        let mut trainer = Trainer::open(&regularized_program(), &device(), settings).unwrap();
+        run(&mut trainer, 1, u64::MAX);
+        bits(&trainer.parameters().unwrap())
+    };
+    assert_eq!(trained(1), trained(1));
+    assert_ne!(trained(1), trained(2));
 }
 
 /// The parameters at the end.

@@ -37,6 +37,8 @@ pub struct Added {
     pub merged: Option<Vec<MergedWeight>>,
     /// Names of the model's layers that it was added to.
     pub adapted: Vec<String>,
+    /// Results of the `Dropout` nodes that it has added, which drop in training.
+    pub dropped: Vec<ValueId>,
     /// What is worth knowing, in words.
     pub notes: Vec<String>,
 }

@@ -102,6 +102,19 @@ impl Length {
         }
     }
 
+    /// What it is a product of, each a number or a name; nothing where it is more than a product. One is a product of one number.
+    pub fn factors(&self) -> Option<Vec<Self>> {
+        let [Term { factors, coefficient, .. }] = self.terms() else {
+            return self.as_number().map(|number| vec![Self::number(number)]);
+        };
+        let named = factors.iter().map(|factor| match factor {
+            Factor::Symbol(name) => Some(Self::named(name)),
+            Factor::Quotient(..) | Factor::Minimum(..) => None,
+        });
+        let number = (*coefficient != 1).then(|| Some(Self::number(*coefficient)));
+        named.chain(number).collect()
+    }
+
     /// The names in it.
     pub fn names(&self) -> Vec<&str> {
         let mut names = Vec::new();
