@@ -90,6 +90,26 @@ fn with_class_token(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<Value
     graph.add("Gather", &[tokens, first], &[("axis", 1.into())])
 }
 
+/// Two recurrent layers over the 16 places, with first states for the fixed rows; the last one's end is what is read.
+fn recurrent(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, CompilerError> {
+    const HIDDEN: usize = 4;
+    let places = reshape(graph, x, &[fixed as i64, 6, 16])?;
+    let mut sequence = graph.add("Transpose", &[places], &[ints("perm", &[2, 0, 1])])?; // [16, n, 6]
+    let hidden = || [("hidden_size", Attribute::Int(HIDDEN as i64))];
+    let first = numbers(HIDDEN, 5).repeat(fixed);
+    let state = graph.constant("state", Constant::f32([1, fixed, HIDDEN], &first));
+    let (w, r) = (weight(graph, &[1, 4 * HIDDEN, 6]), weight(graph, &[1, 4 * HIDDEN, HIDDEN]));
+    let inputs = [Some(sequence), Some(w), Some(r), None, None, Some(state), Some(state)];
+    let all = graph.add_with("LSTM", &inputs, &hidden(), 1)?[0]; // [16, 1, n, 4]
+    let direction = integers(graph, &[1]);
+    sequence = graph.add("Squeeze", &[all, direction], &[])?;
+    let (w, r) = (weight(graph, &[1, 3 * HIDDEN, HIDDEN]), weight(graph, &[1, 3 * HIDDEN, HIDDEN]));
+    let inputs = [Some(sequence), Some(w), Some(r), None, None, Some(state)];
+    let end = graph.add_with("GRU", &inputs, &hidden(), 2)?[1]; // [1, n, 4]
+    let direction = integers(graph, &[0]);
+    graph.add("Squeeze", &[end, direction], &[])
+}
+
 #[test]
 fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_freed() {
     if !onnx_runtime::available() {
@@ -100,6 +120,7 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
         ("what is left", |g, x, n| reshape(g, x, &[n as i64, -1]), &[1, 8]),
         ("copied", |g, x, _| reshape(g, x, &[0, -1]), &[1, 8]),
         ("rows are what is left", |g, x, _| reshape(g, x, &[-1, 96]), &[1, 8]),
+        ("recurrent layers", recurrent, &[1]),
         ("flatten", |g, x, _| g.add("Flatten", &[x], &[]), &[1, 8]),
         ("flatten of all", |g, x, _| g.add("Flatten", &[x], &[("axis", 0.into())]), &[1]),
         (

@@ -54,7 +54,8 @@ fn open_count(rule: &TypeRuleInput<'_>, [start, limit, delta]: &[Length; 3]) -> 
     let distance = limit - start;
     match delta.fixed() {
         Some(delta) if delta > 0 => {
-            let none = distance.minimum(&0.into()); // a limit before the start leaves nothing
+            // a limit before the start leaves nothing; the rest of a division is a length that convolutions have made
+            let none = if distance.has_quotient() { 0.into() } else { distance.minimum(&0.into()) };
             Ok((distance - none).quotient_up(delta))
         }
         _ => Err(rule.error(rule.open(&format!("a range in steps of {delta}"), 0, &[start, limit, delta]))),

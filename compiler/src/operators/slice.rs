@@ -104,9 +104,11 @@ fn open_part(length: &Length, start: &Length, end: &Length, step: i64) -> Option
         return Some(Part { start: length - 1, count: length.clone(), step });
     }
     let step = usize::try_from(step).ok().filter(|step| (1..LONGEST as usize).contains(step))?;
+    // what is sliced has an entry, also where its length is the rest of a division
+    let cut = |bound: Length| if bound.as_number() == Some(1) { bound } else { bound.minimum(length) };
     let counted = |bound: &Length| match bound.as_number() {
-        Some(number) if number < 0 => Some(length - Length::number(number.checked_neg()?).minimum(length)),
-        Some(_) => Some(bound.minimum(length)),
+        Some(number) if number < 0 => Some(length - cut(Length::number(number.checked_neg()?))),
+        Some(_) => Some(cut(bound.clone())),
         None if bound.is_at_least(0) => Some(bound.minimum(length)),
         // counted from the end when it is negative whatever the names stand for
         None if (Length::number(-1) - bound).is_at_least(0) => {
@@ -116,7 +118,9 @@ fn open_part(length: &Length, start: &Length, end: &Length, step: i64) -> Option
     };
     let (start, end) = (counted(start)?, counted(end)?);
     let distance = end - &start;
-    let count = if distance.is_at_least(0) { distance } else { &distance - distance.minimum(&0.into()) };
+    let all_but_one = length - 1;
+    let is_whole = distance.is_at_least(0) || (&distance - &all_but_one).is_at_least(0);
+    let count = if is_whole { distance } else { &distance - distance.minimum(&0.into()) };
     Some(Part { start, count: count.quotient_up(step), step: step as i64 })
 }
 

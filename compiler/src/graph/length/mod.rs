@@ -115,6 +115,11 @@ impl Length {
         named.chain(number).collect()
     }
 
+    /// Whether a quotient that is rounded down is a part of it.
+    pub fn has_quotient(&self) -> bool {
+        self.terms().iter().flat_map(|term| &term.factors).any(|factor| matches!(factor, Factor::Quotient(..)))
+    }
+
     /// The names in it.
     pub fn names(&self) -> Vec<&str> {
         let mut names = Vec::new();

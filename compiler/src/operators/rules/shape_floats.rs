@@ -151,7 +151,39 @@ pub(crate) fn truncated(rule: &TypeRuleInput<'_>) -> Option<(Vec<usize>, Vec<Len
         let elements = input.elements.iter().map(cut).collect::<Option<Vec<Length>>>()?;
         return Some((input.shape, elements));
     }
+    if let Some(number) = rule.node.input(0).and_then(|value| number(rule, value, DEEPEST)) {
+        return Some((Vec::new(), vec![cut(&Element::Number(number))?]));
+    }
     quotient(rule, |a, b| (a.is_at_least(0) && b.is_at_least(1)).then(|| a.quotient(b)))
+}
+
+/// Operators on constants lie so deep in each other.
+const DEEPEST: usize = 8;
+
+/// A single number that operators make of constants. Weights may be among them, so this is for what becomes an integer and
+/// has no gradient.
+fn number(rule: &TypeRuleInput<'_>, value: ValueId, deepest: usize) -> Option<f32> {
+    let stated = rule.graph.tensor_type(value)?;
+    if stated.dtype != ElementType::F32 || !stated.shape.is_empty() {
+        return None;
+    }
+    if let Some(constant) = rule.graph.constant_of(value) {
+        return constant.to_f32()?.first().copied();
+    }
+    let node = rule.graph.producer(value).filter(|node| node.domain.is_empty() && deepest > 0)?;
+    let input = |index: usize| number(rule, node.input(index)?, deepest - 1);
+    Some(match node.operator.as_str() {
+        "Identity" => input(0)?,
+        "Sqrt" => input(0)?.sqrt(),
+        "Floor" => input(0)?.floor(),
+        "Ceil" => input(0)?.ceil(),
+        "Add" => input(0)? + input(1)?,
+        "Sub" => input(0)? - input(1)?,
+        "Mul" => input(0)? * input(1)?,
+        "Div" => input(0)? / input(1)?,
+        "Pow" => f64::from(input(0)?).powf(f64::from(input(1)?)) as f32,
+        _ => return None,
+    })
 }
 
 /// The first input's elements in the output's shape.
