@@ -6,13 +6,12 @@ use millstream_schemas::recipe::{BatchNormalization, TrainSelection};
 use millstream_schemas::{AxisLength, count, shown};
 
 use crate::binding::{Bindings, length_of};
+use crate::finetuning::heads::{HeadModel, PlacedHead};
 use crate::finetuning::methods::MergedWeight;
 use crate::finetuning::{
-    self, Applied, FeatureHead, FineTuning, Head, HeadChoice, Layer, add_feature_head, check_factors, chosen_output,
-    find_head, find_scores, initialize, lay_bare, layers_before, normalize, pattern_matches, replace_head,
-    require_scores, select, standardize_input, undo_output, untie,
+    self, Applied, FineTuning, Head, Layer, batch_statistics, check_factors, chosen_output, dropout, initialize,
+    layers_before, normalize, pattern_matches, select, standardize_input, undo_output, untie,
 };
-use crate::finetuning::{batch_statistics, dropout};
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::model_file::Model;
 use crate::operators::OperatorCatalog;
@@ -112,50 +111,26 @@ pub(crate) fn prepare(
     if wanted.batch_normalization == BatchNormalization::Training {
         batch_statistics::untie_statistics(&mut graph);
     }
-    let (output, reads) = (wanted.output.as_deref(), wanted.loss.reads());
-    if matches!(wanted.head, HeadChoice::New(_)) {
-        let mut bare = graph.clone();
-        let note = lay_bare(&mut bare, chosen_output(&graph, output)?, reads, catalog);
-        if let Some(note) = note.filter(|_| find_head(&bare, output, reads).is_ok()) {
-            graph = bare;
-            notes.push(note);
-        }
-    }
     for (input, learned) in &wanted.standardize {
         standardize_input(&mut graph, input, learned)?;
     }
-    let found = match &wanted.head {
-        HeadChoice::Pooled(pooling, how) => {
-            let (pooling, initializer) = (Some(*pooling), how.clone());
-            let pooled = FeatureHead { pooling, initializer, ..FeatureHead::default() };
-            add_feature_head(&mut graph, output, &pooled, wanted.classes, wanted.seed)
-        }
-        HeadChoice::OnFeatures(head) => add_feature_head(&mut graph, output, head, wanted.classes, wanted.seed),
-        _ => find_head(&graph, output, reads),
+    let mut model = HeadModel {
+        output: chosen_output(&graph, wanted.output.as_deref())?,
+        graph: &mut graph,
+        reads: wanted.loss.reads(),
+        classes: wanted.classes,
+        seed: wanted.seed,
+        operators: catalog,
+        notes: &mut notes,
     };
-    let scores = !reads.links().is_empty();
-    let (head, prediction) = match (found, &wanted.head) {
-        (Ok(head), HeadChoice::Pooled(..) | HeadChoice::OnFeatures(_)) => (Some(head.clone()), head.logits),
-        (Ok(mut head), HeadChoice::New(how)) => {
-            replace_head(&mut graph, &mut head, wanted.classes, how, wanted.seed, catalog)?;
-            (Some(head.clone()), head.logits)
-        }
-        // Numbers are what the model gives, whatever follows its last linear layer.
-        (found, HeadChoice::Keep) if !scores => (found.ok(), chosen_output(&graph, output)?),
-        (Ok(head), HeadChoice::Keep) => (Some(head.clone()), head.logits),
-        (Err(_), HeadChoice::Keep) => (None, find_scores(&graph, output, reads)?),
-        (Err(error), _) => return Err(error),
-    };
+    let PlacedHead { head, prediction } = wanted.head.place(&mut model)?;
     if let Some(learned) = &wanted.undo {
         undo_output(&mut graph, prediction, learned)?;
-    }
-    if matches!(wanted.head, HeadChoice::Keep) && scores {
-        require_scores(&graph, prediction)?;
     }
     let mut layers = finetuning::layers(&graph, catalog);
     let trainable = layers_before(&graph, &layers, prediction);
     let mut selected = select(&layers, &trainable, head.as_ref(), &wanted.train)?;
-    if wanted.train == TrainSelection::Nothing && !matches!(wanted.head, HeadChoice::Keep) {
+    if wanted.train == TrainSelection::Nothing && !wanted.head.keeps() {
         return Err(CompilerError::setting(
             "model.train",
             "the new head would stay as it was drawn; use `train: head`",

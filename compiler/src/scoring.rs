@@ -38,7 +38,7 @@ impl Model {
             PredictionKind::ClassScores | PredictionKind::LabelScores | PredictionKind::SequenceScores => {
                 let mut normalized = graph.clone();
                 normalize(&mut normalized);
-                let scores = find_scores(&normalized, output, reads)?;
+                let scores = find_scores(&normalized, chosen_output(&normalized, output)?, reads);
                 let note = ending(&normalized, scores).map(|node| {
                     format!(
                         "the model ends in {}: what it gives is read as scores as it is, so the most likely classes \

@@ -10,8 +10,9 @@ mod onnx_runtime;
 
 use std::path::Path;
 
-use millstream_compiler::{FineTuning, HeadChoice, Initializer, Model, OperatorCatalog, TrainingProgram, compile};
-use millstream_schemas::recipe::{Pooling, TrainSelection};
+use millstream_compiler::finetuning::heads::Pooling;
+use millstream_compiler::{FineTuning, HeadChoice, Model, OperatorCatalog, TrainingProgram, compile};
+use millstream_schemas::recipe::TrainSelection;
 use millstream_schemas::{AxisLength, TensorEntry};
 use onnx_runtime::{floats, run, session};
 use ort::value::{DynValue, Tensor};
@@ -51,8 +52,8 @@ fn compiled(file: &str, output: Output) -> TrainingProgram {
     let model = Model::read(&path).unwrap();
     let head = match output {
         Output::Scores => HeadChoice::default(),
-        Output::Tokens => HeadChoice::Pooled(Pooling::Mean, Initializer::default()),
-        Output::Pixels => HeadChoice::Keep,
+        Output::Tokens => HeadChoice::pooled(Pooling::Mean),
+        Output::Pixels => HeadChoice::keep(),
     };
     let batch = AxisLength::Named("batch".into());
     let named = |shape: &[Option<usize>]| {

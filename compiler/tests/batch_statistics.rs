@@ -47,7 +47,7 @@ fn network() -> Model {
 
 fn compiled(batch: AxisLength, batch_normalization: BatchNormalization) -> TrainingProgram {
     let wanted = FineTuning {
-        head: HeadChoice::Keep,
+        head: HeadChoice::keep(),
         train: TrainSelection::All,
         batch_normalization,
         batch,

@@ -54,7 +54,7 @@ fn wanted(dropout: DropoutMode) -> FineTuning {
     let inputs = BTreeMap::from([("x".to_owned(), vec!["batch".into(), TOKENS.into(), 2.into()])]);
     let batch = AxisLength::from("batch");
     FineTuning {
-        head: HeadChoice::Keep,
+        head: HeadChoice::keep(),
         train: TrainSelection::All,
         dropout,
         batch,
@@ -168,7 +168,7 @@ fn evaluation_and_the_exported_model_pass_all_on() {
 fn a_new_head_drops_in_front_of_each_of_its_layers() {
     let head = FeatureHead { hidden: vec![5], dropout: 0.1, ..FeatureHead::default() };
     let wanted =
-        FineTuning { head: HeadChoice::OnFeatures(head), train: TrainSelection::Head, ..wanted(DropoutMode::Off) };
+        FineTuning { head: HeadChoice::on_features(head), train: TrainSelection::Head, ..wanted(DropoutMode::Off) };
     let program = compile(&network(None), &wanted, &OperatorCatalog::standard()).unwrap();
     let masks: Vec<String> =
         program.manifest.masks.iter().map(|mask| format!("{:?} {}", mask.shape, mask.keep)).collect();

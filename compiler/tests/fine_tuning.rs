@@ -202,7 +202,8 @@ fn an_untrained_export_computes_what_the_model_computed() {
     }
     for (name, classes) in [("mobilenet_v1_0.25_128", 1001), ("resnet20_cifar10", 10), ("resnet20_cifar10_opset20", 10)]
     {
-        let wanted = FineTuning { head: HeadChoice::Keep, train: TrainSelection::All, ..FineTuning::head(3, classes) };
+        let wanted =
+            FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(3, classes) };
         let path = corpus.join("models").join(name).join("model.onnx");
         let program = compile(&Model::read(&path).unwrap(), &wanted, &OperatorCatalog::standard()).unwrap();
         let exported = program.export(&program.parameters, &[]).unwrap().to_vec();

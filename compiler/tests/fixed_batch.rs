@@ -158,7 +158,7 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
     for (name, middle, batches) in rows {
         for fixed in batches {
             let bytes = network(middle, *fixed).unwrap_or_else(|error| panic!("{name}, {fixed}: {error}"));
-            let wanted = FineTuning { head: HeadChoice::Keep, ..FineTuning::head(3, CLASSES) };
+            let wanted = FineTuning { head: HeadChoice::keep(), ..FineTuning::head(3, CLASSES) };
             let program = compile(&Model::from_bytes(bytes.clone()).unwrap(), &wanted, &OperatorCatalog::standard());
             let program = program.unwrap_or_else(|error| panic!("{name}, {fixed}: {error}"));
             assert_eq!(program.notes.len(), 1, "{name}: it is said");

@@ -7,12 +7,12 @@
 
 mod onnx_runtime;
 
+use millstream_compiler::finetuning::heads::{Activation, HeadInput, Pooling};
 use millstream_compiler::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
 use millstream_compiler::losses::standard;
 use millstream_compiler::{
     FeatureHead, FineTuning, HeadChoice, Loss, Model, OperatorCatalog, TrainingProgram, compile,
 };
-use millstream_schemas::recipe::{Activation, HeadInput, Pooling};
 use millstream_schemas::{AxisLength, Choice, TensorEntry};
 use onnx_runtime::{floats, run, session};
 use ort::session::Session;
@@ -200,7 +200,7 @@ fn heads_of_one_or_more_layers_stand_on_features_of_every_form() {
     for (form, classifier, head, trained, places) in rows {
         for opset in [13, 18] {
             let what = format!("{form:?} {head:?} in opset {opset}");
-            let choice = HeadChoice::OnFeatures(head.clone());
+            let choice = HeadChoice::on_features(head.clone());
             let program = compiled(&backbone(form, classifier, opset), choice, "sparse_cross_entropy");
             assert_eq!(program.trained, trained, "{what}: `train: head` is all of it and nothing else");
             let prediction = holds(&program, &what);
@@ -255,7 +255,7 @@ fn features_that_do_not_fit_a_head_are_refused() {
         (Form::Vectors, on(None, &[0]), "a layer of 4 features and 0 outputs"),
         (Form::Vectors, before, "(Tanh) is no dense layer"),
     ] {
-        let wanted = FineTuning { head: HeadChoice::OnFeatures(head), ..FineTuning::head(2, CLASSES) };
+        let wanted = FineTuning { head: HeadChoice::on_features(head), ..FineTuning::head(2, CLASSES) };
         let error = compile(&backbone(form, false, 17), &wanted, &OperatorCatalog::standard()).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
     }

@@ -103,7 +103,7 @@ fn each_reads_what_it_means_and_its_gradients_are_those_of_the_whole_model() {
         let shape = graph.integers(&[0, 2, 3]);
         graph.add("Reshape", &[value, shape], &[])
     };
-    let (keep, new) = (|| HeadChoice::Keep, HeadChoice::default);
+    let (keep, new) = (HeadChoice::keep, HeadChoice::default);
     // loss, axes of the input, outputs of the head, what follows it, head, classes; targets, whether the exported model
     // gives something else than what the loss reads
     type Row = (&'static str, usize, usize, Tail, HeadChoice, usize, &'static str, bool);
@@ -160,7 +160,7 @@ fn each_reads_what_it_means_and_its_gradients_are_those_of_the_whole_model() {
 fn what_follows_a_head_and_is_not_of_the_loss_is_refused_or_taken_away() {
     let softmax: Tail = |graph, value| graph.add("Softmax", &[value], &[("axis", 1.into())]);
     let labels = |head| fine_tuning("binary_cross_entropy", json!({}), head, 3);
-    let error = compile(&model(2, 3, softmax), &labels(HeadChoice::Keep), &OperatorCatalog::standard()).unwrap_err();
+    let error = compile(&model(2, 3, softmax), &labels(HeadChoice::keep()), &OperatorCatalog::standard()).unwrap_err();
     let error = error.to_string();
     assert!(error.contains("(Softmax)") && error.contains("what it gives is no score any more"), "{error}");
     for (loss, reads) in [("binary_cross_entropy", PredictionKind::LabelScores), ("mse", PredictionKind::Numbers)] {

@@ -76,7 +76,7 @@ fn network() -> Result<Model, CompilerError> {
 fn compiled(methods: &[Choice], train: TrainSelection) -> Result<TrainingProgram, CompilerError> {
     let chosen = methods.iter().map(|choice| Method::choose(methods::standard(), choice, "model.methods[0]").unwrap());
     let methods = chosen.collect();
-    let wanted = FineTuning { head: HeadChoice::Keep, train, methods, ..FineTuning::head(ROWS, CLASSES) };
+    let wanted = FineTuning { head: HeadChoice::keep(), train, methods, ..FineTuning::head(ROWS, CLASSES) };
     compile(&network()?, &wanted, &OperatorCatalog::standard())
 }
 
@@ -97,7 +97,7 @@ fn the_first_step_is_that_of_the_model_itself_and_merged_computes_what_unmerged_
     }
     let untouched = compile(
         &network().unwrap(),
-        &FineTuning { head: HeadChoice::Keep, ..FineTuning::head(ROWS, CLASSES) },
+        &FineTuning { head: HeadChoice::keep(), ..FineTuning::head(ROWS, CLASSES) },
         &OperatorCatalog::standard(),
     )
     .unwrap();
@@ -240,7 +240,7 @@ fn two_methods_on_different_layers_and_a_weight_that_something_else_reads_merge_
     let lora =
         Method::choose(methods::standard(), &Choice::new("lora", json!({"rank": 1})), "model.methods[0]").unwrap();
     let wanted = FineTuning {
-        head: HeadChoice::Keep,
+        head: HeadChoice::keep(),
         train: TrainSelection::Nothing,
         methods: vec![lora],
         ..FineTuning::head(ROWS, CLASSES)

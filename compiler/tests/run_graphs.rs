@@ -117,7 +117,7 @@ fn large_frozen_matrices_lie_beside_all_graphs_in_one_memory() {
     let x = || ("x".to_owned(), floats(&[ROWS, SIDE], &numbers(ROWS * SIDE, 5)));
     let got = run(&mut session(&scoring.file().to_vec()), std::iter::once(x()).chain(beside(&scoring)).collect());
     let exported =
-        compile(&model, &FineTuning { head: HeadChoice::Keep, ..FineTuning::head(ROWS, CLASSES) }, &catalog).unwrap();
+        compile(&model, &FineTuning { head: HeadChoice::keep(), ..FineTuning::head(ROWS, CLASSES) }, &catalog).unwrap();
     let exported = exported.export(&exported.parameters, &[]).unwrap().to_vec();
     assert_close(&got, &run(&mut session(&exported), vec![x()]), "scores");
 }

@@ -173,7 +173,7 @@ fn each_parameter_of_a_network_has_the_gradient_of_central_differences() {
     }
     let model = Model::from_bytes(varied_network().to_onnx("network")).unwrap();
     let train = TrainSelection::All;
-    let wanted = FineTuning { head: HeadChoice::Keep, train, loss: smoothed(0.1), ..FineTuning::head(ROWS, CLASSES) };
+    let wanted = FineTuning { head: HeadChoice::keep(), train, loss: smoothed(0.1), ..FineTuning::head(ROWS, CLASSES) };
     let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
     assert_eq!(program.frozen, 0);
     let entries = &program.manifest.parameters;
@@ -223,7 +223,7 @@ fn a_pool_that_overlaps_is_trained_in_an_older_opset_as_in_a_newer_one() {
         graph.set_outputs(&[logits]);
         let model = Model::from_bytes(graph.to_onnx("network")).unwrap();
         let wanted =
-            FineTuning { head: HeadChoice::Keep, train: TrainSelection::All, ..FineTuning::head(ROWS, CLASSES) };
+            FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(ROWS, CLASSES) };
         let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
         let targets: Vec<f32> = (0..ROWS * CLASSES).map(|at| f32::from(u8::from(at % 6 == 0))).collect();
         let mut inputs = vec![

@@ -1,4 +1,5 @@
 use millstream_compiler::OperatorCatalog;
+use millstream_compiler::finetuning::heads::{self, HeadKind};
 use millstream_compiler::finetuning::methods::{self, MethodKind};
 use millstream_compiler::initializers::{self, InitializerKind};
 use millstream_compiler::losses::{self, LossKind};
@@ -22,7 +23,9 @@ use serde_json::Value;
 pub struct Catalogs {
     /// `data.inputs` and `data.targets`.
     pub encodings: Catalog<EncodingKind>,
-    /// `model.head.new_with`.
+    /// `model.head`.
+    pub heads: Catalog<HeadKind>,
+    /// `model.head.new_with` and `model.initialize`.
     pub initializers: Catalog<InitializerKind>,
     /// `training.loss`.
     pub losses: Catalog<LossKind>,
@@ -44,6 +47,7 @@ impl Default for Catalogs {
     fn default() -> Self {
         Self {
             encodings: encodings::standard().clone(),
+            heads: heads::standard().clone(),
             initializers: initializers::standard().clone(),
             losses: losses::standard().clone(),
             methods: methods::standard().clone(),
@@ -68,6 +72,7 @@ impl Catalogs {
     pub(crate) fn definitions(&self) -> Definitions {
         Definitions::default()
             .with("Encoding", self.encodings.schema())
+            .with("Head", self.heads.schema())
             .with("Initializer", self.initializers.schema())
             .with("Method", self.methods.schema())
             .with("Loss", self.losses.schema())

@@ -1,8 +1,8 @@
 //! What a recipe's part `model` chooses by name.
 
-use millstream_compiler::{FeatureHead, HeadChoice, Initializer, LayerInitializer, Method};
+use millstream_compiler::{HeadChoice, Initializer, LayerInitializer, Method};
 use millstream_schemas::ChoiceError;
-use millstream_schemas::recipe::{HeadRecipe, ModelRecipe};
+use millstream_schemas::recipe::ModelRecipe;
 
 use crate::Catalogs;
 
@@ -18,27 +18,7 @@ impl ModelChoices {
     /// # Errors
     /// An unknown name or option, or a value that makes no sense.
     pub(crate) fn of(model: &ModelRecipe, catalogs: &Catalogs) -> Result<Self, ChoiceError> {
-        let head = match &model.head {
-            HeadRecipe::Keep => HeadChoice::Keep,
-            HeadRecipe::New => HeadChoice::default(),
-            HeadRecipe::NewWith(choice) => {
-                HeadChoice::New(Initializer::choose(&catalogs.initializers, choice, "model.head.new_with")?)
-            }
-            HeadRecipe::Pooled(pooling) => HeadChoice::Pooled(*pooling, Initializer::default()),
-            HeadRecipe::OnFeatures(head) => HeadChoice::OnFeatures(FeatureHead {
-                reads: head.reads,
-                pooling: head.pooling,
-                hidden: head.hidden.clone(),
-                activation: head.activation,
-                dropout: head.dropout,
-                initializer: match &head.new_with {
-                    Some(choice) => {
-                        Initializer::choose(&catalogs.initializers, choice, "model.head.on_features.new_with")?
-                    }
-                    None => Initializer::default(),
-                },
-            }),
-        };
+        let head = HeadChoice::choose(&catalogs.heads, &model.head, "model.head", &catalogs.initializers)?;
         let initialize = model.initialize.iter().enumerate().map(|(at, one)| {
             let place = format!("model.initialize[{at}].with");
             let initializer = Initializer::choose(&catalogs.initializers, &one.with, &place)?;
@@ -53,12 +33,7 @@ impl ModelChoices {
 
     /// Writes the choices as they are meant, with every default.
     pub(crate) fn write_into(&self, model: &mut ModelRecipe) {
-        if let (HeadRecipe::NewWith(choice), HeadChoice::New(chosen)) = (&mut model.head, &self.head) {
-            *choice = chosen.choice().clone();
-        }
-        if let (HeadRecipe::OnFeatures(head), HeadChoice::OnFeatures(chosen)) = (&mut model.head, &self.head) {
-            head.new_with = Some(chosen.initializer.choice().clone());
-        }
+        model.head = self.head.choice().clone();
         for (one, chosen) in model.initialize.iter_mut().zip(&self.initialize) {
             one.with = chosen.initializer.choice().clone();
         }

@@ -6,7 +6,7 @@ use millstream_compiler::graph::TensorType;
 use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SharedResources, SplitRole, StreamOptions};
-use millstream_schemas::recipe::{HeadRecipe, OrderStrength};
+use millstream_schemas::recipe::OrderStrength;
 use millstream_schemas::{
     AxisLength, BatchSpec, Choice, ElementType, Recipe, Standardization, TensorRole, count, shown,
 };
@@ -111,7 +111,7 @@ impl Opened {
         };
         let mut train = RowSource::open(&wanted, train_chain)?;
         require_target(&train)?;
-        if model_recipe.head == HeadRecipe::Keep
+        if head.keeps()
             && let Some(labels) = labels_file::of_model(&model, &model_recipe.path)?
         {
             align(&mut train, &labels, "the model, whose head is kept", "data.train")?;
@@ -253,7 +253,7 @@ impl OpenedParts {
     pub(crate) fn program_of(&self, batch: AxisLength) -> Result<TrainingProgram, RecipeError> {
         require_targets(&self.loss, &self.train, &self.spec)?;
         let is_counted = self.loss.reads().are_counted();
-        if !is_counted && !matches!(self.head, HeadChoice::Keep) {
+        if !is_counted && !self.head.keeps() {
             let loss = &self.loss.choice().name;
             let message = format!("the loss `{loss}` leaves open how many outputs a head has; use `head: keep`");
             return Err(RecipeError::mismatch("model.head", message));

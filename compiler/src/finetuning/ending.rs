@@ -250,7 +250,7 @@ mod tests {
             let nodes = [vec![node("Gemm", &["x", "head.weight", "head.bias"], &["s"])], tail.clone()].concat();
             let weights = vec![weight("head.weight", &[4, 3]), weight("head.bias", &[3]), weight("temperature", &[1])];
             let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[3])]));
-            let keep = FineTuning { head: HeadChoice::Keep, ..FineTuning::head(2, 3) };
+            let keep = FineTuning { head: HeadChoice::keep(), ..FineTuning::head(2, 3) };
             match (compile(&model, &keep, &OperatorCatalog::standard()), kept) {
                 (Ok(_), None) => {}
                 (Err(error), Some(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
@@ -273,7 +273,7 @@ mod tests {
                 vec![value("x", &[4, 1, 1])],
                 vec![value("y", &[3])],
             ));
-            let wanted = FineTuning { head: HeadChoice::Keep, train: TrainSelection::All, ..FineTuning::head(2, 3) };
+            let wanted = FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(2, 3) };
             let compiled = compile(&model, &wanted, &OperatorCatalog::standard());
             compiled.map(|program| program.manifest.prediction.name).map_err(|error| error.to_string())
         };

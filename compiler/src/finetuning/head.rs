@@ -51,11 +51,6 @@ impl Head {
 /// Finds the linear layer that makes an output: walks back over what makes probabilities of its scores, shape operators,
 /// enlargements and means over places, then over the addition of a bias, to a `Gemm`, `MatMul` or `Conv` with constant
 /// weights; where an output is a sum or mean of several such, to each of them.
-pub(crate) fn find_head(graph: &Graph, output: Option<&str>, reads: PredictionKind) -> Result<Head, CompilerError> {
-    head_behind(graph, chosen_output(graph, output)?, reads)
-}
-
-/// As [`find_head`], for a value.
 pub(crate) fn head_behind(graph: &Graph, value: ValueId, reads: PredictionKind) -> Result<Head, CompilerError> {
     let mut readers: HashMap<ValueId, usize> = HashMap::new();
     for read in graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten()) {
@@ -262,25 +257,20 @@ fn links(reads: PredictionKind) -> &'static [&'static str] {
 }
 
 /// The scores before any softmax or sigmoid that belongs to them: of the linear head, or else of the output itself.
-pub(crate) fn find_scores(
-    graph: &Graph,
-    output: Option<&str>,
-    reads: PredictionKind,
-) -> Result<ValueId, CompilerError> {
-    if let Ok(head) = find_head(graph, output, reads) {
-        return Ok(head.logits);
+pub(crate) fn find_scores(graph: &Graph, output: ValueId, reads: PredictionKind) -> ValueId {
+    if let Ok(head) = head_behind(graph, output, reads) {
+        return head.logits;
     }
-    let output = chosen_output(graph, output)?;
     let producers = producers(graph);
     let mut value = output;
     while let Some(node) = producers.get(&value).map(|index| &graph.nodes()[*index]) {
         match (node.operator.as_str(), node.input(0)) {
             ("Identity", Some(input)) => value = input,
-            (operator, Some(input)) if reads.links().contains(&operator) => return Ok(input),
+            (operator, Some(input)) if reads.links().contains(&operator) => return input,
             _ => break,
         }
     }
-    Ok(output)
+    output
 }
 
 pub(crate) fn chosen_output(graph: &Graph, wanted: Option<&str>) -> Result<ValueId, CompilerError> {
@@ -316,7 +306,7 @@ fn list(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finetuning::replace_head;
+    use crate::finetuning::replacement::replace_head;
     use crate::handmade::{graph, model, node, read, value, weight, with};
     use crate::initializers::Initializer;
     use crate::model_file::onnx::{ModelProto, NodeProto, ValueInfoProto, type_proto};
@@ -329,6 +319,10 @@ mod tests {
             [("w", &[4, 3]), ("turned", &[3, 4]), ("b", &[3]), ("cube", &[2, 4, 3]), ("kernel", &[3, 4, 1, 1])];
         let weights = shapes.iter().map(|(name, shape)| weight(name, shape)).collect();
         read(graph(nodes, weights, vec![value("x", &[4]), value("z", &[4])], outputs))
+    }
+
+    fn find_head(graph: &Graph, output: Option<&str>, reads: PredictionKind) -> Result<Head, CompilerError> {
+        head_behind(graph, chosen_output(graph, output)?, reads)
     }
 
     #[test]

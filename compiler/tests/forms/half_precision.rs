@@ -1,7 +1,7 @@
 //! Floats of 16 bits: trained as 32-bit floats, exported as they came.
 
 use millstream_compiler::finetuning::pattern_matches;
-use millstream_compiler::{HeadChoice, Initializer, Model, OperatorCatalog, compile};
+use millstream_compiler::{HeadChoice, Model, OperatorCatalog, compile};
 use prost::Message;
 
 use crate::onnx_file::onnx::{ModelProto, NodeProto, TensorProto};
@@ -157,7 +157,7 @@ fn what_is_added_to_a_file_of_16_bits_is_of_16_bits_too() {
     }
     let file = network(HALF, FLOAT);
     let model = Model::from_bytes(file.encode_to_vec()).unwrap();
-    let head = HeadChoice::New(Initializer::default());
+    let head = HeadChoice::default();
     let wanted = millstream_compiler::FineTuning { head, classes: 7, ..everything() };
     let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
     let exported = program.export(&program.parameters, &[]).unwrap().to_vec();

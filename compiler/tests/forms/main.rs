@@ -42,7 +42,7 @@ fn network(opset: i64, lengths: &[i64], nodes: Vec<NodeProto>, weights: Vec<Tens
 }
 
 fn everything() -> FineTuning {
-    FineTuning { head: HeadChoice::Keep, train: TrainSelection::All, ..FineTuning::head("batch", CLASSES) }
+    FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head("batch", CLASSES) }
 }
 
 fn compiled(bytes: &[u8]) -> TrainingProgram {

@@ -79,6 +79,15 @@ pub fn read_shared<S: Options, T: Options>(
     Ok(Shared { shared, own, whole: all })
 }
 
+/// Reads options that are a single value, as in `pooled: mean`.
+///
+/// # Errors
+/// A value of another type.
+pub fn read_value<T: DeserializeOwned>(options: &Value, place: &str) -> Result<T, ChoiceError> {
+    serde_json::from_value(options.clone())
+        .map_err(|error| refused(place, String::new(), in_words(&error.to_string(), Some(options))))
+}
+
 fn mapping<'a>(options: &'a Value, place: &str) -> Result<&'a Map<String, Value>, ChoiceError> {
     let message = || format!("options are written as `name: value`, got {}", got(options));
     options.as_object().ok_or_else(|| refused(place, String::new(), message()))

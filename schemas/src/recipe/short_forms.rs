@@ -61,7 +61,6 @@ mod tests {
             ("training.optimizer", "Optimizer"),
             ("training.schedule", "Schedule"),
             ("data.damaged", "DamagedPolicy"),
-            ("model.head", "HeadRecipe"),
             ("model.train", "TrainSelection"),
         ] {
             let choices = schema["$defs"][definition]["oneOf"].as_array().unwrap();

@@ -175,7 +175,7 @@ fn program_of_masks() -> TrainingProgram {
     graph.set_outputs(&[scores]);
     let model = Model::from_bytes(graph.to_onnx("masks")).unwrap();
     let loss = loss(Choice::new("sparse_cross_entropy", json!({"ignore_index": 255})));
-    let (head, train) = (HeadChoice::Keep, TrainSelection::All);
+    let (head, train) = (HeadChoice::keep(), TrainSelection::All);
     let wanted = FineTuning { head, train, loss, ..FineTuning::head(BATCH, CLASSES) };
     compile(&model, &wanted, &OperatorCatalog::standard()).unwrap()
 }

@@ -82,7 +82,7 @@ pub(crate) fn program() -> TrainingProgram {
 pub(crate) fn regularized_program() -> TrainingProgram {
     let model = Model::from_bytes(perceptron(true)).unwrap();
     let wanted = FineTuning {
-        head: HeadChoice::Keep,
+        head: HeadChoice::keep(),
         train: TrainSelection::All,
         batch_normalization: BatchNormalization::Training,
         dropout: DropoutMode::Live,
@@ -94,7 +94,8 @@ pub(crate) fn regularized_program() -> TrainingProgram {
 /// Another model of these inputs and parameters compiled so.
 pub(crate) fn program_of(model: Vec<u8>) -> TrainingProgram {
     let model = Model::from_bytes(model).unwrap();
-    let wanted = FineTuning { head: HeadChoice::Keep, train: TrainSelection::All, ..FineTuning::head(BATCH, CLASSES) };
+    let wanted =
+        FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(BATCH, CLASSES) };
     compile(&model, &wanted, &OperatorCatalog::standard()).unwrap()
 }
 

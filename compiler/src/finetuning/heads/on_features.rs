@@ -1,29 +1,136 @@
 //! A new head on features that a model gives, or computes on its way.
 
-use millstream_schemas::recipe::{Activation, HeadInput, Pooling};
+use millstream_schemas::choice::{Catalog, Choice, ChoiceError, Options, share};
 use millstream_schemas::shown;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::dropout;
-use super::head::{Head, chosen_output, head_behind};
-use super::new_head::FeatureHead;
-use super::pooling::{pool_map, pool_sequence};
+use super::head_function::{HeadFunction, HeadModel, PlacedHead};
+use super::head_kind::{HeadBuild, HeadKind, HeadOptions};
+use super::pooling::{Pooling, pool_map, pool_sequence};
 use crate::CompilerError;
+use crate::finetuning::dropout;
+use crate::finetuning::head::{Head, head_behind};
 use crate::graph::{Constant, Graph, TensorType, ValueId};
-use crate::initializers::{Fans, Initializer};
+use crate::initializers::{Fans, Initializer, InitializerKind};
 use crate::losses::PredictionKind;
 
-/// Puts a head with `classes` outputs on features, in whose place its scores become the model's output `logits`.
-///
-/// # Errors
-/// The features are of another form than the head asks for, or their number is not known.
-pub(crate) fn add_feature_head(
-    graph: &mut Graph,
-    output: Option<&str>,
+pub(super) const HEAD: HeadKind = HeadKind {
+    name: "on_features",
+    summary: "A new one of one or more layers on what a model gives, with a class for each row, token or pixel.",
+    documentation: "Vectors `[batch, features]`, sequences of them `[batch, sequence, features]`, or maps `[batch, features, height, \
+        width]` go through `dropout`, a linear layer and `activation` for each width of `hidden`, then `dropout` and a linear layer with as \
+        many outputs as the data has classes. With `pooling` the vectors of a row become one first.",
+    samples: &[
+        "{}",
+        r#"{"pooling": "mean", "hidden": [256], "activation": "gelu", "dropout": 0.1}"#,
+        r#"{"reads": "before_head", "new_with": "zeros"}"#,
+    ],
+    build: HeadBuild::of::<FeatureHead>(),
+};
+
+/// A new head on features: vectors `[batch, features]`, sequences of them `[batch, sequence, features]`, or maps
+/// `[batch, features, height, width]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FeatureHead {
+    /// Which features it reads.
+    pub reads: HeadInput,
+    /// How those of a row become one vector; without it each token of a sequence, or pixel of a map, has an answer of its
+    /// own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<Pooling>,
+    /// Widths of the layers before the last, in order; none for a single layer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(range(min = 1)))]
+    pub hidden: Vec<usize>,
+    /// What stands behind each of those.
+    pub activation: Activation,
+    /// Share of the numbers in front of each of its layers that training leaves out at random, 0 to below 1.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    pub dropout: f32,
+    /// How its weights are drawn; `xavier_uniform` by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "optional_initializer")]
+    pub new_with: Option<Choice>,
+    /// What `new_with` names.
+    #[serde(skip)]
+    pub initializer: Initializer,
+}
+
+impl Options for FeatureHead {
+    fn validate(&self) -> Result<(), String> {
+        match self.hidden.iter().find(|width| **width == 0) {
+            Some(_) => Err("hidden holds widths of 1 or more, got 0".into()),
+            None => share("dropout", self.dropout.into()),
+        }
+    }
+}
+
+impl HeadOptions for FeatureHead {
+    fn find_initializers(&mut self, place: &str, catalog: &Catalog<InitializerKind>) -> Result<(), ChoiceError> {
+        if let Some(choice) = &self.new_with {
+            self.initializer = Initializer::choose(catalog, choice, &format!("{place}.new_with"))?;
+        }
+        self.new_with = Some(self.initializer.choice().clone());
+        Ok(())
+    }
+}
+
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
+}
+
+fn optional_initializer(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "anyOf": [{ "$ref": "#/$defs/Initializer" }, { "type": "null" }] })
+}
+
+/// Which features a new head reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadInput {
+    /// What the model gives.
+    #[default]
+    Output,
+    /// What the model's last linear layer reads, which it takes the place of.
+    BeforeHead,
+}
+
+/// What stands between two layers of a head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// max(0, x).
+    #[default]
+    Relu,
+    /// x·Φ(x), Φ the normal distribution function.
+    Gelu,
+    /// x·σ(x), σ the logistic function.
+    Silu,
+    /// The hyperbolic tangent.
+    Tanh,
+}
+
+impl HeadFunction for FeatureHead {
+    /// Puts a head with as many outputs as there are classes on features, in whose place its scores become the model's output
+    /// `logits`.
+    ///
+    /// # Errors
+    /// The features are of another form than the head asks for, or their number is not known.
+    fn place(&self, model: &mut HeadModel<'_>) -> Result<PlacedHead, CompilerError> {
+        let (output, classes, seed) = (model.output, model.classes, model.seed);
+        add(self, model.graph, output, classes, seed).map(PlacedHead::from)
+    }
+}
+
+fn add(
     wanted: &FeatureHead,
+    graph: &mut Graph,
+    output: ValueId,
     classes: usize,
     seed: u64,
 ) -> Result<Head, CompilerError> {
-    let output = chosen_output(graph, output)?;
     let features = match wanted.reads {
         HeadInput::Output => output,
         HeadInput::BeforeHead => before_head(graph, output)?,

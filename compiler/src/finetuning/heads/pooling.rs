@@ -1,7 +1,8 @@
 //! The vectors of a sequence, or the places of a map, become one vector.
 
-use millstream_schemas::recipe::Pooling;
 use millstream_schemas::shown;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::CompilerError;
 use crate::graph::{Attribute, Constant, ElementType, Graph, ValueId};
@@ -15,6 +16,21 @@ const LEAST_TOKENS: f32 = 1e-9;
 const OUT_OF_SIGHT: f32 = 1e9;
 /// Reductions take their axes as an input from this opset on; `ReduceSum` always does here.
 const AXES_INPUT_SINCE: i64 = 18;
+
+/// How the vectors of a sequence become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The mean of the tokens, padding left out by the model's input `attention_mask`.
+    #[default]
+    Mean,
+    /// The first token's.
+    First,
+    /// The largest of each feature, padding left out as for the mean.
+    Max,
+    /// A mean by a share that a new layer gives each token, softmax(x·w), padding left out as for the mean.
+    Attention,
+}
 
 /// The pooled vectors, `[batch, features]`, and the weights that were added for it.
 pub(crate) type Pooled = (ValueId, Vec<ValueId>);

@@ -1,0 +1,35 @@
+//! Heads: what becomes of the layer that makes a model's answer. Each file holds one way.
+
+mod head_choice;
+mod head_function;
+mod head_kind;
+mod keep;
+mod new_head;
+mod new_with;
+mod on_features;
+mod pooled;
+mod pooling;
+
+use std::sync::OnceLock;
+
+use millstream_schemas::choice::Catalog;
+
+pub use head_choice::HeadChoice;
+pub use head_function::{HeadFunction, HeadModel, PlacedHead};
+pub use head_kind::{HeadBuild, HeadKind, HeadOptions};
+pub use on_features::{Activation, FeatureHead, HeadInput};
+pub use pooling::Pooling;
+
+/// The heads of this crate. More rows are added by [`Catalog::with`].
+pub fn standard() -> &'static Catalog<HeadKind> {
+    static CATALOG: OnceLock<Catalog<HeadKind>> = OnceLock::new();
+    CATALOG.get_or_init(|| {
+        Catalog::new([
+            keep::HEAD, //
+            new_head::HEAD,
+            new_with::HEAD,
+            on_features::HEAD,
+            pooled::HEAD,
+        ])
+    })
+}
