@@ -208,6 +208,7 @@ mod tests {
             figures: [("accuracy", Some(accuracy))].into_iter().collect(),
             tables: Vec::new(),
             majority: Some(Majority { class: "x".into(), of_class: 160, targets: 200, classes: 2 }),
+            intervals: Vec::new(),
         };
         let decides = &FigureKind::of_older_builds()[0];
         let start = |accuracy, loss| EpochEvaluation::from(&evaluation(accuracy, loss));
@@ -243,6 +244,7 @@ mod tests {
             figures: [("r2", Some(r2))].into_iter().collect(),
             tables: Vec::new(),
             majority: None,
+            intervals: Vec::new(),
         };
         let r2 =
             FigureKind { name: "r2".into(), better: Better::Higher, unit: Unit::Number, of_constant_answer: false };

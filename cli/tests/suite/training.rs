@@ -155,7 +155,8 @@ fn what_a_recipe_measures_is_told_written_down_and_decides() {
     let (history, evaluation) = (&metrics["history"], &metrics["evaluation"]);
     assert_eq!((&history["decides"]["name"], &history["decides"]["better"]), (&json!("log_loss"), &json!("lower")));
     let keys: Vec<&String> = evaluation.as_object().unwrap().keys().collect();
-    let wanted = ["rows", "not_finite", "loss", "f1_micro", "top_2", "log_loss", "confusion_matrix", "majority"];
+    let wanted =
+        ["rows", "not_finite", "loss", "f1_micro", "top_2", "log_loss", "confusion_matrix", "majority", "intervals"];
     assert_eq!(keys, wanted);
     assert_eq!(history["best"]["log_loss"], evaluation["log_loss"]);
     let (loss, log_loss) = (evaluation["loss"].as_f64().unwrap(), evaluation["log_loss"].as_f64().unwrap());

@@ -5,7 +5,7 @@ use millstream_schemas::choice::Options;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::class_counts::share;
+use super::answer_share::AnswerShare;
 use super::figure_kind::{Better, Unit};
 use super::measured_batch::MeasuredBatch;
 use super::metric_function::{Meter, MetricFunction};
@@ -63,20 +63,19 @@ impl MetricFunction for Accuracy {
 }
 
 #[derive(Debug, Default)]
-struct Counted {
-    answers: u64,
-    right: u64,
-}
+struct Counted(AnswerShare);
 
 impl Meter for Counted {
     fn add(&mut self, batch: &MeasuredBatch<'_>) {
-        batch.each_answer(|answer| {
-            self.answers += 1;
-            self.right += u64::from(answer.predicted == Some(answer.truth));
-        });
+        batch.each_answer(|answer| self.0.add(answer.row, answer.predicted == Some(answer.truth)));
+        self.0.end_batch();
     }
 
     fn figures(&self) -> Vec<Option<f64>> {
-        vec![share(self.right, self.answers)]
+        vec![self.0.share()]
+    }
+
+    fn intervals(&self) -> Vec<Option<[f64; 2]>> {
+        vec![self.0.interval()]
     }
 }

@@ -14,7 +14,7 @@ pub(super) enum Average {
     /// The mean over the classes, each alike; those that are neither among the targets nor the answers are left out.
     #[default]
     Macro,
-    /// Of all classes' counts together.
+    /// Of all classes' counts together; of labels, all labels'.
     Micro,
     /// The mean over the classes, each by its targets.
     Weighted,
@@ -35,6 +35,9 @@ impl Average {
 
     /// Begins to count, for a figure that is one count of a class by another.
     pub(super) fn start(self, classes: &[String], parts: Parts) -> Result<Box<dyn Meter>, String> {
+        if self == Self::Binary && classes.is_empty() {
+            return Err("`average: binary` is for two classes, and the loss is one of labels".into());
+        }
         if self == Self::Binary && classes.len() != 2 {
             return Err(format!("`average: binary` is for two classes, and there are {}", classes.len()));
         }

@@ -1,4 +1,6 @@
-use super::measured_batch::MeasuredBatch;
+use millstream_compiler::losses::PredictionKind;
+
+use super::measured_batch::{Answer, MeasuredBatch};
 
 /// Targets and answers of one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,14 +22,32 @@ impl ClassCounts {
         Self(vec![ClassCount::default(); classes.len()])
     }
 
-    /// What has scores that are no numbers was taken for no class.
+    /// What has scores that are no numbers was taken for no class. Of labels that may hold together each counts by itself.
     pub(super) fn add(&mut self, batch: &MeasuredBatch<'_>) {
-        batch.each_answer(|answer| {
-            self.0[answer.truth].rows += 1;
-            if let Some(predicted) = answer.predicted {
-                self.0[predicted].taken += 1;
-                self.0[answer.truth].right += u64::from(predicted == answer.truth);
+        if batch.reads() == PredictionKind::LabelScores {
+            return self.add_labels(batch);
+        }
+        batch.each_answer(|answer| self.count(answer));
+    }
+
+    /// Adds one place.
+    pub(super) fn count(&mut self, answer: &Answer<'_>) {
+        self.0[answer.truth].rows += 1;
+        if let Some(predicted) = answer.predicted {
+            self.0[predicted].taken += 1;
+            self.0[answer.truth].right += u64::from(predicted == answer.truth);
+        }
+    }
+
+    fn add_labels(&mut self, batch: &MeasuredBatch<'_>) {
+        batch.each_label(|answer| {
+            if self.0.len() <= answer.label {
+                self.0.resize(answer.label + 1, ClassCount::default());
             }
+            let (count, holds, is_said) = (&mut self.0[answer.label], answer.holds(), answer.is_said());
+            count.rows += u64::from(holds);
+            count.taken += u64::from(is_said);
+            count.right += u64::from(holds && is_said);
         });
     }
 

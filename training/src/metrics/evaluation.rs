@@ -28,6 +28,10 @@ pub struct Evaluation {
     /// The most frequent class, where the model is one of classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub majority: Option<Majority>,
+    /// Intervals of 95 % of the figures that have one, by their names, `[low, high]`: what other rows from the same source
+    /// would bring. That of a share of rows is Wilson's, any other one is from a [`Bootstrap`](super::Bootstrap).
+    #[serde(serialize_with = "by_name", skip_serializing_if = "Vec::is_empty")]
+    pub intervals: Vec<(String, [f64; 2])>,
 }
 
 /// The most frequent class among the targets.
@@ -54,6 +58,11 @@ impl Evaluation {
     /// The figure of this name, the loss among them.
     pub fn figure(&self, name: &str) -> Option<f64> {
         if name == FigureKind::LOSS { Some(self.loss) } else { self.figures.get(name) }
+    }
+
+    /// The interval of the figure of this name.
+    pub fn interval(&self, name: &str) -> Option<[f64; 2]> {
+        self.intervals.iter().find(|(known, _)| known == name).map(|(_, interval)| *interval)
     }
 
     /// The table of this name.
@@ -90,15 +99,15 @@ impl Evaluation {
     }
 }
 
-fn by_name<S: Serializer>(tables: &[(String, Table)], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(tables.len()))?;
-    for (name, table) in tables {
-        map.serialize_entry(name, table)?;
+fn by_name<T: Serialize, S: Serializer>(named: &[(String, T)], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(named.len()))?;
+    for (name, value) in named {
+        map.serialize_entry(name, value)?;
     }
     map.end()
 }
 
-/// As it stands in a file. Older builds did not write the majority.
+/// As it stands in a file. Older builds did not write the majority and the intervals.
 #[derive(Deserialize)]
 struct Written {
     rows: u64,
@@ -107,6 +116,8 @@ struct Written {
     #[serde(with = "crate::number_or_null")]
     loss: f64,
     majority: Option<Majority>,
+    #[serde(default)]
+    intervals: Map<String, Value>,
     #[serde(flatten)]
     found: Map<String, Value>,
 }
@@ -115,8 +126,14 @@ impl TryFrom<Written> for Evaluation {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { rows, not_finite, loss, majority, found } = written;
-        let mut this = Self { rows, not_finite, loss, figures: Figures::default(), tables: Vec::new(), majority };
+        let Written { rows, not_finite, loss, majority, intervals, found } = written;
+        let interval = |(name, value): (String, Value)| match serde_json::from_value(value) {
+            Ok(interval) => Ok((name, interval)),
+            Err(_) => Err(format!("the interval of `{name}` is not two numbers")),
+        };
+        let intervals = intervals.into_iter().map(interval).collect::<Result<_, _>>()?;
+        let (figures, tables) = (Figures::default(), Vec::new());
+        let mut this = Self { rows, not_finite, loss, figures, tables, majority, intervals };
         for (name, value) in found {
             match value {
                 Value::Null | Value::Number(_) => this.figures.set(&name, value.as_f64()),
@@ -177,6 +194,15 @@ mod tests {
         again.as_object_mut().unwrap().shift_remove("majority").unwrap();
         assert_eq!(again.to_string(), old.to_string());
         assert_eq!(serde_json::from_value::<Evaluation>(again).unwrap(), read);
+        let mut newer = read.clone();
+        newer.intervals = vec![("accuracy".into(), [0.375, 0.96])];
+        let written = serde_json::to_value(&newer).unwrap();
+        assert_eq!(written["intervals"], json!({"accuracy": [0.375, 0.96]}));
+        let again: Evaluation = serde_json::from_value(written).unwrap();
+        assert_eq!((again.interval("accuracy"), again.interval("top_5"), &again), (Some([0.375, 0.96]), None, &newer));
+        let odd = json!({"rows": 5, "loss": 0.25, "intervals": {"accuracy": [0.5]}});
+        let message = serde_json::from_value::<Evaluation>(odd).unwrap_err().to_string();
+        assert!(message.contains("the interval of `accuracy` is not two numbers"), "{message}");
         let odd = json!({"rows": 5, "loss": 0.25, "accuracy": "high"});
         assert!(serde_json::from_value::<Evaluation>(odd).unwrap_err().to_string().contains("`accuracy` is no table"));
     }
@@ -195,6 +221,7 @@ mod tests {
                 figures: [("accuracy", Some(accuracy))].into_iter().collect(),
                 tables: Vec::new(),
                 majority: Some(Majority { class: "b".into(), of_class, targets: 200, classes: 2 }),
+                intervals: Vec::new(),
             };
             let said = evaluation.no_better_than_majority(&FigureKind::of_older_builds());
             assert_eq!(said.is_some(), wanted.is_some());

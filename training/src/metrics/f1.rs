@@ -15,7 +15,8 @@ pub(super) const METRIC: MetricKind = MetricKind {
     summary: "The harmonic mean of precision and recall.",
     documentation: "Of a class 2·right / (taken for it + rows of it), the harmonic mean of precision and recall, \
         averaged as `average` says, as scikit-learn does. The figure is called `f1`, and after another average \
-        `f1_micro`, `f1_weighted`, `f1_binary`.",
+        `f1_micro`, `f1_weighted`, `f1_binary`. Of labels that may hold together each counts by itself, said \
+        to hold above a probability of ½; `binary` is for two classes alone.",
     better: Better::Higher,
     unit: Unit::Share,
     of_constant_answer: false,
@@ -75,6 +76,10 @@ impl Options for F1 {
 impl MetricFunction for F1 {
     fn reads(&self) -> PredictionKind {
         PredictionKind::ClassScores
+    }
+
+    fn reads_also(&self) -> &'static [PredictionKind] {
+        &[PredictionKind::LabelScores]
     }
 
     fn figure_names(&self) -> Vec<String> {

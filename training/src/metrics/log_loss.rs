@@ -9,6 +9,7 @@ use super::figure_kind::{Better, Unit};
 use super::measured_batch::MeasuredBatch;
 use super::metric_function::{Meter, MetricFunction};
 use super::metric_kind::{Build, MetricKind, Worked};
+use super::probabilities::negative_log_likelihood;
 
 pub(super) const METRIC: MetricKind = MetricKind {
     name: "log_loss",
@@ -72,29 +73,11 @@ impl Meter for Sum {
     fn add(&mut self, batch: &MeasuredBatch<'_>) {
         batch.each_answer(|answer| {
             self.answers += 1;
-            self.sum += of_scores(answer.scores, answer.truth);
+            self.sum += negative_log_likelihood(answer.scores, answer.truth);
         });
     }
 
     fn figures(&self) -> Vec<Option<f64>> {
         vec![(self.answers > 0).then(|| self.sum / self.answers as f64)]
-    }
-}
-
-/// −ln softmax(scores)[class], in doubles.
-fn of_scores(scores: &[f32], class: usize) -> f64 {
-    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = scores.iter().map(|score| (f64::from(*score) - f64::from(highest)).exp()).sum();
-    f64::from(highest) + sum.ln() - f64::from(scores[class])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::of_scores;
-
-    #[test]
-    fn large_scores_do_not_overflow() {
-        assert!((of_scores(&[1000.0, 1000.0], 0) - std::f64::consts::LN_2).abs() < 1e-12);
-        assert!((of_scores(&[-1000.0, 1000.0], 0) - 2000.0).abs() < 1e-9);
     }
 }

@@ -11,6 +11,7 @@ pub struct MeasuredBatch<'a> {
     shape: &'a [usize],
     targets: Targets<'a>,
     weights: &'a [f64],
+    reads: PredictionKind,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +20,41 @@ enum Targets<'a> {
     Floats(&'a [f32]),
     /// Without its axis of classes.
     Classes(&'a [i64]),
+    /// One for each place of a sequence.
+    Tokens(&'a [i64]),
     /// Of a shape of their own: the loss alone compares them.
     Other,
+}
+
+/// A row of a batch, for itself.
+#[derive(Clone, Debug)]
+pub(super) struct MeasuredRow {
+    prediction: Vec<f32>,
+    shape: Vec<usize>,
+    targets: RowTargets,
+    reads: PredictionKind,
+}
+
+#[derive(Clone, Debug)]
+enum RowTargets {
+    Floats(Vec<f32>),
+    Classes(Vec<i64>),
+    Tokens(Vec<i64>),
+    Other,
+}
+
+impl MeasuredRow {
+    /// A batch of this row alone.
+    pub(super) fn batch(&self) -> MeasuredBatch<'_> {
+        let targets = match &self.targets {
+            RowTargets::Floats(targets) => Targets::Floats(targets),
+            RowTargets::Classes(targets) => Targets::Classes(targets),
+            RowTargets::Tokens(targets) => Targets::Tokens(targets),
+            RowTargets::Other => Targets::Other,
+        };
+        let (prediction, shape, reads) = (&self.prediction, &self.shape, self.reads);
+        MeasuredBatch { prediction, shape, targets, weights: &[1.0], reads }
+    }
 }
 
 /// What was said of one place of a row, and what is true of it.
@@ -34,6 +68,31 @@ pub struct Answer<'a> {
     pub scores: &'a [f32],
     /// The row of the batch.
     pub row: usize,
+}
+
+/// What was said of one label at one place of a row, and what is true of it.
+#[derive(Clone, Copy, Debug)]
+pub struct LabelAnswer {
+    /// The label.
+    pub label: usize,
+    /// Its score before the sigmoid.
+    pub score: f32,
+    /// From 0, it does not hold, to 1, it holds.
+    pub target: f32,
+    /// The row of the batch.
+    pub row: usize,
+}
+
+impl LabelAnswer {
+    /// Whether the label holds: a target above ½.
+    pub fn holds(&self) -> bool {
+        self.target > 0.5
+    }
+
+    /// Whether it was said to hold: a probability above ½. A score that is no number says what is wrong.
+    pub fn is_said(&self) -> bool {
+        if self.score.is_finite() { self.score > 0.0 } else { !self.holds() }
+    }
 }
 
 impl<'a> MeasuredBatch<'a> {
@@ -65,6 +124,12 @@ impl<'a> MeasuredBatch<'a> {
         let targets = match &targets.data {
             TensorData::F32(values) if values.len() == prediction.len() => Targets::Floats(values),
             TensorData::I64(values) if is_scores && values.len() == places(shape[1]) => Targets::Classes(values),
+            TensorData::I64(values)
+                if reads == PredictionKind::SequenceScores
+                    && values.len() == shape.iter().take(2).product::<usize>() =>
+            {
+                Targets::Tokens(values)
+            }
             _ if !is_compared => Targets::Other,
             _ => {
                 return Err(TrainingError::Input {
@@ -74,7 +139,12 @@ impl<'a> MeasuredBatch<'a> {
                 });
             }
         };
-        Ok(Self { prediction, shape, targets, weights })
+        Ok(Self { prediction, shape, targets, weights, reads })
+    }
+
+    /// What the prediction is read as.
+    pub fn reads(&self) -> PredictionKind {
+        self.reads
     }
 
     /// Length of each axis of the prediction.
@@ -84,6 +154,24 @@ impl<'a> MeasuredBatch<'a> {
 
     fn in_a_row(&self) -> usize {
         self.prediction.len() / self.weights.len().max(1)
+    }
+
+    /// A row for itself.
+    pub(super) fn row(&self, row: usize) -> MeasuredRow {
+        let rows = self.weights.len();
+        fn part<T: Clone>(of: &[T], row: usize, rows: usize) -> Vec<T> {
+            let in_a_row = of.len() / rows;
+            of[row * in_a_row..(row + 1) * in_a_row].to_vec()
+        }
+        let targets = match self.targets {
+            Targets::Floats(targets) => RowTargets::Floats(part(targets, row, rows)),
+            Targets::Classes(targets) => RowTargets::Classes(part(targets, row, rows)),
+            Targets::Tokens(targets) => RowTargets::Tokens(part(targets, row, rows)),
+            Targets::Other => RowTargets::Other,
+        };
+        let mut shape = self.shape.to_vec();
+        shape[0] = 1;
+        MeasuredRow { prediction: part(self.prediction, row, rows), shape, targets, reads: self.reads }
     }
 
     /// Rows that count.
@@ -103,7 +191,32 @@ impl<'a> MeasuredBatch<'a> {
         let of_row = move |row: usize| row * in_a_row..(row + 1) * in_a_row;
         self.rows().filter_map(move |row| match self.targets {
             Targets::Floats(targets) => Some((row, &self.prediction[of_row(row)], &targets[of_row(row)])),
-            Targets::Classes(_) | Targets::Other => None,
+            Targets::Classes(_) | Targets::Tokens(_) | Targets::Other => None,
+        })
+    }
+
+    /// Hands on each label of each place of each row that counts, by row, then by label; nothing where the targets are not
+    /// numbers of the prediction's shape.
+    pub fn each_label(&self, mut take: impl FnMut(&LabelAnswer)) {
+        let labels = self.shape.get(1).copied().unwrap_or(1).max(1);
+        for (row, scores, targets) in self.numbers() {
+            let places = (scores.len() / labels).max(1);
+            for (at, (score, target)) in scores.iter().zip(targets).enumerate() {
+                take(&LabelAnswer { label: at / places, score: *score, target: *target, row });
+            }
+        }
+    }
+
+    /// Of each row that counts the scores, row-major `[sequence, symbols]`, and a token for each place of the sequence, with
+    /// the row; nothing where the targets are no such tokens.
+    pub fn sequences(&self) -> impl Iterator<Item = (usize, &[f32], &[i64])> {
+        let (in_a_row, length) = (self.in_a_row(), self.shape.get(1).copied().unwrap_or(0));
+        self.rows().filter_map(move |row| match self.targets {
+            Targets::Tokens(tokens) => {
+                let scores = &self.prediction[row * in_a_row..(row + 1) * in_a_row];
+                Some((row, scores, &tokens[row * length..(row + 1) * length]))
+            }
+            Targets::Floats(_) | Targets::Classes(_) | Targets::Other => None,
         })
     }
 
@@ -127,7 +240,7 @@ impl<'a> MeasuredBatch<'a> {
                     gather(targets, &mut wanted);
                     wanted.iter().any(|target| *target != 0.0).then(|| highest(&wanted))
                 }
-                Targets::Other => None,
+                Targets::Tokens(_) | Targets::Other => None,
             };
             let Some(truth) = truth else { continue };
             gather(self.prediction, &mut scores);

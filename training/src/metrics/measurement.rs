@@ -1,7 +1,8 @@
 use millstream_compiler::losses::PredictionKind;
 
+use super::bootstrap::Bootstrap;
 use super::evaluation::{Evaluation, Majority};
-use super::measured_batch::MeasuredBatch;
+use super::measured_batch::{MeasuredBatch, MeasuredRow};
 use super::metric::Metric;
 use super::metric_function::Meter;
 use super::metric_set::MetricSet;
@@ -11,7 +12,9 @@ use crate::TrainingError;
 pub(crate) struct Measurement {
     reads: PredictionKind,
     classes: Vec<String>,
-    meters: Vec<(Vec<String>, Box<dyn Meter>)>,
+    meters: Vec<(Metric, Box<dyn Meter>)>,
+    /// And the rows that it draws from.
+    bootstrap: Option<(Bootstrap, Vec<MeasuredRow>)>,
     rows: u64,
     not_finite: u64,
     weight: f64,
@@ -25,12 +28,12 @@ impl Measurement {
     /// # Errors
     /// A metric makes no sense for these classes.
     pub(crate) fn start(metrics: &MetricSet, classes: &[String]) -> Result<Self, TrainingError> {
-        let names = |metric: &Metric| metric.figures().iter().map(|figure| figure.name.clone()).collect();
-        let meters = metrics.metrics().iter().map(names).zip(metrics.start(classes)?).collect();
+        let meters = metrics.metrics().iter().cloned().zip(metrics.start(classes)?).collect();
         Ok(Self {
             reads: metrics.reads(),
             classes: classes.to_vec(),
             meters,
+            bootstrap: metrics.bootstrap().map(|bootstrap| (bootstrap, Vec::new())),
             rows: 0,
             not_finite: 0,
             weight: 0.0,
@@ -72,12 +75,16 @@ impl Measurement {
         self.rows += rows.len() as u64;
         self.not_finite += rows.iter().filter(|row| !batch.is_finite(**row)).count() as u64;
         self.meters.iter_mut().for_each(|(_, meter)| meter.add(batch));
+        if let Some((_, held)) = &mut self.bootstrap {
+            held.extend(rows.iter().map(|row| batch.row(*row)));
+        }
         Ok(())
     }
 
     /// What was found; none when no row had a target.
     pub(crate) fn finish(&self) -> Option<Evaluation> {
-        let figures = self.meters.iter().flat_map(|(names, meter)| names.clone().into_iter().zip(meter.figures()));
+        let named = |(metric, meter): &(Metric, Box<dyn Meter>)| names(metric).zip(meter.figures()).collect::<Vec<_>>();
+        let figures = self.meters.iter().flat_map(named);
         (self.rows > 0).then(|| Evaluation {
             rows: self.rows,
             not_finite: self.not_finite,
@@ -85,7 +92,21 @@ impl Measurement {
             figures: figures.collect(),
             tables: self.meters.iter().flat_map(|(_, meter)| meter.tables()).collect(),
             majority: self.majority(),
+            intervals: self.meters.iter().flat_map(|(metric, meter)| self.intervals(metric, &**meter)).collect(),
         })
+    }
+
+    /// Those that the meter knows, or else those of the bootstrap, of figures that have a value.
+    fn intervals(&self, metric: &Metric, meter: &dyn Meter) -> Vec<(String, [f64; 2])> {
+        let (values, mut intervals) = (meter.figures(), meter.intervals());
+        intervals.resize(values.len(), None);
+        if let Some((bootstrap, rows)) = self.bootstrap.as_ref().filter(|_| intervals.contains(&None)) {
+            let drawn = bootstrap.intervals(metric, &self.classes, rows);
+            intervals = intervals.into_iter().zip(drawn).map(|(known, drawn)| known.or(drawn)).collect();
+        }
+        let has_value = |value: Option<f64>| value.is_some_and(f64::is_finite);
+        let of_values = names(metric).zip(values).zip(intervals).filter(|((_, value), _)| has_value(*value));
+        of_values.filter_map(|((name, _), interval)| Some((name, interval?))).collect()
     }
 
     fn majority(&self) -> Option<Majority> {
@@ -96,5 +117,105 @@ impl Measurement {
             targets: self.of_class.iter().sum(),
             classes: self.classes.len() as u64,
         })
+    }
+}
+
+fn names(metric: &Metric) -> impl Iterator<Item = String> {
+    metric.figures().iter().map(|figure| figure.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_schemas::{Choice, Tensor, mix};
+
+    use super::super::standard;
+    use super::*;
+
+    fn named(names: &[&str], reads: PredictionKind) -> MetricSet {
+        let choices: Vec<Choice> = names.iter().map(|name| Choice::named(*name)).collect();
+        MetricSet::choose(standard(), Some(&choices), None, reads).unwrap()
+    }
+
+    /// Of rows of one number, in batches of so many.
+    fn of_numbers(metrics: &MetricSet, predicted: &[f32], in_a_batch: usize) -> Evaluation {
+        let mut measurement = Measurement::start(metrics, &[]).unwrap();
+        for predicted in predicted.chunks(in_a_batch) {
+            let (shape, weights) = ([predicted.len(), 1], vec![1.0; predicted.len()]);
+            let targets = Tensor::f32(shape, vec![0.0; predicted.len()]);
+            let batch = MeasuredBatch::new((&shape, predicted), &targets, &weights, PredictionKind::Numbers).unwrap();
+            measurement.add(&batch, 0.0, 1.0).unwrap();
+        }
+        measurement.finish().unwrap()
+    }
+
+    #[test]
+    fn shares_of_rows_have_wilsons_interval_and_shares_of_places_none() {
+        let metrics = named(&["accuracy", "top_k", "exact_match", "f1"], PredictionKind::ClassScores);
+        let classes: Vec<String> = ["a", "b"].map(String::from).to_vec();
+        let mut of_rows = Measurement::start(&metrics, &classes).unwrap();
+        // Nine of ten are right; the eleventh has no weight.
+        let prediction: Vec<f32> = (0..11).flat_map(|_| [1.0, 0.0]).collect();
+        let targets = Tensor::i64([11], [vec![0; 9], vec![1, 1]].concat());
+        let weights = [vec![1.0; 10], vec![0.0]].concat();
+        let batch = MeasuredBatch::new((&[11, 2], &prediction), &targets, &weights, PredictionKind::ClassScores);
+        of_rows.add(&batch.unwrap(), 0.1, 10.0).unwrap();
+        let found = of_rows.finish().unwrap();
+        // scipy.stats.binomtest(9, 10).proportion_ci(0.95, method="wilson")
+        for name in ["accuracy", "exact_match"] {
+            let [low, high] = found.interval(name).unwrap();
+            assert!((low - 0.595849973205).abs() < 1e-9 && (high - 0.982123786905).abs() < 1e-9, "{name}");
+        }
+        assert_eq!((found.interval("top_5"), found.interval("f1"), found.intervals.len()), (None, None, 2));
+
+        let mut of_places = Measurement::start(&metrics, &classes).unwrap();
+        let targets = Tensor::i64([2, 2], vec![0, 0, 1, 0]);
+        let prediction = [1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0];
+        let batch =
+            MeasuredBatch::new((&[2, 2, 2], &prediction), &targets, &[1.0, 1.0], PredictionKind::ClassScores).unwrap();
+        of_places.add(&batch, 0.1, 2.0).unwrap();
+        let found = of_places.finish().unwrap();
+        assert_eq!(found.figure("accuracy"), Some(0.75));
+        assert_eq!((found.interval("accuracy"), found.interval("exact_match").is_some()), (None, true));
+    }
+
+    #[test]
+    fn the_bootstrap_of_a_mean_is_as_wide_as_its_standard_error_says() {
+        let predicted: Vec<f32> = (0..400).map(|row| (mix(row) % 1000) as f32 / 1000.0).collect();
+        let metrics = named(&["mae", "rmse", "r2"], PredictionKind::Numbers).with_bootstrap(Bootstrap::default());
+        let found = of_numbers(&metrics, &predicted, 32);
+        let mean = found.figure("mae").unwrap();
+        let variance = predicted.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / 400.0;
+        let reach = 1.96 * (variance / 400.0).sqrt();
+        let [low, high] = found.interval("mae").unwrap();
+        assert!((low - (mean - reach)).abs() < 0.15 * reach, "{low} to {high}, wanted {mean} and {reach} about it");
+        assert!((high - (mean + reach)).abs() < 0.15 * reach, "{low} to {high}, wanted {mean} and {reach} about it");
+        let [low, high] = found.interval("rmse").unwrap();
+        assert!(low < found.figure("rmse").unwrap() && found.figure("rmse").unwrap() < high);
+        assert_eq!(found.interval("r2"), None, "all targets are the same");
+
+        assert_eq!(of_numbers(&metrics, &predicted, 7), found, "batches change nothing");
+        let other = metrics.clone().with_bootstrap(Bootstrap { seed: 1, ..Bootstrap::default() });
+        assert_ne!(of_numbers(&other, &predicted, 32).intervals, found.intervals);
+        let none = named(&["mae", "rmse", "r2"], PredictionKind::Numbers);
+        assert!(of_numbers(&none, &predicted, 32).intervals.is_empty());
+        assert!(of_numbers(&metrics, &predicted[..1], 32).intervals.is_empty(), "one row has no spread");
+    }
+
+    #[test]
+    fn the_bootstrap_leaves_wilsons_intervals_as_they_are() {
+        let metrics = named(&["accuracy", "f1"], PredictionKind::ClassScores);
+        let classes: Vec<String> = ["a", "b"].map(String::from).to_vec();
+        let measure = |metrics: &MetricSet| {
+            let mut measurement = Measurement::start(metrics, &classes).unwrap();
+            let prediction: Vec<f32> = (0..40).flat_map(|row| [0.5, (mix(row) % 2) as f32]).collect();
+            let targets = Tensor::i64([40], (0..40).map(|row| i64::from(mix(row) % 10 < 5)).collect::<Vec<_>>());
+            let batch = MeasuredBatch::new((&[40, 2], &prediction), &targets, &[1.0; 40], PredictionKind::ClassScores);
+            measurement.add(&batch.unwrap(), 0.1, 40.0).unwrap();
+            measurement.finish().unwrap()
+        };
+        let with = measure(&metrics.clone().with_bootstrap(Bootstrap { resamples: 200, seed: 3 }));
+        assert_eq!(with.interval("accuracy"), measure(&metrics).interval("accuracy"));
+        let ([low, high], f1) = (with.interval("f1").unwrap(), with.figure("f1").unwrap());
+        assert!(low < f1 && f1 < high && high - low < 0.5, "{low} {f1} {high}");
     }
 }

@@ -44,6 +44,11 @@ impl Metric {
         self.function.reads()
     }
 
+    /// All that it measures.
+    pub(super) fn reads_any(&self) -> impl Iterator<Item = PredictionKind> {
+        std::iter::once(self.reads()).chain(self.function.reads_also().iter().copied())
+    }
+
     /// Begins to measure.
     ///
     /// # Errors

@@ -10,10 +10,16 @@ pub trait MetricFunction: fmt::Debug + Send + Sync {
     /// What it measures.
     fn reads(&self) -> PredictionKind;
 
+    /// Other outputs that it measures as well. A [`Meter`] sees at a batch what its prediction is read as.
+    fn reads_also(&self) -> &'static [PredictionKind] {
+        &[]
+    }
+
     /// Names of the figures that it gives, in order; none where it gives tables alone.
     fn figure_names(&self) -> Vec<String>;
 
-    /// Begins to measure. `classes` are in the order of the scores; there are none where numbers are predicted.
+    /// Begins to measure. `classes` are in the order of the scores; there are none where numbers or
+    /// labels are predicted.
     ///
     /// # Errors
     /// It makes no sense for these classes; in words.
@@ -27,6 +33,12 @@ pub trait Meter: Send {
 
     /// A value for each of the metric's figures; none where it does not apply.
     fn figures(&self) -> Vec<Option<f64>>;
+
+    /// An interval of 95 % for each of the metric's figures, `[low, high]`, where its meter knows one; nothing where it knows
+    /// none of any.
+    fn intervals(&self) -> Vec<Option<[f64; 2]>> {
+        Vec::new()
+    }
 
     /// Tables by name.
     fn tables(&self) -> Vec<(String, Table)> {

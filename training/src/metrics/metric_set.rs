@@ -2,6 +2,7 @@ use millstream_compiler::losses::PredictionKind;
 use millstream_schemas::choice::{Catalog, Choice, ChoiceError};
 use millstream_schemas::{nearest, shown};
 
+use super::bootstrap::Bootstrap;
 use super::figure_kind::FigureKind;
 use super::metric::Metric;
 use super::metric_function::Meter;
@@ -14,6 +15,7 @@ pub struct MetricSet {
     reads: PredictionKind,
     metrics: Vec<Metric>,
     decides: FigureKind,
+    bootstrap: Option<Bootstrap>,
 }
 
 /// Where a recipe chooses them.
@@ -35,13 +37,14 @@ impl MetricSet {
         reads: PredictionKind,
     ) -> Result<Self, ChoiceError> {
         let usual = usual(reads);
-        let mut this = Self { reads, metrics: Vec::new(), decides: FigureKind::loss() };
+        let mut this = Self { reads, metrics: Vec::new(), decides: FigureKind::loss(), bootstrap: None };
         for (index, choice) in choices.unwrap_or(&usual).iter().enumerate() {
             let place = format!("{PLACE}[{index}]");
             let metric = Metric::choose(catalog, choice, &place)?;
             let name = &metric.choice().name;
-            if metric.reads() != reads {
-                let (measures, of) = (read_as(metric.reads()), read_as(reads));
+            if metric.reads_any().all(|measured| measured != reads) {
+                let measures: Vec<&str> = metric.reads_any().map(read_as).collect();
+                let (measures, of) = (measures.join(" or "), read_as(reads));
                 return Err(refused(place, format!("`{name}` measures {measures}, and the loss is one of {of}")));
             }
             let known = this.figures();
@@ -71,6 +74,18 @@ impl MetricSet {
     /// The usual ones of this crate, for a model whose output is read so.
     pub fn usual(reads: PredictionKind) -> Self {
         Self::choose(super::standard(), None, None, reads).expect("the usual metrics are rows of the catalog")
+    }
+
+    /// With intervals of figures that are no shares of rows, too.
+    #[must_use]
+    pub fn with_bootstrap(mut self, bootstrap: Bootstrap) -> Self {
+        self.bootstrap = Some(bootstrap);
+        self
+    }
+
+    /// How intervals are found of figures that are no shares of rows, if they are.
+    pub fn bootstrap(&self) -> Option<Bootstrap> {
+        self.bootstrap
     }
 
     /// Refuses metrics that make no sense for these classes, in the order of the scores.

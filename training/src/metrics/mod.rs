@@ -1,40 +1,64 @@
 //! How good a model is: computed from what it gives, the same way wherever that comes from. Each file holds one metric.
 
 mod accuracy;
+mod agreement;
+mod answer_share;
 mod average;
+mod average_precision;
+mod balanced_accuracy;
+mod bootstrap;
+mod brier;
 mod class_counts;
+mod cohen_kappa;
 mod confusion_matrix;
+mod dice;
 mod evaluation;
+mod exact_match;
+mod expected_calibration_error;
 mod f1;
 mod figure_kind;
 mod figures;
+mod held_scores;
 mod highest;
+mod interval;
 mod log_loss;
 mod mae;
+mod matthews;
 mod mean_iou;
 mod measured_batch;
 mod measurement;
+mod median_absolute_error;
 mod metric;
 mod metric_function;
 mod metric_kind;
 mod metric_set;
 mod mse;
+mod number_columns;
 mod number_mean;
 mod per_class;
+mod perplexity;
 mod precision;
+mod probabilities;
 mod r2;
+mod ranking;
 mod recall;
+mod rmse;
+mod roc_auc;
+mod spearman;
 mod table;
+mod tags;
+mod token_f1;
 mod top_k;
 
 use std::sync::OnceLock;
 
 use millstream_schemas::choice::Catalog;
 
+pub use bootstrap::Bootstrap;
 pub use evaluation::{Evaluation, Majority};
 pub use figure_kind::{Better, FigureKind, Unit};
 pub use figures::Figures;
-pub use measured_batch::{Answer, MeasuredBatch};
+pub use measured_batch::{Answer, LabelAnswer, MeasuredBatch};
 pub(crate) use measurement::Measurement;
 pub use metric::Metric;
 pub use metric_function::{Meter, MetricFunction};
@@ -48,16 +72,30 @@ pub fn standard() -> &'static Catalog<MetricKind> {
     CATALOG.get_or_init(|| {
         Catalog::new([
             accuracy::METRIC,
+            average_precision::METRIC,
+            balanced_accuracy::METRIC,
+            brier::METRIC,
+            cohen_kappa::METRIC,
             confusion_matrix::METRIC,
+            dice::METRIC,
+            exact_match::METRIC,
+            expected_calibration_error::METRIC,
             f1::METRIC,
             log_loss::METRIC,
             mae::METRIC,
+            matthews::METRIC,
             mean_iou::METRIC,
+            median_absolute_error::METRIC,
             mse::METRIC,
             per_class::METRIC,
+            perplexity::METRIC,
             precision::METRIC,
             r2::METRIC,
             recall::METRIC,
+            rmse::METRIC,
+            roc_auc::METRIC,
+            spearman::METRIC,
+            token_f1::METRIC,
             top_k::METRIC,
         ])
     })
@@ -194,7 +232,7 @@ mod tests {
                 named(&["f1"]),
                 None,
                 Numbers,
-                "training.metrics[0]: `f1` measures classes, and the loss is one of numbers",
+                "training.metrics[0]: `f1` measures classes or labels, and the loss is one of numbers",
             ),
             (
                 named(&["f1", "f1"]),
@@ -286,7 +324,7 @@ mod tests {
             assert_eq!((found.rows, found.not_finite, found.loss), (1, 1, 0.25));
         }
         let error = MetricSet::choose(standard(), Some(&[Choice::named("f1")]), None, PredictionKind::Embeddings);
-        let message = "training.metrics[0]: `f1` measures classes, and the loss is one of vectors";
+        let message = "training.metrics[0]: `f1` measures classes or labels, and the loss is one of vectors";
         assert_eq!(error.unwrap_err().to_string(), message);
     }
 

@@ -1,4 +1,4 @@
-//! Precision and recall of each class.
+//! Precision, recall and F1 of each class.
 
 use millstream_compiler::losses::PredictionKind;
 use millstream_schemas::choice::Options;
@@ -14,9 +14,10 @@ use super::table::{Cell, Record, Table};
 
 pub(super) const METRIC: MetricKind = MetricKind {
     name: "per_class",
-    summary: "Rows, precision and recall of each class.",
+    summary: "Rows, precision, recall and F1 of each class.",
     documentation: "Precision: the share of the rows taken for a class that are of it; none when no row was. \
-        Recall: the share of the rows of a class that were taken for it; none when there are none.",
+        Recall: the share of the rows of a class that were taken for it; none when there are none. \
+        F1: their harmonic mean, 2·right / (taken for it + rows of it); none for a class that is in neither.",
     better: Better::Higher,
     unit: Unit::Share,
     of_constant_answer: false,
@@ -26,9 +27,9 @@ pub(super) const METRIC: MetricKind = MetricKind {
         prediction: &[2.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 3.0, 9.0, 0.0, 0.0],
         targets: &[1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
         wanted: r#"{"per_class": [
-                {"name": "0", "rows": 1, "precision": 1.0, "recall": 1.0},
-                {"name": "1", "rows": 0, "precision": 0.0, "recall": null},
-                {"name": "2", "rows": 2, "precision": 1.0, "recall": 0.5}]}"#,
+                {"name": "0", "rows": 1, "precision": 1.0, "recall": 1.0, "f1": 1.0},
+                {"name": "1", "rows": 0, "precision": 0.0, "recall": null, "f1": 0.0},
+                {"name": "2", "rows": 2, "precision": 1.0, "recall": 0.5, "f1": 0.6666666666666666}]}"#,
     }],
     build: Build::of::<PerClass>(),
 };
@@ -79,6 +80,7 @@ impl Meter for Counted {
                 ("rows".into(), Cell::Count(rows)),
                 ("precision".into(), Cell::Share(share(right, taken))),
                 ("recall".into(), Cell::Share(share(right, rows))),
+                ("f1".into(), Cell::Share(share(2 * right, taken + rows))),
             ])
         };
         let records = self.classes.iter().zip(&self.counts.0).map(record);

@@ -15,7 +15,8 @@ pub(super) const METRIC: MetricKind = MetricKind {
     summary: "The share of the rows taken for a class that are of it.",
     documentation: "Averaged over the classes as `average` says, as scikit-learn does; 0 for a class that no row \
         was taken for. The figure is called `precision`, and after another average `precision_micro`, \
-        `precision_weighted`, `precision_binary`.",
+        `precision_weighted`, `precision_binary`. Of labels that may hold together each counts by itself, said \
+        to hold above a probability of ½; `binary` is for two classes alone.",
     better: Better::Higher,
     unit: Unit::Share,
     of_constant_answer: false,
@@ -75,6 +76,10 @@ impl Options for Precision {
 impl MetricFunction for Precision {
     fn reads(&self) -> PredictionKind {
         PredictionKind::ClassScores
+    }
+
+    fn reads_also(&self) -> &'static [PredictionKind] {
+        &[PredictionKind::LabelScores]
     }
 
     fn figure_names(&self) -> Vec<String> {

@@ -15,7 +15,8 @@ pub(super) const METRIC: MetricKind = MetricKind {
     summary: "The share of the rows of a class that were taken for it.",
     documentation: "Averaged over the classes as `average` says, as scikit-learn does; 0 for a class without rows \
         that some were taken for. The figure is called `recall`, and after another average `recall_micro`, \
-        `recall_weighted`, `recall_binary`.",
+        `recall_weighted`, `recall_binary`. Of labels that may hold together each counts by itself, said \
+        to hold above a probability of ½; `binary` is for two classes alone.",
     better: Better::Higher,
     unit: Unit::Share,
     of_constant_answer: false,
@@ -75,6 +76,10 @@ impl Options for Recall {
 impl MetricFunction for Recall {
     fn reads(&self) -> PredictionKind {
         PredictionKind::ClassScores
+    }
+
+    fn reads_also(&self) -> &'static [PredictionKind] {
+        &[PredictionKind::LabelScores]
     }
 
     fn figure_names(&self) -> Vec<String> {

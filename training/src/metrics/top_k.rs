@@ -5,7 +5,7 @@ use millstream_schemas::choice::Options;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::class_counts::share;
+use super::answer_share::AnswerShare;
 use super::figure_kind::{Better, Unit};
 use super::measured_batch::MeasuredBatch;
 use super::metric_function::{Meter, MetricFunction};
@@ -75,29 +75,32 @@ impl MetricFunction for TopK {
     }
 
     fn start(&self, classes: &[String]) -> Result<Box<dyn Meter>, String> {
-        Ok(Box::new(Among { k: self.k, applies: classes.len() as u64 > self.k, answers: 0, among: 0 }))
+        Ok(Box::new(Among { k: self.k, applies: classes.len() as u64 > self.k, among: AnswerShare::default() }))
     }
 }
 
 struct Among {
     k: u64,
     applies: bool,
-    answers: u64,
-    among: u64,
+    among: AnswerShare,
 }
 
 impl Meter for Among {
     fn add(&mut self, batch: &MeasuredBatch<'_>) {
         batch.each_answer(|answer| {
-            self.answers += 1;
             let own = answer.scores[answer.truth];
             let ahead = |(class, score): (usize, &f32)| *score > own || (*score == own && class < answer.truth);
             let ahead = answer.scores.iter().enumerate().filter(|entry| ahead(*entry)).count() as u64;
-            self.among += u64::from(answer.predicted.is_some() && ahead < self.k);
+            self.among.add(answer.row, answer.predicted.is_some() && ahead < self.k);
         });
+        self.among.end_batch();
     }
 
     fn figures(&self) -> Vec<Option<f64>> {
-        vec![share(self.among, self.answers).filter(|_| self.applies)]
+        vec![self.among.share().filter(|_| self.applies)]
+    }
+
+    fn intervals(&self) -> Vec<Option<[f64; 2]>> {
+        vec![self.among.interval().filter(|_| self.applies)]
     }
 }

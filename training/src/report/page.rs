@@ -219,7 +219,10 @@ fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(String, Str
     if let Some(found) = evaluation {
         for kind in &history.figures {
             if let Some(value) = found.figure(&kind.name) {
-                figures.push((shown(kind.label()), kind.shown(Some(value))));
+                let interval = found.interval(&kind.name).map_or_else(String::new, |[low, high]| {
+                    format!(" (95 % interval {} to {})", kind.shown(Some(low)), kind.shown(Some(high)))
+                });
+                figures.push((shown(kind.label()), format!("{}{interval}", kind.shown(Some(value)))));
             }
         }
         figures.push(("loss on the evaluation rows".into(), decimal(found.loss)));

@@ -9,6 +9,7 @@ mod checkpoints;
 mod failures;
 mod measures;
 mod prediction;
+mod references;
 mod report;
 mod runs;
 mod support;

@@ -134,7 +134,7 @@ fn shares_on_the_page_are_not_rounded_to_all_or_nothing() {
     evaluation.figures.set("accuracy", Some(0.9996));
     evaluation.loss = 0.000_012_3;
     let page = report::render("Nearly", &[record]).unwrap();
-    assert!(page.contains("<td>&gt;99.9 %</td>") && page.contains("<td>1.230e-5</td>"));
+    assert!(page.contains("<td>&gt;99.9 % (95 % interval ") && page.contains("<td>1.230e-5</td>"));
 }
 
 #[test]
