@@ -18,6 +18,7 @@ mod pattern;
 mod pooling;
 mod replacement;
 mod selection;
+mod singular_values;
 mod standardize;
 
 use std::collections::BTreeMap;

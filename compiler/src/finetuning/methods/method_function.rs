@@ -31,12 +31,15 @@ pub struct MethodModel<'a> {
 /// What a method has added.
 #[derive(Clone, Debug, Default)]
 pub struct Added {
-    /// What is trained, as layers of their own.
+    /// What is trained, as layers of their own; weights of the model itself may be among it.
     pub layers: Vec<Layer>,
     /// How the model computes the same without what was added; nothing where it cannot.
     pub merged: Option<Vec<MergedWeight>>,
     /// Names of the model's layers that it was added to.
     pub adapted: Vec<String>,
+    /// Whether what it computes holds only where no other method goes to the same layers: where it reads the weight itself, for
+    /// example.
+    pub is_alone: bool,
     /// What is worth knowing, in words.
     pub notes: Vec<String>,
 }

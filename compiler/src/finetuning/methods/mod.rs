@@ -2,6 +2,7 @@
 
 mod adapted;
 mod lora;
+mod low_rank;
 mod method;
 mod method_function;
 mod method_kind;
