@@ -33,7 +33,11 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
 
 /// Folders with a table: the constant that each file's row is, and modules that are no rows.
 const TABLES: &[(&str, &str, &[&str])] = &[
-    ("compiler/src/finetuning/methods", "METHOD", &["adapted", "method", "method_function", "method_kind"]),
+    (
+        "compiler/src/finetuning/methods",
+        "METHOD",
+        &["adapted", "dense", "low_rank", "method", "method_function", "method_kind", "rotation"],
+    ),
     ("compiler/src/initializers", "INITIALIZER", &["fans", "initializer", "random"]),
     (
         "compiler/src/losses",

@@ -68,7 +68,13 @@ pub(crate) fn bind(open: &Graph, bindings: &Bindings, catalog: &OperatorCatalog)
         let at = graph.nodes().len() - 1;
         simplify::fold(&mut graph, at, catalog, &mut budget)?;
         let made = graph.nodes()[at].outputs.clone();
-        values.extend(node.outputs.iter().zip(made).filter_map(|(open, bound)| Some(((*open)?, bound?))));
+        for (open_output, made) in node.outputs.iter().zip(made) {
+            let (Some(open_output), Some(made)) = (*open_output, made) else { continue };
+            if open.stops_gradient(open_output) {
+                graph.stop_gradient(made);
+            }
+            values.insert(open_output, made);
+        }
     }
     for output in open.outputs() {
         graph.output(values[output]);

@@ -13,7 +13,8 @@ const MOST_ROUNDS: usize = 8;
 /// catalog.
 ///
 /// Between `wanted` and the loss, nodes of operators with an expand rule become the subgraphs that it adds. Nodes
-/// elsewhere are not looked at, so frozen layers below the deepest trained one may use any operator.
+/// elsewhere are not looked at, so frozen layers below the deepest trained one may use any operator. Values that stop the
+/// gradient ([`Graph::stop_gradient`]) are taken for constants.
 ///
 /// # Errors
 /// An operator on the way has no gradient: found before any node is added, but where an expansion refuses its form; the graph
@@ -91,7 +92,8 @@ impl TrainedPath {
         for (index, node) in graph.nodes().iter().enumerate() {
             producers.extend(node.outputs.iter().flatten().map(|value| (*value, index)));
             if node.inputs.iter().flatten().any(|value| depends.contains(value)) {
-                depends.extend(node.outputs.iter().flatten().filter(|value| may_be_float(graph, **value)));
+                let carries = |value: &&ValueId| may_be_float(graph, **value) && !graph.stops_gradient(**value);
+                depends.extend(node.outputs.iter().flatten().filter(carries));
             }
         }
         let mut reaches: HashSet<ValueId> = [loss].into();
@@ -284,4 +286,39 @@ fn sum_to_shape_of(graph: &mut Graph, gradient: ValueId, value: ValueId) -> Resu
     }
     let summed = if axes.is_empty() { gradient } else { graph.reduce_sum(gradient, &axes, true)? };
     graph.reshape(summed, &wanted.shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::TensorType;
+
+    #[test]
+    fn no_gradient_flows_through_a_value_that_stops_it() {
+        // y = x · g(x), and what is read of x's gradient
+        for (stops, reached) in [(false, 3), (true, 1)] {
+            let mut graph = Graph::new(17, OperatorCatalog::standard());
+            let x = graph.input("x", TensorType::f32([3]));
+            let bent = graph.add("Exp", &[x], &[]).unwrap();
+            let counted = graph.add("Identity", &[bent], &[]).unwrap();
+            if stops {
+                graph.stop_gradient(counted);
+            }
+            let y = graph.times(x, counted).unwrap();
+            let loss = graph.reduce_sum(y, &[0], false).unwrap();
+            let catalog = OperatorCatalog::standard();
+            let path = TrainedPath::find(&graph, loss, &[x], &catalog);
+            assert_eq!(path.nodes.len() - 1, reached, "nodes before the sum");
+            let gradient = gradients(&mut graph, loss, &[x], &catalog).unwrap()[0];
+            let producer = graph.producer(gradient).unwrap();
+            assert_eq!(producer.operator, if stops { "Mul" } else { "Add" }, "of the one factor, or of both");
+        }
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let x = graph.input("x", TensorType::f32([3]));
+        let only = graph.add("Exp", &[x], &[]).unwrap();
+        graph.stop_gradient(only);
+        let loss = graph.reduce_sum(only, &[0], false).unwrap();
+        let error = gradients(&mut graph, loss, &[x], &OperatorCatalog::standard()).unwrap_err();
+        assert!(error.to_string().contains("does not depend on anything that is trained"), "{error}");
+    }
 }

@@ -47,10 +47,14 @@ impl Applied {
                 }
             }
         }
+        require_alone(&added)?;
         let mut applied =
             Self { graph, merged, merges: Vec::new(), layers: Vec::new(), dropped: Vec::new(), notes: Vec::new() };
         for (method, added) in added {
-            let numbers: usize = added.layers.iter().map(Layer::parameters).sum();
+            let weights = added.layers.iter().flat_map(|layer| &layer.weights);
+            // biases of the model, which a method may train too, are not added
+            let own = weights.filter(|weight| !base.contains(weight.value));
+            let numbers: usize = own.map(|weight| weight.shape.iter().product::<usize>()).sum();
             let first = added.adapted.first().map_or_else(String::new, |first| format!(", `{}` first", shown(first)));
             applied.notes.push(format!(
                 "`{}` adds {} beside {}{first}",
@@ -65,4 +69,23 @@ impl Applied {
         }
         Ok(applied)
     }
+}
+
+/// Refuses two methods on one layer where one of them must be alone there.
+fn require_alone(added: &[(&Method, Added)]) -> Result<(), CompilerError> {
+    for (at, (method, own)) in added.iter().enumerate() {
+        for (other, second) in &added[at + 1..] {
+            let both = own.adapted.iter().find(|layer| second.adapted.contains(layer));
+            let Some(both) = both.filter(|_| own.is_alone || second.is_alone) else { continue };
+            let (method, other) = (&method.choice().name, &other.choice().name);
+            return Err(CompilerError::setting(
+                "model.methods",
+                format!(
+                    "`{method}` and `{other}` both go to layer `{}`, where one of them must be alone; give them different layers",
+                    shown(both)
+                ),
+            ));
+        }
+    }
+    Ok(())
 }

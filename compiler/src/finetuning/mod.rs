@@ -17,6 +17,7 @@ mod parameters;
 mod pattern;
 mod replacement;
 mod selection;
+mod singular_values;
 mod standardize;
 
 use std::collections::BTreeMap;

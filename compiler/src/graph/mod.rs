@@ -48,6 +48,8 @@ struct Value {
     is_declared: bool,
     /// Where floats of 16 bits are computed with as 32-bit ones: what the file stores it as.
     stored: Option<ElementType>,
+    /// Whether the reverse pass takes it for a constant.
+    stops_gradient: bool,
 }
 
 /// What a graph asks about operators; a [`OperatorCatalog`](crate::operators::OperatorCatalog) answers.
@@ -505,7 +507,17 @@ impl Graph {
         }
         let id = ValueId(u32::try_from(self.values.len()).expect("a graph has fewer than 2^32 values"));
         let (element_type, constant, integers, stored) = (None, None, None, None);
-        self.values.push(Value { name, tensor_type, element_type, constant, integers, is_declared: false, stored });
+        let (is_declared, stops_gradient) = (false, false);
+        self.values.push(Value {
+            name,
+            tensor_type,
+            element_type,
+            constant,
+            integers,
+            is_declared,
+            stored,
+            stops_gradient,
+        });
         id
     }
 }

@@ -70,6 +70,7 @@ impl Graph {
         let name = self.free_name(name);
         let made = self.value(&name, self.tensor_type(value).cloned());
         self.values[made.0 as usize].stored = self.values[value.0 as usize].stored;
+        self.values[made.0 as usize].stops_gradient = self.values[value.0 as usize].stops_gradient;
         made
     }
 
@@ -186,6 +187,17 @@ impl Graph {
     /// Notes that a file states the type of a value.
     pub(crate) fn set_declared(&mut self, value: ValueId) {
         self.values[value.0 as usize].is_declared = true;
+    }
+
+    /// Lets the reverse pass take a value for a constant, whatever it is computed from: nodes go on reading it, and no gradient
+    /// flows back through it.
+    pub fn stop_gradient(&mut self, value: ValueId) {
+        self.values[value.0 as usize].stops_gradient = true;
+    }
+
+    /// Whether the reverse pass takes a value for a constant.
+    pub fn stops_gradient(&self, value: ValueId) -> bool {
+        self.values[value.0 as usize].stops_gradient
     }
 
     /// All constants that no node makes, in the order in which they were added.

@@ -1,18 +1,22 @@
 //! Low-rank adaptation: beside a frozen weight, a product of two small ones.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use millstream_schemas::choice::{Options, above};
-use millstream_schemas::shown;
+use millstream_schemas::{nearest, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::adapted::{AdaptedLayers, LinearMap, LinearWeight};
-use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
+use super::adapted::{AdaptedLayers, LinearWeight};
+use super::low_rank::{
+    Branch, Factors, GAIN_FLOOR, Magnitude, TrainedBiases, floats, principal, table_readers, tables,
+};
+use super::method_function::{Added, MergeRule, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use crate::CompilerError;
-use crate::finetuning::{Layer, Weight};
-use crate::graph::{Attribute, Constant, Graph, Node, ValueId};
+use crate::finetuning::{Layer, Weight, pattern_matches};
+use crate::graph::{Constant, Graph, ValueId};
 use crate::initializers::WeightRandom;
 
 pub(super) const METHOD: MethodKind = MethodKind {
@@ -23,11 +27,25 @@ pub(super) const METHOD: MethodKind = MethodKind {
         or `alpha`/√`rank` with `rank_stabilized` (D. Kalajdzievski, 2023). Of a convolution, A is one of the same kernel, stride and \
         padding to `rank` channels (in each group), and B one of kernel 1. B learns `b_learning_rate_ratio` times as fast as A \
         (S. Hayou et al., \"LoRA+\", 2024). Merged, W becomes W + s·A·B. Layers whose A and B together hold no fewer numbers than \
-        W, depthwise convolutions for example, are left out and told.",
+        W, depthwise convolutions for example, are left out and told.\n\n\
+        `start: gaussian` draws A from a normal distribution of standard deviation 1/`rank`. `start: pissa` (F. Meng et al., \
+        \"PiSSA\", 2024): s·A·B begins as the part of W with the `rank` largest singular values, A and B with a root of those each, \
+        and the frozen weight becomes what is left, so that the first step is the model's own within rounding. Merged, \
+        nothing of that is seen. Unmerged, the model holds the weight that is left: the factors are no adapter for the \
+        model as it was, unless written with twice the rank, `[A, A₀]` and `[B, −B₀]`. The values are found by one-sided \
+        Jacobi where the shorter side is 128 or less, else in the range of random vectors after 8 iterations.\n\n\
+        `dora: true` (S. Liu et al., \"DoRA: Weight-Decomposed Low-Rank Adaptation\", 2024): y = (x·W + s·(x·A)·B)·m/‖W + s·A·B‖ + b, the \
+        norm that of each output's weights, m `[outputs]` trained and ‖W‖ at the start. As in section 4.3 of the paper the norm \
+        is a constant for the gradient. Merged, W becomes (W + s·A·B)·m/‖W + s·A·B‖. No other method goes to the same layers.\n\n\
+        A table of embeddings is adapted where `layers: {match: […]}` names it: A `[rows, rank]` is zero and B normal with a standard \
+        deviation of 1; `start` leaves it so, and `dora` and `pissa` are not for tables.",
     samples: &[
         "{}",
         r#"{"rank": 4, "alpha": 16, "layers": "all"}"#,
         r#"{"rank": 2, "rank_stabilized": true, "b_learning_rate_ratio": 16, "layers": {"match": ["encoder.*"]}}"#,
+        r#"{"rank": 2, "alpha": 3, "dora": true, "bias": "lora_only", "layers": "all"}"#,
+        r#"{"rank": 2, "start": "gaussian", "bias": "all", "rank_patterns": {"t*": 4}, "alpha_patterns": {"plain": 2}}"#,
+        r#"{"rank": 2, "alpha": 4, "start": "pissa", "layers": "all"}"#,
     ],
     build: Build::of::<Lora>(),
 };
@@ -41,19 +59,52 @@ struct Lora {
     /// What the scale is made of, above 0; usually `rank` or twice that.
     #[schemars(extend("exclusiveMinimum" = 0))]
     alpha: f64,
+    /// Other ranks, by patterns of the names of layers (`*` any run, `?` one character).
+    rank_patterns: BTreeMap<String, usize>,
+    /// Other values of `alpha`, by patterns of the names of layers.
+    alpha_patterns: BTreeMap<String, f64>,
     /// Divides `alpha` by the root of the rank instead of the rank.
     rank_stabilized: bool,
     /// Learning rate of B over that of A, above 0.
     #[schemars(extend("exclusiveMinimum" = 0))]
     b_learning_rate_ratio: f32,
+    /// Where A and B begin.
+    start: Start,
+    /// Trains the magnitude of each output's weights apart from their direction.
+    dora: bool,
+    /// Biases of the model that are trained as well.
+    bias: TrainedBiases,
     /// Which layers it goes to.
     layers: AdaptedLayers,
 }
 
+/// Where A and B begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Start {
+    /// A uniform in ±1/√inputs, B zero.
+    #[default]
+    Default,
+    /// A normal with a standard deviation of 1/rank, B zero.
+    Gaussian,
+    /// The largest singular values of the weight, which is left without them.
+    Pissa,
+}
+
 impl Default for Lora {
     fn default() -> Self {
-        let layers = AdaptedLayers::default();
-        Self { rank: 8, alpha: 8.0, rank_stabilized: false, b_learning_rate_ratio: 1.0, layers }
+        Self {
+            rank: 8,
+            alpha: 8.0,
+            rank_patterns: BTreeMap::new(),
+            alpha_patterns: BTreeMap::new(),
+            rank_stabilized: false,
+            b_learning_rate_ratio: 1.0,
+            start: Start::default(),
+            dora: false,
+            bias: TrainedBiases::default(),
+            layers: AdaptedLayers::default(),
+        }
     }
 }
 
@@ -62,35 +113,56 @@ impl Options for Lora {
         if self.rank == 0 {
             return Err("rank is 1 or more, got 0".into());
         }
+        if let Some((pattern, _)) = self.rank_patterns.iter().find(|(_, rank)| **rank == 0) {
+            return Err(format!("rank_patterns.{} is 1 or more, got 0", shown(pattern)));
+        }
         above("alpha", self.alpha)?;
-        if !(self.scale() as f32).is_normal() {
-            let (alpha, rank) = (self.alpha, self.rank);
-            return Err(format!("alpha of {alpha} over a rank of {rank} is no usual 32-bit float; take another"));
+        for (pattern, alpha) in &self.alpha_patterns {
+            above(&format!("alpha_patterns.{}", shown(pattern)), *alpha)?;
+        }
+        for alpha in self.alpha_patterns.values().chain([&self.alpha]) {
+            for rank in self.rank_patterns.values().chain([&self.rank]) {
+                if !(self.scale(*alpha, *rank) as f32).is_normal() {
+                    return Err(format!(
+                        "alpha of {alpha} over a rank of {rank} is no usual 32-bit float; take another"
+                    ));
+                }
+            }
         }
         above("b_learning_rate_ratio", self.b_learning_rate_ratio.into())?;
         self.layers.validate()
     }
 }
 
+/// A weight that is adapted, and where its factors begin.
+struct Adapted {
+    weight: LinearWeight,
+    is_table: bool,
+}
+
 impl MethodFunction for Lora {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
-        let mut added = Added { merged: Some(Vec::new()), ..Added::default() };
+        let mut added = Added { merged: Some(Vec::new()), is_alone: self.dora, ..Added::default() };
         let (mut left_out, mut shared) = (Vec::new(), Vec::new());
-        let scale = self.scale();
-        // a factor of one is not written
-        let factor =
-            (scale != 1.0).then(|| model.graph.named_constant("lora_scale", Constant::f32([], &[scale as f32])));
-        for weight in self.layers.weights(model)? {
-            let (a, b) = shapes(&weight.map, self.rank);
+        let mut scales = HashMap::new();
+        let chosen = self.chosen(model)?;
+        let names: Vec<&str> = chosen.iter().map(|adapted| adapted.weight.layer.as_str()).collect();
+        require_matches("rank_patterns", self.rank_patterns.keys(), &names)?;
+        require_matches("alpha_patterns", self.alpha_patterns.keys(), &names)?;
+        for adapted in &chosen {
+            let weight = &adapted.weight;
+            let rank = by_pattern("rank_patterns", &self.rank_patterns, &weight.layer, self.rank)?;
+            let alpha = by_pattern("alpha_patterns", &self.alpha_patterns, &weight.layer, self.alpha)?;
+            let factors = Factors { map: weight.map.clone(), rank, scale: self.scale(alpha, rank) };
             let numbers =
                 |shape: &[usize]| shape.iter().fold(1, |product: usize, length| product.saturating_mul(*length));
-            let own = model.graph.constant_of(weight.value).expect("weights are constants").shape.clone();
-            if numbers(&a).saturating_add(numbers(&b)) >= numbers(&own) {
-                left_out.push(weight.layer);
+            let [a, b] = factors.shapes().map(|shape| numbers(&shape));
+            if a.saturating_add(b) >= numbers(&weight.shape) {
+                left_out.push((weight.layer.clone(), rank));
                 continue;
             }
-            self.add_beside(model, &weight, [&a, &b], factor, &mut added)?;
-            shared.extend(weight.is_shared.then_some(weight.layer));
+            self.add_beside(model, adapted, factors, &mut scales, &mut added)?;
+            shared.extend(weight.is_shared.then(|| weight.layer.clone()));
         }
         if let Some(first) = shared.first() {
             added.merged = None;
@@ -99,8 +171,7 @@ impl MethodFunction for Lora {
                 shown(first)
             ));
         }
-        if let Some(first) = left_out.first() {
-            let rank = self.rank;
+        if let Some((first, rank)) = left_out.first() {
             if added.layers.is_empty() {
                 return Err(CompilerError::setting(
                     "",
@@ -116,146 +187,221 @@ impl MethodFunction for Lora {
                 shown(first)
             ));
         }
+        let biases = self.bias.layers(model.graph, model.layers, &added.adapted);
+        if self.bias != TrainedBiases::None {
+            let trained = biases.iter().map(Layer::parameters).sum::<usize>();
+            added.notes.push(format!("`lora` trains the biases of {} layer(s), {trained} numbers", biases.len()));
+        }
+        added.layers.extend(biases);
         Ok(added)
     }
 }
 
 impl Lora {
-    fn scale(&self) -> f64 {
-        let rank = self.rank as f64;
-        self.alpha / if self.rank_stabilized { rank.sqrt() } else { rank }
+    fn scale(&self, alpha: f64, rank: usize) -> f64 {
+        let rank = rank as f64;
+        alpha / if self.rank_stabilized { rank.sqrt() } else { rank }
+    }
+
+    /// The weights of the chosen layers; tables of embeddings, which only names choose, first.
+    fn chosen(&self, model: &MethodModel<'_>) -> Result<Vec<Adapted>, CompilerError> {
+        let AdaptedLayers::Match(patterns) = &self.layers else {
+            let weights = self.layers.weights(model)?;
+            return Ok(weights.into_iter().map(|weight| Adapted { weight, is_table: false }).collect());
+        };
+        let matched = |weight: &LinearWeight| patterns.iter().any(|pattern| pattern_matches(pattern, &weight.layer));
+        let tables: Vec<LinearWeight> = tables(model).into_iter().filter(matched).collect();
+        if let Some(first) = tables.first().filter(|_| self.dora || self.start == Start::Pissa) {
+            let option = if self.dora { "dora: true" } else { "start: pissa" };
+            return Err(CompilerError::setting(
+                "",
+                format!(
+                    "`{option}` is not for tables of embeddings, and `layers.match` names `{}`; adapt it by a second `lora`",
+                    shown(&first.layer)
+                ),
+            ));
+        }
+        // a pattern of tables alone is none of linear layers
+        let is_of_tables = |pattern: &String| {
+            tables.iter().any(|table| pattern_matches(pattern, &table.layer))
+                && AdaptedLayers::Match(vec![pattern.clone()]).weights(model).is_err()
+        };
+        let linear: Vec<String> = patterns.iter().filter(|pattern| !is_of_tables(pattern)).cloned().collect();
+        let weights = if linear.is_empty() { Vec::new() } else { AdaptedLayers::Match(linear).weights(model)? };
+        let weights = weights.into_iter().map(|weight| Adapted { weight, is_table: false });
+        Ok(tables.into_iter().map(|weight| Adapted { weight, is_table: true }).chain(weights).collect())
     }
 
     fn add_beside(
         &self,
         model: &mut MethodModel<'_>,
-        weight: &LinearWeight,
-        [a_shape, b_shape]: [&[usize]; 2],
-        factor: Option<ValueId>,
+        adapted: &Adapted,
+        factors: Factors,
+        scales: &mut HashMap<u32, ValueId>,
         added: &mut Added,
     ) -> Result<(), CompilerError> {
+        let weight = &adapted.weight;
         let graph = &mut *model.graph;
-        let [a_name, b_name] = ["lora_A", "lora_B"].map(|part| format!("{}.{part}", weight.layer));
-        let weight_name = |name: &str, graph: &Graph| graph.free_name(&format!("{name}.weight"));
-        let name = weight_name(&a_name, graph);
-        let inputs: usize = match &weight.map {
-            LinearMap::Dense { inputs, .. } => *inputs,
-            LinearMap::Convolution { .. } => a_shape[1..].iter().product(),
+        // what PEFT calls them
+        let (parts, end) = if adapted.is_table {
+            (["lora_embedding_A", "lora_embedding_B"], "")
+        } else {
+            (["lora_A", "lora_B"], ".weight")
         };
-        let bound = 1.0 / (inputs.max(1) as f64).sqrt();
-        let values = WeightRandom::new(model.seed, &name).uniforms(a_shape.iter().product(), bound);
-        let a = graph.constant(&name, Constant::f32(a_shape, &values));
-        let name = weight_name(&b_name, graph);
-        let b = graph.constant(&name, Constant::f32(b_shape, &vec![0.0; b_shape.iter().product()]));
-        let scale = self.scale();
-        // from the last on, so that the places of the others stay
-        for at in weight.readers(graph).into_iter().rev() {
-            add_branch(graph, at, &weight.map, Branch { a, b, factor, name: &weight.layer })?;
+        let layer_names = parts.map(|part| format!("{}.{part}", weight.layer));
+        let names = layer_names.clone().map(|name| graph.free_name(&format!("{name}{end}")));
+        let shapes = factors.shapes();
+        let own = graph.constant_of(weight.value).expect("weights are constants").clone();
+        let first = self.first_values(adapted, &factors, &own, (model.seed, &names))?;
+        let is_pissa = self.start == Start::Pissa;
+        let frozen = if is_pissa { factors.without(&own, [&first[0], &first[1]]) } else { own };
+        if is_pissa {
+            graph.set_constant(weight.value, frozen.clone());
         }
-        let layer = |name: String, value: ValueId, shape: &[usize], learning_rate_multiplier: f32| {
-            let reader = graph.nodes().iter().enumerate().find(|(_, node)| node.input(1) == Some(value));
-            let (node, operator) = reader.map_or((0, String::new()), |(node, reader)| (node, reader.operator.clone()));
-            let weights = vec![Weight { value, shape: shape.to_vec(), node, input: 1 }];
-            let beside = Some(weight.layer.clone());
-            Layer { name, operator, weights, learning_rate_multiplier, beside }
+        let [a, b] = [0, 1].map(|at| graph.constant(&names[at], Constant::f32(shapes[at].clone(), &first[at])));
+        let scale = factors.scale as f32;
+        // a factor of one is not written
+        let scale = (scale != 1.0).then(|| {
+            let constant = || graph.named_constant("lora_scale", Constant::f32([], &[scale]));
+            *scales.entry(scale.to_bits()).or_insert_with(constant)
+        });
+        let readers = |graph: &Graph| {
+            if adapted.is_table { table_readers(graph, weight) } else { weight.readers(graph) }
         };
-        added.layers.push(layer(a_name, a, a_shape, 1.0));
-        added.layers.push(layer(b_name, b, b_shape, self.b_learning_rate_ratio));
+        let mut magnitude = None;
+        let magnitude_name = format!("{}.lora_magnitude_vector", weight.layer);
+        if let (true, Some(reader)) = (self.dora, readers(graph).first()) {
+            let numbers = floats(&frozen);
+            let norms: Vec<f32> = (0..factors.outputs())
+                .map(|output| length(&factors.row(&numbers, [&first[0], &first[1]], output)) as f32)
+                .collect();
+            let value = graph.named_constant(&magnitude_name, Constant::f32([norms.len()], &norms));
+            let gain = Magnitude::add(graph, *reader, &factors, (weight, [a, b], scale), value)?;
+            magnitude = Some((value, gain));
+        }
+        let branch =
+            Branch { factors: &factors, a, b, scale, magnitude: magnitude.map(|(_, gain)| gain), name: &weight.layer };
+        // from the last on, so that the places of the others stay
+        for at in readers(graph).into_iter().rev() {
+            branch.add(graph, at)?;
+        }
+        let layer = |name: &str, value: ValueId, learning_rate_multiplier: f32| {
+            let reader = graph.nodes().iter().enumerate().find_map(|(at, node)| {
+                let input = node.inputs.iter().position(|input| *input == Some(value))?;
+                Some((at, input, node.operator.clone()))
+            });
+            let (node, input, operator) = reader.unwrap_or_default();
+            let shape = graph.constant_of(value).expect("it was just added").shape.clone();
+            let weights = vec![Weight { value, shape, node, input }];
+            let beside = Some(weight.layer.clone());
+            Layer { name: name.to_owned(), operator, weights, learning_rate_multiplier, beside }
+        };
+        added.layers.push(layer(&layer_names[0], a, 1.0));
+        added.layers.push(layer(&layer_names[1], b, self.b_learning_rate_ratio));
+        added.layers.extend(magnitude.map(|(value, _)| layer(&magnitude_name, value, 1.0)));
         added.adapted.push(weight.layer.clone());
-        let (map, rank) = (weight.map.clone(), self.rank);
-        let rule = Arc::new(move |own: &Constant, trained: &[&Constant]| merged(&map, rank, scale, own, trained));
-        let merged = MergedWeight { weight: weight.value, trained: vec![a, b], rule };
-        added.merged.get_or_insert_default().push(merged);
+        let trained = [Some(a), Some(b), magnitude.map(|(value, _)| value)].into_iter().flatten().collect();
+        let rule = merge_rule(factors, is_pissa.then_some(first));
+        added.merged.get_or_insert_default().push(MergedWeight { weight: weight.value, trained, rule });
         Ok(())
     }
-}
 
-/// Shapes of A and B.
-fn shapes(map: &LinearMap, rank: usize) -> (Vec<usize>, Vec<usize>) {
-    match map {
-        LinearMap::Dense { inputs, outputs, .. } => (vec![*inputs, rank], vec![rank, *outputs]),
-        LinearMap::Convolution { outputs, inputs_in_a_group, kernel, groups } => {
-            let a = [&[groups.saturating_mul(rank), *inputs_in_a_group], kernel.as_slice()].concat();
-            (a, [vec![*outputs, rank], vec![1; kernel.len()]].concat())
+    /// What A and B begin with.
+    fn first_values(
+        &self,
+        adapted: &Adapted,
+        factors: &Factors,
+        own: &Constant,
+        (seed, names): (u64, &[String; 2]),
+    ) -> Result<[Vec<f32>; 2], CompilerError> {
+        let [a, b] = factors.shapes().map(|shape| shape.iter().product::<usize>());
+        let mut random = WeightRandom::new(seed, &names[usize::from(adapted.is_table)]);
+        if adapted.is_table {
+            return Ok([vec![0.0; a], random.normals(b, 1.0)]);
+        }
+        match self.start {
+            Start::Default => {
+                let bound = 1.0 / (factors.columns().max(1) as f64).sqrt();
+                Ok([random.uniforms(a, bound), vec![0.0; b]])
+            }
+            Start::Gaussian => Ok([random.normals(a, 1.0 / factors.rank as f64), vec![0.0; b]]),
+            Start::Pissa => {
+                let layer = shown(&adapted.weight.layer);
+                let refuse = |message: String| Err(CompilerError::setting("", message));
+                if adapted.weight.is_shared {
+                    return refuse(format!(
+                        "`start: pissa` changes the weight of `{layer}`, which something else reads too; take another start for it"
+                    ));
+                }
+                match principal(factors, own, &mut random) {
+                    Some(first) => Ok(first),
+                    None => refuse(format!(
+                        "`start: pissa` finds nothing in the weight of `{layer}`, which is zero throughout; take another start for it"
+                    )),
+                }
+            }
         }
     }
 }
 
-struct Branch<'a> {
-    a: ValueId,
-    b: ValueId,
-    /// What the branch is multiplied by, unless that is one.
-    factor: Option<ValueId>,
-    name: &'a str,
-}
-
-/// Adds a branch to the output of the node `at`.
-fn add_branch(graph: &mut Graph, at: usize, map: &LinearMap, branch: Branch<'_>) -> Result<(), CompilerError> {
-    let node = graph.nodes()[at].clone();
-    let Some(x) = node.input(0) else { return Ok(()) };
-    let named = |part: &str| format!("{}.{part}", branch.name);
-    graph.replace_result(at, &named("base_output"), |graph, own| {
-        let reduced = match map {
-            LinearMap::Dense { .. } => {
-                let is_turned = node.is("Gemm") && node.int("transA").unwrap_or(0) != 0;
-                let x = if is_turned {
-                    graph.append("Transpose", &[x], &[("perm", vec![1, 0].into())], &named("lora_input"))?
-                } else {
-                    x
-                };
-                graph.append("MatMul", &[x, branch.a], &[], &named("lora_A.output"))?
-            }
-            LinearMap::Convolution { .. } => {
-                graph.append("Conv", &[x, branch.a], &windows(&node), &named("lora_A.output"))?
-            }
-        };
-        let scaled = match branch.factor {
-            Some(factor) => graph.append("Mul", &[reduced, factor], &[], &named("lora_A.scaled"))?,
-            None => reduced,
-        };
-        let made = match map {
-            LinearMap::Dense { .. } => graph.append("MatMul", &[scaled, branch.b], &[], &named("lora_B.output"))?,
-            LinearMap::Convolution { groups, .. } => {
-                let group = ("group", Attribute::Int(*groups as i64));
-                graph.append("Conv", &[scaled, branch.b], &[group], &named("lora_B.output"))?
-            }
-        };
-        graph.append("Add", &[own, made], &[], &named("adapted_output"))
+/// W + s·A·B, times m/‖·‖ where m is trained. `begun` are the factors that were taken out of W at the start.
+fn merge_rule(factors: Factors, begun: Option<[Vec<f32>; 2]>) -> MergeRule {
+    Arc::new(move |own: &Constant, trained: &[&Constant]| {
+        let left = begun.as_ref().map(|[a, b]| factors.without(own, [a, b]));
+        let own = left.as_ref().unwrap_or(own);
+        let (a, b) = (floats(trained[0]), floats(trained[1]));
+        let magnitude = trained.get(2).map(|magnitude| floats(magnitude));
+        factors.merged(own, [&a, &b], |output, row| match &magnitude {
+            Some(magnitude) => f64::from(magnitude[output]) / length(row).max(f64::from(GAIN_FLOOR)),
+            None => 1.0,
+        })
     })
 }
 
-/// Where the windows of a convolution lie, and its groups.
-fn windows(node: &Node) -> Vec<(&str, Attribute)> {
-    node.attributes.iter().map(|(name, value)| (name.as_str(), value.clone())).collect()
+fn length(row: &[f64]) -> f64 {
+    row.iter().map(|value| value * value).sum::<f64>().sqrt()
 }
 
-/// W + s·A·B, in float64, in the form that W is stored in.
-fn merged(map: &LinearMap, rank: usize, scale: f64, own: &Constant, trained: &[&Constant]) -> Constant {
-    let floats = |constant: &Constant| constant.to_f32().expect("weights of layers are 32-bit floats");
-    let (mut values, a, b) = (floats(own), floats(trained[0]), floats(trained[1]));
-    let mut add = |at: usize, difference: f64| values[at] = (f64::from(values[at]) + scale * difference) as f32;
-    match map {
-        LinearMap::Dense { inputs, outputs, is_transposed, factor } => {
-            for input in 0..*inputs {
-                for output in 0..*outputs {
-                    let products =
-                        (0..rank).map(|k| f64::from(a[input * rank + k]) * f64::from(b[k * outputs + output]));
-                    let at = if *is_transposed { output * inputs + input } else { input * outputs + output };
-                    add(at, products.sum::<f64>() / f64::from(*factor));
-                }
-            }
-        }
-        LinearMap::Convolution { outputs, inputs_in_a_group, kernel, groups } => {
-            let in_a_window = inputs_in_a_group * kernel.iter().product::<usize>();
-            for output in 0..*outputs {
-                let first = output / (outputs / groups).max(1) * rank;
-                for place in 0..in_a_window {
-                    let products = (0..rank)
-                        .map(|k| f64::from(b[output * rank + k]) * f64::from(a[(first + k) * in_a_window + place]));
-                    add(output * in_a_window + place, products.sum());
-                }
-            }
+/// The value of the pattern that matches a layer, or else the usual one.
+fn by_pattern<T: Copy + PartialEq>(
+    option: &str,
+    patterns: &BTreeMap<String, T>,
+    layer: &str,
+    otherwise: T,
+) -> Result<T, CompilerError> {
+    let mut found = patterns.iter().filter(|(pattern, _)| pattern_matches(pattern, layer));
+    let Some((first, value)) = found.next() else { return Ok(otherwise) };
+    match found.find(|(_, other)| *other != value) {
+        None => Ok(*value),
+        Some((second, _)) => Err(CompilerError::setting(
+            "",
+            format!(
+                "{option}: `{}` and `{}` both match `{}` and say different values; let one of them match it",
+                shown(first),
+                shown(second),
+                shown(layer)
+            ),
+        )),
+    }
+}
+
+/// Refuses patterns that none of the layers matches.
+fn require_matches<'a>(
+    option: &str,
+    patterns: impl Iterator<Item = &'a String>,
+    layers: &[&str],
+) -> Result<(), CompilerError> {
+    let names: BTreeSet<&str> = layers.iter().copied().collect();
+    for pattern in patterns {
+        if !names.iter().any(|name| pattern_matches(pattern, name)) {
+            let hint = nearest(pattern, names.iter().copied())
+                .map_or_else(String::new, |name| format!("; did you mean `{}`?", shown(name)));
+            let pattern = shown(pattern);
+            return Err(CompilerError::setting(
+                "",
+                format!("{option}: no layer that `lora` goes to matches `{pattern}`{hint}"),
+            ));
         }
     }
-    Constant::f32(own.shape.clone(), &values)
+    Ok(())
 }

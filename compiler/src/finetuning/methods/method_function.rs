@@ -31,7 +31,7 @@ pub struct MethodModel<'a> {
 /// What a method has added.
 #[derive(Clone, Debug, Default)]
 pub struct Added {
-    /// What is trained, as layers of their own.
+    /// What is trained, as layers of their own; weights of the model itself may be among it.
     pub layers: Vec<Layer>,
     /// How the model computes the same without what was added; nothing where it cannot.
     pub merged: Option<Vec<MergedWeight>>,
@@ -39,6 +39,9 @@ pub struct Added {
     pub adapted: Vec<String>,
     /// Results of the `Dropout` nodes that it has added, which drop in training.
     pub dropped: Vec<ValueId>,
+    /// Whether what it computes holds only where no other method goes to the same layers: where it reads the weight itself, for
+    /// example.
+    pub is_alone: bool,
     /// What is worth knowing, in words.
     pub notes: Vec<String>,
 }

@@ -1,10 +1,16 @@
 //! Fine-tuning methods: what is added to a model and trained in the place of its own weights. Each file holds one.
 
 mod adapted;
+mod boft;
+mod dense;
 mod lora;
+mod low_rank;
 mod method;
 mod method_function;
 mod method_kind;
+mod oft;
+mod rotation;
+mod vera;
 
 use std::sync::OnceLock;
 
@@ -18,5 +24,5 @@ pub use method_kind::{Build, MethodKind};
 /// The methods of this crate. More rows are added by [`Catalog::with`].
 pub fn standard() -> &'static Catalog<MethodKind> {
     static CATALOG: OnceLock<Catalog<MethodKind>> = OnceLock::new();
-    CATALOG.get_or_init(|| Catalog::new([lora::METHOD]))
+    CATALOG.get_or_init(|| Catalog::new([boft::METHOD, lora::METHOD, oft::METHOD, vera::METHOD]))
 }

@@ -1,0 +1,75 @@
+use super::super::adapted::LinearMap;
+use super::{Factors, Magnitude};
+use crate::CompilerError;
+use crate::graph::{Attribute, Graph, Node, ValueId};
+
+/// The nodes beside one reader of a weight.
+pub(in super::super) struct Branch<'a> {
+    pub(in super::super) factors: &'a Factors,
+    pub(in super::super) a: ValueId,
+    pub(in super::super) b: ValueId,
+    /// What the branch is multiplied by, unless that is one.
+    pub(in super::super) scale: Option<ValueId>,
+    pub(in super::super) magnitude: Option<Magnitude>,
+    /// Name of the layer.
+    pub(in super::super) name: &'a str,
+}
+
+impl Branch<'_> {
+    /// Adds s·A·B to what a linear map or a convolution, or a table of embeddings, makes of its input at the node `at`.
+    pub(in super::super) fn add(&self, graph: &mut Graph, at: usize) -> Result<(), CompilerError> {
+        let node = graph.nodes()[at].clone();
+        let named = |part: &str| format!("{}.{part}", self.name);
+        graph.replace_result(at, &named("base_output"), |graph, own| {
+            let reduced = self.reduced(graph, &node, &named)?;
+            let scaled = match self.scale {
+                Some(scale) => graph.append("Mul", &[reduced, scale], &[], &named("lora_A.scaled"))?,
+                None => reduced,
+            };
+            let made = match &self.factors.map {
+                LinearMap::Dense { .. } => graph.append("MatMul", &[scaled, self.b], &[], &named("lora_B.output"))?,
+                LinearMap::Convolution { groups, .. } => {
+                    let group = ("group", Attribute::Int(*groups as i64));
+                    graph.append("Conv", &[scaled, self.b], &[group], &named("lora_B.output"))?
+                }
+            };
+            let sum = graph.append("Add", &[own, made], &[], &named("adapted_output"))?;
+            match self.magnitude {
+                Some(magnitude) => magnitude.apply(graph, &node, sum, &self.factors.map, &named),
+                None => Ok(sum),
+            }
+        })
+    }
+
+    /// What A makes of the input.
+    fn reduced(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        named: &dyn Fn(&str) -> String,
+    ) -> Result<ValueId, CompilerError> {
+        let read = |input: usize| node.input(input).expect("what reads a weight reads an input beside it");
+        if node.is("Gather") {
+            return graph.append("Gather", &[self.a, read(1)], &[], &named("lora_embedding_A.output"));
+        }
+        match &self.factors.map {
+            LinearMap::Dense { .. } => {
+                let is_turned = node.is("Gemm") && node.int("transA").unwrap_or(0) != 0;
+                let x = if is_turned {
+                    graph.append("Transpose", &[read(0)], &[("perm", vec![1, 0].into())], &named("lora_input"))?
+                } else {
+                    read(0)
+                };
+                graph.append("MatMul", &[x, self.a], &[], &named("lora_A.output"))
+            }
+            LinearMap::Convolution { .. } => {
+                graph.append("Conv", &[read(0), self.a], &windows(node), &named("lora_A.output"))
+            }
+        }
+    }
+}
+
+/// Where the windows of a convolution lie, and its groups.
+fn windows(node: &Node) -> Vec<(&str, Attribute)> {
+    node.attributes.iter().map(|(name, value)| (name.as_str(), value.clone())).collect()
+}

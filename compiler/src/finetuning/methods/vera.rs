@@ -1,0 +1,213 @@
+//! Vector-based random matrix adaptation: beside each weight, two random matrices that all layers share, and two trained vectors.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millstream_schemas::choice::Options;
+use millstream_schemas::shown;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::adapted::{AdaptedLayers, LinearWeight};
+use super::dense::Dense;
+use super::low_rank::floats;
+use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
+use super::method_kind::{Build, MethodKind};
+use crate::CompilerError;
+use crate::finetuning::{Layer, Weight};
+use crate::graph::{Constant, Graph, ValueId};
+use crate::initializers::WeightRandom;
+
+pub(super) const METHOD: MethodKind = MethodKind {
+    name: "vera",
+    summary: "Beside each weight, two frozen random matrices that all layers share, and two trained vectors.",
+    documentation: "D. Kopiczko, T. Blankevoort and Y. Asano, \"VeRA: Vector-based Random Matrix Adaptation\" (2024): \
+        y = x·W + ((x·A)∘d)·B∘b, d `[rank]` beginning at `d_initial` and b `[outputs]` at zero, so that the first step is that of the \
+        model itself. A `[most inputs, rank]` and B `[rank, most outputs]` are frozen and drawn once for all layers, uniform in \
+        ±√(6/inputs) and ±√(6/rank) (K. He et al., 2015), by `seed` alone; a layer of fewer inputs or outputs reads the first rows or \
+        columns. Merged, W becomes W + A·diag(d)·B·diag(b). For linear layers.",
+    samples: &[r#"{"rank": 24}"#, r#"{"rank": 8, "d_initial": 0.5, "seed": 3, "layers": {"match": ["t*", "plain"]}}"#],
+    build: Build::of::<Vera>(),
+};
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Vera {
+    /// Columns of A and rows of B.
+    #[schemars(range(min = 1))]
+    rank: usize,
+    /// What d begins with, not 0.
+    d_initial: f32,
+    /// Seed of the random matrices: the same models draw the same ones.
+    seed: u64,
+    /// Which layers it goes to; linear ones.
+    layers: AdaptedLayers,
+}
+
+impl Default for Vera {
+    fn default() -> Self {
+        Self { rank: 256, d_initial: 0.1, seed: 0, layers: AdaptedLayers::default() }
+    }
+}
+
+impl Options for Vera {
+    fn validate(&self) -> Result<(), String> {
+        if self.rank == 0 {
+            return Err("rank is 1 or more, got 0".into());
+        }
+        if !self.d_initial.is_normal() {
+            return Err(format!("d_initial is a finite number other than 0, got {}", self.d_initial));
+        }
+        self.layers.validate()
+    }
+}
+
+impl MethodFunction for Vera {
+    fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
+        let weights = self.layers.weights(model)?;
+        let lengths = weights.iter().map(|weight| Dense::of(weight, "vera")).collect::<Result<Vec<_>, _>>()?;
+        let most = |length: fn(&Dense) -> usize| lengths.iter().map(length).max().unwrap_or(0);
+        let (inputs, outputs) = (most(|dense| dense.inputs), most(|dense| dense.outputs));
+        let mut projections = Projections::draw(model.graph, self, [inputs, outputs]);
+        let mut added = Added { merged: Some(Vec::new()), ..Added::default() };
+        let mut shared = None;
+        for (weight, dense) in weights.into_iter().zip(lengths) {
+            self.add_beside(model.graph, &weight, dense, &mut projections, &mut added)?;
+            shared = shared.or(weight.is_shared.then_some(weight.layer));
+        }
+        if let Some(layer) = shared {
+            added.merged = None;
+            added.notes.push(format!(
+                "something else reads the weight of `{}` too, so what `vera` adds stays beside the model when it is exported",
+                shown(&layer)
+            ));
+        }
+        Ok(added)
+    }
+}
+
+/// The random matrices, whole and in parts.
+struct Projections {
+    a: (ValueId, Arc<[f32]>),
+    b: (ValueId, Arc<[f32]>),
+    rank: usize,
+    /// Inputs and outputs of the whole.
+    whole: [usize; 2],
+    /// Rows of A and columns of B that layers of fewer inputs or outputs read, by axis and length.
+    parts: BTreeMap<(usize, usize), ValueId>,
+}
+
+impl Projections {
+    fn draw(graph: &mut Graph, vera: &Vera, [inputs, outputs]: [usize; 2]) -> Self {
+        let mut draw = |name: &str, shape: [usize; 2], fan: usize| {
+            let bound = (6.0 / fan.max(1) as f64).sqrt();
+            let values = WeightRandom::new(vera.seed, name).uniforms(shape[0] * shape[1], bound);
+            (graph.named_constant(name, Constant::f32(shape, &values)), Arc::from(values))
+        };
+        let a = draw("vera_A", [inputs, vera.rank], inputs);
+        let b = draw("vera_B", [vera.rank, outputs], vera.rank);
+        Self { a, b, rank: vera.rank, whole: [inputs, outputs], parts: BTreeMap::new() }
+    }
+
+    /// The first rows of A (axis 0), or columns of B (axis 1).
+    fn part(&mut self, graph: &mut Graph, axis: usize, length: usize) -> Result<ValueId, CompilerError> {
+        let (whole, name) = if axis == 0 { (self.a.0, "vera_A") } else { (self.b.0, "vera_B") };
+        if length == self.whole[axis] {
+            return Ok(whole);
+        }
+        if let Some(part) = self.parts.get(&(axis, length)) {
+            return Ok(*part);
+        }
+        let [start, end, axes] = [0, length as i64, axis as i64]
+            .map(|number| graph.named_constant(&format!("{name}.bounds"), Constant::i64([1], &[number])));
+        // in front of everything, so that any layer may read it
+        let part = graph.in_front_of(0, |graph| {
+            graph.append("Slice", &[whole, start, end, axes], &[], &format!("{name}.first_{length}"))
+        })?;
+        self.parts.insert((axis, length), part);
+        Ok(part)
+    }
+}
+
+impl Vera {
+    fn add_beside(
+        &self,
+        graph: &mut Graph,
+        weight: &LinearWeight,
+        dense: Dense,
+        projections: &mut Projections,
+        added: &mut Added,
+    ) -> Result<(), CompilerError> {
+        let named = |part: &str| format!("{}.{part}", weight.layer);
+        let a = projections.part(graph, 0, dense.inputs)?;
+        let b = projections.part(graph, 1, dense.outputs)?;
+        let first = Constant::f32([self.rank], &vec![self.d_initial; self.rank]);
+        let of_rank = graph.named_constant(&named("vera_lambda_d"), first);
+        let zeros = Constant::f32([dense.outputs], &vec![0.0; dense.outputs]);
+        let of_outputs = graph.named_constant(&named("vera_lambda_b"), zeros);
+        // from the last on, so that the places of the others stay
+        for at in weight.readers(graph).into_iter().rev() {
+            let node = graph.nodes()[at].clone();
+            let x = node.input(0).expect("what reads a weight reads an input beside it");
+            graph.replace_result(at, &named("base_output"), |graph, own| {
+                let is_turned = node.is("Gemm") && node.int("transA").unwrap_or(0) != 0;
+                let x = if is_turned {
+                    graph.append("Transpose", &[x], &[("perm", vec![1, 0].into())], &named("vera_input"))?
+                } else {
+                    x
+                };
+                let reduced = graph.append("MatMul", &[x, a], &[], &named("vera_A.output"))?;
+                let reduced = graph.append("Mul", &[reduced, of_rank], &[], &named("vera_A.scaled"))?;
+                let made = graph.append("MatMul", &[reduced, b], &[], &named("vera_B.output"))?;
+                let made = graph.append("Mul", &[made, of_outputs], &[], &named("vera_B.scaled"))?;
+                graph.append("Add", &[own, made], &[], &named("adapted_output"))
+            })?;
+        }
+        for (part, value, length) in
+            [("vera_lambda_d", of_rank, self.rank), ("vera_lambda_b", of_outputs, dense.outputs)]
+        {
+            let node = graph.nodes().iter().position(|node| node.input(1) == Some(value)).unwrap_or(0);
+            added.layers.push(Layer {
+                name: named(part),
+                operator: "Mul".into(),
+                weights: vec![Weight { value, shape: vec![length], node, input: 1 }],
+                learning_rate_multiplier: 1.0,
+                beside: Some(weight.layer.clone()),
+            });
+        }
+        added.adapted.push(weight.layer.clone());
+        let (a, b, rank, whole) =
+            (projections.a.1.clone(), projections.b.1.clone(), projections.rank, projections.whole);
+        let rule = Arc::new(move |own: &Constant, trained: &[&Constant]| {
+            merged(dense, (rank, whole[1]), own, [&a, &b], [trained[0], trained[1]])
+        });
+        added.merged.get_or_insert_default().push(MergedWeight {
+            weight: weight.value,
+            trained: vec![of_rank, of_outputs],
+            rule,
+        });
+        Ok(())
+    }
+}
+
+/// W + A·diag(d)·B·diag(b), in float64, in the form that W is stored in.
+fn merged(
+    dense: Dense,
+    (rank, width): (usize, usize),
+    own: &Constant,
+    [a, b]: [&[f32]; 2],
+    trained: [&Constant; 2],
+) -> Constant {
+    let (mut values, [of_rank, of_outputs]) = (floats(own), trained.map(floats));
+    for input in 0..dense.inputs {
+        let scaled: Vec<f64> = (0..rank).map(|k| f64::from(a[input * rank + k]) * f64::from(of_rank[k])).collect();
+        for output in 0..dense.outputs {
+            let product: f64 =
+                scaled.iter().enumerate().map(|(k, scaled)| scaled * f64::from(b[k * width + output])).sum();
+            let difference = product * f64::from(of_outputs[output]) / f64::from(dense.factor);
+            let at = dense.at(input, output);
+            values[at] = (f64::from(values[at]) + difference) as f32;
+        }
+    }
+    Constant::f32(own.shape.clone(), &values)
+}
