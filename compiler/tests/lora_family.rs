@@ -52,7 +52,7 @@ fn linear() -> Model {
 fn tuned(model: &Model, methods: &[Choice], classes: usize) -> Result<TrainingProgram, CompilerError> {
     let chosen = methods.iter().map(|choice| Method::choose(methods::standard(), choice, "model.methods[0]").unwrap());
     let methods = chosen.collect();
-    let (head, train) = (HeadChoice::Keep, TrainSelection::Nothing);
+    let (head, train) = (HeadChoice::keep(), TrainSelection::Nothing);
     let rows = ROWS;
     compile(
         model,
@@ -223,7 +223,7 @@ fn embedded(is_tied: bool) -> Model {
 fn tuned_table(options: Value, is_tied: bool) -> Result<TrainingProgram, CompilerError> {
     let lora = Method::choose(methods::standard(), &Choice::new("lora", options), "model.methods[0]").unwrap();
     let classes = if is_tied { 7 } else { 6 };
-    let (head, train) = (HeadChoice::Keep, TrainSelection::Nothing);
+    let (head, train) = (HeadChoice::keep(), TrainSelection::Nothing);
     let wanted = FineTuning { head, train, methods: vec![lora], ..FineTuning::head(3, classes) };
     compile(&embedded(is_tied), &wanted, &OperatorCatalog::standard())
 }
@@ -326,7 +326,7 @@ fn sequence() -> Model {
 
 fn of_sequence(methods: &[Choice]) -> Result<TrainingProgram, CompilerError> {
     let chosen = methods.iter().map(|choice| Method::choose(methods::standard(), choice, "model.methods[0]").unwrap());
-    let (head, train, methods) = (HeadChoice::Keep, TrainSelection::Nothing, chosen.collect());
+    let (head, train, methods) = (HeadChoice::keep(), TrainSelection::Nothing, chosen.collect());
     let batch = millstream_schemas::AxisLength::Named("batch".into());
     compile(
         &sequence(),

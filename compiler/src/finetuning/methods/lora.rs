@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use millstream_schemas::choice::{Options, above};
+use millstream_schemas::choice::{Options, above, share};
 use millstream_schemas::{nearest, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub(super) const METHOD: MethodKind = MethodKind {
     documentation: "E. Hu et al., \"LoRA: Low-Rank Adaptation of Large Language Models\" (2021): y = x·W + s·(x·A)·B, A `[inputs, rank]` \
         uniform in ±1/√inputs, B `[rank, outputs]` zero, so that the first step is that of the model itself; s = `alpha`/`rank`, \
         or `alpha`/√`rank` with `rank_stabilized` (D. Kalajdzievski, 2023). Of a convolution, A is one of the same kernel, stride and \
-        padding to `rank` channels (in each group), and B one of kernel 1. B learns `b_learning_rate_ratio` times as fast as A \
+        padding to `rank` channels (in each group), and B one of kernel 1. `dropout` acts on what A reads. B learns `b_learning_rate_ratio` times as fast as A \
         (S. Hayou et al., \"LoRA+\", 2024). Merged, W becomes W + s·A·B. Layers whose A and B together hold no fewer numbers than \
         W, depthwise convolutions for example, are left out and told.\n\n\
         `start: gaussian` draws A from a normal distribution of standard deviation 1/`rank`. `start: pissa` (F. Meng et al., \
@@ -46,6 +46,7 @@ pub(super) const METHOD: MethodKind = MethodKind {
         r#"{"rank": 2, "alpha": 3, "dora": true, "bias": "lora_only", "layers": "all"}"#,
         r#"{"rank": 2, "start": "gaussian", "bias": "all", "rank_patterns": {"t*": 4}, "alpha_patterns": {"plain": 2}}"#,
         r#"{"rank": 2, "alpha": 4, "start": "pissa", "layers": "all"}"#,
+        r#"{"rank": 2, "dropout": 0.1, "layers": "all"}"#,
     ],
     build: Build::of::<Lora>(),
 };
@@ -72,6 +73,9 @@ struct Lora {
     start: Start,
     /// Trains the magnitude of each output's weights apart from their direction.
     dora: bool,
+    /// Share of the numbers in front of A that training leaves out at random, 0 to below 1. The model's own weight reads all.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    dropout: f32,
     /// Biases of the model that are trained as well.
     bias: TrainedBiases,
     /// Which layers it goes to.
@@ -102,6 +106,7 @@ impl Default for Lora {
             b_learning_rate_ratio: 1.0,
             start: Start::default(),
             dora: false,
+            dropout: 0.0,
             bias: TrainedBiases::default(),
             layers: AdaptedLayers::default(),
         }
@@ -130,6 +135,10 @@ impl Options for Lora {
             }
         }
         above("b_learning_rate_ratio", self.b_learning_rate_ratio.into())?;
+        share("dropout", self.dropout.into())?;
+        if self.dora && self.dropout > 0.0 {
+            return Err("dropout is 0 beside `dora`, whose magnitude is of all that is read, got both".into());
+        }
         self.layers.validate()
     }
 }
@@ -279,11 +288,11 @@ impl Lora {
             let gain = Magnitude::add(graph, *reader, &factors, (weight, [a, b], scale), value)?;
             magnitude = Some((value, gain));
         }
-        let branch =
-            Branch { factors: &factors, a, b, scale, magnitude: magnitude.map(|(_, gain)| gain), name: &weight.layer };
+        let (gain, dropout, name) = (magnitude.map(|(_, gain)| gain), self.dropout, weight.layer.as_str());
+        let branch = Branch { factors: &factors, a, b, scale, magnitude: gain, dropout, name };
         // from the last on, so that the places of the others stay
         for at in readers(graph).into_iter().rev() {
-            branch.add(graph, at)?;
+            added.dropped.extend(branch.add(graph, at)?);
         }
         let layer = |name: &str, value: ValueId, learning_rate_multiplier: f32| {
             let reader = graph.nodes().iter().enumerate().find_map(|(at, node)| {

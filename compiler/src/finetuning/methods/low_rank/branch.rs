@@ -1,6 +1,7 @@
 use super::super::adapted::LinearMap;
 use super::{Factors, Magnitude};
 use crate::CompilerError;
+use crate::finetuning::dropout;
 use crate::graph::{Attribute, Graph, Node, ValueId};
 
 /// The nodes beside one reader of a weight.
@@ -11,17 +12,21 @@ pub(in super::super) struct Branch<'a> {
     /// What the branch is multiplied by, unless that is one.
     pub(in super::super) scale: Option<ValueId>,
     pub(in super::super) magnitude: Option<Magnitude>,
+    /// Share of what A reads that training leaves out.
+    pub(in super::super) dropout: f32,
     /// Name of the layer.
     pub(in super::super) name: &'a str,
 }
 
 impl Branch<'_> {
-    /// Adds s·A·B to what a linear map or a convolution, or a table of embeddings, makes of its input at the node `at`.
-    pub(in super::super) fn add(&self, graph: &mut Graph, at: usize) -> Result<(), CompilerError> {
+    /// Adds s·A·B to what a linear map or a convolution, or a table of embeddings, makes of its input at the node `at`; returns
+    /// the result of its `Dropout`, where it has one.
+    pub(in super::super) fn add(&self, graph: &mut Graph, at: usize) -> Result<Option<ValueId>, CompilerError> {
         let node = graph.nodes()[at].clone();
         let named = |part: &str| format!("{}.{part}", self.name);
+        let mut dropped = None;
         graph.replace_result(at, &named("base_output"), |graph, own| {
-            let reduced = self.reduced(graph, &node, &named)?;
+            let reduced = self.reduced(graph, &node, &named, &mut dropped)?;
             let scaled = match self.scale {
                 Some(scale) => graph.append("Mul", &[reduced, scale], &[], &named("lora_A.scaled"))?,
                 None => reduced,
@@ -38,7 +43,8 @@ impl Branch<'_> {
                 Some(magnitude) => magnitude.apply(graph, &node, sum, &self.factors.map, &named),
                 None => Ok(sum),
             }
-        })
+        })?;
+        Ok(dropped)
     }
 
     /// What A makes of the input.
@@ -47,7 +53,16 @@ impl Branch<'_> {
         graph: &mut Graph,
         node: &Node,
         named: &dyn Fn(&str) -> String,
+        dropped: &mut Option<ValueId>,
     ) -> Result<ValueId, CompilerError> {
+        let mut drop = |graph: &mut Graph, x: ValueId| {
+            if self.dropout == 0.0 {
+                return Ok(x);
+            }
+            let kept = dropout::append(graph, x, self.dropout)?;
+            *dropped = Some(kept);
+            Ok::<ValueId, CompilerError>(kept)
+        };
         let read = |input: usize| node.input(input).expect("what reads a weight reads an input beside it");
         if node.is("Gather") {
             return graph.append("Gather", &[self.a, read(1)], &[], &named("lora_embedding_A.output"));
@@ -60,10 +75,12 @@ impl Branch<'_> {
                 } else {
                     read(0)
                 };
+                let x = drop(graph, x)?;
                 graph.append("MatMul", &[x, self.a], &[], &named("lora_A.output"))
             }
             LinearMap::Convolution { .. } => {
-                graph.append("Conv", &[read(0), self.a], &windows(node), &named("lora_A.output"))
+                let x = drop(graph, read(0))?;
+                graph.append("Conv", &[x, self.a], &windows(node), &named("lora_A.output"))
             }
         }
     }
