@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use millstream_schemas::choice::Catalog;
 
-pub use adapted::{AdaptedLayers, LinearMap, LinearWeight};
+pub use adapted::{AdaptedLayers, LinearMap, LinearPart, LinearWeight};
 pub use method::Method;
 pub use method_function::{Added, MergeRule, MergedWeight, MethodFunction, MethodModel};
 pub use method_kind::{Build, MethodKind};
