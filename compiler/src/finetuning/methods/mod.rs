@@ -1,10 +1,13 @@
 //! Fine-tuning methods: what is added to a model and trained in the place of its own weights. Each file holds one.
 
 mod adapted;
+mod adapter;
+mod ia3;
 mod lora;
 mod method;
 mod method_function;
 mod method_kind;
+mod prefix_tuning;
 
 use std::sync::OnceLock;
 
@@ -18,5 +21,5 @@ pub use method_kind::{Build, MethodKind};
 /// The methods of this crate. More rows are added by [`Catalog::with`].
 pub fn standard() -> &'static Catalog<MethodKind> {
     static CATALOG: OnceLock<Catalog<MethodKind>> = OnceLock::new();
-    CATALOG.get_or_init(|| Catalog::new([lora::METHOD]))
+    CATALOG.get_or_init(|| Catalog::new([adapter::METHOD, ia3::METHOD, lora::METHOD, prefix_tuning::METHOD]))
 }
