@@ -1,5 +1,8 @@
+use std::collections::BTreeSet;
+
+use super::attention::{Attentions, Role};
 use super::methods::{Added, MergedWeight, Method, MethodModel};
-use super::{Head, Layer};
+use super::{Head, Layer, find_attentions};
 use crate::CompilerError;
 use crate::graph::{Graph, ValueId};
 use millstream_schemas::{count, shown};
@@ -10,6 +13,7 @@ pub(crate) struct Applied {
     pub(crate) graph: Graph,
     /// Without what can be merged. Its values are those of the graph.
     pub(crate) merged: Graph,
+    /// In the order in which they are carried out: what was added last first.
     pub(crate) merges: Vec<MergedWeight>,
     /// What was added, to be trained.
     pub(crate) layers: Vec<Layer>,
@@ -29,7 +33,7 @@ impl Applied {
         seed: u64,
     ) -> Result<Self, CompilerError> {
         let add = |graph: &mut Graph, method| {
-            let added = Method::add(method, &mut MethodModel { graph, layers, head, seed })?;
+            let added = Method::add(method, &mut MethodModel { graph, base, layers, head, seed })?;
             Ok::<(&Method, Added), CompilerError>((method, added))
         };
         let (mut graph, mut merged) = (base.clone(), base.clone());
@@ -50,6 +54,7 @@ impl Applied {
         require_alone(&added)?;
         let mut applied =
             Self { graph, merged, merges: Vec::new(), layers: Vec::new(), dropped: Vec::new(), notes: Vec::new() };
+        let attentions = if methods.is_empty() { Attentions::default() } else { find_attentions(base) };
         for (method, added) in added {
             let weights = added.layers.iter().flat_map(|layer| &layer.weights);
             // biases of the model, which a method may train too, are not added
@@ -62,10 +67,12 @@ impl Applied {
                 count(numbers as u64, "number"),
                 count(added.adapted.len() as u64, "layer")
             ));
+            applied.notes.extend(of_roles(method, &added.adapted, layers, &attentions));
             applied.notes.extend(added.notes);
             applied.layers.extend(added.layers);
             applied.dropped.extend(added.dropped);
-            applied.merges.extend(added.merged.into_iter().flatten());
+            let earlier = std::mem::take(&mut applied.merges);
+            applied.merges.extend(added.merged.into_iter().flatten().chain(earlier));
         }
         Ok(applied)
     }
@@ -88,4 +95,14 @@ fn require_alone(added: &[(&Method, Added)]) -> Result<(), CompilerError> {
         }
     }
     Ok(())
+}
+
+/// How many layers of each role a method was added to, and in how many blocks; nothing where none has a role.
+fn of_roles(method: &Method, adapted: &[String], layers: &[Layer], attentions: &Attentions) -> Option<String> {
+    let is_adapted = |layer: &&Layer| adapted.contains(&layer.name);
+    let weights = layers.iter().filter(is_adapted).flat_map(|layer| &layer.weights).map(|weight| weight.value);
+    let weights: BTreeSet<ValueId> = weights.collect();
+    let told: Vec<String> = Role::ALL.into_iter().filter_map(|role| attentions.told(role, &weights)).collect();
+    let left_out = attentions.left_out_in_words().map_or_else(String::new, |words| format!("; {words}"));
+    (!told.is_empty()).then(|| format!("`{}` is at {}{left_out}", method.choice().name, told.join(", ")))
 }

@@ -1,6 +1,7 @@
 //! What is trained: the layers of a model, its head, and the selection of both.
 
 mod applied;
+pub mod attention;
 pub(crate) mod batch_statistics;
 mod class_axis;
 pub(crate) mod dropout;
@@ -27,6 +28,7 @@ use millstream_schemas::recipe::{BatchNormalization, DropoutMode, LearningRateMu
 use millstream_schemas::{AxisLength, Standardization};
 
 pub(crate) use applied::Applied;
+pub use attention::find_attentions;
 pub(crate) use class_axis::classes_second;
 pub(crate) use ending::ending;
 pub use head::Head;

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use millstream_schemas::{nearest, shown};
 use schemars::JsonSchema;
@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::method_function::MethodModel;
 use crate::CompilerError;
-use crate::finetuning::pattern_matches;
+use crate::finetuning::attention::{Attentions, Role};
+use crate::finetuning::{find_attentions, pattern_matches};
 use crate::graph::{Graph, Node, ValueId};
 
 /// Which layers of the model a method goes to.
@@ -16,12 +17,17 @@ pub enum AdaptedLayers {
     /// Every linear layer (`MatMul`, `Gemm`) but the head.
     #[default]
     Linear,
+    /// The same as `linear`, as PEFT calls it.
+    AllLinear,
     /// Every convolution but the head.
     Convolution,
     /// Every linear layer but the head, and every convolution.
     All,
     /// The linear layers and convolutions whose name matches one of these patterns (`*` any run, `?` one character).
     Match(Vec<String>),
+    /// The linear layers that do this in the attentions of the model and in the feed-forward parts behind them, found by
+    /// how values flow, whatever they are called.
+    Roles(Vec<Role>),
 }
 
 /// A weight that a linear map or a convolution multiplies with.
@@ -39,6 +45,15 @@ pub struct LinearWeight {
     pub map: LinearMap,
     /// Whether something else reads it too, an embedding for example: what is written into the constant changes that as well.
     pub is_shared: bool,
+}
+
+/// A weight, and which of the numbers that it makes are meant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinearPart {
+    /// The weight.
+    pub weight: LinearWeight,
+    /// Some of the numbers that its layer makes, ascending; nothing where all are meant.
+    pub columns: Option<Vec<usize>>,
 }
 
 /// How a weight is used.
@@ -81,6 +96,11 @@ impl LinearWeight {
 }
 
 impl AdaptedLayers {
+    /// The layers of these roles.
+    pub fn of_roles(roles: impl IntoIterator<Item = Role>) -> Self {
+        Self::Roles(roles.into_iter().collect())
+    }
+
     /// Refuses an empty list.
     ///
     /// # Errors
@@ -88,15 +108,26 @@ impl AdaptedLayers {
     pub fn validate(&self) -> Result<(), String> {
         match self {
             Self::Match(patterns) if patterns.is_empty() => Err("layers.match: no pattern; name layers".into()),
+            Self::Roles(roles) if roles.is_empty() => Err(format!("layers.roles: no role; there are {}", all_roles())),
             _ => Ok(()),
         }
     }
 
-    /// The weights of these layers, from the input to the output.
+    /// The weights of these layers, from the input to the output. A layer that makes queries, keys and values in one has each
+    /// of these roles, as a whole: see [`AdaptedLayers::parts`].
     ///
     /// # Errors
-    /// There are none, or a pattern matches none.
+    /// There are none, a pattern matches none, or no layer has one of the roles.
     pub fn weights(&self, model: &MethodModel<'_>) -> Result<Vec<LinearWeight>, CompilerError> {
+        Ok(self.parts(model)?.into_iter().map(|part| part.weight).collect())
+    }
+
+    /// As [`AdaptedLayers::weights`]; of a layer that makes queries, keys and values in one, with which of its numbers have the
+    /// roles that are asked for.
+    ///
+    /// # Errors
+    /// As [`AdaptedLayers::weights`].
+    pub fn parts(&self, model: &MethodModel<'_>) -> Result<Vec<LinearPart>, CompilerError> {
         let all = linear_weights(model)?;
         let refuse = |message: String| Err(CompilerError::setting("", message));
         let in_head = |weight: &LinearWeight| model.head.is_some_and(|head| head.has(weight.value));
@@ -115,18 +146,28 @@ impl AdaptedLayers {
                 }
             }
         }
+        let (roles, attentions) = match self {
+            Self::Roles(roles) => (roles.as_slice(), find_attentions(model.base)),
+            _ => ([].as_slice(), Attentions::default()),
+        };
+        let of_roles = weights_of(roles, &attentions, &all)?;
         let wanted = |weight: &LinearWeight| match self {
-            Self::Linear => is_dense(weight) && !in_head(weight),
+            Self::Linear | Self::AllLinear => is_dense(weight) && !in_head(weight),
             Self::Convolution => !is_dense(weight) && !in_head(weight),
             Self::All => !in_head(weight),
             Self::Match(patterns) => patterns.iter().any(|pattern| pattern_matches(pattern, &weight.layer)),
+            Self::Roles(_) => of_roles.contains(&weight.value),
         };
-        let chosen: Vec<LinearWeight> = all.iter().filter(|weight| wanted(weight)).cloned().collect();
+        let part = |weight: &LinearWeight| {
+            let columns = columns_of(roles, &attentions, weight.value);
+            LinearPart { weight: weight.clone(), columns }
+        };
+        let chosen: Vec<LinearPart> = all.iter().filter(|weight| wanted(weight)).map(part).collect();
         if !chosen.is_empty() {
             return Ok(chosen);
         }
         match self {
-            Self::Linear if all.iter().any(|weight| !is_dense(weight)) => {
+            Self::Linear | Self::AllLinear if all.iter().any(|weight| !is_dense(weight)) => {
                 refuse("the model has no linear layer but its head; use `layers: convolution`".into())
             }
             Self::Convolution if !all.is_empty() => refuse("the model has no convolution; use `layers: linear`".into()),
@@ -135,8 +176,64 @@ impl AdaptedLayers {
     }
 }
 
+/// Which of the numbers that a layer makes have one of these roles, where only some have.
+fn columns_of(roles: &[Role], attentions: &Attentions, weight: ValueId) -> Option<Vec<usize>> {
+    let mut columns = BTreeSet::new();
+    for attention in &attentions.found {
+        for role in roles {
+            let projection = match role {
+                Role::Query => &attention.query,
+                Role::Key => &attention.key,
+                Role::Value => &attention.value,
+                _ if attention.linears(*role).any(|linear| linear.weight == weight) => return None,
+                _ => continue,
+            };
+            if projection.linear.weight == weight {
+                columns.extend(projection.columns.iter().copied());
+            }
+        }
+    }
+    let mut linears =
+        attentions.found.iter().flat_map(|attention| Role::ALL.into_iter().flat_map(|role| attention.linears(role)));
+    let all = linears.find(|linear| linear.weight == weight)?.outputs;
+    (!columns.is_empty() && columns.len() < all).then(|| columns.into_iter().collect())
+}
+
+fn all_roles() -> String {
+    Role::ALL.map(Role::name).join(", ")
+}
+
+/// The weights of these roles, of which each has at least one that is among `all`.
+fn weights_of(
+    roles: &[Role],
+    attentions: &Attentions,
+    all: &[LinearWeight],
+) -> Result<BTreeSet<ValueId>, CompilerError> {
+    let mut chosen = BTreeSet::new();
+    for role in roles {
+        let (own, name) = (attentions.weights(*role), role.name());
+        let adaptable: Vec<ValueId> =
+            all.iter().map(|weight| weight.value).filter(|value| own.contains(value)).collect();
+        let message = match (own.is_empty(), adaptable.is_empty()) {
+            (_, false) => {
+                chosen.extend(adaptable);
+                continue;
+            }
+            (true, _) => format!("layers.roles: no layer is `{name}`; found: {}", attentions.summary()),
+            (false, _) => format!(
+                "layers.roles: the layers that are `{name}` have no weights beside which something can be added: they are \
+                 quantized, fused into one node with the attention, or do not lead to the prediction; found: {}",
+                attentions.summary()
+            ),
+        };
+        return Err(CompilerError::setting("", format!("{message}. Name layers with `layers: {{match: […]}}`")));
+    }
+    Ok(chosen)
+}
+
 fn linear_weights(model: &MethodModel<'_>) -> Result<Vec<LinearWeight>, CompilerError> {
-    let graph = &*model.graph;
+    // what an earlier method adds may read a weight too, and changes nothing of what it is
+    let graph = model.base;
     let mut readers: HashMap<ValueId, Vec<(usize, usize)>> = HashMap::new();
     for (index, node) in graph.nodes().iter().enumerate() {
         for (input, value) in node.inputs.iter().enumerate() {

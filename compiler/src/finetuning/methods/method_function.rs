@@ -19,6 +19,8 @@ pub trait MethodFunction: fmt::Debug + Send + Sync {
 pub struct MethodModel<'a> {
     /// Its graph; constants and nodes are added, and what reads a value may read another afterwards.
     pub graph: &'a mut Graph,
+    /// The model before any method. What a node of it makes is called the same in the graph, with all that was added to it.
+    pub base: &'a Graph,
     /// The layers of the model itself that lead to the prediction, from the input to the output. Indices of nodes are those
     /// before any method.
     pub layers: &'a [Layer],
@@ -33,7 +35,8 @@ pub struct MethodModel<'a> {
 pub struct Added {
     /// What is trained, as layers of their own; weights of the model itself may be among it.
     pub layers: Vec<Layer>,
-    /// How the model computes the same without what was added; nothing where it cannot.
+    /// How the model computes the same without what was added; nothing where it cannot. What a later method adds lies within
+    /// what an earlier one has added, so that it is merged first.
     pub merged: Option<Vec<MergedWeight>>,
     /// Names of the model's layers that it was added to.
     pub adapted: Vec<String>,

@@ -1,14 +1,17 @@
 //! Fine-tuning methods: what is added to a model and trained in the place of its own weights. Each file holds one.
 
 mod adapted;
+mod adapter;
 mod boft;
 mod dense;
+mod ia3;
 mod lora;
 mod low_rank;
 mod method;
 mod method_function;
 mod method_kind;
 mod oft;
+mod prefix_tuning;
 mod rotation;
 mod vera;
 
@@ -16,7 +19,7 @@ use std::sync::OnceLock;
 
 use millstream_schemas::choice::Catalog;
 
-pub use adapted::{AdaptedLayers, LinearMap, LinearWeight};
+pub use adapted::{AdaptedLayers, LinearMap, LinearPart, LinearWeight};
 pub use method::Method;
 pub use method_function::{Added, MergeRule, MergedWeight, MethodFunction, MethodModel};
 pub use method_kind::{Build, MethodKind};
@@ -24,5 +27,15 @@ pub use method_kind::{Build, MethodKind};
 /// The methods of this crate. More rows are added by [`Catalog::with`].
 pub fn standard() -> &'static Catalog<MethodKind> {
     static CATALOG: OnceLock<Catalog<MethodKind>> = OnceLock::new();
-    CATALOG.get_or_init(|| Catalog::new([boft::METHOD, lora::METHOD, oft::METHOD, vera::METHOD]))
+    CATALOG.get_or_init(|| {
+        Catalog::new([
+            adapter::METHOD,
+            boft::METHOD,
+            ia3::METHOD,
+            lora::METHOD,
+            oft::METHOD,
+            prefix_tuning::METHOD,
+            vera::METHOD,
+        ])
+    })
 }

@@ -1,0 +1,196 @@
+//! Learned keys and values that every query sees.
+
+use millstream_schemas::choice::{Options, above};
+use millstream_schemas::shown;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::method_function::{Added, MethodFunction, MethodModel};
+use super::method_kind::{Build, MethodKind};
+use crate::CompilerError;
+use crate::finetuning::attention::Attention;
+use crate::finetuning::{Layer, Weight, find_attentions};
+use crate::graph::{Constant, Graph, ValueId};
+use crate::initializers::WeightRandom;
+
+pub(super) const METHOD: MethodKind = MethodKind {
+    name: "prefix_tuning",
+    summary: "Learned keys and values in every attention; the model's own weights stay frozen.",
+    documentation: "X. L. Li and P. Liang, \"Prefix-Tuning: Optimizing Continuous Prompts for Generation\" (2021), without the layers that make the \
+        prefix there: each attention is softmax([q·P_k, scores])·[P_v, V], P_k `[heads, size, length]` and P_v `[heads, length, size]` of \
+        the keys' heads, normal with `standard_deviation`. All tokens see the prefix whatever the mask. The scores of P_k are not scaled by \
+        1/√size as those of keys are, since P_k learns that itself. The first step is not that of the model itself: the prefix takes its part of the \
+        softmax. The prefix stays beside the model in the exported file. Not for attention that is one node, or whose heads lie in the axis of rows.",
+    samples: &["{}", r#"{"length": 3, "standard_deviation": 0.5}"#],
+    build: Build::of::<PrefixTuning>(),
+};
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct PrefixTuning {
+    /// Keys and values in each attention.
+    #[schemars(range(min = 1))]
+    length: usize,
+    /// Standard deviation of their first values, above 0.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    standard_deviation: f64,
+}
+
+impl Default for PrefixTuning {
+    fn default() -> Self {
+        Self { length: 20, standard_deviation: 0.02 }
+    }
+}
+
+impl Options for PrefixTuning {
+    fn validate(&self) -> Result<(), String> {
+        if self.length == 0 {
+            return Err("length is 1 or more, got 0".into());
+        }
+        above("standard_deviation", self.standard_deviation)
+    }
+}
+
+impl MethodFunction for PrefixTuning {
+    fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
+        let attentions = find_attentions(model.base);
+        let refuse = |message: String| Err(CompilerError::setting("", message));
+        if attentions.found.is_empty() || !attentions.left_out.is_empty() {
+            return refuse(format!("a prefix goes into every attention, and {}", attentions.summary()));
+        }
+        let mut added = Added::default();
+        for attention in &attentions.found {
+            let of = |layer: &&Layer| layer.weights.iter().any(|own| own.value == attention.query.linear.weight);
+            let Some(layer) = model.layers.iter().find(of).map(|layer| layer.name.clone()) else { continue };
+            if let Err(obstacle) = fits(model.base, attention) {
+                let node = model.base.label(&model.base.nodes()[attention.node]);
+                return refuse(format!("no prefix can go into the attention of `{node}`: {obstacle}"));
+            }
+            self.place(model, attention, layer, &mut added)?;
+        }
+        if added.layers.is_empty() {
+            return refuse("no attention leads to the prediction, so a prefix would do nothing".into());
+        }
+        let length = self.length;
+        added.notes.push(format!(
+            "{length} keys and values in front of those of {} attention(s) stay beside the model when it is exported",
+            added.adapted.len()
+        ));
+        Ok(added)
+    }
+}
+
+impl PrefixTuning {
+    fn place(
+        &self,
+        model: &mut MethodModel<'_>,
+        attention: &Attention,
+        layer: String,
+        added: &mut Added,
+    ) -> Result<(), CompilerError> {
+        let (base, graph) = (model.base, &mut *model.graph);
+        let scores = base.nodes()[attention.node].input(0).expect("a softmax reads scores");
+        let reads = |node: &crate::graph::Node| node.is("Softmax") && node.input(0) == Some(scores);
+        let Some(at) = graph.nodes().iter().position(reads) else {
+            return Err(CompilerError::setting("", "prefix_tuning goes into a model once; take a longer one"));
+        };
+        let (of_keys, length) = (attention.key_heads(), self.length);
+        let shapes = [[of_keys, attention.head_size, length], [of_keys, length, attention.value_size()]];
+        let mut draw = |part: &str, shape: [usize; 3]| {
+            let name = graph.free_name(&format!("{layer}.{part}"));
+            let values = WeightRandom::new(model.seed, &name).normals(shape.iter().product(), self.standard_deviation);
+            graph.constant(&name, Constant::f32(shape, &values))
+        };
+        let own = [draw("prefix_keys", shapes[0]), draw("prefix_values", shapes[1])];
+        let part = |part: &str| format!("{layer}.{part}");
+
+        let before = graph.nodes().len();
+        let joined = graph.in_front_of(at, |graph| {
+            let keys = for_queries(graph, own[0], shapes[0], attention.heads, &part("prefix_keys"))?;
+            let made = graph.append("MatMul", &[attention.queries, keys], &[], &part("prefix_scores"))?;
+            graph.append("Concat", &[made, scores], &[("axis", (-1).into())], &part("joined_scores"))
+        })?;
+        let at = at + graph.nodes().len() - before;
+        graph.set_input(at, 0, joined);
+        let mut weights = None;
+        graph.replace_result(at, &part("joined_weights"), |graph, all| {
+            // wider by the prefix than what it stands for
+            graph.set_type(all, graph.tensor_type(joined).cloned());
+            let mut numbers = |values: i64| graph.named_constant(&part("prefix_place"), Constant::i64([1], &[values]));
+            let (zero, end, last, whole) = (numbers(0), numbers(length as i64), numbers(-1), numbers(i64::MAX));
+            weights = Some(graph.append("Slice", &[all, zero, end, last], &[], &part("prefix_weights"))?);
+            graph.append("Slice", &[all, end, whole, last], &[], &part("weights"))
+        })?;
+        let weights = weights.expect("just made");
+        let makes = |node: &crate::graph::Node| node.outputs.first().copied().flatten() == Some(attention.mixed);
+        let at = graph.nodes().iter().position(makes).expect("what heads give keeps its name");
+        graph.replace_result(at, &part("base_heads"), |graph, mixed| {
+            let values = for_queries(graph, own[1], shapes[1], attention.heads, &part("prefix_values"))?;
+            let made = graph.append("MatMul", &[weights, values], &[], &part("prefix_heads"))?;
+            graph.append("Add", &[mixed, made], &[], &part("heads"))
+        })?;
+        for (value, shape) in own.into_iter().zip(shapes) {
+            let reader = graph.nodes().iter().enumerate().find_map(|(node, reader)| {
+                let input = reader.inputs.iter().position(|input| *input == Some(value))?;
+                Some((node, input, reader.operator.clone()))
+            });
+            let (node, input, operator) = reader.unwrap_or_default();
+            let weights = vec![Weight { value, shape: shape.to_vec(), node, input }];
+            let (name, beside) = (graph.name(value).to_owned(), Some(layer.clone()));
+            added.layers.push(Layer { name, operator, weights, learning_rate_multiplier: 1.0, beside });
+        }
+        added.adapted.push(layer);
+        Ok(())
+    }
+}
+
+/// Why no prefix can go into an attention.
+fn fits(base: &Graph, attention: &Attention) -> Result<(), String> {
+    let node = &base.nodes()[attention.node];
+    if !node.is("Softmax") {
+        return Err(format!("{} is one node", node.qualified_operator()));
+    }
+    let scores = node.input(0).and_then(|scores| base.tensor_type(scores));
+    let queries = base.tensor_type(attention.queries);
+    let (Some(scores), Some(queries)) = (scores, queries) else { return Err("its shapes are not known".into()) };
+    match (queries.shape.as_slice(), scores.shape.as_slice()) {
+        ([rows, heads, tokens, size], [of_rows, of_heads, of_tokens, _])
+            if (rows, heads, tokens) == (of_rows, of_heads, of_tokens)
+                && heads.fixed() == Some(attention.heads)
+                && size.fixed() == Some(attention.head_size) =>
+        {
+            Ok(())
+        }
+        _ => Err(format!(
+            "queries {} and scores {} are not both rows, heads and tokens",
+            shown(queries.to_string()),
+            shown(scores.to_string())
+        )),
+    }
+}
+
+/// A prefix of the keys' heads, repeated for the queries of each.
+fn for_queries(
+    graph: &mut Graph,
+    own: ValueId,
+    shape: [usize; 3],
+    heads: usize,
+    name: &str,
+) -> Result<ValueId, CompilerError> {
+    let [of_keys, a, b] = shape.map(|length| length as i64);
+    let heads = heads as i64;
+    if of_keys == heads {
+        return Ok(own);
+    }
+    let numbers = |graph: &mut Graph, values: &[i64]| {
+        graph.named_constant(&format!("{name}.shape"), Constant::i64([values.len()], values))
+    };
+    let (apart, wide, together) = (
+        numbers(graph, &[of_keys, 1, a, b]),
+        numbers(graph, &[of_keys, heads / of_keys, a, b]),
+        numbers(graph, &[heads, a, b]),
+    );
+    let apart = graph.append("Reshape", &[own, apart], &[], &format!("{name}.apart"))?;
+    let wide = graph.append("Expand", &[apart, wide], &[], &format!("{name}.repeated"))?;
+    graph.append("Reshape", &[wide, together], &[], &format!("{name}.of_queries"))
+}
