@@ -342,7 +342,7 @@ impl Trainer {
         self.history.timing.waiting += waited;
         self.history.under_way.seconds += waited;
         let base = f64::from(self.settings.step.optimizer.learning_rate());
-        let factor = self.settings.schedule.factor(self.history.steps, self.total_steps());
+        let factor = self.settings.schedule.factor(self.history.steps, self.settings.run_length());
         let learning_rate = (base * factor) as f32;
         let (batch, outcome) = self.runner.step(batch, learning_rate)?;
         if outcome.rows == 0 {
