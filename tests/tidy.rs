@@ -100,8 +100,16 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "tags",
         ],
     ),
-    ("training/src/optimizers", "OPTIMIZER", &["graph", "optimizer", "optimizer_kind", "rule"]),
-    ("training/src/schedules", "SCHEDULE", &["schedule", "schedule_kind", "warmup"]),
+    (
+        "training/src/optimizers",
+        "OPTIMIZER",
+        &["graph", "moments", "newton_schulz", "norms", "optimizer", "optimizer_kind", "rule", "trajectory"],
+    ),
+    (
+        "training/src/schedules",
+        "SCHEDULE",
+        &["course_tests", "run_length", "schedule", "schedule_kind", "span", "warmup"],
+    ),
     ("transforms/src/batch", "TRANSFORM", &[]),
     ("transforms/src/combine", "TRANSFORM", &[]),
     ("transforms/src/image", "TRANSFORM", &[]),

@@ -16,8 +16,8 @@ use serde_json::Value;
 ///
 /// ```
 /// use millstream_recipes::Catalogs;
-/// let names: Vec<_> = Catalogs::default().optimizers.rows().iter().map(|row| row.name).collect();
-/// assert_eq!(names, ["adamw", "lion", "sgd"]);
+/// let names: Vec<_> = Catalogs::default().schedules.rows().iter().map(|row| row.name).collect();
+/// assert_eq!(names[..3], ["constant", "cosine", "cosine_restarts"]);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Catalogs {

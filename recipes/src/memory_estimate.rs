@@ -39,13 +39,13 @@ impl MemoryEstimate {
         let [step, evaluation] = program.run_graphs()?.map(|graph| graph.file().length() as u64);
         let evaluation = if opened.evaluate.is_some() { evaluation } else { 0 };
         let trained = 4 * program.trained as u64;
-        let remembered = opened.optimizer.numbers_for_each_weight() as u64;
+        let remembered = 4 * opened.optimizer.numbers_remembered(&program.manifest.parameters) as u64;
         let held = program.constant_bytes();
         // first values, those at work, and the best so far
         let copies = 2 + u64::from(opened.evaluate.is_some());
         let weights = held + copies * trained + SESSION_COPIES * (step + evaluation);
-        let training_state = (1 + remembered) * trained;
-        let saving = (1 + remembered + remembered.max(1)) * trained;
+        let training_state = trained + remembered;
+        let saving = trained + remembered + remembered.max(trained);
         let [of_step, of_evaluation] = program.activation_bytes(&longest(&opened.spec))?;
         let activations = of_step + if opened.evaluate.is_some() { of_evaluation } else { 0 };
         let stream = stream(opened);

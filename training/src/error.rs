@@ -64,6 +64,14 @@ pub enum TrainingError {
         /// The values that make sense.
         wanted: &'static str,
     },
+    /// An option of the optimizer does not fit what is trained.
+    #[error("training.optimizer.{optimizer}.{reason}")]
+    Optimizer {
+        /// Its name.
+        optimizer: String,
+        /// What does not fit, beginning with the option's name.
+        reason: String,
+    },
     /// A metric makes no sense for the classes of the data.
     #[error("the metric `{metric}` cannot be measured: {reason}")]
     Metric {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::TrainingError;
 use crate::checkpoint::CheckpointSettings;
 use crate::metrics::MetricSet;
-use crate::schedules::Schedule;
+use crate::schedules::{RunLength, Schedule};
 use crate::session::{StepRunner, StepSettings};
 
 /// How a run goes.
@@ -31,6 +31,11 @@ pub struct TrainerSettings {
 }
 
 impl TrainerSettings {
+    /// What the schedule counts by.
+    pub(crate) fn run_length(&self) -> RunLength {
+        RunLength { steps: self.total_steps(), steps_per_epoch: self.batches_per_epoch }
+    }
+
     pub(crate) fn total_steps(&self) -> u64 {
         self.epochs.saturating_mul(self.batches_per_epoch)
     }

@@ -342,7 +342,7 @@ impl Trainer {
         self.history.timing.waiting += waited;
         self.history.under_way.seconds += waited;
         let base = f64::from(self.settings.step.optimizer.learning_rate());
-        let factor = self.settings.schedule.factor(self.history.steps, self.total_steps());
+        let factor = self.settings.schedule.factor(self.history.steps, self.settings.run_length());
         let learning_rate = (base * factor) as f32;
         let (batch, outcome) = self.runner.step(batch, learning_rate)?;
         if outcome.rows == 0 {
@@ -516,7 +516,7 @@ impl Trainer {
         let parameters = self.finite_parameters()?;
         let Some(settings) = &self.settings.checkpoints else { return Ok(None) };
         let state = self.runner.state()?;
-        let entries = self.runner.manifest().parameters.iter();
+        let (entries, states) = (self.runner.manifest().parameters.iter(), self.runner.state_tensors());
         let manifest = CheckpointManifest {
             version: CheckpointManifest::VERSION,
             step: now.steps,
@@ -524,10 +524,7 @@ impl Trainer {
             settings: self.settings.deciding(&self.runner),
             updates: state.updates,
             evaluation_due: now.evaluation_due,
-            state_names: self.runner.state_names().iter().map(|name| (*name).to_owned()).collect(),
-            parameters: entries
-                .map(|entry| SavedParameter { name: entry.name.clone(), shape: entry.shape.clone() })
-                .collect(),
+            parameters: entries.zip(states).map(|(entry, state)| SavedParameter::of(entry, state)).collect(),
             files: Vec::new(),
             history: self.history.clone(),
         };

@@ -163,7 +163,9 @@ fn no_text_of_a_library_reaches_a_person() {
     let place = Workplace::new();
     for change in [
         "model.head={keep: {}}",
-        "training.schedule=exponential",
+        "training.schedule=exponentially",
+        "training.schedule={cosine: {warmup: 5 hours}}",
+        "training.schedule={cosine: {warmup: true}}",
         "training.optimizer=[adamw]",
         "training.optimizer={}",
         "data.order=3",

@@ -14,8 +14,8 @@ use millstream::schemas::recipe::RecipeText;
 use millstream::training::metrics::{
     self, Better, Cell, MeasuredBatch, Meter, MetricFunction, MetricKind, Record, Table, Unit, Worked,
 };
-use millstream::training::optimizers::{self, NodeInputs, OptimizerKind, ParameterFacts, UpdateRule};
-use millstream::training::schedules::{self, Course, ScheduleKind};
+use millstream::training::optimizers::{self, NodeInputs, OptimizerKind, ParameterFacts, StateTensor, UpdateRule};
+use millstream::training::schedules::{self, Course, RunLength, ScheduleKind};
 use millstream::transforms::steps::map::Project;
 use millstream::transforms::{self, ImageFacts, ImageStep, ImageTransform, Kernel, Matrix, Random, Target, Transform};
 use schemars::JsonSchema;
@@ -211,8 +211,8 @@ impl Options for SignSgd {
 }
 
 impl UpdateRule for SignSgd {
-    fn state_names(&self) -> &'static [&'static str] {
-        &[]
+    fn state(&self, _: ParameterFacts<'_>) -> Vec<StateTensor> {
+        Vec::new()
     }
 
     fn coefficients(&self, _step: u64, learning_rate: f32) -> Vec<f32> {
@@ -222,7 +222,7 @@ impl UpdateRule for SignSgd {
     fn update(
         &self,
         coefficients: &[f32],
-        facts: ParameterFacts,
+        facts: ParameterFacts<'_>,
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
@@ -263,8 +263,8 @@ impl Options for Halving {
 }
 
 impl Course for Halving {
-    fn factor(&self, step: u64, total: u64) -> f64 {
-        if 2 * step < total { 1.0 } else { 0.5 }
+    fn factor(&self, step: u64, run: RunLength) -> f64 {
+        if 2 * step < run.steps { 1.0 } else { 0.5 }
     }
 }
 

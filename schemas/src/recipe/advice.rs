@@ -76,7 +76,12 @@ fn shape_lacks(shape: &Shape, place: &str) -> bool {
 
 /// The name of the optimizer, alone or with its options.
 fn chosen_optimizer(recipe: &Value) -> Option<&str> {
-    match at(recipe, "training.optimizer")? {
+    chosen(recipe, "training.optimizer")
+}
+
+/// What is chosen at a place, alone or with its options.
+fn chosen<'a>(recipe: &'a Value, place: &str) -> Option<&'a str> {
+    match at(recipe, place)? {
         Value::String(name) => Some(name),
         Value::Object(map) if map.len() == 1 => map.keys().next().map(String::as_str),
         _ => None,
@@ -97,14 +102,15 @@ fn best(places: Vec<String>, value: &Value, recipe: &Value, shape: &Shape) -> Ve
         0
     };
     let deepest = fitting.iter().map(|place| depth(place)).max().unwrap_or(0);
-    let choice_is_open = at(recipe, "training.optimizer").is_none();
     let mut fitting: Vec<String> = fitting.into_iter().filter(|place| depth(place) == deepest).collect();
-    let preferred = chosen_optimizer(recipe).or_else(|| choice_is_open.then_some("adamw"));
-    let of_all = |place: &str| place.starts_with("training.optimizer.");
-    if let Some(of_one) = preferred.map(|name| format!("training.optimizer.{name}."))
-        && fitting.iter().any(|place| place.starts_with(&of_one))
-    {
-        fitting.retain(|place| !of_all(place) || place.starts_with(&of_one));
+    for (choice, usual) in [("training.optimizer", "adamw"), ("training.schedule", "cosine")] {
+        let preferred = chosen(recipe, choice).or_else(|| at(recipe, choice).is_none().then_some(usual));
+        let of_all = |place: &str| place.strip_prefix(choice).is_some_and(|rest| rest.starts_with('.'));
+        if let Some(of_one) = preferred.map(|name| format!("{choice}.{name}."))
+            && fitting.iter().any(|place| place.starts_with(&of_one))
+        {
+            fitting.retain(|place| !of_all(place) || place.starts_with(&of_one));
+        }
     }
     fitting.truncate(MOST_PLACES);
     fitting
@@ -137,7 +143,11 @@ fn other_form(place: &str, value: &Value) -> Option<Value> {
         ("data", Value::String(path)) => json!({"train": path}),
         ("output", Value::String(folder)) => json!({"folder": folder}),
         ("data.memory", Value::Number(number)) => json!(format!("{number} MiB")),
-        ("training.schedule.cosine", Value::Number(warmup)) => json!({"warmup": warmup}),
+        (place, Value::Number(warmup))
+            if place.starts_with("training.schedule.") && place.matches('.').count() == 2 =>
+        {
+            json!({"warmup": warmup})
+        }
         (place, Value::Number(rate)) if place.starts_with("training.optimizer.") && place.matches('.').count() == 2 => {
             json!({"learning_rate": rate})
         }
@@ -210,9 +220,23 @@ mod tests {
     fn every_line_that_is_shown_for_a_foreign_word_is_accepted() {
         let keys = KEYS.iter().chain(INSIDE.iter().map(|(_, row)| row));
         let keys = keys.filter(|row| !row.place.is_empty()).map(|row| (row.place, row.example));
+        let definitions = Definitions::example_with(
+            &["adafactor", "adagrad", "adam", "lamb", "muon", "nadam", "radam", "rmsprop"],
+            &[
+                "cosine_restarts",
+                "exponential",
+                "inverse_square_root",
+                "linear",
+                "multi_step",
+                "one_cycle",
+                "polynomial",
+                "step",
+                "warmup_stable_decay",
+            ],
+        );
         for (place, example) in keys.chain(VALUES.iter().map(|(place, _, instead, _)| (*place, *instead))) {
             let text = RecipeText::new(SMALL, Path::new("r.yaml"), Path::new("/"), &[format!("{place}={example}")]);
-            let (_, faults) = text.unwrap().examine(&Definitions::example());
+            let (_, faults) = text.unwrap().examine(&definitions);
             assert!(faults.is_empty(), "{place}: {example}: {faults:?}");
             let written: Value = serde_saphyr::from_str(&lines(place, example, 0)).unwrap();
             let value: Value = serde_saphyr::from_str(example).unwrap();
@@ -245,7 +269,7 @@ mod tests {
             ("batch: 32", "data:\n      batch: 32"),
             ("optimizer: adamw", "training:\n      optimizer: adamw"),
             ("training: {optimizer: {name: adamw, lr: 0.1}}", "adamw:\n          learning_rate: 0.1"),
-            ("training: {optimizer: adam}", "optimizer: {adamw: {weight_decay: 0}}"),
+            ("training: {optimizer: lars}", "optimizer: lamb"),
             ("training: {epochs: '3'}", "epochs: 3"),
             ("training: {warmup_steps: 100}", "warmup: 0.1"),
             ("checkpoint: {keep: 3}", "output:\n      checkpoint: {keep: 3}"),

@@ -47,6 +47,11 @@ impl Definitions {
 impl Definitions {
     /// Two optimizers and two schedules, as catalogs would say them.
     pub(super) fn example() -> Self {
+        Self::example_with(&[], &[])
+    }
+
+    /// The same, and more optimizers and schedules by their names alone, with the options of the others.
+    pub(super) fn example_with(optimizers: &[&'static str], schedules: &[&'static str]) -> Self {
         let share = json!({"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0.9});
         let above = json!({"type": "number", "exclusiveMinimum": 0, "default": 0.001});
         let at_least = json!({"type": "number", "minimum": 0, "default": 0});
@@ -66,8 +71,18 @@ impl Definitions {
             "momentum": share, "nesterov": {"type": "boolean"}, "weight_decay": at_least, "learning_rate": above,
         });
         let cosine = json!({"warmup": {"type": "number", "minimum": 0, "maximum": 1, "default": 0}});
+        let line = json!({"warmup": cosine["warmup"], "power": above});
+        let more = |names: &[&'static str], options: &Value| -> Vec<(&str, Value)> {
+            names.iter().map(|name| (*name, options.clone())).collect()
+        };
         Self::default()
-            .with("Optimizer", choices(&[("adamw", adamw), ("sgd", sgd)]))
-            .with("Schedule", choices(&[("constant", json!({})), ("cosine", cosine)]))
+            .with(
+                "Optimizer",
+                choices(&[&[("adamw", adamw.clone()), ("sgd", sgd)][..], &more(optimizers, &adamw)].concat()),
+            )
+            .with(
+                "Schedule",
+                choices(&[&[("constant", cosine.clone()), ("cosine", cosine)][..], &more(schedules, &line)].concat()),
+            )
     }
 }

@@ -3,7 +3,7 @@
 use millstream::compiler::CompilerError;
 use millstream::compiler::graph::{Graph, ValueId};
 use millstream::schemas::choice::{Options, between};
-use millstream::training::optimizers::{self, NodeInputs, OptimizerKind, ParameterFacts, UpdateRule};
+use millstream::training::optimizers::{self, NodeInputs, OptimizerKind, ParameterFacts, StateTensor, UpdateRule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,8 +31,8 @@ impl Options for SignSgd {
 }
 
 impl UpdateRule for SignSgd {
-    fn state_names(&self) -> &'static [&'static str] {
-        &[]
+    fn state(&self, _: ParameterFacts<'_>) -> Vec<StateTensor> {
+        Vec::new()
     }
 
     fn coefficients(&self, _step: u64, learning_rate: f32) -> Vec<f32> {
@@ -42,7 +42,7 @@ impl UpdateRule for SignSgd {
     fn update(
         &self,
         coefficients: &[f32],
-        facts: ParameterFacts,
+        facts: ParameterFacts<'_>,
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],

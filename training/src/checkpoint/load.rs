@@ -64,11 +64,13 @@ pub fn load(path: &Path) -> Result<Checkpoint, TrainingError> {
         tensors::read(&bytes, wanted).map_err(|fault| CheckpointFault::Tensors { file: name.to_owned(), fault })
     };
     let parameters = read(WEIGHTS, &shapes).map_err(broken)?;
-    let of_state = shapes
-        .iter()
-        .flat_map(|(name, shape)| manifest.state_names.iter().map(move |state| (state_name(name, state), *shape)));
+    let of_state = manifest.parameters.iter().flat_map(|parameter| {
+        let of_parameter = parameter.state.iter();
+        of_parameter.map(|state| (state_name(&parameter.name, &state.name), state.shape.as_slice()))
+    });
     let mut flat = read(STATE, &of_state.collect::<Vec<_>>()).map_err(broken)?.into_iter();
-    let tensors = shapes.iter().map(|_| flat.by_ref().take(manifest.state_names.len()).collect()).collect();
+    let counts = manifest.parameters.iter().map(|parameter| parameter.state.len());
+    let tensors = counts.map(|count| flat.by_ref().take(count).collect()).collect();
     let best = match (manifest.file(BEST), &manifest.history.best) {
         (Some(_), _) => Some(read(BEST, &shapes).map_err(broken)?),
         (None, Some(_)) => Some(parameters.clone()),

@@ -12,7 +12,7 @@ mod tensors;
 
 use std::path::{Path, PathBuf};
 
-use millstream_schemas::{ResumePoint, TrainingManifest};
+use millstream_schemas::{ParameterEntry, ResumePoint, TrainingManifest};
 use serde::{Deserialize, Serialize};
 
 pub use fault::{CheckpointFault, TensorsFault};
@@ -21,6 +21,7 @@ pub use folder::{clear, list};
 pub use load::{Newest, Skipped, load, load_newest};
 pub(crate) use save::{Snapshot, save};
 
+use crate::optimizers::StateTensor;
 use crate::record::History;
 use crate::session::OptimizerState;
 
@@ -69,7 +70,7 @@ pub struct Checkpoint {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointManifest {
-    /// Version of this format; 1.
+    /// Version of this format; 2.
     pub version: u32,
     /// Steps done.
     pub step: u64,
@@ -81,9 +82,7 @@ pub struct CheckpointManifest {
     pub updates: u64,
     /// Whether an epoch ended whose evaluation was not made yet.
     pub evaluation_due: bool,
-    /// What the optimizer remembers of each parameter.
-    pub state_names: Vec<String>,
-    /// Name and shape of each parameter, in order.
+    /// Name and shape of each parameter, and of what the optimizer remembers of it, in order.
     pub parameters: Vec<SavedParameter>,
     /// The other files.
     pub files: Vec<SavedFile>,
@@ -93,7 +92,7 @@ pub struct CheckpointManifest {
 
 impl CheckpointManifest {
     /// The version that this build writes and reads.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     fn file(&self, name: &str) -> Option<&SavedFile> {
         self.files.iter().find(|file| file.name == name)
@@ -105,6 +104,25 @@ impl CheckpointManifest {
 #[serde(deny_unknown_fields)]
 pub struct SavedParameter {
     /// Name.
+    pub name: String,
+    /// Length of each axis.
+    pub shape: Vec<usize>,
+    /// What the optimizer remembers of it.
+    pub state: Vec<SavedState>,
+}
+
+impl SavedParameter {
+    pub(crate) fn of(entry: &ParameterEntry, state: &[StateTensor]) -> Self {
+        let saved = |tensor: &StateTensor| SavedState { name: tensor.name.to_owned(), shape: tensor.shape.clone() };
+        Self { name: entry.name.clone(), shape: entry.shape.clone(), state: state.iter().map(saved).collect() }
+    }
+}
+
+/// A state tensor of a parameter in a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedState {
+    /// Name, as the optimizer's rule has it.
     pub name: String,
     /// Length of each axis.
     pub shape: Vec<usize>,

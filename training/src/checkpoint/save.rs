@@ -86,8 +86,8 @@ fn of_parameters<'a>(manifest: &'a CheckpointManifest, values: &'a [Vec<f32>]) -
 
 fn of_state<'a>(manifest: &'a CheckpointManifest, state: &'a OptimizerState) -> Vec<tensors::Named<'a>> {
     let named = manifest.parameters.iter().zip(&state.tensors).flat_map(|(parameter, tensors)| {
-        let of_parameter = manifest.state_names.iter().zip(tensors);
-        of_parameter.map(|(state, values)| (state_name(&parameter.name, state), &parameter.shape[..], &values[..]))
+        let of_parameter = parameter.state.iter().zip(tensors);
+        of_parameter.map(|(state, values)| (state_name(&parameter.name, &state.name), &state.shape[..], &values[..]))
     });
     named.collect()
 }
@@ -117,7 +117,6 @@ mod tests {
             settings,
             updates: 3,
             evaluation_due: false,
-            state_names: Vec::new(),
             parameters: Vec::new(),
             files: Vec::new(),
             history: History::default(),

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::optimizer_kind::{Build, OptimizerKind};
-use super::rule::{NodeInputs, ParameterFacts, UpdateRule};
+use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "adamw",
@@ -22,19 +22,19 @@ pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct AdamW {
+pub(super) struct AdamW {
     /// Decay of the mean of gradients, 0 to below 1.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
-    beta1: f64,
+    pub(super) beta1: f64,
     /// Decay of the mean of squared gradients, 0 to below 1.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
-    beta2: f64,
+    pub(super) beta2: f64,
     /// Added to the root of the second moment.
     #[schemars(extend("exclusiveMinimum" = 0))]
-    epsilon: f64,
+    pub(super) epsilon: f64,
     /// Pull towards zero, times the learning rate, on weights of two axes or more.
     #[schemars(range(min = 0))]
-    weight_decay: f64,
+    pub(super) weight_decay: f64,
 }
 
 impl Default for AdamW {
@@ -60,8 +60,8 @@ impl AdamW {
 }
 
 impl UpdateRule for AdamW {
-    fn state_names(&self) -> &'static [&'static str] {
-        &["mean", "mean_of_squares"]
+    fn state(&self, facts: ParameterFacts<'_>) -> Vec<StateTensor> {
+        ["mean", "mean_of_squares"].map(|name| facts.state_alike(name)).to_vec()
     }
 
     /// Learning rate η, step size η/(1 − β₁ᵗ), and 1/√(1 − β₂ᵗ).
@@ -77,7 +77,7 @@ impl UpdateRule for AdamW {
     fn update(
         &self,
         coefficients: &[f32],
-        facts: ParameterFacts,
+        facts: ParameterFacts<'_>,
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
@@ -135,6 +135,7 @@ impl UpdateRule for AdamW {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optimizers::trajectory::facts_of_matrix;
 
     /// `torch.optim.AdamW([p], lr=0.1, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)`, three steps from p = [1, −2]
     /// with gradients [0.5, −1], [0.25, 3], [−0.125, 0.5]: written out by hand in doubles.
@@ -154,7 +155,7 @@ mod tests {
             }
         }
         let rule = AdamW::default();
-        let facts = ParameterFacts { learning_rate_multiplier: 1.0, decays: true, is_statistic: false };
+        let facts = facts_of_matrix();
         let mut parameter = vec![1.0_f32, -2.0];
         let mut state = vec![vec![0.0; 2]; 2];
         for (step, gradient) in gradients.iter().enumerate() {
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn a_parameter_without_decay_and_with_a_multiplier_moves_by_its_own_rate() {
         let rule = AdamW::default();
-        let facts = ParameterFacts { learning_rate_multiplier: 0.5, decays: false, is_statistic: false };
+        let facts = ParameterFacts { learning_rate_multiplier: 0.5, decays: false, ..facts_of_matrix() };
         let (mut parameter, mut state) = (vec![1.0_f32], vec![vec![0.0; 1]; 2]);
         rule.update(&rule.coefficients(0, 0.1), facts, 1.0, &mut parameter, &[2.0], &mut state);
         // The first step of Adam has length η whatever the gradient.

@@ -4,7 +4,8 @@ use millstream_compiler::graph::{Graph, TensorType, ValueId};
 use millstream_compiler::{CompilerError, OperatorCatalog};
 use millstream_schemas::ParameterEntry;
 
-use super::{NodeInputs, ParameterFacts, UpdateRule};
+use super::norms::sum_of_squares_nodes;
+use super::rule::{NodeInputs, ParameterFacts, UpdateRule, state_of};
 
 const OPSET: i64 = 17;
 
@@ -46,11 +47,14 @@ pub(crate) fn update_graph(
     let mut names = Vec::new();
     let mut values = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
-        let state = rule.state_names().iter().map(|state| format!("state.{index}.{state}")).collect::<Vec<_>>();
+        let tensors = state_of(rule, entry);
+        let state: Vec<String> = tensors.iter().map(|tensor| format!("state.{index}.{}", tensor.name)).collect();
         let tensor = || TensorType::f32(entry.shape.clone());
         let gradient = graph.input(&format!("gradient.{index}"), tensor());
         let parameter = graph.input(&format!("parameter.{index}"), tensor());
-        let states: Vec<ValueId> = state.iter().map(|name| graph.input(name, tensor())).collect();
+        let of_shape = state.iter().zip(tensors);
+        let states: Vec<ValueId> =
+            of_shape.map(|(name, tensor)| graph.input(name, TensorType::f32(tensor.shape))).collect();
         values.push((gradient, parameter, states));
         names.push(UpdateNames {
             gradient: format!("gradient.{index}"),
@@ -66,12 +70,8 @@ pub(crate) fn update_graph(
     let (mut outputs, mut output_names) = (Vec::new(), Vec::new());
     for ((entry, names), (gradient, parameter, state)) in entries.iter().zip(&names).zip(&values) {
         if entry.is_statistic {
-            for (from, name) in
-                std::iter::once(gradient).chain(state).zip([&names.new_parameter].into_iter().chain(&names.new_state))
-            {
-                outputs.push(graph.add("Identity", &[*from], &[])?);
-                output_names.push(name);
-            }
+            outputs.push(graph.add("Identity", &[*gradient], &[])?);
+            output_names.push(&names.new_parameter);
             continue;
         }
         let gradient = match scale {
@@ -105,9 +105,7 @@ fn scale_nodes(graph: &mut Graph, gradients: &[ValueId], limit: f32) -> Result<V
     let mut sum = None;
     for gradient in gradients {
         let measured = graph.times(*gradient, per_unit)?;
-        let square = graph.times(measured, measured)?;
-        let axes: Vec<i64> = (0..graph.shape(square)?.len() as i64).collect();
-        let part = if axes.is_empty() { square } else { graph.reduce_sum(square, &axes, false)? };
+        let part = sum_of_squares_nodes(graph, measured)?;
         sum = Some(match sum {
             None => part,
             Some(sum) => graph.plus(sum, part)?,

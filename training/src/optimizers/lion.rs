@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::optimizer_kind::{Build, OptimizerKind};
-use super::rule::{NodeInputs, ParameterFacts, UpdateRule};
+use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "lion",
@@ -56,8 +56,8 @@ impl Lion {
 }
 
 impl UpdateRule for Lion {
-    fn state_names(&self) -> &'static [&'static str] {
-        &["momentum"]
+    fn state(&self, facts: ParameterFacts<'_>) -> Vec<StateTensor> {
+        vec![facts.state_alike("momentum")]
     }
 
     /// Learning rate η.
@@ -68,7 +68,7 @@ impl UpdateRule for Lion {
     fn update(
         &self,
         coefficients: &[f32],
-        facts: ParameterFacts,
+        facts: ParameterFacts<'_>,
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
@@ -116,12 +116,13 @@ impl UpdateRule for Lion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optimizers::trajectory::facts_of_matrix;
 
     /// The algorithm of the paper, three steps from θ = 1 with gradients 0.5, −4, 0, written out by hand.
     #[test]
     fn three_steps_are_those_of_the_paper() {
         let rule = Lion { weight_decay: 0.1, ..Lion::default() };
-        let facts = ParameterFacts { learning_rate_multiplier: 1.0, decays: true, is_statistic: false };
+        let facts = facts_of_matrix();
         let (mut parameter, mut state) = (vec![1.0_f32, 1.0], vec![vec![0.0_f32; 2]]);
         // The second weight has no gradient at first: its step is 0, and only decay moves it.
         for (step, gradient) in [[0.5_f32, 0.0], [-4.0, 0.0], [0.0, 1.0]].into_iter().enumerate() {

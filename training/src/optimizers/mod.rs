@@ -1,29 +1,52 @@
 //! Update rules: each file holds one, as an update in place in Rust and as graph nodes, its twin for other devices.
 
+mod adafactor;
+mod adagrad;
+mod adam;
 mod adamw;
 mod graph;
+mod lamb;
 mod lion;
+mod moments;
+mod muon;
+mod nadam;
+mod newton_schulz;
+mod norms;
 mod optimizer;
 mod optimizer_kind;
+mod radam;
+mod rmsprop;
 mod rule;
 mod sgd;
+#[cfg(test)]
+mod trajectory;
 
 use std::sync::OnceLock;
 
 use millstream_schemas::choice::{Catalog, Choice};
 
 pub(crate) use graph::{UpdateGraph, update_graph};
+pub(crate) use norms::{clip_scale, sum_of_squares};
 pub use optimizer::Optimizer;
 pub use optimizer_kind::{Build, OptimizerKind};
-pub use rule::{NodeInputs, ParameterFacts, UpdateRule};
+pub(crate) use rule::state_of;
+pub use rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
 
 /// The optimizers of this crate. More rows are added by [`Catalog::with`].
 pub fn standard() -> &'static Catalog<OptimizerKind> {
     static CATALOG: OnceLock<Catalog<OptimizerKind>> = OnceLock::new();
     CATALOG.get_or_init(|| {
         Catalog::new([
-            adamw::OPTIMIZER, //
+            adafactor::OPTIMIZER,
+            adagrad::OPTIMIZER,
+            adam::OPTIMIZER,
+            adamw::OPTIMIZER,
+            lamb::OPTIMIZER,
             lion::OPTIMIZER,
+            muon::OPTIMIZER,
+            nadam::OPTIMIZER,
+            radam::OPTIMIZER,
+            rmsprop::OPTIMIZER,
             sgd::OPTIMIZER,
         ])
     })
@@ -34,26 +57,6 @@ impl Default for Optimizer {
         Self::choose(standard(), &Choice::named("adamw"), "training.optimizer")
             .expect("all of its options have defaults")
     }
-}
-
-/// The factor that brings the joint Euclidean norm of all gradients down to `limit`; 1 when it is not above.
-pub(crate) fn clip_scale(norm: f64, limit: f32) -> f32 {
-    // PyTorch's `clip_grad_norm_` adds the same 1e-6.
-    (f64::from(limit) / (norm + 1e-6)).min(1.0) as f32
-}
-
-/// Sum of squares, added up in doubles in a fixed order.
-pub(crate) fn sum_of_squares(values: &[f32]) -> f64 {
-    const LANES: usize = 8;
-    let mut sums = [0.0_f64; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (sum, value) in sums.iter_mut().zip(chunk) {
-            *sum += f64::from(*value) * f64::from(*value);
-        }
-    }
-    sums.iter().sum::<f64>() + rest.iter().map(|value| f64::from(*value) * f64::from(*value)).sum::<f64>()
 }
 
 #[cfg(test)]
@@ -108,18 +111,24 @@ mod tests {
             ),
             ("sgd", json!({"learning_rate": "fast"}), "sgd: learning_rate: wanted a number, got `fast`"),
             ("lion", json!({"beta1": 2}), "lion: beta1 is 0 to below 1, got 2"),
+            ("rmsprop", json!({"alpha": 1.0}), "rmsprop: alpha is 0 to below 1, got 1"),
+            ("adagrad", json!({"initial_sum": -1}), "adagrad: initial_sum is a finite number of 0 or more, got -1"),
+            ("adafactor", json!({"beta2_decay": 0.1}), "adafactor: beta2_decay is between -1 and 0, got 0.1"),
+            (
+                "adafactor",
+                json!({"clip_threshold": 0.5}),
+                "adafactor: clip_threshold is a finite number of 1 or more, got 0.5",
+            ),
+            ("muon", json!({"newton_schulz_steps": 0}), "muon: newton_schulz_steps is between 1 and 99, got 0"),
+            (
+                "muon",
+                json!({"scaling": "own"}),
+                "muon: scaling: wanted one of `match_rms_adamw`, `original`, `spectral_unclamped`, got `own`",
+            ),
         ] {
             assert_eq!(chosen(name, options).unwrap_err().to_string(), format!("training.optimizer.{message}"));
         }
-        let unknown = chosen("adam", json!({})).unwrap_err().to_string();
-        assert_eq!(unknown, "training.optimizer: unknown optimizer `adam`; did you mean `adamw`?");
-    }
-
-    #[test]
-    fn clipping_scales_only_norms_above_the_limit() {
-        assert_eq!(clip_scale(0.5, 1.0), 1.0);
-        assert!((clip_scale(4.0, 1.0) - 0.25).abs() < 1e-6);
-        let values: Vec<f32> = (0..19).map(|value| value as f32).collect();
-        assert_eq!(sum_of_squares(&values), 2109.0);
+        let unknown = chosen("rmsprob", json!({})).unwrap_err().to_string();
+        assert_eq!(unknown, "training.optimizer: unknown optimizer `rmsprob`; did you mean `rmsprop`?");
     }
 }

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
+use millstream_schemas::ParameterEntry;
 use millstream_schemas::choice::{Catalog, Choice, ChoiceError, Shared};
 use serde::{Serialize, Serializer};
 
 use super::optimizer_kind::OptimizerKind;
-use super::rule::UpdateRule;
+use super::rule::{UpdateRule, state_of};
 
 /// An optimizer that was chosen. Serializes as the choice, with every default filled in.
 #[derive(Clone, Debug)]
@@ -36,9 +37,10 @@ impl Optimizer {
         self.learning_rate
     }
 
-    /// How many numbers it remembers of each weight.
-    pub fn numbers_for_each_weight(&self) -> usize {
-        self.rule.state_names().len()
+    /// How many numbers it remembers of these parameters, all together.
+    pub fn numbers_remembered(&self, parameters: &[ParameterEntry]) -> usize {
+        let tensors = parameters.iter().flat_map(|entry| state_of(self.rule.as_ref(), entry));
+        tensors.map(|tensor| tensor.elements()).sum()
     }
 
     pub(crate) fn rule(&self) -> &Arc<dyn UpdateRule> {

@@ -4,7 +4,11 @@ use millstream_schemas::ParameterEntry;
 
 /// What is fixed for one parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ParameterFacts {
+pub struct ParameterFacts<'a> {
+    /// Length of each axis.
+    pub shape: &'a [usize],
+    /// The layer it belongs to, as `inspect` names it.
+    pub layer: &'a str,
     /// Factor on the learning rate.
     pub learning_rate_multiplier: f32,
     /// Whether weight decay applies.
@@ -13,9 +17,11 @@ pub struct ParameterFacts {
     pub is_statistic: bool,
 }
 
-impl From<&ParameterEntry> for ParameterFacts {
-    fn from(entry: &ParameterEntry) -> Self {
+impl<'a> From<&'a ParameterEntry> for ParameterFacts<'a> {
+    fn from(entry: &'a ParameterEntry) -> Self {
         Self {
+            shape: &entry.shape,
+            layer: &entry.layer,
             learning_rate_multiplier: entry.learning_rate_multiplier,
             decays: entry.weight_decay,
             is_statistic: entry.is_statistic,
@@ -23,10 +29,45 @@ impl From<&ParameterEntry> for ParameterFacts {
     }
 }
 
+impl ParameterFacts<'_> {
+    /// The weight decay of this parameter where a rule has `weight_decay` for those that decay.
+    pub fn decay(&self, weight_decay: f32) -> f32 {
+        if self.decays { weight_decay } else { 0.0 }
+    }
+
+    /// A state tensor as long as the parameter, zero at first.
+    pub fn state_alike(&self, name: &'static str) -> StateTensor {
+        StateTensor { name, shape: self.shape.to_vec(), start: 0.0 }
+    }
+}
+
+/// A tensor that is remembered of a parameter from step to step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateTensor {
+    /// Its name, one of its own among those of a parameter.
+    pub name: &'static str,
+    /// Length of each axis; none for a single number.
+    pub shape: Vec<usize>,
+    /// The value of every element before the first step.
+    pub start: f32,
+}
+
+impl StateTensor {
+    /// How many numbers it holds.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Its elements before the first step.
+    pub fn start_values(&self) -> Vec<f32> {
+        vec![self.start; self.elements()]
+    }
+}
+
 /// How parameters are changed by their gradients: twice, in Rust and as graph nodes, which a test holds together.
 pub trait UpdateRule: std::fmt::Debug + Send + Sync {
-    /// What is remembered of each parameter from step to step, each with the parameter's shape, zero at first.
-    fn state_names(&self) -> &'static [&'static str];
+    /// What is remembered of a parameter from step to step; nothing is asked of running statistics.
+    fn state(&self, facts: ParameterFacts<'_>) -> Vec<StateTensor>;
 
     /// The numbers that change from step to step; both twins compute with them. `step` counts from 0.
     fn coefficients(&self, step: u64, learning_rate: f32) -> Vec<f32>;
@@ -35,7 +76,7 @@ pub trait UpdateRule: std::fmt::Debug + Send + Sync {
     fn update(
         &self,
         coefficients: &[f32],
-        facts: ParameterFacts,
+        facts: ParameterFacts<'_>,
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
@@ -47,6 +88,19 @@ pub trait UpdateRule: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// A node that does not fit the values it is given.
     fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError>;
+
+    /// Refuses what of the options does not fit the parameters that are trained. Most rules take any.
+    ///
+    /// # Errors
+    /// What is wrong, beginning with the option's name.
+    fn check(&self, _parameters: &[ParameterEntry]) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// What is remembered of a parameter; nothing of a running statistic, which has no update.
+pub(crate) fn state_of(rule: &dyn UpdateRule, entry: &ParameterEntry) -> Vec<StateTensor> {
+    if entry.is_statistic { Vec::new() } else { rule.state(ParameterFacts::from(entry)) }
 }
 
 /// What an update reads in a graph.
@@ -55,11 +109,56 @@ pub struct NodeInputs<'a> {
     /// Scalars, as [`UpdateRule::coefficients`] gives them.
     pub coefficients: &'a [ValueId],
     /// What is fixed for the parameter.
-    pub facts: ParameterFacts,
+    pub facts: ParameterFacts<'a>,
     /// The parameter before the update.
     pub parameter: ValueId,
     /// Its gradient.
     pub gradient: ValueId,
-    /// Its state, as [`UpdateRule::state_names`] names it.
+    /// Its state, as [`UpdateRule::state`] lists it.
     pub state: &'a [ValueId],
+}
+
+impl NodeInputs<'_> {
+    /// A coefficient that is a rate: times the parameter's factor on the learning rate.
+    ///
+    /// # Errors
+    /// None that a scalar could cause.
+    pub fn rate(&self, graph: &mut Graph, coefficient: usize) -> Result<ValueId, CompilerError> {
+        let multiplier = graph.scalar(self.facts.learning_rate_multiplier);
+        graph.times(self.coefficients[coefficient], multiplier)
+    }
+
+    /// The gradient with λ·θ added where the parameter decays: decay as PyTorch's `Adam` and `SGD` have it.
+    ///
+    /// # Errors
+    /// A gradient of another shape than the parameter's.
+    pub fn decayed_gradient(&self, graph: &mut Graph, weight_decay: f32) -> Result<ValueId, CompilerError> {
+        let decay = self.facts.decay(weight_decay);
+        if decay == 0.0 {
+            return Ok(self.gradient);
+        }
+        let decay = graph.scalar(decay);
+        let pull = graph.times(self.parameter, decay)?;
+        graph.plus(self.gradient, pull)
+    }
+
+    /// The parameter times 1 − η·λ where it decays: decay as PyTorch's `AdamW` has it.
+    ///
+    /// # Errors
+    /// None that a scalar could cause.
+    pub fn decayed_parameter(
+        &self,
+        graph: &mut Graph,
+        rate: ValueId,
+        weight_decay: f32,
+    ) -> Result<ValueId, CompilerError> {
+        let decay = self.facts.decay(weight_decay);
+        if decay == 0.0 {
+            return Ok(self.parameter);
+        }
+        let (decay, one) = (graph.scalar(decay), graph.scalar(1.0));
+        let pull = graph.times(rate, decay)?;
+        let keep = graph.minus(one, pull)?;
+        graph.times(self.parameter, keep)
+    }
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::optimizer_kind::{Build, OptimizerKind};
-use super::rule::{NodeInputs, ParameterFacts, UpdateRule};
+use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "sgd",
@@ -57,8 +57,8 @@ impl Sgd {
 }
 
 impl UpdateRule for Sgd {
-    fn state_names(&self) -> &'static [&'static str] {
-        if self.momentum > 0.0 { &["momentum"] } else { &[] }
+    fn state(&self, facts: ParameterFacts<'_>) -> Vec<StateTensor> {
+        (self.momentum > 0.0).then(|| facts.state_alike("momentum")).into_iter().collect()
     }
 
     /// Learning rate η.
@@ -69,7 +69,7 @@ impl UpdateRule for Sgd {
     fn update(
         &self,
         coefficients: &[f32],
-        facts: ParameterFacts,
+        facts: ParameterFacts<'_>,
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
@@ -124,6 +124,7 @@ impl UpdateRule for Sgd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optimizers::trajectory::facts_of_matrix;
 
     /// Three steps of `torch.optim.SGD` from p = 1 with gradients 0.5, −1, 2, written out by hand.
     #[test]
@@ -140,9 +141,9 @@ mod tests {
                 wanted -= 0.1 * direction;
             }
             let rule = Sgd { momentum, nesterov, weight_decay: decay };
-            let facts = ParameterFacts { learning_rate_multiplier: 1.0, decays: true, is_statistic: false };
+            let facts = facts_of_matrix();
             let mut parameter = vec![1.0_f32];
-            let mut state = vec![vec![0.0; 1]; rule.state_names().len()];
+            let mut state = vec![vec![0.0; 1]; rule.state(facts).len()];
             for (step, gradient) in [0.5_f32, -1.0, 2.0].into_iter().enumerate() {
                 // The gradient comes four times too large, to be scaled down.
                 let coefficients = rule.coefficients(step as u64, 0.1);

@@ -1,10 +1,12 @@
 //! Half a cosine down to zero.
 
-use millstream_schemas::choice::{Options, between};
+use millstream_schemas::choice::Options;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::run_length::RunLength;
 use super::schedule_kind::{Build, Course, ScheduleKind};
+use super::span::Span;
 use super::warmup::Phase;
 
 pub(super) const SCHEDULE: ScheduleKind = ScheduleKind {
@@ -12,36 +14,36 @@ pub(super) const SCHEDULE: ScheduleKind = ScheduleKind {
     summary: "Linear up to the full rate over the warm-up, then half a cosine down towards zero.",
     documentation: "Loshchilov and Hutter, \"SGDR: Stochastic Gradient Descent with Warm Restarts\" (2017), without restarts: \
         ½·(1 + cos(π·t/T)) at step t (from 0) of the T steps after the warm-up.",
-    samples: &["{}", r#"{"warmup": 0.1}"#, r#"{"warmup": 1}"#],
+    samples: &["{}", r#"{"warmup": 0.1}"#, r#"{"warmup": 1}"#, r#"{"warmup": "0.5 epochs"}"#],
     build: Build::of::<Cosine>(),
 };
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Cosine {
-    /// Share of all steps spent warming up, 0 to 1.
-    #[schemars(range(min = 0, max = 1))]
-    warmup: f64,
+    /// How long the rate rises from zero to the full one.
+    warmup: Span,
 }
 
 impl Options for Cosine {
     fn validate(&self) -> Result<(), String> {
-        between("warmup", self.warmup, 0.0, 1.0)
+        self.warmup.validate("warmup")
     }
 }
 
 impl Course for Cosine {
-    fn factor(&self, step: u64, total: u64) -> f64 {
-        match Phase::of(self.warmup, step, total) {
+    fn factor(&self, step: u64, run: RunLength) -> f64 {
+        match Phase::of(self.warmup, step, run) {
             Phase::WarmUp(factor) => factor,
-            Phase::Behind(progress) => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
+            Phase::Behind(behind) => 0.5 * (1.0 + (std::f64::consts::PI * behind.progress()).cos()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Cosine, Course};
+    use super::{Cosine, Course, Span};
+    use crate::schedules::course_tests::two_epochs;
 
     #[test]
     fn values_are_those_of_the_formula() {
@@ -59,7 +61,7 @@ mod tests {
             (1.0, 9, 10, 1.0),
         ];
         for (warmup, step, total, wanted) in rows {
-            let got = Cosine { warmup }.factor(step, total);
+            let got = Cosine { warmup: Span::Share(warmup) }.factor(step, two_epochs(total));
             assert!((got - wanted).abs() < 1e-12, "warm-up {warmup}, step {step} of {total}: {got}, wanted {wanted}");
         }
     }

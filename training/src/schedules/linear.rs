@@ -4,7 +4,9 @@ use millstream_schemas::choice::{Options, between};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::run_length::RunLength;
 use super::schedule_kind::{Build, Course, ScheduleKind};
+use super::span::Span;
 use super::warmup::Phase;
 
 pub(super) const SCHEDULE: ScheduleKind = ScheduleKind {
@@ -12,16 +14,15 @@ pub(super) const SCHEDULE: ScheduleKind = ScheduleKind {
     summary: "Linear up to the full rate over the warm-up, then linear down towards `end`.",
     documentation: "1 − (1 − `end`)·t/T at step t (from 0) of the T steps after the warm-up, as transformers' \
         `get_linear_schedule_with_warmup` for `end` 0.",
-    samples: &["{}", r#"{"warmup": 0.06}"#, r#"{"end": 0.1}"#],
+    samples: &["{}", r#"{"warmup": 0.06}"#, r#"{"end": 0.1, "warmup": "2 steps"}"#],
     build: Build::of::<Linear>(),
 };
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Linear {
-    /// Share of all steps spent warming up, 0 to 1.
-    #[schemars(range(min = 0, max = 1))]
-    warmup: f64,
+    /// How long the rate rises from zero to the full one.
+    warmup: Span,
     /// Share of the full rate that the line runs down to, 0 to 1.
     #[schemars(range(min = 0, max = 1))]
     end: f64,
@@ -29,23 +30,24 @@ struct Linear {
 
 impl Options for Linear {
     fn validate(&self) -> Result<(), String> {
-        between("warmup", self.warmup, 0.0, 1.0)?;
+        self.warmup.validate("warmup")?;
         between("end", self.end, 0.0, 1.0)
     }
 }
 
 impl Course for Linear {
-    fn factor(&self, step: u64, total: u64) -> f64 {
-        match Phase::of(self.warmup, step, total) {
+    fn factor(&self, step: u64, run: RunLength) -> f64 {
+        match Phase::of(self.warmup, step, run) {
             Phase::WarmUp(factor) => factor,
-            Phase::Behind(progress) => 1.0 - (1.0 - self.end) * progress,
+            Phase::Behind(behind) => 1.0 - (1.0 - self.end) * behind.progress(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Course, Linear};
+    use super::{Course, Linear, Span};
+    use crate::schedules::course_tests::two_epochs;
 
     #[test]
     fn values_are_those_of_the_formula() {
@@ -59,7 +61,7 @@ mod tests {
             (0.5, 0.0, 2, 4, 1.0),
             (0.5, 0.0, 3, 4, 0.5),
         ] {
-            let got = Linear { warmup, end }.factor(step, total);
+            let got = Linear { warmup: Span::Share(warmup), end }.factor(step, two_epochs(total));
             assert!((got - wanted).abs() < 1e-12, "warm-up {warmup}, end {end}, step {step} of {total}: {got}");
         }
     }

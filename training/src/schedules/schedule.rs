@@ -3,6 +3,7 @@ use std::sync::Arc;
 use millstream_schemas::choice::{Catalog, Choice, ChoiceError};
 use serde::{Serialize, Serializer};
 
+use super::run_length::RunLength;
 use super::schedule_kind::{Course, ScheduleKind};
 
 /// A schedule that was chosen. Serializes as the choice, with every default filled in.
@@ -27,9 +28,10 @@ impl Schedule {
         &self.choice
     }
 
-    /// The factor on the base learning rate at `step` (from 0) of `total`; the last value after the end.
-    pub fn factor(&self, step: u64, total: u64) -> f64 {
-        self.course.factor(step.min(total.saturating_sub(1)), total.max(1))
+    /// The factor on the base learning rate at `step` (from 0) of a run; the last value after the end.
+    pub fn factor(&self, step: u64, run: RunLength) -> f64 {
+        let run = RunLength { steps: run.steps.max(1), steps_per_epoch: run.steps_per_epoch.max(1) };
+        self.course.factor(step.min(run.steps - 1), run)
     }
 }
 

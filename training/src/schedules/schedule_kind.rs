@@ -4,6 +4,8 @@ use std::sync::Arc;
 use millstream_schemas::choice::{self, FromOptions, Row};
 use serde_json::Value;
 
+use super::run_length::RunLength;
+
 /// A row: a course of the learning rate that a recipe can choose.
 #[derive(Clone, Copy, Debug)]
 pub struct ScheduleKind {
@@ -50,6 +52,6 @@ impl<T: Course + 'static> FromOptions<T> for dyn Course {
 
 /// The course of the learning rate.
 pub trait Course: fmt::Debug + Send + Sync {
-    /// The factor on the base learning rate, 0 to 1, at `step` (from 0, below `total`) of `total` (at least 1).
-    fn factor(&self, step: u64, total: u64) -> f64;
+    /// The factor on the base learning rate, 0 to 1, at `step` (from 0, below `run.steps`) of a run of at least one step.
+    fn factor(&self, step: u64, run: RunLength) -> f64;
 }

@@ -6,7 +6,7 @@ use super::bound::OwnedTensor;
 use super::options;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
-use crate::optimizers::{UpdateGraph, UpdateRule, update_graph};
+use crate::optimizers::{StateTensor, UpdateGraph, UpdateRule, state_of, update_graph};
 use millstream_runtime::Device;
 
 /// Parameters and state in the device's memory, updated there by a second graph.
@@ -43,9 +43,15 @@ impl DeviceStore {
         let graph = update_graph(rule, entries, clip_norm)
             .map_err(|source| TrainingError::Compile { graph: "update", source })?;
         let session = options::open(&graph.model, device, threads, "update")?.session;
+        // Memory of a device is not zero when it is handed out.
+        let begun = |state: &StateTensor| -> Result<OwnedTensor, TrainingError> {
+            let mut tensor = OwnedTensor::f32(allocator, &state.shape)?;
+            tensor.upload(&state.start_values())?;
+            Ok(tensor)
+        };
         let side = || -> Result<Side, TrainingError> {
             let tensor = |entry: &ParameterEntry| OwnedTensor::f32(allocator, &entry.shape);
-            let state = |entry| rule.state_names().iter().map(|_| tensor(entry)).collect::<Result<Vec<_>, _>>();
+            let state = |entry| state_of(rule, entry).iter().map(begun).collect::<Result<Vec<_>, _>>();
             Ok(Side {
                 parameters: entries.iter().map(tensor).collect::<Result<_, _>>()?,
                 state: entries.iter().map(state).collect::<Result<_, _>>()?,
@@ -53,22 +59,14 @@ impl DeviceStore {
         };
         let host = Allocator::default();
         let coefficients = graph.coefficients.iter().map(|_| OwnedTensor::f32(&host, &[]));
-        let mut this = Self {
+        Ok(Self {
             sides: [side()?, side()?],
             current: 0,
             coefficients: coefficients.collect::<Result<_, _>>()?,
             bindings: None,
             graph,
             session,
-        };
-        // Memory of a device is not zero when it is handed out.
-        for side in &mut this.sides {
-            for (tensors, entry) in side.state.iter_mut().zip(entries) {
-                let zeros = vec![0.0; entry.shape.iter().product()];
-                tensors.iter_mut().try_for_each(|tensor| tensor.upload(&zeros))?;
-            }
-        }
-        Ok(this)
+        })
     }
 
     /// A binding for each direction; made at the first update, when the gradients' tensors are known.

@@ -4,24 +4,24 @@ use ort::memory::Allocator;
 use super::bound::OwnedTensor;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
-use crate::optimizers::{ParameterFacts, clip_scale, sum_of_squares};
+use crate::optimizers::{ParameterFacts, StateTensor, UpdateRule, clip_scale, state_of, sum_of_squares};
 
 /// Parameters in memory that the host and the graph share; updated in place, without a copy.
 pub(super) struct HostStore {
-    facts: Vec<ParameterFacts>,
+    entries: Vec<ParameterEntry>,
     parameters: Vec<OwnedTensor>,
     state: Vec<Vec<Vec<f32>>>,
 }
 
 impl HostStore {
-    pub(super) fn new(entries: &[ParameterEntry], state_tensors: usize) -> Result<Self, TrainingError> {
+    pub(super) fn new(entries: &[ParameterEntry], rule: &dyn UpdateRule) -> Result<Self, TrainingError> {
         let allocator = Allocator::default();
         let parameters = entries.iter().map(|entry| OwnedTensor::f32(&allocator, &entry.shape));
-        let zeros = |entry: &ParameterEntry| vec![vec![0.0; entry.shape.iter().product()]; state_tensors];
+        let state = |entry| state_of(rule, entry).iter().map(StateTensor::start_values).collect();
         Ok(Self {
-            facts: entries.iter().map(ParameterFacts::from).collect(),
+            entries: entries.to_vec(),
             parameters: parameters.collect::<Result<_, _>>()?,
-            state: entries.iter().map(zeros).collect(),
+            state: entries.iter().map(state).collect(),
         })
     }
 }
@@ -40,7 +40,7 @@ impl ParameterStore for HostStore {
     }
 
     fn update(&mut self, update: &Update<'_>, gradients: &[OwnedTensor]) -> Result<Option<f64>, TrainingError> {
-        let of_weights = gradients.iter().zip(&self.facts).filter(|(_, facts)| !facts.is_statistic);
+        let of_weights = gradients.iter().zip(&self.entries).filter(|(_, entry)| !entry.is_statistic);
         let norm = of_weights.map(|(gradient, _)| sum_of_squares(gradient.values())).sum::<f64>().sqrt();
         // Squares of floats do not overflow a double: a norm is finite when all gradients are.
         if !norm.is_finite() {
@@ -48,13 +48,14 @@ impl ParameterStore for HostStore {
         }
         let scale = update.clip_norm.map_or(1.0, |limit| clip_scale(norm, limit));
         let coefficients = update.rule.coefficients(update.step, update.learning_rate);
-        let tensors = self.parameters.iter_mut().zip(gradients).zip(&mut self.state).zip(&self.facts);
-        for (((parameter, gradient), state), facts) in tensors {
-            if facts.is_statistic {
+        let tensors = self.parameters.iter_mut().zip(gradients).zip(&mut self.state).zip(&self.entries);
+        for (((parameter, gradient), state), entry) in tensors {
+            if entry.is_statistic {
                 parameter.values_mut().copy_from_slice(gradient.values());
                 continue;
             }
-            update.rule.update(&coefficients, *facts, scale, parameter.values_mut(), gradient.values(), state);
+            let (facts, values) = (ParameterFacts::from(entry), parameter.values_mut());
+            update.rule.update(&coefficients, facts, scale, values, gradient.values(), state);
         }
         Ok(Some(norm))
     }

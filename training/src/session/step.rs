@@ -9,7 +9,7 @@ use super::step_outcome::StepOutcome;
 use super::step_thread::{Open, Step};
 use super::thread::SessionThread;
 use crate::TrainingError;
-use crate::optimizers::Optimizer;
+use crate::optimizers::{Optimizer, StateTensor, state_of};
 use millstream_runtime::{Device, DeviceKind};
 
 /// How steps are made.
@@ -39,7 +39,7 @@ pub struct StepRunner {
     thread: SessionThread<Step>,
     manifest: Arc<TrainingManifest>,
     fingerprint: Fingerprint,
-    state_names: &'static [&'static str],
+    state_tensors: Vec<Vec<StateTensor>>,
     warning: Option<String>,
 }
 
@@ -69,7 +69,12 @@ impl StepRunner {
         }
         let manifest = Arc::new(program.manifest.clone());
         check_parameters(&manifest, &program.parameters)?;
-        let state_names = rule.state_names();
+        let parameters = &manifest.parameters;
+        rule.check(parameters).map_err(|reason| {
+            let optimizer = settings.optimizer.choice().name.clone();
+            TrainingError::Optimizer { optimizer, reason }
+        })?;
+        let state_tensors = parameters.iter().map(|entry| state_of(rule.as_ref(), entry)).collect();
         let compile = |source| TrainingError::Compile { graph: "training step", source };
         let [step, evaluation] = program.run_graphs().map_err(compile)?;
         let opened = options::open(&step.file().to_vec(), device, settings.threads, "training step")?;
@@ -87,7 +92,7 @@ impl StepRunner {
         };
         let thread = SessionThread::start("training session", move || open.open())?;
         let fingerprint = fingerprint(&program.step().map_err(compile)?);
-        let mut this = Self { thread, manifest, fingerprint, state_names, warning: opened.warning };
+        let mut this = Self { thread, manifest, fingerprint, state_tensors, warning: opened.warning };
         this.set_parameters(program.parameters.clone())?;
         Ok(this)
     }
@@ -107,9 +112,9 @@ impl StepRunner {
         self.warning.as_deref()
     }
 
-    /// What the optimizer remembers of each parameter.
-    pub fn state_names(&self) -> &'static [&'static str] {
-        self.state_names
+    /// What the optimizer remembers of each parameter, in manifest order.
+    pub fn state_tensors(&self) -> &[Vec<StateTensor>] {
+        &self.state_tensors
     }
 
     /// Computes loss and gradients of a batch and updates the parameters; hands the batch back.
@@ -168,17 +173,18 @@ impl StepRunner {
     /// # Errors
     /// It is not as much as this optimizer remembers of these parameters.
     pub fn set_state(&mut self, state: OptimizerState) -> Result<(), TrainingError> {
-        let per_parameter = self.state_names.len();
-        let shapes = self.manifest.parameters.iter().map(|entry| (entry.name.as_str(), elements(&entry.shape)));
         if state.tensors.len() != self.manifest.parameters.len() {
             return Err(wrong_count("optimizer state", self.manifest.parameters.len(), state.tensors.len()));
         }
-        for ((name, length), tensors) in shapes.zip(&state.tensors) {
-            if tensors.len() != per_parameter || tensors.iter().any(|tensor| tensor.len() != length) {
+        let wanted = self.manifest.parameters.iter().zip(&self.state_tensors);
+        for ((entry, wanted), got) in wanted.zip(&state.tensors) {
+            let wanted: Vec<usize> = wanted.iter().map(StateTensor::elements).collect();
+            let got: Vec<usize> = got.iter().map(Vec::len).collect();
+            if wanted != got {
                 return Err(TrainingError::Parameter {
-                    name: name.to_owned(),
-                    wanted: format!("{per_parameter} state tensors of {length} values"),
-                    got: format!("{:?}", tensors.iter().map(Vec::len).collect::<Vec<_>>()),
+                    name: entry.name.clone(),
+                    wanted: format!("state tensors of {wanted:?} values"),
+                    got: format!("{got:?}"),
                 });
             }
         }

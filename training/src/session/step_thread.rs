@@ -46,7 +46,7 @@ impl Open {
         let on_device = allocator.unwrap_or_default();
         let entries = &manifest.parameters;
         let store: Box<dyn ParameterStore> = if update_on_host {
-            Box::new(HostStore::new(entries, rule.state_names().len())?)
+            Box::new(HostStore::new(entries, rule.as_ref())?)
         } else {
             Box::new(DeviceStore::new(entries, rule.as_ref(), clip_norm, &on_device, &device, threads)?)
         };

@@ -23,7 +23,10 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
     // Whatever else there is.
     for row in standard().rows() {
         let samples = row.samples.iter().map(|sample| serde_json::from_str(sample).unwrap());
-        optimizers.extend(samples.map(|options| rated(row.name, 0.02, options)));
+        // Rounding grows here: 500 times by the polynomial of `muon` where a matrix has next to nothing, and with the first
+        // steps of `rmsprop`, ten times as long as the rate.
+        let rate = if ["muon", "rmsprop"].contains(&row.name) { 0.002 } else { 0.02 };
+        optimizers.extend(samples.map(|options| rated(row.name, rate, options)));
     }
     let cpu = Device::cpu(millstream_runtime::ready(None).unwrap());
     let mut programs = [program(), regularized_program()];
@@ -65,23 +68,26 @@ fn state_that_was_read_and_written_back_goes_on_the_same_on_either_side() {
     let cpu = Device::cpu(millstream_runtime::ready(None).unwrap());
     let twins = devices().into_iter().map(|device| (device, false)).chain([(cpu, true)]);
     for (device, on_host) in twins {
-        let open = || StepRunner::open_with_store(&program(), &device, &StepSettings::default(), on_host).unwrap();
-        let mut whole = open();
-        for step in 0..5 {
-            whole.step(batch(0, step, 9), 0.01).unwrap();
+        for row in standard().rows() {
+            let settings = StepSettings { optimizer: optimizer(row.name, json!({})), ..StepSettings::default() };
+            let open = || StepRunner::open_with_store(&program(), &device, &settings, on_host).unwrap();
+            let mut whole = open();
+            for step in 0..5 {
+                whole.step(batch(0, step, 9), 0.01).unwrap();
+            }
+            let mut first = open();
+            for step in 0..3 {
+                first.step(batch(0, step, 9), 0.01).unwrap();
+            }
+            let mut second = open();
+            second.set_parameters(first.parameters().unwrap()).unwrap();
+            second.set_state(first.state().unwrap()).unwrap();
+            for step in 3..5 {
+                second.step(batch(0, step, 9), 0.01).unwrap();
+            }
+            assert_eq!(second.parameters().unwrap(), whole.parameters().unwrap(), "{settings:?}");
+            assert_eq!(second.state().unwrap(), whole.state().unwrap());
         }
-        let mut first = open();
-        for step in 0..3 {
-            first.step(batch(0, step, 9), 0.01).unwrap();
-        }
-        let mut second = open();
-        second.set_parameters(first.parameters().unwrap()).unwrap();
-        second.set_state(first.state().unwrap()).unwrap();
-        for step in 3..5 {
-            second.step(batch(0, step, 9), 0.01).unwrap();
-        }
-        assert_eq!(second.parameters().unwrap(), whole.parameters().unwrap());
-        assert_eq!(second.state().unwrap(), whole.state().unwrap());
     }
 }
 

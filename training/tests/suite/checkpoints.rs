@@ -107,11 +107,11 @@ fn a_hostile_header_with_a_matching_hash_is_refused() {
 fn a_manifest_of_another_version_is_named_as_such() {
     let folder = saved();
     let newest = folder.path().join("step-6");
-    let text = fs::read_to_string(newest.join("manifest.json")).unwrap().replacen("\"version\":1", "\"version\":9", 1);
+    let text = fs::read_to_string(newest.join("manifest.json")).unwrap().replacen("\"version\":2", "\"version\":9", 1);
     fs::write(newest.join("manifest.json.sha256"), Fingerprint::of_bytes(text.as_bytes()).0).unwrap();
     fs::write(newest.join("manifest.json"), text).unwrap();
     let message = checkpoint::load(&newest).unwrap_err().to_string();
-    assert!(message.contains("version 9, this build reads 1"), "{message}");
+    assert!(message.contains("version 9, this build reads 2"), "{message}");
 }
 
 #[test]

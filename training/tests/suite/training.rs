@@ -1,12 +1,14 @@
 //! Whole runs of a small network.
 
+use std::path::Path;
+
 use crate::runs::{PER_EPOCH, bits, device, run, settings};
 use crate::support::{BATCH, CLASSES, batches, devices, model, optimizer, program, program_of, regularized_program};
 use millstream_compiler::TrainingProgram;
 use millstream_schemas::{Batch, Fingerprint, ResumePoint};
-use millstream_training::checkpoint;
 use millstream_training::schedules::Schedule;
 use millstream_training::{Ending, Event, Trainer, TrainerSettings, TrainingError};
+use millstream_training::{checkpoint, optimizers};
 use serde_json::json;
 
 #[test]
@@ -84,6 +86,45 @@ fn resumed_wherever_it_stopped(program: &TrainingProgram) -> Vec<Vec<f32>> {
     whole.parameters().unwrap()
 }
 
+/// Whatever an optimizer remembers, of any shape, goes through checkpoints.
+#[test]
+fn a_run_of_any_optimizer_is_resumed_to_the_bit() {
+    for row in optimizers::standard().rows() {
+        for sample in row.samples {
+            let settings = |folder: Option<&Path>| {
+                let mut settings = settings(2, folder);
+                let mut options: serde_json::Value = serde_json::from_str(sample).unwrap();
+                options["learning_rate"] = json!(0.01);
+                settings.step.optimizer = optimizer(row.name, options);
+                settings
+            };
+            let program = normalized_program();
+            let mut whole = Trainer::open(&program, &device(), settings(None)).unwrap();
+            run(&mut whole, 2, u64::MAX);
+            let folder = tempfile::tempdir().unwrap();
+            let mut first = Trainer::open(&program, &device(), settings(Some(folder.path()))).unwrap();
+            run(&mut first, 2, 7);
+            let saved = checkpoint::load_newest(folder.path()).unwrap().checkpoint.unwrap();
+            let remembered: usize = saved.state.tensors.iter().flatten().map(Vec::len).sum();
+            let counted = settings(None).step.optimizer.numbers_remembered(&program.manifest.parameters);
+            assert_eq!(remembered, counted, "{} {sample}", row.name);
+            let mut second = Trainer::resume(&program, &device(), settings(None), saved).unwrap();
+            run(&mut second, 2, u64::MAX);
+            let [second, whole] = [second, whole].map(|trainer| bits(&trainer.parameters().unwrap()));
+            assert_eq!(second, whole, "{} {sample}", row.name);
+        }
+    }
+}
+
+#[test]
+fn layers_that_an_optimizer_names_are_to_be_there() {
+    let mut settings = settings(1, None);
+    settings.step.optimizer = optimizer("muon", json!({"adamw_layers": ["h*", "embeddings"]}));
+    let message = Trainer::open(&program(), &device(), settings).err().unwrap().to_string();
+    let wanted = "training.optimizer.muon.adamw_layers: no layer that is trained matches `embeddings`";
+    assert!(message.starts_with(wanted), "{message}");
+}
+
 #[test]
 fn a_resumed_run_goes_on_on_every_device() {
     for device in devices() {
@@ -159,7 +200,7 @@ fn a_checkpoint_of_other_settings_is_not_resumed() {
         (|settings, _| settings.fingerprint = Fingerprint::of_bytes(b"others"), "the recipe differs"),
         (|settings, _| settings.step.optimizer = optimizer("sgd", json!({})), "the optimizer differs"),
         (|settings, _| settings.step.gradient_clip_norm = None, "it has 1.0, this run has null"),
-        (|settings, _| settings.schedule = Schedule::default(), r#"this run has "constant""#),
+        (|settings, _| settings.schedule = Schedule::default(), r#"this run has {"constant":{"warmup":0.0}}"#),
         (|settings, _| settings.epochs = 9, "the number of epochs differs: it has 1, this run has 9"),
         (|settings, _| settings.batches_per_epoch = 6, "it has 5, this run has 6"),
         (|_, program| program.manifest.parameters[0].learning_rate_multiplier = 0.5, "how fast differs"),
