@@ -98,7 +98,7 @@ fn a_run_of_any_optimizer_is_resumed_to_the_bit() {
                 settings.step.optimizer = optimizer(row.name, options);
                 settings
             };
-            let program = normalized_program();
+            let program = regularized_program();
             let mut whole = Trainer::open(&program, &device(), settings(None)).unwrap();
             run(&mut whole, 2, u64::MAX);
             let folder = tempfile::tempdir().unwrap();
