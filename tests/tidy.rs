@@ -33,6 +33,7 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
 
 /// Folders with a table: the constant that each file's row is, and modules that are no rows.
 const TABLES: &[(&str, &str, &[&str])] = &[
+    ("compiler/src/finetuning/heads", "HEAD", &["head_choice", "head_function", "head_kind", "pooling"]),
     (
         "compiler/src/finetuning/methods",
         "METHOD",
@@ -103,7 +104,18 @@ const TABLES: &[(&str, &str, &[&str])] = &[
     (
         "training/src/optimizers",
         "OPTIMIZER",
-        &["graph", "moments", "newton_schulz", "norms", "optimizer", "optimizer_kind", "rule", "trajectory"],
+        &[
+            "averaged",
+            "graph",
+            "moments",
+            "newton_schulz",
+            "norms",
+            "optimizer",
+            "optimizer_kind",
+            "penalized",
+            "rule",
+            "trajectory",
+        ],
     ),
     (
         "training/src/schedules",

@@ -42,6 +42,7 @@ mod run_start;
 mod run_state;
 mod run_summary;
 mod start_mode;
+mod step_settings;
 mod stream;
 mod train;
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::Opened;
 use crate::model_inputs::longest;
+use crate::step_settings::step_settings;
 
 /// The process itself with ONNX Runtime loaded, as measured on Linux.
 const PROCESS: u64 = 62 << 20;
@@ -39,7 +40,7 @@ impl MemoryEstimate {
         let [step, evaluation] = program.run_graphs()?.map(|graph| graph.file().length() as u64);
         let evaluation = if opened.evaluate.is_some() { evaluation } else { 0 };
         let trained = 4 * program.trained as u64;
-        let remembered = 4 * opened.optimizer.numbers_remembered(&program.manifest.parameters) as u64;
+        let remembered = 4 * step_settings(opened).numbers_remembered(&program.manifest.parameters) as u64;
         let held = program.constant_bytes();
         // first values, those at work, and the best so far
         let copies = 2 + u64::from(opened.evaluate.is_some());

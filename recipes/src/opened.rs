@@ -160,6 +160,7 @@ impl Opened {
             let message = format!("{rows} rows do not fill one batch of {batch}, and `drop_last` leaves out the rest");
             return Err(RecipeError::mismatch("data.batch", message));
         }
+        parts.require_evaluation()?;
         Ok(Self(Arc::new(parts)))
     }
 
@@ -180,11 +181,20 @@ impl Opened {
         metrics.check(self.train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let (recipe, took) = (recipe.clone(), began.elapsed());
         let parts = OpenedParts { recipe, loss, metrics, optimizer, schedule, took, ..OpenedParts::clone(self) };
+        parts.require_evaluation()?;
         Ok(Self(Arc::new(parts)))
     }
 }
 
 impl OpenedParts {
+    fn require_evaluation(&self) -> Result<(), RecipeError> {
+        if self.evaluate.is_some() || self.recipe.training.early_stopping.is_none() {
+            return Ok(());
+        }
+        let message = "nothing tells whether the run gets better; state `data.evaluate`".to_owned();
+        Err(RecipeError::mismatch("training.early_stopping", message))
+    }
+
     /// What the data hold.
     pub(crate) fn reports(&self) -> Result<&DataReports, RecipeError> {
         if let Some(reports) = self.reports.get() {
@@ -201,6 +211,11 @@ impl OpenedParts {
 
     /// Training steps in one pass over the rows.
     pub fn steps_per_epoch(&self) -> u64 {
+        self.batches_per_epoch().div_ceil(self.recipe.training.accumulate.max(1))
+    }
+
+    /// Batches in one pass over the rows.
+    pub fn batches_per_epoch(&self) -> u64 {
         let (rows, batch) = (self.train.dataset.rows(), self.recipe.data.batch as u64);
         if self.recipe.data.drop_last { rows / batch } else { rows.div_ceil(batch) }
     }

@@ -6,13 +6,14 @@ use std::time::Instant;
 use millstream_runtime::{Device, DeviceRequest};
 use millstream_schemas::{Fingerprint, TensorRole, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
-use millstream_training::{CheckpointSettings, StepSettings, Trainer, TrainerSettings};
+use millstream_training::{CheckpointSettings, EarlyStopping, Trainer, TrainerSettings};
 
 use crate::check::Findings;
 use crate::results;
 use crate::run::Run;
 use crate::run_folder::{LockedFolder, MadeOf, RunFolder, fixed, make_place_for};
 use crate::run_state::RunState;
+use crate::step_settings::step_settings;
 use crate::stream::Stream;
 use crate::{Compiled, Event, Events, Opened, RecipeError, Resources, RowSource, StartMode};
 
@@ -207,15 +208,14 @@ fn newest_checkpoint(folder: &RunFolder, events: &mut dyn Events) -> Result<Opti
 fn trainer_settings(opened: &Opened, folder: &RunFolder) -> TrainerSettings {
     let training = &opened.recipe.training;
     TrainerSettings {
-        step: StepSettings {
-            optimizer: opened.optimizer.clone(),
-            gradient_clip_norm: training.gradient_clip_norm,
-            threads: training.threads,
-            seed: opened.recipe.seed,
-        },
+        step: step_settings(opened),
         schedule: opened.schedule.clone(),
         epochs: training.epochs,
-        batches_per_epoch: opened.steps_per_epoch(),
+        batches_per_epoch: opened.batches_per_epoch(),
+        accumulate: training.accumulate,
+        early_stopping: training
+            .early_stopping
+            .map(|rule| EarlyStopping { patience: rule.patience, least_gain: rule.least_gain }),
         classes: opened.train.classes().to_vec(),
         metrics: opened.metrics.clone(),
         checkpoints: Some(CheckpointSettings {

@@ -28,6 +28,7 @@ extern crate self as millstream_training; // so that unit tests and the suite sh
 mod batches;
 pub mod checkpoint;
 pub mod divergence;
+mod early_stopping;
 mod epoch_evaluation;
 mod error;
 mod evaluator;
@@ -51,6 +52,7 @@ mod until;
 
 pub use batches::BatchSource;
 pub use checkpoint::{Checkpoint, CheckpointSettings};
+pub use early_stopping::EarlyStopping;
 pub use epoch_evaluation::EpochEvaluation;
 pub use error::{BoxError, Rows, TrainingError};
 pub use evaluator::{EvaluationBatches, evaluate};

@@ -182,6 +182,9 @@ pub struct History {
     /// Whether the training loss has diverged.
     #[serde(default)]
     pub loss_watch: LossWatch,
+    /// How many epochs the run was to have, where it ended before because it got no better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_early: Option<u64>,
     pub(crate) under_way: EpochProgress,
 }
 
@@ -210,6 +213,7 @@ impl History {
             best_evaluation: None,
             timing: Timing::default(),
             loss_watch: LossWatch::default(),
+            stopped_early: None,
             under_way: EpochProgress::default(),
         }
     }
@@ -235,6 +239,14 @@ impl History {
         if let Some(divergence) = self.loss_watch.found() {
             let later = if self.loss_watch.came_back() { "; later it came back below that" } else { "" };
             notes.push(format!("{divergence}{later}"));
+        }
+        if let (Some(epochs), Some(best)) = (self.stopped_early, &self.best) {
+            notes.push(format!(
+                "stopped after {} of {epochs} epochs: the {} was best after epoch {}",
+                self.epochs.len(),
+                self.decides.label(),
+                best.epoch + 1
+            ));
         }
         let epochs = self.epochs.iter().filter_map(|epoch| epoch.evaluation.as_ref());
         let not_finite = epochs.filter(|figures| !figures.loss.is_finite()).count();

@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use crate::TrainingError;
 use crate::checkpoint::CheckpointSettings;
+use crate::early_stopping::EarlyStopping;
 use crate::metrics::MetricSet;
+use crate::optimizers::Penalties;
 use crate::schedules::{RunLength, Schedule};
 use crate::session::{StepRunner, StepSettings};
 
@@ -17,8 +19,12 @@ pub struct TrainerSettings {
     pub schedule: Schedule,
     /// Passes over the training rows.
     pub epochs: u64,
-    /// Steps in a pass; decides the schedule's length.
+    /// Batches in a pass.
     pub batches_per_epoch: u64,
+    /// Batches whose gradients make one step, at least one; fewer at the end of an epoch.
+    pub accumulate: u64,
+    /// When the run ends before its epochs are done.
+    pub early_stopping: Option<EarlyStopping>,
     /// Class names, in the order of the scores; none where numbers are predicted.
     pub classes: Vec<String>,
     /// What is measured on the evaluation rows, and which figure decides which epoch is the best.
@@ -33,11 +39,15 @@ pub struct TrainerSettings {
 impl TrainerSettings {
     /// What the schedule counts by.
     pub(crate) fn run_length(&self) -> RunLength {
-        RunLength { steps: self.total_steps(), steps_per_epoch: self.batches_per_epoch }
+        RunLength { steps: self.total_steps(), steps_per_epoch: self.steps_per_epoch() }
     }
 
     pub(crate) fn total_steps(&self) -> u64 {
-        self.epochs.saturating_mul(self.batches_per_epoch)
+        self.epochs.saturating_mul(self.steps_per_epoch())
+    }
+
+    fn steps_per_epoch(&self) -> u64 {
+        self.batches_per_epoch.div_ceil(self.accumulate.max(1))
     }
 
     /// Refuses what makes no sense, or not for this program.
@@ -68,7 +78,16 @@ impl TrainerSettings {
         ];
         let has_masks = !runner.manifest().masks.is_empty();
         let of_masks = has_masks.then(|| ("the seed of dropout", as_json(&self.step.seed)));
-        rows.into_iter().chain(of_masks).map(|(name, value)| (name.to_owned(), value)).collect()
+        // what a run may do without is not asked of checkpoints of before it was there
+        let step = &self.step;
+        let others = [
+            of_masks,
+            step.gradient_clip_value.map(|limit| ("the limit of each number of a gradient", as_json(&limit))),
+            (step.penalties != Penalties::default()).then(|| ("the penalties", as_json(&step.penalties))),
+            step.averaging.map(|averaging| ("the averaging of the weights", as_json(&averaging))),
+            (self.accumulate > 1).then(|| ("the number of batches in a step", as_json(&self.accumulate))),
+        ];
+        rows.into_iter().chain(others.into_iter().flatten()).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 

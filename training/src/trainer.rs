@@ -45,6 +45,17 @@ enum UnderWay {
     Steps,
 }
 
+/// A step that was made.
+struct Stepped {
+    /// The last batch of it.
+    batch: Batch,
+    outcome: StepOutcome,
+    /// Rows of all its batches.
+    rows: usize,
+    /// Seconds that were waited for them.
+    waited: f64,
+}
+
 /// How far a run is: two checkpoints of equal progress are the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Progress {
@@ -162,7 +173,8 @@ impl Trainer {
     /// Whether all epochs are done, their evaluations included, and [`Trainer::advance`] would say so.
     pub fn is_finished(&self) -> bool {
         let evaluated = self.history.epochs.iter().any(|epoch| epoch.evaluation.is_some());
-        self.epoch >= self.settings.epochs && !self.evaluation_due && self.finished(evaluated).is_ok()
+        let done = self.epoch >= self.settings.epochs || self.is_over_early();
+        done && !self.evaluation_due && self.finished(evaluated).is_ok()
     }
 
     /// Copies of the parameters as they are now.
@@ -173,12 +185,13 @@ impl Trainer {
         self.runner.parameters()
     }
 
-    /// Copies of the parameters after the best epoch; as they are now when there was no evaluation.
+    /// Copies of the parameters after the best epoch; as they are now when there was no evaluation. Where an average of the
+    /// weights is kept, it is that.
     ///
     /// # Errors
     /// The device fails.
     pub fn best_parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {
-        self.best.clone().map_or_else(|| self.runner.parameters(), Ok)
+        self.best.clone().map_or_else(|| self.runner.averaged_parameters(), Ok)
     }
 
     /// As [`Trainer::advance`] to the end.
@@ -256,6 +269,10 @@ impl Trainer {
             if self.evaluation_due && !self.finish_epoch(evaluation, observer, stop)? {
                 return self.interrupted(observer);
             }
+            if self.is_over_early() {
+                self.history.stopped_early = Some(self.settings.epochs);
+                return self.finished(evaluation.is_some());
+            }
             if self.epoch >= self.settings.epochs {
                 return self.finished(evaluation.is_some());
             }
@@ -274,7 +291,7 @@ impl Trainer {
                 self.history.timing.first_batch = started.elapsed().as_secs_f64();
             }
             let before = self.history.steps;
-            let batch = self.step(batch, waited, batches.waiting(), observer)?;
+            let batch = self.step(batch, waited, batches, observer)?;
             if first {
                 self.history.timing.first_step = started.elapsed().as_secs_f64();
                 self.under_way = UnderWay::Steps;
@@ -295,6 +312,13 @@ impl Trainer {
             Until::Epoch(epochs) => self.history.epochs.len() as u64 >= epochs,
             Until::End => false,
         }
+    }
+
+    /// Whether it has got no better for so long that it ends; not where that is at the end anyway.
+    fn is_over_early(&self) -> bool {
+        let (epochs, decides) = (&self.history.epochs, &self.history.decides);
+        let rule = self.settings.early_stopping.filter(|_| !self.evaluation_due && self.epoch < self.settings.epochs);
+        rule.is_some_and(|rule| rule.is_over(epochs, decides))
     }
 
     fn steps_left(&self) -> u64 {
@@ -336,24 +360,31 @@ impl Trainer {
         &mut self,
         batch: Batch,
         waited: f64,
-        batches_waiting: Option<usize>,
+        batches: &mut dyn BatchSource,
         observer: &mut dyn Observer,
     ) -> Result<Batch, TrainingError> {
-        self.history.timing.waiting += waited;
-        self.history.under_way.seconds += waited;
         let base = f64::from(self.settings.step.optimizer.learning_rate());
         let factor = self.settings.schedule.factor(self.history.steps, self.settings.run_length());
         let learning_rate = (base * factor) as f32;
-        let (batch, outcome) = self.runner.step(batch, learning_rate)?;
+        let Stepped { batch, outcome, rows, waited } = match self.settings.accumulate {
+            0 | 1 => {
+                let (batch, outcome) = self.runner.step(batch, learning_rate)?;
+                Stepped { rows: batch.len(), batch, outcome, waited }
+            }
+            most => self.accumulated(batch, waited, most, learning_rate, batches)?,
+        };
+        self.history.timing.waiting += waited;
+        self.history.under_way.seconds += waited;
         if outcome.rows == 0 {
             return Ok(batch);
         }
         if !outcome.updated {
             return Err(self.diverged(&batch, &outcome));
         }
+        let batches_waiting = batches.waiting();
         let StepOutcome { loss, rows: counted, weight, seconds_in_graph, seconds_in_update, gradient_norm, .. } =
             outcome;
-        let (rows, history) = (batch.len(), &mut self.history);
+        let history = &mut self.history;
         history.steps += 1;
         history.curve.add(history.steps, f64::from(loss), f64::from(learning_rate));
         history.timing.graph += seconds_in_graph;
@@ -388,6 +419,34 @@ impl Trainer {
             observer.observe(&Event::Warning { message: &divergence.to_string() });
         }
         Ok(batch)
+    }
+
+    /// A step by the gradients of up to `most` batches of the epoch, of which `first` is the first.
+    fn accumulated(
+        &mut self,
+        first: Batch,
+        waited: f64,
+        most: u64,
+        learning_rate: f32,
+        batches: &mut dyn BatchSource,
+    ) -> Result<Stepped, TrainingError> {
+        let (mut batch, mut waited, mut gathered, mut rows, mut seconds) = (first, waited, 0, 0, 0.0);
+        loop {
+            let (given, outcome) = self.runner.gather(batch)?;
+            if outcome.rows > 0 && !outcome.loss.is_finite() {
+                return Err(self.diverged(&given, &outcome));
+            }
+            (gathered, rows, seconds) = (gathered + 1, rows + given.len(), seconds + outcome.seconds_in_graph);
+            if gathered >= most || given.resume.epoch != self.epoch {
+                let outcome = self.runner.update(learning_rate)?;
+                let outcome = StepOutcome { seconds_in_graph: seconds, ..outcome };
+                return Ok(Stepped { batch: given, outcome, rows, waited });
+            }
+            drop(given);
+            let asked = Instant::now();
+            batch = batches.next_batch().ok_or_else(|| self.batches_ended())?.map_err(TrainingError::batches)?;
+            waited += asked.elapsed().as_secs_f64();
+        }
     }
 
     /// Why a step changed nothing although rows had weight.
@@ -451,7 +510,9 @@ impl Trainer {
         };
         let runner = &mut self.runner;
         let (metrics, classes) = (&self.settings.metrics, &self.settings.classes);
-        let evaluated = evaluator::gather(|batch| runner.evaluate(batch), metrics, batches, classes, &mut progress)?;
+        let evaluated = runner.with_average(|runner| {
+            evaluator::gather(|batch| runner.evaluate(batch), metrics, batches, classes, &mut progress)
+        })?;
         let seconds = started.elapsed().as_secs_f64();
         self.history.timing.evaluation += seconds;
         if evaluated.is_some() {
@@ -495,7 +556,7 @@ impl Trainer {
         if best {
             self.history.best = Some(Best { epoch, loss: evaluation.loss, figures: evaluation.figures.clone() });
             self.history.best_evaluation = Some(evaluation.clone());
-            self.best = Some(self.runner.parameters()?);
+            self.best = Some(self.runner.averaged_parameters()?);
         }
         Ok(best)
     }

@@ -162,7 +162,11 @@ fn what_does_not_fit_the_model_is_shown_where_it_is_written() {
 fn no_text_of_a_library_reaches_a_person() {
     let place = Workplace::new();
     for change in [
-        "model.head={keep: {}}",
+        "model.head={keep: {classes: 3}}",
+        "model.head={pooled: middle}",
+        "model.head={on_features: {dropout: 1}}",
+        "training.average=often",
+        "training.early_stopping={patience: 0}",
         "training.schedule=exponentially",
         "training.schedule={cosine: {warmup: 5 hours}}",
         "training.schedule={cosine: {warmup: true}}",

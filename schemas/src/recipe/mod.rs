@@ -55,7 +55,7 @@ pub use patterns::Patterns;
 pub use placed_fault::{Excerpt, PlacedFault, WrittenAt};
 #[cfg(feature = "yaml")]
 pub use text::RecipeText;
-pub use training::{LearningRateMultiplier, TrainingRecipe};
+pub use training::{AverageRecipe, EarlyStoppingRecipe, LearningRateMultiplier, PenaltiesRecipe, TrainingRecipe};
 pub use transforms::TransformsRecipe;
 
 /// A whole recipe.

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::defaults;
 use super::limits::MOST_THREADS;
+use super::short_forms;
 use crate::Choice;
 
 /// Optimizer, schedule, length.
@@ -45,9 +46,93 @@ pub struct TrainingRecipe {
     /// Threads of ONNX Runtime; 0 takes one for each core.
     #[schemars(range(max = MOST_THREADS))]
     pub threads: usize,
+    /// Batches whose gradients make one step, as if they were one batch; fewer at the end of an epoch.
+    #[schemars(range(min = 1))]
+    pub accumulate: u64,
     /// Scale all gradients down together when their joint Euclidean norm is above this.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub gradient_clip_norm: Option<f32>,
+    /// Cut each number of a gradient to this, either side of 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub gradient_clip_value: Option<f32>,
+    /// Terms beside the loss, of weights of two axes or more.
+    #[serde(skip_serializing_if = "PenaltiesRecipe::is_none")]
+    pub penalties: PenaltiesRecipe,
+    /// The average of the weights of many steps that is evaluated and exported in their place.
+    #[serde(deserialize_with = "short_forms::read", skip_serializing_if = "Option::is_none")]
+    pub average: Option<AverageRecipe>,
+    /// When the run ends before its epochs are done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStoppingRecipe>,
+}
+
+/// Terms beside the loss, each with its strength.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PenaltiesRecipe {
+    /// λ of λ·Σ|w|, which makes small weights 0.
+    #[schemars(range(min = 0))]
+    pub l1: f32,
+    /// λ of λ/2·Σw².
+    #[schemars(range(min = 0))]
+    pub l2: f32,
+    /// λ of λ/2·Σ(w − w₀)², w₀ the weights before the first step: what was pretrained stays near.
+    #[schemars(range(min = 0))]
+    pub l2_sp: f32,
+}
+
+impl PenaltiesRecipe {
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// An average of the weights of many steps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(transform = average_alone)]
+pub enum AverageRecipe {
+    /// Exponential: after each step `decay` of the average stays, less in the first steps.
+    Ema {
+        /// Share that stays, 0 to below 1.
+        #[serde(default = "usual_decay")]
+        #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+        decay: f64,
+    },
+    /// The mean of the weights at the end of each epoch behind a share of the run (stochastic weight averaging).
+    Swa {
+        /// Share of the epochs that come before, 0 to below 1.
+        #[serde(default = "usual_start")]
+        #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+        from: f64,
+    },
+}
+
+fn usual_decay() -> f64 {
+    0.999
+}
+
+fn usual_start() -> f64 {
+    0.75
+}
+
+fn average_alone(schema: &mut schemars::Schema) {
+    short_forms::allow(schema, &["ema", "swa"]);
+}
+
+/// When a run ends before its epochs are done.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EarlyStoppingRecipe {
+    /// Epochs in a row without a gain in the figure that `best` names.
+    #[schemars(range(min = 1))]
+    pub patience: u64,
+    /// How much better it must be than the best before to be a gain.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub least_gain: f64,
 }
 
 impl Default for TrainingRecipe {
@@ -64,7 +149,12 @@ impl Default for TrainingRecipe {
             label_smoothing: 0.0,
             device: "auto".into(),
             threads: 0,
+            accumulate: 1,
             gradient_clip_norm: None,
+            gradient_clip_value: None,
+            penalties: PenaltiesRecipe::default(),
+            average: None,
+            early_stopping: None,
         }
     }
 }

@@ -67,6 +67,14 @@ impl FigureKind {
         }
     }
 
+    /// A value that is better than another by a distance.
+    pub fn better_by(&self, than: f64, distance: f64) -> f64 {
+        match self.better {
+            Better::Higher => than + distance,
+            Better::Lower => than - distance,
+        }
+    }
+
     /// The name as people read it: `top-5`.
     pub fn label(&self) -> String {
         self.name.replace('_', "-")

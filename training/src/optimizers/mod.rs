@@ -4,6 +4,7 @@ mod adafactor;
 mod adagrad;
 mod adam;
 mod adamw;
+mod averaged;
 mod graph;
 mod lamb;
 mod lion;
@@ -14,6 +15,7 @@ mod newton_schulz;
 mod norms;
 mod optimizer;
 mod optimizer_kind;
+mod penalized;
 mod radam;
 mod rmsprop;
 mod rule;
@@ -25,10 +27,14 @@ use std::sync::OnceLock;
 
 use millstream_schemas::choice::{Catalog, Choice};
 
+pub(crate) use averaged::Averaged;
+pub use averaged::Averaging;
 pub(crate) use graph::{UpdateGraph, update_graph};
 pub(crate) use norms::{clip_scale, sum_of_squares};
 pub use optimizer::Optimizer;
 pub use optimizer_kind::{Build, OptimizerKind};
+pub(crate) use penalized::Penalized;
+pub use penalized::Penalties;
 pub(crate) use rule::state_of;
 pub use rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
 

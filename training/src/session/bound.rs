@@ -132,6 +132,17 @@ impl OwnedTensor {
         }
     }
 
+    /// Shows the elements, copied to the host where it cannot reach them.
+    pub(super) fn read(&self, show: impl FnOnce(&[f32])) -> Result<(), TrainingError> {
+        let Data::F32(tensor) = &self.data else { unreachable!("only floats are stored on a device") };
+        if tensor.memory_info().is_cpu_accessible() {
+            show(self.values());
+        } else {
+            show(&self.download()?);
+        }
+        Ok(())
+    }
+
     /// A copy of the elements, from whichever device they are on.
     pub(super) fn download(&self) -> Result<Vec<f32>, TrainingError> {
         let Data::F32(tensor) = &self.data else { unreachable!("only floats are stored on a device") };

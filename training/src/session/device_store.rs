@@ -132,6 +132,10 @@ impl ParameterStore for DeviceStore {
         tensors.zip(values).try_for_each(|(tensor, values)| tensor.upload(values))
     }
 
+    fn set_parameter(&mut self, index: usize, values: &[f32]) -> Result<(), TrainingError> {
+        self.sides[self.current].parameters[index].upload(values)
+    }
+
     fn state(&self) -> Result<Vec<Vec<Vec<f32>>>, TrainingError> {
         let tensors = self.sides[self.current].state.iter();
         tensors.map(|state| state.iter().map(OwnedTensor::download).collect()).collect()

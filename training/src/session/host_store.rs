@@ -68,6 +68,10 @@ impl ParameterStore for HostStore {
         self.parameters.iter_mut().zip(values).try_for_each(|(tensor, values)| tensor.upload(values))
     }
 
+    fn set_parameter(&mut self, index: usize, values: &[f32]) -> Result<(), TrainingError> {
+        self.parameters[index].upload(values)
+    }
+
     fn state(&self) -> Result<Vec<Vec<Vec<f32>>>, TrainingError> {
         Ok(self.state.clone())
     }

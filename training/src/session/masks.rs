@@ -31,13 +31,13 @@ impl Masks {
         Ok(Self { seed, masks: entries.iter().map(mask).collect::<Result<_, TrainingError>>()? })
     }
 
-    /// Draws those of the step behind `updates` updates; says whether one has another shape now, and is to be bound anew.
+    /// Draws those of the step behind `updates` updates and behind `gathered` batches of its own; says whether one has another shape now, and is to be bound anew.
     pub(super) fn draw(
         &mut self,
-        updates: u64,
+        (updates, gathered): (u64, u64),
         length_of: &dyn Fn(&str) -> Option<usize>,
     ) -> Result<bool, TrainingError> {
-        let (step, mut is_other) = (mix(mix(self.seed ^ GOLDEN) ^ updates), false);
+        let (step, mut is_other) = (mix(mix(mix(self.seed ^ GOLDEN) ^ updates).wrapping_add(gathered)), false);
         for mask in &mut self.masks {
             let length = |length: &AxisLength| match length {
                 AxisLength::Fixed(length) => Ok(*length),

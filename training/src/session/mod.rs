@@ -3,6 +3,7 @@
 mod bound;
 mod device_store;
 mod frozen_weights;
+mod gathered;
 mod host_store;
 mod kernels;
 mod loss_runner;

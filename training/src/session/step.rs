@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use millstream_compiler::{OnnxFile, TrainingProgram};
-use millstream_schemas::{Batch, Fingerprint, FingerprintWriter, TrainingManifest};
+use millstream_schemas::{Batch, Fingerprint, FingerprintWriter, ParameterEntry, TrainingManifest};
 
 use super::options;
 use super::scored::Scored;
@@ -9,7 +9,7 @@ use super::step_outcome::StepOutcome;
 use super::step_thread::{Open, Step};
 use super::thread::SessionThread;
 use crate::TrainingError;
-use crate::optimizers::{Optimizer, StateTensor, state_of};
+use crate::optimizers::{Averaged, Averaging, Optimizer, Penalized, Penalties, StateTensor, UpdateRule, state_of};
 use millstream_runtime::{Device, DeviceKind};
 
 /// How steps are made.
@@ -19,10 +19,35 @@ pub struct StepSettings {
     pub optimizer: Optimizer,
     /// Scale all gradients down together when their joint Euclidean norm is above this.
     pub gradient_clip_norm: Option<f32>,
+    /// Cut each number of a gradient to this, either side of 0; behind the scaling by the norm.
+    pub gradient_clip_value: Option<f32>,
+    /// What is added to gradients beside the loss.
+    pub penalties: Penalties,
+    /// The average of the weights that is evaluated and exported in their place.
+    pub averaging: Option<Averaging>,
     /// Threads of ONNX Runtime; 0 takes one for each core.
     pub threads: usize,
     /// Seed of what dropout leaves out.
     pub seed: u64,
+}
+
+impl StepSettings {
+    /// The optimizer's rule with all that is said beside it.
+    pub(crate) fn rule(&self) -> Arc<dyn UpdateRule> {
+        let rule = Arc::clone(self.optimizer.rule());
+        let rule = Penalized::around(rule, self.penalties, self.gradient_clip_value);
+        match self.averaging {
+            Some(averaging) => Arc::new(Averaged { rule, averaging }),
+            None => rule,
+        }
+    }
+
+    /// How many numbers are remembered of these parameters, all together.
+    pub fn numbers_remembered(&self, parameters: &[ParameterEntry]) -> usize {
+        let rule = self.rule();
+        let tensors = parameters.iter().flat_map(|entry| state_of(rule.as_ref(), entry));
+        tensors.map(|tensor| tensor.elements()).sum()
+    }
 }
 
 /// What the optimizer remembers.
@@ -40,6 +65,7 @@ pub struct StepRunner {
     manifest: Arc<TrainingManifest>,
     fingerprint: Fingerprint,
     state_tensors: Vec<Vec<StateTensor>>,
+    is_averaged: bool,
     warning: Option<String>,
 }
 
@@ -60,12 +86,13 @@ impl StepRunner {
         settings: &StepSettings,
         update_on_host: bool,
     ) -> Result<Self, TrainingError> {
-        let rule = Arc::clone(settings.optimizer.rule());
-        if let Some(limit) = settings.gradient_clip_norm
-            && !(limit.is_finite() && limit > 0.0)
-        {
-            let (name, value) = ("training.gradient_clip_norm", limit.to_string());
-            return Err(TrainingError::Setting { name, value, wanted: "a number above 0" });
+        let rule = settings.rule();
+        let limits = [
+            ("training.gradient_clip_norm", settings.gradient_clip_norm),
+            ("training.gradient_clip_value", settings.gradient_clip_value),
+        ];
+        for (name, limit) in limits.into_iter().filter_map(|(name, limit)| Some((name, limit?))) {
+            TrainingError::check(name, limit, limit.is_finite() && limit > 0.0, "a number above 0")?;
         }
         let manifest = Arc::new(program.manifest.clone());
         check_parameters(&manifest, &program.parameters)?;
@@ -92,7 +119,8 @@ impl StepRunner {
         };
         let thread = SessionThread::start("training session", move || open.open())?;
         let fingerprint = fingerprint(&program.step().map_err(compile)?);
-        let mut this = Self { thread, manifest, fingerprint, state_tensors, warning: opened.warning };
+        let (is_averaged, warning) = (settings.averaging.is_some(), opened.warning);
+        let mut this = Self { thread, manifest, fingerprint, state_tensors, is_averaged, warning };
         this.set_parameters(program.parameters.clone())?;
         Ok(this)
     }
@@ -147,6 +175,64 @@ impl StepRunner {
     /// The device fails.
     pub fn parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {
         self.thread.call("read the parameters", |step| step.store.parameters())
+    }
+
+    /// Copies of what is evaluated and exported: the average of the weights where one is kept, or the parameters.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn averaged_parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {
+        let parameters = self.parameters()?;
+        if !self.is_averaged {
+            return Ok(parameters);
+        }
+        let state = self.state()?;
+        if state.updates == 0 {
+            return Ok(parameters);
+        }
+        // running statistics have no average: they are one
+        let averages = state.tensors.into_iter().map(|mut tensors| tensors.pop());
+        Ok(parameters.into_iter().zip(averages).map(|(own, average)| average.unwrap_or(own)).collect())
+    }
+
+    /// Does something with the average of the weights in the place of the parameters, which come back afterwards.
+    ///
+    /// # Errors
+    /// Those of what is done, or the device fails.
+    pub(crate) fn with_average<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, TrainingError>,
+    ) -> Result<T, TrainingError> {
+        if !self.is_averaged {
+            return work(self);
+        }
+        let own = self.parameters()?;
+        self.set_parameters(self.averaged_parameters()?)?;
+        let done = work(self);
+        self.set_parameters(own)?;
+        done
+    }
+
+    /// Computes the gradients of a batch and adds them to those of other batches, for [`StepRunner::update`]; hands the batch
+    /// back. The outcome is that of the batch, without an update.
+    ///
+    /// # Errors
+    /// As [`StepRunner::step`].
+    pub fn gather(&mut self, batch: Batch) -> Result<(Batch, StepOutcome), TrainingError> {
+        self.thread.call("gather gradients", move |step| {
+            let outcome = step.gather(&batch)?;
+            Ok((batch, outcome))
+        })
+    }
+
+    /// Updates the parameters by the mean of the gathered gradients, each batch by the weight that its loss is a mean over.
+    /// The loss of the outcome is that mean too. Nothing is updated where no batch had weight.
+    ///
+    /// # Errors
+    /// As [`StepRunner::step`].
+    pub fn update(&mut self, learning_rate: f32) -> Result<StepOutcome, TrainingError> {
+        TrainingError::check("learning_rate", learning_rate, learning_rate >= 0.0, "a number of 0 or more")?;
+        self.thread.call("make a step", move |step| step.update(learning_rate))
     }
 
     /// Replaces the parameters.

@@ -9,6 +9,7 @@ use ort::session::{IoBinding, Session};
 use super::bound::OwnedTensor;
 use super::device_store::DeviceStore;
 use super::frozen_weights::FrozenWeights;
+use super::gathered::Gathered;
 use super::host_store::HostStore;
 use super::masks::Masks;
 use super::options;
@@ -73,6 +74,7 @@ impl Open {
             evaluation: None,
             frozen,
             evaluation_graph: evaluation,
+            gathered: Gathered::default(),
             updates: 0,
             copies_when_bound: device.kind != DeviceKind::Cpu,
             manifest,
@@ -168,6 +170,7 @@ pub(super) struct Step {
     /// Behind the graphs that read them.
     frozen: FrozenWeights,
     evaluation_graph: RunGraph,
+    gathered: Gathered,
     pub(super) updates: u64,
     copies_when_bound: bool,
     manifest: Arc<TrainingManifest>,
@@ -179,6 +182,19 @@ pub(super) struct Step {
 
 impl Step {
     pub(super) fn step(&mut self, batch: &Batch, learning_rate: f32) -> Result<StepOutcome, TrainingError> {
+        let outcome = self.run_step(batch)?;
+        if outcome.rows == 0 || !outcome.loss.is_finite() {
+            return Ok(outcome);
+        }
+        let started = Instant::now();
+        let gradient_norm = self.update_by_gradients(learning_rate)?;
+        let updated = gradient_norm.is_none_or(f64::is_finite);
+        let seconds_in_update = started.elapsed().as_secs_f64();
+        Ok(StepOutcome { updated, gradient_norm, seconds_in_update, ..outcome })
+    }
+
+    /// Loss and gradients of a batch; nothing where no row has weight.
+    fn run_step(&mut self, batch: &Batch) -> Result<StepOutcome, TrainingError> {
         let started = Instant::now();
         let weights = self.row_weights(batch);
         let rows = weights.rows();
@@ -188,24 +204,53 @@ impl Step {
         let side = self.store.current();
         self.feed(batch, &weights)?;
         let Self { data, masks, prediction, manifest, .. } = self;
-        let changed = masks.draw(self.updates, &|name| data.length_of(manifest, name))?;
-        data.changes += u64::from(changed);
+        let place = (self.updates, self.gathered.batches);
+        data.changes += u64::from(masks.draw(place, &|name| data.length_of(manifest, name))?);
         if self.step.bind(side, data, prediction, manifest, self.copies_when_bound)? {
             masks.bind(&mut self.step.bindings[side])?;
         }
         self.step.run(side, "training step")?;
-        let loss = self.loss.values()[0];
-        let weight = self.weight_of(&weights);
+        let (loss, weight) = (self.loss.values()[0], self.weight_of(&weights));
         let seconds_in_graph = started.elapsed().as_secs_f64();
-        if !loss.is_finite() {
-            return Ok(StepOutcome { loss, rows, weight, seconds_in_graph, ..StepOutcome::default() });
-        }
+        Ok(StepOutcome { loss, rows, weight, seconds_in_graph, ..StepOutcome::default() })
+    }
+
+    /// Returns the norm of the gradients, where it is known.
+    fn update_by_gradients(&mut self, learning_rate: f32) -> Result<Option<f64>, TrainingError> {
         let update = Update { step: self.updates, learning_rate, clip_norm: self.clip_norm, rule: self.rule.as_ref() };
         let gradient_norm = self.store.update(&update, &self.gradients)?;
+        self.updates += u64::from(gradient_norm.is_none_or(f64::is_finite));
+        Ok(gradient_norm)
+    }
+
+    pub(super) fn gather(&mut self, batch: &Batch) -> Result<StepOutcome, TrainingError> {
+        let outcome = self.run_step(batch)?;
+        if outcome.rows == 0 {
+            return Ok(outcome);
+        }
+        self.gathered.add(&outcome, &self.gradients, &self.manifest.parameters)?;
+        // statistics follow each batch, and the next one follows them
+        for (index, entry) in self.manifest.parameters.iter().enumerate() {
+            if entry.is_statistic {
+                self.store.set_parameter(index, &self.gradients[index].download()?)?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    pub(super) fn update(&mut self, learning_rate: f32) -> Result<StepOutcome, TrainingError> {
+        let started = Instant::now();
+        let entries = &self.manifest.parameters;
+        let Some(outcome) = self.gathered.mean_into(&mut self.gradients, entries)? else {
+            return Ok(StepOutcome::default());
+        };
+        if !outcome.loss.is_finite() {
+            return Ok(outcome);
+        }
+        let gradient_norm = self.update_by_gradients(learning_rate)?;
         let updated = gradient_norm.is_none_or(f64::is_finite);
-        self.updates += u64::from(updated);
-        let seconds_in_update = started.elapsed().as_secs_f64() - seconds_in_graph;
-        Ok(StepOutcome { loss, rows, weight, updated, gradient_norm, seconds_in_graph, seconds_in_update })
+        let seconds_in_update = started.elapsed().as_secs_f64();
+        Ok(StepOutcome { updated, gradient_norm, seconds_in_update, ..outcome })
     }
 
     pub(super) fn evaluate(&mut self, batch: &Batch) -> Result<Scored, TrainingError> {

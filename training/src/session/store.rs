@@ -32,6 +32,9 @@ pub(super) trait ParameterStore {
     /// Replaces the parameters; lengths were checked.
     fn set_parameters(&mut self, values: &[Vec<f32>]) -> Result<(), TrainingError>;
 
+    /// Replaces one of the current parameters; the length was checked.
+    fn set_parameter(&mut self, index: usize, values: &[f32]) -> Result<(), TrainingError>;
+
     /// Copies of the state: for each parameter, the tensors its rule remembers.
     fn state(&self) -> Result<Vec<Vec<Vec<f32>>>, TrainingError>;
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{StepRunner, StepSettings};
-use crate::optimizers::standard;
+use crate::optimizers::{Averaging, Penalties, standard};
 use crate::support::{batch, devices, optimizer, program, regularized_program};
 use millstream_runtime::Device;
 
@@ -31,13 +31,33 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
     let cpu = Device::cpu(millstream_runtime::ready(None).unwrap());
     let mut programs = [program(), regularized_program()];
     programs.iter_mut().for_each(|program| program.manifest.parameters[0].learning_rate_multiplier = 0.25);
-    let rows = optimizers.iter().flat_map(|optimizer| [(optimizer, None), (optimizer, Some(0.3))]);
-    let rows: Vec<_> = rows.flat_map(|row| programs.iter().map(move |program| (row, program))).collect();
+    let clipped = optimizers.into_iter().flat_map(|optimizer| [(optimizer.clone(), None), (optimizer, Some(0.3))]);
+    let plain = clipped.map(|(optimizer, gradient_clip_norm)| StepSettings {
+        optimizer,
+        gradient_clip_norm,
+        threads: 1,
+        seed: 3,
+        ..StepSettings::default()
+    });
+    // and all that goes around a rule
+    let around = |name, averaging| StepSettings {
+        optimizer: rated(name, 0.02, json!({})),
+        gradient_clip_norm: Some(0.3),
+        gradient_clip_value: Some(0.05),
+        penalties: Penalties { l1: 0.01, l2: 0.02, l2_sp: 0.05 },
+        averaging: Some(averaging),
+        threads: 1,
+        seed: 3,
+    };
+    let exponential = around("adamw", Averaging::Exponential { decay: 0.5 });
+    let equal = around("sgd", Averaging::Equal { from_step: 2, every: 2 });
+    let rows: Vec<StepSettings> = plain.chain([exponential, equal]).collect();
+    let rows: Vec<_> = rows.iter().flat_map(|row| programs.iter().map(move |program| (row, program))).collect();
     for device in devices() {
-        for &((optimizer, gradient_clip_norm), program) in &rows {
-            let settings = StepSettings { optimizer: optimizer.clone(), gradient_clip_norm, threads: 1, seed: 3 };
-            let mut in_rust = StepRunner::open_with_store(program, &cpu, &settings, true).unwrap();
-            let mut as_nodes = StepRunner::open_with_store(program, &device, &settings, false).unwrap();
+        for &(settings, program) in &rows {
+            let (optimizer, gradient_clip_norm) = (&settings.optimizer, settings.gradient_clip_norm);
+            let mut in_rust = StepRunner::open_with_store(program, &cpu, settings, true).unwrap();
+            let mut as_nodes = StepRunner::open_with_store(program, &device, settings, false).unwrap();
             for step in 0..7 {
                 // Steps of different length, so that a stale coefficient would show.
                 let rate = settings.optimizer.learning_rate() * (1.0 + step as f32 / 3.0);
@@ -45,6 +65,10 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
                 let (_, b) = as_nodes.step(batch(0, step, 9), rate).unwrap();
                 let what = format!("{optimizer:?}, clip {gradient_clip_norm:?}, on {device}, step {step}");
                 assert_close(&[a.loss], &[b.loss], &what);
+                for (a, b) in in_rust.averaged_parameters().unwrap().iter().zip(as_nodes.averaged_parameters().unwrap())
+                {
+                    assert_close(a, &b, &what);
+                }
                 let (_, a) = in_rust.evaluate(batch(1, step, 9)).unwrap();
                 let (_, b) = as_nodes.evaluate(batch(1, step, 9)).unwrap();
                 assert_close(&a.prediction.values, &b.prediction.values, &format!("{what}, evaluation"));
@@ -94,7 +118,8 @@ fn state_that_was_read_and_written_back_goes_on_the_same_on_either_side() {
 #[test]
 fn gradients_whose_squares_overflow_are_clipped_alike() {
     let optimizer = optimizer("sgd", json!({"momentum": 0}));
-    let settings = StepSettings { optimizer, gradient_clip_norm: Some(0.3), threads: 1, seed: 3 };
+    let settings =
+        StepSettings { optimizer, gradient_clip_norm: Some(0.3), threads: 1, seed: 3, ..StepSettings::default() };
     let steep = || {
         let mut batch = batch(0, 0, 9);
         batch.tensors.get_mut("x").unwrap().as_f32_mut().unwrap().iter_mut().for_each(|x| *x *= 1e22);
@@ -132,5 +157,54 @@ fn assert_close(a: &[f32], b: &[f32], what: &str) {
     assert_eq!(a.len(), b.len());
     for (a, b) in a.iter().zip(b) {
         assert!((a - b).abs() <= 2e-6 + 1e-5 * a.abs(), "{what}: {a} and {b}");
+    }
+}
+
+/// Batches one after the other, then one step: the mean of their gradients by weight, on both stores.
+#[test]
+fn gathered_gradients_are_those_of_one_batch() {
+    let settings = StepSettings {
+        optimizer: optimizer("sgd", json!({"momentum": 0, "weight_decay": 0, "learning_rate": 0.1})),
+        threads: 1,
+        ..StepSettings::default()
+    };
+    let cpu = Device::cpu(millstream_runtime::ready(None).unwrap());
+    let change = |runner: &StepRunner, before: &[Vec<f32>]| -> Vec<f64> {
+        let now = runner.parameters().unwrap();
+        now.iter()
+            .flatten()
+            .zip(before.iter().flatten())
+            .map(|(now, before)| f64::from(*now) - f64::from(*before))
+            .collect()
+    };
+    for on_host in [true, false] {
+        let program = program();
+        let open = || StepRunner::open_with_store(&program, &cpu, &settings, on_host).unwrap();
+        // the last batch of an epoch has a row without weight
+        let alone: Vec<(Vec<f64>, f64, f64)> = [0, 8]
+            .map(|index| {
+                let mut runner = open();
+                let (_, outcome) = runner.step(batch(0, index, 9), 0.1).unwrap();
+                (change(&runner, &program.parameters), outcome.weight, f64::from(outcome.loss))
+            })
+            .to_vec();
+        let mut together = open();
+        // twice, so that what was gathered for the first step is not in the second
+        for _ in 0..2 {
+            together.set_parameters(program.parameters.clone()).unwrap();
+            for index in [0, 8] {
+                let (_, outcome) = together.gather(batch(0, index, 9)).unwrap();
+                assert!(!outcome.updated && outcome.rows > 0);
+            }
+            let outcome = together.update(0.1).unwrap();
+            let [(a, weight_a, loss_a), (b, weight_b, loss_b)] = alone.as_slice() else { unreachable!("two batches") };
+            assert_ne!(weight_a, weight_b);
+            let mean = |a: f64, b: f64| (a * weight_a + b * weight_b) / (weight_a + weight_b);
+            assert!(outcome.updated && (f64::from(outcome.loss) - mean(*loss_a, *loss_b)).abs() < 1e-6);
+            for ((got, a), b) in change(&together, &program.parameters).iter().zip(a).zip(b) {
+                assert!((got - mean(*a, *b)).abs() < 1e-7, "on the host {on_host}: {got}, wanted {}", mean(*a, *b));
+            }
+        }
+        assert_eq!(together.update(0.1).unwrap(), super::StepOutcome::default());
     }
 }

@@ -26,6 +26,8 @@ fn settings(folder: &Path) -> TrainerSettings {
         schedule: Schedule::default(),
         epochs: 3,
         batches_per_epoch: 2,
+        accumulate: 1,
+        early_stopping: None,
         classes: classes(),
         metrics: MetricSet::usual(PredictionKind::ClassScores),
         checkpoints: Some(CheckpointSettings { folder: folder.to_owned(), every_steps: 0, keep: 3 }),

@@ -16,6 +16,8 @@ fn record(title: &str) -> RunRecord {
         schedule: Schedule::default(),
         epochs: 3,
         batches_per_epoch: 30,
+        accumulate: 1,
+        early_stopping: None,
         classes: classes(),
         metrics: MetricSet::usual(PredictionKind::ClassScores),
         checkpoints: None,

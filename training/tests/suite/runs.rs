@@ -25,10 +25,13 @@ pub(crate) fn settings(epochs: u64, folder: Option<&Path>) -> TrainerSettings {
             gradient_clip_norm: Some(1.0),
             threads: 1,
             seed: 3,
+            ..StepSettings::default()
         },
         schedule: schedule("cosine", json!({"warmup": 0.1})),
         epochs,
         batches_per_epoch: PER_EPOCH,
+        accumulate: 1,
+        early_stopping: None,
         classes: classes(),
         metrics: MetricSet::usual(PredictionKind::ClassScores),
         checkpoints: folder.map(|folder| CheckpointSettings { folder: folder.to_owned(), every_steps: 0, keep: 2 }),

@@ -2,12 +2,17 @@
 
 use std::path::Path;
 
-use crate::runs::{PER_EPOCH, bits, device, run, settings};
-use crate::support::{BATCH, CLASSES, batches, devices, model, optimizer, program, program_of, regularized_program};
+use crate::runs::{PER_EPOCH, bits, device, evaluation_batches, run, settings};
+use crate::support::{
+    BATCH, CLASSES, batch, batches, devices, model, optimizer, program, program_of, regularized_program,
+};
 use millstream_compiler::TrainingProgram;
 use millstream_schemas::{Batch, Fingerprint, ResumePoint};
+use millstream_training::optimizers::{Averaging, Penalties};
 use millstream_training::schedules::Schedule;
-use millstream_training::{Ending, Event, Trainer, TrainerSettings, TrainingError};
+use millstream_training::{
+    EarlyStopping, Ending, EvaluationBatches, Event, StepRunner, Trainer, TrainerSettings, TrainingError, Until,
+};
 use millstream_training::{checkpoint, optimizers};
 use serde_json::json;
 
@@ -29,6 +34,84 @@ fn a_run_learns_evaluates_each_epoch_and_keeps_the_newest_checkpoints() {
 #[test]
 fn a_resumed_run_is_the_uninterrupted_one_to_the_bit_wherever_it_stopped() {
     resumed_wherever_it_stopped(&program());
+}
+
+#[test]
+fn averages_penalties_and_steps_of_several_batches_are_resumed_to_the_bit() {
+    let around = |averaging, accumulate| {
+        move |settings: &mut TrainerSettings| {
+            settings.step.averaging = Some(averaging);
+            settings.step.penalties = Penalties { l1: 1e-4, l2: 1e-3, l2_sp: 1e-2 };
+            settings.step.gradient_clip_value = Some(0.1);
+            settings.accumulate = accumulate;
+        }
+    };
+    resumed_with(&regularized_program(), &around(Averaging::Exponential { decay: 0.9 }, 1), [7, 10, 1, 20]);
+    // three steps an epoch, the last of a single batch
+    resumed_with(&regularized_program(), &around(Averaging::Equal { from_step: 3, every: 3 }, 2), [4, 6, 1, 12]);
+}
+
+#[test]
+fn an_average_is_what_is_evaluated_and_exported() {
+    let mut averaged = settings(6, None);
+    averaged.step.averaging = Some(Averaging::Equal { from_step: 0, every: PER_EPOCH });
+    let mut trainer = Trainer::open(&program(), &device(), averaged).unwrap();
+    let mut ends = Vec::new();
+    for epoch in 1..=6 {
+        let from = trainer.resume_point().cloned();
+        let mut source = batches(6, PER_EPOCH, from.as_ref());
+        let evaluate: &mut EvaluationBatches<'_> = &mut evaluation_batches;
+        let mut observer = |_: &Event<'_>| {};
+        trainer.advance(Until::Epoch(epoch), &mut source, Some(evaluate), &mut observer, &|| false).unwrap();
+        ends.push(trainer.parameters().unwrap());
+    }
+    let best = trainer.history().best.as_ref().unwrap().epoch as usize;
+    let exported = trainer.best_parameters().unwrap();
+    for (at, values) in exported.iter().enumerate() {
+        for (element, got) in values.iter().enumerate() {
+            let mean = ends[..=best].iter().map(|end| f64::from(end[at][element])).sum::<f64>() / (best + 1) as f64;
+            assert!((f64::from(*got) - mean).abs() < 1e-5, "{got}, wanted {mean}");
+        }
+    }
+    // the evaluation is that of the average: the same as of a run that starts from it
+    let mut runner = StepRunner::open(&program(), &device(), &settings(1, None).step).unwrap();
+    runner.set_parameters(exported).unwrap();
+    let (mut loss, mut weight) = (0.0, 0.0);
+    for index in 0..4 {
+        let (_, scored) = runner.evaluate(batch(50, index, 4)).unwrap();
+        loss += f64::from(scored.loss) * scored.weight;
+        weight += scored.weight;
+    }
+    let recorded = trainer.history().best.as_ref().unwrap().loss;
+    assert!((loss / weight - recorded).abs() < 1e-6, "{} and {recorded}", loss / weight);
+}
+
+#[test]
+fn a_run_that_gets_no_better_ends_early_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let still = |folder| {
+        let mut still = settings(10, folder);
+        // too small to move a weight
+        still.step.optimizer = optimizer("sgd", json!({"learning_rate": 1e-30}));
+        still.early_stopping = Some(EarlyStopping { patience: 2, least_gain: 0.0 });
+        still
+    };
+    let mut trainer = Trainer::open(&program(), &device(), still(Some(folder.path()))).unwrap();
+    assert_eq!(run(&mut trainer, 10, u64::MAX), Ending::Finished);
+    assert!(trainer.is_finished());
+    assert_eq!((trainer.history().epochs.len(), trainer.history().steps), (3, 3 * PER_EPOCH));
+    let notes = trainer.history().notes();
+    assert!(
+        notes.iter().any(|note| note.starts_with("stopped after 3 of 10 epochs: the accuracy was best after")),
+        "{notes:?}"
+    );
+    drop(trainer);
+    // a run that is resumed there is at its end too
+    let saved = checkpoint::load_newest(folder.path()).unwrap().checkpoint.unwrap();
+    let mut resumed = Trainer::resume(&program(), &device(), still(Some(folder.path())), saved).unwrap();
+    assert!(resumed.is_finished());
+    assert_eq!(run(&mut resumed, 10, u64::MAX), Ending::Finished);
+    assert_eq!(resumed.history().steps, 3 * PER_EPOCH);
 }
 
 #[test]
@@ -57,11 +140,21 @@ fn what_dropout_leaves_out_follows_from_the_seed() {
 
 /// The parameters at the end.
 fn resumed_wherever_it_stopped(program: &TrainingProgram) -> Vec<Vec<f32>> {
+    // In the middle of an epoch, at the end of one, after the first step and after the last.
+    resumed_with(program, &|_| {}, [7, 10, 1, 20])
+}
+
+/// As [`resumed_wherever_it_stopped`], with other settings and stops.
+fn resumed_with(program: &TrainingProgram, change: &dyn Fn(&mut TrainerSettings), stops: [u64; 4]) -> Vec<Vec<f32>> {
     let device = device();
+    let settings = |epochs, folder: Option<&Path>| {
+        let mut settings = settings(epochs, folder);
+        change(&mut settings);
+        settings
+    };
     let mut whole = Trainer::open(program, &device, settings(4, None)).unwrap();
     run(&mut whole, 4, u64::MAX);
-    // In the middle of an epoch, at the end of one, after the first step and after the last.
-    for stop_at in [7, 10, 1, 20] {
+    for stop_at in stops {
         let folder = tempfile::tempdir().unwrap();
         let mut first = Trainer::open(program, &device, settings(4, Some(folder.path()))).unwrap();
         let ending = run(&mut first, 4, stop_at);

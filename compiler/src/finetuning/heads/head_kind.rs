@@ -54,14 +54,14 @@ pub trait HeadOptions: Options + HeadFunction + 'static {
     }
 }
 
-/// What was made, and its options with every default filled in.
-type Made = Result<(Arc<dyn HeadFunction>, Value), ChoiceError>;
+/// A head that was made, and its options with every default filled in.
+pub type MadeHead = Result<(Arc<dyn HeadFunction>, Value), ChoiceError>;
 
 /// The options of a row, and how its head is made of them.
 #[derive(Clone, Copy)]
 pub struct HeadBuild {
     schema: fn() -> Value,
-    make: fn(&Value, &str, &Catalog<InitializerKind>) -> Made,
+    make: fn(&Value, &str, &Catalog<InitializerKind>) -> MadeHead,
 }
 
 impl HeadBuild {
@@ -79,14 +79,11 @@ impl HeadBuild {
     }
 
     /// Of options that are no mapping. `make` is given them, their place in the recipe and the initializers there are.
-    pub const fn new(
-        schema: fn() -> Value,
-        make: fn(&Value, &str, &Catalog<InitializerKind>) -> Result<(Arc<dyn HeadFunction>, Value), ChoiceError>,
-    ) -> Self {
+    pub const fn new(schema: fn() -> Value, make: fn(&Value, &str, &Catalog<InitializerKind>) -> MadeHead) -> Self {
         Self { schema, make }
     }
 
-    pub(super) fn make(&self, options: &Value, place: &str, initializers: &Catalog<InitializerKind>) -> Made {
+    pub(super) fn make(&self, options: &Value, place: &str, initializers: &Catalog<InitializerKind>) -> MadeHead {
         (self.make)(options, place, initializers)
     }
 }

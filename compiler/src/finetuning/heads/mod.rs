@@ -16,7 +16,7 @@ use millstream_schemas::choice::Catalog;
 
 pub use head_choice::HeadChoice;
 pub use head_function::{HeadFunction, HeadModel, PlacedHead};
-pub use head_kind::{HeadBuild, HeadKind, HeadOptions};
+pub use head_kind::{HeadBuild, HeadKind, HeadOptions, MadeHead};
 pub use on_features::{Activation, FeatureHead, HeadInput};
 pub use pooling::Pooling;
 

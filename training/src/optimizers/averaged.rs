@@ -1,0 +1,158 @@
+//! A rule that also remembers an average of the weights, which evaluations and the exported model take.
+
+use std::sync::Arc;
+
+use millstream_compiler::CompilerError;
+use millstream_compiler::graph::{Graph, ValueId};
+use millstream_schemas::ParameterEntry;
+use serde::Serialize;
+
+use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+
+/// Which average of the weights of all steps is evaluated and exported.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Averaging {
+    /// After each step average ← d·average + (1 − d)·weights, d = min(`decay`, (1 + t) / (10 + t)) after t steps, so that it
+    /// does not stay where it began (Tarvainen and Valpola, "Mean teachers are better role models", 2017).
+    Exponential {
+        /// Share of the average that stays, 0 to below 1.
+        decay: f64,
+    },
+    /// The mean of the weights after every so many steps from one on (Izmailov et al., "Averaging Weights Leads to Wider Optima and
+    /// Better Generalization", 2018); before that the weights themselves.
+    Equal {
+        /// Steps that come before.
+        from_step: u64,
+        /// Steps from one to the next, the steps of an epoch for example; at least 1.
+        every: u64,
+    },
+}
+
+impl Averaging {
+    /// The share of the weights in the average after the step `step`, which counts from 0.
+    fn share(self, step: u64) -> f64 {
+        match self {
+            Self::Exponential { .. } if step == 0 => 1.0,
+            Self::Exponential { decay } => 1.0 - decay.min((1 + step) as f64 / (10 + step) as f64),
+            Self::Equal { from_step, .. } if step < from_step => 1.0,
+            Self::Equal { from_step, every } => {
+                let every = every.max(1);
+                // those that end a stretch before `from_step` do not count
+                let (done, before) = ((step + 1) / every, from_step / every);
+                let taken = done.saturating_sub(before);
+                match ((step + 1).is_multiple_of(every), taken) {
+                    (_, 0) => 1.0,
+                    (true, taken) => 1.0 / taken as f64,
+                    (false, _) => 0.0,
+                }
+            }
+        }
+    }
+}
+
+/// A rule with an average beside it, the last of its state tensors.
+#[derive(Debug)]
+pub(crate) struct Averaged {
+    pub(crate) rule: Arc<dyn UpdateRule>,
+    pub(crate) averaging: Averaging,
+}
+
+impl UpdateRule for Averaged {
+    fn state(&self, facts: ParameterFacts<'_>) -> Vec<StateTensor> {
+        let mut state = self.rule.state(facts);
+        state.push(facts.state_alike("weight_average"));
+        state
+    }
+
+    /// Those of the rule, then the share of the weights in the average.
+    fn coefficients(&self, step: u64, learning_rate: f32) -> Vec<f32> {
+        let mut coefficients = self.rule.coefficients(step, learning_rate);
+        coefficients.push(self.averaging.share(step) as f32);
+        coefficients
+    }
+
+    fn update(
+        &self,
+        coefficients: &[f32],
+        facts: ParameterFacts<'_>,
+        scale: f32,
+        parameter: &mut [f32],
+        gradient: &[f32],
+        state: &mut [Vec<f32>],
+    ) {
+        let (share, coefficients) = coefficients.split_last().expect("its own is the last");
+        let (average, state) = state.split_last_mut().expect("its own is the last");
+        self.rule.update(coefficients, facts, scale, parameter, gradient, state);
+        for (average, value) in average.iter_mut().zip(parameter) {
+            *average += *share * (*value - *average);
+        }
+    }
+
+    fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError> {
+        let (share, coefficients) = inputs.coefficients.split_last().expect("its own is the last");
+        let (average, state) = inputs.state.split_last().expect("its own is the last");
+        let inner = NodeInputs { coefficients, state, ..*inputs };
+        let (parameter, mut new_state) = self.rule.nodes(graph, &inner)?;
+        let distance = graph.minus(parameter, *average)?;
+        let change = graph.times(distance, *share)?;
+        new_state.push(graph.plus(*average, change)?);
+        Ok((parameter, new_state))
+    }
+
+    fn check(&self, parameters: &[ParameterEntry]) -> Result<(), String> {
+        self.rule.check(parameters)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_schemas::choice::Choice;
+    use serde_json::json;
+
+    use super::*;
+    use crate::optimizers::{Optimizer, standard};
+
+    /// The weights after each of eight steps of SGD, and the average beside them.
+    fn averages(averaging: Averaging) -> Vec<(f64, f64)> {
+        let choice = Choice::new("sgd", json!({"momentum": 0.0, "weight_decay": 0.0}));
+        let optimizer = Optimizer::choose(standard(), &choice, "training.optimizer").unwrap();
+        let rule = Averaged { rule: Arc::clone(optimizer.rule()), averaging };
+        let facts = ParameterFacts {
+            shape: &[1],
+            layer: "head",
+            learning_rate_multiplier: 1.0,
+            decays: false,
+            is_statistic: false,
+        };
+        let mut state: Vec<Vec<f32>> = rule.state(facts).iter().map(StateTensor::start_values).collect();
+        let mut parameter = [1.0_f32];
+        let after = |step: u64| {
+            let coefficients = rule.coefficients(step, 0.5);
+            rule.update(&coefficients, facts, 1.0, &mut parameter, &[(step % 3) as f32 - 0.5], &mut state);
+            (f64::from(parameter[0]), f64::from(state[state.len() - 1][0]))
+        };
+        (0..8).map(after).collect()
+    }
+
+    #[test]
+    fn an_exponential_average_follows_the_weights_by_its_decay() {
+        let mut wanted = None;
+        for (step, (weight, average)) in averages(Averaging::Exponential { decay: 0.5 }).into_iter().enumerate() {
+            let decay = 0.5_f64.min((1 + step) as f64 / (10 + step) as f64);
+            let now = wanted.map_or(weight, |before: f64| decay * before + (1.0 - decay) * weight);
+            assert!((average - now).abs() < 1e-6, "step {step}: {average}, wanted {now}");
+            wanted = Some(now);
+        }
+    }
+
+    #[test]
+    fn an_equal_average_is_the_mean_of_the_ends_of_epochs_from_its_first_on() {
+        let all = averages(Averaging::Equal { from_step: 4, every: 2 });
+        for (step, (weight, average)) in all.iter().enumerate() {
+            let ends: Vec<f64> = (5..=step).step_by(2).map(|end| all[end].0).collect();
+            let wanted = if ends.is_empty() { *weight } else { ends.iter().sum::<f64>() / ends.len() as f64 };
+            assert!((average - wanted).abs() < 1e-6, "step {step}: {average}, wanted {wanted}");
+        }
+    }
+}
