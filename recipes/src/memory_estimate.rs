@@ -45,7 +45,9 @@ impl MemoryEstimate {
         // first values, those at work, and the best so far
         let copies = 2 + u64::from(opened.evaluate.is_some());
         let weights = held + copies * trained + SESSION_COPIES * (step + evaluation);
-        let training_state = trained + remembered;
+        // gradients of several batches are added up beside those of one
+        let gathered = if opened.recipe.training.accumulate > 1 { trained } else { 0 };
+        let training_state = trained + remembered + gathered;
         let saving = trained + remembered + remembered.max(trained);
         let [of_step, of_evaluation] = program.activation_bytes(&longest(&opened.spec))?;
         let activations = of_step + if opened.evaluate.is_some() { of_evaluation } else { 0 };

@@ -4,6 +4,7 @@ use millstream_compiler::TrainingProgram;
 use millstream_pipeline::StreamCounters;
 use millstream_runtime::Device;
 use millstream_schemas::count;
+use millstream_schemas::recipe::TrainingRecipe;
 use millstream_training::{RunRecord, Trainer, report};
 
 use crate::check::{Findings, left_out};
@@ -88,14 +89,25 @@ fn settings(opened: &Opened) -> Vec<(String, String)> {
         ("training data", recipe.data.train.to_string()),
         ("evaluation data", recipe.data.evaluate.as_ref().map_or_else(|| "none".into(), ToString::to_string)),
         ("batch", recipe.data.batch.to_string()),
+        ("batches in a step", recipe.training.accumulate.to_string()),
         ("epochs", recipe.training.epochs.to_string()),
         ("optimizer", json(serde_json::to_string(&recipe.training.optimizer))),
         ("schedule", json(serde_json::to_string(&recipe.training.schedule))),
+        ("around the optimizer", around(&recipe.training)),
         ("seed", recipe.seed.to_string()),
         ("transforms in training", chain(&recipe.transforms.train)),
         ("transforms in evaluation", chain(&recipe.transforms.evaluate)),
     ];
     rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// What of a recipe stands around its optimizer, as JSON; nothing is left out that changes the weights.
+fn around(training: &TrainingRecipe) -> String {
+    let value = serde_json::to_value(training).unwrap_or_default();
+    let names = ["gradient_clip_norm", "gradient_clip_value", "penalties", "average", "early_stopping"];
+    let said = names.iter().filter_map(|name| Some((*name, value.get(name).filter(|value| !value.is_null())?)));
+    let said: Vec<String> = said.map(|(name, value)| format!("{name}: {value}")).collect();
+    if said.is_empty() { "nothing".into() } else { said.join(", ") }
 }
 
 /// Writes `model.onnx` and, of classes, `labels.txt`. The same run gives the same bytes: nothing of time or place is in them.

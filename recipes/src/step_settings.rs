@@ -8,7 +8,6 @@ use crate::Opened;
 pub(crate) fn step_settings(opened: &Opened) -> StepSettings {
     let training = &opened.recipe.training;
     let PenaltiesRecipe { l1, l2, l2_sp } = training.penalties;
-    let steps = opened.steps_per_epoch();
     StepSettings {
         optimizer: opened.optimizer.clone(),
         gradient_clip_norm: training.gradient_clip_norm,
@@ -16,9 +15,9 @@ pub(crate) fn step_settings(opened: &Opened) -> StepSettings {
         penalties: Penalties { l1, l2, l2_sp },
         averaging: training.average.map(|average| match average {
             AverageRecipe::Ema { decay } => Averaging::Exponential { decay },
+            // a share written in decimals is no exact number
             AverageRecipe::Swa { from } => {
-                let epochs = (from * training.epochs as f64).floor() as u64;
-                Averaging::Equal { from_step: epochs.saturating_mul(steps), every: steps }
+                Averaging::Equal { from_epoch: (from * training.epochs as f64 + 1e-9).floor() as u64 }
             }
         }),
         threads: training.threads,

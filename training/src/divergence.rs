@@ -26,7 +26,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::epoch_evaluation::EpochEvaluation;
-use crate::metrics::{Evaluation, FigureKind, Majority, Unit};
+use crate::metrics::{Better, Evaluation, FigureKind, Majority, Unit};
 use crate::number_or_null;
 
 /// How many times the loss of a model that knows nothing is far above it.
@@ -146,7 +146,7 @@ pub fn is_better_than_start(evaluation: &Evaluation, start: &EpochEvaluation, de
     if loss > BEYOND * start.loss.max(majority.map_or(0.0, |majority| majority.classes as f64).ln()) {
         return false;
     }
-    let (Some(now), Unit::Share) = (now, decides.unit) else { return true };
+    let (Some(now), Unit::Share, Better::Higher) = (now, decides.unit, decides.better) else { return true };
     let constant = majority.filter(|_| decides.of_constant_answer).map_or(0.0, Majority::share);
     let by_luck = then.unwrap_or(0.0).max(constant);
     now > by_luck + ERRORS * (by_luck * (1.0 - by_luck) / evaluation.rows.max(1) as f64).sqrt()
@@ -155,7 +155,6 @@ pub fn is_better_than_start(evaluation: &Evaluation, start: &EpochEvaluation, de
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Better;
 
     /// Feeds losses to a run of so many steps and three classes; the step at which it diverged, and whether it came back.
     fn watched(losses: impl Iterator<Item = f64>, total: u64) -> (Option<u64>, bool) {

@@ -53,6 +53,13 @@ impl TrainerSettings {
     /// Refuses what makes no sense, or not for this program.
     pub(crate) fn check(&self, program: &TrainingManifest) -> Result<(), TrainingError> {
         self.metrics.check(&self.classes)?;
+        self.step.check(program)?;
+        if let Some(rule) = self.early_stopping {
+            let (patience, gain) = (rule.patience as f32, rule.least_gain as f32);
+            TrainingError::check("training.early_stopping.patience", patience, rule.patience > 0, "1 or more")?;
+            let fits = gain.is_finite() && gain >= 0.0;
+            TrainingError::check("training.early_stopping.least_gain", gain, fits, "a number of 0 or more")?;
+        }
         if self.metrics.reads() != PredictionKind::ClassScores {
             return Ok(());
         }

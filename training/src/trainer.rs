@@ -270,7 +270,6 @@ impl Trainer {
                 return self.interrupted(observer);
             }
             if self.is_over_early() {
-                self.history.stopped_early = Some(self.settings.epochs);
                 return self.finished(evaluation.is_some());
             }
             if self.epoch >= self.settings.epochs {
@@ -297,6 +296,10 @@ impl Trainer {
                 self.under_way = UnderWay::Steps;
             }
             self.evaluation_due = batch.resume.epoch != self.epoch;
+            let place = self.settings.step.averaging.and_then(|averaging| averaging.place_of(self.epoch));
+            if let Some(place) = place.filter(|_| self.evaluation_due) {
+                self.runner.take_into_average(place)?;
+            }
             self.epoch = batch.resume.epoch;
             self.resume = Some(batch.resume.clone());
             drop(batch);
@@ -346,6 +349,8 @@ impl Trainer {
     /// Saves what the steps so far have made before an error of the batches ends the run, and says so in the error.
     fn leave_behind(&mut self, mut error: TrainingError, observer: &mut dyn Observer) -> TrainingError {
         use TrainingError::{Batches, BatchesEnded, Input, NothingLabelled};
+        // batches of a step that was not made come again
+        let _ = self.runner.forget_gathered();
         if matches!(error, Batches { .. } | BatchesEnded { .. } | Input { .. } | NothingLabelled) {
             // A failure to save is less to the point than the error at hand, which then names an older checkpoint.
             let _ = self.save(observer);
@@ -487,6 +492,7 @@ impl Trainer {
         let training_loss = weighted_loss / weight;
         self.history.epochs.push(EpochRecord { epoch, steps, rows, training_loss, seconds, evaluation: figures });
         self.evaluation_due = false;
+        self.history.stopped_early = self.is_over_early().then_some(self.settings.epochs);
         observer.observe(&Event::EpochEnded(&self.history.epochs[self.history.epochs.len() - 1]));
         self.save(observer)?;
         Ok(true)

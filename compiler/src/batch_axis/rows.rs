@@ -310,15 +310,17 @@ impl Seen<'_> {
     fn stated_axis(&self) -> Option<usize> {
         let lengths = self.node.inputs.last().copied().flatten()?;
         let joined = self.graph.producer(lengths).filter(|node| node.is("Concat"))?;
-        let mut at = 0;
+        let (mut at, mut found) = (0, None);
         for part in joined.inputs.iter().copied().flatten() {
             let [length] = *self.graph.tensor_type(part)?.fixed_shape()? else { return None };
             if self.rows.get(&part) == Some(&Rows::Lengths) {
-                return (length == 1).then_some(at);
+                found = (length == 1).then_some(at);
             }
             at += length;
         }
-        None
+        // lengths are those of the last axes
+        let rank = self.made().ok()?.len();
+        found.and_then(|place| (place + rank).checked_sub(at))
     }
 
     /// `X` `[sequence, batch, features]`, states `[directions, batch, features]`.

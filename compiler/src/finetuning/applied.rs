@@ -54,6 +54,13 @@ impl Applied {
         require_alone(&added)?;
         let mut applied =
             Self { graph, merged, merges: Vec::new(), layers: Vec::new(), dropped: Vec::new(), notes: Vec::new() };
+        // what a method takes out of a weight at its start is not in the merged model either, until it is merged
+        let changed = added.iter().flat_map(|(_, added)| added.merged.iter().flatten()).map(|merge| merge.weight);
+        for weight in changed {
+            if let Some(constant) = applied.graph.constant_of(weight).cloned() {
+                applied.merged.set_constant(weight, constant);
+            }
+        }
         let attentions = if methods.is_empty() { Attentions::default() } else { find_attentions(base) };
         for (method, added) in added {
             let weights = added.layers.iter().flat_map(|layer| &layer.weights);
@@ -83,7 +90,8 @@ fn require_alone(added: &[(&Method, Added)]) -> Result<(), CompilerError> {
     for (at, (method, own)) in added.iter().enumerate() {
         for (other, second) in &added[at + 1..] {
             let both = own.adapted.iter().find(|layer| second.adapted.contains(layer));
-            let Some(both) = both.filter(|_| own.is_alone || second.is_alone) else { continue };
+            let is_refused = (own.is_alone || second.is_alone) && !own.is_apart && !second.is_apart;
+            let Some(both) = both.filter(|_| is_refused) else { continue };
             let (method, other) = (&method.choice().name, &other.choice().name);
             return Err(CompilerError::setting(
                 "model.methods",

@@ -104,32 +104,40 @@ fn leading(graph: &Graph, value: ValueId) -> HashSet<usize> {
 /// A share is not a constant of 0 to below 1, or the lengths of an axis are more than a product of named ones.
 pub(crate) fn make_live(graph: &mut Graph, results: &HashSet<ValueId>) -> Result<Vec<MaskEntry>, CompilerError> {
     let mut masks = Vec::new();
-    let is_one = |node: &Node| {
-        is_dropout(node) && node.outputs.first().copied().flatten().is_some_and(|output| results.contains(&output))
+    // one that drops nothing stays as it is
+    let drops = |node: &Node, graph: &Graph| share(node, graph) != Some(0.0);
+    let is_one = |node: &Node, graph: &Graph| {
+        let output = node.outputs.first().copied().flatten();
+        is_dropout(node) && output.is_some_and(|output| results.contains(&output)) && drops(node, graph)
     };
     // each becomes nodes of other names
-    while let Some(at) = graph.nodes().iter().position(is_one) {
+    while let Some(at) = graph.nodes().iter().position(|node| is_one(node, graph)) {
         graph.replace_node(at, |graph, node| {
             let (made, mask) = dropped(graph, &node)?;
-            masks.extend(mask);
+            masks.push(mask);
             Ok(made)
         })?;
     }
     Ok(masks)
 }
 
-/// The outputs of a node that drops.
-fn dropped(graph: &mut Graph, node: &Node) -> Result<(Vec<ValueId>, Option<MaskEntry>), CompilerError> {
+/// The share that a node drops, where that is not computed.
+fn share(node: &Node, graph: &Graph) -> Option<f32> {
+    let Some(rate) = node.input(1) else { return Some(RATE) };
+    graph.constant_of(rate)?.to_f32()?.first().copied()
+}
+
+/// The outputs of a node that drops, and its mask.
+fn dropped(graph: &mut Graph, node: &Node) -> Result<(Vec<ValueId>, MaskEntry), CompilerError> {
     let error = |message: String| CompilerError::Node {
         node: node.name.clone(),
         operator: node.operator.clone(),
-        message: format!("{message}; use `model.dropout: off`"),
+        message: format!(
+            "{message}; use `model.dropout: off`, or no `dropout` where it is that of a method or of the new head"
+        ),
     };
     let x = node.input(0).ok_or_else(|| error("input 0 is missing".into()))?;
-    let rate = match node.input(1) {
-        Some(rate) => graph.constant_of(rate).and_then(Constant::to_f32).and_then(|rate| rate.first().copied()),
-        None => Some(RATE),
-    };
+    let rate = share(node, graph);
     let rate = rate.ok_or_else(|| error("the share that it drops is computed".into()))?;
     if !(0.0..1.0).contains(&rate) {
         return Err(error(format!("it drops a share of {rate}, wanted 0 to below 1")));
@@ -144,10 +152,6 @@ fn dropped(graph: &mut Graph, node: &Node) -> Result<(Vec<ValueId>, Option<MaskE
         length.factors().ok_or_else(open)
     };
     let split = shape.iter().map(factors).collect::<Result<Vec<_>, _>>()?.concat();
-    if rate == 0.0 {
-        let kept = graph.add("Identity", &[x], &[])?;
-        return Ok((vec![kept], None));
-    }
     let name = graph.free_name(&format!("{}.mask", graph.name(node.outputs[0].unwrap_or(x))));
     let mask = graph.input(&name, TensorType { dtype: ElementType::Bool, shape: split.clone() });
     let entry = MaskEntry { name, shape: split.iter().map(axis_length).collect(), keep: 1.0 - rate };
@@ -156,5 +160,5 @@ fn dropped(graph: &mut Graph, node: &Node) -> Result<(Vec<ValueId>, Option<MaskE
     let scaled = graph.times(x, scale)?;
     let zero = graph.scalar(0.0);
     let kept = graph.add("Where", &[mask, scaled, zero], &[])?;
-    Ok((vec![kept, mask], Some(entry)))
+    Ok((vec![kept, mask], entry))
 }

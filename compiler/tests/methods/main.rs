@@ -490,17 +490,25 @@ fn methods_on_the_same_layers_merge_to_what_they_compute_in_any_order() {
         return;
     }
     let lora = || Choice::new("lora", json!({"rank": 2, "layers": "all"}));
+    let pissa = || Choice::new("lora", json!({"rank": 2, "start": "pissa", "layers": "all"}));
     let ia3 = || Choice::new("ia3", json!({"layers": "all", "feed_forward": "all"}));
     let adapter = || Choice::new("adapter", json!({"layers": "linear"}));
     let rows = [
         vec![lora(), ia3()],
         vec![ia3(), lora()],
+        vec![pissa(), ia3()],
+        vec![ia3(), pissa()],
         vec![ia3(), ia3()],
         vec![ia3(), adapter(), lora()],
         vec![lora(), ia3(), adapter(), ia3()],
     ];
-    for (methods, model) in rows.iter().flat_map(|row| [(row, network().unwrap()), (row, transformer().unwrap())]) {
-        let program = compiled_in(&model, methods, TrainSelection::Nothing).unwrap();
+    let runs = rows.iter().flat_map(|row| [(row, network().unwrap()), (row, transformer().unwrap())]);
+    // the model's own weights may be trained beside what is added to them
+    let runs = runs.flat_map(|(row, model)| {
+        [TrainSelection::Nothing, TrainSelection::All].map(|train| (row, model.clone(), train))
+    });
+    for (methods, model, train) in runs {
+        let program = compiled_in(&model, methods, train).unwrap();
         let learned: Vec<Vec<f32>> = program
             .parameters
             .iter()

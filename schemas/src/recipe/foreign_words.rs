@@ -87,16 +87,17 @@ pub(super) const KEYS: &[ForeignKey] = &[
     key(&["criterion", "objective", "loss_fn", "loss_function", "loss_type", "loss_name"], "training.loss", "cross_entropy", ""),
     key(&["metric", "eval_metric", "eval_metrics", "scoring"], "training.metrics", "[accuracy, f1]", ""),
     key(&["monitor", "metric_for_best_model", "best_metric", "early_stopping_metric", "greater_is_better", "save_best"], "training.best", "accuracy", ""),
-    key(&["early_stopping", "patience", "early_stopping_patience", "early_stop"], "", "", "there is none, and `model.onnx` holds the weights of the best epoch; leave it out"),
-    key(&["gradient_accumulation_steps", "accumulate_grad_batches", "grad_accum", "accumulation_steps", "gradient_accumulation"], "", "", "there is none; take a larger `data.batch`, or leave it out"),
+    key(&["patience", "early_stopping_patience", "early_stop"], "training.early_stopping", "{patience: 3}", ""),
+    key(&["gradient_accumulation_steps", "accumulate_grad_batches", "grad_accum", "accumulation_steps", "gradient_accumulation"], "training.accumulate", "4", ""),
     key(&["resume", "resume_from_checkpoint", "resume_from", "load_from", "auto_resume"], "", "", "a run goes on by `millstream train RECIPE --resume`; leave it out"),
     key(&["pin_memory", "persistent_workers", "non_blocking", "cache", "streaming", "cache_dir", "keep_in_memory"], "", "", "rows are always streamed; `data.memory` bounds what is held; leave it out"),
     key(&["project", "experiment", "experiment_name", "run_name", "wandb", "logger", "logging", "report_to", "tensorboard", "log_every", "logging_steps", "log_interval", "verbose", "callbacks", "mlflow", "tags", "description", "name"], "", "", "a run writes `metrics.json` and `report.html` into `output.folder`; leave it out"),
-    key(&["ema", "ema_decay", "swa", "model_ema"], "", "", "there is no averaging of weights; leave it out"),
+    key(&["ema", "ema_decay", "model_ema", "swa"], "training.average", "ema", "or `swa`"),
     key(&["task", "problem_type", "mode"], "", "", "images are classified; leave it out"),
     key(&["distributed", "ddp", "strategy", "world_size", "num_nodes", "local_rank", "num_machines", "num_processes"], "", "", "one process trains on one device; leave it out"),
     key(&["compile", "torch_compile", "jit", "deterministic", "cudnn_benchmark", "benchmark"], "", "", "the training graph is always compiled, and what is random depends on `seed` alone; leave it out"),
-    key(&["dropout", "drop_rate", "drop_path", "drop_path_rate", "stochastic_depth"], "", "", "the model stays as its file has it; leave it out"),
+    key(&["drop_rate"], "model.dropout", "live", "where the model's file has such nodes; a new head takes `head: {on_features: {dropout: 0.1}}`"),
+    key(&["drop_path", "drop_path_rate", "stochastic_depth"], "", "", "no layers are left out; leave it out"),
 ];
 
 /// Values of other tools: place, words in lower case with `_`, what to write there, and what that means.

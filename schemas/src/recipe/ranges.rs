@@ -2,7 +2,10 @@
 
 use super::Fault;
 use super::limits::{LARGEST_BATCH, MOST_THREADS};
-use super::{DamagedPolicy, DataRecipe, ModelRecipe, Recipe, TrainSelection, TrainingRecipe};
+use super::{
+    AverageRecipe, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, ModelRecipe, PenaltiesRecipe, Recipe,
+    TrainSelection, TrainingRecipe,
+};
 use crate::shown;
 
 const LEAST_MEMORY: u64 = 1 << 20;
@@ -75,6 +78,30 @@ fn check_training(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
     share(training.label_smoothing, "training.label_smoothing", faults);
     if let Some(norm) = training.gradient_clip_norm {
         positive(norm, "training.gradient_clip_norm", faults);
+    }
+    if let Some(limit) = training.gradient_clip_value {
+        positive(limit, "training.gradient_clip_value", faults);
+    }
+    require(training.accumulate >= 1, "training.accumulate", "1 or more", training.accumulate, faults);
+    let PenaltiesRecipe { l1, l2, l2_sp } = training.penalties;
+    for (strength, place) in [(l1, "l1"), (l2, "l2"), (l2_sp, "l2_sp")] {
+        not_negative(strength, &format!("training.penalties.{place}"), faults);
+    }
+    let is_share = |value: f64| (0.0..1.0).contains(&value);
+    match training.average {
+        Some(AverageRecipe::Ema { decay }) => {
+            require(is_share(decay), "training.average.ema.decay", "0 to below 1", decay, faults);
+        }
+        Some(AverageRecipe::Swa { from }) => {
+            require(is_share(from), "training.average.swa.from", "0 to below 1", from, faults);
+        }
+        None => {}
+    }
+    if let Some(EarlyStoppingRecipe { patience, least_gain }) = training.early_stopping {
+        require(patience >= 1, "training.early_stopping.patience", "1 or more", patience, faults);
+        let fits = least_gain.is_finite() && least_gain >= 0.0;
+        let place = "training.early_stopping.least_gain";
+        require(fits, place, "a finite number of 0 or more", least_gain, faults);
     }
     let threads = training.threads;
     require(threads <= MOST_THREADS, "training.threads", &format!("at most {MOST_THREADS}"), threads, faults);

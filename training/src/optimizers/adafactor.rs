@@ -103,9 +103,14 @@ fn root_mean_square(values: &[f32]) -> f32 {
 }
 
 impl Adafactor {
+    /// ε₁², as a float that is not 0.
+    fn least_square(&self) -> f32 {
+        ((self.epsilon1 * self.epsilon1) as f32).max(f32::MIN_POSITIVE)
+    }
+
     /// Takes a gradient into the second moments, and gives the gradient over their root.
     fn direction(&self, new: f32, shape: &[usize], gradient: &[f32], state: &mut [Vec<f32>]) -> Vec<f32> {
-        let (epsilon, least) = (self.epsilon1 as f32, (self.epsilon1 * self.epsilon1) as f32);
+        let (epsilon, least) = (self.epsilon1 as f32, self.least_square());
         let over_root = |gradient: f32, square: f32| gradient / square.max(least).sqrt();
         let [.., rows, columns] = *shape else {
             let moments = gradient.iter().zip(&mut state[0]);
@@ -162,7 +167,7 @@ impl Adafactor {
             let squares = taken_in(graph, inputs.state[0], square)?;
             (squares, vec![squares])
         };
-        let least = graph.scalar((self.epsilon1 * self.epsilon1) as f32);
+        let least = graph.scalar(self.least_square());
         let squares = graph.add("Max", &[squares, least], &[])?;
         let root = graph.add("Sqrt", &[squares], &[])?;
         Ok((graph.divided_by(inputs.gradient, root)?, moments))

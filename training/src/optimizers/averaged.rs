@@ -19,13 +19,11 @@ pub enum Averaging {
         /// Share of the average that stays, 0 to below 1.
         decay: f64,
     },
-    /// The mean of the weights after every so many steps from one on (Izmailov et al., "Averaging Weights Leads to Wider Optima and
-    /// Better Generalization", 2018); before that the weights themselves.
+    /// The mean of the weights at the ends of epochs from one on (Izmailov et al., "Averaging Weights Leads to Wider Optima and
+    /// Better Generalization", 2018); before that the weights themselves. Steps do not change it: the end of an epoch does.
     Equal {
-        /// Steps that come before.
-        from_step: u64,
-        /// Steps from one to the next, the steps of an epoch for example; at least 1.
-        every: u64,
+        /// Epochs that come before.
+        from_epoch: u64,
     },
 }
 
@@ -35,18 +33,15 @@ impl Averaging {
         match self {
             Self::Exponential { .. } if step == 0 => 1.0,
             Self::Exponential { decay } => 1.0 - decay.min((1 + step) as f64 / (10 + step) as f64),
-            Self::Equal { from_step, .. } if step < from_step => 1.0,
-            Self::Equal { from_step, every } => {
-                let every = every.max(1);
-                // those that end a stretch before `from_step` do not count
-                let (done, before) = ((step + 1) / every, from_step / every);
-                let taken = done.saturating_sub(before);
-                match ((step + 1).is_multiple_of(every), taken) {
-                    (_, 0) => 1.0,
-                    (true, taken) => 1.0 / taken as f64,
-                    (false, _) => 0.0,
-                }
-            }
+            Self::Equal { .. } => 0.0,
+        }
+    }
+
+    /// Which of the averaged weights those at the end of an epoch are, from 1; nothing where epochs do not count.
+    pub(crate) fn place_of(self, epoch: u64) -> Option<u64> {
+        match self {
+            Self::Exponential { .. } => None,
+            Self::Equal { from_epoch } => Some((epoch + 1).saturating_sub(from_epoch).max(1)),
         }
     }
 }
@@ -147,12 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn an_equal_average_is_the_mean_of_the_ends_of_epochs_from_its_first_on() {
-        let all = averages(Averaging::Equal { from_step: 4, every: 2 });
-        for (step, (weight, average)) in all.iter().enumerate() {
-            let ends: Vec<f64> = (5..=step).step_by(2).map(|end| all[end].0).collect();
-            let wanted = if ends.is_empty() { *weight } else { ends.iter().sum::<f64>() / ends.len() as f64 };
-            assert!((average - wanted).abs() < 1e-6, "step {step}: {average}, wanted {wanted}");
-        }
+    fn an_equal_average_begins_with_the_weights_and_counts_epochs_from_its_first_on() {
+        let equal = Averaging::Equal { from_epoch: 2 };
+        let places: Vec<Option<u64>> = (0..5).map(|epoch| equal.place_of(epoch)).collect();
+        assert_eq!(places, [Some(1), Some(1), Some(1), Some(2), Some(3)]);
+        // no step moves it
+        assert!(averages(equal).iter().all(|(_, average)| *average == 0.0));
     }
 }

@@ -12,7 +12,7 @@ use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
 /// What is added to the gradients of weights that decay, as if the loss had these terms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Penalties {
-    /// λ of λ·Σ|θ|: small weights become 0.
+    /// λ of λ·Σ|θ|: weights are pulled towards 0 by the same step whatever their size, to around 0 and not to it.
     pub l1: f32,
     /// λ of λ/2·Σθ².
     pub l2: f32,

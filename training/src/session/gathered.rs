@@ -13,6 +13,8 @@ pub(super) struct Gathered {
     loss: f64,
     weight: f64,
     rows: u64,
+    /// Running statistics as they were before the first batch.
+    pub(super) statistics: Vec<(usize, Vec<f32>)>,
 }
 
 impl Gathered {
@@ -55,16 +57,23 @@ impl Gathered {
         if self.batches == 0 {
             return Ok(None);
         }
-        let part = (1.0 / self.weight) as f32;
+        // batches without weight have gradients of zero
+        let divisor = if self.weight == 0.0 { 1.0 } else { self.weight };
+        let part = (1.0 / divisor) as f32;
         for ((sum, gradient), entry) in self.sums.iter_mut().zip(gradients).zip(entries) {
             if !entry.is_statistic {
                 sum.iter_mut().for_each(|value| *value *= part);
             }
             gradient.upload(sum)?;
         }
-        let (loss, rows, weight) = ((self.loss / self.weight) as f32, self.rows, self.weight);
-        // the memory stays for the next
-        (self.batches, self.loss, self.weight, self.rows) = (0, 0.0, 0.0, 0);
+        let (loss, rows, weight) = ((self.loss / divisor) as f32, self.rows, self.weight);
+        self.forget();
         Ok(Some(StepOutcome { loss, rows, weight, ..StepOutcome::default() }))
+    }
+
+    /// Begins anew; the memory stays.
+    pub(super) fn forget(&mut self) {
+        (self.batches, self.loss, self.weight, self.rows) = (0, 0.0, 0.0, 0);
+        self.statistics.clear();
     }
 }

@@ -42,6 +42,37 @@ impl StepSettings {
         }
     }
 
+    /// Refuses what makes no sense, or not for this program.
+    pub(crate) fn check(&self, program: &TrainingManifest) -> Result<(), TrainingError> {
+        let limits = [
+            ("training.gradient_clip_norm", self.gradient_clip_norm),
+            ("training.gradient_clip_value", self.gradient_clip_value),
+        ];
+        for (name, limit) in limits.into_iter().filter_map(|(name, limit)| Some((name, limit?))) {
+            TrainingError::check(name, limit, limit.is_finite() && limit > 0.0, "a number above 0")?;
+        }
+        let Penalties { l1, l2, l2_sp } = self.penalties;
+        for (name, strength) in
+            [("training.penalties.l1", l1), ("training.penalties.l2", l2), ("training.penalties.l2_sp", l2_sp)]
+        {
+            TrainingError::check(name, strength, strength.is_finite() && strength >= 0.0, "a number of 0 or more")?;
+        }
+        match self.averaging {
+            Some(Averaging::Exponential { decay }) => {
+                let fits = (0.0..1.0).contains(&decay);
+                TrainingError::check("training.average.ema.decay", decay as f32, fits, "0 to below 1")
+            }
+            Some(Averaging::Equal { .. }) if program.parameters.iter().any(|entry| entry.is_statistic) => {
+                Err(TrainingError::Setting {
+                    name: "training.average",
+                    value: "swa".into(),
+                    wanted: "`ema` beside `model.batch_normalization: training`, whose statistics are those of the last weights",
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// How many numbers are remembered of these parameters, all together.
     pub fn numbers_remembered(&self, parameters: &[ParameterEntry]) -> usize {
         let rule = self.rule();
@@ -87,13 +118,7 @@ impl StepRunner {
         update_on_host: bool,
     ) -> Result<Self, TrainingError> {
         let rule = settings.rule();
-        let limits = [
-            ("training.gradient_clip_norm", settings.gradient_clip_norm),
-            ("training.gradient_clip_value", settings.gradient_clip_value),
-        ];
-        for (name, limit) in limits.into_iter().filter_map(|(name, limit)| Some((name, limit?))) {
-            TrainingError::check(name, limit, limit.is_finite() && limit > 0.0, "a number above 0")?;
-        }
+        settings.check(&program.manifest)?;
         let manifest = Arc::new(program.manifest.clone());
         check_parameters(&manifest, &program.parameters)?;
         let parameters = &manifest.parameters;
@@ -223,6 +248,32 @@ impl StepRunner {
             let outcome = step.gather(&batch)?;
             Ok((batch, outcome))
         })
+    }
+
+    /// Forgets what was gathered since the last update, the running statistics that have followed it included.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn forget_gathered(&mut self) -> Result<(), TrainingError> {
+        self.thread.call("forget gradients", Step::forget_gathered)
+    }
+
+    /// Takes the weights as they are into an average of which they are the `count`th; the first takes the place of what was
+    /// there. For [`Averaging::Equal`], at the end of each epoch.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn take_into_average(&mut self, count: u64) -> Result<(), TrainingError> {
+        if !self.is_averaged {
+            return Ok(());
+        }
+        let (parameters, mut state) = (self.parameters()?, self.state()?);
+        let share = (1.0 / count.max(1) as f64) as f32;
+        for (values, tensors) in parameters.iter().zip(&mut state.tensors) {
+            let Some(average) = tensors.last_mut() else { continue };
+            average.iter_mut().zip(values).for_each(|(average, value)| *average += share * (value - *average));
+        }
+        self.set_state(state)
     }
 
     /// Updates the parameters by the mean of the gathered gradients, each batch by the weight that its loss is a mean over.

@@ -224,9 +224,13 @@ impl Step {
     }
 
     pub(super) fn gather(&mut self, batch: &Batch) -> Result<StepOutcome, TrainingError> {
+        let started = Instant::now();
         let outcome = self.run_step(batch)?;
         if outcome.rows == 0 {
             return Ok(outcome);
+        }
+        if self.gathered.batches == 0 {
+            self.gathered.statistics = self.statistics()?;
         }
         self.gathered.add(&outcome, &self.gradients, &self.manifest.parameters)?;
         // statistics follow each batch, and the next one follows them
@@ -235,7 +239,23 @@ impl Step {
                 self.store.set_parameter(index, &self.gradients[index].download()?)?;
             }
         }
-        Ok(outcome)
+        Ok(StepOutcome { seconds_in_graph: started.elapsed().as_secs_f64(), ..outcome })
+    }
+
+    /// Running statistics, with their places among the parameters.
+    fn statistics(&self) -> Result<Vec<(usize, Vec<f32>)>, TrainingError> {
+        let entries = self.manifest.parameters.iter().enumerate().filter(|(_, entry)| entry.is_statistic);
+        let side = self.store.current();
+        entries.map(|(index, _)| Ok((index, self.store.parameter(side, index).download()?))).collect()
+    }
+
+    /// As if what was gathered since the last update had not been.
+    pub(super) fn forget_gathered(&mut self) -> Result<(), TrainingError> {
+        for (index, values) in std::mem::take(&mut self.gathered.statistics) {
+            self.store.set_parameter(index, &values)?;
+        }
+        self.gathered.forget();
+        Ok(())
     }
 
     pub(super) fn update(&mut self, learning_rate: f32) -> Result<StepOutcome, TrainingError> {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{StepRunner, StepSettings};
 use crate::optimizers::{Averaging, Penalties, standard};
 use crate::support::{batch, devices, optimizer, program, regularized_program};
+use millstream_compiler::TrainingProgram;
 use millstream_runtime::Device;
 
 #[test]
@@ -50,11 +51,16 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
         seed: 3,
     };
     let exponential = around("adamw", Averaging::Exponential { decay: 0.5 });
-    let equal = around("sgd", Averaging::Equal { from_step: 2, every: 2 });
+    let equal = around("sgd", Averaging::Equal { from_epoch: 0 });
     let rows: Vec<StepSettings> = plain.chain([exponential, equal]).collect();
+    let has_statistics = |program: &TrainingProgram| program.manifest.parameters.iter().any(|entry| entry.is_statistic);
     let rows: Vec<_> = rows.iter().flat_map(|row| programs.iter().map(move |program| (row, program))).collect();
     for device in devices() {
         for &(settings, program) in &rows {
+            let is_equal = matches!(settings.averaging, Some(Averaging::Equal { .. }));
+            if is_equal && has_statistics(program) {
+                continue; // refused
+            }
             let (optimizer, gradient_clip_norm) = (&settings.optimizer, settings.gradient_clip_norm);
             let mut in_rust = StepRunner::open_with_store(program, &cpu, settings, true).unwrap();
             let mut as_nodes = StepRunner::open_with_store(program, &device, settings, false).unwrap();
@@ -65,6 +71,10 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
                 let (_, b) = as_nodes.step(batch(0, step, 9), rate).unwrap();
                 let what = format!("{optimizer:?}, clip {gradient_clip_norm:?}, on {device}, step {step}");
                 assert_close(&[a.loss], &[b.loss], &what);
+                if is_equal && step % 3 == 2 {
+                    in_rust.take_into_average(1 + step / 3).unwrap();
+                    as_nodes.take_into_average(1 + step / 3).unwrap();
+                }
                 for (a, b) in in_rust.averaged_parameters().unwrap().iter().zip(as_nodes.averaged_parameters().unwrap())
                 {
                     assert_close(a, &b, &what);

@@ -1,6 +1,6 @@
 //! Which of the numbers that a layer makes are queries, keys or values, where it makes several of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::flow::Flow;
 use super::linear::Linear;
@@ -28,9 +28,12 @@ struct Layout {
 
 impl Layout {
     fn columns(&self, of: usize) -> Vec<bool> {
-        let mut held = vec![self.first];
+        // indices may come several times: a set never holds more than there are
+        let mut held = BTreeSet::from([self.first]);
         for axis in self.axes.iter().flatten() {
-            held = held.iter().flat_map(|sum| axis.iter().map(move |step| sum + step)).collect();
+            let steps: BTreeSet<usize> = axis.iter().copied().collect();
+            held =
+                held.iter().flat_map(|sum| steps.iter().map(move |step| sum + step)).filter(|sum| *sum < of).collect();
         }
         let mut columns = vec![false; of];
         held.into_iter().for_each(|column| columns[column] = true);

@@ -138,7 +138,7 @@ fn core(flow: &Flow<'_>, index: usize, node: &Node) -> Option<Result<Core, Strin
                 let linear =
                     Linear { node: index, weight, bias, inputs, outputs, input, product, result, is_inside: true };
                 let sizes = [parts[0] / heads, parts[2] / heads];
-                let fits = parts.iter().sum::<usize>() == outputs;
+                let fits = parts.iter().try_fold(0, |sum: usize, part| sum.checked_add(*part)) == Some(outputs);
                 let heads = Ok(heads);
                 fits.then_some(Core {
                     node: index,

@@ -106,7 +106,7 @@ impl MethodFunction for Adapter {
         };
         let layers = self.layers.clone().unwrap_or_else(|| AdaptedLayers::of_roles(roles.iter().copied()));
         let weights = layers.weights(model)?;
-        let mut added = Added::default();
+        let mut added = Added { is_apart: true, ..Added::default() };
         let attentions =
             if self.placement == Placement::Houlsby { Vec::new() } else { find_attentions(model.base).found };
         let mut behind_sums = 0;

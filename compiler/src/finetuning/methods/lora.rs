@@ -196,7 +196,7 @@ impl MethodFunction for Lora {
                 shown(first)
             ));
         }
-        let biases = self.bias.layers(model.graph, model.layers, &added.adapted);
+        let biases = self.bias.layers(model.base, model.layers, &added.adapted);
         if self.bias != TrainedBiases::None {
             let trained = biases.iter().map(Layer::parameters).sum::<usize>();
             added.notes.push(format!("`lora` trains the biases of {} layer(s), {trained} numbers", biases.len()));
@@ -310,7 +310,7 @@ impl Lora {
         added.layers.extend(magnitude.map(|(value, _)| layer(&magnitude_name, value, 1.0)));
         added.adapted.push(weight.layer.clone());
         let trained = [Some(a), Some(b), magnitude.map(|(value, _)| value)].into_iter().flatten().collect();
-        let rule = merge_rule(factors, is_pissa.then_some(first));
+        let rule = merge_rule(factors);
         added.merged.get_or_insert_default().push(MergedWeight { weight: weight.value, trained, rule });
         Ok(())
     }
@@ -353,11 +353,9 @@ impl Lora {
     }
 }
 
-/// W + s·A·B, times m/‖·‖ where m is trained. `begun` are the factors that were taken out of W at the start.
-fn merge_rule(factors: Factors, begun: Option<[Vec<f32>; 2]>) -> MergeRule {
+/// W + s·A·B, times m/‖·‖ where m is trained.
+fn merge_rule(factors: Factors) -> MergeRule {
     Arc::new(move |own: &Constant, trained: &[&Constant]| {
-        let left = begun.as_ref().map(|[a, b]| factors.without(own, [a, b]));
-        let own = left.as_ref().unwrap_or(own);
         let (a, b) = (floats(trained[0]), floats(trained[1]));
         let magnitude = trained.get(2).map(|magnitude| floats(magnitude));
         factors.merged(own, [&a, &b], |output, row| match &magnitude {

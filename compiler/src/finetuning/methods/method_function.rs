@@ -45,6 +45,8 @@ pub struct Added {
     /// Whether what it computes holds only where no other method goes to the same layers: where it reads the weight itself, for
     /// example.
     pub is_alone: bool,
+    /// Whether it leaves what the layers themselves make as it is, and so goes together with any other method.
+    pub is_apart: bool,
     /// What is worth knowing, in words.
     pub notes: Vec<String>,
 }

@@ -42,10 +42,16 @@ impl Default for PrefixTuning {
     }
 }
 
+/// Longer than any sequence that a prefix helps.
+const MOST_LENGTH: usize = 1 << 14;
+
 impl Options for PrefixTuning {
     fn validate(&self) -> Result<(), String> {
         if self.length == 0 {
             return Err("length is 1 or more, got 0".into());
+        }
+        if self.length > MOST_LENGTH {
+            return Err(format!("length is at most {MOST_LENGTH}, got {}", self.length));
         }
         above("standard_deviation", self.standard_deviation)
     }
@@ -58,7 +64,7 @@ impl MethodFunction for PrefixTuning {
         if attentions.found.is_empty() || !attentions.left_out.is_empty() {
             return refuse(format!("a prefix goes into every attention, and {}", attentions.summary()));
         }
-        let mut added = Added::default();
+        let mut added = Added { is_apart: true, ..Added::default() };
         for attention in &attentions.found {
             let of = |layer: &&Layer| layer.weights.iter().any(|own| own.value == attention.query.linear.weight);
             let Some(layer) = model.layers.iter().find(of).map(|layer| layer.name.clone()) else { continue };

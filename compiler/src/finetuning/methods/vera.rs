@@ -44,6 +44,9 @@ struct Vera {
     layers: AdaptedLayers,
 }
 
+/// The projections are drawn whole; larger ones hold more than the models they are for.
+const MOST_RANK: usize = 1 << 14;
+
 impl Default for Vera {
     fn default() -> Self {
         Self { rank: 256, d_initial: 0.1, seed: 0, layers: AdaptedLayers::default() }
@@ -54,6 +57,9 @@ impl Options for Vera {
     fn validate(&self) -> Result<(), String> {
         if self.rank == 0 {
             return Err("rank is 1 or more, got 0".into());
+        }
+        if self.rank > MOST_RANK {
+            return Err(format!("rank is at most {MOST_RANK}, got {}", self.rank));
         }
         if !self.d_initial.is_normal() {
             return Err(format!("d_initial is a finite number other than 0, got {}", self.d_initial));

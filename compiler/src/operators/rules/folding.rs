@@ -169,14 +169,14 @@ pub(crate) fn truth(value: &Length) -> Option<bool> {
     value.as_number().map(|number| number != 0)
 }
 
-/// Divided; integers are cut towards zero. What is open is taken for a length in the making, which is not below zero: so is
-/// what is computed of it at the run, by the same division.
+/// Divided; integers are cut towards zero. What holds the rest of a division already is a length that convolutions have made, and
+/// taken for one that is not below zero, as every length of an axis.
 pub(crate) fn divided(a: &Length, b: &Length) -> Option<Length> {
     match (a.as_number(), b.as_number()) {
         (Some(a), Some(b)) => a.checked_div(b).map(Length::number),
         _ => {
-            let is_negative = (Length::number(-1) - a).is_at_least(0);
-            (!is_negative && b.is_at_least(1)).then(|| a.quotient(b))
+            let is_length = a.is_at_least(0) || a.has_quotient();
+            (is_length && b.is_at_least(1)).then(|| a.quotient(b))
         }
     }
 }
