@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use millstream::pipeline::encodings::{
-    Build, EncodeError, Encoder, EncodingKind, EncodingOptions, RowElements, RowTensor, Sample, Source, StreamFacts, View,
+    Build, EncodeError, Encoder, EncodingKind, EncodingOptions, RowElements, RowTensor, Sample, Source, StreamFacts,
+    View,
 };
 use millstream::pipeline::{Damage, Holds, PipelineError, RowValues, Value};
 use millstream::schemas::choice::Options;

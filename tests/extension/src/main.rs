@@ -9,6 +9,7 @@ mod halving;
 mod kappa;
 mod output_scale;
 mod sign_sgd;
+mod soft_capped;
 mod swish;
 mod two_valued;
 
@@ -42,6 +43,7 @@ fn extended() -> Catalogs {
     let ours = Catalogs::default();
     Catalogs {
         encodings: ours.encodings.with(angle::ANGLE),
+        heads: ours.heads.with(soft_capped::SOFT_CAPPED),
         initializers: ours.initializers.with(two_valued::TWO_VALUED),
         losses: ours.losses.with(brier::BRIER),
         methods: ours.methods.with(output_scale::OUTPUT_SCALE),
@@ -79,8 +81,10 @@ fn streams_rows_of_its_own() -> anyhow::Result<()> {
         encoding: Choice::new(encoding, json!({ "column": column })),
         place: format!("data.inputs.{name}"),
     };
-    let wanted =
-        [tensor("wind", TensorRole::Input, "angle", "wind"), tensor("targets", TensorRole::Target, "class_label", "label")];
+    let wanted = [
+        tensor("wind", TensorRole::Input, "angle", "wind"),
+        tensor("targets", TensorRole::Target, "class_label", "label"),
+    ];
     let encoders = Encoders::open(&dataset, &extended().encodings, &wanted, &[])?;
     let options = StreamOptions { batch: 4, ..StreamOptions::new(Chain::parse(&[])?, encoders) };
     let batch = Batches::open(&dataset, options, None)?.next().context("a batch")??;
@@ -95,7 +99,7 @@ fn streams_rows_of_its_own() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Grey digits, turned by a transform of this program, by a loss, an optimizer and a schedule of this program, with a head by an
+/// Grey digits, turned by a transform of this program, by a loss, an optimizer and a schedule of this program, with a head and an
 /// initializer and weights of a method of this program, measured by a metric of this program.
 fn trains(digits: &Path, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
@@ -103,7 +107,7 @@ fn trains(digits: &Path, folder: &Path) -> anyhow::Result<()> {
     let catalogs = extended();
     let recipe = format!(
         "version: 1\n\
-         model: {{path: network.onnx, head: {{new_with: two_valued}}, train: all, methods: [output_scale]}}\n\
+         model: {{path: network.onnx, head: {{soft_capped: {{new_with: two_valued}}}}, train: all, methods: [output_scale]}}\n\
          data: {{train: '{digits}/digits-pretrain-train-*.parquet', evaluate: '{digits}/digits-pretrain-test-*.parquet', batch: 32}}\n\
          transforms:\n  train: [{{resize: {{size: 8}}}}, {{half_turn: {{probability: 0.1}}}}]\n  evaluate: [{{resize: {{size: 8}}}}]\n\
          training: {{loss: {{brier: {{factor: 2}}}}, metrics: [kappa, accuracy], best: kappa, optimizer: {{sign_sgd: {{learning_rate: 0.002}}}}, \
@@ -130,7 +134,8 @@ fn trains(digits: &Path, folder: &Path) -> anyhow::Result<()> {
 /// A step is compiled through an operator of this program, in whose place are the nodes that it expands into. (To run a model that holds it,
 /// ONNX Runtime needs a kernel for it.)
 fn compiles_an_operator_of_its_own() -> anyhow::Result<()> {
-    let model = network(|graph, value| Ok(graph.add_in("extension", "Swish", &[Some(value)], &[("beta", 1.5.into())], 1)?[0]))?;
+    let model =
+        network(|graph, value| Ok(graph.add_in("extension", "Swish", &[Some(value)], &[("beta", 1.5.into())], 1)?[0]))?;
     let model = Model::from_bytes(model)?;
     let all = FineTuning { train: TrainSelection::All, ..FineTuning::head(4, 5) };
     let program = compile(&model, &all, &extended().operators)?;

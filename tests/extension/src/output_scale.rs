@@ -46,7 +46,9 @@ impl MethodFunction for OutputScale {
             let scale = model.graph.named_constant(&name, Constant::f32([outputs], &vec![1.0; outputs]));
             for at in readers.into_iter().rev() {
                 let result = format!("{}.unscaled", weight.layer);
-                model.graph.replace_result(at, &result, |graph, own| graph.append("Mul", &[own, scale], &[], "scaled"))?;
+                model
+                    .graph
+                    .replace_result(at, &result, |graph, own| graph.append("Mul", &[own, scale], &[], "scaled"))?;
             }
             let node = model.graph.nodes().iter().position(|node| node.input(1) == Some(scale)).expect("just added");
             let weights = vec![Weight { value: scale, shape: vec![outputs], node, input: 1 }];

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{StepRunner, StepSettings};
 use crate::optimizers::{Averaging, Penalties, standard};
-use crate::support::{batch, devices, optimizer, program, regularized_program};
+use crate::support::{CLASSES, batch, devices, optimizer, program, regularized_program};
 use millstream_compiler::TrainingProgram;
 use millstream_runtime::Device;
 
@@ -62,6 +62,9 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
                 continue; // refused
             }
             let (optimizer, gradient_clip_norm) = (&settings.optimizer, settings.gradient_clip_norm);
+            // `centered` takes a square from the like of it, which leaves little but rounding where dropout left zeros
+            let slack = if optimizer.choice().name == "rmsprop" { 5.0 } else { 1.0 };
+            let close = |a: &[f32], b: &[f32], what: &str| assert_close_within(slack, a, b, what);
             let mut in_rust = StepRunner::open_with_store(program, &cpu, settings, true).unwrap();
             let mut as_nodes = StepRunner::open_with_store(program, &device, settings, false).unwrap();
             for step in 0..7 {
@@ -70,28 +73,28 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
                 let (_, a) = in_rust.step(batch(0, step, 9), rate).unwrap();
                 let (_, b) = as_nodes.step(batch(0, step, 9), rate).unwrap();
                 let what = format!("{optimizer:?}, clip {gradient_clip_norm:?}, on {device}, step {step}");
-                assert_close(&[a.loss], &[b.loss], &what);
+                close(&[a.loss], &[b.loss], &what);
                 if is_equal && step % 3 == 2 {
                     in_rust.take_into_average(1 + step / 3).unwrap();
                     as_nodes.take_into_average(1 + step / 3).unwrap();
                 }
                 for (a, b) in in_rust.averaged_parameters().unwrap().iter().zip(as_nodes.averaged_parameters().unwrap())
                 {
-                    assert_close(a, &b, &what);
+                    close(a, &b, &what);
                 }
                 let (_, a) = in_rust.evaluate(batch(1, step, 9)).unwrap();
                 let (_, b) = as_nodes.evaluate(batch(1, step, 9)).unwrap();
-                assert_close(&a.prediction.values, &b.prediction.values, &format!("{what}, evaluation"));
-                assert_close(&[a.loss], &[b.loss], &format!("{what}, evaluation"));
+                close(&a.prediction.values, &b.prediction.values, &format!("{what}, evaluation"));
+                close(&[a.loss], &[b.loss], &format!("{what}, evaluation"));
             }
             let what = format!("{optimizer:?}, clip {gradient_clip_norm:?}, on {device}");
             for (a, b) in in_rust.parameters().unwrap().iter().zip(as_nodes.parameters().unwrap()) {
-                assert_close(a, &b, &what);
+                close(a, &b, &what);
             }
             let (a, b) = (in_rust.state().unwrap(), as_nodes.state().unwrap());
             assert_eq!((a.updates, b.updates), (7, 7));
             for (a, b) in a.tensors.iter().flatten().zip(b.tensors.iter().flatten()) {
-                assert_close(a, b, &what);
+                close(a, b, &what);
             }
         }
     }
@@ -164,9 +167,13 @@ fn parameters_and_state_that_do_not_fit_are_refused() {
 }
 
 fn assert_close(a: &[f32], b: &[f32], what: &str) {
+    assert_close_within(1.0, a, b, what);
+}
+
+fn assert_close_within(slack: f32, a: &[f32], b: &[f32], what: &str) {
     assert_eq!(a.len(), b.len());
     for (a, b) in a.iter().zip(b) {
-        assert!((a - b).abs() <= 2e-6 + 1e-5 * a.abs(), "{what}: {a} and {b}");
+        assert!((a - b).abs() <= slack * (2e-6 + 1e-5 * a.abs()), "{what}: {a} and {b}");
     }
 }
 
@@ -190,11 +197,19 @@ fn gathered_gradients_are_those_of_one_batch() {
     for on_host in [true, false] {
         let program = program();
         let open = || StepRunner::open_with_store(&program, &cpu, &settings, on_host).unwrap();
-        // the last batch of an epoch has a row without weight
-        let alone: Vec<(Vec<f64>, f64, f64)> = [0, 8]
+        // the second has rows without weight
+        let given = |index: u64| {
+            let mut given = batch(0, index, 9);
+            for row in 0..index as usize {
+                given.weights[row] = 0.0;
+                given.tensors.get_mut("targets").unwrap().as_f32_mut().unwrap()[row * CLASSES..][..CLASSES].fill(0.0);
+            }
+            given
+        };
+        let alone: Vec<(Vec<f64>, f64, f64)> = [0, 3]
             .map(|index| {
                 let mut runner = open();
-                let (_, outcome) = runner.step(batch(0, index, 9), 0.1).unwrap();
+                let (_, outcome) = runner.step(given(index), 0.1).unwrap();
                 (change(&runner, &program.parameters), outcome.weight, f64::from(outcome.loss))
             })
             .to_vec();
@@ -202,8 +217,8 @@ fn gathered_gradients_are_those_of_one_batch() {
         // twice, so that what was gathered for the first step is not in the second
         for _ in 0..2 {
             together.set_parameters(program.parameters.clone()).unwrap();
-            for index in [0, 8] {
-                let (_, outcome) = together.gather(batch(0, index, 9)).unwrap();
+            for index in [0, 3] {
+                let (_, outcome) = together.gather(given(index)).unwrap();
                 assert!(!outcome.updated && outcome.rows > 0);
             }
             let outcome = together.update(0.1).unwrap();
