@@ -92,7 +92,7 @@ pub(super) const KEYS: &[ForeignKey] = &[
     key(&["resume", "resume_from_checkpoint", "resume_from", "load_from", "auto_resume"], "", "", "a run goes on by `millstream train RECIPE --resume`; leave it out"),
     key(&["pin_memory", "persistent_workers", "non_blocking", "cache", "streaming", "cache_dir", "keep_in_memory"], "", "", "rows are always streamed; `data.memory` bounds what is held; leave it out"),
     key(&["project", "experiment", "experiment_name", "run_name", "wandb", "logger", "logging", "report_to", "tensorboard", "log_every", "logging_steps", "log_interval", "verbose", "callbacks", "mlflow", "tags", "description", "name"], "", "", "a run writes `metrics.json` and `report.html` into `output.folder`; leave it out"),
-    key(&["ema", "ema_decay", "model_ema", "swa"], "training.average", "ema", "or `swa`"),
+    key(&["ema", "ema_decay", "model_ema", "swa"], "training.average", "ema", "`swa` is the other average"),
     key(&["task", "problem_type", "mode"], "", "", "images are classified; leave it out"),
     key(&["distributed", "ddp", "strategy", "world_size", "num_nodes", "local_rank", "num_machines", "num_processes"], "", "", "one process trains on one device; leave it out"),
     key(&["compile", "torch_compile", "jit", "deterministic", "cudnn_benchmark", "benchmark"], "", "", "the training graph is always compiled, and what is random depends on `seed` alone; leave it out"),

@@ -1,7 +1,7 @@
 //! A schedule.
 
 use millstream::schemas::choice::Options;
-use millstream::training::schedules::{self, Course, ScheduleKind};
+use millstream::training::schedules::{self, Course, RunLength, ScheduleKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ impl Options for Halving {
 }
 
 impl Course for Halving {
-    fn factor(&self, step: u64, total: u64) -> f64 {
-        if 2 * step < total { 1.0 } else { 0.5 }
+    fn factor(&self, step: u64, run: RunLength) -> f64 {
+        if 2 * step < run.steps { 1.0 } else { 0.5 }
     }
 }
