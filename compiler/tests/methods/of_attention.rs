@@ -7,7 +7,7 @@ use millstream_schemas::Choice;
 use millstream_schemas::recipe::{AdaptersOutput, TrainSelection};
 use serde_json::json;
 
-use crate::{CLASSES, IMAGE, compiled, compiled_in, numbers, onnx_runtime, scores, weight};
+use crate::{CLASSES, IMAGE, compiled, compiled_in, numbers, onnx_runtime, scores, transformer, weight};
 
 /// One attention over 3 tokens of 8 numbers with two heads of queries and one of keys; with a prefix of 2 keys and values in
 /// front of its own, where there is one.
@@ -120,4 +120,14 @@ fn biases_are_merged_where_that_changes_nothing_else() {
         assert!(apart < 2e-6, "{length}: {apart}");
         assert_ne!(scores(&merged), scores(&program.export(&program.parameters, &[]).unwrap().to_vec()));
     }
+}
+
+#[test]
+fn two_bottlenecks_at_one_normalization_are_refused() {
+    let adapter = || Choice::new("adapter", json!({"placement": "pfeiffer"}));
+    let one = compiled_in(&transformer().unwrap(), &[adapter()], TrainSelection::Nothing);
+    assert!(one.is_ok(), "{:?}", one.err());
+    let two = compiled_in(&transformer().unwrap(), &[adapter(), adapter()], TrainSelection::Nothing);
+    let error = two.unwrap_err().to_string();
+    assert!(error.contains("another `adapter` stands at the normalization behind"), "{error}");
 }

@@ -193,6 +193,17 @@ impl Adapter {
             };
             let at = reads(graph).expect("a method keeps the nodes of the model");
             let node = graph.nodes()[at].clone();
+            // a copy of it is what an adapter that stands there already reads
+            let alike = |graph: &Graph| graph.nodes().iter().filter(|other| other.input(1) == node.input(1)).count();
+            if alike(graph) > alike(model.base) {
+                return Err(CompilerError::setting(
+                    "",
+                    format!(
+                        "another `adapter` stands at the normalization behind `{}` already; give one of them another `placement`",
+                        shown(graph.name(linear.result))
+                    ),
+                ));
+            }
             let before = graph.nodes().len();
             let moved = graph.in_front_of(at, |graph| {
                 let attributes: Vec<(&str, _)> =
