@@ -18,8 +18,8 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Adds the gradients of a batch, by the weight that its loss is a mean over.
-    /// Running statistics, which follow each batch, are those of the last.
+    /// Adds the gradients of a batch, by the weight that its loss is a mean over. Running statistics, which follow each batch,
+    /// are those of the last.
     pub(super) fn add(
         &mut self,
         outcome: &StepOutcome,

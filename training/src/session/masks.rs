@@ -1,4 +1,4 @@
-//! Masks of dropout: drawn anew for each step, from the seed and the number of updates alone.
+//! Masks of dropout: drawn anew for each batch, from the seed and the batch's place among the updates alone.
 
 use millstream_schemas::{AxisLength, GOLDEN, MaskEntry, mix};
 use ort::memory::Allocator;
@@ -31,7 +31,11 @@ impl Masks {
         Ok(Self { seed, masks: entries.iter().map(mask).collect::<Result<_, TrainingError>>()? })
     }
 
-    /// Draws those of the step behind `updates` updates and behind `gathered` batches of its own; says whether one has another shape now, and is to be bound anew.
+    /// Draws those of the batch that comes after so many updates, and after so many batches that were gathered for the next
+    /// one; says whether a mask has another shape now, and is to be bound anew. `length_of` gives the length of a named axis.
+    ///
+    /// # Errors
+    /// No input has an axis of a name that a mask has.
     pub(super) fn draw(
         &mut self,
         (updates, gathered): (u64, u64),
