@@ -138,6 +138,7 @@ const UNSAFE: &[&str] = &[
     "runtime/src/library.rs",
     "schemas/src/buffer.rs",
     "training/src/session/frozen_weights.rs",
+    "training/src/session/placement.rs",
     "transforms/src/render/vector.rs",
 ];
 

@@ -29,6 +29,7 @@ pub struct FrozenWeight {
 pub struct RunGraph {
     file: OnnxFile,
     weights: Vec<FrozenWeight>,
+    float_nodes: HashSet<String>,
 }
 
 impl RunGraph {
@@ -39,7 +40,8 @@ impl RunGraph {
         let made = graphs.iter().zip(&all).map(|((graph, name), (_, nodes))| {
             let mut open = (*graph).clone();
             let weights = beside.take_from(&mut open, nodes);
-            Ok(Self { file: OnnxFile::new(open.model_proto(name))?, weights })
+            let float_nodes = float_nodes(&open, nodes);
+            Ok(Self { file: OnnxFile::new(open.model_proto(name))?, weights, float_nodes })
         });
         let made: Vec<Self> = made.collect::<Result<_, CompilerError>>()?;
         Ok(made.try_into().expect("one for each graph"))
@@ -51,7 +53,8 @@ impl RunGraph {
         let beside = Beside::of(&[(graph, nodes.clone())]);
         let mut open = graph.clone();
         let weights = beside.take_from(&mut open, &nodes);
-        Ok(Self { file: OnnxFile::new(header.with(&open))?, weights })
+        let float_nodes = float_nodes(&open, &nodes);
+        Ok(Self { file: OnnxFile::new(header.with(&open))?, weights, float_nodes })
     }
 
     /// The graph as an ONNX model whose inputs are those of the graph, then the weights beside it.
@@ -59,10 +62,21 @@ impl RunGraph {
         &self.file
     }
 
+    /// Whether a node of this name makes floats, and not lengths, indices or conditions alone.
+    pub fn makes_floats(&self, node: &str) -> bool {
+        self.float_nodes.contains(node)
+    }
+
     /// What is given to each run beside the graph's own inputs.
     pub fn weights(&self) -> &[FrozenWeight] {
         &self.weights
     }
+}
+
+fn float_nodes(graph: &Graph, nodes: &[&Node]) -> HashSet<String> {
+    let is_float = |value: &ValueId| graph.tensor_type(*value).is_none_or(|known| known.dtype.is_float());
+    let makes_floats = nodes.iter().filter(|node| node.outputs.iter().flatten().any(is_float));
+    makes_floats.map(|node| node.name.clone()).collect()
 }
 
 /// Which constants lie beside some graphs, by name.

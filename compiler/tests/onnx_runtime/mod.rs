@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use ort::environment::Environment;
+use ort::ep::CUDA;
 use ort::session::Session;
 use ort::value::{DynValue, Tensor};
 
@@ -42,12 +43,20 @@ pub(crate) fn session(model: &[u8]) -> Session {
     load(model).expect("ONNX Runtime takes the model")
 }
 
-/// As [`session`], for a model that may be refused.
+/// As [`session`], for a model that may be refused. On CUDA where `MILLSTREAM_TEST_DEVICE` says `cuda`.
 pub(crate) fn load(model: &[u8]) -> Result<Session, ort::Error> {
     let mut builder = Session::builder(ENVIRONMENT.get().expect("`available` came first"))
         .expect("a session builder")
         .with_intra_threads(1)
         .expect("one thread");
+    match std::env::var("MILLSTREAM_TEST_DEVICE").as_deref() {
+        Ok("cuda") => {
+            let provider = CUDA::default().with_tf32(false).build().error_on_failure();
+            builder = builder.with_execution_providers([provider]).expect("CUDA can be had");
+        }
+        Ok("cpu") | Err(_) => {}
+        Ok(other) => panic!("MILLSTREAM_TEST_DEVICE is `{other}`: wanted `cpu` or `cuda`"),
+    }
     builder.commit_from_memory(model)
 }
 

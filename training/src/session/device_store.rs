@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use millstream_schemas::ParameterEntry;
 use ort::memory::Allocator;
 use ort::session::{IoBinding, Session};
@@ -23,6 +25,8 @@ pub(super) struct DeviceStore {
     bindings: Option<[IoBinding; 2]>,
     graph: UpdateGraph,
     session: Session,
+    /// Inputs that are copied to the host when they are bound; to be bound at each update.
+    copied: HashSet<String>,
 }
 
 struct Side {
@@ -42,7 +46,8 @@ impl DeviceStore {
     ) -> Result<Self, TrainingError> {
         let graph = update_graph(rule, entries, clip_norm)
             .map_err(|source| TrainingError::Compile { graph: "update", source })?;
-        let session = options::open(&graph.model, device, threads, "update")?.session;
+        let opened = options::open(&graph.model, device, threads, "update")?;
+        let (session, copied) = (opened.session, opened.host_inputs.into_iter().collect());
         // Memory of a device is not zero when it is handed out.
         let begun = |state: &StateTensor| -> Result<OwnedTensor, TrainingError> {
             let mut tensor = OwnedTensor::f32(allocator, &state.shape)?;
@@ -66,6 +71,7 @@ impl DeviceStore {
             bindings: None,
             graph,
             session,
+            copied,
         })
     }
 
@@ -86,6 +92,21 @@ impl DeviceStore {
             Ok(binding)
         };
         Ok([make(0)?, make(1)?])
+    }
+}
+
+impl DeviceStore {
+    /// Binds what the update reads on the host, as it is now.
+    fn bind_copied(&self, binding: &mut IoBinding, gradients: &[OwnedTensor]) -> Result<(), TrainingError> {
+        let side = &self.sides[self.current];
+        for (index, names) in self.graph.parameters.iter().enumerate() {
+            let state = names.state.iter().zip(&side.state[index]);
+            let given = [(&names.gradient, &gradients[index]), (&names.parameter, &side.parameters[index])];
+            for (name, tensor) in given.into_iter().chain(state).filter(|(name, _)| self.copied.contains(*name)) {
+                tensor.bind_input(binding, name)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -113,6 +134,9 @@ impl ParameterStore for DeviceStore {
             tensor.values_mut()[0] = value;
             // Copied to the device when bound, so bound anew at each step.
             tensor.bind_input(binding, name)?;
+        }
+        if !self.copied.is_empty() {
+            self.bind_copied(binding, gradients)?;
         }
         let doing = "running the update graph";
         binding.synchronize_inputs().map_err(TrainingError::session(doing))?;

@@ -17,7 +17,7 @@ pub fn check_kernels(program: &TrainingProgram, device: &Device) -> Result<Optio
         // which kernels there are does not depend on what would be fused
         let level = GraphOptimizationLevel::Disable;
         let opened = options::open_at(level, &graph.file().to_vec(), device, 1, what)?;
-        warning = warning.or(opened.warning);
+        warning = warning.or_else(|| opened.warning(what, device, |name| graph.makes_floats(name)));
     }
     Ok(warning)
 }

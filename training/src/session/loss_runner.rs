@@ -11,7 +11,7 @@ use super::row_weights::RowWeights;
 use super::scored::{Prediction, Scored};
 use super::thread::SessionThread;
 use crate::TrainingError;
-use millstream_runtime::Device;
+use millstream_runtime::{Device, DeviceKind};
 
 /// Computes the loss of what any model predicts, on the host.
 pub struct LossRunner {
@@ -63,7 +63,12 @@ impl LossRunner {
             .loss
             .compile(&TensorType::f32(shape), &self.operators)
             .map_err(|source| TrainingError::Compile { graph: "loss", source })?;
-        let session = options::open(&program.model, &self.device, 1, "loss")?.session;
+        // a few numbers for each row, which are on the host
+        let device = match self.device.kind {
+            DeviceKind::Cpu => self.device.clone(),
+            DeviceKind::Cuda(_) => Device::cpu(self.device.runtime()),
+        };
+        let session = options::open(&program.model, &device, 1, "loss")?.session;
         SessionThread::start("loss session", move || Opened::bind(program, session))
     }
 }

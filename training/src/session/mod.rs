@@ -9,6 +9,7 @@ mod kernels;
 mod loss_runner;
 mod masks;
 mod options;
+mod placement;
 mod predictor;
 mod row_weights;
 mod scored;

@@ -1,14 +1,39 @@
+use std::collections::BTreeMap;
+
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 
+use super::placement::{self, HostNode};
 use crate::TrainingError;
 use millstream_runtime::{Device, DeviceKind, cuda_provider};
 
 /// A session, and what should be known of how it runs.
 pub(super) struct Opened {
     pub(super) session: Session,
-    pub(super) warning: Option<String>,
+    /// Nodes that run on the CPU although the session is one of another device.
+    pub(super) host_nodes: Vec<HostNode>,
+    /// Inputs that are wanted on the host although the session is one of another device: to be bound anew when they change.
+    pub(super) host_inputs: Vec<String>,
+}
+
+impl Opened {
+    /// That nodes which compute with floats run on the CPU; those that compute lengths do so on purpose.
+    pub(super) fn warning(&self, what: &str, device: &Device, has_floats: impl Fn(&str) -> bool) -> Option<String> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for node in self.host_nodes.iter().filter(|node| has_floats(&node.name)) {
+            *counts.entry(&node.operator).or_default() += 1;
+        }
+        let operators: Vec<String> = counts.iter().map(|(operator, count)| format!("{operator} ({count})")).collect();
+        let operators = operators.join(", ");
+        (!counts.is_empty()).then(|| {
+            let device = device.kind;
+            format!(
+                "nodes of the {what} graph have no kernel for {device} and run on the CPU, to which values are copied in each \
+                 run: {operators}"
+            )
+        })
+    }
 }
 
 /// Makes a session from the bytes of a model.
@@ -30,7 +55,8 @@ pub(super) fn open_at(
 ) -> Result<Opened, TrainingError> {
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if threads == 0 { available } else { threads };
-    let build = |cpu_may_help: bool| -> ort::Result<Session> {
+    let on_cpu = device.kind == DeviceKind::Cpu;
+    let open = || -> ort::Result<Opened> {
         let builder = Session::builder(device.runtime().environment())?
             .with_optimization_level(level)?
             .with_memory_pattern(false)?
@@ -47,26 +73,18 @@ pub(super) fn open_at(
         };
         let mut builder = match device.kind {
             DeviceKind::Cpu => builder,
-            DeviceKind::Cuda(number) => {
-                let builder = if cpu_may_help { builder } else { builder.with_disable_cpu_fallback()? };
-                builder.with_execution_providers([cuda_provider(number)])?
-            }
+            DeviceKind::Cuda(number) => builder
+                .with_config_entry(placement::RECORDED, "1")?
+                .with_execution_providers([cuda_provider(number)])?,
         };
-        builder.commit_from_memory(model)
+        let session = builder.commit_from_memory(model)?;
+        let (host_nodes, host_inputs) = match on_cpu {
+            true => (Vec::new(), Vec::new()),
+            false => (placement::nodes_on_host(&session)?, placement::inputs_on_host(&session)?),
+        };
+        Ok(Opened { session, host_nodes, host_inputs })
     };
-    let fail = TrainingError::session(format!("opening the {what} graph on {}", device.kind));
-    if device.kind == DeviceKind::Cpu {
-        return Ok(Opened { session: build(true).map_err(fail)?, warning: None });
-    }
-    // ONNX Runtime says where nodes went only by refusing, so it is asked to refuse first.
-    match build(false) {
-        Ok(session) => Ok(Opened { session, warning: None }),
-        Err(_) => {
-            let (session, device) = (build(true).map_err(fail)?, device.kind);
-            let warning = format!("some nodes of the {what} graph have no kernel for {device} and run on the CPU");
-            Ok(Opened { session, warning: Some(warning) })
-        }
-    }
+    open().map_err(TrainingError::session(format!("opening the {what} graph on {}", device.kind)))
 }
 
 /// What allocates on the device of a session; nothing where that is the host.

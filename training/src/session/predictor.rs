@@ -60,6 +60,7 @@ impl Predictor {
         let opened = options::open(model, device, threads, "model")?;
         let mut weights = FrozenWeights::default();
         weights.add(beside, options::device_allocator(&opened.session, device)?.as_ref())?;
+        let warning = opened.warning("model", device, |_| true);
         let session = Opened { session: opened.session, weights };
         let thread = SessionThread::start("prediction session", move || Ok(session))?;
         let (inputs, outputs) = thread.call("list inputs and outputs", |Opened { session, .. }| {
@@ -84,7 +85,7 @@ impl Predictor {
         let shape = |kind: &ValueType| kind.tensor_shape().map_or_else(Vec::new, |shape| shape.to_vec());
         let of_rows = inputs.iter().filter(|(name, _)| beside.iter().all(|weight| weight.name != *name));
         let inputs = of_rows.map(|(name, kind)| (name.clone(), shape(kind))).collect();
-        Ok(Self { thread, inputs, output: output.clone(), classes, warning: opened.warning })
+        Ok(Self { thread, inputs, output: output.clone(), classes, warning })
     }
 
     /// Names and shapes of the inputs; −1 for an axis of any length.

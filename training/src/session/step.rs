@@ -130,8 +130,10 @@ impl StepRunner {
         let compile = |source| TrainingError::Compile { graph: "training step", source };
         let [step, evaluation] = program.run_graphs().map_err(compile)?;
         let opened = options::open(&step.file().to_vec(), device, settings.threads, "training step")?;
+        let warning = opened.warning("training step", device, |name| step.makes_floats(name));
         let open = Open {
             step: opened.session,
+            step_host_inputs: opened.host_inputs,
             weights: step.weights().to_vec(),
             evaluation,
             manifest: Arc::clone(&manifest),
@@ -144,7 +146,7 @@ impl StepRunner {
         };
         let thread = SessionThread::start("training session", move || open.open())?;
         let fingerprint = fingerprint(&program.step().map_err(compile)?);
-        let (is_averaged, warning) = (settings.averaging.is_some(), opened.warning);
+        let is_averaged = settings.averaging.is_some();
         let mut this = Self { thread, manifest, fingerprint, state_tensors, is_averaged, warning };
         this.set_parameters(program.parameters.clone())?;
         Ok(this)

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use millstream_compiler::{FrozenWeight, RunGraph};
-use millstream_schemas::{AxisLength, Batch, TensorEntry, TrainingManifest};
+use millstream_schemas::{AxisLength, Batch, ParameterEntry, TensorEntry, TrainingManifest};
 use ort::memory::Allocator;
 use ort::session::{IoBinding, Session};
 
@@ -24,6 +24,7 @@ use millstream_runtime::{Device, DeviceKind};
 /// What the session's thread needs to make its tensors and to open the other sessions.
 pub(super) struct Open {
     pub(super) step: Session,
+    pub(super) step_host_inputs: Vec<String>,
     /// Beside the training step.
     pub(super) weights: Vec<FrozenWeight>,
     pub(super) evaluation: RunGraph,
@@ -39,7 +40,7 @@ pub(super) struct Open {
 impl Open {
     pub(super) fn open(self) -> Result<Step, TrainingError> {
         let Self { step: session, weights, evaluation, manifest, device, threads, .. } = self;
-        let Self { seed, clip_norm, rule, update_on_host, .. } = self;
+        let Self { step_host_inputs, seed, clip_norm, rule, update_on_host, .. } = self;
         let host = Allocator::default();
         let allocator = options::device_allocator(&session, &device)?;
         let mut frozen = FrozenWeights::default();
@@ -70,7 +71,12 @@ impl Open {
                 .map(|entry| OwnedTensor::f32(&on_device, &entry.shape))
                 .collect::<Result<_, _>>()?,
             store,
-            step: Graph { bindings: Vec::new(), session, bound: Vec::new() },
+            step: Graph {
+                bindings: Vec::new(),
+                session,
+                bound: Vec::new(),
+                copied_parameters: places(&step_host_inputs, entries),
+            },
             evaluation: None,
             frozen,
             evaluation_graph: evaluation,
@@ -95,6 +101,14 @@ struct Graph {
     session: Session,
     /// Of each binding how often what it binds had changed when it was bound.
     bound: Vec<u64>,
+    /// Parameters that are copied when they are bound, since nodes on the CPU read them; to be bound at each run.
+    copied_parameters: Vec<usize>,
+}
+
+/// Where parameters of these names stand.
+fn places(names: &[String], entries: &[ParameterEntry]) -> Vec<usize> {
+    let named = entries.iter().enumerate().filter(|(_, entry)| names.contains(&entry.name));
+    named.map(|(index, _)| index).collect()
 }
 
 impl Graph {
@@ -105,6 +119,7 @@ impl Graph {
         data: &Data,
         prediction: &mut OwnedTensor,
         manifest: &TrainingManifest,
+        store: &dyn ParameterStore,
         copies_when_bound: bool,
     ) -> Result<bool, TrainingError> {
         let changed = self.bound[side] != data.changes;
@@ -114,6 +129,9 @@ impl Graph {
         }
         if changed {
             prediction.bind_output(binding, &manifest.prediction.name)?;
+        }
+        for index in &self.copied_parameters {
+            store.parameter(side, *index).bind_input(binding, &manifest.parameters[*index].name)?;
         }
         self.bound[side] = data.changes;
         Ok(changed || copies_when_bound)
@@ -203,10 +221,10 @@ impl Step {
         }
         let side = self.store.current();
         self.feed(batch, &weights)?;
-        let Self { data, masks, prediction, manifest, .. } = self;
+        let Self { data, masks, prediction, manifest, store, .. } = self;
         let place = (self.updates, self.gathered.batches);
         data.changes += u64::from(masks.draw(place, &|name| data.length_of(manifest, name))?);
-        if self.step.bind(side, data, prediction, manifest, self.copies_when_bound)? {
+        if self.step.bind(side, data, prediction, manifest, store.as_ref(), self.copies_when_bound)? {
             masks.bind(&mut self.step.bindings[side])?;
         }
         self.step.run(side, "training step")?;
@@ -281,7 +299,8 @@ impl Step {
             self.evaluation = Some(self.open_evaluation()?);
         }
         let graph = self.evaluation.as_mut().expect("it was opened above");
-        graph.bind(side, &self.data, &mut self.prediction, &self.manifest, self.copies_when_bound)?;
+        let Self { data, prediction, manifest, store, .. } = self;
+        graph.bind(side, data, prediction, manifest, store.as_ref(), self.copies_when_bound)?;
         graph.run(side, "evaluation")?;
         let shape = self.prediction.shape().to_vec();
         let prediction = Prediction { shape, values: self.prediction.values().to_vec() };
@@ -352,7 +371,9 @@ impl Step {
     /// Opened when it is first needed: what lies inside of it is held a second time.
     fn open_evaluation(&mut self) -> Result<Graph, TrainingError> {
         let graph = self.evaluation_graph.clone();
-        let session = options::open(&graph.file().to_vec(), &self.device, self.threads, "evaluation")?.session;
+        let opened = options::open(&graph.file().to_vec(), &self.device, self.threads, "evaluation")?;
+        let copied_parameters = places(&opened.host_inputs, &self.manifest.parameters);
+        let session = opened.session;
         let allocator = options::device_allocator(&session, &self.device)?;
         self.frozen.add(graph.weights(), allocator.as_ref())?;
         let weights: Vec<String> = graph.weights().iter().map(|weight| weight.name.clone()).collect();
@@ -364,7 +385,7 @@ impl Step {
             bindings.push(binding);
         }
         let bound = vec![self.data.changes; bindings.len()];
-        Ok(Graph { bindings, session, bound })
+        Ok(Graph { bindings, session, bound, copied_parameters })
     }
 
     fn bind_all_but_gradients(&mut self, side: usize, binding: &mut IoBinding) -> Result<(), TrainingError> {

@@ -5,6 +5,7 @@
     reason = "tests that are left out say so, and one that cannot go on fails"
 )]
 
+mod architectures;
 mod checkpoints;
 mod failures;
 mod measures;
