@@ -49,7 +49,7 @@ pub(super) fn open_at(
             DeviceKind::Cpu => builder,
             DeviceKind::Cuda(number) => {
                 let builder = if cpu_may_help { builder } else { builder.with_disable_cpu_fallback()? };
-                builder.with_execution_providers([cuda_provider(number)])?
+                builder.with_execution_providers([cuda_provider(number, device.uses_tf32())])?
             }
         };
         builder.commit_from_memory(model)

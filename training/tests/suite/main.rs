@@ -8,6 +8,7 @@
 mod checkpoints;
 mod failures;
 mod measures;
+mod precision;
 mod prediction;
 mod references;
 mod report;
