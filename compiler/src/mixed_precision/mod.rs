@@ -328,5 +328,4 @@ impl Pass<'_> {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "tests say what they measured, and when they are left out")]
 mod tests;

@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::path::Path;
 
 use crate::runs::{PER_EPOCH, bits, device, evaluation_batches, settings};
-use crate::support::{batches, program_in_float16};
+use crate::support::{batches, program_in};
 use millstream_schemas::Batch;
+use millstream_schemas::recipe::Precision;
 use millstream_training::{Ending, Event, Trainer, TrainerSettings, checkpoint};
 
 /// Batches with inputs so long that gradients overflow at the first scale of the loss.
@@ -31,7 +32,7 @@ fn of_several(accumulate: u64, folder: Option<&Path>) -> TrainerSettings {
 #[test]
 fn a_run_whose_loss_is_scaled_is_resumed_to_the_bit_and_counts_what_it_left_out() {
     for (accumulate, steps) in [(1, 20), (2, 12)] {
-        let program = program_in_float16();
+        let program = program_in(Precision::Float16);
         let mut whole = Trainer::open(&program, &device(), of_several(accumulate, None)).unwrap();
         assert_eq!(run(&mut whole, 4, u64::MAX), Ending::Finished);
         let scale = whole.history().loss_scale.unwrap();

@@ -78,9 +78,9 @@ pub(crate) fn program() -> TrainingProgram {
     program_of(model())
 }
 
-/// As [`program`], in float16.
-pub(crate) fn program_in_float16() -> TrainingProgram {
-    let wanted = FineTuning { precision: Precision::Float16, ..whole() };
+/// As [`program`], in another precision.
+pub(crate) fn program_in(precision: Precision) -> TrainingProgram {
+    let wanted = FineTuning { precision, ..whole() };
     compile(&Model::from_bytes(model()).unwrap(), &wanted, &OperatorCatalog::standard()).unwrap()
 }
 
