@@ -63,6 +63,11 @@ fn typed_inputs(node: &Node, row: &Kernel) -> impl Iterator<Item = ValueId> {
     node.inputs.iter().take(row.typed_inputs).flatten().copied()
 }
 
+/// Whether it is the same to a node what elements it reads.
+fn reads_lengths_alone(node: &Node) -> bool {
+    node.is("Shape") || node.is("Size")
+}
+
 fn is_float(graph: &Graph, value: ValueId) -> bool {
     graph.tensor_type(value).is_some_and(|known| known.dtype == ElementType::F32)
 }
@@ -111,11 +116,12 @@ fn wanted_in_16_bits(graph: &Graph, nodes: &[Node], plan: &Plan<'_>) -> HashSet<
         };
         let serves = |at: &usize| {
             let node = &nodes[*at];
-            plan.kernel(graph, node).is_some_and(|row| match row.role {
-                Role::Product => typed_inputs(node, row).any(|typed| typed == value),
-                Role::Movement => node.outputs.iter().flatten().all(|made| wanted.contains(made)),
-                Role::Pointwise => false,
-            })
+            reads_lengths_alone(node)
+                || plan.kernel(graph, node).is_some_and(|row| match row.role {
+                    Role::Product => typed_inputs(node, row).any(|typed| typed == value),
+                    Role::Movement => node.outputs.iter().flatten().all(|made| wanted.contains(made)),
+                    Role::Pointwise => false,
+                })
         };
         if readers.iter().all(serves) {
             wanted.insert(value);
@@ -144,7 +150,13 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn take(&mut self, node: Node) {
+    fn take(&mut self, mut node: Node) {
+        if reads_lengths_alone(&node) {
+            let read = node.inputs.iter_mut().flatten();
+            read.for_each(|value| *value = self.native.get(value).copied().unwrap_or(*value));
+            self.graph.push_node(node);
+            return;
+        }
         let row = self.plan.kernel(self.graph, &node);
         if let Some(row) = row.filter(|row| self.runs_in_16_bits(&node, row)) {
             self.put_in_16_bits(node, row);

@@ -64,6 +64,19 @@ fn what_lies_between_products_stays_in_16_bits_and_all_is_cast_once() {
 }
 
 #[test]
+fn lengths_are_read_of_what_is_there() {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32([Length::named("batch"), 4.into()]));
+    let weight = graph.input("weight", TensorType::f32([4, 4]));
+    let a = graph.add("MatMul", &[x, weight], &[]).unwrap();
+    let lengths = graph.add("Shape", &[a], &[]).unwrap();
+    let b = graph.add("MatMul", &[a, weight], &[]).unwrap();
+    graph.set_outputs(&[b, lengths]);
+    let report = mixed(&mut graph, ElementType::F16, &[weight], b);
+    assert_eq!((report.casts, report.in_16_bits), (3, 3), "{:?}", operators(&graph));
+}
+
+#[test]
 fn numbers_beyond_the_range_of_a_format_keep_their_node_in_32_bits() {
     for (format, number, is_narrow) in [
         (ElementType::F16, 2.0, true),
