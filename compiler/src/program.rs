@@ -11,12 +11,13 @@ use crate::finetuning::methods::MergedWeight;
 use crate::finetuning::{FineTuning, Head, Layer, classes_second};
 use crate::graph::{Constant, ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
+use crate::mixed_precision::{MixedPrecision, Plan, format_of, mix_both, mixed_gradients};
 use crate::model_file::onnx::ModelProto;
 use crate::model_file::{Header, MOST_ENCODED, Model, OnnxFile};
 use crate::operators::OperatorCatalog;
 use crate::prepared::{Prepared, prepare, unique_parameters};
 use crate::raised_opset::raise;
-use crate::run_graph::RunGraph;
+use crate::run_graph::{Provider, RunGraph};
 use crate::tensor_entry::tensor_entry;
 use crate::{CompilerError, suffix};
 use millstream_schemas::shown;
@@ -44,6 +45,8 @@ pub struct TrainingProgram {
     header: Header,
     step: Graph,
     evaluation: Graph,
+    /// What of the training step runs in 16 bits, where any does.
+    pub mixed: Option<MixedPrecision>,
 }
 
 /// Compiles a pretrained model into a training step, by the rules of a catalog: [`OperatorCatalog::standard`], or one with rows
@@ -114,7 +117,9 @@ fn compile_selected(
     };
     let statistics = batch_statistics::open_statistics(&mut graph, &normalizations, &trained.values)?;
     let before = graph.nodes().len();
+    let first_of_loss = graph.values_so_far();
     let nodes = wanted.loss.nodes(&mut graph, &inputs)?;
+    let of_loss = first_of_loss..graph.values_so_far();
     call(&mut graph, nodes.loss, "loss", before);
     let measured: Vec<ValueId> = [nodes.loss, prediction].into_iter().chain(nodes.weight).collect();
     let mut evaluation = graph.clone();
@@ -122,11 +127,22 @@ fn compile_selected(
     let next = batch_statistics::take_from_batch(&mut graph, &normalizations, &inputs)?;
     let masks = dropout::make_live(&mut graph, &dropping)?;
     let before = graph.nodes().len();
-    let gradient_values = match wanted.loss.gradient(&mut graph, &inputs)? {
-        Some(of_prediction) => gradients_behind(&mut graph, (prediction, of_prediction), &trained.values, catalog)?,
-        None => gradients(&mut graph, nodes.loss, &trained.values, catalog)?,
+    let first_of_gradient = graph.values_so_far();
+    let (stated, format) = (wanted.loss.gradient(&mut graph, &inputs)?, format_of(wanted.precision));
+    let (gradient_values, mixed) = match (format, stated) {
+        (Some(format), stated) => {
+            let (of_loss, of_prediction) = ((nodes.loss, of_loss, first_of_gradient), (prediction, stated));
+            let made = mixed_gradients(&mut graph, format, of_loss, of_prediction, &trained.values, catalog)?;
+            (made.values.clone(), Some((format, made)))
+        }
+        (None, Some(stated)) => (gradients_behind(&mut graph, (prediction, stated), &trained.values, catalog)?, None),
+        (None, None) => (gradients(&mut graph, nodes.loss, &trained.values, catalog)?, None),
     };
-    let gradient_values = distinct(&mut graph, gradient_values)?;
+    let mut gradient_values = distinct(&mut graph, gradient_values)?;
+    let scale = mixed.as_ref().and_then(|(_, made)| made.scale.as_ref());
+    if let Some(scale) = scale {
+        gradient_values = scale.divide(&mut graph, &gradient_values)?;
+    }
     for (entry, gradient) in trained.entries.iter_mut().zip(&gradient_values) {
         call(&mut graph, *gradient, &format!("{}.gradient", entry.name), before);
         entry.gradient = graph.name(*gradient).to_owned();
@@ -134,6 +150,12 @@ fn compile_selected(
     let next = trained.follow(&mut graph, statistics, &next);
     graph.set_outputs(&[measured, gradient_values, next].concat());
     graph.join_reshapes();
+    let loss_scale = scale.map(|scale| tensor_entry(&graph, scale.scale));
+    let mixed = mixed.map(|(format, made)| {
+        let parameters = &trained.values;
+        let plan = Plan { format, parameters, wide: prediction, loss: &made.loss };
+        mix_both([&mut graph, &mut evaluation], &plan)
+    });
 
     let frozen = unique_parameters(layers) + prepared.other_weights() - numbers;
     let manifest = TrainingManifest {
@@ -146,21 +168,24 @@ fn compile_selected(
         prediction: tensor_entry(&graph, prediction),
         weight: nodes.weight.map(|weight| tensor_entry(&graph, weight)),
         masks,
+        loss_scale,
         parameters: trained.entries,
     };
     OnnxFile::new(graph.model_proto(STEP))?;
+    let notes = prepared.notes.into_iter().chain(mixed.as_ref().map(ToString::to_string)).collect();
     Ok(TrainingProgram {
         manifest,
         parameters: trained.first,
         trained: numbers,
         frozen,
-        notes: prepared.notes,
+        notes,
         deployed: prepared.graph,
         merged: prepared.merged,
         merges: prepared.merges,
         header: model.header(),
         step: graph,
         evaluation,
+        mixed,
     })
 }
 
@@ -236,7 +261,7 @@ const EVALUATION: &str = "evaluation";
 
 impl TrainingProgram {
     /// The training step with all weights inside. Inputs: data, targets, weights where the loss takes them, then parameters
-    /// in manifest order, then the masks of dropout. Outputs: loss, prediction, weight where the loss has one, then one gradient a parameter in the same
+    /// in manifest order, then the masks of dropout and the scale of the loss. Outputs: loss, prediction, weight where the loss has one, then one gradient a parameter in the same
     /// order.
     ///
     /// # Errors
@@ -253,17 +278,23 @@ impl TrainingProgram {
         OnnxFile::new(self.evaluation.model_proto(EVALUATION))
     }
 
+    /// The training step before it is written.
+    #[cfg(test)]
+    pub(crate) fn step_graph(&self) -> &Graph {
+        &self.step
+    }
+
     /// Training step and evaluation.
     pub(crate) fn protos(&self) -> [ModelProto; 2] {
         [self.step.model_proto(STEP), self.evaluation.model_proto(EVALUATION)]
     }
 
-    /// Training step and evaluation as sessions take them, which read the same frozen weights.
+    /// Training step and evaluation as sessions of a provider take them, which read the same frozen weights.
     ///
     /// # Errors
     /// As [`TrainingProgram::step`].
-    pub fn run_graphs(&self) -> Result<[RunGraph; 2], CompilerError> {
-        RunGraph::folded([(&self.step, STEP), (&self.evaluation, EVALUATION)])
+    pub fn run_graphs(&self, provider: Provider) -> Result<[RunGraph; 2], CompilerError> {
+        RunGraph::folded([(&self.step, STEP), (&self.evaluation, EVALUATION)], provider)
     }
 
     /// Bytes of computed values alive at once at the worst node of the step, and at that of the evaluation, without parameters

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use bytes::Bytes;
 
 use crate::CompilerError;
+use crate::even_padding::even_padding;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
 use crate::model_file::{Header, OnnxFile};
 
@@ -12,6 +13,15 @@ use crate::model_file::{Header, OnnxFile};
 const LEAST_BYTES: usize = 1 << 20;
 /// Below this many bytes of large matrices all of them do.
 const LEAST_BYTES_OF_ALL: usize = 64 << 20;
+
+/// What runs a graph. Each of ONNX Runtime's has kernels of its own, which take some operators in some forms alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// The CPU, which takes all forms.
+    Cpu,
+    /// CUDA.
+    Cuda,
+}
 
 /// A matrix of 32-bit floats that is not trained, beside the graphs that read it.
 #[derive(Clone, Debug)]
@@ -34,12 +44,18 @@ pub struct RunGraph {
 
 impl RunGraph {
     /// Graphs in which known constants are given, under these names. They share what lies beside them.
-    pub(crate) fn folded<const N: usize>(graphs: [(&Graph, &str); N]) -> Result<[Self; N], CompilerError> {
+    pub(crate) fn folded<const N: usize>(
+        graphs: [(&Graph, &str); N],
+        provider: Provider,
+    ) -> Result<[Self; N], CompilerError> {
         let all: Vec<(&Graph, Vec<&Node>)> = graphs.iter().map(|(graph, _)| (*graph, graph.live_nodes())).collect();
         let beside = Beside::of(&all);
         let made = graphs.iter().zip(&all).map(|((graph, name), (_, nodes))| {
             let mut open = (*graph).clone();
             let weights = beside.take_from(&mut open, nodes);
+            if provider == Provider::Cuda {
+                even_padding(&mut open);
+            }
             let float_nodes = float_nodes(&open, nodes);
             Ok(Self { file: OnnxFile::new(open.model_proto(name))?, weights, float_nodes })
         });

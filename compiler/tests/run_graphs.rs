@@ -9,7 +9,9 @@ mod onnx_runtime;
 
 use millstream_compiler::graph::{Constant, Graph, Length, TensorType};
 use millstream_compiler::losses::PredictionKind;
-use millstream_compiler::{FineTuning, HeadChoice, Model, OperatorCatalog, RunGraph, TrainingProgram, compile};
+use millstream_compiler::{
+    FineTuning, HeadChoice, Model, OperatorCatalog, Provider, RunGraph, TrainingProgram, compile,
+};
 use millstream_schemas::recipe::TrainSelection;
 use onnx_runtime::{floats, run, session};
 use ort::value::DynValue;
@@ -93,7 +95,7 @@ fn large_frozen_matrices_lie_beside_all_graphs_in_one_memory() {
         (last, &[]),
     ] {
         let program = compile(&model, &wanted, &catalog).unwrap();
-        let graphs = program.run_graphs().unwrap();
+        let graphs = program.run_graphs(Provider::Cpu).unwrap();
         let files = [program.step(), program.evaluation()].map(|file| file.unwrap().to_vec());
         let named = |graph: &RunGraph| graph.weights().iter().map(|weight| weight.name.clone()).collect::<Vec<_>>();
         for (graph, file) in graphs.iter().zip(&files) {

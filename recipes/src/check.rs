@@ -1,10 +1,10 @@
 use std::path::Path;
 
-use millstream_compiler::{CompilerError, ModelReport, TrainingProgram, describe};
+use millstream_compiler::{CompilerError, MixedPrecision, ModelReport, TrainingProgram, describe};
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{SharedRows, check_quarantine};
 use millstream_runtime::{Device, DeviceRequest};
-use millstream_schemas::recipe::DamagedPolicy;
+use millstream_schemas::recipe::{DamagedPolicy, Precision};
 use millstream_schemas::{Recipe, TensorRole, TensorSpec, count, shown, shown_path};
 use millstream_training::check_kernels;
 use serde::Serialize;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::class_count::empty_classes;
 use crate::data_report::{DataReport, DataReports};
 use crate::error::with_causes;
+use crate::precision::in_precision;
 use crate::run_folder::RunFolder;
 use crate::{Catalogs, MemoryEstimate, Opened, RecipeError, overlap};
 
@@ -34,6 +35,10 @@ pub struct CheckReport {
     pub memory: MemoryEstimate,
     /// Where steps would run.
     pub device: DeviceReport,
+    /// What they would compute with.
+    pub precision: Precision,
+    /// What of the training step would run in 16 bits, in a precision that has them.
+    pub mixed_precision: Option<MixedPrecision>,
     /// Evaluation rows whose image or text is trained on too.
     pub shared_rows: Option<SharedRows>,
     /// What was noticed while the data were opened.
@@ -95,6 +100,15 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
     if device.device.is_none() {
         problems.push(device.reason.clone());
     }
+    let precision = recipe.training.precision;
+    let resolved = match resolved.map(|device| in_precision(device, precision)).transpose() {
+        Ok(resolved) => resolved,
+        Err(error) => {
+            problems.push(error.to_string());
+            None
+        }
+    };
+    let mixed_precision = program.as_ref().and_then(|program| program.mixed.clone());
     let Findings { train, evaluate, mut warnings, problems: of_data } = findings(opened)?;
     if let (Some(program), Some(device)) = (program, resolved) {
         match check_kernels(&program, &device) {
@@ -147,6 +161,8 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         evaluate,
         model,
         device,
+        precision,
+        mixed_precision,
         shared_rows,
         notes: opened.notes.clone(),
         warnings,

@@ -29,6 +29,7 @@ mod model_choices;
 mod model_inputs;
 mod opened;
 mod overlap;
+mod precision;
 mod preprocessing;
 pub mod preview;
 mod program_files;

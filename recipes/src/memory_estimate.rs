@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use millstream_compiler::{CompilerError, TrainingProgram};
+use millstream_compiler::{CompilerError, Provider, TrainingProgram};
 use serde::Serialize;
 
 use crate::Opened;
@@ -37,7 +37,7 @@ pub struct MemoryEstimate {
 
 impl MemoryEstimate {
     pub(crate) fn of(opened: &Opened, program: &TrainingProgram) -> Result<Self, CompilerError> {
-        let [step, evaluation] = program.run_graphs()?.map(|graph| graph.file().length() as u64);
+        let [step, evaluation] = program.run_graphs(Provider::Cpu)?.map(|graph| graph.file().length() as u64);
         let evaluation = if opened.evaluate.is_some() { evaluation } else { 0 };
         let trained = 4 * program.trained as u64;
         let remembered = 4 * step_settings(opened).numbers_remembered(&program.manifest.parameters) as u64;

@@ -253,6 +253,7 @@ impl OpenedParts {
             learning_rate_multipliers: training.learning_rate_multipliers.clone(),
             loss: self.loss.clone(),
             seed: self.recipe.seed,
+            precision: training.precision,
         }
     }
 

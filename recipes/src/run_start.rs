@@ -9,6 +9,7 @@ use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::{CheckpointSettings, EarlyStopping, Trainer, TrainerSettings};
 
 use crate::check::Findings;
+use crate::precision::in_precision;
 use crate::results;
 use crate::run::Run;
 use crate::run_folder::{LockedFolder, MadeOf, RunFolder, fixed, make_place_for};
@@ -58,13 +59,14 @@ impl Compiled {
 impl RunOptions {
     /// The device that the recipe asks for.
     pub(crate) fn device(&self, opened: &Opened) -> Result<Device, RecipeError> {
-        match &self.resources {
-            Some(resources) => resources.device(&opened.recipe),
+        let device = match &self.resources {
+            Some(resources) => resources.device(&opened.recipe)?,
             None => {
                 let runtime = millstream_runtime::ready(self.library.as_deref())?;
-                Ok(Device::resolve(opened.recipe.training.device.parse::<DeviceRequest>()?, runtime)?)
+                Device::resolve(opened.recipe.training.device.parse::<DeviceRequest>()?, runtime)?
             }
-        }
+        };
+        in_precision(device, opened.recipe.training.precision)
     }
 }
 

@@ -78,6 +78,8 @@ pub struct Device {
     runtime: &'static Runtime,
     #[serde(skip)]
     shares_threads: bool,
+    #[serde(skip)]
+    uses_tf32: bool,
 }
 
 impl Device {
@@ -99,12 +101,12 @@ impl Device {
                 Err(reason) => (DeviceKind::Cpu, format!("`auto` took the CPU: no CUDA, {reason}")),
             },
         };
-        Ok(Self { kind, reason, runtime, shares_threads: false })
+        Ok(Self { kind, reason, runtime, shares_threads: false, uses_tf32: false })
     }
 
     /// The CPU.
     pub fn cpu(runtime: &'static Runtime) -> Self {
-        Self { kind: DeviceKind::Cpu, reason: "asked for".into(), runtime, shares_threads: false }
+        Self { kind: DeviceKind::Cpu, reason: "asked for".into(), runtime, shares_threads: false, uses_tf32: false }
     }
 
     /// The same device, whose sessions share the threads of [`Runtime::shared_threads`] instead of having their own. With
@@ -117,6 +119,18 @@ impl Device {
             Some(_) => Ok(Self { shares_threads: true, ..self }),
             None => Err(RuntimeError::NoSharedThreads),
         }
+    }
+
+    /// The same device, whose products of 32-bit floats read the first 10 bits behind the point where its hardware can:
+    /// TensorFloat-32 of NVIDIA's GPUs from Ampere on. The CPU computes as ever.
+    #[must_use]
+    pub fn using_tf32(self) -> Self {
+        Self { uses_tf32: true, ..self }
+    }
+
+    /// Whether products of 32-bit floats may be made in TensorFloat-32.
+    pub fn uses_tf32(&self) -> bool {
+        self.uses_tf32
     }
 
     /// Whether sessions share the library's threads.
@@ -137,11 +151,11 @@ impl fmt::Display for Device {
 }
 
 /// The CUDA provider; a session that cannot have it fails instead of falling back to the CPU.
-pub fn cuda_provider(number: u32) -> ExecutionProviderDispatch {
+pub fn cuda_provider(number: u32, uses_tf32: bool) -> ExecutionProviderDispatch {
     CUDA::default()
         .with_device_id(i32::try_from(number).unwrap_or(i32::MAX))
         .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
-        .with_tf32(false)
+        .with_tf32(uses_tf32)
         .build()
         .error_on_failure()
 }
@@ -156,7 +170,7 @@ pub(crate) fn try_cuda(runtime: &Runtime, number: u32) -> Result<(), NoCuda> {
     }
     let session = || -> ort::Result<ort::session::Session> {
         ort::session::Session::builder(&runtime.environment)?
-            .with_execution_providers([cuda_provider(number)])?
+            .with_execution_providers([cuda_provider(number, false)])?
             .commit_from_memory(IDENTITY)
     };
     session().map(drop).map_err(NoCuda::Session)

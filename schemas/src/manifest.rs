@@ -28,6 +28,10 @@ pub struct TrainingManifest {
     /// What the training step leaves out at random: inputs of it alone, behind the parameters, to be drawn anew for each step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masks: Vec<MaskEntry>,
+    /// The scalar input of the training step that its loss is multiplied by for the gradients, and these are divided by again:
+    /// a power of two, where they are computed in float16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<TensorEntry>,
     /// What is trained; each is an input of the graph, and its gradient an output.
     pub parameters: Vec<ParameterEntry>,
 }

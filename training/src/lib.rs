@@ -61,8 +61,8 @@ pub use observers::{Event, Observer, StepEvent};
 pub use onnx_runtime_error::OnnxRuntimeError;
 pub use record::{History, RunRecord};
 pub use session::{
-    LossRunner, OptimizerState, Prediction, Predictor, RowWeights, Scored, StepOutcome, StepRunner, StepSettings,
-    check_kernels,
+    LossRunner, LossScale, OptimizerState, Prediction, Predictor, RowWeights, Scored, StepOutcome, StepRunner,
+    StepSettings, check_kernels,
 };
 pub use settings::TrainerSettings;
 pub use trainer::Trainer;

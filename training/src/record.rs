@@ -10,6 +10,7 @@ use crate::TrainingError;
 use crate::divergence::{self, LossWatch};
 use crate::epoch_evaluation::EpochEvaluation;
 use crate::metrics::{Evaluation, FigureKind, Figures, MetricSet, Unit};
+use crate::session::LossScale;
 use millstream_schemas::files;
 
 /// Loss and learning rate around a step: a mean over as many steps as a [`Curve`] merges.
@@ -185,6 +186,9 @@ pub struct History {
     /// How many epochs the run was to have, where it ended before because it got no better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_early: Option<u64>,
+    /// The scale of the loss after the last step, in float16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<LossScale>,
     pub(crate) under_way: EpochProgress,
 }
 
@@ -214,6 +218,7 @@ impl History {
             timing: Timing::default(),
             loss_watch: LossWatch::default(),
             stopped_early: None,
+            loss_scale: None,
             under_way: EpochProgress::default(),
         }
     }
@@ -246,6 +251,12 @@ impl History {
                 self.epochs.len(),
                 self.decides.label(),
                 best.epoch + 1
+            ));
+        }
+        if let Some(LossScale { scale, skipped, .. }) = self.loss_scale.filter(|scale| scale.skipped > 0) {
+            notes.push(format!(
+                "{} left out because gradients of float16 were not finite; the loss is scaled by {scale} at the end",
+                count(skipped, "update")
             ));
         }
         let epochs = self.epochs.iter().filter_map(|epoch| epoch.evaluation.as_ref());

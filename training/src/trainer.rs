@@ -383,9 +383,10 @@ impl Trainer {
         if outcome.rows == 0 {
             return Ok(batch);
         }
-        if !outcome.updated {
+        if !outcome.updated && !outcome.skipped {
             return Err(self.diverged(&batch, &outcome));
         }
+        self.history.loss_scale = outcome.loss_scale;
         let batches_waiting = batches.waiting();
         let StepOutcome { loss, rows: counted, weight, seconds_in_graph, seconds_in_update, gradient_norm, .. } =
             outcome;

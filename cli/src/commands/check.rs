@@ -72,6 +72,11 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
         }
         None => text.push_str("device: none\n"),
     }
+    if let Some(mixed) = &report.mixed_precision {
+        text.push_str(&output::prose(&format!("precision: {mixed}")));
+    } else if !report.precision.is_float32() {
+        text.push_str(&format!("precision: {}\n", report.precision.name()));
+    }
     let notes = report.notes.iter().chain(&model.notes).cloned().collect();
     let listed = [
         ("note", Meaning::Progress, &notes),

@@ -1,6 +1,6 @@
 //! Recipes that are wrong: exit code 1, the place and what to do.
 
-use crate::workplace::Workplace;
+use crate::workplace::{Workplace, has_runtime};
 
 #[test]
 fn keys_units_and_ranges() {
@@ -16,6 +16,7 @@ fn keys_units_and_ranges() {
         ("transforms.evaluate.0=horizontal_flip", &["transforms.evaluate[0]", "`horizontal_flip` is random"]),
         ("training.epochs=0", &["training.epochs: wanted 1 or more, got 0"]),
         ("training.device=gpu", &["training.device", "`gpu`"]),
+        ("training.precision=half", &["training.precision", "`half`", "float16"]),
         ("training.loss=focl", &["training.loss: ", "did you mean `focal`?"]),
         ("training.loss={focal: {gamma: -1}}", &["training.loss.focal.gamma: wanted 0 or more, got -1"]),
         ("training.loss={focal: {alpha: [1, 2]}}", &["training.loss", "a factor for each class, wanted 3, got 2"]),
@@ -51,6 +52,27 @@ fn keys_units_and_ranges() {
     ];
     for (change, wanted) in rows {
         place.run_with("check", &[change]).failed_with(wanted);
+    }
+}
+
+#[test]
+fn precisions_that_the_cpu_does_not_have_are_refused_before_anything_is_written() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    for precision in ["tf32", "bfloat16", "float16"] {
+        let change = format!("training.precision={precision}");
+        let reason = format!("`{precision}` is for CUDA devices, and steps would run on the CPU (asked for)");
+        let wanted = ["training.precision: ", reason.as_str(), "`precision: float32`"];
+        let ran = place.run_with("check", &[&change]);
+        let said = [ran.stdout.as_str(), ran.stderr.as_str()].concat();
+        assert_eq!(ran.code, Some(1), "{said}");
+        assert!(wanted.iter().all(|wanted| said.contains(wanted)), "{said}");
+        let counted = format!("precision: {precision}: ");
+        assert!(said.contains(&counted) && said.contains("run in 16 bits") || precision == "tf32", "{said}");
+        place.run_with("train", &[&change]).failed_with(&[wanted[0], &reason]);
+        assert!(!place.path("run").exists());
     }
 }
 

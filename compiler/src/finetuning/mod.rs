@@ -24,7 +24,7 @@ mod standardize;
 use std::collections::BTreeMap;
 
 use crate::losses::Loss;
-use millstream_schemas::recipe::{BatchNormalization, DropoutMode, LearningRateMultiplier, TrainSelection};
+use millstream_schemas::recipe::{BatchNormalization, DropoutMode, LearningRateMultiplier, Precision, TrainSelection};
 use millstream_schemas::{AxisLength, Standardization};
 
 pub(crate) use applied::Applied;
@@ -84,6 +84,8 @@ pub struct FineTuning {
     pub loss: Loss,
     /// Seed of new weights.
     pub seed: u64,
+    /// What the training step and the evaluation compute with; the exported model stays as it is.
+    pub precision: Precision,
 }
 
 impl FineTuning {
@@ -106,6 +108,7 @@ impl FineTuning {
             learning_rate_multipliers: Vec::new(),
             loss: Loss::default(),
             seed: 0,
+            precision: Precision::default(),
         }
     }
 }

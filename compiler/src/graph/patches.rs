@@ -170,6 +170,26 @@ impl Graph {
         self.nodes.retain(keep);
     }
 
+    /// Takes all nodes out, to be put back one after another by [`Graph::push_node`].
+    pub(crate) fn take_nodes(&mut self) -> Vec<Node> {
+        std::mem::take(&mut self.nodes)
+    }
+
+    /// Adds a node whose values are in the graph.
+    pub(crate) fn push_node(&mut self, node: Node) {
+        self.nodes.push(node);
+    }
+
+    /// Adds a value of this type, which no node makes yet, called `name`, or nearly so where that is taken.
+    pub(crate) fn typed_value(&mut self, name: &str, tensor_type: TensorType) -> ValueId {
+        self.value(name, Some(tensor_type))
+    }
+
+    /// The value that is added next will be the first behind this many.
+    pub(crate) fn values_so_far(&self) -> u32 {
+        u32::try_from(self.values.len()).expect("a graph has fewer than 2^32 values")
+    }
+
     /// States another type of a value, or that none is known; nothing else is known of it then.
     pub(crate) fn set_type(&mut self, value: ValueId, tensor_type: Option<TensorType>) {
         let entry = &mut self.values[value.0 as usize];

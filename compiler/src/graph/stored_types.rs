@@ -271,7 +271,7 @@ fn widened(constant: &Constant) -> Constant {
 }
 
 /// A constant of 32-bit floats as 16-bit ones, or the number in it that these cannot hold.
-fn narrowed(constant: &Constant, dtype: ElementType) -> Result<Constant, f32> {
+pub(crate) fn narrowed(constant: &Constant, dtype: ElementType) -> Result<Constant, f32> {
     let convert = if dtype == ElementType::F16 { f32_to_f16 } else { f32_to_bf16 };
     let infinite = if dtype == ElementType::F16 { 0x7c00 } else { 0x7f80 };
     let mut bytes = Vec::with_capacity(constant.bytes.len() / 2);

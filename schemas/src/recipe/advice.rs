@@ -273,7 +273,7 @@ mod tests {
             ("training: {epochs: '3'}", "epochs: 3"),
             ("training: {warmup_steps: 100}", "warmup: 0.1"),
             ("checkpoint: {keep: 3}", "output:\n      checkpoint: {keep: 3}"),
-            ("fp16: true", "32-bit"),
+            ("fp16: true", "precision: bfloat16"),
             ("val: b.parquet", "data:\n      evaluate: b.parquet"),
             ("transforms: {val: [horizontal_flip]}", "transforms:\n      evaluate: [horizontal_flip]"),
             ("transforms: [horizontal_flip]", "transforms: {train: [horizontal_flip]}"),

@@ -83,7 +83,7 @@ pub(super) const KEYS: &[ForeignKey] = &[
     key(&["image_size", "img_size", "imgsz", "input_size", "crop_size", "input_shape", "resolution", "image_resolution"], "transforms.train", "[{random_resized_crop: {size: 224}}]", "a transform brings images to a size; those for evaluation need one too"),
     key(&["mean", "std", "normalization", "image_mean", "image_std"], "transforms.train", "[{normalize: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}}]", "it stands last, in `transforms.evaluate` too"),
     key(&["mixup", "mix_up", "mixup_alpha"], "transforms.train", "[{mix_up: {alpha: 0.2}}]", ""),
-    key(&["precision", "fp16", "bf16", "amp", "mixed_precision", "half", "dtype", "autocast", "tf32", "use_amp", "float16"], "", "", "training is done in 32-bit floats; leave it out"),
+    key(&["fp16", "bf16", "amp", "mixed_precision", "half", "dtype", "autocast", "tf32", "use_amp", "float16", "bfloat16", "fp16_opt_level", "bf16_full_eval", "torch_dtype"], "training.precision", "bfloat16", "on a CUDA device, or `tf32`, `float16`; a CPU computes in `float32`"),
     key(&["criterion", "objective", "loss_fn", "loss_function", "loss_type", "loss_name"], "training.loss", "cross_entropy", ""),
     key(&["metric", "eval_metric", "eval_metrics", "scoring"], "training.metrics", "[accuracy, f1]", ""),
     key(&["monitor", "metric_for_best_model", "best_metric", "early_stopping_metric", "greater_is_better", "save_best"], "training.best", "accuracy", ""),
@@ -103,6 +103,10 @@ pub(super) const KEYS: &[ForeignKey] = &[
 /// Values of other tools: place, words in lower case with `_`, what to write there, and what that means.
 #[rustfmt::skip]
 pub(super) const VALUES: &[(&str, &[&str], &str, &str)] = &[
+    ("training.precision", &["fp32", "32", "32_true", "full", "single", "no", "f32", "high", "highest"], "float32", ""),
+    ("training.precision", &["bf16", "bf16_mixed", "bf16_true", "mixed_bfloat16", "brain_float"], "bfloat16", "weights stay in 32 bits"),
+    ("training.precision", &["fp16", "16", "16_mixed", "16_true", "half", "mixed", "mixed_float16", "amp", "f16"], "float16", "weights stay in 32 bits, and the loss is scaled"),
+    ("training.precision", &["tensorfloat32", "tf32x3", "medium", "tensor_float_32"], "tf32", ""),
     ("training.optimizer", &["torch.optim.adam", "fusedadam", "adam_torch", "amsgrad"], "adam", ""),
     ("training.optimizer", &["adamw_torch", "adamw_torch_fused", "adamw_hf", "torch.optim.adamw", "adam_w", "decoupled_adam", "adamwscale", "adadelta", "adamax", "rprop", "lbfgs"], "adamw", ""),
     ("training.optimizer", &["lars"], "lamb", "it is LARS with the moments of Adam"),

@@ -24,6 +24,7 @@ mod patterns;
 mod placed_fault;
 #[cfg(feature = "yaml")]
 mod places;
+mod precision;
 #[cfg(feature = "yaml")]
 mod ranges;
 #[cfg(feature = "yaml")]
@@ -53,6 +54,7 @@ pub use model::{BatchNormalization, DropoutMode, LayerInitializerRecipe, ModelRe
 pub use output::{AdaptersOutput, CheckpointRecipe, OutputRecipe};
 pub use patterns::Patterns;
 pub use placed_fault::{Excerpt, PlacedFault, WrittenAt};
+pub use precision::Precision;
 #[cfg(feature = "yaml")]
 pub use text::RecipeText;
 pub use training::{AverageRecipe, EarlyStoppingRecipe, LearningRateMultiplier, PenaltiesRecipe, TrainingRecipe};

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::defaults;
 use super::limits::MOST_THREADS;
+use super::precision::Precision;
 use super::short_forms;
 use crate::Choice;
 
@@ -43,6 +44,10 @@ pub struct TrainingRecipe {
     pub label_smoothing: f32,
     /// Where the step runs: `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
+    /// What the step computes with: `float32`, or on a CUDA device `tf32`, `bfloat16` or `float16`. Parameters, the optimizer's
+    /// state and the exported model are 32-bit floats in each.
+    #[serde(skip_serializing_if = "Precision::is_float32")]
+    pub precision: Precision,
     /// Threads of ONNX Runtime; 0 takes one for each core.
     #[schemars(range(max = MOST_THREADS))]
     pub threads: usize,
@@ -148,6 +153,7 @@ impl Default for TrainingRecipe {
             learning_rate_multipliers: Vec::new(),
             label_smoothing: 0.0,
             device: "auto".into(),
+            precision: Precision::Float32,
             threads: 0,
             accumulate: 1,
             gradient_clip_norm: None,

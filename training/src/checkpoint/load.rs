@@ -76,7 +76,7 @@ pub fn load(path: &Path) -> Result<Checkpoint, TrainingError> {
         (None, Some(_)) => Some(parameters.clone()),
         (None, None) => None,
     };
-    let state = OptimizerState { updates: manifest.updates, tensors };
+    let state = OptimizerState { updates: manifest.updates, tensors, loss_scale: manifest.history.loss_scale };
     Ok(Checkpoint { path: path.to_owned(), parameters, state, best, manifest })
 }
 

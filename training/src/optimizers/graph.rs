@@ -18,6 +18,8 @@ pub(crate) struct UpdateGraph {
     pub(crate) coefficients: Vec<String>,
     /// One for each parameter.
     pub(crate) parameters: Vec<UpdateNames>,
+    /// The output of shape `[]` that has the joint norm of the gradients before clipping, where it is wanted.
+    pub(crate) norm: Option<String>,
 }
 
 /// Names of one parameter's tensors in an [`UpdateGraph`].
@@ -38,6 +40,7 @@ pub(crate) fn update_graph(
     rule: &dyn UpdateRule,
     entries: &[ParameterEntry],
     clip_norm: Option<f32>,
+    tells_norm: bool,
 ) -> Result<UpdateGraph, CompilerError> {
     let mut graph = Graph::new(OPSET, OperatorCatalog::standard());
     let coefficient_names: Vec<String> =
@@ -66,7 +69,9 @@ pub(crate) fn update_graph(
     }
     let of_weights = values.iter().zip(entries).filter(|(_, entry)| !entry.is_statistic);
     let gradients: Vec<ValueId> = of_weights.map(|((gradient, ..), _)| *gradient).collect();
-    let scale = clip_norm.map(|limit| scale_nodes(&mut graph, &gradients, limit)).transpose()?;
+    let is_measured = tells_norm || clip_norm.is_some();
+    let norm = is_measured.then(|| norm_nodes(&mut graph, &gradients, clip_norm.unwrap_or(1.0))).transpose()?;
+    let scale = norm.zip(clip_norm).map(|(norm, limit)| scale_nodes(&mut graph, norm, limit)).transpose()?;
     let (mut outputs, mut output_names) = (Vec::new(), Vec::new());
     for ((entry, names), (gradient, parameter, state)) in entries.iter().zip(&names).zip(&values) {
         if entry.is_statistic {
@@ -90,15 +95,18 @@ pub(crate) fn update_graph(
     for (value, name) in outputs.iter().zip(output_names) {
         graph.rename(*value, name)?;
     }
+    let norm = norm.filter(|_| tells_norm);
+    outputs.extend(norm);
     graph.set_outputs(&outputs);
-    Ok(UpdateGraph { model: graph.to_onnx("update"), coefficients: coefficient_names, parameters: names })
+    let norm = norm.map(|norm| graph.name(norm).to_owned());
+    Ok(UpdateGraph { model: graph.to_onnx("update"), coefficients: coefficient_names, parameters: names, norm })
 }
 
-/// min(1, limit / (‖all gradients‖ + 1e-6)).
+/// ‖all gradients‖.
 ///
 /// Squares of floats overflow at 1.8e19. So gradients are measured in units of 2³² limits: squares then overflow at norms
 /// of 8e28 limits, and what a limit's rounding could notice is far from vanishing.
-fn scale_nodes(graph: &mut Graph, gradients: &[ValueId], limit: f32) -> Result<ValueId, CompilerError> {
+fn norm_nodes(graph: &mut Graph, gradients: &[ValueId], limit: f32) -> Result<ValueId, CompilerError> {
     const LIMITS_IN_A_UNIT: f32 = 4_294_967_296.0;
     let unit = (limit * LIMITS_IN_A_UNIT).min(1e30);
     let per_unit = graph.scalar(1.0 / unit);
@@ -114,7 +122,11 @@ fn scale_nodes(graph: &mut Graph, gradients: &[ValueId], limit: f32) -> Result<V
     let sum = sum.unwrap_or_else(|| graph.scalar(0.0));
     let norm = graph.add("Sqrt", &[sum], &[])?;
     let unit = graph.scalar(unit);
-    let norm = graph.times(norm, unit)?;
+    graph.times(norm, unit)
+}
+
+/// min(1, limit / (norm + 1e-6)).
+fn scale_nodes(graph: &mut Graph, norm: ValueId, limit: f32) -> Result<ValueId, CompilerError> {
     let tiny = graph.scalar(1e-6);
     let divisor = graph.plus(norm, tiny)?;
     let limit = graph.scalar(limit);

@@ -16,17 +16,28 @@ use millstream_runtime::Device;
 /// Every tensor is there twice. An update reads one set and writes the other, then the sets change places: a buffer that is
 /// input and output of one run is silently corrupted, because the runtime does not keep the order of the file.
 ///
-/// Gradients are not looked at here, since the host would have to wait for them: parameters that are no numbers show at the
+/// Gradients are not looked at here unless the loss is scaled, since the host would have to wait for them: parameters that are no numbers show at the
 /// next step's loss, at the end of the epoch, and before a checkpoint is written.
 pub(super) struct DeviceStore {
     sides: [Side; 2],
     current: usize,
     coefficients: Vec<OwnedTensor>,
+    /// The norm of the gradients, where it is looked at.
+    norm: Option<OwnedTensor>,
     bindings: Option<[IoBinding; 2]>,
     graph: UpdateGraph,
     session: Session,
     /// Inputs that are copied to the host when they are bound; to be bound at each update.
     copied: HashSet<String>,
+}
+
+/// What is done with the norm of the gradients.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watch {
+    /// Gradients are scaled down to this.
+    pub(super) clip_norm: Option<f32>,
+    /// An update by gradients that are not finite is left out, for which the host waits for their norm.
+    pub(super) finite: bool,
 }
 
 struct Side {
@@ -39,12 +50,12 @@ impl DeviceStore {
     pub(super) fn new(
         entries: &[ParameterEntry],
         rule: &dyn UpdateRule,
-        clip_norm: Option<f32>,
+        watch: Watch,
         allocator: &Allocator,
         device: &Device,
         threads: usize,
     ) -> Result<Self, TrainingError> {
-        let graph = update_graph(rule, entries, clip_norm)
+        let graph = update_graph(rule, entries, watch.clip_norm, watch.finite)
             .map_err(|source| TrainingError::Compile { graph: "update", source })?;
         let opened = options::open(&graph.model, device, threads, "update")?;
         let (session, copied) = (opened.session, opened.host_inputs.into_iter().collect());
@@ -68,6 +79,7 @@ impl DeviceStore {
             sides: [side()?, side()?],
             current: 0,
             coefficients: coefficients.collect::<Result<_, _>>()?,
+            norm: graph.norm.as_ref().map(|_| OwnedTensor::f32(&host, &[])).transpose()?,
             bindings: None,
             graph,
             session,
@@ -88,6 +100,9 @@ impl DeviceStore {
                     self.sides[from].state[index][slot].bind_input(&mut binding, name)?;
                     self.sides[1 - from].state[index][slot].bind_output(&mut binding, new_name)?;
                 }
+            }
+            if let (Some(norm), Some(name)) = (&mut self.norm, &self.graph.norm) {
+                norm.bind_output(&mut binding, name)?;
             }
             Ok(binding)
         };
@@ -143,8 +158,12 @@ impl ParameterStore for DeviceStore {
         self.session.run_binding(binding).map_err(TrainingError::session(doing))?;
         binding.synchronize_outputs().map_err(TrainingError::session(doing))?;
         self.bindings = Some(bindings);
-        self.current = 1 - self.current;
-        Ok(None)
+        let norm = self.norm.as_ref().map(|norm| f64::from(norm.values()[0]));
+        // what was made of gradients that are not finite stays aside, and is written over by the next update
+        if norm.is_none_or(f64::is_finite) {
+            self.current = 1 - self.current;
+        }
+        Ok(norm)
     }
 
     fn parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {

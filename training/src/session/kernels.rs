@@ -12,7 +12,9 @@ use crate::TrainingError;
 /// ONNX Runtime refuses a graph; the error says which node it has no kernel for.
 pub fn check_kernels(program: &TrainingProgram, device: &Device) -> Result<Option<String>, TrainingError> {
     let mut warning = None;
-    let graphs = program.run_graphs().map_err(|source| TrainingError::Compile { graph: "training step", source })?;
+    let graphs = program
+        .run_graphs(options::provider(device))
+        .map_err(|source| TrainingError::Compile { graph: "training step", source })?;
     for (graph, what) in graphs.iter().zip(["training step", "evaluation"]) {
         // which kernels there are does not depend on what would be fused
         let level = GraphOptimizationLevel::Disable;

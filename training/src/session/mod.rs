@@ -7,11 +7,14 @@ mod gathered;
 mod host_store;
 mod kernels;
 mod loss_runner;
+mod loss_scale;
 mod masks;
 mod options;
 mod placement;
 mod predictor;
 mod row_weights;
+#[cfg(test)]
+mod scaled_tests;
 mod scored;
 mod step;
 mod step_outcome;
@@ -23,6 +26,7 @@ mod twin_tests;
 
 pub use kernels::check_kernels;
 pub use loss_runner::LossRunner;
+pub use loss_scale::LossScale;
 pub use predictor::Predictor;
 pub use row_weights::RowWeights;
 pub use scored::{Prediction, Scored};

@@ -6,6 +6,7 @@ use ort::session::builder::GraphOptimizationLevel;
 
 use super::placement::{self, HostNode};
 use crate::TrainingError;
+use millstream_compiler::Provider;
 use millstream_runtime::{Device, DeviceKind, cuda_provider};
 
 /// A session, and what should be known of how it runs.
@@ -75,7 +76,7 @@ pub(super) fn open_at(
             DeviceKind::Cpu => builder,
             DeviceKind::Cuda(number) => builder
                 .with_config_entry(placement::RECORDED, "1")?
-                .with_execution_providers([cuda_provider(number)])?,
+                .with_execution_providers([cuda_provider(number, device.uses_tf32())])?,
         };
         let session = builder.commit_from_memory(model)?;
         let (host_nodes, host_inputs) = match on_cpu {
@@ -95,4 +96,12 @@ pub(super) fn device_allocator(session: &Session, device: &Device) -> Result<Opt
         .and_then(|memory| Allocator::new(session, memory))
         .map(Some)
         .map_err(TrainingError::session("allocating on the device"))
+}
+
+/// What runs the graphs of a device.
+pub(super) fn provider(device: &Device) -> Provider {
+    match device.kind {
+        DeviceKind::Cpu => Provider::Cpu,
+        DeviceKind::Cuda(_) => Provider::Cuda,
+    }
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use millstream_compiler::{OnnxFile, TrainingProgram};
 use millstream_schemas::{Batch, Fingerprint, FingerprintWriter, ParameterEntry, TrainingManifest};
 
+use super::loss_scale::LossScale;
 use super::options;
 use super::scored::Scored;
 use super::step_outcome::StepOutcome;
@@ -88,6 +89,8 @@ pub struct OptimizerState {
     pub updates: u64,
     /// For each parameter, the tensors that its rule remembers.
     pub tensors: Vec<Vec<Vec<f32>>>,
+    /// The scale of the loss, in float16.
+    pub loss_scale: Option<LossScale>,
 }
 
 /// Runs the steps of a compiled training program; parameters and optimizer state stay where the graph runs.
@@ -128,7 +131,7 @@ impl StepRunner {
         })?;
         let state_tensors = parameters.iter().map(|entry| state_of(rule.as_ref(), entry)).collect();
         let compile = |source| TrainingError::Compile { graph: "training step", source };
-        let [step, evaluation] = program.run_graphs().map_err(compile)?;
+        let [step, evaluation] = program.run_graphs(options::provider(device)).map_err(compile)?;
         let opened = options::open(&step.file().to_vec(), device, settings.threads, "training step")?;
         let warning = opened.warning("training step", device, |name| step.makes_floats(name));
         let open = Open {
@@ -303,7 +306,7 @@ impl StepRunner {
     /// The device fails.
     pub fn state(&self) -> Result<OptimizerState, TrainingError> {
         self.thread.call("read the optimizer's state", |step| {
-            Ok(OptimizerState { updates: step.updates, tensors: step.store.state()? })
+            Ok(OptimizerState { updates: step.updates, tensors: step.store.state()?, loss_scale: step.loss_scale() })
         })
     }
 
@@ -329,6 +332,7 @@ impl StepRunner {
         }
         self.thread.call("write the optimizer's state", move |step| {
             step.updates = state.updates;
+            step.set_loss_scale(state.loss_scale);
             step.store.set_state(&state.tensors)
         })
     }

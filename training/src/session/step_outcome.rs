@@ -1,3 +1,5 @@
+use super::loss_scale::LossScale;
+
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StepOutcome {
@@ -10,8 +12,14 @@ pub struct StepOutcome {
     /// Whether parameters were updated: not when no row has weight, nor when the loss or a gradient is not finite. Gradients
     /// on a device are not looked at: there parameters that are no numbers show at the next loss or checkpoint.
     pub updated: bool,
-    /// Joint Euclidean norm of all gradients before clipping, where the update runs on the host (on the CPU).
+    /// Whether nothing was updated because gradients of float16 were not finite at a scale of the loss that was halved for the
+    /// next step: that is no fault.
+    pub skipped: bool,
+    /// Joint Euclidean norm of all gradients before clipping, where the update runs on the host (on the CPU), and where the
+    /// loss is scaled.
     pub gradient_norm: Option<f64>,
+    /// The scale of the loss for the next step, in float16.
+    pub loss_scale: Option<LossScale>,
     /// Seconds spent in the graph, with the copy of the batch into it.
     pub seconds_in_graph: f64,
     /// Seconds spent in the update.

@@ -7,10 +7,11 @@ use ort::memory::Allocator;
 use ort::session::{IoBinding, Session};
 
 use super::bound::OwnedTensor;
-use super::device_store::DeviceStore;
+use super::device_store::{DeviceStore, Watch};
 use super::frozen_weights::FrozenWeights;
 use super::gathered::Gathered;
 use super::host_store::HostStore;
+use super::loss_scale::LossScale;
 use super::masks::Masks;
 use super::options;
 use super::row_weights::RowWeights;
@@ -50,7 +51,8 @@ impl Open {
         let store: Box<dyn ParameterStore> = if update_on_host {
             Box::new(HostStore::new(entries, rule.as_ref())?)
         } else {
-            Box::new(DeviceStore::new(entries, rule.as_ref(), clip_norm, &on_device, &device, threads)?)
+            let watch = Watch { clip_norm, finite: manifest.loss_scale.is_some() };
+            Box::new(DeviceStore::new(entries, rule.as_ref(), watch, &on_device, &device, threads)?)
         };
         let all = |entries: &[TensorEntry]| -> Result<Vec<OwnedTensor>, TrainingError> {
             entries.iter().map(|entry| OwnedTensor::of_entry(&host, entry)).collect()
@@ -81,6 +83,7 @@ impl Open {
             frozen,
             evaluation_graph: evaluation,
             gathered: Gathered::default(),
+            scale: manifest.loss_scale.as_ref().map(|_| Scale::new(&host)).transpose()?,
             updates: 0,
             copies_when_bound: device.kind != DeviceKind::Cpu,
             manifest,
@@ -174,6 +177,18 @@ impl Data {
     }
 }
 
+/// The scale of the loss, and the tensor that the training step reads it from.
+struct Scale {
+    state: LossScale,
+    tensor: OwnedTensor,
+}
+
+impl Scale {
+    fn new(host: &Allocator) -> Result<Self, TrainingError> {
+        Ok(Self { state: LossScale::default(), tensor: OwnedTensor::f32(host, &[])? })
+    }
+}
+
 /// Everything the session's thread owns.
 pub(super) struct Step {
     data: Data,
@@ -189,6 +204,7 @@ pub(super) struct Step {
     frozen: FrozenWeights,
     evaluation_graph: RunGraph,
     gathered: Gathered,
+    scale: Option<Scale>,
     pub(super) updates: u64,
     copies_when_bound: bool,
     manifest: Arc<TrainingManifest>,
@@ -204,11 +220,7 @@ impl Step {
         if outcome.rows == 0 || !outcome.loss.is_finite() {
             return Ok(outcome);
         }
-        let started = Instant::now();
-        let gradient_norm = self.update_by_gradients(learning_rate)?;
-        let updated = gradient_norm.is_none_or(f64::is_finite);
-        let seconds_in_update = started.elapsed().as_secs_f64();
-        Ok(StepOutcome { updated, gradient_norm, seconds_in_update, ..outcome })
+        self.update_by_gradients(learning_rate, outcome)
     }
 
     /// Loss and gradients of a batch; nothing where no row has weight.
@@ -227,18 +239,50 @@ impl Step {
         if self.step.bind(side, data, prediction, manifest, store.as_ref(), self.copies_when_bound)? {
             masks.bind(&mut self.step.bindings[side])?;
         }
+        if let Some(scale) = &mut self.scale {
+            scale.tensor.values_mut()[0] = scale.state.scale;
+        }
+        if self.copies_when_bound {
+            self.bind_scale(side)?;
+        }
         self.step.run(side, "training step")?;
         let (loss, weight) = (self.loss.values()[0], self.weight_of(&weights));
         let seconds_in_graph = started.elapsed().as_secs_f64();
         Ok(StepOutcome { loss, rows, weight, seconds_in_graph, ..StepOutcome::default() })
     }
 
-    /// Returns the norm of the gradients, where it is known.
-    fn update_by_gradients(&mut self, learning_rate: f32) -> Result<Option<f64>, TrainingError> {
+    /// Updates by the gradients that led to an outcome, and says what came of it.
+    fn update_by_gradients(&mut self, learning_rate: f32, outcome: StepOutcome) -> Result<StepOutcome, TrainingError> {
+        let started = Instant::now();
         let update = Update { step: self.updates, learning_rate, clip_norm: self.clip_norm, rule: self.rule.as_ref() };
         let gradient_norm = self.store.update(&update, &self.gradients)?;
-        self.updates += u64::from(gradient_norm.is_none_or(f64::is_finite));
-        Ok(gradient_norm)
+        let updated = gradient_norm.is_none_or(f64::is_finite);
+        self.updates += u64::from(updated);
+        let mut skipped = false;
+        match &mut self.scale {
+            Some(scale) if updated => scale.state.updated(),
+            Some(scale) => skipped = scale.state.overflowed(),
+            None => {}
+        }
+        let (seconds_in_update, loss_scale) = (started.elapsed().as_secs_f64(), self.loss_scale());
+        Ok(StepOutcome { updated, skipped, gradient_norm, loss_scale, seconds_in_update, ..outcome })
+    }
+
+    /// The scale of the loss, where there is one.
+    pub(super) fn loss_scale(&self) -> Option<LossScale> {
+        self.scale.as_ref().map(|scale| scale.state)
+    }
+
+    /// Goes on with another scale of the loss; from a state without one with the first.
+    pub(super) fn set_loss_scale(&mut self, state: Option<LossScale>) {
+        if let Some(scale) = &mut self.scale {
+            scale.state = state.unwrap_or_default();
+        }
+    }
+
+    fn bind_scale(&mut self, side: usize) -> Result<(), TrainingError> {
+        let bound = self.scale.as_ref().zip(self.manifest.loss_scale.as_ref());
+        bound.map_or(Ok(()), |(scale, entry)| scale.tensor.bind_input(&mut self.step.bindings[side], &entry.name))
     }
 
     pub(super) fn gather(&mut self, batch: &Batch) -> Result<StepOutcome, TrainingError> {
@@ -285,10 +329,9 @@ impl Step {
         if !outcome.loss.is_finite() {
             return Ok(outcome);
         }
-        let gradient_norm = self.update_by_gradients(learning_rate)?;
-        let updated = gradient_norm.is_none_or(f64::is_finite);
-        let seconds_in_update = started.elapsed().as_secs_f64();
-        Ok(StepOutcome { updated, gradient_norm, seconds_in_update, ..outcome })
+        let took = started.elapsed().as_secs_f64();
+        let outcome = self.update_by_gradients(learning_rate, outcome)?;
+        Ok(StepOutcome { seconds_in_update: took + outcome.seconds_in_update, ..outcome })
     }
 
     pub(super) fn evaluate(&mut self, batch: &Batch) -> Result<Scored, TrainingError> {
@@ -364,6 +407,7 @@ impl Step {
             }
             self.step.bindings.push(binding);
             self.step.bound.push(self.data.changes);
+            self.bind_scale(side)?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod architectures;
 mod checkpoints;
 mod failures;
 mod measures;
+mod precision;
 mod prediction;
 mod references;
 mod report;

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use millstream_compiler::graph::{Attribute, Constant, Graph, Length, TensorType};
 use millstream_compiler::{FineTuning, HeadChoice, Model, OperatorCatalog, TrainingProgram, compile};
 use millstream_runtime::{Device, DeviceKind, DeviceRequest};
-use millstream_schemas::recipe::{BatchNormalization, DropoutMode, TrainSelection};
+use millstream_schemas::recipe::{BatchNormalization, DropoutMode, Precision, TrainSelection};
 use millstream_schemas::{Batch, Choice, Fingerprint, ResumePoint, RowId, Tensor};
 use millstream_training::optimizers::{self, Optimizer};
 use millstream_training::schedules::{self, Schedule};
@@ -78,6 +78,12 @@ pub(crate) fn program() -> TrainingProgram {
     program_of(model())
 }
 
+/// As [`program`], in another precision.
+pub(crate) fn program_in(precision: Precision) -> TrainingProgram {
+    let wanted = FineTuning { precision, ..whole() };
+    compile(&Model::from_bytes(model()).unwrap(), &wanted, &OperatorCatalog::standard()).unwrap()
+}
+
 /// The perceptron with a normalization by the batch, whose running statistics follow the data, and with dropout.
 pub(crate) fn regularized_program() -> TrainingProgram {
     let model = Model::from_bytes(perceptron(true)).unwrap();
@@ -93,10 +99,11 @@ pub(crate) fn regularized_program() -> TrainingProgram {
 
 /// Another model of these inputs and parameters compiled so.
 pub(crate) fn program_of(model: Vec<u8>) -> TrainingProgram {
-    let model = Model::from_bytes(model).unwrap();
-    let wanted =
-        FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(BATCH, CLASSES) };
-    compile(&model, &wanted, &OperatorCatalog::standard()).unwrap()
+    compile(&Model::from_bytes(model).unwrap(), &whole(), &OperatorCatalog::standard()).unwrap()
+}
+
+fn whole() -> FineTuning {
+    FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(BATCH, CLASSES) }
 }
 
 /// Names of the classes.
