@@ -3,18 +3,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use millstream_schemas::recipe::{AdaptersOutput, BatchNormalization, TrainSelection};
 use millstream_schemas::{ParameterEntry, TrainingManifest};
 
+use crate::adapter_files::{Adapter, AdapterMethod, ModuleNames, Tensor};
 use crate::backward::{TrainedPath, gradients, gradients_behind};
 use crate::binding::{bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic};
 use crate::finetuning::dropout;
-use crate::finetuning::methods::MergedWeight;
+use crate::finetuning::methods::{AdapterForm, MergedWeight};
 use crate::finetuning::{FineTuning, Head, Layer, classes_second};
 use crate::graph::{Constant, ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::model_file::onnx::ModelProto;
 use crate::model_file::{Header, MOST_ENCODED, Model, OnnxFile};
 use crate::operators::OperatorCatalog;
-use crate::prepared::{Prepared, prepare, unique_parameters};
+use crate::prepared::{Prepared, WholeWeight, prepare, unique_parameters};
 use crate::raised_opset::raise;
 use crate::run_graph::RunGraph;
 use crate::tensor_entry::tensor_entry;
@@ -40,6 +41,12 @@ pub struct TrainingProgram {
     merged: Graph,
     /// How it is merged.
     merges: Vec<MergedWeight>,
+    /// What files of adapters hold of each method.
+    files: Vec<(String, AdapterForm)>,
+    /// Weights of the model itself that are trained.
+    whole: Vec<WholeWeight>,
+    /// What stands in front of the paths of modules in the names of all layers.
+    wrapper: Option<String>,
     /// What the pretrained model's file says beside its graph.
     header: Header,
     step: Graph,
@@ -158,6 +165,9 @@ fn compile_selected(
         deployed: prepared.graph,
         merged: prepared.merged,
         merges: prepared.merges,
+        files: prepared.files,
+        whole: prepared.whole,
+        wrapper: prepared.wrapper,
         header: model.header(),
         step: graph,
         evaluation,
@@ -309,8 +319,131 @@ impl TrainingProgram {
         OnnxFile::new(self.header.signed(metadata).with(&self.tuned(parameters, adapters)?.as_stored()?))
     }
 
+    /// The model without what methods have added: with the new head, and whatever else of its own was trained.
+    ///
+    /// # Errors
+    /// As [`TrainingProgram::export_with`].
+    pub fn export_without_adapters(
+        &self,
+        parameters: &[Vec<f32>],
+        metadata: &[(String, String)],
+    ) -> Result<OnnxFile, CompilerError> {
+        let mut graph = self.merged.clone();
+        for (value, constant) in self.trained(parameters)?.into_iter().filter(|(value, _)| self.merged.contains(*value))
+        {
+            graph.set_constant(value, constant);
+        }
+        OnnxFile::new(self.header.signed(metadata).with(&graph.as_stored()?))
+    }
+
+    /// What methods have added, with these parameters (manifest order), as files of adapters hold it: one for each method.
+    /// Modules have the names of layers without the front that all layers of the file share. What else was trained is
+    /// held whole by the first.
+    ///
+    /// # Errors
+    /// No method adds anything, one has no form in such files, or something is trained that they cannot hold.
+    pub fn adapters(&self, parameters: &[Vec<f32>]) -> Result<Vec<Adapter>, CompilerError> {
+        let refuse = |message: String| Err(CompilerError::setting("output.adapter_files", message));
+        let trained = self.trained(parameters)?;
+        let module = |layer: &str| ModuleNames::module_of(layer, self.wrapper.as_deref());
+        let mut adapters = Vec::new();
+        for (name, form) in &self.files {
+            let method = match (form.method, &form.refusal) {
+                (_, Some(refusal)) => return refuse(format!("`{name}`: {refusal}")),
+                (Some(method), None) if !form.modules.is_empty() => method,
+                _ => {
+                    return refuse(format!(
+                        "`{name}` has no form in files of adapters; use `lora`, `ia3`, `vera` or `oft`"
+                    ));
+                }
+            };
+            let modules = form.modules.iter().map(|own| {
+                let values: Vec<&Constant> = own.trained.iter().map(|value| &trained[value]).collect();
+                (module(&own.layer), (own.rule)(&values))
+            });
+            let (modules, shared, whole) = (modules.collect(), form.shared.clone(), BTreeMap::new());
+            adapters.push(Adapter { method, modules, shared, whole, biases: form.biases });
+        }
+        let Some(first) = adapters.first_mut() else {
+            return refuse("`model.methods` adds nothing, so there is no adapter to write".into());
+        };
+        for own in &self.whole {
+            let Some(form) = &own.form else {
+                return refuse(format!(
+                    "layer `{}` is trained, and files of adapters cannot hold it",
+                    shown(&own.layer)
+                ));
+            };
+            let constant = &trained[&own.value];
+            let values = constant.to_f32().expect("parameters are 32-bit floats");
+            let tensor = Tensor::new(constant.shape.clone(), values).expect("parameters fit their shapes");
+            let tensor = if form.is_turned { tensor.turned() } else { tensor };
+            first.whole.insert(format!("{}.{}", module(&own.layer), form.part), tensor);
+        }
+        if self.manifest.parameters.iter().any(|entry| entry.is_statistic) {
+            return refuse(
+                "statistics of BatchNormalization are trained, and files of adapters cannot hold them".into(),
+            );
+        }
+        Ok(adapters)
+    }
+
+    /// Says before a run whether [`TrainingProgram::adapters`] will give something, and [`taking_adapter`] where `as_inputs`.
+    ///
+    /// [`taking_adapter`]: crate::taking_adapter
+    ///
+    /// # Errors
+    /// As of those.
+    pub fn require_adapters(&self, as_inputs: bool) -> Result<(), CompilerError> {
+        let adapters = self.adapters(&self.parameters)?;
+        let refuse = |message: &str| Err(CompilerError::setting("output.adapter_files", message));
+        if !as_inputs {
+            return Ok(());
+        }
+        if adapters.len() > 1 {
+            return refuse("an .onnx_adapter is of one method, and `model.methods` has several; write `peft`");
+        }
+        if adapters.iter().any(|adapter| adapter.method == AdapterMethod::Vera) {
+            return refuse(
+                "`vera` reads matrices that all layers share, for which an .onnx_adapter has no place; write `peft`",
+            );
+        }
+        if self.deployed.narrow_type().is_some() {
+            return refuse(
+                "an .onnx_adapter is for models of 32-bit floats, and this one is stored in 16; write `peft`",
+            );
+        }
+        Ok(())
+    }
+
+    /// What stands in front of the paths of modules in the names of all layers of the file, where something does.
+    pub fn wrapper(&self) -> Option<&str> {
+        self.wrapper.as_deref()
+    }
+
     /// The graph of the tuned model.
     fn tuned(&self, parameters: &[Vec<f32>], adapters: AdaptersOutput) -> Result<Graph, CompilerError> {
+        let trained = self.trained(parameters)?;
+        let (mut graph, merges) = match adapters {
+            AdaptersOutput::Merged => (self.merged.clone(), self.merges.as_slice()),
+            AdaptersOutput::Unmerged => (self.deployed.clone(), [].as_slice()),
+        };
+        for (value, constant) in &trained {
+            if graph.contains(*value) {
+                graph.set_constant(*value, constant.clone());
+            }
+        }
+        for merge in merges {
+            let beside: Vec<&Constant> = merge.trained.iter().map(|value| &trained[value]).collect();
+            let own = graph.constant_of(merge.weight).expect("methods merge into constants");
+            let merged = (merge.rule)(own, &beside);
+            graph.set_constant(merge.weight, merged);
+        }
+        Ok(graph)
+    }
+
+    /// Parameters as constants of the model.
+    fn trained(&self, parameters: &[Vec<f32>]) -> Result<HashMap<ValueId, Constant>, CompilerError> {
         if parameters.len() != self.manifest.parameters.len() {
             return Err(CompilerError::Selection(format!(
                 "{} parameters given, the program has {}",
@@ -331,22 +464,7 @@ impl TrainingProgram {
             let value = self.deployed.find(&entry.name).expect("parameters are constants of the deployed model");
             trained.insert(value, Constant::f32(entry.shape.clone(), values));
         }
-        let (mut graph, merges) = match adapters {
-            AdaptersOutput::Merged => (self.merged.clone(), self.merges.as_slice()),
-            AdaptersOutput::Unmerged => (self.deployed.clone(), [].as_slice()),
-        };
-        for (value, constant) in &trained {
-            if graph.contains(*value) {
-                graph.set_constant(*value, constant.clone());
-            }
-        }
-        for merge in merges {
-            let beside: Vec<&Constant> = merge.trained.iter().map(|value| &trained[value]).collect();
-            let own = graph.constant_of(merge.weight).expect("methods merge into constants");
-            let merged = (merge.rule)(own, &beside);
-            graph.set_constant(merge.weight, merged);
-        }
-        Ok(graph)
+        Ok(trained)
     }
 }
 

@@ -6,7 +6,7 @@ use millstream_compiler::graph::TensorType;
 use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SharedResources, SplitRole, StreamOptions};
-use millstream_schemas::recipe::OrderStrength;
+use millstream_schemas::recipe::{AdapterFormat, OrderStrength};
 use millstream_schemas::{
     AxisLength, BatchSpec, Choice, ElementType, Recipe, Standardization, TensorRole, count, shown,
 };
@@ -274,6 +274,10 @@ impl OpenedParts {
             return Err(RecipeError::mismatch("model.head", message));
         }
         let program = compile(&self.model, &self.fine_tuning_of(batch), &self.catalogs.operators)?;
+        let files = &self.recipe.output.adapter_files;
+        if !files.is_empty() {
+            program.require_adapters(files.contains(&AdapterFormat::OnnxAdapter))?;
+        }
         if !is_counted {
             self.require_compared(&program)?;
             return Ok(program);

@@ -11,7 +11,7 @@ use millstream_training::{CheckpointSettings, EarlyStopping, Trainer, TrainerSet
 use crate::check::Findings;
 use crate::results;
 use crate::run::Run;
-use crate::run_folder::{LockedFolder, MadeOf, RunFolder, fixed, make_place_for};
+use crate::run_folder::{LockedFolder, MadeOf, RunFolder, adapter_sources, fixed, make_place_for};
 use crate::run_state::RunState;
 use crate::step_settings::step_settings;
 use crate::stream::Stream;
@@ -176,7 +176,18 @@ fn made_of(opened: &Opened) -> Result<MadeOf, RecipeError> {
         model: opened.model.fingerprint().clone(),
         train: targets_fingerprint(&opened.train)?,
         evaluate: opened.evaluate.as_ref().map(targets_fingerprint).transpose()?,
+        adapters: adapters_fingerprint(opened)?,
     })
+}
+
+/// Of the files of adapters that training starts from; nothing where it starts from none.
+fn adapters_fingerprint(opened: &Opened) -> Result<Option<Fingerprint>, RecipeError> {
+    let mut bytes = Vec::new();
+    let sources = adapter_sources(&opened.recipe);
+    for path in &sources {
+        bytes.extend(std::fs::read(path).map_err(RecipeError::io("read", path))?);
+    }
+    Ok((!sources.is_empty()).then(|| Fingerprint::of_bytes(&bytes)))
 }
 
 /// Of the rows, their targets included.
