@@ -10,7 +10,7 @@ use millstream_compiler::{
     CompilerError, Model, OperatorCatalog, TrainingProgram, merge_adapters, taking_adapter, wrapper,
 };
 use millstream_schemas::recipe::{AdapterFormat, RecipeText};
-use millstream_schemas::{files, shown, shown_path};
+use millstream_schemas::{count, files, shown, shown_path};
 use serde::Serialize;
 
 use crate::run_folder::{MOST_METHODS, RunFolder};
@@ -213,6 +213,14 @@ fn write_as(
     let file = match model {
         Some(model) => {
             let taking = taking_adapter(model, &adapter, operators)?;
+            if !adapter.whole.is_empty() {
+                let whole: usize = adapter.whole.values().map(|tensor| tensor.values().len()).sum();
+                let numbers = count(whole as u64, "number");
+                notes.push(format!(
+                    "{numbers} that the adapter holds whole are in the model of `--base` and not in the file: without the adapter it is \
+                     not the model as it was; `--skip` leaves them out"
+                ));
+            }
             if let Some(base) = &options.base {
                 files::replace_file_by(base, |out| taking.model.write_to(out))
                     .map_err(RecipeError::io("write", base))?;

@@ -63,12 +63,16 @@ fn what_a_run_has_trained_goes_from_file_to_file_and_is_trained_on() {
     assert!(said.contains("LoRA of rank 2 at 1 module, 70 numbers\n"), "{said}");
 
     // a run that starts from it starts where the first has ended, head included
-    let on =
-        ["model.methods=[{peft: {folder: run/adapter}}]", "training.epochs=2", "output.folder=on", "model.train=head"];
+    let on = [
+        "model.methods=[{peft: {folder: run/adapter}}]",
+        "training.epochs=2",
+        "output.folder=further",
+        "model.train=head",
+    ];
     let said = place.run_with("check", &on).done();
     assert!(said.contains("the adapter holds LoRA of rank 2 at 1 module"), "{said}");
     place.run_with("train", &on).done();
-    let metrics: Value = serde_json::from_slice(&place.read("on/metrics.json")).unwrap();
+    let metrics: Value = serde_json::from_slice(&place.read("further/metrics.json")).unwrap();
     assert_near(metrics["history"]["start"]["loss"].as_f64().unwrap(), tuned);
     let weights = place.read("run/adapter/adapter_model.safetensors");
     let mut other = weights.clone();

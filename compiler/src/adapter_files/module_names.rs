@@ -142,8 +142,8 @@ mod tests {
             let message = refused(modules);
             assert!(message.contains(modules[1]) && message.contains("`m.encoder.0.query`"), "{message}");
         }
-        let message = refused(&["dense"]);
-        assert!(message.contains("both") && message.contains("`m.pooler.dense`"), "{message}");
+        let message = refused(&["query"]);
+        assert!(message.contains("both `m.encoder.0` for ``") && message.contains("`m.pooler.dense`"), "{message}");
     }
 
     #[test]
