@@ -293,19 +293,20 @@ pub(crate) enum AdapterCommand {
     /// Say what an adapter holds: method, modules, ranks, how many numbers
     #[command(after_help = "Example:\n  millstream adapter list runs/lora/adapter")]
     List {
-        /// A PEFT folder, an .onnx_adapter file, or the output folder of a run that wrote one
+        /// A PEFT folder, an .onnx_adapter file, the output folder of a run that wrote one, or a model with `adapters: unmerged`
         #[arg(value_name = "PATH")]
         path: PathBuf,
     },
     /// Write what a finished run has trained as an adapter
     ///
-    /// Takes the best weights of the run's newest checkpoint. The data and the model of the run must still be where they were.
+    /// Takes the best weights of the run's newest checkpoint. The data and the model of the run must still be where they were; for a
+    /// model that was exported with `output.adapters: unmerged` they need not.
     #[command(
         after_help = "Examples:\n  millstream adapter extract runs/lora -o adapters/mine\n  millstream adapter extract \
         runs/lora -o mine.onnx_adapter"
     )]
     Extract {
-        /// The output folder of the run
+        /// The output folder of the run, or a model with `adapters: unmerged`
         #[arg(value_name = "RUN")]
         run: PathBuf,
         /// A folder for PEFT, or a file whose name ends with .onnx_adapter

@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use millstream_schemas::shown;
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::CompilerError;
-use crate::adapter_files::{Adapter, AdapterMethod, ModuleAdapter, ModuleNames, OnnxAdapter, Tensor};
+use crate::adapter_files::{Adapter, AdapterMethod, ModuleAdapter, ModuleNames, OnnxAdapter, PeftFolder, Tensor};
 use crate::finetuning::methods::{Added, FromAdapter, MethodModel};
 use crate::finetuning::{Layer, layers, normalize, untie};
 use crate::graph::{Constant, Graph, ValueId};
 use crate::model_file::onnx::tensor_shape_proto::{Dimension, dimension};
 use crate::model_file::onnx::{ModelProto, ValueInfoProto, type_proto};
-use crate::model_file::{Model, OnnxFile};
+use crate::model_file::{Model, OnnxFile, constant_of};
 use crate::operators::OperatorCatalog;
+use crate::trained_adapters::METADATA;
 
 /// A model whose adapter is given to it, and one adapter for it.
 #[derive(Clone, Debug)]
@@ -150,6 +153,45 @@ pub fn taking_adapter(
 pub fn wrapper(model: &Model, catalog: &OperatorCatalog) -> Result<Option<String>, CompilerError> {
     let (_, layers) = opened(model, catalog)?;
     Ok(ModuleNames::wrapper(layers.iter().map(|layer| layer.name.as_str())))
+}
+
+/// The adapters that a model holds beside its weights, as a run exports it with `output.adapters: unmerged`.
+///
+/// # Errors
+/// It holds none that can be taken out, or what it says of them is damaged.
+pub fn adapters_in(model: &Model) -> Result<Vec<Adapter>, CompilerError> {
+    let wrong = |message: String| CompilerError::AdapterFile { path: model.path().to_owned(), message };
+    let Some(text) = model.metadata(METADATA) else {
+        let message = "it does not say where in it an adapter is; a run with `output.adapters: unmerged` and `lora`, `ia3` or `oft` \
+                       exports such a model";
+        return Err(wrong(message.into()));
+    };
+    let damaged = || wrong(format!("what its metadata `{METADATA}` says is damaged"));
+    let entries: Vec<InModel> = serde_json::from_str(text).map_err(|_| damaged())?;
+    let tensors = model.file_graph().initializer.iter();
+    let held: HashMap<&str, _> = tensors.map(|tensor| (tensor.name(), tensor)).collect();
+    let adapter = |entry: InModel| {
+        let mut tensors = BTreeMap::new();
+        for (key, (name, is_turned)) in entry.tensors {
+            let constant = held.get(name.as_str()).and_then(|tensor| constant_of(tensor).ok()).ok_or_else(damaged)?;
+            let no_floats = || wrong(format!("`{}` in it is no tensor of 32-bit floats", shown(&name)));
+            let values = constant.to_f32().ok_or_else(no_floats)?;
+            // of scales the shape of a convolution's, so that the configuration says of what they are
+            let is_of_scales = key.ends_with(".ia3_l");
+            let shape = if is_of_scales { vec![1, values.len(), 1, 1] } else { constant.shape };
+            let tensor = Tensor::new(shape, values).ok_or_else(damaged)?;
+            tensors.insert(key, if is_turned { tensor.turned() } else { tensor });
+        }
+        PeftFolder::adapter_of(entry.config.to_string().into_bytes(), &tensors).map_err(wrong)
+    };
+    entries.into_iter().map(adapter).collect()
+}
+
+/// What a model says of an adapter in it.
+#[derive(Deserialize)]
+struct InModel {
+    config: Value,
+    tensors: BTreeMap<String, (String, bool)>,
 }
 
 /// Rank of the factors in each group of a convolution.

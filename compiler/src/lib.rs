@@ -29,9 +29,10 @@ mod scoring;
 mod simplify;
 mod suffix;
 mod tensor_entry;
+mod trained_adapters;
 mod weights_file;
 
-pub use adapted_model::{AdaptableModel, merge_adapters, taking_adapter, wrapper};
+pub use adapted_model::{AdaptableModel, adapters_in, merge_adapters, taking_adapter, wrapper};
 pub use describe::{LayerReport, ModelReport, OperatorCoverage, SharedWeight, describe};
 pub use error::CompilerError;
 pub use finetuning::{FeatureHead, FineTuning, HeadChoice, LayerInitializer, Method};

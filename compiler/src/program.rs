@@ -3,22 +3,23 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use millstream_schemas::recipe::{AdaptersOutput, BatchNormalization, TrainSelection};
 use millstream_schemas::{ParameterEntry, TrainingManifest};
 
-use crate::adapter_files::{Adapter, AdapterMethod, ModuleNames, Tensor};
+use crate::adapter_files::Adapter;
 use crate::backward::{TrainedPath, gradients, gradients_behind};
 use crate::binding::{bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic};
 use crate::finetuning::dropout;
-use crate::finetuning::methods::{AdapterForm, MergedWeight};
+use crate::finetuning::methods::MergedWeight;
 use crate::finetuning::{FineTuning, Head, Layer, classes_second};
 use crate::graph::{Constant, ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::model_file::onnx::ModelProto;
 use crate::model_file::{Header, MOST_ENCODED, Model, OnnxFile};
 use crate::operators::OperatorCatalog;
-use crate::prepared::{Prepared, WholeWeight, prepare, unique_parameters};
+use crate::prepared::{Prepared, prepare, unique_parameters};
 use crate::raised_opset::raise;
 use crate::run_graph::RunGraph;
 use crate::tensor_entry::tensor_entry;
+use crate::trained_adapters::{Trained as TrainedWeights, TrainedAdapters};
 use crate::{CompilerError, suffix};
 use millstream_schemas::shown;
 
@@ -41,12 +42,8 @@ pub struct TrainingProgram {
     merged: Graph,
     /// How it is merged.
     merges: Vec<MergedWeight>,
-    /// What files of adapters hold of each method.
-    files: Vec<(String, AdapterForm)>,
-    /// Weights of the model itself that are trained.
-    whole: Vec<WholeWeight>,
-    /// What stands in front of the paths of modules in the names of all layers.
-    wrapper: Option<String>,
+    /// What files of adapters hold of it.
+    adapters: TrainedAdapters,
     /// What the pretrained model's file says beside its graph.
     header: Header,
     step: Graph,
@@ -156,6 +153,12 @@ fn compile_selected(
         parameters: trained.entries,
     };
     OnnxFile::new(graph.model_proto(STEP))?;
+    let adapters = TrainedAdapters {
+        files: prepared.files,
+        whole: prepared.whole,
+        wrapper: prepared.wrapper,
+        has_statistics: manifest.parameters.iter().any(|entry| entry.is_statistic),
+    };
     Ok(TrainingProgram {
         manifest,
         parameters: trained.first,
@@ -165,9 +168,7 @@ fn compile_selected(
         deployed: prepared.graph,
         merged: prepared.merged,
         merges: prepared.merges,
-        files: prepared.files,
-        whole: prepared.whole,
-        wrapper: prepared.wrapper,
+        adapters,
         header: model.header(),
         step: graph,
         evaluation,
@@ -316,7 +317,13 @@ impl TrainingProgram {
         adapters: AdaptersOutput,
         metadata: &[(String, String)],
     ) -> Result<OnnxFile, CompilerError> {
-        OnnxFile::new(self.header.signed(metadata).with(&self.tuned(parameters, adapters)?.as_stored()?))
+        let tuned = self.tuned(parameters, adapters)?;
+        let of_adapters = match adapters {
+            AdaptersOutput::Merged => None,
+            AdaptersOutput::Unmerged => self.adapters.metadata(&self.trained(parameters)?, &tuned),
+        };
+        let metadata: Vec<(String, String)> = metadata.iter().cloned().chain(of_adapters).collect();
+        OnnxFile::new(self.header.signed(&metadata).with(&tuned.as_stored()?))
     }
 
     /// The model without what methods have added: with the new head, and whatever else of its own was trained.
@@ -343,49 +350,7 @@ impl TrainingProgram {
     /// # Errors
     /// No method adds anything, one has no form in such files, or something is trained that they cannot hold.
     pub fn adapters(&self, parameters: &[Vec<f32>]) -> Result<Vec<Adapter>, CompilerError> {
-        let refuse = |message: String| Err(CompilerError::setting("output.adapter_files", message));
-        let trained = self.trained(parameters)?;
-        let module = |layer: &str| ModuleNames::module_of(layer, self.wrapper.as_deref());
-        let mut adapters = Vec::new();
-        for (name, form) in &self.files {
-            let method = match (form.method, &form.refusal) {
-                (_, Some(refusal)) => return refuse(format!("`{name}`: {refusal}")),
-                (Some(method), None) if !form.modules.is_empty() => method,
-                _ => {
-                    return refuse(format!(
-                        "`{name}` has no form in files of adapters; use `lora`, `ia3`, `vera` or `oft`"
-                    ));
-                }
-            };
-            let modules = form.modules.iter().map(|own| {
-                let values: Vec<&Constant> = own.trained.iter().map(|value| &trained[value]).collect();
-                (module(&own.layer), (own.rule)(&values))
-            });
-            let (modules, shared, whole) = (modules.collect(), form.shared.clone(), BTreeMap::new());
-            adapters.push(Adapter { method, modules, shared, whole, biases: form.biases });
-        }
-        let Some(first) = adapters.first_mut() else {
-            return refuse("`model.methods` adds nothing, so there is no adapter to write".into());
-        };
-        for own in &self.whole {
-            let Some(form) = &own.form else {
-                return refuse(format!(
-                    "layer `{}` is trained, and files of adapters cannot hold it",
-                    shown(&own.layer)
-                ));
-            };
-            let constant = &trained[&own.value];
-            let values = constant.to_f32().expect("parameters are 32-bit floats");
-            let tensor = Tensor::new(constant.shape.clone(), values).expect("parameters fit their shapes");
-            let tensor = if form.is_turned { tensor.turned() } else { tensor };
-            first.whole.insert(format!("{}.{}", module(&own.layer), form.part), tensor);
-        }
-        if self.manifest.parameters.iter().any(|entry| entry.is_statistic) {
-            return refuse(
-                "statistics of BatchNormalization are trained, and files of adapters cannot hold them".into(),
-            );
-        }
-        Ok(adapters)
+        self.adapters.adapters(&self.trained(parameters)?)
     }
 
     /// Says before a run whether [`TrainingProgram::adapters`] will give something, and [`taking_adapter`] where `as_inputs`.
@@ -395,30 +360,12 @@ impl TrainingProgram {
     /// # Errors
     /// As of those.
     pub fn require_adapters(&self, as_inputs: bool) -> Result<(), CompilerError> {
-        let adapters = self.adapters(&self.parameters)?;
-        let refuse = |message: &str| Err(CompilerError::setting("output.adapter_files", message));
-        if !as_inputs {
-            return Ok(());
-        }
-        if adapters.len() > 1 {
-            return refuse("an .onnx_adapter is of one method, and `model.methods` has several; write `peft`");
-        }
-        if adapters.iter().any(|adapter| adapter.method == AdapterMethod::Vera) {
-            return refuse(
-                "`vera` reads matrices that all layers share, for which an .onnx_adapter has no place; write `peft`",
-            );
-        }
-        if self.deployed.narrow_type().is_some() {
-            return refuse(
-                "an .onnx_adapter is for models of 32-bit floats, and this one is stored in 16; write `peft`",
-            );
-        }
-        Ok(())
+        self.adapters.require(&self.trained(&self.parameters)?, &self.deployed, as_inputs)
     }
 
     /// What stands in front of the paths of modules in the names of all layers of the file, where something does.
     pub fn wrapper(&self) -> Option<&str> {
-        self.wrapper.as_deref()
+        self.adapters.wrapper.as_deref()
     }
 
     /// The graph of the tuned model.
@@ -443,7 +390,7 @@ impl TrainingProgram {
     }
 
     /// Parameters as constants of the model.
-    fn trained(&self, parameters: &[Vec<f32>]) -> Result<HashMap<ValueId, Constant>, CompilerError> {
+    fn trained(&self, parameters: &[Vec<f32>]) -> Result<TrainedWeights, CompilerError> {
         if parameters.len() != self.manifest.parameters.len() {
             return Err(CompilerError::Selection(format!(
                 "{} parameters given, the program has {}",

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use millstream_compiler::adapter_files::{self, Adapter, ModuleAdapter, OnnxAdapter, PeftFolder, Tensor};
 use millstream_compiler::finetuning::methods;
 use millstream_compiler::{
-    FineTuning, HeadChoice, Method, Model, OperatorCatalog, TrainingProgram, compile, merge_adapters, taking_adapter,
+    FineTuning, HeadChoice, Method, Model, OperatorCatalog, TrainingProgram, adapters_in, compile, merge_adapters,
+    taking_adapter,
 };
 use millstream_schemas::recipe::{AdaptersOutput, TrainSelection};
 use millstream_schemas::{AxisLength, Choice};
@@ -209,6 +210,12 @@ fn what_a_run_has_trained_is_in_its_files() {
         let unmerged = again.export_with(&again.parameters, AdaptersOutput::Unmerged, &[]).unwrap();
         assert_near(&scores(&unmerged.to_vec(), Vec::new()), &wanted, &what);
         assert_eq!(program.trained, again.trained, "{what}");
+
+        let unmerged = program.export_with(&parameters, AdaptersOutput::Unmerged, &[]).unwrap().to_vec();
+        match (name, adapters_in(&Model::from_bytes(unmerged).unwrap())) {
+            ("vera", refused) => assert!(refused.unwrap_err().to_string().contains("`output.adapters: unmerged`")),
+            (_, found) => assert_eq!(found.unwrap(), adapters, "{what}"),
+        }
         fs::remove_dir_all(place).unwrap();
     }
 }

@@ -1,19 +1,20 @@
 //! Files of adapters: what a run writes of them, and what `millstream adapter` does with those that are there.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::adapter_files::{self, Adapter, ModuleAdapter, OnnxAdapter, PeftFolder};
 use millstream_compiler::finetuning::pattern_matches;
 use millstream_compiler::{
-    CompilerError, Model, OperatorCatalog, TrainingProgram, merge_adapters, taking_adapter, wrapper,
+    CompilerError, Model, OperatorCatalog, adapters_in, merge_adapters, taking_adapter, wrapper,
 };
-use millstream_schemas::recipe::{AdapterFormat, RecipeText};
+use millstream_schemas::recipe::RecipeText;
 use millstream_schemas::{count, files, shown, shown_path};
 use serde::Serialize;
 
-use crate::run_folder::{MOST_METHODS, RunFolder};
+use crate::adapter_output::{named_by, refused, with_base, write_file, write_peft};
+use crate::opened::MOST_METHODS;
+use crate::run_folder::RunFolder;
 use crate::{Catalogs, Opened, RecipeError, RunOptions, Silent, StartMode, load};
 
 /// The end of the names of ONNX Runtime's files of adapters.
@@ -88,12 +89,16 @@ pub struct ConvertOptions {
     pub cut: Option<String>,
 }
 
-/// What the adapters at a path hold: a folder of PEFT, an `.onnx_adapter` file, or a run that has written some.
+/// What the adapters at a path hold: a folder of PEFT, an `.onnx_adapter` file, a run that has written some, or a model that was
+/// exported with `output.adapters: unmerged`.
 ///
 /// # Errors
 /// There is none, or one is damaged or of a kind that is not read.
 pub fn list(path: &Path) -> Result<Vec<AdapterReport>, RecipeError> {
     let report = |path: PathBuf| Ok(report_of(&path, &adapter_files::read(&path)?));
+    if is_model(path) {
+        return Ok(adapters_in(&Model::read(path)?)?.iter().map(|adapter| report_of(path, adapter)).collect());
+    }
     let run = RunFolder(path.to_owned());
     if !path.is_dir() || path.join(PeftFolder::CONFIG).exists() || !run.recipe().exists() {
         return Ok(vec![report(path.to_owned())?]);
@@ -154,7 +159,8 @@ pub fn convert(options: &ConvertOptions, operators: &OperatorCatalog) -> Result<
     write_as(adapter, options, model.as_ref(), operators)
 }
 
-/// Writes what a run has trained: the best weights, as `model.onnx` has them.
+/// Writes what a run has trained: the best weights, as `model.onnx` has them. In the place of a run's folder a model can stand that was
+/// exported with `output.adapters: unmerged`; data are not needed then.
 ///
 /// # Errors
 /// There is no run, its data are not there any more, or what it has trained has no form in files of adapters.
@@ -164,6 +170,9 @@ pub fn extract(
     catalogs: &Catalogs,
     library: Option<PathBuf>,
 ) -> Result<WrittenAdapters, RecipeError> {
+    if is_model(run) {
+        return extract_from(run, to);
+    }
     let folder = RunFolder(run.to_owned());
     if !folder.recipe().exists() {
         return Err(RecipeError::NoRunToResume { folder: run.to_owned(), found: folder.holds()? });
@@ -188,6 +197,22 @@ pub fn extract(
         } else {
             write_peft(&place, &adapter)?;
         }
+        written.written.push(place);
+    }
+    Ok(written)
+}
+
+fn extract_from(path: &Path, to: &Path) -> Result<WrittenAdapters, RecipeError> {
+    let adapters = adapters_in(&Model::read(path)?)?;
+    if is_onnx_adapter(to) {
+        let message = "an .onnx_adapter is for the model as it was; write a folder, and `convert` it with `--model`";
+        return Err(refused(path, message));
+    }
+    let mut written = WrittenAdapters { written: Vec::new(), summaries: Vec::new(), notes: Vec::new() };
+    for (at, adapter) in adapters.iter().enumerate() {
+        let place = if at == 0 { to.to_owned() } else { numbered(to, at) };
+        write_peft(&place, adapter)?;
+        written.summaries.push(adapter.in_words());
         written.written.push(place);
     }
     Ok(written)
@@ -264,54 +289,6 @@ fn without_front(mut adapter: Adapter, cut: &str) -> Result<Adapter, RecipeError
     }
 }
 
-/// What a run writes of its adapters at its end.
-pub(crate) fn write(
-    opened: &Opened,
-    folder: &RunFolder,
-    program: &TrainingProgram,
-    (parameters, metadata): (&[Vec<f32>], &[(String, String)]),
-    format: AdapterFormat,
-) -> Result<(), RecipeError> {
-    let adapters = program.adapters(parameters)?;
-    match format {
-        AdapterFormat::Peft => {
-            for (at, adapter) in adapters.iter().enumerate() {
-                write_peft(&folder.adapter(at), adapter)?;
-            }
-        }
-        AdapterFormat::OnnxAdapter => {
-            for adapter in adapters {
-                let (file, base) = with_base(program, adapter, (parameters, metadata), &opened.catalogs.operators)?;
-                folder.write_model(&folder.base_model(), &base)?;
-                write_file(&folder.onnx_adapter(), &file)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// How the files of a run name modules, where that is not as its model does.
-pub(crate) fn named_by(program: &TrainingProgram) -> Option<String> {
-    let front = program.wrapper()?;
-    Some(format!(
-        "files of adapters name modules without `{}.`, with which all layers of the model begin",
-        shown(front)
-    ))
-}
-
-fn with_base(
-    program: &TrainingProgram,
-    mut adapter: Adapter,
-    (parameters, metadata): (&[Vec<f32>], &[(String, String)]),
-    operators: &OperatorCatalog,
-) -> Result<(OnnxAdapter, millstream_compiler::OnnxFile), RecipeError> {
-    let base = Model::from_bytes(program.export_without_adapters(parameters, metadata)?.to_vec())?;
-    // the base has it already
-    adapter.whole.clear();
-    let taking = taking_adapter(&base, &adapter, operators)?;
-    Ok((taking.adapter, taking.model))
-}
-
 fn read(path: &Path, skip: &[String]) -> Result<Adapter, RecipeError> {
     let mut adapter = adapter_files::read(path)?;
     for pattern in skip {
@@ -328,8 +305,8 @@ fn read(path: &Path, skip: &[String]) -> Result<Adapter, RecipeError> {
     }
 }
 
-fn refused(path: &Path, message: impl Into<String>) -> RecipeError {
-    CompilerError::AdapterFile { path: path.to_owned(), message: message.into() }.into()
+fn is_model(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|extension| extension == "onnx")
 }
 
 fn is_onnx_adapter(path: &Path) -> bool {
@@ -340,20 +317,4 @@ fn is_onnx_adapter(path: &Path) -> bool {
 fn numbered(path: &Path, at: usize) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{name}-{}", at + 1))
-}
-
-fn write_peft(folder: &Path, adapter: &Adapter) -> Result<(), RecipeError> {
-    fs::create_dir_all(folder).map_err(RecipeError::io("make", folder))?;
-    let PeftFolder { config, tensors } = PeftFolder::of(adapter);
-    // with the configuration the folder is one of PEFT, so it comes last
-    for (name, bytes) in [(PeftFolder::TENSORS, tensors), (PeftFolder::CONFIG, config)] {
-        let path = folder.join(name);
-        files::replace_file(&path, &bytes).map_err(RecipeError::io("write", &path))?;
-    }
-    Ok(())
-}
-
-fn write_file(path: &Path, file: &OnnxAdapter) -> Result<(), RecipeError> {
-    let bytes = file.to_bytes().map_err(|message| refused(path, message))?;
-    files::replace_file(path, &bytes).map_err(RecipeError::io("write", path))
 }

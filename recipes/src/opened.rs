@@ -25,6 +25,9 @@ use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
 use crate::{Catalogs, RecipeError, RowSource, labels_file, overlap};
 
+/// Methods whose adapters a run writes at most.
+pub(crate) const MOST_METHODS: usize = 8;
+
 /// A recipe whose parts were opened and found to fit together. Clones share them; no run changes them.
 #[derive(Clone, Debug)]
 pub struct Opened(Arc<OpenedParts>);
@@ -276,6 +279,11 @@ impl OpenedParts {
         let program = compile(&self.model, &self.fine_tuning_of(batch), &self.catalogs.operators)?;
         let files = &self.recipe.output.adapter_files;
         if !files.is_empty() {
+            let methods = self.recipe.model.as_ref().map_or(0, |model| model.methods.len());
+            if methods > MOST_METHODS {
+                let message = format!("of {methods} methods; files are written of at most {MOST_METHODS}");
+                return Err(RecipeError::mismatch("output.adapter_files", message));
+            }
             program.require_adapters(files.contains(&AdapterFormat::OnnxAdapter))?;
         }
         if !is_counted {

@@ -12,7 +12,7 @@ use crate::preprocessing::Preprocessing;
 use crate::program_files;
 use crate::run_folder::RunFolder;
 use crate::run_state::RunState;
-use crate::{Opened, RecipeError, adapters, labels_file};
+use crate::{Opened, RecipeError, adapter_output, labels_file};
 
 pub(crate) fn write_record(folder: &RunFolder, record: &RunRecord) -> Result<(), RecipeError> {
     record.write(&folder.metrics())?;
@@ -139,7 +139,7 @@ pub(crate) fn export(
     let model = program.export_with(&parameters, opened.recipe.output.adapters, &metadata)?;
     folder.write_model(&folder.model(), &model)?;
     for format in &opened.recipe.output.adapter_files {
-        adapters::write(opened, folder, program, (&parameters, &metadata), *format)?;
+        adapter_output::write(opened, folder, program, (&parameters, &metadata), *format)?;
     }
     match classes {
         [] => Ok(()),

@@ -13,10 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::first_difference::first_difference;
+use crate::opened::MOST_METHODS;
 use crate::{Opened, RecipeError, program_files};
-
-/// Folders for adapters that a run has at most.
-pub(crate) const MOST_METHODS: usize = 8;
 
 const NO_RECIPE: &str = "no recipe can be made of it";
 

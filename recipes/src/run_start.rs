@@ -8,6 +8,7 @@ use millstream_schemas::{Fingerprint, TensorRole, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::{CheckpointSettings, EarlyStopping, Trainer, TrainerSettings};
 
+use crate::adapter_output::named_by;
 use crate::check::Findings;
 use crate::results;
 use crate::run::Run;
@@ -151,7 +152,9 @@ impl Reserved {
             epochs: recipe.training.epochs,
             steps_done: trainer.history().steps,
         });
-        for message in opened.notes.iter().chain(&program.notes) {
+        let has_files = !recipe.output.adapter_files.is_empty();
+        let of_adapters = named_by(program).filter(|_| has_files);
+        for message in opened.notes.iter().chain(&program.notes).chain(&of_adapters) {
             events.event(&Event::Note { message: message.clone() });
         }
         // One without a step fails when it is advanced.

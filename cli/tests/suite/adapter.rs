@@ -53,6 +53,17 @@ fn what_a_run_has_trained_goes_from_file_to_file_and_is_trained_on() {
     for file in ["adapter_config.json", "adapter_model.safetensors"] {
         assert!(place.read(&format!("again/{file}")) == place.read(&format!("run/adapter/{file}")), "{file}");
     }
+    place.run_with("train", &[&LORA[..], &["output.adapters=unmerged", "output.folder=apart"]].concat()).done();
+    place.run(&["adapter", "extract", "apart/model.onnx", "-o", "taken"]).done();
+    let list = |path: &str| {
+        let mut listed = place.run(&["adapter", "list", path, "--json"]).json();
+        listed[0].as_object_mut().unwrap().remove("path");
+        listed
+    };
+    assert_eq!(list("taken"), list("run/adapter"));
+    assert_eq!(list("apart/model.onnx"), list("run/adapter"));
+    assert!(place.read("taken/adapter_model.safetensors") == place.read("run/adapter/adapter_model.safetensors"));
+    place.run(&["adapter", "list", "run/model.onnx"]).failed_with(&["does not say where in it an adapter is"]);
     place.run(&["adapter", "extract", "run", "-o", "again.onnx_adapter"]).done();
     assert!(place.read("again.onnx_adapter") == place.read("run/adapter.onnx_adapter"));
     let there = ["adapter", "convert", "run/adapter", "-o", "there.onnx_adapter", "--skip", "head"];

@@ -61,6 +61,23 @@ impl PeftFolder {
         }
     }
 
+    /// The key of a tensor of a module.
+    pub(crate) fn key(module: &str, part: &str) -> String {
+        format!("{FRONT}{module}.{part}")
+    }
+
+    /// The tensors of a module in PEFT's shapes, each with the end of its key.
+    pub(crate) fn parts_of(own: &ModuleAdapter) -> Vec<(&'static str, Tensor)> {
+        parts(own)
+    }
+
+    /// The adapter of a configuration and of tensors by PEFT's keys.
+    pub(crate) fn adapter_of(config: Vec<u8>, tensors: &BTreeMap<String, Tensor>) -> Result<Adapter, String> {
+        let tensors = safetensors::serialize(tensors.iter().map(|(name, tensor)| (name, Written(tensor))), None);
+        let tensors = tensors.map_err(|error| error.to_string())?;
+        Self { config, tensors }.adapter().map_err(|(_, message)| message)
+    }
+
     /// Reads a folder.
     ///
     /// # Errors
