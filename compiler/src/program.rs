@@ -318,10 +318,7 @@ impl TrainingProgram {
         metadata: &[(String, String)],
     ) -> Result<OnnxFile, CompilerError> {
         let tuned = self.tuned(parameters, adapters)?;
-        let of_adapters = match adapters {
-            AdaptersOutput::Merged => None,
-            AdaptersOutput::Unmerged => self.adapters.metadata(&self.trained(parameters)?, &tuned),
-        };
+        let of_adapters = self.adapters.metadata(&self.trained(parameters)?, &tuned);
         let metadata: Vec<(String, String)> = metadata.iter().cloned().chain(of_adapters).collect();
         OnnxFile::new(self.header.signed(&metadata).with(&tuned.as_stored()?))
     }

@@ -11,7 +11,7 @@ use crate::finetuning::methods::AdapterForm;
 use crate::graph::{Constant, Graph, ValueId};
 use crate::prepared::WholeWeight;
 
-/// Key of the metadata of an unmerged model that says where in it the tensors of adapters are.
+/// Key of the metadata of a model with adapters beside its weights: where in it their tensors are.
 pub(crate) const METADATA: &str = "millstream.adapters";
 
 /// Trained parameters as constants of the model.
@@ -94,8 +94,8 @@ impl TrainedAdapters {
         Ok(())
     }
 
-    /// For each method the configuration of PEFT, and by PEFT's keys where in the unmerged graph a tensor is and whether it is
-    /// turned there; nothing where not all of it is in the graph as it is in files.
+    /// For each method the configuration of PEFT, and by PEFT's keys where in an exported graph a tensor is and whether it is
+    /// turned there; nothing where not all of it is in the graph as it is in files, as where it is merged.
     pub(crate) fn metadata(&self, trained: &Trained, graph: &Graph) -> Option<(String, String)> {
         let adapters = self.adapters(trained).ok()?;
         let mut entries: Vec<Value> = Vec::new();
@@ -105,7 +105,8 @@ impl TrainedAdapters {
                 let module = self.module(&own.layer);
                 let tensors = PeftFolder::parts_of(adapter.modules.get(&module)?);
                 for (value, (part, tensor)) in own.trained.iter().zip(tensors) {
-                    let here = graph.constant_of(*value)?;
+                    let here = Some(*value).filter(|value| graph.contains(*value));
+                    let here = here.and_then(|value| graph.constant_of(value))?;
                     let is_turned = here.shape.len() == 2 && part.starts_with("lora_");
                     // what is spread over a part of a layer's numbers is another tensor in a file
                     if here.shape.iter().product::<usize>() != tensor.values().len() {

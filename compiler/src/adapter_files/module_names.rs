@@ -89,7 +89,7 @@ impl ModuleNames {
     }
 
     fn told(&self) -> String {
-        format!("`{}` for `{}`", shown(&self.put.join(".")), shown(&self.cut.join(".")))
+        format!("`{}` for `{}`", shown(self.put.join(".")), shown(self.cut.join(".")))
     }
 
     /// What all of these names begin with, in front of a first dot, where they are two or more: the wrapper that a model was
