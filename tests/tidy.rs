@@ -37,7 +37,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
     (
         "compiler/src/finetuning/methods",
         "METHOD",
-        &["adapted", "dense", "low_rank", "method", "method_function", "method_kind", "rotation"],
+        &["adapted", "adapter_form", "dense", "low_rank", "method", "method_function", "method_kind", "rotation"],
     ),
     ("compiler/src/initializers", "INITIALIZER", &["fans", "initializer", "random"]),
     (

@@ -121,6 +121,9 @@ pub fn describe(
                 selected,
                 untied,
                 dropped,
+                files: Vec::new(),
+                whole: Vec::new(),
+                wrapper: None,
                 notes,
             };
             described_layers(&prepared, None, catalog)

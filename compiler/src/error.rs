@@ -21,6 +21,14 @@ pub enum CompilerError {
         /// What is wrong, and where.
         message: String,
     },
+    /// A file of an adapter is damaged, or of a kind that is not read.
+    #[error("{}: {message}", shown_path(.path))]
+    AdapterFile {
+        /// The file, or its folder.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        message: String,
+    },
     /// Weights lie in a file that the model may not name.
     #[error("tensor `{tensor}` keeps its data in `{location}`, which is refused: {reason}")]
     ExternalData {

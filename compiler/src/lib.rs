@@ -5,6 +5,8 @@
 //! runs a graph.
 #![forbid(unsafe_code)]
 
+mod adapted_model;
+pub mod adapter_files;
 pub mod backward;
 mod batch_axis;
 mod binding;
@@ -29,8 +31,10 @@ mod scoring;
 mod simplify;
 mod suffix;
 mod tensor_entry;
+mod trained_adapters;
 mod weights_file;
 
+pub use adapted_model::{AdaptableModel, adapters_in, merge_adapters, taking_adapter, wrapper};
 pub use describe::{LayerReport, ModelReport, OperatorCoverage, SharedWeight, describe};
 pub use error::CompilerError;
 pub use finetuning::{FeatureHead, FineTuning, HeadChoice, LayerInitializer, Method};

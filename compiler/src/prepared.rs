@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use millstream_schemas::recipe::{BatchNormalization, TrainSelection};
 use millstream_schemas::{AxisLength, count, shown};
 
+use crate::adapter_files::ModuleNames;
 use crate::binding::{Bindings, length_of};
 use crate::finetuning::heads::{HeadModel, PlacedHead};
-use crate::finetuning::methods::MergedWeight;
+use crate::finetuning::methods::{AdapterForm, MergedWeight};
+use crate::finetuning::stored_form::StoredForm;
 use crate::finetuning::{
     self, Applied, FineTuning, Head, Layer, batch_statistics, check_factors, chosen_output, dropout, initialize,
     layers_before, normalize, pattern_matches, select, standardize_input, undo_output, untie,
@@ -35,8 +37,23 @@ pub(crate) struct Prepared {
     pub(crate) untied: Vec<(String, Vec<ValueId>)>,
     /// Results of the `Dropout` nodes of a new head and of methods.
     pub(crate) dropped: Vec<ValueId>,
+    /// By the names of methods, what files of adapters hold of each.
+    pub(crate) files: Vec<(String, AdapterForm)>,
+    /// Weights of the model itself that are trained.
+    pub(crate) whole: Vec<WholeWeight>,
+    /// What the names of all layers of the file begin with, in front of the paths of the source's modules.
+    pub(crate) wrapper: Option<String>,
     /// What is not as the file says, in words.
     pub(crate) notes: Vec<String>,
+}
+
+/// A weight of the model itself that is trained.
+#[derive(Clone, Debug)]
+pub(crate) struct WholeWeight {
+    pub(crate) layer: String,
+    pub(crate) value: ValueId,
+    /// What parameter of its layer it is, where that can be told.
+    pub(crate) form: Option<StoredForm>,
 }
 
 impl Prepared {
@@ -114,6 +131,8 @@ pub(crate) fn prepare(
     for (input, learned) in &wanted.standardize {
         standardize_input(&mut graph, input, learned)?;
     }
+    let own = finetuning::layers(&graph, catalog);
+    let wrapper = ModuleNames::wrapper(own.iter().map(|layer| layer.name.as_str()));
     let mut model = HeadModel {
         output: chosen_output(&graph, wanted.output.as_deref())?,
         graph: &mut graph,
@@ -142,14 +161,29 @@ pub(crate) fn prepare(
     let applied = Applied::of(&wanted.methods, &graph, &adaptable, head.as_ref(), wanted.seed)?;
     selected.extend(layers.len()..layers.len() + applied.layers.len());
     layers.extend(applied.layers);
+    let whole = whole_weights(&graph, selected.iter().map(|index| &layers[*index]));
     notes.extend(applied.notes);
     let mut dropped = applied.dropped;
     dropped.extend(head.iter().flat_map(|head| &head.dropped));
-    let (graph, merged, merges) = (applied.graph, applied.merged, applied.merges);
+    let (graph, merged, merges, files) = (applied.graph, applied.merged, applied.merges, applied.files);
     notes.extend(dropout::note(&graph, prediction, &dropped, wanted.dropout)?);
     let prediction = Some(prediction);
-    let mut prepared =
-        Prepared { graph, merged, merges, head, prediction, layers, trainable, selected, untied, dropped, notes };
+    let mut prepared = Prepared {
+        graph,
+        merged,
+        merges,
+        head,
+        prediction,
+        layers,
+        trainable,
+        selected,
+        untied,
+        dropped,
+        files,
+        whole,
+        wrapper,
+        notes,
+    };
     let weights = prepared.weights(&prepared.graph);
     let note = batch_statistics::note(&prepared.graph, &weights, wanted.batch_normalization)?;
     prepared.notes.extend(note);
@@ -167,6 +201,18 @@ pub(crate) fn prepare(
             .push(format!("{} selected layer(s) have multiplier 0 and stay as they are, `{first}` first", still.len()));
     }
     Ok(prepared)
+}
+
+/// The weights of these layers that a graph has by itself.
+fn whole_weights<'a>(base: &Graph, layers: impl Iterator<Item = &'a Layer>) -> Vec<WholeWeight> {
+    let own = layers.flat_map(|layer| layer.weights.iter().map(move |weight| (layer, weight)));
+    let own = own.filter(|(_, weight)| base.contains(weight.value));
+    own.map(|(layer, weight)| WholeWeight {
+        layer: layer.beside.clone().unwrap_or_else(|| layer.name.clone()),
+        value: weight.value,
+        form: StoredForm::of(base, weight),
+    })
+    .collect()
 }
 
 /// Frees a batch that the file fixes; an error where it must be another and cannot.

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use millstream_schemas::recipe::{AdaptersOutput, BatchNormalization, TrainSelection};
 use millstream_schemas::{ParameterEntry, TrainingManifest};
 
+use crate::adapter_files::Adapter;
 use crate::backward::{TrainedPath, gradients, gradients_behind};
 use crate::binding::{bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic};
@@ -19,6 +20,7 @@ use crate::prepared::{Prepared, prepare, unique_parameters};
 use crate::raised_opset::raise;
 use crate::run_graph::{Provider, RunGraph};
 use crate::tensor_entry::tensor_entry;
+use crate::trained_adapters::{Trained as TrainedWeights, TrainedAdapters};
 use crate::{CompilerError, suffix};
 use millstream_schemas::shown;
 
@@ -41,6 +43,8 @@ pub struct TrainingProgram {
     merged: Graph,
     /// How it is merged.
     merges: Vec<MergedWeight>,
+    /// What files of adapters hold of it.
+    adapters: TrainedAdapters,
     /// What the pretrained model's file says beside its graph.
     header: Header,
     step: Graph,
@@ -173,6 +177,12 @@ fn compile_selected(
     };
     OnnxFile::new(graph.model_proto(STEP))?;
     let notes = prepared.notes.into_iter().chain(mixed.as_ref().map(ToString::to_string)).collect();
+    let adapters = TrainedAdapters {
+        files: prepared.files,
+        whole: prepared.whole,
+        wrapper: prepared.wrapper,
+        has_statistics: manifest.parameters.iter().any(|entry| entry.is_statistic),
+    };
     Ok(TrainingProgram {
         manifest,
         parameters: trained.first,
@@ -182,6 +192,7 @@ fn compile_selected(
         deployed: prepared.graph,
         merged: prepared.merged,
         merges: prepared.merges,
+        adapters,
         header: model.header(),
         step: graph,
         evaluation,
@@ -337,11 +348,77 @@ impl TrainingProgram {
         adapters: AdaptersOutput,
         metadata: &[(String, String)],
     ) -> Result<OnnxFile, CompilerError> {
-        OnnxFile::new(self.header.signed(metadata).with(&self.tuned(parameters, adapters)?.as_stored()?))
+        let tuned = self.tuned(parameters, adapters)?;
+        let of_adapters = self.adapters.metadata(&self.trained(parameters)?, &tuned);
+        let metadata: Vec<(String, String)> = metadata.iter().cloned().chain(of_adapters).collect();
+        OnnxFile::new(self.header.signed(&metadata).with(&tuned.as_stored()?))
+    }
+
+    /// The model without what methods have added: with the new head, and whatever else of its own was trained.
+    ///
+    /// # Errors
+    /// As [`TrainingProgram::export_with`].
+    pub fn export_without_adapters(
+        &self,
+        parameters: &[Vec<f32>],
+        metadata: &[(String, String)],
+    ) -> Result<OnnxFile, CompilerError> {
+        let mut graph = self.merged.clone();
+        for (value, constant) in self.trained(parameters)?.into_iter().filter(|(value, _)| self.merged.contains(*value))
+        {
+            graph.set_constant(value, constant);
+        }
+        OnnxFile::new(self.header.signed(metadata).with(&graph.as_stored()?))
+    }
+
+    /// What methods have added, with these parameters (manifest order), as files of adapters hold it: one for each method.
+    /// Modules have the names of layers without the front that all layers of the file share. What else was trained is
+    /// held whole by the first.
+    ///
+    /// # Errors
+    /// No method adds anything, one has no form in such files, or something is trained that they cannot hold.
+    pub fn adapters(&self, parameters: &[Vec<f32>]) -> Result<Vec<Adapter>, CompilerError> {
+        self.adapters.adapters(&self.trained(parameters)?)
+    }
+
+    /// Says before a run whether [`TrainingProgram::adapters`] will give something, and [`taking_adapter`] where `as_inputs`.
+    ///
+    /// [`taking_adapter`]: crate::taking_adapter
+    ///
+    /// # Errors
+    /// As of those.
+    pub fn require_adapters(&self, as_inputs: bool) -> Result<(), CompilerError> {
+        self.adapters.require(&self.trained(&self.parameters)?, &self.deployed, as_inputs)
+    }
+
+    /// What stands in front of the paths of modules in the names of all layers of the file, where something does.
+    pub fn wrapper(&self) -> Option<&str> {
+        self.adapters.wrapper.as_deref()
     }
 
     /// The graph of the tuned model.
     fn tuned(&self, parameters: &[Vec<f32>], adapters: AdaptersOutput) -> Result<Graph, CompilerError> {
+        let trained = self.trained(parameters)?;
+        let (mut graph, merges) = match adapters {
+            AdaptersOutput::Merged => (self.merged.clone(), self.merges.as_slice()),
+            AdaptersOutput::Unmerged => (self.deployed.clone(), [].as_slice()),
+        };
+        for (value, constant) in &trained {
+            if graph.contains(*value) {
+                graph.set_constant(*value, constant.clone());
+            }
+        }
+        for merge in merges {
+            let beside: Vec<&Constant> = merge.trained.iter().map(|value| &trained[value]).collect();
+            let own = graph.constant_of(merge.weight).expect("methods merge into constants");
+            let merged = (merge.rule)(own, &beside);
+            graph.set_constant(merge.weight, merged);
+        }
+        Ok(graph)
+    }
+
+    /// Parameters as constants of the model.
+    fn trained(&self, parameters: &[Vec<f32>]) -> Result<TrainedWeights, CompilerError> {
         if parameters.len() != self.manifest.parameters.len() {
             return Err(CompilerError::Selection(format!(
                 "{} parameters given, the program has {}",
@@ -362,22 +439,7 @@ impl TrainingProgram {
             let value = self.deployed.find(&entry.name).expect("parameters are constants of the deployed model");
             trained.insert(value, Constant::f32(entry.shape.clone(), values));
         }
-        let (mut graph, merges) = match adapters {
-            AdaptersOutput::Merged => (self.merged.clone(), self.merges.as_slice()),
-            AdaptersOutput::Unmerged => (self.deployed.clone(), [].as_slice()),
-        };
-        for (value, constant) in &trained {
-            if graph.contains(*value) {
-                graph.set_constant(*value, constant.clone());
-            }
-        }
-        for merge in merges {
-            let beside: Vec<&Constant> = merge.trained.iter().map(|value| &trained[value]).collect();
-            let own = graph.constant_of(merge.weight).expect("methods merge into constants");
-            let merged = (merge.rule)(own, &beside);
-            graph.set_constant(merge.weight, merged);
-        }
-        Ok(graph)
+        Ok(trained)
     }
 }
 

@@ -9,6 +9,8 @@
 //! process can share [`Resources`]: memory, workers, threads of ONNX Runtime.
 #![forbid(unsafe_code)]
 
+mod adapter_output;
+pub mod adapters;
 mod catalogs;
 mod check;
 mod choices;

@@ -6,7 +6,7 @@ use millstream_compiler::graph::TensorType;
 use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SharedResources, SplitRole, StreamOptions};
-use millstream_schemas::recipe::OrderStrength;
+use millstream_schemas::recipe::{AdapterFormat, OrderStrength};
 use millstream_schemas::{
     AxisLength, BatchSpec, Choice, ElementType, Recipe, Standardization, TensorRole, count, shown,
 };
@@ -24,6 +24,9 @@ use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
 use crate::{Catalogs, RecipeError, RowSource, labels_file, overlap};
+
+/// Methods whose adapters a run writes at most.
+pub(crate) const MOST_METHODS: usize = 8;
 
 /// A recipe whose parts were opened and found to fit together. Clones share them; no run changes them.
 #[derive(Clone, Debug)]
@@ -275,6 +278,15 @@ impl OpenedParts {
             return Err(RecipeError::mismatch("model.head", message));
         }
         let program = compile(&self.model, &self.fine_tuning_of(batch), &self.catalogs.operators)?;
+        let files = &self.recipe.output.adapter_files;
+        if !files.is_empty() {
+            let methods = self.recipe.model.as_ref().map_or(0, |model| model.methods.len());
+            if methods > MOST_METHODS {
+                let message = format!("of {methods} methods; files are written of at most {MOST_METHODS}");
+                return Err(RecipeError::mismatch("output.adapter_files", message));
+            }
+            program.require_adapters(files.contains(&AdapterFormat::OnnxAdapter))?;
+        }
         if !is_counted {
             self.require_compared(&program)?;
             return Ok(program);

@@ -12,7 +12,7 @@ use crate::preprocessing::Preprocessing;
 use crate::program_files;
 use crate::run_folder::RunFolder;
 use crate::run_state::RunState;
-use crate::{Opened, RecipeError, labels_file};
+use crate::{Opened, RecipeError, adapter_output, labels_file};
 
 pub(crate) fn write_record(folder: &RunFolder, record: &RunRecord) -> Result<(), RecipeError> {
     record.write(&folder.metrics())?;
@@ -135,8 +135,12 @@ pub(crate) fn export(
             metadata.push((format!("millstream.{decides}"), value.to_string()));
         }
     }
-    let model = program.export_with(&trainer.best_parameters()?, opened.recipe.output.adapters, &metadata)?;
+    let parameters = trainer.best_parameters()?;
+    let model = program.export_with(&parameters, opened.recipe.output.adapters, &metadata)?;
     folder.write_model(&folder.model(), &model)?;
+    for format in &opened.recipe.output.adapter_files {
+        adapter_output::write(opened, folder, program, (&parameters, &metadata), *format)?;
+    }
     match classes {
         [] => Ok(()),
         classes => folder.write(&folder.labels(), labels_file::to_text(classes).as_bytes()),

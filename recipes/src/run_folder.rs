@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::OnnxFile;
+use millstream_compiler::adapter_files::PeftFolder;
 use millstream_schemas::recipe::DamagedPolicy;
 use millstream_schemas::{FileLock, LockAttempt, files};
 use millstream_schemas::{Fingerprint, Recipe, shown_path};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::first_difference::first_difference;
+use crate::opened::MOST_METHODS;
 use crate::{Opened, RecipeError, program_files};
 
 const NO_RECIPE: &str = "no recipe can be made of it";
@@ -42,6 +44,20 @@ impl RunFolder {
 
     pub(crate) fn labels(&self) -> PathBuf {
         self.0.join("labels.txt")
+    }
+
+    /// The folder for what a method has added.
+    pub(crate) fn adapter(&self, method: usize) -> PathBuf {
+        self.0.join(if method == 0 { "adapter".to_owned() } else { format!("adapter-{}", method + 1) })
+    }
+
+    pub(crate) fn onnx_adapter(&self) -> PathBuf {
+        self.0.join("adapter.onnx_adapter")
+    }
+
+    /// The model that takes it.
+    pub(crate) fn base_model(&self) -> PathBuf {
+        self.0.join("base.onnx")
     }
 
     pub(crate) fn metrics(&self) -> PathBuf {
@@ -78,8 +94,13 @@ impl RunFolder {
     }
 
     /// What a run leaves behind, apart from what says how it began.
-    fn results(&self) -> [PathBuf; 4] {
-        [self.model(), self.labels(), self.metrics(), self.report()]
+    fn results(&self) -> Vec<PathBuf> {
+        let folders = (0..MOST_METHODS).map(|at| self.adapter(at));
+        let adapters =
+            folders.flat_map(|folder| [PeftFolder::CONFIG, PeftFolder::TENSORS].map(|name| folder.join(name)));
+        let files =
+            [self.model(), self.labels(), self.metrics(), self.report(), self.onnx_adapter(), self.base_model()];
+        files.into_iter().chain(adapters).collect()
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -152,8 +173,10 @@ impl RunFolder {
         let sources = [Some(&opened.train), opened.evaluate.as_ref()].into_iter().flatten();
         let data = sources.flat_map(|source| source.dataset.files()).map(|file| ("data", file.path.as_path()));
         let model = opened.recipe.model.iter().map(|model| ("model.path", model.path.as_path()));
+        let adapters = adapter_sources(&opened.recipe);
+        let adapters = adapters.iter().map(|path| ("model.methods", path.as_path()));
         let ours: Vec<PathBuf> = self.files().iter().filter_map(|file| file.canonicalize().ok()).collect();
-        for (place, path) in data.chain(model) {
+        for (place, path) in data.chain(model).chain(adapters) {
             if path.canonicalize().is_ok_and(|path| ours.contains(&path)) {
                 let message = format!(
                     "{} is a name under which results are written, so it would be replaced; choose another \
@@ -271,6 +294,17 @@ impl RunFolder {
     }
 }
 
+/// Files of the adapters that a recipe starts from.
+pub(crate) fn adapter_sources(recipe: &Recipe) -> Vec<PathBuf> {
+    let methods = recipe.model.iter().flat_map(|model| &model.methods).filter(|method| method.name == "peft");
+    let paths = methods.filter_map(|method| method.options.get("folder").and_then(Value::as_str)).map(PathBuf::from);
+    let files = paths.flat_map(|path| match path.is_dir() {
+        true => [PeftFolder::CONFIG, PeftFolder::TENSORS].map(|name| path.join(name)).to_vec(),
+        false => vec![path],
+    });
+    files.collect()
+}
+
 /// A folder that no other process writes in as long as this lives.
 #[derive(Debug)]
 pub(crate) struct LockedFolder {
@@ -320,6 +354,9 @@ pub(crate) struct MadeOf {
     pub(crate) train: Fingerprint,
     #[serde(rename = "data.evaluate")]
     pub(crate) evaluate: Option<Fingerprint>,
+    /// Of the adapters that training started from.
+    #[serde(rename = "model.methods", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) adapters: Option<Fingerprint>,
 }
 
 impl MadeOf {

@@ -8,11 +8,12 @@ use millstream_schemas::{Fingerprint, TensorRole, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::{CheckpointSettings, EarlyStopping, Trainer, TrainerSettings};
 
+use crate::adapter_output::named_by;
 use crate::check::Findings;
 use crate::precision::in_precision;
 use crate::results;
 use crate::run::Run;
-use crate::run_folder::{LockedFolder, MadeOf, RunFolder, fixed, make_place_for};
+use crate::run_folder::{LockedFolder, MadeOf, RunFolder, adapter_sources, fixed, make_place_for};
 use crate::run_state::RunState;
 use crate::step_settings::step_settings;
 use crate::stream::Stream;
@@ -153,7 +154,9 @@ impl Reserved {
             epochs: recipe.training.epochs,
             steps_done: trainer.history().steps,
         });
-        for message in opened.notes.iter().chain(&program.notes) {
+        let has_files = !recipe.output.adapter_files.is_empty();
+        let of_adapters = named_by(program).filter(|_| has_files);
+        for message in opened.notes.iter().chain(&program.notes).chain(&of_adapters) {
             events.event(&Event::Note { message: message.clone() });
         }
         // One without a step fails when it is advanced.
@@ -178,7 +181,18 @@ fn made_of(opened: &Opened) -> Result<MadeOf, RecipeError> {
         model: opened.model.fingerprint().clone(),
         train: targets_fingerprint(&opened.train)?,
         evaluate: opened.evaluate.as_ref().map(targets_fingerprint).transpose()?,
+        adapters: adapters_fingerprint(opened)?,
     })
+}
+
+/// Of the files of adapters that training starts from; nothing where it starts from none.
+fn adapters_fingerprint(opened: &Opened) -> Result<Option<Fingerprint>, RecipeError> {
+    let mut bytes = Vec::new();
+    let sources = adapter_sources(&opened.recipe);
+    for path in &sources {
+        bytes.extend(std::fs::read(path).map_err(RecipeError::io("read", path))?);
+    }
+    Ok((!sources.is_empty()).then(|| Fingerprint::of_bytes(&bytes)))
 }
 
 /// Of the rows, their targets included.

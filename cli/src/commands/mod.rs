@@ -1,5 +1,6 @@
 //! One file for each command: it calls the library and prints what comes back.
 
+pub(crate) mod adapter;
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod evaluate;

@@ -5,6 +5,7 @@
     reason = "tests that are left out say so, and one that cannot go on fails"
 )]
 
+mod adapter;
 mod bad_data;
 mod bad_models;
 mod bad_recipes;

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::attention::{Attentions, Role};
-use super::methods::{Added, MergedWeight, Method, MethodModel};
+use super::methods::{AdapterForm, Added, MergedWeight, Method, MethodModel};
 use super::{Head, Layer, find_attentions};
 use crate::CompilerError;
 use crate::graph::{Graph, ValueId};
@@ -19,6 +19,8 @@ pub(crate) struct Applied {
     pub(crate) layers: Vec<Layer>,
     /// Results of `Dropout` nodes that drop in training.
     pub(crate) dropped: Vec<ValueId>,
+    /// By the names of methods, what files of adapters hold of each.
+    pub(crate) files: Vec<(String, AdapterForm)>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -52,8 +54,15 @@ impl Applied {
             }
         }
         require_alone(&added)?;
-        let mut applied =
-            Self { graph, merged, merges: Vec::new(), layers: Vec::new(), dropped: Vec::new(), notes: Vec::new() };
+        let mut applied = Self {
+            graph,
+            merged,
+            merges: Vec::new(),
+            layers: Vec::new(),
+            dropped: Vec::new(),
+            files: Vec::new(),
+            notes: Vec::new(),
+        };
         // what a method takes out of a weight at its start is not in the merged model either, until it is merged
         let changed = added.iter().flat_map(|(_, added)| added.merged.iter().flatten()).map(|merge| merge.weight);
         for weight in changed {
@@ -78,6 +87,7 @@ impl Applied {
             applied.notes.extend(added.notes);
             applied.layers.extend(added.layers);
             applied.dropped.extend(added.dropped);
+            applied.files.push((method.choice().name.clone(), added.file));
             let earlier = std::mem::take(&mut applied.merges);
             applied.merges.extend(added.merged.into_iter().flatten().chain(earlier));
         }

@@ -20,6 +20,7 @@ mod replacement;
 mod selection;
 mod singular_values;
 mod standardize;
+pub(crate) mod stored_form;
 
 use std::collections::BTreeMap;
 

@@ -25,6 +25,7 @@ pub use attributes::Attribute;
 pub use body::Body;
 pub use constant::Constant;
 pub use element_type::ElementType;
+pub(crate) use half_precision::{bf16_to_f32, f16_to_f32};
 pub use integers::{Integers, Known};
 pub use length::{Length, fixed_lengths};
 pub use node::{Node, ValueId};

@@ -51,7 +51,7 @@ pub use flow::{flow, got};
 pub use limits::{LARGEST_BATCH, MOST_THREADS};
 pub use local_path::local_path;
 pub use model::{BatchNormalization, DropoutMode, LayerInitializerRecipe, ModelRecipe, TrainSelection};
-pub use output::{AdaptersOutput, CheckpointRecipe, OutputRecipe};
+pub use output::{AdapterFormat, AdaptersOutput, CheckpointRecipe, OutputRecipe};
 pub use patterns::Patterns;
 pub use placed_fault::{Excerpt, PlacedFault, WrittenAt};
 pub use precision::Precision;

@@ -13,11 +13,19 @@ pub struct OutputRecipe {
     pub checkpoint: CheckpointRecipe,
     /// Where what `model.methods` add stands in the tuned model.
     pub adapters: AdaptersOutput,
+    /// What `model.methods` add as files of their own, beside the tuned model.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub adapter_files: Vec<AdapterFormat>,
 }
 
 impl Default for OutputRecipe {
     fn default() -> Self {
-        Self { folder: "runs/run".into(), checkpoint: CheckpointRecipe::default(), adapters: AdaptersOutput::default() }
+        Self {
+            folder: "runs/run".into(),
+            checkpoint: CheckpointRecipe::default(),
+            adapters: AdaptersOutput::default(),
+            adapter_files: Vec::new(),
+        }
     }
 }
 
@@ -30,6 +38,18 @@ pub enum AdaptersOutput {
     Merged,
     /// Beside the model's own weights, which are as they were.
     Unmerged,
+}
+
+/// A form of files that hold what methods have added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AdapterFormat {
+    /// A folder `adapter` as Hugging Face's PEFT reads it: `adapter_config.json` and `adapter_model.safetensors`; of several
+    /// methods `adapter-2` and so on beside it.
+    Peft,
+    /// `adapter.onnx_adapter` for ONNX Runtime, and `base.onnx`, a model that takes it and others: without one it is the model
+    /// as it was, with the new head. Of one method.
+    OnnxAdapter,
 }
 
 /// When checkpoints are written. One is always written at the end of each epoch and when the run is interrupted.

@@ -50,6 +50,14 @@ fn for_each(recipe: &mut Recipe, definitions: &Definitions, mut each: impl FnMut
     if let DamagedPolicy::Quarantine(Some(file)) = &mut recipe.data.damaged {
         of_path(file, "data.damaged.quarantine");
     }
+    let methods = recipe.model.iter_mut().flat_map(|model| model.methods.iter_mut().enumerate());
+    for (at, method) in methods {
+        for option in definitions.paths("Method", &method.name) {
+            if let Some(Value::String(path)) = method.options.get_mut(&option) {
+                each(path, &format!("model.methods[{at}].{}.{option}", method.name));
+            }
+        }
+    }
     let data = &mut recipe.data;
     for (choices, place) in [(&mut data.inputs, "data.inputs"), (&mut data.targets, "data.targets")] {
         for (name, choice) in choices.iter_mut() {

@@ -8,9 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::adapted::{AdaptedLayers, LinearMap, LinearPart, LinearWeight};
+use super::adapter_form::{AdapterForm, ModuleForm};
 use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use crate::CompilerError;
+use crate::adapter_files::{AdapterMethod, ModuleAdapter, Tensor};
 use crate::finetuning::attention::{Edges, Role};
 use crate::finetuning::{Layer, Weight};
 use crate::graph::{Constant, Graph, ValueId};
@@ -33,11 +35,11 @@ pub(super) const METHOD: MethodKind = MethodKind {
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Ia3 {
+pub(super) struct Ia3 {
     /// Which layers have what they make scaled; `null` for none.
-    layers: Option<AdaptedLayers>,
+    pub(super) layers: Option<AdaptedLayers>,
     /// Which layers have what they read scaled; `null` for none.
-    feed_forward: Option<AdaptedLayers>,
+    pub(super) feed_forward: Option<AdaptedLayers>,
 }
 
 impl Default for Ia3 {
@@ -63,7 +65,8 @@ impl Options for Ia3 {
 
 impl MethodFunction for Ia3 {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
-        let mut added = Added { merged: Some(Vec::new()), ..Added::default() };
+        let file = AdapterForm { method: Some(AdapterMethod::Ia3), ..AdapterForm::default() };
+        let mut added = Added { merged: Some(Vec::new()), file, ..Added::default() };
         let (mut apart, mut parts) = (Vec::new(), Vec::new());
         if let Some(layers) = &self.layers {
             for LinearPart { weight, columns } in layers.parts(model)? {
@@ -132,6 +135,7 @@ fn scale_outputs(
     }
     register(model, weight, scale, columns.as_ref().map_or(outputs, Vec::len), added);
     let full = move |trained: &Constant| spread(trained, outputs, columns.as_deref());
+    in_file(weight, scale, false, full.clone(), added);
     let map = weight.map.clone();
     let of_rows = full.clone();
     let rule = Arc::new(move |own: &Constant, trained: &[&Constant]| scaled_outputs(&map, own, &of_rows(trained[0])));
@@ -186,6 +190,7 @@ fn scale_inputs(
         model.graph.set_input(at + model.graph.nodes().len() - before, 0, scaled);
     }
     register(model, weight, scale, inputs, added);
+    in_file(weight, scale, true, floats, added);
     let map = weight.map.clone();
     let rule = Arc::new(move |own: &Constant, trained: &[&Constant]| scaled_inputs(&map, own, &floats(trained[0])));
     added.merged.get_or_insert_default().push(MergedWeight { weight: weight.value, trained: vec![scale], rule });
@@ -279,6 +284,28 @@ fn register(model: &MethodModel<'_>, weight: &LinearWeight, scale: ValueId, leng
     if !added.adapted.contains(&weight.layer) {
         added.adapted.push(weight.layer.clone());
     }
+}
+
+fn in_file(
+    weight: &LinearWeight,
+    scale: ValueId,
+    are_of_inputs: bool,
+    full: impl Fn(&Constant) -> Vec<f32> + Send + Sync + 'static,
+    added: &mut Added,
+) {
+    let layer = shown(&weight.layer);
+    if matches!(weight.map, LinearMap::Convolution { .. }) {
+        added.file.refusal = Some(format!("`{layer}` is a convolution, and files hold scales of linear layers"));
+    }
+    if added.file.modules.iter().any(|module| module.layer == weight.layer) {
+        added.file.refusal =
+            Some(format!("`{layer}` has what it makes and what it reads scaled, and files hold one of both"));
+    }
+    let rule = Arc::new(move |trained: &[&Constant]| ModuleAdapter::Scales {
+        scales: Tensor::vector(full(trained[0])),
+        are_of_inputs,
+    });
+    added.file.modules.push(ModuleForm { layer: weight.layer.clone(), trained: vec![scale], rule });
 }
 
 fn floats(constant: &Constant) -> Vec<f32> {

@@ -8,13 +8,15 @@ use millstream_schemas::{nearest, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::adapted::{AdaptedLayers, LinearWeight};
+use super::adapted::{AdaptedLayers, LinearMap, LinearWeight};
+use super::adapter_form::{AdapterForm, ModuleForm, tensor};
 use super::low_rank::{
     Branch, Factors, GAIN_FLOOR, Magnitude, TrainedBiases, floats, principal, table_readers, tables,
 };
 use super::method_function::{Added, MergeRule, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use crate::CompilerError;
+use crate::adapter_files::{AdapterMethod, Biases, ModuleAdapter};
 use crate::finetuning::{Layer, Weight, pattern_matches};
 use crate::graph::{Constant, Graph, ValueId};
 use crate::initializers::WeightRandom;
@@ -53,39 +55,42 @@ pub(super) const METHOD: MethodKind = MethodKind {
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Lora {
+pub(super) struct Lora {
     /// Columns of A and rows of B.
     #[schemars(range(min = 1))]
-    rank: usize,
+    pub(super) rank: usize,
     /// What the scale is made of, above 0; usually `rank` or twice that.
     #[schemars(extend("exclusiveMinimum" = 0))]
-    alpha: f64,
+    pub(super) alpha: f64,
     /// Other ranks, by patterns of the names of layers (`*` any run, `?` one character).
-    rank_patterns: BTreeMap<String, usize>,
+    pub(super) rank_patterns: BTreeMap<String, usize>,
     /// Other values of `alpha`, by patterns of the names of layers.
-    alpha_patterns: BTreeMap<String, f64>,
+    pub(super) alpha_patterns: BTreeMap<String, f64>,
     /// Divides `alpha` by the root of the rank instead of the rank.
-    rank_stabilized: bool,
+    pub(super) rank_stabilized: bool,
     /// Learning rate of B over that of A, above 0.
     #[schemars(extend("exclusiveMinimum" = 0))]
-    b_learning_rate_ratio: f32,
+    pub(super) b_learning_rate_ratio: f32,
     /// Where A and B begin.
-    start: Start,
+    pub(super) start: Start,
     /// Trains the magnitude of each output's weights apart from their direction.
-    dora: bool,
+    pub(super) dora: bool,
     /// Share of the numbers in front of A that training leaves out at random, 0 to below 1. The model's own weight reads all.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
-    dropout: f32,
+    pub(super) dropout: f32,
     /// Biases of the model that are trained as well.
-    bias: TrainedBiases,
+    pub(super) bias: TrainedBiases,
     /// Which layers it goes to.
-    layers: AdaptedLayers,
+    pub(super) layers: AdaptedLayers,
+    /// Whether layers that it makes no smaller are adapted too.
+    #[serde(skip)]
+    pub(super) leaves_none_out: bool,
 }
 
 /// Where A and B begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Start {
+pub(super) enum Start {
     /// A uniform in ±1/√inputs, B zero.
     #[default]
     Default,
@@ -109,6 +114,7 @@ impl Default for Lora {
             dropout: 0.0,
             bias: TrainedBiases::default(),
             layers: AdaptedLayers::default(),
+            leaves_none_out: false,
         }
     }
 }
@@ -151,7 +157,7 @@ struct Adapted {
 
 impl MethodFunction for Lora {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
-        let mut added = Added { merged: Some(Vec::new()), is_alone: self.dora, ..Added::default() };
+        let mut added = Added { merged: Some(Vec::new()), is_alone: self.dora, file: self.file(), ..Added::default() };
         let (mut left_out, mut shared) = (Vec::new(), Vec::new());
         let mut scales = HashMap::new();
         let chosen = self.chosen(model)?;
@@ -163,14 +169,15 @@ impl MethodFunction for Lora {
             let rank = by_pattern("rank_patterns", &self.rank_patterns, &weight.layer, self.rank)?;
             let alpha = by_pattern("alpha_patterns", &self.alpha_patterns, &weight.layer, self.alpha)?;
             let factors = Factors { map: weight.map.clone(), rank, scale: self.scale(alpha, rank) };
+            let alpha = self.alpha_in_files(alpha, &weight.map);
             let numbers =
                 |shape: &[usize]| shape.iter().fold(1, |product: usize, length| product.saturating_mul(*length));
             let [a, b] = factors.shapes().map(|shape| numbers(&shape));
-            if a.saturating_add(b) >= numbers(&weight.shape) {
+            if a.saturating_add(b) >= numbers(&weight.shape) && !self.leaves_none_out {
                 left_out.push((weight.layer.clone(), rank));
                 continue;
             }
-            self.add_beside(model, adapted, factors, &mut scales, &mut added)?;
+            self.add_beside(model, adapted, (factors, alpha), &mut scales, &mut added)?;
             shared.extend(weight.is_shared.then(|| weight.layer.clone()));
         }
         if let Some(first) = shared.first() {
@@ -212,6 +219,31 @@ impl Lora {
         alpha / if self.rank_stabilized { rank.sqrt() } else { rank }
     }
 
+    fn file(&self) -> AdapterForm {
+        let is_pissa = self.start == Start::Pissa;
+        let refusal = "`start: pissa` takes a part out of the model's own weights, which then are no longer those that an \
+                       adapter file is for; take another start";
+        AdapterForm {
+            method: Some(AdapterMethod::Lora { is_rank_stabilized: self.rank_stabilized, dropout: self.dropout }),
+            biases: match self.bias {
+                TrainedBiases::None => Biases::None,
+                TrainedBiases::All => Biases::All,
+                TrainedBiases::LoraOnly => Biases::OfModules,
+            },
+            refusal: is_pissa.then(|| refusal.to_owned()),
+            ..AdapterForm::default()
+        }
+    }
+
+    /// Files count the ranks of all groups of a convolution together.
+    fn alpha_in_files(&self, alpha: f64, map: &LinearMap) -> f64 {
+        let groups = match map {
+            LinearMap::Dense { .. } => 1.0,
+            LinearMap::Convolution { groups, .. } => *groups as f64,
+        };
+        alpha * if self.rank_stabilized { groups.sqrt() } else { groups }
+    }
+
     /// The weights of the chosen layers; tables of embeddings, which only names choose, first.
     fn chosen(&self, model: &MethodModel<'_>) -> Result<Vec<Adapted>, CompilerError> {
         let AdaptedLayers::Match(patterns) = &self.layers else {
@@ -245,7 +277,7 @@ impl Lora {
         &self,
         model: &mut MethodModel<'_>,
         adapted: &Adapted,
-        factors: Factors,
+        (factors, alpha): (Factors, f64),
         scales: &mut HashMap<u32, ValueId>,
         added: &mut Added,
     ) -> Result<(), CompilerError> {
@@ -309,7 +341,9 @@ impl Lora {
         added.layers.push(layer(&layer_names[1], b, self.b_learning_rate_ratio));
         added.layers.extend(magnitude.map(|(value, _)| layer(&magnitude_name, value, 1.0)));
         added.adapted.push(weight.layer.clone());
-        let trained = [Some(a), Some(b), magnitude.map(|(value, _)| value)].into_iter().flatten().collect();
+        let trained: Vec<ValueId> =
+            [Some(a), Some(b), magnitude.map(|(value, _)| value)].into_iter().flatten().collect();
+        added.file.modules.push(in_file(adapted, alpha, trained.clone()));
         let rule = merge_rule(factors);
         added.merged.get_or_insert_default().push(MergedWeight { weight: weight.value, trained, rule });
         Ok(())
@@ -351,6 +385,19 @@ impl Lora {
             }
         }
     }
+}
+
+/// What files hold of a layer: A and B with their outputs first.
+fn in_file(adapted: &Adapted, alpha: f64, trained: Vec<ValueId>) -> ModuleForm {
+    let is_table = adapted.is_table;
+    let rule = Arc::new(move |trained: &[&Constant]| ModuleAdapter::LowRank {
+        a: tensor(trained[0]).turned(),
+        b: tensor(trained[1]).turned(),
+        alpha,
+        magnitude: trained.get(2).map(|magnitude| tensor(magnitude)),
+        is_table,
+    });
+    ModuleForm { layer: adapted.weight.layer.clone(), trained, rule }
 }
 
 /// W + s·A·B, times m/‖·‖ where m is trained.

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::adapter_form::AdapterForm;
 use crate::CompilerError;
 use crate::finetuning::{Head, Layer};
 use crate::graph::{Constant, Graph, ValueId};
@@ -47,6 +48,10 @@ pub struct Added {
     pub is_alone: bool,
     /// Whether it leaves what the layers themselves make as it is, and so goes together with any other method.
     pub is_apart: bool,
+    /// Parameters that a file holds whole, and that the model has no place for.
+    pub whole_left_out: Vec<String>,
+    /// What files of adapters hold of it.
+    pub file: AdapterForm,
     /// What is worth knowing, in words.
     pub notes: Vec<String>,
 }

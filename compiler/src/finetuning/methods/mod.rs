@@ -2,6 +2,7 @@
 
 mod adapted;
 mod adapter;
+mod adapter_form;
 mod boft;
 mod dense;
 mod ia3;
@@ -11,6 +12,7 @@ mod method;
 mod method_function;
 mod method_kind;
 mod oft;
+mod peft;
 mod prefix_tuning;
 mod rotation;
 mod vera;
@@ -19,7 +21,10 @@ use std::sync::OnceLock;
 
 use millstream_schemas::choice::Catalog;
 
+pub(crate) use peft::FromAdapter;
+
 pub use adapted::{AdaptedLayers, LinearMap, LinearPart, LinearWeight};
+pub use adapter_form::{AdapterForm, ModuleForm, ModuleRule};
 pub use method::Method;
 pub use method_function::{Added, MergeRule, MergedWeight, MethodFunction, MethodModel};
 pub use method_kind::{Build, MethodKind};
@@ -34,6 +39,7 @@ pub fn standard() -> &'static Catalog<MethodKind> {
             ia3::METHOD,
             lora::METHOD,
             oft::METHOD,
+            peft::METHOD,
             prefix_tuning::METHOD,
             vera::METHOD,
         ])

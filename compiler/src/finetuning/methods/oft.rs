@@ -8,12 +8,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::adapted::{AdaptedLayers, LinearWeight};
+use super::adapter_form::{AdapterForm, ModuleForm, tensor};
 use super::dense::Dense;
 use super::low_rank::floats;
 use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use super::rotation::{before_readers, identity_at, in_blocks, product};
 use crate::CompilerError;
+use crate::adapter_files::{AdapterMethod, ModuleAdapter};
 use crate::finetuning::{Layer, Weight};
 use crate::graph::{Constant, Graph, ValueId};
 
@@ -32,12 +34,12 @@ pub(super) const METHOD: MethodKind = MethodKind {
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Oft {
+pub(super) struct Oft {
     /// Inputs that are turned together.
     #[schemars(range(min = 2))]
-    block_size: usize,
+    pub(super) block_size: usize,
     /// Which layers it goes to; linear ones.
-    layers: AdaptedLayers,
+    pub(super) layers: AdaptedLayers,
 }
 
 impl Default for Oft {
@@ -58,7 +60,8 @@ impl Options for Oft {
 
 impl MethodFunction for Oft {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
-        let mut added = Added { merged: Some(Vec::new()), is_alone: true, ..Added::default() };
+        let file = AdapterForm { method: Some(AdapterMethod::Oft), ..AdapterForm::default() };
+        let mut added = Added { merged: Some(Vec::new()), is_alone: true, file, ..Added::default() };
         let weights = self.layers.weights(model)?;
         let lengths = weights.iter().map(|weight| Dense::of(weight, "oft")).collect::<Result<Vec<_>, _>>()?;
         let whole = lengths.iter().fold(0, |all, dense| common_divisor(all, dense.inputs));
@@ -150,6 +153,9 @@ impl Oft {
             beside: Some(weight.layer.clone()),
         });
         added.adapted.push(weight.layer.clone());
+        let in_file = Arc::new(|trained: &[&Constant]| ModuleAdapter::Rotations { triangles: tensor(trained[0]) });
+        let form = ModuleForm { layer: weight.layer.clone(), trained: vec![trained], rule: in_file };
+        added.file.modules.push(form);
         let rule = Arc::new(move |own: &Constant, trained: &[&Constant]| merged(dense, size, own, trained[0]));
         added.merged.get_or_insert_default().push(MergedWeight { weight: weight.value, trained: vec![trained], rule });
         Ok(())

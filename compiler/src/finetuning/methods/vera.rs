@@ -9,11 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::adapted::{AdaptedLayers, LinearWeight};
+use super::adapter_form::{AdapterForm, ModuleForm, tensor};
 use super::dense::Dense;
 use super::low_rank::floats;
 use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use crate::CompilerError;
+use crate::adapter_files::{AdapterMethod, ModuleAdapter, Tensor};
 use crate::finetuning::{Layer, Weight};
 use crate::graph::{Constant, Graph, ValueId};
 use crate::initializers::WeightRandom;
@@ -32,16 +34,19 @@ pub(super) const METHOD: MethodKind = MethodKind {
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Vera {
+pub(super) struct Vera {
     /// Columns of A and rows of B.
     #[schemars(range(min = 1))]
-    rank: usize,
+    pub(super) rank: usize,
     /// What d begins with, not 0.
-    d_initial: f32,
+    pub(super) d_initial: f32,
     /// Seed of the random matrices: the same models draw the same ones.
-    seed: u64,
+    pub(super) seed: u64,
     /// Which layers it goes to; linear ones.
-    layers: AdaptedLayers,
+    pub(super) layers: AdaptedLayers,
+    /// The random matrices, `[inputs, rank]` and `[rank, outputs]`, where they are not drawn.
+    #[serde(skip)]
+    pub(super) projections: Option<[Tensor; 2]>,
 }
 
 /// The projections are drawn whole; larger ones hold more than the models they are for.
@@ -49,7 +54,7 @@ const MOST_RANK: usize = 1 << 14;
 
 impl Default for Vera {
     fn default() -> Self {
-        Self { rank: 256, d_initial: 0.1, seed: 0, layers: AdaptedLayers::default() }
+        Self { rank: 256, d_initial: 0.1, seed: 0, layers: AdaptedLayers::default(), projections: None }
     }
 }
 
@@ -73,9 +78,28 @@ impl MethodFunction for Vera {
         let weights = self.layers.weights(model)?;
         let lengths = weights.iter().map(|weight| Dense::of(weight, "vera")).collect::<Result<Vec<_>, _>>()?;
         let most = |length: fn(&Dense) -> usize| lengths.iter().map(length).max().unwrap_or(0);
-        let (inputs, outputs) = (most(|dense| dense.inputs), most(|dense| dense.outputs));
+        let (mut inputs, mut outputs) = (most(|dense| dense.inputs), most(|dense| dense.outputs));
+        if let Some([a, b]) = &self.projections {
+            let given = [a.shape()[0], b.shape()[1]];
+            if given[0] < inputs || given[1] < outputs {
+                return Err(CompilerError::setting(
+                    "",
+                    format!(
+                        "vera_A and vera_B are for {given:?} inputs and outputs, and layers have [{inputs}, {outputs}]"
+                    ),
+                ));
+            }
+            [inputs, outputs] = given;
+        }
         let mut projections = Projections::draw(model.graph, self, [inputs, outputs]);
-        let mut added = Added { merged: Some(Vec::new()), ..Added::default() };
+        let shared =
+            [("vera_A", &projections.a.1, [inputs, self.rank]), ("vera_B", &projections.b.1, [self.rank, outputs])];
+        let shared = shared
+            .into_iter()
+            .filter_map(|(name, values, shape)| Some((name.to_owned(), Tensor::new(shape, values.to_vec())?.turned())));
+        let (method, shared) = (Some(AdapterMethod::Vera), shared.collect());
+        let file = AdapterForm { method, shared, ..AdapterForm::default() };
+        let mut added = Added { merged: Some(Vec::new()), file, ..Added::default() };
         let mut shared = None;
         for (weight, dense) in weights.into_iter().zip(lengths) {
             self.add_beside(model.graph, &weight, dense, &mut projections, &mut added)?;
@@ -105,13 +129,17 @@ struct Projections {
 
 impl Projections {
     fn draw(graph: &mut Graph, vera: &Vera, [inputs, outputs]: [usize; 2]) -> Self {
-        let mut draw = |name: &str, shape: [usize; 2], fan: usize| {
+        let given = vera.projections.as_ref();
+        let mut draw = |name: &str, shape: [usize; 2], fan: usize, given: Option<&Tensor>| {
             let bound = (6.0 / fan.max(1) as f64).sqrt();
-            let values = WeightRandom::new(vera.seed, name).uniforms(shape[0] * shape[1], bound);
+            let values = match given {
+                Some(given) => given.values().to_vec(),
+                None => WeightRandom::new(vera.seed, name).uniforms(shape[0] * shape[1], bound),
+            };
             (graph.named_constant(name, Constant::f32(shape, &values)), Arc::from(values))
         };
-        let a = draw("vera_A", [inputs, vera.rank], inputs);
-        let b = draw("vera_B", [vera.rank, outputs], vera.rank);
+        let a = draw("vera_A", [inputs, vera.rank], inputs, given.map(|[a, _]| a));
+        let b = draw("vera_B", [vera.rank, outputs], vera.rank, given.map(|[_, b]| b));
         Self { a, b, rank: vera.rank, whole: [inputs, outputs], parts: BTreeMap::new() }
     }
 
@@ -182,6 +210,12 @@ impl Vera {
             });
         }
         added.adapted.push(weight.layer.clone());
+        let in_file = Arc::new(|trained: &[&Constant]| ModuleAdapter::Vectors {
+            of_rank: tensor(trained[0]),
+            of_outputs: tensor(trained[1]),
+        });
+        let (layer, trained) = (weight.layer.clone(), vec![of_rank, of_outputs]);
+        added.file.modules.push(ModuleForm { layer, trained, rule: in_file });
         let (a, b, rank, whole) =
             (projections.a.1.clone(), projections.b.1.clone(), projections.rank, projections.whole);
         let rule = Arc::new(move |own: &Constant, trained: &[&Constant]| {

@@ -1,0 +1,122 @@
+//! Files of adapters: written by a run, listed, extracted, merged, converted, and trained on.
+
+use serde_json::Value;
+
+use crate::workplace::{Workplace, has_runtime, millstream};
+
+const LORA: [&str; 4] = [
+    "model.methods=[{lora: {rank: 2, alpha: 6, layers: convolution}}]",
+    "model.train=head",
+    "training.epochs=4",
+    "output.adapter_files=[peft, onnx_adapter]",
+];
+
+fn loss(place: &Workplace, model: &str) -> f64 {
+    let said = place.run(&["evaluate", "recipe.yaml", "--json", "--model", model]).json();
+    said["evaluation"]["loss"].as_f64().unwrap()
+}
+
+#[track_caller]
+fn assert_near(a: f64, b: f64) {
+    assert!((a - b).abs() < 1e-5, "{a}, {b}");
+}
+
+#[test]
+fn what_a_run_has_trained_goes_from_file_to_file_and_is_trained_on() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run_with("train", &LORA).done();
+    let tuned = loss(&place, "run/model.onnx");
+
+    let listed = place.run(&["adapter", "list", "run", "--json"]).json();
+    let own = &listed[0];
+    assert_eq!((&own["method"], own["modules"].as_array().unwrap().len()), (&"LORA".into(), 1), "{listed}");
+    let module = serde_json::json!({"module": "conv", "rank": 2, "alpha": 6.0, "numbers": 2 * 27 + 8 * 2});
+    assert_eq!((&own["modules"][0], &own["whole"]), (&module, &serde_json::json!({"head.bias": 3, "head.weight": 24})));
+    let said = place.run(&["adapter", "list", "run/adapter"]).done();
+    assert!(said.contains("LoRA of rank 2 at 1 module, 70 numbers; 27 numbers whole"), "{said}");
+
+    // the base with the adapter is the tuned model, and without it another
+    place.run(&["adapter", "merge", "run/base.onnx", "--adapter", "run/adapter", "-o", "merged.onnx"]).done();
+    assert_near(loss(&place, "merged.onnx"), tuned);
+    place.run(&["adapter", "merge", "run/base.onnx", "-a", "run/adapter.onnx_adapter", "-o", "merged.onnx"]).done();
+    assert_near(loss(&place, "merged.onnx"), tuned);
+    let base = loss(&place, "run/base.onnx");
+    assert!((base - tuned).abs() > 1e-4, "{base}, {tuned}");
+    let halves = ["-a", "run/adapter", "-w", "0.25", "-a", "run/adapter", "-w", "0.75", "--skip", "head"];
+    place.run(&[&["adapter", "merge", "run/base.onnx", "-o", "merged.onnx"][..], &halves[..]].concat()).done();
+    assert_near(loss(&place, "merged.onnx"), tuned);
+
+    place.run(&["adapter", "extract", "run", "-o", "again"]).done();
+    for file in ["adapter_config.json", "adapter_model.safetensors"] {
+        assert!(place.read(&format!("again/{file}")) == place.read(&format!("run/adapter/{file}")), "{file}");
+    }
+    place.run_with("train", &[&LORA[..], &["output.adapters=unmerged", "output.folder=apart"]].concat()).done();
+    place.run(&["adapter", "extract", "apart/model.onnx", "-o", "taken"]).done();
+    let list = |path: &str| {
+        let mut listed = place.run(&["adapter", "list", path, "--json"]).json();
+        listed[0].as_object_mut().unwrap().remove("path");
+        listed
+    };
+    assert_eq!(list("taken"), list("run/adapter"));
+    assert_eq!(list("apart/model.onnx"), list("run/adapter"));
+    assert!(place.read("taken/adapter_model.safetensors") == place.read("run/adapter/adapter_model.safetensors"));
+    place.run(&["adapter", "list", "run/model.onnx"]).failed_with(&["does not say where in it an adapter is"]);
+    place.run(&["adapter", "extract", "run", "-o", "again.onnx_adapter"]).done();
+    assert!(place.read("again.onnx_adapter") == place.read("run/adapter.onnx_adapter"));
+    let there = ["adapter", "convert", "run/adapter", "-o", "there.onnx_adapter", "--skip", "head"];
+    place.run(&[&there[..], &["--model", "model.onnx", "--base", "there.onnx"]].concat()).done();
+    assert!(place.read("there.onnx_adapter") == place.read("run/adapter.onnx_adapter"));
+    place.run(&["adapter", "convert", "there.onnx_adapter", "-o", "back"]).done();
+    let said = place.run(&["adapter", "list", "back"]).done();
+    assert!(said.contains("LoRA of rank 2 at 1 module, 70 numbers\n"), "{said}");
+
+    // a run that starts from it starts where the first has ended, head included
+    let on = [
+        "model.methods=[{peft: {folder: run/adapter}}]",
+        "training.epochs=2",
+        "output.folder=further",
+        "model.train=head",
+    ];
+    let said = place.run_with("check", &on).done();
+    assert!(said.contains("the adapter holds LoRA of rank 2 at 1 module"), "{said}");
+    place.run_with("train", &on).done();
+    let metrics: Value = serde_json::from_slice(&place.read("further/metrics.json")).unwrap();
+    assert_near(metrics["history"]["start"]["loss"].as_f64().unwrap(), tuned);
+    let weights = place.read("run/adapter/adapter_model.safetensors");
+    let mut other = weights.clone();
+    *other.last_mut().unwrap() ^= 1;
+    std::fs::write(place.path("run/adapter/adapter_model.safetensors"), other).unwrap();
+    let resumed = [&["train", "recipe.yaml", "--resume"][..], &on.map(|change| ["--set", change]).concat()].concat();
+    place.run(&resumed).failed_with(&["`model.methods` changed since that run began"]);
+}
+
+#[test]
+fn mistakes_with_adapters_say_what_to_do() {
+    let place = Workplace::new();
+    for (changes, words) in [
+        (["output.adapter_files=[peft]", "model.methods=[]"], "`model.methods` adds nothing"),
+        (
+            ["output.adapter_files=[peft]", "model.methods=[{lora: {rank: 2, layers: convolution, start: pissa}}]"],
+            "`start: pissa` takes a part out of the model's own weights",
+        ),
+        (["output.adapter_files=[]", "model.methods=[{peft: {folder: nowhere}}]"], "nowhere"),
+        (["output.adapter_files=[onx]", "model.methods=[]"], "onx"),
+    ] {
+        place.run_with("check", &changes).failed_with(&[words]);
+    }
+    std::fs::create_dir(place.path("empty")).unwrap();
+    place.write("text.onnx_adapter", "nothing of the kind");
+    for (arguments, words) in [
+        (["list", "empty"], "adapter_config.json is not in it"),
+        (["list", "text.onnx_adapter"], "it is no .onnx_adapter"),
+        (["list", "nowhere"], "cannot read"),
+    ] {
+        place.run(&[&["adapter"][..], &arguments].concat()).failed_with(&[words]);
+    }
+    assert_eq!(millstream(&["adapter", "merge", "model.onnx", "-o", "x.onnx"]).code, Some(2));
+    let uneven = ["adapter", "merge", "model.onnx", "-a", "a", "-a", "b", "-w", "1", "-o", "x.onnx"];
+    place.run(&uneven).failed_with(&["2 adapters and 1 weights"]);
+}

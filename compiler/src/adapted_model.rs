@@ -1,0 +1,251 @@
+//! A model and adapters made elsewhere: merged into its weights, or as inputs of a graph that takes one or another.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use millstream_schemas::shown;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::CompilerError;
+use crate::adapter_files::{Adapter, AdapterMethod, ModuleAdapter, ModuleNames, OnnxAdapter, PeftFolder, Tensor};
+use crate::finetuning::methods::{Added, FromAdapter, MethodModel};
+use crate::finetuning::{Layer, layers, normalize, untie};
+use crate::graph::{Constant, Graph, ValueId};
+use crate::model_file::onnx::tensor_shape_proto::{Dimension, dimension};
+use crate::model_file::onnx::{ModelProto, ValueInfoProto, type_proto};
+use crate::model_file::{Model, OnnxFile, constant_of};
+use crate::operators::OperatorCatalog;
+use crate::trained_adapters::METADATA;
+
+/// A model whose adapter is given to it, and one adapter for it.
+#[derive(Clone, Debug)]
+pub struct AdaptableModel {
+    /// The model. What the adapter holds are inputs that need not be given: without them it computes what it did before.
+    pub model: OnnxFile,
+    /// The adapter under the names of those inputs.
+    pub adapter: OnnxAdapter,
+    /// What is worth knowing, in words.
+    pub notes: Vec<String>,
+}
+
+/// The model with adapters merged into its weights, each times a weight, and what is worth knowing, in words.
+///
+/// # Errors
+/// An adapter does not fit the model, something else reads a weight too, one that is no sum has a weight other than 1 or shares
+/// a layer with another, or one holds something whole that the model has no place for.
+pub fn merge_adapters(
+    model: &Model,
+    adapters: &[(&Adapter, f64)],
+    catalog: &OperatorCatalog,
+) -> Result<(OnnxFile, Vec<String>), CompilerError> {
+    let (base, layers) = opened(model, catalog)?;
+    let mut merged = base.clone();
+    let mut notes = Vec::new();
+    let mut adapted: Vec<(BTreeSet<String>, bool)> = Vec::new();
+    let mut whole: HashMap<ValueId, Constant> = HashMap::new();
+    for (adapter, weight) in adapters {
+        let part = adapter.weighted(*weight).map_err(CompilerError::Selection)?;
+        let mut graph = base.clone();
+        let (added, _) = add(&part, false, (&mut graph, &base, &layers))?;
+        let own: BTreeSet<String> = added.adapted.iter().cloned().collect();
+        let is_sum = part.is_sum();
+        for (other, other_is_sum) in &adapted {
+            if let Some(layer) = own.intersection(other).next().filter(|_| !(is_sum && *other_is_sum)) {
+                return Err(CompilerError::Selection(format!(
+                    "two adapters go to layer `{}`, and one of them is no sum with the model's weights; merge one of them",
+                    shown(layer)
+                )));
+            }
+        }
+        adapted.push((own, is_sum));
+        let Some(merges) = added.merged else {
+            let reason = added.notes.iter().find(|note| note.contains("stays beside")).cloned().unwrap_or_default();
+            return Err(CompilerError::Selection(format!("the adapter cannot be merged: {reason}")));
+        };
+        for merge in merges {
+            let constant = |graph: &Graph, value| graph.constant_of(value).cloned().expect("methods merge constants");
+            if merge.trained.is_empty() {
+                let own = constant(&graph, merge.weight);
+                if whole.insert(merge.weight, own.clone()).is_some_and(|other| other != own) {
+                    return Err(CompilerError::Selection(format!(
+                        "two adapters hold `{}` whole, with other numbers; leave it out of one by `--skip`",
+                        shown(graph.name(merge.weight))
+                    )));
+                }
+                merged.set_constant(merge.weight, own);
+                continue;
+            }
+            let trained: Vec<Constant> = merge.trained.iter().map(|value| constant(&graph, *value)).collect();
+            let result = (merge.rule)(&constant(&merged, merge.weight), &trained.iter().collect::<Vec<_>>());
+            merged.set_constant(merge.weight, result);
+        }
+        notes.extend(added.notes);
+    }
+    let file = OnnxFile::new(model.header().signed(&[]).with(&merged.as_stored()?))?;
+    Ok((file, notes))
+}
+
+/// The model with the tensors of an adapter as inputs, which have defaults: factors of low rank one of rank 0, so that any other
+/// rank can be given; of a convolution, which cannot be of none, one of rank 1 that is zero. The scale of LoRA is in B. What the
+/// adapter holds whole is written into the model.
+///
+/// # Errors
+/// The adapter does not fit the model, is VeRA, whose matrices are no part of such a file, or holds something whole that the
+/// model has no place for.
+pub fn taking_adapter(
+    model: &Model,
+    adapter: &Adapter,
+    catalog: &OperatorCatalog,
+) -> Result<AdaptableModel, CompilerError> {
+    if adapter.method == AdapterMethod::Vera {
+        let message = "VeRA reads matrices that all layers share, for which an .onnx_adapter has no place; merge it, or keep PEFT's folder";
+        return Err(CompilerError::Selection(message.into()));
+    }
+    let (base, layers) = opened(model, catalog)?;
+    if base.narrow_type().is_some() {
+        return Err(CompilerError::unsupported(
+            "an .onnx_adapter for a model of 16-bit floats",
+            "merge the adapter, or take the model in float32",
+        ));
+    }
+    let mut graph = base.clone();
+    let (added, starts) = add(adapter, true, (&mut graph, &base, &layers))?;
+    let mut file = OnnxAdapter::default();
+    let mut open: Vec<(String, usize, String)> = Vec::new();
+    for form in &added.file.modules {
+        let constants: Vec<Constant> =
+            form.trained.iter().filter_map(|value| graph.constant_of(*value).cloned()).collect();
+        let own = (form.rule)(&constants.iter().collect::<Vec<_>>());
+        for (at, (value, constant)) in form.trained.iter().zip(&constants).enumerate() {
+            let name = graph.name(*value).to_owned();
+            let values = constant.to_f32().expect("what is trained are 32-bit floats");
+            file.parameters.extend(Tensor::new(constant.shape.clone(), values).map(|tensor| (name.clone(), tensor)));
+            let mut first = starts[value].clone();
+            if let (ModuleAdapter::LowRank { a, .. }, 0 | 1) = (&own, at) {
+                let is_matrix = a.shape().len() == 2;
+                // A and B of a matrix have their rank inside of the product, of a convolution A has it first
+                let axis = usize::from(is_matrix == (at == 0));
+                let mut shape = constant.shape.clone();
+                let in_a_group = form_rank(&own);
+                shape[axis] = if is_matrix { 0 } else { shape[axis] / in_a_group.max(1) };
+                let numbers = shape.iter().product();
+                first = Constant::f32(shape, &vec![0.0; numbers]);
+                let symbol = if at == 0 { "lora_A.rank" } else { "lora_B.rank" };
+                open.push((
+                    name.clone(),
+                    axis,
+                    format!("{}.{}", form.layer, if is_matrix { "lora_r" } else { symbol }),
+                ));
+            }
+            graph.set_constant(*value, first);
+            graph.set_overridable(*value);
+        }
+    }
+    let mut proto = model.header().signed(&[]).with(&graph.as_stored()?);
+    open.iter().for_each(|(input, axis, symbol)| leave_open(&mut proto, input, *axis, symbol));
+    Ok(AdaptableModel { model: OnnxFile::new(proto)?, adapter: file, notes: added.notes })
+}
+
+/// What the names of all layers of a model begin with, in front of the paths of the source's modules, where something is.
+///
+/// # Errors
+/// The model cannot be read as a graph.
+pub fn wrapper(model: &Model, catalog: &OperatorCatalog) -> Result<Option<String>, CompilerError> {
+    let (_, layers) = opened(model, catalog)?;
+    Ok(ModuleNames::wrapper(layers.iter().map(|layer| layer.name.as_str())))
+}
+
+/// The adapters that a model holds beside its weights, as a run exports it with `output.adapters: unmerged`.
+///
+/// # Errors
+/// It holds none that can be taken out, or what it says of them is damaged.
+pub fn adapters_in(model: &Model) -> Result<Vec<Adapter>, CompilerError> {
+    let wrong = |message: String| CompilerError::AdapterFile { path: model.path().to_owned(), message };
+    let Some(text) = model.metadata(METADATA) else {
+        let message = "it does not say where in it an adapter is; a run with `output.adapters: unmerged` and `lora`, `ia3` or `oft` \
+                       exports such a model";
+        return Err(wrong(message.into()));
+    };
+    let damaged = || wrong(format!("what its metadata `{METADATA}` says is damaged"));
+    let entries: Vec<InModel> = serde_json::from_str(text).map_err(|_| damaged())?;
+    let tensors = model.file_graph().initializer.iter();
+    let held: HashMap<&str, _> = tensors.map(|tensor| (tensor.name(), tensor)).collect();
+    let adapter = |entry: InModel| {
+        let mut tensors = BTreeMap::new();
+        for (key, (name, is_turned)) in entry.tensors {
+            let constant = held.get(name.as_str()).and_then(|tensor| constant_of(tensor).ok()).ok_or_else(damaged)?;
+            let no_floats = || wrong(format!("`{}` in it is no tensor of 32-bit floats", shown(&name)));
+            let values = constant.to_f32().ok_or_else(no_floats)?;
+            // of scales the shape of a convolution's, so that the configuration says of what they are
+            let is_of_scales = key.ends_with(".ia3_l");
+            let shape = if is_of_scales { vec![1, values.len(), 1, 1] } else { constant.shape };
+            let tensor = Tensor::new(shape, values).ok_or_else(damaged)?;
+            tensors.insert(key, if is_turned { tensor.turned() } else { tensor });
+        }
+        PeftFolder::adapter_of(entry.config.to_string().into_bytes(), &tensors).map_err(wrong)
+    };
+    entries.into_iter().map(adapter).collect()
+}
+
+/// What a model says of an adapter in it.
+#[derive(Deserialize)]
+struct InModel {
+    config: Value,
+    tensors: BTreeMap<String, (String, bool)>,
+}
+
+/// Rank of the factors in each group of a convolution.
+fn form_rank(own: &ModuleAdapter) -> usize {
+    match own {
+        ModuleAdapter::LowRank { b, .. } => b.shape()[1],
+        _ => 1,
+    }
+}
+
+/// The graph of the file with a tensor for each parameter, and its layers.
+fn opened(model: &Model, catalog: &OperatorCatalog) -> Result<(Graph, Vec<Layer>), CompilerError> {
+    let mut graph = model.graph(&BTreeMap::new(), catalog)?;
+    normalize(&mut graph);
+    untie(&mut graph, catalog);
+    let found = layers(&graph, catalog);
+    Ok((graph, found))
+}
+
+type Starts = HashMap<ValueId, Constant>;
+
+fn add(
+    adapter: &Adapter,
+    is_bare: bool,
+    (graph, base, layers): (&mut Graph, &Graph, &[Layer]),
+) -> Result<(Added, Starts), CompilerError> {
+    let mut model = MethodModel { graph, base, layers, head: None, seed: 0 };
+    let from = FromAdapter { adapter, dropout: Some(0.0), is_bare };
+    let (added, starts) = from.add(&mut model).map_err(|error| match error {
+        CompilerError::Setting { message, .. } => CompilerError::Selection(message),
+        error => error,
+    })?;
+    match added.whole_left_out.first() {
+        None => Ok((added, starts)),
+        Some(first) => Err(CompilerError::Selection(format!(
+            "the adapter holds `{}` whole, and the model has no layer of that name and shape; leave it out by `--skip`",
+            shown(first)
+        ))),
+    }
+}
+
+/// Gives an axis of an input a name in the place of its length.
+fn leave_open(proto: &mut ModelProto, input: &str, axis: usize, symbol: &str) {
+    let inputs = proto.graph.iter_mut().flat_map(|graph| &mut graph.input);
+    for info in inputs.filter(|info| info.name() == input) {
+        if let Some(dimension) = dimension_of(info, axis) {
+            dimension.value = Some(dimension::Value::DimParam(symbol.to_owned()));
+        }
+    }
+}
+
+fn dimension_of(info: &mut ValueInfoProto, axis: usize) -> Option<&mut Dimension> {
+    match info.r#type.as_mut()?.value.as_mut()? {
+        type_proto::Value::TensorType(tensor) => tensor.shape.as_mut()?.dim.get_mut(axis),
+        _ => None,
+    }
+}

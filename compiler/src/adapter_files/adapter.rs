@@ -1,0 +1,298 @@
+use std::collections::BTreeMap;
+
+use millstream_schemas::{count, shown};
+
+use super::Tensor;
+
+/// What was trained beside a model, as PEFT's folders hold it: modules by their paths in the source of the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adapter {
+    /// By which method.
+    pub method: AdapterMethod,
+    /// What belongs to each module.
+    pub modules: BTreeMap<String, ModuleAdapter>,
+    /// What all modules read: of VeRA `vera_A [rank, inputs]` and `vera_B [outputs, rank]`.
+    pub shared: BTreeMap<String, Tensor>,
+    /// Parameters of the model itself that are held whole, as PyTorch has them: `classifier.weight [outputs, inputs]`.
+    pub whole: BTreeMap<String, Tensor>,
+    /// Which biases are among those.
+    pub biases: Biases,
+}
+
+/// A method with its options for all modules.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum AdapterMethod {
+    /// Two factors of low rank beside each weight, with or without a magnitude (DoRA).
+    Lora {
+        /// Whether the scale is α/√r instead of α/r.
+        is_rank_stabilized: bool,
+        /// Share of the numbers that training leaves out in front of A.
+        dropout: f32,
+    },
+    /// Scales of what modules make or read.
+    Ia3,
+    /// Two random matrices for all modules, and two vectors for each.
+    Vera,
+    /// Rotations of blocks of what modules read.
+    Oft,
+}
+
+/// Which biases of the model are trained beside the modules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Biases {
+    /// None.
+    #[default]
+    None,
+    /// All of the model.
+    All,
+    /// Those of the modules.
+    OfModules,
+}
+
+/// What belongs to one module.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ModuleAdapter {
+    /// s·B·A beside the weight.
+    LowRank {
+        /// `[rank, inputs]`, of a convolution `[rank, inputs in a group, kernel…]`, of a table of embeddings `[rank, rows]`.
+        a: Tensor,
+        /// `[outputs, rank]`, of a convolution `[outputs, rank in a group, 1…]`, of a table `[width, rank]`.
+        b: Tensor,
+        /// α.
+        alpha: f64,
+        /// `[outputs]`: the norms that the outputs' weights are brought to.
+        magnitude: Option<Tensor>,
+        /// Whether the module is a table of embeddings.
+        is_table: bool,
+    },
+    /// One scale for each number that the module makes or reads.
+    Scales {
+        /// `[outputs]` or `[inputs]`.
+        scales: Tensor,
+        /// Whether they are of what it reads.
+        are_of_inputs: bool,
+    },
+    /// d and b of B·diag(d)·A, times b.
+    Vectors {
+        /// d, `[rank]`.
+        of_rank: Tensor,
+        /// b, `[outputs]`.
+        of_outputs: Tensor,
+    },
+    /// Upper triangles of skew matrices, `[blocks, size·(size − 1)/2]`.
+    Rotations {
+        /// Row by row.
+        triangles: Tensor,
+    },
+}
+
+impl AdapterMethod {
+    /// As PEFT's `peft_type` has it.
+    pub fn peft_type(&self) -> &'static str {
+        match self {
+            Self::Lora { .. } => "LORA",
+            Self::Ia3 => "IA3",
+            Self::Vera => "VERA",
+            Self::Oft => "OFT",
+        }
+    }
+
+    /// What the product of factors of a rank is multiplied by.
+    pub fn scale(&self, alpha: f64, rank: usize) -> f64 {
+        let rank = rank as f64;
+        match self {
+            Self::Lora { is_rank_stabilized: true, .. } => alpha / rank.sqrt(),
+            _ => alpha / rank,
+        }
+    }
+}
+
+impl ModuleAdapter {
+    /// The rank of factors, or of VeRA's vectors; nothing for others.
+    pub fn rank(&self) -> Option<usize> {
+        match self {
+            Self::LowRank { a, .. } => a.shape().first().copied(),
+            Self::Vectors { of_rank, .. } => of_rank.shape().first().copied(),
+            Self::Scales { .. } | Self::Rotations { .. } => None,
+        }
+    }
+
+    /// The side of a rotated block; nothing where it has none, or its triangle belongs to no square.
+    pub fn block_size(&self) -> Option<usize> {
+        let Self::Rotations { triangles } = self else { return None };
+        let numbers = *triangles.shape().get(1)?;
+        (2..=1024).find(|size| size * (size - 1) / 2 == numbers)
+    }
+
+    /// How many numbers it holds.
+    pub fn numbers(&self) -> usize {
+        self.tensors().iter().map(|tensor| tensor.values().len()).sum()
+    }
+
+    fn tensors(&self) -> Vec<&Tensor> {
+        match self {
+            Self::LowRank { a, b, magnitude, .. } => [a, b].into_iter().chain(magnitude).collect(),
+            Self::Scales { scales, .. } => vec![scales],
+            Self::Vectors { of_rank, of_outputs } => vec![of_rank, of_outputs],
+            Self::Rotations { triangles } => vec![triangles],
+        }
+    }
+
+    /// The tensors as graphs hold them (`[inputs, rank]`, `[rank, outputs]`), each with the end of its name behind the module.
+    /// `factor` is what B is multiplied by.
+    pub fn in_graphs(&self, factor: f64) -> Vec<(&'static str, Tensor)> {
+        match self {
+            Self::LowRank { a, b, magnitude, is_table, .. } => {
+                let names = if *is_table {
+                    ["lora_embedding_A", "lora_embedding_B"]
+                } else {
+                    ["lora_A.weight", "lora_B.weight"]
+                };
+                let magnitude = magnitude.iter().map(|magnitude| ("lora_magnitude_vector", magnitude.clone()));
+                [(names[0], a.turned()), (names[1], b.turned().times(factor))].into_iter().chain(magnitude).collect()
+            }
+            Self::Scales { scales, .. } => vec![("ia3_l", scales.clone())],
+            Self::Vectors { of_rank, of_outputs } => {
+                vec![("vera_lambda_d", of_rank.clone()), ("vera_lambda_b", of_outputs.clone())]
+            }
+            Self::Rotations { triangles } => vec![("oft_R.weight", triangles.clone())],
+        }
+    }
+}
+
+impl Adapter {
+    /// What is wrong with it, if something is: nothing in it, or shapes that do not go together.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.modules.is_empty() {
+            return Err("it holds nothing for any module".into());
+        }
+        self.modules.iter().try_for_each(|(module, own)| {
+            self.check_module(own).map_err(|problem| format!("module `{}`: {problem}", shown(module)))
+        })
+    }
+
+    fn check_module(&self, own: &ModuleAdapter) -> Result<(), String> {
+        match own {
+            ModuleAdapter::LowRank { a, b, alpha, magnitude, .. } => {
+                let (of_a, of_b) = (a.shape(), b.shape());
+                let [rank, _, kernel @ ..] = of_a else { return Err(format!("A has the shape {of_a:?}")) };
+                let [outputs, in_a_group, ones @ ..] = of_b else { return Err(format!("B has the shape {of_b:?}")) };
+                let is_square = kernel.len() == ones.len() && ones.iter().all(|length| *length == 1);
+                // of a convolution in groups, B reads those of its group
+                let fits =
+                    if kernel.is_empty() { rank == in_a_group } else { *in_a_group > 0 && rank % in_a_group == 0 };
+                if *rank == 0 || !is_square || !fits {
+                    return Err(format!("A {of_a:?} and B {of_b:?} are not two factors of one rank"));
+                }
+                if !(self.method.scale(*alpha, *rank) as f32).is_normal() {
+                    return Err(format!("alpha {alpha} over a rank of {rank} is no usual 32-bit float"));
+                }
+                match magnitude {
+                    Some(magnitude) if magnitude.shape() != [*outputs] => {
+                        Err(format!("the magnitude has the shape {:?}, wanted [{outputs}]", magnitude.shape()))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            ModuleAdapter::Scales { .. } => Ok(()),
+            ModuleAdapter::Vectors { of_rank, of_outputs } => {
+                let [rank, outputs] = [of_rank, of_outputs].map(|vector| vector.values().len());
+                let shape = |name: &str| self.shared.get(name).map(Tensor::shape);
+                match (shape("vera_A"), shape("vera_B")) {
+                    (Some([of_a, _]), Some([most, of_b])) if *of_a == rank && *of_b == rank && *most >= outputs => {
+                        Ok(())
+                    }
+                    (Some(a), Some(b)) => {
+                        Err(format!("vectors of {rank} and {outputs} do not fit vera_A {a:?} and vera_B {b:?}"))
+                    }
+                    _ => Err("vera_A and vera_B are not beside it: save it with `save_projection=True`".into()),
+                }
+            }
+            ModuleAdapter::Rotations { triangles } => match own.block_size() {
+                Some(_) => Ok(()),
+                None => Err(format!("oft_R has the shape {:?}, wanted [blocks, size·(size − 1)/2]", triangles.shape())),
+            },
+        }
+    }
+
+    /// Whether it has magnitudes, that is, is DoRA.
+    pub fn has_magnitudes(&self) -> bool {
+        self.modules.values().any(|own| matches!(own, ModuleAdapter::LowRank { magnitude: Some(_), .. }))
+    }
+
+    /// Whether it adds to the model's weights and does nothing else to them, so that several can be added.
+    pub(crate) fn is_sum(&self) -> bool {
+        matches!(self.method, AdapterMethod::Lora { .. } | AdapterMethod::Vera) && !self.has_magnitudes()
+    }
+
+    /// What B is multiplied by, so that a scale of 1 gives the same.
+    pub(crate) fn factor(&self, own: &ModuleAdapter) -> f64 {
+        match own {
+            ModuleAdapter::LowRank { a, alpha, .. } => self.method.scale(*alpha, a.shape()[0]),
+            _ => 1.0,
+        }
+    }
+
+    /// The same with what it adds multiplied by a weight.
+    ///
+    /// # Errors
+    /// What the method does is not a sum, so that no part of it can be taken.
+    pub fn weighted(&self, weight: f64) -> Result<Self, String> {
+        if weight == 1.0 {
+            return Ok(self.clone());
+        }
+        let refused = || {
+            let name = if self.has_magnitudes() { "DoRA" } else { self.method.peft_type() };
+            Err(format!(
+                "{name} multiplies what the model has, so that it has no part of {weight}; give it the weight 1"
+            ))
+        };
+        let mut part = self.clone();
+        for own in part.modules.values_mut() {
+            match own {
+                ModuleAdapter::LowRank { b, magnitude: None, .. } => *b = b.times(weight),
+                ModuleAdapter::Vectors { of_outputs, .. } => *of_outputs = of_outputs.times(weight),
+                _ => return refused(),
+            }
+        }
+        match self.whole.keys().next() {
+            None => Ok(part),
+            Some(first) => Err(format!(
+                "it holds `{}` whole, of which no part can be taken; give it the weight 1, or leave that out by `--skip`",
+                shown(first)
+            )),
+        }
+    }
+
+    /// Leaves out the modules, and what is held whole of modules, that match.
+    pub fn without(&mut self, is_left_out: &dyn Fn(&str) -> bool) {
+        self.modules.retain(|module, _| !is_left_out(module));
+        self.whole.retain(|name, _| {
+            !is_left_out(name) && name.rsplit_once('.').is_none_or(|(module, _)| !is_left_out(module))
+        });
+    }
+
+    /// The method, the modules and their ranks in words.
+    pub fn in_words(&self) -> String {
+        let mut ranks: BTreeMap<usize, usize> = BTreeMap::new();
+        self.modules.values().filter_map(ModuleAdapter::rank).for_each(|rank| *ranks.entry(rank).or_default() += 1);
+        let of = match ranks.keys().collect::<Vec<_>>()[..] {
+            [] => String::new(),
+            [rank] => format!(" of rank {rank}"),
+            [first, .., last] => format!(" of ranks {first} to {last}"),
+        };
+        let name = match self.method {
+            AdapterMethod::Lora { .. } if self.has_magnitudes() => "DoRA",
+            AdapterMethod::Lora { is_rank_stabilized: true, .. } => "rsLoRA",
+            AdapterMethod::Lora { .. } => "LoRA",
+            AdapterMethod::Ia3 => "IA³",
+            AdapterMethod::Vera => "VeRA",
+            AdapterMethod::Oft => "OFT",
+        };
+        let numbers: usize = self.modules.values().map(ModuleAdapter::numbers).sum();
+        let whole: usize = self.whole.values().map(|tensor| tensor.values().len()).sum();
+        let beside = if whole > 0 { format!("; {} whole", count(whole as u64, "number")) } else { String::new() };
+        let modules = count(self.modules.len() as u64, "module");
+        format!("{name}{of} at {modules}, {}{beside}", count(numbers as u64, "number"))
+    }
+}

@@ -1,0 +1,18 @@
+//! Files of adapters: PEFT's folders and ONNX Runtime's `.onnx_adapter`, as plain tensors. What they do to a graph is no part of
+//! this folder.
+
+mod adapter;
+mod module_names;
+mod numbers;
+mod onnx_adapter;
+mod peft_config;
+mod peft_folder;
+mod read;
+mod tensor;
+
+pub use adapter::{Adapter, AdapterMethod, Biases, ModuleAdapter};
+pub use module_names::ModuleNames;
+pub use onnx_adapter::OnnxAdapter;
+pub use peft_folder::PeftFolder;
+pub use read::read;
+pub use tensor::Tensor;

@@ -1,0 +1,253 @@
+//! `adapter_config.json` of PEFT: the keys that change what an adapter computes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_schemas::shown;
+use serde_json::{Map, Value, json};
+
+use super::adapter::{Adapter, AdapterMethod, Biases, ModuleAdapter};
+
+/// What of the file matters to the numbers beside it.
+#[derive(Clone, Debug)]
+pub(super) struct PeftConfig {
+    pub(super) method: AdapterMethod,
+    pub(super) biases: Biases,
+    alpha: f64,
+    alphas: BTreeMap<String, f64>,
+    feed_forward: Vec<String>,
+}
+
+/// Keys that change what an adapter computes in a way that is not read here.
+const REFUSED: [&str; 16] = [
+    "alora_invocation_tokens",
+    "arrow_config",
+    "block_share",
+    "coft",
+    "kasa_config",
+    "layer_replication",
+    "lora_bias",
+    "megatron_config",
+    "monteclora_config",
+    "rank_dropout",
+    "target_parameters",
+    "trainable_token_indices",
+    "use_bdlora",
+    "use_qalora",
+    "velora_config",
+    "layers_to_save",
+];
+
+/// Starts that leave the model itself other than it was.
+const CHANGING_STARTS: [&str; 5] = ["corda", "loftq", "lora_ga", "olora", "pissa"];
+
+impl PeftConfig {
+    /// Of the file's text.
+    pub(super) fn read(text: &[u8]) -> Result<Self, String> {
+        let value: Value = serde_json::from_slice(text).map_err(|error| format!("it is no JSON: {error}"))?;
+        let Value::Object(keys) = value else { return Err("it is no JSON object".into()) };
+        for key in REFUSED {
+            if keys.get(key).is_some_and(is_on) {
+                return Err(format!("`{key}` is set, and adapters of that kind are not read"));
+            }
+        }
+        let start = keys.get("init_lora_weights").and_then(Value::as_str).unwrap_or_default();
+        if CHANGING_STARTS.iter().any(|changing| start.starts_with(changing)) {
+            return Err(format!(
+                "`init_lora_weights` is `{}`, which changes the model itself; save it with \
+                 `path_initial_model_for_weight_conversion`, which makes it an adapter for the model as it was",
+                shown(start)
+            ));
+        }
+        let number = |key: &str| keys.get(key).and_then(Value::as_f64);
+        let is_true = |key: &str| keys.get(key).and_then(Value::as_bool).unwrap_or(false);
+        let method = match keys.get("peft_type").and_then(Value::as_str) {
+            Some("LORA") => AdapterMethod::Lora {
+                is_rank_stabilized: is_true("use_rslora"),
+                dropout: number("lora_dropout").unwrap_or(0.0) as f32,
+            },
+            Some("IA3") => AdapterMethod::Ia3,
+            Some("VERA") => AdapterMethod::Vera,
+            Some("OFT") => {
+                let terms = number("num_cayley_neumann_terms").unwrap_or(5.0);
+                if !is_true("use_cayley_neumann") || terms != 5.0 {
+                    return Err(
+                        "rotations are read where `use_cayley_neumann` is true and `num_cayley_neumann_terms` 5".into(),
+                    );
+                }
+                AdapterMethod::Oft
+            }
+            Some(other) => return Err(format!("`peft_type` is `{}`; LORA, IA3, VERA and OFT are read", shown(other))),
+            None => return Err("`peft_type` is missing".into()),
+        };
+        let biases = match keys.get("bias").and_then(Value::as_str).unwrap_or("none") {
+            "none" => Biases::None,
+            "all" => Biases::All,
+            "lora_only" | "vera_only" | "oft_only" => Biases::OfModules,
+            other => return Err(format!("`bias` is `{}`", shown(other))),
+        };
+        Ok(Self {
+            method,
+            biases,
+            alpha: number("lora_alpha").unwrap_or(8.0),
+            alphas: patterns(&keys, "alpha_pattern")?,
+            feed_forward: texts(keys.get("feedforward_modules")),
+        })
+    }
+
+    /// α of a module: of the pattern that is the end of its path, or else that of all.
+    pub(super) fn alpha_of(&self, module: &str) -> f64 {
+        let own = self.alphas.iter().find(|(pattern, _)| match pattern.strip_prefix('^') {
+            Some(whole) => whole == module,
+            None => is_end(pattern, module),
+        });
+        own.map_or(self.alpha, |(_, alpha)| *alpha)
+    }
+
+    /// Whether scales of a module are of what it reads, where their shape does not tell.
+    pub(super) fn is_feed_forward(&self, module: &str) -> bool {
+        self.feed_forward.iter().any(|name| module.ends_with(name.as_str()))
+    }
+
+    /// The file for an adapter.
+    pub(super) fn text_of(adapter: &Adapter) -> Vec<u8> {
+        let names: Vec<&String> = adapter.modules.keys().collect();
+        let mut keys = Map::new();
+        let mut say = |key: &str, value: Value| keys.insert(key.to_owned(), value);
+        say("peft_type", adapter.method.peft_type().into());
+        say("task_type", Value::Null);
+        say("base_model_name_or_path", Value::Null);
+        say("inference_mode", true.into());
+        say("target_modules", json!(names));
+        let whole: BTreeSet<&str> = adapter.whole.keys().filter_map(|name| whole_module(adapter, name)).collect();
+        say("modules_to_save", if whole.is_empty() { Value::Null } else { json!(whole) });
+        let only = |word: &str| match adapter.biases {
+            Biases::None => Value::from("none"),
+            Biases::All => "all".into(),
+            Biases::OfModules => format!("{word}_only").into(),
+        };
+        match adapter.method {
+            AdapterMethod::Lora { is_rank_stabilized, dropout } => {
+                let rank = usual(adapter.modules.values().filter_map(ModuleAdapter::rank).map(|rank| (rank, rank)));
+                let alphas = adapter.modules.values().filter_map(alpha_of).map(|alpha| (alpha.to_bits(), alpha));
+                let alpha = usual(alphas);
+                let of = |value: &dyn Fn(&ModuleAdapter) -> Option<Value>| -> Map<String, Value> {
+                    let own = adapter.modules.iter();
+                    own.filter_map(|(name, own)| Some((name.clone(), value(own)?))).collect()
+                };
+                let ranks = of(&|own| own.rank().filter(|own| Some(*own) != rank).map(Value::from));
+                let alphas = of(&|own| alpha_of(own).filter(|own| Some(*own) != alpha).map(whole_number));
+                say("r", rank.unwrap_or(8).into());
+                say("lora_alpha", whole_number(alpha.unwrap_or(8.0)));
+                // as short as the number of 32 bits is written
+                let dropout = dropout.to_string().parse().unwrap_or_else(|_| f64::from(dropout));
+                say("lora_dropout", whole_number(dropout));
+                say("rank_pattern", ranks.into());
+                say("alpha_pattern", alphas.into());
+                say("use_rslora", is_rank_stabilized.into());
+                say("use_dora", adapter.has_magnitudes().into());
+                say("fan_in_fan_out", false.into());
+                say("bias", only("lora"));
+            }
+            AdapterMethod::Ia3 => {
+                let is_of_inputs =
+                    |own: &ModuleAdapter| matches!(own, ModuleAdapter::Scales { are_of_inputs: true, .. });
+                let own = adapter.modules.iter().filter(|(_, own)| is_of_inputs(own)).map(|(name, _)| name);
+                say("feedforward_modules", json!(own.collect::<Vec<_>>()));
+                say("fan_in_fan_out", false.into());
+            }
+            AdapterMethod::Vera => {
+                let rank = adapter.modules.values().find_map(ModuleAdapter::rank);
+                say("r", rank.unwrap_or(256).into());
+                say("save_projection", true.into());
+                say("projection_prng_key", 0.into());
+                say("fan_in_fan_out", false.into());
+                say("bias", only("vera"));
+            }
+            AdapterMethod::Oft => {
+                let size = adapter.modules.values().find_map(ModuleAdapter::block_size);
+                say("r", 0.into());
+                say("oft_block_size", size.unwrap_or(32).into());
+                say("use_cayley_neumann", true.into());
+                say("num_cayley_neumann_terms", 5.into());
+                say("coft", false.into());
+                say("block_share", false.into());
+                say("fan_in_fan_out", false.into());
+                say("bias", only("oft"));
+            }
+        }
+        serde_json::to_vec_pretty(&keys).expect("maps of strings serialize")
+    }
+}
+
+/// The module that is held whole for a parameter; none of a bias that is trained by itself.
+pub(super) fn whole_module<'a>(adapter: &Adapter, name: &'a str) -> Option<&'a str> {
+    let (module, part) = name.rsplit_once('.')?;
+    let is_bias = part == "bias" && adapter.biases != Biases::None;
+    (!is_bias || adapter.whole.contains_key(&format!("{module}.weight"))).then_some(module)
+}
+
+fn alpha_of(own: &ModuleAdapter) -> Option<f64> {
+    match own {
+        ModuleAdapter::LowRank { alpha, .. } => Some(*alpha),
+        _ => None,
+    }
+}
+
+/// The value that most have, the first in the order of the keys among equals.
+fn usual<K: Ord, T: Copy>(values: impl Iterator<Item = (K, T)>) -> Option<T> {
+    let mut counts: BTreeMap<K, (usize, T)> = BTreeMap::new();
+    for (key, value) in values {
+        counts.entry(key).or_insert((0, value)).0 += 1;
+    }
+    let mut best: Option<(usize, T)> = None;
+    for (count, value) in counts.into_values() {
+        if best.is_none_or(|(most, _)| count > most) {
+            best = Some((count, value));
+        }
+    }
+    best.map(|(_, value)| value)
+}
+
+/// Without a point where there is nothing behind it.
+fn whole_number(number: f64) -> Value {
+    if number.fract() == 0.0 && number.abs() < 1e15 { Value::from(number as i64) } else { Value::from(number) }
+}
+
+fn is_on(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Bool(true) => true,
+    }
+}
+
+/// Whether a path is this, or ends with it behind a dot.
+fn is_end(end: &str, path: &str) -> bool {
+    path.strip_suffix(end).is_some_and(|front| front.is_empty() || front.ends_with('.'))
+}
+
+fn texts(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Some(Value::String(text)) => vec![text.clone()],
+        _ => Vec::new(),
+    }
+}
+
+/// PEFT takes the keys for regular expressions of the ends of paths; those that say more than a path are not read.
+fn patterns(keys: &Map<String, Value>, key: &str) -> Result<BTreeMap<String, f64>, String> {
+    let mut found = BTreeMap::new();
+    for (pattern, value) in keys.get(key).and_then(Value::as_object).into_iter().flatten() {
+        let plain = pattern.strip_prefix('^').unwrap_or(pattern).replace("\\.", ".");
+        if plain.contains(['*', '+', '?', '(', ')', '[', ']', '{', '}', '|', '\\', '$', '^']) {
+            return Err(format!("`{key}` has the regular expression `{}`; paths of modules are read", shown(pattern)));
+        }
+        let value = value.as_f64().ok_or_else(|| format!("`{key}` has no number for `{}`", shown(pattern)))?;
+        let pattern = if pattern.starts_with('^') { format!("^{plain}") } else { plain };
+        found.insert(pattern, value);
+    }
+    Ok(found)
+}

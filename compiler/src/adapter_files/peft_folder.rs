@@ -1,0 +1,373 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use millstream_schemas::{shown, shown_path};
+use safetensors::{Dtype, SafeTensors, View};
+
+use super::Tensor;
+use super::adapter::{Adapter, AdapterMethod, ModuleAdapter};
+use super::numbers::Stored;
+use super::peft_config::{PeftConfig, whole_module};
+use crate::CompilerError;
+
+/// The files of a folder as PEFT (Hugging Face's library of adapters) writes them: `adapter_config.json` and
+/// `adapter_model.safetensors`, with keys `base_model.model.MODULE.lora_A.weight`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeftFolder {
+    /// Of `adapter_config.json`.
+    pub config: Vec<u8>,
+    /// Of `adapter_model.safetensors`.
+    pub tensors: Vec<u8>,
+}
+
+/// In front of the path of every module.
+const FRONT: &str = "base_model.model.";
+/// In front of what all modules read.
+const SHARED: &str = "base_model.";
+
+impl PeftFolder {
+    /// Name of the first file.
+    pub const CONFIG: &str = "adapter_config.json";
+    /// Name of the second.
+    pub const TENSORS: &str = "adapter_model.safetensors";
+
+    /// The files for an adapter.
+    pub fn of(adapter: &Adapter) -> Self {
+        let mut named: BTreeMap<String, Tensor> = BTreeMap::new();
+        for (module, own) in &adapter.modules {
+            for (part, tensor) in parts(own) {
+                named.insert(format!("{FRONT}{module}.{part}"), tensor);
+            }
+        }
+        for (name, tensor) in &adapter.shared {
+            named.insert(format!("{SHARED}{name}"), tensor.clone());
+        }
+        for (name, tensor) in &adapter.whole {
+            let of_module = name.rsplit_once('.').filter(|(module, _)| adapter.modules.contains_key(*module));
+            let name = match of_module {
+                Some((module, part)) if whole_module(adapter, name).is_none() => format!("{module}.base_layer.{part}"),
+                _ => name.clone(),
+            };
+            named.insert(format!("{FRONT}{name}"), tensor.clone());
+        }
+        let metadata = std::iter::once(("format".to_owned(), "pt".to_owned())).collect();
+        let tensors =
+            safetensors::serialize(named.iter().map(|(name, tensor)| (name, Written(tensor))), Some(metadata));
+        Self {
+            config: PeftConfig::text_of(adapter),
+            tensors: tensors.expect("tensors have as many numbers as they say"),
+        }
+    }
+
+    /// The key of a tensor of a module.
+    pub(crate) fn key(module: &str, part: &str) -> String {
+        format!("{FRONT}{module}.{part}")
+    }
+
+    /// The tensors of a module in PEFT's shapes, each with the end of its key.
+    pub(crate) fn parts_of(own: &ModuleAdapter) -> Vec<(&'static str, Tensor)> {
+        parts(own)
+    }
+
+    /// The adapter of a configuration and of tensors by PEFT's keys.
+    pub(crate) fn adapter_of(config: Vec<u8>, tensors: &BTreeMap<String, Tensor>) -> Result<Adapter, String> {
+        let tensors = safetensors::serialize(tensors.iter().map(|(name, tensor)| (name, Written(tensor))), None);
+        let tensors = tensors.map_err(|error| error.to_string())?;
+        Self { config, tensors }.adapter().map_err(|(_, message)| message)
+    }
+
+    /// Reads a folder.
+    ///
+    /// # Errors
+    /// A file is missing, damaged or of a kind that is not read.
+    pub fn read(folder: &Path) -> Result<Adapter, CompilerError> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            fs::read(&path).map_err(|source| CompilerError::Read { path, source })
+        };
+        if !folder.join(Self::TENSORS).exists() && folder.join("adapter_model.bin").exists() {
+            let message =
+                "it holds adapter_model.bin, which is code as well as numbers and is not read; save it again with \
+                           `safe_serialization=True`"
+                    .to_owned();
+            return Err(CompilerError::AdapterFile { path: folder.to_owned(), message });
+        }
+        let files = Self { config: read(Self::CONFIG)?, tensors: read(Self::TENSORS)? };
+        files.adapter().map_err(|(name, message)| CompilerError::AdapterFile { path: folder.join(name), message })
+    }
+
+    /// What the files say; an error has the name of the file that is at fault.
+    ///
+    /// # Errors
+    /// A file is damaged or of a kind that is not read.
+    pub fn adapter(&self) -> Result<Adapter, (&'static str, String)> {
+        let config = PeftConfig::read(&self.config).map_err(|message| (Self::CONFIG, message))?;
+        self.tensors_with(&config).map_err(|message| (Self::TENSORS, message))
+    }
+
+    fn tensors_with(&self, config: &PeftConfig) -> Result<Adapter, String> {
+        let file = SafeTensors::deserialize(&self.tensors)
+            .map_err(|error| format!("it is no whole safetensors file: {error}"))?;
+        let mut adapter = Adapter {
+            method: config.method,
+            modules: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            whole: BTreeMap::new(),
+            biases: config.biases,
+        };
+        let mut found: BTreeMap<String, BTreeMap<&'static str, Tensor>> = BTreeMap::new();
+        for (name, view) in file.iter() {
+            let stored = match view.dtype() {
+                Dtype::F32 => Stored::F32,
+                Dtype::F16 => Stored::F16,
+                Dtype::BF16 => Stored::Bf16,
+                other => return Err(format!("`{}` is of {other:?}; F32, F16 and BF16 are read", shown(name))),
+            };
+            let tensor = Tensor::new(view.shape(), stored.floats(view.data()));
+            let tensor = tensor.ok_or_else(|| format!("`{}` has other numbers than its shape says", shown(name)))?;
+            let Some(path) = name.strip_prefix(FRONT) else {
+                match name.strip_prefix(SHARED) {
+                    Some(shared @ ("vera_A" | "vera_B")) => adapter.shared.insert(shared.to_owned(), tensor),
+                    _ => return Err(format!("`{}` does not begin with `{FRONT}`", shown(name))),
+                };
+                continue;
+            };
+            match place(path) {
+                Place::Part(module, part) => {
+                    found.entry(module.to_owned()).or_default().insert(part, tensor);
+                }
+                Place::Whole(name) => {
+                    adapter.whole.insert(name, tensor);
+                }
+                Place::Unknown => return Err(format!("`{}` is of a kind that is not read", shown(name))),
+            }
+        }
+        for (module, parts) in found {
+            let own = of_parts(&module, parts, config)
+                .map_err(|problem| format!("module `{}`: {problem}", shown(&module)))?;
+            adapter.modules.insert(module, own);
+        }
+        adapter.check()?;
+        Ok(adapter)
+    }
+}
+
+/// What a key is of.
+enum Place<'a> {
+    Part(&'a str, &'static str),
+    Whole(String),
+    Unknown,
+}
+
+/// Ends of keys.
+const PARTS: [&str; 9] = [
+    "lora_A.weight",
+    "lora_B.weight",
+    "lora_embedding_A",
+    "lora_embedding_B",
+    "lora_magnitude_vector",
+    "ia3_l",
+    "vera_lambda_b",
+    "vera_lambda_d",
+    "oft_R.weight",
+];
+
+fn place(path: &str) -> Place<'_> {
+    // older versions end the magnitude so
+    let path = path.strip_suffix("lora_magnitude_vector.weight").map_or(path, |_| path.trim_end_matches(".weight"));
+    for part in PARTS {
+        if let Some(module) = path.strip_suffix(part).and_then(|front| front.strip_suffix('.')) {
+            return Place::Part(module, part);
+        }
+    }
+    let name = path.replace(".base_layer.", ".").replace(".modules_to_save.", ".");
+    let part = name.rsplit_once('.').map_or("", |(_, part)| part);
+    let is_of_a_method = ["lora_", "ia3_", "vera_", "oft_", "hada_", "lokr_", "boft_", "ada"]
+        .iter()
+        .any(|word| name.rsplit('.').take(2).any(|part| part.starts_with(word)));
+    match part {
+        "weight" | "bias" if !is_of_a_method => Place::Whole(name),
+        _ => Place::Unknown,
+    }
+}
+
+fn of_parts(
+    module: &str,
+    mut parts: BTreeMap<&'static str, Tensor>,
+    config: &PeftConfig,
+) -> Result<ModuleAdapter, String> {
+    let mut take = |part: &'static str| parts.remove(part);
+    let both = |a: Option<Tensor>, b: Option<Tensor>| match (a, b) {
+        (Some(a), Some(b)) => Ok((a, b)),
+        _ => Err("one of its two factors is missing".to_owned()),
+    };
+    let own = match config.method {
+        AdapterMethod::Lora { .. } => {
+            let (a, b) = (take("lora_A.weight"), take("lora_B.weight"));
+            let is_table = a.is_none() && b.is_none();
+            let (a, b) = if is_table { both(take("lora_embedding_A"), take("lora_embedding_B"))? } else { both(a, b)? };
+            let magnitude = take("lora_magnitude_vector").map(Tensor::flat);
+            ModuleAdapter::LowRank { a, b, alpha: config.alpha_of(module), magnitude, is_table }
+        }
+        AdapterMethod::Ia3 => {
+            let scales = take("ia3_l").ok_or("its scales are missing")?;
+            let are_of_inputs = match scales.shape() {
+                [1, 1] | [1, _, _, _] => config.is_feed_forward(module),
+                [1, _] => true,
+                _ => false,
+            };
+            ModuleAdapter::Scales { scales: scales.flat(), are_of_inputs }
+        }
+        AdapterMethod::Vera => {
+            let (of_rank, of_outputs) = both(take("vera_lambda_d"), take("vera_lambda_b"))?;
+            ModuleAdapter::Vectors { of_rank: of_rank.flat(), of_outputs: of_outputs.flat() }
+        }
+        AdapterMethod::Oft => {
+            ModuleAdapter::Rotations { triangles: take("oft_R.weight").ok_or("its rotations are missing")? }
+        }
+    };
+    match parts.into_keys().next() {
+        None => Ok(own),
+        Some(more) => Err(format!("`{more}` does not belong to {}", config.method.peft_type())),
+    }
+}
+
+/// The tensors of a module in PEFT's shapes.
+fn parts(own: &ModuleAdapter) -> Vec<(&'static str, Tensor)> {
+    match own {
+        ModuleAdapter::LowRank { a, b, magnitude, is_table, .. } => {
+            let names =
+                if *is_table { ["lora_embedding_A", "lora_embedding_B"] } else { ["lora_A.weight", "lora_B.weight"] };
+            let outputs = b.shape()[0];
+            // of a convolution the magnitude has the shape of what it multiplies
+            let shape = if a.shape().len() > 2 {
+                [&[1, outputs], vec![1; a.shape().len() - 2].as_slice()].concat()
+            } else {
+                vec![outputs]
+            };
+            let magnitude = magnitude.iter().filter_map(|magnitude| Tensor::new(shape.clone(), magnitude.values()));
+            let magnitude = magnitude.map(|magnitude| ("lora_magnitude_vector", magnitude));
+            [(names[0], a.clone()), (names[1], b.clone())].into_iter().chain(magnitude).collect()
+        }
+        ModuleAdapter::Scales { scales, are_of_inputs } => {
+            let length = scales.values().len();
+            let shape = if *are_of_inputs { [1, length] } else { [length, 1] };
+            Tensor::new(shape, scales.values()).into_iter().map(|scales| ("ia3_l", scales)).collect()
+        }
+        ModuleAdapter::Vectors { of_rank, of_outputs } => {
+            vec![("vera_lambda_d", of_rank.clone()), ("vera_lambda_b", of_outputs.clone())]
+        }
+        ModuleAdapter::Rotations { triangles } => vec![("oft_R.weight", triangles.clone())],
+    }
+}
+
+struct Written<'a>(&'a Tensor);
+
+impl View for Written<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.0.shape()
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.0.values().iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().into()
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.0.values())
+    }
+}
+
+/// What a folder without these files is told.
+pub(super) fn no_folder(path: &Path) -> CompilerError {
+    let message = format!("{} is no folder of PEFT: {} is not in it", shown_path(path), PeftFolder::CONFIG);
+    CompilerError::AdapterFile { path: path.to_owned(), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of tensors of zeros.
+    fn tensors(shapes: &[(&str, &[usize])]) -> Vec<u8> {
+        let zeros: Vec<(String, Tensor)> = shapes
+            .iter()
+            .map(|(name, shape)| ((*name).to_owned(), Tensor::new(*shape, vec![0.0; shape.iter().product()]).unwrap()))
+            .collect();
+        safetensors::serialize(zeros.iter().map(|(name, tensor)| (name, Written(tensor))), None).unwrap()
+    }
+
+    #[track_caller]
+    fn refused(config: &str, shapes: &[(&str, &[usize])], words: &str) {
+        let files = PeftFolder { config: config.into(), tensors: tensors(shapes) };
+        let (_, message) = files.adapter().unwrap_err();
+        assert!(message.contains(words), "{message}");
+    }
+
+    const LORA: &str = r#"{"peft_type": "LORA", "r": 2}"#;
+    const A: (&str, &[usize]) = ("base_model.model.q.lora_A.weight", &[2, 3]);
+    const B: (&str, &[usize]) = ("base_model.model.q.lora_B.weight", &[4, 2]);
+
+    #[test]
+    fn what_is_not_understood_is_refused_and_named() {
+        for (config, words) in [
+            ("{", "it is no JSON"),
+            ("[]", "it is no JSON object"),
+            ("{}", "`peft_type` is missing"),
+            (r#"{"peft_type": "LOHA"}"#, "`peft_type` is `LOHA`; LORA, IA3, VERA and OFT are read"),
+            (r#"{"peft_type": "LORA", "use_qalora": true}"#, "`use_qalora` is set"),
+            (r#"{"peft_type": "LORA", "layer_replication": [[0, 1]]}"#, "`layer_replication` is set"),
+            (r#"{"peft_type": "LORA", "init_lora_weights": "pissa_niter_4"}"#, "changes the model itself"),
+            (
+                r#"{"peft_type": "LORA", "alpha_pattern": {"layer.[0-3].q": 2}}"#,
+                "the regular expression `layer.[0-3].q`",
+            ),
+            (r#"{"peft_type": "LORA", "lora_alpha": 0}"#, "alpha 0 over a rank of 2"),
+            (r#"{"peft_type": "OFT", "oft_block_size": 8}"#, "`use_cayley_neumann`"),
+        ] {
+            refused(config, &[A, B], words);
+        }
+        for (shapes, words) in [
+            ([].as_slice(), "it holds nothing for any module"),
+            (&[A], "module `q`: one of its two factors is missing"),
+            (&[A, ("base_model.model.q.lora_B.weight", &[4, 3])], "are not two factors of one rank"),
+            (
+                &[A, B, ("base_model.model.q.lora_magnitude_vector", &[5])],
+                "the magnitude has the shape [5], wanted [4]",
+            ),
+            (&[A, B, ("base_model.model.q.ia3_l", &[4, 1])], "`ia3_l` does not belong to LORA"),
+            (&[A, B, ("base_model.model.q.lora_B.bias", &[4])], "is of a kind that is not read"),
+            (&[A, B, ("model.q.weight", &[4])], "does not begin with `base_model.model.`"),
+        ] {
+            refused(LORA, shapes, words);
+        }
+        let vera: [(&str, &[usize]); 2] =
+            [("base_model.model.q.vera_lambda_d", &[2]), ("base_model.model.q.vera_lambda_b", &[4])];
+        refused(r#"{"peft_type": "VERA"}"#, &vera, "save it with `save_projection=True`");
+    }
+
+    #[test]
+    fn a_damaged_file_of_tensors_is_an_error() {
+        let whole = tensors(&[A, B]);
+        for length in 0..whole.len() {
+            let files = PeftFolder { config: LORA.into(), tensors: whole[..length].to_vec() };
+            assert!(files.adapter().is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn an_alpha_is_of_the_pattern_that_ends_a_path() {
+        let config = r#"{"peft_type": "LORA", "lora_alpha": 16, "alpha_pattern": {"layer.1.q": 4, "^layer.1.k": 2}}"#;
+        let config = PeftConfig::read(config.as_bytes()).unwrap();
+        for (module, alpha) in
+            [("m.layer.1.q", 4.0), ("layer.1.q", 4.0), ("layer.11.q", 16.0), ("layer.1.k", 2.0), ("m.layer.1.k", 16.0)]
+        {
+            assert_eq!(config.alpha_of(module), alpha, "{module}");
+        }
+    }
+}

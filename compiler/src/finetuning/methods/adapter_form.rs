@@ -1,0 +1,47 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::adapter_files::{AdapterMethod, Biases, ModuleAdapter, Tensor};
+use crate::graph::{Constant, ValueId};
+
+/// What a method has added, as files of adapters hold it. A method without modules here has no such form.
+#[derive(Clone, Debug, Default)]
+pub struct AdapterForm {
+    /// What the files call it.
+    pub method: Option<AdapterMethod>,
+    /// What belongs to each layer.
+    pub modules: Vec<ModuleForm>,
+    /// What all layers read.
+    pub shared: BTreeMap<String, Tensor>,
+    /// Which biases of the model are trained as well.
+    pub biases: Biases,
+    /// Why there is none, and what to do.
+    pub refusal: Option<String>,
+}
+
+/// Trained values to what files hold of them.
+pub type ModuleRule = Arc<dyn Fn(&[&Constant]) -> ModuleAdapter + Send + Sync>;
+
+/// What belongs to a layer.
+#[derive(Clone)]
+pub struct ModuleForm {
+    /// The layer.
+    pub layer: String,
+    /// What was trained beside it.
+    pub trained: Vec<ValueId>,
+    /// What that is in a file, the trained values in their order.
+    pub rule: ModuleRule,
+}
+
+impl fmt::Debug for ModuleForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModuleForm").field("layer", &self.layer).field("trained", &self.trained).finish_non_exhaustive()
+    }
+}
+
+/// A constant of floats as a tensor.
+pub(super) fn tensor(constant: &Constant) -> Tensor {
+    let values = constant.to_f32().expect("what is trained are 32-bit floats");
+    Tensor::new(constant.shape.clone(), values).expect("constants have as many numbers as they say")
+}

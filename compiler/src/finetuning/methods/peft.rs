@@ -1,0 +1,274 @@
+//! What a folder of an adapter holds, trained on.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use millstream_schemas::choice::{Options, share};
+use millstream_schemas::{count, shown};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::adapted::AdaptedLayers;
+use super::ia3::Ia3;
+use super::lora::Lora;
+use super::low_rank::TrainedBiases;
+use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
+use super::method_kind::{Build, MethodKind};
+use super::oft::Oft;
+use super::vera::Vera;
+use crate::CompilerError;
+use crate::adapter_files::{self, Adapter, AdapterMethod, Biases, ModuleAdapter, ModuleNames, Tensor};
+use crate::finetuning::stored_form::StoredForm;
+use crate::graph::{Constant, ValueId};
+
+pub(super) const METHOD: MethodKind = MethodKind {
+    name: "peft",
+    summary: "What an adapter made before has added, trained on: a PEFT folder or an .onnx_adapter file.",
+    documentation: "Reads `adapter_config.json` and `adapter_model.safetensors` as Hugging Face's PEFT 0.21 writes them (`LORA` with rsLoRA, DoRA, \
+        patterns of ranks and alphas, `IA3`, `VERA`, `OFT`), or ONNX Runtime's `.onnx_adapter`, and adds what `lora`, `ia3`, `vera` or `oft` would \
+        add, with the numbers that the file holds. Ranks, scales and layers are the file's. Modules are found by name: one part at the front \
+        of all paths may be cut and another put there (`bert.encoder…` for `m.encoder…`), so that each is a layer of the model; where no \
+        such part makes all of them layers, or two do, both lists are told. Biases and modules that the file holds whole take the place of \
+        the model's own where the model has such a layer of that shape; those of a new head are left out and told. `dropout` is the file's \
+        unless it is said here.",
+    samples: &[r#"{"folder": "adapters/mine"}"#, r#"{"folder": "mine.onnx_adapter", "dropout": 0.1}"#],
+    build: Build::of::<Peft>(),
+};
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Peft {
+    /// The folder, or an `.onnx_adapter` file.
+    #[schemars(extend("format" = "path"))]
+    folder: PathBuf,
+    /// Share of the numbers in front of A that training leaves out at random, 0 to below 1; the file's where it is not said.
+    #[serde(default)]
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    dropout: Option<f32>,
+    /// Read when it is first needed.
+    #[serde(skip)]
+    adapter: OnceLock<Arc<Adapter>>,
+}
+
+impl Options for Peft {
+    fn validate(&self) -> Result<(), String> {
+        self.dropout.map_or(Ok(()), |dropout| share("dropout", dropout.into()))
+    }
+}
+
+impl MethodFunction for Peft {
+    fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
+        let adapter = match self.adapter.get() {
+            Some(adapter) => adapter.clone(),
+            None => {
+                let read = Arc::new(adapter_files::read(&self.folder)?);
+                self.adapter.get_or_init(|| read).clone()
+            }
+        };
+        FromAdapter { adapter: &adapter, dropout: self.dropout, is_bare: false }.add(model).map(|(added, _)| added)
+    }
+}
+
+/// What an adapter adds to a model.
+#[derive(Debug)]
+pub(crate) struct FromAdapter<'a> {
+    pub(crate) adapter: &'a Adapter,
+    /// Instead of the file's.
+    pub(crate) dropout: Option<f32>,
+    /// Whether the scale of LoRA is left to B, which then holds it.
+    pub(crate) is_bare: bool,
+}
+
+impl FromAdapter<'_> {
+    /// Also returns what was added would begin with if the adapter did not say it.
+    pub(crate) fn add(
+        &self,
+        model: &mut MethodModel<'_>,
+    ) -> Result<(Added, HashMap<ValueId, Constant>), CompilerError> {
+        let names = model.layers.iter().map(|layer| layer.name.as_str());
+        let found = ModuleNames::between(self.adapter.modules.keys().map(String::as_str), names.clone());
+        let found = found.map_err(|message| CompilerError::setting("", format!("the adapter: {message}")))?;
+        let mut modules: BTreeMap<String, &ModuleAdapter> = BTreeMap::new();
+        for (module, own) in &self.adapter.modules {
+            let layer = found.find(module, names.clone()).expect("all modules were found to be layers");
+            modules.insert(layer.to_owned(), own);
+        }
+        let mut added = self.method(&modules, model)?;
+        let trained = added.file.modules.iter().flat_map(|form| &form.trained);
+        let starts = trained.filter_map(|value| Some((*value, model.graph.constant_of(*value)?.clone()))).collect();
+        self.set(&modules, &added, model)?;
+        self.replace_whole(&found, &mut added, model)?;
+        added.notes.insert(0, format!("the adapter holds {}", self.adapter.in_words()));
+        Ok((added, starts))
+    }
+
+    /// Adds what the method adds, with first values of its own.
+    fn method(
+        &self,
+        modules: &BTreeMap<String, &ModuleAdapter>,
+        model: &mut MethodModel<'_>,
+    ) -> Result<Added, CompilerError> {
+        let named = |wanted: &dyn Fn(&ModuleAdapter) -> bool| -> Vec<String> {
+            modules.iter().filter(|(_, own)| wanted(own)).map(|(name, _)| name.clone()).collect()
+        };
+        let all = AdaptedLayers::Match(named(&|_| true));
+        match self.adapter.method {
+            AdapterMethod::Lora { is_rank_stabilized, dropout } => {
+                let dora = self.adapter.has_magnitudes();
+                let has_all = modules.values().all(|own| {
+                    matches!(own, ModuleAdapter::LowRank { magnitude, is_table, .. } if magnitude.is_some() || *is_table)
+                });
+                if dora && !has_all {
+                    return Err(CompilerError::setting(
+                        "",
+                        "the adapter holds magnitudes for some of its modules only",
+                    ));
+                }
+                let (mut rank_patterns, mut alpha_patterns) = (BTreeMap::new(), BTreeMap::new());
+                for (name, own) in modules {
+                    let ModuleAdapter::LowRank { a, b, alpha, .. } = own else { continue };
+                    // of a convolution in groups, files count the ranks of all groups together
+                    let (whole, rank) = (a.shape()[0], if a.shape().len() > 2 { b.shape()[1] } else { a.shape()[0] });
+                    let scale = if self.is_bare { 1.0 } else { self.adapter.method.scale(*alpha, whole) };
+                    let alpha = scale * if is_rank_stabilized { (rank as f64).sqrt() } else { rank as f64 };
+                    rank_patterns.insert(name.clone(), rank);
+                    alpha_patterns
+                        .insert(name.clone(), if self.is_bare || whole != rank { alpha } else { own_alpha(own) });
+                }
+                let lora = Lora {
+                    rank_patterns,
+                    alpha_patterns,
+                    rank_stabilized: is_rank_stabilized,
+                    dora,
+                    dropout: if dora { 0.0 } else { self.dropout.unwrap_or(dropout) },
+                    bias: match self.adapter.biases {
+                        Biases::None => TrainedBiases::None,
+                        Biases::All => TrainedBiases::All,
+                        Biases::OfModules => TrainedBiases::LoraOnly,
+                    },
+                    layers: all,
+                    leaves_none_out: true,
+                    ..Lora::default()
+                };
+                if lora.alpha_patterns.values().any(|alpha| *alpha <= 0.0) {
+                    return Err(CompilerError::setting("", "the adapter has an alpha that is not above 0"));
+                }
+                lora.add(model)
+            }
+            AdapterMethod::Ia3 => {
+                let of = |inputs: bool| {
+                    let names = named(
+                        &|own| matches!(own, ModuleAdapter::Scales { are_of_inputs, .. } if *are_of_inputs == inputs),
+                    );
+                    (!names.is_empty()).then_some(AdaptedLayers::Match(names))
+                };
+                Ia3 { layers: of(false), feed_forward: of(true) }.add(model)
+            }
+            AdapterMethod::Vera => {
+                let get = |name: &str| self.adapter.shared.get(name).map(Tensor::turned);
+                let (Some(a), Some(b)) = (get("vera_A"), get("vera_B")) else {
+                    return Err(CompilerError::setting("", "the adapter lacks vera_A and vera_B"));
+                };
+                let rank = a.shape()[1];
+                Vera { rank, layers: all, projections: Some([a, b]), ..Vera::default() }.add(model)
+            }
+            AdapterMethod::Oft => {
+                let mut sizes: Vec<usize> = modules.values().filter_map(|own| own.block_size()).collect();
+                sizes.sort_unstable();
+                sizes.dedup();
+                let [block_size] = *sizes.as_slice() else {
+                    return Err(CompilerError::setting(
+                        "",
+                        format!("the adapter has blocks of several sizes: {sizes:?}"),
+                    ));
+                };
+                Oft { block_size, layers: all }.add(model)
+            }
+        }
+    }
+
+    /// Gives what was added the numbers of the adapter.
+    fn set(
+        &self,
+        modules: &BTreeMap<String, &ModuleAdapter>,
+        added: &Added,
+        model: &mut MethodModel<'_>,
+    ) -> Result<(), CompilerError> {
+        for form in &added.file.modules {
+            let own = modules[&form.layer];
+            let factor = if self.is_bare { self.adapter.factor(own) } else { 1.0 };
+            let tensors = own.in_graphs(factor);
+            let refuse = |message: String| {
+                Err(CompilerError::setting("", format!("the adapter at layer `{}`: {message}", shown(&form.layer))))
+            };
+            if tensors.len() != form.trained.len() {
+                return refuse(format!("{} tensors, wanted {}", tensors.len(), form.trained.len()));
+            }
+            for (value, (part, tensor)) in form.trained.iter().zip(tensors) {
+                let wanted = model.graph.constant_of(*value).map(|constant| constant.shape.clone()).unwrap_or_default();
+                if wanted != tensor.shape() {
+                    return refuse(format!(
+                        "`{part}` has the shape {:?}, and the layer takes {wanted:?}",
+                        tensor.shape()
+                    ));
+                }
+                model.graph.set_constant(*value, Constant::f32(wanted, tensor.values()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts what the adapter holds whole in the place of the model's own.
+    fn replace_whole(
+        &self,
+        names: &ModuleNames,
+        added: &mut Added,
+        model: &mut MethodModel<'_>,
+    ) -> Result<(), CompilerError> {
+        let mut left_out = Vec::new();
+        let mut replaced: HashMap<ValueId, &str> = HashMap::new();
+        for (name, tensor) in &self.adapter.whole {
+            let Some((module, part)) = name.rsplit_once('.') else { continue };
+            let layer = names.find(module, model.layers.iter().map(|layer| layer.name.as_str()));
+            let layer = layer.and_then(|name| model.layers.iter().find(|layer| layer.name == name));
+            let form = layer.and_then(|layer| StoredForm::find(model.base, layer, part));
+            let own = form.as_ref().and_then(|form| model.graph.constant_of(form.value)).cloned();
+            let (Some(form), Some(own)) = (form, own) else {
+                left_out.push((name, "the model has no such layer"));
+                continue;
+            };
+            let tensor = if form.is_turned { tensor.turned() } else { tensor.clone() };
+            if own.shape != tensor.shape() {
+                left_out.push((name, "the model's has another shape"));
+                continue;
+            }
+            if let Some(other) = replaced.insert(form.value, name) {
+                let (name, other) = (shown(name), shown(other));
+                let message = format!("`{other}` and `{name}` of the adapter are one tensor of the model's file");
+                return Err(CompilerError::setting("", message));
+            }
+            model.graph.set_constant(form.value, Constant::f32(own.shape, tensor.values()));
+            if let Some(merged) = &mut added.merged {
+                let rule = Arc::new(|own: &Constant, _: &[&Constant]| own.clone());
+                // in front, so that what is written into the same weight finds it
+                merged.insert(0, MergedWeight { weight: form.value, trained: Vec::new(), rule });
+            }
+        }
+        added.whole_left_out = left_out.iter().map(|(name, _)| (*name).clone()).collect();
+        if let Some((first, reason)) = left_out.first() {
+            let count = count(left_out.len() as u64, "parameter");
+            added
+                .notes
+                .push(format!("{count} that the adapter holds whole, `{}` first, left out: {reason}", shown(first)));
+        }
+        Ok(())
+    }
+}
+
+fn own_alpha(own: &ModuleAdapter) -> f64 {
+    match own {
+        ModuleAdapter::LowRank { alpha, .. } => *alpha,
+        _ => 1.0,
+    }
+}

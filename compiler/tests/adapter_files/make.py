@@ -1,0 +1,78 @@
+"""Writes the folders beside this file: adapters for `../architectures/bert.script.onnx`, as PEFT saves them, and what PEFT's model makes.
+
+    pip install torch transformers peft onnx safetensors
+    python make.py
+
+Written with torch 2.15.0, transformers 5.24.0, peft 0.21.2. `scores.json` holds the class scores of two rows for each folder.
+"""
+
+import json
+import logging
+import pathlib
+import shutil
+import warnings
+
+import onnx
+import torch
+import transformers as t
+from onnx import numpy_helper
+from peft import IA3Config, LoraConfig, OFTConfig, VeraConfig, get_peft_model
+
+warnings.filterwarnings("ignore")
+logging.disable(logging.WARNING)
+HERE = pathlib.Path(__file__).parent
+IDS = torch.tensor([[(7 * row + 3 * place) % 90 + 5 for place in range(12)] for row in range(2)])
+MASK = torch.tensor([[1] * 12, [1] * 9 + [0] * 3])
+PART = ["query", "value"]
+CONFIGS = {
+    "lora": LoraConfig(
+        r=2, lora_alpha=6, use_rslora=True, target_modules=[*PART, "word_embeddings", "intermediate.dense"], bias="lora_only",
+        rank_pattern={"intermediate.dense": 3}, alpha_pattern={"encoder.layer.1.attention.self.value": 5},
+        modules_to_save=["classifier"]),
+    "dora": LoraConfig(r=2, lora_alpha=3, use_dora=True, target_modules=PART),
+    "ia3": IA3Config(target_modules=["key", "value", "output.dense"], feedforward_modules=["output.dense"]),
+    "vera": VeraConfig(r=4, target_modules=[*PART, "intermediate.dense"]),
+    "oft": OFTConfig(r=0, oft_block_size=8, target_modules=PART),
+}
+
+
+def bert():
+    """The model of the file: matrices of MatMul are under the names of their nodes, all else under its own."""
+    graph = onnx.load(HERE.parent / "architectures/bert.script.onnx").graph
+    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in held:
+            held[node.output[0]] = held[node.input[0]]
+    for node in graph.node:
+        if node.op_type == "MatMul" and node.input[1] in held:
+            path = [part for part in node.name.split("/")[1:-1]]
+            path = [part for at, part in enumerate(path) if at + 1 == len(path) or not path[at + 1].startswith(part + ".")]
+            held[".".join(path) + ".weight"] = held[node.input[1]].T
+    model = t.BertForSequenceClassification(t.BertConfig(
+        vocab_size=100, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=40, num_labels=3))
+    own = {name: torch.tensor(held["model." + name].copy()) for name, _ in model.named_parameters()}
+    model.load_state_dict(own, strict=False)
+    return model.eval()
+
+
+def scores(model):
+    with torch.no_grad():
+        return [round(value, 6) for value in model(input_ids=IDS, attention_mask=MASK).logits.flatten().tolist()]
+
+
+def main():
+    found = {"": scores(bert())}
+    for name, config in CONFIGS.items():
+        torch.manual_seed(0)
+        model = get_peft_model(bert(), config).eval()
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data += torch.randn_like(parameter) * 0.1
+        found[name] = scores(model)
+        model.save_pretrained(HERE / name)
+        (HERE / name / "README.md").unlink()
+    (HERE / "scores.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+main()

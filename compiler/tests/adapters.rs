@@ -1,0 +1,268 @@
+//! Files of adapters: those that PEFT and ONNX Runtime have written compute here what they do there, and ours hold what a run
+//! has trained. `adapter_files/make.py` writes the folders of PEFT.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests stop at the first surprise, and say when left out"
+)]
+
+mod onnx_runtime;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use millstream_compiler::adapter_files::{self, Adapter, ModuleAdapter, OnnxAdapter, PeftFolder, Tensor};
+use millstream_compiler::finetuning::methods;
+use millstream_compiler::{
+    FineTuning, HeadChoice, Method, Model, OperatorCatalog, TrainingProgram, adapters_in, compile, merge_adapters,
+    taking_adapter,
+};
+use millstream_schemas::recipe::{AdaptersOutput, TrainSelection};
+use millstream_schemas::{AxisLength, Choice};
+use onnx_runtime::{floats, run, session};
+use ort::value::{DynValue, Tensor as OrtTensor};
+use serde_json::json;
+
+const FOLDERS: [&str; 5] = ["lora", "dora", "ia3", "vera", "oft"];
+const CLASSES: usize = 3;
+
+fn place(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+fn bert() -> Model {
+    Model::read(&place("architectures/bert.script.onnx")).unwrap()
+}
+
+fn folder(name: &str) -> Adapter {
+    adapter_files::read(&place("adapter_files").join(name)).unwrap()
+}
+
+/// What PEFT's model makes, by folder; of none, the model itself.
+fn scores_of_peft() -> BTreeMap<String, Vec<f32>> {
+    serde_json::from_slice(&fs::read(place("adapter_files/scores.json")).unwrap()).unwrap()
+}
+
+fn texts() -> Vec<(String, DynValue)> {
+    let ids: Vec<i64> = (0..24).map(|at| (7 * (at / 12) + 3 * (at % 12)) % 90 + 5).collect();
+    let mask: Vec<i64> = (0..24).map(|at| i64::from(at < 21)).collect();
+    let tensor = |values: Vec<i64>| OrtTensor::from_array(([2_usize, 12], values)).unwrap().into_dyn();
+    vec![("input_ids".to_owned(), tensor(ids)), ("attention_mask".to_owned(), tensor(mask))]
+}
+
+fn scores(model: &[u8], more: Vec<(String, DynValue)>) -> Vec<f32> {
+    let mut inputs = texts();
+    inputs.extend(more);
+    run(&mut session(model), inputs).remove(0)
+}
+
+#[track_caller]
+fn assert_near(got: &[f32], wanted: &[f32], what: &str) {
+    let difference = got.iter().zip(wanted).map(|(got, wanted)| (got - wanted).abs()).fold(0.0, f32::max);
+    assert!(got.len() == wanted.len() && difference < 1e-5, "{what}: {got:?}, wanted {wanted:?}");
+}
+
+fn as_inputs(file: &OnnxAdapter) -> Vec<(String, DynValue)> {
+    file.parameters.iter().map(|(name, tensor)| (name.clone(), floats(tensor.shape(), tensor.values()))).collect()
+}
+
+#[test]
+fn a_folder_of_peft_merged_gives_what_peft_gives() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let (catalog, wanted) = (OperatorCatalog::standard(), scores_of_peft());
+    let merged = |adapters: &[(&Adapter, f64)]| {
+        let (file, _) = merge_adapters(&bert(), adapters, &catalog).unwrap();
+        scores(&file.to_vec(), Vec::new())
+    };
+    assert_near(&merged(&[]), &wanted[""], "the model itself");
+    for name in FOLDERS {
+        assert_near(&merged(&[(&folder(name), 1.0)]), &wanted[name], name);
+    }
+    // two halves are a whole, and nothing of it is the model itself
+    let vera = folder("vera");
+    assert_near(&merged(&[(&vera, 0.5), (&vera, 0.5)]), &wanted["vera"], "two halves");
+    assert_near(&merged(&[(&vera, 2.0), (&vera, -1.0)]), &wanted["vera"], "twice less once");
+    assert_near(&merged(&[(&vera, 0.0)]), &wanted[""], "nothing of it");
+}
+
+#[test]
+fn one_model_takes_any_adapter_as_inputs_and_is_itself_without() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let (catalog, wanted) = (OperatorCatalog::standard(), scores_of_peft());
+    for name in ["dora", "ia3", "oft"] {
+        let taking = taking_adapter(&bert(), &folder(name), &catalog).unwrap();
+        let model = taking.model.to_vec();
+        assert_near(&scores(&model, Vec::new()), &wanted[""], name);
+        assert_near(&scores(&model, as_inputs(&taking.adapter)), &wanted[name], name);
+        let there = OnnxAdapter::from_bytes(&taking.adapter.to_bytes().unwrap()).unwrap();
+        assert_eq!(there, taking.adapter);
+    }
+    // the head that it holds whole is in the model; another adapter of another rank goes there too
+    let mut lora = folder("lora");
+    let taking = taking_adapter(&bert(), &lora, &catalog).unwrap();
+    let model = taking.model.to_vec();
+    assert_near(&scores(&model, as_inputs(&taking.adapter)), &wanted["lora"], "lora");
+    lora.whole.clear();
+    lora.biases = adapter_files::Biases::None;
+    let taking = taking_adapter(&bert(), &lora, &catalog).unwrap();
+    let model = taking.model.to_vec();
+    assert_near(&scores(&model, Vec::new()), &wanted[""], "without an adapter");
+    let mut of_rank_one = lora.clone();
+    for own in of_rank_one.modules.values_mut() {
+        let ModuleAdapter::LowRank { a, b, .. } = own else { panic!("{own:?}") };
+        *a = Tensor::new([1, a.shape()[1]], &a.values()[..a.shape()[1]]).unwrap();
+        *b = Tensor::new([b.shape()[0], 1], &b.values()[..b.shape()[0]]).unwrap();
+    }
+    let (other, _) = merge_adapters(&bert(), &[(&of_rank_one, 1.0)], &catalog).unwrap();
+    let inputs = as_inputs(&taking_adapter(&bert(), &of_rank_one, &catalog).unwrap().adapter);
+    assert_near(&scores(&model, inputs), &scores(&other.to_vec(), Vec::new()), "of rank 1");
+}
+
+fn compiled(methods: &[Choice], train: TrainSelection) -> TrainingProgram {
+    let chosen = methods.iter().map(|choice| Method::choose(methods::standard(), choice, "model.methods[0]").unwrap());
+    let batch = AxisLength::Named("batch".into());
+    let inputs = ["input_ids", "attention_mask"].map(|name| (name.to_owned(), vec![batch.clone(), "sequence".into()]));
+    let inputs: BTreeMap<String, Vec<AxisLength>> = inputs.into_iter().collect();
+    let wanted = FineTuning {
+        head: HeadChoice::keep(),
+        train,
+        methods: chosen.collect(),
+        inputs,
+        ..FineTuning::head(batch, CLASSES)
+    };
+    compile(&bert(), &wanted, &OperatorCatalog::standard()).unwrap()
+}
+
+/// Whatever was learned.
+fn learned(program: &TrainingProgram) -> Vec<Vec<f32>> {
+    let drawn = |(at, first): (usize, &Vec<f32>)| -> Vec<f32> {
+        let numbers = (0..first.len()).map(|place| ((place * 7919 + at * 104_729) % 2003) as f32 / 10_010.0 - 0.1);
+        first.iter().zip(numbers).map(|(first, number)| first + number).collect()
+    };
+    program.parameters.iter().enumerate().map(drawn).collect()
+}
+
+/// What was trained, as a folder of PEFT and as inputs, gives what the exported model gives, and training goes on from it.
+#[test]
+fn what_a_run_has_trained_is_in_its_files() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let catalog = OperatorCatalog::standard();
+    let qv = json!({"roles": ["query", "value"]});
+    for (name, options, train) in [
+        ("lora", json!({"rank": 3, "alpha": 12, "layers": qv, "bias": "all"}), TrainSelection::Head),
+        (
+            "lora",
+            json!({"rank": 2, "rank_stabilized": true, "rank_patterns": {"*.1.*": 4}, "layers": qv}),
+            TrainSelection::Nothing,
+        ),
+        ("lora", json!({"rank": 2, "layers": {"match": ["*word_embeddings", "*query"]}}), TrainSelection::Nothing),
+        ("lora", json!({"rank": 2, "dora": true, "bias": "lora_only"}), TrainSelection::Nothing),
+        ("ia3", json!({}), TrainSelection::Head),
+        ("vera", json!({"rank": 6}), TrainSelection::Nothing),
+        ("oft", json!({"block_size": 16, "layers": qv}), TrainSelection::Last(2)),
+    ] {
+        let choice = Choice::new(name, options);
+        let program = compiled(std::slice::from_ref(&choice), train.clone());
+        let parameters = learned(&program);
+        let what = format!("{choice:?}");
+        let exported = program.export_with(&parameters, AdaptersOutput::Merged, &[]).unwrap();
+        let wanted = scores(&exported.to_vec(), Vec::new());
+        let adapters = program.adapters(&parameters).unwrap();
+        let [adapter] = adapters.as_slice() else { panic!("{what}: one method") };
+        let module = adapter.modules.keys().next().unwrap();
+        assert!(module.starts_with("bert."), "{module}: the wrapper `model` is no part of the source");
+
+        let files = PeftFolder::of(adapter);
+        let read = files.adapter().unwrap();
+        assert_eq!(&read, adapter, "{what}");
+        let (merged, _) = merge_adapters(&bert(), &[(&read, 1.0)], &catalog).unwrap();
+        assert_near(&scores(&merged.to_vec(), Vec::new()), &wanted, &what);
+
+        let base = program.export_without_adapters(&parameters, &[]).unwrap().to_vec();
+        if name == "vera" {
+            let refused = taking_adapter(&Model::from_bytes(base).unwrap(), &read, &catalog).unwrap_err().to_string();
+            assert!(refused.contains("matrices that all layers share"), "{refused}");
+            assert!(program.require_adapters(false).is_ok() && program.require_adapters(true).is_err());
+        } else {
+            let bare = Adapter { whole: BTreeMap::new(), biases: adapter_files::Biases::None, ..read.clone() };
+            let before = scores(&base, Vec::new());
+            let taking = taking_adapter(&Model::from_bytes(base).unwrap(), &bare, &catalog).unwrap();
+            let model = taking.model.to_vec();
+            assert_near(&scores(&model, Vec::new()), &before, &what);
+            assert_near(&scores(&model, as_inputs(&taking.adapter)), &wanted, &what);
+        }
+
+        let place = std::env::temp_dir().join(format!("millstream-adapter-{}", std::process::id()));
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join(PeftFolder::CONFIG), &files.config).unwrap();
+        fs::write(place.join(PeftFolder::TENSORS), &files.tensors).unwrap();
+        let from = Choice::new("peft", json!({"folder": place}));
+        let again = compiled(&[from], train);
+        let first = again.export_with(&again.parameters, AdaptersOutput::Merged, &[]).unwrap();
+        assert_near(&scores(&first.to_vec(), Vec::new()), &wanted, &what);
+        let unmerged = again.export_with(&again.parameters, AdaptersOutput::Unmerged, &[]).unwrap();
+        assert_near(&scores(&unmerged.to_vec(), Vec::new()), &wanted, &what);
+        assert_eq!(program.trained, again.trained, "{what}");
+
+        let unmerged = program.export_with(&parameters, AdaptersOutput::Unmerged, &[]).unwrap().to_vec();
+        match (name, adapters_in(&Model::from_bytes(unmerged).unwrap())) {
+            ("vera", refused) => assert!(refused.unwrap_err().to_string().contains("`output.adapters: unmerged`")),
+            (_, found) => assert_eq!(found.unwrap(), adapters, "{what}"),
+        }
+        fs::remove_dir_all(place).unwrap();
+    }
+}
+
+#[test]
+fn what_has_no_form_in_a_file_is_refused_with_the_reason() {
+    let query = json!({"roles": ["query"]});
+    for (name, options, train, words) in [
+        ("adapter", json!({}), TrainSelection::Nothing, "`adapter` has no form in files of adapters"),
+        (
+            "lora",
+            json!({"start": "pissa", "rank": 2, "layers": query}),
+            TrainSelection::Nothing,
+            "`lora`: `start: pissa` takes a part",
+        ),
+        ("ia3", json!({"layers": query, "feed_forward": query}), TrainSelection::Nothing, "holds one of both"),
+    ] {
+        let error = compiled(&[Choice::new(name, options)], train).require_adapters(false).unwrap_err().to_string();
+        assert!(error.contains(words) || error.contains("hold one of both"), "{error}");
+    }
+    let error = compiled(&[], TrainSelection::Head).require_adapters(false).unwrap_err().to_string();
+    assert!(error.contains("`model.methods` adds nothing"), "{error}");
+}
+
+#[test]
+fn an_adapter_that_does_not_fit_is_an_error_that_names_both_sides() {
+    let catalog = OperatorCatalog::standard();
+    let merge = |adapters: &[(&Adapter, f64)]| merge_adapters(&bert(), adapters, &catalog).unwrap_err().to_string();
+    let renamed = |from: &str, to: &str| {
+        let mut adapter = folder("oft");
+        let own = std::mem::take(&mut adapter.modules).into_iter();
+        adapter.modules = own.map(|(name, own)| (name.replace(from, to), own)).collect();
+        adapter
+    };
+    let error = merge(&[(&renamed(".layer.1.", ".layer.7."), 1.0)]);
+    assert!(error.contains("`bert.encoder.layer.7.attention.self.query`") && error.contains("`model.bert."), "{error}");
+    let error = merge(&[(&renamed("self.query", "output.dense"), 1.0), (&folder("oft"), 1.0)]);
+    assert!(error.contains("two adapters go to layer"), "{error}");
+    let error = merge(&[(&renamed("attention.self.value", "output.dense"), 1.0)]);
+    assert!(error.contains("has the shape [4, 28], and the layer takes [8, 28]"), "{error}");
+    let error = merge(&[(&folder("ia3"), 0.5)]);
+    assert!(error.contains("IA3 multiplies what the model has"), "{error}");
+    let error = merge(&[(&folder("lora"), 0.5)]);
+    assert!(error.contains("`bert.encoder.layer.0.attention.self.query.bias` whole"), "{error}");
+    let mut lora = folder("lora");
+    let head = lora.whole.remove("classifier.weight").unwrap();
+    lora.whole.insert("scorer.weight".into(), head);
+    let error = merge(&[(&lora, 1.0)]);
+    assert!(error.contains("holds `scorer.weight` whole, and the model has no layer of that name"), "{error}");
+}

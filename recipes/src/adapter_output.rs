@@ -1,0 +1,81 @@
+//! What a run writes of what its methods have added.
+
+use std::fs;
+use std::path::Path;
+
+use millstream_compiler::adapter_files::{Adapter, OnnxAdapter, PeftFolder};
+use millstream_compiler::{CompilerError, Model, OnnxFile, OperatorCatalog, TrainingProgram, taking_adapter};
+use millstream_schemas::recipe::AdapterFormat;
+use millstream_schemas::{files, shown};
+
+use crate::run_folder::RunFolder;
+use crate::{Opened, RecipeError};
+
+/// What a run writes of its adapters at its end.
+pub(crate) fn write(
+    opened: &Opened,
+    folder: &RunFolder,
+    program: &TrainingProgram,
+    (parameters, metadata): (&[Vec<f32>], &[(String, String)]),
+    format: AdapterFormat,
+) -> Result<(), RecipeError> {
+    let adapters = program.adapters(parameters)?;
+    match format {
+        AdapterFormat::Peft => {
+            for (at, adapter) in adapters.iter().enumerate() {
+                write_peft(&folder.adapter(at), adapter)?;
+            }
+        }
+        AdapterFormat::OnnxAdapter => {
+            for adapter in adapters {
+                let (file, base) = with_base(program, adapter, (parameters, metadata), &opened.catalogs.operators)?;
+                folder.write_model(&folder.base_model(), &base)?;
+                write_file(&folder.onnx_adapter(), &file)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How the files of adapters name modules, where that is not as the model does.
+pub(crate) fn named_by(program: &TrainingProgram) -> Option<String> {
+    let front = program.wrapper()?;
+    Some(format!(
+        "files of adapters name modules without `{}.`, with which all layers of the model begin",
+        shown(front)
+    ))
+}
+
+/// What is given to a model beside what the program has trained, and that model.
+pub(crate) fn with_base(
+    program: &TrainingProgram,
+    mut adapter: Adapter,
+    (parameters, metadata): (&[Vec<f32>], &[(String, String)]),
+    operators: &OperatorCatalog,
+) -> Result<(OnnxAdapter, OnnxFile), RecipeError> {
+    let base = Model::from_bytes(program.export_without_adapters(parameters, metadata)?.to_vec())?;
+    // the base has it already
+    adapter.whole.clear();
+    let taking = taking_adapter(&base, &adapter, operators)?;
+    Ok((taking.adapter, taking.model))
+}
+
+pub(crate) fn write_peft(folder: &Path, adapter: &Adapter) -> Result<(), RecipeError> {
+    fs::create_dir_all(folder).map_err(RecipeError::io("make", folder))?;
+    let PeftFolder { config, tensors } = PeftFolder::of(adapter);
+    // with the configuration the folder is one of PEFT, so it comes last
+    for (name, bytes) in [(PeftFolder::TENSORS, tensors), (PeftFolder::CONFIG, config)] {
+        let path = folder.join(name);
+        files::replace_file(&path, &bytes).map_err(RecipeError::io("write", &path))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn write_file(path: &Path, file: &OnnxAdapter) -> Result<(), RecipeError> {
+    let bytes = file.to_bytes().map_err(|message| refused(path, message))?;
+    files::replace_file(path, &bytes).map_err(RecipeError::io("write", path))
+}
+
+pub(crate) fn refused(path: &Path, message: impl Into<String>) -> RecipeError {
+    CompilerError::AdapterFile { path: path.to_owned(), message: message.into() }.into()
+}

@@ -1,0 +1,320 @@
+//! Files of adapters: what a run writes of them, and what `millstream adapter` does with those that are there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use millstream_compiler::adapter_files::{self, Adapter, ModuleAdapter, OnnxAdapter, PeftFolder};
+use millstream_compiler::finetuning::pattern_matches;
+use millstream_compiler::{
+    CompilerError, Model, OperatorCatalog, adapters_in, merge_adapters, taking_adapter, wrapper,
+};
+use millstream_schemas::recipe::RecipeText;
+use millstream_schemas::{count, files, shown, shown_path};
+use serde::Serialize;
+
+use crate::adapter_output::{named_by, refused, with_base, write_file, write_peft};
+use crate::opened::MOST_METHODS;
+use crate::run_folder::RunFolder;
+use crate::{Catalogs, Opened, RecipeError, RunOptions, Silent, StartMode, load};
+
+/// The end of the names of ONNX Runtime's files of adapters.
+const ONNX_ADAPTER: &str = "onnx_adapter";
+
+/// What an adapter holds.
+#[derive(Clone, Debug, Serialize)]
+pub struct AdapterReport {
+    /// Where it is.
+    pub path: PathBuf,
+    /// `LORA`, `IA3`, `VERA` or `OFT`.
+    pub method: &'static str,
+    /// All of it in words.
+    pub summary: String,
+    /// Each module.
+    pub modules: Vec<AdaptedModule>,
+    /// Parameters of the model that it holds whole, and how many numbers each has.
+    pub whole: BTreeMap<String, usize>,
+}
+
+/// What an adapter holds for a module.
+#[derive(Clone, Debug, Serialize)]
+pub struct AdaptedModule {
+    /// Its path in the source of the model.
+    pub module: String,
+    /// Rank, where it has one.
+    pub rank: Option<usize>,
+    /// α of LoRA.
+    pub alpha: Option<f64>,
+    /// How many numbers it has.
+    pub numbers: usize,
+}
+
+/// Files that were written.
+#[derive(Clone, Debug, Serialize)]
+pub struct WrittenAdapters {
+    /// Where.
+    pub written: Vec<PathBuf>,
+    /// What they hold, in words.
+    pub summaries: Vec<String>,
+    /// What is worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// Adapters to merge into a model.
+#[derive(Clone, Debug)]
+pub struct MergeOptions {
+    /// The model.
+    pub model: PathBuf,
+    /// Folders or files, each with what it is multiplied by.
+    pub adapters: Vec<(PathBuf, f64)>,
+    /// Patterns of modules that are left out.
+    pub skip: Vec<String>,
+    /// The model to write.
+    pub output: PathBuf,
+}
+
+/// An adapter to write in another form.
+#[derive(Clone, Debug)]
+pub struct ConvertOptions {
+    /// A folder or a file.
+    pub from: PathBuf,
+    /// A folder, or a file whose name ends with `.onnx_adapter`.
+    pub to: PathBuf,
+    /// The model that it is for: its layers give the names of inputs.
+    pub model: Option<PathBuf>,
+    /// Where the model is written that takes the adapter.
+    pub base: Option<PathBuf>,
+    /// Patterns of modules that are left out.
+    pub skip: Vec<String>,
+    /// What is cut in front of the paths of modules; what all layers of `model` share where it is not said.
+    pub cut: Option<String>,
+}
+
+/// What the adapters at a path hold: a folder of PEFT, an `.onnx_adapter` file, a run that has written some, or a model that was
+/// exported with `output.adapters: unmerged`.
+///
+/// # Errors
+/// There is none, or one is damaged or of a kind that is not read.
+pub fn list(path: &Path) -> Result<Vec<AdapterReport>, RecipeError> {
+    let report = |path: PathBuf| Ok(report_of(&path, &adapter_files::read(&path)?));
+    if is_model(path) {
+        return Ok(adapters_in(&Model::read(path)?)?.iter().map(|adapter| report_of(path, adapter)).collect());
+    }
+    let run = RunFolder(path.to_owned());
+    if !path.is_dir() || path.join(PeftFolder::CONFIG).exists() || !run.recipe().exists() {
+        return Ok(vec![report(path.to_owned())?]);
+    }
+    let folders = (0..MOST_METHODS).map(|at| run.adapter(at)).filter(|folder| folder.join(PeftFolder::CONFIG).exists());
+    let mut found: Vec<PathBuf> = folders.collect();
+    found.extend(Some(run.onnx_adapter()).filter(|file| found.is_empty() && file.exists()));
+    if found.is_empty() {
+        let message = format!(
+            "{} is a run that has written no adapter; `millstream adapter extract` writes what it has trained, and so does \
+             `output.adapter_files`",
+            shown_path(path)
+        );
+        return Err(CompilerError::AdapterFile { path: path.to_owned(), message }.into());
+    }
+    found.into_iter().map(report).collect()
+}
+
+fn report_of(path: &Path, adapter: &Adapter) -> AdapterReport {
+    let module = |(name, own): (&String, &ModuleAdapter)| AdaptedModule {
+        module: name.clone(),
+        rank: own.rank(),
+        alpha: if let ModuleAdapter::LowRank { alpha, .. } = own { Some(*alpha) } else { None },
+        numbers: own.numbers(),
+    };
+    AdapterReport {
+        path: path.to_owned(),
+        method: adapter.method.peft_type(),
+        summary: adapter.in_words(),
+        modules: adapter.modules.iter().map(module).collect(),
+        whole: adapter.whole.iter().map(|(name, tensor)| (name.clone(), tensor.values().len())).collect(),
+    }
+}
+
+/// Merges adapters into a model, each times its weight, and writes the model.
+///
+/// # Errors
+/// A file cannot be read or written, an adapter does not fit the model, or what one does is no sum and cannot be weighted.
+pub fn merge(options: &MergeOptions, operators: &OperatorCatalog) -> Result<WrittenAdapters, RecipeError> {
+    let model = Model::read(&options.model)?;
+    let adapters = options.adapters.iter().map(|(path, weight)| Ok((read(path, &options.skip)?, *weight)));
+    let adapters = adapters.collect::<Result<Vec<(Adapter, f64)>, RecipeError>>()?;
+    let parts: Vec<(&Adapter, f64)> = adapters.iter().map(|(adapter, weight)| (adapter, *weight)).collect();
+    let (merged, _) = merge_adapters(&model, &parts, operators)?;
+    files::replace_file_by(&options.output, |out| merged.write_to(out))
+        .map_err(RecipeError::io("write", &options.output))?;
+    let summaries = adapters.iter().map(|(adapter, _)| adapter.in_words()).collect();
+    Ok(WrittenAdapters { written: vec![options.output.clone()], summaries, notes: Vec::new() })
+}
+
+/// Writes an adapter in another form.
+///
+/// # Errors
+/// A file cannot be read or written, or the form cannot hold the adapter, or it does not fit the model.
+pub fn convert(options: &ConvertOptions, operators: &OperatorCatalog) -> Result<WrittenAdapters, RecipeError> {
+    let adapter = read(&options.from, &options.skip)?;
+    let model = options.model.as_deref().map(Model::read).transpose()?;
+    write_as(adapter, options, model.as_ref(), operators)
+}
+
+/// Writes what a run has trained: the best weights, as `model.onnx` has them. In the place of a run's folder a model can stand that was
+/// exported with `output.adapters: unmerged`; data are not needed then.
+///
+/// # Errors
+/// There is no run, its data are not there any more, or what it has trained has no form in files of adapters.
+pub fn extract(
+    run: &Path,
+    to: &Path,
+    catalogs: &Catalogs,
+    library: Option<PathBuf>,
+) -> Result<WrittenAdapters, RecipeError> {
+    if is_model(run) {
+        return extract_from(run, to);
+    }
+    let folder = RunFolder(run.to_owned());
+    if !folder.recipe().exists() {
+        return Err(RecipeError::NoRunToResume { folder: run.to_owned(), found: folder.holds()? });
+    }
+    let mut recipe = load(&RecipeText::read(&folder.recipe(), &[])?, catalogs)?;
+    recipe.output.folder = run.to_owned();
+    let compiled = Opened::open(&recipe, catalogs)?.compile()?;
+    let program = compiled.program();
+    let as_inputs = is_onnx_adapter(to);
+    program.require_adapters(as_inputs)?;
+    let options = RunOptions { start: StartMode::Resume, library, ..RunOptions::default() };
+    let parameters = compiled.run(&options, &mut Silent)?.best_parameters()?;
+    let adapters = program.adapters(&parameters)?;
+    let mut written =
+        WrittenAdapters { written: Vec::new(), summaries: Vec::new(), notes: named_by(program).into_iter().collect() };
+    for (at, adapter) in adapters.into_iter().enumerate() {
+        let place = if at == 0 { to.to_owned() } else { numbered(to, at) };
+        written.summaries.push(adapter.in_words());
+        if as_inputs {
+            let (file, _) = with_base(program, adapter, (&parameters, &[]), &catalogs.operators)?;
+            write_file(&place, &file)?;
+        } else {
+            write_peft(&place, &adapter)?;
+        }
+        written.written.push(place);
+    }
+    Ok(written)
+}
+
+fn extract_from(path: &Path, to: &Path) -> Result<WrittenAdapters, RecipeError> {
+    let adapters = adapters_in(&Model::read(path)?)?;
+    if is_onnx_adapter(to) {
+        let message = "an .onnx_adapter is for the model as it was; write a folder, and `convert` it with `--model`";
+        return Err(refused(path, message));
+    }
+    let mut written = WrittenAdapters { written: Vec::new(), summaries: Vec::new(), notes: Vec::new() };
+    for (at, adapter) in adapters.iter().enumerate() {
+        let place = if at == 0 { to.to_owned() } else { numbered(to, at) };
+        write_peft(&place, adapter)?;
+        written.summaries.push(adapter.in_words());
+        written.written.push(place);
+    }
+    Ok(written)
+}
+
+fn write_as(
+    mut adapter: Adapter,
+    options: &ConvertOptions,
+    model: Option<&Model>,
+    operators: &OperatorCatalog,
+) -> Result<WrittenAdapters, RecipeError> {
+    let (mut written, mut notes) = (vec![options.to.clone()], Vec::new());
+    if !is_onnx_adapter(&options.to) {
+        let of_model =
+            model.filter(|_| options.cut.is_none()).map(|model| wrapper(model, operators)).transpose()?.flatten();
+        if let Some(cut) = options.cut.clone().or(of_model) {
+            adapter = without_front(adapter, cut.trim_end_matches('.'))?;
+        }
+        write_peft(&options.to, &adapter)?;
+        return Ok(WrittenAdapters { written, summaries: vec![adapter.in_words()], notes });
+    }
+    let summaries = vec![adapter.in_words()];
+    let file = match model {
+        Some(model) => {
+            let taking = taking_adapter(model, &adapter, operators)?;
+            if !adapter.whole.is_empty() {
+                let whole: usize = adapter.whole.values().map(|tensor| tensor.values().len()).sum();
+                let numbers = count(whole as u64, "number");
+                notes.push(format!(
+                    "{numbers} that the adapter holds whole are in the model of `--base` and not in the file: without the adapter it is \
+                     not the model as it was; `--skip` leaves them out"
+                ));
+            }
+            if let Some(base) = &options.base {
+                files::replace_file_by(base, |out| taking.model.write_to(out))
+                    .map_err(RecipeError::io("write", base))?;
+                written.push(base.clone());
+            }
+            taking.adapter
+        }
+        None => {
+            if let Some(first) = adapter.whole.keys().next() {
+                return Err(refused(
+                    &options.from,
+                    format!(
+                        "it holds `{}` whole, for which an .onnx_adapter has no place; name the model by `--model` and where it is \
+                     to be written by `--base`, or leave that out by `--skip`",
+                        shown(first)
+                    ),
+                ));
+            }
+            notes.push(
+                "inputs are called as the modules of the adapter; `--model` takes the names of a model's layers".into(),
+            );
+            OnnxAdapter::of(&adapter).map_err(|message| refused(&options.from, message))?
+        }
+    };
+    write_file(&options.to, &file)?;
+    Ok(WrittenAdapters { written, summaries, notes })
+}
+
+/// The adapter with the paths of its modules without their front.
+fn without_front(mut adapter: Adapter, cut: &str) -> Result<Adapter, RecipeError> {
+    let own = |name: String| {
+        let parts = name.strip_prefix(cut).and_then(|rest| rest.strip_prefix('.'));
+        parts.map_or_else(|| name.clone(), str::to_owned)
+    };
+    let count = adapter.modules.len();
+    adapter.modules = adapter.modules.into_iter().map(|(name, module)| (own(name), module)).collect();
+    adapter.whole = adapter.whole.into_iter().map(|(name, tensor)| (own(name), tensor)).collect();
+    match adapter.modules.len() == count {
+        true => Ok(adapter),
+        false => Err(refused(Path::new(""), format!("without `{}` two modules have one name", shown(cut)))),
+    }
+}
+
+fn read(path: &Path, skip: &[String]) -> Result<Adapter, RecipeError> {
+    let mut adapter = adapter_files::read(path)?;
+    for pattern in skip {
+        let matches = |name: &str| pattern_matches(pattern, name);
+        let before = (adapter.modules.len(), adapter.whole.len());
+        adapter.without(&matches);
+        if before == (adapter.modules.len(), adapter.whole.len()) {
+            return Err(refused(path, format!("`--skip {}` matches no module of it", shown(pattern))));
+        }
+    }
+    match adapter.modules.is_empty() {
+        true => Err(refused(path, "`--skip` leaves nothing of it")),
+        false => Ok(adapter),
+    }
+}
+
+fn is_model(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|extension| extension == "onnx")
+}
+
+fn is_onnx_adapter(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == ONNX_ADAPTER)
+}
+
+/// `adapter-2` beside `adapter`.
+fn numbered(path: &Path, at: usize) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{name}-{}", at + 1))
+}
