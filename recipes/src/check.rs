@@ -5,13 +5,14 @@ use millstream_pipeline::encodings::View;
 use millstream_pipeline::{SharedRows, check_quarantine};
 use millstream_runtime::{Device, DeviceRequest};
 use millstream_schemas::recipe::DamagedPolicy;
-use millstream_schemas::{Recipe, TensorRole, TensorSpec, count, shown, shown_path};
+use millstream_schemas::{Choice, Recipe, TensorRole, TensorSpec, count, shown, shown_path};
 use millstream_training::check_kernels;
 use serde::Serialize;
 
 use crate::class_count::empty_classes;
 use crate::data_report::{DataReport, DataReports};
 use crate::error::with_causes;
+use crate::log_choices;
 use crate::run_folder::RunFolder;
 use crate::{Catalogs, MemoryEstimate, Opened, RecipeError, overlap};
 
@@ -36,6 +37,8 @@ pub struct CheckReport {
     pub device: DeviceReport,
     /// Evaluation rows whose image or text is trained on too.
     pub shared_rows: Option<SharedRows>,
+    /// Logs that would be written while the run goes on, in the folder `logs` of the output folder unless they say another.
+    pub logs: Vec<Choice>,
     /// What was noticed while the data were opened.
     pub notes: Vec<String>,
     /// What deserves a look and stops nothing.
@@ -121,6 +124,9 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
     {
         problems.push(with_causes(&error));
     }
+    if let Err(error) = log_choices::require_writable(opened) {
+        problems.push(with_causes(&error));
+    }
     let folder = RunFolder(recipe.output.folder.clone());
     if let Err(error) = folder.require_writable() {
         problems.push(with_causes(&error));
@@ -148,6 +154,7 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         model,
         device,
         shared_rows,
+        logs: opened.logs.iter().map(|log| log.choice().clone()).collect(),
         notes: opened.notes.clone(),
         warnings,
         problems,

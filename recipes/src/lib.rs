@@ -24,6 +24,7 @@ mod first_difference;
 pub mod inspect;
 mod labels_file;
 mod load;
+mod log_choices;
 mod memory_estimate;
 mod model_choices;
 mod model_inputs;

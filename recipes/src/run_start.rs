@@ -9,6 +9,7 @@ use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::{CheckpointSettings, EarlyStopping, Trainer, TrainerSettings};
 
 use crate::check::Findings;
+use crate::log_choices;
 use crate::results;
 use crate::run::Run;
 use crate::run_folder::{LockedFolder, MadeOf, RunFolder, fixed, make_place_for};
@@ -73,10 +74,11 @@ impl Reserved {
     pub(crate) fn reserve(opened: &Opened, start: StartMode) -> Result<Self, RecipeError> {
         let folder = RunFolder(opened.recipe.output.folder.clone());
         folder.require_outside(opened)?;
+        log_choices::require_writable(opened)?;
         let locked = folder.lock()?;
         match start {
-            StartMode::New => folder.require_free()?,
-            StartMode::Overwrite => folder.require_replaceable()?,
+            StartMode::New => folder.require_free(&log_choices::files(&folder, &opened.catalogs))?,
+            StartMode::Overwrite => folder.require_replaceable(&log_choices::files(&folder, &opened.catalogs))?,
             StartMode::Resume => {}
         }
         let made_of = made_of(opened)?;
@@ -130,12 +132,18 @@ impl Reserved {
         };
         // Everything is opened: an earlier run is not given up for one that cannot begin.
         if start == StartMode::Overwrite {
-            folder.clear()?;
+            folder.clear(&log_choices::files(&folder, &opened.catalogs))?;
         }
         folder.note(recipe, &made_of)?;
         if options.keep_graph {
             results::write_graph(&folder, program)?;
         }
+        let logs = log_choices::open(opened, &folder, &trainer).inspect_err(|_| {
+            if start == StartMode::New {
+                // Nothing is to be in the way of the next try.
+                let _ = folder.forget(&log_choices::files(&folder, &opened.catalogs));
+            }
+        })?;
         events.event(&Event::Started {
             folder: folder.0.clone(),
             device: device.kind.to_string(),
@@ -163,6 +171,7 @@ impl Reserved {
             start,
             resources: options.resources.clone(),
             trainer,
+            logs,
             stream,
             opening: began.elapsed(),
             state: if is_finished { RunState::Finished } else { RunState::UnderWay },

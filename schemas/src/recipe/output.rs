@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Choice;
+
 /// Where results go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -13,12 +15,25 @@ pub struct OutputRecipe {
     pub checkpoint: CheckpointRecipe,
     /// Where what `model.methods` add stands in the tuned model.
     pub adapters: AdaptersOutput,
+    /// Logs that are written while the run goes on, for other programs to read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "logs")]
+    pub logs: Vec<Choice>,
 }
 
 impl Default for OutputRecipe {
     fn default() -> Self {
-        Self { folder: "runs/run".into(), checkpoint: CheckpointRecipe::default(), adapters: AdaptersOutput::default() }
+        Self {
+            folder: "runs/run".into(),
+            checkpoint: CheckpointRecipe::default(),
+            adapters: AdaptersOutput::default(),
+            logs: Vec::new(),
+        }
     }
+}
+
+fn logs(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "array", "items": { "$ref": "#/$defs/Log" }, "default": [] })
 }
 
 /// Where what methods have added stands in a tuned model.
