@@ -12,8 +12,8 @@ use serde::Serialize;
 use crate::class_count::empty_classes;
 use crate::data_report::{DataReport, DataReports};
 use crate::error::with_causes;
-use crate::log_choices;
 use crate::run_folder::RunFolder;
+use crate::run_logs;
 use crate::{Catalogs, MemoryEstimate, Opened, RecipeError, overlap};
 
 /// What a recipe would do.
@@ -124,7 +124,7 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
     {
         problems.push(with_causes(&error));
     }
-    if let Err(error) = log_choices::require_writable(opened) {
+    if let Err(error) = run_logs::require_writable(opened) {
         problems.push(with_causes(&error));
     }
     let folder = RunFolder(recipe.output.folder.clone());

@@ -39,6 +39,7 @@ mod results;
 mod row_source;
 mod run;
 mod run_folder;
+mod run_logs;
 mod run_start;
 mod run_state;
 mod run_summary;

@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use crate::error::with_causes;
 use crate::events::translate;
-use crate::log_choices;
 use crate::results;
 use crate::run_folder::{LockedFolder, RunFolder};
+use crate::run_logs;
 use crate::run_state::RunState;
 use crate::stream::{Stream, Watched, no_usable_row};
 use crate::{Compiled, Event, Events, RecipeError, Resources, RunSummary, StartMode, Stop};
@@ -222,7 +222,7 @@ impl Run {
         self.state = RunState::Failed;
         if self.start == StartMode::New && is_useless {
             // Nothing is to be in the way of the next try; the error at hand is more to the point than one of clearing up.
-            let _ = self.folder.forget(&log_choices::files(&self.folder, &self.compiled.opened().catalogs));
+            let _ = self.folder.forget(&run_logs::files(&self.folder, &self.compiled.opened().catalogs));
         } else {
             let record = self.record(events);
             self.write_figures(&record, events);

@@ -9,10 +9,10 @@ use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::{CheckpointSettings, EarlyStopping, Trainer, TrainerSettings};
 
 use crate::check::Findings;
-use crate::log_choices;
 use crate::results;
 use crate::run::Run;
 use crate::run_folder::{LockedFolder, MadeOf, RunFolder, fixed, make_place_for};
+use crate::run_logs;
 use crate::run_state::RunState;
 use crate::step_settings::step_settings;
 use crate::stream::Stream;
@@ -74,11 +74,11 @@ impl Reserved {
     pub(crate) fn reserve(opened: &Opened, start: StartMode) -> Result<Self, RecipeError> {
         let folder = RunFolder(opened.recipe.output.folder.clone());
         folder.require_outside(opened)?;
-        log_choices::require_writable(opened)?;
+        run_logs::require_writable(opened)?;
         let locked = folder.lock()?;
         match start {
-            StartMode::New => folder.require_free(&log_choices::files(&folder, &opened.catalogs))?,
-            StartMode::Overwrite => folder.require_replaceable(&log_choices::files(&folder, &opened.catalogs))?,
+            StartMode::New => folder.require_free(&run_logs::files(&folder, &opened.catalogs))?,
+            StartMode::Overwrite => folder.require_replaceable(&run_logs::files(&folder, &opened.catalogs))?,
             StartMode::Resume => {}
         }
         let made_of = made_of(opened)?;
@@ -132,16 +132,16 @@ impl Reserved {
         };
         // Everything is opened: an earlier run is not given up for one that cannot begin.
         if start == StartMode::Overwrite {
-            folder.clear(&log_choices::files(&folder, &opened.catalogs))?;
+            folder.clear(&run_logs::files(&folder, &opened.catalogs))?;
         }
         folder.note(recipe, &made_of)?;
         if options.keep_graph {
             results::write_graph(&folder, program)?;
         }
-        let logs = log_choices::open(opened, &folder, &trainer).inspect_err(|_| {
+        let logs = run_logs::open(opened, &folder, &trainer).inspect_err(|_| {
             if start == StartMode::New {
                 // Nothing is to be in the way of the next try.
-                let _ = folder.forget(&log_choices::files(&folder, &opened.catalogs));
+                let _ = folder.forget(&run_logs::files(&folder, &opened.catalogs));
             }
         })?;
         events.event(&Event::Started {
