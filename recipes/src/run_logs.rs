@@ -36,7 +36,9 @@ pub(crate) fn files(folder: &RunFolder, catalogs: &Catalogs) -> Vec<PathBuf> {
 
 /// What a recipe says, by place: numbers, truth values and texts, lists as JSON. Where results go is not in it.
 fn hyperparameters(recipe: &Recipe) -> Map<String, Value> {
-    let mut value = serde_json::to_value(recipe).expect("a recipe has string keys, so it always serializes");
+    // By way of the text: there, a number of 32 bits is the one that was written.
+    let text = serde_json::to_string(recipe).expect("a recipe has string keys, so it always serializes");
+    let mut value: Value = serde_json::from_str(&text).expect("it is JSON");
     if let Some(recipe) = value.as_object_mut() {
         recipe.retain(|key, _| !matches!(key.as_str(), "version" | "output"));
     }
@@ -69,13 +71,14 @@ mod tests {
     fn hyperparameters_are_named_by_their_places() {
         let text = "version: 1\nmodel: {path: /m.onnx}\ndata: {train: /a}\noutput: {folder: /r}\n\
                     transforms: {train: [{resize: {size: 8}}]}\n\
-                    training: {epochs: 2, optimizer: {adamw: {learning_rate: 0.5}}, schedule: cosine}";
+                    training: {epochs: 2, layer_decay: 0.9, optimizer: {adamw: {learning_rate: 0.5}}, schedule: cosine}";
         let recipe = Recipe::from_text(text, "r.yaml".as_ref(), "/".as_ref(), &[]).unwrap();
         let found = hyperparameters(&recipe);
         for (place, wanted) in [
             ("training.optimizer.adamw.learning_rate", json!(0.5)),
             ("training.schedule", json!("cosine")),
             ("training.epochs", json!(2)),
+            ("training.layer_decay", json!(0.9)),
             ("transforms.train", json!(r#"[{"resize":{"size":8}}]"#)),
             ("model.path", json!("/m.onnx")),
         ] {
