@@ -73,6 +73,24 @@ const TABLES: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "training/src/logs",
+        "LOG",
+        &[
+            "course_tests",
+            "entry",
+            "event_file",
+            "event_messages",
+            "log",
+            "log_format",
+            "log_kind",
+            "logs",
+            "mlflow_store",
+            "run_place",
+            "scalars",
+            "text_lines",
+        ],
+    ),
+    (
         "training/src/metrics",
         "METRIC",
         &[

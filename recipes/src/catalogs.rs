@@ -6,6 +6,7 @@ use millstream_compiler::losses::{self, LossKind};
 use millstream_pipeline::encodings::{self, EncodingKind};
 use millstream_schemas::choice::Catalog;
 use millstream_schemas::recipe::Definitions;
+use millstream_training::logs::{self, LogKind};
 use millstream_training::metrics::{self, MetricKind};
 use millstream_training::optimizers::{self, OptimizerKind};
 use millstream_training::schedules::{self, ScheduleKind};
@@ -27,6 +28,8 @@ pub struct Catalogs {
     pub heads: Catalog<HeadKind>,
     /// `model.head.new_with` and `model.initialize`.
     pub initializers: Catalog<InitializerKind>,
+    /// Items of `output.logs`.
+    pub logs: Catalog<LogKind>,
     /// `training.loss`.
     pub losses: Catalog<LossKind>,
     /// Items of `model.methods`.
@@ -49,6 +52,7 @@ impl Default for Catalogs {
             encodings: encodings::standard().clone(),
             heads: heads::standard().clone(),
             initializers: initializers::standard().clone(),
+            logs: logs::standard().clone(),
             losses: losses::standard().clone(),
             methods: methods::standard().clone(),
             metrics: metrics::standard().clone(),
@@ -74,6 +78,7 @@ impl Catalogs {
             .with("Encoding", self.encodings.schema())
             .with("Head", self.heads.schema())
             .with("Initializer", self.initializers.schema())
+            .with("Log", self.logs.schema())
             .with("Method", self.methods.schema())
             .with("Loss", self.losses.schema())
             .with("Metric", self.metrics.schema())

@@ -4,8 +4,8 @@ use millstream_compiler::{CompilerError, MixedPrecision, ModelReport, TrainingPr
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{SharedRows, check_quarantine};
 use millstream_runtime::{Device, DeviceRequest};
+use millstream_schemas::{Choice, Recipe, TensorRole, TensorSpec, count, shown, shown_path};
 use millstream_schemas::recipe::{DamagedPolicy, Precision};
-use millstream_schemas::{Recipe, TensorRole, TensorSpec, count, shown, shown_path};
 use millstream_training::check_kernels;
 use serde::Serialize;
 
@@ -14,6 +14,7 @@ use crate::data_report::{DataReport, DataReports};
 use crate::error::with_causes;
 use crate::precision::in_precision;
 use crate::run_folder::RunFolder;
+use crate::run_logs;
 use crate::{Catalogs, MemoryEstimate, Opened, RecipeError, overlap};
 
 /// What a recipe would do.
@@ -41,6 +42,8 @@ pub struct CheckReport {
     pub mixed_precision: Option<MixedPrecision>,
     /// Evaluation rows whose image or text is trained on too.
     pub shared_rows: Option<SharedRows>,
+    /// Logs that would be written while the run goes on, in the folder `logs` of the output folder unless they say another.
+    pub logs: Vec<Choice>,
     /// What was noticed while the data were opened.
     pub notes: Vec<String>,
     /// What deserves a look and stops nothing.
@@ -135,6 +138,9 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
     {
         problems.push(with_causes(&error));
     }
+    if let Err(error) = run_logs::require_writable(opened) {
+        problems.push(with_causes(&error));
+    }
     let folder = RunFolder(recipe.output.folder.clone());
     if let Err(error) = folder.require_writable() {
         problems.push(with_causes(&error));
@@ -164,6 +170,7 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         precision,
         mixed_precision,
         shared_rows,
+        logs: opened.logs.iter().map(|log| log.choice().clone()).collect(),
         notes: opened.notes.clone(),
         warnings,
         problems,

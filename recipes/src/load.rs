@@ -3,6 +3,7 @@ use millstream_schemas::recipe::{Fault, RecipeText};
 use millstream_transforms::Chain;
 
 use crate::choices::Choices;
+use crate::log_choices::LogChoices;
 use crate::model_choices::ModelChoices;
 use crate::opened::refuse_random;
 use crate::{Catalogs, RecipeError};
@@ -24,6 +25,10 @@ pub fn load(text: &RecipeText, catalogs: &Catalogs) -> Result<Recipe, RecipeErro
         );
         match Choices::of(&recipe.training, catalogs) {
             Ok(choices) => choices.write_into(&mut recipe.training),
+            Err(error) => found.push(error.into()),
+        }
+        match LogChoices::of(&recipe.output, catalogs) {
+            Ok(choices) => choices.write_into(&mut recipe.output),
             Err(error) => found.push(error.into()),
         }
         if let Some(model) = &mut recipe.model {

@@ -11,6 +11,7 @@ use millstream_schemas::{
     AxisLength, BatchSpec, Choice, ElementType, Recipe, Standardization, TensorRole, count, shown,
 };
 use millstream_training::MetricSet;
+use millstream_training::logs::Log;
 use millstream_training::optimizers::Optimizer;
 use millstream_training::schedules::Schedule;
 use millstream_transforms::Chain;
@@ -19,6 +20,7 @@ use crate::choices::Choices;
 use crate::classes::align;
 use crate::data_report::{DataReports, data_report};
 use crate::first_difference::first_difference;
+use crate::log_choices::LogChoices;
 use crate::model_choices::ModelChoices;
 use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
@@ -60,6 +62,8 @@ pub struct OpenedParts {
     pub optimizer: Optimizer,
     /// The learning rate over time.
     pub schedule: Schedule,
+    /// What is written while it runs, for other programs.
+    pub logs: Vec<Log>,
     /// What the recipe could choose among.
     pub catalogs: Catalogs,
     /// What was noticed while the data were opened, each with its place in the recipe.
@@ -99,6 +103,7 @@ impl Opened {
             chains.map(|(place, specs)| Chain::parse_from(&catalogs.transforms, place, specs));
         let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
         let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
+        let LogChoices { logs } = LogChoices::of(&recipe.output, catalogs)?;
         let ModelChoices { head, initialize, methods } = ModelChoices::of(model_recipe, catalogs)?;
         refuse_random(&recipe.transforms.evaluate, catalogs)?;
         let model = Arc::new(Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?);
@@ -153,6 +158,7 @@ impl Opened {
             metrics,
             optimizer,
             schedule,
+            logs,
             catalogs: catalogs.clone(),
             notes,
             took: began.elapsed(),
@@ -181,9 +187,10 @@ impl Opened {
             return Err(RecipeError::OpenedOtherwise { place, then, now });
         }
         let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, &self.catalogs)?;
+        let LogChoices { logs } = LogChoices::of(&recipe.output, &self.catalogs)?;
         metrics.check(self.train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let (recipe, took) = (recipe.clone(), began.elapsed());
-        let parts = OpenedParts { recipe, loss, metrics, optimizer, schedule, took, ..OpenedParts::clone(self) };
+        let parts = OpenedParts { recipe, loss, metrics, optimizer, schedule, logs, took, ..OpenedParts::clone(self) };
         parts.require_evaluation()?;
         Ok(Self(Arc::new(parts)))
     }

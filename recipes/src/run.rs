@@ -5,8 +5,9 @@ use std::time::Duration;
 use millstream_pipeline::{Beside, StreamCounters, StreamOptions};
 use millstream_runtime::Device;
 use millstream_schemas::TrainingManifest;
+use millstream_training::logs::Logs;
 use millstream_training::{
-    BatchSource, BoxError, Ending, EvaluationBatches, History, RunRecord, Trainer, TrainingError, Until,
+    BatchSource, BoxError, Ending, EvaluationBatches, History, Observer, RunRecord, Trainer, TrainingError, Until,
 };
 use serde::Serialize;
 
@@ -14,6 +15,7 @@ use crate::error::with_causes;
 use crate::events::translate;
 use crate::results;
 use crate::run_folder::{LockedFolder, RunFolder};
+use crate::run_logs;
 use crate::run_state::RunState;
 use crate::stream::{Stream, Watched, no_usable_row};
 use crate::{Compiled, Event, Events, RecipeError, Resources, RunSummary, StartMode, Stop};
@@ -30,6 +32,7 @@ pub struct Run {
     pub(crate) start: StartMode,
     pub(crate) resources: Option<Resources>,
     pub(crate) trainer: Trainer,
+    pub(crate) logs: Logs,
     pub(crate) stream: Stream,
     pub(crate) opening: Duration,
     pub(crate) state: RunState,
@@ -157,6 +160,7 @@ impl Run {
         } else {
             self.write_figures(&record, events);
         }
+        self.end_logs(&record, events);
         Ok(self.summary(record, !finished))
     }
 
@@ -165,7 +169,10 @@ impl Run {
         let total = opened.evaluate.as_ref().map_or(0, |source| source.dataset.rows());
         let mut step = self.trainer.history().steps;
         let epochs = opened.recipe.training.epochs;
+        let logs = &mut self.logs;
         let mut observer = |event: &millstream_training::Event<'_>| {
+            logs.observe(event);
+            tell(logs, events);
             if let Some(event) = translate(event, &mut step, total, epochs) {
                 events.event(&event);
             }
@@ -198,7 +205,10 @@ impl Run {
 
     fn save(&mut self, events: &mut dyn Events) -> Result<(), RecipeError> {
         let (mut step, epochs) = (self.trainer.history().steps, self.compiled.opened().recipe.training.epochs);
+        let logs = &mut self.logs;
         let mut observer = |event: &millstream_training::Event<'_>| {
+            logs.observe(event);
+            tell(logs, events);
             if let Some(event) = translate(event, &mut step, 0, epochs) {
                 events.event(&event);
             }
@@ -212,10 +222,11 @@ impl Run {
         self.state = RunState::Failed;
         if self.start == StartMode::New && is_useless {
             // Nothing is to be in the way of the next try; the error at hand is more to the point than one of clearing up.
-            let _ = self.folder.forget();
+            let _ = self.folder.forget(&run_logs::files(&self.folder, &self.compiled.opened().catalogs));
         } else {
             let record = self.record(events);
             self.write_figures(&record, events);
+            self.end_logs(&record, events);
         }
         error
     }
@@ -223,7 +234,8 @@ impl Run {
     /// The record as it stands, with what is worth knowing told.
     fn record(&self, events: &mut dyn Events) -> RunRecord {
         let (opened, counters) = (self.compiled.opened(), self.counters());
-        let notes = results::notes(opened, self.compiled.findings(), &self.trainer, &counters);
+        let mut notes = results::notes(opened, self.compiled.findings(), &self.trainer, &counters);
+        notes.extend(self.logs.failures().iter().cloned());
         for message in &notes {
             events.event(&Event::Warning { message: message.clone() });
         }
@@ -236,6 +248,13 @@ impl Run {
             let message = format!("the figures of the run so far could not be written: {}", with_causes(&error));
             events.event(&Event::Warning { message });
         }
+    }
+
+    /// Says in the logs how the run ended, and gives them what it has left.
+    fn end_logs(&mut self, record: &RunRecord, events: &mut dyn Events) {
+        let folder = &self.folder;
+        self.logs.end(record, &[folder.recipe(), folder.metrics(), folder.report(), folder.labels()]);
+        tell(&mut self.logs, events);
     }
 
     fn summary(&self, record: RunRecord, interrupted: bool) -> RunSummary {
@@ -261,6 +280,13 @@ impl Run {
             peak_memory: peak_memory(),
             folder: self.folder.0.clone(),
         }
+    }
+}
+
+/// Tells what should be known of the logs.
+fn tell(logs: &mut Logs, events: &mut dyn Events) {
+    for message in logs.take_warnings() {
+        events.event(&Event::Warning { message });
     }
 }
 

@@ -80,6 +80,11 @@ impl RunFolder {
         self.0.join("graph")
     }
 
+    /// What is written while the run goes on, for other programs.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.0.join("logs")
+    }
+
     /// The compiled training step.
     pub(crate) fn graph_files(&self) -> [PathBuf; 5] {
         program_files::NAMES.map(|name| self.graph().join(name))
@@ -144,12 +149,12 @@ impl RunFolder {
         Ok(locked)
     }
 
-    /// Refuses a place inside a run's folders for checkpoints and graphs, which that run clears without asking.
+    /// Refuses a place inside a run's folders for checkpoints, graphs and logs, which that run clears without asking.
     fn require_apart(&self) -> Result<(), RecipeError> {
         let place = self.0.ancestors().find_map(|folder| folder.canonicalize().ok()).unwrap_or_else(|| self.0.clone());
         for folder in place.ancestors().chain(self.0.ancestors()) {
             let Some(run) = folder.parent().map(|parent| Self(parent.to_owned())) else { continue };
-            let is_part = run.checkpoints() == folder || run.graph() == folder;
+            let is_part = [run.checkpoints(), run.graph(), run.logs()].iter().any(|part| part == folder);
             if is_part && (run.fingerprints().exists() || run.lock_file().exists()) {
                 let message =
                     format!("it lies in {}, which belongs to another run; choose another", shown_path(folder));
@@ -190,27 +195,27 @@ impl RunFolder {
     }
 
     /// Refuses to replace what no run has made: a recipe that nothing else of a run stands beside, a folder under the name
-    /// of a file.
-    pub(crate) fn require_replaceable(&self) -> Result<(), RecipeError> {
+    /// of a file. `logs` are the files of logs that are there.
+    pub(crate) fn require_replaceable(&self, logs: &[PathBuf]) -> Result<(), RecipeError> {
         if let Some(path) = self.files().into_iter().find(|file| file.is_dir()) {
             return Err(RecipeError::FolderInTheWay { path });
         }
-        match self.not_of_a_run()? {
+        match self.not_of_a_run(logs)? {
             Some(path) => Err(RecipeError::ForeignFile { path }),
             None => Ok(()),
         }
     }
 
     /// A file under the name of one of ours, where no run has noted how it began: somebody else's.
-    fn not_of_a_run(&self) -> Result<Option<PathBuf>, RecipeError> {
+    fn not_of_a_run(&self, logs: &[PathBuf]) -> Result<Option<PathBuf>, RecipeError> {
         let begun = self.fingerprints().exists() || !checkpoint::list(&self.checkpoints())?.is_empty();
         let is_run = begun || (self.recipe().exists() && self.metrics().exists());
-        Ok(self.files().into_iter().find(|file| !is_run && file.exists()))
+        Ok(self.files().into_iter().chain(logs.iter().cloned()).find(|file| !is_run && file.exists()))
     }
 
-    /// Refuses a folder that holds a run, or files that a run would write over.
-    pub(crate) fn require_free(&self) -> Result<(), RecipeError> {
-        if let Some(path) = self.not_of_a_run()? {
+    /// Refuses a folder that holds a run, or files that a run would write over, `logs` among them.
+    pub(crate) fn require_free(&self, logs: &[PathBuf]) -> Result<(), RecipeError> {
+        if let Some(path) = self.not_of_a_run(logs)? {
             return Err(RecipeError::ForeignFile { path });
         }
         match self.holds()? {
@@ -219,21 +224,27 @@ impl RunFolder {
         }
     }
 
-    /// Deletes what an earlier run has left. Other things may lie there. What says how it began stays until [`note`] replaces
+    /// Deletes what an earlier run has left, these files and folders of its logs included. Other things may lie there. What says how it began stays until [`note`] replaces
     /// it, so that a process that is ended in between leaves a run that has no checkpoint yet.
     ///
     /// [`note`]: Self::note
-    pub(crate) fn clear(&self) -> Result<(), RecipeError> {
+    pub(crate) fn clear(&self, logs: &[PathBuf]) -> Result<(), RecipeError> {
         checkpoint::clear(&self.checkpoints())?;
         for file in self.results().into_iter().chain(self.graph_files()).filter(|file| file.exists()) {
             fs::remove_file(&file).map_err(RecipeError::io("delete", &file))?;
         }
+        for log in logs {
+            let deleted = if log.is_dir() { fs::remove_dir_all(log) } else { fs::remove_file(log) };
+            deleted.map_err(RecipeError::io("delete", log))?;
+        }
+        // One that holds something else stays.
+        let _ = fs::remove_dir(self.logs());
         Ok(())
     }
 
     /// Deletes all that a run has written that could not begin.
-    pub(crate) fn forget(&self) -> Result<(), RecipeError> {
-        self.clear()?;
+    pub(crate) fn forget(&self, logs: &[PathBuf]) -> Result<(), RecipeError> {
+        self.clear(logs)?;
         for file in [self.recipe(), self.fingerprints()].into_iter().filter(|file| file.exists()) {
             fs::remove_file(&file).map_err(RecipeError::io("delete", &file))?;
         }
@@ -412,16 +423,16 @@ mod tests {
     fn a_used_folder_is_refused_and_overwriting_spares_what_is_not_ours() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunFolder(folder.path().join("run"));
-        run.require_free().unwrap();
+        run.require_free(&[]).unwrap();
         let _lock = run.lock().unwrap();
         fs::write(run.metrics(), "{}").unwrap();
         fs::write(run.0.join("notes.txt"), "mine").unwrap();
-        let message = run.require_free().unwrap_err().to_string();
+        let message = run.require_free(&[]).unwrap_err().to_string();
         assert!(message.contains("metrics.json: it has the name of a result"), "{message}");
         fs::write(run.fingerprints(), "{}").unwrap();
-        let message = run.require_free().unwrap_err().to_string();
+        let message = run.require_free(&[]).unwrap_err().to_string();
         assert!(message.contains("metrics.json") && message.contains("--resume"), "{message}");
-        run.clear().unwrap();
+        run.clear(&[]).unwrap();
         assert!(!run.metrics().exists() && run.0.join("notes.txt").exists());
     }
 
@@ -454,18 +465,18 @@ mod tests {
             let locked = run.lock().unwrap();
             let left: Vec<_> = fs::read_dir(&run.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             assert!(left.iter().all(|name| !name.to_string_lossy().contains(".tmp-")), "{what}: {left:?}");
-            let (new, resumed) = (run.require_free(), run.require_same(&recipe, &made_of));
+            let (new, resumed) = (run.require_free(&[]), run.require_same(&recipe, &made_of));
             if *what == "the recipe" {
                 assert!(new.unwrap_err().to_string().contains("`--resume`"), "{what}");
                 resumed.unwrap();
                 // Replacing is cut after each of its steps: the run is still one that can be resumed or replaced.
-                run.require_replaceable().unwrap();
-                run.clear().unwrap();
+                run.require_replaceable(&[]).unwrap();
+                run.clear(&[]).unwrap();
                 run.require_same(&recipe, &made_of).unwrap();
                 run.write_fingerprints(&made("another model")).unwrap();
                 let message = run.require_same(&recipe, &made_of).unwrap_err().to_string();
                 assert!(message.contains("`model.path` changed") && message.contains("`--overwrite`"), "{message}");
-                run.require_replaceable().unwrap();
+                run.require_replaceable(&[]).unwrap();
             } else {
                 new.unwrap();
                 let message = resumed.unwrap_err().to_string();
@@ -515,21 +526,21 @@ mod tests {
     fn what_no_run_has_made_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunFolder(folder.path().to_owned());
-        run.require_replaceable().unwrap();
+        run.require_replaceable(&[]).unwrap();
         fs::write(run.recipe(), "version: 1").unwrap();
         assert!(
-            run.require_replaceable().unwrap_err().to_string().contains("recipe.yaml: it has the name of a result")
+            run.require_replaceable(&[]).unwrap_err().to_string().contains("recipe.yaml: it has the name of a result")
         );
         fs::remove_file(run.recipe()).unwrap();
         fs::write(run.model(), "mine").unwrap();
-        for refused in [run.require_replaceable(), run.require_free()] {
+        for refused in [run.require_replaceable(&[]), run.require_free(&[])] {
             assert!(refused.unwrap_err().to_string().contains("model.onnx: it has the name of a result"));
         }
         fs::remove_file(run.model()).unwrap();
         fs::write(run.fingerprints(), "{}").unwrap();
-        run.require_replaceable().unwrap();
+        run.require_replaceable(&[]).unwrap();
         fs::create_dir(run.model()).unwrap();
-        assert!(run.require_replaceable().unwrap_err().to_string().contains("model.onnx: it is a folder"));
+        assert!(run.require_replaceable(&[]).unwrap_err().to_string().contains("model.onnx: it is a folder"));
     }
 
     #[test]

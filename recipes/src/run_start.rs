@@ -13,6 +13,7 @@ use crate::check::Findings;
 use crate::precision::in_precision;
 use crate::results;
 use crate::run::Run;
+use crate::run_logs;
 use crate::run_folder::{LockedFolder, MadeOf, RunFolder, adapter_sources, fixed, make_place_for};
 use crate::run_state::RunState;
 use crate::step_settings::step_settings;
@@ -76,10 +77,11 @@ impl Reserved {
     pub(crate) fn reserve(opened: &Opened, start: StartMode) -> Result<Self, RecipeError> {
         let folder = RunFolder(opened.recipe.output.folder.clone());
         folder.require_outside(opened)?;
+        run_logs::require_writable(opened)?;
         let locked = folder.lock()?;
         match start {
-            StartMode::New => folder.require_free()?,
-            StartMode::Overwrite => folder.require_replaceable()?,
+            StartMode::New => folder.require_free(&run_logs::files(&folder, &opened.catalogs))?,
+            StartMode::Overwrite => folder.require_replaceable(&run_logs::files(&folder, &opened.catalogs))?,
             StartMode::Resume => {}
         }
         let made_of = made_of(opened)?;
@@ -133,12 +135,18 @@ impl Reserved {
         };
         // Everything is opened: an earlier run is not given up for one that cannot begin.
         if start == StartMode::Overwrite {
-            folder.clear()?;
+            folder.clear(&run_logs::files(&folder, &opened.catalogs))?;
         }
         folder.note(recipe, &made_of)?;
         if options.keep_graph {
             results::write_graph(&folder, program)?;
         }
+        let logs = run_logs::open(opened, &folder, &trainer).inspect_err(|_| {
+            if start == StartMode::New {
+                // Nothing is to be in the way of the next try.
+                let _ = folder.forget(&run_logs::files(&folder, &opened.catalogs));
+            }
+        })?;
         events.event(&Event::Started {
             folder: folder.0.clone(),
             device: device.kind.to_string(),
@@ -168,6 +176,7 @@ impl Reserved {
             start,
             resources: options.resources.clone(),
             trainer,
+            logs,
             stream,
             opening: began.elapsed(),
             state: if is_finished { RunState::Finished } else { RunState::UnderWay },

@@ -32,6 +32,7 @@ mod early_stopping;
 mod epoch_evaluation;
 mod error;
 mod evaluator;
+pub mod logs;
 pub mod metrics;
 mod number_or_null;
 pub mod observers;

@@ -8,7 +8,7 @@ use crate::colour::Meaning;
 use crate::messages::harmless;
 use crate::output;
 use crate::table::Table;
-use millstream::schemas::{Recipe, TensorSpec, count, grouped, shown};
+use millstream::schemas::{Choice, Recipe, TensorSpec, count, grouped, shown, shown_path};
 
 pub(crate) fn run(global: &Global, recipe: &Recipe) -> anyhow::Result<Outcome> {
     let report = check(recipe, &Catalogs::default(), global.runtime.as_deref())?;
@@ -77,6 +77,7 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
     } else if !report.precision.is_float32() {
         text.push_str(&format!("precision: {}\n", report.precision.name()));
     }
+    text.push_str(&logs(&report.logs));
     let notes = report.notes.iter().chain(&model.notes).cloned().collect();
     let listed = [
         ("note", Meaning::Progress, &notes),
@@ -111,6 +112,16 @@ fn takes(input: &TensorSpec) -> String {
             )
         }
     }
+}
+
+/// The logs by name, with the folder where it is not the run's.
+fn logs(logs: &[Choice]) -> String {
+    let shown = |log: &Choice| match log.options.get("folder").and_then(|folder| folder.as_str()) {
+        Some(folder) => format!("{} in {}", shown(&log.name), shown_path(folder)),
+        None => shown(&log.name),
+    };
+    let names: Vec<String> = logs.iter().map(shown).collect();
+    if names.is_empty() { String::new() } else { output::prose(&format!("logs: {}", names.join(", "))) }
 }
 
 fn data(split: &str, data: &DataReport) -> String {

@@ -16,6 +16,7 @@ mod dataset;
 mod emulator;
 mod extension;
 mod interruption;
+mod logs;
 mod memory;
 mod names;
 mod onnx;

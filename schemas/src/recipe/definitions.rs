@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Recipe;
 
 /// JSON Schemas of what a recipe chooses by name, under the names that its schema refers to: `Encoding`, `Head`, `Initializer`,
-/// `Loss`, `Method`, `Metric`, `Optimizer`, `Schedule`, `Transform`. They come from the catalogs of rows; what has none here is not looked at.
+/// `Log`, `Loss`, `Method`, `Metric`, `Optimizer`, `Schedule`, `Transform`. They come from the catalogs of rows; what has none here is not looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Definitions(BTreeMap<&'static str, Value>);
 
@@ -34,7 +34,7 @@ impl Definitions {
     pub fn recipe_schema(&self) -> Value {
         let mut schema = schema_for!(Recipe).to_value();
         for name in
-            ["Encoding", "Head", "Initializer", "Loss", "Method", "Metric", "Optimizer", "Schedule", "Transform"]
+            ["Encoding", "Head", "Initializer", "Log", "Loss", "Method", "Metric", "Optimizer", "Schedule", "Transform"]
         {
             let any = || json!({"type": ["string", "object"], "maxProperties": 1});
             schema["$defs"][name] = self.0.get(name).cloned().unwrap_or_else(any);

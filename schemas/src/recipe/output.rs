@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Choice;
+
 /// Where results go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -16,6 +18,10 @@ pub struct OutputRecipe {
     /// What `model.methods` add as files of their own, beside the tuned model.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub adapter_files: Vec<AdapterFormat>,
+    /// Logs that are written while the run goes on, for other programs to read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "logs")]
+    pub logs: Vec<Choice>,
 }
 
 impl Default for OutputRecipe {
@@ -25,8 +31,13 @@ impl Default for OutputRecipe {
             checkpoint: CheckpointRecipe::default(),
             adapters: AdaptersOutput::default(),
             adapter_files: Vec::new(),
+            logs: Vec::new(),
         }
     }
+}
+
+fn logs(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "array", "items": { "$ref": "#/$defs/Log" }, "default": [] })
 }
 
 /// Where what methods have added stands in a tuned model.

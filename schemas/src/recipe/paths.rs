@@ -75,6 +75,13 @@ fn for_each(recipe: &mut Recipe, definitions: &Definitions, mut each: impl FnMut
             }
         }
     }
+    for (index, log) in recipe.output.logs.iter_mut().enumerate() {
+        for option in definitions.paths("Log", &log.name) {
+            if let Some(Value::String(path)) = log.options.get_mut(&option) {
+                each(path, &format!("output.logs[{index}].{}.{option}", log.name));
+            }
+        }
+    }
     let data = &mut recipe.data;
     for (patterns, place) in [(Some(&mut data.train), "data.train"), (data.evaluate.as_mut(), "data.evaluate")] {
         let Some(patterns) = patterns else { continue };

@@ -11,6 +11,7 @@ mod output_scale;
 mod sign_sgd;
 mod soft_capped;
 mod swish;
+mod tally;
 mod two_valued;
 
 use std::path::Path;
@@ -45,6 +46,7 @@ fn extended() -> Catalogs {
         encodings: ours.encodings.with(angle::ANGLE),
         heads: ours.heads.with(soft_capped::SOFT_CAPPED),
         initializers: ours.initializers.with(two_valued::TWO_VALUED),
+        logs: ours.logs.with(tally::TALLY),
         losses: ours.losses.with(brier::BRIER),
         methods: ours.methods.with(output_scale::OUTPUT_SCALE),
         metrics: ours.metrics.with(kappa::KAPPA),
@@ -100,7 +102,7 @@ fn streams_rows_of_its_own() -> anyhow::Result<()> {
 }
 
 /// Grey digits, turned by a transform of this program, by a loss, an optimizer and a schedule of this program, with a head and an
-/// initializer and weights of a method of this program, measured by a metric of this program.
+/// initializer and weights of a method of this program, measured by a metric of this program and written down by a log of this program.
 fn trains(digits: &Path, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("network.onnx"), network(|graph, value| Ok(graph.add("Relu", &[value], &[])?))?)?;
@@ -112,7 +114,7 @@ fn trains(digits: &Path, folder: &Path) -> anyhow::Result<()> {
          transforms:\n  train: [{{resize: {{size: 8}}}}, {{half_turn: {{probability: 0.1}}}}]\n  evaluate: [{{resize: {{size: 8}}}}]\n\
          training: {{loss: {{brier: {{factor: 2}}}}, metrics: [kappa, accuracy], best: kappa, optimizer: {{sign_sgd: {{learning_rate: 0.002}}}}, \
          schedule: halving, epochs: 12}}\n\
-         output: {{folder: run}}\n",
+         output: {{folder: run, logs: [tally]}}\n",
         digits = std::path::absolute(digits)?.display(),
     );
     let text = RecipeText::new(&recipe, Path::new("recipe.yaml"), &std::path::absolute(folder)?, &[])?;
@@ -124,6 +126,9 @@ fn trains(digits: &Path, folder: &Path) -> anyhow::Result<()> {
     let exported = std::fs::read(folder.join("run/model.onnx"))?;
     let holds = |name: &str| exported.windows(name.len()).any(|bytes| bytes == name.as_bytes());
     ensure!(holds("hidden.weight") && !holds("hidden.output_scale"), "what the method added is merged");
+    let tally = std::fs::read_to_string(folder.join("run/logs/tally.txt"))?;
+    let strokes = tally.matches('|').count() as u64;
+    ensure!(strokes == summary.steps && tally.lines().count() == 12, "{} steps: {tally}", summary.steps);
     let evaluation = summary.evaluation.context("it was evaluated")?;
     let figure = |name: &str| evaluation.figure(name).context("it was measured");
     let (kappa, accuracy) = (figure("kappa")?, figure("accuracy")?);
