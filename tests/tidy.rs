@@ -97,6 +97,8 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "number_mean",
             "probabilities",
             "ranking",
+            "slices",
+            "slicing",
             "table",
             "tags",
         ],

@@ -8,7 +8,7 @@ use crate::binding::{bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic};
 use crate::finetuning::dropout;
 use crate::finetuning::methods::MergedWeight;
-use crate::finetuning::{FineTuning, Head, Layer, classes_second};
+use crate::finetuning::{FineTuning, Head, Layer, classes_second, divide_scores};
 use crate::graph::{Constant, ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::model_file::onnx::ModelProto;
@@ -40,6 +40,8 @@ pub struct TrainingProgram {
     merged: Graph,
     /// How it is merged.
     merges: Vec<MergedWeight>,
+    /// What the loss is computed from, by its name in both.
+    scores: String,
     /// What the pretrained model's file says beside its graph.
     header: Header,
     step: Graph,
@@ -149,7 +151,9 @@ fn compile_selected(
         parameters: trained.entries,
     };
     OnnxFile::new(graph.model_proto(STEP))?;
+    let scores = prepared.graph.name(prepared.prediction.expect("a model that is trained has one")).to_owned();
     Ok(TrainingProgram {
+        scores,
         manifest,
         parameters: trained.first,
         trained: numbers,
@@ -307,6 +311,22 @@ impl TrainingProgram {
         metadata: &[(String, String)],
     ) -> Result<OnnxFile, CompilerError> {
         OnnxFile::new(self.header.signed(metadata).with(&self.tuned(parameters, adapters)?.as_stored()?))
+    }
+
+    /// As [`TrainingProgram::export_with`]; the scores, before any softmax or sigmoid, are divided by a temperature above 0.
+    ///
+    /// # Errors
+    /// As [`TrainingProgram::export_with`]; the temperature is no number above 0, or it is to divide an input or a constant.
+    pub fn export_calibrated(
+        &self,
+        parameters: &[Vec<f32>],
+        adapters: AdaptersOutput,
+        temperature: f32,
+        metadata: &[(String, String)],
+    ) -> Result<OnnxFile, CompilerError> {
+        let mut graph = self.tuned(parameters, adapters)?;
+        divide_scores(&mut graph, &self.scores, temperature)?;
+        OnnxFile::new(self.header.signed(metadata).with(&graph.as_stored()?))
     }
 
     /// The graph of the tuned model.

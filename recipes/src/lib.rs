@@ -9,6 +9,7 @@
 //! process can share [`Resources`]: memory, workers, threads of ONNX Runtime.
 #![forbid(unsafe_code)]
 
+mod calibrated;
 mod catalogs;
 mod check;
 mod choices;
@@ -19,11 +20,13 @@ mod compiled;
 mod data_report;
 mod error;
 mod evaluate;
+mod evaluation_plan;
 mod events;
 mod first_difference;
 pub mod inspect;
 mod labels_file;
 mod load;
+mod measuring;
 mod memory_estimate;
 mod model_choices;
 mod model_inputs;
@@ -37,15 +40,18 @@ mod resources;
 mod results;
 mod row_source;
 mod run;
+mod run_end;
 mod run_folder;
 mod run_start;
 mod run_state;
 mod run_summary;
+mod slices;
 mod start_mode;
 mod step_settings;
 mod stream;
 mod train;
 
+pub use calibrated::Calibrated;
 pub use catalogs::Catalogs;
 pub use check::{CheckReport, DeviceReport, check};
 pub use compile::{CompileOptions, CompileReport, compile};

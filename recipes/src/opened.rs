@@ -18,6 +18,7 @@ use millstream_transforms::Chain;
 use crate::choices::Choices;
 use crate::classes::align;
 use crate::data_report::{DataReports, data_report};
+use crate::evaluation_plan::EvaluationPlan;
 use crate::first_difference::first_difference;
 use crate::model_choices::ModelChoices;
 use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
@@ -164,16 +165,16 @@ impl Opened {
         Ok(Self(Arc::new(parts)))
     }
 
-    /// The same data and model under a recipe that has another `training` or `output`: nothing is opened again.
+    /// The same data and model under a recipe that has another `training`, `evaluation` or `output`: nothing is opened again.
     ///
     /// # Errors
     /// The recipe differs in something else, or chooses what does not fit.
     pub fn with(&self, recipe: &Recipe) -> Result<Self, RecipeError> {
         let began = Instant::now();
-        let (training, output) = (self.recipe.training.clone(), self.recipe.output.clone());
+        let Recipe { training, evaluation, output, .. } = self.recipe.clone();
         let value =
             |recipe: &Recipe| serde_json::to_value(recipe).expect("a recipe has string keys, so it always serializes");
-        let (then, now) = (value(&self.recipe), value(&Recipe { training, output, ..recipe.clone() }));
+        let (then, now) = (value(&self.recipe), value(&Recipe { training, evaluation, output, ..recipe.clone() }));
         if let Some((place, then, now)) = first_difference(&then, &now, "") {
             return Err(RecipeError::OpenedOtherwise { place, then, now });
         }
@@ -188,6 +189,13 @@ impl Opened {
 
 impl OpenedParts {
     fn require_evaluation(&self) -> Result<(), RecipeError> {
+        let (reads, evaluation) = (self.loss.reads(), &self.recipe.evaluation);
+        let plan = EvaluationPlan::of(&self.recipe, reads, None, &self.catalogs)?;
+        plan.check_classes(reads, self.train.classes().len())?;
+        if self.evaluate.is_none() && !evaluation.is_usual() {
+            let message = "there are no rows to measure on; state `data.evaluate`, or leave it out";
+            return Err(RecipeError::mismatch("evaluation", message));
+        }
         if self.evaluate.is_some() || self.recipe.training.early_stopping.is_none() {
             return Ok(());
         }

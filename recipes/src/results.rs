@@ -7,6 +7,7 @@ use millstream_schemas::count;
 use millstream_schemas::recipe::TrainingRecipe;
 use millstream_training::{RunRecord, Trainer, report};
 
+use crate::calibrated::Calibrated;
 use crate::check::{Findings, left_out};
 use crate::preprocessing::Preprocessing;
 use crate::program_files;
@@ -97,6 +98,7 @@ fn settings(opened: &Opened) -> Vec<(String, String)> {
         ("seed", recipe.seed.to_string()),
         ("transforms in training", chain(&recipe.transforms.train)),
         ("transforms in evaluation", chain(&recipe.transforms.evaluate)),
+        ("measured and fitted at the end", json(serde_json::to_string(&recipe.evaluation))),
     ];
     rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -116,6 +118,7 @@ pub(crate) fn export(
     folder: &RunFolder,
     program: &TrainingProgram,
     trainer: &Trainer,
+    calibrated: &Calibrated,
 ) -> Result<(), RecipeError> {
     let classes = opened.train.classes();
     let json = |value: serde_json::Result<String>| value.expect("lists of strings always serialize");
@@ -135,7 +138,12 @@ pub(crate) fn export(
             metadata.push((format!("millstream.{decides}"), value.to_string()));
         }
     }
-    let model = program.export_with(&trainer.best_parameters()?, opened.recipe.output.adapters, &metadata)?;
+    metadata.extend(calibrated.metadata());
+    let (parameters, adapters) = (trainer.best_parameters()?, opened.recipe.output.adapters);
+    let model = match calibrated.temperature {
+        Some(fitted) => program.export_calibrated(&parameters, adapters, fitted.temperature, &metadata)?,
+        None => program.export_with(&parameters, adapters, &metadata)?,
+    };
     folder.write_model(&folder.model(), &model)?;
     match classes {
         [] => Ok(()),

@@ -159,6 +159,18 @@ pub enum TrainingError {
         /// The newest checkpoint of this run.
         checkpoint: Option<PathBuf>,
     },
+    /// The mean over several views of the rows cannot be taken.
+    #[error("{message}")]
+    Views {
+        /// Why not, and what to do.
+        message: String,
+    },
+    /// Nothing can be fitted to what a model gives for the evaluation rows.
+    #[error("{message}")]
+    Calibration {
+        /// Why not, and what to do.
+        message: String,
+    },
     /// The supplier of batches came to an end before the last epoch did.
     #[error("the stream of batches ended in epoch {epoch} of {epochs}, after step {steps}{}", goes_on(.checkpoint))]
     BatchesEnded {

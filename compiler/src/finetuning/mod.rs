@@ -20,6 +20,7 @@ mod replacement;
 mod selection;
 mod singular_values;
 mod standardize;
+mod temperature;
 
 use std::collections::BTreeMap;
 
@@ -45,6 +46,7 @@ pub use parameters::Weight;
 pub use pattern::matches as pattern_matches;
 pub(crate) use selection::{check_factors, layers_before, select, untie};
 pub(crate) use standardize::{standardize_input, undo_output};
+pub(crate) use temperature::divide_scores;
 
 /// What to compile a model into.
 #[derive(Clone, Debug)]

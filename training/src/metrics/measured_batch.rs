@@ -12,6 +12,7 @@ pub struct MeasuredBatch<'a> {
     targets: Targets<'a>,
     weights: &'a [f64],
     reads: PredictionKind,
+    thresholds: &'a [f64],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +54,7 @@ impl MeasuredRow {
             RowTargets::Other => Targets::Other,
         };
         let (prediction, shape, reads) = (&self.prediction, &self.shape, self.reads);
-        MeasuredBatch { prediction, shape, targets, weights: &[1.0], reads }
+        MeasuredBatch { prediction, shape, targets, weights: &[1.0], reads, thresholds: &[] }
     }
 }
 
@@ -62,7 +63,8 @@ impl MeasuredRow {
 pub struct Answer<'a> {
     /// The class: the highest of the targets.
     pub truth: usize,
-    /// The class with the highest score, the first of equals; none when a score is no number.
+    /// The class with the highest score, the first of equals; of two classes with a threshold, the second where its log-odds are
+    /// above that. None when a score is no number.
     pub predicted: Option<usize>,
     /// Score of each class.
     pub scores: &'a [f32],
@@ -81,6 +83,8 @@ pub struct LabelAnswer {
     pub target: f32,
     /// The row of the batch.
     pub row: usize,
+    /// The score above which the label is said to hold; 0, a probability of ½, unless another was fitted.
+    pub threshold: f64,
 }
 
 impl LabelAnswer {
@@ -89,9 +93,9 @@ impl LabelAnswer {
         self.target > 0.5
     }
 
-    /// Whether it was said to hold: a probability above ½. A score that is no number says what is wrong.
+    /// Whether it was said to hold: a score above the threshold. A score that is no number says what is wrong.
     pub fn is_said(&self) -> bool {
-        if self.score.is_finite() { self.score > 0.0 } else { !self.holds() }
+        if self.score.is_finite() { f64::from(self.score) > self.threshold } else { !self.holds() }
     }
 }
 
@@ -139,7 +143,19 @@ impl<'a> MeasuredBatch<'a> {
                 });
             }
         };
-        Ok(Self { prediction, shape, targets, weights, reads })
+        Ok(Self { prediction, shape, targets, weights, reads, thresholds: &[] })
+    }
+
+    /// With thresholds, as [`MetricSet::with_thresholds`](super::MetricSet::with_thresholds) says.
+    #[must_use]
+    pub fn with_thresholds(self, thresholds: &'a [f64]) -> Self {
+        Self { thresholds, ..self }
+    }
+
+    /// Of the rows of these weights alone.
+    #[must_use]
+    pub(super) fn of_rows(self, weights: &'a [f64]) -> Self {
+        Self { weights, ..self }
     }
 
     /// What the prediction is read as.
@@ -202,7 +218,9 @@ impl<'a> MeasuredBatch<'a> {
         for (row, scores, targets) in self.numbers() {
             let places = (scores.len() / labels).max(1);
             for (at, (score, target)) in scores.iter().zip(targets).enumerate() {
-                take(&LabelAnswer { label: at / places, score: *score, target: *target, row });
+                let label = at / places;
+                let threshold = self.thresholds.get(label).copied().unwrap_or(0.0);
+                take(&LabelAnswer { label, score: *score, target: *target, row, threshold });
             }
         }
     }
@@ -245,7 +263,10 @@ impl<'a> MeasuredBatch<'a> {
             let Some(truth) = truth else { continue };
             gather(self.prediction, &mut scores);
             // Comparisons with what is no number are false, so such a row would pass for a good one.
-            let predicted = scores.iter().all(|score| score.is_finite()).then(|| highest(&scores));
+            let predicted = scores.iter().all(|score| score.is_finite()).then(|| match (&*scores, self.thresholds) {
+                ([first, second], [threshold]) => usize::from(f64::from(*second) - f64::from(*first) > *threshold),
+                _ => highest(&scores),
+            });
             take(&Answer { truth, predicted, scores: &scores, row });
         }
     }

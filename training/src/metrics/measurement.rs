@@ -15,6 +15,8 @@ pub(crate) struct Measurement {
     meters: Vec<(Metric, Box<dyn Meter>)>,
     /// And the rows that it draws from.
     bootstrap: Option<(Bootstrap, Vec<MeasuredRow>)>,
+    confidence: f64,
+    thresholds: Vec<f64>,
     rows: u64,
     not_finite: u64,
     weight: f64,
@@ -34,6 +36,8 @@ impl Measurement {
             classes: classes.to_vec(),
             meters,
             bootstrap: metrics.bootstrap().map(|bootstrap| (bootstrap, Vec::new())),
+            confidence: metrics.confidence(),
+            thresholds: metrics.thresholds().to_vec(),
             rows: 0,
             not_finite: 0,
             weight: 0.0,
@@ -47,7 +51,7 @@ impl Measurement {
     /// # Errors
     /// There are not as many scores as classes.
     pub(crate) fn add(&mut self, batch: &MeasuredBatch<'_>, loss: f32, weight: f64) -> Result<(), TrainingError> {
-        let classes = self.classes.len();
+        let (classes, batch) = (self.classes.len(), &batch.with_thresholds(&self.thresholds));
         if self.reads == PredictionKind::ClassScores && batch.shape().get(1) != Some(&classes) {
             return Err(TrainingError::Input {
                 name: "scores".into(),
@@ -92,16 +96,18 @@ impl Measurement {
             figures: figures.collect(),
             tables: self.meters.iter().flat_map(|(_, meter)| meter.tables()).collect(),
             majority: self.majority(),
+            confidence: self.confidence,
             intervals: self.meters.iter().flat_map(|(metric, meter)| self.intervals(metric, &**meter)).collect(),
+            slices: Vec::new(),
         })
     }
 
     /// Those that the meter knows, or else those of the bootstrap, of figures that have a value.
     fn intervals(&self, metric: &Metric, meter: &dyn Meter) -> Vec<(String, [f64; 2])> {
-        let (values, mut intervals) = (meter.figures(), meter.intervals());
+        let (values, mut intervals) = (meter.figures(), meter.intervals(self.confidence));
         intervals.resize(values.len(), None);
         if let Some((bootstrap, rows)) = self.bootstrap.as_ref().filter(|_| intervals.contains(&None)) {
-            let drawn = bootstrap.intervals(metric, &self.classes, rows);
+            let drawn = bootstrap.intervals(metric, &self.classes, rows, &self.thresholds, self.confidence);
             intervals = intervals.into_iter().zip(drawn).map(|(known, drawn)| known.or(drawn)).collect();
         }
         let has_value = |value: Option<f64>| value.is_some_and(f64::is_finite);

@@ -34,9 +34,10 @@ pub trait Meter: Send {
     /// A value for each of the metric's figures; none where it does not apply.
     fn figures(&self) -> Vec<Option<f64>>;
 
-    /// An interval of 95 % for each of the metric's figures, `[low, high]`, where its meter knows one; nothing where it knows
-    /// none of any.
-    fn intervals(&self) -> Vec<Option<[f64; 2]>> {
+    /// An interval for each of the metric's figures, `[low, high]`, where its meter knows one; nothing where it knows none of
+    /// any. `confidence`: how often such an interval holds the figure of all rows that there could be, 0.95 for one of 95 %.
+    fn intervals(&self, confidence: f64) -> Vec<Option<[f64; 2]>> {
+        let _ = confidence;
         Vec::new()
     }
 

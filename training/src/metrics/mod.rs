@@ -44,6 +44,8 @@ mod ranking;
 mod recall;
 mod rmse;
 mod roc_auc;
+mod slices;
+mod slicing;
 mod spearman;
 mod table;
 mod tags;
@@ -64,6 +66,8 @@ pub use metric::Metric;
 pub use metric_function::{Meter, MetricFunction};
 pub use metric_kind::{Build, MetricKind, Worked};
 pub use metric_set::MetricSet;
+pub use slices::{ColumnSlices, Slice, SliceName, SlicedColumn};
+pub(crate) use slicing::Slicing;
 pub use table::{Cell, Record, Table};
 
 /// The metrics of this crate. More rows are added by [`Catalog::with`].
