@@ -81,6 +81,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "average",
             "bootstrap",
             "class_counts",
+            "edit_distance",
             "evaluation",
             "figure_kind",
             "figures",
@@ -101,6 +102,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "slicing",
             "table",
             "tags",
+            "transcripts",
         ],
     ),
     (

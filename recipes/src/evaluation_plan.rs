@@ -66,6 +66,7 @@ impl EvaluationPlan {
 
 /// The metrics with the intervals that a recipe asks for.
 pub(crate) fn with_intervals(metrics: MetricSet, recipe: &Recipe) -> MetricSet {
+    let metrics = metrics.with_memory(recipe.data.memory.0);
     let Some(intervals) = recipe.evaluation.intervals else { return metrics };
     let metrics = metrics.with_confidence(intervals.confidence);
     match intervals.bootstrap {

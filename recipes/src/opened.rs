@@ -97,6 +97,7 @@ impl Opened {
             chains.map(|(place, specs)| Chain::parse_from(&catalogs.transforms, place, specs));
         let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
         let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
+        let metrics = metrics.with_memory(recipe.data.memory.0);
         let ModelChoices { head, initialize, methods } = ModelChoices::of(model_recipe, catalogs)?;
         refuse_random(&recipe.transforms.evaluate, catalogs)?;
         let model = Arc::new(Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?);
@@ -179,6 +180,7 @@ impl Opened {
             return Err(RecipeError::OpenedOtherwise { place, then, now });
         }
         let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, &self.catalogs)?;
+        let metrics = metrics.with_memory(recipe.data.memory.0);
         metrics.check(self.train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let (recipe, took) = (recipe.clone(), began.elapsed());
         let parts = OpenedParts { recipe, loss, metrics, optimizer, schedule, took, ..OpenedParts::clone(self) };

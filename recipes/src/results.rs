@@ -4,7 +4,7 @@ use millstream_compiler::TrainingProgram;
 use millstream_pipeline::StreamCounters;
 use millstream_runtime::Device;
 use millstream_schemas::count;
-use millstream_schemas::recipe::TrainingRecipe;
+use millstream_schemas::recipe::{EvaluationRecipe, TrainingRecipe};
 use millstream_training::{RunRecord, Trainer, report};
 
 use crate::calibrated::Calibrated;
@@ -98,7 +98,7 @@ fn settings(opened: &Opened) -> Vec<(String, String)> {
         ("seed", recipe.seed.to_string()),
         ("transforms in training", chain(&recipe.transforms.train)),
         ("transforms in evaluation", chain(&recipe.transforms.evaluate)),
-        ("measured and fitted at the end", json(serde_json::to_string(&recipe.evaluation))),
+        ("measured and fitted at the end", evaluation(&recipe.evaluation)),
     ];
     rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -110,6 +110,10 @@ fn around(training: &TrainingRecipe) -> String {
     let said = names.iter().filter_map(|name| Some((*name, value.get(name).filter(|value| !value.is_null())?)));
     let said: Vec<String> = said.map(|(name, value)| format!("{name}: {value}")).collect();
     if said.is_empty() { "nothing".into() } else { said.join(", ") }
+}
+
+fn evaluation(evaluation: &EvaluationRecipe) -> String {
+    if evaluation.is_usual() { "nothing more".into() } else { serde_json::to_string(evaluation).unwrap_or_default() }
 }
 
 /// Writes `model.onnx` and, of classes, `labels.txt`. The same run gives the same bytes: nothing of time or place is in them.

@@ -246,9 +246,13 @@ impl Run {
     fn record(&self, ended: Option<&Ended>, events: &mut dyn Events) -> RunRecord {
         let (opened, counters) = (self.compiled.opened(), self.counters());
         let mut notes = results::notes(opened, self.compiled.findings(), &self.trainer, &counters);
-        notes.extend(ended.into_iter().flat_map(|ended| ended.notes.iter().cloned()));
+        notes.extend(ended.into_iter().flat_map(|ended| ended.warnings.iter().cloned()));
         for message in &notes {
             events.event(&Event::Warning { message: message.clone() });
+        }
+        for message in ended.into_iter().flat_map(|ended| &ended.notes) {
+            events.event(&Event::Note { message: message.clone() });
+            notes.push(message.clone());
         }
         let program = self.compiled.program();
         let mut record = results::record(opened, program, &self.device, &self.trainer, self.state, notes);

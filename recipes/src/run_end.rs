@@ -32,6 +32,8 @@ pub(crate) struct Ended {
     pub(crate) calibrated: Calibrated,
     /// What is worth knowing.
     pub(crate) notes: Vec<String>,
+    /// What could not be fitted.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl RunEnd<'_> {
@@ -99,7 +101,7 @@ impl Ended {
             self.calibrated.temperature = fit_temperature(&outcomes);
             match self.calibrated.temperature {
                 Some(fitted) => outcomes = outcomes.divided_by(fitted.temperature),
-                None => self.notes.push(
+                None => self.warnings.push(
                     "no temperature was fitted: the answers for the evaluation rows are all right, or their scores say nothing, \
                      so there is none for which they are the most likely; the scores are as they were"
                         .into(),
@@ -111,7 +113,7 @@ impl Ended {
                 Ok(thresholds) => self.calibrated.thresholds = thresholds,
                 Err(reason) => {
                     let what = classes.get(1).map_or_else(String::new, |class| format!(" of class `{}`", shown(class)));
-                    self.notes.push(format!("no threshold{what} was fitted: {reason}; it is a probability of ½"));
+                    self.warnings.push(format!("no threshold{what} was fitted: {reason}; it is a probability of ½"));
                 }
             }
         }

@@ -94,6 +94,7 @@ fn gather_sliced(
                 let slices = slices.of_rows(&batch.rows).map_err(TrainingError::batches)?;
                 slicing.add(&measured, weights.values(), &slices)?;
             }
+            metrics.require_fit(measurement.bytes_held() + slicing.bytes_held())?;
             rows += batch.len() as u64;
         }
         if !progress(rows) {

@@ -13,6 +13,7 @@ mod compile;
 mod corpus;
 mod dataset;
 mod emulator;
+mod evaluation;
 mod extension;
 mod interruption;
 mod memory;

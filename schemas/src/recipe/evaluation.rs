@@ -106,6 +106,7 @@ pub enum ThresholdRecipe {
 #[serde(deny_unknown_fields)]
 pub struct ViewsRecipe {
     /// How many.
+    #[serde(default = "eight")]
     #[schemars(range(min = 1, max = MOST_VIEWS))]
     pub views: u64,
     /// What happens to a row in each of them, drawn afresh; `transforms.train` where it is not said.
@@ -125,6 +126,10 @@ pub enum ViewAverage {
     Probabilities,
     /// What the model gives before them.
     Logits,
+}
+
+fn eight() -> u64 {
+    8
 }
 
 fn transforms(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -23,6 +23,8 @@ enum Targets<'a> {
     Classes(&'a [i64]),
     /// One for each place of a sequence.
     Tokens(&'a [i64]),
+    /// Of a sequence, as many as there are in a row of the batch.
+    Symbols(&'a [i64]),
     /// Of a shape of their own: the loss alone compares them.
     Other,
 }
@@ -41,16 +43,30 @@ enum RowTargets {
     Floats(Vec<f32>),
     Classes(Vec<i64>),
     Tokens(Vec<i64>),
+    Symbols(Vec<i64>),
     Other,
 }
 
 impl MeasuredRow {
+    /// Bytes of what it holds.
+    pub(super) fn bytes(&self) -> u64 {
+        let targets = match &self.targets {
+            RowTargets::Floats(targets) => 4 * targets.len(),
+            RowTargets::Classes(targets) | RowTargets::Tokens(targets) | RowTargets::Symbols(targets) => {
+                8 * targets.len()
+            }
+            RowTargets::Other => 0,
+        };
+        (size_of::<Self>() + 8 * self.shape.len() + 4 * self.prediction.len() + targets) as u64
+    }
+
     /// A batch of this row alone.
     pub(super) fn batch(&self) -> MeasuredBatch<'_> {
         let targets = match &self.targets {
             RowTargets::Floats(targets) => Targets::Floats(targets),
             RowTargets::Classes(targets) => Targets::Classes(targets),
             RowTargets::Tokens(targets) => Targets::Tokens(targets),
+            RowTargets::Symbols(targets) => Targets::Symbols(targets),
             RowTargets::Other => Targets::Other,
         };
         let (prediction, shape, reads) = (&self.prediction, &self.shape, self.reads);
@@ -134,6 +150,14 @@ impl<'a> MeasuredBatch<'a> {
             {
                 Targets::Tokens(values)
             }
+            TensorData::I64(values)
+                if reads == PredictionKind::SequenceScores
+                    && shape.len() == 3
+                    && targets.shape.len() == 2
+                    && targets.shape.first() == Some(&rows) =>
+            {
+                Targets::Symbols(values)
+            }
             _ if !is_compared => Targets::Other,
             _ => {
                 return Err(TrainingError::Input {
@@ -183,6 +207,7 @@ impl<'a> MeasuredBatch<'a> {
             Targets::Floats(targets) => RowTargets::Floats(part(targets, row, rows)),
             Targets::Classes(targets) => RowTargets::Classes(part(targets, row, rows)),
             Targets::Tokens(targets) => RowTargets::Tokens(part(targets, row, rows)),
+            Targets::Symbols(targets) => RowTargets::Symbols(part(targets, row, rows)),
             Targets::Other => RowTargets::Other,
         };
         let mut shape = self.shape.to_vec();
@@ -207,7 +232,7 @@ impl<'a> MeasuredBatch<'a> {
         let of_row = move |row: usize| row * in_a_row..(row + 1) * in_a_row;
         self.rows().filter_map(move |row| match self.targets {
             Targets::Floats(targets) => Some((row, &self.prediction[of_row(row)], &targets[of_row(row)])),
-            Targets::Classes(_) | Targets::Tokens(_) | Targets::Other => None,
+            Targets::Classes(_) | Targets::Tokens(_) | Targets::Symbols(_) | Targets::Other => None,
         })
     }
 
@@ -234,7 +259,24 @@ impl<'a> MeasuredBatch<'a> {
                 let scores = &self.prediction[row * in_a_row..(row + 1) * in_a_row];
                 Some((row, scores, &tokens[row * length..(row + 1) * length]))
             }
-            Targets::Floats(_) | Targets::Classes(_) | Targets::Other => None,
+            Targets::Floats(_) | Targets::Classes(_) | Targets::Symbols(_) | Targets::Other => None,
+        })
+    }
+
+    /// Of each row that counts the scores, row-major `[time, symbols]`, and its symbols, padding included, with the row; nothing
+    /// where the prediction is not `[batch, time, symbols]` or the targets are no symbols.
+    pub fn transcripts(&self) -> impl Iterator<Item = (usize, &[f32], &[i64])> {
+        let (in_a_row, rows) = (self.in_a_row(), self.weights.len().max(1));
+        self.rows().filter_map(move |row| match self.targets {
+            Targets::Tokens(symbols) | Targets::Symbols(symbols) if self.shape.len() == 3 => {
+                let many = symbols.len() / rows;
+                Some((
+                    row,
+                    &self.prediction[row * in_a_row..(row + 1) * in_a_row],
+                    &symbols[row * many..(row + 1) * many],
+                ))
+            }
+            _ => None,
         })
     }
 
@@ -258,7 +300,7 @@ impl<'a> MeasuredBatch<'a> {
                     gather(targets, &mut wanted);
                     wanted.iter().any(|target| *target != 0.0).then(|| highest(&wanted))
                 }
-                Targets::Tokens(_) | Targets::Other => None,
+                Targets::Tokens(_) | Targets::Symbols(_) | Targets::Other => None,
             };
             let Some(truth) = truth else { continue };
             gather(self.prediction, &mut scores);

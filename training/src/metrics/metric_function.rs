@@ -41,6 +41,11 @@ pub trait Meter: Send {
         Vec::new()
     }
 
+    /// Bytes of what is held of each row, for figures that are of their order; 0 where sums are enough.
+    fn bytes_held(&self) -> u64 {
+        0
+    }
+
     /// Tables by name.
     fn tables(&self) -> Vec<(String, Table)> {
         Vec::new()

@@ -19,6 +19,7 @@ pub struct MetricSet {
     bootstrap: Option<Bootstrap>,
     confidence: f64,
     thresholds: Vec<f64>,
+    most_bytes: Option<u64>,
 }
 
 /// Where a recipe chooses them.
@@ -47,6 +48,7 @@ impl MetricSet {
             bootstrap: None,
             confidence: USUAL_CONFIDENCE,
             thresholds: Vec::new(),
+            most_bytes: None,
         };
         for (index, choice) in choices.unwrap_or(&usual).iter().enumerate() {
             let place = format!("{PLACE}[{index}]");
@@ -121,6 +123,21 @@ impl MetricSet {
     /// The thresholds, in log-odds; none where they are those of a probability of ½.
     pub fn thresholds(&self) -> &[f64] {
         &self.thresholds
+    }
+
+    /// With a bound on the bytes that an evaluation holds of its rows, for figures of their order and for the bootstrap.
+    #[must_use]
+    pub fn with_memory(mut self, most_bytes: u64) -> Self {
+        self.most_bytes = Some(most_bytes);
+        self
+    }
+
+    /// Refuses to hold more than the bound.
+    pub(crate) fn require_fit(&self, held: u64) -> Result<(), TrainingError> {
+        match self.most_bytes.filter(|most| held > *most) {
+            Some(most_bytes) => Err(TrainingError::EvaluationMemory { most_bytes }),
+            None => Ok(()),
+        }
     }
 
     /// Those that give figures, without tables alone.

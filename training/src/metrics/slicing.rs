@@ -59,6 +59,11 @@ impl Slicing {
         Ok(())
     }
 
+    /// Bytes of what is held of each row.
+    pub(crate) fn bytes_held(&self) -> u64 {
+        self.0.iter().flat_map(|column| &column.measurements).map(Measurement::bytes_held).sum()
+    }
+
     /// What was found.
     pub(crate) fn finish(self) -> Vec<SlicedColumn> {
         let of_column = |column: Column| {
