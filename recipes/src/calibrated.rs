@@ -114,3 +114,22 @@ impl Finite {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_noted_to_the_bit_and_what_is_infinite_by_a_word() {
+        let values = [0.1 + 0.2, -2.558_568_500_680_849, f64::INFINITY, f64::NEG_INFINITY];
+        let threshold = |log_odds| Threshold { log_odds, probability: 0.5, precision: None, recall: 1.0 };
+        let fitted = Calibrated { temperature: None, thresholds: values.map(threshold).to_vec() };
+        let noted = fitted.metadata();
+        let text = &noted.iter().find(|(key, _)| key == LOG_ODDS).unwrap().1;
+        assert_eq!(text, r#"[0.30000000000000004,-2.558568500680849,"inf","-inf"]"#);
+        let read: Vec<Finite> = serde_json::from_str(text).unwrap();
+        assert_eq!(read.into_iter().map(|value| value.number().unwrap()).collect::<Vec<_>>(), values);
+        assert_eq!(Finite::Word("high".into()).number(), None);
+        assert!(Calibrated::default().metadata().is_empty() && Calibrated::default().notes().is_empty());
+    }
+}

@@ -205,3 +205,51 @@ impl Reading {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use millstream_pipeline::arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+
+    use super::*;
+
+    fn dataset(columns: Vec<(&str, ArrayRef)>, rows_a_group: usize) -> Dataset {
+        let batch =
+            RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)));
+        Dataset::from_batches("rows", &[batch.unwrap()], rows_a_group).unwrap()
+    }
+
+    #[test]
+    fn columns_that_tell_nothing_apart_are_refused() {
+        let many: Int64Array = (0..=MOST_VALUES as i64).map(Some).collect();
+        let long: StringArray = (0..=MOST_VALUES).map(|_| Some("x".repeat(LONGEST + 1))).collect();
+        let rows = dataset(vec![("many", Arc::new(many)), ("long", Arc::new(long))], 50_000);
+        for (column, wanted) in [
+            ("many", "evaluation.slices[0]: column `many` has more than 100000 different values"),
+            ("long", "evaluation.slices[0]: column `long` has values of more than 200 letters"),
+            ("mny", "evaluation.slices[0]: the evaluation rows have no column `mny`; did you mean `many`?"),
+        ] {
+            let error = SlicedRows::open(&rows, &[column.to_owned()], 20).err().unwrap().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_slice_of_a_row_does_not_depend_on_what_was_asked_before() {
+        let values: Float64Array = (0..400).map(|at| (at % 7 != 6).then_some(f64::from(at % 7) / 2.0)).collect();
+        let rows = dataset(vec![("value", Arc::new(values))], 10);
+        let mut slices = SlicedRows::open(&rows, &["value".to_owned()], 4).unwrap();
+        let names: Vec<String> = slices.columns()[0].slices.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["0", "0.5", "1", "1.5", "(no value)", "(2 other values)"]);
+        assert_eq!(slices.notes.len(), 1);
+        // More row groups than are held, from both ends.
+        for at in (0..400).flat_map(|at| [at, 399 - at]) {
+            let found = slices.of_rows(&[None, Some(rows.row_at(at))]).unwrap();
+            let wanted = match at % 7 {
+                6 => 4,
+                5 | 4 => 5,
+                value => value as usize,
+            };
+            assert_eq!(found[0][1], wanted, "{at}");
+        }
+    }
+}

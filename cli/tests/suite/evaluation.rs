@@ -234,5 +234,7 @@ fn the_mean_over_views_is_measured_and_the_same_each_time() {
             &[said, "transforms.train=[{resize: {size: 16}}, {mix_up: {alpha: 0.2}}]", "output.folder=other"],
         )
         .failed_with(&["a view is of one row", "evaluation.test_time_augmentation.transforms"]);
-    place.run_with("evaluate", &["evaluation.test_time_augmentation={views: 0}"]).failed_with(&["from 1 to 1000"]);
+    place
+        .run_with("evaluate", &["evaluation.test_time_augmentation={views: 0}"])
+        .failed_with(&["wanted 1 or more, got 0"]);
 }
