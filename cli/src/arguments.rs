@@ -194,6 +194,15 @@ pub(crate) struct Evaluate {
     /// The rows to measure on, instead of the recipe's `data.evaluate`: files, folders or patterns
     #[arg(short, long, value_name = "PARQUET", num_args = 1..)]
     pub(crate) data: Vec<OsString>,
+    /// Measure the mean over so many views of each row, drawn by the recipe's `evaluation.test_time_augmentation` or else by its
+    /// `transforms.train`
+    #[arg(long, value_name = "VIEWS", value_parser = views)]
+    pub(crate) tta: Option<u64>,
+}
+
+fn views(text: &str) -> Result<u64, &'static str> {
+    let views = text.parse().ok().filter(|views| (1..=1000).contains(views));
+    views.ok_or("wanted a whole number from 1 to 1000")
 }
 
 fn rows(text: &str) -> Result<usize, String> {

@@ -9,7 +9,7 @@ use crate::binding::{bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic};
 use crate::finetuning::dropout;
 use crate::finetuning::methods::MergedWeight;
-use crate::finetuning::{FineTuning, Head, Layer, classes_second};
+use crate::finetuning::{FineTuning, Head, Layer, classes_second, divide_scores};
 use crate::graph::{Constant, ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::mixed_precision::{MixedPrecision, Plan, format_of, mix_both, mixed_gradients};
@@ -45,6 +45,8 @@ pub struct TrainingProgram {
     merges: Vec<MergedWeight>,
     /// What files of adapters hold of it.
     adapters: TrainedAdapters,
+    /// What the loss is computed from, by its name in both.
+    scores: String,
     /// What the pretrained model's file says beside its graph.
     header: Header,
     step: Graph,
@@ -183,7 +185,9 @@ fn compile_selected(
         wrapper: prepared.wrapper,
         has_statistics: manifest.parameters.iter().any(|entry| entry.is_statistic),
     };
+    let scores = prepared.graph.name(prepared.prediction.expect("a model that is trained has one")).to_owned();
     Ok(TrainingProgram {
+        scores,
         manifest,
         parameters: trained.first,
         trained: numbers,
@@ -394,6 +398,22 @@ impl TrainingProgram {
     /// What stands in front of the paths of modules in the names of all layers of the file, where something does.
     pub fn wrapper(&self) -> Option<&str> {
         self.adapters.wrapper.as_deref()
+    }
+
+    /// As [`TrainingProgram::export_with`]; the scores, before any softmax or sigmoid, are divided by a temperature above 0.
+    ///
+    /// # Errors
+    /// As [`TrainingProgram::export_with`]; the temperature is no number above 0, or it is to divide an input or a constant.
+    pub fn export_calibrated(
+        &self,
+        parameters: &[Vec<f32>],
+        adapters: AdaptersOutput,
+        temperature: f32,
+        metadata: &[(String, String)],
+    ) -> Result<OnnxFile, CompilerError> {
+        let mut graph = self.tuned(parameters, adapters)?;
+        divide_scores(&mut graph, &self.scores, temperature)?;
+        OnnxFile::new(self.header.signed(metadata).with(&graph.as_stored()?))
     }
 
     /// The graph of the tuned model.

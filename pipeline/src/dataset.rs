@@ -349,6 +349,25 @@ impl Dataset {
         Ok(())
     }
 
+    /// Hands some columns of every row of the row group that a row is of to `each`, in order, holding a few rows at a time.
+    ///
+    /// # Errors
+    /// There is no such row group, or it cannot be read.
+    pub fn each_row_beside(
+        &self,
+        id: &RowId,
+        columns: &[String],
+        mut each: impl FnMut(RowValues<'_>),
+    ) -> Result<(), PipelineError> {
+        let no_such_row = || PipelineError::NoSuchRow { row: id.clone() };
+        let file = self.inner.files.iter().find(|file| file.name == id.file).ok_or_else(no_such_row)?;
+        let group = file.row_groups.get(id.row_group as usize).ok_or_else(no_such_row)?;
+        if group.rows == 0 {
+            return Ok(());
+        }
+        each_row(&file.columns(columns)?, id.row_group, &mut each)
+    }
+
     /// Bytes of some columns once decompressed, as the footers say.
     pub(crate) fn unpacked(&self, columns: &[String]) -> Result<u64, PipelineError> {
         let mut bytes = 0_u64;

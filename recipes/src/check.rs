@@ -15,6 +15,7 @@ use crate::error::with_causes;
 use crate::precision::in_precision;
 use crate::run_folder::RunFolder;
 use crate::run_logs;
+use crate::slices::SlicedRows;
 use crate::{Catalogs, MemoryEstimate, Opened, RecipeError, overlap};
 
 /// What a recipe would do.
@@ -224,6 +225,15 @@ pub(crate) fn findings(opened: &Opened) -> Result<Findings, RecipeError> {
                 let message = format!("no row of the {split} data has an input: column `{column}` is null in all");
                 problems.push((place, message));
             }
+        }
+    }
+    let evaluation = &opened.recipe.evaluation;
+    if let (Some(source), false) = (&opened.evaluate, evaluation.slices.is_empty()) {
+        // Found when all steps are done, it would be found too late.
+        match SlicedRows::open(&source.dataset, &evaluation.slices, evaluation.most_slices) {
+            Ok(slices) => warnings.extend(slices.notes),
+            Err(RecipeError::Mismatch { message, .. }) => problems.push(("evaluation.slices", message)),
+            Err(error) => return Err(error),
         }
     }
     Ok(Findings { train, evaluate, warnings, problems })

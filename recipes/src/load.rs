@@ -18,7 +18,12 @@ pub fn load(text: &RecipeText, catalogs: &Catalogs) -> Result<Recipe, RecipeErro
     if let Some(recipe) = &mut recipe {
         let lists =
             [("transforms.train", &recipe.transforms.train), ("transforms.evaluate", &recipe.transforms.evaluate)];
-        let found = lists.into_iter().flat_map(|(place, specs)| Chain::faults_from(&catalogs.transforms, place, specs));
+        let views = recipe.evaluation.test_time_augmentation.as_ref().and_then(|views| views.transforms.as_ref());
+        let views = views.map(|views| ("evaluation.test_time_augmentation.transforms", views));
+        let found = lists
+            .into_iter()
+            .chain(views)
+            .flat_map(|(place, specs)| Chain::faults_from(&catalogs.transforms, place, specs));
         let mut found: Vec<Fault> = found.flat_map(|error| RecipeError::from(error).faults()).collect();
         found.extend(
             refuse_random(&recipe.transforms.evaluate, catalogs).err().into_iter().flat_map(|error| error.faults()),

@@ -19,6 +19,7 @@ use millstream_transforms::Chain;
 use crate::choices::Choices;
 use crate::classes::align;
 use crate::data_report::{DataReports, data_report};
+use crate::evaluation_plan::EvaluationPlan;
 use crate::first_difference::first_difference;
 use crate::log_choices::LogChoices;
 use crate::model_choices::ModelChoices;
@@ -104,6 +105,7 @@ impl Opened {
         let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
         let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
         let LogChoices { logs } = LogChoices::of(&recipe.output, catalogs)?;
+        let metrics = metrics.with_memory(recipe.data.memory.0);
         let ModelChoices { head, initialize, methods } = ModelChoices::of(model_recipe, catalogs)?;
         refuse_random(&recipe.transforms.evaluate, catalogs)?;
         let model = Arc::new(Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?);
@@ -173,21 +175,22 @@ impl Opened {
         Ok(Self(Arc::new(parts)))
     }
 
-    /// The same data and model under a recipe that has another `training` or `output`: nothing is opened again.
+    /// The same data and model under a recipe that has another `training`, `evaluation` or `output`: nothing is opened again.
     ///
     /// # Errors
     /// The recipe differs in something else, or chooses what does not fit.
     pub fn with(&self, recipe: &Recipe) -> Result<Self, RecipeError> {
         let began = Instant::now();
-        let (training, output) = (self.recipe.training.clone(), self.recipe.output.clone());
+        let Recipe { training, evaluation, output, .. } = self.recipe.clone();
         let value =
             |recipe: &Recipe| serde_json::to_value(recipe).expect("a recipe has string keys, so it always serializes");
-        let (then, now) = (value(&self.recipe), value(&Recipe { training, output, ..recipe.clone() }));
+        let (then, now) = (value(&self.recipe), value(&Recipe { training, evaluation, output, ..recipe.clone() }));
         if let Some((place, then, now)) = first_difference(&then, &now, "") {
             return Err(RecipeError::OpenedOtherwise { place, then, now });
         }
         let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, &self.catalogs)?;
         let LogChoices { logs } = LogChoices::of(&recipe.output, &self.catalogs)?;
+        let metrics = metrics.with_memory(recipe.data.memory.0);
         metrics.check(self.train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let (recipe, took) = (recipe.clone(), began.elapsed());
         let parts = OpenedParts { recipe, loss, metrics, optimizer, schedule, logs, took, ..OpenedParts::clone(self) };
@@ -198,6 +201,13 @@ impl Opened {
 
 impl OpenedParts {
     fn require_evaluation(&self) -> Result<(), RecipeError> {
+        let (reads, evaluation) = (self.loss.reads(), &self.recipe.evaluation);
+        let plan = EvaluationPlan::of(&self.recipe, reads, None, &self.catalogs)?;
+        plan.check_classes(reads, self.train.classes().len())?;
+        if self.evaluate.is_none() && !evaluation.is_usual() {
+            let message = "there are no rows to measure on; state `data.evaluate`, or leave it out";
+            return Err(RecipeError::mismatch("evaluation", message));
+        }
         if self.evaluate.is_some() || self.recipe.training.early_stopping.is_none() {
             return Ok(());
         }

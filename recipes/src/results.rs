@@ -4,9 +4,10 @@ use millstream_compiler::TrainingProgram;
 use millstream_pipeline::StreamCounters;
 use millstream_runtime::Device;
 use millstream_schemas::count;
-use millstream_schemas::recipe::TrainingRecipe;
+use millstream_schemas::recipe::{EvaluationRecipe, TrainingRecipe};
 use millstream_training::{RunRecord, Trainer, report};
 
+use crate::calibrated::Calibrated;
 use crate::check::{Findings, left_out};
 use crate::preprocessing::Preprocessing;
 use crate::program_files;
@@ -97,6 +98,7 @@ fn settings(opened: &Opened) -> Vec<(String, String)> {
         ("seed", recipe.seed.to_string()),
         ("transforms in training", chain(&recipe.transforms.train)),
         ("transforms in evaluation", chain(&recipe.transforms.evaluate)),
+        ("measured and fitted at the end", evaluation(&recipe.evaluation)),
     ];
     rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -110,12 +112,17 @@ fn around(training: &TrainingRecipe) -> String {
     if said.is_empty() { "nothing".into() } else { said.join(", ") }
 }
 
+fn evaluation(evaluation: &EvaluationRecipe) -> String {
+    if evaluation.is_usual() { "nothing more".into() } else { serde_json::to_string(evaluation).unwrap_or_default() }
+}
+
 /// Writes `model.onnx` and, of classes, `labels.txt`. The same run gives the same bytes: nothing of time or place is in them.
 pub(crate) fn export(
     opened: &Opened,
     folder: &RunFolder,
     program: &TrainingProgram,
     trainer: &Trainer,
+    calibrated: &Calibrated,
 ) -> Result<(), RecipeError> {
     let classes = opened.train.classes();
     let json = |value: serde_json::Result<String>| value.expect("lists of strings always serialize");
@@ -135,8 +142,12 @@ pub(crate) fn export(
             metadata.push((format!("millstream.{decides}"), value.to_string()));
         }
     }
-    let parameters = trainer.best_parameters()?;
-    let model = program.export_with(&parameters, opened.recipe.output.adapters, &metadata)?;
+    metadata.extend(calibrated.metadata());
+    let (parameters, adapters) = (trainer.best_parameters()?, opened.recipe.output.adapters);
+    let model = match calibrated.temperature {
+        Some(fitted) => program.export_calibrated(&parameters, adapters, fitted.temperature, &metadata)?,
+        None => program.export_with(&parameters, adapters, &metadata)?,
+    };
     folder.write_model(&folder.model(), &model)?;
     for format in &opened.recipe.output.adapter_files {
         adapter_output::write(opened, folder, program, (&parameters, &metadata), *format)?;

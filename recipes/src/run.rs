@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::error::with_causes;
 use crate::events::translate;
 use crate::results;
+use crate::run_end::{Ended, RunEnd};
 use crate::run_folder::{LockedFolder, RunFolder};
 use crate::run_logs;
 use crate::run_state::RunState;
@@ -36,6 +37,8 @@ pub struct Run {
     pub(crate) stream: Stream,
     pub(crate) opening: Duration,
     pub(crate) state: RunState,
+    /// As it was given last.
+    pub(crate) stop: Stop,
     /// Given back last.
     pub(crate) _locked: LockedFolder,
 }
@@ -68,6 +71,7 @@ impl Run {
         if self.state == RunState::Failed {
             return Err(RecipeError::RunHasFailed { folder: self.folder.0.clone() });
         }
+        self.stop = stop.clone();
         self.state = match self.train(until, events, stop) {
             Ok(Ending::Finished) if self.trainer.history().steps == 0 => {
                 let report = &self.compiled.findings().train;
@@ -135,7 +139,8 @@ impl Run {
     }
 
     /// Writes the record of the run and the report, and, of a run whose epochs are all done, the tuned model. One that is not
-    /// at its end counts as interrupted, and saves a checkpoint if a step was made.
+    /// at its end counts as interrupted, and saves a checkpoint if a step was made; so does one that is asked to stop while the
+    /// recipe's part `evaluation` is carried out.
     ///
     /// # Errors
     /// The results cannot be written, the checkpoint cannot be saved (the curves so far are in the folder then), or the run has
@@ -149,19 +154,38 @@ impl Run {
         if !finished && let Err(error) = self.save(events) {
             return Err(self.failed(error, false, events));
         }
-        let record = self.record(events);
-        let (compiled, folder) = (&self.compiled, &self.folder);
-        if finished {
-            let exported = results::export(compiled.opened(), folder, compiled.program(), &self.trainer);
-            exported.and_then(|()| results::write_record(folder, &record)).map_err(|source| {
-                let checkpoint = self.trainer.newest_checkpoint().map(Path::to_owned);
-                RecipeError::Results { checkpoint, source: Box::new(source) }
-            })?;
-        } else {
+        if !finished {
+            let record = self.record(None, events);
             self.write_figures(&record, events);
+            self.end_logs(&record, events);
+            return Ok(self.summary(record, None));
         }
-        self.end_logs(&record, events);
-        Ok(self.summary(record, !finished))
+        let checkpoint = self.trainer.newest_checkpoint().map(Path::to_owned);
+        let failed = |source| RecipeError::Results { checkpoint, source: Box::new(source) };
+        let (compiled, stop) = (&self.compiled, self.stop.clone());
+        let end = RunEnd {
+            opened: compiled.opened(),
+            folder: &self.folder,
+            program: compiled.program(),
+            trainer: &self.trainer,
+            device: &self.device,
+            resources: self.resources.as_ref(),
+        };
+        match end.export(events, &stop).map_err(failed.clone())? {
+            Some(ended) => {
+                let record = self.record(Some(&ended), events);
+                results::write_record(&self.folder, &record).map_err(failed)?;
+                self.end_logs(&record, events);
+                Ok(self.summary(record, Some(ended)))
+            }
+            None => {
+                self.state = RunState::Interrupted;
+                let record = self.record(None, events);
+                self.write_figures(&record, events);
+                self.end_logs(&record, events);
+                Ok(self.summary(record, None))
+            }
+        }
     }
 
     fn train(&mut self, until: Until, events: &mut dyn Events, stop: &Stop) -> Result<Ending, RecipeError> {
@@ -224,7 +248,7 @@ impl Run {
             // Nothing is to be in the way of the next try; the error at hand is more to the point than one of clearing up.
             let _ = self.folder.forget(&run_logs::files(&self.folder, &self.compiled.opened().catalogs));
         } else {
-            let record = self.record(events);
+            let record = self.record(None, events);
             self.write_figures(&record, events);
             self.end_logs(&record, events);
         }
@@ -232,14 +256,24 @@ impl Run {
     }
 
     /// The record as it stands, with what is worth knowing told.
-    fn record(&self, events: &mut dyn Events) -> RunRecord {
+    fn record(&self, ended: Option<&Ended>, events: &mut dyn Events) -> RunRecord {
         let (opened, counters) = (self.compiled.opened(), self.counters());
         let mut notes = results::notes(opened, self.compiled.findings(), &self.trainer, &counters);
         notes.extend(self.logs.failures().iter().cloned());
+        notes.extend(ended.into_iter().flat_map(|ended| ended.warnings.iter().cloned()));
         for message in &notes {
             events.event(&Event::Warning { message: message.clone() });
         }
-        results::record(opened, self.compiled.program(), &self.device, &self.trainer, self.state, notes)
+        for message in ended.into_iter().flat_map(|ended| &ended.notes) {
+            events.event(&Event::Note { message: message.clone() });
+            notes.push(message.clone());
+        }
+        let program = self.compiled.program();
+        let mut record = results::record(opened, program, &self.device, &self.trainer, self.state, notes);
+        if let Some(evaluation) = ended.and_then(|ended| ended.evaluation.as_ref()) {
+            record.evaluation = Some(evaluation.clone());
+        }
+        record
     }
 
     /// What stopped the run, and where it goes on, is more to the point than that this fails.
@@ -257,7 +291,9 @@ impl Run {
         tell(&mut self.logs, events);
     }
 
-    fn summary(&self, record: RunRecord, interrupted: bool) -> RunSummary {
+    /// `ended`: what came of the end of a run that is at its end.
+    fn summary(&self, record: RunRecord, ended: Option<Ended>) -> RunSummary {
+        let interrupted = ended.is_none();
         let (history, program) = (self.trainer.history(), self.compiled.program());
         let measured = history.start.as_ref().and(record.evaluation.as_ref());
         RunSummary {
@@ -270,6 +306,7 @@ impl Run {
             steps: history.steps,
             epoch: history.best.as_ref().filter(|_| !interrupted).map(|best| best.epoch + 1),
             evaluation: record.evaluation,
+            calibrated: ended.map(|ended| ended.calibrated).unwrap_or_default(),
             figures: self.compiled.opened().metrics.figures(),
             classes: record.classes,
             trained: program.trained,

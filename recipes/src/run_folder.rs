@@ -24,7 +24,9 @@ pub(crate) struct RunFolder(pub(crate) PathBuf);
 
 /// Parts of a recipe that may differ when a run goes on: they say where things are and how fast they go, not what is done.
 /// (What lies at the paths is compared: the model byte by byte, data by names, sizes, footers and labels.)
-const FREE: [&str; 10] = [
+const FREE: [&str; 11] = [
+    // What happens when all steps are done.
+    "evaluation",
     "output",
     "data.allow_overlap",
     "data.train",

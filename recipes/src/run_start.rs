@@ -18,7 +18,7 @@ use crate::run_folder::{LockedFolder, MadeOf, RunFolder, adapter_sources, fixed,
 use crate::run_state::RunState;
 use crate::step_settings::step_settings;
 use crate::stream::Stream;
-use crate::{Compiled, Event, Events, Opened, RecipeError, Resources, RowSource, StartMode};
+use crate::{Compiled, Event, Events, Opened, RecipeError, Resources, RowSource, StartMode, Stop};
 
 /// How a run is started, apart from the recipe.
 #[derive(Clone, Debug, Default)]
@@ -180,6 +180,7 @@ impl Reserved {
             stream,
             opening: began.elapsed(),
             state: if is_finished { RunState::Finished } else { RunState::UnderWay },
+            stop: Stop::default(),
             _locked: locked,
         })
     }

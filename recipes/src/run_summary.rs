@@ -4,6 +4,8 @@ use millstream_training::record::Timing;
 use millstream_training::{EpochEvaluation, Evaluation, FigureKind};
 use serde::Serialize;
 
+use crate::Calibrated;
+
 /// How a run went.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunSummary {
@@ -21,6 +23,9 @@ pub struct RunSummary {
     pub epoch: Option<u64>,
     /// How good the exported model is.
     pub evaluation: Option<Evaluation>,
+    /// What was fitted to the exported model on the evaluation rows.
+    #[serde(skip_serializing_if = "Calibrated::is_nothing")]
+    pub calibrated: Calibrated,
     /// What is known of the figures of an evaluation beside the loss, in order.
     pub figures: Vec<FigureKind>,
     /// How good the weights before the first step were.

@@ -207,7 +207,9 @@ mod tests {
             figures: [("accuracy", Some(accuracy))].into_iter().collect(),
             tables: Vec::new(),
             majority: Some(Majority { class: "x".into(), of_class: 160, targets: 200, classes: 2 }),
+            confidence: 0.95,
             intervals: Vec::new(),
+            slices: Vec::new(),
         };
         let decides = &FigureKind::of_older_builds()[0];
         let start = |accuracy, loss| EpochEvaluation::from(&evaluation(accuracy, loss));
@@ -243,7 +245,9 @@ mod tests {
             figures: [("r2", Some(r2))].into_iter().collect(),
             tables: Vec::new(),
             majority: None,
+            confidence: 0.95,
             intervals: Vec::new(),
+            slices: Vec::new(),
         };
         let r2 =
             FigureKind { name: "r2".into(), better: Better::Higher, unit: Unit::Number, of_constant_answer: false };

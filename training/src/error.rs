@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use millstream_schemas::recipe::ByteSize;
 use millstream_schemas::{Batch, RowId, TARGETS, count, shown, shown_path};
 
 use crate::checkpoint::CheckpointFault;
@@ -158,6 +159,28 @@ pub enum TrainingError {
         source: BoxError,
         /// The newest checkpoint of this run.
         checkpoint: Option<PathBuf>,
+    },
+    /// An evaluation would hold more of its rows than it may.
+    #[error(
+        "the figures of an evaluation hold more of its rows than the {} that they may (the scores of `roc_auc` and \
+         `average_precision`, the numbers of `spearman`, the rows of a bootstrap, all of them again for each column of slices); \
+         allow more (`data.memory`), measure less, or fewer rows", ByteSize(*.most_bytes)
+    )]
+    EvaluationMemory {
+        /// What they may hold.
+        most_bytes: u64,
+    },
+    /// The mean over several views of the rows cannot be taken.
+    #[error("{message}")]
+    Views {
+        /// Why not, and what to do.
+        message: String,
+    },
+    /// Nothing can be fitted to what a model gives for the evaluation rows.
+    #[error("{message}")]
+    Calibration {
+        /// Why not, and what to do.
+        message: String,
     },
     /// The supplier of batches came to an end before the last epoch did.
     #[error("the stream of batches ended in epoch {epoch} of {epochs}, after step {steps}{}", goes_on(.checkpoint))]

@@ -1,12 +1,23 @@
 use millstream_schemas::Batch;
 
 use crate::batches::BatchSource;
-use crate::metrics::{Evaluation, MeasuredBatch, Measurement, MetricSet};
+use crate::metrics::{Evaluation, MeasuredBatch, Measurement, MetricSet, Slicing};
+use crate::row_slices::RowSlices;
 use crate::session::{LossRunner, Predictor, Scored};
+use crate::views::ViewMean;
 use crate::{BoxError, TrainingError};
 
 /// Opens a fresh pass over the evaluation rows.
 pub type EvaluationBatches<'a> = dyn FnMut() -> Result<Box<dyn BatchSource + 'a>, BoxError> + 'a;
+
+/// What an evaluation does beside measuring all rows.
+#[derive(Default)]
+pub struct EvaluationExtras<'a> {
+    /// Tells rows apart, whose figures are found for themselves then.
+    pub slices: Option<&'a mut dyn RowSlices>,
+    /// Other views of the same rows in the same batches: what is measured is the mean over these and the batches themselves.
+    pub views: Option<ViewMean>,
+}
 
 /// Evaluates any model on rows with targets, by the loss and the metrics of a recipe; `progress` is told the rows done so
 /// far and may stop it by returning `false`.
@@ -21,22 +32,55 @@ pub fn evaluate(
     classes: &[String],
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Evaluation>, TrainingError> {
+    evaluate_with(predictor, loss, metrics, batches, classes, EvaluationExtras::default(), progress)
+}
+
+/// As [`evaluate`], with more.
+///
+/// # Errors
+/// As [`evaluate`]; the slices of a row cannot be read, or the views are not of the rows of the batches.
+pub fn evaluate_with(
+    predictor: &mut Predictor,
+    loss: &mut LossRunner,
+    metrics: &MetricSet,
+    batches: &mut dyn BatchSource,
+    classes: &[String],
+    extras: EvaluationExtras<'_>,
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<Option<Evaluation>, TrainingError> {
+    let EvaluationExtras { slices, mut views } = extras;
     let score = |batch| {
-        let (batch, prediction) = predictor.predict(batch)?;
+        let (batch, mut prediction) = predictor.predict(batch)?;
+        if let Some(views) = &mut views {
+            prediction = views.mean_with(&batch.rows, prediction)?;
+        }
         loss.score(batch, prediction)
     };
-    gather(score, metrics, batches, classes, progress)
+    gather_sliced(score, metrics, batches, classes, slices, progress)
 }
 
 /// As [`evaluate`], with what is measured from anywhere.
 pub(crate) fn gather(
-    mut score: impl FnMut(Batch) -> Result<(Batch, Scored), TrainingError>,
+    score: impl FnMut(Batch) -> Result<(Batch, Scored), TrainingError>,
     metrics: &MetricSet,
     batches: &mut dyn BatchSource,
     classes: &[String],
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Evaluation>, TrainingError> {
+    gather_sliced(score, metrics, batches, classes, None, progress)
+}
+
+fn gather_sliced(
+    mut score: impl FnMut(Batch) -> Result<(Batch, Scored), TrainingError>,
+    metrics: &MetricSet,
+    batches: &mut dyn BatchSource,
+    classes: &[String],
+    mut slices: Option<&mut dyn RowSlices>,
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<Option<Evaluation>, TrainingError> {
     let mut measurement = Measurement::start(metrics, classes)?;
+    let columns = slices.as_ref().map_or_else(Vec::new, |slices| slices.columns());
+    let mut slicing = Slicing::start(metrics, classes, columns)?;
     let mut rows = 0;
     while let Some(batch) = batches.next_batch() {
         let batch = batch.map_err(TrainingError::batches)?;
@@ -46,11 +90,17 @@ pub(crate) fn gather(
             let prediction = (prediction.shape.as_slice(), prediction.values.as_slice());
             let measured = MeasuredBatch::new(prediction, targets, weights.values(), metrics.reads())?;
             measurement.add(&measured, loss, weight)?;
+            if let Some(slices) = &mut slices {
+                let slices = slices.of_rows(&batch.rows).map_err(TrainingError::batches)?;
+                slicing.add(&measured, weights.values(), &slices)?;
+            }
+            metrics.require_fit(measurement.bytes_held() + slicing.bytes_held())?;
             rows += batch.len() as u64;
         }
         if !progress(rows) {
             return Ok(None);
         }
     }
-    measurement.finish().map(Some).ok_or(TrainingError::NothingLabelled)
+    let found = measurement.finish().map(|found| Evaluation { slices: slicing.finish(), ..found });
+    found.map(Some).ok_or(TrainingError::NothingLabelled)
 }

@@ -26,6 +26,7 @@
 extern crate self as millstream_training; // so that unit tests and the suite share `support`
 
 mod batches;
+pub mod calibration;
 pub mod checkpoint;
 pub mod divergence;
 mod early_stopping;
@@ -40,6 +41,7 @@ mod onnx_runtime_error;
 pub mod optimizers;
 pub mod record;
 pub mod report;
+mod row_slices;
 pub mod schedules;
 mod session;
 mod settings;
@@ -50,17 +52,19 @@ mod speed;
 mod support;
 mod trainer;
 mod until;
+mod views;
 
 pub use batches::BatchSource;
 pub use checkpoint::{Checkpoint, CheckpointSettings};
 pub use early_stopping::EarlyStopping;
 pub use epoch_evaluation::EpochEvaluation;
 pub use error::{BoxError, Rows, TrainingError};
-pub use evaluator::{EvaluationBatches, evaluate};
+pub use evaluator::{EvaluationBatches, EvaluationExtras, evaluate, evaluate_with};
 pub use metrics::{Evaluation, FigureKind, MetricSet};
 pub use observers::{Event, Observer, StepEvent};
 pub use onnx_runtime_error::OnnxRuntimeError;
 pub use record::{History, RunRecord};
+pub use row_slices::RowSlices;
 pub use session::{
     LossRunner, LossScale, OptimizerState, Prediction, Predictor, RowWeights, Scored, StepOutcome, StepRunner,
     StepSettings, check_kernels,
@@ -68,3 +72,4 @@ pub use session::{
 pub use settings::TrainerSettings;
 pub use trainer::Trainer;
 pub use until::{Ending, Until};
+pub use views::{Averaged, ViewMean};

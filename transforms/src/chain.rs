@@ -174,6 +174,11 @@ impl Chain {
         drawing
     }
 
+    /// Whether any of it makes new rows of several, with targets of their own, as `mix_up` does.
+    pub fn mixes_rows(&self) -> bool {
+        mixes(&self.nodes)
+    }
+
     /// One line for each transform that, with its options, can change what the label should be.
     pub fn label_warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -224,6 +229,14 @@ fn visit(nodes: &[Node], input: Kind, key: &DrawKey, draw: &mut dyn FnMut(&Node)
         }
     }
     Ok(())
+}
+
+fn mixes(nodes: &[Node]) -> bool {
+    let any = |node: &Node| match &node.does {
+        Action::Combine(_, children) => mixes(children),
+        _ => node.kind() == Kind::Batch,
+    };
+    nodes.iter().any(any)
 }
 
 fn output_size(nodes: &[Node], input: Option<ImageFacts>) -> Option<ImageFacts> {

@@ -2,7 +2,7 @@ use millstream::recipes::{Catalogs, RunSummary, StartMode, Stop, TrainOptions, t
 
 use crate::arguments::{Global, Train};
 use crate::colour::Meaning;
-use crate::commands::evaluate::figures;
+use crate::commands::evaluate::{figures, slices};
 use crate::output;
 use crate::{Outcome, commands, messages, progress, signals};
 use millstream::schemas::{Recipe, count, grouped, percent, shown_path};
@@ -81,6 +81,9 @@ fn describe(summary: &RunSummary) -> String {
         }
         None => "trained; without `data.evaluate` nothing was measured\n".into(),
     };
+    if let Some(evaluation) = summary.evaluation.as_ref().filter(|evaluation| !evaluation.slices.is_empty()) {
+        text.push_str(&format!("{}\n", slices(evaluation, &summary.figures)));
+    }
     text.push_str(&format!(
         "{}, {} trained, {} frozen\n",
         count(summary.steps, "step"),

@@ -14,6 +14,7 @@ mod compile;
 mod corpus;
 mod dataset;
 mod emulator;
+mod evaluation;
 mod extension;
 mod interruption;
 mod logs;

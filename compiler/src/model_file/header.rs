@@ -45,11 +45,12 @@ impl Header {
         model
     }
 
-    /// Says who wrote the file, and more under these keys.
+    /// Says who wrote the file, and more under these keys. What an earlier run noted of the model that it made goes.
     pub(crate) fn signed(&self, metadata: &[(String, String)]) -> Self {
         let mut model = self.0.clone();
         model.producer_name = Some("millstream".into());
         model.producer_version = Some(env!("CARGO_PKG_VERSION").into());
+        model.metadata_props.retain(|entry| !entry.key().starts_with("millstream."));
         for (key, value) in metadata {
             model.metadata_props.retain(|entry| entry.key() != key);
             model.metadata_props.push(StringStringEntryProto { key: Some(key.clone()), value: Some(value.clone()) });

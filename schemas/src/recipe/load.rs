@@ -172,7 +172,13 @@ fn stand_in(recipe: &mut Value) {
     if let Some(model) = map.get_mut("model").and_then(Value::as_object_mut) {
         model.entry("path").or_insert(json!("stand-in"));
     }
-    for choices in ["transforms.train", "transforms.evaluate", "training.metrics", "output.logs"] {
+    for choices in [
+        "transforms.train",
+        "transforms.evaluate",
+        "training.metrics",
+        "evaluation.test_time_augmentation.transforms",
+        "output.logs",
+    ] {
         if let Some(list) = at_mut(recipe, choices).and_then(Value::as_array_mut) {
             list.iter_mut().filter(|item| item.is_null()).for_each(|item| *item = json!("stand-in"));
         }

@@ -1,4 +1,4 @@
-//! One YAML or JSON file that says what to do: model, data, transforms, training, output.
+//! One YAML or JSON file that says what to do: model, data, transforms, training, evaluation, output.
 
 #[cfg(feature = "yaml")]
 mod advice;
@@ -6,6 +6,7 @@ mod bytes;
 mod data;
 mod defaults;
 mod definitions;
+mod evaluation;
 mod fault;
 mod flow;
 #[cfg(feature = "yaml")]
@@ -46,6 +47,7 @@ use crate::SchemaError;
 pub use bytes::ByteSize;
 pub use data::{DamagedPolicy, DataRecipe, OrderStrength, TransparencyPolicy};
 pub use definitions::Definitions;
+pub use evaluation::{CalibrateRecipe, EvaluationRecipe, IntervalsRecipe, ThresholdRecipe, ViewAverage, ViewsRecipe};
 pub use fault::Fault;
 pub use flow::{flow, got};
 pub use limits::{LARGEST_BATCH, MOST_THREADS};
@@ -85,6 +87,9 @@ pub struct Recipe {
     /// Optimizer, schedule, length.
     #[serde(default)]
     pub training: TrainingRecipe,
+    /// How the tuned model is measured at the end, and what is fitted to it.
+    #[serde(default, skip_serializing_if = "EvaluationRecipe::is_usual")]
+    pub evaluation: EvaluationRecipe,
     /// Where results go.
     #[serde(default)]
     pub output: OutputRecipe,

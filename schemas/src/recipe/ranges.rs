@@ -1,10 +1,11 @@
 //! Numbers that the types allow and sense does not.
 
 use super::Fault;
+use super::evaluation::{MOST_SLICES, MOST_VIEWS};
 use super::limits::{LARGEST_BATCH, MOST_THREADS};
 use super::{
-    AverageRecipe, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, ModelRecipe, PenaltiesRecipe, Recipe,
-    TrainSelection, TrainingRecipe,
+    AverageRecipe, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationRecipe, ModelRecipe, PenaltiesRecipe,
+    Recipe, ThresholdRecipe, TrainSelection, TrainingRecipe,
 };
 use crate::shown;
 
@@ -18,6 +19,7 @@ pub(super) fn faults(recipe: &Recipe) -> Vec<Fault> {
     }
     check_data(&recipe.data, &mut faults);
     check_training(&recipe.training, &mut faults);
+    check_evaluation(&recipe.evaluation, &mut faults);
     let keep = recipe.output.checkpoint.keep;
     require(keep >= 1, "output.checkpoint.keep", "1 or more", keep, &mut faults);
     require_text(&recipe.output.folder.to_string_lossy(), "output.folder", &mut faults);
@@ -108,6 +110,31 @@ fn check_training(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
     let wanted = "`auto`, `cpu`, `cuda` or `cuda:N`";
     let device = format!("`{}`", shown(&training.device));
     require(is_device(&training.device), "training.device", wanted, device, faults);
+}
+
+fn check_evaluation(evaluation: &EvaluationRecipe, faults: &mut Vec<Fault>) {
+    if let Some(intervals) = evaluation.intervals {
+        let (confidence, place) = (intervals.confidence, "evaluation.intervals.confidence");
+        require(confidence > 0.0 && confidence < 1.0, place, "above 0 and below 1", confidence, faults);
+    }
+    for (index, column) in evaluation.slices.iter().enumerate() {
+        let place = format!("evaluation.slices[{index}]");
+        require_text(column, &place, faults);
+        if evaluation.slices[..index].contains(column) {
+            faults.push(Fault::value(&place, format!("`{}` stands there twice; leave one out", shown(column))));
+        }
+    }
+    let most = evaluation.most_slices;
+    let wanted = format!("from 1 to {MOST_SLICES}");
+    require((1..=MOST_SLICES).contains(&most), "evaluation.most_slices", &wanted, most, faults);
+    if let Some(ThresholdRecipe::Recall(least) | ThresholdRecipe::Precision(least)) = evaluation.calibrate.threshold {
+        require(least > 0.0 && least <= 1.0, "evaluation.calibrate.threshold", "above 0 and at most 1", least, faults);
+    }
+    if let Some(views) = &evaluation.test_time_augmentation {
+        let (views, wanted) = (views.views, format!("from 1 to {MOST_VIEWS}"));
+        let place = "evaluation.test_time_augmentation.views";
+        require((1..=MOST_VIEWS).contains(&views), place, &wanted, views, faults);
+    }
 }
 
 fn is_device(text: &str) -> bool {

@@ -265,6 +265,7 @@ fn broken_bound(leaf: &Value, number: f64) -> Option<String> {
         (false, ..) => None,
         (_, Some(least), _, Some(most), _) if !whole => Some(format!("{least} to {most}")),
         (_, Some(least), _, _, Some(below)) => Some(format!("{least} to below {below}")),
+        (_, _, Some(above), _, Some(below)) => Some(format!("above {above} and below {below}")),
         (_, _, Some(above), Some(most), _) => Some(format!("above {above} and at most {most}")),
         (_, _, _, Some(most), _) if high => Some(format!("at most {most}")),
         (_, Some(least), ..) => Some(format!("{least} or more")),

@@ -75,7 +75,7 @@ impl Meter for Counted {
         vec![self.0.share()]
     }
 
-    fn intervals(&self) -> Vec<Option<[f64; 2]>> {
-        vec![self.0.interval()]
+    fn intervals(&self, confidence: f64) -> Vec<Option<[f64; 2]>> {
+        vec![self.0.interval(confidence)]
     }
 }

@@ -31,7 +31,7 @@ impl AnswerShare {
     }
 
     /// None where a row has several answers: an interval of that many would be too narrow.
-    pub(super) fn interval(&self) -> Option<[f64; 2]> {
-        wilson(self.right, self.answers).filter(|_| !self.is_of_places)
+    pub(super) fn interval(&self, confidence: f64) -> Option<[f64; 2]> {
+        wilson(self.right, self.answers, confidence).filter(|_| !self.is_of_places)
     }
 }

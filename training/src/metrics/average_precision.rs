@@ -107,6 +107,10 @@ impl Meter for Precisions {
         self.held.add(batch);
     }
 
+    fn bytes_held(&self) -> u64 {
+        self.held.bytes()
+    }
+
     fn figures(&self) -> Vec<Option<f64>> {
         vec![self.average.of(self.held.one_vs_rest(), average_precision)]
     }

@@ -7,7 +7,7 @@ use super::metric::Metric;
 
 /// How intervals are found of any figure: rows are drawn again with replacement, as many as there are, and the figure is
 /// measured of them, `resamples` times; the interval of 95 % is from the 2.5th to the 97.5th percentile (Efron, "Bootstrap
-/// methods: another look at the jackknife", 1979).
+/// methods: another look at the jackknife", 1979), another one accordingly.
 ///
 /// All that was predicted is held in memory until the evaluation ends, 4 bytes a number, and each metric is measured
 /// `resamples` times more.
@@ -28,7 +28,14 @@ impl Default for Bootstrap {
 impl Bootstrap {
     /// An interval for each figure of a metric of these rows; none where fewer than two rows, or no draw of them, have the
     /// figure.
-    pub(super) fn intervals(self, metric: &Metric, classes: &[String], rows: &[MeasuredRow]) -> Vec<Option<[f64; 2]>> {
+    pub(super) fn intervals(
+        self,
+        metric: &Metric,
+        classes: &[String],
+        rows: &[MeasuredRow],
+        thresholds: &[f64],
+        confidence: f64,
+    ) -> Vec<Option<[f64; 2]>> {
         let figures = metric.figures().len();
         let mut found: Vec<Vec<f64>> = vec![Vec::new(); figures];
         if rows.len() < 2 {
@@ -41,17 +48,17 @@ impl Bootstrap {
                 state = state.wrapping_add(GOLDEN);
                 // The high half of the product: a number below the number of rows.
                 let drawn = (u128::from(mix(state)) * rows.len() as u128) >> 64;
-                meter.add(&rows[drawn as usize].batch());
+                meter.add(&rows[drawn as usize].batch().with_thresholds(thresholds));
             }
             for (values, value) in found.iter_mut().zip(meter.figures()) {
                 values.extend(value.filter(|value| !value.is_nan()));
             }
         }
-        found.into_iter().map(interval).collect()
+        found.into_iter().map(|values| interval(values, confidence)).collect()
     }
 }
 
-fn interval(mut values: Vec<f64>) -> Option<[f64; 2]> {
+fn interval(mut values: Vec<f64>, confidence: f64) -> Option<[f64; 2]> {
     values.sort_unstable_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;
     // Between two values in proportion, as NumPy's percentiles.
@@ -60,7 +67,8 @@ fn interval(mut values: Vec<f64>) -> Option<[f64; 2]> {
         let (below, above) = (values[place.floor() as usize], values[place.ceil() as usize]);
         if below == above { below } else { below + (above - below) * place.fract() }
     };
-    Some([percentile(0.025), percentile(0.975)])
+    let outside = (1.0 - confidence) / 2.0;
+    Some([percentile(outside), percentile(1.0 - outside)])
 }
 
 #[cfg(test)]
@@ -70,8 +78,11 @@ mod tests {
     #[test]
     fn an_interval_lies_between_two_percentiles() {
         // numpy.percentile(range(1, 12), [2.5, 97.5])
-        let [low, high] = interval((1..12).rev().map(f64::from).collect()).unwrap();
+        let [low, high] = interval((1..12).rev().map(f64::from).collect(), 0.95).unwrap();
         assert!((low - 1.25).abs() < 1e-12 && (high - 10.75).abs() < 1e-12, "{low} {high}");
-        assert_eq!((interval(vec![0.5]), interval(Vec::new())), (Some([0.5, 0.5]), None));
+        // numpy.percentile(range(1, 12), [10, 90])
+        let [low, high] = interval((1..12).map(f64::from).collect(), 0.8).unwrap();
+        assert!((low - 2.0).abs() < 1e-12 && (high - 10.0).abs() < 1e-12, "{low} {high}");
+        assert_eq!((interval(vec![0.5], 0.95), interval(Vec::new(), 0.95)), (Some([0.5, 0.5]), None));
     }
 }

@@ -1,10 +1,11 @@
 use millstream_schemas::shown;
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::figure_kind::FigureKind;
 use super::figures::Figures;
+use super::interval::{USUAL_CONFIDENCE, by_name, intervals_of};
+use super::slices::SlicedColumn;
 use super::table::{Cell, Record, Table};
 
 /// How good a model is on some labelled rows.
@@ -28,10 +29,16 @@ pub struct Evaluation {
     /// The most frequent class, where the model is one of classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub majority: Option<Majority>,
-    /// Intervals of 95 % of the figures that have one, by their names, `[low, high]`: what other rows from the same source
+    /// How often an interval holds the figure of all rows that there could be; in JSON where it is not 0.95.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub confidence: f64,
+    /// Intervals of the figures that have one, by their names, `[low, high]`: what other rows from the same source
     /// would bring. That of a share of rows is Wilson's, any other one is from a [`Bootstrap`](super::Bootstrap).
     #[serde(serialize_with = "by_name", skip_serializing_if = "Vec::is_empty")]
     pub intervals: Vec<(String, [f64; 2])>,
+    /// The same figures by the values of columns, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<SlicedColumn>,
 }
 
 /// The most frequent class among the targets.
@@ -99,12 +106,12 @@ impl Evaluation {
     }
 }
 
-fn by_name<T: Serialize, S: Serializer>(named: &[(String, T)], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(named.len()))?;
-    for (name, value) in named {
-        map.serialize_entry(name, value)?;
-    }
-    map.end()
+fn is_usual(confidence: &f64) -> bool {
+    *confidence == USUAL_CONFIDENCE
+}
+
+fn usual_confidence() -> f64 {
+    USUAL_CONFIDENCE
 }
 
 /// As it stands in a file. Older builds did not write the majority and the intervals.
@@ -116,8 +123,12 @@ struct Written {
     #[serde(with = "crate::number_or_null")]
     loss: f64,
     majority: Option<Majority>,
+    #[serde(default = "usual_confidence")]
+    confidence: f64,
     #[serde(default)]
     intervals: Map<String, Value>,
+    #[serde(default)]
+    slices: Vec<SlicedColumn>,
     #[serde(flatten)]
     found: Map<String, Value>,
 }
@@ -126,14 +137,10 @@ impl TryFrom<Written> for Evaluation {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { rows, not_finite, loss, majority, intervals, found } = written;
-        let interval = |(name, value): (String, Value)| match serde_json::from_value(value) {
-            Ok(interval) => Ok((name, interval)),
-            Err(_) => Err(format!("the interval of `{name}` is not two numbers")),
-        };
-        let intervals = intervals.into_iter().map(interval).collect::<Result<_, _>>()?;
+        let Written { rows, not_finite, loss, majority, confidence, intervals, slices, found } = written;
+        let intervals = intervals_of(intervals)?;
         let (figures, tables) = (Figures::default(), Vec::new());
-        let mut this = Self { rows, not_finite, loss, figures, tables, majority, intervals };
+        let mut this = Self { rows, not_finite, loss, figures, tables, majority, confidence, intervals, slices };
         for (name, value) in found {
             match value {
                 Value::Null | Value::Number(_) => this.figures.set(&name, value.as_f64()),
@@ -221,7 +228,9 @@ mod tests {
                 figures: [("accuracy", Some(accuracy))].into_iter().collect(),
                 tables: Vec::new(),
                 majority: Some(Majority { class: "b".into(), of_class, targets: 200, classes: 2 }),
+                confidence: USUAL_CONFIDENCE,
                 intervals: Vec::new(),
+                slices: Vec::new(),
             };
             let said = evaluation.no_better_than_majority(&FigureKind::of_older_builds());
             assert_eq!(said.is_some(), wanted.is_some());

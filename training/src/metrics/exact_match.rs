@@ -110,7 +110,7 @@ impl Meter for Rows {
         vec![share(self.right, self.rows)]
     }
 
-    fn intervals(&self) -> Vec<Option<[f64; 2]>> {
-        vec![wilson(self.right, self.rows)]
+    fn intervals(&self, confidence: f64) -> Vec<Option<[f64; 2]>> {
+        vec![wilson(self.right, self.rows, confidence)]
     }
 }

@@ -48,6 +48,11 @@ impl HeldScores {
         }
     }
 
+    /// Bytes of all of it.
+    pub(super) fn bytes(&self) -> u64 {
+        (4 * self.scores.len() + 4 * self.classes.len() + self.labels.len()) as u64
+    }
+
     /// The log-odds of each class or label against all others, and whether it is that of the row. Of two classes the second
     /// alone. A score that is no number is the worst that there is.
     pub(super) fn one_vs_rest(&self) -> impl Iterator<Item = Ranked> {

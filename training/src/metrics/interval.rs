@@ -1,20 +1,63 @@
-//! Intervals of shares.
+//! Intervals of shares, and how intervals stand in a file.
 
-/// The quantile of the normal distribution at 97.5 %: intervals of 95 %.
-const Z: f64 = 1.959_963_984_540_054;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
-/// The interval of 95 % of a share of `whole` independent rows (Wilson, "Probable inference, the law of succession, and
-/// statistical inference", 1927): the shares from which the one that was found is no further than 1.96 standard errors. None
-/// of nothing.
-pub(super) fn wilson(part: u64, whole: u64) -> Option<[f64; 2]> {
+/// What is usual: intervals of 95 %.
+pub(super) const USUAL_CONFIDENCE: f64 = 0.95;
+
+/// The interval of a share of `whole` independent rows (Wilson, "Probable inference, the law of succession, and statistical
+/// inference", 1927): the shares from which the one that was found is no further than so many standard errors, 1.96 for a
+/// confidence of 0.95. None of nothing.
+pub(super) fn wilson(part: u64, whole: u64, confidence: f64) -> Option<[f64; 2]> {
     if whole == 0 {
         return None;
     }
+    let z = standard_errors(confidence);
     let (n, share) = (whole as f64, part as f64 / whole as f64);
-    let scale = 1.0 + Z * Z / n;
-    let middle = (share + Z * Z / (2.0 * n)) / scale;
-    let reach = Z / scale * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + z * z / n;
+    let middle = (share + z * z / (2.0 * n)) / scale;
+    let reach = z / scale * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
     Some([(middle - reach).clamp(0.0, share), (middle + reach).clamp(share, 1.0)])
+}
+
+/// The z between whose negative and which a normal distribution has this share.
+fn standard_errors(confidence: f64) -> f64 {
+    // Half the share below z: φ(z)·(z + z³/3 + z⁵/(3·5) + …) (Marsaglia, "Evaluating the normal distribution", 2004).
+    let half = |z: f64| {
+        let (mut sum, mut term, mut odd) = (z, z, 1.0);
+        while term > f64::EPSILON * sum {
+            odd += 2.0;
+            term *= z * z / odd;
+            sum += term;
+        }
+        sum * (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt()
+    };
+    let (mut below, mut above) = (0.0, 10.0);
+    for _ in 0..100 {
+        let middle = (below + above) / 2.0;
+        if 2.0 * half(middle) < confidence { below = middle } else { above = middle }
+    }
+    (below + above) / 2.0
+}
+
+/// Values by their names, in order.
+pub(super) fn by_name<T: Serialize, S: Serializer>(named: &[(String, T)], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(named.len()))?;
+    for (name, value) in named {
+        map.serialize_entry(name, value)?;
+    }
+    map.end()
+}
+
+/// Intervals as they stand in a file.
+pub(super) fn intervals_of(written: Map<String, Value>) -> Result<Vec<(String, [f64; 2])>, String> {
+    let interval = |(name, value): (String, Value)| match serde_json::from_value(value) {
+        Ok(interval) => Ok((name, interval)),
+        Err(_) => Err(format!("the interval of `{name}` is not two numbers")),
+    };
+    written.into_iter().map(interval).collect()
 }
 
 #[cfg(test)]
@@ -25,10 +68,26 @@ mod tests {
     fn intervals_are_those_of_scipy() {
         // scipy.stats.binomtest(part, whole).proportion_ci(0.95, method="wilson")
         for (part, whole, low, high) in WANTED {
-            let [found_low, found_high] = wilson(*part, *whole).unwrap();
+            let [found_low, found_high] = wilson(*part, *whole, 0.95).unwrap();
             assert!((found_low - low).abs() < 1e-9 && (found_high - high).abs() < 1e-9, "{part} of {whole}");
         }
-        assert_eq!(wilson(0, 0), None);
+        assert_eq!(wilson(0, 0, 0.95), None);
+    }
+
+    #[test]
+    fn standard_errors_are_quantiles_of_the_normal_distribution() {
+        // scipy.stats.norm.ppf((1 + confidence) / 2)
+        for (confidence, wanted) in [
+            (0.5, 0.6744897501960817),
+            (0.8, 1.2815515655446004),
+            (0.9, 1.6448536269514722),
+            (0.95, 1.959963984540054),
+            (0.99, 2.5758293035489004),
+            (0.999, 3.2905267314919255),
+        ] {
+            let found = standard_errors(confidence);
+            assert!((found - wanted).abs() < 1e-10, "{confidence}: {found}");
+        }
     }
 
     const WANTED: &[(u64, u64, f64, f64)] = &[

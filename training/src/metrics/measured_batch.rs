@@ -12,6 +12,7 @@ pub struct MeasuredBatch<'a> {
     targets: Targets<'a>,
     weights: &'a [f64],
     reads: PredictionKind,
+    thresholds: &'a [f64],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,8 @@ enum Targets<'a> {
     Classes(&'a [i64]),
     /// One for each place of a sequence.
     Tokens(&'a [i64]),
+    /// Of a sequence, as many as there are in a row of the batch.
+    Symbols(&'a [i64]),
     /// Of a shape of their own: the loss alone compares them.
     Other,
 }
@@ -40,20 +43,34 @@ enum RowTargets {
     Floats(Vec<f32>),
     Classes(Vec<i64>),
     Tokens(Vec<i64>),
+    Symbols(Vec<i64>),
     Other,
 }
 
 impl MeasuredRow {
+    /// Bytes of what it holds.
+    pub(super) fn bytes(&self) -> u64 {
+        let targets = match &self.targets {
+            RowTargets::Floats(targets) => 4 * targets.len(),
+            RowTargets::Classes(targets) | RowTargets::Tokens(targets) | RowTargets::Symbols(targets) => {
+                8 * targets.len()
+            }
+            RowTargets::Other => 0,
+        };
+        (size_of::<Self>() + 8 * self.shape.len() + 4 * self.prediction.len() + targets) as u64
+    }
+
     /// A batch of this row alone.
     pub(super) fn batch(&self) -> MeasuredBatch<'_> {
         let targets = match &self.targets {
             RowTargets::Floats(targets) => Targets::Floats(targets),
             RowTargets::Classes(targets) => Targets::Classes(targets),
             RowTargets::Tokens(targets) => Targets::Tokens(targets),
+            RowTargets::Symbols(targets) => Targets::Symbols(targets),
             RowTargets::Other => Targets::Other,
         };
         let (prediction, shape, reads) = (&self.prediction, &self.shape, self.reads);
-        MeasuredBatch { prediction, shape, targets, weights: &[1.0], reads }
+        MeasuredBatch { prediction, shape, targets, weights: &[1.0], reads, thresholds: &[] }
     }
 }
 
@@ -62,7 +79,8 @@ impl MeasuredRow {
 pub struct Answer<'a> {
     /// The class: the highest of the targets.
     pub truth: usize,
-    /// The class with the highest score, the first of equals; none when a score is no number.
+    /// The class with the highest score, the first of equals; of two classes with a threshold, the second where its log-odds are
+    /// above that. None when a score is no number.
     pub predicted: Option<usize>,
     /// Score of each class.
     pub scores: &'a [f32],
@@ -81,6 +99,8 @@ pub struct LabelAnswer {
     pub target: f32,
     /// The row of the batch.
     pub row: usize,
+    /// The score above which the label is said to hold; 0, a probability of ½, unless another was fitted.
+    pub threshold: f64,
 }
 
 impl LabelAnswer {
@@ -89,9 +109,9 @@ impl LabelAnswer {
         self.target > 0.5
     }
 
-    /// Whether it was said to hold: a probability above ½. A score that is no number says what is wrong.
+    /// Whether it was said to hold: a score above the threshold. A score that is no number says what is wrong.
     pub fn is_said(&self) -> bool {
-        if self.score.is_finite() { self.score > 0.0 } else { !self.holds() }
+        if self.score.is_finite() { f64::from(self.score) > self.threshold } else { !self.holds() }
     }
 }
 
@@ -130,6 +150,14 @@ impl<'a> MeasuredBatch<'a> {
             {
                 Targets::Tokens(values)
             }
+            TensorData::I64(values)
+                if reads == PredictionKind::SequenceScores
+                    && shape.len() == 3
+                    && targets.shape.len() == 2
+                    && targets.shape.first() == Some(&rows) =>
+            {
+                Targets::Symbols(values)
+            }
             _ if !is_compared => Targets::Other,
             _ => {
                 return Err(TrainingError::Input {
@@ -139,7 +167,19 @@ impl<'a> MeasuredBatch<'a> {
                 });
             }
         };
-        Ok(Self { prediction, shape, targets, weights, reads })
+        Ok(Self { prediction, shape, targets, weights, reads, thresholds: &[] })
+    }
+
+    /// With thresholds, as [`MetricSet::with_thresholds`](super::MetricSet::with_thresholds) says.
+    #[must_use]
+    pub fn with_thresholds(self, thresholds: &'a [f64]) -> Self {
+        Self { thresholds, ..self }
+    }
+
+    /// Of the rows of these weights alone.
+    #[must_use]
+    pub(super) fn of_rows(self, weights: &'a [f64]) -> Self {
+        Self { weights, ..self }
     }
 
     /// What the prediction is read as.
@@ -167,6 +207,7 @@ impl<'a> MeasuredBatch<'a> {
             Targets::Floats(targets) => RowTargets::Floats(part(targets, row, rows)),
             Targets::Classes(targets) => RowTargets::Classes(part(targets, row, rows)),
             Targets::Tokens(targets) => RowTargets::Tokens(part(targets, row, rows)),
+            Targets::Symbols(targets) => RowTargets::Symbols(part(targets, row, rows)),
             Targets::Other => RowTargets::Other,
         };
         let mut shape = self.shape.to_vec();
@@ -191,7 +232,7 @@ impl<'a> MeasuredBatch<'a> {
         let of_row = move |row: usize| row * in_a_row..(row + 1) * in_a_row;
         self.rows().filter_map(move |row| match self.targets {
             Targets::Floats(targets) => Some((row, &self.prediction[of_row(row)], &targets[of_row(row)])),
-            Targets::Classes(_) | Targets::Tokens(_) | Targets::Other => None,
+            Targets::Classes(_) | Targets::Tokens(_) | Targets::Symbols(_) | Targets::Other => None,
         })
     }
 
@@ -202,7 +243,9 @@ impl<'a> MeasuredBatch<'a> {
         for (row, scores, targets) in self.numbers() {
             let places = (scores.len() / labels).max(1);
             for (at, (score, target)) in scores.iter().zip(targets).enumerate() {
-                take(&LabelAnswer { label: at / places, score: *score, target: *target, row });
+                let label = at / places;
+                let threshold = self.thresholds.get(label).copied().unwrap_or(0.0);
+                take(&LabelAnswer { label, score: *score, target: *target, row, threshold });
             }
         }
     }
@@ -216,7 +259,24 @@ impl<'a> MeasuredBatch<'a> {
                 let scores = &self.prediction[row * in_a_row..(row + 1) * in_a_row];
                 Some((row, scores, &tokens[row * length..(row + 1) * length]))
             }
-            Targets::Floats(_) | Targets::Classes(_) | Targets::Other => None,
+            Targets::Floats(_) | Targets::Classes(_) | Targets::Symbols(_) | Targets::Other => None,
+        })
+    }
+
+    /// Of each row that counts the scores, row-major `[time, symbols]`, and its symbols, padding included, with the row; nothing
+    /// where the prediction is not `[batch, time, symbols]` or the targets are no symbols.
+    pub fn transcripts(&self) -> impl Iterator<Item = (usize, &[f32], &[i64])> {
+        let (in_a_row, rows) = (self.in_a_row(), self.weights.len().max(1));
+        self.rows().filter_map(move |row| match self.targets {
+            Targets::Tokens(symbols) | Targets::Symbols(symbols) if self.shape.len() == 3 => {
+                let many = symbols.len() / rows;
+                Some((
+                    row,
+                    &self.prediction[row * in_a_row..(row + 1) * in_a_row],
+                    &symbols[row * many..(row + 1) * many],
+                ))
+            }
+            _ => None,
         })
     }
 
@@ -240,12 +300,15 @@ impl<'a> MeasuredBatch<'a> {
                     gather(targets, &mut wanted);
                     wanted.iter().any(|target| *target != 0.0).then(|| highest(&wanted))
                 }
-                Targets::Tokens(_) | Targets::Other => None,
+                Targets::Tokens(_) | Targets::Symbols(_) | Targets::Other => None,
             };
             let Some(truth) = truth else { continue };
             gather(self.prediction, &mut scores);
             // Comparisons with what is no number are false, so such a row would pass for a good one.
-            let predicted = scores.iter().all(|score| score.is_finite()).then(|| highest(&scores));
+            let predicted = scores.iter().all(|score| score.is_finite()).then(|| match (&*scores, self.thresholds) {
+                ([first, second], [threshold]) => usize::from(f64::from(*second) - f64::from(*first) > *threshold),
+                _ => highest(&scores),
+            });
             take(&Answer { truth, predicted, scores: &scores, row });
         }
     }

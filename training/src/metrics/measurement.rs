@@ -15,6 +15,10 @@ pub(crate) struct Measurement {
     meters: Vec<(Metric, Box<dyn Meter>)>,
     /// And the rows that it draws from.
     bootstrap: Option<(Bootstrap, Vec<MeasuredRow>)>,
+    confidence: f64,
+    thresholds: Vec<f64>,
+    /// Of the rows that the bootstrap draws from.
+    bytes: u64,
     rows: u64,
     not_finite: u64,
     weight: f64,
@@ -34,6 +38,9 @@ impl Measurement {
             classes: classes.to_vec(),
             meters,
             bootstrap: metrics.bootstrap().map(|bootstrap| (bootstrap, Vec::new())),
+            confidence: metrics.confidence(),
+            thresholds: metrics.thresholds().to_vec(),
+            bytes: 0,
             rows: 0,
             not_finite: 0,
             weight: 0.0,
@@ -47,7 +54,7 @@ impl Measurement {
     /// # Errors
     /// There are not as many scores as classes.
     pub(crate) fn add(&mut self, batch: &MeasuredBatch<'_>, loss: f32, weight: f64) -> Result<(), TrainingError> {
-        let classes = self.classes.len();
+        let (classes, batch) = (self.classes.len(), &batch.with_thresholds(&self.thresholds));
         if self.reads == PredictionKind::ClassScores && batch.shape().get(1) != Some(&classes) {
             return Err(TrainingError::Input {
                 name: "scores".into(),
@@ -76,9 +83,16 @@ impl Measurement {
         self.not_finite += rows.iter().filter(|row| !batch.is_finite(**row)).count() as u64;
         self.meters.iter_mut().for_each(|(_, meter)| meter.add(batch));
         if let Some((_, held)) = &mut self.bootstrap {
+            let first = held.len();
             held.extend(rows.iter().map(|row| batch.row(*row)));
+            self.bytes += held[first..].iter().map(MeasuredRow::bytes).sum::<u64>();
         }
         Ok(())
+    }
+
+    /// Bytes of what is held of each row.
+    pub(crate) fn bytes_held(&self) -> u64 {
+        self.bytes + self.meters.iter().map(|(_, meter)| meter.bytes_held()).sum::<u64>()
     }
 
     /// What was found; none when no row had a target.
@@ -92,16 +106,18 @@ impl Measurement {
             figures: figures.collect(),
             tables: self.meters.iter().flat_map(|(_, meter)| meter.tables()).collect(),
             majority: self.majority(),
+            confidence: self.confidence,
             intervals: self.meters.iter().flat_map(|(metric, meter)| self.intervals(metric, &**meter)).collect(),
+            slices: Vec::new(),
         })
     }
 
     /// Those that the meter knows, or else those of the bootstrap, of figures that have a value.
     fn intervals(&self, metric: &Metric, meter: &dyn Meter) -> Vec<(String, [f64; 2])> {
-        let (values, mut intervals) = (meter.figures(), meter.intervals());
+        let (values, mut intervals) = (meter.figures(), meter.intervals(self.confidence));
         intervals.resize(values.len(), None);
         if let Some((bootstrap, rows)) = self.bootstrap.as_ref().filter(|_| intervals.contains(&None)) {
-            let drawn = bootstrap.intervals(metric, &self.classes, rows);
+            let drawn = bootstrap.intervals(metric, &self.classes, rows, &self.thresholds, self.confidence);
             intervals = intervals.into_iter().zip(drawn).map(|(known, drawn)| known.or(drawn)).collect();
         }
         let has_value = |value: Option<f64>| value.is_some_and(f64::is_finite);
@@ -199,6 +215,29 @@ mod tests {
         let none = named(&["mae", "rmse", "r2"], PredictionKind::Numbers);
         assert!(of_numbers(&none, &predicted, 32).intervals.is_empty());
         assert!(of_numbers(&metrics, &predicted[..1], 32).intervals.is_empty(), "one row has no spread");
+    }
+
+    #[test]
+    fn what_is_held_of_the_rows_is_counted_and_bounded() {
+        let classes: Vec<String> = ["a", "b"].map(String::from).to_vec();
+        let held = |names: &[&str], bootstrap: Option<Bootstrap>| {
+            let mut metrics = named(names, PredictionKind::ClassScores);
+            metrics = bootstrap.into_iter().fold(metrics, MetricSet::with_bootstrap);
+            let mut measurement = Measurement::start(&metrics, &classes).unwrap();
+            let targets = Tensor::i64([40], (0..40).map(|row| row % 2).collect::<Vec<_>>());
+            let prediction = vec![0.5; 80];
+            let batch = MeasuredBatch::new((&[40, 2], &prediction), &targets, &[1.0; 40], PredictionKind::ClassScores);
+            measurement.add(&batch.unwrap(), 0.1, 40.0).unwrap();
+            measurement.bytes_held()
+        };
+        assert_eq!(held(&["accuracy", "f1", "log_loss"], None), 0);
+        // Two scores and a class of each row, twice.
+        assert_eq!(held(&["roc_auc", "average_precision"], None), 2 * 40 * 12);
+        assert!(held(&["accuracy"], Some(Bootstrap::default())) >= 40 * 16);
+        let metrics = MetricSet::usual(PredictionKind::ClassScores).with_memory(960);
+        metrics.require_fit(960).unwrap();
+        let message = metrics.require_fit(961).unwrap_err().to_string();
+        assert!(message.contains("than the 960 B that they may") && message.contains("`data.memory`"), "{message}");
     }
 
     #[test]

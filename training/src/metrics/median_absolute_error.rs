@@ -72,6 +72,10 @@ impl Meter for Held {
         self.0.add(batch);
     }
 
+    fn bytes_held(&self) -> u64 {
+        self.0.bytes()
+    }
+
     fn figures(&self) -> Vec<Option<f64>> {
         vec![self.0.mean(median_of_differences)]
     }

@@ -34,10 +34,16 @@ pub trait Meter: Send {
     /// A value for each of the metric's figures; none where it does not apply.
     fn figures(&self) -> Vec<Option<f64>>;
 
-    /// An interval of 95 % for each of the metric's figures, `[low, high]`, where its meter knows one; nothing where it knows
-    /// none of any.
-    fn intervals(&self) -> Vec<Option<[f64; 2]>> {
+    /// An interval for each of the metric's figures, `[low, high]`, where its meter knows one; nothing where it knows none of
+    /// any. `confidence`: how often such an interval holds the figure of all rows that there could be, 0.95 for one of 95 %.
+    fn intervals(&self, confidence: f64) -> Vec<Option<[f64; 2]>> {
+        let _ = confidence;
         Vec::new()
+    }
+
+    /// Bytes of what is held of each row, for figures that are of their order; 0 where sums are enough.
+    fn bytes_held(&self) -> u64 {
+        0
     }
 
     /// Tables by name.

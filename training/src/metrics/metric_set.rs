@@ -4,6 +4,7 @@ use millstream_schemas::{nearest, shown};
 
 use super::bootstrap::Bootstrap;
 use super::figure_kind::FigureKind;
+use super::interval::USUAL_CONFIDENCE;
 use super::metric::Metric;
 use super::metric_function::Meter;
 use super::metric_kind::MetricKind;
@@ -16,6 +17,9 @@ pub struct MetricSet {
     metrics: Vec<Metric>,
     decides: FigureKind,
     bootstrap: Option<Bootstrap>,
+    confidence: f64,
+    thresholds: Vec<f64>,
+    most_bytes: Option<u64>,
 }
 
 /// Where a recipe chooses them.
@@ -37,7 +41,15 @@ impl MetricSet {
         reads: PredictionKind,
     ) -> Result<Self, ChoiceError> {
         let usual = usual(reads);
-        let mut this = Self { reads, metrics: Vec::new(), decides: FigureKind::loss(), bootstrap: None };
+        let mut this = Self {
+            reads,
+            metrics: Vec::new(),
+            decides: FigureKind::loss(),
+            bootstrap: None,
+            confidence: USUAL_CONFIDENCE,
+            thresholds: Vec::new(),
+            most_bytes: None,
+        };
         for (index, choice) in choices.unwrap_or(&usual).iter().enumerate() {
             let place = format!("{PLACE}[{index}]");
             let metric = Metric::choose(catalog, choice, &place)?;
@@ -86,6 +98,52 @@ impl MetricSet {
     /// How intervals are found of figures that are no shares of rows, if they are.
     pub fn bootstrap(&self) -> Option<Bootstrap> {
         self.bootstrap
+    }
+
+    /// With intervals that hold the figure of all rows that there could be so often; 0.95 is usual, above 0 and below 1.
+    #[must_use]
+    pub fn with_confidence(mut self, confidence: f64) -> Self {
+        self.confidence = confidence;
+        self
+    }
+
+    /// How often an interval holds the figure of all rows that there could be.
+    pub fn confidence(&self) -> f64 {
+        self.confidence
+    }
+
+    /// With thresholds: the log-odds above which each label is said to hold, or the one above which the second of two classes
+    /// is; 0, a probability of ½, where there is none.
+    #[must_use]
+    pub fn with_thresholds(mut self, log_odds: Vec<f64>) -> Self {
+        self.thresholds = log_odds;
+        self
+    }
+
+    /// The thresholds, in log-odds; none where they are those of a probability of ½.
+    pub fn thresholds(&self) -> &[f64] {
+        &self.thresholds
+    }
+
+    /// With a bound on the bytes that an evaluation holds of its rows, for figures of their order and for the bootstrap.
+    #[must_use]
+    pub fn with_memory(mut self, most_bytes: u64) -> Self {
+        self.most_bytes = Some(most_bytes);
+        self
+    }
+
+    /// Refuses to hold more than the bound.
+    pub(crate) fn require_fit(&self, held: u64) -> Result<(), TrainingError> {
+        match self.most_bytes.filter(|most| held > *most) {
+            Some(most_bytes) => Err(TrainingError::EvaluationMemory { most_bytes }),
+            None => Ok(()),
+        }
+    }
+
+    /// Those that give figures, without tables alone.
+    pub(super) fn of_figures(&self) -> Self {
+        let metrics = self.metrics.iter().filter(|metric| !metric.figures().is_empty()).cloned();
+        Self { metrics: metrics.collect(), ..self.clone() }
     }
 
     /// Refuses metrics that make no sense for these classes, in the order of the scores.

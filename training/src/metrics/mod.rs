@@ -8,10 +8,12 @@ mod average_precision;
 mod balanced_accuracy;
 mod bootstrap;
 mod brier;
+mod character_error_rate;
 mod class_counts;
 mod cohen_kappa;
 mod confusion_matrix;
 mod dice;
+mod edit_distance;
 mod evaluation;
 mod exact_match;
 mod expected_calibration_error;
@@ -44,11 +46,15 @@ mod ranking;
 mod recall;
 mod rmse;
 mod roc_auc;
+mod slices;
+mod slicing;
 mod spearman;
 mod table;
 mod tags;
 mod token_f1;
 mod top_k;
+mod transcripts;
+mod word_error_rate;
 
 use std::sync::OnceLock;
 
@@ -64,6 +70,8 @@ pub use metric::Metric;
 pub use metric_function::{Meter, MetricFunction};
 pub use metric_kind::{Build, MetricKind, Worked};
 pub use metric_set::MetricSet;
+pub use slices::{ColumnSlices, Slice, SliceName, SlicedColumn};
+pub(crate) use slicing::Slicing;
 pub use table::{Cell, Record, Table};
 
 /// The metrics of this crate. More rows are added by [`Catalog::with`].
@@ -75,6 +83,7 @@ pub fn standard() -> &'static Catalog<MetricKind> {
             average_precision::METRIC,
             balanced_accuracy::METRIC,
             brier::METRIC,
+            character_error_rate::METRIC,
             cohen_kappa::METRIC,
             confusion_matrix::METRIC,
             dice::METRIC,
@@ -97,6 +106,7 @@ pub fn standard() -> &'static Catalog<MetricKind> {
             spearman::METRIC,
             token_f1::METRIC,
             top_k::METRIC,
+            word_error_rate::METRIC,
         ])
     })
 }
@@ -122,13 +132,22 @@ mod tests {
     fn found(metric: &Metric, shape: &[usize], prediction: &[f32], targets: &[f32], weights: &[f64]) -> Value {
         let classes = if metric.reads() == PredictionKind::ClassScores { names(shape[1]) } else { Vec::new() };
         let mut meter = metric.start(&classes).unwrap();
-        let targets = Tensor::f32(shape, targets.to_vec());
+        let targets = targets_of(metric, shape, targets);
         meter.add(&MeasuredBatch::new((shape, prediction), &targets, weights, metric.reads()).unwrap());
         let kinds = metric.figures().iter().map(|kind| kind.name.clone());
         let mut found: Map<String, Value> =
             kinds.zip(meter.figures()).map(|(name, value)| (name, json!(value))).collect();
         found.extend(meter.tables().into_iter().map(|(name, table)| (name, json!(table))));
         Value::Object(found)
+    }
+
+    /// Symbols of sequences are as many as there are; all other targets are of the shape of the prediction.
+    fn targets_of(metric: &Metric, shape: &[usize], targets: &[f32]) -> Tensor {
+        if metric.reads() != PredictionKind::SequenceScores {
+            return Tensor::f32(shape, targets.to_vec());
+        }
+        let symbols: Vec<i64> = targets.iter().map(|symbol| *symbol as i64).collect();
+        Tensor::i64([shape[0], symbols.len() / shape[0]], symbols)
     }
 
     fn is_close(found: &Value, wanted: &Value) -> bool {
@@ -164,8 +183,7 @@ mod tests {
                 let got = found(&metric, sample.shape, sample.prediction, sample.targets, &weights);
                 assert!(is_close(&got, &wanted), "{} {}: {got}, wanted {wanted}", row.name, sample.options);
                 // A row more, of which nothing counts.
-                let in_a_row: usize = sample.shape[1..].iter().product();
-                let more = |values: &[f32]| [values, &vec![7.0; in_a_row]].concat();
+                let more = |values: &[f32]| [values, &vec![7.0; values.len() / sample.shape[0]]].concat();
                 let (prediction, targets) = (more(sample.prediction), more(sample.targets));
                 let shape = [&[sample.shape[0] + 1], &sample.shape[1..]].concat();
                 let got = found(&metric, &shape, &prediction, &targets, &[weights, vec![0.0]].concat());
@@ -184,8 +202,9 @@ mod tests {
             let mut meter = metric.start(&classes).unwrap();
             let shape = [&[1], &sample.shape[1..]].concat();
             let in_a_row: usize = shape.iter().product();
-            for (prediction, targets) in sample.prediction.chunks(in_a_row).zip(sample.targets.chunks(in_a_row)) {
-                let targets = Tensor::f32(shape.clone(), targets.to_vec());
+            let of_row = sample.targets.chunks(sample.targets.len() / sample.shape[0]);
+            for (prediction, targets) in sample.prediction.chunks(in_a_row).zip(of_row) {
+                let targets = targets_of(&metric, &shape, targets);
                 let batch = MeasuredBatch::new((&shape, prediction), &targets, &[1.0], metric.reads()).unwrap();
                 meter.add(&batch);
             }

@@ -16,6 +16,11 @@ impl NumberColumns {
         }
     }
 
+    /// Bytes of all of it.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.iter().map(|column| 8 * column.len() as u64).sum()
+    }
+
     /// The mean over the numbers of a row of what each of them gives; those that give nothing are left out.
     pub(super) fn mean(&self, of_column: fn(&[(f32, f32)]) -> Option<f64>) -> Option<f64> {
         let given: Vec<f64> = self.0.iter().filter_map(|column| of_column(column)).collect();

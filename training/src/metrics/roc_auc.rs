@@ -146,6 +146,10 @@ impl Meter for Area {
         self.held.add(batch);
     }
 
+    fn bytes_held(&self) -> u64 {
+        self.held.bytes()
+    }
+
     fn figures(&self) -> Vec<Option<f64>> {
         let RocAuc { multi_class, average } = self.options;
         vec![match multi_class {

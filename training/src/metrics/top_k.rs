@@ -100,7 +100,7 @@ impl Meter for Among {
         vec![self.among.share().filter(|_| self.applies)]
     }
 
-    fn intervals(&self) -> Vec<Option<[f64; 2]>> {
-        vec![self.among.interval().filter(|_| self.applies)]
+    fn intervals(&self, confidence: f64) -> Vec<Option<[f64; 2]>> {
+        vec![self.among.interval(confidence).filter(|_| self.applies)]
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::axis::Scale;
 use super::chart::{Chart, Series, Subject};
-use crate::metrics::{Cell as TableCell, Evaluation, FigureKind, Record, Table, Unit};
+use crate::metrics::{Cell as TableCell, Evaluation, FigureKind, Record, Slice, SlicedColumn, Table, Unit};
 use crate::record::{Point, RunRecord};
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -145,19 +145,45 @@ impl Run {
             figures: figures(run, evaluation),
             settings: run.settings.iter().map(|(name, value)| (shown(name), long(value))).collect(),
             notes: run.notes.iter().map(long).collect(),
-            tables: evaluation.map_or_else(Vec::new, |found| tables(found, &run.classes)),
+            tables: evaluation.map_or_else(Vec::new, |found| tables(found, &run.classes, &run.history.figures)),
         }
     }
 }
 
-fn tables(evaluation: &Evaluation, classes: &[String]) -> Vec<Shown> {
+fn tables(evaluation: &Evaluation, classes: &[String], kinds: &[FigureKind]) -> Vec<Shown> {
     let table = |(name, table): &(String, Table)| match table {
         Table::Classes(records) => lines(name, records),
         Table::Matrix(counts) => matrix(name, counts, classes, evaluation),
     };
     let is_matrix = |(_, table): &&(String, Table)| matches!(table, Table::Matrix(_));
     let (matrices, lines): (Vec<_>, Vec<_>) = evaluation.tables.iter().partition(is_matrix);
-    lines.into_iter().chain(matrices).filter_map(table).collect()
+    let tables = lines.into_iter().chain(matrices).filter_map(table);
+    tables.chain(evaluation.slices.iter().map(|column| sliced(column, kinds))).collect()
+}
+
+/// The figures of each value of a column.
+fn sliced(column: &SlicedColumn, kinds: &[FigureKind]) -> Shown {
+    let number = |text: String| Text { text, is_number: true };
+    let is_there = |kind: &&FigureKind| column.slices.iter().any(|slice| slice.figures.get(&kind.name).is_some());
+    let kinds: Vec<&FigureKind> = kinds.iter().filter(is_there).collect();
+    let columns = [Text { text: shown(&column.column), is_number: false }, number("rows".into())];
+    let line = |slice: &Slice| {
+        let figure = |kind: &&FigureKind| {
+            let value = kind.shown(slice.figures.get(&kind.name));
+            number(match slice.interval(&kind.name) {
+                Some([low, high]) => format!("{value} ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))),
+                None => value,
+            })
+        };
+        let name = Text { text: shown(slice.name.to_string()), is_number: false };
+        [name, number(grouped(slice.rows))].into_iter().chain(kinds.iter().map(figure)).collect()
+    };
+    Shown {
+        title: shown(format!("By {}", column.column)),
+        columns: columns.into_iter().chain(kinds.iter().map(|kind| number(shown(kind.label())))).collect(),
+        lines: column.slices.iter().map(line).collect(),
+        ..Shown::default()
+    }
 }
 
 fn lines(name: &str, records: &[Record]) -> Option<Shown> {
@@ -220,7 +246,8 @@ fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(String, Str
         for kind in &history.figures {
             if let Some(value) = found.figure(&kind.name) {
                 let interval = found.interval(&kind.name).map_or_else(String::new, |[low, high]| {
-                    format!(" (95 % interval {} to {})", kind.shown(Some(low)), kind.shown(Some(high)))
+                    let (low, high) = (kind.shown(Some(low)), kind.shown(Some(high)));
+                    format!(" ({} % interval {low} to {high})", (1e8 * found.confidence).round() / 1e6)
                 });
                 figures.push((shown(kind.label()), format!("{}{interval}", kind.shown(Some(value)))));
             }

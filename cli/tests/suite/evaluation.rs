@@ -1,0 +1,240 @@
+//! What is measured and fitted at the end of a run, and by `evaluate`.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BooleanArray, Int64Array, StringArray};
+use serde_json::{Value, json};
+
+use crate::dataset::{self, Row};
+use crate::workplace::{Workplace, has_runtime};
+
+/// Rows of which every fifth has another label than its colour says.
+fn mislabelled(first: usize, count: usize, classes: i64) -> Vec<Row> {
+    let wrong = |(at, mut row): (usize, Row)| {
+        row.label = (row.label + i64::from(at % 5 == 0)) % classes;
+        row
+    };
+    dataset::rows(first, count).into_iter().enumerate().map(wrong).collect()
+}
+
+/// Where the evaluation rows are partly mislabelled, and have columns to be told apart by.
+fn with_columns() -> Workplace {
+    let place = Workplace::new();
+    let rows = mislabelled(100, 30, 3);
+    let mut columns = dataset::columns(&rows);
+    let light: StringArray =
+        (0..30).map(|at| (at % 10 != 9).then_some(if at % 3 == 0 { "night" } else { "day" })).collect();
+    let many: Int64Array = (0..30).map(|at| Some(if at < 12 { 7 } else { at })).collect();
+    let flag: BooleanArray = (0..30).map(|at| Some(at % 2 == 0)).collect();
+    columns.push(("light", Arc::new(light) as ArrayRef));
+    columns.push(("many", Arc::new(many)));
+    columns.push(("flag", Arc::new(flag)));
+    dataset::write_columns(&place.path("test.parquet"), &columns, true);
+    place
+}
+
+fn metrics(place: &Workplace) -> Value {
+    serde_json::from_slice(&place.read("run/metrics.json")).unwrap()
+}
+
+fn evaluated(place: &Workplace, more: &[&str]) -> Value {
+    let mut arguments = vec!["evaluate", "recipe.yaml", "--json"];
+    arguments.extend(more);
+    place.run(&arguments).json()["evaluation"].take()
+}
+
+#[test]
+fn intervals_are_told_written_down_and_the_same_each_time() {
+    if !has_runtime() {
+        return;
+    }
+    let place = with_columns();
+    let changes = ["evaluation.intervals={bootstrap: 200, confidence: 0.9}", "training.metrics=[accuracy, f1]"];
+    let said = place.run_with("train", &changes).done();
+    let first = said.lines().next().unwrap();
+    assert!(first.contains("of 30 rows (") && first.contains("f1 ") && first.contains("; intervals of 90 %"), "{said}");
+    let written = metrics(&place)["evaluation"].take();
+    assert_eq!((&written["confidence"], written["intervals"].as_object().unwrap().len()), (&json!(0.9), 2));
+    let figure = written["f1"].as_f64().unwrap();
+    let end = |at: usize| written["intervals"]["f1"][at].as_f64().unwrap();
+    assert!(end(0) < figure && figure < end(1), "{written}");
+    let page = String::from_utf8(place.read("run/report.html")).unwrap();
+    assert!(page.contains("(90 % interval "), "the report has the intervals");
+    for workers in ["data.workers=1", "data.workers=3"] {
+        let again = evaluated(&place, &["--set", changes[0], "--set", changes[1], "--set", workers]);
+        assert_eq!(again, written);
+    }
+    // Without that part the shares of rows alone have intervals, of 95 %.
+    let usual = evaluated(&place, &["--set", changes[1]]);
+    assert_eq!((usual["intervals"].as_object().unwrap().len(), usual.get("confidence")), (1, None));
+    place.run_with("check", &["evaluation.intervals={confidence: 1}"]).failed_with(&["above 0 and below 1"]);
+}
+
+#[test]
+fn figures_are_told_apart_by_the_values_of_columns() {
+    if !has_runtime() {
+        return;
+    }
+    let place = with_columns();
+    let changes = ["evaluation.slices=[light, many, flag, label]", "evaluation.most_slices=3"];
+    let said = place.run_with("train", &changes).done();
+    assert!(said.contains("(no value)") && said.contains("(16 other values)") && said.contains("night"), "{said}");
+    let found = metrics(&place)["evaluation"].take();
+    let column = |name: &str| {
+        let columns = found["slices"].as_array().unwrap();
+        columns.iter().find(|column| column["column"] == name).unwrap()["slices"].as_array().unwrap().clone()
+    };
+    let rows = |name: &str| -> Vec<(Value, u64)> {
+        let named = |slice: &Value| slice.as_object().unwrap().values().next().unwrap().clone();
+        column(name).iter().map(|slice| (named(slice), slice["rows"].as_u64().unwrap())).collect()
+    };
+    assert_eq!(rows("light"), [(json!("day"), 18), (json!("night"), 9), (json!(true), 3)]);
+    assert_eq!(rows("many"), [(json!("7"), 12), (json!("12"), 1), (json!("13"), 1), (json!(16), 16)]);
+    assert_eq!(rows("flag"), [(json!("false"), 15), (json!("true"), 15)]);
+    // By class the accuracy is the recall.
+    let table = found["per_class"].as_array().unwrap();
+    for slice in column("label") {
+        let of_class = table.iter().find(|class| class["name"] == slice["value"]).unwrap();
+        assert_eq!((&slice["figures"]["accuracy"], &slice["rows"]), (&of_class["recall"], &of_class["rows"]));
+        assert!(slice["intervals"]["accuracy"].is_array());
+    }
+    // The parts make the whole, whatever reads them.
+    let right: f64 =
+        column("many").iter().map(|s| s["figures"]["accuracy"].as_f64().unwrap() * s["rows"].as_f64().unwrap()).sum();
+    assert!((right / 30.0 - found["accuracy"].as_f64().unwrap()).abs() < 1e-12);
+    assert_eq!(
+        evaluated(&place, &["--set", changes[0], "--set", changes[1], "--set", "data.batch=7"])["slices"],
+        found["slices"]
+    );
+    let page = String::from_utf8(place.read("run/report.html")).unwrap();
+    assert!(page.contains("By light") && page.contains("(16 other values)"), "the report has the slices");
+    for (slices, wanted) in [
+        ("[lihgt]", "the evaluation rows have no column `lihgt`; did you mean `light`?"),
+        ("[image]", "column `image` holds images, and rows are told apart by names or numbers"),
+        ("[light, light]", "stands there twice"),
+    ] {
+        let change = format!("evaluation.slices={slices}");
+        place.run_with("evaluate", &[&change]).failed_with(&[wanted]);
+        let checked = place.run_with("train", &[&change, "output.folder=other"]);
+        checked.failed_with(&[wanted]);
+    }
+}
+
+#[test]
+fn a_temperature_is_fitted_and_divides_the_scores_of_the_exported_model() {
+    if !has_runtime() {
+        return;
+    }
+    let place = with_columns();
+    place.run_with("train", &["training.epochs=8"]).done();
+    let (plain, before) = (place.read("run/model.onnx"), evaluated(&place, &[]));
+    // The run is done: what is asked for at its end can be asked for later.
+    let resumed = place.run(&[
+        "train",
+        "recipe.yaml",
+        "--resume",
+        "--set",
+        "training.epochs=8",
+        "--set",
+        "evaluation.calibrate={temperature: true}",
+    ]);
+    let told = resumed.stderr.clone();
+    resumed.done();
+    assert!(told.contains("divides its scores by a temperature of "), "{told}");
+    let (calibrated, after) = (place.read("run/model.onnx"), evaluated(&place, &[]));
+    let has = |file: &[u8], text: &str| file.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(has(&calibrated, "millstream.temperature") && has(&calibrated, "scores.uncalibrated"));
+    assert!(!has(&plain, "millstream.temperature"));
+    assert_eq!((&after["accuracy"], &after["confusion_matrix"]), (&before["accuracy"], &before["confusion_matrix"]));
+    let loss = |of: &Value| of["loss"].as_f64().unwrap();
+    assert!(loss(&after) < loss(&before) - 0.01, "{} is not below {}", loss(&after), loss(&before));
+    let written = metrics(&place)["evaluation"].take();
+    assert!((loss(&written) - loss(&after)).abs() < 1e-6);
+    // The same in one go, to the bit.
+    let together = ["training.epochs=8", "evaluation.calibrate={temperature: true}", "output.folder=once"];
+    place.run_with("train", &together).done();
+    assert!(place.read("once/model.onnx") == calibrated, "the models differ");
+    // A new head on it goes without the temperature.
+    let again = ["model.path=run/model.onnx", "model.head=new", "output.folder=next"];
+    assert!(place.run_with("check", &again).done().contains("the exported model goes without it"));
+    place.run_with("train", &again).done();
+    assert!(
+        !has(&place.read("next/model.onnx"), "millstream.temperature"),
+        "what was fitted to another model is noted"
+    );
+    for (change, wanted) in [
+        ("evaluation.calibrate={threshold: f1}", "a threshold tells two classes apart, and there are 3"),
+        ("evaluation.calibrate={threshold: {recall: 2}}", "above 0 and at most 1"),
+        ("data.evaluate=null", "there are no rows to measure on"),
+    ] {
+        let changes = ["evaluation.calibrate={temperature: true}", change, "output.folder=other"];
+        place.run_with("train", &changes).failed_with(&[wanted]);
+    }
+}
+
+#[test]
+fn a_threshold_between_two_classes_is_fitted_noted_and_followed() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let two = |first: usize, count: usize| -> Vec<Row> {
+        let rows = mislabelled(first, count, 2).into_iter().zip(first..).filter(|(_, number)| number % 3 != 2);
+        rows.map(|(row, _)| row).collect()
+    };
+    for (name, rows) in [("train-0", two(0, 36)), ("train-1", two(36, 36)), ("test", two(99, 60))] {
+        dataset::write_named(&place.path(&format!("{name}.parquet")), &rows, &["red", "green"]);
+    }
+    let changes = [
+        "model.head=new",
+        "training.metrics=[accuracy, {f1: {average: binary}}, {recall: {average: binary}}, confusion_matrix]",
+        "evaluation.calibrate={threshold: {recall: 1}}",
+    ];
+    let ran = place.run_with("train", &changes);
+    assert!(ran.stderr.contains("the threshold of the exported model"), "{}", ran.stderr);
+    ran.done();
+    let written = metrics(&place)["evaluation"].take();
+    assert_eq!(written["recall_binary"], 1.0, "{written}");
+    let again = evaluated(&place, &["--set", changes[1]]);
+    assert_eq!(again["confusion_matrix"], written["confusion_matrix"], "`evaluate` follows what the file notes");
+    assert_eq!(again["confusion_matrix"][1][0], 0);
+}
+
+#[test]
+fn the_mean_over_views_is_measured_and_the_same_each_time() {
+    if !has_runtime() {
+        return;
+    }
+    let place = with_columns();
+    place.run_with("train", &[]).done();
+    let metrics = "training.metrics=[accuracy, log_loss]";
+    let plain = evaluated(&place, &["--set", metrics]);
+    let views = |more: &[&str]| evaluated(&place, &[&["--set", metrics], more].concat());
+    let three = views(&["--tta", "3"]);
+    assert_ne!(three["log_loss"], plain["log_loss"]);
+    assert_eq!(views(&["--tta", "3", "--set", "data.workers=1"]), three);
+    assert_ne!(views(&["--tta", "4"])["log_loss"], three["log_loss"]);
+    // Views that are all alike are as one.
+    let close = |a: &Value, b: &Value| (a["log_loss"].as_f64().unwrap() - b["log_loss"].as_f64().unwrap()).abs() < 1e-6;
+    for average in ["probabilities", "logits"] {
+        let alike = format!(
+            "evaluation.test_time_augmentation={{views: 3, average: {average}, transforms: [{{resize: {{size: 16}}}}]}}"
+        );
+        let found = views(&["--set", &alike]);
+        assert!(close(&found, &plain) && found["accuracy"] == plain["accuracy"], "{average}: {found}");
+    }
+    // A recipe that says so has it at the end of the run, too.
+    let said = "evaluation.test_time_augmentation={views: 3}";
+    place.run_with("train", &[metrics, said, "output.folder=with"]).done();
+    let written: Value = serde_json::from_slice(&place.read("with/metrics.json")).unwrap();
+    assert_eq!(written["evaluation"], three);
+    place
+        .run_with(
+            "train",
+            &[said, "transforms.train=[{resize: {size: 16}}, {mix_up: {alpha: 0.2}}]", "output.folder=other"],
+        )
+        .failed_with(&["a view is of one row", "evaluation.test_time_augmentation.transforms"]);
+    place
+        .run_with("evaluate", &["evaluation.test_time_augmentation={views: 0}"])
+        .failed_with(&["wanted 1 or more, got 0"]);
+}

@@ -1,0 +1,62 @@
+//! The temperature of a model's scores (Guo et al., "On calibration of modern neural networks", 2017).
+
+use millstream_schemas::shown;
+
+use super::nodes::producers;
+use crate::CompilerError;
+use crate::graph::{Constant, Graph};
+
+/// Lets all that reads the value `scores` read it divided by a number above 0; an output of this name is that, too.
+///
+/// # Errors
+/// The number is none above 0, or no node makes the value.
+pub(crate) fn divide_scores(graph: &mut Graph, scores: &str, temperature: f32) -> Result<(), CompilerError> {
+    let refused = |message: String| CompilerError::setting("evaluation.calibrate.temperature", message);
+    if !(temperature.is_finite() && temperature > 0.0) {
+        return Err(refused(format!("wanted a finite number above 0, got {temperature}")));
+    }
+    let maker = graph.find(scores).and_then(|value| {
+        let at = *producers(graph).get(&value)?;
+        (graph.nodes()[at].outputs.first() == Some(&Some(value))).then_some(at)
+    });
+    let Some(maker) = maker else {
+        return Err(refused(format!("the scores `{}` are the first output of no node", shown(scores))));
+    };
+    let temperature = graph.named_constant("temperature", Constant::f32([], &[temperature]));
+    graph.replace_result(maker, "scores.uncalibrated", |graph, scores| {
+        graph.append("Div", &[scores, temperature], &[], "scores.calibrated")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::handmade::{graph, model, node, value, weight};
+    use crate::model_file::Model;
+    use crate::{FineTuning, OperatorCatalog, compile};
+    use millstream_schemas::recipe::AdaptersOutput;
+
+    #[test]
+    fn scores_are_divided_before_a_softmax_and_where_they_are_the_output() {
+        for tail in [Some("Softmax"), None] {
+            let scores = if tail.is_some() { "s" } else { "y" };
+            let mut nodes = vec![node("Gemm", &["x", "head.weight", "head.bias"], &[scores])];
+            nodes.extend(tail.map(|operator| node(operator, &["s"], &["y"])));
+            let weights = vec![weight("head.weight", &[4, 3]), weight("head.bias", &[3])];
+            let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[3])]));
+            let program = compile(&model, &FineTuning::head(2, 3), &OperatorCatalog::standard()).unwrap();
+            let exported =
+                |temperature| program.export_calibrated(&program.parameters, AdaptersOutput::Merged, temperature, &[]);
+            let calibrated = Model::from_bytes(exported(2.5).unwrap().to_vec()).unwrap();
+            let graph = calibrated.graph(&Default::default(), &OperatorCatalog::standard()).unwrap();
+            let operators: Vec<&str> = graph.nodes().iter().map(|node| node.operator.as_str()).collect();
+            assert_eq!(operators, ["Gemm", "Div"].into_iter().chain(tail).collect::<Vec<_>>());
+            let [_, division, ..] = graph.nodes() else { panic!() };
+            assert_eq!(graph.constant_of(division.input(1).unwrap()).unwrap().to_f32().unwrap(), [2.5]);
+            assert_eq!(graph.name(division.outputs[0].unwrap()), scores);
+            for wrong in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+                let message = exported(wrong).unwrap_err().to_string();
+                assert!(message.contains("wanted a finite number above 0"), "{message}");
+            }
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! A model with labelled rows that it is measured on.
+
+use std::path::Path;
+use std::time::Instant;
+
+use millstream_compiler::Model;
+use millstream_compiler::losses::PredictionKind;
+use millstream_pipeline::{Dataset, SharedResources, SplitRole, StreamOptions};
+use millstream_runtime::Device;
+use millstream_schemas::recipe::{OrderStrength, Patterns};
+use millstream_schemas::{GOLDEN, Recipe, count, mix, shown_path};
+use millstream_training::calibration::Outcomes;
+use millstream_training::{
+    Evaluation, EvaluationExtras, LossRunner, MetricSet, Predictor, TrainingError, ViewMean, evaluate_with,
+};
+use millstream_transforms::Chain;
+
+use crate::calibrated::thresholds_of;
+use crate::check::label_findings;
+use crate::choices::Choices;
+use crate::classes::align;
+use crate::data_report::{DataReport, data_report};
+use crate::evaluation_plan::{EvaluationPlan, with_intervals};
+use crate::model_inputs::{input_names, require_inputs, takes_grey};
+use crate::opened::{refuse_random, require_targets, stream_options};
+use crate::preprocessing::{self, Preprocessing};
+use crate::row_source::{RowSource, Wanted};
+use crate::run_folder::make_place_for;
+use crate::slices::SlicedRows;
+use crate::stream::{Stream, no_usable_row};
+use crate::{Catalogs, Event, Events, RecipeError, Stop, labels_file, overlap};
+
+/// What is measured, where it is not all in the recipe.
+pub(crate) struct ToMeasure<'a> {
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) model: &'a Model,
+    /// Its file, beside which there may be class names.
+    pub(crate) path: &'a Path,
+    pub(crate) data: &'a Patterns,
+    /// Where the rows are named.
+    pub(crate) place: &'static str,
+    /// So many views of each row, in place of what the recipe says.
+    pub(crate) views: Option<u64>,
+    pub(crate) catalogs: &'a Catalogs,
+    pub(crate) shared: Option<&'a SharedResources>,
+}
+
+/// A model and rows, opened and checked against each other.
+pub(crate) struct Measuring {
+    recipe: Recipe,
+    source: RowSource,
+    place: &'static str,
+    report: DataReport,
+    reads: PredictionKind,
+    metrics: MetricSet,
+    predictor: Predictor,
+    loss: LossRunner,
+    plan: EvaluationPlan,
+    shared: Option<SharedResources>,
+    slices: Option<SlicedRows>,
+    /// Damaged rows that were left out of the newest pass.
+    pub(crate) skipped: u64,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) preprocessing_known: bool,
+}
+
+impl Measuring {
+    /// # Errors
+    /// The model or the rows cannot be opened or do not fit together, or the recipe asks for what does not fit them.
+    pub(crate) fn open(
+        wanted: &ToMeasure<'_>,
+        device: impl FnOnce() -> Result<Device, RecipeError>,
+    ) -> Result<Self, RecipeError> {
+        let ToMeasure { recipe, model, path, place, catalogs, .. } = *wanted;
+        let chain = Chain::parse_from(&catalogs.transforms, "transforms.evaluate", &recipe.transforms.evaluate)?;
+        refuse_random(&recipe.transforms.evaluate, catalogs)?;
+        let inputs = input_names(model, !recipe.data.inputs.is_empty())?;
+        let of_rows = Wanted {
+            data: &recipe.data,
+            catalogs,
+            place,
+            patterns: wanted.data,
+            role: SplitRole::Evaluate,
+            inputs: &inputs,
+            grey: takes_grey(model),
+        };
+        let mut source = RowSource::open(&of_rows, chain)?;
+        if let Some(learned) = Preprocessing::learned(model) {
+            source.encoders = source.encoders.relearned(&source.dataset, &learned)?;
+        }
+        let mut notes = source.dataset.notes().to_vec();
+        notes.extend(overlap::copies(&source.dataset)?);
+        // Rows to train on need not be there any more; where they are, measuring them is told.
+        if let Ok(train) = Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train) {
+            notes.extend(overlap::of_files(&train, &source.dataset, true)?);
+        }
+        require_inputs(model, &source.spec("transforms.evaluate", recipe.seed, 1)?, "transforms.evaluate")?;
+        let mut warnings = Preprocessing::differences(model, &recipe.data, &recipe.transforms.evaluate);
+        let Choices { loss, metrics, .. } = Choices::of(&recipe.training, catalogs)?;
+        let plan = EvaluationPlan::of(recipe, loss.reads(), wanted.views, catalogs)?;
+        if let Some(views) = &plan.views {
+            let of_view = RowSource { chain: views.chain.clone(), ..source.clone() };
+            let views_place = "evaluation.test_time_augmentation.transforms";
+            require_inputs(model, &of_view.spec(views_place, recipe.seed, 1)?, views_place)?;
+        }
+        let slices = match recipe.evaluation.slices.as_slice() {
+            [] => None,
+            columns => Some(SlicedRows::open(&source.dataset, columns, recipe.evaluation.most_slices)?),
+        };
+        notes.extend(slices.iter().flat_map(|slices| &slices.notes).cloned());
+        let device = device()?;
+        let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
+        let classes = Some(source.classes().len()).filter(|classes| *classes > 0);
+        let scoring = model.evaluated(output, loss.reads(), classes, &catalogs.operators)?;
+        warnings.extend(scoring.note);
+        let predictor = Predictor::open_graph(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
+        if let Some(labels) = labels_file::of_model(model, path)? {
+            align(&mut source, &labels, "the model", place)?;
+        }
+        metrics.check(source.classes()).map_err(RecipeError::at("training.metrics"))?;
+        require_targets(&loss, &source, &source.spec("transforms.evaluate", recipe.seed, recipe.data.batch)?)?;
+        let of_classes = source.encoders.class_tensor().is_some();
+        let differ = |classes: &usize| of_classes && *classes != source.classes().len();
+        if let Some(classes) = predictor.classes().filter(differ) {
+            let message =
+                format!("{}, and the model {} has {classes}", count(source.classes().len(), "class"), shown_path(path));
+            return Err(RecipeError::mismatch(place, message));
+        }
+        let report = data_report(wanted.data, &source)?;
+        let (of_labels, problem) = label_findings("evaluation", &report, &recipe.data.damaged);
+        if let Some(problem) = problem {
+            return Err(RecipeError::mismatch(place, problem));
+        }
+        warnings.extend(of_labels);
+        let mut recipe = recipe.clone();
+        // A graph made for one batch size takes no other.
+        let fixed = predictor.inputs().first().and_then(|(_, shape)| usize::try_from(*shape.first()?).ok());
+        recipe.data.batch = fixed.filter(|batch| *batch > 0).unwrap_or(recipe.data.batch);
+        Ok(Self {
+            metrics: with_intervals(metrics, &recipe).with_thresholds(thresholds_of(model)?),
+            reads: loss.reads(),
+            loss: LossRunner::new(&loss, &catalogs.operators, &device),
+            recipe,
+            source,
+            place,
+            report,
+            predictor,
+            plan,
+            shared: wanted.shared.cloned(),
+            slices,
+            skipped: 0,
+            warnings,
+            notes,
+            preprocessing_known: !preprocessing::is_unknown(model),
+        })
+    }
+
+    /// Names of the classes, in the order of the scores.
+    pub(crate) fn classes(&self) -> &[String] {
+        self.source.classes()
+    }
+
+    /// What is measured.
+    pub(crate) fn metrics(&self) -> &MetricSet {
+        &self.metrics
+    }
+
+    /// Measures all rows; none when it was asked to stop.
+    ///
+    /// # Errors
+    /// A row is damaged under the policy `fail`, none has a target, or the model fails.
+    pub(crate) fn measure(&mut self, events: &mut dyn Events, stop: &Stop) -> Result<Option<Evaluation>, RecipeError> {
+        make_place_for(&self.recipe)?;
+        let views = self.plan.views.clone();
+        let passes = views.as_ref().map_or(1, |views| views.count);
+        let mut progress = Progress::new(self.source.dataset.rows(), passes, events, stop);
+        let mut mean = None;
+        if let Some(views) = &views {
+            let mut sums = ViewMean::new(views.averaged, self.recipe.data.memory.0);
+            for view in 0..views.count - 1 {
+                let mut batches = Stream::open(&self.source.dataset, self.stream(Some((view, &views.chain))), None)?;
+                if !sums.add(&mut self.predictor, &mut batches, &mut |rows| progress.tell(rows))? {
+                    return Ok(None);
+                }
+                progress.next_pass();
+            }
+            mean = Some(sums);
+        }
+        let last = views.as_ref().map(|views| (views.count - 1, &views.chain));
+        let mut batches = Stream::open(&self.source.dataset, self.stream(last), None)?;
+        let classes = self.source.classes().to_vec();
+        let slices = self.slices.as_mut().map(|slices| slices as &mut dyn millstream_training::RowSlices);
+        let extras = EvaluationExtras { slices, views: mean };
+        let (predictor, loss, metrics) = (&mut self.predictor, &mut self.loss, &self.metrics);
+        let mut told = |rows| progress.tell(rows);
+        let found = evaluate_with(predictor, loss, metrics, &mut batches, &classes, extras, &mut told);
+        self.skipped = batches.0.counters().skipped;
+        found.map_err(|error| self.or_no_row(error, &batches))
+    }
+
+    /// What the model gives for all rows, and what is true of them; none when it was asked to stop.
+    ///
+    /// # Errors
+    /// As [`Measuring::measure`]; what is to be held does not fit into the recipe's memory.
+    pub(crate) fn outcomes(&mut self, events: &mut dyn Events, stop: &Stop) -> Result<Option<Outcomes>, RecipeError> {
+        make_place_for(&self.recipe)?;
+        let mut progress = Progress::new(self.source.dataset.rows(), 1, events, stop);
+        let mut batches = Stream::open(&self.source.dataset, self.stream(None), None)?;
+        let (predictor, loss, most) = (&mut self.predictor, &mut self.loss, self.recipe.data.memory.0);
+        let mut told = |rows| progress.tell(rows);
+        let found = Outcomes::gather(predictor, loss, self.reads, &mut batches, most, &mut told);
+        found.map_err(|error| match error {
+            error @ TrainingError::Calibration { .. } => RecipeError::at("evaluation.calibrate")(error),
+            error => self.or_no_row(error, &batches),
+        })
+    }
+
+    /// How the rows are streamed; those of a view with its transforms, each drawn by a seed of its own, in one order.
+    fn stream(&self, view: Option<(u64, &Chain)>) -> StreamOptions {
+        let shared = self.shared.clone();
+        let usual = StreamOptions { shared, ..stream_options(&self.recipe, &self.source, OrderStrength::Sequential) };
+        let Some((view, chain)) = view else { return usual };
+        StreamOptions {
+            seed: mix(self.recipe.seed.wrapping_add(GOLDEN.wrapping_mul(view + 1))),
+            // The order would depend on the seed.
+            group_by_length: Some(false),
+            chain: chain.clone(),
+            ..usual
+        }
+    }
+
+    fn or_no_row(&self, error: TrainingError, batches: &Stream) -> RecipeError {
+        match error {
+            TrainingError::NothingLabelled => no_usable_row(self.place, &self.report, batches.skipped().as_ref()),
+            error => error.into(),
+        }
+    }
+}
+
+/// Tells how far a measurement is.
+struct Progress<'a> {
+    started: Instant,
+    rows: u64,
+    passes: u64,
+    done: u64,
+    events: &'a mut dyn Events,
+    stop: &'a Stop,
+}
+
+impl<'a> Progress<'a> {
+    fn new(rows: u64, passes: u64, events: &'a mut dyn Events, stop: &'a Stop) -> Self {
+        Self { started: Instant::now(), rows, passes, done: 0, events, stop }
+    }
+
+    fn next_pass(&mut self) {
+        self.done += 1;
+    }
+
+    /// Of the rows of this pass so many are done; whether to go on.
+    fn tell(&mut self, rows: u64) -> bool {
+        let (rows, total) = (self.done * self.rows + rows, self.passes * self.rows);
+        let samples_per_second = rows as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+        self.events.event(&Event::Evaluating {
+            epoch: None,
+            epochs: None,
+            rows,
+            total,
+            samples_per_second,
+            seconds_left: total.saturating_sub(rows) as f64 / samples_per_second.max(1e-9),
+        });
+        !self.stop.is_requested()
+    }
+}

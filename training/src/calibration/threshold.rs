@@ -1,0 +1,186 @@
+use serde::Serialize;
+
+use super::Outcomes;
+
+/// What a threshold is fitted to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Criterion {
+    /// The greatest F1, 2·TP / (2·TP + FP + FN).
+    F1,
+    /// The greatest TP / (TP + FN) − FP / (FP + TN) (Youden, "Index for rating diagnostic tests", 1950).
+    Youden,
+    /// The greatest precision of those with at least this recall, 0 to 1.
+    Recall(f64),
+    /// The greatest recall of those with at least this precision, 0 to 1.
+    Precision(f64),
+}
+
+/// From where on a label, or the second of two classes, is said to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Threshold {
+    /// The log-odds above which it is: halfway between two that were met.
+    pub log_odds: f64,
+    /// The same as a probability.
+    pub probability: f64,
+    /// Precision on the rows that it was fitted to; none where nothing is said to hold.
+    pub precision: Option<f64>,
+    /// Recall on them.
+    pub recall: f64,
+}
+
+/// A threshold for each label, or one for the second of two classes.
+///
+/// All that tell the outcomes apart are tried: those halfway between neighbouring log-odds that were met, the one below all and
+/// the one above all of them. Of equally good ones it is the one nearest to a probability of ½.
+///
+/// # Errors
+/// In words, with the number of the label where there are several: it never holds or always does, or no threshold is as good as
+/// is asked; there are more or fewer than two classes.
+pub fn fit_thresholds(outcomes: &Outcomes, criterion: Criterion) -> Result<Vec<Threshold>, String> {
+    if !outcomes.labels.is_empty() {
+        let columns = outcomes.columns;
+        let of_label = |label: usize| {
+            let scores = outcomes.scores.iter().skip(label).step_by(columns);
+            let holds = outcomes.labels.iter().skip(label).step_by(columns);
+            let ranked = scores.zip(holds).map(|(score, target)| (f64::from(*score), *target > 0.5)).collect();
+            fit(ranked, criterion).map_err(|reason| format!("label {label}: {reason}"))
+        };
+        return (0..columns).map(of_label).collect();
+    }
+    if outcomes.columns != 2 {
+        return Err(format!("a threshold tells two classes apart, and there are {}", outcomes.columns));
+    }
+    let rows = outcomes.scores.chunks(2).zip(&outcomes.classes);
+    let ranked = rows.map(|(scores, class)| (f64::from(scores[1]) - f64::from(scores[0]), *class == 1)).collect();
+    fit(ranked, criterion).map(|threshold| vec![threshold])
+}
+
+/// What is said to hold above a threshold.
+#[derive(Clone, Copy)]
+struct Said {
+    right: u64,
+    wrong: u64,
+}
+
+fn fit(mut ranked: Vec<(f64, bool)>, criterion: Criterion) -> Result<Threshold, String> {
+    let all = ranked.iter().filter(|(_, holds)| *holds).count() as u64;
+    let others = ranked.len() as u64 - all;
+    if all == 0 || others == 0 {
+        let always = if all == 0 { "never holds" } else { "always holds" };
+        return Err(format!("it {always} in the evaluation rows, so no threshold can be fitted"));
+    }
+    ranked.sort_unstable_by(|(a, _), (b, _)| b.total_cmp(a));
+    let mut candidates = vec![(f64::INFINITY, Said { right: 0, wrong: 0 })];
+    let mut said = Said { right: 0, wrong: 0 };
+    let mut equal = ranked.chunk_by(|(a, _), (b, _)| a == b).peekable();
+    while let Some(scores) = equal.next() {
+        let right = scores.iter().filter(|(_, holds)| *holds).count() as u64;
+        said = Said { right: said.right + right, wrong: said.wrong + scores.len() as u64 - right };
+        let next = equal.peek().map_or(f64::NEG_INFINITY, |below| below[0].0);
+        candidates.push((between(next, scores[0].0), said));
+    }
+    let precision = |said: Said| said.right as f64 / (said.right + said.wrong) as f64;
+    let recall = |said: Said| said.right as f64 / all as f64;
+    // What is to be the greatest, then what decides among equals; none where it is not good enough.
+    let worth = |said: Said| -> Option<[f64; 2]> {
+        match criterion {
+            Criterion::F1 => Some([2.0 * said.right as f64 / (said.right + said.wrong + all) as f64, 0.0]),
+            // Over one denominator, so that equal ones are equal.
+            Criterion::Youden => {
+                let (right, wrong) = (u128::from(said.right), u128::from(said.wrong));
+                Some([(right * u128::from(others)) as f64 - (wrong * u128::from(all)) as f64, 0.0])
+            }
+            Criterion::Recall(least) => {
+                (said.right > 0 && recall(said) >= least).then(|| [precision(said), recall(said)])
+            }
+            Criterion::Precision(least) => {
+                (said.right > 0 && precision(said) >= least).then(|| [recall(said), precision(said)])
+            }
+        }
+    };
+    let mut best: Option<(f64, Said, [f64; 2])> = None;
+    for (log_odds, said) in candidates {
+        let Some(worth) = worth(said) else { continue };
+        let is_better = best.is_none_or(|(known, _, most)| match worth.partial_cmp(&most) {
+            Some(std::cmp::Ordering::Equal) => log_odds.abs() < known.abs(),
+            order => order == Some(std::cmp::Ordering::Greater),
+        });
+        if is_better {
+            best = Some((log_odds, said, worth));
+        }
+    }
+    let Some((log_odds, said, _)) = best else {
+        let Criterion::Precision(least) = criterion else { return Err("no threshold is good enough".into()) };
+        return Err(format!("no threshold has a precision of {least} or more in the evaluation rows; ask for less"));
+    };
+    Ok(Threshold {
+        log_odds,
+        probability: 1.0 / (1.0 + (-log_odds).exp()),
+        precision: (said.right + said.wrong > 0).then(|| precision(said)),
+        recall: recall(said),
+    })
+}
+
+/// A number below `high` and not below `low`; finite where one of them is.
+fn between(low: f64, high: f64) -> f64 {
+    if low == f64::NEG_INFINITY {
+        return low;
+    }
+    let middle = low + (high - low) / 2.0;
+    if middle < high { middle } else { low }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcomes() -> Outcomes {
+        let scores: Vec<f32> = (0..80).map(|at| ((f64::from(at) * 1.7).sin() * 4.0) as f32).collect();
+        let odds = scores.chunks(2).map(|pair| f64::from(pair[1] - pair[0]));
+        let classes = odds.enumerate().map(|(row, odds)| u32::from(odds + 4.0 * (row as f64 * 2.3).sin() > 0.0));
+        Outcomes::of_classes(2, scores.clone(), classes.collect())
+    }
+
+    #[test]
+    fn thresholds_are_the_best_that_there_are() {
+        let outcomes = outcomes();
+        for (criterion, precision, recall) in WANTED {
+            let found = fit_thresholds(&outcomes, criterion).unwrap()[0];
+            let (p, r) = (found.precision.unwrap(), found.recall);
+            assert!((p - precision).abs() < 1e-12 && (r - recall).abs() < 1e-12, "{criterion:?}: {found:?}");
+            // Labels of the same scores have the same threshold.
+            let odds: Vec<f32> = outcomes.scores.chunks(2).map(|pair| pair[1] - pair[0]).collect();
+            let labels = outcomes.classes.iter().map(|class| *class as f32).collect();
+            let of_label = fit_thresholds(&Outcomes::of_labels(1, odds, labels), criterion).unwrap()[0];
+            assert!((of_label.log_odds - found.log_odds).abs() < 1e-6, "{of_label:?} {found:?}");
+            assert_eq!((of_label.precision, of_label.recall), (found.precision, found.recall));
+        }
+    }
+
+    /// scikit-learn: the best of `precision_recall_curve` and of `roc_curve(drop_intermediate=False)`.
+    const WANTED: [(Criterion, f64, f64); 4] = [
+        (Criterion::F1, 0.7586206896551724, 1.0),
+        (Criterion::Youden, 0.7586206896551724, 1.0),
+        (Criterion::Recall(0.5), 1.0, 0.5454545454545454),
+        (Criterion::Precision(0.85), 0.875, 0.6363636363636364),
+    ];
+
+    #[test]
+    fn degenerate_outcomes_are_refused_or_told_apart() {
+        let of = |scores: &[f32], labels: &[f32]| Outcomes::of_labels(1, scores.to_vec(), labels.to_vec());
+        let best = fit_thresholds(&of(&[3.0, 1.0, -4.0], &[1.0, 1.0, 0.0]), Criterion::F1).unwrap()[0];
+        assert_eq!((best.log_odds, best.precision, best.recall), (-1.5, Some(1.0), 1.0));
+        // All scores are equal: all is said to hold, or nothing.
+        let best = fit_thresholds(&of(&[2.0; 3], &[1.0, 0.0, 0.0]), Criterion::F1).unwrap()[0];
+        assert_eq!((best.log_odds, best.probability, best.recall), (f64::NEG_INFINITY, 0.0, 1.0));
+        for (outcomes, criterion, wanted) in [
+            (of(&[1.0, 2.0], &[0.0, 0.0]), Criterion::F1, "label 0: it never holds"),
+            (of(&[1.0, 2.0], &[1.0, 1.0]), Criterion::Youden, "label 0: it always holds"),
+            (of(&[1.0, 2.0], &[1.0, 0.0]), Criterion::Precision(0.9), "no threshold has a precision of 0.9 or more"),
+            (Outcomes::of_classes(3, vec![0.0; 6], vec![0, 1]), Criterion::F1, "two classes apart, and there are 3"),
+        ] {
+            let message = fit_thresholds(&outcomes, criterion).unwrap_err();
+            assert!(message.contains(wanted), "{message}");
+        }
+    }
+}
