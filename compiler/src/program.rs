@@ -412,8 +412,10 @@ impl TrainingProgram {
         metadata: &[(String, String)],
     ) -> Result<OnnxFile, CompilerError> {
         let mut graph = self.tuned(parameters, adapters)?;
+        let of_adapters = self.adapters.metadata(&self.trained(parameters)?, &graph);
         divide_scores(&mut graph, &self.scores, temperature)?;
-        OnnxFile::new(self.header.signed(metadata).with(&graph.as_stored()?))
+        let metadata: Vec<(String, String)> = metadata.iter().cloned().chain(of_adapters).collect();
+        OnnxFile::new(self.header.signed(&metadata).with(&graph.as_stored()?))
     }
 
     /// The graph of the tuned model.

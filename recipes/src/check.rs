@@ -4,8 +4,8 @@ use millstream_compiler::{CompilerError, MixedPrecision, ModelReport, TrainingPr
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{SharedRows, check_quarantine};
 use millstream_runtime::{Device, DeviceRequest};
-use millstream_schemas::{Choice, Recipe, TensorRole, TensorSpec, count, shown, shown_path};
 use millstream_schemas::recipe::{DamagedPolicy, Precision};
+use millstream_schemas::{Choice, Recipe, TensorRole, TensorSpec, count, shown, shown_path};
 use millstream_training::check_kernels;
 use serde::Serialize;
 

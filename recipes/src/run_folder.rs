@@ -448,6 +448,7 @@ mod tests {
             model: Fingerprint::of_bytes(model.as_bytes()),
             train: Fingerprint::of_bytes(b"train"),
             evaluate: None,
+            adapters: None,
         };
         let made_of = made("model");
         // A process number that no process has.
@@ -550,7 +551,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = RunFolder(folder.path().to_owned());
         let (recipe, print) = (recipe(&[]), Fingerprint::of_bytes(b"x"));
-        let made_of = MadeOf { model: print.clone(), train: print, evaluate: None };
+        let made_of = MadeOf { model: print.clone(), train: print, evaluate: None, adapters: None };
         run.note(&recipe, &made_of).unwrap();
         for file in [run.recipe(), run.fingerprints()] {
             let whole = fs::read(&file).unwrap();
