@@ -41,7 +41,17 @@ fn course() -> Vec<Happening> {
 fn evaluation(epoch: u64) -> Evaluation {
     let figures: Figures = [(FIGURE, Some(0.5 + epoch as f64 / 8.0)), ("top_5", None)].into_iter().collect();
     let loss = 1.0 / (epoch + 1) as f64;
-    Evaluation { rows: 4, not_finite: 0, loss, figures, tables: Vec::new(), majority: None, intervals: Vec::new() }
+    Evaluation {
+        rows: 4,
+        not_finite: 0,
+        loss,
+        figures,
+        tables: Vec::new(),
+        majority: None,
+        intervals: Vec::new(),
+        confidence: 0.95,
+        slices: Vec::new(),
+    }
 }
 
 fn happen(happening: Happening, logs: &mut Logs) {

@@ -18,8 +18,10 @@ const ROWS: usize = 3;
 const SEQUENCE: usize = 9;
 const STEPS: usize = 4;
 
+type Head = fn() -> HeadChoice;
+
 /// Files of the compiler's tests, and how they get a head.
-const FILES: [(&str, fn() -> HeadChoice); 10] = [
+const FILES: [(&str, Head); 10] = [
     ("bert.script", HeadChoice::default),
     ("deberta_v2.script", mean),
     ("gpt2.script", mean),
