@@ -9,8 +9,9 @@ use crate::binding::{Bindings, length_of};
 use crate::finetuning::heads::{HeadModel, PlacedHead};
 use crate::finetuning::methods::MergedWeight;
 use crate::finetuning::{
-    self, Applied, FineTuning, Head, Layer, batch_statistics, check_factors, chosen_output, dropout, initialize,
-    layers_before, normalize, pattern_matches, select, standardize_input, undo_output, untie,
+    self, Applied, FineTuning, Head, Layer, ParameterFinder, RoleLayers, batch_statistics, check_factors,
+    chosen_output, dropout, initialize, layers_before, normalize, pattern_matches, places, select, standardize_input,
+    undo_output, untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::model_file::Model;
@@ -31,6 +32,9 @@ pub(crate) struct Prepared {
     /// Of the model's own layers, those that lead to the prediction.
     pub(crate) trainable: Vec<usize>,
     pub(crate) selected: Vec<usize>,
+    /// How many of the layers are the model's own; the others were added.
+    pub(crate) own: usize,
+    pub(crate) roles: RoleLayers,
     /// Names of tensors that the file stores once for several parameters, with these.
     pub(crate) untied: Vec<(String, Vec<ValueId>)>,
     /// Results of the `Dropout` nodes of a new head and of methods.
@@ -83,6 +87,13 @@ impl Prepared {
         let distance = self.trainable.iter().filter(|other| **other > own).count();
         let decayed = || wanted.layer_decay.powi(i32::try_from(distance).unwrap_or(i32::MAX));
         named.map_or_else(decayed, |entry| entry.multiplier) * self.layers[index].learning_rate_multiplier
+    }
+
+    /// For each selection that is asked for, which of these parameters it means: each a layer and a weight of it.
+    pub(crate) fn meant(&self, wanted: &FineTuning, parameters: &[(usize, ValueId)]) -> Vec<Vec<usize>> {
+        let Self { graph, layers, trainable, own, roles, .. } = self;
+        let finder = ParameterFinder { graph, layers, trainable, own: *own, head: self.head.as_ref(), roles };
+        places(&finder, &wanted.selections, parameters)
     }
 
     /// Numbers in weights of no layer.
@@ -139,6 +150,7 @@ pub(crate) fn prepare(
     let drawn = initialize(&mut graph, (&layers, &trainable, &selected), &wanted.initialize, wanted.seed)?;
     notes.extend((drawn > 0).then(|| format!("layers that start from new weights: {drawn}")));
     let adaptable: Vec<Layer> = trainable.iter().map(|index| layers[*index].clone()).collect();
+    let (own, roles) = (layers.len(), RoleLayers::find(&graph, &layers, &wanted.selections));
     let applied = Applied::of(&wanted.methods, &graph, &adaptable, head.as_ref(), wanted.seed)?;
     selected.extend(layers.len()..layers.len() + applied.layers.len());
     layers.extend(applied.layers);
@@ -148,8 +160,21 @@ pub(crate) fn prepare(
     let (graph, merged, merges) = (applied.graph, applied.merged, applied.merges);
     notes.extend(dropout::note(&graph, prediction, &dropped, wanted.dropout)?);
     let prediction = Some(prediction);
-    let mut prepared =
-        Prepared { graph, merged, merges, head, prediction, layers, trainable, selected, untied, dropped, notes };
+    let mut prepared = Prepared {
+        graph,
+        merged,
+        merges,
+        head,
+        prediction,
+        layers,
+        trainable,
+        selected,
+        own,
+        roles,
+        untied,
+        dropped,
+        notes,
+    };
     let weights = prepared.weights(&prepared.graph);
     let note = batch_statistics::note(&prepared.graph, &weights, wanted.batch_normalization)?;
     prepared.notes.extend(note);

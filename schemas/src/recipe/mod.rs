@@ -29,6 +29,7 @@ mod ranges;
 #[cfg(feature = "yaml")]
 mod shape;
 mod short_forms;
+mod steering;
 #[cfg(feature = "yaml")]
 mod syntax;
 #[cfg(feature = "yaml")]
@@ -53,6 +54,9 @@ pub use model::{BatchNormalization, DropoutMode, LayerInitializerRecipe, ModelRe
 pub use output::{AdaptersOutput, CheckpointRecipe, OutputRecipe};
 pub use patterns::Patterns;
 pub use placed_fault::{Excerpt, PlacedFault, WrittenAt};
+pub use steering::{
+    FreezingRecipe, GroupRate, LayerRole, Moment, ParameterGroupRecipe, ParameterKind, ParameterSelection, StartSpan,
+};
 #[cfg(feature = "yaml")]
 pub use text::RecipeText;
 pub use training::{AverageRecipe, EarlyStoppingRecipe, LearningRateMultiplier, PenaltiesRecipe, TrainingRecipe};
