@@ -76,7 +76,7 @@ pub fn load(path: &Path) -> Result<Checkpoint, TrainingError> {
         (None, Some(_)) => Some(parameters.clone()),
         (None, None) => None,
     };
-    let state = OptimizerState { updates: manifest.updates, tensors };
+    let state = OptimizerState { updates: manifest.updates, cohorts: manifest.cohorts.clone(), tensors };
     Ok(Checkpoint { path: path.to_owned(), parameters, state, best, manifest })
 }
 

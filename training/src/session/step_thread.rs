@@ -7,6 +7,7 @@ use ort::memory::Allocator;
 use ort::session::{IoBinding, Session};
 
 use super::bound::OwnedTensor;
+use super::cohorts::Cohorts;
 use super::device_store::DeviceStore;
 use super::frozen_weights::FrozenWeights;
 use super::gathered::Gathered;
@@ -32,6 +33,8 @@ pub(super) struct Open {
     pub(super) threads: usize,
     pub(super) seed: u64,
     pub(super) clip_norm: Option<f32>,
+    /// Of each parameter, and how many there are.
+    pub(super) cohorts: (Vec<usize>, usize),
     pub(super) rule: Arc<dyn UpdateRule>,
     pub(super) update_on_host: bool,
 }
@@ -39,7 +42,7 @@ pub(super) struct Open {
 impl Open {
     pub(super) fn open(self) -> Result<Step, TrainingError> {
         let Self { step: session, weights, evaluation, manifest, device, threads, .. } = self;
-        let Self { seed, clip_norm, rule, update_on_host, .. } = self;
+        let Self { seed, clip_norm, cohorts: (cohorts, count), rule, update_on_host, .. } = self;
         let host = Allocator::default();
         let allocator = options::device_allocator(&session, &device)?;
         let mut frozen = FrozenWeights::default();
@@ -49,7 +52,7 @@ impl Open {
         let store: Box<dyn ParameterStore> = if update_on_host {
             Box::new(HostStore::new(entries, rule.as_ref())?)
         } else {
-            Box::new(DeviceStore::new(entries, rule.as_ref(), clip_norm, &on_device, &device, threads)?)
+            Box::new(DeviceStore::new(entries, rule.as_ref(), (&cohorts, clip_norm), &on_device, &device, threads)?)
         };
         let all = |entries: &[TensorEntry]| -> Result<Vec<OwnedTensor>, TrainingError> {
             entries.iter().map(|entry| OwnedTensor::of_entry(&host, entry)).collect()
@@ -76,6 +79,7 @@ impl Open {
             evaluation_graph: evaluation,
             gathered: Gathered::default(),
             updates: 0,
+            cohorts: Cohorts::new(&cohorts, count),
             copies_when_bound: device.kind != DeviceKind::Cpu,
             manifest,
             device,
@@ -172,6 +176,7 @@ pub(super) struct Step {
     evaluation_graph: RunGraph,
     gathered: Gathered,
     pub(super) updates: u64,
+    pub(super) cohorts: Cohorts,
     copies_when_bound: bool,
     manifest: Arc<TrainingManifest>,
     device: Device,
@@ -217,9 +222,13 @@ impl Step {
 
     /// Returns the norm of the gradients, where it is known.
     fn update_by_gradients(&mut self, learning_rate: f32) -> Result<Option<f64>, TrainingError> {
-        let update = Update { step: self.updates, learning_rate, clip_norm: self.clip_norm, rule: self.rule.as_ref() };
+        let (step, clip_norm, rule) = (self.updates, self.clip_norm, self.rule.as_ref());
+        let update = Update { step, cohorts: &self.cohorts, learning_rate, clip_norm, rule };
         let gradient_norm = self.store.update(&update, &self.gradients)?;
-        self.updates += u64::from(gradient_norm.is_none_or(f64::is_finite));
+        if gradient_norm.is_none_or(f64::is_finite) {
+            self.updates += 1;
+            self.cohorts.count();
+        }
         Ok(gradient_norm)
     }
 
