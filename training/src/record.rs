@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use millstream_compiler::losses::PredictionKind;
-use millstream_schemas::count;
+use millstream_schemas::{count, plural};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainingError;
 use crate::divergence::{self, LossWatch};
 use crate::epoch_evaluation::EpochEvaluation;
 use crate::metrics::{Evaluation, FigureKind, Figures, MetricSet, Unit};
+use crate::schedules::PlateauState;
 use millstream_schemas::files;
 
 /// Loss and learning rate around a step: a mean over as many steps as a [`Curve`] merges.
@@ -185,6 +186,9 @@ pub struct History {
     /// How many epochs the run was to have, where it ended before because it got no better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_early: Option<u64>,
+    /// What the schedule remembers of the evaluations, where it follows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plateau: Option<PlateauState>,
     pub(crate) under_way: EpochProgress,
 }
 
@@ -214,6 +218,7 @@ impl History {
             timing: Timing::default(),
             loss_watch: LossWatch::default(),
             stopped_early: None,
+            plateau: None,
             under_way: EpochProgress::default(),
         }
     }
@@ -246,6 +251,15 @@ impl History {
                 self.epochs.len(),
                 self.decides.label(),
                 best.epoch + 1
+            ));
+        }
+        if let Some(plateau) = self.plateau.as_ref().filter(|plateau| !plateau.reduced_after.is_empty()) {
+            let after: Vec<String> = plateau.reduced_after.iter().map(|epoch| (epoch + 1).to_string()).collect();
+            let (epochs, label) = (plural(after.len(), "epoch"), self.decides.label());
+            notes.push(format!(
+                "the learning rate was reduced to ×{} because the {label} got no better, after {epochs} {}",
+                plateau.factor,
+                after.join(", ")
             ));
         }
         let epochs = self.epochs.iter().filter_map(|epoch| epoch.evaluation.as_ref());
