@@ -142,7 +142,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
     (
         "training/src/schedules",
         "SCHEDULE",
-        &["course_tests", "run_length", "schedule", "schedule_kind", "span", "warmup"],
+        &["course_tests", "plateau", "run_length", "schedule", "schedule_kind", "span", "warmup"],
     ),
     ("transforms/src/batch", "TRANSFORM", &[]),
     ("transforms/src/combine", "TRANSFORM", &[]),

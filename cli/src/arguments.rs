@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use millstream::schemas::recipe::LARGEST_BATCH;
+use millstream::training::range_test::RangeTest;
 
 use crate::colour::Color;
 use crate::terminal;
@@ -14,6 +15,7 @@ const AFTER_HELP: &str = "\
 Examples:
   millstream check recipe.yaml      what would be trained, and whether it can be
   millstream preview recipe.yaml    what the transforms do to real rows
+  millstream lr-find recipe.yaml    look for a learning rate, before training
   millstream train recipe.yaml      train; the result is a plain ONNX model
   millstream evaluate recipe.yaml   measure the trained model
   millstream compile recipe.yaml -o step
@@ -91,6 +93,7 @@ pub(crate) enum Command {
     Compile(Compile),
     Evaluate(Evaluate),
     Preview(Preview),
+    LrFind(LrFind),
     Inspect(Inspect),
     Report(Report),
     /// Print the JSON Schema of recipes
@@ -203,6 +206,38 @@ pub(crate) struct Evaluate {
 fn views(text: &str) -> Result<u64, &'static str> {
     let views = text.parse().ok().filter(|views| (1..=1000).contains(views));
     views.ok_or("wanted a whole number from 1 to 1000")
+}
+
+/// Look for a learning rate: a range test
+///
+/// Trains a copy of the weights with a rate that grows by the same factor from step to step (Smith 2017), until the loss grows
+/// away or the last rate is reached, and says where the loss fell fastest. Rows, transforms, optimizer and what is trained are
+/// those of the recipe. Nothing in its output folder is touched.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  millstream lr-find recipe.yaml\n  millstream lr-find recipe.yaml --from 1e-5 --to 0.1 \
+    --steps 200 -o rates.svg\n  millstream lr-find recipe.yaml --json    each step, and the suggestion"
+)]
+pub(crate) struct LrFind {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArguments,
+    /// The first learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 1e-7, value_parser = learning_rate)]
+    pub(crate) from: f64,
+    /// The last learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 1.0, value_parser = learning_rate)]
+    pub(crate) to: f64,
+    /// Steps between them, 10 or more
+    #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(RangeTest::FEWEST..))]
+    pub(crate) steps: u64,
+    /// The picture to write
+    #[arg(short, long, value_name = "FILE.svg", default_value = "lr-find.svg")]
+    pub(crate) output: PathBuf,
+}
+
+fn learning_rate(text: &str) -> Result<f64, &'static str> {
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+    rate.ok_or("wanted a number above 0")
 }
 
 fn rows(text: &str) -> Result<usize, String> {

@@ -61,6 +61,12 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
         Command::Preview(arguments) => {
             commands::with_recipe(&arguments.recipe, &[], |recipe| commands::preview::run(global, &arguments, &recipe))
         }
+        Command::LrFind(arguments) => {
+            // Nothing is written there.
+            commands::with_recipe(&arguments.recipe, &["output.folder"], |recipe| {
+                commands::lr_find::run(global, &arguments, &recipe)
+            })
+        }
         Command::Inspect(arguments) => commands::inspect::run(global, &arguments),
         Command::Report(arguments) => commands::report::run(global, &arguments),
         Command::Schema => commands::schema::run(),

@@ -19,6 +19,7 @@ pub(crate) struct Status {
 enum Doing {
     Training { step: u64, total: u64, mean_loss: f64, batches_waiting: usize },
     Evaluating { rows: u64, total: u64 },
+    Trying { step: u64, total: u64, learning_rate: f64, loss: f64 },
 }
 
 /// A part of the line, and how little it matters: the highest goes first.
@@ -47,6 +48,12 @@ impl Status {
             Event::Evaluating { epoch, epochs, rows, total, samples_per_second, seconds_left } => Self {
                 epoch: epoch.zip(*epochs),
                 doing: Doing::Evaluating { rows: *rows, total: *total },
+                rows_per_second: *samples_per_second,
+                seconds_left: *seconds_left,
+            },
+            Event::Tried { step, steps, learning_rate, loss, samples_per_second, seconds_left } => Self {
+                epoch: None,
+                doing: Doing::Trying { step: *step, total: *steps, learning_rate: *learning_rate, loss: *loss },
                 rows_per_second: *samples_per_second,
                 seconds_left: *seconds_left,
             },
@@ -111,6 +118,11 @@ impl Status {
             Doing::Evaluating { rows, total } => {
                 parts.push(Part(1, format!("evaluated {}/{} rows", grouped(rows), grouped(total))));
             }
+            Doing::Trying { step, total, learning_rate, loss } => {
+                parts.push(Part(1, format!("{}/{} steps", grouped(step), grouped(total))));
+                parts.push(Part(2, format!("learning rate {learning_rate:.1e}")));
+                parts.push(Part(3, format!("loss {}", decimal(loss))));
+            }
         }
         parts.push(Part(3, format!("{} rows/s", rate(self.rows_per_second))));
         parts.push(Part(2, format!("{} left", duration(self.seconds_left))));
@@ -126,6 +138,7 @@ impl Status {
         let (done, total) = match self.doing {
             Doing::Training { step, total, .. } => (step, total),
             Doing::Evaluating { rows, total } => (rows, total),
+            Doing::Trying { step, total, .. } => (step, total),
         };
         let inside = wide.saturating_sub(2);
         let full = (inside as f64 * done as f64 / total.max(1) as f64) as usize;

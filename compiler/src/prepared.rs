@@ -11,8 +11,9 @@ use crate::finetuning::heads::{HeadModel, PlacedHead};
 use crate::finetuning::methods::{AdapterForm, MergedWeight};
 use crate::finetuning::stored_form::StoredForm;
 use crate::finetuning::{
-    self, Applied, FineTuning, Head, Layer, batch_statistics, check_factors, chosen_output, dropout, initialize,
-    layers_before, normalize, pattern_matches, select, standardize_input, undo_output, untie,
+    self, Applied, FineTuning, Head, Layer, ParameterFinder, RoleLayers, batch_statistics, check_factors,
+    chosen_output, dropout, initialize, layers_before, normalize, pattern_matches, places, select, standardize_input,
+    undo_output, untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::model_file::Model;
@@ -33,6 +34,9 @@ pub(crate) struct Prepared {
     /// Of the model's own layers, those that lead to the prediction.
     pub(crate) trainable: Vec<usize>,
     pub(crate) selected: Vec<usize>,
+    /// How many of the layers are the model's own; the others were added.
+    pub(crate) own: usize,
+    pub(crate) roles: RoleLayers,
     /// Names of tensors that the file stores once for several parameters, with these.
     pub(crate) untied: Vec<(String, Vec<ValueId>)>,
     /// Results of the `Dropout` nodes of a new head and of methods.
@@ -102,6 +106,13 @@ impl Prepared {
         named.map_or_else(decayed, |entry| entry.multiplier) * self.layers[index].learning_rate_multiplier
     }
 
+    /// For each selection that is asked for, which of these parameters it means: each a layer and a weight of it.
+    pub(crate) fn meant(&self, wanted: &FineTuning, parameters: &[(usize, ValueId)]) -> Vec<Vec<usize>> {
+        let Self { graph, layers, trainable, own, roles, .. } = self;
+        let finder = ParameterFinder { graph, layers, trainable, own: *own, head: self.head.as_ref(), roles };
+        places(&finder, &wanted.selections, parameters)
+    }
+
     /// Numbers in weights of no layer.
     pub(crate) fn other_weights(&self) -> usize {
         finetuning::other_weights(&self.graph, &self.layers)
@@ -158,6 +169,7 @@ pub(crate) fn prepare(
     let drawn = initialize(&mut graph, (&layers, &trainable, &selected), &wanted.initialize, wanted.seed)?;
     notes.extend((drawn > 0).then(|| format!("layers that start from new weights: {drawn}")));
     let adaptable: Vec<Layer> = trainable.iter().map(|index| layers[*index].clone()).collect();
+    let (own, roles) = (layers.len(), RoleLayers::find(&graph, &layers, &wanted.selections));
     let applied = Applied::of(&wanted.methods, &graph, &adaptable, head.as_ref(), wanted.seed)?;
     selected.extend(layers.len()..layers.len() + applied.layers.len());
     layers.extend(applied.layers);
@@ -182,6 +194,8 @@ pub(crate) fn prepare(
         files,
         whole,
         wrapper,
+        own,
+        roles,
         notes,
     };
     let weights = prepared.weights(&prepared.graph);

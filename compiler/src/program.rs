@@ -35,6 +35,9 @@ pub struct TrainingProgram {
     pub trained: usize,
     /// Numbers of other weights, which stay as they are.
     pub frozen: usize,
+    /// For each of [`FineTuning::selections`], the places in the manifest of the parameters that it means, running statistics
+    /// left out.
+    pub selected: Vec<Vec<usize>>,
     /// What is done otherwise than the model's file says, in words.
     pub notes: Vec<String>,
     /// The pretrained model with the new head and what methods add, before training.
@@ -113,10 +116,11 @@ fn compile_selected(
 
     let data_inputs = graph.inputs().to_vec();
     let inputs = wanted.loss.inputs(&mut graph, prediction)?;
-    let Prepared { layers, selected, .. } = &prepared;
-    require_exportable(layers, selected)?;
+    let layers = &prepared.layers;
+    require_exportable(layers, &prepared.selected)?;
     let mut trained = Trained::open(&prepared, wanted, &mut graph);
     let numbers: usize = trained.first.iter().map(Vec::len).sum();
+    let selected = prepared.meant(wanted, &trained.places);
     let normalizations = match wanted.batch_normalization {
         BatchNormalization::Frozen => Vec::new(),
         BatchNormalization::Training => batch_statistics::normalizations(&graph, &trained.values),
@@ -192,6 +196,7 @@ fn compile_selected(
         parameters: trained.first,
         trained: numbers,
         frozen,
+        selected,
         notes,
         deployed: prepared.graph,
         merged: prepared.merged,
@@ -207,6 +212,8 @@ fn compile_selected(
 /// What a step changes: inputs of its graph.
 struct Trained {
     values: Vec<ValueId>,
+    /// Where in the prepared model they are: layer and weight.
+    places: Vec<(usize, ValueId)>,
     /// What they are before the first step.
     first: Vec<Vec<f32>>,
     entries: Vec<ParameterEntry>,
@@ -215,7 +222,7 @@ struct Trained {
 impl Trained {
     /// Makes the selected weights inputs of a graph of the prepared model.
     fn open(prepared: &Prepared, wanted: &FineTuning, graph: &mut Graph) -> Self {
-        let mut this = Self { values: Vec::new(), first: Vec::new(), entries: Vec::new() };
+        let mut this = Self { values: Vec::new(), places: Vec::new(), first: Vec::new(), entries: Vec::new() };
         for index in &prepared.selected {
             let layer = &prepared.layers[*index];
             for weight in &layer.weights {
@@ -228,6 +235,7 @@ impl Trained {
                 this.first.push(constant.to_f32().expect("layers() lists float32 weights only"));
                 graph.constant_to_input(id);
                 this.values.push(id);
+                this.places.push((*index, weight.value));
                 this.entries.push(ParameterEntry {
                     name: name.to_owned(),
                     shape: weight.shape.clone(),
@@ -235,6 +243,7 @@ impl Trained {
                     layer: layer.name.clone(),
                     learning_rate_multiplier: prepared.multiplier(*index, wanted),
                     weight_decay: weight.shape.len() >= 2,
+                    weight_decay_strength: None,
                     is_statistic: false,
                 });
             }
@@ -260,6 +269,7 @@ impl Trained {
                 layer: of_layer.map_or_else(String::new, |index| self.entries[index].layer.clone()),
                 learning_rate_multiplier: 1.0,
                 weight_decay: false,
+                weight_decay_strength: None,
                 is_statistic: true,
                 name,
             });

@@ -14,9 +14,11 @@ use crate::data_report::{DataReport, DataReports};
 use crate::error::with_causes;
 use crate::precision::in_precision;
 use crate::run_folder::RunFolder;
-use crate::run_logs;
 use crate::slices::SlicedRows;
-use crate::{Catalogs, MemoryEstimate, Opened, RecipeError, overlap};
+use crate::{
+    Catalogs, FreezeStage, GroupReport, MemoryEstimate, Opened, RecipeError, freezing, overlap, parameter_groups,
+    run_logs,
+};
 
 /// What a recipe would do.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +31,10 @@ pub struct CheckReport {
     pub inputs: Vec<TensorSpec>,
     /// Layers with what is trained, operators with their coverage.
     pub model: ModelReport,
+    /// Parameters by the groups of the recipe, and the others last; nothing where there are no groups.
+    pub groups: Vec<GroupReport>,
+    /// What is trained from when on; nothing where it is the same all the time.
+    pub stages: Vec<FreezeStage>,
     /// Steps of one epoch.
     pub steps_per_epoch: u64,
     /// Steps of the whole run.
@@ -86,7 +92,7 @@ impl Opened {
 fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, RecipeError> {
     let recipe = &opened.recipe;
     let (wanted, catalog) = (opened.fine_tuning(), &opened.catalogs.operators);
-    let model = describe(&opened.model, Some(&wanted), catalog)?;
+    let mut model = describe(&opened.model, Some(&wanted), catalog)?;
     let mut problems = Vec::new();
     let estimated = |program: TrainingProgram| Ok((MemoryEstimate::of(opened, &program)?, Some(program)));
     let (memory, program) = match opened.program().and_then(estimated) {
@@ -100,6 +106,17 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
             (MemoryEstimate::default(), None)
         }
     };
+    let training = &recipe.training;
+    let (mut groups, mut stages) = (Vec::new(), Vec::new());
+    if let Some(program) = &program {
+        groups = parameter_groups::reports(program, training, &opened.optimizer);
+        stages = freezing::stages(program, training, opened.steps_per_epoch())?;
+        for layer in model.layers.iter_mut().filter(|layer| layer.trained) {
+            let first = program.manifest.parameters.iter().find(|entry| entry.layer == layer.name);
+            layer.learning_rate_multiplier =
+                first.map_or(layer.learning_rate_multiplier, |entry| entry.learning_rate_multiplier);
+        }
+    }
     let (device, resolved) = device(&recipe.training.device, library);
     if device.device.is_none() {
         problems.push(device.reason.clone());
@@ -161,6 +178,8 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
     }
     Ok(CheckReport {
         inputs: opened.spec.of_role(TensorRole::Input).cloned().collect(),
+        groups,
+        stages,
         steps_per_epoch: opened.steps_per_epoch(),
         total_steps: opened.total_steps(),
         memory,

@@ -75,6 +75,21 @@ pub enum Event {
         /// Seconds until everything is done, further epochs included.
         seconds_left: f64,
     },
+    /// A learning rate was tried.
+    Tried {
+        /// Steps done, this one included.
+        step: u64,
+        /// Steps of the whole test.
+        steps: u64,
+        /// The learning rate.
+        learning_rate: f64,
+        /// Mean loss of the batch before the update.
+        loss: f64,
+        /// Rows a second.
+        samples_per_second: f64,
+        /// Seconds until all steps are done.
+        seconds_left: f64,
+    },
     /// The evaluation rows were gone through with the weights before the first step.
     StartEvaluated {
         /// Mean loss.

@@ -2,7 +2,7 @@
 //!
 //! Each command of the command line is one function here that returns a typed report: [`check`] says what would happen,
 //! [`train`] makes it happen, [`evaluate`] measures a model, [`preview`] shows what the transforms do, [`inspect`] looks
-//! into datasets and models, [`compile`] writes the training step for a loop of one's own. Nothing here prints.
+//! into datasets and models, [`lr_find`] looks for a learning rate, [`compile`] writes the training step for a loop of one's own. Nothing here prints.
 //!
 //! What [`train`] does in one go is there in parts, which can be shared: [`Opened`] (data and model, checked against each
 //! other) is compiled to [`Compiled`], of which a [`Run`] is started that advances by steps or epochs. Several runs of a
@@ -25,16 +25,19 @@ mod evaluate;
 mod evaluation_plan;
 mod events;
 mod first_difference;
+mod freezing;
 pub mod inspect;
 mod labels_file;
 mod load;
 mod log_choices;
+mod lr_find;
 mod measuring;
 mod memory_estimate;
 mod model_choices;
 mod model_inputs;
 mod opened;
 mod overlap;
+mod parameter_groups;
 mod precision;
 mod preprocessing;
 pub mod preview;
@@ -65,9 +68,12 @@ pub use data_report::DataReport;
 pub use error::RecipeError;
 pub use evaluate::{EvaluateOptions, EvaluationReport, evaluate};
 pub use events::{Event, Events, Silent, Stop};
+pub use freezing::FreezeStage;
 pub use load::load;
+pub use lr_find::{LrFindOptions, LrFindReport, lr_find};
 pub use memory_estimate::MemoryEstimate;
 pub use opened::{Opened, OpenedParts};
+pub use parameter_groups::GroupReport;
 pub use program_files::WrittenFile;
 pub use report::compare_runs;
 pub use resources::{ResourceOptions, Resources};

@@ -26,7 +26,7 @@ use crate::model_choices::ModelChoices;
 use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
-use crate::{Catalogs, RecipeError, RowSource, labels_file, overlap};
+use crate::{Catalogs, RecipeError, RowSource, freezing, labels_file, overlap, parameter_groups};
 
 /// Methods whose adapters a run writes at most.
 pub(crate) const MOST_METHODS: usize = 8;
@@ -208,11 +208,17 @@ impl OpenedParts {
             let message = "there are no rows to measure on; state `data.evaluate`, or leave it out";
             return Err(RecipeError::mismatch("evaluation", message));
         }
-        if self.evaluate.is_some() || self.recipe.training.early_stopping.is_none() {
-            return Ok(());
+        let needs = [
+            ("training.early_stopping", self.recipe.training.early_stopping.is_some()),
+            ("training.schedule", self.schedule.plateau().is_some()),
+        ];
+        match needs.into_iter().find(|(_, needs)| *needs && self.evaluate.is_none()) {
+            None => Ok(()),
+            Some((place, _)) => {
+                let message = "nothing tells whether the run gets better; state `data.evaluate`".to_owned();
+                Err(RecipeError::mismatch(place, message))
+            }
         }
-        let message = "nothing tells whether the run gets better; state `data.evaluate`".to_owned();
-        Err(RecipeError::mismatch("training.early_stopping", message))
     }
 
     /// What the data hold.
@@ -271,6 +277,7 @@ impl OpenedParts {
             methods: self.methods.clone(),
             layer_decay: training.layer_decay,
             learning_rate_multipliers: training.learning_rate_multipliers.clone(),
+            selections: parameter_groups::selections(training),
             loss: self.loss.clone(),
             seed: self.recipe.seed,
             precision: training.precision,
@@ -294,7 +301,7 @@ impl OpenedParts {
             let message = format!("the loss `{loss}` leaves open how many outputs a head has; use `head: keep`");
             return Err(RecipeError::mismatch("model.head", message));
         }
-        let program = compile(&self.model, &self.fine_tuning_of(batch), &self.catalogs.operators)?;
+        let mut program = compile(&self.model, &self.fine_tuning_of(batch), &self.catalogs.operators)?;
         let files = &self.recipe.output.adapter_files;
         if !files.is_empty() {
             let methods = self.recipe.model.as_ref().map_or(0, |model| model.methods.len());
@@ -304,6 +311,9 @@ impl OpenedParts {
             }
             program.require_adapters(files.contains(&AdapterFormat::OnnxAdapter))?;
         }
+        parameter_groups::apply(&mut program, &self.recipe.training, &self.optimizer)?;
+        // what is wrong with it is told before a run begins
+        freezing::plan(&program, &self.recipe.training, self.steps_per_epoch())?;
         if !is_counted {
             self.require_compared(&program)?;
             return Ok(program);

@@ -106,7 +106,17 @@ fn settings(opened: &Opened) -> Vec<(String, String)> {
 /// What of a recipe stands around its optimizer, as JSON; nothing is left out that changes the weights.
 fn around(training: &TrainingRecipe) -> String {
     let value = serde_json::to_value(training).unwrap_or_default();
-    let names = ["gradient_clip_norm", "gradient_clip_value", "penalties", "average", "early_stopping"];
+    let names = [
+        "gradient_clip_norm",
+        "gradient_clip_value",
+        "penalties",
+        "average",
+        "early_stopping",
+        "groups",
+        "head_first",
+        "unfreeze",
+        "freeze",
+    ];
     let said = names.iter().filter_map(|name| Some((*name, value.get(name).filter(|value| !value.is_null())?)));
     let said: Vec<String> = said.map(|(name, value)| format!("{name}: {value}")).collect();
     if said.is_empty() { "nothing".into() } else { said.join(", ") }

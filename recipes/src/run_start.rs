@@ -6,7 +6,7 @@ use std::time::Instant;
 use millstream_runtime::{Device, DeviceRequest};
 use millstream_schemas::{Fingerprint, TensorRole, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
-use millstream_training::{CheckpointSettings, EarlyStopping, Trainer, TrainerSettings};
+use millstream_training::{CheckpointSettings, EarlyStopping, StepSettings, Trainer, TrainerSettings};
 
 use crate::adapter_output::named_by;
 use crate::check::Findings;
@@ -18,7 +18,7 @@ use crate::run_logs;
 use crate::run_state::RunState;
 use crate::step_settings::step_settings;
 use crate::stream::Stream;
-use crate::{Compiled, Event, Events, Opened, RecipeError, Resources, RowSource, StartMode, Stop};
+use crate::{Compiled, Event, Events, Opened, RecipeError, Resources, RowSource, StartMode, Stop, freezing};
 
 /// How a run is started, apart from the recipe.
 #[derive(Clone, Debug, Default)]
@@ -127,7 +127,7 @@ impl Reserved {
         make_place_for(recipe)?;
         let shared = options.resources.as_ref().map(Resources::streams);
         let stream = Stream::open(&opened.train.dataset, opened.train_stream(shared)?, from)?;
-        let settings = trainer_settings(opened, &folder);
+        let settings = trainer_settings(compiled, &folder)?;
         let trainer = match (checkpoint, start) {
             (Some(checkpoint), _) => Trainer::resume(program, &device, settings, checkpoint)?,
             (None, StartMode::Overwrite) => Trainer::open_replacing(program, &device, settings)?,
@@ -231,10 +231,12 @@ fn newest_checkpoint(folder: &RunFolder, events: &mut dyn Events) -> Result<Opti
     }
 }
 
-fn trainer_settings(opened: &Opened, folder: &RunFolder) -> TrainerSettings {
+fn trainer_settings(compiled: &Compiled, folder: &RunFolder) -> Result<TrainerSettings, RecipeError> {
+    let opened = compiled.opened();
     let training = &opened.recipe.training;
-    TrainerSettings {
-        step: step_settings(opened),
+    let freezing = freezing::plan(compiled.program(), training, opened.steps_per_epoch())?;
+    Ok(TrainerSettings {
+        step: StepSettings { freezing, ..step_settings(opened) },
         schedule: opened.schedule.clone(),
         epochs: training.epochs,
         batches_per_epoch: opened.batches_per_epoch(),
@@ -250,5 +252,5 @@ fn trainer_settings(opened: &Opened, folder: &RunFolder) -> TrainerSettings {
             keep: opened.recipe.output.checkpoint.keep,
         }),
         fingerprint: Fingerprint::of(&fixed(&opened.recipe)),
-    }
+    })
 }

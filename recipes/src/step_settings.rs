@@ -1,10 +1,10 @@
 use millstream_schemas::recipe::{AverageRecipe, PenaltiesRecipe};
-use millstream_training::StepSettings;
 use millstream_training::optimizers::{Averaging, Penalties};
+use millstream_training::{FreezePlan, StepSettings};
 
 use crate::Opened;
 
-/// How steps are made.
+/// How steps are made, apart from what is frozen when: that is known of a compiled model.
 pub(crate) fn step_settings(opened: &Opened) -> StepSettings {
     let training = &opened.recipe.training;
     let PenaltiesRecipe { l1, l2, l2_sp } = training.penalties;
@@ -20,6 +20,7 @@ pub(crate) fn step_settings(opened: &Opened) -> StepSettings {
                 Averaging::Equal { from_epoch: (from * training.epochs as f64 + 1e-9).floor() as u64 }
             }
         }),
+        freezing: FreezePlan::default(),
         threads: training.threads,
         seed: opened.recipe.seed,
     }

@@ -22,12 +22,13 @@ pub fn count(number: impl Copy + TryInto<u64>, noun: &str) -> String {
 /// assert_eq!(["row group", "batch", "box", "entry", "day"].map(|noun| plural(3, noun)).join(" "),
 ///            "row groups batches boxes entries days");
 /// assert_eq!(plural(1, "entry"), "entry");
+/// assert_eq!(plural(2, "epoch"), "epochs");
 /// ```
 pub fn plural(number: impl TryInto<u64>, noun: &str) -> String {
     if matches!(number.try_into(), Ok(1)) {
         return noun.to_owned();
     }
-    let hisses = ["s", "x", "z", "ch", "sh"].iter().any(|ending| noun.ends_with(ending));
+    let hisses = ["s", "x", "z", "ch", "sh"].iter().any(|ending| noun.ends_with(ending)) && !noun.ends_with("epoch");
     match noun.strip_suffix('y') {
         Some(stem) if !stem.ends_with(['a', 'e', 'i', 'o', 'u']) => format!("{stem}ies"),
         _ if hisses => format!("{noun}es"),

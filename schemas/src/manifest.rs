@@ -136,6 +136,9 @@ pub struct ParameterEntry {
     pub learning_rate_multiplier: f32,
     /// Whether weight decay applies: true for weights of two axes or more, false for biases and scales.
     pub weight_decay: bool,
+    /// The strength of its weight decay, where that is not the optimizer's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay_strength: Option<f32>,
     /// Whether it is a running statistic of a normalization: it has no gradient, and takes its next value after each step.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_statistic: bool,

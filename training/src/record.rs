@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use millstream_compiler::losses::PredictionKind;
-use millstream_schemas::count;
+use millstream_schemas::{count, plural};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainingError;
 use crate::divergence::{self, LossWatch};
 use crate::epoch_evaluation::EpochEvaluation;
 use crate::metrics::{Evaluation, FigureKind, Figures, MetricSet, Unit};
+use crate::schedules::PlateauState;
 use crate::session::LossScale;
 use millstream_schemas::files;
 
@@ -189,6 +190,9 @@ pub struct History {
     /// The scale of the loss after the last step, in float16.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<LossScale>,
+    /// What the schedule remembers of the evaluations, where it follows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plateau: Option<PlateauState>,
     pub(crate) under_way: EpochProgress,
 }
 
@@ -219,6 +223,7 @@ impl History {
             loss_watch: LossWatch::default(),
             stopped_early: None,
             loss_scale: None,
+            plateau: None,
             under_way: EpochProgress::default(),
         }
     }
@@ -257,6 +262,15 @@ impl History {
             notes.push(format!(
                 "{} left out because gradients of float16 were not finite; the loss is scaled by {scale} at the end",
                 count(skipped, "update")
+            ));
+        }
+        if let Some(plateau) = self.plateau.as_ref().filter(|plateau| !plateau.reduced_after.is_empty()) {
+            let after: Vec<String> = plateau.reduced_after.iter().map(|epoch| (epoch + 1).to_string()).collect();
+            let (epochs, label) = (plural(after.len(), "epoch"), self.decides.label());
+            notes.push(format!(
+                "the learning rate was reduced to ×{} because the {label} got no better, after {epochs} {}",
+                plateau.factor,
+                after.join(", ")
             ));
         }
         let epochs = self.epochs.iter().filter_map(|epoch| epoch.evaluation.as_ref());

@@ -91,6 +91,7 @@ impl TrainerSettings {
             of_masks,
             step.gradient_clip_value.map(|limit| ("the limit of each number of a gradient", as_json(&limit))),
             (step.penalties != Penalties::default()).then(|| ("the penalties", as_json(&step.penalties))),
+            (!step.freezing.is_empty()).then(|| ("what is frozen when", as_json(&step.freezing))),
             step.averaging.map(|averaging| ("the averaging of the weights", as_json(&averaging))),
             (self.accumulate > 1).then(|| ("the number of batches in a step", as_json(&self.accumulate))),
         ];

@@ -361,6 +361,22 @@ impl Trainer {
         error
     }
 
+    /// Of the next step.
+    fn learning_rate(&self) -> f32 {
+        let base = f64::from(self.settings.step.optimizer.learning_rate());
+        let factor = self.settings.schedule.factor(self.history.steps, self.settings.run_length());
+        let of_evaluations = self.history.plateau.as_ref().map_or(1.0, |plateau| plateau.factor);
+        (base * factor * of_evaluations) as f32
+    }
+
+    /// Lets a schedule that follows the evaluations know of one.
+    fn tell_schedule(&mut self, epoch: u64, evaluation: &Evaluation) {
+        let Some(rule) = self.settings.schedule.plateau() else { return };
+        let (base, decides) = (f64::from(self.settings.step.optimizer.learning_rate()), &self.history.decides);
+        let figure = evaluation.figure(&decides.name);
+        self.history.plateau.get_or_insert_default().add(&rule, figure, decides, (base, epoch));
+    }
+
     fn step(
         &mut self,
         batch: Batch,
@@ -368,9 +384,8 @@ impl Trainer {
         batches: &mut dyn BatchSource,
         observer: &mut dyn Observer,
     ) -> Result<Batch, TrainingError> {
-        let base = f64::from(self.settings.step.optimizer.learning_rate());
-        let factor = self.settings.schedule.factor(self.history.steps, self.settings.run_length());
-        let learning_rate = (base * factor) as f32;
+        let learning_rate = self.learning_rate();
+        self.runner.freeze_at(self.epoch, self.history.steps)?;
         let Stepped { batch, outcome, rows, waited } = match self.settings.accumulate {
             0 | 1 => {
                 let (batch, outcome) = self.runner.step(batch, learning_rate)?;
@@ -481,6 +496,7 @@ impl Trainer {
             let mut rows = open().map_err(TrainingError::batches)?;
             let Some(evaluated) = self.evaluate(&mut *rows, Some(epoch), observer, stop)? else { return Ok(false) };
             figures = Some((&evaluated).into());
+            self.tell_schedule(epoch, &evaluated);
             let better_than_start = self.history.is_better_than_start(&evaluated);
             let best = self.note_if_best(epoch, &evaluated)? && better_than_start;
             observer.observe(&Event::Evaluated { epoch, evaluation: &evaluated, best, better_than_start });
@@ -591,6 +607,7 @@ impl Trainer {
             resume: now.resume.clone(),
             settings: self.settings.deciding(&self.runner),
             updates: state.updates,
+            cohorts: state.cohorts.clone(),
             evaluation_due: now.evaluation_due,
             parameters: entries.zip(states).map(|(entry, state)| SavedParameter::of(entry, state)).collect(),
             files: Vec::new(),

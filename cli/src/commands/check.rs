@@ -44,6 +44,8 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
     }
     text.push_str(&layers(model, true));
     text.push_str(&structure(model));
+    text.push_str(&groups(report));
+    text.push_str(&stages(report));
     text.push_str("\noperators:\n");
     text.push_str(&operators(model, true));
     text.push_str(&format!(
@@ -95,6 +97,48 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
         false => Meaning::Bad.output("cannot be trained like this"),
     };
     text + "\n" + &verdict + "\n"
+}
+
+/// Parameters with rates and decays of their own, and the others.
+fn groups(report: &CheckReport) -> String {
+    if report.groups.is_empty() {
+        return String::new();
+    }
+    let range = |[low, high]: [f32; 2]| if low == high { format!("{low}") } else { format!("{low} to {high}") };
+    let mut table = Table::new(&["group", ">parameters", ">numbers", ">learning rate", ">weight decay"]);
+    for group in &report.groups {
+        table.row([
+            group.group.clone(),
+            grouped(group.parameters as u64),
+            grouped(group.numbers as u64),
+            range(group.learning_rates),
+            group.weight_decays.map_or_else(|| "none".to_owned(), range),
+        ]);
+    }
+    format!("\nparameter groups:\n{}", table.render())
+}
+
+/// What is trained from when on.
+fn stages(report: &CheckReport) -> String {
+    const MOST: usize = 4;
+    if report.stages.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&["from", ">trained", ">frozen", ">layers", "trained layers"]);
+    for stage in &report.stages {
+        let mut named = stage.layers[..stage.layers.len().min(MOST)].join(" ");
+        if stage.layers.len() > MOST {
+            named.push_str(" …");
+        }
+        table.row([
+            stage.from.clone(),
+            grouped(stage.trained as u64),
+            grouped(stage.frozen as u64),
+            grouped(stage.layers.len() as u64),
+            named,
+        ]);
+    }
+    format!("\ntrained over time:\n{}", table.render())
 }
 
 /// `input `image` takes 224×224 pixels`.

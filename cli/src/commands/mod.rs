@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod evaluate;
 pub(crate) mod inspect;
+pub(crate) mod lr_find;
 pub(crate) mod preview;
 pub(crate) mod report;
 pub(crate) mod runtime;

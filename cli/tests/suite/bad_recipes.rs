@@ -206,6 +206,15 @@ fn no_text_of_a_library_reaches_a_person() {
         "output.checkpoint=none",
         "data.memory=true",
         "training.learning_rate_multipliers={a: 1}",
+        "training.groups={kind: norms}",
+        "training.groups=[{kind: nroms, weight_decay: 0}]",
+        "training.groups=[{kind: norms, learning_rate: fast}]",
+        "training.groups=[{kind: norms, learning_rate: true}]",
+        "training.groups=[{last: many, weight_decay: 0}]",
+        "training.head_first=1",
+        "training.unfreeze=[{at: 3, layers: {last: 1}}]",
+        "training.freeze=[{at: {epoch: 1}, layers: all}]",
+        "training.schedule={reduce_on_plateau: {threshold_mode: relativ}}",
         "seed=[",
     ] {
         let said = place.run_with("check", &[change]).failed_with(&["--set"]);

@@ -12,6 +12,7 @@ fn every_command_explains_itself() {
         &["check"],
         &["evaluate"],
         &["preview"],
+        &["lr-find"],
         &["inspect"],
         &["report"],
         &["schema"],

@@ -25,6 +25,7 @@ mod preview;
 mod pseudo_terminal;
 mod reviews;
 mod run_folder;
+mod steering;
 mod tables;
 mod training;
 mod workplace;

@@ -14,6 +14,7 @@ pub mod methods;
 mod module_path;
 mod nodes;
 mod normalize;
+mod parameter_selection;
 mod parameters;
 mod pattern;
 mod replacement;
@@ -26,7 +27,9 @@ mod temperature;
 use std::collections::BTreeMap;
 
 use crate::losses::Loss;
-use millstream_schemas::recipe::{BatchNormalization, DropoutMode, LearningRateMultiplier, Precision, TrainSelection};
+use millstream_schemas::recipe::{
+    BatchNormalization, DropoutMode, LearningRateMultiplier, ParameterSelection, Precision, TrainSelection,
+};
 use millstream_schemas::{AxisLength, Standardization};
 
 pub(crate) use applied::Applied;
@@ -43,6 +46,7 @@ pub use layers::{Layer, layers};
 pub use methods::Method;
 pub(crate) use nodes::named;
 pub(crate) use normalize::normalize;
+pub(crate) use parameter_selection::{ParameterFinder, RoleLayers, places};
 pub use parameters::Weight;
 pub use pattern::matches as pattern_matches;
 pub(crate) use selection::{check_factors, layers_before, select, untie};
@@ -83,6 +87,8 @@ pub struct FineTuning {
     pub layer_decay: f32,
     /// Factors on the learning rate by layer name.
     pub learning_rate_multipliers: Vec<LearningRateMultiplier>,
+    /// Of which selections the program is to say which of its parameters they mean.
+    pub selections: Vec<ParameterSelection>,
     /// What is minimized.
     pub loss: Loss,
     /// Seed of new weights.
@@ -109,6 +115,7 @@ impl FineTuning {
             methods: Vec::new(),
             layer_decay: 1.0,
             learning_rate_multipliers: Vec::new(),
+            selections: Vec::new(),
             loss: Loss::default(),
             seed: 0,
             precision: Precision::default(),

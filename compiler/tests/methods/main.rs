@@ -8,6 +8,7 @@
 mod of_attention;
 #[path = "../onnx_runtime/mod.rs"]
 mod onnx_runtime;
+mod selections;
 
 use std::collections::BTreeMap;
 

@@ -230,6 +230,7 @@ mod tests {
                 "multi_step",
                 "one_cycle",
                 "polynomial",
+                "reduce_on_plateau",
                 "step",
                 "warmup_stable_decay",
             ],

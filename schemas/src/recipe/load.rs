@@ -188,6 +188,13 @@ fn stand_in(recipe: &mut Value) {
         let neutral = json!({"match": "*", "multiplier": 1});
         list.iter_mut().filter(|item| !whole(item)).for_each(|item| *item = neutral.clone());
     }
+    for place in ["training.unfreeze", "training.freeze"] {
+        if let Some(list) = at_mut(recipe, place).and_then(Value::as_array_mut) {
+            let whole = |item: &Value| item.get("at").is_some() && item.get("layers").is_some();
+            let neutral = json!({"at": {"epoch": 1}, "layers": {}});
+            list.iter_mut().filter(|item| !whole(item)).for_each(|item| *item = neutral.clone());
+        }
+    }
 }
 
 fn at_mut<'a>(recipe: &'a mut Value, place: &str) -> Option<&'a mut Value> {

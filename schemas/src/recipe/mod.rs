@@ -31,6 +31,7 @@ mod ranges;
 #[cfg(feature = "yaml")]
 mod shape;
 mod short_forms;
+mod steering;
 #[cfg(feature = "yaml")]
 mod syntax;
 #[cfg(feature = "yaml")]
@@ -57,6 +58,9 @@ pub use output::{AdapterFormat, AdaptersOutput, CheckpointRecipe, OutputRecipe};
 pub use patterns::Patterns;
 pub use placed_fault::{Excerpt, PlacedFault, WrittenAt};
 pub use precision::Precision;
+pub use steering::{
+    FreezingRecipe, GroupRate, LayerRole, Moment, ParameterGroupRecipe, ParameterKind, ParameterSelection, StartSpan,
+};
 #[cfg(feature = "yaml")]
 pub use text::RecipeText;
 pub use training::{AverageRecipe, EarlyStoppingRecipe, LearningRateMultiplier, PenaltiesRecipe, TrainingRecipe};

@@ -3,6 +3,7 @@
 use super::Fault;
 use super::evaluation::{MOST_SLICES, MOST_VIEWS};
 use super::limits::{LARGEST_BATCH, MOST_THREADS};
+use super::steering;
 use super::{
     AverageRecipe, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationRecipe, ModelRecipe, PenaltiesRecipe,
     Recipe, ThresholdRecipe, TrainSelection, TrainingRecipe,
@@ -105,6 +106,8 @@ fn check_training(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
         let place = "training.early_stopping.least_gain";
         require(fits, place, "a finite number of 0 or more", least_gain, faults);
     }
+    let freezing = [("unfreeze", training.unfreeze.as_slice()), ("freeze", training.freeze.as_slice())];
+    steering::check(&training.groups, training.head_first, freezing, faults);
     let threads = training.threads;
     require(threads <= MOST_THREADS, "training.threads", &format!("at most {MOST_THREADS}"), threads, faults);
     let wanted = "`auto`, `cpu`, `cuda` or `cuda:N`";

@@ -5,6 +5,7 @@ use super::defaults;
 use super::limits::MOST_THREADS;
 use super::precision::Precision;
 use super::short_forms;
+use super::steering::{FreezingRecipe, ParameterGroupRecipe, StartSpan};
 use crate::Choice;
 
 /// Optimizer, schedule, length.
@@ -70,6 +71,18 @@ pub struct TrainingRecipe {
     /// When the run ends before its epochs are done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStoppingRecipe>,
+    /// Parameters with a learning rate or a weight decay of their own; each is in the first group that it fits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<ParameterGroupRecipe>,
+    /// How long the head is trained alone before all else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_first: Option<StartSpan>,
+    /// Parameters that are frozen at first, and from when on they are trained.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unfreeze: Vec<FreezingRecipe>,
+    /// Parameters that are trained no longer from some time on; an `unfreeze` behind it trains them again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<FreezingRecipe>,
 }
 
 /// Terms beside the loss, each with its strength.
@@ -161,6 +174,10 @@ impl Default for TrainingRecipe {
             penalties: PenaltiesRecipe::default(),
             average: None,
             early_stopping: None,
+            groups: Vec::new(),
+            head_first: None,
+            unfreeze: Vec::new(),
+            freeze: Vec::new(),
         }
     }
 }

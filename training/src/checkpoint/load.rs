@@ -76,7 +76,8 @@ pub fn load(path: &Path) -> Result<Checkpoint, TrainingError> {
         (None, Some(_)) => Some(parameters.clone()),
         (None, None) => None,
     };
-    let state = OptimizerState { updates: manifest.updates, tensors, loss_scale: manifest.history.loss_scale };
+    let (updates, cohorts) = (manifest.updates, manifest.cohorts.clone());
+    let state = OptimizerState { updates, cohorts, tensors, loss_scale: manifest.history.loss_scale };
     Ok(Checkpoint { path: path.to_owned(), parameters, state, best, manifest })
 }
 

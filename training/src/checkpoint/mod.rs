@@ -80,6 +80,9 @@ pub struct CheckpointManifest {
     pub settings: Vec<(String, String)>,
     /// Updates that the optimizer has made.
     pub updates: u64,
+    /// Updates of each cohort of what is frozen at times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cohorts: Vec<u64>,
     /// Whether an epoch ended whose evaluation was not made yet.
     pub evaluation_due: bool,
     /// Name and shape of each parameter, and of what the optimizer remembers of it, in order.

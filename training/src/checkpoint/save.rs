@@ -116,6 +116,7 @@ mod tests {
             resume: resume.clone(),
             settings,
             updates: 3,
+            cohorts: Vec::new(),
             evaluation_due: false,
             parameters: Vec::new(),
             files: Vec::new(),

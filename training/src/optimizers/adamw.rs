@@ -85,7 +85,7 @@ impl UpdateRule for AdamW {
     ) {
         let [beta1, beta2, epsilon, weight_decay] = self.values();
         let [rate, step_size, root_scale] = [coefficients[0], coefficients[1], coefficients[2]];
-        let keep = 1.0 - rate * facts.learning_rate_multiplier * if facts.decays { weight_decay } else { 0.0 };
+        let keep = 1.0 - rate * facts.learning_rate_multiplier * facts.decay(weight_decay);
         let step_size = step_size * facts.learning_rate_multiplier;
         let [mean, squares] = state else { unreachable!("this rule has two state tensors") };
         let moments = mean.iter_mut().zip(squares.iter_mut());
@@ -113,7 +113,8 @@ impl UpdateRule for AdamW {
         let new_squares = graph.plus(kept, added)?;
 
         let mut parameter = inputs.parameter;
-        if inputs.facts.decays && weight_decay > 0.0 {
+        let weight_decay = inputs.facts.decay(weight_decay);
+        if weight_decay > 0.0 {
             let factor = graph.scalar(inputs.facts.learning_rate_multiplier * weight_decay);
             let one = graph.scalar(1.0);
             let pull = graph.times(rate, factor)?;

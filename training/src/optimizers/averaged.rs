@@ -118,6 +118,7 @@ mod tests {
             layer: "head",
             learning_rate_multiplier: 1.0,
             decays: false,
+            weight_decay: None,
             is_statistic: false,
         };
         let mut state: Vec<Vec<f32>> = rule.state(facts).iter().map(StateTensor::start_values).collect();

@@ -14,8 +14,10 @@ const OPSET: i64 = 17;
 pub(crate) struct UpdateGraph {
     /// ONNX bytes.
     pub(crate) model: Vec<u8>,
-    /// Inputs of shape `[]`.
-    pub(crate) coefficients: Vec<String>,
+    /// Inputs of shape `[]`, for each cohort.
+    pub(crate) coefficients: Vec<Vec<String>>,
+    /// Inputs of shape `[]`, for each cohort, where some may be frozen: above 0 for those that are not.
+    pub(crate) live: Vec<String>,
     /// One for each parameter.
     pub(crate) parameters: Vec<UpdateNames>,
     /// The output of shape `[]` that has the joint norm of the gradients before clipping, where it is wanted.
@@ -32,21 +34,34 @@ pub(crate) struct UpdateNames {
     pub(crate) new_state: Vec<String>,
 }
 
-/// Writes the update graph of a rule.
+/// Writes the update graph of a rule. `cohorts` says of each parameter with which others it is frozen; where it is empty
+/// nothing ever is.
 ///
 /// # Errors
 /// An operator that the rule uses is missing in the compiler's table.
 pub(crate) fn update_graph(
     rule: &dyn UpdateRule,
     entries: &[ParameterEntry],
+    cohorts: &[usize],
     clip_norm: Option<f32>,
     tells_norm: bool,
 ) -> Result<UpdateGraph, CompilerError> {
     let mut graph = Graph::new(OPSET, OperatorCatalog::standard());
-    let coefficient_names: Vec<String> =
-        (0..rule.coefficients(0, 0.0).len()).map(|index| format!("coefficient.{index}")).collect();
+    let count = cohorts.iter().max().map_or(1, |last| last + 1);
+    let numbers = rule.coefficients(0, 0.0).len();
+    let names_of = |cohort| (0..numbers).map(move |index| format!("coefficient.{cohort}.{index}")).collect();
+    let coefficient_names: Vec<Vec<String>> = (0..count).map(names_of).collect();
     let scalar = || TensorType::f32(Vec::<usize>::new());
-    let coefficients: Vec<ValueId> = coefficient_names.iter().map(|name| graph.input(name, scalar())).collect();
+    let mut inputs = |names: &[String]| names.iter().map(|name| graph.input(name, scalar())).collect::<Vec<_>>();
+    let coefficients: Vec<Vec<ValueId>> = coefficient_names.iter().map(|names| inputs(names)).collect();
+    let last = if cohorts.is_empty() { 0 } else { count };
+    let live_names: Vec<String> = (0..last).map(|cohort| format!("live.{cohort}")).collect();
+    let mut is_live = Vec::new();
+    for number in inputs(&live_names) {
+        let zero = graph.scalar(0.0);
+        is_live.push(graph.add("Greater", &[number, zero], &[])?);
+    }
+    let live_of = |parameter: usize| cohorts.get(parameter).map(|cohort| is_live[*cohort]);
     let mut names = Vec::new();
     let mut values = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
@@ -67,13 +82,24 @@ pub(crate) fn update_graph(
             state,
         });
     }
-    let of_weights = values.iter().zip(entries).filter(|(_, entry)| !entry.is_statistic);
-    let gradients: Vec<ValueId> = of_weights.map(|((gradient, ..), _)| *gradient).collect();
     let is_measured = tells_norm || clip_norm.is_some();
+    let mut gradients = Vec::new();
+    for (index, ((gradient, ..), entry)) in values.iter().zip(entries).enumerate() {
+        if entry.is_statistic || !is_measured {
+            continue;
+        }
+        gradients.push(match live_of(index) {
+            Some(live) => {
+                let zero = graph.scalar(0.0);
+                graph.add("Where", &[live, *gradient, zero], &[])?
+            }
+            None => *gradient,
+        });
+    }
     let norm = is_measured.then(|| norm_nodes(&mut graph, &gradients, clip_norm.unwrap_or(1.0))).transpose()?;
     let scale = norm.zip(clip_norm).map(|(norm, limit)| scale_nodes(&mut graph, norm, limit)).transpose()?;
     let (mut outputs, mut output_names) = (Vec::new(), Vec::new());
-    for ((entry, names), (gradient, parameter, state)) in entries.iter().zip(&names).zip(&values) {
+    for (index, ((entry, names), (gradient, parameter, state))) in entries.iter().zip(&names).zip(&values).enumerate() {
         if entry.is_statistic {
             outputs.push(graph.add("Identity", &[*gradient], &[])?);
             output_names.push(&names.new_parameter);
@@ -84,8 +110,16 @@ pub(crate) fn update_graph(
             None => *gradient,
         };
         let facts = ParameterFacts::from(entry);
-        let inputs = NodeInputs { coefficients: &coefficients, facts, parameter: *parameter, gradient, state };
-        let (new_parameter, new_state) = rule.nodes(&mut graph, &inputs)?;
+        let coefficients = &coefficients[cohorts.get(index).copied().unwrap_or(0)];
+        let inputs = NodeInputs { coefficients, facts, parameter: *parameter, gradient, state };
+        let (mut new_parameter, mut new_state) = rule.nodes(&mut graph, &inputs)?;
+        if let Some(live) = live_of(index) {
+            // a choice, and no product with 0, which would let what is no number through
+            new_parameter = graph.add("Where", &[live, new_parameter, *parameter], &[])?;
+            for (new, old) in new_state.iter_mut().zip(state) {
+                *new = graph.add("Where", &[live, *new, *old], &[])?;
+            }
+        }
         outputs.push(new_parameter);
         outputs.extend(new_state);
         output_names.push(&names.new_parameter);
@@ -99,7 +133,13 @@ pub(crate) fn update_graph(
     outputs.extend(norm);
     graph.set_outputs(&outputs);
     let norm = norm.map(|norm| graph.name(norm).to_owned());
-    Ok(UpdateGraph { model: graph.to_onnx("update"), coefficients: coefficient_names, parameters: names, norm })
+    Ok(UpdateGraph {
+        model: graph.to_onnx("update"),
+        coefficients: coefficient_names,
+        live: live_names,
+        parameters: names,
+        norm,
+    })
 }
 
 /// ‖all gradients‖.

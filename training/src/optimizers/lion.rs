@@ -76,7 +76,7 @@ impl UpdateRule for Lion {
     ) {
         let [beta1, beta2, weight_decay] = self.values();
         let rate = coefficients[0] * facts.learning_rate_multiplier;
-        let keep = 1.0 - rate * if facts.decays { weight_decay } else { 0.0 };
+        let keep = 1.0 - rate * facts.decay(weight_decay);
         let [momentum] = state else { unreachable!("this rule has one state tensor") };
         for ((value, gradient), momentum) in parameter.iter_mut().zip(gradient).zip(momentum) {
             let gradient = gradient * scale;
@@ -102,7 +102,8 @@ impl UpdateRule for Lion {
         let multiplier = graph.scalar(inputs.facts.learning_rate_multiplier);
         let rate = graph.times(inputs.coefficients[0], multiplier)?;
         let mut parameter = inputs.parameter;
-        if inputs.facts.decays && weight_decay > 0.0 {
+        let weight_decay = inputs.facts.decay(weight_decay);
+        if weight_decay > 0.0 {
             let (decay, one) = (graph.scalar(weight_decay), graph.scalar(1.0));
             let pull = graph.times(rate, decay)?;
             let keep = graph.minus(one, pull)?;

@@ -94,8 +94,8 @@ impl NAdam {
     }
 
     /// The weight decay of the gradient and that of the weight itself.
-    fn decays(&self) -> [f32; 2] {
-        let decay = self.weight_decay as f32;
+    fn decays(&self, facts: ParameterFacts<'_>) -> [f32; 2] {
+        let decay = facts.decay(self.weight_decay as f32);
         if self.decoupled_weight_decay { [0.0, decay] } else { [decay, 0.0] }
     }
 }
@@ -126,7 +126,7 @@ impl UpdateRule for NAdam {
         state: &mut [Vec<f32>],
     ) {
         let (moments, epsilon, root_scale) = (self.moments(), self.epsilon as f32, coefficients[3]);
-        let [decay, own_decay] = self.decays().map(|decay| facts.decay(decay));
+        let [decay, own_decay] = self.decays(facts);
         let [rate, of_gradient, of_mean] = [0, 1, 2].map(|index| coefficients[index] * facts.learning_rate_multiplier);
         let keep = 1.0 - rate * own_decay;
         let [mean, squares] = state else { unreachable!("this rule has two state tensors") };
@@ -140,8 +140,8 @@ impl UpdateRule for NAdam {
     }
 
     fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError> {
-        let [decay, own_decay] = self.decays();
-        let gradient = inputs.decayed_gradient(graph, decay)?;
+        let (decay, is_decoupled) = (self.weight_decay as f32, self.decoupled_weight_decay);
+        let gradient = if is_decoupled { inputs.gradient } else { inputs.decayed_gradient(graph, decay)? };
         let [mean, squares] = self.moments().nodes(graph, inputs.state, gradient)?;
         let root = graph.add("Sqrt", &[squares], &[])?;
         let root = graph.times(root, inputs.coefficients[3])?;
@@ -152,7 +152,7 @@ impl UpdateRule for NAdam {
         let before = graph.times(mean, of_mean)?;
         let both = graph.plus(now, before)?;
         let change = graph.divided_by(both, divisor)?;
-        let parameter = inputs.decayed_parameter(graph, rate, own_decay)?;
+        let parameter = if is_decoupled { inputs.decayed_parameter(graph, rate, decay)? } else { inputs.parameter };
         Ok((graph.minus(parameter, change)?, vec![mean, squares]))
     }
 }

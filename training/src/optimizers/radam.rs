@@ -76,8 +76,8 @@ impl RAdam {
     }
 
     /// The weight decay of the gradient and that of the weight itself.
-    fn decays(&self) -> [f32; 2] {
-        let decay = self.weight_decay as f32;
+    fn decays(&self, facts: ParameterFacts<'_>) -> [f32; 2] {
+        let decay = facts.decay(self.weight_decay as f32);
         if self.decoupled_weight_decay { [0.0, decay] } else { [decay, 0.0] }
     }
 }
@@ -105,7 +105,7 @@ impl UpdateRule for RAdam {
         state: &mut [Vec<f32>],
     ) {
         let (moments, epsilon) = (self.moments(), self.epsilon as f32);
-        let [decay, own_decay] = self.decays().map(|decay| facts.decay(decay));
+        let [decay, own_decay] = self.decays(facts);
         let [rate, step_size] = [0, 1].map(|index| coefficients[index] * facts.learning_rate_multiplier);
         let (keep, adaptive, plain) = (1.0 - rate * own_decay, coefficients[2], coefficients[3]);
         let [mean, squares] = state else { unreachable!("this rule has two state tensors") };
@@ -118,8 +118,8 @@ impl UpdateRule for RAdam {
     }
 
     fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError> {
-        let [decay, own_decay] = self.decays();
-        let gradient = inputs.decayed_gradient(graph, decay)?;
+        let (decay, is_decoupled) = (self.weight_decay as f32, self.decoupled_weight_decay);
+        let gradient = if is_decoupled { inputs.gradient } else { inputs.decayed_gradient(graph, decay)? };
         let [mean, squares] = self.moments().nodes(graph, inputs.state, gradient)?;
         let root = graph.add("Sqrt", &[squares], &[])?;
         let epsilon = graph.scalar(self.epsilon as f32);
@@ -129,7 +129,7 @@ impl UpdateRule for RAdam {
         let (rate, step_size) = (inputs.rate(graph, 0)?, inputs.rate(graph, 1)?);
         let step = graph.times(mean, step_size)?;
         let change = graph.times(step, factor)?;
-        let parameter = inputs.decayed_parameter(graph, rate, own_decay)?;
+        let parameter = if is_decoupled { inputs.decayed_parameter(graph, rate, decay)? } else { inputs.parameter };
         Ok((graph.minus(parameter, change)?, vec![mean, squares]))
     }
 }

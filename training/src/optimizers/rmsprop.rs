@@ -255,6 +255,7 @@ mod tests {
             layer: "layer",
             learning_rate_multiplier: 1.0,
             decays: true,
+            weight_decay: None,
             is_statistic: false,
         };
         let (mut parameter, mut state) = (vec![0.0_f32], vec![vec![0.0_f32]; 2]);

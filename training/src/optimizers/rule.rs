@@ -13,6 +13,8 @@ pub struct ParameterFacts<'a> {
     pub learning_rate_multiplier: f32,
     /// Whether weight decay applies.
     pub decays: bool,
+    /// The strength of its weight decay, where that is not the rule's: [`ParameterFacts::decay`] heeds it.
+    pub weight_decay: Option<f32>,
     /// Whether it is a running statistic, which takes its next value instead of an update.
     pub is_statistic: bool,
 }
@@ -24,15 +26,17 @@ impl<'a> From<&'a ParameterEntry> for ParameterFacts<'a> {
             layer: &entry.layer,
             learning_rate_multiplier: entry.learning_rate_multiplier,
             decays: entry.weight_decay,
+            weight_decay: entry.weight_decay_strength,
             is_statistic: entry.is_statistic,
         }
     }
 }
 
 impl ParameterFacts<'_> {
-    /// The weight decay of this parameter where a rule has `weight_decay` for those that decay.
+    /// The weight decay of this parameter where a rule has `weight_decay` for those that decay. Rules ask for it here, and not
+    /// for [`ParameterFacts::decays`] alone: a group of a recipe may have a decay of its own.
     pub fn decay(&self, weight_decay: f32) -> f32 {
-        if self.decays { weight_decay } else { 0.0 }
+        if self.decays { self.weight_decay.unwrap_or(weight_decay) } else { 0.0 }
     }
 
     /// A state tensor as long as the parameter, zero at first.

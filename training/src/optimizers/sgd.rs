@@ -77,7 +77,7 @@ impl UpdateRule for Sgd {
     ) {
         let ([momentum, weight_decay], nesterov) = (self.values(), self.nesterov);
         let rate = coefficients[0] * facts.learning_rate_multiplier;
-        let decay = if facts.decays { weight_decay } else { 0.0 };
+        let decay = facts.decay(weight_decay);
         let [buffer] = state else {
             for (value, gradient) in parameter.iter_mut().zip(gradient) {
                 *value -= rate * (gradient * scale + decay * *value);
@@ -98,7 +98,8 @@ impl UpdateRule for Sgd {
         let multiplier = graph.scalar(inputs.facts.learning_rate_multiplier);
         let rate = graph.times(inputs.coefficients[0], multiplier)?;
         let mut direction = inputs.gradient;
-        if inputs.facts.decays && weight_decay > 0.0 {
+        let weight_decay = inputs.facts.decay(weight_decay);
+        if weight_decay > 0.0 {
             let decay = graph.scalar(weight_decay);
             let pull = graph.times(inputs.parameter, decay)?;
             direction = graph.plus(direction, pull)?;

@@ -12,7 +12,14 @@ use super::rule::{ParameterFacts, UpdateRule};
 
 /// A weight of shape [3, 4] that decays.
 pub(super) fn facts_of_matrix() -> ParameterFacts<'static> {
-    ParameterFacts { shape: &[3, 4], layer: "matrix", learning_rate_multiplier: 1.0, decays: true, is_statistic: false }
+    ParameterFacts {
+        shape: &[3, 4],
+        layer: "matrix",
+        learning_rate_multiplier: 1.0,
+        decays: true,
+        weight_decay: None,
+        is_statistic: false,
+    }
 }
 
 /// Makes fifty steps, whose ends are to be `wanted`: the elements of the matrix, then those of the vector.

@@ -1,4 +1,4 @@
-//! The learning rate over time: pure functions of the step.
+//! The learning rate over time: pure functions of the step, and one that follows the evaluations too.
 
 mod constant;
 mod cosine;
@@ -10,7 +10,9 @@ mod inverse_square_root;
 mod linear;
 mod multi_step;
 mod one_cycle;
+mod plateau;
 mod polynomial;
+mod reduce_on_plateau;
 mod run_length;
 mod schedule;
 mod schedule_kind;
@@ -23,6 +25,7 @@ use std::sync::OnceLock;
 
 use millstream_schemas::choice::{Catalog, Choice};
 
+pub use plateau::{Plateau, PlateauState};
 pub use run_length::RunLength;
 pub use schedule::Schedule;
 pub use schedule_kind::{Build, Course, ScheduleKind};
@@ -42,6 +45,7 @@ pub fn standard() -> &'static Catalog<ScheduleKind> {
             multi_step::SCHEDULE,
             one_cycle::SCHEDULE,
             polynomial::SCHEDULE,
+            reduce_on_plateau::SCHEDULE,
             step::SCHEDULE,
             warmup_stable_decay::SCHEDULE,
         ])
@@ -111,6 +115,8 @@ mod tests {
             ("cosine_restarts", json!({"growth": 0}), "growth is 1 or more, got 0"),
             ("polynomial", json!({"power": 0}), "power is a finite number above 0, got 0"),
             ("exponential", json!({"gamma": 1.1}), "gamma is between 0 and 1, got 1.1"),
+            ("reduce_on_plateau", json!({"factor": 1}), "factor is below 1, got 1"),
+            ("reduce_on_plateau", json!({"threshold": -1}), "threshold is a finite number of 0 or more, got -1"),
             ("step", json!({"every": "0 steps"}), "every is longer than nothing, got 0 steps"),
             ("multi_step", json!({"milestones": []}), "milestones has one or more, got none"),
             ("multi_step", json!({"milestones": [2]}), "milestones is between 0 and 1, got 2"),

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use millstream_schemas::choice::{Catalog, Choice, ChoiceError};
 use serde::{Serialize, Serializer};
 
+use super::plateau::Plateau;
 use super::run_length::RunLength;
 use super::schedule_kind::{Course, ScheduleKind};
 
@@ -32,6 +33,11 @@ impl Schedule {
     pub fn factor(&self, step: u64, run: RunLength) -> f64 {
         let run = RunLength { steps: run.steps.max(1), steps_per_epoch: run.steps_per_epoch.max(1) };
         self.course.factor(step.min(run.steps - 1), run)
+    }
+
+    /// When the rate is reduced beside that, because evaluations get no better.
+    pub fn plateau(&self) -> Option<Plateau> {
+        self.course.plateau()
     }
 }
 

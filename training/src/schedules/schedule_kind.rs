@@ -4,6 +4,7 @@ use std::sync::Arc;
 use millstream_schemas::choice::{self, FromOptions, Row};
 use serde_json::Value;
 
+use super::plateau::Plateau;
 use super::run_length::RunLength;
 
 /// A row: a course of the learning rate that a recipe can choose.
@@ -54,4 +55,9 @@ impl<T: Course + 'static> FromOptions<T> for dyn Course {
 pub trait Course: fmt::Debug + Send + Sync {
     /// The factor on the base learning rate, 0 to 1, at `step` (from 0, below `run.steps`) of a run of at least one step.
     fn factor(&self, step: u64, run: RunLength) -> f64;
+
+    /// When the rate is reduced beside that, because evaluations get no better. Most courses are functions of the step alone.
+    fn plateau(&self) -> Option<Plateau> {
+        None
+    }
 }

@@ -21,6 +21,7 @@ use millstream_runtime::Device;
 pub(super) struct DeviceStore {
     sides: [Side; 2],
     current: usize,
+    /// With whether each cohort is updated, where some may be frozen.
     coefficients: Vec<OwnedTensor>,
     /// The norm of the gradients, where it is looked at.
     norm: Option<OwnedTensor>,
@@ -50,12 +51,12 @@ impl DeviceStore {
     pub(super) fn new(
         entries: &[ParameterEntry],
         rule: &dyn UpdateRule,
-        watch: Watch,
+        (cohorts, watch): (&[usize], Watch),
         allocator: &Allocator,
         device: &Device,
         threads: usize,
     ) -> Result<Self, TrainingError> {
-        let graph = update_graph(rule, entries, watch.clip_norm, watch.finite)
+        let graph = update_graph(rule, entries, cohorts, watch.clip_norm, watch.finite)
             .map_err(|source| TrainingError::Compile { graph: "update", source })?;
         let opened = options::open(&graph.model, device, threads, "update")?;
         let (session, copied) = (opened.session, opened.host_inputs.into_iter().collect());
@@ -74,7 +75,7 @@ impl DeviceStore {
             })
         };
         let host = Allocator::default();
-        let coefficients = graph.coefficients.iter().map(|_| OwnedTensor::f32(&host, &[]));
+        let coefficients = graph.coefficients.iter().flatten().chain(&graph.live).map(|_| OwnedTensor::f32(&host, &[]));
         Ok(Self {
             sides: [side()?, side()?],
             current: 0,
@@ -144,8 +145,12 @@ impl ParameterStore for DeviceStore {
             None => self.bind(gradients)?,
         };
         let binding = &mut bindings[self.current];
-        let values = update.rule.coefficients(update.step, update.learning_rate);
-        for ((tensor, value), name) in self.coefficients.iter_mut().zip(values).zip(&self.graph.coefficients) {
+        let cohorts = update.cohorts.next(update.step);
+        let coefficients = cohorts.iter().flat_map(|(step, _)| update.rule.coefficients(*step, update.learning_rate));
+        let live = cohorts.iter().map(|(_, is_frozen)| if *is_frozen { 0.0 } else { 1.0 });
+        // where nothing is ever frozen, nothing asks
+        let names = self.graph.coefficients.iter().flatten().chain(&self.graph.live);
+        for ((tensor, value), name) in self.coefficients.iter_mut().zip(coefficients.chain(live)).zip(names) {
             tensor.values_mut()[0] = value;
             // Copied to the device when bound, so bound anew at each step.
             tensor.bind_input(binding, name)?;

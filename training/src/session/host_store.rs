@@ -40,22 +40,31 @@ impl ParameterStore for HostStore {
     }
 
     fn update(&mut self, update: &Update<'_>, gradients: &[OwnedTensor]) -> Result<Option<f64>, TrainingError> {
-        let of_weights = gradients.iter().zip(&self.entries).filter(|(_, entry)| !entry.is_statistic);
-        let norm = of_weights.map(|(gradient, _)| sum_of_squares(gradient.values())).sum::<f64>().sqrt();
+        let is_updated = |(index, (_, entry)): &(usize, (_, &ParameterEntry))| {
+            !entry.is_statistic && !update.cohorts.is_frozen(*index)
+        };
+        let of_weights = gradients.iter().zip(&self.entries).enumerate().filter(is_updated);
+        let norm = of_weights.map(|(_, (gradient, _))| sum_of_squares(gradient.values())).sum::<f64>().sqrt();
         // Squares of floats do not overflow a double: a norm is finite when all gradients are.
         if !norm.is_finite() {
             return Ok(Some(norm));
         }
         let scale = update.clip_norm.map_or(1.0, |limit| clip_scale(norm, limit));
-        let coefficients = update.rule.coefficients(update.step, update.learning_rate);
+        let of_cohorts = update.cohorts.next(update.step).into_iter();
+        let coefficients: Vec<Vec<f32>> =
+            of_cohorts.map(|(step, _)| update.rule.coefficients(step, update.learning_rate)).collect();
         let tensors = self.parameters.iter_mut().zip(gradients).zip(&mut self.state).zip(&self.entries);
-        for (((parameter, gradient), state), entry) in tensors {
+        for (index, (((parameter, gradient), state), entry)) in tensors.enumerate() {
             if entry.is_statistic {
                 parameter.values_mut().copy_from_slice(gradient.values());
                 continue;
             }
+            if update.cohorts.is_frozen(index) {
+                continue;
+            }
+            let coefficients = &coefficients[update.cohorts.of(index)];
             let (facts, values) = (ParameterFacts::from(entry), parameter.values_mut());
-            update.rule.update(&coefficients, facts, scale, values, gradient.values(), state);
+            update.rule.update(coefficients, facts, scale, values, gradient.values(), state);
         }
         Ok(Some(norm))
     }

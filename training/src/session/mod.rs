@@ -1,6 +1,7 @@
 //! ONNX Runtime sessions: each is owned by a thread of its own and reads and writes tensors that stay bound.
 
 mod bound;
+mod cohorts;
 mod device_store;
 mod frozen_weights;
 mod gathered;

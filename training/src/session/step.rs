@@ -10,6 +10,7 @@ use super::step_outcome::StepOutcome;
 use super::step_thread::{Open, Step};
 use super::thread::SessionThread;
 use crate::TrainingError;
+use crate::freezing::FreezePlan;
 use crate::optimizers::{Averaged, Averaging, Optimizer, Penalized, Penalties, StateTensor, UpdateRule, state_of};
 use millstream_runtime::{Device, DeviceKind};
 
@@ -26,6 +27,8 @@ pub struct StepSettings {
     pub penalties: Penalties,
     /// The average of the weights that is evaluated and exported in their place.
     pub averaging: Option<Averaging>,
+    /// When which parameters are frozen.
+    pub freezing: FreezePlan,
     /// Threads of ONNX Runtime; 0 takes one for each core.
     pub threads: usize,
     /// Seed of what dropout leaves out.
@@ -45,6 +48,10 @@ impl StepSettings {
 
     /// Refuses what makes no sense, or not for this program.
     pub(crate) fn check(&self, program: &TrainingManifest) -> Result<(), TrainingError> {
+        let cohorts = self.freezing.of().len();
+        if cohorts > 0 && cohorts != program.parameters.len() {
+            return Err(wrong_count("the plan of what is frozen", program.parameters.len(), cohorts));
+        }
         let limits = [
             ("training.gradient_clip_norm", self.gradient_clip_norm),
             ("training.gradient_clip_value", self.gradient_clip_value),
@@ -87,6 +94,8 @@ impl StepSettings {
 pub struct OptimizerState {
     /// Updates done.
     pub updates: u64,
+    /// For each cohort of the [plan](FreezePlan) of what is frozen, the updates that it had; empty where nothing ever is.
+    pub cohorts: Vec<u64>,
     /// For each parameter, the tensors that its rule remembers.
     pub tensors: Vec<Vec<Vec<f32>>>,
     /// The scale of the loss, in float16.
@@ -100,6 +109,8 @@ pub struct StepRunner {
     fingerprint: Fingerprint,
     state_tensors: Vec<Vec<StateTensor>>,
     is_averaged: bool,
+    plan: FreezePlan,
+    frozen: Vec<bool>,
     warning: Option<String>,
 }
 
@@ -144,13 +155,16 @@ impl StepRunner {
             threads: settings.threads,
             seed: settings.seed,
             clip_norm: settings.gradient_clip_norm,
+            cohorts: (settings.freezing.of().to_vec(), settings.freezing.cohorts().len()),
             rule,
             update_on_host,
         };
         let thread = SessionThread::start("training session", move || open.open())?;
         let fingerprint = fingerprint(&program.step().map_err(compile)?);
         let is_averaged = settings.averaging.is_some();
-        let mut this = Self { thread, manifest, fingerprint, state_tensors, is_averaged, warning };
+        let (plan, frozen) = (settings.freezing.clone(), vec![false; settings.freezing.cohorts().len()]);
+        let mut this = Self { thread, manifest, fingerprint, state_tensors, is_averaged, plan, frozen, warning };
+        this.freeze_at(0, 0)?;
         this.set_parameters(program.parameters.clone())?;
         Ok(this)
     }
@@ -173,6 +187,23 @@ impl StepRunner {
     /// What the optimizer remembers of each parameter, in manifest order.
     pub fn state_tensors(&self) -> &[Vec<StateTensor>] {
         &self.state_tensors
+    }
+
+    /// Freezes what the [plan](FreezePlan) freezes in the step `step` of the run, which is one of the epoch `epoch`, both from 0:
+    /// for this step and those behind it. A runner begins with what is frozen in the first.
+    ///
+    /// # Errors
+    /// The session's thread has ended.
+    pub fn freeze_at(&mut self, epoch: u64, step: u64) -> Result<(), TrainingError> {
+        let frozen = self.plan.frozen_at(epoch, step);
+        if frozen == self.frozen {
+            return Ok(());
+        }
+        self.frozen.clone_from(&frozen);
+        self.thread.call("freeze parameters", move |step| {
+            step.cohorts.freeze(frozen);
+            Ok(())
+        })
     }
 
     /// Computes loss and gradients of a batch and updates the parameters; hands the batch back.
@@ -220,8 +251,10 @@ impl StepRunner {
         if state.updates == 0 {
             return Ok(parameters);
         }
-        // running statistics have no average: they are one
-        let averages = state.tensors.into_iter().map(|mut tensors| tensors.pop());
+        // running statistics have no average: they are one; and what was never updated has none yet
+        let has_begun = |index: usize| self.plan.of().get(index).is_none_or(|cohort| state.cohorts[*cohort] > 0);
+        let averages = state.tensors.into_iter().map(|mut tensors| tensors.pop()).enumerate();
+        let averages = averages.map(|(index, average)| average.filter(|_| has_begun(index)));
         Ok(parameters.into_iter().zip(averages).map(|(own, average)| average.unwrap_or(own)).collect())
     }
 
@@ -306,7 +339,8 @@ impl StepRunner {
     /// The device fails.
     pub fn state(&self) -> Result<OptimizerState, TrainingError> {
         self.thread.call("read the optimizer's state", |step| {
-            Ok(OptimizerState { updates: step.updates, tensors: step.store.state()?, loss_scale: step.loss_scale() })
+            let (updates, cohorts) = (step.updates, step.cohorts.updates.clone());
+            Ok(OptimizerState { updates, cohorts, tensors: step.store.state()?, loss_scale: step.loss_scale() })
         })
     }
 
@@ -317,6 +351,13 @@ impl StepRunner {
     pub fn set_state(&mut self, state: OptimizerState) -> Result<(), TrainingError> {
         if state.tensors.len() != self.manifest.parameters.len() {
             return Err(wrong_count("optimizer state", self.manifest.parameters.len(), state.tensors.len()));
+        }
+        if state.cohorts.len() != self.plan.cohorts().len() {
+            return Err(wrong_count(
+                "updates of what is frozen at times",
+                self.plan.cohorts().len(),
+                state.cohorts.len(),
+            ));
         }
         let wanted = self.manifest.parameters.iter().zip(&self.state_tensors);
         for ((entry, wanted), got) in wanted.zip(&state.tensors) {
@@ -333,6 +374,7 @@ impl StepRunner {
         self.thread.call("write the optimizer's state", move |step| {
             step.updates = state.updates;
             step.set_loss_scale(state.loss_scale);
+            step.cohorts.updates = state.cohorts;
             step.store.set_state(&state.tensors)
         })
     }

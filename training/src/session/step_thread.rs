@@ -7,6 +7,7 @@ use ort::memory::Allocator;
 use ort::session::{IoBinding, Session};
 
 use super::bound::OwnedTensor;
+use super::cohorts::Cohorts;
 use super::device_store::{DeviceStore, Watch};
 use super::frozen_weights::FrozenWeights;
 use super::gathered::Gathered;
@@ -34,6 +35,8 @@ pub(super) struct Open {
     pub(super) threads: usize,
     pub(super) seed: u64,
     pub(super) clip_norm: Option<f32>,
+    /// Of each parameter, and how many there are.
+    pub(super) cohorts: (Vec<usize>, usize),
     pub(super) rule: Arc<dyn UpdateRule>,
     pub(super) update_on_host: bool,
 }
@@ -41,7 +44,7 @@ pub(super) struct Open {
 impl Open {
     pub(super) fn open(self) -> Result<Step, TrainingError> {
         let Self { step: session, weights, evaluation, manifest, device, threads, .. } = self;
-        let Self { step_host_inputs, seed, clip_norm, rule, update_on_host, .. } = self;
+        let Self { step_host_inputs, seed, clip_norm, cohorts: (cohorts, count), rule, update_on_host, .. } = self;
         let host = Allocator::default();
         let allocator = options::device_allocator(&session, &device)?;
         let mut frozen = FrozenWeights::default();
@@ -52,7 +55,7 @@ impl Open {
             Box::new(HostStore::new(entries, rule.as_ref())?)
         } else {
             let watch = Watch { clip_norm, finite: manifest.loss_scale.is_some() };
-            Box::new(DeviceStore::new(entries, rule.as_ref(), watch, &on_device, &device, threads)?)
+            Box::new(DeviceStore::new(entries, rule.as_ref(), (&cohorts, watch), &on_device, &device, threads)?)
         };
         let all = |entries: &[TensorEntry]| -> Result<Vec<OwnedTensor>, TrainingError> {
             entries.iter().map(|entry| OwnedTensor::of_entry(&host, entry)).collect()
@@ -85,6 +88,7 @@ impl Open {
             gathered: Gathered::default(),
             scale: manifest.loss_scale.as_ref().map(|_| Scale::new(&host)).transpose()?,
             updates: 0,
+            cohorts: Cohorts::new(&cohorts, count),
             copies_when_bound: device.kind != DeviceKind::Cpu,
             manifest,
             device,
@@ -206,6 +210,7 @@ pub(super) struct Step {
     gathered: Gathered,
     scale: Option<Scale>,
     pub(super) updates: u64,
+    pub(super) cohorts: Cohorts,
     copies_when_bound: bool,
     manifest: Arc<TrainingManifest>,
     device: Device,
@@ -254,10 +259,14 @@ impl Step {
     /// Updates by the gradients that led to an outcome, and says what came of it.
     fn update_by_gradients(&mut self, learning_rate: f32, outcome: StepOutcome) -> Result<StepOutcome, TrainingError> {
         let started = Instant::now();
-        let update = Update { step: self.updates, learning_rate, clip_norm: self.clip_norm, rule: self.rule.as_ref() };
+        let (step, clip_norm, rule) = (self.updates, self.clip_norm, self.rule.as_ref());
+        let update = Update { step, cohorts: &self.cohorts, learning_rate, clip_norm, rule };
         let gradient_norm = self.store.update(&update, &self.gradients)?;
         let updated = gradient_norm.is_none_or(f64::is_finite);
-        self.updates += u64::from(updated);
+        if updated {
+            self.updates += 1;
+            self.cohorts.count();
+        }
         let mut skipped = false;
         match &mut self.scale {
             Some(scale) if updated => scale.state.updated(),

@@ -1,4 +1,5 @@
 use super::bound::OwnedTensor;
+use super::cohorts::Cohorts;
 use crate::TrainingError;
 use crate::optimizers::UpdateRule;
 
@@ -6,6 +7,8 @@ use crate::optimizers::UpdateRule;
 pub(super) struct Update<'a> {
     /// Updates done before this one.
     pub(super) step: u64,
+    /// Who of the parameters is updated.
+    pub(super) cohorts: &'a Cohorts,
     pub(super) learning_rate: f32,
     pub(super) clip_norm: Option<f32>,
     pub(super) rule: &'a dyn UpdateRule,
@@ -22,7 +25,7 @@ pub(super) trait ParameterStore {
     /// A parameter's tensor of one set.
     fn parameter(&self, side: usize, index: usize) -> &OwnedTensor;
 
-    /// Updates every parameter by its gradient; returns the gradients' joint norm where it was computed on the host. When
+    /// Updates every parameter that is not frozen by its gradient; returns the gradients' joint norm where it was computed on the host. When
     /// that is not finite, nothing is changed.
     fn update(&mut self, update: &Update<'_>, gradients: &[OwnedTensor]) -> Result<Option<f64>, TrainingError>;
 

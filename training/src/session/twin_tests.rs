@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{StepRunner, StepSettings};
+use crate::freezing::{FreezePlan, Freezing, Moment};
 use crate::optimizers::{Averaging, Penalties, standard};
 use crate::support::{CLASSES, batch, devices, optimizer, program, regularized_program};
 use millstream_compiler::TrainingProgram;
@@ -31,7 +32,11 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
     }
     let cpu = Device::cpu(millstream_runtime::ready(None).unwrap());
     let mut programs = [program(), regularized_program()];
-    programs.iter_mut().for_each(|program| program.manifest.parameters[0].learning_rate_multiplier = 0.25);
+    for program in &mut programs {
+        program.manifest.parameters[0].learning_rate_multiplier = 0.25;
+        let head = program.manifest.parameters.iter_mut().find(|entry| entry.name == "head.weight").unwrap();
+        head.weight_decay_strength = Some(0.3);
+    }
     let clipped = optimizers.into_iter().flat_map(|optimizer| [(optimizer.clone(), None), (optimizer, Some(0.3))]);
     let plain = clipped.map(|(optimizer, gradient_clip_norm)| StepSettings {
         optimizer,
@@ -47,6 +52,7 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
         gradient_clip_value: Some(0.05),
         penalties: Penalties { l1: 0.01, l2: 0.02, l2_sp: 0.05 },
         averaging: Some(averaging),
+        freezing: FreezePlan::default(),
         threads: 1,
         seed: 3,
     };
@@ -231,5 +237,57 @@ fn gathered_gradients_are_those_of_one_batch() {
             }
         }
         assert_eq!(together.update(0.1).unwrap(), super::StepOutcome::default());
+    }
+}
+
+#[test]
+fn what_is_frozen_stays_to_the_bit_on_either_side_and_goes_on_alike() {
+    let cpu = Device::cpu(millstream_runtime::ready(None).unwrap());
+    let program = program();
+    let freezing = Freezing { starts_frozen: true, changes: vec![(Moment::Step(2), false)], ..Freezing::default() };
+    let again = Freezing { changes: vec![(Moment::Step(4), true)], ..Freezing::default() };
+    let of = [freezing.clone(), freezing, again, Freezing::default()].to_vec();
+    for device in devices() {
+        for (name, averaging) in
+            [("adamw", None), ("adamw", Some(Averaging::Exponential { decay: 0.5 })), ("adafactor", None)]
+        {
+            let settings = StepSettings {
+                optimizer: optimizer(name, json!({"weight_decay": 0.1})),
+                gradient_clip_norm: Some(0.3),
+                averaging,
+                freezing: FreezePlan::new(of.clone()),
+                threads: 1,
+                ..StepSettings::default()
+            };
+            let open = |device: &Device, on_host: bool| {
+                StepRunner::open_with_store(&program, device, &settings, on_host).unwrap()
+            };
+            let (mut in_rust, mut as_nodes) = (open(&cpu, true), open(&device, false));
+            for step in 0..7 {
+                let before = (as_nodes.parameters().unwrap(), as_nodes.state().unwrap().tensors);
+                for runner in [&mut in_rust, &mut as_nodes] {
+                    runner.freeze_at(0, step).unwrap();
+                    runner.step(batch(0, step, 9), 0.02).unwrap();
+                }
+                let after = (as_nodes.parameters().unwrap(), as_nodes.state().unwrap().tensors);
+                for (index, freezing) in of.iter().enumerate() {
+                    let frozen = freezing.is_frozen_at(0, step);
+                    let same = (before.0[index] == after.0[index], before.1[index] == after.1[index]);
+                    assert_eq!(same, (frozen, frozen), "{name}, step {step}, parameter {index}");
+                }
+                for (a, b) in in_rust.parameters().unwrap().iter().zip(&after.0) {
+                    assert_close(a, b, name);
+                }
+                if step == 4 {
+                    // what is saved here goes on to the same bits
+                    let mut second = open(&device, false);
+                    second.set_parameters(after.0).unwrap();
+                    second.set_state(as_nodes.state().unwrap()).unwrap();
+                    as_nodes = second;
+                }
+            }
+            let (a, b) = (in_rust.state().unwrap(), as_nodes.state().unwrap());
+            assert_eq!((&a.cohorts, &b.cohorts), (&vec![5, 4, 7], &vec![5, 4, 7]));
+        }
     }
 }

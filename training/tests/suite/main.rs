@@ -14,5 +14,6 @@ mod prediction;
 mod references;
 mod report;
 mod runs;
+mod steering;
 mod support;
 mod training;

@@ -170,7 +170,11 @@ fn resumed_wherever_it_stopped(program: &TrainingProgram) -> Vec<Vec<f32>> {
 }
 
 /// As [`resumed_wherever_it_stopped`], with other settings and stops.
-fn resumed_with(program: &TrainingProgram, change: &dyn Fn(&mut TrainerSettings), stops: [u64; 4]) -> Vec<Vec<f32>> {
+pub(crate) fn resumed_with(
+    program: &TrainingProgram,
+    change: &dyn Fn(&mut TrainerSettings),
+    stops: [u64; 4],
+) -> Vec<Vec<f32>> {
     let device = device();
     let settings = |epochs, folder: Option<&Path>| {
         let mut settings = settings(epochs, folder);
