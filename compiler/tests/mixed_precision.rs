@@ -109,7 +109,9 @@ fn distance(got: &[f32], wanted: &[f32]) -> f64 {
     off / norm(wanted.iter().map(|value| f64::from(*value)))
 }
 
-const FILES: [(&str, fn() -> HeadChoice); 10] = [
+type Head = fn() -> HeadChoice;
+
+const FILES: [(&str, Head); 10] = [
     ("bert.script", HeadChoice::default),
     ("deberta_v2.script", || HeadChoice::pooled(Pooling::Mean)),
     ("gpt2.script", || HeadChoice::pooled(Pooling::Mean)),
