@@ -3,9 +3,9 @@
 use millstream_compiler::TrainingProgram;
 use millstream_pipeline::StreamCounters;
 use millstream_runtime::Device;
-use millstream_schemas::count;
 use millstream_schemas::recipe::TrainingRecipe;
-use millstream_training::{RunRecord, Trainer, report};
+use millstream_schemas::{count, grouped};
+use millstream_training::{EndReason, RunRecord, Trainer, report};
 
 use crate::check::{Findings, left_out};
 use crate::preprocessing::Preprocessing;
@@ -22,6 +22,10 @@ pub(crate) fn write_record(folder: &RunFolder, record: &RunRecord) -> Result<(),
 /// What is worth knowing of a run beside its figures.
 pub(crate) fn notes(opened: &Opened, found: &Findings, trainer: &Trainer, counters: &StreamCounters) -> Vec<String> {
     let mut notes = trainer.history().notes();
+    if let (Some(EndReason::MaxTime), Some(time)) = (trainer.end_reason(), opened.recipe.training.max_time) {
+        let (steps, total) = (grouped(trainer.history().steps), grouped(trainer.total_steps()));
+        notes.push(format!("the time was up (`training.max_time`, {time}) after step {steps} of {total}"));
+    }
     let StreamCounters { damaged_rows, skipped, .. } = counters;
     if *damaged_rows > 0 {
         let (rows, was) = (count(*damaged_rows, "damaged row"), if *damaged_rows == 1 { "was" } else { "were" });
@@ -34,7 +38,10 @@ pub(crate) fn notes(opened: &Opened, found: &Findings, trainer: &Trainer, counte
     let evaluated = trainer.history().best_evaluation();
     if let (Some(source), Some(evaluation), Some(report)) = (&opened.evaluate, evaluated, &found.evaluate) {
         let (rows, total) = (evaluation.rows, source.dataset.rows());
-        if rows < total {
+        if opened.evaluated_rows(source) < total {
+            let total = count(total, "row");
+            notes.push(format!("evaluated on {} of {total}, the same each time (`evaluation.rows`)", grouped(rows)));
+        } else if rows < total && opened.recipe.evaluation.best_on.is_none() {
             let reasons = left_out(report, total.saturating_sub(rows + report.unlabelled + report.bad_labels), None);
             notes.push(format!("evaluated on {rows} of {}; left out are {reasons}", count(total, "row")));
         }
@@ -70,7 +77,11 @@ pub(crate) fn record(
         settings: settings(opened),
         notes,
         history: history.clone(),
-        evaluation: history.best_evaluation().filter(|_| state == RunState::Finished).cloned(),
+        evaluation: history.exported_evaluation().filter(|_| state == RunState::Finished).cloned(),
+        other_evaluations: match state {
+            RunState::Finished => history.exported_others().to_vec(),
+            RunState::UnderWay | RunState::Interrupted | RunState::Failed => Vec::new(),
+        },
     }
 }
 
@@ -88,6 +99,7 @@ fn settings(opened: &Opened) -> Vec<(String, String)> {
         ("trained", model.map(|model| json(serde_json::to_string(&model.train))).unwrap_or_default()),
         ("training data", recipe.data.train.to_string()),
         ("evaluation data", recipe.data.evaluate.as_ref().map_or_else(|| "none".into(), ToString::to_string)),
+        ("when and on what else it is measured", json(serde_json::to_string(&recipe.evaluation))),
         ("batch", recipe.data.batch.to_string()),
         ("batches in a step", recipe.training.accumulate.to_string()),
         ("epochs", recipe.training.epochs.to_string()),
@@ -104,7 +116,16 @@ fn settings(opened: &Opened) -> Vec<(String, String)> {
 /// What of a recipe stands around its optimizer, as JSON; nothing is left out that changes the weights.
 fn around(training: &TrainingRecipe) -> String {
     let value = serde_json::to_value(training).unwrap_or_default();
-    let names = ["gradient_clip_norm", "gradient_clip_value", "penalties", "average", "early_stopping"];
+    let names = [
+        "max_steps",
+        "max_time",
+        "gradient_clip_norm",
+        "gradient_clip_value",
+        "penalties",
+        "average",
+        "early_stopping",
+        "non_finite",
+    ];
     let said = names.iter().filter_map(|name| Some((*name, value.get(name).filter(|value| !value.is_null())?)));
     let said: Vec<String> = said.map(|(name, value)| format!("{name}: {value}")).collect();
     if said.is_empty() { "nothing".into() } else { said.join(", ") }
@@ -128,15 +149,22 @@ pub(crate) fn export(
     if !classes.is_empty() {
         metadata.push((labels_file::KEY.to_owned(), json(serde_json::to_string(classes))));
     }
-    if let Some(best) = &trainer.history().best {
+    let last = opened.recipe.output.last_model.then(|| metadata.clone());
+    let history = trainer.history();
+    if let Some(best) = history.best.as_ref().filter(|_| history.averaged.is_none()) {
         metadata.push(("millstream.epoch".to_owned(), (best.epoch + 1).to_string()));
-        let decides = &trainer.history().decides.name;
-        if let Some(value) = best.figure(decides) {
-            metadata.push((format!("millstream.{decides}"), value.to_string()));
-        }
     }
-    let model = program.export_with(&trainer.best_parameters()?, opened.recipe.output.adapters, &metadata)?;
+    let decides = &history.decides.name;
+    if let Some(value) = history.exported_evaluation().and_then(|evaluation| evaluation.figure(decides)) {
+        metadata.push((format!("millstream.{decides}"), value.to_string()));
+    }
+    let adapters = opened.recipe.output.adapters;
+    let model = program.export_with(&trainer.best_parameters()?, adapters, &metadata)?;
     folder.write_model(&folder.model(), &model)?;
+    if let Some(metadata) = last {
+        let model = program.export_with(&trainer.last_parameters()?, adapters, &metadata)?;
+        folder.write_model(&folder.last_model(), &model)?;
+    }
     match classes {
         [] => Ok(()),
         classes => folder.write(&folder.labels(), labels_file::to_text(classes).as_bytes()),

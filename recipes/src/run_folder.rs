@@ -1,5 +1,6 @@
 //! The folder of a run: which files it holds, whether it may be used, whether it can be gone on with.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,22 +23,29 @@ pub(crate) struct RunFolder(pub(crate) PathBuf);
 
 /// Parts of a recipe that may differ when a run goes on: they say where things are and how fast they go, not what is done.
 /// (What lies at the paths is compared: the model byte by byte, data by names, sizes, footers and labels.)
-const FREE: [&str; 10] = [
+const FREE: [&str; 12] = [
     "output",
     "data.allow_overlap",
     "data.train",
     "data.evaluate",
+    "evaluation.sets",
     "data.workers",
     "data.memory",
     "data.damaged.quarantine",
     "model.path",
     "training.device",
     "training.threads",
+    "training.max_time",
 ];
 
 impl RunFolder {
     pub(crate) fn model(&self) -> PathBuf {
         self.0.join("model.onnx")
+    }
+
+    /// The weights of the last step.
+    pub(crate) fn last_model(&self) -> PathBuf {
+        self.0.join("last.onnx")
     }
 
     pub(crate) fn labels(&self) -> PathBuf {
@@ -78,8 +86,8 @@ impl RunFolder {
     }
 
     /// What a run leaves behind, apart from what says how it began.
-    fn results(&self) -> [PathBuf; 4] {
-        [self.model(), self.labels(), self.metrics(), self.report()]
+    fn results(&self) -> [PathBuf; 5] {
+        [self.model(), self.last_model(), self.labels(), self.metrics(), self.report()]
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -149,7 +157,7 @@ impl RunFolder {
 
     /// Refuses to write over what the run is made from: a model or data under the name of a result.
     pub(crate) fn require_outside(&self, opened: &Opened) -> Result<(), RecipeError> {
-        let sources = [Some(&opened.train), opened.evaluate.as_ref()].into_iter().flatten();
+        let sources = std::iter::once(&opened.train).chain(opened.evaluation_sources());
         let data = sources.flat_map(|source| source.dataset.files()).map(|file| ("data", file.path.as_path()));
         let model = opened.recipe.model.iter().map(|model| ("model.path", model.path.as_path()));
         let ours: Vec<PathBuf> = self.files().iter().filter_map(|file| file.canonicalize().ok()).collect();
@@ -320,6 +328,8 @@ pub(crate) struct MadeOf {
     pub(crate) train: Fingerprint,
     #[serde(rename = "data.evaluate")]
     pub(crate) evaluate: Option<Fingerprint>,
+    #[serde(rename = "evaluation.sets", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) sets: BTreeMap<String, Fingerprint>,
 }
 
 impl MadeOf {
@@ -398,6 +408,7 @@ mod tests {
             model: Fingerprint::of_bytes(model.as_bytes()),
             train: Fingerprint::of_bytes(b"train"),
             evaluate: None,
+            sets: BTreeMap::new(),
         };
         let made_of = made("model");
         // A process number that no process has.
@@ -500,7 +511,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = RunFolder(folder.path().to_owned());
         let (recipe, print) = (recipe(&[]), Fingerprint::of_bytes(b"x"));
-        let made_of = MadeOf { model: print.clone(), train: print, evaluate: None };
+        let made_of = MadeOf { model: print.clone(), train: print, evaluate: None, sets: BTreeMap::new() };
         run.note(&recipe, &made_of).unwrap();
         for file in [run.recipe(), run.fingerprints()] {
             let whole = fs::read(&file).unwrap();

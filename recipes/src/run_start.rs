@@ -13,7 +13,7 @@ use crate::results;
 use crate::run::Run;
 use crate::run_folder::{LockedFolder, MadeOf, RunFolder, fixed, make_place_for};
 use crate::run_state::RunState;
-use crate::step_settings::step_settings;
+use crate::step_settings::{loop_settings, step_settings};
 use crate::stream::Stream;
 use crate::{Compiled, Event, Events, Opened, RecipeError, Resources, RowSource, StartMode};
 
@@ -176,6 +176,11 @@ fn made_of(opened: &Opened) -> Result<MadeOf, RecipeError> {
         model: opened.model.fingerprint().clone(),
         train: targets_fingerprint(&opened.train)?,
         evaluate: opened.evaluate.as_ref().map(targets_fingerprint).transpose()?,
+        sets: opened
+            .sets
+            .iter()
+            .map(|(name, source)| Ok((name.clone(), targets_fingerprint(source)?)))
+            .collect::<Result<_, RecipeError>>()?,
     })
 }
 
@@ -216,6 +221,7 @@ fn trainer_settings(opened: &Opened, folder: &RunFolder) -> TrainerSettings {
         early_stopping: training
             .early_stopping
             .map(|rule| EarlyStopping { patience: rule.patience, least_gain: rule.least_gain }),
+        loop_settings: loop_settings(&opened.recipe),
         classes: opened.train.classes().to_vec(),
         metrics: opened.metrics.clone(),
         checkpoints: Some(CheckpointSettings {

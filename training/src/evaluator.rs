@@ -8,6 +8,14 @@ use crate::{BoxError, TrainingError};
 /// Opens a fresh pass over the evaluation rows.
 pub type EvaluationBatches<'a> = dyn FnMut() -> Result<Box<dyn BatchSource + 'a>, BoxError> + 'a;
 
+/// Rows to evaluate on, under a name where there are several sets.
+pub struct EvaluationSet<'b, 'a> {
+    /// Its name.
+    pub name: &'b str,
+    /// Opens a fresh pass over its rows.
+    pub open: &'b mut EvaluationBatches<'a>,
+}
+
 /// Evaluates any model on rows with targets, by the loss and the metrics of a recipe; `progress` is told the rows done so
 /// far and may stop it by returning `false`.
 ///

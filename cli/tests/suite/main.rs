@@ -15,6 +15,7 @@ mod dataset;
 mod emulator;
 mod extension;
 mod interruption;
+mod looping;
 mod memory;
 mod names;
 mod onnx;

@@ -143,6 +143,9 @@ fn other_form(place: &str, value: &Value) -> Option<Value> {
         ("data", Value::String(path)) => json!({"train": path}),
         ("output", Value::String(folder)) => json!({"folder": folder}),
         ("data.memory", Value::Number(number)) => json!(format!("{number} MiB")),
+        ("training.max_time", Value::Number(number)) => json!(format!("{number} min")),
+        ("training.average", Value::Number(count)) => json!({"last": count}),
+        ("evaluation.every", Value::Number(steps)) => json!({"steps": steps}),
         (place, Value::Number(warmup))
             if place.starts_with("training.schedule.") && place.matches('.').count() == 2 =>
         {

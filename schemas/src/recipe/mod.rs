@@ -6,6 +6,7 @@ mod bytes;
 mod data;
 mod defaults;
 mod definitions;
+mod evaluation;
 mod fault;
 mod flow;
 #[cfg(feature = "yaml")]
@@ -33,6 +34,7 @@ mod short_forms;
 mod syntax;
 #[cfg(feature = "yaml")]
 mod text;
+mod time_span;
 mod training;
 mod transforms;
 mod warnings;
@@ -45,6 +47,7 @@ use crate::SchemaError;
 pub use bytes::ByteSize;
 pub use data::{DamagedPolicy, DataRecipe, OrderStrength, TransparencyPolicy};
 pub use definitions::Definitions;
+pub use evaluation::{EvaluationInterval, EvaluationRecipe};
 pub use fault::Fault;
 pub use flow::{flow, got};
 pub use limits::{LARGEST_BATCH, MOST_THREADS};
@@ -55,7 +58,10 @@ pub use patterns::Patterns;
 pub use placed_fault::{Excerpt, PlacedFault, WrittenAt};
 #[cfg(feature = "yaml")]
 pub use text::RecipeText;
-pub use training::{AverageRecipe, EarlyStoppingRecipe, LearningRateMultiplier, PenaltiesRecipe, TrainingRecipe};
+pub use time_span::TimeSpan;
+pub use training::{
+    AverageRecipe, EarlyStoppingRecipe, LearningRateMultiplier, NonFiniteRecipe, PenaltiesRecipe, TrainingRecipe,
+};
 pub use transforms::TransformsRecipe;
 
 /// A whole recipe.
@@ -83,6 +89,9 @@ pub struct Recipe {
     /// Optimizer, schedule, length.
     #[serde(default)]
     pub training: TrainingRecipe,
+    /// When and on what else the run is measured.
+    #[serde(default, skip_serializing_if = "EvaluationRecipe::is_usual")]
+    pub evaluation: EvaluationRecipe,
     /// Where results go.
     #[serde(default)]
     pub output: OutputRecipe,

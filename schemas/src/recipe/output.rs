@@ -13,11 +13,18 @@ pub struct OutputRecipe {
     pub checkpoint: CheckpointRecipe,
     /// Where what `model.methods` add stands in the tuned model.
     pub adapters: AdaptersOutput,
+    /// Write the weights of the last step too, as `last.onnx`, beside those that were best.
+    pub last_model: bool,
 }
 
 impl Default for OutputRecipe {
     fn default() -> Self {
-        Self { folder: "runs/run".into(), checkpoint: CheckpointRecipe::default(), adapters: AdaptersOutput::default() }
+        Self {
+            folder: "runs/run".into(),
+            checkpoint: CheckpointRecipe::default(),
+            adapters: AdaptersOutput::default(),
+            last_model: false,
+        }
     }
 }
 
@@ -32,7 +39,8 @@ pub enum AdaptersOutput {
     Unmerged,
 }
 
-/// When checkpoints are written. One is always written at the end of each epoch and when the run is interrupted.
+/// When checkpoints are written, beside the steps. One is always written at each evaluation, at the end of each epoch and
+/// when the run is interrupted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointRecipe {

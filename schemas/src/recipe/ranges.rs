@@ -3,8 +3,8 @@
 use super::Fault;
 use super::limits::{LARGEST_BATCH, MOST_THREADS};
 use super::{
-    AverageRecipe, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, ModelRecipe, PenaltiesRecipe, Recipe,
-    TrainSelection, TrainingRecipe,
+    AverageRecipe, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval, EvaluationRecipe, ModelRecipe,
+    NonFiniteRecipe, PenaltiesRecipe, Recipe, TrainSelection, TrainingRecipe,
 };
 use crate::shown;
 
@@ -18,6 +18,7 @@ pub(super) fn faults(recipe: &Recipe) -> Vec<Fault> {
     }
     check_data(&recipe.data, &mut faults);
     check_training(&recipe.training, &mut faults);
+    check_evaluation(&recipe.evaluation, &mut faults);
     let keep = recipe.output.checkpoint.keep;
     require(keep >= 1, "output.checkpoint.keep", "1 or more", keep, &mut faults);
     require_text(&recipe.output.folder.to_string_lossy(), "output.folder", &mut faults);
@@ -95,7 +96,16 @@ fn check_training(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
         Some(AverageRecipe::Swa { from }) => {
             require(is_share(from), "training.average.swa.from", "0 to below 1", from, faults);
         }
+        Some(AverageRecipe::Last(count)) => at_least_one(count as u64, "training.average.last", faults),
+        Some(AverageRecipe::Best(count)) => at_least_one(count as u64, "training.average.best", faults),
         None => {}
+    }
+    at_least_one(training.max_steps.unwrap_or(1), "training.max_steps", faults);
+    if let Some(time) = training.max_time {
+        require(time.milliseconds > 0, "training.max_time", "more than no time", time, faults);
+    }
+    if let NonFiniteRecipe::Skip { most_in_a_row } = training.non_finite {
+        at_least_one(most_in_a_row, "training.non_finite.skip.most_in_a_row", faults);
     }
     if let Some(EarlyStoppingRecipe { patience, least_gain }) = training.early_stopping {
         require(patience >= 1, "training.early_stopping.patience", "1 or more", patience, faults);
@@ -108,6 +118,36 @@ fn check_training(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
     let wanted = "`auto`, `cpu`, `cuda` or `cuda:N`";
     let device = format!("`{}`", shown(&training.device));
     require(is_device(&training.device), "training.device", wanted, device, faults);
+}
+
+fn check_evaluation(evaluation: &EvaluationRecipe, faults: &mut Vec<Fault>) {
+    match evaluation.every {
+        EvaluationInterval::Epochs(every) => at_least_one(every, "evaluation.every.epochs", faults),
+        EvaluationInterval::Steps(every) => at_least_one(every, "evaluation.every.steps", faults),
+    }
+    at_least_one(evaluation.rows.unwrap_or(1), "evaluation.rows", faults);
+    for (name, patterns) in &evaluation.sets {
+        let place = format!("evaluation.sets.{name}");
+        patterns.iter().for_each(|pattern| require_text(pattern, &place, faults));
+        require_text(name, "evaluation.sets", faults);
+        if name == EvaluationRecipe::MAIN {
+            faults.push(Fault::value(&place, "this is the name of the rows of `data.evaluate`; choose another"));
+        }
+    }
+    if let Some(name) = &evaluation.best_on
+        && name != EvaluationRecipe::MAIN
+        && !evaluation.sets.contains_key(name)
+    {
+        let names: Vec<_> = evaluation.sets.keys().map(|name| format!("`{}`", shown(name))).collect();
+        let there =
+            if names.is_empty() { "there are none".to_owned() } else { format!("there are {}", names.join(", ")) };
+        let message = format!("wanted the name of one of `evaluation.sets`, got `{}`; {there}", shown(name));
+        faults.push(Fault::value("evaluation.best_on", message));
+    }
+}
+
+fn at_least_one(value: u64, place: &str, faults: &mut Vec<Fault>) {
+    require(value >= 1, place, "1 or more", value, faults);
 }
 
 fn is_device(text: &str) -> bool {

@@ -18,6 +18,9 @@ pub(crate) struct UpdateGraph {
     pub(crate) coefficients: Vec<String>,
     /// One for each parameter.
     pub(crate) parameters: Vec<UpdateNames>,
+    /// Outputs of shape `[]`, where gradients are watched: the sum of their squares, and 0 if all of them are numbers, which
+    /// is not a number otherwise.
+    pub(crate) watched: Option<[String; 2]>,
 }
 
 /// Names of one parameter's tensors in an [`UpdateGraph`].
@@ -30,68 +33,91 @@ pub(crate) struct UpdateNames {
     pub(crate) new_state: Vec<String>,
 }
 
-/// Writes the update graph of a rule.
-///
-/// # Errors
-/// An operator that the rule uses is missing in the compiler's table.
-pub(crate) fn update_graph(
-    rule: &dyn UpdateRule,
-    entries: &[ParameterEntry],
-    clip_norm: Option<f32>,
-) -> Result<UpdateGraph, CompilerError> {
-    let mut graph = Graph::new(OPSET, OperatorCatalog::standard());
-    let coefficient_names: Vec<String> =
-        (0..rule.coefficients(0, 0.0).len()).map(|index| format!("coefficient.{index}")).collect();
-    let scalar = || TensorType::f32(Vec::<usize>::new());
-    let coefficients: Vec<ValueId> = coefficient_names.iter().map(|name| graph.input(name, scalar())).collect();
-    let mut names = Vec::new();
-    let mut values = Vec::new();
-    for (index, entry) in entries.iter().enumerate() {
-        let tensors = state_of(rule, entry);
-        let state: Vec<String> = tensors.iter().map(|tensor| format!("state.{index}.{}", tensor.name)).collect();
-        let tensor = || TensorType::f32(entry.shape.clone());
-        let gradient = graph.input(&format!("gradient.{index}"), tensor());
-        let parameter = graph.input(&format!("parameter.{index}"), tensor());
-        let of_shape = state.iter().zip(tensors);
-        let states: Vec<ValueId> =
-            of_shape.map(|(name, tensor)| graph.input(name, TensorType::f32(tensor.shape))).collect();
-        values.push((gradient, parameter, states));
-        names.push(UpdateNames {
-            gradient: format!("gradient.{index}"),
-            parameter: format!("parameter.{index}"),
-            new_parameter: format!("new.parameter.{index}"),
-            new_state: state.iter().map(|name| format!("new.{name}")).collect(),
-            state,
-        });
-    }
-    let of_weights = values.iter().zip(entries).filter(|(_, entry)| !entry.is_statistic);
-    let gradients: Vec<ValueId> = of_weights.map(|((gradient, ..), _)| *gradient).collect();
-    let scale = clip_norm.map(|limit| scale_nodes(&mut graph, &gradients, limit)).transpose()?;
-    let (mut outputs, mut output_names) = (Vec::new(), Vec::new());
-    for ((entry, names), (gradient, parameter, state)) in entries.iter().zip(&names).zip(&values) {
-        if entry.is_statistic {
-            outputs.push(graph.add("Identity", &[*gradient], &[])?);
-            output_names.push(&names.new_parameter);
-            continue;
+impl UpdateGraph {
+    /// Writes the update graph of a rule; `watches`: with outputs that tell whether all gradients are numbers.
+    ///
+    /// # Errors
+    /// An operator that the rule uses is missing in the compiler's table.
+    pub(crate) fn new(
+        rule: &dyn UpdateRule,
+        entries: &[ParameterEntry],
+        clip_norm: Option<f32>,
+        watches: bool,
+    ) -> Result<Self, CompilerError> {
+        let mut graph = Graph::new(OPSET, OperatorCatalog::standard());
+        let coefficient_names: Vec<String> =
+            (0..rule.coefficients(0, 0.0).len()).map(|index| format!("coefficient.{index}")).collect();
+        let scalar = || TensorType::f32(Vec::<usize>::new());
+        let coefficients: Vec<ValueId> = coefficient_names.iter().map(|name| graph.input(name, scalar())).collect();
+        let mut names = Vec::new();
+        let mut values = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let tensors = state_of(rule, entry);
+            let state: Vec<String> = tensors.iter().map(|tensor| format!("state.{index}.{}", tensor.name)).collect();
+            let tensor = || TensorType::f32(entry.shape.clone());
+            let gradient = graph.input(&format!("gradient.{index}"), tensor());
+            let parameter = graph.input(&format!("parameter.{index}"), tensor());
+            let of_shape = state.iter().zip(tensors);
+            let states: Vec<ValueId> =
+                of_shape.map(|(name, tensor)| graph.input(name, TensorType::f32(tensor.shape))).collect();
+            values.push((gradient, parameter, states));
+            names.push(UpdateNames {
+                gradient: format!("gradient.{index}"),
+                parameter: format!("parameter.{index}"),
+                new_parameter: format!("new.parameter.{index}"),
+                new_state: state.iter().map(|name| format!("new.{name}")).collect(),
+                state,
+            });
         }
-        let gradient = match scale {
-            Some(scale) => graph.times(*gradient, scale)?,
-            None => *gradient,
-        };
-        let facts = ParameterFacts::from(entry);
-        let inputs = NodeInputs { coefficients: &coefficients, facts, parameter: *parameter, gradient, state };
-        let (new_parameter, new_state) = rule.nodes(&mut graph, &inputs)?;
-        outputs.push(new_parameter);
-        outputs.extend(new_state);
-        output_names.push(&names.new_parameter);
-        output_names.extend(&names.new_state);
+        let of_weights = values.iter().zip(entries).filter(|(_, entry)| !entry.is_statistic);
+        let gradients: Vec<ValueId> = of_weights.map(|((gradient, ..), _)| *gradient).collect();
+        let scale = clip_norm.map(|limit| scale_nodes(&mut graph, &gradients, limit)).transpose()?;
+        let (mut outputs, mut output_names) = (Vec::new(), Vec::new());
+        for ((entry, names), (gradient, parameter, state)) in entries.iter().zip(&names).zip(&values) {
+            if entry.is_statistic {
+                outputs.push(graph.add("Identity", &[*gradient], &[])?);
+                output_names.push(&names.new_parameter);
+                continue;
+            }
+            let gradient = match scale {
+                Some(scale) => graph.times(*gradient, scale)?,
+                None => *gradient,
+            };
+            let facts = ParameterFacts::from(entry);
+            let inputs = NodeInputs { coefficients: &coefficients, facts, parameter: *parameter, gradient, state };
+            let (new_parameter, new_state) = rule.nodes(&mut graph, &inputs)?;
+            outputs.push(new_parameter);
+            outputs.extend(new_state);
+            output_names.push(&names.new_parameter);
+            output_names.extend(&names.new_state);
+        }
+        let watched = watches.then(|| ["gradients.squares", "gradients.zeros"].map(str::to_owned));
+        if let Some(names) = &watched {
+            outputs.extend(watched_nodes(&mut graph, &gradients)?);
+            output_names.extend(names);
+        }
+        // At the end: a name that is given up may be taken again by the next node.
+        for (value, name) in outputs.iter().zip(output_names) {
+            graph.rename(*value, name)?;
+        }
+        graph.set_outputs(&outputs);
+        Ok(Self { model: graph.to_onnx("update"), coefficients: coefficient_names, parameters: names, watched })
     }
-    // At the end: a name that is given up may be taken again by the next node.
-    for (value, name) in outputs.iter().zip(output_names) {
-        graph.rename(*value, name)?;
+}
+
+/// The sum of the squares of all gradients, and the sum of all gradients times 0.
+fn watched_nodes(graph: &mut Graph, gradients: &[ValueId]) -> Result<[ValueId; 2], CompilerError> {
+    let zero = graph.scalar(0.0);
+    let (mut squares, mut zeros) = (graph.scalar(0.0), graph.scalar(0.0));
+    for gradient in gradients {
+        let of_gradient = sum_of_squares_nodes(graph, *gradient)?;
+        squares = graph.plus(squares, of_gradient)?;
+        // 0 · ∞ and 0 · NaN are no numbers
+        let nothing = graph.times(*gradient, zero)?;
+        let of_gradient = sum_of_squares_nodes(graph, nothing)?;
+        zeros = graph.plus(zeros, of_gradient)?;
     }
-    graph.set_outputs(&outputs);
-    Ok(UpdateGraph { model: graph.to_onnx("update"), coefficients: coefficient_names, parameters: names })
+    Ok([graph.add("Identity", &[squares], &[])?, graph.add("Identity", &[zeros], &[])?])
 }
 
 /// min(1, limit / (‖all gradients‖ + 1e-6)).

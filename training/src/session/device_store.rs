@@ -6,7 +6,7 @@ use super::bound::OwnedTensor;
 use super::options;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
-use crate::optimizers::{StateTensor, UpdateGraph, UpdateRule, state_of, update_graph};
+use crate::optimizers::{StateTensor, UpdateGraph, UpdateRule, state_of};
 use millstream_runtime::Device;
 
 /// Parameters and state in the device's memory, updated there by a second graph.
@@ -14,12 +14,14 @@ use millstream_runtime::Device;
 /// Every tensor is there twice. An update reads one set and writes the other, then the sets change places: a buffer that is
 /// input and output of one run is silently corrupted, because the runtime does not keep the order of the file.
 ///
-/// Gradients are not looked at here, since the host would have to wait for them: parameters that are no numbers show at the
-/// next step's loss, at the end of the epoch, and before a checkpoint is written.
+/// Gradients are looked at where the graph says so: the sets do not change places then. Elsewhere parameters that are no
+/// numbers show at the next step's loss, at the end of the epoch, and before a checkpoint is written.
 pub(super) struct DeviceStore {
     sides: [Side; 2],
     current: usize,
     coefficients: Vec<OwnedTensor>,
+    /// The norm of the gradients and what is 0 if all of them are numbers, where the graph has them.
+    watched: Option<[OwnedTensor; 2]>,
     bindings: Option<[IoBinding; 2]>,
     graph: UpdateGraph,
     session: Session,
@@ -35,13 +37,11 @@ impl DeviceStore {
     pub(super) fn new(
         entries: &[ParameterEntry],
         rule: &dyn UpdateRule,
-        clip_norm: Option<f32>,
+        graph: UpdateGraph,
         allocator: &Allocator,
         device: &Device,
         threads: usize,
     ) -> Result<Self, TrainingError> {
-        let graph = update_graph(rule, entries, clip_norm)
-            .map_err(|source| TrainingError::Compile { graph: "update", source })?;
         let session = options::open(&graph.model, device, threads, "update")?.session;
         // Memory of a device is not zero when it is handed out.
         let begun = |state: &StateTensor| -> Result<OwnedTensor, TrainingError> {
@@ -59,10 +59,13 @@ impl DeviceStore {
         };
         let host = Allocator::default();
         let coefficients = graph.coefficients.iter().map(|_| OwnedTensor::f32(&host, &[]));
+        let watched = || Ok([OwnedTensor::f32(&host, &[])?, OwnedTensor::f32(&host, &[])?]);
+        let watched = graph.watched.as_ref().map(|_| watched()).transpose()?;
         Ok(Self {
             sides: [side()?, side()?],
             current: 0,
             coefficients: coefficients.collect::<Result<_, _>>()?,
+            watched,
             bindings: None,
             graph,
             session,
@@ -74,6 +77,9 @@ impl DeviceStore {
         let mut make = |from: usize| -> Result<IoBinding, TrainingError> {
             let doing = "binding the update graph";
             let mut binding = self.session.create_binding().map_err(TrainingError::session(doing))?;
+            for (name, tensor) in self.graph.watched.iter().flatten().zip(self.watched.iter_mut().flatten()) {
+                tensor.bind_output(&mut binding, name)?;
+            }
             for (index, names) in self.graph.parameters.iter().enumerate() {
                 gradients[index].bind_input(&mut binding, &names.gradient)?;
                 self.sides[from].parameters[index].bind_input(&mut binding, &names.parameter)?;
@@ -119,8 +125,16 @@ impl ParameterStore for DeviceStore {
         self.session.run_binding(binding).map_err(TrainingError::session(doing))?;
         binding.synchronize_outputs().map_err(TrainingError::session(doing))?;
         self.bindings = Some(bindings);
+        let mut norm = None;
+        if let Some([squares, zeros]) = &self.watched {
+            if zeros.values()[0] != 0.0 {
+                return Ok(Some(f64::NAN));
+            }
+            // Squares of floats may overflow where the floats themselves do not.
+            norm = Some(f64::from(squares.values()[0]).sqrt()).filter(|norm| norm.is_finite());
+        }
         self.current = 1 - self.current;
-        Ok(None)
+        Ok(norm)
     }
 
     fn parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {

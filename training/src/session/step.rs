@@ -25,6 +25,9 @@ pub struct StepSettings {
     pub penalties: Penalties,
     /// The average of the weights that is evaluated and exported in their place.
     pub averaging: Option<Averaging>,
+    /// Look at gradients where the update is nodes of a graph too, so that nothing is updated by those that are no numbers; on
+    /// the host they always are.
+    pub watch_gradients: bool,
     /// Threads of ONNX Runtime; 0 takes one for each core.
     pub threads: usize,
     /// Seed of what dropout leaves out.
@@ -139,6 +142,7 @@ impl StepRunner {
             threads: settings.threads,
             seed: settings.seed,
             clip_norm: settings.gradient_clip_norm,
+            watch_gradients: settings.watch_gradients,
             rule,
             update_on_host,
         };

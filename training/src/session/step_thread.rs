@@ -18,7 +18,7 @@ use super::scored::{Prediction, Scored};
 use super::step_outcome::StepOutcome;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
-use crate::optimizers::UpdateRule;
+use crate::optimizers::{UpdateGraph, UpdateRule};
 use millstream_runtime::{Device, DeviceKind};
 
 /// What the session's thread needs to make its tensors and to open the other sessions.
@@ -32,6 +32,7 @@ pub(super) struct Open {
     pub(super) threads: usize,
     pub(super) seed: u64,
     pub(super) clip_norm: Option<f32>,
+    pub(super) watch_gradients: bool,
     pub(super) rule: Arc<dyn UpdateRule>,
     pub(super) update_on_host: bool,
 }
@@ -39,7 +40,7 @@ pub(super) struct Open {
 impl Open {
     pub(super) fn open(self) -> Result<Step, TrainingError> {
         let Self { step: session, weights, evaluation, manifest, device, threads, .. } = self;
-        let Self { seed, clip_norm, rule, update_on_host, .. } = self;
+        let Self { seed, clip_norm, watch_gradients, rule, update_on_host, .. } = self;
         let host = Allocator::default();
         let allocator = options::device_allocator(&session, &device)?;
         let mut frozen = FrozenWeights::default();
@@ -49,7 +50,9 @@ impl Open {
         let store: Box<dyn ParameterStore> = if update_on_host {
             Box::new(HostStore::new(entries, rule.as_ref())?)
         } else {
-            Box::new(DeviceStore::new(entries, rule.as_ref(), clip_norm, &on_device, &device, threads)?)
+            let graph = UpdateGraph::new(rule.as_ref(), entries, clip_norm, watch_gradients)
+                .map_err(|source| TrainingError::Compile { graph: "update", source })?;
+            Box::new(DeviceStore::new(entries, rule.as_ref(), graph, &on_device, &device, threads)?)
         };
         let all = |entries: &[TensorEntry]| -> Result<Vec<OwnedTensor>, TrainingError> {
             entries.iter().map(|entry| OwnedTensor::of_entry(&host, entry)).collect()
@@ -260,15 +263,22 @@ impl Step {
 
     pub(super) fn update(&mut self, learning_rate: f32) -> Result<StepOutcome, TrainingError> {
         let started = Instant::now();
+        let statistics = std::mem::take(&mut self.gathered.statistics);
         let entries = &self.manifest.parameters;
         let Some(outcome) = self.gathered.mean_into(&mut self.gradients, entries)? else {
             return Ok(StepOutcome::default());
         };
-        if !outcome.loss.is_finite() {
-            return Ok(outcome);
+        let (mut updated, mut gradient_norm) = (false, None);
+        if outcome.loss.is_finite() {
+            gradient_norm = self.update_by_gradients(learning_rate)?;
+            updated = gradient_norm.is_none_or(f64::is_finite);
         }
-        let gradient_norm = self.update_by_gradients(learning_rate)?;
-        let updated = gradient_norm.is_none_or(f64::is_finite);
+        if !updated {
+            // they followed batches that are to leave no trace
+            for (index, values) in statistics {
+                self.store.set_parameter(index, &values)?;
+            }
+        }
         let seconds_in_update = started.elapsed().as_secs_f64();
         Ok(StepOutcome { updated, gradient_norm, seconds_in_update, ..outcome })
     }

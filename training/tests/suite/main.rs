@@ -7,6 +7,7 @@
 
 mod checkpoints;
 mod failures;
+mod looping;
 mod measures;
 mod prediction;
 mod references;
