@@ -112,6 +112,11 @@ fn best(places: Vec<String>, value: &Value, recipe: &Value, shape: &Shape) -> Ve
             fitting.retain(|place| !of_all(place) || place.starts_with(&of_one));
         }
     }
+    // `epochs` by itself is the length of a run, and seldom that of an interval
+    let is_seldom = |place: &String| ["evaluation.every.", "training.average."].iter().any(|of| place.starts_with(of));
+    if !fitting.iter().all(is_seldom) {
+        fitting.retain(|place| !is_seldom(place));
+    }
     fitting.truncate(MOST_PLACES);
     fitting
 }
