@@ -127,7 +127,7 @@ pub(crate) struct RecipeArguments {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  millstream train recipe.yaml\n  millstream train recipe.yaml --set training.epochs=3 \
-    --output runs/short\n  millstream train recipe.yaml --resume"
+    --output runs/short\n  millstream train recipe.yaml --dry-run\n  millstream train recipe.yaml --resume"
 )]
 pub(crate) struct Train {
     #[command(flatten)]
@@ -144,6 +144,9 @@ pub(crate) struct Train {
     /// Write the compiled training step as well, as `compile` does, to look at or to run elsewhere
     #[arg(long)]
     pub(crate) keep_graph: bool,
+    /// Put one batch through everything (reading, a step, evaluation, export) and leave nothing behind
+    #[arg(long, conflicts_with_all = ["resume", "overwrite", "keep_graph"])]
+    pub(crate) dry_run: bool,
 }
 
 /// Say what a recipe would do, without doing it

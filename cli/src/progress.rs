@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use millstream::recipes::{Event, Events};
-use millstream::schemas::{count, decimal, grouped, shown_path};
+use millstream::schemas::{count, decimal, grouped, shown, shown_path};
 use millstream::training::metrics::{FigureKind, Figures};
 
 use crate::arguments::Global;
@@ -49,7 +49,8 @@ struct OneLine {
 impl Events for OneLine {
     fn event(&mut self, event: &Event) {
         let Some(status) = Status::of(event, self.told.total_steps) else {
-            if matches!(event, Event::Evaluated { .. } | Event::StartEvaluated { .. }) {
+            if matches!(event, Event::Evaluated { .. } | Event::StartEvaluated { .. } | Event::AverageEvaluated { .. })
+            {
                 // What it said of the evaluation is over.
                 screen::clear();
                 self.drawn = None;
@@ -123,14 +124,28 @@ impl Told {
             Event::StartEvaluated { loss, figures } => {
                 tell(&format!("before training: {}", self.figures(figures, *loss)));
             }
-            Event::Evaluated { epoch, epochs, loss, figures, best, better_than_start, .. } => {
+            Event::Evaluated { step, epoch, epochs, ends_epoch, loss, figures, sets, best, better_than_start } => {
                 let best = match (best, better_than_start) {
                     (true, _) => format!(", {}", Meaning::Good.message("the best so far")),
                     (_, false) => format!(", {}", Meaning::Warning.message("no better than before training")),
                     _ => String::new(),
                 };
-                tell(&format!("epoch {epoch}/{epochs}: {}{best}", self.figures(figures, *loss)));
+                let place = match ends_epoch {
+                    true => format!("epoch {epoch}/{epochs}"),
+                    false => format!("step {} (epoch {epoch}/{epochs})", grouped(*step)),
+                };
+                tell(&format!("{place}: {}{best}", self.figures(figures, *loss)));
+                for (name, found) in sets {
+                    tell(&format!("  on {}: {}", shown(name), self.figures(&found.figures, found.loss)));
+                }
             }
+            Event::AverageEvaluated { steps, loss, figures } => {
+                tell(&format!("the mean of {}: {}", count(steps.len(), "state"), self.figures(figures, *loss)));
+            }
+            Event::UpdateSkipped { step, rows, in_a_row, skipped } => warn(&format!(
+                "the update of step {} was no numbers and is left out, {rows} ({in_a_row} in a row, {skipped} in the run)",
+                grouped(*step)
+            )),
             Event::Note { message } => tell(&format!("note: {}", harmless(message))),
             Event::Warning { message } => warn(message),
             _ => {}

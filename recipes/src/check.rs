@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use millstream_compiler::{CompilerError, MixedPrecision, ModelReport, TrainingProgram, describe};
@@ -10,7 +11,7 @@ use millstream_training::check_kernels;
 use serde::Serialize;
 
 use crate::class_count::empty_classes;
-use crate::data_report::{DataReport, DataReports};
+use crate::data_report::{DataReport, DataReports, data_report};
 use crate::error::with_causes;
 use crate::precision::in_precision;
 use crate::run_folder::RunFolder;
@@ -27,6 +28,10 @@ pub struct CheckReport {
     pub train: DataReport,
     /// Rows to evaluate on.
     pub evaluate: Option<DataReport>,
+    /// Other sets to evaluate on, by their names, with their rows.
+    pub sets: BTreeMap<String, u64>,
+    /// Evaluations of the whole run, of which the first is before the first step; 0 without rows to evaluate on.
+    pub evaluations: u64,
     /// The model's input; the transforms end at its size.
     pub inputs: Vec<TensorSpec>,
     /// Layers with what is trained, operators with their coverage.
@@ -182,6 +187,8 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         stages,
         steps_per_epoch: opened.steps_per_epoch(),
         total_steps: opened.total_steps(),
+        sets: opened.sets.iter().map(|(name, source)| (name.clone(), source.dataset.rows())).collect(),
+        evaluations: opened.evaluations(),
         memory,
         train,
         evaluate,
@@ -233,6 +240,13 @@ pub(crate) fn findings(opened: &Opened) -> Result<Findings, RecipeError> {
         let (of_labels, problem) = label_findings(split, report, &data.damaged);
         warnings.extend(of_labels);
         problems.extend(problem.map(|problem| (place, problem)));
+    }
+    for (name, source) in &opened.sets {
+        let Some(patterns) = opened.recipe.evaluation.sets.get(name) else { continue };
+        let report = data_report(patterns, source)?;
+        let (of_labels, problem) = label_findings(&format!("evaluation set `{}`", shown(name)), &report, &data.damaged);
+        warnings.extend(of_labels);
+        problems.extend(problem.map(|problem| ("evaluation.sets", problem)));
     }
     for (split, place, source) in
         [("training", "data.train", Some(&opened.train)), ("evaluation", "data.evaluate", opened.evaluate.as_ref())]

@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use millstream_training::EpochEvaluation;
 use millstream_training::metrics::{FigureKind, Figures};
 use serde::Serialize;
 
@@ -102,19 +104,45 @@ pub enum Event {
     Evaluated {
         /// Steps done.
         step: u64,
-        /// Epoch, from 1.
+        /// Epoch that is under way or ends there, from 1.
         epoch: u64,
         /// Epochs of the whole run.
         epochs: u64,
+        /// Whether it is at the end of the epoch.
+        ends_epoch: bool,
         /// Mean loss.
         loss: f64,
         /// The other figures; in JSON beside the loss, by their names.
         #[serde(flatten)]
         figures: Figures,
+        /// What was found on the other evaluation sets, by their names.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        sets: BTreeMap<String, EpochEvaluation>,
         /// Whether it is the best so far, and better than before the first step.
         best: bool,
         /// Whether it is better than before the first step.
         better_than_start: bool,
+    },
+    /// The mean of several states, which is exported, was evaluated.
+    AverageEvaluated {
+        /// The steps after which the states were.
+        steps: Vec<u64>,
+        /// Mean loss.
+        loss: f64,
+        /// The other figures; in JSON beside the loss, by their names.
+        #[serde(flatten)]
+        figures: Figures,
+    },
+    /// An update was left out because its loss or gradients were no numbers.
+    UpdateSkipped {
+        /// Number of the step that it would have been, from 1.
+        step: u64,
+        /// The rows that it was to be made of, the first few of them.
+        rows: String,
+        /// Updates that were left out one after the other.
+        in_a_row: u64,
+        /// Updates that were left out in the run.
+        skipped: u64,
     },
     /// A checkpoint is on the disk.
     Saved {
@@ -176,11 +204,12 @@ impl Stop {
     }
 }
 
-/// What the trainer says, in the words of this crate.
+/// What the trainer says, in the words of this crate. `totals`: rows of an evaluation before the first step, and of one after
+/// it.
 pub(crate) fn translate(
     event: &millstream_training::Event<'_>,
     steps: &mut u64,
-    total: u64,
+    totals: [u64; 2],
     epochs: u64,
 ) -> Option<Event> {
     use millstream_training::Event as Told;
@@ -201,7 +230,9 @@ pub(crate) fn translate(
         }
         Told::EvaluationBatch { epoch, rows, seconds, seconds_of_steps, evaluations_left } => {
             let samples_per_second = *rows as f64 / seconds.max(1e-9);
-            let rows_left = total.saturating_sub(*rows).saturating_add(total.saturating_mul(*evaluations_left));
+            let [of_start, of_others] = totals;
+            let total = if epoch.is_some() { of_others } else { of_start };
+            let rows_left = total.saturating_sub(*rows).saturating_add(of_others.saturating_mul(*evaluations_left));
             Event::Evaluating {
                 epoch: epoch.map(|epoch| epoch + 1),
                 epochs: epoch.map(|_| epochs),
@@ -214,14 +245,27 @@ pub(crate) fn translate(
         Told::StartEvaluated { evaluation } => {
             Event::StartEvaluated { loss: evaluation.loss, figures: evaluation.figures.clone() }
         }
-        Told::Evaluated { epoch, evaluation, best, better_than_start } => Event::Evaluated {
+        Told::Evaluated { epoch, ends_epoch, evaluation, others, best, better_than_start } => Event::Evaluated {
             step: *steps,
             epoch: epoch + 1,
             epochs,
+            ends_epoch: *ends_epoch,
+            sets: others.iter().map(|set| (set.name.clone(), (&set.evaluation).into())).collect(),
             loss: evaluation.loss,
             figures: evaluation.figures.clone(),
             best: *best,
             better_than_start: *better_than_start,
+        },
+        Told::AverageEvaluated(averaged) => Event::AverageEvaluated {
+            steps: averaged.steps.clone(),
+            loss: averaged.evaluation.loss,
+            figures: averaged.evaluation.figures.clone(),
+        },
+        Told::UpdateSkipped { step, rows, skipped, .. } => Event::UpdateSkipped {
+            step: *step,
+            rows: rows.to_string(),
+            in_a_row: skipped.in_a_row,
+            skipped: skipped.total,
         },
         Told::Warning { message } => Event::Warning { message: message.to_string() },
         Told::CheckpointSaved { path, step, .. } => Event::Saved { checkpoint: path.to_path_buf(), step: *step },

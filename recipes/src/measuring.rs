@@ -93,7 +93,7 @@ impl Measuring {
         notes.extend(overlap::copies(&source.dataset)?);
         // Rows to train on need not be there any more; where they are, measuring them is told.
         if let Ok(train) = Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train) {
-            notes.extend(overlap::of_files(&train, &source.dataset, true)?);
+            notes.extend(overlap::of_files(&train, &source.dataset, place, true)?);
         }
         require_inputs(model, &source.spec("transforms.evaluate", recipe.seed, 1)?, "transforms.evaluate")?;
         let mut warnings = Preprocessing::differences(model, &recipe.data, &recipe.transforms.evaluate);

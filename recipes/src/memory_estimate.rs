@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::Opened;
 use crate::model_inputs::longest;
-use crate::step_settings::step_settings;
+use crate::step_settings::{loop_settings, step_settings};
 
 /// The process itself with ONNX Runtime loaded, as measured on Linux.
 const PROCESS: u64 = 62 << 20;
@@ -42,8 +42,9 @@ impl MemoryEstimate {
         let trained = 4 * program.trained as u64;
         let remembered = 4 * step_settings(opened).numbers_remembered(&program.manifest.parameters) as u64;
         let held = program.constant_bytes();
-        // first values, those at work, and the best so far
-        let copies = 2 + u64::from(opened.evaluate.is_some());
+        // first values, those at work, the best so far, and those that are averaged
+        let averaged = loop_settings(&opened.recipe).average.map_or(0, |average| average.count() as u64);
+        let copies = 2 + u64::from(opened.evaluate.is_some()) + averaged;
         let weights = held + copies * trained + SESSION_COPIES * (step + evaluation);
         // gradients of several batches are added up beside those of one
         let gathered = if opened.recipe.training.accumulate > 1 { trained } else { 0 };
@@ -75,7 +76,7 @@ fn stream(opened: &Opened) -> u64 {
         .map(|tensor| tensor.most_elements.saturating_mul(tensor.element_type.bytes()) as u64)
         .fold(0, u64::saturating_add);
     let batches = row.saturating_mul(opened.spec.capacity as u64).saturating_mul(BATCHES);
-    let sources = [Some(&opened.train), opened.evaluate.as_ref()].into_iter().flatten();
+    let sources = std::iter::once(&opened.train).chain(opened.evaluation_sources());
     let mut files = HashMap::new();
     for file in sources.flat_map(|source| source.dataset.files()) {
         files.insert(&file.path, file.row_groups.iter().map(|group| group.uncompressed).sum::<u64>());

@@ -6,7 +6,7 @@ use millstream_compiler::graph::TensorType;
 use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SharedResources, SplitRole, StreamOptions};
-use millstream_schemas::recipe::{AdapterFormat, OrderStrength};
+use millstream_schemas::recipe::{AdapterFormat, AverageRecipe, EvaluationInterval, EvaluationRecipe, OrderStrength};
 use millstream_schemas::{
     AxisLength, BatchSpec, Choice, ElementType, Recipe, Standardization, TensorRole, count, shown,
 };
@@ -26,7 +26,7 @@ use crate::model_choices::ModelChoices;
 use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
-use crate::{Catalogs, RecipeError, RowSource, freezing, labels_file, overlap, parameter_groups};
+use crate::{Catalogs, RecipeError, RowSource, evaluation_sets, freezing, labels_file, overlap, parameter_groups};
 
 /// Methods whose adapters a run writes at most.
 pub(crate) const MOST_METHODS: usize = 8;
@@ -45,6 +45,8 @@ pub struct OpenedParts {
     pub train: RowSource,
     /// Rows to evaluate on.
     pub evaluate: Option<RowSource>,
+    /// Other sets of such rows, by their names.
+    pub sets: Vec<(String, RowSource)>,
     /// The pretrained model.
     pub model: Arc<Model>,
     /// What the batches hold.
@@ -103,6 +105,7 @@ impl Opened {
         let [train_chain, evaluate_chain] =
             chains.map(|(place, specs)| Chain::parse_from(&catalogs.transforms, place, specs));
         let (train_chain, evaluate_chain) = (train_chain?, evaluate_chain?);
+        let set_chain = evaluate_chain.clone();
         let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, catalogs)?;
         let LogChoices { logs } = LogChoices::of(&recipe.output, catalogs)?;
         let metrics = metrics.with_memory(recipe.data.memory.0);
@@ -136,13 +139,15 @@ impl Opened {
                 align(&mut source, train.classes(), "the training data", "data.evaluate")?;
                 source.encoders = source.encoders.relearned(&source.dataset, &train.encoders.learned())?;
                 notes.extend(places(&source, "data.evaluate")?);
-                notes.extend(overlap::of_files(&train.dataset, &source.dataset, recipe.data.allow_overlap)?);
+                let (place, allowed) = ("data.evaluate", recipe.data.allow_overlap);
+                notes.extend(overlap::of_files(&train.dataset, &source.dataset, place, allowed)?);
                 Some(source)
             }
         };
+        let sets = evaluation_sets::open(recipe, &wanted, &train, &set_chain, &mut notes)?;
         let spec = train.spec("transforms.train", recipe.seed, recipe.data.batch)?;
         require_inputs(&model, &spec, "transforms.train")?;
-        if let Some(source) = &evaluate {
+        for source in evaluate.iter().chain(sets.iter().map(|(_, source)| source)) {
             let of_evaluation = source.spec("transforms.evaluate", recipe.seed, recipe.data.batch)?;
             require_inputs(&model, &of_evaluation, "transforms.evaluate")?;
             require_same(&spec, &of_evaluation)?;
@@ -151,6 +156,7 @@ impl Opened {
             recipe: recipe.clone(),
             train,
             evaluate,
+            sets,
             model,
             spec,
             head,
@@ -204,21 +210,55 @@ impl OpenedParts {
         let (reads, evaluation) = (self.loss.reads(), &self.recipe.evaluation);
         let plan = EvaluationPlan::of(&self.recipe, reads, None, &self.catalogs)?;
         plan.check_classes(reads, self.train.classes().len())?;
-        if self.evaluate.is_none() && !evaluation.is_usual() {
+        if self.evaluate.is_some() {
+            return Ok(());
+        }
+        if !evaluation.is_usual() {
             let message = "there are no rows to measure on; state `data.evaluate`, or leave it out";
             return Err(RecipeError::mismatch("evaluation", message));
         }
+        let training = &self.recipe.training;
+        let averages = matches!(training.average, Some(AverageRecipe::Last(_) | AverageRecipe::Best(_)));
+        let gains = "nothing tells whether the run gets better";
+        let states = "it takes states that were evaluated, and there is nothing to evaluate on";
         let needs = [
-            ("training.early_stopping", self.recipe.training.early_stopping.is_some()),
-            ("training.schedule", self.schedule.plateau().is_some()),
+            ("training.early_stopping", training.early_stopping.is_some(), gains),
+            ("training.schedule", self.schedule.plateau().is_some(), gains),
+            ("training.average", averages, states),
         ];
-        match needs.into_iter().find(|(_, needs)| *needs && self.evaluate.is_none()) {
+        match needs.into_iter().find(|(_, needs, _)| *needs) {
             None => Ok(()),
-            Some((place, _)) => {
-                let message = "nothing tells whether the run gets better; state `data.evaluate`".to_owned();
-                Err(RecipeError::mismatch(place, message))
-            }
+            Some((place, _, message)) => Err(RecipeError::mismatch(place, format!("{message}; state `data.evaluate`"))),
         }
+    }
+
+    /// How often a run that goes on to its end evaluates, the time before its first step included.
+    pub(crate) fn evaluations(&self) -> u64 {
+        let steps = self.total_steps();
+        let after = match self.recipe.evaluation.every {
+            EvaluationInterval::Steps(every) => steps.div_ceil(every.max(1)),
+            EvaluationInterval::Epochs(every) => steps.div_ceil(self.steps_per_epoch().max(1)).div_ceil(every.max(1)),
+        };
+        if self.evaluate.is_some() { after.saturating_add(1) } else { 0 }
+    }
+
+    /// All sets of rows to evaluate on with their names, the one that decides first.
+    pub fn evaluation_sets(&self) -> Vec<(&str, &RowSource)> {
+        let main = self.evaluate.iter().map(|source| (EvaluationRecipe::MAIN, source));
+        let mut sets: Vec<_> = main.chain(self.sets.iter().map(|(name, source)| (name.as_str(), source))).collect();
+        let decides = self.recipe.evaluation.best_on.as_deref().unwrap_or(EvaluationRecipe::MAIN);
+        sets.sort_by_key(|(name, _)| *name != decides);
+        sets
+    }
+
+    /// How many rows of a set an evaluation takes.
+    pub(crate) fn evaluated_rows(&self, source: &RowSource) -> u64 {
+        let (rows, batch) = (source.dataset.rows(), self.recipe.data.batch.max(1) as u64);
+        self.recipe.evaluation.rows.map_or(rows, |limit| limit.next_multiple_of(batch).min(rows))
+    }
+
+    pub(crate) fn evaluation_sources(&self) -> impl Iterator<Item = &RowSource> {
+        self.evaluate.iter().chain(self.sets.iter().map(|(_, source)| source))
     }
 
     /// What the data hold.
@@ -248,7 +288,8 @@ impl OpenedParts {
 
     /// Training steps of the whole run.
     pub fn total_steps(&self) -> u64 {
-        self.steps_per_epoch().saturating_mul(self.recipe.training.epochs)
+        let of_epochs = self.steps_per_epoch().saturating_mul(self.recipe.training.epochs);
+        self.recipe.training.max_steps.map_or(of_epochs, |most| most.min(of_epochs))
     }
 
     /// What the model is compiled into.
@@ -374,10 +415,11 @@ impl OpenedParts {
     /// The evaluation data cannot be streamed.
     pub fn train_stream(&self, shared: Option<&SharedResources>) -> Result<StreamOptions, PipelineError> {
         let data = &self.recipe.data;
-        let beside = match (&self.evaluate, self.evaluate_stream(shared)) {
-            (Some(source), Some(options)) => Beside::Later(options.least_memory(&source.dataset)?),
-            _ => Beside::Nothing,
-        };
+        let mut least = None;
+        for source in self.evaluation_sources() {
+            least = least.max(Some(self.stream_of(source, shared).least_memory(&source.dataset)?));
+        }
+        let beside = least.map_or(Beside::Nothing, Beside::Later);
         Ok(StreamOptions {
             epochs: self.recipe.training.epochs,
             drop_last: data.drop_last,
@@ -389,9 +431,17 @@ impl OpenedParts {
 
     /// How the evaluation rows are streamed, if there are any; beside the training stream when there is one.
     pub fn evaluate_stream(&self, shared: Option<&SharedResources>) -> Option<StreamOptions> {
-        let source = self.evaluate.as_ref()?;
-        let order = OrderStrength::Sequential;
-        Some(StreamOptions { shared: shared.cloned(), ..stream_options(&self.recipe, source, order) })
+        Some(self.stream_of(self.evaluate.as_ref()?, shared))
+    }
+
+    /// How rows to evaluate on are streamed: in order, or where only some are taken drawn from all of them, since files may be
+    /// sorted by class.
+    pub(crate) fn stream_of(&self, source: &RowSource, shared: Option<&SharedResources>) -> StreamOptions {
+        let takes_all = self.evaluated_rows(source) == source.dataset.rows();
+        let order = if takes_all { OrderStrength::Sequential } else { OrderStrength::Global };
+        let all = stream_options(&self.recipe, source, order);
+        let group_by_length = if takes_all { all.group_by_length } else { Some(false) };
+        StreamOptions { shared: shared.cloned(), group_by_length, ..all }
     }
 }
 

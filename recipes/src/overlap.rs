@@ -12,16 +12,22 @@ const MOST_BYTES: u64 = 4 << 30;
 const MOST_NAMED: usize = 3;
 
 /// Refuses files that are on both sides, unless that was asked for; then says so.
-pub(crate) fn of_files(train: &Dataset, evaluate: &Dataset, allowed: bool) -> Result<Option<String>, RecipeError> {
+/// `place` names the rows to evaluate on.
+pub(crate) fn of_files(
+    train: &Dataset,
+    evaluate: &Dataset,
+    place: &str,
+    allowed: bool,
+) -> Result<Option<String>, RecipeError> {
     let shared = train.shared_files(evaluate)?;
     if shared.is_empty() {
         return Ok(None);
     }
     let described = describe(&shared, evaluate.files().len());
     match allowed {
-        true => Ok(Some(format!("data.evaluate: {described}: rows that are trained on are measured"))),
+        true => Ok(Some(format!("{place}: {described}: rows that are trained on are measured"))),
         false => Err(RecipeError::mismatch(
-            "data.evaluate",
+            place,
             format!(
                 "{described}, and how well a model does on rows that it was trained on says nothing of others; name other \
                  files, or ask for it by `data.allow_overlap: true`"

@@ -3,9 +3,9 @@
 use millstream_compiler::TrainingProgram;
 use millstream_pipeline::StreamCounters;
 use millstream_runtime::Device;
-use millstream_schemas::count;
 use millstream_schemas::recipe::{EvaluationRecipe, TrainingRecipe};
-use millstream_training::{RunRecord, Trainer, report};
+use millstream_schemas::{count, grouped};
+use millstream_training::{EndReason, RunRecord, Trainer, report};
 
 use crate::calibrated::Calibrated;
 use crate::check::{Findings, left_out};
@@ -23,6 +23,10 @@ pub(crate) fn write_record(folder: &RunFolder, record: &RunRecord) -> Result<(),
 /// What is worth knowing of a run beside its figures.
 pub(crate) fn notes(opened: &Opened, found: &Findings, trainer: &Trainer, counters: &StreamCounters) -> Vec<String> {
     let mut notes = trainer.history().notes();
+    if let (Some(EndReason::MaxTime), Some(time)) = (trainer.end_reason(), opened.recipe.training.max_time) {
+        let (steps, total) = (grouped(trainer.history().steps), grouped(trainer.total_steps()));
+        notes.push(format!("the time was up (`training.max_time`, {time}) after step {steps} of {total}"));
+    }
     let StreamCounters { damaged_rows, skipped, .. } = counters;
     if *damaged_rows > 0 {
         let (rows, was) = (count(*damaged_rows, "damaged row"), if *damaged_rows == 1 { "was" } else { "were" });
@@ -35,7 +39,10 @@ pub(crate) fn notes(opened: &Opened, found: &Findings, trainer: &Trainer, counte
     let evaluated = trainer.history().best_evaluation();
     if let (Some(source), Some(evaluation), Some(report)) = (&opened.evaluate, evaluated, &found.evaluate) {
         let (rows, total) = (evaluation.rows, source.dataset.rows());
-        if rows < total {
+        if opened.evaluated_rows(source) < total {
+            let total = count(total, "row");
+            notes.push(format!("evaluated on {} of {total}, the same each time (`evaluation.rows`)", grouped(rows)));
+        } else if rows < total && opened.recipe.evaluation.best_on.is_none() {
             let reasons = left_out(report, total.saturating_sub(rows + report.unlabelled + report.bad_labels), None);
             notes.push(format!("evaluated on {rows} of {}; left out are {reasons}", count(total, "row")));
         }
@@ -71,7 +78,11 @@ pub(crate) fn record(
         settings: settings(opened),
         notes,
         history: history.clone(),
-        evaluation: history.best_evaluation().filter(|_| state == RunState::Finished).cloned(),
+        evaluation: history.exported_evaluation().filter(|_| state == RunState::Finished).cloned(),
+        other_evaluations: match state {
+            RunState::Finished => history.exported_others().to_vec(),
+            RunState::UnderWay | RunState::Interrupted | RunState::Failed => Vec::new(),
+        },
     }
 }
 
@@ -98,7 +109,7 @@ fn settings(opened: &Opened) -> Vec<(String, String)> {
         ("seed", recipe.seed.to_string()),
         ("transforms in training", chain(&recipe.transforms.train)),
         ("transforms in evaluation", chain(&recipe.transforms.evaluate)),
-        ("measured and fitted at the end", evaluation(&recipe.evaluation)),
+        ("how it is measured, and what is fitted", evaluation(&recipe.evaluation)),
     ];
     rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -107,6 +118,8 @@ fn settings(opened: &Opened) -> Vec<(String, String)> {
 fn around(training: &TrainingRecipe) -> String {
     let value = serde_json::to_value(training).unwrap_or_default();
     let names = [
+        "max_steps",
+        "max_time",
         "gradient_clip_norm",
         "gradient_clip_value",
         "penalties",
@@ -116,6 +129,7 @@ fn around(training: &TrainingRecipe) -> String {
         "head_first",
         "unfreeze",
         "freeze",
+        "non_finite",
     ];
     let said = names.iter().filter_map(|name| Some((*name, value.get(name).filter(|value| !value.is_null())?)));
     let said: Vec<String> = said.map(|(name, value)| format!("{name}: {value}")).collect();
@@ -123,7 +137,7 @@ fn around(training: &TrainingRecipe) -> String {
 }
 
 fn evaluation(evaluation: &EvaluationRecipe) -> String {
-    if evaluation.is_usual() { "nothing more".into() } else { serde_json::to_string(evaluation).unwrap_or_default() }
+    if evaluation.is_usual() { "as usual".into() } else { serde_json::to_string(evaluation).unwrap_or_default() }
 }
 
 /// Writes `model.onnx` and, of classes, `labels.txt`. The same run gives the same bytes: nothing of time or place is in them.
@@ -145,12 +159,14 @@ pub(crate) fn export(
     if !classes.is_empty() {
         metadata.push((labels_file::KEY.to_owned(), json(serde_json::to_string(classes))));
     }
-    if let Some(best) = &trainer.history().best {
+    let last = opened.recipe.output.last_model.then(|| metadata.clone());
+    let history = trainer.history();
+    if let Some(best) = history.best.as_ref().filter(|_| history.averaged.is_none()) {
         metadata.push(("millstream.epoch".to_owned(), (best.epoch + 1).to_string()));
-        let decides = &trainer.history().decides.name;
-        if let Some(value) = best.figure(decides) {
-            metadata.push((format!("millstream.{decides}"), value.to_string()));
-        }
+    }
+    let decides = &history.decides.name;
+    if let Some(value) = history.exported_evaluation().and_then(|evaluation| evaluation.figure(decides)) {
+        metadata.push((format!("millstream.{decides}"), value.to_string()));
     }
     metadata.extend(calibrated.metadata());
     let (parameters, adapters) = (trainer.best_parameters()?, opened.recipe.output.adapters);
@@ -159,6 +175,10 @@ pub(crate) fn export(
         None => program.export_with(&parameters, adapters, &metadata)?,
     };
     folder.write_model(&folder.model(), &model)?;
+    if let Some(metadata) = last {
+        let model = program.export_with(&trainer.last_parameters()?, adapters, &metadata)?;
+        folder.write_model(&folder.last_model(), &model)?;
+    }
     for format in &opened.recipe.output.adapter_files {
         adapter_output::write(opened, folder, program, (&parameters, &metadata), *format)?;
     }

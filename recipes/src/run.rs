@@ -7,7 +7,8 @@ use millstream_runtime::Device;
 use millstream_schemas::TrainingManifest;
 use millstream_training::logs::Logs;
 use millstream_training::{
-    BatchSource, BoxError, Ending, EvaluationBatches, History, Observer, RunRecord, Trainer, TrainingError, Until,
+    BatchSource, BoxError, Ending, EvaluationBatches, EvaluationSet, History, Observer, RunRecord, Trainer,
+    TrainingError, Until,
 };
 use serde::Serialize;
 
@@ -190,14 +191,16 @@ impl Run {
 
     fn train(&mut self, until: Until, events: &mut dyn Events, stop: &Stop) -> Result<Ending, RecipeError> {
         let opened = self.compiled.opened();
-        let total = opened.evaluate.as_ref().map_or(0, |source| source.dataset.rows());
+        let sets = opened.evaluation_sets();
+        let rows: Vec<u64> = sets.iter().map(|(_, source)| opened.evaluated_rows(source)).collect();
+        let totals = [rows.first().copied().unwrap_or(0), rows.iter().sum()];
         let mut step = self.trainer.history().steps;
         let epochs = opened.recipe.training.epochs;
         let logs = &mut self.logs;
         let mut observer = |event: &millstream_training::Event<'_>| {
             logs.observe(event);
             tell(logs, events);
-            if let Some(event) = translate(event, &mut step, total, epochs) {
+            if let Some(event) = translate(event, &mut step, totals, epochs) {
                 events.event(&event);
             }
         };
@@ -205,22 +208,26 @@ impl Run {
         let skipped = RefCell::new(None);
         let shared = self.resources.as_ref().map(Resources::streams);
         let (trainer, stream) = (&mut self.trainer, &mut self.stream);
-        let ending = match (&opened.evaluate, opened.evaluate_stream(shared)) {
-            (Some(source), Some(options)) => {
-                // Training stands still meanwhile: both streams have one ceiling.
-                let options = StreamOptions { beside: Beside::Stream(stream.0.monitor()), ..options };
-                let mut open = || -> Result<Box<dyn BatchSource + '_>, BoxError> {
-                    let stream = Stream::open(&source.dataset, options.clone(), None)?;
-                    Ok(Box::new(Watched { stream, skipped: &skipped }))
-                };
-                let open: &mut EvaluationBatches<'_> = &mut open;
-                trainer.advance(until, stream, Some(open), &mut observer, &stopping)
-            }
-            _ => trainer.advance(until, stream, None, &mut observer, &stopping),
-        };
+        let batch = opened.recipe.data.batch.max(1) as u64;
+        let mut opens: Vec<(&str, Box<EvaluationBatches<'_>>)> = Vec::new();
+        for ((name, source), rows) in sets.into_iter().zip(rows) {
+            // Training stands still meanwhile: both streams have one ceiling.
+            let beside = Beside::Stream(stream.0.monitor());
+            let options = StreamOptions { beside, ..opened.stream_of(source, shared) };
+            let left = if rows < source.dataset.rows() { rows.div_ceil(batch) } else { u64::MAX };
+            let skipped = &skipped;
+            let open = move || -> Result<Box<dyn BatchSource + '_>, BoxError> {
+                let stream = Stream::open(&source.dataset, options.clone(), None)?;
+                Ok(Box::new(Watched { stream, left, skipped }))
+            };
+            opens.push((name, Box::new(open)));
+        }
+        let mut sets: Vec<EvaluationSet<'_, '_>> =
+            opens.iter_mut().map(|(name, open)| EvaluationSet { name, open: &mut **open }).collect();
+        let ending = trainer.advance_with(until, stream, &mut sets, &mut observer, &stopping);
         let found = self.compiled.findings();
         ending.map_err(|error| match (error, &found.evaluate) {
-            (TrainingError::NothingLabelled, Some(report)) => {
+            (TrainingError::NothingLabelled, Some(report)) if opened.sets.is_empty() => {
                 no_usable_row("data.evaluate", report, skipped.borrow().as_ref())
             }
             (error, _) => error.into(),
@@ -233,7 +240,7 @@ impl Run {
         let mut observer = |event: &millstream_training::Event<'_>| {
             logs.observe(event);
             tell(logs, events);
-            if let Some(event) = translate(event, &mut step, 0, epochs) {
+            if let Some(event) = translate(event, &mut step, [0, 0], epochs) {
                 events.event(&event);
             }
         };
@@ -303,10 +310,20 @@ impl Run {
             interrupted,
             checkpoint: self.trainer.newest_checkpoint().map(Path::to_owned),
             model: (!interrupted).then(|| self.folder.model()),
+            last_model: (!interrupted && self.compiled.opened().recipe.output.last_model)
+                .then(|| self.folder.last_model()),
             steps: history.steps,
-            epoch: history.best.as_ref().filter(|_| !interrupted).map(|best| best.epoch + 1),
+            epoch: history
+                .best
+                .as_ref()
+                .filter(|_| !interrupted && history.averaged.is_none())
+                .map(|best| best.epoch + 1),
+            best: history.place_of_best().filter(|_| !interrupted),
+            averaged: history.averaged.as_ref().filter(|_| !interrupted).map(|averaged| averaged.steps.clone()),
+            skipped_updates: history.skipped_updates.total,
             evaluation: record.evaluation,
             calibrated: ended.map(|ended| ended.calibrated).unwrap_or_default(),
+            other_evaluations: record.other_evaluations,
             figures: self.compiled.opened().metrics.figures(),
             classes: record.classes,
             trained: program.trained,

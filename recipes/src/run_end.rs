@@ -47,7 +47,7 @@ impl RunEnd<'_> {
         let mut ended = Ended::default();
         write(&ended.calibrated)?;
         let recipe = &self.opened.recipe;
-        if recipe.evaluation.is_usual() {
+        if recipe.evaluation.is_usual_at_end() {
             return Ok(Some(ended));
         }
         let plan = EvaluationPlan::of(recipe, self.opened.loss.reads(), None, &self.opened.catalogs)?;
@@ -77,14 +77,17 @@ impl RunEnd<'_> {
         let recipe = &self.opened.recipe;
         let path = self.folder.model();
         let model = Model::read(&path)?;
-        let data =
-            recipe.data.evaluate.as_ref().expect("what is asked for in `evaluation` was checked against the data");
+        let of_set = recipe.evaluation.best_on.as_ref().and_then(|name| recipe.evaluation.sets.get(name));
+        let place = if of_set.is_some() { "evaluation.best_on" } else { "data.evaluate" };
+        let data = of_set
+            .or(recipe.data.evaluate.as_ref())
+            .expect("what is asked for in `evaluation` was checked against the data");
         let wanted = ToMeasure {
             recipe,
             model: &model,
             path: &path,
             data,
-            place: "data.evaluate",
+            place,
             views: None,
             catalogs: &self.opened.catalogs,
             shared: self.resources.map(Resources::streams),

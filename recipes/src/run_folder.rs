@@ -1,5 +1,6 @@
 //! The folder of a run: which files it holds, whether it may be used, whether it can be gone on with.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,24 +25,35 @@ pub(crate) struct RunFolder(pub(crate) PathBuf);
 
 /// Parts of a recipe that may differ when a run goes on: they say where things are and how fast they go, not what is done.
 /// (What lies at the paths is compared: the model byte by byte, data by names, sizes, footers and labels.)
-const FREE: [&str; 11] = [
+const FREE: [&str; 17] = [
     // What happens when all steps are done.
-    "evaluation",
+    "evaluation.intervals",
+    "evaluation.slices",
+    "evaluation.most_slices",
+    "evaluation.calibrate",
+    "evaluation.test_time_augmentation",
     "output",
     "data.allow_overlap",
     "data.train",
     "data.evaluate",
+    "evaluation.sets",
     "data.workers",
     "data.memory",
     "data.damaged.quarantine",
     "model.path",
     "training.device",
     "training.threads",
+    "training.max_time",
 ];
 
 impl RunFolder {
     pub(crate) fn model(&self) -> PathBuf {
         self.0.join("model.onnx")
+    }
+
+    /// The weights of the last step.
+    pub(crate) fn last_model(&self) -> PathBuf {
+        self.0.join("last.onnx")
     }
 
     pub(crate) fn labels(&self) -> PathBuf {
@@ -105,9 +117,9 @@ impl RunFolder {
         let folders = (0..MOST_METHODS).map(|at| self.adapter(at));
         let adapters =
             folders.flat_map(|folder| [PeftFolder::CONFIG, PeftFolder::TENSORS].map(|name| folder.join(name)));
-        let files =
-            [self.model(), self.labels(), self.metrics(), self.report(), self.onnx_adapter(), self.base_model()];
-        files.into_iter().chain(adapters).collect()
+        let models = [self.model(), self.last_model(), self.onnx_adapter(), self.base_model()];
+        let files = models.into_iter().chain([self.labels(), self.metrics(), self.report()]);
+        files.chain(adapters).collect()
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -177,7 +189,7 @@ impl RunFolder {
 
     /// Refuses to write over what the run is made from: a model or data under the name of a result.
     pub(crate) fn require_outside(&self, opened: &Opened) -> Result<(), RecipeError> {
-        let sources = [Some(&opened.train), opened.evaluate.as_ref()].into_iter().flatten();
+        let sources = std::iter::once(&opened.train).chain(opened.evaluation_sources());
         let data = sources.flat_map(|source| source.dataset.files()).map(|file| ("data", file.path.as_path()));
         let model = opened.recipe.model.iter().map(|model| ("model.path", model.path.as_path()));
         let adapters = adapter_sources(&opened.recipe);
@@ -370,6 +382,8 @@ pub(crate) struct MadeOf {
     /// Of the adapters that training started from.
     #[serde(rename = "model.methods", default, skip_serializing_if = "Option::is_none")]
     pub(crate) adapters: Option<Fingerprint>,
+    #[serde(rename = "evaluation.sets", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) sets: BTreeMap<String, Fingerprint>,
 }
 
 impl MadeOf {
@@ -380,7 +394,10 @@ impl MadeOf {
 
 /// What decides the course of a run, as JSON.
 pub(crate) fn fixed(recipe: &Recipe) -> Value {
-    let mut value = serde_json::to_value(recipe).expect("a recipe has string keys, so it always serializes");
+    let json = |value: serde_json::Result<Value>| value.expect("a recipe has string keys, so it always serializes");
+    let mut value = json(serde_json::to_value(recipe));
+    // It is not written where it is as usual, and a part of it is free.
+    value["evaluation"] = json(serde_json::to_value(&recipe.evaluation));
     for path in FREE {
         let (parents, key) = path.rsplit_once('.').unwrap_or(("", path));
         let parent =
@@ -449,6 +466,7 @@ mod tests {
             train: Fingerprint::of_bytes(b"train"),
             evaluate: None,
             adapters: None,
+            sets: BTreeMap::new(),
         };
         let made_of = made("model");
         // A process number that no process has.
@@ -551,7 +569,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = RunFolder(folder.path().to_owned());
         let (recipe, print) = (recipe(&[]), Fingerprint::of_bytes(b"x"));
-        let made_of = MadeOf { model: print.clone(), train: print, evaluate: None, adapters: None };
+        let made_of =
+            MadeOf { model: print.clone(), train: print, evaluate: None, adapters: None, sets: BTreeMap::new() };
         run.note(&recipe, &made_of).unwrap();
         for file in [run.recipe(), run.fingerprints()] {
             let whole = fs::read(&file).unwrap();

@@ -16,7 +16,7 @@ use crate::run::Run;
 use crate::run_folder::{LockedFolder, MadeOf, RunFolder, adapter_sources, fixed, make_place_for};
 use crate::run_logs;
 use crate::run_state::RunState;
-use crate::step_settings::step_settings;
+use crate::step_settings::{loop_settings, step_settings};
 use crate::stream::Stream;
 use crate::{Compiled, Event, Events, Opened, RecipeError, Resources, RowSource, StartMode, Stop, freezing};
 
@@ -192,6 +192,11 @@ fn made_of(opened: &Opened) -> Result<MadeOf, RecipeError> {
         train: targets_fingerprint(&opened.train)?,
         evaluate: opened.evaluate.as_ref().map(targets_fingerprint).transpose()?,
         adapters: adapters_fingerprint(opened)?,
+        sets: opened
+            .sets
+            .iter()
+            .map(|(name, source)| Ok((name.clone(), targets_fingerprint(source)?)))
+            .collect::<Result<_, RecipeError>>()?,
     })
 }
 
@@ -244,6 +249,7 @@ fn trainer_settings(compiled: &Compiled, folder: &RunFolder) -> Result<TrainerSe
         early_stopping: training
             .early_stopping
             .map(|rule| EarlyStopping { patience: rule.patience, least_gain: rule.least_gain }),
+        loop_settings: loop_settings(&opened.recipe),
         classes: opened.train.classes().to_vec(),
         metrics: opened.metrics.clone(),
         checkpoints: Some(CheckpointSettings {

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use millstream_training::record::Timing;
-use millstream_training::{EpochEvaluation, Evaluation, FigureKind};
+use millstream_training::{EpochEvaluation, Evaluation, FigureKind, SetEvaluation};
 use serde::Serialize;
 
 use crate::Calibrated;
@@ -17,15 +17,26 @@ pub struct RunSummary {
     pub checkpoint: Option<PathBuf>,
     /// The tuned model.
     pub model: Option<PathBuf>,
+    /// The weights of the last step, where `output.last_model` asks for them.
+    pub last_model: Option<PathBuf>,
     /// Steps done.
     pub steps: u64,
-    /// The epoch whose weights were exported, from 1; `None` for those of the last step.
+    /// The epoch whose weights were exported, from 1; `None` for those of the last step and for a mean of several states.
     pub epoch: Option<u64>,
+    /// Where the best evaluation was: `epoch 3`, or `step 400` within one.
+    pub best: Option<String>,
+    /// The steps after which the states were whose mean was exported.
+    pub averaged: Option<Vec<u64>>,
+    /// Updates that were left out because they were no numbers.
+    pub skipped_updates: u64,
     /// How good the exported model is.
     pub evaluation: Option<Evaluation>,
     /// What was fitted to the exported model on the evaluation rows.
     #[serde(skip_serializing_if = "Calibrated::is_nothing")]
     pub calibrated: Calibrated,
+    /// And on the other evaluation sets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_evaluations: Vec<SetEvaluation>,
     /// What is known of the figures of an evaluation beside the loss, in order.
     pub figures: Vec<FigureKind>,
     /// How good the weights before the first step were.

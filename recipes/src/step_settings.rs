@@ -1,8 +1,31 @@
-use millstream_schemas::recipe::{AverageRecipe, PenaltiesRecipe};
+use millstream_schemas::Recipe;
+use millstream_schemas::recipe::{AverageRecipe, EvaluationInterval as Every, NonFiniteRecipe, PenaltiesRecipe};
 use millstream_training::optimizers::{Averaging, Penalties};
-use millstream_training::{FreezePlan, StepSettings};
+use millstream_training::{CheckpointAverage, EvaluationInterval, FreezePlan, LoopSettings, NonFinite, StepSettings};
 
 use crate::Opened;
+
+/// When it evaluates and ends, and what it leaves out.
+pub(crate) fn loop_settings(recipe: &Recipe) -> LoopSettings {
+    let training = &recipe.training;
+    LoopSettings {
+        max_steps: training.max_steps,
+        max_seconds: training.max_time.map(|time| time.seconds()),
+        evaluate_every: match recipe.evaluation.every {
+            Every::Epochs(every) => EvaluationInterval::Epochs(every),
+            Every::Steps(every) => EvaluationInterval::Steps(every),
+        },
+        non_finite: match training.non_finite {
+            NonFiniteRecipe::Stop => NonFinite::Stop,
+            NonFiniteRecipe::Skip { most_in_a_row } => NonFinite::Skip { most_in_a_row },
+        },
+        average: match training.average {
+            Some(AverageRecipe::Last(count)) => Some(CheckpointAverage::Last(count)),
+            Some(AverageRecipe::Best(count)) => Some(CheckpointAverage::Best(count)),
+            Some(AverageRecipe::Ema { .. } | AverageRecipe::Swa { .. }) | None => None,
+        },
+    }
+}
 
 /// How steps are made, apart from what is frozen when: that is known of a compiled model.
 pub(crate) fn step_settings(opened: &Opened) -> StepSettings {
@@ -13,14 +36,16 @@ pub(crate) fn step_settings(opened: &Opened) -> StepSettings {
         gradient_clip_norm: training.gradient_clip_norm,
         gradient_clip_value: training.gradient_clip_value,
         penalties: Penalties { l1, l2, l2_sp },
-        averaging: training.average.map(|average| match average {
-            AverageRecipe::Ema { decay } => Averaging::Exponential { decay },
+        averaging: training.average.and_then(|average| match average {
+            AverageRecipe::Ema { decay } => Some(Averaging::Exponential { decay }),
             // a share written in decimals is no exact number
             AverageRecipe::Swa { from } => {
-                Averaging::Equal { from_epoch: (from * training.epochs as f64 + 1e-9).floor() as u64 }
+                Some(Averaging::Equal { from_epoch: (from * training.epochs as f64 + 1e-9).floor() as u64 })
             }
+            AverageRecipe::Last(_) | AverageRecipe::Best(_) => None,
         }),
         freezing: FreezePlan::default(),
+        watch_gradients: false,
         threads: training.threads,
         seed: opened.recipe.seed,
     }

@@ -50,12 +50,15 @@ pub(crate) fn no_usable_row(place: &str, report: &DataReport, skipped: Option<&S
 /// An evaluation's stream that leaves word of what it skipped.
 pub(crate) struct Watched<'a> {
     pub(crate) stream: Stream,
+    /// Batches that are still taken.
+    pub(crate) left: u64,
     pub(crate) skipped: &'a RefCell<Option<Skipped>>,
 }
 
 impl BatchSource for Watched<'_> {
     fn next_batch(&mut self) -> Option<Result<Batch, BoxError>> {
-        let batch = self.stream.next_batch();
+        let batch = if self.left > 0 { self.stream.next_batch() } else { None };
+        self.left = self.left.saturating_sub(1);
         if batch.is_none() {
             *self.skipped.borrow_mut() = self.stream.skipped();
         }

@@ -1,7 +1,7 @@
 use serde::Serialize;
 
+use crate::evaluation_record::EvaluationRecord;
 use crate::metrics::FigureKind;
-use crate::record::EpochRecord;
 
 /// Ends a run that gets no better: a pure function of its evaluations, so that a resumed run ends where it would have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -14,11 +14,10 @@ pub struct EarlyStopping {
 
 impl EarlyStopping {
     /// How many evaluations in a row, up to the last, were without a gain.
-    pub(crate) fn waited(&self, epochs: &[EpochRecord], decides: &FigureKind) -> u64 {
+    pub(crate) fn waited(&self, evaluations: &[EvaluationRecord], decides: &FigureKind) -> u64 {
         let (mut best, mut waited) = (None, 0);
-        for epoch in epochs {
-            let Some(evaluation) = &epoch.evaluation else { continue };
-            let figure = evaluation.figure(&decides.name).filter(|figure| figure.is_finite());
+        for record in evaluations {
+            let figure = record.figures.figure(&decides.name).filter(|figure| figure.is_finite());
             let bar = best.map(|best| decides.better_by(best, self.least_gain));
             if figure.is_some() && decides.is_better(figure, bar) {
                 (best, waited) = (figure, 0);
@@ -29,7 +28,7 @@ impl EarlyStopping {
         waited
     }
 
-    pub(crate) fn is_over(&self, epochs: &[EpochRecord], decides: &FigureKind) -> bool {
-        self.waited(epochs, decides) >= self.patience
+    pub(crate) fn is_over(&self, evaluations: &[EvaluationRecord], decides: &FigureKind) -> bool {
+        self.waited(evaluations, decides) >= self.patience
     }
 }

@@ -139,16 +139,30 @@ pub enum TrainingError {
         /// The newest checkpoint of this run.
         checkpoint: Option<PathBuf>,
     },
-    /// All epochs are done, and after none of them the loss on the evaluation rows was a number.
+    /// So many updates one after the other had a loss or gradients that are no numbers that no more are left out.
     #[error(
-        "after each of the {epochs} epochs the loss on the evaluation rows is no number, so there is no model worth \
+        "{in_a_row} updates one after the other were no numbers, and `training.non_finite` leaves out {most} at most"
+    )]
+    TooManySkipped {
+        /// How many there were.
+        in_a_row: u64,
+        /// How many may be.
+        most: u64,
+        /// The last of them.
+        source: Box<TrainingError>,
+    },
+    /// The run is at its end, and at none of its evaluations the loss was a number.
+    #[error(
+        "after each of the {epochs} {unit} the loss on the evaluation rows is no number, so there is no model worth \
          exporting{}. A look at the evaluation rows and their transforms, a smaller learning rate or \
          `gradient_clip_norm` may help",
         last_weights(.checkpoint)
     )]
     NonFiniteEvaluations {
-        /// Epochs of the run.
+        /// Evaluations, at the ends of epochs or within them.
         epochs: u64,
+        /// What they are counted in: `epochs` or `evaluations`.
+        unit: &'static str,
         /// The newest checkpoint of this run.
         checkpoint: Option<PathBuf>,
     },
@@ -269,6 +283,20 @@ impl TrainingError {
             name: TARGETS.into(),
             wanted: "what the model's output is held against".into(),
             got: format!("no tensor of this name, only {:?}", batch.tensors.keys().collect::<Vec<_>>()),
+        }
+    }
+
+    /// The newest checkpoint that it names, where it names one.
+    pub(crate) fn checkpoint_mut(&mut self) -> Option<&mut Option<PathBuf>> {
+        match self {
+            Self::NonFiniteLoss { checkpoint, .. }
+            | Self::NonFiniteGradient { checkpoint, .. }
+            | Self::NonFiniteParameter { checkpoint, .. }
+            | Self::NonFiniteEvaluations { checkpoint, .. }
+            | Self::Batches { checkpoint, .. }
+            | Self::BatchesEnded { checkpoint, .. } => Some(checkpoint),
+            Self::TooManySkipped { source, .. } => source.checkpoint_mut(),
+            _ => None,
         }
     }
 

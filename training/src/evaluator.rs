@@ -19,6 +19,14 @@ pub struct EvaluationExtras<'a> {
     pub views: Option<ViewMean>,
 }
 
+/// Rows to evaluate on, under a name where there are several sets.
+pub struct EvaluationSet<'b, 'a> {
+    /// Its name.
+    pub name: &'b str,
+    /// Opens a fresh pass over its rows.
+    pub open: &'b mut EvaluationBatches<'a>,
+}
+
 /// Evaluates any model on rows with targets, by the loss and the metrics of a recipe; `progress` is told the rows done so
 /// far and may stop it by returning `false`.
 ///

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::TrainingError;
 use crate::divergence::{self, LossWatch};
 use crate::epoch_evaluation::EpochEvaluation;
+use crate::evaluation_record::{AveragedRecord, EvaluationRecord, SetEvaluation, SkippedUpdates};
 use crate::metrics::{Evaluation, FigureKind, Figures, MetricSet, Unit};
 use crate::schedules::PlateauState;
 use crate::session::LossScale;
@@ -109,11 +110,14 @@ pub(crate) struct EpochProgress {
     pub(crate) seconds: f64,
 }
 
-/// The epoch after which the evaluation was best: by the figure that decides, of equals by the lowest loss.
+/// Where the evaluation was best: by the figure that decides, of equals by the lowest loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
-    /// Number, from 0.
+    /// Number of the epoch that was under way or ended there, from 0.
     pub epoch: u64,
+    /// Steps done; none from a run of an older build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
     /// Its loss.
     #[serde(with = "crate::number_or_null")]
     pub loss: f64,
@@ -148,7 +152,7 @@ pub struct Timing {
     pub update: f64,
     /// In evaluation, its waiting included.
     pub evaluation: f64,
-    /// Writing checkpoints.
+    /// Copying what checkpoints hold, and waiting for one to be written; the writing itself goes on beside the steps.
     pub checkpoints: f64,
     /// Until the first batch was there, of this process.
     pub first_batch: f64,
@@ -164,8 +168,14 @@ pub struct History {
     pub steps: u64,
     /// Loss and learning rate.
     pub curve: Curve,
+    /// Seconds that the run has gone on, evaluations included, its interrupted parts together.
+    #[serde(default)]
+    pub seconds: f64,
     /// Epochs that are done.
     pub epochs: Vec<EpochRecord>,
+    /// All evaluations, within epochs and at their ends; none from a run of an older build.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evaluations: Vec<EvaluationRecord>,
     /// On the evaluation rows, before the first step; none where nothing is evaluated, or from a run of an older build.
     #[serde(default)]
     pub start: Option<EpochEvaluation>,
@@ -177,8 +187,17 @@ pub struct History {
     pub decides: FigureKind,
     /// The best epoch, where there is an evaluation whose loss is a number.
     pub best: Option<Best>,
-    /// All that the best epoch's evaluation found.
+    /// All that the best evaluation found.
     pub best_evaluation: Option<Evaluation>,
+    /// And what it found on the other sets, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub best_others: Vec<SetEvaluation>,
+    /// Of the mean of several states, where that is exported and the run is at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub averaged: Option<AveragedRecord>,
+    /// Updates that were left out.
+    #[serde(default, skip_serializing_if = "SkippedUpdates::is_none")]
+    pub skipped_updates: SkippedUpdates,
     /// Where the seconds went, interrupted parts included.
     pub timing: Timing,
     /// Whether the training loss has diverged.
@@ -213,12 +232,17 @@ impl History {
         Self {
             steps: 0,
             curve: Curve::default(),
+            seconds: 0.0,
             epochs: Vec::new(),
+            evaluations: Vec::new(),
             start: None,
             figures: metrics.figures(),
             decides: metrics.decides().clone(),
             best: None,
             best_evaluation: None,
+            best_others: Vec::new(),
+            averaged: None,
+            skipped_updates: SkippedUpdates::default(),
             timing: Timing::default(),
             loss_watch: LossWatch::default(),
             stopped_early: None,
@@ -228,9 +252,52 @@ impl History {
         }
     }
 
-    /// The evaluation of the best epoch.
+    /// The best evaluation.
     pub fn best_evaluation(&self) -> Option<&Evaluation> {
         self.best_evaluation.as_ref()
+    }
+
+    /// The evaluation of what a run at its end exports: of the mean of several states, or the best one.
+    pub fn exported_evaluation(&self) -> Option<&Evaluation> {
+        self.averaged.as_ref().map(|averaged| &averaged.evaluation).or(self.best_evaluation())
+    }
+
+    /// And on the other sets, where there are several.
+    pub fn exported_others(&self) -> &[SetEvaluation] {
+        self.averaged.as_ref().map_or(&self.best_others, |averaged| &averaged.others)
+    }
+
+    /// The evaluation that was best, where the run has a record of it.
+    pub fn best_record(&self) -> Option<&EvaluationRecord> {
+        let step = self.best.as_ref()?.step?;
+        self.evaluations.iter().find(|record| record.step == step)
+    }
+
+    /// `epoch 3`, or `step 400` within one.
+    pub fn place_of_best(&self) -> Option<String> {
+        let best = self.best.as_ref()?;
+        let within = self.best_record().filter(|record| !record.ends_epoch);
+        Some(within.map_or_else(|| format!("epoch {}", best.epoch + 1), |record| format!("step {}", record.step)))
+    }
+
+    /// Whether the run has evaluations.
+    pub(crate) fn is_evaluated(&self) -> bool {
+        self.start.is_some() || !self.evaluations.is_empty()
+    }
+
+    /// Gives a history of an older build the list of its evaluations, which were at the ends of epochs.
+    pub(crate) fn complete(&mut self) {
+        if !self.evaluations.is_empty() {
+            return;
+        }
+        let mut step = 0;
+        for record in &self.epochs {
+            step += record.steps;
+            let (epoch, passes) = (record.epoch, (record.epoch + 1) as f64);
+            let Some(figures) = record.evaluation.clone() else { continue };
+            let record = EvaluationRecord { step, epoch, passes, ends_epoch: true, figures, others: Vec::new() };
+            self.evaluations.push(record);
+        }
     }
 
     /// Whether an evaluation is better than that of the weights before the first step, by the rule of
@@ -250,12 +317,12 @@ impl History {
             let later = if self.loss_watch.came_back() { "; later it came back below that" } else { "" };
             notes.push(format!("{divergence}{later}"));
         }
-        if let (Some(epochs), Some(best)) = (self.stopped_early, &self.best) {
+        if let (Some(epochs), Some(best)) = (self.stopped_early, self.place_of_best()) {
+            let within = if self.is_within_epoch() { format!(", at step {}", self.steps) } else { String::new() };
             notes.push(format!(
-                "stopped after {} of {epochs} epochs: the {} was best after epoch {}",
+                "stopped after {} of {epochs} epochs{within}: the {} was best after {best}",
                 self.epochs.len(),
                 self.decides.label(),
-                best.epoch + 1
             ));
         }
         if let Some(LossScale { scale, skipped, .. }) = self.loss_scale.filter(|scale| scale.skipped > 0) {
@@ -264,8 +331,15 @@ impl History {
                 count(skipped, "update")
             ));
         }
+        let SkippedUpdates { total, .. } = self.skipped_updates;
+        if total > 0 {
+            let (updates, were) = (count(total, "update"), if total == 1 { "was" } else { "were" });
+            notes.push(format!("{updates} {were} left out: the loss or a gradient was no number"));
+        }
         if let Some(plateau) = self.plateau.as_ref().filter(|plateau| !plateau.reduced_after.is_empty()) {
-            let after: Vec<String> = plateau.reduced_after.iter().map(|epoch| (epoch + 1).to_string()).collect();
+            let mut after: Vec<String> = plateau.reduced_after.iter().map(|epoch| (epoch + 1).to_string()).collect();
+            // several evaluations may be within one epoch
+            after.dedup();
             let (epochs, label) = (plural(after.len(), "epoch"), self.decides.label());
             notes.push(format!(
                 "the learning rate was reduced to ×{} because the {label} got no better, after {epochs} {}",
@@ -273,13 +347,16 @@ impl History {
                 after.join(", ")
             ));
         }
-        let epochs = self.epochs.iter().filter_map(|epoch| epoch.evaluation.as_ref());
-        let not_finite = epochs.filter(|figures| !figures.loss.is_finite()).count();
-        if not_finite > 0 {
-            let epochs = count(not_finite, "epoch");
+        let not_finite: Vec<_> = self.evaluations.iter().filter(|record| !record.figures.loss.is_finite()).collect();
+        if !not_finite.is_empty() {
+            let unit = if not_finite.iter().all(|record| record.ends_epoch) { "epoch" } else { "evaluation" };
+            let after = count(not_finite.len(), unit);
             notes.push(format!(
-                "after {epochs} the loss on the evaluation rows was no number; none of them can be the best"
+                "after {after} the loss on the evaluation rows was no number; none of them can be the best"
             ));
+        }
+        if let Some(averaged) = &self.averaged {
+            notes.push(self.of_average(averaged));
         }
         let Some(best) = self.best_evaluation() else { return notes };
         if let Some(start) = self.start.as_ref().filter(|_| !self.is_better_than_start(best)) {
@@ -293,7 +370,22 @@ impl History {
         notes
     }
 
-    /// Whether an evaluation is better than that of the best epoch so far.
+    /// Whether the last step was within an epoch.
+    fn is_within_epoch(&self) -> bool {
+        self.under_way.steps > 0
+    }
+
+    fn of_average(&self, averaged: &AveragedRecord) -> String {
+        let AveragedRecord { steps, evaluation, .. } = averaged;
+        let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        let of_average = self.in_words(evaluation.figure(&self.decides.name), evaluation.loss);
+        let best = self.best.as_ref().map_or_else(String::new, |best| {
+            format!(", and the best of all states {}", self.in_words(best.figure(&self.decides.name), best.loss))
+        });
+        format!("exported is the mean of the states after steps {}: it has {of_average}{best}", steps.join(", "))
+    }
+
+    /// Whether an evaluation is better than the best one so far.
     pub(crate) fn is_beaten_by(&self, evaluation: &Evaluation) -> bool {
         let (Some(best), Some(then)) = (&self.best, &self.best_evaluation) else { return true };
         let (better, was_better) = (self.is_better_than_start(evaluation), self.is_better_than_start(then));
@@ -344,6 +436,9 @@ pub struct RunRecord {
     pub history: History,
     /// Of the model that was exported.
     pub evaluation: Option<Evaluation>,
+    /// And on the other evaluation sets, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_evaluations: Vec<SetEvaluation>,
 }
 
 impl RunRecord {
@@ -419,7 +514,7 @@ mod tests {
             history.curve.add(step, (step as f64 * 0.7310).sin() / 3.0, 1e-3 / step as f64);
         }
         let figures = [("accuracy", Some(2.0 / 3.0))].into_iter().collect();
-        history.best = Some(Best { epoch: 1, loss: f64::NAN, figures });
+        history.best = Some(Best { epoch: 1, step: None, loss: f64::NAN, figures });
         let text = serde_json::to_string(&history).unwrap();
         let back: History = serde_json::from_str(&text).unwrap();
         assert_eq!(back.curve, history.curve);

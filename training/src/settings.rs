@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::TrainingError;
 use crate::checkpoint::CheckpointSettings;
 use crate::early_stopping::EarlyStopping;
+use crate::loop_settings::{EvaluationInterval, LoopSettings, NonFinite};
 use crate::metrics::MetricSet;
 use crate::optimizers::Penalties;
 use crate::schedules::{RunLength, Schedule};
@@ -23,8 +24,10 @@ pub struct TrainerSettings {
     pub batches_per_epoch: u64,
     /// Batches whose gradients make one step, at least one; fewer at the end of an epoch.
     pub accumulate: u64,
-    /// When the run ends before its epochs are done.
+    /// When the run ends because it gets no better.
     pub early_stopping: Option<EarlyStopping>,
+    /// When it evaluates, when it ends otherwise before its epochs are done, and what it leaves out.
+    pub loop_settings: LoopSettings,
     /// Class names, in the order of the scores; none where numbers are predicted.
     pub classes: Vec<String>,
     /// What is measured on the evaluation rows, and which figure decides which epoch is the best.
@@ -43,10 +46,11 @@ impl TrainerSettings {
     }
 
     pub(crate) fn total_steps(&self) -> u64 {
-        self.epochs.saturating_mul(self.steps_per_epoch())
+        let of_epochs = self.epochs.saturating_mul(self.steps_per_epoch());
+        self.loop_settings.max_steps.map_or(of_epochs, |most| most.min(of_epochs))
     }
 
-    fn steps_per_epoch(&self) -> u64 {
+    pub(crate) fn steps_per_epoch(&self) -> u64 {
         self.batches_per_epoch.div_ceil(self.accumulate.max(1))
     }
 
@@ -54,6 +58,11 @@ impl TrainerSettings {
     pub(crate) fn check(&self, program: &TrainingManifest) -> Result<(), TrainingError> {
         self.metrics.check(&self.classes)?;
         self.step.check(program)?;
+        self.loop_settings.check(program.parameters.iter().any(|entry| entry.is_statistic))?;
+        if self.loop_settings.average.is_some() && self.step.averaging.is_some() {
+            let (name, wanted) = ("training.average", "one average");
+            return Err(TrainingError::Setting { name, value: "two averages".into(), wanted });
+        }
         if let Some(rule) = self.early_stopping {
             let (patience, gain) = (rule.patience as f32, rule.least_gain as f32);
             TrainingError::check("training.early_stopping.patience", patience, rule.patience > 0, "1 or more")?;
@@ -70,7 +79,14 @@ impl TrainerSettings {
         Ok(())
     }
 
-    /// All that decides how training goes on, as name and value. Folders, `keep` and threads may change.
+    /// As they are, with gradients looked at wherever the update runs if updates that are no numbers are left out.
+    pub(crate) fn watching(mut self) -> Self {
+        self.step.watch_gradients |= self.loop_settings.non_finite != NonFinite::Stop;
+        self
+    }
+
+    /// All that decides how training goes on, as name and value. Folders, `keep` and threads may change, and how much time
+    /// there is.
     pub(crate) fn deciding(&self, runner: &StepRunner) -> Vec<(String, String)> {
         let rows = [
             ("the model or what of it is trained", runner.fingerprint().to_string()),
@@ -86,13 +102,19 @@ impl TrainerSettings {
         let has_masks = !runner.manifest().masks.is_empty();
         let of_masks = has_masks.then(|| ("the seed of dropout", as_json(&self.step.seed)));
         // what a run may do without is not asked of checkpoints of before it was there
-        let step = &self.step;
+        let (step, course) = (&self.step, &self.loop_settings);
+        let interval = Some(course.evaluate_every).filter(|every| *every != EvaluationInterval::default());
+        let non_finite = Some(course.non_finite).filter(|policy| *policy != NonFinite::Stop);
         let others = [
             of_masks,
             step.gradient_clip_value.map(|limit| ("the limit of each number of a gradient", as_json(&limit))),
             (step.penalties != Penalties::default()).then(|| ("the penalties", as_json(&step.penalties))),
             (!step.freezing.is_empty()).then(|| ("what is frozen when", as_json(&step.freezing))),
             step.averaging.map(|averaging| ("the averaging of the weights", as_json(&averaging))),
+            course.max_steps.map(|steps| ("the most steps", as_json(&steps))),
+            interval.map(|every| ("when the evaluation rows are gone through", as_json(&every))),
+            non_finite.map(|policy| ("what is done about updates that are no numbers", as_json(&policy))),
+            course.average.map(|average| ("the states that are averaged", as_json(&average))),
             (self.accumulate > 1).then(|| ("the number of batches in a step", as_json(&self.accumulate))),
         ];
         rows.into_iter().chain(others.into_iter().flatten()).map(|(name, value)| (name.to_owned(), value)).collect()

@@ -1,4 +1,8 @@
+mod evaluating;
+mod saving;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use millstream_compiler::TrainingProgram;
@@ -6,20 +10,22 @@ use millstream_schemas::{Batch, ResumePoint};
 
 use crate::TrainingError;
 use crate::batches::BatchSource;
-use crate::checkpoint::{self, Checkpoint, CheckpointManifest, SavedParameter, Snapshot};
-use crate::divergence;
-use crate::error::Rows;
-use crate::evaluator::{self, EvaluationBatches};
+use crate::checkpoint::{self, Checkpoint, Writer};
+use crate::evaluator::{EvaluationBatches, EvaluationSet};
+use crate::kept_states::{KeptStates, SharedParameters};
+use crate::loop_settings::NonFinite;
+use crate::made_step::{MadeStep, WantedStep};
 use crate::metrics::{Evaluation, FigureKind};
-use crate::observers::{Event, Observer, StepEvent};
-use crate::record::{Best, EpochProgress, EpochRecord, History};
+use crate::observers::{EndReason, Event, Observer, StepEvent};
+use crate::record::{EpochProgress, EpochRecord, History};
+use crate::resume_check::require_same;
 use crate::session::{StepOutcome, StepRunner};
 use crate::settings::TrainerSettings;
 use crate::speed::Speed;
 use crate::until::{Ending, Until};
 use millstream_runtime::Device;
 
-/// Trains: step after step, an evaluation after each epoch, checkpoints in between.
+/// Trains: step after step, evaluations after epochs or within them, checkpoints in between.
 pub struct Trainer {
     runner: StepRunner,
     settings: TrainerSettings,
@@ -27,11 +33,22 @@ pub struct Trainer {
     /// The epoch of the next batch.
     epoch: u64,
     resume: Option<ResumePoint>,
+    /// Whether an epoch ended that is not on record yet.
     evaluation_due: bool,
-    best: Option<Vec<Vec<f32>>>,
+    best: Option<SharedParameters>,
+    /// Of which generation the best parameters are those at work.
+    best_generation: Option<u64>,
+    kept: KeptStates,
     newest_checkpoint: Option<PathBuf>,
     /// What the newest checkpoint holds.
     saved: Option<Progress>,
+    writer: Writer,
+    /// What the checkpoint holds that is being written.
+    being_saved: Option<Progress>,
+    /// Counts changes of parameters and state.
+    generation: u64,
+    /// Updates of the optimizer in what was saved last, and those of each cohort.
+    updates_saved: (u64, Vec<u64>),
     speed: Speed,
     under_way: UnderWay,
 }
@@ -45,23 +62,14 @@ enum UnderWay {
     Steps,
 }
 
-/// A step that was made.
-struct Stepped {
-    /// The last batch of it.
-    batch: Batch,
-    outcome: StepOutcome,
-    /// Rows of all its batches.
-    rows: usize,
-    /// Seconds that were waited for them.
-    waited: f64,
-}
-
 /// How far a run is: two checkpoints of equal progress are the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Progress {
     steps: u64,
     evaluation_due: bool,
     resume: ResumePoint,
+    evaluations: usize,
+    is_averaged: bool,
 }
 
 impl Trainer {
@@ -89,17 +97,24 @@ impl Trainer {
         settings: TrainerSettings,
     ) -> Result<Self, TrainingError> {
         settings.check(&program.manifest)?;
+        let settings = settings.watching();
         let runner = StepRunner::open(program, device, &settings.step)?;
         Ok(Self {
             runner,
             history: History::of(&settings.metrics),
+            kept: KeptStates::new(settings.loop_settings.average, Vec::new()),
             settings,
             epoch: 0,
             resume: None,
             evaluation_due: false,
             best: None,
+            best_generation: None,
             newest_checkpoint: None,
             saved: None,
+            writer: Writer::default(),
+            being_saved: None,
+            generation: 0,
+            updates_saved: (0, Vec::new()),
             speed: Speed::default(),
             under_way: UnderWay::default(),
         })
@@ -117,8 +132,9 @@ impl Trainer {
         checkpoint: Checkpoint,
     ) -> Result<Self, TrainingError> {
         settings.check(&program.manifest)?;
+        let settings = settings.watching();
         let mut runner = StepRunner::open(program, device, &settings.step)?;
-        let manifest = checkpoint.manifest;
+        let mut manifest = checkpoint.manifest;
         for (name, now) in settings.deciding(&runner) {
             let saved =
                 manifest.settings.iter().find(|(saved, _)| *saved == name).map_or("nothing", |(_, value)| value);
@@ -134,20 +150,29 @@ impl Trainer {
         require_same(&checkpoint.path, "what is measured, and what of it decides", &saved, &now)?;
         runner.set_parameters(checkpoint.parameters)?;
         runner.set_state(checkpoint.state)?;
-        let (steps, evaluation_due, resume) = (manifest.step, manifest.evaluation_due, manifest.resume);
-        Ok(Self {
+        manifest.history.complete();
+        let kept = manifest.kept.into_iter().zip(checkpoint.kept.into_iter().map(Arc::new)).collect();
+        let mut this = Self {
             runner,
+            kept: KeptStates::new(settings.loop_settings.average, kept),
             settings,
             history: manifest.history,
-            epoch: resume.epoch,
-            resume: Some(resume.clone()),
-            evaluation_due,
-            best: checkpoint.best,
+            epoch: manifest.resume.epoch,
+            resume: Some(manifest.resume),
+            evaluation_due: manifest.evaluation_due,
+            best: checkpoint.best.map(Arc::new),
+            best_generation: None,
             newest_checkpoint: Some(checkpoint.path),
-            saved: Some(Progress { steps, evaluation_due, resume }),
+            saved: None,
+            writer: Writer::default(),
+            being_saved: None,
+            generation: 0,
+            updates_saved: (0, Vec::new()),
             speed: Speed::default(),
             under_way: UnderWay::default(),
-        })
+        };
+        this.saved = this.standing();
+        Ok(this)
     }
 
     /// Where the stream of batches must continue; none at the start.
@@ -170,11 +195,11 @@ impl Trainer {
         self.settings.total_steps()
     }
 
-    /// Whether all epochs are done, their evaluations included, and [`Trainer::advance`] would say so.
+    /// Whether the run is at its end, all evaluations included, and [`Trainer::advance`] would say so.
     pub fn is_finished(&self) -> bool {
-        let evaluated = self.history.epochs.iter().any(|epoch| epoch.evaluation.is_some());
-        let done = self.epoch >= self.settings.epochs || self.is_over_early();
-        done && !self.evaluation_due && self.finished(evaluated).is_ok()
+        let evaluated = self.history.is_evaluated();
+        let is_missing = evaluated && (self.is_evaluation_due() || self.is_average_due());
+        self.end_reason().is_some() && !self.evaluation_due && !is_missing && self.finished(evaluated).is_ok()
     }
 
     /// Copies of the parameters as they are now.
@@ -185,13 +210,24 @@ impl Trainer {
         self.runner.parameters()
     }
 
-    /// Copies of the parameters after the best epoch; as they are now when there was no evaluation. Where an average of the
-    /// weights is kept, it is that.
+    /// Copies of the parameters that are exported: the mean of several evaluated states where that is asked for, or those of
+    /// the best evaluation; as they are now when there was none. Where an average of the weights is kept, it is that.
     ///
     /// # Errors
     /// The device fails.
     pub fn best_parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {
-        self.best.clone().map_or_else(|| self.runner.averaged_parameters(), Ok)
+        if let Some(mean) = self.kept.mean() {
+            return Ok(mean);
+        }
+        self.best.as_ref().map_or_else(|| self.runner.averaged_parameters(), |best| Ok(best.to_vec()))
+    }
+
+    /// Copies of the parameters as they are now, or of the average of the weights where one is kept.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn last_parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {
+        self.runner.averaged_parameters()
     }
 
     /// As [`Trainer::advance`] to the end.
@@ -208,20 +244,39 @@ impl Trainer {
         self.advance(Until::End, batches, evaluation, observer, stop)
     }
 
-    /// Trains as far as `until` says, or until all epochs are done or `stop` says so; it is asked after each step and each
-    /// evaluated batch. With an evaluation the weights as they are given are evaluated before the first step, for the epochs
+    /// Trains as far as `until` says, or until the run is at its end or `stop` says so; it is asked after each step and each
+    /// evaluated batch. With an evaluation the weights as they are given are evaluated before the first step, for the others
     /// to be held against. Where a run stands still in between changes nothing of it; the batches are to be those of one
-    /// stream.
+    /// stream. Checkpoints are written beside the steps; when it returns, all are on the disk.
     ///
     /// # Errors
     /// A batch fails, does not fit the graph, or gives a loss or gradient that is not finite; the batches end before the
-    /// epochs do; after the last epoch no evaluation had a loss that is a number; ONNX Runtime or the disk fails. Where
+    /// epochs do; at the end no evaluation had a loss that is a number; ONNX Runtime or the disk fails. Where
     /// the batches are to blame a checkpoint is saved first.
     pub fn advance(
         &mut self,
         until: Until,
         batches: &mut dyn BatchSource,
-        mut evaluation: Option<&mut EvaluationBatches<'_>>,
+        evaluation: Option<&mut EvaluationBatches<'_>>,
+        observer: &mut dyn Observer,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Ending, TrainingError> {
+        match evaluation {
+            Some(open) => self.advance_with(until, batches, &mut [EvaluationSet { name: "", open }], observer, stop),
+            None => self.advance_with(until, batches, &mut [], observer, stop),
+        }
+    }
+
+    /// As [`Trainer::advance`], with several sets of evaluation rows. The first decides which state is the best and when the
+    /// run gets no better; what is found on the others is told and recorded.
+    ///
+    /// # Errors
+    /// As [`Trainer::advance`].
+    pub fn advance_with(
+        &mut self,
+        until: Until,
+        batches: &mut dyn BatchSource,
+        sets: &mut [EvaluationSet<'_, '_>],
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
     ) -> Result<Ending, TrainingError> {
@@ -229,7 +284,7 @@ impl Trainer {
             self.tell_start(observer);
             self.under_way = UnderWay::Told;
         }
-        let ending = self.train(until, batches, &mut evaluation, observer, stop);
+        let ending = self.train(until, batches, sets, observer, stop);
         ending.map_err(|error| self.leave_behind(error, observer))
     }
 
@@ -238,7 +293,9 @@ impl Trainer {
     /// # Errors
     /// A parameter is not a number, or the disk fails.
     pub fn save_checkpoint(&mut self, observer: &mut dyn Observer) -> Result<Option<PathBuf>, TrainingError> {
-        self.save(observer)
+        self.save(observer)?;
+        self.settle(observer)?;
+        Ok(self.newest_checkpoint.clone().filter(|_| self.saved == self.standing()))
     }
 
     fn tell_start(&self, observer: &mut dyn Observer) {
@@ -257,25 +314,29 @@ impl Trainer {
         &mut self,
         until: Until,
         batches: &mut dyn BatchSource,
-        evaluation: &mut Option<&mut EvaluationBatches<'_>>,
+        sets: &mut [EvaluationSet<'_, '_>],
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
     ) -> Result<Ending, TrainingError> {
-        if !self.evaluate_start(evaluation, observer, stop)? {
+        let (started, seconds_before) = (Instant::now(), self.history.seconds);
+        if !self.evaluate_start(sets, observer, stop)? {
             return self.interrupted(observer);
         }
-        let started = Instant::now();
+        let started_steps = Instant::now();
         loop {
-            if self.evaluation_due && !self.finish_epoch(evaluation, observer, stop)? {
+            self.take_written(observer)?;
+            self.history.seconds = seconds_before + started.elapsed().as_secs_f64();
+            if !sets.is_empty() && self.is_evaluation_due() && !self.evaluate_here(sets, observer, stop)? {
                 return self.interrupted(observer);
             }
-            if self.is_over_early() {
-                return self.finished(evaluation.is_some());
+            if self.evaluation_due {
+                self.finish_epoch(observer)?;
             }
-            if self.epoch >= self.settings.epochs {
-                return self.finished(evaluation.is_some());
+            if let Some(reason) = self.end_reason() {
+                return self.end(reason, sets, observer, stop);
             }
             if self.has_reached(until) {
+                self.settle(observer)?;
                 return Ok(Ending::Reached);
             }
             if stop() {
@@ -287,18 +348,19 @@ impl Trainer {
             let first = self.under_way != UnderWay::Steps;
             if first {
                 self.require_continuation(&batch.resume)?;
-                self.history.timing.first_batch = started.elapsed().as_secs_f64();
+                self.history.timing.first_batch = started_steps.elapsed().as_secs_f64();
             }
             let before = self.history.steps;
             let batch = self.step(batch, waited, batches, observer)?;
             if first {
-                self.history.timing.first_step = started.elapsed().as_secs_f64();
+                self.history.timing.first_step = started_steps.elapsed().as_secs_f64();
                 self.under_way = UnderWay::Steps;
             }
             self.evaluation_due = batch.resume.epoch != self.epoch;
             let place = self.settings.step.averaging.and_then(|averaging| averaging.place_of(self.epoch));
             if let Some(place) = place.filter(|_| self.evaluation_due) {
                 self.runner.take_into_average(place)?;
+                self.generation += 1;
             }
             self.epoch = batch.resume.epoch;
             self.resume = Some(batch.resume.clone());
@@ -309,19 +371,47 @@ impl Trainer {
         }
     }
 
+    /// The run is at its end: what is still missing is made, and all is on the disk.
+    fn end(
+        &mut self,
+        reason: EndReason,
+        sets: &mut [EvaluationSet<'_, '_>],
+        observer: &mut dyn Observer,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Ending, TrainingError> {
+        if !sets.is_empty() && self.is_average_due() && !self.evaluate_average(sets, observer, stop)? {
+            return self.interrupted(observer);
+        }
+        self.save(observer)?;
+        self.settle(observer)?;
+        let ending = self.finished(!sets.is_empty())?;
+        observer.observe(&Event::Finished { step: self.history.steps, reason });
+        Ok(ending)
+    }
+
+    /// Why the run is at its end, if it is. Where it would end anyway, that it got no better is no reason.
+    pub fn end_reason(&self) -> Option<EndReason> {
+        let (history, course) = (&self.history, &self.settings.loop_settings);
+        if self.epoch >= self.settings.epochs {
+            return Some(EndReason::Epochs);
+        }
+        if course.max_steps.is_some_and(|most| history.steps >= most) {
+            return Some(EndReason::MaxSteps);
+        }
+        // However short the time is, something is learned.
+        if history.steps > 0 && course.max_seconds.is_some_and(|most| history.seconds >= most) {
+            return Some(EndReason::MaxTime);
+        }
+        let rule = self.settings.early_stopping.filter(|_| !self.evaluation_due);
+        rule.is_some_and(|rule| rule.is_over(&history.evaluations, &history.decides)).then_some(EndReason::NoGain)
+    }
+
     fn has_reached(&self, until: Until) -> bool {
         match until {
             Until::Step(steps) => self.history.steps >= steps,
             Until::Epoch(epochs) => self.history.epochs.len() as u64 >= epochs,
             Until::End => false,
         }
-    }
-
-    /// Whether it has got no better for so long that it ends; not where that is at the end anyway.
-    fn is_over_early(&self) -> bool {
-        let (epochs, decides) = (&self.history.epochs, &self.history.decides);
-        let rule = self.settings.early_stopping.filter(|_| !self.evaluation_due && self.epoch < self.settings.epochs);
-        rule.is_some_and(|rule| rule.is_over(epochs, decides))
     }
 
     fn steps_left(&self) -> u64 {
@@ -351,11 +441,12 @@ impl Trainer {
         use TrainingError::{Batches, BatchesEnded, Input, NothingLabelled};
         // batches of a step that was not made come again
         let _ = self.runner.forget_gathered();
+        // A failure to save is less to the point than the error at hand, which then names an older checkpoint.
         if matches!(error, Batches { .. } | BatchesEnded { .. } | Input { .. } | NothingLabelled) {
-            // A failure to save is less to the point than the error at hand, which then names an older checkpoint.
             let _ = self.save(observer);
         }
-        if let Batches { checkpoint, .. } | BatchesEnded { checkpoint, .. } = &mut error {
+        let _ = self.settle(observer);
+        if let Some(checkpoint) = error.checkpoint_mut() {
             checkpoint.clone_from(&self.newest_checkpoint);
         }
         error
@@ -386,27 +477,35 @@ impl Trainer {
     ) -> Result<Batch, TrainingError> {
         let learning_rate = self.learning_rate();
         self.runner.freeze_at(self.epoch, self.history.steps)?;
-        let Stepped { batch, outcome, rows, waited } = match self.settings.accumulate {
-            0 | 1 => {
-                let (batch, outcome) = self.runner.step(batch, learning_rate)?;
-                Stepped { rows: batch.len(), batch, outcome, waited }
-            }
-            most => self.accumulated(batch, waited, most, learning_rate, batches)?,
+        let stops = self.settings.loop_settings.non_finite == NonFinite::Stop;
+        let wanted = WantedStep { most: self.settings.accumulate, epoch: self.epoch, learning_rate, stops };
+        let (epoch, epochs, steps) = (self.epoch + 1, self.settings.epochs, self.history.steps);
+        let mut next = || {
+            let asked = Instant::now();
+            let ended = || TrainingError::BatchesEnded { epoch, epochs, steps, checkpoint: None };
+            let batch = batches.next_batch().ok_or_else(ended)?.map_err(TrainingError::batches)?;
+            Ok((batch, asked.elapsed().as_secs_f64()))
         };
-        self.history.timing.waiting += waited;
-        self.history.under_way.seconds += waited;
-        if outcome.rows == 0 {
-            return Ok(batch);
+        let made = MadeStep::make(&mut self.runner, (batch, waited), wanted, &mut next)?;
+        self.history.timing.waiting += made.waited;
+        self.history.under_way.seconds += made.waited;
+        if made.outcome.rows == 0 {
+            return Ok(made.batch);
         }
-        if !outcome.updated && !outcome.skipped {
-            return Err(self.diverged(&batch, &outcome));
+        if !made.outcome.updated && !made.outcome.skipped {
+            return self.without_update(made, observer);
         }
+        self.generation += 1;
+        let MadeStep { batch, outcome, rows, waited, .. } = made;
         self.history.loss_scale = outcome.loss_scale;
         let batches_waiting = batches.waiting();
         let StepOutcome { loss, rows: counted, weight, seconds_in_graph, seconds_in_update, gradient_norm, .. } =
             outcome;
         let history = &mut self.history;
         history.steps += 1;
+        if outcome.updated {
+            history.skipped_updates.in_a_row = 0;
+        }
         history.curve.add(history.steps, f64::from(loss), f64::from(learning_rate));
         history.timing.graph += seconds_in_graph;
         history.timing.update += seconds_in_update;
@@ -419,6 +518,8 @@ impl Trainer {
         history.under_way.weighted_loss += f64::from(loss) * weight;
         history.under_way.seconds += seconds_in_graph + seconds_in_update;
         self.speed.add(rows, waited + seconds_in_graph + seconds_in_update);
+        let seconds_left = self.speed.seconds_for(self.steps_left(), self.evaluations_left());
+        let time_left = self.settings.loop_settings.max_seconds.map(|most| (most - self.history.seconds).max(0.0));
         observer.observe(&Event::Step(StepEvent {
             step: self.history.steps,
             total_steps: self.total_steps(),
@@ -433,7 +534,7 @@ impl Trainer {
             seconds_in_graph,
             seconds_in_update,
             batches_waiting,
-            seconds_left: self.speed.seconds_for(self.steps_left(), self.settings.epochs.saturating_sub(self.epoch)),
+            seconds_left: time_left.map_or(seconds_left, |time| time.min(seconds_left)),
             gradient_norm,
         }));
         if let Some(divergence) = self.history.loss_watch.found().filter(|_| diverged) {
@@ -442,229 +543,55 @@ impl Trainer {
         Ok(batch)
     }
 
-    /// A step by the gradients of up to `most` batches of the epoch, of which `first` is the first.
-    fn accumulated(
-        &mut self,
-        first: Batch,
-        waited: f64,
-        most: u64,
-        learning_rate: f32,
-        batches: &mut dyn BatchSource,
-    ) -> Result<Stepped, TrainingError> {
-        let (mut batch, mut waited, mut gathered, mut rows, mut seconds) = (first, waited, 0, 0, 0.0);
-        loop {
-            let (given, outcome) = self.runner.gather(batch)?;
-            if outcome.rows > 0 && !outcome.loss.is_finite() {
-                return Err(self.diverged(&given, &outcome));
-            }
-            (gathered, rows, seconds) = (gathered + 1, rows + given.len(), seconds + outcome.seconds_in_graph);
-            if gathered >= most || given.resume.epoch != self.epoch {
-                let outcome = self.runner.update(learning_rate)?;
-                let outcome = StepOutcome { seconds_in_graph: seconds, ..outcome };
-                return Ok(Stepped { batch: given, outcome, rows, waited });
-            }
-            drop(given);
-            let asked = Instant::now();
-            batch = batches.next_batch().ok_or_else(|| self.batches_ended())?.map_err(TrainingError::batches)?;
-            waited += asked.elapsed().as_secs_f64();
+    /// Leaves an update out that would not be one of numbers, or ends the run by it.
+    fn without_update(&mut self, made: MadeStep, observer: &mut dyn Observer) -> Result<Batch, TrainingError> {
+        let named = made.named();
+        let MadeStep { batch, outcome, .. } = made;
+        let StepOutcome { loss, gradient_norm, seconds_in_graph, seconds_in_update, .. } = outcome;
+        let (step, gradient_norm) = (self.history.steps + 1, gradient_norm.filter(|_| loss.is_finite()));
+        let error = |rows| match gradient_norm {
+            Some(norm) => TrainingError::NonFiniteGradient { step, norm, rows, checkpoint: None },
+            None => TrainingError::NonFiniteLoss { step, loss, rows, checkpoint: None },
+        };
+        let NonFinite::Skip { most_in_a_row: most } = self.settings.loop_settings.non_finite else {
+            return Err(error(named));
+        };
+        let history = &mut self.history;
+        history.timing.graph += seconds_in_graph;
+        history.timing.update += seconds_in_update;
+        history.under_way.seconds += seconds_in_graph + seconds_in_update;
+        history.skipped_updates.total += 1;
+        history.skipped_updates.in_a_row += 1;
+        let skipped = history.skipped_updates;
+        observer.observe(&Event::UpdateSkipped { step, loss, gradient_norm, rows: &named, skipped });
+        let in_a_row = skipped.in_a_row;
+        if in_a_row > most {
+            return Err(TrainingError::TooManySkipped { in_a_row, most, source: Box::new(error(named)) });
         }
+        Ok(batch)
     }
 
-    /// Why a step changed nothing although rows had weight.
-    fn diverged(&self, batch: &Batch, outcome: &StepOutcome) -> TrainingError {
-        let (step, checkpoint) = (self.history.steps + 1, self.newest_checkpoint.clone());
-        let rows = Rows(batch.rows.iter().flatten().cloned().collect());
-        match outcome.gradient_norm.filter(|_| outcome.loss.is_finite()) {
-            Some(norm) => TrainingError::NonFiniteGradient { step, norm, rows, checkpoint },
-            None => TrainingError::NonFiniteLoss { step, loss: outcome.loss, rows, checkpoint },
-        }
-    }
-
-    /// Evaluates, records the epoch and saves; `false` when it was stopped before the evaluation was done.
-    fn finish_epoch(
-        &mut self,
-        evaluation: &mut Option<&mut EvaluationBatches<'_>>,
-        observer: &mut dyn Observer,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<bool, TrainingError> {
-        let epoch = self.history.epochs.last().map_or(0, |epoch| epoch.epoch + 1);
-        let mut figures = None;
-        if let Some(open) = evaluation {
-            // An evaluation may take long and may fail: the epoch's steps are not to be lost by it.
-            self.save(observer)?;
-            observer.observe(&Event::EvaluationStarted { epoch });
-            let mut rows = open().map_err(TrainingError::batches)?;
-            let Some(evaluated) = self.evaluate(&mut *rows, Some(epoch), observer, stop)? else { return Ok(false) };
-            figures = Some((&evaluated).into());
-            self.tell_schedule(epoch, &evaluated);
-            let better_than_start = self.history.is_better_than_start(&evaluated);
-            let best = self.note_if_best(epoch, &evaluated)? && better_than_start;
-            observer.observe(&Event::Evaluated { epoch, evaluation: &evaluated, best, better_than_start });
-            if !divergence::is_finite(&evaluated) {
-                let message = format!("{}; it is never taken as the best", not_finite(epoch + 1, &evaluated));
-                observer.observe(&Event::Warning { message: &message });
-            }
-        }
+    /// Puts the epoch that has ended on record, and saves.
+    fn finish_epoch(&mut self, observer: &mut dyn Observer) -> Result<(), TrainingError> {
+        let (epoch, evaluations) = (self.epoch_under_way(), &self.history.evaluations);
+        let last = evaluations.last().filter(|record| record.step == self.history.steps);
+        let evaluation = last.map(|record| record.figures.clone());
         let EpochProgress { steps, rows, weight, weighted_loss, seconds } = std::mem::take(&mut self.history.under_way);
         let training_loss = weighted_loss / weight;
-        self.history.epochs.push(EpochRecord { epoch, steps, rows, training_loss, seconds, evaluation: figures });
+        self.history.epochs.push(EpochRecord { epoch, steps, rows, training_loss, seconds, evaluation });
         self.evaluation_due = false;
-        self.history.stopped_early = self.is_over_early().then_some(self.settings.epochs);
+        self.note_early_end();
         observer.observe(&Event::EpochEnded(&self.history.epochs[self.history.epochs.len() - 1]));
-        self.save(observer)?;
-        Ok(true)
+        self.save(observer)
     }
 
-    /// Evaluates the weights as they are, after an epoch or before the first step; `None` when it was stopped.
-    fn evaluate(
-        &mut self,
-        batches: &mut dyn BatchSource,
-        epoch: Option<u64>,
-        observer: &mut dyn Observer,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<Option<Evaluation>, TrainingError> {
-        let started = Instant::now();
-        let evaluations_left = self.settings.epochs.saturating_sub(epoch.map_or(0, |epoch| epoch + 1));
-        let seconds_of_steps = self.speed.seconds_for(self.steps_left(), 0);
-        let mut progress = |rows| {
-            let seconds = started.elapsed().as_secs_f64();
-            observer.observe(&Event::EvaluationBatch { epoch, rows, seconds, seconds_of_steps, evaluations_left });
-            !stop()
-        };
-        let runner = &mut self.runner;
-        let (metrics, classes) = (&self.settings.metrics, &self.settings.classes);
-        let evaluated = runner.with_average(|runner| {
-            evaluator::gather(|batch| runner.evaluate(batch), metrics, batches, classes, &mut progress)
-        })?;
-        let seconds = started.elapsed().as_secs_f64();
-        self.history.timing.evaluation += seconds;
-        if evaluated.is_some() {
-            self.speed.add_evaluation(seconds);
-        }
-        Ok(evaluated)
+    /// Number of the epoch that is not on record yet, from 0.
+    fn epoch_under_way(&self) -> u64 {
+        self.history.epochs.last().map_or(0, |epoch| epoch.epoch + 1)
     }
 
-    /// Evaluates the weights before the first step; `false` when it was stopped before that was done.
-    fn evaluate_start(
-        &mut self,
-        evaluation: &mut Option<&mut EvaluationBatches<'_>>,
-        observer: &mut dyn Observer,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<bool, TrainingError> {
-        let Some(open) = evaluation else { return Ok(true) };
-        if self.history.steps > 0 || self.history.start.is_some() {
-            return Ok(true);
-        }
-        let mut rows = open().map_err(TrainingError::batches)?;
-        let Some(evaluated) = self.evaluate(&mut *rows, None, observer, stop)? else { return Ok(false) };
-        self.history.start = Some((&evaluated).into());
-        observer.observe(&Event::StartEvaluated { evaluation: &evaluated });
-        if !divergence::is_finite(&evaluated) {
-            observer.observe(&Event::Warning { message: &not_finite(0, &evaluated) });
-        }
-        Ok(true)
+    fn note_early_end(&mut self) {
+        let is_early = self.end_reason() == Some(EndReason::NoGain);
+        self.history.stopped_early = is_early.then_some(self.settings.epochs);
     }
-
-    /// All epochs are done; one of them must be fit to be the best where they were evaluated.
-    fn finished(&self, evaluated: bool) -> Result<Ending, TrainingError> {
-        if evaluated && self.history.best.is_none() && !self.history.epochs.is_empty() {
-            let (epochs, checkpoint) = (self.history.epochs.len() as u64, self.newest_checkpoint.clone());
-            return Err(TrainingError::NonFiniteEvaluations { epochs, checkpoint });
-        }
-        Ok(Ending::Finished)
-    }
-
-    fn note_if_best(&mut self, epoch: u64, evaluation: &Evaluation) -> Result<bool, TrainingError> {
-        let best = divergence::is_finite(evaluation) && self.history.is_beaten_by(evaluation);
-        if best {
-            self.history.best = Some(Best { epoch, loss: evaluation.loss, figures: evaluation.figures.clone() });
-            self.history.best_evaluation = Some(evaluation.clone());
-            self.best = Some(self.runner.averaged_parameters()?);
-        }
-        Ok(best)
-    }
-
-    fn interrupted(&mut self, observer: &mut dyn Observer) -> Result<Ending, TrainingError> {
-        let checkpoint = self.save(observer)?;
-        Ok(Ending::Interrupted { checkpoint })
-    }
-
-    /// Saves a checkpoint, if any are wanted and there is something new; parameters must be finite even if none are.
-    fn save(&mut self, observer: &mut dyn Observer) -> Result<Option<PathBuf>, TrainingError> {
-        let Some(resume) = self.resume.clone() else { return Ok(None) };
-        let now = Progress { steps: self.history.steps, evaluation_due: self.evaluation_due, resume };
-        if self.saved.as_ref() == Some(&now) {
-            return Ok(self.newest_checkpoint.clone());
-        }
-        let started = Instant::now();
-        let parameters = self.finite_parameters()?;
-        let Some(settings) = &self.settings.checkpoints else { return Ok(None) };
-        let state = self.runner.state()?;
-        let (entries, states) = (self.runner.manifest().parameters.iter(), self.runner.state_tensors());
-        let manifest = CheckpointManifest {
-            version: CheckpointManifest::VERSION,
-            step: now.steps,
-            resume: now.resume.clone(),
-            settings: self.settings.deciding(&self.runner),
-            updates: state.updates,
-            cohorts: state.cohorts.clone(),
-            evaluation_due: now.evaluation_due,
-            parameters: entries.zip(states).map(|(entry, state)| SavedParameter::of(entry, state)).collect(),
-            files: Vec::new(),
-            history: self.history.clone(),
-        };
-        let best = self.best.as_deref();
-        let snapshot = Snapshot { manifest, parameters: &parameters, state: &state, best };
-        let path = checkpoint::save(&settings.folder, snapshot, settings.keep).map_err(|error| {
-            let (step, checkpoint) = (now.steps, self.newest_checkpoint.clone());
-            TrainingError::NotSaved { step, source: Box::new(error), checkpoint }
-        })?;
-        let seconds = started.elapsed().as_secs_f64();
-        self.history.timing.checkpoints += seconds;
-        observer.observe(&Event::CheckpointSaved { path: &path, step: now.steps, seconds });
-        self.newest_checkpoint = Some(path.clone());
-        self.saved = Some(now);
-        Ok(Some(path))
-    }
-
-    /// Copies of the parameters, which must all be numbers.
-    fn finite_parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {
-        let parameters = self.runner.parameters()?;
-        for (entry, values) in self.runner.manifest().parameters.iter().zip(&parameters) {
-            if let Some(value) = values.iter().copied().find(|value| !value.is_finite()) {
-                return Err(TrainingError::NonFiniteParameter {
-                    name: entry.name.clone(),
-                    value,
-                    step: self.history.steps,
-                    checkpoint: self.newest_checkpoint.clone(),
-                });
-            }
-        }
-        Ok(parameters)
-    }
-}
-
-/// That an evaluation's loss is no number, and how many rows are to blame; epoch 0 is before the first step.
-fn not_finite(epoch: u64, evaluation: &Evaluation) -> String {
-    let when = if epoch == 0 { "before the first step".to_owned() } else { format!("after epoch {epoch}") };
-    let Evaluation { rows, not_finite, .. } = evaluation;
-    if *not_finite == 0 {
-        return format!("{when} the loss on the {rows} evaluation rows is no number, although all scores are");
-    }
-    format!(
-        "{when} {not_finite} of {rows} evaluation rows have scores that are no numbers, so their loss is none either"
-    )
-}
-
-fn require_same(path: &Path, what: &str, saved: &str, now: &str) -> Result<(), TrainingError> {
-    if saved == now {
-        return Ok(());
-    }
-    let shown = |text: &str| if is_fingerprint(text) { text[..12].to_owned() } else { text.to_owned() };
-    let (saved, now) = (shown(saved), shown(now));
-    Err(TrainingError::ResumeMismatch { path: path.to_owned(), what: what.to_owned(), saved, now })
-}
-
-fn is_fingerprint(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

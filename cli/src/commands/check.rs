@@ -26,6 +26,9 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
         Some(evaluate) => text.push_str(&data("evaluate", evaluate)),
         None => text.push_str("evaluate: nothing\n"),
     }
+    for (name, rows) in &report.sets {
+        text.push_str(&format!("evaluation set `{}`: {}\n", shown(name), count(*rows, "row")));
+    }
     text.push_str(&classes(report));
     let model = &report.model;
     let inputs: Vec<String> = report.inputs.iter().map(takes).collect();
@@ -53,6 +56,12 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
         grouped(report.steps_per_epoch),
         grouped(report.total_steps)
     ));
+    if report.evaluations > 0 {
+        text.push_str(&format!(
+            "evaluations: {}, the one before the first step included\n",
+            grouped(report.evaluations)
+        ));
+    }
     let memory = &report.memory;
     if memory.total > 0 {
         text.push_str(&output::prose(&format!(

@@ -1,11 +1,12 @@
-use millstream::recipes::{Catalogs, RunSummary, StartMode, Stop, TrainOptions, train};
+use millstream::recipes::{Catalogs, DryRunReport, RunSummary, StartMode, Stop, TrainOptions, dry_run, train};
+use millstream::schemas::recipe::ByteSize;
 
 use crate::arguments::{Global, Train};
 use crate::colour::Meaning;
 use crate::commands::evaluate::{figures, slices};
 use crate::output;
 use crate::{Outcome, commands, messages, progress, signals};
-use millstream::schemas::{Recipe, count, grouped, percent, shown_path};
+use millstream::schemas::{Recipe, count, decimal, grouped, percent, shown, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> anyhow::Result<Outcome> {
     if let Some(folder) = &arguments.output {
@@ -26,6 +27,9 @@ pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> any
     };
     let stop = Stop::default();
     signals::listen(&stop)?;
+    if arguments.dry_run {
+        return try_out(global, &recipe, &options, &stop);
+    }
     let mut progress = progress::choose(global);
     let summary = train(&recipe, &options, progress.as_mut(), &stop);
     // The bars are cleared before anything else is printed.
@@ -46,6 +50,42 @@ pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> any
         output::print(&describe(&summary))?;
     }
     Ok(if summary.interrupted { Outcome::Interrupted } else { Outcome::Done })
+}
+
+/// One batch through everything.
+fn try_out(global: &Global, recipe: &Recipe, options: &TrainOptions, stop: &Stop) -> anyhow::Result<Outcome> {
+    let mut progress = progress::choose(global);
+    let report = dry_run(recipe, options, progress.as_mut(), stop);
+    drop(progress);
+    if stop.is_requested() {
+        signals::answer();
+    }
+    let Some(report) = report? else {
+        messages::tell("interrupted; a dry run leaves nothing to go on with");
+        return Ok(Outcome::Interrupted);
+    };
+    if global.json {
+        let mut value = serde_json::to_value(&report)?;
+        value["event"] = "tried".into();
+        output::print_json_line(&value)?;
+    } else {
+        output::print(&tried(&report))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn tried(report: &DryRunReport) -> String {
+    let DryRunReport { loss, evaluated, model_bytes, opening, step: [waiting, graph, update], .. } = report;
+    let evaluated = if *evaluated > 0 { format!(", {} evaluated", count(*evaluated, "row")) } else { String::new() };
+    let works = Meaning::Good.output("one batch went through everything");
+    format!(
+        "{works}: a step (loss {}){evaluated}, a model of {} written and opened again; nothing was left behind\n\
+         opening took {opening:.2} s, the first step {:.2} s ({:.2} waiting for its rows)\n",
+        decimal(f64::from(*loss)),
+        ByteSize(*model_bytes),
+        waiting + graph + update,
+        waiting
+    )
 }
 
 fn how_to_go_on(global: &Global, arguments: &Train, summary: &RunSummary) -> String {
@@ -74,8 +114,12 @@ fn describe(summary: &RunSummary) -> String {
         Some(evaluation) => {
             let no_better =
                 if summary.better_than_start == Some(false) { ", no better than before training" } else { "" };
-            let best = |epoch| format!(" (epoch {epoch} was the best{no_better})");
-            let epoch = summary.epoch.map_or_else(String::new, best);
+            let best = |best: &String| format!(" ({best} was the best{no_better})");
+            let averaged = |steps: &Vec<u64>| format!(" (the mean of {}{no_better})", count(steps.len(), "state"));
+            let epoch = match &summary.averaged {
+                Some(steps) => averaged(steps),
+                None => summary.best.as_ref().map_or_else(String::new, best),
+            };
             let meaning = if no_better.is_empty() { Meaning::Good } else { Meaning::Warning };
             meaning.output(&format!("{}{epoch}", figures(evaluation, &summary.figures))) + "\n"
         }
@@ -90,6 +134,10 @@ fn describe(summary: &RunSummary) -> String {
         count(summary.trained as u64, "parameter"),
         grouped(summary.frozen as u64)
     ));
+    for set in &summary.other_evaluations {
+        let found = figures(&set.evaluation, &summary.figures);
+        text.push_str(&output::prose(&format!("on `{}`: {found}", shown(&set.name))));
+    }
     text.push_str(&timing(summary));
     if let Some(model) = &summary.model {
         text.push_str(&format!(
@@ -97,6 +145,9 @@ fn describe(summary: &RunSummary) -> String {
             shown_path(model),
             shown_path(summary.folder.join("report.html"))
         ));
+    }
+    if let Some(model) = &summary.last_model {
+        text.push_str(&format!("of the last step: {}\n", shown_path(model)));
     }
     text
 }

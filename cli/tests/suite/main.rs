@@ -18,6 +18,7 @@ mod evaluation;
 mod extension;
 mod interruption;
 mod logs;
+mod looping;
 mod memory;
 mod names;
 mod onnx;

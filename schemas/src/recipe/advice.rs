@@ -112,6 +112,11 @@ fn best(places: Vec<String>, value: &Value, recipe: &Value, shape: &Shape) -> Ve
             fitting.retain(|place| !of_all(place) || place.starts_with(&of_one));
         }
     }
+    // `epochs` by itself is the length of a run, and seldom that of an interval
+    let is_seldom = |place: &String| ["evaluation.every.", "training.average."].iter().any(|of| place.starts_with(of));
+    if !fitting.iter().all(is_seldom) {
+        fitting.retain(|place| !is_seldom(place));
+    }
     fitting.truncate(MOST_PLACES);
     fitting
 }
@@ -143,6 +148,9 @@ fn other_form(place: &str, value: &Value) -> Option<Value> {
         ("data", Value::String(path)) => json!({"train": path}),
         ("output", Value::String(folder)) => json!({"folder": folder}),
         ("data.memory", Value::Number(number)) => json!(format!("{number} MiB")),
+        ("training.max_time", Value::Number(number)) => json!(format!("{number} min")),
+        ("training.average", Value::Number(count)) => json!({"last": count}),
+        ("evaluation.every", Value::Number(steps)) => json!({"steps": steps}),
         (place, Value::Number(warmup))
             if place.starts_with("training.schedule.") && place.matches('.').count() == 2 =>
         {

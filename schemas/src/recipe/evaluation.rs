@@ -1,14 +1,31 @@
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::defaults;
+use super::{Patterns, defaults};
 use crate::Choice;
 
-/// How the tuned model is measured at the end of a run and by `evaluate`, and what is fitted to it on the evaluation rows.
+/// When a run goes through its evaluation rows, through how many, and through which others beside `data.evaluate`; how the tuned
+/// model is measured at its end and by `evaluate`, and what is fitted to it on these rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(transform = defaults::short)]
 pub struct EvaluationRecipe {
+    /// After every so many epochs or steps; at the run's end always. What `best` and `early_stopping` are about are these
+    /// evaluations.
+    pub every: EvaluationInterval,
+    /// Evaluate so many rows of each set, the same each time, drawn by `seed`; whole batches are taken. `millstream evaluate`
+    /// takes all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub rows: Option<u64>,
+    /// Other sets to evaluate on, by names of your own, each as `data.evaluate`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sets: BTreeMap<String, Patterns>,
+    /// Which of `sets` decides which state is the best and when the run gets no better; `data.evaluate` unless it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best_on: Option<String>,
     /// Intervals of all figures; without it shares of rows alone have one, of 95 % (Wilson).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intervals: Option<IntervalsRecipe>,
@@ -35,6 +52,10 @@ pub(super) const MOST_VIEWS: u64 = 1000;
 impl Default for EvaluationRecipe {
     fn default() -> Self {
         Self {
+            every: EvaluationInterval::default(),
+            rows: None,
+            sets: BTreeMap::new(),
+            best_on: None,
             intervals: None,
             slices: Vec::new(),
             most_slices: 20,
@@ -45,9 +66,18 @@ impl Default for EvaluationRecipe {
 }
 
 impl EvaluationRecipe {
-    /// Whether nothing is asked for beyond what each evaluation tells.
+    /// The name under which the rows of `data.evaluate` stand among `sets`.
+    pub const MAIN: &'static str = "evaluate";
+
+    /// Whether nothing is said.
     pub fn is_usual(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether nothing is said of what is done when all steps are.
+    pub fn is_usual_at_end(&self) -> bool {
+        let Self { every, rows, sets, best_on, .. } = self.clone();
+        *self == Self { every, rows, sets, best_on, ..Self::default() }
     }
 }
 
@@ -135,4 +165,20 @@ fn eight() -> u64 {
 fn transforms(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let list = serde_json::json!({ "type": "array", "items": { "$ref": "#/$defs/Transform" } });
     schemars::json_schema!({ "anyOf": [list, { "type": "null" }], "default": null })
+}
+
+/// How often something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum EvaluationInterval {
+    /// After every so many epochs.
+    Epochs(#[schemars(range(min = 1))] u64),
+    /// After every so many steps.
+    Steps(#[schemars(range(min = 1))] u64),
+}
+
+impl Default for EvaluationInterval {
+    fn default() -> Self {
+        Self::Epochs(1)
+    }
 }

@@ -36,6 +36,7 @@ mod steering;
 mod syntax;
 #[cfg(feature = "yaml")]
 mod text;
+mod time_span;
 mod training;
 mod transforms;
 mod warnings;
@@ -48,7 +49,9 @@ use crate::SchemaError;
 pub use bytes::ByteSize;
 pub use data::{DamagedPolicy, DataRecipe, OrderStrength, TransparencyPolicy};
 pub use definitions::Definitions;
-pub use evaluation::{CalibrateRecipe, EvaluationRecipe, IntervalsRecipe, ThresholdRecipe, ViewAverage, ViewsRecipe};
+pub use evaluation::{
+    CalibrateRecipe, EvaluationInterval, EvaluationRecipe, IntervalsRecipe, ThresholdRecipe, ViewAverage, ViewsRecipe,
+};
 pub use fault::Fault;
 pub use flow::{flow, got};
 pub use limits::{LARGEST_BATCH, MOST_THREADS};
@@ -63,7 +66,10 @@ pub use steering::{
 };
 #[cfg(feature = "yaml")]
 pub use text::RecipeText;
-pub use training::{AverageRecipe, EarlyStoppingRecipe, LearningRateMultiplier, PenaltiesRecipe, TrainingRecipe};
+pub use time_span::TimeSpan;
+pub use training::{
+    AverageRecipe, EarlyStoppingRecipe, LearningRateMultiplier, NonFiniteRecipe, PenaltiesRecipe, TrainingRecipe,
+};
 pub use transforms::TransformsRecipe;
 
 /// A whole recipe.
@@ -91,7 +97,7 @@ pub struct Recipe {
     /// Optimizer, schedule, length.
     #[serde(default)]
     pub training: TrainingRecipe,
-    /// How the tuned model is measured at the end, and what is fitted to it.
+    /// When and on what else the run is measured, how the tuned model is at the end, and what is fitted to it.
     #[serde(default, skip_serializing_if = "EvaluationRecipe::is_usual")]
     pub evaluation: EvaluationRecipe,
     /// Where results go.

@@ -22,6 +22,8 @@ pub struct OutputRecipe {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "logs")]
     pub logs: Vec<Choice>,
+    /// Write the weights of the last step too, as `last.onnx`, beside those that were best.
+    pub last_model: bool,
 }
 
 impl Default for OutputRecipe {
@@ -32,6 +34,7 @@ impl Default for OutputRecipe {
             adapters: AdaptersOutput::default(),
             adapter_files: Vec::new(),
             logs: Vec::new(),
+            last_model: false,
         }
     }
 }
@@ -63,7 +66,8 @@ pub enum AdapterFormat {
     OnnxAdapter,
 }
 
-/// When checkpoints are written. One is always written at the end of each epoch and when the run is interrupted.
+/// When checkpoints are written, beside the steps. One is always written at each evaluation, at the end of each epoch and
+/// when the run is interrupted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointRecipe {

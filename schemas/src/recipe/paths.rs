@@ -83,11 +83,14 @@ fn for_each(recipe: &mut Recipe, definitions: &Definitions, mut each: impl FnMut
         }
     }
     let data = &mut recipe.data;
-    for (patterns, place) in [(Some(&mut data.train), "data.train"), (data.evaluate.as_mut(), "data.evaluate")] {
-        let Some(patterns) = patterns else { continue };
+    let of_data = [(Some(&mut data.train), "data.train"), (data.evaluate.as_mut(), "data.evaluate")];
+    let of_data = of_data.into_iter().filter_map(|(patterns, place)| Some((patterns?, place.to_owned())));
+    let sets = recipe.evaluation.sets.iter_mut();
+    let of_sets = sets.map(|(name, patterns)| (patterns, format!("evaluation.sets.{name}")));
+    for (patterns, place) in of_data.chain(of_sets) {
         let several = patterns.len() > 1;
         for (index, pattern) in patterns.iter_mut().enumerate() {
-            let inner = if several { format!("{place}[{index}]") } else { place.to_owned() };
+            let inner = if several { format!("{place}[{index}]") } else { place.clone() };
             each(pattern, &inner);
         }
     }

@@ -5,8 +5,8 @@ use super::evaluation::{MOST_SLICES, MOST_VIEWS};
 use super::limits::{LARGEST_BATCH, MOST_THREADS};
 use super::steering;
 use super::{
-    AverageRecipe, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationRecipe, ModelRecipe, PenaltiesRecipe,
-    Recipe, ThresholdRecipe, TrainSelection, TrainingRecipe,
+    AverageRecipe, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval, EvaluationRecipe, ModelRecipe,
+    NonFiniteRecipe, PenaltiesRecipe, Recipe, ThresholdRecipe, TrainSelection, TrainingRecipe,
 };
 use crate::shown;
 
@@ -98,7 +98,16 @@ fn check_training(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
         Some(AverageRecipe::Swa { from }) => {
             require(is_share(from), "training.average.swa.from", "0 to below 1", from, faults);
         }
+        Some(AverageRecipe::Last(count)) => at_least_one(count as u64, "training.average.last", faults),
+        Some(AverageRecipe::Best(count)) => at_least_one(count as u64, "training.average.best", faults),
         None => {}
+    }
+    at_least_one(training.max_steps.unwrap_or(1), "training.max_steps", faults);
+    if let Some(time) = training.max_time {
+        require(time.milliseconds > 0, "training.max_time", "more than no time", time, faults);
+    }
+    if let NonFiniteRecipe::Skip { most_in_a_row } = training.non_finite {
+        at_least_one(most_in_a_row, "training.non_finite.skip.most_in_a_row", faults);
     }
     if let Some(EarlyStoppingRecipe { patience, least_gain }) = training.early_stopping {
         require(patience >= 1, "training.early_stopping.patience", "1 or more", patience, faults);
@@ -116,6 +125,34 @@ fn check_training(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
 }
 
 fn check_evaluation(evaluation: &EvaluationRecipe, faults: &mut Vec<Fault>) {
+    match evaluation.every {
+        EvaluationInterval::Epochs(every) => at_least_one(every, "evaluation.every.epochs", faults),
+        EvaluationInterval::Steps(every) => at_least_one(every, "evaluation.every.steps", faults),
+    }
+    at_least_one(evaluation.rows.unwrap_or(1), "evaluation.rows", faults);
+    for (name, patterns) in &evaluation.sets {
+        let place = format!("evaluation.sets.{name}");
+        patterns.iter().for_each(|pattern| require_text(pattern, &place, faults));
+        require_text(name, "evaluation.sets", faults);
+        if name == EvaluationRecipe::MAIN {
+            faults.push(Fault::value(&place, "this is the name of the rows of `data.evaluate`; choose another"));
+        }
+    }
+    if let Some(name) = &evaluation.best_on
+        && name != EvaluationRecipe::MAIN
+        && !evaluation.sets.contains_key(name)
+    {
+        let names: Vec<_> = evaluation.sets.keys().map(|name| format!("`{}`", shown(name))).collect();
+        let there =
+            if names.is_empty() { "there are none".to_owned() } else { format!("there are {}", names.join(", ")) };
+        let message = format!("wanted the name of one of `evaluation.sets`, got `{}`; {there}", shown(name));
+        faults.push(Fault::value("evaluation.best_on", message));
+    }
+    check_final_evaluation(evaluation, faults);
+}
+
+/// What is done when all steps are.
+fn check_final_evaluation(evaluation: &EvaluationRecipe, faults: &mut Vec<Fault>) {
     if let Some(intervals) = evaluation.intervals {
         let (confidence, place) = (intervals.confidence, "evaluation.intervals.confidence");
         require(confidence > 0.0 && confidence < 1.0, place, "above 0 and below 1", confidence, faults);
@@ -138,6 +175,10 @@ fn check_evaluation(evaluation: &EvaluationRecipe, faults: &mut Vec<Fault>) {
         let place = "evaluation.test_time_augmentation.views";
         require((1..=MOST_VIEWS).contains(&views), place, &wanted, views, faults);
     }
+}
+
+fn at_least_one(value: u64, place: &str, faults: &mut Vec<Fault>) {
+    require(value >= 1, place, "1 or more", value, faults);
 }
 
 fn is_device(text: &str) -> bool {

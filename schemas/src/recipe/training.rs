@@ -1,6 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::TimeSpan;
 use super::defaults;
 use super::limits::MOST_THREADS;
 use super::precision::Precision;
@@ -16,6 +17,14 @@ pub struct TrainingRecipe {
     /// Passes over the training rows.
     #[schemars(range(min = 1))]
     pub epochs: u64,
+    /// End after so many steps if the epochs are not done before; schedules count to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_steps: Option<u64>,
+    /// End after so much time, that of interrupted parts and of evaluations included: what was learned by then is evaluated and
+    /// exported. A resumed run may have more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_time: Option<TimeSpan>,
     /// Update rule.
     #[schemars(schema_with = "optimizer")]
     pub optimizer: Choice,
@@ -30,7 +39,7 @@ pub struct TrainingRecipe {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "metrics")]
     pub metrics: Option<Vec<Choice>>,
-    /// The figure that decides which epoch is the best, by its name in `metrics.json`, `loss` among them; the accuracy unless
+    /// The figure that decides which evaluation is the best, by its name in `metrics.json`, `loss` among them; the accuracy unless
     /// it is said, or the loss where none is measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<String>,
@@ -65,7 +74,7 @@ pub struct TrainingRecipe {
     /// Terms beside the loss, of weights of two axes or more.
     #[serde(skip_serializing_if = "PenaltiesRecipe::is_none")]
     pub penalties: PenaltiesRecipe,
-    /// The average of the weights of many steps that is evaluated and exported in their place.
+    /// The average of the weights of many steps that is evaluated and exported in their place, or of a few states that is exported.
     #[serde(deserialize_with = "short_forms::read", skip_serializing_if = "Option::is_none")]
     pub average: Option<AverageRecipe>,
     /// When the run ends before its epochs are done.
@@ -83,6 +92,41 @@ pub struct TrainingRecipe {
     /// Parameters that are trained no longer from some time on; an `unfreeze` behind it trains them again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub freeze: Vec<FreezingRecipe>,
+    /// What is done about a loss or gradients that are infinite or not a number.
+    #[serde(deserialize_with = "short_forms::read", skip_serializing_if = "NonFiniteRecipe::is_usual")]
+    pub non_finite: NonFiniteRecipe,
+}
+
+/// What is done about a loss or gradients that are infinite or not a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(transform = skip_alone)]
+pub enum NonFiniteRecipe {
+    /// End with an error that names the rows; the last checkpoint is as good as ever.
+    #[default]
+    Stop,
+    /// Leave the update out and count it; weights and what the optimizer remembers stay as they are.
+    Skip {
+        /// So many one after the other; one more ends the run.
+        #[serde(default = "ten")]
+        #[schemars(range(min = 1))]
+        most_in_a_row: u64,
+    },
+}
+
+impl NonFiniteRecipe {
+    /// Whether the run ends.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::Stop
+    }
+}
+
+fn ten() -> u64 {
+    10
+}
+
+fn skip_alone(schema: &mut schemars::Schema) {
+    short_forms::allow(schema, &["skip"]);
 }
 
 /// Terms beside the loss, each with its strength.
@@ -126,6 +170,10 @@ pub enum AverageRecipe {
         #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
         from: f64,
     },
+    /// The mean of the last so many states that were evaluated, for the export alone.
+    Last(#[schemars(range(min = 1))] usize),
+    /// The mean of the so many best states that were evaluated, by the figure that `best` names, for the export alone.
+    Best(#[schemars(range(min = 1))] usize),
 }
 
 fn usual_decay() -> f64 {
@@ -144,7 +192,7 @@ fn average_alone(schema: &mut schemars::Schema) {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStoppingRecipe {
-    /// Epochs in a row without a gain in the figure that `best` names.
+    /// Evaluations in a row (epochs, unless `evaluation.every` says otherwise) without a gain in the figure that `best` names.
     #[schemars(range(min = 1))]
     pub patience: u64,
     /// How much better it must be than the best before to be a gain.
@@ -157,6 +205,8 @@ impl Default for TrainingRecipe {
     fn default() -> Self {
         Self {
             epochs: 5,
+            max_steps: None,
+            max_time: None,
             optimizer: Choice::named("adamw"),
             loss: None,
             metrics: None,
@@ -178,6 +228,7 @@ impl Default for TrainingRecipe {
             head_first: None,
             unfreeze: Vec::new(),
             freeze: Vec::new(),
+            non_finite: NonFiniteRecipe::Stop,
         }
     }
 }

@@ -6,3 +6,8 @@ pub(super) const MANIFEST_HASH: &str = "manifest.json.sha256";
 pub(super) const WEIGHTS: &str = "weights.safetensors";
 pub(super) const STATE: &str = "state.safetensors";
 pub(super) const BEST: &str = "best.safetensors";
+
+/// The file of a state that will be averaged.
+pub(super) fn kept_name(index: usize) -> String {
+    format!("kept-{index}.safetensors")
+}

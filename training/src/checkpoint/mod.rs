@@ -2,6 +2,9 @@
 //!
 //! A checkpoint is written under a temporary name, synced to the disk and renamed; only then are older ones deleted. The
 //! loader verifies sizes and SHA-256 of every file, and walks back to the newest whole one. Nothing in it is executable.
+//!
+//! A [`Trainer`](crate::Trainer) takes copies at the end of a step and goes on, while a thread writes them. One whose step
+//! was saved already, at the end of an epoch before its evaluation and after it, shares the files that are the same.
 
 mod fault;
 mod file_names;
@@ -9,6 +12,7 @@ mod folder;
 mod load;
 mod save;
 mod tensors;
+mod writer;
 
 use std::path::{Path, PathBuf};
 
@@ -19,8 +23,10 @@ pub use fault::{CheckpointFault, TensorsFault};
 pub(crate) use folder::any;
 pub use folder::{clear, list};
 pub use load::{Newest, Skipped, load, load_newest};
-pub(crate) use save::{Snapshot, save};
+pub(crate) use save::{Contents, Snapshot};
+pub(crate) use writer::{Failed, Writer, Written};
 
+use crate::kept_states::KeptRecord;
 use crate::optimizers::StateTensor;
 use crate::record::History;
 use crate::session::OptimizerState;
@@ -62,8 +68,10 @@ pub struct Checkpoint {
     pub parameters: Vec<Vec<f32>>,
     /// What the optimizer remembers.
     pub state: OptimizerState,
-    /// Parameters of the best epoch so far, where there was an evaluation.
+    /// Parameters of the best evaluation so far, where there was one.
     pub best: Option<Vec<Vec<f32>>>,
+    /// Parameters of the states that will be averaged, in the order of the manifest.
+    pub kept: Vec<Vec<Vec<f32>>>,
 }
 
 /// `manifest.json` of a checkpoint.
@@ -87,6 +95,9 @@ pub struct CheckpointManifest {
     pub evaluation_due: bool,
     /// Name and shape of each parameter, and of what the optimizer remembers of it, in order.
     pub parameters: Vec<SavedParameter>,
+    /// States that were evaluated and will be averaged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<KeptRecord>,
     /// The other files.
     pub files: Vec<SavedFile>,
     /// The run so far.

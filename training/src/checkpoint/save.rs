@@ -3,28 +3,45 @@ use std::path::{Path, PathBuf};
 
 use millstream_schemas::Fingerprint;
 
-use super::file_names::{BEST, LARGEST_MANIFEST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS};
+use super::file_names::{BEST, LARGEST_MANIFEST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS, kept_name};
 use super::{CheckpointFault, CheckpointManifest, SavedFile, folder, state_name, step_folder, tensors};
 use crate::TrainingError;
+use crate::kept_states::SharedParameters;
 use crate::session::OptimizerState;
 use millstream_schemas::files;
 
 /// What is saved. `manifest.files` is filled in here.
-pub(crate) struct Snapshot<'a> {
+pub(crate) struct Snapshot {
     pub(crate) manifest: CheckpointManifest,
-    pub(crate) parameters: &'a [Vec<f32>],
-    pub(crate) state: &'a OptimizerState,
-    pub(crate) best: Option<&'a [Vec<f32>]>,
+    pub(crate) contents: Contents,
+    /// The best parameters, where they are not those of the contents.
+    pub(crate) best: Option<SharedParameters>,
+    /// States that will be averaged, in the order of the manifest.
+    pub(crate) kept: Vec<SharedParameters>,
+}
+
+/// Parameters and state.
+pub(crate) enum Contents {
+    New {
+        parameters: Vec<Vec<f32>>,
+        state: OptimizerState,
+    },
+    /// Those of the checkpoint of the same step that this one replaces, which has these files.
+    AsBefore(Vec<SavedFile>),
 }
 
 /// Saves a checkpoint as `step-N`; then deletes those of later steps, since a run that went back to an earlier one has no
-/// future, and the oldest beyond `keep`. Returns its folder.
-pub(crate) fn save(folder: &Path, mut snapshot: Snapshot<'_>, keep: usize) -> Result<PathBuf, TrainingError> {
+/// future, and the oldest beyond `keep`. Returns its folder and files.
+pub(crate) fn save(
+    folder: &Path,
+    mut snapshot: Snapshot,
+    keep: usize,
+) -> Result<(PathBuf, Vec<SavedFile>), TrainingError> {
     files::create_folder(folder).map_err(TrainingError::io("create", folder))?;
     folder::tidy(folder)?;
     let step = snapshot.manifest.step;
     let (place, temporary) = (step_folder(folder, step), folder::temporary(folder, step));
-    write(&temporary, &mut snapshot).inspect_err(|_| {
+    write(&temporary, &place, &mut snapshot).inspect_err(|_| {
         let _ = fs::remove_dir_all(&temporary);
     })?;
 
@@ -44,11 +61,12 @@ pub(crate) fn save(folder: &Path, mut snapshot: Snapshot<'_>, keep: usize) -> Re
     for (other, old) in later.into_iter().chain(earlier.into_iter().skip(keep.max(1) - 1)) {
         folder::delete(folder, other, &old)?;
     }
-    Ok(place)
+    Ok((place, snapshot.manifest.files))
 }
 
-/// Writes the files one by one: a file's bytes are built, written and dropped before the next one's.
-fn write(folder: &Path, snapshot: &mut Snapshot<'_>) -> Result<(), TrainingError> {
+/// Writes the files one by one: a file's bytes are built, written and dropped before the next one's. `before` is the
+/// checkpoint that this one replaces.
+fn write(folder: &Path, before: &Path, snapshot: &mut Snapshot) -> Result<(), TrainingError> {
     fs::create_dir(folder).map_err(TrainingError::io("create", folder))?;
     let write_file = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
@@ -63,11 +81,30 @@ fn write(folder: &Path, snapshot: &mut Snapshot<'_>) -> Result<(), TrainingError
         saved.push(SavedFile { name: name.to_owned(), bytes: bytes.len() as u64, sha256 });
         write_file(name, &bytes)
     };
-    let manifest = &snapshot.manifest;
-    write_tensors(WEIGHTS, &of_parameters(manifest, snapshot.parameters))?;
-    write_tensors(STATE, &of_state(manifest, snapshot.state))?;
-    if let Some(best) = snapshot.best.filter(|best| *best != snapshot.parameters) {
+    let (manifest, contents) = (&snapshot.manifest, &snapshot.contents);
+    let parameters = match contents {
+        Contents::New { parameters, state } => {
+            write_tensors(WEIGHTS, &of_parameters(manifest, parameters))?;
+            write_tensors(STATE, &of_state(manifest, state))?;
+            Some(parameters)
+        }
+        Contents::AsBefore(_) => None,
+    };
+    if let Some(best) = snapshot.best.as_ref().filter(|best| Some(&***best) != parameters) {
         write_tensors(BEST, &of_parameters(manifest, best))?;
+    }
+    for (index, parameters) in snapshot.kept.iter().enumerate() {
+        write_tensors(&kept_name(index), &of_parameters(manifest, parameters))?;
+    }
+    if let Contents::AsBefore(files) = contents {
+        for file in files.iter().filter(|file| [WEIGHTS, STATE].contains(&file.name.as_str())) {
+            let (from, to) = (before.join(&file.name), folder.join(&file.name));
+            // Not every file system has links.
+            fs::hard_link(&from, &to)
+                .or_else(|_| fs::copy(&from, &to).and_then(|_| fs::File::open(&to)?.sync_all()))
+                .map_err(TrainingError::io("write", &to))?;
+            saved.push(file.clone());
+        }
     }
     snapshot.manifest.files = saved;
     let text = serde_json::to_vec(&snapshot.manifest).expect("our own types have string keys");
@@ -119,12 +156,13 @@ mod tests {
             cohorts: Vec::new(),
             evaluation_due: false,
             parameters: Vec::new(),
+            kept: Vec::new(),
             files: Vec::new(),
             history: History::default(),
         };
-        let state = OptimizerState::default();
         let save = |settings| {
-            let snapshot = Snapshot { manifest: manifest(settings), parameters: &[], state: &state, best: None };
+            let contents = Contents::New { parameters: Vec::new(), state: OptimizerState::default() };
+            let snapshot = Snapshot { manifest: manifest(settings), contents, best: None, kept: Vec::new() };
             save(folder.path(), snapshot, 2)
         };
         save(Vec::new()).unwrap();

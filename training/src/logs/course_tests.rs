@@ -76,7 +76,14 @@ fn happen(happening: Happening, logs: &mut Logs) {
         })),
         Happening::Evaluated(epoch) => {
             let (evaluation, best) = (&evaluation(epoch), epoch != 1);
-            logs.observe(&Event::Evaluated { epoch, evaluation, best, better_than_start: true });
+            logs.observe(&Event::Evaluated {
+                epoch,
+                ends_epoch: true,
+                evaluation,
+                others: &[],
+                best,
+                better_than_start: true,
+            });
         }
         Happening::EpochEnded(epoch) => {
             logs.observe(&Event::EpochEnded(&EpochRecord { epoch, steps: 2, rows: 16, ..EpochRecord::default() }));
@@ -117,7 +124,7 @@ fn open(folder: &Path, goes_on: Option<RunPlace>) -> Logs {
 fn end(logs: &mut Logs, ending: &str) {
     let mut record = RunRecord { ending: ending.into(), ..RunRecord::default() };
     record.history.steps = EPOCHS * STEPS_PER_EPOCH;
-    record.history.best = Some(Best { epoch: 2, loss: 0.25, figures: Figures::default() });
+    record.history.best = Some(Best { epoch: 2, step: None, loss: 0.25, figures: Figures::default() });
     logs.end(&record, &[]);
 }
 

@@ -145,7 +145,7 @@ impl Observer for Logs {
             Event::StartEvaluated { evaluation } => {
                 self.write(&Entry::StartEvaluated { loss: evaluation.loss, figures: &evaluation.figures });
             }
-            Event::Evaluated { epoch, evaluation, best, better_than_start } => {
+            Event::Evaluated { epoch, evaluation, best, better_than_start, .. } => {
                 self.write(&Entry::Evaluated(EvaluationEntry {
                     step,
                     epoch: epoch + 1,

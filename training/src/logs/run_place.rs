@@ -27,9 +27,10 @@ pub struct RunPlace {
 impl RunPlace {
     /// Where a run of this history goes on; `None` where it begins.
     pub fn of(history: &History) -> Option<Self> {
-        // An evaluation goes on record with its epoch.
+        let steps = history.steps;
         let epoch_ended = !history.epochs.is_empty() && history.under_way.steps == 0;
-        (history.steps > 0).then_some(Self { steps: history.steps, evaluated: epoch_ended, epoch_ended })
+        let evaluated = history.evaluations.last().is_some_and(|record| record.step == steps);
+        (steps > 0).then_some(Self { steps, evaluated, epoch_ended })
     }
 
     /// Whether what was written down at a moment is of the run that goes on, and does not come again.
@@ -46,6 +47,9 @@ impl RunPlace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::epoch_evaluation::EpochEvaluation;
+    use crate::evaluation_record::EvaluationRecord;
+    use crate::metrics::Figures;
 
     #[test]
     fn what_comes_again_is_not_included() {
@@ -70,15 +74,27 @@ mod tests {
 
     #[test]
     fn a_history_says_whether_its_last_evaluation_is_done() {
-        let place = |ended| RunPlace { steps: 3, evaluated: ended, epoch_ended: ended };
+        let place = |evaluated, epoch_ended| RunPlace { steps: 3, evaluated, epoch_ended };
         let mut history = History::default();
         assert_eq!(RunPlace::of(&history), None);
         history.steps = 3;
         history.under_way.steps = 3;
-        assert_eq!(RunPlace::of(&history), Some(place(false)));
+        assert_eq!(RunPlace::of(&history), Some(place(false, false)));
         history.epochs.push(crate::record::EpochRecord::default());
-        assert_eq!(RunPlace::of(&history), Some(place(false)));
+        assert_eq!(RunPlace::of(&history), Some(place(false, false)));
+        let evaluated = |step| EvaluationRecord {
+            step,
+            epoch: 0,
+            passes: 1.0,
+            ends_epoch: true,
+            figures: EpochEvaluation { rows: 8, not_finite: 0, loss: 0.5, figures: Figures::default() },
+            others: Vec::new(),
+        };
+        history.evaluations.push(evaluated(2));
+        assert_eq!(RunPlace::of(&history), Some(place(false, false)));
+        history.evaluations.push(evaluated(3));
+        assert_eq!(RunPlace::of(&history), Some(place(true, false)));
         history.under_way.steps = 0;
-        assert_eq!(RunPlace::of(&history), Some(place(true)));
+        assert_eq!(RunPlace::of(&history), Some(place(true, true)));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::error::Rows;
+use crate::evaluation_record::{AveragedRecord, SetEvaluation, SkippedUpdates};
 use crate::metrics::Evaluation;
 use crate::record::EpochRecord;
 
@@ -39,16 +41,29 @@ pub enum Event<'a> {
     },
     /// A step was made.
     Step(StepEvent),
-    /// An epoch's steps are done and its evaluation begins.
+    /// An update was left out because its loss or gradients were no numbers.
+    UpdateSkipped {
+        /// Number of the step that it would have been, from 1.
+        step: u64,
+        /// Its loss.
+        loss: f32,
+        /// Joint norm of its gradients, where its loss was a number.
+        gradient_norm: Option<f64>,
+        /// The rows of all its batches.
+        rows: &'a Rows,
+        /// Updates that were left out in the run, this one included.
+        skipped: SkippedUpdates,
+    },
+    /// An evaluation begins: at the end of an epoch, or within one.
     EvaluationStarted {
-        /// Number, from 0.
+        /// Number of the epoch, from 0.
         epoch: u64,
     },
     /// A batch was evaluated.
     EvaluationBatch {
         /// Number of the epoch, from 0; none before the first step.
         epoch: Option<u64>,
-        /// Rows evaluated so far.
+        /// Rows evaluated so far, of all sets.
         rows: u64,
         /// Seconds since the evaluation began.
         seconds: f64,
@@ -64,15 +79,21 @@ pub enum Event<'a> {
     },
     /// The evaluation is done.
     Evaluated {
-        /// Number, from 0.
+        /// Number of the epoch that is under way or ends there, from 0.
         epoch: u64,
+        /// Whether it is at the end of the epoch.
+        ends_epoch: bool,
         /// What it found.
         evaluation: &'a Evaluation,
-        /// Whether no epoch before was as good, and neither was the start.
+        /// What it found on the other sets, where there are several.
+        others: &'a [SetEvaluation],
+        /// Whether no evaluation before was as good, and neither was the start.
         best: bool,
         /// Whether it is better than before the first step, by the rule of [`divergence`](crate::divergence).
         better_than_start: bool,
     },
+    /// The run is at its end, and the mean of several states, which is exported, was evaluated.
+    AverageEvaluated(&'a AveragedRecord),
     /// An epoch is over.
     EpochEnded(&'a EpochRecord),
     /// A checkpoint is on the disk.
@@ -81,9 +102,30 @@ pub enum Event<'a> {
         path: &'a Path,
         /// Steps done.
         step: u64,
-        /// Seconds it took.
+        /// Seconds it took to write, beside the steps.
         seconds: f64,
     },
+    /// The run is at its end; what is exported comes next.
+    Finished {
+        /// Steps done.
+        step: u64,
+        /// Why it ended.
+        reason: EndReason,
+    },
+}
+
+/// Why a run is at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// All epochs are done.
+    Epochs,
+    /// It has made as many steps as it was to make at most.
+    MaxSteps,
+    /// Its time is up.
+    MaxTime,
+    /// It got no better.
+    NoGain,
 }
 
 /// A step that was made.

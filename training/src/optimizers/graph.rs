@@ -20,8 +20,9 @@ pub(crate) struct UpdateGraph {
     pub(crate) live: Vec<String>,
     /// One for each parameter.
     pub(crate) parameters: Vec<UpdateNames>,
-    /// The output of shape `[]` that has the joint norm of the gradients before clipping, where it is wanted.
-    pub(crate) norm: Option<String>,
+    /// Outputs of shape `[]`, where gradients are watched: the sum of their squares, and 0 if all of them are numbers, which
+    /// is not a number otherwise.
+    pub(crate) watched: Option<[String; 2]>,
 }
 
 /// Names of one parameter's tensors in an [`UpdateGraph`].
@@ -34,119 +35,139 @@ pub(crate) struct UpdateNames {
     pub(crate) new_state: Vec<String>,
 }
 
-/// Writes the update graph of a rule. `cohorts` says of each parameter with which others it is frozen; where it is empty
-/// nothing ever is.
-///
-/// # Errors
-/// An operator that the rule uses is missing in the compiler's table.
-pub(crate) fn update_graph(
-    rule: &dyn UpdateRule,
-    entries: &[ParameterEntry],
-    cohorts: &[usize],
-    clip_norm: Option<f32>,
-    tells_norm: bool,
-) -> Result<UpdateGraph, CompilerError> {
-    let mut graph = Graph::new(OPSET, OperatorCatalog::standard());
-    let count = cohorts.iter().max().map_or(1, |last| last + 1);
-    let numbers = rule.coefficients(0, 0.0).len();
-    let names_of = |cohort| (0..numbers).map(move |index| format!("coefficient.{cohort}.{index}")).collect();
-    let coefficient_names: Vec<Vec<String>> = (0..count).map(names_of).collect();
-    let scalar = || TensorType::f32(Vec::<usize>::new());
-    let mut inputs = |names: &[String]| names.iter().map(|name| graph.input(name, scalar())).collect::<Vec<_>>();
-    let coefficients: Vec<Vec<ValueId>> = coefficient_names.iter().map(|names| inputs(names)).collect();
-    let last = if cohorts.is_empty() { 0 } else { count };
-    let live_names: Vec<String> = (0..last).map(|cohort| format!("live.{cohort}")).collect();
-    let mut is_live = Vec::new();
-    for number in inputs(&live_names) {
-        let zero = graph.scalar(0.0);
-        is_live.push(graph.add("Greater", &[number, zero], &[])?);
-    }
-    let live_of = |parameter: usize| cohorts.get(parameter).map(|cohort| is_live[*cohort]);
-    let mut names = Vec::new();
-    let mut values = Vec::new();
-    for (index, entry) in entries.iter().enumerate() {
-        let tensors = state_of(rule, entry);
-        let state: Vec<String> = tensors.iter().map(|tensor| format!("state.{index}.{}", tensor.name)).collect();
-        let tensor = || TensorType::f32(entry.shape.clone());
-        let gradient = graph.input(&format!("gradient.{index}"), tensor());
-        let parameter = graph.input(&format!("parameter.{index}"), tensor());
-        let of_shape = state.iter().zip(tensors);
-        let states: Vec<ValueId> =
-            of_shape.map(|(name, tensor)| graph.input(name, TensorType::f32(tensor.shape))).collect();
-        values.push((gradient, parameter, states));
-        names.push(UpdateNames {
-            gradient: format!("gradient.{index}"),
-            parameter: format!("parameter.{index}"),
-            new_parameter: format!("new.parameter.{index}"),
-            new_state: state.iter().map(|name| format!("new.{name}")).collect(),
-            state,
-        });
-    }
-    let is_measured = tells_norm || clip_norm.is_some();
-    let mut gradients = Vec::new();
-    for (index, ((gradient, ..), entry)) in values.iter().zip(entries).enumerate() {
-        if entry.is_statistic || !is_measured {
-            continue;
+impl UpdateGraph {
+    /// Writes the update graph of a rule. `cohorts` says of each parameter with which others it is frozen; where it is empty
+    /// nothing ever is. `watches`: with outputs that tell whether all gradients of what is not frozen are numbers.
+    ///
+    /// # Errors
+    /// An operator that the rule uses is missing in the compiler's table.
+    pub(crate) fn new(
+        rule: &dyn UpdateRule,
+        entries: &[ParameterEntry],
+        cohorts: &[usize],
+        clip_norm: Option<f32>,
+        watches: bool,
+    ) -> Result<Self, CompilerError> {
+        let mut graph = Graph::new(OPSET, OperatorCatalog::standard());
+        let count = cohorts.iter().max().map_or(1, |last| last + 1);
+        let numbers = rule.coefficients(0, 0.0).len();
+        let names_of = |cohort| (0..numbers).map(move |index| format!("coefficient.{cohort}.{index}")).collect();
+        let coefficient_names: Vec<Vec<String>> = (0..count).map(names_of).collect();
+        let scalar = || TensorType::f32(Vec::<usize>::new());
+        let mut inputs = |names: &[String]| names.iter().map(|name| graph.input(name, scalar())).collect::<Vec<_>>();
+        let coefficients: Vec<Vec<ValueId>> = coefficient_names.iter().map(|names| inputs(names)).collect();
+        let last = if cohorts.is_empty() { 0 } else { count };
+        let live_names: Vec<String> = (0..last).map(|cohort| format!("live.{cohort}")).collect();
+        let mut is_live = Vec::new();
+        for number in inputs(&live_names) {
+            let zero = graph.scalar(0.0);
+            is_live.push(graph.add("Greater", &[number, zero], &[])?);
         }
-        gradients.push(match live_of(index) {
-            Some(live) => {
-                let zero = graph.scalar(0.0);
-                graph.add("Where", &[live, *gradient, zero], &[])?
+        let live_of = |parameter: usize| cohorts.get(parameter).map(|cohort| is_live[*cohort]);
+        let mut names = Vec::new();
+        let mut values = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let tensors = state_of(rule, entry);
+            let state: Vec<String> = tensors.iter().map(|tensor| format!("state.{index}.{}", tensor.name)).collect();
+            let tensor = || TensorType::f32(entry.shape.clone());
+            let gradient = graph.input(&format!("gradient.{index}"), tensor());
+            let parameter = graph.input(&format!("parameter.{index}"), tensor());
+            let of_shape = state.iter().zip(tensors);
+            let states: Vec<ValueId> =
+                of_shape.map(|(name, tensor)| graph.input(name, TensorType::f32(tensor.shape))).collect();
+            values.push((gradient, parameter, states));
+            names.push(UpdateNames {
+                gradient: format!("gradient.{index}"),
+                parameter: format!("parameter.{index}"),
+                new_parameter: format!("new.parameter.{index}"),
+                new_state: state.iter().map(|name| format!("new.{name}")).collect(),
+                state,
+            });
+        }
+        let is_measured = watches || clip_norm.is_some();
+        let mut gradients = Vec::new();
+        for (index, ((gradient, ..), entry)) in values.iter().zip(entries).enumerate() {
+            if entry.is_statistic || !is_measured {
+                continue;
             }
-            None => *gradient,
-        });
-    }
-    let norm = is_measured.then(|| norm_nodes(&mut graph, &gradients, clip_norm.unwrap_or(1.0))).transpose()?;
-    let scale = norm.zip(clip_norm).map(|(norm, limit)| scale_nodes(&mut graph, norm, limit)).transpose()?;
-    let (mut outputs, mut output_names) = (Vec::new(), Vec::new());
-    for (index, ((entry, names), (gradient, parameter, state))) in entries.iter().zip(&names).zip(&values).enumerate() {
-        if entry.is_statistic {
-            outputs.push(graph.add("Identity", &[*gradient], &[])?);
+            gradients.push(match live_of(index) {
+                Some(live) => {
+                    let zero = graph.scalar(0.0);
+                    graph.add("Where", &[live, *gradient, zero], &[])?
+                }
+                None => *gradient,
+            });
+        }
+        let scale = clip_norm.map(|limit| scale_nodes(&mut graph, &gradients, limit)).transpose()?;
+        let (mut outputs, mut output_names) = (Vec::new(), Vec::new());
+        for (index, ((entry, names), (gradient, parameter, state))) in
+            entries.iter().zip(&names).zip(&values).enumerate()
+        {
+            if entry.is_statistic {
+                outputs.push(graph.add("Identity", &[*gradient], &[])?);
+                output_names.push(&names.new_parameter);
+                continue;
+            }
+            let gradient = match scale {
+                Some(scale) => graph.times(*gradient, scale)?,
+                None => *gradient,
+            };
+            let facts = ParameterFacts::from(entry);
+            let coefficients = &coefficients[cohorts.get(index).copied().unwrap_or(0)];
+            let inputs = NodeInputs { coefficients, facts, parameter: *parameter, gradient, state };
+            let (mut new_parameter, mut new_state) = rule.nodes(&mut graph, &inputs)?;
+            if let Some(live) = live_of(index) {
+                // a choice, and no product with 0, which would let what is no number through
+                new_parameter = graph.add("Where", &[live, new_parameter, *parameter], &[])?;
+                for (new, old) in new_state.iter_mut().zip(state) {
+                    *new = graph.add("Where", &[live, *new, *old], &[])?;
+                }
+            }
+            outputs.push(new_parameter);
+            outputs.extend(new_state);
             output_names.push(&names.new_parameter);
-            continue;
+            output_names.extend(&names.new_state);
         }
-        let gradient = match scale {
-            Some(scale) => graph.times(*gradient, scale)?,
-            None => *gradient,
-        };
-        let facts = ParameterFacts::from(entry);
-        let coefficients = &coefficients[cohorts.get(index).copied().unwrap_or(0)];
-        let inputs = NodeInputs { coefficients, facts, parameter: *parameter, gradient, state };
-        let (mut new_parameter, mut new_state) = rule.nodes(&mut graph, &inputs)?;
-        if let Some(live) = live_of(index) {
-            // a choice, and no product with 0, which would let what is no number through
-            new_parameter = graph.add("Where", &[live, new_parameter, *parameter], &[])?;
-            for (new, old) in new_state.iter_mut().zip(state) {
-                *new = graph.add("Where", &[live, *new, *old], &[])?;
-            }
+        let watched = watches.then(|| ["gradients.squares", "gradients.zeros"].map(str::to_owned));
+        if let Some(names) = &watched {
+            outputs.extend(watched_nodes(&mut graph, &gradients)?);
+            output_names.extend(names);
         }
-        outputs.push(new_parameter);
-        outputs.extend(new_state);
-        output_names.push(&names.new_parameter);
-        output_names.extend(&names.new_state);
+        // At the end: a name that is given up may be taken again by the next node.
+        for (value, name) in outputs.iter().zip(output_names) {
+            graph.rename(*value, name)?;
+        }
+        graph.set_outputs(&outputs);
+        Ok(Self {
+            model: graph.to_onnx("update"),
+            coefficients: coefficient_names,
+            live: live_names,
+            parameters: names,
+            watched,
+        })
     }
-    // At the end: a name that is given up may be taken again by the next node.
-    for (value, name) in outputs.iter().zip(output_names) {
-        graph.rename(*value, name)?;
-    }
-    let norm = norm.filter(|_| tells_norm);
-    outputs.extend(norm);
-    graph.set_outputs(&outputs);
-    let norm = norm.map(|norm| graph.name(norm).to_owned());
-    Ok(UpdateGraph {
-        model: graph.to_onnx("update"),
-        coefficients: coefficient_names,
-        live: live_names,
-        parameters: names,
-        norm,
-    })
 }
 
-/// ‖all gradients‖.
+/// The sum of the squares of all gradients, and the sum of all gradients times 0.
+fn watched_nodes(graph: &mut Graph, gradients: &[ValueId]) -> Result<[ValueId; 2], CompilerError> {
+    let zero = graph.scalar(0.0);
+    let (mut squares, mut zeros) = (graph.scalar(0.0), graph.scalar(0.0));
+    for gradient in gradients {
+        let of_gradient = sum_of_squares_nodes(graph, *gradient)?;
+        squares = graph.plus(squares, of_gradient)?;
+        // 0 · ∞ and 0 · NaN are no numbers
+        let nothing = graph.times(*gradient, zero)?;
+        let of_gradient = sum_of_squares_nodes(graph, nothing)?;
+        zeros = graph.plus(zeros, of_gradient)?;
+    }
+    Ok([graph.add("Identity", &[squares], &[])?, graph.add("Identity", &[zeros], &[])?])
+}
+
+/// min(1, limit / (‖all gradients‖ + 1e-6)).
 ///
 /// Squares of floats overflow at 1.8e19. So gradients are measured in units of 2³² limits: squares then overflow at norms
 /// of 8e28 limits, and what a limit's rounding could notice is far from vanishing.
-fn norm_nodes(graph: &mut Graph, gradients: &[ValueId], limit: f32) -> Result<ValueId, CompilerError> {
+fn scale_nodes(graph: &mut Graph, gradients: &[ValueId], limit: f32) -> Result<ValueId, CompilerError> {
     const LIMITS_IN_A_UNIT: f32 = 4_294_967_296.0;
     let unit = (limit * LIMITS_IN_A_UNIT).min(1e30);
     let per_unit = graph.scalar(1.0 / unit);
@@ -162,11 +183,7 @@ fn norm_nodes(graph: &mut Graph, gradients: &[ValueId], limit: f32) -> Result<Va
     let sum = sum.unwrap_or_else(|| graph.scalar(0.0));
     let norm = graph.add("Sqrt", &[sum], &[])?;
     let unit = graph.scalar(unit);
-    graph.times(norm, unit)
-}
-
-/// min(1, limit / (norm + 1e-6)).
-fn scale_nodes(graph: &mut Graph, norm: ValueId, limit: f32) -> Result<ValueId, CompilerError> {
+    let norm = graph.times(norm, unit)?;
     let tiny = graph.scalar(1e-6);
     let divisor = graph.plus(norm, tiny)?;
     let limit = graph.scalar(limit);

@@ -29,7 +29,7 @@ use millstream_schemas::choice::{Catalog, Choice};
 
 pub(crate) use averaged::Averaged;
 pub use averaged::Averaging;
-pub(crate) use graph::{UpdateGraph, update_graph};
+pub(crate) use graph::UpdateGraph;
 pub(crate) use norms::{clip_scale, sum_of_squares};
 pub use optimizer::Optimizer;
 pub use optimizer_kind::{Build, OptimizerKind};

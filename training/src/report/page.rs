@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::axis::Scale;
 use super::chart::{Chart, Series, Subject};
+use crate::evaluation_record::EvaluationRecord;
 use crate::metrics::{Cell as TableCell, Evaluation, FigureKind, Record, Slice, SlicedColumn, Table, Unit};
-use crate::record::{Point, RunRecord};
+use crate::record::{EpochRecord, Point, RunRecord};
 
 const TEMPLATE: &str = include_str!("page.html");
 /// A larger confusion matrix would not be readable.
@@ -29,7 +30,7 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
             dash: index / COLOURS % DASHES,
             points: points(run),
             steps_per_point: run.history.curve.steps_per_point,
-            best: run.history.best.as_ref().filter(|_| best).map(|best| (best.epoch + 1) as f64),
+            best: best.then(|| place_of_best(run)).flatten(),
         };
         runs.iter().enumerate().map(one).collect()
     };
@@ -44,11 +45,16 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
         let name = kind.name.clone();
         let points = move |run: &RunRecord| {
             let start = run.history.start.as_ref().and_then(|start| Some((0.0, start.figure(&name)?)));
-            let epochs = run.history.epochs.iter().filter_map(|epoch| {
-                let value = epoch.evaluation.as_ref()?.figure(&name)?;
-                Some(((epoch.epoch + 1) as f64, value))
-            });
-            start.into_iter().chain(epochs).collect()
+            let (evaluations, epochs) = (&run.history.evaluations, run.history.epochs.iter());
+            let values: Vec<_> = if evaluations.is_empty() {
+                // of an older build
+                let value = |epoch: &EpochRecord| epoch.evaluation.as_ref()?.figure(&name);
+                epochs.filter_map(|epoch| Some(((epoch.epoch + 1) as f64, value(epoch)?))).collect()
+            } else {
+                let value = |record: &EvaluationRecord| Some((record.passes, record.figures.figure(&name)?));
+                evaluations.iter().filter_map(value).collect()
+            };
+            start.into_iter().chain(values).collect()
         };
         series(&points, true)
     };
@@ -74,6 +80,12 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
     charts.extend(kinds.into_iter().map(of_evaluations));
     charts.push(of_steps("Learning rate", false, |point| point.learning_rate));
     charts.into_iter().flatten().collect()
+}
+
+/// In passes over the rows.
+fn place_of_best(run: &RunRecord) -> Option<f64> {
+    let best = run.history.best.as_ref()?;
+    Some(run.history.best_record().map_or((best.epoch + 1) as f64, |record| record.passes))
 }
 
 /// `Accuracy`, `Confusion matrix`.
@@ -136,7 +148,7 @@ struct Cell {
 
 impl Run {
     fn new(index: usize, run: &RunRecord) -> Self {
-        let evaluation = run.evaluation.as_ref().or_else(|| run.history.best_evaluation());
+        let evaluation = run.evaluation.as_ref().or_else(|| run.history.exported_evaluation());
         let long = |text: &String| shown_up_to(text, LONGEST);
         Self {
             title: shown(&run.title),
@@ -258,8 +270,23 @@ fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(String, Str
             figures.push(("of these, with scores that are no numbers".into(), grouped(found.not_finite)));
         }
     }
-    if let Some(best) = &history.best {
-        figures.push(("best epoch".into(), grouped(best.epoch + 1)));
+    for set in &run.other_evaluations {
+        for kind in &history.figures {
+            if let Some(value) = set.evaluation.figure(&kind.name) {
+                figures.push((shown(format!("{} on {}", kind.label(), set.name)), kind.shown(Some(value))));
+            }
+        }
+        figures.push((shown(format!("loss on {}", set.name)), decimal(set.evaluation.loss)));
+    }
+    match (&history.best, history.place_of_best()) {
+        (Some(best), Some(place)) if place.starts_with("epoch") => {
+            figures.push(("best epoch".into(), grouped(best.epoch + 1)));
+        }
+        (_, Some(place)) => figures.push(("best".into(), place)),
+        (_, None) => {}
+    }
+    if history.skipped_updates.total > 0 {
+        figures.push(("updates left out".into(), grouped(history.skipped_updates.total)));
     }
     if let Some(last) = history.epochs.last() {
         figures.push(("training loss of the last epoch".into(), decimal(last.training_loss)));

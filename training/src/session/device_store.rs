@@ -8,7 +8,7 @@ use super::bound::OwnedTensor;
 use super::options;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
-use crate::optimizers::{StateTensor, UpdateGraph, UpdateRule, state_of, update_graph};
+use crate::optimizers::{StateTensor, UpdateGraph, UpdateRule, state_of};
 use millstream_runtime::Device;
 
 /// Parameters and state in the device's memory, updated there by a second graph.
@@ -16,29 +16,20 @@ use millstream_runtime::Device;
 /// Every tensor is there twice. An update reads one set and writes the other, then the sets change places: a buffer that is
 /// input and output of one run is silently corrupted, because the runtime does not keep the order of the file.
 ///
-/// Gradients are not looked at here unless the loss is scaled, since the host would have to wait for them: parameters that are no numbers show at the
-/// next step's loss, at the end of the epoch, and before a checkpoint is written.
+/// Gradients are looked at where the graph says so: the sets do not change places then. Elsewhere parameters that are no
+/// numbers show at the next step's loss, at the end of the epoch, and before a checkpoint is written.
 pub(super) struct DeviceStore {
     sides: [Side; 2],
     current: usize,
     /// With whether each cohort is updated, where some may be frozen.
     coefficients: Vec<OwnedTensor>,
-    /// The norm of the gradients, where it is looked at.
-    norm: Option<OwnedTensor>,
+    /// The norm of the gradients and what is 0 if all of them are numbers, where the graph has them.
+    watched: Option<[OwnedTensor; 2]>,
     bindings: Option<[IoBinding; 2]>,
     graph: UpdateGraph,
     session: Session,
     /// Inputs that are copied to the host when they are bound; to be bound at each update.
     copied: HashSet<String>,
-}
-
-/// What is done with the norm of the gradients.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Watch {
-    /// Gradients are scaled down to this.
-    pub(super) clip_norm: Option<f32>,
-    /// An update by gradients that are not finite is left out, for which the host waits for their norm.
-    pub(super) finite: bool,
 }
 
 struct Side {
@@ -51,13 +42,11 @@ impl DeviceStore {
     pub(super) fn new(
         entries: &[ParameterEntry],
         rule: &dyn UpdateRule,
-        (cohorts, watch): (&[usize], Watch),
+        graph: UpdateGraph,
         allocator: &Allocator,
         device: &Device,
         threads: usize,
     ) -> Result<Self, TrainingError> {
-        let graph = update_graph(rule, entries, cohorts, watch.clip_norm, watch.finite)
-            .map_err(|source| TrainingError::Compile { graph: "update", source })?;
         let opened = options::open(&graph.model, device, threads, "update")?;
         let (session, copied) = (opened.session, opened.host_inputs.into_iter().collect());
         // Memory of a device is not zero when it is handed out.
@@ -76,11 +65,13 @@ impl DeviceStore {
         };
         let host = Allocator::default();
         let coefficients = graph.coefficients.iter().flatten().chain(&graph.live).map(|_| OwnedTensor::f32(&host, &[]));
+        let watched = || Ok([OwnedTensor::f32(&host, &[])?, OwnedTensor::f32(&host, &[])?]);
+        let watched = graph.watched.as_ref().map(|_| watched()).transpose()?;
         Ok(Self {
             sides: [side()?, side()?],
             current: 0,
             coefficients: coefficients.collect::<Result<_, _>>()?,
-            norm: graph.norm.as_ref().map(|_| OwnedTensor::f32(&host, &[])).transpose()?,
+            watched,
             bindings: None,
             graph,
             session,
@@ -93,6 +84,9 @@ impl DeviceStore {
         let mut make = |from: usize| -> Result<IoBinding, TrainingError> {
             let doing = "binding the update graph";
             let mut binding = self.session.create_binding().map_err(TrainingError::session(doing))?;
+            for (name, tensor) in self.graph.watched.iter().flatten().zip(self.watched.iter_mut().flatten()) {
+                tensor.bind_output(&mut binding, name)?;
+            }
             for (index, names) in self.graph.parameters.iter().enumerate() {
                 gradients[index].bind_input(&mut binding, &names.gradient)?;
                 self.sides[from].parameters[index].bind_input(&mut binding, &names.parameter)?;
@@ -101,9 +95,6 @@ impl DeviceStore {
                     self.sides[from].state[index][slot].bind_input(&mut binding, name)?;
                     self.sides[1 - from].state[index][slot].bind_output(&mut binding, new_name)?;
                 }
-            }
-            if let (Some(norm), Some(name)) = (&mut self.norm, &self.graph.norm) {
-                norm.bind_output(&mut binding, name)?;
             }
             Ok(binding)
         };
@@ -163,11 +154,16 @@ impl ParameterStore for DeviceStore {
         self.session.run_binding(binding).map_err(TrainingError::session(doing))?;
         binding.synchronize_outputs().map_err(TrainingError::session(doing))?;
         self.bindings = Some(bindings);
-        let norm = self.norm.as_ref().map(|norm| f64::from(norm.values()[0]));
-        // what was made of gradients that are not finite stays aside, and is written over by the next update
-        if norm.is_none_or(f64::is_finite) {
-            self.current = 1 - self.current;
+        let mut norm = None;
+        if let Some([squares, zeros]) = &self.watched {
+            // what was made of gradients that are no numbers stays aside, and is written over by the next update
+            if zeros.values()[0] != 0.0 {
+                return Ok(Some(f64::NAN));
+            }
+            // Squares of floats may overflow where the floats themselves do not.
+            norm = Some(f64::from(squares.values()[0]).sqrt()).filter(|norm| norm.is_finite());
         }
+        self.current = 1 - self.current;
         Ok(norm)
     }
 

@@ -29,6 +29,9 @@ pub struct StepSettings {
     pub averaging: Option<Averaging>,
     /// When which parameters are frozen.
     pub freezing: FreezePlan,
+    /// Look at gradients where the update is nodes of a graph too, so that nothing is updated by those that are no numbers; on
+    /// the host they always are.
+    pub watch_gradients: bool,
     /// Threads of ONNX Runtime; 0 takes one for each core.
     pub threads: usize,
     /// Seed of what dropout leaves out.
@@ -156,6 +159,7 @@ impl StepRunner {
             seed: settings.seed,
             clip_norm: settings.gradient_clip_norm,
             cohorts: (settings.freezing.of().to_vec(), settings.freezing.cohorts().len()),
+            watch_gradients: settings.watch_gradients,
             rule,
             update_on_host,
         };

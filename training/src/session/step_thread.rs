@@ -8,7 +8,7 @@ use ort::session::{IoBinding, Session};
 
 use super::bound::OwnedTensor;
 use super::cohorts::Cohorts;
-use super::device_store::{DeviceStore, Watch};
+use super::device_store::DeviceStore;
 use super::frozen_weights::FrozenWeights;
 use super::gathered::Gathered;
 use super::host_store::HostStore;
@@ -20,7 +20,7 @@ use super::scored::{Prediction, Scored};
 use super::step_outcome::StepOutcome;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
-use crate::optimizers::UpdateRule;
+use crate::optimizers::{UpdateGraph, UpdateRule};
 use millstream_runtime::{Device, DeviceKind};
 
 /// What the session's thread needs to make its tensors and to open the other sessions.
@@ -37,6 +37,7 @@ pub(super) struct Open {
     pub(super) clip_norm: Option<f32>,
     /// Of each parameter, and how many there are.
     pub(super) cohorts: (Vec<usize>, usize),
+    pub(super) watch_gradients: bool,
     pub(super) rule: Arc<dyn UpdateRule>,
     pub(super) update_on_host: bool,
 }
@@ -44,7 +45,16 @@ pub(super) struct Open {
 impl Open {
     pub(super) fn open(self) -> Result<Step, TrainingError> {
         let Self { step: session, weights, evaluation, manifest, device, threads, .. } = self;
-        let Self { step_host_inputs, seed, clip_norm, cohorts: (cohorts, count), rule, update_on_host, .. } = self;
+        let Self {
+            step_host_inputs,
+            seed,
+            clip_norm,
+            watch_gradients,
+            cohorts: (cohorts, count),
+            rule,
+            update_on_host,
+            ..
+        } = self;
         let host = Allocator::default();
         let allocator = options::device_allocator(&session, &device)?;
         let mut frozen = FrozenWeights::default();
@@ -54,8 +64,10 @@ impl Open {
         let store: Box<dyn ParameterStore> = if update_on_host {
             Box::new(HostStore::new(entries, rule.as_ref())?)
         } else {
-            let watch = Watch { clip_norm, finite: manifest.loss_scale.is_some() };
-            Box::new(DeviceStore::new(entries, rule.as_ref(), (&cohorts, watch), &on_device, &device, threads)?)
+            let watches = watch_gradients || manifest.loss_scale.is_some();
+            let graph = UpdateGraph::new(rule.as_ref(), entries, &cohorts, clip_norm, watches)
+                .map_err(|source| TrainingError::Compile { graph: "update", source })?;
+            Box::new(DeviceStore::new(entries, rule.as_ref(), graph, &on_device, &device, threads)?)
         };
         let all = |entries: &[TensorEntry]| -> Result<Vec<OwnedTensor>, TrainingError> {
             entries.iter().map(|entry| OwnedTensor::of_entry(&host, entry)).collect()
@@ -331,16 +343,21 @@ impl Step {
 
     pub(super) fn update(&mut self, learning_rate: f32) -> Result<StepOutcome, TrainingError> {
         let started = Instant::now();
+        let statistics = std::mem::take(&mut self.gathered.statistics);
         let entries = &self.manifest.parameters;
-        let Some(outcome) = self.gathered.mean_into(&mut self.gradients, entries)? else {
+        let Some(mut outcome) = self.gathered.mean_into(&mut self.gradients, entries)? else {
             return Ok(StepOutcome::default());
         };
-        if !outcome.loss.is_finite() {
-            return Ok(outcome);
+        if outcome.loss.is_finite() {
+            outcome = self.update_by_gradients(learning_rate, outcome)?;
         }
-        let took = started.elapsed().as_secs_f64();
-        let outcome = self.update_by_gradients(learning_rate, outcome)?;
-        Ok(StepOutcome { seconds_in_update: took + outcome.seconds_in_update, ..outcome })
+        if !outcome.updated {
+            // they followed batches that are to leave no trace
+            for (index, values) in statistics {
+                self.store.set_parameter(index, &values)?;
+            }
+        }
+        Ok(StepOutcome { seconds_in_update: started.elapsed().as_secs_f64(), ..outcome })
     }
 
     pub(super) fn evaluate(&mut self, batch: &Batch) -> Result<Scored, TrainingError> {

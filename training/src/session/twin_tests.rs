@@ -53,6 +53,7 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
         penalties: Penalties { l1: 0.01, l2: 0.02, l2_sp: 0.05 },
         averaging: Some(averaging),
         freezing: FreezePlan::default(),
+        watch_gradients: true,
         threads: 1,
         seed: 3,
     };
@@ -288,6 +289,56 @@ fn what_is_frozen_stays_to_the_bit_on_either_side_and_goes_on_alike() {
             }
             let (a, b) = (in_rust.state().unwrap(), as_nodes.state().unwrap());
             assert_eq!((&a.cohorts, &b.cohorts), (&vec![5, 4, 7], &vec![5, 4, 7]));
+        }
+    }
+}
+
+/// On both stores: neither parameters nor what the optimizer remembers follow gradients that are no numbers, and neither do
+/// running statistics.
+#[test]
+fn gradients_that_are_no_numbers_change_nothing() {
+    let settings = StepSettings { watch_gradients: true, threads: 1, ..StepSettings::default() };
+    let cpu = Device::cpu(millstream_runtime::ready(None).unwrap());
+    let mut steep = program();
+    let names: Vec<String> = steep.manifest.parameters.iter().map(|entry| entry.name.clone()).collect();
+    for (name, values) in names.iter().zip(&mut steep.parameters) {
+        match name.as_str() {
+            // the loss is large but a number, and its gradient is none
+            "hidden.weight" => values.fill(1e-30),
+            "head.weight" => {
+                values.iter_mut().enumerate().for_each(|(index, value)| *value = 1e20 * (index / 16) as f32)
+            }
+            _ => values.fill(0.0),
+        }
+    }
+    let given = |index: u64, value: Option<f32>| {
+        let mut given = batch(0, index, 9);
+        let numbers = given.tensors.get_mut("x").unwrap().as_f32_mut().unwrap();
+        value.into_iter().for_each(|value| numbers.fill(value));
+        given
+    };
+    for on_host in [true, false] {
+        for (program, bad) in [(steep.clone(), 1e25), (regularized_program(), f32::NAN)] {
+            let mut runner = StepRunner::open_with_store(&program, &cpu, &settings, on_host).unwrap();
+            let is_steep = bad.is_finite();
+            if !is_steep {
+                let (_, outcome) = runner.step(given(0, None), 0.01).unwrap();
+                assert!(outcome.updated && outcome.gradient_norm.is_some_and(|norm| norm > 0.0), "{on_host}");
+            }
+            let before = (runner.parameters().unwrap(), runner.state().unwrap());
+            let (_, alone) = runner.step(given(1, Some(bad)), 0.01).unwrap();
+            runner.gather(given(2, (!is_steep).then_some(0.5))).unwrap();
+            runner.gather(given(3, Some(bad))).unwrap();
+            let together = runner.update(0.01).unwrap();
+            for outcome in [alone, together] {
+                assert!(!outcome.updated && outcome.rows > 0, "on the host {on_host}: {outcome:?}");
+                assert_eq!(outcome.loss.is_finite(), is_steep, "on the host {on_host}: {outcome:?}");
+            }
+            assert!(before == (runner.parameters().unwrap(), runner.state().unwrap()), "on the host {on_host}");
+            if !is_steep {
+                let (_, outcome) = runner.step(given(4, None), 0.01).unwrap();
+                assert!(outcome.updated, "on the host {on_host}");
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use millstream_training::MetricSet;
 use millstream_training::checkpoint::{self, CheckpointSettings};
 use millstream_training::metrics::Table;
 use millstream_training::schedules::Schedule;
-use millstream_training::{BatchSource, BoxError, Event, StepSettings, Trainer, TrainerSettings};
+use millstream_training::{BatchSource, BoxError, Event, LoopSettings, StepSettings, Trainer, TrainerSettings};
 
 fn device() -> Device {
     Device::cpu(millstream_runtime::ready(None).unwrap())
@@ -28,6 +28,7 @@ fn settings(folder: &Path) -> TrainerSettings {
         batches_per_epoch: 2,
         accumulate: 1,
         early_stopping: None,
+        loop_settings: LoopSettings::default(),
         classes: classes(),
         metrics: MetricSet::usual(PredictionKind::ClassScores),
         checkpoints: Some(CheckpointSettings { folder: folder.to_owned(), every_steps: 0, keep: 3 }),

@@ -8,6 +8,7 @@
 mod architectures;
 mod checkpoints;
 mod failures;
+mod looping;
 mod measures;
 mod precision;
 mod prediction;

@@ -7,7 +7,7 @@ use millstream_schemas::Fingerprint;
 use millstream_training::metrics::{Cell, Record, Table};
 use millstream_training::schedules::Schedule;
 use millstream_training::{
-    BatchSource, BoxError, Event, MetricSet, RunRecord, StepSettings, Trainer, TrainerSettings, report,
+    BatchSource, BoxError, Event, LoopSettings, MetricSet, RunRecord, StepSettings, Trainer, TrainerSettings, report,
 };
 
 fn record(title: &str) -> RunRecord {
@@ -18,6 +18,7 @@ fn record(title: &str) -> RunRecord {
         batches_per_epoch: 30,
         accumulate: 1,
         early_stopping: None,
+        loop_settings: LoopSettings::default(),
         classes: classes(),
         metrics: MetricSet::usual(PredictionKind::ClassScores),
         checkpoints: None,
@@ -123,7 +124,7 @@ fn what_is_left_out_of_the_page_is_said() {
     let class = records(&mut record)[0].clone();
     *records(&mut record) = vec![class; 5000];
     record.classes = vec!["x".into(); 5000];
-    record.history.epochs[1].evaluation.as_mut().unwrap().loss = f64::NAN;
+    record.history.evaluations[1].figures.loss = f64::NAN;
     let page = report::render("Left out", &[record]).unwrap();
     assert!(page.contains("5,000 classes are too many to draw a confusion matrix of; metrics.json has it"));
     assert!(page.contains("1 of 4 values is not a finite number and is not drawn"));

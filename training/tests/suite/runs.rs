@@ -8,7 +8,9 @@ use millstream_compiler::losses::PredictionKind;
 use millstream_runtime::Device;
 use millstream_schemas::Fingerprint;
 use millstream_training::checkpoint::CheckpointSettings;
-use millstream_training::{BatchSource, BoxError, Ending, Event, MetricSet, StepSettings, Trainer, TrainerSettings};
+use millstream_training::{
+    BatchSource, BoxError, Ending, Event, LoopSettings, MetricSet, StepSettings, Trainer, TrainerSettings,
+};
 use serde_json::json;
 
 /// Batches in an epoch.
@@ -32,6 +34,7 @@ pub(crate) fn settings(epochs: u64, folder: Option<&Path>) -> TrainerSettings {
         batches_per_epoch: PER_EPOCH,
         accumulate: 1,
         early_stopping: None,
+        loop_settings: LoopSettings::default(),
         classes: classes(),
         metrics: MetricSet::usual(PredictionKind::ClassScores),
         checkpoints: folder.map(|folder| CheckpointSettings { folder: folder.to_owned(), every_steps: 0, keep: 2 }),

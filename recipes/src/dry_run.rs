@@ -1,0 +1,131 @@
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{fs, io};
+
+use millstream_compiler::Model;
+use millstream_runtime::{Device, DeviceRequest};
+use millstream_schemas::Recipe;
+use millstream_schemas::recipe::{DamagedPolicy, EvaluationInterval};
+use millstream_training::Predictor;
+use serde::Serialize;
+
+use crate::choices::Choices;
+use crate::run_folder::RunFolder;
+use crate::train::{TrainOptions, train};
+use crate::{Event, Events, RecipeError, RunSummary, StartMode, Stop};
+
+/// What a dry run found.
+#[derive(Clone, Debug, Serialize)]
+pub struct DryRunReport {
+    /// Loss of the step, before it.
+    pub loss: f32,
+    /// Rows that were evaluated after it.
+    pub evaluated: u64,
+    /// Bytes of the model that was written and opened again.
+    pub model_bytes: u64,
+    /// Seconds until everything was opened and compiled.
+    pub opening: f64,
+    /// Seconds of the step: waiting for its rows, in the graph, in the update.
+    pub step: [f64; 3],
+    /// Most bytes that the process held at a time, where the system tells (Linux).
+    pub peak_memory: Option<u64>,
+}
+
+/// Goes through all that a run does, once: a batch is read and transformed, a step is made, a batch of each evaluation set is
+/// evaluated, a checkpoint, the model and the report are written, and the model is opened again. All of it is written into a
+/// temporary folder that is deleted; the recipe's output folder is looked at and left as it is.
+///
+/// # Errors
+/// As [`train`]; or nothing can be written to the output folder or the temporary one, or ONNX Runtime does not open the written model.
+/// `Ok(None)` when it was asked to stop.
+pub fn dry_run(
+    recipe: &Recipe,
+    options: &TrainOptions,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<Option<DryRunReport>, RecipeError> {
+    RunFolder(recipe.output.folder.clone()).require_writable()?;
+    let folder = TemporaryFolder::make()?;
+    let small = small(recipe, &folder.0.join("run"));
+    let options = TrainOptions { start: StartMode::New, ..options.clone() };
+    let mut loss = None;
+    let mut watching = |event: &Event| {
+        match event {
+            Event::Step { loss: of_step, .. } => loss = Some(*of_step),
+            // of a temporary place
+            Event::Started { .. } | Event::Saved { .. } => return,
+            _ => {}
+        }
+        events.event(event);
+    };
+    let RunSummary { model, timing, opening, peak_memory, evaluation, other_evaluations, classes, .. } =
+        train(&small, &options, &mut watching, stop)?;
+    let (Some(model), Some(loss)) = (model, loss) else { return Ok(None) };
+    let model_bytes = fs::metadata(&model).map_err(RecipeError::io("read", &model))?.len();
+    open_again(recipe, &options, &model, classes.len())?;
+    let others = other_evaluations.iter().map(|set| &set.evaluation);
+    Ok(Some(DryRunReport {
+        loss,
+        evaluated: evaluation.iter().chain(others).map(|evaluation| evaluation.rows).sum(),
+        model_bytes,
+        opening,
+        step: [timing.waiting, timing.graph, timing.update],
+        peak_memory,
+    }))
+}
+
+/// Opens a written model as `evaluate` does.
+fn open_again(recipe: &Recipe, options: &TrainOptions, path: &Path, classes: usize) -> Result<(), RecipeError> {
+    let model = Model::read(path)?;
+    let runtime = millstream_runtime::ready(options.library.as_deref())?;
+    let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
+    let loss = Choices::of(&recipe.training, &options.catalogs)?.loss;
+    let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
+    let classes = Some(classes).filter(|classes| *classes > 0);
+    let scoring = model.evaluated(output, loss.reads(), classes, &options.catalogs.operators)?;
+    Predictor::open_graph(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
+    Ok(())
+}
+
+/// The recipe of one step, with one batch of each set to evaluate on.
+fn small(recipe: &Recipe, folder: &Path) -> Recipe {
+    let mut small = recipe.clone();
+    folder.clone_into(&mut small.output.folder);
+    small.output.checkpoint.every_steps = 0;
+    let training = &mut small.training;
+    (training.epochs, training.max_steps, training.max_time) = (1, Some(1), None);
+    // two batches go the way of many
+    training.accumulate = training.accumulate.min(2);
+    small.evaluation.every = EvaluationInterval::Epochs(1);
+    small.evaluation.rows = Some(recipe.data.batch as u64);
+    if let DamagedPolicy::Quarantine(_) = small.data.damaged {
+        small.data.damaged = DamagedPolicy::Quarantine(None);
+    }
+    small
+}
+
+/// A folder of this process' own, deleted with all that is in it.
+struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    fn make() -> Result<Self, RecipeError> {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let number = MADE.fetch_add(1, Ordering::Relaxed);
+            let name = format!("millstream-dry-run-{}-{number}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            match fs::create_dir(&folder) {
+                Ok(()) => return Ok(Self(folder)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(RecipeError::io("make", folder)(error)),
+            }
+        }
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // What cannot be deleted lies where the system clears up.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
