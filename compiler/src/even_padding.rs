@@ -69,3 +69,28 @@ fn uneven(graph: &Graph, node: &Node) -> Option<Cut> {
     }
     Some(cut)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Constant;
+    use crate::operators::OperatorCatalog;
+
+    #[test]
+    fn pads_become_the_smaller_of_both_sides_and_the_rest_is_cut() {
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let x = graph.input("x", TensorType::f32([1, 2, 5, 5]));
+        let kernel = graph.input("kernel", TensorType::f32([2, 3, 3, 3]));
+        let attributes = [("strides", vec![2, 2].into()), ("pads", vec![0, 1, 1, 0].into())];
+        let made = graph.add("ConvTranspose", &[x, kernel], &attributes).unwrap();
+        graph.set_outputs(&[made]);
+        even_padding(&mut graph);
+        let [wide, cut] = graph.nodes() else { panic!("{} nodes", graph.nodes().len()) };
+        assert_eq!(wide.ints("pads"), Some(&[0, 0, 0, 0][..]));
+        let shape = |value| graph.tensor_type(value).and_then(TensorType::fixed_shape);
+        assert_eq!(shape(wide.outputs[0].unwrap()), Some(vec![1, 3, 11, 11]));
+        assert_eq!((shape(made), cut.outputs[0]), (Some(vec![1, 3, 10, 10]), Some(made)));
+        let bound = |at: usize| graph.constant_of(cut.inputs[at].unwrap()).and_then(Constant::to_i64).unwrap();
+        assert_eq!([bound(1), bound(2), bound(3)], [vec![0, 1], vec![10, 11], vec![2, 3]]);
+    }
+}
