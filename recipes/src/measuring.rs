@@ -99,11 +99,8 @@ impl Measuring {
         let mut warnings = Preprocessing::differences(model, &recipe.data, &recipe.transforms.evaluate);
         let Choices { loss, metrics, .. } = Choices::of(&recipe.training, catalogs)?;
         let plan = EvaluationPlan::of(recipe, loss.reads(), wanted.views, catalogs)?;
-        if let Some(views) = &plan.views {
-            let of_view = RowSource { chain: views.chain.clone(), ..source.clone() };
-            let views_place = "evaluation.test_time_augmentation.transforms";
-            require_inputs(model, &of_view.spec(views_place, recipe.seed, 1)?, views_place)?;
-        }
+        plan.check_targets(&source.encoders)?;
+        plan.check_views(model, &source, recipe.seed)?;
         let slices = match recipe.evaluation.slices.as_slice() {
             [] => None,
             columns => Some(SlicedRows::open(&source.dataset, columns, recipe.evaluation.most_slices)?),

@@ -71,6 +71,8 @@ pub struct OpenedParts {
     pub notes: Vec<String>,
     /// How long it took.
     pub took: Duration,
+    /// What is measured and fitted at the end of a run.
+    pub(crate) plan: EvaluationPlan,
     /// Counted when they are first asked for: that reads all labels.
     reports: Arc<OnceLock<DataReports>>,
 }
@@ -147,6 +149,7 @@ impl Opened {
             require_inputs(&model, &of_evaluation, "transforms.evaluate")?;
             require_same(&spec, &of_evaluation)?;
         }
+        let plan = EvaluationPlan::of(recipe, loss.reads(), None, catalogs)?;
         let parts = OpenedParts {
             recipe: recipe.clone(),
             train,
@@ -164,6 +167,7 @@ impl Opened {
             catalogs: catalogs.clone(),
             notes,
             took: began.elapsed(),
+            plan,
             reports: Arc::default(),
         };
         if parts.steps_per_epoch() == 0 {
@@ -192,8 +196,10 @@ impl Opened {
         let LogChoices { logs } = LogChoices::of(&recipe.output, &self.catalogs)?;
         let metrics = metrics.with_memory(recipe.data.memory.0);
         metrics.check(self.train.classes()).map_err(RecipeError::at("training.metrics"))?;
+        let plan = EvaluationPlan::of(recipe, loss.reads(), None, &self.catalogs)?;
         let (recipe, took) = (recipe.clone(), began.elapsed());
-        let parts = OpenedParts { recipe, loss, metrics, optimizer, schedule, logs, took, ..OpenedParts::clone(self) };
+        let of_self = OpenedParts::clone(self);
+        let parts = OpenedParts { recipe, loss, metrics, optimizer, schedule, logs, took, plan, ..of_self };
         parts.require_evaluation()?;
         Ok(Self(Arc::new(parts)))
     }
@@ -201,10 +207,12 @@ impl Opened {
 
 impl OpenedParts {
     fn require_evaluation(&self) -> Result<(), RecipeError> {
-        let (reads, evaluation) = (self.loss.reads(), &self.recipe.evaluation);
-        let plan = EvaluationPlan::of(&self.recipe, reads, None, &self.catalogs)?;
-        plan.check_classes(reads, self.train.classes().len())?;
-        if self.evaluate.is_none() && !evaluation.is_usual() {
+        self.plan.check_classes(self.loss.reads(), self.train.classes().len())?;
+        self.plan.check_targets(&self.train.encoders)?;
+        if let Some(source) = &self.evaluate {
+            self.plan.check_views(&self.model, source, self.recipe.seed)?;
+        }
+        if self.evaluate.is_none() && !self.recipe.evaluation.is_usual() {
             let message = "there are no rows to measure on; state `data.evaluate`, or leave it out";
             return Err(RecipeError::mismatch("evaluation", message));
         }
@@ -303,6 +311,9 @@ impl OpenedParts {
                 return Err(RecipeError::mismatch("output.adapter_files", message));
             }
             program.require_adapters(files.contains(&AdapterFormat::OnnxAdapter))?;
+        }
+        if self.plan.temperature {
+            program.require_temperature(self.recipe.output.adapters)?;
         }
         if !is_counted {
             self.require_compared(&program)?;

@@ -50,12 +50,12 @@ impl RunEnd<'_> {
         if recipe.evaluation.is_usual() {
             return Ok(Some(ended));
         }
-        let plan = EvaluationPlan::of(recipe, self.opened.loss.reads(), None, &self.opened.catalogs)?;
+        let plan = &self.opened.plan;
         if plan.calibrates() {
             let Some(outcomes) = self.with_model(|measuring| measuring.outcomes(events, stop))? else {
                 return Ok(None);
             };
-            ended.fit(&plan, outcomes, self.opened.train.classes());
+            ended.fit(plan, outcomes, self.opened.train.classes());
             write(&ended.calibrated)?;
         }
         let measured = self.with_model(|measuring| {
