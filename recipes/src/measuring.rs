@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use millstream_compiler::Model;
 use millstream_compiler::losses::PredictionKind;
-use millstream_pipeline::{Dataset, SharedResources, SplitRole, StreamOptions};
+use millstream_pipeline::{Beside, Dataset, SharedResources, SplitRole, StreamOptions};
 use millstream_runtime::Device;
 use millstream_schemas::recipe::{OrderStrength, Patterns};
 use millstream_schemas::{GOLDEN, Recipe, count, mix, shown_path};
@@ -43,6 +43,8 @@ pub(crate) struct ToMeasure<'a> {
     pub(crate) views: Option<u64>,
     pub(crate) catalogs: &'a Catalogs,
     pub(crate) shared: Option<&'a SharedResources>,
+    /// Whether its streams have the ceiling on memory to themselves.
+    pub(crate) beside: Beside,
 }
 
 /// A model and rows, opened and checked against each other.
@@ -57,6 +59,7 @@ pub(crate) struct Measuring {
     loss: LossRunner,
     plan: EvaluationPlan,
     shared: Option<SharedResources>,
+    beside: Beside,
     slices: Option<SlicedRows>,
     /// Damaged rows that were left out of the newest pass.
     pub(crate) skipped: u64,
@@ -145,6 +148,7 @@ impl Measuring {
             predictor,
             plan,
             shared: wanted.shared.cloned(),
+            beside: wanted.beside.clone(),
             slices,
             skipped: 0,
             warnings,
@@ -215,15 +219,12 @@ impl Measuring {
 
     /// How the rows are streamed; those of a view with its transforms, each drawn by a seed of its own, in one order.
     fn stream(&self, view: Option<(u64, &Chain)>) -> StreamOptions {
-        let shared = self.shared.clone();
-        let usual = StreamOptions { shared, ..stream_options(&self.recipe, &self.source, OrderStrength::Sequential) };
-        let Some((view, chain)) = view else { return usual };
-        StreamOptions {
-            seed: mix(self.recipe.seed.wrapping_add(GOLDEN.wrapping_mul(view + 1))),
-            // The order would depend on the seed.
-            group_by_length: Some(false),
-            chain: chain.clone(),
-            ..usual
+        let (shared, beside) = (self.shared.clone(), self.beside.clone());
+        let usual = stream_options(&self.recipe, &self.source, OrderStrength::Sequential);
+        let usual = StreamOptions { shared, beside, ..usual };
+        match view {
+            Some((view, chain)) => of_view(usual, view, chain),
+            None => usual,
         }
     }
 
@@ -232,6 +233,17 @@ impl Measuring {
             TrainingError::NothingLabelled => no_usable_row(self.place, &self.report, batches.skipped().as_ref()),
             error => error.into(),
         }
+    }
+}
+
+/// How the rows of a view are streamed that are streamed so without.
+pub(crate) fn of_view(options: StreamOptions, view: u64, chain: &Chain) -> StreamOptions {
+    StreamOptions {
+        seed: mix(options.seed.wrapping_add(GOLDEN.wrapping_mul(view + 1))),
+        // The order would depend on the seed.
+        group_by_length: Some(false),
+        chain: chain.clone(),
+        ..options
     }
 }
 

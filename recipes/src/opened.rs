@@ -6,7 +6,7 @@ use millstream_compiler::graph::TensorType;
 use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SharedResources, SplitRole, StreamOptions};
-use millstream_schemas::recipe::{AdapterFormat, OrderStrength};
+use millstream_schemas::recipe::{AdapterFormat, ByteSize, OrderStrength};
 use millstream_schemas::{
     AxisLength, BatchSpec, Choice, ElementType, Recipe, Standardization, TensorRole, count, shown,
 };
@@ -22,6 +22,7 @@ use crate::data_report::{DataReports, data_report};
 use crate::evaluation_plan::EvaluationPlan;
 use crate::first_difference::first_difference;
 use crate::log_choices::LogChoices;
+use crate::measuring::of_view;
 use crate::model_choices::ModelChoices;
 use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
@@ -376,7 +377,14 @@ impl OpenedParts {
     pub fn train_stream(&self, shared: Option<&SharedResources>) -> Result<StreamOptions, PipelineError> {
         let data = &self.recipe.data;
         let beside = match (&self.evaluate, self.evaluate_stream(shared)) {
-            (Some(source), Some(options)) => Beside::Later(options.least_memory(&source.dataset)?),
+            (Some(source), Some(options)) => {
+                let mut least = options.least_memory(&source.dataset)?;
+                if let Some(views) = &self.plan.views {
+                    let options = of_view(options, 0, &views.chain);
+                    least = ByteSize(least.0.max(options.least_memory(&source.dataset)?.0));
+                }
+                Beside::Later(least)
+            }
             _ => Beside::Nothing,
         };
         Ok(StreamOptions {

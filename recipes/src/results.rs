@@ -142,13 +142,14 @@ pub(crate) fn export(
             metadata.push((format!("millstream.{decides}"), value.to_string()));
         }
     }
-    metadata.extend(calibrated.metadata());
+    let of_model = [metadata.clone(), calibrated.metadata()].concat();
     let (parameters, adapters) = (trainer.best_parameters()?, opened.recipe.output.adapters);
     let model = match calibrated.temperature {
-        Some(fitted) => program.export_calibrated(&parameters, adapters, fitted.temperature, &metadata)?,
-        None => program.export_with(&parameters, adapters, &metadata)?,
+        Some(fitted) => program.export_calibrated(&parameters, adapters, fitted.temperature, &of_model)?,
+        None => program.export_with(&parameters, adapters, &of_model)?,
     };
     folder.write_model(&folder.model(), &model)?;
+    // What was fitted is that of the model, and not of what an adapter is given to.
     for format in &opened.recipe.output.adapter_files {
         adapter_output::write(opened, folder, program, (&parameters, &metadata), *format)?;
     }

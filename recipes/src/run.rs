@@ -170,11 +170,18 @@ impl Run {
             trainer: &self.trainer,
             device: &self.device,
             resources: self.resources.as_ref(),
+            stream: &self.stream,
         };
-        match end.export(events, &stop).map_err(failed.clone())? {
+        let ended = match end.export(events, &stop) {
+            Ok(ended) => ended,
+            Err(error) => return Err(self.failed(failed(error), false, events)),
+        };
+        match ended {
             Some(ended) => {
                 let record = self.record(Some(&ended), events);
-                results::write_record(&self.folder, &record).map_err(failed)?;
+                if let Err(error) = results::write_record(&self.folder, &record) {
+                    return Err(self.failed(failed(error), false, events));
+                }
                 self.end_logs(&record, events);
                 Ok(self.summary(record, Some(ended)))
             }

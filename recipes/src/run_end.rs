@@ -2,6 +2,7 @@
 //! `evaluation` says.
 
 use millstream_compiler::{Model, TrainingProgram};
+use millstream_pipeline::Beside;
 use millstream_runtime::Device;
 use millstream_schemas::shown;
 use millstream_training::calibration::{Outcomes, fit_temperature, fit_thresholds};
@@ -12,6 +13,7 @@ use crate::evaluation_plan::EvaluationPlan;
 use crate::measuring::{Measuring, ToMeasure};
 use crate::results;
 use crate::run_folder::RunFolder;
+use crate::stream::Stream;
 use crate::{Events, Opened, RecipeError, Resources, Stop};
 
 /// What a run has to be ended.
@@ -22,6 +24,8 @@ pub(crate) struct RunEnd<'a> {
     pub(crate) trainer: &'a Trainer,
     pub(crate) device: &'a Device,
     pub(crate) resources: Option<&'a Resources>,
+    /// Of the training rows.
+    pub(crate) stream: &'a Stream,
 }
 
 /// What came of it.
@@ -88,6 +92,8 @@ impl RunEnd<'_> {
             views: None,
             catalogs: &self.opened.catalogs,
             shared: self.resources.map(Resources::streams),
+            // Training is over: both streams have one ceiling.
+            beside: Beside::Stream(self.stream.0.monitor()),
         };
         act(&mut Measuring::open(&wanted, || Ok(self.device.clone()))?)
     }

@@ -250,7 +250,7 @@ fn views_of_targets_that_move_with_the_image_are_refused() {
         "data": {
             "train": rows("train"),
             "evaluate": rows("test"),
-            "inputs": {"input": {"image": {"column": "image"}}},
+            "inputs": {"image": {"image": {"column": "image"}}},
             "targets": {"digits": {"mask": {"column": "mask", "classes": ["photograph", "digit"]}}},
         },
         "transforms": {"train": [{"resize": {"size": 16}}], "evaluate": [{"resize": {"size": 16}}]},
