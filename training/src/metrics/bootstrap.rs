@@ -27,7 +27,7 @@ impl Default for Bootstrap {
 
 impl Bootstrap {
     /// An interval for each figure of a metric of these rows; none where fewer than two rows, or no draw of them, have the
-    /// figure.
+    /// figure, or an end of it is infinite.
     pub(super) fn intervals(
         self,
         metric: &Metric,
@@ -68,7 +68,7 @@ fn interval(mut values: Vec<f64>, confidence: f64) -> Option<[f64; 2]> {
         if below == above { below } else { below + (above - below) * place.fract() }
     };
     let outside = (1.0 - confidence) / 2.0;
-    Some([percentile(outside), percentile(1.0 - outside)])
+    Some([percentile(outside), percentile(1.0 - outside)]).filter(|ends| ends.iter().all(|end| end.is_finite()))
 }
 
 #[cfg(test)]
@@ -83,6 +83,10 @@ mod tests {
         // numpy.percentile(range(1, 12), [10, 90])
         let [low, high] = interval((1..12).map(f64::from).collect(), 0.8).unwrap();
         assert!((low - 2.0).abs() < 1e-12 && (high - 10.0).abs() < 1e-12, "{low} {high}");
+        let mut values: Vec<f64> = (1..12).map(f64::from).collect();
+        values[10] = f64::INFINITY;
+        assert_eq!(interval(values.clone(), 0.95), None, "JSON has no infinite numbers");
+        assert!(interval(values, 0.5).is_some());
         assert_eq!((interval(vec![0.5], 0.95), interval(Vec::new(), 0.95)), (Some([0.5, 0.5]), None));
     }
 }
