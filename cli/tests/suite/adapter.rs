@@ -22,6 +22,20 @@ fn assert_near(a: f64, b: f64) {
 }
 
 #[test]
+fn what_an_adapter_is_given_to_notes_no_calibration_that_it_does_not_have() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run_with("train", &[&LORA[..], &["evaluation.calibrate={temperature: true}"]].concat()).done();
+    let notes = |file: &str| {
+        let wanted = b"millstream.temperature";
+        place.read(file).windows(wanted.len()).any(|window| window == wanted)
+    };
+    assert_eq!((notes("run/model.onnx"), notes("run/base.onnx")), (true, false));
+}
+
+#[test]
 fn what_a_run_has_trained_goes_from_file_to_file_and_is_trained_on() {
     if !has_runtime() {
         return;
