@@ -19,7 +19,7 @@ use crate::run_folder::{LockedFolder, RunFolder};
 use crate::run_logs;
 use crate::run_state::RunState;
 use crate::stream::{Stream, Watched, no_usable_row};
-use crate::{Compiled, Event, Events, RecipeError, Resources, RunSummary, StartMode, Stop};
+use crate::{Compiled, Event, Events, RecipeError, Resources, RunSummary, Silent, StartMode, Stop};
 
 /// A run of a compiled recipe: it advances as far as it is told to, stands still in between, and ends with
 /// [`Run::finish`].
@@ -252,6 +252,9 @@ impl Run {
     fn failed(&mut self, error: RecipeError, is_useless: bool, events: &mut dyn Events) -> RecipeError {
         self.state = RunState::Failed;
         if self.start == StartMode::New && is_useless {
+            // What logs have outside of the folder stays there, and says how it ended.
+            let record = self.record(None, &mut Silent);
+            self.end_logs(&record, events);
             // Nothing is to be in the way of the next try; the error at hand is more to the point than one of clearing up.
             let _ = self.folder.forget(&run_logs::files(&self.folder, &self.compiled.opened().catalogs));
         } else {
