@@ -254,7 +254,7 @@ fn views_of_targets_that_move_with_the_image_are_refused() {
             "targets": {"digits": {"mask": {"column": "mask", "classes": ["photograph", "digit"]}}},
         },
         "transforms": {"train": [{"resize": {"size": 16}}], "evaluate": [{"resize": {"size": 16}}]},
-        "training": {"loss": "sparse_cross_entropy", "metrics": ["mean_iou"]},
+        "training": {"loss": "sparse_cross_entropy", "metrics": ["mean_iou"], "epochs": 1},
         "evaluation": {"test_time_augmentation": {"views": 3}},
         "output": {"folder": "run"},
     });

@@ -141,10 +141,16 @@ fn boxes_and_points_resume_and_do_not_depend_on_workers() {
 
 #[test]
 fn targets_that_move_with_their_row_are_known() {
-    let boxes = fields(&[("bbox", list(list(DataType::Float32)))]);
+    let boxes = fields(&[("bbox", list(list(DataType::Float32))), ("category", list(DataType::Utf8))]);
     let points = list(list(DataType::Float32));
     for (of, row, kind, wanted, moving) in [
-        (&boxes, json!({"bbox": [[6, 11, 24, 22]]}), "boxes", json!({"convention": "coco", "most": 4}), true),
+        (
+            &boxes,
+            json!({"bbox": [[6, 11, 24, 22]], "category": ["a"]}),
+            "boxes",
+            json!({"convention": "coco", "most": 4}),
+            true,
+        ),
         (&points, json!([[6, 11]]), "key_points", json!({"count": 1}), true),
         (&DataType::Float32, json!(1.5), "number", json!({}), false),
     ] {
