@@ -117,11 +117,8 @@ impl Ended {
         if let Some(criterion) = plan.threshold {
             match fit_thresholds(&outcomes, criterion) {
                 Ok(fitted) => {
+                    self.warnings.extend(fitted.warning());
                     self.calibrated.thresholds = fitted.thresholds;
-                    let warnings = fitted.unfitted.into_iter();
-                    self.warnings.extend(warnings.map(|reason| {
-                        format!("no threshold of one label was fitted: {reason}; it is a probability of ½")
-                    }));
                 }
                 Err(reason) => {
                     let what = classes.get(1).map_or_else(String::new, |class| format!(" of class `{}`", shown(class)));

@@ -1,6 +1,10 @@
+use millstream_schemas::count;
 use serde::Serialize;
 
 use super::Outcomes;
+
+/// Labels that are named in one message.
+const MOST_NAMED: usize = 8;
 
 /// What a threshold is fitted to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,7 +63,7 @@ pub fn fit_thresholds(outcomes: &Outcomes, criterion: Criterion) -> Result<Fitte
             }));
         }
         return match unfitted.len() == columns {
-            true => Err(unfitted.join("; ")),
+            true => Err(first_of(&unfitted)),
             false => Ok(FittedThresholds { thresholds, unfitted }),
         };
     }
@@ -69,6 +73,22 @@ pub fn fit_thresholds(outcomes: &Outcomes, criterion: Criterion) -> Result<Fitte
     let rows = outcomes.scores.chunks(2).zip(&outcomes.classes);
     let ranked = rows.map(|(scores, class)| (f64::from(scores[1]) - f64::from(scores[0]), *class == 1)).collect();
     fit(ranked, criterion).map(|threshold| FittedThresholds { thresholds: vec![threshold], unfitted: Vec::new() })
+}
+
+impl FittedThresholds {
+    /// Which labels have none, and why; nothing where all have one.
+    pub fn warning(&self) -> Option<String> {
+        (!self.unfitted.is_empty()).then(|| {
+            let (labels, reasons) = (count(self.unfitted.len() as u64, "label"), first_of(&self.unfitted));
+            format!("no threshold was fitted for {labels}: {reasons}; there it is a probability of ½")
+        })
+    }
+}
+
+fn first_of(reasons: &[String]) -> String {
+    let (shown, more) = reasons.split_at(reasons.len().min(MOST_NAMED));
+    let more = if more.is_empty() { String::new() } else { format!("; and {} more", more.len()) };
+    shown.join("; ") + &more
 }
 
 /// The threshold of a label that none is fitted to.
@@ -180,6 +200,9 @@ mod tests {
         let outcomes = Outcomes::of_labels(2, scores, vec![1.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
         let FittedThresholds { thresholds, unfitted } = fit_thresholds(&outcomes, Criterion::F1).unwrap();
         assert_eq!(thresholds[0].log_odds, -1.5);
+        let many = FittedThresholds { thresholds: Vec::new(), unfitted: vec!["label 1: no".into(); 10] };
+        let message = many.warning().unwrap();
+        assert!(message.contains("for 10 labels: label 1: no; ") && message.contains("; and 2 more; "), "{message}");
         let half = Threshold { log_odds: 0.0, probability: 0.5, precision: Some(0.0), recall: None };
         assert_eq!(thresholds[1], half);
         assert!(unfitted.len() == 1 && unfitted[0].starts_with("label 1: it never holds"), "{unfitted:?}");
