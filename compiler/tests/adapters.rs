@@ -241,6 +241,17 @@ fn what_has_no_form_in_a_file_is_refused_with_the_reason() {
 }
 
 #[test]
+fn factors_that_do_not_fit_are_refused_before_as_many_numbers_are_drawn() {
+    const RANK: usize = 1_000_000;
+    let mut adapter = folder("lora");
+    let Some(ModuleAdapter::LowRank { a, b, .. }) = adapter.modules.values_mut().next() else { panic!("no factors") };
+    *a = Tensor::new([RANK, 1], vec![0.0; RANK]).unwrap();
+    *b = Tensor::new([1, RANK], vec![0.0; RANK]).unwrap();
+    let error = merge_adapters(&bert(), &[(&adapter, 1.0)], &OperatorCatalog::standard()).unwrap_err().to_string();
+    assert!(error.contains("A has the shape [1, 1000000], and the layer takes ["), "{error}");
+}
+
+#[test]
 fn an_adapter_that_does_not_fit_is_an_error_that_names_both_sides() {
     let catalog = OperatorCatalog::standard();
     let merge = |adapters: &[(&Adapter, f64)]| merge_adapters(&bert(), adapters, &catalog).unwrap_err().to_string();

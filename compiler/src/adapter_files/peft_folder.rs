@@ -335,6 +335,13 @@ mod tests {
         for (shapes, words) in [
             ([].as_slice(), "it holds nothing for any module"),
             (&[A], "module `q`: one of its two factors is missing"),
+            (
+                &[
+                    ("base_model.model.q.lora_A.weight", &[2_000_000_000, 0]),
+                    ("base_model.model.q.lora_B.weight", &[0, 2_000_000_000]),
+                ],
+                "module `q`: a tensor of the shape [2000000000, 0] holds no number",
+            ),
             (&[A, ("base_model.model.q.lora_B.weight", &[4, 3])], "are not two factors of one rank"),
             (
                 &[A, B, ("base_model.model.q.lora_magnitude_vector", &[5])],

@@ -126,6 +126,7 @@ impl FromAdapter<'_> {
                     ));
                 }
                 let (mut rank_patterns, mut alpha_patterns) = (BTreeMap::new(), BTreeMap::new());
+                let mut given = BTreeMap::new();
                 for (name, own) in modules {
                     let ModuleAdapter::LowRank { a, b, alpha, .. } = own else { continue };
                     // of a convolution in groups, files count the ranks of all groups together
@@ -133,6 +134,7 @@ impl FromAdapter<'_> {
                     let scale = if self.is_bare { 1.0 } else { self.adapter.method.scale(*alpha, whole) };
                     let alpha = scale * if is_rank_stabilized { (rank as f64).sqrt() } else { rank as f64 };
                     rank_patterns.insert(name.clone(), rank);
+                    given.insert(name.clone(), [a, b].map(Tensor::turned_shape));
                     alpha_patterns
                         .insert(name.clone(), if self.is_bare || whole != rank { alpha } else { own_alpha(own) });
                 }
@@ -149,6 +151,7 @@ impl FromAdapter<'_> {
                     },
                     layers: all,
                     leaves_none_out: true,
+                    given,
                     ..Lora::default()
                 };
                 if lora.alpha_patterns.values().any(|alpha| *alpha <= 0.0) {
