@@ -32,7 +32,7 @@ pub struct AdaptableModel {
 ///
 /// # Errors
 /// An adapter does not fit the model, something else reads a weight too, one that is no sum has a weight other than 1 or shares
-/// a layer with another, or one holds something whole that the model has no place for.
+/// a layer with another, or one holds something whole that the model has no place for, or that an earlier one has added to.
 pub fn merge_adapters(
     model: &Model,
     adapters: &[(&Adapter, f64)],
@@ -43,7 +43,8 @@ pub fn merge_adapters(
     let mut notes = Vec::new();
     let mut adapted: Vec<(BTreeSet<String>, bool)> = Vec::new();
     let mut whole: HashMap<ValueId, Constant> = HashMap::new();
-    for (adapter, weight) in adapters {
+    let mut written: HashMap<ValueId, usize> = HashMap::new();
+    for (at, (adapter, weight)) in adapters.iter().enumerate() {
         let part = adapter.weighted(*weight).map_err(CompilerError::Selection)?;
         let mut graph = base.clone();
         let (added, _) = add(&part, false, (&mut graph, &base, &layers))?;
@@ -66,6 +67,17 @@ pub fn merge_adapters(
             let constant = |graph: &Graph, value| graph.constant_of(value).cloned().expect("methods merge constants");
             if merge.trained.is_empty() {
                 let own = constant(&graph, merge.weight);
+                if let Some(earlier) = written.get(&merge.weight) {
+                    return Err(CompilerError::Selection(format!(
+                        "adapter {} ({}) holds `{}` whole, and would undo what adapter {} ({}) adds to it; name the one that \
+                         holds it whole first, or leave it out of one by `--skip`",
+                        at + 1,
+                        adapter.in_words(),
+                        shown(graph.name(merge.weight)),
+                        earlier + 1,
+                        adapters[*earlier].0.in_words()
+                    )));
+                }
                 if whole.insert(merge.weight, own.clone()).is_some_and(|other| other != own) {
                     return Err(CompilerError::Selection(format!(
                         "two adapters hold `{}` whole, with other numbers; leave it out of one by `--skip`",
@@ -78,6 +90,7 @@ pub fn merge_adapters(
             let trained: Vec<Constant> = merge.trained.iter().map(|value| constant(&graph, *value)).collect();
             let result = (merge.rule)(&constant(&merged, merge.weight), &trained.iter().collect::<Vec<_>>());
             merged.set_constant(merge.weight, result);
+            written.insert(merge.weight, at);
         }
         notes.extend(added.notes);
     }

@@ -252,6 +252,21 @@ fn factors_that_do_not_fit_are_refused_before_as_many_numbers_are_drawn() {
 }
 
 #[test]
+fn a_weight_held_whole_does_not_undo_what_an_earlier_adapter_adds_to_it() {
+    let catalog = OperatorCatalog::standard();
+    let sum = folder("vera");
+    let module = sum.modules.keys().find(|module| module.ends_with("self.query")).unwrap().clone();
+    let mut whole = folder("lora");
+    whole.modules.retain(|module, _| module.ends_with("intermediate.dense"));
+    whole.biases = adapter_files::Biases::None;
+    whole.whole = BTreeMap::from([(format!("{module}.weight"), Tensor::new([32, 32], vec![0.5; 32 * 32]).unwrap())]);
+    let merged = |adapters: &[(&Adapter, f64)]| merge_adapters(&bert(), adapters, &catalog);
+    let error = merged(&[(&sum, 1.0), (&whole, 1.0)]).unwrap_err().to_string();
+    assert!(error.contains("adapter 2 (rsLoRA") && error.contains("what adapter 1 (VeRA"), "{error}");
+    assert!(merged(&[(&whole, 1.0), (&sum, 1.0)]).is_ok());
+}
+
+#[test]
 fn an_adapter_that_does_not_fit_is_an_error_that_names_both_sides() {
     let catalog = OperatorCatalog::standard();
     let merge = |adapters: &[(&Adapter, f64)]| merge_adapters(&bert(), adapters, &catalog).unwrap_err().to_string();
