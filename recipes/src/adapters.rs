@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::adapter_output::{named_by, refused, with_base, write_file, write_peft};
 use crate::opened::MOST_METHODS;
 use crate::run_folder::RunFolder;
-use crate::{Catalogs, Opened, RecipeError, RunOptions, Silent, StartMode, load};
+use crate::{Catalogs, Event, Opened, RecipeError, RunOptions, StartMode, load};
 
 /// The end of the names of ONNX Runtime's files of adapters.
 const ONNX_ADAPTER: &str = "onnx_adapter";
@@ -163,7 +163,7 @@ pub fn convert(options: &ConvertOptions, operators: &OperatorCatalog) -> Result<
 /// exported with `output.adapters: unmerged`; data are not needed then.
 ///
 /// # Errors
-/// There is no run, its data are not there any more, or what it has trained has no form in files of adapters.
+/// There is no run, it has no checkpoint, its data are not there any more, or what it has trained has no form in files of adapters.
 pub fn extract(
     run: &Path,
     to: &Path,
@@ -184,10 +184,23 @@ pub fn extract(
     let as_inputs = is_onnx_adapter(to);
     program.require_adapters(as_inputs)?;
     let options = RunOptions { start: StartMode::Resume, library, ..RunOptions::default() };
-    let parameters = compiled.run(&options, &mut Silent)?.best_parameters()?;
+    let mut notes: Vec<String> = named_by(program).into_iter().collect();
+    let mut steps = 0;
+    let mut told = |event: &Event| match event {
+        Event::Started { steps_done, .. } => steps = *steps_done,
+        Event::Warning { message } => notes.push(message.clone()),
+        _ => {}
+    };
+    let begun = compiled.run(&options, &mut told)?;
+    if steps == 0 {
+        return Err(refused(
+            run,
+            "the run has no checkpoint, so nothing that it has trained is there; let it go on first",
+        ));
+    }
+    let parameters = begun.best_parameters()?;
     let adapters = program.adapters(&parameters)?;
-    let mut written =
-        WrittenAdapters { written: Vec::new(), summaries: Vec::new(), notes: named_by(program).into_iter().collect() };
+    let mut written = WrittenAdapters { written: Vec::new(), summaries: Vec::new(), notes };
     for (at, adapter) in adapters.into_iter().enumerate() {
         let place = if at == 0 { to.to_owned() } else { numbered(to, at) };
         written.summaries.push(adapter.in_words());

@@ -94,6 +94,18 @@ fn what_a_run_has_trained_goes_from_file_to_file_and_is_trained_on() {
 }
 
 #[test]
+fn factors_that_were_never_trained_are_not_extracted() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run_with("train", &[LORA[0], LORA[1], "training.epochs=1"]).done();
+    std::fs::remove_dir_all(place.path("run/checkpoints")).unwrap();
+    place.run(&["adapter", "extract", "run", "-o", "taken"]).failed_with(&["the run has no checkpoint"]);
+    assert!(!place.path("taken").exists());
+}
+
+#[test]
 fn mistakes_with_adapters_say_what_to_do() {
     let place = Workplace::new();
     for (changes, words) in [
