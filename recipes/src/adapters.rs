@@ -154,9 +154,25 @@ pub fn merge(options: &MergeOptions, operators: &OperatorCatalog) -> Result<Writ
 /// # Errors
 /// A file cannot be read or written, or the form cannot hold the adapter, or it does not fit the model.
 pub fn convert(options: &ConvertOptions, operators: &OperatorCatalog) -> Result<WrittenAdapters, RecipeError> {
+    require_used(options)?;
     let adapter = read(&options.from, &options.skip)?;
     let model = options.model.as_deref().map(Model::read).transpose()?;
     write_as(adapter, options, model.as_ref(), operators)
+}
+
+/// Refuses options that would change nothing.
+fn require_used(options: &ConvertOptions) -> Result<(), RecipeError> {
+    let is_file = is_onnx_adapter(&options.to);
+    let unused = if is_file && options.cut.is_some() {
+        "`--cut` is for a folder of PEFT, and an .onnx_adapter is written; leave it out"
+    } else if !is_file && options.base.is_some() {
+        "`--base` is for an .onnx_adapter, and a folder of PEFT is written; leave it out, or let `--output` end with .onnx_adapter"
+    } else if options.base.is_some() && options.model.is_none() {
+        "`--base` is where the model that takes the adapter is written; name that model by `--model`"
+    } else {
+        return Ok(());
+    };
+    Err(refused(&options.to, unused))
 }
 
 /// Writes what a run has trained: the best weights, as `model.onnx` has them. In the place of a run's folder a model can stand that was
@@ -241,6 +257,12 @@ fn write_as(
     if !is_onnx_adapter(&options.to) {
         let of_model =
             model.filter(|_| options.cut.is_none()).map(|model| wrapper(model, operators)).transpose()?.flatten();
+        if let Some(cut) = options.cut.as_deref().filter(|cut| !cut.is_empty()) {
+            let front = format!("{}.", cut.trim_end_matches('.'));
+            if !adapter.modules.keys().chain(adapter.whole.keys()).any(|name| name.starts_with(&front)) {
+                return Err(refused(&options.from, format!("`--cut {}` is in front of no module of it", shown(cut))));
+            }
+        }
         if let Some(cut) = options.cut.clone().or(of_model) {
             adapter = without_front(adapter, cut.trim_end_matches('.'))?;
         }
