@@ -258,7 +258,7 @@ fn of_type<'a, T>(
         None => Ok(None),
         Some(value) => match read(value) {
             Some(read) => Ok(Some(read)),
-            None => Err(format!("`{key}` is {}, wanted {wanted}", shown(&value.to_string()))),
+            None => Err(format!("`{key}` is {}, wanted {wanted}", shown(value.to_string()))),
         },
     }
 }
