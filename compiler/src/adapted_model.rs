@@ -1,6 +1,6 @@
 //! A model and adapters made elsewhere: merged into its weights, or as inputs of a graph that takes one or another.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use millstream_schemas::shown;
 use serde::Deserialize;
@@ -183,9 +183,13 @@ pub fn adapters_in(model: &Model) -> Result<Vec<Adapter>, CompilerError> {
     let entries: Vec<InModel> = serde_json::from_str(text).map_err(|_| damaged())?;
     let tensors = model.file_graph().initializer.iter();
     let held: HashMap<&str, _> = tensors.map(|tensor| (tensor.name(), tensor)).collect();
+    let mut seen: HashSet<String> = HashSet::new();
     let adapter = |entry: InModel| {
         let mut tensors = BTreeMap::new();
         for (key, (name, is_turned)) in entry.tensors {
+            if !seen.insert(name.clone()) {
+                return Err(wrong(format!("its metadata `{METADATA}` names the tensor `{}` twice", shown(&name))));
+            }
             let constant = held.get(name.as_str()).and_then(|tensor| constant_of(tensor).ok()).ok_or_else(damaged)?;
             let no_floats = || wrong(format!("`{}` in it is no tensor of 32-bit floats", shown(&name)));
             let values = constant.to_f32().ok_or_else(no_floats)?;
@@ -260,5 +264,25 @@ fn dimension_of(info: &mut ValueInfoProto, axis: usize) -> Option<&mut Dimension
     match info.r#type.as_mut()?.value.as_mut()? {
         type_proto::Value::TensorType(tensor) => tensor.shape.as_mut()?.dim.get_mut(axis),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+    use crate::handmade::{graph, node, proto, value, weight};
+    use crate::model_file::onnx::StringStringEntryProto;
+
+    #[test]
+    fn a_tensor_that_metadata_names_twice_is_not_copied_for_each() {
+        let nodes = vec![node("Gemm", &["x", "a"], &["y"])];
+        let mut file = proto(graph(nodes, vec![weight("a", &[4, 4])], vec![value("x", &[4])], vec![value("y", &[4])]));
+        let parts = ["A", "B"].map(|part| format!(r#""base_model.model.q.lora_{part}.weight": ["a", false]"#));
+        let text = format!(r#"[{{"config": {{"peft_type": "LORA"}}, "tensors": {{{}}}}}]"#, parts.join(", "));
+        file.metadata_props.push(StringStringEntryProto { key: Some(METADATA.into()), value: Some(text) });
+        let error = adapters_in(&Model::from_bytes(file.encode_to_vec()).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("names the tensor `a` twice"), "{error}");
     }
 }
