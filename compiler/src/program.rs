@@ -392,7 +392,7 @@ impl TrainingProgram {
     /// # Errors
     /// As of those.
     pub fn require_adapters(&self, as_inputs: bool) -> Result<(), CompilerError> {
-        self.adapters.require(&self.trained(&self.parameters)?, &self.deployed, as_inputs)
+        self.adapters.require(&self.trained(&self.parameters)?, (&self.deployed, &self.merged), as_inputs)
     }
 
     /// What stands in front of the paths of modules in the names of all layers of the file, where something does.

@@ -115,6 +115,7 @@ impl Measuring {
         let scoring = model.evaluated(output, loss.reads(), classes, &catalogs.operators)?;
         warnings.extend(scoring.note);
         let predictor = Predictor::open_graph(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
+        warnings.extend(predictor.warning().map(str::to_owned));
         if let Some(labels) = labels_file::of_model(model, path)? {
             align(&mut source, &labels, "the model", place)?;
         }
