@@ -234,6 +234,35 @@ fn a_run_whose_last_checkpoint_cannot_be_saved_leaves_its_curves() {
 }
 
 #[test]
+fn a_run_whose_model_cannot_be_written_leaves_its_record() {
+    let Some(resources) = resources(1) else { return };
+    let place = place();
+    let [compiled, _] = compiled(place.path(), "unwritten");
+    let mut run = started(&compiled, StartMode::New, &resources);
+    run.advance(Until::End, &mut Silent, &Stop::default()).unwrap();
+    std::fs::create_dir_all(compiled.opened().recipe.output.folder.join("model.onnx/in the way")).unwrap();
+    assert!(run.finish(&mut Silent).is_err());
+    assert_eq!(ending(place.path(), "unwritten"), "failed");
+}
+
+#[test]
+fn what_runs_that_share_measure_at_their_ends_lies_beside_their_own_streams() {
+    let Some(resources) = resources(2) else { return };
+    let place = place();
+    let runs = compiled(place.path(), "measured").map(|compiled| {
+        let mut recipe = compiled.opened().recipe.clone();
+        recipe.evaluation.calibrate.temperature = true;
+        started(&compiled.opened().with(&recipe).unwrap().compile().unwrap(), StartMode::New, &resources)
+    });
+    for mut run in runs {
+        run.advance(Until::End, &mut Silent, &Stop::default()).unwrap();
+        let summary = run.finish(&mut Silent).unwrap();
+        assert!(summary.model.is_some() && summary.evaluation.is_some());
+        require_within(&resources);
+    }
+}
+
+#[test]
 fn a_model_replaced_after_it_was_opened_is_not_noted_as_what_the_run_is_made_of() {
     let Some(resources) = resources(1) else { return };
     let place = place();

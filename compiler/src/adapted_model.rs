@@ -1,6 +1,6 @@
 //! A model and adapters made elsewhere: merged into its weights, or as inputs of a graph that takes one or another.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use millstream_schemas::shown;
 use serde::Deserialize;
@@ -32,7 +32,7 @@ pub struct AdaptableModel {
 ///
 /// # Errors
 /// An adapter does not fit the model, something else reads a weight too, one that is no sum has a weight other than 1 or shares
-/// a layer with another, or one holds something whole that the model has no place for.
+/// a layer with another, or one holds something whole that the model has no place for, or that an earlier one has added to.
 pub fn merge_adapters(
     model: &Model,
     adapters: &[(&Adapter, f64)],
@@ -43,7 +43,8 @@ pub fn merge_adapters(
     let mut notes = Vec::new();
     let mut adapted: Vec<(BTreeSet<String>, bool)> = Vec::new();
     let mut whole: HashMap<ValueId, Constant> = HashMap::new();
-    for (adapter, weight) in adapters {
+    let mut written: HashMap<ValueId, usize> = HashMap::new();
+    for (at, (adapter, weight)) in adapters.iter().enumerate() {
         let part = adapter.weighted(*weight).map_err(CompilerError::Selection)?;
         let mut graph = base.clone();
         let (added, _) = add(&part, false, (&mut graph, &base, &layers))?;
@@ -66,6 +67,17 @@ pub fn merge_adapters(
             let constant = |graph: &Graph, value| graph.constant_of(value).cloned().expect("methods merge constants");
             if merge.trained.is_empty() {
                 let own = constant(&graph, merge.weight);
+                if let Some(earlier) = written.get(&merge.weight) {
+                    return Err(CompilerError::Selection(format!(
+                        "adapter {} ({}) holds `{}` whole, and would undo what adapter {} ({}) adds to it; name the one that \
+                         holds it whole first, or leave it out of one by `--skip`",
+                        at + 1,
+                        adapter.in_words(),
+                        shown(graph.name(merge.weight)),
+                        earlier + 1,
+                        adapters[*earlier].0.in_words()
+                    )));
+                }
                 if whole.insert(merge.weight, own.clone()).is_some_and(|other| other != own) {
                     return Err(CompilerError::Selection(format!(
                         "two adapters hold `{}` whole, with other numbers; leave it out of one by `--skip`",
@@ -78,6 +90,7 @@ pub fn merge_adapters(
             let trained: Vec<Constant> = merge.trained.iter().map(|value| constant(&graph, *value)).collect();
             let result = (merge.rule)(&constant(&merged, merge.weight), &trained.iter().collect::<Vec<_>>());
             merged.set_constant(merge.weight, result);
+            written.insert(merge.weight, at);
         }
         notes.extend(added.notes);
     }
@@ -170,9 +183,13 @@ pub fn adapters_in(model: &Model) -> Result<Vec<Adapter>, CompilerError> {
     let entries: Vec<InModel> = serde_json::from_str(text).map_err(|_| damaged())?;
     let tensors = model.file_graph().initializer.iter();
     let held: HashMap<&str, _> = tensors.map(|tensor| (tensor.name(), tensor)).collect();
+    let mut seen: HashSet<String> = HashSet::new();
     let adapter = |entry: InModel| {
         let mut tensors = BTreeMap::new();
         for (key, (name, is_turned)) in entry.tensors {
+            if !seen.insert(name.clone()) {
+                return Err(wrong(format!("its metadata `{METADATA}` names the tensor `{}` twice", shown(&name))));
+            }
             let constant = held.get(name.as_str()).and_then(|tensor| constant_of(tensor).ok()).ok_or_else(damaged)?;
             let no_floats = || wrong(format!("`{}` in it is no tensor of 32-bit floats", shown(&name)));
             let values = constant.to_f32().ok_or_else(no_floats)?;
@@ -247,5 +264,25 @@ fn dimension_of(info: &mut ValueInfoProto, axis: usize) -> Option<&mut Dimension
     match info.r#type.as_mut()?.value.as_mut()? {
         type_proto::Value::TensorType(tensor) => tensor.shape.as_mut()?.dim.get_mut(axis),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+    use crate::handmade::{graph, node, proto, value, weight};
+    use crate::model_file::onnx::StringStringEntryProto;
+
+    #[test]
+    fn a_tensor_that_metadata_names_twice_is_not_copied_for_each() {
+        let nodes = vec![node("Gemm", &["x", "a"], &["y"])];
+        let mut file = proto(graph(nodes, vec![weight("a", &[4, 4])], vec![value("x", &[4])], vec![value("y", &[4])]));
+        let parts = ["A", "B"].map(|part| format!(r#""base_model.model.q.lora_{part}.weight": ["a", false]"#));
+        let text = format!(r#"[{{"config": {{"peft_type": "LORA"}}, "tensors": {{{}}}}}]"#, parts.join(", "));
+        file.metadata_props.push(StringStringEntryProto { key: Some(METADATA.into()), value: Some(text) });
+        let error = adapters_in(&Model::from_bytes(file.encode_to_vec()).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("names the tensor `a` twice"), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! Transposed convolutions as cuDNN takes them: with as much padding behind an axis as in front of it.
 
-use crate::graph::{Attribute, ElementType, Graph, Length, Node, TensorType};
+use crate::graph::{Attribute, Graph, Length, Node, TensorType};
 
 /// Lets transposed convolutions cut the same on both sides of an axis, and a slice the rest. Those over open axes stay.
 pub(crate) fn even_padding(graph: &mut Graph) {
@@ -45,7 +45,7 @@ fn uneven(graph: &Graph, node: &Node) -> Option<Cut> {
     let (before, after) = pads.split_at(rank);
     let made = graph.tensor_type(node.outputs.first().copied().flatten()?)?;
     let lengths = made.fixed_shape()?;
-    if before == after || made.dtype != ElementType::F32 || lengths.len() != rank + 2 {
+    if before == after || lengths.len() != rank + 2 {
         return None;
     }
     let common: Vec<i64> = before.iter().zip(after).map(|(before, after)| *before.min(after)).collect();
@@ -68,4 +68,35 @@ fn uneven(graph: &Graph, node: &Node) -> Option<Cut> {
         }
     }
     Some(cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Constant, ElementType};
+    use crate::operators::OperatorCatalog;
+
+    #[test]
+    fn pads_become_the_smaller_of_both_sides_and_the_rest_is_cut() {
+        [ElementType::F32, ElementType::F16].into_iter().for_each(is_cut);
+    }
+
+    #[track_caller]
+    fn is_cut(dtype: ElementType) {
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let x = graph.input("x", TensorType { dtype, ..TensorType::f32([1, 2, 5, 5]) });
+        let kernel = graph.input("kernel", TensorType { dtype, ..TensorType::f32([2, 3, 3, 3]) });
+        let attributes = [("strides", vec![2, 2].into()), ("pads", vec![0, 1, 1, 0].into())];
+        let made = graph.add("ConvTranspose", &[x, kernel], &attributes).unwrap();
+        graph.set_outputs(&[made]);
+        even_padding(&mut graph);
+        let [wide, cut] = graph.nodes() else { panic!("{} nodes", graph.nodes().len()) };
+        assert_eq!(wide.ints("pads"), Some(&[0, 0, 0, 0][..]));
+        let shape = |value| graph.tensor_type(value).and_then(TensorType::fixed_shape);
+        assert_eq!(graph.tensor_type(wide.outputs[0].unwrap()).unwrap().dtype, dtype);
+        assert_eq!(shape(wide.outputs[0].unwrap()), Some(vec![1, 3, 11, 11]));
+        assert_eq!((shape(made), cut.outputs[0]), (Some(vec![1, 3, 10, 10]), Some(made)));
+        let bound = |at: usize| graph.constant_of(cut.inputs[at].unwrap()).and_then(Constant::to_i64).unwrap();
+        assert_eq!([bound(1), bound(2), bound(3)], [vec![0, 1], vec![10, 11], vec![2, 3]]);
+    }
 }

@@ -9,7 +9,7 @@ use crate::binding::{bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic};
 use crate::finetuning::dropout;
 use crate::finetuning::methods::MergedWeight;
-use crate::finetuning::{FineTuning, Head, Layer, classes_second, divide_scores};
+use crate::finetuning::{FineTuning, Head, Layer, classes_second, divide_scores, maker_of_scores};
 use crate::graph::{Constant, ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::mixed_precision::{MixedPrecision, Plan, format_of, mix_both, mixed_gradients};
@@ -402,7 +402,7 @@ impl TrainingProgram {
     /// # Errors
     /// As of those.
     pub fn require_adapters(&self, as_inputs: bool) -> Result<(), CompilerError> {
-        self.adapters.require(&self.trained(&self.parameters)?, &self.deployed, as_inputs)
+        self.adapters.require(&self.trained(&self.parameters)?, (&self.deployed, &self.merged), as_inputs)
     }
 
     /// What stands in front of the paths of modules in the names of all layers of the file, where something does.
@@ -426,6 +426,18 @@ impl TrainingProgram {
         divide_scores(&mut graph, &self.scores, temperature)?;
         let metadata: Vec<(String, String)> = metadata.iter().cloned().chain(of_adapters).collect();
         OnnxFile::new(self.header.signed(&metadata).with(&graph.as_stored()?))
+    }
+
+    /// Says before a run whether [`TrainingProgram::export_calibrated`] will find the scores that it divides.
+    ///
+    /// # Errors
+    /// They are an input or a constant.
+    pub fn require_temperature(&self, adapters: AdaptersOutput) -> Result<(), CompilerError> {
+        let graph = match adapters {
+            AdaptersOutput::Merged => &self.merged,
+            AdaptersOutput::Unmerged => &self.deployed,
+        };
+        maker_of_scores(graph, &self.scores).map(drop)
     }
 
     /// The graph of the tuned model.

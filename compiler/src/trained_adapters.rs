@@ -73,8 +73,13 @@ impl TrainedAdapters {
         Ok(adapters)
     }
 
-    /// Whether they can be written; `as_inputs`: as an `.onnx_adapter`.
-    pub(crate) fn require(&self, trained: &Trained, graph: &Graph, as_inputs: bool) -> Result<(), CompilerError> {
+    /// Whether they can be written; `as_inputs`: as an `.onnx_adapter`. `merged`: the graph without what can be merged.
+    pub(crate) fn require(
+        &self,
+        trained: &Trained,
+        (graph, merged): (&Graph, &Graph),
+        as_inputs: bool,
+    ) -> Result<(), CompilerError> {
         let adapters = self.adapters(trained)?;
         if !as_inputs {
             return Ok(());
@@ -86,6 +91,14 @@ impl TrainedAdapters {
             let message =
                 "`vera` reads matrices that all layers share, for which an .onnx_adapter has no place; write `peft`";
             return refuse(message.into());
+        }
+        let stays =
+            |form: &AdapterForm| form.modules.iter().flat_map(|own| &own.trained).any(|value| merged.contains(*value));
+        if let Some((name, _)) = self.files.iter().find(|(_, form)| stays(form)) {
+            return refuse(format!(
+                "what `{name}` adds stays beside the model (see the notes of `check`), so there is no model without it for an \
+                 .onnx_adapter; write `peft`"
+            ));
         }
         if graph.narrow_type().is_some() {
             let message = "an .onnx_adapter is for models of 32-bit floats, and this one is stored in 16; write `peft`";

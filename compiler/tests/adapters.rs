@@ -12,11 +12,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use millstream_compiler::adapter_files::{self, Adapter, ModuleAdapter, OnnxAdapter, PeftFolder, Tensor};
+use millstream_compiler::adapter_files::{
+    self, Adapter, AdapterMethod, ModuleAdapter, OnnxAdapter, PeftFolder, Tensor,
+};
 use millstream_compiler::finetuning::methods;
 use millstream_compiler::{
-    FineTuning, HeadChoice, Method, Model, OperatorCatalog, TrainingProgram, adapters_in, compile, merge_adapters,
-    taking_adapter,
+    CompilerError, FineTuning, HeadChoice, Method, Model, OperatorCatalog, TrainingProgram, adapters_in, compile,
+    merge_adapters, taking_adapter,
 };
 use millstream_schemas::recipe::{AdaptersOutput, TrainSelection};
 use millstream_schemas::{AxisLength, Choice};
@@ -124,6 +126,10 @@ fn one_model_takes_any_adapter_as_inputs_and_is_itself_without() {
 }
 
 fn compiled(methods: &[Choice], train: TrainSelection) -> TrainingProgram {
+    try_compiled(methods, train).unwrap()
+}
+
+fn try_compiled(methods: &[Choice], train: TrainSelection) -> Result<TrainingProgram, CompilerError> {
     let chosen = methods.iter().map(|choice| Method::choose(methods::standard(), choice, "model.methods[0]").unwrap());
     let batch = AxisLength::Named("batch".into());
     let inputs = ["input_ids", "attention_mask"].map(|name| (name.to_owned(), vec![batch.clone(), "sequence".into()]));
@@ -135,7 +141,7 @@ fn compiled(methods: &[Choice], train: TrainSelection) -> TrainingProgram {
         inputs,
         ..FineTuning::head(batch, CLASSES)
     };
-    compile(&bert(), &wanted, &OperatorCatalog::standard()).unwrap()
+    compile(&bert(), &wanted, &OperatorCatalog::standard())
 }
 
 /// Whatever was learned.
@@ -238,6 +244,59 @@ fn what_has_no_form_in_a_file_is_refused_with_the_reason() {
     }
     let error = compiled(&[], TrainSelection::Head).require_adapters(false).unwrap_err().to_string();
     assert!(error.contains("`model.methods` adds nothing"), "{error}");
+}
+
+#[test]
+fn factors_that_do_not_fit_are_refused_before_as_many_numbers_are_drawn() {
+    const RANK: usize = 1_000_000;
+    let mut adapter = folder("lora");
+    let Some(ModuleAdapter::LowRank { a, b, .. }) = adapter.modules.values_mut().next() else { panic!("no factors") };
+    *a = Tensor::new([RANK, 1], vec![0.0; RANK]).unwrap();
+    *b = Tensor::new([1, RANK], vec![0.0; RANK]).unwrap();
+    let error = merge_adapters(&bert(), &[(&adapter, 1.0)], &OperatorCatalog::standard()).unwrap_err().to_string();
+    assert!(error.contains("A has the shape [1, 1000000], and the layer takes ["), "{error}");
+}
+
+#[test]
+fn a_dropout_that_nothing_reads_is_refused_or_told() {
+    let from = |folder: PathBuf, dropout: Option<f32>| {
+        let options = match dropout {
+            Some(dropout) => json!({"folder": folder, "dropout": dropout}),
+            None => json!({"folder": folder}),
+        };
+        try_compiled(&[Choice::new("peft", options)], TrainSelection::Nothing)
+    };
+    for (name, words) in
+        [("dora", "the adapter is DoRA"), ("ia3", "is IA3"), ("vera", "is VERA"), ("oft", "the adapter is OFT")]
+    {
+        let error = from(place("adapter_files").join(name), Some(0.1)).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let mut dora = folder("dora");
+    dora.method = AdapterMethod::Lora { is_rank_stabilized: false, dropout: 0.25 };
+    let files = PeftFolder::of(&dora);
+    let copy = std::env::temp_dir().join(format!("millstream-dropout-{}", std::process::id()));
+    fs::create_dir_all(&copy).unwrap();
+    fs::write(copy.join(PeftFolder::CONFIG), &files.config).unwrap();
+    fs::write(copy.join(PeftFolder::TENSORS), &files.tensors).unwrap();
+    let notes = from(copy.clone(), None).unwrap().notes;
+    assert!(notes.iter().any(|note| note.contains("`lora_dropout` of 0.25 is not used")), "{notes:?}");
+    fs::remove_dir_all(copy).unwrap();
+}
+
+#[test]
+fn a_weight_held_whole_does_not_undo_what_an_earlier_adapter_adds_to_it() {
+    let catalog = OperatorCatalog::standard();
+    let sum = folder("vera");
+    let module = sum.modules.keys().find(|module| module.ends_with("self.query")).unwrap().clone();
+    let mut whole = folder("lora");
+    whole.modules.retain(|module, _| module.ends_with("intermediate.dense"));
+    whole.biases = adapter_files::Biases::None;
+    whole.whole = BTreeMap::from([(format!("{module}.weight"), Tensor::new([32, 32], vec![0.5; 32 * 32]).unwrap())]);
+    let merged = |adapters: &[(&Adapter, f64)]| merge_adapters(&bert(), adapters, &catalog);
+    let error = merged(&[(&sum, 1.0), (&whole, 1.0)]).unwrap_err().to_string();
+    assert!(error.contains("adapter 2 (rsLoRA") && error.contains("what adapter 1 (VeRA"), "{error}");
+    assert!(merged(&[(&whole, 1.0), (&sum, 1.0)]).is_ok());
 }
 
 #[test]

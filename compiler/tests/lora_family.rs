@@ -284,6 +284,16 @@ fn a_table_of_embeddings_that_is_named_is_adapted_as_peft_does() {
 }
 
 #[test]
+fn what_stays_in_the_model_is_no_adapter_for_it() {
+    let options = json!({"rank": 2, "layers": {"match": ["table"]}});
+    assert!(tuned_table(options.clone(), false).unwrap().require_adapters(true).is_ok());
+    let tied = tuned_table(options, true).unwrap();
+    assert!(tied.require_adapters(false).is_ok());
+    let error = tied.require_adapters(true).unwrap_err().to_string();
+    assert!(error.contains("what `lora` adds stays beside the model") && error.contains("write `peft`"), "{error}");
+}
+
+#[test]
 fn tables_are_adapted_only_where_they_are_named_and_by_plain_lora() {
     let refused = |options: Value| tuned_table(options, false).unwrap_err().to_string();
     let both = tuned_table(json!({"rank": 1, "layers": {"match": ["t*", "head"]}}), false).unwrap();

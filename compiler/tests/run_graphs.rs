@@ -123,3 +123,39 @@ fn large_frozen_matrices_lie_beside_all_graphs_in_one_memory() {
     let exported = exported.export(&exported.parameters, &[]).unwrap().to_vec();
     assert_close(&got, &run(&mut session(&exported), vec![x()]), "scores");
 }
+
+/// Depthwise, the second layer with padding on one side alone: what that gives back is a transposed convolution.
+fn unevenly_padded() -> Model {
+    const CHANNELS: usize = 3;
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let mut value = graph.input("x", TensorType::f32([Length::named("batch"), CHANNELS.into(), 6.into(), 6.into()]));
+    for (layer, pads) in [[1_i64, 1, 1, 1], [0, 1, 1, 0]].into_iter().enumerate() {
+        let shape = [CHANNELS, 1, 3, 3];
+        let kernel = Constant::f32(shape, &numbers(shape.iter().product(), layer));
+        let kernel = graph.constant(&format!("layer{layer}.weight"), kernel);
+        let attributes = [("strides", vec![2, 2].into()), ("pads", pads.to_vec().into()), ("group", 3.into())];
+        value = graph.add("Conv", &[value, kernel], &attributes).unwrap();
+    }
+    let flat = graph.add("Flatten", &[value], &[]).unwrap();
+    let width = graph.shape(flat).unwrap()[1].fixed().unwrap();
+    let head = graph.constant("head.weight", Constant::f32([width, CLASSES], &numbers(width * CLASSES, 9)));
+    let logits = graph.add("MatMul", &[flat, head], &[]).unwrap();
+    graph.output(logits);
+    Model::from_bytes(graph.to_onnx("uneven")).unwrap()
+}
+
+#[test]
+fn transposed_convolutions_have_even_padding_on_cuda_and_compute_the_same() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let wanted = FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(ROWS, CLASSES) };
+    let program = compile(&unevenly_padded(), &wanted, &OperatorCatalog::standard()).unwrap();
+    let [on_cpu, on_cuda] = [Provider::Cpu, Provider::Cuda].map(|provider| {
+        let [step, _] = program.run_graphs(provider).unwrap();
+        step.file().to_vec()
+    });
+    assert!(on_cpu != on_cuda, "the network has no transposed convolution with uneven padding");
+    let [wanted, got] = [on_cpu, on_cuda].map(|file| run(&mut session(&file), inputs(&program)));
+    assert_close(&got, &wanted, "the step");
+}

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::adapter_output::{named_by, refused, with_base, write_file, write_peft};
 use crate::opened::MOST_METHODS;
 use crate::run_folder::RunFolder;
-use crate::{Catalogs, Opened, RecipeError, RunOptions, Silent, StartMode, load};
+use crate::{Catalogs, Event, Opened, RecipeError, RunOptions, StartMode, load};
 
 /// The end of the names of ONNX Runtime's files of adapters.
 const ONNX_ADAPTER: &str = "onnx_adapter";
@@ -154,16 +154,32 @@ pub fn merge(options: &MergeOptions, operators: &OperatorCatalog) -> Result<Writ
 /// # Errors
 /// A file cannot be read or written, or the form cannot hold the adapter, or it does not fit the model.
 pub fn convert(options: &ConvertOptions, operators: &OperatorCatalog) -> Result<WrittenAdapters, RecipeError> {
+    require_used(options)?;
     let adapter = read(&options.from, &options.skip)?;
     let model = options.model.as_deref().map(Model::read).transpose()?;
     write_as(adapter, options, model.as_ref(), operators)
+}
+
+/// Refuses options that would change nothing.
+fn require_used(options: &ConvertOptions) -> Result<(), RecipeError> {
+    let is_file = is_onnx_adapter(&options.to);
+    let unused = if is_file && options.cut.is_some() {
+        "`--cut` is for a folder of PEFT, and an .onnx_adapter is written; leave it out"
+    } else if !is_file && options.base.is_some() {
+        "`--base` is for an .onnx_adapter, and a folder of PEFT is written; leave it out, or let `--output` end with .onnx_adapter"
+    } else if options.base.is_some() && options.model.is_none() {
+        "`--base` is where the model that takes the adapter is written; name that model by `--model`"
+    } else {
+        return Ok(());
+    };
+    Err(refused(&options.to, unused))
 }
 
 /// Writes what a run has trained: the best weights, as `model.onnx` has them. In the place of a run's folder a model can stand that was
 /// exported with `output.adapters: unmerged`; data are not needed then.
 ///
 /// # Errors
-/// There is no run, its data are not there any more, or what it has trained has no form in files of adapters.
+/// There is no run, it has no checkpoint, its data are not there any more, or what it has trained has no form in files of adapters.
 pub fn extract(
     run: &Path,
     to: &Path,
@@ -184,10 +200,23 @@ pub fn extract(
     let as_inputs = is_onnx_adapter(to);
     program.require_adapters(as_inputs)?;
     let options = RunOptions { start: StartMode::Resume, library, ..RunOptions::default() };
-    let parameters = compiled.run(&options, &mut Silent)?.best_parameters()?;
+    let mut notes: Vec<String> = named_by(program).into_iter().collect();
+    let mut steps = 0;
+    let mut told = |event: &Event| match event {
+        Event::Started { steps_done, .. } => steps = *steps_done,
+        Event::Warning { message } => notes.push(message.clone()),
+        _ => {}
+    };
+    let begun = compiled.run(&options, &mut told)?;
+    if steps == 0 {
+        return Err(refused(
+            run,
+            "the run has no checkpoint, so nothing that it has trained is there; let it go on first",
+        ));
+    }
+    let parameters = begun.best_parameters()?;
     let adapters = program.adapters(&parameters)?;
-    let mut written =
-        WrittenAdapters { written: Vec::new(), summaries: Vec::new(), notes: named_by(program).into_iter().collect() };
+    let mut written = WrittenAdapters { written: Vec::new(), summaries: Vec::new(), notes };
     for (at, adapter) in adapters.into_iter().enumerate() {
         let place = if at == 0 { to.to_owned() } else { numbered(to, at) };
         written.summaries.push(adapter.in_words());
@@ -228,6 +257,12 @@ fn write_as(
     if !is_onnx_adapter(&options.to) {
         let of_model =
             model.filter(|_| options.cut.is_none()).map(|model| wrapper(model, operators)).transpose()?.flatten();
+        if let Some(cut) = options.cut.as_deref().filter(|cut| !cut.is_empty()) {
+            let front = format!("{}.", cut.trim_end_matches('.'));
+            if !adapter.modules.keys().chain(adapter.whole.keys()).any(|name| name.starts_with(&front)) {
+                return Err(refused(&options.from, format!("`--cut {}` is in front of no module of it", shown(cut))));
+            }
+        }
         if let Some(cut) = options.cut.clone().or(of_model) {
             adapter = without_front(adapter, cut.trim_end_matches('.'))?;
         }

@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn thresholds_are_noted_to_the_bit_and_what_is_infinite_by_a_word() {
         let values = [0.1 + 0.2, -2.558_568_500_680_849, f64::INFINITY, f64::NEG_INFINITY];
-        let threshold = |log_odds| Threshold { log_odds, probability: 0.5, precision: None, recall: 1.0 };
+        let threshold = |log_odds| Threshold { log_odds, probability: 0.5, precision: None, recall: Some(1.0) };
         let fitted = Calibrated { temperature: None, thresholds: values.map(threshold).to_vec() };
         let noted = fitted.metadata();
         let text = &noted.iter().find(|(key, _)| key == LOG_ODDS).unwrap().1;

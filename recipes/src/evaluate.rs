@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use millstream_compiler::Model;
+use millstream_pipeline::Beside;
 use millstream_runtime::{Device, DeviceRequest};
 use millstream_schemas::recipe::Patterns;
 use millstream_schemas::{Recipe, shown_path};
@@ -87,6 +88,7 @@ pub fn evaluate(
         views: options.views,
         catalogs: &options.catalogs,
         shared: None,
+        beside: Beside::Nothing,
     };
     let mut on = None;
     let mut measuring = Measuring::open(&wanted, || {

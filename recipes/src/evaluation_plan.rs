@@ -1,14 +1,17 @@
 //! What a recipe's part `evaluation` asks for.
 
+use millstream_compiler::Model;
 use millstream_compiler::losses::PredictionKind;
-use millstream_schemas::Recipe;
+use millstream_pipeline::encodings::Encoders;
 use millstream_schemas::recipe::{CalibrateRecipe, ThresholdRecipe, ViewAverage};
+use millstream_schemas::{Recipe, shown};
 use millstream_training::calibration::Criterion;
 use millstream_training::metrics::Bootstrap;
 use millstream_training::{Averaged, MetricSet};
 use millstream_transforms::Chain;
 
-use crate::{Catalogs, RecipeError};
+use crate::model_inputs::require_inputs;
+use crate::{Catalogs, RecipeError, RowSource};
 
 const CALIBRATE: &str = "evaluation.calibrate";
 const VIEWS: &str = "evaluation.test_time_augmentation";
@@ -25,6 +28,8 @@ pub(crate) struct EvaluationPlan {
 #[derive(Clone, Debug)]
 pub(crate) struct Views {
     pub(crate) count: u64,
+    /// Where their transforms stand.
+    pub(crate) place: String,
     pub(crate) chain: Chain,
     pub(crate) averaged: Averaged,
 }
@@ -56,6 +61,23 @@ impl EvaluationPlan {
         }
         let message = format!("a threshold tells two classes apart, and there are {classes}; leave it out");
         Err(RecipeError::mismatch(format!("{CALIBRATE}.threshold"), message))
+    }
+
+    /// Refuses views of rows whose targets lie elsewhere in each of them.
+    pub(crate) fn check_targets(&self, encoders: &Encoders) -> Result<(), RecipeError> {
+        let (Some(_), Some(target)) = (&self.views, encoders.moving_target()) else { return Ok(()) };
+        let message = format!(
+            "target `{}` moves with the image or text, so the views have no common places to take a mean over; leave it out",
+            shown(target)
+        );
+        Err(RecipeError::mismatch(VIEWS, message))
+    }
+
+    /// Refuses views that are not what the model takes.
+    pub(crate) fn check_views(&self, model: &Model, source: &RowSource, seed: u64) -> Result<(), RecipeError> {
+        let Some(views) = &self.views else { return Ok(()) };
+        let of_view = RowSource { chain: views.chain.clone(), ..source.clone() };
+        require_inputs(model, &of_view.spec(&views.place, seed, 1)?, &views.place)
     }
 
     /// Whether something is fitted to the tuned model.
@@ -113,5 +135,5 @@ fn views_of(
         Some(ViewAverage::Logits) => Averaged::Scores,
         Some(ViewAverage::Probabilities) | None => usual,
     };
-    Ok(Some(Views { count, chain, averaged }))
+    Ok(Some(Views { count, place, chain, averaged }))
 }

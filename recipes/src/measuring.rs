@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use millstream_compiler::Model;
 use millstream_compiler::losses::PredictionKind;
-use millstream_pipeline::{Dataset, SharedResources, SplitRole, StreamOptions};
+use millstream_pipeline::{Beside, Dataset, SharedResources, SplitRole, StreamOptions};
 use millstream_runtime::Device;
 use millstream_schemas::recipe::{OrderStrength, Patterns};
 use millstream_schemas::{GOLDEN, Recipe, count, mix, shown_path};
@@ -43,6 +43,8 @@ pub(crate) struct ToMeasure<'a> {
     pub(crate) views: Option<u64>,
     pub(crate) catalogs: &'a Catalogs,
     pub(crate) shared: Option<&'a SharedResources>,
+    /// Whether its streams have the ceiling on memory to themselves.
+    pub(crate) beside: Beside,
 }
 
 /// A model and rows, opened and checked against each other.
@@ -57,6 +59,7 @@ pub(crate) struct Measuring {
     loss: LossRunner,
     plan: EvaluationPlan,
     shared: Option<SharedResources>,
+    beside: Beside,
     slices: Option<SlicedRows>,
     /// Damaged rows that were left out of the newest pass.
     pub(crate) skipped: u64,
@@ -99,11 +102,8 @@ impl Measuring {
         let mut warnings = Preprocessing::differences(model, &recipe.data, &recipe.transforms.evaluate);
         let Choices { loss, metrics, .. } = Choices::of(&recipe.training, catalogs)?;
         let plan = EvaluationPlan::of(recipe, loss.reads(), wanted.views, catalogs)?;
-        if let Some(views) = &plan.views {
-            let of_view = RowSource { chain: views.chain.clone(), ..source.clone() };
-            let views_place = "evaluation.test_time_augmentation.transforms";
-            require_inputs(model, &of_view.spec(views_place, recipe.seed, 1)?, views_place)?;
-        }
+        plan.check_targets(&source.encoders)?;
+        plan.check_views(model, &source, recipe.seed)?;
         let slices = match recipe.evaluation.slices.as_slice() {
             [] => None,
             columns => Some(SlicedRows::open(&source.dataset, columns, recipe.evaluation.most_slices)?),
@@ -115,6 +115,7 @@ impl Measuring {
         let scoring = model.evaluated(output, loss.reads(), classes, &catalogs.operators)?;
         warnings.extend(scoring.note);
         let predictor = Predictor::open_graph(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
+        warnings.extend(predictor.warning().map(str::to_owned));
         if let Some(labels) = labels_file::of_model(model, path)? {
             align(&mut source, &labels, "the model", place)?;
         }
@@ -148,6 +149,7 @@ impl Measuring {
             predictor,
             plan,
             shared: wanted.shared.cloned(),
+            beside: wanted.beside.clone(),
             slices,
             skipped: 0,
             warnings,
@@ -218,15 +220,12 @@ impl Measuring {
 
     /// How the rows are streamed; those of a view with its transforms, each drawn by a seed of its own, in one order.
     fn stream(&self, view: Option<(u64, &Chain)>) -> StreamOptions {
-        let shared = self.shared.clone();
-        let usual = StreamOptions { shared, ..stream_options(&self.recipe, &self.source, OrderStrength::Sequential) };
-        let Some((view, chain)) = view else { return usual };
-        StreamOptions {
-            seed: mix(self.recipe.seed.wrapping_add(GOLDEN.wrapping_mul(view + 1))),
-            // The order would depend on the seed.
-            group_by_length: Some(false),
-            chain: chain.clone(),
-            ..usual
+        let (shared, beside) = (self.shared.clone(), self.beside.clone());
+        let usual = stream_options(&self.recipe, &self.source, OrderStrength::Sequential);
+        let usual = StreamOptions { shared, beside, ..usual };
+        match view {
+            Some((view, chain)) => of_view(usual, view, chain),
+            None => usual,
         }
     }
 
@@ -235,6 +234,17 @@ impl Measuring {
             TrainingError::NothingLabelled => no_usable_row(self.place, &self.report, batches.skipped().as_ref()),
             error => error.into(),
         }
+    }
+}
+
+/// How the rows of a view are streamed that are streamed so without.
+pub(crate) fn of_view(options: StreamOptions, view: u64, chain: &Chain) -> StreamOptions {
+    StreamOptions {
+        seed: mix(options.seed.wrapping_add(GOLDEN.wrapping_mul(view + 1))),
+        // The order would depend on the seed.
+        group_by_length: Some(false),
+        chain: chain.clone(),
+        ..options
     }
 }
 

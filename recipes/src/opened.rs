@@ -22,6 +22,7 @@ use crate::data_report::{DataReports, data_report};
 use crate::evaluation_plan::EvaluationPlan;
 use crate::first_difference::first_difference;
 use crate::log_choices::LogChoices;
+use crate::measuring::of_view;
 use crate::model_choices::ModelChoices;
 use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
@@ -73,6 +74,8 @@ pub struct OpenedParts {
     pub notes: Vec<String>,
     /// How long it took.
     pub took: Duration,
+    /// What is measured and fitted at the end of a run.
+    pub(crate) plan: EvaluationPlan,
     /// Counted when they are first asked for: that reads all labels.
     reports: Arc<OnceLock<DataReports>>,
 }
@@ -152,6 +155,7 @@ impl Opened {
             require_inputs(&model, &of_evaluation, "transforms.evaluate")?;
             require_same(&spec, &of_evaluation)?;
         }
+        let plan = EvaluationPlan::of(recipe, loss.reads(), None, catalogs)?;
         let parts = OpenedParts {
             recipe: recipe.clone(),
             train,
@@ -170,6 +174,7 @@ impl Opened {
             catalogs: catalogs.clone(),
             notes,
             took: began.elapsed(),
+            plan,
             reports: Arc::default(),
         };
         if parts.steps_per_epoch() == 0 {
@@ -198,8 +203,10 @@ impl Opened {
         let LogChoices { logs } = LogChoices::of(&recipe.output, &self.catalogs)?;
         let metrics = metrics.with_memory(recipe.data.memory.0);
         metrics.check(self.train.classes()).map_err(RecipeError::at("training.metrics"))?;
+        let plan = EvaluationPlan::of(recipe, loss.reads(), None, &self.catalogs)?;
         let (recipe, took) = (recipe.clone(), began.elapsed());
-        let parts = OpenedParts { recipe, loss, metrics, optimizer, schedule, logs, took, ..OpenedParts::clone(self) };
+        let of_self = OpenedParts::clone(self);
+        let parts = OpenedParts { recipe, loss, metrics, optimizer, schedule, logs, took, plan, ..of_self };
         parts.require_evaluation()?;
         Ok(Self(Arc::new(parts)))
     }
@@ -207,13 +214,12 @@ impl Opened {
 
 impl OpenedParts {
     fn require_evaluation(&self) -> Result<(), RecipeError> {
-        let (reads, evaluation) = (self.loss.reads(), &self.recipe.evaluation);
-        let plan = EvaluationPlan::of(&self.recipe, reads, None, &self.catalogs)?;
-        plan.check_classes(reads, self.train.classes().len())?;
-        if self.evaluate.is_some() {
-            return Ok(());
+        self.plan.check_classes(self.loss.reads(), self.train.classes().len())?;
+        self.plan.check_targets(&self.train.encoders)?;
+        if let Some(source) = &self.evaluate {
+            return self.plan.check_views(&self.model, source, self.recipe.seed);
         }
-        if !evaluation.is_usual() {
+        if !self.recipe.evaluation.is_usual() {
             let message = "there are no rows to measure on; state `data.evaluate`, or leave it out";
             return Err(RecipeError::mismatch("evaluation", message));
         }
@@ -355,6 +361,9 @@ impl OpenedParts {
         parameter_groups::apply(&mut program, &self.recipe.training, &self.optimizer)?;
         // what is wrong with it is told before a run begins
         freezing::plan(&program, &self.recipe.training, self.steps_per_epoch())?;
+        if self.plan.temperature {
+            program.require_temperature(self.recipe.output.adapters)?;
+        }
         if !is_counted {
             self.require_compared(&program)?;
             return Ok(program);
@@ -418,6 +427,10 @@ impl OpenedParts {
         let mut least = None;
         for source in self.evaluation_sources() {
             least = least.max(Some(self.stream_of(source, shared).least_memory(&source.dataset)?));
+        }
+        if let (Some(source), Some(views)) = (&self.evaluate, &self.plan.views) {
+            let options = of_view(self.stream_of(source, shared), 0, &views.chain);
+            least = least.max(Some(options.least_memory(&source.dataset)?));
         }
         let beside = least.map_or(Beside::Nothing, Beside::Later);
         Ok(StreamOptions {

@@ -168,17 +168,18 @@ pub(crate) fn export(
     if let Some(value) = history.exported_evaluation().and_then(|evaluation| evaluation.figure(decides)) {
         metadata.push((format!("millstream.{decides}"), value.to_string()));
     }
-    metadata.extend(calibrated.metadata());
+    let of_model = [metadata.clone(), calibrated.metadata()].concat();
     let (parameters, adapters) = (trainer.best_parameters()?, opened.recipe.output.adapters);
     let model = match calibrated.temperature {
-        Some(fitted) => program.export_calibrated(&parameters, adapters, fitted.temperature, &metadata)?,
-        None => program.export_with(&parameters, adapters, &metadata)?,
+        Some(fitted) => program.export_calibrated(&parameters, adapters, fitted.temperature, &of_model)?,
+        None => program.export_with(&parameters, adapters, &of_model)?,
     };
     folder.write_model(&folder.model(), &model)?;
     if let Some(metadata) = last {
         let model = program.export_with(&trainer.last_parameters()?, adapters, &metadata)?;
         folder.write_model(&folder.last_model(), &model)?;
     }
+    // What was fitted is that of the model, and not of what an adapter is given to.
     for format in &opened.recipe.output.adapter_files {
         adapter_output::write(opened, folder, program, (&parameters, &metadata), *format)?;
     }

@@ -20,7 +20,7 @@ use crate::run_folder::{LockedFolder, RunFolder};
 use crate::run_logs;
 use crate::run_state::RunState;
 use crate::stream::{Stream, Watched, no_usable_row};
-use crate::{Compiled, Event, Events, RecipeError, Resources, RunSummary, StartMode, Stop};
+use crate::{Compiled, Event, Events, RecipeError, Resources, RunSummary, Silent, StartMode, Stop};
 
 /// A run of a compiled recipe: it advances as far as it is told to, stands still in between, and ends with
 /// [`Run::finish`].
@@ -171,11 +171,18 @@ impl Run {
             trainer: &self.trainer,
             device: &self.device,
             resources: self.resources.as_ref(),
+            stream: &self.stream,
         };
-        match end.export(events, &stop).map_err(failed.clone())? {
+        let ended = match end.export(events, &stop) {
+            Ok(ended) => ended,
+            Err(error) => return Err(self.failed(failed(error), false, events)),
+        };
+        match ended {
             Some(ended) => {
                 let record = self.record(Some(&ended), events);
-                results::write_record(&self.folder, &record).map_err(failed)?;
+                if let Err(error) = results::write_record(&self.folder, &record) {
+                    return Err(self.failed(failed(error), false, events));
+                }
                 self.end_logs(&record, events);
                 Ok(self.summary(record, Some(ended)))
             }
@@ -252,6 +259,9 @@ impl Run {
     fn failed(&mut self, error: RecipeError, is_useless: bool, events: &mut dyn Events) -> RecipeError {
         self.state = RunState::Failed;
         if self.start == StartMode::New && is_useless {
+            // What logs have outside of the folder stays there, and says how it ended.
+            let record = self.record(None, &mut Silent);
+            self.end_logs(&record, events);
             // Nothing is to be in the way of the next try; the error at hand is more to the point than one of clearing up.
             let _ = self.folder.forget(&run_logs::files(&self.folder, &self.compiled.opened().catalogs));
         } else {

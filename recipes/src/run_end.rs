@@ -2,6 +2,7 @@
 //! `evaluation` says.
 
 use millstream_compiler::{Model, TrainingProgram};
+use millstream_pipeline::Beside;
 use millstream_runtime::Device;
 use millstream_schemas::shown;
 use millstream_training::calibration::{Outcomes, fit_temperature, fit_thresholds};
@@ -12,6 +13,7 @@ use crate::evaluation_plan::EvaluationPlan;
 use crate::measuring::{Measuring, ToMeasure};
 use crate::results;
 use crate::run_folder::RunFolder;
+use crate::stream::Stream;
 use crate::{Events, Opened, RecipeError, Resources, Stop};
 
 /// What a run has to be ended.
@@ -22,6 +24,8 @@ pub(crate) struct RunEnd<'a> {
     pub(crate) trainer: &'a Trainer,
     pub(crate) device: &'a Device,
     pub(crate) resources: Option<&'a Resources>,
+    /// Of the training rows.
+    pub(crate) stream: &'a Stream,
 }
 
 /// What came of it.
@@ -50,12 +54,12 @@ impl RunEnd<'_> {
         if recipe.evaluation.is_usual_at_end() {
             return Ok(Some(ended));
         }
-        let plan = EvaluationPlan::of(recipe, self.opened.loss.reads(), None, &self.opened.catalogs)?;
+        let plan = &self.opened.plan;
         if plan.calibrates() {
             let Some(outcomes) = self.with_model(|measuring| measuring.outcomes(events, stop))? else {
                 return Ok(None);
             };
-            ended.fit(&plan, outcomes, self.opened.train.classes());
+            ended.fit(plan, outcomes, self.opened.train.classes());
             write(&ended.calibrated)?;
         }
         let measured = self.with_model(|measuring| {
@@ -91,6 +95,8 @@ impl RunEnd<'_> {
             views: None,
             catalogs: &self.opened.catalogs,
             shared: self.resources.map(Resources::streams),
+            // Training is over: both streams have one ceiling.
+            beside: Beside::Stream(self.stream.0.monitor()),
         };
         act(&mut Measuring::open(&wanted, || Ok(self.device.clone()))?)
     }
@@ -113,7 +119,10 @@ impl Ended {
         }
         if let Some(criterion) = plan.threshold {
             match fit_thresholds(&outcomes, criterion) {
-                Ok(thresholds) => self.calibrated.thresholds = thresholds,
+                Ok(fitted) => {
+                    self.warnings.extend(fitted.warning());
+                    self.calibrated.thresholds = fitted.thresholds;
+                }
                 Err(reason) => {
                     let what = classes.get(1).map_or_else(String::new, |class| format!(" of class `{}`", shown(class)));
                     self.warnings.push(format!("no threshold{what} was fitted: {reason}; it is a probability of ½"));

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use millstream_schemas::Batch;
 
 use crate::batches::BatchSource;
@@ -6,6 +8,9 @@ use crate::row_slices::RowSlices;
 use crate::session::{LossRunner, Predictor, Scored};
 use crate::views::ViewMean;
 use crate::{BoxError, TrainingError};
+
+/// How often it is asked whether to go on while intervals are found.
+const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// Opens a fresh pass over the evaluation rows.
 pub type EvaluationBatches<'a> = dyn FnMut() -> Result<Box<dyn BatchSource + 'a>, BoxError> + 'a;
@@ -109,6 +114,16 @@ fn gather_sliced(
             return Ok(None);
         }
     }
-    let found = measurement.finish().map(|found| Evaluation { slices: slicing.finish(), ..found });
-    found.map(Some).ok_or(TrainingError::NothingLabelled)
+    let mut asked = Instant::now();
+    let mut go_on = || {
+        if asked.elapsed() < ASK_EVERY {
+            return true;
+        }
+        asked = Instant::now();
+        progress(rows)
+    };
+    let Ok(found) = measurement.finish_while(&mut go_on) else { return Ok(None) };
+    let found = found.ok_or(TrainingError::NothingLabelled)?;
+    let Ok(slices) = slicing.finish_while(&mut go_on) else { return Ok(None) };
+    Ok(Some(Evaluation { slices, ..found }))
 }

@@ -299,15 +299,15 @@ impl Trainer {
     }
 
     fn tell_start(&self, observer: &mut dyn Observer) {
-        if let Some(message) = self.runner.warning() {
-            observer.observe(&Event::Warning { message });
-        }
         observer.observe(&Event::Started {
             step: self.history.steps,
             total_steps: self.total_steps(),
             epoch: self.epoch,
             epochs: self.settings.epochs,
         });
+        if let Some(message) = self.runner.warning() {
+            observer.observe(&Event::Warning { message });
+        }
     }
 
     fn train(

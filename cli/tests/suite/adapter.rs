@@ -22,6 +22,20 @@ fn assert_near(a: f64, b: f64) {
 }
 
 #[test]
+fn what_an_adapter_is_given_to_notes_no_calibration_that_it_does_not_have() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run_with("train", &[&LORA[..], &["evaluation.calibrate={temperature: true}"]].concat()).done();
+    let notes = |file: &str| {
+        let wanted = b"millstream.temperature";
+        place.read(file).windows(wanted.len()).any(|window| window == wanted)
+    };
+    assert_eq!((notes("run/model.onnx"), notes("run/base.onnx")), (true, false));
+}
+
+#[test]
 fn what_a_run_has_trained_goes_from_file_to_file_and_is_trained_on() {
     if !has_runtime() {
         return;
@@ -70,6 +84,9 @@ fn what_a_run_has_trained_goes_from_file_to_file_and_is_trained_on() {
     place.run(&[&there[..], &["--model", "model.onnx", "--base", "there.onnx"]].concat()).done();
     assert!(place.read("there.onnx_adapter") == place.read("run/adapter.onnx_adapter"));
     place.run(&["adapter", "convert", "there.onnx_adapter", "-o", "back"]).done();
+    place
+        .run(&["adapter", "convert", "there.onnx_adapter", "-o", "cut", "--cut", "m"])
+        .failed_with(&["`--cut m` is in front of no module of it"]);
     let said = place.run(&["adapter", "list", "back"]).done();
     assert!(said.contains("LoRA of rank 2 at 1 module, 70 numbers\n"), "{said}");
 
@@ -94,6 +111,18 @@ fn what_a_run_has_trained_goes_from_file_to_file_and_is_trained_on() {
 }
 
 #[test]
+fn factors_that_were_never_trained_are_not_extracted() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run_with("train", &[LORA[0], LORA[1], "training.epochs=1"]).done();
+    std::fs::remove_dir_all(place.path("run/checkpoints")).unwrap();
+    place.run(&["adapter", "extract", "run", "-o", "taken"]).failed_with(&["the run has no checkpoint"]);
+    assert!(!place.path("taken").exists());
+}
+
+#[test]
 fn mistakes_with_adapters_say_what_to_do() {
     let place = Workplace::new();
     for (changes, words) in [
@@ -115,6 +144,12 @@ fn mistakes_with_adapters_say_what_to_do() {
         (["list", "nowhere"], "cannot read"),
     ] {
         place.run(&[&["adapter"][..], &arguments].concat()).failed_with(&[words]);
+    }
+    for (arguments, words) in [
+        (["-o", "x.onnx_adapter", "--cut", "m"], "`--cut` is for a folder of PEFT"),
+        (["--model=model.onnx", "--base=x.onnx", "-o", "x"], "`--base` is for an .onnx_adapter"),
+    ] {
+        place.run(&[&["adapter", "convert", "empty"][..], &arguments].concat()).failed_with(&[words]);
     }
     assert_eq!(millstream(&["adapter", "merge", "model.onnx", "-o", "x.onnx"]).code, Some(2));
     let uneven = ["adapter", "merge", "model.onnx", "-a", "a", "-a", "b", "-w", "1", "-o", "x.onnx"];

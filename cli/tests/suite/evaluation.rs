@@ -238,3 +238,41 @@ fn the_mean_over_views_is_measured_and_the_same_each_time() {
         .run_with("evaluate", &["evaluation.test_time_augmentation={views: 0}"])
         .failed_with(&["wanted 1 or more, got 0"]);
 }
+
+#[test]
+fn views_of_targets_that_move_with_the_image_are_refused() {
+    let place = Workplace::new();
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/segmentation/data");
+    let rows = |split: &str| data.join(format!("*-{split}-*.parquet")).display().to_string();
+    let recipe = json!({
+        "version": 1,
+        "model": {"path": "model.onnx"},
+        "data": {
+            "train": rows("train"),
+            "evaluate": rows("test"),
+            "inputs": {"image": {"image": {"column": "image"}}},
+            "targets": {"digits": {"mask": {"column": "mask", "classes": ["photograph", "digit"]}}},
+        },
+        "transforms": {"train": [{"resize": {"size": 16}}], "evaluate": [{"resize": {"size": 16}}]},
+        "training": {"loss": "sparse_cross_entropy", "metrics": ["mean_iou"], "epochs": 1},
+        "evaluation": {"test_time_augmentation": {"views": 3}},
+        "output": {"folder": "run"},
+    });
+    place.write("masks.yaml", &recipe.to_string());
+    for command in ["check", "train"] {
+        place.run(&[command, "masks.yaml"]).failed_with(&[
+            "evaluation.test_time_augmentation: target `data.targets.digits` moves with the image or text",
+            "leave it out",
+        ]);
+    }
+}
+
+#[test]
+fn views_that_the_model_cannot_take_are_refused_before_the_first_step() {
+    let place = Workplace::new();
+    let views = "evaluation.test_time_augmentation={views: 2, transforms: [{resize: {size: 20}}]}";
+    for command in ["check", "train"] {
+        place.run_with(command, &[views]).failed_with(&["evaluation.test_time_augmentation.transforms", "20×20"]);
+    }
+    assert!(!place.path("run/model.onnx").exists());
+}

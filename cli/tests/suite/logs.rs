@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::dataset;
 use crate::workplace::{Workplace, has_runtime, text};
 
 /// An interpreter of Python that has `tensorboard` and `mlflow-skinny`.
@@ -167,6 +168,22 @@ fn logs_are_checked_before_anything_is_written() {
     ] {
         place.run_with("check", &[change]).failed_with(&[wanted]);
     }
+}
+
+#[test]
+fn a_run_that_fails_before_its_first_step_does_not_stay_under_way_in_mlflow() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let mut rows = dataset::rows(0, 24);
+    rows[2].image = Some(b"no image".to_vec());
+    dataset::write(&place.path("train-0.parquet"), &rows);
+    let store = format!("output.logs=[{{mlflow: {{folder: {}}}}}]", text(&place.path("all/mlruns")));
+    place.run_with("train", &[&store, "data.batch=48"]).failed_with(&["train-0.parquet"]);
+    assert!(!place.path("run/recipe.yaml").exists());
+    let meta = std::fs::read_to_string(run_of(&place.path("all/mlruns")).join("meta.yaml")).unwrap();
+    assert!(meta.contains("status: 4"), "{meta}");
 }
 
 #[test]

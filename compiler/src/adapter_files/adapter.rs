@@ -172,6 +172,9 @@ impl Adapter {
     }
 
     fn check_module(&self, own: &ModuleAdapter) -> Result<(), String> {
+        if let Some(empty) = own.tensors().into_iter().find(|tensor| tensor.shape().contains(&0)) {
+            return Err(format!("a tensor of the shape {:?} holds no number", empty.shape()));
+        }
         match own {
             ModuleAdapter::LowRank { a, b, alpha, magnitude, .. } => {
                 let (of_a, of_b) = (a.shape(), b.shape());
@@ -179,9 +182,8 @@ impl Adapter {
                 let [outputs, in_a_group, ones @ ..] = of_b else { return Err(format!("B has the shape {of_b:?}")) };
                 let is_square = kernel.len() == ones.len() && ones.iter().all(|length| *length == 1);
                 // of a convolution in groups, B reads those of its group
-                let fits =
-                    if kernel.is_empty() { rank == in_a_group } else { *in_a_group > 0 && rank % in_a_group == 0 };
-                if *rank == 0 || !is_square || !fits {
+                let fits = if kernel.is_empty() { rank == in_a_group } else { rank % in_a_group == 0 };
+                if !is_square || !fits {
                     return Err(format!("A {of_a:?} and B {of_b:?} are not two factors of one rank"));
                 }
                 if !(self.method.scale(*alpha, *rank) as f32).is_normal() {

@@ -12,8 +12,11 @@ use super::adapter::{Adapter, AdapterMethod, Biases, ModuleAdapter};
 pub(super) struct PeftConfig {
     pub(super) method: AdapterMethod,
     pub(super) biases: Biases,
+    /// Whether modules have magnitudes.
+    pub(super) is_dora: bool,
     alpha: f64,
-    alphas: BTreeMap<String, f64>,
+    /// In the order of the file, of which the first that fits counts.
+    alphas: Vec<(String, f64)>,
     feed_forward: Vec<String>,
 }
 
@@ -50,7 +53,11 @@ impl PeftConfig {
                 return Err(format!("`{key}` is set, and adapters of that kind are not read"));
             }
         }
-        let start = keys.get("init_lora_weights").and_then(Value::as_str).unwrap_or_default();
+        let start = of_type(&keys, "init_lora_weights", "true, false or a name", |value| match value {
+            Value::Bool(_) => Some(""),
+            value => value.as_str(),
+        })?;
+        let start = start.unwrap_or_default();
         if CHANGING_STARTS.iter().any(|changing| start.starts_with(changing)) {
             return Err(format!(
                 "`init_lora_weights` is `{}`, which changes the model itself; save it with \
@@ -58,18 +65,20 @@ impl PeftConfig {
                 shown(start)
             ));
         }
-        let number = |key: &str| keys.get(key).and_then(Value::as_f64);
-        let is_true = |key: &str| keys.get(key).and_then(Value::as_bool).unwrap_or(false);
-        let method = match keys.get("peft_type").and_then(Value::as_str) {
+        let number = |key: &str| of_type(&keys, key, "a number", Value::as_f64);
+        let is_true =
+            |key: &str| Ok::<bool, String>(of_type(&keys, key, "true or false", Value::as_bool)? == Some(true));
+        let text = |key: &str| of_type(&keys, key, "a name", Value::as_str);
+        let method = match text("peft_type")? {
             Some("LORA") => AdapterMethod::Lora {
-                is_rank_stabilized: is_true("use_rslora"),
-                dropout: number("lora_dropout").unwrap_or(0.0) as f32,
+                is_rank_stabilized: is_true("use_rslora")?,
+                dropout: number("lora_dropout")?.unwrap_or(0.0) as f32,
             },
             Some("IA3") => AdapterMethod::Ia3,
             Some("VERA") => AdapterMethod::Vera,
             Some("OFT") => {
-                let terms = number("num_cayley_neumann_terms").unwrap_or(5.0);
-                if !is_true("use_cayley_neumann") || terms != 5.0 {
+                let terms = number("num_cayley_neumann_terms")?.unwrap_or(5.0);
+                if !is_true("use_cayley_neumann")? || terms != 5.0 {
                     return Err(
                         "rotations are read where `use_cayley_neumann` is true and `num_cayley_neumann_terms` 5".into(),
                     );
@@ -79,7 +88,7 @@ impl PeftConfig {
             Some(other) => return Err(format!("`peft_type` is `{}`; LORA, IA3, VERA and OFT are read", shown(other))),
             None => return Err("`peft_type` is missing".into()),
         };
-        let biases = match keys.get("bias").and_then(Value::as_str).unwrap_or("none") {
+        let biases = match text("bias")?.unwrap_or("none") {
             "none" => Biases::None,
             "all" => Biases::All,
             "lora_only" | "vera_only" | "oft_only" => Biases::OfModules,
@@ -88,9 +97,10 @@ impl PeftConfig {
         Ok(Self {
             method,
             biases,
-            alpha: number("lora_alpha").unwrap_or(8.0),
+            is_dora: is_true("use_dora")?,
+            alpha: number("lora_alpha")?.unwrap_or(8.0),
             alphas: patterns(&keys, "alpha_pattern")?,
-            feed_forward: texts(keys.get("feedforward_modules")),
+            feed_forward: of_type(&keys, "feedforward_modules", "a list of names", texts)?.unwrap_or_default(),
         })
     }
 
@@ -229,25 +239,41 @@ fn is_end(end: &str, path: &str) -> bool {
     path.strip_suffix(end).is_some_and(|front| front.is_empty() || front.ends_with('.'))
 }
 
-fn texts(value: Option<&Value>) -> Vec<String> {
+fn texts(value: &Value) -> Option<Vec<String>> {
     match value {
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        Some(Value::String(text)) => vec![text.clone()],
-        _ => Vec::new(),
+        Value::Array(list) => list.iter().map(|one| one.as_str().map(str::to_owned)).collect(),
+        Value::String(text) => Some(vec![text.clone()]),
+        _ => None,
+    }
+}
+
+/// What a key says; nothing where it is not there or null.
+fn of_type<'a, T>(
+    keys: &'a Map<String, Value>,
+    key: &str,
+    wanted: &str,
+    read: impl Fn(&'a Value) -> Option<T>,
+) -> Result<Option<T>, String> {
+    match keys.get(key).filter(|value| !value.is_null()) {
+        None => Ok(None),
+        Some(value) => match read(value) {
+            Some(read) => Ok(Some(read)),
+            None => Err(format!("`{key}` is {}, wanted {wanted}", shown(value.to_string()))),
+        },
     }
 }
 
 /// PEFT takes the keys for regular expressions of the ends of paths; those that say more than a path are not read.
-fn patterns(keys: &Map<String, Value>, key: &str) -> Result<BTreeMap<String, f64>, String> {
-    let mut found = BTreeMap::new();
-    for (pattern, value) in keys.get(key).and_then(Value::as_object).into_iter().flatten() {
+fn patterns(keys: &Map<String, Value>, key: &str) -> Result<Vec<(String, f64)>, String> {
+    let mut found = Vec::new();
+    for (pattern, value) in of_type(keys, key, "a map of paths to numbers", Value::as_object)?.into_iter().flatten() {
         let plain = pattern.strip_prefix('^').unwrap_or(pattern).replace("\\.", ".");
         if plain.contains(['*', '+', '?', '(', ')', '[', ']', '{', '}', '|', '\\', '$', '^']) {
             return Err(format!("`{key}` has the regular expression `{}`; paths of modules are read", shown(pattern)));
         }
         let value = value.as_f64().ok_or_else(|| format!("`{key}` has no number for `{}`", shown(pattern)))?;
         let pattern = if pattern.starts_with('^') { format!("^{plain}") } else { plain };
-        found.insert(pattern, value);
+        found.push((pattern, value));
     }
     Ok(found)
 }

@@ -136,10 +136,15 @@ impl PeftFolder {
             };
             match place(path) {
                 Place::Part(module, part) => {
-                    found.entry(module.to_owned()).or_default().insert(part, tensor);
+                    if found.entry(module.to_owned()).or_default().insert(part, tensor).is_some() {
+                        return Err(format!("two of its keys are of `{part}` of module `{}`", shown(module)));
+                    }
                 }
-                Place::Whole(name) => {
-                    adapter.whole.insert(name, tensor);
+                Place::Whole(whole) => {
+                    if adapter.whole.contains_key(&whole) {
+                        return Err(format!("`{}` and another of its keys are of `{}`", shown(name), shown(&whole)));
+                    }
+                    adapter.whole.insert(whole, tensor);
                 }
                 Place::Unknown => return Err(format!("`{}` is of a kind that is not read", shown(name))),
             }
@@ -150,7 +155,16 @@ impl PeftFolder {
             adapter.modules.insert(module, own);
         }
         adapter.check()?;
-        Ok(adapter)
+        let is_lora = matches!(config.method, AdapterMethod::Lora { .. });
+        match (config.is_dora, adapter.has_magnitudes()) {
+            (true, false) if is_lora => {
+                Err(format!("{} says `use_dora`, and no module has a `lora_magnitude_vector`", Self::CONFIG))
+            }
+            (false, true) => {
+                Err(format!("modules have a `lora_magnitude_vector`, and {} does not say `use_dora`", Self::CONFIG))
+            }
+            _ => Ok(adapter),
+        }
     }
 }
 
@@ -184,7 +198,7 @@ fn place(path: &str) -> Place<'_> {
     }
     let name = path.replace(".base_layer.", ".").replace(".modules_to_save.", ".");
     let part = name.rsplit_once('.').map_or("", |(_, part)| part);
-    let is_of_a_method = ["lora_", "ia3_", "vera_", "oft_", "hada_", "lokr_", "boft_", "ada"]
+    let is_of_a_method = ["lora_", "ia3_", "vera_", "oft_", "hada_", "lokr_", "boft_"]
         .iter()
         .any(|word| name.rsplit('.').take(2).any(|part| part.starts_with(word)));
     match part {
@@ -329,16 +343,41 @@ mod tests {
             ),
             (r#"{"peft_type": "LORA", "lora_alpha": 0}"#, "alpha 0 over a rank of 2"),
             (r#"{"peft_type": "OFT", "oft_block_size": 8}"#, "`use_cayley_neumann`"),
+            (r#"{"peft_type": "LORA", "lora_alpha": "16"}"#, "`lora_alpha` is \"16\", wanted a number"),
+            (r#"{"peft_type": "LORA", "use_rslora": 1}"#, "`use_rslora` is 1, wanted true or false"),
+            (r#"{"peft_type": "LORA", "alpha_pattern": [["q", 2]]}"#, "`alpha_pattern` is [[\"q\",2]], wanted a map"),
+            (r#"{"peft_type": "LORA", "use_dora": true}"#, "no module has a `lora_magnitude_vector`"),
         ] {
             refused(config, &[A, B], words);
         }
         for (shapes, words) in [
             ([].as_slice(), "it holds nothing for any module"),
             (&[A], "module `q`: one of its two factors is missing"),
+            (
+                &[
+                    ("base_model.model.q.lora_A.weight", &[2_000_000_000, 0]),
+                    ("base_model.model.q.lora_B.weight", &[0, 2_000_000_000]),
+                ],
+                "module `q`: a tensor of the shape [2000000000, 0] holds no number",
+            ),
             (&[A, ("base_model.model.q.lora_B.weight", &[4, 3])], "are not two factors of one rank"),
             (
                 &[A, B, ("base_model.model.q.lora_magnitude_vector", &[5])],
                 "the magnitude has the shape [5], wanted [4]",
+            ),
+            (&[A, B, ("base_model.model.q.lora_magnitude_vector", &[4])], "does not say `use_dora`"),
+            (
+                &[
+                    A,
+                    B,
+                    ("base_model.model.q.lora_magnitude_vector", &[4]),
+                    ("base_model.model.q.lora_magnitude_vector.weight", &[4]),
+                ],
+                "two of its keys are of `lora_magnitude_vector` of module `q`",
+            ),
+            (
+                &[A, B, ("base_model.model.k.bias", &[4]), ("base_model.model.k.base_layer.bias", &[4])],
+                "and another of its keys are of `k.bias`",
             ),
             (&[A, B, ("base_model.model.q.ia3_l", &[4, 1])], "`ia3_l` does not belong to LORA"),
             (&[A, B, ("base_model.model.q.lora_B.bias", &[4])], "is of a kind that is not read"),
@@ -349,6 +388,19 @@ mod tests {
         let vera: [(&str, &[usize]); 2] =
             [("base_model.model.q.vera_lambda_d", &[2]), ("base_model.model.q.vera_lambda_b", &[4])];
         refused(r#"{"peft_type": "VERA"}"#, &vera, "save it with `save_projection=True`");
+    }
+
+    #[test]
+    fn a_module_whose_name_begins_with_ada_is_held_whole() {
+        const NORM: (&str, &[usize]) = ("base_model.model.ada_norm.weight", &[4]);
+        let adapter = PeftFolder { config: LORA.into(), tensors: tensors(&[A, B, NORM]) }.adapter().unwrap();
+        assert!(adapter.whole.contains_key("ada_norm.weight"), "{:?}", adapter.whole);
+    }
+
+    #[test]
+    fn of_two_patterns_that_fit_the_first_in_the_file_counts() {
+        let config = r#"{"peft_type": "LORA", "alpha_pattern": {"q": 4, "layer.1.q": 2}}"#;
+        assert_eq!(PeftConfig::read(config.as_bytes()).unwrap().alpha_of("m.layer.1.q"), 4.0);
     }
 
     #[test]

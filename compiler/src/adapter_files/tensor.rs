@@ -29,6 +29,14 @@ impl Tensor {
         &self.values
     }
 
+    /// The shape of [`Tensor::turned`].
+    pub(crate) fn turned_shape(&self) -> Vec<usize> {
+        match *self.shape.as_slice() {
+            [rows, columns] => vec![columns, rows],
+            _ => self.shape.clone(),
+        }
+    }
+
     /// A matrix turned; anything else as it is.
     #[must_use]
     pub fn turned(&self) -> Self {

@@ -51,7 +51,7 @@ pub use parameters::Weight;
 pub use pattern::matches as pattern_matches;
 pub(crate) use selection::{check_factors, layers_before, select, untie};
 pub(crate) use standardize::{standardize_input, undo_output};
-pub(crate) use temperature::divide_scores;
+pub(crate) use temperature::{divide_scores, maker_of_scores};
 
 /// What to compile a model into.
 #[derive(Clone, Debug)]

@@ -11,21 +11,35 @@ use crate::graph::{Constant, Graph};
 /// # Errors
 /// The number is none above 0, or no node makes the value.
 pub(crate) fn divide_scores(graph: &mut Graph, scores: &str, temperature: f32) -> Result<(), CompilerError> {
-    let refused = |message: String| CompilerError::setting("evaluation.calibrate.temperature", message);
     if !(temperature.is_finite() && temperature > 0.0) {
         return Err(refused(format!("wanted a finite number above 0, got {temperature}")));
     }
-    let maker = graph.find(scores).and_then(|value| {
-        let at = *producers(graph).get(&value)?;
-        (graph.nodes()[at].outputs.first() == Some(&Some(value))).then_some(at)
-    });
-    let Some(maker) = maker else {
-        return Err(refused(format!("the scores `{}` are the first output of no node", shown(scores))));
-    };
+    let maker = maker_of_scores(graph, scores)?;
     let temperature = graph.named_constant("temperature", Constant::f32([], &[temperature]));
     graph.replace_result(maker, "scores.uncalibrated", |graph, scores| {
         graph.append("Div", &[scores, temperature], &[], "scores.calibrated")
     })
+}
+
+/// The number of the node whose first output the scores are.
+///
+/// # Errors
+/// No node makes them.
+pub(crate) fn maker_of_scores(graph: &Graph, scores: &str) -> Result<usize, CompilerError> {
+    let maker = graph.find(scores).and_then(|value| {
+        let at = *producers(graph).get(&value)?;
+        (graph.nodes()[at].outputs.first() == Some(&Some(value))).then_some(at)
+    });
+    maker.ok_or_else(|| {
+        let scores = shown(scores);
+        refused(format!(
+            "the scores `{scores}` are the first output of no node, so nothing can divide them; leave it out"
+        ))
+    })
+}
+
+fn refused(message: String) -> CompilerError {
+    CompilerError::setting("evaluation.calibrate.temperature", message)
 }
 
 #[cfg(test)]
@@ -53,6 +67,13 @@ mod tests {
             let [_, division, ..] = graph.nodes() else { panic!() };
             assert_eq!(graph.constant_of(division.input(1).unwrap()).unwrap().to_f32().unwrap(), [2.5]);
             assert_eq!(graph.name(division.outputs[0].unwrap()), scores);
+            for adapters in [AdaptersOutput::Merged, AdaptersOutput::Unmerged] {
+                program.require_temperature(adapters).unwrap();
+            }
+            for no_result in ["x", "head.bias", "nothing"] {
+                let message = super::maker_of_scores(&graph, no_result).unwrap_err().to_string();
+                assert!(message.contains("are the first output of no node"), "{message}");
+            }
             for wrong in [0.0, -1.0, f32::NAN, f32::INFINITY] {
                 let message = exported(wrong).unwrap_err().to_string();
                 assert!(message.contains("wanted a finite number above 0"), "{message}");

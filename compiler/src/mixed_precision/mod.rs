@@ -188,13 +188,13 @@ impl Pass<'_> {
         let can_be_cast = || floats.iter().all(|value| self.constants.can_hold(self.graph, self.plan.format, *value));
         match row.role {
             Role::Product => can_be_cast(),
-            Role::Pointwise => goes_along(),
+            Role::Pointwise => goes_along() && can_be_cast(),
             Role::Movement => {
                 let is_wanted = || node.outputs.iter().flatten().all(|value| self.wanted.contains(value));
                 let is_there = |value: &ValueId| is_native(value) || self.narrow.contains_key(value);
                 // one cast in front of it, or none; several would be worse than one behind it
                 let costs_no_more = || floats.iter().all(is_there) || floats.len() == 1 && !self.shrinks(node, &floats);
-                goes_along() || is_wanted() && can_be_cast() && costs_no_more()
+                (goes_along() || is_wanted() && costs_no_more()) && can_be_cast()
             }
         }
     }

@@ -42,11 +42,14 @@ impl NarrowConstants {
                 .is_some_and(|values| values.iter().all(|value| value.abs() <= largest || !value.is_finite()))
     }
 
-    /// Whether all numbers of a constant keep the precision of the format: none is beyond its range or next to 0.
+    /// Whether all numbers of a constant keep the precision of the format: none is beyond its range or, of float16, next to 0.
     pub(super) fn is_in_range(constant: &Constant, format: ElementType) -> bool {
         let fits = |value: &f32| {
             let size = value.abs();
-            format != ElementType::F16 || size == 0.0 || (LEAST_OF_HALF..=LARGEST_OF_HALF).contains(&size)
+            match format {
+                ElementType::F16 => size == 0.0 || (LEAST_OF_HALF..=LARGEST_OF_HALF).contains(&size),
+                _ => size <= LARGEST_OF_BRAIN || !size.is_finite(),
+            }
         };
         constant.to_f32().is_some_and(|values| values.iter().all(fits))
     }

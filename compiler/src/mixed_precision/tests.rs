@@ -105,6 +105,25 @@ fn numbers_beyond_the_range_of_a_format_keep_their_node_in_32_bits() {
 }
 
 #[test]
+fn a_mask_of_the_least_number_does_not_become_infinite() {
+    for (number, of_where) in
+        [(f32::MIN, "Where float32"), (f32::NEG_INFINITY, "Where bfloat16"), (-1e9, "Where bfloat16")]
+    {
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let x = graph.input("x", TensorType::f32([2, 2]));
+        let mask = graph.input("mask", TensorType { dtype: ElementType::Bool, ..TensorType::f32([2, 2]) });
+        let least = graph.scalar(number);
+        let scores = graph.add("MatMul", &[x, x], &[]).unwrap();
+        let masked = graph.add("Where", &[mask, least, scores], &[]).unwrap();
+        let shares = graph.add("Softmax", &[masked], &[]).unwrap();
+        graph.set_outputs(&[shares]);
+        mixed(&mut graph, ElementType::Bf16, &[], shares);
+        let all = operators(&graph);
+        assert!(all.iter().any(|made| made == of_where), "{number}: {all:?}");
+    }
+}
+
+#[test]
 fn bfloat16_has_convolutions_from_opset_22_on_and_says_so_below() {
     for (opset, format, wanted) in [
         (17, ElementType::F16, None),

@@ -270,6 +270,12 @@ impl Encoders {
         targets.map(|entry| entry.encoder.classes()).find(|classes| !classes.is_empty()).unwrap_or_default()
     }
 
+    /// The place in the recipe of the first target that moves with the image or text of its row; none without.
+    pub fn moving_target(&self) -> Option<&str> {
+        let moves = |entry: &&Entry| entry.wanted.role == TensorRole::Target && entry.encoder.follows_input();
+        self.entries.iter().find(moves).map(|entry| entry.wanted.place.as_str())
+    }
+
     /// The column of these classes.
     pub fn class_column(&self) -> Option<&str> {
         self.class_entry().map(|entry| entry.encoder.columns()[0].as_str())

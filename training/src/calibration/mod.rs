@@ -6,4 +6,4 @@ mod threshold;
 
 pub use outcomes::Outcomes;
 pub use temperature::{Temperature, fit_temperature};
-pub use threshold::{Criterion, Threshold, fit_thresholds};
+pub use threshold::{Criterion, FittedThresholds, Threshold, fit_thresholds};

@@ -1,6 +1,10 @@
+use millstream_schemas::count;
 use serde::Serialize;
 
 use super::Outcomes;
+
+/// Labels that are named in one message.
+const MOST_NAMED: usize = 8;
 
 /// What a threshold is fitted to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,8 +28,17 @@ pub struct Threshold {
     pub probability: f64,
     /// Precision on the rows that it was fitted to; none where nothing is said to hold.
     pub precision: Option<f64>,
-    /// Recall on them.
-    pub recall: f64,
+    /// Recall on them; none where it never holds.
+    pub recall: Option<f64>,
+}
+
+/// What came of a fit of thresholds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FittedThresholds {
+    /// One for each label, or one for the second of two classes. Those that could not be fitted are a probability of ½.
+    pub thresholds: Vec<Threshold>,
+    /// Which could not be fitted, and why, in words.
+    pub unfitted: Vec<String>,
 }
 
 /// A threshold for each label, or one for the second of two classes.
@@ -34,25 +47,61 @@ pub struct Threshold {
 /// the one above all of them. Of equally good ones it is the one nearest to a probability of ½.
 ///
 /// # Errors
-/// In words, with the number of the label where there are several: it never holds or always does, or no threshold is as good as
-/// is asked; there are more or fewer than two classes.
-pub fn fit_thresholds(outcomes: &Outcomes, criterion: Criterion) -> Result<Vec<Threshold>, String> {
+/// In words, with the number of the label where there are several: none can be fitted, since it never holds or always does, or no
+/// threshold is as good as is asked; there are more or fewer than two classes.
+pub fn fit_thresholds(outcomes: &Outcomes, criterion: Criterion) -> Result<FittedThresholds, String> {
     if !outcomes.labels.is_empty() {
         let columns = outcomes.columns;
-        let of_label = |label: usize| {
+        let (mut thresholds, mut unfitted) = (Vec::new(), Vec::new());
+        for label in 0..columns {
             let scores = outcomes.scores.iter().skip(label).step_by(columns);
             let holds = outcomes.labels.iter().skip(label).step_by(columns);
-            let ranked = scores.zip(holds).map(|(score, target)| (f64::from(*score), *target > 0.5)).collect();
-            fit(ranked, criterion).map_err(|reason| format!("label {label}: {reason}"))
+            let ranked: Vec<_> = scores.zip(holds).map(|(score, target)| (f64::from(*score), *target > 0.5)).collect();
+            thresholds.push(fit(ranked.clone(), criterion).unwrap_or_else(|reason| {
+                unfitted.push(format!("label {label}: {reason}"));
+                half(&ranked)
+            }));
+        }
+        return match unfitted.len() == columns {
+            true => Err(first_of(&unfitted)),
+            false => Ok(FittedThresholds { thresholds, unfitted }),
         };
-        return (0..columns).map(of_label).collect();
     }
     if outcomes.columns != 2 {
         return Err(format!("a threshold tells two classes apart, and there are {}", outcomes.columns));
     }
     let rows = outcomes.scores.chunks(2).zip(&outcomes.classes);
     let ranked = rows.map(|(scores, class)| (f64::from(scores[1]) - f64::from(scores[0]), *class == 1)).collect();
-    fit(ranked, criterion).map(|threshold| vec![threshold])
+    fit(ranked, criterion).map(|threshold| FittedThresholds { thresholds: vec![threshold], unfitted: Vec::new() })
+}
+
+impl FittedThresholds {
+    /// Which labels have none, and why; nothing where all have one.
+    pub fn warning(&self) -> Option<String> {
+        (!self.unfitted.is_empty()).then(|| {
+            let (labels, reasons) = (count(self.unfitted.len() as u64, "label"), first_of(&self.unfitted));
+            format!("no threshold was fitted for {labels}: {reasons}; there it is a probability of ½")
+        })
+    }
+}
+
+fn first_of(reasons: &[String]) -> String {
+    let (shown, more) = reasons.split_at(reasons.len().min(MOST_NAMED));
+    let more = if more.is_empty() { String::new() } else { format!("; and {} more", more.len()) };
+    shown.join("; ") + &more
+}
+
+/// The threshold of a label that none is fitted to.
+fn half(ranked: &[(f64, bool)]) -> Threshold {
+    let counted =
+        |said: bool, holds: bool| ranked.iter().filter(|row| (!said || row.0 > 0.0) && (!holds || row.1)).count();
+    let (right, said, all) = (counted(true, true), counted(true, false), counted(false, true));
+    Threshold {
+        log_odds: 0.0,
+        probability: 0.5,
+        precision: (said > 0).then(|| right as f64 / said as f64),
+        recall: (all > 0).then(|| right as f64 / all as f64),
+    }
 }
 
 /// What is said to hold above a threshold.
@@ -117,7 +166,7 @@ fn fit(mut ranked: Vec<(f64, bool)>, criterion: Criterion) -> Result<Threshold, 
         log_odds,
         probability: 1.0 / (1.0 + (-log_odds).exp()),
         precision: (said.right + said.wrong > 0).then(|| precision(said)),
-        recall: recall(said),
+        recall: Some(recall(said)),
     })
 }
 
@@ -141,17 +190,35 @@ mod tests {
         Outcomes::of_classes(2, scores.clone(), classes.collect())
     }
 
+    fn first(outcomes: &Outcomes, criterion: Criterion) -> Threshold {
+        fit_thresholds(outcomes, criterion).unwrap().thresholds[0]
+    }
+
+    #[test]
+    fn a_label_that_never_holds_leaves_the_thresholds_of_the_others() {
+        let scores = vec![3.0, 1.0, 1.0, -2.0, -4.0, 2.0];
+        let outcomes = Outcomes::of_labels(2, scores, vec![1.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+        let FittedThresholds { thresholds, unfitted } = fit_thresholds(&outcomes, Criterion::F1).unwrap();
+        assert_eq!(thresholds[0].log_odds, -1.5);
+        let many = FittedThresholds { thresholds: Vec::new(), unfitted: vec!["label 1: no".into(); 10] };
+        let message = many.warning().unwrap();
+        assert!(message.contains("for 10 labels: label 1: no; ") && message.contains("; and 2 more; "), "{message}");
+        let half = Threshold { log_odds: 0.0, probability: 0.5, precision: Some(0.0), recall: None };
+        assert_eq!(thresholds[1], half);
+        assert!(unfitted.len() == 1 && unfitted[0].starts_with("label 1: it never holds"), "{unfitted:?}");
+    }
+
     #[test]
     fn thresholds_are_the_best_that_there_are() {
         let outcomes = outcomes();
         for (criterion, precision, recall) in WANTED {
-            let found = fit_thresholds(&outcomes, criterion).unwrap()[0];
-            let (p, r) = (found.precision.unwrap(), found.recall);
+            let found = first(&outcomes, criterion);
+            let (p, r) = (found.precision.unwrap(), found.recall.unwrap());
             assert!((p - precision).abs() < 1e-12 && (r - recall).abs() < 1e-12, "{criterion:?}: {found:?}");
             // Labels of the same scores have the same threshold.
             let odds: Vec<f32> = outcomes.scores.chunks(2).map(|pair| pair[1] - pair[0]).collect();
             let labels = outcomes.classes.iter().map(|class| *class as f32).collect();
-            let of_label = fit_thresholds(&Outcomes::of_labels(1, odds, labels), criterion).unwrap()[0];
+            let of_label = first(&Outcomes::of_labels(1, odds, labels), criterion);
             assert!((of_label.log_odds - found.log_odds).abs() < 1e-6, "{of_label:?} {found:?}");
             assert_eq!((of_label.precision, of_label.recall), (found.precision, found.recall));
         }
@@ -168,11 +235,11 @@ mod tests {
     #[test]
     fn degenerate_outcomes_are_refused_or_told_apart() {
         let of = |scores: &[f32], labels: &[f32]| Outcomes::of_labels(1, scores.to_vec(), labels.to_vec());
-        let best = fit_thresholds(&of(&[3.0, 1.0, -4.0], &[1.0, 1.0, 0.0]), Criterion::F1).unwrap()[0];
-        assert_eq!((best.log_odds, best.precision, best.recall), (-1.5, Some(1.0), 1.0));
+        let best = first(&of(&[3.0, 1.0, -4.0], &[1.0, 1.0, 0.0]), Criterion::F1);
+        assert_eq!((best.log_odds, best.precision, best.recall), (-1.5, Some(1.0), Some(1.0)));
         // All scores are equal: all is said to hold, or nothing.
-        let best = fit_thresholds(&of(&[2.0; 3], &[1.0, 0.0, 0.0]), Criterion::F1).unwrap()[0];
-        assert_eq!((best.log_odds, best.probability, best.recall), (f64::NEG_INFINITY, 0.0, 1.0));
+        let best = first(&of(&[2.0; 3], &[1.0, 0.0, 0.0]), Criterion::F1);
+        assert_eq!((best.log_odds, best.probability, best.recall), (f64::NEG_INFINITY, 0.0, Some(1.0)));
         for (outcomes, criterion, wanted) in [
             (of(&[1.0, 2.0], &[0.0, 0.0]), Criterion::F1, "label 0: it never holds"),
             (of(&[1.0, 2.0], &[1.0, 1.0]), Criterion::Youden, "label 0: it always holds"),

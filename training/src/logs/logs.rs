@@ -29,6 +29,8 @@ pub struct Logs {
     epochs: u64,
     untold: Vec<String>,
     failures: Vec<String>,
+    /// The run has ended: nothing goes on.
+    ended: bool,
 }
 
 struct OpenLog {
@@ -55,7 +57,13 @@ impl Logs {
         let mut this = Self::default();
         for log in logs {
             let every_steps = log.format().every_steps().max(1);
-            let opened = log.format().open(&run)?;
+            let opened = match log.format().open(&run) {
+                Ok(opened) => opened,
+                Err(error) => {
+                    this.give_up(&run);
+                    return Err(error);
+                }
+            };
             let steps = run.goes_on.map_or(0, |place| place.steps);
             if opened.last_step < steps - steps % every_steps {
                 this.untold.push(format!(
@@ -70,6 +78,14 @@ impl Logs {
         Ok(this)
     }
 
+    /// Of a run that cannot begin, those that are open already say so: what they have outside of its folder stays there.
+    fn give_up(&mut self, run: &LoggedRun) {
+        if run.goes_on.is_none() {
+            let ending = "failed";
+            self.write(&Entry::Ended(Ending { step: 0, ending, stopped_early: None, best: None, notes: &[] }));
+        }
+    }
+
     /// What should be known and was not told yet: that a log lacks something, or cannot be written any more.
     pub fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.untold)
@@ -82,6 +98,7 @@ impl Logs {
 
     /// Says how the run ended, and hands on the files that it leaves. One that was interrupted may go on, in the same logs.
     pub fn end(&mut self, record: &RunRecord, files: &[PathBuf]) {
+        self.ended = true;
         let history = &record.history;
         let best = history.best.as_ref();
         let best = best.map(|best| BestEntry { epoch: best.epoch + 1, loss: best.loss, figures: &best.figures });
@@ -104,15 +121,21 @@ impl Logs {
     }
 
     fn each(&mut self, mut write: impl FnMut(&mut OpenLog) -> std::io::Result<()>) {
-        let (failures, untold) = (&mut self.failures, &mut self.untold);
+        let (failures, untold, ended) = (&mut self.failures, &mut self.untold, self.ended);
         self.open.retain_mut(|log| {
             let Err(error) = write(log) else { return true };
             let path = shown_path(log.writer.path());
             failures.push(format!("{path}: {error}; the log was not written to its end"));
-            untold.push(format!(
-                "{path}: {error}; nothing more is written to this log. Training goes on; to have the whole log, make room or \
-                 mend its folder, and stop and resume the run"
-            ));
+            untold.push(match ended {
+                true => format!(
+                    "{path}: {error}; this log lacks the end of the run. To have the whole log, make room or mend its folder, \
+                     and resume the run"
+                ),
+                false => format!(
+                    "{path}: {error}; nothing more is written to this log. Training goes on; to have the whole log, make room or \
+                     mend its folder, and stop and resume the run"
+                ),
+            });
             false
         });
     }
@@ -187,5 +210,66 @@ impl From<&StepEvent> for StepEntry {
             seconds_in_graph: step.seconds_in_graph,
             seconds_in_update: step.seconds_in_update,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use serde_json::Map;
+
+    use super::*;
+    use crate::logs::standard;
+    use millstream_schemas::Choice;
+
+    struct Full(PathBuf);
+
+    impl LogWriter for Full {
+        fn path(&self) -> &Path {
+            &self.0
+        }
+
+        fn write(&mut self, _: f64, _: &Entry<'_>) -> io::Result<()> {
+            Err(io::Error::other("no space left"))
+        }
+    }
+
+    #[test]
+    fn a_log_that_fails_at_the_end_does_not_say_that_training_goes_on() {
+        for (at_the_end, wanted, other) in
+            [(true, "lacks the end of the run", "Training goes on"), (false, "Training goes on", "lacks the end")]
+        {
+            let mut logs = Logs::default();
+            logs.open.push(OpenLog { every_steps: 1, writer: Box::new(Full("steps.csv".into())) });
+            match at_the_end {
+                true => logs.end(&RunRecord::default(), &[]),
+                false => logs.observe(&Event::Warning { message: "w" }),
+            }
+            let told = logs.take_warnings();
+            assert!(told.len() == 1 && told[0].contains(wanted) && !told[0].contains(other), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_whose_logs_cannot_all_be_opened_does_not_stay_under_way_in_mlflow() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = folder.path().join("logs");
+        std::fs::create_dir_all(logs.join("steps.csv/in the way")).unwrap();
+        let wanted =
+            ["mlflow", "csv"].map(|name| Log::choose(standard(), &Choice::named(name), "output.logs").unwrap());
+        let run = LoggedRun {
+            folder: logs.clone(),
+            name: "flowers".into(),
+            hyperparameters: Map::new(),
+            recipe: String::new(),
+            figures: Vec::new(),
+            goes_on: None,
+        };
+        assert!(Logs::open(&wanted, run).is_err());
+        let mut runs = std::fs::read_dir(logs.join("mlruns/0")).unwrap().map(|entry| entry.unwrap().path());
+        let run = runs.find(|path| path.is_dir()).unwrap();
+        let meta = std::fs::read_to_string(run.join("meta.yaml")).unwrap();
+        assert!(meta.contains("status: 4"), "{meta}");
     }
 }

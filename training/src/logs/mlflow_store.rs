@@ -124,8 +124,11 @@ impl StoredRun {
         Ok(this)
     }
 
-    /// A run that is there; `None` where it is not.
+    /// A run that is there; `None` where it is not, or where an id is none and may lead out of the store.
     pub(super) fn find(store: &Path, experiment: &str, id: &str) -> Option<Self> {
+        if !is_id(experiment) || !is_id(id) {
+            return None;
+        }
         let folder = store.join(experiment).join(id);
         folder.join(META).is_file().then_some(Self { folder })
     }
@@ -176,6 +179,10 @@ impl StoredRun {
         let name = file.file_name().ok_or_else(|| io::Error::other("the path has no file name"))?;
         fs::copy(file, self.folder.join("artifacts").join(name)).map(|_| ())
     }
+}
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// A name as MLflow takes it, and as a file can have it: letters, digits, `_`, `-`, `.` and blanks, at most [`MOST_BYTES`].
@@ -233,6 +240,23 @@ mod tests {
             assert_eq!(key(name), wanted);
         }
         assert_eq!(key(&"ü".repeat(200)).len(), MOST_BYTES);
+    }
+
+    #[test]
+    fn ids_do_not_lead_out_of_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("mlruns");
+        let outside = folder.path().join("outside/run");
+        fs::create_dir_all(&outside).unwrap();
+        fs::write(outside.join(META), "run_id: run\n").unwrap();
+        StoredRun::begin(&store, "0", "run-1_a", "r", 1.0).unwrap();
+        assert!(StoredRun::find(&store, "0", "run-1_a").is_some());
+        let absolute = outside.display().to_string();
+        for (experiment, id) in
+            [("../outside", "run"), ("0", "../../outside/run"), ("0", absolute.as_str()), ("0", ""), (".", "0")]
+        {
+            assert!(StoredRun::find(&store, experiment, id).is_none(), "{experiment} {id}");
+        }
     }
 
     #[test]

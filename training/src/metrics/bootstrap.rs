@@ -19,6 +19,10 @@ pub struct Bootstrap {
     pub seed: u64,
 }
 
+/// It was asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stopped;
+
 impl Default for Bootstrap {
     fn default() -> Self {
         Self { resamples: 1000, seed: 0 }
@@ -27,7 +31,10 @@ impl Default for Bootstrap {
 
 impl Bootstrap {
     /// An interval for each figure of a metric of these rows; none where fewer than two rows, or no draw of them, have the
-    /// figure.
+    /// figure, or an end of it is infinite. `go_on` is asked before each resample.
+    ///
+    /// # Errors
+    /// It said no.
     pub(super) fn intervals(
         self,
         metric: &Metric,
@@ -35,13 +42,17 @@ impl Bootstrap {
         rows: &[MeasuredRow],
         thresholds: &[f64],
         confidence: f64,
-    ) -> Vec<Option<[f64; 2]>> {
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Vec<Option<[f64; 2]>>, Stopped> {
         let figures = metric.figures().len();
         let mut found: Vec<Vec<f64>> = vec![Vec::new(); figures];
         if rows.len() < 2 {
-            return vec![None; figures];
+            return Ok(vec![None; figures]);
         }
         for resample in 0..self.resamples {
+            if !go_on() {
+                return Err(Stopped);
+            }
             let mut meter = metric.start(classes).expect("the metric was begun with these classes before");
             let mut state = mix(mix(self.seed).wrapping_add(u64::from(resample)));
             for _ in rows {
@@ -54,7 +65,7 @@ impl Bootstrap {
                 values.extend(value.filter(|value| !value.is_nan()));
             }
         }
-        found.into_iter().map(|values| interval(values, confidence)).collect()
+        Ok(found.into_iter().map(|values| interval(values, confidence)).collect())
     }
 }
 
@@ -68,7 +79,7 @@ fn interval(mut values: Vec<f64>, confidence: f64) -> Option<[f64; 2]> {
         if below == above { below } else { below + (above - below) * place.fract() }
     };
     let outside = (1.0 - confidence) / 2.0;
-    Some([percentile(outside), percentile(1.0 - outside)])
+    Some([percentile(outside), percentile(1.0 - outside)]).filter(|ends| ends.iter().all(|end| end.is_finite()))
 }
 
 #[cfg(test)]
@@ -83,6 +94,10 @@ mod tests {
         // numpy.percentile(range(1, 12), [10, 90])
         let [low, high] = interval((1..12).map(f64::from).collect(), 0.8).unwrap();
         assert!((low - 2.0).abs() < 1e-12 && (high - 10.0).abs() < 1e-12, "{low} {high}");
+        let mut values: Vec<f64> = (1..12).map(f64::from).collect();
+        values[10] = f64::INFINITY;
+        assert_eq!(interval(values.clone(), 0.95), None, "JSON has no infinite numbers");
+        assert!(interval(values, 0.5).is_some());
         assert_eq!((interval(vec![0.5], 0.95), interval(Vec::new(), 0.95)), (Some([0.5, 0.5]), None));
     }
 }

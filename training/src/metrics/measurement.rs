@@ -1,6 +1,6 @@
 use millstream_compiler::losses::PredictionKind;
 
-use super::bootstrap::Bootstrap;
+use super::bootstrap::{Bootstrap, Stopped};
 use super::evaluation::{Evaluation, Majority};
 use super::measured_batch::{MeasuredBatch, MeasuredRow};
 use super::metric::Metric;
@@ -96,10 +96,26 @@ impl Measurement {
     }
 
     /// What was found; none when no row had a target.
+    #[cfg(test)]
     pub(crate) fn finish(&self) -> Option<Evaluation> {
+        self.finish_while(&mut || true).expect("nothing stops it")
+    }
+
+    /// What was found; none when no row had a target. `go_on` is asked again and again while intervals are found.
+    ///
+    /// # Errors
+    /// It said no.
+    pub(crate) fn finish_while(&self, go_on: &mut dyn FnMut() -> bool) -> Result<Option<Evaluation>, Stopped> {
+        if self.rows == 0 {
+            return Ok(None);
+        }
+        let mut intervals = Vec::new();
+        for (metric, meter) in &self.meters {
+            intervals.extend(self.intervals(metric, &**meter, go_on)?);
+        }
         let named = |(metric, meter): &(Metric, Box<dyn Meter>)| names(metric).zip(meter.figures()).collect::<Vec<_>>();
         let figures = self.meters.iter().flat_map(named);
-        (self.rows > 0).then(|| Evaluation {
+        Ok(Some(Evaluation {
             rows: self.rows,
             not_finite: self.not_finite,
             loss: self.weighted_loss / self.weight,
@@ -107,22 +123,27 @@ impl Measurement {
             tables: self.meters.iter().flat_map(|(_, meter)| meter.tables()).collect(),
             majority: self.majority(),
             confidence: self.confidence,
-            intervals: self.meters.iter().flat_map(|(metric, meter)| self.intervals(metric, &**meter)).collect(),
+            intervals,
             slices: Vec::new(),
-        })
+        }))
     }
 
     /// Those that the meter knows, or else those of the bootstrap, of figures that have a value.
-    fn intervals(&self, metric: &Metric, meter: &dyn Meter) -> Vec<(String, [f64; 2])> {
+    fn intervals(
+        &self,
+        metric: &Metric,
+        meter: &dyn Meter,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Vec<(String, [f64; 2])>, Stopped> {
         let (values, mut intervals) = (meter.figures(), meter.intervals(self.confidence));
         intervals.resize(values.len(), None);
         if let Some((bootstrap, rows)) = self.bootstrap.as_ref().filter(|_| intervals.contains(&None)) {
-            let drawn = bootstrap.intervals(metric, &self.classes, rows, &self.thresholds, self.confidence);
+            let drawn = bootstrap.intervals(metric, &self.classes, rows, &self.thresholds, self.confidence, go_on)?;
             intervals = intervals.into_iter().zip(drawn).map(|(known, drawn)| known.or(drawn)).collect();
         }
         let has_value = |value: Option<f64>| value.is_some_and(f64::is_finite);
         let of_values = names(metric).zip(values).zip(intervals).filter(|((_, value), _)| has_value(*value));
-        of_values.filter_map(|((name, _), interval)| Some((name, interval?))).collect()
+        Ok(of_values.filter_map(|((name, _), interval)| Some((name, interval?))).collect())
     }
 
     fn majority(&self) -> Option<Majority> {
@@ -215,6 +236,24 @@ mod tests {
         let none = named(&["mae", "rmse", "r2"], PredictionKind::Numbers);
         assert!(of_numbers(&none, &predicted, 32).intervals.is_empty());
         assert!(of_numbers(&metrics, &predicted[..1], 32).intervals.is_empty(), "one row has no spread");
+    }
+
+    #[test]
+    fn a_bootstrap_stops_between_two_resamples_when_it_is_asked_to() {
+        let metrics = named(&["mae"], PredictionKind::Numbers).with_bootstrap(Bootstrap { resamples: 50, seed: 1 });
+        let mut measurement = Measurement::start(&metrics, &[]).unwrap();
+        let (targets, weights) = (Tensor::f32([4, 1], vec![0.0; 4]), [1.0; 4]);
+        let predicted = [0.5, 1.0, 2.0, 4.0];
+        let batch = MeasuredBatch::new((&[4, 1], &predicted), &targets, &weights, PredictionKind::Numbers).unwrap();
+        measurement.add(&batch, 0.0, 1.0).unwrap();
+        for (most, wanted_stop) in [(7, true), (50, false)] {
+            let mut asked = 0;
+            let found = measurement.finish_while(&mut || {
+                asked += 1;
+                asked <= most
+            });
+            assert_eq!((found.is_err(), asked), (wanted_stop, if wanted_stop { most + 1 } else { 50 }));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Measuring rows apart, by the values of columns.
 
+use super::bootstrap::Stopped;
 use super::measured_batch::MeasuredBatch;
 use super::measurement::Measurement;
 use super::metric_set::MetricSet;
@@ -64,17 +65,23 @@ impl Slicing {
         self.0.iter().flat_map(|column| &column.measurements).map(Measurement::bytes_held).sum()
     }
 
-    /// What was found.
-    pub(crate) fn finish(self) -> Vec<SlicedColumn> {
-        let of_column = |column: Column| {
-            let slices = column.names.slices.into_iter().zip(&column.measurements);
-            let slices = slices.map(|(name, measurement)| match measurement.finish() {
-                Some(found) => Slice { name, rows: found.rows, figures: found.figures, intervals: found.intervals },
-                None => Slice { name, rows: 0, figures: super::Figures::default(), intervals: Vec::new() },
-            });
-            SlicedColumn { column: column.names.column, slices: slices.collect() }
-        };
-        self.0.into_iter().map(of_column).collect()
+    /// What was found. `go_on` is asked again and again while intervals are found.
+    ///
+    /// # Errors
+    /// It said no.
+    pub(crate) fn finish_while(self, go_on: &mut dyn FnMut() -> bool) -> Result<Vec<SlicedColumn>, Stopped> {
+        let mut columns = Vec::with_capacity(self.0.len());
+        for Column { names, measurements } in self.0 {
+            let mut slices = Vec::with_capacity(measurements.len());
+            for (name, measurement) in names.slices.into_iter().zip(&measurements) {
+                slices.push(match measurement.finish_while(go_on)? {
+                    Some(found) => Slice { name, rows: found.rows, figures: found.figures, intervals: found.intervals },
+                    None => Slice { name, rows: 0, figures: super::Figures::default(), intervals: Vec::new() },
+                });
+            }
+            columns.push(SlicedColumn { column: names.column, slices });
+        }
+        Ok(columns)
     }
 }
 
@@ -105,7 +112,7 @@ mod tests {
             slicing.add(&measured, &weights, &[vec![0, 1, 0, 0]]).unwrap();
             alone.add(&measured.of_rows(&[1.0, 0.0, 1.0, 0.0]), 0.0, 0.0).unwrap();
         }
-        let found = slicing.finish();
+        let found = slicing.finish_while(&mut || true).unwrap();
         let [x, y, missing] = &found[0].slices[..] else { panic!() };
         let alone = alone.finish().unwrap();
         assert_eq!((x.rows, &x.figures, &x.intervals), (10, &alone.figures, &alone.intervals));

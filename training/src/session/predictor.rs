@@ -34,7 +34,7 @@ impl Predictor {
     /// # Errors
     /// ONNX Runtime refuses the model, or it has no output of that kind.
     pub fn open(model: &[u8], device: &Device, threads: usize, output: Option<&str>) -> Result<Self, TrainingError> {
-        Self::with_weights(model, &[], device, threads, output)
+        Self::with_weights(model, &[], |_| true, device, threads, output)
     }
 
     /// As [`Predictor::open`], of a graph with weights beside it, whose memory is read where it is.
@@ -47,12 +47,14 @@ impl Predictor {
         threads: usize,
         output: Option<&str>,
     ) -> Result<Self, TrainingError> {
-        Self::with_weights(&graph.file().to_vec(), graph.weights(), device, threads, output)
+        let (file, has_floats) = (graph.file().to_vec(), |name: &str| graph.makes_floats(name));
+        Self::with_weights(&file, graph.weights(), has_floats, device, threads, output)
     }
 
     fn with_weights(
         model: &[u8],
         beside: &[FrozenWeight],
+        has_floats: impl Fn(&str) -> bool,
         device: &Device,
         threads: usize,
         output: Option<&str>,
@@ -60,7 +62,7 @@ impl Predictor {
         let opened = options::open(model, device, threads, "model")?;
         let mut weights = FrozenWeights::default();
         weights.add(beside, options::device_allocator(&opened.session, device)?.as_ref())?;
-        let warning = opened.warning("model", device, |_| true);
+        let warning = opened.warning("model", device, has_floats);
         let session = Opened { session: opened.session, weights };
         let thread = SessionThread::start("prediction session", move || Ok(session))?;
         let (inputs, outputs) = thread.call("list inputs and outputs", |Opened { session, .. }| {

@@ -85,6 +85,9 @@ pub(super) struct Lora {
     /// Whether layers that it makes no smaller are adapted too.
     #[serde(skip)]
     pub(super) leaves_none_out: bool,
+    /// By layer, the shapes of an A and a B that take the place of those drawn.
+    #[serde(skip)]
+    pub(super) given: BTreeMap<String, [Vec<usize>; 2]>,
 }
 
 /// Where A and B begin.
@@ -115,6 +118,7 @@ impl Default for Lora {
             bias: TrainedBiases::default(),
             layers: AdaptedLayers::default(),
             leaves_none_out: false,
+            given: BTreeMap::new(),
         }
     }
 }
@@ -169,6 +173,7 @@ impl MethodFunction for Lora {
             let rank = by_pattern("rank_patterns", &self.rank_patterns, &weight.layer, self.rank)?;
             let alpha = by_pattern("alpha_patterns", &self.alpha_patterns, &weight.layer, self.alpha)?;
             let factors = Factors { map: weight.map.clone(), rank, scale: self.scale(alpha, rank) };
+            self.require_given(&weight.layer, &factors.shapes())?;
             let alpha = self.alpha_in_files(alpha, &weight.map);
             let numbers =
                 |shape: &[usize]| shape.iter().fold(1, |product: usize, length| product.saturating_mul(*length));
@@ -232,6 +237,22 @@ impl Lora {
             },
             refusal: is_pissa.then(|| refusal.to_owned()),
             ..AdapterForm::default()
+        }
+    }
+
+    /// Refuses what is given in other shapes, before as many numbers are drawn as it has ranks.
+    fn require_given(&self, layer: &str, wanted: &[Vec<usize>; 2]) -> Result<(), CompilerError> {
+        let Some(given) = self.given.get(layer) else { return Ok(()) };
+        let mut both = ["A", "B"].into_iter().zip(given.iter().zip(wanted));
+        match both.find(|(_, (given, wanted))| given != wanted) {
+            None => Ok(()),
+            Some((name, (given, wanted))) => Err(CompilerError::setting(
+                "",
+                format!(
+                    "the adapter at layer `{}`: {name} has the shape {given:?}, and the layer takes {wanted:?}",
+                    shown(layer)
+                ),
+            )),
         }
     }
 

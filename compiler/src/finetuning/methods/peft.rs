@@ -31,7 +31,7 @@ pub(super) const METHOD: MethodKind = MethodKind {
         of all paths may be cut and another put there (`bert.encoder…` for `m.encoder…`), so that each is a layer of the model; where no \
         such part makes all of them layers, or two do, both lists are told. Biases and modules that the file holds whole take the place of \
         the model's own where the model has such a layer of that shape; those of a new head are left out and told. `dropout` is the file's \
-        unless it is said here.",
+        unless it is said here; only LoRA without magnitudes has one.",
     samples: &[r#"{"folder": "adapters/mine"}"#, r#"{"folder": "mine.onnx_adapter", "dropout": 0.1}"#],
     build: Build::of::<Peft>(),
 };
@@ -94,13 +94,44 @@ impl FromAdapter<'_> {
             let layer = found.find(module, names.clone()).expect("all modules were found to be layers");
             modules.insert(layer.to_owned(), own);
         }
+        self.require_dropout()?;
         let mut added = self.method(&modules, model)?;
         let trained = added.file.modules.iter().flat_map(|form| &form.trained);
         let starts = trained.filter_map(|value| Some((*value, model.graph.constant_of(*value)?.clone()))).collect();
         self.set(&modules, &added, model)?;
         self.replace_whole(&found, &mut added, model)?;
         added.notes.insert(0, format!("the adapter holds {}", self.adapter.in_words()));
+        added.notes.extend(self.unused_dropout());
         Ok((added, starts))
+    }
+
+    /// Refuses a dropout where the adapter has no A that reads what is left.
+    fn require_dropout(&self) -> Result<(), CompilerError> {
+        let is_dora = self.adapter.has_magnitudes();
+        let has_place = matches!(self.adapter.method, AdapterMethod::Lora { .. }) && !is_dora;
+        match self.dropout {
+            Some(dropout) if dropout > 0.0 && !has_place => {
+                let name = if is_dora { "DoRA" } else { self.adapter.method.peft_type() };
+                let message =
+                    format!("dropout is for LoRA without magnitudes, and the adapter is {name}; leave it out");
+                Err(CompilerError::setting("", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// That the file has a dropout which is not used, where that is so.
+    fn unused_dropout(&self) -> Option<String> {
+        match self.adapter.method {
+            AdapterMethod::Lora { dropout, .. }
+                if dropout > 0.0 && self.dropout.is_none() && self.adapter.has_magnitudes() =>
+            {
+                Some(format!(
+                    "the adapter's `lora_dropout` of {dropout} is not used: magnitudes (DoRA) are of all that is read"
+                ))
+            }
+            _ => None,
+        }
     }
 
     /// Adds what the method adds, with first values of its own.
@@ -126,6 +157,7 @@ impl FromAdapter<'_> {
                     ));
                 }
                 let (mut rank_patterns, mut alpha_patterns) = (BTreeMap::new(), BTreeMap::new());
+                let mut given = BTreeMap::new();
                 for (name, own) in modules {
                     let ModuleAdapter::LowRank { a, b, alpha, .. } = own else { continue };
                     // of a convolution in groups, files count the ranks of all groups together
@@ -133,6 +165,7 @@ impl FromAdapter<'_> {
                     let scale = if self.is_bare { 1.0 } else { self.adapter.method.scale(*alpha, whole) };
                     let alpha = scale * if is_rank_stabilized { (rank as f64).sqrt() } else { rank as f64 };
                     rank_patterns.insert(name.clone(), rank);
+                    given.insert(name.clone(), [a, b].map(Tensor::turned_shape));
                     alpha_patterns
                         .insert(name.clone(), if self.is_bare || whole != rank { alpha } else { own_alpha(own) });
                 }
@@ -149,6 +182,7 @@ impl FromAdapter<'_> {
                     },
                     layers: all,
                     leaves_none_out: true,
+                    given,
                     ..Lora::default()
                 };
                 if lora.alpha_patterns.values().any(|alpha| *alpha <= 0.0) {

@@ -139,6 +139,26 @@ fn boxes_and_points_resume_and_do_not_depend_on_workers() {
     assert_eq!(bits(&run(2, Some(4))), whole[5..]);
 }
 
+#[test]
+fn targets_that_move_with_their_row_are_known() {
+    let boxes = fields(&[("bbox", list(list(DataType::Float32))), ("category", list(DataType::Utf8))]);
+    let points = list(list(DataType::Float32));
+    for (of, row, kind, wanted, moving) in [
+        (
+            &boxes,
+            json!({"bbox": [[6, 11, 24, 22]], "category": ["a"]}),
+            "boxes",
+            json!({"convention": "coco", "most": 4}),
+            true,
+        ),
+        (&points, json!([[6, 11]]), "key_points", json!({"count": 1}), true),
+        (&DataType::Float32, json!(1.5), "number", json!({}), false),
+    ] {
+        let encoders = open(&marked(of, &[row], None), kind, wanted).unwrap();
+        assert_eq!(encoders.moving_target(), moving.then_some("data.targets"), "{kind}");
+    }
+}
+
 /// What is shown of a row is read back from what a stream makes of it.
 #[test]
 fn what_is_shown_of_a_row_is_what_its_tensors_hold() {
