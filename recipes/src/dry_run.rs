@@ -5,11 +5,13 @@ use std::{fs, io};
 use millstream_compiler::Model;
 use millstream_runtime::{Device, DeviceRequest};
 use millstream_schemas::Recipe;
-use millstream_schemas::recipe::{DamagedPolicy, EvaluationInterval};
+use millstream_schemas::recipe::{DamagedPolicy, EvaluationInterval, EvaluationRecipe};
 use millstream_training::Predictor;
 use serde::Serialize;
 
 use crate::choices::Choices;
+use crate::evaluation_plan::EvaluationPlan;
+use crate::log_choices::LogChoices;
 use crate::run_folder::RunFolder;
 use crate::train::{TrainOptions, train};
 use crate::{Event, Events, RecipeError, RunSummary, StartMode, Stop};
@@ -45,6 +47,7 @@ pub fn dry_run(
     stop: &Stop,
 ) -> Result<Option<DryRunReport>, RecipeError> {
     RunFolder(recipe.output.folder.clone()).require_writable()?;
+    LogChoices::of(&recipe.output, &options.catalogs)?;
     let folder = TemporaryFolder::make()?;
     let small = small(recipe, &folder.0.join("run"));
     let options = TrainOptions { start: StartMode::New, ..options.clone() };
@@ -80,6 +83,8 @@ fn open_again(recipe: &Recipe, options: &TrainOptions, path: &Path, classes: usi
     let runtime = millstream_runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
     let loss = Choices::of(&recipe.training, &options.catalogs)?.loss;
+    let plan = EvaluationPlan::of(recipe, loss.reads(), None, &options.catalogs)?;
+    plan.check_classes(loss.reads(), classes)?;
     let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
     let classes = Some(classes).filter(|classes| *classes > 0);
     let scoring = model.evaluated(output, loss.reads(), classes, &options.catalogs.operators)?;
@@ -96,8 +101,14 @@ fn small(recipe: &Recipe, folder: &Path) -> Recipe {
     (training.epochs, training.max_steps, training.max_time) = (1, Some(1), None);
     // two batches go the way of many
     training.accumulate = training.accumulate.min(2);
-    small.evaluation.every = EvaluationInterval::Epochs(1);
-    small.evaluation.rows = Some(recipe.data.batch as u64);
+    if recipe.data.evaluate.is_some() {
+        // what is done when all steps are would go through all rows
+        let EvaluationRecipe { sets, best_on, .. } = recipe.evaluation.clone();
+        let (every, rows) = (EvaluationInterval::Epochs(1), Some(recipe.data.batch as u64));
+        small.evaluation = EvaluationRecipe { every, rows, sets, best_on, ..EvaluationRecipe::default() };
+    }
+    // they may be written elsewhere
+    small.output.logs.clear();
     if let DamagedPolicy::Quarantine(_) = small.data.damaged {
         small.data.damaged = DamagedPolicy::Quarantine(None);
     }

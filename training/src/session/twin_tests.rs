@@ -297,7 +297,13 @@ fn what_is_frozen_stays_to_the_bit_on_either_side_and_goes_on_alike() {
 /// running statistics.
 #[test]
 fn gradients_that_are_no_numbers_change_nothing() {
-    let settings = StepSettings { watch_gradients: true, threads: 1, ..StepSettings::default() };
+    let later = Freezing { changes: vec![(Moment::Step(9), true)], ..Freezing::default() };
+    let settings = |program: &TrainingProgram| StepSettings {
+        watch_gradients: true,
+        freezing: FreezePlan::new(vec![later.clone(); program.manifest.parameters.len()]),
+        threads: 1,
+        ..StepSettings::default()
+    };
     let cpu = Device::cpu(millstream_runtime::ready(None).unwrap());
     let mut steep = program();
     let names: Vec<String> = steep.manifest.parameters.iter().map(|entry| entry.name.clone()).collect();
@@ -319,7 +325,7 @@ fn gradients_that_are_no_numbers_change_nothing() {
     };
     for on_host in [true, false] {
         for (program, bad) in [(steep.clone(), 1e25), (regularized_program(), f32::NAN)] {
-            let mut runner = StepRunner::open_with_store(&program, &cpu, &settings, on_host).unwrap();
+            let mut runner = StepRunner::open_with_store(&program, &cpu, &settings(&program), on_host).unwrap();
             let is_steep = bad.is_finite();
             if !is_steep {
                 let (_, outcome) = runner.step(given(0, None), 0.01).unwrap();

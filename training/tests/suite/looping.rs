@@ -88,6 +88,22 @@ fn schedules_count_to_the_most_steps() {
 }
 
 #[test]
+fn a_rate_follows_evaluations_within_epochs() {
+    let course = LoopSettings { evaluate_every: EvaluationInterval::Steps(2), ..LoopSettings::default() };
+    let mut falling = looping(2, None, course);
+    // no gain is as large as that
+    let options = json!({"patience": 0, "factor": 0.5, "threshold": 2, "threshold_mode": "absolute"});
+    falling.schedule = schedule("reduce_on_plateau", options);
+    let mut trainer = Trainer::open(&program(), &device(), falling).unwrap();
+    run(&mut trainer, 2, u64::MAX);
+    let rates = trainer.history().curve.points.iter().map(|point| point.learning_rate);
+    let shares: Vec<f64> = rates.map(|rate| (rate / 0.01 * 1000.0).round() / 1000.0).collect();
+    assert_eq!(shares, [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]);
+    let notes = trainer.history().notes();
+    assert!(notes.iter().any(|note| note.ends_with("after epochs 1, 2")), "{notes:?}");
+}
+
+#[test]
 fn a_run_whose_time_is_up_is_evaluated_and_goes_on_with_more_time_to_the_bit() {
     let folder = tempfile::tempdir().unwrap();
     let within = |max_seconds| LoopSettings { max_seconds, ..LoopSettings::default() };
@@ -168,6 +184,10 @@ fn a_run_that_evaluates_within_epochs_or_averages_states_is_resumed_to_the_bit()
     resumed_with(&regularized_program(), &|settings| {
         settings.loop_settings.evaluate_every = every(3);
         settings.accumulate = 2;
+    });
+    resumed_with(&program(), &|settings| {
+        settings.loop_settings.evaluate_every = every(2);
+        settings.schedule = schedule("reduce_on_plateau", json!({"patience": 0, "factor": 0.5, "threshold": 0.5}));
     });
     for average in [CheckpointAverage::Last(3), CheckpointAverage::Best(3)] {
         resumed_with(&program(), &|settings| settings.loop_settings.average = Some(average));

@@ -7,7 +7,7 @@ use crate::runs::{PER_EPOCH, bits, device, evaluation_batches, settings};
 use crate::support::{batches, program_in};
 use millstream_schemas::Batch;
 use millstream_schemas::recipe::Precision;
-use millstream_training::{Ending, Event, Trainer, TrainerSettings, checkpoint};
+use millstream_training::{Ending, Event, NonFinite, Trainer, TrainerSettings, checkpoint};
 
 /// Batches with inputs so long that gradients overflow at the first scale of the loss.
 fn run(trainer: &mut Trainer, epochs: u64, stop_at: u64) -> Ending {
@@ -41,6 +41,13 @@ fn a_run_whose_loss_is_scaled_is_resumed_to_the_bit_and_counts_what_it_left_out(
         assert_eq!(whole.history().steps, steps);
         let note = format!("{} updates left out because gradients of float16 were not finite", scale.skipped);
         assert!(whole.history().notes().iter().any(|told| told.contains(&note)), "{:?}", whole.history().notes());
+        // nor are they among those that `non_finite: skip` counts
+        let mut settings = of_several(accumulate, None);
+        settings.loop_settings.non_finite = NonFinite::Skip { most_in_a_row: 1 };
+        let mut skipping = Trainer::open(&program, &device(), settings).unwrap();
+        assert_eq!(run(&mut skipping, 4, u64::MAX), Ending::Finished);
+        assert_eq!(bits(&skipping.parameters().unwrap()), bits(&whole.parameters().unwrap()));
+        assert_eq!((skipping.history().skipped_updates.total, skipping.history().loss_scale), (0, Some(scale)));
         for stop_at in [1, 2, 5, 7] {
             let folder = tempfile::tempdir().unwrap();
             let mut first = Trainer::open(&program, &device(), of_several(accumulate, Some(folder.path()))).unwrap();
