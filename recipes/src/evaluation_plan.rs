@@ -2,9 +2,10 @@
 
 use millstream_compiler::Model;
 use millstream_compiler::losses::PredictionKind;
+use millstream_pipeline::StreamOptions;
 use millstream_pipeline::encodings::Encoders;
 use millstream_schemas::recipe::{CalibrateRecipe, ThresholdRecipe, ViewAverage};
-use millstream_schemas::{Recipe, shown};
+use millstream_schemas::{GOLDEN, Recipe, mix, shown};
 use millstream_training::calibration::Criterion;
 use millstream_training::metrics::Bootstrap;
 use millstream_training::{Averaged, MetricSet};
@@ -136,4 +137,15 @@ fn views_of(
         Some(ViewAverage::Probabilities) | None => usual,
     };
     Ok(Some(Views { count, place, chain, averaged }))
+}
+
+/// How the rows of a view are streamed that are streamed so without.
+pub(crate) fn of_view(options: StreamOptions, view: u64, chain: &Chain) -> StreamOptions {
+    StreamOptions {
+        seed: mix(options.seed.wrapping_add(GOLDEN.wrapping_mul(view + 1))),
+        // The order would depend on the seed.
+        group_by_length: Some(false),
+        chain: chain.clone(),
+        ..options
+    }
 }

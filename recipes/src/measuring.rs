@@ -8,7 +8,7 @@ use millstream_compiler::losses::PredictionKind;
 use millstream_pipeline::{Beside, Dataset, SharedResources, SplitRole, StreamOptions};
 use millstream_runtime::Device;
 use millstream_schemas::recipe::{OrderStrength, Patterns};
-use millstream_schemas::{GOLDEN, Recipe, count, mix, shown_path};
+use millstream_schemas::{Recipe, count, shown_path};
 use millstream_training::calibration::Outcomes;
 use millstream_training::{
     Evaluation, EvaluationExtras, LossRunner, MetricSet, Predictor, TrainingError, ViewMean, evaluate_with,
@@ -20,7 +20,7 @@ use crate::check::label_findings;
 use crate::choices::Choices;
 use crate::classes::align;
 use crate::data_report::{DataReport, data_report};
-use crate::evaluation_plan::{EvaluationPlan, with_intervals};
+use crate::evaluation_plan::{EvaluationPlan, of_view, with_intervals};
 use crate::model_inputs::{input_names, require_inputs, takes_grey};
 use crate::opened::{refuse_random, require_targets, stream_options};
 use crate::preprocessing::{self, Preprocessing};
@@ -234,17 +234,6 @@ impl Measuring {
             TrainingError::NothingLabelled => no_usable_row(self.place, &self.report, batches.skipped().as_ref()),
             error => error.into(),
         }
-    }
-}
-
-/// How the rows of a view are streamed that are streamed so without.
-pub(crate) fn of_view(options: StreamOptions, view: u64, chain: &Chain) -> StreamOptions {
-    StreamOptions {
-        seed: mix(options.seed.wrapping_add(GOLDEN.wrapping_mul(view + 1))),
-        // The order would depend on the seed.
-        group_by_length: Some(false),
-        chain: chain.clone(),
-        ..options
     }
 }
 
