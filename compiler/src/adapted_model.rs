@@ -60,7 +60,7 @@ pub fn merge_adapters(
         }
         adapted.push((own, is_sum));
         let Some(merges) = added.merged else {
-            let reason = added.notes.iter().find(|note| note.contains("stays beside")).cloned().unwrap_or_default();
+            let reason = added.unmerged.unwrap_or_default();
             return Err(CompilerError::Selection(format!("the adapter cannot be merged: {reason}")));
         };
         for merge in merges {

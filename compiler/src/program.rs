@@ -1,16 +1,17 @@
+mod tuned_model;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use millstream_schemas::recipe::{AdaptersOutput, BatchNormalization, TrainSelection};
+use millstream_schemas::recipe::{BatchNormalization, TrainSelection};
 use millstream_schemas::{ParameterEntry, TrainingManifest};
 
-use crate::adapter_files::Adapter;
 use crate::backward::{TrainedPath, gradients, gradients_behind};
 use crate::binding::{bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic};
 use crate::finetuning::dropout;
 use crate::finetuning::methods::MergedWeight;
-use crate::finetuning::{FineTuning, Head, Layer, classes_second, divide_scores, maker_of_scores};
-use crate::graph::{Constant, ElementType, Graph, Length, ValueId};
+use crate::finetuning::{FineTuning, Head, Layer, classes_second};
+use crate::graph::{ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::mixed_precision::{MixedPrecision, Plan, format_of, mix_both, mixed_gradients};
 use crate::model_file::onnx::ModelProto;
@@ -20,7 +21,7 @@ use crate::prepared::{Prepared, prepare, unique_parameters};
 use crate::raised_opset::raise;
 use crate::run_graph::{Provider, RunGraph};
 use crate::tensor_entry::tensor_entry;
-use crate::trained_adapters::{Trained as TrainedWeights, TrainedAdapters};
+use crate::trained_adapters::TrainedAdapters;
 use crate::{CompilerError, suffix};
 use millstream_schemas::shown;
 
@@ -339,151 +340,6 @@ impl TrainingProgram {
         });
         let distinct: HashMap<usize, usize> = constants.map(|bytes| (bytes.as_ptr() as usize, bytes.len())).collect();
         distinct.into_values().map(|bytes| bytes as u64).sum()
-    }
-
-    /// The tuned model: the pretrained graph with these parameters (manifest order) and the new head. What
-    /// methods have added is merged into the model's own weights, where that is possible.
-    ///
-    /// # Errors
-    /// The parameters are not as many or not as long as the manifest says, or too large for the type that the model stores
-    /// them as.
-    pub fn export(&self, parameters: &[Vec<f32>], metadata: &[(String, String)]) -> Result<OnnxFile, CompilerError> {
-        self.export_with(parameters, AdaptersOutput::Merged, metadata)
-    }
-
-    /// As [`TrainingProgram::export`]; what methods have added stands where it is said.
-    ///
-    /// # Errors
-    /// The parameters are not as many or not as long as the manifest says, or too large for the type that the model stores
-    /// them as.
-    pub fn export_with(
-        &self,
-        parameters: &[Vec<f32>],
-        adapters: AdaptersOutput,
-        metadata: &[(String, String)],
-    ) -> Result<OnnxFile, CompilerError> {
-        let tuned = self.tuned(parameters, adapters)?;
-        let of_adapters = self.adapters.metadata(&self.trained(parameters)?, &tuned);
-        let metadata: Vec<(String, String)> = metadata.iter().cloned().chain(of_adapters).collect();
-        OnnxFile::new(self.header.signed(&metadata).with(&tuned.as_stored()?))
-    }
-
-    /// The model without what methods have added: with the new head, and whatever else of its own was trained.
-    ///
-    /// # Errors
-    /// As [`TrainingProgram::export_with`].
-    pub fn export_without_adapters(
-        &self,
-        parameters: &[Vec<f32>],
-        metadata: &[(String, String)],
-    ) -> Result<OnnxFile, CompilerError> {
-        let mut graph = self.merged.clone();
-        for (value, constant) in self.trained(parameters)?.into_iter().filter(|(value, _)| self.merged.contains(*value))
-        {
-            graph.set_constant(value, constant);
-        }
-        OnnxFile::new(self.header.signed(metadata).with(&graph.as_stored()?))
-    }
-
-    /// What methods have added, with these parameters (manifest order), as files of adapters hold it: one for each method.
-    /// Modules have the names of layers without the front that all layers of the file share. What else was trained is
-    /// held whole by the first.
-    ///
-    /// # Errors
-    /// No method adds anything, one has no form in such files, or something is trained that they cannot hold.
-    pub fn adapters(&self, parameters: &[Vec<f32>]) -> Result<Vec<Adapter>, CompilerError> {
-        self.adapters.adapters(&self.trained(parameters)?)
-    }
-
-    /// Says before a run whether [`TrainingProgram::adapters`] will give something, and [`taking_adapter`] where `as_inputs`.
-    ///
-    /// [`taking_adapter`]: crate::taking_adapter
-    ///
-    /// # Errors
-    /// As of those.
-    pub fn require_adapters(&self, as_inputs: bool) -> Result<(), CompilerError> {
-        self.adapters.require(&self.trained(&self.parameters)?, (&self.deployed, &self.merged), as_inputs)
-    }
-
-    /// What stands in front of the paths of modules in the names of all layers of the file, where something does.
-    pub fn wrapper(&self) -> Option<&str> {
-        self.adapters.wrapper.as_deref()
-    }
-
-    /// As [`TrainingProgram::export_with`]; the scores, before any softmax or sigmoid, are divided by a temperature above 0.
-    ///
-    /// # Errors
-    /// As [`TrainingProgram::export_with`]; the temperature is no number above 0, or it is to divide an input or a constant.
-    pub fn export_calibrated(
-        &self,
-        parameters: &[Vec<f32>],
-        adapters: AdaptersOutput,
-        temperature: f32,
-        metadata: &[(String, String)],
-    ) -> Result<OnnxFile, CompilerError> {
-        let mut graph = self.tuned(parameters, adapters)?;
-        let of_adapters = self.adapters.metadata(&self.trained(parameters)?, &graph);
-        divide_scores(&mut graph, &self.scores, temperature)?;
-        let metadata: Vec<(String, String)> = metadata.iter().cloned().chain(of_adapters).collect();
-        OnnxFile::new(self.header.signed(&metadata).with(&graph.as_stored()?))
-    }
-
-    /// Says before a run whether [`TrainingProgram::export_calibrated`] will find the scores that it divides.
-    ///
-    /// # Errors
-    /// They are an input or a constant.
-    pub fn require_temperature(&self, adapters: AdaptersOutput) -> Result<(), CompilerError> {
-        let graph = match adapters {
-            AdaptersOutput::Merged => &self.merged,
-            AdaptersOutput::Unmerged => &self.deployed,
-        };
-        maker_of_scores(graph, &self.scores).map(drop)
-    }
-
-    /// The graph of the tuned model.
-    fn tuned(&self, parameters: &[Vec<f32>], adapters: AdaptersOutput) -> Result<Graph, CompilerError> {
-        let trained = self.trained(parameters)?;
-        let (mut graph, merges) = match adapters {
-            AdaptersOutput::Merged => (self.merged.clone(), self.merges.as_slice()),
-            AdaptersOutput::Unmerged => (self.deployed.clone(), [].as_slice()),
-        };
-        for (value, constant) in &trained {
-            if graph.contains(*value) {
-                graph.set_constant(*value, constant.clone());
-            }
-        }
-        for merge in merges {
-            let beside: Vec<&Constant> = merge.trained.iter().map(|value| &trained[value]).collect();
-            let own = graph.constant_of(merge.weight).expect("methods merge into constants");
-            let merged = (merge.rule)(own, &beside);
-            graph.set_constant(merge.weight, merged);
-        }
-        Ok(graph)
-    }
-
-    /// Parameters as constants of the model.
-    fn trained(&self, parameters: &[Vec<f32>]) -> Result<TrainedWeights, CompilerError> {
-        if parameters.len() != self.manifest.parameters.len() {
-            return Err(CompilerError::Selection(format!(
-                "{} parameters given, the program has {}",
-                parameters.len(),
-                self.manifest.parameters.len()
-            )));
-        }
-        let mut trained: HashMap<ValueId, Constant> = HashMap::new();
-        for (entry, values) in self.manifest.parameters.iter().zip(parameters) {
-            if values.len() != entry.shape.iter().product::<usize>() {
-                return Err(CompilerError::Selection(format!(
-                    "parameter `{}` has shape {:?} and {} values were given",
-                    entry.name,
-                    entry.shape,
-                    values.len()
-                )));
-            }
-            let value = self.deployed.find(&entry.name).expect("parameters are constants of the deployed model");
-            trained.insert(value, Constant::f32(entry.shape.clone(), values));
-        }
-        Ok(trained)
     }
 }
 

@@ -110,6 +110,10 @@ impl TrainedAdapters {
     /// For each method the configuration of PEFT, and by PEFT's keys where in an exported graph a tensor is and whether it is
     /// turned there; nothing where not all of it is in the graph as it is in files, as where it is merged.
     pub(crate) fn metadata(&self, trained: &Trained, graph: &Graph) -> Option<(String, String)> {
+        let mut values = self.files.iter().flat_map(|(_, form)| &form.modules).flat_map(|own| &own.trained);
+        if !values.all(|value| graph.contains(*value)) {
+            return None;
+        }
         let adapters = self.adapters(trained).ok()?;
         let mut entries: Vec<Value> = Vec::new();
         for (at, ((_, form), adapter)) in self.files.iter().zip(&adapters).enumerate() {

@@ -142,11 +142,11 @@ pub fn merge(options: &MergeOptions, operators: &OperatorCatalog) -> Result<Writ
     let adapters = options.adapters.iter().map(|(path, weight)| Ok((read(path, &options.skip)?, *weight)));
     let adapters = adapters.collect::<Result<Vec<(Adapter, f64)>, RecipeError>>()?;
     let parts: Vec<(&Adapter, f64)> = adapters.iter().map(|(adapter, weight)| (adapter, *weight)).collect();
-    let (merged, _) = merge_adapters(&model, &parts, operators)?;
+    let (merged, notes) = merge_adapters(&model, &parts, operators)?;
     files::replace_file_by(&options.output, |out| merged.write_to(out))
         .map_err(RecipeError::io("write", &options.output))?;
     let summaries = adapters.iter().map(|(adapter, _)| adapter.in_words()).collect();
-    Ok(WrittenAdapters { written: vec![options.output.clone()], summaries, notes: Vec::new() })
+    Ok(WrittenAdapters { written: vec![options.output.clone()], summaries, notes })
 }
 
 /// Writes an adapter in another form.
@@ -264,7 +264,7 @@ fn write_as(
             }
         }
         if let Some(cut) = options.cut.clone().or(of_model) {
-            adapter = without_front(adapter, cut.trim_end_matches('.'))?;
+            adapter = without_front(adapter, cut.trim_end_matches('.'), &options.from)?;
         }
         write_peft(&options.to, &adapter)?;
         return Ok(WrittenAdapters { written, summaries: vec![adapter.in_words()], notes });
@@ -310,7 +310,7 @@ fn write_as(
 }
 
 /// The adapter with the paths of its modules without their front.
-fn without_front(mut adapter: Adapter, cut: &str) -> Result<Adapter, RecipeError> {
+fn without_front(mut adapter: Adapter, cut: &str, from: &Path) -> Result<Adapter, RecipeError> {
     let own = |name: String| {
         let parts = name.strip_prefix(cut).and_then(|rest| rest.strip_prefix('.'));
         parts.map_or_else(|| name.clone(), str::to_owned)
@@ -320,7 +320,7 @@ fn without_front(mut adapter: Adapter, cut: &str) -> Result<Adapter, RecipeError
     adapter.whole = adapter.whole.into_iter().map(|(name, tensor)| (own(name), tensor)).collect();
     match adapter.modules.len() == count {
         true => Ok(adapter),
-        false => Err(refused(Path::new(""), format!("without `{}` two modules have one name", shown(cut)))),
+        false => Err(refused(from, format!("without `{}` two modules have one name", shown(cut)))),
     }
 }
 

@@ -98,7 +98,8 @@ fn small(recipe: &Recipe, folder: &Path) -> Recipe {
     folder.clone_into(&mut small.output.folder);
     small.output.checkpoint.every_steps = 0;
     let training = &mut small.training;
-    (training.epochs, training.max_steps, training.max_time) = (1, Some(1), None);
+    // epochs stay, since what is frozen when is counted by them
+    (training.max_steps, training.max_time) = (Some(1), None);
     // two batches go the way of many
     training.accumulate = training.accumulate.min(2);
     if recipe.data.evaluate.is_some() {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::check::findings;
 use crate::compiled::refuse_problems;
+use crate::precision::in_precision;
 use crate::step_settings::step_settings;
 use crate::stream::{Stream, no_usable_row};
 use crate::{Catalogs, Compiled, Event, Events, Opened, RecipeError, Stop};
@@ -76,22 +77,24 @@ pub fn lr_find(
     refuse_problems(&found)?;
     let runtime = millstream_runtime::ready(options.library.as_deref())?;
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
+    let device = in_precision(device, recipe.training.precision)?;
     let compiled = Compiled::new(&opened, found)?;
     let settings = StepSettings { averaging: None, ..step_settings(&opened) };
     let mut runner = StepRunner::open(compiled.program(), &device, &settings)?;
     let mut stream = Stream::open(&opened.train.dataset, stream_of(&opened, options.steps)?, None)?;
     let started = Instant::now();
-    let (mut rows, mut ending) = (0, RangeEnding::Finished);
+    let (mut rows, mut epoch, mut ending) = (0, 0, RangeEnding::Finished);
     while let Some(rate) = test.next_rate() {
         if stop.is_requested() {
             ending = RangeEnding::Stopped;
             break;
         }
-        let Some(outcome) = step(&mut runner, &mut stream, recipe.training.accumulate, rate as f32)? else {
+        let Some(outcome) = step(&mut runner, &mut stream, recipe.training.accumulate, &mut epoch, rate as f32)? else {
             ending = RangeEnding::Stopped;
             break;
         };
-        if outcome.rows == 0 {
+        // nothing without weight, and no overflow at a scale of the loss that was halved for the next try, is a step
+        if outcome.rows == 0 || outcome.skipped {
             continue;
         }
         rows += outcome.rows;
@@ -143,11 +146,12 @@ fn stream_of(opened: &Opened, steps: u64) -> Result<StreamOptions, RecipeError> 
     Ok(StreamOptions { epochs, damaged, ..options })
 }
 
-/// A step of so many batches, fewer where there are no more; none where there are no more.
+/// A step of so many batches, fewer at the end of an epoch; none where there are no more.
 fn step(
     runner: &mut StepRunner,
     stream: &mut Stream,
     accumulate: u64,
+    epoch: &mut u64,
     rate: f32,
 ) -> Result<Option<StepOutcome>, RecipeError> {
     let mut next = || {
@@ -159,11 +163,13 @@ fn step(
         return Ok(Some(runner.step(batch, rate)?.1));
     }
     for gathered in 1..=accumulate {
+        let next_epoch = batch.resume.epoch;
+        let ends_epoch = std::mem::replace(epoch, next_epoch) != next_epoch;
         let (_, outcome) = runner.gather(batch)?;
         if outcome.rows > 0 && !outcome.loss.is_finite() {
             return Ok(Some(outcome));
         }
-        if gathered == accumulate {
+        if gathered == accumulate || ends_epoch {
             break;
         }
         batch = match next()? {

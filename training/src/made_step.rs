@@ -26,7 +26,7 @@ pub(crate) struct MadeStep {
     /// Rows of all its batches.
     pub(crate) rows: usize,
     /// Which they are, where there were several batches and none of them ended it.
-    named: Vec<RowId>,
+    named: Vec<Vec<Option<RowId>>>,
     /// Seconds that were waited for them.
     pub(crate) waited: f64,
 }
@@ -46,12 +46,13 @@ impl MadeStep {
         let (mut batch, mut waited) = (first, waited);
         let (mut gathered, mut rows, mut seconds, mut named) = (0, 0, 0.0, Vec::new());
         loop {
-            let (given, outcome) = runner.gather(batch)?;
+            let (mut given, outcome) = runner.gather(batch)?;
             (gathered, rows, seconds) = (gathered + 1, rows + given.len(), seconds + outcome.seconds_in_graph);
             if wanted.stops && outcome.rows > 0 && !outcome.loss.is_finite() {
                 return Ok(Self { batch: given, outcome, rows, named: Vec::new(), waited });
             }
-            named.extend(ids(&given));
+            // of the batch nothing is read behind here but how far it goes
+            named.push(std::mem::take(&mut given.rows));
             if gathered >= wanted.most || given.resume.epoch != wanted.epoch {
                 let outcome = runner.update(wanted.learning_rate)?;
                 let outcome = StepOutcome { seconds_in_graph: seconds, ..outcome };
@@ -65,10 +66,8 @@ impl MadeStep {
 
     /// The rows that it was to be made of; of a loss that ended it, those of the batch that has it.
     pub(crate) fn named(&self) -> Rows {
-        if self.named.is_empty() { Rows(ids(&self.batch).collect()) } else { Rows(self.named.clone()) }
+        let own = std::slice::from_ref(&self.batch.rows);
+        let named = if self.named.is_empty() { own } else { &self.named };
+        Rows(named.iter().flatten().flatten().cloned().collect())
     }
-}
-
-fn ids(batch: &Batch) -> impl Iterator<Item = RowId> + '_ {
-    batch.rows.iter().flatten().cloned()
 }

@@ -115,6 +115,7 @@ impl TrainerSettings {
             interval.map(|every| ("when the evaluation rows are gone through", as_json(&every))),
             non_finite.map(|policy| ("what is done about updates that are no numbers", as_json(&policy))),
             course.average.map(|average| ("the states that are averaged", as_json(&average))),
+            self.early_stopping.map(|rule| ("when it ends because it gets no better", as_json(&rule))),
             (self.accumulate > 1).then(|| ("the number of batches in a step", as_json(&self.accumulate))),
         ];
         rows.into_iter().chain(others.into_iter().flatten()).map(|(name, value)| (name.to_owned(), value)).collect()

@@ -50,6 +50,8 @@ pub struct Trainer {
     /// Updates of the optimizer in what was saved last, and those of each cohort.
     updates_saved: (u64, Vec<u64>),
     speed: Speed,
+    /// Since when this process goes on with the run, and the seconds of it before that.
+    clock: Option<(Instant, f64)>,
     under_way: UnderWay,
 }
 
@@ -116,6 +118,7 @@ impl Trainer {
             generation: 0,
             updates_saved: (0, Vec::new()),
             speed: Speed::default(),
+            clock: None,
             under_way: UnderWay::default(),
         })
     }
@@ -135,10 +138,14 @@ impl Trainer {
         let settings = settings.watching();
         let mut runner = StepRunner::open(program, device, &settings.step)?;
         let mut manifest = checkpoint.manifest;
-        for (name, now) in settings.deciding(&runner) {
-            let saved =
-                manifest.settings.iter().find(|(saved, _)| *saved == name).map_or("nothing", |(_, value)| value);
-            require_same(&checkpoint.path, &name, saved, &now)?;
+        let deciding = settings.deciding(&runner);
+        for (name, now) in &deciding {
+            let saved = manifest.settings.iter().find(|(saved, _)| saved == name).map_or("nothing", |(_, value)| value);
+            require_same(&checkpoint.path, name, saved, now)?;
+        }
+        let is_gone = |name: &String| deciding.iter().all(|(now, _)| now != name);
+        for (name, saved) in manifest.settings.iter().filter(|(name, _)| is_gone(name)) {
+            require_same(&checkpoint.path, name, saved, "nothing")?;
         }
         let names = |kinds: &[FigureKind], decides: &FigureKind| {
             let names: Vec<&str> = kinds.iter().chain([decides]).map(|kind| kind.name.as_str()).collect();
@@ -169,6 +176,7 @@ impl Trainer {
             generation: 0,
             updates_saved: (0, Vec::new()),
             speed: Speed::default(),
+            clock: None,
             under_way: UnderWay::default(),
         };
         this.saved = this.standing();
@@ -318,14 +326,14 @@ impl Trainer {
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
     ) -> Result<Ending, TrainingError> {
-        let (started, seconds_before) = (Instant::now(), self.history.seconds);
+        self.clock = Some((Instant::now(), self.history.seconds));
         if !self.evaluate_start(sets, observer, stop)? {
             return self.interrupted(observer);
         }
         let started_steps = Instant::now();
         loop {
             self.take_written(observer)?;
-            self.history.seconds = seconds_before + started.elapsed().as_secs_f64();
+            self.note_time();
             if !sets.is_empty() && self.is_evaluation_due() && !self.evaluate_here(sets, observer, stop)? {
                 return self.interrupted(observer);
             }
@@ -368,6 +376,13 @@ impl Trainer {
             if !self.evaluation_due && self.history.steps > before && self.is_checkpoint_due() {
                 self.save(observer)?;
             }
+        }
+    }
+
+    /// Puts the time of the run so far on record.
+    fn note_time(&mut self) {
+        if let Some((since, before)) = self.clock {
+            self.history.seconds = before + since.elapsed().as_secs_f64();
         }
     }
 

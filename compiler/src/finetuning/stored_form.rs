@@ -34,6 +34,10 @@ impl StoredForm {
             ("Conv" | "ConvTranspose", 1) | ("Gather", 0) if !is_behind => form("weight", false),
             ("Gemm" | "Conv" | "ConvTranspose", 2) => form("bias", false),
             ("Add", _) if !is_matrix => form("bias", false),
+            ("SkipLayerNormalization" | "SkipSimplifiedLayerNormalization", 2) => form("weight", false),
+            ("SkipLayerNormalization", 3) => form("bias", false),
+            // other inputs are sums, tables, or not what files of adapters have
+            ("SkipLayerNormalization" | "SkipSimplifiedLayerNormalization" | "EmbedLayerNormalization", _) => None,
             (operator, 1) if operator.ends_with("Normalization") => form("weight", false),
             (operator, 2) if operator.ends_with("Normalization") => form("bias", false),
             _ => None,

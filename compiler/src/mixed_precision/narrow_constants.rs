@@ -36,10 +36,13 @@ impl NarrowConstants {
         let Some(constant) = graph.constant_of(value) else { return true };
         let key = (constant.bytes.as_ptr().addr(), constant.bytes.len());
         let largest = if format == ElementType::F16 { LARGEST_OF_HALF } else { LARGEST_OF_BRAIN };
-        self.made.contains_key(&key)
-            || constant
-                .to_f32()
-                .is_some_and(|values| values.iter().all(|value| value.abs() <= largest || !value.is_finite()))
+        // large weights are not copied to be looked at
+        let fits = |bytes: &[u8]| {
+            let value = f32::from_le_bytes(bytes.try_into().expect("chunks of 4"));
+            value.abs() <= largest || !value.is_finite()
+        };
+        let is_f32 = constant.dtype == ElementType::F32;
+        self.made.contains_key(&key) || is_f32 && constant.bytes.chunks_exact(4).all(fits)
     }
 
     /// Whether all numbers of a constant keep the precision of the format: none is beyond its range or, of float16, next to 0.

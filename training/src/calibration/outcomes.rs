@@ -57,8 +57,9 @@ impl Outcomes {
                 let (batch, Scored { prediction, weights, .. }) = loss.score(batch, prediction)?;
                 let targets = batch.targets().ok_or_else(|| TrainingError::no_targets(&batch))?;
                 let prediction = (prediction.shape.as_slice(), prediction.values.as_slice());
+                let first = this.scores.len();
                 this.add(&MeasuredBatch::new(prediction, targets, weights.values(), reads)?);
-                this.require_fit(most_bytes)?;
+                this.require_fit(first, most_bytes)?;
                 rows += batch.len() as u64;
             }
             if !progress(rows) {
@@ -95,7 +96,8 @@ impl Outcomes {
         });
     }
 
-    fn require_fit(&self, most_bytes: u64) -> Result<(), TrainingError> {
+    /// Refuses more than may be held, and scores from the `first` on that are no numbers.
+    fn require_fit(&self, first: usize, most_bytes: u64) -> Result<(), TrainingError> {
         let held = 4 * (self.scores.len() + self.classes.len() + self.labels.len()) as u64;
         if held > most_bytes {
             let message = format!(
@@ -105,7 +107,7 @@ impl Outcomes {
             );
             return Err(TrainingError::Calibration { message });
         }
-        if self.scores.iter().any(|score| !score.is_finite()) {
+        if self.scores[first..].iter().any(|score| !score.is_finite()) {
             let message = "the model gives scores that are no numbers, to which nothing can be fitted".into();
             return Err(TrainingError::Calibration { message });
         }

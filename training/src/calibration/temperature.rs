@@ -29,12 +29,14 @@ pub fn fit_temperature(outcomes: &Outcomes) -> Option<Temperature> {
     if slope(low) >= 0.0 || slope(high) <= 0.0 {
         return None;
     }
-    // Far more often than a double has bits.
-    for _ in 0..200 {
+    // What is written into a model is a 32-bit float; more often than a double has bits it is not halved.
+    for _ in 0..64 {
+        if low.recip() as f32 == high.recip() as f32 {
+            break;
+        }
         let middle = (low * high).sqrt();
         if slope(middle) < 0.0 { low = middle } else { high = middle }
     }
-    // What is written into a model is a 32-bit float.
     let temperature = (low * high).sqrt().recip() as f32;
     let [before, after] = [1.0, f64::from(temperature).recip()].map(|inverse| likelihood(outcomes, inverse).0);
     Some(Temperature { temperature, before, after })

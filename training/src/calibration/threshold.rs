@@ -56,8 +56,9 @@ pub fn fit_thresholds(outcomes: &Outcomes, criterion: Criterion) -> Result<Fitte
         for label in 0..columns {
             let scores = outcomes.scores.iter().skip(label).step_by(columns);
             let holds = outcomes.labels.iter().skip(label).step_by(columns);
-            let ranked: Vec<_> = scores.zip(holds).map(|(score, target)| (f64::from(*score), *target > 0.5)).collect();
-            thresholds.push(fit(ranked.clone(), criterion).unwrap_or_else(|reason| {
+            let mut ranked: Vec<_> =
+                scores.zip(holds).map(|(score, target)| (f64::from(*score), *target > 0.5)).collect();
+            thresholds.push(fit(&mut ranked, criterion).unwrap_or_else(|reason| {
                 unfitted.push(format!("label {label}: {reason}"));
                 half(&ranked)
             }));
@@ -71,8 +72,9 @@ pub fn fit_thresholds(outcomes: &Outcomes, criterion: Criterion) -> Result<Fitte
         return Err(format!("a threshold tells two classes apart, and there are {}", outcomes.columns));
     }
     let rows = outcomes.scores.chunks(2).zip(&outcomes.classes);
-    let ranked = rows.map(|(scores, class)| (f64::from(scores[1]) - f64::from(scores[0]), *class == 1)).collect();
-    fit(ranked, criterion).map(|threshold| FittedThresholds { thresholds: vec![threshold], unfitted: Vec::new() })
+    let mut ranked: Vec<_> =
+        rows.map(|(scores, class)| (f64::from(scores[1]) - f64::from(scores[0]), *class == 1)).collect();
+    fit(&mut ranked, criterion).map(|threshold| FittedThresholds { thresholds: vec![threshold], unfitted: Vec::new() })
 }
 
 impl FittedThresholds {
@@ -111,7 +113,7 @@ struct Said {
     wrong: u64,
 }
 
-fn fit(mut ranked: Vec<(f64, bool)>, criterion: Criterion) -> Result<Threshold, String> {
+fn fit(ranked: &mut [(f64, bool)], criterion: Criterion) -> Result<Threshold, String> {
     let all = ranked.iter().filter(|(_, holds)| *holds).count() as u64;
     let others = ranked.len() as u64 - all;
     if all == 0 || others == 0 {

@@ -39,7 +39,7 @@ pub enum Entry<'a> {
         /// In words.
         message: &'a str,
     },
-    /// The run has ended, for now where it was interrupted.
+    /// The run has ended, or was interrupted and can be resumed.
     Ended(Ending<'a>),
 }
 

@@ -14,7 +14,7 @@ impl Cohorts {
         Self { of: of.to_vec(), updates: vec![0; count], is_frozen: vec![false; count] }
     }
 
-    /// Whether some parameters may be frozen.
+    /// Whether nothing is ever frozen.
     pub(super) fn is_empty(&self) -> bool {
         self.updates.is_empty()
     }

@@ -10,13 +10,14 @@ pub struct StepOutcome {
     /// What the loss is a mean over: a mean over several steps weighs each by this.
     pub weight: f64,
     /// Whether parameters were updated: not when no row has weight, nor when the loss or a gradient is not finite. Gradients
-    /// on a device are not looked at: there parameters that are no numbers show at the next loss or checkpoint.
+    /// on a device are looked at where [`StepSettings::watch_gradients`](crate::StepSettings::watch_gradients) says so or the
+    /// loss is scaled; elsewhere parameters that are no numbers show at the next loss or checkpoint.
     pub updated: bool,
     /// Whether nothing was updated because gradients of float16 were not finite at a scale of the loss that was halved for the
     /// next step: that is no fault.
     pub skipped: bool,
-    /// Joint Euclidean norm of all gradients before clipping, where the update runs on the host (on the CPU), and where the
-    /// loss is scaled.
+    /// Joint Euclidean norm of all gradients before clipping, where they are looked at (on the CPU always); NaN of a device
+    /// where they are not finite.
     pub gradient_norm: Option<f64>,
     /// The scale of the loss for the next step, in float16.
     pub loss_scale: Option<LossScale>,

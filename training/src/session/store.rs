@@ -25,8 +25,8 @@ pub(super) trait ParameterStore {
     /// A parameter's tensor of one set.
     fn parameter(&self, side: usize, index: usize) -> &OwnedTensor;
 
-    /// Updates every parameter that is not frozen by its gradient; returns the gradients' joint norm where it was computed on the host. When
-    /// that is not finite, nothing is changed.
+    /// Updates every parameter that is not frozen by its gradient; returns the gradients' joint norm where they were looked at.
+    /// When that is not finite, nothing is changed.
     fn update(&mut self, update: &Update<'_>, gradients: &[OwnedTensor]) -> Result<Option<f64>, TrainingError>;
 
     /// Copies of the parameters.

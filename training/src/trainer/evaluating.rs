@@ -14,13 +14,6 @@ use crate::observers::{EndReason, Event, Observer};
 use crate::record::Best;
 use crate::until::Ending;
 
-/// What is evaluated.
-#[derive(Clone, Copy, Debug)]
-enum Point {
-    Start,
-    Epoch(u64),
-}
-
 impl Trainer {
     /// Whether the state as it is has an evaluation to come: by the interval, or because the run is at its end. That it has
     /// got no better ends a run at an evaluation only.
@@ -43,11 +36,16 @@ impl Trainer {
 
     /// Evaluations that come until the run's end, the one at its end included.
     pub(super) fn evaluations_left(&self) -> u64 {
+        // all multiples that are not done yet, and the end
+        let between = |done: u64, end: u64, every: u64| match end > done {
+            true => end.div_ceil(every.max(1)) - done / every.max(1),
+            false => 0,
+        };
         match self.settings.loop_settings.evaluate_every {
-            EvaluationInterval::Steps(every) => self.steps_left().div_ceil(every.max(1)),
+            EvaluationInterval::Steps(every) => between(self.history.steps, self.total_steps(), every),
             EvaluationInterval::Epochs(every) => {
                 let epochs = self.steps_left().div_ceil(self.settings.steps_per_epoch().max(1));
-                epochs.min(self.settings.epochs.saturating_sub(self.epoch)).div_ceil(every.max(1))
+                between(self.epoch, self.settings.epochs.min(self.epoch + epochs), every)
             }
         }
     }
@@ -63,7 +61,7 @@ impl Trainer {
         // An evaluation may take long and may fail: the steps are not to be lost by it.
         self.save(observer)?;
         observer.observe(&Event::EvaluationStarted { epoch });
-        let Some((evaluated, others)) = self.evaluate(sets, Point::Epoch(epoch), observer, stop)? else {
+        let Some((evaluated, others)) = self.evaluate(sets, Some(epoch), observer, stop)? else {
             return Ok(false);
         };
         let of_epoch = self.history.under_way.steps as f64 / self.settings.steps_per_epoch().max(1) as f64;
@@ -116,7 +114,7 @@ impl Trainer {
         observer.observe(&Event::EvaluationStarted { epoch });
         let own = self.runner.parameters()?;
         self.runner.set_parameters(mean)?;
-        let evaluated = self.evaluate(sets, Point::Epoch(epoch), observer, stop);
+        let evaluated = self.evaluate(sets, Some(epoch), observer, stop);
         self.runner.set_parameters(own)?;
         let Some((evaluation, others)) = evaluated? else { return Ok(false) };
         let steps = self.kept.records().into_iter().map(|record| record.step).collect();
@@ -139,7 +137,7 @@ impl Trainer {
         if sets.is_empty() || self.history.steps > 0 || self.history.start.is_some() {
             return Ok(true);
         }
-        let Some((evaluated, _)) = self.evaluate(&mut sets[..1], Point::Start, observer, stop)? else {
+        let Some((evaluated, _)) = self.evaluate(&mut sets[..1], None, observer, stop)? else {
             return Ok(false);
         };
         self.history.start = Some((&evaluated).into());
@@ -154,35 +152,38 @@ impl Trainer {
     fn evaluate(
         &mut self,
         sets: &mut [EvaluationSet<'_, '_>],
-        point: Point,
+        epoch: Option<u64>,
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<(Evaluation, Vec<SetEvaluation>)>, TrainingError> {
         let started = Instant::now();
-        let (epoch, evaluations_left) = match point {
-            Point::Start => (None, self.evaluations_left()),
-            Point::Epoch(epoch) => (Some(epoch), self.evaluations_left()),
-        };
+        let evaluations_left = self.evaluations_left();
         let seconds_of_steps = self.speed.seconds_for(self.steps_left(), 0);
-        let (mut found, mut before) = (Vec::new(), 0);
-        for set in sets {
-            let mut batches = (set.open)().map_err(TrainingError::batches)?;
-            let mut of_set = 0;
-            let mut progress = |rows| {
-                of_set = rows;
-                let (rows, seconds) = (before + rows, started.elapsed().as_secs_f64());
-                observer.observe(&Event::EvaluationBatch { epoch, rows, seconds, seconds_of_steps, evaluations_left });
-                !stop()
-            };
-            let runner = &mut self.runner;
-            let (metrics, classes) = (&self.settings.metrics, &self.settings.classes);
-            let evaluated = runner.with_average(|runner| {
-                evaluator::gather(|batch| runner.evaluate(batch), metrics, &mut *batches, classes, &mut progress)
-            });
-            let Some(evaluation) = evaluated? else { return Ok(None) };
-            before += of_set;
-            found.push(SetEvaluation { name: set.name.to_owned(), evaluation });
-        }
+        let (metrics, classes) = (&self.settings.metrics, &self.settings.classes);
+        let found = self.runner.with_average(|runner| {
+            let (mut found, mut before) = (Vec::new(), 0);
+            for set in sets {
+                let mut batches = (set.open)().map_err(TrainingError::batches)?;
+                let mut of_set = 0;
+                let mut progress = |rows| {
+                    of_set = rows;
+                    let (rows, seconds) = (before + rows, started.elapsed().as_secs_f64());
+                    let of_rows = Event::EvaluationBatch { epoch, rows, seconds, seconds_of_steps, evaluations_left };
+                    observer.observe(&of_rows);
+                    !stop()
+                };
+                let evaluate = |batch| runner.evaluate(batch);
+                let Some(evaluation) = evaluator::gather(evaluate, metrics, &mut *batches, classes, &mut progress)?
+                else {
+                    return Ok(None);
+                };
+                before += of_set;
+                found.push(SetEvaluation { name: set.name.to_owned(), evaluation });
+            }
+            Ok(Some(found))
+        });
+        self.note_time();
+        let Some(mut found) = found? else { return Ok(None) };
         let seconds = started.elapsed().as_secs_f64();
         self.history.timing.evaluation += seconds;
         self.speed.add_evaluation(seconds);
@@ -219,6 +220,8 @@ impl Trainer {
         let (step, parameters) = (self.history.steps, Arc::new(self.runner.averaged_parameters()?));
         if is_kept {
             self.kept.keep(step, evaluation, &self.history.decides, Arc::clone(&parameters));
+            // what was found of a mean was of other states
+            self.history.averaged = None;
         }
         if best {
             let (loss, figures) = (evaluation.loss, evaluation.figures.clone());

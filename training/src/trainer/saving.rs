@@ -33,11 +33,11 @@ impl Trainer {
         if [&self.saved, &self.being_saved].contains(&&Some(now.clone())) {
             return Ok(());
         }
-        let started = Instant::now();
         let Some(settings) = self.settings.checkpoints.clone() else {
             return self.finite_parameters().map(|_| ());
         };
         self.settle(observer)?;
+        let started = Instant::now();
         let contents = match self.writer.files_of(now.steps, self.generation) {
             Some(files) => Contents::AsBefore(files),
             None => Contents::New { parameters: self.finite_parameters()?, state: self.runner.state()? },

@@ -127,6 +127,35 @@ fn a_run_whose_time_is_up_is_evaluated_and_goes_on_with_more_time_to_the_bit() {
 }
 
 #[test]
+fn the_mean_of_a_run_that_goes_on_with_more_time_is_that_of_its_last_states() {
+    let folder = tempfile::tempdir().unwrap();
+    let average = Some(CheckpointAverage::Last(2));
+    let within = |max_seconds| LoopSettings { max_seconds, average, ..LoopSettings::default() };
+    let steps = |trainer: &Trainer| trainer.history().averaged.as_ref().unwrap().steps.clone();
+    let mut first = Trainer::open(&program(), &device(), looping(2, Some(folder.path()), within(Some(1e-6)))).unwrap();
+    run(&mut first, 2, u64::MAX);
+    assert_eq!(steps(&first), [1]);
+    drop(first);
+    let more = looping(2, None, within(Some(1e6)));
+    let mut more = Trainer::resume(&program(), &device(), more, newest(folder.path())).unwrap();
+    run(&mut more, 2, u64::MAX);
+    assert_eq!(steps(&more), [5, 10]);
+}
+
+#[test]
+fn what_a_run_had_and_its_resumption_has_not_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let course = LoopSettings { max_steps: Some(8), ..LoopSettings::default() };
+    let mut first = Trainer::open(&program(), &device(), looping(2, Some(folder.path()), course)).unwrap();
+    run(&mut first, 2, 6);
+    drop(first);
+    let refused = Trainer::resume(&program(), &device(), settings(2, None), newest(folder.path())).err().unwrap();
+    let names =
+        |error: &TrainingError| matches!(error, TrainingError::ResumeMismatch { what, .. } if what == "the most steps");
+    assert!(names(&refused), "{refused}");
+}
+
+#[test]
 fn a_run_ends_within_an_epoch_when_evaluations_there_are_no_better() {
     let course = LoopSettings { evaluate_every: EvaluationInterval::Steps(2), ..LoopSettings::default() };
     let mut still = looping(10, None, course);

@@ -88,8 +88,7 @@ impl MethodFunction for Ia3 {
             ));
         }
         if let Some(first) = apart.first() {
-            added.merged = None;
-            added.notes.push(format!("{first}, so what `ia3` adds stays beside the model when it is exported"));
+            added.stays_beside(first, "ia3");
         }
         Ok(added)
     }

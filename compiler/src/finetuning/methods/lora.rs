@@ -186,11 +186,7 @@ impl MethodFunction for Lora {
             shared.extend(weight.is_shared.then(|| weight.layer.clone()));
         }
         if let Some(first) = shared.first() {
-            added.merged = None;
-            added.notes.push(format!(
-                "something else reads the weight of `{}` too, so what `lora` adds stays beside the model when it is exported",
-                shown(first)
-            ));
+            added.stays_beside(&format!("something else reads the weight of `{}` too", shown(first)), "lora");
         }
         if let Some((first, rank)) = left_out.first() {
             if added.layers.is_empty() {

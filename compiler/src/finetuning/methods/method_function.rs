@@ -39,6 +39,8 @@ pub struct Added {
     /// How the model computes the same without what was added; nothing where it cannot. What a later method adds lies within
     /// what an earlier one has added, so that it is merged first.
     pub merged: Option<Vec<MergedWeight>>,
+    /// Why it cannot be, where [`Added::stays_beside`] said so.
+    pub unmerged: Option<String>,
     /// Names of the model's layers that it was added to.
     pub adapted: Vec<String>,
     /// Results of the `Dropout` nodes that it has added, which drop in training.
@@ -54,6 +56,15 @@ pub struct Added {
     pub file: AdapterForm,
     /// What is worth knowing, in words.
     pub notes: Vec<String>,
+}
+
+impl Added {
+    /// It cannot be merged, for a reason that is told: `because` is a sentence without its end.
+    pub fn stays_beside(&mut self, because: &str, method: &str) {
+        let reason = format!("{because}, so what `{method}` adds stays beside the model when it is exported");
+        self.notes.push(reason.clone());
+        (self.merged, self.unmerged) = (None, Some(reason));
+    }
 }
 
 /// What a weight of the model becomes of itself and of trained weights beside it.

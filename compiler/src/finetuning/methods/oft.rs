@@ -86,11 +86,7 @@ impl MethodFunction for Oft {
             self.add_before(model.graph, (weight, dense), places, &mut added)?;
         }
         if let Some(shared) = weights.iter().find(|weight| weight.is_shared) {
-            added.merged = None;
-            added.notes.push(format!(
-                "something else reads the weight of `{}` too, so what `oft` adds stays beside the model when it is exported",
-                shown(&shared.layer)
-            ));
+            added.stays_beside(&format!("something else reads the weight of `{}` too", shown(&shared.layer)), "oft");
         }
         Ok(added)
     }

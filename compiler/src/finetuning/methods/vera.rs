@@ -106,11 +106,7 @@ impl MethodFunction for Vera {
             shared = shared.or(weight.is_shared.then_some(weight.layer));
         }
         if let Some(layer) = shared {
-            added.merged = None;
-            added.notes.push(format!(
-                "something else reads the weight of `{}` too, so what `vera` adds stays beside the model when it is exported",
-                shown(&layer)
-            ));
+            added.stays_beside(&format!("something else reads the weight of `{}` too", shown(&layer)), "vera");
         }
         Ok(added)
     }

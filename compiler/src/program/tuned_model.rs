@@ -1,0 +1,168 @@
+//! What comes of a program when its parameters are trained: the tuned model, and what methods have added as adapters.
+
+use millstream_schemas::recipe::AdaptersOutput;
+
+use super::TrainingProgram;
+use crate::CompilerError;
+use crate::adapter_files::Adapter;
+use crate::finetuning::{divide_scores, maker_of_scores};
+use crate::graph::{Constant, Graph};
+use crate::model_file::OnnxFile;
+use crate::trained_adapters::Trained;
+
+impl TrainingProgram {
+    /// The tuned model: the pretrained graph with these parameters (manifest order) and the new head. What
+    /// methods have added is merged into the model's own weights, where that is possible.
+    ///
+    /// # Errors
+    /// The parameters are not as many or not as long as the manifest says, or too large for the type that the model stores
+    /// them as.
+    pub fn export(&self, parameters: &[Vec<f32>], metadata: &[(String, String)]) -> Result<OnnxFile, CompilerError> {
+        self.export_with(parameters, AdaptersOutput::Merged, metadata)
+    }
+
+    /// As [`TrainingProgram::export`]; what methods have added stands where it is said.
+    ///
+    /// # Errors
+    /// The parameters are not as many or not as long as the manifest says, or too large for the type that the model stores
+    /// them as.
+    pub fn export_with(
+        &self,
+        parameters: &[Vec<f32>],
+        adapters: AdaptersOutput,
+        metadata: &[(String, String)],
+    ) -> Result<OnnxFile, CompilerError> {
+        self.written(parameters, adapters, None, metadata)
+    }
+
+    /// The model without what methods have added: with the new head, and whatever else of its own was trained.
+    ///
+    /// # Errors
+    /// As [`TrainingProgram::export_with`].
+    pub fn export_without_adapters(
+        &self,
+        parameters: &[Vec<f32>],
+        metadata: &[(String, String)],
+    ) -> Result<OnnxFile, CompilerError> {
+        let mut graph = self.merged.clone();
+        let own = self.trained(parameters)?.into_iter().filter(|(value, _)| self.merged.contains(*value));
+        for (value, constant) in own {
+            graph.set_constant(value, constant);
+        }
+        OnnxFile::new(self.header.signed(metadata).with(&graph.as_stored()?))
+    }
+
+    /// What methods have added, with these parameters (manifest order), as files of adapters hold it: one for each method.
+    /// Modules have the names of layers without the front that all layers of the file share. What else was trained is
+    /// held whole by the first.
+    ///
+    /// # Errors
+    /// No method adds anything, one has no form in such files, or something is trained that they cannot hold.
+    pub fn adapters(&self, parameters: &[Vec<f32>]) -> Result<Vec<Adapter>, CompilerError> {
+        self.adapters.adapters(&self.trained(parameters)?)
+    }
+
+    /// Says before a run whether [`TrainingProgram::adapters`] will give something, and [`taking_adapter`] where `as_inputs`.
+    ///
+    /// [`taking_adapter`]: crate::taking_adapter
+    ///
+    /// # Errors
+    /// As of those.
+    pub fn require_adapters(&self, as_inputs: bool) -> Result<(), CompilerError> {
+        self.adapters.require(&self.trained(&self.parameters)?, (&self.deployed, &self.merged), as_inputs)
+    }
+
+    /// What stands in front of the paths of modules in the names of all layers of the file, where something does.
+    pub fn wrapper(&self) -> Option<&str> {
+        self.adapters.wrapper.as_deref()
+    }
+
+    /// As [`TrainingProgram::export_with`]; the scores, before any softmax or sigmoid, are divided by a temperature above 0.
+    ///
+    /// # Errors
+    /// As [`TrainingProgram::export_with`]; the temperature is no number above 0, or it is to divide an input or a constant.
+    pub fn export_calibrated(
+        &self,
+        parameters: &[Vec<f32>],
+        adapters: AdaptersOutput,
+        temperature: f32,
+        metadata: &[(String, String)],
+    ) -> Result<OnnxFile, CompilerError> {
+        self.written(parameters, adapters, Some(temperature), metadata)
+    }
+
+    /// Says before a run whether [`TrainingProgram::export_calibrated`] will find the scores that it divides.
+    ///
+    /// # Errors
+    /// They are an input or a constant.
+    pub fn require_temperature(&self, adapters: AdaptersOutput) -> Result<(), CompilerError> {
+        let graph = match adapters {
+            AdaptersOutput::Merged => &self.merged,
+            AdaptersOutput::Unmerged => &self.deployed,
+        };
+        maker_of_scores(graph, &self.scores).map(drop)
+    }
+
+    /// The tuned model's file; `temperature`: what scores are divided by.
+    fn written(
+        &self,
+        parameters: &[Vec<f32>],
+        adapters: AdaptersOutput,
+        temperature: Option<f32>,
+        metadata: &[(String, String)],
+    ) -> Result<OnnxFile, CompilerError> {
+        let trained = self.trained(parameters)?;
+        let mut graph = self.tuned(&trained, adapters);
+        let of_adapters = self.adapters.metadata(&trained, &graph);
+        if let Some(temperature) = temperature {
+            divide_scores(&mut graph, &self.scores, temperature)?;
+        }
+        let metadata: Vec<(String, String)> = metadata.iter().cloned().chain(of_adapters).collect();
+        OnnxFile::new(self.header.signed(&metadata).with(&graph.as_stored()?))
+    }
+
+    /// The graph of the tuned model.
+    fn tuned(&self, trained: &Trained, adapters: AdaptersOutput) -> Graph {
+        let (mut graph, merges) = match adapters {
+            AdaptersOutput::Merged => (self.merged.clone(), self.merges.as_slice()),
+            AdaptersOutput::Unmerged => (self.deployed.clone(), [].as_slice()),
+        };
+        for (value, constant) in trained {
+            if graph.contains(*value) {
+                graph.set_constant(*value, constant.clone());
+            }
+        }
+        for merge in merges {
+            let beside: Vec<&Constant> = merge.trained.iter().map(|value| &trained[value]).collect();
+            let own = graph.constant_of(merge.weight).expect("methods merge into constants");
+            let merged = (merge.rule)(own, &beside);
+            graph.set_constant(merge.weight, merged);
+        }
+        graph
+    }
+
+    /// Parameters as constants of the model.
+    fn trained(&self, parameters: &[Vec<f32>]) -> Result<Trained, CompilerError> {
+        if parameters.len() != self.manifest.parameters.len() {
+            return Err(CompilerError::Selection(format!(
+                "{} parameters given, the program has {}",
+                parameters.len(),
+                self.manifest.parameters.len()
+            )));
+        }
+        let mut trained = Trained::new();
+        for (entry, values) in self.manifest.parameters.iter().zip(parameters) {
+            if values.len() != entry.shape.iter().product::<usize>() {
+                return Err(CompilerError::Selection(format!(
+                    "parameter `{}` has shape {:?} and {} values were given",
+                    entry.name,
+                    entry.shape,
+                    values.len()
+                )));
+            }
+            let value = self.deployed.find(&entry.name).expect("parameters are constants of the deployed model");
+            trained.insert(value, Constant::f32(entry.shape.clone(), values));
+        }
+        Ok(trained)
+    }
+}
