@@ -130,6 +130,19 @@ fn all_mistakes_of_a_recipe_are_told_at_once_at_their_lines() {
 }
 
 #[test]
+fn a_wrong_option_in_a_list_is_one_error() {
+    let place = Workplace::new();
+    for (change, wanted) in [
+        ("model.methods=[{lora: {rnk: 8}}]", "unknown key `rnk` in model.methods[0].lora"),
+        ("output.logs=[{csv: {fil: a}}]", "unknown key `fil` in output.logs[0].csv"),
+        ("training.metrics=[{top_k: {kk: 2}}]", "unknown key `kk` in training.metrics[0].top_k"),
+    ] {
+        let said = place.run_with("check", &[change]).failed_with(&[wanted]);
+        assert!(!said.contains("got null") && said.matches("error").count() == 1, "{change}: {said}");
+    }
+}
+
+#[test]
 fn errors_are_json_where_json_is_asked_for() {
     let place = Workplace::new();
     place.write("wrong.yaml", WRONG);

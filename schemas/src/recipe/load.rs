@@ -85,13 +85,17 @@ impl RecipeText {
         let mut faults = shape.faults(&self.value);
         let mut value = self.value.clone();
         without(&mut value, &faults);
+        let mut shortened = close_gaps(&mut value, "");
         let mut recipe = None;
         while recipe.is_none() && faults.len() < MOST_FAULTS {
             match typed(&value) {
                 Ok(read) => recipe = Some(read),
                 Err(fault) if faults.iter().any(|other| other.place == fault.place) => break,
+                // Behind an item that was taken out, places are no longer those of the text.
+                Err(fault) if within(&shortened, &fault.place) => break,
                 Err(fault) => {
                     without(&mut value, std::slice::from_ref(&fault));
+                    shortened.extend(close_gaps(&mut value, ""));
                     faults.push(fault);
                 }
             }
@@ -101,7 +105,9 @@ impl RecipeText {
             let mut later = ranges::faults(recipe);
             later.extend(paths::resolve(recipe, definitions, &places, &|variable| std::env::var(variable).ok()));
             // What was told already is not told of the value that stands in for it.
-            later.retain(|fault| !faults.iter().any(|told| told.covers(&fault.place)));
+            later.retain(|fault| {
+                !faults.iter().any(|told| told.covers(&fault.place)) && !within(&shortened, &fault.place)
+            });
             faults.extend(later);
         }
         (recipe, advice::advise(faults, &self.value, &shape))
@@ -161,6 +167,28 @@ fn without(recipe: &mut Value, faults: &[Fault]) {
         }
     }
     stand_in(recipe);
+}
+
+/// Takes the gaps out of the lists that have no stand-in; returns the places of these lists.
+fn close_gaps(value: &mut Value, place: &str) -> Vec<String> {
+    match value {
+        Value::Array(items) => {
+            let before = items.len();
+            items.retain(|item| !item.is_null());
+            let shortened = (items.len() < before).then(|| place.to_owned());
+            let below = items.iter_mut().enumerate().flat_map(|(at, item)| close_gaps(item, &format!("{place}[{at}]")));
+            shortened.into_iter().chain(below).collect()
+        }
+        Value::Object(map) => {
+            let place_of = |key: &str| if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };
+            map.iter_mut().flat_map(|(key, item)| close_gaps(item, &place_of(key))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn within(lists: &[String], place: &str) -> bool {
+    lists.iter().any(|list| place.strip_prefix(list.as_str()).is_some_and(|rest| rest.starts_with('[')))
 }
 
 fn stand_in(recipe: &mut Value) {
@@ -382,6 +410,22 @@ output:
         for (overrides, wanted) in rows {
             let message = load(WHOLE, overrides).expect_err(wanted).to_string();
             assert!(message.contains(wanted), "{overrides:?}\nwanted: {wanted}\n   got: {message}");
+        }
+    }
+
+    #[test]
+    fn an_item_with_a_mistake_is_not_told_as_null_too() {
+        let rows: &[(&[&str], &str)] = &[
+            (
+                &["training.groups=[{kind: norms, weight_decy: 0}, {kind: norms}]"],
+                "unknown key `weight_decy` in training.groups[0]",
+            ),
+            (&["model.initialize=[{match: a, wiht: zeros}]"], "unknown key `wiht` in model.initialize[0]"),
+            (&["output.adapter_files=[pfet]"], "output.adapter_files[0]"),
+        ];
+        for (overrides, wanted) in rows {
+            let message = load(WHOLE, overrides).expect_err(wanted).to_string();
+            assert!(message.contains(wanted) && !message.contains("null"), "{overrides:?}\n   got: {message}");
         }
     }
 
