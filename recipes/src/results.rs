@@ -125,6 +125,7 @@ fn around(training: &TrainingRecipe) -> String {
         "penalties",
         "average",
         "early_stopping",
+        "decay_all",
         "groups",
         "head_first",
         "unfreeze",

@@ -62,6 +62,7 @@ pub(super) const KEYS: &[ForeignKey] = &[
     key(&["llrd", "layer_lr_decay", "layerwise_lr_decay", "layer_wise_lr_decay", "lr_decay_rate", "discriminative_lr"], "training.layer_decay", "0.9", ""),
     key(&["lr_multipliers", "lr_mult", "lr_scale"], "training.learning_rate_multipliers", "[{match: 'layer4.*', multiplier: 0.1}]", ""),
     key(&["param_groups", "parameter_groups", "paramwise_cfg", "optimizer_grouped_parameters", "param_group"], "training.groups", "[{kind: norms, weight_decay: 0}, {match: 'layer4.*', learning_rate: ×0.1}]", "each parameter is in the first group that it fits"),
+    key(&["decay_bias", "decay_biases", "decay_norms", "bias_decay", "norm_decay", "bias_weight_decay", "norm_weight_decay", "weight_decay_bias", "weight_decay_norm", "filter_bias_and_bn", "no_weight_decay", "no_decay"], "training.decay_all", "true", "without it norms and biases have no decay; `training.groups` gives decays to some parameters alone"),
     key(&["gradual_unfreezing", "unfreeze_schedule", "unfreeze_at_epoch", "unfreeze_backbone_at_epoch", "backbone_finetuning", "unfreeze_epoch"], "training.unfreeze", "[{at: {epoch: 2}, layers: {last: 4}}]", ""),
     key(&["freeze_epochs", "freeze_backbone_epochs", "warmup_head", "head_warmup", "head_warmup_epochs", "frozen_epochs"], "training.head_first", "{epochs: 1}", ""),
     key(&["gpu", "gpus", "gpu_id", "gpu_ids", "cuda", "use_cuda", "use_gpu", "accelerator", "devices", "num_gpus", "n_gpu", "cuda_device"], "training.device", "cuda", "one device trains; `cuda:1` is the second"),

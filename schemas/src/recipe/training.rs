@@ -71,7 +71,7 @@ pub struct TrainingRecipe {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub gradient_clip_value: Option<f32>,
-    /// Terms beside the loss, of weights of two axes or more.
+    /// Terms beside the loss, of what has weight decay: weights, not norms and biases, unless `decay_all` or a group says otherwise.
     #[serde(skip_serializing_if = "PenaltiesRecipe::is_none")]
     pub penalties: PenaltiesRecipe,
     /// The average of the weights of many steps that is evaluated and exported in their place, or of a few states that is exported.
@@ -80,6 +80,9 @@ pub struct TrainingRecipe {
     /// When the run ends before its epochs are done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStoppingRecipe>,
+    /// Whether norms and biases have weight decay too; without it weights alone do. A group's own decay goes first.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub decay_all: bool,
     /// Parameters with a learning rate or a weight decay of their own; each is in the first group that it fits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<ParameterGroupRecipe>,
@@ -224,6 +227,7 @@ impl Default for TrainingRecipe {
             penalties: PenaltiesRecipe::default(),
             average: None,
             early_stopping: None,
+            decay_all: false,
             groups: Vec::new(),
             head_first: None,
             unfreeze: Vec::new(),
