@@ -40,7 +40,8 @@ impl MemoryEstimate {
         let [step, evaluation] = program.run_graphs(Provider::Cpu)?.map(|graph| graph.file().length() as u64);
         let evaluation = if opened.evaluate.is_some() { evaluation } else { 0 };
         let trained = 4 * program.trained as u64;
-        let remembered = 4 * step_settings(opened).numbers_remembered(&program.manifest.parameters) as u64;
+        let remembered = 4 * step_settings(&opened.recipe, &opened.optimizer)
+            .numbers_remembered(&program.manifest.parameters) as u64;
         let held = program.constant_bytes();
         // first values, those at work, the best so far, and those that are averaged
         let averaged = loop_settings(&opened.recipe).average.map_or(0, |average| average.count() as u64);

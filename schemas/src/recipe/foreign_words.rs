@@ -141,7 +141,7 @@ pub(super) const VALUES: &[(&str, &[&str], &str, &str)] = &[
     ("training.optimizer", &["torch.optim.nadam", "nadamw"], "nadam", ""),
     ("training.optimizer", &["torch.optim.radam", "rectified_adam", "radamw"], "radam", ""),
     ("training.optimizer", &["torch.optim.muon"], "muon", ""),
-    ("training.optimizer", &["schedule_free", "schedule_free_adamw", "schedulefree", "schedule_free_radam", "adamw_schedule_free"], "adamw", "weights that are evaluated are those that are trained, so there is no schedule-free optimizer"),
+    ("training.optimizer", &["schedule_free", "schedulefree", "schedule_free_radam", "schedule_free_sgd", "adamw_schedule_free", "adamwschedulefree"], "schedule_free_adamw", ""),
     ("training.optimizer", &["momentum", "sgd_momentum", "torch.optim.sgd", "sgdm", "nesterov", "gd"], "{sgd: {learning_rate: 0.01, momentum: 0.9}}", ""),
     ("training.schedule", &["none", "fixed", "const", "off", "constantlr", "flat"], "constant", ""),
     ("training.schedule", &["cosine_annealing", "cosineannealinglr", "cosineannealing", "cosine_decay", "cos", "half_cosine"], "cosine", ""),

@@ -19,6 +19,7 @@ mod penalized;
 mod radam;
 mod rmsprop;
 mod rule;
+mod schedule_free_adamw;
 mod sgd;
 #[cfg(test)]
 mod trajectory;
@@ -53,6 +54,7 @@ pub fn standard() -> &'static Catalog<OptimizerKind> {
             nadam::OPTIMIZER,
             radam::OPTIMIZER,
             rmsprop::OPTIMIZER,
+            schedule_free_adamw::OPTIMIZER,
             sgd::OPTIMIZER,
         ])
     })
@@ -125,6 +127,8 @@ mod tests {
                 json!({"clip_threshold": 0.5}),
                 "adafactor: clip_threshold is a finite number of 1 or more, got 0.5",
             ),
+            ("schedule_free_adamw", json!({"beta1": 0}), "schedule_free_adamw: beta1 is above 0 and below 1, got 0"),
+            ("schedule_free_adamw", json!({"r": -1}), "schedule_free_adamw: r is a finite number of 0 or more, got -1"),
             ("muon", json!({"newton_schulz_steps": 0}), "muon: newton_schulz_steps is between 1 and 99, got 0"),
             (
                 "muon",
