@@ -49,7 +49,9 @@ impl MemoryEstimate {
         let weights = held + copies * trained + SESSION_COPIES * (step + evaluation);
         // gradients of several batches are added up beside those of one
         let gathered = if opened.recipe.training.accumulate > 1 { trained } else { 0 };
-        let training_state = trained + remembered + gathered;
+        // and weights are kept while their gradients are computed elsewhere
+        let uphill = if opened.recipe.training.sharpness_aware.is_some() { trained } else { 0 };
+        let training_state = trained + remembered + gathered + uphill;
         let saving = trained + remembered + remembered.max(trained);
         let [of_step, of_evaluation] = program.activation_bytes(&longest(&opened.spec))?;
         let activations = of_step + if opened.evaluate.is_some() { of_evaluation } else { 0 };

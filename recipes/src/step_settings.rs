@@ -1,7 +1,12 @@
 use millstream_schemas::Recipe;
-use millstream_schemas::recipe::{AverageRecipe, EvaluationInterval as Every, NonFiniteRecipe, PenaltiesRecipe};
-use millstream_training::optimizers::{Averaging, Optimizer, Penalties};
-use millstream_training::{CheckpointAverage, EvaluationInterval, FreezePlan, LoopSettings, NonFinite, StepSettings};
+use millstream_schemas::recipe::{
+    AverageRecipe, EvaluationInterval as Every, GradientNoiseRecipe, LookaheadRecipe, NonFiniteRecipe, PenaltiesRecipe,
+    SharpnessAwareRecipe,
+};
+use millstream_training::optimizers::{Averaging, Lookahead, Optimizer, Penalties, SharpnessAware};
+use millstream_training::{
+    CheckpointAverage, EvaluationInterval, FreezePlan, GradientNoise, LoopSettings, NonFinite, StepSettings,
+};
 
 /// When it evaluates and ends, and what it leaves out.
 pub(crate) fn loop_settings(recipe: &Recipe) -> LoopSettings {
@@ -42,6 +47,11 @@ pub(crate) fn step_settings(recipe: &Recipe, optimizer: &Optimizer) -> StepSetti
             }
             AverageRecipe::Last(_) | AverageRecipe::Best(_) => None,
         }),
+        lookahead: training.lookahead.map(|LookaheadRecipe { steps, alpha }| Lookahead { steps, alpha }),
+        sharpness_aware: training
+            .sharpness_aware
+            .map(|SharpnessAwareRecipe { rho, adaptive }| SharpnessAware { rho, adaptive }),
+        gradient_noise: training.gradient_noise.map(|GradientNoiseRecipe { eta, gamma }| GradientNoise { eta, gamma }),
         freezing: FreezePlan::default(),
         watch_gradients: false,
         threads: training.threads,

@@ -2,6 +2,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::TimeSpan;
+use super::around_steps::{GradientNoiseRecipe, LookaheadRecipe, SharpnessAwareRecipe};
 use super::defaults;
 use super::limits::MOST_THREADS;
 use super::precision::Precision;
@@ -77,6 +78,16 @@ pub struct TrainingRecipe {
     /// The average of the weights of many steps that is evaluated and exported in their place, or of a few states that is exported.
     #[serde(deserialize_with = "short_forms::read", skip_serializing_if = "Option::is_none")]
     pub average: Option<AverageRecipe>,
+    /// Slow weights that are led after those that are trained, and these back to them, every few steps; they are evaluated and
+    /// exported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookahead: Option<LookaheadRecipe>,
+    /// Gradients are those of weights a way uphill, so that flat minima are found (SAM, ASAM): each step takes twice as long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sharpness_aware: Option<SharpnessAwareRecipe>,
+    /// Noise that is added to gradients, less and less of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradient_noise: Option<GradientNoiseRecipe>,
     /// When the run ends before its epochs are done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStoppingRecipe>,
@@ -226,6 +237,9 @@ impl Default for TrainingRecipe {
             gradient_clip_value: None,
             penalties: PenaltiesRecipe::default(),
             average: None,
+            lookahead: None,
+            sharpness_aware: None,
+            gradient_noise: None,
             early_stopping: None,
             decay_all: false,
             groups: Vec::new(),

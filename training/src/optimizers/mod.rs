@@ -8,6 +8,7 @@ mod averaged;
 mod graph;
 mod lamb;
 mod lion;
+mod lookahead;
 mod moments;
 mod muon;
 mod nadam;
@@ -21,6 +22,7 @@ mod rmsprop;
 mod rule;
 mod schedule_free_adamw;
 mod sgd;
+mod sharpness_aware;
 #[cfg(test)]
 mod trajectory;
 
@@ -31,6 +33,8 @@ use millstream_schemas::choice::{Catalog, Choice};
 pub(crate) use averaged::Averaged;
 pub use averaged::Averaging;
 pub(crate) use graph::UpdateGraph;
+pub use lookahead::Lookahead;
+pub(crate) use lookahead::WithLookahead;
 pub(crate) use norms::{clip_scale, sum_of_squares};
 pub use optimizer::Optimizer;
 pub use optimizer_kind::{Build, OptimizerKind};
@@ -38,6 +42,8 @@ pub(crate) use penalized::Penalized;
 pub use penalized::Penalties;
 pub(crate) use rule::state_of;
 pub use rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+pub(crate) use sharpness_aware::AscentGraph;
+pub use sharpness_aware::SharpnessAware;
 
 /// The optimizers of this crate. More rows are added by [`Catalog::with`].
 pub fn standard() -> &'static Catalog<OptimizerKind> {

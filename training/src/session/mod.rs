@@ -2,9 +2,11 @@
 
 mod bound;
 mod cohorts;
+mod device_ascent;
 mod device_store;
 mod frozen_weights;
 mod gathered;
+mod gradient_noise;
 mod host_store;
 mod kernels;
 mod loss_runner;
@@ -26,6 +28,7 @@ mod thread;
 #[cfg(test)]
 mod twin_tests;
 
+pub use gradient_noise::GradientNoise;
 pub use kernels::check_kernels;
 pub use loss_runner::LossRunner;
 pub use loss_scale::LossScale;

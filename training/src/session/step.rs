@@ -80,6 +80,8 @@ impl StepRunner {
             clip_norm: settings.gradient_clip_norm,
             cohorts: (settings.freezing.of().to_vec(), settings.freezing.cohorts().len()),
             watch_gradients: settings.watch_gradients,
+            sharpness: settings.sharpness_aware,
+            noise: settings.gradient_noise,
             rule: Arc::clone(&rule),
             update_on_host,
         };

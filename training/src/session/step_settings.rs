@@ -2,9 +2,13 @@ use std::sync::Arc;
 
 use millstream_schemas::{ParameterEntry, TrainingManifest};
 
+use super::gradient_noise::GradientNoise;
 use crate::TrainingError;
 use crate::freezing::FreezePlan;
-use crate::optimizers::{Averaged, Averaging, Optimizer, Penalized, Penalties, UpdateRule, state_of};
+use crate::optimizers::{
+    Averaged, Averaging, Lookahead, Optimizer, Penalized, Penalties, SharpnessAware, UpdateRule, WithLookahead,
+    state_of,
+};
 
 /// How steps are made.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +23,13 @@ pub struct StepSettings {
     pub penalties: Penalties,
     /// The average of the weights that is evaluated and exported in their place.
     pub averaging: Option<Averaging>,
+    /// Slow weights beside those that are trained.
+    pub lookahead: Option<Lookahead>,
+    /// The way uphill that gradients are computed behind. Each step runs its batches twice, with the same masks of dropout; of
+    /// several batches each goes its own way.
+    pub sharpness_aware: Option<SharpnessAware>,
+    /// Noise on gradients.
+    pub gradient_noise: Option<GradientNoise>,
     /// When which parameters are frozen.
     pub freezing: FreezePlan,
     /// Look at gradients where the update is nodes of a graph too, so that nothing is updated by those that are no numbers; on
@@ -26,7 +37,7 @@ pub struct StepSettings {
     pub watch_gradients: bool,
     /// Threads of ONNX Runtime; 0 takes one for each core.
     pub threads: usize,
-    /// Seed of what dropout leaves out.
+    /// Seed of what dropout leaves out, and of noise on gradients.
     pub seed: u64,
 }
 
@@ -34,7 +45,10 @@ impl StepSettings {
     /// The optimizer's rule with all that is said beside it.
     pub(crate) fn rule(&self) -> Arc<dyn UpdateRule> {
         let rule = Arc::clone(self.optimizer.rule());
-        let rule = Penalized::around(rule, self.penalties, self.gradient_clip_value);
+        let mut rule = Penalized::around(rule, self.penalties, self.gradient_clip_value);
+        if let Some(lookahead) = self.lookahead {
+            rule = Arc::new(WithLookahead { rule, lookahead });
+        }
         match self.averaging {
             Some(averaging) => Arc::new(Averaged { rule, averaging }),
             None => rule,
@@ -63,8 +77,30 @@ impl StepSettings {
         {
             TrainingError::check(name, strength, strength.is_finite() && strength >= 0.0, "a number of 0 or more")?;
         }
+        if let Some(Lookahead { steps, alpha }) = self.lookahead {
+            TrainingError::check("training.lookahead.steps", steps as f32, steps >= 1, "1 or more")?;
+            let fits = alpha > 0.0 && alpha <= 1.0;
+            TrainingError::check("training.lookahead.alpha", alpha, fits, "a number above 0, at most 1")?;
+        }
+        if let Some(SharpnessAware { rho, .. }) = self.sharpness_aware {
+            let fits = rho.is_finite() && rho > 0.0;
+            TrainingError::check("training.sharpness_aware.rho", rho, fits, "a number above 0")?;
+        }
+        if let Some(GradientNoise { eta, gamma }) = self.gradient_noise {
+            let fits = eta.is_finite() && eta > 0.0;
+            TrainingError::check("training.gradient_noise.eta", eta as f32, fits, "a number above 0")?;
+            let fits = gamma.is_finite() && gamma >= 0.0;
+            TrainingError::check("training.gradient_noise.gamma", gamma as f32, fits, "a number of 0 or more")?;
+        }
         let rule = self.optimizer.rule();
         if rule.has_average() {
+            if let Some(Lookahead { steps, .. }) = self.lookahead {
+                return Err(TrainingError::Setting {
+                    name: "training.lookahead",
+                    value: format!("{steps} steps"),
+                    wanted: "another optimizer beside it: this one has an average of its own",
+                });
+            }
             if let Some(averaging) = self.averaging {
                 return Err(TrainingError::Setting {
                     name: "training.average",
