@@ -129,6 +129,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
         &[
             "averaged",
             "graph",
+            "lookahead",
             "moments",
             "newton_schulz",
             "norms",
@@ -136,6 +137,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "optimizer_kind",
             "penalized",
             "rule",
+            "sharpness_aware",
             "trajectory",
         ],
     ),

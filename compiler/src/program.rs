@@ -10,7 +10,7 @@ use crate::binding::{bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic};
 use crate::finetuning::dropout;
 use crate::finetuning::methods::MergedWeight;
-use crate::finetuning::{FineTuning, Head, Layer, classes_second};
+use crate::finetuning::{FineTuning, Head, Layer, classes_second, is_matrix};
 use crate::graph::{ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::mixed_precision::{MixedPrecision, Plan, format_of, mix_both, mixed_gradients};
@@ -243,7 +243,7 @@ impl Trained {
                     gradient: String::new(),
                     layer: layer.name.clone(),
                     learning_rate_multiplier: prepared.multiplier(*index, wanted),
-                    weight_decay: weight.shape.len() >= 2,
+                    weight_decay: is_matrix(&prepared.graph, weight),
                     weight_decay_strength: None,
                     is_statistic: false,
                 });

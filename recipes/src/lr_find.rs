@@ -79,7 +79,7 @@ pub fn lr_find(
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
     let device = in_precision(device, recipe.training.precision)?;
     let compiled = Compiled::new(&opened, found)?;
-    let settings = StepSettings { averaging: None, ..step_settings(&opened) };
+    let settings = StepSettings { averaging: None, ..step_settings(&opened.recipe, &opened.optimizer) };
     let mut runner = StepRunner::open(compiled.program(), &device, &settings)?;
     let mut stream = Stream::open(&opened.train.dataset, stream_of(&opened, options.steps)?, None)?;
     let started = Instant::now();

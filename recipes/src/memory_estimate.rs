@@ -40,7 +40,8 @@ impl MemoryEstimate {
         let [step, evaluation] = program.run_graphs(Provider::Cpu)?.map(|graph| graph.file().length() as u64);
         let evaluation = if opened.evaluate.is_some() { evaluation } else { 0 };
         let trained = 4 * program.trained as u64;
-        let remembered = 4 * step_settings(opened).numbers_remembered(&program.manifest.parameters) as u64;
+        let remembered = 4 * step_settings(&opened.recipe, &opened.optimizer)
+            .numbers_remembered(&program.manifest.parameters) as u64;
         let held = program.constant_bytes();
         // first values, those at work, the best so far, and those that are averaged
         let averaged = loop_settings(&opened.recipe).average.map_or(0, |average| average.count() as u64);
@@ -48,7 +49,9 @@ impl MemoryEstimate {
         let weights = held + copies * trained + SESSION_COPIES * (step + evaluation);
         // gradients of several batches are added up beside those of one
         let gathered = if opened.recipe.training.accumulate > 1 { trained } else { 0 };
-        let training_state = trained + remembered + gathered;
+        // and weights are kept while their gradients are computed elsewhere
+        let uphill = if opened.recipe.training.sharpness_aware.is_some() { trained } else { 0 };
+        let training_state = trained + remembered + gathered + uphill;
         let saving = trained + remembered + remembered.max(trained);
         let [of_step, of_evaluation] = program.activation_bytes(&longest(&opened.spec))?;
         let activations = of_step + if opened.evaluate.is_some() { of_evaluation } else { 0 };

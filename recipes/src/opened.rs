@@ -26,6 +26,7 @@ use crate::model_choices::ModelChoices;
 use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
+use crate::step_settings::step_settings;
 use crate::{Catalogs, RecipeError, RowSource, evaluation_sets, freezing, labels_file, overlap, parameter_groups};
 
 /// Methods whose adapters a run writes at most.
@@ -358,7 +359,8 @@ impl OpenedParts {
             program.require_adapters(files.contains(&AdapterFormat::OnnxAdapter))?;
         }
         parameter_groups::apply(&mut program, &self.recipe.training, &self.optimizer)?;
-        // what is wrong with it is told before a run begins
+        // what is wrong with these is told before a run begins
+        step_settings(&self.recipe, &self.optimizer).check(&program.manifest)?;
         freezing::plan(&program, &self.recipe.training, self.steps_per_epoch())?;
         if self.plan.temperature {
             program.require_temperature(self.recipe.output.adapters)?;

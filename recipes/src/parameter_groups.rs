@@ -35,13 +35,22 @@ pub(crate) fn selections(training: &TrainingRecipe) -> Vec<ParameterSelection> {
     training.groups.iter().map(|group| group.selection()).chain(head).chain(at_times).collect()
 }
 
-/// Gives the parameters of each group their rates and decays; each is in the first group that it fits.
+/// Gives all parameters weight decay where that is asked for, and those of each group their rates and decays; each is in the first
+/// group that it fits.
 pub(crate) fn apply(
     program: &mut TrainingProgram,
     training: &TrainingRecipe,
     optimizer: &Optimizer,
 ) -> Result<(), RecipeError> {
     let base = f64::from(optimizer.learning_rate());
+    if training.decay_all {
+        if decay_of(optimizer).is_none() && training.penalties.is_none() {
+            let message = format!("the optimizer `{}` has no weight decay", shown(&optimizer.choice().name));
+            return Err(RecipeError::mismatch("training.decay_all", message));
+        }
+        let weights = program.manifest.parameters.iter_mut().filter(|entry| !entry.is_statistic);
+        weights.for_each(|entry| entry.weight_decay = true);
+    }
     let groups = of_groups(program, training);
     for (index, (group, own)) in training.groups.iter().zip(groups).enumerate() {
         let place = format!("training.groups[{index}]");

@@ -241,7 +241,7 @@ fn trainer_settings(compiled: &Compiled, folder: &RunFolder) -> Result<TrainerSe
     let training = &opened.recipe.training;
     let freezing = freezing::plan(compiled.program(), training, opened.steps_per_epoch())?;
     Ok(TrainerSettings {
-        step: StepSettings { freezing, ..step_settings(opened) },
+        step: StepSettings { freezing, ..step_settings(&opened.recipe, &opened.optimizer) },
         schedule: opened.schedule.clone(),
         epochs: training.epochs,
         batches_per_epoch: opened.batches_per_epoch(),

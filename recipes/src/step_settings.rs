@@ -1,9 +1,12 @@
 use millstream_schemas::Recipe;
-use millstream_schemas::recipe::{AverageRecipe, EvaluationInterval as Every, NonFiniteRecipe, PenaltiesRecipe};
-use millstream_training::optimizers::{Averaging, Penalties};
-use millstream_training::{CheckpointAverage, EvaluationInterval, FreezePlan, LoopSettings, NonFinite, StepSettings};
-
-use crate::Opened;
+use millstream_schemas::recipe::{
+    AverageRecipe, EvaluationInterval as Every, GradientNoiseRecipe, LookaheadRecipe, NonFiniteRecipe, PenaltiesRecipe,
+    SharpnessAwareRecipe,
+};
+use millstream_training::optimizers::{Averaging, Lookahead, Optimizer, Penalties, SharpnessAware};
+use millstream_training::{
+    CheckpointAverage, EvaluationInterval, FreezePlan, GradientNoise, LoopSettings, NonFinite, StepSettings,
+};
 
 /// When it evaluates and ends, and what it leaves out.
 pub(crate) fn loop_settings(recipe: &Recipe) -> LoopSettings {
@@ -28,11 +31,11 @@ pub(crate) fn loop_settings(recipe: &Recipe) -> LoopSettings {
 }
 
 /// How steps are made, apart from what is frozen when: that is known of a compiled model.
-pub(crate) fn step_settings(opened: &Opened) -> StepSettings {
-    let training = &opened.recipe.training;
+pub(crate) fn step_settings(recipe: &Recipe, optimizer: &Optimizer) -> StepSettings {
+    let training = &recipe.training;
     let PenaltiesRecipe { l1, l2, l2_sp } = training.penalties;
     StepSettings {
-        optimizer: opened.optimizer.clone(),
+        optimizer: optimizer.clone(),
         gradient_clip_norm: training.gradient_clip_norm,
         gradient_clip_value: training.gradient_clip_value,
         penalties: Penalties { l1, l2, l2_sp },
@@ -44,9 +47,14 @@ pub(crate) fn step_settings(opened: &Opened) -> StepSettings {
             }
             AverageRecipe::Last(_) | AverageRecipe::Best(_) => None,
         }),
+        lookahead: training.lookahead.map(|LookaheadRecipe { steps, alpha }| Lookahead { steps, alpha }),
+        sharpness_aware: training
+            .sharpness_aware
+            .map(|SharpnessAwareRecipe { rho, adaptive }| SharpnessAware { rho, adaptive }),
+        gradient_noise: training.gradient_noise.map(|GradientNoiseRecipe { eta, gamma }| GradientNoise { eta, gamma }),
         freezing: FreezePlan::default(),
         watch_gradients: false,
         threads: training.threads,
-        seed: opened.recipe.seed,
+        seed: recipe.seed,
     }
 }

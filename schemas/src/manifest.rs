@@ -134,7 +134,8 @@ pub struct ParameterEntry {
     pub layer: String,
     /// Factor on the learning rate.
     pub learning_rate_multiplier: f32,
-    /// Whether weight decay applies: true for weights of two axes or more, false for biases and scales.
+    /// Whether weight decay applies: true for matrices, kernels and tables, false for norms and biases whatever their axes,
+    /// unless a recipe says otherwise.
     pub weight_decay: bool,
     /// The strength of its weight decay, where that is not the optimizer's.
     #[serde(default, skip_serializing_if = "Option::is_none")]

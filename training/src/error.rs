@@ -309,6 +309,12 @@ impl TrainingError {
         Self::Batches { source, checkpoint: None }
     }
 
+    /// Something has more or fewer parts than the graph has parameters.
+    pub(crate) fn wrong_count(name: &str, wanted: usize, got: usize) -> Self {
+        let [wanted, got] = [wanted, got].map(|count| format!("{count} parameters"));
+        Self::Parameter { name: name.to_owned(), wanted, got }
+    }
+
     /// Refuses a value outside a range; `name` is the setting as a recipe has it.
     pub(crate) fn check(name: &'static str, value: f32, good: bool, wanted: &'static str) -> Result<(), TrainingError> {
         if value.is_finite() && good { Ok(()) } else { Err(Self::Setting { name, value: value.to_string(), wanted }) }

@@ -22,6 +22,7 @@ mod looping;
 mod memory;
 mod names;
 mod onnx;
+mod optimizers;
 mod preview;
 mod pseudo_terminal;
 mod reviews;

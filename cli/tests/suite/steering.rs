@@ -49,6 +49,17 @@ fn check_prints_groups_and_what_is_trained_when() {
     let rates = |group: &Value| group["learning_rates"][0].as_f64().unwrap() as f32;
     assert_eq!(groups.iter().map(rates).collect::<Vec<_>>(), [0.01, 0.001, 0.01]);
     assert_eq!(groups[0]["weight_decays"][1].as_f64().unwrap() as f32, 0.2);
+    // norms and biases have no decay unless that is asked for, and a group's own goes first
+    for (decay_all, group, wanted) in [
+        (false, "{kind: biases, learning_rate: x1}", 0.0_f32),
+        (true, "{kind: biases, learning_rate: x1}", 0.01),
+        (true, "{kind: biases, weight_decay: 0}", 0.0),
+    ] {
+        let changes = [format!("training.decay_all={decay_all}"), format!("training.groups=[{group}]")];
+        let report = place.run(&["check", "recipe.yaml", "--json", "--set", &changes[0], "--set", &changes[1]]).json();
+        let decays = report["groups"][0]["weight_decays"].as_array().unwrap();
+        assert!(decays.iter().all(|decay| decay.as_f64().unwrap() as f32 == wanted), "{changes:?}: {decays:?}");
+    }
     let stages = report["stages"].as_array().unwrap();
     assert_eq!(stages.len(), 2, "{stages:?}");
     assert_eq!(stages[0]["layers"], serde_json::json!(["head"]));

@@ -14,7 +14,7 @@ use crate::corpus::{corpus, example};
 use crate::workplace::{has_runtime, millstream, text};
 
 /// A network of two dense layers over inputs of these widths, with fresh weights.
-fn table_network(path: &Path, inputs: &[(&str, usize)], outputs: usize) {
+pub(crate) fn table_network(path: &Path, inputs: &[(&str, usize)], outputs: usize) {
     let mut graph = Graph::new(17, OperatorCatalog::standard());
     let values: Vec<_> = inputs
         .iter()
@@ -42,7 +42,7 @@ fn table_network(path: &Path, inputs: &[(&str, usize)], outputs: usize) {
     std::fs::write(path, graph.to_onnx("table")).unwrap();
 }
 
-fn set(place: &str, path: &Path) -> String {
+pub(crate) fn set(place: &str, path: &Path) -> String {
     format!("{place}={}", text(path))
 }
 

@@ -23,6 +23,7 @@ mod singular_values;
 mod standardize;
 pub(crate) mod stored_form;
 mod temperature;
+mod weight_kind;
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,7 @@ pub use pattern::matches as pattern_matches;
 pub(crate) use selection::{check_factors, layers_before, select, untie};
 pub(crate) use standardize::{standardize_input, undo_output};
 pub(crate) use temperature::{divide_scores, maker_of_scores};
+pub(crate) use weight_kind::is_matrix;
 
 /// What to compile a model into.
 #[derive(Clone, Debug)]

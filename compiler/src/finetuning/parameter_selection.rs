@@ -5,22 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_schemas::recipe::{LayerRole, ParameterKind, ParameterSelection};
 
 use super::attention::Role;
+use super::weight_kind::{is_matrix, is_vector, normalizes};
 use super::{Head, Layer, Weight, find_attentions, pattern_matches};
 use crate::graph::{Graph, ValueId};
-
-/// Operators that normalize; what they scale and shift by is of the kind `norms`.
-const NORMALIZATIONS: [&str; 10] = [
-    "BatchNormalization",
-    "EmbedLayerNormalization",
-    "GroupNorm",
-    "GroupNormalization",
-    "InstanceNormalization",
-    "LayerNormalization",
-    "RMSNormalization",
-    "SimplifiedLayerNormalization",
-    "SkipLayerNormalization",
-    "SkipSimplifiedLayerNormalization",
-];
 
 /// The layers that have each role.
 #[derive(Debug, Default)]
@@ -100,8 +87,8 @@ impl ParameterFinder<'_> {
             ParameterKind::Added => is_added,
             ParameterKind::Embeddings => operator == "Gather" && weight.shape.len() >= 2,
             ParameterKind::Norms => is_norm,
-            ParameterKind::Biases => !is_norm && weight.shape.len() < 2,
-            ParameterKind::Weights => weight.shape.len() >= 2,
+            ParameterKind::Biases => !is_norm && !is_matrix(self.graph, weight),
+            ParameterKind::Weights => is_matrix(self.graph, weight),
         }
     }
 
@@ -109,8 +96,7 @@ impl ParameterFinder<'_> {
     fn is_norm(&self, index: usize) -> bool {
         let weights = &self.layers[index].weights;
         let operator = |weight: &Weight| self.graph.nodes()[weight.node].operator.as_str();
-        let normalizes = weights.iter().any(|weight| NORMALIZATIONS.contains(&operator(weight)));
-        let is_vector = |weight: &Weight| weight.shape.iter().filter(|length| **length > 1).count() <= 1;
+        let normalizes = weights.iter().any(|weight| normalizes(self.graph, weight));
         let scales = weights.iter().all(|weight| is_vector(weight) && ["Mul", "Add"].contains(&operator(weight)))
             && weights.iter().any(|weight| operator(weight) == "Mul");
         normalizes || scales

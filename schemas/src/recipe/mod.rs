@@ -2,6 +2,7 @@
 
 #[cfg(feature = "yaml")]
 mod advice;
+mod around_steps;
 mod bytes;
 mod data;
 mod defaults;
@@ -46,6 +47,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SchemaError;
 
+pub use around_steps::{GradientNoiseRecipe, LookaheadRecipe, SharpnessAwareRecipe};
 pub use bytes::ByteSize;
 pub use data::{DamagedPolicy, DataRecipe, OrderStrength, TransparencyPolicy};
 pub use definitions::Definitions;

@@ -5,8 +5,9 @@ use super::evaluation::{MOST_SLICES, MOST_VIEWS};
 use super::limits::{LARGEST_BATCH, MOST_THREADS};
 use super::steering;
 use super::{
-    AverageRecipe, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval, EvaluationRecipe, ModelRecipe,
-    NonFiniteRecipe, PenaltiesRecipe, Recipe, ThresholdRecipe, TrainSelection, TrainingRecipe,
+    AverageRecipe, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval, EvaluationRecipe,
+    GradientNoiseRecipe, LookaheadRecipe, ModelRecipe, NonFiniteRecipe, PenaltiesRecipe, Recipe, SharpnessAwareRecipe,
+    ThresholdRecipe, TrainSelection, TrainingRecipe,
 };
 use crate::shown;
 
@@ -102,6 +103,7 @@ fn check_training(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
         Some(AverageRecipe::Best(count)) => at_least_one(count as u64, "training.average.best", faults),
         None => {}
     }
+    check_around_steps(training, faults);
     at_least_one(training.max_steps.unwrap_or(1), "training.max_steps", faults);
     if let Some(time) = training.max_time {
         require(time.milliseconds > 0, "training.max_time", "more than no time", time, faults);
@@ -122,6 +124,23 @@ fn check_training(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
     let wanted = "`auto`, `cpu`, `cuda` or `cuda:N`";
     let device = format!("`{}`", shown(&training.device));
     require(is_device(&training.device), "training.device", wanted, device, faults);
+}
+
+fn check_around_steps(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
+    if let Some(LookaheadRecipe { steps, alpha }) = training.lookahead {
+        at_least_one(steps, "training.lookahead.steps", faults);
+        let fits = alpha > 0.0 && alpha <= 1.0;
+        require(fits, "training.lookahead.alpha", "above 0 and at most 1", alpha, faults);
+    }
+    if let Some(SharpnessAwareRecipe { rho, .. }) = training.sharpness_aware {
+        positive(rho, "training.sharpness_aware.rho", faults);
+    }
+    if let Some(GradientNoiseRecipe { eta, gamma }) = training.gradient_noise {
+        let fits = eta.is_finite() && eta > 0.0;
+        require(fits, "training.gradient_noise.eta", "a finite number above 0", eta, faults);
+        let fits = gamma.is_finite() && gamma >= 0.0;
+        require(fits, "training.gradient_noise.gamma", "a finite number of 0 or more", gamma, faults);
+    }
 }
 
 fn check_evaluation(evaluation: &EvaluationRecipe, faults: &mut Vec<Fault>) {

@@ -41,9 +41,9 @@ pub enum ParameterKind {
     Embeddings,
     /// A scale or shift of a normalization, or of a layer that is nothing but a scale.
     Norms,
-    /// A vector that is added, and any other of one axis that is not of `norms`.
+    /// A vector that is added, whatever the axes that it is written with, and any other of one axis that is not of `norms`.
     Biases,
-    /// A matrix, kernel or table: two axes or more.
+    /// A matrix, kernel or table.
     Weights,
 }
 

@@ -2,6 +2,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::TimeSpan;
+use super::around_steps::{GradientNoiseRecipe, LookaheadRecipe, SharpnessAwareRecipe};
 use super::defaults;
 use super::limits::MOST_THREADS;
 use super::precision::Precision;
@@ -71,15 +72,28 @@ pub struct TrainingRecipe {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub gradient_clip_value: Option<f32>,
-    /// Terms beside the loss, of weights of two axes or more.
+    /// Terms beside the loss, of what has weight decay: weights, not norms and biases, unless `decay_all` or a group says otherwise.
     #[serde(skip_serializing_if = "PenaltiesRecipe::is_none")]
     pub penalties: PenaltiesRecipe,
     /// The average of the weights of many steps that is evaluated and exported in their place, or of a few states that is exported.
     #[serde(deserialize_with = "short_forms::read", skip_serializing_if = "Option::is_none")]
     pub average: Option<AverageRecipe>,
+    /// Slow weights that are led after those that are trained, and these back to them, every few steps; they are evaluated and
+    /// exported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookahead: Option<LookaheadRecipe>,
+    /// Gradients are those of weights a way uphill, so that flat minima are found (SAM, ASAM): each step takes twice as long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sharpness_aware: Option<SharpnessAwareRecipe>,
+    /// Noise that is added to gradients, less and less of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradient_noise: Option<GradientNoiseRecipe>,
     /// When the run ends before its epochs are done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStoppingRecipe>,
+    /// Whether norms and biases have weight decay too; without it weights alone do. A group's own decay goes first.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub decay_all: bool,
     /// Parameters with a learning rate or a weight decay of their own; each is in the first group that it fits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<ParameterGroupRecipe>,
@@ -223,7 +237,11 @@ impl Default for TrainingRecipe {
             gradient_clip_value: None,
             penalties: PenaltiesRecipe::default(),
             average: None,
+            lookahead: None,
+            sharpness_aware: None,
+            gradient_noise: None,
             early_stopping: None,
+            decay_all: false,
             groups: Vec::new(),
             head_first: None,
             unfreeze: Vec::new(),

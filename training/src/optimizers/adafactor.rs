@@ -49,7 +49,7 @@ struct Adafactor {
     /// Share of the last step that is kept, 0 to below 1; above 0 one more number is remembered of each weight.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     momentum: f64,
-    /// Pull towards zero, times the learning rate, on weights of two axes or more.
+    /// Pull towards zero, times the learning rate, on weights, not on norms and biases.
     #[schemars(range(min = 0))]
     weight_decay: f64,
 }

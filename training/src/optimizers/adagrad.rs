@@ -37,7 +37,7 @@ struct Adagrad {
     /// Added to the root of the sum.
     #[schemars(extend("exclusiveMinimum" = 0))]
     epsilon: f64,
-    /// Added to the gradient, times the weight, on weights of two axes or more.
+    /// Added to the gradient, times the weight, on weights, not on norms and biases.
     #[schemars(range(min = 0))]
     weight_decay: f64,
 }

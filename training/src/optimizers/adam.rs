@@ -34,7 +34,7 @@ struct Adam {
     /// Added to the root of the second moment.
     #[schemars(extend("exclusiveMinimum" = 0))]
     epsilon: f64,
-    /// Added to the gradient, times the weight, on weights of two axes or more.
+    /// Added to the gradient, times the weight, on weights, not on norms and biases.
     #[schemars(range(min = 0))]
     weight_decay: f64,
     /// Divide by the root of the largest second moment so far; one more number is remembered of each weight.

@@ -32,7 +32,7 @@ pub(super) struct AdamW {
     /// Added to the root of the second moment.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub(super) epsilon: f64,
-    /// Pull towards zero, times the learning rate, on weights of two axes or more.
+    /// Pull towards zero, times the learning rate, on weights, not on norms and biases.
     #[schemars(range(min = 0))]
     pub(super) weight_decay: f64,
 }

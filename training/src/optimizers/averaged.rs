@@ -28,6 +28,14 @@ pub enum Averaging {
 }
 
 impl Averaging {
+    /// As a recipe calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Exponential { .. } => "ema",
+            Self::Equal { .. } => "swa",
+        }
+    }
+
     /// The share of the weights in the average after the step `step`, which counts from 0.
     fn share(self, step: u64) -> f64 {
         match self {
@@ -93,6 +101,14 @@ impl UpdateRule for Averaged {
         let change = graph.times(distance, *share)?;
         new_state.push(graph.plus(*average, change)?);
         Ok((parameter, new_state))
+    }
+
+    fn has_average(&self) -> bool {
+        true
+    }
+
+    fn average(&self, _: ParameterFacts<'_>, parameter: Vec<f32>, state: &[Vec<f32>]) -> Vec<f32> {
+        state.last().cloned().unwrap_or(parameter)
     }
 
     fn check(&self, parameters: &[ParameterEntry]) -> Result<(), String> {

@@ -35,7 +35,7 @@ struct Lamb {
     /// Added to the root of the second moment.
     #[schemars(extend("exclusiveMinimum" = 0))]
     epsilon: f64,
-    /// Added to the direction, times the weight, on weights of two axes or more.
+    /// Added to the direction, times the weight, on weights, not on norms and biases.
     #[schemars(range(min = 0))]
     weight_decay: f64,
 }

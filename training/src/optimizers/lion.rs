@@ -29,7 +29,7 @@ struct Lion {
     /// Decay of the momentum, 0 to below 1.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     beta2: f64,
-    /// Pull towards zero, times the learning rate, on weights of two axes or more.
+    /// Pull towards zero, times the learning rate, on weights, not on norms and biases.
     #[schemars(range(min = 0))]
     weight_decay: f64,
 }

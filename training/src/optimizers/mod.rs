@@ -8,6 +8,7 @@ mod averaged;
 mod graph;
 mod lamb;
 mod lion;
+mod lookahead;
 mod moments;
 mod muon;
 mod nadam;
@@ -19,7 +20,9 @@ mod penalized;
 mod radam;
 mod rmsprop;
 mod rule;
+mod schedule_free_adamw;
 mod sgd;
+mod sharpness_aware;
 #[cfg(test)]
 mod trajectory;
 
@@ -30,6 +33,8 @@ use millstream_schemas::choice::{Catalog, Choice};
 pub(crate) use averaged::Averaged;
 pub use averaged::Averaging;
 pub(crate) use graph::UpdateGraph;
+pub use lookahead::Lookahead;
+pub(crate) use lookahead::WithLookahead;
 pub(crate) use norms::{clip_scale, sum_of_squares};
 pub use optimizer::Optimizer;
 pub use optimizer_kind::{Build, OptimizerKind};
@@ -37,6 +42,8 @@ pub(crate) use penalized::Penalized;
 pub use penalized::Penalties;
 pub(crate) use rule::state_of;
 pub use rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+pub(crate) use sharpness_aware::AscentGraph;
+pub use sharpness_aware::SharpnessAware;
 
 /// The optimizers of this crate. More rows are added by [`Catalog::with`].
 pub fn standard() -> &'static Catalog<OptimizerKind> {
@@ -53,6 +60,7 @@ pub fn standard() -> &'static Catalog<OptimizerKind> {
             nadam::OPTIMIZER,
             radam::OPTIMIZER,
             rmsprop::OPTIMIZER,
+            schedule_free_adamw::OPTIMIZER,
             sgd::OPTIMIZER,
         ])
     })
@@ -125,6 +133,8 @@ mod tests {
                 json!({"clip_threshold": 0.5}),
                 "adafactor: clip_threshold is a finite number of 1 or more, got 0.5",
             ),
+            ("schedule_free_adamw", json!({"beta1": 0}), "schedule_free_adamw: beta1 is above 0 and below 1, got 0"),
+            ("schedule_free_adamw", json!({"r": -1}), "schedule_free_adamw: r is a finite number of 0 or more, got -1"),
             ("muon", json!({"newton_schulz_steps": 0}), "muon: newton_schulz_steps is between 1 and 99, got 0"),
             (
                 "muon",

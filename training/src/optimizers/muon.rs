@@ -44,7 +44,7 @@ struct Muon {
     momentum: f64,
     /// Look ahead by the momentum.
     nesterov: bool,
-    /// Pull towards zero, times the learning rate, on weights of two axes or more, those of AdamW among them.
+    /// Pull towards zero, times the learning rate, on weights that decay, those of AdamW among them.
     #[schemars(range(min = 0))]
     weight_decay: f64,
     /// How long the step of a matrix is, by its shape.

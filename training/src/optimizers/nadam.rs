@@ -41,7 +41,7 @@ struct NAdam {
     /// How fast the momentum grows from half of `beta1` to all of it, 0 (never) or more.
     #[schemars(range(min = 0))]
     momentum_decay: f64,
-    /// Pull towards zero on weights of two axes or more.
+    /// Pull towards zero on weights, not on norms and biases.
     #[schemars(range(min = 0))]
     weight_decay: f64,
     /// Whether weights are pulled themselves, by the learning rate times `weight_decay`, and not their gradients.

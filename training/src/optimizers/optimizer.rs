@@ -37,6 +37,11 @@ impl Optimizer {
         self.learning_rate
     }
 
+    /// Whether an average of the weights is evaluated and exported that it keeps itself.
+    pub fn has_average(&self) -> bool {
+        self.rule.has_average()
+    }
+
     /// How many numbers it remembers of these parameters, all together.
     pub fn numbers_remembered(&self, parameters: &[ParameterEntry]) -> usize {
         let tensors = parameters.iter().flat_map(|entry| state_of(self.rule.as_ref(), entry));

@@ -137,6 +137,15 @@ impl UpdateRule for Penalized {
         Ok((parameter, new_state))
     }
 
+    fn has_average(&self) -> bool {
+        self.rule.has_average()
+    }
+
+    fn average(&self, facts: ParameterFacts<'_>, parameter: Vec<f32>, state: &[Vec<f32>]) -> Vec<f32> {
+        let own = usize::from(self.remembers(facts));
+        self.rule.average(facts, parameter, &state[..state.len() - own])
+    }
+
     fn check(&self, parameters: &[ParameterEntry]) -> Result<(), String> {
         self.rule.check(parameters)
     }

@@ -39,7 +39,7 @@ struct RAdam {
     /// Added to the root of the second moment.
     #[schemars(extend("exclusiveMinimum" = 0))]
     epsilon: f64,
-    /// Pull towards zero on weights of two axes or more.
+    /// Pull towards zero on weights, not on norms and biases.
     #[schemars(range(min = 0))]
     weight_decay: f64,
     /// Whether weights are pulled themselves, by the learning rate times `weight_decay`, and not their gradients.

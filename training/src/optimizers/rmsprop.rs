@@ -39,7 +39,7 @@ struct RmsProp {
     momentum: f64,
     /// Divide by the spread of the gradients around their mean.
     centered: bool,
-    /// Added to the gradient, times the weight, on weights of two axes or more.
+    /// Added to the gradient, times the weight, on weights, not on norms and biases.
     #[schemars(range(min = 0))]
     weight_decay: f64,
 }

@@ -93,6 +93,17 @@ pub trait UpdateRule: std::fmt::Debug + Send + Sync {
     /// A node that does not fit the values it is given.
     fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError>;
 
+    /// Whether what is evaluated and exported is an average of the weights, which [`UpdateRule::average`] gives, and not the
+    /// weights that are trained.
+    fn has_average(&self) -> bool {
+        false
+    }
+
+    /// What is evaluated and exported of a parameter that had an update, of the parameter and its state.
+    fn average(&self, _facts: ParameterFacts<'_>, parameter: Vec<f32>, _state: &[Vec<f32>]) -> Vec<f32> {
+        parameter
+    }
+
     /// Refuses what of the options does not fit the parameters that are trained. Most rules take any.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ struct Sgd {
     momentum: f64,
     /// Look ahead by the momentum (Nesterov).
     nesterov: bool,
-    /// Added to the gradient, times the weight, on weights of two axes or more.
+    /// Added to the gradient, times the weight, on weights, not on norms and biases.
     #[schemars(range(min = 0))]
     weight_decay: f64,
 }

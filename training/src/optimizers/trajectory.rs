@@ -24,19 +24,40 @@ pub(super) fn facts_of_matrix() -> ParameterFacts<'static> {
 
 /// Makes fifty steps, whose ends are to be `wanted`: the elements of the matrix, then those of the vector.
 pub(super) fn assert_trajectory(rule: &dyn UpdateRule, rate: f32, wanted: [f64; 16]) {
+    assert_close(rule, "weights", &ends(rule, &|_| rate)[0], wanted);
+}
+
+/// As [`assert_trajectory`], with a rate for each step, counted from 0; then what is evaluated in the place of the weights.
+pub(super) fn assert_averaged_trajectory(rule: &dyn UpdateRule, rate: &dyn Fn(u64) -> f32, wanted: [[f64; 16]; 2]) {
+    let [weights, averages] = ends(rule, rate);
+    assert_close(rule, "weights", &weights, wanted[0]);
+    assert_close(rule, "averages", &averages, wanted[1]);
+}
+
+/// The weights after fifty steps, and the averages of them where the rule has such.
+fn ends(rule: &dyn UpdateRule, rate: &dyn Fn(u64) -> f32) -> [Vec<f32>; 2] {
     let matrix = facts_of_matrix();
     let vector = ParameterFacts { shape: &[4], layer: "vector", decays: false, ..matrix };
+    let mut ends = [Vec::new(), Vec::new()];
     for (facts, places) in [(matrix, 0..12), (vector, 12..16)] {
         let mut parameter: Vec<f32> = places.clone().map(|i| (i as f64).cos() as f32).collect();
         let mut state: Vec<Vec<f32>> = rule.state(facts).iter().map(|tensor| tensor.start_values()).collect();
         for step in 0..50 {
             let gradient = |i| ((1.0 + 0.1 * i as f64) * (0.7 * i as f64 + 0.3 * step as f64).sin()) as f32;
             let gradient: Vec<f32> = places.clone().map(gradient).collect();
-            rule.update(&rule.coefficients(step, rate), facts, 1.0, &mut parameter, &gradient, &mut state);
+            rule.update(&rule.coefficients(step, rate(step)), facts, 1.0, &mut parameter, &gradient, &mut state);
         }
-        for (got, wanted) in parameter.iter().zip(&wanted[places]) {
-            let what = facts.layer;
-            assert!((f64::from(*got) - wanted).abs() < 1e-5, "{rule:?}: the {what} has {got}, wanted {wanted}");
-        }
+        ends[0].extend(&parameter);
+        ends[1].extend(rule.average(facts, parameter, &state));
+    }
+    ends
+}
+
+fn assert_close(rule: &dyn UpdateRule, what: &str, got: &[f32], wanted: [f64; 16]) {
+    for (at, (got, wanted)) in got.iter().zip(wanted).enumerate() {
+        assert!(
+            (f64::from(*got) - wanted).abs() < 1e-5,
+            "{rule:?}: element {at} of the {what} is {got}, wanted {wanted}"
+        );
     }
 }

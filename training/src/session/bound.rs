@@ -143,6 +143,18 @@ impl OwnedTensor {
         Ok(())
     }
 
+    /// Changes the elements, copied to the host and back where it cannot reach them.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut [f32])) -> Result<(), TrainingError> {
+        let Data::F32(tensor) = &self.data else { unreachable!("only floats are stored on a device") };
+        if tensor.memory_info().is_cpu_accessible() {
+            change(self.values_mut());
+            return Ok(());
+        }
+        let mut values = self.download()?;
+        change(&mut values);
+        self.upload(&values)
+    }
+
     /// A copy of the elements, from whichever device they are on.
     pub(super) fn download(&self) -> Result<Vec<f32>, TrainingError> {
         let Data::F32(tensor) = &self.data else { unreachable!("only floats are stored on a device") };

@@ -5,10 +5,12 @@ use ort::memory::Allocator;
 use ort::session::{IoBinding, Session};
 
 use super::bound::OwnedTensor;
+use super::cohorts::Cohorts;
+use super::device_ascent::DeviceAscent;
 use super::options;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
-use crate::optimizers::{StateTensor, UpdateGraph, UpdateRule, state_of};
+use crate::optimizers::{SharpnessAware, StateTensor, UpdateGraph, UpdateRule, state_of};
 use millstream_runtime::Device;
 
 /// Parameters and state in the device's memory, updated there by a second graph.
@@ -26,6 +28,7 @@ pub(super) struct DeviceStore {
     /// The norm of the gradients and what is 0 if all of them are numbers, where the graph has them.
     watched: Option<[OwnedTensor; 2]>,
     bindings: Option<[IoBinding; 2]>,
+    ascent: Option<DeviceAscent>,
     graph: UpdateGraph,
     session: Session,
     /// Inputs that are copied to the host when they are bound; to be bound at each update.
@@ -38,11 +41,12 @@ struct Side {
 }
 
 impl DeviceStore {
-    /// `allocator` is the device's; the learning rate and its like come from the host.
+    /// `allocator` is the device's; the learning rate and its like come from the host. `ascent` is there where steps go uphill.
     pub(super) fn new(
         entries: &[ParameterEntry],
         rule: &dyn UpdateRule,
         graph: UpdateGraph,
+        ascent: Option<DeviceAscent>,
         allocator: &Allocator,
         device: &Device,
         threads: usize,
@@ -73,6 +77,7 @@ impl DeviceStore {
             coefficients: coefficients.collect::<Result<_, _>>()?,
             watched,
             bindings: None,
+            ascent,
             graph,
             session,
             copied,
@@ -165,6 +170,24 @@ impl ParameterStore for DeviceStore {
         }
         self.current = 1 - self.current;
         Ok(norm)
+    }
+
+    fn ascend(
+        &mut self,
+        _: SharpnessAware,
+        cohorts: &Cohorts,
+        gradients: &[OwnedTensor],
+    ) -> Result<Option<usize>, TrainingError> {
+        let Some(ascent) = &mut self.ascent else { return Ok(None) };
+        let [first, second] = &mut self.sides;
+        let (from, uphill) = if self.current == 0 { (first, second) } else { (second, first) };
+        ascent.run((self.current, &from.parameters), &mut uphill.parameters, gradients, cohorts)?;
+        Ok(Some(1 - self.current))
+    }
+
+    /// The set uphill is written over by the next update.
+    fn descend(&mut self) -> Result<(), TrainingError> {
+        Ok(())
     }
 
     fn parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {

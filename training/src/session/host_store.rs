@@ -2,15 +2,20 @@ use millstream_schemas::ParameterEntry;
 use ort::memory::Allocator;
 
 use super::bound::OwnedTensor;
+use super::cohorts::Cohorts;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
-use crate::optimizers::{ParameterFacts, StateTensor, UpdateRule, clip_scale, state_of, sum_of_squares};
+use crate::optimizers::{
+    ParameterFacts, SharpnessAware, StateTensor, UpdateRule, clip_scale, state_of, sum_of_squares,
+};
 
 /// Parameters in memory that the host and the graph share; updated in place, without a copy.
 pub(super) struct HostStore {
     entries: Vec<ParameterEntry>,
     parameters: Vec<OwnedTensor>,
     state: Vec<Vec<Vec<f32>>>,
+    /// Parameters as they were before an ascent.
+    before: Vec<(usize, Vec<f32>)>,
 }
 
 impl HostStore {
@@ -22,6 +27,7 @@ impl HostStore {
             entries: entries.to_vec(),
             parameters: parameters.collect::<Result<_, _>>()?,
             state: entries.iter().map(state).collect(),
+            before: Vec::new(),
         })
     }
 }
@@ -67,6 +73,39 @@ impl ParameterStore for HostStore {
             update.rule.update(coefficients, facts, scale, values, gradient.values(), state);
         }
         Ok(Some(norm))
+    }
+
+    fn ascend(
+        &mut self,
+        sharpness: SharpnessAware,
+        cohorts: &Cohorts,
+        gradients: &[OwnedTensor],
+    ) -> Result<Option<usize>, TrainingError> {
+        let all = self.parameters.iter_mut().zip(gradients).zip(&self.entries).enumerate();
+        let moved = all.filter(|(index, (_, entry))| !entry.is_statistic && !cohorts.is_frozen(*index));
+        let mut moved: Vec<_> = moved.map(|(index, ((parameter, gradient), _))| (index, parameter, gradient)).collect();
+        let of_one = |(_, parameter, gradient): &(usize, &mut OwnedTensor, &OwnedTensor)| {
+            sharpness.sum_of_squares(parameter.values(), gradient.values())
+        };
+        let norm = moved.iter().map(of_one).sum::<f64>().sqrt();
+        if !norm.is_finite() {
+            return Ok(None);
+        }
+        let factor = sharpness.factor(norm);
+        self.before.resize(moved.len(), (0, Vec::new()));
+        for ((index, parameter, gradient), (place, before)) in moved.iter_mut().zip(&mut self.before) {
+            let values = parameter.values_mut();
+            *place = *index;
+            before.clear();
+            before.extend_from_slice(values);
+            sharpness.ascend(values, gradient.values(), factor);
+        }
+        Ok(Some(0))
+    }
+
+    fn descend(&mut self) -> Result<(), TrainingError> {
+        self.before.iter().for_each(|(index, before)| self.parameters[*index].values_mut().copy_from_slice(before));
+        Ok(())
     }
 
     fn parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {

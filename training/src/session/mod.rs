@@ -2,9 +2,11 @@
 
 mod bound;
 mod cohorts;
+mod device_ascent;
 mod device_store;
 mod frozen_weights;
 mod gathered;
+mod gradient_noise;
 mod host_store;
 mod kernels;
 mod loss_runner;
@@ -19,17 +21,20 @@ mod scaled_tests;
 mod scored;
 mod step;
 mod step_outcome;
+mod step_settings;
 mod step_thread;
 mod store;
 mod thread;
 #[cfg(test)]
 mod twin_tests;
 
+pub use gradient_noise::GradientNoise;
 pub use kernels::check_kernels;
 pub use loss_runner::LossRunner;
 pub use loss_scale::LossScale;
 pub use predictor::Predictor;
 pub use row_weights::RowWeights;
 pub use scored::{Prediction, Scored};
-pub use step::{OptimizerState, StepRunner, StepSettings};
+pub use step::{OptimizerState, StepRunner};
 pub use step_outcome::StepOutcome;
+pub use step_settings::StepSettings;

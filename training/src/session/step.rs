@@ -1,96 +1,19 @@
 use std::sync::Arc;
 
 use millstream_compiler::{OnnxFile, TrainingProgram};
-use millstream_schemas::{Batch, Fingerprint, FingerprintWriter, ParameterEntry, TrainingManifest};
+use millstream_schemas::{Batch, Fingerprint, FingerprintWriter, TrainingManifest};
 
 use super::loss_scale::LossScale;
 use super::options;
 use super::scored::Scored;
 use super::step_outcome::StepOutcome;
+use super::step_settings::StepSettings;
 use super::step_thread::{Open, Step};
 use super::thread::SessionThread;
 use crate::TrainingError;
 use crate::freezing::FreezePlan;
-use crate::optimizers::{Averaged, Averaging, Optimizer, Penalized, Penalties, StateTensor, UpdateRule, state_of};
+use crate::optimizers::{Averaging, ParameterFacts, StateTensor, UpdateRule, state_of};
 use millstream_runtime::{Device, DeviceKind};
-
-/// How steps are made.
-#[derive(Clone, Debug, Default)]
-pub struct StepSettings {
-    /// The update rule.
-    pub optimizer: Optimizer,
-    /// Scale all gradients down together when their joint Euclidean norm is above this.
-    pub gradient_clip_norm: Option<f32>,
-    /// Cut each number of a gradient to this, either side of 0; behind the scaling by the norm.
-    pub gradient_clip_value: Option<f32>,
-    /// What is added to gradients beside the loss.
-    pub penalties: Penalties,
-    /// The average of the weights that is evaluated and exported in their place.
-    pub averaging: Option<Averaging>,
-    /// When which parameters are frozen.
-    pub freezing: FreezePlan,
-    /// Look at gradients where the update is nodes of a graph too, so that nothing is updated by those that are no numbers; on
-    /// the host they always are.
-    pub watch_gradients: bool,
-    /// Threads of ONNX Runtime; 0 takes one for each core.
-    pub threads: usize,
-    /// Seed of what dropout leaves out.
-    pub seed: u64,
-}
-
-impl StepSettings {
-    /// The optimizer's rule with all that is said beside it.
-    pub(crate) fn rule(&self) -> Arc<dyn UpdateRule> {
-        let rule = Arc::clone(self.optimizer.rule());
-        let rule = Penalized::around(rule, self.penalties, self.gradient_clip_value);
-        match self.averaging {
-            Some(averaging) => Arc::new(Averaged { rule, averaging }),
-            None => rule,
-        }
-    }
-
-    /// Refuses what makes no sense, or not for this program.
-    pub(crate) fn check(&self, program: &TrainingManifest) -> Result<(), TrainingError> {
-        let cohorts = self.freezing.of().len();
-        if cohorts > 0 && cohorts != program.parameters.len() {
-            return Err(wrong_count("the plan of what is frozen", program.parameters.len(), cohorts));
-        }
-        let limits = [
-            ("training.gradient_clip_norm", self.gradient_clip_norm),
-            ("training.gradient_clip_value", self.gradient_clip_value),
-        ];
-        for (name, limit) in limits.into_iter().filter_map(|(name, limit)| Some((name, limit?))) {
-            TrainingError::check(name, limit, limit.is_finite() && limit > 0.0, "a number above 0")?;
-        }
-        let Penalties { l1, l2, l2_sp } = self.penalties;
-        for (name, strength) in
-            [("training.penalties.l1", l1), ("training.penalties.l2", l2), ("training.penalties.l2_sp", l2_sp)]
-        {
-            TrainingError::check(name, strength, strength.is_finite() && strength >= 0.0, "a number of 0 or more")?;
-        }
-        match self.averaging {
-            Some(Averaging::Exponential { decay }) => {
-                let fits = (0.0..1.0).contains(&decay);
-                TrainingError::check("training.average.ema.decay", decay as f32, fits, "0 to below 1")
-            }
-            Some(Averaging::Equal { .. }) if program.parameters.iter().any(|entry| entry.is_statistic) => {
-                Err(TrainingError::Setting {
-                    name: "training.average",
-                    value: "swa".into(),
-                    wanted: "`ema` beside `model.batch_normalization: training`, whose statistics are those of the last weights",
-                })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// How many numbers are remembered of these parameters, all together.
-    pub fn numbers_remembered(&self, parameters: &[ParameterEntry]) -> usize {
-        let rule = self.rule();
-        let tensors = parameters.iter().flat_map(|entry| state_of(rule.as_ref(), entry));
-        tensors.map(|tensor| tensor.elements()).sum()
-    }
-}
 
 /// What the optimizer remembers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -111,7 +34,8 @@ pub struct StepRunner {
     manifest: Arc<TrainingManifest>,
     fingerprint: Fingerprint,
     state_tensors: Vec<Vec<StateTensor>>,
-    is_averaged: bool,
+    rule: Arc<dyn UpdateRule>,
+    averaging: Option<Averaging>,
     plan: FreezePlan,
     frozen: Vec<bool>,
     warning: Option<String>,
@@ -139,10 +63,6 @@ impl StepRunner {
         let manifest = Arc::new(program.manifest.clone());
         check_parameters(&manifest, &program.parameters)?;
         let parameters = &manifest.parameters;
-        rule.check(parameters).map_err(|reason| {
-            let optimizer = settings.optimizer.choice().name.clone();
-            TrainingError::Optimizer { optimizer, reason }
-        })?;
         let state_tensors = parameters.iter().map(|entry| state_of(rule.as_ref(), entry)).collect();
         let compile = |source| TrainingError::Compile { graph: "training step", source };
         let [step, evaluation] = program.run_graphs(options::provider(device)).map_err(compile)?;
@@ -160,14 +80,16 @@ impl StepRunner {
             clip_norm: settings.gradient_clip_norm,
             cohorts: (settings.freezing.of().to_vec(), settings.freezing.cohorts().len()),
             watch_gradients: settings.watch_gradients,
-            rule,
+            sharpness: settings.sharpness_aware,
+            noise: settings.gradient_noise,
+            rule: Arc::clone(&rule),
             update_on_host,
         };
         let thread = SessionThread::start("training session", move || open.open())?;
         let fingerprint = fingerprint(&program.step().map_err(compile)?);
-        let is_averaged = settings.averaging.is_some();
+        let averaging = settings.averaging;
         let (plan, frozen) = (settings.freezing.clone(), vec![false; settings.freezing.cohorts().len()]);
-        let mut this = Self { thread, manifest, fingerprint, state_tensors, is_averaged, plan, frozen, warning };
+        let mut this = Self { thread, manifest, fingerprint, state_tensors, rule, averaging, plan, frozen, warning };
         this.freeze_at(0, 0)?;
         this.set_parameters(program.parameters.clone())?;
         Ok(this)
@@ -242,13 +164,18 @@ impl StepRunner {
         self.thread.call("read the parameters", |step| step.store.parameters())
     }
 
+    /// Whether an average of the weights is evaluated and exported, and not the parameters.
+    pub fn has_average(&self) -> bool {
+        self.rule.has_average()
+    }
+
     /// Copies of what is evaluated and exported: the average of the weights where one is kept, or the parameters.
     ///
     /// # Errors
     /// The device fails.
     pub fn averaged_parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {
         let parameters = self.parameters()?;
-        if !self.is_averaged {
+        if !self.has_average() {
             return Ok(parameters);
         }
         let state = self.state()?;
@@ -257,9 +184,12 @@ impl StepRunner {
         }
         // running statistics have no average: they are one; and what was never updated has none yet
         let has_begun = |index: usize| self.plan.of().get(index).is_none_or(|cohort| state.cohorts[*cohort] > 0);
-        let averages = state.tensors.into_iter().map(|mut tensors| tensors.pop()).enumerate();
-        let averages = averages.map(|(index, average)| average.filter(|_| has_begun(index)));
-        Ok(parameters.into_iter().zip(averages).map(|(own, average)| average.unwrap_or(own)).collect())
+        let all = self.manifest.parameters.iter().zip(parameters).zip(&state.tensors).enumerate();
+        let averaged = all.map(|(index, ((entry, own), state))| match entry.is_statistic || !has_begun(index) {
+            true => own,
+            false => self.rule.average(ParameterFacts::from(entry), own, state),
+        });
+        Ok(averaged.collect())
     }
 
     /// Does something with the average of the weights in the place of the parameters, which come back afterwards.
@@ -270,11 +200,23 @@ impl StepRunner {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, TrainingError>,
     ) -> Result<T, TrainingError> {
-        if !self.is_averaged {
+        if !self.has_average() {
             return work(self);
         }
+        self.with_parameters(self.averaged_parameters()?, work)
+    }
+
+    /// Does something with other parameters in the place of those that are trained, which come back afterwards.
+    ///
+    /// # Errors
+    /// Those of what is done, or the device fails.
+    pub(crate) fn with_parameters<T>(
+        &mut self,
+        values: Vec<Vec<f32>>,
+        work: impl FnOnce(&mut Self) -> Result<T, TrainingError>,
+    ) -> Result<T, TrainingError> {
         let own = self.parameters()?;
-        self.set_parameters(self.averaged_parameters()?)?;
+        self.set_parameters(values)?;
         let done = work(self);
         self.set_parameters(own)?;
         done
@@ -306,7 +248,7 @@ impl StepRunner {
     /// # Errors
     /// The device fails.
     pub fn take_into_average(&mut self, count: u64) -> Result<(), TrainingError> {
-        if !self.is_averaged {
+        if self.averaging.is_none() {
             return Ok(());
         }
         let (parameters, mut state) = (self.parameters()?, self.state()?);
@@ -354,10 +296,14 @@ impl StepRunner {
     /// It is not as much as this optimizer remembers of these parameters.
     pub fn set_state(&mut self, state: OptimizerState) -> Result<(), TrainingError> {
         if state.tensors.len() != self.manifest.parameters.len() {
-            return Err(wrong_count("optimizer state", self.manifest.parameters.len(), state.tensors.len()));
+            return Err(TrainingError::wrong_count(
+                "optimizer state",
+                self.manifest.parameters.len(),
+                state.tensors.len(),
+            ));
         }
         if state.cohorts.len() != self.plan.cohorts().len() {
-            return Err(wrong_count(
+            return Err(TrainingError::wrong_count(
                 "updates of what is frozen at times",
                 self.plan.cohorts().len(),
                 state.cohorts.len(),
@@ -395,17 +341,9 @@ fn elements(shape: &[usize]) -> usize {
     shape.iter().product()
 }
 
-fn wrong_count(name: &str, wanted: usize, got: usize) -> TrainingError {
-    TrainingError::Parameter {
-        name: name.to_owned(),
-        wanted: format!("{wanted} parameters"),
-        got: format!("{got} parameters"),
-    }
-}
-
 fn check_parameters(manifest: &TrainingManifest, values: &[Vec<f32>]) -> Result<(), TrainingError> {
     if values.len() != manifest.parameters.len() {
-        return Err(wrong_count("all", manifest.parameters.len(), values.len()));
+        return Err(TrainingError::wrong_count("all", manifest.parameters.len(), values.len()));
     }
     for (entry, values) in manifest.parameters.iter().zip(values) {
         if values.len() != elements(&entry.shape) {

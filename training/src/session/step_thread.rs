@@ -8,9 +8,11 @@ use ort::session::{IoBinding, Session};
 
 use super::bound::OwnedTensor;
 use super::cohorts::Cohorts;
+use super::device_ascent::DeviceAscent;
 use super::device_store::DeviceStore;
 use super::frozen_weights::FrozenWeights;
 use super::gathered::Gathered;
+use super::gradient_noise::{GradientNoise, Noise};
 use super::host_store::HostStore;
 use super::loss_scale::LossScale;
 use super::masks::Masks;
@@ -20,7 +22,7 @@ use super::scored::{Prediction, Scored};
 use super::step_outcome::StepOutcome;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
-use crate::optimizers::{UpdateGraph, UpdateRule};
+use crate::optimizers::{AscentGraph, SharpnessAware, UpdateGraph, UpdateRule};
 use millstream_runtime::{Device, DeviceKind};
 
 /// What the session's thread needs to make its tensors and to open the other sessions.
@@ -38,6 +40,8 @@ pub(super) struct Open {
     /// Of each parameter, and how many there are.
     pub(super) cohorts: (Vec<usize>, usize),
     pub(super) watch_gradients: bool,
+    pub(super) sharpness: Option<SharpnessAware>,
+    pub(super) noise: Option<GradientNoise>,
     pub(super) rule: Arc<dyn UpdateRule>,
     pub(super) update_on_host: bool,
 }
@@ -50,6 +54,8 @@ impl Open {
             seed,
             clip_norm,
             watch_gradients,
+            sharpness,
+            noise,
             cohorts: (cohorts, count),
             rule,
             update_on_host,
@@ -65,9 +71,14 @@ impl Open {
             Box::new(HostStore::new(entries, rule.as_ref())?)
         } else {
             let watches = watch_gradients || manifest.loss_scale.is_some();
-            let graph = UpdateGraph::new(rule.as_ref(), entries, &cohorts, clip_norm, watches)
-                .map_err(|source| TrainingError::Compile { graph: "update", source })?;
-            Box::new(DeviceStore::new(entries, rule.as_ref(), graph, &on_device, &device, threads)?)
+            let compile = |graph| move |source| TrainingError::Compile { graph, source };
+            let graph = UpdateGraph::new(rule.as_ref(), entries, &cohorts, clip_norm, watches);
+            let ascent = sharpness.map(|sharpness| {
+                let graph = AscentGraph::new(sharpness, entries, &cohorts).map_err(compile("ascent"))?;
+                DeviceAscent::new(graph, &device, threads)
+            });
+            let (graph, ascent) = (graph.map_err(compile("update"))?, ascent.transpose()?);
+            Box::new(DeviceStore::new(entries, rule.as_ref(), graph, ascent, &on_device, &device, threads)?)
         };
         let all = |entries: &[TensorEntry]| -> Result<Vec<OwnedTensor>, TrainingError> {
             entries.iter().map(|entry| OwnedTensor::of_entry(&host, entry)).collect()
@@ -99,6 +110,8 @@ impl Open {
             evaluation_graph: evaluation,
             gathered: Gathered::default(),
             scale: manifest.loss_scale.as_ref().map(|_| Scale::new(&host)).transpose()?,
+            sharpness,
+            noise: noise.map(|noise| Noise::new(noise, seed, entries)),
             updates: 0,
             cohorts: Cohorts::new(&cohorts, count),
             copies_when_bound: device.kind != DeviceKind::Cpu,
@@ -221,6 +234,8 @@ pub(super) struct Step {
     evaluation_graph: RunGraph,
     gathered: Gathered,
     scale: Option<Scale>,
+    sharpness: Option<SharpnessAware>,
+    noise: Option<Noise>,
     pub(super) updates: u64,
     pub(super) cohorts: Cohorts,
     copies_when_bound: bool,
@@ -248,11 +263,22 @@ impl Step {
         if rows == 0 {
             return Ok(StepOutcome::default());
         }
-        let side = self.store.current();
         self.feed(batch, &weights)?;
-        let Self { data, masks, prediction, manifest, store, .. } = self;
+        let Self { data, masks, manifest, .. } = self;
         let place = (self.updates, self.gathered.batches);
         data.changes += u64::from(masks.draw(place, &|name| data.length_of(manifest, name))?);
+        self.run_graph(self.store.current())?;
+        let (loss, weight) = (self.loss.values()[0], self.weight_of(&weights));
+        if let Some(sharpness) = self.sharpness.filter(|_| loss.is_finite()) {
+            self.run_uphill(sharpness)?;
+        }
+        let seconds_in_graph = started.elapsed().as_secs_f64();
+        Ok(StepOutcome { loss, rows, weight, seconds_in_graph, ..StepOutcome::default() })
+    }
+
+    /// Runs the training step on what was fed and drawn, with one of the sets of parameters.
+    fn run_graph(&mut self, side: usize) -> Result<(), TrainingError> {
+        let Self { data, masks, prediction, manifest, store, .. } = self;
         if self.step.bind(side, data, prediction, manifest, store.as_ref(), self.copies_when_bound)? {
             masks.bind(&mut self.step.bindings[side])?;
         }
@@ -262,15 +288,28 @@ impl Step {
         if self.copies_when_bound {
             self.bind_scale(side)?;
         }
-        self.step.run(side, "training step")?;
-        let (loss, weight) = (self.loss.values()[0], self.weight_of(&weights));
-        let seconds_in_graph = started.elapsed().as_secs_f64();
-        Ok(StepOutcome { loss, rows, weight, seconds_in_graph, ..StepOutcome::default() })
+        self.step.run(side, "training step")
+    }
+
+    /// Puts the gradients of the same rows with the same masks, at the weights uphill, in the place of those that were just
+    /// computed. Running statistics stay those of the first run.
+    fn run_uphill(&mut self, sharpness: SharpnessAware) -> Result<(), TrainingError> {
+        let entries = self.manifest.parameters.iter().enumerate().filter(|(_, entry)| entry.is_statistic);
+        let next = entries.map(|(index, _)| Ok((index, self.gradients[index].download()?)));
+        let next = next.collect::<Result<Vec<_>, TrainingError>>()?;
+        let Some(side) = self.store.ascend(sharpness, &self.cohorts, &self.gradients)? else { return Ok(()) };
+        let ran = self.run_graph(side);
+        self.store.descend()?;
+        ran?;
+        next.iter().try_for_each(|(index, values)| self.gradients[*index].upload(values))
     }
 
     /// Updates by the gradients that led to an outcome, and says what came of it.
     fn update_by_gradients(&mut self, learning_rate: f32, outcome: StepOutcome) -> Result<StepOutcome, TrainingError> {
         let started = Instant::now();
+        if let Some(noise) = &self.noise {
+            noise.add(self.updates, &self.manifest.parameters, &self.cohorts, &mut self.gradients)?;
+        }
         let (step, clip_norm, rule) = (self.updates, self.clip_norm, self.rule.as_ref());
         let update = Update { step, cohorts: &self.cohorts, learning_rate, clip_norm, rule };
         let gradient_norm = self.store.update(&update, &self.gradients)?;

@@ -1,7 +1,7 @@
 use super::bound::OwnedTensor;
 use super::cohorts::Cohorts;
 use crate::TrainingError;
-use crate::optimizers::UpdateRule;
+use crate::optimizers::{SharpnessAware, UpdateRule};
 
 /// What one update needs to know.
 pub(super) struct Update<'a> {
@@ -28,6 +28,18 @@ pub(super) trait ParameterStore {
     /// Updates every parameter that is not frozen by its gradient; returns the gradients' joint norm where they were looked at.
     /// When that is not finite, nothing is changed.
     fn update(&mut self, update: &Update<'_>, gradients: &[OwnedTensor]) -> Result<Option<f64>, TrainingError>;
+
+    /// Puts parameters uphill, by the gradients, into the set that it names, until [`ParameterStore::descend`]; nothing where
+    /// the gradients are looked at and are no numbers.
+    fn ascend(
+        &mut self,
+        sharpness: SharpnessAware,
+        cohorts: &Cohorts,
+        gradients: &[OwnedTensor],
+    ) -> Result<Option<usize>, TrainingError>;
+
+    /// Goes back to where the last [`ParameterStore::ascend`] began, to the bit.
+    fn descend(&mut self) -> Result<(), TrainingError>;
 
     /// Copies of the parameters.
     fn parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError>;

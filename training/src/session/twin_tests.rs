@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{StepRunner, StepSettings};
+use super::{GradientNoise, StepRunner, StepSettings};
 use crate::freezing::{FreezePlan, Freezing, Moment};
-use crate::optimizers::{Averaging, Penalties, standard};
+use crate::optimizers::{Averaging, Lookahead, Penalties, SharpnessAware, standard};
 use crate::support::{CLASSES, batch, devices, optimizer, program, regularized_program};
 use millstream_compiler::TrainingProgram;
 use millstream_runtime::Device;
@@ -52,6 +52,9 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
         gradient_clip_value: Some(0.05),
         penalties: Penalties { l1: 0.01, l2: 0.02, l2_sp: 0.05 },
         averaging: Some(averaging),
+        lookahead: Some(Lookahead { steps: 3, alpha: 0.6 }),
+        sharpness_aware: Some(SharpnessAware { rho: 0.3, adaptive: name == "sgd" }),
+        gradient_noise: Some(GradientNoise { eta: 0.01, gamma: 0.55 }),
         freezing: FreezePlan::default(),
         watch_gradients: true,
         threads: 1,
@@ -59,13 +62,14 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
     };
     let exponential = around("adamw", Averaging::Exponential { decay: 0.5 });
     let equal = around("sgd", Averaging::Equal { from_epoch: 0 });
-    let rows: Vec<StepSettings> = plain.chain([exponential, equal]).collect();
+    let lookahead = StepSettings { averaging: None, ..exponential.clone() };
+    let rows: Vec<StepSettings> = plain.chain([exponential, equal, lookahead]).collect();
     let has_statistics = |program: &TrainingProgram| program.manifest.parameters.iter().any(|entry| entry.is_statistic);
     let rows: Vec<_> = rows.iter().flat_map(|row| programs.iter().map(move |program| (row, program))).collect();
     for device in devices() {
         for &(settings, program) in &rows {
             let is_equal = matches!(settings.averaging, Some(Averaging::Equal { .. }));
-            if is_equal && has_statistics(program) {
+            if (is_equal || settings.optimizer.has_average()) && has_statistics(program) {
                 continue; // refused
             }
             let (optimizer, gradient_clip_norm) = (&settings.optimizer, settings.gradient_clip_norm);
@@ -249,9 +253,12 @@ fn what_is_frozen_stays_to_the_bit_on_either_side_and_goes_on_alike() {
     let again = Freezing { changes: vec![(Moment::Step(4), true)], ..Freezing::default() };
     let of = [freezing.clone(), freezing, again, Freezing::default()].to_vec();
     for device in devices() {
-        for (name, averaging) in
-            [("adamw", None), ("adamw", Some(Averaging::Exponential { decay: 0.5 })), ("adafactor", None)]
-        {
+        for (name, averaging) in [
+            ("adamw", None),
+            ("adamw", Some(Averaging::Exponential { decay: 0.5 })),
+            ("adafactor", None),
+            ("schedule_free_adamw", None),
+        ] {
             let settings = StepSettings {
                 optimizer: optimizer(name, json!({"weight_decay": 0.1})),
                 gradient_clip_norm: Some(0.3),

@@ -12,6 +12,7 @@ use crate::loop_settings::EvaluationInterval;
 use crate::metrics::Evaluation;
 use crate::observers::{EndReason, Event, Observer};
 use crate::record::Best;
+use crate::session::StepRunner;
 use crate::until::Ending;
 
 impl Trainer {
@@ -61,7 +62,7 @@ impl Trainer {
         // An evaluation may take long and may fail: the steps are not to be lost by it.
         self.save(observer)?;
         observer.observe(&Event::EvaluationStarted { epoch });
-        let Some((evaluated, others)) = self.evaluate(sets, Some(epoch), observer, stop)? else {
+        let Some((evaluated, others)) = self.evaluate(None, sets, Some(epoch), observer, stop)? else {
             return Ok(false);
         };
         let of_epoch = self.history.under_way.steps as f64 / self.settings.steps_per_epoch().max(1) as f64;
@@ -112,11 +113,8 @@ impl Trainer {
         let Some(mean) = self.kept.mean() else { return Ok(true) };
         let epoch = self.epoch_under_way().saturating_sub(1);
         observer.observe(&Event::EvaluationStarted { epoch });
-        let own = self.runner.parameters()?;
-        self.runner.set_parameters(mean)?;
-        let evaluated = self.evaluate(sets, Some(epoch), observer, stop);
-        self.runner.set_parameters(own)?;
-        let Some((evaluation, others)) = evaluated? else { return Ok(false) };
+        let evaluated = self.evaluate(Some(mean), sets, Some(epoch), observer, stop)?;
+        let Some((evaluation, others)) = evaluated else { return Ok(false) };
         let steps = self.kept.records().into_iter().map(|record| record.step).collect();
         let record = self.history.averaged.insert(AveragedRecord { steps, evaluation, others });
         observer.observe(&Event::AverageEvaluated(record));
@@ -137,7 +135,7 @@ impl Trainer {
         if sets.is_empty() || self.history.steps > 0 || self.history.start.is_some() {
             return Ok(true);
         }
-        let Some((evaluated, _)) = self.evaluate(&mut sets[..1], None, observer, stop)? else {
+        let Some((evaluated, _)) = self.evaluate(None, &mut sets[..1], None, observer, stop)? else {
             return Ok(false);
         };
         self.history.start = Some((&evaluated).into());
@@ -148,9 +146,11 @@ impl Trainer {
         Ok(true)
     }
 
-    /// Evaluates the weights as they are on all sets, of which the first is set apart; `None` when it was stopped.
+    /// Evaluates parameters, or else the weights as they are, on all sets, of which the first is set apart; `None` when it was
+    /// stopped.
     fn evaluate(
         &mut self,
+        parameters: Option<Vec<Vec<f32>>>,
         sets: &mut [EvaluationSet<'_, '_>],
         epoch: Option<u64>,
         observer: &mut dyn Observer,
@@ -160,7 +160,7 @@ impl Trainer {
         let evaluations_left = self.evaluations_left();
         let seconds_of_steps = self.speed.seconds_for(self.steps_left(), 0);
         let (metrics, classes) = (&self.settings.metrics, &self.settings.classes);
-        let found = self.runner.with_average(|runner| {
+        let work = |runner: &mut StepRunner| {
             let (mut found, mut before) = (Vec::new(), 0);
             for set in sets {
                 let mut batches = (set.open)().map_err(TrainingError::batches)?;
@@ -181,7 +181,11 @@ impl Trainer {
                 found.push(SetEvaluation { name: set.name.to_owned(), evaluation });
             }
             Ok(Some(found))
-        });
+        };
+        let found = match parameters {
+            Some(parameters) => self.runner.with_parameters(parameters, work),
+            None => self.runner.with_average(work),
+        };
         self.note_time();
         let Some(mut found) = found? else { return Ok(None) };
         let seconds = started.elapsed().as_secs_f64();
@@ -230,7 +234,7 @@ impl Trainer {
             self.history.best_others = others.to_vec();
             self.best = Some(parameters);
             // an average is not what is at work
-            self.best_generation = self.settings.step.averaging.is_none().then_some(self.generation);
+            self.best_generation = (!self.runner.has_average()).then_some(self.generation);
         }
         Ok(best)
     }

@@ -230,9 +230,17 @@ fn a_run_that_evaluates_within_epochs_or_averages_states_is_resumed_to_the_bit()
 
 #[test]
 fn the_mean_of_the_last_or_the_best_states_is_evaluated_and_exported() {
-    for average in [CheckpointAverage::Last(3), CheckpointAverage::Best(2)] {
+    let rows = [
+        (CheckpointAverage::Last(3), "adamw"),
+        (CheckpointAverage::Best(2), "adamw"),
+        // whose states that are evaluated are averages themselves
+        (CheckpointAverage::Last(3), "schedule_free_adamw"),
+    ];
+    for (average, name) in rows {
         let course = LoopSettings { average: Some(average), ..LoopSettings::default() };
-        let mut trainer = Trainer::open(&program(), &device(), looping(6, None, course)).unwrap();
+        let mut looping = looping(6, None, course);
+        looping.step.optimizer = optimizer(name, json!({"learning_rate": 0.01}));
+        let mut trainer = Trainer::open(&program(), &device(), looping).unwrap();
         let mut states = Vec::new();
         for epoch in 1..=6 {
             let from = trainer.resume_point().cloned();
@@ -240,7 +248,7 @@ fn the_mean_of_the_last_or_the_best_states_is_evaluated_and_exported() {
             let evaluate: &mut EvaluationBatches<'_> = &mut evaluation_batches;
             let until = if epoch < 6 { Until::Epoch(epoch) } else { Until::End };
             trainer.advance(until, &mut source, Some(evaluate), &mut |_: &Event<'_>| {}, &|| false).unwrap();
-            states.push((trainer.history().steps, trainer.parameters().unwrap()));
+            states.push((trainer.history().steps, trainer.last_parameters().unwrap()));
         }
         let history = trainer.history();
         let mut order: Vec<_> = history.evaluations.iter().collect();
@@ -264,7 +272,7 @@ fn the_mean_of_the_last_or_the_best_states_is_evaluated_and_exported() {
             }
         }
         // the weights at work are as they were, and the evaluation is that of the mean
-        assert_eq!(bits(&trainer.parameters().unwrap()), bits(&states[5].1));
+        assert_eq!(bits(&trainer.last_parameters().unwrap()), bits(&states[5].1));
         let mut runner = StepRunner::open(&program(), &device(), &settings(1, None).step).unwrap();
         runner.set_parameters(exported).unwrap();
         let (mut loss, mut weight) = (0.0, 0.0);

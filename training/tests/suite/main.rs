@@ -6,6 +6,7 @@
 )]
 
 mod architectures;
+mod around_steps;
 mod checkpoints;
 mod failures;
 mod looping;

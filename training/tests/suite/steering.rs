@@ -86,6 +86,12 @@ fn a_run_that_freezes_and_unfreezes_is_resumed_to_the_bit() {
         changes: vec![(Moment::Step(8), false), (Moment::Epoch(3), true)],
         starts_frozen: true,
     };
+    let free = |settings: &mut TrainerSettings| {
+        settings.step.optimizer = optimizer("schedule_free_adamw", json!({"learning_rate": 0.01}));
+        settings.step.freezing = of_body(&program(), &freezing);
+        settings.step.penalties = Penalties { l1: 0.0, l2: 0.0, l2_sp: 0.1 };
+    };
+    resumed_with(&program(), &free, [7, 10, 1, 18]);
     for (program, averaging) in [
         (program(), None),
         (program(), Some(Averaging::Exponential { decay: 0.9 })),
@@ -124,17 +130,18 @@ fn a_checkpoint_of_other_times_is_not_resumed() {
 #[test]
 fn an_average_of_what_was_never_trained_is_that_itself() {
     let program = program();
-    let settings = StepSettings {
-        averaging: Some(Averaging::Exponential { decay: 0.9 }),
-        freezing: of_body(&program, &late(Moment::Step(100))),
-        threads: 1,
-        ..StepSettings::default()
-    };
-    let mut runner = StepRunner::open(&program, &device(), &settings).unwrap();
-    runner.step(batch(0, 0, 9), 0.01).unwrap();
-    let averaged = runner.averaged_parameters().unwrap();
-    for (index, entry) in program.manifest.parameters.iter().enumerate() {
-        assert_eq!(averaged[index] == program.parameters[index], entry.layer != "head", "{}", entry.name);
+    let settings =
+        StepSettings { freezing: of_body(&program, &late(Moment::Step(100))), threads: 1, ..StepSettings::default() };
+    for settings in [
+        StepSettings { averaging: Some(Averaging::Exponential { decay: 0.9 }), ..settings.clone() },
+        StepSettings { optimizer: optimizer("schedule_free_adamw", json!({})), ..settings.clone() },
+    ] {
+        let mut runner = StepRunner::open(&program, &device(), &settings).unwrap();
+        runner.step(batch(0, 0, 9), 0.01).unwrap();
+        let averaged = runner.averaged_parameters().unwrap();
+        for (index, entry) in program.manifest.parameters.iter().enumerate() {
+            assert_eq!(averaged[index] == program.parameters[index], entry.layer != "head", "{}", entry.name);
+        }
     }
 }
 

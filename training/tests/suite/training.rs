@@ -111,6 +111,41 @@ fn an_average_is_what_is_evaluated_and_exported() {
     assert!((loss / weight - recorded).abs() < 1e-6, "{} and {recorded}", loss / weight);
 }
 
+/// What `schedule_free_adamw` trains is y, and x is evaluated, kept as the best and exported, as far as it was trained.
+#[test]
+fn an_optimizer_says_what_is_evaluated_and_exported() {
+    let beta1 = 0.8;
+    let mut free = settings(4, None);
+    let options = json!({"learning_rate": 0.02, "beta1": beta1, "weight_decay": 0.1});
+    free.step.optimizer = optimizer("schedule_free_adamw", options);
+    let mut trainer = Trainer::open(&program(), &device(), free.clone()).unwrap();
+    run(&mut trainer, 4, u64::MAX);
+    let mut runner = StepRunner::open(&program(), &device(), &free.step).unwrap();
+    assert_eq!(runner.averaged_parameters().unwrap(), program().parameters);
+    for step in 0..3 {
+        runner.step(batch(0, step, 9), 0.02).unwrap();
+    }
+    let (trained, state) = (runner.parameters().unwrap(), runner.state().unwrap());
+    for ((x, y), state) in runner.averaged_parameters().unwrap().iter().zip(&trained).zip(&state.tensors) {
+        for ((x, y), z) in x.iter().zip(y).zip(&state[0]) {
+            let [y, z] = [y, z].map(|value| f64::from(*value));
+            assert!((f64::from(*x) - (y - (1.0 - beta1) * z) / beta1).abs() < 1e-6, "{x} of {y} and {z}");
+        }
+    }
+    let exported = trainer.best_parameters().unwrap();
+    assert_ne!(exported, trainer.parameters().unwrap());
+    let mut runner = StepRunner::open(&program(), &device(), &settings(1, None).step).unwrap();
+    runner.set_parameters(exported).unwrap();
+    let (mut loss, mut weight) = (0.0, 0.0);
+    for index in 0..4 {
+        let (_, scored) = runner.evaluate(batch(50, index, 4)).unwrap();
+        loss += f64::from(scored.loss) * scored.weight;
+        weight += scored.weight;
+    }
+    let recorded = trainer.history().best.as_ref().unwrap().loss;
+    assert!((loss / weight - recorded).abs() < 1e-6, "{} and {recorded}", loss / weight);
+}
+
 #[test]
 fn a_run_that_gets_no_better_ends_early_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
@@ -220,7 +255,8 @@ fn a_run_of_any_optimizer_is_resumed_to_the_bit() {
                 settings.step.optimizer = optimizer(row.name, options);
                 settings
             };
-            let program = regularized_program();
+            // running statistics go with no average
+            let program = if settings(None).step.optimizer.has_average() { program() } else { regularized_program() };
             let mut whole = Trainer::open(&program, &device(), settings(None)).unwrap();
             run(&mut whole, 2, u64::MAX);
             let folder = tempfile::tempdir().unwrap();
@@ -376,6 +412,13 @@ fn settings_that_make_no_sense_are_refused_before_anything_runs() {
         let message = Trainer::open(&program(), &device(), wrong).err().unwrap().to_string();
         assert!(message.contains(wanted), "{wanted} is missing in: {message}");
     }
+    let mut free = settings(1, None);
+    free.step.optimizer = optimizer("schedule_free_adamw", json!({}));
+    let message = Trainer::open(&regularized_program(), &device(), free.clone()).err().unwrap().to_string();
+    assert!(message.contains("training.optimizer is schedule_free_adamw: wanted another one beside"), "{message}");
+    free.step.averaging = Some(Averaging::Exponential { decay: 0.9 });
+    let message = Trainer::open(&program(), &device(), free).err().unwrap().to_string();
+    assert!(message.contains("training.average is ema: wanted another optimizer beside it"), "{message}");
     let endless = TrainerSettings { epochs: u64::MAX, ..settings(1, None) };
     assert_eq!(Trainer::open(&program(), &device(), endless).unwrap().total_steps(), u64::MAX);
 }

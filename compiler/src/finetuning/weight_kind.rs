@@ -1,0 +1,92 @@
+//! What a weight is by the node that reads it: a matrix, kernel or table, or a scale or shift whatever its axes.
+
+use super::Weight;
+use crate::graph::Graph;
+
+/// Operators that normalize.
+const NORMALIZATIONS: [&str; 10] = [
+    "BatchNormalization",
+    "EmbedLayerNormalization",
+    "GroupNorm",
+    "GroupNormalization",
+    "InstanceNormalization",
+    "LayerNormalization",
+    "RMSNormalization",
+    "SimplifiedLayerNormalization",
+    "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization",
+];
+
+/// Operators that go element by element: a vector in one of them is a scale, a shift or a slope.
+const ELEMENTWISE: [&str; 5] = ["Add", "Div", "Mul", "PRelu", "Sub"];
+
+/// Recurrent layers, whose input 3 is the bias of each direction.
+const RECURRENT: [&str; 3] = ["GRU", "LSTM", "RNN"];
+
+/// Whether the node of a weight normalizes.
+pub(super) fn normalizes(graph: &Graph, weight: &Weight) -> bool {
+    NORMALIZATIONS.contains(&graph.nodes()[weight.node].operator.as_str())
+}
+
+/// Whether at most one axis is longer than 1.
+pub(super) fn is_vector(weight: &Weight) -> bool {
+    weight.shape.iter().filter(|length| **length > 1).count() <= 1
+}
+
+/// Whether it is a matrix, kernel or table: then it has weight decay unless something else is said. Scales and shifts of
+/// normalizations and biases are none, and neither are slopes, also where they are written with more axes than one, as
+/// `[1, C, 1, 1]` or `[C, 1, 1]`. A matrix of one row or column is one.
+pub(crate) fn is_matrix(graph: &Graph, weight: &Weight) -> bool {
+    let operator = graph.nodes()[weight.node].operator.as_str();
+    let is_bias = if RECURRENT.contains(&operator) { weight.input == 3 } else { weight.input > 1 && is_vector(weight) };
+    // tables are among what this one reads
+    let is_of_norm = normalizes(graph, weight) && operator != "EmbedLayerNormalization";
+    weight.shape.len() >= 2 && !is_bias && !is_of_norm && !(ELEMENTWISE.contains(&operator) && is_vector(weight))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OperatorCatalog;
+    use crate::finetuning::layers;
+    use crate::handmade::{graph, node, read, value, weight, with};
+
+    #[test]
+    fn norms_and_biases_of_several_axes_are_no_matrices_and_matrices_of_one_row_are() {
+        let nodes = vec![
+            node("Conv", &["x", "conv.weight", "conv.bias"], &["a"]),
+            node("Mul", &["a", "norm.weight"], &["b"]),
+            node("Add", &["b", "norm.bias"], &["c"]),
+            node("PRelu", &["c", "act.slope"], &["d"]),
+            with(node("LayerNormalization", &["d", "ln.weight", "ln.bias"], &["e"]), "axis", &[1]),
+            node("Add", &["e", "positions"], &["f"]),
+            node("Flatten", &["f"], &["g"]),
+            node("Gemm", &["g", "fc.weight", "fc.bias"], &["h"]),
+            node("MatMul", &["h", "score.weight"], &["y"]),
+        ];
+        // name, shape, whether it is a matrix
+        let rows: [(&str, &[usize], bool); 11] = [
+            ("conv.weight", &[4, 3, 1, 1], true),
+            ("conv.bias", &[4], false),
+            ("norm.weight", &[1, 4, 1, 1], false),
+            ("norm.bias", &[4, 1, 1], false),
+            ("act.slope", &[4, 1, 1], false),
+            ("ln.weight", &[4, 2, 2], false),
+            ("ln.bias", &[4, 2, 2], false),
+            ("positions", &[1, 4, 2, 2], true),
+            ("fc.weight", &[16, 1], true),
+            ("fc.bias", &[1, 1], false),
+            ("score.weight", &[1, 3], true),
+        ];
+        let weights = rows.iter().map(|(name, shape, _)| weight(name, shape)).collect();
+        let graph = read(graph(nodes, weights, vec![value("x", &[3, 2, 2])], vec![value("y", &[3])]));
+        let found = layers(&graph, &OperatorCatalog::standard());
+        let all: Vec<&Weight> = found.iter().flat_map(|layer| &layer.weights).collect();
+        assert_eq!(all.len(), rows.len());
+        for weight in all {
+            let name = graph.name(weight.value);
+            let (.., wanted) = rows.iter().find(|(known, ..)| *known == name).unwrap();
+            assert_eq!(is_matrix(&graph, weight), *wanted, "{name}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+use std::sync::Arc;
+
+use millstream_schemas::{ParameterEntry, TrainingManifest};
+
+use super::gradient_noise::GradientNoise;
+use crate::TrainingError;
+use crate::freezing::FreezePlan;
+use crate::optimizers::{
+    Averaged, Averaging, Lookahead, Optimizer, Penalized, Penalties, SharpnessAware, UpdateRule, WithLookahead,
+    state_of,
+};
+
+/// How steps are made.
+#[derive(Clone, Debug, Default)]
+pub struct StepSettings {
+    /// The update rule.
+    pub optimizer: Optimizer,
+    /// Scale all gradients down together when their joint Euclidean norm is above this.
+    pub gradient_clip_norm: Option<f32>,
+    /// Cut each number of a gradient to this, either side of 0; behind the scaling by the norm.
+    pub gradient_clip_value: Option<f32>,
+    /// What is added to gradients beside the loss.
+    pub penalties: Penalties,
+    /// The average of the weights that is evaluated and exported in their place.
+    pub averaging: Option<Averaging>,
+    /// Slow weights beside those that are trained.
+    pub lookahead: Option<Lookahead>,
+    /// The way uphill that gradients are computed behind. Each step runs its batches twice, with the same masks of dropout; of
+    /// several batches each goes its own way.
+    pub sharpness_aware: Option<SharpnessAware>,
+    /// Noise on gradients.
+    pub gradient_noise: Option<GradientNoise>,
+    /// When which parameters are frozen.
+    pub freezing: FreezePlan,
+    /// Look at gradients where the update is nodes of a graph too, so that nothing is updated by those that are no numbers; on
+    /// the host they always are.
+    pub watch_gradients: bool,
+    /// Threads of ONNX Runtime; 0 takes one for each core.
+    pub threads: usize,
+    /// Seed of what dropout leaves out, and of noise on gradients.
+    pub seed: u64,
+}
+
+impl StepSettings {
+    /// The optimizer's rule with all that is said beside it.
+    pub(crate) fn rule(&self) -> Arc<dyn UpdateRule> {
+        let rule = Arc::clone(self.optimizer.rule());
+        let mut rule = Penalized::around(rule, self.penalties, self.gradient_clip_value);
+        if let Some(lookahead) = self.lookahead {
+            rule = Arc::new(WithLookahead { rule, lookahead });
+        }
+        match self.averaging {
+            Some(averaging) => Arc::new(Averaged { rule, averaging }),
+            None => rule,
+        }
+    }
+
+    /// Refuses what makes no sense, or not for this program.
+    ///
+    /// # Errors
+    /// The first setting that does not fit, with the values that would.
+    pub fn check(&self, program: &TrainingManifest) -> Result<(), TrainingError> {
+        let cohorts = self.freezing.of().len();
+        if cohorts > 0 && cohorts != program.parameters.len() {
+            return Err(TrainingError::wrong_count("the plan of what is frozen", program.parameters.len(), cohorts));
+        }
+        let limits = [
+            ("training.gradient_clip_norm", self.gradient_clip_norm),
+            ("training.gradient_clip_value", self.gradient_clip_value),
+        ];
+        for (name, limit) in limits.into_iter().filter_map(|(name, limit)| Some((name, limit?))) {
+            TrainingError::check(name, limit, limit.is_finite() && limit > 0.0, "a number above 0")?;
+        }
+        let Penalties { l1, l2, l2_sp } = self.penalties;
+        for (name, strength) in
+            [("training.penalties.l1", l1), ("training.penalties.l2", l2), ("training.penalties.l2_sp", l2_sp)]
+        {
+            TrainingError::check(name, strength, strength.is_finite() && strength >= 0.0, "a number of 0 or more")?;
+        }
+        if let Some(Lookahead { steps, alpha }) = self.lookahead {
+            TrainingError::check("training.lookahead.steps", steps as f32, steps >= 1, "1 or more")?;
+            let fits = alpha > 0.0 && alpha <= 1.0;
+            TrainingError::check("training.lookahead.alpha", alpha, fits, "a number above 0, at most 1")?;
+        }
+        if let Some(SharpnessAware { rho, .. }) = self.sharpness_aware {
+            let fits = rho.is_finite() && rho > 0.0;
+            TrainingError::check("training.sharpness_aware.rho", rho, fits, "a number above 0")?;
+        }
+        if let Some(GradientNoise { eta, gamma }) = self.gradient_noise {
+            let fits = eta.is_finite() && eta > 0.0;
+            TrainingError::check("training.gradient_noise.eta", eta as f32, fits, "a number above 0")?;
+            let fits = gamma.is_finite() && gamma >= 0.0;
+            TrainingError::check("training.gradient_noise.gamma", gamma as f32, fits, "a number of 0 or more")?;
+        }
+        let rule = self.optimizer.rule();
+        if rule.has_average() {
+            if let Some(Lookahead { steps, .. }) = self.lookahead {
+                return Err(TrainingError::Setting {
+                    name: "training.lookahead",
+                    value: format!("{steps} steps"),
+                    wanted: "another optimizer beside it: this one has an average of its own",
+                });
+            }
+            if let Some(averaging) = self.averaging {
+                return Err(TrainingError::Setting {
+                    name: "training.average",
+                    value: averaging.name().into(),
+                    wanted: "another optimizer beside it: this one has an average of its own",
+                });
+            }
+            if program.parameters.iter().any(|entry| entry.is_statistic) {
+                return Err(TrainingError::Setting {
+                    name: "training.optimizer",
+                    value: self.optimizer.choice().name.clone(),
+                    wanted: "another one beside `model.batch_normalization: training`, whose statistics are those of the weights \
+                             that are trained, while their average is evaluated",
+                });
+            }
+        }
+        rule.check(&program.parameters).map_err(|reason| {
+            let optimizer = self.optimizer.choice().name.clone();
+            TrainingError::Optimizer { optimizer, reason }
+        })?;
+        match self.averaging {
+            Some(Averaging::Exponential { decay }) => {
+                let fits = (0.0..1.0).contains(&decay);
+                TrainingError::check("training.average.ema.decay", decay as f32, fits, "0 to below 1")
+            }
+            Some(Averaging::Equal { .. }) if program.parameters.iter().any(|entry| entry.is_statistic) => {
+                Err(TrainingError::Setting {
+                    name: "training.average",
+                    value: "swa".into(),
+                    wanted: "`ema` beside `model.batch_normalization: training`, whose statistics are those of the last weights",
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many numbers are remembered of these parameters, all together.
+    pub fn numbers_remembered(&self, parameters: &[ParameterEntry]) -> usize {
+        let rule = self.rule();
+        let tensors = parameters.iter().flat_map(|entry| state_of(rule.as_ref(), entry));
+        tensors.map(|tensor| tensor.elements()).sum()
+    }
+}
