@@ -10,14 +10,14 @@ use crate::binding::{bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic};
 use crate::finetuning::dropout;
 use crate::finetuning::methods::MergedWeight;
-use crate::finetuning::{FineTuning, Head, Layer, classes_second};
+use crate::finetuning::{FineTuning, Head, TrainedLayer, classes_second};
 use crate::graph::{ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::mixed_precision::{MixedPrecision, Plan, format_of, mix_both, mixed_gradients};
 use crate::model_file::onnx::ModelProto;
 use crate::model_file::{Header, MOST_ENCODED, Model, OnnxFile};
 use crate::operators::OperatorCatalog;
-use crate::prepared::{Prepared, prepare, unique_parameters};
+use crate::prepared::{Prepared, prepare, unique_numbers, unique_parameters};
 use crate::raised_opset::raise;
 use crate::run_graph::{Provider, RunGraph};
 use crate::tensor_entry::tensor_entry;
@@ -118,7 +118,7 @@ fn compile_selected(
     let data_inputs = graph.inputs().to_vec();
     let inputs = wanted.loss.inputs(&mut graph, prediction)?;
     let layers = &prepared.layers;
-    require_exportable(layers, &prepared.selected)?;
+    require_exportable(&prepared.selected)?;
     let mut trained = Trained::open(&prepared, wanted, &mut graph);
     let numbers: usize = trained.first.iter().map(Vec::len).sum();
     let selected = prepared.meant(wanted, &trained.places);
@@ -224,9 +224,9 @@ impl Trained {
     /// Makes the selected weights inputs of a graph of the prepared model.
     fn open(prepared: &Prepared, wanted: &FineTuning, graph: &mut Graph) -> Self {
         let mut this = Self { values: Vec::new(), places: Vec::new(), first: Vec::new(), entries: Vec::new() };
-        for index in &prepared.selected {
+        for TrainedLayer { index, weights } in &prepared.selected {
             let layer = &prepared.layers[*index];
-            for weight in &layer.weights {
+            for weight in weights {
                 let name = prepared.graph.name(weight.value);
                 if this.entries.iter().any(|entry| entry.name == name) {
                     continue; // tied: read by several nodes, trained once
@@ -363,9 +363,8 @@ fn or_one_row(
 
 /// Trained weights are apart from each other even where the file keeps them in one place, and the exported model holds
 /// them all.
-fn require_exportable(layers: &[Layer], selected: &[usize]) -> Result<(), CompilerError> {
-    let chosen: Vec<Layer> = selected.iter().map(|index| layers[*index].clone()).collect();
-    let bytes = unique_parameters(&chosen).saturating_mul(size_of::<f32>());
+fn require_exportable(selected: &[TrainedLayer]) -> Result<(), CompilerError> {
+    let bytes = unique_numbers(selected.iter().flat_map(|layer| &layer.weights)).saturating_mul(size_of::<f32>());
     if bytes <= MOST_ENCODED {
         return Ok(());
     }

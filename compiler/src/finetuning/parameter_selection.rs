@@ -8,19 +8,22 @@ use super::attention::Role;
 use super::{Head, Layer, Weight, find_attentions, pattern_matches};
 use crate::graph::{Graph, ValueId};
 
-/// Operators that normalize; what they scale and shift by is of the kind `norms`.
-const NORMALIZATIONS: [&str; 10] = [
-    "BatchNormalization",
-    "EmbedLayerNormalization",
-    "GroupNorm",
-    "GroupNormalization",
-    "InstanceNormalization",
-    "LayerNormalization",
-    "RMSNormalization",
-    "SimplifiedLayerNormalization",
-    "SkipLayerNormalization",
-    "SkipSimplifiedLayerNormalization",
+/// Operators that normalize, each with the input that they scale by; what they scale and shift by is of the kind `norms`.
+const NORMALIZATIONS: [(&str, usize); 10] = [
+    ("BatchNormalization", 1),
+    ("EmbedLayerNormalization", 5),
+    ("GroupNorm", 1),
+    ("GroupNormalization", 1),
+    ("InstanceNormalization", 1),
+    ("LayerNormalization", 1),
+    ("RMSNormalization", 1),
+    ("SimplifiedLayerNormalization", 1),
+    ("SkipLayerNormalization", 2),
+    ("SkipSimplifiedLayerNormalization", 2),
 ];
+
+/// Recurrent layers, whose biases have an axis of directions.
+const RECURRENT: [&str; 3] = ["GRU", "LSTM", "RNN"];
 
 /// The layers that have each role.
 #[derive(Debug, Default)]
@@ -91,30 +94,53 @@ impl ParameterFinder<'_> {
             && last.as_ref().is_none_or(is_among_last)
     }
 
-    fn is(&self, kind: ParameterKind, index: usize, weight: &Weight) -> bool {
+    /// Whether a weight of a layer is of a kind.
+    pub(crate) fn is(&self, kind: ParameterKind, index: usize, weight: &Weight) -> bool {
         let is_added = index >= self.own;
-        let operator = self.graph.nodes()[weight.node].operator.as_str();
-        let is_norm = !is_added && self.is_norm(index);
+        let is_wide = weight.shape.len() >= 2;
+        let is_table = is_wide && ["EmbedLayerNormalization", "Gather"].contains(&self.operator(weight));
+        let is_norm = !is_added && !is_table && self.is_norm(index);
+        let is_bias = || !is_norm && (!is_wide || self.is_wide_bias(weight));
         match kind {
             ParameterKind::Head => self.head.is_some_and(|head| head.has(weight.value)),
             ParameterKind::Added => is_added,
-            ParameterKind::Embeddings => operator == "Gather" && weight.shape.len() >= 2,
+            ParameterKind::Embeddings => is_table,
             ParameterKind::Norms => is_norm,
-            ParameterKind::Biases => !is_norm && weight.shape.len() < 2,
-            ParameterKind::Weights => weight.shape.len() >= 2,
+            ParameterKind::Biases => is_bias(),
+            ParameterKind::Weights => is_wide && !is_bias(),
         }
+    }
+
+    /// Whether a weight of a normalization is what it adds.
+    pub(crate) fn is_shift(&self, index: usize, weight: &Weight) -> bool {
+        let operator = self.operator(weight);
+        let scaled_by = NORMALIZATIONS.iter().find(|(name, _)| *name == operator).map(|(_, input)| *input);
+        let is_added = scaled_by.map_or(operator == "Add", |input| weight.input != input);
+        is_added && self.is(ParameterKind::Norms, index, weight)
+    }
+
+    fn operator(&self, weight: &Weight) -> &str {
+        self.graph.nodes()[weight.node].operator.as_str()
+    }
+
+    /// A vector that is added, although it has several axes.
+    fn is_wide_bias(&self, weight: &Weight) -> bool {
+        let operator = self.operator(weight);
+        operator == "Add" && is_vector(weight) || RECURRENT.contains(&operator) && weight.input == 3
     }
 
     /// Whether a layer normalizes, as one node or written out: then it is a scale, and perhaps a shift.
     fn is_norm(&self, index: usize) -> bool {
         let weights = &self.layers[index].weights;
-        let operator = |weight: &Weight| self.graph.nodes()[weight.node].operator.as_str();
-        let normalizes = weights.iter().any(|weight| NORMALIZATIONS.contains(&operator(weight)));
-        let is_vector = |weight: &Weight| weight.shape.iter().filter(|length| **length > 1).count() <= 1;
-        let scales = weights.iter().all(|weight| is_vector(weight) && ["Mul", "Add"].contains(&operator(weight)))
-            && weights.iter().any(|weight| operator(weight) == "Mul");
-        normalizes || scales
+        let normalizes = |weight: &Weight| NORMALIZATIONS.iter().any(|(name, _)| *name == self.operator(weight));
+        let scales = weights.iter().all(|weight| is_vector(weight) && ["Mul", "Add"].contains(&self.operator(weight)))
+            && weights.iter().any(|weight| self.operator(weight) == "Mul");
+        weights.iter().any(normalizes) || scales
     }
+}
+
+fn is_vector(weight: &Weight) -> bool {
+    weight.shape.iter().filter(|length| **length > 1).count() <= 1
 }
 
 /// For each selection the places of what it means among the parameters that lie in `parameters`: a layer and its weight.

@@ -37,6 +37,7 @@ mod syntax;
 #[cfg(feature = "yaml")]
 mod text;
 mod time_span;
+mod train_selection;
 mod training;
 mod transforms;
 mod warnings;
@@ -56,7 +57,7 @@ pub use fault::Fault;
 pub use flow::{flow, got};
 pub use limits::{LARGEST_BATCH, MOST_THREADS};
 pub use local_path::local_path;
-pub use model::{BatchNormalization, DropoutMode, LayerInitializerRecipe, ModelRecipe, TrainSelection};
+pub use model::{BatchNormalization, DropoutMode, LayerInitializerRecipe, ModelRecipe};
 pub use output::{AdapterFormat, AdaptersOutput, CheckpointRecipe, OutputRecipe};
 pub use patterns::Patterns;
 pub use placed_fault::{Excerpt, PlacedFault, WrittenAt};
@@ -67,6 +68,7 @@ pub use steering::{
 #[cfg(feature = "yaml")]
 pub use text::RecipeText;
 pub use time_span::TimeSpan;
+pub use train_selection::{TrainPart, TrainSelection, TrainWord};
 pub use training::{
     AverageRecipe, EarlyStoppingRecipe, LearningRateMultiplier, NonFiniteRecipe, PenaltiesRecipe, TrainingRecipe,
 };

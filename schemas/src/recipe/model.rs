@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::TrainSelection;
 use crate::Choice;
 
 /// The pretrained model and what of it is trained.
@@ -21,7 +22,7 @@ pub struct ModelRecipe {
     /// Layers that start from new weights instead of the model's own; the first entry that matches a layer counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub initialize: Vec<LayerInitializerRecipe>,
-    /// Which layers are trained; all others stay frozen.
+    /// Which layers are trained, or which parameters within them; all others stay frozen.
     #[serde(default)]
     pub train: TrainSelection,
     /// What normalizations of trained layers normalize by.
@@ -87,21 +88,4 @@ pub enum DropoutMode {
     /// They set a share of the numbers to 0 and enlarge the others, anew at each step, by masks that follow from the seed and the
     /// step. Where they lie in front of frozen layers too.
     Live,
-}
-
-/// Which layers are trained.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TrainSelection {
-    /// The last linear layer only.
-    #[default]
-    Head,
-    /// The last N layers that have weights, the head included.
-    Last(usize),
-    /// The layers whose name matches one of these patterns (`*` any run, `?` one character), and the head.
-    Match(Vec<String>),
-    /// Every layer.
-    All,
-    /// No layer: what `methods` add is trained, and nothing else.
-    Nothing,
 }

@@ -6,7 +6,7 @@ use super::limits::{LARGEST_BATCH, MOST_THREADS};
 use super::steering;
 use super::{
     AverageRecipe, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval, EvaluationRecipe, ModelRecipe,
-    NonFiniteRecipe, PenaltiesRecipe, Recipe, ThresholdRecipe, TrainSelection, TrainingRecipe,
+    NonFiniteRecipe, PenaltiesRecipe, Recipe, ThresholdRecipe, TrainingRecipe,
 };
 use crate::shown;
 
@@ -29,14 +29,7 @@ pub(super) fn faults(recipe: &Recipe) -> Vec<Fault> {
 
 fn check_model(model: &ModelRecipe, faults: &mut Vec<Fault>) {
     require_text(&model.path.to_string_lossy(), "model.path", faults);
-    match &model.train {
-        TrainSelection::Last(count) => require(*count >= 1, "model.train.last", "1 or more", count, faults),
-        TrainSelection::Match(patterns) => {
-            require(!patterns.is_empty(), "model.train.match", "at least one pattern", "none", faults);
-            patterns.iter().for_each(|pattern| require_text(pattern, "model.train.match", faults));
-        }
-        TrainSelection::Head | TrainSelection::All | TrainSelection::Nothing => {}
-    }
+    model.train.check(faults);
 }
 
 fn check_data(data: &DataRecipe, faults: &mut Vec<Fault>) {
