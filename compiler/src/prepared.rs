@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_schemas::recipe::{BatchNormalization, TrainSelection};
+use millstream_schemas::recipe::TrainSelection;
 use millstream_schemas::{AxisLength, count, shown};
 
 use crate::adapter_files::ModuleNames;
@@ -139,7 +139,7 @@ pub(crate) fn prepare(
     }));
     normalize(&mut graph);
     let untied = untie(&mut graph, catalog);
-    if wanted.batch_normalization == BatchNormalization::Training {
+    if wanted.batch_normalization.follows_batches() {
         batch_statistics::untie_statistics(&mut graph);
     }
     for (input, learned) in &wanted.standardize {

@@ -1,9 +1,11 @@
 use millstream_schemas::Recipe;
 use millstream_schemas::recipe::{AverageRecipe, EvaluationInterval as Every, NonFiniteRecipe, PenaltiesRecipe};
 use millstream_training::optimizers::{Averaging, Penalties};
-use millstream_training::{CheckpointAverage, EvaluationInterval, FreezePlan, LoopSettings, NonFinite, StepSettings};
+use millstream_training::{
+    CheckpointAverage, EvaluationInterval, FreezePlan, LoopSettings, NonFinite, Reestimation, StepSettings,
+};
 
-use crate::Opened;
+use crate::{Opened, statistics};
 
 /// When it evaluates and ends, and what it leaves out.
 pub(crate) fn loop_settings(recipe: &Recipe) -> LoopSettings {
@@ -23,6 +25,11 @@ pub(crate) fn loop_settings(recipe: &Recipe) -> LoopSettings {
             Some(AverageRecipe::Last(count)) => Some(CheckpointAverage::Last(count)),
             Some(AverageRecipe::Best(count)) => Some(CheckpointAverage::Best(count)),
             Some(AverageRecipe::Ema { .. } | AverageRecipe::Swa { .. }) | None => None,
+        },
+        reestimation: match (statistics::are_reestimated(recipe), recipe.output.last_model) {
+            (false, _) => Reestimation::Nothing,
+            (true, false) => Reestimation::Exported,
+            (true, true) => Reestimation::ExportedAndLast,
         },
     }
 }

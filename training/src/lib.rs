@@ -46,6 +46,7 @@ mod onnx_runtime_error;
 pub mod optimizers;
 pub mod range_test;
 pub mod record;
+mod reestimation;
 pub mod report;
 mod resume_check;
 mod row_slices;
@@ -66,11 +67,13 @@ pub use checkpoint::{Checkpoint, CheckpointSettings};
 pub use early_stopping::EarlyStopping;
 pub use epoch_evaluation::EpochEvaluation;
 pub use error::{BoxError, Rows, TrainingError};
-pub use evaluation_record::{AveragedRecord, EvaluationRecord, SetEvaluation, SkippedUpdates};
-pub use evaluator::{EvaluationBatches, EvaluationExtras, EvaluationSet, evaluate, evaluate_with};
+pub use evaluation_record::{
+    AveragedRecord, EvaluationRecord, ReestimatedRecord, SetEvaluation, SkippedUpdates,
+};
+pub use evaluator::{EvaluationBatches, EvaluationExtras, EvaluationSet, RunSources, evaluate, evaluate_with};
 pub use freezing::{FreezePlan, Freezing, Moment};
 pub use kept_states::KeptRecord;
-pub use loop_settings::{CheckpointAverage, EvaluationInterval, LoopSettings, NonFinite};
+pub use loop_settings::{CheckpointAverage, EvaluationInterval, LoopSettings, NonFinite, Reestimation};
 pub use metrics::{Evaluation, FigureKind, MetricSet};
 pub use observers::{EndReason, Event, Observer, StepEvent};
 pub use onnx_runtime_error::OnnxRuntimeError;

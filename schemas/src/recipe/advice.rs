@@ -299,8 +299,8 @@ mod tests {
         for (train, wanted) in [
             ("bitfit", "train: biases"),
             ("[norms, layer_norm]", "train: norms"),
-            ("'layer4.*'", "train: [{match: 'layer4.*'}]"),
-            ("[norms, 'layer4.*']", "train: [{match: 'layer4.*'}]"),
+            ("'layer4.*'", "train: [{match: layer4.*}]"),
+            ("[norms, 'layer4.*']", "train: [{match: layer4.*}]"),
             ("{kind: norms}", "train: [{kind: norms, last: 3}]"),
             ("3", "train: {last: 3}"),
         ] {

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "yaml")]
 mod advice;
+mod batch_normalization;
 mod bytes;
 mod data;
 mod defaults;
@@ -47,6 +48,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SchemaError;
 
+pub use batch_normalization::{BatchNormalization, StatisticsTransforms};
 pub use bytes::ByteSize;
 pub use data::{DamagedPolicy, DataRecipe, OrderStrength, TransparencyPolicy};
 pub use definitions::Definitions;
@@ -57,7 +59,7 @@ pub use fault::Fault;
 pub use flow::{flow, got};
 pub use limits::{LARGEST_BATCH, MOST_THREADS};
 pub use local_path::local_path;
-pub use model::{BatchNormalization, DropoutMode, LayerInitializerRecipe, ModelRecipe};
+pub use model::{DropoutMode, LayerInitializerRecipe, ModelRecipe};
 pub use output::{AdapterFormat, AdaptersOutput, CheckpointRecipe, OutputRecipe};
 pub use patterns::Patterns;
 pub use placed_fault::{Excerpt, PlacedFault, WrittenAt};

@@ -3,7 +3,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::TrainSelection;
+use super::batch_normalization::BatchNormalization;
+use super::{TrainSelection, short_forms};
 use crate::Choice;
 
 /// The pretrained model and what of it is trained.
@@ -26,7 +27,7 @@ pub struct ModelRecipe {
     #[serde(default)]
     pub train: TrainSelection,
     /// What normalizations of trained layers normalize by.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "short_forms::read")]
     pub batch_normalization: BatchNormalization,
     /// What the model's own `Dropout` nodes do in training.
     #[serde(default)]
@@ -62,20 +63,6 @@ pub struct LayerInitializerRecipe {
     /// How their matrices, kernels and tables are drawn; biases and shifts become 0, scales 1.
     #[schemars(schema_with = "initializer")]
     pub with: Choice,
-}
-
-/// What BatchNormalization of trained layers normalizes by. Of frozen layers it always keeps the statistics of the model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum BatchNormalization {
-    /// The running statistics of the pretrained model, which stay as they are. Scale and bias are trained. Right for small data
-    /// and small batches, whose own statistics are noise.
-    #[default]
-    Frozen,
-    /// Mean and variance of each batch, as PyTorch's training mode; the running statistics follow them, and are what the
-    /// evaluation and the exported model use. For much data that looks otherwise than what the model was trained on, in
-    /// batches of 16 rows or more.
-    Training,
 }
 
 /// What the `Dropout` nodes of a model's file do in training; in evaluations and in the exported model they pass all on.

@@ -5,7 +5,7 @@ use super::evaluation::{MOST_SLICES, MOST_VIEWS};
 use super::limits::{LARGEST_BATCH, MOST_THREADS};
 use super::steering;
 use super::{
-    AverageRecipe, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval, EvaluationRecipe, ModelRecipe,
+    AverageRecipe, BatchNormalization, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval, EvaluationRecipe, ModelRecipe,
     NonFiniteRecipe, PenaltiesRecipe, Recipe, ThresholdRecipe, TrainingRecipe,
 };
 use crate::shown;
@@ -30,6 +30,9 @@ pub(super) fn faults(recipe: &Recipe) -> Vec<Fault> {
 fn check_model(model: &ModelRecipe, faults: &mut Vec<Fault>) {
     require_text(&model.path.to_string_lossy(), "model.path", faults);
     model.train.check(faults);
+    if let BatchNormalization::Reestimated { rows: Some(rows), .. } = model.batch_normalization {
+        at_least_one(rows, "model.batch_normalization.reestimated.rows", faults);
+    }
 }
 
 fn check_data(data: &DataRecipe, faults: &mut Vec<Fault>) {

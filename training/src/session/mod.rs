@@ -32,4 +32,6 @@ pub use predictor::Predictor;
 pub use row_weights::RowWeights;
 pub use scored::{Prediction, Scored};
 pub use step::{OptimizerState, StepRunner, StepSettings};
+pub(crate) use step::{average_of, has_statistics_of_last};
 pub use step_outcome::StepOutcome;
+pub(crate) use step_thread::BatchStatistics;

@@ -7,7 +7,7 @@ use super::loss_scale::LossScale;
 use super::options;
 use super::scored::Scored;
 use super::step_outcome::StepOutcome;
-use super::step_thread::{Open, Step};
+use super::step_thread::{BatchStatistics, Open, Step};
 use super::thread::SessionThread;
 use crate::TrainingError;
 use crate::freezing::FreezePlan;
@@ -50,10 +50,10 @@ impl StepSettings {
     }
 
     /// Refuses what makes no sense, or not for this program.
-    pub(crate) fn check(&self, program: &TrainingManifest) -> Result<(), TrainingError> {
-        let cohorts = self.freezing.of().len();
-        if cohorts > 0 && cohorts != program.parameters.len() {
-            return Err(wrong_count("the plan of what is frozen", program.parameters.len(), cohorts));
+    pub(crate) fn check(&self, program: &TrainingProgram) -> Result<(), TrainingError> {
+        let (cohorts, parameters) = (self.freezing.of().len(), &program.manifest.parameters);
+        if cohorts > 0 && cohorts != parameters.len() {
+            return Err(wrong_count("the plan of what is frozen", parameters.len(), cohorts));
         }
         let limits = [
             ("training.gradient_clip_norm", self.gradient_clip_norm),
@@ -73,13 +73,7 @@ impl StepSettings {
                 let fits = (0.0..1.0).contains(&decay);
                 TrainingError::check("training.average.ema.decay", decay as f32, fits, "0 to below 1")
             }
-            Some(Averaging::Equal { .. }) if program.parameters.iter().any(|entry| entry.is_statistic) => {
-                Err(TrainingError::Setting {
-                    name: "training.average",
-                    value: "swa".into(),
-                    wanted: "`ema` beside `model.batch_normalization: training`, whose statistics are those of the last weights",
-                })
-            }
+            Some(Averaging::Equal { .. }) if has_statistics_of_last(program) => Err(average_of("swa")),
             _ => Ok(()),
         }
     }
@@ -135,7 +129,7 @@ impl StepRunner {
         update_on_host: bool,
     ) -> Result<Self, TrainingError> {
         let rule = settings.rule();
-        settings.check(&program.manifest)?;
+        settings.check(program)?;
         let manifest = Arc::new(program.manifest.clone());
         check_parameters(&manifest, &program.parameters)?;
         let parameters = &manifest.parameters;
@@ -146,6 +140,8 @@ impl StepRunner {
         let state_tensors = parameters.iter().map(|entry| state_of(rule.as_ref(), entry)).collect();
         let compile = |source| TrainingError::Compile { graph: "training step", source };
         let [step, evaluation] = program.run_graphs(options::provider(device)).map_err(compile)?;
+        let of_statistics = |source| TrainingError::Compile { graph: "batch statistics", source };
+        let statistics = program.statistics_run_graph(options::provider(device)).map_err(of_statistics)?;
         let opened = options::open(&step.file().to_vec(), device, settings.threads, "training step")?;
         let warning = opened.warning("training step", device, |name| step.makes_floats(name));
         let open = Open {
@@ -153,6 +149,7 @@ impl StepRunner {
             step_host_inputs: opened.host_inputs,
             weights: step.weights().to_vec(),
             evaluation,
+            statistics,
             manifest: Arc::clone(&manifest),
             device: device.clone(),
             threads: settings.threads,
@@ -231,6 +228,18 @@ impl StepRunner {
         self.thread.call("evaluate a batch", move |step| {
             let scored = step.evaluate(&batch)?;
             Ok((batch, scored))
+        })
+    }
+
+    /// Computes mean and variance of a batch for each running statistic by the parameters as they are, nothing dropped out, and
+    /// hands the batch back; nothing of it where no row has weight.
+    ///
+    /// # Errors
+    /// The program was not compiled for it, the batch does not fit the graph, or ONNX Runtime fails.
+    pub(crate) fn batch_statistics(&mut self, batch: Batch) -> Result<(Batch, Option<BatchStatistics>), TrainingError> {
+        self.thread.call("compute statistics of a batch", move |step| {
+            let statistics = step.batch_statistics(&batch)?;
+            Ok((batch, statistics))
         })
     }
 
@@ -381,6 +390,21 @@ impl StepRunner {
             step.cohorts.updates = state.cohorts;
             step.store.set_state(&state.tensors)
         })
+    }
+}
+
+/// Whether running statistics are those of the last weights, whatever is exported.
+pub(crate) fn has_statistics_of_last(program: &TrainingProgram) -> bool {
+    !program.reestimates() && program.manifest.parameters.iter().any(|entry| entry.is_statistic)
+}
+
+/// That an average has no statistics.
+pub(crate) fn average_of(name: &str) -> TrainingError {
+    TrainingError::Setting {
+        name: "training.average",
+        value: name.into(),
+        wanted: "`ema` beside `model.batch_normalization: training`, whose statistics are those of the last weights; \
+                 `reestimated` computes them anew",
     }
 }
 

@@ -12,6 +12,7 @@ mod looping;
 mod measures;
 mod precision;
 mod prediction;
+mod reestimation;
 mod references;
 mod report;
 mod runs;
