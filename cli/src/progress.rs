@@ -49,8 +49,13 @@ struct OneLine {
 impl Events for OneLine {
     fn event(&mut self, event: &Event) {
         let Some(status) = Status::of(event, self.told.total_steps) else {
-            if matches!(event, Event::Evaluated { .. } | Event::StartEvaluated { .. } | Event::AverageEvaluated { .. })
-            {
+            if matches!(
+                event,
+                Event::Evaluated { .. }
+                    | Event::StartEvaluated { .. }
+                    | Event::AverageEvaluated { .. }
+                    | Event::Reestimated { .. }
+            ) {
                 // What it said of the evaluation is over.
                 screen::clear();
                 self.drawn = None;
@@ -141,6 +146,12 @@ impl Told {
             }
             Event::AverageEvaluated { steps, loss, figures } => {
                 tell(&format!("the mean of {}: {}", count(steps.len(), "state"), self.figures(figures, *loss)));
+            }
+            Event::Reestimated { rows, loss, figures } => {
+                let of_rows = format!("statistics computed anew from {}", count(*rows, "row"));
+                tell(
+                    &loss.map_or_else(|| of_rows.clone(), |loss| format!("{of_rows}: {}", self.figures(figures, loss))),
+                );
             }
             Event::UpdateSkipped { step, rows, in_a_row, skipped } => warn(&format!(
                 "the update of step {} was no numbers and is left out, {rows} ({in_a_row} in a row, {skipped} in the run)",

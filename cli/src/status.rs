@@ -19,6 +19,7 @@ pub(crate) struct Status {
 enum Doing {
     Training { step: u64, total: u64, mean_loss: f64, batches_waiting: usize },
     Evaluating { rows: u64, total: u64 },
+    Reestimating { rows: u64, total: u64 },
     Trying { step: u64, total: u64, learning_rate: f64, loss: f64 },
 }
 
@@ -51,6 +52,12 @@ impl Status {
                 rows_per_second: *samples_per_second,
                 seconds_left: *seconds_left,
             },
+            Event::Reestimating { rows, total, samples_per_second, seconds_left } => Self {
+                epoch: None,
+                doing: Doing::Reestimating { rows: *rows, total: *total },
+                rows_per_second: *samples_per_second,
+                seconds_left: *seconds_left,
+            },
             Event::Tried { step, steps, learning_rate, loss, samples_per_second, seconds_left } => Self {
                 epoch: None,
                 doing: Doing::Trying { step: *step, total: *steps, learning_rate: *learning_rate, loss: *loss },
@@ -62,7 +69,7 @@ impl Status {
     }
 
     pub(crate) fn is_evaluation(&self) -> bool {
-        matches!(self.doing, Doing::Evaluating { .. })
+        matches!(self.doing, Doing::Evaluating { .. } | Doing::Reestimating { .. })
     }
 
     /// In so many columns at most: what matters least is left out first.
@@ -118,6 +125,9 @@ impl Status {
             Doing::Evaluating { rows, total } => {
                 parts.push(Part(1, format!("evaluated {}/{} rows", grouped(rows), grouped(total))));
             }
+            Doing::Reestimating { rows, total } => {
+                parts.push(Part(1, format!("statistics of {}/{} rows", grouped(rows), grouped(total))));
+            }
             Doing::Trying { step, total, learning_rate, loss } => {
                 parts.push(Part(1, format!("{}/{} steps", grouped(step), grouped(total))));
                 parts.push(Part(2, format!("learning rate {learning_rate:.1e}")));
@@ -137,7 +147,7 @@ impl Status {
     fn bar(&self, wide: usize) -> String {
         let (done, total) = match self.doing {
             Doing::Training { step, total, .. } => (step, total),
-            Doing::Evaluating { rows, total } => (rows, total),
+            Doing::Evaluating { rows, total } | Doing::Reestimating { rows, total } => (rows, total),
             Doing::Trying { step, total, .. } => (step, total),
         };
         let inside = wide.saturating_sub(2);

@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use crate::backward::TrainedPath;
 use crate::binding::bind;
-use crate::finetuning::{self, FineTuning, Layer, RoleLayers, normalize, untie};
+use crate::finetuning::{self, FineTuning, Layer, RoleLayers, SelectedPart, TrainedLayer, normalize, untie};
 use crate::graph::ValueId;
 use crate::model_file::Model;
-use crate::prepared::{Prepared, prepare, unique_parameters};
+use crate::prepared::{Prepared, prepare, unique_numbers, unique_parameters};
 use crate::{CompilerError, operators::OperatorCatalog, suffix};
 
 /// What a model consists of, and what a fine-tuning would train.
@@ -29,6 +29,9 @@ pub struct ModelReport {
     pub parameters: usize,
     /// Numbers that would be trained.
     pub trained: usize,
+    /// What each part of `model.train` trains that no part before it does; nothing where it means whole layers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub selection: Vec<SelectedPart>,
     /// Numbers in float tensors that belong to no layer, for example a position table. The statistics of a
     /// normalization and single numbers are not counted.
     pub other_weights: usize,
@@ -63,8 +66,10 @@ pub struct LayerReport {
     pub parameters: usize,
     /// Name and shape of each weight.
     pub weights: Vec<(String, Vec<usize>)>,
-    /// Whether it would be trained.
+    /// Whether it would be trained, or some of it.
     pub trained: bool,
+    /// Numbers of it that would be trained.
+    pub trained_parameters: usize,
     /// Factor on the learning rate.
     pub learning_rate_multiplier: f32,
 }
@@ -102,11 +107,11 @@ pub fn describe(
             let untied = untie(&mut graph, catalog);
             let layers = finetuning::layers(&graph, catalog);
             let all: Vec<usize> = (0..layers.len()).collect();
-            let (trainable, selected) = (all.clone(), all);
+            let selected = all.iter().map(|index| TrainedLayer::whole(&layers, *index)).collect();
             let prediction = finetuning::chosen_output(&graph, None).ok();
-            let (trainable, selected) = match prediction {
-                Some(prediction) => (finetuning::layers_before(&graph, &layers, prediction), selected),
-                None => (trainable, selected),
+            let trainable = match prediction {
+                Some(prediction) => finetuning::layers_before(&graph, &layers, prediction),
+                None => all,
             };
             let (head, notes) = (None, model.notes(&graph));
             let (merged, merges, dropped) = (graph.clone(), Vec::new(), Vec::new());
@@ -122,6 +127,7 @@ pub fn describe(
                 layers,
                 trainable,
                 selected,
+                parts: Vec::new(),
                 untied,
                 dropped,
                 files: Vec::new(),
@@ -141,6 +147,9 @@ pub fn describe(
 }
 
 fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &OperatorCatalog) -> ModelReport {
+    let trained = |index: usize| prepared.selected.iter().find(|layer| layer.index == index);
+    let numbers =
+        |layer: &TrainedLayer| layer.weights.iter().map(|weight| weight.shape.iter().product::<usize>()).sum();
     let layers: Vec<LayerReport> = prepared
         .layers
         .iter()
@@ -154,11 +163,11 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &
                 .iter()
                 .map(|weight| (prepared.graph.name(weight.value).to_owned(), weight.shape.clone()))
                 .collect(),
-            trained: prepared.selected.contains(&index),
+            trained: trained(index).is_some(),
+            trained_parameters: trained(index).map_or(0, numbers),
             learning_rate_multiplier: wanted.map_or(1.0, |wanted| prepared.multiplier(index, wanted)),
         })
         .collect();
-    let selected: Vec<_> = prepared.selected.iter().map(|index| prepared.layers[*index].clone()).collect();
     ModelReport {
         opset: 0,
         producer: String::new(),
@@ -166,7 +175,8 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &
         outputs: Vec::new(),
         operators: Vec::new(),
         parameters: unique_parameters(&prepared.layers),
-        trained: unique_parameters(&selected),
+        trained: unique_numbers(prepared.selected.iter().flat_map(|layer| &layer.weights)),
+        selection: prepared.parts.clone(),
         other_weights: prepared.other_weights(),
         trainable: prepared
             .prediction

@@ -54,10 +54,19 @@ pub(crate) fn weight(name: &str, shape: &[usize]) -> TensorProto {
 
 /// A float value `[batch, …]` with a symbolic batch.
 pub(crate) fn value(name: &str, lengths: &[i64]) -> ValueInfoProto {
+    value_of(name, 1, lengths)
+}
+
+/// As [`value`], of 64-bit integers.
+pub(crate) fn integers(name: &str, lengths: &[i64]) -> ValueInfoProto {
+    value_of(name, 7, lengths)
+}
+
+fn value_of(name: &str, element_type: i32, lengths: &[i64]) -> ValueInfoProto {
     let batch = Length::DimParam("batch".into());
     let lengths = std::iter::once(batch).chain(lengths.iter().map(|length| Length::DimValue(*length)));
     let dim = lengths.map(|length| Dimension { value: Some(length), ..Dimension::default() }).collect();
-    let tensor = type_proto::Tensor { elem_type: Some(1), shape: Some(TensorShapeProto { dim }) };
+    let tensor = type_proto::Tensor { elem_type: Some(element_type), shape: Some(TensorShapeProto { dim }) };
     let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
     ValueInfoProto { name: Some(name.into()), r#type: Some(kind), ..ValueInfoProto::default() }
 }

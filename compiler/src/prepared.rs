@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_schemas::recipe::{BatchNormalization, TrainSelection};
+use millstream_schemas::recipe::TrainSelection;
 use millstream_schemas::{AxisLength, count, shown};
 
 use crate::adapter_files::ModuleNames;
@@ -11,9 +11,9 @@ use crate::finetuning::heads::{HeadModel, PlacedHead};
 use crate::finetuning::methods::{AdapterForm, MergedWeight};
 use crate::finetuning::stored_form::StoredForm;
 use crate::finetuning::{
-    self, Applied, FineTuning, Head, Layer, ParameterFinder, RoleLayers, batch_statistics, check_factors,
-    chosen_output, dropout, initialize, layers_before, normalize, pattern_matches, places, select, standardize_input,
-    undo_output, untie,
+    self, Applied, FineTuning, Head, Layer, ParameterFinder, RoleLayers, Selected, SelectedPart, TrainedLayer, Weight,
+    batch_statistics, check_factors, chosen_output, dropout, initialize, layers_before, normalize, pattern_matches,
+    places, select, standardize_input, undo_output, untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::model_file::Model;
@@ -33,7 +33,10 @@ pub(crate) struct Prepared {
     pub(crate) layers: Vec<Layer>,
     /// Of the model's own layers, those that lead to the prediction.
     pub(crate) trainable: Vec<usize>,
-    pub(crate) selected: Vec<usize>,
+    /// What of the layers is trained.
+    pub(crate) selected: Vec<TrainedLayer>,
+    /// By the parts of `model.train`, where it does not mean whole layers.
+    pub(crate) parts: Vec<SelectedPart>,
     /// How many of the layers are the model's own; the others were added.
     pub(crate) own: usize,
     pub(crate) roles: RoleLayers,
@@ -90,7 +93,7 @@ impl Prepared {
 
     /// The selected weights in a graph of this model.
     pub(crate) fn weights(&self, graph: &Graph) -> Vec<ValueId> {
-        let weights = self.selected.iter().flat_map(|index| &self.layers[*index].weights);
+        let weights = self.selected.iter().flat_map(|layer| &layer.weights);
         weights.filter_map(|weight| graph.find(self.graph.name(weight.value))).collect()
     }
 
@@ -136,7 +139,7 @@ pub(crate) fn prepare(
     }));
     normalize(&mut graph);
     let untied = untie(&mut graph, catalog);
-    if wanted.batch_normalization == BatchNormalization::Training {
+    if wanted.batch_normalization.follows_batches() {
         batch_statistics::untie_statistics(&mut graph);
     }
     for (input, learned) in &wanted.standardize {
@@ -159,21 +162,32 @@ pub(crate) fn prepare(
     }
     let mut layers = finetuning::layers(&graph, catalog);
     let trainable = layers_before(&graph, &layers, prediction);
-    let mut selected = select(&layers, &trainable, head.as_ref(), &wanted.train)?;
+    let asked = [wanted.selections.as_slice(), &wanted.train.selections()].concat();
+    let (own, roles) = (layers.len(), RoleLayers::find(&graph, &layers, &asked));
+    let finder = ParameterFinder {
+        graph: &graph,
+        layers: &layers,
+        trainable: &trainable,
+        own,
+        head: head.as_ref(),
+        roles: &roles,
+    };
+    let Selected { layers: mut selected, parts, notes: of_parts } = select(&finder, &wanted.train)?;
+    notes.extend(of_parts);
     if wanted.train == TrainSelection::Nothing && !wanted.head.keeps() {
         return Err(CompilerError::setting(
             "model.train",
             "the new head would stay as it was drawn; use `train: head`",
         ));
     }
-    let drawn = initialize(&mut graph, (&layers, &trainable, &selected), &wanted.initialize, wanted.seed)?;
+    let whole: Vec<usize> = selected.iter().filter(|own| own.is_whole(&layers)).map(|own| own.index).collect();
+    let drawn = initialize(&mut graph, (&layers, &trainable, &whole), &wanted.initialize, wanted.seed)?;
     notes.extend((drawn > 0).then(|| format!("layers that start from new weights: {drawn}")));
     let adaptable: Vec<Layer> = trainable.iter().map(|index| layers[*index].clone()).collect();
-    let (own, roles) = (layers.len(), RoleLayers::find(&graph, &layers, &wanted.selections));
     let applied = Applied::of(&wanted.methods, &graph, &adaptable, head.as_ref(), wanted.seed)?;
-    selected.extend(layers.len()..layers.len() + applied.layers.len());
     layers.extend(applied.layers);
-    let whole = whole_weights(&graph, selected.iter().map(|index| &layers[*index]));
+    selected.extend((own..layers.len()).map(|index| TrainedLayer::whole(&layers, index)));
+    let whole = whole_weights(&graph, &layers, &selected);
     notes.extend(applied.notes);
     let mut dropped = applied.dropped;
     dropped.extend(head.iter().flat_map(|head| &head.dropped));
@@ -189,6 +203,7 @@ pub(crate) fn prepare(
         layers,
         trainable,
         selected,
+        parts,
         untied,
         dropped,
         files,
@@ -202,9 +217,9 @@ pub(crate) fn prepare(
     let note = batch_statistics::note(&prepared.graph, &weights, wanted.batch_normalization)?;
     prepared.notes.extend(note);
     let factor = |index| prepared.multiplier(index, wanted);
-    check_factors(&prepared.layers, &prepared.selected, &wanted.learning_rate_multipliers, factor)?;
-    let still: Vec<String> = prepared
-        .selected
+    let selected: Vec<usize> = prepared.selected.iter().map(|layer| layer.index).collect();
+    check_factors(&prepared.layers, &selected, &wanted.learning_rate_multipliers, factor)?;
+    let still: Vec<String> = selected
         .iter()
         .filter(|index| factor(**index) == 0.0)
         .map(|index| shown(&prepared.layers[*index].name))
@@ -217,9 +232,9 @@ pub(crate) fn prepare(
     Ok(prepared)
 }
 
-/// The weights of these layers that a graph has by itself.
-fn whole_weights<'a>(base: &Graph, layers: impl Iterator<Item = &'a Layer>) -> Vec<WholeWeight> {
-    let own = layers.flat_map(|layer| layer.weights.iter().map(move |weight| (layer, weight)));
+/// The trained weights that a graph has by itself.
+fn whole_weights(base: &Graph, layers: &[Layer], selected: &[TrainedLayer]) -> Vec<WholeWeight> {
+    let own = selected.iter().flat_map(|own| own.weights.iter().map(|weight| (&layers[own.index], weight)));
     let own = own.filter(|(_, weight)| base.contains(weight.value));
     own.map(|(layer, weight)| WholeWeight {
         layer: layer.beside.clone().unwrap_or_else(|| layer.name.clone()),
@@ -262,7 +277,12 @@ fn any_batch(
 
 /// Numbers in all layers, tied weights counted once.
 pub(crate) fn unique_parameters(layers: &[Layer]) -> usize {
+    unique_numbers(layers.iter().flat_map(|layer| &layer.weights))
+}
+
+/// Numbers in these weights, tied ones counted once.
+pub(crate) fn unique_numbers<'a>(weights: impl Iterator<Item = &'a Weight>) -> usize {
     let mut seen = std::collections::HashSet::new();
-    let weights = layers.iter().flat_map(|layer| &layer.weights);
-    weights.filter(|weight| seen.insert(weight.value)).map(|weight| weight.shape.iter().product::<usize>()).sum()
+    let weights = weights.filter(|weight| seen.insert(weight.value));
+    weights.map(|weight| weight.shape.iter().product::<usize>()).sum()
 }

@@ -2,22 +2,22 @@ mod tuned_model;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use millstream_schemas::recipe::{BatchNormalization, TrainSelection};
+use millstream_schemas::recipe::TrainSelection;
 use millstream_schemas::{ParameterEntry, TrainingManifest};
 
 use crate::backward::{TrainedPath, gradients, gradients_behind};
 use crate::binding::{bind, length_of};
-use crate::finetuning::batch_statistics::{self, OpenedStatistic};
+use crate::finetuning::batch_statistics::{self, OpenedStatistic, Use, statistics_graph};
 use crate::finetuning::dropout;
 use crate::finetuning::methods::MergedWeight;
-use crate::finetuning::{FineTuning, Head, Layer, classes_second, is_matrix};
+use crate::finetuning::{FineTuning, Head, TrainedLayer, classes_second, is_matrix};
 use crate::graph::{ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::mixed_precision::{MixedPrecision, Plan, format_of, mix_both, mixed_gradients};
 use crate::model_file::onnx::ModelProto;
 use crate::model_file::{Header, MOST_ENCODED, Model, OnnxFile};
 use crate::operators::OperatorCatalog;
-use crate::prepared::{Prepared, prepare, unique_parameters};
+use crate::prepared::{Prepared, prepare, unique_numbers, unique_parameters};
 use crate::raised_opset::raise;
 use crate::run_graph::{Provider, RunGraph};
 use crate::tensor_entry::tensor_entry;
@@ -55,6 +55,8 @@ pub struct TrainingProgram {
     header: Header,
     step: Graph,
     evaluation: Graph,
+    /// What gives the statistics of a batch, where they are computed anew for what is exported.
+    statistics: Option<Graph>,
     /// What of the training step runs in 16 bits, where any does.
     pub mixed: Option<MixedPrecision>,
 }
@@ -118,13 +120,13 @@ fn compile_selected(
     let data_inputs = graph.inputs().to_vec();
     let inputs = wanted.loss.inputs(&mut graph, prediction)?;
     let layers = &prepared.layers;
-    require_exportable(layers, &prepared.selected)?;
+    require_exportable(&prepared.selected)?;
     let mut trained = Trained::open(&prepared, wanted, &mut graph);
     let numbers: usize = trained.first.iter().map(Vec::len).sum();
     let selected = prepared.meant(wanted, &trained.places);
-    let normalizations = match wanted.batch_normalization {
-        BatchNormalization::Frozen => Vec::new(),
-        BatchNormalization::Training => batch_statistics::normalizations(&graph, &trained.values),
+    let normalizations = match wanted.batch_normalization.follows_batches() {
+        false => Vec::new(),
+        true => batch_statistics::normalizations(&graph, &trained.values),
     };
     let statistics = batch_statistics::open_statistics(&mut graph, &normalizations, &trained.values)?;
     let before = graph.nodes().len();
@@ -135,7 +137,9 @@ fn compile_selected(
     let measured: Vec<ValueId> = [nodes.loss, prediction].into_iter().chain(nodes.weight).collect();
     let mut evaluation = graph.clone();
     evaluation.set_outputs(&measured);
-    let next = batch_statistics::take_from_batch(&mut graph, &normalizations, &inputs)?;
+    let of_batch = wanted.batch_normalization.is_reestimated();
+    let of_batch = of_batch.then(|| statistics_graph(&graph, &normalizations, &inputs, &statistics)).transpose()?;
+    let next = batch_statistics::take_from_batch(&mut graph, &normalizations, &inputs, Use::Followed)?;
     let masks = dropout::make_live(&mut graph, &dropping)?;
     let before = graph.nodes().len();
     let first_of_gradient = graph.values_so_far();
@@ -206,6 +210,7 @@ fn compile_selected(
         header: model.header(),
         step: graph,
         evaluation,
+        statistics: of_batch,
         mixed,
     })
 }
@@ -224,9 +229,9 @@ impl Trained {
     /// Makes the selected weights inputs of a graph of the prepared model.
     fn open(prepared: &Prepared, wanted: &FineTuning, graph: &mut Graph) -> Self {
         let mut this = Self { values: Vec::new(), places: Vec::new(), first: Vec::new(), entries: Vec::new() };
-        for index in &prepared.selected {
+        for TrainedLayer { index, weights } in &prepared.selected {
             let layer = &prepared.layers[*index];
-            for weight in &layer.weights {
+            for weight in weights {
                 let name = prepared.graph.name(weight.value);
                 if this.entries.iter().any(|entry| entry.name == name) {
                     continue; // tied: read by several nodes, trained once
@@ -284,6 +289,7 @@ impl Trained {
 /// Names of the graphs.
 const STEP: &str = "training_step";
 const EVALUATION: &str = "evaluation";
+const STATISTICS: &str = "batch_statistics";
 
 impl TrainingProgram {
     /// The training step with all weights inside. Inputs: data, targets, weights where the loss takes them, then parameters
@@ -323,6 +329,40 @@ impl TrainingProgram {
         RunGraph::folded([(&self.step, STEP), (&self.evaluation, EVALUATION)], provider)
     }
 
+    /// Whether statistics of normalizations are to be computed anew for what is exported.
+    pub fn reestimates(&self) -> bool {
+        self.statistics.is_some()
+    }
+
+    /// The graph that gives mean and variance of a batch for each running statistic, in manifest order, with all weights inside:
+    /// its inputs are those of the evaluation, and dropout passes all on. Variances are divided by one less than their elements.
+    /// Nothing where none are to be computed anew.
+    ///
+    /// # Errors
+    /// As [`TrainingProgram::step`].
+    pub fn batch_statistics(&self) -> Result<Option<OnnxFile>, CompilerError> {
+        self.statistics.as_ref().map(|graph| OnnxFile::new(graph.model_proto(STATISTICS))).transpose()
+    }
+
+    /// The same as a session of a provider takes it; it reads the frozen weights of [`TrainingProgram::run_graphs`].
+    ///
+    /// # Errors
+    /// As [`TrainingProgram::step`].
+    pub fn statistics_run_graph(&self, provider: Provider) -> Result<Option<RunGraph>, CompilerError> {
+        let Some(statistics) = &self.statistics else { return Ok(None) };
+        let graphs = [(&self.step, STEP), (&self.evaluation, EVALUATION), (statistics, STATISTICS)];
+        let [_, _, statistics] = RunGraph::folded(graphs, provider)?;
+        Ok(Some(statistics))
+    }
+
+    /// Bytes of computed values alive at once at the worst node of [`TrainingProgram::batch_statistics`]; 0 without.
+    ///
+    /// # Errors
+    /// As [`TrainingProgram::activation_bytes`].
+    pub fn statistics_bytes(&self, lengths: &BTreeMap<String, usize>) -> Result<u64, CompilerError> {
+        self.statistics.as_ref().map_or(Ok(0), |graph| graph.peak_activation_bytes(lengths))
+    }
+
     /// Bytes of computed values alive at once at the worst node of the step, and at that of the evaluation, without parameters
     /// and gradients. `lengths`: those of the axes that are named.
     ///
@@ -334,8 +374,8 @@ impl TrainingProgram {
 
     /// Bytes of all constants that the program holds, each once: weights as they were before training, and what is made of them.
     pub fn constant_bytes(&self) -> u64 {
-        let graphs = [&self.deployed, &self.merged, &self.step, &self.evaluation];
-        let constants = graphs.into_iter().flat_map(|graph| {
+        let graphs = [&self.deployed, &self.merged, &self.step, &self.evaluation].into_iter().chain(&self.statistics);
+        let constants = graphs.flat_map(|graph| {
             graph.constants().into_iter().filter_map(|value| graph.constant_of(value)).map(|constant| &constant.bytes)
         });
         let distinct: HashMap<usize, usize> = constants.map(|bytes| (bytes.as_ptr() as usize, bytes.len())).collect();
@@ -363,9 +403,8 @@ fn or_one_row(
 
 /// Trained weights are apart from each other even where the file keeps them in one place, and the exported model holds
 /// them all.
-fn require_exportable(layers: &[Layer], selected: &[usize]) -> Result<(), CompilerError> {
-    let chosen: Vec<Layer> = selected.iter().map(|index| layers[*index].clone()).collect();
-    let bytes = unique_parameters(&chosen).saturating_mul(size_of::<f32>());
+fn require_exportable(selected: &[TrainedLayer]) -> Result<(), CompilerError> {
+    let bytes = unique_numbers(selected.iter().flat_map(|layer| &layer.weights)).saturating_mul(size_of::<f32>());
     if bytes <= MOST_ENCODED {
         return Ok(());
     }
@@ -441,11 +480,11 @@ fn distinct(graph: &mut Graph, values: Vec<ValueId>) -> Result<Vec<ValueId>, Com
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::describe;
     use crate::handmade::{graph, model, node, untyped, value, weight};
     use crate::model_file::onnx::NodeProto;
     use crate::model_file::onnx::TensorProto;
-    use millstream_schemas::recipe::TrainSelection;
+    use crate::{HeadChoice, describe};
+    use millstream_schemas::recipe::{BatchNormalization, StatisticsTransforms, TrainSelection};
 
     /// `x` → dense → `odd.Bend` → what follows → dense → softmax.
     fn network(between: Vec<NodeProto>, is_typed: bool) -> Model {
@@ -512,6 +551,33 @@ mod tests {
             error.contains("operator Clip (opset 17), node `features`: the one of input 2 is not written"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn statistics_of_a_module_that_is_used_twice_are_the_mean_of_both_uses() {
+        let norm = |name: &str, x: &str, y: &str| NodeProto {
+            name: Some(format!("/{name}/BatchNormalization")),
+            ..node("BatchNormalization", &[x, "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"], &[y])
+        };
+        for (second, wanted) in [("bn_1", vec!["Mul", "Mul"]), ("other", vec!["Div"; 4])] {
+            let nodes =
+                vec![norm("bn", "x", "a"), norm(second, "a", "b"), node("Gemm", &["b", "head.weight"], &["scores"])];
+            let of_norm = ["bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"].map(|name| weight(name, &[3]));
+            let weights = of_norm.into_iter().chain([weight("head.weight", &[3, 2])]).collect();
+            let model = model(graph(nodes, weights, vec![value("x", &[3])], vec![value("scores", &[2])]));
+            let transforms = StatisticsTransforms::Train;
+            let batch_normalization = BatchNormalization::Reestimated { rows: None, transforms };
+            let (head, train) = (HeadChoice::keep(), TrainSelection::All);
+            let wanted_tuning = FineTuning { head, train, batch_normalization, ..FineTuning::head(4, 2) };
+            let program = compile(&model, &wanted_tuning, &OperatorCatalog::standard()).unwrap();
+            let statistics = program.statistics.as_ref().unwrap();
+            let maker = |value: ValueId| {
+                let identity = statistics.producer(value).unwrap();
+                statistics.producer(identity.input(0).unwrap()).unwrap().operator.as_str()
+            };
+            let makers: Vec<&str> = statistics.outputs().iter().map(|output| maker(*output)).collect();
+            assert_eq!(makers, wanted, "{second}");
+        }
     }
 
     #[test]

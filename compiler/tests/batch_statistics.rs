@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use millstream_compiler::graph::{Attribute, Constant, Graph, Length, TensorType};
 use millstream_compiler::{FineTuning, HeadChoice, Model, OperatorCatalog, TrainingProgram, compile};
 use millstream_schemas::AxisLength;
-use millstream_schemas::recipe::{BatchNormalization, TrainSelection};
+use millstream_schemas::recipe::{BatchNormalization, StatisticsTransforms, TrainSelection};
 use onnx_runtime::{floats, run, session};
 
 const ROWS: usize = 4;
@@ -127,6 +127,35 @@ fn evaluation_and_export_use_the_running_statistics() {
     let scores = run(&mut session(&tuned), vec![("x".into(), x)]).remove(0);
     assert_close(&scores, &evaluated[&program.manifest.prediction.name]);
     assert_ne!(evaluated["loss"], ran(&frozen.evaluation().unwrap().to_vec(), &frozen)["loss"]);
+}
+
+/// Mean and variance of the batch that PyTorch's running ones have followed, above.
+#[test]
+fn statistics_of_a_batch_are_given_alone_where_they_are_to_be_computed_anew() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let reestimated = BatchNormalization::Reestimated { rows: None, transforms: StatisticsTransforms::Train };
+    for batch in [ROWS.into(), AxisLength::from("batch")] {
+        let (program, followed) = (compiled(batch.clone(), reestimated), compiled(batch, BatchNormalization::Training));
+        assert!(followed.batch_statistics().unwrap().is_none());
+        assert_eq!(program.step().unwrap().to_vec(), followed.step().unwrap().to_vec());
+        let got = ran(&program.batch_statistics().unwrap().unwrap().to_vec(), &program);
+        assert_eq!(got.len(), 2);
+        let next: [(&str, &[f32]); 2] = [
+            ("bn.running_mean", &[-0.336_82, -0.236_841, -0.160_05]),
+            ("bn.running_var", &[0.667_657, 1.239_29, 1.234_96]),
+        ];
+        for (name, next) in next {
+            let at = program.manifest.parameters.iter().position(|entry| entry.name == name).unwrap();
+            let before = program.parameters[at].iter();
+            let wanted: Vec<f32> = next.iter().zip(before).map(|(next, before)| (next - 0.8 * before) / 0.2).collect();
+            for (got, wanted) in got[&format!("{name}.of_batch")].iter().zip(&wanted) {
+                assert!((got - wanted).abs() < 2e-5, "{name}: {got}, wanted {wanted}");
+            }
+        }
+        assert!(program.notes[0].contains("`train` computes those of what it exports anew"), "{:?}", program.notes);
+    }
 }
 
 #[test]

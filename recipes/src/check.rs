@@ -198,7 +198,7 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         mixed_precision,
         shared_rows,
         logs: opened.logs.iter().map(|log| log.choice().clone()).collect(),
-        notes: opened.notes.clone(),
+        notes: opened.notes.iter().cloned().chain(opened.statistics_note()).collect(),
         warnings,
         problems,
     })

@@ -5,7 +5,7 @@ use std::{fs, io};
 use millstream_compiler::Model;
 use millstream_runtime::{Device, DeviceRequest};
 use millstream_schemas::Recipe;
-use millstream_schemas::recipe::{DamagedPolicy, EvaluationInterval, EvaluationRecipe};
+use millstream_schemas::recipe::{BatchNormalization, DamagedPolicy, EvaluationInterval, EvaluationRecipe};
 use millstream_training::Predictor;
 use serde::Serialize;
 
@@ -107,6 +107,11 @@ fn small(recipe: &Recipe, folder: &Path) -> Recipe {
         let EvaluationRecipe { sets, best_on, .. } = recipe.evaluation.clone();
         let (every, rows) = (EvaluationInterval::Epochs(1), Some(recipe.data.batch as u64));
         small.evaluation = EvaluationRecipe { every, rows, sets, best_on, ..EvaluationRecipe::default() };
+    }
+    if let Some(BatchNormalization::Reestimated { rows, .. }) =
+        small.model.as_mut().map(|model| &mut model.batch_normalization)
+    {
+        *rows = Some(recipe.data.batch as u64);
     }
     // they may be written elsewhere
     small.output.logs.clear();

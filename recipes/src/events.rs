@@ -77,6 +77,17 @@ pub enum Event {
         /// Seconds until everything is done, further epochs included.
         seconds_left: f64,
     },
+    /// A batch was gone through for statistics of BatchNormalization that are computed anew.
+    Reestimating {
+        /// Rows done.
+        rows: u64,
+        /// Rows in all.
+        total: u64,
+        /// Rows a second.
+        samples_per_second: f64,
+        /// Seconds until the statistics are there.
+        seconds_left: f64,
+    },
     /// A learning rate was tried.
     Tried {
         /// Steps done, this one included.
@@ -129,6 +140,17 @@ pub enum Event {
         steps: Vec<u64>,
         /// Mean loss.
         loss: f64,
+        /// The other figures; in JSON beside the loss, by their names.
+        #[serde(flatten)]
+        figures: Figures,
+    },
+    /// Statistics of BatchNormalization in what is exported were computed anew.
+    Reestimated {
+        /// Rows that they were computed from.
+        rows: u64,
+        /// Mean loss, where it was evaluated with other statistics before.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        loss: Option<f64>,
         /// The other figures; in JSON beside the loss, by their names.
         #[serde(flatten)]
         figures: Figures,
@@ -204,12 +226,22 @@ impl Stop {
     }
 }
 
-/// What the trainer says, in the words of this crate. `totals`: rows of an evaluation before the first step, and of one after
-/// it.
+/// Rows of passes beside training.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    /// Of the evaluation before the first step.
+    pub(crate) start: u64,
+    /// Of the others.
+    pub(crate) others: u64,
+    /// For statistics that are computed anew.
+    pub(crate) statistics: u64,
+}
+
+/// What the trainer says, in the words of this crate.
 pub(crate) fn translate(
     event: &millstream_training::Event<'_>,
     steps: &mut u64,
-    totals: [u64; 2],
+    totals: Totals,
     epochs: u64,
 ) -> Option<Event> {
     use millstream_training::Event as Told;
@@ -230,7 +262,7 @@ pub(crate) fn translate(
         }
         Told::EvaluationBatch { epoch, rows, seconds, seconds_of_steps, evaluations_left } => {
             let samples_per_second = *rows as f64 / seconds.max(1e-9);
-            let [of_start, of_others] = totals;
+            let Totals { start: of_start, others: of_others, .. } = totals;
             let total = if epoch.is_some() { of_others } else { of_start };
             let rows_left = total.saturating_sub(*rows).saturating_add(of_others.saturating_mul(*evaluations_left));
             Event::Evaluating {
@@ -242,6 +274,17 @@ pub(crate) fn translate(
                 seconds_left: rows_left as f64 / samples_per_second.max(1e-9) + seconds_of_steps,
             }
         }
+        Told::StatisticsBatch { rows, seconds } => {
+            let samples_per_second = *rows as f64 / seconds.max(1e-9);
+            let (rows, total) = (*rows, totals.statistics);
+            let seconds_left = total.saturating_sub(rows) as f64 / samples_per_second.max(1e-9);
+            Event::Reestimating { rows, total, samples_per_second, seconds_left }
+        }
+        Told::Reestimated(record) => Event::Reestimated {
+            rows: record.rows,
+            loss: record.evaluation.as_ref().map(|evaluation| evaluation.loss),
+            figures: record.evaluation.as_ref().map_or_else(Figures::default, |evaluation| evaluation.figures.clone()),
+        },
         Told::StartEvaluated { evaluation } => {
             Event::StartEvaluated { loss: evaluation.loss, figures: evaluation.figures.clone() }
         }

@@ -57,8 +57,10 @@ mod run_state;
 mod run_summary;
 mod slices;
 mod start_mode;
+mod statistics;
 mod step_settings;
 mod stream;
+mod stream_options;
 mod train;
 
 pub use calibrated::Calibrated;

@@ -22,12 +22,13 @@ use crate::classes::align;
 use crate::data_report::{DataReport, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view, with_intervals};
 use crate::model_inputs::{input_names, require_inputs, takes_grey};
-use crate::opened::{refuse_random, require_targets, stream_options};
+use crate::opened::{refuse_random, require_targets};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::{RowSource, Wanted};
 use crate::run_folder::make_place_for;
 use crate::slices::SlicedRows;
 use crate::stream::{Stream, no_usable_row};
+use crate::stream_options::stream_options;
 use crate::{Catalogs, Event, Events, RecipeError, Stop, labels_file, overlap};
 
 /// What is measured, where it is not all in the recipe.

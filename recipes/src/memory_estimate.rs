@@ -39,22 +39,25 @@ impl MemoryEstimate {
     pub(crate) fn of(opened: &Opened, program: &TrainingProgram) -> Result<Self, CompilerError> {
         let [step, evaluation] = program.run_graphs(Provider::Cpu)?.map(|graph| graph.file().length() as u64);
         let evaluation = if opened.evaluate.is_some() { evaluation } else { 0 };
+        let statistics = program.statistics_run_graph(Provider::Cpu)?.map_or(0, |graph| graph.file().length() as u64);
         let trained = 4 * program.trained as u64;
         let remembered = 4 * step_settings(&opened.recipe, &opened.optimizer)
             .numbers_remembered(&program.manifest.parameters) as u64;
         let held = program.constant_bytes();
-        // first values, those at work, the best so far, and those that are averaged
+        // first values, those at work, the best so far, those that are averaged, and what is exported with statistics of its own
         let averaged = loop_settings(&opened.recipe).average.map_or(0, |average| average.count() as u64);
-        let copies = 2 + u64::from(opened.evaluate.is_some()) + averaged;
-        let weights = held + copies * trained + SESSION_COPIES * (step + evaluation);
+        let copies = 2 + u64::from(opened.evaluate.is_some()) + averaged + u64::from(program.reestimates());
+        let weights = held + copies * trained + SESSION_COPIES * (step + evaluation + statistics);
         // gradients of several batches are added up beside those of one
         let gathered = if opened.recipe.training.accumulate > 1 { trained } else { 0 };
         // and weights are kept while their gradients are computed elsewhere
         let uphill = if opened.recipe.training.sharpness_aware.is_some() { trained } else { 0 };
         let training_state = trained + remembered + gathered + uphill;
         let saving = trained + remembered + remembered.max(trained);
-        let [of_step, of_evaluation] = program.activation_bytes(&longest(&opened.spec))?;
-        let activations = of_step + if opened.evaluate.is_some() { of_evaluation } else { 0 };
+        let lengths = longest(&opened.spec);
+        let [of_step, of_evaluation] = program.activation_bytes(&lengths)?;
+        let activations =
+            of_step + program.statistics_bytes(&lengths)? + if opened.evaluate.is_some() { of_evaluation } else { 0 };
         let stream = stream(opened);
         let running = weights + training_state + saving + activations + stream;
         let opening = held + copies * trained + OPENING_COPIES * step;

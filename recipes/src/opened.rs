@@ -26,7 +26,9 @@ use crate::model_choices::ModelChoices;
 use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
+use crate::statistics::StatisticsRows;
 use crate::step_settings::step_settings;
+use crate::stream_options::stream_options;
 use crate::{Catalogs, RecipeError, RowSource, evaluation_sets, freezing, labels_file, overlap, parameter_groups};
 
 /// Methods whose adapters a run writes at most.
@@ -76,6 +78,8 @@ pub struct OpenedParts {
     pub took: Duration,
     /// What is measured and fitted at the end of a run.
     pub(crate) plan: EvaluationPlan,
+    /// Which rows statistics of normalizations are computed anew from, where they are.
+    pub(crate) statistics: Option<StatisticsRows>,
     /// Counted when they are first asked for: that reads all labels.
     reports: Arc<OnceLock<DataReports>>,
 }
@@ -156,6 +160,7 @@ impl Opened {
             require_same(&spec, &of_evaluation)?;
         }
         let plan = EvaluationPlan::of(recipe, loss.reads(), None, catalogs)?;
+        let statistics = StatisticsRows::of(recipe, &train, &set_chain)?;
         let parts = OpenedParts {
             recipe: recipe.clone(),
             train,
@@ -175,6 +180,7 @@ impl Opened {
             notes,
             took: began.elapsed(),
             plan,
+            statistics,
             reports: Arc::default(),
         };
         if parts.steps_per_epoch() == 0 {
@@ -261,6 +267,11 @@ impl OpenedParts {
     pub(crate) fn evaluated_rows(&self, source: &RowSource) -> u64 {
         let (rows, batch) = (source.dataset.rows(), self.recipe.data.batch.max(1) as u64);
         self.recipe.evaluation.rows.map_or(rows, |limit| limit.next_multiple_of(batch).min(rows))
+    }
+
+    /// Which rows statistics of normalizations are computed anew from, in words.
+    pub(crate) fn statistics_note(&self) -> Option<String> {
+        self.statistics.as_ref().map(|rows| rows.note(&self.recipe, self.evaluations().saturating_sub(1)))
     }
 
     pub(crate) fn evaluation_sources(&self) -> impl Iterator<Item = &RowSource> {
@@ -360,7 +371,7 @@ impl OpenedParts {
         }
         parameter_groups::apply(&mut program, &self.recipe.training, &self.optimizer)?;
         // what is wrong with these is told before a run begins
-        step_settings(&self.recipe, &self.optimizer).check(&program.manifest)?;
+        step_settings(&self.recipe, &self.optimizer).check(&program)?;
         freezing::plan(&program, &self.recipe.training, self.steps_per_epoch())?;
         if self.plan.temperature {
             program.require_temperature(self.recipe.output.adapters)?;
@@ -433,6 +444,10 @@ impl OpenedParts {
             let options = of_view(self.stream_of(source, shared), 0, &views.chain);
             least = least.max(Some(options.least_memory(&source.dataset)?));
         }
+        if let Some(rows) = &self.statistics {
+            let options = rows.stream(&self.recipe, shared, Beside::Nothing);
+            least = least.max(Some(options.least_memory(&rows.source().dataset)?));
+        }
         let beside = least.map_or(Beside::Nothing, Beside::Later);
         Ok(StreamOptions {
             epochs: self.recipe.training.epochs,
@@ -499,27 +514,6 @@ pub(crate) fn require_targets(loss: &Loss, source: &RowSource, spec: &BatchSpec)
     };
     let message = format!("the loss `{}` wants {what}, and {given}", loss.choice().name);
     Err(RecipeError::mismatch("training.loss", message))
-}
-
-pub(crate) fn stream_options(recipe: &Recipe, source: &RowSource, order: OrderStrength) -> StreamOptions {
-    let (data, seed, output) = (&recipe.data, recipe.seed, &recipe.output.folder);
-    StreamOptions {
-        seed,
-        epochs: 1,
-        batch: data.batch,
-        order,
-        window: data.window,
-        group_by_length: data.group_by_length,
-        workers: data.workers,
-        memory: data.memory,
-        beside: Beside::Nothing,
-        shared: None,
-        damaged: data.damaged.with_file_in(output),
-        transparency: data.transparency,
-        drop_last: false,
-        chain: source.chain.clone(),
-        encoders: source.encoders.clone(),
-    }
 }
 
 /// Evaluation measures the model, not the luck of a draw.

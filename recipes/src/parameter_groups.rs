@@ -90,7 +90,7 @@ pub(crate) fn reports(program: &TrainingProgram, training: &TrainingRecipe, opti
     let entries = program.manifest.parameters.iter().enumerate();
     let others = entries.filter(|(index, entry)| !entry.is_statistic && !taken.contains(index)).map(|(index, _)| index);
     let others: Vec<usize> = others.collect();
-    let named = training.groups.iter().map(|group| in_words(&group.selection())).zip(groups);
+    let named = training.groups.iter().map(|group| group.selection().to_string()).zip(groups);
     let rest = Some(("others".to_owned(), others)).filter(|(_, others)| !others.is_empty());
     named.chain(rest).map(|(name, own)| report(program, optimizer, name, &own)).collect()
 }
@@ -145,25 +145,9 @@ pub(crate) fn require_some(
         }
     }
     if program.selected[index].is_empty() {
-        let message = format!(
-            "no parameter that is trained fits it ({}); `millstream inspect MODEL` lists the layers",
-            in_words(selection)
-        );
+        let message =
+            format!("no parameter that is trained fits it ({selection}); `millstream inspect MODEL` lists the layers");
         return Err(RecipeError::mismatch(place, message));
     }
     Ok(())
-}
-
-/// `kind: norms, last: 3`; `all` for a selection that states nothing.
-pub(crate) fn in_words(selection: &ParameterSelection) -> String {
-    if selection.is_all() {
-        return "all".into();
-    }
-    let value = serde_json::to_value(selection).unwrap_or_default();
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let stated = value.as_object().into_iter().flatten().map(|(name, value)| match value {
-        Value::Array(list) => format!("{name}: {}", list.iter().map(text).collect::<Vec<_>>().join(" ")),
-        value => format!("{name}: {value}"),
-    });
-    stated.collect::<Vec<_>>().join(", ")
 }

@@ -3,7 +3,7 @@
 use millstream_compiler::TrainingProgram;
 use millstream_pipeline::StreamCounters;
 use millstream_runtime::Device;
-use millstream_schemas::recipe::{EvaluationRecipe, TrainingRecipe};
+use millstream_schemas::recipe::{EvaluationRecipe, ModelRecipe, TrainingRecipe};
 use millstream_schemas::{count, grouped};
 use millstream_training::{EndReason, RunRecord, Trainer, report};
 
@@ -98,6 +98,7 @@ fn settings(opened: &Opened) -> Vec<(String, String)> {
     let rows = [
         ("model", model.map(|model| model.path.display().to_string()).unwrap_or_default()),
         ("trained", model.map(|model| json(serde_json::to_string(&model.train))).unwrap_or_default()),
+        ("within layers", model.map(within_layers).unwrap_or_default()),
         ("training data", recipe.data.train.to_string()),
         ("evaluation data", recipe.data.evaluate.as_ref().map_or_else(|| "none".into(), ToString::to_string)),
         ("batch", recipe.data.batch.to_string()),
@@ -112,6 +113,14 @@ fn settings(opened: &Opened) -> Vec<(String, String)> {
         ("how it is measured, and what is fitted", evaluation(&recipe.evaluation)),
     ];
     rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// What normalizations and dropout do in training, as JSON.
+fn within_layers(model: &ModelRecipe) -> String {
+    let value = serde_json::to_value(model).unwrap_or_default();
+    let names = ["batch_normalization", "dropout"];
+    let said = names.iter().filter_map(|name| Some(format!("{name}: {}", value.get(name)?)));
+    said.collect::<Vec<_>>().join(", ")
 }
 
 /// What of a recipe stands around its optimizer, as JSON; nothing is left out that changes the weights.

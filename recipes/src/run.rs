@@ -7,13 +7,13 @@ use millstream_runtime::Device;
 use millstream_schemas::TrainingManifest;
 use millstream_training::logs::Logs;
 use millstream_training::{
-    BatchSource, BoxError, Ending, EvaluationBatches, EvaluationSet, History, Observer, RunRecord, Trainer,
+    BatchSource, BoxError, Ending, EvaluationBatches, EvaluationSet, History, Observer, RunRecord, RunSources, Trainer,
     TrainingError, Until,
 };
 use serde::Serialize;
 
 use crate::error::with_causes;
-use crate::events::translate;
+use crate::events::{Totals, translate};
 use crate::results;
 use crate::run_end::{Ended, RunEnd};
 use crate::run_folder::{LockedFolder, RunFolder};
@@ -200,7 +200,9 @@ impl Run {
         let opened = self.compiled.opened();
         let sets = opened.evaluation_sets();
         let rows: Vec<u64> = sets.iter().map(|(_, source)| opened.evaluated_rows(source)).collect();
-        let totals = [rows.first().copied().unwrap_or(0), rows.iter().sum()];
+        let of_statistics = opened.statistics.as_ref().map_or(0, |rows| rows.rows(&opened.recipe));
+        let totals =
+            Totals { start: rows.first().copied().unwrap_or(0), others: rows.iter().sum(), statistics: of_statistics };
         let mut step = self.trainer.history().steps;
         let epochs = opened.recipe.training.epochs;
         let logs = &mut self.logs;
@@ -212,7 +214,7 @@ impl Run {
             }
         };
         let stopping = || stop.is_requested();
-        let skipped = RefCell::new(None);
+        let (skipped, of_statistics) = (RefCell::new(None), RefCell::new(None));
         let shared = self.resources.as_ref().map(Resources::streams);
         let (trainer, stream) = (&mut self.trainer, &mut self.stream);
         let batch = opened.recipe.data.batch.max(1) as u64;
@@ -229,9 +231,20 @@ impl Run {
             };
             opens.push((name, Box::new(open)));
         }
+        let mut statistics = opened.statistics.as_ref().map(|rows| {
+            let beside = Beside::Stream(stream.0.monitor());
+            let (options, left, skipped) =
+                (rows.stream(&opened.recipe, shared, beside), rows.batches(), &of_statistics);
+            move || -> Result<Box<dyn BatchSource + '_>, BoxError> {
+                let stream = Stream::open(&rows.source().dataset, options.clone(), None)?;
+                Ok(Box::new(Watched { stream, left, skipped }))
+            }
+        });
         let mut sets: Vec<EvaluationSet<'_, '_>> =
             opens.iter_mut().map(|(name, open)| EvaluationSet { name, open: &mut **open }).collect();
-        let ending = trainer.advance_with(until, stream, &mut sets, &mut observer, &stopping);
+        let statistics = statistics.as_mut().map(|open| open as &mut EvaluationBatches<'_>);
+        let sources = RunSources { sets: &mut sets, statistics };
+        let ending = trainer.advance_from(until, stream, sources, &mut observer, &stopping);
         let found = self.compiled.findings();
         ending.map_err(|error| match (error, &found.evaluate) {
             (TrainingError::NothingLabelled, Some(report)) if opened.sets.is_empty() => {
@@ -247,7 +260,7 @@ impl Run {
         let mut observer = |event: &millstream_training::Event<'_>| {
             logs.observe(event);
             tell(logs, events);
-            if let Some(event) = translate(event, &mut step, [0, 0], epochs) {
+            if let Some(event) = translate(event, &mut step, Totals::default(), epochs) {
                 events.event(&event);
             }
         };

@@ -164,7 +164,8 @@ impl Reserved {
         });
         let has_files = !recipe.output.adapter_files.is_empty();
         let of_adapters = named_by(program).filter(|_| has_files);
-        for message in opened.notes.iter().chain(&program.notes).chain(&of_adapters) {
+        let of_statistics = opened.statistics_note();
+        for message in opened.notes.iter().chain(&of_statistics).chain(&program.notes).chain(&of_adapters) {
             events.event(&Event::Note { message: message.clone() });
         }
         // One without a step fails when it is advanced.

@@ -5,8 +5,11 @@ use millstream_schemas::recipe::{
 };
 use millstream_training::optimizers::{Averaging, Lookahead, Optimizer, Penalties, SharpnessAware};
 use millstream_training::{
-    CheckpointAverage, EvaluationInterval, FreezePlan, GradientNoise, LoopSettings, NonFinite, StepSettings,
+    CheckpointAverage, EvaluationInterval, FreezePlan, GradientNoise, LoopSettings, NonFinite, Reestimation,
+    StepSettings,
 };
+
+use crate::statistics;
 
 /// When it evaluates and ends, and what it leaves out.
 pub(crate) fn loop_settings(recipe: &Recipe) -> LoopSettings {
@@ -26,6 +29,11 @@ pub(crate) fn loop_settings(recipe: &Recipe) -> LoopSettings {
             Some(AverageRecipe::Last(count)) => Some(CheckpointAverage::Last(count)),
             Some(AverageRecipe::Best(count)) => Some(CheckpointAverage::Best(count)),
             Some(AverageRecipe::Ema { .. } | AverageRecipe::Swa { .. }) | None => None,
+        },
+        reestimation: match (statistics::are_reestimated(recipe), recipe.output.last_model) {
+            (false, _) => Reestimation::Nothing,
+            (true, false) => Reestimation::Exported,
+            (true, true) => Reestimation::ExportedAndLast,
         },
     }
 }

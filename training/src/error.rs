@@ -211,6 +211,9 @@ pub enum TrainingError {
     /// An evaluation saw no row with a label.
     #[error("none of the evaluation rows has a label")]
     NothingLabelled,
+    /// No row of those that statistics are computed from has weight.
+    #[error("none of the rows that the statistics of BatchNormalization are to be computed from has a target")]
+    NoStatistics,
     /// A checkpoint is incomplete, damaged or of another kind.
     #[error("checkpoint {}: {fault}", shown_path(.path))]
     Checkpoint {
@@ -297,6 +300,15 @@ impl TrainingError {
             | Self::BatchesEnded { checkpoint, .. } => Some(checkpoint),
             Self::TooManySkipped { source, .. } => source.checkpoint_mut(),
             _ => None,
+        }
+    }
+
+    /// That there is nothing to compute statistics anew with.
+    pub(crate) fn no_batch_statistics() -> Self {
+        Self::Setting {
+            name: "model.batch_normalization",
+            value: "training".into(),
+            wanted: "`reestimated` where statistics are to be computed anew",
         }
     }
 

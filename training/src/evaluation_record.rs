@@ -19,6 +19,9 @@ pub struct EvaluationRecord {
     /// On the other sets, by their names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<(String, EpochEvaluation)>,
+    /// Rows that running statistics were computed anew from for it, where they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics_rows: Option<u64>,
 }
 
 /// All that was found on one of several evaluation sets.
@@ -37,6 +40,19 @@ pub struct AveragedRecord {
     pub steps: Vec<u64>,
     /// On the set that decides.
     pub evaluation: Evaluation,
+    /// On the other sets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<SetEvaluation>,
+}
+
+/// What is exported has running statistics that were computed anew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReestimatedRecord {
+    /// Rows that they were computed from.
+    pub rows: u64,
+    /// On the set that decides, where it was measured with other statistics before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluation>,
     /// On the other sets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<SetEvaluation>,

@@ -32,6 +32,16 @@ pub struct EvaluationSet<'b, 'a> {
     pub open: &'b mut EvaluationBatches<'a>,
 }
 
+/// Rows that a run goes through beside its training rows.
+#[derive(Default)]
+pub struct RunSources<'s, 'b, 'a> {
+    /// Sets of evaluation rows. The first decides which state is the best and when the run gets no better; what is found on the
+    /// others is told and recorded.
+    pub sets: &'s mut [EvaluationSet<'b, 'a>],
+    /// Opens a fresh pass over the rows that running statistics are computed from, the same each time.
+    pub statistics: Option<&'s mut EvaluationBatches<'a>>,
+}
+
 /// Evaluates any model on rows with targets, by the loss and the metrics of a recipe; `progress` is told the rows done so
 /// far and may stop it by returning `false`.
 ///

@@ -9,6 +9,15 @@ use crate::metrics::{Evaluation, FigureKind};
 /// Parameters that several hold and nobody changes.
 pub(crate) type SharedParameters = Arc<Vec<Vec<f32>>>;
 
+/// States of a run at its end with running statistics that were computed anew.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Finals {
+    /// What is exported.
+    pub(crate) exported: Option<SharedParameters>,
+    /// After the last step.
+    pub(crate) last: Option<SharedParameters>,
+}
+
 /// A state that was evaluated and is kept to be averaged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -15,6 +15,21 @@ pub struct LoopSettings {
     pub non_finite: NonFinite,
     /// Evaluated states whose mean is exported in the place of the best one.
     pub average: Option<CheckpointAverage>,
+    /// Whose running statistics are computed anew.
+    pub reestimation: Reestimation,
+}
+
+/// For which states at the end of a run running statistics are computed anew. Where an average of the weights of all steps is
+/// evaluated, they are for each evaluation of it too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reestimation {
+    /// For none: they are those that followed the batches.
+    #[default]
+    Nothing,
+    /// For what is exported.
+    Exported,
+    /// For what is exported, and for the state after the last step.
+    ExportedAndLast,
 }
 
 /// How often the evaluation rows are gone through.
@@ -64,7 +79,7 @@ impl CheckpointAverage {
         count
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Last(_) => "last",
             Self::Best(_) => "best",
@@ -73,8 +88,8 @@ impl CheckpointAverage {
 }
 
 impl LoopSettings {
-    /// Refuses what makes no sense; `has_statistics`: whether running statistics are among what is trained.
-    pub(crate) fn check(&self, has_statistics: bool) -> Result<(), TrainingError> {
+    /// Refuses what makes no sense.
+    pub(crate) fn check(&self) -> Result<(), TrainingError> {
         let at_least_one = |name, value: Option<u64>| {
             TrainingError::check(name, value.unwrap_or(1) as f32, value != Some(0), "1 or more")
         };
@@ -87,15 +102,6 @@ impl LoopSettings {
         if let Some(seconds) = self.max_seconds {
             TrainingError::check("training.max_time", seconds as f32, seconds > 0.0, "more than no time")?;
         }
-        let Some(average) = self.average else { return Ok(()) };
-        at_least_one("training.average", Some(average.count() as u64))?;
-        if has_statistics {
-            return Err(TrainingError::Setting {
-                name: "training.average",
-                value: average.name().into(),
-                wanted: "`ema` beside `model.batch_normalization: training`, whose statistics are those of the last weights",
-            });
-        }
-        Ok(())
+        self.average.map_or(Ok(()), |average| at_least_one("training.average", Some(average.count() as u64)))
     }
 }

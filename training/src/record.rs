@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::TrainingError;
 use crate::divergence::{self, LossWatch};
 use crate::epoch_evaluation::EpochEvaluation;
-use crate::evaluation_record::{AveragedRecord, EvaluationRecord, SetEvaluation, SkippedUpdates};
+use crate::evaluation_record::{AveragedRecord, EvaluationRecord, ReestimatedRecord, SetEvaluation, SkippedUpdates};
 use crate::metrics::{Evaluation, FigureKind, Figures, MetricSet, Unit};
 use crate::schedules::PlateauState;
 use crate::session::LossScale;
@@ -195,6 +195,9 @@ pub struct History {
     /// Of the mean of several states, where that is exported and the run is at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub averaged: Option<AveragedRecord>,
+    /// Of what is exported with running statistics that were computed anew, where the run is at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reestimated: Option<ReestimatedRecord>,
     /// Updates that were left out.
     #[serde(default, skip_serializing_if = "SkippedUpdates::is_none")]
     pub skipped_updates: SkippedUpdates,
@@ -242,6 +245,7 @@ impl History {
             best_evaluation: None,
             best_others: Vec::new(),
             averaged: None,
+            reestimated: None,
             skipped_updates: SkippedUpdates::default(),
             timing: Timing::default(),
             loss_watch: LossWatch::default(),
@@ -257,14 +261,20 @@ impl History {
         self.best_evaluation.as_ref()
     }
 
-    /// The evaluation of what a run at its end exports: of the mean of several states, or the best one.
+    /// The evaluation of what a run at its end exports: of the mean of several states, or the best one; with the statistics that it
+    /// is exported with.
     pub fn exported_evaluation(&self) -> Option<&Evaluation> {
-        self.averaged.as_ref().map(|averaged| &averaged.evaluation).or(self.best_evaluation())
+        let again = self.reestimated.as_ref().and_then(|reestimated| reestimated.evaluation.as_ref());
+        again.or(self.averaged.as_ref().map(|averaged| &averaged.evaluation)).or(self.best_evaluation())
     }
 
     /// And on the other sets, where there are several.
     pub fn exported_others(&self) -> &[SetEvaluation] {
-        self.averaged.as_ref().map_or(&self.best_others, |averaged| &averaged.others)
+        match (&self.reestimated, &self.averaged) {
+            (Some(reestimated), _) if reestimated.evaluation.is_some() => &reestimated.others,
+            (_, Some(averaged)) => &averaged.others,
+            _ => &self.best_others,
+        }
     }
 
     /// The evaluation that was best, where the run has a record of it.
@@ -295,7 +305,15 @@ impl History {
             step += record.steps;
             let (epoch, passes) = (record.epoch, (record.epoch + 1) as f64);
             let Some(figures) = record.evaluation.clone() else { continue };
-            let record = EvaluationRecord { step, epoch, passes, ends_epoch: true, figures, others: Vec::new() };
+            let record = EvaluationRecord {
+                step,
+                epoch,
+                passes,
+                ends_epoch: true,
+                figures,
+                others: Vec::new(),
+                statistics_rows: None,
+            };
             self.evaluations.push(record);
         }
     }
@@ -358,6 +376,9 @@ impl History {
         if let Some(averaged) = &self.averaged {
             notes.push(self.of_average(averaged));
         }
+        if let Some(reestimated) = &self.reestimated {
+            notes.push(self.of_statistics(reestimated));
+        }
         let Some(best) = self.best_evaluation() else { return notes };
         if let Some(start) = self.start.as_ref().filter(|_| !self.is_better_than_start(best)) {
             notes.push(format!(
@@ -383,6 +404,16 @@ impl History {
             format!(", and the best of all states {}", self.in_words(best.figure(&self.decides.name), best.loss))
         });
         format!("exported is the mean of the states after steps {}: it has {of_average}{best}", steps.join(", "))
+    }
+
+    fn of_statistics(&self, reestimated: &ReestimatedRecord) -> String {
+        let rows = count(reestimated.rows, "training row");
+        let words = |evaluation: &Evaluation| self.in_words(evaluation.figure(&self.decides.name), evaluation.loss);
+        let again =
+            reestimated.evaluation.as_ref().zip(self.best_evaluation()).map_or_else(String::new, |(now, then)| {
+                format!(": it has {}, and with those that followed the batches {}", words(now), words(then))
+            });
+        format!("statistics of BatchNormalization in the exported model were computed anew from {rows}{again}")
     }
 
     /// Whether an evaluation is better than the best one so far.

@@ -1,15 +1,16 @@
+use millstream_compiler::TrainingProgram;
 use millstream_compiler::losses::PredictionKind;
-use millstream_schemas::{AxisLength, Fingerprint, TrainingManifest};
+use millstream_schemas::{AxisLength, Fingerprint};
 use serde::Serialize;
 
 use crate::TrainingError;
 use crate::checkpoint::CheckpointSettings;
 use crate::early_stopping::EarlyStopping;
-use crate::loop_settings::{EvaluationInterval, LoopSettings, NonFinite};
+use crate::loop_settings::{EvaluationInterval, LoopSettings, NonFinite, Reestimation};
 use crate::metrics::MetricSet;
 use crate::optimizers::Penalties;
 use crate::schedules::{RunLength, Schedule};
-use crate::session::{StepRunner, StepSettings};
+use crate::session::{StepRunner, StepSettings, average_of, has_statistics_of_last};
 
 /// How a run goes.
 #[derive(Clone, Debug)]
@@ -55,10 +56,16 @@ impl TrainerSettings {
     }
 
     /// Refuses what makes no sense, or not for this program.
-    pub(crate) fn check(&self, program: &TrainingManifest) -> Result<(), TrainingError> {
+    pub(crate) fn check(&self, program: &TrainingProgram) -> Result<(), TrainingError> {
         self.metrics.check(&self.classes)?;
         self.step.check(program)?;
-        self.loop_settings.check(program.parameters.iter().any(|entry| entry.is_statistic))?;
+        self.loop_settings.check()?;
+        if let Some(average) = self.loop_settings.average.filter(|_| has_statistics_of_last(program)) {
+            return Err(average_of(average.name()));
+        }
+        if self.loop_settings.reestimation != Reestimation::Nothing && !program.reestimates() {
+            return Err(TrainingError::no_batch_statistics());
+        }
         if self.loop_settings.average.is_some() && self.step.averaging.is_some() {
             let (name, wanted) = ("training.average", "one average");
             return Err(TrainingError::Setting { name, value: "two averages".into(), wanted });
@@ -72,7 +79,7 @@ impl TrainerSettings {
         if self.metrics.reads() != PredictionKind::ClassScores {
             return Ok(());
         }
-        let scores = program.prediction.shape.get(1).and_then(AxisLength::fixed).unwrap_or(0);
+        let scores = program.manifest.prediction.shape.get(1).and_then(AxisLength::fixed).unwrap_or(0);
         if scores != self.classes.len() {
             return Err(TrainingError::Classes { scores, classes: self.classes.len() });
         }
@@ -118,6 +125,8 @@ impl TrainerSettings {
             interval.map(|every| ("when the evaluation rows are gone through", as_json(&every))),
             non_finite.map(|policy| ("what is done about updates that are no numbers", as_json(&policy))),
             course.average.map(|average| ("the states that are averaged", as_json(&average))),
+            (course.reestimation != Reestimation::Nothing)
+                .then(|| ("where statistics come from", "computed anew".to_owned())),
             self.early_stopping.map(|rule| ("when it ends because it gets no better", as_json(&rule))),
             (self.accumulate > 1).then(|| ("the number of batches in a step", as_json(&self.accumulate))),
         ];

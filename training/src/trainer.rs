@@ -1,4 +1,5 @@
 mod evaluating;
+mod reestimating;
 mod saving;
 
 use std::path::{Path, PathBuf};
@@ -11,8 +12,8 @@ use millstream_schemas::{Batch, ResumePoint};
 use crate::TrainingError;
 use crate::batches::BatchSource;
 use crate::checkpoint::{self, Checkpoint, Writer};
-use crate::evaluator::{EvaluationBatches, EvaluationSet};
-use crate::kept_states::{KeptStates, SharedParameters};
+use crate::evaluator::{EvaluationBatches, EvaluationSet, RunSources};
+use crate::kept_states::{Finals, KeptStates, SharedParameters};
 use crate::loop_settings::NonFinite;
 use crate::made_step::{MadeStep, WantedStep};
 use crate::metrics::{Evaluation, FigureKind};
@@ -39,6 +40,7 @@ pub struct Trainer {
     /// Of which generation the best parameters are those at work.
     best_generation: Option<u64>,
     kept: KeptStates,
+    finals: Finals,
     newest_checkpoint: Option<PathBuf>,
     /// What the newest checkpoint holds.
     saved: Option<Progress>,
@@ -72,6 +74,8 @@ struct Progress {
     resume: ResumePoint,
     evaluations: usize,
     is_averaged: bool,
+    /// Whether statistics of what is exported, and of the last state, were computed anew.
+    reestimated: [bool; 2],
 }
 
 impl Trainer {
@@ -98,7 +102,7 @@ impl Trainer {
         device: &Device,
         settings: TrainerSettings,
     ) -> Result<Self, TrainingError> {
-        settings.check(&program.manifest)?;
+        settings.check(program)?;
         let settings = settings.watching();
         let runner = StepRunner::open(program, device, &settings.step)?;
         Ok(Self {
@@ -111,6 +115,7 @@ impl Trainer {
             evaluation_due: false,
             best: None,
             best_generation: None,
+            finals: Finals::default(),
             newest_checkpoint: None,
             saved: None,
             writer: Writer::default(),
@@ -134,7 +139,7 @@ impl Trainer {
         settings: TrainerSettings,
         checkpoint: Checkpoint,
     ) -> Result<Self, TrainingError> {
-        settings.check(&program.manifest)?;
+        settings.check(program)?;
         let settings = settings.watching();
         let mut runner = StepRunner::open(program, device, &settings.step)?;
         let mut manifest = checkpoint.manifest;
@@ -169,6 +174,7 @@ impl Trainer {
             evaluation_due: manifest.evaluation_due,
             best: checkpoint.best.map(Arc::new),
             best_generation: None,
+            finals: Finals { exported: checkpoint.exported.map(Arc::new), last: checkpoint.last.map(Arc::new) },
             newest_checkpoint: Some(checkpoint.path),
             saved: None,
             writer: Writer::default(),
@@ -207,7 +213,8 @@ impl Trainer {
     pub fn is_finished(&self) -> bool {
         let evaluated = self.history.is_evaluated();
         let is_missing = evaluated && (self.is_evaluation_due() || self.is_average_due());
-        self.end_reason().is_some() && !self.evaluation_due && !is_missing && self.finished(evaluated).is_ok()
+        let is_missing = is_missing || self.evaluation_due || self.is_reestimation_due();
+        self.end_reason().is_some() && !is_missing && self.finished(evaluated).is_ok()
     }
 
     /// Copies of the parameters as they are now.
@@ -219,11 +226,15 @@ impl Trainer {
     }
 
     /// Copies of the parameters that are exported: the mean of several evaluated states where that is asked for, or those of
-    /// the best evaluation; as they are now when there was none. Where an average of the weights is kept, it is that.
+    /// the best evaluation; as they are now when there was none. Where an average of the weights is kept, it is that. Running
+    /// statistics that are computed anew at the end of a run are among them from then on.
     ///
     /// # Errors
     /// The device fails.
     pub fn best_parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {
+        if let Some(exported) = &self.finals.exported {
+            return Ok(exported.to_vec());
+        }
         if let Some(mean) = self.kept.mean() {
             return Ok(mean);
         }
@@ -235,7 +246,7 @@ impl Trainer {
     /// # Errors
     /// The device fails.
     pub fn last_parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {
-        self.runner.averaged_parameters()
+        self.finals.last.as_ref().map_or_else(|| self.runner.averaged_parameters(), |last| Ok(last.to_vec()))
     }
 
     /// As [`Trainer::advance`] to the end.
@@ -288,11 +299,26 @@ impl Trainer {
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
     ) -> Result<Ending, TrainingError> {
+        self.advance_from(until, batches, RunSources { sets, statistics: None }, observer, stop)
+    }
+
+    /// As [`Trainer::advance`], with all rows that a run can go through beside its training rows.
+    ///
+    /// # Errors
+    /// As [`Trainer::advance`]; or running statistics are to be computed anew, and there are no rows for them.
+    pub fn advance_from(
+        &mut self,
+        until: Until,
+        batches: &mut dyn BatchSource,
+        mut sources: RunSources<'_, '_, '_>,
+        observer: &mut dyn Observer,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Ending, TrainingError> {
         if self.under_way == UnderWay::Nothing {
             self.tell_start(observer);
             self.under_way = UnderWay::Told;
         }
-        let ending = self.train(until, batches, sets, observer, stop);
+        let ending = self.train(until, batches, &mut sources, observer, stop);
         ending.map_err(|error| self.leave_behind(error, observer))
     }
 
@@ -322,26 +348,26 @@ impl Trainer {
         &mut self,
         until: Until,
         batches: &mut dyn BatchSource,
-        sets: &mut [EvaluationSet<'_, '_>],
+        sources: &mut RunSources<'_, '_, '_>,
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
     ) -> Result<Ending, TrainingError> {
         self.clock = Some((Instant::now(), self.history.seconds));
-        if !self.evaluate_start(sets, observer, stop)? {
+        if !self.evaluate_start(sources, observer, stop)? {
             return self.interrupted(observer);
         }
         let started_steps = Instant::now();
         loop {
             self.take_written(observer)?;
             self.note_time();
-            if !sets.is_empty() && self.is_evaluation_due() && !self.evaluate_here(sets, observer, stop)? {
+            if !sources.sets.is_empty() && self.is_evaluation_due() && !self.evaluate_here(sources, observer, stop)? {
                 return self.interrupted(observer);
             }
             if self.evaluation_due {
                 self.finish_epoch(observer)?;
             }
             if let Some(reason) = self.end_reason() {
-                return self.end(reason, sets, observer, stop);
+                return self.end(reason, sources, observer, stop);
             }
             if self.has_reached(until) {
                 self.settle(observer)?;
@@ -390,16 +416,19 @@ impl Trainer {
     fn end(
         &mut self,
         reason: EndReason,
-        sets: &mut [EvaluationSet<'_, '_>],
+        sources: &mut RunSources<'_, '_, '_>,
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
     ) -> Result<Ending, TrainingError> {
-        if !sets.is_empty() && self.is_average_due() && !self.evaluate_average(sets, observer, stop)? {
+        if !sources.sets.is_empty() && self.is_average_due() && !self.evaluate_average(sources, observer, stop)? {
+            return self.interrupted(observer);
+        }
+        if self.is_reestimation_due() && !self.reestimate_finals(sources, observer, stop)? {
             return self.interrupted(observer);
         }
         self.save(observer)?;
         self.settle(observer)?;
-        let ending = self.finished(!sets.is_empty())?;
+        let ending = self.finished(!sources.sets.is_empty())?;
         observer.observe(&Event::Finished { step: self.history.steps, reason });
         Ok(ending)
     }
@@ -511,6 +540,8 @@ impl Trainer {
             return self.without_update(made, observer);
         }
         self.generation += 1;
+        // of a run that was at its end and goes on
+        (self.finals, self.history.reestimated) = (Finals::default(), None);
         let MadeStep { batch, outcome, rows, waited, .. } = made;
         self.history.loss_scale = outcome.loss_scale;
         let batches_waiting = batches.waiting();

@@ -47,6 +47,7 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
     }
     text.push_str(&layers(model, true));
     text.push_str(&structure(model));
+    text.push_str(&selection(model));
     text.push_str(&groups(report));
     text.push_str(&stages(report));
     text.push_str("\noperators:\n");
@@ -106,6 +107,23 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
         false => Meaning::Bad.output("cannot be trained like this"),
     };
     text + "\n" + &verdict + "\n"
+}
+
+/// What each part of `model.train` trains, where it does not mean whole layers.
+fn selection(model: &ModelReport) -> String {
+    if model.selection.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&["trained", ">layers", ">parameters", ">numbers"]);
+    for part in &model.selection {
+        table.row([
+            part.part.clone(),
+            grouped(part.layers as u64),
+            grouped(part.parameters as u64),
+            grouped(part.numbers as u64),
+        ]);
+    }
+    format!("\ntrained by `model.train`, each parameter in the first part that means it:\n{}", table.render())
 }
 
 /// Parameters with rates and decays of their own, and the others.
@@ -226,8 +244,12 @@ pub(crate) fn layers(model: &ModelReport, selection: bool) -> String {
         let mut cells =
             vec![layer.name.clone(), layer.operator.clone(), grouped(layer.parameters as u64), weights.join(" + ")];
         if selection {
-            let rate = || format!("×{:.3}", layer.learning_rate_multiplier);
-            cells.push(if layer.trained { rate() } else { "frozen".to_owned() });
+            let rate = format!("×{:.3}", layer.learning_rate_multiplier);
+            cells.push(match layer.trained_parameters {
+                0 => "frozen".to_owned(),
+                numbers if numbers < layer.parameters => format!("{} of it {rate}", grouped(numbers as u64)),
+                _ => rate,
+            });
         }
         table.row(cells);
     }

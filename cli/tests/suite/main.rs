@@ -17,6 +17,7 @@ mod emulator;
 mod evaluation;
 mod extension;
 mod interruption;
+mod layers;
 mod logs;
 mod looping;
 mod memory;

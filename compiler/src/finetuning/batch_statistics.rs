@@ -1,6 +1,6 @@
 //! BatchNormalization in training mode: normalized by the batch, with running statistics that follow it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use millstream_schemas::count;
 use millstream_schemas::recipe::BatchNormalization;
@@ -39,7 +39,7 @@ pub(crate) fn note(
             "scale and bias of {nodes} are trained, the running statistics stay those of the model's file; \
              `model.batch_normalization: training` lets them follow the data"
         )),
-        (BatchNormalization::Training, 0) => {
+        (_, 0) => {
             let found = match others {
                 0 => "the model has no BatchNormalization; exporters fold it into convolutions".to_owned(),
                 others => format!("{} in the model, in no trained layer", count(others, "BatchNormalization node")),
@@ -47,13 +47,14 @@ pub(crate) fn note(
             let message = format!("nothing is normalized by the batch: {found}; use `batch_normalization: frozen`");
             return Err(CompilerError::setting("model.batch_normalization", message));
         }
-        (BatchNormalization::Training, _) => {
+        (_, _) => {
             let kept = match others {
                 0 => String::new(),
                 others => format!("; {others} in frozen layers keep theirs"),
             };
+            let anew = if wanted.is_reestimated() { "; `train` computes those of what it exports anew" } else { "" };
             Some(format!(
-                "{nodes} in trained layers normalize by the batch, and their running statistics follow it{kept}"
+                "{nodes} in trained layers normalize by the batch, and their running statistics follow it{anew}{kept}"
             ))
         }
     })
@@ -130,8 +131,17 @@ pub(crate) fn open_statistics(
     Ok(opened)
 }
 
-/// Lets these normalizations take mean and variance of the batch, rows without weight left out, and returns what each of
-/// the running ones is after the step.
+/// What becomes of the statistics of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// The running ones follow them.
+    Followed,
+    /// They are given as they are; those of a module that is used several times as the mean over its uses.
+    Alone,
+}
+
+/// Lets these normalizations take mean and variance of the batch, rows without weight left out, and returns by the running
+/// ones what each of them is after the step, or what that of the batch is.
 ///
 /// With w = 1 for a row that has weight and 0 for another, and n of their elements in a channel: mean = Σ w·x / n, variance =
 /// Σ w·(x − mean)² / n, y = (x − mean) / √(variance + ε) · scale + bias. The running mean becomes momentum · running + (1 −
@@ -143,6 +153,7 @@ pub(crate) fn take_from_batch(
     graph: &mut Graph,
     places: &[usize],
     inputs: &LossInputs,
+    wanted: Use,
 ) -> Result<HashMap<ValueId, ValueId>, CompilerError> {
     if places.is_empty() {
         return Ok(HashMap::new());
@@ -150,17 +161,72 @@ pub(crate) fn take_from_batch(
     let before = graph.nodes().len();
     let present = graph.in_front_of(0, |graph| present_rows(graph, inputs))?;
     let mut shift = graph.nodes().len() - before;
-    let mut next: HashMap<ValueId, ValueId> = HashMap::new();
+    let (mut next, mut alone) = (HashMap::new(), BTreeMap::<ValueId, Vec<ValueId>>::new());
     for at in places {
         let length = graph.nodes().len();
         graph.replace_node(at + shift, |graph, node| {
-            let (made, statistics) = normalized(graph, &node, present, &next)?;
-            next.extend(statistics);
+            let (made, statistics) = normalized(graph, &node, present)?;
+            for (running, of_batch) in statistics {
+                match wanted {
+                    Use::Followed => {
+                        let momentum = node.float("momentum").unwrap_or(MOMENTUM);
+                        // a module that is used twice has followed the batch once already
+                        let last = next.get(&running).copied().unwrap_or(running);
+                        next.insert(running, followed(graph, momentum, last, of_batch)?);
+                    }
+                    Use::Alone => alone.entry(running).or_default().push(of_batch),
+                }
+            }
             Ok(vec![made])
         })?;
         shift += graph.nodes().len() - length;
     }
+    for (running, of_uses) in alone {
+        next.insert(running, mean_of(graph, &of_uses)?);
+    }
     Ok(next)
+}
+
+/// momentum · last + (1 − momentum) · of the batch.
+fn followed(graph: &mut Graph, momentum: f32, last: ValueId, of_batch: ValueId) -> Result<ValueId, CompilerError> {
+    let (stays, comes) = (graph.scalar(momentum), graph.scalar(1.0 - momentum));
+    let (stays, comes) = (graph.times(last, stays)?, graph.times(of_batch, comes)?);
+    graph.plus(stays, comes)
+}
+
+fn mean_of(graph: &mut Graph, values: &[ValueId]) -> Result<ValueId, CompilerError> {
+    let [first, others @ ..] = values else { unreachable!("each has at least one use") };
+    if others.is_empty() {
+        return Ok(*first);
+    }
+    let sum = others.iter().try_fold(*first, |sum, value| graph.plus(sum, *value))?;
+    let share = graph.scalar(1.0 / values.len() as f32);
+    graph.times(sum, share)
+}
+
+/// The graph of a model whose statistics are its inputs that gives those of a batch, each in the place of the running one.
+///
+/// # Errors
+/// As [`take_from_batch`].
+pub(crate) fn statistics_graph(
+    graph: &Graph,
+    places: &[usize],
+    inputs: &LossInputs,
+    opened: &[OpenedStatistic],
+) -> Result<Graph, CompilerError> {
+    let mut graph = graph.clone();
+    let of_batch = take_from_batch(&mut graph, places, inputs, Use::Alone)?;
+    let mut outputs = Vec::new();
+    for statistic in opened {
+        let name = format!("{}.of_batch", graph.name(statistic.value));
+        // a value can be one output only, and must not be an input
+        let output = graph.add("Identity", &[of_batch[&statistic.value]], &[])?;
+        let name = graph.free_name(&name);
+        graph.rename(output, &name)?;
+        outputs.push(output);
+    }
+    graph.set_outputs(&outputs);
+    Ok(graph)
 }
 
 /// 1 for each row with weight, `[batch]`.
@@ -178,11 +244,11 @@ fn present_rows(graph: &mut Graph, inputs: &LossInputs) -> Result<ValueId, Compi
     graph.cast(counted, ElementType::F32)
 }
 
+/// What a normalization by the batch makes, and by its running statistics those of the batch.
 fn normalized(
     graph: &mut Graph,
     node: &Node,
     present: ValueId,
-    next: &HashMap<ValueId, ValueId>,
 ) -> Result<(ValueId, [(ValueId, ValueId); 2]), CompilerError> {
     let input = |index: usize| {
         node.input(index).ok_or_else(|| CompilerError::Node {
@@ -233,19 +299,11 @@ fn normalized(
     let scaled = graph.times(centred, factor)?;
     let made = graph.plus(scaled, bias)?;
 
-    let momentum = node.float("momentum").unwrap_or(MOMENTUM);
     let unbiased = {
         let one = graph.scalar(1.0);
         let less = graph.minus(count, one)?;
         let less = graph.add("Max", &[less, one], &[])?;
         graph.divided_by(squares, less)?
     };
-    let mut follow = |running: ValueId, of_batch: ValueId| -> Result<(ValueId, ValueId), CompilerError> {
-        // a module that is used twice has followed the batch once already
-        let last = next.get(&running).copied().unwrap_or(running);
-        let (stays, comes) = (graph.scalar(momentum), graph.scalar(1.0 - momentum));
-        let (stays, comes) = (graph.times(last, stays)?, graph.times(of_batch, comes)?);
-        Ok((running, graph.plus(stays, comes)?))
-    };
-    Ok((made, [follow(running_mean, mean)?, follow(running_variance, unbiased)?]))
+    Ok((made, [(running_mean, mean), (running_variance, unbiased)]))
 }

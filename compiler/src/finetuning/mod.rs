@@ -23,6 +23,7 @@ mod singular_values;
 mod standardize;
 pub(crate) mod stored_form;
 mod temperature;
+mod trained_parts;
 mod weight_kind;
 
 use std::collections::BTreeMap;
@@ -53,6 +54,8 @@ pub use pattern::matches as pattern_matches;
 pub(crate) use selection::{check_factors, layers_before, select, untie};
 pub(crate) use standardize::{standardize_input, undo_output};
 pub(crate) use temperature::{divide_scores, maker_of_scores};
+pub use trained_parts::SelectedPart;
+pub(crate) use trained_parts::{Selected, TrainedLayer, select_parts};
 pub(crate) use weight_kind::is_matrix;
 
 /// What to compile a model into.
@@ -77,7 +80,7 @@ pub struct FineTuning {
     pub undo: Option<Standardization>,
     /// Which layers start from new weights, and how those are drawn; the first that matches counts.
     pub initialize: Vec<LayerInitializer>,
-    /// Which layers are trained.
+    /// Which layers are trained, or which parameters within them.
     pub train: TrainSelection,
     /// What BatchNormalization of trained layers normalizes by.
     pub batch_normalization: BatchNormalization,

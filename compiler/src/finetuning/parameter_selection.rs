@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_schemas::recipe::{LayerRole, ParameterKind, ParameterSelection};
 
 use super::attention::Role;
-use super::weight_kind::{is_matrix, is_vector, normalizes};
+use super::weight_kind::{is_added_by_norm, is_matrix, is_table, is_vector, normalizes};
 use super::{Head, Layer, Weight, find_attentions, pattern_matches};
 use crate::graph::{Graph, ValueId};
 
@@ -78,28 +78,33 @@ impl ParameterFinder<'_> {
             && last.as_ref().is_none_or(is_among_last)
     }
 
-    fn is(&self, kind: ParameterKind, index: usize, weight: &Weight) -> bool {
+    /// Whether a weight of a layer is of a kind.
+    pub(crate) fn is(&self, kind: ParameterKind, index: usize, weight: &Weight) -> bool {
         let is_added = index >= self.own;
-        let operator = self.graph.nodes()[weight.node].operator.as_str();
-        let is_norm = !is_added && self.is_norm(index);
+        let is_table = is_table(self.graph, weight);
+        let is_norm = !is_added && !is_table && self.is_norm(index);
         match kind {
             ParameterKind::Head => self.head.is_some_and(|head| head.has(weight.value)),
             ParameterKind::Added => is_added,
-            ParameterKind::Embeddings => operator == "Gather" && weight.shape.len() >= 2,
+            ParameterKind::Embeddings => is_table,
             ParameterKind::Norms => is_norm,
             ParameterKind::Biases => !is_norm && !is_matrix(self.graph, weight),
             ParameterKind::Weights => is_matrix(self.graph, weight),
         }
     }
 
+    /// Whether a weight of a normalization is what it adds.
+    pub(crate) fn is_shift(&self, index: usize, weight: &Weight) -> bool {
+        is_added_by_norm(self.graph, weight) && self.is(ParameterKind::Norms, index, weight)
+    }
+
     /// Whether a layer normalizes, as one node or written out: then it is a scale, and perhaps a shift.
     fn is_norm(&self, index: usize) -> bool {
         let weights = &self.layers[index].weights;
         let operator = |weight: &Weight| self.graph.nodes()[weight.node].operator.as_str();
-        let normalizes = weights.iter().any(|weight| normalizes(self.graph, weight));
         let scales = weights.iter().all(|weight| is_vector(weight) && ["Mul", "Add"].contains(&operator(weight)))
             && weights.iter().any(|weight| operator(weight) == "Mul");
-        normalizes || scales
+        weights.iter().any(|weight| normalizes(self.graph, weight)) || scales
     }
 }
 

@@ -5,7 +5,7 @@ use millstream_schemas::recipe::{LearningRateMultiplier, TrainSelection};
 
 use super::module_path::{of_node, of_weight};
 use super::parameters::may_be_merged;
-use super::{Head, Layer, layers, pattern_matches};
+use super::{Head, Layer, ParameterFinder, Selected, TrainedLayer, layers, pattern_matches, select_parts};
 use crate::CompilerError;
 use crate::graph::{Graph, ValueId};
 use crate::operators::OperatorCatalog;
@@ -26,16 +26,31 @@ pub(crate) fn layers_before(graph: &Graph, layers: &[Layer], value: ValueId) -> 
     (0..layers.len()).filter(leads_there).collect()
 }
 
-/// Which layers are trained, by index; `trainable` are those that lead to the scores.
-pub(crate) fn select(
+/// What of the model's own layers is trained.
+///
+/// # Errors
+/// The selection fits nothing of the model.
+pub(crate) fn select(finder: &ParameterFinder<'_>, train: &TrainSelection) -> Result<Selected, CompilerError> {
+    let ParameterFinder { layers, trainable, head, .. } = finder;
+    if trainable.is_empty() && *train != TrainSelection::Nothing {
+        return Err(CompilerError::Selection("the model has no layer with float32 weights to train".into()));
+    }
+    let parts = train.parts();
+    if !parts.is_empty() {
+        return select_parts(finder, &parts);
+    }
+    let whole = select_layers(layers, trainable, *head, train)?;
+    let whole = whole.into_iter().map(|index| TrainedLayer::whole(layers, index)).collect();
+    Ok(Selected { layers: whole, ..Selected::default() })
+}
+
+/// Which layers are trained whole, by index; `trainable` are those that lead to the scores.
+fn select_layers(
     layers: &[Layer],
     trainable: &[usize],
     head: Option<&Head>,
     train: &TrainSelection,
 ) -> Result<Vec<usize>, CompilerError> {
-    if trainable.is_empty() && *train != TrainSelection::Nothing {
-        return Err(CompilerError::Selection("the model has no layer with float32 weights to train".into()));
-    }
     let is_head = |index: &usize| head.is_some_and(|head| layers[*index].weights.iter().any(|own| head.has(own.value)));
     let chosen = |wanted: &dyn Fn(usize, &usize) -> bool| {
         let places = trainable.iter().enumerate();
@@ -66,6 +81,10 @@ pub(crate) fn select(
                 check_pattern(layers, trainable, pattern)?;
             }
             Ok(chosen(&|_, index| patterns.iter().any(|pattern| pattern_matches(pattern, &layers[*index].name))))
+        }
+        // their parts are within layers
+        TrainSelection::Biases | TrainSelection::Embeddings | TrainSelection::Norms | TrainSelection::AnyOf(_) => {
+            Ok(Vec::new())
         }
     }
 }

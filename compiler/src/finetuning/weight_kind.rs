@@ -3,19 +3,22 @@
 use super::Weight;
 use crate::graph::Graph;
 
-/// Operators that normalize.
-const NORMALIZATIONS: [&str; 10] = [
-    "BatchNormalization",
-    "EmbedLayerNormalization",
-    "GroupNorm",
-    "GroupNormalization",
-    "InstanceNormalization",
-    "LayerNormalization",
-    "RMSNormalization",
-    "SimplifiedLayerNormalization",
-    "SkipLayerNormalization",
-    "SkipSimplifiedLayerNormalization",
+/// Operators that normalize, each with the input that they scale by.
+const NORMALIZATIONS: [(&str, usize); 10] = [
+    ("BatchNormalization", 1),
+    ("EmbedLayerNormalization", 5),
+    ("GroupNorm", 1),
+    ("GroupNormalization", 1),
+    ("InstanceNormalization", 1),
+    ("LayerNormalization", 1),
+    ("RMSNormalization", 1),
+    ("SimplifiedLayerNormalization", 1),
+    ("SkipLayerNormalization", 2),
+    ("SkipSimplifiedLayerNormalization", 2),
 ];
+
+/// Operators that read rows of a table.
+const TABLES: [&str; 2] = ["EmbedLayerNormalization", "Gather"];
 
 /// Operators that go element by element: a vector in one of them is a scale, a shift or a slope.
 const ELEMENTWISE: [&str; 5] = ["Add", "Div", "Mul", "PRelu", "Sub"];
@@ -25,7 +28,26 @@ const RECURRENT: [&str; 3] = ["GRU", "LSTM", "RNN"];
 
 /// Whether the node of a weight normalizes.
 pub(super) fn normalizes(graph: &Graph, weight: &Weight) -> bool {
-    NORMALIZATIONS.contains(&graph.nodes()[weight.node].operator.as_str())
+    scale_input(operator(graph, weight)).is_some()
+}
+
+/// Whether a weight of a normalization, written as one node or in parts, is what it adds.
+pub(super) fn is_added_by_norm(graph: &Graph, weight: &Weight) -> bool {
+    let operator = operator(graph, weight);
+    scale_input(operator).map_or(operator == "Add", |input| weight.input != input)
+}
+
+/// Whether it is a table of rows, one for each of the numbers that come in.
+pub(super) fn is_table(graph: &Graph, weight: &Weight) -> bool {
+    weight.shape.len() >= 2 && TABLES.contains(&operator(graph, weight))
+}
+
+fn operator<'a>(graph: &'a Graph, weight: &Weight) -> &'a str {
+    graph.nodes()[weight.node].operator.as_str()
+}
+
+fn scale_input(operator: &str) -> Option<usize> {
+    NORMALIZATIONS.iter().find(|(name, _)| *name == operator).map(|(_, input)| *input)
 }
 
 /// Whether at most one axis is longer than 1.
@@ -37,10 +59,10 @@ pub(super) fn is_vector(weight: &Weight) -> bool {
 /// normalizations and biases are none, and neither are slopes, also where they are written with more axes than one, as
 /// `[1, C, 1, 1]` or `[C, 1, 1]`. A matrix of one row or column is one.
 pub(crate) fn is_matrix(graph: &Graph, weight: &Weight) -> bool {
-    let operator = graph.nodes()[weight.node].operator.as_str();
+    let operator = operator(graph, weight);
     let is_bias = if RECURRENT.contains(&operator) { weight.input == 3 } else { weight.input > 1 && is_vector(weight) };
-    // tables are among what this one reads
-    let is_of_norm = normalizes(graph, weight) && operator != "EmbedLayerNormalization";
+    // tables are among what one of these reads
+    let is_of_norm = normalizes(graph, weight) && !is_table(graph, weight);
     weight.shape.len() >= 2 && !is_bias && !is_of_norm && !(ELEMENTWISE.contains(&operator) && is_vector(weight))
 }
 

@@ -128,6 +128,8 @@ fn wrong_value(place: &str, value: Option<&Value>, shape: &Shape) -> Option<Stri
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         _ => String::new(),
     };
+    let of_list = place.strip_prefix("model.train[").and_then(|rest| rest.strip_suffix(']'));
+    let place = if of_list.is_some() { "model.train" } else { place };
     let row = VALUES.iter().find(|(at, words, ..)| *at == place && words.contains(&word.as_str()));
     if let Some((_, _, instead, remark)) = row {
         let remark = if remark.is_empty() { String::new() } else { format!("{remark}; ") };
@@ -142,7 +144,7 @@ fn other_form(place: &str, value: &Value) -> Option<Value> {
     use serde_json::json;
     Some(match (place, value) {
         ("model.train", Value::Number(count)) => json!({"last": count}),
-        ("model.train", Value::Array(patterns)) => json!({"match": patterns}),
+        ("model.train", Value::String(pattern)) if pattern.contains(['*', '?', '.']) => json!([{"match": pattern}]),
         ("model.train.match", Value::String(pattern)) => json!([pattern]),
         ("model", Value::String(path)) => json!({"path": path}),
         ("data", Value::String(path)) => json!({"train": path}),
@@ -293,6 +295,17 @@ mod tests {
         ] {
             let said = help(&format!("{SMALL}{text}\n"));
             assert!(said.contains(wanted), "{text}\nwanted: {wanted}\n   got: {said}");
+        }
+        for (train, wanted) in [
+            ("bitfit", "train: biases"),
+            ("[norms, layer_norm]", "train: norms"),
+            ("'layer4.*'", "train: [{match: layer4.*}]"),
+            ("[norms, 'layer4.*']", "train: [{match: layer4.*}]"),
+            ("{kind: norms}", "train: [{kind: norms, last: 3}]"),
+            ("3", "train: {last: 3}"),
+        ] {
+            let said = help(&SMALL.replace("m.onnx", &format!("m.onnx\n  train: {train}")));
+            assert!(said.contains(&format!("model:\n      {wanted}")), "{train}\nwanted: {wanted}\n   got: {said}");
         }
     }
 }

@@ -211,6 +211,9 @@ fn stand_in(recipe: &mut Value) {
             list.iter_mut().filter(|item| item.is_null()).for_each(|item| *item = json!("stand-in"));
         }
     }
+    if let Some(list) = at_mut(recipe, "model.train").and_then(Value::as_array_mut) {
+        list.iter_mut().filter(|item| item.is_null()).for_each(|item| *item = json!("head"));
+    }
     if let Some(list) = at_mut(recipe, "training.learning_rate_multipliers").and_then(Value::as_array_mut) {
         let whole = |item: &Value| item.get("match").is_some() && item.get("multiplier").is_some();
         let neutral = json!({"match": "*", "multiplier": 1});
@@ -398,6 +401,15 @@ output:
             (&["training.gradient_clip_norm=-1"], "training.gradient_clip_norm: wanted above 0, got -1"),
             (&["model.train={last: 0}"], "model.train.last: wanted 1 or more, got 0"),
             (&["model.train={match: []}"], "model.train.match: wanted at least one pattern"),
+            (&["model.train=[]"], "model.train: wanted "),
+            (
+                &["model.train=[norms, nroms]"],
+                "model.train[1]: wanted `all`, `biases`, `embeddings`, `head`, `norms` or a mapping",
+            ),
+            (&["model.train=[norms, {last: 0}]"], "model.train[1].last: wanted 1 or more, got 0"),
+            (&["model.train=[{kid: norms}]"], "unknown key `kid` in model.train[0]; did you mean `kind`?"),
+            (&["model.train=[{}]"], "model.train[0]: it states nothing; write `all`"),
+            (&["model.train=[{match: ['']}]"], "model.train[0].match: wanted some text, got nothing"),
             (&["output.checkpoint.keep=0"], "output.checkpoint.keep: wanted 1 or more, got 0"),
             (&["data.train=${MILLSTREAM_NOT_SET}/x"], "data.train: the environment variable `MILLSTREAM_NOT_SET`"),
             (&["data.train=${OPEN/x"], "data.train: `${` without `}`"),

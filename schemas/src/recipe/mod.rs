@@ -3,6 +3,7 @@
 #[cfg(feature = "yaml")]
 mod advice;
 mod around_steps;
+mod batch_normalization;
 mod bytes;
 mod data;
 mod defaults;
@@ -38,6 +39,7 @@ mod syntax;
 #[cfg(feature = "yaml")]
 mod text;
 mod time_span;
+mod train_selection;
 mod training;
 mod transforms;
 mod warnings;
@@ -48,6 +50,7 @@ use serde::{Deserialize, Serialize};
 use crate::SchemaError;
 
 pub use around_steps::{GradientNoiseRecipe, LookaheadRecipe, SharpnessAwareRecipe};
+pub use batch_normalization::{BatchNormalization, StatisticsTransforms};
 pub use bytes::ByteSize;
 pub use data::{DamagedPolicy, DataRecipe, OrderStrength, TransparencyPolicy};
 pub use definitions::Definitions;
@@ -58,7 +61,7 @@ pub use fault::Fault;
 pub use flow::{flow, got};
 pub use limits::{LARGEST_BATCH, MOST_THREADS};
 pub use local_path::local_path;
-pub use model::{BatchNormalization, DropoutMode, LayerInitializerRecipe, ModelRecipe, TrainSelection};
+pub use model::{DropoutMode, LayerInitializerRecipe, ModelRecipe};
 pub use output::{AdapterFormat, AdaptersOutput, CheckpointRecipe, OutputRecipe};
 pub use patterns::Patterns;
 pub use placed_fault::{Excerpt, PlacedFault, WrittenAt};
@@ -69,6 +72,7 @@ pub use steering::{
 #[cfg(feature = "yaml")]
 pub use text::RecipeText;
 pub use time_span::TimeSpan;
+pub use train_selection::{TrainPart, TrainSelection, TrainWord};
 pub use training::{
     AverageRecipe, EarlyStoppingRecipe, LearningRateMultiplier, NonFiniteRecipe, PenaltiesRecipe, TrainingRecipe,
 };

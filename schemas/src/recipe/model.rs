@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::batch_normalization::BatchNormalization;
+use super::{TrainSelection, short_forms};
 use crate::Choice;
 
 /// The pretrained model and what of it is trained.
@@ -21,11 +23,11 @@ pub struct ModelRecipe {
     /// Layers that start from new weights instead of the model's own; the first entry that matches a layer counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub initialize: Vec<LayerInitializerRecipe>,
-    /// Which layers are trained; all others stay frozen.
+    /// Which layers are trained, or which parameters within them; all others stay frozen.
     #[serde(default)]
     pub train: TrainSelection,
     /// What normalizations of trained layers normalize by.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "short_forms::read")]
     pub batch_normalization: BatchNormalization,
     /// What the model's own `Dropout` nodes do in training.
     #[serde(default)]
@@ -63,20 +65,6 @@ pub struct LayerInitializerRecipe {
     pub with: Choice,
 }
 
-/// What BatchNormalization of trained layers normalizes by. Of frozen layers it always keeps the statistics of the model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum BatchNormalization {
-    /// The running statistics of the pretrained model, which stay as they are. Scale and bias are trained. Right for small data
-    /// and small batches, whose own statistics are noise.
-    #[default]
-    Frozen,
-    /// Mean and variance of each batch, as PyTorch's training mode; the running statistics follow them, and are what the
-    /// evaluation and the exported model use. For much data that looks otherwise than what the model was trained on, in
-    /// batches of 16 rows or more.
-    Training,
-}
-
 /// What the `Dropout` nodes of a model's file do in training; in evaluations and in the exported model they pass all on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -87,21 +75,4 @@ pub enum DropoutMode {
     /// They set a share of the numbers to 0 and enlarge the others, anew at each step, by masks that follow from the seed and the
     /// step. Where they lie in front of frozen layers too.
     Live,
-}
-
-/// Which layers are trained.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TrainSelection {
-    /// The last linear layer only.
-    #[default]
-    Head,
-    /// The last N layers that have weights, the head included.
-    Last(usize),
-    /// The layers whose name matches one of these patterns (`*` any run, `?` one character), and the head.
-    Match(Vec<String>),
-    /// Every layer.
-    All,
-    /// No layer: what `methods` add is trained, and nothing else.
-    Nothing,
 }

@@ -5,9 +5,9 @@ use super::evaluation::{MOST_SLICES, MOST_VIEWS};
 use super::limits::{LARGEST_BATCH, MOST_THREADS};
 use super::steering;
 use super::{
-    AverageRecipe, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval, EvaluationRecipe,
-    GradientNoiseRecipe, LookaheadRecipe, ModelRecipe, NonFiniteRecipe, PenaltiesRecipe, Recipe, SharpnessAwareRecipe,
-    ThresholdRecipe, TrainSelection, TrainingRecipe,
+    AverageRecipe, BatchNormalization, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval,
+    EvaluationRecipe, GradientNoiseRecipe, LookaheadRecipe, ModelRecipe, NonFiniteRecipe, PenaltiesRecipe, Recipe,
+    SharpnessAwareRecipe, ThresholdRecipe, TrainingRecipe,
 };
 use crate::shown;
 
@@ -30,13 +30,9 @@ pub(super) fn faults(recipe: &Recipe) -> Vec<Fault> {
 
 fn check_model(model: &ModelRecipe, faults: &mut Vec<Fault>) {
     require_text(&model.path.to_string_lossy(), "model.path", faults);
-    match &model.train {
-        TrainSelection::Last(count) => require(*count >= 1, "model.train.last", "1 or more", count, faults),
-        TrainSelection::Match(patterns) => {
-            require(!patterns.is_empty(), "model.train.match", "at least one pattern", "none", faults);
-            patterns.iter().for_each(|pattern| require_text(pattern, "model.train.match", faults));
-        }
-        TrainSelection::Head | TrainSelection::All | TrainSelection::Nothing => {}
+    model.train.check(faults);
+    if let BatchNormalization::Reestimated { rows: Some(rows), .. } = model.batch_normalization {
+        at_least_one(rows, "model.batch_normalization.reestimated.rows", faults);
     }
 }
 

@@ -61,6 +61,7 @@ mod tests {
             ("training.optimizer", "Optimizer"),
             ("training.schedule", "Schedule"),
             ("data.damaged", "DamagedPolicy"),
+            ("model.batch_normalization", "BatchNormalization"),
             ("model.train", "TrainSelection"),
         ] {
             let choices = schema["$defs"][definition]["oneOf"].as_array().unwrap();
@@ -89,6 +90,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(alone, 5);
+        assert_eq!(alone, 6);
     }
 }

@@ -41,7 +41,8 @@ pub enum ParameterKind {
     Embeddings,
     /// A scale or shift of a normalization, or of a layer that is nothing but a scale.
     Norms,
-    /// A vector that is added, whatever the axes that it is written with, and any other of one axis that is not of `norms`.
+    /// A vector that is added, whatever the axes that it is written with, those of recurrent layers among them, and any other of
+    /// one axis that is not of `norms`.
     Biases,
     /// A matrix, kernel or table.
     Weights,
@@ -85,7 +86,7 @@ impl ParameterSelection {
     }
 
     #[cfg(feature = "yaml")]
-    fn check(&self, place: &str, faults: &mut Vec<Fault>) {
+    pub(super) fn check(&self, place: &str, faults: &mut Vec<Fault>) {
         if self.r#match.iter().any(|pattern| pattern.trim().is_empty()) {
             faults.push(Fault::value(format!("{place}.match"), "wanted some text, got nothing"));
         }
@@ -94,6 +95,22 @@ impl ParameterSelection {
                 faults.push(Fault::value(format!("{place}.{name}"), "wanted 1 or more, got 0"));
             }
         }
+    }
+}
+
+/// `kind: norms, last: 3`; `all` for one that states nothing.
+impl fmt::Display for ParameterSelection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_all() {
+            return f.write_str("all");
+        }
+        let value = serde_json::to_value(self).map_err(|_| fmt::Error)?;
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let stated = value.as_object().into_iter().flatten().map(|(name, value)| match value {
+            Value::Array(list) => format!("{name}: {}", list.iter().map(text).collect::<Vec<_>>().join(" ")),
+            value => format!("{name}: {value}"),
+        });
+        f.write_str(&stated.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -378,6 +395,8 @@ mod tests {
         let selection = read(json!({"kind": "norms", "match": "layer4.*", "roles": "query"}));
         assert_eq!(selection, read(json!({"kind": ["norms"], "match": ["layer4.*"], "roles": ["query"]})));
         assert_eq!(read(serde_json::to_value(&selection).unwrap()), selection);
+        assert_eq!(selection.to_string(), "match: layer4.*, roles: query, kind: norms");
+        assert_eq!(ParameterSelection::default().to_string(), "all");
         assert!(serde_json::from_value::<ParameterSelection>(json!({"kind": "nroms"})).is_err());
     }
 

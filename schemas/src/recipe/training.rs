@@ -190,6 +190,13 @@ pub enum AverageRecipe {
     Best(#[schemars(range(min = 1))] usize),
 }
 
+impl AverageRecipe {
+    /// Whether it is of the weights of all steps, and what is evaluated in the course of a run.
+    pub fn is_of_steps(self) -> bool {
+        matches!(self, Self::Ema { .. } | Self::Swa { .. })
+    }
+}
+
 fn usual_decay() -> f64 {
     0.999
 }

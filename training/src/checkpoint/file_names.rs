@@ -6,6 +6,9 @@ pub(super) const MANIFEST_HASH: &str = "manifest.json.sha256";
 pub(super) const WEIGHTS: &str = "weights.safetensors";
 pub(super) const STATE: &str = "state.safetensors";
 pub(super) const BEST: &str = "best.safetensors";
+/// With running statistics that were computed anew, of a run at its end.
+pub(super) const EXPORTED: &str = "exported.safetensors";
+pub(super) const LAST: &str = "last.safetensors";
 
 /// The file of a state that will be averaged.
 pub(super) fn kept_name(index: usize) -> String {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use millstream_schemas::Fingerprint;
 use serde::Serialize;
 
-use super::file_names::{BEST, LARGEST_MANIFEST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS, kept_name};
+use super::file_names::{BEST, EXPORTED, LARGEST_MANIFEST, LAST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS, kept_name};
 use super::{Checkpoint, CheckpointFault, CheckpointManifest, folder, state_name, tensors};
 use crate::TrainingError;
 use crate::session::OptimizerState;
@@ -78,9 +78,12 @@ pub fn load(path: &Path) -> Result<Checkpoint, TrainingError> {
     };
     let kept = (0..manifest.kept.len()).map(|index| read(&kept_name(index), &shapes));
     let kept = kept.collect::<Result<_, _>>().map_err(broken)?;
+    let written = |name: &str| manifest.file(name).map(|_| read(name, &shapes)).transpose();
+    let [exported, last] = [written(EXPORTED), written(LAST)];
+    let (exported, last) = (exported.map_err(broken)?, last.map_err(broken)?);
     let (updates, cohorts) = (manifest.updates, manifest.cohorts.clone());
     let state = OptimizerState { updates, cohorts, tensors, loss_scale: manifest.history.loss_scale };
-    Ok(Checkpoint { path: path.to_owned(), parameters, state, best, kept, manifest })
+    Ok(Checkpoint { path: path.to_owned(), parameters, state, best, kept, exported, last, manifest })
 }
 
 fn read_manifest(folder: &Path) -> Result<CheckpointManifest, CheckpointFault> {

@@ -72,6 +72,10 @@ pub struct Checkpoint {
     pub best: Option<Vec<Vec<f32>>>,
     /// Parameters of the states that will be averaged, in the order of the manifest.
     pub kept: Vec<Vec<Vec<f32>>>,
+    /// What is exported, with running statistics that were computed anew; of a run at its end.
+    pub exported: Option<Vec<Vec<f32>>>,
+    /// The last state with such statistics.
+    pub last: Option<Vec<Vec<f32>>>,
 }
 
 /// `manifest.json` of a checkpoint.

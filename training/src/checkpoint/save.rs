@@ -3,10 +3,10 @@ use std::path::{Path, PathBuf};
 
 use millstream_schemas::Fingerprint;
 
-use super::file_names::{BEST, LARGEST_MANIFEST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS, kept_name};
+use super::file_names::{BEST, EXPORTED, LARGEST_MANIFEST, LAST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS, kept_name};
 use super::{CheckpointFault, CheckpointManifest, SavedFile, folder, state_name, step_folder, tensors};
 use crate::TrainingError;
-use crate::kept_states::SharedParameters;
+use crate::kept_states::{Finals, SharedParameters};
 use crate::session::OptimizerState;
 use millstream_schemas::files;
 
@@ -18,6 +18,8 @@ pub(crate) struct Snapshot {
     pub(crate) best: Option<SharedParameters>,
     /// States that will be averaged, in the order of the manifest.
     pub(crate) kept: Vec<SharedParameters>,
+    /// What is exported, and the last state, with running statistics that were computed anew.
+    pub(crate) finals: Finals,
 }
 
 /// Parameters and state.
@@ -96,6 +98,11 @@ fn write(folder: &Path, before: &Path, snapshot: &mut Snapshot) -> Result<(), Tr
     for (index, parameters) in snapshot.kept.iter().enumerate() {
         write_tensors(&kept_name(index), &of_parameters(manifest, parameters))?;
     }
+    for (name, parameters) in [(EXPORTED, &snapshot.finals.exported), (LAST, &snapshot.finals.last)] {
+        if let Some(parameters) = parameters {
+            write_tensors(name, &of_parameters(manifest, parameters))?;
+        }
+    }
     if let Contents::AsBefore(files) = contents {
         for file in files.iter().filter(|file| [WEIGHTS, STATE].contains(&file.name.as_str())) {
             let (from, to) = (before.join(&file.name), folder.join(&file.name));
@@ -162,7 +169,8 @@ mod tests {
         };
         let save = |settings| {
             let contents = Contents::New { parameters: Vec::new(), state: OptimizerState::default() };
-            let snapshot = Snapshot { manifest: manifest(settings), contents, best: None, kept: Vec::new() };
+            let (kept, finals) = (Vec::new(), Finals::default());
+            let snapshot = Snapshot { manifest: manifest(settings), contents, best: None, kept, finals };
             save(folder.path(), snapshot, 2)
         };
         save(Vec::new()).unwrap();

@@ -89,6 +89,7 @@ mod tests {
             ends_epoch: true,
             figures: EpochEvaluation { rows: 8, not_finite: 0, loss: 0.5, figures: Figures::default() },
             others: Vec::new(),
+            statistics_rows: None,
         };
         history.evaluations.push(evaluated(2));
         assert_eq!(RunPlace::of(&history), Some(place(false, false)));

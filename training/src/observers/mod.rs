@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::Rows;
-use crate::evaluation_record::{AveragedRecord, SetEvaluation, SkippedUpdates};
+use crate::evaluation_record::{AveragedRecord, ReestimatedRecord, SetEvaluation, SkippedUpdates};
 use crate::metrics::Evaluation;
 use crate::record::EpochRecord;
 
@@ -94,6 +94,15 @@ pub enum Event<'a> {
     },
     /// The run is at its end, and the mean of several states, which is exported, was evaluated.
     AverageEvaluated(&'a AveragedRecord),
+    /// A batch was gone through for running statistics that are computed anew.
+    StatisticsBatch {
+        /// Rows so far.
+        rows: u64,
+        /// Seconds since it began.
+        seconds: f64,
+    },
+    /// The run is at its end, and running statistics of what is exported were computed anew.
+    Reestimated(&'a ReestimatedRecord),
     /// An epoch is over.
     EpochEnded(&'a EpochRecord),
     /// A checkpoint is on the disk.

@@ -38,3 +38,5 @@ pub use scored::{Prediction, Scored};
 pub use step::{OptimizerState, StepRunner};
 pub use step_outcome::StepOutcome;
 pub use step_settings::StepSettings;
+pub(crate) use step_settings::{average_of, has_statistics_of_last};
+pub(crate) use step_thread::BatchStatistics;

@@ -8,7 +8,7 @@ use super::options;
 use super::scored::Scored;
 use super::step_outcome::StepOutcome;
 use super::step_settings::StepSettings;
-use super::step_thread::{Open, Step};
+use super::step_thread::{BatchStatistics, Open, Step};
 use super::thread::SessionThread;
 use crate::TrainingError;
 use crate::freezing::FreezePlan;
@@ -59,13 +59,15 @@ impl StepRunner {
         update_on_host: bool,
     ) -> Result<Self, TrainingError> {
         let rule = settings.rule();
-        settings.check(&program.manifest)?;
+        settings.check(program)?;
         let manifest = Arc::new(program.manifest.clone());
         check_parameters(&manifest, &program.parameters)?;
         let parameters = &manifest.parameters;
         let state_tensors = parameters.iter().map(|entry| state_of(rule.as_ref(), entry)).collect();
         let compile = |source| TrainingError::Compile { graph: "training step", source };
         let [step, evaluation] = program.run_graphs(options::provider(device)).map_err(compile)?;
+        let of_statistics = |source| TrainingError::Compile { graph: "batch statistics", source };
+        let statistics = program.statistics_run_graph(options::provider(device)).map_err(of_statistics)?;
         let opened = options::open(&step.file().to_vec(), device, settings.threads, "training step")?;
         let warning = opened.warning("training step", device, |name| step.makes_floats(name));
         let open = Open {
@@ -73,6 +75,7 @@ impl StepRunner {
             step_host_inputs: opened.host_inputs,
             weights: step.weights().to_vec(),
             evaluation,
+            statistics,
             manifest: Arc::clone(&manifest),
             device: device.clone(),
             threads: settings.threads,
@@ -153,6 +156,18 @@ impl StepRunner {
         self.thread.call("evaluate a batch", move |step| {
             let scored = step.evaluate(&batch)?;
             Ok((batch, scored))
+        })
+    }
+
+    /// Computes mean and variance of a batch for each running statistic by the parameters as they are, nothing dropped out, and
+    /// hands the batch back; nothing of it where no row has weight.
+    ///
+    /// # Errors
+    /// The program was not compiled for it, the batch does not fit the graph, or ONNX Runtime fails.
+    pub(crate) fn batch_statistics(&mut self, batch: Batch) -> Result<(Batch, Option<BatchStatistics>), TrainingError> {
+        self.thread.call("compute statistics of a batch", move |step| {
+            let statistics = step.batch_statistics(&batch)?;
+            Ok((batch, statistics))
         })
     }
 

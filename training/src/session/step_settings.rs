@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use millstream_schemas::{ParameterEntry, TrainingManifest};
+use millstream_compiler::TrainingProgram;
+use millstream_schemas::ParameterEntry;
 
 use super::gradient_noise::GradientNoise;
 use crate::TrainingError;
@@ -59,10 +60,10 @@ impl StepSettings {
     ///
     /// # Errors
     /// The first setting that does not fit, with the values that would.
-    pub fn check(&self, program: &TrainingManifest) -> Result<(), TrainingError> {
-        let cohorts = self.freezing.of().len();
-        if cohorts > 0 && cohorts != program.parameters.len() {
-            return Err(TrainingError::wrong_count("the plan of what is frozen", program.parameters.len(), cohorts));
+    pub fn check(&self, program: &TrainingProgram) -> Result<(), TrainingError> {
+        let (cohorts, parameters) = (self.freezing.of().len(), &program.manifest.parameters);
+        if cohorts > 0 && cohorts != parameters.len() {
+            return Err(TrainingError::wrong_count("the plan of what is frozen", parameters.len(), cohorts));
         }
         let limits = [
             ("training.gradient_clip_norm", self.gradient_clip_norm),
@@ -108,16 +109,16 @@ impl StepSettings {
                     wanted: "another optimizer beside it: this one has an average of its own",
                 });
             }
-            if program.parameters.iter().any(|entry| entry.is_statistic) {
+            if has_statistics_of_last(program) {
                 return Err(TrainingError::Setting {
                     name: "training.optimizer",
                     value: self.optimizer.choice().name.clone(),
                     wanted: "another one beside `model.batch_normalization: training`, whose statistics are those of the weights \
-                             that are trained, while their average is evaluated",
+                             that are trained, while their average is evaluated; `reestimated` computes them anew",
                 });
             }
         }
-        rule.check(&program.parameters).map_err(|reason| {
+        rule.check(parameters).map_err(|reason| {
             let optimizer = self.optimizer.choice().name.clone();
             TrainingError::Optimizer { optimizer, reason }
         })?;
@@ -126,13 +127,7 @@ impl StepSettings {
                 let fits = (0.0..1.0).contains(&decay);
                 TrainingError::check("training.average.ema.decay", decay as f32, fits, "0 to below 1")
             }
-            Some(Averaging::Equal { .. }) if program.parameters.iter().any(|entry| entry.is_statistic) => {
-                Err(TrainingError::Setting {
-                    name: "training.average",
-                    value: "swa".into(),
-                    wanted: "`ema` beside `model.batch_normalization: training`, whose statistics are those of the last weights",
-                })
-            }
+            Some(Averaging::Equal { .. }) if has_statistics_of_last(program) => Err(average_of("swa")),
             _ => Ok(()),
         }
     }
@@ -142,5 +137,20 @@ impl StepSettings {
         let rule = self.rule();
         let tensors = parameters.iter().flat_map(|entry| state_of(rule.as_ref(), entry));
         tensors.map(|tensor| tensor.elements()).sum()
+    }
+}
+
+/// Whether running statistics are those of the last weights, whatever is exported.
+pub(crate) fn has_statistics_of_last(program: &TrainingProgram) -> bool {
+    !program.reestimates() && program.manifest.parameters.iter().any(|entry| entry.is_statistic)
+}
+
+/// That an average has no statistics.
+pub(crate) fn average_of(name: &str) -> TrainingError {
+    TrainingError::Setting {
+        name: "training.average",
+        value: name.into(),
+        wanted: "`ema` beside `model.batch_normalization: training`, whose statistics are those of the last weights; \
+                 `reestimated` computes them anew",
     }
 }

@@ -32,6 +32,7 @@ pub(super) struct Open {
     /// Beside the training step.
     pub(super) weights: Vec<FrozenWeight>,
     pub(super) evaluation: RunGraph,
+    pub(super) statistics: Option<RunGraph>,
     pub(super) manifest: Arc<TrainingManifest>,
     pub(super) device: Device,
     pub(super) threads: usize,
@@ -48,7 +49,7 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn open(self) -> Result<Step, TrainingError> {
-        let Self { step: session, weights, evaluation, manifest, device, threads, .. } = self;
+        let Self { step: session, weights, evaluation, statistics, manifest, device, threads, .. } = self;
         let Self {
             step_host_inputs,
             seed,
@@ -106,8 +107,10 @@ impl Open {
                 copied_parameters: places(&step_host_inputs, entries),
             },
             evaluation: None,
+            statistics: None,
             frozen,
             evaluation_graph: evaluation,
+            statistics_graph: statistics,
             gathered: Gathered::default(),
             scale: manifest.loss_scale.as_ref().map(|_| Scale::new(&host)).transpose()?,
             sharpness,
@@ -125,6 +128,17 @@ impl Open {
         step.bind_step(&names)?;
         Ok(step)
     }
+}
+
+/// What the graph is called that gives the statistics of a batch.
+const STATISTICS: &str = "batch statistics";
+
+/// Mean and variance of a batch.
+pub(crate) struct BatchStatistics {
+    /// Rows that have weight.
+    pub(crate) rows: u64,
+    /// For each running statistic, in manifest order.
+    pub(crate) values: Vec<Vec<f32>>,
 }
 
 /// A session with a binding for each set of parameters. Bindings are dropped before the session.
@@ -154,13 +168,25 @@ impl Graph {
         store: &dyn ParameterStore,
         copies_when_bound: bool,
     ) -> Result<bool, TrainingError> {
+        if self.bound[side] != data.changes {
+            prediction.bind_output(&mut self.bindings[side], &manifest.prediction.name)?;
+        }
+        self.bind_inputs(side, data, manifest, store, copies_when_bound)
+    }
+
+    /// As [`Graph::bind`], of a graph whose outputs are not those of a batch's rows.
+    fn bind_inputs(
+        &mut self,
+        side: usize,
+        data: &Data,
+        manifest: &TrainingManifest,
+        store: &dyn ParameterStore,
+        copies_when_bound: bool,
+    ) -> Result<bool, TrainingError> {
         let changed = self.bound[side] != data.changes;
         let binding = &mut self.bindings[side];
         if changed || copies_when_bound {
             data.bind(manifest, binding)?;
-        }
-        if changed {
-            prediction.bind_output(binding, &manifest.prediction.name)?;
         }
         for index in &self.copied_parameters {
             store.parameter(side, *index).bind_input(binding, &manifest.parameters[*index].name)?;
@@ -229,9 +255,11 @@ pub(super) struct Step {
     pub(super) store: Box<dyn ParameterStore>,
     step: Graph,
     evaluation: Option<Graph>,
+    statistics: Option<Graph>,
     /// Behind the graphs that read them.
     frozen: FrozenWeights,
     evaluation_graph: RunGraph,
+    statistics_graph: Option<RunGraph>,
     gathered: Gathered,
     scale: Option<Scale>,
     sharpness: Option<SharpnessAware>,
@@ -404,7 +432,8 @@ impl Step {
         let weights = self.row_weights(batch);
         self.feed(batch, &weights)?;
         if self.evaluation.is_none() {
-            self.evaluation = Some(self.open_evaluation()?);
+            let graph = self.evaluation_graph.clone();
+            self.evaluation = Some(self.open_beside(&graph, "evaluation", Step::bind_outputs)?);
         }
         let graph = self.evaluation.as_mut().expect("it was opened above");
         let Self { data, prediction, manifest, store, .. } = self;
@@ -413,6 +442,28 @@ impl Step {
         let shape = self.prediction.shape().to_vec();
         let prediction = Prediction { shape, values: self.prediction.values().to_vec() };
         Ok(Scored { prediction, loss: self.loss.values()[0], weight: self.weight_of(&weights), weights })
+    }
+
+    /// Mean and variance of a batch for each running statistic, in manifest order, and the rows that they are of; nothing where
+    /// no row has weight.
+    pub(super) fn batch_statistics(&mut self, batch: &Batch) -> Result<Option<BatchStatistics>, TrainingError> {
+        let weights = self.row_weights(batch);
+        let rows = weights.rows();
+        if rows == 0 {
+            return Ok(None);
+        }
+        let side = self.store.current();
+        self.feed(batch, &weights)?;
+        if self.statistics.is_none() {
+            let graph = self.statistics_graph.clone().ok_or_else(TrainingError::no_batch_statistics)?;
+            self.statistics = Some(self.open_beside(&graph, STATISTICS, Step::bind_statistics)?);
+        }
+        let graph = self.statistics.as_mut().expect("it was opened above");
+        graph.bind_inputs(side, &self.data, &self.manifest, self.store.as_ref(), self.copies_when_bound)?;
+        graph.run(side, STATISTICS)?;
+        let entries = self.manifest.parameters.iter().zip(&self.gradients).filter(|(entry, _)| entry.is_statistic);
+        let values = entries.map(|(_, of_batch)| of_batch.download()).collect::<Result<_, _>>()?;
+        Ok(Some(BatchStatistics { rows, values }))
     }
 
     fn row_weights(&self, batch: &Batch) -> RowWeights {
@@ -465,7 +516,8 @@ impl Step {
         for side in 0..self.store.sides() {
             let mut binding = new_binding(&self.step.session)?;
             self.frozen.bind(weights, &mut binding)?;
-            self.bind_all_but_gradients(side, &mut binding)?;
+            self.bind_inputs(side, &mut binding)?;
+            self.bind_outputs(&mut binding)?;
             self.masks.bind(&mut binding)?;
             for (entry, gradient) in self.manifest.parameters.iter().zip(&mut self.gradients) {
                 gradient.bind_output(&mut binding, &entry.gradient)?;
@@ -477,10 +529,15 @@ impl Step {
         Ok(())
     }
 
-    /// Opened when it is first needed: what lies inside of it is held a second time.
-    fn open_evaluation(&mut self) -> Result<Graph, TrainingError> {
-        let graph = self.evaluation_graph.clone();
-        let opened = options::open(&graph.file().to_vec(), &self.device, self.threads, "evaluation")?;
+    /// Opens a graph that is not the training step when it is first needed: what lies inside of it is held once more. `bind`
+    /// binds its outputs.
+    fn open_beside(
+        &mut self,
+        graph: &RunGraph,
+        what: &'static str,
+        bind: fn(&mut Self, &mut IoBinding) -> Result<(), TrainingError>,
+    ) -> Result<Graph, TrainingError> {
+        let opened = options::open(&graph.file().to_vec(), &self.device, self.threads, what)?;
         let copied_parameters = places(&opened.host_inputs, &self.manifest.parameters);
         let session = opened.session;
         let allocator = options::device_allocator(&session, &self.device)?;
@@ -490,22 +547,35 @@ impl Step {
         for side in 0..self.store.sides() {
             let mut binding = new_binding(&session)?;
             self.frozen.bind(&weights, &mut binding)?;
-            self.bind_all_but_gradients(side, &mut binding)?;
+            self.bind_inputs(side, &mut binding)?;
+            bind(self, &mut binding)?;
             bindings.push(binding);
         }
         let bound = vec![self.data.changes; bindings.len()];
         Ok(Graph { bindings, session, bound, copied_parameters })
     }
 
-    fn bind_all_but_gradients(&mut self, side: usize, binding: &mut IoBinding) -> Result<(), TrainingError> {
+    /// Data and parameters.
+    fn bind_inputs(&self, side: usize, binding: &mut IoBinding) -> Result<(), TrainingError> {
         self.data.bind(&self.manifest, binding)?;
-        for (index, entry) in self.manifest.parameters.iter().enumerate() {
-            self.store.parameter(side, index).bind_input(binding, &entry.name)?;
-        }
+        let mut parameters = self.manifest.parameters.iter().enumerate();
+        parameters.try_for_each(|(index, entry)| self.store.parameter(side, index).bind_input(binding, &entry.name))
+    }
+
+    /// What an evaluation gives, and the training step beside its gradients.
+    fn bind_outputs(&mut self, binding: &mut IoBinding) -> Result<(), TrainingError> {
         self.loss.bind_output(binding, &self.manifest.loss.name)?;
         self.prediction.bind_output(binding, &self.manifest.prediction.name)?;
         let weight = self.weight.as_mut().zip(self.manifest.weight.as_ref());
         weight.map_or(Ok(()), |(tensor, entry)| tensor.bind_output(binding, &entry.name))
+    }
+
+    /// Statistics of a batch take the places of the next running ones.
+    fn bind_statistics(&mut self, binding: &mut IoBinding) -> Result<(), TrainingError> {
+        let entries = self.manifest.parameters.iter().zip(&mut self.gradients);
+        entries
+            .filter(|(entry, _)| entry.is_statistic)
+            .try_for_each(|(entry, of_batch)| of_batch.bind_output(binding, &format!("{}.of_batch", entry.name)))
     }
 }
 

@@ -6,14 +6,24 @@ use std::time::Instant;
 use super::Trainer;
 use crate::TrainingError;
 use crate::divergence;
-use crate::evaluation_record::{AveragedRecord, EvaluationRecord, SetEvaluation};
-use crate::evaluator::{self, EvaluationSet};
+use crate::evaluation_record::{AveragedRecord, EvaluationRecord, ReestimatedRecord, SetEvaluation};
+use crate::evaluator::{self, RunSources};
 use crate::loop_settings::EvaluationInterval;
 use crate::metrics::Evaluation;
 use crate::observers::{EndReason, Event, Observer};
 use crate::record::Best;
+use crate::reestimation::{Statistics, reestimate};
 use crate::session::StepRunner;
 use crate::until::Ending;
+
+/// What an evaluation found.
+pub(super) struct Found {
+    /// On the set that decides.
+    pub(super) evaluation: Evaluation,
+    pub(super) others: Vec<SetEvaluation>,
+    /// The running statistics that were computed anew for it.
+    pub(super) statistics: Option<Statistics>,
+}
 
 impl Trainer {
     /// Whether the state as it is has an evaluation to come: by the interval, or because the run is at its end. That it has
@@ -54,7 +64,7 @@ impl Trainer {
     /// Evaluates the state as it is and puts that on record; `false` when it was stopped before that was done.
     pub(super) fn evaluate_here(
         &mut self,
-        sets: &mut [EvaluationSet<'_, '_>],
+        sources: &mut RunSources<'_, '_, '_>,
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
     ) -> Result<bool, TrainingError> {
@@ -62,9 +72,12 @@ impl Trainer {
         // An evaluation may take long and may fail: the steps are not to be lost by it.
         self.save(observer)?;
         observer.observe(&Event::EvaluationStarted { epoch });
-        let Some((evaluated, others)) = self.evaluate(None, sets, Some(epoch), observer, stop)? else {
+        // those that follow the batches are not those of an average
+        let reestimates = self.reestimates() && self.runner.has_average();
+        let Some(found) = self.evaluate(None, sources, Some(epoch), reestimates, observer, stop)? else {
             return Ok(false);
         };
+        let Found { evaluation: evaluated, others, statistics } = found;
         let of_epoch = self.history.under_way.steps as f64 / self.settings.steps_per_epoch().max(1) as f64;
         self.history.evaluations.push(EvaluationRecord {
             step: self.history.steps,
@@ -73,10 +86,11 @@ impl Trainer {
             ends_epoch,
             figures: (&evaluated).into(),
             others: others.iter().map(|set| (set.name.clone(), (&set.evaluation).into())).collect(),
+            statistics_rows: statistics.as_ref().map(|statistics| statistics.rows),
         });
         self.tell_schedule(epoch, &evaluated);
         let better_than_start = self.history.is_better_than_start(&evaluated);
-        let best = self.note_if_best(epoch, &evaluated, &others)? && better_than_start;
+        let best = self.note_if_best(epoch, &evaluated, &others, statistics.as_ref())? && better_than_start;
         let others = others.as_slice();
         observer.observe(&Event::Evaluated {
             epoch,
@@ -106,18 +120,27 @@ impl Trainer {
     /// Evaluates the mean of the kept states; `false` when it was stopped before that was done.
     pub(super) fn evaluate_average(
         &mut self,
-        sets: &mut [EvaluationSet<'_, '_>],
+        sources: &mut RunSources<'_, '_, '_>,
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
     ) -> Result<bool, TrainingError> {
-        let Some(mean) = self.kept.mean() else { return Ok(true) };
+        let Some(mut mean) = self.kept.mean() else { return Ok(true) };
         let epoch = self.epoch_under_way().saturating_sub(1);
         observer.observe(&Event::EvaluationStarted { epoch });
-        let evaluated = self.evaluate(Some(mean), sets, Some(epoch), observer, stop)?;
-        let Some((evaluation, others)) = evaluated else { return Ok(false) };
+        let evaluated = self.evaluate(Some(mean.clone()), sources, Some(epoch), self.reestimates(), observer, stop)?;
+        let Some(Found { evaluation, others, statistics }) = evaluated else { return Ok(false) };
+        if let Some(statistics) = statistics {
+            statistics.write_into(&self.runner.manifest().parameters, &mut mean);
+            self.finals.exported = Some(Arc::new(mean));
+            let rows = statistics.rows;
+            self.history.reestimated = Some(ReestimatedRecord { rows, evaluation: None, others: Vec::new() });
+        }
         let steps = self.kept.records().into_iter().map(|record| record.step).collect();
         let record = self.history.averaged.insert(AveragedRecord { steps, evaluation, others });
         observer.observe(&Event::AverageEvaluated(record));
+        if let Some(reestimated) = &self.history.reestimated {
+            observer.observe(&Event::Reestimated(reestimated));
+        }
         if !divergence::is_finite(&record.evaluation) {
             let message = not_finite("of the mean of several states", &record.evaluation);
             observer.observe(&Event::Warning { message: &message });
@@ -128,14 +151,15 @@ impl Trainer {
     /// Evaluates the weights before the first step on the set that decides; `false` when it was stopped before that was done.
     pub(super) fn evaluate_start(
         &mut self,
-        sets: &mut [EvaluationSet<'_, '_>],
+        sources: &mut RunSources<'_, '_, '_>,
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
     ) -> Result<bool, TrainingError> {
-        if sets.is_empty() || self.history.steps > 0 || self.history.start.is_some() {
+        if sources.sets.is_empty() || self.history.steps > 0 || self.history.start.is_some() {
             return Ok(true);
         }
-        let Some((evaluated, _)) = self.evaluate(None, &mut sets[..1], None, observer, stop)? else {
+        let Some(Found { evaluation: evaluated, .. }) = self.evaluate(None, sources, None, false, observer, stop)?
+        else {
             return Ok(false);
         };
         self.history.start = Some((&evaluated).into());
@@ -146,23 +170,33 @@ impl Trainer {
         Ok(true)
     }
 
-    /// Evaluates parameters, or else the weights as they are, on all sets, of which the first is set apart; `None` when it was
-    /// stopped.
-    fn evaluate(
+    /// Evaluates parameters, or else the weights as they are, or their average where one is kept, on all sets, of which the first is
+    /// set apart; before the first step (no `epoch`) on that alone. `reestimates`: with running statistics that are computed anew,
+    /// which stay behind where the weights are evaluated as they are. `None` when it was stopped.
+    pub(super) fn evaluate(
         &mut self,
         parameters: Option<Vec<Vec<f32>>>,
-        sets: &mut [EvaluationSet<'_, '_>],
+        sources: &mut RunSources<'_, '_, '_>,
         epoch: Option<u64>,
+        reestimates: bool,
         observer: &mut dyn Observer,
         stop: &dyn Fn() -> bool,
-    ) -> Result<Option<(Evaluation, Vec<SetEvaluation>)>, TrainingError> {
+    ) -> Result<Option<Found>, TrainingError> {
         let started = Instant::now();
         let evaluations_left = self.evaluations_left();
         let seconds_of_steps = self.speed.seconds_for(self.steps_left(), 0);
-        let (metrics, classes) = (&self.settings.metrics, &self.settings.classes);
+        let (metrics, classes, step) = (&self.settings.metrics, &self.settings.classes, self.history.steps);
         let work = |runner: &mut StepRunner| {
+            let statistics = match reestimates {
+                false => None,
+                true => match reestimate(runner, sources, step, observer, stop)? {
+                    None => return Ok(None),
+                    found => found,
+                },
+            };
             let (mut found, mut before) = (Vec::new(), 0);
-            for set in sets {
+            let sets = if epoch.is_none() { 1 } else { sources.sets.len() };
+            for set in sources.sets.iter_mut().take(sets) {
                 let mut batches = (set.open)().map_err(TrainingError::batches)?;
                 let mut of_set = 0;
                 let mut progress = |rows| {
@@ -180,22 +214,22 @@ impl Trainer {
                 before += of_set;
                 found.push(SetEvaluation { name: set.name.to_owned(), evaluation });
             }
-            Ok(Some(found))
+            Ok(Some((found, statistics)))
         };
         let found = match parameters {
             Some(parameters) => self.runner.with_parameters(parameters, work),
             None => self.runner.with_average(work),
         };
         self.note_time();
-        let Some(mut found) = found? else { return Ok(None) };
+        let Some((mut found, statistics)) = found? else { return Ok(None) };
         let seconds = started.elapsed().as_secs_f64();
         self.history.timing.evaluation += seconds;
         self.speed.add_evaluation(seconds);
         if found.is_empty() {
             return Err(TrainingError::NothingLabelled);
         }
-        let first = found.remove(0).evaluation;
-        Ok(Some((first, found)))
+        let evaluation = found.remove(0).evaluation;
+        Ok(Some(Found { evaluation, others: found, statistics }))
     }
 
     /// The run is at its end; one of its evaluations must be fit to be the best where there were any.
@@ -215,13 +249,18 @@ impl Trainer {
         epoch: u64,
         evaluation: &Evaluation,
         others: &[SetEvaluation],
+        statistics: Option<&Statistics>,
     ) -> Result<bool, TrainingError> {
         let best = divergence::is_finite(evaluation) && self.history.is_beaten_by(evaluation);
         let is_kept = self.kept.takes(evaluation, &self.history.decides);
         if !best && !is_kept {
             return Ok(false);
         }
-        let (step, parameters) = (self.history.steps, Arc::new(self.runner.averaged_parameters()?));
+        let mut parameters = self.runner.averaged_parameters()?;
+        if let Some(statistics) = statistics {
+            statistics.write_into(&self.runner.manifest().parameters, &mut parameters);
+        }
+        let (step, parameters) = (self.history.steps, Arc::new(parameters));
         if is_kept {
             self.kept.keep(step, evaluation, &self.history.decides, Arc::clone(&parameters));
             // what was found of a mean was of other states

@@ -18,6 +18,7 @@ impl Trainer {
             resume: self.resume.clone()?,
             evaluations: self.history.evaluations.len(),
             is_averaged: self.history.averaged.is_some(),
+            reestimated: [self.finals.exported.is_some(), self.finals.last.is_some()],
         })
     }
 
@@ -61,7 +62,8 @@ impl Trainer {
             history: self.history.clone(),
         };
         let best = self.best.as_ref().filter(|_| self.best_generation != Some(self.generation)).map(Arc::clone);
-        let snapshot = Snapshot { manifest, contents, best, kept: self.kept.parameters() };
+        let (kept, finals) = (self.kept.parameters(), self.finals.clone());
+        let snapshot = Snapshot { manifest, contents, best, kept, finals };
         self.writer.start(&settings, snapshot, self.generation)?;
         (self.being_saved, self.updates_saved) = (Some(now), (updates, cohorts));
         self.history.timing.checkpoints += started.elapsed().as_secs_f64();

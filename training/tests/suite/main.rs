@@ -13,6 +13,7 @@ mod looping;
 mod measures;
 mod precision;
 mod prediction;
+mod reestimation;
 mod references;
 mod report;
 mod runs;

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use millstream_compiler::graph::{Attribute, Constant, Graph, Length, TensorType};
 use millstream_compiler::{FineTuning, HeadChoice, Model, OperatorCatalog, TrainingProgram, compile};
 use millstream_runtime::{Device, DeviceKind, DeviceRequest};
-use millstream_schemas::recipe::{BatchNormalization, DropoutMode, Precision, TrainSelection};
+use millstream_schemas::recipe::{BatchNormalization, DropoutMode, Precision, StatisticsTransforms, TrainSelection};
 use millstream_schemas::{Batch, Choice, Fingerprint, ResumePoint, RowId, Tensor};
 use millstream_training::optimizers::{self, Optimizer};
 use millstream_training::schedules::{self, Schedule};
@@ -86,11 +86,20 @@ pub(crate) fn program_in(precision: Precision) -> TrainingProgram {
 
 /// The perceptron with a normalization by the batch, whose running statistics follow the data, and with dropout.
 pub(crate) fn regularized_program() -> TrainingProgram {
+    normalized_program(BatchNormalization::Training)
+}
+
+/// The same, whose running statistics are computed anew for what is exported.
+pub(crate) fn reestimated_program() -> TrainingProgram {
+    normalized_program(BatchNormalization::Reestimated { rows: None, transforms: StatisticsTransforms::Train })
+}
+
+fn normalized_program(batch_normalization: BatchNormalization) -> TrainingProgram {
     let model = Model::from_bytes(perceptron(true)).unwrap();
     let wanted = FineTuning {
         head: HeadChoice::keep(),
         train: TrainSelection::All,
-        batch_normalization: BatchNormalization::Training,
+        batch_normalization,
         dropout: DropoutMode::Live,
         ..FineTuning::head(BATCH, CLASSES)
     };
