@@ -42,8 +42,10 @@ pub fn load(text: &RecipeText, catalogs: &Catalogs) -> Result<Recipe, RecipeErro
                 Err(error) => found.push(error.into()),
             }
         }
-        for fault in found {
-            // What was told already is not told of what stands in for it.
+        // What was told already is not told of what stands in for it.
+        let is_told = |fault: &Fault| faults.iter().any(|told| told.touches(&fault.place));
+        let new: Vec<Fault> = found.into_iter().filter(|fault| !is_told(fault)).collect();
+        for fault in new {
             if !faults.iter().any(|told| told.covers(&fault.place)) {
                 faults.push(fault);
             }

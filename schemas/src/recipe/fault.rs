@@ -31,6 +31,12 @@ impl Fault {
         place.strip_prefix(&self.place).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     }
 
+    /// Whether it is about this place, one that holds it, or one within it.
+    pub fn touches(&self, place: &str) -> bool {
+        let is_within = |rest: &str| rest.starts_with(['.', '[']);
+        self.covers(place) || self.place.strip_prefix(place).is_some_and(is_within)
+    }
+
     /// With what to do.
     #[must_use]
     pub fn with_help(self, help: Option<String>) -> Self {

@@ -106,7 +106,7 @@ impl RecipeText {
             later.extend(paths::resolve(recipe, definitions, &places, &|variable| std::env::var(variable).ok()));
             // What was told already is not told of the value that stands in for it.
             later.retain(|fault| {
-                !faults.iter().any(|told| told.covers(&fault.place)) && !within(&shortened, &fault.place)
+                !faults.iter().any(|told| told.touches(&fault.place)) && !within(&shortened, &fault.place)
             });
             faults.extend(later);
         }
