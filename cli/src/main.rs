@@ -69,6 +69,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
         }
         Command::Inspect(arguments) => commands::inspect::run(global, &arguments),
         Command::Report(arguments) => commands::report::run(global, &arguments),
+        Command::Document(arguments) => commands::document::run(global, &arguments),
         Command::Schema => commands::schema::run(),
         Command::Transforms(arguments) => commands::transforms::run(global, &arguments),
         Command::Adapter(arguments) => commands::adapter::run(global, &arguments),

@@ -221,6 +221,14 @@ pub enum RecipeError {
         /// The file.
         path: PathBuf,
     },
+    /// The file of what people state of a run does not parse.
+    #[error("{} cannot be read: {reason}; mend it, or delete it and have a new one made", shown_path(.path))]
+    Statements {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The record of a run is of another version.
     #[error("{}: it has version {got}, this build reads {wanted}", shown_path(.path))]
     RecordVersion {

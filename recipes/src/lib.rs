@@ -20,6 +20,7 @@ mod classes;
 mod compile;
 mod compiled;
 mod data_report;
+pub mod documents;
 mod dry_run;
 mod error;
 mod evaluate;

@@ -14,14 +14,7 @@ use crate::run_folder::RunFolder;
 pub fn compare_runs(folders: &[PathBuf]) -> Result<String, RecipeError> {
     let mut records = Vec::new();
     for folder in folders {
-        let file = RunFolder(folder.clone()).metrics();
-        let text = fs::read(&file).map_err(RecipeError::io("read", &file))?;
-        let record: RunRecord =
-            serde_json::from_slice(&text).map_err(|_| RecipeError::RecordDamaged { path: file.clone() })?;
-        if record.version != RunRecord::VERSION {
-            return Err(RecipeError::RecordVersion { path: file, wanted: RunRecord::VERSION, got: record.version });
-        }
-        records.push(record);
+        records.push(read_record(&RunFolder(folder.clone()))?);
     }
     // Runs are called after their folders; where two are called alike, their paths tell them apart.
     let alike = |title: &String| records.iter().filter(|record| record.title == *title).count() > 1;
@@ -38,4 +31,19 @@ pub fn compare_runs(folders: &[PathBuf]) -> Result<String, RecipeError> {
     }
     let title = if let [record] = records.as_slice() { record.title.clone() } else { count(records.len(), "run") };
     Ok(report::render(&title, &records)?)
+}
+
+/// The record of the run in a folder.
+///
+/// # Errors
+/// There is none, or it does not parse.
+pub(crate) fn read_record(folder: &RunFolder) -> Result<RunRecord, RecipeError> {
+    let file = folder.metrics();
+    let text = fs::read(&file).map_err(RecipeError::io("read", &file))?;
+    let record: RunRecord =
+        serde_json::from_slice(&text).map_err(|_| RecipeError::RecordDamaged { path: file.clone() })?;
+    match record.version {
+        RunRecord::VERSION => Ok(record),
+        got => Err(RecipeError::RecordVersion { path: file, wanted: RunRecord::VERSION, got }),
+    }
 }

@@ -187,7 +187,8 @@ impl Reserved {
     }
 }
 
-fn made_of(opened: &Opened) -> Result<MadeOf, RecipeError> {
+/// Fingerprints of what a run is made of.
+pub(crate) fn made_of(opened: &Opened) -> Result<MadeOf, RecipeError> {
     Ok(MadeOf {
         model: opened.model.fingerprint().clone(),
         train: targets_fingerprint(&opened.train)?,

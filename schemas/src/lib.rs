@@ -23,6 +23,8 @@ mod shown;
 mod standardization;
 mod suggestion;
 mod wording;
+#[cfg(feature = "yaml")]
+pub mod yaml;
 
 pub use batch::{Batch, BatchSpec, ElementType, TARGETS, Tensor, TensorData, TensorRole, TensorSpec};
 pub use buffer::{ALIGNMENT, Buffer, BufferPart, BufferPool, Element};

@@ -13,6 +13,7 @@ mod command_line;
 mod compile;
 mod corpus;
 mod dataset;
+mod documents;
 mod emulator;
 mod evaluation;
 mod extension;

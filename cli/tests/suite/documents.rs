@@ -1,0 +1,133 @@
+//! What is written about a run.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::workplace::{Workplace, has_runtime};
+
+const FILES: [&str; 7] = [
+    "README.md",
+    "datasheet.md",
+    "model-card.html",
+    "datasheet.html",
+    "model.cdx.json",
+    "croissant.json",
+    "ledger.json",
+];
+
+/// Names a Python with the packages `huggingface_hub`, `mlcroissant` and `cyclonedx-python-lib[json-validation]`.
+const VALIDATORS: &str = "MILLSTREAM_DOCUMENT_VALIDATORS";
+
+/// A run, documented.
+fn documented() -> Option<Workplace> {
+    has_runtime().then(|| {
+        let place = Workplace::new();
+        place.run_with("train", &["output.folder=run", "evaluation.slices=[label]"]).done();
+        let said = place.run(&["document", "run"]).done();
+        for name in FILES {
+            assert!(said.contains(&format!("run/documents/{name}")), "{said}");
+        }
+        place
+    })
+}
+
+fn json(place: &Workplace, name: &str) -> Value {
+    serde_json::from_slice(&place.read(&format!("run/documents/{name}"))).unwrap()
+}
+
+fn words(place: &Workplace, name: &str) -> String {
+    String::from_utf8(place.read(&format!("run/documents/{name}"))).unwrap()
+}
+
+#[test]
+fn documents_of_a_run_agree_with_its_record_and_its_files() {
+    let Some(place) = documented() else { return };
+    let (ledger, bill, croissant) = (json(&place, "ledger.json"), json(&place, "model.cdx.json"), json(&place, "croissant.json"));
+    let record: Value = serde_json::from_slice(&place.read("run/metrics.json")).unwrap();
+    let sha256 = |name: &str| millstream::schemas::files::sha256_of_file(&place.path(name)).unwrap();
+    assert_eq!(ledger["exported"]["sha256"], sha256("run/model.onnx"));
+    assert_eq!(ledger["base"]["sha256"], sha256("model.onnx"));
+    assert_eq!(ledger["data"][0]["files"][1]["sha256"], sha256("train-1.parquet"));
+    assert_eq!(ledger["results"]["evaluation"]["accuracy"], record["evaluation"]["accuracy"]);
+    assert_eq!(ledger["unchanged"], true);
+    let model = &bill["metadata"]["component"];
+    assert_eq!(model["hashes"][0]["content"], sha256("run/model.onnx"));
+    assert_eq!(model["pedigree"]["ancestors"][0]["hashes"][0]["content"], sha256("model.onnx"));
+    let accuracy = record["evaluation"]["accuracy"].as_f64().unwrap();
+    let metrics = model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"].as_array().unwrap();
+    let found = metrics.iter().find(|metric| metric["type"] == "accuracy").unwrap();
+    assert_eq!(found["value"].as_str().unwrap().parse::<f64>().unwrap(), accuracy);
+    let hashes: Vec<&Value> = croissant["distribution"].as_array().unwrap().iter().map(|file| &file["sha256"]).collect();
+    assert!(hashes.contains(&&Value::from(sha256("test.parquet"))), "{croissant}");
+    let card = words(&place, "README.md");
+    for part in ["## Model details", "## Intended use", "## Factors", "## Metrics", "## Evaluation data", "## Training data",
+        "## Quantitative analyses", "## Ethical considerations", "## Caveats and recommendations", "### By label", "*not stated*",
+        &sha256("run/model.onnx")]
+    {
+        assert!(card.contains(part), "{part} is not in\n{card}");
+    }
+    let sheet = words(&place, "datasheet.md");
+    for part in ["## Motivation", "## Composition", "## Collection process", "## Preprocessing, cleaning, labelling", "## Uses",
+        "## Distribution", "## Maintenance", "48 rows in 2 files", "18 rows in 1 file"]
+    {
+        assert!(sheet.contains(part), "{part} is not in\n{sheet}");
+    }
+    assert!(words(&place, "model-card.html").contains("<table>"));
+}
+
+#[test]
+fn what_people_state_stands_in_the_documents_and_is_never_written_over() {
+    let Some(place) = documented() else { return };
+    let stated = "intended_use: Sorting <b>stripes</b>.\nlicense: mit\nauthors: The makers\n";
+    place.write("run/statements.yaml", stated);
+    let said = place.run(&["document", "run", "--json"]).json();
+    assert!(!said["not_stated"].as_array().unwrap().contains(&Value::from("intended_use")), "{said}");
+    assert_eq!(place.read("run/statements.yaml"), stated.as_bytes());
+    let card = words(&place, "README.md");
+    assert!(card.contains("license: \"mit\"") && card.contains("Sorting <b>stripes</b>."), "{card}");
+    let page = words(&place, "model-card.html");
+    assert!(page.contains("&lt;b&gt;stripes"), "{page}");
+    place.write("run/statements.yaml", "intended_usage: x\n");
+    place.run(&["document", "run"]).failed_with(&["run/statements.yaml", "intended_usage"]);
+}
+
+#[test]
+fn a_base_model_that_is_another_one_now_is_told() {
+    let Some(place) = documented() else { return };
+    let mut other = place.read("model.onnx");
+    // a documentation string behind the model: another file, the same network
+    other.extend([0x32, 1, b'x']);
+    std::fs::write(place.path("model.onnx"), other).unwrap();
+    let ran = place.run(&["document", "run"]);
+    assert!(ran.stderr.contains("`model.path` is not what the run began with"), "{}", ran.stderr);
+    assert_eq!(json(&place, "ledger.json")["unchanged"], false);
+}
+
+#[test]
+fn a_folder_without_a_run_is_told() {
+    let place = Workplace::new();
+    place.run(&["document", "."]).failed_with(&["metrics.json"]);
+    assert!(!place.path("statements.yaml").exists());
+}
+
+#[test]
+fn public_validators_take_the_documents() {
+    let Some(python) = std::env::var_os(VALIDATORS) else {
+        println!("left out, {VALIDATORS} is not set");
+        return;
+    };
+    let Some(place) = documented() else { return };
+    place.write(
+        "run/statements.yaml",
+        "license: mit\ndata_description: Stripes.\ndata_license: https://creativecommons.org/licenses/by/4.0/\n\
+         data_url: https://example.org/stripes\ndata_creators: The makers\ndata_published: '2026-11-26'\ncitation: The makers, 2026\nversion: '1.0.0'\n",
+    );
+    place.run(&["document", "run"]).done();
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/suite/validate_documents.py");
+    let ran = Command::new(python).arg(script).arg(place.path("run/documents")).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}");
+    println!("{said}");
+}

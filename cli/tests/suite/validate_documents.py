@@ -1,0 +1,27 @@
+"""validate_documents.py FOLDER: reads what `millstream document` wrote by the public packages for it."""
+
+import json
+import sys
+from pathlib import Path
+
+folder = Path(sys.argv[1])
+
+from huggingface_hub import ModelCard
+
+card = ModelCard.load(folder / "README.md")
+assert card.data.library_name == "onnx" and card.data.license == "mit", card.data
+assert "accuracy" in card.data.metrics, card.data
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+error = JsonStrictValidator(SchemaVersion.V1_6).validate_str((folder / "model.cdx.json").read_text())
+assert error is None, error
+
+import mlcroissant
+
+dataset = mlcroissant.Dataset(jsonld=folder / "croissant.json")
+assert dataset.metadata.name and len(dataset.metadata.record_sets) == 2, dataset.metadata
+issues = dataset.metadata.issues
+assert not issues.errors and not issues.warnings, (issues.errors, issues.warnings)
+print("model card, CycloneDX and Croissant are valid:", json.dumps(card.data.to_dict()))

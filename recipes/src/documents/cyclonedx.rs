@@ -1,0 +1,159 @@
+//! A bill of materials of a model, CycloneDX 1.6 (<https://cyclonedx.org/docs/1.6/json/>).
+
+use serde_json::{Map, Value, json};
+
+use super::ledger::{DataFacts, Ledger, ModelFacts};
+use super::model_card::shape_of;
+use super::statements::Statements;
+
+/// `model.cdx.json`.
+pub(super) fn bill(ledger: &Ledger) -> Value {
+    let said = &ledger.statements;
+    let subject = ledger.exported.as_ref().unwrap_or(&ledger.base);
+    let mut model = component("model", &ledger.name, subject);
+    if let Some(version) = Statements::answer(&said.version) {
+        model.insert("version".into(), json!(version));
+    }
+    if let Some(description) = Statements::answer(&said.description) {
+        model.insert("description".into(), json!(description));
+    }
+    if let Some(license) = Statements::answer(&said.license) {
+        model.insert("licenses".into(), json!([{"license": {"name": license}}]));
+    }
+    if let Some(authors) = Statements::answer(&said.authors) {
+        model.insert("authors".into(), json!([{"name": authors}]));
+    }
+    model.insert("modelCard".into(), model_card(ledger, subject));
+    model.insert("pedigree".into(), json!({"ancestors": [component("base", &ledger.base.file, &ledger.base)]}));
+    model.insert("properties".into(), properties(ledger));
+    let data: Vec<Value> = ledger.data.iter().map(data_component).collect();
+    let of_data: Vec<String> = ledger.data.iter().map(|data| reference(data)).collect();
+    json!({
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": serial_number(subject),
+        "version": 1,
+        "metadata": {
+            "tools": {"components": [{"type": "application", "name": "millstream", "version": env!("CARGO_PKG_VERSION")}]},
+            "component": model,
+        },
+        "components": data,
+        "dependencies": [{"ref": "model", "dependsOn": of_data}],
+    })
+}
+
+/// The same model has the same number: a UUID of version 8 from its hash.
+fn serial_number(model: &ModelFacts) -> String {
+    let hash = &model.sha256;
+    format!("urn:uuid:{}-{}-8{}-a{}-{}", &hash[..8], &hash[8..12], &hash[12..15], &hash[15..18], &hash[18..30])
+}
+
+fn component(reference: &str, name: &str, model: &ModelFacts) -> Map<String, Value> {
+    let value = json!({
+        "type": "machine-learning-model",
+        "bom-ref": reference,
+        "name": name,
+        "hashes": [{"alg": "SHA-256", "content": model.sha256}],
+    });
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn model_card(ledger: &Ledger, subject: &ModelFacts) -> Value {
+    let said = &ledger.statements;
+    let format_of = |values: &[(String, Vec<Option<usize>>)]| -> Vec<Value> {
+        values.iter().map(|(name, shape)| json!({"format": format!("tensor {name} {}", shape_of(shape))})).collect()
+    };
+    let datasets: Vec<Value> = ledger.data.iter().map(|data| json!({"ref": reference(data)})).collect();
+    let mut card = json!({
+        "modelParameters": {
+            "approach": {"type": "supervised"},
+            "datasets": datasets,
+            "inputs": format_of(&subject.inputs),
+            "outputs": format_of(&subject.outputs),
+        },
+    });
+    let measured = |evaluation: &millstream_training::Evaluation, slice: Option<&str>| -> Vec<Value> {
+        let kinds = ledger.results.figures.iter();
+        let of = |kind: &millstream_training::metrics::FigureKind| {
+            let mut metric = json!({"type": kind.name, "value": evaluation.figure(&kind.name)?.to_string()});
+            if let Some([low, high]) = evaluation.interval(&kind.name) {
+                metric["confidenceInterval"] = json!({"lowerBound": low.to_string(), "upperBound": high.to_string()});
+            }
+            if let Some(slice) = slice {
+                metric["slice"] = json!(slice);
+            }
+            Some(metric)
+        };
+        kinds.filter_map(of).collect()
+    };
+    let mut metrics = Vec::new();
+    if let Some(evaluation) = &ledger.results.evaluation {
+        metrics.extend(measured(evaluation, None));
+    }
+    for set in &ledger.results.others {
+        metrics.extend(measured(&set.evaluation, Some(&set.name)));
+    }
+    if !metrics.is_empty() {
+        card["quantitativeAnalysis"] = json!({"performanceMetrics": metrics});
+    }
+    let mut considerations = Map::new();
+    for (key, answer) in
+        [("users", &said.users), ("useCases", &said.intended_use), ("technicalLimitations", &said.limitations)]
+    {
+        if let Some(answer) = Statements::answer(answer) {
+            considerations.insert(key.into(), json!([answer]));
+        }
+    }
+    if let Some(answer) = Statements::answer(&said.ethical_considerations) {
+        considerations.insert("ethicalConsiderations".into(), json!([{"name": answer}]));
+    }
+    if !considerations.is_empty() {
+        card["considerations"] = Value::Object(considerations);
+    }
+    card
+}
+
+fn properties(ledger: &Ledger) -> Value {
+    let facts = &ledger.training;
+    let rows = [
+        ("millstream:ending", ledger.ending.clone()),
+        ("millstream:device", facts.device.clone()),
+        ("millstream:onnx_runtime", facts.onnx_runtime.clone()),
+        ("millstream:trained_parameters", facts.trained.to_string()),
+        ("millstream:frozen_parameters", facts.frozen.to_string()),
+        ("millstream:steps", facts.steps.to_string()),
+        ("millstream:recipe", facts.recipe.to_string()),
+        ("millstream:selection", ledger.results.selection.clone()),
+    ];
+    rows.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+}
+
+fn reference(data: &DataFacts) -> String {
+    format!("data-{}", data.split)
+}
+
+fn data_component(data: &DataFacts) -> Value {
+    let files = data.files.iter().map(|file| {
+        let mut properties = vec![
+            json!({"name": "millstream:rows", "value": file.rows.to_string()}),
+            json!({"name": "millstream:bytes", "value": file.bytes.to_string()}),
+        ];
+        properties.retain(|property| property["value"] != "");
+        let mut value = json!({"type": "file", "name": file.name, "properties": properties});
+        if let Some(sha256) = &file.sha256 {
+            value["hashes"] = json!([{"alg": "SHA-256", "content": sha256}]);
+        }
+        value
+    });
+    json!({
+        "type": "data",
+        "bom-ref": reference(data),
+        "name": data.split,
+        "data": [{"type": "dataset", "name": data.split}],
+        "components": files.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,91 @@
+//! A datasheet with the seven sections of Gebru et al., "Datasheets for Datasets" (2021); what can be counted is counted.
+
+use millstream_schemas::{count, grouped, percent};
+
+use super::ledger::{DataFacts, Ledger};
+use super::markdown::{code, list, table, text};
+use super::statements::Statements;
+
+/// `datasheet.md`.
+pub(super) fn markdown(ledger: &Ledger) -> String {
+    let said = &ledger.statements;
+    let open = |answer: &Option<String>| Statements::or_open(answer).to_owned();
+    let name = Statements::answer(&said.data_name).unwrap_or(&ledger.name);
+    let mut out = format!("# Datasheet: {}\n\n{}\n", text(name), open(&said.data_description));
+    out += &ledger.notes.iter().map(|note| format!("\n> {}\n", text(note))).collect::<String>();
+    out += &format!("\n## Motivation\n\n{}\n", open(&said.data_motivation));
+    out += "\n## Composition\n";
+    for data in &ledger.data {
+        out += &composition(data);
+    }
+    if let Some(shared) = &ledger.shared_rows {
+        let looked = match ledger.split("train").map(|data| data.rows) {
+            Some(rows) if shared.first < rows => format!(" (the first {} training rows were looked at)", grouped(shared.first)),
+            _ => String::new(),
+        };
+        out += &format!(
+            "\n### Between the splits\n\n{} of {} have an input that is one of the training rows, byte by byte{looked}.\n",
+            grouped(shared.shared),
+            count(shared.second, "evaluation row")
+        );
+    }
+    out += &format!("\n### Sensitive content\n\n{}\n", open(&said.data_sensitive));
+    out += "\n## Collection process\n\n";
+    out += &list(&[
+        ("How", open(&said.data_collection)),
+        ("Consent", open(&said.data_consent)),
+        ("Creators", open(&said.data_creators)),
+    ]);
+    out += &format!("\n## Preprocessing, cleaning, labelling\n\n{}\n", open(&said.data_labelling));
+    if !ledger.training.transforms.is_empty() {
+        let transforms: Vec<String> = ledger.training.transforms.iter().map(|one| code(one)).collect();
+        out += &format!("\nIn training, rows pass {}; the files stay as they are.\n", transforms.join(", "));
+    }
+    out += &format!("\n## Uses\n\nThey trained and measured the model {}.\n\n{}\n", text(&ledger.name), open(&said.data_uses));
+    out += "\n## Distribution\n\n";
+    out += &list(&[
+        ("Terms", open(&said.data_distribution)),
+        ("License", open(&said.data_license)),
+        ("Published at", open(&said.data_url)),
+        ("Published on", open(&said.data_published)),
+    ]);
+    out += &format!("\n## Maintenance\n\n{}\n", open(&said.data_maintenance));
+    out
+}
+
+fn composition(data: &DataFacts) -> String {
+    let mut out = format!("\n### {}\n\n{} in {}.\n\n", text(&data.split), count(data.rows, "row"), count(data.files.len() as u64, "file"));
+    let files = data.files.iter().map(|file| {
+        vec![
+            code(&file.name),
+            grouped(file.rows),
+            grouped(file.bytes),
+            file.sha256.as_deref().map_or_else(|| "not read".to_owned(), code),
+            file.created_by.as_deref().map_or_else(String::new, text),
+        ]
+    });
+    out += &table(&["file", ">rows", ">bytes", "SHA-256", "written by"], &files.collect::<Vec<_>>());
+    let nulls = |name: &String| data.nulls.iter().find(|(column, _)| column == name);
+    let columns = data.columns.iter().map(|(name, kind)| {
+        let missing = nulls(name).map_or_else(String::new, |(_, nulls)| grouped(*nulls));
+        vec![code(name), text(kind), missing]
+    });
+    out += "\n";
+    out += &table(&["column", "type", ">nulls, where it is read"], &columns.collect::<Vec<_>>());
+    if !data.classes.is_empty() {
+        let total: u64 = data.classes.iter().map(|class| class.rows).sum();
+        let classes = data.classes.iter().map(|class| {
+            vec![text(&class.name), grouped(class.rows), percent(class.rows as f64 / total.max(1) as f64)]
+        });
+        out += "\n";
+        out += &table(&["class", ">rows", ">share"], &classes.collect::<Vec<_>>());
+    }
+    if data.unlabelled + data.bad_labels > 0 {
+        out += &format!(
+            "\n{} without a class (−1), {} whose label is null or none of the classes.\n",
+            count(data.unlabelled, "row"),
+            grouped(data.bad_labels)
+        );
+    }
+    out
+}

@@ -1,0 +1,321 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use millstream_compiler::Model;
+use millstream_pipeline::{self as pipeline, Dataset, SharedRows};
+use millstream_schemas::files::sha256_of_file;
+use millstream_schemas::recipe::RecipeText;
+use millstream_schemas::{Feature, shown};
+use millstream_training::metrics::FigureKind;
+use millstream_training::{Evaluation, RunRecord, SetEvaluation};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::statements::Statements;
+use crate::check::CheckReport;
+use crate::class_count::ClassCount;
+use crate::data_report::DataReport;
+use crate::run_folder::RunFolder;
+use crate::run_start::made_of;
+use crate::{Catalogs, Opened, RecipeError, RowSource, load};
+
+/// All that is known of a run: what it was made of, what was decided, what came out, and what people have stated.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ledger {
+    /// Version of this format; 1.
+    pub version: u32,
+    /// The run's name.
+    pub name: String,
+    /// Folder of the run.
+    pub folder: PathBuf,
+    /// Version of this software that wrote the ledger.
+    pub software: String,
+    /// How the run ended: `finished`, `interrupted` or `failed`.
+    pub ending: String,
+    /// The pretrained model.
+    pub base: ModelFacts,
+    /// The run that the pretrained model came from, where it lies in the folder of one.
+    pub parent: Option<PathBuf>,
+    /// What the run exported.
+    pub exported: Option<ModelFacts>,
+    /// What was trained, and how.
+    pub training: TrainingFacts,
+    /// Each split of the data, training first.
+    pub data: Vec<DataFacts>,
+    /// Evaluation rows whose image or text is trained on too.
+    pub shared_rows: Option<SharedRows>,
+    /// What it is worth.
+    pub results: Results,
+    /// Whether data and base model are those that the run began with.
+    pub unchanged: bool,
+    /// What was noticed while the ledger was written.
+    pub notes: Vec<String>,
+    /// What only people know.
+    pub statements: Statements,
+}
+
+/// An ONNX file.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelFacts {
+    /// Its name.
+    pub file: String,
+    /// Bytes.
+    pub bytes: u64,
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+    /// Who wrote it, as it says itself.
+    pub producer: String,
+    /// Version of the standard operators.
+    pub opset: i64,
+    /// Inputs with their shapes; `None` for a symbolic axis.
+    pub inputs: Vec<(String, Vec<Option<usize>>)>,
+    /// Outputs.
+    pub outputs: Vec<(String, Vec<Option<usize>>)>,
+}
+
+/// What was trained, and how.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrainingFacts {
+    /// The recipe as it was used, with every default.
+    pub recipe: Value,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Why there.
+    pub device_reason: String,
+    /// Version of ONNX Runtime.
+    pub onnx_runtime: String,
+    /// Numbers that were trained.
+    pub trained: u64,
+    /// Numbers that stayed as they were.
+    pub frozen: u64,
+    /// Names of the layers that were trained.
+    pub trained_layers: Vec<String>,
+    /// Updates made.
+    pub steps: u64,
+    /// Passes over the training rows that were ended.
+    pub epochs: u64,
+    /// Seconds, evaluations included.
+    pub seconds: f64,
+    /// What rules decided and what was noticed, in words.
+    pub decisions: Vec<String>,
+    /// The transforms of training, as captions.
+    pub transforms: Vec<String>,
+}
+
+/// One split of the data.
+#[derive(Clone, Debug, Serialize)]
+pub struct DataFacts {
+    /// `train`, `evaluate`, or the name of another set.
+    pub split: String,
+    /// Files.
+    pub files: Vec<DataFile>,
+    /// Rows.
+    pub rows: u64,
+    /// Name and type of each column.
+    pub columns: Vec<(String, String)>,
+    /// Nulls in the columns that are read.
+    pub nulls: Vec<(String, u64)>,
+    /// Column with the class, where there is one.
+    pub label: Option<String>,
+    /// Rows of each class.
+    pub classes: Vec<ClassCount>,
+    /// Rows without a class (−1).
+    pub unlabelled: u64,
+    /// Rows whose label is null or none of the classes.
+    pub bad_labels: u64,
+}
+
+/// One Parquet file.
+#[derive(Clone, Debug, Serialize)]
+pub struct DataFile {
+    /// Name within the split.
+    pub name: String,
+    /// Bytes.
+    pub bytes: u64,
+    /// Rows.
+    pub rows: u64,
+    /// SHA-256 in hexadecimal; none of a file of another store than this machine's.
+    pub sha256: Option<String>,
+    /// Software that wrote it, as it says itself.
+    pub created_by: Option<String>,
+}
+
+/// What a run is worth.
+#[derive(Clone, Debug, Serialize)]
+pub struct Results {
+    /// Of what was exported; none where nothing was evaluated.
+    pub evaluation: Option<Evaluation>,
+    /// On other sets.
+    pub others: Vec<SetEvaluation>,
+    /// What is known of the figures, in order.
+    pub figures: Vec<FigureKind>,
+    /// How the exported state was chosen, in words.
+    pub selection: String,
+}
+
+impl Ledger {
+    /// Of the run in a folder. Data and base model are read, for their hashes.
+    ///
+    /// # Errors
+    /// The folder holds no run, or one whose record or recipe does not parse; data or base model cannot be opened.
+    pub(super) fn gather(
+        run: &Path,
+        record: RunRecord,
+        statements: Statements,
+        catalogs: &Catalogs,
+    ) -> Result<Self, RecipeError> {
+        let folder = RunFolder(run.to_owned());
+        let text = RecipeText::read(&folder.recipe(), &[])?;
+        let recipe = load(&text, catalogs)?;
+        let opened = Opened::open(&recipe, catalogs)?;
+        let checked = opened.check(None)?;
+        let (unchanged, note) = is_unchanged(&folder, &opened)?;
+        let mut data = vec![facts_of("train", &opened.train, &checked.train)?];
+        if let (Some(source), Some(report)) = (&opened.evaluate, &checked.evaluate) {
+            data.push(facts_of("evaluate", source, report)?);
+        }
+        let base_file = opened.model.path().to_owned();
+        let exported = match folder.model().exists() {
+            true => Some(ModelFacts::of(&Model::read(&folder.model())?, &folder.model())?),
+            false => None,
+        };
+        Ok(Self {
+            version: 1,
+            name: Statements::answer(&statements.name).unwrap_or(&record.title).to_owned(),
+            folder: run.to_owned(),
+            software: format!("millstream {}", env!("CARGO_PKG_VERSION")),
+            ending: record.ending.clone(),
+            base: ModelFacts::of(&opened.model, &base_file)?,
+            parent: base_file.parent().filter(|parent| RunFolder((*parent).to_owned()).metrics().exists()).map(Path::to_owned),
+            exported,
+            results: Results {
+                evaluation: record.evaluation.clone(),
+                others: record.other_evaluations.clone(),
+                figures: record.history.figures.clone(),
+                selection: selection(&record),
+            },
+            training: training_facts(record, &checked, serde_json::to_value(&recipe).unwrap_or_default()),
+            data,
+            shared_rows: checked.shared_rows,
+            unchanged,
+            notes: note.into_iter().collect(),
+            statements,
+        })
+    }
+
+    /// Of this split.
+    pub(super) fn split(&self, name: &str) -> Option<&DataFacts> {
+        self.data.iter().find(|data| data.split == name)
+    }
+}
+
+impl ModelFacts {
+    fn of(model: &Model, path: &Path) -> Result<Self, RecipeError> {
+        let bytes = fs::metadata(path).map_err(RecipeError::io("read", path))?.len();
+        Ok(Self {
+            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            bytes,
+            sha256: sha256_of_file(path).map_err(RecipeError::io("read", path))?,
+            producer: model.producer(),
+            opset: model.opset(),
+            inputs: model.inputs(),
+            outputs: model.outputs(),
+        })
+    }
+}
+
+/// Whether data and base model are those that the run began with, and what is to be said where they are not.
+fn is_unchanged(folder: &RunFolder, opened: &Opened) -> Result<(bool, Option<String>), RecipeError> {
+    let made_of = made_of(opened)?;
+    match folder.require_same(&opened.recipe, &made_of) {
+        Ok(()) => Ok((true, None)),
+        Err(RecipeError::ResumeChanged { what, .. }) => {
+            let note = format!("`{what}` is not what the run began with: what is said of it here is said of what lies there now");
+            Ok((false, Some(note)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn facts_of(split: &str, source: &RowSource, report: &DataReport) -> Result<DataFacts, RecipeError> {
+    let dataset = &source.dataset;
+    let mut nulls = Vec::new();
+    for column in source.encoders.required_columns() {
+        if let Some(count) = dataset.nulls(column)? {
+            nulls.push((column.to_owned(), count));
+        }
+    }
+    Ok(DataFacts {
+        split: split.to_owned(),
+        files: files_of(dataset)?,
+        rows: dataset.rows(),
+        columns: dataset.features().columns.iter().map(|(name, feature)| (name.clone(), kind_of(feature))).collect(),
+        nulls,
+        label: report.label.clone(),
+        classes: report.classes.clone(),
+        unlabelled: report.unlabelled,
+        bad_labels: report.bad_labels,
+    })
+}
+
+fn files_of(dataset: &Dataset) -> Result<Vec<DataFile>, RecipeError> {
+    let of = |file: &pipeline::DataFile| {
+        let is_here = file.path.is_file();
+        let sha256 = is_here.then(|| sha256_of_file(&file.path).map_err(RecipeError::io("read", &file.path))).transpose()?;
+        Ok(DataFile {
+            name: file.name.to_string(),
+            bytes: file.bytes,
+            rows: file.rows,
+            sha256,
+            created_by: file.created_by.clone(),
+        })
+    };
+    dataset.files().iter().map(of).collect()
+}
+
+fn kind_of(feature: &Feature) -> String {
+    match feature {
+        Feature::Image(_) => "image".into(),
+        Feature::Text => "text".into(),
+        Feature::ClassLabel { names } => format!("class of {}", names.len()),
+        Feature::Value(kind) => kind.clone(),
+    }
+}
+
+fn selection(record: &RunRecord) -> String {
+    let history = &record.history;
+    match (&history.averaged, history.place_of_best()) {
+        (Some(averaged), _) => {
+            let steps: Vec<String> = averaged.steps.iter().map(ToString::to_string).collect();
+            format!("the mean of the states after steps {}", steps.join(", "))
+        }
+        (None, Some(place)) => {
+            format!("the state after {place}, best on the evaluation rows by {}", history.decides.label())
+        }
+        (None, None) => "the state after the last step; nothing was evaluated".into(),
+    }
+}
+
+fn training_facts(record: RunRecord, checked: &CheckReport, recipe: Value) -> TrainingFacts {
+    let layers = checked.model.layers.iter().filter(|layer| layer.trained).map(|layer| layer.name.clone());
+    let tied = checked.model.shared.iter().map(|tie| {
+        let layers: Vec<String> = tie.layers.iter().map(shown).collect();
+        format!("`{}` is one parameter of {}", shown(&tie.name), layers.join(", "))
+    });
+    let mut decisions: Vec<String> = checked.model.notes.iter().chain(&checked.notes).cloned().chain(tied).collect();
+    decisions.extend(record.notes);
+    TrainingFacts {
+        recipe,
+        device: record.device,
+        device_reason: record.device_reason,
+        onnx_runtime: record.onnx_runtime,
+        trained: record.trained,
+        frozen: record.frozen,
+        trained_layers: layers.collect(),
+        steps: record.history.steps,
+        epochs: record.history.epochs.len() as u64,
+        seconds: record.history.seconds,
+        decisions,
+        transforms: checked.train.transforms.clone(),
+    }
+}

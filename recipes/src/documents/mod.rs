@@ -1,0 +1,83 @@
+//! What is written about a run for people and for registries: a model card, a datasheet, a CycloneDX bill of materials and a
+//! Croissant description, all from one ledger.
+
+mod croissant;
+mod cyclonedx;
+mod datasheet;
+mod ledger;
+mod markdown;
+mod model_card;
+mod page;
+mod statements;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use millstream_schemas::files;
+use serde::Serialize;
+use serde_json::Value;
+
+pub use ledger::{DataFacts, DataFile, Ledger, ModelFacts, Results, TrainingFacts};
+pub use statements::Statements;
+
+use crate::report::read_record;
+use crate::run_folder::RunFolder;
+use crate::{Catalogs, RecipeError};
+
+/// What was written.
+#[derive(Clone, Debug, Serialize)]
+pub struct DocumentReport {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The files in it, by name.
+    pub files: Vec<String>,
+    /// The file that people fill in.
+    pub statements: PathBuf,
+    /// What only people know and nobody has stated yet, by the keys of that file.
+    pub not_stated: Vec<String>,
+    /// What was noticed on the way: data or a base model that are others now.
+    pub notes: Vec<String>,
+}
+
+/// Writes the documents of the run in a folder into another one, by default its `documents`. Beside the run lies
+/// `statements.yaml`, for what only people know; it is made where it is missing and never written over.
+///
+/// # Errors
+/// The folder holds no run, or one whose record or recipe does not parse; its data or base model cannot be opened; a file cannot
+/// be written.
+pub fn document(run: &Path, output: Option<&Path>, catalogs: &Catalogs) -> Result<DocumentReport, RecipeError> {
+    // a folder without a run gets no file
+    let record = read_record(&RunFolder(run.to_owned()))?;
+    let (statements, file) = Statements::of_run(run)?;
+    let ledger = Ledger::gather(run, record, statements, catalogs)?;
+    let folder = output.map_or_else(|| run.join("documents"), Path::to_owned);
+    fs::create_dir_all(&folder).map_err(RecipeError::io("make", &folder))?;
+    let card = model_card::markdown(&ledger);
+    let sheet = datasheet::markdown(&ledger);
+    let written = [
+        ("README.md", card.clone().into_bytes()),
+        ("datasheet.md", sheet.clone().into_bytes()),
+        ("model-card.html", page::html(&format!("{}: model card", ledger.name), &card).into_bytes()),
+        ("datasheet.html", page::html(&format!("{}: datasheet", ledger.name), &sheet).into_bytes()),
+        ("model.cdx.json", json(&cyclonedx::bill(&ledger))),
+        ("croissant.json", json(&croissant::description(&ledger))),
+        ("ledger.json", json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
+    ];
+    for (name, bytes) in &written {
+        let path = folder.join(name);
+        files::replace_file(&path, bytes).map_err(RecipeError::io("write", &path))?;
+    }
+    Ok(DocumentReport {
+        files: written.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        statements: file,
+        not_stated: ledger.statements.open().into_iter().map(str::to_owned).collect(),
+        notes: ledger.notes,
+        folder,
+    })
+}
+
+fn json(value: &Value) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).expect("a value always serializes");
+    text.push(b'\n');
+    text
+}

@@ -1,0 +1,229 @@
+//! A model card as Hugging Face reads it, with the nine sections of Mitchell et al., "Model Cards for Model Reporting" (2019).
+
+use millstream_schemas::{count, decimal, grouped, percent};
+use millstream_training::Evaluation;
+use millstream_training::metrics::{Cell, FigureKind, Table};
+
+use super::ledger::{Ledger, ModelFacts};
+use super::markdown::{code, list, table, text};
+use super::statements::Statements;
+
+/// `README.md`.
+pub(super) fn markdown(ledger: &Ledger) -> String {
+    let said = &ledger.statements;
+    let open = said.open();
+    let mut out = front_matter(ledger);
+    out += &format!("\n# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
+    if !ledger.notes.is_empty() {
+        out += &ledger.notes.iter().map(|note| format!("\n> {}\n", text(note))).collect::<String>();
+    }
+    out += "\n## Model details\n\n";
+    out += &list(&[
+        ("Developed by", Statements::or_open(&said.authors).to_owned()),
+        ("Version", Statements::or_open(&said.version).to_owned()),
+        ("License", Statements::or_open(&said.license).to_owned()),
+        ("Contact", Statements::or_open(&said.contact).to_owned()),
+        ("Citation", Statements::or_open(&said.citation).to_owned()),
+        ("Fine-tuned from", base(ledger)),
+        ("File", ledger.exported.as_ref().map_or_else(|| "none: the run has exported no model".into(), file)),
+        ("Made by", format!("{}, ONNX Runtime {} on {}", ledger.software, text(&ledger.training.onnx_runtime), code(&ledger.training.device))),
+    ]);
+    if let Some(model) = &ledger.exported {
+        out += "\n";
+        let rows = [("input", &model.inputs), ("output", &model.outputs)];
+        let rows = rows.iter().flat_map(|(kind, values)| {
+            values.iter().map(move |(name, shape)| vec![(*kind).to_owned(), code(name), code(&shape_of(shape))])
+        });
+        out += &table(&["", "name", "shape"], &rows.collect::<Vec<_>>());
+    }
+    out += "\n## Intended use\n\n";
+    out += &list(&[
+        ("Intended for", Statements::or_open(&said.intended_use).to_owned()),
+        ("Users", Statements::or_open(&said.users).to_owned()),
+        ("Out of scope", Statements::or_open(&said.out_of_scope_use).to_owned()),
+    ]);
+    out += &format!("\n## Factors\n\n{}\n", Statements::or_open(&said.factors));
+    out += &format!("\n## Metrics\n\nWhat is exported is {}.", text(&ledger.results.selection));
+    let names: Vec<String> = ledger.results.figures.iter().map(|kind| text(&kind.label())).collect();
+    out += &match names.is_empty() {
+        true => " No figure was measured.\n".to_owned(),
+        false => format!(" Measured were {} and the loss.\n", names.join(", ")),
+    };
+    out += "\n## Evaluation data\n\n";
+    out += &match ledger.split("evaluate") {
+        Some(data) => format!(
+            "{} in {}. They were used to choose the state that is exported. [The datasheet](datasheet.md) has more.\n",
+            count(data.rows, "row"),
+            count(data.files.len() as u64, "file")
+        ),
+        None => "None: nothing was evaluated.\n".to_owned(),
+    };
+    if let Some(shared) = ledger.shared_rows.filter(|shared| shared.shared > 0) {
+        out += &format!("\n{} of them {} in the training data too.\n", grouped(shared.shared), if shared.shared == 1 { "is" } else { "are" });
+    }
+    out += "\n## Training data\n\n";
+    if let Some(data) = ledger.split("train") {
+        out += &format!("{} in {}. [The datasheet](datasheet.md) has more.\n", count(data.rows, "row"), count(data.files.len() as u64, "file"));
+    }
+    out += &training(ledger);
+    out += "\n## Quantitative analyses\n\n";
+    out += &results(ledger);
+    out += &format!("\n## Ethical considerations\n\n{}\n", Statements::or_open(&said.ethical_considerations));
+    out += "\n## Caveats and recommendations\n\n";
+    out += &list(&[
+        ("Limitations", Statements::or_open(&said.limitations).to_owned()),
+        ("Recommendations", Statements::or_open(&said.recommendations).to_owned()),
+    ]);
+    out += "\n## How it was made, again\n\n";
+    out += "`recipe.yaml` beside the model, or the one in `ledger.json`, makes the same model from the same files on the same device and library:\n\n";
+    out += "```console\n$ millstream train recipe.yaml\n```\n";
+    if !open.is_empty() {
+        let keys: Vec<String> = open.iter().map(|key| code(key)).collect();
+        out += &format!("\nNot stated in `statements.yaml`: {}.\n", keys.join(", "));
+    }
+    out
+}
+
+fn front_matter(ledger: &Ledger) -> String {
+    let said = &ledger.statements;
+    let quoted = |value: &str| serde_json::to_string(value).unwrap_or_default();
+    let mut out = String::from("---\nlibrary_name: onnx\ntags:\n- onnx\n- millstream\n");
+    for (key, value) in [("license", &said.license), ("language", &said.language)] {
+        if let Some(value) = Statements::answer(value) {
+            out += &format!("{key}: {}\n", quoted(value));
+        }
+    }
+    out += "base_model_relation: finetune\n";
+    if let Some(name) = Statements::answer(&said.data_name) {
+        out += &format!("datasets:\n- {}\n", quoted(name));
+    }
+    let measured: Vec<&FigureKind> = ledger
+        .results
+        .figures
+        .iter()
+        .filter(|kind| ledger.results.evaluation.as_ref().is_some_and(|found| found.figure(&kind.name).is_some()))
+        .collect();
+    if !measured.is_empty() {
+        out += "metrics:\n";
+        out += &measured.iter().map(|kind| format!("- {}\n", quoted(&kind.name))).collect::<String>();
+    }
+    out + "---\n"
+}
+
+fn base(ledger: &Ledger) -> String {
+    let from = ledger.parent.as_ref().map_or_else(String::new, |parent| {
+        format!(", which came from the run {}", code(&parent.file_name().unwrap_or_default().to_string_lossy()))
+    });
+    format!("{}{from}", file(&ledger.base))
+}
+
+fn file(model: &ModelFacts) -> String {
+    let producer = if model.producer.is_empty() { String::new() } else { format!(", written by {}", text(&model.producer)) };
+    format!(
+        "{}, {} bytes, opset {}{producer}, SHA-256 {}",
+        code(&model.file),
+        grouped(model.bytes),
+        model.opset,
+        code(&model.sha256)
+    )
+}
+
+/// `[?, 3, 224, 224]`.
+pub(super) fn shape_of(shape: &[Option<usize>]) -> String {
+    let axes: Vec<String> = shape.iter().map(|axis| axis.map_or_else(|| "?".to_owned(), |axis| axis.to_string())).collect();
+    format!("[{}]", axes.join(", "))
+}
+
+fn training(ledger: &Ledger) -> String {
+    let facts = &ledger.training;
+    let part = |keys: &[&str]| {
+        let found = keys.iter().try_fold(&facts.recipe, |value, key| value.get(*key));
+        found.map_or_else(|| "none".to_owned(), |value| code(&value.to_string()))
+    };
+    let transforms: Vec<String> = facts.transforms.iter().map(|one| code(one)).collect();
+    let mut out = String::from("\n### Training procedure\n\n");
+    out += &list(&[
+        ("Trained", format!("{} of {} numbers, in {}", grouped(facts.trained), grouped(facts.trained + facts.frozen), count(facts.trained_layers.len() as u64, "layer"))),
+        ("Selection", part(&["model", "train"])),
+        ("Methods", part(&["model", "methods"])),
+        ("Transforms", if transforms.is_empty() { "none".to_owned() } else { transforms.join(", ") }),
+        ("Batch", part(&["data", "batch"])),
+        ("Optimizer", part(&["training", "optimizer"])),
+        ("Schedule", part(&["training", "schedule"])),
+        ("Seed", part(&["seed"])),
+        ("Length", format!("{} in {}, {} seconds", count(facts.steps, "step"), count(facts.epochs, "epoch"), decimal(facts.seconds))),
+    ]);
+    if !facts.decisions.is_empty() {
+        out += "\nWhat rules decided, and what was noticed:\n\n";
+        out += &facts.decisions.iter().map(|one| format!("- {}\n", text(one))).collect::<String>();
+    }
+    out
+}
+
+fn results(ledger: &Ledger) -> String {
+    let Some(evaluation) = &ledger.results.evaluation else {
+        return "Nothing was evaluated.\n".to_owned();
+    };
+    let kinds = &ledger.results.figures;
+    let mut out = format!("On {}", count(evaluation.rows, "row"));
+    out += &match evaluation.not_finite {
+        0 => ":\n\n".to_owned(),
+        some => format!(", of which {some} had scores that are no numbers and count as wrong:\n\n"),
+    };
+    out += &figures(evaluation, kinds);
+    for (name, found) in &evaluation.tables {
+        let Table::Classes(records) = found else { continue };
+        let Some(first) = records.first() else { continue };
+        let headings: Vec<String> = first.0.iter().map(|(column, cell)| match cell {
+            Cell::Text(_) => column.replace('_', " "),
+            Cell::Count(_) | Cell::Share(_) => format!(">{}", column.replace('_', " ")),
+        }).collect();
+        let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+        let rows: Vec<Vec<String>> = records.iter().map(|record| record.0.iter().map(|(_, cell)| shown_cell(cell)).collect()).collect();
+        out += &format!("\n### {}\n\n{}", capitalized(&name.replace('_', " ")), table(&headings, &rows));
+    }
+    for column in &evaluation.slices {
+        out += &format!("\n### By {}\n\n", text(&column.column));
+        let measured: Vec<&FigureKind> =
+            kinds.iter().filter(|kind| column.slices.iter().any(|slice| slice.figures.get(&kind.name).is_some())).collect();
+        let labels: Vec<String> = measured.iter().map(|kind| format!(">{}", kind.label())).collect();
+        let headings: Vec<&str> =
+            ["value", ">rows"].into_iter().chain(labels.iter().map(String::as_str)).collect();
+        let rows = column.slices.iter().map(|slice| {
+            let mut row = vec![text(&slice.name.to_string()), grouped(slice.rows)];
+            row.extend(measured.iter().map(|kind| kind.shown(slice.figures.get(&kind.name))));
+            row
+        });
+        out += &table(&headings, &rows.collect::<Vec<_>>());
+    }
+    for set in &ledger.results.others {
+        out += &format!("\n### On {} ({})\n\n", text(&set.name), count(set.evaluation.rows, "row"));
+        out += &figures(&set.evaluation, kinds);
+    }
+    out
+}
+
+fn shown_cell(cell: &Cell) -> String {
+    match cell {
+        Cell::Text(name) => text(name),
+        Cell::Count(count) => grouped(*count),
+        Cell::Share(share) => share.map_or_else(|| "–".to_owned(), percent),
+    }
+}
+
+fn capitalized(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
+    let rows = kinds.iter().filter_map(|kind| Some((kind, evaluation.figure(&kind.name)?))).map(|(kind, value)| {
+        let interval = evaluation.interval(&kind.name).map_or_else(String::new, |[low, high]| {
+            format!("{} to {}", kind.shown(Some(low)), kind.shown(Some(high)))
+        });
+        vec![text(&kind.label()), kind.shown(Some(value)), interval]
+    });
+    let mut rows: Vec<Vec<String>> = rows.collect();
+    rows.push(vec!["loss".into(), decimal(evaluation.loss), String::new()]);
+    table(&["", ">figure", &format!("interval of {} %", decimal(100.0 * evaluation.confidence))], &rows)
+}
