@@ -12,10 +12,13 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Document) -> anyhow::R
         return Ok(Outcome::Done);
     }
     report.notes.iter().filter(|_| !global.quiet).for_each(|note| messages::warn(note));
-    let mut text: String = report.files.iter().map(|name| format!("{}\n", shown_path(report.folder.join(name)))).collect();
+    let mut text: String =
+        report.files.iter().map(|name| format!("{}\n", shown_path(report.folder.join(name)))).collect();
     text += &match report.not_stated.len() {
         0 => "all that only people know is stated".to_owned(),
-        open => format!("{} not stated yet; fill them in: {}", count(open as u64, "thing"), shown_path(&report.statements)),
+        open => {
+            format!("{} not stated yet; fill them in: {}", count(open as u64, "thing"), shown_path(&report.statements))
+        }
     };
     output::print(&text)?;
     Ok(Outcome::Done)

@@ -44,7 +44,8 @@ fn words(place: &Workplace, name: &str) -> String {
 #[test]
 fn documents_of_a_run_agree_with_its_record_and_its_files() {
     let Some(place) = documented() else { return };
-    let (ledger, bill, croissant) = (json(&place, "ledger.json"), json(&place, "model.cdx.json"), json(&place, "croissant.json"));
+    let (ledger, bill, croissant) =
+        (json(&place, "ledger.json"), json(&place, "model.cdx.json"), json(&place, "croissant.json"));
     let record: Value = serde_json::from_slice(&place.read("run/metrics.json")).unwrap();
     let sha256 = |name: &str| millstream::schemas::files::sha256_of_file(&place.path(name)).unwrap();
     assert_eq!(ledger["exported"]["sha256"], sha256("run/model.onnx"));
@@ -59,19 +60,38 @@ fn documents_of_a_run_agree_with_its_record_and_its_files() {
     let metrics = model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"].as_array().unwrap();
     let found = metrics.iter().find(|metric| metric["type"] == "accuracy").unwrap();
     assert_eq!(found["value"].as_str().unwrap().parse::<f64>().unwrap(), accuracy);
-    let hashes: Vec<&Value> = croissant["distribution"].as_array().unwrap().iter().map(|file| &file["sha256"]).collect();
+    let hashes: Vec<&Value> =
+        croissant["distribution"].as_array().unwrap().iter().map(|file| &file["sha256"]).collect();
     assert!(hashes.contains(&&Value::from(sha256("test.parquet"))), "{croissant}");
     let card = words(&place, "README.md");
-    for part in ["## Model details", "## Intended use", "## Factors", "## Metrics", "## Evaluation data", "## Training data",
-        "## Quantitative analyses", "## Ethical considerations", "## Caveats and recommendations", "### By label", "*not stated*",
-        &sha256("run/model.onnx")]
-    {
+    for part in [
+        "## Model details",
+        "## Intended use",
+        "## Factors",
+        "## Metrics",
+        "## Evaluation data",
+        "## Training data",
+        "## Quantitative analyses",
+        "## Ethical considerations",
+        "## Caveats and recommendations",
+        "### By label",
+        "*not stated*",
+        &sha256("run/model.onnx"),
+    ] {
         assert!(card.contains(part), "{part} is not in\n{card}");
     }
     let sheet = words(&place, "datasheet.md");
-    for part in ["## Motivation", "## Composition", "## Collection process", "## Preprocessing, cleaning, labelling", "## Uses",
-        "## Distribution", "## Maintenance", "48 rows in 2 files", "18 rows in 1 file"]
-    {
+    for part in [
+        "## Motivation",
+        "## Composition",
+        "## Collection process",
+        "## Preprocessing, cleaning, labelling",
+        "## Uses",
+        "## Distribution",
+        "## Maintenance",
+        "48 rows in 2 files",
+        "18 rows in 1 file",
+    ] {
         assert!(sheet.contains(part), "{part} is not in\n{sheet}");
     }
     assert!(words(&place, "model-card.html").contains("<table>"));

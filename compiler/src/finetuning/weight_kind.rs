@@ -63,7 +63,8 @@ pub(crate) fn is_matrix(graph: &Graph, weight: &Weight) -> bool {
     let is_bias = if RECURRENT.contains(&operator) { weight.input == 3 } else { weight.input > 1 && is_vector(weight) };
     // tables are among what one of these reads
     let is_of_norm = normalizes(graph, weight) && !is_table(graph, weight);
-    weight.shape.len() >= 2 && !is_bias && !is_of_norm && !(ELEMENTWISE.contains(&operator) && is_vector(weight))
+    let is_of_vector = ELEMENTWISE.contains(&operator) && is_vector(weight);
+    weight.shape.len() >= 2 && !(is_bias || is_of_norm || is_of_vector)
 }
 
 #[cfg(test)]

@@ -76,7 +76,9 @@ fn context() -> Value {
 
 /// Letters, digits, `-` and `_`, as names and references must be.
 fn identifier(name: &str) -> String {
-    name.chars().map(|letter| if letter.is_ascii_alphanumeric() || "-_".contains(letter) { letter } else { '-' }).collect()
+    name.chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() || "-_".contains(letter) { letter } else { '-' })
+        .collect()
 }
 
 fn file_id(data: &DataFacts, at: usize) -> String {

@@ -27,7 +27,7 @@ pub(super) fn bill(ledger: &Ledger) -> Value {
     model.insert("pedigree".into(), json!({"ancestors": [component("base", &ledger.base.file, &ledger.base)]}));
     model.insert("properties".into(), properties(ledger));
     let data: Vec<Value> = ledger.data.iter().map(data_component).collect();
-    let of_data: Vec<String> = ledger.data.iter().map(|data| reference(data)).collect();
+    let of_data: Vec<String> = ledger.data.iter().map(reference).collect();
     json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",

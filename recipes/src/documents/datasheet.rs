@@ -20,7 +20,9 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
     }
     if let Some(shared) = &ledger.shared_rows {
         let looked = match ledger.split("train").map(|data| data.rows) {
-            Some(rows) if shared.first < rows => format!(" (the first {} training rows were looked at)", grouped(shared.first)),
+            Some(rows) if shared.first < rows => {
+                format!(" (the first {} training rows were looked at)", grouped(shared.first))
+            }
             _ => String::new(),
         };
         out += &format!(
@@ -41,7 +43,11 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         let transforms: Vec<String> = ledger.training.transforms.iter().map(|one| code(one)).collect();
         out += &format!("\nIn training, rows pass {}; the files stay as they are.\n", transforms.join(", "));
     }
-    out += &format!("\n## Uses\n\nThey trained and measured the model {}.\n\n{}\n", text(&ledger.name), open(&said.data_uses));
+    out += &format!(
+        "\n## Uses\n\nThey trained and measured the model {}.\n\n{}\n",
+        text(&ledger.name),
+        open(&said.data_uses)
+    );
     out += "\n## Distribution\n\n";
     out += &list(&[
         ("Terms", open(&said.data_distribution)),
@@ -54,7 +60,12 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
 }
 
 fn composition(data: &DataFacts) -> String {
-    let mut out = format!("\n### {}\n\n{} in {}.\n\n", text(&data.split), count(data.rows, "row"), count(data.files.len() as u64, "file"));
+    let mut out = format!(
+        "\n### {}\n\n{} in {}.\n\n",
+        text(&data.split),
+        count(data.rows, "row"),
+        count(data.files.len() as u64, "file")
+    );
     let files = data.files.iter().map(|file| {
         vec![
             code(&file.name),

@@ -186,7 +186,10 @@ impl Ledger {
             software: format!("millstream {}", env!("CARGO_PKG_VERSION")),
             ending: record.ending.clone(),
             base: ModelFacts::of(&opened.model, &base_file)?,
-            parent: base_file.parent().filter(|parent| RunFolder((*parent).to_owned()).metrics().exists()).map(Path::to_owned),
+            parent: base_file
+                .parent()
+                .filter(|parent| RunFolder((*parent).to_owned()).metrics().exists())
+                .map(Path::to_owned),
             exported,
             results: Results {
                 evaluation: record.evaluation.clone(),
@@ -230,7 +233,9 @@ fn is_unchanged(folder: &RunFolder, opened: &Opened) -> Result<(bool, Option<Str
     match folder.require_same(&opened.recipe, &made_of) {
         Ok(()) => Ok((true, None)),
         Err(RecipeError::ResumeChanged { what, .. }) => {
-            let note = format!("`{what}` is not what the run began with: what is said of it here is said of what lies there now");
+            let note = format!(
+                "`{what}` is not what the run began with: what is said of it here is said of what lies there now"
+            );
             Ok((false, Some(note)))
         }
         Err(error) => Err(error),
@@ -261,7 +266,8 @@ fn facts_of(split: &str, source: &RowSource, report: &DataReport) -> Result<Data
 fn files_of(dataset: &Dataset) -> Result<Vec<DataFile>, RecipeError> {
     let of = |file: &pipeline::DataFile| {
         let is_here = file.path.is_file();
-        let sha256 = is_here.then(|| sha256_of_file(&file.path).map_err(RecipeError::io("read", &file.path))).transpose()?;
+        let sha256 =
+            is_here.then(|| sha256_of_file(&file.path).map_err(RecipeError::io("read", &file.path))).transpose()?;
         Ok(DataFile {
             name: file.name.to_string(),
             bytes: file.bytes,
@@ -279,6 +285,7 @@ fn kind_of(feature: &Feature) -> String {
         Feature::Text => "text".into(),
         Feature::ClassLabel { names } => format!("class of {}", names.len()),
         Feature::Value(kind) => kind.clone(),
+        _ => "other".into(),
     }
 }
 

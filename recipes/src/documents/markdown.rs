@@ -56,6 +56,9 @@ mod tests {
         assert_eq!(code("a`b"), "``a`b``");
         assert_eq!(code("`a"), "`` `a ``");
         assert_eq!(code("a|b"), "`a\\|b`");
-        assert_eq!(table(&["name", ">rows"], &[vec!["a".into(), "3".into()]]), "| name | rows |\n| --- | ---: |\n| a | 3 |\n");
+        assert_eq!(
+            table(&["name", ">rows"], &[vec!["a".into(), "3".into()]]),
+            "| name | rows |\n| --- | ---: |\n| a | 3 |\n"
+        );
     }
 }

@@ -26,7 +26,15 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         ("Citation", Statements::or_open(&said.citation).to_owned()),
         ("Fine-tuned from", base(ledger)),
         ("File", ledger.exported.as_ref().map_or_else(|| "none: the run has exported no model".into(), file)),
-        ("Made by", format!("{}, ONNX Runtime {} on {}", ledger.software, text(&ledger.training.onnx_runtime), code(&ledger.training.device))),
+        (
+            "Made by",
+            format!(
+                "{}, ONNX Runtime {} on {}",
+                ledger.software,
+                text(&ledger.training.onnx_runtime),
+                code(&ledger.training.device)
+            ),
+        ),
     ]);
     if let Some(model) = &ledger.exported {
         out += "\n";
@@ -59,11 +67,19 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         None => "None: nothing was evaluated.\n".to_owned(),
     };
     if let Some(shared) = ledger.shared_rows.filter(|shared| shared.shared > 0) {
-        out += &format!("\n{} of them {} in the training data too.\n", grouped(shared.shared), if shared.shared == 1 { "is" } else { "are" });
+        out += &format!(
+            "\n{} of them {} in the training data too.\n",
+            grouped(shared.shared),
+            if shared.shared == 1 { "is" } else { "are" }
+        );
     }
     out += "\n## Training data\n\n";
     if let Some(data) = ledger.split("train") {
-        out += &format!("{} in {}. [The datasheet](datasheet.md) has more.\n", count(data.rows, "row"), count(data.files.len() as u64, "file"));
+        out += &format!(
+            "{} in {}. [The datasheet](datasheet.md) has more.\n",
+            count(data.rows, "row"),
+            count(data.files.len() as u64, "file")
+        );
     }
     out += &training(ledger);
     out += "\n## Quantitative analyses\n\n";
@@ -118,7 +134,8 @@ fn base(ledger: &Ledger) -> String {
 }
 
 fn file(model: &ModelFacts) -> String {
-    let producer = if model.producer.is_empty() { String::new() } else { format!(", written by {}", text(&model.producer)) };
+    let producer =
+        if model.producer.is_empty() { String::new() } else { format!(", written by {}", text(&model.producer)) };
     format!(
         "{}, {} bytes, opset {}{producer}, SHA-256 {}",
         code(&model.file),
@@ -130,7 +147,8 @@ fn file(model: &ModelFacts) -> String {
 
 /// `[?, 3, 224, 224]`.
 pub(super) fn shape_of(shape: &[Option<usize>]) -> String {
-    let axes: Vec<String> = shape.iter().map(|axis| axis.map_or_else(|| "?".to_owned(), |axis| axis.to_string())).collect();
+    let axes: Vec<String> =
+        shape.iter().map(|axis| axis.map_or_else(|| "?".to_owned(), |axis| axis.to_string())).collect();
     format!("[{}]", axes.join(", "))
 }
 
@@ -143,7 +161,15 @@ fn training(ledger: &Ledger) -> String {
     let transforms: Vec<String> = facts.transforms.iter().map(|one| code(one)).collect();
     let mut out = String::from("\n### Training procedure\n\n");
     out += &list(&[
-        ("Trained", format!("{} of {} numbers, in {}", grouped(facts.trained), grouped(facts.trained + facts.frozen), count(facts.trained_layers.len() as u64, "layer"))),
+        (
+            "Trained",
+            format!(
+                "{} of {} numbers, in {}",
+                grouped(facts.trained),
+                grouped(facts.trained + facts.frozen),
+                count(facts.trained_layers.len() as u64, "layer")
+            ),
+        ),
         ("Selection", part(&["model", "train"])),
         ("Methods", part(&["model", "methods"])),
         ("Transforms", if transforms.is_empty() { "none".to_owned() } else { transforms.join(", ") }),
@@ -151,7 +177,15 @@ fn training(ledger: &Ledger) -> String {
         ("Optimizer", part(&["training", "optimizer"])),
         ("Schedule", part(&["training", "schedule"])),
         ("Seed", part(&["seed"])),
-        ("Length", format!("{} in {}, {} seconds", count(facts.steps, "step"), count(facts.epochs, "epoch"), decimal(facts.seconds))),
+        (
+            "Length",
+            format!(
+                "{} in {}, {} seconds",
+                count(facts.steps, "step"),
+                count(facts.epochs, "epoch"),
+                decimal(facts.seconds)
+            ),
+        ),
     ]);
     if !facts.decisions.is_empty() {
         out += "\nWhat rules decided, and what was noticed:\n\n";
@@ -174,21 +208,27 @@ fn results(ledger: &Ledger) -> String {
     for (name, found) in &evaluation.tables {
         let Table::Classes(records) = found else { continue };
         let Some(first) = records.first() else { continue };
-        let headings: Vec<String> = first.0.iter().map(|(column, cell)| match cell {
-            Cell::Text(_) => column.replace('_', " "),
-            Cell::Count(_) | Cell::Share(_) => format!(">{}", column.replace('_', " ")),
-        }).collect();
+        let headings: Vec<String> = first
+            .0
+            .iter()
+            .map(|(column, cell)| match cell {
+                Cell::Text(_) => column.replace('_', " "),
+                Cell::Count(_) | Cell::Share(_) => format!(">{}", column.replace('_', " ")),
+            })
+            .collect();
         let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
-        let rows: Vec<Vec<String>> = records.iter().map(|record| record.0.iter().map(|(_, cell)| shown_cell(cell)).collect()).collect();
+        let rows: Vec<Vec<String>> =
+            records.iter().map(|record| record.0.iter().map(|(_, cell)| shown_cell(cell)).collect()).collect();
         out += &format!("\n### {}\n\n{}", capitalized(&name.replace('_', " ")), table(&headings, &rows));
     }
     for column in &evaluation.slices {
         out += &format!("\n### By {}\n\n", text(&column.column));
-        let measured: Vec<&FigureKind> =
-            kinds.iter().filter(|kind| column.slices.iter().any(|slice| slice.figures.get(&kind.name).is_some())).collect();
+        let measured: Vec<&FigureKind> = kinds
+            .iter()
+            .filter(|kind| column.slices.iter().any(|slice| slice.figures.get(&kind.name).is_some()))
+            .collect();
         let labels: Vec<String> = measured.iter().map(|kind| format!(">{}", kind.label())).collect();
-        let headings: Vec<&str> =
-            ["value", ">rows"].into_iter().chain(labels.iter().map(String::as_str)).collect();
+        let headings: Vec<&str> = ["value", ">rows"].into_iter().chain(labels.iter().map(String::as_str)).collect();
         let rows = column.slices.iter().map(|slice| {
             let mut row = vec![text(&slice.name.to_string()), grouped(slice.rows)];
             row.extend(measured.iter().map(|kind| kind.shown(slice.figures.get(&kind.name))));
@@ -218,9 +258,9 @@ fn capitalized(name: &str) -> String {
 
 fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
     let rows = kinds.iter().filter_map(|kind| Some((kind, evaluation.figure(&kind.name)?))).map(|(kind, value)| {
-        let interval = evaluation.interval(&kind.name).map_or_else(String::new, |[low, high]| {
-            format!("{} to {}", kind.shown(Some(low)), kind.shown(Some(high)))
-        });
+        let interval = evaluation
+            .interval(&kind.name)
+            .map_or_else(String::new, |[low, high]| format!("{} to {}", kind.shown(Some(low)), kind.shown(Some(high))));
         vec![text(&kind.label()), kind.shown(Some(value)), interval]
     });
     let mut rows: Vec<Vec<String>> = rows.collect();

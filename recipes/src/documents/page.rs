@@ -10,9 +10,12 @@ em{opacity:.75}@media print{body{max-width:none}}";
 
 /// One page that stands by itself. Front matter is left out, and HTML in the text is shown as text.
 pub(super) fn html(title: &str, markdown: &str) -> String {
-    let body = markdown.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n")).map_or(markdown, |(_, body)| body);
+    let body =
+        markdown.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n")).map_or(markdown, |(_, body)| body);
     let parser = Parser::new_ext(body, Options::ENABLE_TABLES).map(|event| match event {
-        pulldown_cmark::Event::Html(text) | pulldown_cmark::Event::InlineHtml(text) => pulldown_cmark::Event::Text(text),
+        pulldown_cmark::Event::Html(text) | pulldown_cmark::Event::InlineHtml(text) => {
+            pulldown_cmark::Event::Text(text)
+        }
         other => other,
     });
     let mut found = String::new();
@@ -32,6 +35,9 @@ mod tests {
     fn what_people_state_cannot_bring_a_script() {
         let page = html("a<b", "---\nlicense: mit\n---\n# A\n\n<script>alert(1)</script>\n\n| a |\n| --- |\n| b |\n");
         assert!(!page.contains("<script>") && page.contains("&lt;script&gt;"), "{page}");
-        assert!(page.contains("<title>a&lt;b</title>") && page.contains("<table>") && !page.contains("license: mit"), "{page}");
+        assert!(
+            page.contains("<title>a&lt;b</title>") && page.contains("<table>") && !page.contains("license: mit"),
+            "{page}"
+        );
     }
 }

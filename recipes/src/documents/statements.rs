@@ -89,6 +89,9 @@ impl Statements {
         if value.is_null() {
             return Ok(Self::default());
         }
+        if !value.is_object() {
+            return Err(damaged("it is no list of `key: text` lines".into()));
+        }
         serde_json::from_value(value).map_err(|error| damaged(shown(error.to_string())))
     }
 
