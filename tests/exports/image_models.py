@@ -11,7 +11,8 @@ def torchvision_models():
     from torchvision.models import convnext, efficientnet, mobilenetv3, resnet, swin_transformer, vision_transformer
 
     def narrow(model, first, width=32):
-        """Classifiers of 4096 numbers, which only make the file large, are narrowed."""
+        """Classifiers of 4096 numbers, which only make the file large, are narrowed; small pictures have one place at the end."""
+        model.avgpool = nn.AdaptiveAvgPool2d(1)
         kept = [layer for layer in model.classifier if not isinstance(layer, nn.Linear)]
         layers = iter([nn.Linear(first, width), nn.Linear(width, width), nn.Linear(width, CLASSES)])
         model.classifier = nn.Sequential(*(next(layers) if isinstance(layer, nn.Linear) else layer for layer in model.classifier))
@@ -29,9 +30,9 @@ def torchvision_models():
     swin = dict(patch_size=[4, 4], embed_dim=16, depths=[2, 2], num_heads=[2, 4], window_size=[4, 4], **n)
     v2 = dict(block=swin_transformer.SwinTransformerBlockV2, downsample_layer=swin_transformer.PatchMergingV2)
     return [
-        row("alexnet", "alexnet", 64, lambda: narrow(t.alexnet(**few), 9216)),
-        row("vgg11", "vgg", 32, lambda: narrow(t.vgg11(**few), 25088, 16)),
-        row("vgg11_bn", "vgg", 32, lambda: narrow(t.vgg11_bn(**few), 25088, 16)),
+        row("alexnet", "alexnet", 64, lambda: narrow(t.alexnet(**few), 256)),
+        row("vgg11", "vgg", 32, lambda: narrow(t.vgg11(**few), 512)),
+        row("vgg11_bn", "vgg", 32, lambda: narrow(t.vgg11_bn(**few), 512)),
         row("resnet", "resnet", 64, resnet.ResNet, resnet.BasicBlock, [1, 1, 1, 1], **n),
         row("resnet_bottleneck", "resnet", 64, resnet.ResNet, resnet.Bottleneck, [1, 1, 1, 1], **n),
         row("resnext", "resnext", 64, resnet.ResNet, resnet.Bottleneck, [1, 1, 1, 1], groups=32, width_per_group=4, **n),
@@ -55,7 +56,7 @@ def torchvision_models():
         row("vit", "vit", 32, vision_transformer.VisionTransformer, 32, 8, 2, 4, 32, 64, **n),
         row("swin", "swin", 32, swin_transformer.SwinTransformer, **swin),
         row("swin_v2", "swin", 32, swin_transformer.SwinTransformer, **swin, **v2),
-        row("maxvit", "maxvit", 64, t.MaxVit, (64, 64), 16, 2, [16, 32], [1, 1], 8, **n),
+        row("maxvit", "maxvit", 64, t.MaxVit, (64, 64), 16, 2, [16, 32], [1, 1], 8, 0.0, **n),
     ]
 
 
@@ -70,7 +71,7 @@ TIMM = [
     ("res2net50_26w_4s", "resnet", 64, dict(layers=(1, 1, 1, 1))),
     ("ecaresnet26t", "resnet", 64, dict(layers=(1, 1, 1, 1))),
     ("resnetv2_50", "resnet", 64, dict(layers=(1, 1, 1, 1))),
-    ("resnetv2_50x1_bit", "resnet", 64, dict(layers=(1, 1, 1, 1))),
+    ("resnetv2_50x1_bit", "resnet", 64, {}),
     ("resnext50_32x4d", "resnext", 64, dict(layers=(1, 1, 1, 1))),
     ("regnetx_002", "regnet", 64, {}),
     ("regnety_002", "regnet", 64, {}),

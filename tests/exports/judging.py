@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import subprocess
 import time
+import traceback
 
 import numpy
 import onnx
@@ -20,8 +21,8 @@ import rows
 
 # So large that what is left of the weights in the trained ones does not cost the gradient its digits.
 RATE, RATE_OF_HALVES = 2.0**20, 2.0**4
-# Of a gradient as a whole. What float32 itself does to it (gates that flip) is measured where it is more, and allowed for ten times.
-ALLOWED, SURELY_WRONG, OF_A_PARAMETER = 1e-4, 5e-2, 2e-2
+# Of a gradient as a whole: one gate of a ReLU that float32 sees on the other side makes 1e-4. What PyTorch in float32 is off is allowed for ten times.
+ALLOWED, SURELY_WRONG, OF_A_PARAMETER = 1e-3, 5e-2, 2e-2
 
 
 class Refused(Exception):
@@ -81,48 +82,61 @@ def check(program, recipe):
     return report
 
 
-def judge(program, architecture, exporter, file, folder, data, known, trains=("head", "all")):
+# The worst of a file's verdicts is the file's.
+BY_WEIGHT = ["ok", "no reference", "refused", "wrong"]
+
+
+def judge(program, architecture, exporter, file, folder, data, known, trains=("head", "all"), only_check=False):
     """What there is to say of a file, as a dictionary for the results."""
     folder = pathlib.Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     result = dict(verdict="ok", bytes=os.path.getsize(file))
-    at = "check"
-    try:
-        for train in trains:
-            at = f"check, {train}"
-            started = time.time()
-            recipe, rate = recipe_of(architecture, file, data, folder, train, exporter)
-            report = check(program, recipe)
-            trained = report["model"]["trained"]
-            result[train] = dict(trained=trained, check_seconds=round(time.time() - started, 2), memory=report["memory"]["total"])
-            at = f"train, {train}"
-            started = time.time()
-            done = millstream(program, "train", recipe, "--json", "--keep-graph", "--overwrite")
-            if done.returncode:
-                raise Refused(message_of(done))
-            events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-            loss = next(event["loss"] for event in events if event["event"] == "step")
-            summary = next(event for event in events if event["event"] == "finished")
-            result[train].update(train_seconds=round(time.time() - started, 2), peak=summary.get("peak_memory"))
-            at = f"compare, {train}"
-            by_batch = exporter == exporters.TRAINING and train == "all"
-            compare(architecture, exporter, file, folder / "run", (rate, loss, by_batch), known, result[train])
-    except Refused as refused:
-        result.update(verdict="refused", at=at, message=str(refused))
-    except Wrong as wrong:
-        result.update(verdict="wrong", at=at, message=str(wrong))
-    except subprocess.TimeoutExpired:
-        result.update(verdict="refused", at=at, message="not done after five minutes")
-    except evaluation.Unknown as unknown:
-        result.update(verdict="no reference", at=at, message=f"no reference for {unknown}")
-    except Exception as error:  # of the reference, which is no verdict about Millstream
-        import traceback
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        result.update(verdict="no reference", at=at, message=f"{type(error).__name__}: {error} ({place.name}:{place.lineno})"[:600])
+    for train in trains:
+        found = result[train] = {}
+        verdict, message = "ok", None
+        try:
+            trained(program, architecture, exporter, file, folder, data, known, train, found, only_check)
+        except Refused as refused:
+            verdict, message = "refused", str(refused)
+        except Wrong as wrong:
+            verdict, message = "wrong", str(wrong)
+        except subprocess.TimeoutExpired:
+            verdict, message = "refused", "not done after five minutes"
+        except evaluation.Unknown as unknown:
+            verdict, message = "no reference", f"no reference for {unknown}"
+        except Exception as error:  # of the reference, which is no verdict about Millstream
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            verdict, message = "no reference", f"{type(error).__name__}: {error} ({place.name}:{place.lineno})"[:600]
+        found["verdict"] = verdict
+        if BY_WEIGHT.index(verdict) > BY_WEIGHT.index(result["verdict"]):
+            result.update(verdict=verdict, at=f"{found['at']}, {train}", message=message)
     if result["verdict"] == "ok":
         shutil.rmtree(folder, ignore_errors=True)
     return result
+
+
+def trained(program, architecture, exporter, file, folder, data, known, train, found, only_check):
+    """Checks, trains and compares; `found` takes figures as they come."""
+    found["at"], started = "check", time.time()
+    recipe, rate = recipe_of(architecture, file, data, folder, train, exporter)
+    report = check(program, recipe)
+    found.update(trained=report["model"]["trained"], check_seconds=round(time.time() - started, 2), memory=report["memory"]["total"])
+    if only_check:
+        del found["at"]
+        return
+    found["at"], started = "train", time.time()
+    done = millstream(program, "train", recipe, "--json", "--keep-graph", "--overwrite")
+    if done.returncode:
+        raise Refused(message_of(done))
+    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    loss = next(event["loss"] for event in events if event["event"] == "step")
+    summary = next(event for event in events if event["event"] == "finished")
+    found.update(train_seconds=round(time.time() - started, 2), peak=summary.get("peak_memory"))
+    found["at"] = "compare"
+    by_batch = exporter == exporters.TRAINING and train == "all"
+    compare(architecture, exporter, file, folder / "run", (rate, loss, by_batch), known, found)
+    del found["at"]
 
 
 def initializers(model):
@@ -151,7 +165,7 @@ def compare(architecture, exporter, file, run, step, known, result):
     if abs(reference["loss"] - loss) > 1e-4 * max(1.0, abs(loss)) * (20 if exporter == exporters.HALF else 1):
         raise Wrong(f"the loss is {loss}, and in float64 {reference['loss']}")
     error, worst, name = far_apart(gradients, reference["gradients"])
-    allowed = ALLOWED if exporter != exporters.HALF else 1e-3
+    allowed = ALLOWED if exporter != exporters.HALF else 5e-3
     result.update(error=error, worst=worst, worst_name=name, parameters=len(names))
     if not error <= allowed or not worst <= OF_A_PARAMETER:
         single = differentiated(architecture, tuned, before, by_batch, torch.float32, exporter)

@@ -20,6 +20,7 @@ def arguments():
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="architectures, families or exporters, patterns allowed; may be given several times")
     parser.add_argument("--every-exporter", action="store_true", help="each architecture by each exporter, instead of five in turn")
     parser.add_argument("--again", action="append", default=[], metavar="VERDICT", help="judge those files anew that had this verdict, and keep all other results")
+    parser.add_argument("--only-check", action="store_true", help="do not train: whether `check` refuses a file is soon known")
     parser.add_argument("--jobs", type=int, default=2, help="architectures at a time")
     parser.add_argument("--list", action="store_true", help="say what there is, and do nothing")
     parser.add_argument("--table", action="store_true", help="print the table of the results that are there")
@@ -122,14 +123,17 @@ class Subject:
             message = f"{type(error).__name__}: {error}".strip().splitlines()
             return dict(base, verdict="not exported", message=message[0][:300])
         exported, hashed = time.time() - started, hash_of(path)
-        if not self.options.again and earlier and (earlier.get("file"), earlier.get("build")) == (hashed, self.build):
+        if not self.options.again and earlier and (earlier.get("file"), earlier.get("build")) == (hashed, self.build) and (
+                not earlier.get("only_check") or self.options.only_check):
             return earlier
         trains = ("head", "all") if exporter in ("script-17", exporters.TRADITIONAL) or exporter in exporters.EXPORT else ("all",)
-        known = self.gradients()
+        only_check = self.options.only_check
+        known = None if only_check else self.gradients()
         result = judging.judge(self.options.millstream, self.architecture, exporter, path, self.place.work / f"{name}.{exporter}",
-                               self.place.data, known, trains)
+                               self.place.data, known, trains, only_check)
         result.update(base, file=hashed, build=self.build, export_seconds=round(exported, 1), seconds=round(time.time() - started, 1),
-                      module_parameters=known and known["parameters"])
+                      module_parameters=known and known["parameters"],
+                      only_check=only_check)
         return result
 
 
