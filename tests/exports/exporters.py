@@ -107,15 +107,23 @@ def script(architecture, module, has_norms, exporter, path):
     if not open_rows:
         values = tuple(value[:1] for value in values)
         axes = {name: {axis: title for axis, title in entry.items() if axis > 0} for name, entry in axes.items()}
-    fused = torch.nn.functional.scaled_dot_product_attention
-    if opset < 14:
-        # as those who need such an opset do
-        torch.nn.functional.scaled_dot_product_attention = plain_attention
+    def export(attention):
+        fused = torch.nn.functional.scaled_dot_product_attention
+        torch.nn.functional.scaled_dot_product_attention = attention or fused
+        try:
+            torch.onnx.export(module, values, path, input_names=names, output_names=["y"], dynamic_axes=axes, opset_version=opset,
+                              do_constant_folding=fold, training=training, dynamo=False)
+        finally:
+            torch.nn.functional.scaled_dot_product_attention = fused
     try:
-        torch.onnx.export(module, values, path, input_names=names, output_names=["y"], dynamic_axes=axes, opset_version=opset,
-                          do_constant_folding=fold, training=training, dynamo=False)
+        # as those who need such an opset do
+        export(plain_attention if opset < 14 else None)
+    except TypeError as error:
+        # while it is traced, a condition is a tensor, which the fused one does not take
+        if "scaled_dot_product_attention" not in str(error):
+            raise
+        export(plain_attention)
     finally:
-        torch.nn.functional.scaled_dot_product_attention = fused
         module.eval()
 
 

@@ -59,18 +59,18 @@ def hash_of(*paths):
 
 
 def wanted_of(options, architecture, exporters):
-    chosen = exporters.ALL if options.every_exporter and architecture.kind_of_export is None else exporters.in_turn(
-        architecture.name, architecture.kind_of_export)
-    if not options.only:
-        return list(dict.fromkeys(chosen))
-    fits = lambda name: any(fnmatch.fnmatch(name, pattern) for pattern in options.only)
-    by_exporter = [name for name in (exporters.ALL if architecture.kind_of_export is None else chosen) if fits(name)]
-    by_name = fits(architecture.name) or fits(architecture.family)
-    asks_exporter = any(fnmatch.filter([*exporters.ALL, exporters.TRADITIONAL], pattern) for pattern in options.only)
-    asks_name = any(not fnmatch.filter([*exporters.ALL, exporters.TRADITIONAL], pattern) for pattern in options.only)
-    if asks_exporter and asks_name:
-        return by_exporter if by_name else []
-    return by_exporter if asks_exporter else list(dict.fromkeys(chosen)) if by_name else []
+    """Exporters of an architecture: those that are named as they are, and of those whose turn it is what fits a pattern."""
+    turn = exporters.in_turn(architecture.name, architecture.kind_of_export)
+    able = exporters.ALL if architecture.kind_of_export is None else turn
+    every = [*exporters.ALL, exporters.TRADITIONAL]
+    of_exporters = [pattern for pattern in options.only if fnmatch.filter(every, pattern)]
+    of_names = [pattern for pattern in options.only if pattern not in of_exporters]
+    if of_names and not any(fnmatch.fnmatch(name, pattern) for name in (architecture.name, architecture.family) for pattern in of_names):
+        return []
+    chosen = able if options.every_exporter else list(dict.fromkeys(turn))
+    if not of_exporters:
+        return chosen
+    return [name for name in able if name in of_exporters or name in chosen and any(fnmatch.fnmatch(name, pattern) for pattern in of_exporters)]
 
 
 class Subject:

@@ -23,6 +23,7 @@ mod singular_values;
 mod standardize;
 pub(crate) mod stored_form;
 mod temperature;
+pub(crate) mod training_mode;
 
 use std::collections::BTreeMap;
 
