@@ -13,7 +13,7 @@ use crate::finetuning::stored_form::StoredForm;
 use crate::finetuning::{
     self, Applied, FineTuning, Head, Layer, ParameterFinder, RoleLayers, Selected, SelectedPart, TrainedLayer, Weight,
     batch_statistics, check_factors, chosen_output, dropout, initialize, layers_before, normalize, pattern_matches,
-    places, select, standardize_input, undo_output, untie,
+    places, select, standardize_input, training_mode, undo_output, untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::model_file::Model;
@@ -129,6 +129,14 @@ pub(crate) fn prepare(
 ) -> Result<Prepared, CompilerError> {
     let mut graph = model.graph(&wanted.inputs, catalog)?;
     let mut notes = model.notes(&graph);
+    let normalizing = training_mode::leave(&mut graph);
+    notes.extend((normalizing > 0).then(|| {
+        format!(
+            "the model was exported for training: {} that would normalize by the batch in inference too take the running statistics \
+             in the exported model",
+            count(normalizing, "BatchNormalization node")
+        )
+    }));
     notes.extend(any_batch(&mut graph, wanted, catalog)?);
     let dropping = dropout::turn_off(&mut graph);
     notes.extend((dropping > 0).then(|| {

@@ -1,4 +1,4 @@
-//! Tasks around the code: `cargo demo`, `cargo check-all`, `cargo xtask setup`.
+//! Tasks around the code: `cargo demo`, `cargo check-all`, `cargo xtask exports`, `cargo xtask setup`.
 //!
 //! The standard library and a JSON parser, so that it starts in seconds on a fresh clone. What the product can do is left to its
 //! command line; here commands are only put in order, timed and summed up.
@@ -8,6 +8,7 @@
 mod check_all;
 mod command;
 mod demo;
+mod exports;
 mod runtime;
 mod stages;
 mod streaming_alone;
@@ -20,6 +21,9 @@ cargo xtask TASK
   demo        pretrain a small network on handwritten digits, fine-tune it with and without augmentation, show the result
               (also: cargo demo)
   check-all   formatting, lints, documentation and every test (also: cargo check-all)
+  exports     write some 200 public architectures as ONNX by several exporters, train each by one step and compare its
+              gradients with float64 autograd; an hour or so on two cores, and 5 GB of Python packages. `exports --help`
+              says how to do a part (tests/exports/README.md)
   setup       get the ONNX Runtime library, for tests and tools that are started by hand
 
 check-all also runs the tests on real data sets and models when MILLSTREAM_CORPUS names their folder.";
@@ -29,6 +33,7 @@ fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["demo"] => demo::demo(),
         ["check-all"] => check_all::check_all(),
+        ["exports", ref rest @ ..] => exports::exports(rest),
         ["setup"] => runtime::setup(),
         [] | ["help" | "-h" | "--help"] => {
             println!("{HELP}");

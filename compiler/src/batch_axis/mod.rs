@@ -19,8 +19,9 @@ use rows::{Change, Rows};
 
 /// Shapes are inferred with this many times the fixed number of rows: a prime that no shape has by accident.
 const FACTOR: usize = 97;
-/// Length of other axes that are left open, while shapes are inferred.
-const OTHER: usize = 89;
+/// Lengths of other axes that are left open, while shapes are inferred: the first that the graph takes. Tables of positions are shorter than
+/// the longest of them in some models.
+const OTHERS: [usize; 3] = [89, 29, 7];
 /// Nodes whose lengths are restated; a larger graph that says its number of rows so often is no real one.
 const MOST_RESTATED: usize = 10_000;
 /// Nodes that are patched before tracing begins anew.
@@ -64,6 +65,37 @@ pub(crate) fn free(
             return Err(Obstacle { node, reason: format!("its first axis is not of length {fixed} as another's is") });
         }
     }
+    let mut first = None;
+    for other in OTHERS {
+        match free_with(graph, &lengthened(shapes, other), fixed, catalog) {
+            Err(obstacle) => first = first.or(Some(obstacle)),
+            Ok(freed) => {
+                *graph = freed;
+                return Ok(());
+            }
+        }
+        if shapes.values().flatten().all(|length| length.fixed().is_some()) {
+            break;
+        }
+    }
+    first.map_or(Ok(()), Err)
+}
+
+/// With a length for each axis that is none of rows.
+fn lengthened(shapes: &BTreeMap<String, Vec<AxisLength>>, other: usize) -> BTreeMap<String, Vec<AxisLength>> {
+    let mut shapes = shapes.clone();
+    for shape in shapes.values_mut() {
+        shape.iter_mut().skip(1).filter(|length| length.fixed().is_none()).for_each(|length| *length = other.into());
+    }
+    shapes
+}
+
+fn free_with(
+    graph: &Graph,
+    shapes: &BTreeMap<String, Vec<AxisLength>>,
+    fixed: usize,
+    catalog: &OperatorCatalog,
+) -> Result<Graph, Obstacle> {
     let mut freed = graph.clone();
     for _ in 0..MOST_PATCHES {
         let known = bound(&freed, shapes, fixed, catalog)?;
@@ -84,8 +116,7 @@ pub(crate) fn free(
                 }
                 name_rows(&mut freed, &Before { shapes, fixed, known: &known, rows: &rows, catalog });
                 confirm(&freed, &Before { shapes, fixed, known: &known, rows: &rows, catalog })?;
-                *graph = freed;
-                return Ok(());
+                return Ok(freed);
             }
         }
     }
@@ -96,7 +127,7 @@ fn in_the_way(error: &CompilerError) -> Obstacle {
     Obstacle { node: "the graph".into(), reason: error.to_string() }
 }
 
-/// The graph with its shapes for this number of rows.
+/// The graph with its shapes for this number of rows; `shapes` have lengths but for the first.
 fn bound(
     graph: &Graph,
     shapes: &BTreeMap<String, Vec<AxisLength>>,
@@ -106,7 +137,6 @@ fn bound(
     let mut shapes = shapes.clone();
     for shape in shapes.values_mut() {
         shape.iter_mut().take(1).for_each(|length| *length = rows.into());
-        shape.iter_mut().skip(1).filter(|length| length.fixed().is_none()).for_each(|length| *length = OTHER.into());
     }
     let bindings = Bindings { batch: Some(rows.into()), shapes, stated: BTreeMap::new() };
     bind(graph, &bindings, catalog).map_err(|error| in_the_way(&error))

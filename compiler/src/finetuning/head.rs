@@ -148,9 +148,11 @@ impl Search<'_> {
         (summed.len() > 1 && summed.len() == summed.iter().collect::<HashSet<_>>().len()).then_some(summed)
     }
 
-    /// The inputs of a node that other nodes make.
+    /// The inputs of a node that other nodes make, numbers that stand in nodes of their own left out.
     fn computed(&self, node: &Node) -> Vec<ValueId> {
-        node.inputs.iter().flatten().copied().filter(|value| self.producers.contains_key(value)).collect()
+        let is_computed =
+            |value: &ValueId| self.producers.get(value).is_some_and(|at| !self.graph.nodes()[*at].is("Constant"));
+        node.inputs.iter().flatten().copied().filter(is_computed).collect()
     }
 
     /// The heads whose scores a node sums or averages.
@@ -307,7 +309,7 @@ fn list(names: &[&str]) -> String {
 mod tests {
     use super::*;
     use crate::finetuning::replacement::replace_head;
-    use crate::handmade::{graph, model, node, read, value, weight, with};
+    use crate::handmade::{constant_node, graph, model, node, read, value, weight, with};
     use crate::initializers::Initializer;
     use crate::model_file::onnx::{ModelProto, NodeProto, ValueInfoProto, type_proto};
     use crate::operators::OperatorCatalog;
@@ -395,8 +397,11 @@ mod tests {
         let other_classes =
             vec![head("w", "p"), node("Gemm", &["x", "wide"], &["q"]), node("Add", &["p", "q"], &["y"])];
         let residual = vec![head("w", "p"), node("Gemm", &["p", "square"], &["q"]), node("Add", &["p", "q"], &["y"])];
-        let rows: [(Vec<NodeProto>, Result<usize, &str>); 12] = [
+        // as TorchScript leaves the numbers of a source
+        let number = vec![constant_node("two", &[])];
+        let rows: [(Vec<NodeProto>, Result<usize, &str>); 13] = [
             (summed("Add"), Ok(2)),
+            ([number, behind(summed("Add"), "Div", &["s", "two"])].concat(), Ok(2)),
             (summed("Sum"), Ok(2)),
             (summed("Mean"), Ok(2)),
             (behind(summed("Add"), "Div", &["s", "half"]), Ok(2)),

@@ -24,6 +24,7 @@ mod standardize;
 pub(crate) mod stored_form;
 mod temperature;
 mod trained_parts;
+pub(crate) mod training_mode;
 mod weight_kind;
 
 use std::collections::BTreeMap;

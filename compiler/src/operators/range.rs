@@ -51,12 +51,13 @@ fn count(rule: &TypeRuleInput<'_>) -> Result<Length, CompilerError> {
 }
 
 fn open_count(rule: &TypeRuleInput<'_>, [start, limit, delta]: &[Length; 3]) -> Result<Length, CompilerError> {
-    let distance = limit - start;
-    match delta.fixed() {
-        Some(delta) if delta > 0 => {
+    let step = delta.as_number().filter(|step| *step != 0).and_then(|step| usize::try_from(step.unsigned_abs()).ok());
+    match step {
+        Some(step) => {
+            let distance = if delta.fixed().is_some() { limit - start } else { start - limit };
             // a limit before the start leaves nothing; the rest of a division is a length that convolutions have made
             let none = if distance.has_quotient() { 0.into() } else { distance.minimum(&0.into()) };
-            Ok((distance - none).quotient_up(delta))
+            Ok((distance - none).quotient_up(step))
         }
         _ => Err(rule.error(rule.open(&format!("a range in steps of {delta}"), 0, &[start, limit, delta]))),
     }
@@ -75,4 +76,26 @@ fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
     let [start, _, delta] = whole(rule)?;
     let elements = (0..shape[0]).map(|at| &delta * at + &start).collect();
     Ok(folding::from_elements(output.dtype, &shape, elements))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::OperatorCatalog;
+    use crate::graph::{Constant, Graph, Length, TensorType};
+
+    #[test]
+    fn a_range_downwards_from_an_open_length_is_as_long_as_the_way() {
+        // positions of XLNet
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let sequence = Length::named("sequence");
+        let x = graph.input("x", TensorType::f32([sequence.clone()]));
+        let lengths = graph.add("Shape", &[x], &[]).unwrap();
+        let start = graph.add("Squeeze", &[lengths], &[]).unwrap();
+        let limit = graph.add("Neg", &[start], &[]).unwrap();
+        for (step, wanted) in [(-1, &sequence + &sequence), (-2, sequence.clone()), (1, 0.into())] {
+            let delta = graph.constant("delta", Constant::i64([], &[step]));
+            let range = graph.add("Range", &[start, limit, delta], &[]).unwrap();
+            assert_eq!(graph.shape(range).unwrap(), [wanted], "in steps of {step}");
+        }
+    }
 }

@@ -1,0 +1,47 @@
+//! Normalizations of files that were exported for training.
+
+use std::collections::HashSet;
+
+use crate::graph::{Graph, ValueId};
+
+/// Lets each BatchNormalization that a file has in training mode take the running statistics, as in inference, where nothing reads the new
+/// ones that it makes; returns how many. What training does about them is for the recipe to say.
+pub(crate) fn leave(graph: &mut Graph) -> u64 {
+    let nodes = graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten());
+    let read: HashSet<ValueId> = nodes.chain(graph.outputs()).copied().collect();
+    let mut left = 0;
+    for mut node in graph.take_nodes() {
+        let by_batch = node.is("BatchNormalization") && node.int("training_mode").unwrap_or(0) != 0;
+        if by_batch && node.outputs.iter().skip(1).flatten().all(|made| !read.contains(made)) {
+            node.attributes.remove("training_mode");
+            node.outputs.truncate(1);
+            left += 1;
+        }
+        graph.push_node(node);
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handmade::{graph, node, read, value, weight, with};
+
+    fn left(outputs: &[&str]) -> (u64, usize, i64) {
+        let nodes = vec![
+            with(node("BatchNormalization", &["x", "s", "b", "m", "v"], &["y", "mean", "variance"]), "training_mode", &[1]),
+        ];
+        let weights = ["s", "b", "m", "v"].map(|name| weight(name, &[2])).to_vec();
+        let outputs = outputs.iter().map(|name| value(name, &[2])).collect();
+        let mut graph = read(graph(nodes, weights, vec![value("x", &[2])], outputs));
+        let left = leave(&mut graph);
+        let node = &graph.nodes()[0];
+        (left, node.outputs.len(), node.int("training_mode").unwrap_or(0))
+    }
+
+    #[test]
+    fn a_file_exported_in_training_mode_has_normalizations_as_any_other() {
+        assert_eq!(left(&["y"]), (1, 1, 0));
+        assert_eq!(left(&["y", "mean"]), (0, 3, 1), "new statistics that are read stay");
+    }
+}

@@ -1,0 +1,248 @@
+"""Exports public architectures, has Millstream check and train each file, and compares the gradients: see README.md."""
+
+import argparse
+import collections
+import fnmatch
+import hashlib
+import json
+import multiprocessing
+import os
+import pathlib
+import sys
+import time
+import traceback
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--millstream", required=True, help="the program")
+    parser.add_argument("--folder", required=True, help="where files and results go")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="architectures, families or exporters, patterns allowed; may be given several times")
+    parser.add_argument("--every-exporter", action="store_true", help="each architecture by each exporter, instead of five in turn")
+    parser.add_argument("--again", action="append", default=[], metavar="VERDICT", help="judge those files anew that had this verdict, and keep all other results")
+    parser.add_argument("--only-check", action="store_true", help="do not train: whether `check` refuses a file is soon known")
+    parser.add_argument("--jobs", type=int, default=2, help="architectures at a time")
+    parser.add_argument("--list", action="store_true", help="say what there is, and do nothing")
+    parser.add_argument("--table", action="store_true", help="print the table of the results that are there")
+    return parser.parse_args()
+
+
+class Place:
+    """The folder of this test's files."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder).resolve()
+        self.models, self.results, self.work = (self.folder / name for name in ("models", "cases", "work"))
+        self.data = self.folder / "data"
+        for path in (self.models, self.results, self.work):
+            path.mkdir(parents=True, exist_ok=True)
+
+    def model(self, architecture, exporter):
+        return str(self.models / f"{architecture}.{exporter}.onnx")
+
+    def result(self, architecture, exporter):
+        path = self.results / f"{architecture}.{exporter}.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def keep(self, result):
+        path = self.results / f"{result['architecture']}.{result['exporter']}.json"
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(result, indent=1))
+        part.replace(path)
+
+
+def hash_of(*paths):
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(pathlib.Path(path).read_bytes())
+    return digest.hexdigest()
+
+
+def wanted_of(options, architecture, exporters):
+    """Exporters of an architecture: those that are named as they are, and of those whose turn it is what fits a pattern."""
+    turn = exporters.in_turn(architecture.name, architecture.kind_of_export)
+    able = exporters.ALL if architecture.kind_of_export is None else turn
+    every = [*exporters.ALL, exporters.TRADITIONAL]
+    of_exporters = [pattern for pattern in options.only if fnmatch.filter(every, pattern)]
+    of_names = [pattern for pattern in options.only if pattern not in of_exporters]
+    if of_names and not any(fnmatch.fnmatch(name, pattern) for name in (architecture.name, architecture.family) for pattern in of_names):
+        return []
+    chosen = able if options.every_exporter else list(dict.fromkeys(turn))
+    if not of_exporters:
+        return chosen
+    return [name for name in able if name in of_exporters or name in chosen and any(fnmatch.fnmatch(name, pattern) for pattern in of_exporters)]
+
+
+class Subject:
+    """One architecture, and its files by several exporters."""
+
+    def __init__(self, place, options, architecture, build):
+        self.place, self.options, self.architecture, self.build = place, options, architecture, build
+        self.module = self.known = None
+
+    def prepare(self):
+        import exporters
+        if self.module is None:
+            if self.architecture.kind_of_export is None:
+                self.module, self.norms = exporters.prepared(self.architecture)
+            else:
+                self.module, self.norms = self.architecture.make(), False
+
+    def gradients(self):
+        import exporters
+        if self.known is None:
+            self.prepare()
+            if self.architecture.kind_of_export is not None:
+                return None
+            loss, gradients, values, parameters = exporters.torch_gradients(self.architecture, self.module)
+            self.known = dict(loss=loss, gradients=gradients, values=values, parameters=int(parameters))
+        return self.known
+
+    def file(self, exporter):
+        import exporters
+        path = self.place.model(self.architecture.name, exporter)
+        if not os.path.exists(path):
+            self.prepare()
+            exporters.write(self.architecture, self.module, self.norms, exporter, path, self.file)
+        return path
+
+    def judge(self, exporter):
+        import exporters
+        import judging
+        name = self.architecture.name
+        earlier = self.place.result(name, exporter)
+        if self.options.again and earlier and earlier["verdict"] not in self.options.again:
+            return earlier
+        started = time.time()
+        base = dict(architecture=name, family=self.architecture.family, exporter=exporter)
+        try:
+            path = self.file(exporter)
+        except exporters.NotForThis as reason:
+            return dict(base, verdict="not for this", message=str(reason))
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}".strip().splitlines()
+            return dict(base, verdict="not exported", message=message[0][:300])
+        exported, hashed = time.time() - started, hash_of(path)
+        if not self.options.again and earlier and (earlier.get("file"), earlier.get("build")) == (hashed, self.build) and (
+                not earlier.get("only_check") or self.options.only_check):
+            return earlier
+        trains = ("head", "all") if exporter in ("script-17", exporters.TRADITIONAL) or exporter in exporters.EXPORT else ("all",)
+        only_check = self.options.only_check
+        known = None if only_check else self.gradients()
+        result = judging.judge(self.options.millstream, self.architecture, exporter, path, self.place.work / f"{name}.{exporter}",
+                               self.place.data, known, trains, only_check)
+        result.update(base, file=hashed, build=self.build, export_seconds=round(exported, 1), seconds=round(time.time() - started, 1),
+                      module_parameters=known and known["parameters"],
+                      only_check=only_check)
+        return result
+
+
+def work(place, options, architecture, chosen, build, queue):
+    import torch
+    torch.set_num_threads(1)
+    # exporters say much
+    log = os.open(place.folder / "exporters.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    subject = Subject(place, options, architecture, build)
+    for exporter in chosen:
+        try:
+            result = subject.judge(exporter)
+        except Exception as error:
+            result = dict(architecture=architecture.name, family=architecture.family, exporter=exporter, verdict="no reference",
+                          message=f"{type(error).__name__}: {error}: {traceback.format_exc()[-300:]}")
+        place.keep(result)
+        queue.put(result)
+    queue.put(architecture.name)
+
+
+def told(result):
+    words = [f"{result['architecture']:<46} {result['exporter']:<20} {result['verdict']:<12}"]
+    everything = result.get("all", {})
+    if "error" in everything:
+        words.append(f"{everything['error']:.1e}")
+    if result["verdict"] != "ok":
+        words.append(f"{result.get('at', '')}: {result.get('message', '')}"[:160].replace("\n", " "))
+    return " ".join(words)
+
+
+VERDICTS = ["ok", "refused", "wrong", "no reference", "not exported"]
+
+
+def table(results):
+    """Counts by family and by exporter."""
+    lines = []
+    for what in ("exporter", "family"):
+        counts = collections.defaultdict(collections.Counter)
+        worst = collections.defaultdict(float)
+        for result in results:
+            if result["verdict"] != "not for this":
+                counts[result[what]][result["verdict"]] += 1
+                worst[result[what]] = max(worst[result[what]], result.get("all", {}).get("error", 0.0) if result["verdict"] == "ok" else 0.0)
+        lines += ["", f"{what:<22}{'files':>7}" + "".join(f"{verdict:>14}" for verdict in VERDICTS) + f"{'largest error':>16}"]
+        for name in sorted(counts):
+            counted = counts[name]
+            lines.append(f"{name:<22}{sum(counted.values()):>7}" + "".join(f"{counted[verdict] or '':>14}" for verdict in VERDICTS)
+                         + f"{worst[name]:>16.1e}")
+        counted = sum(counts.values(), collections.Counter())
+        lines.append(f"{'all':<22}{sum(counted.values()):>7}" + "".join(f"{counted[verdict] or '':>14}" for verdict in VERDICTS)
+                     + f"{max(worst.values(), default=0.0):>16.1e}")
+    return "\n".join(lines)
+
+
+def finish(place, results):
+    results = sorted(results, key=lambda result: (result["architecture"], result["exporter"]))
+    (place.folder / "results.json").write_text(json.dumps(results, indent=1))
+    print(table(results))
+    others = [result for result in results if result["verdict"] not in ("ok", "not for this")]
+    if others:
+        print("\n" + "\n".join(told(result) for result in others))
+    print(f"\n{place.folder / 'results.json'}")
+    return 1 if any(result["verdict"] in ("refused", "wrong") for result in results) else 0
+
+
+def main():
+    options = arguments()
+    place = Place(options.folder)
+    import architectures
+    import exporters
+    plan = [(entry, wanted_of(options, entry, exporters)) for entry in architectures.everything()]
+    plan = [(entry, chosen) for entry, chosen in plan if chosen]
+    if options.again:
+        told_before = lambda entry, exporter: (place.result(entry.name, exporter) or {}).get("verdict", "new")
+        plan = [(entry, [exporter for exporter in chosen if told_before(entry, exporter) in [*options.again, "new"]]) for entry, chosen in plan]
+        plan = [(entry, chosen) for entry, chosen in plan if chosen]
+    if options.list:
+        for entry, chosen in plan:
+            print(f"{entry.name:<46} {entry.family:<16} {' '.join(chosen)}")
+        return 0
+    if options.table:
+        return finish(place, [json.loads(path.read_text()) for path in sorted(place.results.glob("*.json"))])
+    scripts = ("judging", "evaluation", "operators", "windows", "sequences", "rows")
+    build = hash_of(options.millstream, *(pathlib.Path(__file__).parent / f"{name}.py" for name in scripts))
+    context, running, results = multiprocessing.get_context("fork"), {}, []
+    queue, waiting, total, started = context.Queue(), list(plan), sum(len(chosen) for _, chosen in plan), time.time()
+    while waiting or running:
+        while waiting and len(running) < options.jobs:
+            entry, chosen = waiting.pop(0)
+            running[entry.name] = context.Process(target=work, args=(place, options, entry, chosen, build, queue))
+            running[entry.name].start()
+        try:
+            said = queue.get(timeout=5)
+        except Exception:
+            said = None
+        if isinstance(said, dict):
+            results.append(said)
+            print(f"{len(results):>4} of {total} {told(said)}", flush=True)
+        elif said is not None and said in running:
+            running.pop(said).join()
+        else:
+            for name in [name for name, process in running.items() if not process.is_alive()]:
+                print(f"     {name}: its process ended with {running.pop(name).exitcode}", flush=True)
+    print(f"\n{len(results)} files in {time.time() - started:.0f} s")
+    everything = results if options.only == [] and not options.again else [json.loads(path.read_text()) for path in sorted(place.results.glob("*.json"))]
+    return finish(place, everything)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
