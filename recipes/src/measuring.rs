@@ -21,8 +21,9 @@ use crate::choices::Choices;
 use crate::classes::align;
 use crate::data_report::{DataReport, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view, with_intervals};
+use crate::loss_targets::require_targets;
 use crate::model_inputs::{input_names, require_inputs, takes_grey};
-use crate::opened::{refuse_random, require_targets, stream_options};
+use crate::opened::{refuse_random, stream_options};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::{RowSource, Wanted};
 use crate::run_folder::make_place_for;
@@ -141,7 +142,7 @@ impl Measuring {
         Ok(Self {
             metrics: with_intervals(metrics, &recipe).with_thresholds(thresholds_of(model)?),
             reads: loss.reads(),
-            loss: LossRunner::new(&loss, &catalogs.operators, &device),
+            loss: LossRunner::new(&loss, &catalogs.operators, &device).with_places(scoring.places),
             recipe,
             source,
             place,

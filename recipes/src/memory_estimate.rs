@@ -50,7 +50,7 @@ impl MemoryEstimate {
         let gathered = if opened.recipe.training.accumulate > 1 { trained } else { 0 };
         let training_state = trained + remembered + gathered;
         let saving = trained + remembered + remembered.max(trained);
-        let [of_step, of_evaluation] = program.activation_bytes(&longest(&opened.spec))?;
+        let [of_step, of_evaluation] = program.activation_bytes(&longest(&opened.spec, &program.manifest.targets))?;
         let activations = of_step + if opened.evaluate.is_some() { of_evaluation } else { 0 };
         let stream = stream(opened);
         let running = weights + training_state + saving + activations + stream;

@@ -154,6 +154,8 @@ impl StepRunner {
             weights: step.weights().to_vec(),
             evaluation,
             manifest: Arc::clone(&manifest),
+            prediction_shape: program.prediction_shape().to_vec(),
+            places: program.places.clone(),
             device: device.clone(),
             threads: settings.threads,
             seed: settings.seed,
