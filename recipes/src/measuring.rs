@@ -90,7 +90,7 @@ impl Measuring {
             grey: takes_grey(model),
         };
         let mut source = RowSource::open(&of_rows, chain)?;
-        if let Some(learned) = Preprocessing::learned(model) {
+        if let Some(learned) = Preprocessing::learned(model, &source.encoders) {
             source.encoders = source.encoders.relearned(&source.dataset, &learned)?;
         }
         let mut notes = source.dataset.notes().to_vec();

@@ -209,7 +209,8 @@ mod tests {
             ("sound", "[2, sequence_of_sound, 4]"),
         ];
         assert_eq!(shapes, wanted.map(|(name, shape)| (name.to_owned(), shape.to_owned())));
-        let entry = TensorEntry { name: TARGETS.into(), dtype: "int64".into(), shape: vec![2.into(), "symbols".into()] };
+        let entry =
+            TensorEntry { name: TARGETS.into(), dtype: "int64".into(), shape: vec![2.into(), "symbols".into()] };
         let wanted = [("sequence", 64), ("sequence_of_sound", 100), ("symbols", 30)];
         assert_eq!(longest(&spec, &[entry]), wanted.map(|(name, most)| (name.to_owned(), most)).into());
     }

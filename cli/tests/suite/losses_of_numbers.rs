@@ -35,8 +35,7 @@ fn a_number_without_an_axis_of_its_own_is_learned_in_its_own_unit() {
         node("Squeeze", &["column", "second"], "y", &[]),
     ];
     let weights = vec![weight("w", &[1, 4]), weight("b", &[1]), whole("second", &[1])];
-    let scalar =
-        model(nodes, weights, vec![tensor("x", false, &["batch", "4"])], vec![tensor("y", false, &["batch"])]);
+    let scalar = model(nodes, weights, vec![tensor("x", false, &["batch", "4"])], vec![tensor("y", false, &["batch"])]);
     let target = json!({"number": {"column": "weight", "as": "scalar", "standardize": true}});
     let recipe = recipe(
         json!({"inputs": {"x": {"vector": {"column": "x", "length": 4}}}, "targets": {"weight": target}}),
@@ -99,7 +98,8 @@ fn rectangles(row: usize) -> (Vec<u8>, Vec<Vec<f32>>) {
     let place = |at: usize| ((noise(10 * row + at) + 1.0) * 2.0) as u32;
     let corners = |of: usize| [place(4 * of), place(4 * of + 1) + 4 * of as u32];
     let all: Vec<[u32; 2]> = (0..1 + row % 2).map(|of| [corners(of)[0], corners(of)[1].min(6)]).collect();
-    let is_inside = |x: u32, y: u32| all.iter().any(|[left, top]| x.wrapping_sub(*left) < 2 && y.wrapping_sub(*top) < 2);
+    let is_inside =
+        |x: u32, y: u32| all.iter().any(|[left, top]| x.wrapping_sub(*left) < 2 && y.wrapping_sub(*top) < 2);
     let picture = RgbImage::from_fn(8, 8, |x, y| Rgb([if is_inside(x, y) { 250 } else { 10 }; 3]));
     let mut png = Cursor::new(Vec::new());
     picture.write_to(&mut png, ImageFormat::Png).unwrap();

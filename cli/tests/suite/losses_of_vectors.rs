@@ -67,7 +67,10 @@ fn pairs_that_belong_together_or_not_are_learned() {
     assert_eq!(found["rows"], 27, "rows without a target are left out");
     // Without `as: scalar` a number has an axis of its own.
     let ran = place.run(&["check", "recipe.yaml", "--set", "data.targets.alike={number: {column: alike}}"]);
-    ran.failed_with(&["data.targets: ", "`cosine_embedding` wants targets of float32 [8], and the data give float32 [8, 1]"]);
+    ran.failed_with(&[
+        "data.targets: ",
+        "`cosine_embedding` wants targets of float32 [8], and the data give float32 [8, 1]",
+    ]);
 }
 
 #[test]
@@ -77,10 +80,7 @@ fn the_vectors_of_a_teacher_are_learned() {
     }
     let columns = |first: usize, count: usize| {
         let teacher = |row: usize| counterpart(row)[..3].to_vec();
-        vec![
-            ("x", vectors(first, count, |row| features(row).to_vec())),
-            ("teacher", vectors(first, count, teacher)),
-        ]
+        vec![("x", vectors(first, count, |row| features(row).to_vec())), ("teacher", vectors(first, count, teacher))]
     };
     let data = json!({"inputs": inputs(&["x"]), "targets": {"teacher": {"vector": {"column": "teacher"}}}});
     learns(&place(columns, dense(4, 3)), &recipe(data, json!({"loss": "cosine_embedding"})), 0.2);
@@ -156,8 +156,7 @@ fn triplets_in_three_columns_are_learned() {
     learns(&place, &recipe(data, json!({"loss": {"triplet": {"margin": 1}}})), 0.7);
 }
 
-const WORDS: [&str; 14] =
-    ["q0", "q1", "q2", "q3", "q4", "q5", "a0", "a1", "a2", "a3", "a4", "a5", "well", "please"];
+const WORDS: [&str; 14] = ["q0", "q1", "q2", "q3", "q4", "q5", "a0", "a1", "a2", "a3", "a4", "a5", "well", "please"];
 
 /// Two texts of different lengths → embeddings → their sums over the tokens → `vectors` [batch, 2, 6].
 fn two_texts() -> Vec<u8> {
@@ -182,8 +181,7 @@ fn two_texts() -> Vec<u8> {
         whole("third", &[2]),
     ];
     let text = |name: &str, length: &str| tensor(name, true, &["batch", length]);
-    let inputs =
-        vec![text("question", "q"), text("question_mask", "q"), text("answer", "a"), text("answer_mask", "a")];
+    let inputs = vec![text("question", "q"), text("question_mask", "q"), text("answer", "a"), text("answer_mask", "a")];
     model(nodes, weights, inputs, vec![tensor("vectors", false, &["batch", "2", "6"])])
 }
 

@@ -114,7 +114,12 @@ pub(crate) fn tensor(name: &str, is_whole: bool, axes: &[&str]) -> Message {
 }
 
 /// A model of these nodes, weights, inputs and outputs.
-pub(crate) fn model(nodes: Vec<Message>, weights: Vec<Message>, inputs: Vec<Message>, outputs: Vec<Message>) -> Vec<u8> {
+pub(crate) fn model(
+    nodes: Vec<Message>,
+    weights: Vec<Message>,
+    inputs: Vec<Message>,
+    outputs: Vec<Message>,
+) -> Vec<u8> {
     let graph = nodes.into_iter().fold(Message::default(), |graph, node| graph.message(1, node)).bytes(2, "network");
     let graph = weights.into_iter().fold(graph, |graph, weight| graph.message(5, weight));
     let graph = inputs.into_iter().fold(graph, |graph, input| graph.message(11, input));

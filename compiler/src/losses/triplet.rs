@@ -83,7 +83,9 @@ impl LossFunction for Triplet {
     fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
         match (prediction.dtype, prediction.shape.as_slice()) {
             (ElementType::F32, [rows, _]) => Ok(TensorType::new(ElementType::I64, [rows.clone()])),
-            (ElementType::F32, [rows, three, _]) if *three == 3 => Ok(TensorType::new(ElementType::I64, [rows.clone()])),
+            (ElementType::F32, [rows, three, _]) if *three == 3 => {
+                Ok(TensorType::new(ElementType::I64, [rows.clone()]))
+            }
             _ => Err(wrong_vectors("float32 [batch, features] or [batch, 3, features]", prediction)),
         }
     }

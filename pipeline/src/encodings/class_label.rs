@@ -108,10 +108,9 @@ impl Encoder for ClassEncoder {
     fn tensors(&self, name: &str, _: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError> {
         let spec = match self.options.r#as {
             Form::Probabilities => TensorSpec::fixed(name, ElementType::F32, &[self.classes.names().len()]),
-            Form::Index => TensorSpec {
-                padding: self.options.ignore_index,
-                ..TensorSpec::fixed(name, ElementType::I64, &[])
-            },
+            Form::Index => {
+                TensorSpec { padding: self.options.ignore_index, ..TensorSpec::fixed(name, ElementType::I64, &[]) }
+            }
         };
         Ok(vec![TensorSpec { role: TensorRole::Target, ..spec }])
     }

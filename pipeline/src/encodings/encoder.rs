@@ -127,6 +127,13 @@ pub trait Encoder: fmt::Debug + Send + Sync {
         false
     }
 
+    /// What it would have learned of rows of these classes, in the order of the scores, where its classes are learned of rows: those of
+    /// a model that was trained on others.
+    fn learned_of(&self, classes: &[String]) -> Option<Json> {
+        let _ = classes;
+        None
+    }
+
     /// The class of a row; −1 where it has none.
     ///
     /// # Errors

@@ -74,7 +74,9 @@ impl Entry {
             let option = "column";
             let reason = match kind.most_columns {
                 0 => format!("`{}` reads no column, got {}", kind.name, columns.len()),
-                most => format!("`{}` reads {} at most, got {}", kind.name, count(most as u64, "column"), columns.len()),
+                most => {
+                    format!("`{}` reads {} at most, got {}", kind.name, count(most as u64, "column"), columns.len())
+                }
             };
             return Err(PipelineError::Option { option, reason });
         }
@@ -279,6 +281,18 @@ impl Encoders {
         let mut targets = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Target);
         let found = targets.find(|entry| !entry.encoder.classes().is_empty());
         found.is_some_and(|entry| entry.encoder.classes_hold_together())
+    }
+
+    /// The same encodings with these classes in place of those that the first target with classes has learned of the rows; nothing where
+    /// its classes are not learned.
+    ///
+    /// # Errors
+    /// As [`Encoders::open`].
+    pub fn of_classes(&self, dataset: &Dataset, classes: &[String]) -> Result<Option<Self>, PipelineError> {
+        let mut targets = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Target);
+        let found = targets.find(|entry| !entry.encoder.classes().is_empty());
+        let learned = found.and_then(|entry| Some(json!({ &entry.wanted.name: entry.encoder.learned_of(classes)? })));
+        learned.map(|learned| self.relearned(dataset, &learned)).transpose()
     }
 
     /// Whether anything is made for the model's output to be held against.

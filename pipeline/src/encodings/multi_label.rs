@@ -51,7 +51,8 @@ impl EncodingOptions for MultiLabel {
                 list.iter().for_each(|label| collector.see(label));
             }
         })?;
-        Ok(Arc::new(LabelEncoder { column: [source.columns[0].clone()], labels: ClassNames::new(labels) }))
+        let (column, are_stated) = ([source.columns[0].clone()], !self.classes.is_empty());
+        Ok(Arc::new(LabelEncoder { column, labels: ClassNames::new(labels), are_stated }))
     }
 }
 
@@ -59,6 +60,8 @@ impl EncodingOptions for MultiLabel {
 struct LabelEncoder {
     column: [String; 1],
     labels: ClassNames,
+    /// Whether the recipe names them.
+    are_stated: bool,
 }
 
 impl Encoder for LabelEncoder {
@@ -110,5 +113,9 @@ impl Encoder for LabelEncoder {
 
     fn classes_hold_together(&self) -> bool {
         true
+    }
+
+    fn learned_of(&self, classes: &[String]) -> Option<Json> {
+        (!self.are_stated).then(|| json!({ "labels": classes }))
     }
 }

@@ -104,12 +104,7 @@ impl Encoder for OwnTokenEncoder {
         }])
     }
 
-    fn encode(
-        &self,
-        _: RowValues<'_>,
-        sample: &mut Sample<'_>,
-        out: &mut [RowTensor<'_>],
-    ) -> Result<(), EncodeError> {
+    fn encode(&self, _: RowValues<'_>, sample: &mut Sample<'_>, out: &mut [RowTensor<'_>]) -> Result<(), EncodeError> {
         let [RowTensor { values: RowElements::AnyLengthI64(values), .. }] = out else {
             unreachable!("as `tensors` says")
         };

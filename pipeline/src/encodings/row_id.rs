@@ -58,12 +58,7 @@ impl Encoder for RowIdEncoder {
         Ok(vec![TensorSpec::fixed(name, ElementType::I64, &[])])
     }
 
-    fn encode(
-        &self,
-        _: RowValues<'_>,
-        sample: &mut Sample<'_>,
-        out: &mut [RowTensor<'_>],
-    ) -> Result<(), EncodeError> {
+    fn encode(&self, _: RowValues<'_>, sample: &mut Sample<'_>, out: &mut [RowTensor<'_>]) -> Result<(), EncodeError> {
         let [RowTensor { values: RowElements::I64(values), .. }] = out else { unreachable!("as `tensors` says") };
         values[0] = sample.id().key().cast_signed();
         Ok(())

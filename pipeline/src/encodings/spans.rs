@@ -304,6 +304,13 @@ impl Encoder for SpanEncoder {
         &self.tags
     }
 
+    fn learned_of(&self, tags: &[String]) -> Option<Json> {
+        let classes: Vec<&str> = tags.iter().filter_map(|tag| tag.strip_prefix("I-")).collect();
+        let are_tags = self.options.classes.is_empty()
+            && self.options.tagging.tags(&classes.iter().map(|class| (*class).to_owned()).collect::<Vec<_>>()) == tags;
+        are_tags.then(|| json!({ "span_classes": classes }))
+    }
+
     fn follows_input(&self) -> bool {
         true
     }

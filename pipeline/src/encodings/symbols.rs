@@ -117,9 +117,7 @@ impl Symbols {
                 return refused(format!("has a symbol {largest}; at most {MOST_CLASSES} are told apart"));
             }
             // the blank has a number of its own, and may be the last
-            (Some(largest), _) => {
-                (0..=largest.max(self.blank as i64)).map(|number| number.to_string()).collect()
-            }
+            (Some(largest), _) => (0..=largest.max(self.blank as i64)).map(|number| number.to_string()).collect(),
             (None, false) => {
                 let mut names: Vec<String> = named.into_iter().collect();
                 if self.blank > names.len() {
@@ -141,15 +139,12 @@ enum Symbol<'a> {
 }
 
 /// Hands on the symbols of a row in their order; says whether it has any list or text.
-fn each<'a>(
-    value: Value<'a>,
-    mut take: impl FnMut(Symbol<'a>) -> Result<(), String>,
-) -> Result<bool, String> {
+fn each<'a>(value: Value<'a>, mut take: impl FnMut(Symbol<'a>) -> Result<(), String>) -> Result<bool, String> {
     match value {
         Value::Null => return Ok(false),
         Value::Text(text) => {
-            let ends = text.char_indices().map(|(start, letter)| start..start + letter.len_utf8());
-            ends.into_iter().try_for_each(|letter| take(Symbol::Name(&text[letter])))?;
+            let mut letters = text.char_indices().map(|(start, letter)| start..start + letter.len_utf8());
+            letters.try_for_each(|letter| take(Symbol::Name(&text[letter])))?;
         }
         Value::List(list) => {
             for (place, symbol) in list.iter().enumerate() {
@@ -225,6 +220,10 @@ impl Encoder for SymbolEncoder {
 
     fn classes(&self) -> &[String] {
         &self.names
+    }
+
+    fn learned_of(&self, classes: &[String]) -> Option<Json> {
+        self.options.symbols.is_empty().then(|| json!({ "symbols": classes }))
     }
 }
 

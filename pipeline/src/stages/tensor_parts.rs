@@ -247,12 +247,8 @@ mod tests {
     #[test]
     fn rows_of_vectors_are_padded_by_whole_vectors() {
         let shape = vec![None, Some(2)];
-        let spec = TensorSpec {
-            shape,
-            multiple_of: 4,
-            most_elements: 6,
-            ..TensorSpec::fixed("sound", ElementType::F32, &[])
-        };
+        let spec =
+            TensorSpec { shape, multiple_of: 4, most_elements: 6, ..TensorSpec::fixed("sound", ElementType::F32, &[]) };
         assert!(is_supported(&spec) && spec.longest() == Some(3));
         let parts = vec![(0, TensorPart::AnyLengthF32(vec![vec![1.0, 2.0], vec![3.0, 4.0, 5.0, 6.0]]))];
         let Joined { tensor, lengths } = TensorPart::join(&spec, 3, parts, &BufferPool::new(1));

@@ -106,7 +106,11 @@ fn symbols_are_those_of_the_training_rows_around_the_blank_or_those_that_are_nam
     for (more, names, values) in [
         (json!({}), json!(["<blank>", "a", "b", "c"]), [2, 1, -1, -1, -1, -1, 3, 1, 2]),
         (json!({"blank": 3}), json!(["a", "b", "c", "<blank>"]), [1, 0, -1, -1, -1, -1, 2, 0, 1]),
-        (json!({"symbols": ["c", "_", "b", "a"], "blank": 1}), json!(["c", "_", "b", "a"]), [2, 3, -1, -1, -1, -1, 0, 3, 2]),
+        (
+            json!({"symbols": ["c", "_", "b", "a"], "blank": 1}),
+            json!(["c", "_", "b", "a"]),
+            [2, 3, -1, -1, -1, -1, 0, 3, 2],
+        ),
     ] {
         let mut options = more;
         options["column"] = "c".into();
@@ -114,7 +118,10 @@ fn symbols_are_those_of_the_training_rows_around_the_blank_or_those_that_are_nam
         assert_eq!(encoders.learned(), json!({"x": {"symbols": names}}));
         assert_eq!(json!(encoders.classes()), names);
         let batch = only(&texts, encoders, DamagedPolicy::Fail).unwrap();
-        assert_eq!((batch.tensors["x"].shape.as_slice(), batch.tensors["x"].as_i64().unwrap()), (&[3, 3][..], &values[..]));
+        assert_eq!(
+            (batch.tensors["x"].shape.as_slice(), batch.tensors["x"].as_i64().unwrap()),
+            (&[3, 3][..], &values[..])
+        );
         assert_eq!((batch.weights.as_slice(), &batch.lengths["x"]), (&[1.0; 3][..], &vec![2, 0, 3]));
     }
     // Other rows are read by what these have taught.
@@ -188,7 +195,8 @@ fn probabilities_of_classes_sum_to_one() {
         (0.5, json!(null), "column `b` is missing (null)"),
     ] {
         let dataset = table(&columns(json!([a]), json!([b])));
-        let error = read(&dataset, TensorRole::Target, "class_probabilities", json!({"column": ["a", "b"]})).unwrap_err();
+        let error =
+            read(&dataset, TensorRole::Target, "class_probabilities", json!({"column": ["a", "b"]})).unwrap_err();
         assert!(error.contains(wanted), "{error}");
     }
     let lists = of(list(DataType::Float64), &json!([[0.5, 0.5], [1, 0, 0]]));
@@ -215,8 +223,7 @@ fn a_target_alone_may_have_rows_of_any_length() {
         let encoding = Choice::new(kind, json!({"column": column}));
         WantedTensor { name: name.into(), role, encoding, place: format!("data.{name}") }
     };
-    let all =
-        [wanted("x", TensorRole::Input, "number", "n"), wanted("targets", TensorRole::Target, "symbols", "c")];
+    let all = [wanted("x", TensorRole::Input, "number", "n"), wanted("targets", TensorRole::Target, "symbols", "c")];
     let encoders = Encoders::open(&dataset, encodings::standard(), &all, &[]).unwrap();
     // Nobody says whether rows of like lengths come together: there are none.
     let options = StreamOptions { batch: 3, workers: 1, ..StreamOptions::new(chain(json!([])), encoders) };

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use arrow_schema::DataType;
-use millstream_pipeline::encodings::{self, Encoders, WantedTensor};
 use millstream_pipeline::Dataset;
+use millstream_pipeline::encodings::{self, Encoders, WantedTensor};
 use millstream_schemas::recipe::DamagedPolicy;
 use millstream_schemas::{Batch, Choice, ElementType, TensorRole};
 use serde_json::{Value as Json, json};
@@ -26,7 +26,10 @@ fn numbers(values: &[i64]) -> ArrayRef {
 fn a_class_by_its_number_and_what_stands_for_none() {
     let dataset = table(&[("label", numbers(&[2, -1, 0]))]);
     let batch = read(&dataset, "class_label", json!({"column": "label", "as": "index"})).unwrap();
-    assert_eq!((batch.tensors["x"].shape.as_slice(), batch.tensors["x"].as_i64().unwrap()), (&[3][..], &[2, -100, 0][..]));
+    assert_eq!(
+        (batch.tensors["x"].shape.as_slice(), batch.tensors["x"].as_i64().unwrap()),
+        (&[3][..], &[2, -100, 0][..])
+    );
     assert_eq!(batch.weights, [1.0, 0.0, 1.0]);
     assert_eq!([0, 1, 2].map(|slot| batch.class("x", slot)), [Some(2), None, Some(0)]);
     let of_255 = json!({"column": "label", "as": "index", "ignore_index": -255});
@@ -71,7 +74,10 @@ fn each_row_has_a_number_that_no_other_has() {
 fn a_scalar_has_no_axis_of_columns() {
     let dataset = table(&[("a", column(&DataType::Float64, &[json!(1.5), json!(null)])), ("b", numbers(&[1, 2]))]);
     let batch = read(&dataset, "number", json!({"column": "a", "as": "scalar"})).unwrap();
-    assert_eq!((batch.tensors["x"].shape.as_slice(), batch.tensors["x"].as_f32().unwrap()), (&[2][..], &[1.5, 0.0][..]));
+    assert_eq!(
+        (batch.tensors["x"].shape.as_slice(), batch.tensors["x"].as_f32().unwrap()),
+        (&[2][..], &[1.5, 0.0][..])
+    );
     assert_eq!(batch.weights, [1.0, 0.0]);
     let error = read(&dataset, "number", json!({"column": ["a", "b"], "as": "scalar"})).unwrap_err();
     assert!(error.contains("a scalar is of one column, got 2"), "{error}");
@@ -92,7 +98,8 @@ fn of_texts(wanted: &[(&str, TensorRole, &str, Json)], inputs: &[&str]) -> Resul
     };
     let wanted: Vec<WantedTensor> = wanted.iter().map(tensor).collect();
     let (dataset, inputs) = (texts(), inputs.iter().map(|input| (*input).to_owned()).collect::<Vec<_>>());
-    let encoders = Encoders::open(&dataset, encodings::standard(), &wanted, &inputs).map_err(|error| error.to_string())?;
+    let encoders =
+        Encoders::open(&dataset, encodings::standard(), &wanted, &inputs).map_err(|error| error.to_string())?;
     only(&dataset, encoders, DamagedPolicy::Fail).map_err(|error| error.to_string())
 }
 

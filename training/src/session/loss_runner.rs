@@ -102,7 +102,8 @@ impl Opened {
         let host = Allocator::default();
         let mut binding = session.create_binding().map_err(TrainingError::session("binding the loss graph"))?;
         let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
-        let (weights, lengths) = (weights.map(|entry| (Given::Weights, entry)), lengths.map(|entry| (Given::Lengths, entry)));
+        let (weights, lengths) =
+            (weights.map(|entry| (Given::Weights, entry)), lengths.map(|entry| (Given::Lengths, entry)));
         let given = [(Given::Prediction, prediction), (Given::Targets, targets)];
         for (given, entry) in given.into_iter().chain(weights).chain(lengths) {
             let tensor = OwnedTensor::of_entry(&host, &entry)?;

@@ -437,10 +437,10 @@ impl Step {
         let entry = &self.manifest.prediction;
         let named = |name: &str| self.data.length_of(&self.manifest, name).map(Length::from);
         let fixed = |length: &Length| {
-            length.with(&named).fixed().ok_or_else(|| TrainingError::OutputAxis {
-                output: entry.name.clone(),
-                axis: length.to_string(),
-            })
+            length
+                .with(&named)
+                .fixed()
+                .ok_or_else(|| TrainingError::OutputAxis { output: entry.name.clone(), axis: length.to_string() })
         };
         let shape = self.prediction_shape.iter().map(fixed).collect::<Result<Vec<usize>, _>>()?;
         self.data.changes += u64::from(self.prediction.take_shape(entry, &shape)?);
