@@ -19,6 +19,7 @@ use crate::model_file::{Header, MOST_ENCODED, Model, OnnxFile};
 use crate::operators::OperatorCatalog;
 use crate::prepared::{Prepared, prepare, unique_numbers, unique_parameters};
 use crate::raised_opset::raise;
+use crate::row_places::RowPlaces;
 use crate::run_graph::{Provider, RunGraph};
 use crate::tensor_entry::tensor_entry;
 use crate::trained_adapters::TrainedAdapters;
@@ -41,6 +42,10 @@ pub struct TrainingProgram {
     pub selected: Vec<Vec<usize>>,
     /// What is done otherwise than the model's file says, in words.
     pub notes: Vec<String>,
+    /// Of a prediction at each place of a sequence, how many places are a row's.
+    pub places: RowPlaces,
+    /// Length of each axis of the prediction, in the manifest's names.
+    prediction_shape: Vec<Length>,
     /// The pretrained model with the new head and what methods add, before training.
     deployed: Graph,
     /// The same without what can be merged.
@@ -118,6 +123,8 @@ fn compile_selected(
     check_prediction(&graph, prediction, wanted, prepared.head.as_ref())?;
 
     let data_inputs = graph.inputs().to_vec();
+    let places = RowPlaces::of(&graph, &data_inputs, prediction);
+    let prediction_shape = graph.shape(prediction)?.to_vec();
     let inputs = wanted.loss.inputs(&mut graph, prediction)?;
     let layers = &prepared.layers;
     require_exportable(&prepared.selected)?;
@@ -179,6 +186,7 @@ fn compile_selected(
         inputs: data_inputs.iter().map(|input| tensor_entry(&graph, *input)).collect(),
         targets: vec![tensor_entry(&graph, inputs.targets)],
         weights: inputs.weights.map(|weights| tensor_entry(&graph, weights)),
+        lengths: inputs.lengths.map(|lengths| tensor_entry(&graph, lengths)),
         loss: tensor_entry(&graph, nodes.loss),
         prediction: tensor_entry(&graph, prediction),
         weight: nodes.weight.map(|weight| tensor_entry(&graph, weight)),
@@ -203,6 +211,8 @@ fn compile_selected(
         frozen,
         selected,
         notes,
+        places,
+        prediction_shape,
         deployed: prepared.graph,
         merged: prepared.merged,
         merges: prepared.merges,
@@ -292,7 +302,7 @@ const EVALUATION: &str = "evaluation";
 const STATISTICS: &str = "batch_statistics";
 
 impl TrainingProgram {
-    /// The training step with all weights inside. Inputs: data, targets, weights where the loss takes them, then parameters
+    /// The training step with all weights inside. Inputs: data, targets, weights and lengths where the loss takes them, then parameters
     /// in manifest order, then the masks of dropout and the scale of the loss. Outputs: loss, prediction, weight where the loss has one, then one gradient a parameter in the same
     /// order.
     ///
@@ -308,6 +318,11 @@ impl TrainingProgram {
     /// As [`TrainingProgram::step`].
     pub fn evaluation(&self) -> Result<OnnxFile, CompilerError> {
         OnnxFile::new(self.evaluation.model_proto(EVALUATION))
+    }
+
+    /// Length of each axis of the prediction, in the names of axes that the manifest has.
+    pub fn prediction_shape(&self) -> &[Length] {
+        &self.prediction_shape
     }
 
     /// The training step before it is written.

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use crate::finetuning::{chosen_output, classes_second, ending, find_scores, named, normalize};
 use crate::losses::PredictionKind;
 use crate::operators::OperatorCatalog;
+use crate::row_places::RowPlaces;
 use crate::run_graph::RunGraph;
 use crate::{CompilerError, Model};
 
@@ -15,6 +16,8 @@ pub struct Scoring {
     pub scores: String,
     /// How the scores are read, where they are not what a cross-entropy takes.
     pub note: Option<String>,
+    /// Of scores at each place of a sequence, how many places are a row's.
+    pub places: RowPlaces,
 }
 
 impl Model {
@@ -57,7 +60,8 @@ impl Model {
         if !graph.outputs().contains(&scores) {
             graph.output(scores);
         }
+        let places = RowPlaces::of(&graph, graph.inputs(), scores);
         let model = RunGraph::unfolded(&self.header(), &graph)?;
-        Ok(Scoring { model, scores: graph.name(scores).to_owned(), note })
+        Ok(Scoring { model, scores: graph.name(scores).to_owned(), note, places })
     }
 }

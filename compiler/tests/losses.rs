@@ -154,7 +154,7 @@ fn shapes(name: &str) -> &'static [&'static [usize]] {
         "dice" => &[&[2, 3, 4], &[2, 3, 2, 2]],
         "info_nce" => &[&[5, 3], &[4, 2, 3]],
         "onnx" => &[&[3, 3], &[2, 3]],
-        "triplet" => &[&[6, 3], &[7, 2]],
+        "triplet" => &[&[6, 3], &[7, 2], &[4, 3, 5]],
         _ => &[&[3, 3], &[2, 3, 2, 2]],
     }
 }
@@ -375,7 +375,7 @@ fn options_and_predictions_that_make_no_sense_are_refused() {
         ("ctc", json!({"blank": 4}), TensorType::f32([2, 3, 4]), "blank is one of the symbols, got 4 and 4 of them"),
         ("cosine_embedding", json!({}), TensorType::f32([2, 3, 4]), "the prediction is float32 [2, 3, 4]"),
         ("info_nce", json!({}), TensorType::f32([2, 3, 4]), "the prediction is float32 [2, 3, 4]"),
-        ("triplet", json!({}), TensorType::f32([2, 3, 4]), "the prediction is float32 [2, 3, 4]"),
+        ("triplet", json!({}), TensorType::f32([2, 4, 4]), "the prediction is float32 [2, 4, 4]"),
         (
             "causal_language_modelling",
             json!({}),

@@ -205,3 +205,48 @@ fn symbols_along_time() {
         assert_eq!(found, 0.0, "{what}, without weight");
     }
 }
+
+/// The slow twin: each row by itself, with as much time as it has. What is said behind it moves nothing.
+#[test]
+fn what_is_behind_the_time_of_a_row_counts_nothing() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let (rows, times, symbols) = (3, 7, 4);
+    for options in [json!({}), json!({"blank": 3})] {
+        let blank = options.get("blank").map_or(0.0, |_| 3.0);
+        let other = |symbol: f32| if symbol == blank { 0.0 } else { symbol };
+        let targets: Vec<f32> =
+            [[1.0, 2.0, 2.0], [3.0, 1.0, -1.0], [-1.0; 3]].concat().into_iter().map(other).collect();
+        let whole = batch(&[rows, times, symbols], &targets);
+        let loss = loss("ctc", options);
+        let of = |batch: &Batch, lengths: &[i64]| Opened::new(&loss, &batch.shape).compute_of(batch, lengths);
+        let lengths = [7, 3, 5];
+        let found = of(&whole, &lengths);
+        let mut sum = 0.0;
+        for (row, length) in lengths.into_iter().enumerate() {
+            let time = length as usize;
+            let of_row = |all: &[f32], in_a_row: usize, many: usize| all[row * in_a_row..][..many].to_vec();
+            let alone = Batch {
+                shape: vec![1, time, symbols],
+                prediction: of_row(&whole.prediction, times * symbols, time * symbols),
+                targets: of_row(&whole.targets, 3, 3),
+                weights: vec![1.0],
+            };
+            let Computed { loss, gradient, .. } = of(&alone, &[length]);
+            sum += loss;
+            let in_batch = of_row(&found.gradient, times * symbols, times * symbols);
+            for (at, slope) in in_batch.iter().enumerate() {
+                let wanted = gradient.get(at).map_or(0.0, |slope| slope / rows as f32);
+                assert!((slope - wanted).abs() < 1e-6, "row {row}, number {at}: {slope}, alone {wanted}");
+            }
+        }
+        assert!((found.loss - sum / rows as f64).abs() < 1e-6, "{}, alone {}", found.loss, sum / rows as f64);
+        let mut other = whole.clone();
+        other.prediction[times * symbols + 3 * symbols..2 * times * symbols].fill(17.0);
+        assert_eq!(of(&other, &lengths).loss, found.loss);
+        // Two symbols that differ need two times, and two that are alike three.
+        assert!(of(&whole, &[4, 2, 0]).loss.is_finite());
+        assert!(of(&whole, &[3, 2, 0]).loss.is_infinite() && of(&whole, &[4, 1, 0]).loss.is_infinite());
+    }
+}

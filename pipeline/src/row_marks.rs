@@ -78,7 +78,7 @@ impl<'a> MarkReader<'a> {
                 Drawn::Text(_) => sample.tokenized().map(Seen::Text),
             };
             let Some(seen) = seen.filter(|_| entry.is_target) else { continue };
-            let join = |(spec, part)| TensorPart::join(spec, 1, vec![(0, part)], &self.pool);
+            let join = |(spec, part)| TensorPart::join(spec, 1, vec![(0, part)], &self.pool).tensor;
             let tensors: Vec<Tensor> = specs.iter().zip(parts).map(join).collect();
             marks.extend(entry.encoder.marks(&tensors.iter().collect::<Vec<_>>(), seen));
         }

@@ -56,7 +56,7 @@ impl StreamPlan {
         let stream = StreamFacts { dataset, chain: &options.chain, seed: options.seed };
         let (spec, tensors_of) = options.encoders.tensors(&stream, options.batch)?;
         require_supported(&spec)?;
-        let any_length = spec.tensors.iter().any(|tensor| tensor.shape.contains(&None));
+        let any_length = spec.of_role(TensorRole::Input).any(|tensor| tensor.shape.contains(&None));
         let measuring = options.group_by_length.unwrap_or(any_length).then(|| measuring(&options)).transpose()?;
         let mut layout = BatchLayout {
             spec,

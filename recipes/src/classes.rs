@@ -12,6 +12,9 @@ use crate::row_source::RowSource;
 pub(crate) fn align(source: &mut RowSource, wanted: &[String], whose: &str, place: &str) -> Result<(), RecipeError> {
     let refused = |message: String| RecipeError::mismatch(place, message);
     let Some((tensor, column)) = source.encoders.class_tensor().zip(source.encoders.class_column()) else {
+        if let Some(encoders) = source.encoders.of_classes(&source.dataset, wanted)? {
+            source.encoders = encoders;
+        }
         return Ok(());
     };
     match source.dataset.features().get(column) {

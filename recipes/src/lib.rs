@@ -33,6 +33,7 @@ pub mod inspect;
 mod labels_file;
 mod load;
 mod log_choices;
+mod loss_targets;
 mod lr_find;
 mod measuring;
 mod memory_estimate;

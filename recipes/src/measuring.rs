@@ -21,8 +21,9 @@ use crate::choices::Choices;
 use crate::classes::align;
 use crate::data_report::{DataReport, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view, with_intervals};
+use crate::loss_targets::require_targets;
 use crate::model_inputs::{input_names, require_inputs, takes_grey};
-use crate::opened::{refuse_random, require_targets};
+use crate::opened::refuse_random;
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::{RowSource, Wanted};
 use crate::run_folder::make_place_for;
@@ -90,7 +91,7 @@ impl Measuring {
             grey: takes_grey(model),
         };
         let mut source = RowSource::open(&of_rows, chain)?;
-        if let Some(learned) = Preprocessing::learned(model) {
+        if let Some(learned) = Preprocessing::learned(model, &source.encoders) {
             source.encoders = source.encoders.relearned(&source.dataset, &learned)?;
         }
         let mut notes = source.dataset.notes().to_vec();
@@ -142,7 +143,7 @@ impl Measuring {
         Ok(Self {
             metrics: with_intervals(metrics, &recipe).with_thresholds(thresholds_of(model)?),
             reads: loss.reads(),
-            loss: LossRunner::new(&loss, &catalogs.operators, &device),
+            loss: LossRunner::new(&loss, &catalogs.operators, &device).with_places(scoring.places),
             recipe,
             source,
             place,

@@ -54,7 +54,7 @@ impl MemoryEstimate {
         let uphill = if opened.recipe.training.sharpness_aware.is_some() { trained } else { 0 };
         let training_state = trained + remembered + gathered + uphill;
         let saving = trained + remembered + remembered.max(trained);
-        let lengths = longest(&opened.spec);
+        let lengths = longest(&opened.spec, &program.manifest.targets);
         let [of_step, of_evaluation] = program.activation_bytes(&lengths)?;
         let activations =
             of_step + program.statistics_bytes(&lengths)? + if opened.evaluate.is_some() { of_evaluation } else { 0 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use millstream_compiler::Model;
-use millstream_schemas::{AxisLength, BatchSpec, TensorRole, TensorSpec, shown};
+use millstream_schemas::{AxisLength, BatchSpec, TensorEntry, TensorRole, TensorSpec, shown};
 
 use crate::RecipeError;
 
@@ -118,19 +118,100 @@ fn show_shape(shape: &[Option<usize>]) -> String {
     format!("[{}]", axes.join(", "))
 }
 
-/// What the compiler calls the length of rows that have lengths of their own.
+/// What the compiler calls the length of rows that have lengths of their own, in the first input that has such and those as long.
 pub(crate) const SEQUENCE: &str = "sequence";
+
+/// What the compiler calls the lengths of rows, by the tensors whose rows have lengths of their own. Those of one encoding are as
+/// long; those of two are not.
+fn axes(spec: &BatchSpec) -> BTreeMap<String, String> {
+    let first = |tensor: &TensorSpec| tensor.as_long_as.clone().unwrap_or_else(|| tensor.name.clone());
+    let of_inputs = spec.of_role(TensorRole::Input).filter(|tensor| tensor.shape.contains(&None));
+    let mut named: Vec<String> = Vec::new();
+    let mut axes = BTreeMap::new();
+    for tensor in of_inputs {
+        let whose = first(tensor);
+        if !named.contains(&whose) {
+            named.push(whose.clone());
+        }
+        let axis = if named[0] == whose { SEQUENCE.to_owned() } else { format!("{SEQUENCE}_of_{whose}") };
+        axes.insert(tensor.name.clone(), axis);
+    }
+    axes
+}
 
 /// Shapes of the inputs that the data decide, with so many rows, for the compiler.
 pub(crate) fn shapes(spec: &BatchSpec, rows: &AxisLength) -> BTreeMap<String, Vec<AxisLength>> {
-    // Rows of any length are as long in all tensors of a batch: they are made of the same texts.
-    let length = |length: &Option<usize>| length.map_or_else(|| AxisLength::from(SEQUENCE), AxisLength::from);
-    let shape = |tensor: &TensorSpec| std::iter::once(rows.clone()).chain(tensor.shape.iter().map(length)).collect();
+    let axes = axes(spec);
+    let shape = |tensor: &TensorSpec| {
+        let own = axes.get(&tensor.name).map_or(SEQUENCE, String::as_str);
+        let length = |length: &Option<usize>| length.map_or_else(|| AxisLength::from(own), AxisLength::from);
+        std::iter::once(rows.clone()).chain(tensor.shape.iter().map(length)).collect()
+    };
     spec.of_role(TensorRole::Input).map(|tensor| (tensor.name.clone(), shape(tensor))).collect()
 }
 
-/// The longest that rows can be, by what the compiler calls it.
-pub(crate) fn longest(spec: &BatchSpec) -> BTreeMap<String, usize> {
-    let any_length = spec.tensors.iter().filter(|tensor| tensor.shape.contains(&None));
-    any_length.map(|tensor| (SEQUENCE.to_owned(), tensor.most_elements)).collect()
+/// The longest that rows can be, by what the compiler calls it; `targets` are those of the compiled loss.
+pub(crate) fn longest(spec: &BatchSpec, targets: &[TensorEntry]) -> BTreeMap<String, usize> {
+    let axes = axes(spec);
+    let mut longest = BTreeMap::new();
+    for tensor in &spec.tensors {
+        let Some(most) = tensor.longest() else { continue };
+        let of_target = || {
+            let target = targets.iter().find(|target| target.name == tensor.name)?;
+            let open = tensor.shape.iter().position(Option::is_none)?;
+            match target.shape.get(open + 1)? {
+                AxisLength::Named(name) => Some(name.clone()),
+                AxisLength::Fixed(_) => None,
+            }
+        };
+        if let Some(axis) = axes.get(&tensor.name).cloned().or_else(of_target) {
+            longest.entry(axis).or_insert(most);
+        }
+    }
+    longest
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_schemas::{ElementType, TARGETS};
+
+    use super::*;
+
+    #[test]
+    fn rows_of_two_inputs_have_lengths_of_their_own_and_a_mask_has_that_of_its_tokens() {
+        let any_length = |name: &str, as_long_as: Option<&str>, role, most_elements| TensorSpec {
+            role,
+            most_elements,
+            shape: vec![None],
+            as_long_as: as_long_as.map(str::to_owned),
+            ..TensorSpec::fixed(name, ElementType::I64, &[])
+        };
+        let (input, target) = (TensorRole::Input, TensorRole::Target);
+        let sound = TensorSpec {
+            shape: vec![None, Some(4)],
+            most_elements: 400,
+            ..TensorSpec::fixed("sound", ElementType::F32, &[])
+        };
+        let tensors = vec![
+            any_length("question", None, input, 64),
+            any_length("question_mask", Some("question"), input, 64),
+            TensorSpec::fixed("age", ElementType::F32, &[1]),
+            sound,
+            any_length(TARGETS, None, target, 30),
+        ];
+        let spec = BatchSpec { capacity: 2, tensors };
+        let shapes: Vec<(String, String)> =
+            shapes(&spec, &2.into()).into_iter().map(|(name, shape)| (name, format!("{shape:?}"))).collect();
+        let wanted = [
+            ("age", "[2, 1]"),
+            ("question", "[2, sequence]"),
+            ("question_mask", "[2, sequence]"),
+            ("sound", "[2, sequence_of_sound, 4]"),
+        ];
+        assert_eq!(shapes, wanted.map(|(name, shape)| (name.to_owned(), shape.to_owned())));
+        let entry =
+            TensorEntry { name: TARGETS.into(), dtype: "int64".into(), shape: vec![2.into(), "symbols".into()] };
+        let wanted = [("sequence", 64), ("sequence_of_sound", 100), ("symbols", 30)];
+        assert_eq!(longest(&spec, &[entry]), wanted.map(|(name, most)| (name.to_owned(), most)).into());
+    }
 }

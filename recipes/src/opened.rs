@@ -22,6 +22,7 @@ use crate::data_report::{DataReports, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view};
 use crate::first_difference::first_difference;
 use crate::log_choices::LogChoices;
+use crate::loss_targets::{presumed_prediction, require_compared, require_targets};
 use crate::model_choices::ModelChoices;
 use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
@@ -377,7 +378,7 @@ impl OpenedParts {
             program.require_temperature(self.recipe.output.adapters)?;
         }
         if !is_counted {
-            self.require_compared(&program)?;
+            require_compared(&self.loss, &program.manifest.targets[0], &self.spec)?;
             return Ok(program);
         }
         let prediction = &program.manifest.prediction;
@@ -392,28 +393,6 @@ impl OpenedParts {
             return Err(RecipeError::mismatch("model.output", message));
         }
         Ok(program)
-    }
-
-    /// The data must give the targets that the loss compares such a prediction with.
-    fn require_compared(&self, program: &TrainingProgram) -> Result<(), RecipeError> {
-        let (wanted, Some(given)) = (&program.manifest.targets[0], self.spec.of_role(TensorRole::Target).next()) else {
-            return Ok(());
-        };
-        let lengths = given.shape.iter().map(|length| length.map_or(AxisLength::Named("?".into()), AxisLength::Fixed));
-        let lengths: Vec<AxisLength> = std::iter::once(self.spec.capacity.into()).chain(lengths).collect();
-        let fits = |(wanted, given): (&AxisLength, &AxisLength)| {
-            wanted.fixed().zip(given.fixed()).is_none_or(|(wanted, given)| wanted == given)
-        };
-        let same_type = wanted.dtype == given.element_type.name();
-        if same_type && wanted.shape.len() == lengths.len() && wanted.shape.iter().zip(&lengths).all(fits) {
-            return Ok(());
-        }
-        let (loss, given) = (&self.loss.choice().name, given.element_type.name());
-        let message = format!(
-            "the loss `{loss}` wants targets of {} {:?}, and the data give {given} {lengths:?}",
-            wanted.dtype, wanted.shape
-        );
-        Err(RecipeError::mismatch("data.targets", message))
     }
 
     /// What was learned of columns of numbers and becomes a part of the model, by the tensors' names.
@@ -474,48 +453,6 @@ impl OpenedParts {
     }
 }
 
-/// The shape that the model's output must have for these targets: as theirs, with an axis of classes where they are numbers of
-/// classes.
-fn presumed_prediction(source: &RowSource, spec: &BatchSpec) -> Vec<usize> {
-    let Some(target) = spec.of_role(TensorRole::Target).next() else { return Vec::new() };
-    let lengths = target.shape.iter().map(|length| length.unwrap_or(target.most_elements));
-    let mut shape: Vec<usize> = std::iter::once(spec.capacity).chain(lengths).collect();
-    if target.element_type == ElementType::I64 {
-        shape.insert(1, source.classes().len());
-    }
-    shape
-}
-
-/// The loss must be one of such targets.
-pub(crate) fn require_targets(loss: &Loss, source: &RowSource, spec: &BatchSpec) -> Result<(), RecipeError> {
-    let Some(target) = spec.of_role(TensorRole::Target).next() else { return Ok(()) };
-    // What others are compared with depends on what the model gives: it is checked when that is known.
-    if !loss.reads().are_counted() {
-        return Ok(());
-    }
-    let wanted = loss.target(&TensorType::f32(presumed_prediction(source, spec)))?;
-    let of_classes = !source.classes().is_empty();
-    let fits = wanted.dtype.name() == target.element_type.name();
-    if fits && of_classes == (loss.reads() == PredictionKind::ClassScores) {
-        return Ok(());
-    }
-    let what = match loss.reads() {
-        _ if !fits => format!("targets of {wanted}"),
-        PredictionKind::ClassScores => "probabilities of classes".to_owned(),
-        PredictionKind::LabelScores => "a number from 0 to 1 for each label".to_owned(),
-        _ => "numbers".to_owned(),
-    };
-    let given = match (of_classes, target.element_type) {
-        (true, ElementType::I64) => {
-            "the data give the number of a class for each place; choose a loss of such classes, `sparse_cross_entropy`"
-        }
-        (true, _) => "the labels give probabilities of classes; choose a loss of classes, such as `cross_entropy`",
-        (false, _) => "the data give numbers; choose a loss of numbers, such as `mse`",
-    };
-    let message = format!("the loss `{}` wants {what}, and {given}", loss.choice().name);
-    Err(RecipeError::mismatch("training.loss", message))
-}
-
 /// Evaluation measures the model, not the luck of a draw.
 pub(crate) fn refuse_random(specs: &[Choice], catalogs: &Catalogs) -> Result<(), RecipeError> {
     for (index, spec) in specs.iter().enumerate() {
@@ -537,7 +474,7 @@ fn require_target(train: &RowSource) -> Result<(), RecipeError> {
             "data.label",
             format!("column `{}` has {}; 2 are needed", shown(column), count(classes, "class")),
         )),
-        None if train.encoders.columns_of(TensorRole::Target).is_empty() => {
+        None if !train.encoders.have_targets() => {
             let message = "there is nothing to train towards; name the column with the class, or `data.targets`";
             Err(RecipeError::mismatch("data.label", message))
         }

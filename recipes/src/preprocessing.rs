@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use millstream_compiler::Model;
+use millstream_pipeline::encodings::Encoders;
 use millstream_schemas::recipe::{DataRecipe, TransparencyPolicy};
 use millstream_schemas::shown;
 use millstream_schemas::shown_up_to;
@@ -22,16 +23,19 @@ pub(crate) struct Preprocessing {
     version: u32,
     /// What the model's inputs are made of, by their names.
     #[serde(default)]
-    inputs: BTreeMap<String, InputEncoding>,
+    inputs: BTreeMap<String, TensorEncoding>,
+    /// What its output was held against, but for classes, whose names have a place of their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    targets: BTreeMap<String, TensorEncoding>,
     /// What happens to transparent pixels.
     transparency: TransparencyPolicy,
     /// The transforms of evaluation, in order.
     transforms: Vec<Choice>,
 }
 
-/// What an input of the model is made of.
+/// What an input of the model, or a target, is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct InputEncoding {
+struct TensorEncoding {
     /// With every default filled in.
     encoding: Choice,
     /// Of a row; null where it differs.
@@ -45,25 +49,34 @@ impl Preprocessing {
     pub(crate) fn of(data: &DataRecipe, train: &RowSource, spec: &BatchSpec, transforms: &[Choice]) -> Self {
         let encoders = &train.encoders;
         let learned = encoders.learned();
-        let of_input = |(name, role, encoding): (&str, TensorRole, &Choice)| {
-            let shape = spec.get(name)?.shape.clone();
-            let learned = learned.get(name).cloned().unwrap_or_default();
-            let encoding = InputEncoding { encoding: encoding.clone(), shape, learned };
-            (role == TensorRole::Input).then(|| (name.to_owned(), encoding))
+        let of_role = |wanted: TensorRole| {
+            let of_one = |(name, role, encoding): (&str, TensorRole, &Choice)| {
+                let shape = spec.get(name)?.shape.clone();
+                let learned = learned.get(name).cloned().unwrap_or_default();
+                let encoding = TensorEncoding { encoding: encoding.clone(), shape, learned };
+                let is_meant = role == wanted && encoders.class_tensor() != Some(name);
+                is_meant.then(|| (name.to_owned(), encoding))
+            };
+            encoders.choices().filter_map(of_one).collect()
         };
         Self {
             version: 2,
-            inputs: encoders.choices().filter_map(of_input).collect(),
+            inputs: of_role(TensorRole::Input),
+            targets: of_role(TensorRole::Target),
             transparency: data.transparency,
             transforms: transforms.to_vec(),
         }
     }
 
-    /// What the encodings of a model's inputs learned of the rows it was trained on, by the inputs' names, as its file says.
-    pub(crate) fn learned(model: &Model) -> Option<serde_json::Value> {
+    /// What the encodings of a model's inputs and target learned of the rows it was trained on, by the tensors' names, as its file
+    /// says; of a target only where `encoders` have one of the same kind.
+    pub(crate) fn learned(model: &Model, encoders: &Encoders) -> Option<serde_json::Value> {
         let whole: Self = serde_json::from_str(model.metadata(KEY)?).ok()?;
-        let learned = whole.inputs.into_iter().map(|(name, input)| (name, input.learned));
-        Some(serde_json::Value::Object(learned.collect()))
+        let is_same = |(name, target): &(String, TensorEncoding)| {
+            encoders.choices().any(|(own, _, choice)| own == name && choice.name == target.encoding.name)
+        };
+        let all = whole.inputs.into_iter().chain(whole.targets.into_iter().filter(is_same));
+        Some(serde_json::Value::Object(all.map(|(name, encoding)| (name, encoding.learned)).collect()))
     }
 
     /// Key and value for the metadata of an ONNX file.

@@ -59,7 +59,9 @@ impl RunEnd<'_> {
             let Some(outcomes) = self.with_model(|measuring| measuring.outcomes(events, stop))? else {
                 return Ok(None);
             };
-            ended.fit(plan, outcomes, self.opened.train.classes());
+            let train = &self.opened.train;
+            let classes = if train.encoders.classes_hold_together() { &[] } else { train.classes() };
+            ended.fit(plan, outcomes, classes);
             write(&ended.calibrated)?;
         }
         let measured = self.with_model(|measuring| {

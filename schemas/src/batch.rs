@@ -229,6 +229,32 @@ pub struct TensorSpec {
     pub padding: i64,
     /// A length that differs from batch to batch is a multiple of this, up to the most.
     pub multiple_of: usize,
+    /// The tensor whose rows are as long as those of this one, where lengths differ from batch to batch and another has them
+    /// first: the tokens of a mask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_long_as: Option<String>,
+}
+
+impl TensorSpec {
+    /// A tensor whose rows all have this shape: an input, until somebody says otherwise, whose padding is 0.
+    pub fn fixed(name: impl Into<String>, element_type: ElementType, shape: &[usize]) -> Self {
+        Self {
+            name: name.into(),
+            role: TensorRole::Input,
+            element_type,
+            shape: shape.iter().copied().map(Some).collect(),
+            most_elements: shape.iter().copied().fold(1, usize::saturating_mul),
+            padding: 0,
+            multiple_of: 1,
+            as_long_as: None,
+        }
+    }
+
+    /// The most entries that a row can have along the axis whose length differs from batch to batch; nothing where none does.
+    pub fn longest(&self) -> Option<usize> {
+        let of_entry: usize = self.shape.iter().flatten().product();
+        self.shape.contains(&None).then(|| self.most_elements / of_entry.max(1))
+    }
 }
 
 /// What every batch of a stream holds.
@@ -255,12 +281,14 @@ impl BatchSpec {
 /// What one training step consumes: named tensors, as a [`BatchSpec`] describes them.
 ///
 /// Every batch has the same capacity. A slot without a usable row (the tail of an epoch, or a damaged row under the
-/// policy `skip`) has no [`RowId`], zeros in its tensors (the padding in those of integers, and where rows have lengths of their own, a copy of the first row) and
-/// weight zero: the loss, a weighted mean, leaves it out exactly, and graphs of fixed shape need no special last batch.
+/// policy `skip`) has no [`RowId`], zeros in its tensors (the padding in those of integers, and in inputs whose rows have lengths of their own a copy of the
+/// first row) and weight zero: the loss, a weighted mean, leaves it out exactly, and graphs of fixed shape need no special last batch.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// By name, inputs and targets alike, each `[capacity, …]`.
     pub tensors: BTreeMap<String, Tensor>,
+    /// Of tensors whose rows have lengths of their own, by name, how long each slot's row was before it was filled up.
+    pub lengths: BTreeMap<String, Vec<usize>>,
     /// How much each slot counts in the loss: 0 for an empty slot and for a row without a target.
     pub weights: Vec<f32>,
     /// Where each slot came from; `None` for an empty one.
@@ -290,13 +318,16 @@ impl Batch {
         self.tensors.get(TARGETS)
     }
 
-    /// The class of a slot by a tensor of class probabilities `[capacity, classes, …]`: the highest, the first of equals;
-    /// `None` where the slot has weight zero, or there is no such tensor.
+    /// The class of a slot by a tensor of class probabilities `[capacity, classes, …]`: the highest, the first of equals; or
+    /// by one of the numbers of classes `[capacity]`. `None` where the slot has weight zero, or there is no such tensor.
     pub fn class(&self, tensor: &str, slot: usize) -> Option<usize> {
         let tensor = self.tensors.get(tensor)?;
+        let known = *self.weights.get(slot)? > 0.0;
+        if let (Some(numbers), [_]) = (tensor.as_i64(), tensor.shape.as_slice()) {
+            return numbers.get(slot).and_then(|class| usize::try_from(*class).ok()).filter(|_| known);
+        }
         let classes = tensor.shape.get(1..)?.iter().product();
         let row = tensor.as_f32()?.chunks_exact(std::cmp::max(classes, 1)).nth(slot)?;
-        let known = *self.weights.get(slot)? > 0.0;
         let highest = (0..row.len()).reduce(|best, index| if row[index] > row[best] { index } else { best });
         highest.filter(|_| known)
     }

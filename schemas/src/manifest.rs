@@ -18,6 +18,10 @@ pub struct TrainingManifest {
     /// row of the targets sums to its weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<TensorEntry>,
+    /// The input for how many places of the prediction's second axis, that of a sequence, are each row's, int64 `[batch]`, where the
+    /// loss takes it: what is behind counts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lengths: Option<TensorEntry>,
     /// The scalar loss.
     pub loss: TensorEntry,
     /// The model's own output: scores `[batch, classes, …]`, or numbers.

@@ -108,10 +108,11 @@ fn gather_sliced(
     while let Some(batch) = batches.next_batch() {
         let batch = batch.map_err(TrainingError::batches)?;
         if !batch.is_empty() {
-            let (batch, Scored { prediction, loss, weight, weights }) = score(batch)?;
+            let (batch, Scored { prediction, loss, weight, weights, lengths }) = score(batch)?;
             let targets = batch.targets().ok_or_else(|| TrainingError::no_targets(&batch))?;
             let prediction = (prediction.shape.as_slice(), prediction.values.as_slice());
             let measured = MeasuredBatch::new(prediction, targets, weights.values(), metrics.reads())?;
+            let measured = measured.with_lengths(lengths.as_deref());
             measurement.add(&measured, loss, weight)?;
             if let Some(slices) = &mut slices {
                 let slices = slices.of_rows(&batch.rows).map_err(TrainingError::batches)?;

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use millstream_schemas::{Batch, TensorData};
+use millstream_schemas::{Batch, TensorData, shown};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TransformError;
@@ -49,12 +49,15 @@ impl BatchDrawing {
     /// Carries the steps out. Slots without a row stay as they are.
     ///
     /// # Errors
-    /// A tensor that is not f32 (text cannot be mixed), or a drawing for a batch of another capacity.
+    /// A tensor that is not f32 (text cannot be mixed) or whose rows differ in length, or a drawing for a batch of another capacity.
     pub fn apply(&self, batch: &mut Batch) -> Result<(), TransformError> {
         for DrawnBatchStep { transform, step } in &self.steps {
             let refused = |message: String| TransformError::Batch { transform: transform.to_string(), message };
             let BatchStep::Mix { weight, partners } = step;
             check_partners(partners, *weight, batch.capacity()).map_err(refused)?;
+            if let Some(name) = batch.lengths.keys().next() {
+                return Err(refused(format!("rows of `{}` have lengths of their own, and are not mixed", shown(name))));
+            }
             for (name, tensor) in &batch.tensors {
                 if !matches!(tensor.data, TensorData::F32(_)) || tensor.data_len() % partners.len().max(1) != 0 {
                     return Err(refused(format!("tensor `{name}` is not a float tensor of {} rows", partners.len())));

@@ -39,6 +39,7 @@ fn describe(report: &CompileReport) -> String {
     listed(&manifest.inputs, "input");
     listed(&manifest.targets, "input: target");
     listed(manifest.weights.as_slice(), "input: weight of each row in the loss");
+    listed(manifest.lengths.as_slice(), "input: places of the prediction that are each row's");
     listed(std::slice::from_ref(&manifest.loss), "output: loss");
     listed(std::slice::from_ref(&manifest.prediction), "output: prediction");
     listed(manifest.weight.as_slice(), "output: weight of the loss");

@@ -33,10 +33,12 @@ impl Message {
 }
 
 const FLOAT: u64 = 1;
+const INT64: u64 = 7;
 const INT: u64 = 2;
 const INTS: u64 = 7;
 
-fn node(operator: &str, inputs: &[&str], output: &str, attributes: &[(&str, &[u64])]) -> Message {
+/// A node with one output; an attribute of one number is no list.
+pub(crate) fn node(operator: &str, inputs: &[&str], output: &str, attributes: &[(&str, &[u64])]) -> Message {
     let node = inputs.iter().fold(Message::default(), |node, input| node.bytes(1, input)).bytes(2, output);
     attributes.iter().fold(node.bytes(3, output).bytes(4, operator), |node, (name, values)| {
         let attribute = Message::default().bytes(1, name);
@@ -46,6 +48,24 @@ fn node(operator: &str, inputs: &[&str], output: &str, attributes: &[(&str, &[u6
         };
         node.message(5, attribute)
     })
+}
+
+/// A node with one attribute more, a list.
+pub(crate) fn with_list(node: Message, name: &str, values: &[u64]) -> Message {
+    let attribute = Message::default().bytes(1, name).number(20, INTS);
+    node.message(5, values.iter().fold(attribute, |attribute, value| attribute.number(8, *value)))
+}
+
+/// A constant of whole numbers.
+pub(crate) fn whole(name: &str, values: &[i64]) -> Message {
+    let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    Message::default().number(1, values.len() as u64).number(2, INT64).bytes(8, name).bytes(9, data)
+}
+
+/// A constant of floats, of this one shape.
+pub(crate) fn floats(name: &str, shape: &[u64], values: &[f32]) -> Message {
+    let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    weight_header(name, shape).bytes(9, data)
 }
 
 pub(crate) fn weight(name: &str, shape: &[u64]) -> Message {
@@ -80,6 +100,32 @@ fn value_of(name: &str, lengths: &[u64]) -> Message {
         .fold(Message::default(), |shape, length| shape.message(1, Message::default().number(1, *length)));
     let tensor = Message::default().number(1, FLOAT).message(2, shape);
     Message::default().bytes(1, name).message(2, Message::default().message(1, tensor))
+}
+
+/// An input or output; axes are numbers or names.
+pub(crate) fn tensor(name: &str, is_whole: bool, axes: &[&str]) -> Message {
+    let axis = |axis: &&str| match axis.parse() {
+        Ok(length) => Message::default().number(1, length),
+        Err(_) => Message::default().bytes(2, *axis),
+    };
+    let shape = axes.iter().fold(Message::default(), |shape, name| shape.message(1, axis(name)));
+    let tensor = Message::default().number(1, if is_whole { INT64 } else { FLOAT }).message(2, shape);
+    Message::default().bytes(1, name).message(2, Message::default().message(1, tensor))
+}
+
+/// A model of these nodes, weights, inputs and outputs.
+pub(crate) fn model(
+    nodes: Vec<Message>,
+    weights: Vec<Message>,
+    inputs: Vec<Message>,
+    outputs: Vec<Message>,
+) -> Vec<u8> {
+    let graph = nodes.into_iter().fold(Message::default(), |graph, node| graph.message(1, node)).bytes(2, "network");
+    let graph = weights.into_iter().fold(graph, |graph, weight| graph.message(5, weight));
+    let graph = inputs.into_iter().fold(graph, |graph, input| graph.message(11, input));
+    let graph = outputs.into_iter().fold(graph, |graph, output| graph.message(12, output));
+    let opset = Message::default().bytes(1, "").number(2, 17);
+    Message::default().number(1, 8).bytes(2, "tests").message(7, graph).message(8, opset).0
 }
 
 /// A network whose exporter fixed the number of rows, in its input and in the shape of a `Reshape`. Every name in it

@@ -81,13 +81,18 @@ pub(crate) struct Workplace {
 impl Workplace {
     /// 48 rows to train on and 18 to evaluate on, in three classes; a small convolutional network; `recipe.yaml`.
     pub(crate) fn new() -> Self {
-        let this = Self { folder: tempfile::tempdir().unwrap() };
+        let this = Self::bare();
         dataset::write(&this.path("train-0.parquet"), &dataset::rows(0, 24));
         dataset::write(&this.path("train-1.parquet"), &dataset::rows(24, 24));
         dataset::write(&this.path("test.parquet"), &dataset::rows(100, 18));
         fs::write(this.path("model.onnx"), onnx::network("Relu")).unwrap();
         this.write("recipe.yaml", RECIPE);
         this
+    }
+
+    /// An empty folder.
+    pub(crate) fn bare() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -17,7 +17,7 @@ pub(super) const LOSS: LossKind = LossKind {
     summary: "Cross-entropy of labels that may hold together, each by itself.",
     documentation: "Several labels a row. Scores x `[batch, labels, …]` are those before any sigmoid: that of the model \
         stands behind them, and stays in the exported model. Targets t of the same shape are 0, 1 or a share between, \
-        as columns of `number`. With p = `pos_weight`, 1 each by itself: −(p·t·log σ(x) + (1 − t)·log(1 − σ(x))), as \
+        as of `multi_label` or columns of `number`. With p = `pos_weight`, 1 each by itself: −(p·t·log σ(x) + (1 − t)·log(1 − σ(x))), as \
         PyTorch's `BCEWithLogitsLoss`; the mean over the numbers of a row, then over rows by their weight. Its figure is \
         the loss; the metrics `average_precision`, `brier`, `exact_match`, `f1`, `precision`, `recall` and `roc_auc` go with it, \
         and others of classes suppose that one class excludes the others.",

@@ -16,10 +16,10 @@ pub(super) const LOSS: LossKind = LossKind {
     name: "causal_language_modelling",
     summary: "Cross-entropy of each token's scores with the token that follows it.",
     documentation: "Scores `[batch, sequence, vocabulary]`, targets int64 `[batch, sequence]`: the tokens themselves, \
-        not shifted, with `ignore_index` where one is not to be learned, as padding. The loss is the mean of \
+        not shifted, with `ignore_index` where one is not to be learned, as padding: those of `own_tokens`. The loss is the mean of \
         −log softmax(scores[b, i])[targets[b, i + 1]] over all i whose next token is not ignored, as of \
         `LlamaForCausalLM` and its like in Transformers. A token that is neither that nor in the vocabulary makes the \
-        loss infinite. Its figure is the loss, whose exponential is the perplexity.",
+        loss infinite. The metric is `perplexity`.",
     samples: &["{}", r#"{"ignore_index": -1}"#],
     build: Build::of::<CausalLanguageModelling>(),
 };

@@ -15,8 +15,8 @@ pub(super) const LOSS: LossKind = LossKind {
     name: "cosine_embedding",
     summary: "The angle between two vectors, small where they belong together.",
     documentation: "For a prediction `[batch, 2, features]`, two vectors a row, targets are float32 `[batch]`, 1 where \
-        they belong together and −1 where not: the loss of a row is 1 − cos, or max(0, cos − `margin`), as of PyTorch's \
-        `CosineEmbeddingLoss`. For a prediction `[batch, features]` targets are vectors of that shape, for example those \
+        they belong together and −1, or 0, where not, as of `number` with `as: scalar`: the loss of a row is 1 − cos, or max(0, cos − `margin`), as of PyTorch's \
+        `CosineEmbeddingLoss`. For a prediction `[batch, features]` targets are vectors of that shape, as of `vector`, for example those \
         of a larger model, and the loss of a row is 1 − cos between both. The mean is over rows by their weight. Its \
         figure is the loss.",
     samples: &["{}", r#"{"margin": 0.3}"#],

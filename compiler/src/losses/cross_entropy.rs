@@ -13,7 +13,7 @@ use crate::graph::{ElementType, Graph, TensorType, ValueId};
 pub(super) const LOSS: LossKind = LossKind {
     name: "cross_entropy",
     summary: "Softmax cross-entropy between scores and class probabilities.",
-    documentation: "Targets are class probabilities of the shape of the scores, `[batch, classes]` or `[batch, \
+    documentation: "Targets are class probabilities of the shape of the scores, `[batch, classes]`, as of `class_label` and `class_probabilities`, or `[batch, \
         classes, …]` with a distribution at each further place, as in a mask. A distribution t sums to its weight \
         w, so one of zeros is left out. With s = `label_smoothing`, t' = (1 − s)·t + s·w/classes (Szegedy et \
         al., \"Rethinking the Inception Architecture for Computer Vision\", 2016) and c = `class_weights`, 1 each by \

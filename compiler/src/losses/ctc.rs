@@ -20,10 +20,11 @@ pub(super) const LOSS: LossKind = LossKind {
         number below 0, behind them where a row has fewer. The probability of a row is the sum over all ways to write its \
         symbols along time, each as often as it likes, with any number of `blank` between (Graves et al., \"Connectionist \
         Temporal Classification\", 2006); its loss is −log of it, divided by the number of its symbols, and the loss is \
-        the mean over rows by their weight, as of PyTorch's `CTCLoss` with `reduction=\"mean\"`. All of the time of a row \
-        counts. A row that has more symbols than time holds makes the loss infinite, so that the run stops at it, or with \
+        the mean over rows by their weight, as of PyTorch's `CTCLoss` with `reduction=\"mean\"`. How much of the time is a row's \
+        follows from the lengths of its inputs, where these differ, through the model: what is behind counts nothing. Targets come of \
+        `symbols`, and inputs for example of `sequence`. A row that has more symbols than its time holds makes the loss infinite, so that the run stops at it, or with \
         `zero_infinity` counts nothing; so does a target that is no symbol. The gradient is the closed form of the paper, \
-        softmax(scores) less the share of each symbol in the ways. Its figure is the loss.",
+        softmax(scores) less the share of each symbol in the ways. The metrics are `character_error_rate` and `word_error_rate`.",
     samples: &["{}", r#"{"blank": 2, "zero_infinity": true}"#],
     build: Build::of::<Ctc>(),
 };
@@ -68,6 +69,10 @@ impl LossFunction for Ctc {
         true
     }
 
+    fn takes_lengths(&self) -> bool {
+        true
+    }
+
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
         let row = self.read(graph, inputs)?;
         let (negative, weights) = (graph.add("Neg", &[row.likelihood], &[])?, row.weights);
@@ -80,8 +85,9 @@ impl LossFunction for Ctc {
     fn gradient(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<ValueId>, CompilerError> {
         let row = self.read(graph, inputs)?;
         let share = row.paths.shares(graph, row.likelihood)?;
-        let probability = graph.add("Softmax", &[inputs.prediction], &[("axis", 2.into())])?;
+        let probability = graph.add("Softmax", &[row.scores], &[("axis", 2.into())])?;
         let off = graph.minus(probability, share)?;
+        let off = graph.times(off, row.is_own)?;
         let sum = total(graph, row.weights)?;
         let tiny = graph.scalar(super::cross_entropy::TINY);
         let divisor = graph.add("Max", &[sum, tiny], &[])?;
@@ -93,7 +99,7 @@ impl LossFunction for Ctc {
     }
 }
 
-/// What is known of each row, `[batch]` but for the last two.
+/// What is known of each row, `[batch]` but for the last four.
 struct Rows {
     /// log p of its symbols.
     likelihood: ValueId,
@@ -103,11 +109,32 @@ struct Rows {
     weights: ValueId,
     /// Added to the loss: 0, or infinity.
     penalty: ValueId,
+    /// `[batch, time, symbols]`, as [`Ctc::cut`] says.
+    scores: ValueId,
+    /// 1 for a time that is the row's, `[batch, time, 1]`.
+    is_own: ValueId,
     paths: Paths,
 }
 
 impl Ctc {
+    /// The scores, at times behind a row's own those of a certain blank, and which times are its own. Where nothing but a blank can
+    /// come, a way that is at its end stays there, and no other gets there.
+    fn cut(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<(ValueId, ValueId), CompilerError> {
+        let shape = graph.shape(inputs.prediction)?.to_vec();
+        let symbols = symbols(graph, inputs.prediction)?;
+        let (second, third) = (graph.integers(&[1]), graph.integers(&[2]));
+        let times = graph.positions(&shape[1])?;
+        let lengths = graph.add("Unsqueeze", &[inputs.lengths()?, second], &[])?;
+        let is_own = graph.add("Less", &[times, lengths], &[])?;
+        let is_own = graph.add("Unsqueeze", &[is_own, third], &[])?;
+        let blank: Vec<f32> = (0..symbols).map(|symbol| if symbol == self.blank { 0.0 } else { NEVER }).collect();
+        let blank = graph.constant("certain_blank", Constant::f32([symbols], &blank));
+        let scores = graph.add("Where", &[is_own, inputs.prediction, blank], &[])?;
+        Ok((scores, graph.cast(is_own, ElementType::F32)?))
+    }
+
     fn read(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Rows, CompilerError> {
+        let (scores, is_own) = self.cut(graph, inputs)?;
         let known = symbols(graph, inputs.prediction)? as i64;
         let whole = |graph: &mut Graph, value: i64| graph.constant("whole", Constant::i64([], &[value]));
         let (zero, end, blank) = (whole(graph, 0), whole(graph, known), whole(graph, self.blank as i64));
@@ -130,7 +157,7 @@ impl Ctc {
 
         let is_usable = graph.add("And", &[is_given, is_symbol], &[])?;
         let usable = graph.add("Where", &[is_usable, inputs.targets, blank], &[])?;
-        let paths = Paths::of(graph, inputs.prediction, usable, counts, self.blank as i64)?;
+        let paths = Paths::of(graph, scores, usable, counts, self.blank as i64)?;
         let likelihood = paths.likelihood(graph)?;
         let impossible = graph.scalar(IMPOSSIBLE);
         let is_possible = graph.add("Greater", &[likelihood, impossible], &[])?;
@@ -152,6 +179,6 @@ impl Ctc {
         let counts = graph.cast(counts, ElementType::F32)?;
         let counts = graph.add("Squeeze", &[counts, axis], &[])?;
         let at_least_one = graph.add("Max", &[counts, one], &[])?;
-        Ok(Rows { likelihood, at_least_one, weights, penalty, paths })
+        Ok(Rows { likelihood, at_least_one, weights, penalty, scores, is_own, paths })
     }
 }

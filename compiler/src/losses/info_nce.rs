@@ -14,8 +14,8 @@ use crate::graph::{ElementType, Graph, TensorType, ValueId};
 pub(super) const LOSS: LossKind = LossKind {
     name: "info_nce",
     summary: "Finds the vectors that belong together among all of the batch.",
-    documentation: "Targets are int64 `[batch]`, the group of each row, as of `category` with `as: index`; numbers that \
-        all differ make each row its own. For a prediction `[batch, 2, features]`, a question and an answer a row, with \
+    documentation: "Targets are int64 `[batch]`, the group of each row, as of `category` with `as: group`; numbers that \
+        all differ, as of `row_id`, make each row its own. For a prediction `[batch, 2, features]`, a question and an answer a row, with \
         s_ij = cos(question i, answer j)/τ, τ = `temperature`: the loss of row i is the mean over the answers p of its \
         group of −log(exp s_ip / Σ_j exp s_ij) (van den Oord et al., \"Representation Learning with Contrastive \
         Predictive Coding\", 2018); with `symmetric` half of it is of answers among questions (Radford et al., CLIP, \

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
 use super::loss_kind::LossKind;
 use crate::CompilerError;
-use crate::graph::{Graph, TensorType, ValueId};
+use crate::graph::{ElementType, Graph, TensorType, ValueId};
 
 /// A loss that was chosen. Serializes as the choice, with every default filled in.
 #[derive(Clone, Debug)]
@@ -49,12 +49,17 @@ impl Loss {
         self.function.takes_weights()
     }
 
+    /// Whether how many places of the prediction's second axis are each row's is an input of its own.
+    pub fn takes_lengths(&self) -> bool {
+        self.function.takes_lengths()
+    }
+
     /// Version of the standard operators that a graph of the loss alone is written in.
     pub fn least_opset(&self) -> i64 {
         self.function.least_opset()
     }
 
-    /// Adds the inputs `targets` and, where it takes them, `weights`.
+    /// Adds the inputs `targets` and, where it takes them, `weights` and `lengths`.
     ///
     /// # Errors
     /// The prediction's type is not known, or is none that the loss can be computed from.
@@ -63,8 +68,10 @@ impl Loss {
         let targets = self.target(&known)?;
         let targets = graph.input(TARGETS, targets);
         let rows = TensorType { shape: known.shape.iter().take(1).cloned().collect(), ..known };
+        let lengths = TensorType { dtype: ElementType::I64, ..rows.clone() };
         let weights = self.takes_weights().then(|| graph.input("weights", rows));
-        Ok(LossInputs { prediction, targets, weights })
+        let lengths = self.takes_lengths().then(|| graph.input("lengths", lengths));
+        Ok(LossInputs { prediction, targets, weights, lengths })
     }
 
     /// Adds its nodes.

@@ -50,6 +50,12 @@ pub trait LossFunction: fmt::Debug + Send + Sync {
     /// targets: a row of them sums to its weight.
     fn takes_weights(&self) -> bool;
 
+    /// Whether it looks no further along the second axis of the prediction, that of a sequence, than each row goes. Then how many places
+    /// of it are a row's is an input of its own, int64 `[batch]`.
+    fn takes_lengths(&self) -> bool {
+        false
+    }
+
     /// Version of the standard operators that a graph of the loss alone is written in: 17 unless it needs a newer one.
     fn least_opset(&self) -> i64 {
         17
@@ -80,6 +86,8 @@ pub struct LossInputs {
     pub targets: ValueId,
     /// Weight of each row, float32 `[batch]`, for a loss that takes it.
     pub weights: Option<ValueId>,
+    /// How many places of the prediction's second axis are each row's, int64 `[batch]`, for a loss that takes them.
+    pub lengths: Option<ValueId>,
 }
 
 impl LossInputs {
@@ -89,6 +97,14 @@ impl LossInputs {
     /// The loss was given none.
     pub fn weights(&self) -> Result<ValueId, CompilerError> {
         self.weights.ok_or_else(|| CompilerError::setting("training.loss", "the loss was given no weights of rows"))
+    }
+
+    /// The lengths, for a loss that takes them.
+    ///
+    /// # Errors
+    /// The loss was given none.
+    pub fn lengths(&self) -> Result<ValueId, CompilerError> {
+        self.lengths.ok_or_else(|| CompilerError::setting("training.loss", "the loss was given no lengths of rows"))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::tensor_entry::tensor_entry;
 /// A loss alone, compiled for predictions of one shape: what measures a model that comes from a file.
 #[derive(Clone, Debug)]
 pub struct LossProgram {
-    /// ONNX bytes. Inputs: prediction, targets, then weights where there are any. Outputs: loss, then weight where there is
+    /// ONNX bytes. Inputs: prediction, targets, then weights and lengths where there are any. Outputs: loss, then weight where there is
     /// one.
     pub model: Vec<u8>,
     /// The model's output.
@@ -18,6 +18,8 @@ pub struct LossProgram {
     pub targets: TensorEntry,
     /// Weight of each row, where the loss takes it.
     pub weights: Option<TensorEntry>,
+    /// How many places of the prediction's second axis are each row's, where the loss takes it.
+    pub lengths: Option<TensorEntry>,
     /// The scalar loss.
     pub loss: TensorEntry,
     /// What the loss is a mean over, where that is not the sum of the rows' weights.
@@ -41,6 +43,7 @@ impl Loss {
             prediction: entry(prediction),
             targets: entry(inputs.targets),
             weights: inputs.weights.map(entry),
+            lengths: inputs.lengths.map(entry),
             loss: entry(nodes.loss),
             weight: nodes.weight.map(entry),
             model: graph.to_onnx("loss"),

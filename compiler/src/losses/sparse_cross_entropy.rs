@@ -15,7 +15,7 @@ use crate::graph::{Graph, TensorType};
 pub(super) const LOSS: LossKind = LossKind {
     name: "sparse_cross_entropy",
     summary: "Softmax cross-entropy between scores and classes given as numbers.",
-    documentation: "Targets are int64 numbers of classes: `[batch]` for scores `[batch, classes]`, `[batch, height, \
+    documentation: "Targets are int64 numbers of classes: `[batch]` for scores `[batch, classes]`, as of `class_label` with `as: index`, `[batch, height, \
         width]` for scores `[batch, classes, height, width]`, a class for each pixel, and `[batch, sequence]` for \
         scores of tokens, which models give as `[batch, sequence, classes]`. With t the one-hot vector of \
         a class it is `cross_entropy`, so that all places count alike, whichever row they are in, and those whose \

@@ -5,10 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cross_entropy::TINY;
-use super::embeddings::{RowPairs, normalized, products, wrong_vectors};
+use super::embeddings::{RowPairs, normalized, products, vector, wrong_vectors};
 use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
 use super::loss_kind::{Build, LossKind};
-use super::row_mean::mean_by_weight;
+use super::row_mean::{mean_by_weight, row_mean};
 use crate::CompilerError;
 use crate::graph::{Attribute, ElementType, Graph, TensorType, ValueId};
 
@@ -16,11 +16,12 @@ pub(super) const LOSS: LossKind = LossKind {
     name: "triplet",
     summary: "Vectors of one group are to be nearer to each other than to those of others, by a margin.",
     documentation: "Prediction `[batch, features]`, targets int64 `[batch]`, the group of each row, as of `category` with \
-        `as: index`. A triplet is a row a, another row p of its group and a row n of another group of the batch, and its \
+        `as: group`. A triplet is a row a, another row p of its group and a row n of another group of the batch, and its \
         loss is max(0, d(a, p) − d(a, n) + `margin`), as of PyTorch's `TripletMarginLoss`. Under `mining: all` the loss \
         is the mean over all triplets, under `hard` the mean over the rows a that are in any, each with its farthest p \
         and nearest n (Hermans et al., \"In Defense of the Triplet Loss\", 2017), by the weight of a. A batch should hold \
-        several rows of each group. Its figure is the loss.",
+        several rows of each group. For a prediction `[batch, 3, features]`, a, p and n of each row, the loss is the mean over rows by their \
+        weight; there is nothing to mine, and the targets are not looked at: those of `row_id` will do. Its figure is the loss.",
     samples: &[r#"{"margin": 1}"#, r#"{"mining": "all", "margin": 0.7}"#, r#"{"distance": "cosine", "margin": 0.4}"#],
     build: Build::of::<Triplet>(),
 };
@@ -82,7 +83,10 @@ impl LossFunction for Triplet {
     fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
         match (prediction.dtype, prediction.shape.as_slice()) {
             (ElementType::F32, [rows, _]) => Ok(TensorType::new(ElementType::I64, [rows.clone()])),
-            _ => Err(wrong_vectors("float32 [batch, features]", prediction)),
+            (ElementType::F32, [rows, three, _]) if *three == 3 => {
+                Ok(TensorType::new(ElementType::I64, [rows.clone()]))
+            }
+            _ => Err(wrong_vectors("float32 [batch, features] or [batch, 3, features]", prediction)),
         }
     }
 
@@ -91,6 +95,9 @@ impl LossFunction for Triplet {
     }
 
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
+        if graph.shape(inputs.prediction)?.len() == 3 {
+            return self.of_rows(graph, inputs);
+        }
         let distances = self.distance.between_rows(graph, inputs.prediction)?;
         let pairs = RowPairs::of(graph, inputs, false)?;
         let margin = graph.scalar(self.margin as f32);
@@ -101,7 +108,39 @@ impl LossFunction for Triplet {
     }
 }
 
+impl Triplet {
+    /// Each row is a triplet.
+    fn of_rows(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
+        let anchor = vector(graph, inputs.prediction, 0)?;
+        let [to_positive, to_negative] = [1, 2].map(|at| {
+            let other = vector(graph, inputs.prediction, at)?;
+            self.distance.between(graph, anchor, other)
+        });
+        let (to_positive, to_negative, margin) = (to_positive?, to_negative?, graph.scalar(self.margin as f32));
+        let apart = graph.minus(to_positive, to_negative)?;
+        let apart = graph.plus(apart, margin)?;
+        let terms = graph.add("Relu", &[apart], &[])?;
+        row_mean(graph, terms, inputs)
+    }
+}
+
 impl Distance {
+    /// Of two vectors of each row, `[batch]`.
+    fn between(self, graph: &mut Graph, one: ValueId, other: ValueId) -> Result<ValueId, CompilerError> {
+        if self == Self::Cosine {
+            let (one, other) = (normalized(graph, one)?, normalized(graph, other)?);
+            let product = graph.times(one, other)?;
+            let (whole, cosine) = (graph.scalar(1.0), graph.reduce_sum(product, &[1], false)?);
+            return graph.minus(whole, cosine);
+        }
+        let difference = graph.minus(one, other)?;
+        let squares = graph.times(difference, difference)?;
+        let square = graph.reduce_sum(squares, &[1], false)?;
+        let least = graph.scalar(LEAST_SQUARE);
+        let square = graph.add("Max", &[square, least], &[])?;
+        graph.add("Sqrt", &[square], &[])
+    }
+
     /// `[batch, batch]`.
     fn between_rows(self, graph: &mut Graph, vectors: ValueId) -> Result<ValueId, CompilerError> {
         if self == Self::Cosine {

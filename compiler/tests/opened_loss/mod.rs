@@ -41,6 +41,7 @@ pub(crate) struct Opened {
     session: ort::session::Session,
     targets: TensorType,
     takes_weights: bool,
+    takes_lengths: bool,
 }
 
 impl Opened {
@@ -60,10 +61,18 @@ impl Opened {
         let outputs: Vec<_> = [value, gradient].into_iter().chain(weight).collect();
         graph.set_outputs(&outputs);
         let targets = graph.tensor_type(inputs.targets).unwrap().clone();
-        Self { session: session(&graph.to_onnx("loss")), targets, takes_weights: loss.takes_weights() }
+        let (takes_weights, takes_lengths) = (loss.takes_weights(), loss.takes_lengths());
+        Self { session: session(&graph.to_onnx("loss")), targets, takes_weights, takes_lengths }
     }
 
+    /// With all of a sequence being each row's.
     pub(crate) fn compute(&mut self, batch: &Batch) -> Computed {
+        let all = batch.shape.get(1).copied().unwrap_or(1);
+        self.compute_of(batch, &vec![all as i64; batch.shape[0]])
+    }
+
+    /// With so many places of a sequence being each row's.
+    pub(crate) fn compute_of(&mut self, batch: &Batch, lengths: &[i64]) -> Computed {
         // a loss may leave open how many targets a row has
         let in_a_row = batch.targets.len() / batch.shape[0];
         let lengths = self.targets.shape.iter().map(|length| length.fixed().unwrap_or(in_a_row));
@@ -79,6 +88,10 @@ impl Opened {
             vec![("prediction".to_owned(), floats(&batch.shape, &batch.prediction)), ("targets".to_owned(), targets)];
         if self.takes_weights {
             inputs.push(("weights".to_owned(), floats(&batch.shape[..1], &batch.weights)));
+        }
+        if self.takes_lengths {
+            let lengths = Tensor::from_array((batch.shape[..1].to_vec(), lengths.to_vec())).unwrap();
+            inputs.push(("lengths".to_owned(), lengths.into_dyn()));
         }
         let mut outputs = run(&mut self.session, inputs);
         let weight = (outputs.len() > 2).then(|| f64::from(outputs[2][0]));

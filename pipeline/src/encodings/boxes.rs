@@ -271,7 +271,7 @@ impl Boxes {
         encoder: &BoxEncoder,
         field: &str,
     ) -> Result<Vec<String>, PipelineError> {
-        class_names::in_lists(source, &self.classes, "box_classes", field, |row, collector| {
+        class_names::in_lists(source, &self.classes, "box_classes", Some(field), |row, collector| {
             // What cannot be read is told when the row is met.
             let boxes = encoder.stored(row.get(0)).unwrap_or_default().unwrap_or_default();
             boxes.into_iter().filter_map(|(_, class)| class).for_each(|class| collector.see(class));
@@ -314,6 +314,7 @@ impl Encoder for BoxEncoder {
             most_elements: shape.iter().product(),
             padding,
             multiple_of: 1,
+            as_long_as: None,
         };
         let boxes = spec(name.into(), ElementType::F32, &[most, 4], 0);
         let classes = self.classes.as_ref().map(|_| spec(format!("{name}.classes"), ElementType::I64, &[most], -1));

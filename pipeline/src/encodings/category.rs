@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use millstream_schemas::choice::Options;
-use millstream_schemas::{ElementType, TensorRole, TensorSpec, shown, shown_up_to};
+use millstream_schemas::{ElementType, TensorSpec, shown, shown_up_to};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
 
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
@@ -19,15 +20,18 @@ use crate::sources::{Holds, RowValues, Value};
 
 pub(super) const ENCODING: EncodingKind = EncodingKind {
     name: "category",
-    summary: "One of a few values as a row of zeros with a single 1, or as its number.",
+    summary: "One of a few values as a row of zeros with a single 1, or as its number; or of many as a number of its group.",
     documentation: "One tensor: of floats `[batch, values]`, 1 for the row's value and 0 for all others; or with `as: index` of int64 `[batch]`, \
         the value's place among all values. The values are the distinct ones of the training rows, sorted (strings by their \
         bytes, whole numbers by size); null is none of them. A row whose value is missing, or none of these, is damaged, or with \
-        `unknown: zeros` all zeros.",
+        `unknown: zeros` all zeros. With `as: group` int64 `[batch]`, equal for equal values and else different, whatever values \
+        other rows have: nothing is learned of the training rows, and there may be any number of groups; as `triplet` and `info_nce` \
+        take them. A row whose value is missing is damaged.",
     samples: &[
         r#"{"column": "island"}"#,
         r#"{"column": "sex", "unknown": "zeros"}"#,
         r#"{"column": "island", "as": "index"}"#,
+        r#"{"column": "product", "as": "group"}"#,
     ],
     takes: &[Holds::Text, Holds::Numbers],
     most_columns: 1,
@@ -54,6 +58,8 @@ enum Form {
     OneHot,
     /// The place of the value among all.
     Index,
+    /// A number that no other value has: a hash of it.
+    Group,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +78,9 @@ impl Options for Category {
             (Form::Index, Unknown::Zeros) => {
                 Err("unknown: zeros is for `as: one_hot`; an index of 0 is a value".into())
             }
+            (Form::Group, Unknown::Zeros) => {
+                Err("unknown: zeros is for `as: one_hot`; as a group every value is known".into())
+            }
             _ => Ok(()),
         }
     }
@@ -81,6 +90,7 @@ impl EncodingOptions for Category {
     fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError> {
         let learned = source.learned.and_then(|learned| learned.get("values")?.as_array());
         let values = match learned {
+            _ if self.r#as == Form::Group => Vec::new(),
             Some(values) => values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect(),
             None => read(source)?,
         };
@@ -108,6 +118,12 @@ fn value(value: Value<'_>) -> Result<Option<std::borrow::Cow<'_, str>>, f64> {
         Value::Float(number) => return Err(number),
         Value::Null | Value::Bytes(_) | Value::List(_) | Value::Struct(_) => None,
     })
+}
+
+/// The first 8 bytes of its SHA-256: no two values of any data set have one in common by chance.
+fn group(value: &str) -> i64 {
+    let digest = Sha256::digest(value.as_bytes());
+    i64::from_le_bytes(std::array::from_fn(|at| digest[at]))
 }
 
 fn read(source: &Source<'_>) -> Result<Vec<String>, PipelineError> {
@@ -153,25 +169,21 @@ impl Encoder for CategoryEncoder {
     }
 
     fn tensors(&self, name: &str, _: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError> {
-        let (element_type, shape) = match self.options.r#as {
-            Form::OneHot => (ElementType::F32, vec![Some(self.values.len())]),
-            Form::Index => (ElementType::I64, Vec::new()),
-        };
-        let most_elements = shape.iter().copied().flatten().product();
-        Ok(vec![TensorSpec {
-            name: name.into(),
-            role: TensorRole::Input,
-            element_type,
-            shape,
-            most_elements,
-            padding: 0,
-            multiple_of: 1,
+        Ok(vec![match self.options.r#as {
+            Form::OneHot => TensorSpec::fixed(name, ElementType::F32, &[self.values.len()]),
+            Form::Index | Form::Group => TensorSpec::fixed(name, ElementType::I64, &[]),
         }])
     }
 
     fn encode(&self, row: RowValues<'_>, _: &mut Sample<'_>, out: &mut [RowTensor<'_>]) -> Result<(), EncodeError> {
         let damaged = |reason: String| Damage::value(&self.column[0], reason);
         let value = value(row.get(0)).map_err(|number| damaged(format!("is {number}, which is no category")))?;
+        if let (Form::Group, Some(value), RowElements::I64(values)) =
+            (self.options.r#as, value.as_deref(), &mut out[0].values)
+        {
+            values[0] = group(value);
+            return Ok(());
+        }
         let index = value.as_ref().and_then(|value| self.index.get(&**value)).copied();
         if index.is_none() && self.options.unknown == Unknown::Damaged {
             return Err(match value {

@@ -1,4 +1,4 @@
-//! A class as probabilities: 1 for the row's class, 0 for all others.
+//! A class as probabilities, 1 for the row's class and 0 for all others, or as its number.
 
 use std::sync::Arc;
 
@@ -19,29 +19,58 @@ use crate::{Dataset, PipelineError};
 
 pub(super) const ENCODING: EncodingKind = EncodingKind {
     name: "class_label",
-    summary: "A class as probabilities: 1 for the row's class, 0 for all others.",
-    documentation: "One tensor of floats `[batch, classes]`. The column holds whole numbers, booleans or strings. The classes are those \
+    summary: "A class as probabilities, 1 for the row's class and 0 for all others, or as its number.",
+    documentation: "One tensor of floats `[batch, classes]`, or with `as: index` of int64 `[batch]`, as `sparse_cross_entropy` and \
+        `sparse_focal` take it. The column holds whole numbers, booleans or strings. The classes are those \
         that the files' metadata declares; or else the sorted distinct strings, or 0 to the largest number. A row of class \
-        −1 is unlabelled: all zeros, and no weight in the loss. Null, and a class that is none of these, is a damaged row.",
-    samples: &["{}", r#"{"column": "label"}"#],
+        −1 is unlabelled: all zeros, or the number `ignore_index`, and no weight in the loss. Null, and a class that is none of these, is a damaged row.",
+    samples: &["{}", r#"{"column": "label"}"#, r#"{"as": "index", "ignore_index": -1}"#],
     takes: &[Holds::Text, Holds::Numbers],
     most_columns: 1,
     build: Build::of::<ClassLabel>(),
 };
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct ClassLabel {}
+pub(super) struct ClassLabel {
+    /// How the class is written.
+    r#as: Form,
+    /// The number of rows without a class, below 0, where classes are numbers; that of the loss.
+    #[schemars(range(max = -1))]
+    ignore_index: i64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Form {
+    /// A float for each class, 1 for that of the row.
+    #[default]
+    Probabilities,
+    /// Its number.
+    Index,
+}
+
+impl Default for ClassLabel {
+    fn default() -> Self {
+        Self { r#as: Form::default(), ignore_index: IGNORED }
+    }
+}
+
+/// What losses leave out by themselves.
+const IGNORED: i64 = -100;
 
 impl Options for ClassLabel {
     fn validate(&self) -> Result<(), String> {
-        Ok(())
+        match self.ignore_index {
+            ..0 => Ok(()),
+            other => Err(format!("ignore_index is below 0, so that it is no class, got {other}")),
+        }
     }
 }
 
 impl EncodingOptions for ClassLabel {
     fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError> {
-        Ok(Arc::new(ClassEncoder::open(source)?))
+        Ok(Arc::new(ClassEncoder::open(source, *self)?))
     }
 }
 
@@ -49,10 +78,11 @@ impl EncodingOptions for ClassLabel {
 struct ClassEncoder {
     column: [String; 1],
     classes: ClassNames,
+    options: ClassLabel,
 }
 
 impl ClassEncoder {
-    fn open(source: &Source<'_>) -> Result<Self, PipelineError> {
+    fn open(source: &Source<'_>, options: ClassLabel) -> Result<Self, PipelineError> {
         let (dataset, column) = (source.dataset, &source.columns[0]);
         let classes = match class_names::learned(source.learned, "classes") {
             Some(classes) => classes,
@@ -62,7 +92,7 @@ impl ClassEncoder {
             },
         };
         let classes = class_names::not_too_many(dataset, column, classes)?;
-        Ok(Self { column: [column.clone()], classes: ClassNames::new(classes) })
+        Ok(Self { column: [column.clone()], classes: ClassNames::new(classes), options })
     }
 }
 
@@ -76,15 +106,13 @@ impl Encoder for ClassEncoder {
     }
 
     fn tensors(&self, name: &str, _: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError> {
-        Ok(vec![TensorSpec {
-            name: name.into(),
-            role: TensorRole::Target,
-            element_type: ElementType::F32,
-            shape: vec![Some(self.classes.names().len())],
-            most_elements: self.classes.names().len(),
-            padding: 0,
-            multiple_of: 1,
-        }])
+        let spec = match self.options.r#as {
+            Form::Probabilities => TensorSpec::fixed(name, ElementType::F32, &[self.classes.names().len()]),
+            Form::Index => {
+                TensorSpec { padding: self.options.ignore_index, ..TensorSpec::fixed(name, ElementType::I64, &[]) }
+            }
+        };
+        Ok(vec![TensorSpec { role: TensorRole::Target, ..spec }])
     }
 
     fn encode(
@@ -93,13 +121,17 @@ impl Encoder for ClassEncoder {
         sample: &mut Sample<'_>,
         out: &mut [RowTensor<'_>],
     ) -> Result<(), EncodeError> {
-        let [RowTensor { values: RowElements::F32(probabilities), .. }] = out else {
-            unreachable!("as `tensors` says")
-        };
-        probabilities.fill(0.0);
-        match usize::try_from(self.class(row)?) {
-            Ok(class) => probabilities[class] = 1.0,
-            Err(_) => sample.without_target(),
+        let class = usize::try_from(self.class(row)?).ok();
+        if class.is_none() {
+            sample.without_target();
+        }
+        match &mut out[0].values {
+            RowElements::F32(probabilities) => {
+                probabilities.fill(0.0);
+                class.into_iter().for_each(|class| probabilities[class] = 1.0);
+            }
+            RowElements::I64(number) => number[0] = class.map_or(self.options.ignore_index, |class| class as i64),
+            _ => unreachable!("as `tensors` says"),
         }
         Ok(())
     }

@@ -180,7 +180,7 @@ pub(super) fn twice(names: &[String]) -> Option<&String> {
 }
 
 /// The classes of what a column has in its lists: those that are `stated`, or were learned under `key`, or that files declare
-/// for a `field`, or else those of the labels that `see` finds in each row.
+/// for a `field` of the structs in them, or else those of the labels that `see` finds in each row.
 ///
 /// # Errors
 /// The rows cannot be read, or there are too many classes.
@@ -188,7 +188,7 @@ pub(super) fn in_lists(
     source: &Source<'_>,
     stated: &[String],
     key: &str,
-    field: &str,
+    field: Option<&str>,
     see: impl Fn(RowValues<'_>, &mut LabelCollector),
 ) -> Result<Vec<String>, PipelineError> {
     let Source { dataset, columns, .. } = *source;
@@ -199,7 +199,7 @@ pub(super) fn in_lists(
     };
     let known = match known {
         Some(names) => Some(names),
-        None => declared(dataset, column, Some(field))?,
+        None => declared(dataset, column, field)?,
     };
     match known {
         Some(names) => not_too_many(dataset, column, names),

@@ -57,6 +57,8 @@ pub enum RowElements<'a> {
     U8(&'a mut [u8]),
     /// An empty text.
     Text(&'a mut String),
+    /// Floats of a row whose length is its own: empty, to be filled; vectors of it one after another.
+    AnyLengthF32(&'a mut Vec<f32>),
     /// Integers of a row whose length is its own: empty, to be filled.
     AnyLengthI64(&'a mut Vec<i64>),
 }
@@ -70,6 +72,7 @@ impl RowTensor<'_> {
             RowElements::I64(values) => values.fill(padding),
             RowElements::U8(values) => values.fill(0),
             RowElements::Text(text) => text.clear(),
+            RowElements::AnyLengthF32(values) => values.clear(),
             RowElements::AnyLengthI64(values) => values.clear(),
         }
     }
@@ -117,6 +120,18 @@ pub trait Encoder: fmt::Debug + Send + Sync {
     /// Names of the classes, where it makes classes.
     fn classes(&self) -> &[String] {
         &[]
+    }
+
+    /// Whether several of the classes may hold together: a number from 0 to 1 for each.
+    fn classes_hold_together(&self) -> bool {
+        false
+    }
+
+    /// What it would have learned of rows of these classes, in the order of the scores, where its classes are learned of rows: those of
+    /// a model that was trained on others.
+    fn learned_of(&self, classes: &[String]) -> Option<Json> {
+        let _ = classes;
+        None
     }
 
     /// The class of a row; −1 where it has none.

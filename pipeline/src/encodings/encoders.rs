@@ -66,13 +66,18 @@ impl Entry {
         let kind = catalog.find(&wanted.encoding, &wanted.place)?;
         let read = (kind.build.read)(&wanted.encoding.options, &format!("{}.{}", wanted.place, kind.name))?;
         let columns = match read.columns.as_slice() {
+            [] if kind.most_columns == 0 => Vec::new(),
             [] => vec![by_itself(dataset, kind)?],
             columns => columns.to_vec(),
         };
         if columns.len() > kind.most_columns {
             let option = "column";
-            let most = count(kind.most_columns as u64, "column");
-            let reason = format!("`{}` reads {most} at most, got {}", kind.name, columns.len());
+            let reason = match kind.most_columns {
+                0 => format!("`{}` reads no column, got {}", kind.name, columns.len()),
+                most => {
+                    format!("`{}` reads {} at most, got {}", kind.name, count(most as u64, "column"), columns.len())
+                }
+            };
             return Err(PipelineError::Option { option, reason });
         }
         for column in &columns {
@@ -253,7 +258,8 @@ impl Encoders {
         // Where a target follows tokens, its text is the one to see it in.
         let has_tokens = |entry: &&Entry| entry.encoder.view() != View::Text || entry.encoder.makes_tokens();
         let shown = shown.filter(|entry| !self.read_tokens() || has_tokens(entry));
-        let mut shown = shown.map(|entry| (entry.encoder.columns()[0].as_str(), entry.encoder.view()));
+        let mut shown =
+            shown.filter_map(|entry| Some((entry.encoder.columns().first()?.as_str(), entry.encoder.view())));
         shown.find(|(_, view)| matches!(view, View::Image | View::Text))
     }
 
@@ -268,6 +274,30 @@ impl Encoders {
     pub fn classes(&self) -> &[String] {
         let targets = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Target);
         targets.map(|entry| entry.encoder.classes()).find(|classes| !classes.is_empty()).unwrap_or_default()
+    }
+
+    /// Whether several of these classes may hold together: the target has a number from 0 to 1 for each.
+    pub fn classes_hold_together(&self) -> bool {
+        let mut targets = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Target);
+        let found = targets.find(|entry| !entry.encoder.classes().is_empty());
+        found.is_some_and(|entry| entry.encoder.classes_hold_together())
+    }
+
+    /// The same encodings with these classes in place of those that the first target with classes has learned of the rows; nothing where
+    /// its classes are not learned.
+    ///
+    /// # Errors
+    /// As [`Encoders::open`].
+    pub fn of_classes(&self, dataset: &Dataset, classes: &[String]) -> Result<Option<Self>, PipelineError> {
+        let mut targets = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Target);
+        let found = targets.find(|entry| !entry.encoder.classes().is_empty());
+        let learned = found.and_then(|entry| Some(json!({ &entry.wanted.name: entry.encoder.learned_of(classes)? })));
+        learned.map(|learned| self.relearned(dataset, &learned)).transpose()
+    }
+
+    /// Whether anything is made for the model's output to be held against.
+    pub fn have_targets(&self) -> bool {
+        self.entries.iter().any(|entry| entry.wanted.role == TensorRole::Target)
     }
 
     /// The place in the recipe of the first target that moves with the image or text of its row; none without.
@@ -426,6 +456,8 @@ fn wanted_of(kind: &EncodingKind) -> &'static str {
         [Holds::Numbers] => "numbers",
         [Holds::Lists] => "lists",
         [Holds::Text, Holds::Numbers] => "a class (whole numbers, booleans or strings)",
+        [Holds::Text, Holds::Lists] => "text or lists",
+        [Holds::Numbers, Holds::Lists] => "numbers or lists of them",
         _ => "images, text or numbers",
     }
 }

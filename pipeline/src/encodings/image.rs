@@ -90,6 +90,7 @@ impl Encoder for ImageEncoder {
             most_elements: shape.into_iter().fold(1, usize::saturating_mul),
             padding: 0,
             multiple_of: 1,
+            as_long_as: None,
         }])
     }
 

@@ -167,6 +167,7 @@ impl Encoder for KeyPointEncoder {
             most_elements: shape.iter().product(),
             padding: 0,
             multiple_of: 1,
+            as_long_as: None,
         };
         let visible = self.options.visibility.then(|| spec(format!("{name}.visible"), ElementType::I64, &[count]));
         Ok(std::iter::once(spec(name.into(), ElementType::F32, &[count, 2])).chain(visible).collect())

@@ -104,6 +104,7 @@ impl Encoder for MaskEncoder {
             most_elements: shape.into_iter().fold(1, usize::saturating_mul),
             padding: self.options.ignore_index.into(),
             multiple_of: 1,
+            as_long_as: None,
         }])
     }
 

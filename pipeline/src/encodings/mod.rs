@@ -4,6 +4,7 @@ mod boxes;
 mod category;
 mod class_label;
 mod class_names;
+mod class_probabilities;
 mod encode_error;
 mod encoder;
 mod encoders;
@@ -13,14 +14,22 @@ mod key_points;
 mod length_unit;
 mod mark;
 mod mask;
+mod multi_label;
 mod number;
+#[cfg(feature = "tokenizers")]
+mod own_tokens;
+mod row_id;
+mod row_numbers;
 mod sample;
+mod sequence;
 #[cfg(feature = "tokenizers")]
 mod spans;
+mod symbols;
 mod text;
 #[cfg(feature = "tokenizers")]
 mod token_ids;
 mod tokenized_text;
+mod vector;
 
 use std::sync::OnceLock;
 
@@ -34,7 +43,7 @@ pub use encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
 pub use mark::{Mark, Seen};
 pub use sample::Sample;
 pub(crate) use sample::{RowBuffers, RowWork};
-pub use tokenized_text::{TokenPlace, TokenizedText};
+pub use tokenized_text::{Token, TokenPlace, TokenizedText};
 
 use crate::{Dataset, PipelineError};
 
@@ -46,15 +55,23 @@ pub fn standard() -> &'static Catalog<EncodingKind> {
             boxes::ENCODING,
             category::ENCODING,
             class_label::ENCODING,
+            class_probabilities::ENCODING,
             image::ENCODING,
             key_points::ENCODING,
             mask::ENCODING,
+            multi_label::ENCODING,
             number::ENCODING,
             #[cfg(feature = "tokenizers")]
+            own_tokens::ENCODING,
+            row_id::ENCODING,
+            sequence::ENCODING,
+            #[cfg(feature = "tokenizers")]
             spans::ENCODING,
+            symbols::ENCODING,
             text::ENCODING,
             #[cfg(feature = "tokenizers")]
             token_ids::ENCODING,
+            vector::ENCODING,
         ])
     })
 }

@@ -19,7 +19,8 @@ use crate::sources::{Holds, RowValues, Value};
 pub(super) const ENCODING: EncodingKind = EncodingKind {
     name: "number",
     summary: "Columns of numbers side by side.",
-    documentation: "One tensor of floats `[batch, columns]`, the numbers as stored. With `standardize` the model itself takes away the mean of \
+    documentation: "One tensor of floats `[batch, columns]`, the numbers as stored, or of one column with `as: scalar` `[batch]`, for what has \
+        no axis of numbers: a model that gives one number a row so, or the targets of `cosine_embedding`. With `standardize` the model itself takes away the mean of \
         each column and divides by its standard deviation (of the population; 1 where it is 0), and with `missing: mean` \
         the model itself puts the mean in place of what is missing, which is handed to it as NaN: both are learned of the \
         training rows and become a part of the trained model, which takes raw numbers. A target is undone instead: the model \
@@ -28,6 +29,7 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     samples: &[
         r#"{"column": "weight"}"#,
         r#"{"column": ["weight", "height"], "standardize": true, "missing": "mean"}"#,
+        r#"{"column": "alike", "as": "scalar"}"#,
     ],
     takes: &[Holds::Numbers],
     most_columns: 65_536,
@@ -41,6 +43,18 @@ pub(super) struct Number {
     standardize: bool,
     /// What happens to a number that is missing.
     missing: Missing,
+    /// Whether there is an axis of columns.
+    r#as: Form,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Form {
+    /// Numbers side by side.
+    #[default]
+    Columns,
+    /// One number.
+    Scalar,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -61,11 +75,16 @@ impl Options for Number {
 
 impl EncodingOptions for Number {
     fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError> {
+        if self.r#as == Form::Scalar && source.columns.len() != 1 {
+            let reason = format!("a scalar is of one column, got {}", source.columns.len());
+            return Err(PipelineError::Option { option: "as", reason });
+        }
         let standardization = match source.learned.and_then(|learned| serde_json::from_value(learned.clone()).ok()) {
             Some(learned) => learned,
             None => self.learn(source)?,
         };
-        Ok(Arc::new(NumberEncoder { columns: source.columns.to_vec(), missing: self.missing, standardization }))
+        let columns = source.columns.to_vec();
+        Ok(Arc::new(NumberEncoder { columns, missing: self.missing, form: self.r#as, standardization }))
     }
 }
 
@@ -110,6 +129,7 @@ impl Number {
 struct NumberEncoder {
     columns: Vec<String>,
     missing: Missing,
+    form: Form,
     standardization: Standardization,
 }
 
@@ -129,14 +149,9 @@ impl Encoder for NumberEncoder {
     }
 
     fn tensors(&self, name: &str, _: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError> {
-        Ok(vec![TensorSpec {
-            name: name.into(),
-            role: TensorRole::Input,
-            element_type: ElementType::F32,
-            shape: vec![Some(self.columns.len())],
-            most_elements: self.columns.len(),
-            padding: 0,
-            multiple_of: 1,
+        Ok(vec![match self.form {
+            Form::Columns => TensorSpec::fixed(name, ElementType::F32, &[self.columns.len()]),
+            Form::Scalar => TensorSpec::fixed(name, ElementType::F32, &[]),
         }])
     }
 

@@ -6,7 +6,7 @@ use millstream_schemas::recipe::{ByteSize, TransparencyPolicy};
 use millstream_transforms::{Chain, DrawKey, ImageDrawing, Raster, Scratch, TextDrawing, TransformError};
 
 use super::encode_error::EncodeError;
-use super::tokenized_text::{TokenPlace, TokenizedText};
+use super::tokenized_text::{Token, TokenizedText};
 use crate::PipelineError;
 use crate::budget::{Admitted, Share};
 use crate::decode::{self, DecodeScratch};
@@ -36,7 +36,7 @@ pub(crate) struct RowWork {
     pub(crate) times: WorkTimes,
     /// Parts of targets that have no place in the tensors.
     pub(crate) parts_left_out: AtomicU64,
-    /// Whether a target needs to know which characters tokens are of.
+    /// Whether a target needs to know what the tokens are, and which characters they are of.
     pub(crate) tokens_are_read: bool,
 }
 
@@ -167,8 +167,8 @@ impl<'a> Sample<'a> {
         self.work.tokens_are_read
     }
 
-    /// Says which characters the tokens of the text are of that [`Sample::text_of_tokens`] made.
-    pub fn set_tokens(&mut self, tokens: Vec<Option<TokenPlace>>) {
+    /// Says what the tokens of the text are that [`Sample::text_of_tokens`] made.
+    pub fn set_tokens(&mut self, tokens: Vec<Token>) {
         if let Some(text) = &mut self.tokenized {
             text.tokens = tokens;
         }

@@ -188,7 +188,8 @@ impl Spans {
     }
 
     fn class_names(&self, source: &Source<'_>) -> Result<Vec<String>, PipelineError> {
-        class_names::in_lists(source, &self.classes, "span_classes", &self.class_field, |row, collector| {
+        let field = Some(self.class_field.as_str());
+        class_names::in_lists(source, &self.classes, "span_classes", field, |row, collector| {
             // What cannot be read is told when the row is met.
             let spans = self.stored(row.get(0)).unwrap_or_default().unwrap_or_default();
             spans.into_iter().for_each(|[_, _, class]| collector.see(class));
@@ -266,8 +267,8 @@ impl Encoder for SpanEncoder {
             let reason = format!("spans need one input that is `token_ids`, got {}", count(got, "such input"));
             return Err(PipelineError::Option { option: "data.targets", reason });
         };
-        let (name, role) = (name.into(), TensorRole::Target);
-        Ok(vec![TensorSpec { name, role, padding: IGNORED, ..tokens.clone() }])
+        let (name, role, as_long_as) = (name.into(), TensorRole::Target, Some(tokens.name.clone()));
+        Ok(vec![TensorSpec { name, role, padding: IGNORED, as_long_as, ..tokens.clone() }])
     }
 
     fn encode(
@@ -301,6 +302,13 @@ impl Encoder for SpanEncoder {
 
     fn classes(&self) -> &[String] {
         &self.tags
+    }
+
+    fn learned_of(&self, tags: &[String]) -> Option<Json> {
+        let classes: Vec<&str> = tags.iter().filter_map(|tag| tag.strip_prefix("I-")).collect();
+        let are_tags = self.options.classes.is_empty()
+            && self.options.tagging.tags(&classes.iter().map(|class| (*class).to_owned()).collect::<Vec<_>>()) == tags;
+        are_tags.then(|| json!({ "span_classes": classes }))
     }
 
     fn follows_input(&self) -> bool {

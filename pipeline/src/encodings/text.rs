@@ -80,6 +80,7 @@ impl Encoder for TextEncoder {
             most_elements: usize::try_from(bytes).unwrap_or(usize::MAX),
             padding: 0,
             multiple_of: 1,
+            as_long_as: None,
         }])
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millstream_schemas::choice::Options;
-use millstream_schemas::{ElementType, Fingerprint, TensorRole, TensorSpec, shown, shown_up_to};
+use millstream_schemas::{ElementType, Fingerprint, TensorSpec, shown, shown_up_to};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -15,7 +15,7 @@ use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
 use super::sample::Sample;
 use super::text::require_text_chain;
-use super::tokenized_text::TokenPlace;
+use super::tokenized_text::{Token, TokenPlace};
 use crate::PipelineError;
 use crate::error::Damage;
 use crate::sources::{Holds, RowValues, Value};
@@ -25,7 +25,7 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     summary: "Text as numbers of tokens, by the tokenizer that a model was trained with.",
     documentation: "Up to three tensors of int64 `[batch, length]`: the tokens under the name that the recipe gives, 1 for each token and 0 \
         for padding as `attention_mask`, and 0 or 1 for the first and second text as `token_type_ids`; the last two only where \
-        the model takes them. One column, or two whose texts become a pair. `tokenizer` is a `tokenizer.json` of the \
+        the model takes inputs of those names, or of others that the options say, as where two inputs are texts by themselves. One column, or two whose texts become a pair. `tokenizer` is a `tokenizer.json` of the \
         `tokenizers` library, whose own truncation and padding are left aside: texts are cut to `max_length` tokens, special \
         ones included (of a pair, the longer text first), and rows are padded to the longest of their batch. Transforms act on the text before \
         it is tokenized. Null is a damaged row.",
@@ -58,6 +58,12 @@ pub(super) struct TokenIds {
     /// Add the special tokens that the tokenizer's file asks for.
     #[serde(default = "yes")]
     special_tokens: bool,
+    /// The model's input that says which places are tokens.
+    #[serde(default = "mask")]
+    attention_mask: String,
+    /// The model's input that says which text a token is of.
+    #[serde(default = "types")]
+    token_type_ids: String,
 }
 
 fn max_length() -> usize {
@@ -69,6 +75,12 @@ fn pad_to_multiple_of() -> usize {
 fn yes() -> bool {
     true
 }
+fn mask() -> String {
+    "attention_mask".into()
+}
+fn types() -> String {
+    "token_type_ids".into()
+}
 
 impl Options for TokenIds {
     fn validate(&self) -> Result<(), String> {
@@ -76,6 +88,9 @@ impl Options for TokenIds {
             (0, _) => Err("max_length is 1 or more, got 0".into()),
             (longest, _) if longest > LONGEST => Err(format!("max_length is at most {LONGEST}, got {longest}")),
             (_, 0) => Err("pad_to_multiple_of is 1 or more, got 0".into()),
+            _ if self.attention_mask == self.token_type_ids => {
+                Err(format!("attention_mask and token_type_ids are both `{}`", shown(&self.attention_mask)))
+            }
             _ => Ok(()),
         }
     }
@@ -112,11 +127,15 @@ struct TokenEncoder {
 
 /// Whether a tensor is the one with the tokens.
 pub(super) fn are_tokens(spec: &TensorSpec) -> bool {
-    spec.element_type == ElementType::I64 && spec.shape == [None] && spec.name != MASK && spec.name != TYPES
+    spec.element_type == ElementType::I64 && spec.shape == [None] && spec.as_long_as.is_none()
 }
 
-const MASK: &str = "attention_mask";
-const TYPES: &str = "token_type_ids";
+/// What is told of tokens beside their numbers.
+#[derive(Clone, Copy)]
+enum Beside {
+    Mask,
+    Types,
+}
 
 fn tokenizer(text: &[u8], path: &Path, max_length: usize) -> Result<Tokenizer, PipelineError> {
     let refused = |reason: String| PipelineError::Entry { path: path.to_owned(), reason };
@@ -141,22 +160,27 @@ fn padding_token(text: &[u8], tokenizer: &Tokenizer) -> i64 {
     stated.or(called.map(i64::from)).unwrap_or(0)
 }
 
-/// Which characters of the first text tokens are of.
-fn places(encoded: &Encoding) -> Vec<Option<TokenPlace>> {
-    let special = encoded.get_special_tokens_mask().iter();
-    let of_text = special.zip(encoded.get_sequence_ids()).map(|(special, text)| *special == 0 && text == Some(0));
+/// What targets are told of the tokens.
+fn tokens(encoded: &Encoding) -> Vec<Token> {
+    let texts = encoded.get_special_tokens_mask().iter().zip(encoded.get_sequence_ids());
+    let texts = texts.map(|(special, text)| text.filter(|_| *special == 0));
     let places = encoded.get_offsets().iter().zip(encoded.get_word_ids());
     let place =
         |((start, end), word): (&(usize, usize), &Option<u32>)| TokenPlace { characters: *start..*end, word: *word };
-    places.zip(of_text).map(|(found, of_text)| of_text.then(|| place(found))).collect()
+    let tokens = encoded.get_ids().iter().zip(texts).zip(places);
+    let token = |((id, text), found): ((&u32, Option<usize>), _)| {
+        let place = (text == Some(0)).then(|| place(found));
+        Token { id: i64::from(*id), text, place }
+    };
+    tokens.map(token).collect()
 }
 
 impl TokenEncoder {
-    /// Which of mask and types are made, with what they are padded by.
-    fn others(&self) -> impl Iterator<Item = &'static str> {
-        [MASK, TYPES]
-            .into_iter()
-            .filter(|name| self.tensors.is_empty() || self.tensors.iter().any(|tensor| tensor == name))
+    /// Which of mask and types are made, and their names.
+    fn others(&self) -> impl Iterator<Item = (Beside, &str)> {
+        let names =
+            [(Beside::Mask, &*self.options.attention_mask), (Beside::Types, &*self.options.token_type_ids)].into_iter();
+        names.filter(|(_, name)| self.tensors.is_empty() || self.tensors.iter().any(|tensor| tensor == name))
     }
 }
 
@@ -171,16 +195,20 @@ impl Encoder for TokenEncoder {
 
     fn tensors(&self, name: &str, stream: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError> {
         require_text_chain(stream)?;
-        let spec = |name: &str, padding| TensorSpec {
-            name: name.into(),
-            role: TensorRole::Input,
-            element_type: ElementType::I64,
+        let tokens = TensorSpec {
             shape: vec![None],
             most_elements: self.options.max_length,
-            padding,
+            padding: self.padding,
             multiple_of: self.options.pad_to_multiple_of,
+            ..TensorSpec::fixed(name, ElementType::I64, &[])
         };
-        Ok(std::iter::once(spec(name, self.padding)).chain(self.others().map(|name| spec(name, 0))).collect())
+        let beside = |(_, other): (Beside, &str)| TensorSpec {
+            name: other.into(),
+            padding: 0,
+            as_long_as: Some(name.into()),
+            ..tokens.clone()
+        };
+        Ok(std::iter::once(tokens.clone()).chain(self.others().map(beside)).collect())
     }
 
     fn encode(
@@ -214,16 +242,14 @@ impl Encoder for TokenEncoder {
             return Err(Damage::Value { column: shown(self.columns.join(", ")), reason }.into());
         }
         if sample.tokens_are_read() {
-            sample.set_tokens(places(&encoded));
+            sample.set_tokens(tokens(&encoded));
         }
-        let names = std::iter::once("").chain(self.others());
-        for (name, tensor) in names.zip(out) {
+        let others = self.others().map(|(beside, _)| match beside {
+            Beside::Mask => encoded.get_attention_mask(),
+            Beside::Types => encoded.get_type_ids(),
+        });
+        for (from, tensor) in std::iter::once(encoded.get_ids()).chain(others).zip(out) {
             let RowElements::AnyLengthI64(values) = &mut tensor.values else { unreachable!("as `tensors` says") };
-            let from = match name {
-                MASK => encoded.get_attention_mask(),
-                TYPES => encoded.get_type_ids(),
-                _ => encoded.get_ids(),
-            };
             values.extend(from.iter().map(|value| i64::from(*value)));
         }
         Ok(())

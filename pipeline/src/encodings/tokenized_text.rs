@@ -11,8 +11,19 @@ pub struct TokenizedText {
     pub drawing: TextDrawing,
     /// The text as transforms made it.
     pub text: String,
-    /// Of each token of the row its place; `None` for special ones, and those of a second text.
-    pub tokens: Vec<Option<TokenPlace>>,
+    /// The tokens of the row, special ones and those of a second text among them.
+    pub tokens: Vec<Token>,
+}
+
+/// A token of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its number.
+    pub id: i64,
+    /// The text that it is of, 0 or 1; `None` for a special one.
+    pub text: Option<usize>,
+    /// Its place in the first text; `None` for special ones, and those of the second.
+    pub place: Option<TokenPlace>,
 }
 
 /// Where a token comes from.
@@ -28,7 +39,8 @@ pub struct TokenPlace {
 impl TokenizedText {
     /// Some neighbouring tokens, with the characters of all of them; nothing where one of them has no place.
     pub fn piece(&self, tokens: Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
-        let places: Option<Vec<&TokenPlace>> = self.tokens.get(tokens.clone())?.iter().map(Option::as_ref).collect();
+        let tokens_of_it = self.tokens.get(tokens.clone())?;
+        let places: Option<Vec<&TokenPlace>> = tokens_of_it.iter().map(|token| token.place.as_ref()).collect();
         let places = places?;
         let end = places.iter().map(|place| place.characters.end).max()?;
         Some((tokens, places.first()?.characters.start..end))
@@ -38,8 +50,8 @@ impl TokenizedText {
     pub fn words(&self) -> Vec<(Range<usize>, Range<usize>)> {
         let mut words: Vec<(Range<usize>, Range<usize>)> = Vec::new();
         let mut last = None;
-        for (index, place) in self.tokens.iter().enumerate() {
-            let Some(TokenPlace { characters, word }) = place else {
+        for (index, token) in self.tokens.iter().enumerate() {
+            let Some(TokenPlace { characters, word }) = &token.place else {
                 last = None;
                 continue;
             };

@@ -1,5 +1,6 @@
 //! Batches while they are being filled, and the buffers they are made of.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use millstream_schemas::{Batch, BatchSpec, BufferPool, ResumePoint, RowId};
@@ -160,12 +161,15 @@ impl OpenBatch {
 
     fn assemble(&self, state: &mut Filling) -> Result<Batch, PipelineError> {
         let layout = &*self.layout;
-        let parts = layout.spec.tensors.iter().zip(state.parts.drain(..));
-        let tensors = parts.map(|(spec, parts)| {
-            (spec.name.clone(), TensorPart::join(spec, layout.spec.capacity, parts, &layout.pool))
-        });
+        let (mut tensors, mut lengths) = (BTreeMap::new(), BTreeMap::new());
+        for (spec, parts) in layout.spec.tensors.iter().zip(state.parts.drain(..)) {
+            let joined = TensorPart::join(spec, layout.spec.capacity, parts, &layout.pool);
+            tensors.insert(spec.name.clone(), joined.tensor);
+            lengths.extend(joined.lengths.map(|lengths| (spec.name.clone(), lengths)));
+        }
         let mut batch = Batch {
-            tensors: tensors.collect(),
+            tensors,
+            lengths,
             weights: std::mem::take(&mut state.weights),
             rows: std::mem::take(&mut state.rows),
             resume: self.resume.clone(),

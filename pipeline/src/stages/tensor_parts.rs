@@ -1,6 +1,8 @@
 //! Tensors of a batch in parts that different threads write.
 
-use millstream_schemas::{Buffer, BufferPart, BufferPool, Element, ElementType, Tensor, TensorData, TensorSpec};
+use millstream_schemas::{
+    Buffer, BufferPart, BufferPool, Element, ElementType, Tensor, TensorData, TensorRole, TensorSpec,
+};
 
 use crate::encodings::{RowElements, RowTensor};
 
@@ -12,15 +14,25 @@ pub(crate) enum TensorPart {
     U8(BufferPart<u8>),
     Text(Vec<String>),
     /// Rows whose lengths are their own.
+    AnyLengthF32(Vec<Vec<f32>>),
+    /// Rows whose lengths are their own.
     AnyLengthI64(Vec<Vec<i64>>),
+}
+
+/// A tensor of a batch.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) tensor: Tensor,
+    /// How long each row is, where rows have lengths of their own.
+    pub(crate) lengths: Option<Vec<usize>>,
 }
 
 /// Whether batches can have such a tensor.
 pub(crate) fn is_supported(spec: &TensorSpec) -> bool {
     let any_length = spec.shape.iter().filter(|length| length.is_none()).count();
     match spec.element_type {
-        ElementType::F32 | ElementType::U8 => any_length == 0,
-        ElementType::I64 => any_length == 0 || spec.shape.len() == 1,
+        ElementType::F32 | ElementType::I64 => any_length == 0 || any_length == 1 && spec.shape[0].is_none(),
+        ElementType::U8 => any_length == 0,
         ElementType::Text => spec.shape.is_empty(),
         _ => false,
     }
@@ -58,6 +70,7 @@ impl TensorPart {
             (ElementType::F32, Some(row)) => Self::F32(buffer(pool, capacity * row, rows * row, 0.0)),
             (ElementType::I64, Some(row)) => Self::I64(buffer(pool, capacity * row, rows * row, spec.padding)),
             (ElementType::U8, Some(row)) => Self::U8(buffer(pool, capacity * row, rows * row, 0)),
+            (ElementType::F32, None) => Self::AnyLengthF32(Vec::new()),
             (ElementType::I64, None) => Self::AnyLengthI64(Vec::new()),
             (ElementType::Text, _) => Self::Text(Vec::new()),
             _ => unreachable!("the plan refuses other tensors"),
@@ -72,6 +85,7 @@ impl TensorPart {
             Self::I64(part) => Self::I64(part.take_front(elements)),
             Self::U8(part) => Self::U8(part.take_front(elements)),
             Self::Text(_) => Self::Text(Vec::with_capacity(rows)),
+            Self::AnyLengthF32(_) => Self::AnyLengthF32(Vec::with_capacity(rows)),
             Self::AnyLengthI64(_) => Self::AnyLengthI64(Vec::with_capacity(rows)),
         }
     }
@@ -88,6 +102,10 @@ impl TensorPart {
                 texts.resize(index + 1, String::new());
                 RowElements::Text(&mut texts[index])
             }
+            Self::AnyLengthF32(rows) => {
+                rows.resize(index + 1, Vec::new());
+                RowElements::AnyLengthF32(&mut rows[index])
+            }
             Self::AnyLengthI64(rows) => {
                 rows.resize(index + 1, Vec::new());
                 RowElements::AnyLengthI64(&mut rows[index])
@@ -96,89 +114,113 @@ impl TensorPart {
         RowTensor { spec, values }
     }
 
-    /// The tensor of all its parts, each with its first slot. Rows of any length are padded to the longest; slots without
-    /// a row are like the first row, so that no row is empty.
-    pub(crate) fn join(spec: &TensorSpec, capacity: usize, parts: Vec<(usize, Self)>, pool: &BufferPool) -> Tensor {
+    /// The tensor of all its parts, each with its first slot. Rows of any length are padded to the longest; in inputs slots
+    /// without a row are like the first row, so that no row is empty, and in targets they are padding.
+    pub(crate) fn join(spec: &TensorSpec, capacity: usize, parts: Vec<(usize, Self)>, pool: &BufferPool) -> Joined {
         let mut shape = vec![capacity];
         shape.extend(spec.shape.iter().map(|length| length.unwrap_or(0)));
         let (mut f32s, mut i64s, mut u8s) = (Vec::new(), Vec::new(), Vec::new());
         let mut texts = vec![String::new(); if spec.element_type == ElementType::Text { capacity } else { 0 }];
-        let mut rows: Vec<Vec<i64>> = Vec::new();
+        let (mut float_rows, mut integer_rows) = (Vec::new(), Vec::new());
         for (first_slot, part) in parts {
             match part {
                 Self::F32(part) => f32s.push(part),
                 Self::I64(part) => i64s.push(part),
                 Self::U8(part) => u8s.push(part),
-                Self::Text(part) => {
-                    texts[first_slot..first_slot + part.len()]
-                        .iter_mut()
-                        .zip(part)
-                        .for_each(|(slot, text)| *slot = text);
+                Self::Text(part) => place(&mut texts, first_slot, part),
+                Self::AnyLengthF32(part) => {
+                    float_rows.resize(capacity, Vec::new());
+                    place(&mut float_rows, first_slot, part);
                 }
                 Self::AnyLengthI64(part) => {
-                    rows.resize(capacity, Vec::new());
-                    rows[first_slot..first_slot + part.len()].iter_mut().zip(part).for_each(|(slot, row)| *slot = row);
+                    integer_rows.resize(capacity, Vec::new());
+                    place(&mut integer_rows, first_slot, part);
                 }
             }
         }
-        let data = match spec.element_type {
-            ElementType::F32 => TensorData::F32(joined(f32s)),
-            ElementType::U8 => TensorData::U8(joined(u8s)),
-            ElementType::I64 if row_elements(spec).is_some() => TensorData::I64(joined(i64s)),
-            ElementType::I64 => {
-                rows.resize(capacity, Vec::new());
-                let (length, padded) = padded(&rows, spec, pool);
-                shape[1] = length;
-                TensorData::I64(padded)
+        let mut lengths = None;
+        let data = match (spec.element_type, row_elements(spec)) {
+            (ElementType::F32, Some(_)) => TensorData::F32(joined(f32s)),
+            (ElementType::U8, _) => TensorData::U8(joined(u8s)),
+            (ElementType::I64, Some(_)) => TensorData::I64(joined(i64s)),
+            (ElementType::F32, None) => {
+                float_rows.resize(capacity, Vec::new());
+                let padded = padded(&float_rows, spec, 0.0, pool);
+                (shape[1], lengths) = (padded.longest, Some(padded.lengths));
+                TensorData::F32(padded.values)
+            }
+            (ElementType::I64, None) => {
+                integer_rows.resize(capacity, Vec::new());
+                let padded = padded(&integer_rows, spec, spec.padding, pool);
+                (shape[1], lengths) = (padded.longest, Some(padded.lengths));
+                TensorData::I64(padded.values)
             }
             _ => TensorData::Text(texts),
         };
-        Tensor::new(shape, data)
+        Joined { tensor: Tensor::new(shape, data), lengths }
     }
+}
+
+/// Puts rows where they belong.
+fn place<T>(slots: &mut [T], first: usize, rows: Vec<T>) {
+    slots[first..first + rows.len()].iter_mut().zip(rows).for_each(|(slot, row)| *slot = row);
 }
 
 fn joined<T: Element>(parts: Vec<BufferPart<T>>) -> Buffer<T> {
     BufferPart::join(parts).expect("a batch has the part behind its rows at least")
 }
 
+/// Rows that were made equally long.
+struct Padded<T> {
+    /// How long they are now.
+    longest: usize,
+    /// How long each was.
+    lengths: Vec<usize>,
+    values: Buffer<T>,
+}
+
 /// Rows as long as the longest.
-fn padded(rows: &[Vec<i64>], spec: &TensorSpec, pool: &BufferPool) -> (usize, Buffer<i64>) {
-    let longest = rows.iter().map(Vec::len).max().unwrap_or(0).max(1);
-    let length = longest.next_multiple_of(spec.multiple_of.max(1)).min(spec.most_elements.max(longest));
-    let first = rows.iter().find(|row| !row.is_empty());
-    let mut values = pool.take::<i64>(rows.len() * length);
-    for (row, out) in rows.iter().zip(values.chunks_exact_mut(length)) {
-        let row = if row.is_empty() { first.unwrap_or(row) } else { row };
+fn padded<T: Element>(rows: &[Vec<T>], spec: &TensorSpec, padding: T, pool: &BufferPool) -> Padded<T> {
+    let of_entry = spec.shape.iter().flatten().product::<usize>().max(1);
+    let most = spec.longest().unwrap_or(0);
+    let longest = rows.iter().map(|row| row.len() / of_entry).max().unwrap_or(0).max(1);
+    let longest = longest.next_multiple_of(spec.multiple_of.max(1)).min(most.max(longest));
+    let first = rows.iter().find(|row| !row.is_empty() && spec.role == TensorRole::Input);
+    let rows = rows.iter().map(|row| if row.is_empty() { first.unwrap_or(row) } else { row });
+    let mut values = pool.take::<T>(rows.len() * longest * of_entry);
+    for (row, out) in rows.clone().zip(values.chunks_exact_mut(longest * of_entry)) {
         out[..row.len()].copy_from_slice(row);
-        out[row.len()..].fill(spec.padding);
+        out[row.len()..].fill(padding);
     }
-    (length, values)
+    Padded { longest, lengths: rows.map(|row| row.len() / of_entry).collect(), values }
 }
 
 #[cfg(test)]
 mod tests {
-    use millstream_schemas::TensorRole;
-
     use super::*;
+
+    fn spec(role: TensorRole, multiple_of: usize, most_elements: usize) -> TensorSpec {
+        let shape = vec![None];
+        TensorSpec {
+            role,
+            shape,
+            multiple_of,
+            most_elements,
+            padding: 9,
+            ..TensorSpec::fixed("ids", ElementType::I64, &[])
+        }
+    }
 
     #[test]
     fn rows_of_any_length_are_padded_to_the_longest_and_empty_slots_are_like_the_first() {
-        let spec = |multiple_of, most_elements| TensorSpec {
-            name: "ids".into(),
-            role: TensorRole::Input,
-            element_type: ElementType::I64,
-            shape: vec![None],
-            most_elements,
-            padding: 9,
-            multiple_of,
-        };
         let pool = BufferPool::new(2);
         for (multiple_of, most, length) in [(1, 8, 3), (4, 8, 4), (8, 6, 6), (0, 3, 3)] {
             let parts = vec![
                 (2, TensorPart::AnyLengthI64(vec![vec![5, 6, 7]])),
                 (0, TensorPart::AnyLengthI64(vec![vec![1, 2], vec![]])),
             ];
-            let tensor = TensorPart::join(&spec(multiple_of, most), 4, parts, &pool);
+            let Joined { tensor, lengths } =
+                TensorPart::join(&spec(TensorRole::Input, multiple_of, most), 4, parts, &pool);
             assert_eq!(tensor.shape, [4, length]);
             let rows = [&[1, 2][..], &[1, 2], &[5, 6, 7], &[1, 2]].map(|row| {
                 let mut row = row.to_vec();
@@ -186,9 +228,33 @@ mod tests {
                 row
             });
             assert_eq!(tensor.as_i64().unwrap(), rows.concat());
+            assert_eq!(lengths.unwrap(), [2, 2, 3, 2]);
         }
         // No row at all.
-        let tensor = TensorPart::join(&spec(1, 8), 2, Vec::new(), &pool);
+        let tensor = TensorPart::join(&spec(TensorRole::Input, 1, 8), 2, Vec::new(), &pool).tensor;
         assert_eq!((tensor.shape.as_slice(), tensor.as_i64().unwrap()), (&[2, 1][..], &[9, 9][..]));
+    }
+
+    #[test]
+    fn the_first_row_does_not_count_twice_where_targets_have_lengths_of_their_own() {
+        let parts = vec![(0, TensorPart::AnyLengthI64(vec![vec![1, 2], vec![]]))];
+        let Joined { tensor, lengths } =
+            TensorPart::join(&spec(TensorRole::Target, 1, 8), 3, parts, &BufferPool::new(1));
+        assert_eq!(tensor.as_i64().unwrap(), [1, 2, 9, 9, 9, 9]);
+        assert_eq!(lengths.unwrap(), [2, 0, 0]);
+    }
+
+    #[test]
+    fn rows_of_vectors_are_padded_by_whole_vectors() {
+        let shape = vec![None, Some(2)];
+        let spec =
+            TensorSpec { shape, multiple_of: 4, most_elements: 6, ..TensorSpec::fixed("sound", ElementType::F32, &[]) };
+        assert!(is_supported(&spec) && spec.longest() == Some(3));
+        let parts = vec![(0, TensorPart::AnyLengthF32(vec![vec![1.0, 2.0], vec![3.0, 4.0, 5.0, 6.0]]))];
+        let Joined { tensor, lengths } = TensorPart::join(&spec, 3, parts, &BufferPool::new(1));
+        assert_eq!(tensor.shape, [3, 3, 2]);
+        let rows = [[1.0, 2.0, 0.0, 0.0, 0.0, 0.0], [3.0, 4.0, 5.0, 6.0, 0.0, 0.0], [1.0, 2.0, 0.0, 0.0, 0.0, 0.0]];
+        assert_eq!(tensor.as_f32().unwrap(), rows.concat());
+        assert_eq!(lengths.unwrap(), [1, 2, 1]);
     }
 }

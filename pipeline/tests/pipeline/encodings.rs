@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 
 use crate::corpus::{all, chain, corpus};
 
-fn table(columns: &[(&str, ArrayRef)]) -> Dataset {
-    let rows = RecordBatch::try_from_iter(columns.iter().cloned()).unwrap();
+pub(crate) fn table(columns: &[(&str, ArrayRef)]) -> Dataset {
+    let columns = columns.iter().map(|(name, column)| (*name, Arc::clone(column), true));
+    let rows = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
     Dataset::from_batches("table", &[rows], 100).unwrap()
 }
 
@@ -26,7 +27,7 @@ fn texts(values: &[Option<&str>]) -> ArrayRef {
     Arc::new(StringArray::from(values.to_vec()))
 }
 
-fn open(dataset: &Dataset, role: TensorRole, kind: &str, options: Value) -> Result<Encoders, PipelineError> {
+pub(crate) fn open(dataset: &Dataset, role: TensorRole, kind: &str, options: Value) -> Result<Encoders, PipelineError> {
     let wanted =
         WantedTensor { name: "x".into(), role, encoding: Choice::new(kind, options), place: "data.inputs.x".into() };
     Encoders::open(dataset, encodings::standard(), &[wanted], &[])
@@ -41,7 +42,7 @@ fn options(encoders: Encoders, batch: usize) -> StreamOptions {
     }
 }
 
-fn only(dataset: &Dataset, encoders: Encoders, damaged: DamagedPolicy) -> Result<Batch, PipelineError> {
+pub(crate) fn only(dataset: &Dataset, encoders: Encoders, damaged: DamagedPolicy) -> Result<Batch, PipelineError> {
     let options = StreamOptions { damaged, group_by_length: Some(false), ..options(encoders, dataset.rows() as usize) };
     Batches::open(dataset, options, None)?.next().expect("a batch")
 }
@@ -146,7 +147,7 @@ fn options_and_columns_that_an_encoding_does_not_take_are_told() {
 }
 
 /// A tokenizer of whole words: unknown ones are 1, padding is 0, and each text stands between 2 and 3.
-fn words(folder: &Path) -> std::path::PathBuf {
+pub(crate) fn words(folder: &Path) -> std::path::PathBuf {
     let vocabulary: BTreeMap<&str, u32> =
         ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "good", "film", "bad"].into_iter().zip(0..).collect();
     let file = json!({

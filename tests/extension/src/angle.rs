@@ -72,6 +72,7 @@ impl Encoder for AngleEncoder {
             most_elements: 2,
             padding: 0,
             multiple_of: 1,
+            as_long_as: None,
         }])
     }
 

@@ -13,6 +13,8 @@ pub struct MeasuredBatch<'a> {
     weights: &'a [f64],
     reads: PredictionKind,
     thresholds: &'a [f64],
+    /// Of each row; none where all of the second axis is everybody's.
+    lengths: Option<&'a [usize]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +38,7 @@ pub(super) struct MeasuredRow {
     shape: Vec<usize>,
     targets: RowTargets,
     reads: PredictionKind,
+    lengths: Option<[usize; 1]>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,7 +73,8 @@ impl MeasuredRow {
             RowTargets::Other => Targets::Other,
         };
         let (prediction, shape, reads) = (&self.prediction, &self.shape, self.reads);
-        MeasuredBatch { prediction, shape, targets, weights: &[1.0], reads, thresholds: &[] }
+        let lengths = self.lengths.as_ref().map(<[usize; 1]>::as_slice);
+        MeasuredBatch { prediction, shape, targets, weights: &[1.0], reads, thresholds: &[], lengths }
     }
 }
 
@@ -167,7 +171,13 @@ impl<'a> MeasuredBatch<'a> {
                 });
             }
         };
-        Ok(Self { prediction, shape, targets, weights, reads, thresholds: &[] })
+        Ok(Self { prediction, shape, targets, weights, reads, thresholds: &[], lengths: None })
+    }
+
+    /// With how many places of the second axis, that of a sequence, are each row's: [`MeasuredBatch::transcripts`] end there.
+    #[must_use]
+    pub fn with_lengths(self, lengths: Option<&'a [usize]>) -> Self {
+        Self { lengths, ..self }
     }
 
     /// With thresholds, as [`MetricSet::with_thresholds`](super::MetricSet::with_thresholds) says.
@@ -212,7 +222,8 @@ impl<'a> MeasuredBatch<'a> {
         };
         let mut shape = self.shape.to_vec();
         shape[0] = 1;
-        MeasuredRow { prediction: part(self.prediction, row, rows), shape, targets, reads: self.reads }
+        let lengths = self.lengths.and_then(|lengths| lengths.get(row)).map(|length| [*length]);
+        MeasuredRow { prediction: part(self.prediction, row, rows), shape, targets, reads: self.reads, lengths }
     }
 
     /// Rows that count.
@@ -263,18 +274,17 @@ impl<'a> MeasuredBatch<'a> {
         })
     }
 
-    /// Of each row that counts the scores, row-major `[time, symbols]`, and its symbols, padding included, with the row; nothing
-    /// where the prediction is not `[batch, time, symbols]` or the targets are no symbols.
+    /// Of each row that counts the scores, row-major `[time, symbols]`, up to its length where that is known, and its symbols, padding
+    /// included, with the row; nothing where the prediction is not `[batch, time, symbols]` or the targets are no symbols.
     pub fn transcripts(&self) -> impl Iterator<Item = (usize, &[f32], &[i64])> {
         let (in_a_row, rows) = (self.in_a_row(), self.weights.len().max(1));
         self.rows().filter_map(move |row| match self.targets {
             Targets::Tokens(symbols) | Targets::Symbols(symbols) if self.shape.len() == 3 => {
                 let many = symbols.len() / rows;
-                Some((
-                    row,
-                    &self.prediction[row * in_a_row..(row + 1) * in_a_row],
-                    &symbols[row * many..(row + 1) * many],
-                ))
+                let length = self.lengths.and_then(|lengths| lengths.get(row)).map(|length| length * self.shape[2]);
+                let scores = &self.prediction[row * in_a_row..(row + 1) * in_a_row];
+                let scores = &scores[..length.unwrap_or(in_a_row).min(in_a_row)];
+                Some((row, scores, &symbols[row * many..(row + 1) * many]))
             }
             _ => None,
         })

@@ -33,6 +33,7 @@ impl Measurement {
     /// A metric makes no sense for these classes.
     pub(crate) fn start(metrics: &MetricSet, classes: &[String]) -> Result<Self, TrainingError> {
         let meters = metrics.metrics().iter().cloned().zip(metrics.start(classes)?).collect();
+        let classes = metrics.of_classes(classes);
         Ok(Self {
             reads: metrics.reads(),
             classes: classes.to_vec(),

@@ -154,8 +154,14 @@ impl MetricSet {
         self.start(classes).map(drop)
     }
 
+    /// The classes where one excludes the others; none of labels and symbols, which have names too.
+    pub(super) fn of_classes<'a>(&self, classes: &'a [String]) -> &'a [String] {
+        if self.reads == PredictionKind::ClassScores { classes } else { &[] }
+    }
+
     /// Begins to measure.
     pub(super) fn start(&self, classes: &[String]) -> Result<Vec<Box<dyn Meter>>, TrainingError> {
+        let classes = self.of_classes(classes);
         let start = |metric: &Metric| {
             let metric_name = || metric.choice().name.clone();
             metric.start(classes).map_err(|reason| TrainingError::Metric { metric: metric_name(), reason })

@@ -16,7 +16,7 @@ pub(super) const METRIC: MetricKind = MetricKind {
     summary: "The edits that make the wanted words of the written ones, for each wanted word.",
     documentation: "(replacements + deletions + insertions) / wanted words, over all rows together, as WER: a word is a run of \
         symbols between `separator`s. For `ctc`: what is written is the best path, the most likely symbol at each time, each run of \
-        one once, without the `blank`; the wanted symbols of a row end before the first below 0. A row with a score that is no \
+        one once, without the `blank`, as far as the row goes; the wanted symbols of a row end before the first below 0. A row with a score that is no \
         number writes nothing.",
     better: Better::Lower,
     unit: Unit::Share,

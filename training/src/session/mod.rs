@@ -15,6 +15,7 @@ mod masks;
 mod options;
 mod placement;
 mod predictor;
+mod row_lengths;
 mod row_weights;
 #[cfg(test)]
 mod scaled_tests;

@@ -20,4 +20,6 @@ pub struct Scored {
     pub weight: f64,
     /// Of each row; 0 for one that is left out.
     pub weights: RowWeights,
+    /// How many places of the prediction's second axis are each row's, where the loss looks no further.
+    pub lengths: Option<Vec<usize>>,
 }

@@ -77,6 +77,8 @@ impl StepRunner {
             evaluation,
             statistics,
             manifest: Arc::clone(&manifest),
+            prediction_shape: program.prediction_shape().to_vec(),
+            places: program.places.clone(),
             device: device.clone(),
             threads: settings.threads,
             seed: settings.seed,

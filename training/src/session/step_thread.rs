@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use millstream_compiler::{FrozenWeight, RunGraph};
+use millstream_compiler::graph::Length;
+use millstream_compiler::{FrozenWeight, RowPlaces, RunGraph};
 use millstream_schemas::{AxisLength, Batch, ParameterEntry, TensorEntry, TrainingManifest};
 use ort::memory::Allocator;
 use ort::session::{IoBinding, Session};
@@ -17,6 +18,7 @@ use super::host_store::HostStore;
 use super::loss_scale::LossScale;
 use super::masks::Masks;
 use super::options;
+use super::row_lengths::{as_tensor, row_lengths};
 use super::row_weights::RowWeights;
 use super::scored::{Prediction, Scored};
 use super::step_outcome::StepOutcome;
@@ -34,6 +36,10 @@ pub(super) struct Open {
     pub(super) evaluation: RunGraph,
     pub(super) statistics: Option<RunGraph>,
     pub(super) manifest: Arc<TrainingManifest>,
+    /// Of the prediction, in the manifest's names.
+    pub(super) prediction_shape: Vec<Length>,
+    /// How many places of it are a row's.
+    pub(super) places: RowPlaces,
     pub(super) device: Device,
     pub(super) threads: usize,
     pub(super) seed: u64,
@@ -52,6 +58,8 @@ impl Open {
         let Self { step: session, weights, evaluation, statistics, manifest, device, threads, .. } = self;
         let Self {
             step_host_inputs,
+            prediction_shape,
+            places: row_places,
             seed,
             clip_norm,
             watch_gradients,
@@ -88,7 +96,7 @@ impl Open {
             data: Data {
                 inputs: all(&manifest.inputs)?,
                 targets: all(&manifest.targets)?,
-                weights: all(manifest.weights.as_slice())?,
+                beside: beside(&manifest).map(|entry| OwnedTensor::of_entry(&host, entry)).collect::<Result<_, _>>()?,
                 changes: 0,
             },
             masks: Masks::new(&manifest.masks, seed)?,
@@ -119,6 +127,8 @@ impl Open {
             cohorts: Cohorts::new(&cohorts, count),
             copies_when_bound: device.kind != DeviceKind::Cpu,
             manifest,
+            prediction_shape,
+            row_places,
             device,
             threads,
             clip_norm,
@@ -204,12 +214,17 @@ impl Graph {
     }
 }
 
+/// What the loss takes of rows beside their targets: weights, then lengths.
+fn beside(manifest: &TrainingManifest) -> impl Iterator<Item = &TensorEntry> {
+    manifest.weights.iter().chain(&manifest.lengths)
+}
+
 /// What a batch is copied into.
 struct Data {
     inputs: Vec<OwnedTensor>,
     targets: Vec<OwnedTensor>,
-    /// One, or none where the graph takes no weights.
-    weights: Vec<OwnedTensor>,
+    /// Weights and lengths of rows, where the graph takes them.
+    beside: Vec<OwnedTensor>,
     /// How often one of these tensors, or of those that are read back, became another one.
     changes: u64,
 }
@@ -217,8 +232,8 @@ struct Data {
 impl Data {
     /// The lengths that the tensors of now give to the axes that the manifest names.
     fn length_of(&self, manifest: &TrainingManifest, name: &str) -> Option<usize> {
-        let entries = manifest.inputs.iter().chain(&manifest.targets).chain(&manifest.weights);
-        let tensors = self.inputs.iter().chain(&self.targets).chain(&self.weights);
+        let entries = manifest.inputs.iter().chain(&manifest.targets).chain(beside(manifest));
+        let tensors = self.inputs.iter().chain(&self.targets).chain(&self.beside);
         entries.zip(tensors).find_map(|(entry, tensor)| {
             let named = |length: &AxisLength| matches!(length, AxisLength::Named(other) if other == name);
             entry.shape.iter().position(named).map(|axis| tensor.shape()[axis])
@@ -226,8 +241,8 @@ impl Data {
     }
 
     fn bind(&self, manifest: &TrainingManifest, binding: &mut IoBinding) -> Result<(), TrainingError> {
-        let entries = manifest.inputs.iter().chain(&manifest.targets).chain(&manifest.weights);
-        let mut tensors = entries.zip(self.inputs.iter().chain(&self.targets).chain(&self.weights));
+        let entries = manifest.inputs.iter().chain(&manifest.targets).chain(beside(manifest));
+        let mut tensors = entries.zip(self.inputs.iter().chain(&self.targets).chain(&self.beside));
         tensors.try_for_each(|(entry, tensor)| tensor.bind_input(binding, &entry.name))
     }
 }
@@ -268,6 +283,8 @@ pub(super) struct Step {
     pub(super) cohorts: Cohorts,
     copies_when_bound: bool,
     manifest: Arc<TrainingManifest>,
+    prediction_shape: Vec<Length>,
+    row_places: RowPlaces,
     device: Device,
     threads: usize,
     clip_norm: Option<f32>,
@@ -430,7 +447,7 @@ impl Step {
     pub(super) fn evaluate(&mut self, batch: &Batch) -> Result<Scored, TrainingError> {
         let side = self.store.current();
         let weights = self.row_weights(batch);
-        self.feed(batch, &weights)?;
+        let lengths = self.feed(batch, &weights)?;
         if self.evaluation.is_none() {
             let graph = self.evaluation_graph.clone();
             self.evaluation = Some(self.open_beside(&graph, "evaluation", Step::bind_outputs)?);
@@ -441,7 +458,7 @@ impl Step {
         graph.run(side, "evaluation")?;
         let shape = self.prediction.shape().to_vec();
         let prediction = Prediction { shape, values: self.prediction.values().to_vec() };
-        Ok(Scored { prediction, loss: self.loss.values()[0], weight: self.weight_of(&weights), weights })
+        Ok(Scored { prediction, loss: self.loss.values()[0], weight: self.weight_of(&weights), weights, lengths })
     }
 
     /// Mean and variance of a batch for each running statistic, in manifest order, and the rows that they are of; nothing where
@@ -475,8 +492,9 @@ impl Step {
         self.weight.as_ref().map_or_else(|| weights.sum(), |weight| f64::from(weight.values()[0]))
     }
 
-    fn feed(&mut self, batch: &Batch, weights: &RowWeights) -> Result<(), TrainingError> {
-        let Data { inputs, targets, weights: given, changes } = &mut self.data;
+    /// Copies a batch into the inputs; how many places of a sequence are each row's, where the loss takes that.
+    fn feed(&mut self, batch: &Batch, weights: &RowWeights) -> Result<Option<Vec<usize>>, TrainingError> {
+        let Data { inputs, targets, changes, .. } = &mut self.data;
         let inputs = self.manifest.inputs.iter().zip(inputs);
         for (entry, tensor) in inputs.chain(self.manifest.targets.iter().zip(targets)) {
             let Some(from) = batch.tensors.get(&entry.name) else {
@@ -489,25 +507,32 @@ impl Step {
             *changes += u64::from(tensor.take_shape(entry, &from.shape)?);
             tensor.fill(entry, from)?;
         }
-        for (entry, tensor) in self.manifest.weights.iter().zip(given) {
-            let from = weights.as_tensor();
+        self.shape_prediction()?;
+        let lengths = match (&self.manifest.lengths, self.prediction.shape().get(1)) {
+            (Some(_), Some(all)) => Some(row_lengths(batch, &self.row_places, *all)?),
+            _ => None,
+        };
+        let Data { beside: tensors, changes, .. } = &mut self.data;
+        let of_weights = self.manifest.weights.is_some().then(|| weights.as_tensor());
+        let given = of_weights.into_iter().chain(lengths.as_deref().map(as_tensor));
+        for ((entry, tensor), from) in beside(&self.manifest).zip(tensors).zip(given) {
             *changes += u64::from(tensor.take_shape(entry, &from.shape)?);
             tensor.fill(entry, &from)?;
         }
-        self.shape_prediction()
+        Ok(lengths)
     }
 
     /// Makes room for the model's output where its shape follows from that of the batch.
     fn shape_prediction(&mut self) -> Result<(), TrainingError> {
         let entry = &self.manifest.prediction;
-        let length = |length: &AxisLength| match length {
-            AxisLength::Fixed(length) => Ok(*length),
-            AxisLength::Named(name) => self
-                .data
-                .length_of(&self.manifest, name)
-                .ok_or_else(|| TrainingError::OutputAxis { output: entry.name.clone(), axis: name.clone() }),
+        let named = |name: &str| self.data.length_of(&self.manifest, name).map(Length::from);
+        let fixed = |length: &Length| {
+            length
+                .with(&named)
+                .fixed()
+                .ok_or_else(|| TrainingError::OutputAxis { output: entry.name.clone(), axis: length.to_string() })
         };
-        let shape = entry.shape.iter().map(length).collect::<Result<Vec<usize>, _>>()?;
+        let shape = self.prediction_shape.iter().map(fixed).collect::<Result<Vec<usize>, _>>()?;
         self.data.changes += u64::from(self.prediction.take_shape(entry, &shape)?);
         Ok(())
     }

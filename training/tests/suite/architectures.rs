@@ -92,6 +92,7 @@ fn batch(program: &TrainingProgram, step: usize) -> Batch {
     let row = |row| Some(RowId { file: "rows.parquet".into(), row_group: 0, row });
     Batch {
         tensors: inputs.chain(targets).collect(),
+        lengths: Default::default(),
         weights: vec![1.0; ROWS],
         rows: (0..ROWS as u32).map(row).collect(),
         resume: ResumePoint {

@@ -141,6 +141,7 @@ pub(crate) fn batch(epoch: u64, index: u64, per_epoch: u64) -> Batch {
             ("targets".to_owned(), Tensor::f32([BATCH, CLASSES], targets)),
         ]
         .into(),
+        lengths: Default::default(),
         weights: vec![1.0; BATCH],
         rows: (0..BATCH as u64).map(|slot| Some(row(slot))).collect(),
         resume: ResumePoint {

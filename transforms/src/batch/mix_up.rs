@@ -73,6 +73,7 @@ mod tests {
                 ("image".to_owned(), image),
                 ("targets".to_owned(), Tensor::f32([4, 2], vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0])),
             ]),
+            lengths: BTreeMap::new(),
             weights: vec![1.0, 1.0, 0.0, 1.0],
             rows: vec![row(0), row(1), None, row(2)],
             resume: ResumePoint {
@@ -116,5 +117,15 @@ mod tests {
         let text = Tensor { shape: vec![4], data: millstream_schemas::TensorData::Text(vec![String::new(); 4]) };
         let drawing = chain.draw_batch(&[true; 4], &DrawKey { seed: 1, epoch: 0, row: 0 });
         assert!(matches!(drawing.apply(&mut batch(text)), Err(TransformError::Batch { .. })));
+    }
+
+    #[test]
+    fn rows_of_different_lengths_cannot_be_mixed() {
+        let chain = Chain::parse(&[Choice::new("mix_up", json!({"alpha": 1}))]).unwrap();
+        let drawing = chain.draw_batch(&[true; 4], &DrawKey { seed: 1, epoch: 0, row: 0 });
+        let mut batch = batch(Tensor::f32([4, 1], vec![0.0; 4]));
+        batch.lengths.insert("sound".into(), vec![1; 4]);
+        let message = drawing.apply(&mut batch).unwrap_err().to_string();
+        assert!(message.contains("rows of `sound` have lengths of their own"), "{message}");
     }
 }
