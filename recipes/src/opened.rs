@@ -2,14 +2,10 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use millstream_compiler::graph::TensorType;
-use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SharedResources, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{AdapterFormat, AverageRecipe, EvaluationInterval, EvaluationRecipe, OrderStrength};
-use millstream_schemas::{
-    AxisLength, BatchSpec, Choice, ElementType, Recipe, Standardization, TensorRole, count, shown,
-};
+use millstream_schemas::{AxisLength, BatchSpec, Choice, Recipe, Standardization, TensorRole, count, shown};
 use millstream_training::MetricSet;
 use millstream_training::logs::Log;
 use millstream_training::optimizers::Optimizer;

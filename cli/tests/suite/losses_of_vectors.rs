@@ -48,7 +48,7 @@ fn pairs_that_belong_together_or_not_are_learned() {
     if !has_runtime() {
         return;
     }
-    let is_pair = |row: usize| row % 2 == 0;
+    let is_pair = |row: usize| row.is_multiple_of(2);
     let columns = |first: usize, count: usize| {
         let other = |row: usize| if is_pair(row) { counterpart(row) } else { counterpart(row + 500) };
         // 1 and 0, or null where nobody knows

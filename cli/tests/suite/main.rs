@@ -23,6 +23,7 @@ mod layers;
 mod learning;
 mod logs;
 mod looping;
+mod losses_documented;
 mod losses_of_classes;
 mod losses_of_labels;
 mod losses_of_numbers;

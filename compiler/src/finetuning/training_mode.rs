@@ -28,9 +28,11 @@ mod tests {
     use crate::handmade::{graph, node, read, value, weight, with};
 
     fn left(outputs: &[&str]) -> (u64, usize, i64) {
-        let nodes = vec![
-            with(node("BatchNormalization", &["x", "s", "b", "m", "v"], &["y", "mean", "variance"]), "training_mode", &[1]),
-        ];
+        let nodes = vec![with(
+            node("BatchNormalization", &["x", "s", "b", "m", "v"], &["y", "mean", "variance"]),
+            "training_mode",
+            &[1],
+        )];
         let weights = ["s", "b", "m", "v"].map(|name| weight(name, &[2])).to_vec();
         let outputs = outputs.iter().map(|name| value(name, &[2])).collect();
         let mut graph = read(graph(nodes, weights, vec![value("x", &[2])], outputs));

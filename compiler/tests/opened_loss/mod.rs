@@ -75,8 +75,8 @@ impl Opened {
     pub(crate) fn compute_of(&mut self, batch: &Batch, lengths: &[i64]) -> Computed {
         // a loss may leave open how many targets a row has
         let in_a_row = batch.targets.len() / batch.shape[0];
-        let lengths = self.targets.shape.iter().map(|length| length.fixed().unwrap_or(in_a_row));
-        let shape: Vec<usize> = lengths.collect();
+        let axes = self.targets.shape.iter().map(|length| length.fixed().unwrap_or(in_a_row));
+        let shape: Vec<usize> = axes.collect();
         let targets: DynValue = match self.targets.dtype {
             ElementType::I64 => {
                 let values: Vec<i64> = batch.targets.iter().map(|value| *value as i64).collect();

@@ -171,7 +171,7 @@ fn joined<T: Element>(parts: Vec<BufferPart<T>>) -> Buffer<T> {
 }
 
 /// Rows that were made equally long.
-struct Padded<T> {
+struct Padded<T: Element> {
     /// How long they are now.
     longest: usize,
     /// How long each was.

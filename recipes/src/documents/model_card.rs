@@ -52,7 +52,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
     ]);
     out += &format!("\n## Factors\n\n{}\n", Statements::or_open(&said.factors));
     out += &format!("\n## Metrics\n\nWhat is exported is {}.", text(&ledger.results.selection));
-    let names: Vec<String> = ledger.results.figures.iter().map(|kind| text(&kind.label())).collect();
+    let names: Vec<String> = measured(ledger).iter().map(|kind| text(&kind.label())).collect();
     out += &match names.is_empty() {
         true => " No figure was measured.\n".to_owned(),
         false => format!(" Measured were {} and the loss.\n", names.join(", ")),
@@ -109,21 +109,22 @@ fn front_matter(ledger: &Ledger) -> String {
             out += &format!("{key}: {}\n", quoted(value));
         }
     }
-    out += "base_model_relation: finetune\n";
     if let Some(name) = Statements::answer(&said.data_name) {
         out += &format!("datasets:\n- {}\n", quoted(name));
     }
-    let measured: Vec<&FigureKind> = ledger
-        .results
-        .figures
-        .iter()
-        .filter(|kind| ledger.results.evaluation.as_ref().is_some_and(|found| found.figure(&kind.name).is_some()))
-        .collect();
+    let measured = measured(ledger);
     if !measured.is_empty() {
         out += "metrics:\n";
         out += &measured.iter().map(|kind| format!("- {}\n", quoted(&kind.name))).collect::<String>();
     }
     out + "---\n"
+}
+
+/// The figures that the evaluation has.
+fn measured(ledger: &Ledger) -> Vec<&FigureKind> {
+    let has =
+        |kind: &&FigureKind| ledger.results.evaluation.as_ref().is_some_and(|found| found.figure(&kind.name).is_some());
+    ledger.results.figures.iter().filter(has).collect()
 }
 
 fn base(ledger: &Ledger) -> String {
@@ -183,7 +184,7 @@ fn training(ledger: &Ledger) -> String {
                 "{} in {}, {} seconds",
                 count(facts.steps, "step"),
                 count(facts.epochs, "epoch"),
-                decimal(facts.seconds)
+                short(facts.seconds)
             ),
         ),
     ]);
@@ -243,6 +244,12 @@ fn results(ledger: &Ledger) -> String {
     out
 }
 
+/// With one digit behind the point, or none where that is 0.
+fn short(number: f64) -> String {
+    let text = format!("{number:.1}");
+    text.strip_suffix(".0").unwrap_or(&text).to_owned()
+}
+
 fn shown_cell(cell: &Cell) -> String {
     match cell {
         Cell::Text(name) => text(name),
@@ -265,5 +272,5 @@ fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
     });
     let mut rows: Vec<Vec<String>> = rows.collect();
     rows.push(vec!["loss".into(), decimal(evaluation.loss), String::new()]);
-    table(&["", ">figure", &format!("interval of {} %", decimal(100.0 * evaluation.confidence))], &rows)
+    table(&["", ">figure", &format!("interval of {} %", short(100.0 * evaluation.confidence))], &rows)
 }
