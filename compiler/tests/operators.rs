@@ -119,9 +119,9 @@ fn check_all(check: impl Fn(&Operator, &Sample, i64) -> Result<(), String>) {
     assert!(list.is_empty(), "{} failed:\n{}", list.len(), list.join("\n"));
 }
 
-/// Whether a row is of this standard opset; other domains have versions of their own, and are checked at version 1.
+/// Whether a row is of this standard opset; other domains have versions of their own, and are checked at their first.
 fn is_known(row: &Operator, opset: i64) -> bool {
-    row.opsets.contains(if row.domain.is_empty() { &opset } else { &1 })
+    !row.domain.is_empty() || row.opsets.contains(&opset)
 }
 
 /// A graph with one node, made from a sample.
@@ -137,6 +137,9 @@ struct Built {
 impl Built {
     fn new(row: &Operator, sample: &Sample, opset: i64) -> Result<Self, String> {
         let mut graph = Graph::new(opset, OperatorCatalog::standard());
+        if !row.domain.is_empty() {
+            graph.other_opsets.insert(row.domain.to_owned(), *row.opsets.start());
+        }
         let (mut varied, mut inputs) = (vec![], vec![]);
         let mut step = f32::INFINITY;
         for (index, input) in sample.inputs.iter().enumerate() {

@@ -10,7 +10,7 @@ use super::functions::{self, Functions};
 use super::limits::Budget;
 use super::onnx::{FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::scope::{Imported, Names, Place, Scope};
-use super::{sequences, traditional};
+use super::{aside, optionals, sequences, traditional};
 use crate::CompilerError;
 use crate::graph::{Graph, Node, TensorType, ValueId, standard_domain};
 use crate::inference::Inference;
@@ -83,6 +83,9 @@ impl<'a> Importer<'a> {
         if let Some(function) = self.functions.find(node) {
             return self.call(node, function, scope);
         }
+        if self.left_aside(node, scope) || self.takes_optional(node, scope)? {
+            return Ok(());
+        }
         match (standard_domain(node.domain()), node.op_type()) {
             ("", "If") => return self.take_branch(node, scope),
             ("", "Loop" | "Scan") => return self.write_out(node, scope),
@@ -101,6 +104,30 @@ impl<'a> Importer<'a> {
             _ => {}
         }
         self.plain(node, scope)
+    }
+
+    /// Leaves all that a node makes aside, if it reads or makes strings, maps or sequences of the data.
+    fn left_aside(&self, node: &'a NodeProto, scope: &mut Scope<'a, '_>) -> bool {
+        let is_nesting = standard_domain(node.domain()).is_empty() && matches!(node.op_type(), "If" | "Loop" | "Scan");
+        let mut inputs = self.inputs(node, scope);
+        // what is carried through a loop may be anything
+        inputs.truncate(if is_nesting { 1 } else { inputs.len() });
+        if aside::outputs(node, &inputs).len() < node.output.len() {
+            return false;
+        }
+        node.output.iter().for_each(|name| scope.insert(name, Imported::Aside));
+        true
+    }
+
+    /// Takes a node on optional values, if it is one.
+    fn takes_optional(&mut self, node: &'a NodeProto, scope: &mut Scope<'a, '_>) -> Result<bool, CompilerError> {
+        let name = format!("{}{}", scope.place.prefix, own_name(node));
+        let inputs = self.inputs(node, scope);
+        let made = optionals::made(&mut self.graph, &self.names, node, &name, &inputs)?;
+        for name in node.output.iter().filter(|_| made.is_some()) {
+            scope.insert(name, made.clone().unwrap_or(Imported::Nothing));
+        }
+        Ok(made.is_some())
     }
 
     /// Counts the nodes from `first` on, which stand for one, and states what they make.
@@ -173,7 +200,7 @@ impl<'a> Importer<'a> {
         if let Some(made) = traditional::made(&mut self.graph, &self.names, &parsed, &outputs)? {
             self.infer(first);
             for (name, value) in node.output.iter().zip(made) {
-                scope.insert(name, Imported::Tensor(value));
+                scope.insert(name, value.map_or(Imported::Aside, Imported::Tensor));
             }
             return Ok(());
         }
@@ -185,9 +212,10 @@ impl<'a> Importer<'a> {
         self.graph.push_named(parsed, &outputs, &|_, name| declared.get(name).cloned());
         self.infer(first);
         let made = self.graph.nodes().last().expect("a node was just added").outputs.clone();
-        for (name, id) in node.output.iter().zip(made) {
+        let left = aside::outputs(node, &inputs);
+        for (at, (name, id)) in node.output.iter().zip(made).enumerate() {
             if let Some(id) = id {
-                scope.insert(name, Imported::Tensor(id));
+                scope.insert(name, if left.contains(&at) { Imported::Aside } else { Imported::Tensor(id) });
             }
         }
         Ok(())
@@ -334,8 +362,11 @@ impl<'a> Importer<'a> {
             });
         }
         for tensor in &body.initializer {
-            let constant = self.constant(tensor, &scope.place);
-            scope.insert(tensor.name(), Imported::Tensor(constant));
+            let constant = match aside::is_text(tensor) {
+                true => Imported::Aside,
+                false => Imported::Tensor(self.constant(tensor, &scope.place)),
+            };
+            scope.insert(tensor.name(), constant);
         }
         for (input, value) in body.input.iter().zip(given) {
             scope.insert(input.name(), value.clone());

@@ -1,5 +1,6 @@
 //! ONNX files: read, checked before anything else sees them, and turned into graphs.
 
+mod aside;
 mod attributes;
 mod body;
 mod control_flow;
@@ -19,13 +20,14 @@ mod nested;
 #[rustfmt::skip]
 pub(crate) mod onnx;
 mod onnx_file;
+mod optionals;
 mod reader;
 mod scope;
 mod sequences;
 mod tensor;
 mod traditional;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -40,11 +42,11 @@ pub use onnx_file::OnnxFile;
 pub(crate) use tensor::constant_of;
 
 use crate::CompilerError;
-use crate::graph::{ElementType, Graph, OF_ONE_PROCESSOR, ONE_PROCESSOR};
+use crate::graph::{ElementType, Graph, OF_ONE_PROCESSOR, ONE_PROCESSOR, ValueId};
 use crate::inference::infer_all;
 use crate::operators::OperatorCatalog;
 use millstream_schemas::{AxisLength, Fingerprint, shown};
-use onnx::{GraphProto, ModelProto, NodeProto};
+use onnx::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
 /// A pretrained model: read whole, checked, weights inside.
 #[derive(Clone, Debug)]
@@ -152,6 +154,27 @@ impl Model {
                 shown(output)
             ));
         }
+        let left = |values: &[ValueInfoProto], is_there: &dyn Fn(&str) -> bool| {
+            let aside = values.iter().map(ValueInfoProto::name).filter(|name| !is_there(name));
+            aside.map(|name| format!("`{}`", shown(name))).collect::<Vec<String>>()
+        };
+        let has = |values: &[ValueId], name: &str| values.iter().any(|value| graph.name(*value) == name);
+        let given: HashSet<&str> = self.file_graph().initializer.iter().map(TensorProto::name).collect();
+        for (what, left) in [
+            ("input", left(&self.file_graph().input, &|name| given.contains(name) || has(graph.inputs(), name))),
+            ("output", left(&self.file_graph().output, &|name| has(graph.outputs(), name))),
+        ] {
+            if !left.is_empty() {
+                let plural = if left.len() == 1 { ("", "is") } else { ("s", "are") };
+                notes.push(format!(
+                    "{what}{} {} {} of strings, maps or sequences, and {} left aside; the exported model goes without",
+                    plural.0,
+                    left.join(", "),
+                    plural.1,
+                    plural.1
+                ));
+            }
+        }
         let of_one = graph.nodes().iter().filter(|node| node.domain == ONE_PROCESSOR).count();
         if of_one > 0 {
             notes.push(format!("{OF_ONE_PROCESSOR}: the weights of {of_one} nodes ({ONE_PROCESSOR}) stay as they are"));
@@ -173,11 +196,13 @@ impl Model {
         gate::opset(&self.proto).unwrap_or(0)
     }
 
-    /// Names and lengths of the inputs that come from data; `None` for a symbolic axis.
+    /// Names and lengths of the inputs that come from data; `None` for a symbolic axis. Inputs of strings, maps and sequences
+    /// are left aside.
     pub fn inputs(&self) -> Vec<(String, Vec<Option<usize>>)> {
         let graph = self.file_graph();
-        let given: std::collections::HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
-        let data = graph.input.iter().filter(|input| !given.contains(input.name()));
+        let given: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
+        let is_data = |input: &&ValueInfoProto| !given.contains(input.name()) && !aside::is_declared_aside(input);
+        let data = graph.input.iter().filter(is_data);
         data.map(|input| (input.name().to_owned(), known_shape(input).unwrap_or_default())).collect()
     }
 
@@ -193,7 +218,7 @@ impl Model {
 
     /// Names and lengths of the outputs; `None` for a symbolic axis.
     pub fn outputs(&self) -> Vec<(String, Vec<Option<usize>>)> {
-        let outputs = self.file_graph().output.iter();
+        let outputs = self.file_graph().output.iter().filter(|output| !aside::is_text_output(output));
         outputs.map(|output| (output.name().to_owned(), known_shape(output).unwrap_or_default())).collect()
     }
 

@@ -14,21 +14,29 @@ pub(super) enum Imported {
     Tensor(ValueId),
     /// A sequence of values, whose length is known.
     Sequence(Rc<[ValueId]>),
+    /// An optional value that is not there.
+    Nothing,
+    /// Strings, maps or sequences of the data, or what is made of them: left aside.
+    Aside,
 }
 
 impl Imported {
     pub(super) fn tensor(&self) -> Option<ValueId> {
         match self {
             Self::Tensor(value) => Some(*value),
-            Self::Sequence(_) => None,
+            Self::Sequence(_) | Self::Nothing | Self::Aside => None,
         }
     }
 
     pub(super) fn sequence(&self) -> Option<&Rc<[ValueId]>> {
         match self {
             Self::Sequence(values) => Some(values),
-            Self::Tensor(_) => None,
+            Self::Tensor(_) | Self::Nothing | Self::Aside => None,
         }
+    }
+
+    pub(super) fn is_aside(&self) -> bool {
+        matches!(self, Self::Aside)
     }
 }
 

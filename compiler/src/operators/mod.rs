@@ -80,6 +80,7 @@ mod greater;
 mod greater_or_equal;
 mod grid_sample;
 mod group_normalization;
+mod group_query_attention;
 mod gru;
 mod hamming_window;
 mod hann_window;
@@ -90,6 +91,7 @@ mod identity;
 mod instance_normalization;
 mod is_inf;
 mod is_nan;
+mod label_encoder;
 mod layer_normalization;
 mod leaky_relu;
 mod less;
@@ -168,6 +170,7 @@ mod rms_normalization;
 mod rnn;
 mod roi_align;
 mod rotary_embedding;
+mod rotary_embedding_microsoft;
 mod round;
 mod rules;
 mod samples;
@@ -204,6 +207,8 @@ mod tile;
 mod top_k;
 mod transpose;
 mod transpose_mat_mul;
+mod tree_ensemble_classifier;
+mod tree_ensemble_regressor;
 mod trilu;
 mod type_rule;
 mod unique;
@@ -221,7 +226,7 @@ use rules::elementwise::{
 use rules::{
     attention as attention_rules, axes, blocks, convolutions, element_types, extremes, folding, fused_activations,
     gelu as gelu_rules, generated, normalizations, picked_losses, power_sums, quantized, recurrences,
-    recurrent_samples, reductions, resizing, sampling, scatters, shape_floats, windows,
+    recurrent_samples, reductions, resizing, sampling, scatters, shape_floats, trees, windows,
 };
 pub use samples::{
     Sample, SampleInput, fixed_floats, fixed_integer, fixed_integers, fixed_integers_of, fixed_truths, varied,
@@ -309,6 +314,7 @@ const STANDARD: &[Operator] = &[
     greater_or_equal::OPERATOR,
     grid_sample::OPERATOR,
     group_normalization::OPERATOR,
+    group_query_attention::OPERATOR,
     gru::OPERATOR,
     hamming_window::OPERATOR,
     hann_window::OPERATOR,
@@ -319,6 +325,7 @@ const STANDARD: &[Operator] = &[
     instance_normalization::OPERATOR,
     is_inf::OPERATOR,
     is_nan::OPERATOR,
+    label_encoder::OPERATOR,
     layer_normalization::OPERATOR,
     leaky_relu::OPERATOR,
     less::OPERATOR,
@@ -395,6 +402,7 @@ const STANDARD: &[Operator] = &[
     rnn::OPERATOR,
     roi_align::OPERATOR,
     rotary_embedding::OPERATOR,
+    rotary_embedding_microsoft::OPERATOR,
     round::OPERATOR,
     scatter_elements::OPERATOR,
     scatter_nd::OPERATOR,
@@ -429,6 +437,8 @@ const STANDARD: &[Operator] = &[
     top_k::OPERATOR,
     transpose::OPERATOR,
     transpose_mat_mul::OPERATOR,
+    tree_ensemble_classifier::OPERATOR,
+    tree_ensemble_regressor::OPERATOR,
     trilu::OPERATOR,
     unique::OPERATOR,
     unsqueeze::OPERATOR,
