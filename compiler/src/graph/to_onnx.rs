@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use prost::Message;
 
 use super::execution_order::listed;
-use super::{Attribute, Constant, ElementType, Graph, Length, Node, TensorType, ValueId};
+use super::{Attribute, Body, Constant, ElementType, Graph, Length, Node, TensorType, ValueId};
 use crate::CompilerError;
 use crate::model_file::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
@@ -187,9 +187,8 @@ impl Graph {
             values.iter().map(|value| value.map_or_else(String::new, name)).collect()
         };
         let (mut input, output) = (names(&node.inputs), names(&node.outputs));
-        let outer =
-            node.attributes.values().map(|value| if let Attribute::Body(body) = value { body.outer() } else { 0 });
-        let outer = input.split_off(input.len().saturating_sub(outer.max().unwrap_or(0)));
+        let outer = node.bodies().map(Body::outer).max().unwrap_or(0);
+        let outer = input.split_off(input.len().saturating_sub(outer));
         let made = output.iter().find(|name| !name.is_empty()).map_or("", String::as_str);
         let attributes = node.attributes.iter();
         let attribute = attributes.map(|(name, value)| attribute_proto(name, value, made, &outer)).collect();
@@ -234,6 +233,14 @@ fn type_proto(tensor_type: &TensorType) -> TypeProto {
 fn tensor_of(dtype: ElementType, shape: Option<TensorShapeProto>) -> TypeProto {
     let tensor = type_proto::Tensor { elem_type: Some(dtype.to_onnx()), shape };
     TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }
+}
+
+/// Leaves of a declared value what its elements are.
+pub(super) fn forget_lengths(value: &mut ValueInfoProto) {
+    let kind = value.r#type.as_mut().and_then(|kind| kind.value.as_mut());
+    if let Some(type_proto::Value::TensorType(tensor)) = kind {
+        tensor.shape = None;
+    }
 }
 
 /// A key with a value, as ONNX writes metadata.
@@ -289,7 +296,9 @@ fn attribute_proto(name: &str, value: &Attribute, made: &str, outer: &[String]) 
             AttributeType::Tensor
         }
         Attribute::Body(body) => {
-            proto.g = Some(body.written(made, outer));
+            // two branches of a node have names apart
+            let prefix = if name == "body" { made.to_owned() } else { format!("{made}/{name}") };
+            proto.g = Some(body.written(&prefix, outer));
             AttributeType::Graph
         }
     };

@@ -6,6 +6,7 @@
 )]
 
 mod half_precision;
+mod kept;
 mod old_opsets;
 mod onnx_file;
 #[path = "../onnx_runtime/mod.rs"]

@@ -1,4 +1,4 @@
-//! Rules that several operators share: attention, element types, axes, blocks of pixels, element by element, maxima and minima,
+//! Rules that several operators share: attention, element types, axes, blocks of pixels, graphs that nodes run, element by element, maxima and minima,
 //! folding, tensors made of nothing, normalizations, losses of one score, roots of sums of powers, quantized tensors, fused
 //! activations, recurrent layers, reductions,
 //! resizing, samples between entries, floats of shapes, scattering back what was gathered, decision trees,
@@ -7,6 +7,7 @@
 pub(crate) mod attention;
 pub(crate) mod axes;
 pub(crate) mod blocks;
+pub(crate) mod bodies;
 pub(crate) mod convolutions;
 pub(crate) mod element_types;
 pub(crate) mod elementwise;
