@@ -107,6 +107,11 @@ impl Graph {
         let Some(known) = self.tensor_type(value) else { return Ok(0) };
         let elements = known.elements().with(&|name| lengths.get(name).map(Length::from));
         let Some(elements) = elements.fixed() else {
+            let inputs = self.inputs.iter().filter_map(|input| self.tensor_type(*input));
+            let given: HashSet<&str> = inputs.flat_map(|known| known.shape.iter().flat_map(Length::names)).collect();
+            if elements.names().iter().any(|name| !given.contains(name)) {
+                return Ok(0); // as long as a loop goes round in the run
+            }
             return Err(CompilerError::unsupported(
                 format!("`{}` of type {known} without a length for {elements}", shown(self.name(value))),
                 "give a length of at least one for each named axis",

@@ -51,7 +51,8 @@ impl<'a> Importer<'a> {
         }
         let prefix = &scope.place.prefix;
         let mut kept = Node {
-            name: if node.name().is_empty() { String::new() } else { format!("{prefix}{}", node.name()) },
+            // what it makes may have a length that is called after it
+            name: format!("{prefix}{}", own_name(node)),
             operator: node.op_type().to_owned(),
             inputs: inputs.into_iter().chain(around.values.iter().copied().map(Some)).collect(),
             attributes: made,

@@ -107,6 +107,10 @@ fn refusal(node: &Node) -> Option<&'static str> {
     if is_on("sliding_window_cache") {
         return Some("it keeps the last of its earlier keys alone (sliding_window_cache)");
     }
+    if is_given(3) && node.outputs.get(1).is_none_or(Option::is_none) {
+        // kernels keep earlier keys in what they give, and attend to nothing before where they give nothing
+        return Some("it has earlier keys, and does not give its own");
+    }
     if is_given(3) && is_given(10) {
         return Some("it has earlier keys, and a bias of the scores");
     }
@@ -317,17 +321,19 @@ fn samples() -> Vec<Sample> {
             with(vec![("local_window_size", 3.into())]),
         )
         .with_outputs(3),
-        Sample::new("one key more", [three(2, 1), past(2, 2), lengths(&[2, 1], 3)].concat(), with(vec![])),
+        Sample::new("one key more", [three(2, 1), past(2, 2), lengths(&[2, 1], 3)].concat(), with(vec![])).with_outputs(3),
         Sample::new(
             "rotated",
             [turned(2, 3), absent(2), lengths(&[2, 2], 3), caches()].concat(),
             two_heads(vec![]),
-        ),
+        )
+        .since(16),
         Sample::new(
             "neighbours rotated, from a position on",
             [turned(1, 2), absent(2), lengths(&[1], 2), caches(), vec![places]].concat(),
             two_heads(vec![("rotary_interleaved", 1.into())]),
-        ),
+        )
+        .since(16),
         Sample::new(
             "packed and rotated behind earlier keys",
             [
@@ -339,6 +345,8 @@ fn samples() -> Vec<Sample> {
             ]
             .concat(),
             two_heads(vec![]),
-        ),
+        )
+        .with_outputs(3)
+        .since(16),
     ]
 }

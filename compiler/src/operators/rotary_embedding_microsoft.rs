@@ -71,11 +71,12 @@ fn samples() -> Vec<Sample> {
         vec![varied(x), places, varied(&[5, pairs]), varied(&[5, pairs])]
     };
     let part = || vec![("num_heads", 2.into()), ("rotary_embedding_dim", 4.into())];
-    vec![
+    let all = vec![
         Sample::new("halves", cached(&[2, 3, 8], positions(), 2), vec![]),
         Sample::new("neighbours", cached(&[2, 3, 8], positions(), 2), vec![("interleaved", 1.into())]),
         Sample::new("a first position", cached(&[2, 3, 8], first, 2), vec![("scale", 2.0.into())]),
         Sample::new("a part", cached(&[2, 3, 12], positions(), 2), part()),
         Sample::new("four axes", cached(&[2, 2, 3, 4], positions(), 2), vec![]),
-    ]
+    ];
+    all.into_iter().map(|sample| sample.since(16)).collect()
 }

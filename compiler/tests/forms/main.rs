@@ -5,6 +5,7 @@
     reason = "tests stop at the first surprise, and say when left out"
 )]
 
+mod decoders;
 mod half_precision;
 mod kept;
 mod old_opsets;
