@@ -1,6 +1,6 @@
 //! The opset of a training step.
 
-use crate::graph::{Attribute, Graph};
+use crate::graph::{Attribute, Graph, Node};
 use crate::operators::OperatorCatalog;
 
 /// From this opset on operators add at indices, which the gradients of embeddings and pools do, and from 17 on all forms are
@@ -12,13 +12,34 @@ pub(crate) fn raise(graph: &mut Graph, catalog: &OperatorCatalog) {
     if graph.opset >= WANTED {
         return;
     }
-    let means_the_same = graph.nodes().iter().filter(|node| node.domain.is_empty()).all(|node| {
+    let is_other = |node: &Node| {
         let is_known = catalog.find("", &node.operator).is_some_and(|row| row.opsets.contains(&WANTED));
         // with statistics as outputs it is in training mode up to opset 13
-        is_known && !(node.operator == "BatchNormalization" && node.outputs.iter().flatten().count() > 1)
-    });
-    if !means_the_same {
-        return;
+        let is_training = node.operator == "BatchNormalization" && node.outputs.iter().flatten().count() > 1;
+        node.domain.is_empty() && (!is_known || is_training)
+    };
+    let holds = |node: &Node| is_other(node) || node.bodies().any(|body| body.has_node(&is_other));
+    if !graph.nodes().iter().any(holds) {
+        to_wanted(graph);
+    }
+}
+
+/// The same nodes, also those of graphs in them, in the version that is wanted.
+fn to_wanted(graph: &mut Graph) {
+    for at in 0..graph.nodes().len() {
+        let bodies = graph.nodes()[at].attributes.iter().filter_map(|(name, value)| match value {
+            Attribute::Body(body) => Some((name.clone(), body.clone())),
+            _ => None,
+        });
+        for (name, body) in bodies.collect::<Vec<_>>() {
+            let raised = body.map(|graph| {
+                let mut raised = graph.clone();
+                to_wanted(&mut raised);
+                Ok::<Graph, std::convert::Infallible>(raised)
+            });
+            let Ok(raised) = raised;
+            graph.set_attribute(at, &name, Attribute::Body(raised));
+        }
     }
     if graph.opset < 16 {
         let regions: Vec<usize> = (0..graph.nodes().len()).filter(|at| graph.nodes()[*at].is("RoiAlign")).collect();

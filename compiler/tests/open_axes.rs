@@ -22,7 +22,8 @@ use ort::value::DynValue;
 const TOLERANCE: f32 = 2e-5;
 const NAME: &str = "open";
 /// Operators whose inputs have the lengths of ones that samples fix.
-const OF_FIXED_LENGTHS: [&str; 4] = ["AffineGrid", "MaxUnpool", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"];
+const OF_FIXED_LENGTHS: [&str; 5] =
+    ["AffineGrid", "GroupQueryAttention", "MaxUnpool", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"];
 /// Operators all of whose outputs have gradients.
 const THROUGH_ALL: [&str; 4] = ["GRU", "LSTM", "RNN", "Split"];
 /// What an open length leaves undecided, so that the caller is asked to state it.
@@ -51,6 +52,9 @@ struct Built {
 /// The graph of a sample, the open axes having this length.
 fn build(row: &Operator, sample: &Sample, opset: i64, open: &Open, length: &Length) -> Result<Built, CompilerError> {
     let mut graph = Graph::new(opset, OperatorCatalog::standard());
+    if !row.domain.is_empty() {
+        graph.other_opsets.insert(row.domain.to_owned(), *row.opsets.start());
+    }
     let (mut inputs, mut given) = (Vec::new(), Vec::new());
     for (index, input) in sample.inputs.iter().enumerate() {
         given.push(match input {
@@ -204,7 +208,7 @@ fn an_open_axis_gives_for_every_length_what_a_fixed_one_gives() {
     for row in OperatorCatalog::standard().rows() {
         for sample in (row.samples)() {
             let known = |opset: &i64| {
-                row.opsets.contains(if row.domain.is_empty() { opset } else { &1 }) && sample.opsets.contains(opset)
+                (!row.domain.is_empty() || row.opsets.contains(opset)) && sample.opsets.contains(opset)
             };
             let opsets: Vec<i64> = [13, 17, 20, 25].into_iter().filter(known).collect();
             let (lowest, highest) = (*opsets.first().unwrap(), *opsets.last().unwrap());

@@ -1,6 +1,11 @@
 use crate::CompilerError;
 use crate::graph::{Constant, Graph, Length, Node, TensorType, ValueId};
 
+/// The gradients of a graph's values, where the loss depends on them: of what is given the gradients of some values, and asked
+/// for those of others. For operators that run graphs of their own.
+pub(crate) type InnerGradients<'a> =
+    &'a dyn Fn(&mut Graph, &[(ValueId, ValueId)], &[ValueId]) -> Result<Vec<Option<ValueId>>, CompilerError>;
+
 /// What a gradient rule sees and does: reads a node and the gradients of its outputs, adds nodes, gives the gradients
 /// of its inputs.
 ///
@@ -13,6 +18,7 @@ pub struct Backward<'a> {
     pub(crate) output_gradients: Vec<Option<ValueId>>,
     pub(crate) wanted: Vec<bool>,
     pub(crate) given: Vec<Option<ValueId>>,
+    pub(crate) inner: InnerGradients<'a>,
 }
 
 impl Backward<'_> {

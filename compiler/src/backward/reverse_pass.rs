@@ -47,34 +47,46 @@ pub fn gradients_behind(
     wanted: &[ValueId],
     catalog: &OperatorCatalog,
 ) -> Result<Vec<ValueId>, CompilerError> {
-    let mut path = TrainedPath::find(graph, loss, wanted, catalog);
+    let path = TrainedPath::find(graph, loss, wanted, catalog);
     if !wanted.is_empty() && !path.depends.contains(&loss) {
         return Err(CompilerError::Selection("the loss does not depend on anything that is trained".into()));
     }
+    let found = gradients_of_several(graph, &[(loss, seed)], wanted, catalog)?;
+    let required = |(value, found): (&ValueId, Option<ValueId>)| {
+        found.ok_or_else(|| {
+            CompilerError::Selection(format!(
+                "no gradient reaches `{}`: the loss does not depend on it, or only by steps",
+                shown(graph.name(*value))
+            ))
+        })
+    };
+    wanted.iter().zip(found).map(required).collect()
+}
+
+/// As [`gradients_behind`], of several values with their gradients; none for what they do not depend on.
+fn gradients_of_several(
+    graph: &mut Graph,
+    seeds: &[(ValueId, ValueId)],
+    wanted: &[ValueId],
+    catalog: &OperatorCatalog,
+) -> Result<Vec<Option<ValueId>>, CompilerError> {
+    let losses: Vec<ValueId> = seeds.iter().map(|(loss, _)| *loss).collect();
+    let mut path = TrainedPath::find_all(graph, &losses, wanted, catalog);
     path.require_gradients(graph, catalog)?;
     for _ in 0..MOST_ROUNDS {
         let expanded = expand(graph, &path, catalog);
-        path = TrainedPath::find(graph, loss, wanted, catalog);
+        path = TrainedPath::find_all(graph, &losses, wanted, catalog);
         if !expanded.map_err(|(index, error)| path.with_path(graph, index, error))? {
             break;
         }
         path.require_gradients(graph, catalog)?;
     }
-    let mut pass = ReversePass { catalog, contributions: HashMap::from([(loss, vec![seed])]) };
+    let contributions = seeds.iter().map(|(loss, seed)| (*loss, vec![*seed])).collect();
+    let mut pass = ReversePass { catalog, contributions };
     for index in path.nodes.iter().rev() {
         pass.through(graph, *index, &path)?;
     }
-    wanted
-        .iter()
-        .map(|value| {
-            pass.total(graph, *value)?.ok_or_else(|| {
-                CompilerError::Selection(format!(
-                    "no gradient reaches `{}`: the loss does not depend on it, or only by steps",
-                    shown(graph.name(*value))
-                ))
-            })
-        })
-        .collect()
+    wanted.iter().map(|value| pass.total(graph, *value)).collect()
 }
 
 /// Nodes between the wanted values and the loss, in order, and the values that depend on a wanted one.
@@ -87,6 +99,10 @@ pub(crate) struct TrainedPath {
 
 impl TrainedPath {
     pub(crate) fn find(graph: &Graph, loss: ValueId, wanted: &[ValueId], catalog: &OperatorCatalog) -> Self {
+        Self::find_all(graph, &[loss], wanted, catalog)
+    }
+
+    fn find_all(graph: &Graph, losses: &[ValueId], wanted: &[ValueId], catalog: &OperatorCatalog) -> Self {
         let mut depends: HashSet<ValueId> = wanted.iter().copied().collect();
         let mut producers = HashMap::new();
         for (index, node) in graph.nodes().iter().enumerate() {
@@ -96,7 +112,7 @@ impl TrainedPath {
                 depends.extend(node.outputs.iter().flatten().filter(carries));
             }
         }
-        let mut reaches: HashSet<ValueId> = [loss].into();
+        let mut reaches: HashSet<ValueId> = losses.iter().copied().collect();
         let (mut nodes, mut towards_loss) = (Vec::new(), HashMap::new());
         for (index, node) in graph.nodes().iter().enumerate().rev() {
             if !node.outputs.iter().flatten().any(|value| reaches.contains(value) && depends.contains(value)) {
@@ -210,7 +226,11 @@ impl ReversePass<'_> {
         let depends = |value: ValueId| path.depends.contains(&value) && may_be_float(graph, value);
         let wanted: Vec<bool> = node.inputs.iter().map(|input| input.is_some_and(depends)).collect();
         let given = vec![None; node.inputs.len()];
-        let mut backward = Backward { graph, node, output_gradients, wanted, given };
+        let catalog = self.catalog;
+        let inner = |graph: &mut Graph, seeds: &[(ValueId, ValueId)], wanted: &[ValueId]| {
+            gradients_of_several(graph, seeds, wanted, catalog)
+        };
+        let mut backward = Backward { graph, node, output_gradients, wanted, given, inner: &inner };
         let outcome = rule(&mut backward).and_then(|()| backward.gives_all_wanted());
         outcome.map_err(|error| path.with_path(backward.graph, index, error))?;
         let Backward { node, wanted, given, .. } = backward;

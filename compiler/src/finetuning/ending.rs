@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::CompilerError;
-use crate::finetuning::head::head_behind;
+use crate::finetuning::head::{head_behind, is_behind_linear_map, makes_means};
 use crate::finetuning::nodes::{named, producers};
 use crate::graph::{Graph, Node, ValueId};
 use crate::inference::infer_behind;
@@ -124,6 +124,7 @@ fn behind_head(graph: &Graph, output: ValueId, reads: PredictionKind) -> Option<
     let makers = producers(graph);
     let mut removed = Vec::new();
     let mut value = output;
+    let mut averaged = false;
     // A loop has no end, and the gate refuses graphs with one.
     for _ in 0..graph.nodes().len() {
         let index = *makers.get(&value)?;
@@ -140,6 +141,13 @@ fn behind_head(graph: &Graph, output: ValueId, reads: PredictionKind) -> Option<
                 return Some(removed);
             }
             "Identity" | "Flatten" | "Squeeze" | "Unsqueeze" | "Reshape" | "Dropout" => false,
+            _ if makes_means(node) => {
+                averaged = true;
+                false
+            }
+            // means of what is bent at each place are of features, unless a linear layer at each place ends the model
+            "Relu" if averaged => is_behind_linear_map(graph, &makers, node).then_some(true)?,
+            _ if averaged => return None,
             operator if reads.links().contains(&operator) => !is_over_classes(graph, node),
             "Cast" if node.int("to") == Some(FLOAT) => true,
             "Mul" | "Div" | "Add" | "Sub" => true,
@@ -283,6 +291,37 @@ mod tests {
         let other_axis = vec![with(node("Softmax", &["s"], &["t"]), "axis", &[2]), node("Flatten", &["t"], &["y"])];
         let message = compiled(other_axis).unwrap_err();
         assert!(message.contains("node `t` (Softmax)") && message.contains("axis"), "{message}");
+    }
+
+    #[test]
+    fn classes_of_a_convolution_whose_bent_scores_are_averaged_are_replaced() {
+        let tail = |operator: &str, kernel: &str| {
+            vec![
+                node("Conv", &["x", kernel, "b"], &["s"]),
+                node(operator, &["s"], &["bent"]),
+                node("GlobalAveragePool", &["bent"], &["mean"]),
+                node("Flatten", &["mean"], &["scores"]),
+                node("Softmax", &["scores"], &["y"]),
+            ]
+        };
+        let squeezed = |operator: &str, kernel: &str| {
+            let weights = vec![weight("w", &[3, 4, 1, 1]), weight("wide", &[3, 4, 3, 3]), weight("b", &[3])];
+            model(graph(tail(operator, kernel), weights, vec![value("x", &[4, 5, 5])], vec![value("y", &[3])]))
+        };
+        let catalog = OperatorCatalog::standard();
+        let new = compile(&squeezed("Relu", "w"), &FineTuning::head(2, 7), &catalog).unwrap();
+        let lengths: Vec<&[usize]> = new.manifest.parameters.iter().map(|entry| entry.shape.as_slice()).collect();
+        assert_eq!(lengths, [&[7, 4, 1, 1][..], &[7]]);
+        assert!(new.notes.iter().any(|note| note.contains("node `bent` (Relu)")), "{:?}", new.notes);
+        // kept, it is trained on what the model has always given
+        let keep = FineTuning { head: HeadChoice::keep(), ..FineTuning::head(2, 3) };
+        let kept = compile(&squeezed("Relu", "w"), &keep, &catalog).unwrap();
+        assert_eq!((kept.manifest.prediction.name.as_str(), kept.trained), ("scores", 15));
+        assert!(kept.notes.is_empty(), "{:?}", kept.notes);
+        for features in [squeezed("Clip", "w"), squeezed("Relu", "wide")] {
+            let error = compile(&features, &FineTuning::head(2, 7), &catalog).unwrap_err().to_string();
+            assert!(error.contains("(Clip) is no dense layer") || error.contains("(Relu) is no dense layer"), "{error}");
+        }
     }
 
     #[test]

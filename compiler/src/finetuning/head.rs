@@ -49,14 +49,28 @@ impl Head {
 }
 
 /// Finds the linear layer that makes an output: walks back over what makes probabilities of its scores, shape operators,
-/// enlargements and means over places, then over the addition of a bias, to a `Gemm`, `MatMul` or `Conv` with constant
-/// weights; where an output is a sum or mean of several such, to each of them.
+/// enlargements and means over places, a `Relu` between these and a layer at each place, then over the addition of a bias, to a
+/// `Gemm`, `MatMul` or `Conv` with constant weights; where an output is a sum or mean of several such, to each of them.
 pub(crate) fn head_behind(graph: &Graph, value: ValueId, reads: PredictionKind) -> Result<Head, CompilerError> {
     let mut readers: HashMap<ValueId, usize> = HashMap::new();
     for read in graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten()) {
         *readers.entry(*read).or_default() += 1;
     }
     Search { graph, producers: producers(graph), readers, reads, output: value }.from(value, 0)
+}
+
+/// Whether a node makes means over places.
+pub(super) fn makes_means(node: &Node) -> bool {
+    matches!(node.operator.as_str(), "AveragePool" | "GlobalAveragePool" | "ReduceMean")
+}
+
+/// Whether a node reads what a linear layer at each place makes: a convolution of single places, as SqueezeNet ends in.
+pub(super) fn is_behind_linear_map(graph: &Graph, producers: &HashMap<ValueId, usize>, node: &Node) -> bool {
+    let maker = node.input(0).and_then(|read| producers.get(&read)).map(|index| &graph.nodes()[*index]);
+    let kernel = maker.filter(|maker| maker.is("Conv")).and_then(|conv| conv.input(1));
+    kernel
+        .and_then(|kernel| graph.float_constant(kernel))
+        .is_some_and(|kernel| kernel.shape.iter().skip(2).all(|side| *side == 1))
 }
 
 /// A search for the linear layers that an output comes from.
@@ -75,7 +89,7 @@ const DEEPEST: usize = 4;
 impl Search<'_> {
     fn from(&self, start: ValueId, depth: usize) -> Result<Head, CompilerError> {
         let graph = self.graph;
-        let (mut value, mut logits, mut bias, mut reshaped) = (start, start, None, false);
+        let (mut value, mut logits, mut bias, mut reshaped, mut averaged) = (start, start, None, false, false);
         loop {
             // In a sum, what something else reads as well is more than a part of the scores.
             if depth > 0 && self.readers.get(&value).copied().unwrap_or(0) > 1 {
@@ -105,8 +119,10 @@ impl Search<'_> {
                 "Dropout" | "Identity" | "Resize" => value = first()?,
                 "AveragePool" | "Flatten" | "GlobalAveragePool" | "ReduceMean" | "Reshape" | "Squeeze"
                 | "Unsqueeze" => {
+                    averaged |= makes_means(node);
                     (value, reshaped) = (first()?, true);
                 }
+                "Relu" if averaged && is_behind_linear_map(graph, &self.producers, node) => value = first()?,
                 // of the largest over the places, as large as it is said
                 "Mul" | "Div" | "ReduceMax" if depth > 0 => {
                     let computed = self.computed(node);
@@ -279,14 +295,14 @@ pub(crate) fn chosen_output(graph: &Graph, wanted: Option<&str>) -> Result<Value
     let names: Vec<&str> = graph.outputs().iter().map(|output| graph.name(*output)).collect();
     match (wanted, graph.outputs()) {
         (None, [only]) => Ok(*only),
-        (None, several) => Err(CompilerError::setting(
-            "model.output",
-            format!(
+        (None, several) => only_floats(graph, several).ok_or_else(|| {
+            let message = format!(
                 "the model has {} outputs ({}); name the one with the class scores with model.output",
                 several.len(),
                 list(&names)
-            ),
-        )),
+            );
+            CompilerError::setting("model.output", message)
+        }),
         (Some(wanted), outputs) => match names.iter().position(|name| *name == wanted) {
             Some(at) => Ok(outputs[at]),
             None => {
@@ -298,6 +314,16 @@ pub(crate) fn chosen_output(graph: &Graph, wanted: Option<&str>) -> Result<Value
                 ))
             }
         },
+    }
+}
+
+/// The only output of floats, beside whole numbers that are made of it: labels beside scores.
+fn only_floats(graph: &Graph, outputs: &[ValueId]) -> Option<ValueId> {
+    let is_float = |value: &ValueId| graph.tensor_type(*value).map(|known| known.dtype.is_float());
+    let floats: Vec<ValueId> = outputs.iter().copied().filter(|value| is_float(value) != Some(false)).collect();
+    match floats.as_slice() {
+        [only] if is_float(only) == Some(true) => Some(*only),
+        _ => None,
     }
 }
 
@@ -317,8 +343,14 @@ mod tests {
     use prost::Message;
 
     fn network(nodes: Vec<NodeProto>, outputs: Vec<ValueInfoProto>) -> Graph {
-        let shapes: [(&str, &[usize]); 5] =
-            [("w", &[4, 3]), ("turned", &[3, 4]), ("b", &[3]), ("cube", &[2, 4, 3]), ("kernel", &[3, 4, 1, 1])];
+        let shapes: [(&str, &[usize]); 6] = [
+            ("w", &[4, 3]),
+            ("turned", &[3, 4]),
+            ("b", &[3]),
+            ("cube", &[2, 4, 3]),
+            ("kernel", &[3, 4, 1, 1]),
+            ("wide_kernel", &[3, 4, 3, 3]),
+        ];
         let weights = shapes.iter().map(|(name, shape)| weight(name, shape)).collect();
         read(graph(nodes, weights, vec![value("x", &[4]), value("z", &[4])], outputs))
     }
@@ -334,6 +366,14 @@ mod tests {
         let turned = |inputs: &[&str], output: &str| with(gemm(inputs, output), "transB", &[1]);
         let matmul = || node("MatMul", &["x", "w"], &["m"]);
         let conv = |groups: i64| with(node("Conv", &["x", "kernel", "b"], &["s"]), "group", &[groups]);
+        let squeezed = |kernel: &str| {
+            vec![
+                node("Conv", &["x", kernel, "b"], &["s"]),
+                node("Relu", &["s"], &["r"]),
+                node("GlobalAveragePool", &["r"], &["p"]),
+                node("Flatten", &["p"], &["y"]),
+            ]
+        };
         // nodes; logits, weight, bias, axis of the classes, whether it is known to read a matrix
         type Found<'a> = Result<(&'a str, &'a str, Option<&'a str>, usize, bool), &'a str>;
         let rows: Vec<(Vec<NodeProto>, Found<'_>)> = vec![
@@ -353,6 +393,9 @@ mod tests {
             ),
             (vec![conv(1), then("Flatten")], Ok(("y", "kernel", Some("b"), 0, false))),
             (vec![conv(1), node("Resize", &["s", "", "b"], &["y"])], Ok(("y", "kernel", Some("b"), 0, false))),
+            (squeezed("kernel"), Ok(("y", "kernel", Some("b"), 0, false))),
+            (squeezed("wide_kernel"), Err("node `r` (Relu) is no dense layer")),
+            (vec![conv(1), then("Relu")], Err("node `y` (Relu) is no dense layer")),
             (vec![conv(2), then("Flatten")], Err("node `s` (Conv) mixes not all channels")),
             (vec![node("MatMul", &["x", "z"], &["y"])], Err("`y` multiplies two computed values")),
             (vec![node("MatMul", &["x", "cube"], &["y"])], Err("`y` multiplies two computed values")),

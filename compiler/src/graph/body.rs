@@ -1,28 +1,87 @@
-use crate::model_file::onnx::GraphProto;
+use std::sync::Arc;
 
-/// A graph that a node runs by itself, for example once for each step of `Scan`, ready to be written.
-#[derive(Clone, Debug, PartialEq)]
+use super::{Graph, Node};
+use crate::model_file::onnx::{GraphProto, NodeProto};
+
+/// A graph that a node runs by itself, for example once for each step of `Scan`.
+#[derive(Clone, Debug)]
 pub struct Body {
-    proto: GraphProto,
+    form: Form,
     /// How many of its inputs, the last ones, it reads from the graph around it: values that stay the same in all steps.
     outer: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    /// Ready to be written.
+    Written(GraphProto),
+    /// As a graph of typed values.
+    Open(Arc<Graph>),
+}
+
+impl PartialEq for Body {
+    fn eq(&self, other: &Self) -> bool {
+        self.outer == other.outer && self.proto() == other.proto()
+    }
 }
 
 impl Body {
     /// Of a graph whose last inputs are read from outside.
     pub(super) fn new(proto: GraphProto, outer: usize) -> Self {
-        Self { proto, outer }
+        Self { form: Form::Written(proto), outer }
+    }
+
+    /// Of a graph whose last inputs are read from outside, which can be read again.
+    pub(crate) fn open(graph: Graph, outer: usize) -> Self {
+        Self { form: Form::Open(Arc::new(graph)), outer }
+    }
+
+    /// The graph, where it can be read.
+    pub(crate) fn graph(&self) -> Option<&Graph> {
+        match &self.form {
+            Form::Open(graph) => Some(graph),
+            Form::Written(_) => None,
+        }
+    }
+
+    /// With another graph of the same inputs and outputs in its place, where it can be read.
+    pub(crate) fn map<E>(&self, change: impl FnOnce(&Graph) -> Result<Graph, E>) -> Result<Self, E> {
+        match self.graph() {
+            Some(graph) => Ok(Self::open(change(graph)?, self.outer)),
+            None => Ok(self.clone()),
+        }
+    }
+
+    /// Whether a node of it, or of a graph in one of its nodes, is of some kind.
+    pub(crate) fn has_node(&self, is_it: &dyn Fn(&Node) -> bool) -> bool {
+        let nodes = self.graph().map_or(&[][..], Graph::nodes);
+        nodes.iter().any(|node| is_it(node) || node.bodies().any(|body| body.has_node(is_it)))
     }
 
     /// How many of the last inputs of its node are read by name, and are none of the operator's.
-    pub(super) fn outer(&self) -> usize {
+    pub(crate) fn outer(&self) -> usize {
         self.outer
+    }
+
+    fn proto(&self) -> GraphProto {
+        match &self.form {
+            Form::Written(proto) => proto.clone(),
+            Form::Open(graph) => {
+                let mut proto = graph.model_proto("body").graph.unwrap_or_default();
+                // lengths are told by what is around it
+                proto.value_info.clear();
+                for value in proto.input.iter_mut().chain(&mut proto.output) {
+                    super::to_onnx::forget_lengths(value);
+                }
+                proto
+            }
+        }
     }
 
     /// As it is written in a node: what it makes is called as no value around it is, by a prefix, and what it reads from
     /// outside as it is called there.
     pub(super) fn written(&self, prefix: &str, outer: &[String]) -> GraphProto {
-        let mut proto = self.proto.clone();
+        let mut proto = self.proto();
         let own = proto.input.len() - self.outer.min(proto.input.len());
         let read: Vec<String> = proto.input.drain(own..).map(|input| input.name().to_owned()).collect();
         let renamed = |name: &str| match read.iter().position(|read| read == name) {
@@ -30,16 +89,21 @@ impl Body {
             Some(at) => outer.get(at).cloned().unwrap_or_default(),
             None => format!("{prefix}/{name}"),
         };
-        let rename = |name: &mut String| *name = renamed(name);
-        for value in proto.input.iter_mut().chain(&mut proto.output) {
-            value.name.iter_mut().for_each(rename);
-        }
-        for tensor in &mut proto.initializer {
-            tensor.name.iter_mut().for_each(rename);
-        }
-        for node in &mut proto.node {
-            node.input.iter_mut().chain(&mut node.output).chain(&mut node.name).for_each(rename);
-        }
+        rename_graph(&mut proto, &|name: &mut String| *name = renamed(name));
         proto
+    }
+}
+
+/// Lets all values and nodes of a graph, and of those in its nodes, have other names.
+fn rename_graph(proto: &mut GraphProto, rename: &dyn Fn(&mut String)) {
+    for value in proto.input.iter_mut().chain(&mut proto.output) {
+        value.name.iter_mut().for_each(rename);
+    }
+    for tensor in &mut proto.initializer {
+        tensor.name.iter_mut().for_each(rename);
+    }
+    for NodeProto { input, output, name, attribute, .. } in &mut proto.node {
+        input.iter_mut().chain(output).chain(name).for_each(rename);
+        attribute.iter_mut().filter_map(|attribute| attribute.g.as_mut()).for_each(|inner| rename_graph(inner, rename));
     }
 }

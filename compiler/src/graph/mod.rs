@@ -3,6 +3,7 @@
 
 mod attributes;
 mod body;
+mod branches;
 mod constant;
 mod element_type;
 mod emitters;

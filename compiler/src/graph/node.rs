@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::Attribute;
+use super::{Attribute, Body};
 use millstream_schemas::shown;
 
 /// A value of a [`Graph`](super::Graph).
@@ -85,6 +85,22 @@ impl Node {
     pub(crate) fn set_of_all_turns(&mut self, place: String) {
         self.metadata.retain(|(key, _)| key != TURNS);
         self.metadata.push((TURNS.into(), place));
+    }
+
+    /// The graphs that it runs.
+    pub(crate) fn bodies(&self) -> impl Iterator<Item = &Body> {
+        self.attributes.values().filter_map(|attribute| match attribute {
+            Attribute::Body(body) => Some(body),
+            _ => None,
+        })
+    }
+
+    /// A graph that it runs.
+    pub(crate) fn body(&self, name: &str) -> Option<&Body> {
+        match self.attributes.get(name) {
+            Some(Attribute::Body(body)) => Some(body),
+            _ => None,
+        }
     }
 
     /// A string attribute.

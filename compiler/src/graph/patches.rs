@@ -170,6 +170,11 @@ impl Graph {
         self.nodes.retain(keep);
     }
 
+    /// Takes the nodes from the one `first` on away; nothing that stays reads what they make.
+    pub(crate) fn drop_nodes(&mut self, first: usize) {
+        self.nodes.truncate(first);
+    }
+
     /// Takes all nodes out, to be put back one after another by [`Graph::push_node`].
     pub(crate) fn take_nodes(&mut self) -> Vec<Node> {
         std::mem::take(&mut self.nodes)

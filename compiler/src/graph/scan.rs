@@ -38,8 +38,7 @@ impl Graph {
         build: impl FnOnce(&mut Self, &[ValueId]) -> Result<Step, CompilerError>,
     ) -> Result<Vec<ValueId>, CompilerError> {
         let length = self.length_of_all(&steps.sequences)?;
-        let mut body = Self::of(self.opset, self.operators.clone());
-        body.other_opsets.clone_from(&self.other_opsets);
+        let mut body = self.apart();
         let mut given = Vec::new();
         for (what, values) in [("state", &steps.states), ("entry", &steps.sequences), ("outer", &steps.outer)] {
             for (at, value) in values.iter().enumerate() {

@@ -73,6 +73,15 @@ impl Graph {
             for (name, attribute) in &mut node.attributes {
                 match attribute {
                     Attribute::Tensor(constant) if is_narrow(constant.dtype) => *constant = widened(constant),
+                    Attribute::Body(body) => {
+                        let wide = body.map(|graph| {
+                            let mut wide = graph.clone();
+                            wide.widen();
+                            Ok::<Self, std::convert::Infallible>(wide)
+                        });
+                        let Ok(wide) = wide;
+                        *body = wide;
+                    }
                     Attribute::Int(number) if RESULT_TYPES.contains(&name.as_str()) => {
                         let stated = i32::try_from(*number).ok().and_then(ElementType::from_onnx);
                         if stated.is_some_and(is_narrow) {
@@ -102,7 +111,12 @@ impl Graph {
         }
         let nodes = std::mem::take(&mut graph.nodes);
         let mut casts = HashMap::new();
-        for node in nodes {
+        for mut node in nodes {
+            for attribute in node.attributes.values_mut() {
+                if let Attribute::Body(body) = attribute {
+                    *body = body.map(Self::as_stored)?;
+                }
+            }
             graph.store_node(node, &mut casts);
         }
         for index in 0..graph.values.len() {

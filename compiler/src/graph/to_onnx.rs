@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use prost::Message;
 
 use super::execution_order::listed;
-use super::{Attribute, Constant, ElementType, Graph, Length, Node, TensorType, ValueId};
+use super::{Attribute, Body, Constant, ElementType, Graph, Length, Node, TensorType, ValueId};
 use crate::CompilerError;
 use crate::model_file::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
@@ -107,6 +107,11 @@ impl Graph {
         let Some(known) = self.tensor_type(value) else { return Ok(0) };
         let elements = known.elements().with(&|name| lengths.get(name).map(Length::from));
         let Some(elements) = elements.fixed() else {
+            let inputs = self.inputs.iter().filter_map(|input| self.tensor_type(*input));
+            let given: HashSet<&str> = inputs.flat_map(|known| known.shape.iter().flat_map(Length::names)).collect();
+            if elements.names().iter().any(|name| !given.contains(name)) {
+                return Ok(0); // as long as a loop goes round in the run
+            }
             return Err(CompilerError::unsupported(
                 format!("`{}` of type {known} without a length for {elements}", shown(self.name(value))),
                 "give a length of at least one for each named axis",
@@ -187,9 +192,8 @@ impl Graph {
             values.iter().map(|value| value.map_or_else(String::new, name)).collect()
         };
         let (mut input, output) = (names(&node.inputs), names(&node.outputs));
-        let outer =
-            node.attributes.values().map(|value| if let Attribute::Body(body) = value { body.outer() } else { 0 });
-        let outer = input.split_off(input.len().saturating_sub(outer.max().unwrap_or(0)));
+        let outer = node.bodies().map(Body::outer).max().unwrap_or(0);
+        let outer = input.split_off(input.len().saturating_sub(outer));
         let made = output.iter().find(|name| !name.is_empty()).map_or("", String::as_str);
         let attributes = node.attributes.iter();
         let attribute = attributes.map(|(name, value)| attribute_proto(name, value, made, &outer)).collect();
@@ -234,6 +238,14 @@ fn type_proto(tensor_type: &TensorType) -> TypeProto {
 fn tensor_of(dtype: ElementType, shape: Option<TensorShapeProto>) -> TypeProto {
     let tensor = type_proto::Tensor { elem_type: Some(dtype.to_onnx()), shape };
     TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }
+}
+
+/// Leaves of a declared value what its elements are.
+pub(super) fn forget_lengths(value: &mut ValueInfoProto) {
+    let kind = value.r#type.as_mut().and_then(|kind| kind.value.as_mut());
+    if let Some(type_proto::Value::TensorType(tensor)) = kind {
+        tensor.shape = None;
+    }
 }
 
 /// A key with a value, as ONNX writes metadata.
@@ -289,7 +301,9 @@ fn attribute_proto(name: &str, value: &Attribute, made: &str, outer: &[String]) 
             AttributeType::Tensor
         }
         Attribute::Body(body) => {
-            proto.g = Some(body.written(made, outer));
+            // two branches of a node have names apart
+            let prefix = if name == "body" { made.to_owned() } else { format!("{made}/{name}") };
+            proto.g = Some(body.written(&prefix, outer));
             AttributeType::Graph
         }
     };

@@ -9,12 +9,13 @@ use crate::CompilerError;
 use crate::graph::Attribute;
 use millstream_schemas::shown;
 
-/// Those of a node; one that names an attribute of the function around it is what the caller has given, or left out.
+/// Those of a node but the graphs that it runs; one that names an attribute of the function around it is what the caller has given, or left out.
 pub(super) fn attributes<'a>(
     node: &'a NodeProto,
     scope: &Scope<'a, '_>,
 ) -> Result<BTreeMap<String, Attribute>, CompilerError> {
     let given = node.attribute.iter().filter_map(|proto| Some((proto.name(), scope.attribute(proto)?)));
+    let given = given.filter(|(_, proto)| proto.g.is_none());
     given.map(|(name, proto)| Ok((name.to_owned(), attribute(node, name, proto)?))).collect()
 }
 

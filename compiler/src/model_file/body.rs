@@ -4,13 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use super::attributes::attributes;
 use super::constant_of;
-use super::control_flow::{Turns, branch, label, own_name};
+use super::control_flow::{Obstacle, Turns, branch, label, own_name};
 use super::conversion;
 use super::functions::{self, Functions};
 use super::limits::Budget;
 use super::onnx::{FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::scope::{Imported, Names, Place, Scope};
-use super::{sequences, traditional};
+use super::{aside, optionals, sequences, traditional};
 use crate::CompilerError;
 use crate::graph::{Graph, Node, TensorType, ValueId, standard_domain};
 use crate::inference::Inference;
@@ -22,14 +22,14 @@ pub(super) struct Importer<'a> {
     pub(super) graph: Graph,
     inference: Inference<'a>,
     functions: Functions<'a>,
-    names: Names<'a>,
+    pub(super) names: Names<'a>,
     /// Types that the file declares for values of its graph.
-    declared: HashMap<String, TensorType>,
+    pub(super) declared: HashMap<String, TensorType>,
     /// Constants inside of functions, branches and loops by where they lie in memory: each is one, however often it is read.
-    constants: HashMap<usize, ValueId>,
+    pub(super) constants: HashMap<usize, ValueId>,
     /// The same, as values.
-    inner: HashSet<ValueId>,
-    budget: Budget,
+    pub(super) inner: HashSet<ValueId>,
+    pub(super) budget: Budget,
     /// Functions that are written out right now, outermost first.
     calls: Vec<&'a FunctionProto>,
 }
@@ -61,7 +61,7 @@ impl<'a> Importer<'a> {
     }
 
     /// States what the nodes from `first` on make.
-    fn infer(&mut self, first: usize) {
+    pub(super) fn infer(&mut self, first: usize) {
         (first..self.graph.nodes().len()).for_each(|at| self.inference.state(&mut self.graph, at));
     }
 
@@ -83,6 +83,9 @@ impl<'a> Importer<'a> {
         if let Some(function) = self.functions.find(node) {
             return self.call(node, function, scope);
         }
+        if self.left_aside(node, scope) || self.takes_optional(node, scope)? {
+            return Ok(());
+        }
         match (standard_domain(node.domain()), node.op_type()) {
             ("", "If") => return self.take_branch(node, scope),
             ("", "Loop" | "Scan") => return self.write_out(node, scope),
@@ -101,6 +104,30 @@ impl<'a> Importer<'a> {
             _ => {}
         }
         self.plain(node, scope)
+    }
+
+    /// Leaves all that a node makes aside, if it reads or makes strings, maps or sequences of the data.
+    fn left_aside(&self, node: &'a NodeProto, scope: &mut Scope<'a, '_>) -> bool {
+        let is_nesting = standard_domain(node.domain()).is_empty() && matches!(node.op_type(), "If" | "Loop" | "Scan");
+        let mut inputs = self.inputs(node, scope);
+        // what is carried through a loop may be anything
+        inputs.truncate(if is_nesting { 1 } else { inputs.len() });
+        if aside::outputs(node, &inputs).len() < node.output.len() {
+            return false;
+        }
+        node.output.iter().for_each(|name| scope.insert(name, Imported::Aside));
+        true
+    }
+
+    /// Takes a node on optional values, if it is one.
+    fn takes_optional(&mut self, node: &'a NodeProto, scope: &mut Scope<'a, '_>) -> Result<bool, CompilerError> {
+        let name = format!("{}{}", scope.place.prefix, own_name(node));
+        let inputs = self.inputs(node, scope);
+        let made = optionals::made(&mut self.graph, &self.names, node, &name, &inputs)?;
+        for name in node.output.iter().filter(|_| made.is_some()) {
+            scope.insert(name, made.clone().unwrap_or(Imported::Nothing));
+        }
+        Ok(made.is_some())
     }
 
     /// Counts the nodes from `first` on, which stand for one, and states what they make.
@@ -130,7 +157,7 @@ impl<'a> Importer<'a> {
         self.budget.take(values, bytes, &|| format!("node {} in `{}`", label(node), shown(&scope.place.prefix)))
     }
 
-    fn inputs(&self, node: &NodeProto, scope: &Scope<'_, '_>) -> Vec<Option<Imported>> {
+    pub(super) fn inputs(&self, node: &NodeProto, scope: &Scope<'_, '_>) -> Vec<Option<Imported>> {
         node.input.iter().map(|name| scope.find(name).filter(|_| !name.is_empty()).cloned()).collect()
     }
 
@@ -147,14 +174,7 @@ impl<'a> Importer<'a> {
             attributes: attributes(node, scope)?,
             metadata: node.metadata_props.iter().map(|entry| (entry.key().into(), entry.value().into())).collect(),
         };
-        if let Some(place) = &scope.place.of_all_turns {
-            parsed.set_of_all_turns(format!("{place}{}", own_name(node)));
-        } else if let Some(function) = self.calls.last() {
-            // a constant of the function itself is one for all calls
-            if parsed.inputs.iter().flatten().any(|value| self.inner.contains(value)) {
-                parsed.set_of_all_turns(format!("{}.{}/{}", function.domain(), function.name(), own_name(node)));
-            }
-        }
+        self.say_place(&mut parsed, node, scope);
         let outputs = self.output_names(node, scope);
         // what is added for it is called after it
         let unnamed = parsed.name.is_empty();
@@ -173,7 +193,7 @@ impl<'a> Importer<'a> {
         if let Some(made) = traditional::made(&mut self.graph, &self.names, &parsed, &outputs)? {
             self.infer(first);
             for (name, value) in node.output.iter().zip(made) {
-                scope.insert(name, Imported::Tensor(value));
+                scope.insert(name, value.map_or(Imported::Aside, Imported::Tensor));
             }
             return Ok(());
         }
@@ -185,16 +205,29 @@ impl<'a> Importer<'a> {
         self.graph.push_named(parsed, &outputs, &|_, name| declared.get(name).cloned());
         self.infer(first);
         let made = self.graph.nodes().last().expect("a node was just added").outputs.clone();
-        for (name, id) in node.output.iter().zip(made) {
+        let left = aside::outputs(node, &inputs);
+        for (at, (name, id)) in node.output.iter().zip(made).enumerate() {
             if let Some(id) = id {
-                scope.insert(name, Imported::Tensor(id));
+                scope.insert(name, if left.contains(&at) { Imported::Aside } else { Imported::Tensor(id) });
             }
         }
         Ok(())
     }
 
+    /// Says of a node where in the file it comes from, where that is one place for several nodes.
+    pub(super) fn say_place(&self, parsed: &mut Node, node: &NodeProto, scope: &Scope<'_, '_>) {
+        if let Some(place) = &scope.place.of_all_turns {
+            parsed.set_of_all_turns(format!("{place}{}", own_name(node)));
+        } else if let Some(function) = self.calls.last() {
+            // a constant of the function itself is one for all calls
+            if parsed.inputs.iter().flatten().any(|value| self.inner.contains(value)) {
+                parsed.set_of_all_turns(format!("{}.{}/{}", function.domain(), function.name(), own_name(node)));
+            }
+        }
+    }
+
     /// What the graph calls the values that a node makes.
-    fn output_names(&self, node: &NodeProto, scope: &Scope<'_, '_>) -> Vec<String> {
+    pub(super) fn output_names(&self, node: &NodeProto, scope: &Scope<'_, '_>) -> Vec<String> {
         let inner = |name: &String| match scope.called.get(name.as_str()) {
             _ if name.is_empty() => String::new(),
             Some(outside) if !self.graph.is_taken(outside) => outside.clone(),
@@ -274,7 +307,11 @@ impl<'a> Importer<'a> {
 
     fn take_branch(&mut self, node: &'a NodeProto, scope: &mut Scope<'a, '_>) -> Result<(), CompilerError> {
         let condition = node.input.first().and_then(|name| scope.find(name)).and_then(Imported::tensor);
-        let taken = branch(&self.graph, node, condition)?;
+        let taken = match branch(&self.graph, node, condition) {
+            Ok(taken) => taken,
+            Err(Obstacle::Open(refusal)) => return self.keep(node, scope, refusal),
+            Err(Obstacle::Wrong(error)) => return Err(error),
+        };
         let called = self.called(taken.output.iter().map(|output| output.name()), node, scope);
         let made = self.body(taken, &[], called, scope.place.inside(own_name(node)), scope)?;
         if made.len() < node.output.len() {
@@ -293,6 +330,19 @@ impl<'a> Importer<'a> {
                 "the form of before opset 9 is not read; convert the model to a newer opset".into(),
             ));
         }
+        let (first, constants) = (self.graph.nodes().len(), self.constants.clone());
+        match self.turns(node, scope) {
+            Ok(()) => Ok(()),
+            Err(Obstacle::Wrong(error)) => Err(error),
+            Err(Obstacle::Open(refusal)) => {
+                self.graph.drop_nodes(first);
+                self.constants = constants;
+                self.keep(node, scope, refusal)
+            }
+        }
+    }
+
+    fn turns(&mut self, node: &'a NodeProto, scope: &mut Scope<'a, '_>) -> Result<(), Obstacle> {
         let inputs = self.inputs(node, scope);
         let start = self.graph.nodes().len();
         let mut turns = Turns::of(&mut self.graph, &self.names, node, &inputs)?;
@@ -334,8 +384,11 @@ impl<'a> Importer<'a> {
             });
         }
         for tensor in &body.initializer {
-            let constant = self.constant(tensor, &scope.place);
-            scope.insert(tensor.name(), Imported::Tensor(constant));
+            let constant = match aside::is_text(tensor) {
+                true => Imported::Aside,
+                false => Imported::Tensor(self.constant(tensor, &scope.place)),
+            };
+            scope.insert(tensor.name(), constant);
         }
         for (input, value) in body.input.iter().zip(given) {
             scope.insert(input.name(), value.clone());
@@ -347,7 +400,7 @@ impl<'a> Importer<'a> {
         Ok(made.map(|value| value.expect("the gate checked that outputs are made")).collect())
     }
 
-    fn constant(&mut self, tensor: &TensorProto, place: &Place) -> ValueId {
+    pub(super) fn constant(&mut self, tensor: &TensorProto, place: &Place) -> ValueId {
         let key = std::ptr::from_ref(tensor).addr();
         if let Some(known) = self.constants.get(&key) {
             return *known;

@@ -7,7 +7,7 @@ use super::onnx::{AttributeProto, GraphProto, NodeProto};
 use super::scope::{Imported, Names};
 use super::sequences::{members, stacked};
 use crate::CompilerError;
-use crate::graph::{Constant, ElementType, Graph, Length, ValueId};
+use crate::graph::{Constant, ElementType, Graph, Length, Node, ValueId};
 use millstream_schemas::shown;
 
 /// The graph of an attribute; the gate lets no such operator pass without it.
@@ -36,6 +36,20 @@ fn malformed(node: &NodeProto, message: impl Into<String>) -> CompilerError {
     CompilerError::Node { node: shown(own_name(node)), operator, message: message.into() }
 }
 
+/// Why a node is not written out.
+pub(super) enum Obstacle {
+    /// What it does is known in the run alone; what to say where it cannot be kept as it is.
+    Open(CompilerError),
+    /// It is wrong.
+    Wrong(CompilerError),
+}
+
+impl From<CompilerError> for Obstacle {
+    fn from(error: CompilerError) -> Self {
+        Self::Wrong(error)
+    }
+}
+
 /// The branch of an `If` that is taken.
 ///
 /// # Errors
@@ -44,14 +58,14 @@ pub(super) fn branch<'a>(
     graph: &Graph,
     node: &'a NodeProto,
     condition: Option<ValueId>,
-) -> Result<&'a GraphProto, CompilerError> {
+) -> Result<&'a GraphProto, Obstacle> {
     let condition = condition.ok_or_else(|| malformed(node, "it has no condition"))?;
     let taken = truth(graph, condition).ok_or_else(|| {
         let (why, advice) = culprit(graph, condition);
-        CompilerError::unsupported(format!("node {}, whose condition {why},", label(node)), advice)
+        Obstacle::Open(CompilerError::unsupported(format!("node {}, whose condition {why},", label(node)), advice))
     })?;
     let name = if taken { "then_branch" } else { "else_branch" };
-    graph_of(node, name).ok_or_else(|| malformed(node, format!("it has no {name}")))
+    Ok(graph_of(node, name).ok_or_else(|| malformed(node, format!("it has no {name}")))?)
 }
 
 fn truth(graph: &Graph, value: ValueId) -> Option<bool> {
@@ -63,6 +77,22 @@ fn number(graph: &Graph, value: ValueId) -> Option<i64> {
         [only] => only.as_number(),
         _ => None,
     }
+}
+
+/// What to say of a node that is kept with its graphs, since the data decide what it does.
+pub(super) fn decided_in_the_run(graph: &Graph, node: &Node) -> Option<String> {
+    let (label, operator) = (graph.label(node), shown(&node.operator));
+    let open = |input: usize| node.input(input).filter(|value| number(graph, *value).is_none());
+    let (what, found) = match node.operator.as_str() {
+        "If" => ("whose condition", open(0)),
+        "Loop" => ("whose number of turns", open(0).or_else(|| open(1))),
+        _ => return Some(format!("node `{label}` ({operator}) goes along an axis whose length the data decide, and runs as it is")),
+    };
+    let Some(value) = found else {
+        return Some(format!("node `{label}` ({operator}) decides in each turn whether there is a further one, and runs as it is"));
+    };
+    let (why, _) = culprit(graph, value);
+    Some(format!("node `{label}` ({operator}), {what} {why}, runs as it is"))
 }
 
 /// Why a value is not known before the run, and what to do: a length that has a name can be fixed, data cannot.
@@ -137,7 +167,7 @@ impl<'a> Turns<'a> {
         names: &Names<'_>,
         node: &'a NodeProto,
         inputs: &[Option<Imported>],
-    ) -> Result<Self, CompilerError> {
+    ) -> Result<Self, Obstacle> {
         let body = graph_of(node, "body").ok_or_else(|| malformed(node, "it has no body"))?;
         if node.op_type() == "Scan" {
             return Self::scan(graph, names, node, body, inputs);
@@ -145,7 +175,10 @@ impl<'a> Turns<'a> {
         let given = |at: usize| inputs.get(at).and_then(Option::as_ref).and_then(Imported::tensor);
         let how_often = |value: ValueId| {
             let (why, advice) = culprit(graph, value);
-            CompilerError::unsupported(format!("node {}, whose number of turns {why},", label(node)), advice)
+            Obstacle::Open(CompilerError::unsupported(
+                format!("node {}, whose number of turns {why},", label(node)),
+                advice,
+            ))
         };
         let most = given(0).map(|value| number(graph, value).ok_or_else(|| how_often(value))).transpose()?;
         let goes_on = given(1).map(|value| truth(graph, value).ok_or_else(|| how_often(value))).transpose()?;
@@ -161,19 +194,24 @@ impl<'a> Turns<'a> {
         node: &'a NodeProto,
         body: &'a GraphProto,
         inputs: &[Option<Imported>],
-    ) -> Result<Self, CompilerError> {
+    ) -> Result<Self, Obstacle> {
         let wanted = node.attribute.iter().find(|attribute| attribute.name() == "num_scan_inputs");
         let scanned = wanted.and_then(|attribute| usize::try_from(attribute.i()).ok()).unwrap_or(0);
         let given = required(node, inputs)?;
         let Some(states) = given.len().checked_sub(scanned).filter(|_| scanned > 0) else {
-            return Err(malformed(node, format!("{} inputs, of which it scans {scanned}", given.len())));
+            return Err(malformed(node, format!("{} inputs, of which it scans {scanned}", given.len())).into());
         };
         let (axes, directions) = (integers(node, "scan_input_axes"), integers(node, "scan_input_directions"));
         let mut parts = Vec::new();
         for (at, input) in given[states..].iter().enumerate() {
             let value = input.tensor().ok_or_else(|| malformed(node, "it scans a sequence"))?;
             let name = names.free(graph, &format!("{}.scanned.{at}", own_name(node)));
-            let mut turns = members(graph, value, axes.get(at).copied().unwrap_or(0), &name)?;
+            let turns = members(graph, value, axes.get(at).copied().unwrap_or(0), &name);
+            let mut turns = turns.map_err(|error| match error {
+                // as many steps are not written out
+                CompilerError::Unsupported { .. } => Obstacle::Open(error),
+                error => Obstacle::Wrong(error),
+            })?;
             if directions.get(at).copied().unwrap_or(0) != 0 {
                 turns.reverse();
             }
@@ -181,7 +219,7 @@ impl<'a> Turns<'a> {
         }
         let count = parts[0].len();
         if parts.iter().any(|turns| turns.len() != count) {
-            return Err(malformed(node, "the inputs that it scans are of different length"));
+            return Err(malformed(node, "the inputs that it scans are of different length").into());
         }
         let collected = collected(node, body, states)?;
         let output_axes = integers(node, "scan_output_axes");
@@ -229,7 +267,7 @@ impl<'a> Turns<'a> {
     ///
     /// # Errors
     /// Whether there is a further turn is not known before the run.
-    pub(super) fn give(&mut self, graph: &Graph, mut made: Vec<Imported>) -> Result<(), CompilerError> {
+    pub(super) fn give(&mut self, graph: &Graph, mut made: Vec<Imported>) -> Result<(), Obstacle> {
         let turn = self.turn;
         self.turn += 1;
         if let Kind::Loop { goes_on, .. } = &mut self.kind {
@@ -238,7 +276,7 @@ impl<'a> Turns<'a> {
             *goes_on = truth(graph, condition).ok_or_else(|| {
                 let (why, advice) = culprit(graph, condition);
                 let what = format!("node {}, in which a further turn after turn {turn} {why},", label(self.node));
-                CompilerError::unsupported(what, advice)
+                Obstacle::Open(CompilerError::unsupported(what, advice))
             })?;
         }
         let joined = made.split_off(self.carried.len());

@@ -28,6 +28,11 @@ pub(super) fn element_type(value: &ValueInfoProto) -> Option<ElementType> {
 fn tensor_of(value: &ValueInfoProto) -> Option<&type_proto::Tensor> {
     match value.r#type.as_ref()?.value.as_ref()? {
         type_proto::Value::TensorType(tensor) => Some(tensor),
+        // what may be left out is there: the data give all inputs
+        type_proto::Value::OptionalType(optional) => match optional.elem_type.as_ref()?.value.as_ref()? {
+            type_proto::Value::TensorType(tensor) => Some(tensor),
+            _ => None,
+        },
         _ => None,
     }
 }

@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::aside::is_text;
 use super::constant_of;
 use super::conversion::OLDEST_OPSET;
-use super::onnx::{FunctionProto, GraphProto, ModelProto, NodeProto, attribute_proto::AttributeType};
+use super::onnx::{
+    FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_proto::AttributeType,
+};
 use crate::CompilerError;
 use crate::graph::standard_domain;
 use millstream_schemas::shown;
@@ -96,7 +99,7 @@ fn check_graph<'a>(graph: &'a GraphProto, outer: Option<&Seen<'a, '_>>) -> Resul
         if !seen.made.insert(tensor.name()) {
             return malformed(format!("two initializers are named `{}`", shown(tensor.name())));
         }
-        constant_of(tensor).map_err(Problem::Malformed)?;
+        check_tensor(tensor).map_err(Problem::Malformed)?;
     }
     let mut inputs: HashSet<&str> = HashSet::new();
     for input in &graph.input {
@@ -124,6 +127,11 @@ fn check_graph<'a>(graph: &'a GraphProto, outer: Option<&Seen<'a, '_>>) -> Resul
     Ok(())
 }
 
+/// Strings are left aside, whatever they are.
+fn check_tensor(tensor: &TensorProto) -> Result<(), String> {
+    if is_text(tensor) { Ok(()) } else { constant_of(tensor).map(drop) }
+}
+
 fn check_function(function: &FunctionProto) -> Result<(), Problem> {
     let name = || shown(function.name());
     let mut seen = Seen::default();
@@ -144,7 +152,7 @@ fn check_function(function: &FunctionProto) -> Result<(), Problem> {
     }
     for default in &function.attribute_proto {
         if let Some(tensor) = &default.t {
-            constant_of(tensor).map_err(|problem| Problem::Malformed(format!("function `{}`: {problem}", name())))?;
+            check_tensor(tensor).map_err(|problem| Problem::Malformed(format!("function `{}`: {problem}", name())))?;
         }
     }
     Ok(())
@@ -180,7 +188,7 @@ fn check_node<'a>(node: &'a NodeProto, seen: &mut Seen<'a, '_>) -> Result<(), Pr
             check_graph(graph, Some(seen))?;
         }
         if let Some(tensor) = &attribute.t {
-            constant_of(tensor).map_err(|problem| Problem::Malformed(format!("node `{}`: {problem}", label())))?;
+            check_tensor(tensor).map_err(|problem| Problem::Malformed(format!("node `{}`: {problem}", label())))?;
         }
     }
     for output in node.output.iter().filter(|output| !output.is_empty()) {

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use super::aside::{is_declared_aside, is_text};
 use super::body::Importer;
 use super::constant_of;
 use super::conversion::read_as;
@@ -33,6 +34,10 @@ pub(crate) fn import(
     }
     let mut scope = Scope::file(opset);
     for tensor in &file.initializer {
+        if is_text(tensor) {
+            scope.insert(tensor.name(), Imported::Aside);
+            continue;
+        }
         let constant = constant_of(tensor).expect("the gate checked every tensor");
         scope.insert(tensor.name(), Imported::Tensor(graph.constant(tensor.name(), constant)));
     }
@@ -43,6 +48,13 @@ pub(crate) fn import(
             if proto.ir_version() > 3 {
                 graph.set_overridable(*constant);
             }
+            continue;
+        }
+        if scope.find(input.name()).is_some() {
+            continue;
+        }
+        if is_declared_aside(input) {
+            scope.insert(input.name(), Imported::Aside);
             continue;
         }
         let ranks = shapes.get(input.name()).map(Vec::len);
@@ -59,6 +71,9 @@ pub(crate) fn import(
     }
     for output in &file.output {
         let found = scope.find(output.name()).expect("the gate checked that outputs are made");
+        if matches!(found, Imported::Aside | Imported::Nothing) {
+            continue;
+        }
         let value = found.tensor().ok_or_else(|| {
             CompilerError::unsupported(
                 format!("output `{}`, a sequence of tensors,", shown(output.name())),
@@ -68,6 +83,13 @@ pub(crate) fn import(
         let value = called(&mut graph, value, output.name());
         graph.set_element_type(value, element_type(output));
         graph.output(value);
+    }
+    if graph.outputs().is_empty() {
+        let names = file.output.iter().map(|output| format!("`{}`", shown(output.name())));
+        return Err(CompilerError::unsupported(
+            format!("a model whose outputs are made of strings, maps or sequences ({})", names.collect::<Vec<_>>().join(", ")),
+            "export the part of it that reads and makes tensors of numbers, for example behind the encoding of its categories",
+        ));
     }
     Ok(graph)
 }

@@ -1,5 +1,6 @@
 //! ONNX files: read, checked before anything else sees them, and turned into graphs.
 
+mod aside;
 mod attributes;
 mod body;
 mod control_flow;
@@ -13,6 +14,7 @@ mod header;
 #[cfg(test)]
 mod hostile;
 mod import;
+mod kept;
 mod limits;
 mod nested;
 mod node_order;
@@ -20,13 +22,14 @@ mod node_order;
 #[rustfmt::skip]
 pub(crate) mod onnx;
 mod onnx_file;
+mod optionals;
 mod reader;
 mod scope;
 mod sequences;
 mod tensor;
 mod traditional;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -41,11 +44,11 @@ pub use onnx_file::OnnxFile;
 pub(crate) use tensor::constant_of;
 
 use crate::CompilerError;
-use crate::graph::{ElementType, Graph, OF_ONE_PROCESSOR, ONE_PROCESSOR};
+use crate::graph::{ElementType, Graph, Node, OF_ONE_PROCESSOR, ONE_PROCESSOR, ValueId};
 use crate::inference::infer_all;
 use crate::operators::OperatorCatalog;
 use millstream_schemas::{AxisLength, Fingerprint, shown};
-use onnx::{GraphProto, ModelProto, NodeProto};
+use onnx::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
 /// A pretrained model: read whole, checked, weights inside.
 #[derive(Clone, Debug)]
@@ -154,11 +157,40 @@ impl Model {
                 shown(output)
             ));
         }
+        let left = |values: &[ValueInfoProto], is_there: &dyn Fn(&str) -> bool| {
+            let aside = values.iter().map(ValueInfoProto::name).filter(|name| !is_there(name));
+            aside.map(|name| format!("`{}`", shown(name))).collect::<Vec<String>>()
+        };
+        let has = |values: &[ValueId], name: &str| values.iter().any(|value| graph.name(*value) == name);
+        let given: HashSet<&str> = self.file_graph().initializer.iter().map(TensorProto::name).collect();
+        for (what, left) in [
+            ("input", left(&self.file_graph().input, &|name| given.contains(name) || has(graph.inputs(), name))),
+            ("output", left(&self.file_graph().output, &|name| has(graph.outputs(), name))),
+        ] {
+            if !left.is_empty() {
+                let plural = if left.len() == 1 { ("", "is") } else { ("s", "are") };
+                notes.push(format!(
+                    "{what}{} {} {} of strings, maps or sequences, and {} left aside; the exported model goes without",
+                    plural.0,
+                    left.join(", "),
+                    plural.1,
+                    plural.1
+                ));
+            }
+        }
         let of_one = graph.nodes().iter().filter(|node| node.domain == ONE_PROCESSOR).count();
         if of_one > 0 {
             notes.push(format!("{OF_ONE_PROCESSOR}: the weights of {of_one} nodes ({ONE_PROCESSOR}) stay as they are"));
         }
-        let is_written_out = |node: &NodeProto| node.attribute.iter().any(|attribute| attribute.g.is_some());
+        let kept = graph.nodes().iter().filter(|node| node.bodies().next().is_some());
+        let kept: Vec<&Node> = kept.collect();
+        notes.extend(kept.iter().filter_map(|node| control_flow::decided_in_the_run(graph, node)));
+        let is_kept = |made: &NodeProto| {
+            let made = made.output.first().map_or("", String::as_str);
+            kept.iter().flat_map(|node| node.outputs.iter().flatten()).any(|value| graph.name(*value) == made)
+        };
+        let is_written_out =
+            |node: &NodeProto| node.attribute.iter().any(|attribute| attribute.g.is_some()) && !is_kept(node);
         if !self.proto.functions.is_empty() || self.file_graph().node.iter().any(is_written_out) {
             notes.push("functions, branches and loops of the file are written out, in the exported model too".into());
         }
@@ -175,11 +207,13 @@ impl Model {
         gate::opset(&self.proto).unwrap_or(0)
     }
 
-    /// Names and lengths of the inputs that come from data; `None` for a symbolic axis.
+    /// Names and lengths of the inputs that come from data; `None` for a symbolic axis. Inputs of strings, maps and sequences
+    /// are left aside.
     pub fn inputs(&self) -> Vec<(String, Vec<Option<usize>>)> {
         let graph = self.file_graph();
-        let given: std::collections::HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
-        let data = graph.input.iter().filter(|input| !given.contains(input.name()));
+        let given: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
+        let is_data = |input: &&ValueInfoProto| !given.contains(input.name()) && !aside::is_declared_aside(input);
+        let data = graph.input.iter().filter(is_data);
         data.map(|input| (input.name().to_owned(), known_shape(input).unwrap_or_default())).collect()
     }
 
@@ -195,7 +229,7 @@ impl Model {
 
     /// Names and lengths of the outputs; `None` for a symbolic axis.
     pub fn outputs(&self) -> Vec<(String, Vec<Option<usize>>)> {
-        let outputs = self.file_graph().output.iter();
+        let outputs = self.file_graph().output.iter().filter(|output| !aside::is_text_output(output));
         outputs.map(|output| (output.name().to_owned(), known_shape(output).unwrap_or_default())).collect()
     }
 

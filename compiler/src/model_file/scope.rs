@@ -14,21 +14,29 @@ pub(super) enum Imported {
     Tensor(ValueId),
     /// A sequence of values, whose length is known.
     Sequence(Rc<[ValueId]>),
+    /// An optional value that is not there.
+    Nothing,
+    /// Strings, maps or sequences of the data, or what is made of them: left aside.
+    Aside,
 }
 
 impl Imported {
     pub(super) fn tensor(&self) -> Option<ValueId> {
         match self {
             Self::Tensor(value) => Some(*value),
-            Self::Sequence(_) => None,
+            Self::Sequence(_) | Self::Nothing | Self::Aside => None,
         }
     }
 
     pub(super) fn sequence(&self) -> Option<&Rc<[ValueId]>> {
         match self {
             Self::Sequence(values) => Some(values),
-            Self::Tensor(_) => None,
+            Self::Tensor(_) | Self::Nothing | Self::Aside => None,
         }
+    }
+
+    pub(super) fn is_aside(&self) -> bool {
+        matches!(self, Self::Aside)
     }
 }
 
@@ -67,6 +75,8 @@ pub(super) struct Scope<'a, 's> {
     /// What some of its values are called outside.
     pub(super) called: HashMap<&'a str, String>,
     pub(super) place: Place,
+    /// Whether it is that of a graph which a node keeps: a graph of its own, whose names are its own.
+    is_kept: bool,
     /// Version of the standard operators that its nodes follow.
     pub(super) opset: i64,
     given: Given<'a>,
@@ -80,9 +90,15 @@ impl<'a, 's> Scope<'a, 's> {
             values: HashMap::new(),
             called: HashMap::new(),
             place: Place::default(),
+            is_kept: false,
             opset,
             given: Given::default(),
         }
+    }
+
+    /// A graph that a node keeps: it sees no names but its own, and those that it is told.
+    pub(super) fn kept(around: &Scope<'a, '_>) -> Self {
+        Self { is_kept: true, given: Rc::clone(&around.given), ..Self::file(around.opset) }
     }
 
     /// A function: it sees no names but its own.
@@ -97,7 +113,7 @@ impl<'a, 's> Scope<'a, 's> {
 
     /// Whether it is the file's own graph.
     pub(super) fn is_file(&self) -> bool {
-        self.place.prefix.is_empty()
+        self.place.prefix.is_empty() && !self.is_kept
     }
 
     pub(super) fn insert(&mut self, name: &'a str, value: Imported) {

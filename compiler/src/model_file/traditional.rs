@@ -8,7 +8,7 @@ use crate::graph::{Attribute, Constant, ElementType, Graph, Node, ValueId};
 
 const DOMAIN: &str = "ai.onnx.ml";
 
-/// What stands for the outputs of a node of the domain, in order; none where it stays what it is. `outputs`: what they are called.
+/// What stands for the outputs of a node of the domain, in order, none for labels that are strings; none where it stays what it is. `outputs`: what they are called.
 ///
 /// # Errors
 /// A form of it that standard operators do not say.
@@ -17,25 +17,26 @@ pub(super) fn made(
     names: &Names<'_>,
     node: &Node,
     outputs: &[String],
-) -> Result<Option<Vec<ValueId>>, CompilerError> {
+) -> Result<Option<Vec<Option<ValueId>>>, CompilerError> {
     if node.domain != DOMAIN {
         return Ok(None);
     }
     let mut maker = Maker { graph, names, node, outputs };
-    Ok(Some(match node.operator.as_str() {
-        "ArrayFeatureExtractor" => vec![maker.array_feature_extractor()?],
-        "Binarizer" => vec![maker.binarizer()?],
-        "FeatureVectorizer" => vec![maker.feature_vectorizer()?],
-        "Imputer" => vec![maker.imputer()?],
-        "LinearClassifier" => maker.linear_classifier()?,
-        "LinearRegressor" => vec![maker.linear_regressor()?],
-        "Normalizer" => vec![maker.normalizer()?],
-        "OneHotEncoder" => vec![maker.one_hot_encoder()?],
-        "Scaler" => vec![maker.scaler()?],
+    let made = match node.operator.as_str() {
+        "LinearClassifier" => return maker.linear_classifier().map(Some),
+        "ArrayFeatureExtractor" => maker.array_feature_extractor()?,
+        "Binarizer" => maker.binarizer()?,
+        "FeatureVectorizer" => maker.feature_vectorizer()?,
+        "Imputer" => maker.imputer()?,
+        "LinearRegressor" => maker.linear_regressor()?,
+        "Normalizer" => maker.normalizer()?,
+        "OneHotEncoder" => maker.one_hot_encoder()?,
+        "Scaler" => maker.scaler()?,
         // what it makes of a tensor, a map for each row, says no more than the tensor
-        "ZipMap" => vec![maker.input(0)?],
+        "ZipMap" => maker.input(0)?,
         _ => return Ok(None),
-    }))
+    };
+    Ok(Some(vec![Some(made)]))
 }
 
 struct Maker<'a, 'n> {
@@ -168,17 +169,18 @@ impl Maker<'_, '_> {
         }
     }
 
-    fn linear_classifier(&mut self) -> Result<Vec<ValueId>, CompilerError> {
-        const LABELS: &str = "classlabels_ints";
-        let Some(labels) = self.node.ints(LABELS).map(<[i64]>::to_vec).filter(|labels| !labels.is_empty()) else {
-            return Err(
-                self.refused("labels that are no whole numbers", "convert a model whose classes are whole numbers")
-            );
+    /// The label of each row, and a score for each class.
+    fn linear_classifier(&mut self) -> Result<Vec<Option<ValueId>>, CompilerError> {
+        let labels = self.node.ints("classlabels_ints").map(<[i64]>::to_vec).filter(|labels| !labels.is_empty());
+        let names = match self.node.attributes.get("classlabels_strings") {
+            Some(Attribute::Strings(names)) => names.len(),
+            _ => 0,
         };
+        let count = labels.as_ref().map_or(names, Vec::len);
         let classes = self.floats("intercepts").len().max(1);
-        if classes != labels.len() {
+        if classes != count {
             let (what, advice) =
-                (format!("{classes} rows of coefficients for {} classes", labels.len()), "give each class its own");
+                (format!("{classes} rows of coefficients for {count} classes"), "give each class its own");
             return Err(self.refused(what, advice));
         }
         let (scores, made) = match self.node.string("post_transform").unwrap_or("NONE") {
@@ -199,11 +201,12 @@ impl Maker<'_, '_> {
                 return Err(self.refused(what, "take NONE, LOGISTIC or SOFTMAX"));
             }
         };
+        let Some(labels) = labels else { return Ok(vec![None, Some(made)]) };
         let best = [("axis", Attribute::Int(-1)), ("keepdims", Attribute::Int(0))];
         let best = self.add("best", "ArgMax", &[scores], &best)?;
         let labels = self.constant("labels", Constant::i64([labels.len()], &labels));
         let label = self.last(0, "Gather", &[labels, best], &[])?;
-        Ok(vec![label, made])
+        Ok(vec![Some(label), Some(made)])
     }
 
     /// The places of the last axis that the second input names.

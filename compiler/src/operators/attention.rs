@@ -127,11 +127,11 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let is_truth = mask_type.is_some_and(|mask| mask.dtype == ElementType::Bool);
     let scale = scale_of(node, &found.size)?;
     let scores = Scores {
-        scale,
         softcap: node.node.float("softcap").unwrap_or(0.0),
         bias: mask.filter(|_| !is_truth),
         seen: mask.filter(|_| is_truth),
         causal: (node.node.int("is_causal").unwrap_or(0) != 0).then_some(found.past),
+        ..Scores::scaled(scale)
     };
     let y = attend(node.graph, q, k, v, &scores)?;
     let y = if is_flat { merge_heads(node.graph, y)? } else { y };

@@ -106,6 +106,6 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let bias = bias_of_mask(node, bias, mask, (&shape[0], &shape[2]))?;
     let scale = scale_of(node, &shape[3])?;
     let causal = (node.node.int("unidirectional").unwrap_or(0) != 0).then(|| 0.into());
-    let y = attend(node.graph, q, k, v, &Scores { scale, softcap: 0.0, bias, seen: None, causal })?;
+    let y = attend(node.graph, q, k, v, &Scores { bias, causal, ..Scores::scaled(scale) })?;
     Ok(vec![merge_heads(node.graph, y)?])
 }

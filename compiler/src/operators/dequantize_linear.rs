@@ -30,7 +30,7 @@ pub(super) const OPERATOR: Operator = Operator {
     },
 };
 
-fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+pub(super) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let (x, scale) = (rule.input(0)?, rule.input(1)?);
     if x.dtype.is_float() || !scale.dtype.is_float() {
         return Err(rule.error(format!("{x} by scales {scale}, wanted integers by floats")));
@@ -45,7 +45,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     Ok(vec![TensorType { dtype: scale.dtype, shape: x.shape.clone() }])
 }
 
-fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
+pub(super) fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let (x, scale) = (node.input(0)?, node.input(1)?);
     let known = node.input_type(1)?;
     if known.elements() != 1 {

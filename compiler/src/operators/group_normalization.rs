@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, Sample, TypeRuleInput, normalizations, varied, varied_in};
 use crate::CompilerError;
 use crate::backward::Expansion;
-use crate::graph::{Constant, Length, Node, TensorType, ValueId};
+use crate::graph::{Constant, Graph, Length, Node, TensorType, ValueId};
 
 /// `GroupNormalization`: y = scale · x̂ + bias with x̂ normalized over all channels of a group and all spatial axes of
 /// `[N, C, …]`. Scale and bias are `[C]`, before opset 21 one number a group. As `InstanceNormalization` of `[N, groups, …]`.
@@ -28,14 +28,18 @@ pub(super) const OPERATOR: Operator = Operator {
 /// Weights are one a channel from this opset on.
 const BY_CHANNEL_SINCE: i64 = 21;
 
-/// Number of groups.
-fn groups(node: &Node) -> Result<usize, String> {
-    let count = node.int("num_groups").ok_or("no attribute `num_groups`")?;
+/// Number of groups, as an attribute has it.
+pub(super) fn count_of(node: &Node, name: &str) -> Result<usize, String> {
+    let count = node.int(name).ok_or_else(|| format!("no attribute `{name}`"))?;
     usize::try_from(count).ok().filter(|count| (1..1 << 24).contains(count)).ok_or(format!("{count} groups"))
 }
 
+fn groups(node: &Node) -> Result<usize, String> {
+    count_of(node, "num_groups")
+}
+
 /// Channels of a group.
-fn channels_of_a_group(channels: &Length, groups: usize) -> Result<Length, String> {
+pub(super) fn channels_of_a_group(channels: &Length, groups: usize) -> Result<Length, String> {
     let misfit = || match channels.as_number() {
         Some(_) => format!("{channels} channels in {groups} groups"),
         None => format!("{channels} channels in {groups} groups; state the lengths that are open"),
@@ -63,19 +67,34 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let shape = node.input_type(0)?.shape;
     let groups = groups(&node.node).map_err(|message| node.error(message))?;
     let each = channels_of_a_group(&shape[1], groups).map_err(|message| node.error(message))?;
-    let elements = each * shape[2..].iter().product::<Length>();
-    let grouped = node.graph.reshape(x, &[shape[0].clone(), groups.into(), elements])?;
-    let epsilon = [("epsilon", node.node.float("epsilon").unwrap_or(1e-5).into())];
+    let epsilon = node.node.float("epsilon").unwrap_or(1e-5);
     if node.graph.opset < BY_CHANNEL_SINCE {
+        let elements = each * shape[2..].iter().product::<Length>();
+        let grouped = node.graph.reshape(x, &[shape[0].clone(), groups.into(), elements])?;
+        let epsilon = [("epsilon", epsilon.into())];
         let y = node.graph.add("InstanceNormalization", &[grouped, scale, bias], &epsilon)?;
         return Ok(vec![node.graph.reshape(y, &shape)?]);
     }
-    let ones = node.graph.constant("ones", Constant::f32([groups], &vec![1.0; groups]));
-    let zeros = node.graph.constant("zeros", Constant::f32([groups], &vec![0.0; groups]));
-    let hat = node.graph.add("InstanceNormalization", &[grouped, ones, zeros], &epsilon)?;
-    let hat = node.graph.reshape(hat, &shape)?;
-    let scale = normalizations::along_channels(node.graph, scale, shape.len())?;
-    let bias = normalizations::along_channels(node.graph, bias, shape.len())?;
-    let scaled = node.graph.times(hat, scale)?;
-    Ok(vec![node.graph.plus(scaled, bias)?])
+    Ok(vec![by_channel(node.graph, x, (groups, &each), [scale, bias], epsilon)?])
+}
+
+/// x `[N, C, …]` normalized over groups of so many channels, by weights `[C]`: the scale and the bias.
+pub(super) fn by_channel(
+    graph: &mut Graph,
+    x: ValueId,
+    (groups, each): (usize, &Length),
+    [scale, bias]: [ValueId; 2],
+    epsilon: f32,
+) -> Result<ValueId, CompilerError> {
+    let shape = graph.shape(x)?.to_vec();
+    let elements = each * shape[2..].iter().product::<Length>();
+    let grouped = graph.reshape(x, &[shape[0].clone(), groups.into(), elements])?;
+    let ones = graph.constant("ones", Constant::f32([groups], &vec![1.0; groups]));
+    let zeros = graph.constant("zeros", Constant::f32([groups], &vec![0.0; groups]));
+    let hat = graph.add("InstanceNormalization", &[grouped, ones, zeros], &[("epsilon", epsilon.into())])?;
+    let hat = graph.reshape(hat, &shape)?;
+    let scale = normalizations::along_channels(graph, scale, shape.len())?;
+    let bias = normalizations::along_channels(graph, bias, shape.len())?;
+    let scaled = graph.times(hat, scale)?;
+    graph.plus(scaled, bias)
 }

@@ -19,7 +19,9 @@ mod attention_microsoft;
 mod average_pool;
 mod batch_normalization;
 mod bernoulli;
+mod bias_add;
 mod bias_gelu;
+mod bias_split_gelu;
 mod bit_shift;
 mod bitwise_and;
 mod bitwise_not;
@@ -46,11 +48,13 @@ mod cum_sum;
 mod deform_conv;
 mod depth_to_space;
 mod dequantize_linear;
+mod dequantize_linear_microsoft;
 mod det;
 mod dft;
 mod div;
 mod dropout;
 mod dynamic_quantize_linear;
+mod dynamic_quantize_lstm;
 mod dynamic_quantize_mat_mul;
 mod einsum;
 mod elu;
@@ -66,6 +70,7 @@ mod floor;
 mod fused_conv;
 mod fused_gemm;
 mod fused_mat_mul;
+mod gated_relative_position_bias;
 mod gather;
 mod gather_block_quantized;
 mod gather_elements;
@@ -79,7 +84,9 @@ mod global_max_pool;
 mod greater;
 mod greater_or_equal;
 mod grid_sample;
+mod group_norm;
 mod group_normalization;
+mod group_query_attention;
 mod gru;
 mod hamming_window;
 mod hann_window;
@@ -87,20 +94,24 @@ mod hard_sigmoid;
 mod hard_swish;
 mod hardmax;
 mod identity;
+mod r#if;
 mod instance_normalization;
 mod is_inf;
 mod is_nan;
+mod label_encoder;
 mod layer_normalization;
 mod leaky_relu;
 mod less;
 mod less_or_equal;
 mod log;
 mod log_softmax;
+mod r#loop;
 mod lp_normalization;
 mod lp_pool;
 mod lrn;
 mod lstm;
 mod mat_mul;
+mod mat_mul_bnb4;
 mod mat_mul_integer;
 mod mat_mul_integer_to_float;
 mod mat_mul_n_bits;
@@ -130,6 +141,8 @@ mod or;
 mod p_relu;
 mod pad;
 mod pow;
+mod q_attention;
+mod q_embed_layer_normalization;
 mod q_gemm;
 mod q_linear_add;
 mod q_linear_average_pool;
@@ -143,6 +156,7 @@ mod q_linear_sigmoid;
 mod q_linear_softmax;
 mod q_linear_where;
 mod quantize_linear;
+mod quantize_linear_microsoft;
 mod quick_gelu;
 mod random_normal;
 mod random_normal_like;
@@ -168,9 +182,11 @@ mod rms_normalization;
 mod rnn;
 mod roi_align;
 mod rotary_embedding;
+mod rotary_embedding_microsoft;
 mod round;
 mod rules;
 mod samples;
+mod scan;
 mod scatter_elements;
 mod scatter_nd;
 mod selu;
@@ -182,6 +198,7 @@ mod simplified_layer_normalization;
 mod sin;
 mod sinh;
 mod size;
+mod skip_group_norm;
 mod skip_layer_normalization;
 mod skip_simplified_layer_normalization;
 mod slice;
@@ -204,6 +221,8 @@ mod tile;
 mod top_k;
 mod transpose;
 mod transpose_mat_mul;
+mod tree_ensemble_classifier;
+mod tree_ensemble_regressor;
 mod trilu;
 mod type_rule;
 mod unique;
@@ -219,9 +238,9 @@ use rules::elementwise::{
     truth_of_floats, truth_of_two,
 };
 use rules::{
-    attention as attention_rules, axes, blocks, convolutions, element_types, extremes, folding, fused_activations,
+    attention as attention_rules, axes, blocks, bodies, convolutions, element_types, extremes, folding, fused_activations,
     gelu as gelu_rules, generated, normalizations, picked_losses, power_sums, quantized, recurrences,
-    recurrent_samples, reductions, resizing, sampling, scatters, shape_floats, windows,
+    recurrent_samples, reductions, resizing, sampling, scatters, shape_floats, trees, windows,
 };
 pub use samples::{
     Sample, SampleInput, fixed_floats, fixed_integer, fixed_integers, fixed_integers_of, fixed_truths, varied,
@@ -248,7 +267,9 @@ const STANDARD: &[Operator] = &[
     average_pool::OPERATOR,
     batch_normalization::OPERATOR,
     bernoulli::OPERATOR,
+    bias_add::OPERATOR,
     bias_gelu::OPERATOR,
+    bias_split_gelu::OPERATOR,
     bit_shift::OPERATOR,
     bitwise_and::OPERATOR,
     bitwise_not::OPERATOR,
@@ -275,11 +296,13 @@ const STANDARD: &[Operator] = &[
     deform_conv::OPERATOR,
     depth_to_space::OPERATOR,
     dequantize_linear::OPERATOR,
+    dequantize_linear_microsoft::OPERATOR,
     det::OPERATOR,
     dft::OPERATOR,
     div::OPERATOR,
     dropout::OPERATOR,
     dynamic_quantize_linear::OPERATOR,
+    dynamic_quantize_lstm::OPERATOR,
     dynamic_quantize_mat_mul::OPERATOR,
     einsum::OPERATOR,
     elu::OPERATOR,
@@ -295,6 +318,7 @@ const STANDARD: &[Operator] = &[
     fused_conv::OPERATOR,
     fused_gemm::OPERATOR,
     fused_mat_mul::OPERATOR,
+    gated_relative_position_bias::OPERATOR,
     gather::OPERATOR,
     gather_block_quantized::OPERATOR,
     gather_elements::OPERATOR,
@@ -308,7 +332,9 @@ const STANDARD: &[Operator] = &[
     greater::OPERATOR,
     greater_or_equal::OPERATOR,
     grid_sample::OPERATOR,
+    group_norm::OPERATOR,
     group_normalization::OPERATOR,
+    group_query_attention::OPERATOR,
     gru::OPERATOR,
     hamming_window::OPERATOR,
     hann_window::OPERATOR,
@@ -316,20 +342,24 @@ const STANDARD: &[Operator] = &[
     hard_swish::OPERATOR,
     hardmax::OPERATOR,
     identity::OPERATOR,
+    r#if::OPERATOR,
     instance_normalization::OPERATOR,
     is_inf::OPERATOR,
     is_nan::OPERATOR,
+    label_encoder::OPERATOR,
     layer_normalization::OPERATOR,
     leaky_relu::OPERATOR,
     less::OPERATOR,
     less_or_equal::OPERATOR,
     log::OPERATOR,
     log_softmax::OPERATOR,
+    r#loop::OPERATOR,
     lp_normalization::OPERATOR,
     lp_pool::OPERATOR,
     lrn::OPERATOR,
     lstm::OPERATOR,
     mat_mul::OPERATOR,
+    mat_mul_bnb4::OPERATOR,
     mat_mul_integer::OPERATOR,
     mat_mul_integer_to_float::OPERATOR,
     mat_mul_n_bits::OPERATOR,
@@ -357,6 +387,8 @@ const STANDARD: &[Operator] = &[
     p_relu::OPERATOR,
     pad::OPERATOR,
     pow::OPERATOR,
+    q_attention::OPERATOR,
+    q_embed_layer_normalization::OPERATOR,
     q_gemm::OPERATOR,
     q_linear_add::OPERATOR,
     q_linear_average_pool::OPERATOR,
@@ -370,6 +402,7 @@ const STANDARD: &[Operator] = &[
     q_linear_softmax::OPERATOR,
     q_linear_where::OPERATOR,
     quantize_linear::OPERATOR,
+    quantize_linear_microsoft::OPERATOR,
     quick_gelu::OPERATOR,
     random_normal::OPERATOR,
     random_normal_like::OPERATOR,
@@ -395,7 +428,9 @@ const STANDARD: &[Operator] = &[
     rnn::OPERATOR,
     roi_align::OPERATOR,
     rotary_embedding::OPERATOR,
+    rotary_embedding_microsoft::OPERATOR,
     round::OPERATOR,
+    scan::OPERATOR,
     scatter_elements::OPERATOR,
     scatter_nd::OPERATOR,
     selu::OPERATOR,
@@ -407,6 +442,7 @@ const STANDARD: &[Operator] = &[
     sin::OPERATOR,
     sinh::OPERATOR,
     size::OPERATOR,
+    skip_group_norm::OPERATOR,
     skip_layer_normalization::OPERATOR,
     skip_simplified_layer_normalization::OPERATOR,
     slice::OPERATOR,
@@ -429,6 +465,8 @@ const STANDARD: &[Operator] = &[
     top_k::OPERATOR,
     transpose::OPERATOR,
     transpose_mat_mul::OPERATOR,
+    tree_ensemble_classifier::OPERATOR,
+    tree_ensemble_regressor::OPERATOR,
     trilu::OPERATOR,
     unique::OPERATOR,
     unsqueeze::OPERATOR,

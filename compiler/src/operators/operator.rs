@@ -47,6 +47,7 @@ impl Operator {
         }
         match self.gradient {
             Gradient::Missing => Err("its gradient is not written".into()),
+            Gradient::Refused(reason) => Err(reason.into()),
             gradient => Ok(gradient),
         }
     }
@@ -76,4 +77,6 @@ pub enum Gradient {
     Zero(&'static str),
     /// Not known here; training through it is an error.
     Missing,
+    /// There is none here for a reason; training through it is an error that says it.
+    Refused(&'static str),
 }

@@ -22,7 +22,7 @@ pub(super) const OPERATOR: Operator = Operator {
     },
 };
 
-fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+pub(super) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let (x, _) = (rule.input(0)?, rule.input(1)?);
     let said = rule.node.int("output_dtype").filter(|number| *number != 0);
     let dtype = match (rule.optional(2), said) {

@@ -5,7 +5,9 @@
     reason = "tests stop at the first surprise, and say when left out"
 )]
 
+mod decoders;
 mod half_precision;
+mod kept;
 mod old_opsets;
 mod onnx_file;
 #[path = "../onnx_runtime/mod.rs"]

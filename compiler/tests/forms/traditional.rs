@@ -3,9 +3,11 @@
 use millstream_compiler::{Model, OperatorCatalog, describe};
 use prost::Message;
 
-use crate::onnx_file::onnx::{ModelProto, NodeProto, TypeProto, ValueInfoProto, type_proto};
-use crate::onnx_file::{Value, floats, graph, integers, model, node, rows, weight};
-use crate::{CLASSES, FLOAT, answer, compiled, holds_within, ints, lengths_of, network, onnx_runtime};
+use crate::onnx_file::onnx::{ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, type_proto};
+use crate::onnx_file::{Value, floats, graph, integers, model, node, of_type, rows, weight};
+use crate::{
+    CLASSES, FLOAT, answer, compiled, holds, holds_within, ints, lengths_of, network, onnx_runtime, slopes,
+};
 
 fn numbers(tensor: &str, count: usize) -> Value {
     Value::Floats(weight(tensor, &[count as i64]).float_data)
@@ -128,8 +130,9 @@ fn forms_that_are_not_read_are_named() {
         (classifier("PROBIT", "label y"), "node `label` (ai.onnx.ml.LinearClassifier) with post_transform PROBIT"),
         (
             node("ai.onnx.ml.LinearClassifier", "r", "label y")
+                .with("coefficients", numbers("c", 8))
                 .with("classlabels_strings", Value::Texts(vec!["a", "b"])),
-            "with labels that are no whole numbers",
+            "with 1 rows of coefficients for 2 classes",
         ),
         (
             node("ai.onnx.ml.LinearClassifier", "r", "label y")
@@ -149,4 +152,159 @@ fn forms_that_are_not_read_are_named() {
         let error = describe(&model, None, &OperatorCatalog::standard()).unwrap_err().to_string();
         assert!(error.contains(wanted), "wanted `{wanted}` in `{error}`");
     }
+}
+
+const TEXT: i32 = 8;
+
+/// Strings in a file.
+fn texts(name: &str, values: &[&'static str]) -> TensorProto {
+    TensorProto {
+        name: Some(name.into()),
+        dims: vec![values.len() as i64],
+        data_type: Some(TEXT),
+        string_data: values.iter().map(|text| text.as_bytes().into()).collect(),
+        ..TensorProto::default()
+    }
+}
+
+/// With further outputs, of strings.
+fn with_labels(mut file: ModelProto, names: &[&str]) -> ModelProto {
+    let graph = file.graph.as_mut().unwrap();
+    let labels: Vec<ValueInfoProto> = names.iter().map(|name| rows(name, TEXT, &[])).collect();
+    graph.output.splice(0..0, labels);
+    file
+}
+
+/// What the file itself makes of a batch as its output `y`.
+fn scores_of(mut file: ModelProto) -> Vec<f32> {
+    let shape = lengths_of(&file);
+    file.graph.as_mut().unwrap().output.retain(|output| output.name() == "y");
+    answer(&file.encode_to_vec(), &shape)
+}
+
+#[test]
+fn labels_that_are_strings_are_left_aside_and_the_scores_beside_them_are_trained() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let named = ["ash", "birch", "elm", "fir", "yew"];
+    let linear = node("ai.onnx.ml.LinearClassifier", "r", "label y")
+        .with("coefficients", numbers("coefficients", 8 * CLASSES))
+        .with("intercepts", numbers("intercepts", CLASSES))
+        .with("classlabels_strings", Value::Texts(named.to_vec()))
+        .with("post_transform", Value::Text("SOFTMAX"));
+    // as skl2onnx writes a perceptron: the label is picked by the best score
+    let picked = vec![
+        node("MatMul", "r last.weight", "y"),
+        node("ArgMax", "y", "best").with("axis", Value::Int(1)),
+        node("ai.onnx.ml.ArrayFeatureExtractor", "classes best", "found"),
+        node("Reshape", "found flat", "label"),
+    ];
+    let mut perceptron_of_names = perceptron(picked);
+    let graph = perceptron_of_names.graph.as_mut().unwrap();
+    graph.initializer.push(texts("classes", &named));
+    graph.initializer.push(integers("flat", &[1], &[-1]));
+    graph.initializer.retain(|tensor| tensor.name() != "last.weight");
+    graph.initializer.push(weight("last.weight", &[8, CLASSES as i64]));
+    let files = [
+        ("classifier", with_labels(perceptron(vec![linear]), &["label"]), 56 + 45),
+        ("perceptron", with_labels(perceptron_of_names, &["label"]), 56 + 40),
+    ];
+    for (name, file, trained) in files {
+        let program = compiled(&file.encode_to_vec());
+        assert_eq!(program.trained, trained, "{name}");
+        let note = "output `label` is of strings, maps or sequences, and is left aside; the exported model goes without";
+        assert_eq!(program.notes, [note], "{name}");
+        let exported = program.export(&program.parameters, &[]).unwrap().to_vec();
+        let own = scores_of(file.clone());
+        for (found, own) in answer(&exported, &lengths_of(&file)).iter().zip(&own) {
+            assert!((found - own).abs() < 1e-5, "{name}: {found} instead of {own}");
+        }
+        let (square, slope) = slopes(&program, &lengths_of(&file));
+        assert!((slope - square).abs() <= 2e-2 * square, "{name}: slope {slope}, squared gradient {square}");
+    }
+}
+
+#[test]
+fn scores_are_found_beside_labels_that_are_whole_numbers() {
+    let mut file = perceptron(vec![classifier("SOFTMAX", "label y")]);
+    file.graph.as_mut().unwrap().output.insert(0, rows("label", 7, &[]));
+    assert_eq!(compiled(&file.encode_to_vec()).manifest.prediction.name, "label.scores");
+}
+
+#[test]
+fn what_reads_strings_is_left_aside_with_them_and_what_needs_them_is_refused() {
+    let beside = |needs_them: bool| {
+        let mut file = perceptron(vec![
+            node("ai.onnx.ml.LabelEncoder", "name", "number")
+                .with("keys_strings", Value::Texts(vec!["ash", "elm"]))
+                .with("values_floats", Value::Floats(vec![1.0, 2.0])),
+            node("ai.onnx.ml.LinearRegressor", "r", "s")
+                .with("coefficients", numbers("coefficients", 8 * CLASSES))
+                .with("targets", Value::Int(CLASSES as i64)),
+            if needs_them { node("Add", "s number", "y") } else { node("Identity", "s", "y") },
+        ]);
+        let graph = file.graph.as_mut().unwrap();
+        graph.input.push(rows("name", TEXT, &[1]));
+        graph.output.push(rows("number", FLOAT, &[1]));
+        file
+    };
+    let program = compiled(&beside(false).encode_to_vec());
+    let inputs: Vec<&str> = program.manifest.inputs.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(inputs, ["x"]);
+    assert_eq!(
+        program.notes,
+        [
+            "input `name` is of strings, maps or sequences, and is left aside; the exported model goes without",
+            "output `number` is of strings, maps or sequences, and is left aside; the exported model goes without",
+        ]
+    );
+    let model = Model::from_bytes(beside(true).encode_to_vec()).unwrap();
+    let error = describe(&model, None, &OperatorCatalog::standard()).unwrap_err().to_string();
+    assert!(error.contains("a model whose outputs are made of strings, maps or sequences (`y`, `number`)"), "{error}");
+}
+
+#[test]
+fn trees_stay_as_they_are_below_what_is_trained() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let trees = node("ai.onnx.ml.TreeEnsembleRegressor", "x", "t")
+        .with("n_targets", Value::Int(1))
+        .with("nodes_treeids", ints(&[0, 0, 0]))
+        .with("nodes_nodeids", ints(&[0, 1, 2]))
+        .with("nodes_featureids", ints(&[2, 0, 0]))
+        .with("nodes_values", Value::Floats(vec![0.1, 0.0, 0.0]))
+        .with("nodes_modes", Value::Texts(vec!["BRANCH_LEQ", "LEAF", "LEAF"]))
+        .with("nodes_truenodeids", ints(&[1, 0, 0]))
+        .with("nodes_falsenodeids", ints(&[2, 0, 0]))
+        .with("target_treeids", ints(&[0, 0]))
+        .with("target_nodeids", ints(&[1, 2]))
+        .with("target_ids", ints(&[0, 0]))
+        .with("target_weights", Value::Floats(vec![0.5, -2.0]));
+    let nodes = vec![
+        trees,
+        node("Concat", "x t", "both").with("axis", Value::Int(1)),
+        node("MatMul", "both a.weight", "z"),
+    ];
+    holds("trees", &network(15, &[4], nodes, vec![weight("a.weight", &[5, 8])]), &[], 5 * 8 + 45);
+}
+
+#[test]
+fn optional_values_become_those_that_are_there() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let then_branch = graph(vec![node("OptionalGetElement", "maybe", "v")], vec![], vec![], vec![of_type("v", FLOAT)]);
+    let else_branch = graph(vec![node("Neg", "x", "n")], vec![], vec![], vec![of_type("n", FLOAT)]);
+    let nodes = vec![
+        node("Optional", "x", "maybe"),
+        node("OptionalHasElement", "maybe", "is_there"),
+        node("If", "is_there", "taken")
+            .with("then_branch", Value::Graph(then_branch))
+            .with("else_branch", Value::Graph(else_branch)),
+        node("MatMul", "taken a.weight", "z"),
+    ];
+    let note = "functions, branches and loops of the file are written out, in the exported model too";
+    holds("Optional", &network(17, &[6], nodes, vec![weight("a.weight", &[6, 8])]), &[note], 48 + 45);
 }

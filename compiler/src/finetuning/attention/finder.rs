@@ -91,6 +91,8 @@ struct Core {
     sizes: [usize; 2],
     /// The layer that is inside of the node, with how many numbers are queries, keys and values.
     inside: Option<(Linear, [usize; 3])>,
+    /// Where the queries have the keys and values behind them: how many numbers are which.
+    packed: Option<[usize; 3]>,
 }
 
 fn core(flow: &Flow<'_>, index: usize, node: &Node) -> Option<Result<Core, String>> {
@@ -121,6 +123,7 @@ fn core(flow: &Flow<'_>, index: usize, node: &Node) -> Option<Result<Core, Strin
                 heads: Ok(heads),
                 sizes,
                 inside: None,
+                packed: None,
             });
             Some(core.ok_or_else(|| "the lengths of its heads are not known".to_owned()))
         }
@@ -149,6 +152,7 @@ fn core(flow: &Flow<'_>, index: usize, node: &Node) -> Option<Result<Core, Strin
                     heads,
                     sizes,
                     inside: Some((linear, parts)),
+                    packed: None,
                 })
             };
             Some(whole().ok_or_else(|| "its weights are not constant, or not as many as its heads take".to_owned()))
@@ -173,6 +177,28 @@ fn core(flow: &Flow<'_>, index: usize, node: &Node) -> Option<Result<Core, Strin
                 heads: Ok(heads),
                 sizes,
                 inside: None,
+                packed: None,
+            });
+            Some(core.ok_or_else(|| "the lengths of its heads are not known".to_owned()))
+        }
+        ("com.microsoft", "GroupQueryAttention") => {
+            let (query, mixed) = (node.input(0)?, node.outputs.first().copied().flatten()?);
+            let attribute = |name: &str| usize::try_from(node.int(name)?).ok().filter(|heads| *heads > 0);
+            let (heads, of_keys) = (attribute("num_heads")?, attribute("kv_num_heads")?);
+            let hidden = flow.graph().tensor_type(query).and_then(|known| known.shape.last()?.fixed());
+            let separate = node.input(1).zip(node.input(2));
+            let in_queries = if separate.is_some() { heads } else { heads + 2 * of_keys };
+            let (key, value) = separate.unwrap_or((query, query));
+            let core = hidden.map(|hidden| hidden / in_queries).map(|size| Core {
+                node: index,
+                query,
+                key,
+                value,
+                mixed,
+                heads: Ok(heads),
+                sizes: [size, size],
+                inside: None,
+                packed: separate.is_none().then_some([heads * size, of_keys * size, of_keys * size]),
             });
             Some(core.ok_or_else(|| "the lengths of its heads are not known".to_owned()))
         }
@@ -232,19 +258,21 @@ fn scored(flow: &Flow<'_>, node: usize, input: ValueId, weighing: &Node) -> Resu
     let made = product.outputs.first().copied().flatten().and_then(|made| graph.tensor_type(made));
     // the axes between rows and tokens; where there is none, rows and heads share one
     let between = made.map_or([].as_slice(), |made| made.shape.get(1..made.shape.len().max(3) - 2).unwrap_or(&[]));
-    Ok(Core { node, query, key, value, mixed, heads: Err(between.to_vec()), sizes: [size, of_values], inside: None })
+    let (heads, sizes) = (Err(between.to_vec()), [size, of_values]);
+    Ok(Core { node, query, key, value, mixed, heads, sizes, inside: None, packed: None })
 }
 
 fn attention(flow: &Flow<'_>, core: &Core) -> Result<Attention, String> {
-    let [query, key, value] = match &core.inside {
-        Some((linear, parts)) => {
-            let starts = [0, parts[0], parts[0] + parts[1]];
-            [0, 1, 2].map(|at| Projection {
-                linear: linear.clone(),
-                columns: (starts[at]..starts[at] + parts[at]).collect(),
-            })
+    let [query, key, value] = match (&core.inside, core.packed) {
+        (Some((linear, parts)), _) => side_by_side(linear, *parts),
+        (None, Some(parts)) => {
+            let behind = flow.linears_behind(core.query, &[]);
+            let only = behind.first().map(|only| flow.linear(*only)).filter(|_| behind.len() == 1);
+            let packed = only.filter(|linear| linear.outputs == parts.iter().sum::<usize>());
+            let packed = packed.ok_or("its packed queries, keys and values are not what one linear layer makes")?;
+            side_by_side(packed, parts)
         }
-        None => projections(flow, core)?,
+        (None, None) => projections(flow, core)?,
     };
     let [size, value_size] = core.sizes;
     let columns = [&query, &key, &value].map(|projection| projection.columns.len());
@@ -282,6 +310,13 @@ fn attention(flow: &Flow<'_>, core: &Core) -> Result<Attention, String> {
         feed_forward_in,
         feed_forward_out,
     })
+}
+
+/// Queries, keys and values that a layer makes one behind the other.
+fn side_by_side(linear: &Linear, parts: [usize; 3]) -> [Projection; 3] {
+    let starts = [0, parts[0], parts[0] + parts[1]];
+    [0, 1, 2]
+        .map(|at| Projection { linear: linear.clone(), columns: (starts[at]..starts[at] + parts[at]).collect() })
 }
 
 fn projections(flow: &Flow<'_>, core: &Core) -> Result<[Projection; 3], String> {

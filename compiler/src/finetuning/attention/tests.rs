@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::*;
 use crate::finetuning::{normalize, untie};
-use crate::graph::{Attribute, Constant, Graph, TensorType, ValueId};
+use crate::graph::{Attribute, Constant, ElementType, Graph, TensorType, ValueId};
 use crate::{Model, OperatorCatalog};
 
 const ROWS: i64 = 2;
@@ -334,6 +334,25 @@ fn attention_as_one_node_of_any_domain() {
     let y = written.block(x, mixed);
     assert_eq!(only(&mut written, y), FUSED);
     assert!(written.found(y).found[0].query.linear.is_inside);
+}
+
+#[test]
+fn attention_of_grouped_queries_as_one_node_with_packed_layers_or_with_three() {
+    for is_packed in [false, true] {
+        let (mut written, x) = Written::new(17);
+        let parts = match is_packed {
+            true => [Some(written.bare(x, "qkv", WIDTH, 3 * WIDTH)), None, None],
+            false => ["q", "k", "v"].map(|name| Some(written.bare(x, name, WIDTH, WIDTH))),
+        };
+        let whole = |count: usize| Constant { dtype: ElementType::I32, shape: vec![count], bytes: vec![0; 4 * count].into() };
+        let lasts = written.0.constant("lasts", whole(ROWS as usize));
+        let total = written.0.constant("total", whole(1));
+        let inputs = [parts.as_slice(), &[None, None, Some(lasts), Some(total)]].concat();
+        let heads = [("num_heads", HEADS.into()), ("kv_num_heads", HEADS.into())];
+        let mixed = written.0.add_in("com.microsoft", "GroupQueryAttention", &inputs, &heads, 1).unwrap()[0];
+        let y = written.block(x, mixed);
+        assert_eq!(only(&mut written, y), if is_packed { FUSED } else { PLAIN });
+    }
 }
 
 #[test]

@@ -21,6 +21,17 @@ pub(crate) struct Scores {
     pub(crate) seen: Option<ValueId>,
     /// Whether query `i` sees the keys up to `i` plus this number only.
     pub(crate) causal: Option<Length>,
+    /// Of the keys that a query sees as `causal`, only so many, the last ones.
+    pub(crate) window: Option<usize>,
+    /// For each head, the score of a key without a value.
+    pub(crate) sinks: Option<ValueId>,
+}
+
+impl Scores {
+    /// Products times a factor.
+    pub(crate) fn scaled(scale: f32) -> Self {
+        Self { scale, softcap: 0.0, bias: None, seen: None, causal: None, window: None, sinks: None }
+    }
 }
 
 /// Σ softmax(scores) · values. Queries `[batch, heads, queries, size]`, keys `[batch, groups, keys, size]`, values
@@ -49,7 +60,7 @@ pub(crate) fn attend(graph: &mut Graph, queries: ValueId, keys: ValueId, values:
         found = graph.plus(found, bias)?;
     }
     let causal = match &scores.causal {
-        Some(before) => Some(not_after(graph, &q[2], &k[2], before)?),
+        Some(before) => Some(not_after(graph, (&q[2], &k[2]), before, scores.window)?),
         None => None,
     };
     let seen = match (scores.seen, causal) {
@@ -65,7 +76,10 @@ pub(crate) fn attend(graph: &mut Graph, queries: ValueId, keys: ValueId, values:
         found = graph.plus(found, hidden)?;
         gate = scores.seen.map(|_| shown);
     }
-    let mut shares = graph.add("Softmax", &[found], &[("axis", (-1).into())])?;
+    let mut shares = match scores.sinks {
+        Some(sinks) => beside_sinks(graph, found, sinks)?,
+        None => graph.add("Softmax", &[found], &[("axis", (-1).into())])?,
+    };
     if let Some(gate) = gate {
         shares = graph.times(shares, gate)?;
     }
@@ -74,8 +88,24 @@ pub(crate) fn attend(graph: &mut Graph, queries: ValueId, keys: ValueId, values:
     graph.reshape(sums, &[&q[0], &q[1], &q[2], &v[3]])
 }
 
-/// Truth values `[queries, keys]`: key `j` is at most `before` after query `i`.
-fn not_after(graph: &mut Graph, queries: &Length, keys: &Length, before: &Length) -> Emitted {
+/// The softmax of scores `[batch, heads, queries, keys]` and one more for each head, which is left out of the result.
+fn beside_sinks(graph: &mut Graph, scores: ValueId, sinks: ValueId) -> Emitted {
+    let shape = graph.shape(scores)?.to_vec();
+    let one = Length::from(1);
+    let sinks = graph.reshape(sinks, &[&one, &shape[1], &one, &one])?;
+    let sinks = graph.expand(sinks, &[&shape[0], &shape[1], &shape[2], &one])?;
+    let all = graph.concat(&[scores, sinks], 3)?;
+    let shares = graph.add("Softmax", &[all], &[("axis", (-1).into())])?;
+    graph.part(shares, &[3], &[Length::from(0)], &[shape[3].clone()], &[1])
+}
+
+/// Truth values `[queries, keys]`: key `j` is at most `before` after query `i`, and one of the last `window` of those.
+fn not_after(
+    graph: &mut Graph,
+    (queries, keys): (&Length, &Length),
+    before: &Length,
+    window: Option<usize>,
+) -> Emitted {
     let rows = graph.positions(queries)?;
     let rows = if *before == 0 {
         rows
@@ -85,7 +115,19 @@ fn not_after(graph: &mut Graph, queries: &Length, keys: &Length, before: &Length
     };
     let rows = graph.reshape(rows, &[queries.clone(), 1.into()])?;
     let columns = graph.positions(keys)?;
-    graph.add("LessOrEqual", &[columns, rows], &[])
+    let not_after = graph.add("LessOrEqual", &[columns, rows], &[])?;
+    match window {
+        Some(window) => within(graph, not_after, (rows, columns), window),
+        None => Ok(not_after),
+    }
+}
+
+/// Of the keys that a query sees, those less than `window` in front of it; `places` of queries and of keys, which broadcast.
+pub(crate) fn within(graph: &mut Graph, seen: ValueId, places: (ValueId, ValueId), window: usize) -> Emitted {
+    let distance = graph.minus(places.0, places.1)?;
+    let window = graph.constant("window", Constant::i64([], &[window as i64]));
+    let near = graph.add("Less", &[distance, window], &[])?;
+    graph.add("And", &[seen, near], &[])
 }
 
 /// `[batch, length, heads · size]` as `[batch, heads, length, size]`.

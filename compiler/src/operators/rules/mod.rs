@@ -1,11 +1,13 @@
-//! Rules that several operators share: attention, element types, axes, blocks of pixels, element by element, maxima and minima,
+//! Rules that several operators share: attention, element types, axes, blocks of pixels, graphs that nodes run, element by element, maxima and minima,
 //! folding, tensors made of nothing, normalizations, losses of one score, roots of sums of powers, quantized tensors, fused
 //! activations, recurrent layers, reductions,
-//! resizing, samples between entries, floats of shapes, scattering back what was gathered, sliding windows, convolutions.
+//! resizing, samples between entries, floats of shapes, scattering back what was gathered, decision trees,
+//! sliding windows, convolutions.
 
 pub(crate) mod attention;
 pub(crate) mod axes;
 pub(crate) mod blocks;
+pub(crate) mod bodies;
 pub(crate) mod convolutions;
 pub(crate) mod element_types;
 pub(crate) mod elementwise;
@@ -25,4 +27,5 @@ pub(crate) mod resizing;
 pub(crate) mod sampling;
 pub(crate) mod scatters;
 pub(crate) mod shape_floats;
+pub(crate) mod trees;
 pub(crate) mod windows;
