@@ -239,10 +239,10 @@ fn what_reads_strings_is_left_aside_with_them_and_what_needs_them_is_refused() {
             node("ai.onnx.ml.LabelEncoder", "name", "number")
                 .with("keys_strings", Value::Texts(vec!["ash", "elm"]))
                 .with("values_floats", Value::Floats(vec![1.0, 2.0])),
-            node("ai.onnx.ml.LinearRegressor", "r", "s")
+            node("ai.onnx.ml.LinearRegressor", "r", "t")
                 .with("coefficients", numbers("coefficients", 8 * CLASSES))
                 .with("targets", Value::Int(CLASSES as i64)),
-            if needs_them { node("Add", "s number", "y") } else { node("Identity", "s", "y") },
+            if needs_them { node("Add", "t number", "y") } else { node("Identity", "t", "y") },
         ]);
         let graph = file.graph.as_mut().unwrap();
         graph.input.push(rows("name", TEXT, &[1]));
