@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Graph, Node};
+use super::Graph;
 use crate::model_file::onnx::{GraphProto, NodeProto};
 
 /// A graph that a node runs by itself, for example once for each step of `Scan`.
@@ -14,7 +14,7 @@ pub struct Body {
 #[derive(Clone, Debug)]
 enum Form {
     /// Ready to be written.
-    Written(GraphProto),
+    Written(Box<GraphProto>),
     /// As a graph of typed values.
     Open(Arc<Graph>),
 }
@@ -28,7 +28,7 @@ impl PartialEq for Body {
 impl Body {
     /// Of a graph whose last inputs are read from outside.
     pub(super) fn new(proto: GraphProto, outer: usize) -> Self {
-        Self { form: Form::Written(proto), outer }
+        Self { form: Form::Written(Box::new(proto)), outer }
     }
 
     /// Of a graph whose last inputs are read from outside, which can be read again.
@@ -52,12 +52,6 @@ impl Body {
         }
     }
 
-    /// Whether a node of it, or of a graph in one of its nodes, is of some kind.
-    pub(crate) fn has_node(&self, is_it: &dyn Fn(&Node) -> bool) -> bool {
-        let nodes = self.graph().map_or(&[][..], Graph::nodes);
-        nodes.iter().any(|node| is_it(node) || node.bodies().any(|body| body.has_node(is_it)))
-    }
-
     /// How many of the last inputs of its node are read by name, and are none of the operator's.
     pub(crate) fn outer(&self) -> usize {
         self.outer
@@ -65,7 +59,7 @@ impl Body {
 
     fn proto(&self) -> GraphProto {
         match &self.form {
-            Form::Written(proto) => proto.clone(),
+            Form::Written(proto) => (**proto).clone(),
             Form::Open(graph) => {
                 let mut proto = graph.model_proto("body").graph.unwrap_or_default();
                 // lengths are told by what is around it
