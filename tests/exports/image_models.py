@@ -120,48 +120,35 @@ TIMM = [
     ("swin_tiny_patch4_window7_224", "swin", 64, dict(window_size=4, embed_dim=16, depths=(2, 2), num_heads=(2, 4))),
     ("swinv2_tiny_window8_256", "swin", 64, dict(window_size=4, embed_dim=16, depths=(2, 2), num_heads=(2, 4))),
     ("swinv2_cr_tiny_224", "swin", 64, dict(window_size=4, embed_dim=16, depths=(2, 2), num_heads=(2, 4))),
-    ("maxvit_nano_rw_256", "maxvit", 256, dict(embed_dim=(16, 24, 32, 48), depths=(1, 1, 1, 1), stem_width=16)),
+    ("maxvit_nano_rw_256", "maxvit", 64, dict(embed_dim=(32, 32, 64, 64), depths=(1, 1, 1, 1), stem_width=16)),
     ("coatnet_nano_rw_224", "maxvit", 64, dict(embed_dim=(32, 32, 64, 64), depths=(1, 1, 1, 1), stem_width=16)),
     ("cait_xxs24_224", "cait", 64, SMALL_VIT),
     ("xcit_nano_12_p16_224", "xcit", 64, dict(depth=2, embed_dim=64)),
-    ("mixer_s32_224", "mixer", 64, dict(num_blocks=2, embed_dim=64)),
-    ("gmlp_s16_224", "gmlp", 64, dict(num_blocks=2, embed_dim=64)),
-    ("resmlp_12_224", "resmlp", 64, dict(num_blocks=2, embed_dim=64)),
-    ("poolformer_s12", "poolformer", 64, dict(depths=(1, 1, 1, 1), dims=(16, 32, 48, 64))),
-    ("poolformerv2_s12", "poolformer", 64, dict(depths=(1, 1, 1, 1), dims=(16, 32, 48, 64))),
-    ("caformer_s18", "metaformer", 64, dict(depths=(1, 1, 1, 1), dims=(16, 32, 64, 64))),
-    ("convformer_s18", "metaformer", 64, dict(depths=(1, 1, 1, 1), dims=(16, 32, 48, 64))),
-    ("volo_d1_224", "volo", 64, dict(layers=(1, 1, 1, 1), embed_dims=(32, 64, 64, 64), num_heads=(2, 4, 4, 4))),
     ("pvt_v2_b0", "pvt", 64, {}),
     ("twins_pcpvt_small", "twins", 64, dict(depths=(1, 1, 1, 1))),
     ("twins_svt_small", "twins", 64, dict(depths=(1, 1, 1, 2))),
     ("levit_128s", "levit", 64, {}),
     ("levit_conv_128s", "levit", 64, {}),
-    ("efficientformer_l1", "efficientformer", 64, dict(depths=(1, 1, 1, 2), embed_dims=(16, 32, 48, 64))),
+    ("efficientformer_l1", "efficientformer", 224, dict(depths=(1, 1, 1, 2), embed_dims=(16, 32, 48, 64))),
     ("efficientformerv2_s0", "efficientformer", 64, dict(depths=(1, 1, 2, 2), embed_dims=(16, 32, 48, 64))),
     ("mobilevit_xxs", "mobilevit", 64, {}),
     ("mobilevitv2_050", "mobilevit", 64, {}),
     ("crossvit_tiny_240", "crossvit", 240, dict(embed_dim=(32, 48), num_heads=(2, 2), depth=((1, 2, 0),))),
-    ("coat_lite_tiny", "coat", 64, dict(depths=(1, 1, 1, 1))),
+    ("coat_lite_tiny", "coat", 64, dict(serial_depths=(1, 1, 1, 1))),
     ("convit_tiny", "convit", 64, dict(embed_dim=64, depth=3, local_up_to_layer=2)),
     ("tnt_s_legacy_patch16_224", "tnt", 64, dict(depth=2, embed_dim=64, num_heads_outer=4)),
-    ("pit_ti_224", "pit", 64, dict(depths=(1, 1, 1))),
+    ("pit_ti_224", "pit", 64, dict(depth=(1, 1, 1))),
     ("visformer_tiny", "visformer", 64, dict(depth=(1, 1, 1))),
-    ("jx_nest_tiny", "nest", 64, dict(depths=(1, 1, 1), embed_dims=(32, 64, 64), num_heads=(2, 2, 2))),
-    ("gcvit_xxtiny", "gcvit", 224, dict(depths=(1, 1, 1, 1), embed_dim=16, num_heads=(2, 2, 4, 4))),
     ("davit_tiny", "davit", 64, dict(depths=(1, 1, 1, 1), embed_dims=(16, 32, 48, 64), num_heads=(2, 2, 2, 2), window_size=2)),
-    ("focalnet_tiny_srf", "focalnet", 64, dict(depths=(1, 1, 1, 1), embed_dim=16)),
-    ("mvitv2_tiny", "mvit", 64, dict(depths=(1, 1, 1, 1), embed_dim=16)),
-    ("fastvit_t8", "fastvit", 64, dict(layers=(1, 1, 1, 1), embed_dims=(16, 32, 48, 64))),
+    ("fastvit_t8", "fastvit", 64, dict(layers=(1, 1, 1, 1))),
     ("efficientvit_b0", "efficientvit", 64, {}),
     ("efficientvit_m0", "efficientvit", 64, {}),
     ("repvit_m0_9", "repvit", 64, {}),
     ("hiera_tiny_224", "hiera", 64, dict(stages=(1, 1, 2, 1), embed_dim=32, q_pool=2)),
     ("tiny_vit_5m_224", "tinyvit", 64, dict(embed_dims=(16, 32, 48, 64), depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 2), window_sizes=(4, 4, 4, 2))),
-    ("nextvit_small", "nextvit", 64, dict(depths=(1, 1, 2, 1))),
+    ("nextvit_small", "nextvit", 64, dict(depths=(1, 1, 5, 1))),
     ("sequencer2d_s", "sequencer", 64, dict(layers=(1, 1, 1, 1), embed_dims=(16, 32, 32, 32), hidden_sizes=(8, 16, 16, 16))),
     ("botnet26t_256", "byoanet", 64, {}),
-    ("halonet26t", "byoanet", 64, {}),
     ("lambda_resnet26t", "byoanet", 64, {}),
     ("eca_nfnet_l0", "nfnet", 64, {}),
     ("gernet_s", "gernet", 64, {}),
@@ -170,14 +157,12 @@ TIMM = [
     ("vitamin_small_224", "vit", 64, {}),
     ("shvit_s1", "shvit", 64, {}),
     ("swiftformer_xs", "swiftformer", 64, {}),
-    ("rdnet_tiny", "rdnet", 64, dict(growth_rates=(8, 8, 8, 8), num_blocks_list=(1, 1, 1, 1), num_init_features=16)),
     ("mambaout_femto", "mambaout", 64, dict(depths=(1, 1, 1, 1))),
 ]
 
 
 def timm_models():
     import timm
-    from timm.models.convmixer import ConvMixer
 
     def make(name, side, options):
         sized = dict(img_size=side)
@@ -190,5 +175,38 @@ def timm_models():
 
     rows = [Architecture(f"timm.{name}", family, "image", side, functools.partial(make, name, side, options))
             for name, family, side, options in TIMM]
-    mixer = functools.partial(ConvMixer, 32, 2, kernel_size=5, patch_size=4, num_classes=CLASSES)
-    return [*rows, Architecture("timm.convmixer", "convmixer", "image", 32, mixer)]
+    return [*rows, *own_sizes()]
+
+
+def own_sizes():
+    """Architectures whose names in timm stand for one size."""
+    from timm.models import convmixer, focalnet, gcvit, metaformer, mlp_mixer, mvitv2, nest, volo
+    from torch import nn
+
+    def row(name, family, make, side=64, **options):
+        return Architecture(f"timm.{name}", family, "image", side, functools.partial(make, num_classes=CLASSES, **options))
+
+    def former(name, family, **options):
+        return row(name, family, metaformer.MetaFormer, depths=(1, 1, 1, 1), dims=(16, 32, 64, 64), **options)
+
+    def mixer(name, family, **options):
+        return row(name, family, mlp_mixer.MlpMixer, img_size=64, patch_size=16, num_blocks=2, embed_dim=64, **options)
+    separable, without_bias = metaformer.SepConv, metaformer.LayerNorm2dNoBias
+    small = mvitv2.MultiScaleVitCfg(depths=(1, 1, 1, 1), embed_dim=16)
+    return [
+        row("convmixer", "convmixer", convmixer.ConvMixer, 32, dim=32, depth=2, kernel_size=5, patch_size=4),
+        mixer("mixer", "mixer"),
+        mixer("resmlp", "resmlp", mlp_ratio=4, block_layer=mlp_mixer.ResBlock, norm_layer=mlp_mixer.Affine),
+        mixer("gmlp", "gmlp", mlp_ratio=6, block_layer=mlp_mixer.SpatialGatingBlock, mlp_layer=mlp_mixer.GatedMlp),
+        former("poolformer", "poolformer", downsample_norm=None, mlp_act=nn.GELU, mlp_bias=True, norm_layers=metaformer.GroupNorm1,
+               layer_scale_init_values=1e-5, res_scale_init_values=None, use_mlp_head=False),
+        former("poolformerv2", "poolformer", norm_layers=metaformer.GroupNorm1NoBias, use_mlp_head=False),
+        former("convformer", "metaformer", token_mixers=separable, norm_layers=without_bias),
+        former("caformer", "metaformer", token_mixers=[separable] * 2 + [metaformer.Attention] * 2,
+               norm_layers=[without_bias] * 2 + [metaformer.LayerNormNoBias] * 2),
+        row("focalnet", "focalnet", focalnet.FocalNet, depths=(1, 1, 1, 1), embed_dim=16),
+        row("gcvit", "gcvit", gcvit.GlobalContextVit, img_size=64, depths=(1, 1, 1, 1), embed_dim=16, num_heads=(2, 2, 4, 4)),
+        row("mvitv2", "mvit", lambda **options: mvitv2.MultiScaleVit(small, **options), img_size=64),
+        row("nest", "nest", nest.Nest, img_size=64, embed_dims=(32, 64, 64), num_heads=(2, 2, 2), depths=(1, 1, 1)),
+        row("volo", "volo", volo.VOLO, layers=(1, 1, 1, 1), img_size=64, embed_dims=(32, 64, 64, 64), num_heads=(2, 4, 4, 4)),
+    ]

@@ -111,6 +111,8 @@ class Subject:
         import judging
         name = self.architecture.name
         earlier = self.place.result(name, exporter)
+        if earlier and earlier.get("only_check") and not self.options.only_check:
+            earlier = None
         if self.options.again and earlier and earlier["verdict"] not in self.options.again:
             return earlier
         started = time.time()
@@ -123,8 +125,7 @@ class Subject:
             message = f"{type(error).__name__}: {error}".strip().splitlines()
             return dict(base, verdict="not exported", message=message[0][:300])
         exported, hashed = time.time() - started, hash_of(path)
-        if not self.options.again and earlier and (earlier.get("file"), earlier.get("build")) == (hashed, self.build) and (
-                not earlier.get("only_check") or self.options.only_check):
+        if not self.options.again and earlier and (earlier.get("file"), earlier.get("build")) == (hashed, self.build):
             return earlier
         trains = ("head", "all") if exporter in ("script-17", exporters.TRADITIONAL) or exporter in exporters.EXPORT else ("all",)
         only_check = self.options.only_check
@@ -209,7 +210,9 @@ def main():
     plan = [(entry, wanted_of(options, entry, exporters)) for entry in architectures.everything()]
     plan = [(entry, chosen) for entry, chosen in plan if chosen]
     if options.again:
-        told_before = lambda entry, exporter: (place.result(entry.name, exporter) or {}).get("verdict", "new")
+        def told_before(entry, exporter):
+            earlier = place.result(entry.name, exporter) or {}
+            return "new" if earlier.get("only_check") and not options.only_check else earlier.get("verdict", "new")
         plan = [(entry, [exporter for exporter in chosen if told_before(entry, exporter) in [*options.again, "new"]]) for entry, chosen in plan]
         plan = [(entry, chosen) for entry, chosen in plan if chosen]
     if options.list:
