@@ -8,10 +8,10 @@ use millstream_schemas::{AxisLength, count, shown};
 use crate::adapter_files::ModuleNames;
 use crate::binding::{Bindings, length_of};
 use crate::finetuning::heads::{HeadModel, PlacedHead};
-use crate::finetuning::methods::{AdapterForm, MergedWeight};
+use crate::finetuning::methods::{AdapterForm, FoldedValue, MergedWeight};
 use crate::finetuning::stored_form::StoredForm;
 use crate::finetuning::{
-    self, Applied, FineTuning, Head, Layer, ParameterFinder, RoleLayers, batch_statistics, check_factors,
+    self, Applied, FineTuning, Head, Layer, LayerFacts, ParameterFinder, Unadapted, batch_statistics, check_factors,
     chosen_output, dropout, initialize, layers_before, normalize, pattern_matches, places, select, standardize_input,
     undo_output, untie,
 };
@@ -27,6 +27,8 @@ pub(crate) struct Prepared {
     /// Without what methods add and can be merged.
     pub(crate) merged: Graph,
     pub(crate) merges: Vec<MergedWeight>,
+    /// What of what stays in it becomes a constant.
+    pub(crate) folded: Vec<FoldedValue>,
     pub(crate) head: Option<Head>,
     /// The value that the loss is computed from.
     pub(crate) prediction: Option<ValueId>,
@@ -36,7 +38,7 @@ pub(crate) struct Prepared {
     pub(crate) selected: Vec<usize>,
     /// How many of the layers are the model's own; the others were added.
     pub(crate) own: usize,
-    pub(crate) roles: RoleLayers,
+    pub(crate) facts: LayerFacts,
     /// Names of tensors that the file stores once for several parameters, with these.
     pub(crate) untied: Vec<(String, Vec<ValueId>)>,
     /// Results of the `Dropout` nodes of a new head and of methods.
@@ -108,8 +110,8 @@ impl Prepared {
 
     /// For each selection that is asked for, which of these parameters it means: each a layer and a weight of it.
     pub(crate) fn meant(&self, wanted: &FineTuning, parameters: &[(usize, ValueId)]) -> Vec<Vec<usize>> {
-        let Self { graph, layers, trainable, own, roles, .. } = self;
-        let finder = ParameterFinder { graph, layers, trainable, own: *own, head: self.head.as_ref(), roles };
+        let Self { graph, layers, trainable, own, facts, .. } = self;
+        let finder = ParameterFinder { graph, layers, trainable, own: *own, head: self.head.as_ref(), facts };
         places(&finder, &wanted.selections, parameters)
     }
 
@@ -169,21 +171,30 @@ pub(crate) fn prepare(
     let drawn = initialize(&mut graph, (&layers, &trainable, &selected), &wanted.initialize, wanted.seed)?;
     notes.extend((drawn > 0).then(|| format!("layers that start from new weights: {drawn}")));
     let adaptable: Vec<Layer> = trainable.iter().map(|index| layers[*index].clone()).collect();
-    let (own, roles) = (layers.len(), RoleLayers::find(&graph, &layers, &wanted.selections));
-    let applied = Applied::of(&wanted.methods, &graph, &adaptable, head.as_ref(), wanted.seed)?;
+    let (own, facts) = (layers.len(), LayerFacts::find(&graph, &layers, &wanted.selections));
+    let unadapted = Unadapted {
+        graph: &graph,
+        layers: &adaptable,
+        head: head.as_ref(),
+        prediction,
+        operators: catalog,
+        seed: wanted.seed,
+    };
+    let applied = Applied::of(&wanted.methods, unadapted)?;
     selected.extend(layers.len()..layers.len() + applied.layers.len());
     layers.extend(applied.layers);
     let whole = whole_weights(&graph, selected.iter().map(|index| &layers[*index]));
     notes.extend(applied.notes);
     let mut dropped = applied.dropped;
     dropped.extend(head.iter().flat_map(|head| &head.dropped));
-    let (graph, merged, merges, files) = (applied.graph, applied.merged, applied.merges, applied.files);
+    let Applied { graph, merged, merges, folded, files, .. } = applied;
     notes.extend(dropout::note(&graph, prediction, &dropped, wanted.dropout)?);
     let prediction = Some(prediction);
     let mut prepared = Prepared {
         graph,
         merged,
         merges,
+        folded,
         head,
         prediction,
         layers,
@@ -195,7 +206,7 @@ pub(crate) fn prepare(
         whole,
         wrapper,
         own,
-        roles,
+        facts,
         notes,
     };
     let weights = prepared.weights(&prepared.graph);

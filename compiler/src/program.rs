@@ -9,7 +9,7 @@ use crate::backward::{TrainedPath, gradients, gradients_behind};
 use crate::binding::{bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic};
 use crate::finetuning::dropout;
-use crate::finetuning::methods::MergedWeight;
+use crate::finetuning::methods::{FoldedValue, MergedWeight};
 use crate::finetuning::{FineTuning, Head, Layer, classes_second};
 use crate::graph::{ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
@@ -47,6 +47,8 @@ pub struct TrainingProgram {
     merged: Graph,
     /// How it is merged.
     merges: Vec<MergedWeight>,
+    /// What of what stays in it becomes a constant.
+    folded: Vec<FoldedValue>,
     /// What files of adapters hold of it.
     adapters: TrainedAdapters,
     /// What the loss is computed from, by its name in both.
@@ -202,6 +204,7 @@ fn compile_selected(
         deployed: prepared.graph,
         merged: prepared.merged,
         merges: prepared.merges,
+        folded: prepared.folded,
         adapters,
         header: model.header(),
         step: graph,

@@ -22,7 +22,7 @@ use crate::data_report::{DataReports, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view};
 use crate::first_difference::first_difference;
 use crate::log_choices::LogChoices;
-use crate::model_choices::ModelChoices;
+use crate::model_choices::{ModelChoices, tokenized};
 use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
@@ -125,6 +125,7 @@ impl Opened {
             grey: takes_grey(&model),
         };
         let mut train = RowSource::open(&wanted, train_chain)?;
+        let methods = tokenized(methods, &train.encoders)?;
         require_target(&train)?;
         if head.keeps()
             && let Some(labels) = labels_file::of_model(&model, &model_recipe.path)?

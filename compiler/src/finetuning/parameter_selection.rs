@@ -22,17 +22,24 @@ const NORMALIZATIONS: [&str; 10] = [
     "SkipSimplifiedLayerNormalization",
 ];
 
-/// The layers that have each role.
+/// What selections ask of the layers of a model, in whose graph methods add nodes afterwards.
 #[derive(Debug, Default)]
-pub(crate) struct RoleLayers(BTreeMap<Role, BTreeSet<String>>);
+pub(crate) struct LayerFacts {
+    /// The layers that have each role.
+    roles: BTreeMap<Role, BTreeSet<String>>,
+    /// Of each node.
+    operators: Vec<String>,
+}
 
-impl RoleLayers {
-    /// Of a model without what methods add; nothing is looked for where no selection asks for a role.
+impl LayerFacts {
+    /// Of a model without what methods add; nothing is looked for where no selection asks for it.
     pub(crate) fn find(graph: &Graph, layers: &[Layer], selections: &[ParameterSelection]) -> Self {
         let wanted: BTreeSet<LayerRole> =
             selections.iter().flat_map(|selection| selection.roles.iter().copied()).collect();
+        let nodes = graph.nodes().iter().filter(|_| !selections.is_empty());
+        let operators = nodes.map(|node| node.operator.clone()).collect();
         if wanted.is_empty() {
-            return Self::default();
+            return Self { roles: BTreeMap::new(), operators };
         }
         let attentions = find_attentions(graph);
         let of = |role: Role| {
@@ -40,11 +47,16 @@ impl RoleLayers {
             let has = |layer: &&Layer| layer.weights.iter().any(|weight| weights.contains(&weight.value));
             (role, layers.iter().filter(has).map(|layer| layer.name.clone()).collect())
         };
-        Self(wanted.into_iter().map(role).map(of).collect())
+        Self { roles: wanted.into_iter().map(role).map(of).collect(), operators }
     }
 
     fn has(&self, wanted: LayerRole, layer: &str) -> bool {
-        self.0.get(&role(wanted)).is_some_and(|layers| layers.contains(layer))
+        self.roles.get(&role(wanted)).is_some_and(|layers| layers.contains(layer))
+    }
+
+    /// The operator that reads a weight of the model's own.
+    fn operator(&self, weight: &Weight) -> &str {
+        self.operators.get(weight.node).map_or("", String::as_str)
     }
 }
 
@@ -68,7 +80,7 @@ pub(crate) struct ParameterFinder<'a> {
     /// How many of the layers are the model's own; the others were added.
     pub(crate) own: usize,
     pub(crate) head: Option<&'a Head>,
-    pub(crate) roles: &'a RoleLayers,
+    pub(crate) facts: &'a LayerFacts,
 }
 
 impl ParameterFinder<'_> {
@@ -85,7 +97,7 @@ impl ParameterFinder<'_> {
         let is_among_first = |count: &usize| at.is_some_and(|at| at < *count);
         let is_among_last = |count: &usize| at.is_some_and(|at| at + count >= self.trainable.len());
         (r#match.is_empty() || r#match.iter().any(named))
-            && (roles.is_empty() || roles.iter().any(|role| self.roles.has(*role, place)))
+            && (roles.is_empty() || roles.iter().any(|role| self.facts.has(*role, place)))
             && (kind.is_empty() || kind.iter().any(|kind| self.is(*kind, index, weight)))
             && first.as_ref().is_none_or(is_among_first)
             && last.as_ref().is_none_or(is_among_last)
@@ -93,7 +105,7 @@ impl ParameterFinder<'_> {
 
     fn is(&self, kind: ParameterKind, index: usize, weight: &Weight) -> bool {
         let is_added = index >= self.own;
-        let operator = self.graph.nodes()[weight.node].operator.as_str();
+        let operator = if is_added { self.layers[index].operator.as_str() } else { self.facts.operator(weight) };
         let is_norm = !is_added && self.is_norm(index);
         match kind {
             ParameterKind::Head => self.head.is_some_and(|head| head.has(weight.value)),
@@ -108,7 +120,7 @@ impl ParameterFinder<'_> {
     /// Whether a layer normalizes, as one node or written out: then it is a scale, and perhaps a shift.
     fn is_norm(&self, index: usize) -> bool {
         let weights = &self.layers[index].weights;
-        let operator = |weight: &Weight| self.graph.nodes()[weight.node].operator.as_str();
+        let operator = |weight: &Weight| self.facts.operator(weight);
         let normalizes = weights.iter().any(|weight| NORMALIZATIONS.contains(&operator(weight)));
         let is_vector = |weight: &Weight| weight.shape.iter().filter(|length| **length > 1).count() <= 1;
         let scales = weights.iter().all(|weight| is_vector(weight) && ["Mul", "Add"].contains(&operator(weight)))
