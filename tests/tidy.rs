@@ -37,7 +37,17 @@ const TABLES: &[(&str, &str, &[&str])] = &[
     (
         "compiler/src/finetuning/methods",
         "METHOD",
-        &["adapted", "adapter_form", "dense", "low_rank", "method", "method_function", "method_kind", "rotation"],
+        &[
+            "adapted",
+            "adapter_form",
+            "dense",
+            "low_rank",
+            "method",
+            "method_function",
+            "method_kind",
+            "prompts",
+            "rotation",
+        ],
     ),
     ("compiler/src/initializers", "INITIALIZER", &["fans", "initializer", "random"]),
     (

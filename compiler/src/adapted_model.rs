@@ -47,7 +47,7 @@ pub fn merge_adapters(
     for (at, (adapter, weight)) in adapters.iter().enumerate() {
         let part = adapter.weighted(*weight).map_err(CompilerError::Selection)?;
         let mut graph = base.clone();
-        let (added, _) = add(&part, false, (&mut graph, &base, &layers))?;
+        let (added, _) = add(&part, false, (&mut graph, &base, &layers), catalog)?;
         let own: BTreeSet<String> = added.adapted.iter().cloned().collect();
         let is_sum = part.is_sum();
         for (other, other_is_sum) in &adapted {
@@ -122,7 +122,7 @@ pub fn taking_adapter(
         ));
     }
     let mut graph = base.clone();
-    let (added, starts) = add(adapter, true, (&mut graph, &base, &layers))?;
+    let (added, starts) = add(adapter, true, (&mut graph, &base, &layers), catalog)?;
     let mut file = OnnxAdapter::default();
     let mut open: Vec<(String, usize, String)> = Vec::new();
     for form in &added.file.modules {
@@ -234,8 +234,10 @@ fn add(
     adapter: &Adapter,
     is_bare: bool,
     (graph, base, layers): (&mut Graph, &Graph, &[Layer]),
+    operators: &OperatorCatalog,
 ) -> Result<(Added, Starts), CompilerError> {
-    let mut model = MethodModel { graph, base, layers, head: None, seed: 0 };
+    let (head, prediction, tokens) = (None, None, None);
+    let mut model = MethodModel { graph, base, layers, head, prediction, operators, tokens, seed: 0 };
     let from = FromAdapter { adapter, dropout: Some(0.0), is_bare };
     let (added, starts) = from.add(&mut model).map_err(|error| match error {
         CompilerError::Setting { message, .. } => CompilerError::Selection(message),

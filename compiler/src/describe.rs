@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::backward::TrainedPath;
 use crate::binding::bind;
-use crate::finetuning::{self, FineTuning, Layer, RoleLayers, SelectedPart, TrainedLayer, normalize, untie};
+use crate::finetuning::{self, FineTuning, Layer, LayerFacts, SelectedPart, TrainedLayer, normalize, untie};
 use crate::graph::ValueId;
 use crate::model_file::Model;
 use crate::prepared::{Prepared, prepare, unique_numbers, unique_parameters};
@@ -115,13 +115,14 @@ pub fn describe(
             };
             let (head, notes) = (None, model.notes(&graph));
             let (merged, merges, dropped) = (graph.clone(), Vec::new(), Vec::new());
-            let (own, roles) = (layers.len(), RoleLayers::default());
+            let (own, facts) = (layers.len(), LayerFacts::find(&graph, &layers, &[]));
             let prepared = Prepared {
                 own,
-                roles,
+                facts,
                 graph,
                 merged,
                 merges,
+                folded: Vec::new(),
                 head,
                 prediction,
                 layers,

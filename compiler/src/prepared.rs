@@ -8,12 +8,12 @@ use millstream_schemas::{AxisLength, count, shown};
 use crate::adapter_files::ModuleNames;
 use crate::binding::{Bindings, length_of};
 use crate::finetuning::heads::{HeadModel, PlacedHead};
-use crate::finetuning::methods::{AdapterForm, MergedWeight};
+use crate::finetuning::methods::{AdapterForm, FoldedValue, MergedWeight};
 use crate::finetuning::stored_form::StoredForm;
 use crate::finetuning::{
-    self, Applied, FineTuning, Head, Layer, ParameterFinder, RoleLayers, Selected, SelectedPart, TrainedLayer, Weight,
-    batch_statistics, check_factors, chosen_output, dropout, initialize, layers_before, normalize, pattern_matches,
-    places, select, standardize_input, training_mode, undo_output, untie,
+    self, Applied, FineTuning, Head, Layer, LayerFacts, ParameterFinder, Selected, SelectedPart, TrainedLayer, Unadapted,
+    Weight, batch_statistics, check_factors, chosen_output, dropout, initialize, layers_before, normalize,
+    pattern_matches, places, select, standardize_input, training_mode, undo_output, untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::model_file::Model;
@@ -27,6 +27,8 @@ pub(crate) struct Prepared {
     /// Without what methods add and can be merged.
     pub(crate) merged: Graph,
     pub(crate) merges: Vec<MergedWeight>,
+    /// What of what stays in it becomes a constant.
+    pub(crate) folded: Vec<FoldedValue>,
     pub(crate) head: Option<Head>,
     /// The value that the loss is computed from.
     pub(crate) prediction: Option<ValueId>,
@@ -39,7 +41,7 @@ pub(crate) struct Prepared {
     pub(crate) parts: Vec<SelectedPart>,
     /// How many of the layers are the model's own; the others were added.
     pub(crate) own: usize,
-    pub(crate) roles: RoleLayers,
+    pub(crate) facts: LayerFacts,
     /// Names of tensors that the file stores once for several parameters, with these.
     pub(crate) untied: Vec<(String, Vec<ValueId>)>,
     /// Results of the `Dropout` nodes of a new head and of methods.
@@ -111,9 +113,14 @@ impl Prepared {
 
     /// For each selection that is asked for, which of these parameters it means: each a layer and a weight of it.
     pub(crate) fn meant(&self, wanted: &FineTuning, parameters: &[(usize, ValueId)]) -> Vec<Vec<usize>> {
-        let Self { graph, layers, trainable, own, roles, .. } = self;
-        let finder = ParameterFinder { graph, layers, trainable, own: *own, head: self.head.as_ref(), roles };
+        let Self { graph, layers, trainable, own, facts, .. } = self;
+        let finder = ParameterFinder { graph, layers, trainable, own: *own, head: self.head.as_ref(), facts };
         places(&finder, &wanted.selections, parameters)
+    }
+
+    /// The operator that reads a weight of a layer.
+    pub(crate) fn operator(&self, index: usize, weight: &Weight) -> &str {
+        if index < self.own { self.facts.operator(weight) } else { &self.layers[index].operator }
     }
 
     /// Numbers in weights of no layer.
@@ -171,14 +178,14 @@ pub(crate) fn prepare(
     let mut layers = finetuning::layers(&graph, catalog);
     let trainable = layers_before(&graph, &layers, prediction);
     let asked = [wanted.selections.as_slice(), &wanted.train.selections()].concat();
-    let (own, roles) = (layers.len(), RoleLayers::find(&graph, &layers, &asked));
+    let (own, facts) = (layers.len(), LayerFacts::find(&graph, &layers, &asked));
     let finder = ParameterFinder {
         graph: &graph,
         layers: &layers,
         trainable: &trainable,
         own,
         head: head.as_ref(),
-        roles: &roles,
+        facts: &facts,
     };
     let Selected { layers: mut selected, parts, notes: of_parts } = select(&finder, &wanted.train)?;
     notes.extend(of_parts);
@@ -192,20 +199,29 @@ pub(crate) fn prepare(
     let drawn = initialize(&mut graph, (&layers, &trainable, &whole), &wanted.initialize, wanted.seed)?;
     notes.extend((drawn > 0).then(|| format!("layers that start from new weights: {drawn}")));
     let adaptable: Vec<Layer> = trainable.iter().map(|index| layers[*index].clone()).collect();
-    let applied = Applied::of(&wanted.methods, &graph, &adaptable, head.as_ref(), wanted.seed)?;
+    let unadapted = Unadapted {
+        graph: &graph,
+        layers: &adaptable,
+        head: head.as_ref(),
+        prediction,
+        operators: catalog,
+        seed: wanted.seed,
+    };
+    let applied = Applied::of(&wanted.methods, unadapted)?;
     layers.extend(applied.layers);
     selected.extend((own..layers.len()).map(|index| TrainedLayer::whole(&layers, index)));
     let whole = whole_weights(&graph, &layers, &selected);
     notes.extend(applied.notes);
     let mut dropped = applied.dropped;
     dropped.extend(head.iter().flat_map(|head| &head.dropped));
-    let (graph, merged, merges, files) = (applied.graph, applied.merged, applied.merges, applied.files);
+    let Applied { graph, merged, merges, folded, files, .. } = applied;
     notes.extend(dropout::note(&graph, prediction, &dropped, wanted.dropout)?);
     let prediction = Some(prediction);
     let mut prepared = Prepared {
         graph,
         merged,
         merges,
+        folded,
         head,
         prediction,
         layers,
@@ -218,7 +234,7 @@ pub(crate) fn prepare(
         whole,
         wrapper,
         own,
-        roles,
+        facts,
         notes,
     };
     let weights = prepared.weights(&prepared.graph);

@@ -9,7 +9,7 @@ use crate::backward::{TrainedPath, gradients, gradients_behind};
 use crate::binding::{bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic, Use, statistics_graph};
 use crate::finetuning::dropout;
-use crate::finetuning::methods::MergedWeight;
+use crate::finetuning::methods::{FoldedValue, MergedWeight};
 use crate::finetuning::{FineTuning, Head, TrainedLayer, classes_second, is_matrix};
 use crate::graph::{ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
@@ -52,6 +52,8 @@ pub struct TrainingProgram {
     merged: Graph,
     /// How it is merged.
     merges: Vec<MergedWeight>,
+    /// What of what stays in it becomes a constant.
+    folded: Vec<FoldedValue>,
     /// What files of adapters hold of it.
     adapters: TrainedAdapters,
     /// What the loss is computed from, by its name in both.
@@ -216,6 +218,7 @@ fn compile_selected(
         deployed: prepared.graph,
         merged: prepared.merged,
         merges: prepared.merges,
+        folded: prepared.folded,
         adapters,
         header: model.header(),
         step: graph,
@@ -258,7 +261,7 @@ impl Trained {
                     gradient: String::new(),
                     layer: layer.name.clone(),
                     learning_rate_multiplier: prepared.multiplier(*index, wanted),
-                    weight_decay: is_matrix(&prepared.graph, weight),
+                    weight_decay: is_matrix(prepared.operator(*index, weight), weight),
                     weight_decay_strength: None,
                     is_statistic: false,
                 });

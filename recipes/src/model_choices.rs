@@ -1,10 +1,11 @@
 //! What a recipe's part `model` chooses by name.
 
 use millstream_compiler::{HeadChoice, Initializer, LayerInitializer, Method};
-use millstream_schemas::ChoiceError;
+use millstream_pipeline::encodings::Encoders;
 use millstream_schemas::recipe::ModelRecipe;
+use millstream_schemas::{ChoiceError, shown};
 
-use crate::Catalogs;
+use crate::{Catalogs, RecipeError};
 
 /// What was chosen.
 #[derive(Clone, Debug)]
@@ -39,4 +40,27 @@ impl ModelChoices {
         }
         model.methods = self.methods.iter().map(|method| method.choice().clone()).collect();
     }
+}
+
+/// The methods, those that begin with a text with its tokens as the data's tokenizer makes them.
+///
+/// # Errors
+/// No input is made of tokens, or the text cannot be tokenized.
+pub(crate) fn tokenized(methods: Vec<Method>, encoders: &Encoders) -> Result<Vec<Method>, RecipeError> {
+    let tokenized = |(at, method): (usize, Method)| {
+        let Some(text) = method.text() else { return Ok(method) };
+        let refused =
+            |message: String| RecipeError::mismatch(format!("model.methods[{at}].{}", method.choice().name), message);
+        let tokens = encoders.tokens_of(text);
+        let tokens = tokens.map_err(|why| refused(format!("`{}` cannot be tokenized: {why}", shown(text))))?;
+        let tokens = tokens.ok_or_else(|| {
+            refused(
+                "it begins with a text, and no input of `data.inputs` is made by `token_ids`, whose tokenizer would tell its \
+                 tokens; say them by number instead"
+                    .into(),
+            )
+        })?;
+        Ok(method.with_tokens(tokens))
+    };
+    methods.into_iter().enumerate().map(tokenized).collect()
 }

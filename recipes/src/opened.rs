@@ -19,7 +19,7 @@ use crate::evaluation_plan::{EvaluationPlan, of_view};
 use crate::first_difference::first_difference;
 use crate::log_choices::LogChoices;
 use crate::loss_targets::{presumed_prediction, require_compared, require_targets};
-use crate::model_choices::ModelChoices;
+use crate::model_choices::{ModelChoices, tokenized};
 use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
@@ -127,6 +127,7 @@ impl Opened {
             grey: takes_grey(&model),
         };
         let mut train = RowSource::open(&wanted, train_chain)?;
+        let methods = tokenized(methods, &train.encoders)?;
         require_target(&train)?;
         if head.keeps()
             && let Some(labels) = labels_file::of_model(&model, &model_recipe.path)?

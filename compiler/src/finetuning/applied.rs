@@ -1,11 +1,25 @@
 use std::collections::BTreeSet;
 
 use super::attention::{Attentions, Role};
-use super::methods::{AdapterForm, Added, MergedWeight, Method, MethodModel};
+use super::methods::{AdapterForm, Added, FoldedValue, MergedWeight, Method, MethodModel};
 use super::{Head, Layer, find_attentions};
 use crate::CompilerError;
 use crate::graph::{Graph, ValueId};
+use crate::operators::OperatorCatalog;
 use millstream_schemas::{count, shown};
+
+/// A model that methods are added to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unadapted<'a> {
+    pub(crate) graph: &'a Graph,
+    /// The layers that lead to the prediction.
+    pub(crate) layers: &'a [Layer],
+    pub(crate) head: Option<&'a Head>,
+    /// The value that the loss is computed from.
+    pub(crate) prediction: ValueId,
+    pub(crate) operators: &'a OperatorCatalog,
+    pub(crate) seed: u64,
+}
 
 /// A model with what methods have added to it.
 #[derive(Debug)]
@@ -15,6 +29,8 @@ pub(crate) struct Applied {
     pub(crate) merged: Graph,
     /// In the order in which they are carried out: what was added last first.
     pub(crate) merges: Vec<MergedWeight>,
+    /// What becomes a constant of what stays in the merged graph.
+    pub(crate) folded: Vec<FoldedValue>,
     /// What was added, to be trained.
     pub(crate) layers: Vec<Layer>,
     /// Results of `Dropout` nodes that drop in training.
@@ -27,15 +43,12 @@ pub(crate) struct Applied {
 impl Applied {
     /// What cannot be merged is added first, in the order of the methods, so that the model without the rest is a part of
     /// the whole.
-    pub(crate) fn of(
-        methods: &[Method],
-        base: &Graph,
-        layers: &[Layer],
-        head: Option<&Head>,
-        seed: u64,
-    ) -> Result<Self, CompilerError> {
+    pub(crate) fn of(methods: &[Method], model: Unadapted<'_>) -> Result<Self, CompilerError> {
+        let Unadapted { graph: base, layers, head, prediction, operators, seed } = model;
         let add = |graph: &mut Graph, method| {
-            let added = Method::add(method, &mut MethodModel { graph, base, layers, head, seed })?;
+            let (prediction, tokens) = (Some(prediction), None);
+            let mut model = MethodModel { graph, base, layers, head, prediction, operators, tokens, seed };
+            let added = Method::add(method, &mut model)?;
             Ok::<(&Method, Added), CompilerError>((method, added))
         };
         let (mut graph, mut merged) = (base.clone(), base.clone());
@@ -58,6 +71,7 @@ impl Applied {
             graph,
             merged,
             merges: Vec::new(),
+            folded: Vec::new(),
             layers: Vec::new(),
             dropped: Vec::new(),
             files: Vec::new(),
@@ -85,6 +99,7 @@ impl Applied {
             ));
             applied.notes.extend(of_roles(method, &added.adapted, layers, &attentions));
             applied.notes.extend(added.notes);
+            applied.folded.extend(added.folded);
             applied.layers.extend(added.layers);
             applied.dropped.extend(added.dropped);
             applied.files.push((method.choice().name.clone(), added.file));

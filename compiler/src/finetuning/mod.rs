@@ -35,7 +35,7 @@ use millstream_schemas::recipe::{
 };
 use millstream_schemas::{AxisLength, Standardization};
 
-pub(crate) use applied::Applied;
+pub(crate) use applied::{Applied, Unadapted};
 pub use attention::find_attentions;
 pub(crate) use class_axis::classes_second;
 pub(crate) use ending::ending;
@@ -49,7 +49,7 @@ pub use layers::{Layer, layers};
 pub use methods::Method;
 pub(crate) use nodes::named;
 pub(crate) use normalize::normalize;
-pub(crate) use parameter_selection::{ParameterFinder, RoleLayers, places};
+pub(crate) use parameter_selection::{LayerFacts, ParameterFinder, places};
 pub use parameters::Weight;
 pub use pattern::matches as pattern_matches;
 pub(crate) use selection::{check_factors, layers_before, select, untie};

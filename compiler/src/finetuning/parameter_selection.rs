@@ -9,17 +9,23 @@ use super::weight_kind::{is_added_by_norm, is_matrix, is_table, is_vector, norma
 use super::{Head, Layer, Weight, find_attentions, pattern_matches};
 use crate::graph::{Graph, ValueId};
 
-/// The layers that have each role.
+/// What selections ask of the layers of a model, in whose graph methods add nodes afterwards.
 #[derive(Debug, Default)]
-pub(crate) struct RoleLayers(BTreeMap<Role, BTreeSet<String>>);
+pub(crate) struct LayerFacts {
+    /// The layers that have each role.
+    roles: BTreeMap<Role, BTreeSet<String>>,
+    /// Of each node.
+    operators: Vec<String>,
+}
 
-impl RoleLayers {
-    /// Of a model without what methods add; nothing is looked for where no selection asks for a role.
+impl LayerFacts {
+    /// Of a model without what methods add; roles are looked for where a selection asks for them.
     pub(crate) fn find(graph: &Graph, layers: &[Layer], selections: &[ParameterSelection]) -> Self {
         let wanted: BTreeSet<LayerRole> =
             selections.iter().flat_map(|selection| selection.roles.iter().copied()).collect();
+        let operators = graph.nodes().iter().map(|node| node.operator.clone()).collect();
         if wanted.is_empty() {
-            return Self::default();
+            return Self { roles: BTreeMap::new(), operators };
         }
         let attentions = find_attentions(graph);
         let of = |role: Role| {
@@ -27,11 +33,16 @@ impl RoleLayers {
             let has = |layer: &&Layer| layer.weights.iter().any(|weight| weights.contains(&weight.value));
             (role, layers.iter().filter(has).map(|layer| layer.name.clone()).collect())
         };
-        Self(wanted.into_iter().map(role).map(of).collect())
+        Self { roles: wanted.into_iter().map(role).map(of).collect(), operators }
     }
 
     fn has(&self, wanted: LayerRole, layer: &str) -> bool {
-        self.0.get(&role(wanted)).is_some_and(|layers| layers.contains(layer))
+        self.roles.get(&role(wanted)).is_some_and(|layers| layers.contains(layer))
+    }
+
+    /// The operator that reads a weight of the model's own.
+    pub(crate) fn operator(&self, weight: &Weight) -> &str {
+        self.operators.get(weight.node).map_or("", String::as_str)
     }
 }
 
@@ -55,7 +66,7 @@ pub(crate) struct ParameterFinder<'a> {
     /// How many of the layers are the model's own; the others were added.
     pub(crate) own: usize,
     pub(crate) head: Option<&'a Head>,
-    pub(crate) roles: &'a RoleLayers,
+    pub(crate) facts: &'a LayerFacts,
 }
 
 impl ParameterFinder<'_> {
@@ -72,39 +83,45 @@ impl ParameterFinder<'_> {
         let is_among_first = |count: &usize| at.is_some_and(|at| at < *count);
         let is_among_last = |count: &usize| at.is_some_and(|at| at + count >= self.trainable.len());
         (r#match.is_empty() || r#match.iter().any(named))
-            && (roles.is_empty() || roles.iter().any(|role| self.roles.has(*role, place)))
+            && (roles.is_empty() || roles.iter().any(|role| self.facts.has(*role, place)))
             && (kind.is_empty() || kind.iter().any(|kind| self.is(*kind, index, weight)))
             && first.as_ref().is_none_or(is_among_first)
             && last.as_ref().is_none_or(is_among_last)
     }
 
+    /// The operator that reads a weight of a layer.
+    fn operator(&self, index: usize, weight: &Weight) -> &str {
+        if index < self.own { self.facts.operator(weight) } else { &self.layers[index].operator }
+    }
+
     /// Whether a weight of a layer is of a kind.
     pub(crate) fn is(&self, kind: ParameterKind, index: usize, weight: &Weight) -> bool {
         let is_added = index >= self.own;
-        let is_table = is_table(self.graph, weight);
+        let operator = self.operator(index, weight);
+        let is_table = is_table(operator, weight);
         let is_norm = !is_added && !is_table && self.is_norm(index);
         match kind {
             ParameterKind::Head => self.head.is_some_and(|head| head.has(weight.value)),
             ParameterKind::Added => is_added,
             ParameterKind::Embeddings => is_table,
             ParameterKind::Norms => is_norm,
-            ParameterKind::Biases => !is_norm && !is_matrix(self.graph, weight),
-            ParameterKind::Weights => is_matrix(self.graph, weight),
+            ParameterKind::Biases => !is_norm && !is_matrix(operator, weight),
+            ParameterKind::Weights => is_matrix(operator, weight),
         }
     }
 
     /// Whether a weight of a normalization is what it adds.
     pub(crate) fn is_shift(&self, index: usize, weight: &Weight) -> bool {
-        is_added_by_norm(self.graph, weight) && self.is(ParameterKind::Norms, index, weight)
+        is_added_by_norm(self.operator(index, weight), weight) && self.is(ParameterKind::Norms, index, weight)
     }
 
     /// Whether a layer normalizes, as one node or written out: then it is a scale, and perhaps a shift.
     fn is_norm(&self, index: usize) -> bool {
         let weights = &self.layers[index].weights;
-        let operator = |weight: &Weight| self.graph.nodes()[weight.node].operator.as_str();
+        let operator = |weight: &Weight| self.operator(index, weight);
         let scales = weights.iter().all(|weight| is_vector(weight) && ["Mul", "Add"].contains(&operator(weight)))
             && weights.iter().any(|weight| operator(weight) == "Mul");
-        weights.iter().any(|weight| normalizes(self.graph, weight)) || scales
+        weights.iter().any(|weight| normalizes(operator(weight))) || scales
     }
 }
 

@@ -1,7 +1,6 @@
-//! What a weight is by the node that reads it: a matrix, kernel or table, or a scale or shift whatever its axes.
+//! What a weight is by the operator that reads it: a matrix, kernel or table, or a scale or shift whatever its axes.
 
 use super::Weight;
-use crate::graph::Graph;
 
 /// Operators that normalize, each with the input that they scale by.
 const NORMALIZATIONS: [(&str, usize); 10] = [
@@ -26,24 +25,19 @@ const ELEMENTWISE: [&str; 5] = ["Add", "Div", "Mul", "PRelu", "Sub"];
 /// Recurrent layers, whose input 3 is the bias of each direction.
 const RECURRENT: [&str; 3] = ["GRU", "LSTM", "RNN"];
 
-/// Whether the node of a weight normalizes.
-pub(super) fn normalizes(graph: &Graph, weight: &Weight) -> bool {
-    scale_input(operator(graph, weight)).is_some()
+/// Whether an operator normalizes.
+pub(super) fn normalizes(operator: &str) -> bool {
+    scale_input(operator).is_some()
 }
 
 /// Whether a weight of a normalization, written as one node or in parts, is what it adds.
-pub(super) fn is_added_by_norm(graph: &Graph, weight: &Weight) -> bool {
-    let operator = operator(graph, weight);
+pub(super) fn is_added_by_norm(operator: &str, weight: &Weight) -> bool {
     scale_input(operator).map_or(operator == "Add", |input| weight.input != input)
 }
 
 /// Whether it is a table of rows, one for each of the numbers that come in.
-pub(super) fn is_table(graph: &Graph, weight: &Weight) -> bool {
-    weight.shape.len() >= 2 && TABLES.contains(&operator(graph, weight))
-}
-
-fn operator<'a>(graph: &'a Graph, weight: &Weight) -> &'a str {
-    graph.nodes()[weight.node].operator.as_str()
+pub(super) fn is_table(operator: &str, weight: &Weight) -> bool {
+    weight.shape.len() >= 2 && TABLES.contains(&operator)
 }
 
 fn scale_input(operator: &str) -> Option<usize> {
@@ -58,11 +52,10 @@ pub(super) fn is_vector(weight: &Weight) -> bool {
 /// Whether it is a matrix, kernel or table: then it has weight decay unless something else is said. Scales and shifts of
 /// normalizations and biases are none, and neither are slopes, also where they are written with more axes than one, as
 /// `[1, C, 1, 1]` or `[C, 1, 1]`. A matrix of one row or column is one.
-pub(crate) fn is_matrix(graph: &Graph, weight: &Weight) -> bool {
-    let operator = operator(graph, weight);
+pub(crate) fn is_matrix(operator: &str, weight: &Weight) -> bool {
     let is_bias = if RECURRENT.contains(&operator) { weight.input == 3 } else { weight.input > 1 && is_vector(weight) };
     // tables are among what one of these reads
-    let is_of_norm = normalizes(graph, weight) && !is_table(graph, weight);
+    let is_of_norm = normalizes(operator) && !is_table(operator, weight);
     let is_of_vector = ELEMENTWISE.contains(&operator) && is_vector(weight);
     weight.shape.len() >= 2 && !(is_bias || is_of_norm || is_of_vector)
 }
@@ -109,7 +102,8 @@ mod tests {
         for weight in all {
             let name = graph.name(weight.value);
             let (.., wanted) = rows.iter().find(|(known, ..)| *known == name).unwrap();
-            assert_eq!(is_matrix(&graph, weight), *wanted, "{name}");
+            let operator = &graph.nodes()[weight.node].operator;
+            assert_eq!(is_matrix(operator, weight), *wanted, "{name}");
         }
     }
 }

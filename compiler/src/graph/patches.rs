@@ -175,6 +175,12 @@ impl Graph {
         self.nodes.truncate(first);
     }
 
+    /// Puts a constant in the place of the only result of a node.
+    pub(crate) fn replace_by_constant(&mut self, value: ValueId, constant: Constant) {
+        self.retain_nodes(|node| !node.outputs.contains(&Some(value)));
+        self.set_constant(value, constant);
+    }
+
     /// Takes all nodes out, to be put back one after another by [`Graph::push_node`].
     pub(crate) fn take_nodes(&mut self) -> Vec<Node> {
         std::mem::take(&mut self.nodes)

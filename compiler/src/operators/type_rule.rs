@@ -115,8 +115,8 @@ impl<'a> TypeRuleInput<'a> {
 /// What two lengths broadcast to; an error, and whether it depends on what names stand for, where they do not.
 fn broadcast_length(x: &Length, y: &Length) -> Result<Length, bool> {
     if x.agrees_with(y) {
-        // the longer one to write is the other cut at a number
-        return Ok(if x.name().is_some() { x } else { y }.clone());
+        // one may be the other cut at a number
+        return Ok(if x.is_cut() { y } else { x }.clone());
     }
     if *x == 1 {
         return Ok(y.clone());

@@ -44,11 +44,12 @@ impl TrainingProgram {
         parameters: &[Vec<f32>],
         metadata: &[(String, String)],
     ) -> Result<OnnxFile, CompilerError> {
+        let trained = self.trained(parameters)?;
         let mut graph = self.merged.clone();
-        let own = self.trained(parameters)?.into_iter().filter(|(value, _)| self.merged.contains(*value));
-        for (value, constant) in own {
-            graph.set_constant(value, constant);
+        for (value, constant) in trained.iter().filter(|(value, _)| self.merged.contains(**value)) {
+            graph.set_constant(*value, constant.clone());
         }
+        self.fold(&mut graph, &trained);
         OnnxFile::new(self.header.signed(metadata).with(&graph.as_stored()?))
     }
 
@@ -132,6 +133,9 @@ impl TrainingProgram {
                 graph.set_constant(*value, constant.clone());
             }
         }
+        if adapters == AdaptersOutput::Merged {
+            self.fold(&mut graph, trained);
+        }
         for merge in merges {
             let beside: Vec<&Constant> = merge.trained.iter().map(|value| &trained[value]).collect();
             let own = graph.constant_of(merge.weight).expect("methods merge into constants");
@@ -139,6 +143,14 @@ impl TrainingProgram {
             graph.set_constant(merge.weight, merged);
         }
         graph
+    }
+
+    /// Lets what is computed of trained weights alone be a constant.
+    fn fold(&self, graph: &mut Graph, trained: &Trained) {
+        for folded in &self.folded {
+            let own: Vec<&Constant> = folded.trained.iter().map(|value| &trained[value]).collect();
+            graph.replace_by_constant(folded.value, (folded.rule)(&own));
+        }
     }
 
     /// Parameters as constants of the model.

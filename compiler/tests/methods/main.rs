@@ -9,6 +9,7 @@ mod networks;
 mod of_attention;
 #[path = "../onnx_runtime/mod.rs"]
 mod onnx_runtime;
+mod prompts;
 mod selections;
 
 use std::collections::BTreeMap;
@@ -35,14 +36,30 @@ fn compiled(methods: &[Choice], train: TrainSelection) -> Result<TrainingProgram
 
 fn compiled_in(model: &Model, methods: &[Choice], train: TrainSelection) -> Result<TrainingProgram, CompilerError> {
     let chosen = methods.iter().map(|choice| Method::choose(methods::standard(), choice, "model.methods[0]").unwrap());
-    let methods = chosen.collect();
-    let wanted = FineTuning { head: HeadChoice::keep(), train, methods, ..FineTuning::head(ROWS, CLASSES) };
+    let wanted = FineTuning { train, methods: chosen.collect(), ..fine_tuning(model) };
     compile(model, &wanted, &OperatorCatalog::standard())
 }
 
+/// Of a model of images, or of one of text whose rows are as long as the data has them.
+fn fine_tuning(model: &Model) -> FineTuning {
+    let inputs = model.inputs().into_iter().filter(|(name, _)| name != "x");
+    let inputs = inputs.map(|(name, _)| (name, vec![ROWS.into(), prompts::TOKENS.into()])).collect();
+    FineTuning { head: HeadChoice::keep(), inputs, ..FineTuning::head(ROWS, CLASSES) }
+}
+
+/// What models read, by the names of their inputs.
+fn data<'a>(inputs: impl Iterator<Item = &'a str>) -> Vec<(String, DynValue)> {
+    let of = |name: &str| match name {
+        "x" => floats(&IMAGE, &numbers(IMAGE.iter().product(), 3)),
+        other => prompts::rows(other),
+    };
+    inputs.map(|name| (name.to_owned(), of(name))).collect()
+}
+
 fn scores(model: &[u8]) -> Vec<f32> {
-    let x = floats(&IMAGE, &numbers(IMAGE.iter().product(), 3));
-    run(&mut session(model), vec![("x".to_owned(), x)]).remove(0)
+    let mut session = session(model);
+    let inputs: Vec<String> = session.inputs().iter().map(|input| input.name().to_owned()).collect();
+    run(&mut session, data(inputs.iter().map(String::as_str))).remove(0)
 }
 
 /// Whether what is added makes nothing at first, so that the first step is the model's own to the bit.
@@ -78,13 +95,17 @@ fn norms(layer: &str, [a, b]: [&[f32]; 2], (rank, scale): (usize, f64)) -> Vec<f
     (0..outputs).map(|output| (0..columns).map(|column| used(output, column).powi(2)).sum::<f64>().sqrt()).collect()
 }
 
-/// Every sample on the transformer, and those that need no attention on the network without one as well.
+/// Every sample on the transformer, and those that need no attention on the network without one as well; virtual tokens on
+/// a model of text.
 fn samples() -> impl Iterator<Item = (Choice, Model)> {
     // `peft` reads files: `compiler/tests/adapters.rs`
     let rows = methods::standard().rows().iter().filter(|row| row.name != "peft");
     let all =
         rows.flat_map(|row| row.samples.iter().map(|text| Choice::new(row.name, serde_json::from_str(text).unwrap())));
     all.flat_map(|choice| {
+        if matches!(choice.name.as_str(), "p_tuning" | "prompt_tuning") {
+            return vec![(choice, prompts::text(prompts::Text::default()))];
+        }
         let by_roles = |layers: &serde_json::Value| layers.get("roles").is_some();
         let is_of_blocks = matches!(choice.name.as_str(), "adapter" | "ia3" | "prefix_tuning");
         let needs_attention = choice.options.get("layers").map_or(is_of_blocks, by_roles);
@@ -93,14 +114,14 @@ fn samples() -> impl Iterator<Item = (Choice, Model)> {
         let is_of_network = matches!(choice.name.as_str(), "boft" | "oft" | "vera")
             || choice.options["dora"] == true
             || choice.options.get("rank_patterns").is_some();
-        network.into_iter().chain((!is_of_network).then(|| (choice, transformer().unwrap())))
+        network.into_iter().chain((!is_of_network).then(|| (choice, transformer().unwrap()))).collect()
     })
 }
 
 /// Methods that stay beside the model.
-const STAY: [&str; 2] = ["adapter", "prefix_tuning"];
+const STAY: [&str; 3] = ["adapter", "prefix_tuning", "prompt_tuning"];
 /// Methods whose first step is another than that of the model itself.
-const START_ELSEWHERE: [&str; 1] = ["prefix_tuning"];
+const START_ELSEWHERE: [&str; 3] = ["p_tuning", "prefix_tuning", "prompt_tuning"];
 
 #[test]
 fn the_first_step_is_that_of_the_model_itself_and_merged_computes_what_unmerged_does() {
@@ -108,12 +129,7 @@ fn the_first_step_is_that_of_the_model_itself_and_merged_computes_what_unmerged_
         return;
     }
     for (choice, model) in samples() {
-        let untouched = compile(
-            &model,
-            &FineTuning { head: HeadChoice::keep(), ..FineTuning::head(ROWS, CLASSES) },
-            &OperatorCatalog::standard(),
-        )
-        .unwrap();
+        let untouched = compile(&model, &fine_tuning(&model), &OperatorCatalog::standard()).unwrap();
         let untouched = untouched.export(&untouched.parameters, &[]).unwrap();
         let base = scores(&untouched.to_vec());
         let program = compiled_in(&model, std::slice::from_ref(&choice), TrainSelection::Nothing).unwrap();
@@ -172,7 +188,7 @@ fn gradients_of_what_is_added_are_central_differences() {
         let named = |name: String| program.manifest.parameters.iter().position(|entry| entry.name == name);
         let inputs = |parameters: &[Vec<f32>]| {
             let targets: Vec<f32> = (0..ROWS * CLASSES).map(|at| f32::from(at % (CLASSES + 1) == 0)).collect();
-            let mut inputs = vec![("x".to_owned(), floats(&IMAGE, &numbers(IMAGE.iter().product(), 3)))];
+            let mut inputs = data(program.manifest.inputs.iter().map(|entry| entry.name.as_str()));
             inputs.push((program.manifest.targets[0].name.clone(), floats(&[ROWS, CLASSES], &targets)));
             for (entry, values) in program.manifest.parameters.iter().zip(parameters) {
                 inputs.push((entry.name.clone(), floats(&entry.shape, values)));

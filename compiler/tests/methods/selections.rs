@@ -58,6 +58,18 @@ fn selections_mean_what_they_say() {
     assert_eq!(counts, meant(&[json!({})], &[])[0].len());
 }
 
+/// Nodes that methods put in front of a layer once let its parameters pass for those of another operator.
+#[test]
+fn kinds_of_the_models_own_parameters_are_the_same_beside_what_methods_add() {
+    let selections = ["norms", "biases", "weights"].map(|kind| json!({ "kind": kind }));
+    let lora = Choice::new("lora", json!({"rank": 2, "layers": "linear"}));
+    let own = |found: Vec<Vec<String>>| {
+        let is_own = |name: &String| !name.contains(".lora_");
+        found.into_iter().map(|names| names.into_iter().filter(is_own).collect()).collect::<Vec<Vec<String>>>()
+    };
+    assert_eq!(own(meant(&selections, &[lora])), meant(&selections, &[]));
+}
+
 #[test]
 fn what_methods_add_is_found_by_kind_and_by_the_layer_it_was_added_beside() {
     let lora = Choice::new("lora", json!({"rank": 2, "layers": {"roles": ["query", "value"]}}));

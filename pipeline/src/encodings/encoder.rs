@@ -179,6 +179,15 @@ pub trait Encoder: fmt::Debug + Send + Sync {
         false
     }
 
+    /// The tokens of a text that is no row's, where it makes tokens; nothing where it does not.
+    ///
+    /// # Errors
+    /// The text cannot be tokenized: why.
+    fn tokens(&self, text: &str) -> Result<Option<Vec<i64>>, String> {
+        let _ = text;
+        Ok(None)
+    }
+
     /// What is shown of the tensors of one row, `[1, …]` each.
     fn marks(&self, tensors: &[&Tensor], seen: Seen<'_>) -> Vec<Mark> {
         let _ = (tensors, seen);

@@ -270,6 +270,15 @@ impl Encoders {
             .filter_map(|entry| Some((entry.wanted.name.as_str(), entry.wanted.role, entry.encoder.standardization()?)))
     }
 
+    /// The tokens of a text that is no row's, by the first input that makes tokens; nothing where none does.
+    ///
+    /// # Errors
+    /// The text cannot be tokenized: why.
+    pub fn tokens_of(&self, text: &str) -> Result<Option<Vec<i64>>, String> {
+        let makes = |entry: &&Entry| entry.wanted.role == TensorRole::Input && entry.encoder.makes_tokens();
+        self.entries.iter().find(makes).map_or(Ok(None), |entry| entry.encoder.tokens(text))
+    }
+
     /// Names of the classes of the first target that has classes, in the order of the scores; none without.
     pub fn classes(&self) -> &[String] {
         let targets = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Target);

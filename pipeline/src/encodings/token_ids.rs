@@ -259,6 +259,12 @@ impl Encoder for TokenEncoder {
         true
     }
 
+    fn tokens(&self, text: &str) -> Result<Option<Vec<i64>>, String> {
+        let encoded = self.tokenizer.encode_fast(text, self.options.special_tokens);
+        let encoded = encoded.map_err(|error| shown_up_to(error.to_string(), 200))?;
+        Ok(Some(encoded.get_ids().iter().map(|token| i64::from(*token)).collect()))
+    }
+
     fn measures(&self) -> bool {
         true
     }

@@ -98,6 +98,7 @@ pub(super) const KEYS: &[ForeignKey] = &[
     key(&["num_classes", "n_classes", "nb_classes", "num_labels", "classes", "nc", "reset_head", "replace_head", "new_head", "classifier"], "model.head", "new", "the number of classes comes from the data"),
     key(&["output_layer", "logits", "output_name"], "model.output", "logits", ""),
     key(&["adapter_path", "adapter_name_or_path", "lora_path", "lora_weights", "peft_model", "peft_model_id"], "model.methods", "[{peft: {folder: adapters/mine}}]", "an adapter that is there is trained on by the method `peft`"),
+    key(&["num_virtual_tokens", "prompt_length", "soft_prompt_length", "prompt_tuning_init_text"], "model.methods", "[{prompt_tuning: {length: 20}}]", "virtual tokens are those of the methods `prompt_tuning`, `p_tuning` and `prefix_tuning`"),
     key(&["save_adapter", "save_adapters", "save_lora", "save_peft", "adapter_format", "adapter_output"], "output.adapter_files", "[peft]", "`output.adapters` says what becomes of it in the tuned model"),
     key(&["output_dir", "out_dir", "outdir", "out", "save_dir", "save_path", "work_dir", "log_dir", "logdir", "run_dir", "default_root_dir", "output_path", "output_folder", "results", "results_dir", "logging_dir"], "output.folder", "runs/run", ""),
     key(&["save_steps", "checkpoint_every", "save_every", "save_interval", "checkpoint_interval", "save_freq", "checkpoint_steps", "every_n_train_steps", "every_n_steps"], "output.checkpoint.every_steps", "500", ""),

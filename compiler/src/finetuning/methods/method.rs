@@ -13,6 +13,7 @@ pub struct Method {
     choice: Choice,
     function: Arc<dyn MethodFunction>,
     place: String,
+    tokens: Option<Arc<[i64]>>,
 }
 
 impl Method {
@@ -22,7 +23,18 @@ impl Method {
     /// An unknown name or option, or a value that makes no sense.
     pub fn choose(catalog: &Catalog<MethodKind>, choice: &Choice, place: &str) -> Result<Self, ChoiceError> {
         let (choice, function) = catalog.find(choice, place)?.build.choose(choice, place)?;
-        Ok(Self { choice, function, place: place.to_owned() })
+        Ok(Self { choice, function, place: place.to_owned(), tokens: None })
+    }
+
+    /// A text whose tokens it begins with, where it has one: see [`Method::with_tokens`].
+    pub fn text(&self) -> Option<&str> {
+        self.function.text()
+    }
+
+    /// The same with the tokens of its text, by the tokenizer that the model was trained with.
+    #[must_use]
+    pub fn with_tokens(self, tokens: impl Into<Arc<[i64]>>) -> Self {
+        Self { tokens: Some(tokens.into()), ..self }
     }
 
     /// The choice, with every default filled in.
@@ -30,12 +42,16 @@ impl Method {
         &self.choice
     }
 
-    /// Adds it to a model.
+    /// Adds it to a model, whose [`MethodModel::tokens`] are those of the method.
     ///
     /// # Errors
     /// As [`MethodFunction::add`], at its place in the recipe.
     pub fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
-        self.function.add(model).map_err(|error| match error {
+        let MethodModel { base, layers, head, prediction, operators, seed, .. } = *model;
+        let tokens = self.tokens.as_deref();
+        let mut model =
+            MethodModel { graph: &mut *model.graph, base, layers, head, prediction, operators, tokens, seed };
+        self.function.add(&mut model).map_err(|error| match error {
             CompilerError::Setting { place, message } if place.is_empty() => {
                 CompilerError::setting(format!("{}.{}", self.place, self.choice.name), message)
             }

@@ -5,6 +5,7 @@ use super::adapter_form::AdapterForm;
 use crate::CompilerError;
 use crate::finetuning::{Head, Layer};
 use crate::graph::{Constant, Graph, ValueId};
+use crate::operators::OperatorCatalog;
 
 /// A method: a rewrite of a model's graph that adds weights.
 pub trait MethodFunction: fmt::Debug + Send + Sync {
@@ -13,6 +14,12 @@ pub trait MethodFunction: fmt::Debug + Send + Sync {
     /// # Errors
     /// The model has no layer that the method is for, or its options do not fit one.
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError>;
+
+    /// A text whose tokens its weights begin as: whoever has the model's tokenizer says which they are
+    /// ([`MethodModel::tokens`]).
+    fn text(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// A model that a method is added to.
@@ -27,6 +34,12 @@ pub struct MethodModel<'a> {
     pub layers: &'a [Layer],
     /// The last linear layer, where there is one.
     pub head: Option<&'a Head>,
+    /// The value that the loss is computed from, where there is one.
+    pub prediction: Option<ValueId>,
+    /// The operators that are known.
+    pub operators: &'a OperatorCatalog,
+    /// The tokens of the method's text; nothing where it has none, or none that anybody knows.
+    pub tokens: Option<&'a [i64]>,
     /// Seed of new weights; each is drawn by its name as well.
     pub seed: u64,
 }
@@ -39,7 +52,9 @@ pub struct Added {
     /// How the model computes the same without what was added; nothing where it cannot. What a later method adds lies within
     /// what an earlier one has added, so that it is merged first.
     pub merged: Option<Vec<MergedWeight>>,
-    /// Why it cannot be, where [`Added::stays_beside`] said so.
+    /// Where it stays beside the model: what of it is a constant in the merged model.
+    pub folded: Vec<FoldedValue>,
+    /// Why it cannot be merged, where [`Added::stays_beside`] said so.
     pub unmerged: Option<String>,
     /// Names of the model's layers that it was added to.
     pub adapted: Vec<String>,
@@ -64,6 +79,29 @@ impl Added {
         let reason = format!("{because}, so what `{method}` adds stays beside the model when it is exported");
         self.notes.push(reason.clone());
         (self.merged, self.unmerged) = (None, Some(reason));
+    }
+}
+
+/// Trained weights to what nodes compute of them.
+pub type FoldRule = Arc<dyn Fn(&[&Constant]) -> Constant + Send + Sync>;
+
+/// A value that a node with one result computes, in the end of trained weights alone.
+#[derive(Clone)]
+pub struct FoldedValue {
+    /// The value.
+    pub value: ValueId,
+    /// What it is computed of.
+    pub trained: Vec<ValueId>,
+    /// What was trained, in this order, to the value.
+    pub rule: FoldRule,
+}
+
+impl fmt::Debug for FoldedValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FoldedValue")
+            .field("value", &self.value)
+            .field("trained", &self.trained)
+            .finish_non_exhaustive()
     }
 }
 

@@ -12,8 +12,11 @@ mod method;
 mod method_function;
 mod method_kind;
 mod oft;
+mod p_tuning;
 mod peft;
 mod prefix_tuning;
+mod prompt_tuning;
+mod prompts;
 mod rotation;
 mod vera;
 
@@ -26,7 +29,7 @@ pub(crate) use peft::FromAdapter;
 pub use adapted::{AdaptedLayers, LinearMap, LinearPart, LinearWeight};
 pub use adapter_form::{AdapterForm, ModuleForm, ModuleRule};
 pub use method::Method;
-pub use method_function::{Added, MergeRule, MergedWeight, MethodFunction, MethodModel};
+pub use method_function::{Added, FoldRule, FoldedValue, MergeRule, MergedWeight, MethodFunction, MethodModel};
 pub use method_kind::{Build, MethodKind};
 
 /// The methods of this crate. More rows are added by [`Catalog::with`].
@@ -39,8 +42,10 @@ pub fn standard() -> &'static Catalog<MethodKind> {
             ia3::METHOD,
             lora::METHOD,
             oft::METHOD,
+            p_tuning::METHOD,
             peft::METHOD,
             prefix_tuning::METHOD,
+            prompt_tuning::METHOD,
             vera::METHOD,
         ])
     })

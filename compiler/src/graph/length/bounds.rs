@@ -64,6 +64,20 @@ impl Length {
         self == other || self.uncut() == other.uncut()
     }
 
+    /// Whether a minimum with a number above one may make it less than it would be.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut_at().is_some()
+    }
+
+    /// The least of the numbers that such minima cut it at.
+    pub(crate) fn cut_at(&self) -> Option<usize> {
+        let bound = |factor: &Factor| match factor {
+            Factor::Minimum(a, b) => [a, b].into_iter().filter_map(|side| side.fixed()).find(|at| *at > 1),
+            _ => None,
+        };
+        self.terms().iter().flat_map(|term| &term.factors).filter_map(bound).min()
+    }
+
     /// Without the minima with numbers above one.
     fn uncut(&self) -> Self {
         let is_bound = |side: &Self| side.fixed().is_some_and(|at| at > 1);

@@ -344,6 +344,7 @@ mod tests {
         assert!((&a * 2 + &b).is_at_least(3) && !(&a * 2 + &b).is_at_least(4));
         assert!((&a - a.minimum(&n(3))).is_at_least(0) && a.minimum(&n(3)).is_at_least(1));
         assert!((&a * &b).agrees_with(&(a.minimum(&n(512)) * &b)) && !a.agrees_with(&a.minimum(&b)));
+        assert_eq!([&a, &(&a + 3).minimum(&n(512)), &a.minimum(&n(1))].map(Length::cut_at), [None, Some(512), None]);
         assert!(a.agrees_with(&a.minimum(&n(512))) && !a.agrees_with(&b) && !n(512).agrees_with(&a.minimum(&n(512))));
     }
 

@@ -1,0 +1,151 @@
+use std::collections::HashSet;
+
+use millstream_schemas::shown;
+
+use super::super::method_function::MethodModel;
+use super::input_kind::InputKind;
+use crate::CompilerError;
+use crate::finetuning::nodes::{named, producers};
+use crate::graph::{Graph, Node, ValueId};
+
+/// Where a model looks up the vectors of the tokens that it is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct WordEmbeddings {
+    /// The layer of the table.
+    pub(in super::super) layer: String,
+    /// The table, a constant `[rows, width]`.
+    pub(in super::super) table: ValueId,
+    /// Its rows.
+    pub(in super::super) rows: usize,
+    /// Numbers of a vector.
+    pub(in super::super) width: usize,
+    /// The input with the tokens, `[batch, sequence]`.
+    pub(in super::super) tokens: ValueId,
+    /// What is looked up, `[batch, sequence, width]`: once by each node that does.
+    pub(in super::super) vectors: Vec<ValueId>,
+}
+
+/// Tables of no more rows are of kinds of tokens, where another input is looked up in a longer one.
+const MOST_KINDS: usize = 16;
+
+impl WordEmbeddings {
+    /// Those of a model; `input` names its tokens where several inputs are looked up.
+    ///
+    /// # Errors
+    /// No input is looked up in a table, or it cannot be told which one holds the tokens.
+    pub(in super::super) fn find(model: &MethodModel<'_>, input: Option<&str>) -> Result<Self, CompilerError> {
+        let base = model.base;
+        let found = lookups(model);
+        let name = |one: &Self| format!("`{}`", shown(base.name(one.tokens)));
+        let refuse = |message: String| Err(CompilerError::setting("", message));
+        if found.is_empty() {
+            return refuse(none_found(base));
+        }
+        let mut chosen: Vec<&Self> = match input {
+            Some(wanted) => found.iter().filter(|one| base.name(one.tokens) == wanted).collect(),
+            None => found.iter().filter(|one| InputKind::of_name(base.name(one.tokens)).is_none()).collect(),
+        };
+        if input.is_none() && chosen.iter().any(|one| one.rows > MOST_KINDS) {
+            chosen.retain(|one| one.rows > MOST_KINDS);
+        }
+        let mut names: Vec<String> = found.iter().map(name).collect();
+        names.sort_unstable();
+        names.dedup();
+        match (chosen.as_slice(), input) {
+            ([only], _) => Ok((*only).clone()),
+            ([], Some(wanted)) => refuse(format!(
+                "input: `{}` is looked up in no table of embeddings; those that are: {}",
+                shown(wanted),
+                names.join(", ")
+            )),
+            ([first, others @ ..], _) if others.iter().all(|other| other.tokens == first.tokens) => {
+                let layers: Vec<String> = chosen.iter().map(|one| format!("`{}`", shown(&one.layer))).collect();
+                refuse(format!(
+                    "{} is looked up in several tables, {}, and virtual tokens are vectors of one; use another method, \
+                     `lora` for example",
+                    name(first),
+                    layers.join(", ")
+                ))
+            }
+            _ => refuse(format!(
+                "several inputs are looked up in tables of embeddings: {}; say by `input` which of them holds the tokens",
+                names.join(", ")
+            )),
+        }
+    }
+}
+
+/// All tables in which an input of whole numbers is looked up on the way to the prediction.
+fn lookups(model: &MethodModel<'_>) -> Vec<WordEmbeddings> {
+    let base = model.base;
+    let makers = producers(base);
+    let mut found: Vec<WordEmbeddings> = Vec::new();
+    for node in base.nodes().iter().filter(|node| picks_rows(node)) {
+        let source = |at: usize, through: &[&str]| {
+            let mut value = node.input(at)?;
+            while let Some(maker) = makers.get(&value).map(|index| &base.nodes()[*index]) {
+                value = maker.input(0).filter(|_| through.iter().any(|operator| maker.is(operator)))?;
+            }
+            Some(value)
+        };
+        let table = source(0, &["Identity"]).and_then(|table| Some((table, base.float_constant(table)?)));
+        let tokens = source(1, &["Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"]);
+        let tokens = tokens.filter(|tokens| base.inputs().contains(tokens));
+        let made = node.outputs.first().copied().flatten();
+        let (Some((table, constant)), Some(tokens), Some(made)) = (table, tokens, made) else { continue };
+        let [rows, width] = *constant.shape.as_slice() else { continue };
+        if let Some(known) = found.iter_mut().find(|known| known.table == table && known.tokens == tokens) {
+            known.vectors.push(made);
+            continue;
+        }
+        let of = |layer: &&crate::finetuning::Layer| layer.weights.iter().any(|weight| weight.value == table);
+        let Some(layer) = model.layers.iter().find(of).map(|layer| layer.name.clone()) else { continue };
+        found.push(WordEmbeddings { layer, table, rows, width, tokens, vectors: vec![made] });
+    }
+    found
+}
+
+fn picks_rows(node: &Node) -> bool {
+    node.is("Gather") && matches!(node.int("axis").unwrap_or(0), 0 | -2)
+}
+
+fn none_found(base: &Graph) -> String {
+    let joined = base.nodes().iter().find(|node| node.operator.ends_with("EmbedLayerNormalization"));
+    match joined {
+        Some(node) => format!(
+            "{} adds the vectors of tokens, places and kinds as one, so that none can be put between them; take the file that \
+             ONNX Runtime made this one from",
+            named(base, node)
+        ),
+        None => "virtual tokens go in front of those that a model looks up in a table of embeddings, and no input is looked up \
+                 in one (a `Gather` of a constant matrix of 32-bit floats); use another method, `prefix_tuning` or `lora` for \
+                 example"
+            .into(),
+    }
+}
+
+impl WordEmbeddings {
+    /// A token that may stand where virtual ones are put in: an ordinary one, and none that the model looks for in its rows,
+    /// as for padding or for the end.
+    pub(super) fn filler(&self, base: &Graph) -> i64 {
+        const HANDED_ON: [&str; 6] = ["Cast", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze"];
+        let mut rows = HashSet::from([self.tokens]);
+        let mut sought: Vec<i64> = Vec::new();
+        for node in base.nodes() {
+            let reads = node.inputs.iter().flatten().any(|value| rows.contains(value));
+            if !reads {
+                continue;
+            }
+            if HANDED_ON.iter().any(|operator| node.is(operator)) {
+                rows.extend(node.outputs.iter().flatten());
+            } else if node.is("Equal") {
+                let constants = node.inputs.iter().flatten().filter_map(|value| base.integers_of(*value));
+                sought.extend(constants.flat_map(|known| known.elements).filter_map(|element| element.as_number()));
+            }
+        }
+        let rows = self.rows as i64;
+        // special ones stand at the ends of vocabularies
+        let mut ordinary = (0..rows).map(|at| (rows / 2 + at) % rows.max(1));
+        ordinary.find(|token| !sought.contains(token)).unwrap_or(0)
+    }
+}
