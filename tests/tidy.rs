@@ -68,6 +68,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "encoding_kind",
             "length_unit",
             "mark",
+            "row_numbers",
             "sample",
             "tokenized_text",
         ],
