@@ -78,6 +78,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "encoding_kind",
             "length_unit",
             "mark",
+            "row_numbers",
             "sample",
             "tokenized_text",
         ],
