@@ -52,6 +52,17 @@ pub(crate) fn weight(name: &str, shape: &[usize]) -> TensorProto {
     }
 }
 
+/// 64-bit integers.
+pub(crate) fn whole(name: &str, shape: &[usize], values: &[i64]) -> TensorProto {
+    TensorProto {
+        name: Some(name.into()),
+        dims: shape.iter().map(|length| *length as i64).collect(),
+        data_type: Some(7),
+        int64_data: values.to_vec(),
+        ..TensorProto::default()
+    }
+}
+
 /// A float value `[batch, …]` with a symbolic batch.
 pub(crate) fn value(name: &str, lengths: &[i64]) -> ValueInfoProto {
     value_of(name, 1, lengths)

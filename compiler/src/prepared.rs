@@ -11,8 +11,8 @@ use crate::finetuning::heads::{HeadModel, PlacedHead};
 use crate::finetuning::methods::{AdapterForm, FoldedValue, MergedWeight};
 use crate::finetuning::stored_form::StoredForm;
 use crate::finetuning::{
-    self, Applied, FineTuning, Head, Layer, LayerFacts, ParameterFinder, Selected, SelectedPart, TrainedLayer, Unadapted,
-    Weight, batch_statistics, check_factors, chosen_output, dropout, initialize, layers_before, normalize,
+    self, Applied, FineTuning, Head, Layer, LayerFacts, ParameterFinder, Selected, SelectedPart, TrainedLayer,
+    Unadapted, Weight, batch_statistics, check_factors, chosen_output, dropout, initialize, layers_before, normalize,
     pattern_matches, places, select, standardize_input, training_mode, undo_output, untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};

@@ -184,35 +184,6 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
     }
 }
 
-/// Tokens `[1, sequence]` whose numbers of places are cut from a row of 40 and spread over the rows, as BERT has it → mean of the tokens → dense layer.
-fn tokens() -> Result<Vec<u8>, CompilerError> {
-    let mut graph = Graph::new(17, OperatorCatalog::standard());
-    let ids = graph.input("ids", TensorType::new(ElementType::I64, [Length::from(1), Length::named("sequence")]));
-    let all = graph.constant("places", Constant::i64([1, 40], &(0..40).collect::<Vec<i64>>()));
-    let [first, second] = [0, 1].map(|number| integers(&mut graph, &[number]));
-    let lengths = graph.add("Shape", &[ids], &[])?;
-    let sequence = graph.add("Gather", &[lengths, second], &[])?;
-    let places = graph.add("Slice", &[all, first, sequence, second], &[])?;
-    let places = graph.add("Expand", &[places, lengths], &[])?;
-    let [words, table] = [10, 40].map(|count| weight(&mut graph, &[count, 6]));
-    let [words, places] = [(words, ids), (table, places)].map(|(table, at)| graph.add("Gather", &[table, at], &[]));
-    let tokens = graph.add("Add", &[words?, places?], &[])?;
-    let mean = graph.add("ReduceMean", &[tokens], &[ints("axes", &[1]), ("keepdims", 0.into())])?;
-    let head = weight(&mut graph, &[6, CLASSES]);
-    let scores = graph.add("Gemm", &[mean, head], &[])?;
-    graph.output(scores);
-    Ok(graph.to_onnx("fixed"))
-}
-
-#[test]
-fn a_table_of_forty_positions_is_not_in_the_way_of_freeing_the_rows() {
-    let shapes = BTreeMap::from([("ids".to_owned(), vec![3.into(), AxisLength::Named("sequence".into())])]);
-    let wanted = FineTuning { head: HeadChoice::keep(), inputs: shapes, ..FineTuning::head(3, CLASSES) };
-    let model = Model::from_bytes(tokens().unwrap()).unwrap();
-    let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
-    assert!(program.notes.iter().any(|note| note.contains("batch")), "{:?}", program.notes);
-}
-
 #[test]
 fn a_model_that_mixes_rows_is_refused_with_the_node_and_the_batch_that_it_takes() {
     let rows: Vec<(Middle, usize, &str)> = vec![

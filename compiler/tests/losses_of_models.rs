@@ -79,6 +79,7 @@ fn step(opened: &mut Session, program: &TrainingProgram, parameters: &[Vec<f32>]
     let mut inputs = vec![tensor(&manifest.inputs[0], |at| numbers(at + 1, 1)[at])];
     inputs.push(tensor(&manifest.targets[0], |at| (at % 2) as f32));
     inputs.extend(manifest.weights.iter().map(|weights| tensor(weights, |_| 1.0)));
+    inputs.extend(manifest.lengths.iter().map(|lengths| tensor(lengths, |_| SEQUENCE as f32)));
     for (entry, values) in manifest.parameters.iter().zip(parameters) {
         inputs.push((entry.name.clone(), floats(&entry.shape, values)));
     }

@@ -112,8 +112,8 @@ fn of_speech(symbols: Value, loss: Value, metrics: Value) -> Value {
             "targets": {"said": {"symbols": symbols}},
         }),
         json!({
-            "loss": loss, "metrics": metrics, "best": "character_error_rate", "epochs": 40,
-            "optimizer": {"adamw": {"learning_rate": 0.02}},
+            "loss": loss, "metrics": metrics, "best": "character_error_rate", "epochs": 60,
+            "optimizer": {"adamw": {"learning_rate": 0.03}},
         }),
     )
 }
@@ -146,7 +146,9 @@ fn letters_along_time_are_learned_from_sounds_and_transcripts_of_any_length() {
     assert_eq!(place.read("run/labels.txt"), "<blank>\n\" \"\na\nb\nc\n".as_bytes());
     padding_changes_nothing(&place, &found);
     let said = place.run(&["compile", "recipe.yaml", "-o", "graphs"]).done();
-    assert!(said.contains("lengths") && said.contains("places of the prediction that are each row's"), "{said}");
+    // cells of the table are broken at the width of the screen
+    let words: Vec<&str> = said.split_whitespace().collect();
+    assert!(words.join(" ").contains("lengths input: places of the int64"), "{said}");
     // Of rows that lack a letter the others are told by the numbers that the model has for them.
     let lacking: Vec<usize> = (1000..1100).filter(|row| !transcript(*row).contains('a')).collect();
     assert!(lacking.len() > 3, "{lacking:?}");
@@ -256,8 +258,8 @@ fn what_is_written_in_pictures_of_one_size_is_learned() {
             "targets": {"text": {"symbols": {"column": "text"}}},
         }),
         json!({
-            "loss": "ctc", "metrics": ["character_error_rate"], "epochs": 40,
-            "optimizer": {"adamw": {"learning_rate": 0.02}},
+            "loss": "ctc", "metrics": ["character_error_rate"], "epochs": 60,
+            "optimizer": {"adamw": {"learning_rate": 0.03}},
         }),
     );
     let found = learns(&place(columns, reader), &recipe, 0.4);

@@ -299,3 +299,50 @@ fn confirm(freed: &Graph, before: &Before<'_>) -> Result<(), Obstacle> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use millstream_schemas::AxisLength;
+
+    use crate::handmade::{graph, integers, model, node, untyped, weight, whole, with};
+    use crate::model_file::onnx::tensor_shape_proto::dimension::Value;
+    use crate::model_file::onnx::type_proto;
+    use crate::{FineTuning, HeadChoice, OperatorCatalog, compile};
+
+    /// Tokens `[1, sequence]` whose numbers of places are cut from a row of 40 and spread over the rows, as BERT has it.
+    #[test]
+    fn a_table_of_forty_positions_is_not_in_the_way_of_freeing_the_rows() {
+        let mut ids = integers("ids", &[1]);
+        if let Some(type_proto::Value::TensorType(tensor)) = ids.r#type.as_mut().and_then(|kind| kind.value.as_mut()) {
+            let axes = &mut tensor.shape.as_mut().unwrap().dim;
+            axes[0].value = Some(Value::DimValue(1));
+            axes[1].value = Some(Value::DimParam("sequence".into()));
+        }
+        let nodes = vec![
+            node("Shape", &["ids"], &["lengths"]),
+            node("Gather", &["lengths", "second"], &["sequence"]),
+            node("Slice", &["places", "first", "sequence", "second"], &["cut"]),
+            node("Expand", &["cut", "lengths"], &["spread"]),
+            node("Gather", &["words", "ids"], &["of_words"]),
+            node("Gather", &["table", "spread"], &["of_places"]),
+            node("Add", &["of_words", "of_places"], &["tokens"]),
+            with(node("ReduceSum", &["tokens", "second"], &["sum"]), "keepdims", &[0]),
+            node("Gemm", &["sum", "head.weight"], &["scores"]),
+        ];
+        let weights = vec![
+            whole("first", &[1], &[0]),
+            whole("second", &[1], &[1]),
+            whole("places", &[1, 40], &(0..40).collect::<Vec<_>>()),
+            weight("words", &[10, 6]),
+            weight("table", &[40, 6]),
+            weight("head.weight", &[6, 2]),
+        ];
+        let model = model(graph(nodes, weights, vec![ids], vec![untyped("scores")]));
+        let shapes = BTreeMap::from([("ids".to_owned(), vec![3.into(), AxisLength::Named("sequence".into())])]);
+        let wanted = FineTuning { head: HeadChoice::keep(), inputs: shapes, ..FineTuning::head(3, 2) };
+        let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+        assert!(program.notes.iter().any(|note| note.contains("batch")), "{:?}", program.notes);
+    }
+}

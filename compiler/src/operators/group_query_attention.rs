@@ -132,7 +132,8 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let past = if node.node.input(3).is_some() { Some(of(node, 3)?) } else { None };
     let found = shapes(&node.node, &q, keys.as_ref().map(|(k, v)| (k, v)), past.as_ref());
     let mut found = found.map_err(|message| node.error(message))?;
-    found.total = node.input(6).ok().and_then(|total| node.graph.lengths_of(total)).and_then(|all| all.first().cloned());
+    found.total =
+        node.input(6).ok().and_then(|total| node.graph.lengths_of(total)).and_then(|all| all.first().cloned());
     let [q, mut k, mut v] = parts(node, &found)?;
     let q = split_heads(node.graph, q, found.heads)?;
     k = split_heads(node.graph, k, found.key_heads)?;
@@ -312,22 +313,21 @@ fn samples() -> Vec<Sample> {
         Sample::new("smooth", plain(), with(vec![("smooth_softmax", 1.into())])),
         Sample::new("a sink for each head", behind([absent(4), vec![varied(&[4])]].concat()), with(vec![])),
         Sample::new("a bias of scores", behind([absent(3), vec![varied(&[1, 4, 3, 3])]].concat()), with(vec![])),
-        Sample::new("all keys of a row", {
-            [three(2, 3), absent(2), lengths(&[1, 2], 3)].concat()
-        }, with(vec![("causal", 0.into())])),
+        Sample::new(
+            "all keys of a row",
+            { [three(2, 3), absent(2), lengths(&[1, 2], 3)].concat() },
+            with(vec![("causal", 0.into())]),
+        ),
         Sample::new(
             "earlier keys",
             [three(1, 3), past(1, 2), lengths(&[4], 5)].concat(),
             with(vec![("local_window_size", 3.into())]),
         )
         .with_outputs(3),
-        Sample::new("one key more", [three(2, 1), past(2, 2), lengths(&[2, 1], 3)].concat(), with(vec![])).with_outputs(3),
-        Sample::new(
-            "rotated",
-            [turned(2, 3), absent(2), lengths(&[2, 2], 3), caches()].concat(),
-            two_heads(vec![]),
-        )
-        .since(16),
+        Sample::new("one key more", [three(2, 1), past(2, 2), lengths(&[2, 1], 3)].concat(), with(vec![]))
+            .with_outputs(3),
+        Sample::new("rotated", [turned(2, 3), absent(2), lengths(&[2, 2], 3), caches()].concat(), two_heads(vec![]))
+            .since(16),
         Sample::new(
             "neighbours rotated, from a position on",
             [turned(1, 2), absent(2), lengths(&[1], 2), caches(), vec![places]].concat(),

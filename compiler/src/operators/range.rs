@@ -80,22 +80,23 @@ fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::OperatorCatalog;
-    use crate::graph::{Constant, Graph, Length, TensorType};
+    use crate::graph::Length;
+    use crate::handmade::{graph, node, read, untyped, value, whole};
 
     #[test]
     fn a_range_downwards_from_an_open_length_is_as_long_as_the_way() {
         // positions of XLNet
-        let mut graph = Graph::new(17, OperatorCatalog::standard());
-        let sequence = Length::named("sequence");
-        let x = graph.input("x", TensorType::f32([sequence.clone()]));
-        let lengths = graph.add("Shape", &[x], &[]).unwrap();
-        let start = graph.add("Squeeze", &[lengths], &[]).unwrap();
-        let limit = graph.add("Neg", &[start], &[]).unwrap();
-        for (step, wanted) in [(-1, &sequence + &sequence), (-2, sequence.clone()), (1, 0.into())] {
-            let delta = graph.constant("delta", Constant::i64([], &[step]));
-            let range = graph.add("Range", &[start, limit, delta], &[]).unwrap();
-            assert_eq!(graph.shape(range).unwrap(), [wanted], "in steps of {step}");
+        let batch = Length::named("batch");
+        for (step, wanted) in [(-1, &batch + &batch), (-2, batch.clone()), (1, 0.into())] {
+            let nodes = vec![
+                node("Shape", &["x"], &["lengths"]),
+                node("Squeeze", &["lengths"], &["start"]),
+                node("Neg", &["start"], &["limit"]),
+                node("Range", &["start", "limit", "delta"], &["range"]),
+            ];
+            let read =
+                read(graph(nodes, vec![whole("delta", &[], &[step])], vec![value("x", &[])], vec![untyped("range")]));
+            assert_eq!(read.shape(read.find("range").unwrap()).unwrap(), [wanted], "in steps of {step}");
         }
     }
 }

@@ -41,15 +41,15 @@ fn branches(at: f32) -> ModelProto {
 
 /// Of two values each, in other orders; a branch calls a function and holds branches of its own.
 fn nested(at: f32) -> ModelProto {
-    let inner = |name: &'static str, operator: &str, made: &str| {
-        branch(vec![node(operator, name, made)], vec![], made)
-    };
+    let inner = |name: &'static str, operator: &str, made: &str| branch(vec![node(operator, name, made)], vec![], made);
     let two = |first: &str, second: &str| [first, second].map(|name| of_type(name, FLOAT)).to_vec();
     let then_nodes = vec![
         node("own.Dense", "x a.weight", "p"),
         node("ReduceMax", "p", "largest").with("keepdims", Value::Int(0)),
         node("Greater", "largest bound", "large"),
-        node("If", "large", "bent").with("then_branch", inner("p", "Tanh", "i")).with("else_branch", inner("p", "Sigmoid", "j")),
+        node("If", "large", "bent")
+            .with("then_branch", inner("p", "Tanh", "i"))
+            .with("else_branch", inner("p", "Sigmoid", "j")),
         node("Identity", "x", "same"),
     ];
     let else_nodes = vec![node("MatMul", "x a.weight", "q"), node("Mul", "x x", "square")];
@@ -118,7 +118,8 @@ fn recurrent() -> ModelProto {
         node("Gather", "shape one", "count"),
         node("MatMul", "x first.weight", "ahead"),
         node("ReduceMean", "ahead", "start").with("axes", ints(&[1])).with("keepdims", Value::Int(0)),
-        node("Loop", "count yes start", "last all").with("body", body(cell, vec![], &["h"], &["further", "next", "next"])),
+        node("Loop", "count yes start", "last all")
+            .with("body", body(cell, vec![], &["h"], &["further", "next", "next"])),
         node("ReduceMean", "all", "mean").with("axes", ints(&[0])).with("keepdims", Value::Int(0)),
         node("Add", "last mean", "sum"),
         node("MatMul", "sum behind.weight", "z"),
@@ -173,8 +174,20 @@ fn a_loop_that_the_data_decide_passes_through_below_what_is_trained() {
         return;
     }
     let rows: [(&str, ModelProto, &[usize], usize, &str); 3] = [
-        ("Loop", recurrent(), &[3, 5, 8], 2, "node `last` (Loop), whose number of turns depends on the length of `steps`"),
-        ("Loop that asks", while_small(), &[3, 6], 2, "node `grown` (Loop) decides in each turn whether there is a further one"),
+        (
+            "Loop",
+            recurrent(),
+            &[3, 5, 8],
+            2,
+            "node `last` (Loop), whose number of turns depends on the length of `steps`",
+        ),
+        (
+            "Loop that asks",
+            while_small(),
+            &[3, 6],
+            2,
+            "node `grown` (Loop) decides in each turn whether there is a further one",
+        ),
         ("Scan", scanned(), &[3, 5, 6], 2, "node `last` (Scan) goes along an axis whose length the data decide"),
     ];
     for (name, file, shape, last, note) in rows {
