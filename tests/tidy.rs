@@ -139,6 +139,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
         "OPTIMIZER",
         &[
             "averaged",
+            "dynamic_map",
             "graph",
             "lookahead",
             "moments",
@@ -149,6 +150,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "penalized",
             "rule",
             "sharpness_aware",
+            "state_values",
             "trajectory",
         ],
     ),

@@ -14,7 +14,9 @@ use millstream::schemas::recipe::RecipeText;
 use millstream::training::metrics::{
     self, Better, Cell, MeasuredBatch, Meter, MetricFunction, MetricKind, Record, Table, Unit, Worked,
 };
-use millstream::training::optimizers::{self, NodeInputs, OptimizerKind, ParameterFacts, StateTensor, UpdateRule};
+use millstream::training::optimizers::{
+    self, NodeInputs, OptimizerKind, ParameterFacts, StateTensor, StateValues, UpdateRule,
+};
 use millstream::training::schedules::{self, Course, RunLength, ScheduleKind};
 use millstream::transforms::steps::map::Project;
 use millstream::transforms::{self, ImageFacts, ImageStep, ImageTransform, Kernel, Matrix, Random, Target, Transform};
@@ -226,7 +228,7 @@ impl UpdateRule for SignSgd {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        _: &mut [Vec<f32>],
+        _: &mut [StateValues],
     ) {
         let rate = coefficients[0] * facts.learning_rate_multiplier;
         for (value, gradient) in parameter.iter_mut().zip(gradient) {

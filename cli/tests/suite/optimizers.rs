@@ -15,6 +15,7 @@ fn each_learns_to_tell_tumours_apart_and_what_was_measured_is_exported() {
     let free = "training.optimizer={schedule_free_adamw: {learning_rate: 0.01, weight_decay: 0.01}}";
     let rows = [
         ("free", vec![free, "training.schedule={constant: {warmup: 0.05}}"]),
+        ("eight", vec!["training.optimizer={adamw_8bit: {learning_rate: 0.003, min_8bit_size: 256}}"]),
         ("lookahead", vec!["training.lookahead={}"]),
         ("sharp", vec!["training.sharpness_aware={}", "training.accumulate=2"]),
         ("adaptive", vec!["training.sharpness_aware={rho: 0.5, adaptive: true}"]),

@@ -231,7 +231,18 @@ mod tests {
         let keys = KEYS.iter().chain(INSIDE.iter().map(|(_, row)| row));
         let keys = keys.filter(|row| !row.place.is_empty()).map(|row| (row.place, row.example));
         let definitions = Definitions::example_with(
-            &["adafactor", "adagrad", "adam", "lamb", "muon", "nadam", "radam", "rmsprop", "schedule_free_adamw"],
+            &[
+                "adafactor",
+                "adagrad",
+                "adam",
+                "adamw_8bit",
+                "lamb",
+                "muon",
+                "nadam",
+                "radam",
+                "rmsprop",
+                "schedule_free_adamw",
+            ],
             &[
                 "cosine_restarts",
                 "exponential",

@@ -145,6 +145,7 @@ pub(super) const VALUES: &[(&str, &[&str], &str, &str)] = &[
     ("training.precision", &["tensorfloat32", "tf32x3", "medium", "tensor_float_32"], "tf32", ""),
     ("training.optimizer", &["torch.optim.adam", "fusedadam", "adam_torch", "amsgrad"], "adam", ""),
     ("training.optimizer", &["adamw_torch", "adamw_torch_fused", "adamw_hf", "torch.optim.adamw", "adam_w", "decoupled_adam", "adamwscale", "adadelta", "adamax", "rprop", "lbfgs"], "adamw", ""),
+    ("training.optimizer", &["adamw8bit", "adam_w8bit", "adam8bit", "adam_8bit", "adamw_bnb_8bit", "paged_adamw_8bit", "paged_adamw8bit", "bnb.optim.adamw8bit", "8bit_adam", "8bit_adamw"], "adamw_8bit", ""),
     ("training.optimizer", &["lars"], "lamb", "it is LARS with the moments of Adam"),
     ("training.optimizer", &["torch.optim.rmsprop", "rms_prop", "rms"], "rmsprop", ""),
     ("training.optimizer", &["torch.optim.adagrad"], "adagrad", ""),

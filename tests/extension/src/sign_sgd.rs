@@ -3,7 +3,9 @@
 use millstream::compiler::CompilerError;
 use millstream::compiler::graph::{Graph, ValueId};
 use millstream::schemas::choice::{Options, between};
-use millstream::training::optimizers::{self, NodeInputs, OptimizerKind, ParameterFacts, StateTensor, UpdateRule};
+use millstream::training::optimizers::{
+    self, NodeInputs, OptimizerKind, ParameterFacts, StateTensor, StateValues, UpdateRule,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +48,7 @@ impl UpdateRule for SignSgd {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        _: &mut [Vec<f32>],
+        _: &mut [StateValues],
     ) {
         let rate = coefficients[0] * facts.learning_rate_multiplier;
         for (value, gradient) in parameter.iter_mut().zip(gradient) {

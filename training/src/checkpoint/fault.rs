@@ -103,7 +103,7 @@ pub enum TensorsFault {
         reason: SafeTensorError,
     },
     /// One has another type or shape.
-    #[error("`{}` is {dtype:?} {got:?}, wanted F32 {wanted:?}", shown(.name))]
+    #[error("`{}` is {dtype:?} {got:?}, wanted {wanted_dtype:?} {wanted:?}", shown(.name))]
     Shape {
         /// Its name.
         name: String,
@@ -111,8 +111,18 @@ pub enum TensorsFault {
         dtype: Dtype,
         /// Its shape.
         got: Vec<usize>,
-        /// The graph's.
+        /// The graph's type.
+        wanted_dtype: Dtype,
+        /// The graph's shape.
         wanted: Vec<usize>,
+    },
+    /// One has elements of a type that no optimizer remembers.
+    #[error("`{}` is said to be {}, which no state is", shown(.name), shown(.dtype))]
+    Type {
+        /// Its name.
+        name: String,
+        /// What the manifest says.
+        dtype: String,
     },
     /// One that is to be written has another number of values than its shape says.
     #[error("`{}` has {values} values, its shape is {shape:?}", shown(.name))]

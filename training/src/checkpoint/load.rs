@@ -66,9 +66,15 @@ pub fn load(path: &Path) -> Result<Checkpoint, TrainingError> {
     let parameters = read(WEIGHTS, &shapes).map_err(broken)?;
     let of_state = manifest.parameters.iter().flat_map(|parameter| {
         let of_parameter = parameter.state.iter();
-        of_parameter.map(|state| (state_name(&parameter.name, &state.name), state.shape.as_slice()))
+        of_parameter
+            .map(|state| (state_name(&parameter.name, &state.name), state.shape.as_slice(), state.dtype.as_str()))
     });
-    let mut flat = read(STATE, &of_state.collect::<Vec<_>>()).map_err(broken)?.into_iter();
+    let of_state: Vec<_> = of_state.collect();
+    let state = read_file(path, &manifest, STATE).map_err(broken)?;
+    let flat = tensors::read_state(&state, &of_state)
+        .map_err(|fault| broken(CheckpointFault::Tensors { file: STATE.to_owned(), fault }))?;
+    drop(state);
+    let mut flat = flat.into_iter();
     let counts = manifest.parameters.iter().map(|parameter| parameter.state.len());
     let tensors = counts.map(|count| flat.by_ref().take(count).collect()).collect();
     let best = match (manifest.file(BEST), &manifest.history.best) {

@@ -27,9 +27,10 @@ pub(crate) use save::{Contents, Snapshot};
 pub(crate) use writer::{Failed, Writer, Written};
 
 use crate::kept_states::KeptRecord;
-use crate::optimizers::StateTensor;
+use crate::optimizers::{FLOATS, StateTensor};
 use crate::record::History;
 use crate::session::OptimizerState;
+use tensors::Elements;
 
 /// Parameters as the bytes of a safetensors file, each under its name in the manifest.
 ///
@@ -41,9 +42,8 @@ pub fn parameters_file(manifest: &TrainingManifest, parameters: &[Vec<f32>]) -> 
         return Err(TensorsFault::Count { wanted: entries.len(), got: parameters.len() });
     }
     let named = entries.iter().zip(parameters);
-    tensors::write(
-        &named.map(|(entry, values)| (entry.name.clone(), &entry.shape[..], &values[..])).collect::<Vec<_>>(),
-    )
+    let tensors = named.map(|(entry, values)| (entry.name.clone(), &entry.shape[..], Elements::F32(values)));
+    tensors::write(&tensors.collect::<Vec<_>>())
 }
 
 /// When checkpoints are written, and where.
@@ -131,7 +131,11 @@ pub struct SavedParameter {
 
 impl SavedParameter {
     pub(crate) fn of(entry: &ParameterEntry, state: &[StateTensor]) -> Self {
-        let saved = |tensor: &StateTensor| SavedState { name: tensor.name.to_owned(), shape: tensor.shape.clone() };
+        let saved = |tensor: &StateTensor| SavedState {
+            name: tensor.name.to_owned(),
+            shape: tensor.shape.clone(),
+            dtype: tensor.start.dtype().to_owned(),
+        };
         Self { name: entry.name.clone(), shape: entry.shape.clone(), state: state.iter().map(saved).collect() }
     }
 }
@@ -144,6 +148,17 @@ pub struct SavedState {
     pub name: String,
     /// Length of each axis.
     pub shape: Vec<usize>,
+    /// Type of the elements: `float32` or `uint8`.
+    #[serde(default = "floats", skip_serializing_if = "is_floats")]
+    pub dtype: String,
+}
+
+fn floats() -> String {
+    FLOATS.to_owned()
+}
+
+fn is_floats(dtype: &String) -> bool {
+    dtype == FLOATS
 }
 
 /// A file of a checkpoint.

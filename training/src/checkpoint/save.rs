@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use millstream_schemas::Fingerprint;
 
 use super::file_names::{BEST, EXPORTED, LARGEST_MANIFEST, LAST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS, kept_name};
+use super::tensors::Elements;
 use super::{CheckpointFault, CheckpointManifest, SavedFile, folder, state_name, step_folder, tensors};
 use crate::TrainingError;
 use crate::kept_states::{Finals, SharedParameters};
@@ -125,13 +126,13 @@ fn write(folder: &Path, before: &Path, snapshot: &mut Snapshot) -> Result<(), Tr
 
 fn of_parameters<'a>(manifest: &'a CheckpointManifest, values: &'a [Vec<f32>]) -> Vec<tensors::Named<'a>> {
     let named = manifest.parameters.iter().zip(values);
-    named.map(|(parameter, values)| (parameter.name.clone(), &parameter.shape[..], &values[..])).collect()
+    named.map(|(parameter, values)| (parameter.name.clone(), &parameter.shape[..], Elements::F32(values))).collect()
 }
 
 fn of_state<'a>(manifest: &'a CheckpointManifest, state: &'a OptimizerState) -> Vec<tensors::Named<'a>> {
     let named = manifest.parameters.iter().zip(&state.tensors).flat_map(|(parameter, tensors)| {
         let of_parameter = parameter.state.iter().zip(tensors);
-        of_parameter.map(|(state, values)| (state_name(&parameter.name, &state.name), &state.shape[..], &values[..]))
+        of_parameter.map(|(state, values)| (state_name(&parameter.name, &state.name), &state.shape[..], values.into()))
     });
     named.collect()
 }

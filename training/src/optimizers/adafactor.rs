@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::norms::{sum_of_squares, sum_of_squares_nodes};
 use super::optimizer_kind::{Build, OptimizerKind};
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::state_values::{StateStart, StateValues, floats};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "adafactor",
@@ -109,18 +110,18 @@ impl Adafactor {
     }
 
     /// Takes a gradient into the second moments, and gives the gradient over their root.
-    fn direction(&self, new: f32, shape: &[usize], gradient: &[f32], state: &mut [Vec<f32>]) -> Vec<f32> {
+    fn direction(&self, new: f32, shape: &[usize], gradient: &[f32], state: &mut [StateValues]) -> Vec<f32> {
         let (epsilon, least) = (self.epsilon1 as f32, self.least_square());
         let over_root = |gradient: f32, square: f32| gradient / square.max(least).sqrt();
         let [.., rows, columns] = *shape else {
-            let moments = gradient.iter().zip(&mut state[0]);
+            let moments = gradient.iter().zip(state[0].floats_mut());
             let directions = moments.map(|(gradient, square)| {
                 *square += new * (gradient * gradient - *square);
                 over_root(*gradient, *square)
             });
             return directions.collect();
         };
-        let [of_rows, of_columns, ..] = state else { unreachable!("two state tensors of a weight with two axes") };
+        let [of_rows, of_columns] = floats(state);
         let moments = of_rows.chunks_mut(rows.max(1)).zip(of_columns.chunks_mut(columns.max(1)));
         let mut directions = Vec::with_capacity(gradient.len());
         for (gradient, (of_rows, of_columns)) in gradient.chunks((rows * columns).max(1)).zip(moments) {
@@ -178,7 +179,7 @@ impl UpdateRule for Adafactor {
     fn state(&self, facts: ParameterFacts<'_>) -> Vec<StateTensor> {
         let mut state = match facts.shape {
             [others @ .., rows, columns] => [("rows", [*rows, 1]), ("columns", [1, *columns])]
-                .map(|(name, axes)| StateTensor { name, shape: [others, &axes].concat(), start: 0.0 })
+                .map(|(name, axes)| StateTensor { name, shape: [others, &axes].concat(), start: StateStart::F32(0.0) })
                 .to_vec(),
             _ => vec![facts.state_alike("mean_of_squares")],
         };
@@ -199,7 +200,7 @@ impl UpdateRule for Adafactor {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     ) {
         let rate = coefficients[0] * facts.learning_rate_multiplier;
         let keep = 1.0 - rate * facts.decay(self.weight_decay as f32);
@@ -211,7 +212,7 @@ impl UpdateRule for Adafactor {
         let directions = self.direction(coefficients[2], facts.shape, &gradient, state);
         step /= (root_mean_square(&directions) / self.clip_threshold as f32).max(1.0);
         let (kept, new) = (self.momentum as f32, (1.0 - self.momentum) as f32);
-        let mut momentum = state.last_mut().filter(|_| self.momentum > 0.0);
+        let mut momentum = state.last_mut().filter(|_| self.momentum > 0.0).map(StateValues::floats_mut);
         for (index, (value, direction)) in parameter.iter_mut().zip(directions).enumerate() {
             let mut change = step * direction;
             if let Some(momentum) = &mut momentum {

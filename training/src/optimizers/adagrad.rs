@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::optimizer_kind::{Build, OptimizerKind};
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::state_values::{StateStart, StateValues, floats};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "adagrad",
@@ -59,7 +60,7 @@ impl Options for Adagrad {
 
 impl UpdateRule for Adagrad {
     fn state(&self, facts: ParameterFacts<'_>) -> Vec<StateTensor> {
-        vec![StateTensor { start: self.initial_sum as f32, ..facts.state_alike("sum_of_squares") }]
+        vec![StateTensor { start: StateStart::F32(self.initial_sum as f32), ..facts.state_alike("sum_of_squares") }]
     }
 
     /// Learning rate η of this step.
@@ -74,11 +75,11 @@ impl UpdateRule for Adagrad {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     ) {
         let (epsilon, decay) = (self.epsilon as f32, facts.decay(self.weight_decay as f32));
         let rate = coefficients[0] * facts.learning_rate_multiplier;
-        let [sums] = state else { unreachable!("this rule has one state tensor") };
+        let [sums] = floats(state);
         for ((value, gradient), sum) in parameter.iter_mut().zip(gradient).zip(sums) {
             let gradient = gradient * scale + decay * *value;
             *sum += gradient * gradient;

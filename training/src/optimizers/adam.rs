@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::moments::Moments;
 use super::optimizer_kind::{Build, OptimizerKind};
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::state_values::{StateValues, floats};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "adam",
@@ -82,13 +83,14 @@ impl UpdateRule for Adam {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     ) {
         let (moments, epsilon) = (self.moments(), self.epsilon as f32);
         let decay = facts.decay(self.weight_decay as f32);
         let (step_size, root_scale) = (coefficients[0] * facts.learning_rate_multiplier, coefficients[1]);
-        let [mean, squares, largest @ ..] = state else { unreachable!("this rule has two state tensors or three") };
-        let mut largest = largest.first_mut();
+        let (of_moments, largest) = state.split_at_mut(2);
+        let [mean, squares] = floats(of_moments);
+        let mut largest = largest.first_mut().map(StateValues::floats_mut);
         for (index, (value, gradient)) in parameter.iter_mut().zip(gradient).enumerate() {
             let gradient = gradient * scale + decay * *value;
             moments.add(&mut mean[index], &mut squares[index], gradient);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::optimizer_kind::{Build, OptimizerKind};
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::state_values::{StateValues, floats};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "adamw",
@@ -81,13 +82,13 @@ impl UpdateRule for AdamW {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     ) {
         let [beta1, beta2, epsilon, weight_decay] = self.values();
         let [rate, step_size, root_scale] = [coefficients[0], coefficients[1], coefficients[2]];
         let keep = 1.0 - rate * facts.learning_rate_multiplier * facts.decay(weight_decay);
         let step_size = step_size * facts.learning_rate_multiplier;
-        let [mean, squares] = state else { unreachable!("this rule has two state tensors") };
+        let [mean, squares] = floats(state);
         let moments = mean.iter_mut().zip(squares.iter_mut());
         for ((value, gradient), (mean, square)) in parameter.iter_mut().zip(gradient).zip(moments) {
             let gradient = gradient * scale;
@@ -136,6 +137,7 @@ impl UpdateRule for AdamW {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optimizers::StateStart;
     use crate::optimizers::trajectory::facts_of_matrix;
 
     /// `torch.optim.AdamW([p], lr=0.1, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)`, three steps from p = [1, −2]
@@ -158,7 +160,7 @@ mod tests {
         let rule = AdamW::default();
         let facts = facts_of_matrix();
         let mut parameter = vec![1.0_f32, -2.0];
-        let mut state = vec![vec![0.0; 2]; 2];
+        let mut state = vec![StateStart::F32(0.0).values(2); 2];
         for (step, gradient) in gradients.iter().enumerate() {
             let gradient = gradient.map(|value| value as f32);
             let coefficients = rule.coefficients(step as u64, 0.1);
@@ -173,7 +175,7 @@ mod tests {
     fn a_parameter_without_decay_and_with_a_multiplier_moves_by_its_own_rate() {
         let rule = AdamW::default();
         let facts = ParameterFacts { learning_rate_multiplier: 0.5, decays: false, ..facts_of_matrix() };
-        let (mut parameter, mut state) = (vec![1.0_f32], vec![vec![0.0; 1]; 2]);
+        let (mut parameter, mut state) = (vec![1.0_f32], vec![StateStart::F32(0.0).values(1); 2]);
         rule.update(&rule.coefficients(0, 0.1), facts, 1.0, &mut parameter, &[2.0], &mut state);
         // The first step of Adam has length η whatever the gradient.
         assert!((parameter[0] - 0.95).abs() < 1e-6, "{}", parameter[0]);

@@ -8,6 +8,7 @@ use millstream_schemas::ParameterEntry;
 use serde::Serialize;
 
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::state_values::StateValues;
 
 /// Which average of the weights of all steps is evaluated and exported.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -82,12 +83,12 @@ impl UpdateRule for Averaged {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     ) {
         let (share, coefficients) = coefficients.split_last().expect("its own is the last");
         let (average, state) = state.split_last_mut().expect("its own is the last");
         self.rule.update(coefficients, facts, scale, parameter, gradient, state);
-        for (average, value) in average.iter_mut().zip(parameter) {
+        for (average, value) in average.floats_mut().iter_mut().zip(parameter) {
             *average += *share * (*value - *average);
         }
     }
@@ -107,8 +108,8 @@ impl UpdateRule for Averaged {
         true
     }
 
-    fn average(&self, _: ParameterFacts<'_>, parameter: Vec<f32>, state: &[Vec<f32>]) -> Vec<f32> {
-        state.last().cloned().unwrap_or(parameter)
+    fn average(&self, _: ParameterFacts<'_>, parameter: Vec<f32>, state: &[StateValues]) -> Vec<f32> {
+        state.last().map_or(parameter, |average| average.floats().to_vec())
     }
 
     fn check(&self, parameters: &[ParameterEntry]) -> Result<(), String> {
@@ -137,12 +138,12 @@ mod tests {
             weight_decay: None,
             is_statistic: false,
         };
-        let mut state: Vec<Vec<f32>> = rule.state(facts).iter().map(StateTensor::start_values).collect();
+        let mut state: Vec<StateValues> = rule.state(facts).iter().map(StateTensor::start_values).collect();
         let mut parameter = [1.0_f32];
         let after = |step: u64| {
             let coefficients = rule.coefficients(step, 0.5);
             rule.update(&coefficients, facts, 1.0, &mut parameter, &[(step % 3) as f32 - 0.5], &mut state);
-            (f64::from(parameter[0]), f64::from(state[state.len() - 1][0]))
+            (f64::from(parameter[0]), f64::from(state[state.len() - 1].floats()[0]))
         };
         (0..8).map(after).collect()
     }

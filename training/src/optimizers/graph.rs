@@ -1,11 +1,12 @@
 //! The update of all parameters as one ONNX graph, for devices where the host cannot reach the tensors.
 
-use millstream_compiler::graph::{Graph, TensorType, ValueId};
+use millstream_compiler::graph::{ElementType, Graph, TensorType, ValueId};
 use millstream_compiler::{CompilerError, OperatorCatalog};
 use millstream_schemas::ParameterEntry;
 
 use super::norms::sum_of_squares_nodes;
-use super::rule::{NodeInputs, ParameterFacts, UpdateRule, state_of};
+use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule, state_of};
+use super::state_values::StateStart;
 
 const OPSET: i64 = 17;
 
@@ -73,8 +74,7 @@ impl UpdateGraph {
             let gradient = graph.input(&format!("gradient.{index}"), tensor());
             let parameter = graph.input(&format!("parameter.{index}"), tensor());
             let of_shape = state.iter().zip(tensors);
-            let states: Vec<ValueId> =
-                of_shape.map(|(name, tensor)| graph.input(name, TensorType::f32(tensor.shape))).collect();
+            let states: Vec<ValueId> = of_shape.map(|(name, tensor)| graph.input(name, type_of(&tensor))).collect();
             values.push((gradient, parameter, states));
             names.push(UpdateNames {
                 gradient: format!("gradient.{index}"),
@@ -146,6 +146,14 @@ impl UpdateGraph {
             watched,
         })
     }
+}
+
+fn type_of(state: &StateTensor) -> TensorType {
+    let dtype = match state.start {
+        StateStart::F32(_) => ElementType::F32,
+        StateStart::U8(_) => ElementType::U8,
+    };
+    TensorType::new(dtype, state.shape.clone())
 }
 
 /// The sum of the squares of all gradients, and the sum of all gradients times 0.

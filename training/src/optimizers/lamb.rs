@@ -10,6 +10,7 @@ use super::moments::Moments;
 use super::norms::{sum_of_squares, sum_of_squares_nodes};
 use super::optimizer_kind::{Build, OptimizerKind};
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::state_values::{StateValues, floats};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "lamb",
@@ -79,12 +80,12 @@ impl UpdateRule for Lamb {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     ) {
         let (moments, epsilon) = (self.moments(), self.epsilon as f32);
         let decay = facts.decay(self.weight_decay as f32);
         let [mean_scale, root_scale] = [coefficients[1], coefficients[2]];
-        let [mean, squares] = state else { unreachable!("this rule has two state tensors") };
+        let [mean, squares] = floats(state);
         for ((mean, square), gradient) in mean.iter_mut().zip(squares.iter_mut()).zip(gradient) {
             moments.add(mean, square, gradient * scale);
         }
@@ -145,6 +146,7 @@ impl UpdateRule for Lamb {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optimizers::StateStart;
     use crate::optimizers::trajectory::{assert_trajectory, facts_of_matrix};
 
     /// Algorithm 2 in tensors of PyTorch, at step t from 1, for the matrix; for the vector `ratio` is 1 and 0.1 is 0:
@@ -183,7 +185,7 @@ mod tests {
     #[test]
     fn a_matrix_of_zeros_moves_by_the_learning_rate() {
         let rule = Lamb::default();
-        let (mut parameter, mut state) = (vec![0.0_f32; 12], vec![vec![0.0_f32; 12]; 2]);
+        let (mut parameter, mut state) = (vec![0.0_f32; 12], vec![StateStart::F32(0.0).values(12); 2]);
         rule.update(&rule.coefficients(0, 0.1), facts_of_matrix(), 1.0, &mut parameter, &[2.0; 12], &mut state);
         assert!(parameter.iter().all(|value| (value + 0.1).abs() < 1e-6), "{parameter:?}");
     }

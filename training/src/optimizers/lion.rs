@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::optimizer_kind::{Build, OptimizerKind};
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::state_values::{StateValues, floats};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "lion",
@@ -72,12 +73,12 @@ impl UpdateRule for Lion {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     ) {
         let [beta1, beta2, weight_decay] = self.values();
         let rate = coefficients[0] * facts.learning_rate_multiplier;
         let keep = 1.0 - rate * facts.decay(weight_decay);
-        let [momentum] = state else { unreachable!("this rule has one state tensor") };
+        let [momentum] = floats(state);
         for ((value, gradient), momentum) in parameter.iter_mut().zip(gradient).zip(momentum) {
             let gradient = gradient * scale;
             let direction = beta1 * *momentum + (1.0 - beta1) * gradient;
@@ -117,6 +118,7 @@ impl UpdateRule for Lion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optimizers::StateStart;
     use crate::optimizers::trajectory::facts_of_matrix;
 
     /// The algorithm of the paper, three steps from θ = 1 with gradients 0.5, −4, 0, written out by hand.
@@ -124,7 +126,7 @@ mod tests {
     fn three_steps_are_those_of_the_paper() {
         let rule = Lion { weight_decay: 0.1, ..Lion::default() };
         let facts = facts_of_matrix();
-        let (mut parameter, mut state) = (vec![1.0_f32, 1.0], vec![vec![0.0_f32; 2]]);
+        let (mut parameter, mut state) = (vec![1.0_f32, 1.0], vec![StateStart::F32(0.0).values(2)]);
         // The second weight has no gradient at first: its step is 0, and only decay moves it.
         for (step, gradient) in [[0.5_f32, 0.0], [-4.0, 0.0], [0.0, 1.0]].into_iter().enumerate() {
             rule.update(&rule.coefficients(step as u64, 0.1), facts, 1.0, &mut parameter, &gradient, &mut state);
@@ -134,6 +136,7 @@ mod tests {
         for (got, wanted) in parameter.iter().zip(wanted) {
             assert!((f64::from(*got) - wanted).abs() < 1e-6, "{got}, wanted {wanted}");
         }
-        assert!((state[0][0] + 0.034_699_5).abs() < 1e-6 && (state[0][1] - 0.01).abs() < 1e-6, "{state:?}");
+        let momentum = state[0].floats();
+        assert!((momentum[0] + 0.034_699_5).abs() < 1e-6 && (momentum[1] - 0.01).abs() < 1e-6, "{momentum:?}");
     }
 }

@@ -8,6 +8,7 @@ use millstream_schemas::ParameterEntry;
 use serde::Serialize;
 
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::state_values::StateValues;
 
 /// Slow weights beside those that are trained (Zhang et al., "Lookahead Optimizer: k steps forward, 1 step back", 2019): after
 /// every so many steps slow ← slow + α·(weights − slow), weights ← slow. The slow weights are what is evaluated and exported.
@@ -49,10 +50,11 @@ impl UpdateRule for WithLookahead {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     ) {
         let [coefficients @ .., is_first, returns] = coefficients else { unreachable!("its own are the last two") };
         let (slow, state) = state.split_last_mut().expect("its own is the last");
+        let slow = slow.floats_mut();
         slow.iter_mut().zip(&*parameter).for_each(|(slow, value)| *slow += is_first * (value - *slow));
         self.rule.update(coefficients, facts, scale, parameter, gradient, state);
         if *returns > 0.0 {
@@ -89,8 +91,8 @@ impl UpdateRule for WithLookahead {
     }
 
     /// The slow weights.
-    fn average(&self, _: ParameterFacts<'_>, parameter: Vec<f32>, state: &[Vec<f32>]) -> Vec<f32> {
-        state.last().cloned().unwrap_or(parameter)
+    fn average(&self, _: ParameterFacts<'_>, parameter: Vec<f32>, state: &[StateValues]) -> Vec<f32> {
+        state.last().map_or(parameter, |slow| slow.floats().to_vec())
     }
 
     fn check(&self, parameters: &[ParameterEntry]) -> Result<(), String> {

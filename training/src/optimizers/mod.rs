@@ -4,7 +4,9 @@ mod adafactor;
 mod adagrad;
 mod adam;
 mod adamw;
+mod adamw_8bit;
 mod averaged;
+mod dynamic_map;
 mod graph;
 mod lamb;
 mod lion;
@@ -23,6 +25,7 @@ mod rule;
 mod schedule_free_adamw;
 mod sgd;
 mod sharpness_aware;
+mod state_values;
 #[cfg(test)]
 mod trajectory;
 
@@ -44,6 +47,8 @@ pub(crate) use rule::state_of;
 pub use rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
 pub(crate) use sharpness_aware::AscentGraph;
 pub use sharpness_aware::SharpnessAware;
+pub(crate) use state_values::{BYTES, FLOATS};
+pub use state_values::{StateStart, StateValues, floats};
 
 /// The optimizers of this crate. More rows are added by [`Catalog::with`].
 pub fn standard() -> &'static Catalog<OptimizerKind> {
@@ -54,6 +59,7 @@ pub fn standard() -> &'static Catalog<OptimizerKind> {
             adagrad::OPTIMIZER,
             adam::OPTIMIZER,
             adamw::OPTIMIZER,
+            adamw_8bit::OPTIMIZER,
             lamb::OPTIMIZER,
             lion::OPTIMIZER,
             muon::OPTIMIZER,
@@ -135,6 +141,12 @@ mod tests {
             ),
             ("schedule_free_adamw", json!({"beta1": 0}), "schedule_free_adamw: beta1 is above 0 and below 1, got 0"),
             ("schedule_free_adamw", json!({"r": -1}), "schedule_free_adamw: r is a finite number of 0 or more, got -1"),
+            ("adamw_8bit", json!({"beta2": 1}), "adamw_8bit: beta2 is 0 to below 1, got 1"),
+            (
+                "adamw_8bit",
+                json!({"min_8bit_size": -1}),
+                "adamw_8bit: min_8bit_size: wanted a whole number of 0 or more",
+            ),
             ("muon", json!({"newton_schulz_steps": 0}), "muon: newton_schulz_steps is between 1 and 99, got 0"),
             (
                 "muon",

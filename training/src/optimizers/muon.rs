@@ -12,6 +12,7 @@ use super::adamw::AdamW;
 use super::newton_schulz::NewtonSchulz;
 use super::optimizer_kind::{Build, OptimizerKind};
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::state_values::{StateValues, floats};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "muon",
@@ -191,13 +192,13 @@ impl UpdateRule for Muon {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     ) {
         let Some([rows, columns]) = self.matrix(facts) else {
             return self.adamw().update(coefficients, self.by_adamw(facts), scale, parameter, gradient, state);
         };
         let [new, of_mean] = self.shares();
-        let [mean] = state else { unreachable!("a matrix has one state tensor") };
+        let [mean] = floats(state);
         let directions = mean.iter_mut().zip(gradient).map(|(mean, gradient)| {
             let gradient = gradient * scale;
             *mean += new * (gradient - *mean);

@@ -42,10 +42,10 @@ impl Optimizer {
         self.rule.has_average()
     }
 
-    /// How many numbers it remembers of these parameters, all together.
-    pub fn numbers_remembered(&self, parameters: &[ParameterEntry]) -> usize {
+    /// How many bytes it remembers of these parameters, all together.
+    pub fn bytes_remembered(&self, parameters: &[ParameterEntry]) -> usize {
         let tensors = parameters.iter().flat_map(|entry| state_of(self.rule.as_ref(), entry));
-        tensors.map(|tensor| tensor.elements()).sum()
+        tensors.map(|tensor| tensor.bytes()).sum()
     }
 
     pub(crate) fn rule(&self) -> &Arc<dyn UpdateRule> {

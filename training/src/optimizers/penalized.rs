@@ -8,6 +8,7 @@ use millstream_schemas::ParameterEntry;
 use serde::Serialize;
 
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::state_values::StateValues;
 
 /// What is added to the gradients of weights that decay, as if the loss had these terms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -73,7 +74,7 @@ impl UpdateRule for Penalized {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     ) {
         let (is_first, coefficients) = coefficients.split_last().expect("its own is the last");
         let Penalties { l1, l2, l2_sp } = self.of(facts);
@@ -90,7 +91,7 @@ impl UpdateRule for Penalized {
             false => state,
             true => {
                 let (first, rest) = state.split_last_mut().expect("its own is the last");
-                for ((pulled, value), first) in pulled.iter_mut().zip(parameter.iter()).zip(first) {
+                for ((pulled, value), first) in pulled.iter_mut().zip(parameter.iter()).zip(first.floats_mut()) {
                     *first += is_first * (value - *first);
                     *pulled += l2_sp * (value - *first);
                 }
@@ -141,7 +142,7 @@ impl UpdateRule for Penalized {
         self.rule.has_average()
     }
 
-    fn average(&self, facts: ParameterFacts<'_>, parameter: Vec<f32>, state: &[Vec<f32>]) -> Vec<f32> {
+    fn average(&self, facts: ParameterFacts<'_>, parameter: Vec<f32>, state: &[StateValues]) -> Vec<f32> {
         let own = usize::from(self.remembers(facts));
         self.rule.average(facts, parameter, &state[..state.len() - own])
     }
@@ -174,7 +175,7 @@ mod tests {
                 weight_decay: None,
                 is_statistic: false,
             };
-            let mut state: Vec<Vec<f32>> = rule.state(facts).iter().map(StateTensor::start_values).collect();
+            let mut state: Vec<StateValues> = rule.state(facts).iter().map(StateTensor::start_values).collect();
             let (mut got, start) = ([2.0_f32, 0.0], [2.0_f64, 0.0]);
             let mut wanted = start;
             for (step, gradient) in [[4.0_f32, -0.5], [-0.25, 0.5], [0.5, -8.0]].into_iter().enumerate() {

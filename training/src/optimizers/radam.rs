@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::moments::Moments;
 use super::optimizer_kind::{Build, OptimizerKind};
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::state_values::{StateValues, floats};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "radam",
@@ -102,13 +103,13 @@ impl UpdateRule for RAdam {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     ) {
         let (moments, epsilon) = (self.moments(), self.epsilon as f32);
         let [decay, own_decay] = self.decays(facts);
         let [rate, step_size] = [0, 1].map(|index| coefficients[index] * facts.learning_rate_multiplier);
         let (keep, adaptive, plain) = (1.0 - rate * own_decay, coefficients[2], coefficients[3]);
-        let [mean, squares] = state else { unreachable!("this rule has two state tensors") };
+        let [mean, squares] = floats(state);
         let means = mean.iter_mut().zip(squares.iter_mut());
         for ((value, gradient), (mean, square)) in parameter.iter_mut().zip(gradient).zip(means) {
             let gradient = gradient * scale + decay * *value;

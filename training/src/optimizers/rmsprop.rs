@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::optimizer_kind::{Build, OptimizerKind};
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::state_values::StateValues;
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "rmsprop",
@@ -90,11 +91,12 @@ impl UpdateRule for RmsProp {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     ) {
         let ([kept, new, epsilon, momentum], [mean_at, momentum_at]) = (self.values(), self.places());
         let decay = facts.decay(self.weight_decay as f32);
         let rate = coefficients[0] * facts.learning_rate_multiplier;
+        let mut state: Vec<&mut [f32]> = state.iter_mut().map(StateValues::floats_mut).collect();
         for (index, (value, gradient)) in parameter.iter_mut().zip(gradient).enumerate() {
             let gradient = gradient * scale + decay * *value;
             let square = kept * state[0][index] + new * gradient * gradient;
@@ -149,6 +151,7 @@ impl UpdateRule for RmsProp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optimizers::StateStart;
     use crate::optimizers::trajectory::assert_trajectory;
 
     /// `torch.optim.RMSprop(groups, lr=0.01, weight_decay=0.1)`, and with `momentum=0.9`, `centered=True` and both.
@@ -258,7 +261,7 @@ mod tests {
             weight_decay: None,
             is_statistic: false,
         };
-        let (mut parameter, mut state) = (vec![0.0_f32], vec![vec![0.0_f32]; 2]);
+        let (mut parameter, mut state) = (vec![0.0_f32], vec![StateStart::F32(0.0).values(1); 2]);
         for step in 0..200 {
             rule.update(&rule.coefficients(step, 1e-9), facts, 1.0, &mut parameter, &[0.3], &mut state);
         }

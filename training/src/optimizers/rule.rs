@@ -2,6 +2,8 @@ use millstream_compiler::CompilerError;
 use millstream_compiler::graph::{Graph, ValueId};
 use millstream_schemas::ParameterEntry;
 
+use super::state_values::{StateStart, StateValues};
+
 /// What is fixed for one parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ParameterFacts<'a> {
@@ -41,7 +43,7 @@ impl ParameterFacts<'_> {
 
     /// A state tensor as long as the parameter, zero at first.
     pub fn state_alike(&self, name: &'static str) -> StateTensor {
-        StateTensor { name, shape: self.shape.to_vec(), start: 0.0 }
+        StateTensor { name, shape: self.shape.to_vec(), start: StateStart::F32(0.0) }
     }
 }
 
@@ -52,19 +54,24 @@ pub struct StateTensor {
     pub name: &'static str,
     /// Length of each axis; none for a single number.
     pub shape: Vec<usize>,
-    /// The value of every element before the first step.
-    pub start: f32,
+    /// The value of every element before the first step, and by it their type.
+    pub start: StateStart,
 }
 
 impl StateTensor {
-    /// How many numbers it holds.
+    /// How many elements it holds.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
 
+    /// How many bytes they are.
+    pub fn bytes(&self) -> usize {
+        self.elements().saturating_mul(self.start.bytes())
+    }
+
     /// Its elements before the first step.
-    pub fn start_values(&self) -> Vec<f32> {
-        vec![self.start; self.elements()]
+    pub fn start_values(&self) -> StateValues {
+        self.start.values(self.elements())
     }
 }
 
@@ -76,7 +83,8 @@ pub trait UpdateRule: std::fmt::Debug + Send + Sync {
     /// The numbers that change from step to step; both twins compute with them. `step` counts from 0.
     fn coefficients(&self, step: u64, learning_rate: f32) -> Vec<f32>;
 
-    /// Changes a parameter and its state in place; the gradient is to be multiplied by `scale` first.
+    /// Changes a parameter and its state in place; the gradient is to be multiplied by `scale` first. The state is as
+    /// [`UpdateRule::state`] states it: of floats alone, [`floats`](super::floats) gives it.
     fn update(
         &self,
         coefficients: &[f32],
@@ -84,7 +92,7 @@ pub trait UpdateRule: std::fmt::Debug + Send + Sync {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     );
 
     /// The same as graph nodes: the new parameter and the new state. The gradient is already scaled.
@@ -100,7 +108,7 @@ pub trait UpdateRule: std::fmt::Debug + Send + Sync {
     }
 
     /// What is evaluated and exported of a parameter that had an update, of the parameter and its state.
-    fn average(&self, _facts: ParameterFacts<'_>, parameter: Vec<f32>, _state: &[Vec<f32>]) -> Vec<f32> {
+    fn average(&self, _facts: ParameterFacts<'_>, parameter: Vec<f32>, _state: &[StateValues]) -> Vec<f32> {
         parameter
     }
 

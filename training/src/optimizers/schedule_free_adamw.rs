@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::optimizer_kind::{Build, OptimizerKind};
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::state_values::{StateValues, floats};
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "schedule_free_adamw",
@@ -81,7 +82,8 @@ impl UpdateRule for ScheduleFreeAdamW {
     /// z, the second moment, Σw and the highest learning rate: what is frozen at times has a mean of its own.
     fn state(&self, facts: ParameterFacts<'_>) -> Vec<StateTensor> {
         let of_weights = ["z", "mean_of_squares"].map(|name| facts.state_alike(name));
-        let numbers = ["weight_sum", "highest_rate"].map(|name| StateTensor { name, shape: Vec::new(), start: 0.0 });
+        let numbers =
+            ["weight_sum", "highest_rate"].map(|name| ParameterFacts { shape: &[], ..facts }.state_alike(name));
         of_weights.into_iter().chain(numbers).collect()
     }
 
@@ -100,12 +102,12 @@ impl UpdateRule for ScheduleFreeAdamW {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     ) {
         let [learning_rate, root_scale, step_weight, is_first] = *coefficients else {
             unreachable!("this rule has four coefficients")
         };
-        let [z, squares, weight_sum, highest_rate] = state else { unreachable!("this rule has four state tensors") };
+        let [z, squares, weight_sum, highest_rate] = floats(state);
         highest_rate[0] = highest_rate[0].max(learning_rate);
         let weight = step_weight * highest_rate[0].powf(self.weight_lr_power as f32);
         weight_sum[0] += weight;
@@ -180,9 +182,9 @@ impl UpdateRule for ScheduleFreeAdamW {
     }
 
     /// x of y and z.
-    fn average(&self, _: ParameterFacts<'_>, mut parameter: Vec<f32>, state: &[Vec<f32>]) -> Vec<f32> {
+    fn average(&self, _: ParameterFacts<'_>, mut parameter: Vec<f32>, state: &[StateValues]) -> Vec<f32> {
         let share = (1.0 - 1.0 / self.beta1) as f32;
-        parameter.iter_mut().zip(&state[0]).for_each(|(value, z)| *value += share * (z - *value));
+        parameter.iter_mut().zip(state[0].floats()).for_each(|(value, z)| *value += share * (z - *value));
         parameter
     }
 }
@@ -214,7 +216,7 @@ mod tests {
     fn steps_without_a_rate_move_nothing() {
         let rule = ScheduleFreeAdamW::default();
         let facts = facts_of_matrix();
-        let mut state: Vec<Vec<f32>> = rule.state(facts).iter().map(StateTensor::start_values).collect();
+        let mut state: Vec<StateValues> = rule.state(facts).iter().map(StateTensor::start_values).collect();
         let mut parameter = vec![1.5_f32; 12];
         for step in 0..3 {
             rule.update(&rule.coefficients(step, 0.0), facts, 1.0, &mut parameter, &[0.5; 12], &mut state);

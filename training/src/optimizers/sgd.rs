@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::optimizer_kind::{Build, OptimizerKind};
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::state_values::StateValues;
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "sgd",
@@ -73,7 +74,7 @@ impl UpdateRule for Sgd {
         scale: f32,
         parameter: &mut [f32],
         gradient: &[f32],
-        state: &mut [Vec<f32>],
+        state: &mut [StateValues],
     ) {
         let ([momentum, weight_decay], nesterov) = (self.values(), self.nesterov);
         let rate = coefficients[0] * facts.learning_rate_multiplier;
@@ -85,7 +86,7 @@ impl UpdateRule for Sgd {
             return;
         };
         let ahead = if nesterov { 1.0 } else { 0.0 };
-        for ((value, gradient), kept) in parameter.iter_mut().zip(gradient).zip(buffer) {
+        for ((value, gradient), kept) in parameter.iter_mut().zip(gradient).zip(buffer.floats_mut()) {
             let direction = gradient * scale + decay * *value;
             *kept = momentum * *kept + direction;
             let step = if ahead > 0.0 { direction + momentum * *kept } else { *kept };
@@ -125,6 +126,7 @@ impl UpdateRule for Sgd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optimizers::StateStart;
     use crate::optimizers::trajectory::facts_of_matrix;
 
     /// Three steps of `torch.optim.SGD` from p = 1 with gradients 0.5, −1, 2, written out by hand.
@@ -144,7 +146,7 @@ mod tests {
             let rule = Sgd { momentum, nesterov, weight_decay: decay };
             let facts = facts_of_matrix();
             let mut parameter = vec![1.0_f32];
-            let mut state = vec![vec![0.0; 1]; rule.state(facts).len()];
+            let mut state = vec![StateStart::F32(0.0).values(1); rule.state(facts).len()];
             for (step, gradient) in [0.5_f32, -1.0, 2.0].into_iter().enumerate() {
                 // The gradient comes four times too large, to be scaled down.
                 let coefficients = rule.coefficients(step as u64, 0.1);

@@ -9,6 +9,7 @@
 //! ```
 
 use super::rule::{ParameterFacts, UpdateRule};
+use super::state_values::StateValues;
 
 /// A weight of shape [3, 4] that decays.
 pub(super) fn facts_of_matrix() -> ParameterFacts<'static> {
@@ -41,7 +42,7 @@ fn ends(rule: &dyn UpdateRule, rate: &dyn Fn(u64) -> f32) -> [Vec<f32>; 2] {
     let mut ends = [Vec::new(), Vec::new()];
     for (facts, places) in [(matrix, 0..12), (vector, 12..16)] {
         let mut parameter: Vec<f32> = places.clone().map(|i| (i as f64).cos() as f32).collect();
-        let mut state: Vec<Vec<f32>> = rule.state(facts).iter().map(|tensor| tensor.start_values()).collect();
+        let mut state: Vec<StateValues> = rule.state(facts).iter().map(|tensor| tensor.start_values()).collect();
         for step in 0..50 {
             let gradient = |i| ((1.0 + 0.1 * i as f64) * (0.7 * i as f64 + 0.3 * step as f64).sin()) as f32;
             let gradient: Vec<f32> = places.clone().map(gradient).collect();

@@ -1,9 +1,12 @@
+use std::fmt::Debug;
+
 use millstream_schemas::{AxisLength, Tensor as BatchTensor, TensorData, TensorEntry};
 use ort::memory::{AllocationDevice, Allocator};
 use ort::session::{IoBinding, SessionInputValue};
-use ort::value::Tensor;
+use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use crate::TrainingError;
+use crate::optimizers::{StateStart, StateTensor, StateValues};
 
 /// A tensor that may be bound: it owns its memory, which the runtime allocated.
 ///
@@ -19,6 +22,7 @@ pub(super) struct OwnedTensor {
 enum Data {
     F32(Tensor<f32>),
     I64(Tensor<i64>),
+    U8(Tensor<u8>),
 }
 
 impl OwnedTensor {
@@ -26,6 +30,19 @@ impl OwnedTensor {
     pub(super) fn f32(allocator: &Allocator, shape: &[usize]) -> Result<Self, TrainingError> {
         let tensor = Tensor::new(allocator, shape).map_err(TrainingError::session(format!("allocating {shape:?}")))?;
         Ok(Self { data: Data::F32(tensor), shape: shape.to_vec() })
+    }
+
+    /// A tensor of what an optimizer remembers.
+    pub(super) fn of_state(allocator: &Allocator, state: &StateTensor) -> Result<Self, TrainingError> {
+        let shape = state.shape.as_slice();
+        match state.start {
+            StateStart::F32(_) => Self::f32(allocator, shape),
+            StateStart::U8(_) => {
+                let doing = format!("allocating {shape:?}");
+                let tensor = Tensor::new(allocator, shape).map_err(TrainingError::session(doing))?;
+                Ok(Self { data: Data::U8(tensor), shape: shape.to_vec() })
+            }
+        }
     }
 
     /// A tensor as a manifest describes it; axes that are named have length one until a batch says more.
@@ -72,6 +89,7 @@ impl OwnedTensor {
         let bound = match &self.data {
             Data::F32(tensor) => binding.bind_input(name, tensor),
             Data::I64(tensor) => binding.bind_input(name, tensor),
+            Data::U8(tensor) => binding.bind_input(name, tensor),
         };
         bound.map_err(TrainingError::session(format!("binding the input `{name}`")))
     }
@@ -81,6 +99,7 @@ impl OwnedTensor {
         match &self.data {
             Data::F32(tensor) => tensor.into(),
             Data::I64(tensor) => tensor.into(),
+            Data::U8(tensor) => tensor.into(),
         }
     }
 
@@ -89,6 +108,7 @@ impl OwnedTensor {
         let bound = match &mut self.data {
             Data::F32(tensor) => binding.bind_output(name, tensor),
             Data::I64(tensor) => binding.bind_output(name, tensor),
+            Data::U8(tensor) => binding.bind_output(name, tensor),
         };
         bound.map_err(TrainingError::session(format!("binding the output `{name}`")))
     }
@@ -120,7 +140,7 @@ impl OwnedTensor {
     pub(super) fn values(&self) -> &[f32] {
         match &self.data {
             Data::F32(tensor) => tensor.extract_tensor().1,
-            Data::I64(_) => unreachable!("only inputs are integers, and they are not read back"),
+            Data::I64(_) | Data::U8(_) => unreachable!("inputs that are integers are not read back, and codes as such"),
         }
     }
 
@@ -128,7 +148,7 @@ impl OwnedTensor {
     pub(super) fn values_mut(&mut self) -> &mut [f32] {
         match &mut self.data {
             Data::F32(tensor) => tensor.extract_tensor_mut().1,
-            Data::I64(_) => unreachable!("only inputs are integers, and they are filled whole"),
+            Data::I64(_) | Data::U8(_) => unreachable!("inputs that are integers are filled whole, and codes as such"),
         }
     }
 
@@ -157,25 +177,54 @@ impl OwnedTensor {
 
     /// A copy of the elements, from whichever device they are on.
     pub(super) fn download(&self) -> Result<Vec<f32>, TrainingError> {
-        let Data::F32(tensor) = &self.data else { unreachable!("only floats are stored on a device") };
-        if tensor.memory_info().is_cpu_accessible() {
-            return Ok(self.values().to_vec());
+        let Data::F32(tensor) = &self.data else { unreachable!("of parameters and gradients, which are floats") };
+        downloaded(tensor)
+    }
+
+    /// A copy of what an optimizer remembers, from whichever device it is on.
+    pub(super) fn download_state(&self) -> Result<StateValues, TrainingError> {
+        match &self.data {
+            Data::F32(tensor) => downloaded(tensor).map(StateValues::F32),
+            Data::U8(tensor) => downloaded(tensor).map(StateValues::U8),
+            Data::I64(_) => unreachable!("only inputs are such integers"),
         }
-        let host = tensor.to(AllocationDevice::CPU, 0).map_err(TrainingError::session("copying from the device"))?;
-        Ok(host.extract_tensor().1.to_vec())
     }
 
     /// Replaces the elements, on whichever device they are.
     pub(super) fn upload(&mut self, values: &[f32]) -> Result<(), TrainingError> {
-        let Data::F32(tensor) = &mut self.data else { unreachable!("only floats are stored on a device") };
-        if tensor.memory_info().is_cpu_accessible() {
-            tensor.extract_tensor_mut().1.copy_from_slice(values);
-            return Ok(());
-        }
-        let doing = "copying to the device";
-        let shape = self.shape.as_slice();
-        let mut host = Tensor::<f32>::new(&Allocator::default(), shape).map_err(TrainingError::session(doing))?;
-        host.extract_tensor_mut().1.copy_from_slice(values);
-        host.copy_into(tensor).map_err(TrainingError::session(doing))
+        let Data::F32(tensor) = &mut self.data else { unreachable!("of parameters and gradients, which are floats") };
+        upload(tensor, &self.shape, values)
     }
+
+    /// Replaces what an optimizer remembers, on whichever device it is; the type was checked.
+    pub(super) fn upload_state(&mut self, values: &StateValues) -> Result<(), TrainingError> {
+        match (&mut self.data, values) {
+            (Data::F32(tensor), StateValues::F32(values)) => upload(tensor, &self.shape, values),
+            (Data::U8(tensor), StateValues::U8(values)) => upload(tensor, &self.shape, values),
+            _ => unreachable!("the types of state were checked"),
+        }
+    }
+}
+
+fn downloaded<T: PrimitiveTensorElementType + Copy + Debug>(tensor: &Tensor<T>) -> Result<Vec<T>, TrainingError> {
+    if tensor.memory_info().is_cpu_accessible() {
+        return Ok(tensor.extract_tensor().1.to_vec());
+    }
+    let host = tensor.to(AllocationDevice::CPU, 0).map_err(TrainingError::session("copying from the device"))?;
+    Ok(host.extract_tensor().1.to_vec())
+}
+
+fn upload<T: PrimitiveTensorElementType + Copy + Debug>(
+    tensor: &mut Tensor<T>,
+    shape: &[usize],
+    values: &[T],
+) -> Result<(), TrainingError> {
+    if tensor.memory_info().is_cpu_accessible() {
+        tensor.extract_tensor_mut().1.copy_from_slice(values);
+        return Ok(());
+    }
+    let doing = "copying to the device";
+    let mut host = Tensor::<T>::new(&Allocator::default(), shape).map_err(TrainingError::session(doing))?;
+    host.extract_tensor_mut().1.copy_from_slice(values);
+    host.copy_into(tensor).map_err(TrainingError::session(doing))
 }

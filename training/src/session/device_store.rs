@@ -10,7 +10,7 @@ use super::device_ascent::DeviceAscent;
 use super::options;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
-use crate::optimizers::{SharpnessAware, StateTensor, UpdateGraph, UpdateRule, state_of};
+use crate::optimizers::{SharpnessAware, StateTensor, StateValues, UpdateGraph, UpdateRule, state_of};
 use millstream_runtime::Device;
 
 /// Parameters and state in the device's memory, updated there by a second graph.
@@ -55,8 +55,8 @@ impl DeviceStore {
         let (session, copied) = (opened.session, opened.host_inputs.into_iter().collect());
         // Memory of a device is not zero when it is handed out.
         let begun = |state: &StateTensor| -> Result<OwnedTensor, TrainingError> {
-            let mut tensor = OwnedTensor::f32(allocator, &state.shape)?;
-            tensor.upload(&state.start_values())?;
+            let mut tensor = OwnedTensor::of_state(allocator, state)?;
+            tensor.upload_state(&state.start_values())?;
             Ok(tensor)
         };
         let side = || -> Result<Side, TrainingError> {
@@ -203,13 +203,13 @@ impl ParameterStore for DeviceStore {
         self.sides[self.current].parameters[index].upload(values)
     }
 
-    fn state(&self) -> Result<Vec<Vec<Vec<f32>>>, TrainingError> {
+    fn state(&self) -> Result<Vec<Vec<StateValues>>, TrainingError> {
         let tensors = self.sides[self.current].state.iter();
-        tensors.map(|state| state.iter().map(OwnedTensor::download).collect()).collect()
+        tensors.map(|state| state.iter().map(OwnedTensor::download_state).collect()).collect()
     }
 
-    fn set_state(&mut self, values: &[Vec<Vec<f32>>]) -> Result<(), TrainingError> {
+    fn set_state(&mut self, values: &[Vec<StateValues>]) -> Result<(), TrainingError> {
         let tensors = self.sides[self.current].state.iter_mut().flatten();
-        tensors.zip(values.iter().flatten()).try_for_each(|(tensor, values)| tensor.upload(values))
+        tensors.zip(values.iter().flatten()).try_for_each(|(tensor, values)| tensor.upload_state(values))
     }
 }

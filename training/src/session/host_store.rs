@@ -6,14 +6,14 @@ use super::cohorts::Cohorts;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
 use crate::optimizers::{
-    ParameterFacts, SharpnessAware, StateTensor, UpdateRule, clip_scale, state_of, sum_of_squares,
+    ParameterFacts, SharpnessAware, StateTensor, StateValues, UpdateRule, clip_scale, state_of, sum_of_squares,
 };
 
 /// Parameters in memory that the host and the graph share; updated in place, without a copy.
 pub(super) struct HostStore {
     entries: Vec<ParameterEntry>,
     parameters: Vec<OwnedTensor>,
-    state: Vec<Vec<Vec<f32>>>,
+    state: Vec<Vec<StateValues>>,
     /// Parameters as they were before an ascent.
     before: Vec<(usize, Vec<f32>)>,
 }
@@ -120,11 +120,11 @@ impl ParameterStore for HostStore {
         self.parameters[index].upload(values)
     }
 
-    fn state(&self) -> Result<Vec<Vec<Vec<f32>>>, TrainingError> {
+    fn state(&self) -> Result<Vec<Vec<StateValues>>, TrainingError> {
         Ok(self.state.clone())
     }
 
-    fn set_state(&mut self, values: &[Vec<Vec<f32>>]) -> Result<(), TrainingError> {
+    fn set_state(&mut self, values: &[Vec<StateValues>]) -> Result<(), TrainingError> {
         self.state = values.to_vec();
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::step_thread::{BatchStatistics, Open, Step};
 use super::thread::SessionThread;
 use crate::TrainingError;
 use crate::freezing::FreezePlan;
-use crate::optimizers::{Averaging, ParameterFacts, StateTensor, UpdateRule, state_of};
+use crate::optimizers::{Averaging, ParameterFacts, StateTensor, StateValues, UpdateRule, state_of};
 use millstream_runtime::{Device, DeviceKind};
 
 /// What the optimizer remembers.
@@ -23,7 +23,7 @@ pub struct OptimizerState {
     /// For each cohort of the [plan](FreezePlan) of what is frozen, the updates that it had; empty where nothing ever is.
     pub cohorts: Vec<u64>,
     /// For each parameter, the tensors that its rule remembers.
-    pub tensors: Vec<Vec<Vec<f32>>>,
+    pub tensors: Vec<Vec<StateValues>>,
     /// The scale of the loss, in float16.
     pub loss_scale: Option<LossScale>,
 }
@@ -272,7 +272,11 @@ impl StepRunner {
         let share = (1.0 / count.max(1) as f64) as f32;
         for (values, tensors) in parameters.iter().zip(&mut state.tensors) {
             let Some(average) = tensors.last_mut() else { continue };
-            average.iter_mut().zip(values).for_each(|(average, value)| *average += share * (value - *average));
+            average
+                .floats_mut()
+                .iter_mut()
+                .zip(values)
+                .for_each(|(average, value)| *average += share * (value - *average));
         }
         self.set_state(state)
     }
@@ -328,8 +332,8 @@ impl StepRunner {
         }
         let wanted = self.manifest.parameters.iter().zip(&self.state_tensors);
         for ((entry, wanted), got) in wanted.zip(&state.tensors) {
-            let wanted: Vec<usize> = wanted.iter().map(StateTensor::elements).collect();
-            let got: Vec<usize> = got.iter().map(Vec::len).collect();
+            let wanted: Vec<_> = wanted.iter().map(|tensor| (tensor.elements(), tensor.start.dtype())).collect();
+            let got: Vec<_> = got.iter().map(|values| (values.len(), values.dtype())).collect();
             if wanted != got {
                 return Err(TrainingError::Parameter {
                     name: entry.name.clone(),

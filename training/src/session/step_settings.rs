@@ -132,11 +132,11 @@ impl StepSettings {
         }
     }
 
-    /// How many numbers are remembered of these parameters, all together.
-    pub fn numbers_remembered(&self, parameters: &[ParameterEntry]) -> usize {
+    /// How many bytes are remembered of these parameters, all together.
+    pub fn bytes_remembered(&self, parameters: &[ParameterEntry]) -> usize {
         let rule = self.rule();
         let tensors = parameters.iter().flat_map(|entry| state_of(rule.as_ref(), entry));
-        tensors.map(|tensor| tensor.elements()).sum()
+        tensors.map(|tensor| tensor.bytes()).sum()
     }
 }
 

@@ -1,7 +1,7 @@
 use super::bound::OwnedTensor;
 use super::cohorts::Cohorts;
 use crate::TrainingError;
-use crate::optimizers::{SharpnessAware, UpdateRule};
+use crate::optimizers::{SharpnessAware, StateValues, UpdateRule};
 
 /// What one update needs to know.
 pub(super) struct Update<'a> {
@@ -51,8 +51,8 @@ pub(super) trait ParameterStore {
     fn set_parameter(&mut self, index: usize, values: &[f32]) -> Result<(), TrainingError>;
 
     /// Copies of the state: for each parameter, the tensors its rule remembers.
-    fn state(&self) -> Result<Vec<Vec<Vec<f32>>>, TrainingError>;
+    fn state(&self) -> Result<Vec<Vec<StateValues>>, TrainingError>;
 
-    /// Replaces the state; lengths were checked.
-    fn set_state(&mut self, values: &[Vec<Vec<f32>>]) -> Result<(), TrainingError>;
+    /// Replaces the state; lengths and types were checked.
+    fn set_state(&mut self, values: &[Vec<StateValues>]) -> Result<(), TrainingError>;
 }

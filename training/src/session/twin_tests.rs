@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{GradientNoise, StepRunner, StepSettings};
 use crate::freezing::{FreezePlan, Freezing, Moment};
-use crate::optimizers::{Averaging, Lookahead, Penalties, SharpnessAware, standard};
+use crate::optimizers::{Averaging, Lookahead, Penalties, SharpnessAware, StateValues, standard};
 use crate::support::{CLASSES, batch, devices, optimizer, program, regularized_program};
 use millstream_compiler::TrainingProgram;
 use millstream_runtime::Device;
@@ -105,7 +105,8 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
             let (a, b) = (in_rust.state().unwrap(), as_nodes.state().unwrap());
             assert_eq!((a.updates, b.updates), (7, 7));
             for (a, b) in a.tensors.iter().flatten().zip(b.tensors.iter().flatten()) {
-                close(a, b, &what);
+                assert_eq!(a.dtype(), b.dtype(), "{what}");
+                close(&a.to_floats(), &b.to_floats(), &what);
             }
         }
     }
@@ -116,8 +117,10 @@ fn state_that_was_read_and_written_back_goes_on_the_same_on_either_side() {
     let cpu = Device::cpu(millstream_runtime::ready(None).unwrap());
     let twins = devices().into_iter().map(|device| (device, false)).chain([(cpu, true)]);
     for (device, on_host) in twins {
-        for row in standard().rows() {
-            let settings = StepSettings { optimizer: optimizer(row.name, json!({})), ..StepSettings::default() };
+        let samples = standard().rows().iter().flat_map(|row| row.samples.iter().map(|sample| (row.name, *sample)));
+        for (name, sample) in samples {
+            let optimizer = optimizer(name, serde_json::from_str(sample).unwrap());
+            let settings = StepSettings { optimizer, ..StepSettings::default() };
             let open = || StepRunner::open_with_store(&program(), &device, &settings, on_host).unwrap();
             let mut whole = open();
             for step in 0..5 {
@@ -172,9 +175,14 @@ fn parameters_and_state_that_do_not_fit_are_refused() {
     parameters[0].pop();
     let message = runner.set_parameters(parameters).unwrap_err().to_string();
     assert!(message.contains("values, shape"), "{message}");
-    let mut state = runner.state().unwrap();
+    let whole = runner.state().unwrap();
+    let mut state = whole.clone();
     state.tensors[1].pop();
     assert!(runner.set_state(state).is_err());
+    let mut state = whole;
+    state.tensors[1][0] = StateValues::U8(vec![0; state.tensors[1][0].len()]);
+    let message = runner.set_state(state).unwrap_err().to_string();
+    assert!(message.contains("\"float32\"") && message.contains("\"uint8\""), "{message}");
 }
 
 fn assert_close(a: &[f32], b: &[f32], what: &str) {
@@ -258,9 +266,14 @@ fn what_is_frozen_stays_to_the_bit_on_either_side_and_goes_on_alike() {
             ("adamw", Some(Averaging::Exponential { decay: 0.5 })),
             ("adafactor", None),
             ("schedule_free_adamw", None),
+            ("adamw_8bit", None),
         ] {
+            let mut options = json!({"weight_decay": 0.1});
+            if name == "adamw_8bit" {
+                options["min_8bit_size"] = json!(1);
+            }
             let settings = StepSettings {
-                optimizer: optimizer(name, json!({"weight_decay": 0.1})),
+                optimizer: optimizer(name, options),
                 gradient_clip_norm: Some(0.3),
                 averaging,
                 freezing: FreezePlan::new(of.clone()),

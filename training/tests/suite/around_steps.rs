@@ -207,6 +207,7 @@ fn all_of_it_is_resumed_to_the_bit() {
     resumed_with(&regularized_program(), &change, [7, 10, 1, 20]);
     let several = |settings: &mut TrainerSettings| {
         change(settings);
+        settings.step.optimizer = optimizer("adamw_8bit", json!({"min_8bit_size": 1, "learning_rate": 0.01}));
         settings.accumulate = 2;
         settings.step.averaging = Some(Averaging::Exponential { decay: 0.9 });
     };

@@ -8,7 +8,7 @@ use crate::support::{
 };
 use millstream_compiler::TrainingProgram;
 use millstream_schemas::{Batch, Fingerprint, ResumePoint};
-use millstream_training::optimizers::{Averaging, Penalties};
+use millstream_training::optimizers::{Averaging, Penalties, StateValues};
 use millstream_training::schedules::Schedule;
 use millstream_training::{
     EarlyStopping, Ending, EvaluationBatches, Event, StepRunner, Trainer, TrainerSettings, TrainingError, Until,
@@ -127,7 +127,7 @@ fn an_optimizer_says_what_is_evaluated_and_exported() {
     }
     let (trained, state) = (runner.parameters().unwrap(), runner.state().unwrap());
     for ((x, y), state) in runner.averaged_parameters().unwrap().iter().zip(&trained).zip(&state.tensors) {
-        for ((x, y), z) in x.iter().zip(y).zip(&state[0]) {
+        for ((x, y), z) in x.iter().zip(y).zip(state[0].floats()) {
             let [y, z] = [y, z].map(|value| f64::from(*value));
             assert!((f64::from(*x) - (y - (1.0 - beta1) * z) / beta1).abs() < 1e-6, "{x} of {y} and {z}");
         }
@@ -263,8 +263,12 @@ fn a_run_of_any_optimizer_is_resumed_to_the_bit() {
             let mut first = Trainer::open(&program, &device(), settings(Some(folder.path()))).unwrap();
             run(&mut first, 2, 7);
             let saved = checkpoint::load_newest(folder.path()).unwrap().checkpoint.unwrap();
-            let remembered: usize = saved.state.tensors.iter().flatten().map(Vec::len).sum();
-            let counted = settings(None).step.optimizer.numbers_remembered(&program.manifest.parameters);
+            let bytes = |values: &StateValues| match values {
+                StateValues::F32(values) => 4 * values.len(),
+                StateValues::U8(values) => values.len(),
+            };
+            let remembered: usize = saved.state.tensors.iter().flatten().map(bytes).sum();
+            let counted = settings(None).step.optimizer.bytes_remembered(&program.manifest.parameters);
             assert_eq!(remembered, counted, "{} {sample}", row.name);
             let mut second = Trainer::resume(&program, &device(), settings(None), saved).unwrap();
             run(&mut second, 2, u64::MAX);
