@@ -207,9 +207,8 @@ fn an_open_axis_gives_for_every_length_what_a_fixed_one_gives() {
     let (mut compared, mut of_each) = (0, BTreeMap::new());
     for row in OperatorCatalog::standard().rows() {
         for sample in (row.samples)() {
-            let known = |opset: &i64| {
-                (!row.domain.is_empty() || row.opsets.contains(opset)) && sample.opsets.contains(opset)
-            };
+            let known =
+                |opset: &i64| (!row.domain.is_empty() || row.opsets.contains(opset)) && sample.opsets.contains(opset);
             let opsets: Vec<i64> = [13, 17, 20, 25].into_iter().filter(known).collect();
             let (lowest, highest) = (*opsets.first().unwrap(), *opsets.last().unwrap());
             for (open, own) in candidates(&sample) {

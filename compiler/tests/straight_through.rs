@@ -66,7 +66,10 @@ fn a_quantized_lstm_computes_what_it_does_and_has_the_gradients_of_one_of_floats
     let quantized = |graph: &mut Graph, [x, bias, first]: [ValueId; 3]| {
         let mut whole = |rows: usize, values: &[i8]| {
             let bytes: Vec<u8> = values.iter().map(|value| value.to_le_bytes()[0]).collect();
-            graph.constant("bytes", Constant { dtype: ElementType::I8, shape: vec![1, rows, 4 * HIDDEN], bytes: bytes.into() })
+            graph.constant(
+                "bytes",
+                Constant { dtype: ElementType::I8, shape: vec![1, rows, 4 * HIDDEN], bytes: bytes.into() },
+            )
         };
         let (w, r) = (whole(INNER, &w), whole(HIDDEN, &r));
         let scale = graph.constant("scale", Constant::f32([1], &[scale]));
@@ -79,7 +82,8 @@ fn a_quantized_lstm_computes_what_it_does_and_has_the_gradients_of_one_of_floats
     let plain = |graph: &mut Graph, [x, bias, first]: [ValueId; 3]| {
         let mut turned = |rows: usize, values: &[i8]| {
             let at = |column: usize, row: usize| f32::from(values[row * 4 * HIDDEN + column]) * scale;
-            let values: Vec<f32> = (0..4 * HIDDEN).flat_map(|column| (0..rows).map(move |row| at(column, row))).collect();
+            let values: Vec<f32> =
+                (0..4 * HIDDEN).flat_map(|column| (0..rows).map(move |row| at(column, row))).collect();
             graph.constant("weight", Constant::f32([1, 4 * HIDDEN, rows], &values))
         };
         let (w, r) = (turned(INNER, &w), turned(HIDDEN, &r));

@@ -320,7 +320,10 @@ mod tests {
         assert!(kept.notes.is_empty(), "{:?}", kept.notes);
         for features in [squeezed("Clip", "w"), squeezed("Relu", "wide")] {
             let error = compile(&features, &FineTuning::head(2, 7), &catalog).unwrap_err().to_string();
-            assert!(error.contains("(Clip) is no dense layer") || error.contains("(Relu) is no dense layer"), "{error}");
+            assert!(
+                error.contains("(Clip) is no dense layer") || error.contains("(Relu) is no dense layer"),
+                "{error}"
+            );
         }
     }
 

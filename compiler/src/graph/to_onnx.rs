@@ -240,11 +240,12 @@ fn tensor_of(dtype: ElementType, shape: Option<TensorShapeProto>) -> TypeProto {
     TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }
 }
 
-/// Leaves of a declared value what its elements are.
+/// Leaves of a declared value what its elements are, and how many axes they have.
 pub(super) fn forget_lengths(value: &mut ValueInfoProto) {
     let kind = value.r#type.as_mut().and_then(|kind| kind.value.as_mut());
     if let Some(type_proto::Value::TensorType(tensor)) = kind {
-        tensor.shape = None;
+        let dims = tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim);
+        dims.for_each(|dim| dim.value = None);
     }
 }
 

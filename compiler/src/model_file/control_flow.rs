@@ -86,10 +86,16 @@ pub(super) fn decided_in_the_run(graph: &Graph, node: &Node) -> Option<String> {
     let (what, found) = match node.operator.as_str() {
         "If" => ("whose condition", open(0)),
         "Loop" => ("whose number of turns", open(0).or_else(|| open(1))),
-        _ => return Some(format!("node `{label}` ({operator}) goes along an axis whose length the data decide, and runs as it is")),
+        _ => {
+            return Some(format!(
+                "node `{label}` ({operator}) goes along an axis whose length the data decide, and runs as it is"
+            ));
+        }
     };
     let Some(value) = found else {
-        return Some(format!("node `{label}` ({operator}) decides in each turn whether there is a further one, and runs as it is"));
+        return Some(format!(
+            "node `{label}` ({operator}) decides in each turn whether there is a further one, and runs as it is"
+        ));
     };
     let (why, _) = culprit(graph, value);
     Some(format!("node `{label}` ({operator}), {what} {why}, runs as it is"))

@@ -6,9 +6,7 @@ use std::path::Path;
 use super::aside::is_text;
 use super::constant_of;
 use super::conversion::OLDEST_OPSET;
-use super::onnx::{
-    FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_proto::AttributeType,
-};
+use super::onnx::{FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_proto::AttributeType};
 use crate::CompilerError;
 use crate::graph::standard_domain;
 use millstream_schemas::shown;

@@ -87,7 +87,10 @@ pub(crate) fn import(
     if graph.outputs().is_empty() {
         let names = file.output.iter().map(|output| format!("`{}`", shown(output.name())));
         return Err(CompilerError::unsupported(
-            format!("a model whose outputs are made of strings, maps or sequences ({})", names.collect::<Vec<_>>().join(", ")),
+            format!(
+                "a model whose outputs are made of strings, maps or sequences ({})",
+                names.collect::<Vec<_>>().join(", ")
+            ),
             "export the part of it that reads and makes tensors of numbers, for example behind the encoding of its categories",
         ));
     }

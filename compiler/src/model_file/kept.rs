@@ -192,7 +192,8 @@ impl<'a> Importer<'a> {
         for value in &around.values {
             let name = self.names.free(&graph, self.graph.name(*value));
             let read = graph.untyped_input(&name, self.graph.tensor_type(*value).cloned());
-            if let Some(integers) = self.graph.integers_of(*value).filter(|_| self.graph.constant_of(*value).is_none()) {
+            if let Some(integers) = self.graph.integers_of(*value).filter(|_| self.graph.constant_of(*value).is_none())
+            {
                 graph.set_known(read, Known::Integers(integers));
             }
             values.insert(*value, read);

@@ -31,7 +31,11 @@ pub(super) const OPERATOR: Operator = Operator {
             let scale = || fixed_floats(scales, &vec![0.01; scales.iter().product()]);
             let count = scales.iter().product::<usize>();
             let zero = || {
-                SampleInput::Fixed(Constant { dtype: ElementType::I8, shape: scales.to_vec(), bytes: vec![0; count].into() })
+                SampleInput::Fixed(Constant {
+                    dtype: ElementType::I8,
+                    shape: scales.to_vec(),
+                    bytes: vec![0; count].into(),
+                })
             };
             let weights = vec![floats(&[4, 2, 3]), bytes(&[directions, 3, 8]), bytes(&[directions, 2, 8])];
             let absent = std::iter::repeat_n(SampleInput::Absent, 4).collect();

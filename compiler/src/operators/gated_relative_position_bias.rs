@@ -57,7 +57,8 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let gates = graph.plus(gates, gate_bias?)?;
     let shape = graph.shape(gates)?.to_vec();
     let half = shape[3].exact_quotient(&2.into());
-    let half = half.ok_or_else(|| CompilerError::unsupported("gates that are no two of the same length", "give two"))?;
+    let half =
+        half.ok_or_else(|| CompilerError::unsupported("gates that are no two of the same length", "give two"))?;
     let parts = graph.reshape(gates, &[&shape[0], &shape[1], &shape[2], &Length::from(2), &half])?;
     let sums = graph.reduce_sum(parts, &[4], false)?;
     let open = graph.add("Sigmoid", &[sums], &[])?;

@@ -19,15 +19,8 @@ pub(super) const OPERATOR: Operator = Operator {
 };
 
 /// Operators that give other numbers when they are run again.
-const DRAWING: [&str; 7] = [
-    "Bernoulli",
-    "Dropout",
-    "Multinomial",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-];
+const DRAWING: [&str; 7] =
+    ["Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"];
 
 const BRANCHES: [&str; 2] = ["then_branch", "else_branch"];
 

@@ -22,7 +22,8 @@ pub(super) const OPERATOR: Operator = Operator {
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let (body, graph) = bodies::body(rule, "body")?;
-    let [turn, goes_on] = [0, 1].map(|input| graph.inputs().get(input).and_then(|input| graph.tensor_type(*input)).cloned());
+    let [turn, goes_on] =
+        [0, 1].map(|input| graph.inputs().get(input).and_then(|input| graph.tensor_type(*input)).cloned());
     let given = bodies::given(rule, 2);
     let all: Vec<Option<TensorType>> = [turn, goes_on].into_iter().chain(given.iter().cloned()).collect();
     let made = bodies::made(rule, graph, &all)?;
@@ -33,7 +34,9 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let mut types = bodies::states(rule, &given[..states], made_states)?;
     let turns = turns(rule, graph);
     for entry in entries {
-        let Some(mut entry) = entry.clone() else { return Err(bodies::not_known(rule, "its turns make values of any shape")) };
+        let Some(mut entry) = entry.clone() else {
+            return Err(bodies::not_known(rule, "its turns make values of any shape"));
+        };
         entry.shape.insert(0, turns.clone());
         types.push(entry);
     }
@@ -43,7 +46,8 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
 /// How many turns there are: as many as are asked for, unless one before may be the last; else a length of its own.
 fn turns(rule: &TypeRuleInput<'_>, body: &Graph) -> Length {
     let asked = rule.node.input(0).and_then(|most| rule.graph.lengths_of(most));
-    let is_true = |graph: &Graph, value: ValueId| graph.lengths_of(value).is_some_and(|truth| truth == [Length::from(1)]);
+    let is_true =
+        |graph: &Graph, value: ValueId| graph.lengths_of(value).is_some_and(|truth| truth == [Length::from(1)]);
     let begins = rule.node.input(1).is_none_or(|condition| is_true(rule.graph, condition));
     let hands_on = |made: ValueId| {
         let maker = body.producer(made).filter(|maker| maker.is("Identity")).and_then(|maker| maker.input(0));

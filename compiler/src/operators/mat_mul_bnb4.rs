@@ -16,9 +16,8 @@ pub(super) const OPERATOR: Operator = Operator {
     gradient: Gradient::Expand(expand),
     samples: || {
         let inputs = |a: &[usize]| vec![varied(a), quantized::bytes(&[48]), varied_in(&[6], 0.1, 0.2)];
-        let sizes = |kind: i64| {
-            vec![("N", 3.into()), ("K", 32.into()), ("block_size", 16.into()), ("quant_type", kind.into())]
-        };
+        let sizes =
+            |kind: i64| vec![("N", 3.into()), ("K", 32.into()), ("block_size", 16.into()), ("quant_type", kind.into())];
         vec![
             Sample::new("numbers with a point", inputs(&[2, 32]), sizes(0)),
             Sample::new("numbers spread as a normal distribution", inputs(&[2, 2, 32]), sizes(1)),

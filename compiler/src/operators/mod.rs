@@ -238,9 +238,9 @@ use rules::elementwise::{
     truth_of_floats, truth_of_two,
 };
 use rules::{
-    attention as attention_rules, axes, blocks, bodies, convolutions, element_types, extremes, folding, fused_activations,
-    gelu as gelu_rules, generated, normalizations, picked_losses, power_sums, quantized, recurrences,
-    recurrent_samples, reductions, resizing, sampling, scatters, shape_floats, trees, windows,
+    attention as attention_rules, axes, blocks, bodies, convolutions, element_types, extremes, folding,
+    fused_activations, gelu as gelu_rules, generated, normalizations, picked_losses, power_sums, quantized,
+    recurrences, recurrent_samples, reductions, resizing, sampling, scatters, shape_floats, trees, windows,
 };
 pub use samples::{
     Sample, SampleInput, fixed_floats, fixed_integer, fixed_integers, fixed_integers_of, fixed_truths, varied,

@@ -54,7 +54,9 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
             }
         };
         let heads = shape[2].exact_quotient(&size);
-        let heads = heads.ok_or_else(|| node.error(format!("heads of {size} in an axis of {}; state the lengths that are open", shape[2])))?;
+        let heads = heads.ok_or_else(|| {
+            node.error(format!("heads of {size} in an axis of {}; state the lengths that are open", shape[2]))
+        })?;
         node.graph.reshape(x, &[&shape[0], &shape[1], &heads, &size])?
     } else {
         x

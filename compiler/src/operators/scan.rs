@@ -31,7 +31,9 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let axis = |name: &str, at: usize| rule.node.ints(name).and_then(|axes| axes.get(at).copied()).unwrap_or(0);
     let (mut all, mut steps) = (given.clone(), None::<Length>);
     for at in 0..scanned {
-        let Some(sequence) = &mut all[states + at] else { return Err(bodies::not_known(rule, "what it scans is not known")) };
+        let Some(sequence) = &mut all[states + at] else {
+            return Err(bodies::not_known(rule, "what it scans is not known"));
+        };
         let axis = rule.axis(axis("scan_input_axes", at), sequence.shape.len())?;
         steps = Some(sequence.shape.remove(axis));
     }
@@ -41,7 +43,9 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     };
     let mut types = bodies::states(rule, &given[..states], made_states)?;
     for (at, entry) in entries.iter().enumerate() {
-        let Some(mut entry) = entry.clone() else { return Err(bodies::not_known(rule, "its steps make values of any shape")) };
+        let Some(mut entry) = entry.clone() else {
+            return Err(bodies::not_known(rule, "its steps make values of any shape"));
+        };
         let axis = rule.axis(axis("scan_output_axes", at), entry.shape.len() + 1)?;
         entry.shape.insert(axis, steps.clone().unwrap_or_else(|| 1.into()));
         types.push(entry);

@@ -12,7 +12,7 @@ fn decoder(packed: bool) -> ModelProto {
     let linear = |name: &str| node("MatMul", &format!("x {name}.weight"), name);
     let attention = |queries: &str| {
         let inputs = format!("{queries} _ _ lasts total cos_cache sin_cache");
-        node("com.microsoft.GroupQueryAttention", &inputs, "y present.key present.value")
+        node("com.microsoft.GroupQueryAttention", &inputs, "attended present.key present.value")
             .with("num_heads", Value::Int(2))
             .with("kv_num_heads", Value::Int(1))
             .with("do_rotary", Value::Int(1))
@@ -32,7 +32,7 @@ fn decoder(packed: bool) -> ModelProto {
         false => vec![linear("q"), linear("k"), linear("v"), attention("q k v")],
     };
     let behind = vec![
-        node("MatMul", "y o.weight", "o"),
+        node("MatMul", "attended o.weight", "o"),
         node("Add", "o x", "sum"),
         node("ReduceMean", "sum", "z").with("axes", ints(&[1])).with("keepdims", Value::Int(0)),
     ];
@@ -72,7 +72,7 @@ fn a_form_of_it_that_has_no_gradient_is_refused_by_name() {
     file.graph.as_mut().unwrap().initializer.push(weight("size", &[16]));
     let model = Model::from_bytes(file.encode_to_vec()).unwrap();
     let error = compile(&model, &everything(), &OperatorCatalog::standard()).unwrap_err().to_string();
-    for part in ["node `y`: it normalizes its queries and keys", "The last 2 of 5 layers can be trained"] {
+    for part in ["node `attended`: it normalizes its queries and keys", "The last 2 of 6 layers can be trained"] {
         assert!(error.contains(part), "{error}");
     }
 }

@@ -5,9 +5,7 @@ use prost::Message;
 
 use crate::onnx_file::onnx::{ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, type_proto};
 use crate::onnx_file::{Value, floats, graph, integers, model, node, of_type, rows, weight};
-use crate::{
-    CLASSES, FLOAT, answer, compiled, holds, holds_within, ints, lengths_of, network, onnx_runtime, slopes,
-};
+use crate::{CLASSES, FLOAT, answer, compiled, holds, holds_within, ints, lengths_of, network, onnx_runtime, slopes};
 
 fn numbers(tensor: &str, count: usize) -> Value {
     Value::Floats(weight(tensor, &[count as i64]).float_data)
@@ -213,7 +211,8 @@ fn labels_that_are_strings_are_left_aside_and_the_scores_beside_them_are_trained
     for (name, file, trained) in files {
         let program = compiled(&file.encode_to_vec());
         assert_eq!(program.trained, trained, "{name}");
-        let note = "output `label` is of strings, maps or sequences, and is left aside; the exported model goes without";
+        let note =
+            "output `label` is of strings, maps or sequences, and is left aside; the exported model goes without";
         assert_eq!(program.notes, [note], "{name}");
         let exported = program.export(&program.parameters, &[]).unwrap().to_vec();
         let own = scores_of(file.clone());
@@ -239,10 +238,10 @@ fn what_reads_strings_is_left_aside_with_them_and_what_needs_them_is_refused() {
             node("ai.onnx.ml.LabelEncoder", "name", "number")
                 .with("keys_strings", Value::Texts(vec!["ash", "elm"]))
                 .with("values_floats", Value::Floats(vec![1.0, 2.0])),
-            node("ai.onnx.ml.LinearRegressor", "r", "s")
+            node("ai.onnx.ml.LinearRegressor", "r", "t")
                 .with("coefficients", numbers("coefficients", 8 * CLASSES))
                 .with("targets", Value::Int(CLASSES as i64)),
-            if needs_them { node("Add", "s number", "y") } else { node("Identity", "s", "y") },
+            if needs_them { node("Add", "t number", "y") } else { node("Identity", "t", "y") },
         ]);
         let graph = file.graph.as_mut().unwrap();
         graph.input.push(rows("name", TEXT, &[1]));
@@ -282,11 +281,8 @@ fn trees_stay_as_they_are_below_what_is_trained() {
         .with("target_nodeids", ints(&[1, 2]))
         .with("target_ids", ints(&[0, 0]))
         .with("target_weights", Value::Floats(vec![0.5, -2.0]));
-    let nodes = vec![
-        trees,
-        node("Concat", "x t", "both").with("axis", Value::Int(1)),
-        node("MatMul", "both a.weight", "z"),
-    ];
+    let nodes =
+        vec![trees, node("Concat", "x t", "both").with("axis", Value::Int(1)), node("MatMul", "both a.weight", "z")];
     holds("trees", &network(15, &[4], nodes, vec![weight("a.weight", &[5, 8])]), &[], 5 * 8 + 45);
 }
 

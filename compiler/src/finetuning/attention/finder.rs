@@ -315,8 +315,7 @@ fn attention(flow: &Flow<'_>, core: &Core) -> Result<Attention, String> {
 /// Queries, keys and values that a layer makes one behind the other.
 fn side_by_side(linear: &Linear, parts: [usize; 3]) -> [Projection; 3] {
     let starts = [0, parts[0], parts[0] + parts[1]];
-    [0, 1, 2]
-        .map(|at| Projection { linear: linear.clone(), columns: (starts[at]..starts[at] + parts[at]).collect() })
+    [0, 1, 2].map(|at| Projection { linear: linear.clone(), columns: (starts[at]..starts[at] + parts[at]).collect() })
 }
 
 fn projections(flow: &Flow<'_>, core: &Core) -> Result<[Projection; 3], String> {

@@ -344,7 +344,8 @@ fn attention_of_grouped_queries_as_one_node_with_packed_layers_or_with_three() {
             true => [Some(written.bare(x, "qkv", WIDTH, 3 * WIDTH)), None, None],
             false => ["q", "k", "v"].map(|name| Some(written.bare(x, name, WIDTH, WIDTH))),
         };
-        let whole = |count: usize| Constant { dtype: ElementType::I32, shape: vec![count], bytes: vec![0; 4 * count].into() };
+        let whole =
+            |count: usize| Constant { dtype: ElementType::I32, shape: vec![count], bytes: vec![0; 4 * count].into() };
         let lasts = written.0.constant("lasts", whole(ROWS as usize));
         let total = written.0.constant("total", whole(1));
         let inputs = [parts.as_slice(), &[None, None, Some(lasts), Some(total)]].concat();
