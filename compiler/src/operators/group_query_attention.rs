@@ -342,7 +342,7 @@ fn samples() -> Vec<Sample> {
         Sample::new("a bias of scores", behind([absent(3), vec![varied(&[1, 4, 3, 3])]].concat()), with(vec![])),
         Sample::new(
             "all keys of a row",
-            { [three(2, 3), absent(2), lengths(&[1, 2], 3)].concat() },
+            [three(2, 3), absent(2), lengths(&[1, 2], 3)].concat(),
             with(vec![("causal", 0.into())]),
         ),
         Sample::new(
