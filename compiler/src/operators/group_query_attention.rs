@@ -165,7 +165,7 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     }
     let y = attend(node.graph, q, all_k, all_v, &scores)?;
     let y = merge_heads(node.graph, y)?;
-    Ok(vec![y, present(node, &found, all_k)?, present(node, &found, all_v)?])
+    Ok(vec![y, present(node, &found, all_k, before)?, present(node, &found, all_v, before)?])
 }
 
 /// Queries, keys and values `[batch, length, heads · size]`.
@@ -262,14 +262,41 @@ fn rotated(
     Ok((q, rotate(node.graph, k, turns[0], turns[1], interleaved)?))
 }
 
-/// Keys or values as the node gives them: as many as it counts.
-fn present(node: &mut Expansion<'_>, found: &Shapes, all: ValueId) -> Result<ValueId, CompilerError> {
+/// Keys or values as the node gives them: as many as it counts, those of each row without a gap, and zeros behind them.
+fn present(
+    node: &mut Expansion<'_>,
+    found: &Shapes,
+    all: ValueId,
+    before: Option<ValueId>,
+) -> Result<ValueId, CompilerError> {
     let Some(total) = &found.total else { return Ok(all) };
     let wanted = larger(&found.past, total);
-    if node.graph.shape(all)?[2] == wanted {
-        return Ok(all);
-    }
-    node.graph.part(all, &[2], &[Length::from(0)], &[wanted], &[1])
+    let graph = &mut *node.graph;
+    let Some(before) = before else {
+        return match graph.shape(all)?[2] == wanted {
+            true => Ok(all),
+            false => graph.part(all, &[2], &[Length::from(0)], &[wanted], &[1]),
+        };
+    };
+    let places = graph.positions(&wanted)?;
+    let bounds = graph.lengths(&[found.past.clone(), found.length.clone(), &found.past + &found.length - 1])?;
+    let ones = graph.integers(&[1; 3]);
+    let bounds = graph.add_with("Split", &[Some(bounds), Some(ones)], &[("axis", 0.into())], 3)?;
+    let is_past = graph.add("Less", &[places, before], &[])?;
+    let gap = graph.minus(bounds[0], before)?;
+    let shifted = graph.plus(places, gap)?;
+    let last = graph.add("Min", &[shifted, bounds[2]], &[])?;
+    let from = graph.add("Where", &[is_past, places, last], &[])?;
+    let count = graph.plus(before, bounds[1])?;
+    let is_there = graph.add("Less", &[places, count], &[])?;
+    let is_there = graph.cast(is_there, ElementType::F32)?;
+    let one = Length::from(1);
+    let along = [&found.batch, &one, &wanted, &one];
+    let from = graph.reshape(from, &along)?;
+    let from = graph.expand(from, &[&found.batch, &found.key_heads.into(), &wanted, &found.size])?;
+    let gathered = graph.add("GatherElements", &[all, from], &[("axis", 2.into())])?;
+    let is_there = graph.reshape(is_there, &along)?;
+    graph.times(gathered, is_there)
 }
 
 fn samples() -> Vec<Sample> {
@@ -315,7 +342,7 @@ fn samples() -> Vec<Sample> {
         Sample::new("a bias of scores", behind([absent(3), vec![varied(&[1, 4, 3, 3])]].concat()), with(vec![])),
         Sample::new(
             "all keys of a row",
-            { [three(2, 3), absent(2), lengths(&[1, 2], 3)].concat() },
+            [three(2, 3), absent(2), lengths(&[1, 2], 3)].concat(),
             with(vec![("causal", 0.into())]),
         ),
         Sample::new(
