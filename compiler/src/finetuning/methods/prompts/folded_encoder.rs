@@ -63,10 +63,10 @@ impl Recurrent {
         let gate = |gate: usize| product(&self.weight, gate, row) + product(&self.recurrence, gate, state) + bias(gate);
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
         let mut next = Vec::with_capacity(hidden);
-        for (at, held) in cell.iter_mut().enumerate().take(hidden) {
+        for (at, cell) in cell.iter_mut().enumerate() {
             let [i, o, f, g] = [0, 1, 2, 3].map(|part| gate(part * hidden + at));
-            *held = sigmoid(f) * *held + sigmoid(i) * g.tanh();
-            next.push(sigmoid(o) * held.tanh());
+            *cell = sigmoid(f) * *cell + sigmoid(i) * g.tanh();
+            next.push(sigmoid(o) * cell.tanh());
         }
         *state = next;
     }

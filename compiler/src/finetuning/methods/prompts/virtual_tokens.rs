@@ -253,8 +253,8 @@ impl Fits<'_> {
             let Some(made) = first(node).filter(|_| before.is_some()) else { continue };
             let (Some(was), Some(is)) = (self.base.tensor_type(made), graph.tensor_type(made)) else { continue };
             let Some(wanted) = self.longer.of(was) else { continue };
-            let agrees = is.agrees_with(&wanted) || is_cut && is.agrees_with(was);
-            if !agrees {
+            let fits = is.agrees_with(&wanted) || is_cut && is.agrees_with(was);
+            if !fits {
                 let (is, wanted) = (shown(is.to_string()), shown(wanted.to_string()));
                 return Err(too_long(&format!("{} makes {is} of longer rows, wanted {wanted}", named(graph, node))));
             }
