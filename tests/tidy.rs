@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("millstream-recipes", &["compiler", "pipeline", "runtime", "schemas", "training", "transforms"]),
     ("millstream-runtime", &["schemas"]),
     ("millstream-schemas", &[]),
+    ("millstream-search", &["schemas"]),
     ("millstream-training", &["compiler", "runtime", "schemas"]),
     ("millstream-transforms", &["schemas"]),
     ("xtask", &[]),
@@ -82,6 +83,12 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "sample",
             "tokenized_text",
         ],
+    ),
+    ("search/src/proposers", "PROPOSER", &["proposer", "proposer_function", "proposer_kind"]),
+    (
+        "search/src/stopping",
+        "RULE",
+        &["course", "quantiles", "rungs", "stopping_function", "stopping_kind", "stopping_rule"],
     ),
     (
         "training/src/logs",
@@ -495,7 +502,8 @@ fn every_rule_can_fail() {
             "must not use",
         ),
         ("arrows", "cli/Cargo.toml", "+[dependencies.millstream-recipes]\nworkspace = true", "must not use"),
-        ("arrows", "search/Cargo.toml", "[package]\nname = \"millstream-search\"", "is new"),
+        ("arrows", "serving/Cargo.toml", "[package]\nname = \"millstream-serving\"", "is new"),
+        ("arrows", "search/Cargo.toml", "+[dependencies]\nmillstream-training.workspace = true", "must not use"),
         (
             "circles",
             "compiler/src/graph.rs",

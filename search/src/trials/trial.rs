@@ -1,0 +1,95 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Assignment;
+
+/// How far a trial is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialState {
+    /// Somebody works on it.
+    Running,
+    /// It is to be gone on with, since who worked on it was lost, or it was asked for and nobody has begun it.
+    Waiting,
+    /// A stopping rule set it aside, and may take it up again.
+    Paused,
+    /// It came to its end.
+    Complete,
+    /// A stopping rule ended it.
+    Stopped,
+    /// It cannot be carried out, or its figure is no number.
+    Failed,
+}
+
+impl TrialState {
+    /// Whether nothing more will come of it.
+    pub fn is_finished(self) -> bool {
+        matches!(self, Self::Complete | Self::Stopped | Self::Failed)
+    }
+}
+
+/// One try: settings, and what came of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trial {
+    /// Its number, from 0.
+    pub number: u64,
+    /// Its settings.
+    pub assignment: Assignment,
+    /// What its proposer noted for later proposals; null where that is nothing.
+    pub note: Value,
+    /// How far it is.
+    pub state: TrialState,
+    /// The figures at its end, in the order of the objectives; empty before it.
+    pub values: Vec<f64>,
+    /// By how much it breaks constraints: a constraint holds at 0 and below.
+    pub constraints: Vec<f64>,
+    /// What was reported of the first objective's figure on the way, by step.
+    pub reports: BTreeMap<u64, f64>,
+    /// Why it failed, if it did.
+    pub reason: Option<String>,
+    /// Who works on it, or did last.
+    pub worker: Option<String>,
+    /// How often who worked on it was lost.
+    pub losses: u32,
+    /// When it began, in seconds since 1970; `None` where nobody has begun it.
+    pub began: Option<f64>,
+    /// When it ended, in seconds since 1970.
+    pub ended: Option<f64>,
+}
+
+impl Trial {
+    /// A trial that nobody has begun.
+    pub fn waiting(number: u64, assignment: Assignment) -> Self {
+        Self {
+            number,
+            assignment,
+            note: Value::Null,
+            state: TrialState::Waiting,
+            values: Vec::new(),
+            constraints: Vec::new(),
+            reports: BTreeMap::new(),
+            reason: None,
+            worker: None,
+            losses: 0,
+            began: None,
+            ended: None,
+        }
+    }
+
+    /// The last step that was reported.
+    pub fn last_step(&self) -> Option<u64> {
+        self.reports.last_key_value().map(|(step, _)| *step)
+    }
+
+    /// By how much it breaks its constraints together; 0 where it breaks none.
+    pub fn violation(&self) -> f64 {
+        self.constraints.iter().map(|constraint| if *constraint > 0.0 { *constraint } else { 0.0 }).sum()
+    }
+
+    /// Whether it came to its end and breaks no constraint.
+    pub fn is_feasible(&self) -> bool {
+        self.state == TrialState::Complete && self.violation() == 0.0
+    }
+}

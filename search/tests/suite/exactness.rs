@@ -1,0 +1,253 @@
+//! The same study gives the same trials, whoever asks, and however often it is opened again.
+
+use std::path::Path;
+
+use millstream_schemas::Choice;
+use millstream_search::proposers::{self, standard};
+use millstream_search::{
+    Asked, Catalogs, Objective, Outcome, Proposer, SharedStudy, Sharing, Space, Study, StudySettings, Trial,
+};
+use serde_json::{Value, json};
+
+const TRIALS: u64 = 24;
+
+/// A space with everything in it.
+fn space() -> Space {
+    let recipe = json!({
+        "rate": {"log_uniform": [1e-5, 1]},
+        "layers": {"integer": [1, 8]},
+        "width": {"integer": [1, 1000], "log": true},
+        "dropout": {"uniform": [0.0, 0.5], "step": 0.1},
+        "only": {"choose": ["this"]},
+        "optimizer": {"choose": ["sgd", {"adam": {"beta": {"uniform": [0.8, 0.99]}, "amsgrad": {"choose": [true, false]}}}]},
+    });
+    Space::extract(&recipe).unwrap().0
+}
+
+fn figure(trial: &millstream_search::Assignment) -> f64 {
+    let get = |name: &str| trial.get(name).unwrap_or(0.5);
+    (get("rate").log10() + 3.0).powi(2) + (get("layers") - 3.0).abs() + get("dropout") + get("optimizer.adam.beta")
+}
+
+fn settings(proposer: Choice) -> StudySettings {
+    let mut settings = StudySettings::new("exact", space(), vec![Objective::minimize("loss")]);
+    (settings.proposer, settings.seed) = (proposer, 77);
+    settings
+}
+
+/// Every sample of every row, with few trials that are drawn at random, so that it is seen what is learned.
+fn choices() -> Vec<Choice> {
+    let rows = standard().rows().iter();
+    let mut choices: Vec<Choice> = rows
+        .flat_map(|row| row.samples.iter().map(|sample| Choice::new(row.name, serde_json::from_str(sample).unwrap())))
+        .collect();
+    for choice in &mut choices {
+        let options = choice.options.as_object_mut().unwrap();
+        match choice.name.as_str() {
+            "tpe" | "gaussian_process" => drop(options.insert("startup_trials".into(), json!(6))),
+            "nsga_ii" => drop(options.insert("population".into(), json!(5))),
+            "grid" => drop(options.insert("points".into(), json!(3))),
+            _ => {}
+        }
+    }
+    choices
+}
+
+fn outcome(number: u64, assignment: &millstream_search::Assignment) -> Outcome {
+    match number % 9 {
+        4 => Outcome::Stopped,
+        7 => Outcome::Failed { reason: "out of memory".into() },
+        _ => Outcome::complete(figure(assignment)),
+    }
+}
+
+fn in_memory(choice: &Choice) -> Vec<Trial> {
+    let mut study = Study::new(settings(choice.clone()), &Catalogs::default()).unwrap();
+    for _ in 0..TRIALS {
+        let Asked::Trial(trial) = study.ask().unwrap() else { break };
+        study.report(trial.number, 1, figure(&trial.assignment)).unwrap();
+        study.tell(trial.number, outcome(trial.number, &trial.assignment)).unwrap();
+    }
+    study.trials().to_vec()
+}
+
+fn open(path: &Path, choice: &Choice) -> SharedStudy {
+    SharedStudy::open(path, settings(choice.clone()), &Catalogs::default(), Sharing::default()).unwrap()
+}
+
+#[test]
+fn a_study_that_is_opened_again_for_every_trial_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    for (at, choice) in choices().iter().enumerate() {
+        let wanted = in_memory(choice);
+        let path = folder.path().join(format!("{at}.jsonl"));
+        for trial in &wanted {
+            let Asked::Trial(asked) = open(&path, choice).ask().unwrap() else { panic!("{choice:?} ends early") };
+            assert_eq!((asked.number, &asked.assignment), (trial.number, &trial.assignment), "{choice:?}");
+            let mut study = open(&path, choice);
+            // It is another worker's: that one is taken for lost.
+            let error = study.tell(asked.number, outcome(asked.number, &asked.assignment)).unwrap_err().to_string();
+            assert!(error.contains("was taken for lost"), "{error}");
+            drop(study);
+            let mut study = again(&path, choice);
+            let Asked::Trial(same) = study.ask().unwrap() else { panic!("{choice:?} lost a trial") };
+            assert_eq!((same.number, &same.assignment), (asked.number, &asked.assignment), "{choice:?}");
+            study.report(same.number, 1, figure(&same.assignment)).unwrap();
+            study.tell(same.number, outcome(same.number, &same.assignment)).unwrap();
+        }
+        let read = SharedStudy::read(&path, &Catalogs::default()).unwrap();
+        for (got, wanted) in read.trials().iter().zip(&wanted) {
+            assert_eq!(
+                (&got.note, &got.values, got.state, &got.reports),
+                (&wanted.note, &wanted.values, wanted.state, &wanted.reports)
+            );
+        }
+    }
+}
+
+/// Opens it with so little patience that whoever else works on a trial is taken for lost.
+fn again(path: &Path, choice: &Choice) -> SharedStudy {
+    std::thread::sleep(std::time::Duration::from_millis(3));
+    let sharing = Sharing { silence: std::time::Duration::ZERO, ..Sharing::default() };
+    SharedStudy::open(path, settings(choice.clone()), &Catalogs::default(), sharing).unwrap()
+}
+
+#[test]
+fn a_seed_changes_what_is_drawn_and_a_number_too() {
+    for choice in choices().into_iter().filter(|choice| choice.name != "grid") {
+        let study = |seed: u64| {
+            let mut settings = settings(choice.clone());
+            settings.seed = seed;
+            let mut study = Study::new(settings, &Catalogs::default()).unwrap();
+            [study.ask().unwrap(), study.ask().unwrap()]
+        };
+        let [first, second] = study(1);
+        let assignment =
+            |asked: Asked| if let Asked::Trial(trial) = asked { trial.assignment } else { panic!("{choice:?}") };
+        let first = assignment(first);
+        assert_ne!(first, assignment(second), "{choice:?}");
+        let [other, _] = study(2);
+        assert_ne!(first, assignment(other), "{choice:?}");
+    }
+}
+
+#[test]
+fn rows_are_whole_and_take_their_samples() {
+    for row in standard().rows() {
+        assert!(row.summary.ends_with('.') && row.documentation.len() > row.summary.len(), "{}", row.name);
+        for sample in row.samples {
+            let choice = Choice::new(row.name, serde_json::from_str(sample).unwrap());
+            let proposer = Proposer::choose(standard(), &choice, "search.proposer").unwrap();
+            let again = Proposer::choose(standard(), proposer.choice(), "search.proposer").unwrap();
+            assert_eq!(again.choice(), proposer.choice());
+        }
+    }
+    assert_eq!(proposers::standard().rows().len(), 7);
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused_by_name() {
+    for (name, options, message) in [
+        ("cma_es", json!({"population": 3}), "population is between 4 and 1000, got 3"),
+        ("cma_es", json!({"sigma": 0}), "sigma is between 0.001 and 1, got 0"),
+        ("grid", json!({"points": 1}), "points is between 2 and 1000, got 1"),
+        ("nsga_ii", json!({"population": 1}), "population is between 2 and 10000, got 1"),
+        ("nsga_ii", json!({"crossover": 2}), "crossover is between 0 and 1, got 2"),
+        ("nsga_ii", json!({"mutation": -1}), "mutation is between 0 and 1, got -1"),
+        ("tpe", json!({"candidates": 0}), "candidates is between 1 and 10000, got 0"),
+    ] {
+        let error = Proposer::choose(standard(), &Choice::new(name, options), "search.proposer").unwrap_err();
+        assert_eq!(error.to_string(), format!("search.proposer.{name}: {message}"));
+    }
+    let error = Proposer::choose(standard(), &Choice::named("tpee"), "search.proposer").unwrap_err().to_string();
+    assert_eq!(error, "search.proposer: unknown proposer `tpee`; did you mean `tpe`?");
+}
+
+#[test]
+fn settings_that_do_not_go_together_are_refused() {
+    let with = |change: &dyn Fn(&mut StudySettings)| {
+        let mut settings = settings(Choice::named("tpe"));
+        change(&mut settings);
+        Study::new(settings, &Catalogs::default()).unwrap_err().to_string()
+    };
+    let two = || vec![Objective::minimize("loss"), Objective::maximize("accuracy")];
+    for (error, message) in [
+        (with(&|settings| settings.objectives.clear()), "study `exact`: it looks for no figure"),
+        (with(&|settings| settings.objectives = two()), "study `exact`: tpe looks for one figure, got 2; nsga_ii,"),
+        (
+            with(&|settings| {
+                settings.objectives = two();
+                settings.proposer = Choice::named("nsga_ii");
+                settings.stopping = vec![Choice::named("median")];
+            }),
+            "study `exact`: stopping rules look at one figure, got 2",
+        ),
+        (
+            with(&|settings| settings.stopping = vec![Choice::named("medain")]),
+            "search.stopping[0]: unknown stopping rule `medain`",
+        ),
+        (with(&|settings| settings.proposer = Choice::named("grid")), "study `exact`: grid needs `points`"),
+        (
+            with(&|settings| {
+                settings.space = Space::extract(&json!({"a": {"choose": [1, 2]}})).unwrap().0;
+                settings.proposer = Choice::named("cma_es");
+            }),
+            "study `exact`: cma_es needs a number",
+        ),
+    ] {
+        assert!(error.starts_with(message), "{error}");
+    }
+}
+
+#[test]
+fn a_space_without_parameters_or_with_one_setting_is_no_trouble() {
+    for recipe in [json!({}), json!({"a": {"choose": [1]}, "b": {"uniform": [2, 2]}, "c": {"integer": [3, 3]}})] {
+        let space = Space::extract(&recipe).unwrap().0;
+        for choice in choices().into_iter().filter(|choice| choice.name != "cma_es") {
+            let mut settings = settings(choice);
+            settings.space = space.clone();
+            let mut study = Study::new(settings, &Catalogs::default()).unwrap();
+            for number in 0..12 {
+                let Asked::Trial(trial) = study.ask().unwrap() else { break };
+                study.tell(trial.number, Outcome::complete(f64::from(number))).unwrap();
+            }
+            assert!(study.best().is_some_and(|best| best.number == 0));
+        }
+    }
+}
+
+#[test]
+fn figures_of_any_size_are_no_trouble() {
+    for choice in choices() {
+        let mut study = Study::new(settings(choice.clone()), &Catalogs::default()).unwrap();
+        let figures = [f64::INFINITY, 1e308, -1e308, f64::NEG_INFINITY, 0.0, 0.0, f64::NAN, 5e-324, 1.0];
+        for number in 0..18 {
+            let Asked::Trial(trial) = study.ask().unwrap() else { break };
+            study.tell(trial.number, Outcome::complete(figures[number % figures.len()])).unwrap();
+        }
+        let failed: Vec<&Trial> = study.trials().iter().filter(|trial| trial.reason.is_some()).collect();
+        assert!(failed.iter().all(|trial| trial.reason.as_deref() == Some("loss is no number")));
+        assert_eq!(failed.len(), 2, "{choice:?}");
+    }
+}
+
+#[test]
+fn what_matters_and_the_best_are_told() {
+    let mut study = Study::new(settings(Choice::named("tpe")), &Catalogs::default()).unwrap();
+    assert!(study.best().is_none() && study.front().is_empty() && study.importance(0).is_none());
+    for _ in 0..60 {
+        let Asked::Trial(trial) = study.ask().unwrap() else { panic!("there is always another") };
+        study.tell(trial.number, Outcome::complete(figure(&trial.assignment))).unwrap();
+    }
+    let best = study.best().unwrap();
+    assert!(study.trials().iter().all(|trial| trial.values[0] >= best.values[0]));
+    assert_eq!(study.front(), [best]);
+    let importance = study.importance(0).unwrap();
+    let names: Vec<&str> = importance.iter().map(|importance| importance.parameter.as_str()).collect();
+    assert!(names[..2].contains(&"rate") && names[..2].contains(&"layers"), "{importance:?}");
+    let only = importance.iter().find(|importance| importance.parameter == "only").unwrap();
+    assert_eq!(only.share, 0.0);
+    let value: Value =
+        study.settings().space.values(&best.assignment).into_iter().find(|(name, _)| *name == "only").unwrap().1;
+    assert_eq!(value, "this");
+}
