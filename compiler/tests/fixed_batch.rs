@@ -7,11 +7,9 @@
 
 mod onnx_runtime;
 
-use std::collections::BTreeMap;
 
-use millstream_compiler::graph::{Attribute, Constant, ElementType, Graph, Length, TensorType, ValueId};
+use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
 use millstream_compiler::{CompilerError, FineTuning, HeadChoice, Model, OperatorCatalog, compile};
-use millstream_schemas::AxisLength;
 
 use onnx_runtime::{floats, run, session};
 

@@ -1,15 +1,13 @@
 //! Losses of sequences, from the command line: the next token, and symbols along time.
 
-use std::io::Cursor;
 
 use arrow_array::ArrayRef;
-use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::{Value, json};
 
-use crate::columns::{bytes, lists_of_lists, lists_of_whole, texts};
+use crate::columns::{lists_of_lists, lists_of_whole, texts};
 use crate::learning::{figure, learns, measured, noise, place, recipe};
 use crate::losses_of_places::{of_tokens, sentence, tokenizer};
-use crate::onnx::{model, node, tensor, weight, whole, with_list};
+use crate::onnx::{model, node, tensor, weight, with_list};
 use crate::workplace::{Workplace, has_runtime};
 
 const SONG: [&str; 6] = ["do", "re", "mi", "fa", "so", "la"];
@@ -210,58 +208,4 @@ fn symbols_by_their_numbers_with_the_blank_behind_them_are_learned() {
             ran.failed_with(&[wanted]);
         }
     }
-}
-
-/// A picture of letters side by side, each in a colour of its own.
-fn writing(row: usize) -> Vec<u8> {
-    let letters: Vec<char> = transcript(row).chars().collect();
-    let picture = RgbImage::from_fn(32, 2, |x, _| {
-        let letter = letters.get(x as usize / 4).filter(|_| x % 4 != 3);
-        let of = |known: char| if letter == Some(&known) { 240 } else { 10 };
-        if letter == Some(&' ') { Rgb([240; 3]) } else { Rgb([of('a'), of('b'), of('c')]) }
-    });
-    let mut png = Cursor::new(Vec::new());
-    picture.write_to(&mut png, ImageFormat::Png).unwrap();
-    png.into_inner()
-}
-
-/// Of pictures no row has a length of its own, and of what is written in them each.
-#[test]
-fn what_is_written_in_pictures_of_one_size_is_learned() {
-    if !has_runtime() {
-        return;
-    }
-    let columns = |first: usize, count: usize| {
-        let rows = || first..first + count;
-        vec![("picture", bytes(rows().map(|row| Some(writing(row))))), ("text", texts(rows().map(transcript)))]
-    };
-    let nodes = vec![
-        node("Conv", &["picture", "conv.w", "conv.b"], "mixed", &[]),
-        node("Relu", &["mixed"], "bent", &[]),
-        node("Squeeze", &["bent", "third"], "line", &[]),
-        node("Transpose", &["line"], "steps", &[("perm", &[0, 2, 1])]),
-        node("MatMul", &["steps", "w"], "product", &[]),
-        node("Add", &["product", "b"], "scores", &[]),
-    ];
-    let weights = vec![
-        weight("conv.w", &[12, 3, 2, 2]),
-        weight("conv.b", &[12]),
-        weight("w", &[12, 5]),
-        weight("b", &[5]),
-        whole("third", &[2]),
-    ];
-    let inputs = vec![tensor("picture", false, &["batch", "3", "2", "32"])];
-    let reader = model(nodes, weights, inputs, vec![tensor("scores", false, &["batch", "31", "5"])]);
-    let recipe = recipe(
-        json!({
-            "inputs": {"picture": {"image": {"column": "picture"}}},
-            "targets": {"text": {"symbols": {"column": "text"}}},
-        }),
-        json!({
-            "loss": "ctc", "metrics": ["character_error_rate"], "epochs": 60,
-            "optimizer": {"adamw": {"learning_rate": 0.03}},
-        }),
-    );
-    let found = learns(&place(columns, reader), &recipe, 0.4);
-    assert!(figure(&found, "character_error_rate") < 0.2, "{found}");
 }

@@ -38,7 +38,7 @@ fn virtual_tokens_begin_as_a_text_and_the_exported_model_tells_reviews_by_itself
     let common = [
         format!("data.train={}", text(&corpus.join("data/sst2/sst2-validation-00000-of-00001.parquet"))),
         format!("output.folder={}", text(&folder.path().join("run"))),
-        "training.epochs=1".to_owned(),
+        "training.epochs=2".to_owned(),
         "evaluation.rows=640".to_owned(),
     ];
     let run = |command: &str, further: &[&str]| {

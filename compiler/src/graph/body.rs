@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::Graph;
-use crate::model_file::onnx::{GraphProto, NodeProto};
+use crate::model_file::onnx::{GraphProto, NodeProto, ValueInfoProto, type_proto};
 
 /// A graph that a node runs by itself, for example once for each step of `Scan`.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ impl Body {
                 // lengths are told by what is around it
                 proto.value_info.clear();
                 for value in proto.input.iter_mut().chain(&mut proto.output) {
-                    super::to_onnx::forget_lengths(value);
+                    forget_lengths(value);
                 }
                 proto
             }
@@ -99,5 +99,14 @@ fn rename_graph(proto: &mut GraphProto, rename: &dyn Fn(&mut String)) {
     for NodeProto { input, output, name, attribute, .. } in &mut proto.node {
         input.iter_mut().chain(output).chain(name).for_each(rename);
         attribute.iter_mut().filter_map(|attribute| attribute.g.as_mut()).for_each(|inner| rename_graph(inner, rename));
+    }
+}
+
+/// Leaves of a declared value what its elements are, and how many axes they have.
+fn forget_lengths(value: &mut ValueInfoProto) {
+    let kind = value.r#type.as_mut().and_then(|kind| kind.value.as_mut());
+    if let Some(type_proto::Value::TensorType(tensor)) = kind {
+        let dims = tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim);
+        dims.for_each(|dim| dim.value = None);
     }
 }

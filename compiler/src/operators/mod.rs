@@ -141,7 +141,6 @@ mod or;
 mod p_relu;
 mod pad;
 mod pow;
-mod q_attention;
 mod q_embed_layer_normalization;
 mod q_gemm;
 mod q_linear_add;
@@ -387,7 +386,6 @@ const STANDARD: &[Operator] = &[
     p_relu::OPERATOR,
     pad::OPERATOR,
     pow::OPERATOR,
-    q_attention::OPERATOR,
     q_embed_layer_normalization::OPERATOR,
     q_gemm::OPERATOR,
     q_linear_add::OPERATOR,

@@ -404,7 +404,7 @@ fn what_virtual_tokens_do_not_fit_is_refused_with_what_to_do() {
         (
             looked_up_twice(),
             vec![prompt()],
-            "several inputs are looked up in tables of embeddings: `question`, `answer`",
+            "several inputs are looked up in tables of embeddings: `answer`, `question`",
         ),
         (with_input("ages"), vec![prompt()], "input `ages` (int64 [batch, sequence]) is as long as the tokens"),
         (
