@@ -18,8 +18,7 @@ pub(crate) fn raise(graph: &mut Graph, catalog: &OperatorCatalog) {
         let is_training = node.operator == "BatchNormalization" && node.outputs.iter().flatten().count() > 1;
         node.domain.is_empty() && (!is_known || is_training)
     };
-    let holds = |node: &Node| is_other(node) || node.bodies().any(|body| body.has_node(&is_other));
-    if !graph.nodes().iter().any(holds) {
+    if !graph.has_node(&is_other) {
         to_wanted(graph);
     }
 }

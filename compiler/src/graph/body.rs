@@ -1,7 +1,16 @@
+use std::any::Any;
 use std::sync::Arc;
 
-use super::{Graph, Node};
-use crate::model_file::onnx::{GraphProto, NodeProto};
+use crate::model_file::onnx::{GraphProto, NodeProto, ValueInfoProto, type_proto};
+
+/// A graph of typed values that a node runs: what lies above this file.
+pub(super) trait TypedGraph: std::fmt::Debug + Send + Sync {
+    /// As it is written.
+    fn to_proto(&self) -> GraphProto;
+
+    /// Itself.
+    fn as_any(&self) -> &dyn Any;
+}
 
 /// A graph that a node runs by itself, for example once for each step of `Scan`.
 #[derive(Clone, Debug)]
@@ -16,7 +25,7 @@ enum Form {
     /// Ready to be written.
     Written(GraphProto),
     /// As a graph of typed values.
-    Open(Arc<Graph>),
+    Typed(Arc<dyn TypedGraph>),
 }
 
 impl PartialEq for Body {
@@ -32,30 +41,16 @@ impl Body {
     }
 
     /// Of a graph whose last inputs are read from outside, which can be read again.
-    pub(crate) fn open(graph: Graph, outer: usize) -> Self {
-        Self { form: Form::Open(Arc::new(graph)), outer }
+    pub(super) fn of(graph: Arc<dyn TypedGraph>, outer: usize) -> Self {
+        Self { form: Form::Typed(graph), outer }
     }
 
     /// The graph, where it can be read.
-    pub(crate) fn graph(&self) -> Option<&Graph> {
+    pub(super) fn typed(&self) -> Option<&dyn Any> {
         match &self.form {
-            Form::Open(graph) => Some(graph),
+            Form::Typed(graph) => Some(graph.as_any()),
             Form::Written(_) => None,
         }
-    }
-
-    /// With another graph of the same inputs and outputs in its place, where it can be read.
-    pub(crate) fn map<E>(&self, change: impl FnOnce(&Graph) -> Result<Graph, E>) -> Result<Self, E> {
-        match self.graph() {
-            Some(graph) => Ok(Self::open(change(graph)?, self.outer)),
-            None => Ok(self.clone()),
-        }
-    }
-
-    /// Whether a node of it, or of a graph in one of its nodes, is of some kind.
-    pub(crate) fn has_node(&self, is_it: &dyn Fn(&Node) -> bool) -> bool {
-        let nodes = self.graph().map_or(&[][..], Graph::nodes);
-        nodes.iter().any(|node| is_it(node) || node.bodies().any(|body| body.has_node(is_it)))
     }
 
     /// How many of the last inputs of its node are read by name, and are none of the operator's.
@@ -66,12 +61,12 @@ impl Body {
     fn proto(&self) -> GraphProto {
         match &self.form {
             Form::Written(proto) => proto.clone(),
-            Form::Open(graph) => {
-                let mut proto = graph.model_proto("body").graph.unwrap_or_default();
+            Form::Typed(graph) => {
+                let mut proto = graph.to_proto();
                 // lengths are told by what is around it
                 proto.value_info.clear();
                 for value in proto.input.iter_mut().chain(&mut proto.output) {
-                    super::to_onnx::forget_lengths(value);
+                    forget_lengths(value);
                 }
                 proto
             }
@@ -105,5 +100,14 @@ fn rename_graph(proto: &mut GraphProto, rename: &dyn Fn(&mut String)) {
     for NodeProto { input, output, name, attribute, .. } in &mut proto.node {
         input.iter_mut().chain(output).chain(name).for_each(rename);
         attribute.iter_mut().filter_map(|attribute| attribute.g.as_mut()).for_each(|inner| rename_graph(inner, rename));
+    }
+}
+
+/// Leaves of a declared value what its elements are, and how many axes they have.
+fn forget_lengths(value: &mut ValueInfoProto) {
+    let kind = value.r#type.as_mut().and_then(|kind| kind.value.as_mut());
+    if let Some(type_proto::Value::TensorType(tensor)) = kind {
+        let dims = tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim);
+        dims.for_each(|dim| dim.value = None);
     }
 }

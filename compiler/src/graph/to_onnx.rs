@@ -240,15 +240,6 @@ fn tensor_of(dtype: ElementType, shape: Option<TensorShapeProto>) -> TypeProto {
     TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }
 }
 
-/// Leaves of a declared value what its elements are, and how many axes they have.
-pub(super) fn forget_lengths(value: &mut ValueInfoProto) {
-    let kind = value.r#type.as_mut().and_then(|kind| kind.value.as_mut());
-    if let Some(type_proto::Value::TensorType(tensor)) = kind {
-        let dims = tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim);
-        dims.for_each(|dim| dim.value = None);
-    }
-}
-
 /// A key with a value, as ONNX writes metadata.
 pub(crate) fn entry(key: &str, value: &str) -> StringStringEntryProto {
     StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.to_owned()) }

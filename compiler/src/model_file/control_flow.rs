@@ -11,7 +11,7 @@ use crate::graph::{Constant, ElementType, Graph, Length, Node, ValueId};
 use millstream_schemas::shown;
 
 /// The graph of an attribute; the gate lets no such operator pass without it.
-fn graph_of<'a>(node: &'a NodeProto, name: &str) -> Option<&'a GraphProto> {
+pub(super) fn graph_of<'a>(node: &'a NodeProto, name: &str) -> Option<&'a GraphProto> {
     node.attribute.iter().find(|attribute| attribute.name() == name)?.g.as_ref()
 }
 
@@ -31,7 +31,7 @@ pub(super) fn own_name(node: &NodeProto) -> &str {
     if node.name().is_empty() { first() } else { node.name() }
 }
 
-fn malformed(node: &NodeProto, message: impl Into<String>) -> CompilerError {
+pub(super) fn malformed(node: &NodeProto, message: impl Into<String>) -> CompilerError {
     let operator = shown(node.op_type());
     CompilerError::Node { node: shown(own_name(node)), operator, message: message.into() }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::attributes::attributes;
 use super::body::Importer;
 use super::constant_of;
-use super::control_flow::own_name;
+use super::control_flow::{graph_of, malformed, own_name};
 use super::declared::known_shape;
 use super::onnx::{GraphProto, NodeProto, TensorProto};
 use super::scope::{Imported, Scope};
@@ -34,8 +34,7 @@ impl<'a> Importer<'a> {
                 _ => return Err(refusal),
             }
         }
-        let bodies = node.attribute.iter().filter_map(|attribute| Some((attribute.name(), attribute.g.as_ref()?)));
-        let bodies: Vec<(&'a str, &'a GraphProto)> = bodies.collect();
+        let bodies = bodies_of(node)?;
         let mut around = Around::default();
         for (_, body) in &bodies {
             let Some(names) = self.read_around(body, scope, &mut around) else { return Err(refusal) };
@@ -164,11 +163,8 @@ impl<'a> Importer<'a> {
             _ => (Vec::new(), Vec::new()),
         };
         if own.len() != body.input.len() {
-            return Err(CompilerError::Node {
-                node: shown(own_name(node)),
-                operator: shown(node.op_type()),
-                message: format!("its graph takes {} values and is given {}", body.input.len(), own.len()),
-            });
+            let (wanted, given) = (body.input.len(), own.len());
+            return Err(malformed(node, format!("its graph takes {wanted} values and is given {given}")));
         }
         Ok((own, states))
     }
@@ -239,6 +235,21 @@ impl<'a> Importer<'a> {
         graph.set_outputs(&outputs);
         Ok(Some(graph))
     }
+}
+
+/// The graphs that a node runs, which make what it does.
+fn bodies_of(node: &NodeProto) -> Result<Vec<(&'static str, &GraphProto)>, CompilerError> {
+    let names: &[&str] = if node.op_type() == "If" { &["then_branch", "else_branch"] } else { &["body"] };
+    let of_turns = usize::from(node.op_type() == "Loop");
+    let mut bodies = Vec::new();
+    for name in names {
+        let body = graph_of(node, name).ok_or_else(|| malformed(node, format!("it has no {name}")))?;
+        if body.output.len() < node.output.len() + of_turns {
+            return Err(malformed(node, format!("its {name} makes {} values", body.output.len())));
+        }
+        bodies.push((*name, body));
+    }
+    Ok(bodies)
 }
 
 /// What the graphs of a node read from around them.

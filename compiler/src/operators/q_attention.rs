@@ -1,5 +1,5 @@
 use super::attention_rules::{Scores, attend, bias_of_mask, heads, merge_heads, scale_of, size_of_a_head, split_heads};
-use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, quantized, varied, varied_in};
+use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, fixed_floats, quantized, varied, varied_in};
 use crate::CompilerError;
 use crate::backward::Expansion;
 use crate::graph::{Attribute, Constant, ElementType, TensorType, ValueId};
@@ -18,21 +18,27 @@ pub(super) const OPERATOR: Operator = Operator {
     samples: || {
         let absent = || SampleInput::Absent;
         let operands = || vec![quantized::bytes(&[2, 3, 5]), quantized::bytes(&[5, 12])];
-        let floats = || vec![varied(&[12]), varied_in(&[], 0.01, 0.02), varied_in(&[], 0.01, 0.02)];
+        // of one range each, so that a step is small for all of them
+        let bias = || vec![varied(&[12]), fixed_floats(&[], &[0.0015]), fixed_floats(&[], &[0.0015])];
+        let scales = || {
+            let bias: Vec<f32> = (0..12).map(|at| (at * 5 % 12) as f32 / 12.0 - 0.5).collect();
+            let scale = || varied_in(&[], 0.001, 0.002);
+            vec![fixed_floats(&[12], &bias), scale(), scale()]
+        };
         let zero_points = || vec![quantized::zero_point(), quantized::zero_point()];
         let bytes: Vec<u8> = [1i32, 1, 1, 1, 1, 0].iter().flat_map(|value| value.to_le_bytes()).collect();
         let mask = SampleInput::Fixed(Constant { dtype: ElementType::I32, shape: vec![2, 3], bytes: bytes.into() });
         let heads = || ("num_heads", Attribute::Int(2));
         vec![
-            Sample::new("plain", [operands(), floats()].concat(), vec![heads()]),
+            Sample::new("plain", [operands(), bias()].concat(), vec![heads()]),
             Sample::new(
                 "a mask of keys",
-                [operands(), floats(), vec![mask], zero_points()].concat(),
+                [operands(), scales(), vec![mask], zero_points()].concat(),
                 vec![heads(), ("scale", 0.5.into())],
             ),
             Sample::new(
                 "causal",
-                [operands(), floats(), vec![absent()], zero_points()].concat(),
+                [operands(), bias(), vec![absent()], zero_points()].concat(),
                 vec![heads(), ("unidirectional", 1.into())],
             ),
         ]
