@@ -1,6 +1,6 @@
 //! The opset of a training step.
 
-use crate::graph::{Attribute, Graph, Node, has_node};
+use crate::graph::{Attribute, Graph, Node};
 use crate::operators::OperatorCatalog;
 
 /// From this opset on operators add at indices, which the gradients of embeddings and pools do, and from 17 on all forms are
@@ -18,8 +18,7 @@ pub(crate) fn raise(graph: &mut Graph, catalog: &OperatorCatalog) {
         let is_training = node.operator == "BatchNormalization" && node.outputs.iter().flatten().count() > 1;
         node.domain.is_empty() && (!is_known || is_training)
     };
-    let holds = |node: &Node| is_other(node) || node.bodies().any(|body| has_node(body, &is_other));
-    if !graph.nodes().iter().any(holds) {
+    if !graph.has_node(&is_other) {
         to_wanted(graph);
     }
 }

@@ -22,8 +22,14 @@ use ort::value::DynValue;
 const TOLERANCE: f32 = 2e-5;
 const NAME: &str = "open";
 /// Operators whose inputs have the lengths of ones that samples fix.
-const OF_FIXED_LENGTHS: [&str; 5] =
-    ["AffineGrid", "GroupQueryAttention", "MaxUnpool", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"];
+const OF_FIXED_LENGTHS: [&str; 6] = [
+    "AffineGrid",
+    "GroupQueryAttention",
+    "MaxUnpool",
+    "NegativeLogLikelihoodLoss",
+    "QAttention",
+    "SoftmaxCrossEntropyLoss",
+];
 /// Operators all of whose outputs have gradients.
 const THROUGH_ALL: [&str; 4] = ["GRU", "LSTM", "RNN", "Split"];
 /// What an open length leaves undecided, so that the caller is asked to state it.

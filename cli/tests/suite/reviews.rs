@@ -39,7 +39,6 @@ fn virtual_tokens_begin_as_a_text_and_the_exported_model_tells_reviews_by_itself
         format!("data.train={}", text(&corpus.join("data/sst2/sst2-validation-00000-of-00001.parquet"))),
         format!("output.folder={}", text(&folder.path().join("run"))),
         "training.epochs=2".to_owned(),
-        "evaluation.rows=640".to_owned(),
     ];
     let run = |command: &str, further: &[&str]| {
         let set = common.iter().map(String::as_str).chain(further.iter().copied()).flat_map(|change| ["--set", change]);
@@ -65,7 +64,6 @@ fn virtual_tokens_begin_as_a_text_and_the_exported_model_tells_reviews_by_itself
     let other = [
         "model.methods=[{p_tuning: {length: 4, encoder: lstm, hidden_size: 16}}]",
         "training.max_steps=4",
-        "evaluation.rows=160",
         folder.as_str(),
     ];
     let trained = run("train", &other);

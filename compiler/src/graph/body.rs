@@ -1,7 +1,16 @@
+use std::any::Any;
 use std::sync::Arc;
 
-use super::Graph;
 use crate::model_file::onnx::{GraphProto, NodeProto, ValueInfoProto, type_proto};
+
+/// A graph of typed values that a node runs: what lies above this file.
+pub(super) trait TypedGraph: std::fmt::Debug + Send + Sync {
+    /// As it is written.
+    fn to_proto(&self) -> GraphProto;
+
+    /// Itself.
+    fn as_any(&self) -> &dyn Any;
+}
 
 /// A graph that a node runs by itself, for example once for each step of `Scan`.
 #[derive(Clone, Debug)]
@@ -16,7 +25,7 @@ enum Form {
     /// Ready to be written.
     Written(Box<GraphProto>),
     /// As a graph of typed values.
-    Open(Arc<Graph>),
+    Typed(Arc<dyn TypedGraph>),
 }
 
 impl PartialEq for Body {
@@ -32,23 +41,15 @@ impl Body {
     }
 
     /// Of a graph whose last inputs are read from outside, which can be read again.
-    pub(crate) fn open(graph: Graph, outer: usize) -> Self {
-        Self { form: Form::Open(Arc::new(graph)), outer }
+    pub(super) fn of(graph: Arc<dyn TypedGraph>, outer: usize) -> Self {
+        Self { form: Form::Typed(graph), outer }
     }
 
     /// The graph, where it can be read.
-    pub(crate) fn graph(&self) -> Option<&Graph> {
+    pub(super) fn typed(&self) -> Option<&dyn Any> {
         match &self.form {
-            Form::Open(graph) => Some(graph),
+            Form::Typed(graph) => Some(graph.as_any()),
             Form::Written(_) => None,
-        }
-    }
-
-    /// With another graph of the same inputs and outputs in its place, where it can be read.
-    pub(crate) fn map<E>(&self, change: impl FnOnce(&Graph) -> Result<Graph, E>) -> Result<Self, E> {
-        match self.graph() {
-            Some(graph) => Ok(Self::open(change(graph)?, self.outer)),
-            None => Ok(self.clone()),
         }
     }
 
@@ -60,8 +61,8 @@ impl Body {
     fn proto(&self) -> GraphProto {
         match &self.form {
             Form::Written(proto) => (**proto).clone(),
-            Form::Open(graph) => {
-                let mut proto = graph.model_proto("body").graph.unwrap_or_default();
+            Form::Typed(graph) => {
+                let mut proto = graph.to_proto();
                 // lengths are told by what is around it
                 proto.value_info.clear();
                 for value in proto.input.iter_mut().chain(&mut proto.output) {

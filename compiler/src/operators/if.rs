@@ -1,7 +1,7 @@
 use super::{Gradient, Operator, TypeRuleInput, bodies};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Graph, Length, TensorType, ValueId, has_node};
+use crate::graph::{Graph, Length, TensorType, ValueId};
 
 /// `If` whose condition the data decide: what one of two graphs makes of values around it. The gradient is an `If` of the same
 /// condition, whose graphs compute their branch again and go back through it: of the branch that was not taken nothing flows.
@@ -50,10 +50,10 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let mut branches = Vec::new();
     for name in BRANCHES {
         let body = b.node.body(name).cloned().ok_or_else(|| b.error(format!("it has no {name}")))?;
-        if has_node(&body, &|node| DRAWING.contains(&node.operator.as_str())) {
+        let graph = body.graph().cloned().ok_or_else(|| b.no_gradient("what it runs is not read"))?;
+        if graph.has_node(&|node| DRAWING.contains(&node.operator.as_str())) {
             return Err(b.no_gradient("a branch draws random numbers, and would draw others on the way back"));
         }
-        let graph = body.graph().cloned().ok_or_else(|| b.no_gradient("what it runs is not read"))?;
         branches.push(way_back(b, graph, &wanted, &flowing)?);
     }
     outer.extend(flowing.iter().map(|(_, gradient)| *gradient));

@@ -141,6 +141,7 @@ mod or;
 mod p_relu;
 mod pad;
 mod pow;
+mod q_attention;
 mod q_embed_layer_normalization;
 mod q_gemm;
 mod q_linear_add;
@@ -386,6 +387,7 @@ const STANDARD: &[Operator] = &[
     p_relu::OPERATOR,
     pad::OPERATOR,
     pow::OPERATOR,
+    q_attention::OPERATOR,
     q_embed_layer_normalization::OPERATOR,
     q_gemm::OPERATOR,
     q_linear_add::OPERATOR,
