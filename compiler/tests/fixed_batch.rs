@@ -7,7 +7,6 @@
 
 mod onnx_runtime;
 
-
 use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
 use millstream_compiler::{CompilerError, FineTuning, HeadChoice, Model, OperatorCatalog, compile};
 

@@ -142,12 +142,9 @@ fn an_operator_without_gradient_is_named_with_the_path_from_the_loss() {
     fs::write(place.path("model.onnx"), onnx::network("Unique")).unwrap();
     let report = place.run_with("check", &[]);
     assert_eq!(report.code, Some(1), "{}", report.stderr);
-    for part in [
-        "no gradient for operator Unique",
-        "`bent`",
-        "<- mean (GlobalAveragePool) <- ",
-        "cannot be trained like this",
-    ] {
+    for part in
+        ["no gradient for operator Unique", "`bent`", "<- mean (GlobalAveragePool) <- ", "cannot be trained like this"]
+    {
         assert!(report.stdout.contains(part), "wanted {part} in {}", report.stdout);
     }
     if has_runtime() {
@@ -156,15 +153,9 @@ fn an_operator_without_gradient_is_named_with_the_path_from_the_loss() {
             "`bent`",
             "The last of 2 layers can be trained: `train: {last: 1}`",
         ]);
-        // Behind the head nothing of it is on the path; but ONNX Runtime has no such node for tensors.
-        let report = place.run_with("check", &["model.train=head"]);
-        assert_eq!(report.code, Some(1), "{}", report.stderr);
-        assert!(!report.stdout.contains("no gradient for operator"), "{}", report.stdout);
-        let said = report.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(
-            said.contains("problem: ONNX Runtime: opening the training step graph") && said.contains("(bent)"),
-            "{said}"
-        );
+        // Behind the head nothing of it is on the path.
+        let said = place.run_with("check", &["model.train=head"]).done();
+        assert!(!said.contains("no gradient for operator"), "{said}");
     }
 }
 

@@ -1,6 +1,5 @@
 //! Losses of sequences, from the command line: the next token, and symbols along time.
 
-
 use arrow_array::ArrayRef;
 use serde_json::{Value, json};
 
