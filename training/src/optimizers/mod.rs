@@ -145,7 +145,7 @@ mod tests {
             (
                 "adamw_8bit",
                 json!({"min_8bit_size": -1}),
-                "adamw_8bit: min_8bit_size: wanted a whole number of 0 or more",
+                "adamw_8bit: min_8bit_size: wanted a whole number of 0 or more, got -1",
             ),
             ("muon", json!({"newton_schulz_steps": 0}), "muon: newton_schulz_steps is between 1 and 99, got 0"),
             (
