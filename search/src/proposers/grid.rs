@@ -123,6 +123,9 @@ impl Grid {
 
     fn setting(&self, distribution: &Distribution, digit: u64) -> f64 {
         match (distribution.scale(), distribution.count(), self.points) {
+            // The ends are met to the bit.
+            (Some(scale), None, Some(_)) if digit == 0 => scale.low,
+            (Some(scale), None, Some(points)) if digit + 1 == u64::from(points) => scale.high,
             (Some(scale), None, Some(points)) => {
                 let [low, high] = scale.ends();
                 scale.setting(low + (high - low) * digit as f64 / f64::from(points - 1))

@@ -1,5 +1,5 @@
-//! Proposers against Optuna 5.0.0 on functions whose optimum is known: the upper quartiles of its samplers' best values after 50
-//! trials, over 20 seeds.
+//! Proposers against Optuna 5.0.0 on functions whose optimum is known: the median of the best value after 50 trials is no worse
+//! than the upper quartile of its samplers over 20 seeds, as `docs/search_peers.py` prints it.
 
 use millstream_schemas::Choice;
 use millstream_search::{Asked, Outcome};
@@ -37,13 +37,14 @@ fn assert_within(choice: &Choice, seeds: u64, quartiles: [f64; 3]) {
 
 #[test]
 fn tpe_is_as_good_as_the_reference() {
-    assert_within(&Choice::named("tpe"), 20, [0.59, -2.83, 0.06]);
+    // A median of 20 seeds is off by a fifth now and then; this many take a second.
+    assert_within(&Choice::named("tpe"), 200, [0.59, -2.83, 0.06]);
 }
 
 #[test]
 fn random_and_sobol_are_as_good_as_the_reference() {
-    assert_within(&Choice::named("random"), 20, [1.86, -1.37, 0.25]);
-    assert_within(&Choice::named("sobol"), 20, [1.57, -1.50, 0.17]);
+    assert_within(&Choice::named("random"), 200, [1.86, -1.37, 0.25]);
+    assert_within(&Choice::named("sobol"), 200, [1.57, -1.50, 0.17]);
 }
 
 /// Some minutes unless it is optimized: `cargo nextest run -p millstream-search --release --run-ignored all gaussian`.
