@@ -200,11 +200,7 @@ impl Study {
                 self.hear(worker, *time);
             }
             Event::Finished { trial, outcome, worker, time } => {
-                if let Outcome::Complete { values, .. } = outcome
-                    && values.len() != self.settings.objectives.len()
-                {
-                    return Err(SearchError::trial(*trial, self.wrong_count(values.len())));
-                }
+                self.check_outcome(*trial, outcome)?;
                 self.in_state(*trial, TrialState::Running)?;
                 self.finish(*trial, outcome, *time);
                 self.hear(worker, *time);
@@ -288,6 +284,17 @@ impl Study {
     fn in_state(&mut self, number: u64, state: TrialState) -> Result<&mut Trial, SearchError> {
         let trial = self.trial_mut(number)?;
         if trial.state == state { Ok(trial) } else { Err(SearchError::trial(number, "nobody works on it")) }
+    }
+
+    fn check_outcome(&self, number: u64, outcome: &Outcome) -> Result<(), SearchError> {
+        let Outcome::Complete { values, constraints } = outcome else { return Ok(()) };
+        if values.len() != self.settings.objectives.len() {
+            return Err(SearchError::trial(number, self.wrong_count(values.len())));
+        }
+        if values.iter().chain(constraints).any(|value| value.is_nan()) {
+            return Err(SearchError::trial(number, "a figure or constraint of a complete trial is no number"));
+        }
+        Ok(())
     }
 
     fn wrong_count(&self, got: usize) -> String {

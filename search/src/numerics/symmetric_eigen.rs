@@ -11,7 +11,6 @@ pub(crate) fn symmetric_eigen(matrix: &[f64], size: usize) -> (Vec<f64>, Vec<f64
         let square = |at: usize| matrix[at] * matrix[at];
         let beside: f64 = (0..size * size).filter(|at| at / size != at % size).map(square).sum();
         let on: f64 = (0..size).map(|row| square(row * size + row)).sum();
-        // Also where something is no number.
         if beside <= 1e-30 * on || beside.is_nan() {
             break;
         }

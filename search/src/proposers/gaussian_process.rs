@@ -80,7 +80,7 @@ impl GaussianProcess {
         let history = &request.history;
         let observed = observed(history);
         let points: Vec<Vec<f64>> = observed.iter().filter_map(|(trial, _)| cube.point(trial)).collect();
-        if points.len() != observed.len() || cube.coordinates.is_empty() {
+        if points.len() != observed.len() || points.is_empty() || cube.coordinates.is_empty() {
             return None;
         }
         let losses: Vec<f64> = observed.iter().map(|(_, loss)| -loss).collect();
@@ -127,6 +127,9 @@ fn observed<'a>(history: &History<'a>) -> Vec<(&'a Trial, f64)> {
         .collect();
     let mut losses: Vec<f64> = complete.iter().map(|(_, loss)| *loss).collect();
     losses.sort_by(f64::total_cmp);
+    if losses.is_empty() {
+        return Vec::new();
+    }
     let (median, worst) = (losses[losses.len() / 2], losses[losses.len() - 1]);
     let early = [TrialState::Stopped, TrialState::Paused].into_iter().flat_map(|state| history.in_state(state));
     let early = early.filter_map(|trial| {

@@ -79,18 +79,17 @@ impl StoppingFunction for Asha {
     }
 
     fn promoted(&self, history: &History<'_>) -> Option<u64> {
-        let highest = history.trials.iter().filter_map(|trial| self.rungs().at(trial.last_step()?)).max()?;
+        let rungs = self.rungs();
+        let highest_of = |trial: &Trial| trial.last_step().and_then(|step| rungs.at(step));
+        let highest = history.trials.iter().filter_map(highest_of).max()?;
         (0..=highest).rev().find_map(|rung| {
-            let with_loss = |trial: &Trial| Some((self.rungs().loss(history, trial, rung)?, trial.number));
-            let mut reached: Vec<(f64, u64)> = history.trials.iter().filter_map(with_loss).collect();
-            reached.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            let is_paused_here = |number: u64| {
-                let trial = &history.trials[number as usize];
-                trial.state == TrialState::Paused
-                    && trial.last_step().and_then(|step| self.rungs().at(step)) == Some(rung)
-            };
+            let with_loss = |trial: &'_ Trial| rungs.loss(history, trial, rung);
+            let mut reached: Vec<(f64, &Trial)> =
+                history.trials.iter().filter_map(|trial| Some((with_loss(trial)?, trial))).collect();
+            reached.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.number.cmp(&b.1.number)));
+            let is_paused_here = |trial: &Trial| trial.state == TrialState::Paused && highest_of(trial) == Some(rung);
             let best = &reached[..self.through(reached.len())];
-            best.iter().map(|(_, number)| *number).find(|number| is_paused_here(*number))
+            best.iter().find(|(_, trial)| is_paused_here(trial)).map(|(_, trial)| trial.number)
         })
     }
 }

@@ -37,6 +37,7 @@ impl<'a> History<'a> {
     /// The best complete trial by the first objective that breaks no constraint; the earliest of several.
     pub fn best(&self) -> Option<&'a Trial> {
         let feasible = self.trials.iter().filter(|trial| trial.is_feasible());
-        feasible.min_by(|a, b| self.loss(a.values[0]).total_cmp(&self.loss(b.values[0])))
+        let with_loss = feasible.filter_map(|trial| Some((self.loss(*trial.values.first()?), trial)));
+        with_loss.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, trial)| trial)
     }
 }

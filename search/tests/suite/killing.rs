@@ -87,8 +87,14 @@ fn a_study_whose_processes_are_killed_is_the_same_as_one_that_was_left_alone() {
     let path = folder.path().join("study.jsonl");
     let mut random = Random::of(std::process::id().into(), 0, "killing");
     for _ in 0..12 {
+        let length = || std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        let before = length();
         let mut child = start(&path, SHORT);
-        std::thread::sleep(Duration::from_millis(100 + random.below(500) as u64));
+        // However busy the machine is, it is killed at its work.
+        while length() == before && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(random.below(120) as u64));
         // It may have ended by itself.
         let _ = child.kill();
         child.wait().unwrap();

@@ -1,5 +1,5 @@
 //! The crate as its users see it.
-#![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod exactness;
 mod extension;

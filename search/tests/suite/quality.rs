@@ -1,8 +1,10 @@
 //! Proposers against Optuna 5.0.0 on functions whose optimum is known: the median of the best value after 50 trials is no worse
 //! than the upper quartile of its samplers over 20 seeds, as `docs/search_peers.py` prints it.
 
+use std::process::Command;
+
 use millstream_schemas::Choice;
-use millstream_search::{Asked, Outcome};
+use millstream_search::{Asked, Outcome, Study};
 use serde_json::{Value, json};
 
 use crate::functions::{FUNCTIONS, Function, study};
@@ -10,12 +12,16 @@ use crate::functions::{FUNCTIONS, Function, study};
 fn best_of_50(function: &Function, choice: &Choice, seed: u64) -> f64 {
     let mut study = study(function, choice.clone(), seed);
     for _ in 0..50 {
-        let Asked::Trial(trial) = study.ask().unwrap() else { panic!("there is always another") };
-        let values = study.settings().space.values(&trial.assignment);
-        let values: Value = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        study.tell(trial.number, Outcome::complete((function.value)(&values))).unwrap();
+        try_next(function, &mut study);
     }
     study.best().unwrap().values[0]
+}
+
+fn try_next(function: &Function, study: &mut Study) {
+    let Asked::Trial(trial) = study.ask().unwrap() else { panic!("there is always another") };
+    let values = study.settings().space.values(&trial.assignment);
+    let values: Value = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    study.tell(trial.number, Outcome::complete((function.value)(&values))).unwrap();
 }
 
 fn median_over(function: &Function, choice: &Choice, seeds: u64) -> f64 {
@@ -52,4 +58,51 @@ fn random_and_sobol_are_as_good_as_the_reference() {
 #[ignore = "takes minutes"]
 fn the_gaussian_process_is_as_good_as_the_reference() {
     assert_within(&Choice::new("gaussian_process", json!({"noise": false})), 20, [0.39801, -3.10, 1e-3]);
+}
+
+/// Shares by drawing two million settings of the function itself.
+#[test]
+fn importance_is_near_that_of_the_function() {
+    let study = drawn("mixed", 400);
+    let importance = study.importance(0).unwrap();
+    for (parameter, wanted) in [("wd", 0.41), ("lr", 0.25), ("opt", 0.14), ("dropout", 0.11), ("layers", 0.09)] {
+        let share = importance.iter().find(|importance| importance.parameter == parameter).unwrap().share;
+        assert!((share - wanted).abs() < 0.1, "{parameter}: {importance:?}");
+    }
+}
+
+fn drawn(name: &str, trials: u64) -> Study {
+    let function = FUNCTIONS.iter().find(|function| function.name == name).unwrap();
+    let mut study = study(function, Choice::named("random"), 3);
+    for _ in 0..trials {
+        try_next(function, &mut study);
+    }
+    study
+}
+
+/// Shares of Optuna's `FanovaImportanceEvaluator` (whose measure is another where there are logarithms or alternatives), which
+/// needs scikit-learn too:
+/// `MILLSTREAM_OPTUNA_PYTHON=…/bin/python cargo nextest run -p millstream-search --run-ignored all optuna`.
+#[test]
+#[ignore = "needs a Python with Optuna, named by MILLSTREAM_OPTUNA_PYTHON"]
+fn importance_is_that_of_optuna() {
+    let python = std::env::var_os("MILLSTREAM_OPTUNA_PYTHON").expect("MILLSTREAM_OPTUNA_PYTHON names a Python");
+    let study = drawn("hartmann6", 300);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("optuna.log");
+    std::fs::write(&path, millstream_search::journal::optuna(&study)).unwrap();
+    let program = "
+import json, sys, optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+study = optuna.load_study(study_name='hartmann6', storage=JournalStorage(JournalFileBackend(sys.argv[1])))
+print(json.dumps(optuna.importance.get_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0))))
+";
+    let output = Command::new(python).args(["-c", program]).arg(&path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let wanted: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for importance in study.importance(0).unwrap() {
+        let wanted = wanted[&importance.parameter].as_f64().unwrap();
+        assert!((importance.share - wanted).abs() < 0.06, "{importance:?}, wanted {wanted}");
+    }
 }

@@ -168,6 +168,10 @@ fn what_cannot_happen_is_refused_with_the_line() {
             r#"{"event":"finished","trial":0,"state":"complete","values":[1,2],"worker":"w","time":0}"#,
             "looks for 1 figure, got 2",
         ),
+        (
+            r#"{"event":"finished","trial":0,"state":"complete","values":["nan"],"worker":"w","time":0}"#,
+            "a figure or constraint of a complete trial is no number",
+        ),
         (r#"{"event":"finished","trial":7,"state":"stopped","worker":"w","time":0}"#, "there are 1 trials"),
         (r#"{"event":"taken","trial":0,"worker":"w","time":0}"#, "it neither waits nor is it paused"),
         (r#"{"event":"enqueued","trial":1,"assignment":{"rate":9},"time":0}"#, "parameter `rate`"),
@@ -257,7 +261,7 @@ from optuna.storages.journal import JournalFileBackend
 study = optuna.load_study(study_name='shared', storage=JournalStorage(JournalFileBackend(sys.argv[1])))
 print(' '.join(trial.state.name for trial in study.trials), study.metric_names, study.direction.name)
 print(study.trials[0].params, study.trials[0].values, study.trials[0].constraints, study.trials[1].intermediate_values)
-study.trials_dataframe()
+print(len(study.best_trials))
 study.add_trial(study.trials[0])
 trial = study.ask()
 print(trial.number)
