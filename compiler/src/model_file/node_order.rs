@@ -96,7 +96,8 @@ fn reads<'a>(node: &'a NodeProto, found: &mut Vec<&'a str>) {
 }
 
 fn made(graph: &GraphProto) -> impl Iterator<Item = &str> {
-    let given = graph.initializer.iter().map(|tensor| tensor.name()).chain(graph.input.iter().map(|input| input.name()));
+    let given =
+        graph.initializer.iter().map(|tensor| tensor.name()).chain(graph.input.iter().map(|input| input.name()));
     given.chain(graph.node.iter().flat_map(|node| node.output.iter().map(String::as_str)))
 }
 
