@@ -154,6 +154,10 @@ def torch_gradients(architecture, module):
     """Loss and gradients in float64 of the module itself, by the names of its parameters; their values, and how many numbers they are."""
     import copy
     double = copy.deepcopy(module).double().eval()
+    for layer in double.modules():
+        if isinstance(layer, torch.nn.Embedding):
+            # a file does not say that the vector of padding is not trained
+            layer.padding_idx = None
     values = tuple(value.double() if value.is_floating_point() else value for value in rows.tensors(architecture))
     loss = rows.loss_of(architecture, double(*values))
     loss.backward()

@@ -234,6 +234,13 @@ def trilu(call, x, k=None):
     return (torch.triu if call.get("upper", 1) else torch.tril)(x, 0 if k is None else int(k))
 
 
+@rule("EyeLike")
+def eye_like(call, x):
+    wanted, k = call.get("dtype"), call.get("k", 0)
+    eye = torch.ones(x.shape, dtype=call.dtype).triu(k).tril(k)
+    return eye if wanted in FLOATS or wanted is None and x.is_floating_point() else eye.to(x.dtype if wanted is None else INTEGERS[wanted])
+
+
 @rule("CumSum")
 def cum_sum(call, x, axis):
     axis = int(axis)

@@ -207,7 +207,9 @@ def main():
     place = Place(options.folder)
     import architectures
     import exporters
-    plan = [(entry, wanted_of(options, entry, exporters)) for entry in architectures.everything()]
+    # mixed, so that a part of them says something of the whole
+    everything = sorted(architectures.everything(), key=lambda entry: exporters.number_of(entry.name))
+    plan = [(entry, wanted_of(options, entry, exporters)) for entry in everything]
     plan = [(entry, chosen) for entry, chosen in plan if chosen]
     if options.again:
         def told_before(entry, exporter):

@@ -22,6 +22,8 @@ const FACTOR: usize = 97;
 /// Lengths of other axes that are left open, while shapes are inferred: the first that the graph takes. Tables of positions are shorter than
 /// the longest of them in some models.
 const OTHERS: [usize; 3] = [89, 29, 7];
+/// What is in the way where it is no single node.
+const THE_GRAPH: &str = "the graph";
 /// Nodes whose lengths are restated; a larger graph that says its number of rows so often is no real one.
 const MOST_RESTATED: usize = 10_000;
 /// Nodes that are patched before tracing begins anew.
@@ -65,10 +67,10 @@ pub(crate) fn free(
             return Err(Obstacle { node, reason: format!("its first axis is not of length {fixed} as another's is") });
         }
     }
-    let mut first = None;
+    let mut obstacles = Vec::new();
     for other in OTHERS {
         match free_with(graph, &lengthened(shapes, other), fixed, catalog) {
-            Err(obstacle) => first = first.or(Some(obstacle)),
+            Err(obstacle) => obstacles.push(obstacle),
             Ok(freed) => {
                 *graph = freed;
                 return Ok(());
@@ -78,7 +80,9 @@ pub(crate) fn free(
             break;
         }
     }
-    first.map_or(Ok(()), Err)
+    // a node says more than shapes that do not fit a length which was made up
+    let named = obstacles.iter().position(|obstacle| obstacle.node != THE_GRAPH).unwrap_or(0);
+    Err(obstacles.swap_remove(named))
 }
 
 /// With a length for each axis that is none of rows.
@@ -109,7 +113,7 @@ fn free_with(
                 if changes.len() > MOST_RESTATED {
                     let reason =
                         format!("{} nodes say how many rows there are; at most {MOST_RESTATED}", changes.len());
-                    return Err(Obstacle { node: "the graph".into(), reason });
+                    return Err(Obstacle { node: THE_GRAPH.into(), reason });
                 }
                 for (at, change) in changes {
                     apply(&mut freed, at, change).map_err(|error| in_the_way(&error))?;
@@ -120,11 +124,11 @@ fn free_with(
             }
         }
     }
-    Err(Obstacle { node: "the graph".into(), reason: format!("more than {MOST_PATCHES} nodes would have to change") })
+    Err(Obstacle { node: THE_GRAPH.into(), reason: format!("more than {MOST_PATCHES} nodes would have to change") })
 }
 
 fn in_the_way(error: &CompilerError) -> Obstacle {
-    Obstacle { node: "the graph".into(), reason: error.to_string() }
+    Obstacle { node: THE_GRAPH.into(), reason: error.to_string() }
 }
 
 /// The graph with its shapes for this number of rows; `shapes` have lengths but for the first.

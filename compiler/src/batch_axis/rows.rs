@@ -142,8 +142,12 @@ pub(super) fn through(seen: &Seen<'_>) -> Through {
     let operator = if node.domain.is_empty() { node.operator.as_str() } else { "" };
     if !has_axis {
         let made = node.outputs.first().copied().flatten();
+        // lengths lie side by side; what has more axes is spread over the rows, also where its values are known
+        let is_list = |made| graph.tensor_type(made).is_some_and(|known| known.shape.len() <= 1);
         return match operator {
-            _ if made.is_some_and(|made| graph.constant_of(made).is_some()) => Ok((vec![Rows::Lengths; outputs], None)),
+            _ if made.is_some_and(|made| graph.constant_of(made).is_some() && is_list(made)) => {
+                Ok((vec![Rows::Lengths; outputs], None))
+            }
             "ConstantOfShape" | "Expand" => {
                 let shape = made.and_then(|made| graph.tensor_type(made)).map(|known| known.shape.as_slice());
                 let of_length = || shape.and_then(|shape| shape.iter().position(|length| *length == seen.fixed));

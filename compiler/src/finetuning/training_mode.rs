@@ -25,7 +25,7 @@ pub(crate) fn leave(graph: &mut Graph) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handmade::{graph, node, read, value, weight, with};
+    use crate::handmade::{graph, node, read, untyped, value, weight, with};
 
     fn left(outputs: &[&str]) -> (u64, usize, i64) {
         let nodes = vec![with(
@@ -34,7 +34,7 @@ mod tests {
             &[1],
         )];
         let weights = ["s", "b", "m", "v"].map(|name| weight(name, &[2])).to_vec();
-        let outputs = outputs.iter().map(|name| value(name, &[2])).collect();
+        let outputs = outputs.iter().map(|name| untyped(name)).collect();
         let mut graph = read(graph(nodes, weights, vec![value("x", &[2])], outputs));
         let left = leave(&mut graph);
         let node = &graph.nodes()[0];
