@@ -46,15 +46,11 @@ impl VirtualTokens<'_> {
         for (from, to) in &lengthened {
             graph.replace_reads(first, *from, *to);
         }
-        let mut own = Vec::new();
         for looked_up in &words.vectors {
             let makes = |node: &Node| node.outputs.first().copied().flatten() == Some(*looked_up);
             let at = graph.nodes().iter().position(makes).expect("what a node makes keeps its name");
             let name = format!("{}.with_fillers", graph.name(*looked_up));
-            graph.replace_result(at, &name, |graph, value| {
-                own.push(value);
-                self.joined(graph, value, of_rows)
-            })?;
+            graph.replace_result(at, &name, |graph, value| self.joined(graph, value, of_rows))?;
         }
         let longer = self.longer(base, &filled);
         let new = graph.nodes().iter().flat_map(|node| node.outputs.iter().flatten()).copied();
