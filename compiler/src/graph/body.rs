@@ -23,7 +23,7 @@ pub struct Body {
 #[derive(Clone, Debug)]
 enum Form {
     /// Ready to be written.
-    Written(Box<GraphProto>),
+    Written(Arc<GraphProto>),
     /// As a graph of typed values.
     Typed(Arc<dyn TypedGraph>),
 }
@@ -37,7 +37,7 @@ impl PartialEq for Body {
 impl Body {
     /// Of a graph whose last inputs are read from outside.
     pub(super) fn new(proto: GraphProto, outer: usize) -> Self {
-        Self { form: Form::Written(Box::new(proto)), outer }
+        Self { form: Form::Written(Arc::new(proto)), outer }
     }
 
     /// Of a graph whose last inputs are read from outside, which can be read again.
@@ -60,7 +60,7 @@ impl Body {
 
     fn proto(&self) -> GraphProto {
         match &self.form {
-            Form::Written(proto) => (**proto).clone(),
+            Form::Written(proto) => GraphProto::clone(proto),
             Form::Typed(graph) => {
                 let mut proto = graph.to_proto();
                 // lengths are told by what is around it
