@@ -149,7 +149,9 @@ impl Told {
             }
             Event::Reestimated { rows, loss, figures } => {
                 let of_rows = format!("statistics computed anew from {}", count(*rows, "row"));
-                tell(&loss.map_or_else(|| of_rows.clone(), |loss| format!("{of_rows}: {}", self.figures(figures, loss))));
+                tell(
+                    &loss.map_or_else(|| of_rows.clone(), |loss| format!("{of_rows}: {}", self.figures(figures, loss))),
+                );
             }
             Event::UpdateSkipped { step, rows, in_a_row, skipped } => warn(&format!(
                 "the update of step {} was no numbers and is left out, {rows} ({in_a_row} in a row, {skipped} in the run)",

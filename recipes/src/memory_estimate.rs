@@ -53,7 +53,8 @@ impl MemoryEstimate {
         let saving = trained + remembered + remembered.max(trained);
         let lengths = longest(&opened.spec);
         let [of_step, of_evaluation] = program.activation_bytes(&lengths)?;
-        let activations = of_step + program.statistics_bytes(&lengths)? + if opened.evaluate.is_some() { of_evaluation } else { 0 };
+        let activations =
+            of_step + program.statistics_bytes(&lengths)? + if opened.evaluate.is_some() { of_evaluation } else { 0 };
         let stream = stream(opened);
         let running = weights + training_state + saving + activations + stream;
         let opening = held + copies * trained + OPENING_COPIES * step;

@@ -201,7 +201,8 @@ impl Run {
         let sets = opened.evaluation_sets();
         let rows: Vec<u64> = sets.iter().map(|(_, source)| opened.evaluated_rows(source)).collect();
         let of_statistics = opened.statistics.as_ref().map_or(0, |rows| rows.rows(&opened.recipe));
-        let totals = Totals { start: rows.first().copied().unwrap_or(0), others: rows.iter().sum(), statistics: of_statistics };
+        let totals =
+            Totals { start: rows.first().copied().unwrap_or(0), others: rows.iter().sum(), statistics: of_statistics };
         let mut step = self.trainer.history().steps;
         let epochs = opened.recipe.training.epochs;
         let logs = &mut self.logs;
@@ -232,7 +233,8 @@ impl Run {
         }
         let mut statistics = opened.statistics.as_ref().map(|rows| {
             let beside = Beside::Stream(stream.0.monitor());
-            let (options, left, skipped) = (rows.stream(&opened.recipe, shared, beside), rows.batches(), &of_statistics);
+            let (options, left, skipped) =
+                (rows.stream(&opened.recipe, shared, beside), rows.batches(), &of_statistics);
             move || -> Result<Box<dyn BatchSource + '_>, BoxError> {
                 let stream = Stream::open(&rows.source().dataset, options.clone(), None)?;
                 Ok(Box::new(Watched { stream, left, skipped }))

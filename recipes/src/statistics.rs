@@ -99,7 +99,9 @@ impl StatisticsRows {
         };
         let averages = recipe.training.average.is_some_and(|average| average.is_of_steps());
         let also = match evaluations {
-            evaluations if averages && evaluations > 0 => format!(", and for each of {}", count(evaluations, "evaluation")),
+            evaluations if averages && evaluations > 0 => {
+                format!(", and for each of {}", count(evaluations, "evaluation"))
+            }
             _ => String::new(),
         };
         format!(

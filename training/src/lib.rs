@@ -67,9 +67,7 @@ pub use checkpoint::{Checkpoint, CheckpointSettings};
 pub use early_stopping::EarlyStopping;
 pub use epoch_evaluation::EpochEvaluation;
 pub use error::{BoxError, Rows, TrainingError};
-pub use evaluation_record::{
-    AveragedRecord, EvaluationRecord, ReestimatedRecord, SetEvaluation, SkippedUpdates,
-};
+pub use evaluation_record::{AveragedRecord, EvaluationRecord, ReestimatedRecord, SetEvaluation, SkippedUpdates};
 pub use evaluator::{EvaluationBatches, EvaluationExtras, EvaluationSet, RunSources, evaluate, evaluate_with};
 pub use freezing::{FreezePlan, Freezing, Moment};
 pub use kept_states::KeptRecord;

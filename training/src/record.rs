@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::TrainingError;
 use crate::divergence::{self, LossWatch};
 use crate::epoch_evaluation::EpochEvaluation;
-use crate::evaluation_record::{
-    AveragedRecord, EvaluationRecord, ReestimatedRecord, SetEvaluation, SkippedUpdates,
-};
+use crate::evaluation_record::{AveragedRecord, EvaluationRecord, ReestimatedRecord, SetEvaluation, SkippedUpdates};
 use crate::metrics::{Evaluation, FigureKind, Figures, MetricSet, Unit};
 use crate::schedules::PlateauState;
 use crate::session::LossScale;
@@ -411,9 +409,10 @@ impl History {
     fn of_statistics(&self, reestimated: &ReestimatedRecord) -> String {
         let rows = count(reestimated.rows, "training row");
         let words = |evaluation: &Evaluation| self.in_words(evaluation.figure(&self.decides.name), evaluation.loss);
-        let again = reestimated.evaluation.as_ref().zip(self.best_evaluation()).map_or_else(String::new, |(now, then)| {
-            format!(": it has {}, and with those that followed the batches {}", words(now), words(then))
-        });
+        let again =
+            reestimated.evaluation.as_ref().zip(self.best_evaluation()).map_or_else(String::new, |(now, then)| {
+                format!(": it has {}, and with those that followed the batches {}", words(now), words(then))
+            });
         format!("statistics of BatchNormalization in the exported model were computed anew from {rows}{again}")
     }
 

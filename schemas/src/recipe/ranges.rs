@@ -5,8 +5,8 @@ use super::evaluation::{MOST_SLICES, MOST_VIEWS};
 use super::limits::{LARGEST_BATCH, MOST_THREADS};
 use super::steering;
 use super::{
-    AverageRecipe, BatchNormalization, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval, EvaluationRecipe, ModelRecipe,
-    NonFiniteRecipe, PenaltiesRecipe, Recipe, ThresholdRecipe, TrainingRecipe,
+    AverageRecipe, BatchNormalization, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval,
+    EvaluationRecipe, ModelRecipe, NonFiniteRecipe, PenaltiesRecipe, Recipe, ThresholdRecipe, TrainingRecipe,
 };
 use crate::shown;
 
@@ -30,6 +30,9 @@ pub(super) fn faults(recipe: &Recipe) -> Vec<Fault> {
 fn check_model(model: &ModelRecipe, faults: &mut Vec<Fault>) {
     require_text(&model.path.to_string_lossy(), "model.path", faults);
     model.train.check(faults);
+    if let Some(depth) = model.stochastic_depth {
+        depth.check(faults);
+    }
     if let BatchNormalization::Reestimated { rows: Some(rows), .. } = model.batch_normalization {
         at_least_one(rows, "model.batch_normalization.reestimated.rows", faults);
     }

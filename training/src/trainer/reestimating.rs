@@ -48,9 +48,8 @@ impl Trainer {
             return Ok(true);
         }
         let last = self.runner.averaged_parameters()?;
-        let found = self.with_parameters(&last, |this| {
-            reestimate(&mut this.runner, sources, this.history.steps, observer, stop)
-        })?;
+        let found = self
+            .with_parameters(&last, |this| reestimate(&mut this.runner, sources, this.history.steps, observer, stop))?;
         let Some(statistics) = found else { return Ok(false) };
         self.finals.last = Some(self.with_statistics(last, &statistics));
         Ok(true)
@@ -74,9 +73,9 @@ impl Trainer {
                 let measures = self.best.is_some() && !sources.sets.is_empty();
                 let epoch = self.epoch_under_way().saturating_sub(1);
                 let found = self.with_parameters(&parameters, |this| match measures {
-                    true => Ok(this.evaluate(sources, Some(epoch), true, observer, stop)?.map(
-                        |Found { evaluation, others, statistics }| (statistics, Some(evaluation), others),
-                    )),
+                    true => Ok(this
+                        .evaluate(sources, Some(epoch), true, observer, stop)?
+                        .map(|Found { evaluation, others, statistics }| (statistics, Some(evaluation), others))),
                     false => {
                         let found = reestimate(&mut this.runner, sources, this.history.steps, observer, stop)?;
                         Ok(found.map(|statistics| (Some(statistics), None, Vec::new())))

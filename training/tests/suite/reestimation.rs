@@ -9,8 +9,8 @@ use millstream_compiler::TrainingProgram;
 use millstream_schemas::Batch;
 use millstream_training::optimizers::Averaging;
 use millstream_training::{
-    BatchSource, BoxError, CheckpointAverage, Ending, EvaluationBatches, EvaluationSet, Event, LoopSettings, Reestimation,
-    RunSources, StepRunner, Trainer, TrainerSettings, TrainingError, Until, checkpoint,
+    BatchSource, BoxError, CheckpointAverage, Ending, EvaluationBatches, EvaluationSet, Event, LoopSettings,
+    Reestimation, RunSources, StepRunner, Trainer, TrainerSettings, TrainingError, Until, checkpoint,
 };
 
 const EPOCHS: u64 = 4;
@@ -76,9 +76,8 @@ fn by_hand(program: &TrainingProgram, parameters: &[Vec<f32>]) -> [Vec<f64>; 2] 
         all += rows;
         for channel in 0..hidden {
             let value = |row: &usize| -> f64 {
-                let product = |at: usize| {
-                    f64::from(x[row * WIDTH + at]) * f64::from(parameters[weight][channel * WIDTH + at])
-                };
+                let product =
+                    |at: usize| f64::from(x[row * WIDTH + at]) * f64::from(parameters[weight][channel * WIDTH + at]);
                 (0..WIDTH).map(product).sum()
             };
             let mean = present.iter().map(value).sum::<f64>() / rows;
