@@ -131,6 +131,7 @@ pub fn describe(
                 parts: Vec::new(),
                 untied,
                 dropped,
+                branches: Vec::new(),
                 files: Vec::new(),
                 whole: Vec::new(),
                 wrapper: None,

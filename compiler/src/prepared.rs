@@ -9,11 +9,12 @@ use crate::adapter_files::ModuleNames;
 use crate::binding::{Bindings, length_of};
 use crate::finetuning::heads::{HeadModel, PlacedHead};
 use crate::finetuning::methods::{AdapterForm, FoldedValue, MergedWeight};
+use crate::finetuning::residual::{self, Branch};
 use crate::finetuning::stored_form::StoredForm;
 use crate::finetuning::{
     self, Applied, FineTuning, Head, Layer, LayerFacts, ParameterFinder, Selected, SelectedPart, TrainedLayer,
     Unadapted, Weight, batch_statistics, check_factors, chosen_output, dropout, initialize, layers_before, normalize,
-    pattern_matches, places, select, standardize_input, training_mode, undo_output, untie,
+    pattern_matches, places, select, standardize_input, stochastic_depth, training_mode, undo_output, untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::model_file::Model;
@@ -46,6 +47,8 @@ pub(crate) struct Prepared {
     pub(crate) untied: Vec<(String, Vec<ValueId>)>,
     /// Results of the `Dropout` nodes of a new head and of methods.
     pub(crate) dropped: Vec<ValueId>,
+    /// The model's own residual branches, where they are left out in training.
+    pub(crate) branches: Vec<Branch>,
     /// By the names of methods, what files of adapters hold of each.
     pub(crate) files: Vec<(String, AdapterForm)>,
     /// Weights of the model itself that are trained.
@@ -198,6 +201,9 @@ pub(crate) fn prepare(
     let whole: Vec<usize> = selected.iter().filter(|own| own.is_whole(&layers)).map(|own| own.index).collect();
     let drawn = initialize(&mut graph, (&layers, &trainable, &whole), &wanted.initialize, wanted.seed)?;
     notes.extend((drawn > 0).then(|| format!("layers that start from new weights: {drawn}")));
+    let branches = wanted.stochastic_depth.map_or_else(Vec::new, |_| residual::branches(&graph, prediction));
+    let of_branches = wanted.stochastic_depth.map(|depth| stochastic_depth::note(&graph, &branches, depth));
+    notes.extend(of_branches.transpose()?);
     let adaptable: Vec<Layer> = trainable.iter().map(|index| layers[*index].clone()).collect();
     let unadapted = Unadapted {
         graph: &graph,
@@ -230,6 +236,7 @@ pub(crate) fn prepare(
         parts,
         untied,
         dropped,
+        branches,
         files,
         whole,
         wrapper,

@@ -8,9 +8,9 @@ use millstream_schemas::{ParameterEntry, TrainingManifest};
 use crate::backward::{TrainedPath, gradients, gradients_behind};
 use crate::binding::{bind, length_of};
 use crate::finetuning::batch_statistics::{self, OpenedStatistic, Use, statistics_graph};
-use crate::finetuning::dropout;
 use crate::finetuning::methods::{FoldedValue, MergedWeight};
 use crate::finetuning::{FineTuning, Head, TrainedLayer, classes_second, is_matrix};
+use crate::finetuning::{dropout, stochastic_depth};
 use crate::graph::{ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::mixed_precision::{MixedPrecision, Plan, format_of, mix_both, mixed_gradients};
@@ -149,7 +149,11 @@ fn compile_selected(
     let of_batch = wanted.batch_normalization.is_reestimated();
     let of_batch = of_batch.then(|| statistics_graph(&graph, &normalizations, &inputs, &statistics)).transpose()?;
     let next = batch_statistics::take_from_batch(&mut graph, &normalizations, &inputs, Use::Followed)?;
-    let masks = dropout::make_live(&mut graph, &dropping)?;
+    let mut masks = dropout::make_live(&mut graph, &dropping)?;
+    if let Some(depth) = wanted.stochastic_depth {
+        let name = |value: ValueId| prepared.graph.name(value).to_owned();
+        masks.extend(stochastic_depth::make_live(&mut graph, &prepared.branches, depth, &wanted.batch, &name)?);
+    }
     let before = graph.nodes().len();
     let first_of_gradient = graph.values_so_far();
     let (stated, format) = (wanted.loss.gradient(&mut graph, &inputs)?, format_of(wanted.precision));

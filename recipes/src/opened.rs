@@ -330,6 +330,7 @@ impl OpenedParts {
             train: model.train,
             batch_normalization: model.batch_normalization,
             dropout: model.dropout,
+            stochastic_depth: model.stochastic_depth,
             methods: self.methods.clone(),
             layer_decay: training.layer_decay,
             learning_rate_multipliers: training.learning_rate_multipliers.clone(),

@@ -115,10 +115,10 @@ fn settings(opened: &Opened) -> Vec<(String, String)> {
     rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// What normalizations and dropout do in training, as JSON.
+/// What normalizations, dropout and residual branches do in training, as JSON.
 fn within_layers(model: &ModelRecipe) -> String {
     let value = serde_json::to_value(model).unwrap_or_default();
-    let names = ["batch_normalization", "dropout"];
+    let names = ["batch_normalization", "dropout", "stochastic_depth"];
     let said = names.iter().filter_map(|name| Some(format!("{name}: {}", value.get(name)?)));
     said.collect::<Vec<_>>().join(", ")
 }

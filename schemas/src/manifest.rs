@@ -112,7 +112,7 @@ impl std::fmt::Debug for AxisLength {
     }
 }
 
-/// A mask of a dropout: booleans, each true with the same probability and independent of the others.
+/// A mask of dropout or of stochastic depth: booleans, each true with the same probability and independent of the others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaskEntry {
@@ -120,7 +120,7 @@ pub struct MaskEntry {
     pub name: String,
     /// Length of each axis; names are those of axes of the other inputs.
     pub shape: Vec<AxisLength>,
-    /// The probability of true, that a number stays: above 0, at most 1.
+    /// The probability of true, that a number or a branch stays: above 0, at most 1.
     pub keep: f32,
 }
 

@@ -151,3 +151,41 @@ fn statistics_of_an_average_are_computed_anew_and_a_killed_run_computes_the_same
         assert!(a == b, "{name} has other bits");
     }
 }
+
+#[test]
+fn residual_branches_are_left_out_in_training_and_a_killed_run_leaves_out_the_same() {
+    let Some(corpus) = corpus().filter(|_| has_runtime()) else { return };
+    let (recipe, folder) = resnet(&corpus);
+    let changes = ["model.stochastic_depth={probability: 0.2}", "training.max_steps=8"];
+    let said = checked(&recipe, &changes);
+    // two of the nine blocks have a shortcut of their own
+    let note = "7 residual branches are left out in training, of each row with a probability of 0 at the first to 0.2 at the last";
+    assert!(said.contains(note) && said.contains("ready to train"), "{said}");
+    let (whole, cut) = (folder.path().join("whole"), folder.path().join("cut"));
+    let program = compiled(&recipe, &whole, &changes);
+    let keep: Vec<f32> = program.program().manifest.masks.iter().map(|mask| mask.keep).collect();
+    assert_eq!(keep.len(), 6);
+    assert!(keep.windows(2).all(|pair| pair[0] > pair[1]) && keep[5] == 0.8, "{keep:?}");
+    assert!(trained(&program, StartMode::New, |_| false));
+    let again = compiled(&recipe, &cut, &changes);
+    assert!(!trained(&again, StartMode::New, |event| matches!(event, Event::Step { step: 3, .. })));
+    assert!(trained(&again, StartMode::Resume, |_| false));
+    let [a, b] = [&whole, &cut].map(|folder| std::fs::read(folder.join("model.onnx")).unwrap());
+    assert!(a == b, "other bits");
+    // what is exported is the network as it was
+    let operators = |path: &Path| millstream(&["inspect", "--json", text(path)]).json()["operators"].clone();
+    assert_eq!(operators(&whole.join("model.onnx")), operators(&corpus.join("models/resnet20_cifar10/model.onnx")));
+
+    let (flowers, _folder) = example("flowers/all.yaml");
+    let said = checked(&flowers, &["model.stochastic_depth={probability: 0.1, mode: batch, schedule: constant}"]);
+    let note = "10 residual branches are left out in training, of each batch with a probability of 0.1";
+    assert!(said.contains(note) && said.contains("ready to train"), "{said}");
+    let path = format!("model.path={}", text(&corpus.join("models/mobilenet_v1_0.25_128/model.onnx")));
+    let small = "transforms.train=[{random_resized_crop: {size: 128}}]";
+    let smaller = "transforms.evaluate=[{resize: {size: 128}}]";
+    let mut refused = vec!["check", text(&flowers)];
+    for change in [path.as_str(), small, smaller, "model.stochastic_depth={probability: 0.1}"] {
+        refused.extend(["--set", change]);
+    }
+    millstream(&refused).failed_with(&["model.stochastic_depth", "the model has no residual branch"]);
+}

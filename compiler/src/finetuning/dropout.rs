@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use millstream_schemas::recipe::DropoutMode;
 use millstream_schemas::{MaskEntry, count};
 
+use super::residual::leading;
 use crate::CompilerError;
 use crate::graph::{Constant, ElementType, Graph, Length, Node, TensorType, ValueId};
 use crate::tensor_entry::axis_length;
@@ -84,18 +85,6 @@ pub(crate) fn turn_off(graph: &mut Graph) -> u64 {
 
 fn is_dropout(node: &Node) -> bool {
     node.is("Dropout")
-}
-
-/// The nodes that a value is made of, by their places.
-fn leading(graph: &Graph, value: ValueId) -> HashSet<usize> {
-    let (mut needed, mut found) = (HashSet::from([value]), HashSet::new());
-    for (at, node) in graph.nodes().iter().enumerate().rev() {
-        if node.outputs.iter().flatten().any(|output| needed.contains(output)) {
-            needed.extend(node.inputs.iter().flatten());
-            found.insert(at);
-        }
-    }
-    found
 }
 
 /// Lets the nodes with these results drop what masks say, and returns the masks, which become inputs of the graph.

@@ -18,9 +18,11 @@ mod parameter_selection;
 mod parameters;
 mod pattern;
 mod replacement;
+pub(crate) mod residual;
 mod selection;
 mod singular_values;
 mod standardize;
+pub(crate) mod stochastic_depth;
 pub(crate) mod stored_form;
 mod temperature;
 mod trained_parts;
@@ -31,7 +33,8 @@ use std::collections::BTreeMap;
 
 use crate::losses::Loss;
 use millstream_schemas::recipe::{
-    BatchNormalization, DropoutMode, LearningRateMultiplier, ParameterSelection, Precision, TrainSelection,
+    BatchNormalization, DropoutMode, LearningRateMultiplier, ParameterSelection, Precision, StochasticDepthRecipe,
+    TrainSelection,
 };
 use millstream_schemas::{AxisLength, Standardization};
 
@@ -87,6 +90,8 @@ pub struct FineTuning {
     pub batch_normalization: BatchNormalization,
     /// What the model's own `Dropout` nodes do in training.
     pub dropout: DropoutMode,
+    /// How residual branches are left out in training; none is without it.
+    pub stochastic_depth: Option<StochasticDepthRecipe>,
     /// What is added to the model and trained, in order.
     pub methods: Vec<Method>,
     /// Factor on the learning rate for each layer further from the head.
@@ -118,6 +123,7 @@ impl FineTuning {
             train: TrainSelection::Head,
             batch_normalization: BatchNormalization::default(),
             dropout: DropoutMode::default(),
+            stochastic_depth: None,
             methods: Vec::new(),
             layer_decay: 1.0,
             learning_rate_multipliers: Vec::new(),

@@ -152,6 +152,7 @@ fn other_form(place: &str, value: &Value) -> Option<Value> {
         ("data.memory", Value::Number(number)) => json!(format!("{number} MiB")),
         ("training.max_time", Value::Number(number)) => json!(format!("{number} min")),
         ("training.average", Value::Number(count)) => json!({"last": count}),
+        ("model.stochastic_depth", Value::Number(probability)) => json!({"probability": probability}),
         ("evaluation.every", Value::Number(steps)) => json!({"steps": steps}),
         (place, Value::Number(warmup))
             if place.starts_with("training.schedule.") && place.matches('.').count() == 2 =>

@@ -30,6 +30,7 @@ pub(super) const INSIDE: &[(&str, ForeignKey)] = &[
     ("training.schedule", key(&["name", "type", "kind", "method", "class", "_target_"], "training.schedule", "{cosine: {warmup: 0.1}}", "the name is the key, and its options stand below it")),
     ("model.train", key(&["layers", "patterns", "names", "only"], "model.train", "{match: ['layer4.*']}", "")),
     ("model.train", key(&["kind", "kinds", "roles", "role", "first", "type"], "model.train", "[{kind: norms, last: 3}]", "what must hold together stands in a list")),
+    ("model.stochastic_depth", key(&["p", "rate", "prob", "drop_prob", "drop_rate", "drop_path_rate", "drop_path", "drop_probability"], "model.stochastic_depth.probability", "0.1", "")),
     ("model", key(&["name", "file", "model", "pretrained", "checkpoint", "weights", "onnx", "onnx_path", "url", "backbone"], "model.path", "model.onnx", "")),
     ("evaluation", key(&["steps", "interval", "frequency", "freq", "period", "epochs", "strategy"], "evaluation.every", "{steps: 200}", "or `{epochs: 2}`")),
     ("evaluation", key(&["limit", "samples", "max_samples", "num_samples", "subset", "max_rows"], "evaluation.rows", "1000", "")),
@@ -133,7 +134,7 @@ pub(super) const KEYS: &[ForeignKey] = &[
     key(&["distributed", "ddp", "strategy", "world_size", "num_nodes", "local_rank", "num_machines", "num_processes"], "", "", "one process trains on one device; leave it out"),
     key(&["compile", "torch_compile", "jit", "deterministic", "cudnn_benchmark", "benchmark"], "", "", "the training graph is always compiled, and what is random depends on `seed` alone; leave it out"),
     key(&["drop_rate"], "model.dropout", "live", "where the model's file has such nodes; a new head takes `head: {on_features: {dropout: 0.1}}`"),
-    key(&["drop_path", "drop_path_rate", "stochastic_depth"], "", "", "no layers are left out; leave it out"),
+    key(&["drop_path", "drop_path_rate", "droppath", "drop_connect", "drop_connect_rate", "stochastic_depth_prob", "stochastic_depth_rate", "survival_probability", "layer_drop", "layerdrop"], "model.stochastic_depth", "{probability: 0.1}", "a share that is left out, which grows with the depth"),
 ];
 
 /// Values of other tools: place, words in lower case with `_`, what to write there, and what that means.
@@ -200,6 +201,9 @@ pub(super) const VALUES: &[(&str, &[&str], &str, &str)] = &[
     ("model.batch_normalization", &["train", "batch", "live", "update", "true", "unfrozen"], "training", ""),
     ("model.batch_normalization", &["eval", "fixed", "freeze", "inference", "false", "running", "off"], "frozen", ""),
     ("model.batch_normalization", &["update_bn", "precise", "precise_bn", "recalibrated", "re_estimated", "recomputed", "swa"], "reestimated", ""),
+    ("model.stochastic_depth.mode", &["sample", "rows", "per_row", "per_sample", "example"], "row", ""),
+    ("model.stochastic_depth.mode", &["per_batch", "batches", "all"], "batch", ""),
+    ("model.stochastic_depth.schedule", &["uniform", "none", "fixed", "same"], "constant", ""),
     ("model.train", &["last", "top"], "{last: 3}", ""),
     ("model.train", &["match", "pattern", "patterns"], "{match: ['layer4.*']}", ""),
     ("model.train", &["bias", "bitfit", "bit_fit", "bias_only", "biases_only"], "biases", ""),

@@ -34,6 +34,7 @@ mod ranges;
 mod shape;
 mod short_forms;
 mod steering;
+mod stochastic_depth;
 #[cfg(feature = "yaml")]
 mod syntax;
 #[cfg(feature = "yaml")]
@@ -69,6 +70,7 @@ pub use precision::Precision;
 pub use steering::{
     FreezingRecipe, GroupRate, LayerRole, Moment, ParameterGroupRecipe, ParameterKind, ParameterSelection, StartSpan,
 };
+pub use stochastic_depth::{DepthMode, DepthSchedule, StochasticDepthRecipe};
 #[cfg(feature = "yaml")]
 pub use text::RecipeText;
 pub use time_span::TimeSpan;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::batch_normalization::BatchNormalization;
-use super::{TrainSelection, short_forms};
+use super::{StochasticDepthRecipe, TrainSelection, short_forms};
 use crate::Choice;
 
 /// The pretrained model and what of it is trained.
@@ -32,6 +32,9 @@ pub struct ModelRecipe {
     /// What the model's own `Dropout` nodes do in training.
     #[serde(default)]
     pub dropout: DropoutMode,
+    /// How residual branches are left out in training; none is without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stochastic_depth: Option<StochasticDepthRecipe>,
     /// What is added to the model and trained, in order: `lora` and its like.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "methods")]

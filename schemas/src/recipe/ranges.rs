@@ -31,6 +31,9 @@ pub(super) fn faults(recipe: &Recipe) -> Vec<Fault> {
 fn check_model(model: &ModelRecipe, faults: &mut Vec<Fault>) {
     require_text(&model.path.to_string_lossy(), "model.path", faults);
     model.train.check(faults);
+    if let Some(depth) = model.stochastic_depth {
+        depth.check(faults);
+    }
     if let BatchNormalization::Reestimated { rows: Some(rows), .. } = model.batch_normalization {
         at_least_one(rows, "model.batch_normalization.reestimated.rows", faults);
     }

@@ -5,7 +5,10 @@ use std::convert::Infallible;
 use millstream_compiler::graph::{Attribute, Constant, Graph, Length, TensorType};
 use millstream_compiler::{FineTuning, HeadChoice, Model, OperatorCatalog, TrainingProgram, compile};
 use millstream_runtime::{Device, DeviceKind, DeviceRequest};
-use millstream_schemas::recipe::{BatchNormalization, DropoutMode, Precision, StatisticsTransforms, TrainSelection};
+use millstream_schemas::recipe::{
+    BatchNormalization, DepthMode, DepthSchedule, DropoutMode, Precision, StatisticsTransforms, StochasticDepthRecipe,
+    TrainSelection,
+};
 use millstream_schemas::{Batch, Choice, Fingerprint, ResumePoint, RowId, Tensor};
 use millstream_training::optimizers::{self, Optimizer};
 use millstream_training::schedules::{self, Schedule};
@@ -103,6 +106,28 @@ fn normalized_program(batch_normalization: BatchNormalization) -> TrainingProgra
         dropout: DropoutMode::Live,
         ..FineTuning::head(BATCH, CLASSES)
     };
+    compile(&model, &wanted, &OperatorCatalog::standard()).unwrap()
+}
+
+/// A network of two residual branches, which are left out at random in training.
+pub(crate) fn residual_program() -> TrainingProgram {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let mut value = graph.input("x", TensorType::f32([Length::named("batch"), WIDTH.into()]));
+    let scaled = |seed, count| numbers(seed, count).into_iter().map(|value| 0.5 * value).collect::<Vec<_>>();
+    for branch in 0..2 {
+        let weight = Constant::f32([WIDTH, WIDTH], &scaled(5 + branch, WIDTH * WIDTH));
+        let weight = graph.constant(&format!("{branch}.weight"), weight);
+        let product = graph.add("MatMul", &[value, weight], &[]).unwrap();
+        let end = graph.add("Relu", &[product], &[]).unwrap();
+        value = graph.add("Add", &[value, end], &[]).unwrap();
+    }
+    let weight = graph.constant("head.weight", Constant::f32([WIDTH, CLASSES], &scaled(9, WIDTH * CLASSES)));
+    let logits = graph.add("MatMul", &[value, weight], &[]).unwrap();
+    graph.set_outputs(&[logits]);
+    let (mode, schedule) = (DepthMode::Row, DepthSchedule::Constant);
+    let stochastic_depth = Some(StochasticDepthRecipe { probability: 0.4, mode, schedule });
+    let wanted = FineTuning { stochastic_depth, ..whole() };
+    let model = Model::from_bytes(graph.to_onnx("residual")).unwrap();
     compile(&model, &wanted, &OperatorCatalog::standard()).unwrap()
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::runs::{PER_EPOCH, bits, device, evaluation_batches, run, settings};
 use crate::support::{
     BATCH, CLASSES, batch, batches, devices, model, optimizer, program, program_of, regularized_program,
+    residual_program,
 };
 use millstream_compiler::TrainingProgram;
 use millstream_schemas::{Batch, Fingerprint, ResumePoint};
@@ -186,16 +187,23 @@ fn running_statistics_follow_the_data_and_are_resumed_to_the_bit() {
 }
 
 #[test]
-fn what_dropout_leaves_out_follows_from_the_seed() {
-    let trained = |seed| {
-        let mut settings = settings(1, None);
-        settings.step.seed = seed;
-        let mut trainer = Trainer::open(&regularized_program(), &device(), settings).unwrap();
-        run(&mut trainer, 1, u64::MAX);
-        bits(&trainer.parameters().unwrap())
-    };
-    assert_eq!(trained(1), trained(1));
-    assert_ne!(trained(1), trained(2));
+fn what_dropout_and_stochastic_depth_leave_out_follows_from_the_seed() {
+    for program in [regularized_program(), residual_program()] {
+        let trained = |seed| {
+            let mut settings = settings(1, None);
+            settings.step.seed = seed;
+            let mut trainer = Trainer::open(&program, &device(), settings).unwrap();
+            run(&mut trainer, 1, u64::MAX);
+            bits(&trainer.parameters().unwrap())
+        };
+        assert_eq!(trained(1), trained(1));
+        assert_ne!(trained(1), trained(2));
+    }
+}
+
+#[test]
+fn branches_that_are_left_out_are_resumed_to_the_bit() {
+    resumed_wherever_it_stopped(&residual_program());
 }
 
 /// The parameters at the end.
