@@ -73,6 +73,26 @@ const TABLES: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "training/src/ensembles",
+        "ENSEMBLE",
+        &[
+            "ensemble",
+            "ensemble_function",
+            "ensemble_kind",
+            "ensemble_report",
+            "fitted_ensemble",
+            "given_weights",
+            "lbfgs",
+            "log_space",
+            "member_scores",
+            "mixture",
+            "multinomial",
+            "page",
+            "row_split",
+            "simplex",
+        ],
+    ),
+    (
         "training/src/logs",
         "LOG",
         &[

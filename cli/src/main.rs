@@ -71,6 +71,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
         Command::Report(arguments) => commands::report::run(global, &arguments),
         Command::Schema => commands::schema::run(),
         Command::Transforms(arguments) => commands::transforms::run(global, &arguments),
+        Command::Ensemble(arguments) => commands::ensemble::run(global, &arguments),
         Command::Adapter(arguments) => commands::adapter::run(global, &arguments),
         Command::Runtime(arguments) => commands::runtime::run(global, &arguments),
     }
