@@ -14,6 +14,7 @@ mod compile;
 mod corpus;
 mod dataset;
 mod emulator;
+mod ensemble;
 mod evaluation;
 mod extension;
 mod interruption;

@@ -10,7 +10,7 @@ use super::joined::{Joined, MOST_PARTS, Part};
 use super::shared_inputs::share;
 use crate::CompilerError;
 use crate::finetuning::{chosen_output, classes_second, ending, find_scores, named, normalize};
-use crate::graph::{Constant, ElementType, Graph, ValueId};
+use crate::graph::{Constant, ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::model_file::{Header, Model, OnnxFile};
 use crate::operators::OperatorCatalog;
@@ -162,6 +162,12 @@ fn same_columns(opened: &[Opened], options: &FuseOptions) -> Result<usize, Compi
             let message = format!("member {} gives {own} scores, and the first {}", at + 1, columns.unwrap_or(0));
             return Err(CompilerError::Selection(message));
         }
+        let first = opened[0].graph.known_type(opened[0].scores)?;
+        let fits = |(a, b): (&Length, &Length)| a.as_number().zip(b.as_number()).is_none_or(|(a, b)| a == b);
+        if known.shape.len() != first.shape.len() || !known.shape.iter().zip(&first.shape).all(fits) {
+            let message = format!("member {} gives {known}, and the first {first}", at + 1);
+            return Err(CompilerError::Selection(message));
+        }
         let is_of_rows = matches!(options.combination, Combination::Linear { .. } | Combination::Ranks { .. });
         if is_of_rows && known.shape.len() != 2 {
             let message = format!("member {} gives {known}, and ranks and linear functions are of one answer a row", at + 1);
@@ -265,7 +271,7 @@ fn other_opsets(graphs: &[Graph], catalog: &OperatorCatalog) -> Result<BTreeMap<
 fn mirrored_images(graph: &mut Graph, output: &str) -> Result<HashMap<ValueId, ValueId>, CompilerError> {
     let mut found = HashMap::new();
     for input in graph.inputs().to_vec() {
-        let is_image = |shape: &[crate::graph::Length]| {
+        let is_image = |shape: &[Length]| {
             shape.len() == 4 && shape[1].fixed().is_some_and(|channels| (1..=4).contains(&channels))
         };
         if !graph.tensor_type(input).is_some_and(|known| known.dtype.is_float() && is_image(&known.shape)) {

@@ -97,8 +97,18 @@ fn answer(file: &[u8], pixels: &[f32]) -> Vec<f32> {
 
 #[track_caller]
 fn assert_near(found: &[f32], wanted: &[f32], what: &str) {
+    assert_within(1e-6, found, wanted, what);
+}
+
+#[track_caller]
+fn assert_within(tolerance: f32, found: &[f32], wanted: &[f32], what: &str) {
     let off = found.iter().zip(wanted).map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f32::max);
-    assert!(found.len() == wanted.len() && off < 1e-6, "{what}: {off:e}: {found:?}, wanted {wanted:?}");
+    assert!(found.len() == wanted.len() && off < tolerance, "{what}: {off:e}: {found:?}, wanted {wanted:?}");
+}
+
+/// Ranks rise fast between scores that lie close together, and with them what 32-bit floats round.
+fn tolerance(combination: &Combination) -> f32 {
+    if matches!(combination, Combination::Ranks { .. }) { 1e-4 } else { 1e-6 }
 }
 
 /// All ways to combine members whose scores on these rows are known.
@@ -147,11 +157,12 @@ fn five_heads_on_one_backbone_run_it_once_and_give_what_the_members_give() {
     let slices: Vec<&[f32]> = scores.iter().map(Vec::as_slice).collect();
     for (reads, files) in [(ClassScores, &bare), (ClassScores, &softmax), (LabelScores, &bare), (LabelScores, &sigmoid)] {
         for combination in combinations(reads, &scores) {
-            let what = format!("{reads:?} {combination:?}");
+            let (what, within) = (format!("{reads:?} {combination:?}"), tolerance(&combination));
             let wanted = combination.apply(reads, CLASSES, &slices).unwrap();
             let found = fused(files, &options(reads, combination)).unwrap();
-            assert_near(&answer(&found.file.to_vec(), &images(1)), &wanted, &what);
-            assert_eq!(found.member_nodes, [7; 5], "{what}");
+            assert_within(within, &answer(&found.file.to_vec(), &images(1)), &wanted, &what);
+            // the last one hands the scores on
+            assert!(found.member_nodes.iter().all(|nodes| (7..=8).contains(nodes)), "{what}: {:?}", found.member_nodes);
             let written = ModelProto::decode(found.file.to_vec().as_slice()).unwrap().graph.unwrap();
             let count = |operator: &str| written.node.iter().filter(|node| node.op_type() == operator).count();
             assert_eq!((count("Conv"), count("Sub") > 0, count("GlobalAveragePool")), (1, true, 1), "{what}");
@@ -302,11 +313,16 @@ fn what_does_not_fit_together_is_refused_with_the_member() {
         file
     };
     let lines = |rows_are: &str| linear("a", 17, rows_are);
+    let features = |count: i64| {
+        let weights = vec![weight("w", &[count, 3])];
+        model(17, graph(vec![node("Gemm", "x w", "y")], weights, vec![rows("x", FLOAT, &[count])], vec![rows("y", FLOAT, &[3])]), vec![])
+    };
     for (files, wanted) in [
         (vec![wide(3), wide(4)], "member 2 gives 4 scores, and the first 3"),
         (vec![wide(3), two], "member 2: the model has 2 outputs (y, z)"),
         (vec![linear("a", 22, "batch"), old], "it means something else in opset 22"),
         (vec![linear("a", 22, "batch"), unknown], "not known to mean the same in opset 22, which another model needs"),
+        (vec![lines("2"), lines("3")], "member 2 gives float32 [3, 3], and the first float32 [2, 3]"),
         (vec![], "an ensemble has members"),
         (vec![wide(3); MOST_MEMBERS + 1], "an ensemble has at most 64"),
     ] {
@@ -315,8 +331,8 @@ fn what_does_not_fit_together_is_refused_with_the_member() {
     }
     let message = fused(&[wide(3)], &probabilities(2)).unwrap_err().to_string();
     assert!(message.contains("2 weights for 1 members"), "{message}");
-    // lengths that cannot be one make two inputs, with a note
-    let found = fused(&[lines("2"), lines("3")], &probabilities(2)).unwrap();
+    // inputs that cannot be one are two, with a note
+    let found = fused(&[features(4), features(5)], &probabilities(2)).unwrap();
     assert!(found.notes[0].contains("input `x` of member 2 is of another type"), "{:?}", found.notes);
     let again = Model::from_bytes(found.file.to_vec()).unwrap();
     assert_eq!(again.inputs().into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["x", "m1/x"]);
@@ -349,8 +365,9 @@ fn names_that_are_ours_already_do_no_harm() {
     let slices: Vec<&[f32]> = scores.iter().map(Vec::as_slice).collect();
     for combination in combinations(ClassScores, &scores) {
         let wanted = combination.apply(ClassScores, CLASSES, &slices).unwrap();
+        let within = tolerance(&combination);
         let found = fused(&files, &options(ClassScores, combination)).unwrap();
-        assert_near(&run_of(&found.file.to_vec()), &wanted, "names");
+        assert_within(within, &run_of(&found.file.to_vec()), &wanted, "names");
         let again = Model::from_bytes(found.file.to_vec()).unwrap();
         assert_eq!(again.outputs()[0].0, "ensemble.mean");
     }
