@@ -117,7 +117,7 @@ fn schema(header: &PredictionsHeader) -> SchemaRef {
         Field::new(LOGITS, list(), false),
     ];
     let header = serde_json::to_string(header).expect("our own types have string keys");
-    Arc::new(Schema::new(fields).with_metadata([(HEADER.to_owned(), header)].into()))
+    Arc::new(Schema::new(fields).with_metadata([(HEADER.to_owned(), header)]))
 }
 
 /// Numbers as lists of so many.
@@ -299,13 +299,13 @@ mod tests {
             (write(&of_classes, None, row(0, 0, &[1.0, 2.0, 3.0])), "`logits` has 3 numbers, wanted 2"),
             (write(&other, None, row(0, 0, &[1.0, 2.0])), "predictions of version 2; this build reads 1"),
             (
-                write(&of_classes, Some(super::schema(&of_classes).as_ref().clone().with_metadata(Default::default())), row(0, 0, &[1.0])),
+                write(&of_classes, Some(super::schema(&of_classes).as_ref().clone().with_metadata(std::collections::HashMap::<String, String>::new())), row(0, 0, &[1.0])),
                 "it is no file of predictions",
             ),
             (
                 write(
                     &of_classes,
-                    Some(super::schema(&of_classes).as_ref().clone().with_metadata([(HEADER.into(), "{}".into())].into())),
+                    Some(super::schema(&of_classes).as_ref().clone().with_metadata([(HEADER.to_owned(), "{}".to_owned())])),
                     row(0, 0, &[1.0]),
                 ),
                 "is damaged",
