@@ -456,6 +456,19 @@ pub(crate) enum EnsembleCommand {
         #[command(flatten)]
         measure: MeasureArguments,
     },
+    /// Write states of one run as models, to be members
+    ///
+    /// Those that `training.average: {last: 5}` (or `best`) has kept, or else those of its checkpoints. With `schedule: cosine_restarts` they are the
+    /// members of a snapshot ensemble (Huang 2017). The data and the model of the run must still be where they were.
+    #[command(after_help = "Example:\n  millstream ensemble snapshots runs/cyclic -o members")]
+    Snapshots {
+        /// The output folder of the run
+        #[arg(value_name = "RUN")]
+        run: PathBuf,
+        /// The folder to write into
+        #[arg(short, long, value_name = "FOLDER")]
+        output: PathBuf,
+    },
     /// List the ways to make one model of several, or explain one
     #[command(after_help = "Examples:\n  millstream ensemble methods\n  millstream ensemble methods stacking")]
     Methods {

@@ -186,7 +186,7 @@ impl Reserved {
     }
 }
 
-fn made_of(opened: &Opened) -> Result<MadeOf, RecipeError> {
+pub(crate) fn made_of(opened: &Opened) -> Result<MadeOf, RecipeError> {
     Ok(MadeOf {
         model: opened.model.fingerprint().clone(),
         train: targets_fingerprint(&opened.train)?,

@@ -2,13 +2,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use millstream::recipes::ensemble::{
-    EnsembleFolder, EvaluateOptions, ExportOptions, ExportReport, FitOptions, FitReport, evaluate, export, fit,
+    EnsembleFolder, EvaluateOptions, ExportOptions, ExportReport, FitOptions, FitReport, evaluate, export, fit, snapshots,
 };
 use millstream::recipes::{Catalogs, Silent, Stop};
 use millstream::schemas::choice::{Catalog, Row};
 use millstream::schemas::{Choice, decimal, grouped, nearest, shown, shown_path};
 use millstream::training::Evaluation;
-use millstream::training::ensembles::{EnsembleKind, EnsembleReport, FittedEnsemble};
+use millstream::training::ensembles::{EnsembleKind, EnsembleReport};
 use millstream::training::metrics::FigureKind;
 use serde_json::{Map, Value};
 
@@ -51,6 +51,15 @@ pub(crate) fn run(global: &Global, arguments: &Ensemble) -> anyhow::Result<Outco
             };
             let report = evaluate(&options)?;
             if global.json { output::print_json(&report)? } else { output::print(&figures(&report, &|_| None))? }
+        }
+        EnsembleCommand::Snapshots { run, output: to } => {
+            let written = snapshots(&path(run)?, &path(to)?, &catalogs)?;
+            if global.json {
+                output::print_json(&written)?;
+            } else {
+                let lines: Vec<String> = written.iter().map(|path| format!("written: {}", shown_path(path))).collect();
+                output::print(&lines.join("\n"))?;
+            }
         }
         EnsembleCommand::Methods { name } => methods(global, &catalogs.ensembles, name.as_deref())?,
     }
@@ -112,13 +121,9 @@ fn told(report: &FitReport) -> String {
     let mut text = format!("{}, {}\n\n", shown(&ensemble.method.name), ensemble.split_in_words());
     text.push_str(&figures(&ensemble.report, &|member| ensemble.share(member)));
     text.push('\n');
-    text.push_str(&exported(model, &notes(ensemble)));
+    text.push_str(&exported(model, &ensemble.notes));
     text.push_str(&format!("report: {}\n", shown_path(EnsembleFolder(folder.clone()).report())));
     text
-}
-
-fn notes(ensemble: &FittedEnsemble) -> Vec<String> {
-    ensemble.notes.clone()
 }
 
 fn exported(report: &ExportReport, notes: &[String]) -> String {

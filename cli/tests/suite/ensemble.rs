@@ -144,6 +144,30 @@ fn members_that_do_not_belong_together_are_refused_with_the_reason() {
     place.run(&["ensemble", "export", "new"]).failed_with(&["it has changed since the ensemble was fitted"]);
 }
 
+/// The mean of the kept states is the model of the run, and each of them is a member.
+#[test]
+fn states_of_one_run_are_members() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run_with("train", &["model.train=head", "model.head=new", "training.epochs=3", "training.average={last: 3}"]).done();
+    let written = place.run(&["ensemble", "snapshots", "run", "-o", "members", "--json"]).json();
+    let members: Vec<&str> = written.as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
+    assert_eq!(members.iter().map(|path| path.rsplit('/').next().unwrap()).collect::<Vec<_>>(), ["step-6.onnx", "step-12.onnx", "step-18.onnx"]);
+    let files: Vec<String> = members.iter().map(|path| path.replace(".onnx", ".predictions.parquet")).collect();
+    for (model, file) in members.iter().zip(&files) {
+        place.run(&["evaluate", "recipe.yaml", "--model", model, "--predictions", file]).done();
+    }
+    let arguments = ["ensemble", "fit", "--json", "--method", "uniform_soup", "--recipe", "recipe.yaml", "-o", "soup"];
+    let told = place.run(&[&arguments[..], &members].concat()).json();
+    let (soup, run) = (evaluated(&place, "soup/ensemble.onnx"), evaluated(&place, "run/model.onnx"));
+    assert_near(&soup["loss"], &run["loss"], "the mean of the states is what the run exports");
+    assert_near(&told["ensemble"]["report"]["ensemble"]["loss"], &soup["loss"], "told");
+    place.run(&[&["ensemble", "fit", "--method", "probability", "-o", "snapshots"][..], &members].concat()).done();
+    place.run(&["ensemble", "snapshots", "members", "-o", "x"]).failed_with(&["no run has begun there"]);
+}
+
 #[test]
 fn the_ways_are_listed_and_explained() {
     let said = millstream(&["ensemble", "methods"]).done();

@@ -15,7 +15,7 @@ const SUM_WITHIN: f64 = 1e-6;
 /// How the scores of members become those of an ensemble: scores that are read as those of the members are, so that an ensemble takes the
 /// place of one of them. `fuse` writes it as nodes, [`Combination::apply`] computes the same in doubles.
 ///
-/// Weights are one for each member, 0 or more, and sum to 1.
+/// Weights are one for each member, 0 or more, and sum to 1; those of scores need not, since they may change the scale, too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "by", deny_unknown_fields)]
 #[non_exhaustive]
@@ -43,7 +43,7 @@ pub enum Combination {
         /// By member, then by class or label: ranks of the logarithms of probabilities of classes, or of the scores of labels.
         tables: Vec<Vec<RankTable>>,
     },
-    /// The mean of the scores, or of the numbers.
+    /// The weighted sum of the scores, or of the numbers.
     Scores {
         /// Of each member.
         weights: Vec<f64>,
@@ -99,7 +99,8 @@ impl Combination {
                 return Some(format!("{} weights for {members} members", weights.len()));
             }
             let sum: f64 = weights.iter().sum();
-            if !weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0) || (sum - 1.0).abs() > SUM_WITHIN {
+            let is_mean = (sum - 1.0).abs() <= SUM_WITHIN || matches!(self, Self::Scores { .. }) && sum > 0.0;
+            if !weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0) || !is_mean {
                 return Some(format!("weights of members are 0 or more and sum to 1, got {weights:?}"));
             }
         }

@@ -5,9 +5,11 @@ mod export;
 mod files;
 mod fit;
 mod members;
+mod snapshots;
 mod soups;
 
 pub use evaluate::{EvaluateOptions, evaluate};
 pub use export::{ExportOptions, ExportReport, export};
 pub use files::EnsembleFolder;
 pub use fit::{FitOptions, FitReport, fit};
+pub use snapshots::snapshots;
