@@ -53,10 +53,13 @@ impl PredictionWriter {
     /// It cannot be made.
     pub fn create(path: &Path, header: PredictionsHeader) -> Result<Self, PipelineError> {
         let schema = schema(&header);
-        let properties =
-            WriterProperties::builder().set_compression(Compression::SNAPPY).set_max_row_group_row_count(Some(ROWS_A_GROUP)).build();
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_max_row_group_row_count(Some(ROWS_A_GROUP))
+            .build();
         let file = NewFile::create(path).map_err(|error| not_written(path, &error))?;
-        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(|error| not_written(path, &error))?;
+        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))
+            .map_err(|error| not_written(path, &error))?;
         Ok(Self { header, schema, writer, path: path.to_owned(), rows: 0 })
     }
 
@@ -72,13 +75,26 @@ impl PredictionWriter {
     pub fn add(&mut self, rows: &[RowId], scores: &[f32], targets: &PredictionTargets) -> Result<(), PipelineError> {
         let columns = self.header.columns;
         let targets: ArrayRef = match targets {
-            PredictionTargets::Classes(classes) => Arc::new(classes.iter().map(|class| i64::from(*class)).collect::<Int64Array>()),
+            PredictionTargets::Classes(classes) => {
+                Arc::new(classes.iter().map(|class| i64::from(*class)).collect::<Int64Array>())
+            }
             PredictionTargets::Numbers(numbers) => lists(numbers, columns),
         };
-        let text = |of: fn(&RowId) -> &str| -> ArrayRef { Arc::new(rows.iter().map(|row| Some(of(row))).collect::<StringArray>()) };
-        let number = |of: fn(&RowId) -> u32| -> ArrayRef { Arc::new(rows.iter().map(|row| i64::from(of(row))).collect::<Int64Array>()) };
-        let arrays = vec![text(|row| &row.file), number(|row| row.row_group), number(|row| row.row), targets, lists(scores, columns)];
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays).map_err(|error| not_written(&self.path, &error))?;
+        let text = |of: fn(&RowId) -> &str| -> ArrayRef {
+            Arc::new(rows.iter().map(|row| Some(of(row))).collect::<StringArray>())
+        };
+        let number = |of: fn(&RowId) -> u32| -> ArrayRef {
+            Arc::new(rows.iter().map(|row| i64::from(of(row))).collect::<Int64Array>())
+        };
+        let arrays = vec![
+            text(|row| &row.file),
+            number(|row| row.row_group),
+            number(|row| row.row),
+            targets,
+            lists(scores, columns),
+        ];
+        let batch =
+            RecordBatch::try_new(Arc::clone(&self.schema), arrays).map_err(|error| not_written(&self.path, &error))?;
         self.rows += rows.len() as u64;
         self.writer.write(&batch).map_err(|error| not_written(&self.path, &error))
     }
@@ -122,7 +138,8 @@ fn schema(header: &PredictionsHeader) -> SchemaRef {
 
 /// Numbers as lists of so many.
 fn lists(numbers: &[f32], columns: usize) -> ArrayRef {
-    let mut builder = ListBuilder::new(Float32Builder::new()).with_field(Field::new_list_field(DataType::Float32, false));
+    let mut builder =
+        ListBuilder::new(Float32Builder::new()).with_field(Field::new_list_field(DataType::Float32, false));
     for row in numbers.chunks(columns.max(1)) {
         builder.values().append_slice(row);
         builder.append(true);
@@ -172,13 +189,16 @@ fn header_of(dataset: &Dataset, path: &Path) -> Result<PredictionsHeader, Pipeli
         let reason = "it is no file of predictions; `millstream evaluate … --predictions FILE.parquet` writes one";
         return Err(refused(path, reason));
     };
-    let version = serde_json::from_str::<serde_json::Value>(text).ok().and_then(|header| header.get("version")?.as_u64());
+    let version =
+        serde_json::from_str::<serde_json::Value>(text).ok().and_then(|header| header.get("version")?.as_u64());
     if let Some(version) = version.filter(|version| *version != u64::from(PredictionsHeader::VERSION)) {
         let reason = format!("predictions of version {version}; this build reads {}", PredictionsHeader::VERSION);
         return Err(refused(path, reason));
     }
     let header: Option<PredictionsHeader> = serde_json::from_str(text).ok();
-    header.filter(|header| header.columns > 0).ok_or_else(|| refused(path, format!("what its metadata `{HEADER}` says is damaged")))
+    header
+        .filter(|header| header.columns > 0)
+        .ok_or_else(|| refused(path, format!("what its metadata `{HEADER}` says is damaged")))
 }
 
 fn add(found: &mut Predictions, last: &mut Option<Arc<str>>, row: RowValues<'_>) -> Result<(), String> {
@@ -187,12 +207,14 @@ fn add(found: &mut Predictions, last: &mut Option<Arc<str>>, row: RowValues<'_>)
         Some(known) => Arc::clone(known),
         None => Arc::clone(last.insert(file.into())),
     };
-    let number = |column: usize, name: &str| match row.get(column) {
-        Value::Signed(number) => u32::try_from(number).ok(),
-        Value::Unsigned(number) => u32::try_from(number).ok(),
-        _ => None,
-    }
-    .ok_or_else(|| format!("`{name}` is no number of 0 or more"));
+    let number = |column: usize, name: &str| {
+        match row.get(column) {
+            Value::Signed(number) => u32::try_from(number).ok(),
+            Value::Unsigned(number) => u32::try_from(number).ok(),
+            _ => None,
+        }
+        .ok_or_else(|| format!("`{name}` is no number of 0 or more"))
+    };
     let (row_group, at) = (number(1, ROW_GROUP)?, number(2, ROW)?);
     let columns = found.header.columns;
     let numbers = |column: usize, name: &str, into: &mut Vec<f32>| {
@@ -237,7 +259,9 @@ mod tests {
     }
 
     fn rows(from: u32, count: u32) -> Vec<RowId> {
-        (from..from + count).map(|row| RowId { file: format!("part-{}.parquet", row / 3).into(), row_group: row % 2, row }).collect()
+        (from..from + count)
+            .map(|row| RowId { file: format!("part-{}.parquet", row / 3).into(), row_group: row % 2, row })
+            .collect()
     }
 
     #[test]
@@ -261,14 +285,19 @@ mod tests {
             assert_eq!(read.rows, rows(0, 7));
             match read.targets {
                 PredictionTargets::Classes(classes) => assert_eq!(classes, [0, 1, 0, 1, 0, 1, 0]),
-                PredictionTargets::Numbers(numbers) => assert_eq!((numbers.len(), numbers[7], numbers[8]), (14, 0.7, 0.0)),
+                PredictionTargets::Numbers(numbers) => {
+                    assert_eq!((numbers.len(), numbers[7], numbers[8]), (14, 0.7, 0.0))
+                }
             }
             let message = read_predictions(&path, 100).unwrap_err().to_string();
             assert!(message.contains("more than the 100 B that may be held"), "{message}");
         }
         let before = std::fs::read_dir(folder.path().join("new")).unwrap().count();
         let mut writer = PredictionWriter::create(&path, header(ScoresOf::Classes, 2)).unwrap();
-        assert!(writer.add(&rows(0, 2), &[1.0, 2.0], &PredictionTargets::Classes(vec![0, 1])).is_err(), "a score is missing");
+        assert!(
+            writer.add(&rows(0, 2), &[1.0, 2.0], &PredictionTargets::Classes(vec![0, 1])).is_err(),
+            "a score is missing"
+        );
         drop(writer);
         assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), before);
     }
@@ -299,13 +328,27 @@ mod tests {
             (write(&of_classes, None, row(0, 0, &[1.0, 2.0, 3.0])), "`logits` has 3 numbers, wanted 2"),
             (write(&other, None, row(0, 0, &[1.0, 2.0])), "predictions of version 2; this build reads 1"),
             (
-                write(&of_classes, Some(super::schema(&of_classes).as_ref().clone().with_metadata(std::collections::HashMap::<String, String>::new())), row(0, 0, &[1.0])),
+                write(
+                    &of_classes,
+                    Some(
+                        super::schema(&of_classes)
+                            .as_ref()
+                            .clone()
+                            .with_metadata(std::collections::HashMap::<String, String>::new()),
+                    ),
+                    row(0, 0, &[1.0]),
+                ),
                 "it is no file of predictions",
             ),
             (
                 write(
                     &of_classes,
-                    Some(super::schema(&of_classes).as_ref().clone().with_metadata([(HEADER.to_owned(), "{}".to_owned())])),
+                    Some(
+                        super::schema(&of_classes)
+                            .as_ref()
+                            .clone()
+                            .with_metadata([(HEADER.to_owned(), "{}".to_owned())]),
+                    ),
                     row(0, 0, &[1.0]),
                 ),
                 "is damaged",

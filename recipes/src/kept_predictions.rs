@@ -32,9 +32,13 @@ impl KeptPredictions {
     /// # Errors
     /// The rows cannot be read, or the file would take the place of the model.
     pub(crate) fn in_file(path: &Path, model: &Model, measuring: &Measuring) -> Result<Self, RecipeError> {
-        let is_model = path.canonicalize().ok().zip(model.path().canonicalize().ok()).is_some_and(|(own, model)| own == model);
+        let is_model =
+            path.canonicalize().ok().zip(model.path().canonicalize().ok()).is_some_and(|(own, model)| own == model);
         if is_model {
-            return Err(RecipeError::ensemble(path, "predictions would be written over the model; choose another file"));
+            return Err(RecipeError::ensemble(
+                path,
+                "predictions would be written over the model; choose another file",
+            ));
         }
         Self::of(Place::File(path.to_owned(), None), model, measuring)
     }
@@ -76,7 +80,9 @@ impl PredictionSink for KeptPredictions {
             }
         };
         let [_, columns] = *batch.shape() else {
-            return Err(format!("predictions are kept of one answer a row, and the model gives {:?}", batch.shape()).into());
+            return Err(
+                format!("predictions are kept of one answer a row, and the model gives {:?}", batch.shape()).into()
+            );
         };
         let header = || PredictionsHeader {
             version: PredictionsHeader::VERSION,

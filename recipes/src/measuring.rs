@@ -11,7 +11,8 @@ use millstream_schemas::recipe::{OrderStrength, Patterns};
 use millstream_schemas::{Fingerprint, Recipe, TensorRole, count, shown_path};
 use millstream_training::calibration::Outcomes;
 use millstream_training::{
-    Evaluation, EvaluationExtras, LossRunner, MetricSet, PredictionSink, Predictor, TrainingError, ViewMean, evaluate_with,
+    Evaluation, EvaluationExtras, LossRunner, MetricSet, PredictionSink, Predictor, TrainingError, ViewMean,
+    evaluate_with,
 };
 use millstream_transforms::Chain;
 

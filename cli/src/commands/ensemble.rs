@@ -2,7 +2,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use millstream::recipes::ensemble::{
-    EnsembleFolder, EvaluateOptions, ExportOptions, ExportReport, FitOptions, FitReport, evaluate, export, fit, snapshots,
+    EnsembleFolder, EvaluateOptions, ExportOptions, ExportReport, FitOptions, FitReport, evaluate, export, fit,
+    snapshots,
 };
 use millstream::recipes::{Catalogs, Silent, Stop};
 use millstream::schemas::choice::{Catalog, Row};
@@ -100,7 +101,8 @@ fn fit_options(global: &Global, arguments: &EnsembleFit, catalogs: Catalogs) -> 
 fn options(given: &[String]) -> anyhow::Result<Value> {
     let mut options = Map::new();
     for option in given {
-        let (key, value) = option.split_once('=').with_context(|| format!("`--option {}`: wanted KEY=VALUE", shown(option)))?;
+        let (key, value) =
+            option.split_once('=').with_context(|| format!("`--option {}`: wanted KEY=VALUE", shown(option)))?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
         anyhow::ensure!(options.insert(key.to_owned(), value).is_none(), "`--option {}` is given twice", shown(key));
     }
@@ -110,7 +112,9 @@ fn options(given: &[String]) -> anyhow::Result<Value> {
 /// `f1`, or `{"top_k": {"k": 3}}`.
 fn metrics(measure: &MeasureArguments) -> anyhow::Result<Vec<Choice>> {
     let one = |text: &String| match text.trim_start().starts_with('{') {
-        true => serde_json::from_str(text).with_context(|| format!("`--metric {}` is no name and no JSON", shown(text))),
+        true => {
+            serde_json::from_str(text).with_context(|| format!("`--metric {}` is no name and no JSON", shown(text)))
+        }
         false => Ok(Choice::named(text.as_str())),
     };
     measure.metrics.iter().map(one).collect()
@@ -130,7 +134,11 @@ fn exported(report: &ExportReport, notes: &[String]) -> String {
     let mut text = String::new();
     if let Some(nodes) = report.nodes {
         let apart: usize = report.member_nodes.iter().sum();
-        let sum = format!("the model has {} nodes; its members have {} together", grouped(nodes as u64), grouped(apart as u64));
+        let sum = format!(
+            "the model has {} nodes; its members have {} together",
+            grouped(nodes as u64),
+            grouped(apart as u64)
+        );
         text.push_str(&output::prose(&sum));
     }
     for note in notes {
@@ -168,7 +176,11 @@ fn figures(report: &EnsembleReport, share: &dyn Fn(usize) -> Option<f64>) -> Str
     table.row(std::iter::once("ensemble".to_owned()).chain(weight(String::new())).chain(cells(&report.ensemble)));
     let mut text = table.render();
     if !report.ensemble.intervals.is_empty() {
-        text.push_str(&output::prose(&format!("intervals of {} %, on {} rows", 100.0 * report.ensemble.confidence, grouped(report.ensemble.rows))));
+        text.push_str(&output::prose(&format!(
+            "intervals of {} %, on {} rows",
+            100.0 * report.ensemble.confidence,
+            grouped(report.ensemble.rows)
+        )));
     }
     text.extend(report.gain_in_words().map(|gain| output::prose(&harmless(&gain))));
     text

@@ -17,7 +17,8 @@ fn runs() -> Workplace {
     rows.iter_mut().enumerate().filter(|(at, _)| at % 5 == 0).for_each(|(_, row)| row.label = (row.label + 1) % 3);
     dataset::write(&place.path("test.parquet"), &rows);
     for (name, seed, epochs) in [("a", 1, 1), ("b", 2, 2), ("c", 3, 1)] {
-        let (folder, seed, epochs) = (format!("output.folder={name}"), format!("seed={seed}"), format!("training.epochs={epochs}"));
+        let (folder, seed, epochs) =
+            (format!("output.folder={name}"), format!("seed={seed}"), format!("training.epochs={epochs}"));
         place.run_with("train", &["model.train=head", "model.head=new", &folder, &seed, &epochs]).done();
         predict(&place, name);
     }
@@ -32,7 +33,8 @@ fn predict(place: &Workplace, name: &str) {
 
 fn fit(place: &Workplace, method: &str, more: &[&str]) -> Value {
     let folder = format!("both/{method}");
-    let arguments = ["ensemble", "fit", "a", "b", "c", "--json", "--method", method, "--bootstrap", "50", "-o", &folder];
+    let arguments =
+        ["ensemble", "fit", "a", "b", "c", "--json", "--method", method, "--bootstrap", "50", "-o", &folder];
     place.run(&[&arguments, more].concat()).json()
 }
 
@@ -71,18 +73,34 @@ fn what_was_measured_of_predictions_is_what_the_model_does() {
         let report = &told["ensemble"]["report"];
         assert_near(&report["ensemble"]["accuracy"], &found["accuracy"], method);
         assert_near(&report["ensemble"]["loss"], &found["loss"], method);
-        assert_eq!((&report["ensemble"]["rows"], report["members"].as_array().unwrap().len()), (&60.into(), 3), "{method}");
+        assert_eq!(
+            (&report["ensemble"]["rows"], report["members"].as_array().unwrap().len()),
+            (&60.into(), 3),
+            "{method}"
+        );
         let of_member = evaluated(&place, "b/model.onnx");
         assert_near(&report["members"][1]["evaluation"]["loss"], &of_member["loss"], method);
         if let Some(nodes) = told["exported"]["nodes"].as_u64() {
-            let apart: u64 = told["exported"]["member_nodes"].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum();
-            assert!(told["exported"]["member_nodes"].as_array().unwrap().len() == 3 && nodes < apart + 30, "{method}: {told}");
+            let apart: u64 =
+                told["exported"]["member_nodes"].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum();
+            assert!(
+                told["exported"]["member_nodes"].as_array().unwrap().len() == 3 && nodes < apart + 30,
+                "{method}: {told}"
+            );
         }
         let page = String::from_utf8(place.read(&format!("both/{method}/report.html"))).unwrap();
-        assert!(page.contains("mean of the members") && place.path(&format!("both/{method}/labels.txt")).exists(), "{page}");
+        assert!(
+            page.contains("mean of the members") && place.path(&format!("both/{method}/labels.txt")).exists(),
+            "{page}"
+        );
     }
     let said = place.run(&["ensemble", "fit", "a", "b", "c", "-o", "told", "--seed", "4"]).done();
-    for part in ["weighted, fitted to 30 rows, measured on 30 others, drawn by the seed 4", "mean of the members", "ensemble", "the best member"] {
+    for part in [
+        "weighted, fitted to 30 rows, measured on 30 others, drawn by the seed 4",
+        "mean of the members",
+        "ensemble",
+        "the best member",
+    ] {
         assert!(said.contains(part), "wanted {part} in\n{said}");
     }
     // a fitted ensemble is exported again, and measured on other rows; it may be moved with its members
@@ -93,7 +111,9 @@ fn what_was_measured_of_predictions_is_what_the_model_does() {
     assert!(evaluated(&place, "mirrored.onnx")["accuracy"].as_f64().unwrap() > 0.3);
     let files = ["a-train.parquet", "b-train.parquet", "c-train.parquet"];
     for (name, file) in ["a", "b", "c"].into_iter().zip(files) {
-        place.run(&["evaluate", &format!("{name}/recipe.yaml"), "--data", "train-*.parquet", "--predictions", file]).done();
+        place
+            .run(&["evaluate", &format!("{name}/recipe.yaml"), "--data", "train-*.parquet", "--predictions", file])
+            .done();
     }
     let told = place.run(&[&["ensemble", "evaluate", "told", "--json", "--predictions"][..], &files].concat()).json();
     assert_eq!(told["ensemble"]["rows"], 48, "{told}");
@@ -108,12 +128,15 @@ fn members_that_do_not_belong_together_are_refused_with_the_reason() {
     }
     let place = runs();
     let fit = |more: &[&str]| place.run(&[&["ensemble", "fit", "-o", "new"][..], more].concat());
-    fit(&["a", "b", "--method", "wieghted"]).failed_with(&["unknown ensemble method `wieghted`", "did you mean `weighted`?"]);
+    fit(&["a", "b", "--method", "wieghted"])
+        .failed_with(&["unknown ensemble method `wieghted`", "did you mean `weighted`?"]);
     fit(&["a", "b", "--option", "weights=[1]", "--method", "soft_vote"]).failed_with(&["1 weights for 2 members"]);
     fit(&["a", "b", "--holdout", "1"]).failed_with(&["is 0 to below 1, got 1"]);
     fit(&["a", "b", "-p", "a/predictions.parquet"]).failed_with(&["1 files for 2 members"]);
-    fit(&["a", "b", "-p", "a/predictions.parquet", "test.parquet"]).failed_with(&["test.parquet", "it is no file of predictions"]);
-    fit(&["a", "b", "-p", "b/predictions.parquet", "a/predictions.parquet"]).failed_with(&["it is of another model than", "predict anew"]);
+    fit(&["a", "b", "-p", "a/predictions.parquet", "test.parquet"])
+        .failed_with(&["test.parquet", "it is no file of predictions"]);
+    fit(&["a", "b", "-p", "b/predictions.parquet", "a/predictions.parquet"])
+        .failed_with(&["it is of another model than", "predict anew"]);
     fit(&["a", "nothing"]).failed_with(&["nothing"]);
     // other rows
     place.run(&["evaluate", "b/recipe.yaml", "--data", "train-0.parquet", "--predictions", "other.parquet"]).done();
@@ -122,13 +145,26 @@ fn members_that_do_not_belong_together_are_refused_with_the_reason() {
     std::fs::remove_file(place.path("c/predictions.parquet")).unwrap();
     fit(&["a", "c"]).failed_with(&["there are no predictions of c", "millstream evaluate"]);
     // rows are prepared otherwise
-    let otherwise = ["model.train=head", "output.folder=d", "training.epochs=1", "transforms.evaluate=[{resize: {size: 16}}, {normalize: {mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}}]"];
+    let otherwise = [
+        "model.train=head",
+        "output.folder=d",
+        "training.epochs=1",
+        "transforms.evaluate=[{resize: {size: 16}}, {normalize: {mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}}]",
+    ];
     place.run_with("train", &otherwise).done();
     predict(&place, "d");
     fit(&["a", "d"]).failed_with(&["its rows are prepared otherwise than those of a", "normalize"]);
     // other classes
     dataset::write_named(&place.path("named.parquet"), &dataset::rows(0, 24), &["red", "blue", "green"]);
-    let named = ["data.train=named.parquet", "data.evaluate=named.parquet", "data.allow_overlap=true", "model.head=new", "model.train=head", "training.epochs=1", "output.folder=e"];
+    let named = [
+        "data.train=named.parquet",
+        "data.evaluate=named.parquet",
+        "data.allow_overlap=true",
+        "model.head=new",
+        "model.train=head",
+        "training.epochs=1",
+        "output.folder=e",
+    ];
     place.run_with("train", &named).done();
     predict(&place, "e");
     fit(&["a", "e"]).failed_with(&["class "]);
@@ -151,10 +187,15 @@ fn states_of_one_run_are_members() {
         return;
     }
     let place = Workplace::new();
-    place.run_with("train", &["model.train=head", "model.head=new", "training.epochs=3", "training.average={last: 3}"]).done();
+    place
+        .run_with("train", &["model.train=head", "model.head=new", "training.epochs=3", "training.average={last: 3}"])
+        .done();
     let written = place.run(&["ensemble", "snapshots", "run", "-o", "members", "--json"]).json();
     let members: Vec<&str> = written.as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
-    assert_eq!(members.iter().map(|path| path.rsplit('/').next().unwrap()).collect::<Vec<_>>(), ["step-6.onnx", "step-12.onnx", "step-18.onnx"]);
+    assert_eq!(
+        members.iter().map(|path| path.rsplit('/').next().unwrap()).collect::<Vec<_>>(),
+        ["step-6.onnx", "step-12.onnx", "step-18.onnx"]
+    );
     let files: Vec<String> = members.iter().map(|path| path.replace(".onnx", ".predictions.parquet")).collect();
     for (model, file) in members.iter().zip(&files) {
         place.run(&["evaluate", "recipe.yaml", "--model", model, "--predictions", file]).done();
@@ -171,7 +212,18 @@ fn states_of_one_run_are_members() {
 #[test]
 fn the_ways_are_listed_and_explained() {
     let said = millstream(&["ensemble", "methods"]).done();
-    for name in ["greedy_soup", "hard_vote", "logit", "probability", "rank", "selection", "soft_vote", "stacking", "uniform_soup", "weighted"] {
+    for name in [
+        "greedy_soup",
+        "hard_vote",
+        "logit",
+        "probability",
+        "rank",
+        "selection",
+        "soft_vote",
+        "stacking",
+        "uniform_soup",
+        "weighted",
+    ] {
         assert!(said.contains(name), "{name} in\n{said}");
     }
     let said = millstream(&["ensemble", "methods", "selection"]).done();
@@ -184,7 +236,8 @@ fn the_ways_are_listed_and_explained() {
 /// How long a model takes for a batch of images of 32 × 32, the shortest of several.
 fn time(file: &std::path::Path) -> Duration {
     let environment = millstream::runtime::ready(None).unwrap().environment();
-    let mut session = Session::builder(environment).unwrap().with_intra_threads(1).unwrap().commit_from_file(file).unwrap();
+    let mut session =
+        Session::builder(environment).unwrap().with_intra_threads(1).unwrap().commit_from_file(file).unwrap();
     let mut once = || {
         let images = Tensor::from_array(([16, 3, 32, 32], vec![0.25_f32; 16 * 3 * 1024])).unwrap();
         let began = Instant::now();
@@ -223,14 +276,20 @@ fn three_heads_on_one_frozen_network_cost_one_network() {
     let members = ["a", "b", "c"].map(path);
     let members: Vec<&str> = members.iter().map(|member| text(member)).collect();
     let all = path("all");
-    let told = millstream(&[&["ensemble", "fit", "--json", "--method", "probability", "-o", text(&all)][..], &members].concat()).json();
+    let told = millstream(
+        &[&["ensemble", "fit", "--json", "--method", "probability", "-o", text(&all)][..], &members].concat(),
+    )
+    .json();
     let exported = &told["exported"];
     let alone = exported["member_nodes"][0].as_u64().unwrap();
     let nodes = exported["nodes"].as_u64().unwrap();
     assert!(nodes < alone + 16, "{nodes} nodes together, {alone} alone: one network, three heads");
     let (one, whole) = (time(&path("a").join("model.onnx")), time(&all.join("ensemble.onnx")));
     println!("{nodes} nodes together, {alone} alone; one member {one:?}, the ensemble {whole:?} for 16 images");
-    assert!(whole < 2 * one, "one member {one:?}, the ensemble {whole:?}: three networks would take three times as long");
+    assert!(
+        whole < 2 * one,
+        "one member {one:?}, the ensemble {whole:?}: three networks would take three times as long"
+    );
     let found = millstream(&["evaluate", text(&recipe), "--json", "--model", text(&all.join("ensemble.onnx"))]).json();
     let report = &told["ensemble"]["report"];
     assert_near(&found["evaluation"]["accuracy"], &report["ensemble"]["accuracy"], "accuracy");

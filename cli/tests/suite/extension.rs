@@ -19,9 +19,9 @@ use millstream::training::ensembles::{
 use millstream::training::metrics::{
     self, Better, Cell, MeasuredBatch, Meter, MetricFunction, MetricKind, Record, Table, Unit, Worked,
 };
-use millstream::training::{MetricSet, TrainingError};
 use millstream::training::optimizers::{self, NodeInputs, OptimizerKind, ParameterFacts, StateTensor, UpdateRule};
 use millstream::training::schedules::{self, Course, RunLength, ScheduleKind};
+use millstream::training::{MetricSet, TrainingError};
 use millstream::transforms::steps::map::Project;
 use millstream::transforms::{self, ImageFacts, ImageStep, ImageTransform, Kernel, Matrix, Random, Target, Transform};
 use schemars::JsonSchema;

@@ -74,9 +74,10 @@ impl Combination {
     pub fn weights(&self) -> Option<&[f64]> {
         match self {
             Self::Linear { .. } => None,
-            Self::Probabilities { weights } | Self::Ranks { weights, .. } | Self::Scores { weights } | Self::Votes { weights } => {
-                Some(weights)
-            }
+            Self::Probabilities { weights }
+            | Self::Ranks { weights, .. }
+            | Self::Scores { weights }
+            | Self::Votes { weights } => Some(weights),
         }
     }
 
@@ -91,7 +92,11 @@ impl Combination {
     fn fault(&self, reads: PredictionKind, members: usize, columns: usize) -> Option<String> {
         let is_known = matches!(reads, PredictionKind::ClassScores | PredictionKind::LabelScores);
         if !is_known && (reads != PredictionKind::Numbers || !matches!(self, Self::Scores { .. })) {
-            let of = if reads == PredictionKind::Numbers { "numbers are combined by their mean alone" } else { "only classes, labels and numbers are combined" };
+            let of = if reads == PredictionKind::Numbers {
+                "numbers are combined by their mean alone"
+            } else {
+                "only classes, labels and numbers are combined"
+            };
             return Some(format!("{of}; choose another method"));
         }
         if let Some(weights) = self.weights() {
@@ -123,7 +128,9 @@ impl Combination {
             }
             Self::Ranks { tables, .. } => {
                 if tables.len() != members || tables.iter().any(|of_member| of_member.len() != columns) {
-                    return Some(format!("ranks of {members} members with {columns} classes or labels have so many tables each"));
+                    return Some(format!(
+                        "ranks of {members} members with {columns} classes or labels have so many tables each"
+                    ));
                 }
                 tables.iter().flatten().find_map(|table| table.check().err())
             }
@@ -139,12 +146,15 @@ impl Combination {
         self.check(reads, members.len(), columns)?;
         let length = members.first().map_or(0, |scores| scores.len());
         if columns == 0 || length % columns != 0 || members.iter().any(|scores| scores.len() != length) {
-            return Err(CompilerError::Selection(format!("the members' scores are not equally many rows of {columns}")));
+            return Err(CompilerError::Selection(format!(
+                "the members' scores are not equally many rows of {columns}"
+            )));
         }
         let rows = length / columns;
         let mut found = Vec::with_capacity(length);
         for row in 0..rows {
-            let of_row: Vec<&[f32]> = members.iter().map(|scores| &scores[row * columns..(row + 1) * columns]).collect();
+            let of_row: Vec<&[f32]> =
+                members.iter().map(|scores| &scores[row * columns..(row + 1) * columns]).collect();
             found.extend(self.row(reads, &of_row).into_iter().map(|score| score as f32));
         }
         Ok(found)
@@ -155,7 +165,9 @@ impl Combination {
         let columns = members[0].len();
         let of_labels = reads == PredictionKind::LabelScores;
         let mean = |weights: &[f64], value: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
-            (0..columns).map(|column| weights.iter().enumerate().map(|(at, weight)| weight * value(at, column)).sum()).collect()
+            (0..columns)
+                .map(|column| weights.iter().enumerate().map(|(at, weight)| weight * value(at, column)).sum())
+                .collect()
         };
         match self {
             Self::Scores { weights } => mean(weights, &|at, column| f64::from(members[at][column])),
@@ -174,7 +186,9 @@ impl Combination {
             Self::Probabilities { weights } if of_labels => {
                 let side = |column: usize, sign: f64| {
                     let terms = weights.iter().zip(members).filter(|(weight, _)| **weight > 0.0);
-                    log_sum(terms.map(move |(weight, scores)| weight.ln() + log_sigmoid(sign * f64::from(scores[column]))))
+                    log_sum(
+                        terms.map(move |(weight, scores)| weight.ln() + log_sigmoid(sign * f64::from(scores[column]))),
+                    )
                 };
                 (0..columns).map(|column| side(column, 1.0) - side(column, -1.0)).collect()
             }
@@ -310,7 +324,11 @@ mod tests {
 
         let mut coefficients = vec![vec![0.0; 3]; 6];
         (coefficients[0][1], coefficients[5][1], coefficients[4][2]) = (2.0, -1.0, 0.5);
-        let linear = |features| Combination::Linear { features, coefficients: coefficients.clone(), intercepts: vec![0.5, 0.0, 1.0] };
+        let linear = |features| Combination::Linear {
+            features,
+            coefficients: coefficients.clone(),
+            intercepts: vec![0.5, 0.0, 1.0],
+        };
         gives(&linear(LinearFeatures::Scores), ClassScores, &[0.5, 1.0, 2.5, 0.5, 0.0, 1.375]);
         let softmax = |scores: &[f32]| LinearFeatures::Probabilities.of(scores);
         let (a, b) = (softmax(&A[..3]), softmax(&B[..3]));
@@ -330,12 +348,20 @@ mod tests {
             (probabilities(&[0.5, 0.5]), Numbers, "by their mean alone"),
             (probabilities(&[0.5, 0.5]), PredictionKind::Embeddings, "only classes, labels and numbers"),
             (
-                Combination::Linear { features: LinearFeatures::Scores, coefficients: vec![vec![0.0; 3]; 5], intercepts: vec![0.0; 3] },
+                Combination::Linear {
+                    features: LinearFeatures::Scores,
+                    coefficients: vec![vec![0.0; 3]; 5],
+                    intercepts: vec![0.0; 3],
+                },
                 ClassScores,
                 "6 × 3 finite coefficients",
             ),
             (
-                Combination::Linear { features: LinearFeatures::Scores, coefficients: vec![vec![0.0; 3]; 6], intercepts: vec![0.0; 3] },
+                Combination::Linear {
+                    features: LinearFeatures::Scores,
+                    coefficients: vec![vec![0.0; 3]; 6],
+                    intercepts: vec![0.0; 3],
+                },
                 LabelScores,
                 "is of classes",
             ),
@@ -350,7 +376,10 @@ mod tests {
 
     #[test]
     fn a_combination_is_read_as_it_was_written() {
-        let one = Combination::Ranks { weights: vec![0.25, 0.75], tables: vec![vec![RankTable::of(&[1.0, 2.5]).unwrap()]; 2] };
+        let one = Combination::Ranks {
+            weights: vec![0.25, 0.75],
+            tables: vec![vec![RankTable::of(&[1.0, 2.5]).unwrap()]; 2],
+        };
         let text = serde_json::to_string(&one).unwrap();
         assert!(text.starts_with(r#"{"by":"ranks""#), "{text}");
         assert_eq!(serde_json::from_str::<Combination>(&text).unwrap(), one);

@@ -41,7 +41,9 @@ impl Combining<'_> {
             weights.iter().copied().enumerate().filter(|(_, weight)| *weight > 0.0).collect()
         };
         match combination {
-            Combination::Linear { features, coefficients, intercepts } => self.linear(*features, coefficients, intercepts, scores),
+            Combination::Linear { features, coefficients, intercepts } => {
+                self.linear(*features, coefficients, intercepts, scores)
+            }
             Combination::Probabilities { weights } => {
                 let weighted = weighted(weights);
                 match weighted[..] {

@@ -63,7 +63,11 @@ pub struct FusedModel {
 /// # Errors
 /// Members differ in their classes, an operator is not known to mean the same in the version that another needs, the combination does not
 /// fit them, or they are too many or too large.
-pub fn fuse(members: &[Member<'_>], options: &FuseOptions, catalog: &OperatorCatalog) -> Result<FusedModel, CompilerError> {
+pub fn fuse(
+    members: &[Member<'_>],
+    options: &FuseOptions,
+    catalog: &OperatorCatalog,
+) -> Result<FusedModel, CompilerError> {
     let refused = |message: String| Err(CompilerError::Selection(message));
     let [first, others @ ..] = members else { return refused("an ensemble has members; name some".into()) };
     if members.len() > MOST_MEMBERS {
@@ -89,7 +93,8 @@ pub fn fuse(members: &[Member<'_>], options: &FuseOptions, catalog: &OperatorCat
             notes.push(format!("member {} has no weight, and is left out of the model", at + 1));
         }
     }
-    let header = Header::of_several(&first.model.proto, &others.iter().map(|other| &other.model.proto).collect::<Vec<_>>());
+    let header =
+        Header::of_several(&first.model.proto, &others.iter().map(|other| &other.model.proto).collect::<Vec<_>>());
     let mut graph = joined(&opened, options, columns, catalog, &mut notes)?;
     let made = graph.outputs()[0];
     claim(&mut graph, made, &opened[0].output)?;
@@ -108,7 +113,12 @@ struct Opened {
 }
 
 impl Opened {
-    fn open(member: &Member<'_>, reads: PredictionKind, opset: i64, catalog: &OperatorCatalog) -> Result<Self, CompilerError> {
+    fn open(
+        member: &Member<'_>,
+        reads: PredictionKind,
+        opset: i64,
+        catalog: &OperatorCatalog,
+    ) -> Result<Self, CompilerError> {
         let mut graph = member.model.graph_in(opset, catalog)?;
         // what is found there has the same number here
         let mut normalized = graph.clone();
@@ -120,7 +130,10 @@ impl Opened {
             _ => find_scores(&normalized, output, reads),
         };
         if let Some(node) = ending(&normalized, scores).filter(|_| reads != PredictionKind::Numbers) {
-            notes.push(format!("it ends in {}; what it gives is read as scores before a softmax as it is", named(&normalized, node)));
+            notes.push(format!(
+                "it ends in {}; what it gives is read as scores before a softmax as it is",
+                named(&normalized, node)
+            ));
         }
         if reads == PredictionKind::ClassScores {
             scores = classes_second(&mut graph, scores, None)?;
@@ -132,7 +145,10 @@ impl Opened {
         }
         let defaults = graph.constants().into_iter().filter(|value| graph.is_overridable(*value)).count();
         if defaults > 0 {
-            notes.push(format!("{} with a default can no longer be given; the default stands", count(defaults as u64, "input")));
+            notes.push(format!(
+                "{} with a default can no longer be given; the default stands",
+                count(defaults as u64, "input")
+            ));
         }
         let output = graph.name(output).to_owned();
         graph.set_outputs(&[scores]);
@@ -170,7 +186,8 @@ fn same_columns(opened: &[Opened], options: &FuseOptions) -> Result<usize, Compi
         }
         let is_of_rows = matches!(options.combination, Combination::Linear { .. } | Combination::Ranks { .. });
         if is_of_rows && known.shape.len() != 2 {
-            let message = format!("member {} gives {known}, and ranks and linear functions are of one answer a row", at + 1);
+            let message =
+                format!("member {} gives {known}, and ranks and linear functions are of one answer a row", at + 1);
             return Err(CompilerError::Selection(message));
         }
     }
@@ -204,9 +221,17 @@ fn joined(
             if !has_weight(at) || is_mirrored && !options.flips {
                 continue;
             }
-            let seen = |value: &ValueId| if is_mirrored { mirrored.get(value).copied().unwrap_or(*value) } else { *value };
-            let inputs: HashMap<ValueId, ValueId> = shared.inputs[at].iter().map(|(own, there)| (*own, seen(there))).collect();
-            let part = Part { graph: member, inputs: &inputs, lengths: &shared.lengths[at], number, label: labels[number].clone() };
+            let seen =
+                |value: &ValueId| if is_mirrored { mirrored.get(value).copied().unwrap_or(*value) } else { *value };
+            let inputs: HashMap<ValueId, ValueId> =
+                shared.inputs[at].iter().map(|(own, there)| (*own, seen(there))).collect();
+            let part = Part {
+                graph: member,
+                inputs: &inputs,
+                lengths: &shared.lengths[at],
+                number,
+                label: labels[number].clone(),
+            };
             own.extend(joined.add(&part));
         }
         views.push(own);
@@ -215,7 +240,8 @@ fn joined(
     let mut graph = joined.graph;
     let mut scores = Vec::with_capacity(views.len());
     for views in views {
-        let floats = views.into_iter().map(|value| as_floats(&mut graph, value)).collect::<Result<Vec<ValueId>, _>>()?;
+        let floats =
+            views.into_iter().map(|value| as_floats(&mut graph, value)).collect::<Result<Vec<ValueId>, _>>()?;
         scores.push(match floats[..] {
             [] => None,
             [only] => Some(only),
@@ -251,7 +277,9 @@ fn other_opsets(graphs: &[Graph], catalog: &OperatorCatalog) -> Result<BTreeMap<
     }
     for graph in graphs {
         for node in graph.needed_nodes() {
-            let Some(newest) = found.get(&node.domain).filter(|newest| **newest != graph.opset_of(&node.domain)) else { continue };
+            let Some(newest) = found.get(&node.domain).filter(|newest| **newest != graph.opset_of(&node.domain)) else {
+                continue;
+            };
             if catalog.find(&node.domain, &node.operator).is_none_or(|row| !row.opsets.contains(newest)) {
                 return Err(CompilerError::Node {
                     node: graph.label(node),
@@ -271,9 +299,8 @@ fn other_opsets(graphs: &[Graph], catalog: &OperatorCatalog) -> Result<BTreeMap<
 fn mirrored_images(graph: &mut Graph, output: &str) -> Result<HashMap<ValueId, ValueId>, CompilerError> {
     let mut found = HashMap::new();
     for input in graph.inputs().to_vec() {
-        let is_image = |shape: &[Length]| {
-            shape.len() == 4 && shape[1].fixed().is_some_and(|channels| (1..=4).contains(&channels))
-        };
+        let is_image =
+            |shape: &[Length]| shape.len() == 4 && shape[1].fixed().is_some_and(|channels| (1..=4).contains(&channels));
         if !graph.tensor_type(input).is_some_and(|known| known.dtype.is_float() && is_image(&known.shape)) {
             continue;
         }
@@ -311,7 +338,10 @@ fn claim(graph: &mut Graph, value: ValueId, name: &str) -> Result<(), CompilerEr
     }
     if let Some(other) = graph.find(name) {
         if graph.inputs().contains(&other) {
-            let message = format!("input and output of the ensemble would both be called `{}`; rename one in the members", shown(name));
+            let message = format!(
+                "input and output of the ensemble would both be called `{}`; rename one in the members",
+                shown(name)
+            );
             return Err(CompilerError::Selection(message));
         }
         let free = graph.free_name(&format!("{name}.of_member"));

@@ -116,9 +116,16 @@ impl<'a> Joined<'a> {
             }
             return outputs;
         }
-        let names: Vec<String> =
-            node.outputs.iter().map(|output| output.map_or_else(String::new, |output| part.graph.name(output).to_owned())).collect();
-        let types: Vec<_> = node.outputs.iter().map(|output| output.and_then(|output| part.graph.tensor_type(output)).cloned()).collect();
+        let names: Vec<String> = node
+            .outputs
+            .iter()
+            .map(|output| output.map_or_else(String::new, |output| part.graph.name(output).to_owned()))
+            .collect();
+        let types: Vec<_> = node
+            .outputs
+            .iter()
+            .map(|output| output.and_then(|output| part.graph.tensor_type(output)).cloned())
+            .collect();
         let length = |name: &str| match part.lengths.get(name) {
             Some(length) => Some(length.clone()),
             None => (part.number > 0).then(|| Length::named(&format!("{}.{name}", part.label))),
@@ -144,7 +151,9 @@ impl<'a> Joined<'a> {
         }
         let drops = || {
             let mode = inputs.get(2).copied().flatten();
-            mode.is_some_and(|mode| self.graph.constant_of(mode).and_then(Constant::to_i64).is_none_or(|mode| mode != [0]))
+            mode.is_some_and(|mode| {
+                self.graph.constant_of(mode).and_then(Constant::to_i64).is_none_or(|mode| mode != [0])
+            })
         };
         !RANDOM.contains(&node.operator.as_str()) && !(node.operator == "Dropout" && drops())
     }
@@ -249,7 +258,8 @@ mod tests {
         let mut outputs = Vec::new();
         for (number, part) in parts.iter().enumerate() {
             let inputs = part.inputs().iter().map(|input| (*input, x)).collect();
-            let part = Part { graph: part, inputs: &inputs, lengths: &HashMap::new(), number, label: labels[number].clone() };
+            let part =
+                Part { graph: part, inputs: &inputs, lengths: &HashMap::new(), number, label: labels[number].clone() };
             outputs.extend(joined.add(&part));
         }
         joined.name(&labels);
@@ -296,7 +306,8 @@ mod tests {
             branch(1.0, |graph: &mut Graph, y| {
                 let ratio = graph.scalar(0.5);
                 let mode = crate::graph::ElementType::Bool;
-                let mode = graph.constant("mode", Constant { dtype: mode, shape: vec![], bytes: vec![u8::from(training)].into() });
+                let mode = graph
+                    .constant("mode", Constant { dtype: mode, shape: vec![], bytes: vec![u8::from(training)].into() });
                 graph.add("Dropout", &[y, ratio, mode], &[]).unwrap()
             })
         };

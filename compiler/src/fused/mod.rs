@@ -14,6 +14,6 @@ mod shared_inputs;
 mod soup;
 
 pub use combination::{Combination, LinearFeatures};
-pub use fuse::{FuseOptions, FusedModel, Member, MOST_MEMBERS, fuse};
+pub use fuse::{FuseOptions, FusedModel, MOST_MEMBERS, Member, fuse};
 pub use ranks::RankTable;
 pub use soup::{AveragedWeights, average_weights};

@@ -59,13 +59,16 @@ impl RankTable {
     /// Refuses what [`RankTable::of`] does not make, as a file may hold it.
     pub(super) fn check(&self) -> Result<(), String> {
         let is_whole = (1..=MOST_PLACES).contains(&self.places.len()) && self.places.len() == self.ranks.len();
-        let grows = self.places.windows(2).all(|pair| pair[0] < pair[1]) && self.ranks.windows(2).all(|pair| pair[0] <= pair[1]);
-        let in_bounds =
-            self.places.iter().all(|place| place.is_finite()) && self.ranks.iter().all(|rank| *rank > 0.0 && *rank < 1.0);
+        let grows = self.places.windows(2).all(|pair| pair[0] < pair[1])
+            && self.ranks.windows(2).all(|pair| pair[0] <= pair[1]);
+        let in_bounds = self.places.iter().all(|place| place.is_finite())
+            && self.ranks.iter().all(|rank| *rank > 0.0 && *rank < 1.0);
         if is_whole && grows && in_bounds {
             return Ok(());
         }
-        Err(format!("a table of ranks has 1 to {MOST_PLACES} scores that grow, with ranks above 0 and below 1 that grow too"))
+        Err(format!(
+            "a table of ranks has 1 to {MOST_PLACES} scores that grow, with ranks above 0 and below 1 that grow too"
+        ))
     }
 }
 

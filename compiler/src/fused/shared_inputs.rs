@@ -191,7 +191,10 @@ mod tests {
     }
 
     fn open(names: &[&str]) -> TensorType {
-        TensorType::new(ElementType::I64, names.iter().map(|name| name.parse().map_or(Length::named(name), Length::number)))
+        TensorType::new(
+            ElementType::I64,
+            names.iter().map(|name| name.parse().map_or(Length::named(name), Length::number)),
+        )
     }
 
     #[test]
@@ -209,7 +212,11 @@ mod tests {
 
     #[test]
     fn what_has_nothing_in_common_stays_apart() {
-        let graphs = [of(&[("x", open(&["n"]))]), of(&[("x", TensorType::f32([Length::named("n")]))]), of(&[("y", open(&["n"]))])];
+        let graphs = [
+            of(&[("x", open(&["n"]))]),
+            of(&[("x", TensorType::f32([Length::named("n")]))]),
+            of(&[("y", open(&["n"]))]),
+        ];
         let (inputs, shared) = shared(&graphs).unwrap();
         assert_eq!(inputs, ["x int64 [n]", "m1/x float32 [n.2]", "y int64 [n.3]"]);
         assert!(shared.notes[0].contains("`x` of member 2 is of another type"), "{:?}", shared.notes);

@@ -46,7 +46,8 @@ pub fn average_weights(
             ));
         }
     }
-    let graphs = models.iter().map(|model| model.graph(&BTreeMap::new(), catalog)).collect::<Result<Vec<Graph>, _>>()?;
+    let graphs =
+        models.iter().map(|model| model.graph(&BTreeMap::new(), catalog)).collect::<Result<Vec<Graph>, _>>()?;
     let mut mean = graphs[0].clone();
     let mut same: Vec<HashMap<ValueId, ValueId>> = Vec::with_capacity(others.len());
     for (at, graph) in graphs.iter().enumerate().skip(1) {
@@ -58,7 +59,10 @@ pub fn average_weights(
     let in_nodes: HashMap<ValueId, usize> = statistics_of(&graphs[0]);
     for value in graphs[0].constants() {
         let own = graphs[0].constant_of(value).expect("it is a constant");
-        let theirs = same.iter().zip(&graphs[1..]).map(|(same, graph)| same.get(&value).and_then(|there| graph.constant_of(*there)));
+        let theirs = same
+            .iter()
+            .zip(&graphs[1..])
+            .map(|(same, graph)| same.get(&value).and_then(|there| graph.constant_of(*there)));
         // what no node reads differs as it likes
         let Some(theirs) = theirs.collect::<Option<Vec<&Constant>>>() else { continue };
         let all: Vec<&Constant> = std::iter::once(own).chain(theirs).collect();
@@ -120,7 +124,11 @@ fn same_values(a: &Graph, b: &Graph) -> Result<HashMap<ValueId, ValueId>, String
     }
     for (own, other) in a.inputs().iter().zip(b.inputs()) {
         if a.name(*own) != b.name(*other) {
-            return Err(format!("it has the input `{}` in the place of `{}`", shown(b.name(*other)), shown(a.name(*own))));
+            return Err(format!(
+                "it has the input `{}` in the place of `{}`",
+                shown(b.name(*other)),
+                shown(a.name(*own))
+            ));
         }
         pair(Some(*own), Some(*other));
     }
@@ -243,7 +251,10 @@ mod tests {
         };
         for (other, wanted) in [
             (linear(1.0, 5), "`w` is float32 [4, 3] in the first and float32 [4, 5] in another"),
-            (tanh("Tanh"), "member 2 is not the first one with other weights: node `y` (Tanh) is not `y` (Relu) of the first"),
+            (
+                tanh("Tanh"),
+                "member 2 is not the first one with other weights: node `y` (Tanh) is not `y` (Relu) of the first",
+            ),
         ] {
             let message = average_weights(&[&linear(1.0, 3), &other], &[], &catalog).unwrap_err().to_string();
             assert!(message.contains(wanted), "{message}");

@@ -146,7 +146,8 @@ impl Model {
         let graph = import(&self.proto, &BTreeMap::new(), opset, catalog)?;
         if self.read_as() < opset {
             let standard = graph.nodes().iter().filter(|node| node.domain.is_empty());
-            let is_known = |node: &Node| catalog.find("", &node.operator).is_some_and(|row| row.opsets.contains(&opset));
+            let is_known =
+                |node: &Node| catalog.find("", &node.operator).is_some_and(|row| row.opsets.contains(&opset));
             if let Some(node) = standard.into_iter().find(|node| !is_known(node)) {
                 return Err(CompilerError::Node {
                     node: graph.label(node),

@@ -155,7 +155,8 @@ fn five_heads_on_one_backbone_run_it_once_and_give_what_the_members_give() {
     let sigmoid: Vec<ModelProto> = (0..5).map(|at| network(&format!("head{at}"), &["Sigmoid"], 17)).collect();
     let scores = scores_of(&bare, &images(1));
     let slices: Vec<&[f32]> = scores.iter().map(Vec::as_slice).collect();
-    for (reads, files) in [(ClassScores, &bare), (ClassScores, &softmax), (LabelScores, &bare), (LabelScores, &sigmoid)] {
+    for (reads, files) in [(ClassScores, &bare), (ClassScores, &softmax), (LabelScores, &bare), (LabelScores, &sigmoid)]
+    {
         for combination in combinations(reads, &scores) {
             let (what, within) = (format!("{reads:?} {combination:?}"), tolerance(&combination));
             let wanted = combination.apply(reads, CLASSES, &slices).unwrap();
@@ -196,7 +197,8 @@ fn mirrored_images_are_seen_inside_of_the_graph() {
             Numbers => Combination::Scores { weights },
             _ => Combination::Probabilities { weights },
         };
-        let of_both: Vec<Vec<f32>> = seen.iter().zip(&other).map(|(a, b)| mean(equal(2)).apply(reads, CLASSES, &[a, b]).unwrap()).collect();
+        let of_both: Vec<Vec<f32>> =
+            seen.iter().zip(&other).map(|(a, b)| mean(equal(2)).apply(reads, CLASSES, &[a, b]).unwrap()).collect();
         let wanted = mean(vec![0.25, 0.75]).apply(reads, CLASSES, &[&of_both[0], &of_both[1]]).unwrap();
         let options = FuseOptions { flips: true, ..options(reads, mean(vec![0.25, 0.75])) };
         let found = fused(&files, &options).unwrap();
@@ -218,7 +220,10 @@ fn linear(head: &str, opset: i64, rows_are: &str) -> ModelProto {
     let weights = vec![weight(&w, &[4, CLASSES as i64]), weight(&b, &[CLASSES as i64])];
     let mut inputs = vec![rows("x", FLOAT, &[4])];
     for info in &mut inputs {
-        let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_mut().and_then(|kind| kind.value.as_mut()) else { panic!() };
+        let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_mut().and_then(|kind| kind.value.as_mut())
+        else {
+            panic!()
+        };
         let length = rows_are.parse().map_or(Length::DimParam(rows_are.into()), Length::DimValue);
         tensor.shape.as_mut().unwrap().dim[0].value = Some(length);
     }
@@ -235,7 +240,8 @@ fn members_of_several_opsets_and_names_of_lengths_become_one_of_the_newest() {
     let run_of = |file: &[u8]| run(&mut session(file), vec![("x".into(), floats(&[2, 4], &x))]).remove(0);
     let scores: Vec<Vec<f32>> = files.iter().map(|file| run_of(&file.encode_to_vec())).collect();
     let combination = Combination::Probabilities { weights: vec![0.5, 0.25, 0.25] };
-    let wanted = combination.apply(ClassScores, CLASSES, &scores.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
+    let wanted =
+        combination.apply(ClassScores, CLASSES, &scores.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
     let found = fused(&files, &options(ClassScores, combination)).unwrap();
     assert_near(&run_of(&found.file.to_vec()), &wanted, "three opsets");
     let again = Model::from_bytes(found.file.to_vec()).unwrap();
@@ -249,18 +255,21 @@ fn operators_that_have_changed_mean_what_they_meant() {
         return;
     }
     let of = |opset: i64, nodes: Vec<NodeProto>, weights: Vec<TensorProto>| {
-        let head = vec![
-            node("Flatten", "z", "flat"),
-            node("Gemm", "flat fc.weight fc.bias", "logits"),
-        ];
-        let weights = [weights, vec![weight("fc.weight", &[108, CLASSES as i64]), weight("fc.bias", &[CLASSES as i64])]].concat();
-        let (inputs, outputs) = (vec![rows("image", FLOAT, &[3, 6, 6])], vec![rows("logits", FLOAT, &[CLASSES as i64])]);
+        let head = vec![node("Flatten", "z", "flat"), node("Gemm", "flat fc.weight fc.bias", "logits")];
+        let weights =
+            [weights, vec![weight("fc.weight", &[108, CLASSES as i64]), weight("fc.bias", &[CLASSES as i64])]].concat();
+        let (inputs, outputs) =
+            (vec![rows("image", FLOAT, &[3, 6, 6])], vec![rows("logits", FLOAT, &[CLASSES as i64])]);
         model(opset, graph([nodes, head].concat(), weights, inputs, outputs), vec![])
     };
     let newest = of(20, vec![node("Tanh", "image", "z")], vec![]);
     let grid = |mode: &'static str| {
         let shape = [ROWS as i64, 6, 6, 2];
-        of(17, vec![node("GridSample", "image grid", "z").with("mode", Value::Text(mode))], vec![weight("grid", &shape)])
+        of(
+            17,
+            vec![node("GridSample", "image grid", "z").with("mode", Value::Text(mode))],
+            vec![weight("grid", &shape)],
+        )
     };
     let transform = of(
         17,
@@ -276,13 +285,23 @@ fn operators_that_have_changed_mean_what_they_meant() {
         vec![node("ReduceMean", "image", "mean").with("axes", Value::Ints(vec![1])), node("Mul", "image mean", "z")],
         vec![],
     );
-    for (name, older) in [("bilinear", grid("bilinear")), ("bicubic", grid("bicubic")), ("nearest", grid("nearest")), ("axis", transform), ("axes", of_axes)] {
+    for (name, older) in [
+        ("bilinear", grid("bilinear")),
+        ("bicubic", grid("bicubic")),
+        ("nearest", grid("nearest")),
+        ("axis", transform),
+        ("axes", of_axes),
+    ] {
         let files = [older, newest.clone()];
         let scores = scores_of(&files, &images(4));
         let combination = Combination::Scores { weights: vec![0.75, 0.25] };
         let wanted = combination.apply(ClassScores, CLASSES, &[&scores[0], &scores[1]]).unwrap();
         let found = fused(&files, &options(ClassScores, combination)).unwrap();
-        let off = answer(&found.file.to_vec(), &images(4)).iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let off = answer(&found.file.to_vec(), &images(4))
+            .iter()
+            .zip(&wanted)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
         assert!(off < 1e-5, "{name}: {off:e}");
     }
 }
@@ -297,13 +316,20 @@ fn what_does_not_fit_together_is_refused_with_the_member() {
         model(17, graph(nodes, vec![weight("w", &[4, classes])], vec![rows("x", FLOAT, &[4])], outputs), vec![])
     };
     let old = {
-        let nodes = vec![node("GroupNormalization", "x scale bias", "z").with("num_groups", Value::Int(2)), node("Gemm", "z w", "y")];
+        let nodes = vec![
+            node("GroupNormalization", "x scale bias", "z").with("num_groups", Value::Int(2)),
+            node("Gemm", "z w", "y"),
+        ];
         let weights = vec![weight("scale", &[2]), weight("bias", &[2]), weight("w", &[4, 3])];
         model(18, graph(nodes, weights, vec![rows("x", FLOAT, &[4])], vec![rows("y", FLOAT, &[3])]), vec![])
     };
     let unknown = {
         let nodes = vec![node("Whatever", "x", "z"), node("Gemm", "z w", "y")];
-        model(17, graph(nodes, vec![weight("w", &[4, 3])], vec![rows("x", FLOAT, &[4])], vec![rows("y", FLOAT, &[3])]), vec![])
+        model(
+            17,
+            graph(nodes, vec![weight("w", &[4, 3])], vec![rows("x", FLOAT, &[4])], vec![rows("y", FLOAT, &[3])]),
+            vec![],
+        )
     };
     let two = {
         let mut file = wide(3);
@@ -315,7 +341,16 @@ fn what_does_not_fit_together_is_refused_with_the_member() {
     let lines = |rows_are: &str| linear("a", 17, rows_are);
     let features = |count: i64| {
         let weights = vec![weight("w", &[count, 3])];
-        model(17, graph(vec![node("Gemm", "x w", "y")], weights, vec![rows("x", FLOAT, &[count])], vec![rows("y", FLOAT, &[3])]), vec![])
+        model(
+            17,
+            graph(
+                vec![node("Gemm", "x w", "y")],
+                weights,
+                vec![rows("x", FLOAT, &[count])],
+                vec![rows("y", FLOAT, &[3])],
+            ),
+            vec![],
+        )
     };
     for (files, wanted) in [
         (vec![wide(3), wide(4)], "member 2 gives 4 scores, and the first 3"),
@@ -424,7 +459,8 @@ fn real_models_are_fused() {
     if !onnx_runtime::available() {
         return;
     }
-    let corpus = if corpus.is_absolute() { corpus } else { PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(corpus) };
+    let corpus =
+        if corpus.is_absolute() { corpus } else { PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(corpus) };
     let read = |name: &str| Model::read(&corpus.join("models").join(name).join("model.onnx")).unwrap();
     for (names, side, classes) in [
         (["resnet20_cifar10", "resnet20_cifar10_opset20"], 32, 10),
@@ -434,13 +470,19 @@ fn real_models_are_fused() {
         let models = names.map(read);
         let files = names.map(|name| std::fs::read(corpus.join("models").join(name).join("model.onnx")).unwrap());
         let pixels = numbers(2 * 3 * side * side, 9);
-        let run_of = |file: &[u8]| run(&mut session(file), vec![("image".into(), floats(&[2, 3, side, side], &pixels))]).remove(0);
+        let run_of = |file: &[u8]| {
+            run(&mut session(file), vec![("image".into(), floats(&[2, 3, side, side], &pixels))]).remove(0)
+        };
         let scores = files.each_ref().map(|file| run_of(file));
         let combination = Combination::Probabilities { weights: vec![0.25, 0.75] };
         let wanted = combination.apply(ClassScores, classes, &[&scores[0], &scores[1]]).unwrap();
         let members = models.each_ref().map(|model| Member { model, output: None });
         let found = fuse(&members, &options(ClassScores, combination), &OperatorCatalog::standard()).unwrap();
-        let off = run_of(&found.file.to_vec()).iter().zip(&wanted).map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f32::max);
+        let off = run_of(&found.file.to_vec())
+            .iter()
+            .zip(&wanted)
+            .map(|(a, b)| (a - b).abs() / b.abs().max(1.0))
+            .fold(0.0, f32::max);
         println!("{names:?}: {:?} nodes apart, {} together, off by {off:e}", found.member_nodes, found.nodes);
         assert!(off < 5e-6, "{names:?}: {off:e}");
         if names[0] == names[1] {

@@ -43,7 +43,14 @@ pub fn evaluate(options: &EvaluateOptions) -> Result<EnsembleReport, RecipeError
     let opened = members::reopen(&fitted, &options.folder, &options.catalogs)?;
     let scores = aligned(&opened, &[], &options.predictions, options.memory)?;
     let chosen = Some(options.metrics.as_slice()).filter(|metrics| !metrics.is_empty());
-    let metrics =
-        metric_set(&scores, chosen, options.best.as_deref(), options.bootstrap, options.seed, options.memory, &options.catalogs)?;
+    let metrics = metric_set(
+        &scores,
+        chosen,
+        options.best.as_deref(),
+        options.bootstrap,
+        options.seed,
+        options.memory,
+        &options.catalogs,
+    )?;
     Ok(fitted.measure(&scores, &metrics, options.seed, &mut NoSoups)?)
 }

@@ -66,7 +66,10 @@ pub(super) fn metadata(opened: &[Opened], method: &Choice, classes: &[String]) -
     let mut metadata = vec![(ENSEMBLE.to_owned(), json!({ "method": method, "members": names }).to_string())];
     metadata.extend(opened.first().and_then(|first| Preprocessing::written(&first.model)));
     if !classes.is_empty() {
-        metadata.push((labels_file::KEY.to_owned(), serde_json::to_string(classes).expect("lists of strings always serialize")));
+        metadata.push((
+            labels_file::KEY.to_owned(),
+            serde_json::to_string(classes).expect("lists of strings always serialize"),
+        ));
     }
     metadata
 }
@@ -79,7 +82,10 @@ pub(super) fn write_model(
     output: &Path,
     catalogs: &Catalogs,
 ) -> Result<ExportReport, RecipeError> {
-    if opened.iter().any(|member| member.path.canonicalize().ok().is_some_and(|own| output.canonicalize().ok() == Some(own))) {
+    if opened
+        .iter()
+        .any(|member| member.path.canonicalize().ok().is_some_and(|own| output.canonicalize().ok() == Some(own)))
+    {
         return Err(RecipeError::ensemble(output, "it is a member, and would be replaced; choose another file"));
     }
     let (file, member_nodes, nodes, mut notes) = match &fitted.model {

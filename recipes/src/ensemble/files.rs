@@ -42,8 +42,14 @@ impl EnsembleFolder {
         let Some(found) = self.all().into_iter().find(|file| file.exists()) else { return Ok(()) };
         match self.description().exists() {
             true if overwrite => Ok(()),
-            true => Err(RecipeError::ensemble(&self.0, "it holds an ensemble already; replace it by `--overwrite`, or choose another folder")),
-            false => Err(RecipeError::ensemble(found, "it has the name of a result, and is of no ensemble; move it away, or choose another folder")),
+            true => Err(RecipeError::ensemble(
+                &self.0,
+                "it holds an ensemble already; replace it by `--overwrite`, or choose another folder",
+            )),
+            false => Err(RecipeError::ensemble(
+                found,
+                "it has the name of a result, and is of no ensemble; move it away, or choose another folder",
+            )),
         }
     }
 
@@ -54,11 +60,15 @@ impl EnsembleFolder {
     pub fn read(&self) -> Result<FittedEnsemble, RecipeError> {
         let path = self.description();
         if !path.exists() {
-            let message = format!("it holds no ensemble ({} is not there); `millstream ensemble fit` makes one", shown_path(&path));
+            let message = format!(
+                "it holds no ensemble ({} is not there); `millstream ensemble fit` makes one",
+                shown_path(&path)
+            );
             return Err(RecipeError::ensemble(&self.0, message));
         }
         let bytes = std::fs::read(&path).map_err(RecipeError::io("read", &path))?;
-        let damaged = |reason: String| RecipeError::ensemble(&path, format!("it is damaged: {reason}; fit the ensemble anew"));
+        let damaged =
+            |reason: String| RecipeError::ensemble(&path, format!("it is damaged: {reason}; fit the ensemble anew"));
         let value: Value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         match value.get("version").and_then(Value::as_u64) {
             Some(version) if version == u64::from(FittedEnsemble::VERSION) => {}
@@ -84,14 +94,17 @@ impl EnsembleFolder {
 
     /// A file as the ensemble names it: from its folder, so that both can be moved together.
     pub(super) fn relative(&self, file: &Path) -> String {
-        let whole = |path: &Path| path.canonicalize().ok().or_else(|| std::path::absolute(path).ok()).unwrap_or_else(|| path.to_owned());
+        let whole = |path: &Path| {
+            path.canonicalize().ok().or_else(|| std::path::absolute(path).ok()).unwrap_or_else(|| path.to_owned())
+        };
         // the folder need not be there yet
         let folder = self.0.ancestors().find(|folder| folder.exists()).map(|there| {
             let rest = self.0.strip_prefix(there).unwrap_or(Path::new(""));
             whole(there).join(rest)
         });
         let (folder, file) = (folder.unwrap_or_else(|| whole(&self.0)), whole(file));
-        let (from, to): (Vec<Component<'_>>, Vec<Component<'_>>) = (folder.components().collect(), file.components().collect());
+        let (from, to): (Vec<Component<'_>>, Vec<Component<'_>>) =
+            (folder.components().collect(), file.components().collect());
         let same = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
         // nothing but the root in common: a path from it is as good
         if same <= 1 {
@@ -118,7 +131,11 @@ mod tests {
         std::fs::create_dir_all(place.path().join("runs/a")).unwrap();
         let model = place.path().join("runs/a/model.onnx");
         std::fs::write(&model, "").unwrap();
-        for (folder, wanted) in [("runs/both", "../a/model.onnx"), ("ensembles/new/one", "../../../runs/a/model.onnx"), ("runs/a", "model.onnx")] {
+        for (folder, wanted) in [
+            ("runs/both", "../a/model.onnx"),
+            ("ensembles/new/one", "../../../runs/a/model.onnx"),
+            ("runs/a", "model.onnx"),
+        ] {
             let folder = EnsembleFolder(place.path().join(folder));
             assert_eq!(folder.relative(&model), wanted);
             std::fs::create_dir_all(&folder.0).unwrap();
@@ -135,7 +152,12 @@ mod tests {
         std::fs::create_dir_all(&folder.0).unwrap();
         std::fs::write(folder.model(), "").unwrap();
         assert!(folder.require_free(true).unwrap_err().to_string().contains("is of no ensemble"));
-        for (text, wanted) in [("{", "it is damaged"), ("{}", "states no version"), (r#"{"version": 9}"#, "has version 9"), (r#"{"version": 1}"#, "it is damaged")] {
+        for (text, wanted) in [
+            ("{", "it is damaged"),
+            ("{}", "states no version"),
+            (r#"{"version": 9}"#, "has version 9"),
+            (r#"{"version": 1}"#, "it is damaged"),
+        ] {
             std::fs::write(folder.description(), text).unwrap();
             let message = folder.read().unwrap_err().to_string();
             assert!(message.contains(wanted), "{message}");

@@ -79,7 +79,8 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
         true => Some(recipe(options, &opened)?),
         false => None,
     };
-    let fit_options = ensembles::FitOptions { method: &method, metrics: &metrics, holdout: options.holdout, seed: options.seed };
+    let fit_options =
+        ensembles::FitOptions { method: &method, metrics: &metrics, holdout: options.holdout, seed: options.seed };
     let mut fitted = match &recipe {
         Some(recipe) => {
             let mut soups = RecipeSoups {
@@ -115,7 +116,8 @@ pub(super) fn aligned(
     memory: ByteSize,
 ) -> Result<MemberScores, RecipeError> {
     if predictions.len() != opened.len() && !(predictions.is_empty() && given.len() == opened.len()) {
-        let message = format!("{} files for {} members; give one for each, in the same order", predictions.len(), opened.len());
+        let message =
+            format!("{} files for {} members; give one for each, in the same order", predictions.len(), opened.len());
         return Err(RecipeError::mismatch("--predictions", message));
     }
     // in the order of the file, in that of the first, and a part of both
@@ -133,7 +135,15 @@ pub(super) fn aligned(
 
 fn metrics(scores: &MemberScores, options: &FitOptions) -> Result<MetricSet, RecipeError> {
     let chosen = Some(options.metrics.as_slice()).filter(|metrics| !metrics.is_empty());
-    metric_set(scores, chosen, options.best.as_deref(), options.bootstrap, options.seed, options.memory, &options.catalogs)
+    metric_set(
+        scores,
+        chosen,
+        options.best.as_deref(),
+        options.bootstrap,
+        options.seed,
+        options.memory,
+        &options.catalogs,
+    )
 }
 
 /// What is measured of an ensemble.

@@ -35,7 +35,13 @@ impl Opened {
         let name = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if !path.is_dir() {
             let model = Model::read(path)?;
-            let own = Self { name: name(path), path: path.to_owned(), model, output: output.map(str::to_owned), recipe: None };
+            let own = Self {
+                name: name(path),
+                path: path.to_owned(),
+                model,
+                output: output.map(str::to_owned),
+                recipe: None,
+            };
             return Ok(own);
         }
         if !run.model().exists() {
@@ -47,7 +53,9 @@ impl Opened {
         let output = match (output, &recipe) {
             (Some(output), _) => Some(output.to_owned()),
             // only a model of several outputs needs one
-            (None, Some(recipe)) if model.outputs().len() > 1 => read_recipe(recipe, catalogs)?.model.and_then(|model| model.output),
+            (None, Some(recipe)) if model.outputs().len() > 1 => {
+                read_recipe(recipe, catalogs)?.model.and_then(|model| model.output)
+            }
             (None, _) => None,
         };
         let name = path.file_name().map_or_else(|| name(&run.model()), |name| name.to_string_lossy().into_owned());
@@ -101,7 +109,11 @@ impl Opened {
 ///
 /// # Errors
 /// One is not where it was, or has changed.
-pub(super) fn reopen(fitted: &FittedEnsemble, folder: &EnsembleFolder, catalogs: &Catalogs) -> Result<Vec<Opened>, RecipeError> {
+pub(super) fn reopen(
+    fitted: &FittedEnsemble,
+    folder: &EnsembleFolder,
+    catalogs: &Catalogs,
+) -> Result<Vec<Opened>, RecipeError> {
     let mut members = Vec::with_capacity(fitted.members.len());
     for wanted in &fitted.members {
         let mut own = Opened::open(&folder.member(&wanted.model), wanted.output.as_deref(), catalogs)?;
@@ -148,16 +160,27 @@ pub(super) fn require_alike(members: &[Opened]) -> Result<Vec<String>, RecipeErr
         {
             let at = labels.iter().zip(own).position(|(a, b)| a != b);
             let what = match at {
-                Some(at) => format!("class {at} is `{}`, and `{}` in {}", shown(&own[at]), shown(&labels[at]), shown(&first.name)),
+                Some(at) => format!(
+                    "class {at} is `{}`, and `{}` in {}",
+                    shown(&own[at]),
+                    shown(&labels[at]),
+                    shown(&first.name)
+                ),
                 None => format!("it has {} classes, and {} has {}", own.len(), shown(&first.name), labels.len()),
             };
             return Err(RecipeError::ensemble(&member.path, what));
         }
     }
-    let unknown: Vec<String> =
-        members.iter().filter(|member| preprocessing::is_unknown(&member.model)).map(|member| shown(&member.name)).collect();
+    let unknown: Vec<String> = members
+        .iter()
+        .filter(|member| preprocessing::is_unknown(&member.model))
+        .map(|member| shown(&member.name))
+        .collect();
     if !unknown.is_empty() {
-        notes.push(format!("the files of {} do not say how rows are prepared for them; that is taken to be alike", unknown.join(", ")));
+        notes.push(format!(
+            "the files of {} do not say how rows are prepared for them; that is taken to be alike",
+            unknown.join(", ")
+        ));
     }
     Ok(notes)
 }

@@ -33,7 +33,8 @@ pub fn snapshots(run: &Path, to: &Path, catalogs: &Catalogs) -> Result<Vec<PathB
     let program = compiled.program();
     let classes = opened.train.classes();
     let of_run =
-        Preprocessing::of(&opened.recipe.data, &opened.train, &opened.spec, &opened.recipe.transforms.evaluate).metadata();
+        Preprocessing::of(&opened.recipe.data, &opened.train, &opened.spec, &opened.recipe.transforms.evaluate)
+            .metadata();
     let mut written = Vec::with_capacity(states.len());
     for (step, parameters) in states {
         let mut metadata = vec![of_run.clone(), ("millstream.steps".to_owned(), step.to_string())];

@@ -44,7 +44,9 @@ impl RecipeSoups<'_> {
         let file = averaged(self.members, chosen, self.metadata, self.catalogs)?.file;
         let model = Model::from_bytes(file.to_vec())?;
         let data = self.recipe.data.evaluate.as_ref();
-        let data = data.ok_or_else(|| RecipeError::mismatch("data.evaluate", "missing; a mean of weights is measured on its rows"))?;
+        let data = data.ok_or_else(|| {
+            RecipeError::mismatch("data.evaluate", "missing; a mean of weights is measured on its rows")
+        })?;
         let wanted = ToMeasure {
             recipe: self.recipe,
             model: &model,

@@ -39,7 +39,8 @@ impl EnsembleFunction for FirstRight {
         };
         let columns = fitting.members.columns();
         let right = |scores: &[f32]| {
-            let is_right = |(scores, class): &(&[f32], &u32)| scores.iter().all(|score| *score <= scores[**class as usize]);
+            let is_right =
+                |(scores, class): &(&[f32], &u32)| scores.iter().all(|score| *score <= scores[**class as usize]);
             scores.chunks(columns).zip(classes).filter(is_right).count() as f64
         };
         let right: Vec<f64> = fitting.members.all_scores().into_iter().map(right).collect();

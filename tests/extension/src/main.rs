@@ -29,7 +29,8 @@ use millstream::recipes::{self, EvaluateOptions, Silent, Stop, TrainOptions};
 use millstream::schemas::TensorRole;
 use millstream::schemas::recipe::{ByteSize, RecipeText, TrainSelection};
 use millstream::{
-    Batches, Catalogs, Chain, Choice, Dataset, Encoders, FineTuning, Model, OperatorCatalog, Recipe, StreamOptions, compile,
+    Batches, Catalogs, Chain, Choice, Dataset, Encoders, FineTuning, Model, OperatorCatalog, Recipe, StreamOptions,
+    compile,
 };
 use serde_json::json;
 
@@ -124,7 +125,8 @@ fn trains(digits: &Path, folder: &Path) -> anyhow::Result<()> {
     let recipe = recipes::load(&text, &catalogs)?;
     let report = recipes::check(&recipe, &catalogs, None)?;
     ensure!(report.problems.is_empty(), "{:?}", report.problems);
-    let options = TrainOptions { catalogs: catalogs.clone(), start: recipes::StartMode::Overwrite, ..TrainOptions::default() };
+    let options =
+        TrainOptions { catalogs: catalogs.clone(), start: recipes::StartMode::Overwrite, ..TrainOptions::default() };
     let summary = recipes::train(&recipe, &options, &mut Silent, &Stop::default())?;
     let exported = std::fs::read(folder.join("run/model.onnx"))?;
     let holds = |name: &str| exported.windows(name.len()).any(|bytes| bytes == name.as_bytes());

@@ -59,7 +59,8 @@ impl EnsembleReport {
     ) -> Result<Self, TrainingError> {
         let mut measured = Vec::with_capacity(names.len());
         for (at, name) in names.iter().enumerate() {
-            measured.push(MeasuredMember { name: name.clone(), evaluation: members.measure(members.scores(at), metrics)? });
+            measured
+                .push(MeasuredMember { name: name.clone(), evaluation: members.measure(members.scores(at), metrics)? });
         }
         let decides = metrics.decides().clone();
         let figure = |evaluation: &Evaluation| evaluation.figure(&decides.name);
@@ -104,12 +105,18 @@ fn resampled(
             })
             .collect();
         let part = best.of_rows(&drawn);
-        let own: Vec<f32> = drawn.iter().flat_map(|row| ensemble[row * columns..(row + 1) * columns].iter().copied()).collect();
+        let own: Vec<f32> =
+            drawn.iter().flat_map(|row| ensemble[row * columns..(row + 1) * columns].iter().copied()).collect();
         let figure = |scores: &[f32]| match name.as_str() {
             FigureKind::LOSS => Ok(Some(part.loss(scores))),
             name => part.measure(scores, &deciding).map(|found| found.figure(name)),
         };
-        found.extend(figure(&own)?.zip(figure(part.scores(0))?).map(|(own, other)| own - other).filter(|value| value.is_finite()));
+        found.extend(
+            figure(&own)?
+                .zip(figure(part.scores(0))?)
+                .map(|(own, other)| own - other)
+                .filter(|value| value.is_finite()),
+        );
     }
     Ok(crate::metrics::percentiles(found, metrics.confidence()))
 }

@@ -141,7 +141,11 @@ impl FittedEnsemble {
     }
 
     /// What the ensemble gives for the rows of its members' scores.
-    fn scores_of_model(model: &FittedModel, scores: &MemberScores, soups: &mut dyn Soups) -> Result<Vec<f32>, TrainingError> {
+    fn scores_of_model(
+        model: &FittedModel,
+        scores: &MemberScores,
+        soups: &mut dyn Soups,
+    ) -> Result<Vec<f32>, TrainingError> {
         match model {
             FittedModel::Combination(combination) => combination
                 .apply(scores.reads(), scores.columns(), &scores.all_scores())

@@ -17,7 +17,11 @@ pub(super) const ENSEMBLE: EnsembleKind = EnsembleKind {
         Worked {
             options: "{}",
             columns: 2,
-            members: &[&[1.0, 0.0, 1.0, 0.0, 0.0, 1.0], &[1.0, 0.0, 1.0, 0.0, 9.0, 0.0], &[0.0, 4.0, 5.0, 0.0, 0.0, 1.0]],
+            members: &[
+                &[1.0, 0.0, 1.0, 0.0, 0.0, 1.0],
+                &[1.0, 0.0, 1.0, 0.0, 9.0, 0.0],
+                &[0.0, 4.0, 5.0, 0.0, 0.0, 1.0],
+            ],
             classes: &[0, 0, 1],
             wanted: r#"{"mean_of_weights": [0]}"#,
         },
@@ -74,7 +78,12 @@ impl EnsembleFunction for GreedySoup {
             }
         }
         let shown = decides.shown(best);
-        let note = format!("{} of {} members are in the mean: {} {shown} on the rows that it was chosen by", taken.len(), fitting.members.members(), decides.label());
+        let note = format!(
+            "{} of {} members are in the mean: {} {shown} on the rows that it was chosen by",
+            taken.len(),
+            fitting.members.members(),
+            decides.label()
+        );
         Ok(Fitted { model: FittedModel::MeanOfWeights(taken), notes: vec![note] })
     }
 }

@@ -140,8 +140,20 @@ mod tests {
 
     #[test]
     fn a_function_without_a_slope_stays_where_it_began() {
-        assert_eq!(minimize(vec![3.0], 1e-9, &mut |_, gradient| { gradient[0] = 0.0; 1.0 }), [3.0]);
+        assert_eq!(
+            minimize(vec![3.0], 1e-9, &mut |_, gradient| {
+                gradient[0] = 0.0;
+                1.0
+            }),
+            [3.0]
+        );
         // down for ever: it ends all the same
-        assert!(minimize(vec![0.0], 1e-9, &mut |x, gradient| { gradient[0] = -1.0; -x[0] })[0] > 0.0);
+        assert!(
+            minimize(vec![0.0], 1e-9, &mut |x, gradient| {
+                gradient[0] = -1.0;
+                -x[0]
+            })[0]
+                > 0.0
+        );
     }
 }

@@ -53,7 +53,11 @@ impl Options for Logit {
 
 impl EnsembleFunction for Logit {
     fn takes(&self) -> &'static [ScoresOf] {
-        if self.calibrate { &[ScoresOf::Classes, ScoresOf::Labels] } else { &[ScoresOf::Classes, ScoresOf::Labels, ScoresOf::Numbers] }
+        if self.calibrate {
+            &[ScoresOf::Classes, ScoresOf::Labels]
+        } else {
+            &[ScoresOf::Classes, ScoresOf::Labels, ScoresOf::Numbers]
+        }
     }
 
     fn fits(&self) -> bool {
@@ -74,7 +78,11 @@ impl EnsembleFunction for Logit {
                 match fit_temperature(&outcomes) {
                     Some(fitted) => {
                         *weight /= f64::from(fitted.temperature);
-                        notes.push(format!("the scores of member {} are divided by {}", at + 1, decimal(f64::from(fitted.temperature))));
+                        notes.push(format!(
+                            "the scores of member {} are divided by {}",
+                            at + 1,
+                            decimal(f64::from(fitted.temperature))
+                        ));
                     }
                     None => notes.push(format!("no temperature fits member {}, whose scores stay as they are", at + 1)),
                 }

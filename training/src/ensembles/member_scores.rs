@@ -57,22 +57,36 @@ impl MemberScores {
             let mut seen = vec![false; own.rows.len()];
             for (at, row) in own.rows.iter().enumerate() {
                 let Some(place) = places.get(row).copied().filter(|place| !seen[*place]) else {
-                    let message = format!("it has another row than {}: {row}; predict all with the same data", shown(&first_name));
+                    let message = format!(
+                        "it has another row than {}: {row}; predict all with the same data",
+                        shown(&first_name)
+                    );
                     return Err(refused(&name, message));
                 };
                 seen[place] = true;
                 if !same_target(&first.targets, place, &own.targets, at, columns) {
-                    let message = format!("{row} has another target than in {}; the data have changed in between", shown(&first_name));
+                    let message = format!(
+                        "{row} has another target than in {}; the data have changed in between",
+                        shown(&first_name)
+                    );
                     return Err(refused(&name, message));
                 }
-                ordered[place * columns..(place + 1) * columns].copy_from_slice(&own.scores[at * columns..(at + 1) * columns]);
+                ordered[place * columns..(place + 1) * columns]
+                    .copy_from_slice(&own.scores[at * columns..(at + 1) * columns]);
             }
             scores.push(ordered);
         }
         drop(places);
         let Predictions { header, rows, scores: own, targets } = first;
         scores.insert(0, own);
-        Ok(Self { scores_of: header.scores_of, columns: header.columns, classes: header.classes, rows, scores, targets })
+        Ok(Self {
+            scores_of: header.scores_of,
+            columns: header.columns,
+            classes: header.classes,
+            rows,
+            scores,
+            targets,
+        })
     }
 
     /// How many members there are.
@@ -128,9 +142,13 @@ impl MemberScores {
     #[must_use]
     pub fn of_rows(&self, rows: &[usize]) -> Self {
         let columns = self.columns;
-        let scores = |all: &Vec<f32>| rows.iter().flat_map(|row| all[row * columns..(row + 1) * columns].iter().copied()).collect();
+        let scores = |all: &Vec<f32>| {
+            rows.iter().flat_map(|row| all[row * columns..(row + 1) * columns].iter().copied()).collect()
+        };
         let targets = match &self.targets {
-            PredictionTargets::Classes(classes) => PredictionTargets::Classes(rows.iter().map(|row| classes[*row]).collect()),
+            PredictionTargets::Classes(classes) => {
+                PredictionTargets::Classes(rows.iter().map(|row| classes[*row]).collect())
+            }
             PredictionTargets::Numbers(numbers) => PredictionTargets::Numbers(scores(numbers)),
         };
         Self {
@@ -210,8 +228,12 @@ impl MemberScores {
 fn require_whole(name: &str, own: &Predictions) -> Result<(), TrainingError> {
     let (rows, columns) = (own.rows.len(), own.header.columns);
     let targets_fit = match &own.targets {
-        PredictionTargets::Classes(classes) => classes.len() == rows && classes.iter().all(|class| (*class as usize) < columns),
-        PredictionTargets::Numbers(numbers) => numbers.len() == rows * columns && numbers.iter().all(|number| number.is_finite()),
+        PredictionTargets::Classes(classes) => {
+            classes.len() == rows && classes.iter().all(|class| (*class as usize) < columns)
+        }
+        PredictionTargets::Numbers(numbers) => {
+            numbers.len() == rows * columns && numbers.iter().all(|number| number.is_finite())
+        }
     };
     let message = if rows == 0 || columns == 0 {
         "it holds no row"
@@ -227,7 +249,10 @@ fn require_whole(name: &str, own: &Predictions) -> Result<(), TrainingError> {
     Err(refused(name, message.into()))
 }
 
-fn require_same_classes((first_name, first): (&str, &Predictions), (name, own): (&str, &Predictions)) -> Result<(), TrainingError> {
+fn require_same_classes(
+    (first_name, first): (&str, &Predictions),
+    (name, own): (&str, &Predictions),
+) -> Result<(), TrainingError> {
     let (a, b) = (&first.header, &own.header);
     if a.scores_of != b.scores_of {
         let message = format!("its scores are of other things than those of {}", shown(first_name));
@@ -238,7 +263,10 @@ fn require_same_classes((first_name, first): (&str, &Predictions), (name, own): 
         return Err(refused(name, format!("class {at} is `{theirs}`, and `{ours}` in {}", shown(first_name))));
     }
     if a.columns != b.columns || a.classes.len() != b.classes.len() {
-        return Err(refused(name, format!("it has {} scores a row, and {} has {}", b.columns, shown(first_name), a.columns)));
+        return Err(refused(
+            name,
+            format!("it has {} scores a row, and {} has {}", b.columns, shown(first_name), a.columns),
+        ));
     }
     Ok(())
 }
@@ -260,7 +288,12 @@ pub(super) mod tests {
     use super::*;
 
     /// Predictions of rows 0, 1, … of one file.
-    pub(crate) fn predictions(scores_of: ScoresOf, columns: usize, scores: &[f32], targets: PredictionTargets) -> Predictions {
+    pub(crate) fn predictions(
+        scores_of: ScoresOf,
+        columns: usize,
+        scores: &[f32],
+        targets: PredictionTargets,
+    ) -> Predictions {
         let classes = if scores_of == ScoresOf::Numbers { 0 } else { columns };
         let header = PredictionsHeader {
             version: PredictionsHeader::VERSION,
@@ -277,7 +310,10 @@ pub(super) mod tests {
     /// Of members of classes.
     pub(crate) fn of_classes(columns: usize, members: &[&[f32]], classes: &[u32]) -> MemberScores {
         let own = |(at, scores): (usize, &&[f32])| {
-            (format!("member {at}"), predictions(ScoresOf::Classes, columns, scores, PredictionTargets::Classes(classes.to_vec())))
+            (
+                format!("member {at}"),
+                predictions(ScoresOf::Classes, columns, scores, PredictionTargets::Classes(classes.to_vec())),
+            )
         };
         MemberScores::align(members.iter().enumerate().map(own).collect()).unwrap()
     }

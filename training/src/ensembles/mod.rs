@@ -80,19 +80,23 @@ mod tests {
             let places: Vec<usize> =
                 rows.iter().map(|row| self.0.rows().iter().position(|own| own == row).unwrap()).collect();
             let part = self.0.of_rows(&places);
-            let mean = |at: usize| members.iter().map(|member| part.scores(*member)[at]).sum::<f32>() / members.len() as f32;
+            let mean =
+                |at: usize| members.iter().map(|member| part.scores(*member)[at]).sum::<f32>() / members.len() as f32;
             Ok((0..part.scores(0).len()).map(mean).collect())
         }
     }
 
     fn is_close(found: &Value, wanted: &Value) -> bool {
         match (found, wanted) {
-            (Value::Number(found), Value::Number(wanted)) => (found.as_f64().unwrap() - wanted.as_f64().unwrap()).abs() < 1e-4,
+            (Value::Number(found), Value::Number(wanted)) => {
+                (found.as_f64().unwrap() - wanted.as_f64().unwrap()).abs() < 1e-4
+            }
             (Value::Array(found), Value::Array(wanted)) => {
                 found.len() == wanted.len() && found.iter().zip(wanted).all(|(a, b)| is_close(a, b))
             }
             (Value::Object(found), Value::Object(wanted)) => {
-                found.len() == wanted.len() && found.iter().all(|(name, value)| wanted.get(name).is_some_and(|other| is_close(value, other)))
+                found.len() == wanted.len()
+                    && found.iter().all(|(name, value)| wanted.get(name).is_some_and(|other| is_close(value, other)))
             }
             (found, wanted) => found == wanted,
         }
@@ -114,7 +118,9 @@ mod tests {
                 let members = of_classes(sample.columns, sample.members, sample.classes);
                 let metrics = MetricSet::usual(members.reads());
                 let mut soups = MeanScores(&members);
-                let fitted = method.fit(&mut Fitting { members: &members, metrics: &metrics, seed: 0, soups: &mut soups }).unwrap();
+                let fitted = method
+                    .fit(&mut Fitting { members: &members, metrics: &metrics, seed: 0, soups: &mut soups })
+                    .unwrap();
                 let (found, wanted) = (json!(fitted.model), serde_json::from_str(sample.wanted).unwrap());
                 assert!(is_close(&found, &wanted), "{} {}: {found}, wanted {wanted}", row.name, sample.options);
                 let read: FittedModel = serde_json::from_value(found).unwrap();
@@ -141,7 +147,12 @@ mod tests {
     #[test]
     fn an_ensemble_is_measured_on_rows_that_it_was_not_fitted_to_beside_its_members_and_their_mean() {
         let members = three_members();
-        let names = ["a", "b", "c"].map(|name| EnsembleMember { name: name.into(), model: format!("{name}.onnx"), output: None, fingerprint: Default::default() });
+        let names = ["a", "b", "c"].map(|name| EnsembleMember {
+            name: name.into(),
+            model: format!("{name}.onnx"),
+            output: None,
+            fingerprint: Default::default(),
+        });
         let metrics = MetricSet::usual(members.reads()).with_bootstrap(metrics::Bootstrap { resamples: 50, seed: 1 });
         for row in standard().rows() {
             let method = chosen(row.name, json!({})).unwrap();
@@ -152,7 +163,8 @@ mod tests {
             let report = &fitted.report;
             assert_eq!((report.ensemble.rows, report.members.len()), (wanted.1, 3), "{}", row.name);
             let mean = report.mean_of_members.get("accuracy").unwrap();
-            let by_hand: f64 = report.members.iter().map(|member| member.evaluation.figure("accuracy").unwrap()).sum::<f64>() / 3.0;
+            let by_hand: f64 =
+                report.members.iter().map(|member| member.evaluation.figure("accuracy").unwrap()).sum::<f64>() / 3.0;
             assert!((mean - by_hand).abs() < 1e-12 && report.mean_of_members.get("loss").is_some(), "{}", row.name);
             // two of three are right about every row
             let accuracy = report.ensemble.figure("accuracy").unwrap();
@@ -178,10 +190,12 @@ mod tests {
         let metrics = MetricSet::usual(members.reads());
         let fit = |name: &str, options: Value| {
             let method = chosen(name, options).unwrap();
-            method.fit(&mut Fitting { members: &members, metrics: &metrics, seed: 0, soups: &mut NoSoups }).map_err(|error| {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                format!("{error}: {}", cause.unwrap_or_default())
-            })
+            method.fit(&mut Fitting { members: &members, metrics: &metrics, seed: 0, soups: &mut NoSoups }).map_err(
+                |error| {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    format!("{error}: {}", cause.unwrap_or_default())
+                },
+            )
         };
         for (name, options, wanted) in [
             ("soft_vote", json!({"weights": [1, 2]}), "2 weights for 3 members; give one for each"),
@@ -211,7 +225,12 @@ mod tests {
         let numbers = MemberScores::align(vec![("a".into(), numbers.clone()), ("b".into(), numbers)]).unwrap();
         let metrics = MetricSet::usual(numbers.reads());
         let fit = |name: &str| {
-            chosen(name, json!({})).unwrap().fit(&mut Fitting { members: &numbers, metrics: &metrics, seed: 0, soups: &mut NoSoups })
+            chosen(name, json!({})).unwrap().fit(&mut Fitting {
+                members: &numbers,
+                metrics: &metrics,
+                seed: 0,
+                soups: &mut NoSoups,
+            })
         };
         for name in ["logit", "selection"] {
             assert!(fit(name).is_ok(), "{name}");

@@ -47,7 +47,10 @@ impl FittedEnsemble {
             interval: interval.map(|[low, high]| format!("{} to {}", kind.shown(Some(low)), kind.shown(Some(high)))),
         };
         let cells = |evaluation: &Evaluation| -> Vec<Cell> {
-            kinds.iter().map(|kind| cell(kind, evaluation.figure(&kind.name), evaluation.interval(&kind.name))).collect()
+            kinds
+                .iter()
+                .map(|kind| cell(kind, evaluation.figure(&kind.name), evaluation.interval(&kind.name)))
+                .collect()
         };
         let mut rows: Vec<Row> = report
             .members
@@ -62,9 +65,17 @@ impl FittedEnsemble {
             .collect();
         let mean = kinds.iter().map(|kind| cell(kind, report.mean_of_members.get(&kind.name), None)).collect();
         rows.push(Row { name: "mean of the members".into(), weight: String::new(), cells: mean, ensemble: false });
-        rows.push(Row { name: "ensemble".into(), weight: String::new(), cells: cells(&report.ensemble), ensemble: true });
-        let members: Vec<String> =
-            self.members.iter().map(|member| format!("{}: {}, SHA-256 {}", shown(&member.name), shown(&member.model), member.fingerprint)).collect();
+        rows.push(Row {
+            name: "ensemble".into(),
+            weight: String::new(),
+            cells: cells(&report.ensemble),
+            ensemble: true,
+        });
+        let members: Vec<String> = self
+            .members
+            .iter()
+            .map(|member| format!("{}: {}, SHA-256 {}", shown(&member.name), shown(&member.model), member.fingerprint))
+            .collect();
         let notes: Vec<String> = self.notes.iter().map(|note| shown_up_to(note, 2000)).collect();
         let figures: Vec<String> = kinds.iter().map(FigureKind::label).collect();
         environment.get_template("page.html")?.render(context! {
@@ -98,7 +109,12 @@ impl FittedEnsemble {
         if split.is_of_fitted_rows() {
             return format!("fitted to and measured on the same {}", rows(split.measured));
         }
-        format!("fitted to {}, measured on {} others, drawn by the seed {}", rows(split.fitted), split.measured, split.seed)
+        format!(
+            "fitted to {}, measured on {} others, drawn by the seed {}",
+            rows(split.fitted),
+            split.measured,
+            split.seed
+        )
     }
 }
 
@@ -119,7 +135,12 @@ impl EnsembleReport {
             crate::metrics::Unit::Number => format!("{value:+.4}"),
         };
         let interval = self.gain.interval.map(|[low, high]| {
-            format!("; between {} and {} for {} % of the draws of rows", signed(low), signed(high), 100.0 * self.ensemble.confidence)
+            format!(
+                "; between {} and {} for {} % of the draws of rows",
+                signed(low),
+                signed(high),
+                100.0 * self.ensemble.confidence
+            )
         });
         let better = if self.decides.better == crate::metrics::Better::Lower { " (less is better)" } else { "" };
         Some(format!(

@@ -48,7 +48,9 @@ impl EnsembleFunction for Rank {
             let ranked = Combination::ranked(reads, columns, scores);
             let of_column = |column: usize| {
                 let own: Vec<f32> = ranked.iter().skip(column).step_by(columns).copied().collect();
-                RankTable::of(&own).ok_or_else(|| TrainingError::Ensemble { message: "scores that are no numbers have no ranks".into() })
+                RankTable::of(&own).ok_or_else(|| TrainingError::Ensemble {
+                    message: "scores that are no numbers have no ranks".into(),
+                })
             };
             (0..columns).map(of_column).collect::<Result<Vec<RankTable>, _>>()
         });

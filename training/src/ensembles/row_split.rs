@@ -42,7 +42,10 @@ impl RowSplit {
         } else if holdout == 0.0 {
             Parts { fitted: (0..rows.len()).collect(), measured: (0..rows.len()).collect() }
         } else if count == 0 || count == rows.len() {
-            return refused(format!("of {} rows a share of {holdout} to measure on leaves none on one side", rows.len()));
+            return refused(format!(
+                "of {} rows a share of {holdout} to measure on leaves none on one side",
+                rows.len()
+            ));
         } else {
             let mut drawn: Vec<usize> = (0..rows.len()).collect();
             drawn.sort_unstable_by_key(|row| (mix(rows[*row].key() ^ mix(seed.wrapping_add(GOLDEN))), *row));

@@ -77,7 +77,11 @@ impl EnsembleFunction for Selection {
         kinds.push(FigureKind::loss());
         let Some(kind) = kinds.iter().find(|kind| kind.name == self.by) else {
             let names: Vec<&str> = kinds.iter().map(|kind| kind.name.as_str()).collect();
-            return fitting.refused(format!("no figure is called `{}`; there are {}", millstream_schemas::shown(&self.by), names.join(", ")));
+            return fitting.refused(format!(
+                "no figure is called `{}`; there are {}",
+                millstream_schemas::shown(&self.by),
+                names.join(", ")
+            ));
         };
         let mixture = Mixture::of(fitting.members);
         let members = fitting.members.members();

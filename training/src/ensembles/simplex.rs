@@ -34,7 +34,8 @@ pub(super) fn minimize(
         let moved = loop {
             let raised: Vec<f64> = weights.iter().zip(&slope).map(|(weight, slope)| weight - step * slope).collect();
             let there = projected(&raised);
-            let descent: f64 = weights.iter().zip(&there).zip(&slope).map(|((from, to), slope)| slope * (from - to)).sum();
+            let descent: f64 =
+                weights.iter().zip(&there).zip(&slope).map(|((from, to), slope)| slope * (from - to)).sum();
             let found = value(&there);
             if found <= now - LEAST_DESCENT * descent {
                 break Some((there, found));
@@ -80,7 +81,10 @@ mod tests {
             (vec![-5.0], vec![1.0]),
         ] {
             let found = projected(&point);
-            assert!(found.iter().zip(&wanted).all(|(a, b): (&f64, &f64)| (a - b).abs() < 1e-12), "{point:?}: {found:?}");
+            assert!(
+                found.iter().zip(&wanted).all(|(a, b): (&f64, &f64)| (a - b).abs() < 1e-12),
+                "{point:?}: {found:?}"
+            );
         }
     }
 

@@ -81,16 +81,21 @@ impl EnsembleFunction for Stacking {
         let l2 = match self.l2 {
             Some(l2) => l2,
             None => {
-                let fold = |row: usize| (mix(members.rows()[row].key() ^ mix(fitting.seed ^ GOLDEN)) % FOLDS as u64) as usize;
+                let fold =
+                    |row: usize| (mix(members.rows()[row].key() ^ mix(fitting.seed ^ GOLDEN)) % FOLDS as u64) as usize;
                 let folds: Vec<usize> = (0..rows).map(fold).collect();
                 let (l2, loss) = strength(&all, &folds);
-                notes.push(format!("l2 = {l2:e} was chosen by {FOLDS} folds of the rows, whose mean loss is {}", decimal(loss)));
+                notes.push(format!(
+                    "l2 = {l2:e} was chosen by {FOLDS} folds of the rows, whose mean loss is {}",
+                    decimal(loss)
+                ));
                 l2
             }
         };
         let solution = all.fit(l2, None);
         let coefficients = solution.coefficients.chunks(columns).map(<[f64]>::to_vec).collect();
-        let combination = Combination::Linear { features: self.features, coefficients, intercepts: solution.intercepts };
+        let combination =
+            Combination::Linear { features: self.features, coefficients, intercepts: solution.intercepts };
         Ok(Fitted { notes, ..combination.into() })
     }
 }
@@ -99,7 +104,8 @@ impl EnsembleFunction for Stacking {
 fn strength(all: &Regression<'_>, folds: &[usize]) -> (f64, f64) {
     let mut losses = [0.0; STRENGTHS.len()];
     for fold in 0..FOLDS {
-        let [(features, classes), (held_features, held_classes)] = [false, true].map(|held| all.part(|row| (folds[row] == fold) == held));
+        let [(features, classes), (held_features, held_classes)] =
+            [false, true].map(|held| all.part(|row| (folds[row] == fold) == held));
         if classes.is_empty() || held_classes.is_empty() {
             continue;
         }

@@ -64,7 +64,10 @@ impl EnsembleFunction for Weighted {
         weights.iter_mut().for_each(|weight| *weight /= sum);
         let mut notes = Vec::new();
         if found.gap > NEAR {
-            notes.push(format!("the loss of these weights is at most {:.1e} above the least; it was not brought nearer", found.gap));
+            notes.push(format!(
+                "the loss of these weights is at most {:.1e} above the least; it was not brought nearer",
+                found.gap
+            ));
         }
         Ok(Fitted { notes, ..Combination::Probabilities { weights }.into() })
     }
@@ -118,8 +121,10 @@ impl Terms {
 
     fn least(&self) -> Minimum {
         let terms = || self.probabilities.chunks(self.members).zip(&self.shares);
-        let mixed = |weights: &[f64], own: &[f64]| weights.iter().zip(own).map(|(weight, own)| weight * own).sum::<f64>();
-        let mut value = |weights: &[f64]| self.rest - terms().map(|(own, share)| share * mixed(weights, own).ln()).sum::<f64>();
+        let mixed =
+            |weights: &[f64], own: &[f64]| weights.iter().zip(own).map(|(weight, own)| weight * own).sum::<f64>();
+        let mut value =
+            |weights: &[f64]| self.rest - terms().map(|(own, share)| share * mixed(weights, own).ln()).sum::<f64>();
         let mut gradient = |weights: &[f64]| {
             let mut slope = vec![0.0; self.members];
             for (own, share) in terms() {
@@ -151,8 +156,13 @@ mod tests {
         let metrics = MetricSet::usual(members.reads());
         let mut fitting = Fitting { members, metrics: &metrics, seed: 0, soups: &mut NoSoups };
         let found = Weighted {}.fit(&mut fitting).unwrap();
-        let FittedModel::Combination(Combination::Probabilities { weights }) = &found.model else { panic!("{found:?}") };
-        assert!(weights.iter().zip(wanted).all(|(found, wanted)| (found - wanted).abs() < 1e-4), "{weights:?}, wanted {wanted:?}");
+        let FittedModel::Combination(Combination::Probabilities { weights }) = &found.model else {
+            panic!("{found:?}")
+        };
+        assert!(
+            weights.iter().zip(wanted).all(|(found, wanted)| (found - wanted).abs() < 1e-4),
+            "{weights:?}, wanted {wanted:?}"
+        );
         assert!(found.notes.is_empty(), "{:?}", found.notes);
     }
 

@@ -148,7 +148,8 @@ impl MetricSet {
 
     /// The one that gives a figure, without intervals; none where it is the loss.
     pub(crate) fn of_figure(&self, name: &str) -> Self {
-        let metrics = self.metrics.iter().filter(|metric| metric.figures().iter().any(|figure| figure.name == name)).cloned();
+        let metrics =
+            self.metrics.iter().filter(|metric| metric.figures().iter().any(|figure| figure.name == name)).cloned();
         Self { metrics: metrics.collect(), bootstrap: None, ..self.clone() }
     }
 
