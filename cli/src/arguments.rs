@@ -563,7 +563,7 @@ pub(crate) struct MeasureArguments {
 }
 
 fn size(text: &str) -> Result<ByteSize, String> {
-    text.parse().map_err(|error| format!("{error}"))
+    text.parse()
 }
 
 /// Install or examine ONNX Runtime, the library that does the arithmetic

@@ -22,7 +22,7 @@ pub(crate) struct KeptPredictions {
 
 enum Place {
     /// Begun with the first batch, which says how many scores there are.
-    File(PathBuf, Option<PredictionWriter>),
+    File(PathBuf, Option<Box<PredictionWriter>>),
     Memory(Option<Predictions>),
 }
 
@@ -107,7 +107,7 @@ impl PredictionSink for KeptPredictions {
             Place::File(path, writer) => {
                 let writer = match writer {
                     Some(writer) => writer,
-                    None => writer.insert(PredictionWriter::create(path, of_batch.header.clone())?),
+                    None => writer.insert(Box::new(PredictionWriter::create(path, of_batch.header.clone())?)),
                 };
                 writer.add(&of_batch.rows, &of_batch.scores, &of_batch.targets)?;
             }

@@ -210,10 +210,7 @@ impl Measuring {
         let mut batches = Stream::open(&self.source.dataset, self.stream(last), None)?;
         let classes = self.source.classes().to_vec();
         let slices = self.slices.as_mut().map(|slices| slices as &mut dyn millstream_training::RowSlices);
-        let sink = match sink {
-            Some(sink) => Some(&mut *sink as &mut dyn PredictionSink),
-            None => None,
-        };
+        let sink = sink.map(|sink| &mut *sink as &mut dyn PredictionSink);
         let extras = EvaluationExtras { slices, views: mean, sink };
         let (predictor, loss, metrics) = (&mut self.predictor, &mut self.loss, &self.metrics);
         let mut told = |rows| progress.tell(rows);

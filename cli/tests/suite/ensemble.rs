@@ -73,7 +73,10 @@ fn what_was_measured_of_predictions_is_what_the_model_does() {
         let told = fit(&place, method, &[more, &["--holdout", "0"]].concat());
         let found = evaluated(&place, &format!("both/{method}/ensemble.onnx"));
         let report = &told["ensemble"]["report"];
-        assert_near(&report["ensemble"]["accuracy"], &found["accuracy"], method);
+        // of classes whose ranks are equal, as they often are among known rows, the last bit of a float decides
+        let of_one_row = if method == "rank" { 1.01 / 60.0 } else { 1e-9 };
+        let accuracies = [&report["ensemble"], &found].map(|figures| figures["accuracy"].as_f64().unwrap());
+        assert!((accuracies[0] - accuracies[1]).abs() < of_one_row, "{method}: {accuracies:?}");
         assert_near(&report["ensemble"]["loss"], &found["loss"], method);
         assert_eq!(
             (&report["ensemble"]["rows"], report["members"].as_array().unwrap().len()),

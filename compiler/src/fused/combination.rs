@@ -145,7 +145,7 @@ impl Combination {
     pub fn apply(&self, reads: PredictionKind, columns: usize, members: &[&[f32]]) -> Result<Vec<f32>, CompilerError> {
         self.check(reads, members.len(), columns)?;
         let length = members.first().map_or(0, |scores| scores.len());
-        if columns == 0 || length % columns != 0 || members.iter().any(|scores| scores.len() != length) {
+        if columns == 0 || !length.is_multiple_of(columns) || members.iter().any(|scores| scores.len() != length) {
             return Err(CompilerError::Selection(format!(
                 "the members' scores are not equally many rows of {columns}"
             )));

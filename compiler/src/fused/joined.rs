@@ -155,7 +155,7 @@ impl<'a> Joined<'a> {
                 self.graph.constant_of(mode).and_then(Constant::to_i64).is_none_or(|mode| mode != [0])
             })
         };
-        !RANDOM.contains(&node.operator.as_str()) && !(node.operator == "Dropout" && drops())
+        !(RANDOM.contains(&node.operator.as_str()) || node.operator == "Dropout" && drops())
     }
 
     fn key(&self, node: &Node, inputs: &[Option<ValueId>]) -> u64 {

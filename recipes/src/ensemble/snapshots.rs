@@ -50,8 +50,11 @@ pub fn snapshots(run: &Path, to: &Path, catalogs: &Catalogs) -> Result<Vec<PathB
     Ok(written)
 }
 
-/// Parameters with the steps after which they were so, in order.
-fn states(folder: &RunFolder) -> Result<Vec<(u64, Vec<Vec<f32>>)>, RecipeError> {
+/// Parameters, and the step after which they were so.
+type State = (u64, Vec<Vec<f32>>);
+
+/// By step.
+fn states(folder: &RunFolder) -> Result<Vec<State>, RecipeError> {
     let newest = checkpoint::load_newest(&folder.checkpoints())?;
     let Some(Checkpoint { kept, manifest, .. }) = newest.checkpoint else {
         let message = format!("there is no whole checkpoint in {}", shown_path(folder.checkpoints()));

@@ -336,7 +336,8 @@ pub(super) mod tests {
 
     #[test]
     fn other_rows_classes_and_targets_are_refused_with_what_differs() {
-        let spoiled: [(fn(&mut Predictions), &str); 9] = [
+        type Spoil = fn(&mut Predictions);
+        let spoiled: [(Spoil, &str); 9] = [
             (|own| own.header.classes[1] = "x".into(), "b: class 1 is `x`, and `class 1` in a"),
             (|own| own.header.classes.swap(0, 1), "class 0 is `class 1`, and `class 0` in a"),
             (|own| own.rows[2].row = 7, "it has another row than a: a.parquet, row group 0, row 7"),

@@ -174,13 +174,13 @@ mod tests {
         let of_row = |row: usize| -> u32 {
             let score = |class: usize| f64::from(all[0][row * 3 + class]) + 0.6 * f64::from(all[1][row * 3 + class]);
             let highest = (0..3).max_by(|a, b| score(*a).total_cmp(&score(*b))).unwrap() as u32;
-            if row % 3 == 0 { (row * 7 % 3) as u32 } else { highest }
+            if row.is_multiple_of(3) { (row * 7 % 3) as u32 } else { highest }
         };
         let classes: Vec<u32> = (0..60).map(of_row).collect();
         let scores: Vec<&[f32]> = all.iter().map(Vec::as_slice).collect();
         fits(&of_classes(3, &scores, &classes), &OF_CLASSES);
         // labels hold where a(1) + 0.6*a(2) - 0.3*a(3) > 0, but for each fourth
-        let label = |at: usize| at % 4 != 0 && all[0][at] + 0.6 * all[1][at] - 0.3 * all[2][at] > 0.0;
+        let label = |at: usize| !at.is_multiple_of(4) && all[0][at] + 0.6 * all[1][at] - 0.3 * all[2][at] > 0.0;
         let labels: Vec<f32> = (0..180).map(|at| f32::from(u8::from(label(at)))).collect();
         let own = |(at, scores): (usize, &Vec<f32>)| {
             (at.to_string(), predictions(ScoresOf::Labels, 3, scores, PredictionTargets::Numbers(labels.clone())))
