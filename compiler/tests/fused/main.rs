@@ -179,7 +179,7 @@ fn five_heads_on_one_backbone_run_it_once_and_give_what_the_members_give() {
     // members without weight are no part of it
     let found = fused(&bare, &options(ClassScores, scores(vec![0.0, 0.0, 1.0, 0.0, 0.0]))).unwrap();
     assert_eq!((found.nodes, found.notes.len()), (7, 4));
-    assert_near(&answer(&found.file.to_vec(), &images(1)), &slices[2], "one member");
+    assert_near(&answer(&found.file.to_vec(), &images(1)), slices[2], "one member");
 }
 
 #[test]
