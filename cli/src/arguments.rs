@@ -18,6 +18,8 @@ Examples:
   millstream lr-find recipe.yaml    look for a learning rate, before training
   millstream train recipe.yaml      train; the result is a plain ONNX model
   millstream evaluate recipe.yaml   measure the trained model
+  millstream predict runs/a photos/
+                                    what the trained model says of new images or texts
   millstream compile recipe.yaml -o step
                                     the training step, for a loop of your own
   millstream inspect data/          rows, columns and classes of a dataset
@@ -92,6 +94,7 @@ pub(crate) enum Command {
     Check(Check),
     Compile(Compile),
     Evaluate(Evaluate),
+    Predict(Predict),
     Preview(Preview),
     LrFind(LrFind),
     Inspect(Inspect),
@@ -209,6 +212,56 @@ pub(crate) struct Evaluate {
     /// Write what the model gives for each row, with the row's place and label, for `ensemble fit`
     #[arg(long, value_name = "FILE.parquet")]
     pub(crate) predictions: Option<PathBuf>,
+}
+
+/// Say what a trained model makes of new rows
+///
+/// Rows are images, texts, or whatever the model was trained on; they are prepared as the model's file says, which `train`
+/// writes into it. A row that cannot be used is told with its reason and stops nothing.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  millstream predict runs/flowers photos/\n  millstream predict model.onnx a.jpg b.png -o predictions.csv\n  \
+    millstream predict runs/reviews --text 'worth a second look'\n  cat reviews.txt | millstream predict runs/reviews - --json\n  \
+    millstream predict runs/flowers 'data/flowers-test-*.parquet' -o predictions.parquet"
+)]
+pub(crate) struct Predict {
+    /// The model: an ONNX file, or the folder of a run or an ensemble
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+    /// Images, folders of them, files of text (a row a line), CSV, JSON Lines or Parquet; `-` is the standard input. A table
+    /// has the columns that the model was trained on; images in it are paths
+    #[arg(value_name = "INPUT", required_unless_present = "texts")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// A text to predict; may be given several times
+    #[arg(long = "text", value_name = "TEXT")]
+    pub(crate) texts: Vec<String>,
+    /// Write to a file, as its name ends: `.jsonl`, `.csv` or `.parquet` (which have the probabilities of all classes, but for
+    /// `.jsonl`, which has the most likely)
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// The recipe that says how rows are prepared and what the scores are, for a model whose file does not
+    #[arg(long, value_name = "RECIPE")]
+    pub(crate) recipe: Option<PathBuf>,
+    /// Name so many of the most likely classes of each row; 0 names all
+    #[arg(long, value_name = "CLASSES", default_value_t = 5)]
+    pub(crate) top: usize,
+    /// The folder for masks, of a model that has a class for each pixel
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) masks: Option<PathBuf>,
+    /// Rows that are run together
+    #[arg(long, value_name = "ROWS", default_value_t = 32, value_parser = batch)]
+    pub(crate) batch: usize,
+    /// Where to run: `auto`, `cpu`, `cuda` or `cuda:N`
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(crate) device: String,
+    /// Threads of ONNX Runtime; 0 takes one for each core
+    #[arg(long, value_name = "THREADS", default_value_t = 0)]
+    pub(crate) threads: usize,
+}
+
+fn batch(text: &str) -> Result<usize, String> {
+    let batch: usize = text.parse().map_err(|error: std::num::ParseIntError| error.to_string())?;
+    if (1..=LARGEST_BATCH).contains(&batch) { Ok(batch) } else { Err(format!("a batch has 1 to {LARGEST_BATCH} rows")) }
 }
 
 fn views(text: &str) -> Result<u64, &'static str> {

@@ -58,6 +58,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
                 commands::evaluate::run(global, &arguments, &recipe)
             })
         }
+        Command::Predict(arguments) => commands::predict::run(global, &arguments),
         Command::Preview(arguments) => {
             commands::with_recipe(&arguments.recipe, &[], |recipe| commands::preview::run(global, &arguments, &recipe))
         }

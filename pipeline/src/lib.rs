@@ -44,6 +44,7 @@ pub mod stores;
 mod stream;
 mod stream_options;
 mod stream_plan;
+mod table_file;
 mod work_times;
 
 pub use {arrow_array, arrow_schema};
@@ -60,3 +61,4 @@ pub use sources::{Holds, List, RowValues, SplitRole, Struct, Value};
 pub use stages::damage::check_quarantine;
 pub use stream::Batches;
 pub use stream_options::{Beside, StreamOptions};
+pub use table_file::TableFile;

@@ -15,15 +15,11 @@ use std::sync::Arc;
 use arrow_array::builder::{Float32Builder, ListBuilder};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use millstream_schemas::files::NewFile;
 use millstream_schemas::recipe::ByteSize;
 use millstream_schemas::{PredictionTargets, Predictions, PredictionsHeader, RowId, ScoresOf, shown_up_to};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
-use parquet::file::properties::WriterProperties;
-
 use crate::sources::{RowValues, Value};
 use crate::stores::LocalFile;
+use crate::table_file::TableFile;
 use crate::{Dataset, PipelineError};
 
 /// Key of the schema's metadata.
@@ -34,14 +30,11 @@ const ROW: &str = "row";
 const LABEL: &str = "label";
 const TARGETS: &str = "targets";
 const LOGITS: &str = "logits";
-/// Rows in a row group.
-const ROWS_A_GROUP: usize = 1 << 16;
-
 /// Writes a file of predictions, batch after batch; the file is there when it is finished, and not before.
 pub struct PredictionWriter {
     header: PredictionsHeader,
     schema: SchemaRef,
-    writer: ArrowWriter<NewFile>,
+    file: TableFile,
     path: PathBuf,
     rows: u64,
 }
@@ -53,14 +46,8 @@ impl PredictionWriter {
     /// It cannot be made.
     pub fn create(path: &Path, header: PredictionsHeader) -> Result<Self, PipelineError> {
         let schema = schema(&header);
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
-            .set_max_row_group_row_count(Some(ROWS_A_GROUP))
-            .build();
-        let file = NewFile::create(path).map_err(|error| not_written(path, &error))?;
-        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))
-            .map_err(|error| not_written(path, &error))?;
-        Ok(Self { header, schema, writer, path: path.to_owned(), rows: 0 })
+        let file = TableFile::create(path, Arc::clone(&schema))?;
+        Ok(Self { header, schema, file, path: path.to_owned(), rows: 0 })
     }
 
     /// What it says of all rows.
@@ -96,7 +83,7 @@ impl PredictionWriter {
         let batch =
             RecordBatch::try_new(Arc::clone(&self.schema), arrays).map_err(|error| not_written(&self.path, &error))?;
         self.rows += rows.len() as u64;
-        self.writer.write(&batch).map_err(|error| not_written(&self.path, &error))
+        self.file.add(&batch)
     }
 
     /// Lets the file take its name; gives the number of its rows.
@@ -104,10 +91,8 @@ impl PredictionWriter {
     /// # Errors
     /// It cannot be written.
     pub fn finish(self) -> Result<u64, PipelineError> {
-        let Self { writer, path, rows, .. } = self;
-        let file = writer.into_inner().map_err(|error| not_written(&path, &error))?;
-        file.commit().map_err(|error| not_written(&path, &error))?;
-        Ok(rows)
+        self.file.finish()?;
+        Ok(self.rows)
     }
 }
 

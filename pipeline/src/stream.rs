@@ -118,6 +118,11 @@ impl Batches {
         self.left_out.first_unreadable()
     }
 
+    /// Rows that were left out since this was asked last, and why, in the order of the batches; at most 4,096 of them.
+    pub fn take_left_out(&mut self) -> Vec<(millstream_schemas::RowId, String)> {
+        self.left_out.take()
+    }
+
     /// A handle that outlives [`Batches::into_stream`].
     pub fn monitor(&self) -> Monitor {
         self.monitor.clone()

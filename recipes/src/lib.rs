@@ -45,6 +45,7 @@ mod opened;
 mod overlap;
 mod parameter_groups;
 mod precision;
+pub mod predict;
 mod preprocessing;
 pub mod preview;
 mod program_files;

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use millstream_compiler::Model;
-use millstream_pipeline::encodings::Encoders;
+use millstream_compiler::losses::PredictionKind;
+use millstream_pipeline::encodings::{Encoders, WantedTensor};
 use millstream_schemas::recipe::{DataRecipe, TransparencyPolicy};
 use millstream_schemas::shown;
+use millstream_schemas::shown_path;
 use millstream_schemas::shown_up_to;
-use millstream_schemas::{BatchSpec, Choice, TensorRole};
+use millstream_schemas::{BatchSpec, Choice, Recipe, TensorRole};
 use millstream_transforms::Chain;
 use serde::{Deserialize, Serialize};
 
-use crate::RowSource;
+use crate::choices::Choices;
+use crate::{Catalogs, RecipeError, RowSource};
 
 /// Under this key in an ONNX file's metadata.
 const KEY: &str = "millstream.preprocess";
@@ -31,6 +34,12 @@ pub(crate) struct Preprocessing {
     transparency: TransparencyPolicy,
     /// The transforms of evaluation, in order.
     transforms: Vec<Choice>,
+    /// What the output is read as; earlier files do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reads: Option<PredictionKind>,
+    /// The output that holds the scores, where the recipe named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
 }
 
 /// What an input of the model, or a target, is made of.
@@ -46,7 +55,7 @@ struct TensorEncoding {
 
 impl Preprocessing {
     /// As a recipe evaluates.
-    pub(crate) fn of(data: &DataRecipe, train: &RowSource, spec: &BatchSpec, transforms: &[Choice]) -> Self {
+    pub(crate) fn of(recipe: &Recipe, train: &RowSource, spec: &BatchSpec, reads: PredictionKind) -> Self {
         let encoders = &train.encoders;
         let learned = encoders.learned();
         let of_role = |wanted: TensorRole| {
@@ -63,9 +72,117 @@ impl Preprocessing {
             version: 2,
             inputs: of_role(TensorRole::Input),
             targets: of_role(TensorRole::Target),
-            transparency: data.transparency,
-            transforms: transforms.to_vec(),
+            transparency: recipe.data.transparency,
+            transforms: recipe.transforms.evaluate.clone(),
+            reads: Some(reads),
+            output: recipe.model.as_ref().and_then(|model| model.output.clone()),
         }
+    }
+
+    /// As a recipe says, of a model whose file need not say anything; what encodings learned is that of the file, where it does.
+    ///
+    /// # Errors
+    /// The recipe's loss is not known.
+    pub(crate) fn of_recipe(recipe: &Recipe, model: &Model, catalogs: &Catalogs) -> Result<Self, RecipeError> {
+        let data = &recipe.data;
+        let of_file = Self::read(model)?.map(|own| own.inputs).unwrap_or_default();
+        let learned = |name: &str| of_file.get(name).map(|own| own.learned.clone()).unwrap_or_default();
+        let inputs = match data.inputs.is_empty() {
+            false => data.inputs.iter().map(|(name, encoding)| (name.clone(), encoding.clone())).collect(),
+            true => {
+                let inputs = model.inputs();
+                let [(name, shape)] = inputs.as_slice() else {
+                    let message = "the model has several inputs; the recipe is to say what they are made of";
+                    return Err(RecipeError::mismatch("data.inputs", message));
+                };
+                // images are the only short form whose tensors models take
+                let mut options = serde_json::Map::new();
+                options.extend(data.input.clone().map(|column| ("column".to_owned(), column.into())));
+                if matches!(shape[..], [_, Some(1), _, _]) {
+                    options.insert("channels".to_owned(), 1.into());
+                }
+                vec![(name.clone(), Choice::new("image", serde_json::Value::Object(options)))]
+            }
+        };
+        let entry = |(name, encoding): (String, Choice)| {
+            let learned = learned(&name);
+            (name, TensorEncoding { encoding, shape: Vec::new(), learned })
+        };
+        Ok(Self {
+            version: 2,
+            inputs: inputs.into_iter().map(entry).collect(),
+            targets: BTreeMap::new(),
+            transparency: data.transparency,
+            transforms: recipe.transforms.evaluate.clone(),
+            reads: Some(Choices::of(&recipe.training, catalogs)?.loss.reads()),
+            output: recipe.model.as_ref().and_then(|model| model.output.clone()),
+        })
+    }
+
+    /// As a model's file says; nothing where it says nothing.
+    ///
+    /// # Errors
+    /// It says so in a form that this version cannot read.
+    pub(crate) fn read(model: &Model) -> Result<Option<Self>, RecipeError> {
+        let Some(text) = model.metadata(KEY) else { return Ok(None) };
+        let read: Option<Self> = serde_json::from_str(text).ok().filter(|own: &Self| own.version == 2);
+        read.map(Some).ok_or_else(|| {
+            let message = format!(
+                "{} says how rows are prepared for it in a form that this version does not read (`{KEY}`); name a recipe by \
+                 `--recipe`",
+                shown_path(model.path())
+            );
+            RecipeError::mismatch("model", message)
+        })
+    }
+
+    /// The transforms of evaluation, in order.
+    pub(crate) fn transforms(&self) -> &[Choice] {
+        &self.transforms
+    }
+
+    /// What happens to transparent pixels.
+    pub(crate) fn transparency(&self) -> TransparencyPolicy {
+        self.transparency
+    }
+
+    /// The output that holds the scores, where it was named.
+    pub(crate) fn output(&self) -> Option<&str> {
+        self.output.as_deref()
+    }
+
+    /// What the output is read as. Files that do not say it are of classes where they name some.
+    pub(crate) fn reads(&self, classes: &[String]) -> PredictionKind {
+        let usual = if classes.is_empty() { PredictionKind::Numbers } else { PredictionKind::ClassScores };
+        self.reads.unwrap_or(usual)
+    }
+
+    /// The model's inputs and what they are made of.
+    pub(crate) fn encodings(&self) -> impl Iterator<Item = (&str, &Choice)> {
+        self.inputs.iter().map(|(name, input)| (name.as_str(), &input.encoding))
+    }
+
+    /// The tensors of the inputs. A file that an encoding reads, and that has gone from its place, is taken from beside the model.
+    pub(crate) fn wanted(&self, model: &std::path::Path) -> Vec<WantedTensor> {
+        let wanted = |(name, encoding): (&str, &Choice)| {
+            let mut encoding = encoding.clone();
+            if let Some(tokenizer) = encoding.options.get_mut("tokenizer")
+                && let Some(path) = tokenizer.as_str().map(std::path::PathBuf::from)
+                && let (false, Some(file), Some(folder)) = (path.exists(), path.file_name(), model.parent())
+                && folder.join(file).exists()
+            {
+                *tokenizer = folder.join(file).to_string_lossy().into();
+            }
+            let place = format!("data.inputs.{name}");
+            WantedTensor { name: name.to_owned(), role: TensorRole::Input, encoding, place }
+        };
+        self.encodings().map(wanted).collect()
+    }
+
+    /// What the encodings of the inputs learned of the training rows, by the tensors' names.
+    pub(crate) fn learned_values(&self) -> serde_json::Value {
+        let known = self.inputs.iter().filter(|(_, input)| !input.learned.is_null());
+        serde_json::Value::Object(known.map(|(name, input)| (name.clone(), input.learned.clone())).collect())
     }
 
     /// What the encodings of a model's inputs and target learned of the rows it was trained on, by the tensors' names, as its file

@@ -8,6 +8,7 @@ pub(crate) mod ensemble;
 pub(crate) mod evaluate;
 pub(crate) mod inspect;
 pub(crate) mod lr_find;
+pub(crate) mod predict;
 pub(crate) mod preview;
 pub(crate) mod report;
 pub(crate) mod runtime;

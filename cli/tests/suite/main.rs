@@ -35,6 +35,7 @@ mod memory;
 mod names;
 mod onnx;
 mod optimizers;
+mod predict;
 mod preview;
 mod pseudo_terminal;
 mod reviews;

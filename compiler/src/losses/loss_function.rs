@@ -1,10 +1,13 @@
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::CompilerError;
 use crate::graph::{Graph, TensorType, ValueId};
 
 /// What a loss reads the model's output as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PredictionKind {
     /// Scores of classes before any softmax, `[batch, classes, …]`.
     ClassScores,

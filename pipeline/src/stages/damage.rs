@@ -19,6 +19,9 @@ const LONGEST_LINE: u64 = 1 << 20;
 /// Rows that are told one by one where there is no quarantine file.
 const MOST_TOLD: usize = 10;
 
+/// Rows that are kept until somebody asks for them.
+const MOST_UNTAKEN: usize = 4096;
+
 /// A row that was left out of its batch, and why.
 #[derive(Debug)]
 pub(crate) struct DamagedRow {
@@ -35,6 +38,8 @@ pub(crate) struct LeftOut {
     rows: HashMap<RowId, bool>,
     /// The first row that this stream met whose input cannot be used, and why.
     first_unreadable: Option<(RowId, String)>,
+    /// Those that nobody has asked for yet.
+    untaken: Vec<(RowId, String)>,
     /// Rows that were told one by one.
     told: usize,
     quarantine: Option<Quarantine>,
@@ -72,7 +77,8 @@ impl LeftOut {
         let asked = *policy != DamagedPolicy::Fail;
         let policy = policy.with_file_in(Path::new(""));
         let DamagedPolicy::Quarantine(Some(path)) = &policy else {
-            return Ok(Self { rows: HashMap::new(), first_unreadable: None, told: 0, quarantine: None, asked });
+            let (rows, untaken) = Default::default();
+            return Ok(Self { rows, first_unreadable: None, untaken, told: 0, quarantine: None, asked });
         };
         let place = |path: &Path| std::path::absolute(path).unwrap_or(path.to_owned()).to_string_lossy().into_owned();
         let places = dataset.files().iter().map(|file| (Arc::clone(&file.name), place(&file.path))).collect();
@@ -87,7 +93,7 @@ impl LeftOut {
             Err(error) if error.kind() == ErrorKind::NotFound => can_be_made(path).map_err(failed)?,
             Err(error) => return Err(failed(error)),
         }
-        Ok(Self { rows, first_unreadable: None, told: 0, quarantine: Some(quarantine), asked })
+        Ok(Self { rows, first_unreadable: None, untaken: Vec::new(), told: 0, quarantine: Some(quarantine), asked })
     }
 
     /// Notes rows in the order given; returns how many of them this stream had not met before.
@@ -99,6 +105,9 @@ impl LeftOut {
                 continue;
             }
             new += 1;
+            if self.untaken.len() < MOST_UNTAKEN {
+                self.untaken.push((id.clone(), damage.to_string()));
+            }
             if !damage.is_of_label() {
                 self.first_unreadable.get_or_insert_with(|| (id.clone(), damage.to_string()));
             }
@@ -156,6 +165,10 @@ impl LeftOut {
     /// The first row that this stream met whose input cannot be used, and why.
     pub(crate) fn first_unreadable(&self) -> Option<&(RowId, String)> {
         self.first_unreadable.as_ref()
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<(RowId, String)> {
+        std::mem::take(&mut self.untaken)
     }
 }
 

@@ -33,7 +33,7 @@ pub fn snapshots(run: &Path, to: &Path, catalogs: &Catalogs) -> Result<Vec<PathB
     let program = compiled.program();
     let classes = opened.train.classes();
     let of_run =
-        Preprocessing::of(&opened.recipe.data, &opened.train, &opened.spec, &opened.recipe.transforms.evaluate)
+        Preprocessing::of(&opened.recipe, &opened.train, &opened.spec, opened.loss.reads())
             .metadata();
     let mut written = Vec::with_capacity(states.len());
     for (step, parameters) in states {

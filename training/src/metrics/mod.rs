@@ -71,6 +71,7 @@ pub use metric::Metric;
 pub use metric_function::{Meter, MetricFunction};
 pub use metric_kind::{Build, MetricKind, Worked};
 pub use metric_set::MetricSet;
+pub use probabilities::{sigmoid, softmax};
 pub use slices::{ColumnSlices, Slice, SliceName, SlicedColumn};
 pub(crate) use slicing::Slicing;
 pub use table::{Cell, Record, Table};

@@ -1,7 +1,7 @@
 //! Probabilities of scores, in doubles.
 
 /// softmax(scores), into a buffer of any length.
-pub(super) fn softmax(scores: &[f32], into: &mut Vec<f64>) {
+pub fn softmax(scores: &[f32], into: &mut Vec<f64>) {
     let highest = highest(scores);
     into.clear();
     into.extend(scores.iter().map(|score| (f64::from(*score) - highest).exp()));
@@ -10,7 +10,7 @@ pub(super) fn softmax(scores: &[f32], into: &mut Vec<f64>) {
 }
 
 /// 1 / (1 + e^−score).
-pub(super) fn sigmoid(score: f32) -> f64 {
+pub fn sigmoid(score: f32) -> f64 {
     1.0 / (1.0 + (-f64::from(score)).exp())
 }
 
