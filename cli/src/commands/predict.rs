@@ -1,0 +1,166 @@
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use millstream::recipes::predict::{
+    PredictInput, PredictOptions, PredictReport, PredictedAs, PredictedBy, PredictedRow, PredictionFormat,
+    PredictionRows, Predictions, RowAnswer,
+};
+use millstream::recipes::{RecipeError, Silent, Stop, load};
+use millstream::schemas::decimal;
+use millstream::schemas::recipe::RecipeText;
+
+use crate::arguments::{self, Global};
+use crate::table::Table;
+use crate::{Outcome, messages, output, progress, signals};
+
+/// Rows whose columns are made as wide as each other.
+const ROWS_A_TABLE: usize = 256;
+
+pub(crate) fn run(global: &Global, arguments: &arguments::Predict) -> anyhow::Result<Outcome> {
+    let mut options = PredictOptions {
+        batch: arguments.batch,
+        top: arguments.top,
+        masks: arguments.masks.clone(),
+        device: arguments.device.clone(),
+        threads: arguments.threads,
+        library: global.runtime.clone(),
+        ..PredictOptions::new(arguments.model.clone())
+    };
+    if let Some(recipe) = &arguments.recipe {
+        options.recipe = Some(load(&RecipeText::read(recipe, &[])?, &options.catalogs)?);
+    }
+    if let Some(path) = &arguments.output {
+        // before anything is run
+        PredictionFormat::of(path)?;
+    }
+    let stop = Stop::default();
+    signals::listen(&stop)?;
+    let mut predictions = Predictions::open(&options)?;
+    predictions.by().warnings.iter().filter(|_| !global.quiet).for_each(|warning| messages::warn(warning));
+    let (report, done) = match &arguments.output {
+        Some(path) => into_file(global, arguments, &mut predictions, path, &stop)?,
+        None => shown(global, arguments, &mut predictions, &stop)?,
+    };
+    if !global.quiet {
+        let written = if done { arguments.output.as_deref().map_or_else(String::new, written_to) } else { String::new() };
+        messages::tell(&format!("{}{written}", report.in_words()));
+    }
+    if report.stopped {
+        anyhow::bail!("stopped after {} rows", report.rows + report.unusable);
+    }
+    anyhow::ensure!(
+        report.rows > 0 || report.unusable == 0,
+        "none of the {} rows could be used; each says why",
+        report.unusable
+    );
+    Ok(Outcome::Done)
+}
+
+fn written_to(path: &Path) -> String {
+    format!("; written to {}", millstream::schemas::shown_path(path))
+}
+
+fn inputs(arguments: &arguments::Predict) -> Vec<PredictInput> {
+    let path = |path: &PathBuf| match path.as_os_str() == "-" {
+        true => PredictInput::Read(Box::new(BufReader::new(io::stdin()))),
+        false => PredictInput::Path(path.clone()),
+    };
+    let texts = arguments.texts.iter().cloned().map(PredictInput::Text);
+    texts.chain(arguments.inputs.iter().map(path)).collect()
+}
+
+/// What was done, and whether the file is there.
+fn into_file(
+    global: &Global,
+    arguments: &arguments::Predict,
+    predictions: &mut Predictions,
+    path: &Path,
+    stop: &Stop,
+) -> anyhow::Result<(PredictReport, bool)> {
+    let mut rows = PredictionRows::create(path, predictions.by())?;
+    let mut progress = if global.json { Box::new(Silent) } else { progress::choose(global) };
+    let report = predictions.predict(inputs(arguments), &mut |row| rows.add(&row), progress.as_mut(), stop);
+    drop(progress);
+    let report = report?;
+    if report.stopped {
+        return Ok((report, false));
+    }
+    rows.finish()?;
+    Ok((report, true))
+}
+
+fn shown(
+    global: &Global,
+    arguments: &arguments::Predict,
+    predictions: &mut Predictions,
+    stop: &Stop,
+) -> anyhow::Result<(PredictReport, bool)> {
+    let by = predictions.by().clone();
+    let mut waiting: Vec<PredictedRow> = Vec::new();
+    let mut failed = None;
+    let mut take = |row: PredictedRow| -> Result<(), RecipeError> {
+        let printed = if global.json {
+            output::print_json_line(&row)
+        } else {
+            waiting.push(row);
+            if waiting.len() < ROWS_A_TABLE { Ok(()) } else { print_table(&by, std::mem::take(&mut waiting)) }
+        };
+        if let Err(error) = printed {
+            failed.get_or_insert(error);
+            // nobody reads any more
+            stop.request();
+        }
+        Ok(())
+    };
+    let report = predictions.predict(inputs(arguments), &mut take, &mut Silent, stop)?;
+    if !waiting.is_empty() {
+        print_table(&by, waiting)?;
+    }
+    failed.map_or(Ok((report, false)), Err).context("the predictions cannot be printed")
+}
+
+fn print_table(by: &PredictedBy, rows: Vec<PredictedRow>) -> anyhow::Result<()> {
+    let headings: &[&str] = match by.predicts {
+        PredictedAs::Classes => &["input", "class", ">probability", "then"],
+        PredictedAs::Labels => &["input", "labels", "most likely"],
+        PredictedAs::Numbers => &["input", "values"],
+    };
+    let mut table = Table::new(headings);
+    for PredictedRow { input, answer } in rows {
+        let mut cells = vec![input];
+        cells.extend(told(answer));
+        cells.resize(headings.len(), String::new());
+        table.row(cells);
+    }
+    output::print(&table.render())
+}
+
+fn told(answer: RowAnswer) -> Vec<String> {
+    let percent = |probability: f32| format!("{:.1} %", 100.0 * probability);
+    match answer {
+        RowAnswer::Class { class, probability, top, .. } => {
+            let others = top.iter().filter(|other| other.class != class).take(2);
+            let others: Vec<String> =
+                others.map(|other| format!("{} {}", other.class, percent(other.probability))).collect();
+            vec![class, percent(probability), others.join(", ")]
+        }
+        RowAnswer::Labels { labels, top, .. } => {
+            let top: Vec<String> =
+                top.iter().take(3).map(|label| format!("{} {}", label.class, percent(label.probability))).collect();
+            vec![labels.join(", "), top.join(", ")]
+        }
+        RowAnswer::Numbers { values } => {
+            let first: Vec<String> = values.iter().take(8).map(|value| decimal(f64::from(*value))).collect();
+            let more = if values.len() > 8 { format!(" … ({} values)", values.len()) } else { String::new() };
+            vec![first.join(", ") + &more]
+        }
+        RowAnswer::Tokens { classes } => vec![classes.join(" ")],
+        RowAnswer::Mask { mask, shares, .. } => {
+            let shares: Vec<String> =
+                shares.iter().take(3).map(|share| format!("{} {:.1} %", share.class, 100.0 * share.share)).collect();
+            vec![shares.join(", "), String::new(), mask.display().to_string()]
+        }
+        RowAnswer::Unusable { error } => vec![format!("not usable: {error}")],
+    }
+}

@@ -1,0 +1,191 @@
+//! What a trained model says of new rows, from the command line.
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Int64Type};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
+
+use crate::corpus::{corpus, example};
+use crate::dataset::{self, CLASSES};
+use crate::workplace::{Ran, Workplace, has_runtime, millstream, text};
+
+/// A run of the small network, and pictures of three classes in a folder beside a file of another kind and a damaged one.
+fn trained() -> Workplace {
+    let place = Workplace::new();
+    place.run_with("train", &[]).done();
+    fs::create_dir_all(place.path("photos/more")).unwrap();
+    for (at, row) in dataset::rows(200, 6).iter().enumerate() {
+        let folder = if at < 3 { "photos" } else { "photos/more" };
+        fs::write(place.path(&format!("{folder}/{at}.png")), row.image.as_ref().unwrap()).unwrap();
+    }
+    place.write("photos/notes.md", "not a picture");
+    place.write("photos/broken.jpg", "not a picture either");
+    place
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_folder_of_pictures_is_predicted_by_the_preprocessing_inside_the_model() {
+    if !has_runtime() {
+        return;
+    }
+    let place = trained();
+    let ran = place.run(&["predict", "run", "photos", "--json"]);
+    let (said, told) = (lines(&ran.stdout), ran.stderr.clone());
+    let inputs: Vec<&str> = said.iter().map(|row| row["input"].as_str().unwrap()).collect();
+    let wanted = ["0.png", "1.png", "2.png", "broken.jpg", "more/3.png", "more/4.png", "more/5.png"];
+    assert_eq!(inputs, wanted.map(|name| format!("photos/{name}")));
+    assert!(said[3]["error"].as_str().unwrap().contains("image"), "{}", said[3]);
+    let named = said.iter().filter(|row| row["class"].is_string());
+    for row in named {
+        let top = row["top"].as_array().unwrap();
+        let sum: f64 = top.iter().map(|class| class["probability"].as_f64().unwrap()).sum();
+        assert!(top.len() == 3 && (sum - 1.0).abs() < 1e-5 && top[0]["class"] == row["class"], "{row}");
+        assert_eq!(CLASSES[row["index"].as_u64().unwrap() as usize], row["class"].as_str().unwrap());
+    }
+    for part in ["6 rows in ", "1 row could not be used", "1 other file passed over"] {
+        assert!(told.contains(part), "wanted {part} in {told}");
+    }
+    // one picture has the same numbers by itself, whatever is run beside it
+    let alone = lines(&place.run(&["predict", "run/model.onnx", "photos/more/4.png", "--json"]).done());
+    assert_eq!(alone[0], said[5]);
+    let table = place.run(&["predict", "run", "photos/0.png"]).done();
+    assert!(table.contains("photos/0.png") && table.contains(said[0]["class"].as_str().unwrap()), "{table}");
+}
+
+#[test]
+fn predictions_of_labelled_rows_are_those_that_evaluate_measures() {
+    if !has_runtime() {
+        return;
+    }
+    let place = trained();
+    place.run(&["predict", "run", "test.parquet", "-o", "new/rows.parquet"]).done();
+    place.run(&["evaluate", "run/recipe.yaml", "--predictions", "kept.parquet"]).done();
+    let read = |name: &str| {
+        let file = fs::File::open(place.path(name)).unwrap();
+        let batches = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+        let mut batches: Vec<_> = batches.map(Result::unwrap).collect();
+        assert_eq!(batches.len(), 1);
+        batches.remove(0)
+    };
+    let (new, kept) = (read("new/rows.parquet"), read("kept.parquet"));
+    assert_eq!((new.num_rows(), kept.num_rows()), (18, 18));
+    let index = new["class_index"].as_primitive::<Int64Type>();
+    let (probabilities, logits) = (new["probabilities"].as_list::<i32>(), kept["logits"].as_list::<i32>());
+    let (of_row, of_kept) = (kept["row"].as_primitive::<Int64Type>(), new["input"].as_string::<i32>());
+    for row in 0..18 {
+        // the order of both is that of the file
+        assert!(of_kept.value(row).contains(&of_row.value(row).to_string()), "{}", of_kept.value(row));
+        let logits = logits.value(row);
+        let exponents: Vec<f64> =
+            logits.as_primitive::<Float32Type>().values().iter().map(|logit| f64::from(*logit).exp()).collect();
+        let sum: f64 = exponents.iter().sum();
+        let row_of = probabilities.value(row);
+        for (probability, exponent) in row_of.as_primitive::<Float32Type>().values().iter().zip(&exponents) {
+            assert!((f64::from(*probability) - exponent / sum).abs() < 1e-6);
+        }
+        let highest = (0..3).max_by(|a, b| exponents[*a].total_cmp(&exponents[*b])).unwrap();
+        assert_eq!(index.value(row), highest as i64);
+    }
+}
+
+#[test]
+fn tables_name_pictures_and_files_are_written_as_their_names_end() {
+    if !has_runtime() {
+        return;
+    }
+    let place = trained();
+    place.write("photos/list.csv", "file,image,note\n1,0.png,\"a, b\"\n2,gone.png,\n3,more/5.png,\n");
+    place.write("photos/list.jsonl", "{\"image\": \"1.png\"}\n\n{\"image\": \"more/3.png\", \"x\": [1]}\n");
+    let files = ["photos/list.csv", "photos/list.jsonl"];
+    let said = lines(&place.run(&["predict", "run", files[0], files[1], "--json"]).done());
+    let inputs: Vec<&str> = said.iter().map(|row| row["input"].as_str().unwrap()).collect();
+    assert_eq!(
+        inputs,
+        [
+            "photos/list.csv:2",
+            "photos/list.csv:3",
+            "photos/list.csv:4",
+            "photos/list.jsonl:1",
+            "photos/list.jsonl:3"
+        ]
+    );
+    assert!(said[1]["error"].is_string() && said[0]["class"].is_string(), "{said:?}");
+    place.run(&["predict", "run", files[0], "-o", "rows.csv"]).done();
+    let csv = String::from_utf8(place.read("rows.csv")).unwrap();
+    let first: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
+    let of_classes = CLASSES.map(|class| format!("probability of {class}"));
+    assert_eq!(first[..4], ["input", "class", "probability", "error"]);
+    assert_eq!(first[4..], of_classes);
+    assert!(csv.lines().nth(1).unwrap().starts_with(&format!("photos/list.csv:2,{},0.", said[0]["class"].as_str().unwrap())));
+    place.run(&["predict", "run", files[0], "-o", "rows.jsonl"]).done();
+    assert_eq!(lines(&String::from_utf8(place.read("rows.jsonl")).unwrap()), said[..3]);
+    place.run(&["predict", "run", files[0], "-o", "rows.txt"]).failed_with(&["rows.txt", "`.jsonl`, `.csv` or `.parquet`"]);
+    place.write("photos/bad.csv", "picture,label\na.png,1\n");
+    place.run(&["predict", "run", "photos/bad.csv"]).failed_with(&["photos/bad.csv", "no column `image`", "`picture`"]);
+    place.write("photos/bad.jsonl", "{\"image\": \"1.png\"}\nnonsense\n");
+    place.run(&["predict", "run", "photos/bad.jsonl"]).failed_with(&["photos/bad.jsonl:2", "no JSON object"]);
+}
+
+#[test]
+fn the_standard_input_is_a_picture_and_what_cannot_be_predicted_is_told() {
+    if !has_runtime() {
+        return;
+    }
+    let place = trained();
+    let mut child = place
+        .command(&["predict", "run", "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&place.read("photos/2.png")).unwrap();
+    let piped = lines(&Ran::of(child.wait_with_output().unwrap()).done());
+    let mut of_file = lines(&place.run(&["predict", "run", "photos/2.png", "--json"]).done());
+    of_file[0]["input"] = "-".into();
+    assert_eq!(piped, of_file);
+
+    place.run(&["predict", "run", "--text", "words"]).failed_with(&["--text", "the model takes an image, and no text"]);
+    place.run(&["predict", "run", "gone.png"]).failed_with(&["gone.png", "there is no such file or folder"]);
+    place.run(&["predict", "run", "photos/broken.jpg"]).failed_with(&["none of the 1 rows could be used"]);
+    fs::create_dir(place.path("empty")).unwrap();
+    place.run(&["predict", "run", "empty"]).failed_with(&["empty", "no file that the model can read"]);
+    place.run(&["predict", "empty", "photos"]).failed_with(&["no `model.onnx`", "`train` writes it"]);
+    // the pretrained network says nothing of its preprocessing, until a recipe does
+    place.run(&["predict", "model.onnx", "photos/0.png"]).failed_with(&["does not say how rows are prepared", "--recipe"]);
+    let said = lines(&place.run(&["predict", "model.onnx", "photos/0.png", "--json", "--recipe", "recipe.yaml"]).done());
+    assert!(said[0]["class"] == said[0]["index"].to_string().as_str(), "{said:?}");
+}
+
+#[test]
+fn texts_and_columns_of_numbers_are_predicted_as_the_model_was_trained() {
+    let Some(corpus) = corpus().filter(|_| has_runtime()) else { return };
+    let (recipe, folder) = example("reviews/head.yaml");
+    let run = folder.path().join("run");
+    let changes = [
+        format!("data.train={}", text(&corpus.join("data/sst2/sst2-validation-00000-of-00001.parquet"))),
+        format!("output.folder={}", text(&run)),
+        "training.epochs=3".to_owned(),
+    ];
+    let set = changes.iter().flat_map(|change| ["--set", change.as_str()]);
+    let arguments: Vec<&str> = ["train", text(&recipe)].into_iter().chain(set).collect();
+    millstream(&arguments).done();
+    let texts = ["a delight from beginning to end", "dull, lifeless and far too long"];
+    let said =
+        lines(&millstream(&["predict", text(&run), "--text", texts[0], "--text", texts[1], "--json"]).done());
+    assert_eq!(said.iter().map(|row| row["input"].as_str().unwrap()).collect::<Vec<_>>(), texts);
+    assert_ne!(said[0]["class"], said[1]["class"], "{said:?}");
+    let file = folder.path().join("reviews.txt");
+    fs::write(&file, format!("{}\r\n\n{}\n", texts[0], texts[1])).unwrap();
+    let of_file = lines(&millstream(&["predict", text(&run), text(&file), "--json"]).done());
+    assert_eq!(of_file[1]["input"].as_str().unwrap(), format!("{}:3", text(&file)));
+    assert_eq!([&of_file[0]["top"], &of_file[1]["top"]], [&said[0]["top"], &said[1]["top"]]);
+}

@@ -1,0 +1,315 @@
+use std::collections::{HashMap, VecDeque};
+use std::fs;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use millstream_pipeline::{Dataset, arrow_array};
+use millstream_schemas::{RowId, shown_path};
+
+use super::input_columns::InputColumns;
+use super::table_rows::{Cell, ReadRow, TableRows, record_batch};
+use crate::RecipeError;
+
+/// Rows that are made one dataset of, unless they hold more than so many bytes.
+const ROWS_A_PIECE: usize = 512;
+const BYTES_A_PIECE: usize = 64 << 20;
+/// Folders in folders that are gone through.
+const DEEPEST: usize = 64;
+
+const IMAGES: [&str; 9] = ["bmp", "gif", "jfif", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
+const TABLES: [&str; 5] = ["csv", "json", "jsonl", "ndjson", "tsv"];
+const TEXTS: [&str; 2] = ["md", "txt"];
+
+/// Where rows come from.
+pub enum PredictInput {
+    /// A file: an image, a text (a row a line), CSV, JSON Lines, Parquet; a folder of images or of Parquet; or a pattern of
+    /// Parquet files.
+    Path(PathBuf),
+    /// A text as it is.
+    Text(String),
+    /// Lines of text, each a row; of a model of images, one image.
+    Read(Box<dyn BufRead>),
+}
+
+/// Rows that are run together.
+pub(super) struct Piece {
+    pub(super) dataset: Dataset,
+    pub(super) names: RowNames,
+}
+
+/// What the rows of a dataset are called.
+pub(super) enum RowNames {
+    /// As they were read, in their order.
+    Read(Vec<String>),
+    /// By their places in Parquet files.
+    Places,
+}
+
+impl RowNames {
+    /// What a row is called, and the same without its folder, as a name for files.
+    pub(super) fn of(&self, row: &RowId) -> (String, String) {
+        match self {
+            Self::Read(names) => {
+                let name = names.get(row.row as usize).cloned().unwrap_or_default();
+                let file = Path::new(&name).file_name().map_or_else(|| name.clone(), |file| file.to_string_lossy().into());
+                (name, file)
+            }
+            Self::Places => {
+                let stem = Path::new(&*row.file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                (row.to_string(), format!("{stem}-{}-{}.row", row.row_group, row.row))
+            }
+        }
+    }
+}
+
+/// What is left of the inputs.
+pub(super) struct InputFiles {
+    left: VecDeque<Source>,
+    open: Option<Open>,
+    passed_over: u64,
+    total: Option<u64>,
+}
+
+enum Source {
+    Image(PathBuf),
+    Text(String),
+    Lines(PathBuf),
+    Table(PathBuf),
+    Parquet(Dataset),
+    Read(Box<dyn BufRead>),
+}
+
+enum Open {
+    Table(TableRows),
+    Lines { name: String, reader: Box<dyn BufRead>, line: u64 },
+}
+
+/// What the inputs are, in their order.
+///
+/// # Errors
+/// One is not there, holds nothing that the model takes, or is of a kind that it does not take.
+pub(super) fn list(inputs: Vec<PredictInput>, columns: &InputColumns) -> Result<InputFiles, RecipeError> {
+    let mut files = InputFiles { left: VecDeque::new(), open: None, passed_over: 0, total: Some(0) };
+    for input in inputs {
+        match input {
+            PredictInput::Path(path) => files.add(&path, columns)?,
+            PredictInput::Text(text) => {
+                require_text(columns, "--text")?;
+                files.push(Source::Text(text), Some(1));
+            }
+            PredictInput::Read(reader) => files.push(Source::Read(reader), None),
+        }
+    }
+    Ok(files)
+}
+
+impl InputFiles {
+    /// Rows in all, where that is known.
+    pub(super) fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    /// Files in folders that are of no kind that can be read.
+    pub(super) fn passed_over(&self) -> u64 {
+        self.passed_over
+    }
+
+    fn push(&mut self, source: Source, rows: Option<u64>) {
+        self.left.push_back(source);
+        self.total = self.total.zip(rows).map(|(total, rows)| total + rows);
+    }
+
+    fn add(&mut self, path: &Path, columns: &InputColumns) -> Result<(), RecipeError> {
+        let named = shown_path(path);
+        if path.is_dir() {
+            let mut found = Vec::new();
+            walk(path, 0, &mut found)?;
+            if found.iter().any(|file| extension(file) == "parquet") {
+                return self.add_parquet(path);
+            }
+            let before = self.left.len();
+            for file in found {
+                match (extension(&file).as_str(), columns.only()) {
+                    (kind, Some(only)) if IMAGES.contains(&kind) && only.is_image() => {
+                        self.push(Source::Image(file), Some(1));
+                    }
+                    (kind, Some(only)) if TEXTS.contains(&kind) && only.is_text() && !only.is_image() => {
+                        self.push(Source::Lines(file), None);
+                    }
+                    _ => self.passed_over += 1,
+                }
+            }
+            if self.left.len() == before {
+                let message = format!("it holds no file that the model can read: it takes {}", columns.in_words());
+                return Err(RecipeError::mismatch(named, message));
+            }
+            return Ok(());
+        }
+        let kind = extension(path);
+        if kind == "parquet" || (!path.exists() && is_pattern(path)) {
+            return self.add_parquet(path);
+        }
+        if !path.exists() {
+            return Err(RecipeError::mismatch(named, "there is no such file or folder"));
+        }
+        if TABLES.contains(&kind.as_str()) {
+            self.push(Source::Table(path.to_owned()), None);
+            return Ok(());
+        }
+        match columns.only() {
+            Some(only) if only.is_image() => self.push(Source::Image(path.to_owned()), Some(1)),
+            Some(only) if only.is_text() => self.push(Source::Lines(path.to_owned()), None),
+            _ => {
+                let message = format!(
+                    "the model takes {}; give it rows of these as CSV, JSON Lines or Parquet",
+                    columns.in_words()
+                );
+                return Err(RecipeError::mismatch(named, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn add_parquet(&mut self, path: &Path) -> Result<(), RecipeError> {
+        let text = path.to_str().ok_or_else(|| RecipeError::mismatch(shown_path(path), "its name is no UTF-8"))?;
+        let dataset = Dataset::open(text, Path::new(".")).map_err(RecipeError::at(shown_path(path)))?;
+        let rows = dataset.rows();
+        self.push(Source::Parquet(dataset), Some(rows));
+        Ok(())
+    }
+
+    /// Rows to be run next; none at the end.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not of the kind that its name says.
+    pub(super) fn next_piece(&mut self, columns: &InputColumns) -> Result<Option<Piece>, RecipeError> {
+        let (mut rows, mut bytes): (Vec<ReadRow>, usize) = (Vec::new(), 0);
+        while rows.len() < ROWS_A_PIECE && bytes < BYTES_A_PIECE {
+            let row = match &mut self.open {
+                Some(open) => match open.next_row()? {
+                    Some(row) => row,
+                    None => {
+                        self.open = None;
+                        continue;
+                    }
+                },
+                None => match self.left.pop_front() {
+                    None => break,
+                    // rows that were gathered come first
+                    Some(Source::Parquet(dataset)) if !rows.is_empty() => {
+                        self.left.push_front(Source::Parquet(dataset));
+                        break;
+                    }
+                    Some(Source::Parquet(dataset)) => return Ok(Some(Piece { dataset, names: RowNames::Places })),
+                    Some(Source::Image(path)) => {
+                        // one that cannot be read is told as a row that cannot be used
+                        let cell = fs::read(&path).map_or(Cell::Missing, Cell::Bytes);
+                        ReadRow { name: path.to_string_lossy().into_owned(), cells: vec![cell] }
+                    }
+                    Some(Source::Text(text)) => ReadRow { name: text.clone(), cells: vec![Cell::Text(text)] },
+                    Some(Source::Lines(path)) => {
+                        let file = fs::File::open(&path).map_err(RecipeError::io("read", &path))?;
+                        let reader = Box::new(std::io::BufReader::new(file));
+                        self.open = Some(Open::Lines { name: path.to_string_lossy().into_owned(), reader, line: 0 });
+                        continue;
+                    }
+                    Some(Source::Table(path)) => {
+                        self.open = Some(Open::Table(TableRows::open(&path, columns)?));
+                        continue;
+                    }
+                    Some(Source::Read(mut reader)) => {
+                        let only = require_text_or_image(columns)?;
+                        if !only.is_image() {
+                            self.open = Some(Open::Lines { name: "-".into(), reader, line: 0 });
+                            continue;
+                        }
+                        let mut image = Vec::new();
+                        reader.read_to_end(&mut image).map_err(RecipeError::io("read", "-"))?;
+                        ReadRow { name: "-".into(), cells: vec![Cell::Bytes(image)] }
+                    }
+                },
+            };
+            bytes += row.cells.iter().map(Cell::bytes).sum::<usize>();
+            rows.push(row);
+        }
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let batch: arrow_array::RecordBatch = record_batch(&rows, columns)?;
+        let dataset = Dataset::from_batches("rows", &[batch], ROWS_A_PIECE)?;
+        Ok(Some(Piece { dataset, names: RowNames::Read(rows.into_iter().map(|row| row.name).collect()) }))
+    }
+}
+
+impl Open {
+    fn next_row(&mut self) -> Result<Option<ReadRow>, RecipeError> {
+        match self {
+            Self::Table(rows) => rows.next_row(),
+            Self::Lines { name, reader, line } => loop {
+                let mut text = String::new();
+                if reader.read_line(&mut text).map_err(RecipeError::io("read", name.as_str()))? == 0 {
+                    return Ok(None);
+                }
+                *line += 1;
+                let text = text.trim_end_matches(['\n', '\r']);
+                if !text.is_empty() {
+                    let cells = vec![Cell::Text(text.to_owned())];
+                    return Ok(Some(ReadRow { name: format!("{name}:{line}"), cells }));
+                }
+            },
+        }
+    }
+}
+
+fn require_text(columns: &InputColumns, place: &str) -> Result<(), RecipeError> {
+    match columns.only() {
+        Some(only) if only.is_text() && !only.is_image() => Ok(()),
+        _ => Err(RecipeError::mismatch(place, format!("the model takes {}, and no text", columns.in_words()))),
+    }
+}
+
+fn require_text_or_image(columns: &InputColumns) -> Result<&super::input_columns::InputColumn, RecipeError> {
+    columns.only().filter(|only| only.is_image() || only.is_text()).ok_or_else(|| {
+        let message = format!(
+            "the model takes {}, which the standard input does not hold; give it rows as CSV, JSON Lines or Parquet",
+            columns.in_words()
+        );
+        RecipeError::mismatch("-", message)
+    })
+}
+
+/// Files below a folder, by name; those whose names begin with a dot are left out.
+fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), RecipeError> {
+    if depth > DEEPEST {
+        return Err(RecipeError::mismatch(shown_path(folder), format!("folders in folders, more than {DEEPEST} deep")));
+    }
+    let entries = fs::read_dir(folder).map_err(RecipeError::io("read", folder))?;
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(RecipeError::io("read", folder))?;
+    paths.retain(|path| !path.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            walk(&path, depth + 1, found)?;
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn extension(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+}
+
+fn is_pattern(path: &Path) -> bool {
+    path.to_string_lossy().contains(['*', '?', '[', '{'])
+}
+
+/// Places of files in a dataset, by their names.
+pub(super) fn places(dataset: &Dataset) -> HashMap<Arc<str>, usize> {
+    dataset.files().iter().enumerate().map(|(place, file)| (Arc::clone(&file.name), place)).collect()
+}

@@ -1,0 +1,88 @@
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// What a model says of a row.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PredictedRow {
+    /// Which row: a path, a path with its line (`rows.csv:3`), or the place in a Parquet file.
+    pub input: String,
+    /// What the model says.
+    #[serde(flatten)]
+    pub answer: RowAnswer,
+}
+
+/// What a model says of a row, by what it predicts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum RowAnswer {
+    /// One of several classes.
+    Class {
+        /// The most likely; of two classes with a fitted threshold the one that it says.
+        class: String,
+        /// Its place among the classes, from 0.
+        index: usize,
+        /// Its probability.
+        probability: f32,
+        /// The most likely classes, the first of them first.
+        top: Vec<ClassProbability>,
+        /// Of all classes, in the order of the scores.
+        #[serde(skip)]
+        probabilities: Vec<f32>,
+    },
+    /// Labels that may hold together.
+    Labels {
+        /// Those that hold: their probability is at least their threshold, one half where none was fitted.
+        labels: Vec<String>,
+        /// The most likely labels, the first of them first.
+        top: Vec<ClassProbability>,
+        /// Of all labels, in the order of the scores.
+        #[serde(skip)]
+        probabilities: Vec<f32>,
+    },
+    /// Numbers, as the model gives them.
+    Numbers {
+        /// Row-major.
+        values: Vec<f32>,
+    },
+    /// A class for each token.
+    Tokens {
+        /// In their order.
+        classes: Vec<String>,
+    },
+    /// A class for each pixel.
+    Mask {
+        /// A grey PNG file with the number of the class of each pixel, as large as what the model gives.
+        mask: PathBuf,
+        /// Width and height in pixels.
+        size: [usize; 2],
+        /// Which share of the pixels is of which class; those that occur, the largest first.
+        shares: Vec<ClassShare>,
+        /// The class of each pixel, row by row, until it is written.
+        #[serde(skip)]
+        pixels: Vec<u16>,
+    },
+    /// The row cannot be used.
+    Unusable {
+        /// Why.
+        error: String,
+    },
+}
+
+/// A class and how likely it is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassProbability {
+    /// Its name; its number where it has none.
+    pub class: String,
+    /// From 0 to 1.
+    pub probability: f32,
+}
+
+/// A class and how much of a picture is of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassShare {
+    /// Its name; its number where it has none.
+    pub class: String,
+    /// From 0 to 1.
+    pub share: f64,
+}

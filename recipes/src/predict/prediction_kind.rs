@@ -1,0 +1,13 @@
+use serde::Serialize;
+
+/// What a model says of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PredictedAs {
+    /// A class: of the row, or, as the prediction's shape tells, of each token or pixel.
+    Classes,
+    /// Labels that may hold together.
+    Labels,
+    /// Numbers.
+    Numbers,
+}

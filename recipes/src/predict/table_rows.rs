@@ -1,0 +1,253 @@
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use millstream_pipeline::Holds;
+use millstream_pipeline::arrow_array::builder::{BinaryBuilder, Float64Builder, ListBuilder, StringBuilder};
+use millstream_pipeline::arrow_array::{ArrayRef, RecordBatch};
+use millstream_schemas::{shown, shown_path};
+use serde_json::{Map, Value};
+
+use super::input_columns::{InputColumn, InputColumns};
+use crate::RecipeError;
+
+/// A cell of a row that is to become one of a dataset.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Cell {
+    /// Nothing is there.
+    Missing,
+    /// An encoded image.
+    Bytes(Vec<u8>),
+    /// A text, or a number as a text.
+    Text(String),
+    /// A number.
+    Number(f64),
+    /// A list of numbers.
+    List(Vec<f64>),
+}
+
+impl Cell {
+    /// Bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Missing | Self::Number(_) => 8,
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Text(text) => text.len(),
+            Self::List(list) => 8 * list.len(),
+        }
+    }
+}
+
+/// A row as it is read: what it is called, and a cell for each of the columns.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ReadRow {
+    pub(super) name: String,
+    pub(super) cells: Vec<Cell>,
+}
+
+/// The rows of a table file, read one after the other.
+pub(super) struct TableRows {
+    path: PathBuf,
+    columns: InputColumns,
+    rows: Rows,
+}
+
+enum Rows {
+    Csv {
+        reader: Box<csv::Reader<Box<dyn Read>>>,
+        /// Of each column its place in a record.
+        places: Vec<usize>,
+    },
+    JsonLines {
+        reader: Box<dyn BufRead>,
+        line: u64,
+    },
+}
+
+impl TableRows {
+    /// Opens a table: CSV with a heading (of tabs, where its name ends in `.tsv`), or JSON Lines.
+    ///
+    /// # Errors
+    /// It cannot be read, or lacks a column.
+    pub(super) fn open(path: &Path, columns: &InputColumns) -> Result<Self, RecipeError> {
+        let file = File::open(path).map_err(RecipeError::io("read", path))?;
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        let rows = match extension.as_str() {
+            "csv" | "tsv" => {
+                let delimiter = if extension == "tsv" { b'\t' } else { b',' };
+                let source: Box<dyn Read> = Box::new(BufReader::new(file));
+                let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(source);
+                let failed = |error: csv::Error| RecipeError::mismatch(shown_path(path), error.to_string());
+                let headings: Vec<String> = reader.headers().map_err(failed)?.iter().map(str::to_owned).collect();
+                // a mark of the byte order is no part of a name
+                let headings: Vec<String> =
+                    headings.iter().map(|heading| heading.trim_start_matches('\u{feff}').to_owned()).collect();
+                let place = |column: &InputColumn| column.place(&headings, &shown_path(path));
+                let places = columns.0.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+                Rows::Csv { reader: Box::new(reader), places }
+            }
+            _ => Rows::JsonLines { reader: Box::new(BufReader::new(file)), line: 0 },
+        };
+        Ok(Self { path: path.to_owned(), columns: columns.clone(), rows })
+    }
+
+    /// The next row; none at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read on, or a line is no row.
+    pub(super) fn next_row(&mut self) -> Result<Option<ReadRow>, RecipeError> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        match &mut self.rows {
+            Rows::Csv { reader, places } => {
+                let mut record = csv::StringRecord::new();
+                let failed = |error: csv::Error| RecipeError::mismatch(shown_path(&self.path), error.to_string());
+                if !reader.read_record(&mut record).map_err(failed)? {
+                    return Ok(None);
+                }
+                let line = record.position().map_or(0, csv::Position::line);
+                let cells = self.columns.0.iter().zip(places.iter()).map(|(column, place)| {
+                    let text = record.get(*place).unwrap_or_default();
+                    of_text(text, column, folder)
+                });
+                Ok(Some(ReadRow { name: format!("{}:{line}", self.path.to_string_lossy()), cells: cells.collect() }))
+            }
+            Rows::JsonLines { reader, line } => loop {
+                let mut text = String::new();
+                if reader.read_line(&mut text).map_err(RecipeError::io("read", &self.path))? == 0 {
+                    return Ok(None);
+                }
+                *line += 1;
+                if text.trim().is_empty() {
+                    continue;
+                }
+                let place = format!("{}:{line}", self.path.to_string_lossy());
+                let object: Map<String, Value> = serde_json::from_str(&text)
+                    .map_err(|error| RecipeError::mismatch(&place, format!("the line is no JSON object: {error}")))?;
+                let headings: Vec<String> = object.keys().cloned().collect();
+                let cell = |column: &InputColumn| {
+                    let at = column.place(&headings, &place)?;
+                    Ok(of_json(&object[&headings[at]], column, folder))
+                };
+                let cells = self.columns.0.iter().map(cell).collect::<Result<Vec<_>, RecipeError>>()?;
+                return Ok(Some(ReadRow { name: place, cells }));
+            },
+        }
+    }
+}
+
+fn of_text(text: &str, column: &InputColumn, folder: &Path) -> Cell {
+    match (column.is_image(), column.is_text(), column.takes.contains(&Holds::Lists)) {
+        (true, ..) => image(text, folder),
+        (_, true, _) => Cell::Text(text.to_owned()),
+        (.., true) if text.trim_start().starts_with('[') => {
+            serde_json::from_str(text).map_or(Cell::Missing, |value: Value| of_json(&value, column, folder))
+        }
+        _ => text.trim().parse().map_or(Cell::Missing, Cell::Number),
+    }
+}
+
+fn of_json(value: &Value, column: &InputColumn, folder: &Path) -> Cell {
+    match value {
+        Value::String(text) => of_text(text, column, folder),
+        Value::Number(number) if column.is_text() => Cell::Text(number.to_string()),
+        Value::Number(number) => number.as_f64().map_or(Cell::Missing, Cell::Number),
+        Value::Bool(is) if column.is_text() => Cell::Text(is.to_string()),
+        Value::Bool(is) => Cell::Number(f64::from(u8::from(*is))),
+        Value::Array(values) => {
+            values.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>().map_or(Cell::Missing, Cell::List)
+        }
+        Value::Null | Value::Object(_) => Cell::Missing,
+    }
+}
+
+/// The file that a cell names; missing where it cannot be read.
+fn image(path: &str, folder: &Path) -> Cell {
+    fs::read(folder.join(path)).map_or(Cell::Missing, Cell::Bytes)
+}
+
+/// Rows as a dataset holds them.
+///
+/// # Errors
+/// Values of a column are of several kinds.
+pub(super) fn record_batch(rows: &[ReadRow], columns: &InputColumns) -> Result<RecordBatch, RecipeError> {
+    let arrays = columns.0.iter().enumerate().map(|(place, column)| {
+        let cells = rows.iter().map(move |row| (row.name.as_str(), &row.cells[place]));
+        Ok((column.name().to_owned(), array(cells, column)?, true))
+    });
+    let arrays = arrays.collect::<Result<Vec<_>, RecipeError>>()?;
+    RecordBatch::try_from_iter_with_nullable(arrays)
+        .map_err(|error| RecipeError::mismatch("the rows", shown(error.to_string())))
+}
+
+fn array<'a>(
+    cells: impl Iterator<Item = (&'a str, &'a Cell)>,
+    column: &InputColumn,
+) -> Result<ArrayRef, RecipeError> {
+    let other = |row: &str| {
+        let message = format!("`{}` holds another kind of value than the rows before it", shown(column.name()));
+        RecipeError::mismatch(row, message)
+    };
+    let cells: Vec<(&str, &Cell)> = cells.collect();
+    let first = cells.iter().map(|(_, cell)| *cell).find(|cell| **cell != Cell::Missing);
+    Ok(match first {
+        Some(Cell::Bytes(_)) => {
+            let mut array = BinaryBuilder::new();
+            for (row, cell) in cells {
+                match cell {
+                    Cell::Bytes(bytes) => array.append_value(bytes),
+                    Cell::Missing => array.append_null(),
+                    _ => return Err(other(row)),
+                }
+            }
+            Arc::new(array.finish())
+        }
+        Some(Cell::Number(_)) => {
+            let mut array = Float64Builder::new();
+            for (row, cell) in cells {
+                match cell {
+                    Cell::Number(number) => array.append_value(*number),
+                    Cell::Missing => array.append_null(),
+                    _ => return Err(other(row)),
+                }
+            }
+            Arc::new(array.finish())
+        }
+        Some(Cell::List(_)) => {
+            let mut array = ListBuilder::new(Float64Builder::new());
+            for (row, cell) in cells {
+                match cell {
+                    Cell::List(list) => {
+                        array.values().append_slice(list);
+                        array.append(true);
+                    }
+                    Cell::Missing => array.append(false),
+                    _ => return Err(other(row)),
+                }
+            }
+            Arc::new(array.finish())
+        }
+        // where all are missing, something must be there to say so of
+        None if column.is_image() => {
+            let mut array = BinaryBuilder::new();
+            cells.iter().for_each(|_| array.append_null());
+            Arc::new(array.finish())
+        }
+        None if !column.is_text() => {
+            let mut array = Float64Builder::new();
+            cells.iter().for_each(|_| array.append_null());
+            Arc::new(array.finish())
+        }
+        Some(Cell::Text(_) | Cell::Missing) | None => {
+            let mut array = StringBuilder::new();
+            for (row, cell) in cells {
+                match cell {
+                    Cell::Text(text) => array.append_value(text),
+                    Cell::Missing => array.append_null(),
+                    _ => return Err(other(row)),
+                }
+            }
+            Arc::new(array.finish())
+        }
+    })
+}

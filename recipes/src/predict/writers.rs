@@ -1,0 +1,270 @@
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use millstream_pipeline::TableFile;
+use millstream_pipeline::arrow_array::builder::{Float32Builder, ListBuilder, StringBuilder};
+use millstream_pipeline::arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch, StringArray};
+use millstream_pipeline::arrow_schema::{DataType, Field, Schema, SchemaRef};
+use millstream_schemas::files::NewFile;
+use millstream_schemas::shown_path;
+
+use super::{PredictedAs, PredictedBy, PredictedRow, RowAnswer};
+use crate::RecipeError;
+
+/// Rows of a Parquet file that are gathered before they are written.
+const ROWS_A_BATCH: usize = 4096;
+
+/// How predictions are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PredictionFormat {
+    /// A JSON object a line.
+    JsonLines,
+    /// Comma-separated values (RFC 4180) with a heading.
+    Csv,
+    /// Parquet.
+    Parquet,
+}
+
+impl PredictionFormat {
+    /// As a file's name says.
+    ///
+    /// # Errors
+    /// It says something else.
+    pub fn of(path: &Path) -> Result<Self, RecipeError> {
+        match path.extension().unwrap_or_default().to_string_lossy().to_lowercase().as_str() {
+            "jsonl" | "ndjson" | "json" => Ok(Self::JsonLines),
+            "csv" => Ok(Self::Csv),
+            "parquet" => Ok(Self::Parquet),
+            _ => {
+                let message = "how to write it is told by the name's end: `.jsonl`, `.csv` or `.parquet`";
+                Err(RecipeError::mismatch(shown_path(path), message))
+            }
+        }
+    }
+}
+
+/// A file of predictions, written row after row; it is there when it is finished, and not before.
+pub struct PredictionRows {
+    path: PathBuf,
+    to: To,
+}
+
+enum To {
+    JsonLines(NewFile),
+    Csv(Box<csv::Writer<NewFile>>, PredictedAs),
+    Parquet { file: Box<TableFile>, kind: PredictedAs, schema: SchemaRef, waiting: Vec<PredictedRow> },
+}
+
+impl PredictionRows {
+    /// Begins a file, of the kind that its name says.
+    ///
+    /// # Errors
+    /// Its name says no kind, or it cannot be made.
+    pub fn create(path: &Path, by: &PredictedBy) -> Result<Self, RecipeError> {
+        let format = PredictionFormat::of(path)?;
+        let new = || NewFile::create(path).map_err(RecipeError::io("write", path));
+        let to = match format {
+            PredictionFormat::JsonLines => To::JsonLines(new()?),
+            PredictionFormat::Csv => {
+                let mut writer = csv::Writer::from_writer(new()?);
+                let headings: &[&str] = match by.predicts {
+                    PredictedAs::Classes => &["input", "class", "probability", "error"],
+                    PredictedAs::Labels => &["input", "labels", "error"],
+                    PredictedAs::Numbers => &["input", "values", "error"],
+                };
+                let all = headings.iter().map(|heading| (*heading).to_owned());
+                let of_classes = by.classes.iter().map(|class| format!("probability of {class}"));
+                writer.write_record(all.chain(of_classes)).map_err(failed(path))?;
+                To::Csv(Box::new(writer), by.predicts)
+            }
+            PredictionFormat::Parquet => {
+                let schema = schema(by);
+                let file = Box::new(TableFile::create(path, Arc::clone(&schema))?);
+                To::Parquet { file, kind: by.predicts, schema, waiting: Vec::new() }
+            }
+        };
+        Ok(Self { path: path.to_owned(), to })
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn add(&mut self, row: &PredictedRow) -> Result<(), RecipeError> {
+        match &mut self.to {
+            To::JsonLines(file) => {
+                let line = serde_json::to_string(row).expect("our own types have string keys");
+                writeln!(file, "{line}").map_err(RecipeError::io("write", &self.path))
+            }
+            To::Csv(writer, kind) => writer.write_record(cells(row, *kind)).map_err(failed(&self.path)),
+            To::Parquet { file, kind, schema, waiting } => {
+                waiting.push(row.clone());
+                if waiting.len() == ROWS_A_BATCH {
+                    file.add(&record_batch(&std::mem::take(waiting), *kind, schema, &self.path)?)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets the file take its name.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn finish(self) -> Result<(), RecipeError> {
+        let Self { path, to } = self;
+        match to {
+            To::JsonLines(file) => file.commit().map_err(RecipeError::io("write", &path)),
+            To::Csv(writer, _) => {
+                let file = writer.into_inner().map_err(|error| RecipeError::io("write", &path)(error.into_error()))?;
+                file.commit().map_err(RecipeError::io("write", &path))
+            }
+            To::Parquet { mut file, kind, schema, waiting } => {
+                if !waiting.is_empty() {
+                    file.add(&record_batch(&waiting, kind, &schema, &path)?)?;
+                }
+                Ok(file.finish()?)
+            }
+        }
+    }
+}
+
+fn failed(path: &Path) -> impl Fn(csv::Error) -> RecipeError {
+    move |error| RecipeError::mismatch(shown_path(path), format!("cannot be written: {error}"))
+}
+
+/// What a row is called, what it is said to be, and why not; then a probability of each class.
+fn cells(row: &PredictedRow, kind: PredictedAs) -> Vec<String> {
+    let mut cells = vec![row.input.clone()];
+    match &row.answer {
+        RowAnswer::Class { class, probability, probabilities, .. } => {
+            cells.extend([class.clone(), probability.to_string(), String::new()]);
+            cells.extend(probabilities.iter().map(f32::to_string));
+        }
+        RowAnswer::Labels { labels, probabilities, .. } => {
+            cells.extend([labels.join(" "), String::new()]);
+            cells.extend(probabilities.iter().map(f32::to_string));
+        }
+        RowAnswer::Numbers { values } => {
+            let values: Vec<String> = values.iter().map(f32::to_string).collect();
+            cells.extend([values.join(" "), String::new()]);
+        }
+        RowAnswer::Tokens { classes } => cells.extend([classes.join(" "), String::new(), String::new()]),
+        RowAnswer::Mask { mask, .. } => cells.extend([mask.display().to_string(), String::new(), String::new()]),
+        RowAnswer::Unusable { error } => {
+            let empty = if kind == PredictedAs::Classes { 2 } else { 1 };
+            cells.extend(std::iter::repeat_n(String::new(), empty));
+            cells.push(error.clone());
+        }
+    }
+    cells
+}
+
+fn list() -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(DataType::Float32, true)))
+}
+
+fn texts() -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))
+}
+
+fn schema(by: &PredictedBy) -> SchemaRef {
+    let mut fields = vec![Field::new("input", DataType::Utf8, false)];
+    fields.extend(match by.predicts {
+        PredictedAs::Classes => vec![
+            Field::new("class", DataType::Utf8, true),
+            Field::new("class_index", DataType::Int64, true),
+            Field::new("probability", DataType::Float32, true),
+            Field::new("probabilities", list(), true),
+            Field::new("classes", texts(), true),
+            Field::new("mask", DataType::Utf8, true),
+        ],
+        PredictedAs::Labels => vec![Field::new("labels", texts(), true), Field::new("probabilities", list(), true)],
+        PredictedAs::Numbers => vec![Field::new("values", list(), true)],
+    });
+    fields.push(Field::new("error", DataType::Utf8, true));
+    let classes = serde_json::to_string(&by.classes).expect("lists of strings always serialize");
+    Arc::new(Schema::new(fields).with_metadata([("millstream.classes".to_owned(), classes)].into()))
+}
+
+fn record_batch(
+    rows: &[PredictedRow],
+    kind: PredictedAs,
+    schema: &SchemaRef,
+    path: &Path,
+) -> Result<RecordBatch, RecipeError> {
+    let text = |of: &dyn Fn(&RowAnswer) -> Option<String>| -> ArrayRef {
+        Arc::new(rows.iter().map(|row| of(&row.answer)).collect::<StringArray>())
+    };
+    let numbers = |of: &dyn Fn(&RowAnswer) -> Option<&[f32]>| -> ArrayRef {
+        let mut array = ListBuilder::new(Float32Builder::new());
+        for row in rows {
+            let values = of(&row.answer);
+            array.values().append_slice(values.unwrap_or_default());
+            array.append(values.is_some());
+        }
+        Arc::new(array.finish())
+    };
+    let names = |of: &dyn Fn(&RowAnswer) -> Option<&[String]>| -> ArrayRef {
+        let mut array = ListBuilder::new(StringBuilder::new());
+        for row in rows {
+            let values = of(&row.answer);
+            values.unwrap_or_default().iter().for_each(|value| array.values().append_value(value));
+            array.append(values.is_some());
+        }
+        Arc::new(array.finish())
+    };
+    let input: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.input.as_str())));
+    let mut arrays = vec![input];
+    let probabilities = numbers(&|answer| match answer {
+        RowAnswer::Class { probabilities, .. } | RowAnswer::Labels { probabilities, .. } => Some(probabilities),
+        _ => None,
+    });
+    match kind {
+        PredictedAs::Classes => {
+            let class = |answer: &RowAnswer| match answer {
+                RowAnswer::Class { class, .. } => Some(class.clone()),
+                _ => None,
+            };
+            let index = |row: &PredictedRow| match &row.answer {
+                RowAnswer::Class { index, .. } => Some(*index as i64),
+                _ => None,
+            };
+            let probability = |row: &PredictedRow| match &row.answer {
+                RowAnswer::Class { probability, .. } => Some(*probability),
+                _ => None,
+            };
+            let mask = |answer: &RowAnswer| match answer {
+                RowAnswer::Mask { mask, .. } => Some(mask.display().to_string()),
+                _ => None,
+            };
+            arrays.push(text(&class));
+            arrays.push(Arc::new(rows.iter().map(index).collect::<Int64Array>()));
+            arrays.push(Arc::new(rows.iter().map(probability).collect::<Float32Array>()));
+            arrays.push(probabilities);
+            arrays.push(names(&|answer| match answer {
+                RowAnswer::Tokens { classes } => Some(classes),
+                _ => None,
+            }));
+            arrays.push(text(&mask));
+        }
+        PredictedAs::Labels => {
+            arrays.push(names(&|answer| match answer {
+                RowAnswer::Labels { labels, .. } => Some(labels),
+                _ => None,
+            }));
+            arrays.push(probabilities);
+        }
+        PredictedAs::Numbers => arrays.push(numbers(&|answer| match answer {
+            RowAnswer::Numbers { values } => Some(values),
+            _ => None,
+        })),
+    }
+    arrays.push(text(&|answer| match answer {
+        RowAnswer::Unusable { error } => Some(error.clone()),
+        _ => None,
+    }));
+    RecordBatch::try_new(Arc::clone(schema), arrays)
+        .map_err(|error| RecipeError::mismatch(shown_path(path), error.to_string()))
+}
