@@ -12,15 +12,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::sources::{RowValues, Value};
+use crate::stores::LocalFile;
+use crate::table_file::TableFile;
+use crate::{Dataset, PipelineError};
 use arrow_array::builder::{Float32Builder, ListBuilder};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use millstream_schemas::recipe::ByteSize;
 use millstream_schemas::{PredictionTargets, Predictions, PredictionsHeader, RowId, ScoresOf, shown_up_to};
-use crate::sources::{RowValues, Value};
-use crate::stores::LocalFile;
-use crate::table_file::TableFile;
-use crate::{Dataset, PipelineError};
 
 /// Key of the schema's metadata.
 const HEADER: &str = "millstream.predictions";
@@ -231,6 +231,7 @@ fn add(found: &mut Predictions, last: &mut Option<Arc<str>>, row: RowValues<'_>)
 mod tests {
     use super::*;
     use millstream_schemas::Fingerprint;
+    use parquet::arrow::ArrowWriter;
 
     fn header(scores_of: ScoresOf, columns: usize) -> PredictionsHeader {
         PredictionsHeader {

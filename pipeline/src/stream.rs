@@ -118,6 +118,13 @@ impl Batches {
         self.left_out.first_unreadable()
     }
 
+    /// The same batches, and rows that are left out are not warned of: whoever takes them tells of [`Batches::take_left_out`].
+    #[must_use]
+    pub fn without_warnings(mut self) -> Self {
+        self.left_out.warn_of_none();
+        self
+    }
+
     /// Rows that were left out since this was asked last, and why, in the order of the batches; at most 4,096 of them.
     pub fn take_left_out(&mut self) -> Vec<(millstream_schemas::RowId, String)> {
         self.left_out.take()

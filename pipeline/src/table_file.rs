@@ -30,8 +30,7 @@ impl TableFile {
             .set_max_row_group_row_count(Some(ROWS_A_GROUP))
             .build();
         let file = NewFile::create(path).map_err(|error| not_written(path, &error))?;
-        let writer =
-            ArrowWriter::try_new(file, schema, Some(properties)).map_err(|error| not_written(path, &error))?;
+        let writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|error| not_written(path, &error))?;
         Ok(Self { writer, path: path.to_owned() })
     }
 

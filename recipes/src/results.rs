@@ -164,8 +164,7 @@ pub(crate) fn export(
     let classes = opened.train.classes();
     let json = |value: serde_json::Result<String>| value.expect("lists of strings always serialize");
     let mut metadata = vec![
-        Preprocessing::of(&opened.recipe, &opened.train, &opened.spec, opened.loss.reads())
-            .metadata(),
+        Preprocessing::of(&opened.recipe, &opened.train, &opened.spec, opened.loss.reads()).metadata(),
         ("millstream.steps".to_owned(), trainer.history().steps.to_string()),
     ];
     // Numbers have no classes.

@@ -43,7 +43,8 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Predict) -> anyhow::Re
         None => shown(global, arguments, &mut predictions, &stop)?,
     };
     if !global.quiet {
-        let written = if done { arguments.output.as_deref().map_or_else(String::new, written_to) } else { String::new() };
+        let written =
+            if done { arguments.output.as_deref().map_or_else(String::new, written_to) } else { String::new() };
         messages::tell(&format!("{}{written}", report.in_words()));
     }
     if report.stopped {
@@ -121,7 +122,10 @@ fn shown(
 }
 
 fn print_table(by: &PredictedBy, rows: Vec<PredictedRow>) -> anyhow::Result<()> {
+    let is = |wanted: fn(&RowAnswer) -> bool| rows.iter().any(|row| wanted(&row.answer));
     let headings: &[&str] = match by.predicts {
+        PredictedAs::Classes if is(|answer| matches!(answer, RowAnswer::Mask { .. })) => &["input", "classes", "mask"],
+        PredictedAs::Classes if is(|answer| matches!(answer, RowAnswer::Tokens { .. })) => &["input", "classes"],
         PredictedAs::Classes => &["input", "class", ">probability", "then"],
         PredictedAs::Labels => &["input", "labels", "most likely"],
         PredictedAs::Numbers => &["input", "values"],
@@ -159,7 +163,7 @@ fn told(answer: RowAnswer) -> Vec<String> {
         RowAnswer::Mask { mask, shares, .. } => {
             let shares: Vec<String> =
                 shares.iter().take(3).map(|share| format!("{} {:.1} %", share.class, 100.0 * share.share)).collect();
-            vec![shares.join(", "), String::new(), mask.display().to_string()]
+            vec![shares.join(", "), mask.display().to_string()]
         }
         RowAnswer::Unusable { error } => vec![format!("not usable: {error}")],
     }

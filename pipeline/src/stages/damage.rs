@@ -40,8 +40,8 @@ pub(crate) struct LeftOut {
     first_unreadable: Option<(RowId, String)>,
     /// Those that nobody has asked for yet.
     untaken: Vec<(RowId, String)>,
-    /// Rows that were told one by one.
-    told: usize,
+    /// Rows that were told one by one; none where nothing is told.
+    told: Option<usize>,
     quarantine: Option<Quarantine>,
     /// Whether damaged rows are left out at all.
     asked: bool,
@@ -78,7 +78,7 @@ impl LeftOut {
         let policy = policy.with_file_in(Path::new(""));
         let DamagedPolicy::Quarantine(Some(path)) = &policy else {
             let (rows, untaken) = Default::default();
-            return Ok(Self { rows, first_unreadable: None, untaken, told: 0, quarantine: None, asked });
+            return Ok(Self { rows, first_unreadable: None, untaken, told: Some(0), quarantine: None, asked });
         };
         let place = |path: &Path| std::path::absolute(path).unwrap_or(path.to_owned()).to_string_lossy().into_owned();
         let places = dataset.files().iter().map(|file| (Arc::clone(&file.name), place(&file.path))).collect();
@@ -93,7 +93,14 @@ impl LeftOut {
             Err(error) if error.kind() == ErrorKind::NotFound => can_be_made(path).map_err(failed)?,
             Err(error) => return Err(failed(error)),
         }
-        Ok(Self { rows, first_unreadable: None, untaken: Vec::new(), told: 0, quarantine: Some(quarantine), asked })
+        Ok(Self {
+            rows,
+            first_unreadable: None,
+            untaken: Vec::new(),
+            told: Some(0),
+            quarantine: Some(quarantine),
+            asked,
+        })
     }
 
     /// Notes rows in the order given; returns how many of them this stream had not met before.
@@ -114,11 +121,11 @@ impl LeftOut {
             match &self.quarantine {
                 None => {
                     match self.told {
-                        told if told < MOST_TOLD => tracing::warn!("{id} is left out: {damage}"),
-                        MOST_TOLD => tracing::warn!("further rows that are left out are counted and not named"),
+                        Some(told) if told < MOST_TOLD => tracing::warn!("{id} is left out: {damage}"),
+                        Some(MOST_TOLD) => tracing::warn!("further rows that are left out are counted and not named"),
                         _ => {}
                     }
-                    self.told += 1;
+                    self.told = self.told.map(|told| told + 1);
                 }
                 Some(_) if known.is_none() => unwritten.push((id, damage)),
                 Some(_) => {}
@@ -165,6 +172,10 @@ impl LeftOut {
     /// The first row that this stream met whose input cannot be used, and why.
     pub(crate) fn first_unreadable(&self) -> Option<&(RowId, String)> {
         self.first_unreadable.as_ref()
+    }
+
+    pub(crate) fn warn_of_none(&mut self) {
+        self.told = None;
     }
 
     pub(crate) fn take(&mut self) -> Vec<(RowId, String)> {

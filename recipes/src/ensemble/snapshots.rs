@@ -32,9 +32,7 @@ pub fn snapshots(run: &Path, to: &Path, catalogs: &Catalogs) -> Result<Vec<PathB
     let compiled = opened.compile()?;
     let program = compiled.program();
     let classes = opened.train.classes();
-    let of_run =
-        Preprocessing::of(&opened.recipe, &opened.train, &opened.spec, opened.loss.reads())
-            .metadata();
+    let of_run = Preprocessing::of(&opened.recipe, &opened.train, &opened.spec, opened.loss.reads()).metadata();
     let mut written = Vec::with_capacity(states.len());
     for (step, parameters) in states {
         let mut metadata = vec![of_run.clone(), ("millstream.steps".to_owned(), step.to_string())];

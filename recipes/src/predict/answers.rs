@@ -4,7 +4,9 @@ use millstream_training::Prediction;
 use millstream_training::metrics::{sigmoid, softmax};
 
 use super::mask_files::MaskFiles;
-use super::{ClassProbability, ClassShare, PredictOptions, PredictedAs, RowAnswer};
+use super::predict_options::PredictOptions;
+use super::predicted_as::PredictedAs;
+use super::predicted_row::{ClassProbability, ClassShare, RowAnswer};
 use crate::RecipeError;
 
 /// What a model's scores say.
@@ -76,7 +78,9 @@ impl Answers {
                 let best = (0..places_of_row).map(|place| highest(*classes, |class| scores[class * places + place]));
                 Ok(RowAnswer::Tokens { classes: best.map(|class| self.name(class)).collect() })
             }
-            (PredictionKind::ClassScores, [_, classes, height, width]) => self.mask([*classes, *height, *width], scores),
+            (PredictionKind::ClassScores, [_, classes, height, width]) => {
+                self.mask([*classes, *height, *width], scores)
+            }
             (PredictionKind::LabelScores, [_, _]) => Ok(self.labels(scores)),
             (PredictionKind::Numbers | PredictionKind::Embeddings, _) => {
                 Ok(RowAnswer::Numbers { values: scores.to_vec() })
@@ -121,8 +125,7 @@ impl Answers {
         best.iter().for_each(|class| counts[usize::from(*class)] += 1);
         let mut shares: Vec<(usize, u64)> = counts.into_iter().enumerate().filter(|(_, count)| *count > 0).collect();
         shares.sort_by_key(|(class, count)| (std::cmp::Reverse(*count), *class));
-        let share =
-            |(class, count)| ClassShare { class: self.name(class), share: count as f64 / pixels.max(1) as f64 };
+        let share = |(class, count)| ClassShare { class: self.name(class), share: count as f64 / pixels.max(1) as f64 };
         let shares = shares.into_iter().map(share).collect();
         Ok(RowAnswer::Mask { mask: Default::default(), size: [width, height], shares, pixels: best })
     }
@@ -162,4 +165,87 @@ fn highest(count: usize, score: impl Fn(usize) -> f32) -> usize {
 /// How long a slot's row was, where rows have lengths of their own.
 fn length(batch: &Batch, slot: usize) -> Option<usize> {
     batch.lengths.values().next()?.get(slot).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use image::ImageReader;
+
+    use super::*;
+
+    fn answers(reads: PredictionKind, thresholds: &[f64], options: &PredictOptions) -> Answers {
+        let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
+        Answers::new(reads, classes, thresholds.to_vec(), options).unwrap()
+    }
+
+    fn none() -> Option<usize> {
+        None
+    }
+
+    #[test]
+    fn fitted_thresholds_decide_and_probabilities_stay() {
+        let options = PredictOptions { top: 2, ..PredictOptions::new("model.onnx") };
+        let two = Answers {
+            classes: vec!["no".into(), "yes".into()],
+            ..answers(PredictionKind::ClassScores, &[1.0], &options)
+        };
+        for (scores, wanted) in [([0.0, 0.5], "no"), ([0.0, 1.5], "yes")] {
+            let RowAnswer::Class { class, probability, probabilities, index, .. } =
+                two.of_row(&[1, 2], &scores, none).unwrap()
+            else {
+                panic!("a class was wanted");
+            };
+            assert_eq!((class.as_str(), probability), (wanted, probabilities[index]));
+            assert!((probabilities[1] - 1.0 / (1.0 + (-scores[1]).exp())).abs() < 1e-6);
+        }
+        let labels = answers(PredictionKind::LabelScores, &[0.0, 2.0, -1.0], &options);
+        let RowAnswer::Labels { labels, top, .. } = labels.of_row(&[1, 3], &[0.5, 1.0, -0.5], none).unwrap() else {
+            panic!("labels were wanted");
+        };
+        assert_eq!(labels, ["a", "c"]);
+        assert_eq!(top.iter().map(|label| label.class.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+    }
+
+    #[test]
+    fn places_are_read_class_by_class() {
+        let options = PredictOptions::new("model.onnx");
+        let of_classes = answers(PredictionKind::ClassScores, &[], &options);
+        // three classes of four tokens, of which the row has three
+        let scores = [9.0, 0.0, 1.0, 0.0, 0.0, 9.0, 2.0, 0.0, 0.0, 0.0, 3.0, 9.0];
+        let answer = of_classes.of_row(&[1, 3, 4], &scores, || Some(3)).unwrap();
+        assert_eq!(answer, RowAnswer::Tokens { classes: ["a", "b", "c"].map(str::to_owned).to_vec() });
+        let error = of_classes.of_row(&[1, 3, 2, 2], &scores, none).unwrap_err().to_string();
+        assert!(error.contains("--masks"), "{error}");
+        let infinite = of_classes.of_row(&[1, 3], &[0.0, f32::NAN, 1.0], none).unwrap();
+        assert!(matches!(infinite, RowAnswer::Unusable { .. }), "{infinite:?}");
+    }
+
+    #[test]
+    fn masks_are_files_of_class_numbers_and_no_two_have_one_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let masks = folder.path().join("new/masks");
+        let options = PredictOptions { masks: Some(masks.clone()), ..PredictOptions::new("model.onnx") };
+        let mut of_pixels = answers(PredictionKind::ClassScores, &[], &options);
+        let scores = [0.0, 9.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 9.0, 2.0];
+        let mut written = Vec::new();
+        for name in ["a/x.jpg", "b/x.png", "../x y.gif"] {
+            let answer = of_pixels.of_row(&[1, 3, 2, 2], &scores, none).unwrap();
+            let RowAnswer::Mask { mask, size, shares, .. } = of_pixels.finished(answer, name).unwrap() else {
+                panic!("a mask was wanted");
+            };
+            assert_eq!(size, [2, 2]);
+            let shares: Vec<(&str, f64)> = shares.iter().map(|share| (share.class.as_str(), share.share)).collect();
+            assert_eq!(shares, [("c", 0.5), ("a", 0.25), ("b", 0.25)]);
+            let image = ImageReader::open(&mask).unwrap().decode().unwrap().to_luma8();
+            assert_eq!(image.into_raw(), [1, 0, 2, 2]);
+            written.push(mask);
+        }
+        assert_eq!(written, ["x.png", "x-2.png", "x_y.png"].map(|name| masks.join(name)));
+    }
+
+    #[test]
+    fn scores_of_symbols_are_refused_with_the_command_that_reads_them() {
+        let error = Answers::new(PredictionKind::SequenceScores, Vec::new(), Vec::new(), &PredictOptions::new("m"));
+        assert!(error.err().unwrap().to_string().contains("`evaluate`"));
+    }
 }

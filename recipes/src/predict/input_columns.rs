@@ -1,5 +1,5 @@
 use millstream_pipeline::Holds;
-use millstream_schemas::{nearest, shown};
+use millstream_schemas::{Choice, nearest, shown};
 
 use crate::preprocessing::Preprocessing;
 use crate::{Catalogs, RecipeError};
@@ -21,6 +21,14 @@ impl InputColumn {
     /// What it is called in rows that are made of files.
     pub(super) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(if self.is_image() { "image" } else { "text" })
+    }
+
+    /// Says in an encoding which column it is, where that was left to the data.
+    pub(super) fn name_in(&self, encoding: &mut Choice) {
+        let says = encoding.options.get("column").is_some_and(|column| !column.is_null());
+        if let (false, Some(options)) = (says, encoding.options.as_object_mut()) {
+            options.insert("column".to_owned(), self.name().into());
+        }
     }
 
     /// Whether encoded images are in it.
@@ -49,8 +57,7 @@ impl InputColumn {
             let near = nearest(names[0], headings.iter().map(String::as_str));
             let near = near.map_or_else(String::new, |near| format!("; did you mean `{}`?", shown(near)));
             let have: Vec<String> = headings.iter().take(20).map(|heading| format!("`{}`", shown(heading))).collect();
-            let message =
-                format!("it has no column `{}`, it has {}{near}", shown(names[0]), have.join(", "));
+            let message = format!("it has no column `{}`, it has {}{near}", shown(names[0]), have.join(", "));
             RecipeError::mismatch(file, message)
         })
     }

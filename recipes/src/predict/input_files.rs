@@ -40,19 +40,28 @@ pub(super) struct Piece {
 
 /// What the rows of a dataset are called.
 pub(super) enum RowNames {
-    /// As they were read, in their order.
-    Read(Vec<String>),
+    /// As they were read, in their order, with why one cannot be used where that is known.
+    Read(Vec<(String, Option<String>)>),
     /// By their places in Parquet files.
     Places,
 }
 
 impl RowNames {
+    /// Why a row cannot be used, where that is known before it is looked at.
+    pub(super) fn reason(&self, row: &RowId) -> Option<String> {
+        match self {
+            Self::Read(names) => names.get(row.row as usize)?.1.clone(),
+            Self::Places => None,
+        }
+    }
+
     /// What a row is called, and the same without its folder, as a name for files.
     pub(super) fn of(&self, row: &RowId) -> (String, String) {
         match self {
             Self::Read(names) => {
-                let name = names.get(row.row as usize).cloned().unwrap_or_default();
-                let file = Path::new(&name).file_name().map_or_else(|| name.clone(), |file| file.to_string_lossy().into());
+                let name = names.get(row.row as usize).map(|(name, _)| name.clone()).unwrap_or_default();
+                let file =
+                    Path::new(&name).file_name().map_or_else(|| name.clone(), |file| file.to_string_lossy().into());
                 (name, file)
             }
             Self::Places => {
@@ -203,9 +212,8 @@ impl InputFiles {
                     }
                     Some(Source::Parquet(dataset)) => return Ok(Some(Piece { dataset, names: RowNames::Places })),
                     Some(Source::Image(path)) => {
-                        // one that cannot be read is told as a row that cannot be used
-                        let cell = fs::read(&path).map_or(Cell::Missing, Cell::Bytes);
-                        ReadRow { name: path.to_string_lossy().into_owned(), cells: vec![cell] }
+                        let cells = vec![Cell::of_file(&path)];
+                        ReadRow { name: path.to_string_lossy().into_owned(), cells }
                     }
                     Some(Source::Text(text)) => ReadRow { name: text.clone(), cells: vec![Cell::Text(text)] },
                     Some(Source::Lines(path)) => {
@@ -238,7 +246,12 @@ impl InputFiles {
         }
         let batch: arrow_array::RecordBatch = record_batch(&rows, columns)?;
         let dataset = Dataset::from_batches("rows", &[batch], ROWS_A_PIECE)?;
-        Ok(Some(Piece { dataset, names: RowNames::Read(rows.into_iter().map(|row| row.name).collect()) }))
+        let names = rows.into_iter().map(|row| {
+            let reason = row.reason().map(str::to_owned);
+            (row.name, reason)
+        });
+        let names = names.collect();
+        Ok(Some(Piece { dataset, names: RowNames::Read(names) }))
     }
 }
 

@@ -17,6 +17,8 @@ use crate::RecipeError;
 pub(super) enum Cell {
     /// Nothing is there.
     Missing,
+    /// What is there cannot be read, and why.
+    Unreadable(String),
     /// An encoded image.
     Bytes(Vec<u8>),
     /// A text, or a number as a text.
@@ -28,10 +30,16 @@ pub(super) enum Cell {
 }
 
 impl Cell {
+    /// The bytes of a file.
+    pub(super) fn of_file(path: &Path) -> Self {
+        let unreadable = |error: std::io::Error| Self::Unreadable(format!("{}: {error}", shown_path(path)));
+        fs::read(path).map_or_else(unreadable, Self::Bytes)
+    }
+
     /// Bytes that it holds.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Missing | Self::Number(_) => 8,
+            Self::Missing | Self::Unreadable(_) | Self::Number(_) => 8,
             Self::Bytes(bytes) => bytes.len(),
             Self::Text(text) => text.len(),
             Self::List(list) => 8 * list.len(),
@@ -44,6 +52,16 @@ impl Cell {
 pub(super) struct ReadRow {
     pub(super) name: String,
     pub(super) cells: Vec<Cell>,
+}
+
+impl ReadRow {
+    /// Why it cannot be used, where that is known before it is looked at.
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.cells.iter().find_map(|cell| match cell {
+            Cell::Unreadable(reason) => Some(reason.as_str()),
+            _ => None,
+        })
+    }
 }
 
 /// The rows of a table file, read one after the other.
@@ -161,9 +179,12 @@ fn of_json(value: &Value, column: &InputColumn, folder: &Path) -> Cell {
     }
 }
 
-/// The file that a cell names; missing where it cannot be read.
+/// The file that a cell names.
 fn image(path: &str, folder: &Path) -> Cell {
-    fs::read(folder.join(path)).map_or(Cell::Missing, Cell::Bytes)
+    if path.is_empty() {
+        return Cell::Missing;
+    }
+    Cell::of_file(&folder.join(path))
 }
 
 /// Rows as a dataset holds them.
@@ -180,23 +201,20 @@ pub(super) fn record_batch(rows: &[ReadRow], columns: &InputColumns) -> Result<R
         .map_err(|error| RecipeError::mismatch("the rows", shown(error.to_string())))
 }
 
-fn array<'a>(
-    cells: impl Iterator<Item = (&'a str, &'a Cell)>,
-    column: &InputColumn,
-) -> Result<ArrayRef, RecipeError> {
+fn array<'a>(cells: impl Iterator<Item = (&'a str, &'a Cell)>, column: &InputColumn) -> Result<ArrayRef, RecipeError> {
     let other = |row: &str| {
         let message = format!("`{}` holds another kind of value than the rows before it", shown(column.name()));
         RecipeError::mismatch(row, message)
     };
     let cells: Vec<(&str, &Cell)> = cells.collect();
-    let first = cells.iter().map(|(_, cell)| *cell).find(|cell| **cell != Cell::Missing);
+    let first = cells.iter().map(|(_, cell)| *cell).find(|cell| !matches!(cell, Cell::Missing | Cell::Unreadable(_)));
     Ok(match first {
         Some(Cell::Bytes(_)) => {
             let mut array = BinaryBuilder::new();
             for (row, cell) in cells {
                 match cell {
                     Cell::Bytes(bytes) => array.append_value(bytes),
-                    Cell::Missing => array.append_null(),
+                    Cell::Missing | Cell::Unreadable(_) => array.append_null(),
                     _ => return Err(other(row)),
                 }
             }
@@ -207,7 +225,7 @@ fn array<'a>(
             for (row, cell) in cells {
                 match cell {
                     Cell::Number(number) => array.append_value(*number),
-                    Cell::Missing => array.append_null(),
+                    Cell::Missing | Cell::Unreadable(_) => array.append_null(),
                     _ => return Err(other(row)),
                 }
             }
@@ -221,7 +239,7 @@ fn array<'a>(
                         array.values().append_slice(list);
                         array.append(true);
                     }
-                    Cell::Missing => array.append(false),
+                    Cell::Missing | Cell::Unreadable(_) => array.append(false),
                     _ => return Err(other(row)),
                 }
             }
@@ -238,12 +256,12 @@ fn array<'a>(
             cells.iter().for_each(|_| array.append_null());
             Arc::new(array.finish())
         }
-        Some(Cell::Text(_) | Cell::Missing) | None => {
+        Some(Cell::Text(_) | Cell::Missing | Cell::Unreadable(_)) | None => {
             let mut array = StringBuilder::new();
             for (row, cell) in cells {
                 match cell {
                     Cell::Text(text) => array.append_value(text),
-                    Cell::Missing => array.append_null(),
+                    Cell::Missing | Cell::Unreadable(_) => array.append_null(),
                     _ => return Err(other(row)),
                 }
             }

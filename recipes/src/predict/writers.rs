@@ -9,7 +9,9 @@ use millstream_pipeline::arrow_schema::{DataType, Field, Schema, SchemaRef};
 use millstream_schemas::files::NewFile;
 use millstream_schemas::shown_path;
 
-use super::{PredictedAs, PredictedBy, PredictedRow, RowAnswer};
+use super::predict_report::PredictedBy;
+use super::predicted_as::PredictedAs;
+use super::predicted_row::{PredictedRow, RowAnswer};
 use crate::RecipeError;
 
 /// Rows of a Parquet file that are gathered before they are written.
@@ -52,7 +54,7 @@ pub struct PredictionRows {
 
 enum To {
     JsonLines(NewFile),
-    Csv(Box<csv::Writer<NewFile>>, PredictedAs),
+    Csv { writer: Box<csv::Writer<NewFile>>, kind: PredictedAs, columns: usize },
     Parquet { file: Box<TableFile>, kind: PredictedAs, schema: SchemaRef, waiting: Vec<PredictedRow> },
 }
 
@@ -75,8 +77,9 @@ impl PredictionRows {
                 };
                 let all = headings.iter().map(|heading| (*heading).to_owned());
                 let of_classes = by.classes.iter().map(|class| format!("probability of {class}"));
-                writer.write_record(all.chain(of_classes)).map_err(failed(path))?;
-                To::Csv(Box::new(writer), by.predicts)
+                let headings: Vec<String> = all.chain(of_classes).collect();
+                writer.write_record(&headings).map_err(failed(path))?;
+                To::Csv { writer: Box::new(writer), kind: by.predicts, columns: headings.len() }
             }
             PredictionFormat::Parquet => {
                 let schema = schema(by);
@@ -97,7 +100,11 @@ impl PredictionRows {
                 let line = serde_json::to_string(row).expect("our own types have string keys");
                 writeln!(file, "{line}").map_err(RecipeError::io("write", &self.path))
             }
-            To::Csv(writer, kind) => writer.write_record(cells(row, *kind)).map_err(failed(&self.path)),
+            To::Csv { writer, kind, columns } => {
+                let mut cells = cells(row, *kind);
+                cells.resize(*columns, String::new());
+                writer.write_record(cells).map_err(failed(&self.path))
+            }
             To::Parquet { file, kind, schema, waiting } => {
                 waiting.push(row.clone());
                 if waiting.len() == ROWS_A_BATCH {
@@ -116,7 +123,7 @@ impl PredictionRows {
         let Self { path, to } = self;
         match to {
             To::JsonLines(file) => file.commit().map_err(RecipeError::io("write", &path)),
-            To::Csv(writer, _) => {
+            To::Csv { writer, .. } => {
                 let file = writer.into_inner().map_err(|error| RecipeError::io("write", &path)(error.into_error()))?;
                 file.commit().map_err(RecipeError::io("write", &path))
             }
@@ -185,7 +192,7 @@ fn schema(by: &PredictedBy) -> SchemaRef {
     });
     fields.push(Field::new("error", DataType::Utf8, true));
     let classes = serde_json::to_string(&by.classes).expect("lists of strings always serialize");
-    Arc::new(Schema::new(fields).with_metadata([("millstream.classes".to_owned(), classes)].into()))
+    Arc::new(Schema::new(fields).with_metadata([("millstream.classes".to_owned(), classes)]))
 }
 
 fn record_batch(

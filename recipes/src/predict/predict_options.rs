@@ -1,0 +1,45 @@
+use std::path::PathBuf;
+
+use millstream_schemas::Recipe;
+
+use crate::Catalogs;
+
+/// What to predict with, and how.
+#[derive(Clone, Debug)]
+pub struct PredictOptions {
+    /// An ONNX file, or the folder of a run that has made one.
+    pub model: PathBuf,
+    /// How rows are prepared and what scores mean, of a model whose file does not say it.
+    pub recipe: Option<Recipe>,
+    /// Rows that are run together; a model made for one number of rows is given that.
+    pub batch: usize,
+    /// How many classes of each row are named, the most likely first; 0 names all.
+    pub top: usize,
+    /// Where masks are written, of models that have a class for each pixel.
+    pub masks: Option<PathBuf>,
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// Threads of ONNX Runtime; 0 takes one for each core.
+    pub threads: usize,
+    /// The ONNX Runtime library, instead of the one that would be found.
+    pub library: Option<PathBuf>,
+    /// What encodings and transforms are taken from.
+    pub catalogs: Catalogs,
+}
+
+impl PredictOptions {
+    /// The five most likely classes, 32 rows at a time, on whatever device is there.
+    pub fn new(model: impl Into<PathBuf>) -> Self {
+        Self {
+            model: model.into(),
+            recipe: None,
+            batch: 32,
+            top: 5,
+            masks: None,
+            device: "auto".into(),
+            threads: 0,
+            library: None,
+            catalogs: Catalogs::default(),
+        }
+    }
+}

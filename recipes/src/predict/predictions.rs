@@ -1,0 +1,240 @@
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use millstream_compiler::Model;
+use millstream_pipeline::encodings::{Encoders, StreamFacts, WantedTensor};
+use millstream_pipeline::{Batches, StreamOptions};
+use millstream_runtime::{Device, DeviceRequest};
+use millstream_schemas::recipe::{DamagedPolicy, OrderStrength};
+use millstream_schemas::{RowId, shown_path};
+use millstream_training::Predictor;
+use millstream_transforms::Chain;
+
+use super::answers::Answers;
+use super::input_columns::InputColumns;
+use super::input_files::{self, Piece, PredictInput, RowNames};
+use super::predict_options::PredictOptions;
+use super::predict_report::{PredictReport, PredictedBy};
+use super::predicted_row::{PredictedRow, RowAnswer};
+use crate::calibrated::thresholds_of;
+use crate::model_inputs::require_inputs;
+use crate::preprocessing::Preprocessing;
+use crate::run_folder::RunFolder;
+use crate::{Event, Events, RecipeError, Stop, labels_file};
+
+/// A model, ready to be asked.
+pub struct Predictions {
+    by: PredictedBy,
+    options: PredictOptions,
+    columns: InputColumns,
+    preprocessing: Preprocessing,
+    inputs: Vec<String>,
+    model: Model,
+    chain: Chain,
+    predictor: Predictor,
+    answers: Answers,
+    batch: usize,
+    /// Opened with the first rows, and used for all that have the same columns.
+    encoders: Option<Encoders>,
+}
+
+impl Predictions {
+    /// Opens a model with what its file says of the preparation of rows, of classes and of thresholds.
+    ///
+    /// # Errors
+    /// It cannot be read or run, or neither it nor a recipe says how rows are prepared and what its scores mean.
+    pub fn open(options: &PredictOptions) -> Result<Self, RecipeError> {
+        let path = file_of(&options.model)?;
+        let model = Model::read(&path)?;
+        let preprocessing = match (&options.recipe, Preprocessing::read(&model)?) {
+            (Some(recipe), _) => Preprocessing::of_recipe(recipe, &model, &options.catalogs)?,
+            (None, Some(own)) => own,
+            (None, None) => {
+                let message = format!(
+                    "{} does not say how rows are prepared for it, as models that were trained here do; name a recipe that does \
+                     by `--recipe`",
+                    shown_path(&path)
+                );
+                return Err(RecipeError::mismatch("model", message));
+            }
+        };
+        let columns = InputColumns::of(&preprocessing, &options.catalogs)?;
+        let chain = Chain::parse_from(&options.catalogs.transforms, "transforms.evaluate", preprocessing.transforms())?;
+        let classes = labels_file::of_model(&model, &path)?.unwrap_or_default();
+        let reads = preprocessing.reads(&classes);
+        let counted = Some(classes.len()).filter(|count| *count > 0);
+        let scoring = model.evaluated(preprocessing.output(), reads, counted, &options.catalogs.operators)?;
+        let runtime = millstream_runtime::ready(options.library.as_deref())?;
+        let device = Device::resolve(options.device.parse::<DeviceRequest>()?, runtime)?;
+        let predictor = Predictor::open_graph(&scoring.model, &device, options.threads, Some(&scoring.scores))?;
+        let mut warnings: Vec<String> = scoring.note.into_iter().collect();
+        warnings.extend(predictor.warning().map(str::to_owned));
+        let fixed = predictor.inputs().first().and_then(|(_, shape)| usize::try_from(*shape.first()?).ok());
+        let answers = Answers::new(reads, classes.clone(), thresholds_of(&model)?, options)?;
+        let by =
+            PredictedBy { model: path, predicts: answers.kind(), classes, device: device.kind.to_string(), warnings };
+        let inputs = model.inputs().into_iter().map(|(name, _)| name).collect();
+        let batch = fixed.filter(|batch| *batch > 0).unwrap_or(options.batch.max(1));
+        let options = options.clone();
+        Ok(Self {
+            by,
+            options,
+            columns,
+            preprocessing,
+            inputs,
+            model,
+            chain,
+            predictor,
+            answers,
+            batch,
+            encoders: None,
+        })
+    }
+
+    /// What is the same for all rows.
+    pub fn by(&self) -> &PredictedBy {
+        &self.by
+    }
+
+    /// Predicts all rows of the inputs, in their order, and hands each to `take`.
+    ///
+    /// # Errors
+    /// An input is not there or holds nothing that the model takes, the model fails, or `take` does. A single row that cannot be
+    /// used is no error: it is handed on as [`RowAnswer::Unusable`].
+    pub fn predict(
+        &mut self,
+        inputs: Vec<PredictInput>,
+        take: &mut dyn FnMut(PredictedRow) -> Result<(), RecipeError>,
+        events: &mut dyn Events,
+        stop: &Stop,
+    ) -> Result<PredictReport, RecipeError> {
+        let mut files = input_files::list(inputs, &self.columns)?;
+        let total = files.total();
+        let started = Instant::now();
+        let passed_over = files.passed_over();
+        let mut report = PredictReport { rows: 0, unusable: 0, passed_over, seconds: 0.0, stopped: false };
+        while let Some(piece) = files.next_piece(&self.columns)? {
+            let mut told = |report: &PredictReport| {
+                let rows = report.rows + report.unusable;
+                let samples_per_second = rows as f64 / started.elapsed().as_secs_f64().max(1e-9);
+                let total = total.unwrap_or(rows).max(rows);
+                let seconds_left = (total - rows) as f64 / samples_per_second.max(1e-9);
+                events.event(&Event::Evaluating {
+                    epoch: None,
+                    epochs: None,
+                    rows,
+                    total,
+                    samples_per_second,
+                    seconds_left,
+                });
+            };
+            if !self.predict_piece(piece, take, &mut report, &mut told, stop)? {
+                report.stopped = true;
+                break;
+            }
+        }
+        report.seconds = started.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    /// Whether it was not asked to stop.
+    fn predict_piece(
+        &mut self,
+        piece: Piece,
+        take: &mut dyn FnMut(PredictedRow) -> Result<(), RecipeError>,
+        report: &mut PredictReport,
+        told: &mut dyn FnMut(&PredictReport),
+        stop: &Stop,
+    ) -> Result<bool, RecipeError> {
+        let encoders = self.encoders_of(&piece)?;
+        let options = StreamOptions {
+            batch: self.batch,
+            order: OrderStrength::Sequential,
+            group_by_length: Some(false),
+            damaged: DamagedPolicy::Skip,
+            transparency: self.preprocessing.transparency(),
+            ..StreamOptions::new(self.chain.clone(), encoders)
+        };
+        let mut batches = Batches::open(&piece.dataset, options, None)?.without_warnings();
+        let places = input_files::places(&piece.dataset);
+        loop {
+            if stop.is_requested() {
+                return Ok(false);
+            }
+            let batch = batches.next().transpose()?;
+            let is_last = batch.is_none();
+            let mut answered: Vec<(RowId, RowAnswer)> = batches
+                .take_left_out()
+                .into_iter()
+                .map(|(row, error)| {
+                    let error = piece.names.reason(&row).unwrap_or(error);
+                    (row, RowAnswer::Unusable { error })
+                })
+                .collect();
+            if let Some(batch) = batch.filter(|batch| !batch.is_empty()) {
+                let (batch, prediction) = self.predictor.predict(batch)?;
+                answered.extend(self.answers.of_batch(&batch, &prediction)?);
+            }
+            answered.sort_by_key(|(row, _)| (places.get(&row.file).copied(), row.row_group, row.row));
+            for (row, answer) in answered {
+                let (input, file) = piece.names.of(&row);
+                let answer = self.answers.finished(answer, &file)?;
+                match answer {
+                    RowAnswer::Unusable { .. } => report.unusable += 1,
+                    _ => report.rows += 1,
+                }
+                take(PredictedRow { input, answer })?;
+            }
+            if is_last {
+                return Ok(true);
+            }
+            told(report);
+        }
+    }
+
+    fn encoders_of(&mut self, piece: &Piece) -> Result<Encoders, RecipeError> {
+        let dataset = &piece.dataset;
+        if let Some(encoders) = &self.encoders
+            && encoders.columns().iter().all(|column| dataset.features().get(column).is_some())
+        {
+            return Ok(encoders.clone());
+        }
+        let mut wanted: Vec<WantedTensor> = self.preprocessing.wanted(&self.by.model);
+        if let (RowNames::Read(_), Some(only)) = (&piece.names, self.columns.only()) {
+            wanted.iter_mut().for_each(|tensor| only.name_in(&mut tensor.encoding));
+        }
+        let encoders = Encoders::open(dataset, &self.options.catalogs.encodings, &wanted, &self.inputs)?;
+        let encoders = encoders.relearned(dataset, &self.preprocessing.learned_values())?;
+        let facts = StreamFacts { dataset, chain: &self.chain, seed: 0 };
+        let spec = encoders.spec(&facts, self.batch)?;
+        require_inputs(&self.model, &spec, "transforms.evaluate")?;
+        Ok(self.encoders.insert(encoders).clone())
+    }
+}
+
+/// Predicts all rows of the inputs, in their order.
+///
+/// # Errors
+/// As [`Predictions::open`] and [`Predictions::predict`]; or no row could be used.
+pub fn predict(
+    options: &PredictOptions,
+    inputs: Vec<PredictInput>,
+    take: &mut dyn FnMut(PredictedRow) -> Result<(), RecipeError>,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<PredictReport, RecipeError> {
+    Predictions::open(options)?.predict(inputs, take, events, stop)
+}
+
+/// The model's file: as given, or that of a run.
+fn file_of(given: &Path) -> Result<PathBuf, RecipeError> {
+    if !given.is_dir() {
+        return Ok(given.to_owned());
+    }
+    let candidates = [RunFolder(given.to_owned()).model(), given.join("ensemble.onnx")];
+    if let Some(found) = candidates.iter().find(|path| path.exists()) {
+        return Ok(found.clone());
+    }
+    let message = format!("there is no `model.onnx` in {}; `train` writes it when a run is done", shown_path(given));
+    Err(RecipeError::mismatch("model", message))
+}
