@@ -13,6 +13,7 @@ use crate::terminal;
 
 const AFTER_HELP: &str = "\
 Examples:
+  millstream init data/ model.onnx  write a recipe that trains this model on these rows
   millstream check recipe.yaml      what would be trained, and whether it can be
   millstream preview recipe.yaml    what the transforms do to real rows
   millstream lr-find recipe.yaml    look for a learning rate, before training
@@ -90,6 +91,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Init(Init),
     Train(Train),
     Check(Check),
     Compile(Compile),
@@ -115,13 +117,47 @@ pub(crate) enum Command {
 /// A recipe, and what is changed of it.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RecipeArguments {
-    /// The recipe, a YAML or JSON file
+    /// The recipe, a YAML or JSON file; or the folder of a run, whose recipe it is
     #[arg(value_name = "RECIPE")]
     pub(crate) recipe: PathBuf,
     /// Change a value of the recipe, for example `training.epochs=3`; may be given several times. Paths count from the
     /// working directory (those inside a recipe from the recipe's folder)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+}
+
+/// Write a recipe that trains a model on data
+///
+/// Looks at both: what is told and of what, the size of images and how they are normalized (from a file beside the model, where
+/// there is one), the last layer, rates, rows to evaluate on. The recipe is commented, and known to train: the training step was
+/// compiled.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  millstream init flowers/ mobilenet_v2.onnx\n  millstream init 'reviews-train-*.parquet' bert/model.onnx --evaluate \
+    'reviews-test-*.parquet' -o reviews.yaml"
+)]
+pub(crate) struct Init {
+    /// The rows to train on: a Parquet file, a folder of them, or a pattern
+    #[arg(value_name = "DATA")]
+    pub(crate) data: PathBuf,
+    /// The pretrained model
+    #[arg(value_name = "MODEL.onnx")]
+    pub(crate) model: PathBuf,
+    /// The rows to evaluate on; without it those of another split in the same folder
+    #[arg(long, value_name = "PARQUET")]
+    pub(crate) evaluate: Vec<PathBuf>,
+    /// The column that is to be told
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label: Option<String>,
+    /// The recipe to write; `-` prints it
+    #[arg(short, long, value_name = "FILE", default_value = "recipe.yaml")]
+    pub(crate) output: PathBuf,
+    /// The folder that the recipe's results go to [default: runs/ and the name of the recipe]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) run: Option<PathBuf>,
+    /// Replace the recipe that is there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
 }
 
 /// Train a model as a recipe says
@@ -131,12 +167,15 @@ pub(crate) struct RecipeArguments {
 /// saves a checkpoint and says how to go on; a second one ends at once.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  millstream train recipe.yaml\n  millstream train recipe.yaml --set training.epochs=3 \
+    after_help = "Examples:\n  millstream train recipe.yaml\n  millstream train flowers/ mobilenet_v2.onnx\n  millstream train recipe.yaml --set training.epochs=3 \
     --output runs/short\n  millstream train recipe.yaml --dry-run\n  millstream train recipe.yaml --resume"
 )]
 pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) recipe: RecipeArguments,
+    /// The pretrained model, where the argument before it is data (Parquet): a recipe is made of both, as `init` does
+    #[arg(value_name = "MODEL.onnx")]
+    pub(crate) model: Option<PathBuf>,
     /// Go on from the newest checkpoint in the output folder
     #[arg(long, conflicts_with = "overwrite")]
     pub(crate) resume: bool,

@@ -42,9 +42,11 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Train(arguments) => {
             let elsewhere: &[&str] = if arguments.output.is_some() { &["output.folder"] } else { &[] };
-            commands::with_recipe(&arguments.recipe, elsewhere, |recipe| {
-                commands::train::run(global, &arguments, recipe)
-            })
+            let work = |recipe| commands::train::run(global, &arguments, recipe);
+            match &arguments.model {
+                Some(model) => commands::with_text(commands::init::of_data(&arguments, model)?, elsewhere, work),
+                None => commands::with_recipe(&arguments.recipe, elsewhere, work),
+            }
         }
         Command::Check(arguments) => {
             commands::with_recipe(&arguments.recipe, &[], |recipe| commands::check::run(global, &recipe))
@@ -68,6 +70,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
                 commands::lr_find::run(global, &arguments, &recipe)
             })
         }
+        Command::Init(arguments) => commands::init::run(global, &arguments),
         Command::Inspect(arguments) => commands::inspect::run(global, &arguments),
         Command::Report(arguments) => commands::report::run(global, &arguments),
         Command::Document(arguments) => commands::document::run(global, &arguments),

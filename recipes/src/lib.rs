@@ -30,6 +30,7 @@ mod evaluation_sets;
 mod events;
 mod first_difference;
 mod freezing;
+pub mod init;
 pub mod inspect;
 mod kept_predictions;
 mod labels_file;

@@ -6,6 +6,7 @@ pub(crate) mod compile;
 pub(crate) mod document;
 pub(crate) mod ensemble;
 pub(crate) mod evaluate;
+pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod lr_find;
 pub(crate) mod predict;
@@ -27,14 +28,38 @@ use millstream::schemas::{Recipe, SchemaError, shown_path};
 
 use crate::arguments::RecipeArguments;
 
-/// Reads the recipe with what the command line changes, and hands it on. Errors know where in the recipe they stand, unless
-/// they are about keys whose value came from `elsewhere`.
+/// Reads the recipe with what the command line changes, and hands it on; of the folder of a run its recipe, wherever the folder
+/// was moved to. Errors know where in the recipe they stand, unless they are about keys whose value came from `elsewhere`.
 pub(crate) fn with_recipe<T>(
     arguments: &RecipeArguments,
     elsewhere: &[&str],
     work: impl FnOnce(Recipe) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let text = RecipeText::read(&arguments.recipe, &arguments.overrides)?;
+    if !arguments.recipe.is_dir() {
+        return with_text(RecipeText::read(&arguments.recipe, &arguments.overrides)?, elsewhere, work);
+    }
+    let path = arguments.recipe.join("recipe.yaml");
+    anyhow::ensure!(
+        path.exists(),
+        "{} is a folder, and no run has left its `recipe.yaml` in it; of data and a model, `millstream init` makes a recipe",
+        shown_path(&arguments.recipe)
+    );
+    let folder = argument_path(arguments.recipe.as_os_str())?;
+    let is_run = folder.join("fingerprints.json").exists();
+    with_text(RecipeText::read(&path, &arguments.overrides)?, elsewhere, |mut recipe| {
+        if is_run && arguments.overrides.iter().all(|change| !change.starts_with("output.folder=")) {
+            recipe.output.folder = folder;
+        }
+        work(recipe)
+    })
+}
+
+/// As [`with_recipe`], of a text that is at hand.
+pub(crate) fn with_text<T>(
+    text: RecipeText,
+    elsewhere: &[&str],
+    work: impl FnOnce(Recipe) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     recipes::load(&text, &Catalogs::default()).map_err(anyhow::Error::from).and_then(work).map_err(|error| {
         let cause = error.chain().find_map(|cause| cause.downcast_ref::<RecipeError>());
         let refused = match cause {

@@ -93,8 +93,13 @@ fn how_to_go_on(global: &Global, arguments: &Train, summary: &RunSummary) -> Str
         Some(checkpoint) => format!("saved in {}", shown_path(checkpoint)),
         None => "before the first step was done; there is nothing to save yet".into(),
     };
-    let mut command = format!("millstream train {} --resume", quoted(&arguments.recipe.recipe.display().to_string()));
-    let paths = [("--output", &arguments.output), ("--runtime", &global.runtime)];
+    // a recipe that was made of data and a model lies in the run's folder
+    let (recipe, output) = match arguments.model {
+        Some(_) => (&summary.folder, &None),
+        None => (&arguments.recipe.recipe, &arguments.output),
+    };
+    let mut command = format!("millstream train {} --resume", quoted(&recipe.display().to_string()));
+    let paths = [("--output", output), ("--runtime", &global.runtime)];
     let paths = paths.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?.display().to_string())));
     let changes = arguments.recipe.overrides.iter().map(|change| ("--set", change.clone()));
     for (flag, value) in changes.chain(paths) {

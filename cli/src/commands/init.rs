@@ -1,0 +1,96 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use millstream::recipes::Catalogs;
+use millstream::recipes::init::{InitOptions, InitReport, init};
+use millstream::schemas::recipe::RecipeText;
+use millstream::schemas::{files, shown_path};
+
+use crate::arguments::{self, Global};
+use crate::messages::{self, harmless};
+use crate::{Outcome, output};
+
+pub(crate) fn run(global: &Global, arguments: &arguments::Init) -> anyhow::Result<Outcome> {
+    let here = std::env::current_dir().context("the working directory cannot be read")?;
+    let is_printed = arguments.output.as_os_str() == "-";
+    let path = here.join(&arguments.output);
+    if !is_printed && !arguments.overwrite && path.exists() {
+        anyhow::bail!(
+            "{} is there already; choose another name by `--output`, or replace it by `--overwrite`",
+            shown_path(&arguments.output)
+        );
+    }
+    let folder = if is_printed { here.clone() } else { path.parent().unwrap_or(Path::new("/")).to_owned() };
+    let stem = if is_printed { "run".into() } else { path.file_stem().unwrap_or_default().to_owned() };
+    let run = arguments.run.as_ref().map_or_else(|| folder.join("runs").join(stem), |run| here.join(run));
+    let report = init(&options(arguments, &here, folder, run)?)?;
+    if !is_printed {
+        files::replace_file(&path, report.text.as_bytes())
+            .with_context(|| format!("cannot write {}", shown_path(&path)))?;
+    }
+    if global.json {
+        output::print_json(&report)?;
+    } else if is_printed {
+        output::print(&report.text)?;
+    } else {
+        output::print(&told(&report, &arguments.output))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The recipe that is made of data and a model, for `train`.
+pub(crate) fn of_data(arguments: &arguments::Train, model: &Path) -> anyhow::Result<RecipeText> {
+    let here = std::env::current_dir().context("the working directory cannot be read")?;
+    let data = &arguments.recipe.recipe;
+    let extension = data.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    anyhow::ensure!(
+        !matches!(extension.as_str(), "yaml" | "yml" | "json"),
+        "{} is a recipe, and names its model itself (`model.path`)",
+        shown_path(data)
+    );
+    let stem = data.file_stem().context("the data have no name; choose a folder for the results by `--output`")?;
+    let output = arguments.output.as_ref().map_or_else(|| here.join("runs").join(stem), |output| here.join(output));
+    let wanted = arguments::Init {
+        data: data.clone(),
+        model: model.to_owned(),
+        evaluate: Vec::new(),
+        label: None,
+        output: PathBuf::from("-"),
+        run: None,
+        overwrite: false,
+    };
+    let report = init(&options(&wanted, &here, here.clone(), output)?)?;
+    for decision in &report.decisions {
+        messages::tell(&harmless(decision));
+    }
+    Ok(RecipeText::new(&report.text, Path::new("the recipe of data and model"), &here, &arguments.recipe.overrides)?)
+}
+
+fn options(arguments: &arguments::Init, here: &Path, folder: PathBuf, output: PathBuf) -> anyhow::Result<InitOptions> {
+    // as the recipe is to name them: from its own folder, where they lie below it
+    let named = |path: &PathBuf| -> anyhow::Result<String> {
+        let whole = here.join(path);
+        let named = whole.strip_prefix(&folder).unwrap_or(&whole);
+        let text = named.to_str().with_context(|| format!("{}: the name is no UTF-8", shown_path(path)))?;
+        Ok(if text.is_empty() { ".".into() } else { text.to_owned() })
+    };
+    Ok(InitOptions {
+        data: vec![named(&arguments.data)?],
+        evaluate: arguments.evaluate.iter().map(named).collect::<anyhow::Result<_>>()?,
+        model: here.join(&arguments.model),
+        label: arguments.label.clone(),
+        folder: folder.clone(),
+        output,
+        catalogs: Catalogs::default(),
+    })
+}
+
+fn told(report: &InitReport, path: &Path) -> String {
+    let mut text = String::new();
+    for decision in &report.decisions {
+        text.push_str(&output::prose(&harmless(decision)));
+    }
+    text.push_str(&format!("written: {}\n", shown_path(path)));
+    text.push_str(&format!("next: millstream train {}\n", shown_path(path)));
+    text
+}

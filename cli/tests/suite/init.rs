@@ -1,0 +1,99 @@
+//! A recipe that is made of data and a model, and the folder of a run in place of a recipe.
+
+use std::fs;
+
+use crate::corpus::corpus;
+use crate::dataset;
+use crate::workplace::{Workplace, has_runtime, text};
+
+/// Rows of two splits in one folder beside the small network.
+fn place() -> Workplace {
+    let place = Workplace::new();
+    fs::create_dir(place.path("colours")).unwrap();
+    dataset::write(&place.path("colours/x-train-00000-of-00001.parquet"), &dataset::rows(0, 40));
+    dataset::write(&place.path("colours/x-test-00000-of-00001.parquet"), &dataset::rows(100, 12));
+    place
+}
+
+#[test]
+fn a_recipe_is_made_of_data_and_a_model_and_trains() {
+    if !has_runtime() {
+        return;
+    }
+    let place = place();
+    let said = place.run(&["init", "colours", "model.onnx", "-o", "made.yaml"]).done();
+    for part in [
+        "the images of `image` at 16×16 pixels",
+        "the class in `label`, one of 3",
+        "40 rows are trained on",
+        "next: millstream train made.yaml",
+    ] {
+        assert!(said.contains(part), "wanted {part} in {said}");
+    }
+    let recipe = String::from_utf8(place.read("made.yaml")).unwrap();
+    for part in ["path: model.onnx", "train: colours", "evaluate: colours", "folder: runs/made", "- horizontal_flip"] {
+        assert!(recipe.contains(part), "wanted {part} in {recipe}");
+    }
+    assert!(place.run(&["check", "made.yaml"]).done().contains("ready to train"));
+    place
+        .run(&["init", "colours", "model.onnx", "-o", "made.yaml"])
+        .failed_with(&["made.yaml is there already", "--overwrite"]);
+    let printed = place.run(&["init", "colours", "model.onnx", "-o", "-", "--run", "runs/made"]).done();
+    assert_eq!(printed.trim(), recipe.trim());
+}
+
+#[test]
+fn data_and_a_model_are_trained_without_a_recipe_and_the_run_can_be_moved() {
+    if !has_runtime() {
+        return;
+    }
+    let place = place();
+    place.run(&["train", "colours", "model.onnx", "--set", "training.epochs=2", "--set", "training.threads=1"]).done();
+    let evaluated = place.run(&["evaluate", "runs/colours", "--json"]).json();
+    fs::rename(place.path("runs/colours"), place.path("moved")).unwrap();
+    let again = place.run(&["evaluate", "moved", "--json"]).json();
+    assert_eq!(again["evaluation"]["loss"], evaluated["evaluation"]["loss"]);
+    assert_eq!(again["model"].as_str().unwrap(), text(&place.path("moved/model.onnx")));
+    // a run that is at its end is there to be gone on with as any other
+    place.run(&["train", "moved", "--resume"]).done();
+    assert!(!place.path("runs/colours").exists());
+
+    place.run(&["evaluate", "colours"]).failed_with(&["colours is a folder", "`millstream init` makes a recipe"]);
+    place.run(&["train", "recipe.yaml", "model.onnx"]).failed_with(&["recipe.yaml is a recipe", "`model.path`"]);
+}
+
+#[test]
+fn what_cannot_be_guessed_is_told_with_what_is_missing() {
+    let place = place();
+    place.run(&["init", "colours", "model.onnx", "-o", "new.yaml", "--label", "colour"]).failed_with(&[
+        "--label",
+        "no column `colour`",
+        "`label`",
+    ]);
+    place.run(&["init", "gone", "model.onnx", "-o", "new.yaml"]).failed_with(&["gone"]);
+    place.run(&["init", "colours", "gone.onnx", "-o", "new.yaml"]).failed_with(&["gone.onnx"]);
+    place.write("preprocess.json", "{");
+    place.run(&["init", "colours", "model.onnx", "-o", "new.yaml"]).failed_with(&["preprocess.json", "no JSON"]);
+    assert!(!place.path("new.yaml").exists());
+}
+
+#[test]
+fn texts_and_a_known_model_are_guessed_on_real_data() {
+    let Some(corpus) = corpus().filter(|_| has_runtime()) else { return };
+    let place = Workplace::bare();
+    let at = |path: &str| text(&corpus.join(path)).to_owned();
+    let init = |data: &str, model: &str, file: &str| {
+        place.run(&["init", &at(data), &at(model), "-o", file]).done();
+        String::from_utf8(place.read(file)).unwrap()
+    };
+    let reviews = init("data/sst2", "models/minilm-l6-h384-v12k/model.onnx", "reviews.yaml");
+    for part in ["head: {pooled: mean}", "token_ids: {column: text, tokenizer:", "adamw: {learning_rate: 0.00005}"] {
+        assert!(reviews.contains(part), "wanted {part} in {reviews}");
+    }
+    let pictures = init("data/cifar10-mini", "models/resnet20_cifar10/model.onnx", "pictures.yaml");
+    assert!(pictures.contains("head: keep") && pictures.contains("mean: [0.485, 0.456, 0.406]"), "{pictures}");
+    let flowers = init("data/flowers-mini", "models/mobilenet_v2_1.0_224/model.onnx", "flowers.yaml");
+    for part in ["head: {new_with: zeros}", "{match: classifier, multiplier: 10}", "resize: {shorter_side: 256}"] {
+        assert!(flowers.contains(part), "wanted {part} in {flowers}");
+    }
+}

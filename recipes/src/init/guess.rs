@@ -1,0 +1,338 @@
+use std::path::{Path, PathBuf};
+
+use millstream_compiler::{Model, OperatorCatalog, describe};
+use millstream_pipeline::arrow_schema::DataType;
+use millstream_pipeline::{Dataset, SplitRole};
+use millstream_schemas::{Feature, count, grouped, shown, shown_path};
+
+use super::image_preparation::ImagePreparation;
+use super::{InitOptions, named_from};
+use crate::{RecipeError, labels_file};
+
+/// Names of columns that hold what is to be told, the likeliest first.
+const LABELS: [&str; 9] = ["label", "labels", "class", "category", "target", "y", "sentiment", "score", "fine_label"];
+/// Names of columns that hold texts.
+const TEXTS: [&str; 6] = ["text", "sentence", "review", "content", "question", "premise"];
+/// Inputs of encoders of texts that are made of one text.
+const OF_TEXT: [&str; 4] = ["input_ids", "attention_mask", "token_type_ids", "position_ids"];
+/// Texts are cut to so many tokens, which most sentences do not reach.
+const MOST_TOKENS: usize = 128;
+/// Pictures of fewer pixels a side are drawings and digits more often than photographs.
+pub(super) const SMALL: u64 = 64;
+
+/// What was seen of data and model, and what follows from that.
+#[derive(Clone, Debug)]
+pub(super) struct Guess {
+    /// As the recipe names it.
+    pub(super) model: String,
+    /// Of the recipe's data.
+    pub(super) train: Vec<String>,
+    pub(super) evaluate: Vec<String>,
+    pub(super) output: String,
+    /// Rows to train on.
+    pub(super) rows: u64,
+    pub(super) input: Input,
+    pub(super) told: Told,
+    /// Names of classes in the order of the scores, where the data have them.
+    pub(super) classes: Vec<String>,
+    /// Whether the model's output is one vector for each token.
+    is_of_tokens: bool,
+    /// Whether the model already tells these classes.
+    knows_classes: bool,
+    /// Numbers in its layers.
+    pub(super) parameters: usize,
+    /// Its last layer, where it has layers.
+    last_layer: Option<String>,
+}
+
+/// What the model's input is made of.
+#[derive(Clone, Debug)]
+pub(super) enum Input {
+    Image { column: String, size: u64, preparation: ImagePreparation },
+    Text { column: String, input: String, tokenizer: String, most: usize },
+    Numbers { input: String, columns: Vec<String> },
+}
+
+/// What is to be told of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Told {
+    /// One of several classes.
+    Class { column: String },
+    /// Labels that may hold together.
+    Labels { column: String },
+    /// A number.
+    Number { column: String },
+}
+
+/// The last layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Head {
+    /// The model's own.
+    Keep,
+    /// A new linear layer in place of the last.
+    New,
+    /// A new linear layer on the mean of the tokens.
+    Pooled,
+    /// A new linear layer behind the model.
+    OnFeatures,
+}
+
+impl Guess {
+    /// # Errors
+    /// Data or model cannot be read, or it cannot be told what is input and what is to be told.
+    pub(super) fn of(options: &InitOptions) -> Result<Self, RecipeError> {
+        let InitOptions { data, evaluate, model: path, folder, output, .. } = options;
+        let dataset = Dataset::open_split(data, folder, SplitRole::Train).map_err(RecipeError::at("DATA"))?;
+        let evaluate = match evaluate.as_slice() {
+            [] => other_split(data, folder, &dataset),
+            named => named.to_vec(),
+        };
+        let model = Model::read(path)?;
+        let told = told(&dataset, options.label.as_deref())?;
+        let input = input(&dataset, &model, &told, options)?;
+        let classes = classes(&dataset, &told);
+        let known = labels_file::of_model(&model, path)?.unwrap_or_default();
+        let outputs = model.outputs();
+        let scores = outputs.first().map(|(_, shape)| shape.as_slice()).unwrap_or_default();
+        let is_of_tokens = scores.len() == 3 && matches!(input, Input::Text { .. });
+        let knows_classes = matches!(told, Told::Class { .. })
+            && !classes.is_empty()
+            && known == classes
+            && matches!(scores, [_, Some(columns)] if *columns == classes.len());
+        let report = describe(&model, None, &OperatorCatalog::standard())?;
+        Ok(Self {
+            model: named_from(folder, path)?,
+            train: data.clone(),
+            evaluate,
+            output: named_from(folder, output)?,
+            rows: dataset.rows(),
+            input,
+            told,
+            classes,
+            is_of_tokens,
+            knows_classes,
+            parameters: report.parameters,
+            last_layer: report.layers.last().map(|layer| layer.name.clone()),
+        })
+    }
+
+    /// Last layers that are tried, the likeliest first.
+    pub(super) fn heads(&self) -> Vec<Head> {
+        match (&self.input, self.is_of_tokens) {
+            (Input::Text { .. }, true) => vec![Head::Pooled],
+            (Input::Text { .. }, false) => vec![Head::New, Head::Keep, Head::OnFeatures],
+            (Input::Numbers { .. }, _) => vec![Head::Keep, Head::New, Head::OnFeatures],
+            (Input::Image { .. }, _) if self.knows_classes => vec![Head::Keep, Head::New, Head::OnFeatures],
+            (Input::Image { .. }, _) => vec![Head::New, Head::OnFeatures, Head::Keep],
+        }
+    }
+
+    /// What the last layer is called, if it begins anew.
+    pub(super) fn new_layer(&self, head: Head) -> Option<&str> {
+        match head {
+            Head::Keep => None,
+            Head::New => self.last_layer.as_deref(),
+            Head::Pooled | Head::OnFeatures => Some("head"),
+        }
+    }
+
+    /// What was decided, and why.
+    pub(super) fn decisions(&self, head: Head) -> Vec<String> {
+        let input = match &self.input {
+            Input::Image { column, size, preparation } => format!(
+                "the model sees the images of `{}` at {size}×{size} pixels, normalized {}",
+                shown(column),
+                preparation.from
+            ),
+            Input::Text { column, tokenizer, most, .. } => format!(
+                "the model reads the texts of `{}`, cut to {most} tokens by {}",
+                shown(column),
+                shown_path(tokenizer)
+            ),
+            Input::Numbers { columns, .. } => {
+                format!("the model takes {}, standardized", count(columns.len() as u64, "column of numbers"))
+            }
+        };
+        let told = match &self.told {
+            Told::Class { column } if self.classes.is_empty() => format!("it tells the class in `{}`", shown(column)),
+            Told::Class { column } => {
+                format!("it tells the class in `{}`, one of {}", shown(column), self.classes.len())
+            }
+            Told::Labels { column } => format!("it tells the labels in `{}`, which may hold together", shown(column)),
+            Told::Number { column } => format!("it tells the number in `{}`", shown(column)),
+        };
+        let head = match head {
+            Head::Keep => "its own last layer is trained on",
+            Head::New => "a new last layer takes the place of the model's",
+            Head::Pooled => "a new last layer stands on the mean of its tokens",
+            Head::OnFeatures => "a new last layer stands behind the model",
+        };
+        let rows = match self.evaluate.as_slice() {
+            [] => format!(
+                "{} are trained on; there are none to evaluate on, so nothing is measured: name some by `--evaluate`",
+                count(self.rows, "row")
+            ),
+            _ => format!("{} are trained on", count(self.rows, "row")),
+        };
+        let all = format!("all {} parameters are trained", grouped(self.parameters as u64));
+        vec![input, told, format!("{head}; {all}"), rows]
+    }
+}
+
+/// The same folders, where they have another split.
+fn other_split(data: &[String], folder: &Path, train: &Dataset) -> Vec<String> {
+    let Ok(other) = Dataset::open_split(data, folder, SplitRole::Evaluate) else { return Vec::new() };
+    let is_trained_on = other.files().iter().any(|file| train.files().iter().any(|own| own.path == file.path));
+    if is_trained_on { Vec::new() } else { data.to_vec() }
+}
+
+fn told(dataset: &Dataset, named: Option<&str>) -> Result<Told, RecipeError> {
+    let features = &dataset.features().columns;
+    let names = || {
+        let names: Vec<String> = features.iter().take(20).map(|(name, _)| format!("`{}`", shown(name))).collect();
+        names.join(", ")
+    };
+    let column = match named {
+        Some(named) => {
+            let found = features.iter().find(|(name, _)| name == named);
+            found.ok_or_else(|| {
+                RecipeError::mismatch(
+                    "--label",
+                    format!("there is no column `{}`, there are {}", shown(named), names()),
+                )
+            })?
+        }
+        None => {
+            let by_name = || LABELS.iter().find_map(|label| features.iter().find(|(name, _)| name == label));
+            let mut of_classes = features.iter().filter(|(_, feature)| matches!(feature, Feature::ClassLabel { .. }));
+            let only = of_classes.next().filter(|_| of_classes.next().is_none());
+            only.or_else(by_name).ok_or_else(|| {
+                let message =
+                    format!("which column is to be told is not clear; name it by `--label`, one of {}", names());
+                RecipeError::mismatch("DATA", message)
+            })?
+        }
+    };
+    let (name, feature) = (column.0.clone(), &column.1);
+    let kind = dataset.arrow_schema().field_with_name(&name).map(|field| field.data_type().clone());
+    Ok(match (feature, kind) {
+        (Feature::ClassLabel { .. } | Feature::Text, _) => Told::Class { column: name },
+        (_, Ok(DataType::List(_) | DataType::LargeList(_))) => Told::Labels { column: name },
+        (_, Ok(kind)) if kind.is_floating() => Told::Number { column: name },
+        (_, Ok(kind)) if kind.is_integer() || kind == DataType::Boolean => Told::Class { column: name },
+        _ => {
+            let message = format!(
+                "the column `{}` is neither a class, a list of labels nor a number; say by `--label` what is to be told",
+                shown(&name)
+            );
+            return Err(RecipeError::mismatch("DATA", message));
+        }
+    })
+}
+
+impl Told {
+    pub(super) fn column(&self) -> &str {
+        match self {
+            Self::Class { column } | Self::Labels { column } | Self::Number { column } => column,
+        }
+    }
+}
+
+fn classes(dataset: &Dataset, told: &Told) -> Vec<String> {
+    match dataset.features().get(told.column()) {
+        Some(Feature::ClassLabel { names }) => names.clone(),
+        _ => Vec::new(),
+    }
+}
+
+fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -> Result<Input, RecipeError> {
+    let inputs = model.inputs();
+    let columns = || dataset.features().columns.iter().filter(|(name, _)| name != told.column());
+    if let [(_, shape)] = inputs.as_slice()
+        && let [_, channels, height, width] = shape.as_slice()
+    {
+        let mut images = columns().filter(|(_, feature)| matches!(feature, Feature::Image(_)));
+        let Some((column, _)) = images.next() else {
+            return Err(RecipeError::mismatch("DATA", "the model takes images, and no column holds any"));
+        };
+        let channels = channels.unwrap_or(3);
+        if !matches!(channels, 1 | 3) {
+            let message = format!(
+                "the model's input is [batch, {channels}, …], and images are made as [batch, channels, height, width] of 1 or 3 \
+                 channels"
+            );
+            return Err(RecipeError::mismatch("MODEL", message));
+        }
+        let preparation = ImagePreparation::beside(&options.model, channels)?;
+        let fixed = height.or(*width).map(|side| side as u64);
+        let size = fixed.or(preparation.size).unwrap_or(224);
+        return Ok(Input::Image { column: column.clone(), size, preparation });
+    }
+    let is_of_text = |(name, _): &(String, Vec<Option<usize>>)| OF_TEXT.contains(&name.as_str());
+    if inputs.iter().all(is_of_text) && inputs.iter().any(|(name, _)| name == OF_TEXT[0]) {
+        return text(dataset, told, &inputs[0], options);
+    }
+    if let [(name, shape)] = inputs.as_slice()
+        && let [_, Some(width)] = shape.as_slice()
+    {
+        let is_number = |column: &str| {
+            let kind = dataset.arrow_schema().field_with_name(column).map(|field| field.data_type().clone());
+            kind.is_ok_and(|kind| kind.is_numeric())
+        };
+        let numbers: Vec<String> =
+            columns().filter(|(name, _)| is_number(name)).map(|(name, _)| name.clone()).collect();
+        if numbers.len() != *width {
+            let message = format!(
+                "the model takes {width} numbers a row, and the data have {}; write a recipe that says what its input is made of \
+                 (`data.inputs`)",
+                count(numbers.len() as u64, "column of numbers")
+            );
+            return Err(RecipeError::mismatch("DATA", message));
+        }
+        return Ok(Input::Numbers { input: name.clone(), columns: numbers });
+    }
+    let names: Vec<String> = inputs.iter().take(8).map(|(name, _)| format!("`{}`", shown(name))).collect();
+    let message = format!(
+        "what its inputs ({}) are made of is not clear; write a recipe that says it (`data.inputs`)",
+        names.join(", ")
+    );
+    Err(RecipeError::mismatch("MODEL", message))
+}
+
+fn text(
+    dataset: &Dataset,
+    told: &Told,
+    (input, shape): &(String, Vec<Option<usize>>),
+    options: &InitOptions,
+) -> Result<Input, RecipeError> {
+    let features = &dataset.features().columns;
+    let texts: Vec<&str> = features
+        .iter()
+        .filter(|(name, feature)| matches!(feature, Feature::Text) && name != told.column())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let by_name = || TEXTS.iter().find(|wanted| texts.contains(*wanted)).copied();
+    let column = match texts.as_slice() {
+        [only] => Some(*only),
+        _ => by_name(),
+    };
+    let Some(column) = column else {
+        let message = format!(
+            "the model reads text, and which column holds it is not clear: {} do",
+            count(texts.len() as u64, "column")
+        );
+        return Err(RecipeError::mismatch("DATA", message));
+    };
+    let folder = options.model.parent().unwrap_or(Path::new(".")).to_owned();
+    let places: [PathBuf; 2] = [folder.join("tokenizer.json"), folder.join("../tokenizer.json")];
+    let Some(tokenizer) = places.iter().find(|place| place.exists()) else {
+        let message = format!(
+            "the model reads tokens, and there is no `tokenizer.json` beside it in {}; put it there",
+            shown_path(&folder)
+        );
+        return Err(RecipeError::mismatch("MODEL", message));
+    };
+    let most = shape.get(1).copied().flatten().unwrap_or(MOST_TOKENS);
+    let tokenizer = named_from(&options.folder, tokenizer)?;
+    Ok(Input::Text { column: column.to_owned(), input: input.clone(), tokenizer, most })
+}

@@ -1,0 +1,186 @@
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::guess::{Guess, Head, Input, SMALL, Told};
+
+/// Rows that a run of images sees at least, some of them again and again.
+const ROWS_OF_A_RUN: u64 = 6_000;
+
+/// A recipe with what was guessed, and comments.
+pub(super) fn written(guess: &Guess, head: Head) -> String {
+    let mut text = String::new();
+    let mut line = |line: &str| {
+        text.push_str(line);
+        text.push('\n');
+    };
+    line("# `millstream check` says what this recipe does, `millstream train` does it.");
+    line("version: 1");
+    line("seed: 1");
+    line("model:");
+    line(&format!("  path: {}", path(&guess.model)));
+    let (named, why) = match head {
+        Head::Keep => ("keep", "its own last layer"),
+        Head::New => ("{new_with: zeros}", "a new last layer, which begins by telling nothing"),
+        Head::Pooled => ("{pooled: mean}", "a new last layer on the mean of the tokens"),
+        Head::OnFeatures => ("{on_features: {}}", "a new last layer on what the model gives"),
+    };
+    line(&format!("  head: {named}  # {why}"));
+    line(
+        "  # or `head` (that layer alone: quick, for few rows), {last: 4}, norms, biases, or methods: [{lora: {rank: 8}}]",
+    );
+    line("  train: all");
+    line("data:");
+    line(&format!("  train: {}", patterns(&guess.train)));
+    match guess.evaluate.as_slice() {
+        [] => line("  # evaluate: rows-to-measure-on.parquet"),
+        rows => line(&format!("  evaluate: {}", patterns(rows))),
+    }
+    line(&format!("  batch: {}", batch(guess)));
+    line(&of_data(guess));
+    if let Input::Image { size, preparation, .. } = &guess.input {
+        line(&transforms(guess, *size, &preparation.mean, &preparation.std, preparation.crop_share, &preparation.from));
+    }
+    line(training(guess, head).trim_end());
+    line("output:");
+    line(&format!("  folder: {}", path(&guess.output)));
+    text
+}
+
+fn batch(guess: &Guess) -> u64 {
+    let usual = if matches!(guess.input, Input::Image { .. }) { 16 } else { 32 };
+    // a few steps an epoch, however few rows there are
+    usual.min((guess.rows / 4).max(1))
+}
+
+fn of_data(guess: &Guess) -> String {
+    let mut text = String::new();
+    match &guess.input {
+        Input::Image { column, .. } => {
+            let _ = writeln!(text, "  input: {}", quoted(column));
+        }
+        Input::Text { column, input, tokenizer, most } => {
+            let _ = writeln!(text, "  order: global\n  inputs:\n    {}:", quoted(input));
+            let _ = writeln!(
+                text,
+                "      token_ids: {{column: {}, tokenizer: {}, max_length: {most}}}",
+                quoted(column),
+                path(tokenizer)
+            );
+        }
+        Input::Numbers { input, columns } => {
+            let names: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
+            let _ = writeln!(text, "  inputs:\n    {}:", quoted(input));
+            let _ =
+                writeln!(text, "      number: {{standardize: true, missing: mean, column: [{}]}}", names.join(", "));
+        }
+    }
+    let _ = match &guess.told {
+        Told::Class { column } => writeln!(text, "  label: {}", quoted(column)),
+        Told::Labels { column } => {
+            writeln!(text, "  targets:\n    labels: {{multi_label: {{column: {}}}}}", quoted(column))
+        }
+        Told::Number { column } => {
+            writeln!(text, "  targets:\n    value: {{number: {{column: {}, standardize: true}}}}", quoted(column))
+        }
+    };
+    text.trim_end().to_owned()
+}
+
+fn transforms(guess: &Guess, size: u64, mean: &[f64], std: &[f64], crop_share: f64, from: &str) -> String {
+    let list = |values: &[f64]| {
+        let values: Vec<String> = values.iter().map(f64::to_string).collect();
+        values.join(", ")
+    };
+    let mut text = "transforms:\n  train:\n".to_owned();
+    let least = if size < SMALL { 0.7 } else { 0.5 };
+    let _ = writeln!(text, "    - random_resized_crop: {{size: {size}, area: [{least}, 1.0]}}");
+    if has_sides(guess) {
+        text.push_str("    # no flips: the names of the classes look like signs, which have a left and a right\n");
+    } else {
+        text.push_str("    - horizontal_flip\n");
+    }
+    text.push_str("    - rotate: {degrees: 10}\n");
+    if size >= SMALL {
+        text.push_str("    - color_jitter: {brightness: 0.2, contrast: 0.2, saturation: 0.2}\n");
+    }
+    let _ = writeln!(text, "    # {from}");
+    let _ = writeln!(text, "    - normalize: &normalize {{mean: [{}], std: [{}]}}", list(mean), list(std));
+    text.push_str("  evaluate:\n");
+    if crop_share < 1.0 {
+        let shorter = (size as f64 / crop_share).round() as u64;
+        let _ = writeln!(text, "    - resize: {{shorter_side: {shorter}}}\n    - center_crop: {{size: {size}}}");
+    } else {
+        let _ = writeln!(text, "    - resize: {{size: {size}}}");
+    }
+    text.push_str("    - normalize: *normalize");
+    text
+}
+
+/// Whether classes are called like digits or letters.
+fn has_sides(guess: &Guess) -> bool {
+    let is_sign = |name: &String| name.chars().count() == 1 || name.parse::<u64>().is_ok();
+    !guess.classes.is_empty() && guess.classes.iter().all(is_sign)
+}
+
+fn training(guess: &Guess, head: Head) -> String {
+    let mut text = "training:\n".to_owned();
+    let (epochs, rate, schedule) = match &guess.input {
+        // what is known already is not to be forgotten
+        Input::Image { .. } if head == Head::Keep => {
+            (ROWS_OF_A_RUN.div_ceil(guess.rows.max(1)).clamp(3, 30), "0.00003", "cosine: {warmup: 0.1}")
+        }
+        Input::Image { .. } => {
+            (ROWS_OF_A_RUN.div_ceil(guess.rows.max(1)).clamp(3, 30), "0.0003", "cosine: {warmup: 0.1}")
+        }
+        Input::Text { .. } => (3, "0.00005", "linear: {warmup: 0.1}"),
+        Input::Numbers { .. } => (40, "0.003", "cosine: {warmup: 0.1}"),
+    };
+    let _ = writeln!(text, "  epochs: {epochs}");
+    match guess.told {
+        Told::Class { .. } => {}
+        Told::Labels { .. } => text.push_str("  loss: binary_cross_entropy\n"),
+        Told::Number { .. } => text.push_str("  loss: mse\n"),
+    }
+    let _ = writeln!(
+        text,
+        "  # `millstream lr-find` looks for a better one\n  optimizer:\n    adamw: {{learning_rate: {rate}}}"
+    );
+    if let Some(layer) = guess.new_layer(head) {
+        let _ = writeln!(
+            text,
+            "  learning_rate_multipliers:\n    # the new layer begins from nothing\n    - {{match: {}, multiplier: 10}}",
+            quoted(layer)
+        );
+    }
+    let _ = writeln!(text, "  schedule:\n    {schedule}");
+    if !guess.evaluate.is_empty() {
+        text.push_str("  # ends when so many epochs are no better than the best\n  early_stopping: {patience: 5}\n");
+    }
+    text
+}
+
+fn patterns(all: &[String]) -> String {
+    match all {
+        [only] => path(only),
+        several => {
+            let several: Vec<String> = several.iter().map(|one| path(one)).collect();
+            format!("[{}]", several.join(", "))
+        }
+    }
+}
+
+/// A path, in which a dollar would begin a variable.
+fn path(text: &str) -> String {
+    quoted(&text.replace('$', "$$"))
+}
+
+/// As YAML takes it: bare where it cannot be misread.
+fn quoted(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | '/');
+    let begins = text.starts_with(|letter: char| letter.is_ascii_alphabetic() || matches!(letter, '/' | '.'));
+    let is_word = ["true", "false", "yes", "no", "null", "on", "off", "y", "n"]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word));
+    if begins && !is_word && text.chars().all(is_plain) { text.to_owned() } else { Value::from(text).to_string() }
+}
