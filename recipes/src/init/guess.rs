@@ -6,7 +6,7 @@ use millstream_pipeline::{Dataset, SplitRole};
 use millstream_schemas::{Feature, count, grouped, shown, shown_path};
 
 use super::image_preparation::ImagePreparation;
-use super::{InitOptions, named_from};
+use super::init_options::InitOptions;
 use crate::{RecipeError, labels_file};
 
 /// Names of columns that hold what is to be told, the likeliest first.
@@ -101,10 +101,10 @@ impl Guess {
             && matches!(scores, [_, Some(columns)] if *columns == classes.len());
         let report = describe(&model, None, &OperatorCatalog::standard())?;
         Ok(Self {
-            model: named_from(folder, path)?,
+            model: options.named(path)?,
             train: data.clone(),
             evaluate,
-            output: named_from(folder, output)?,
+            output: options.named(output)?,
             rows: dataset.rows(),
             input,
             told,
@@ -333,6 +333,6 @@ fn text(
         return Err(RecipeError::mismatch("MODEL", message));
     };
     let most = shape.get(1).copied().flatten().unwrap_or(MOST_TOKENS);
-    let tokenizer = named_from(&options.folder, tokenizer)?;
+    let tokenizer = options.named(tokenizer)?;
     Ok(Input::Text { column: column.to_owned(), input: input.clone(), tokenizer, most })
 }

@@ -2,36 +2,19 @@
 
 mod guess;
 mod image_preparation;
+mod init_options;
 mod recipe_lines;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use millstream_schemas::Recipe;
 use millstream_schemas::recipe::RecipeText;
-use millstream_schemas::{Recipe, shown_path};
 use serde::Serialize;
 
 use crate::error::with_causes;
 use crate::{Catalogs, Opened, RecipeError, load};
 use guess::Guess;
-
-/// What a recipe is wanted for.
-#[derive(Clone, Debug)]
-pub struct InitOptions {
-    /// Files, folders or patterns of Parquet, as they are to stand in the recipe.
-    pub data: Vec<String>,
-    /// Rows to evaluate on; without it those of another split of the same folders.
-    pub evaluate: Vec<String>,
-    /// The pretrained model.
-    pub model: PathBuf,
-    /// The column that is to be told; found by name and type when not named.
-    pub label: Option<String>,
-    /// Where the recipe will lie: relative paths start there.
-    pub folder: PathBuf,
-    /// The folder of the results.
-    pub output: PathBuf,
-    /// What encodings and transforms are taken from.
-    pub catalogs: Catalogs,
-}
+pub use init_options::InitOptions;
 
 /// A recipe that trains.
 #[derive(Clone, Debug, Serialize)]
@@ -79,13 +62,4 @@ fn trains(text: &str, folder: &Path, catalogs: &Catalogs) -> Result<Recipe, Reci
     let recipe = load(&text, catalogs)?;
     Opened::open(&recipe, catalogs)?.compile()?;
     Ok(recipe)
-}
-
-/// A path as a recipe in `folder` names it: relative where it lies below, so that both can be moved.
-fn named_from(folder: &Path, path: &Path) -> Result<String, RecipeError> {
-    let named = path.strip_prefix(folder).unwrap_or(path);
-    let text = named
-        .to_str()
-        .ok_or_else(|| RecipeError::mismatch(shown_path(path), "the name is no UTF-8, and cannot stand in a recipe"))?;
-    Ok(text.to_owned())
 }
