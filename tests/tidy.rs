@@ -91,6 +91,26 @@ const TABLES: &[(&str, &str, &[&str])] = &[
         &["course", "quantiles", "rungs", "stopping_function", "stopping_kind", "stopping_rule"],
     ),
     (
+        "training/src/ensembles",
+        "ENSEMBLE",
+        &[
+            "ensemble",
+            "ensemble_function",
+            "ensemble_kind",
+            "ensemble_report",
+            "fitted_ensemble",
+            "given_weights",
+            "lbfgs",
+            "log_space",
+            "member_scores",
+            "mixture",
+            "multinomial",
+            "page",
+            "row_split",
+            "simplex",
+        ],
+    ),
+    (
         "training/src/logs",
         "LOG",
         &[

@@ -72,6 +72,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
         Command::Document(arguments) => commands::document::run(global, &arguments),
         Command::Schema => commands::schema::run(),
         Command::Transforms(arguments) => commands::transforms::run(global, &arguments),
+        Command::Ensemble(arguments) => commands::ensemble::run(global, &arguments),
         Command::Adapter(arguments) => commands::adapter::run(global, &arguments),
         Command::Runtime(arguments) => commands::runtime::run(global, &arguments),
     }

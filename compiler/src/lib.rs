@@ -14,6 +14,7 @@ mod describe;
 mod error;
 mod even_padding;
 pub mod finetuning;
+pub mod fused;
 pub mod graph;
 #[cfg(test)]
 mod handmade;

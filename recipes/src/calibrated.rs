@@ -9,7 +9,7 @@ use crate::RecipeError;
 
 /// Under these keys in an ONNX file's metadata.
 const TEMPERATURE: &str = "millstream.temperature";
-const THRESHOLDS: &str = "millstream.thresholds";
+pub(crate) const THRESHOLDS: &str = "millstream.thresholds";
 const LOG_ODDS: &str = "millstream.threshold_log_odds";
 
 /// What was fitted.

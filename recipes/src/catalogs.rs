@@ -6,6 +6,7 @@ use millstream_compiler::losses::{self, LossKind};
 use millstream_pipeline::encodings::{self, EncodingKind};
 use millstream_schemas::choice::Catalog;
 use millstream_schemas::recipe::Definitions;
+use millstream_training::ensembles::{self, EnsembleKind};
 use millstream_training::logs::{self, LogKind};
 use millstream_training::metrics::{self, MetricKind};
 use millstream_training::optimizers::{self, OptimizerKind};
@@ -24,6 +25,8 @@ use serde_json::Value;
 pub struct Catalogs {
     /// `data.inputs` and `data.targets`.
     pub encodings: Catalog<EncodingKind>,
+    /// `--method` of `millstream ensemble fit`.
+    pub ensembles: Catalog<EnsembleKind>,
     /// `model.head`.
     pub heads: Catalog<HeadKind>,
     /// `model.head.new_with` and `model.initialize`.
@@ -50,6 +53,7 @@ impl Default for Catalogs {
     fn default() -> Self {
         Self {
             encodings: encodings::standard().clone(),
+            ensembles: ensembles::standard().clone(),
             heads: heads::standard().clone(),
             initializers: initializers::standard().clone(),
             logs: logs::standard().clone(),

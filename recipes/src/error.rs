@@ -168,6 +168,14 @@ pub enum RecipeError {
         /// What stands in the way.
         source: Box<RecipeError>,
     },
+    /// Models or files cannot be those of an ensemble.
+    #[error("{}: {message}", shown_path(.path))]
+    Ensemble {
+        /// The model, the predictions or the ensemble.
+        path: PathBuf,
+        /// Why not, and what to do.
+        message: String,
+    },
     /// A file could not be read or written.
     #[error("cannot {doing} {}", shown_path(.path))]
     Io {
@@ -315,6 +323,10 @@ impl RecipeError {
     pub(crate) fn at<E: Into<Self>>(place: impl Into<String>) -> impl FnOnce(E) -> Self {
         let place = place.into();
         move |error| Self::At { place, source: Box::new(error.into()) }
+    }
+
+    pub(crate) fn ensemble(path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
+        Self::Ensemble { path: path.into(), message: message.into() }
     }
 
     pub(crate) fn mismatch(place: impl Into<String>, message: impl Into<String>) -> Self {

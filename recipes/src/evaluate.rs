@@ -6,9 +6,10 @@ use millstream_pipeline::Beside;
 use millstream_runtime::{Device, DeviceRequest};
 use millstream_schemas::recipe::Patterns;
 use millstream_schemas::{Recipe, shown_path};
-use millstream_training::{Evaluation, FigureKind};
+use millstream_training::{Evaluation, FigureKind, PredictionSink};
 use serde::Serialize;
 
+use crate::kept_predictions::KeptPredictions;
 use crate::measuring::{Measuring, ToMeasure};
 use crate::run_folder::RunFolder;
 use crate::{Catalogs, Events, RecipeError, Stop};
@@ -24,6 +25,8 @@ pub struct EvaluateOptions {
     pub library: Option<PathBuf>,
     /// So many views of each row, of which the mean is measured, in place of what the recipe says.
     pub views: Option<u64>,
+    /// A Parquet file to write, with what the model gives for each row.
+    pub predictions: Option<PathBuf>,
     /// What the recipe can choose among.
     pub catalogs: Catalogs,
 }
@@ -56,6 +59,9 @@ pub struct EvaluationReport {
     pub notes: Vec<String>,
     /// Whether the model's file says with which preprocessing it was trained.
     pub preprocessing_known: bool,
+    /// The file with what the model gave for each row, where one was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predictions: Option<PathBuf>,
 }
 
 /// Measures a model on labelled rows, with the recipe's transforms for evaluation.
@@ -98,7 +104,14 @@ pub fn evaluate(
     })?;
     let device = on.expect("a device is asked for wherever a model is opened");
     let started = Instant::now();
-    let evaluation = measuring.measure(events, stop)?;
+    let mut kept = match &options.predictions {
+        Some(path) => Some(KeptPredictions::in_file(path, &model, &measuring)?),
+        None => None,
+    };
+    let evaluation = measuring.measure(kept.as_mut().map(|kept| kept as &mut dyn PredictionSink), events, stop)?;
+    if let Some(kept) = kept.filter(|_| evaluation.is_some()) {
+        kept.finish()?;
+    }
     let figures = measuring.metrics().figures();
     let classes = measuring.classes().to_vec();
     let Measuring { skipped, mut warnings, notes, preprocessing_known, .. } = measuring;
@@ -117,6 +130,7 @@ pub fn evaluate(
             seconds: started.elapsed().as_secs_f64(),
             notes,
             preprocessing_known,
+            predictions: options.predictions.clone(),
         }
     }))
 }

@@ -2,7 +2,7 @@
 //!
 //! Each command of the command line is one function here that returns a typed report: [`check`] says what would happen,
 //! [`train`] makes it happen, [`evaluate`] measures a model, [`preview`] shows what the transforms do, [`inspect`] looks
-//! into datasets and models, [`lr_find`] looks for a learning rate, [`compile`] writes the training step for a loop of one's own. Nothing here prints.
+//! into datasets and models, [`lr_find`] looks for a learning rate, [`compile`] writes the training step for a loop of one's own, [`ensemble`] makes one model of several. Nothing here prints.
 //!
 //! What [`train`] does in one go is there in parts, which can be shared: [`Opened`] (data and model, checked against each
 //! other) is compiled to [`Compiled`], of which a [`Run`] is started that advances by steps or epochs. Several runs of a
@@ -22,6 +22,7 @@ mod compiled;
 mod data_report;
 pub mod documents;
 mod dry_run;
+pub mod ensemble;
 mod error;
 mod evaluate;
 mod evaluation_plan;
@@ -30,6 +31,7 @@ mod events;
 mod first_difference;
 mod freezing;
 pub mod inspect;
+mod kept_predictions;
 mod labels_file;
 mod load;
 mod log_choices;

@@ -8,10 +8,11 @@ use millstream_compiler::losses::PredictionKind;
 use millstream_pipeline::{Beside, Dataset, SharedResources, SplitRole, StreamOptions};
 use millstream_runtime::Device;
 use millstream_schemas::recipe::{OrderStrength, Patterns};
-use millstream_schemas::{Recipe, count, shown_path};
+use millstream_schemas::{Fingerprint, Recipe, TensorRole, count, shown_path};
 use millstream_training::calibration::Outcomes;
 use millstream_training::{
-    Evaluation, EvaluationExtras, LossRunner, MetricSet, Predictor, TrainingError, ViewMean, evaluate_with,
+    Evaluation, EvaluationExtras, LossRunner, MetricSet, PredictionSink, Predictor, TrainingError, ViewMean,
+    evaluate_with,
 };
 use millstream_transforms::Chain;
 
@@ -165,16 +166,30 @@ impl Measuring {
         self.source.classes()
     }
 
+    /// What the rows and their labels are.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(crate) fn data(&self) -> Result<Fingerprint, RecipeError> {
+        let labels = self.source.encoders.columns_of(TensorRole::Target);
+        Ok(self.source.dataset.fingerprint_with(&labels)?)
+    }
+
     /// What is measured.
     pub(crate) fn metrics(&self) -> &MetricSet {
         &self.metrics
     }
 
-    /// Measures all rows; none when it was asked to stop.
+    /// Measures all rows, and hands what the model gives to `sink`; none when it was asked to stop.
     ///
     /// # Errors
-    /// A row is damaged under the policy `fail`, none has a target, or the model fails.
-    pub(crate) fn measure(&mut self, events: &mut dyn Events, stop: &Stop) -> Result<Option<Evaluation>, RecipeError> {
+    /// A row is damaged under the policy `fail`, none has a target, or the model or the sink fails.
+    pub(crate) fn measure(
+        &mut self,
+        sink: Option<&mut dyn PredictionSink>,
+        events: &mut dyn Events,
+        stop: &Stop,
+    ) -> Result<Option<Evaluation>, RecipeError> {
         make_place_for(&self.recipe)?;
         let views = self.plan.views.clone();
         let passes = views.as_ref().map_or(1, |views| views.count);
@@ -195,7 +210,11 @@ impl Measuring {
         let mut batches = Stream::open(&self.source.dataset, self.stream(last), None)?;
         let classes = self.source.classes().to_vec();
         let slices = self.slices.as_mut().map(|slices| slices as &mut dyn millstream_training::RowSlices);
-        let extras = EvaluationExtras { slices, views: mean };
+        let sink = match sink {
+            Some(sink) => Some(&mut *sink as &mut dyn PredictionSink),
+            None => None,
+        };
+        let extras = EvaluationExtras { slices, views: mean, sink };
         let (predictor, loss, metrics) = (&mut self.predictor, &mut self.loss, &self.metrics);
         let mut told = |rows| progress.tell(rows);
         let found = evaluate_with(predictor, loss, metrics, &mut batches, &classes, extras, &mut told);

@@ -84,6 +84,33 @@ impl Preprocessing {
         (KEY.to_owned(), serde_json::to_string(self).expect("our own types have string keys"))
     }
 
+    /// Key and value as a model's file has them.
+    pub(crate) fn written(model: &Model) -> Option<(String, String)> {
+        Some((KEY.to_owned(), model.metadata(KEY)?.to_owned()))
+    }
+
+    /// What two models' files say differently of how rows are prepared, in words; nothing where one of them says nothing.
+    pub(crate) fn difference(first: &Model, other: &Model) -> Option<String> {
+        let (a, b) = (first.metadata(KEY)?, other.metadata(KEY)?);
+        if a == b {
+            return None;
+        }
+        let read = |text: &str| serde_json::from_str::<Self>(text).ok();
+        let (Some(a), Some(b)) = (read(a), read(b)) else {
+            return Some(format!("what their files say of it (`{KEY}`) is not the same, and not read"));
+        };
+        let found = chain_differences(&a.transforms, &b.transforms, "the first is evaluated with", "this one with");
+        if let Some(first) = found.into_iter().next() {
+            return Some(first);
+        }
+        if a.transparency != b.transparency {
+            return Some("transparent pixels are filled otherwise".into());
+        }
+        let differs = |name: &&String| a.inputs.get(*name) != b.inputs.get(*name);
+        let input = a.inputs.keys().chain(b.inputs.keys()).find(differs)?;
+        Some(format!("input `{}` is made otherwise, or learned otherwise of the training rows", shown(input)))
+    }
+
     /// What a model's file says differs from a recipe, in words, one for each difference. Nothing where the file says
     /// nothing.
     pub(crate) fn differences(model: &Model, data: &DataRecipe, transforms: &[Choice]) -> Vec<String> {

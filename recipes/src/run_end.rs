@@ -65,7 +65,7 @@ impl RunEnd<'_> {
             write(&ended.calibrated)?;
         }
         let measured = self.with_model(|measuring| {
-            let found = measuring.measure(events, stop)?;
+            let found = measuring.measure(None, events, stop)?;
             Ok(found.map(|found| (found, std::mem::take(&mut measuring.notes))))
         })?;
         let Some((evaluation, notes)) = measured else { return Ok(None) };

@@ -82,6 +82,11 @@ impl RunFolder {
         self.0.join("report.html")
     }
 
+    /// What the model gave for the evaluation rows, where `evaluate --predictions` has kept it.
+    pub(crate) fn predictions(&self) -> PathBuf {
+        self.0.join("predictions.parquet")
+    }
+
     pub(crate) fn recipe(&self) -> PathBuf {
         self.0.join("recipe.yaml")
     }
@@ -118,7 +123,7 @@ impl RunFolder {
         let adapters =
             folders.flat_map(|folder| [PeftFolder::CONFIG, PeftFolder::TENSORS].map(|name| folder.join(name)));
         let models = [self.model(), self.last_model(), self.onnx_adapter(), self.base_model()];
-        let files = models.into_iter().chain([self.labels(), self.metrics(), self.report()]);
+        let files = models.into_iter().chain([self.labels(), self.metrics(), self.report(), self.predictions()]);
         files.chain(adapters).collect()
     }
 

@@ -57,20 +57,69 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// What the system says, and what `write` does.
 pub fn replace_file_by(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let name = path.file_name().ok_or_else(|| io::Error::other("the path has no file name"))?;
-    let parent = parent(path);
-    create_folder(parent)?;
-    let temporary = parent.join(format!("{}{}", temporary_prefix(&name.to_string_lossy()), std::process::id()));
-    let written = File::create(&temporary).and_then(|file| {
-        let mut file = BufWriter::with_capacity(1 << 16, file);
-        write(&mut file)?;
-        file.into_inner().map_err(IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&temporary, path)
-    });
-    written.inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })?;
-    sync_folder(parent)
+    let mut file = NewFile::create(path)?;
+    write(&mut file)?;
+    file.commit()
+}
+
+/// A file that is written under another name, and takes its own when it is whole. Dropped before that, nothing of it stays.
+#[derive(Debug)]
+pub struct NewFile {
+    /// None once it is whole.
+    file: Option<BufWriter<File>>,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl NewFile {
+    /// Begins a file; folders above it that are missing are made.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or_else(|| io::Error::other("the path has no file name"))?;
+        let parent = parent(path);
+        create_folder(parent)?;
+        let temporary = parent.join(format!("{}{}", temporary_prefix(&name.to_string_lossy()), std::process::id()));
+        let file = File::create(&temporary)?;
+        Ok(Self { file: Some(BufWriter::with_capacity(1 << 16, file)), temporary, path: path.to_owned() })
+    }
+
+    /// Waits until it is on the disk, and lets it take the place of what has its name.
+    ///
+    /// # Errors
+    /// What the system says; the old file stays then.
+    pub fn commit(mut self) -> io::Result<()> {
+        if let Some(file) = self.file.take() {
+            let renamed = file
+                .into_inner()
+                .map_err(IntoInnerError::into_error)
+                .and_then(|file| file.sync_all())
+                .and_then(|()| fs::rename(&self.temporary, &self.path));
+            renamed.inspect_err(|_| {
+                let _ = fs::remove_file(&self.temporary);
+            })?;
+        }
+        sync_folder(parent(&self.path))
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.as_mut().map_or_else(|| Err(io::Error::other("the file is whole")), |file| file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), BufWriter::flush)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
 }
 
 /// Deletes what processes that died left behind when they were about to replace these files.

@@ -196,6 +196,24 @@ pub enum TrainingError {
         /// Why not, and what to do.
         message: String,
     },
+    /// Models cannot be made one, or nothing can be fitted to what they give.
+    #[error("{message}")]
+    Ensemble {
+        /// Why not, and what to do.
+        message: String,
+    },
+    /// What a model gives cannot be kept.
+    #[error("the predictions cannot be kept")]
+    Predictions {
+        /// Why not.
+        source: BoxError,
+    },
+    /// A mean of weights cannot be run.
+    #[error("the mean of the members' weights cannot be measured")]
+    Soup {
+        /// Why not.
+        source: BoxError,
+    },
     /// The supplier of batches came to an end before the last epoch did.
     #[error("the stream of batches ended in epoch {epoch} of {epochs}, after step {steps}{}", goes_on(.checkpoint))]
     BatchesEnded {

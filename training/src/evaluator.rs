@@ -4,6 +4,7 @@ use millstream_schemas::Batch;
 
 use crate::batches::BatchSource;
 use crate::metrics::{Evaluation, MeasuredBatch, Measurement, MetricSet, Slicing};
+use crate::prediction_sink::PredictionSink;
 use crate::row_slices::RowSlices;
 use crate::session::{LossRunner, Predictor, Scored};
 use crate::views::ViewMean;
@@ -22,6 +23,8 @@ pub struct EvaluationExtras<'a> {
     pub slices: Option<&'a mut dyn RowSlices>,
     /// Other views of the same rows in the same batches: what is measured is the mean over these and the batches themselves.
     pub views: Option<ViewMean>,
+    /// Takes what is measured, row by row.
+    pub sink: Option<&'a mut dyn PredictionSink>,
 }
 
 /// Rows to evaluate on, under a name where there are several sets.
@@ -71,7 +74,7 @@ pub fn evaluate_with(
     extras: EvaluationExtras<'_>,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Evaluation>, TrainingError> {
-    let EvaluationExtras { slices, mut views } = extras;
+    let EvaluationExtras { slices, mut views, sink } = extras;
     let score = |batch| {
         let (batch, mut prediction) = predictor.predict(batch)?;
         if let Some(views) = &mut views {
@@ -79,7 +82,7 @@ pub fn evaluate_with(
         }
         loss.score(batch, prediction)
     };
-    gather_sliced(score, metrics, batches, classes, slices, progress)
+    gather_sliced(score, metrics, batches, classes, (slices, sink), progress)
 }
 
 /// As [`evaluate`], with what is measured from anywhere.
@@ -90,7 +93,7 @@ pub(crate) fn gather(
     classes: &[String],
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Evaluation>, TrainingError> {
-    gather_sliced(score, metrics, batches, classes, None, progress)
+    gather_sliced(score, metrics, batches, classes, (None, None), progress)
 }
 
 fn gather_sliced(
@@ -98,7 +101,7 @@ fn gather_sliced(
     metrics: &MetricSet,
     batches: &mut dyn BatchSource,
     classes: &[String],
-    mut slices: Option<&mut dyn RowSlices>,
+    (mut slices, mut sink): (Option<&mut dyn RowSlices>, Option<&mut dyn PredictionSink>),
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Evaluation>, TrainingError> {
     let mut measurement = Measurement::start(metrics, classes)?;
@@ -117,6 +120,9 @@ fn gather_sliced(
             if let Some(slices) = &mut slices {
                 let slices = slices.of_rows(&batch.rows).map_err(TrainingError::batches)?;
                 slicing.add(&measured, weights.values(), &slices)?;
+            }
+            if let Some(sink) = &mut sink {
+                sink.take(&batch.rows, &measured).map_err(|source| TrainingError::Predictions { source })?;
             }
             metrics.require_fit(measurement.bytes_held() + slicing.bytes_held())?;
             rows += batch.len() as u64;

@@ -30,6 +30,7 @@ pub mod calibration;
 pub mod checkpoint;
 pub mod divergence;
 mod early_stopping;
+pub mod ensembles;
 mod epoch_evaluation;
 mod error;
 mod evaluation_record;
@@ -44,6 +45,7 @@ mod number_or_null;
 pub mod observers;
 mod onnx_runtime_error;
 pub mod optimizers;
+mod prediction_sink;
 pub mod range_test;
 pub mod record;
 mod reestimation;
@@ -75,6 +77,7 @@ pub use loop_settings::{CheckpointAverage, EvaluationInterval, LoopSettings, Non
 pub use metrics::{Evaluation, FigureKind, MetricSet};
 pub use observers::{EndReason, Event, Observer, StepEvent};
 pub use onnx_runtime_error::OnnxRuntimeError;
+pub use prediction_sink::PredictionSink;
 pub use record::{History, RunRecord};
 pub use row_slices::RowSlices;
 pub use session::{

@@ -25,6 +25,10 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Rec
         },
         library: global.runtime.clone(),
         views: arguments.tta,
+        predictions: match &arguments.predictions {
+            Some(path) => Some(commands::argument_path(path.as_os_str())?),
+            None => None,
+        },
         catalogs: Catalogs::default(),
     };
     let mut progress = if global.json { Box::new(millstream::recipes::Silent) } else { progress::choose(global) };
@@ -127,6 +131,9 @@ fn describe(report: &EvaluationReport, verbose: bool) -> String {
     }
     let device = output::device(&report.device, &report.device_reason, verbose);
     text.push_str(&format!("\n{}\non {device}, {:.1} s\n", shown_path(&report.model), report.seconds));
+    if let Some(path) = &report.predictions {
+        text.push_str(&format!("predictions: {}\n", shown_path(path)));
+    }
     text
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod adapter;
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod document;
+pub(crate) mod ensemble;
 pub(crate) mod evaluate;
 pub(crate) mod inspect;
 pub(crate) mod lr_find;

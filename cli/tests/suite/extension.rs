@@ -6,11 +6,16 @@ use std::path::Path;
 
 use millstream::Catalogs;
 use millstream::compiler::CompilerError;
+use millstream::compiler::fused::Combination;
 use millstream::compiler::graph::{Graph, TensorType, ValueId};
 use millstream::compiler::losses::{self, LossFunction, LossInputs, LossKind, LossNodes, PredictionKind};
 use millstream::recipes::{self, Silent, Stop, TrainOptions};
 use millstream::schemas::choice::{Options, between};
 use millstream::schemas::recipe::RecipeText;
+use millstream::schemas::{Choice, Fingerprint, PredictionTargets, Predictions, PredictionsHeader, RowId, ScoresOf};
+use millstream::training::ensembles::{
+    self, Ensemble, EnsembleFunction, EnsembleKind, Fitted, FittedModel, Fitting, MemberScores, NoSoups,
+};
 use millstream::training::metrics::{
     self, Better, Cell, MeasuredBatch, Meter, MetricFunction, MetricKind, Record, Table, Unit, Worked,
 };
@@ -18,6 +23,7 @@ use millstream::training::optimizers::{
     self, NodeInputs, OptimizerKind, ParameterFacts, StateTensor, StateValues, UpdateRule,
 };
 use millstream::training::schedules::{self, Course, RunLength, ScheduleKind};
+use millstream::training::{MetricSet, TrainingError};
 use millstream::transforms::steps::map::Project;
 use millstream::transforms::{self, ImageFacts, ImageStep, ImageTransform, Kernel, Matrix, Random, Target, Transform};
 use schemars::JsonSchema;
@@ -270,9 +276,67 @@ impl Course for Halving {
     }
 }
 
+const LAST_MEMBER: EnsembleKind = EnsembleKind {
+    name: "last_member",
+    summary: "The last member alone.",
+    documentation: "All of the weight is the last member's.",
+    samples: &[],
+    build: ensembles::Build::of::<LastMember>(),
+};
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LastMember {}
+
+impl Options for LastMember {
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl EnsembleFunction for LastMember {
+    fn fits(&self) -> bool {
+        false
+    }
+
+    fn fit(&self, fitting: &mut Fitting<'_>) -> Result<Fitted, TrainingError> {
+        let mut weights = vec![0.0; fitting.members.members()];
+        weights.last_mut().into_iter().for_each(|weight| *weight = 1.0);
+        Ok(Combination::Probabilities { weights }.into())
+    }
+}
+
+#[test]
+fn a_way_of_another_crate_makes_one_of_several() {
+    let catalogs = extended();
+    let method = Ensemble::choose(&catalogs.ensembles, &Choice::named("last_member"), "--method").unwrap();
+    let predictions = |scores: [f32; 4]| Predictions {
+        header: PredictionsHeader {
+            version: PredictionsHeader::VERSION,
+            scores_of: ScoresOf::Classes,
+            columns: 2,
+            classes: vec!["a".into(), "b".into()],
+            model: Fingerprint::default(),
+            data: Fingerprint::default(),
+        },
+        rows: (0..2).map(|row| RowId { file: "rows.parquet".into(), row_group: 0, row }).collect(),
+        scores: scores.to_vec(),
+        targets: PredictionTargets::Classes(vec![0, 1]),
+    };
+    let members = [[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 1.0]].map(predictions);
+    let members = MemberScores::align(members.into_iter().map(|own| ("member".to_owned(), own)).collect()).unwrap();
+    let metrics = MetricSet::usual(PredictionKind::ClassScores);
+    let mut fitting = Fitting { members: &members, metrics: &metrics, seed: 0, soups: &mut NoSoups };
+    let FittedModel::Combination(combination) = method.fit(&mut fitting).unwrap().model else { panic!() };
+    let scores = combination.apply(members.reads(), 2, &members.all_scores()).unwrap();
+    assert_eq!(members.measure(&scores, &metrics).unwrap().figure("accuracy"), Some(1.0));
+    assert!(Ensemble::choose(&Catalogs::default().ensembles, &Choice::named("last_member"), "--method").is_err());
+}
+
 fn extended() -> Catalogs {
     let ours = Catalogs::default();
     Catalogs {
+        ensembles: ours.ensembles.with(LAST_MEMBER),
         transforms: ours.transforms.with(HALF_TURN),
         losses: ours.losses.with(BRIER),
         metrics: ours.metrics.with(KAPPA),

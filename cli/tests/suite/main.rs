@@ -16,6 +16,7 @@ mod corpus;
 mod dataset;
 mod documents;
 mod emulator;
+mod ensemble;
 mod evaluation;
 mod extension;
 mod interruption;

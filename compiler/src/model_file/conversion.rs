@@ -21,10 +21,12 @@ type Convert = fn(&mut Conversion<'_, '_>) -> Result<(), CompilerError>;
 
 /// An operator, the version from which it is as it is now, and what makes an older one so; an operator that has changed twice
 /// stands twice, in order.
-const CHANGES: [(&str, i64, Convert); 27] = [
+const CHANGES: [(&str, i64, Convert); 29] = [
     ("BatchNormalization", 14, batch_normalization),
     ("Clip", 11, clip),
+    ("DFT", 20, dft),
     ("Dropout", 12, dropout),
+    ("GridSample", 20, grid_sample),
     ("GroupNormalization", 21, refuse),
     ("Hardmax", 13, flattened),
     ("LogSoftmax", 13, flattened),
@@ -146,6 +148,17 @@ fn clip(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
     Ok(())
 }
 
+/// Up to version 19 the axis was an attribute, the second one unless another was said.
+fn dft(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    let axis = match c.node.attributes.remove("axis") {
+        Some(Attribute::Int(axis)) => axis,
+        _ => 1,
+    };
+    let axis = c.constant("axis", Constant::i64([], &[axis]));
+    c.set_input(2, Some(axis));
+    Ok(())
+}
+
 fn dropout(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
     let ratio = match c.node.attributes.remove("ratio") {
         Some(Attribute::Float(ratio)) => ratio,
@@ -153,6 +166,17 @@ fn dropout(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
     };
     let ratio = c.constant("ratio", Constant::f32([], &[ratio]));
     c.set_input(1, Some(ratio));
+    Ok(())
+}
+
+/// Up to version 19 it knew images alone, and its modes had their names.
+fn grid_sample(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    let renamed = match c.node.string("mode") {
+        Some("bilinear") => "linear",
+        Some("bicubic") => "cubic",
+        _ => return Ok(()),
+    };
+    c.node.attributes.insert("mode".into(), renamed.into());
     Ok(())
 }
 

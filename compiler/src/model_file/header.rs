@@ -31,6 +31,19 @@ impl Header {
         })
     }
 
+    /// Of a file that is made of several: as the first says, in the newest version of the format, with the metadata that all of them have.
+    pub(crate) fn of_several(first: &ModelProto, others: &[&ModelProto]) -> Self {
+        let Self(mut model) = Self::of(first);
+        model.ir_version = others.iter().map(|other| other.ir_version()).chain(model.ir_version).max();
+        model.metadata_props.retain(|entry| others.iter().all(|other| other.metadata_props.contains(entry)));
+        if let Some(graph) = &mut model.graph {
+            // they speak of values by names that are others now
+            graph.quantization_annotation.clear();
+            graph.metadata_props.clear();
+        }
+        Self(model)
+    }
+
     /// A file of this kind with a graph: all nodes that its outputs need, as they stand.
     pub(crate) fn with(&self, graph: &Graph) -> ModelProto {
         let mut model = self.0.clone();

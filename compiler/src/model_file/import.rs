@@ -15,18 +15,19 @@ use millstream_schemas::{AxisLength, shown};
 /// A file as a graph: its nodes as they stand, but for functions, branches and loops, which are written out, and operators of
 /// old versions, which become new ones. Types are known as far as the file states them or the rules of a catalog can tell. An
 /// axis without a length has the file's name for it, or one of its own. `shapes` are those of inputs that the data decides:
-/// they say how many axes there are where the file does not.
+/// they say how many axes there are where the file does not. The graph follows version `least` of the standard operators at least.
 ///
 /// # Errors
 /// What a branch or a loop does is known only in the run, or more is written out than the limits allow.
 pub(crate) fn import(
     proto: &ModelProto,
     shapes: &BTreeMap<String, Vec<AxisLength>>,
+    least: i64,
     catalog: &OperatorCatalog,
 ) -> Result<Graph, CompilerError> {
     let file = proto.graph.as_ref().expect("the gate refuses a model without a graph");
     let opset = super::gate::opset(proto).expect("the gate refuses a model without an opset");
-    let mut graph = Graph::new(read_as(opset), catalog.clone());
+    let mut graph = Graph::new(read_as(opset).max(least), catalog.clone());
     for import in &proto.opset_import {
         if !standard_domain(import.domain()).is_empty() {
             graph.other_opsets.insert(import.domain().to_owned(), import.version());

@@ -131,9 +131,39 @@ impl Model {
         shapes: &BTreeMap<String, Vec<AxisLength>>,
         catalog: &OperatorCatalog,
     ) -> Result<Graph, CompilerError> {
-        let mut graph = import(&self.proto, shapes, catalog)?;
+        let mut graph = import(&self.proto, shapes, 0, catalog)?;
         if graph.widen() {
             infer_all(&mut graph, catalog);
+        }
+        Ok(graph)
+    }
+
+    /// Version of the standard operators that its graph follows.
+    pub(crate) fn read_as(&self) -> i64 {
+        conversion::read_as(self.opset())
+    }
+
+    /// The file's graph in a version of the standard operators, 16-bit floats as they are. The version is [`Model::read_as`] or newer.
+    ///
+    /// # Errors
+    /// An operator of the file is not known to mean the same there.
+    pub(crate) fn graph_in(&self, opset: i64, catalog: &OperatorCatalog) -> Result<Graph, CompilerError> {
+        let graph = import(&self.proto, &BTreeMap::new(), opset, catalog)?;
+        if self.read_as() < opset {
+            let standard = graph.nodes().iter().filter(|node| node.domain.is_empty());
+            let is_known =
+                |node: &Node| catalog.find("", &node.operator).is_some_and(|row| row.opsets.contains(&opset));
+            if let Some(node) = standard.into_iter().find(|node| !is_known(node)) {
+                return Err(CompilerError::Node {
+                    node: graph.label(node),
+                    operator: node.qualified_operator(),
+                    message: format!(
+                        "it is of opset {}, and not known to mean the same in opset {opset}, which another model needs; export both in one \
+                         opset",
+                        self.opset()
+                    ),
+                });
+            }
         }
         Ok(graph)
     }

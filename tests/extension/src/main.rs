@@ -4,6 +4,7 @@
 
 mod angle;
 mod brier;
+mod first_right;
 mod half_turn;
 mod halving;
 mod kappa;
@@ -23,11 +24,13 @@ use millstream::compiler::initializers::{Fans, Initializer};
 use millstream::pipeline::arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use millstream::pipeline::encodings::WantedTensor;
 use millstream::pipeline::stores::{InMemory, OpenStore, Store};
-use millstream::recipes::{self, Silent, Stop, TrainOptions};
+use millstream::recipes::ensemble::{self, EnsembleFolder};
+use millstream::recipes::{self, EvaluateOptions, Silent, Stop, TrainOptions};
 use millstream::schemas::TensorRole;
-use millstream::schemas::recipe::{RecipeText, TrainSelection};
+use millstream::schemas::recipe::{ByteSize, RecipeText, TrainSelection};
 use millstream::{
-    Batches, Catalogs, Chain, Choice, Dataset, Encoders, FineTuning, Model, OperatorCatalog, StreamOptions, compile,
+    Batches, Catalogs, Chain, Choice, Dataset, Encoders, FineTuning, Model, OperatorCatalog, Recipe, StreamOptions,
+    compile,
 };
 use serde_json::json;
 
@@ -44,6 +47,7 @@ fn extended() -> Catalogs {
     let ours = Catalogs::default();
     Catalogs {
         encodings: ours.encodings.with(angle::ANGLE),
+        ensembles: ours.ensembles.with(first_right::FIRST_RIGHT),
         heads: ours.heads.with(soft_capped::SOFT_CAPPED),
         initializers: ours.initializers.with(two_valued::TWO_VALUED),
         logs: ours.logs.with(tally::TALLY),
@@ -102,7 +106,7 @@ fn streams_rows_of_its_own() -> anyhow::Result<()> {
 }
 
 /// Grey digits, turned by a transform of this program, by a loss, an optimizer and a schedule of this program, with a head and an
-/// initializer and weights of a method of this program, measured by a metric of this program and written down by a log of this program.
+/// initializer and weights of a method of this program, measured by a metric of this program and written down by a log of this program; then an ensemble by a way of this program.
 fn trains(digits: &Path, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("network.onnx"), network(|graph, value| Ok(graph.add("Relu", &[value], &[])?))?)?;
@@ -121,7 +125,8 @@ fn trains(digits: &Path, folder: &Path) -> anyhow::Result<()> {
     let recipe = recipes::load(&text, &catalogs)?;
     let report = recipes::check(&recipe, &catalogs, None)?;
     ensure!(report.problems.is_empty(), "{:?}", report.problems);
-    let options = TrainOptions { catalogs, start: recipes::StartMode::Overwrite, ..TrainOptions::default() };
+    let options =
+        TrainOptions { catalogs: catalogs.clone(), start: recipes::StartMode::Overwrite, ..TrainOptions::default() };
     let summary = recipes::train(&recipe, &options, &mut Silent, &Stop::default())?;
     let exported = std::fs::read(folder.join("run/model.onnx"))?;
     let holds = |name: &str| exported.windows(name.len()).any(|bytes| bytes == name.as_bytes());
@@ -133,6 +138,37 @@ fn trains(digits: &Path, folder: &Path) -> anyhow::Result<()> {
     let figure = |name: &str| evaluation.figure(name).context("it was measured");
     let (kappa, accuracy) = (figure("kappa")?, figure("accuracy")?);
     ensure!(accuracy > 0.9 && kappa > 0.85 && kappa <= accuracy, "kappa {kappa}, accuracy {accuracy}");
+    makes_one_of_two(&folder.join("run"), &recipe, &catalogs)
+}
+
+/// A run and itself once more, made one by a way of this program.
+fn makes_one_of_two(run: &Path, recipe: &Recipe, catalogs: &Catalogs) -> anyhow::Result<()> {
+    let run = std::path::absolute(run)?;
+    let predictions = run.join("predictions.parquet");
+    let options =
+        EvaluateOptions { predictions: Some(predictions), catalogs: catalogs.clone(), ..EvaluateOptions::default() };
+    let alone = recipes::evaluate(recipe, &options, &mut Silent, &Stop::default())?.context("nothing stops it")?;
+    let options = ensemble::FitOptions {
+        members: vec![run.clone(), run.clone()],
+        predictions: Vec::new(),
+        method: Choice::named("first_right"),
+        metrics: vec![Choice::named("kappa")],
+        best: Some("kappa".into()),
+        holdout: 0.0,
+        seed: 1,
+        bootstrap: 0,
+        flips: false,
+        output_name: None,
+        memory: ByteSize(64 << 20),
+        recipe: None,
+        library: None,
+        folder: EnsembleFolder(run.with_file_name("two")),
+        overwrite: true,
+        catalogs: catalogs.clone(),
+    };
+    let two = ensemble::fit(&options, &mut Silent, &Stop::default())?;
+    let (one, both) = (alone.evaluation.figure("kappa"), two.ensemble.report.ensemble.figure("kappa"));
+    ensure!(one.is_some() && one == both && two.exported.nodes < Some(20), "{one:?}, {both:?}, {:?}", two.exported);
     Ok(())
 }
 

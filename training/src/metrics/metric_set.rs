@@ -146,6 +146,13 @@ impl MetricSet {
         Self { metrics: metrics.collect(), ..self.clone() }
     }
 
+    /// The one that gives a figure, without intervals; none where it is the loss.
+    pub(crate) fn of_figure(&self, name: &str) -> Self {
+        let metrics =
+            self.metrics.iter().filter(|metric| metric.figures().iter().any(|figure| figure.name == name)).cloned();
+        Self { metrics: metrics.collect(), bootstrap: None, ..self.clone() }
+    }
+
     /// Refuses metrics that make no sense for these classes, in the order of the scores.
     ///
     /// # Errors

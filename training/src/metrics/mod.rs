@@ -61,6 +61,7 @@ use std::sync::OnceLock;
 use millstream_schemas::choice::Catalog;
 
 pub use bootstrap::Bootstrap;
+pub(crate) use bootstrap::interval as percentiles;
 pub use evaluation::{Evaluation, Majority};
 pub use figure_kind::{Better, FigureKind, Unit};
 pub use figures::Figures;

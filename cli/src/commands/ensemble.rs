@@ -1,0 +1,218 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use millstream::recipes::ensemble::{
+    EnsembleFolder, EvaluateOptions, ExportOptions, ExportReport, FitOptions, FitReport, evaluate, export, fit,
+    snapshots,
+};
+use millstream::recipes::{Catalogs, Silent, Stop};
+use millstream::schemas::choice::{Catalog, Row};
+use millstream::schemas::{Choice, decimal, grouped, nearest, shown, shown_path};
+use millstream::training::Evaluation;
+use millstream::training::ensembles::{EnsembleKind, EnsembleReport};
+use millstream::training::metrics::FigureKind;
+use serde_json::{Map, Value};
+
+use crate::arguments::{Ensemble, EnsembleCommand, EnsembleFit, Global, MeasureArguments};
+use crate::messages::harmless;
+use crate::table::Table;
+use crate::{Outcome, commands, output, progress};
+
+pub(crate) fn run(global: &Global, arguments: &Ensemble) -> anyhow::Result<Outcome> {
+    let catalogs = Catalogs::default();
+    match &arguments.command {
+        EnsembleCommand::Fit(arguments) => {
+            let options = fit_options(global, arguments, catalogs)?;
+            let mut progress = if global.json { Box::new(Silent) } else { progress::choose(global) };
+            let report = fit(&options, progress.as_mut(), &Stop::default());
+            drop(progress);
+            let report = report?;
+            if global.json { output::print_json(&report)? } else { output::print(&told(&report))? }
+        }
+        EnsembleCommand::Export { folder, output: to, flips } => {
+            let options = ExportOptions {
+                folder: EnsembleFolder(path(folder)?),
+                output: to.as_deref().map(path).transpose()?,
+                flips: *flips,
+                catalogs,
+            };
+            let report = export(&options)?;
+            if global.json { output::print_json(&report)? } else { output::print(&exported(&report, &report.notes))? }
+        }
+        EnsembleCommand::Evaluate { folder, predictions, measure } => {
+            let options = EvaluateOptions {
+                folder: EnsembleFolder(path(folder)?),
+                predictions: paths(predictions)?,
+                metrics: metrics(measure)?,
+                best: measure.best.clone(),
+                bootstrap: measure.bootstrap,
+                seed: measure.seed,
+                memory: measure.memory,
+                catalogs,
+            };
+            let report = evaluate(&options)?;
+            if global.json { output::print_json(&report)? } else { output::print(&figures(&report, &|_| None))? }
+        }
+        EnsembleCommand::Snapshots { run, output: to } => {
+            let written = snapshots(&path(run)?, &path(to)?, &catalogs)?;
+            if global.json {
+                output::print_json(&written)?;
+            } else {
+                let lines: Vec<String> = written.iter().map(|path| format!("written: {}", shown_path(path))).collect();
+                output::print(&lines.join("\n"))?;
+            }
+        }
+        EnsembleCommand::Methods { name } => methods(global, &catalogs.ensembles, name.as_deref())?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn path(given: &Path) -> anyhow::Result<PathBuf> {
+    commands::argument_path(given.as_os_str())
+}
+
+fn paths(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    given.iter().map(|given| path(given)).collect()
+}
+
+fn fit_options(global: &Global, arguments: &EnsembleFit, catalogs: Catalogs) -> anyhow::Result<FitOptions> {
+    let EnsembleFit { measure, .. } = arguments;
+    Ok(FitOptions {
+        members: paths(&arguments.members)?,
+        predictions: paths(&arguments.predictions)?,
+        method: Choice::new(arguments.method.as_str(), options(&arguments.options)?),
+        metrics: metrics(measure)?,
+        best: measure.best.clone(),
+        holdout: arguments.holdout,
+        seed: measure.seed,
+        bootstrap: measure.bootstrap,
+        flips: arguments.flips,
+        output_name: arguments.output_name.clone(),
+        memory: measure.memory,
+        recipe: arguments.recipe.as_deref().map(path).transpose()?,
+        library: global.runtime.clone(),
+        folder: EnsembleFolder(path(&arguments.output)?),
+        overwrite: arguments.overwrite,
+        catalogs,
+    })
+}
+
+/// `l2=0.01` as an object; what is no JSON is a text.
+fn options(given: &[String]) -> anyhow::Result<Value> {
+    let mut options = Map::new();
+    for option in given {
+        let (key, value) =
+            option.split_once('=').with_context(|| format!("`--option {}`: wanted KEY=VALUE", shown(option)))?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        anyhow::ensure!(options.insert(key.to_owned(), value).is_none(), "`--option {}` is given twice", shown(key));
+    }
+    Ok(Value::Object(options))
+}
+
+/// `f1`, or `{"top_k": {"k": 3}}`.
+fn metrics(measure: &MeasureArguments) -> anyhow::Result<Vec<Choice>> {
+    let one = |text: &String| match text.trim_start().starts_with('{') {
+        true => {
+            serde_json::from_str(text).with_context(|| format!("`--metric {}` is no name and no JSON", shown(text)))
+        }
+        false => Ok(Choice::named(text.as_str())),
+    };
+    measure.metrics.iter().map(one).collect()
+}
+
+fn told(report: &FitReport) -> String {
+    let FitReport { ensemble, exported: model, folder } = report;
+    let mut text = format!("{}, {}\n\n", shown(&ensemble.method.name), ensemble.split_in_words());
+    text.push_str(&figures(&ensemble.report, &|member| ensemble.share(member)));
+    text.push('\n');
+    text.push_str(&exported(model, &ensemble.notes));
+    text.push_str(&format!("report: {}\n", shown_path(EnsembleFolder(folder.clone()).report())));
+    text
+}
+
+fn exported(report: &ExportReport, notes: &[String]) -> String {
+    let mut text = String::new();
+    if let Some(nodes) = report.nodes {
+        let apart: usize = report.member_nodes.iter().sum();
+        let sum = format!(
+            "the model has {} nodes; its members have {} together",
+            grouped(nodes as u64),
+            grouped(apart as u64)
+        );
+        text.push_str(&output::prose(&sum));
+    }
+    for note in notes {
+        text.push_str(&output::prose(&format!("note: {}", harmless(note))));
+    }
+    text.push_str(&format!("model: {} ({:.1} MB)\n", shown_path(&report.model), report.bytes as f64 / 1e6));
+    text
+}
+
+/// Members, their mean and the ensemble under each other.
+fn figures(report: &EnsembleReport, share: &dyn Fn(usize) -> Option<f64>) -> String {
+    let kinds = report.kinds();
+    let weighted = (0..report.members.len()).any(|member| share(member).is_some());
+    let mut headings = vec![String::new()];
+    headings.extend(weighted.then(|| ">weight".to_owned()));
+    headings.extend(kinds.iter().map(|kind| format!(">{}", kind.label())));
+    let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
+    let cells = |evaluation: &Evaluation| {
+        let cell = |kind: &FigureKind| {
+            let value = kind.shown(evaluation.figure(&kind.name));
+            match evaluation.interval(&kind.name) {
+                Some([low, high]) => format!("{value} ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))),
+                None => value,
+            }
+        };
+        kinds.iter().map(cell).collect::<Vec<String>>()
+    };
+    let weight = |text: String| weighted.then_some(text);
+    for (at, member) in report.members.iter().enumerate() {
+        let own = share(at).map_or_else(|| "–".to_owned(), decimal);
+        table.row(std::iter::once(member.name.clone()).chain(weight(own)).chain(cells(&member.evaluation)));
+    }
+    let mean = kinds.iter().map(|kind| kind.shown(report.mean_of_members.get(&kind.name)));
+    table.row(std::iter::once("mean of the members".to_owned()).chain(weight(String::new())).chain(mean));
+    table.row(std::iter::once("ensemble".to_owned()).chain(weight(String::new())).chain(cells(&report.ensemble)));
+    let mut text = table.render();
+    if !report.ensemble.intervals.is_empty() {
+        text.push_str(&output::prose(&format!(
+            "intervals of {} %, on {} rows",
+            100.0 * report.ensemble.confidence,
+            grouped(report.ensemble.rows)
+        )));
+    }
+    text.extend(report.gain_in_words().map(|gain| output::prose(&harmless(&gain))));
+    text
+}
+
+fn methods(global: &Global, catalog: &Catalog<EnsembleKind>, name: Option<&str>) -> anyhow::Result<()> {
+    let entry = |row: &EnsembleKind| {
+        serde_json::json!({
+            "name": row.name, "summary": row.summary, "documentation": row.documentation, "options": row.schema(),
+        })
+    };
+    let Some(name) = name else {
+        if global.json {
+            return output::print_json(&catalog.rows().iter().map(entry).collect::<Vec<_>>());
+        }
+        let mut table = Table::new(&["name", "what it is"]);
+        catalog.rows().iter().for_each(|row| table.row([row.name.to_owned(), row.summary.to_owned()]));
+        return output::print(&table.render());
+    };
+    let row = catalog.get(name).with_context(|| {
+        let near = nearest(name, catalog.rows().iter().map(|row| row.name));
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        format!("there is no way to make one model of several called `{}`{hint}", shown(name))
+    })?;
+    if global.json {
+        return output::print_json(&entry(row));
+    }
+    let mut text = format!("{}: {}\n\n{}", row.name, row.summary, output::prose(row.documentation));
+    let schema = row.schema();
+    for (option, about) in schema["properties"].as_object().into_iter().flatten() {
+        let description = about["description"].as_str().unwrap_or_default();
+        text.push_str(&output::prose(&format!("--option {option}=…: {description}")));
+    }
+    output::print(&text)
+}

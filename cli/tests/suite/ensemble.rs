@@ -1,0 +1,302 @@
+//! One model of several: predictions kept, ensembles fitted, exported and measured.
+
+use std::time::{Duration, Instant};
+
+use ort::session::Session;
+use ort::value::Tensor;
+use serde_json::Value;
+
+use crate::corpus::corpus;
+use crate::dataset;
+use crate::workplace::{Workplace, has_runtime, millstream, text};
+
+/// Three runs of new heads on one network, with what each gives for rows of which every fifth has another label than its colour says.
+fn runs() -> Workplace {
+    let place = Workplace::new();
+    let mut rows = dataset::rows(100, 60);
+    rows.iter_mut().enumerate().filter(|(at, _)| at % 5 == 0).for_each(|(_, row)| row.label = (row.label + 1) % 3);
+    dataset::write(&place.path("test.parquet"), &rows);
+    for (name, seed, epochs) in [("a", 1, 1), ("b", 2, 2), ("c", 3, 1)] {
+        let (folder, seed, epochs) =
+            (format!("output.folder={name}"), format!("seed={seed}"), format!("training.epochs={epochs}"));
+        place.run_with("train", &["model.train=head", "model.head=new", &folder, &seed, &epochs]).done();
+        predict(&place, name);
+    }
+    place
+}
+
+fn predict(place: &Workplace, name: &str) {
+    let (recipe, file) = (format!("{name}/recipe.yaml"), format!("{name}/predictions.parquet"));
+    let said = place.run(&["evaluate", &recipe, "--predictions", &file]).done();
+    assert!(said.contains("predictions: ") && place.path(&file).exists(), "{said}");
+}
+
+fn fit(place: &Workplace, method: &str, more: &[&str]) -> Value {
+    let folder = format!("both/{method}");
+    let arguments =
+        ["ensemble", "fit", "a", "b", "c", "--json", "--method", method, "--bootstrap", "50", "-o", &folder];
+    place.run(&[&arguments, more].concat()).json()
+}
+
+/// What `evaluate` finds of a model.
+fn evaluated(place: &Workplace, model: &str) -> Value {
+    place.run(&["evaluate", "recipe.yaml", "--json", "--model", model]).json()["evaluation"].take()
+}
+
+#[track_caller]
+fn assert_near(a: &Value, b: &Value, what: &str) {
+    let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
+    // ranks rise fast between known scores that lie close together
+    let within = if what == "rank" { 1e-3 } else { 1e-5 };
+    assert!((a - b).abs() < within, "{what}: {a}, {b}");
+}
+
+#[test]
+fn what_was_measured_of_predictions_is_what_the_model_does() {
+    if !has_runtime() {
+        return;
+    }
+    let place = runs();
+    for (method, more) in [
+        ("probability", &[][..]),
+        ("logit", &["--option", "calibrate=true"]),
+        ("hard_vote", &["--option", "weights=[1, 2, 1]"]),
+        ("soft_vote", &[]),
+        ("weighted", &[]),
+        ("selection", &["--option", "by=accuracy", "--metric", "accuracy", "--metric", "f1"]),
+        ("rank", &[]),
+        ("stacking", &["--option", "l2=0.01"]),
+        ("uniform_soup", &[]),
+        ("greedy_soup", &[]),
+    ] {
+        // all rows are measured, so that the same can be measured of the model
+        let told = fit(&place, method, &[more, &["--holdout", "0"]].concat());
+        let found = evaluated(&place, &format!("both/{method}/ensemble.onnx"));
+        let report = &told["ensemble"]["report"];
+        assert_near(&report["ensemble"]["accuracy"], &found["accuracy"], method);
+        assert_near(&report["ensemble"]["loss"], &found["loss"], method);
+        assert_eq!(
+            (&report["ensemble"]["rows"], report["members"].as_array().unwrap().len()),
+            (&60.into(), 3),
+            "{method}"
+        );
+        let of_member = evaluated(&place, "b/model.onnx");
+        assert_near(&report["members"][1]["evaluation"]["loss"], &of_member["loss"], method);
+        if let Some(nodes) = told["exported"]["nodes"].as_u64() {
+            let apart: u64 =
+                told["exported"]["member_nodes"].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum();
+            assert!(
+                told["exported"]["member_nodes"].as_array().unwrap().len() == 3 && nodes < apart + 30,
+                "{method}: {told}"
+            );
+        }
+        let page = String::from_utf8(place.read(&format!("both/{method}/report.html"))).unwrap();
+        assert!(
+            page.contains("mean of the members") && place.path(&format!("both/{method}/labels.txt")).exists(),
+            "{page}"
+        );
+    }
+    let said = place.run(&["ensemble", "fit", "a", "b", "c", "-o", "told", "--seed", "4"]).done();
+    for part in [
+        "weighted, fitted to 30 rows, measured on 30 others, drawn by the seed 4",
+        "mean of the members",
+        "ensemble",
+        "the best member",
+    ] {
+        assert!(said.contains(part), "wanted {part} in\n{said}");
+    }
+    // a fitted ensemble is exported again, and measured on other rows; it may be moved with its members
+    place.run(&["ensemble", "export", "told", "-o", "again.onnx"]).done();
+    assert!(place.read("again.onnx") == place.read("told/ensemble.onnx"));
+    let said = place.run(&["ensemble", "export", "told", "-o", "mirrored.onnx", "--flips"]).done();
+    assert!(said.contains("the model sees each image mirrored too"), "{said}");
+    assert!(evaluated(&place, "mirrored.onnx")["accuracy"].as_f64().unwrap() > 0.3);
+    let files = ["a-train.parquet", "b-train.parquet", "c-train.parquet"];
+    for (name, file) in ["a", "b", "c"].into_iter().zip(files) {
+        place
+            .run(&["evaluate", &format!("{name}/recipe.yaml"), "--data", "train-*.parquet", "--predictions", file])
+            .done();
+    }
+    let told = place.run(&[&["ensemble", "evaluate", "told", "--json", "--predictions"][..], &files].concat()).json();
+    assert_eq!(told["ensemble"]["rows"], 48, "{told}");
+    let said = place.run(&[&["ensemble", "evaluate", "told", "--predictions"][..], &files].concat()).done();
+    assert!(said.contains("mean of the members"), "{said}");
+}
+
+#[test]
+fn members_that_do_not_belong_together_are_refused_with_the_reason() {
+    if !has_runtime() {
+        return;
+    }
+    let place = runs();
+    let fit = |more: &[&str]| place.run(&[&["ensemble", "fit", "-o", "new"][..], more].concat());
+    fit(&["a", "b", "--method", "wieghted"])
+        .failed_with(&["unknown ensemble method `wieghted`", "did you mean `weighted`?"]);
+    fit(&["a", "b", "--option", "weights=[1]", "--method", "soft_vote"]).failed_with(&["1 weights for 2 members"]);
+    fit(&["a", "b", "--holdout", "1"]).failed_with(&["is 0 to below 1, got 1"]);
+    fit(&["a", "b", "-p", "a/predictions.parquet"]).failed_with(&["1 files for 2 members"]);
+    fit(&["a", "b", "-p", "a/predictions.parquet", "test.parquet"])
+        .failed_with(&["test.parquet", "it is no file of predictions"]);
+    fit(&["a", "b", "-p", "b/predictions.parquet", "a/predictions.parquet"])
+        .failed_with(&["it is of another model than", "predict anew"]);
+    fit(&["a", "nothing"]).failed_with(&["nothing"]);
+    // other rows
+    place.run(&["evaluate", "b/recipe.yaml", "--data", "train-0.parquet", "--predictions", "other.parquet"]).done();
+    fit(&["a", "b", "-p", "a/predictions.parquet", "other.parquet"]).failed_with(&["b: it is of 24 rows, and a of 60"]);
+    // a model that was trained further has no predictions any more
+    std::fs::remove_file(place.path("c/predictions.parquet")).unwrap();
+    fit(&["a", "c"]).failed_with(&["there are no predictions of c", "millstream evaluate"]);
+    // rows are prepared otherwise
+    let otherwise = [
+        "model.train=head",
+        "output.folder=d",
+        "training.epochs=1",
+        "transforms.evaluate=[{resize: {size: 16}}, {normalize: {mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}}]",
+    ];
+    place.run_with("train", &otherwise).done();
+    predict(&place, "d");
+    fit(&["a", "d"]).failed_with(&["its rows are prepared otherwise than those of a", "normalize"]);
+    // other classes
+    dataset::write_named(&place.path("named.parquet"), &dataset::rows(0, 24), &["red", "blue", "green"]);
+    let named = [
+        "data.train=named.parquet",
+        "data.evaluate=named.parquet",
+        "data.allow_overlap=true",
+        "model.head=new",
+        "model.train=head",
+        "training.epochs=1",
+        "output.folder=e",
+    ];
+    place.run_with("train", &named).done();
+    predict(&place, "e");
+    fit(&["a", "e"]).failed_with(&["class "]);
+    assert!(!place.path("new").exists(), "nothing is left behind");
+    // an ensemble is not replaced unasked
+    fit(&["a", "b"]).done();
+    fit(&["a", "b"]).failed_with(&["it holds an ensemble already", "--overwrite"]);
+    fit(&["a", "b", "--overwrite", "--method", "uniform_soup"]).done();
+    let measure = ["ensemble", "evaluate", "new", "--predictions", "a/predictions.parquet", "b/predictions.parquet"];
+    place.run(&measure).failed_with(&["it is a mean of weights, which has to be run"]);
+    place.run(&["ensemble", "export", "a"]).failed_with(&["it holds no ensemble"]);
+    std::fs::write(place.path("a/model.onnx"), place.read("b/model.onnx")).unwrap();
+    place.run(&["ensemble", "export", "new"]).failed_with(&["it has changed since the ensemble was fitted"]);
+}
+
+/// The mean of the kept states is the model of the run, and each of them is a member.
+#[test]
+fn states_of_one_run_are_members() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place
+        .run_with("train", &["model.train=head", "model.head=new", "training.epochs=3", "training.average={last: 3}"])
+        .done();
+    let written = place.run(&["ensemble", "snapshots", "run", "-o", "members", "--json"]).json();
+    let members: Vec<&str> = written.as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
+    assert_eq!(
+        members.iter().map(|path| path.rsplit('/').next().unwrap()).collect::<Vec<_>>(),
+        ["step-6.onnx", "step-12.onnx", "step-18.onnx"]
+    );
+    let files: Vec<String> = members.iter().map(|path| path.replace(".onnx", ".predictions.parquet")).collect();
+    for (model, file) in members.iter().zip(&files) {
+        place.run(&["evaluate", "recipe.yaml", "--model", model, "--predictions", file]).done();
+    }
+    let arguments = ["ensemble", "fit", "--json", "--method", "uniform_soup", "--recipe", "recipe.yaml", "-o", "soup"];
+    let told = place.run(&[&arguments[..], &members].concat()).json();
+    let (soup, run) = (evaluated(&place, "soup/ensemble.onnx"), evaluated(&place, "run/model.onnx"));
+    assert_near(&soup["loss"], &run["loss"], "the mean of the states is what the run exports");
+    assert_near(&told["ensemble"]["report"]["ensemble"]["loss"], &soup["loss"], "told");
+    place.run(&[&["ensemble", "fit", "--method", "probability", "-o", "snapshots"][..], &members].concat()).done();
+    place.run(&["ensemble", "snapshots", "members", "-o", "x"]).failed_with(&["no run has begun there"]);
+}
+
+#[test]
+fn the_ways_are_listed_and_explained() {
+    let said = millstream(&["ensemble", "methods"]).done();
+    for name in [
+        "greedy_soup",
+        "hard_vote",
+        "logit",
+        "probability",
+        "rank",
+        "selection",
+        "soft_vote",
+        "stacking",
+        "uniform_soup",
+        "weighted",
+    ] {
+        assert!(said.contains(name), "{name} in\n{said}");
+    }
+    let said = millstream(&["ensemble", "methods", "selection"]).done();
+    assert!(said.contains("Caruana") && said.contains("--option bag_share=…"), "{said}");
+    millstream(&["ensemble", "methods", "selektion"]).failed_with(&["did you mean `selection`?"]);
+    let rows = millstream(&["ensemble", "methods", "--json"]).json();
+    assert_eq!(rows.as_array().unwrap().len(), 10);
+}
+
+/// How long a model takes for a batch of images of 32 × 32, the shortest of several.
+fn time(file: &std::path::Path) -> Duration {
+    let environment = millstream::runtime::ready(None).unwrap().environment();
+    let mut session =
+        Session::builder(environment).unwrap().with_intra_threads(1).unwrap().commit_from_file(file).unwrap();
+    let mut once = || {
+        let images = Tensor::from_array(([16, 3, 32, 32], vec![0.25_f32; 16 * 3 * 1024])).unwrap();
+        let began = Instant::now();
+        session.run(ort::inputs!["image" => images]).unwrap();
+        began.elapsed()
+    };
+    (0..12).map(|_| once()).min().unwrap()
+}
+
+/// Three heads on the frozen network of the corpus: the ensemble runs it once.
+#[test]
+fn three_heads_on_one_frozen_network_cost_one_network() {
+    let Some(corpus) = corpus().filter(|_| has_runtime()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let recipe = format!(
+        "version: 1\n\
+         model: {{path: {model}, head: new, train: head}}\n\
+         data: {{train: {data}-train-*.parquet, evaluate: {data}-test-*.parquet, batch: 50}}\n\
+         transforms:\n  \
+           train: [{{normalize: &n {{mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}}}}]\n  \
+           evaluate: [{{normalize: *n}}]\n\
+         training: {{epochs: 1, optimizer: {{adamw: {{learning_rate: 0.01}}}}}}\n\
+         output: {{folder: run}}\n",
+        model = text(&corpus.join("models/resnet20_cifar10/model.onnx")),
+        data = text(&corpus.join("data/cifar10-mini/cifar10-mini")),
+    );
+    std::fs::write(path("recipe.yaml"), recipe).unwrap();
+    let recipe = path("recipe.yaml");
+    for name in ["a", "b", "c"] {
+        let (seed, run) = (format!("seed={}", name.as_bytes()[0]), path(name));
+        millstream(&["train", text(&recipe), "--quiet", "--set", &seed, "--output", text(&run)]).done();
+        let (own, file) = (run.join("recipe.yaml"), run.join("predictions.parquet"));
+        millstream(&["evaluate", text(&own), "--quiet", "--predictions", text(&file)]).done();
+    }
+    let members = ["a", "b", "c"].map(path);
+    let members: Vec<&str> = members.iter().map(|member| text(member)).collect();
+    let all = path("all");
+    let told = millstream(
+        &[&["ensemble", "fit", "--json", "--method", "probability", "-o", text(&all)][..], &members].concat(),
+    )
+    .json();
+    let exported = &told["exported"];
+    let alone = exported["member_nodes"][0].as_u64().unwrap();
+    let nodes = exported["nodes"].as_u64().unwrap();
+    assert!(nodes < alone + 16, "{nodes} nodes together, {alone} alone: one network, three heads");
+    let (one, whole) = (time(&path("a").join("model.onnx")), time(&all.join("ensemble.onnx")));
+    println!("{nodes} nodes together, {alone} alone; one member {one:?}, the ensemble {whole:?} for 16 images");
+    assert!(
+        whole < 2 * one,
+        "one member {one:?}, the ensemble {whole:?}: three networks would take three times as long"
+    );
+    let found = millstream(&["evaluate", text(&recipe), "--json", "--model", text(&all.join("ensemble.onnx"))]).json();
+    let report = &told["ensemble"]["report"];
+    assert_near(&found["evaluation"]["accuracy"], &report["ensemble"]["accuracy"], "accuracy");
+    assert_near(&found["evaluation"]["loss"], &report["ensemble"]["loss"], "loss");
+    let mean = report["mean_of_members"]["accuracy"].as_f64().unwrap();
+    println!("members {mean:.4} in the mean, the ensemble {}", report["ensemble"]["accuracy"]);
+    assert!(report["ensemble"]["accuracy"].as_f64().unwrap() > 0.6, "{report}");
+}

@@ -1,0 +1,128 @@
+use std::path::{Path, PathBuf};
+
+use millstream_compiler::fused::{FuseOptions, Member, fuse};
+use millstream_compiler::losses::PredictionKind;
+use millstream_schemas::{Choice, ScoresOf, files, grouped, shown_path};
+use millstream_training::ensembles::{FittedEnsemble, FittedModel};
+use serde::Serialize;
+use serde_json::json;
+
+use super::files::EnsembleFolder;
+use super::members::{self, Opened};
+use super::soups::averaged;
+use crate::calibrated::THRESHOLDS;
+use crate::preprocessing::Preprocessing;
+use crate::{Catalogs, RecipeError, labels_file};
+
+/// Key of the metadata that says what a model was made of.
+const ENSEMBLE: &str = "millstream.ensemble";
+
+/// An ensemble to write as one model.
+#[derive(Clone, Debug)]
+pub struct ExportOptions {
+    /// Where it is.
+    pub folder: EnsembleFolder,
+    /// The file to write; `ensemble.onnx` in its folder where it is not said.
+    pub output: Option<PathBuf>,
+    /// Whether the model also sees images mirrored.
+    pub flips: bool,
+    /// What there is to choose among.
+    pub catalogs: Catalogs,
+}
+
+/// A model that was written.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExportReport {
+    /// The file.
+    pub model: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+    /// Nodes that each member has for itself; none of a mean of weights.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub member_nodes: Vec<usize>,
+    /// Nodes of the whole; none of a mean of weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<usize>,
+    /// What is worth knowing, in words.
+    pub notes: Vec<String>,
+}
+
+/// Writes an ensemble as one model.
+///
+/// # Errors
+/// A member is not where it was or has changed, or the model cannot be made or written.
+pub fn export(options: &ExportOptions) -> Result<ExportReport, RecipeError> {
+    let fitted = options.folder.read()?;
+    let opened = members::reopen(&fitted, &options.folder, &options.catalogs)?;
+    members::require_alike(&opened)?;
+    let output = options.output.clone().unwrap_or_else(|| options.folder.model());
+    let metadata = metadata(&opened, &fitted.method, &fitted.classes);
+    write_model(&fitted, &opened, options.flips, &metadata, &output, &options.catalogs)
+}
+
+/// What the file says of itself.
+pub(super) fn metadata(opened: &[Opened], method: &Choice, classes: &[String]) -> Vec<(String, String)> {
+    let names: Vec<&str> = opened.iter().map(|member| member.name.as_str()).collect();
+    let mut metadata = vec![(ENSEMBLE.to_owned(), json!({ "method": method, "members": names }).to_string())];
+    metadata.extend(opened.first().and_then(|first| Preprocessing::written(&first.model)));
+    if !classes.is_empty() {
+        metadata.push((
+            labels_file::KEY.to_owned(),
+            serde_json::to_string(classes).expect("lists of strings always serialize"),
+        ));
+    }
+    metadata
+}
+
+pub(super) fn write_model(
+    fitted: &FittedEnsemble,
+    opened: &[Opened],
+    flips: bool,
+    metadata: &[(String, String)],
+    output: &Path,
+    catalogs: &Catalogs,
+) -> Result<ExportReport, RecipeError> {
+    if opened
+        .iter()
+        .any(|member| member.path.canonicalize().ok().is_some_and(|own| output.canonicalize().ok() == Some(own)))
+    {
+        return Err(RecipeError::ensemble(output, "it is a member, and would be replaced; choose another file"));
+    }
+    let (file, member_nodes, nodes, mut notes) = match &fitted.model {
+        FittedModel::Combination(combination) => {
+            let members: Vec<Member<'_>> =
+                opened.iter().map(|member| Member { model: &member.model, output: member.output.as_deref() }).collect();
+            let reads = match fitted.scores_of {
+                ScoresOf::Classes => PredictionKind::ClassScores,
+                ScoresOf::Labels => PredictionKind::LabelScores,
+                _ => PredictionKind::Numbers,
+            };
+            let wanted = FuseOptions { reads, combination: combination.clone(), flips, metadata: metadata.to_vec() };
+            let fused = fuse(&members, &wanted, &catalogs.operators)?;
+            (fused.file, fused.member_nodes, Some(fused.nodes), fused.notes)
+        }
+        FittedModel::MeanOfWeights(_) if flips => {
+            let message = "a mean of weights is one model; mirrored images are for members that are combined";
+            return Err(RecipeError::mismatch("--flips", message));
+        }
+        FittedModel::MeanOfWeights(chosen) => {
+            if let Some(wrong) = chosen.iter().find(|at| **at >= opened.len()) {
+                let message = format!("it names member {}, and there are {}", wrong + 1, opened.len());
+                return Err(RecipeError::ensemble(output, message));
+            }
+            let mean = averaged(opened, chosen, metadata, catalogs)?;
+            let note = format!("{} numbers are means", grouped(mean.averaged as u64));
+            (mean.file, Vec::new(), None, [vec![note], mean.notes].concat())
+        }
+    };
+    if flips {
+        notes.push("the model sees each image mirrored too, which the figures are without".into());
+    }
+    let noted = opened.iter().filter(|member| member.model.metadata(THRESHOLDS).is_some());
+    let noted: Vec<String> = noted.map(|member| shown_path(&member.path)).collect();
+    if !noted.is_empty() {
+        notes.push(format!("thresholds that {} notes are not those of the ensemble, which has none", noted.join(", ")));
+    }
+    files::replace_file_by(output, |out| file.write_to(out)).map_err(RecipeError::io("write", output))?;
+    Ok(ExportReport { model: output.to_owned(), bytes: file.length() as u64, member_nodes, nodes, notes })
+}

@@ -1,0 +1,168 @@
+//! The folder of an ensemble.
+
+use std::path::{Component, Path, PathBuf};
+
+use millstream_schemas::{files, shown_path};
+use millstream_training::ensembles::FittedEnsemble;
+use serde_json::Value;
+
+use crate::RecipeError;
+
+/// Where the files of an ensemble lie.
+#[derive(Clone, Debug)]
+pub struct EnsembleFolder(pub PathBuf);
+
+impl EnsembleFolder {
+    /// What it is made of, how, and what was measured.
+    pub fn description(&self) -> PathBuf {
+        self.0.join("ensemble.json")
+    }
+
+    /// The members as one model.
+    pub fn model(&self) -> PathBuf {
+        self.0.join("ensemble.onnx")
+    }
+
+    /// What was measured, for people.
+    pub fn report(&self) -> PathBuf {
+        self.0.join("report.html")
+    }
+
+    /// Names of the classes.
+    pub fn labels(&self) -> PathBuf {
+        self.0.join("labels.txt")
+    }
+
+    fn all(&self) -> [PathBuf; 4] {
+        [self.description(), self.model(), self.report(), self.labels()]
+    }
+
+    /// Refuses a folder that holds something under one of the names, unless it is an ensemble that may be replaced.
+    pub(super) fn require_free(&self, overwrite: bool) -> Result<(), RecipeError> {
+        let Some(found) = self.all().into_iter().find(|file| file.exists()) else { return Ok(()) };
+        match self.description().exists() {
+            true if overwrite => Ok(()),
+            true => Err(RecipeError::ensemble(
+                &self.0,
+                "it holds an ensemble already; replace it by `--overwrite`, or choose another folder",
+            )),
+            false => Err(RecipeError::ensemble(
+                found,
+                "it has the name of a result, and is of no ensemble; move it away, or choose another folder",
+            )),
+        }
+    }
+
+    /// What its file says.
+    ///
+    /// # Errors
+    /// There is none, it is damaged, or of another version.
+    pub fn read(&self) -> Result<FittedEnsemble, RecipeError> {
+        let path = self.description();
+        if !path.exists() {
+            let message = format!(
+                "it holds no ensemble ({} is not there); `millstream ensemble fit` makes one",
+                shown_path(&path)
+            );
+            return Err(RecipeError::ensemble(&self.0, message));
+        }
+        let bytes = std::fs::read(&path).map_err(RecipeError::io("read", &path))?;
+        let damaged =
+            |reason: String| RecipeError::ensemble(&path, format!("it is damaged: {reason}; fit the ensemble anew"));
+        let value: Value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        match value.get("version").and_then(Value::as_u64) {
+            Some(version) if version == u64::from(FittedEnsemble::VERSION) => {}
+            Some(version) => {
+                let message = format!("it has version {version}, this build reads {}", FittedEnsemble::VERSION);
+                return Err(RecipeError::ensemble(&path, message));
+            }
+            None => return Err(damaged("it states no version".into())),
+        }
+        serde_json::from_value(value).map_err(|error| damaged(error.to_string()))
+    }
+
+    pub(super) fn write(&self, ensemble: &FittedEnsemble) -> Result<(), RecipeError> {
+        let text = serde_json::to_vec_pretty(ensemble).expect("our own types have string keys");
+        self.write_file(&self.description(), &text)?;
+        let title = self.0.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.write_file(&self.report(), ensemble.page(&title)?.as_bytes())
+    }
+
+    pub(super) fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), RecipeError> {
+        files::replace_file(path, bytes).map_err(RecipeError::io("write", path))
+    }
+
+    /// A file as the ensemble names it: from its folder, so that both can be moved together.
+    pub(super) fn relative(&self, file: &Path) -> String {
+        let whole = |path: &Path| {
+            path.canonicalize().ok().or_else(|| std::path::absolute(path).ok()).unwrap_or_else(|| path.to_owned())
+        };
+        // the folder need not be there yet
+        let folder = self.0.ancestors().find(|folder| folder.exists()).map(|there| {
+            let rest = self.0.strip_prefix(there).unwrap_or(Path::new(""));
+            whole(there).join(rest)
+        });
+        let (folder, file) = (folder.unwrap_or_else(|| whole(&self.0)), whole(file));
+        let (from, to): (Vec<Component<'_>>, Vec<Component<'_>>) =
+            (folder.components().collect(), file.components().collect());
+        let same = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+        // nothing but the root in common: a path from it is as good
+        if same <= 1 {
+            return file.to_string_lossy().into_owned();
+        }
+        let up = from[same..].iter().map(|_| Component::ParentDir);
+        let path: PathBuf = up.chain(to[same..].iter().copied()).collect();
+        path.to_string_lossy().into_owned()
+    }
+
+    /// Where a file lies that the ensemble names.
+    pub(super) fn member(&self, named: &str) -> PathBuf {
+        self.0.join(named)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_named_from_the_folder_so_that_both_can_be_moved() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(place.path().join("runs/a")).unwrap();
+        let model = place.path().join("runs/a/model.onnx");
+        std::fs::write(&model, "").unwrap();
+        for (folder, wanted) in [
+            ("runs/both", "../a/model.onnx"),
+            ("ensembles/new/one", "../../../runs/a/model.onnx"),
+            ("runs/a", "model.onnx"),
+        ] {
+            let folder = EnsembleFolder(place.path().join(folder));
+            assert_eq!(folder.relative(&model), wanted);
+            std::fs::create_dir_all(&folder.0).unwrap();
+            assert_eq!(folder.member(wanted).canonicalize().unwrap(), model.canonicalize().unwrap());
+        }
+    }
+
+    #[test]
+    fn what_is_no_ensemble_is_neither_replaced_nor_read() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = EnsembleFolder(place.path().join("both"));
+        folder.require_free(false).unwrap();
+        assert!(folder.read().unwrap_err().to_string().contains("holds no ensemble"));
+        std::fs::create_dir_all(&folder.0).unwrap();
+        std::fs::write(folder.model(), "").unwrap();
+        assert!(folder.require_free(true).unwrap_err().to_string().contains("is of no ensemble"));
+        for (text, wanted) in [
+            ("{", "it is damaged"),
+            ("{}", "states no version"),
+            (r#"{"version": 9}"#, "has version 9"),
+            (r#"{"version": 1}"#, "it is damaged"),
+        ] {
+            std::fs::write(folder.description(), text).unwrap();
+            let message = folder.read().unwrap_err().to_string();
+            assert!(message.contains(wanted), "{message}");
+        }
+        folder.require_free(true).unwrap();
+        assert!(folder.require_free(false).unwrap_err().to_string().contains("`--overwrite`"));
+    }
+}

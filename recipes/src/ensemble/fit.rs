@@ -1,0 +1,176 @@
+use std::path::PathBuf;
+
+use millstream_schemas::recipe::ByteSize;
+use millstream_schemas::{Choice, Recipe, ScoresOf};
+use millstream_training::MetricSet;
+use millstream_training::ensembles::{self, Ensemble, FittedEnsemble, MemberScores, NoSoups, Soups};
+use millstream_training::metrics::Bootstrap;
+use serde::Serialize;
+
+use super::export::{ExportReport, metadata, write_model};
+use super::files::EnsembleFolder;
+use super::members::{self, Opened, read_recipe};
+use super::soups::RecipeSoups;
+use crate::{Catalogs, Events, RecipeError, Stop, labels_file};
+
+/// Which models to make one of, and how.
+#[derive(Clone, Debug)]
+pub struct FitOptions {
+    /// Folders of runs, or .onnx files.
+    pub members: Vec<PathBuf>,
+    /// A file of predictions for each of them, in the same order; where there are none, those in a run's folder or beside a model.
+    pub predictions: Vec<PathBuf>,
+    /// How they are made one.
+    pub method: Choice,
+    /// What is measured; the usual where it is empty.
+    pub metrics: Vec<Choice>,
+    /// The figure that decides.
+    pub best: Option<String>,
+    /// The share of rows that is measured on and not fitted to, 0 to below 1.
+    pub holdout: f64,
+    /// Of what is drawn.
+    pub seed: u64,
+    /// Draws for intervals of figures that are no shares of rows; 0 for none.
+    pub bootstrap: u32,
+    /// Whether the model also sees images mirrored.
+    pub flips: bool,
+    /// The output of members that have several.
+    pub output_name: Option<String>,
+    /// What is held of all predictions, at most.
+    pub memory: ByteSize,
+    /// The recipe whose evaluation rows a mean of weights is run on; that of the first member's run where it is not given.
+    pub recipe: Option<PathBuf>,
+    /// The ONNX Runtime library, instead of the one that would be found.
+    pub library: Option<PathBuf>,
+    /// Where the results go.
+    pub folder: EnsembleFolder,
+    /// Whether an ensemble that is there may be replaced.
+    pub overwrite: bool,
+    /// What there is to choose among.
+    pub catalogs: Catalogs,
+}
+
+/// What was fitted, measured and written.
+#[derive(Clone, Debug, Serialize)]
+pub struct FitReport {
+    /// The folder.
+    pub folder: PathBuf,
+    /// As its file says it.
+    pub ensemble: FittedEnsemble,
+    /// The model.
+    pub exported: ExportReport,
+}
+
+/// Fits an ensemble to the predictions of its members, measures it on the rest of the rows, and writes `ensemble.json`, `ensemble.onnx`
+/// and a report.
+///
+/// # Errors
+/// Members or their predictions cannot be opened or do not fit together, the method makes no sense for them, or nothing can be written.
+pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result<FitReport, RecipeError> {
+    options.folder.require_free(options.overwrite)?;
+    let method = Ensemble::choose(&options.catalogs.ensembles, &options.method, "--method")?;
+    let opened = members::open(&options.members, options.output_name.as_deref(), &options.catalogs)?;
+    let alike = members::require_alike(&opened)?;
+    let scores = aligned(&opened, &options.members, &options.predictions, options.memory)?;
+    let metrics = metrics(&scores, options)?;
+    let described: Vec<_> = opened.iter().map(|member| member.described(&options.folder)).collect();
+    let metadata = metadata(&opened, &options.method, scores.classes());
+    let recipe = match method.averages_weights() {
+        true => Some(recipe(options, &opened)?),
+        false => None,
+    };
+    let fit_options =
+        ensembles::FitOptions { method: &method, metrics: &metrics, holdout: options.holdout, seed: options.seed };
+    let mut fitted = match &recipe {
+        Some(recipe) => {
+            let mut soups = RecipeSoups {
+                members: &opened,
+                recipe,
+                catalogs: &options.catalogs,
+                metadata: &metadata,
+                library: options.library.as_deref(),
+                events,
+                stop,
+                newest: None,
+            };
+            FittedEnsemble::fit(described, &scores, &fit_options, &mut soups as &mut dyn Soups)?
+        }
+        None => FittedEnsemble::fit(described, &scores, &fit_options, &mut NoSoups)?,
+    };
+    fitted.notes.extend(alike);
+    let exported = write_model(&fitted, &opened, options.flips, &metadata, &options.folder.model(), &options.catalogs)?;
+    fitted.notes.extend(exported.notes.iter().cloned());
+    if !fitted.classes.is_empty() {
+        options.folder.write_file(&options.folder.labels(), labels_file::to_text(&fitted.classes).as_bytes())?;
+    }
+    // with this file the others are whole
+    options.folder.write(&fitted)?;
+    Ok(FitReport { folder: options.folder.0.clone(), ensemble: fitted, exported })
+}
+
+/// What the members gave, in the same order of rows.
+pub(super) fn aligned(
+    opened: &[Opened],
+    given: &[PathBuf],
+    predictions: &[PathBuf],
+    memory: ByteSize,
+) -> Result<MemberScores, RecipeError> {
+    if predictions.len() != opened.len() && !(predictions.is_empty() && given.len() == opened.len()) {
+        let message =
+            format!("{} files for {} members; give one for each, in the same order", predictions.len(), opened.len());
+        return Err(RecipeError::mismatch("--predictions", message));
+    }
+    // in the order of the file, in that of the first, and a part of both
+    let each = ByteSize(memory.0 / 3 / opened.len().max(1) as u64);
+    let mut found = Vec::with_capacity(opened.len());
+    for (at, member) in opened.iter().enumerate() {
+        let path = match predictions.get(at) {
+            Some(path) => path.clone(),
+            None => member.usual_predictions(&given[at]),
+        };
+        found.push((member.name.clone(), member.predictions(&path, each)?));
+    }
+    Ok(MemberScores::align(found)?)
+}
+
+fn metrics(scores: &MemberScores, options: &FitOptions) -> Result<MetricSet, RecipeError> {
+    let chosen = Some(options.metrics.as_slice()).filter(|metrics| !metrics.is_empty());
+    metric_set(
+        scores,
+        chosen,
+        options.best.as_deref(),
+        options.bootstrap,
+        options.seed,
+        options.memory,
+        &options.catalogs,
+    )
+}
+
+/// What is measured of an ensemble.
+pub(super) fn metric_set(
+    scores: &MemberScores,
+    chosen: Option<&[Choice]>,
+    best: Option<&str>,
+    bootstrap: u32,
+    seed: u64,
+    memory: ByteSize,
+    catalogs: &Catalogs,
+) -> Result<MetricSet, RecipeError> {
+    let metrics = MetricSet::choose(&catalogs.metrics, chosen, best, scores.reads())?.with_memory(memory.0);
+    let classes = if scores.scores_of() == ScoresOf::Classes { scores.classes() } else { &[] };
+    metrics.check(classes)?;
+    Ok(match bootstrap {
+        0 => metrics,
+        resamples => metrics.with_bootstrap(Bootstrap { resamples, seed }),
+    })
+}
+
+/// The recipe whose rows a mean of weights is run on.
+fn recipe(options: &FitOptions, opened: &[Opened]) -> Result<Recipe, RecipeError> {
+    let path = options.recipe.clone().or_else(|| opened.iter().find_map(|member| member.recipe.clone()));
+    let Some(path) = path else {
+        let message = "a mean of weights is run on the evaluation rows of a recipe; name it by `--recipe`";
+        return Err(RecipeError::mismatch("--recipe", message));
+    };
+    read_recipe(&path, &options.catalogs)
+}

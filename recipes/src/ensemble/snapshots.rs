@@ -1,0 +1,69 @@
+use std::path::{Path, PathBuf};
+
+use millstream_schemas::recipe::AdaptersOutput;
+use millstream_schemas::{files, shown_path};
+use millstream_training::checkpoint::{self, Checkpoint};
+
+use super::members::read_recipe;
+use crate::preprocessing::Preprocessing;
+use crate::run_folder::RunFolder;
+use crate::run_start::made_of;
+use crate::{Catalogs, Opened, RecipeError, labels_file};
+
+/// Writes states of one run as models, to be members of an ensemble: those that `training.average` has kept (`last` or `best` so many), or else
+/// those of its checkpoints. They are called after their steps, and nothing is run.
+///
+/// # Errors
+/// There is no run, its model or data are not those that it began with, it has fewer than two states, or nothing can be written.
+pub fn snapshots(run: &Path, to: &Path, catalogs: &Catalogs) -> Result<Vec<PathBuf>, RecipeError> {
+    let folder = RunFolder(run.to_owned());
+    if !folder.recipe().exists() {
+        return Err(RecipeError::NoRunToResume { folder: run.to_owned(), found: folder.holds()? });
+    }
+    let mut recipe = read_recipe(&folder.recipe(), catalogs)?;
+    recipe.output.folder = run.to_owned();
+    let opened = Opened::open(&recipe, catalogs)?;
+    folder.require_same(&opened.recipe, &made_of(&opened)?)?;
+    let states = states(&folder)?;
+    if states.len() < 2 {
+        let message = "it has fewer than two states; `training.average: {last: 5}` keeps some, and so does `output.checkpoint: {keep: 5}`";
+        return Err(RecipeError::ensemble(run, message));
+    }
+    let compiled = opened.compile()?;
+    let program = compiled.program();
+    let classes = opened.train.classes();
+    let of_run =
+        Preprocessing::of(&opened.recipe.data, &opened.train, &opened.spec, &opened.recipe.transforms.evaluate)
+            .metadata();
+    let mut written = Vec::with_capacity(states.len());
+    for (step, parameters) in states {
+        let mut metadata = vec![of_run.clone(), ("millstream.steps".to_owned(), step.to_string())];
+        if !classes.is_empty() {
+            let names = serde_json::to_string(classes).expect("lists of strings always serialize");
+            metadata.push((labels_file::KEY.to_owned(), names));
+        }
+        let model = program.export_with(&parameters, AdaptersOutput::Merged, &metadata)?;
+        let path = to.join(format!("step-{step}.onnx"));
+        files::replace_file_by(&path, |out| model.write_to(out)).map_err(RecipeError::io("write", &path))?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// Parameters with the steps after which they were so, in order.
+fn states(folder: &RunFolder) -> Result<Vec<(u64, Vec<Vec<f32>>)>, RecipeError> {
+    let newest = checkpoint::load_newest(&folder.checkpoints())?;
+    let Some(Checkpoint { kept, manifest, .. }) = newest.checkpoint else {
+        let message = format!("there is no whole checkpoint in {}", shown_path(folder.checkpoints()));
+        return Err(RecipeError::ensemble(&folder.0, message));
+    };
+    if !kept.is_empty() {
+        return Ok(manifest.kept.iter().map(|record| record.step).zip(kept).collect());
+    }
+    let mut found = Vec::new();
+    for (step, path) in checkpoint::list(&folder.checkpoints())? {
+        found.push((step, checkpoint::load(&path)?.parameters));
+    }
+    found.sort_by_key(|(step, _)| *step);
+    Ok(found)
+}

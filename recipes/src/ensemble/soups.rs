@@ -1,0 +1,100 @@
+//! Means of weights, run on the rows of a recipe.
+
+use std::collections::HashMap;
+
+use millstream_compiler::Model;
+use millstream_compiler::fused::{AveragedWeights, average_weights};
+use millstream_pipeline::Beside;
+use millstream_runtime::{Device, DeviceRequest};
+use millstream_schemas::{Predictions, Recipe, RowId, count};
+use millstream_training::BoxError;
+use millstream_training::ensembles::Soups;
+
+use super::members::Opened;
+use crate::kept_predictions::KeptPredictions;
+use crate::measuring::{Measuring, ToMeasure};
+use crate::{Catalogs, Events, RecipeError, Stop};
+
+/// Averages the weights of members and runs the mean on the evaluation rows of a recipe.
+pub(super) struct RecipeSoups<'a> {
+    pub(super) members: &'a [Opened],
+    pub(super) recipe: &'a Recipe,
+    pub(super) catalogs: &'a Catalogs,
+    pub(super) metadata: &'a [(String, String)],
+    pub(super) library: Option<&'a std::path::Path>,
+    pub(super) events: &'a mut dyn Events,
+    pub(super) stop: &'a Stop,
+    /// Of the mean that was run last, by its members in order.
+    pub(super) newest: Option<(Vec<usize>, Predictions)>,
+}
+
+/// The mean of the weights of some members.
+pub(super) fn averaged(
+    members: &[Opened],
+    chosen: &[usize],
+    metadata: &[(String, String)],
+    catalogs: &Catalogs,
+) -> Result<AveragedWeights, RecipeError> {
+    let models: Vec<&Model> = chosen.iter().map(|at| &members[*at].model).collect();
+    Ok(average_weights(&models, metadata, &catalogs.operators)?)
+}
+
+impl RecipeSoups<'_> {
+    fn predicted(&mut self, chosen: &[usize]) -> Result<Predictions, RecipeError> {
+        let file = averaged(self.members, chosen, self.metadata, self.catalogs)?.file;
+        let model = Model::from_bytes(file.to_vec())?;
+        let data = self.recipe.data.evaluate.as_ref();
+        let data = data.ok_or_else(|| {
+            RecipeError::mismatch("data.evaluate", "missing; a mean of weights is measured on its rows")
+        })?;
+        let wanted = ToMeasure {
+            recipe: self.recipe,
+            model: &model,
+            path: &self.members[chosen[0]].path,
+            data,
+            place: "data.evaluate",
+            views: None,
+            catalogs: self.catalogs,
+            shared: None,
+            beside: Beside::Nothing,
+        };
+        let library = self.library;
+        let mut measuring = Measuring::open(&wanted, || {
+            let runtime = millstream_runtime::ready(library)?;
+            Ok(Device::resolve(self.recipe.training.device.parse::<DeviceRequest>()?, runtime)?)
+        })?;
+        let mut kept = KeptPredictions::in_memory(&model, &measuring)?;
+        let done = measuring.measure(Some(&mut kept), self.events, self.stop)?;
+        let stopped = || RecipeError::mismatch("data.evaluate", "it was asked to stop");
+        done.ok_or_else(stopped)?;
+        kept.finish()?.ok_or_else(|| RecipeError::mismatch("data.evaluate", "no row has a target"))
+    }
+}
+
+impl Soups for RecipeSoups<'_> {
+    fn scores(&mut self, members: &[usize], rows: &[RowId]) -> Result<Vec<f32>, BoxError> {
+        let mut chosen = members.to_vec();
+        chosen.sort_unstable();
+        let found = match self.newest.take().filter(|(of, _)| *of == chosen) {
+            Some((_, found)) => found,
+            None => self.predicted(&chosen)?,
+        };
+        let columns = found.header.columns;
+        let places: HashMap<&RowId, usize> = found.rows.iter().enumerate().map(|(at, row)| (row, at)).collect();
+        let mut scores = Vec::with_capacity(rows.len() * columns);
+        for row in rows {
+            let Some(at) = places.get(row) else {
+                let message = format!(
+                    "{row} is among the members' predictions, and not among the {} of the recipe's `data.evaluate`; name the recipe that they \
+                     were predicted with by `--recipe`",
+                    count(found.rows.len() as u64, "row")
+                );
+                return Err(message.into());
+            };
+            scores.extend_from_slice(&found.scores[at * columns..(at + 1) * columns]);
+        }
+        drop(places);
+        self.newest = Some((chosen, found));
+        Ok(scores)
+    }
+}

@@ -1,0 +1,138 @@
+//! What a model gives for rows, kept while it is evaluated.
+
+use std::path::{Path, PathBuf};
+
+use millstream_compiler::Model;
+use millstream_compiler::losses::PredictionKind;
+use millstream_pipeline::PredictionWriter;
+use millstream_schemas::{Fingerprint, PredictionTargets, Predictions, PredictionsHeader, RowId, ScoresOf};
+use millstream_training::metrics::MeasuredBatch;
+use millstream_training::{BoxError, PredictionSink};
+
+use crate::RecipeError;
+use crate::measuring::Measuring;
+
+/// Keeps predictions in a file or in memory.
+pub(crate) struct KeptPredictions {
+    model: Fingerprint,
+    data: Fingerprint,
+    classes: Vec<String>,
+    place: Place,
+}
+
+enum Place {
+    /// Begun with the first batch, which says how many scores there are.
+    File(PathBuf, Option<PredictionWriter>),
+    Memory(Option<Predictions>),
+}
+
+impl KeptPredictions {
+    /// In a file.
+    ///
+    /// # Errors
+    /// The rows cannot be read, or the file would take the place of the model.
+    pub(crate) fn in_file(path: &Path, model: &Model, measuring: &Measuring) -> Result<Self, RecipeError> {
+        let is_model =
+            path.canonicalize().ok().zip(model.path().canonicalize().ok()).is_some_and(|(own, model)| own == model);
+        if is_model {
+            return Err(RecipeError::ensemble(
+                path,
+                "predictions would be written over the model; choose another file",
+            ));
+        }
+        Self::of(Place::File(path.to_owned(), None), model, measuring)
+    }
+
+    /// In memory.
+    ///
+    /// # Errors
+    /// The rows cannot be read.
+    pub(crate) fn in_memory(model: &Model, measuring: &Measuring) -> Result<Self, RecipeError> {
+        Self::of(Place::Memory(None), model, measuring)
+    }
+
+    fn of(place: Place, model: &Model, measuring: &Measuring) -> Result<Self, RecipeError> {
+        let (model, classes) = (model.fingerprint().clone(), measuring.classes().to_vec());
+        Ok(Self { model, data: measuring.data()?, classes, place })
+    }
+
+    /// Lets a file take its name; what was kept in memory is given. None where there was no row.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn finish(self) -> Result<Option<Predictions>, RecipeError> {
+        match self.place {
+            Place::File(_, Some(writer)) => writer.finish().map(|_| None).map_err(RecipeError::from),
+            Place::File(_, None) => Ok(None),
+            Place::Memory(kept) => Ok(kept),
+        }
+    }
+}
+
+impl PredictionSink for KeptPredictions {
+    fn take(&mut self, rows: &[Option<RowId>], batch: &MeasuredBatch<'_>) -> Result<(), BoxError> {
+        let scores_of = match batch.reads() {
+            PredictionKind::ClassScores => ScoresOf::Classes,
+            PredictionKind::LabelScores => ScoresOf::Labels,
+            PredictionKind::Numbers => ScoresOf::Numbers,
+            PredictionKind::SequenceScores | PredictionKind::Embeddings => {
+                return Err("predictions are kept of classes, labels and numbers alone".into());
+            }
+        };
+        let [_, columns] = *batch.shape() else {
+            return Err(
+                format!("predictions are kept of one answer a row, and the model gives {:?}", batch.shape()).into()
+            );
+        };
+        let header = || PredictionsHeader {
+            version: PredictionsHeader::VERSION,
+            scores_of,
+            columns,
+            classes: if scores_of == ScoresOf::Numbers { Vec::new() } else { self.classes.clone() },
+            model: self.model.clone(),
+            data: self.data.clone(),
+        };
+        let of_batch = answers(rows, batch, Predictions::new(header()));
+        match &mut self.place {
+            Place::Memory(Some(kept)) => {
+                kept.rows.extend(of_batch.rows);
+                kept.scores.extend(of_batch.scores);
+                match (&mut kept.targets, of_batch.targets) {
+                    (PredictionTargets::Classes(kept), PredictionTargets::Classes(more)) => kept.extend(more),
+                    (PredictionTargets::Numbers(kept), PredictionTargets::Numbers(more)) => kept.extend(more),
+                    _ => return Err("batches are of different targets".into()),
+                }
+            }
+            Place::Memory(kept) => *kept = Some(of_batch),
+            Place::File(path, writer) => {
+                let writer = match writer {
+                    Some(writer) => writer,
+                    None => writer.insert(PredictionWriter::create(path, of_batch.header.clone())?),
+                };
+                writer.add(&of_batch.rows, &of_batch.scores, &of_batch.targets)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows of a batch that have a target.
+fn answers(rows: &[Option<RowId>], batch: &MeasuredBatch<'_>, mut found: Predictions) -> Predictions {
+    match &mut found.targets {
+        PredictionTargets::Classes(classes) => batch.each_answer(|answer| {
+            let Some(row) = rows.get(answer.row).cloned().flatten() else { return };
+            found.rows.push(row);
+            found.scores.extend_from_slice(answer.scores);
+            classes.push(answer.truth as u32);
+        }),
+        PredictionTargets::Numbers(numbers) => {
+            for (at, scores, targets) in batch.numbers() {
+                let Some(row) = rows.get(at).cloned().flatten() else { continue };
+                found.rows.push(row);
+                found.scores.extend_from_slice(scores);
+                numbers.extend_from_slice(targets);
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,376 @@
+use std::collections::HashMap;
+
+use millstream_compiler::losses::PredictionKind;
+use millstream_schemas::{PredictionTargets, Predictions, RowId, ScoresOf, Tensor, count, shown};
+
+use super::log_space::{log_sigmoid, negative_log_likelihood};
+use crate::TrainingError;
+use crate::metrics::{Evaluation, MeasuredBatch, Measurement, MetricSet};
+
+/// What the members of an ensemble gave for the same rows, in the same order, and what is true of these.
+#[derive(Clone, Debug)]
+pub struct MemberScores {
+    scores_of: ScoresOf,
+    columns: usize,
+    classes: Vec<String>,
+    rows: Vec<RowId>,
+    scores: Vec<Vec<f32>>,
+    targets: PredictionTargets,
+}
+
+/// What a member's predictions are refused for.
+fn refused(name: &str, message: String) -> TrainingError {
+    TrainingError::Ensemble { message: format!("{}: {message}", shown(name)) }
+}
+
+impl MemberScores {
+    /// Brings the predictions of members, each with a name for messages, into the order of the first one's rows.
+    ///
+    /// # Errors
+    /// There is no member or no row, scores are no numbers, or members differ in their classes, their order, the rows or what is true of
+    /// these.
+    pub fn align(members: Vec<(String, Predictions)>) -> Result<Self, TrainingError> {
+        let mut members = members.into_iter();
+        let Some((first_name, first)) = members.next() else {
+            return Err(TrainingError::Ensemble { message: "an ensemble has members; name some".into() });
+        };
+        require_whole(&first_name, &first)?;
+        let places: HashMap<&RowId, usize> = first.rows.iter().enumerate().map(|(at, row)| (row, at)).collect();
+        if places.len() != first.rows.len() {
+            return Err(refused(&first_name, "a row is in it twice".into()));
+        }
+        let mut scores = Vec::new();
+        for (name, own) in members {
+            require_whole(&name, &own)?;
+            require_same_classes((&first_name, &first), (&name, &own))?;
+            if own.rows.len() != first.rows.len() {
+                let message = format!(
+                    "it is of {}, and {} of {}; predict all with the same data",
+                    count(own.rows.len() as u64, "row"),
+                    shown(&first_name),
+                    first.rows.len()
+                );
+                return Err(refused(&name, message));
+            }
+            let columns = first.header.columns;
+            let mut ordered = vec![f32::NAN; own.scores.len()];
+            let mut seen = vec![false; own.rows.len()];
+            for (at, row) in own.rows.iter().enumerate() {
+                let Some(place) = places.get(row).copied().filter(|place| !seen[*place]) else {
+                    let message = format!(
+                        "it has another row than {}: {row}; predict all with the same data",
+                        shown(&first_name)
+                    );
+                    return Err(refused(&name, message));
+                };
+                seen[place] = true;
+                if !same_target(&first.targets, place, &own.targets, at, columns) {
+                    let message = format!(
+                        "{row} has another target than in {}; the data have changed in between",
+                        shown(&first_name)
+                    );
+                    return Err(refused(&name, message));
+                }
+                ordered[place * columns..(place + 1) * columns]
+                    .copy_from_slice(&own.scores[at * columns..(at + 1) * columns]);
+            }
+            scores.push(ordered);
+        }
+        drop(places);
+        let Predictions { header, rows, scores: own, targets } = first;
+        scores.insert(0, own);
+        Ok(Self {
+            scores_of: header.scores_of,
+            columns: header.columns,
+            classes: header.classes,
+            rows,
+            scores,
+            targets,
+        })
+    }
+
+    /// How many members there are.
+    pub fn members(&self) -> usize {
+        self.scores.len()
+    }
+
+    /// Scores of a row.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Names of the classes or labels, in the order of the scores.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// Which rows they are.
+    pub fn rows(&self) -> &[RowId] {
+        &self.rows
+    }
+
+    /// What the scores are of.
+    pub fn scores_of(&self) -> ScoresOf {
+        self.scores_of
+    }
+
+    /// What the members' outputs are read as.
+    pub fn reads(&self) -> PredictionKind {
+        match self.scores_of {
+            ScoresOf::Classes => PredictionKind::ClassScores,
+            ScoresOf::Labels => PredictionKind::LabelScores,
+            _ => PredictionKind::Numbers,
+        }
+    }
+
+    /// Row-major `[rows, columns]` of a member.
+    pub fn scores(&self, member: usize) -> &[f32] {
+        &self.scores[member]
+    }
+
+    /// Of all members.
+    pub fn all_scores(&self) -> Vec<&[f32]> {
+        self.scores.iter().map(Vec::as_slice).collect()
+    }
+
+    /// What is true of the rows.
+    pub fn targets(&self) -> &PredictionTargets {
+        &self.targets
+    }
+
+    /// Of some rows alone, by their numbers.
+    #[must_use]
+    pub fn of_rows(&self, rows: &[usize]) -> Self {
+        let columns = self.columns;
+        let scores = |all: &Vec<f32>| {
+            rows.iter().flat_map(|row| all[row * columns..(row + 1) * columns].iter().copied()).collect()
+        };
+        let targets = match &self.targets {
+            PredictionTargets::Classes(classes) => {
+                PredictionTargets::Classes(rows.iter().map(|row| classes[*row]).collect())
+            }
+            PredictionTargets::Numbers(numbers) => PredictionTargets::Numbers(scores(numbers)),
+        };
+        Self {
+            scores_of: self.scores_of,
+            columns,
+            classes: self.classes.clone(),
+            rows: rows.iter().map(|row| self.rows[*row].clone()).collect(),
+            scores: self.scores.iter().map(scores).collect(),
+            targets,
+        }
+    }
+
+    /// Of one member alone.
+    #[must_use]
+    pub(super) fn of_member(&self, member: usize) -> Self {
+        Self {
+            scores_of: self.scores_of,
+            columns: self.columns,
+            classes: self.classes.clone(),
+            rows: self.rows.clone(),
+            scores: vec![self.scores[member].clone()],
+            targets: self.targets.clone(),
+        }
+    }
+
+    /// Measures scores of these rows, row-major `[rows, columns]`. The loss is the mean of −ln of the probability of the class, of labels the
+    /// cross-entropy of each, of numbers the squared distance.
+    ///
+    /// # Errors
+    /// They are not as many as there are rows, the metrics are of something else, or hold more than they may.
+    pub fn measure(&self, scores: &[f32], metrics: &MetricSet) -> Result<Evaluation, TrainingError> {
+        let shape = [self.rows.len(), self.columns];
+        let weights = vec![1.0; self.rows.len()];
+        let targets = self.targets_tensor();
+        let batch = MeasuredBatch::new((&shape, scores), &targets, &weights, self.reads())?;
+        let mut measurement = Measurement::start(metrics, self.metric_classes())?;
+        measurement.add(&batch, 0.0, self.rows.len() as f64)?;
+        metrics.require_fit(measurement.bytes_held())?;
+        let found = measurement.finish_while(&mut || true).ok().flatten().ok_or(TrainingError::NothingLabelled)?;
+        Ok(Evaluation { loss: self.loss(scores), ..found })
+    }
+
+    /// Classes as metrics take them.
+    pub(super) fn metric_classes(&self) -> &[String] {
+        if self.scores_of == ScoresOf::Classes { &self.classes } else { &[] }
+    }
+
+    fn targets_tensor(&self) -> Tensor {
+        match &self.targets {
+            PredictionTargets::Classes(classes) => {
+                Tensor::i64([self.rows.len()], classes.iter().map(|class| i64::from(*class)).collect::<Vec<_>>())
+            }
+            PredictionTargets::Numbers(numbers) => Tensor::f32([self.rows.len(), self.columns], numbers.clone()),
+        }
+    }
+
+    /// The loss of scores of these rows, a mean over them.
+    pub fn loss(&self, scores: &[f32]) -> f64 {
+        match &self.targets {
+            PredictionTargets::Classes(classes) => {
+                let rows = scores.chunks(self.columns).zip(classes);
+                let sum: f64 = rows.map(|(scores, class)| negative_log_likelihood(scores, *class as usize)).sum();
+                sum / classes.len() as f64
+            }
+            PredictionTargets::Numbers(targets) => {
+                let pairs = scores.iter().zip(targets).map(|(score, target)| (f64::from(*score), f64::from(*target)));
+                let of = |(score, target): (f64, f64)| match self.scores_of {
+                    ScoresOf::Labels => -target * log_sigmoid(score) - (1.0 - target) * log_sigmoid(-score),
+                    _ => (score - target).powi(2),
+                };
+                pairs.map(of).sum::<f64>() / targets.len() as f64
+            }
+        }
+    }
+}
+
+fn require_whole(name: &str, own: &Predictions) -> Result<(), TrainingError> {
+    let (rows, columns) = (own.rows.len(), own.header.columns);
+    let targets_fit = match &own.targets {
+        PredictionTargets::Classes(classes) => {
+            classes.len() == rows && classes.iter().all(|class| (*class as usize) < columns)
+        }
+        PredictionTargets::Numbers(numbers) => {
+            numbers.len() == rows * columns && numbers.iter().all(|number| number.is_finite())
+        }
+    };
+    let message = if rows == 0 || columns == 0 {
+        "it holds no row"
+    } else if own.scores.len() != rows * columns || !targets_fit {
+        "it is not whole: rows, scores and targets do not fit each other"
+    } else if own.header.scores_of == ScoresOf::Classes && own.header.classes.len() != columns {
+        "it does not name as many classes as it has scores"
+    } else if own.scores.iter().any(|score| !score.is_finite()) {
+        "it has scores that are no numbers, which no mean can be taken of"
+    } else {
+        return Ok(());
+    };
+    Err(refused(name, message.into()))
+}
+
+fn require_same_classes(
+    (first_name, first): (&str, &Predictions),
+    (name, own): (&str, &Predictions),
+) -> Result<(), TrainingError> {
+    let (a, b) = (&first.header, &own.header);
+    if a.scores_of != b.scores_of {
+        let message = format!("its scores are of other things than those of {}", shown(first_name));
+        return Err(refused(name, message));
+    }
+    if let Some(at) = a.classes.iter().zip(&b.classes).position(|(a, b)| a != b) {
+        let (theirs, ours) = (shown(&b.classes[at]), shown(&a.classes[at]));
+        return Err(refused(name, format!("class {at} is `{theirs}`, and `{ours}` in {}", shown(first_name))));
+    }
+    if a.columns != b.columns || a.classes.len() != b.classes.len() {
+        return Err(refused(
+            name,
+            format!("it has {} scores a row, and {} has {}", b.columns, shown(first_name), a.columns),
+        ));
+    }
+    Ok(())
+}
+
+fn same_target(a: &PredictionTargets, at: usize, b: &PredictionTargets, other: usize, columns: usize) -> bool {
+    match (a, b) {
+        (PredictionTargets::Classes(a), PredictionTargets::Classes(b)) => a[at] == b[other],
+        (PredictionTargets::Numbers(a), PredictionTargets::Numbers(b)) => {
+            a[at * columns..(at + 1) * columns] == b[other * columns..(other + 1) * columns]
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use millstream_schemas::{Fingerprint, PredictionsHeader};
+
+    use super::*;
+
+    /// Predictions of rows 0, 1, … of one file.
+    pub(crate) fn predictions(
+        scores_of: ScoresOf,
+        columns: usize,
+        scores: &[f32],
+        targets: PredictionTargets,
+    ) -> Predictions {
+        let classes = if scores_of == ScoresOf::Numbers { 0 } else { columns };
+        let header = PredictionsHeader {
+            version: PredictionsHeader::VERSION,
+            scores_of,
+            columns,
+            classes: (0..classes).map(|class| format!("class {class}")).collect(),
+            model: Fingerprint::default(),
+            data: Fingerprint::default(),
+        };
+        let row = |row: usize| RowId { file: "a.parquet".into(), row_group: 0, row: row as u32 };
+        Predictions { header, rows: (0..scores.len() / columns).map(row).collect(), scores: scores.to_vec(), targets }
+    }
+
+    /// Of members of classes.
+    pub(crate) fn of_classes(columns: usize, members: &[&[f32]], classes: &[u32]) -> MemberScores {
+        let own = |(at, scores): (usize, &&[f32])| {
+            (
+                format!("member {at}"),
+                predictions(ScoresOf::Classes, columns, scores, PredictionTargets::Classes(classes.to_vec())),
+            )
+        };
+        MemberScores::align(members.iter().enumerate().map(own).collect()).unwrap()
+    }
+
+    fn three() -> Predictions {
+        predictions(ScoresOf::Classes, 2, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], PredictionTargets::Classes(vec![0, 1, 0]))
+    }
+
+    #[test]
+    fn rows_in_another_order_are_brought_into_that_of_the_first() {
+        let mut other = three();
+        other.rows.reverse();
+        other.scores = vec![50.0, 60.0, 30.0, 40.0, 10.0, 20.0];
+        let aligned = MemberScores::align(vec![("a".into(), three()), ("b".into(), other)]).unwrap();
+        assert_eq!(aligned.scores(1), [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]);
+        let part = aligned.of_rows(&[2, 0]);
+        assert_eq!((part.scores(1), part.rows()[0].row), ([50.0, 60.0, 10.0, 20.0].as_slice(), 2));
+        assert_eq!(part.targets(), &PredictionTargets::Classes(vec![0, 0]));
+    }
+
+    #[test]
+    fn other_rows_classes_and_targets_are_refused_with_what_differs() {
+        let spoiled: [(fn(&mut Predictions), &str); 9] = [
+            (|own| own.header.classes[1] = "x".into(), "b: class 1 is `x`, and `class 1` in a"),
+            (|own| own.header.classes.swap(0, 1), "class 0 is `class 1`, and `class 0` in a"),
+            (|own| own.rows[2].row = 7, "it has another row than a: a.parquet, row group 0, row 7"),
+            (|own| own.rows[2].row = 0, "it has another row than a"),
+            (|own| own.targets = PredictionTargets::Classes(vec![0, 1, 1]), "row 2 has another target than in a"),
+            (|own| own.scores[3] = f32::NAN, "b: it has scores that are no numbers"),
+            (|own| own.targets = PredictionTargets::Classes(vec![0, 1]), "b: it is not whole"),
+            (|own| own.targets = PredictionTargets::Classes(vec![0, 1, 2]), "b: it is not whole"),
+            (|own| own.header.scores_of = ScoresOf::Labels, "b: its scores are of other things"),
+        ];
+        for (spoil, wanted) in spoiled {
+            let mut own = three();
+            spoil(&mut own);
+            let message = MemberScores::align(vec![("a".into(), three()), ("b".into(), own)]).unwrap_err().to_string();
+            assert!(message.contains(wanted), "{message}");
+        }
+        let shorter = predictions(ScoresOf::Classes, 2, &[1.0, 2.0], PredictionTargets::Classes(vec![0]));
+        let message = MemberScores::align(vec![("a".into(), three()), ("b".into(), shorter)]).unwrap_err().to_string();
+        assert!(message.contains("b: it is of 1 row, and a of 3"), "{message}");
+        assert!(MemberScores::align(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn losses_are_those_of_the_rows() {
+        let members = of_classes(2, &[&[0.0, 0.0, 2.0, 0.0]], &[1, 0]);
+        // −ln(½), −ln(sigmoid(2))
+        let wanted = (std::f64::consts::LN_2 + 0.126_928_011_042_972_6) / 2.0;
+        assert!((members.loss(members.scores(0)) - wanted).abs() < 1e-12);
+        let found = members.measure(members.scores(0), &MetricSet::usual(PredictionKind::ClassScores)).unwrap();
+        assert_eq!((found.loss, found.figure("accuracy"), found.rows), (members.loss(members.scores(0)), Some(0.5), 2));
+        for (scores_of, wanted) in [(ScoresOf::Labels, 0.126_928_011_042_972_6), (ScoresOf::Numbers, 1.0)] {
+            let targets = PredictionTargets::Numbers(vec![1.0]);
+            let one = MemberScores::align(vec![("a".into(), predictions(scores_of, 1, &[2.0], targets))]).unwrap();
+            assert!((one.loss(one.scores(0)) - wanted).abs() < 1e-12);
+        }
+    }
+}

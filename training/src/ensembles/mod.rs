@@ -1,0 +1,242 @@
+//! One model of several. What members gave for rows is read from files of predictions; a way to combine them is fitted to a part of the
+//! rows, by pure functions of scores and labels, and measured on the rest. Each file of a row holds one way.
+
+mod ensemble;
+mod ensemble_function;
+mod ensemble_kind;
+mod ensemble_report;
+mod fitted_ensemble;
+mod given_weights;
+mod greedy_soup;
+mod hard_vote;
+mod lbfgs;
+mod log_space;
+mod logit;
+mod member_scores;
+mod mixture;
+mod multinomial;
+mod page;
+mod probability;
+mod rank;
+mod row_split;
+mod selection;
+mod simplex;
+mod soft_vote;
+mod stacking;
+mod uniform_soup;
+mod weighted;
+
+use std::sync::OnceLock;
+
+use millstream_schemas::choice::Catalog;
+
+pub use ensemble::Ensemble;
+pub use ensemble_function::{EnsembleFunction, Fitted, FittedModel, Fitting, NoSoups, Soups};
+pub use ensemble_kind::{Build, EnsembleKind, Worked};
+pub use ensemble_report::{EnsembleReport, Gain, MeasuredMember};
+pub use fitted_ensemble::{EnsembleMember, FitOptions, FittedEnsemble};
+pub use member_scores::MemberScores;
+pub use row_split::RowSplit;
+
+/// The ways of this crate. More rows are added by [`Catalog::with`].
+pub fn standard() -> &'static Catalog<EnsembleKind> {
+    static CATALOG: OnceLock<Catalog<EnsembleKind>> = OnceLock::new();
+    CATALOG.get_or_init(|| {
+        Catalog::new([
+            greedy_soup::ENSEMBLE,
+            hard_vote::ENSEMBLE,
+            logit::ENSEMBLE,
+            probability::ENSEMBLE,
+            rank::ENSEMBLE,
+            selection::ENSEMBLE,
+            soft_vote::ENSEMBLE,
+            stacking::ENSEMBLE,
+            uniform_soup::ENSEMBLE,
+            weighted::ENSEMBLE,
+        ])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_schemas::choice::Row;
+    use millstream_schemas::{Choice, ChoiceError, RowId};
+    use serde_json::{Value, json};
+
+    use super::member_scores::tests::of_classes;
+    use super::*;
+    use crate::metrics::{self, MetricSet};
+    use crate::{BoxError, TrainingError};
+
+    fn chosen(name: &str, options: Value) -> Result<Ensemble, ChoiceError> {
+        Ensemble::choose(standard(), &Choice::new(name, options), "--method")
+    }
+
+    /// Stands for running means of weights: the mean of the scores.
+    struct MeanScores<'a>(&'a MemberScores);
+
+    impl Soups for MeanScores<'_> {
+        fn scores(&mut self, members: &[usize], rows: &[RowId]) -> Result<Vec<f32>, BoxError> {
+            let places: Vec<usize> =
+                rows.iter().map(|row| self.0.rows().iter().position(|own| own == row).unwrap()).collect();
+            let part = self.0.of_rows(&places);
+            let mean =
+                |at: usize| members.iter().map(|member| part.scores(*member)[at]).sum::<f32>() / members.len() as f32;
+            Ok((0..part.scores(0).len()).map(mean).collect())
+        }
+    }
+
+    fn is_close(found: &Value, wanted: &Value) -> bool {
+        match (found, wanted) {
+            (Value::Number(found), Value::Number(wanted)) => {
+                (found.as_f64().unwrap() - wanted.as_f64().unwrap()).abs() < 1e-4
+            }
+            (Value::Array(found), Value::Array(wanted)) => {
+                found.len() == wanted.len() && found.iter().zip(wanted).all(|(a, b)| is_close(a, b))
+            }
+            (Value::Object(found), Value::Object(wanted)) => {
+                found.len() == wanted.len()
+                    && found.iter().all(|(name, value)| wanted.get(name).is_some_and(|other| is_close(value, other)))
+            }
+            (found, wanted) => found == wanted,
+        }
+    }
+
+    #[test]
+    fn every_row_fits_what_was_worked_by_hand() {
+        for row in standard().rows() {
+            assert!(row.summary.ends_with('.') && row.documentation.len() > row.summary.len(), "{}", row.name);
+            assert!(!row.samples.is_empty(), "{}", row.name);
+            for sample in row.samples {
+                let method = chosen(row.name, serde_json::from_str(sample.options).unwrap()).unwrap();
+                let again = chosen(row.name, method.choice().options.clone()).unwrap();
+                assert_eq!(method.choice(), again.choice());
+                let schema = row.schema();
+                let known = schema["properties"].as_object().map(|known| known.keys().cloned().collect::<Vec<_>>());
+                let filled: Vec<_> = method.choice().options.as_object().unwrap().keys().cloned().collect();
+                assert_eq!(filled, known.unwrap_or_default(), "{}", row.name);
+                let members = of_classes(sample.columns, sample.members, sample.classes);
+                let metrics = MetricSet::usual(members.reads());
+                let mut soups = MeanScores(&members);
+                let fitted = method
+                    .fit(&mut Fitting { members: &members, metrics: &metrics, seed: 0, soups: &mut soups })
+                    .unwrap();
+                let (found, wanted) = (json!(fitted.model), serde_json::from_str(sample.wanted).unwrap());
+                assert!(is_close(&found, &wanted), "{} {}: {found}, wanted {wanted}", row.name, sample.options);
+                let read: FittedModel = serde_json::from_value(found).unwrap();
+                assert_eq!(read, fitted.model, "{}", row.name);
+            }
+        }
+    }
+
+    /// Rows of three classes; each of three members is wrong about another third of them.
+    fn three_members() -> MemberScores {
+        let classes: Vec<u32> = (0..90).map(|row| row % 3).collect();
+        let own = |member: u32| -> Vec<f32> {
+            let score = |row: u32, class: u32| {
+                let is_wrong = row / 3 % 3 == member;
+                let says = if is_wrong { (row + 1) % 3 } else { row % 3 };
+                if class == says { 1.0 + (row % 7) as f32 / 10.0 } else { 0.0 }
+            };
+            (0..90).flat_map(|row| (0..3).map(move |class| score(row, class))).collect()
+        };
+        let all: Vec<Vec<f32>> = (0..3).map(own).collect();
+        of_classes(3, &all.iter().map(Vec::as_slice).collect::<Vec<_>>(), &classes)
+    }
+
+    #[test]
+    fn an_ensemble_is_measured_on_rows_that_it_was_not_fitted_to_beside_its_members_and_their_mean() {
+        let members = three_members();
+        let names = ["a", "b", "c"].map(|name| EnsembleMember {
+            name: name.into(),
+            model: format!("{name}.onnx"),
+            output: None,
+            fingerprint: Default::default(),
+        });
+        let metrics = MetricSet::usual(members.reads()).with_bootstrap(metrics::Bootstrap { resamples: 50, seed: 1 });
+        for row in standard().rows() {
+            let method = chosen(row.name, json!({})).unwrap();
+            let options = FitOptions { method: &method, metrics: &metrics, holdout: 0.4, seed: 3 };
+            let fitted = FittedEnsemble::fit(names.to_vec(), &members, &options, &mut MeanScores(&members)).unwrap();
+            let wanted = if method.fits() { (54, 36) } else { (0, 90) };
+            assert_eq!((fitted.split.fitted, fitted.split.measured), wanted, "{}", row.name);
+            let report = &fitted.report;
+            assert_eq!((report.ensemble.rows, report.members.len()), (wanted.1, 3), "{}", row.name);
+            let mean = report.mean_of_members.get("accuracy").unwrap();
+            let by_hand: f64 =
+                report.members.iter().map(|member| member.evaluation.figure("accuracy").unwrap()).sum::<f64>() / 3.0;
+            assert!((mean - by_hand).abs() < 1e-12 && report.mean_of_members.get("loss").is_some(), "{}", row.name);
+            // two of three are right about every row
+            let accuracy = report.ensemble.figure("accuracy").unwrap();
+            assert!(accuracy >= mean && report.ensemble.interval("accuracy").is_some(), "{}: {accuracy}", row.name);
+            if !matches!(row.name, "greedy_soup" | "rank" | "selection" | "stacking" | "weighted") {
+                assert_eq!(accuracy, 1.0, "{}", row.name);
+                let [low, _] = report.gain.interval.unwrap();
+                assert!(low > 0.0 && report.gain.difference.unwrap() > 0.1, "{}: {:?}", row.name, report.gain);
+            }
+            let page = fitted.page("three <b>").unwrap();
+            assert!(page.contains("three &lt;b&gt;") && page.contains("mean of the members"), "{page}");
+            let text = serde_json::to_string(&fitted).unwrap();
+            let read: FittedEnsemble = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.model, fitted.model, "{}", row.name);
+            let again = read.measure(&members, &metrics, 3, &mut MeanScores(&members)).unwrap();
+            assert_eq!(again.ensemble.rows, 90);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_in_words() {
+        let members = three_members();
+        let metrics = MetricSet::usual(members.reads());
+        let fit = |name: &str, options: Value| {
+            let method = chosen(name, options).unwrap();
+            method.fit(&mut Fitting { members: &members, metrics: &metrics, seed: 0, soups: &mut NoSoups }).map_err(
+                |error| {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    format!("{error}: {}", cause.unwrap_or_default())
+                },
+            )
+        };
+        for (name, options, wanted) in [
+            ("soft_vote", json!({"weights": [1, 2]}), "2 weights for 3 members; give one for each"),
+            ("selection", json!({"by": "acuracy"}), "no figure is called `acuracy`; there are accuracy"),
+            ("greedy_soup", json!({}), "takes a recipe"),
+        ] {
+            let message = fit(name, options).unwrap_err();
+            assert!(message.contains(wanted), "{message}");
+        }
+        for (name, options, wanted) in [
+            ("hard_vote", json!({"weights": [0, 0]}), "not all of them 0"),
+            ("selection", json!({"rounds": 0}), "rounds is between 1 and 1000, got 0"),
+            ("selection", json!({"bag_share": 0.0}), "bag_share is a finite number above 0"),
+            ("stacking", json!({"l2": -1.0}), "l2 is a finite number of 0 or more"),
+            ("stackin", json!({}), "did you mean `stacking`?"),
+            ("weighted", json!({"by": "loss"}), "unknown option `by`"),
+        ] {
+            let message = chosen(name, options).unwrap_err().to_string();
+            assert!(message.contains(wanted), "{message}");
+        }
+        let numbers = super::member_scores::tests::predictions(
+            millstream_schemas::ScoresOf::Numbers,
+            1,
+            &[1.0, 2.0],
+            millstream_schemas::PredictionTargets::Numbers(vec![1.0, 2.5]),
+        );
+        let numbers = MemberScores::align(vec![("a".into(), numbers.clone()), ("b".into(), numbers)]).unwrap();
+        let metrics = MetricSet::usual(numbers.reads());
+        let fit = |name: &str| {
+            chosen(name, json!({})).unwrap().fit(&mut Fitting {
+                members: &numbers,
+                metrics: &metrics,
+                seed: 0,
+                soups: &mut NoSoups,
+            })
+        };
+        for name in ["logit", "selection"] {
+            assert!(fit(name).is_ok(), "{name}");
+        }
+        let message = fit("weighted").unwrap_err().to_string();
+        assert!(message.contains("`weighted` is not for scores of numbers"), "{message}");
+        assert!(matches!(fit("stacking"), Err(TrainingError::Ensemble { .. })));
+    }
+}
