@@ -10,6 +10,7 @@ mod messages;
 mod outcome;
 mod output;
 mod progress;
+mod run_arguments;
 mod screen;
 mod signals;
 mod status;
@@ -69,6 +70,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
         }
         Command::Inspect(arguments) => commands::inspect::run(global, &arguments),
         Command::Report(arguments) => commands::report::run(global, &arguments),
+        Command::Compare(arguments) => commands::compare::run(global, &arguments),
         Command::Document(arguments) => commands::document::run(global, &arguments),
         Command::Schema => commands::schema::run(),
         Command::Transforms(arguments) => commands::transforms::run(global, &arguments),

@@ -2,7 +2,8 @@
 //!
 //! Each command of the command line is one function here that returns a typed report: [`check`] says what would happen,
 //! [`train`] makes it happen, [`evaluate`] measures a model, [`preview`] shows what the transforms do, [`inspect`] looks
-//! into datasets and models, [`lr_find`] looks for a learning rate, [`compile`] writes the training step for a loop of one's own, [`ensemble`] makes one model of several. Nothing here prints.
+//! into datasets and models, [`lr_find`] looks for a learning rate, [`compile`] writes the training step for a loop of one's own, [`ensemble`] makes one model of several,
+//! [`comparison`] holds runs against each other. Nothing here prints.
 //!
 //! What [`train`] does in one go is there in parts, which can be shared: [`Opened`] (data and model, checked against each
 //! other) is compiled to [`Compiled`], of which a [`Run`] is started that advances by steps or epochs. Several runs of a
@@ -11,12 +12,14 @@
 
 mod adapter_output;
 pub mod adapters;
+mod answers;
 mod calibrated;
 mod catalogs;
 mod check;
 mod choices;
 mod class_count;
 mod classes;
+pub mod comparison;
 mod compile;
 mod compiled;
 mod data_report;
@@ -43,6 +46,7 @@ mod model_choices;
 mod model_inputs;
 mod opened;
 mod overlap;
+mod pages;
 mod parameter_groups;
 mod precision;
 mod preprocessing;
@@ -56,9 +60,11 @@ mod run;
 mod run_end;
 mod run_folder;
 mod run_logs;
+mod run_predictions;
 mod run_start;
 mod run_state;
 mod run_summary;
+mod significance;
 mod slices;
 mod start_mode;
 mod statistics;

@@ -16,21 +16,24 @@ pub fn compare_runs(folders: &[PathBuf]) -> Result<String, RecipeError> {
     for folder in folders {
         records.push(read_record(&RunFolder(folder.clone()))?);
     }
-    // Runs are called after their folders; where two are called alike, their paths tell them apart.
-    let alike = |title: &String| records.iter().filter(|record| record.title == *title).count() > 1;
-    let titles: Vec<String> = records
-        .iter()
-        .zip(folders)
-        .map(|(record, folder)| match alike(&record.title) {
-            true => folder.to_string_lossy().into_owned(),
-            false => record.title.clone(),
-        })
-        .collect();
+    let titles = titles(&records, folders);
     for (record, title) in records.iter_mut().zip(titles) {
         record.title = title;
     }
     let title = if let [record] = records.as_slice() { record.title.clone() } else { count(records.len(), "run") };
     Ok(report::render(&title, &records)?)
+}
+
+/// What runs are called: after their folders; where two are called alike, their paths tell them apart.
+pub(crate) fn titles(records: &[RunRecord], folders: &[PathBuf]) -> Vec<String> {
+    let alike = |title: &String| records.iter().filter(|record| record.title == *title).count() > 1;
+    let named = records.iter().zip(folders);
+    named
+        .map(|(record, folder)| match alike(&record.title) {
+            true => folder.to_string_lossy().into_owned(),
+            false => record.title.clone(),
+        })
+        .collect()
 }
 
 /// The record of the run in a folder.

@@ -284,6 +284,20 @@ impl RunFolder {
         self.write(&self.fingerprints(), &fingerprints)
     }
 
+    /// What the run began with, where it has noted that.
+    ///
+    /// # Errors
+    /// It cannot be read, or is damaged.
+    pub(crate) fn made_of(&self) -> Result<Option<MadeOf>, RecipeError> {
+        let file = self.fingerprints();
+        if !file.exists() {
+            return Ok(None);
+        }
+        let text = fs::read(&file).map_err(RecipeError::io("read", &file))?;
+        let damaged = |_| RecipeError::BeginningDamaged { path: file, wanted: "it holds no fingerprints" };
+        serde_json::from_slice(&text).map(Some).map_err(damaged)
+    }
+
     /// Refuses a model, data or a recipe other than those that the run in this folder began with.
     pub(crate) fn require_same(&self, recipe: &Recipe, made_of: &MadeOf) -> Result<(), RecipeError> {
         let file = self.recipe();

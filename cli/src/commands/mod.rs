@@ -2,6 +2,7 @@
 
 pub(crate) mod adapter;
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod compile;
 pub(crate) mod document;
 pub(crate) mod ensemble;

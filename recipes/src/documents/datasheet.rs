@@ -3,8 +3,8 @@
 use millstream_schemas::{count, grouped, percent};
 
 use super::ledger::{DataFacts, Ledger};
-use super::markdown::{code, list, table, text};
 use super::statements::Statements;
+use crate::pages::markdown::{code, list, table, text};
 
 /// `datasheet.md`.
 pub(super) fn markdown(ledger: &Ledger) -> String {

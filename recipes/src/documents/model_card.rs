@@ -5,8 +5,8 @@ use millstream_training::Evaluation;
 use millstream_training::metrics::{Cell, FigureKind, Table};
 
 use super::ledger::{Ledger, ModelFacts};
-use super::markdown::{code, list, table, text};
 use super::statements::Statements;
+use crate::pages::markdown::{code, list, table, text};
 
 /// `README.md`.
 pub(super) fn markdown(ledger: &Ledger) -> String {
