@@ -9,7 +9,7 @@ use millstream::schemas::recipe::{ByteSize, LARGEST_BATCH};
 use millstream::training::range_test::RangeTest;
 
 use crate::colour::Color;
-pub(crate) use crate::run_arguments::{Compare, Document, Report};
+pub(crate) use crate::run_arguments::{Compare, Document, Errors, Note, Report, Reproduce, Runs};
 use crate::terminal;
 
 const AFTER_HELP: &str = "\
@@ -98,7 +98,11 @@ pub(crate) enum Command {
     Inspect(Inspect),
     Report(Report),
     Compare(Compare),
+    Errors(Errors),
     Document(Document),
+    Note(Note),
+    Reproduce(Reproduce),
+    Runs(Runs),
     /// Print the JSON Schema of recipes
     ///
     /// Editors complete and check recipes with it. For VS Code with its YAML extension, put

@@ -1,5 +1,6 @@
 //! The command line of what is done with finished runs.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -59,4 +60,91 @@ pub(crate) struct Compare {
     /// Write the comparison as an HTML page, too
     #[arg(long, value_name = "FILE.html")]
     pub(crate) html: Option<PathBuf>,
+}
+
+/// Look for what a model's errors depend on
+///
+/// The model's answers for the evaluation rows are joined with the columns of the data, sizes of images and lengths of texts, and, with
+/// `--augmented`, with what the transforms of training draw for these rows (a pass of the model over the rows for each draw). Of each of
+/// them the division that tells errors apart best is found on one half of the rows and tested on the other; chances are corrected for
+/// the number of them. Writes a page with tables and pictures into the run's folder.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  millstream errors runs/head\n  millstream errors runs/head --augmented 5\n  millstream errors \
+    runs/head --data 'field/*.parquet' --html field.html"
+)]
+pub(crate) struct Errors {
+    /// Output folder of a run
+    #[arg(value_name = "FOLDER")]
+    pub(crate) run: PathBuf,
+    /// Look at so many draws of each row with the transforms of training, too
+    #[arg(long, value_name = "DRAWS", num_args = 0..=1, default_value_t = 0, default_missing_value = "3",
+        value_parser = clap::value_parser!(u64).range(..=1000))]
+    pub(crate) augmented: u64,
+    /// The rows to look at, instead of the recipe's `data.evaluate`: files, folders or patterns
+    #[arg(short, long, value_name = "PARQUET", num_args = 1..)]
+    pub(crate) data: Vec<OsString>,
+    /// Of the draws and of the halves, instead of the recipe's
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// The page to write, instead of the run's `errors.html`
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+/// Note a decision: appends a text with its time to what is known of a run
+///
+/// `document`, `report` and `runs` show it. A run that is under way can be noted of, too.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millstream note runs/head \"kept 5 epochs: the sixth was better by one row\"")]
+pub(crate) struct Note {
+    /// Output folder of a run or an ensemble
+    #[arg(value_name = "FOLDER")]
+    pub(crate) run: PathBuf,
+    /// What is to be noted
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: String,
+}
+
+/// Make a run again, and say whether all of it is the same
+///
+/// Takes the recipe as the run used it. Data and base model are held against what the run began with before the first step. Then models,
+/// losses and figures are compared bit by bit; where they differ, it says first what it ran on then and now, then by how much parameters
+/// and figures differ. Ends with exit code 1 where anything differs.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  millstream reproduce runs/head\n  millstream reproduce runs/head -o /tmp/again --set \
+    data.train=elsewhere/train.parquet"
+)]
+pub(crate) struct Reproduce {
+    /// Output folder of a finished run
+    #[arg(value_name = "FOLDER")]
+    pub(crate) run: PathBuf,
+    /// The folder to make it again in; the run's name with `-again` where it is not given
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) output: Option<PathBuf>,
+    /// Where things lie now, for example `model.path=model.onnx`; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Replace the run that is in that folder
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+/// List the runs of a folder, and write one page of them for a team
+///
+/// Runs and ensembles are looked for in the folder and those within it: figures with intervals, how they were made, what was noted, and
+/// what came from what, by the hashes of models. The page needs nothing else and no network.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millstream runs experiments")]
+pub(crate) struct Runs {
+    /// The folder
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    pub(crate) folder: PathBuf,
+    /// The page to write, instead of the folder's `runs.html`; its links start from that folder
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write no page
+    #[arg(long, conflicts_with = "html")]
+    pub(crate) no_html: bool,
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use millstream_schemas::count;
 use millstream_training::{RunRecord, report};
 
-use crate::RecipeError;
 use crate::run_folder::RunFolder;
+use crate::{RecipeError, decisions};
 
 /// One HTML page that compares runs by the `metrics.json` in their folders.
 ///
@@ -14,7 +14,9 @@ use crate::run_folder::RunFolder;
 pub fn compare_runs(folders: &[PathBuf]) -> Result<String, RecipeError> {
     let mut records = Vec::new();
     for folder in folders {
-        records.push(read_record(&RunFolder(folder.clone()))?);
+        let mut record = read_record(&RunFolder(folder.clone()))?;
+        record.notes.extend(decisions::in_words(folder)?.into_iter().map(|noted| format!("noted {noted}")));
+        records.push(record);
     }
     let titles = titles(&records, folders);
     for (record, title) in records.iter_mut().zip(titles) {

@@ -54,6 +54,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         ("License", open(&said.data_license)),
         ("Published at", open(&said.data_url)),
         ("Published on", open(&said.data_published)),
+        ("Version", open(&said.data_version)),
     ]);
     out += &format!("\n## Maintenance\n\n{}\n", open(&said.data_maintenance));
     out

@@ -55,6 +55,19 @@ pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
+/// A path of a link: what is no letter, digit or one of `-_.~/` by its bytes.
+pub(crate) fn address(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => out.push(char::from(byte)),
+            other => out += &format!("%{other:02X}"),
+        }
+    }
+    // a first part with a colon would be a scheme
+    if path.starts_with('/') { out } else { format!("./{out}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
