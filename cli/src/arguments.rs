@@ -9,6 +9,7 @@ use millstream::schemas::recipe::{ByteSize, LARGEST_BATCH};
 use millstream::training::range_test::RangeTest;
 
 use crate::colour::Color;
+pub(crate) use crate::run_arguments::{Compare, Document, Errors, Note, Report, Reproduce, Runs};
 use crate::terminal;
 
 const AFTER_HELP: &str = "\
@@ -101,7 +102,12 @@ pub(crate) enum Command {
     LrFind(LrFind),
     Inspect(Inspect),
     Report(Report),
+    Compare(Compare),
+    Errors(Errors),
     Document(Document),
+    Note(Note),
+    Reproduce(Reproduce),
+    Runs(Runs),
     /// Print the JSON Schema of recipes
     ///
     /// Editors complete and check recipes with it. For VS Code with its YAML extension, put
@@ -399,35 +405,6 @@ pub(crate) struct Inspect {
     /// Column that holds the class
     #[arg(long, default_value = "label")]
     pub(crate) label: String,
-}
-
-/// Write one HTML page that compares runs
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  millstream report runs/head runs/all -o compare.html")]
-pub(crate) struct Report {
-    /// Output folders of runs
-    #[arg(value_name = "FOLDER", required = true)]
-    pub(crate) runs: Vec<PathBuf>,
-    /// The page to write
-    #[arg(short, long, value_name = "FILE.html", default_value = "report.html")]
-    pub(crate) output: PathBuf,
-}
-
-/// Write what is to be known of a run: model card, datasheet, bill of materials
-///
-/// Into the run's folder `documents`: `README.md` (a model card as Hugging Face reads it), `datasheet.md`, both as HTML too,
-/// `model.cdx.json` (CycloneDX), `croissant.json` (Croissant) and `ledger.json`, which has all that the others say. Data and
-/// base model are read again, for their hashes. What only people know is asked for in `statements.yaml` beside the run;
-/// until it is filled in, the documents say that it is not stated.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  millstream document runs/head")]
-pub(crate) struct Document {
-    /// Output folder of a run
-    #[arg(value_name = "FOLDER")]
-    pub(crate) run: PathBuf,
-    /// The folder to write into, instead of the run's `documents`
-    #[arg(short, long, value_name = "FOLDER")]
-    pub(crate) output: Option<PathBuf>,
 }
 
 /// List the transforms, or explain one

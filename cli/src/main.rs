@@ -10,6 +10,7 @@ mod messages;
 mod outcome;
 mod output;
 mod progress;
+mod run_arguments;
 mod screen;
 mod signals;
 mod status;
@@ -73,6 +74,11 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
         Command::Init(arguments) => commands::init::run(global, &arguments),
         Command::Inspect(arguments) => commands::inspect::run(global, &arguments),
         Command::Report(arguments) => commands::report::run(global, &arguments),
+        Command::Compare(arguments) => commands::compare::run(global, &arguments),
+        Command::Errors(arguments) => commands::errors::run(global, &arguments),
+        Command::Note(arguments) => commands::note::run(global, &arguments),
+        Command::Reproduce(arguments) => commands::reproduce::run(global, &arguments),
+        Command::Runs(arguments) => commands::runs::run(global, &arguments),
         Command::Document(arguments) => commands::document::run(global, &arguments),
         Command::Schema => commands::schema::run(),
         Command::Transforms(arguments) => commands::transforms::run(global, &arguments),

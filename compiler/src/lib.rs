@@ -43,7 +43,7 @@ pub use finetuning::{FeatureHead, FineTuning, HeadChoice, LayerInitializer, Meth
 pub use initializers::Initializer;
 pub use losses::Loss;
 pub use mixed_precision::{InFloat32, MixedPrecision};
-pub use model_file::{Model, OnnxFile};
+pub use model_file::{Model, ModelDifferences, OnnxFile, TensorDifference};
 pub use operators::OperatorCatalog;
 pub use program::{TrainingProgram, compile};
 pub use row_places::RowPlaces;

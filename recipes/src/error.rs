@@ -144,6 +144,19 @@ pub enum RecipeError {
         /// Its value now.
         now: String,
     },
+    /// What a run is made of is another now, so it cannot be repeated.
+    #[error("{} cannot be repeated: `{what}` is not what that run began with (then {then}, now {now}); put it back, or say \
+         where it lies by `--set`", shown_path(.folder))]
+    NotReproducible {
+        /// The run's folder.
+        folder: PathBuf,
+        /// Dotted path of what differs.
+        what: String,
+        /// Its value then.
+        then: String,
+        /// Its value now.
+        now: String,
+    },
     /// The folder for a compiled training step holds something else.
     #[error("{} is not empty ({}); choose another folder for the compiled training step", shown_path(.folder),
         shown_path(.found.strip_prefix(.folder).unwrap_or(.found)))]

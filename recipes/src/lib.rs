@@ -2,7 +2,9 @@
 //!
 //! Each command of the command line is one function here that returns a typed report: [`check`] says what would happen,
 //! [`train`] makes it happen, [`evaluate`] measures a model, [`preview`] shows what the transforms do, [`inspect`] looks
-//! into datasets and models, [`lr_find`] looks for a learning rate, [`compile`] writes the training step for a loop of one's own, [`ensemble`] makes one model of several. Nothing here prints.
+//! into datasets and models, [`lr_find`] looks for a learning rate, [`compile`] writes the training step for a loop of one's own, [`ensemble`] makes one model of several,
+//! [`comparison`] holds runs against each other, [`reproduction`] makes one again, [`error_analysis`] looks for what its errors depend on,
+//! [`documents`] and [`runs`] tell of them. Nothing here prints.
 //!
 //! What [`train`] does in one go is there in parts, which can be shared: [`Opened`] (data and model, checked against each
 //! other) is compiled to [`Compiled`], of which a [`Run`] is started that advances by steps or epochs. Several runs of a
@@ -11,19 +13,23 @@
 
 mod adapter_output;
 pub mod adapters;
+mod answers;
 mod calibrated;
 mod catalogs;
 mod check;
 mod choices;
 mod class_count;
 mod classes;
+pub mod comparison;
 mod compile;
 mod compiled;
 mod data_report;
+mod decisions;
 pub mod documents;
 mod dry_run;
 pub mod ensemble;
 mod error;
+pub mod error_analysis;
 mod evaluate;
 mod evaluation_plan;
 mod evaluation_sets;
@@ -34,6 +40,7 @@ pub mod init;
 pub mod inspect;
 mod kept_predictions;
 mod labels_file;
+mod lineage;
 mod load;
 mod log_choices;
 mod loss_targets;
@@ -42,8 +49,11 @@ mod measuring;
 mod memory_estimate;
 mod model_choices;
 mod model_inputs;
+mod moment;
 mod opened;
+mod origin;
 mod overlap;
+mod pages;
 mod parameter_groups;
 mod precision;
 pub mod predict;
@@ -51,6 +61,7 @@ mod preprocessing;
 pub mod preview;
 mod program_files;
 mod report;
+pub mod reproduction;
 mod resources;
 mod results;
 mod row_source;
@@ -58,9 +69,12 @@ mod run;
 mod run_end;
 mod run_folder;
 mod run_logs;
+mod run_predictions;
 mod run_start;
 mod run_state;
 mod run_summary;
+pub mod runs;
+mod significance;
 mod slices;
 mod start_mode;
 mod statistics;
@@ -75,6 +89,7 @@ pub use check::{CheckReport, DeviceReport, check};
 pub use compile::{CompileOptions, CompileReport, compile};
 pub use compiled::Compiled;
 pub use data_report::DataReport;
+pub use decisions::{Decision, decisions, note};
 pub use dry_run::{DryRunReport, dry_run};
 pub use error::RecipeError;
 pub use evaluate::{EvaluateOptions, EvaluationReport, evaluate};
@@ -84,6 +99,7 @@ pub use load::load;
 pub use lr_find::{LrFindOptions, LrFindReport, lr_find};
 pub use memory_estimate::MemoryEstimate;
 pub use opened::{Opened, OpenedParts};
+pub use origin::{Origin, Parent};
 pub use parameter_groups::GroupReport;
 pub use program_files::WrittenFile;
 pub use report::compare_runs;

@@ -161,6 +161,11 @@ impl Measuring {
         })
     }
 
+    /// The rows.
+    pub(crate) fn source(&self) -> &RowSource {
+        &self.source
+    }
+
     /// Names of the classes, in the order of the scores.
     pub(crate) fn classes(&self) -> &[String] {
         self.source.classes()
@@ -217,6 +222,34 @@ impl Measuring {
         let found = evaluate_with(predictor, loss, metrics, &mut batches, &classes, extras, &mut told);
         self.skipped = batches.0.counters().skipped;
         found.map_err(|error| self.or_no_row(error, &batches))
+    }
+
+    /// Measures all rows as these transforms draw them, and hands what the model gives to `sink`; gives the seed of what was drawn, or
+    /// none when it was asked to stop.
+    ///
+    /// # Errors
+    /// As [`Measuring::measure`]; the rows are not what the model takes then.
+    pub(crate) fn measure_drawn(
+        &mut self,
+        model: &Model,
+        (draw, chain): (u64, &Chain),
+        sink: &mut dyn PredictionSink,
+        events: &mut dyn Events,
+        stop: &Stop,
+    ) -> Result<Option<u64>, RecipeError> {
+        let place = "transforms.train";
+        let drawn = RowSource { chain: chain.clone(), ..self.source.clone() };
+        require_inputs(model, &drawn.spec(place, self.recipe.seed, 1)?, place)?;
+        let mut progress = Progress::new(self.source.dataset.rows(), 1, events, stop);
+        let options = self.stream(Some((draw, chain)));
+        let seed = options.seed;
+        let mut batches = Stream::open(&self.source.dataset, options, None)?;
+        let classes = self.source.classes().to_vec();
+        let extras = EvaluationExtras { sink: Some(sink), ..EvaluationExtras::default() };
+        let (predictor, loss, metrics) = (&mut self.predictor, &mut self.loss, &self.metrics);
+        let mut told = |rows| progress.tell(rows);
+        let found = evaluate_with(predictor, loss, metrics, &mut batches, &classes, extras, &mut told);
+        Ok(found.map_err(|error| self.or_no_row(error, &batches))?.map(|_| seed))
     }
 
     /// What the model gives for all rows, and what is true of them; none when it was asked to stop.

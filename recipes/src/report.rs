@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use millstream_schemas::count;
 use millstream_training::{RunRecord, report};
 
-use crate::RecipeError;
 use crate::run_folder::RunFolder;
+use crate::{RecipeError, decisions};
 
 /// One HTML page that compares runs by the `metrics.json` in their folders.
 ///
@@ -14,23 +14,28 @@ use crate::run_folder::RunFolder;
 pub fn compare_runs(folders: &[PathBuf]) -> Result<String, RecipeError> {
     let mut records = Vec::new();
     for folder in folders {
-        records.push(read_record(&RunFolder(folder.clone()))?);
+        let mut record = read_record(&RunFolder(folder.clone()))?;
+        record.notes.extend(decisions::in_words(folder)?.into_iter().map(|noted| format!("noted {noted}")));
+        records.push(record);
     }
-    // Runs are called after their folders; where two are called alike, their paths tell them apart.
-    let alike = |title: &String| records.iter().filter(|record| record.title == *title).count() > 1;
-    let titles: Vec<String> = records
-        .iter()
-        .zip(folders)
-        .map(|(record, folder)| match alike(&record.title) {
-            true => folder.to_string_lossy().into_owned(),
-            false => record.title.clone(),
-        })
-        .collect();
+    let titles = titles(&records, folders);
     for (record, title) in records.iter_mut().zip(titles) {
         record.title = title;
     }
     let title = if let [record] = records.as_slice() { record.title.clone() } else { count(records.len(), "run") };
     Ok(report::render(&title, &records)?)
+}
+
+/// What runs are called: after their folders; where two are called alike, their paths tell them apart.
+pub(crate) fn titles(records: &[RunRecord], folders: &[PathBuf]) -> Vec<String> {
+    let alike = |title: &String| records.iter().filter(|record| record.title == *title).count() > 1;
+    let named = records.iter().zip(folders);
+    named
+        .map(|(record, folder)| match alike(&record.title) {
+            true => folder.to_string_lossy().into_owned(),
+            false => record.title.clone(),
+        })
+        .collect()
 }
 
 /// The record of the run in a folder.

@@ -109,6 +109,16 @@ impl RunFolder {
         program_files::NAMES.map(|name| self.graph().join(name))
     }
 
+    /// What people note of it.
+    pub(crate) fn notes(&self) -> PathBuf {
+        self.0.join("notes.jsonl")
+    }
+
+    /// How it began, beside what it is made of.
+    pub(crate) fn origin(&self) -> PathBuf {
+        self.0.join("origin.json")
+    }
+
     fn fingerprints(&self) -> PathBuf {
         self.0.join("fingerprints.json")
     }
@@ -128,7 +138,11 @@ impl RunFolder {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        [self.fingerprints(), self.recipe()].into_iter().chain(self.results()).chain(self.graph_files()).collect()
+        [self.fingerprints(), self.origin(), self.recipe()]
+            .into_iter()
+            .chain(self.results())
+            .chain(self.graph_files())
+            .collect()
     }
 
     /// A file of a run that is in the folder already. `fingerprints.json` alone is none: it is the first file of a run, and
@@ -264,7 +278,7 @@ impl RunFolder {
     /// Deletes all that a run has written that could not begin.
     pub(crate) fn forget(&self, logs: &[PathBuf]) -> Result<(), RecipeError> {
         self.clear(logs)?;
-        for file in [self.recipe(), self.fingerprints()].into_iter().filter(|file| file.exists()) {
+        for file in [self.recipe(), self.origin(), self.fingerprints()].into_iter().filter(|file| file.exists()) {
             fs::remove_file(&file).map_err(RecipeError::io("delete", &file))?;
         }
         // Folders that hold something else stay.
@@ -282,6 +296,43 @@ impl RunFolder {
     fn write_fingerprints(&self, made_of: &MadeOf) -> Result<(), RecipeError> {
         let fingerprints = serde_json::to_vec_pretty(made_of).expect("our own types have string keys");
         self.write(&self.fingerprints(), &fingerprints)
+    }
+
+    /// What the run is made of, in one fingerprint; none where nothing has begun.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn beginning(&self) -> Result<Option<Fingerprint>, RecipeError> {
+        let mut bytes = Vec::new();
+        for file in [self.recipe(), self.fingerprints()].into_iter().filter(|file| file.exists()) {
+            bytes.extend(fs::read(&file).map_err(RecipeError::io("read", &file))?);
+        }
+        Ok((!bytes.is_empty()).then(|| Fingerprint::of_bytes(&bytes)))
+    }
+
+    /// Whether a run has noted what it is made of.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.fingerprints().exists()
+    }
+
+    /// All that is exported at the end, whether it is there or not.
+    pub(crate) fn exported(&self) -> Vec<PathBuf> {
+        let apart = [self.metrics(), self.report(), self.predictions()];
+        self.results().into_iter().filter(|file| !apart.contains(file)).collect()
+    }
+
+    /// What the run began with, where it has noted that.
+    ///
+    /// # Errors
+    /// It cannot be read, or is damaged.
+    pub(crate) fn made_of(&self) -> Result<Option<MadeOf>, RecipeError> {
+        let file = self.fingerprints();
+        if !file.exists() {
+            return Ok(None);
+        }
+        let text = fs::read(&file).map_err(RecipeError::io("read", &file))?;
+        let damaged = |_| RecipeError::BeginningDamaged { path: file, wanted: "it holds no fingerprints" };
+        serde_json::from_slice(&text).map(Some).map_err(damaged)
     }
 
     /// Refuses a model, data or a recipe other than those that the run in this folder began with.

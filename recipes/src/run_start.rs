@@ -10,6 +10,7 @@ use millstream_training::{CheckpointSettings, EarlyStopping, StepSettings, Train
 
 use crate::adapter_output::named_by;
 use crate::check::Findings;
+use crate::origin::Origin;
 use crate::precision::in_precision;
 use crate::results;
 use crate::run::Run;
@@ -138,6 +139,10 @@ impl Reserved {
             folder.clear(&run_logs::files(&folder, &opened.catalogs))?;
         }
         folder.note(recipe, &made_of)?;
+        // that of the first part stays
+        if start != StartMode::Resume || !folder.origin().exists() {
+            Origin::now(opened, &device).write(&folder)?;
+        }
         if options.keep_graph {
             results::write_graph(&folder, program)?;
         }

@@ -2,16 +2,21 @@
 
 pub(crate) mod adapter;
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod compile;
 pub(crate) mod document;
 pub(crate) mod ensemble;
+pub(crate) mod errors;
 pub(crate) mod evaluate;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod lr_find;
 pub(crate) mod predict;
+pub(crate) mod note;
 pub(crate) mod preview;
 pub(crate) mod report;
+pub(crate) mod reproduce;
+pub(crate) mod runs;
 pub(crate) mod runtime;
 pub(crate) mod schema;
 pub(crate) mod train;

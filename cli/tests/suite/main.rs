@@ -11,6 +11,7 @@ mod bad_models;
 mod bad_recipes;
 mod columns;
 mod command_line;
+mod compare;
 mod compile;
 mod corpus;
 mod dataset;

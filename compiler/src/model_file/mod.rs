@@ -6,6 +6,7 @@ mod body;
 mod control_flow;
 mod conversion;
 mod declared;
+mod differences;
 mod external_data;
 mod foreign;
 mod functions;
@@ -37,6 +38,7 @@ use prost::Message;
 
 pub(crate) use declared::free_length_name;
 use declared::known_shape;
+pub use differences::{ModelDifferences, TensorDifference};
 pub(crate) use header::Header;
 use import::import;
 pub(crate) use onnx_file::MOST_ENCODED;

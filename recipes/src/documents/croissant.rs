@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 use super::ledger::{DataFacts, Ledger};
 use super::statements::Statements;
 
+/// A version that says that nobody has stated one: in the form that validators ask for, of no release.
+const NO_VERSION: &str = "0.0.0+not.stated";
+
 /// `croissant.json`. What nobody has stated is left out; validators name it then.
 pub(super) fn description(ledger: &Ledger) -> Value {
     let said = &ledger.statements;
@@ -29,6 +32,8 @@ pub(super) fn description(ledger: &Ledger) -> Value {
             value[key] = json!(answer);
         }
     }
+    // what a reader is to cite must have a version; without one, all that is known is that nobody has stated it
+    value["version"] = json!(Statements::answer(&said.data_version).unwrap_or(NO_VERSION));
     if let Some(creators) = Statements::answer(&said.data_creators) {
         value["creator"] = json!({"@type": "sc:Organization", "name": creators});
     }
@@ -47,6 +52,7 @@ fn context() -> Value {
         "data": {"@id": "cr:data", "@type": "@json"},
         "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
         "dct": "http://purl.org/dc/terms/",
+        "equivalentProperty": "cr:equivalentProperty",
         "examples": {"@id": "cr:examples", "@type": "@json"},
         "extract": "cr:extract",
         "field": "cr:field",
@@ -66,6 +72,7 @@ fn context() -> Value {
         "regex": "cr:regex",
         "repeated": "cr:repeated",
         "replace": "cr:replace",
+        "samplingRate": "cr:samplingRate",
         "sc": "https://schema.org/",
         "separator": "cr:separator",
         "source": "cr:source",

@@ -3,8 +3,8 @@
 use millstream_schemas::{count, grouped, percent};
 
 use super::ledger::{DataFacts, Ledger};
-use super::markdown::{code, list, table, text};
 use super::statements::Statements;
+use crate::pages::markdown::{code, list, table, text};
 
 /// `datasheet.md`.
 pub(super) fn markdown(ledger: &Ledger) -> String {
@@ -54,6 +54,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         ("License", open(&said.data_license)),
         ("Published at", open(&said.data_url)),
         ("Published on", open(&said.data_published)),
+        ("Version", open(&said.data_version)),
     ]);
     out += &format!("\n## Maintenance\n\n{}\n", open(&said.data_maintenance));
     out

@@ -15,9 +15,11 @@ use super::statements::Statements;
 use crate::check::CheckReport;
 use crate::class_count::ClassCount;
 use crate::data_report::DataReport;
+use crate::decisions::{Decision, decisions};
+use crate::origin::{Origin, Parent};
 use crate::run_folder::RunFolder;
 use crate::run_start::made_of;
-use crate::{Catalogs, Opened, RecipeError, RowSource, load};
+use crate::{Catalogs, Opened, RecipeError, RowSource, lineage, load};
 
 /// All that is known of a run: what it was made of, what was decided, what came out, and what people have stated.
 #[derive(Clone, Debug, Serialize)]
@@ -34,8 +36,13 @@ pub struct Ledger {
     pub ending: String,
     /// The pretrained model.
     pub base: ModelFacts,
-    /// The run that the pretrained model came from, where it lies in the folder of one.
-    pub parent: Option<PathBuf>,
+    /// The runs that the pretrained model goes back to, the nearest first: as the run has noted when it began, or found by the model's
+    /// hash among the runs beside it.
+    pub lineage: Vec<Parent>,
+    /// How the run began; none of a run of an older build.
+    pub origin: Option<Origin>,
+    /// What people noted of it, in order.
+    pub decisions: Vec<Decision>,
     /// What the run exported.
     pub exported: Option<ModelFacts>,
     /// What was trained, and how.
@@ -186,10 +193,9 @@ impl Ledger {
             software: format!("millstream {}", env!("CARGO_PKG_VERSION")),
             ending: record.ending.clone(),
             base: ModelFacts::of(&opened.model, &base_file)?,
-            parent: base_file
-                .parent()
-                .filter(|parent| RunFolder((*parent).to_owned()).metrics().exists())
-                .map(Path::to_owned),
+            lineage: lineage::ancestors(&folder, opened.model.fingerprint())?,
+            origin: Origin::of_run(&folder)?,
+            decisions: decisions(run)?,
             exported,
             results: Results {
                 evaluation: record.evaluation.clone(),

@@ -5,9 +5,7 @@ mod croissant;
 mod cyclonedx;
 mod datasheet;
 mod ledger;
-mod markdown;
 mod model_card;
-mod page;
 mod statements;
 
 use std::fs;
@@ -20,6 +18,7 @@ use serde_json::Value;
 pub use ledger::{DataFacts, DataFile, Ledger, ModelFacts, Results, TrainingFacts};
 pub use statements::Statements;
 
+use crate::pages::page;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
 use crate::{Catalogs, RecipeError};

@@ -5,8 +5,8 @@ use millstream_training::Evaluation;
 use millstream_training::metrics::{Cell, FigureKind, Table};
 
 use super::ledger::{Ledger, ModelFacts};
-use super::markdown::{code, list, table, text};
 use super::statements::Statements;
+use crate::pages::markdown::{code, list, table, text};
 
 /// `README.md`.
 pub(super) fn markdown(ledger: &Ledger) -> String {
@@ -91,8 +91,8 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         ("Recommendations", Statements::or_open(&said.recommendations).to_owned()),
     ]);
     out += "\n## How it was made, again\n\n";
-    out += "`recipe.yaml` beside the model, or the one in `ledger.json`, makes the same model from the same files on the same device and library:\n\n";
-    out += "```console\n$ millstream train recipe.yaml\n```\n";
+    out += "`recipe.yaml` beside the model, or the one in `ledger.json`, makes the same model from the same files on the same device and library; `millstream reproduce` does, and says whether all is the same:\n\n";
+    out += "```console\n$ millstream reproduce RUN\n```\n";
     if !open.is_empty() {
         let keys: Vec<String> = open.iter().map(|key| code(key)).collect();
         out += &format!("\nNot stated in `statements.yaml`: {}.\n", keys.join(", "));
@@ -128,10 +128,11 @@ fn measured(ledger: &Ledger) -> Vec<&FigureKind> {
 }
 
 fn base(ledger: &Ledger) -> String {
-    let from = ledger.parent.as_ref().map_or_else(String::new, |parent| {
-        format!(", which came from the run {}", code(&parent.file_name().unwrap_or_default().to_string_lossy()))
+    let from = ledger.lineage.iter().enumerate().map(|(at, parent)| {
+        let word = if at == 0 { "which came from the run" } else { "that from the run" };
+        format!(", {word} {}", code(&parent.run))
     });
-    format!("{}{from}", file(&ledger.base))
+    format!("{}{}", file(&ledger.base), from.collect::<String>())
 }
 
 fn file(model: &ModelFacts) -> String {
@@ -144,6 +145,11 @@ fn file(model: &ModelFacts) -> String {
         model.opset,
         code(&model.sha256)
     )
+}
+
+/// A note, whole, on one line.
+fn text_of(note: &str) -> String {
+    note.split_whitespace().map(text).collect::<Vec<_>>().join(" ")
 }
 
 /// `[?, 3, 224, 224]`.
@@ -191,6 +197,11 @@ fn training(ledger: &Ledger) -> String {
     if !facts.decisions.is_empty() {
         out += "\nWhat rules decided, and what was noticed:\n\n";
         out += &facts.decisions.iter().map(|one| format!("- {}\n", text(one))).collect::<String>();
+    }
+    if !ledger.decisions.is_empty() {
+        out += "\nWhat people noted:\n\n";
+        let noted = ledger.decisions.iter();
+        out += &noted.map(|one| format!("- {}: {}\n", text(&one.time), text_of(&one.text))).collect::<String>();
     }
     out
 }

@@ -54,6 +54,7 @@ statements! {
     data_license: "Licence of the data, as an SPDX identifier or an address.",
     data_creators: "Who made the data set.",
     data_published: "When the data set was published, as 2026-11-26.",
+    data_version: "Version of the data set, as 1.2.0.",
     data_motivation: "For what purpose the data were gathered, by whom, who paid for it.",
     data_collection: "How the data were acquired, over what time, by whom, how samples were chosen.",
     data_consent: "Whether people that the data are about were told and agreed.",

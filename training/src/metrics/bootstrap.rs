@@ -70,7 +70,7 @@ impl Bootstrap {
 }
 
 /// From which to which percentile such a share of values lies; none of no value, or where an end is infinite.
-pub(crate) fn interval(mut values: Vec<f64>, confidence: f64) -> Option<[f64; 2]> {
+pub fn interval(mut values: Vec<f64>, confidence: f64) -> Option<[f64; 2]> {
     values.sort_unstable_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;
     // Between two values in proportion, as NumPy's percentiles.

@@ -10,7 +10,7 @@ pub(super) const USUAL_CONFIDENCE: f64 = 0.95;
 /// The interval of a share of `whole` independent rows (Wilson, "Probable inference, the law of succession, and statistical
 /// inference", 1927): the shares from which the one that was found is no further than so many standard errors, 1.96 for a
 /// confidence of 0.95. None of nothing.
-pub(super) fn wilson(part: u64, whole: u64, confidence: f64) -> Option<[f64; 2]> {
+pub fn wilson(part: u64, whole: u64, confidence: f64) -> Option<[f64; 2]> {
     if whole == 0 {
         return None;
     }

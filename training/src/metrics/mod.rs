@@ -61,10 +61,11 @@ use std::sync::OnceLock;
 use millstream_schemas::choice::Catalog;
 
 pub use bootstrap::Bootstrap;
-pub(crate) use bootstrap::interval as percentiles;
+pub use bootstrap::interval as percentiles;
 pub use evaluation::{Evaluation, Majority};
 pub use figure_kind::{Better, FigureKind, Unit};
 pub use figures::Figures;
+pub use interval::wilson;
 pub use measured_batch::{Answer, LabelAnswer, MeasuredBatch};
 pub(crate) use measurement::Measurement;
 pub use metric::Metric;

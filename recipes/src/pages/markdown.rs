@@ -1,7 +1,7 @@
 //! Markdown of what comes from files: nothing in it is taken for markup.
 
 /// Text as it is read, whatever is in it.
-pub(super) fn text(raw: &str) -> String {
+pub(crate) fn text(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     for letter in millstream_schemas::shown(raw).chars() {
         match letter {
@@ -19,7 +19,7 @@ pub(super) fn text(raw: &str) -> String {
 }
 
 /// Text within a line in a fixed width.
-pub(super) fn code(raw: &str) -> String {
+pub(crate) fn code(raw: &str) -> String {
     let raw = millstream_schemas::shown_up_to(raw, 400).replace('|', "\\|");
     let fence = "`".repeat(raw.split(|letter| letter != '`').map(str::len).max().unwrap_or(0) + 1);
     let space = if raw.starts_with('`') || raw.ends_with('`') || raw.is_empty() { " " } else { "" };
@@ -27,7 +27,7 @@ pub(super) fn code(raw: &str) -> String {
 }
 
 /// A table; columns whose heading begins with `>` are aligned to the right.
-pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     if rows.is_empty() {
         return String::new();
     }
@@ -42,7 +42,7 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// A list of names and what is said of them.
-pub(super) fn list(entries: &[(&str, String)]) -> String {
+pub(crate) fn list(entries: &[(&str, String)]) -> String {
     entries.iter().map(|(name, said)| format!("- **{name}:** {}\n", said.replace('\n', "\n  "))).collect()
 }
 

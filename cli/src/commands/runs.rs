@@ -1,0 +1,67 @@
+use anyhow::Context;
+use millstream::recipes::runs::{self, EntryKind, Origin, RunEntry, RunsReport, Through, runs};
+use millstream::schemas::files::replace_file;
+use millstream::schemas::{decimal, grouped, shown_path};
+
+use crate::arguments::{self, Global};
+use crate::table::Table;
+use crate::{Outcome, messages, output};
+
+pub(crate) fn run(global: &Global, arguments: &arguments::Runs) -> anyhow::Result<Outcome> {
+    let report = runs(&arguments.folder)?;
+    let file = arguments.html.clone().unwrap_or_else(|| arguments.folder.join("runs.html"));
+    if !arguments.no_html {
+        replace_file(&file, runs::page(&report).as_bytes())
+            .with_context(|| format!("cannot write {}", shown_path(&file)))?;
+    }
+    if global.json {
+        output::print_json(&report)?;
+        return Ok(Outcome::Done);
+    }
+    report.notes.iter().filter(|_| !global.quiet).for_each(|note| messages::warn(note));
+    let mut text = describe(&report);
+    if !arguments.no_html {
+        text += &format!("\n{}\n", shown_path(&file));
+    }
+    output::print(&text)?;
+    Ok(Outcome::Done)
+}
+
+fn describe(report: &RunsReport) -> String {
+    if report.runs.is_empty() {
+        return format!("no run lies in {}\n", shown_path(&report.folder));
+    }
+    let mut table = Table::new(&["run", ">figure", ">loss", ">steps", "how", "from", "ended"]);
+    for (at, run) in report.runs.iter().enumerate() {
+        let when = run.ended.as_ref().or(run.began.as_ref());
+        table.row([
+            name(run),
+            run.decides.as_ref().map_or_else(String::new, |figure| {
+                format!("{} {}", figure.kind.label(), figure.kind.shown(figure.value))
+            }),
+            run.loss.map_or_else(String::new, decimal),
+            run.steps.map_or_else(String::new, grouped),
+            run.how.clone(),
+            from(report, at).join(", "),
+            when.map_or_else(String::new, |when| when.get(..16).unwrap_or(when).replace('T', " ")),
+        ]);
+    }
+    table.render()
+}
+
+fn name(run: &RunEntry) -> String {
+    match (run.kind, run.ending.as_str()) {
+        (EntryKind::Run, "finished") | (EntryKind::Ensemble, _) => run.name.clone(),
+        (EntryKind::Run, ending) => format!("{} ({ending})", run.name),
+    }
+}
+
+/// What it came from, the members of an ensemble left out: they are many.
+fn from(report: &RunsReport, run: usize) -> Vec<String> {
+    let own = report.lineage.iter().filter(|descent| descent.to == run && descent.through != Through::Member);
+    own.map(|descent| match descent.from {
+        Origin::Run(at) => report.runs[at].name.clone(),
+        Origin::Model(at) => report.models[at].name.clone(),
+    })
+    .collect()
+}

@@ -1,0 +1,120 @@
+//! What people note of a run: what they decided, and why.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+
+use millstream_schemas::{Fingerprint, shown, shown_path};
+use serde::{Deserialize, Serialize};
+
+use crate::run_folder::RunFolder;
+use crate::{RecipeError, moment};
+
+/// Letters of a note; what is longer is a document of its own.
+const LONGEST: usize = 10_000;
+
+/// A line of `notes.jsonl` in a run's folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// When it was noted, in UTC: `2026-11-27T03:11:00Z`.
+    pub time: String,
+    /// What was noted.
+    pub text: String,
+    /// What the run was made of then. Another run may take the folder later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Fingerprint>,
+}
+
+/// Appends a note to those of a run, which may be under way.
+///
+/// # Errors
+/// The folder holds no run, the text is empty or longer than 10 000 letters, or the file cannot be written.
+pub fn note(run: &Path, text: &str) -> Result<Decision, RecipeError> {
+    let folder = RunFolder(run.to_owned());
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > LONGEST {
+        return Err(RecipeError::mismatch("the note", format!("wanted 1 to {LONGEST} letters")));
+    }
+    if !folder.recipe().exists() && !folder.0.join("ensemble.json").exists() {
+        let message = format!("{} holds no run; name the output folder of one", shown_path(run));
+        return Err(RecipeError::mismatch("run", message));
+    }
+    let decision = Decision { time: moment::now(), text: text.to_owned(), of: folder.beginning()? };
+    let file = folder.notes();
+    let mut line = serde_json::to_string(&decision).expect("our own types have string keys");
+    line.push('\n');
+    // a process that was ended while it wrote has left a part of a line
+    let is_whole = fs::read(&file).map_or(true, |text| text.last().is_none_or(|last| *last == b'\n'));
+    if !is_whole {
+        line.insert(0, '\n');
+    }
+    let mut out = OpenOptions::new().create(true).append(true).open(&file).map_err(RecipeError::io("write", &file))?;
+    out.write_all(line.as_bytes()).and_then(|()| out.sync_all()).map_err(RecipeError::io("write", &file))?;
+    Ok(decision)
+}
+
+/// What was noted of a run, in order. A part of a line is passed over.
+///
+/// # Errors
+/// The file cannot be read, or a line of it is no note.
+pub fn decisions(run: &Path) -> Result<Vec<Decision>, RecipeError> {
+    let file = RunFolder(run.to_owned()).notes();
+    if !file.exists() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read_to_string(&file).map_err(RecipeError::io("read", &file))?;
+    let mut found = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        match serde_json::from_str(line) {
+            Ok(decision) => found.push(decision),
+            // cut off
+            Err(error) if error.is_eof() => {}
+            Err(error) => {
+                let reason = format!("line {}: {}", number + 1, shown(error.to_string()));
+                return Err(RecipeError::Statements { path: file, reason });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What was noted of a run, in words: `2026-11-27 03:11 UTC: …`.
+pub(crate) fn in_words(run: &Path) -> Result<Vec<String>, RecipeError> {
+    let now = RunFolder(run.to_owned()).beginning()?;
+    let words = |decision: &Decision| {
+        let time = decision.time.get(..16).unwrap_or(&decision.time).replace('T', " ");
+        let earlier = if decision.of == now { "" } else { " (of an earlier run in this folder)" };
+        format!("{time} UTC{earlier}: {}", decision.text)
+    };
+    Ok(decisions(run)?.iter().map(words).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_kept_in_order_and_a_part_of_a_line_is_passed_over() {
+        let place = tempfile::tempdir().unwrap();
+        let run = place.path();
+        assert!(note(run, "a").unwrap_err().to_string().contains("holds no run"));
+        fs::write(run.join("recipe.yaml"), "version: 1\n").unwrap();
+        assert!(decisions(run).unwrap().is_empty());
+        for text in ["  ", &"x".repeat(LONGEST + 1)] {
+            assert!(note(run, text).is_err());
+        }
+        note(run, " froze the backbone:\n\"too few rows\" ").unwrap();
+        let file = run.join("notes.jsonl");
+        let cut = fs::read_to_string(&file).unwrap() + "{\"time\":\"2026-1";
+        fs::write(&file, cut).unwrap();
+        note(run, "second").unwrap();
+        let texts: Vec<String> = decisions(run).unwrap().into_iter().map(|one| one.text).collect();
+        assert_eq!(texts, ["froze the backbone:\n\"too few rows\"", "second"]);
+        // another run takes the folder
+        fs::write(run.join("recipe.yaml"), "version: 1\nseed: 2\n").unwrap();
+        let words = in_words(run).unwrap();
+        assert!(words[1].ends_with("UTC (of an earlier run in this folder): second"), "{words:?}");
+        fs::write(&file, "no note\n").unwrap();
+        assert!(decisions(run).unwrap_err().to_string().contains("line 1"));
+    }
+}

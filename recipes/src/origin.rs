@@ -1,0 +1,115 @@
+//! How a run began, beside what it is made of: software, machine, and the run that its base model came from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use millstream_runtime::Device;
+use millstream_schemas::Fingerprint;
+use serde::{Deserialize, Serialize};
+
+use crate::run_folder::RunFolder;
+use crate::{Opened, RecipeError, moment};
+
+/// How a run began: `origin.json` in its folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Version of this format; 1.
+    pub version: u32,
+    /// When, in UTC: `2026-11-27T03:11:00Z`.
+    pub began: String,
+    /// Name and version of this software.
+    pub software: String,
+    /// Version of ONNX Runtime.
+    pub onnx_runtime: String,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// The processor, where the system tells (Linux).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<String>,
+    /// Threads that the system gave at once.
+    pub threads: usize,
+    /// The run that the base model lies in, where it is what a run has exported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+}
+
+/// A run that another one goes on from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Its name.
+    pub run: String,
+    /// Its folder, as it was then.
+    pub folder: PathBuf,
+    /// Its model, which is the base of this run: the file's SHA-256.
+    pub model: Fingerprint,
+    /// The base model of that run, where it has noted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Fingerprint>,
+}
+
+impl Origin {
+    const VERSION: u32 = 1;
+
+    /// Of a run that begins now.
+    pub(crate) fn now(opened: &Opened, device: &Device) -> Self {
+        Self {
+            version: Self::VERSION,
+            began: moment::now(),
+            software: software(),
+            onnx_runtime: device.runtime().version().into(),
+            device: device.kind.to_string(),
+            processor: processor(),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            parent: parent_of(opened),
+        }
+    }
+
+    /// That of the run in a folder; none where it has noted none, as older builds did not.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub(crate) fn of_run(folder: &RunFolder) -> Result<Option<Self>, RecipeError> {
+        let file = folder.origin();
+        if !file.exists() {
+            return Ok(None);
+        }
+        let text = fs::read(&file).map_err(RecipeError::io("read", &file))?;
+        let damaged = |_| RecipeError::BeginningDamaged { path: file, wanted: "it does not say how the run began" };
+        serde_json::from_slice(&text).map(Some).map_err(damaged)
+    }
+
+    pub(crate) fn write(&self, folder: &RunFolder) -> Result<(), RecipeError> {
+        let text = serde_json::to_vec_pretty(self).expect("our own types have string keys");
+        folder.write(&folder.origin(), &text)
+    }
+}
+
+/// Name and version of this software.
+pub(crate) fn software() -> String {
+    format!("millstream {}", env!("CARGO_PKG_VERSION"))
+}
+
+/// What Linux says of the first processor.
+pub(crate) fn processor() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// The run in whose folder the base model lies.
+fn parent_of(opened: &Opened) -> Option<Parent> {
+    let folder = opened.model.path().parent().map(|folder| RunFolder(folder.to_owned()))?;
+    if !folder.metrics().exists() {
+        return None;
+    }
+    // what cannot be read of it is not said
+    let base = folder.made_of().ok().flatten().map(|made_of| made_of.model);
+    let name = |folder: &Path| folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    let place = folder.0.canonicalize().unwrap_or_else(|_| folder.0.clone());
+    Some(Parent {
+        run: name(&place).unwrap_or_default(),
+        folder: place,
+        model: opened.model.fingerprint().clone(),
+        base,
+    })
+}

@@ -1,0 +1,236 @@
+//! Which runs lie in a folder, and what each says of itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use millstream_compiler::adapter_files::PeftFolder;
+use millstream_schemas::files::sha256_of_file;
+use millstream_schemas::{Fingerprint, shown_path};
+use serde_json::Value;
+
+use super::report::{EntryFigure, EntryKind, RunEntry};
+use crate::ensemble::EnsembleFolder;
+use crate::error::with_causes;
+use crate::origin::Origin;
+use crate::report::read_record;
+use crate::run_folder::RunFolder;
+use crate::{RecipeError, decisions, moment};
+
+/// Folders within each other that are looked into.
+const DEEPEST: usize = 6;
+/// A folder with more is no folder of runs.
+const MOST: usize = 10_000;
+
+/// An entry, with what its lineage is found by.
+pub(super) struct Found {
+    pub(super) entry: RunEntry,
+    /// What it exported: the model, and adapters.
+    pub(super) model: Option<Fingerprint>,
+    pub(super) adapters: Vec<Fingerprint>,
+    /// What it began with.
+    pub(super) base: Option<Fingerprint>,
+    pub(super) started_adapters: Option<Fingerprint>,
+    /// Of an ensemble: what it calls its members, and their models.
+    pub(super) members: Vec<Fingerprint>,
+}
+
+/// All runs and ensembles below a folder, the newest first, and what could not be read.
+///
+/// # Errors
+/// The folder cannot be read.
+pub(super) fn all(folder: &Path) -> Result<(Vec<Found>, Vec<String>), RecipeError> {
+    fs::read_dir(folder).map_err(RecipeError::io("read", folder))?;
+    let mut folders = Vec::new();
+    walk(folder, 0, &mut folders);
+    let (mut found, mut notes) = (Vec::new(), Vec::new());
+    for place in folders {
+        let entry = if place.join("ensemble.json").exists() { ensemble(folder, &place) } else { run(folder, &place) };
+        match entry {
+            Ok(entry) => found.push(entry),
+            Err(error) => notes.push(format!("{} is left out: {}", shown_path(&place), with_causes(&error))),
+        }
+    }
+    found.sort_by(|a, b| {
+        let when = |found: &Found| found.entry.ended.clone().or_else(|| found.entry.began.clone());
+        when(b).cmp(&when(a)).then_with(|| a.entry.name.cmp(&b.entry.name))
+    });
+    Ok((found, notes))
+}
+
+fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    let run = RunFolder(folder.to_owned());
+    let is_one = run.recipe().exists() && (run.metrics().exists() || run.has_begun());
+    if is_one || folder.join("ensemble.json").exists() {
+        found.push(folder.to_owned());
+    }
+    if depth == DEEPEST || found.len() >= MOST {
+        return;
+    }
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    // links may go round
+    let mut inner: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect();
+    inner.sort_unstable();
+    let parts = [run.checkpoints(), run.graph(), run.logs()];
+    inner.iter().filter(|folder| !(is_one && parts.contains(folder))).for_each(|folder| walk(folder, depth + 1, found));
+}
+
+fn relative(folder: &Path, path: &Path) -> String {
+    let path = path.strip_prefix(folder).unwrap_or(path);
+    let parts: Vec<String> = path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    if parts.is_empty() { ".".into() } else { parts.join("/") }
+}
+
+fn links(folder: &Path, pages: &[(&str, PathBuf)]) -> Vec<(String, String)> {
+    let there = pages.iter().filter(|(_, path)| path.exists());
+    there.map(|(what, path)| ((*what).to_owned(), relative(folder, path))).collect()
+}
+
+fn hash(path: &Path) -> Result<Option<Fingerprint>, RecipeError> {
+    match path.exists() {
+        true => sha256_of_file(path).map(|hash| Some(Fingerprint(hash))).map_err(RecipeError::io("read", path)),
+        false => Ok(None),
+    }
+}
+
+fn when(path: &Path) -> Option<String> {
+    Some(moment::utc(fs::metadata(path).ok()?.modified().ok()?))
+}
+
+fn run(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
+    let run = RunFolder(place.to_owned());
+    let record = match run.metrics().exists() {
+        true => Some(read_record(&run)?),
+        false => None,
+    };
+    let (origin, made_of) = (Origin::of_run(&run)?, run.made_of()?);
+    let noted = decisions::in_words(place)?;
+    let recipe = recipe(&run);
+    let history = record.as_ref().map(|record| &record.history);
+    let evaluation = record.as_ref().and_then(|record| record.evaluation.as_ref());
+    let decides = history.map(|history| history.decides.clone());
+    let decides = decides.zip(evaluation).map(|(kind, evaluation)| EntryFigure {
+        value: evaluation.figure(&kind.name),
+        interval: evaluation.interval(&kind.name),
+        kind,
+    });
+    let documents = place.join("documents");
+    let mut adapters = Vec::new();
+    for at in 0..crate::opened::MOST_METHODS {
+        let files = [PeftFolder::CONFIG, PeftFolder::TENSORS].map(|name| run.adapter(at).join(name));
+        if files.iter().all(|file| file.exists()) {
+            let mut bytes = Vec::new();
+            for file in &files {
+                bytes.extend(fs::read(file).map_err(RecipeError::io("read", file))?);
+            }
+            adapters.push(Fingerprint::of_bytes(&bytes));
+        }
+    }
+    adapters.extend(hash(&run.onnx_adapter())?);
+    let model = hash(&run.model())?;
+    Ok(Found {
+        entry: RunEntry {
+            name: relative(folder, place),
+            kind: EntryKind::Run,
+            ending: record.as_ref().map_or_else(|| "under way".to_owned(), |record| record.ending.clone()),
+            began: origin.map(|origin| origin.began),
+            ended: record.as_ref().and_then(|_| when(&run.metrics())),
+            decides,
+            loss: evaluation.map(|evaluation| evaluation.loss),
+            rows: evaluation.map(|evaluation| evaluation.rows),
+            steps: history.map(|history| history.steps),
+            seconds: history.map(|history| history.seconds),
+            device: record.as_ref().map(|record| record.device.clone()),
+            trained: record.as_ref().map(|record| record.trained),
+            how: how(&recipe),
+            base: recipe.pointer("/model/path").and_then(Value::as_str).map(file_name),
+            model: model.as_ref().map(|model| model.0.clone()),
+            note: noted.last().cloned(),
+            noted: noted.len(),
+            links: links(
+                folder,
+                &[
+                    ("report", run.report()),
+                    ("model card", documents.join("model-card.html")),
+                    ("datasheet", documents.join("datasheet.html")),
+                    ("errors", place.join("errors.html")),
+                    ("recipe", run.recipe()),
+                ],
+            ),
+        },
+        model,
+        adapters,
+        base: made_of.as_ref().map(|made_of| made_of.model.clone()),
+        started_adapters: made_of.and_then(|made_of| made_of.adapters),
+        members: Vec::new(),
+    })
+}
+
+/// As far as it parses; a recipe of another build is shown with less.
+fn recipe(run: &RunFolder) -> Value {
+    let text = fs::read_to_string(run.recipe()).unwrap_or_default();
+    millstream_schemas::yaml::value(&text).unwrap_or_default()
+}
+
+fn file_name(path: &str) -> String {
+    Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// `adamw, lora; 3 epochs`.
+fn how(recipe: &Value) -> String {
+    let name = |choice: &Value| match choice {
+        Value::String(name) => Some(name.clone()),
+        Value::Object(map) => map.keys().next().cloned(),
+        _ => None,
+    };
+    let optimizer = recipe.pointer("/training/optimizer").and_then(name);
+    let methods = recipe.pointer("/model/methods").and_then(Value::as_array).into_iter().flatten().filter_map(name);
+    let mut parts: Vec<String> = optimizer.into_iter().chain(methods).collect();
+    if let Some(train) = recipe.pointer("/model/train") {
+        parts.push(format!("trains {}", train.as_str().map_or_else(|| train.to_string(), str::to_owned)));
+    }
+    if let Some(epochs) = recipe.pointer("/training/epochs") {
+        parts.push(format!("{epochs} epochs"));
+    }
+    parts.join(", ")
+}
+
+fn ensemble(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
+    let own = EnsembleFolder(place.to_owned());
+    let fitted = own.read()?;
+    let evaluation = &fitted.report.ensemble;
+    let kind = fitted.report.decides.clone();
+    let decides = EntryFigure { value: evaluation.figure(&kind.name), interval: evaluation.interval(&kind.name), kind };
+    let noted = decisions::in_words(place)?;
+    let model = hash(&own.model())?;
+    Ok(Found {
+        entry: RunEntry {
+            name: relative(folder, place),
+            kind: EntryKind::Ensemble,
+            ending: "finished".into(),
+            began: None,
+            ended: when(&own.description()),
+            decides: Some(decides),
+            loss: Some(evaluation.loss),
+            rows: Some(evaluation.rows),
+            steps: None,
+            seconds: None,
+            device: None,
+            trained: None,
+            how: format!("{} of {} members", fitted.method.name, fitted.members.len()),
+            base: None,
+            model: model.as_ref().map(|model| model.0.clone()),
+            note: noted.last().cloned(),
+            noted: noted.len(),
+            links: links(folder, &[("report", own.report())]),
+        },
+        model,
+        adapters: Vec::new(),
+        base: None,
+        started_adapters: None,
+        members: fitted.members.iter().map(|member| member.fingerprint.clone()).collect(),
+    })
+}
