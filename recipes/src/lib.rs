@@ -29,6 +29,7 @@ mod evaluation_sets;
 mod events;
 mod first_difference;
 mod freezing;
+mod frozen_prefix;
 pub mod inspect;
 mod labels_file;
 mod load;
