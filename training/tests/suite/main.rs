@@ -9,7 +9,6 @@ mod architectures;
 mod around_steps;
 mod checkpoints;
 mod failures;
-mod frozen_prefix;
 mod looping;
 mod measures;
 mod precision;

@@ -1,4 +1,13 @@
 //! What is kept at the border of the frozen part gives the steps that the whole model gives, to the bit.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests that are left out say so, and one that cannot go on fails"
+)]
+
+#[expect(dead_code, reason = "this needs a part of what the suite needs")]
+#[path = "suite/support.rs"]
+mod support;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +19,7 @@ use millstream_schemas::{Batch, Fingerprint, ResumePoint, RowId, Tensor};
 use millstream_training::{PrefixRunner, StepRunner, StepSettings};
 use serde_json::json;
 
-use crate::support::{numbers, optimizer};
+use support::{numbers, optimizer};
 
 const CLASSES: usize = 5;
 const BATCH: usize = 4;
@@ -82,7 +91,7 @@ fn hold_together(name: &str, model: &Model, wanted: &FineTuning) -> FrozenPrefix
     let program = compile(model, wanted, &catalog).unwrap();
     let prefix = FrozenPrefix::of(&program, model, wanted, &catalog).unwrap_or_else(|error| panic!("{name}: {error}"));
     let kept = kept(&prefix, &program);
-    let settings = StepSettings { threads: 2, ..StepSettings::new(optimizer("adamw", json!({}))) };
+    let settings = StepSettings { threads: 2, optimizer: optimizer("adamw", json!({})), ..StepSettings::default() };
     let open = |program: &TrainingProgram| StepRunner::open(program, &device(), &settings).unwrap();
     let (mut whole, mut behind) = (open(&program), open(prefix.program()));
     for step in 0..6 {
@@ -114,8 +123,8 @@ fn bits(values: &[f32]) -> Vec<u32> {
 
 #[test]
 fn steps_behind_the_border_are_those_of_the_whole_model() {
-    let model = Model::from_bytes(crate::support::model()).unwrap();
-    let wanted = FineTuning { head: HeadChoice::new(), ..FineTuning::head(BATCH, CLASSES) };
+    let model = Model::from_bytes(support::model()).unwrap();
+    let wanted = FineTuning { head: HeadChoice::default(), ..FineTuning::head(BATCH, CLASSES) };
     let prefix = hold_together("perceptron", &model, &wanted);
     assert_eq!((prefix.border().len(), prefix.numbers_per_row(), prefix.nodes()), (1, 16, 2));
 }
@@ -135,7 +144,8 @@ fn steps_behind_the_border_are_those_of_networks_of_the_corpus() {
         ("resnet20_cifar10_opset20", TrainSelection::Head, 64),
     ] {
         let model = Model::read(&corpus.join("models").join(name).join("model.onnx")).unwrap();
-        let wanted = FineTuning { head: HeadChoice::new(), train: train.clone(), ..FineTuning::head(BATCH, CLASSES) };
+        let wanted =
+            FineTuning { head: HeadChoice::default(), train: train.clone(), ..FineTuning::head(BATCH, CLASSES) };
         let prefix = hold_together(&format!("{name}, {train:?}"), &model, &wanted);
         println!("{name}, {train:?}: {} numbers at {:?}", prefix.numbers_per_row(), prefix.border());
         assert!(numbers == 0 || prefix.numbers_per_row() == numbers, "{name}: {}", prefix.numbers_per_row());
