@@ -15,6 +15,7 @@ mod error;
 mod even_padding;
 pub mod finetuning;
 pub mod fused;
+mod frozen_prefix;
 pub mod graph;
 #[cfg(test)]
 mod handmade;
@@ -40,6 +41,7 @@ pub use adapted_model::{AdaptableModel, adapters_in, merge_adapters, taking_adap
 pub use describe::{LayerReport, ModelReport, OperatorCoverage, SharedWeight, describe};
 pub use error::CompilerError;
 pub use finetuning::{FeatureHead, FineTuning, HeadChoice, LayerInitializer, Method, SelectedPart};
+pub use frozen_prefix::{FrozenPrefix, NoFrozenPrefix};
 pub use initializers::Initializer;
 pub use losses::Loss;
 pub use mixed_precision::{InFloat32, MixedPrecision};

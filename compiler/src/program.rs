@@ -1,3 +1,4 @@
+mod cut;
 mod tuned_model;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -29,6 +29,8 @@ pub struct StreamOptions {
     pub memory: ByteSize,
     /// Another stream under the same ceiling.
     pub beside: Beside,
+    /// Whether a stream that comes later decodes images although this one does not: a quarter of the ceiling is left for it.
+    pub images_beside: bool,
     /// What this stream has in common with others. Then `workers` does not count, and `memory` only says which images are
     /// too large, so that the same rows are left out as without.
     pub shared: Option<SharedResources>,
@@ -70,6 +72,7 @@ impl StreamOptions {
             workers: 0,
             memory: ByteSize::default(),
             beside: Beside::Nothing,
+            images_beside: false,
             shared: None,
             damaged: DamagedPolicy::default(),
             transparency: TransparencyPolicy::default(),

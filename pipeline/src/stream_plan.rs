@@ -67,7 +67,7 @@ impl StreamPlan {
         };
         let images = options.encoders.decode_images();
         let (unit_name, unit) = smallest_unit(&options, &groups, &files);
-        let needs = Needs { batch: layout.batch_bytes(), unit, unit_name, images };
+        let needs = Needs { batch: layout.batch_bytes(), unit, unit_name, images: images || options.images_beside };
         let in_flight = (workers * 4).div_ceil(options.batch).max(2) + 2;
         let portion = match &options.beside {
             Beside::Nothing => Portion::Whole,

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::class_count::empty_classes;
 use crate::data_report::{DataReport, DataReports, data_report};
 use crate::error::with_causes;
+use crate::frozen_prefix::planned;
 use crate::precision::in_precision;
 use crate::run_folder::RunFolder;
 use crate::slices::SlicedRows;
@@ -112,8 +113,9 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         }
     };
     let training = &recipe.training;
-    let (mut groups, mut stages) = (Vec::new(), Vec::new());
+    let (mut groups, mut stages, mut prefix_note) = (Vec::new(), Vec::new(), None);
     if let Some(program) = &program {
+        prefix_note = planned(opened, program)?.1;
         groups = parameter_groups::reports(program, training, &opened.optimizer);
         stages = freezing::stages(program, training, opened.steps_per_epoch())?;
         for layer in model.layers.iter_mut().filter(|layer| layer.trained) {
@@ -198,7 +200,7 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         mixed_precision,
         shared_rows,
         logs: opened.logs.iter().map(|log| log.choice().clone()).collect(),
-        notes: opened.notes.iter().cloned().chain(opened.statistics_note()).collect(),
+        notes: opened.notes.iter().cloned().chain(opened.statistics_note()).chain(prefix_note).collect(),
         warnings,
         problems,
     })

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use millstream_compiler::TrainingProgram;
 
 use crate::check::{Findings, findings};
+use crate::frozen_prefix::{PrefixPlan, planned};
 use crate::{Opened, RecipeError};
 
 /// An opened recipe with its training step. Clones share it; no run changes it.
@@ -15,6 +16,8 @@ struct Parts {
     opened: Opened,
     findings: Findings,
     program: TrainingProgram,
+    prefix: Option<Arc<PrefixPlan>>,
+    prefix_note: Option<String>,
     took: Duration,
 }
 
@@ -34,8 +37,9 @@ impl Compiled {
         let began = Instant::now();
         refuse_problems(&findings)?;
         let program = opened.program()?;
-        let took = opened.took + began.elapsed();
-        Ok(Self(Arc::new(Parts { opened: opened.clone(), findings, program, took })))
+        let (prefix, prefix_note) = planned(opened, &program)?;
+        let (prefix, took) = (prefix.map(Arc::new), opened.took + began.elapsed());
+        Ok(Self(Arc::new(Parts { opened: opened.clone(), findings, program, prefix, prefix_note, took })))
     }
 
     /// The recipe, the data and the model.
@@ -46,6 +50,20 @@ impl Compiled {
     /// The training step.
     pub fn program(&self) -> &TrainingProgram {
         &self.0.program
+    }
+
+    /// What of it steps and evaluations of a run are: all, or what follows the frozen prefix where what that gives is kept.
+    pub(crate) fn run_program(&self) -> &TrainingProgram {
+        self.0.prefix.as_ref().map_or(&self.0.program, |plan| plan.prefix.program())
+    }
+
+    pub(crate) fn prefix(&self) -> Option<&Arc<PrefixPlan>> {
+        self.0.prefix.as_ref()
+    }
+
+    /// What is to be told of the frozen prefix.
+    pub(crate) fn prefix_note(&self) -> Option<&String> {
+        self.0.prefix_note.as_ref()
     }
 
     pub(crate) fn findings(&self) -> &Findings {

@@ -37,6 +37,7 @@ mod events;
 mod first_difference;
 mod freezing;
 pub mod init;
+mod frozen_prefix;
 pub mod inspect;
 mod kept_predictions;
 mod labels_file;

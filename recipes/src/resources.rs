@@ -6,6 +6,7 @@ use millstream_schemas::Recipe;
 use millstream_schemas::recipe::{ByteSize, MOST_THREADS};
 
 use crate::RecipeError;
+use crate::frozen_prefix::PrefixStore;
 
 /// What several runs of one process are to share.
 #[derive(Clone, Debug)]
@@ -35,6 +36,7 @@ impl Default for ResourceOptions {
 #[derive(Clone, Debug)]
 pub struct Resources {
     streams: SharedResources,
+    prefixes: PrefixStore,
     runtime: &'static Runtime,
 }
 
@@ -52,12 +54,17 @@ impl Resources {
         // What may refuse comes first: a library that is loaded stays, with its threads.
         let streams = SharedResources::new(*memory, *runs, *workers)?;
         let runtime = millstream_runtime::ready_with_threads(library.as_deref(), *threads)?;
-        Ok(Self { streams, runtime })
+        Ok(Self { streams, prefixes: PrefixStore::new(memory.0 / 4), runtime })
     }
 
     /// The ceiling on memory, and what is held under it.
     pub fn streams(&self) -> &SharedResources {
         &self.streams
+    }
+
+    /// What the frozen parts of models give.
+    pub(crate) fn prefixes(&self) -> &PrefixStore {
+        &self.prefixes
     }
 
     /// Threads of ONNX Runtime.

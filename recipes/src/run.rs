@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::error::with_causes;
 use crate::events::{Totals, translate};
+use crate::frozen_prefix::{Around, RunPrefix, targets_alone};
 use crate::results;
 use crate::run_end::{Ended, RunEnd};
 use crate::run_folder::{LockedFolder, RunFolder};
@@ -36,6 +37,8 @@ pub struct Run {
     pub(crate) trainer: Trainer,
     pub(crate) logs: Logs,
     pub(crate) stream: Stream,
+    /// Where what the frozen part of the model gives is kept.
+    pub(crate) prefix: Option<RunPrefix>,
     pub(crate) opening: Duration,
     pub(crate) state: RunState,
     /// As it was given last.
@@ -136,7 +139,7 @@ impl Run {
 
     /// What its stream of training rows has done.
     pub fn counters(&self) -> StreamCounters {
-        self.stream.0.counters()
+        self.stream.counters()
     }
 
     /// Writes the record of the run and the report, and, of a run whose epochs are all done, the tuned model. One that is not
@@ -196,7 +199,33 @@ impl Run {
         }
     }
 
+    /// As far as it goes with what is kept of the frozen prefix, which is filled in between.
     fn train(&mut self, until: Until, events: &mut dyn Events, stop: &Stop) -> Result<Ending, RecipeError> {
+        loop {
+            let reach = match &mut self.prefix {
+                Some(prefix) if !self.trainer.is_finished() => {
+                    let compiled = self.compiled.clone();
+                    let opened = compiled.opened();
+                    let epoch = self.trainer.resume_point().map_or(0, |point| point.epoch);
+                    let shared = self.resources.as_ref().map(Resources::streams);
+                    let (monitor, serving) = (self.stream.0.monitor(), &mut self.stream.1);
+                    let around = Around { opened, device: &self.device, shared, monitor, serving, stop };
+                    if !prefix.fill(epoch, around, events)? {
+                        let checkpoint = self.trainer.newest_checkpoint().map(Path::to_owned);
+                        return Ok(Ending::Interrupted { checkpoint });
+                    }
+                    RunPrefix::reach(self.stream.1.as_ref(), epoch, opened.steps_per_epoch(), until)
+                }
+                _ => until,
+            };
+            let ending = self.train_until(reach, events, stop)?;
+            if ending != Ending::Reached || reach == until {
+                return Ok(ending);
+            }
+        }
+    }
+
+    fn train_until(&mut self, until: Until, events: &mut dyn Events, stop: &Stop) -> Result<Ending, RecipeError> {
         let opened = self.compiled.opened();
         let sets = opened.evaluation_sets();
         let rows: Vec<u64> = sets.iter().map(|(_, source)| opened.evaluated_rows(source)).collect();
@@ -219,14 +248,17 @@ impl Run {
         let (trainer, stream) = (&mut self.trainer, &mut self.stream);
         let batch = opened.recipe.data.batch.max(1) as u64;
         let mut opens: Vec<(&str, Box<EvaluationBatches<'_>>)> = Vec::new();
-        for ((name, source), rows) in sets.into_iter().zip(rows) {
+        let prefix = self.prefix.as_ref();
+        for (at, ((name, source), rows)) in sets.into_iter().zip(rows).enumerate() {
             // Training stands still meanwhile: both streams have one ceiling.
             let beside = Beside::Stream(stream.0.monitor());
             let options = StreamOptions { beside, ..opened.stream_of(source, shared) };
+            let serving = prefix.and_then(|prefix| prefix.of_set(at)).cloned();
+            let options = if serving.is_some() { targets_alone(options) } else { options };
             let left = if rows < source.dataset.rows() { rows.div_ceil(batch) } else { u64::MAX };
             let skipped = &skipped;
             let open = move || -> Result<Box<dyn BatchSource + '_>, BoxError> {
-                let stream = Stream::open(&source.dataset, options.clone(), None)?;
+                let stream = Stream::open(&source.dataset, options.clone(), None)?.serving(serving.clone());
                 Ok(Box::new(Watched { stream, left, skipped }))
             };
             opens.push((name, Box::new(open)));

@@ -25,7 +25,7 @@ pub(crate) struct RunFolder(pub(crate) PathBuf);
 
 /// Parts of a recipe that may differ when a run goes on: they say where things are and how fast they go, not what is done.
 /// (What lies at the paths is compared: the model byte by byte, data by names, sizes, footers and labels.)
-const FREE: [&str; 17] = [
+const FREE: [&str; 20] = [
     // What happens when all steps are done.
     "evaluation.intervals",
     "evaluation.slices",
@@ -43,6 +43,9 @@ const FREE: [&str; 17] = [
     "model.path",
     "training.device",
     "training.threads",
+    "training.frozen_prefix.kept.memory",
+    "training.frozen_prefix.kept.disk",
+    "training.frozen_prefix.kept.folder",
     "training.max_time",
 ];
 

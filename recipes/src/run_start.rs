@@ -1,6 +1,7 @@
 //! How a run comes into being: its folder is reserved, then everything is opened, and only then an earlier run is given up.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use millstream_runtime::{Device, DeviceRequest};
@@ -10,7 +11,11 @@ use millstream_training::{CheckpointSettings, EarlyStopping, StepSettings, Train
 
 use crate::adapter_output::named_by;
 use crate::check::Findings;
+<<<<<<< HEAD
 use crate::origin::Origin;
+=======
+use crate::frozen_prefix::{PrefixStore, RunPrefix};
+>>>>>>> prefix
 use crate::precision::in_precision;
 use crate::results;
 use crate::run::Run;
@@ -118,7 +123,7 @@ impl Reserved {
         began: Instant,
     ) -> Result<Run, RecipeError> {
         let Self { folder, locked, made_of, start } = self;
-        let (opened, program) = (compiled.opened(), compiled.program());
+        let (opened, program, run_program) = (compiled.opened(), compiled.program(), compiled.run_program());
         let recipe = &opened.recipe;
         let checkpoint = match start {
             StartMode::Resume => newest_checkpoint(&folder, events)?,
@@ -127,12 +132,18 @@ impl Reserved {
         let from = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume);
         make_place_for(recipe)?;
         let shared = options.resources.as_ref().map(Resources::streams);
-        let stream = Stream::open(&opened.train.dataset, opened.train_stream(shared)?, from)?;
+        let store =
+            || options.resources.as_ref().map_or_else(|| PrefixStore::new(u64::MAX), |own| own.prefixes().clone());
+        let prefix = compiled.prefix().map(|plan| RunPrefix::new(Arc::clone(plan), store(), &folder.0));
+        let of_rows = opened.train_stream(shared)?;
+        let of_rows = if prefix.is_some() { RunPrefix::train_stream(opened, of_rows)? } else { of_rows };
+        let serving = prefix.as_ref().map(|prefix| prefix.training(opened));
+        let stream = Stream::open(&opened.train.dataset, of_rows, from)?.serving(serving);
         let settings = trainer_settings(compiled, &folder)?;
         let trainer = match (checkpoint, start) {
-            (Some(checkpoint), _) => Trainer::resume(program, &device, settings, checkpoint)?,
-            (None, StartMode::Overwrite) => Trainer::open_replacing(program, &device, settings)?,
-            (None, StartMode::New | StartMode::Resume) => Trainer::open(program, &device, settings)?,
+            (Some(checkpoint), _) => Trainer::resume(run_program, &device, settings, checkpoint)?,
+            (None, StartMode::Overwrite) => Trainer::open_replacing(run_program, &device, settings)?,
+            (None, StartMode::New | StartMode::Resume) => Trainer::open(run_program, &device, settings)?,
         };
         // Everything is opened: an earlier run is not given up for one that cannot begin.
         if start == StartMode::Overwrite {
@@ -170,7 +181,8 @@ impl Reserved {
         let has_files = !recipe.output.adapter_files.is_empty();
         let of_adapters = named_by(program).filter(|_| has_files);
         let of_statistics = opened.statistics_note();
-        for message in opened.notes.iter().chain(&of_statistics).chain(&program.notes).chain(&of_adapters) {
+        let notes = opened.notes.iter().chain(&of_statistics).chain(&program.notes).chain(&of_adapters);
+        for message in notes.chain(compiled.prefix_note()) {
             events.event(&Event::Note { message: message.clone() });
         }
         // One without a step fails when it is advanced.
@@ -184,6 +196,7 @@ impl Reserved {
             trainer,
             logs,
             stream,
+            prefix,
             opening: began.elapsed(),
             state: if is_finished { RunState::Finished } else { RunState::UnderWay },
             stop: Stop::default(),

@@ -1,15 +1,16 @@
 use std::cell::RefCell;
 
-use millstream_pipeline::{Batches, Dataset, StreamOptions};
+use millstream_pipeline::{Batches, Dataset, StreamCounters, StreamOptions};
 use millstream_schemas::{Batch, ResumePoint};
 use millstream_training::{BatchSource, BoxError};
 
 use crate::check::left_out;
 use crate::data_report::DataReport;
 use crate::error::RecipeError;
+use crate::frozen_prefix::Serving;
 
-/// Batches of the pipeline as the trainer takes them.
-pub(crate) struct Stream(pub(crate) Batches);
+/// Batches of the pipeline as the trainer takes them; of targets alone where the inputs of the step are kept.
+pub(crate) struct Stream(pub(crate) Batches, pub(crate) Option<Serving>);
 
 impl Stream {
     pub(crate) fn open(
@@ -17,18 +18,37 @@ impl Stream {
         options: StreamOptions,
         from: Option<&ResumePoint>,
     ) -> Result<Self, RecipeError> {
-        Ok(Self(Batches::open(dataset, options, from)?))
+        Ok(Self(Batches::open(dataset, options, from)?, None))
+    }
+
+    /// The same batches with the inputs that are kept.
+    pub(crate) fn serving(self, serving: Option<Serving>) -> Self {
+        Self(self.0, serving)
+    }
+
+    /// What was done so far. Rows whose inputs cannot be used were left out before.
+    pub(crate) fn counters(&self) -> StreamCounters {
+        let counters = self.0.counters();
+        let left_out = self.1.as_ref().map_or(0, |serving| serving.left_out().0);
+        StreamCounters { damaged_rows: counters.damaged_rows.max(left_out), ..counters }
     }
 
     pub(crate) fn skipped(&self) -> Option<Skipped> {
         let unreadable = self.0.first_unreadable().map(|(row, damage)| format!("{row}: {damage}"));
-        Some(self.0.counters().damaged_rows).filter(|rows| *rows > 0).map(|rows| (rows, unreadable))
+        let unreadable = unreadable.or_else(|| self.1.as_ref()?.left_out().1);
+        Some(self.counters().damaged_rows).filter(|rows| *rows > 0).map(|rows| (rows, unreadable))
     }
 }
 
 impl BatchSource for Stream {
     fn next_batch(&mut self) -> Option<Result<Batch, BoxError>> {
-        self.0.next().map(|batch| batch.map_err(Into::into))
+        let batch = self.0.next()?;
+        Some(batch.map_err(BoxError::from).and_then(|mut batch| {
+            if let Some(serving) = &self.1 {
+                serving.serve(&mut batch)?;
+            }
+            Ok(batch)
+        }))
     }
 
     fn waiting(&self) -> Option<usize> {

@@ -17,6 +17,7 @@ pub(crate) fn stream_options(recipe: &Recipe, source: &RowSource, order: OrderSt
         workers: data.workers,
         memory: data.memory,
         beside: Beside::Nothing,
+        images_beside: false,
         shared: None,
         damaged: data.damaged.with_file_in(output),
         transparency: data.transparency,

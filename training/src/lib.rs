@@ -81,8 +81,8 @@ pub use prediction_sink::PredictionSink;
 pub use record::{History, RunRecord};
 pub use row_slices::RowSlices;
 pub use session::{
-    GradientNoise, LossRunner, LossScale, OptimizerState, Prediction, Predictor, RowWeights, Scored, StepOutcome,
-    StepRunner, StepSettings, check_kernels,
+    GradientNoise, LossRunner, LossScale, OptimizerState, Prediction, Predictor, PrefixRunner, RowWeights, Scored,
+    StepOutcome, StepRunner, StepSettings, check_kernels,
 };
 pub use settings::TrainerSettings;
 pub use trainer::Trainer;

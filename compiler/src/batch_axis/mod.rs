@@ -4,6 +4,7 @@
 //! with it the lengths in `Reshape` and the like. The axis of rows is followed from the inputs through every node; where
 //! each row goes its own way, and shapes inferred with another number of rows confirm it, the axis becomes symbolic.
 
+mod apart;
 mod rows;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,6 +15,7 @@ use crate::graph::{Constant, Graph, Length, Node, TensorType, ValueId};
 use crate::inference::infer_behind;
 use crate::model_file::free_length_name;
 use crate::operators::OperatorCatalog;
+pub(crate) use apart::{RowsApart, rows_apart};
 use millstream_schemas::{AxisLength, shown};
 use rows::{Change, Rows};
 

@@ -231,6 +231,20 @@ impl Graph {
         self.values[value.0 as usize].stops_gradient
     }
 
+    /// Lets values be given in the place of these inputs; nodes that nothing needs then fall away when the graph is written.
+    pub(crate) fn give_instead(&mut self, inputs: &[ValueId], given: &[ValueId]) {
+        for output in self.nodes.iter_mut().flat_map(|node| &mut node.outputs) {
+            *output = output.filter(|output| !given.contains(output));
+        }
+        self.inputs.retain(|input| !inputs.contains(input) && !given.contains(input));
+        self.inputs.splice(0..0, given.iter().copied());
+    }
+
+    /// Lets just these be the graph's inputs; nothing that is needed reads another.
+    pub(crate) fn keep_inputs(&mut self, inputs: &[ValueId]) {
+        self.inputs.retain(|input| inputs.contains(input));
+    }
+
     /// All constants that no node makes, in the order in which they were added.
     pub(crate) fn constants(&self) -> Vec<ValueId> {
         let made: std::collections::HashSet<ValueId> =

@@ -232,6 +232,13 @@ impl Encoders {
         columns
     }
 
+    /// The encodings of the tensors of a role alone.
+    #[must_use]
+    pub fn of_role(&self, role: TensorRole) -> Self {
+        let entries = self.entries.iter().filter(|entry| entry.wanted.role == role);
+        Self::of(entries.cloned().collect(), self.inputs.clone())
+    }
+
     /// The inputs alone whose rows have lengths of their own; `None` where there are none.
     pub(crate) fn measuring(&self) -> Option<Self> {
         let measures = |entry: &&Entry| entry.wanted.role == TensorRole::Input && entry.encoder.measures();

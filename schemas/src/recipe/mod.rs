@@ -13,6 +13,7 @@ mod fault;
 mod flow;
 #[cfg(feature = "yaml")]
 mod foreign_words;
+mod frozen_prefix;
 #[cfg(feature = "yaml")]
 mod kind;
 mod limits;
@@ -60,6 +61,7 @@ pub use evaluation::{
 };
 pub use fault::Fault;
 pub use flow::{flow, got};
+pub use frozen_prefix::FrozenPrefixRecipe;
 pub use limits::{LARGEST_BATCH, MOST_THREADS};
 pub use local_path::local_path;
 pub use model::{DropoutMode, LayerInitializerRecipe, ModelRecipe};

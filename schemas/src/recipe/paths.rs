@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::fault::Fault;
 use super::local_path::{Environment, local};
 use super::text::RecipeText;
-use super::{DamagedPolicy, Definitions, Recipe};
+use super::{DamagedPolicy, Definitions, FrozenPrefixRecipe, Recipe};
 
 /// Where relative paths start.
 pub(super) struct PathPlaces<'a> {
@@ -49,6 +49,9 @@ fn for_each(recipe: &mut Recipe, definitions: &Definitions, mut each: impl FnMut
     of_path(&mut recipe.output.folder, "output.folder");
     if let DamagedPolicy::Quarantine(Some(file)) = &mut recipe.data.damaged {
         of_path(file, "data.damaged.quarantine");
+    }
+    if let FrozenPrefixRecipe::Kept { folder: Some(folder), .. } = &mut recipe.training.frozen_prefix {
+        of_path(folder, "training.frozen_prefix.kept.folder");
     }
     let methods = recipe.model.iter_mut().flat_map(|model| model.methods.iter_mut().enumerate());
     for (at, method) in methods {

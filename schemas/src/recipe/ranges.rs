@@ -6,8 +6,8 @@ use super::limits::{LARGEST_BATCH, MOST_THREADS};
 use super::steering;
 use super::{
     AverageRecipe, BatchNormalization, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval,
-    EvaluationRecipe, GradientNoiseRecipe, LookaheadRecipe, ModelRecipe, NonFiniteRecipe, PenaltiesRecipe, Recipe,
-    SharpnessAwareRecipe, ThresholdRecipe, TrainingRecipe,
+    EvaluationRecipe, FrozenPrefixRecipe, GradientNoiseRecipe, LookaheadRecipe, ModelRecipe, NonFiniteRecipe,
+    PenaltiesRecipe, Recipe, SharpnessAwareRecipe, ThresholdRecipe, TrainingRecipe,
 };
 use crate::shown;
 
@@ -109,6 +109,9 @@ fn check_training(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
     }
     if let NonFiniteRecipe::Skip { most_in_a_row } = training.non_finite {
         at_least_one(most_in_a_row, "training.non_finite.skip.most_in_a_row", faults);
+    }
+    if let FrozenPrefixRecipe::Kept { variants: Some(variants), .. } = training.frozen_prefix {
+        at_least_one(variants, "training.frozen_prefix.kept.variants", faults);
     }
     if let Some(EarlyStoppingRecipe { patience, least_gain }) = training.early_stopping {
         require(patience >= 1, "training.early_stopping.patience", "1 or more", patience, faults);

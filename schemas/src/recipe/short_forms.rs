@@ -63,6 +63,7 @@ mod tests {
             ("data.damaged", "DamagedPolicy"),
             ("model.batch_normalization", "BatchNormalization"),
             ("model.train", "TrainSelection"),
+            ("training.frozen_prefix", "FrozenPrefixRecipe"),
         ] {
             let choices = schema["$defs"][definition]["oneOf"].as_array().unwrap();
             let load = |value: Value| {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use super::TimeSpan;
 use super::around_steps::{GradientNoiseRecipe, LookaheadRecipe, SharpnessAwareRecipe};
 use super::defaults;
+use super::frozen_prefix::FrozenPrefixRecipe;
 use super::limits::MOST_THREADS;
 use super::precision::Precision;
 use super::short_forms;
@@ -109,6 +110,9 @@ pub struct TrainingRecipe {
     /// What is done about a loss or gradients that are infinite or not a number.
     #[serde(deserialize_with = "short_forms::read", skip_serializing_if = "NonFiniteRecipe::is_usual")]
     pub non_finite: NonFiniteRecipe,
+    /// Whether the part of the model in front of all that is trained is run once for each row and what it gives is kept.
+    #[serde(deserialize_with = "short_forms::read", skip_serializing_if = "FrozenPrefixRecipe::is_recomputed")]
+    pub frozen_prefix: FrozenPrefixRecipe,
 }
 
 /// What is done about a loss or gradients that are infinite or not a number.
@@ -254,6 +258,7 @@ impl Default for TrainingRecipe {
             unfreeze: Vec::new(),
             freeze: Vec::new(),
             non_finite: NonFiniteRecipe::Stop,
+            frozen_prefix: FrozenPrefixRecipe::Recomputed,
         }
     }
 }

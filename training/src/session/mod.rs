@@ -15,6 +15,7 @@ mod masks;
 mod options;
 mod placement;
 mod predictor;
+mod prefix_runner;
 mod row_lengths;
 mod row_weights;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use kernels::check_kernels;
 pub use loss_runner::LossRunner;
 pub use loss_scale::LossScale;
 pub use predictor::Predictor;
+pub use prefix_runner::PrefixRunner;
 pub use row_weights::RowWeights;
 pub use scored::{Prediction, Scored};
 pub use step::{OptimizerState, StepRunner};

@@ -1,0 +1,15 @@
+//! What the frozen part of a model gives, computed once for each row and kept.
+
+mod activations;
+mod activations_file;
+mod filling;
+mod plan;
+mod row_index;
+mod run_prefix;
+mod serving;
+mod store;
+
+pub(crate) use plan::{PrefixPlan, planned};
+pub(crate) use run_prefix::{Around, RunPrefix, targets_alone};
+pub(crate) use serving::Serving;
+pub(crate) use store::PrefixStore;

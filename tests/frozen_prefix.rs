@@ -1,0 +1,294 @@
+//! Runs that keep what the frozen part of their model gives: to the bit those that compute it at each step.
+#![cfg(feature = "training")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests say that they are left out, and stop at surprises"
+)]
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use millstream::compiler::graph::{Attribute, Constant, Graph, Length, TensorType};
+use millstream::compiler::initializers::{Fans, Initializer};
+use millstream::recipes::{
+    self, Event, Opened, RecipeError, ResourceOptions, Resources, RunOptions, RunState, Silent, StartMode, Stop,
+};
+use millstream::schemas::recipe::{ByteSize, RecipeText};
+use millstream::training::{Until, record::Curve};
+use millstream::{Catalogs, OperatorCatalog, Recipe};
+use tempfile::TempDir;
+
+const THREADS: usize = 2;
+/// Steps of an epoch: 100 digits in batches of 20.
+const STEPS: u64 = 5;
+
+/// What runs share, or nothing where ONNX Runtime is not there. Whoever comes first decides about the threads of a process.
+fn resources(runs: usize) -> Option<Resources> {
+    if let Err(error) = millstream::runtime::locate(None) {
+        println!("left out: this test needs ONNX Runtime. {error}");
+        return None;
+    }
+    let memory = ByteSize(64 << 20);
+    let options = ResourceOptions { memory, runs, workers: 2, threads: THREADS, library: None };
+    Some(Resources::open(&options).unwrap())
+}
+
+/// A folder with an untrained network for the digits of `examples/digits`.
+fn place() -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("network.onnx"), network()).unwrap();
+    place
+}
+
+/// Two convolutions, the mean of each map, a hidden layer, a head.
+fn network() -> Vec<u8> {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let mut value = graph.input("image", TensorType::f32([Length::named("batch"), 3.into(), 16.into(), 16.into()]));
+    let weight = |graph: &mut Graph, name: &str, shape: &[usize], fans: Fans| {
+        let values = Initializer::named("he_normal").unwrap().draw(shape, fans, 5, name);
+        graph.constant(name, values)
+    };
+    for (name, from, to) in [("first", 3, 8), ("second", 8, 16)] {
+        let shape = [to, from, 3, 3];
+        let filters = weight(&mut graph, &format!("{name}.weight"), &shape, Fans::of_convolution(&shape));
+        let attributes = [("kernel_shape", Attribute::Ints(vec![3, 3])), ("strides", Attribute::Ints(vec![2, 2]))];
+        let maps = graph.add("Conv", &[value, filters], &attributes).unwrap();
+        value = graph.add("Relu", &[maps], &[]).unwrap();
+    }
+    let pooled = graph.add("GlobalAveragePool", &[value], &[]).unwrap();
+    let features = graph.add("Flatten", &[pooled], &[("axis", 1.into())]).unwrap();
+    let matrix = weight(&mut graph, "classifier.weight", &[5, 16], Fans::of_dense(16, 5));
+    let bias = graph.constant("classifier.bias", Constant::f32([5], &[0.0; 5]));
+    let logits = graph.add("Gemm", &[features, matrix, bias], &[("transB", 1.into())]).unwrap();
+    graph.output(logits);
+    graph.to_onnx("digits")
+}
+
+fn recipe(place: &Path, file: &str, folder: &str, changes: &[&str]) -> Recipe {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/digits").join(file);
+    let own = [
+        format!("model.path={}", place.join("network.onnx").display()),
+        format!("output.folder={}", place.join(folder).display()),
+        format!("training.threads={THREADS}"),
+        "training.epochs=4".into(),
+        "evaluation.rows=60".into(),
+        "data.memory=16 MiB".into(),
+    ];
+    let changes: Vec<String> = own.into_iter().chain(changes.iter().map(|change| (*change).to_owned())).collect();
+    recipes::load(&RecipeText::read(&file, &changes).unwrap(), &Catalogs::default()).unwrap()
+}
+
+/// What a run gave: its tuned model, and the losses of its steps and evaluations.
+#[derive(PartialEq)]
+struct Gave {
+    model: Vec<u8>,
+    curve: Curve,
+    evaluations: Vec<f64>,
+}
+
+fn gave(folder: &Path) -> Gave {
+    let record = std::fs::read(folder.join("metrics.json")).unwrap();
+    let record: millstream::training::RunRecord = serde_json::from_slice(&record).unwrap();
+    assert_eq!(record.ending, "finished");
+    let history = record.history;
+    let evaluations = history.epochs.iter().map(|epoch| epoch.evaluation.as_ref().unwrap().loss).collect();
+    Gave { model: std::fs::read(folder.join("model.onnx")).unwrap(), curve: history.curve, evaluations }
+}
+
+/// Runs a recipe, standing still after these steps or being dropped and resumed there; what it told, and what it gave.
+fn run(recipe: &Recipe, resources: Option<&Resources>, pauses: &[(u64, bool)]) -> (Gave, Vec<String>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let events = || {
+        let told = Arc::clone(&told);
+        move |event: &Event| {
+            if let Event::Note { message } | Event::Warning { message } = event {
+                told.lock().unwrap().push(message.clone());
+            }
+        }
+    };
+    let start = |start| {
+        let compiled = Opened::open(recipe, &Catalogs::default()).unwrap().compile().unwrap();
+        let options = RunOptions { start, resources: resources.cloned(), ..RunOptions::default() };
+        compiled.run(&options, &mut events()).unwrap()
+    };
+    let mut run = start(StartMode::New);
+    for (step, is_dropped) in pauses {
+        run.advance(Until::Step(*step), &mut events(), &Stop::default()).unwrap();
+        if *is_dropped {
+            drop(run);
+            run = start(StartMode::Resume);
+        }
+    }
+    let progress = run.advance(Until::End, &mut events(), &Stop::default()).unwrap();
+    assert_eq!(progress.state, RunState::Finished);
+    run.finish(&mut Silent).unwrap();
+    let told = told.lock().unwrap().clone();
+    (gave(&recipe.output.folder), told)
+}
+
+/// How often the frozen part was run over rows.
+fn fillings(told: &[String]) -> usize {
+    told.iter().filter(|message| message.contains("the frozen part is run for")).count()
+}
+
+#[test]
+fn what_is_kept_gives_the_run_that_recomputes_it_from_memory_and_from_files() {
+    let place = place();
+    let Some(_) = resources(1) else { return };
+    let of = |folder: &str, changes: &[&str]| recipe(place.path(), "finetune-plain.yaml", folder, changes);
+    let (wanted, told) = run(&of("recomputed", &[]), None, &[]);
+    assert!(!told.iter().any(|message| message.contains("frozen_prefix")), "{told:?}");
+    let files =
+        format!("training.frozen_prefix={{kept: {{disk: 1 MB, folder: '{}'}}}}", place.path().join("kept").display());
+    for (folder, changes, fills) in [
+        ("memory", "training.frozen_prefix=kept", 2),
+        ("auto", "training.frozen_prefix=auto", 2),
+        ("file", "training.frozen_prefix={kept: {memory: 2 KB, disk: 1 MB}}", 2),
+        ("folder", files.as_str(), 2),
+        ("found", files.as_str(), 0),
+    ] {
+        let (got, told) = run(&of(folder, &[changes]), None, &[]);
+        assert!(got == wanted, "{folder}: the results differ");
+        assert_eq!(fillings(&told), fills, "{folder}: {told:?}");
+        assert!(told.iter().any(|message| message.contains("16 numbers (64 B) a row")), "{told:?}");
+        assert!(!place.path().join(folder).join("activations").exists(), "{folder}: files are left");
+    }
+    // one of the two files is damaged, and made anew
+    let mut kept: Vec<PathBuf> =
+        std::fs::read_dir(place.path().join("kept")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    kept.sort();
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    let mut bytes = std::fs::read(&kept[0]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&kept[0], bytes).unwrap();
+    let (got, told) = run(&of("damaged", &[&files]), None, &[]);
+    assert!(got == wanted && fillings(&told) == 1, "{told:?}");
+    assert!(told.iter().any(|message| message.contains("is not used, and made anew: its checksum")), "{told:?}");
+}
+
+#[test]
+fn a_run_that_keeps_is_resumed_to_the_bit_at_any_batch() {
+    let place = place();
+    let Some(_) = resources(1) else { return };
+    let changes = ["training.frozen_prefix={kept: {variants: 3}}", "output.checkpoint.every_steps=1"];
+    let of = |folder: &str| recipe(place.path(), "finetune.yaml", folder, &changes);
+    let (wanted, told) = run(&of("whole"), None, &[]);
+    // the evaluation rows, and three variants of the training rows
+    assert_eq!(fillings(&told), 4, "{told:?}");
+    for (folder, pauses) in [
+        ("paused", vec![(1, false), (STEPS, false), (STEPS + 3, false), (3 * STEPS, false)]),
+        ("first", vec![(1, true)]),
+        ("boundary", vec![(STEPS, true), (2 * STEPS, true), (3 * STEPS, true)]),
+        ("within", vec![(STEPS + 2, true), (3 * STEPS + 4, true)]),
+    ] {
+        let (got, _) = run(&of(folder), None, &pauses);
+        assert!(got == wanted, "{folder}: the results differ");
+    }
+}
+
+#[test]
+fn the_first_epochs_take_their_own_draws_and_later_ones_those_again() {
+    let place = place();
+    let Some(_) = resources(1) else { return };
+    let of = |folder: &str, changes: &[&str]| recipe(place.path(), "finetune.yaml", folder, changes);
+    let (recomputed, _) = run(&of("recomputed", &[]), None, &[]);
+    let (kept, _) = run(&of("three", &["training.frozen_prefix={kept: {variants: 3}}"]), None, &[]);
+    assert!(recomputed.evaluations[..3] == kept.evaluations[..3], "the first three epochs have draws of their own");
+    assert!(recomputed.evaluations[3] != kept.evaluations[3], "the fourth has those of the first");
+    let (all, _) = run(&of("all", &["training.frozen_prefix={kept: {variants: 9}}"]), None, &[]);
+    assert!(all == recomputed, "a variant for each epoch");
+}
+
+#[test]
+fn sixteen_runs_compute_what_they_share_once_and_give_what_each_gives_alone() {
+    let place = place();
+    let Some(resources) = resources(2) else { return };
+    let of = |folder: String, rate: u64| {
+        let rate = format!("training.optimizer={{adamw: {{learning_rate: {}e-4}}}}", rate + 1);
+        // another seed is another order and another head, and the same activations
+        let seed = format!("seed={}", rate.len());
+        recipe(place.path(), "finetune-plain.yaml", &folder, &[&rate, &seed, "training.frozen_prefix=kept"])
+    };
+    let mut filled = 0;
+    for trial in 0..16 {
+        let (shared, told) = run(&of(format!("shared{trial}"), trial), Some(&resources), &[]);
+        filled += fillings(&told);
+        if trial % 5 == 0 {
+            let (alone, told) = run(&of(format!("alone{trial}"), trial), None, &[]);
+            assert!(alone == shared && fillings(&told) == 2, "trial {trial}: {told:?}");
+        }
+    }
+    // the training rows once; evaluation rows that are drawn by the seed once for each of two seeds
+    assert_eq!(filled, 3);
+}
+
+#[test]
+fn two_runs_in_turns_share_what_is_kept() {
+    let place = place();
+    let Some(resources) = resources(2) else { return };
+    let of = |folder: &str, rate: &str| {
+        let rate = format!("training.optimizer={{adamw: {{learning_rate: {rate}}}}}");
+        recipe(place.path(), "finetune-plain.yaml", folder, &[&rate, "training.frozen_prefix=kept"])
+    };
+    let options = RunOptions { resources: Some(resources.clone()), ..RunOptions::default() };
+    let rates = ["1e-3", "5e-3"];
+    let mut runs = rates.map(|rate| {
+        let compiled = Opened::open(&of(rate, rate), &Catalogs::default()).unwrap().compile().unwrap();
+        compiled.run(&options, &mut Silent).unwrap()
+    });
+    for step in 1..=4 * STEPS {
+        for run in &mut runs {
+            run.advance(Until::Step(step), &mut Silent, &Stop::default()).unwrap();
+        }
+    }
+    for (run, rate) in runs.into_iter().zip(rates) {
+        run.finish(&mut Silent).unwrap();
+        let (alone, _) = self::run(&of(&format!("alone-{rate}"), rate), None, &[]);
+        assert!(gave(&place.path().join(rate)) == alone, "learning rate {rate}: the results differ");
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_is_told_with_its_reason() {
+    let place = place();
+    let Some(_) = resources(1) else { return };
+    let refused = |file: &str, changes: &[&str]| {
+        let recipe = recipe(place.path(), file, "refused", changes);
+        match Opened::open(&recipe, &Catalogs::default()).unwrap().compile() {
+            Err(RecipeError::Mismatch { place, message }) => format!("{place}: {message}"),
+            other => panic!("{changes:?}: {other:?}"),
+        }
+    };
+    for (file, changes, wanted) in [
+        (
+            "finetune.yaml",
+            vec!["training.frozen_prefix=kept"],
+            "training.frozen_prefix: it cannot be kept: rows are others in each epoch, since transforms are random (`rotate`, \
+             `translate`, `gaussian_noise`)",
+        ),
+        (
+            "finetune-plain.yaml",
+            vec!["training.frozen_prefix=kept", "model.train=all"],
+            "it cannot be kept: nothing in front of what is trained keeps rows apart",
+        ),
+        (
+            "finetune-plain.yaml",
+            vec!["training.frozen_prefix={kept: {memory: 1 KB}}"],
+            "takes 10.0 KiB (64 B a row), and there are 1000 B for it in memory and 0 B in files; raise `memory` or `disk`",
+        ),
+        (
+            "finetune.yaml",
+            vec!["training.frozen_prefix={kept: {variants: 4}}", "transforms.train=[{resize: {size: 16}}, mix_up]"],
+            "a transform mixes the rows of a batch",
+        ),
+    ] {
+        let found = refused(file, &changes);
+        assert!(found.contains(wanted), "{found}");
+    }
+    let (auto, told) = run(&recipe(place.path(), "finetune.yaml", "auto", &["training.frozen_prefix=auto"]), None, &[]);
+    assert!(told.iter().any(|message| message.contains("it is run at each step: rows are others in each epoch")));
+    let (usual, _) = run(&recipe(place.path(), "finetune.yaml", "usual", &[]), None, &[]);
+    assert!(auto == usual);
+}
