@@ -11,8 +11,10 @@ mod outcome;
 mod output;
 mod progress;
 mod screen;
+mod search_progress;
 mod signals;
 mod status;
+mod study_table;
 mod table;
 mod terminal;
 
@@ -47,7 +49,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
             })
         }
         Command::Check(arguments) => {
-            commands::with_recipe(&arguments.recipe, &[], |recipe| commands::check::run(global, &recipe))
+            commands::with_text(&arguments.recipe, &[], |text| commands::check::run(global, text))
         }
         Command::Compile(arguments) => {
             commands::with_recipe(&arguments.recipe, &[], |recipe| commands::compile::run(global, &arguments, &recipe))
@@ -68,6 +70,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
             })
         }
         Command::Inspect(arguments) => commands::inspect::run(global, &arguments),
+        Command::Search(arguments) => commands::search::run(global, &arguments),
         Command::Report(arguments) => commands::report::run(global, &arguments),
         Command::Document(arguments) => commands::document::run(global, &arguments),
         Command::Schema => commands::schema::run(),

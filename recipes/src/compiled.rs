@@ -31,9 +31,18 @@ impl Opened {
 
 impl Compiled {
     pub(crate) fn new(opened: &Opened, findings: Findings) -> Result<Self, RecipeError> {
+        Self::of(opened, findings, |opened| opened.program())
+    }
+
+    /// Of a program that `program` makes, or knows.
+    pub(crate) fn of(
+        opened: &Opened,
+        findings: Findings,
+        program: impl FnOnce(&Opened) -> Result<TrainingProgram, RecipeError>,
+    ) -> Result<Self, RecipeError> {
         let began = Instant::now();
         refuse_problems(&findings)?;
-        let program = opened.program()?;
+        let program = program(opened)?;
         let took = opened.took + began.elapsed();
         Ok(Self(Arc::new(Parts { opened: opened.clone(), findings, program, took })))
     }

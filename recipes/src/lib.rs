@@ -2,7 +2,8 @@
 //!
 //! Each command of the command line is one function here that returns a typed report: [`check`] says what would happen,
 //! [`train`] makes it happen, [`evaluate`] measures a model, [`preview`] shows what the transforms do, [`inspect`] looks
-//! into datasets and models, [`lr_find`] looks for a learning rate, [`compile`] writes the training step for a loop of one's own. Nothing here prints.
+//! into datasets and models, [`lr_find`] looks for a learning rate, [`search`] for any values of a recipe, [`compile`] writes the training step
+//! for a loop of one's own. Nothing here prints.
 //!
 //! What [`train`] does in one go is there in parts, which can be shared: [`Opened`] (data and model, checked against each
 //! other) is compiled to [`Compiled`], of which a [`Run`] is started that advances by steps or epochs. Several runs of a
@@ -39,6 +40,7 @@ mod measuring;
 mod memory_estimate;
 mod model_choices;
 mod model_inputs;
+mod open_places;
 mod opened;
 mod overlap;
 mod parameter_groups;
@@ -57,6 +59,7 @@ mod run_logs;
 mod run_start;
 mod run_state;
 mod run_summary;
+pub mod search;
 mod slices;
 mod start_mode;
 mod statistics;

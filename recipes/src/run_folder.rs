@@ -25,7 +25,7 @@ pub(crate) struct RunFolder(pub(crate) PathBuf);
 
 /// Parts of a recipe that may differ when a run goes on: they say where things are and how fast they go, not what is done.
 /// (What lies at the paths is compared: the model byte by byte, data by names, sizes, footers and labels.)
-const FREE: [&str; 17] = [
+const FREE: [&str; 18] = [
     // What happens when all steps are done.
     "evaluation.intervals",
     "evaluation.slices",
@@ -44,6 +44,8 @@ const FREE: [&str; 17] = [
     "training.device",
     "training.threads",
     "training.max_time",
+    // What trials of a search do; a run is one of them.
+    "search",
 ];
 
 impl RunFolder {

@@ -146,6 +146,28 @@ impl SharedStudy {
         })
     }
 
+    /// Gives a trial back, whose state was saved: whoever asks next goes on with it, and that counts as no loss.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or this worker does not work on the trial any more.
+    pub fn release(&mut self, trial: u64) -> Result<(), SearchError> {
+        self.act(|study, worker, time, write| {
+            let event = study.plan_release(trial, worker, time)?;
+            write(study, &event)
+        })
+    }
+
+    /// Gives up the trials of workers that are known to be dead, without waiting for their silence.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn give_up(&mut self, is_dead: impl Fn(&str) -> bool) -> Result<(), SearchError> {
+        self.act(|study, worker, time, write| {
+            let events = study.plan_losses_of(time, |other| other != worker && is_dead(other));
+            events.iter().try_for_each(|event| write(study, event))
+        })
+    }
+
     /// Tells what came of a trial. It is on the disk when this returns.
     ///
     /// # Errors

@@ -91,6 +91,15 @@ impl Study {
         }
     }
 
+    /// The event that gives a trial back, whose state was saved.
+    ///
+    /// # Errors
+    /// The worker does not work on this trial.
+    pub fn plan_release(&self, trial: u64, worker: &str, time: f64) -> Result<Event, SearchError> {
+        self.worked_on(trial, worker)?;
+        Ok(Event::Released { trial, worker: worker.into(), time })
+    }
+
     /// The event that ends a trial. One with a figure that is no number has failed.
     ///
     /// # Errors
@@ -124,6 +133,13 @@ impl Study {
     pub fn plan_enqueue(&self, assignment: Assignment, time: f64) -> Result<Event, SearchError> {
         self.settings.space.check(&assignment)?;
         Ok(Event::Enqueued { trial: self.trials.len() as u64, assignment, time })
+    }
+
+    /// The events that give up trials whose workers are known to be dead.
+    pub fn plan_losses_of(&self, time: f64, is_dead: impl Fn(&str) -> bool) -> Vec<Event> {
+        let is_lost = |trial: &&Trial| trial.worker.as_deref().is_some_and(&is_dead);
+        let running = self.trials.iter().filter(|trial| trial.state == TrialState::Running);
+        running.filter(is_lost).map(|trial| Event::Lost { trial: trial.number, time }).collect()
     }
 
     /// The events that give up trials whose workers were silent for longer than `silence` seconds.
