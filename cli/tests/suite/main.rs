@@ -38,6 +38,7 @@ mod preview;
 mod pseudo_terminal;
 mod reviews;
 mod run_folder;
+mod search;
 mod steering;
 mod tables;
 mod training;

@@ -5,6 +5,7 @@
 
 mod best;
 mod figures;
+mod folds;
 mod open_recipe;
 mod page;
 mod parts;

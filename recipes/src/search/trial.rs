@@ -102,7 +102,7 @@ impl Worker<'_, '_> {
                     runs.push((*record, RunFolder(part.recipe.output.folder.clone())));
                     let is_last = at + 1 == parts.len();
                     match several && !is_last && self.sought.first().is_measured() {
-                        true => self.reported(number, at as u64 + 1, self.sought.values(&runs)[0])?,
+                        true => self.reported(number, at as u64 + 1, self.sought.values(&runs)[0], false)?,
                         false => Decision::Continue,
                     }
                 }
@@ -134,24 +134,24 @@ impl Worker<'_, '_> {
         let mut told = Told::default();
         if let Some(record) = finished(&folder) {
             // The process ended between the run's end and what the study was told of it.
-            let decision = match reports {
-                true => self.report_all(number, &record.history, &mut told)?,
-                false => Decision::Continue,
-            };
-            return Ok(self.decided(decision).unwrap_or_else(|| PartEnd::Done(Box::new(record))));
+            if reports {
+                self.report_all(number, &record.history, true, &mut told)?;
+            }
+            return Ok(PartEnd::Done(Box::new(record)));
         }
         let Some(mut run) = self.start(number, part, &folder)? else { return Ok(PartEnd::Interrupted) };
         let mut events = self.events_of(number, part);
         loop {
+            let progress = run.progress();
+            let is_done = progress.state == RunState::Finished;
             let decision = match reports {
-                true => self.report_all(number, run.history(), &mut told)?,
+                true => self.report_all(number, run.history(), is_done, &mut told)?,
                 false => Decision::Continue,
             };
-            if let Some(end) = self.decided(decision) {
+            if let Some(end) = self.decided(decision).filter(|_| !is_done) {
                 run.finish(&mut events)?;
                 return Ok(end);
             }
-            let progress = run.progress();
             match progress.state {
                 RunState::Finished => break,
                 RunState::Interrupted => {
@@ -192,32 +192,38 @@ impl Worker<'_, '_> {
         }
     }
 
-    /// Tells the study all epochs that were measured and not told yet.
+    /// Tells the study all epochs that were measured and not told yet; of a run that is done, the last of them is that of the trial.
     fn report_all(
         &self,
         number: u64,
         history: &millstream_training::History,
+        is_done: bool,
         told: &mut Told,
     ) -> Result<Decision, RecipeError> {
         let name = &self.sought.first().kind.name;
-        for record in history.evaluations.iter().skip(told.0) {
+        let last = history.evaluations.iter().rposition(|record| record.ends_epoch);
+        for (at, record) in history.evaluations.iter().enumerate().skip(told.0) {
             told.0 += 1;
             if !record.ends_epoch {
                 continue;
             }
             let value = record.figures.figure(name).unwrap_or(f64::NAN);
-            let decision = self.reported(number, record.epoch + 1, value)?;
-            if decision != Decision::Continue {
+            let decision = self.reported(number, record.epoch + 1, value, is_done && Some(at) == last)?;
+            if decision != Decision::Continue && !is_done {
                 return Ok(decision);
             }
         }
         Ok(Decision::Continue)
     }
 
-    fn reported(&self, number: u64, step: u64, value: f64) -> Result<Decision, RecipeError> {
+    /// Tells the study a figure; no rule ends a trial at its last one.
+    fn reported(&self, number: u64, step: u64, value: f64, is_last: bool) -> Result<Decision, RecipeError> {
         let mut study = self.study();
         let is_new = study.study().trials()[number as usize].last_step().is_none_or(|last| step > last);
-        let decision = study.report(number, step, value)?;
+        let decision = match is_last {
+            true => study.report_last(number, step, value).map(|()| Decision::Continue)?,
+            false => study.report(number, step, value)?,
+        };
         drop(study);
         if is_new {
             self.tell(&SearchEvent::Reported { trial: number, step, value, decision });

@@ -7,6 +7,7 @@ use millstream_search::{Asked, SharedStudy, Sharing, Study, StudySettings, Trial
 use serde::Serialize;
 
 use super::figures::Sought;
+use super::folds;
 use super::open_recipe::OpenRecipe;
 use super::page;
 use super::pool::{Pool, PoolCounts};
@@ -139,13 +140,14 @@ fn work(
         parallel,
     });
     let resources = (parallel > 1).then(|| Resources::open(&resources(open, parallel, options))).transpose()?;
+    let of_folds = folds::of_study(folder, open)?;
     let pool = Pool::new(&options.catalogs);
     let (study, events) = (Mutex::new(shared), Mutex::new(events));
     let worker = Worker {
         folder,
         open,
         sought: &sought,
-        folds: &[],
+        folds: &of_folds,
         study: &study,
         pool: &pool,
         resources: resources.as_ref(),

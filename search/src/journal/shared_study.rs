@@ -135,6 +135,17 @@ impl SharedStudy {
         })
     }
 
+    /// Reports the figure of a trial's last step: no rule ends or pauses what is at its end.
+    ///
+    /// # Errors
+    /// As [`SharedStudy::report`].
+    pub fn report_last(&mut self, trial: u64, step: u64, value: f64) -> Result<(), SearchError> {
+        self.act(|study, worker, time, write| {
+            let event = study.plan_last_report(trial, step, value, worker, time)?;
+            event.map_or(Ok(()), |event| write(study, &event))
+        })
+    }
+
     /// Sets a trial aside, whose state was saved.
     ///
     /// # Errors

@@ -66,6 +66,32 @@ impl Study {
         worker: &str,
         time: f64,
     ) -> Result<(Decision, Option<Event>), SearchError> {
+        self.plan_step(trial, (step, value), false, worker, time)
+    }
+
+    /// As [`Study::plan_report`], of the last step of a trial: no rule ends or pauses what is at its end.
+    ///
+    /// # Errors
+    /// The worker does not work on this trial.
+    pub fn plan_last_report(
+        &self,
+        trial: u64,
+        step: u64,
+        value: f64,
+        worker: &str,
+        time: f64,
+    ) -> Result<Option<Event>, SearchError> {
+        self.plan_step(trial, (step, value), true, worker, time).map(|(_, event)| event)
+    }
+
+    fn plan_step(
+        &self,
+        trial: u64,
+        (step, value): (u64, f64),
+        is_last: bool,
+        worker: &str,
+        time: f64,
+    ) -> Result<(Decision, Option<Event>), SearchError> {
         let known = self.worked_on(trial, worker)?;
         if known.last_step().is_some_and(|last| step <= last) {
             let pending = self.pending.get(&trial).filter(|(decided_at, _)| *decided_at <= step);
@@ -74,7 +100,8 @@ impl Study {
         let mut own = known.clone();
         own.reports.insert(step, value);
         let course = Course { history: self.history(), trial: &own, seed: self.settings.seed };
-        let decision = self.rules.iter().map(|rule| rule.decide(&course)).max().unwrap_or_default();
+        let decided = || self.rules.iter().map(|rule| rule.decide(&course)).max().unwrap_or_default();
+        let decision = if is_last { Decision::Continue } else { decided() };
         let event = Event::Reported { trial, step, value, decision, worker: worker.into(), time };
         Ok((decision, Some(event)))
     }
