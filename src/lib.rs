@@ -33,6 +33,9 @@ pub use millstream_recipes as recipes;
 pub use millstream_runtime as runtime;
 /// The words that all the others use: features, batches, recipes, names with options, and how messages show foreign text.
 pub use millstream_schemas as schemas;
+/// Hyperparameter search that knows neither models nor data: spaces, proposers, stopping rules, studies.
+#[cfg(feature = "training")]
+pub use millstream_search as search;
 /// A compiled training step at work: sessions, optimizers, schedules, metrics, checkpoints, reports.
 #[cfg(feature = "training")]
 pub use millstream_training as training;

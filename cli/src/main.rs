@@ -12,8 +12,10 @@ mod output;
 mod progress;
 mod run_arguments;
 mod screen;
+mod search_progress;
 mod signals;
 mod status;
+mod study_table;
 mod table;
 mod terminal;
 
@@ -50,7 +52,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
             }
         }
         Command::Check(arguments) => {
-            commands::with_recipe(&arguments.recipe, &[], |recipe| commands::check::run(global, &recipe))
+            commands::with_text(&arguments.recipe, &[], |text| commands::check::run(global, text))
         }
         Command::Compile(arguments) => {
             commands::with_recipe(&arguments.recipe, &[], |recipe| commands::compile::run(global, &arguments, &recipe))
@@ -73,6 +75,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
         }
         Command::Init(arguments) => commands::init::run(global, &arguments),
         Command::Inspect(arguments) => commands::inspect::run(global, &arguments),
+        Command::Search(arguments) => commands::search::run(global, &arguments),
         Command::Report(arguments) => commands::report::run(global, &arguments),
         Command::Compare(arguments) => commands::compare::run(global, &arguments),
         Command::Errors(arguments) => commands::errors::run(global, &arguments),

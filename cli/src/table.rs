@@ -33,6 +33,11 @@ impl Table {
         self.render_to(output_width())
     }
 
+    /// The lines of the table, in so many columns at most.
+    pub(crate) fn lines_to(&self, most: usize) -> Vec<String> {
+        self.render_to(most).lines().map(str::to_owned).collect()
+    }
+
     /// In so many columns, if the numbers leave room: texts are wrapped inside their cells, and nothing is left out.
     fn render_to(&self, most: usize) -> String {
         let widths = self.widths(most);

@@ -21,6 +21,13 @@ pub(crate) fn progress_width() -> usize {
     width(terminal_size_of(stderr()))
 }
 
+/// Lines of the standard error output, for progress of several lines.
+pub(crate) fn progress_height() -> usize {
+    const USUAL: usize = 24;
+    let height = terminal_size_of(stderr()).map(|(_, terminal_size::Height(height))| usize::from(height));
+    height.filter(|height| *height > 0).unwrap_or(USUAL)
+}
+
 /// Columns of the standard error output, for messages; `None` where they go into a pipe or a file.
 pub(crate) fn message_width() -> Option<usize> {
     stderr().is_terminal().then(progress_width)

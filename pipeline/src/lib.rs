@@ -24,6 +24,7 @@ mod budget;
 mod class_histogram;
 mod dataset;
 pub mod decode;
+mod divided_rows;
 mod division;
 pub mod encodings;
 mod error;

@@ -7,6 +7,8 @@ use millstream_pipeline::encodings::{self, EncodingKind};
 use millstream_schemas::choice::Catalog;
 use millstream_schemas::recipe::Definitions;
 use millstream_training::ensembles::{self, EnsembleKind};
+use millstream_search::proposers::{self, ProposerKind};
+use millstream_search::stopping::{self, StoppingKind};
 use millstream_training::logs::{self, LogKind};
 use millstream_training::metrics::{self, MetricKind};
 use millstream_training::optimizers::{self, OptimizerKind};
@@ -43,8 +45,12 @@ pub struct Catalogs {
     pub operators: OperatorCatalog,
     /// `training.optimizer`.
     pub optimizers: Catalog<OptimizerKind>,
+    /// `search.proposer`.
+    pub proposers: Catalog<ProposerKind>,
     /// `training.schedule`.
     pub schedules: Catalog<ScheduleKind>,
+    /// Items of `search.stopping`.
+    pub stopping: Catalog<StoppingKind>,
     /// Items of `transforms.train` and `transforms.evaluate`.
     pub transforms: Catalog<Transform>,
 }
@@ -62,17 +68,19 @@ impl Default for Catalogs {
             metrics: metrics::standard().clone(),
             operators: OperatorCatalog::standard(),
             optimizers: optimizers::standard().clone(),
+            proposers: proposers::standard().clone(),
             schedules: schedules::standard().clone(),
+            stopping: stopping::standard().clone(),
             transforms: millstream_transforms::standard().clone(),
         }
     }
 }
 
 impl Catalogs {
-    /// JSON Schema of a recipe, every row of every catalog with its options included. Editors complete and check recipes
-    /// with it.
+    /// JSON Schema of a recipe, every row of every catalog with its options included, in which any value may be left open for a
+    /// search. Editors complete and check recipes with it.
     pub fn recipe_schema(&self) -> Value {
-        self.definitions().with("Transform", self.transforms.schema()).recipe_schema()
+        self.definitions().with("Transform", self.transforms.schema()).open_recipe_schema()
     }
 
     /// What a recipe is checked against before anything else. Transforms are not in it: their lists check themselves, and
@@ -87,7 +95,9 @@ impl Catalogs {
             .with("Loss", self.losses.schema())
             .with("Metric", self.metrics.schema())
             .with("Optimizer", self.optimizers.schema())
+            .with("Proposer", self.proposers.schema())
             .with("Schedule", self.schedules.schema())
+            .with("StoppingRule", self.stopping.schema())
     }
 }
 

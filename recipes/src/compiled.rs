@@ -34,12 +34,27 @@ impl Opened {
 
 impl Compiled {
     pub(crate) fn new(opened: &Opened, findings: Findings) -> Result<Self, RecipeError> {
+        Self::of(opened, findings, |opened| opened.program())
+    }
+
+    /// Of a program that `program` makes, or knows.
+    pub(crate) fn of(
+        opened: &Opened,
+        findings: Findings,
+        program: impl FnOnce(&Opened) -> Result<TrainingProgram, RecipeError>,
+    ) -> Result<Self, RecipeError> {
         let began = Instant::now();
         refuse_problems(&findings)?;
+<<<<<<< HEAD
         let program = opened.program()?;
         let (prefix, prefix_note) = planned(opened, &program)?;
         let (prefix, took) = (prefix.map(Arc::new), opened.took + began.elapsed());
         Ok(Self(Arc::new(Parts { opened: opened.clone(), findings, program, prefix, prefix_note, took })))
+=======
+        let program = program(opened)?;
+        let took = opened.took + began.elapsed();
+        Ok(Self(Arc::new(Parts { opened: opened.clone(), findings, program, took })))
+>>>>>>> search2
     }
 
     /// The recipe, the data and the model.

@@ -4,7 +4,8 @@ use millstream_compiler::CompilerError;
 use millstream_pipeline::PipelineError;
 use millstream_runtime::RuntimeError;
 use millstream_schemas::recipe::{Fault, MOST_THREADS};
-use millstream_schemas::{ChoiceError, SchemaError, shown_path};
+use millstream_schemas::{ChoiceError, SchemaError, shown, shown_path};
+use millstream_search::SearchError;
 use millstream_training::TrainingError;
 use millstream_transforms::TransformError;
 
@@ -33,6 +34,49 @@ pub enum RecipeError {
     /// The training itself, its checkpoints.
     #[error(transparent)]
     Training(#[from] TrainingError),
+    /// What is left open in the recipe, the study, or its journal.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// The folder of a new study holds one already.
+    #[error("{} holds a study already; go on with it by `millstream search resume {}`, or choose another `output.folder`",
+        shown_path(.folder), shown_path(.folder))]
+    StudyInTheWay {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// There is no study in a folder.
+    #[error("{} holds no study ({} is missing); `millstream search run RECIPE` begins one", shown_path(.folder),
+        shown_path(.missing))]
+    NoStudy {
+        /// The folder.
+        folder: PathBuf,
+        /// The file that a study would have.
+        missing: PathBuf,
+    },
+    /// What a study noted of its beginning is damaged.
+    #[error("{}: it does not say how the study began; put a whole copy back, or begin a study in another folder",
+        shown_path(.path))]
+    StudyDamaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A study of which nothing can come.
+    #[error("all {trials} trials so far have failed for the same reason, so the study stops: {}", shown(.reason))]
+    StudyFails {
+        /// How many.
+        trials: usize,
+        /// The reason of the first.
+        reason: String,
+    },
+    /// A study without a winner.
+    #[error("no trial of the study in {} is complete{}; there is no best one yet", shown_path(.folder),
+        if *.constrained { " and within the constraints" } else { "" })]
+    NoBestTrial {
+        /// The study's folder.
+        folder: PathBuf,
+        /// Whether it has constraints.
+        constrained: bool,
+    },
     /// Two parts of the recipe, or the recipe and what it names, do not fit together.
     #[error("{place}: {message}")]
     Mismatch {
@@ -318,7 +362,8 @@ impl RecipeError {
                 };
                 error.place().map(fault).into_iter().collect()
             }
-            Self::Choice(error) => vec![error.clone().into()],
+            Self::Choice(error) | Self::Search(SearchError::Choice(error)) => vec![error.clone().into()],
+            Self::Search(SearchError::Space { place, message }) => vec![Fault::value(place, message)],
             Self::Compiler(CompilerError::Setting { place, .. }) => {
                 vec![Fault { message: self.to_string(), ..Fault::value(place, "") }]
             }

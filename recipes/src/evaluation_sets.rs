@@ -24,7 +24,7 @@ pub(crate) fn open(
     }
     for (name, patterns) in &recipe.evaluation.sets {
         let place = format!("evaluation.sets.{name}");
-        let wanted = Wanted { place: &place, patterns, role: SplitRole::Evaluate, ..*wanted };
+        let wanted = Wanted { place: &place, patterns, role: SplitRole::Evaluate, known: None, ..*wanted };
         let mut source = RowSource::open(&wanted, chain.clone())?;
         align(&mut source, train.classes(), "the training data", &place)?;
         source.encoders = source.encoders.relearned(&source.dataset, &train.encoders.learned())?;

@@ -5,6 +5,8 @@
 //! into datasets and models, [`lr_find`] looks for a learning rate, [`compile`] writes the training step for a loop of one's own, [`ensemble`] makes one model of several,
 //! [`comparison`] holds runs against each other, [`reproduction`] makes one again, [`error_analysis`] looks for what its errors depend on,
 //! [`documents`] and [`runs`] tell of them. Nothing here prints.
+//! into datasets and models, [`lr_find`] looks for a learning rate, [`search`] for any values of a recipe, [`compile`] writes the training step
+//! for a loop of one's own. Nothing here prints.
 //!
 //! What [`train`] does in one go is there in parts, which can be shared: [`Opened`] (data and model, checked against each
 //! other) is compiled to [`Compiled`], of which a [`Run`] is started that advances by steps or epochs. Several runs of a
@@ -51,6 +53,7 @@ mod memory_estimate;
 mod model_choices;
 mod model_inputs;
 mod moment;
+mod open_places;
 mod opened;
 mod origin;
 mod overlap;
@@ -76,6 +79,7 @@ mod run_state;
 mod run_summary;
 pub mod runs;
 mod significance;
+pub mod search;
 mod slices;
 mod start_mode;
 mod statistics;

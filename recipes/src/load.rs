@@ -5,6 +5,7 @@ use millstream_transforms::Chain;
 use crate::choices::Choices;
 use crate::log_choices::LogChoices;
 use crate::model_choices::ModelChoices;
+use crate::open_places::open_places;
 use crate::opened::refuse_random;
 use crate::{Catalogs, RecipeError};
 
@@ -14,6 +15,10 @@ use crate::{Catalogs, RecipeError};
 /// # Errors
 /// All that is wrong with it, each with its place.
 pub fn load(text: &RecipeText, catalogs: &Catalogs) -> Result<Recipe, RecipeError> {
+    let open = open_places(text);
+    if !open.is_empty() {
+        return Err(text.refuse(open).into());
+    }
     let (mut recipe, mut faults) = text.examine(&catalogs.definitions());
     if let Some(recipe) = &mut recipe {
         let lists =

@@ -90,6 +90,7 @@ impl Measuring {
             role: SplitRole::Evaluate,
             inputs: &inputs,
             grey: takes_grey(model),
+            known: None,
         };
         let mut source = RowSource::open(&of_rows, chain)?;
         if let Some(learned) = Preprocessing::learned(model, &source.encoders) {

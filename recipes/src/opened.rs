@@ -102,6 +102,11 @@ impl Opened {
     /// # Errors
     /// Something is missing, damaged or does not fit; the place in the recipe is named.
     pub fn open(recipe: &Recipe, catalogs: &Catalogs) -> Result<Self, RecipeError> {
+        Self::open_beside(recipe, catalogs, None)
+    }
+
+    /// As [`Opened::open`], beside what is open already: a model or rows at the same places are not opened again.
+    pub(crate) fn open_beside(recipe: &Recipe, catalogs: &Catalogs, known: Option<&Self>) -> Result<Self, RecipeError> {
         let began = Instant::now();
         let model_recipe = recipe.require_model("training")?;
         let chains =
@@ -115,7 +120,12 @@ impl Opened {
         let metrics = metrics.with_memory(recipe.data.memory.0);
         let ModelChoices { head, initialize, methods } = ModelChoices::of(model_recipe, catalogs)?;
         refuse_random(&recipe.transforms.evaluate, catalogs)?;
-        let model = Arc::new(Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?);
+        let has_model =
+            |known: &&Self| known.recipe.model.as_ref().is_some_and(|model| model.path == model_recipe.path);
+        let model = match known.filter(has_model) {
+            Some(known) => Arc::clone(&known.model),
+            None => Arc::new(Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?),
+        };
         let inputs = input_names(&model, !recipe.data.inputs.is_empty())?;
         let wanted = Wanted {
             data: &recipe.data,
@@ -125,6 +135,7 @@ impl Opened {
             role: SplitRole::Train,
             inputs: &inputs,
             grey: takes_grey(&model),
+            known: known.filter(|known| known.recipe.data.train == recipe.data.train).map(|known| &known.train.dataset),
         };
         let mut train = RowSource::open(&wanted, train_chain)?;
         let methods = tokenized(methods, &train.encoders)?;
@@ -139,7 +150,9 @@ impl Opened {
         let evaluate = match &recipe.data.evaluate {
             None => None,
             Some(patterns) => {
-                let wanted = Wanted { place: "data.evaluate", patterns, role: SplitRole::Evaluate, ..wanted };
+                let known = known.filter(|known| known.recipe.data.evaluate == recipe.data.evaluate);
+                let known = known.and_then(|known| known.evaluate.as_ref()).map(|source| &source.dataset);
+                let wanted = Wanted { place: "data.evaluate", patterns, role: SplitRole::Evaluate, known, ..wanted };
                 let mut source = RowSource::open(&wanted, evaluate_chain)?;
                 align(&mut source, train.classes(), "the training data", "data.evaluate")?;
                 source.encoders = source.encoders.relearned(&source.dataset, &train.encoders.learned())?;
@@ -351,6 +364,11 @@ impl OpenedParts {
 
     /// As [`Opened::program`], for so many rows in a batch.
     pub(crate) fn program_of(&self, batch: AxisLength) -> Result<TrainingProgram, RecipeError> {
+        self.with_rates(self.compiled_model(batch)?)
+    }
+
+    /// The training step before anything of it follows from rates, schedules and lengths.
+    pub(crate) fn compiled_model(&self, batch: AxisLength) -> Result<TrainingProgram, RecipeError> {
         require_targets(&self.loss, &self.train, &self.spec)?;
         let is_counted = self.loss.reads().are_counted();
         if !is_counted && !self.head.keeps() {
@@ -358,7 +376,11 @@ impl OpenedParts {
             let message = format!("the loss `{loss}` leaves open how many outputs a head has; use `head: keep`");
             return Err(RecipeError::mismatch("model.head", message));
         }
-        let mut program = compile(&self.model, &self.fine_tuning_of(batch), &self.catalogs.operators)?;
+        Ok(compile(&self.model, &self.fine_tuning_of(batch), &self.catalogs.operators)?)
+    }
+
+    /// A program of this recipe, or of one that compiles to the same, with what follows from its rates.
+    pub(crate) fn with_rates(&self, mut program: TrainingProgram) -> Result<TrainingProgram, RecipeError> {
         let files = &self.recipe.output.adapter_files;
         if !files.is_empty() {
             let methods = self.recipe.model.as_ref().map_or(0, |model| model.methods.len());
@@ -375,7 +397,7 @@ impl OpenedParts {
         if self.plan.temperature {
             program.require_temperature(self.recipe.output.adapters)?;
         }
-        if !is_counted {
+        if !self.loss.reads().are_counted() {
             require_compared(&self.loss, &program.manifest.targets[0], &self.spec)?;
             return Ok(program);
         }

@@ -31,13 +31,15 @@ pub(crate) struct Wanted<'a> {
     pub(crate) inputs: &'a [String],
     /// Whether the only input takes images of one channel.
     pub(crate) grey: bool,
+    /// The rows, where they are open already.
+    pub(crate) known: Option<&'a Dataset>,
 }
 
 impl RowSource {
     pub(crate) fn open(wanted: &Wanted<'_>, chain: Chain) -> Result<Self, RecipeError> {
         let Wanted { data, place, .. } = *wanted;
-        let dataset = Dataset::open_split(wanted.patterns, Path::new("/"), wanted.role);
-        let dataset = dataset.map_err(RecipeError::at(place))?;
+        let open = || Dataset::open_split(wanted.patterns, Path::new("/"), wanted.role);
+        let dataset = wanted.known.map_or_else(open, |known| Ok(known.clone())).map_err(RecipeError::at(place))?;
         let encoders = encoders(&dataset, wanted).map_err(|error| match column_of(&error) {
             Some(column) if data.input.as_deref() == Some(column) => RecipeError::at("data.input")(error),
             Some(column) if data.targets.is_empty() && data.label() == column => RecipeError::at("data.label")(error),

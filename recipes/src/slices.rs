@@ -44,7 +44,7 @@ struct Column {
 
 /// What the values of a column are called.
 #[derive(Clone)]
-enum Reading {
+pub(crate) enum Reading {
     AsTheyAre,
     Booleans,
     /// Class names by number.
@@ -120,7 +120,7 @@ impl RowSlices for SlicedRows {
 impl Column {
     fn open(dataset: &Dataset, name: &str, most: usize, place: &str) -> Result<Self, RecipeError> {
         let refused = |message: String| RecipeError::mismatch(place, message);
-        let reading = reading(dataset, name).map_err(refused)?;
+        let reading = reading(dataset, name, "the evaluation rows").map_err(refused)?;
         let (mut counts, mut missing, mut problem) = (HashMap::<String, u64>::new(), 0_u64, None);
         dataset.each_row(&[name.to_owned()], |row| {
             let Some(value) = reading.text(row.get(0)) else {
@@ -158,12 +158,12 @@ impl Column {
     }
 }
 
-/// How a column is read.
-fn reading(dataset: &Dataset, name: &str) -> Result<Reading, String> {
+/// How a column is read; `rows` are what the dataset is called.
+pub(crate) fn reading(dataset: &Dataset, name: &str, rows: &str) -> Result<Reading, String> {
     let known = || dataset.arrow_schema().fields().iter().map(|field| field.name().as_str());
     let Ok(field) = dataset.arrow_schema().field_with_name(name) else {
         let near = nearest(name, known()).map_or_else(String::new, |near| format!("; did you mean `{}`?", shown(near)));
-        return Err(format!("the evaluation rows have no column `{}`{near}", shown(name)));
+        return Err(format!("{rows} have no column `{}`{near}", shown(name)));
     };
     let data_type = match field.data_type() {
         DataType::Dictionary(_, value) => value,
@@ -182,7 +182,7 @@ fn reading(dataset: &Dataset, name: &str) -> Result<Reading, String> {
 
 impl Reading {
     /// The value in words; none where there is none.
-    fn text(&self, value: Value<'_>) -> Option<String> {
+    pub(crate) fn text(&self, value: Value<'_>) -> Option<String> {
         let number = value.number();
         Some(match (self, value) {
             (_, Value::Null | Value::Bytes(_) | Value::List(_) | Value::Struct(_)) => return None,

@@ -199,6 +199,16 @@ impl Study {
                 self.in_state(*trial, TrialState::Running)?.state = TrialState::Paused;
                 self.hear(worker, *time);
             }
+            Event::Released { trial, worker, time } => {
+                let pending = self.pending.get(trial).map(|(_, decision)| *decision);
+                let released = self.in_state(*trial, TrialState::Running)?;
+                match pending {
+                    Some(Decision::Stop) => self.finish(*trial, &Outcome::Stopped, *time),
+                    Some(Decision::Pause) => released.state = TrialState::Paused,
+                    _ => released.state = TrialState::Waiting,
+                }
+                self.hear(worker, *time);
+            }
             Event::Finished { trial, outcome, worker, time } => {
                 self.check_outcome(*trial, outcome)?;
                 self.in_state(*trial, TrialState::Running)?;

@@ -1,6 +1,7 @@
 use millstream::compiler::{ModelReport, SharedWeight};
-use millstream::recipes::{Catalogs, CheckReport, DataReport, check};
-use millstream::schemas::recipe::ByteSize;
+use millstream::recipes::search::OpenRecipe;
+use millstream::recipes::{Catalogs, CheckReport, DataReport, check, load};
+use millstream::schemas::recipe::{ByteSize, RecipeText};
 
 use crate::Outcome;
 use crate::arguments::Global;
@@ -8,16 +9,45 @@ use crate::colour::Meaning;
 use crate::messages::harmless;
 use crate::output;
 use crate::table::Table;
-use millstream::schemas::{Choice, Recipe, TensorSpec, count, grouped, shown, shown_path};
+use millstream::schemas::{Choice, TensorSpec, count, grouped, shown, shown_path};
 
-pub(crate) fn run(global: &Global, recipe: &Recipe) -> anyhow::Result<Outcome> {
-    let report = check(recipe, &Catalogs::default(), global.runtime.as_deref())?;
+pub(crate) fn run(global: &Global, text: &RecipeText) -> anyhow::Result<Outcome> {
+    let catalogs = Catalogs::default();
+    let (recipe, of_space) = match OpenRecipe::is_open(text) {
+        true => {
+            let open = OpenRecipe::load(text, &catalogs)?;
+            open.check_figures()?;
+            (open.first().clone(), Some(open))
+        }
+        false => (load(text, &catalogs)?, None),
+    };
+    let of_space = of_space.filter(|open| !open.space().parameters().is_empty());
+    let report = check(&recipe, &catalogs, global.runtime.as_deref())?;
     if global.json {
-        output::print_json(&report)?
+        let mut value = serde_json::to_value(&report)?;
+        if let Some(open) = &of_space {
+            value["space"] = serde_json::to_value(open.space())?;
+            value["combinations"] = open.space().size().to_string().into();
+        }
+        output::print_json(&value)?
     } else {
-        output::print(&describe(&report, global.verbose > 0))?
+        let of_space = of_space.as_ref().map_or_else(String::new, space);
+        output::print(&(of_space + &describe(&report, global.verbose > 0)))?
     }
     Ok(if report.problems.is_empty() { Outcome::Done } else { Outcome::Refused })
+}
+
+/// What is left open, and how many recipes that makes.
+fn space(open: &OpenRecipe) -> String {
+    let parameters = open.space().parameters();
+    let said = format!(
+        "{} left open, {} combinations; `millstream search run` tries {} of them. Below, the first is checked: the first of each list, \
+         the least of each range.",
+        count(parameters.len() as u64, "value"),
+        open.space().size(),
+        grouped(open.search().trials)
+    );
+    format!("{}{}\n", output::prose(&said), crate::study_table::space(parameters))
 }
 
 fn describe(report: &CheckReport, verbose: bool) -> String {

@@ -19,6 +19,7 @@ pub(crate) mod reproduce;
 pub(crate) mod runs;
 pub(crate) mod runtime;
 pub(crate) mod schema;
+pub(crate) mod search;
 pub(crate) mod train;
 pub(crate) mod transforms;
 
@@ -66,6 +67,17 @@ pub(crate) fn with_text<T>(
     work: impl FnOnce(Recipe) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     recipes::load(&text, &Catalogs::default()).map_err(anyhow::Error::from).and_then(work).map_err(|error| {
+    with_text(arguments, elsewhere, |text| work(recipes::load(text, &Catalogs::default())?))
+}
+
+/// As [`with_recipe`], for commands that read the text in another way.
+pub(crate) fn with_text<T>(
+    arguments: &RecipeArguments,
+    elsewhere: &[&str],
+    work: impl FnOnce(&RecipeText) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let text = RecipeText::read(&arguments.recipe, &arguments.overrides)?;
+    work(&text).map_err(|error| {
         let cause = error.chain().find_map(|cause| cause.downcast_ref::<RecipeError>());
         let refused = match cause {
             Some(RecipeError::Schema(SchemaError::Recipe { path, faults })) => Some((path.clone(), faults.clone())),

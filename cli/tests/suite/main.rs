@@ -42,6 +42,7 @@ mod preview;
 mod pseudo_terminal;
 mod reviews;
 mod run_folder;
+mod search;
 mod steering;
 mod tables;
 mod training;

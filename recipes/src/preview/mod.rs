@@ -63,6 +63,7 @@ impl Preview {
             role: SplitRole::Train,
             inputs: &[],
             grey: false,
+            known: None,
         };
         let source = match RowSource::open(&wanted, chain.clone()) {
             Err(error) if data.label.is_none() && data.targets.is_empty() => {

@@ -3,10 +3,10 @@ use std::collections::BTreeMap;
 use schemars::schema_for;
 use serde_json::{Value, json};
 
-use super::Recipe;
+use super::{Recipe, open_values};
 
 /// JSON Schemas of what a recipe chooses by name, under the names that its schema refers to: `Encoding`, `Head`, `Initializer`,
-/// `Log`, `Loss`, `Method`, `Metric`, `Optimizer`, `Schedule`, `Transform`. They come from the catalogs of rows; what has none here is not looked at.
+/// `Log`, `Loss`, `Method`, `Metric`, `Optimizer`, `Proposer`, `Schedule`, `StoppingRule`, `Transform`. They come from the catalogs of rows; what has none here is not looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Definitions(BTreeMap<&'static str, Value>);
 
@@ -33,15 +33,35 @@ impl Definitions {
     /// JSON Schema of a recipe in which these choices can be made.
     pub fn recipe_schema(&self) -> Value {
         let mut schema = schema_for!(Recipe).to_value();
-        for name in
-            ["Encoding", "Head", "Initializer", "Log", "Loss", "Method", "Metric", "Optimizer", "Schedule", "Transform"]
-        {
+        for name in NAMES {
             let any = || json!({"type": ["string", "object"], "maxProperties": 1});
             schema["$defs"][name] = self.0.get(name).cloned().unwrap_or_else(any);
         }
         schema
     }
+
+    /// The same, where any value may be left open for a search.
+    pub fn open_recipe_schema(&self) -> Value {
+        let mut schema = self.recipe_schema();
+        open_values::allow(&mut schema);
+        schema
+    }
 }
+
+const NAMES: [&str; 12] = [
+    "Encoding",
+    "Head",
+    "Initializer",
+    "Log",
+    "Loss",
+    "Method",
+    "Metric",
+    "Optimizer",
+    "Proposer",
+    "Schedule",
+    "StoppingRule",
+    "Transform",
+];
 
 #[cfg(test)]
 impl Definitions {

@@ -32,6 +32,13 @@ pub(super) const INSIDE: &[(&str, ForeignKey)] = &[
     ("model.train", key(&["kind", "kinds", "roles", "role", "first", "type"], "model.train", "[{kind: norms, last: 3}]", "what must hold together stands in a list")),
     ("model.stochastic_depth", key(&["p", "rate", "prob", "drop_prob", "drop_rate", "drop_path_rate", "drop_path", "drop_probability"], "model.stochastic_depth.probability", "0.1", "")),
     ("model", key(&["name", "file", "model", "pretrained", "checkpoint", "weights", "onnx", "onnx_path", "url", "backbone"], "model.path", "model.onnx", "")),
+    ("search", key(&["sampler", "algorithm", "algo", "method", "strategy", "suggest", "search_algorithm"], "search.proposer", "tpe", "")),
+    ("search", key(&["pruner", "pruning", "scheduler", "early_stopping", "early_stop"], "search.stopping", "median", "")),
+    ("search", key(&["n_trials", "num_trials", "num_samples", "max_trials", "runs", "n_iter"], "search.trials", "50", "")),
+    ("search", key(&["metric", "monitor", "metrics", "objectives", "goal", "direction", "target", "figure"], "search.objective", "accuracy", "which way a figure is better is known")),
+    ("search", key(&["cv", "cross_validation", "k_folds", "kfold", "k_fold", "n_splits"], "search.folds", "{count: 5}", "")),
+    ("search", key(&["n_jobs", "jobs", "concurrency", "max_concurrent"], "search.parallel", "2", "")),
+    ("search", key(&["parameters", "params", "space", "search_space", "hyperparameters", "config"], "search", "{trials: 50}", "values are left open where they stand, as in `learning_rate: {log_uniform: [1e-5, 1e-2]}`")),
     ("evaluation", key(&["steps", "interval", "frequency", "freq", "period", "epochs", "strategy"], "evaluation.every", "{steps: 200}", "or `{epochs: 2}`")),
     ("evaluation", key(&["limit", "samples", "max_samples", "num_samples", "subset", "max_rows"], "evaluation.rows", "1000", "")),
     ("evaluation", key(&["data", "dataset", "path", "file", "files"], "data.evaluate", "photos/test-*.parquet", "other sets are named in `evaluation.sets`")),
@@ -41,6 +48,7 @@ pub(super) const INSIDE: &[(&str, ForeignKey)] = &[
 
 #[rustfmt::skip]
 pub(super) const KEYS: &[ForeignKey] = &[
+    key(&["hyperparameter_search", "hpo", "tune", "tuning", "sweep", "optuna", "study", "n_trials", "sampler", "pruner"], "search", "{trials: 50}", "values are left open where they stand, as in `learning_rate: {log_uniform: [1e-5, 1e-2]}`"),
     key(&["lr", "base_lr", "initial_lr", "init_lr", "lr0", "max_lr", "peak_lr", "step_size", "alpha_lr", "eta", "learningrate"], "training.optimizer.adamw.learning_rate", "0.001", ""),
     key(&["wd", "decay", "l2", "weightdecay"], "training.optimizer.adamw.weight_decay", "0.01", ""),
     key(&["eps", "adam_epsilon"], "training.optimizer.adamw.epsilon", "1.0e-8", ""),

@@ -101,7 +101,8 @@ impl RecipeText {
             }
         }
         if let Some(recipe) = &mut recipe {
-            let places = PathPlaces { text: self, working: &working_directory() };
+            let working = self.working.clone().unwrap_or_else(working_directory);
+            let places = PathPlaces { text: self, working: &working };
             let mut later = ranges::faults(recipe);
             later.extend(paths::resolve(recipe, definitions, &places, &|variable| std::env::var(variable).ok()));
             // What was told already is not told of the value that stands in for it.

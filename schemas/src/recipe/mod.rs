@@ -21,6 +21,7 @@ mod limits;
 mod load;
 mod local_path;
 mod model;
+mod open_values;
 mod output;
 #[cfg(feature = "yaml")]
 mod paths;
@@ -31,6 +32,7 @@ mod places;
 mod precision;
 #[cfg(feature = "yaml")]
 mod ranges;
+mod search;
 #[cfg(feature = "yaml")]
 mod shape;
 mod short_forms;
@@ -69,6 +71,7 @@ pub use output::{AdapterFormat, AdaptersOutput, CheckpointRecipe, OutputRecipe};
 pub use patterns::Patterns;
 pub use placed_fault::{Excerpt, PlacedFault, WrittenAt};
 pub use precision::Precision;
+pub use search::{ConstraintRecipe, FoldsRecipe, SearchRecipe};
 pub use steering::{
     FreezingRecipe, GroupRate, LayerRole, Moment, ParameterGroupRecipe, ParameterKind, ParameterSelection, StartSpan,
 };
@@ -113,6 +116,9 @@ pub struct Recipe {
     /// Where results go.
     #[serde(default)]
     pub output: OutputRecipe,
+    /// What `millstream search` does with the values that the recipe leaves open; other commands pass it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchRecipe>,
 }
 
 impl Recipe {

@@ -3,11 +3,17 @@
 use super::Fault;
 use super::evaluation::{MOST_SLICES, MOST_VIEWS};
 use super::limits::{LARGEST_BATCH, MOST_THREADS};
+use super::search::{MOST_FOLDS, MOST_PARALLEL, MOST_REPEATS};
 use super::steering;
 use super::{
     AverageRecipe, BatchNormalization, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval,
+<<<<<<< HEAD
     EvaluationRecipe, FrozenPrefixRecipe, GradientNoiseRecipe, LookaheadRecipe, ModelRecipe, NonFiniteRecipe,
     PenaltiesRecipe, Recipe, SharpnessAwareRecipe, ThresholdRecipe, TrainingRecipe,
+=======
+    EvaluationRecipe, GradientNoiseRecipe, LookaheadRecipe, ModelRecipe, NonFiniteRecipe, PenaltiesRecipe, Recipe,
+    SearchRecipe, SharpnessAwareRecipe, ThresholdRecipe, TrainingRecipe,
+>>>>>>> search2
 };
 use crate::shown;
 
@@ -25,7 +31,45 @@ pub(super) fn faults(recipe: &Recipe) -> Vec<Fault> {
     let keep = recipe.output.checkpoint.keep;
     require(keep >= 1, "output.checkpoint.keep", "1 or more", keep, &mut faults);
     require_text(&recipe.output.folder.to_string_lossy(), "output.folder", &mut faults);
+    if let Some(search) = &recipe.search {
+        check_search(search, &mut faults);
+    }
     faults
+}
+
+fn check_search(search: &SearchRecipe, faults: &mut Vec<Fault>) {
+    require_text(search.name.as_deref().unwrap_or("-"), "search.name", faults);
+    at_least_one(search.trials, "search.trials", faults);
+    let within = |value: u64, least: u64, most: u64| (least..=most).contains(&value);
+    let (parallel, most) = (search.parallel as u64, MOST_PARALLEL as u64);
+    require(within(parallel, 1, most), "search.parallel", &format!("1 to {most}"), parallel, faults);
+    let repeats = search.repeats;
+    require(within(repeats, 1, MOST_REPEATS), "search.repeats", &format!("1 to {MOST_REPEATS}"), repeats, faults);
+    if let Some(folds) = &search.folds {
+        let (count, most) = (folds.count as u64, MOST_FOLDS as u64);
+        require(within(count, 2, most), "search.folds.count", &format!("2 to {most}"), count, faults);
+        require_text(folds.stratify.as_deref().unwrap_or("-"), "search.folds.stratify", faults);
+        require_text(folds.group.as_deref().unwrap_or("-"), "search.folds.group", faults);
+    }
+    for (index, name) in search.objective.iter().enumerate() {
+        let place = format!("search.objective[{index}]");
+        require_text(name, &place, faults);
+        if search.objective[..index].contains(name) {
+            faults.push(Fault::value(place, format!("`{}` stands twice; write it once", shown(name))));
+        }
+    }
+    for (index, constraint) in search.constraints.iter().enumerate() {
+        let place = format!("search.constraints[{index}]");
+        require_text(&constraint.figure, &format!("{place}.figure"), faults);
+        let message = match (constraint.at_least, constraint.at_most) {
+            (None, None) => "it bounds nothing; write `at_most` or `at_least`".into(),
+            (Some(least), Some(most)) if least > most => {
+                format!("`at_least` is above `at_most`, got {least} and {most}")
+            }
+            _ => continue,
+        };
+        faults.push(Fault::value(place, message));
+    }
 }
 
 fn check_model(model: &ModelRecipe, faults: &mut Vec<Fault>) {

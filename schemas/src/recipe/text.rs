@@ -26,6 +26,8 @@ pub struct RecipeText {
     /// Dotted keys, list items by number, and the arguments they came in.
     overrides: Vec<(String, String)>,
     pub(super) value: Value,
+    /// Where relative paths of arguments start; the working directory of the process where it is not said.
+    pub(super) working: Option<PathBuf>,
 }
 
 impl RecipeText {
@@ -58,8 +60,9 @@ impl RecipeText {
     pub fn new(text: &str, name: &Path, folder: &Path, overrides: &[String]) -> Result<Self, SchemaError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
         let (places, bad) = Places::of(&text);
-        let mut this =
-            Self { name: name.into(), folder: folder.into(), text, places, overrides: Vec::new(), value: Value::Null };
+        let (overrides_done, value, working) = (Vec::new(), Value::Null, None);
+        let (name, folder) = (name.into(), folder.into());
+        let mut this = Self { name, folder, text, places, overrides: overrides_done, value, working };
         this.value = this.parse(bad)?;
         let mut faults = Vec::new();
         for argument in overrides {
@@ -76,6 +79,33 @@ impl RecipeText {
     /// What the file is called in messages.
     pub fn name(&self) -> &Path {
         &self.name
+    }
+
+    /// The text itself, without what replaces some of it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The folder where relative paths start.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What the recipe says, with what replaces some of it; as it is written, unchecked.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The same text with another value in place of what it says: places of faults are still looked for in it.
+    #[must_use]
+    pub fn with_value(&self, value: Value) -> Self {
+        Self { value, ..self.clone() }
+    }
+
+    /// The same, where relative paths of arguments start from this folder.
+    #[must_use]
+    pub fn in_working_directory(self, working: PathBuf) -> Self {
+        Self { working: Some(working), ..self }
     }
 
     /// Where each fault is written, in the order of the file.

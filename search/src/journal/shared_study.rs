@@ -135,6 +135,17 @@ impl SharedStudy {
         })
     }
 
+    /// Reports the figure of a trial's last step: no rule ends or pauses what is at its end.
+    ///
+    /// # Errors
+    /// As [`SharedStudy::report`].
+    pub fn report_last(&mut self, trial: u64, step: u64, value: f64) -> Result<(), SearchError> {
+        self.act(|study, worker, time, write| {
+            let event = study.plan_last_report(trial, step, value, worker, time)?;
+            event.map_or(Ok(()), |event| write(study, &event))
+        })
+    }
+
     /// Sets a trial aside, whose state was saved.
     ///
     /// # Errors
@@ -143,6 +154,28 @@ impl SharedStudy {
         self.act(|study, worker, time, write| {
             let event = study.plan_pause(trial, worker, time)?;
             write(study, &event)
+        })
+    }
+
+    /// Gives a trial back, whose state was saved: whoever asks next goes on with it, and that counts as no loss.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or this worker does not work on the trial any more.
+    pub fn release(&mut self, trial: u64) -> Result<(), SearchError> {
+        self.act(|study, worker, time, write| {
+            let event = study.plan_release(trial, worker, time)?;
+            write(study, &event)
+        })
+    }
+
+    /// Gives up the trials of workers that are known to be dead, without waiting for their silence.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn give_up(&mut self, is_dead: impl Fn(&str) -> bool) -> Result<(), SearchError> {
+        self.act(|study, worker, time, write| {
+            let events = study.plan_losses_of(time, |other| other != worker && is_dead(other));
+            events.iter().try_for_each(|event| write(study, event))
         })
     }
 

@@ -95,7 +95,7 @@ impl Scale {
 impl Distribution {
     /// Reads a distribution as a recipe writes it; `None` where the value is none.
     ///
-    /// A mapping with one of the four names is one, unless it gives options by name: then it is something of that name.
+    /// A mapping with one of the four names is one, unless it gives options by name or none: then it is something of that name.
     ///
     /// # Errors
     /// One that makes no sense.
@@ -103,7 +103,7 @@ impl Distribution {
         let Some(map) = value.as_object() else { return Ok(None) };
         let Some(kind) = KINDS.into_iter().find(|kind| map.contains_key(*kind)) else { return Ok(None) };
         let of = &map[kind];
-        if of.is_object() {
+        if of.is_object() || of.is_null() {
             return Ok(None);
         }
         let refused = |message: String| SearchError::space(place, message);

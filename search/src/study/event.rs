@@ -77,6 +77,15 @@ pub enum Event {
         /// When.
         time: f64,
     },
+    /// A worker gives a trial back: what it has learned is saved, and whoever asks next goes on with it.
+    Released {
+        /// The trial.
+        trial: u64,
+        /// Who worked on it.
+        worker: String,
+        /// When.
+        time: f64,
+    },
     /// A trial ended.
     Finished {
         /// The trial.
@@ -175,6 +184,10 @@ mod tests {
             (
                 Event::Finished { trial: 3, outcome: Outcome::Stopped, worker, time },
                 r#"{"event":"finished","trial":3,"state":"stopped","worker":"w","time":1.5}"#,
+            ),
+            (
+                Event::Released { trial: 3, worker: "w".to_owned(), time },
+                r#"{"event":"released","trial":3,"worker":"w","time":1.5}"#,
             ),
             (Event::Lost { trial: 3, time }, r#"{"event":"lost","trial":3,"time":1.5}"#),
         ];

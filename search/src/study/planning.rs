@@ -66,6 +66,32 @@ impl Study {
         worker: &str,
         time: f64,
     ) -> Result<(Decision, Option<Event>), SearchError> {
+        self.plan_step(trial, (step, value), false, worker, time)
+    }
+
+    /// As [`Study::plan_report`], of the last step of a trial: no rule ends or pauses what is at its end.
+    ///
+    /// # Errors
+    /// The worker does not work on this trial.
+    pub fn plan_last_report(
+        &self,
+        trial: u64,
+        step: u64,
+        value: f64,
+        worker: &str,
+        time: f64,
+    ) -> Result<Option<Event>, SearchError> {
+        self.plan_step(trial, (step, value), true, worker, time).map(|(_, event)| event)
+    }
+
+    fn plan_step(
+        &self,
+        trial: u64,
+        (step, value): (u64, f64),
+        is_last: bool,
+        worker: &str,
+        time: f64,
+    ) -> Result<(Decision, Option<Event>), SearchError> {
         let known = self.worked_on(trial, worker)?;
         if known.last_step().is_some_and(|last| step <= last) {
             let pending = self.pending.get(&trial).filter(|(decided_at, _)| *decided_at <= step);
@@ -74,7 +100,8 @@ impl Study {
         let mut own = known.clone();
         own.reports.insert(step, value);
         let course = Course { history: self.history(), trial: &own, seed: self.settings.seed };
-        let decision = self.rules.iter().map(|rule| rule.decide(&course)).max().unwrap_or_default();
+        let decided = || self.rules.iter().map(|rule| rule.decide(&course)).max().unwrap_or_default();
+        let decision = if is_last { Decision::Continue } else { decided() };
         let event = Event::Reported { trial, step, value, decision, worker: worker.into(), time };
         Ok((decision, Some(event)))
     }
@@ -89,6 +116,15 @@ impl Study {
             Some((_, Decision::Pause)) => Ok(Event::Paused { trial, worker: worker.into(), time }),
             _ => Err(SearchError::trial(trial, "no stopping rule has paused it")),
         }
+    }
+
+    /// The event that gives a trial back, whose state was saved.
+    ///
+    /// # Errors
+    /// The worker does not work on this trial.
+    pub fn plan_release(&self, trial: u64, worker: &str, time: f64) -> Result<Event, SearchError> {
+        self.worked_on(trial, worker)?;
+        Ok(Event::Released { trial, worker: worker.into(), time })
     }
 
     /// The event that ends a trial. One with a figure that is no number has failed.
@@ -124,6 +160,13 @@ impl Study {
     pub fn plan_enqueue(&self, assignment: Assignment, time: f64) -> Result<Event, SearchError> {
         self.settings.space.check(&assignment)?;
         Ok(Event::Enqueued { trial: self.trials.len() as u64, assignment, time })
+    }
+
+    /// The events that give up trials whose workers are known to be dead.
+    pub fn plan_losses_of(&self, time: f64, is_dead: impl Fn(&str) -> bool) -> Vec<Event> {
+        let is_lost = |trial: &&Trial| trial.worker.as_deref().is_some_and(&is_dead);
+        let running = self.trials.iter().filter(|trial| trial.state == TrialState::Running);
+        running.filter(is_lost).map(|trial| Event::Lost { trial: trial.number, time }).collect()
     }
 
     /// The events that give up trials whose workers were silent for longer than `silence` seconds.

@@ -91,6 +91,31 @@ fn a_trial_of_a_silent_worker_is_had_by_another_with_the_same_settings() {
 }
 
 #[test]
+fn a_trial_that_is_given_back_or_whose_worker_is_known_to_be_dead_is_had_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("study.jsonl");
+    let (mut first, mut second) = (open(&path, Sharing::default()), open(&path, Sharing::default()));
+    let given = trial(&mut first);
+    first.report(given.number, 1, 0.5).unwrap();
+    first.release(given.number).unwrap();
+    assert!(first.tell(given.number, Outcome::complete(0.5)).is_err());
+    let again = trial(&mut second);
+    assert_eq!((again.number, &again.assignment, again.reported), (given.number, &given.assignment, Some(1)));
+    // That is no loss, and who lives keeps what it has.
+    first.give_up(|worker| worker == "nobody").unwrap();
+    assert_ne!(trial(&mut first).number, again.number);
+    let dead = second.worker().to_owned();
+    first.give_up(|worker| worker == dead).unwrap();
+    assert_eq!(trial(&mut first).number, again.number);
+    assert_eq!(first.study().trials()[again.number as usize].losses, 1);
+    assert!(matches!(second.report(again.number, 2, 0.5), Err(SearchError::Taken { .. })));
+    // The last report of a trial ends nothing, and is told once.
+    first.report_last(again.number, 2, 0.4).unwrap();
+    first.report_last(again.number, 2, 0.3).unwrap();
+    assert_eq!(first.study().trials()[again.number as usize].reports[&2], 0.4);
+}
+
+#[test]
 fn a_heart_keeps_a_trial() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("study.jsonl");

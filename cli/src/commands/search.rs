@@ -1,0 +1,155 @@
+use std::path::Path;
+use std::time::Duration;
+
+use millstream::recipes::search::{self, OpenRecipe, SearchOptions, SearchSummary, StudyFolder};
+use millstream::recipes::{Catalogs, RecipeError, StartMode, Stop, TrainOptions};
+use millstream::schemas::files::replace_file;
+use millstream::schemas::recipe::RecipeText;
+use millstream::schemas::{count, decimal, shown_path};
+
+use crate::arguments::{self, Global, SearchCommand, SearchHow, StudyArguments};
+use crate::{Outcome, commands, messages, output, progress, search_progress, signals, study_table};
+
+pub(crate) fn run(global: &Global, arguments: &arguments::Search) -> anyhow::Result<Outcome> {
+    match &arguments.command {
+        SearchCommand::Run { recipe, output, how } => {
+            let folder = output.as_ref().map(|folder| commands::argument_path(folder.as_os_str())).transpose()?;
+            let elsewhere: &[&str] = if folder.is_some() { &["output.folder"] } else { &[] };
+            commands::with_text(recipe, elsewhere, |text| {
+                work(global, how, |options, events, stop| {
+                    search::run(text, &recipe.overrides, folder.as_deref(), options, events, stop)
+                })
+            })
+        }
+        SearchCommand::Resume { study, how } | SearchCommand::Worker { study, how } => {
+            let folder = study_folder(study)?;
+            work(global, how, |options, events, stop| search::resume(&folder, options, events, stop))
+        }
+        SearchCommand::Status { study } => {
+            let report = search::status(&study_folder(study)?, &Catalogs::default())?;
+            if global.json {
+                output::print_json(&report)?
+            } else {
+                output::print(&study_table::describe(&report))?
+            }
+            Ok(Outcome::Done)
+        }
+        SearchCommand::Best { study, output, refit } => best(global, &study_folder(study)?, output.as_deref(), *refit),
+        SearchCommand::Export { study, optuna, csv } => {
+            let study = search::study(&study_folder(study)?, &Catalogs::default())?;
+            let written = |file: &Path, text: String| {
+                let failed = |source| RecipeError::Io { doing: "write", path: file.to_owned(), source };
+                replace_file(file, text.as_bytes()).map_err(failed)
+            };
+            optuna.iter().try_for_each(|file| written(file, search::optuna(&study)))?;
+            csv.iter().try_for_each(|file| written(file, search::csv(&study)))?;
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+/// The folder that is named, or that of the recipe that is.
+fn study_folder(arguments: &StudyArguments) -> anyhow::Result<StudyFolder> {
+    let path = commands::argument_path(arguments.study.as_os_str())?;
+    if !path.is_file() {
+        return Ok(StudyFolder::new(path));
+    }
+    let text = RecipeText::read(&path, &[])?;
+    Ok(StudyFolder::new(&OpenRecipe::load(&text, &Catalogs::default())?.first().output.folder))
+}
+
+fn work(
+    global: &Global,
+    how: &SearchHow,
+    act: impl FnOnce(&SearchOptions, &mut dyn search::SearchEvents, &Stop) -> Result<SearchSummary, RecipeError>,
+) -> anyhow::Result<Outcome> {
+    let options = SearchOptions {
+        parallel: how.parallel.map(|trials| trials as usize),
+        trials: how.trials,
+        silence: Some(Duration::from_secs(how.lost_after)),
+        library: global.runtime.clone(),
+        catalogs: Catalogs::default(),
+    };
+    let stop = Stop::default();
+    signals::listen(&stop)?;
+    let mut events = search_progress::choose(global);
+    let summary = act(&options, events.as_mut(), &stop);
+    drop(events);
+    if stop.is_requested() {
+        signals::answer();
+    }
+    let summary = summary?;
+    if summary.interrupted {
+        let folder = shown_path(&summary.study.folder);
+        let finished = count(summary.study.finished(), "trial");
+        messages::tell(&format!(
+            "interrupted; {finished} finished, what ran is saved\nto go on:  millstream search resume {folder}"
+        ));
+    }
+    if global.json {
+        let mut value = serde_json::to_value(&summary)?;
+        value["event"] = if summary.interrupted { "interrupted".into() } else { "finished".into() };
+        output::print_json_line(&value)?;
+    } else {
+        let shared = &summary.shared;
+        let mut text = study_table::describe(&summary.study);
+        if shared.runs > 0 {
+            text.push_str(&format!(
+                "{} in {} s; data and model were opened {}, training steps compiled {}\n",
+                count(shared.runs, "run"),
+                decimal(summary.seconds),
+                count(shared.opened, "time"),
+                count(shared.compiled, "time"),
+            ));
+        }
+        text.push_str(&format!("page: {}\n", shown_path(summary.study.folder.join("search.html"))));
+        output::print(&text)?;
+    }
+    Ok(if summary.interrupted { Outcome::Interrupted } else { Outcome::Done })
+}
+
+fn best(global: &Global, folder: &StudyFolder, file: Option<&Path>, refit: bool) -> anyhow::Result<Outcome> {
+    let file = file.map(|file| commands::argument_path(file.as_os_str())).transpose()?;
+    let report = search::best(folder, file.as_deref(), &Catalogs::default())?;
+    if !refit {
+        if global.json {
+            output::print_json(&report)?;
+        } else {
+            let trial = report.study.best_trial().map(|trial| study_table::trial(&report.study, trial));
+            output::print(&format!("{}recipe: {}\n", trial.unwrap_or_default(), shown_path(&report.recipe)))?;
+        }
+        return Ok(Outcome::Done);
+    }
+    let options = TrainOptions {
+        start: StartMode::New,
+        library: global.runtime.clone(),
+        catalogs: Catalogs::default(),
+        keep_graph: false,
+    };
+    let stop = Stop::default();
+    signals::listen(&stop)?;
+    let mut events = progress::choose(global);
+    let refitted = search::refit(folder, &options, events.as_mut(), &stop);
+    drop(events);
+    if stop.is_requested() {
+        signals::answer();
+    }
+    let (summary, notes) = refitted?;
+    if summary.interrupted {
+        let command = format!("millstream search best {} --refit", shown_path(folder.path()));
+        messages::tell(&format!("interrupted after step {}\nto go on:  {command}", summary.steps));
+        return Ok(Outcome::Interrupted);
+    }
+    if global.json {
+        let mut value = serde_json::to_value(&summary)?;
+        value["event"] = "finished".into();
+        value["refit"] = serde_json::to_value(&notes)?;
+        output::print_json_line(&value)?;
+    } else {
+        let mut text: String = notes.iter().map(|note| output::prose(note)).collect();
+        let model = summary.model.as_deref().map_or_else(String::new, |model| shown_path(model));
+        text.push_str(&format!("{}\nmodel: {model}\n", count(summary.steps, "step")));
+        output::print(&text)?;
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,258 @@
+//! A search as it goes: a table on a terminal, plain lines elsewhere, JSON lines on request.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use millstream::recipes::Event;
+use millstream::recipes::search::{SearchEvent, SearchEvents};
+use millstream::schemas::{count, shown, shown_path};
+use millstream::search::{Decision, TrialState};
+use millstream::training::metrics::FigureKind;
+use serde_json::Value;
+
+use crate::arguments::Global;
+use crate::colour::Meaning;
+use crate::messages::{tell, warn};
+use crate::study_table::setting;
+use crate::table::Table;
+use crate::{output, screen, terminal};
+
+/// Between two drawings.
+const DRAWN_EVERY: Duration = Duration::from_millis(200);
+/// Finished trials in the table that is drawn over, the best first.
+const MOST_BEST: usize = 5;
+
+/// The progress that suits where our output goes.
+pub(crate) fn choose(global: &Global) -> Box<dyn SearchEvents> {
+    if global.json {
+        Box::new(|event: &SearchEvent| {
+            // Nobody reads any more: the search goes on, its results are files.
+            let _ = output::print_json_line(event);
+        })
+    } else if global.quiet {
+        Box::new(|_: &SearchEvent| {})
+    } else if terminal::can_redraw() {
+        Box::new(LiveTable { known: Known::default(), drawn: None })
+    } else {
+        Box::new(PlainLines { known: Known::default() })
+    }
+}
+
+/// A trial that somebody works on here.
+#[derive(Debug, Default)]
+struct Under {
+    settings: Vec<(String, Value)>,
+    run: Option<String>,
+    /// Share of its steps that are done, epoch and epochs.
+    progress: Option<(f64, u64, u64)>,
+    total_steps: u64,
+    value: Option<f64>,
+}
+
+/// What was told so far.
+#[derive(Debug, Default)]
+struct Known {
+    name: String,
+    figures: Vec<FigureKind>,
+    trials: u64,
+    finished: u64,
+    under: BTreeMap<u64, Under>,
+    /// Complete trials of this process, the best first.
+    complete: Vec<(u64, Vec<f64>, Vec<(String, Value)>)>,
+}
+
+impl Known {
+    fn take(&mut self, event: &SearchEvent) {
+        match event {
+            SearchEvent::StudyOpened { name, figures, trials, finished, .. } => {
+                (self.name, self.figures) = (name.clone(), figures.clone());
+                (self.trials, self.finished) = (*trials, *finished);
+            }
+            SearchEvent::TrialBegan { trial, settings, .. } => {
+                self.under.insert(*trial, Under { settings: settings.clone(), ..Under::default() });
+            }
+            SearchEvent::Run { trial, run, of } => {
+                let under = self.under.entry(*trial).or_default();
+                under.run.clone_from(run);
+                match of {
+                    Event::Started { total_steps, .. } => under.total_steps = *total_steps,
+                    Event::Step { step, epoch, epochs, .. } => {
+                        under.progress = Some((*step as f64 / under.total_steps.max(1) as f64, *epoch, *epochs));
+                    }
+                    _ => {}
+                }
+            }
+            SearchEvent::Reported { trial, value, .. } => {
+                self.under.entry(*trial).or_default().value = Some(*value);
+            }
+            SearchEvent::TrialPaused { trial } => drop(self.under.remove(trial)),
+            SearchEvent::TrialEnded { trial, state, values, .. } => {
+                self.finished += 1;
+                let under = self.under.remove(trial).unwrap_or_default();
+                if *state == TrialState::Complete {
+                    self.complete.push((*trial, values.clone(), under.settings));
+                    let first = self.figures.first().cloned().unwrap_or_else(FigureKind::loss);
+                    self.complete.sort_by(|a, b| {
+                        let (a, b) = (a.1.first().copied(), b.1.first().copied());
+                        let better = |one, other| first.is_better(one, other);
+                        better(b, a).cmp(&better(a, b))
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn value(&self, at: usize, value: Option<f64>) -> String {
+        self.figures
+            .get(at)
+            .map_or_else(String::new, |kind| value.map_or_else(String::new, |value| kind.shown(Some(value))))
+    }
+
+    fn figures(&self, values: &[f64]) -> String {
+        let said = self.figures.iter().zip(values);
+        said.map(|(kind, value)| format!("{} {}", kind.label(), kind.shown(Some(*value))))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    fn best(&self) -> String {
+        self.complete
+            .first()
+            .map_or_else(String::new, |(number, values, _)| format!(", best: trial {number}, {}", self.figures(values)))
+    }
+
+    fn settings(settings: &[(String, Value)]) -> String {
+        let one = |(name, value): &(String, Value)| {
+            let name = name.rsplit('.').next().unwrap_or(name);
+            format!("{}={}", shown(name), shown(setting(value)))
+        };
+        settings.iter().map(one).collect::<Vec<_>>().join(" ")
+    }
+
+    /// A line for what happened, where it deserves one.
+    fn line(&self, event: &SearchEvent) -> Option<String> {
+        Some(match event {
+            SearchEvent::StudyOpened { folder, name, parameters, size, trials, finished, parallel, .. } => {
+                let done = if *finished > 0 { format!(", {finished} of them finished") } else { String::new() };
+                let beside = if *parallel > 1 { format!(", {parallel} at a time") } else { String::new() };
+                format!(
+                    "study `{}`: {} left open ({size} combinations), {}{done}{beside}\nresults go to {}",
+                    shown(name),
+                    count(parameters.len() as u64, "value"),
+                    count(*trials, "trial"),
+                    shown_path(folder)
+                )
+            }
+            SearchEvent::TrialBegan { trial, settings, resumed } => {
+                let again = if *resumed { " goes on" } else { "" };
+                format!("trial {trial}{again}: {}", Self::settings(settings))
+            }
+            SearchEvent::Reported { trial, step, value, decision: Decision::Stop } => {
+                format!("trial {trial} is not worth going on with after {step} ({})", self.value(0, Some(*value)))
+            }
+            SearchEvent::TrialPaused { trial } => format!("trial {trial} is set aside"),
+            SearchEvent::TrialEnded { trial, state: TrialState::Complete, values, seconds, best, .. } => {
+                let best = if *best { ", the best so far" } else { "" };
+                format!("trial {trial}: {} in {seconds:.1} s{best}", self.figures(values))
+            }
+            SearchEvent::TrialEnded { trial, state: TrialState::Failed, reason, .. } => {
+                format!("trial {trial} has failed: {}", shown(reason.as_deref().unwrap_or_default()))
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// What deserves a look, from the search or from a run.
+fn warning(event: &SearchEvent) -> Option<String> {
+    match event {
+        SearchEvent::Warning { message } => Some(message.clone()),
+        SearchEvent::Run { trial, of: Event::Warning { message }, .. } => Some(format!("trial {trial}: {message}")),
+        _ => None,
+    }
+}
+
+/// A line for each thing that happens to a trial.
+struct PlainLines {
+    known: Known,
+}
+
+impl SearchEvents for PlainLines {
+    fn event(&mut self, event: &SearchEvent) {
+        self.known.take(event);
+        if let Some(message) = warning(event) {
+            warn(&message);
+        }
+        if let Some(line) = self.known.line(event) {
+            tell(&line);
+        }
+    }
+}
+
+/// A table that is drawn over, under the lines that stay.
+struct LiveTable {
+    known: Known,
+    drawn: Option<Instant>,
+}
+
+impl SearchEvents for LiveTable {
+    fn event(&mut self, event: &SearchEvent) {
+        self.known.take(event);
+        if let Some(message) = warning(event) {
+            warn(&message);
+        }
+        let stays = matches!(event, SearchEvent::StudyOpened { .. })
+            || matches!(event, SearchEvent::TrialEnded { state: TrialState::Failed, .. });
+        if let Some(line) = self.known.line(event).filter(|_| stays) {
+            tell(&line);
+        }
+        let passes = !matches!(event, SearchEvent::Run { .. });
+        if passes || self.drawn.is_none_or(|last| last.elapsed() >= DRAWN_EVERY) {
+            self.drawn = Some(Instant::now());
+            self.draw();
+        }
+    }
+}
+
+impl LiveTable {
+    fn draw(&self) {
+        let known = &self.known;
+        let width = terminal::progress_width().saturating_sub(1);
+        let head = format!("{} of {} finished{}", known.finished, count(known.trials, "trial"), known.best());
+        let mut headings = vec![">trial".to_owned(), "state".to_owned()];
+        headings.extend(known.figures.iter().map(|kind| format!(">{}", kind.label())));
+        headings.push("values".to_owned());
+        let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
+        for (number, values, settings) in known.complete.iter().take(MOST_BEST) {
+            let mut cells = vec![number.to_string(), "complete".to_owned()];
+            cells.extend((0..known.figures.len()).map(|at| known.value(at, values.get(at).copied())));
+            cells.push(Known::settings(settings));
+            table.row(cells);
+        }
+        for (number, under) in &known.under {
+            let run = under.run.as_ref().map_or_else(String::new, |run| format!("{run}, "));
+            let state = under.progress.map_or_else(
+                || "opening".to_owned(),
+                |(share, epoch, epochs)| format!("{run}epoch {epoch} of {epochs}, {:.0} %", share * 100.0),
+            );
+            let mut cells = vec![number.to_string(), state];
+            cells.extend((0..known.figures.len()).map(|at| known.value(at, under.value.filter(|_| at == 0))));
+            cells.push(Known::settings(&under.settings));
+            table.row(cells);
+        }
+        let mut lines = vec![Meaning::Progress.message(terminal::start(&head, width))];
+        // What does not fit below each other on the screen could not be drawn over.
+        let most = terminal::progress_height().saturating_sub(2);
+        lines.extend(table.lines_to(width).into_iter().take(most.max(1)));
+        let up = lines.len() - 1;
+        let up = if up > 0 { format!("\u{1b}[{up}A") } else { String::new() };
+        screen::draw(format!("{}{up}", lines.join("\r\n")), width);
+    }
+}
+
+impl Drop for LiveTable {
+    fn drop(&mut self) {
+        screen::clear();
+    }
+}

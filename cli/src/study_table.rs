@@ -1,0 +1,194 @@
+//! A study as a table of trials.
+
+use millstream::recipes::search::{StudyReport, TrialReport};
+use millstream::schemas::{count, decimal, shown, shown_path};
+use millstream::search::TrialState;
+use millstream::search::spaces::Parameter;
+use serde_json::Value;
+
+use crate::colour::Meaning;
+use crate::output;
+use crate::table::Table;
+
+/// Trials that are listed; of more the best ones and the last.
+const MOST: usize = 60;
+
+/// What was left open.
+pub(crate) fn space(parameters: &[Parameter]) -> String {
+    let mut table = Table::new(&["left open", "what it may be", "only where"]);
+    for parameter in parameters {
+        let written = serde_json::to_value(&parameter.distribution).unwrap_or_default();
+        let when = parameter.when.as_ref().map_or_else(String::new, |when| {
+            let above = parameters.iter().find(|other| other.name == when.parameter);
+            let chosen = above.and_then(|above| above.distribution.alternatives()?.get(when.alternative as usize));
+            format!("{} is {}", when.parameter, chosen.map(setting).unwrap_or_default())
+        });
+        table.row([parameter.name.clone(), as_written(&written), when]);
+    }
+    table.render()
+}
+
+fn as_written(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let parts = map.iter().map(|(key, value)| format!("{key}: {}", as_written(value)));
+            format!("{{{}}}", parts.collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(as_written).collect::<Vec<_>>().join(", "))
+        }
+        value => setting(value),
+    }
+}
+
+/// A value as a cell shows it: short, and what is text without quotes.
+pub(crate) fn setting(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if !number.is_i64() && !number.is_u64() => short(float),
+            _ => number.to_string(),
+        },
+        Value::Object(map) => match map.iter().next() {
+            Some((name, Value::Object(_))) if map.len() == 1 => name.clone(),
+            _ => value.to_string(),
+        },
+        value => value.to_string(),
+    }
+}
+
+/// Four digits that count.
+fn short(value: f64) -> String {
+    if value != 0.0 && !(1e-3..1e5).contains(&value.abs()) {
+        return format!("{value:.3e}");
+    }
+    decimal(value)
+}
+
+/// All of a study.
+pub(crate) fn describe(study: &StudyReport) -> String {
+    let mut text = format!("study `{}`: {}\n", shown(&study.name), tally(study));
+    if study.trials.is_empty() {
+        return text;
+    }
+    let best: Vec<u64> = if study.figures.len() > 1 { study.front.clone() } else { study.best.into_iter().collect() };
+    let left_out = study.trials.len().saturating_sub(MOST);
+    let listed = study.trials.iter().filter(|trial| {
+        trial.number as usize >= left_out || best.contains(&trial.number) || !trial.state.is_finished()
+    });
+    text.push('\n');
+    text.push_str(&trials(study, listed, &best));
+    if left_out > 0 {
+        text.push_str(&format!("  … the last {MOST} and the best ones; `--json` has all\n"));
+    }
+    text.push('\n');
+    if study.figures.len() > 1 {
+        let numbers: Vec<String> = study.front.iter().map(ToString::to_string).collect();
+        text.push_str(&output::prose(&format!("no other trial beats in all figures: {}", numbers.join(", "))));
+    } else if let Some(best) = study.best_trial() {
+        text.push_str(&trial(study, best));
+    } else {
+        text.push_str("no trial is complete yet\n");
+    }
+    if !study.importance.is_empty() && study.parameters.len() > 1 {
+        let shares = study.importance.iter().filter(|(_, share)| *share >= 0.005);
+        let shares: Vec<String> = shares.map(|(name, share)| format!("{name} {:.0} %", share * 100.0)).collect();
+        text.push_str(&output::prose(&format!("matters most: {}", shares.join(", "))));
+    }
+    text
+}
+
+/// `12 of 50 trials are finished: 9 complete, 2 stopped early, 1 failed; 1 runs`.
+fn tally(study: &StudyReport) -> String {
+    let of = |state: TrialState| study.trials.iter().filter(|trial| trial.state == state).count();
+    let finished =
+        [(TrialState::Complete, "complete"), (TrialState::Stopped, "stopped early"), (TrialState::Failed, "failed")];
+    let others = [(TrialState::Running, "running"), (TrialState::Paused, "paused"), (TrialState::Waiting, "waiting")];
+    let said = |rows: &[(TrialState, &str)]| {
+        let rows = rows.iter().map(|(state, what)| (of(*state), *what)).filter(|(count, _)| *count > 0);
+        rows.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
+    };
+    let wanted = study.wanted.max(study.trials.len() as u64);
+    let (ended, open) = (said(&finished), said(&others));
+    let ended = if ended.is_empty() { String::new() } else { format!(" ({ended})") };
+    let open = if open.is_empty() { String::new() } else { format!("; {open}") };
+    format!("{} of {} finished{ended}{open}", study.finished(), count(wanted, "trial"))
+}
+
+/// The best trial in words.
+pub(crate) fn trial(study: &StudyReport, trial: &TrialReport) -> String {
+    let figures: Vec<String> = study
+        .figures
+        .iter()
+        .zip(&trial.values)
+        .map(|(kind, value)| format!("{} {}", kind.label(), kind.shown(Some(*value))))
+        .collect();
+    let interval = match (trial.interval, study.figures.first()) {
+        (Some([low, high]), Some(kind)) => format!(
+            " (mean of {}; {} to {})",
+            count(study.runs as u64, "run"),
+            kind.shown(Some(low)),
+            kind.shown(Some(high))
+        ),
+        _ => String::new(),
+    };
+    let mut text = format!(
+        "{}\n",
+        Meaning::Good.output(&format!("best: trial {}, {}{interval}", trial.number, figures.join(", ")))
+    );
+    for (name, value) in &trial.settings {
+        text.push_str(&format!("  {}: {}\n", shown(name), shown(setting(value))));
+    }
+    text.push_str(&format!(
+        "  run: {}\n",
+        shown_path(study.folder.join("trials").join(format!("{:04}", trial.number)))
+    ));
+    text
+}
+
+/// A row for each trial.
+pub(crate) fn trials<'a>(study: &StudyReport, listed: impl Iterator<Item = &'a TrialReport>, best: &[u64]) -> String {
+    let mut headings = vec![">trial".to_owned(), "state".to_owned()];
+    headings.extend(study.figures.iter().map(|kind| format!(">{}", kind.label())));
+    headings.extend(study.parameters.iter().map(|parameter| name(&parameter.name)));
+    headings.push(">seconds".to_owned());
+    let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
+    for trial in listed {
+        let mut cells = vec![trial.number.to_string(), state(trial, best.contains(&trial.number))];
+        for (at, kind) in study.figures.iter().enumerate() {
+            let on_the_way = trial.reports.last().filter(|_| at == 0).map(|(_, value)| *value);
+            let value = trial.values.get(at).copied().or(on_the_way);
+            cells.push(value.map_or_else(String::new, |value| kind.shown(Some(value))));
+        }
+        for parameter in &study.parameters {
+            let value = trial.settings.iter().find(|(name, _)| *name == parameter.name);
+            cells.push(value.map_or_else(String::new, |(_, value)| setting(value)));
+        }
+        cells.push(trial.seconds.map_or_else(String::new, |seconds| format!("{seconds:.1}")));
+        table.row(cells);
+    }
+    table.render()
+}
+
+/// The last two parts of a place tell it apart well enough in a heading.
+fn name(place: &str) -> String {
+    let parts: Vec<&str> = place.rsplitn(3, '.').collect();
+    match parts.as_slice() {
+        [last, before, _] => format!("{before}.{last}"),
+        _ => place.to_owned(),
+    }
+}
+
+fn state(trial: &TrialReport, is_best: bool) -> String {
+    let steps = trial.reports.last().map_or_else(String::new, |(step, _)| format!(" after {step}"));
+    match trial.state {
+        TrialState::Complete if trial.violation > 0.0 => "out of bounds".into(),
+        TrialState::Complete if is_best => "best".into(),
+        TrialState::Complete => "complete".into(),
+        TrialState::Stopped => format!("stopped{steps}"),
+        TrialState::Failed => format!("failed: {}", trial.reason.as_deref().unwrap_or_default()),
+        TrialState::Paused => format!("paused{steps}"),
+        TrialState::Running => format!("running{steps}"),
+        TrialState::Waiting => format!("waiting{steps}"),
+    }
+}

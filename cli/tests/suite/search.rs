@@ -1,0 +1,326 @@
+//! Searches: a study of two methods and three rates, killed and gone on with, by several processes, exported.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::workplace::{Workplace, forget_wishes_about_colour, has_runtime, text};
+
+/// Two methods, each with three rates.
+const OPEN: [&str; 7] = [
+    "training.optimizer={choose: [{adamw: {learning_rate: {choose: [0.001, 0.003, 0.01]}}}, {sgd: {learning_rate: {choose: [0.01, 0.03, 0.1]}}}]}",
+    "search={objective: accuracy, proposer: grid, trials: 6, retries: 100}",
+    "transforms.train=[{resize: {size: 16}}]",
+    "output.folder=study",
+    "output.checkpoint.every_steps=2",
+    "training.epochs=3",
+    "seed=1",
+];
+
+fn arguments<'a>(command: &'a str, changes: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec!["search", command, "recipe.yaml"];
+    arguments.extend(changes.iter().flat_map(|change| ["--set", *change]));
+    arguments
+}
+
+fn status(place: &Workplace, folder: &str) -> Value {
+    place.run(&["search", "status", folder, "--json"]).json()
+}
+
+/// What is the same however a study was disturbed.
+fn outcome(status: &Value) -> Vec<Value> {
+    let trials = status["trials"].as_array().unwrap().iter();
+    trials
+        .map(|trial| serde_json::json!([trial["state"], trial["values"], trial["settings"], trial["reports"]]))
+        .collect()
+}
+
+#[test]
+fn a_study_of_two_methods_and_three_rates_is_done_shown_exported_and_its_best_recipe_trained() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let said = place.run(&arguments("run", &OPEN)).done();
+    for part in ["6 of 6 trials finished (6 complete)", "best: trial", "optimizer", "page: ", "opened 1 time"] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    // Of one method, three rates share a training step.
+    assert!(said.contains("training steps compiled 1 time"), "{said}");
+    let study = status(&place, "study");
+    assert_eq!(study["trials"].as_array().unwrap().len(), 6);
+    let page = String::from_utf8(place.read("study/search.html")).unwrap();
+    assert!(page.contains("<title>trial 5: accuracy") && page.contains("Parallel coordinates"), "{page}");
+    // A trial is an ordinary run.
+    let best = study["best"].as_u64().unwrap();
+    let trial = format!("study/trials/{best:04}");
+    place.run(&["evaluate", &format!("{trial}/recipe.yaml")]).done();
+    place.run(&["document", &trial]).done();
+    // The winner's recipe leaves nothing open, and gives the same model.
+    place.run(&["search", "best", "study"]).done();
+    place.run(&["train", "study/best.yaml", "--quiet"]).done();
+    assert!(place.read("study/best/model.onnx") == place.read(&format!("{trial}/model.onnx")), "the models differ");
+    let refit = place.run(&["search", "best", "study", "--refit"]).done();
+    assert!(refit.contains("66 rows in 3 files") && place.path("study/refit/model.onnx").exists(), "{refit}");
+    place.run(&["search", "export", "study", "--csv", "trials.csv", "--optuna", "trials.log"]).done();
+    let csv = String::from_utf8(place.read("trials.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 7, "{csv}");
+    assert!(csv.lines().next().unwrap().contains("accuracy,training.optimizer,"), "{csv}");
+    // More trials than there are combinations there are not.
+    let again = place.run(&["search", "resume", "study", "--trials", "9"]).done();
+    assert!(again.contains("6 of 6 trials finished"), "{again}");
+    place.run(&arguments("run", &OPEN)).failed_with(&["holds a study already", "millstream search resume"]);
+}
+
+/// Needs a Python with Optuna: `MILLSTREAM_OPTUNA_PYTHON=…/bin/python cargo nextest run -p millstream-cli --run-ignored all optuna`.
+#[test]
+#[ignore = "needs a Python with Optuna, named by MILLSTREAM_OPTUNA_PYTHON"]
+fn optuna_opens_an_exported_study() {
+    let python = std::env::var_os("MILLSTREAM_OPTUNA_PYTHON").expect("MILLSTREAM_OPTUNA_PYTHON names a Python");
+    let place = Workplace::new();
+    place.run(&arguments("run", &OPEN)).done();
+    place.run(&["search", "export", "study", "--optuna", "trials.log"]).done();
+    let program = "
+import sys, optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+study = optuna.load_study(study_name='study', storage=JournalStorage(JournalFileBackend(sys.argv[1])))
+print(len(study.trials), study.best_trial.number, study.best_value, study.direction.name)
+";
+    let output = Command::new(python).args(["-c", program, text(&place.path("trials.log"))]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let study = status(&place, "study");
+    let best = study["best"].as_u64().unwrap() as usize;
+    let value = study["trials"][best]["values"][0].as_f64().unwrap();
+    assert_eq!(said.trim(), format!("6 {best} {value} MAXIMIZE"));
+}
+
+#[test]
+fn other_commands_name_the_open_place_and_check_counts_the_combinations() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let wanted = ["training.optimizer: it is left open", "`millstream search run`"];
+    for command in ["train", "evaluate", "compile"] {
+        let mut line = vec![command, "recipe.yaml", "--set", OPEN[0]];
+        line.extend(if command == "compile" { &["-o", "step"][..] } else { &[] });
+        place.run(&line).failed_with(&wanted);
+    }
+    let checked = place.run_with("check", &OPEN).done();
+    for part in ["3 values left open, 6 combinations", "training.optimizer.sgd.learning_rate", "ready to train"] {
+        assert!(checked.contains(part), "{part}\n{checked}");
+    }
+    let wrong = "search={objective: acuracy}";
+    place.run_with("check", &[OPEN[0], wrong]).failed_with(&["search.objective", "did you mean `accuracy`?"]);
+}
+
+fn spawn(place: &Workplace, arguments: &[&str]) -> Child {
+    let mut command = place.command(arguments);
+    forget_wishes_about_colour(&mut command);
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary starts")
+}
+
+/// Reads events until one holds this text, and kills the process; `false` where it ended by itself.
+fn kill_at(mut child: Child, at: &str, signal: &str) -> bool {
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains(at) {
+        line.clear();
+        if lines.read_line(&mut line).unwrap() == 0 {
+            child.wait().unwrap();
+            return false;
+        }
+    }
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    let mut rest = String::new();
+    let _ = lines.read_to_string(&mut rest);
+    child.wait().unwrap();
+    true
+}
+
+#[test]
+fn a_study_that_is_killed_again_and_again_loses_no_finished_trial_and_ends_as_if_nothing_had_been() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let whole: Vec<&str> = OPEN
+        .iter()
+        .map(|change| if *change == "output.folder=study" { "output.folder=whole" } else { *change })
+        .collect();
+    place.run(&arguments("run", &whole)).done();
+    let undisturbed = status(&place, "whole");
+
+    let mut first = arguments("run", &OPEN);
+    first.push("--json");
+    let resume = ["search", "resume", "study", "--json"];
+    let mut finished = 0;
+    // At a step, while a checkpoint is written, after a report, at the end of a trial, and twice by a signal that saves.
+    for (round, (at, signal)) in [
+        ("\"step\":3,", "-KILL"),
+        ("\"saved\"", "-KILL"),
+        ("\"reported\"", "-KILL"),
+        ("\"step\":5,", "-TERM"),
+        ("\"trial_ended\"", "-KILL"),
+        ("\"trial\":3,\"of\":{\"event\":\"step\"", "-KILL"),
+        ("\"step\":7,", "-INT"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let child = if round == 0 { spawn(&place, &first) } else { spawn(&place, &resume) };
+        kill_at(child, at, signal);
+        let now = status(&place, "study");
+        let done = now["trials"].as_array().unwrap().iter().filter(|trial| trial["state"] == "complete").count();
+        assert!(done >= finished, "round {round}: {done} of {finished} finished trials are left");
+        finished = done;
+    }
+    place.run(&["search", "resume", "study"]).done();
+    let study = status(&place, "study");
+    assert_eq!(outcome(&study), outcome(&undisturbed));
+    for trial in 0..6 {
+        let model = |folder: &str| place.read(&format!("{folder}/trials/{trial:04}/model.onnx"));
+        assert!(model("study") == model("whole"), "the models of trial {trial} differ");
+    }
+}
+
+#[test]
+fn two_processes_share_a_study_and_each_trial_is_done_once() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    // The first begins it, and both work on it.
+    let mut first = arguments("run", &OPEN);
+    first.push("--json");
+    let mut child = spawn(&place, &first);
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("trial_began") {
+        line.clear();
+        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the first process ended");
+    }
+    let other = spawn(&place, &["search", "worker", "study", "--json"]);
+    let mut own = String::new();
+    lines.read_to_string(&mut own).unwrap();
+    assert!(child.wait().unwrap().success());
+    let others = String::from_utf8(other.wait_with_output().unwrap().stdout).unwrap();
+    let began = |text: &str| text.matches("\"trial_ended\"").count();
+    assert_eq!(began(&own) + began(&others), 6, "{own}\n{others}");
+    assert!(began(&others) > 0, "{others}");
+    let study = status(&place, "study");
+    assert!(study["trials"].as_array().unwrap().iter().all(|trial| trial["state"] == "complete"), "{study}");
+    // What came of a trial does not depend on who did it.
+    let alone = [&OPEN[..], &["output.folder=alone"]].concat();
+    place.run(&arguments("run", &alone)).done();
+    assert_eq!(outcome(&study), outcome(&status(&place, "alone")));
+}
+
+#[test]
+fn rules_end_trials_and_pause_them_and_promote_those_that_turn_out_well() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let rates = "training.optimizer={sgd: {learning_rate: {log_uniform: [1.0e-6, 0.1]}}}";
+    let stopped = [
+        rates,
+        "search={objective: loss, proposer: random, trials: 8, stopping: {median: {least_trials: 2}}}",
+        "training.epochs=4",
+        "output.folder=median",
+    ];
+    place.run(&arguments("run", &stopped)).done();
+    let states = |study: &Value, state: &str| {
+        study["trials"].as_array().unwrap().iter().filter(|trial| trial["state"] == state).count()
+    };
+    let study = status(&place, "median");
+    assert!(states(&study, "stopped") > 0 && states(&study, "complete") > 0, "{study}");
+    let paused = [
+        rates,
+        "search={objective: loss, proposer: random, trials: 8, stopping: {asha: {reduction_factor: 2, max_steps: 4}}}",
+        "training.epochs=4",
+        "output.folder=asha",
+    ];
+    let said = place.run(&[&arguments("run", &paused)[..], &["--json"]].concat()).done();
+    let study = status(&place, "asha");
+    assert!(states(&study, "paused") > 0 && states(&study, "complete") > 0, "{study}");
+    // One that was set aside was taken up again, where it stood.
+    assert!(said.contains("\"event\":\"trial_paused\"") && said.contains("\"resumed\":true"), "{said}");
+}
+
+#[test]
+fn trials_at_a_time_have_the_bits_of_one_after_the_other() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run(&arguments("run", &OPEN)).done();
+    let beside = [&OPEN[..], &["output.folder=beside"]].concat();
+    let said = place.run(&[&arguments("run", &beside)[..], &["--parallel", "3"]].concat()).done();
+    assert!(said.contains("6 of 6 trials finished (6 complete)"), "{said}");
+    assert_eq!(outcome(&status(&place, "beside")), outcome(&status(&place, "study")));
+}
+
+#[test]
+fn trials_that_all_fail_alike_end_the_study_with_the_reason_and_others_do_not() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let diverges = [
+        "training.optimizer={sgd: {learning_rate: {uniform: [1.0e+30, 1.0e+31]}}}",
+        "search={objective: loss, proposer: random, trials: 8}",
+        "output.folder=study",
+    ];
+    place.run(&arguments("run", &diverges)).failed_with(&["all 3 trials so far have failed for the same reason"]);
+    let one_diverges = [
+        "training.optimizer={choose: [{sgd: {learning_rate: 1.0e+30}}, {sgd: {learning_rate: 0.01}}]}",
+        "search={objective: loss, proposer: grid, trials: 2}",
+        "output.folder=other",
+    ];
+    let said = place.run(&arguments("run", &one_diverges)).done();
+    assert!(said.contains("2 of 2 trials finished (1 complete, 1 failed)"), "{said}");
+}
+
+#[test]
+fn folds_and_seeds_make_several_runs_of_a_trial_and_their_mean_counts() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let changes = [
+        "training.optimizer={adamw: {learning_rate: {choose: [0.003, 0.01]}}}",
+        "search={objective: [accuracy, seconds], proposer: grid, trials: 2, repeats: 2, folds: {count: 3, stratify: label}}",
+        "training.epochs=2",
+        "output.folder=study",
+    ];
+    let said = place.run(&arguments("run", &changes)).done();
+    assert!(said.contains("2 of 2 trials finished (2 complete)"), "{said}");
+    let rows: u64 = (1..=3)
+        .map(|fold| {
+            let folds = place.run(&["inspect", &format!("study/folds/fold-{fold}.parquet"), "--json"]).json();
+            assert_eq!(folds["rows"], 16);
+            folds["rows"].as_u64().unwrap()
+        })
+        .sum();
+    assert_eq!(rows, 48);
+    let study = status(&place, "study");
+    for (number, trial) in study["trials"].as_array().unwrap().iter().enumerate() {
+        let figures: Vec<f64> = (1..=3)
+            .flat_map(|fold| (1..=2).map(move |seed| format!("fold-{fold}-seed-{seed}")))
+            .map(|run| {
+                let path = format!("study/trials/{number:04}/{run}/metrics.json");
+                let metrics: Value = serde_json::from_slice(&place.read(&path)).unwrap();
+                metrics["evaluation"]["accuracy"].as_f64().unwrap()
+            })
+            .collect();
+        let mean = figures.iter().sum::<f64>() / 6.0;
+        assert!((trial["values"][0].as_f64().unwrap() - mean).abs() < 1e-12, "{trial}");
+        let [low, high] = [0, 1].map(|at| trial["interval"][at].as_f64().unwrap());
+        assert!(low <= mean && mean <= high, "{trial}");
+        assert!(trial["values"][1].as_f64().unwrap() > 0.0);
+    }
+}

@@ -1,0 +1,125 @@
+use std::path::{Path, PathBuf};
+
+use millstream_schemas::{Recipe, shown_path};
+use serde::Serialize;
+
+use super::figures::Sought;
+use super::open_recipe::OpenRecipe;
+use super::status::{StudyReport, of_study, study};
+use super::study_folder::{StudyFolder, write};
+use crate::{Catalogs, Events, Opened, RecipeError, RunSummary, StartMode, Stop, TrainOptions, train};
+
+/// The winner of a study.
+#[derive(Clone, Debug, Serialize)]
+pub struct BestReport {
+    /// The study.
+    pub study: StudyReport,
+    /// The trial's number.
+    pub trial: u64,
+    /// The recipe that was written.
+    pub recipe: PathBuf,
+}
+
+/// Writes the recipe of the best trial, with every default and nothing left open, whose output folder is `best` in that of the study.
+///
+/// # Errors
+/// There is no study, or no trial of it is complete and within the constraints; the file cannot be written.
+pub fn best(folder: &StudyFolder, file: Option<&Path>, catalogs: &Catalogs) -> Result<BestReport, RecipeError> {
+    let (study, recipe) = winner(folder, catalogs)?;
+    let trial = study.best.expect("there is a winner");
+    let mut recipe = recipe;
+    recipe.output.folder = absolute(&folder.path().join("best"))?;
+    let file = file.map_or_else(|| folder.best(), Path::to_owned);
+    write(&file, recipe.to_yaml_with(&catalogs.definitions()).as_bytes())?;
+    Ok(BestReport { study, trial, recipe: file })
+}
+
+/// Trains the recipe of the best trial on all rows, those of `data.evaluate` among them, in the folder `refit` of the study. Says what
+/// of the recipe was left out, since nothing is left to measure on.
+///
+/// # Errors
+/// As [`best`] and [`train`].
+pub fn refit(
+    folder: &StudyFolder,
+    options: &TrainOptions,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<(RunSummary, Vec<String>), RecipeError> {
+    let (study, winner) = winner(folder, &options.catalogs)?;
+    let best = study.best.expect("there is a winner");
+    let mut recipe = winner.clone();
+    recipe.output.folder = absolute(&folder.refit())?;
+    let notes = on_all_rows(&mut recipe, &options.catalogs, best)?;
+    let resumes = recipe.output.folder.join("recipe.yaml").exists();
+    let start = if resumes { StartMode::Resume } else { options.start };
+    let summary = train(&recipe, &TrainOptions { start, ..options.clone() }, events, stop)?;
+    Ok((summary, notes))
+}
+
+fn winner(folder: &StudyFolder, catalogs: &Catalogs) -> Result<(StudyReport, Recipe), RecipeError> {
+    let open = OpenRecipe::load(&folder.text()?, catalogs)?;
+    let study = study(folder, catalogs)?;
+    let none = || RecipeError::NoBestTrial {
+        folder: folder.path().to_owned(),
+        constrained: !open.search().constraints.is_empty(),
+    };
+    let recipe = open.recipe(&study.best().ok_or_else(none)?.assignment)?;
+    Ok((of_study(folder, &open, &Sought::of(&open)?, &study), recipe))
+}
+
+/// Lets a recipe train on all rows; says what that changes.
+fn on_all_rows(recipe: &mut Recipe, catalogs: &Catalogs, trial: u64) -> Result<Vec<String>, RecipeError> {
+    let mut notes = vec![format!("these are the values of trial {trial}")];
+    let Some(evaluate) = recipe.data.evaluate.take() else {
+        notes.push("the recipe has no rows to evaluate on, so all rows were trained on before, too".into());
+        return Ok(notes);
+    };
+    // A folder may have splits that are told by their role: the files themselves have none.
+    let with = Recipe {
+        data: millstream_schemas::recipe::DataRecipe { evaluate: Some(evaluate), ..recipe.data.clone() },
+        ..recipe.clone()
+    };
+    let opened = Opened::open(&with, catalogs)?;
+    let sources = [Some(&opened.train), opened.evaluate.as_ref()];
+    let rows: u64 = sources.iter().flatten().map(|source| source.dataset.rows()).sum();
+    let files = sources.iter().flatten().flat_map(|source| source.dataset.files());
+    let files: Vec<String> = files.map(|file| file.path.to_string_lossy().into_owned()).collect();
+    let count = files.len();
+    recipe.data.train = files.try_into().map_err(|message: String| RecipeError::mismatch("data.train", message))?;
+    notes.push(format!(
+        "trained on {} of {}, those of `data.evaluate` among them; nothing is left to measure it on, and the weights of the last step \
+         are exported",
+        millstream_schemas::count(rows, "row"),
+        millstream_schemas::count(count as u64, "file")
+    ));
+    let mut left_out = Vec::new();
+    let training = &mut recipe.training;
+    if training.early_stopping.take().is_some() {
+        left_out.push("training.early_stopping");
+    }
+    if training.average.is_some_and(|average| !average.is_of_steps()) {
+        training.average = None;
+        left_out.push("training.average");
+    }
+    if training.schedule.name == "reduce_on_plateau" {
+        training.schedule = millstream_schemas::Choice::named("constant");
+        left_out.push("training.schedule");
+    }
+    if !recipe.evaluation.is_usual() {
+        recipe.evaluation = millstream_schemas::recipe::EvaluationRecipe::default();
+        left_out.push("evaluation");
+    }
+    if !left_out.is_empty() {
+        let named: Vec<String> = left_out.iter().map(|place| format!("`{place}`")).collect();
+        notes.push(format!("left out, since it looks at evaluations: {}", named.join(", ")));
+    }
+    Ok(notes)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, RecipeError> {
+    let path = std::path::absolute(path).map_err(RecipeError::io("find", path))?;
+    match path.to_str() {
+        Some(_) => Ok(path),
+        None => Err(RecipeError::mismatch("output.folder", format!("{}: the name is no UTF-8", shown_path(&path)))),
+    }
+}

@@ -1,0 +1,165 @@
+//! The figures that a search looks for and bounds: of evaluations, and of what a run costs.
+
+use millstream_schemas::{nearest, shown};
+use millstream_search::{Direction, Objective};
+use millstream_training::RunRecord;
+use millstream_training::metrics::{Better, FigureKind, Unit};
+
+use super::open_recipe::OpenRecipe;
+use crate::RecipeError;
+use crate::choices::Choices;
+use crate::run_folder::RunFolder;
+
+/// A figure of a trial.
+#[derive(Clone, Debug)]
+pub(crate) struct SoughtFigure {
+    pub(crate) kind: FigureKind,
+    cost: Option<Cost>,
+}
+
+/// What a run costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cost {
+    Seconds,
+    Parameters,
+    ModelBytes,
+}
+
+const COSTS: [(&str, Cost); 3] =
+    [("seconds", Cost::Seconds), ("parameters", Cost::Parameters), ("model_bytes", Cost::ModelBytes)];
+
+impl SoughtFigure {
+    /// Its value in a run that is at its end.
+    pub(crate) fn value(&self, record: &RunRecord, folder: &RunFolder) -> Option<f64> {
+        match self.cost {
+            None => record.evaluation.as_ref()?.figure(&self.kind.name),
+            Some(Cost::Seconds) => Some(record.history.epochs.iter().map(|epoch| epoch.seconds).sum()),
+            Some(Cost::Parameters) => Some(record.trained as f64),
+            Some(Cost::ModelBytes) => Some(std::fs::metadata(folder.model()).ok()?.len() as f64),
+        }
+    }
+
+    /// Whether evaluations on the way tell it.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.cost.is_none()
+    }
+}
+
+/// What a study looks for, and what it is bound by.
+#[derive(Clone, Debug)]
+pub(crate) struct Sought {
+    /// One or more.
+    pub(crate) objectives: Vec<SoughtFigure>,
+    constraints: Vec<Bound>,
+}
+
+#[derive(Clone, Debug)]
+struct Bound {
+    figure: SoughtFigure,
+    at_most: Option<f64>,
+    at_least: Option<f64>,
+}
+
+impl OpenRecipe {
+    /// Refuses figures that trials do not have, or cannot be compared by.
+    ///
+    /// # Errors
+    /// Which, at its place.
+    pub fn check_figures(&self) -> Result<(), RecipeError> {
+        Sought::of(self).map(drop)
+    }
+}
+
+impl Sought {
+    /// # Errors
+    /// A figure that no trial has, or that trials cannot be compared by.
+    pub(crate) fn of(open: &OpenRecipe) -> Result<Self, RecipeError> {
+        let (recipe, search) = (open.first(), open.search());
+        let metrics = Choices::of(&recipe.training, open.catalogs())?.metrics;
+        let measured = recipe.data.evaluate.is_some() || search.folds.is_some();
+        let known: Vec<FigureKind> =
+            if measured { [FigureKind::loss()].into_iter().chain(metrics.figures()).collect() } else { Vec::new() };
+        let figure = |name: &str, place: &str| -> Result<SoughtFigure, RecipeError> {
+            if let Some((_, cost)) = COSTS.iter().find(|(cost, _)| *cost == name) {
+                return Ok(SoughtFigure { kind: of_cost(name), cost: Some(*cost) });
+            }
+            if let Some(kind) = known.iter().find(|kind| kind.name == name) {
+                return Ok(SoughtFigure { kind: kind.clone(), cost: None });
+            }
+            if !measured {
+                let message = "there are no rows to measure on; state `data.evaluate`, or `search.folds`";
+                return Err(RecipeError::mismatch(place, message));
+            }
+            let names = || known.iter().map(|kind| kind.name.as_str()).chain(COSTS.iter().map(|(name, _)| *name));
+            let near = nearest(name, names()).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            let all: Vec<String> = names().map(|name| format!("`{name}`")).collect();
+            let message = format!("there is no figure `{}`{near} (there are {})", shown(name), all.join(", "));
+            Err(RecipeError::mismatch(place, message))
+        };
+        let wanted = match search.objective.as_slice() {
+            [] => vec![metrics.decides().name.clone()],
+            names => names.to_vec(),
+        };
+        let objectives = wanted.iter().map(|name| figure(name, "search.objective")).collect::<Result<Vec<_>, _>>()?;
+        let varies = |place: &str| open.space().parameters().iter().any(|parameter| parameter.name.starts_with(place));
+        let by_loss = objectives.iter().any(|figure| figure.kind.name == FigureKind::LOSS);
+        if by_loss && (varies("training.loss") || varies("training.label_smoothing")) {
+            let message = "trials with different losses cannot be compared by them; name another figure";
+            return Err(RecipeError::mismatch("search.objective", message));
+        }
+        if !search.stopping.is_empty() && !objectives[0].is_measured() {
+            let message = format!("rules look at evaluations, and `{}` is known at the end", objectives[0].kind.name);
+            return Err(RecipeError::mismatch("search.stopping", message));
+        }
+        let bound = |(at, constraint): (usize, &millstream_schemas::recipe::ConstraintRecipe)| {
+            let figure = figure(&constraint.figure, &format!("search.constraints[{at}].figure"))?;
+            Ok(Bound { figure, at_most: constraint.at_most, at_least: constraint.at_least })
+        };
+        let constraints = search.constraints.iter().enumerate().map(bound).collect::<Result<_, RecipeError>>()?;
+        Ok(Self { objectives, constraints })
+    }
+
+    /// The first figure, which rules and `best` look at.
+    pub(crate) fn first(&self) -> &SoughtFigure {
+        &self.objectives[0]
+    }
+
+    pub(crate) fn kinds(&self) -> Vec<FigureKind> {
+        self.objectives.iter().map(|figure| figure.kind.clone()).collect()
+    }
+
+    /// In the words of a study.
+    pub(crate) fn of_study(&self) -> Vec<Objective> {
+        let objective = |figure: &SoughtFigure| Objective {
+            figure: figure.kind.name.clone(),
+            direction: match figure.kind.better {
+                Better::Higher => Direction::Maximize,
+                Better::Lower => Direction::Minimize,
+            },
+        };
+        self.objectives.iter().map(objective).collect()
+    }
+
+    /// The figures of runs of one trial, their mean; what no run has is no number.
+    pub(crate) fn values(&self, runs: &[(RunRecord, RunFolder)]) -> Vec<f64> {
+        self.objectives.iter().map(|figure| mean(figure, runs)).collect()
+    }
+
+    /// By how much bounds are broken.
+    pub(crate) fn violations(&self, runs: &[(RunRecord, RunFolder)]) -> Vec<f64> {
+        let broken = |bound: &Bound| {
+            let value = mean(&bound.figure, runs);
+            [bound.at_most.map(|most| value - most), bound.at_least.map(|least| least - value)]
+        };
+        self.constraints.iter().flat_map(broken).flatten().collect()
+    }
+}
+
+fn mean(figure: &SoughtFigure, runs: &[(RunRecord, RunFolder)]) -> f64 {
+    let values = runs.iter().map(|(record, folder)| figure.value(record, folder).unwrap_or(f64::NAN));
+    values.sum::<f64>() / runs.len() as f64
+}
+
+fn of_cost(name: &str) -> FigureKind {
+    FigureKind { name: name.into(), better: Better::Lower, unit: Unit::Number, of_constant_answer: false }
+}

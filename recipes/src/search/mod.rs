@@ -1,0 +1,26 @@
+//! A search: many trials of a recipe that leaves values open, each of them a run.
+//!
+//! [`OpenRecipe`] is such a recipe, [`run()`] begins a study of it in a [`StudyFolder`], [`resume`] goes on with one, alone or beside
+//! other processes. [`status`] says how far it is, [`best`] writes the recipe of the winner, [`refit`] trains it on all rows.
+
+mod best;
+mod figures;
+mod folds;
+mod open_recipe;
+mod page;
+mod parts;
+mod pool;
+mod search_event;
+mod status;
+mod study_folder;
+mod trial;
+mod work;
+mod workers;
+
+pub use best::{BestReport, best, refit};
+pub use millstream_search::journal::{csv, optuna};
+pub use open_recipe::OpenRecipe;
+pub use search_event::{SearchEvent, SearchEvents};
+pub use status::{StudyReport, TrialReport, status, study};
+pub use study_folder::StudyFolder;
+pub use work::{SearchOptions, SearchSummary, resume, run};

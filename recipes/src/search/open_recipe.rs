@@ -1,0 +1,229 @@
+use millstream_schemas::Recipe;
+use millstream_schemas::recipe::{Fault, RecipeText, SearchRecipe};
+use millstream_search::spaces::{Condition, Distribution};
+use millstream_search::{Assignment, Space, Template};
+use serde_json::Value;
+
+use crate::open_places::without_search;
+use crate::{Catalogs, RecipeError, load};
+
+/// Recipes that are made to see whether all that is left open can be.
+const MOST_CHECKED: usize = 400;
+
+/// A recipe that may leave values open, with what a search does with them.
+#[derive(Clone, Debug)]
+pub struct OpenRecipe {
+    text: RecipeText,
+    space: Space,
+    template: Template,
+    search: SearchRecipe,
+    first: Recipe,
+    catalogs: Catalogs,
+}
+
+impl OpenRecipe {
+    /// Whether a text leaves something open, or says how a search goes.
+    pub fn is_open(text: &RecipeText) -> bool {
+        let open = Space::extract(&without_search(text)).map_or(true, |(space, _)| !space.parameters().is_empty());
+        open || text.value().get("search").is_some_and(|search| !search.is_null())
+    }
+
+    /// Reads what is left open, and checks the recipe with each alternative, and with the least and the largest of each number, as
+    /// [`load`] does.
+    ///
+    /// # Errors
+    /// All that is wrong with any of these, each with its place.
+    pub fn load(text: &RecipeText, catalogs: &Catalogs) -> Result<Self, RecipeError> {
+        let open = without_search(text);
+        let (space, template) = Space::extract(&open).map_err(|error| refused(text, error.into()))?;
+        if let Some(parameter) = space.parameters().iter().find(|parameter| parameter.name.starts_with("output.folder"))
+        {
+            let message = "it is where the study lies, each trial in a folder of its own; write one folder";
+            return Err(text.refuse(vec![Fault::value(&parameter.name, message)]).into());
+        }
+        let of_search = text.value().get("search").cloned();
+        let filled = |assignment: &Assignment| -> Result<Recipe, RecipeError> {
+            let mut value = template.filled(assignment)?;
+            if let (Some(map), Some(search)) = (value.as_object_mut(), &of_search) {
+                map.insert("search".into(), search.clone());
+            }
+            load(&text.with_value(value), catalogs)
+        };
+        let (mut first, mut faults) = (None, Vec::<Fault>::new());
+        for assignment in corners(&space) {
+            match filled(&assignment) {
+                Ok(recipe) => drop(first.get_or_insert(recipe)),
+                Err(error) => {
+                    let found = error.faults();
+                    if found.is_empty() {
+                        return Err(error);
+                    }
+                    faults.extend(found.into_iter().filter(|fault| !faults.contains(fault)).collect::<Vec<_>>());
+                }
+            }
+        }
+        let Some(mut first) = first.filter(|_| faults.is_empty()) else { return Err(text.refuse(faults).into()) };
+        let search = first.search.take().unwrap_or_default();
+        Ok(Self { text: text.clone(), space, template, search, first, catalogs: catalogs.clone() })
+    }
+
+    /// The recipe as it was written.
+    pub fn text(&self) -> &RecipeText {
+        &self.text
+    }
+
+    /// What is left open.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// What the search is told.
+    pub fn search(&self) -> &SearchRecipe {
+        &self.search
+    }
+
+    /// With the first alternative and the least number wherever something is open.
+    pub fn first(&self) -> &Recipe {
+        &self.first
+    }
+
+    /// What a recipe can choose among.
+    pub fn catalogs(&self) -> &Catalogs {
+        &self.catalogs
+    }
+
+    /// With these values; what the search is told is not in it.
+    ///
+    /// # Errors
+    /// The values do not go together.
+    pub fn recipe(&self, assignment: &Assignment) -> Result<Recipe, RecipeError> {
+        load(&self.text.with_value(self.template.filled(assignment)?), &self.catalogs)
+    }
+
+    /// The values of an assignment by the places where they stand, as a recipe writes them.
+    pub fn settings(&self, assignment: &Assignment) -> Vec<(String, Value)> {
+        let values = self.space.values(assignment).into_iter();
+        values.map(|(name, value)| (name.to_owned(), short(value))).collect()
+    }
+}
+
+/// Of an alternative with options its name is enough: what is open in it is told by itself.
+fn short(value: Value) -> Value {
+    match &value {
+        Value::Object(map) if map.len() == 1 && holds_open(&value) => {
+            Value::String(map.keys().next().cloned().unwrap_or_default())
+        }
+        _ => value,
+    }
+}
+
+fn holds_open(value: &Value) -> bool {
+    Space::extract(value).is_ok_and(|(space, _)| !space.parameters().is_empty())
+}
+
+fn refused(text: &RecipeText, error: RecipeError) -> RecipeError {
+    match error.faults() {
+        faults if faults.is_empty() => error,
+        faults => text.refuse(faults).into(),
+    }
+}
+
+/// Assignments in which each alternative, and both ends of each number, are chosen once.
+fn corners(space: &Space) -> Vec<Assignment> {
+    let least = |distribution: &Distribution| distribution.scale().map_or(0.0, |scale| scale.low);
+    let mut found: Vec<Assignment> = Vec::new();
+    let mut add = |forced: &[(&str, f64)]| {
+        let assignment = space.filled_by(|group, _| {
+            let members = group.members.iter().map(|member| &space.parameters()[*member]);
+            let setting = |name: &str| forced.iter().find(|(other, _)| *other == name).map(|(_, setting)| *setting);
+            members.map(|one| setting(&one.name).unwrap_or_else(|| least(&one.distribution))).collect()
+        });
+        if !found.contains(&assignment) && found.len() < MOST_CHECKED {
+            found.push(assignment);
+        }
+    };
+    add(&[]);
+    for parameter in space.parameters() {
+        let settings: Vec<f64> = match (parameter.distribution.alternatives(), parameter.distribution.scale()) {
+            (Some(values), _) => (0..values.len()).map(|at| at as f64).collect(),
+            (None, Some(scale)) => vec![scale.low, scale.high],
+            (None, None) => Vec::new(),
+        };
+        let mut above = Vec::new();
+        let mut when = parameter.when.as_ref();
+        while let Some(Condition { parameter, alternative }) = when {
+            above.push((parameter.as_str(), f64::from(*alternative)));
+            when = space.get(parameter).and_then(|parameter| parameter.when.as_ref());
+        }
+        for setting in settings {
+            let forced: Vec<(&str, f64)> = above.iter().copied().chain([(parameter.name.as_str(), setting)]).collect();
+            add(&forced);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn text(changes: &[&str]) -> RecipeText {
+        let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a.parquet}\ntraining:\n  epochs: 3\n  optimizer:\n    \
+                    choose:\n      - adamw: {learning_rate: {log_uniform: [1.0e-4, 1.0e-2]}}\n      - sgd\n";
+        let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
+        RecipeText::new(text, Path::new("r.yaml"), Path::new("/"), &changes).unwrap()
+    }
+
+    #[test]
+    fn what_is_open_is_filled_and_the_rest_is_as_it_was() {
+        let open = OpenRecipe::load(&text(&["search={objective: loss, trials: 7}"]), &Catalogs::default()).unwrap();
+        assert_eq!(open.space().parameters().len(), 2);
+        assert_eq!((open.search().trials, open.search().objective.as_slice()), (7, &["loss".to_owned()][..]));
+        let assignment: Assignment =
+            [("training.optimizer".to_owned(), 0.0), ("training.optimizer.adamw.learning_rate".to_owned(), 0.001)]
+                .into_iter()
+                .collect();
+        let recipe = open.recipe(&assignment).unwrap();
+        assert_eq!((recipe.training.optimizer.name.as_str(), recipe.training.epochs), ("adamw", 3));
+        assert_eq!(recipe.training.optimizer.options["learning_rate"], 0.001);
+        assert_eq!(recipe.search, None);
+        let settings = open.settings(&assignment);
+        assert_eq!(settings[0], ("training.optimizer".to_owned(), Value::from("adamw")));
+    }
+
+    #[test]
+    fn every_alternative_and_both_ends_are_checked_before_a_trial_begins() {
+        let catalogs = Catalogs::default();
+        for (change, wanted) in [
+            ("training.epochs={integer: [0, 3]}", "training.epochs: wanted 1 or more, got 0"),
+            ("training.epochs={choose: [3, many]}", "training.epochs: wanted a whole number"),
+            ("training.layer_decay={uniform: [0.5, 2]}", "training.layer_decay: wanted above 0 and at most 1, got 2"),
+            ("training.layer_decay={uniform: [2, 0.5]}", "training.layer_decay: uniform wants"),
+            ("training.optimizer.choose.1={sgdd: {}}", "`sgdd`"),
+            (
+                "training.optimizer.choose.1={adamw: {learning_rate: {uniform: [0, 1]}}}",
+                "learning_rate: wanted above 0",
+            ),
+            ("output.folder={choose: [a, b]}", "output.folder: it is where the study lies"),
+            ("search={trials: 0}", "search.trials: wanted 1 or more, got 0"),
+            ("search={constraints: [{figure: loss}]}", "search.constraints[0]: it bounds nothing"),
+            ("search={sampler: tpe}", "unknown key `sampler` in search"),
+        ] {
+            let error = OpenRecipe::load(&text(&[change]), &catalogs).expect_err(change).to_string();
+            assert!(error.contains(wanted), "{change}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_wants_one_value_names_the_place_and_the_command_that_looks_for_it() {
+        let error = load(&text(&[]), &Catalogs::default()).unwrap_err().to_string();
+        assert!(error.contains("training.optimizer: it is left open ({choose: "), "{error}");
+        assert!(error.contains("`millstream search run`"), "{error}");
+        load(&text(&["training.optimizer=sgd", "search={trials: 3}"]), &Catalogs::default()).unwrap();
+        // What only looks open is something of that name.
+        load(&text(&["training.optimizer=sgd", "model.head={new: {new_with: uniform}}"]), &Catalogs::default())
+            .unwrap();
+    }
+}

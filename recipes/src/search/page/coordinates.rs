@@ -1,0 +1,65 @@
+//! Parallel coordinates: a line through the values of each trial, and its figure.
+
+use super::axis::Axis;
+use super::marks::{colour, complete, goodness, told};
+use super::panel;
+use super::plot::{escaped, tenth};
+use crate::search::StudyReport;
+
+const HEIGHT: f64 = 300.0;
+const TOP: f64 = 34.0;
+const BOTTOM: f64 = 286.0;
+/// Between two axes.
+const GAP: f64 = 110.0;
+const MARGIN: f64 = 54.0;
+
+pub(super) fn render(study: &StudyReport) -> Option<String> {
+    let kind = study.figures.first()?;
+    let complete = complete(study);
+    let figure = Axis::of_figure(kind, complete.iter().map(|(_, value)| *value))?;
+    if study.parameters.is_empty() {
+        return None;
+    }
+    let axes: Vec<Axis> = study.parameters.iter().map(Axis::of_parameter).chain([figure.clone()]).collect();
+    let x = |at: usize| MARGIN + at as f64 * GAP;
+    let y = |place: f64| tenth(BOTTOM - place * (BOTTOM - TOP));
+    let mut drawn = String::new();
+    let mut ordered = complete.clone();
+    // The best lie above the others.
+    ordered.sort_by(|a, b| goodness(study, &complete, a.1).total_cmp(&goodness(study, &complete, b.1)));
+    for (trial, value) in ordered {
+        let places = trial.places.iter().copied().chain([figure.place(value)]).enumerate();
+        // What is not there is passed over.
+        let points = places.filter_map(|(at, place)| Some(format!("{} {}", x(at), y(place?))));
+        drawn.push_str(&format!(
+            "<path class=\"thin\" style=\"stroke: {}\" d=\"M{}\"><title>{}</title></path>\n",
+            colour(goodness(study, &complete, value)),
+            points.collect::<Vec<_>>().join("L"),
+            escaped(&told(study, trial))
+        ));
+    }
+    for (at, axis) in axes.iter().enumerate() {
+        let (name, x) = (axis.name.rsplit('.').next().unwrap_or(&axis.name), x(at));
+        let height = if at % 2 == 0 { 12.0 } else { 26.0 };
+        drawn.push_str(&format!(
+            "<line class=\"rule\" x1=\"{x}\" x2=\"{x}\" y1=\"{TOP}\" y2=\"{BOTTOM}\"/>\
+             <text x=\"{x}\" y=\"{height}\" text-anchor=\"middle\"><title>{}</title>{}</text>\n",
+            escaped(&axis.name),
+            escaped(&millstream_schemas::shown_up_to(name, 18))
+        ));
+        for (place, label) in &axis.ticks {
+            drawn.push_str(&format!("<text x=\"{}\" y=\"{}\">{}</text>\n", x + 4.0, y(*place) + 4.0, escaped(label)));
+        }
+    }
+    let width = MARGIN * 2.0 + (axes.len() - 1) as f64 * GAP;
+    let picture = format!(
+        "<svg viewBox=\"0 0 {width} {HEIGHT}\" style=\"min-width: {}px\" role=\"img\" aria-label=\"Parallel coordinates\">\n{drawn}</svg>\n",
+        (width * 0.75).round()
+    );
+    let note = format!("a line is a trial; its colour goes from the worst to the best {}", kind.label());
+    Some(panel("Parallel coordinates", &picture, &note).replacen(
+        "class=\"panel\"",
+        "class=\"panel\" style=\"grid-column: 1 / -1\"",
+        1,
+    ))
+}

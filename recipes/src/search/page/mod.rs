@@ -1,0 +1,144 @@
+//! The page of a study: one file that names no other. What a mark stands for is told where a pointer rests on it.
+
+mod axis;
+mod contour;
+mod coordinates;
+mod front;
+mod history;
+mod importance;
+mod marks;
+mod plot;
+mod slices;
+mod table;
+
+use millstream_schemas::{count, shown};
+
+use super::status::StudyReport;
+use plot::escaped;
+
+const STYLE: &str = include_str!("style.css");
+
+/// The page as text.
+pub(crate) fn render(study: &StudyReport) -> String {
+    let name = escaped(&shown(&study.name));
+    let panels = [
+        history::history(study),
+        history::intermediate(study),
+        importance::render(study),
+        front::render(study),
+        coordinates::render(study),
+    ];
+    let panels: String =
+        panels.into_iter().flatten().chain(slices::render(study)).chain(contour::render(study)).collect();
+    let wanted = count(study.wanted.max(study.trials.len() as u64), "trial");
+    let runs =
+        if study.runs > 1 { format!(", each the mean of {}", count(study.runs as u64, "run")) } else { String::new() };
+    let said = format!(
+        "{} of {wanted} finished{runs}; {} left open, {} combinations; proposed by {}",
+        study.finished(),
+        count(study.parameters.len() as u64, "value"),
+        study.size,
+        study.proposer
+    );
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{name}</title>\n<style>\n{STYLE}</style></head>\n<body>\n<h1>{name}</h1>\n<p class=\"soft\">{}</p>\n\
+         {}<div class=\"grid\">\n{panels}</div>\n{}</body></html>\n",
+        escaped(&said),
+        table::best(study),
+        table::trials(study),
+    )
+}
+
+/// A part of the page with a heading.
+fn panel(title: &str, body: &str, note: &str) -> String {
+    let note = if note.is_empty() { String::new() } else { format!("<p class=\"soft\">{}</p>", escaped(note)) };
+    format!("<section class=\"panel\"><h2>{}</h2>\n{body}{note}</section>\n", escaped(title))
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_search::{Space, TrialState};
+    use millstream_training::metrics::FigureKind;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::search::TrialReport;
+
+    /// A study of two figures, with trials of every kind.
+    fn study(figures: usize, trials: usize) -> StudyReport {
+        let open = json!({"rate": {"log_uniform": [1e-4, 1e-1]}, "<b>&": {"choose": ["x<y", "z"]}, "layers": {"integer": [1, 4]}});
+        let (space, _) = Space::extract(&open).unwrap();
+        let trial = |number: u64| {
+            let assignment = space.drawn(7, number);
+            let state = match number % 5 {
+                3 => TrialState::Stopped,
+                4 => TrialState::Failed,
+                _ => TrialState::Complete,
+            };
+            let value = 0.5 + assignment.get("layers").unwrap() / 10.0;
+            TrialReport {
+                number,
+                state,
+                values: if state == TrialState::Complete {
+                    vec![value, 10.0 - value; 2][..figures].to_vec()
+                } else {
+                    Vec::new()
+                },
+                interval: None,
+                settings: space.values(&assignment).into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+                places: space
+                    .parameters()
+                    .iter()
+                    .map(|one| assignment.get(&one.name).map(|setting| one.distribution.unit(setting)))
+                    .collect(),
+                reports: vec![(1, 0.3), (2, if number == 2 { f64::NAN } else { value })],
+                violation: 0.0,
+                reason: (state == TrialState::Failed).then(|| "<script>alert(1)</script>".into()),
+                seconds: Some(1.5),
+            }
+        };
+        let kinds = [FigureKind::loss(), FigureKind { name: "seconds".into(), ..FigureKind::loss() }];
+        StudyReport {
+            name: "a <study>".into(),
+            folder: "/s".into(),
+            figures: kinds[..figures].to_vec(),
+            parameters: space.parameters().to_vec(),
+            size: space.size().to_string(),
+            proposer: "tpe".into(),
+            wanted: 50,
+            runs: 1,
+            folds: None,
+            trials: (0..trials as u64).map(trial).collect(),
+            best: (trials > 0).then_some(0),
+            front: if trials > 0 { vec![0] } else { Vec::new() },
+            importance: vec![("layers".into(), 0.9), ("rate".into(), 0.1)],
+        }
+    }
+
+    #[test]
+    fn every_picture_is_there_and_what_it_shows_is_told_on_hover() {
+        let page = render(&study(1, 20));
+        for title in ["History", "On the way", "Importance", "Parallel coordinates", "loss by rate", "loss over"] {
+            assert!(page.contains(title), "{title}");
+        }
+        assert!(!page.contains("no other beats"), "one figure has no front");
+        assert!(render(&study(2, 20)).contains("no other beats"));
+        assert!(page.matches("<title>").count() > 100, "{}", page.matches("<title>").count());
+        assert!(page.contains("<title>trial 0: loss"), "{page}");
+    }
+
+    #[test]
+    fn foreign_text_is_text_and_no_coordinate_is_no_number() {
+        for (figures, trials) in [(1, 0), (1, 1), (1, 20), (2, 1), (2, 20)] {
+            let page = render(&study(figures, trials));
+            assert!(!page.contains("<script") && !page.contains("<b>&") && !page.contains("a <study>"), "{page}");
+            for bad in ["NaN", "=\"inf", " inf"] {
+                assert!(!page.contains(bad), "{bad} with {trials} trials");
+            }
+            assert!(!page.contains("http"), "it names no address");
+        }
+        assert!(matches!(json!(1), Value::Number(_)));
+    }
+}

@@ -1,0 +1,58 @@
+//! The best trial, and all of them, in words and numbers.
+
+use millstream_schemas::shown;
+
+use super::axis::setting;
+use super::marks::told;
+use super::plot::escaped;
+use crate::search::{StudyReport, TrialReport};
+
+/// What the best trial is, or that there is none.
+pub(super) fn best(study: &StudyReport) -> String {
+    let Some(best) = study.best_trial() else { return "<p>No trial is complete yet.</p>\n".into() };
+    let interval = match (best.interval, study.figures.first()) {
+        (Some([low, high]), Some(kind)) => {
+            format!(" ({} to {})", kind.shown(Some(low)), kind.shown(Some(high)))
+        }
+        _ => String::new(),
+    };
+    format!("<p><b>Best: {}</b>{}</p>\n", escaped(&told(study, best)), escaped(&interval))
+}
+
+/// All trials.
+pub(super) fn trials(study: &StudyReport) -> String {
+    let head = ["trial".to_owned(), "state".to_owned()].into_iter();
+    let figures = study.figures.iter().map(|kind| kind.label());
+    let parameters = study.parameters.iter().map(|parameter| shown(&parameter.name));
+    let head: String = head
+        .chain(figures)
+        .chain(parameters)
+        .chain(["seconds".to_owned()])
+        .map(|name| format!("<th>{}</th>", escaped(&name)))
+        .collect();
+    let rows: String = study.trials.iter().map(|trial| row(study, trial)).collect();
+    format!("<section class=\"panel\"><h2>Trials</h2>\n<table>\n<tr>{head}</tr>\n{rows}</table></section>\n")
+}
+
+fn row(study: &StudyReport, trial: &TrialReport) -> String {
+    let number = |text: String| format!("<td class=\"number\">{}</td>", escaped(&text));
+    let text = |text: String| format!("<td>{}</td>", escaped(&text));
+    let mut cells = number(trial.number.to_string());
+    let state = serde_json::to_value(trial.state).ok();
+    let state = state.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    cells.push_str(&text(match &trial.reason {
+        Some(reason) => format!("{state}: {}", shown(reason)),
+        None => state,
+    }));
+    for (at, kind) in study.figures.iter().enumerate() {
+        let value = trial.values.get(at).copied().filter(|value| value.is_finite());
+        cells.push_str(&number(value.map_or_else(String::new, |value| kind.shown(Some(value)))));
+    }
+    for parameter in &study.parameters {
+        let value = trial.settings.iter().find(|(name, _)| *name == parameter.name);
+        cells.push_str(&text(value.map_or_else(String::new, |(_, value)| setting(value))));
+    }
+    cells.push_str(&number(trial.seconds.map_or_else(String::new, |seconds| format!("{seconds:.1}"))));
+    let class = if study.best == Some(trial.number) { " class=\"winner\"" } else { "" };
+    format!("<tr{class}>{cells}</tr>\n")
+}

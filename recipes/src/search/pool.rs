@@ -1,0 +1,105 @@
+//! What trials share: opened data and models, and compiled training steps where only rates, schedules and lengths differ.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use millstream_compiler::TrainingProgram;
+use millstream_schemas::Recipe;
+
+use crate::check::findings;
+use crate::{Catalogs, Compiled, Opened, RecipeError};
+
+/// Data and models that are kept open, and programs that are kept.
+const MOST: usize = 8;
+
+/// Opened and compiled recipes of a study in one process.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    catalogs: Catalogs,
+    /// The newest last.
+    opened: Mutex<Vec<Opened>>,
+    /// By what they were compiled from; the newest last.
+    programs: Mutex<Vec<(String, Arc<TrainingProgram>)>>,
+    counts: Mutex<PoolCounts>,
+}
+
+/// How often something was made, and how often what was there did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct PoolCounts {
+    /// Runs for which data and model were opened.
+    pub opened: u64,
+    /// Runs for which a training step was compiled.
+    pub compiled: u64,
+    /// Runs.
+    pub runs: u64,
+}
+
+impl Pool {
+    pub(crate) fn new(catalogs: &Catalogs) -> Self {
+        Self {
+            catalogs: catalogs.clone(),
+            opened: Mutex::default(),
+            programs: Mutex::default(),
+            counts: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> PoolCounts {
+        *held(&self.counts)
+    }
+
+    /// Opens and compiles, as far as that was not done before.
+    pub(crate) fn compiled(&self, recipe: &Recipe) -> Result<Compiled, RecipeError> {
+        let opened = self.opened(recipe)?;
+        held(&self.counts).runs += 1;
+        let found = findings(&opened)?;
+        Compiled::of(&opened, found, |opened| self.program(opened))
+    }
+
+    /// Two that want the same wait for each other, so that it is opened once.
+    fn opened(&self, recipe: &Recipe) -> Result<Opened, RecipeError> {
+        let mut known = held(&self.opened);
+        for at in (0..known.len()).rev() {
+            match known[at].with(recipe) {
+                Err(RecipeError::OpenedOtherwise { .. }) => {}
+                Ok(found) => {
+                    let newest = known.remove(at);
+                    known.push(newest);
+                    return Ok(found);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let opened = Opened::open_beside(recipe, &self.catalogs, known.last())?;
+        held(&self.counts).opened += 1;
+        if known.len() == MOST {
+            known.remove(0);
+        }
+        known.push(opened.clone());
+        Ok(opened)
+    }
+
+    fn program(&self, opened: &Opened) -> Result<TrainingProgram, RecipeError> {
+        let key = format!("{:?} {:?}", opened.model.fingerprint(), opened.fine_tuning());
+        let mut known = held(&self.programs);
+        if let Some(at) = known.iter().position(|(other, _)| *other == key) {
+            let newest = known.remove(at);
+            let program = Arc::clone(&newest.1);
+            known.push(newest);
+            drop(known);
+            return opened.with_rates(TrainingProgram::clone(&program));
+        }
+        let program = Arc::new(opened.compiled_model(opened.recipe.data.batch.into())?);
+        held(&self.counts).compiled += 1;
+        if known.len() == MOST {
+            known.remove(0);
+        }
+        known.push((key, Arc::clone(&program)));
+        drop(known);
+        opened.with_rates(TrainingProgram::clone(&program))
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Lists and counts are whole whoever panicked beside them.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,211 @@
+use std::path::PathBuf;
+
+use millstream_schemas::recipe::FoldsRecipe;
+use millstream_search::spaces::Parameter;
+use millstream_search::{SharedStudy, Study, Trial, TrialState};
+use millstream_training::metrics::FigureKind;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::figures::Sought;
+use super::open_recipe::OpenRecipe;
+use super::parts;
+use super::study_folder::StudyFolder;
+use crate::report::read_record;
+use crate::run_folder::RunFolder;
+use crate::{Catalogs, RecipeError};
+
+/// How far a study is.
+#[derive(Clone, Debug, Serialize)]
+pub struct StudyReport {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The figures that it looks for, the one that decides first.
+    pub figures: Vec<FigureKind>,
+    /// What is left open, and what each may be.
+    pub parameters: Vec<Parameter>,
+    /// How many assignments there are, in words.
+    pub size: String,
+    /// What proposes, by its name.
+    pub proposer: String,
+    /// Trials of the whole study, as the recipe says.
+    pub wanted: u64,
+    /// Runs that each trial is the mean of.
+    pub runs: usize,
+    /// The folds, where there are any.
+    pub folds: Option<FoldsRecipe>,
+    /// All trials, by number.
+    pub trials: Vec<TrialReport>,
+    /// The number of the best one by the first figure.
+    pub best: Option<u64>,
+    /// The numbers of those that no other beats in all figures.
+    pub front: Vec<u64>,
+    /// How much of the first figure's variation each parameter accounts for, 0 to 1, most first; nothing where that cannot be told.
+    pub importance: Vec<(String, f64)>,
+}
+
+/// One trial.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrialReport {
+    /// Its number, from 0.
+    pub number: u64,
+    /// How far it is.
+    pub state: TrialState,
+    /// Its figures, in the order of those that are looked for; none unless it is complete.
+    pub values: Vec<f64>,
+    /// Where the mean of the first figure over many such runs lies, in 95 of 100 cases; of a trial of several runs.
+    pub interval: Option<[f64; 2]>,
+    /// Its values, by the places where they stand.
+    pub settings: Vec<(String, Value)>,
+    /// Where each of them lies among what it may be, 0 to 1, in the order of the parameters; none where it is not there.
+    #[serde(skip)]
+    pub(crate) places: Vec<Option<f64>>,
+    /// The first figure on the way, by step.
+    pub reports: Vec<(u64, f64)>,
+    /// By how much it breaks constraints together.
+    pub violation: f64,
+    /// Why it failed, if it did.
+    pub reason: Option<String>,
+    /// Seconds from its beginning to its end, those in which nobody worked on it included.
+    pub seconds: Option<f64>,
+}
+
+impl StudyReport {
+    /// Whether so many trials are finished, or all that there are.
+    pub(crate) fn is_done(&self, trials: u64) -> bool {
+        self.finished() >= trials
+    }
+
+    /// How many trials are finished.
+    pub fn finished(&self) -> u64 {
+        self.trials.iter().filter(|trial| trial.state.is_finished()).count() as u64
+    }
+
+    /// The best trial.
+    pub fn best_trial(&self) -> Option<&TrialReport> {
+        self.best.and_then(|best| self.trials.get(best as usize))
+    }
+}
+
+/// Says how far a study is. Nothing is locked or written.
+///
+/// # Errors
+/// There is no study, or its journal cannot be read.
+pub fn status(folder: &StudyFolder, catalogs: &Catalogs) -> Result<StudyReport, RecipeError> {
+    let open = OpenRecipe::load(&folder.text()?, catalogs)?;
+    Ok(of_study(folder, &open, &Sought::of(&open)?, &study(folder, catalogs)?))
+}
+
+/// The study as its journal has it, for exports. Nothing is locked or written.
+///
+/// # Errors
+/// There is no study, or its journal cannot be read.
+pub fn study(folder: &StudyFolder, catalogs: &Catalogs) -> Result<Study, RecipeError> {
+    let journal = folder.journal();
+    if !journal.exists() {
+        let missing = journal.strip_prefix(folder.path()).unwrap_or(&journal).to_owned();
+        return Err(RecipeError::NoStudy { folder: folder.path().to_owned(), missing });
+    }
+    let catalogs =
+        millstream_search::Catalogs { proposers: catalogs.proposers.clone(), stopping: catalogs.stopping.clone() };
+    Ok(SharedStudy::read(&journal, &catalogs)?)
+}
+
+pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, sought: &Sought, study: &Study) -> StudyReport {
+    let (settings, search) = (study.settings(), open.search());
+    let names = parts::names(search);
+    let importance = study.importance(0).unwrap_or_default();
+    StudyReport {
+        name: settings.name.clone(),
+        folder: folder.path().to_owned(),
+        figures: sought.kinds(),
+        parameters: settings.space.parameters().to_vec(),
+        size: settings.space.size().to_string(),
+        proposer: settings.proposer.name.clone(),
+        wanted: search.trials,
+        runs: names.len(),
+        folds: search.folds.clone(),
+        trials: study.trials().iter().map(|trial| of_trial(folder, open, sought, trial, &names)).collect(),
+        best: study.best().map(|best| best.number),
+        front: study.front().iter().map(|trial| trial.number).collect(),
+        importance: importance.into_iter().map(|one| (one.parameter, one.share)).collect(),
+    }
+}
+
+fn of_trial(
+    folder: &StudyFolder,
+    open: &OpenRecipe,
+    sought: &Sought,
+    trial: &Trial,
+    names: &[Option<String>],
+) -> TrialReport {
+    let place = |parameter: &Parameter| {
+        trial.assignment.get(&parameter.name).map(|setting| parameter.distribution.unit(setting))
+    };
+    let several = names.len() > 1 && trial.state == TrialState::Complete;
+    TrialReport {
+        number: trial.number,
+        state: trial.state,
+        values: trial.values.clone(),
+        interval: several.then(|| interval(folder, sought, trial.number, names)).flatten(),
+        settings: open.settings(&trial.assignment),
+        places: open.space().parameters().iter().map(place).collect(),
+        reports: trial.reports.iter().map(|(step, value)| (*step, *value)).collect(),
+        violation: trial.violation(),
+        reason: trial.reason.clone(),
+        seconds: trial.began.zip(trial.ended).map(|(began, ended)| (ended - began).max(0.0)),
+    }
+}
+
+/// Student's interval of the mean over a trial's runs.
+fn interval(folder: &StudyFolder, sought: &Sought, number: u64, names: &[Option<String>]) -> Option<[f64; 2]> {
+    let values = names.iter().map(|name| {
+        let run = RunFolder(name.as_ref().map_or_else(|| folder.trial(number), |name| folder.trial(number).join(name)));
+        sought.first().value(&read_record(&run).ok()?, &run)
+    });
+    mean_interval(&values.collect::<Option<Vec<f64>>>()?)
+}
+
+fn mean_interval(values: &[f64]) -> Option<[f64; 2]> {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    let half = student(values.len().checked_sub(1)?)? * (variance / count).sqrt();
+    half.is_finite().then_some([mean - half, mean + half])
+}
+
+/// The point that 97.5 % of Student's distribution of so many degrees of freedom lie below.
+fn student(freedom: usize) -> Option<f64> {
+    const POINTS: [f64; 30] = [
+        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+        2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+    ];
+    match freedom {
+        0 => None,
+        1..=30 => Some(POINTS[freedom - 1]),
+        // Off by less than 0.001.
+        more => Some(1.96 + 2.42 / more as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against SciPy's `stats.t.interval`.
+    #[test]
+    fn intervals_of_means_are_those_of_student() {
+        for (values, wanted) in [
+            (&[0.8, 0.9, 0.85][..], [0.725_793, 0.974_207]),
+            (&[0.5, 0.7], [-0.670_620, 1.870_620]),
+            (&[1.0, 2.0, 3.0, 4.0, 5.0], [1.036_757, 4.963_243]),
+        ] {
+            let got = mean_interval(values).unwrap();
+            assert!((got[0] - wanted[0]).abs() < 1e-3 && (got[1] - wanted[1]).abs() < 1e-3, "{got:?}");
+        }
+        assert_eq!(mean_interval(&[0.5]), None);
+        assert!((student(60).unwrap() - 2.000).abs() < 1e-3 && (student(120).unwrap() - 1.980).abs() < 1e-3);
+    }
+}

@@ -1,0 +1,141 @@
+use std::path::{Path, PathBuf};
+
+use millstream_schemas::files;
+use millstream_schemas::recipe::RecipeText;
+use serde::{Deserialize, Serialize};
+
+use crate::RecipeError;
+
+/// Where the files of a study lie: its journal, its recipe, a folder for each trial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StudyFolder(PathBuf);
+
+/// How a study began, beside its recipe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Origin {
+    /// Version of this file.
+    version: u32,
+    /// What the recipe was called.
+    recipe: PathBuf,
+    /// Where relative paths in the recipe start.
+    folder: PathBuf,
+    /// Where relative paths of arguments start.
+    working_directory: PathBuf,
+    /// What the command line changed of the recipe.
+    changes: Vec<String>,
+}
+
+const VERSION: u32 = 1;
+
+impl StudyFolder {
+    /// A folder, whatever is in it.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// All that has happened in the study, a line each.
+    pub fn journal(&self) -> PathBuf {
+        self.0.join("journal.jsonl")
+    }
+
+    /// The recipe as it was given.
+    pub fn recipe(&self) -> PathBuf {
+        self.0.join("recipe.yaml")
+    }
+
+    /// The page of the study.
+    pub fn page(&self) -> PathBuf {
+        self.0.join("search.html")
+    }
+
+    /// The recipe of the best trial.
+    pub fn best(&self) -> PathBuf {
+        self.0.join("best.yaml")
+    }
+
+    /// The run of the best recipe on all rows.
+    pub fn refit(&self) -> PathBuf {
+        self.0.join("refit")
+    }
+
+    /// The folder of a trial: an ordinary run folder, or one that holds several.
+    pub fn trial(&self, number: u64) -> PathBuf {
+        self.0.join("trials").join(format!("{number:04}"))
+    }
+
+    /// Parts of the training rows.
+    pub(crate) fn folds(&self) -> PathBuf {
+        self.0.join("folds")
+    }
+
+    /// Locks of the processes that work on the study.
+    pub(crate) fn workers(&self) -> PathBuf {
+        self.0.join("workers")
+    }
+
+    fn origin(&self) -> PathBuf {
+        self.0.join("study.json")
+    }
+
+    /// Whether a study has begun here.
+    pub fn holds_study(&self) -> bool {
+        self.origin().exists()
+    }
+
+    /// Notes how a study begins: the recipe as it was given, and what the command line says beside it.
+    ///
+    /// # Errors
+    /// There is one already, another file is in the way, or nothing can be written.
+    pub(crate) fn begin(&self, text: &RecipeText, changes: &[String]) -> Result<(), RecipeError> {
+        if self.journal().exists() {
+            return Err(RecipeError::StudyInTheWay { folder: self.0.clone() });
+        }
+        if let (false, true) = (self.holds_study(), self.recipe().exists()) {
+            return Err(RecipeError::ForeignFile { path: self.recipe() });
+        }
+        files::create_folder(&self.0).map_err(|source| RecipeError::OutputFolder { folder: self.0.clone(), source })?;
+        let origin = Origin {
+            version: VERSION,
+            recipe: text.name().to_owned(),
+            folder: text.folder().to_owned(),
+            working_directory: std::env::current_dir().unwrap_or_default(),
+            changes: changes.to_vec(),
+        };
+        let json = serde_json::to_vec_pretty(&origin).expect("our own types have string keys");
+        write(&self.origin(), &json)?;
+        write(&self.recipe(), text.text().as_bytes())
+    }
+
+    /// The recipe that the study began with, as it was then.
+    ///
+    /// # Errors
+    /// There is no study, or what was noted of it cannot be read.
+    pub fn text(&self) -> Result<RecipeText, RecipeError> {
+        for file in [self.origin(), self.recipe()] {
+            if !file.exists() {
+                let missing = file.strip_prefix(&self.0).unwrap_or(&file).to_owned();
+                return Err(RecipeError::NoStudy { folder: self.0.clone(), missing });
+            }
+        }
+        let path = self.origin();
+        let bytes = std::fs::read(&path).map_err(RecipeError::io("read", &path))?;
+        let origin: Origin = serde_json::from_slice(&bytes)
+            .ok()
+            .filter(|origin: &Origin| origin.version == VERSION)
+            .ok_or(RecipeError::StudyDamaged { path })?;
+        let path = self.recipe();
+        let text = std::fs::read_to_string(&path).map_err(RecipeError::io("read", &path))?;
+        let text = RecipeText::new(&text, &path, &origin.folder, &origin.changes)?;
+        Ok(text.in_working_directory(origin.working_directory))
+    }
+}
+
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), RecipeError> {
+    files::replace_file(path, bytes).map_err(RecipeError::io("write", path))
+}

@@ -1,0 +1,287 @@
+//! One trial worked on: its runs are made or gone on with, each epoch is told to the study, and what the study says is done.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use millstream_search::{AskedTrial, Decision, Outcome, SearchError, SharedStudy, TrialState};
+use millstream_training::{RunRecord, TrainingError, Until};
+
+use super::figures::Sought;
+use super::open_recipe::OpenRecipe;
+use super::parts::{self, Part};
+use super::pool::Pool;
+use super::search_event::{SearchEvent, SearchEvents};
+use super::study_folder::StudyFolder;
+use crate::error::with_causes;
+use crate::report::read_record;
+use crate::run_folder::RunFolder;
+use crate::{Event, RecipeError, Resources, Run, RunOptions, RunState, StartMode, Stop};
+
+/// Between two looks at a folder that another process is about to leave.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// All that trials of one process have in common.
+pub(crate) struct Worker<'a, 'e> {
+    pub(crate) folder: &'a StudyFolder,
+    pub(crate) open: &'a OpenRecipe,
+    pub(crate) sought: &'a Sought,
+    pub(crate) folds: &'a [PathBuf],
+    pub(crate) study: &'a Mutex<SharedStudy>,
+    pub(crate) pool: &'a Pool,
+    pub(crate) resources: Option<&'a Resources>,
+    pub(crate) library: Option<&'a Path>,
+    pub(crate) events: &'a Mutex<&'e mut dyn SearchEvents>,
+    /// That of the caller.
+    pub(crate) stop: &'a Stop,
+}
+
+/// What came of a run of a trial.
+enum PartEnd {
+    Done(Box<RunRecord>),
+    /// A rule says so.
+    Stopped,
+    Paused,
+    /// Somebody asked for an end; it is saved.
+    Interrupted,
+}
+
+impl Worker<'_, '_> {
+    /// Works on a trial until it ends, is set aside, or somebody asks for an end. A trial that cannot be carried out has failed,
+    /// and that is told to the study.
+    ///
+    /// # Errors
+    /// The journal, the disk or ONNX Runtime: what no other trial would do without. The trial is given back.
+    pub(crate) fn work_on(&self, asked: &AskedTrial) -> Result<(), RecipeError> {
+        let (began, number) = (Instant::now(), asked.number);
+        self.tell(&SearchEvent::TrialBegan {
+            trial: number,
+            settings: self.open.settings(&asked.assignment),
+            resumed: asked.reported.is_some() || self.folder.trial(number).exists(),
+        });
+        let done = match self.carry_out(asked) {
+            Ok(done) => done,
+            Err(RecipeError::Search(SearchError::Taken { .. })) => return self.taken(number),
+            Err(error) if is_of_study(&error) => {
+                // The error at hand is more to the point than one of giving back.
+                let _ = self.study().release(number);
+                return Err(error);
+            }
+            Err(error) => Some(Outcome::Failed { reason: with_causes(&error) }),
+        };
+        let Some(outcome) = done else { return Ok(()) };
+        match self.study().tell(number, outcome) {
+            Err(SearchError::Taken { .. }) => return self.taken(number),
+            told => told?,
+        }
+        let study = self.study();
+        let trial = &study.study().trials()[number as usize];
+        let ended = SearchEvent::TrialEnded {
+            trial: number,
+            state: trial.state,
+            values: trial.values.clone(),
+            reason: trial.reason.clone(),
+            seconds: began.elapsed().as_secs_f64(),
+            best: trial.state == TrialState::Complete && study.study().best().is_some_and(|best| best.number == number),
+        };
+        drop(study);
+        self.tell(&ended);
+        Ok(())
+    }
+
+    /// What is to be told to the study; nothing where that was done, or where the trial is gone on with later.
+    fn carry_out(&self, asked: &AskedTrial) -> Result<Option<Outcome>, RecipeError> {
+        let (number, search) = (asked.number, self.open.search());
+        let recipe = self.open.recipe(&asked.assignment)?;
+        let parts = parts::of_trial(self.folder, number, &recipe, search, self.folds);
+        let several = parts::are_several(search);
+        let mut runs: Vec<(RunRecord, RunFolder)> = Vec::new();
+        for (at, part) in parts.iter().enumerate() {
+            let end = match self.part(number, part, !several)? {
+                PartEnd::Done(record) => {
+                    runs.push((*record, RunFolder(part.recipe.output.folder.clone())));
+                    let is_last = at + 1 == parts.len();
+                    match several && !is_last && self.sought.first().is_measured() {
+                        true => self.reported(number, at as u64 + 1, self.sought.values(&runs)[0], false)?,
+                        false => Decision::Continue,
+                    }
+                }
+                PartEnd::Stopped => Decision::Stop,
+                PartEnd::Paused => Decision::Pause,
+                PartEnd::Interrupted => {
+                    self.study().release(number)?;
+                    return Ok(None);
+                }
+            };
+            match end {
+                Decision::Continue => {}
+                Decision::Stop => return Ok(Some(Outcome::Stopped)),
+                Decision::Pause => {
+                    self.study().pause(number)?;
+                    self.tell(&SearchEvent::TrialPaused { trial: number });
+                    return Ok(None);
+                }
+            }
+        }
+        let (values, constraints) = (self.sought.values(&runs), self.sought.violations(&runs));
+        Ok(Some(Outcome::Complete { values, constraints }))
+    }
+
+    /// Makes a run, or goes on with one. With `reports`, the evaluation of each epoch is told to the study.
+    fn part(&self, number: u64, part: &Part, reports: bool) -> Result<PartEnd, RecipeError> {
+        let folder = RunFolder(part.recipe.output.folder.clone());
+        let reports = reports && self.sought.first().is_measured();
+        let mut told = Told::default();
+        if let Some(record) = finished(&folder) {
+            // The process ended between the run's end and what the study was told of it.
+            if reports {
+                self.report_all(number, &record.history, true, &mut told)?;
+            }
+            return Ok(PartEnd::Done(Box::new(record)));
+        }
+        let Some(mut run) = self.start(number, part, &folder)? else { return Ok(PartEnd::Interrupted) };
+        let mut events = self.events_of(number, part);
+        loop {
+            let progress = run.progress();
+            let is_done = progress.state == RunState::Finished;
+            let decision = match reports {
+                true => self.report_all(number, run.history(), is_done, &mut told)?,
+                false => Decision::Continue,
+            };
+            if let Some(end) = self.decided(decision).filter(|_| !is_done) {
+                run.finish(&mut events)?;
+                return Ok(end);
+            }
+            match progress.state {
+                RunState::Finished => break,
+                RunState::Interrupted => {
+                    run.finish(&mut events)?;
+                    return Ok(PartEnd::Interrupted);
+                }
+                RunState::UnderWay | RunState::Failed => {}
+            }
+            run.advance(Until::Epoch(progress.epochs + 1), &mut events, self.stop)?;
+        }
+        let summary = run.finish(&mut events)?;
+        if summary.interrupted {
+            return Ok(PartEnd::Interrupted);
+        }
+        Ok(PartEnd::Done(Box::new(read_record(&folder)?)))
+    }
+
+    /// Starts a run; none where somebody asked for an end before another process has left its folder.
+    fn start(&self, number: u64, part: &Part, folder: &RunFolder) -> Result<Option<Run>, RecipeError> {
+        let compiled = self.pool.compiled(&part.recipe)?;
+        let mut options = RunOptions {
+            start: if folder.recipe().exists() { StartMode::Resume } else { StartMode::New },
+            keep_graph: false,
+            resources: self.resources.cloned(),
+            library: self.library.map(Path::to_owned),
+        };
+        loop {
+            match compiled.run(&options, &mut self.events_of(number, part)) {
+                Ok(run) => return Ok(Some(run)),
+                // It was taken for lost, and notices that with its next report.
+                Err(RecipeError::FolderBusy { .. }) if !self.stop.is_requested() => std::thread::sleep(GLANCE),
+                Err(RecipeError::FolderBusy { .. }) => return Ok(None),
+                Err(RecipeError::NoWholeCheckpoint { .. }) if options.start == StartMode::Resume => {
+                    options.start = StartMode::Overwrite;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Tells the study all epochs that were measured and not told yet; of a run that is done, the last of them is that of the trial.
+    fn report_all(
+        &self,
+        number: u64,
+        history: &millstream_training::History,
+        is_done: bool,
+        told: &mut Told,
+    ) -> Result<Decision, RecipeError> {
+        let name = &self.sought.first().kind.name;
+        let last = history.evaluations.iter().rposition(|record| record.ends_epoch);
+        for (at, record) in history.evaluations.iter().enumerate().skip(told.0) {
+            told.0 += 1;
+            if !record.ends_epoch {
+                continue;
+            }
+            let value = record.figures.figure(name).unwrap_or(f64::NAN);
+            let decision = self.reported(number, record.epoch + 1, value, is_done && Some(at) == last)?;
+            if decision != Decision::Continue && !is_done {
+                return Ok(decision);
+            }
+        }
+        Ok(Decision::Continue)
+    }
+
+    /// Tells the study a figure; no rule ends a trial at its last one.
+    fn reported(&self, number: u64, step: u64, value: f64, is_last: bool) -> Result<Decision, RecipeError> {
+        let mut study = self.study();
+        let is_new = study.study().trials()[number as usize].last_step().is_none_or(|last| step > last);
+        let decision = match is_last {
+            true => study.report_last(number, step, value).map(|()| Decision::Continue)?,
+            false => study.report(number, step, value)?,
+        };
+        drop(study);
+        if is_new {
+            self.tell(&SearchEvent::Reported { trial: number, step, value, decision });
+        }
+        Ok(decision)
+    }
+
+    fn decided(&self, decision: Decision) -> Option<PartEnd> {
+        match decision {
+            Decision::Continue => None,
+            Decision::Stop => Some(PartEnd::Stopped),
+            Decision::Pause => Some(PartEnd::Paused),
+        }
+    }
+
+    fn taken(&self, number: u64) -> Result<(), RecipeError> {
+        let message = format!(
+            "trial {number} was taken by another process, since nothing was heard of this one for too long; it is left to that one"
+        );
+        self.tell(&SearchEvent::Warning { message });
+        Ok(())
+    }
+
+    fn events_of<'a>(&'a self, number: u64, part: &'a Part) -> impl FnMut(&Event) + Send + 'a {
+        move |event: &Event| {
+            self.tell(&SearchEvent::Run { trial: number, run: part.name.clone(), of: event.clone() });
+        }
+    }
+
+    pub(crate) fn tell(&self, event: &SearchEvent) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).event(event);
+    }
+
+    pub(crate) fn study(&self) -> MutexGuard<'_, SharedStudy> {
+        // What it could not write down it reads again.
+        self.study.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Evaluations that were told, or need not be.
+#[derive(Default)]
+struct Told(usize);
+
+/// The record of a run that is at its end.
+fn finished(folder: &RunFolder) -> Option<RunRecord> {
+    let record = read_record(folder).ok()?;
+    (record.ending == "finished" && folder.model().exists()).then_some(record)
+}
+
+/// Whether the next trial would fail for it as well, whatever its values are.
+fn is_of_study(error: &RecipeError) -> bool {
+    match error {
+        RecipeError::Io { .. }
+        | RecipeError::OutputFolder { .. }
+        | RecipeError::Runtime(_)
+        | RecipeError::Search(_)
+        | RecipeError::Training(TrainingError::Io { .. }) => true,
+        RecipeError::At { source, .. } | RecipeError::Results { source, .. } => is_of_study(source),
+        _ => false,
+    }
+}

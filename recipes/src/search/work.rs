@@ -1,0 +1,260 @@
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use millstream_schemas::recipe::RecipeText;
+use millstream_search::{Asked, SharedStudy, Sharing, Study, StudySettings, TrialState};
+use serde::Serialize;
+
+use super::figures::Sought;
+use super::folds;
+use super::open_recipe::OpenRecipe;
+use super::page;
+use super::pool::{Pool, PoolCounts};
+use super::search_event::{SearchEvent, SearchEvents};
+use super::status::{StudyReport, of_study};
+use super::study_folder::{StudyFolder, write};
+use super::trial::Worker;
+use super::workers::{Presence, is_dead};
+use crate::error::with_causes;
+use crate::{Catalogs, RecipeError, ResourceOptions, Resources, Stop};
+
+/// How a process works on a study, apart from the recipe.
+#[derive(Clone, Debug, Default)]
+pub struct SearchOptions {
+    /// Trials at a time, in place of `search.parallel`.
+    pub parallel: Option<usize>,
+    /// Trials of the whole study, in place of `search.trials`.
+    pub trials: Option<u64>,
+    /// A process on another machine of which nothing is heard for longer is taken for lost; five minutes unless it is said.
+    pub silence: Option<Duration>,
+    /// The ONNX Runtime library, instead of the one that would be found.
+    pub library: Option<PathBuf>,
+    /// What the recipe can choose among.
+    pub catalogs: Catalogs,
+}
+
+/// What came of working on a study.
+#[derive(Clone, Debug, Serialize)]
+pub struct SearchSummary {
+    /// The study as it is now.
+    pub study: StudyReport,
+    /// Whether somebody asked for an end before it was done.
+    pub interrupted: bool,
+    /// What the runs of this process shared.
+    pub shared: PoolCounts,
+    /// Seconds that this process worked on it.
+    pub seconds: f64,
+}
+
+/// Between two questions for work, where there is none now.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Between two pages of a study that goes on.
+const PAGE_EVERY: Duration = Duration::from_secs(10);
+/// Failures of the same kind, and nothing else, that end a study.
+const MOST_FAILURES: usize = 3;
+
+/// Begins a study of a recipe in its output folder, and works on it until it is done. `changes` are what the command line says
+/// beside the text.
+///
+/// # Errors
+/// The recipe is wrong, its figures are not those that trials have, the folder holds a study already; or as [`resume`].
+pub fn run(
+    text: &RecipeText,
+    changes: &[String],
+    folder: Option<&Path>,
+    options: &SearchOptions,
+    events: &mut dyn SearchEvents,
+    stop: &Stop,
+) -> Result<SearchSummary, RecipeError> {
+    let open = OpenRecipe::load(text, &options.catalogs)?;
+    let folder = StudyFolder::new(folder.unwrap_or(&open.first().output.folder));
+    let settings = settings(&open, &folder)?;
+    // What cannot be a study leaves nothing.
+    Study::new(settings.clone(), &catalogs(&options.catalogs))?;
+    folder.begin(text, changes)?;
+    work(&folder, &open, settings, options, events, stop)
+}
+
+/// Goes on with a study, alone or beside other processes, until it is done. Trials of processes that died are gone on with from
+/// their checkpoints.
+///
+/// # Errors
+/// There is no study, its journal cannot be read or written, the disk is full, ONNX Runtime is missing, or all trials fail for the
+/// same reason.
+pub fn resume(
+    folder: &StudyFolder,
+    options: &SearchOptions,
+    events: &mut dyn SearchEvents,
+    stop: &Stop,
+) -> Result<SearchSummary, RecipeError> {
+    let open = OpenRecipe::load(&folder.text()?, &options.catalogs)?;
+    let settings = settings(&open, folder)?;
+    work(folder, &open, settings, options, events, stop)
+}
+
+pub(super) fn catalogs(catalogs: &Catalogs) -> millstream_search::Catalogs {
+    millstream_search::Catalogs { proposers: catalogs.proposers.clone(), stopping: catalogs.stopping.clone() }
+}
+
+fn settings(open: &OpenRecipe, folder: &StudyFolder) -> Result<StudySettings, RecipeError> {
+    let search = open.search();
+    let of_folder = || folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = search.name.clone().unwrap_or_else(of_folder);
+    Ok(StudySettings {
+        seed: search.seed,
+        proposer: search.proposer.clone(),
+        stopping: search.stopping.clone(),
+        retries: search.retries,
+        ..StudySettings::new(name, open.space().clone(), Sought::of(open)?.of_study())
+    })
+}
+
+fn work(
+    folder: &StudyFolder,
+    open: &OpenRecipe,
+    settings: StudySettings,
+    options: &SearchOptions,
+    events: &mut dyn SearchEvents,
+    stop: &Stop,
+) -> Result<SearchSummary, RecipeError> {
+    let began = Instant::now();
+    let search = open.search();
+    let trials = options.trials.unwrap_or(search.trials);
+    let parallel = options.parallel.unwrap_or(search.parallel).max(1);
+    let usual = Sharing::default();
+    let silence = options.silence.unwrap_or(usual.silence);
+    let sharing = Sharing { silence, most_trials: Some(trials) };
+    let shared = SharedStudy::open(&folder.journal(), settings, &catalogs(&options.catalogs), sharing)?;
+    let _presence = Presence::announce(folder, shared.worker())?;
+    let _heart = shared.heart((silence / 5).clamp(Duration::from_millis(20), Duration::from_secs(60)))?;
+    let sought = Sought::of(open)?;
+    events.event(&SearchEvent::StudyOpened {
+        folder: folder.path().to_owned(),
+        name: shared.study().settings().name.clone(),
+        parameters: open.space().parameters().iter().map(|parameter| parameter.name.clone()).collect(),
+        size: open.space().size().to_string(),
+        figures: sought.kinds(),
+        trials,
+        finished: shared.study().trials().iter().filter(|trial| trial.state.is_finished()).count() as u64,
+        parallel,
+    });
+    let resources = (parallel > 1).then(|| Resources::open(&resources(open, parallel, options))).transpose()?;
+    let of_folds = folds::of_study(folder, open)?;
+    let pool = Pool::new(&options.catalogs);
+    let (study, events) = (Mutex::new(shared), Mutex::new(events));
+    let worker = Worker {
+        folder,
+        open,
+        sought: &sought,
+        folds: &of_folds,
+        study: &study,
+        pool: &pool,
+        resources: resources.as_ref(),
+        library: options.library.as_deref(),
+        events: &events,
+        stop,
+    };
+    // One thread's error ends the others as if somebody had asked for it.
+    let failed: Mutex<Option<RecipeError>> = Mutex::new(None);
+    let paged = Mutex::new(Instant::now());
+    std::thread::scope(|scope| {
+        let one = || {
+            if let Err(error) = one_after_another(&worker, &failed, &paged) {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+        };
+        for _ in 1..parallel {
+            scope.spawn(one);
+        }
+        one();
+    });
+    let known = worker.study().refresh().map(|study| of_study(folder, open, &sought, study))?;
+    write_page(&worker, &known);
+    if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    let interrupted = stop.is_requested() && !known.is_done(trials);
+    Ok(SearchSummary { study: known, interrupted, shared: pool.counts(), seconds: began.elapsed().as_secs_f64() })
+}
+
+/// Memory for as many runs as there are at a time, each as much as the recipe says.
+fn resources(open: &OpenRecipe, parallel: usize, options: &SearchOptions) -> ResourceOptions {
+    let (data, training) = (&open.first().data, &open.first().training);
+    let memory = data.memory.0.saturating_mul(parallel as u64);
+    ResourceOptions {
+        memory: millstream_schemas::recipe::ByteSize(memory),
+        runs: parallel,
+        workers: data.workers,
+        threads: training.threads,
+        library: options.library.clone(),
+    }
+}
+
+/// Asks for work and does it, until there is none, somebody asks for an end, or another thread has failed.
+fn one_after_another(
+    worker: &Worker<'_, '_>,
+    failed: &Mutex<Option<RecipeError>>,
+    paged: &Mutex<Instant>,
+) -> Result<(), RecipeError> {
+    let has_failed = || failed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+    while !worker.stop.is_requested() && !has_failed() {
+        let asked = {
+            let mut study = worker.study();
+            study.give_up(|other| is_dead(worker.folder, other))?;
+            require_hope(study.study())?;
+            study.ask()?
+        };
+        match asked {
+            Asked::Done => break,
+            Asked::Wait => std::thread::sleep(PAUSE),
+            Asked::Trial(trial) => {
+                worker.work_on(&trial)?;
+                page_now_and_then(worker, paged)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Ends a study whose first trials have all failed for one reason.
+fn require_hope(study: &Study) -> Result<(), RecipeError> {
+    let mut failures = study.trials().iter().filter(|trial| trial.state == TrialState::Failed).peekable();
+    let others = [TrialState::Complete, TrialState::Stopped, TrialState::Paused];
+    let has_others = study.trials().iter().any(|trial| others.contains(&trial.state) || !trial.reports.is_empty());
+    let Some(first) = failures.peek().and_then(|trial| trial.reason.clone()) else { return Ok(()) };
+    let (mut count, mut same) = (0, true);
+    for trial in failures {
+        count += 1;
+        same &= trial.reason.as_deref().map(kind_of_reason) == Some(kind_of_reason(&first));
+    }
+    match !has_others && same && count >= MOST_FAILURES {
+        true => Err(RecipeError::StudyFails { trials: count, reason: first }),
+        false => Ok(()),
+    }
+}
+
+/// A reason without its numbers, and without what is told of a trial's own folder.
+fn kind_of_reason(reason: &str) -> String {
+    reason.chars().filter(|letter| !letter.is_ascii_digit()).collect()
+}
+
+fn page_now_and_then(worker: &Worker<'_, '_>, paged: &Mutex<Instant>) -> Result<(), RecipeError> {
+    {
+        let mut paged = paged.lock().unwrap_or_else(PoisonError::into_inner);
+        if paged.elapsed() < PAGE_EVERY {
+            return Ok(());
+        }
+        *paged = Instant::now();
+    }
+    let study = worker.study().refresh()?.clone();
+    write_page(worker, &of_study(worker.folder, worker.open, worker.sought, &study));
+    Ok(())
+}
+
+/// A page that cannot be written stops no study.
+fn write_page(worker: &Worker<'_, '_>, report: &StudyReport) {
+    if let Err(error) = write(&worker.folder.page(), page::render(report).as_bytes()) {
+        worker.tell(&SearchEvent::Warning { message: with_causes(&error) });
+    }
+}

@@ -1,0 +1,95 @@
+//! Which processes work on a study, so that the trials of one that has died are gone on with at once where that can be told.
+
+use std::path::{Path, PathBuf};
+
+use millstream_schemas::{FileLock, LockAttempt, files};
+
+use super::study_folder::StudyFolder;
+use crate::RecipeError;
+
+/// A worker that others see, as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    _lock: Option<FileLock>,
+    machine: PathBuf,
+}
+
+/// The files of a worker: a lock that its process holds, and the machine that it runs on.
+fn lock_of(folder: &StudyFolder, worker: &str) -> PathBuf {
+    folder.workers().join(format!("{worker}.lock"))
+}
+
+fn machine_of(folder: &StudyFolder, worker: &str) -> PathBuf {
+    folder.workers().join(format!("{worker}.machine"))
+}
+
+impl Presence {
+    /// Lets a worker be seen.
+    pub(crate) fn announce(folder: &StudyFolder, worker: &str) -> Result<Self, RecipeError> {
+        let workers = folder.workers();
+        files::create_folder(&workers).map_err(RecipeError::io("make", &workers))?;
+        sweep(folder);
+        let path = lock_of(folder, worker);
+        let lock = match FileLock::try_take(&path).map_err(RecipeError::io("write", &path))? {
+            LockAttempt::Taken(lock) => Some(lock),
+            LockAttempt::Busy(_) => None,
+        };
+        let machine = machine_of(folder, worker);
+        std::fs::write(&machine, this_machine().unwrap_or_default()).map_err(RecipeError::io("write", &machine))?;
+        Ok(Self { _lock: lock, machine })
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        // Nobody misses it.
+        let _ = std::fs::remove_file(&self.machine);
+    }
+}
+
+/// Whether a worker is known to be dead: it ran on this machine since it was started, and nobody holds its lock. Of one on another
+/// machine only its silence tells.
+pub(crate) fn is_dead(folder: &StudyFolder, worker: &str) -> bool {
+    let Some(this) = this_machine() else { return false };
+    let on_this = std::fs::read_to_string(machine_of(folder, worker)).is_ok_and(|machine| machine == this);
+    on_this && matches!(FileLock::holder(&lock_of(folder, worker)), Ok(None))
+}
+
+/// Takes away what the dead have left, but for those that may have trials: they are few.
+fn sweep(folder: &StudyFolder) {
+    const MOST: usize = 1000;
+    let Ok(entries) = std::fs::read_dir(folder.workers()) else { return };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let workers: Vec<String> = names.filter_map(|name| name.strip_suffix(".machine").map(str::to_owned)).collect();
+    if workers.len() > MOST {
+        for worker in workers.iter().filter(|worker| is_dead(folder, worker)) {
+            let _ = std::fs::remove_file(machine_of(folder, worker));
+            let _ = std::fs::remove_file(lock_of(folder, worker));
+        }
+    }
+}
+
+/// What tells this machine, since it was started, from all others; Linux says it.
+fn this_machine() -> Option<String> {
+    let id = std::fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id")).ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_its_lock_lives_and_who_was_never_seen_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let study = StudyFolder::new(folder.path());
+        let alive = Presence::announce(&study, "a").unwrap();
+        assert!(!is_dead(&study, "a") && !is_dead(&study, "b"));
+        // As a process that is killed leaves it.
+        std::fs::write(machine_of(&study, "c"), this_machine().unwrap_or_default()).unwrap();
+        assert_eq!(is_dead(&study, "c"), this_machine().is_some());
+        std::fs::write(machine_of(&study, "d"), "another machine").unwrap();
+        assert!(!is_dead(&study, "d"));
+        drop(alive);
+    }
+}
