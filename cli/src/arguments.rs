@@ -5,11 +5,15 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use millstream::schemas::recipe::{ByteSize, LARGEST_BATCH};
+use millstream::schemas::recipe::LARGEST_BATCH;
 use millstream::training::range_test::RangeTest;
 
 use crate::colour::Color;
+pub(crate) use crate::ensemble_arguments::{Ensemble, EnsembleCommand, EnsembleFit, MeasureArguments};
+pub(crate) use crate::recipe_arguments::RecipeArguments;
+use crate::recipe_arguments::whole_number;
 pub(crate) use crate::run_arguments::{Compare, Document, Errors, Note, Report, Reproduce, Runs};
+pub(crate) use crate::search_arguments::{Search, SearchCommand, SearchHow, StudyArguments};
 use crate::terminal;
 
 const AFTER_HELP: &str = "\
@@ -120,18 +124,6 @@ pub(crate) enum Command {
     Adapter(Adapter),
     Ensemble(Ensemble),
     Runtime(Runtime),
-}
-
-/// A recipe, and what is changed of it.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct RecipeArguments {
-    /// The recipe, a YAML or JSON file; or the folder of a run, whose recipe it is
-    #[arg(value_name = "RECIPE")]
-    pub(crate) recipe: PathBuf,
-    /// Change a value of the recipe, for example `training.epochs=3`; may be given several times. Paths count from the
-    /// working directory (those inside a recipe from the recipe's folder)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) overrides: Vec<String>,
 }
 
 /// Write a recipe that trains a model on data
@@ -353,10 +345,6 @@ fn rows(text: &str) -> Result<usize, String> {
     rows.ok_or_else(|| format!("wanted a whole number from 1 to {LARGEST_BATCH}"))
 }
 
-fn whole_number<T: std::str::FromStr>(text: &str) -> Result<T, &'static str> {
-    text.parse().map_err(|_| "wanted a whole number of 0 or more")
-}
-
 /// Show what the transforms do to real rows
 ///
 /// Images: writes a contact sheet, a PNG with the original in the first column and one column for each epoch, with the
@@ -407,146 +395,6 @@ pub(crate) struct Inspect {
     /// Column that holds the class
     #[arg(long, default_value = "label")]
     pub(crate) label: String,
-}
-
-/// Look for good values of what a recipe leaves open
-///
-/// Any value of a recipe may be `{choose: [a, b]}`, `{uniform: [0, 1]}`, `{log_uniform: [1e-5, 1e-1]}` or `{integer: [1, 8]}`; its part
-/// `search` says what is looked for, what is tried next, and when a trial ends early. Each trial is an ordinary run. The recipe's
-/// output folder is that of the study: `journal.jsonl`, `recipe.yaml`, `trials/` and the page `search.html`.
-#[derive(Debug, Args)]
-pub(crate) struct Search {
-    #[command(subcommand)]
-    pub(crate) command: SearchCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum SearchCommand {
-    /// Begin a study, and work on it until its trials are done
-    ///
-    /// Ctrl-C saves the trials that run and says how to go on. What is finished is never lost, whatever ends the process.
-    #[command(
-        after_help = "Examples:\n  millstream search run recipe.yaml\n  millstream search run recipe.yaml --trials 20 \
-        --parallel 2 -o runs/rates"
-    )]
-    Run {
-        #[command(flatten)]
-        recipe: RecipeArguments,
-        /// The folder of the study, instead of the recipe's `output.folder`
-        #[arg(short, long, value_name = "FOLDER")]
-        output: Option<PathBuf>,
-        #[command(flatten)]
-        how: SearchHow,
-    },
-    /// Go on with a study that was interrupted, or that is to have more trials
-    #[command(
-        after_help = "Examples:\n  millstream search resume runs/rates\n  millstream search resume runs/rates --trials 100"
-    )]
-    Resume {
-        #[command(flatten)]
-        study: StudyArguments,
-        #[command(flatten)]
-        how: SearchHow,
-    },
-    /// Work on a study beside other processes, on this machine or others that see its folder
-    ///
-    /// Trials whose process died are gone on with from their checkpoints: at once on the same machine, elsewhere when nothing was
-    /// heard of it for as long as `--lost-after` says.
-    #[command(after_help = "Example:\n  millstream search worker /shared/runs/rates")]
-    Worker {
-        #[command(flatten)]
-        study: StudyArguments,
-        #[command(flatten)]
-        how: SearchHow,
-    },
-    /// Say how far a study is: all trials with their values and figures, and the best so far
-    #[command(after_help = "Example:\n  millstream search status runs/rates")]
-    Status {
-        #[command(flatten)]
-        study: StudyArguments,
-    },
-    /// Write the recipe of the best trial, with nothing left open
-    #[command(
-        after_help = "Examples:\n  millstream search best runs/rates -o good.yaml\n  millstream search best runs/rates --refit    \
-        train it on all rows"
-    )]
-    Best {
-        #[command(flatten)]
-        study: StudyArguments,
-        /// The recipe to write, instead of `best.yaml` in the study's folder
-        #[arg(short, long, value_name = "FILE.yaml")]
-        output: Option<PathBuf>,
-        /// Train it on all rows, those to evaluate on among them, into the folder `refit` of the study
-        #[arg(long)]
-        refit: bool,
-    },
-    /// Write a study for other programs
-    #[command(
-        after_help = "Examples:\n  millstream search export runs/rates --csv trials.csv\n  millstream search export runs/rates \
-        --optuna trials.log    for Optuna's JournalStorage and its dashboard"
-    )]
-    #[command(group = clap::ArgGroup::new("form").required(true).multiple(true).args(["optuna", "csv"]))]
-    Export {
-        #[command(flatten)]
-        study: StudyArguments,
-        /// A journal that Optuna's `JournalStorage` opens
-        #[arg(long, value_name = "FILE")]
-        optuna: Option<PathBuf>,
-        /// A table of trials
-        #[arg(long, value_name = "FILE")]
-        csv: Option<PathBuf>,
-    },
-}
-
-/// A study that has begun.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct StudyArguments {
-    /// The folder of a study, or the recipe that it was begun with
-    #[arg(value_name = "STUDY")]
-    pub(crate) study: PathBuf,
-}
-
-/// How a process works on a study.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct SearchHow {
-    /// Trials of the whole study, instead of the recipe's `search.trials`
-    #[arg(long, value_name = "TRIALS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) trials: Option<u64>,
-    /// Trials at a time in this process, instead of the recipe's `search.parallel`
-    #[arg(long, value_name = "TRIALS", value_parser = clap::value_parser!(u64).range(1..=256))]
-    pub(crate) parallel: Option<u64>,
-    /// A process on another machine is taken for lost when nothing was heard of it for so many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) lost_after: u64,
-}
-
-/// Write one HTML page that compares runs
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  millstream report runs/head runs/all -o compare.html")]
-pub(crate) struct Report {
-    /// Output folders of runs
-    #[arg(value_name = "FOLDER", required = true)]
-    pub(crate) runs: Vec<PathBuf>,
-    /// The page to write
-    #[arg(short, long, value_name = "FILE.html", default_value = "report.html")]
-    pub(crate) output: PathBuf,
-}
-
-/// Write what is to be known of a run: model card, datasheet, bill of materials
-///
-/// Into the run's folder `documents`: `README.md` (a model card as Hugging Face reads it), `datasheet.md`, both as HTML too,
-/// `model.cdx.json` (CycloneDX), `croissant.json` (Croissant) and `ledger.json`, which has all that the others say. Data and
-/// base model are read again, for their hashes. What only people know is asked for in `statements.yaml` beside the run;
-/// until it is filled in, the documents say that it is not stated.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  millstream document runs/head")]
-pub(crate) struct Document {
-    /// Output folder of a run
-    #[arg(value_name = "FOLDER")]
-    pub(crate) run: PathBuf,
-    /// The folder to write into, instead of the run's `documents`
-    #[arg(short, long, value_name = "FOLDER")]
-    pub(crate) output: Option<PathBuf>,
 }
 
 /// List the transforms, or explain one
@@ -643,138 +491,6 @@ pub(crate) enum AdapterCommand {
         #[arg(long, value_name = "FRONT")]
         cut: Option<String>,
     },
-}
-
-/// Make one model of several
-///
-/// Members are the folders of runs or .onnx files that take the same inputs and know the same classes, with what each gives for the same labelled
-/// rows, as `evaluate --predictions` writes it. Nothing is run again, but for means of weights (`uniform_soup`, `greedy_soup`).
-#[derive(Debug, Args)]
-pub(crate) struct Ensemble {
-    #[command(subcommand)]
-    pub(crate) command: EnsembleCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum EnsembleCommand {
-    Fit(EnsembleFit),
-    /// Write a fitted ensemble as one model again
-    #[command(after_help = "Example:\n  millstream ensemble export ensembles/all -o mirrored.onnx --flips")]
-    Export {
-        /// The folder of the ensemble
-        #[arg(value_name = "FOLDER")]
-        folder: PathBuf,
-        /// The file to write, instead of `ensemble.onnx` in the folder
-        #[arg(short, long, value_name = "FILE.onnx")]
-        output: Option<PathBuf>,
-        /// Each member also sees images mirrored, and gives the mean of both
-        #[arg(long)]
-        flips: bool,
-    },
-    /// Measure a fitted ensemble and its members on other rows
-    #[command(
-        after_help = "Example:\n  millstream ensemble evaluate ensembles/all --predictions a-test.parquet b-test.parquet"
-    )]
-    Evaluate {
-        /// The folder of the ensemble
-        #[arg(value_name = "FOLDER")]
-        folder: PathBuf,
-        /// A file of predictions for each member, in their order
-        #[arg(short, long, value_name = "FILE.parquet", num_args = 1.., required = true)]
-        predictions: Vec<PathBuf>,
-        #[command(flatten)]
-        measure: MeasureArguments,
-    },
-    /// Write states of one run as models, to be members
-    ///
-    /// Those that `training.average: {last: 5}` (or `best`) has kept, or else those of its checkpoints. With `schedule: cosine_restarts` they are the
-    /// members of a snapshot ensemble (Huang 2017). The data and the model of the run must still be where they were.
-    #[command(after_help = "Example:\n  millstream ensemble snapshots runs/cyclic -o members")]
-    Snapshots {
-        /// The output folder of the run
-        #[arg(value_name = "RUN")]
-        run: PathBuf,
-        /// The folder to write into
-        #[arg(short, long, value_name = "FOLDER")]
-        output: PathBuf,
-    },
-    /// List the ways to make one model of several, or explain one
-    #[command(after_help = "Examples:\n  millstream ensemble methods\n  millstream ensemble methods stacking")]
-    Methods {
-        /// The one to explain
-        #[arg(value_name = "NAME")]
-        name: Option<String>,
-    },
-}
-
-/// Fit an ensemble, measure it, write it as one model
-///
-/// A part of the rows is fitted to, the rest is measured on: the members, the mean of their figures, and the ensemble. Writes into a folder
-/// `ensemble.json`, `ensemble.onnx` (inputs shared, equal weights once, what members do alike run once), `labels.txt` and `report.html`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  millstream evaluate runs/a/recipe.yaml --predictions runs/a/predictions.parquet\n  millstream ensemble fit runs/a \
-    runs/b runs/c -o ensembles/all\n  millstream ensemble fit runs/a runs/b --method stacking --option l2=0.01 -o ensembles/two\n  millstream \
-    ensemble fit a.onnx b.onnx -p a.parquet b.parquet -o ensembles/two\n  millstream ensemble methods"
-)]
-pub(crate) struct EnsembleFit {
-    /// Folders of runs, or .onnx files
-    #[arg(value_name = "MEMBER", required = true)]
-    pub(crate) members: Vec<PathBuf>,
-    /// What each member gives for rows, in the same order; `predictions.parquet` in the folder of a run, or `NAME.predictions.parquet` beside
-    /// NAME.onnx, where it is not said
-    #[arg(short, long, value_name = "FILE.parquet", num_args = 1..)]
-    pub(crate) predictions: Vec<PathBuf>,
-    /// How they are made one; `ensemble methods` lists them
-    #[arg(long, value_name = "NAME", default_value = "weighted")]
-    pub(crate) method: String,
-    /// An option of the method, for example `l2=0.01`; may be given several times
-    #[arg(long = "option", value_name = "KEY=VALUE")]
-    pub(crate) options: Vec<String>,
-    /// The share of rows that is measured on and not fitted to; 0 fits to all, and measures on the same
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
-    pub(crate) holdout: f64,
-    #[command(flatten)]
-    pub(crate) measure: MeasureArguments,
-    /// Each member of the model also sees images mirrored, and gives the mean of both
-    #[arg(long)]
-    pub(crate) flips: bool,
-    /// The output with the scores, of members that have several
-    #[arg(long, value_name = "NAME")]
-    pub(crate) output_name: Option<String>,
-    /// The recipe whose evaluation rows means of weights are run on, instead of that of the first run
-    #[arg(long, value_name = "RECIPE")]
-    pub(crate) recipe: Option<PathBuf>,
-    /// The folder to write into
-    #[arg(short, long, value_name = "FOLDER")]
-    pub(crate) output: PathBuf,
-    /// Replace the ensemble that is in the folder
-    #[arg(long)]
-    pub(crate) overwrite: bool,
-}
-
-/// What is measured of an ensemble.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct MeasureArguments {
-    /// A metric, as in `training.metrics`; may be given several times
-    #[arg(long = "metric", value_name = "NAME")]
-    pub(crate) metrics: Vec<String>,
-    /// The figure that decides which member is the best: one of the metrics' or `loss`
-    #[arg(long, value_name = "FIGURE")]
-    pub(crate) best: Option<String>,
-    /// Draws of rows for intervals of figures that are no shares of rows; 0 for none
-    #[arg(long, value_name = "DRAWS", default_value_t = 1000)]
-    pub(crate) bootstrap: u32,
-    /// Seed of all that is drawn
-    #[arg(long, default_value_t = 0, value_parser = whole_number::<u64>)]
-    pub(crate) seed: u64,
-    /// What is held of all predictions, at most
-    #[arg(long, value_name = "SIZE", default_value = "2 GiB", value_parser = size)]
-    pub(crate) memory: ByteSize,
-}
-
-fn size(text: &str) -> Result<ByteSize, String> {
-    text.parse()
 }
 
 /// Install or examine ONNX Runtime, the library that does the arithmetic

@@ -5,13 +5,16 @@ mod allocator;
 mod arguments;
 mod colour;
 mod commands;
+mod ensemble_arguments;
 mod excerpt;
 mod messages;
 mod outcome;
 mod output;
 mod progress;
+mod recipe_arguments;
 mod run_arguments;
 mod screen;
+mod search_arguments;
 mod search_progress;
 mod signals;
 mod status;
@@ -19,6 +22,7 @@ mod study_table;
 mod table;
 mod terminal;
 
+use millstream::recipes::{Catalogs, load};
 use std::process::ExitCode;
 
 use crate::arguments::{Arguments, Command, Global};
@@ -47,12 +51,14 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
             let elsewhere: &[&str] = if arguments.output.is_some() { &["output.folder"] } else { &[] };
             let work = |recipe| commands::train::run(global, &arguments, recipe);
             match &arguments.model {
-                Some(model) => commands::with_text(commands::init::of_data(&arguments, model)?, elsewhere, work),
+                Some(model) => commands::with_text(&commands::init::of_data(&arguments, model)?, elsewhere, |text| {
+                    work(load(text, &Catalogs::default())?)
+                }),
                 None => commands::with_recipe(&arguments.recipe, elsewhere, work),
             }
         }
         Command::Check(arguments) => {
-            commands::with_text(&arguments.recipe, &[], |text| commands::check::run(global, text))
+            commands::with_text(&commands::text_of(&arguments.recipe)?, &[], |text| commands::check::run(global, text))
         }
         Command::Compile(arguments) => {
             commands::with_recipe(&arguments.recipe, &[], |recipe| commands::compile::run(global, &arguments, &recipe))

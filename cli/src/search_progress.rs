@@ -49,6 +49,9 @@ struct Under {
     value: Option<f64>,
 }
 
+/// A trial's number, its figures and its settings.
+type Complete = (u64, Vec<f64>, Vec<(String, Value)>);
+
 /// What was told so far.
 #[derive(Debug, Default)]
 struct Known {
@@ -58,7 +61,7 @@ struct Known {
     finished: u64,
     under: BTreeMap<u64, Under>,
     /// Complete trials of this process, the best first.
-    complete: Vec<(u64, Vec<f64>, Vec<(String, Value)>)>,
+    complete: Vec<Complete>,
 }
 
 impl Known {

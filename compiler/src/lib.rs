@@ -14,8 +14,8 @@ mod describe;
 mod error;
 mod even_padding;
 pub mod finetuning;
-pub mod fused;
 mod frozen_prefix;
+pub mod fused;
 pub mod graph;
 #[cfg(test)]
 mod handmade;

@@ -45,16 +45,10 @@ impl Compiled {
     ) -> Result<Self, RecipeError> {
         let began = Instant::now();
         refuse_problems(&findings)?;
-<<<<<<< HEAD
-        let program = opened.program()?;
+        let program = program(opened)?;
         let (prefix, prefix_note) = planned(opened, &program)?;
         let (prefix, took) = (prefix.map(Arc::new), opened.took + began.elapsed());
         Ok(Self(Arc::new(Parts { opened: opened.clone(), findings, program, prefix, prefix_note, took })))
-=======
-        let program = program(opened)?;
-        let took = opened.took + began.elapsed();
-        Ok(Self(Arc::new(Parts { opened: opened.clone(), findings, program, took })))
->>>>>>> search2
     }
 
     /// The recipe, the data and the model.

@@ -25,11 +25,7 @@ pub(crate) struct RunFolder(pub(crate) PathBuf);
 
 /// Parts of a recipe that may differ when a run goes on: they say where things are and how fast they go, not what is done.
 /// (What lies at the paths is compared: the model byte by byte, data by names, sizes, footers and labels.)
-<<<<<<< HEAD
-const FREE: [&str; 20] = [
-=======
-const FREE: [&str; 18] = [
->>>>>>> search2
+const FREE: [&str; 21] = [
     // What happens when all steps are done.
     "evaluation.intervals",
     "evaluation.slices",

@@ -11,11 +11,8 @@ use millstream_training::{CheckpointSettings, EarlyStopping, StepSettings, Train
 
 use crate::adapter_output::named_by;
 use crate::check::Findings;
-<<<<<<< HEAD
-use crate::origin::Origin;
-=======
 use crate::frozen_prefix::{PrefixStore, RunPrefix};
->>>>>>> prefix
+use crate::origin::Origin;
 use crate::precision::in_precision;
 use crate::results;
 use crate::run::Run;

@@ -11,8 +11,8 @@ pub(crate) mod evaluate;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod lr_find;
-pub(crate) mod predict;
 pub(crate) mod note;
+pub(crate) mod predict;
 pub(crate) mod preview;
 pub(crate) mod report;
 pub(crate) mod reproduce;
@@ -34,50 +34,23 @@ use millstream::schemas::{Recipe, SchemaError, shown_path};
 
 use crate::arguments::RecipeArguments;
 
-/// Reads the recipe with what the command line changes, and hands it on; of the folder of a run its recipe, wherever the folder
-/// was moved to. Errors know where in the recipe they stand, unless they are about keys whose value came from `elsewhere`.
+/// Reads the recipe with what the command line changes, and hands it on. Errors know where in the recipe they stand, unless
+/// they are about keys whose value came from `elsewhere`.
 pub(crate) fn with_recipe<T>(
     arguments: &RecipeArguments,
     elsewhere: &[&str],
     work: impl FnOnce(Recipe) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    if !arguments.recipe.is_dir() {
-        return with_text(RecipeText::read(&arguments.recipe, &arguments.overrides)?, elsewhere, work);
-    }
-    let path = arguments.recipe.join("recipe.yaml");
-    anyhow::ensure!(
-        path.exists(),
-        "{} is a folder, and no run has left its `recipe.yaml` in it; of data and a model, `millstream init` makes a recipe",
-        shown_path(&arguments.recipe)
-    );
-    let folder = argument_path(arguments.recipe.as_os_str())?;
-    let is_run = folder.join("fingerprints.json").exists();
-    with_text(RecipeText::read(&path, &arguments.overrides)?, elsewhere, |mut recipe| {
-        if is_run && arguments.overrides.iter().all(|change| !change.starts_with("output.folder=")) {
-            recipe.output.folder = folder;
-        }
-        work(recipe)
-    })
-}
-
-/// As [`with_recipe`], of a text that is at hand.
-pub(crate) fn with_text<T>(
-    text: RecipeText,
-    elsewhere: &[&str],
-    work: impl FnOnce(Recipe) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    recipes::load(&text, &Catalogs::default()).map_err(anyhow::Error::from).and_then(work).map_err(|error| {
-    with_text(arguments, elsewhere, |text| work(recipes::load(text, &Catalogs::default())?))
+    with_text(&text_of(arguments)?, elsewhere, |text| work(recipes::load(text, &Catalogs::default())?))
 }
 
 /// As [`with_recipe`], for commands that read the text in another way.
 pub(crate) fn with_text<T>(
-    arguments: &RecipeArguments,
+    text: &RecipeText,
     elsewhere: &[&str],
     work: impl FnOnce(&RecipeText) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let text = RecipeText::read(&arguments.recipe, &arguments.overrides)?;
-    work(&text).map_err(|error| {
+    work(text).map_err(|error| {
         let cause = error.chain().find_map(|cause| cause.downcast_ref::<RecipeError>());
         let refused = match cause {
             Some(RecipeError::Schema(SchemaError::Recipe { path, faults })) => Some((path.clone(), faults.clone())),
@@ -88,6 +61,27 @@ pub(crate) fn with_text<T>(
         let places = text.place(faults);
         InRecipe { error, refused, places }.into()
     })
+}
+
+/// The recipe with what the command line changes; of the folder of a run its recipe, wherever the folder was moved to.
+pub(crate) fn text_of(arguments: &RecipeArguments) -> anyhow::Result<RecipeText> {
+    if !arguments.recipe.is_dir() {
+        return Ok(RecipeText::read(&arguments.recipe, &arguments.overrides)?);
+    }
+    let path = arguments.recipe.join("recipe.yaml");
+    anyhow::ensure!(
+        path.exists(),
+        "{} is a folder, and no run has left its `recipe.yaml` in it; of data and a model, `millstream init` makes a recipe",
+        shown_path(&arguments.recipe)
+    );
+    let folder = argument_path(arguments.recipe.as_os_str())?;
+    let mut overrides = arguments.overrides.clone();
+    if folder.join("fingerprints.json").exists() {
+        let folder = folder.to_str().with_context(|| format!("{}: the name is no UTF-8", shown_path(&folder)))?;
+        let folder = serde_json::Value::from(folder.replace('$', "$$"));
+        overrides.insert(0, format!("output.folder={folder}"));
+    }
+    Ok(RecipeText::read(&path, &overrides)?)
 }
 
 /// An error of a command that carries out a recipe.

@@ -15,7 +15,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Search) -> anyhow::Res
         SearchCommand::Run { recipe, output, how } => {
             let folder = output.as_ref().map(|folder| commands::argument_path(folder.as_os_str())).transpose()?;
             let elsewhere: &[&str] = if folder.is_some() { &["output.folder"] } else { &[] };
-            commands::with_text(recipe, elsewhere, |text| {
+            commands::with_text(&commands::text_of(recipe)?, elsewhere, |text| {
                 work(global, how, |options, events, stop| {
                     search::run(text, &recipe.overrides, folder.as_deref(), options, events, stop)
                 })
@@ -147,7 +147,7 @@ fn best(global: &Global, folder: &StudyFolder, file: Option<&Path>, refit: bool)
         output::print_json_line(&value)?;
     } else {
         let mut text: String = notes.iter().map(|note| output::prose(note)).collect();
-        let model = summary.model.as_deref().map_or_else(String::new, |model| shown_path(model));
+        let model = summary.model.as_deref().map_or_else(String::new, shown_path);
         text.push_str(&format!("{}\nmodel: {model}\n", count(summary.steps, "step")));
         output::print(&text)?;
     }

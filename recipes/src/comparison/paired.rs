@@ -90,7 +90,8 @@ fn figures(scores: &MemberScores, metrics: [&MetricSet; 2], draws: Draws) -> Res
             drawn.extend(first.zip(second).map(|(first, second)| second - first).filter(|value| value.is_finite()));
         }
     }
-    let of = |((kind, (first, second)), drawn): ((FigureKind, (Option<f64>, Option<f64>)), Vec<f64>)| PairedFigure {
+    type Both = (FigureKind, (Option<f64>, Option<f64>));
+    let of = |((kind, (first, second)), drawn): (Both, Vec<f64>)| PairedFigure {
         difference: first.zip(second).map(|(first, second)| second - first),
         p: other_side(&drawn),
         interval: percentiles(drawn, draws.confidence),

@@ -310,7 +310,7 @@ mod tests {
     fn of_a_hundred_studies_without_a_cause_few_find_one() {
         let mut confirmed = 0;
         for study in 0..100 {
-            let own = answers(400, |row, _| mix(row ^ mix(study)) % 5 == 0);
+            let own = answers(400, |row, _| mix(row ^ mix(study)).is_multiple_of(5));
             let factors: Vec<Factor> = (0..20).map(|number| noise(400, number + 100 * study)).collect();
             let found = own.factors(&factors, study);
             confirmed +=

@@ -7,13 +7,8 @@ use super::search::{MOST_FOLDS, MOST_PARALLEL, MOST_REPEATS};
 use super::steering;
 use super::{
     AverageRecipe, BatchNormalization, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval,
-<<<<<<< HEAD
     EvaluationRecipe, FrozenPrefixRecipe, GradientNoiseRecipe, LookaheadRecipe, ModelRecipe, NonFiniteRecipe,
-    PenaltiesRecipe, Recipe, SharpnessAwareRecipe, ThresholdRecipe, TrainingRecipe,
-=======
-    EvaluationRecipe, GradientNoiseRecipe, LookaheadRecipe, ModelRecipe, NonFiniteRecipe, PenaltiesRecipe, Recipe,
-    SearchRecipe, SharpnessAwareRecipe, ThresholdRecipe, TrainingRecipe,
->>>>>>> search2
+    PenaltiesRecipe, Recipe, SearchRecipe, SharpnessAwareRecipe, ThresholdRecipe, TrainingRecipe,
 };
 use crate::shown;
 

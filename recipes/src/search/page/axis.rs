@@ -102,7 +102,7 @@ pub(super) fn setting(value: &Value) -> String {
 pub(super) fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
-        size if size >= 1e6 || size < 1e-3 => {
+        size if !(1e-3..1e6).contains(&size) => {
             let text = format!("{value:.2e}");
             text.replace(".00e", "e")
         }

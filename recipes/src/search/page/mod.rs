@@ -82,7 +82,7 @@ mod tests {
                 number,
                 state,
                 values: if state == TrialState::Complete {
-                    vec![value, 10.0 - value; 2][..figures].to_vec()
+                    [value, 10.0 - value][..figures].to_vec()
                 } else {
                     Vec::new()
                 },
