@@ -43,6 +43,7 @@ mod pseudo_terminal;
 mod reviews;
 mod run_folder;
 mod search;
+mod shell;
 mod steering;
 mod tables;
 mod training;
