@@ -100,9 +100,13 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
     out
 }
 
+/// A text of the front matter.
+pub(super) fn quoted(value: &str) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 fn front_matter(ledger: &Ledger) -> String {
     let said = &ledger.statements;
-    let quoted = |value: &str| serde_json::to_string(value).unwrap_or_default();
     let mut out = String::from("---\nlibrary_name: onnx\ntags:\n- onnx\n- millstream\n");
     for (key, value) in [("license", &said.license), ("language", &said.language)] {
         if let Some(value) = Statements::answer(value) {
@@ -135,7 +139,8 @@ fn base(ledger: &Ledger) -> String {
     format!("{}{}", file(&ledger.base), from.collect::<String>())
 }
 
-fn file(model: &ModelFacts) -> String {
+/// A file with its hash, in words.
+pub(super) fn file(model: &ModelFacts) -> String {
     let producer =
         if model.producer.is_empty() { String::new() } else { format!(", written by {}", text(&model.producer)) };
     format!(
@@ -274,7 +279,8 @@ fn capitalized(name: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
+/// A table of an evaluation's figures with their intervals.
+pub(super) fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
     let rows = kinds.iter().filter_map(|kind| Some((kind, evaluation.figure(&kind.name)?))).map(|(kind, value)| {
         let interval = evaluation
             .interval(&kind.name)
