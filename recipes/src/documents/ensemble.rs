@@ -16,7 +16,7 @@ use super::statements::Statements;
 use crate::decisions::{Decision, decisions};
 use crate::ensemble::EnsembleFolder;
 use crate::origin::{Parent, software};
-use crate::pages::markdown::{code, list, table, text};
+use crate::pages::markdown::{code, list, prose, table, text};
 use crate::run_folder::RunFolder;
 use crate::{RecipeError, lineage};
 
@@ -126,7 +126,7 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
         }
     }
     out += &format!("---\n\n# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
-    out += &ledger.notes.iter().map(|note| format!("\n> {}\n", text(note))).collect::<String>();
+    out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
     let open = |answer: &Option<String>| Statements::or_open(answer).to_owned();
     out += "\n## Model details\n\n";
     out += &list(&[
@@ -174,10 +174,10 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
     );
     if !fitted.notes.is_empty() {
         out += "\nWhat rules decided, and what was noticed:\n\n";
-        out += &fitted.notes.iter().map(|one| format!("- {}\n", text(one))).collect::<String>();
+        out += &fitted.notes.iter().map(|one| format!("- {}\n", prose(one))).collect::<String>();
     }
     if !ledger.decisions.is_empty() {
-        let noted = ledger.decisions.iter().map(|one| format!("- {}: {}\n", text(&one.time), text(&one.text)));
+        let noted = ledger.decisions.iter().map(|one| format!("- {}: {}\n", text(&one.time), prose(&one.text)));
         out += &format!("\nWhat people noted:\n\n{}", noted.collect::<String>());
     }
     out += &format!("\n## Ethical considerations\n\n{}\n", open(&said.ethical_considerations));

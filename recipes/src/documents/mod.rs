@@ -61,13 +61,18 @@ pub fn document(run: &Path, output: Option<&Path>, catalogs: &Catalogs) -> Resul
     let documents = [
         ("README.md", card.clone().into_bytes()),
         ("datasheet.md", sheet.clone().into_bytes()),
-        ("model-card.html", page::html(&format!("{}: model card", ledger.name), &card).into_bytes()),
+        ("model-card.html", page::html(&format!("{}: model card", ledger.name), &of_pages(&card)).into_bytes()),
         ("datasheet.html", page::html(&format!("{}: datasheet", ledger.name), &sheet).into_bytes()),
         ("model.cdx.json", json(&cyclonedx::bill(&ledger))),
         ("croissant.json", json(&croissant::description(&ledger))),
         ("ledger.json", json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
     ];
     written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
+}
+
+/// The card as a page links to the other page, and not to its text.
+fn of_pages(card: &str) -> String {
+    card.replace("(datasheet.md)", "(datasheet.html)")
 }
 
 fn of_ensemble(run: &Path, folder: PathBuf) -> Result<DocumentReport, RecipeError> {

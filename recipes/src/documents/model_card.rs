@@ -6,7 +6,7 @@ use millstream_training::metrics::{Cell, FigureKind, Table};
 
 use super::ledger::{Ledger, ModelFacts};
 use super::statements::Statements;
-use crate::pages::markdown::{code, list, table, text};
+use crate::pages::markdown::{code, list, prose, table, text};
 
 /// `README.md`.
 pub(super) fn markdown(ledger: &Ledger) -> String {
@@ -15,7 +15,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
     let mut out = front_matter(ledger);
     out += &format!("\n# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
     if !ledger.notes.is_empty() {
-        out += &ledger.notes.iter().map(|note| format!("\n> {}\n", text(note))).collect::<String>();
+        out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
     }
     out += "\n## Model details\n\n";
     out += &list(&[
@@ -152,11 +152,6 @@ pub(super) fn file(model: &ModelFacts) -> String {
     )
 }
 
-/// A note, whole, on one line.
-fn text_of(note: &str) -> String {
-    note.split_whitespace().map(text).collect::<Vec<_>>().join(" ")
-}
-
 /// `[?, 3, 224, 224]`.
 pub(super) fn shape_of(shape: &[Option<usize>]) -> String {
     let axes: Vec<String> =
@@ -201,12 +196,12 @@ fn training(ledger: &Ledger) -> String {
     ]);
     if !facts.decisions.is_empty() {
         out += "\nWhat rules decided, and what was noticed:\n\n";
-        out += &facts.decisions.iter().map(|one| format!("- {}\n", text(one))).collect::<String>();
+        out += &facts.decisions.iter().map(|one| format!("- {}\n", prose(one))).collect::<String>();
     }
     if !ledger.decisions.is_empty() {
         out += "\nWhat people noted:\n\n";
         let noted = ledger.decisions.iter();
-        out += &noted.map(|one| format!("- {}: {}\n", text(&one.time), text_of(&one.text))).collect::<String>();
+        out += &noted.map(|one| format!("- {}: {}\n", text(&one.time), prose(&one.text))).collect::<String>();
     }
     out
 }

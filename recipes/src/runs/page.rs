@@ -33,7 +33,7 @@ const NUMBERS: [&str; 4] = ["figure", "loss", "steps", "seconds"];
 /// One page that stands by itself; without scripts it is the table alone.
 pub(super) fn html(report: &RunsReport) -> String {
     let name = report.folder.canonicalize().unwrap_or_else(|_| report.folder.clone());
-    let title = format!("Runs of {}", name.file_name().unwrap_or_default().to_string_lossy());
+    let title = format!("Runs in {}", name.file_name().unwrap_or_default().to_string_lossy());
     let title = escaped(&shown_up_to(title, 200));
     let ensembles = report.runs.iter().filter(|run| run.kind == EntryKind::Ensemble).count() as u64;
     let mut of = count(report.runs.len() as u64 - ensembles, "run");
