@@ -16,8 +16,9 @@ pub(super) fn differing(values: &[Value]) -> Vec<SettingDifference> {
     let mut found = Vec::new();
     for place in places.into_iter().filter(|place| !APART.contains(&place.as_str())) {
         let values: Vec<Option<&Value>> = leaves.iter().map(|leaves| leaves.get(place).copied()).collect();
-        // null is what is left out
-        let said = |value: &Option<&Value>| value.filter(|value| !value.is_null()).cloned();
+        // null and an empty mapping are what is left out
+        let is_said = |value: &Value| !value.is_null() && value.as_object().is_none_or(|map| !map.is_empty());
+        let said = |value: &Option<&Value>| value.filter(|value| is_said(value)).cloned();
         let values: Vec<Option<Value>> = values.iter().map(said).collect();
         if values.iter().any(|value| *value != values[0]) {
             found.push(SettingDifference { place: place.clone(), values });
