@@ -18,6 +18,7 @@ mod documents;
 mod emulator;
 mod evaluation;
 mod extension;
+mod frozen_prefix;
 mod interruption;
 mod layers;
 mod learning;
