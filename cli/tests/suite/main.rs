@@ -22,6 +22,7 @@ mod errors;
 mod evaluation;
 mod extension;
 mod init;
+mod frozen_prefix;
 mod interruption;
 mod layers;
 mod learning;
