@@ -110,6 +110,21 @@ fn recurrent(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, Com
     graph.add("Squeeze", &[end, direction], &[])
 }
 
+/// Multiplied by a mask that is laid out by the height and width that `Shape` tells.
+fn masked(graph: &mut Graph, x: ValueId, _: usize) -> Result<ValueId, CompilerError> {
+    let shape = graph.add("Shape", &[x], &[])?;
+    let height = integers(graph, &[2]);
+    let height = graph.add("Gather", &[shape, height], &[])?;
+    let bounds = [3, i64::MAX, 0].map(|bound| integers(graph, &[bound]));
+    let width = graph.add("Slice", &[shape, bounds[0], bounds[1], bounds[2]], &[])?;
+    let ones = integers(graph, &[1, 1]);
+    let size = graph.add("Concat", &[ones, height, width], &[("axis", 0.into())])?;
+    let values = graph.constant("mask", Constant::f32([2, 8], &numbers(16, 9)));
+    let mask = graph.add("Reshape", &[values, size], &[])?;
+    let x = graph.add("Mul", &[x, mask], &[])?;
+    graph.add("Flatten", &[x], &[])
+}
+
 /// Twice as high and wide, by the sizes of all axes or by scales; the mean of each channel's rows.
 fn resized(graph: &mut Graph, x: ValueId, fixed: Option<usize>) -> Result<ValueId, CompilerError> {
     let (scales, sizes) = match fixed {
@@ -165,6 +180,7 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
             &[1],
         ),
         ("attention", attention, &[1]),
+        ("a mask of the picture's own size", masked, &[1]),
         ("sizes of all axes", |g, x, n| resized(g, x, Some(n)), &[1, 8]),
         ("scales", |g, x, _| resized(g, x, None), &[1, 8]),
         (

@@ -61,7 +61,9 @@ impl MemoryEstimate {
         // and weights are kept while their gradients are computed elsewhere
         let uphill = if opened.recipe.training.sharpness_aware.is_some() { trained } else { 0 };
         let training_state = trained + remembered + gathered + uphill;
-        let saving = trained + remembered + remembered.max(trained);
+        // the file's bytes, and of one tensor at a time its own
+        let tensors = program.manifest.parameters.iter().map(|entry| 4 * entry.shape.iter().product::<usize>() as u64);
+        let saving = trained + remembered + remembered.max(trained) + tensors.max().unwrap_or(0);
         let lengths = longest(&opened.spec, &program.manifest.targets);
         let [of_step, of_evaluation] = program.activation_bytes(&lengths)?;
         let activations =

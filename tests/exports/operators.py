@@ -253,6 +253,13 @@ def dft(call, x, length=None, axis=None):
     return torch.view_as_real(made)
 
 
+@rule("Col2Im")
+def col2im(call, x, image, block):
+    pads = call.get("pads", [0, 0, 0, 0])
+    assert pads[:2] == pads[2:]
+    return f.fold(x, numbers(image), numbers(block), dilation=call.get("dilations", [1, 1]), padding=pads[:2], stride=call.get("strides", [1, 1]))
+
+
 @rule("CumSum")
 def cum_sum(call, x, axis):
     axis = int(axis)

@@ -17,6 +17,34 @@ impl Seen<'_> {
         Ok(Change::Repeat { input, axis, rank: shape.len(), like, like_axis: axis })
     }
 
+    /// Whether this picks lengths of a shape, and not the number of rows.
+    pub(super) fn picks_other_lengths(&self) -> bool {
+        let of_rows = || {
+            let shape = self.graph.producer(self.node.input(0)?).filter(|node| node.is("Shape"))?;
+            let start = shape.int("start").unwrap_or(0);
+            match self.rows.get(&shape.input(0)?) {
+                Some(Rows::Axis(axis, _)) if start >= 0 => i64::try_from(*axis).ok().map(|axis| axis - start),
+                _ => None,
+            }
+        };
+        let picked = || {
+            let [count] = *self.shape(0).ok()?.as_slice() else { return None };
+            let count = i64::try_from(count).ok()?;
+            let front = |at: i64| if at < 0 { at + count } else { at };
+            match self.node.operator.as_str() {
+                "Gather" => Some(self.integers(1)?.into_iter().map(front).collect::<Vec<i64>>()),
+                "Slice" if self.node.input(4).is_none() || self.integers(4)? == [1] => {
+                    let ([start], [end]) = (*self.integers(1)?.as_slice(), *self.integers(2)?.as_slice()) else {
+                        return None;
+                    };
+                    Some((front(start)..front(end).min(count)).collect())
+                }
+                _ => None,
+            }
+        };
+        matches!((of_rows(), picked()), (Some(rows), Some(picked)) if !picked.contains(&rows))
+    }
+
     /// All operands have the rows on one axis, which is not the one that places are picked on.
     pub(super) fn by_places(&self) -> Through {
         let given: Vec<usize> = (0..self.node.inputs.len()).filter(|index| self.node.input(*index).is_some()).collect();

@@ -106,6 +106,9 @@ pub(super) fn through(seen: &Seen<'_>) -> Through {
     }
     let operator = if node.domain.is_empty() { node.operator.as_str() } else { "" };
     if !has_axis {
+        if seen.picks_other_lengths() {
+            return Ok((vec![Rows::Apart; outputs], None));
+        }
         let made = node.outputs.first().copied().flatten();
         // lengths lie side by side; what has more axes is spread over the rows, also where its values are known
         let is_list = |made| graph.tensor_type(made).is_some_and(|known| known.shape.len() <= 1);

@@ -6,21 +6,21 @@ use super::TrainingProgram;
 use crate::CompilerError;
 
 impl TrainingProgram {
-    /// Bytes of computed values alive at once at the worst node of [`TrainingProgram::batch_statistics`]; 0 without.
+    /// Bytes that computed values take in [`TrainingProgram::batch_statistics`]; 0 without.
     ///
     /// # Errors
     /// As [`TrainingProgram::activation_bytes`].
     pub fn statistics_bytes(&self, lengths: &BTreeMap<String, usize>) -> Result<u64, CompilerError> {
-        self.statistics.as_ref().map_or(Ok(0), |graph| graph.peak_activation_bytes(lengths))
+        self.statistics.as_ref().map_or(Ok(0), |graph| graph.activation_bytes(lengths))
     }
 
-    /// Bytes of computed values alive at once at the worst node of the step, and at that of the evaluation, without parameters
-    /// and gradients. `lengths`: those of the axes that are named.
+    /// Bytes that computed values take in the step and in the evaluation, without parameters and gradients. `lengths`: those of
+    /// the axes that are named.
     ///
     /// # Errors
     /// A named axis has no length there.
     pub fn activation_bytes(&self, lengths: &BTreeMap<String, usize>) -> Result<[u64; 2], CompilerError> {
-        Ok([self.step.peak_activation_bytes(lengths)?, self.evaluation.peak_activation_bytes(lengths)?])
+        Ok([self.step.activation_bytes(lengths)?, self.evaluation.activation_bytes(lengths)?])
     }
 
     /// Bytes of all constants that the program holds, each once: weights as they were before training, and what is made of them.
