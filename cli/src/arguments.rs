@@ -382,7 +382,7 @@ pub(crate) struct Preview {
     #[arg(long, value_parser = whole_number::<u64>)]
     pub(crate) seed: Option<u64>,
     /// The PNG to write
-    #[arg(short, long, value_name = "FILE.png", default_value = "preview.png")]
+    #[arg(short, long, value_name = "FILE.png|.jpg", default_value = "preview.png")]
     pub(crate) output: PathBuf,
     /// Render the steps that an earlier `preview --json` printed
     #[arg(long, value_name = "STEPS.json", conflicts_with_all = ["rows", "draws", "seed"])]
