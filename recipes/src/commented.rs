@@ -186,7 +186,7 @@ mod tests {
             "      momentum: 0.5\n",
             "    - {rotate: {degrees: 5",
             "  # max_steps:",
-            "evaluate: [\"/x/no\"",
+            "evaluate: [/x/no, /x/1e3]",
         ] {
             assert!(text.contains(part), "wanted {part:?} in\n{text}");
         }

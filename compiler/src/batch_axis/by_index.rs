@@ -34,10 +34,9 @@ impl Seen<'_> {
             match self.node.operator.as_str() {
                 "Gather" => Some(self.integers(1)?.into_iter().map(front).collect::<Vec<i64>>()),
                 "Slice" if self.node.input(4).is_none() || self.integers(4)? == [1] => {
-                    let ([start], [end]) = (*self.integers(1)?.as_slice(), *self.integers(2)?.as_slice()) else {
-                        return None;
-                    };
-                    Some((front(start)..front(end).min(count)).collect())
+                    let (starts, ends) = (self.integers(1)?, self.integers(2)?);
+                    let ([start], [end]) = (starts.as_slice(), ends.as_slice()) else { return None };
+                    Some((front(*start)..front(*end).min(count)).collect())
                 }
                 _ => None,
             }

@@ -4,8 +4,8 @@
 //! with it the lengths in `Reshape` and the like. The axis of rows is followed from the inputs through every node; where
 //! each row goes its own way, and shapes inferred with another number of rows confirm it, the axis becomes symbolic.
 
-mod apart;
 mod angles;
+mod apart;
 mod by_index;
 mod repeat;
 mod rows;
@@ -19,8 +19,8 @@ use crate::graph::{Constant, Graph, Length, Node, TensorType, ValueId};
 use crate::inference::infer_behind;
 use crate::model_file::free_length_name;
 use crate::operators::OperatorCatalog;
-pub(crate) use apart::{RowsApart, rows_apart};
 pub(crate) use angles::give_each_row_its_angles;
+pub(crate) use apart::{RowsApart, rows_apart};
 use millstream_schemas::{AxisLength, shown};
 use repeat::{Repeated, repeat};
 use rows::{Change, Rows};

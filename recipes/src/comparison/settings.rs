@@ -60,9 +60,9 @@ mod tests {
     fn only_leaves_that_differ_are_told() {
         let one = json!({"seed": 1, "training": {"epochs": 3, "optimizer": {"adamw": {"learning_rate": 0.01}}},
             "transforms": {"train": [{"rotate": {"degrees": 10}}, "horizontal_flip"]}, "output": {"folder": "a"},
-            "model": {"train": null}});
+            "model": {"path": "m", "train": null}});
         let other = json!({"seed": 2, "training": {"epochs": 3, "optimizer": {"sgd": {"learning_rate": 0.01}}},
-            "transforms": {"train": [{"rotate": {"degrees": 20}}]}, "output": {"folder": "b"}, "model": {}});
+            "transforms": {"train": [{"rotate": {"degrees": 20}}]}, "output": {"folder": "b"}, "model": {"path": "m"}});
         let found = differing(&[one.clone(), other, one]);
         let found: Vec<(&str, String)> =
             found.iter().map(|found| (found.place.as_str(), serde_json::to_string(&found.values).unwrap())).collect();

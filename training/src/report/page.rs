@@ -16,17 +16,13 @@ const LARGEST_MATRIX: usize = 30;
 /// A larger one would be a page of its own.
 const LARGEST_PICTURE: usize = 400;
 
-pub(super) fn render(
-    title: &str,
-    runs: &[RunRecord],
-    beside: &[(String, String)],
-) -> Result<String, minijinja::Error> {
+pub(super) fn render(title: &str, runs: &[RunRecord], beside: &[(String, String)]) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
     // The name ends in .html, so that everything put into the page is escaped.
     environment.add_template("page.html", TEMPLATE)?;
     let drawn: Vec<Run> = runs.iter().enumerate().map(|(index, run)| Run::new(index, run)).collect();
     let (runs, charts) = (Value::from(Serde(drawn)), Value::from(Serde(charts(runs))));
-    let version = env!("CARGO_PKG_VERSION");
+    let (version, beside) = (env!("CARGO_PKG_VERSION"), Value::from(Serde(beside.to_vec())));
     environment.get_template("page.html")?.render(context! { title => shown(title), runs, charts, version, beside })
 }
 

@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::marks::{colour, complete, goodness, told};
-use super::panel;
+use super::panel::panel;
 use super::plot::{escaped, tenth};
 use crate::search::StudyReport;
 

@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::marks::{class, complete, told, value};
-use super::panel;
+use super::panel::panel;
 use super::plot::Plot;
 use crate::search::StudyReport;
 

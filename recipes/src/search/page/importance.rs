@@ -1,6 +1,6 @@
 //! How much each parameter accounts for.
 
-use super::panel;
+use super::panel::panel;
 use super::plot::escaped;
 use crate::search::StudyReport;
 
