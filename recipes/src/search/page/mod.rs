@@ -51,12 +51,6 @@ pub(crate) fn render(study: &StudyReport) -> String {
     )
 }
 
-/// A part of the page with a heading.
-fn panel(title: &str, body: &str, note: &str) -> String {
-    let note = if note.is_empty() { String::new() } else { format!("<p class=\"soft\">{}</p>", escaped(note)) };
-    format!("<section class=\"panel\"><h2>{}</h2>\n{body}{note}</section>\n", escaped(title))
-}
-
 #[cfg(test)]
 mod tests {
     use millstream_search::{Space, TrialState};
