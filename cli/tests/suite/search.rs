@@ -110,7 +110,7 @@ fn other_commands_name_the_open_place_and_check_counts_the_combinations() {
         place.run(&line).failed_with(&wanted);
     }
     let checked = place.run_with("check", &OPEN).done();
-    for part in ["3 values left open, 6 combinations", "training.optimizer.sgd.learning_rate", "ready to train"] {
+    for part in ["3 values left open, 6 combinations", "training.optimizer.sgd.", "ready to train"] {
         assert!(checked.contains(part), "{part}\n{checked}");
     }
     let wrong = "search={objective: acuracy}";

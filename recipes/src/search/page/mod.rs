@@ -7,7 +7,6 @@ mod front;
 mod history;
 mod importance;
 mod marks;
-mod panel;
 mod plot;
 mod slices;
 mod table;
