@@ -65,6 +65,9 @@ pub fn errors(
     let folder = RunFolder(options.run.clone());
     let mut recipe = load(&RecipeText::read(&folder.recipe(), &[])?, &options.catalogs)?;
     recipe.seed = options.seed.unwrap_or(recipe.seed);
+    // rows are told apart here in ways of its own, and other rows need not have these columns
+    recipe.evaluation.slices.clear();
+    recipe.evaluation.intervals = None;
     let (path, seed) = (folder.model(), recipe.seed);
     if !path.exists() {
         let message = format!("{} has exported no model", shown_path(&folder.0));
