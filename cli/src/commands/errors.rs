@@ -14,6 +14,7 @@ const MOST: usize = 10;
 pub(crate) fn run(global: &Global, arguments: &arguments::Errors) -> anyhow::Result<Outcome> {
     let options = ErrorOptions {
         run: arguments.run.clone(),
+        overrides: arguments.overrides.clone(),
         data: match arguments.data.as_slice() {
             [] => None,
             paths => Some(commands::argument_paths(paths)?.try_into().expect("there is a path")),

@@ -36,6 +36,8 @@ use analysis::Answers;
 pub struct ErrorOptions {
     /// The run.
     pub run: PathBuf,
+    /// Changes of the recipe as the run used it: where things lie now, or other `transforms.train` to draw with.
+    pub overrides: Vec<String>,
     /// Absolute paths or patterns of rows; `data.evaluate` of the recipe when not given.
     pub data: Option<Patterns>,
     /// Draws of each row with the transforms of training; 0 for none.
@@ -63,7 +65,7 @@ pub fn errors(
     stop: &Stop,
 ) -> Result<Option<ErrorReport>, RecipeError> {
     let folder = RunFolder(options.run.clone());
-    let mut recipe = load(&RecipeText::read(&folder.recipe(), &[])?, &options.catalogs)?;
+    let mut recipe = load(&RecipeText::read(&folder.recipe(), &options.overrides)?, &options.catalogs)?;
     recipe.seed = options.seed.unwrap_or(recipe.seed);
     // rows are told apart here in ways of its own, and other rows need not have these columns
     recipe.evaluation.slices.clear();
