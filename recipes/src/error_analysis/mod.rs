@@ -154,6 +154,7 @@ fn as_drawn(
         return Ok(Some(None));
     }
     let (mut errs, mut rows, mut draws) = (Vec::new(), Vec::new(), drawn::Draws::new());
+    let mut varying = drawn::Varying::default();
     for draw in 0..options.draws {
         let mut sink = KeptPredictions::in_memory(model, measuring)?;
         let Some(seed) = measuring.measure_drawn(model, (draw, &chain), &mut sink, events, stop)? else {
@@ -161,10 +162,17 @@ fn as_drawn(
         };
         let kept = no_row(sink.finish()?)?;
         draws.add(measuring.source(), &chain, seed, &kept.rows)?;
+        if draw == 0 {
+            // another draw of the same rows, without the model, tells what is drawn from what is the row's own
+            let (mut one, mut other) = (drawn::Draws::new(), drawn::Draws::new());
+            one.add(measuring.source(), &chain, seed, &kept.rows)?;
+            other.add(measuring.source(), &chain, !seed, &kept.rows)?;
+            varying = drawn::Varying::between(&one, &other);
+        }
         rows.extend(kept.rows.iter().cloned());
         errs.extend(erring(kept, thresholds)?.0);
     }
-    let factors = draws.factors();
+    let factors = draws.factors(&varying);
     Ok(Some(Some(part(Seen::AsDrawn, options.draws, errs, &rows, &factors, recipe.seed))))
 }
 
