@@ -84,6 +84,10 @@ pub(crate) struct Errors {
     /// The rows to look at, instead of the recipe's `data.evaluate`: files, folders or patterns
     #[arg(short, long, value_name = "PARQUET", num_args = 1..)]
     pub(crate) data: Vec<OsString>,
+    /// Change a value of the recipe, `transforms.train` for example, to see what errors depend on under other draws than those of training;
+    /// may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
     /// Of the draws and of the halves, instead of the recipe's
     #[arg(long)]
     pub(crate) seed: Option<u64>,

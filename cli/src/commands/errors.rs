@@ -14,6 +14,7 @@ const MOST: usize = 10;
 pub(crate) fn run(global: &Global, arguments: &arguments::Errors) -> anyhow::Result<Outcome> {
     let options = ErrorOptions {
         run: arguments.run.clone(),
+        overrides: arguments.overrides.clone(),
         data: match arguments.data.as_slice() {
             [] => None,
             paths => Some(commands::argument_paths(paths)?.try_into().expect("there is a path")),
@@ -92,9 +93,10 @@ fn of_part(part: &ErrorPart) -> String {
     if splits.len() > MOST {
         text += &format!("  and {} more on the page\n", splits.len() - MOST);
     }
-    text + &output::prose(
-        "each found on one half of the rows; shares and p (Fisher's exact test) of the other half, the last p after Holm over all of them",
-    )
+    let test = if part.draws > 1 { "Mantel and Haenszel's test within rows" } else { "Fisher's exact test" };
+    text + &output::prose(&format!(
+        "each found on one half of the rows; shares and p ({test}) of the other half, the last p after Holm over all of them"
+    ))
 }
 
 fn with_interval(rate: Rate) -> String {

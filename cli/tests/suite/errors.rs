@@ -96,6 +96,19 @@ fn what_training_draws_is_looked_into_draw_by_draw() {
     assert!((0.55..0.7).contains(&area), "{area}");
     factor(part, "horizontal_flip: happens");
     assert_eq!(place.run(&["errors", "run", "--augmented", "2", "--json"]).json(), found);
+    // with other draws than those of training
+    let colours = "transforms.train=[{resize: {size: 16}}, {rotate: {degrees: 90}}, {color_jitter: {hue: 0.5}}]";
+    for draws in ["1", "4"] {
+        let other = place.run(&["errors", "run", "--augmented", draws, "--json", "--set", colours]).json();
+        let turn = factor(&other["parts"][1], "color_jitter: hue turn, either way");
+        // a third of a turn makes green of red
+        assert_eq!(turn["split"]["confirmed"], true, "{other}");
+        let bins = factor(&other["parts"][1], "rotate: degrees, either way")["bins"].as_array().unwrap().clone();
+        assert!(bins.last().unwrap()["range"][1].as_f64().unwrap() > 80.0, "{other}");
+        let names: Vec<&str> =
+            other["parts"][1]["factors"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+        assert!(!names.iter().any(|name| name.starts_with("resize")), "what is the row's own is no draw: {names:?}");
+    }
     let still = ["output.folder=still", "transforms.train=[{resize: {size: 16}}]", "training.epochs=1"];
     place.run_with("train", &still).done();
     let ran = place.run(&["errors", "still", "--augmented"]);

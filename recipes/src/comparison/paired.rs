@@ -90,16 +90,15 @@ fn figures(scores: &MemberScores, metrics: [&MetricSet; 2], draws: Draws) -> Res
             drawn.extend(first.zip(second).map(|(first, second)| second - first).filter(|value| value.is_finite()));
         }
     }
-    type Both = (FigureKind, (Option<f64>, Option<f64>));
-    let of = |((kind, (first, second)), drawn): (Both, Vec<f64>)| PairedFigure {
+    let values = first.into_iter().zip(second);
+    let all = kinds.into_iter().zip(values).zip(drawn).map(|((kind, (first, second)), drawn)| PairedFigure {
         difference: first.zip(second).map(|(first, second)| second - first),
         p: other_side(&drawn),
         interval: percentiles(drawn, draws.confidence),
         kind,
         first,
         second,
-    };
-    let all = kinds.into_iter().zip(first.into_iter().zip(second)).zip(drawn).map(of);
+    });
     // a figure that does not apply to these rows is none
     Ok(all.filter(|figure| figure.first.is_some() || figure.second.is_some()).collect())
 }

@@ -1,11 +1,13 @@
 //! Which of many factors tell errors apart: found on one half of the rows, tested on the other.
 
+use std::collections::{BTreeMap, HashSet};
+
 use millstream_schemas::{GOLDEN, mix};
 
 use super::factor::{Factor, Values};
 use super::numbers::{between, shown};
 use super::report::{Bin, FactorReport, Rate, Split};
-use crate::significance::{fisher, holm};
+use crate::significance::{fisher, holm, mantel_haenszel};
 
 /// A side with fewer answers of a half says nothing.
 const FEWEST: usize = 10;
@@ -52,9 +54,9 @@ impl Answers {
             .collect();
         let chances: Vec<f64> = reports.iter().filter_map(|report| Some(report.split.as_ref()?.p)).collect();
         for (split, adjusted) in reports.iter_mut().filter_map(|report| report.split.as_mut()).zip(holm(&chances)) {
-            let [there, elsewhere] = split.tested.map(|rate| rate.share.unwrap_or(0.0));
             split.p_adjusted = adjusted;
-            split.confirmed = adjusted < LEVEL && there > elsewhere;
+            // until here it says whether more err there on the other half, too
+            split.confirmed &= adjusted < LEVEL;
         }
         reports.sort_by(|a, b| {
             let key = |report: &FactorReport| {
@@ -139,13 +141,33 @@ impl Answers {
                 answers.iter().partition(|answer| rule.holds(factor, **answer));
             [self.rate(there.into_iter()), self.rate(elsewhere.into_iter())]
         };
-        let (found, tested) = (of(found), of(tested));
+        let (found, answers_tested, tested) = (of(found), tested, of(tested));
         // a rule that has fewer errors there is one by the other side's name
         if found[0].share <= found[1].share {
             return None;
         }
-        let p = fisher([tested[0].errors, tested[0].of], [tested[1].errors, tested[1].of]);
-        Some(Split { rule: rule.in_words(factor), found, tested, p, p_adjusted: p, confirmed: false })
+        let (p, more_there) = match self.has_several_of_a_row() {
+            false => {
+                let p = fisher([tested[0].errors, tested[0].of], [tested[1].errors, tested[1].of]);
+                (p, tested[0].share > tested[1].share)
+            }
+            true => self.within_rows(factor, rule, answers_tested),
+        };
+        Some(Split { rule: rule.in_words(factor), found, tested, p, p_adjusted: p, confirmed: more_there })
+    }
+
+    fn has_several_of_a_row(&self) -> bool {
+        self.rows.iter().collect::<HashSet<_>>().len() < self.rows.len()
+    }
+
+    /// Several answers of one row are not independent; what is compared is the answers of each row among themselves.
+    fn within_rows(&self, factor: &Factor, rule: Rule, answers: &[usize]) -> (f64, bool) {
+        let mut strata: BTreeMap<u64, [u64; 4]> = BTreeMap::new();
+        for answer in answers {
+            let place = 2 * usize::from(!rule.holds(factor, *answer)) + usize::from(!self.errs[*answer]);
+            strata.entry(self.rows[*answer]).or_default()[place] += 1;
+        }
+        mantel_haenszel(strata.into_values())
     }
 
     /// Numbers in parts of about as many answers, names as they are, the most frequent first.
@@ -298,6 +320,31 @@ mod tests {
         assert_eq!(gaps.bins.last().unwrap().label, "no value");
         let many = (0..100).map(|row| Some(row.to_string())).collect();
         assert!(Factor::names("text", FactorOf::Column, many).is_none());
+    }
+
+    #[test]
+    fn of_several_draws_of_a_row_those_of_the_row_are_compared() {
+        // 100 rows, 6 draws of each: half of the rows err always, which says nothing about what was drawn
+        let (rows, draws) = (100, 6);
+        let drawn = |at: u64| (mix(at ^ 11) % 100) as f64;
+        let key = |at: u64| mix(at % rows);
+        let of_rows = |at: u64| Some((key(at) % 2) as f64 * 50.0 + drawn(at) / 100.0);
+        let errs = |at: u64| key(at) % 2 == 1 || drawn(at) > 80.0;
+        let all = 0..rows * draws;
+        let own = Answers { errs: all.clone().map(errs).collect(), rows: all.clone().map(key).collect() };
+        let found = own.factors(
+            &[
+                Factor::numbers("drawn", FactorOf::Draw, all.clone().map(|at| Some(drawn(at))).collect()),
+                Factor::numbers("of the row", FactorOf::Draw, all.map(of_rows).collect()),
+            ],
+            0,
+        );
+        let confirmed: Vec<&str> = found
+            .iter()
+            .filter(|factor| factor.split.as_ref().is_some_and(|split| split.confirmed))
+            .map(|factor| factor.name.as_str())
+            .collect();
+        assert_eq!(confirmed, ["drawn"], "{found:?}");
     }
 
     #[test]

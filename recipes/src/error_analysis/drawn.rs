@@ -1,6 +1,6 @@
 //! What transforms drew for rows, as numbers that people know: degrees, shares of the area, factors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_pipeline::{Value, decode};
 use millstream_schemas::RowId;
@@ -19,6 +19,33 @@ pub(super) struct Draws {
     numbers: BTreeMap<String, Vec<Option<f64>>>,
     applied: BTreeMap<String, Vec<Option<String>>>,
     answers: usize,
+}
+
+/// What was drawn otherwise for the same row. What is never, a matter of the row alone, is no draw.
+#[derive(Default)]
+pub(super) struct Varying(BTreeSet<String>);
+
+impl Varying {
+    /// Notes what differs between two passes over the same rows.
+    pub(super) fn between(one: &Draws, other: &Draws) -> Self {
+        let mut found = BTreeSet::new();
+        let names: BTreeSet<&String> = one.numbers.keys().chain(other.numbers.keys()).collect();
+        let missing = vec![None; one.answers];
+        for name in names {
+            let of = |draws: &Draws| draws.numbers.get(name).cloned().unwrap_or_else(|| missing.clone());
+            let (a, b) = (of(one), of(other));
+            if a.iter().zip(&b).any(|(a, b)| a.zip(*b).is_some_and(|(a, b)| a != b)) {
+                found.insert(name.clone());
+            }
+        }
+        for transform in one.applied.keys().chain(other.applied.keys()) {
+            let of = |draws: &Draws, at: usize| draws.applied.get(transform).is_some_and(|all| all[at].is_some());
+            if (0..one.answers.min(other.answers)).any(|at| of(one, at) != of(other, at)) {
+                found.insert(transform.clone());
+            }
+        }
+        Self(found)
+    }
 }
 
 impl Draws {
@@ -127,13 +154,25 @@ impl Draws {
         }
     }
 
-    /// Every number, and of each transform whether it happened.
-    pub(super) fn factors(self) -> Vec<Factor> {
-        let applied = self.applied.into_iter().filter_map(|(transform, values)| {
+    /// Every number, and of each transform whether it happened; of numbers to both sides of 0 how far from it.
+    pub(super) fn factors(self, varying: &Varying) -> Vec<Factor> {
+        let varies = |name: &str| varying.0.contains(name);
+        let applied = self.applied.into_iter().filter(|(transform, _)| varies(transform));
+        let applied = applied.filter_map(|(transform, values)| {
             let values = values.into_iter().map(|value| Some(value.unwrap_or_else(|| "no".into()))).collect();
             Factor::names(format!("{transform}: happens"), FactorOf::Draw, values)
         });
-        let numbers = self.numbers.into_iter().map(|(name, numbers)| Factor::numbers(name, FactorOf::Draw, numbers));
+        let numbers = self.numbers.into_iter().filter(|(name, _)| varies(name)).map(|(name, numbers)| {
+            let known = || numbers.iter().flatten();
+            let (name, numbers) = match known().any(|number| *number < 0.0) && known().any(|number| *number > 0.0) {
+                true => {
+                    let sizes = numbers.iter().map(|number| number.map(f64::abs)).collect();
+                    (format!("{name}, either way"), sizes)
+                }
+                false => (name, numbers),
+            };
+            Factor::numbers(name, FactorOf::Draw, numbers)
+        });
         numbers.chain(applied).collect()
     }
 }
@@ -173,20 +212,25 @@ mod tests {
     #[test]
     fn what_is_drawn_has_the_numbers_that_the_recipe_speaks_of() {
         let specs = [
+            Choice::new("resize", json!({"size": 32})),
             Choice::new("rotate", json!({"degrees": 30})),
             Choice::new("random_resized_crop", json!({"size": 16, "area": [0.3, 0.9]})),
             Choice::named("horizontal_flip"),
-            Choice::new("color_jitter", json!({"brightness": 0.4})),
+            Choice::new("color_jitter", json!({"brightness": 0.4, "hue": 0.2})),
         ];
         let chain = Chain::parse(&specs).unwrap();
-        let mut draws = Draws::new();
-        draws.grow(500);
-        for row in 0..500 {
-            let key = DrawKey { seed: 3, epoch: 0, row };
-            let drawing = chain.draw_image(&ImageFacts::new(40, 30), &key).unwrap();
-            draws.take_image(row as usize, &drawing);
-        }
-        let factors = draws.factors();
+        let drawn = |seed: u64| {
+            let mut draws = Draws::new();
+            draws.grow(500);
+            for row in 0..500 {
+                let facts = ImageFacts::new(40 + row as u32 % 3, 30);
+                let drawing = chain.draw_image(&facts, &DrawKey { seed, epoch: 0, row }).unwrap();
+                draws.take_image(row as usize, &drawing);
+            }
+            draws
+        };
+        let (draws, others) = (drawn(3), drawn(4));
+        let factors = draws.factors(&Varying::between(&drawn(3), &others));
         let apart: Vec<&str> =
             factors.iter().filter(|factor| factor.tells_apart()).map(|factor| factor.name.as_str()).collect();
         for name in [
@@ -195,6 +239,7 @@ mod tests {
             "random_resized_crop: width / height",
             "horizontal_flip: happens",
             "color_jitter: brightness factor",
+            "color_jitter: hue turn, either way",
         ] {
             assert!(apart.contains(&name), "{name} is not in {apart:?}");
         }

@@ -53,8 +53,11 @@ fn of_part(part: &ErrorPart, found: &mut Vec<Part>) {
             if split.confirmed { "yes" } else { "no" }.to_owned(),
         ]
     });
-    words += "\n### Divisions\n\nFound on one half of the rows; the shares and p (Fisher's exact test) are of the other half, the last \
-              p after Holm over all factors.\n\n";
+    let test = if part.draws > 1 { "Mantel and Haenszel's test within rows" } else { "Fisher's exact test" };
+    words += &format!(
+        "\n### Divisions\n\nFound on one half of the rows; the shares and p ({test}) are of the other half, the last p after Holm over \
+         all factors.\n\n"
+    );
     words += &table(
         &["factor", "more err where it", ">there", ">elsewhere", ">p", ">p, all factors", "confirmed"],
         &rows.collect::<Vec<_>>(),

@@ -36,6 +36,8 @@ use analysis::Answers;
 pub struct ErrorOptions {
     /// The run.
     pub run: PathBuf,
+    /// Changes of the recipe as the run used it: where things lie now, or other `transforms.train` to draw with.
+    pub overrides: Vec<String>,
     /// Absolute paths or patterns of rows; `data.evaluate` of the recipe when not given.
     pub data: Option<Patterns>,
     /// Draws of each row with the transforms of training; 0 for none.
@@ -63,8 +65,11 @@ pub fn errors(
     stop: &Stop,
 ) -> Result<Option<ErrorReport>, RecipeError> {
     let folder = RunFolder(options.run.clone());
-    let mut recipe = load(&RecipeText::read(&folder.recipe(), &[])?, &options.catalogs)?;
+    let mut recipe = load(&RecipeText::read(&folder.recipe(), &options.overrides)?, &options.catalogs)?;
     recipe.seed = options.seed.unwrap_or(recipe.seed);
+    // rows are told apart here in ways of its own, and other rows need not have these columns
+    recipe.evaluation.slices.clear();
+    recipe.evaluation.intervals = None;
     let (path, seed) = (folder.model(), recipe.seed);
     if !path.exists() {
         let message = format!("{} has exported no model", shown_path(&folder.0));
@@ -149,6 +154,7 @@ fn as_drawn(
         return Ok(Some(None));
     }
     let (mut errs, mut rows, mut draws) = (Vec::new(), Vec::new(), drawn::Draws::new());
+    let mut varying = drawn::Varying::default();
     for draw in 0..options.draws {
         let mut sink = KeptPredictions::in_memory(model, measuring)?;
         let Some(seed) = measuring.measure_drawn(model, (draw, &chain), &mut sink, events, stop)? else {
@@ -156,10 +162,17 @@ fn as_drawn(
         };
         let kept = no_row(sink.finish()?)?;
         draws.add(measuring.source(), &chain, seed, &kept.rows)?;
+        if draw == 0 {
+            // another draw of the same rows, without the model, tells what is drawn from what is the row's own
+            let (mut one, mut other) = (drawn::Draws::new(), drawn::Draws::new());
+            one.add(measuring.source(), &chain, seed, &kept.rows)?;
+            other.add(measuring.source(), &chain, !seed, &kept.rows)?;
+            varying = drawn::Varying::between(&one, &other);
+        }
         rows.extend(kept.rows.iter().cloned());
         errs.extend(erring(kept, thresholds)?.0);
     }
-    let factors = draws.factors();
+    let factors = draws.factors(&varying);
     Ok(Some(Some(part(Seen::AsDrawn, options.draws, errs, &rows, &factors, recipe.seed))))
 }
 

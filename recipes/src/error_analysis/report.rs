@@ -102,7 +102,7 @@ pub struct Split {
     pub found: [Rate; 2],
     /// There and elsewhere, on the other half.
     pub tested: [Rate; 2],
-    /// Fisher's exact two-sided test on the other half.
+    /// On the other half, two-sided: Fisher's exact test, or, of several draws of each row, Mantel and Haenszel's within rows.
     pub p: f64,
     /// The same after Holm, over all factors of the part.
     pub p_adjusted: f64,
