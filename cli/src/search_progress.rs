@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use millstream::recipes::Event;
-use millstream::recipes::search::{SearchEvent, SearchEvents};
+use millstream::recipes::search::{SearchEvent, SearchEvents, shown_figure};
 use millstream::schemas::{count, shown, shown_path};
 use millstream::search::{Decision, TrialState};
 use millstream::training::metrics::FigureKind;
@@ -109,12 +109,12 @@ impl Known {
     fn value(&self, at: usize, value: Option<f64>) -> String {
         self.figures
             .get(at)
-            .map_or_else(String::new, |kind| value.map_or_else(String::new, |value| kind.shown(Some(value))))
+            .map_or_else(String::new, |kind| value.map_or_else(String::new, |value| shown_figure(kind, Some(value))))
     }
 
     fn figures(&self, values: &[f64]) -> String {
         let said = self.figures.iter().zip(values);
-        said.map(|(kind, value)| format!("{} {}", kind.label(), kind.shown(Some(*value))))
+        said.map(|(kind, value)| format!("{} {}", kind.label(), shown_figure(kind, Some(*value))))
             .collect::<Vec<_>>()
             .join(", ")
     }

@@ -1,6 +1,6 @@
 //! A study as a table of trials.
 
-use millstream::recipes::search::{StudyReport, TrialReport};
+use millstream::recipes::search::{StudyReport, TrialReport, shown_figure};
 use millstream::schemas::{count, decimal, shown, shown_path};
 use millstream::search::TrialState;
 use millstream::search::spaces::Parameter;
@@ -12,18 +12,24 @@ use crate::table::Table;
 
 /// Trials that are listed; of more the best ones and the last.
 const MOST: usize = 60;
+/// Trials whose failures are told.
+const MOST_REASONS: usize = 5;
 
 /// What was left open.
 pub(crate) fn space(parameters: &[Parameter]) -> String {
     let mut table = Table::new(&["left open", "what it may be", "only where"]);
     for parameter in parameters {
-        let written = serde_json::to_value(&parameter.distribution).unwrap_or_default();
+        let written = match parameter.distribution.alternatives() {
+            // What is open in one of them has a row of its own.
+            Some(values) => format!("one of {}", values.iter().map(setting).collect::<Vec<_>>().join(", ")),
+            None => as_written(&serde_json::to_value(&parameter.distribution).unwrap_or_default()),
+        };
         let when = parameter.when.as_ref().map_or_else(String::new, |when| {
             let above = parameters.iter().find(|other| other.name == when.parameter);
             let chosen = above.and_then(|above| above.distribution.alternatives()?.get(when.alternative as usize));
             format!("{} is {}", when.parameter, chosen.map(setting).unwrap_or_default())
         });
-        table.row([parameter.name.clone(), as_written(&written), when]);
+        table.row([parameter.name.clone(), written, when]);
     }
     table.render()
 }
@@ -59,10 +65,18 @@ pub(crate) fn setting(value: &Value) -> String {
 
 /// Four digits that count.
 fn short(value: f64) -> String {
-    if value != 0.0 && !(1e-3..1e5).contains(&value.abs()) {
-        return format!("{value:.3e}");
+    let (number, power) = match value.abs() {
+        size if size > 0.0 && !(1e-3..1e5).contains(&size) => {
+            let text = format!("{value:.3e}");
+            text.split_once('e')
+                .map_or((text.clone(), String::new()), |(number, power)| (number.into(), format!("e{power}")))
+        }
+        _ => (decimal(value), String::new()),
+    };
+    match number.contains('.') {
+        true => format!("{}{power}", number.trim_end_matches('0').trim_end_matches('.')),
+        false => number + &power,
     }
-    decimal(value)
 }
 
 /// All of a study.
@@ -78,6 +92,10 @@ pub(crate) fn describe(study: &StudyReport) -> String {
     });
     text.push('\n');
     text.push_str(&trials(study, listed, &best));
+    let failed = study.trials.iter().filter_map(|trial| Some((trial.number, trial.reason.as_ref()?)));
+    for (number, reason) in failed.take(MOST_REASONS) {
+        text.push_str(&output::prose(&format!("trial {number} has failed: {}", shown(reason))));
+    }
     if left_out > 0 {
         text.push_str(&format!("  … the last {MOST} and the best ones; `--json` has all\n"));
     }
@@ -121,14 +139,14 @@ pub(crate) fn trial(study: &StudyReport, trial: &TrialReport) -> String {
         .figures
         .iter()
         .zip(&trial.values)
-        .map(|(kind, value)| format!("{} {}", kind.label(), kind.shown(Some(*value))))
+        .map(|(kind, value)| format!("{} {}", kind.label(), shown_figure(kind, Some(*value))))
         .collect();
     let interval = match (trial.interval, study.figures.first()) {
         (Some([low, high]), Some(kind)) => format!(
             " (mean of {}; {} to {})",
             count(study.runs as u64, "run"),
-            kind.shown(Some(low)),
-            kind.shown(Some(high))
+            shown_figure(kind, Some(low)),
+            shown_figure(kind, Some(high))
         ),
         _ => String::new(),
     };
@@ -158,7 +176,7 @@ pub(crate) fn trials<'a>(study: &StudyReport, listed: impl Iterator<Item = &'a T
         for (at, kind) in study.figures.iter().enumerate() {
             let on_the_way = trial.reports.last().filter(|_| at == 0).map(|(_, value)| *value);
             let value = trial.values.get(at).copied().or(on_the_way);
-            cells.push(value.map_or_else(String::new, |value| kind.shown(Some(value))));
+            cells.push(value.map_or_else(String::new, |value| shown_figure(kind, Some(value))));
         }
         for parameter in &study.parameters {
             let value = trial.settings.iter().find(|(name, _)| *name == parameter.name);
@@ -186,7 +204,7 @@ fn state(trial: &TrialReport, is_best: bool) -> String {
         TrialState::Complete if is_best => "best".into(),
         TrialState::Complete => "complete".into(),
         TrialState::Stopped => format!("stopped{steps}"),
-        TrialState::Failed => format!("failed: {}", trial.reason.as_deref().unwrap_or_default()),
+        TrialState::Failed => "failed".into(),
         TrialState::Paused => format!("paused{steps}"),
         TrialState::Running => format!("running{steps}"),
         TrialState::Waiting => format!("waiting{steps}"),

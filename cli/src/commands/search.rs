@@ -5,7 +5,7 @@ use millstream::recipes::search::{self, OpenRecipe, SearchOptions, SearchSummary
 use millstream::recipes::{Catalogs, RecipeError, StartMode, Stop, TrainOptions};
 use millstream::schemas::files::replace_file;
 use millstream::schemas::recipe::RecipeText;
-use millstream::schemas::{count, decimal, shown_path};
+use millstream::schemas::{count, shown_path};
 
 use crate::arguments::{self, Global, SearchCommand, SearchHow, StudyArguments};
 use crate::{Outcome, commands, messages, output, progress, search_progress, signals, study_table};
@@ -95,9 +95,9 @@ fn work(
         let mut text = study_table::describe(&summary.study);
         if shared.runs > 0 {
             text.push_str(&format!(
-                "{} in {} s; data and model were opened {}, training steps compiled {}\n",
+                "{} in {:.1} s; data and model were opened {}, training steps compiled {}\n",
                 count(shared.runs, "run"),
-                decimal(summary.seconds),
+                summary.seconds,
                 count(shared.opened, "time"),
                 count(shared.compiled, "time"),
             ));

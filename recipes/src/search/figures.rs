@@ -1,6 +1,7 @@
 //! The figures that a search looks for and bounds: of evaluations, and of what a run costs.
 
-use millstream_schemas::{nearest, shown};
+use millstream_schemas::recipe::ByteSize;
+use millstream_schemas::{grouped, nearest, shown};
 use millstream_search::{Direction, Objective};
 use millstream_training::RunRecord;
 use millstream_training::metrics::{Better, FigureKind, Unit};
@@ -158,6 +159,16 @@ impl Sought {
 fn mean(figure: &SoughtFigure, runs: &[(RunRecord, RunFolder)]) -> f64 {
     let values = runs.iter().map(|(record, folder)| figure.value(record, folder).unwrap_or(f64::NAN));
     values.sum::<f64>() / runs.len() as f64
+}
+
+/// A value of a figure as people read it; costs are counted.
+pub fn shown_figure(kind: &FigureKind, value: Option<f64>) -> String {
+    match (COSTS.iter().find(|(name, _)| *name == kind.name), value.filter(|value| value.is_finite())) {
+        (Some((_, Cost::Seconds)), Some(seconds)) => format!("{seconds:.2} s"),
+        (Some((_, Cost::Parameters)), Some(count)) => grouped(count.round().max(0.0) as u64),
+        (Some((_, Cost::ModelBytes)), Some(bytes)) => ByteSize(bytes.round().max(0.0) as u64).to_string(),
+        (_, value) => kind.shown(value),
+    }
 }
 
 fn of_cost(name: &str) -> FigureKind {

@@ -18,6 +18,7 @@ mod work;
 mod workers;
 
 pub use best::{BestReport, best, refit};
+pub use figures::shown_figure;
 pub use millstream_search::journal::{csv, optuna};
 pub use open_recipe::OpenRecipe;
 pub use search_event::{SearchEvent, SearchEvents};

@@ -15,7 +15,7 @@ use super::search_event::{SearchEvent, SearchEvents};
 use super::status::{StudyReport, of_study};
 use super::study_folder::{StudyFolder, write};
 use super::trial::Worker;
-use super::workers::{Presence, is_dead};
+use super::workers::{Presence, bury, dead, is_dead};
 use crate::error::with_causes;
 use crate::{Catalogs, RecipeError, ResourceOptions, Resources, Stop};
 
@@ -125,7 +125,10 @@ fn work(
     let usual = Sharing::default();
     let silence = options.silence.unwrap_or(usual.silence);
     let sharing = Sharing { silence, most_trials: Some(trials) };
-    let shared = SharedStudy::open(&folder.journal(), settings, &catalogs(&options.catalogs), sharing)?;
+    let mut shared = SharedStudy::open(&folder.journal(), settings, &catalogs(&options.catalogs), sharing)?;
+    let gone = dead(folder);
+    shared.give_up(|worker| gone.iter().any(|dead| dead == worker))?;
+    bury(folder, &gone);
     let _presence = Presence::announce(folder, shared.worker())?;
     let _heart = shared.heart((silence / 5).clamp(Duration::from_millis(20), Duration::from_secs(60)))?;
     let sought = Sought::of(open)?;

@@ -28,7 +28,6 @@ impl Presence {
     pub(crate) fn announce(folder: &StudyFolder, worker: &str) -> Result<Self, RecipeError> {
         let workers = folder.workers();
         files::create_folder(&workers).map_err(RecipeError::io("make", &workers))?;
-        sweep(folder);
         let path = lock_of(folder, worker);
         let lock = match FileLock::try_take(&path).map_err(RecipeError::io("write", &path))? {
             LockAttempt::Taken(lock) => Some(lock),
@@ -55,17 +54,19 @@ pub(crate) fn is_dead(folder: &StudyFolder, worker: &str) -> bool {
     on_this && matches!(FileLock::holder(&lock_of(folder, worker)), Ok(None))
 }
 
-/// Takes away what the dead have left, but for those that may have trials: they are few.
-fn sweep(folder: &StudyFolder) {
-    const MOST: usize = 1000;
-    let Ok(entries) = std::fs::read_dir(folder.workers()) else { return };
+/// The workers that are known to be dead.
+pub(crate) fn dead(folder: &StudyFolder) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder.workers()) else { return Vec::new() };
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let workers: Vec<String> = names.filter_map(|name| name.strip_suffix(".machine").map(str::to_owned)).collect();
-    if workers.len() > MOST {
-        for worker in workers.iter().filter(|worker| is_dead(folder, worker)) {
-            let _ = std::fs::remove_file(machine_of(folder, worker));
-            let _ = std::fs::remove_file(lock_of(folder, worker));
-        }
+    let workers = names.filter_map(|name| name.strip_suffix(".machine").map(str::to_owned));
+    workers.filter(|worker| is_dead(folder, worker)).collect()
+}
+
+/// Takes away what dead workers have left, whose trials were given up.
+pub(crate) fn bury(folder: &StudyFolder, workers: &[String]) {
+    for file in workers.iter().flat_map(|worker| [machine_of(folder, worker), lock_of(folder, worker)]) {
+        // It may be gone: others bury too.
+        let _ = std::fs::remove_file(file);
     }
 }
 
@@ -90,6 +91,9 @@ mod tests {
         assert_eq!(is_dead(&study, "c"), this_machine().is_some());
         std::fs::write(machine_of(&study, "d"), "another machine").unwrap();
         assert!(!is_dead(&study, "d"));
+        assert_eq!(dead(&study), if this_machine().is_some() { vec!["c".to_owned()] } else { Vec::new() });
+        bury(&study, &dead(&study));
+        assert!(dead(&study).is_empty() && !is_dead(&study, "a"));
         drop(alive);
     }
 }

@@ -3,7 +3,10 @@
 use millstream_schemas::{decimal, grouped, shown_up_to};
 use millstream_search::spaces::Parameter;
 use millstream_training::metrics::{FigureKind, Unit};
+
 use serde_json::Value;
+
+use crate::search::shown_figure;
 
 /// Letters of a tick at most.
 const LONGEST: usize = 14;
@@ -23,7 +26,8 @@ impl Axis {
     /// Over these values of a figure, those that are numbers; none without one.
     pub(super) fn of_figure(kind: &FigureKind, values: impl Iterator<Item = f64>) -> Option<Self> {
         let label = |value: f64| match kind.unit {
-            Unit::Share => kind.shown(Some(value)),
+            Unit::Share => shown_figure(kind, Some(value)),
+            Unit::Number if kind.name == "model_bytes" => shown_figure(kind, Some(value)),
             Unit::Number => number(value),
         };
         Self::spanning(kind.label(), values, label)

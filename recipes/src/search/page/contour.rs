@@ -3,7 +3,7 @@
 use super::axis::Axis;
 use super::marks::{class, colour, complete, goodness, told};
 use super::plot::{Plot, panel};
-use crate::search::{StudyReport, TrialReport};
+use crate::search::{StudyReport, TrialReport, shown_figure};
 
 /// Fewer trials say nothing of what lies between them.
 const FEWEST: usize = 4;
@@ -46,8 +46,8 @@ fn contour(study: &StudyReport, first: usize, second: usize) -> Option<String> {
             let from = (column as f64 * side, row as f64 * side);
             let value = smoothed(&points, (from.0 + side / 2.0, from.1 + side / 2.0));
             let to = (from.0 + side, from.1 + side);
-            let told = format!("about {} here", kind.shown(Some(value)));
-            plot.cell(&colour(goodness(study, &all, value)), from, to, &told);
+            let told = format!("about {} here", shown_figure(kind, Some(value)));
+            plot.cell(&colour(goodness(study, &all, value), "low"), from, to, &told);
         }
     }
     for (trial, _) in &all {

@@ -5,9 +5,11 @@ use super::marks::{colour, complete, goodness, told};
 use super::plot::{escaped, panel, tenth};
 use crate::search::StudyReport;
 
-const HEIGHT: f64 = 300.0;
+const HEIGHT: f64 = 310.0;
 const TOP: f64 = 34.0;
-const BOTTOM: f64 = 286.0;
+const BOTTOM: f64 = 276.0;
+/// Where a line goes of a trial in which a value is not there.
+const ABSENT: f64 = -0.09;
 /// Between two axes.
 const GAP: f64 = 110.0;
 const MARGIN: f64 = 54.0;
@@ -28,11 +30,10 @@ pub(super) fn render(study: &StudyReport) -> Option<String> {
     ordered.sort_by(|a, b| goodness(study, &complete, a.1).total_cmp(&goodness(study, &complete, b.1)));
     for (trial, value) in ordered {
         let places = trial.places.iter().copied().chain([figure.place(value)]).enumerate();
-        // What is not there is passed over.
-        let points = places.filter_map(|(at, place)| Some(format!("{} {}", x(at), y(place?))));
+        let points = places.map(|(at, place)| format!("{} {}", x(at), y(place.unwrap_or(ABSENT))));
         drawn.push_str(&format!(
             "<path class=\"thin\" style=\"stroke: {}\" d=\"M{}\"><title>{}</title></path>\n",
-            colour(goodness(study, &complete, value)),
+            colour(goodness(study, &complete, value), "faint"),
             points.collect::<Vec<_>>().join("L"),
             escaped(&told(study, trial))
         ));
@@ -46,16 +47,19 @@ pub(super) fn render(study: &StudyReport) -> Option<String> {
             escaped(&axis.name),
             escaped(&millstream_schemas::shown_up_to(name, 18))
         ));
-        for (place, label) in &axis.ticks {
+        let is_absent = complete.iter().any(|(trial, _)| trial.places.get(at).is_some_and(Option::is_none));
+        let absent = is_absent.then(|| (ABSENT, "–".to_owned()));
+        for (place, label) in axis.ticks.iter().chain(&absent) {
             drawn.push_str(&format!("<text x=\"{}\" y=\"{}\">{}</text>\n", x + 4.0, y(*place) + 4.0, escaped(label)));
         }
     }
     let width = MARGIN * 2.0 + (axes.len() - 1) as f64 * GAP;
     let picture = format!(
-        "<svg viewBox=\"0 0 {width} {HEIGHT}\" style=\"min-width: {}px\" role=\"img\" aria-label=\"Parallel coordinates\">\n{drawn}</svg>\n",
-        (width * 0.75).round()
+        "<svg viewBox=\"0 0 {width} {HEIGHT}\" style=\"min-width: {}px; max-width: {}px\" role=\"img\" aria-label=\"Parallel coordinates\">\n{drawn}</svg>\n",
+        (width * 0.75).round(),
+        (width * 1.6).round()
     );
-    let note = format!("a line is a trial; its colour goes from the worst to the best {}", kind.label());
+    let note = format!("a line is a trial, the bluer the better its {}; –: it has no such value", kind.label());
     Some(panel("Parallel coordinates", &picture, &note).replacen(
         "class=\"panel\"",
         "class=\"panel\" style=\"grid-column: 1 / -1\"",

@@ -3,7 +3,7 @@
 use super::axis::Axis;
 use super::marks::{class, complete, told, value};
 use super::plot::{Plot, panel};
-use crate::search::StudyReport;
+use crate::search::{StudyReport, shown_figure};
 
 /// The first figure of each trial, and the best so far.
 pub(super) fn history(study: &StudyReport) -> Option<String> {
@@ -27,7 +27,7 @@ pub(super) fn history(study: &StudyReport) -> Option<String> {
         (steps.last().copied(), study.trials.last().and_then(|trial| x.place(trial.number as f64)))
     {
         steps.push((end, height));
-        plot.line("line", "", &steps, &format!("best so far: {}", kind.shown(best)));
+        plot.line("line", "", &steps, &format!("best so far: {}", shown_figure(kind, best)));
     }
     for trial in &study.trials {
         let place = value(trial).or_else(|| on_the_way(trial)).and_then(|value| y.place(value));
@@ -54,7 +54,7 @@ pub(super) fn intermediate(study: &StudyReport) -> Option<String> {
         let place = |(step, value): &(u64, f64)| Some((x.place(*step as f64)?, y.place(*value)?));
         let places: Vec<(f64, f64)> = trial.reports.iter().filter_map(place).collect();
         let is_best = study.best == Some(trial.number);
-        let colour = if is_best { "stroke: var(--bad); stroke-width: 2.5" } else { "stroke: var(--faint)" };
+        let colour = if is_best { "stroke: var(--best); stroke-width: 2.5" } else { "stroke: var(--faint)" };
         match places.as_slice() {
             [] => {}
             [one] => plot.dot(class(study, trial), *one, &told(study, trial)),

@@ -4,13 +4,13 @@ use millstream_schemas::shown;
 use millstream_search::TrialState;
 
 use super::axis::setting;
-use crate::search::{StudyReport, TrialReport};
+use crate::search::{StudyReport, TrialReport, shown_figure};
 
 /// `trial 3: accuracy 91.2 %, rate 0.01, optimizer sgd`.
 pub(super) fn told(study: &StudyReport, trial: &TrialReport) -> String {
     let figures = study.figures.iter().zip(&trial.values);
     let mut parts: Vec<String> =
-        figures.map(|(kind, value)| format!("{} {}", kind.label(), kind.shown(Some(*value)))).collect();
+        figures.map(|(kind, value)| format!("{} {}", kind.label(), shown_figure(kind, Some(*value)))).collect();
     match trial.state {
         TrialState::Complete if trial.violation > 0.0 => parts.push("out of bounds".into()),
         TrialState::Complete => {}
@@ -24,7 +24,7 @@ pub(super) fn told(study: &StudyReport, trial: &TrialReport) -> String {
         (trial.values.is_empty(), trial.reports.last(), study.figures.first())
     {
         let value = Some(*value).filter(|value| value.is_finite());
-        parts.push(format!("{} {} after {step}", kind.label(), kind.shown(value)));
+        parts.push(format!("{} {} after {step}", kind.label(), shown_figure(kind, value)));
     }
     parts.extend(trial.settings.iter().map(|(name, value)| format!("{} {}", shown(name), setting(value))));
     format!("trial {}: {}", trial.number, parts.join(", "))
@@ -49,10 +49,10 @@ pub(super) fn complete(study: &StudyReport) -> Vec<(&TrialReport, f64)> {
     study.trials.iter().filter_map(|trial| Some((trial, value(trial)?))).collect()
 }
 
-/// A colour between that of the worst (0) and that of the best (1).
-pub(super) fn colour(share: f64) -> String {
+/// A colour between that of the worst (0), which is named, and that of the best (1).
+pub(super) fn colour(share: f64, worst: &str) -> String {
     let percent = (share.clamp(0.0, 1.0) * 100.0).round();
-    format!("color-mix(in oklab, var(--good) {percent}%, var(--bad))")
+    format!("color-mix(in oklab, var(--good) {percent}%, var(--{worst}))")
 }
 
 /// How good a value is among those of complete trials: 0 to 1.

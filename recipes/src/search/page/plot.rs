@@ -50,7 +50,7 @@ impl Plot {
         let ((left, bottom), (right, top)) = (Self::at(from.0, from.1), Self::at(to.0, to.1));
         let (width, height) = (tenth(right - left + 0.3), tenth(bottom - top + 0.3));
         self.body.push_str(&format!(
-            "<rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" style=\"fill: {fill}\"><title>{}</title></rect>\n",
+            "<rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" shape-rendering=\"crispEdges\" style=\"fill: {fill}\"><title>{}</title></rect>\n",
             escaped(told)
         ));
     }

@@ -5,14 +5,14 @@ use millstream_schemas::shown;
 use super::axis::setting;
 use super::marks::told;
 use super::plot::escaped;
-use crate::search::{StudyReport, TrialReport};
+use crate::search::{StudyReport, TrialReport, shown_figure};
 
 /// What the best trial is, or that there is none.
 pub(super) fn best(study: &StudyReport) -> String {
     let Some(best) = study.best_trial() else { return "<p>No trial is complete yet.</p>\n".into() };
     let interval = match (best.interval, study.figures.first()) {
         (Some([low, high]), Some(kind)) => {
-            format!(" ({} to {})", kind.shown(Some(low)), kind.shown(Some(high)))
+            format!(" ({} to {})", shown_figure(kind, Some(low)), shown_figure(kind, Some(high)))
         }
         _ => String::new(),
     };
@@ -40,13 +40,13 @@ fn row(study: &StudyReport, trial: &TrialReport) -> String {
     let mut cells = number(trial.number.to_string());
     let state = serde_json::to_value(trial.state).ok();
     let state = state.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-    cells.push_str(&text(match &trial.reason {
-        Some(reason) => format!("{state}: {}", shown(reason)),
-        None => state,
-    }));
+    cells.push_str(&match &trial.reason {
+        Some(reason) => format!("<td class=\"reason\">{state}: {}</td>", escaped(&shown(reason))),
+        None => text(state),
+    });
     for (at, kind) in study.figures.iter().enumerate() {
         let value = trial.values.get(at).copied().filter(|value| value.is_finite());
-        cells.push_str(&number(value.map_or_else(String::new, |value| kind.shown(Some(value)))));
+        cells.push_str(&number(value.map_or_else(String::new, |value| shown_figure(kind, Some(value)))));
     }
     for parameter in &study.parameters {
         let value = trial.settings.iter().find(|(name, _)| *name == parameter.name);
