@@ -110,6 +110,22 @@ fn recurrent(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, Com
     graph.add("Squeeze", &[end, direction], &[])
 }
 
+/// Each row's numbers picked from a list of all rows' numbers, by places that follow from the number of rows in the run.
+fn listed(graph: &mut Graph, x: ValueId, _: usize) -> Result<ValueId, CompilerError> {
+    let shape = graph.add("Shape", &[x], &[])?;
+    let mut number = |value: i64| graph.constant("number", Constant::i64([], &[value]));
+    let (none, one, each) = (number(0), number(1), number(96));
+    let count = graph.add("Gather", &[shape, none], &[])?;
+    let rows = graph.add("Range", &[none, count, one], &[])?;
+    let behind = integers(graph, &[1]);
+    let rows = graph.add("Unsqueeze", &[rows, behind], &[])?;
+    let first = graph.add("Mul", &[rows, each], &[])?;
+    let within = integers(graph, &(0..96).rev().collect::<Vec<i64>>());
+    let places = graph.add("Add", &[first, within], &[])?;
+    let list = reshape(graph, x, &[-1])?;
+    graph.add("Gather", &[list, places], &[])
+}
+
 /// Multiplied by a mask that is laid out by the height and width that `Shape` tells.
 fn masked(graph: &mut Graph, x: ValueId, _: usize) -> Result<ValueId, CompilerError> {
     let shape = graph.add("Shape", &[x], &[])?;
@@ -180,6 +196,7 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
             &[1],
         ),
         ("attention", attention, &[1]),
+        ("places of all rows in one list, counted in the run", listed, &[1]),
         ("a mask of the picture's own size", masked, &[1]),
         ("sizes of all axes", |g, x, n| resized(g, x, Some(n)), &[1, 8]),
         ("scales", |g, x, _| resized(g, x, None), &[1, 8]),
