@@ -46,10 +46,10 @@ fn network(middle: Middle, fixed: usize) -> Result<Vec<u8>, CompilerError> {
     let kernel = weight(&mut graph, &[6, 3, 2, 2]);
     let mixed = graph.add("Conv", &[x, kernel], &[ints("strides", &[2, 2])])?;
     let features = middle(&mut graph, mixed, fixed)?;
-    let width = graph.shape(features)?.last().unwrap().fixed().unwrap();
+    // a shape that is only known when the graph is read is that of all numbers in a row
+    let width = graph.shape(features).ok().and_then(|shape| shape.last()?.fixed()).unwrap_or(96);
     let head = weight(&mut graph, &[width, CLASSES]);
-    let scores = graph.add("Gemm", &[features, head], &[])?;
-    graph.rename(scores, "scores")?;
+    let scores = graph.append("Gemm", &[features, head], &[], "scores")?;
     graph.output(scores);
     Ok(graph.to_onnx("fixed"))
 }
@@ -110,6 +110,22 @@ fn recurrent(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, Com
     graph.add("Squeeze", &[end, direction], &[])
 }
 
+/// Each row's numbers picked from a list of all rows' numbers, by places that follow from the number of rows in the run.
+fn listed(graph: &mut Graph, x: ValueId, _: usize) -> Result<ValueId, CompilerError> {
+    let shape = graph.add("Shape", &[x], &[])?;
+    let mut number = |value: i64| graph.constant("number", Constant::i64([], &[value]));
+    let (none, one, each) = (number(0), number(1), number(96));
+    let count = graph.add("Gather", &[shape, none], &[])?;
+    let rows = graph.append("Range", &[none, count, one], &[], "rows")?;
+    let behind = integers(graph, &[1]);
+    let rows = graph.append("Unsqueeze", &[rows, behind], &[], "column")?;
+    let first = graph.append("Mul", &[rows, each], &[], "first")?;
+    let within = integers(graph, &(0..96).rev().collect::<Vec<i64>>());
+    let places = graph.append("Add", &[first, within], &[], "places")?;
+    let list = reshape(graph, x, &[-1])?;
+    graph.append("Gather", &[list, places], &[], "picked")
+}
+
 /// Multiplied by a mask that is laid out by the height and width that `Shape` tells.
 fn masked(graph: &mut Graph, x: ValueId, _: usize) -> Result<ValueId, CompilerError> {
     let shape = graph.add("Shape", &[x], &[])?;
@@ -120,9 +136,9 @@ fn masked(graph: &mut Graph, x: ValueId, _: usize) -> Result<ValueId, CompilerEr
     let ones = integers(graph, &[1, 1]);
     let size = graph.add("Concat", &[ones, height, width], &[("axis", 0.into())])?;
     let values = graph.constant("mask", Constant::f32([2, 8], &numbers(16, 9)));
-    let mask = graph.add("Reshape", &[values, size], &[])?;
-    let x = graph.add("Mul", &[x, mask], &[])?;
-    graph.add("Flatten", &[x], &[])
+    let mask = graph.append("Reshape", &[values, size], &[], "laid_out")?;
+    let x = graph.append("Mul", &[x, mask], &[], "masked")?;
+    graph.append("Flatten", &[x], &[], "flat")
 }
 
 /// Twice as high and wide, by the sizes of all axes or by scales; the mean of each channel's rows.
@@ -180,6 +196,7 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
             &[1],
         ),
         ("attention", attention, &[1]),
+        ("places of all rows in one list, counted in the run", listed, &[1]),
         ("a mask of the picture's own size", masked, &[1]),
         ("sizes of all axes", |g, x, n| resized(g, x, Some(n)), &[1, 8]),
         ("scales", |g, x, _| resized(g, x, None), &[1, 8]),

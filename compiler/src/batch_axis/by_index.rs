@@ -28,20 +28,54 @@ impl Seen<'_> {
             }
         };
         let picked = || {
-            let [count] = *self.shape(0).ok()?.as_slice() else { return None };
-            let count = i64::try_from(count).ok()?;
+            let shape = self.shape(0).ok()?;
+            let count = i64::try_from(*shape.first().filter(|_| shape.len() == 1)?).ok()?;
             let front = |at: i64| if at < 0 { at + count } else { at };
             match self.node.operator.as_str() {
                 "Gather" => Some(self.integers(1)?.into_iter().map(front).collect::<Vec<i64>>()),
                 "Slice" if self.node.input(4).is_none() || self.integers(4)? == [1] => {
-                    let (starts, ends) = (self.integers(1)?, self.integers(2)?);
-                    let ([start], [end]) = (starts.as_slice(), ends.as_slice()) else { return None };
-                    Some((front(*start)..front(*end).min(count)).collect())
+                    let bounds = [self.integers(1)?, self.integers(2)?];
+                    let (&[start], &[end]) = (bounds[0].as_slice(), bounds[1].as_slice()) else { return None };
+                    Some((front(start)..front(end).min(count)).collect())
                 }
                 _ => None,
             }
         };
         matches!((of_rows(), picked()), (Some(rows), Some(picked)) if !picked.contains(&rows))
+    }
+
+    /// Whether each row picks its own places alone, of several rows that lie one behind the other: known indices say so.
+    fn picks_own_rows(&self, axis: usize, of_indices: usize) -> bool {
+        let own = || {
+            let (data, shape, picked) = (self.shape(0).ok()?, self.shape(1).ok()?, self.integers(1)?);
+            let (length, places) = (*data.get(axis)?, *shape.get(of_indices)?);
+            let (block, each) = (length.checked_div(self.fixed)?, places.checked_div(self.fixed)?);
+            let inner: usize = shape[of_indices + 1..].iter().product();
+            let (length, block) = (i64::try_from(length).ok()?, i64::try_from(block).ok()?);
+            let is_own = |(at, index): (usize, &i64)| {
+                let row = (at / inner % places / each) as i64;
+                let index = if *index < 0 { *index + length } else { *index };
+                (row * block..(row + 1) * block).contains(&index)
+            };
+            Some(self.fixed > 1 && each > 0 && inner > 0 && picked.iter().enumerate().all(is_own))
+        };
+        own().unwrap_or(false)
+    }
+
+    pub(super) fn gather(&self) -> Through {
+        let (x, indices) = (self.shape(0)?, self.shape(1)?);
+        let along = self.front(self.node.int("axis").unwrap_or(0), x.len())?;
+        match (self.rows_of(0), self.rows_of(1)) {
+            (Rows::Axis(axis, _), Rows::Apart) if axis < along => Ok(self.all(axis)),
+            (Rows::Axis(axis, _), Rows::Apart) if axis > along => Ok(self.all(axis - 1 + indices.len())),
+            (Rows::Apart, Rows::Axis(axis, _)) => Ok(self.all(along + axis)),
+            (Rows::Axis(axis, 1), Rows::Axis(of_indices, 1))
+                if axis == along && self.picks_own_rows(axis, of_indices) =>
+            {
+                Ok(self.all(along + of_indices))
+            }
+            _ => Err("it picks single rows".into()),
+        }
     }
 
     /// All operands have the rows on one axis, which is not the one that places are picked on.
@@ -94,7 +128,6 @@ impl Seen<'_> {
     }
 
     pub(super) fn tile(&self) -> Through {
-        self.only_first()?;
         let axis = self.first_axis()?;
         let repeats = self.integers(1).ok_or("how often it repeats is computed from data")?;
         if repeats.get(axis) == Some(&1) { Ok(self.all(axis)) } else { Err("it repeats the rows".into()) }

@@ -88,6 +88,12 @@ pub(crate) fn free(
             break;
         }
     }
+    for other in OTHERS {
+        if let Ok(opened) = open(graph, &lengthened(shapes, other), fixed, catalog) {
+            *graph = opened;
+            return Ok(());
+        }
+    }
     // a node says more than shapes that do not fit a length which was made up
     let named = obstacles.iter().position(|obstacle| obstacle.node != THE_GRAPH).unwrap_or(0);
     Err(obstacles.swap_remove(named))
@@ -111,7 +117,7 @@ fn free_with(
     let mut freed = graph.clone();
     for _ in 0..MOST_PATCHES {
         let known = bound(&freed, shapes, fixed, catalog)?;
-        match trace(&known, fixed)? {
+        match trace(&known, fixed, false)? {
             Traced::Patch(at, patch) => {
                 apply(&mut freed, at, patch).map_err(|error| in_the_way(&error))?;
                 let inputs = freed.inputs().to_vec();
@@ -127,12 +133,39 @@ fn free_with(
                     apply(&mut freed, at, change).map_err(|error| in_the_way(&error))?;
                 }
                 name_rows(&mut freed, &Before { shapes, fixed, known: &known, rows: &rows, catalog });
-                confirm(&freed, &Before { shapes, fixed, known: &known, rows: &rows, catalog })?;
+                // One row too: some operators treat an axis of one entry otherwise.
+                let counts = [fixed, fixed * FACTOR, 1];
+                confirm(&freed, &Before { shapes, fixed, known: &known, rows: &rows, catalog }, counts)?;
                 return Ok(freed);
             }
         }
     }
     Err(Obstacle { node: THE_GRAPH.into(), reason: format!("more than {MOST_PATCHES} nodes would have to change") })
+}
+
+/// Of a graph that asks for the number of rows in the run, names the first axis of the inputs alone. The rows are followed with a number that is no other length.
+fn open(
+    graph: &Graph,
+    shapes: &BTreeMap<String, Vec<AxisLength>>,
+    fixed: usize,
+    catalog: &OperatorCatalog,
+) -> Result<Graph, Obstacle> {
+    let mut opened = graph.clone();
+    name_inputs(&mut opened, fixed);
+    let inputs = opened.inputs().to_vec();
+    infer_behind(&mut opened, inputs, catalog, &|_| None);
+    let known = bound(&opened, shapes, FACTOR, catalog)?;
+    match trace(&known, FACTOR, true)? {
+        Traced::Patch(at, _) => {
+            let reason = "it has another shape for one row than for several".to_owned();
+            Err(Obstacle { node: node_label(&known.nodes()[at], &known), reason })
+        }
+        Traced::Whole(rows, _) => {
+            let before = Before { shapes, fixed: FACTOR, known: &known, rows: &rows, catalog };
+            confirm(&opened, &before, [FACTOR, 2 * FACTOR, 1])?;
+            Ok(opened)
+        }
+    }
 }
 
 fn in_the_way(error: &CompilerError) -> Obstacle {
@@ -161,7 +194,7 @@ enum Traced {
     Whole(HashMap<ValueId, Rows>, Vec<(usize, Change)>),
 }
 
-fn trace(graph: &Graph, fixed: usize) -> Result<Traced, Obstacle> {
+fn trace(graph: &Graph, fixed: usize, is_made_up: bool) -> Result<Traced, Obstacle> {
     let mut rows: HashMap<ValueId, Rows> = HashMap::new();
     for input in graph.inputs() {
         let scalar = graph.tensor_type(*input).is_none_or(|known| known.shape.is_empty());
@@ -170,7 +203,8 @@ fn trace(graph: &Graph, fixed: usize) -> Result<Traced, Obstacle> {
     let mut changes = Vec::new();
     for (at, node) in graph.nodes().iter().enumerate() {
         let obstacle = |reason| Obstacle { node: node_label(node, graph), reason };
-        let (made, change) = through::through(&rows::Seen { graph, node, rows: &rows, fixed }).map_err(obstacle)?;
+        let (made, change) =
+            through::through(&rows::Seen { graph, node, rows: &rows, fixed, is_made_up }).map_err(obstacle)?;
         match change {
             Some(patch) if patch.moves_axes() => return Ok(Traced::Patch(at, patch)),
             Some(change) => changes.push((at, change)),
@@ -245,9 +279,8 @@ fn apply(graph: &mut Graph, at: usize, change: Change) -> Result<(), CompilerErr
     Ok(())
 }
 
-/// Gives the axis of rows its name in all types.
-fn name_rows(freed: &mut Graph, before: &Before<'_>) {
-    let Before { fixed, known, rows, catalog, .. } = *before;
+/// Gives the first axis of the inputs a name of its own, which it returns.
+fn name_inputs(freed: &mut Graph, fixed: usize) -> Length {
     let of_values = freed.named().filter_map(|(_, value)| freed.tensor_type(value));
     let taken: Vec<String> =
         of_values.flat_map(|known| &known.shape).flat_map(Length::names).map(str::to_owned).collect();
@@ -262,6 +295,14 @@ fn name_rows(freed: &mut Graph, before: &Before<'_>) {
             freed.set_type(*input, named);
         }
     }
+    batch
+}
+
+/// Gives the axis of rows its name in all types.
+fn name_rows(freed: &mut Graph, before: &Before<'_>) {
+    let Before { fixed, known, rows, catalog, .. } = *before;
+    let batch = name_inputs(freed, fixed);
+    let inputs = freed.inputs().to_vec();
     // Where no rule tells what a node makes, its rows were followed all the same.
     let ids: HashMap<&str, ValueId> = known.named().collect();
     let stated: HashMap<ValueId, TensorType> = freed
@@ -288,11 +329,10 @@ struct Before<'a> {
     catalog: &'a OperatorCatalog,
 }
 
-/// Infers shapes with more rows: each must be as it was, but for its axis of rows.
-fn confirm(freed: &Graph, before: &Before<'_>) -> Result<(), Obstacle> {
+/// Infers shapes with other numbers of rows: each must be as it was, but for its axis of rows.
+fn confirm(freed: &Graph, before: &Before<'_>, counts: [usize; 3]) -> Result<(), Obstacle> {
     let Before { shapes, fixed, known, rows, catalog } = *before;
-    // One row too: some operators treat an axis of one entry otherwise.
-    for count in [fixed, fixed * FACTOR, 1] {
+    for count in counts {
         let graph = bound(freed, shapes, count, catalog)?;
         let ids: HashMap<&str, ValueId> = graph.named().collect();
         for node in known.nodes() {

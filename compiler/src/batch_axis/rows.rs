@@ -43,6 +43,8 @@ pub(super) struct Seen<'a> {
     pub(super) node: &'a Node,
     pub(super) rows: &'a HashMap<ValueId, Rows>,
     pub(super) fixed: usize,
+    /// Whether this number is made up, and no other length.
+    pub(super) is_made_up: bool,
 }
 
 /// Where a node's outputs have their rows, and what it must say for that; or why rows do not stay apart in it.
@@ -357,17 +359,6 @@ impl Seen<'_> {
                 _ => over(),
             },
             _ => over(),
-        }
-    }
-
-    pub(super) fn gather(&self) -> Through {
-        let (x, indices) = (self.shape(0)?, self.shape(1)?);
-        let along = self.front(self.node.int("axis").unwrap_or(0), x.len())?;
-        match (self.rows_of(0), self.rows_of(1)) {
-            (Rows::Axis(axis, _), Rows::Apart) if axis < along => Ok(self.all(axis)),
-            (Rows::Axis(axis, _), Rows::Apart) if axis > along => Ok(self.all(axis - 1 + indices.len())),
-            (Rows::Apart, Rows::Axis(axis, _)) => Ok(self.all(along + axis)),
-            _ => Err("it picks single rows".into()),
         }
     }
 

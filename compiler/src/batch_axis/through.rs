@@ -110,22 +110,26 @@ pub(super) fn through(seen: &Seen<'_>) -> Through {
             return Ok((vec![Rows::Apart; outputs], None));
         }
         let made = node.outputs.first().copied().flatten();
+        let shape = made.and_then(|made| graph.tensor_type(made)).map(|known| known.shape.as_slice());
         // lengths lie side by side; what has more axes is spread over the rows, also where its values are known
-        let is_list = |made| graph.tensor_type(made).is_some_and(|known| known.shape.len() <= 1);
+        let is_list =
+            made.is_some_and(|made| graph.constant_of(made).is_some()) && shape.is_some_and(|shape| shape.len() <= 1);
+        let of_length = || shape.and_then(|shape| shape.iter().position(|length| *length == seen.fixed));
         return match operator {
-            _ if made.is_some_and(|made| graph.constant_of(made).is_some() && is_list(made)) => {
-                Ok((vec![Rows::Lengths; outputs], None))
+            "ConstantOfShape" | "Expand" | "Range" | "Reshape" if seen.is_made_up => {
+                let axis = seen.stated_axis().or_else(of_length);
+                let apart = if is_list { Rows::Lengths } else { Rows::Apart };
+                Ok((vec![axis.map_or(apart, |axis| Rows::Axis(axis, 1)); outputs], None))
             }
+            _ if is_list => Ok((vec![Rows::Lengths; outputs], None)),
             "ConstantOfShape" | "Expand" => {
-                let shape = made.and_then(|made| graph.tensor_type(made)).map(|known| known.shape.as_slice());
-                let of_length = || shape.and_then(|shape| shape.iter().position(|length| *length == seen.fixed));
                 let axis = seen.stated_axis().or_else(of_length);
                 axis.map(|axis| (vec![Rows::Axis(axis, 1)], None)).ok_or_else(|| "its shape is not known".into())
             }
             _ => Err("it computes with the number of rows".into()),
         };
     }
-    let takes_lengths = matches!(operator, "Reshape" | "Expand" | "Slice" | "Pad" | "Resize");
+    let takes_lengths = matches!(operator, "Reshape" | "Expand" | "Slice" | "Pad" | "Resize" | "Tile");
     if inputs.contains(&Rows::Lengths) && !takes_lengths {
         return Err("it computes with the number of rows".into());
     }
