@@ -29,7 +29,9 @@ mod evaluation_plan;
 mod evaluation_sets;
 mod events;
 mod first_difference;
+mod folder_files;
 mod freezing;
+pub mod import;
 pub mod inspect;
 mod kept_predictions;
 mod labels_file;
@@ -66,6 +68,7 @@ mod statistics;
 mod step_settings;
 mod stream;
 mod stream_options;
+mod table_records;
 mod train;
 
 pub use calibrated::Calibrated;

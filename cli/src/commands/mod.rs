@@ -6,6 +6,7 @@ pub(crate) mod compile;
 pub(crate) mod document;
 pub(crate) mod ensemble;
 pub(crate) mod evaluate;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod lr_find;
 pub(crate) mod predict;

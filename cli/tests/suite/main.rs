@@ -19,6 +19,7 @@ mod emulator;
 mod ensemble;
 mod evaluation;
 mod extension;
+mod import;
 mod interruption;
 mod layers;
 mod learning;
