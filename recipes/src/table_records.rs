@@ -208,7 +208,9 @@ struct Bounded<R> {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 {
-            return Err(io::Error::other(format!("a record of more than {LONGEST_RECORD} bytes; is a quotation mark not closed?")));
+            return Err(io::Error::other(format!(
+                "a record of more than {LONGEST_RECORD} bytes; is a quotation mark not closed?"
+            )));
         }
         let read = self.source.read(buffer)?;
         self.left = self.left.saturating_sub(read as u64);

@@ -62,7 +62,8 @@ fn told(report: &ImportReport) -> String {
     let same = &report.duplicates;
     if same.rows > 0 {
         text += &format!("{} the same as one before", are(same.rows));
-        let first = |set: &Vec<String>| set.iter().take(NAMED).map(|name| format!("`{}`", shown(name))).collect::<Vec<_>>();
+        let first =
+            |set: &Vec<String>| set.iter().take(NAMED).map(|name| format!("`{}`", shown(name))).collect::<Vec<_>>();
         text += &same.first.first().map_or_else(String::new, |set| format!(", for example {}", first(set).join(", ")));
         text += "\n";
         for (rows, what) in [(same.across_splits, "splits"), (same.across_classes, "classes")] {
@@ -94,7 +95,8 @@ fn classes(report: &ImportReport) -> String {
         table.row([name].into_iter().chain(counts));
     }
     let more = report.classes.len().saturating_sub(CLASSES);
-    let more = if more > 0 { format!("  and {} more (`--json` has them all)\n", grouped(more as u64)) } else { String::new() };
+    let more =
+        if more > 0 { format!("  and {} more (`--json` has them all)\n", grouped(more as u64)) } else { String::new() };
     table.render() + &more
 }
 
@@ -107,7 +109,8 @@ fn left_out(report: &ImportReport) -> String {
     let mut text = format!("left out: {}\n", grouped(report.left_out.count));
     for (reason, of) in reasons {
         let names: Vec<String> = of.iter().take(NAMED).map(|one| format!("`{}`", shown(&one.name))).collect();
-        let more = if of.len() > NAMED { format!(" and {} more", grouped((of.len() - NAMED) as u64)) } else { String::new() };
+        let more =
+            if of.len() > NAMED { format!(" and {} more", grouped((of.len() - NAMED) as u64)) } else { String::new() };
         text += &format!("  {reason}: {}{more}\n", names.join(", "));
     }
     text

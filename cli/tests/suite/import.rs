@@ -66,15 +66,27 @@ fn class_folders_become_shards_with_the_same_bytes_and_names_and_are_trained_on(
     fs::copy(place.path("photos/red/000.png"), place.path("photos/blue/again.png")).unwrap();
     let arguments = ["import", "photos", "-o", "data", "--split", "test=0.2", "--json"];
     let report = place.run(&arguments).json();
-    assert_eq!(parquet(&place.path("data")), ["photos-test-00000-of-00001.parquet", "photos-train-00000-of-00001.parquet"]);
-    assert_eq!((&report["rows"], &report["read_as"], &report["classes"]), (&31.into(), &"class_folders".into(), &serde_json::json!(["blue", "green", "red"])));
-    let left_out: BTreeMap<&str, &str> = report["left_out"]["first"].as_array().unwrap().iter().map(|one| (one["name"].as_str().unwrap(), one["reason"].as_str().unwrap())).collect();
+    assert_eq!(
+        parquet(&place.path("data")),
+        ["photos-test-00000-of-00001.parquet", "photos-train-00000-of-00001.parquet"]
+    );
+    assert_eq!(
+        (&report["rows"], &report["read_as"], &report["classes"]),
+        (&31.into(), &"class_folders".into(), &serde_json::json!(["blue", "green", "red"]))
+    );
+    let left_out: BTreeMap<&str, &str> = report["left_out"]["first"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["name"].as_str().unwrap(), one["reason"].as_str().unwrap()))
+        .collect();
     let names: Vec<&str> = left_out.keys().copied().collect();
     assert_eq!(names, ["blue/broken.jpg", "red/empty.png", "red/notes.txt", "stray.png"]);
     assert!(left_out["red/empty.png"].contains("empty") && left_out["stray.png"].contains("no folder of a class"));
     assert_eq!((&report["duplicates"]["rows"], &report["duplicates"]["across_classes"]), (&1.into(), &2.into()));
 
-    let files = ["photos-train-00000-of-00001.parquet", "photos-test-00000-of-00001.parquet"].map(|file| place.path(&format!("data/{file}")));
+    let files = ["photos-train-00000-of-00001.parquet", "photos-test-00000-of-00001.parquet"]
+        .map(|file| place.path(&format!("data/{file}")));
     let all: Vec<_> = files.iter().flat_map(|file| pictures(file)).collect();
     assert_eq!(all.len(), 31);
     let sorted = ["blue", "green", "red"];
@@ -89,11 +101,18 @@ fn class_folders_become_shards_with_the_same_bytes_and_names_and_are_trained_on(
     assert_eq!(features(&files[0]).get("label"), Some(&Feature::ClassLabel { names }));
     assert!(matches!(features(&files[0]).get("image"), Some(Feature::Image(_))));
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(fs::File::open(&files[0]).unwrap(), options).unwrap();
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new_with_options(fs::File::open(&files[0]).unwrap(), options).unwrap();
     assert!(builder.metadata().offset_index().is_some());
 
     let text = place.run(&arguments[..6]).done();
-    for part in ["31 rows", "was there already", "left out: 4", "photos-test-00000-of-00001.parquet", "the same as one of other classes"] {
+    for part in [
+        "31 rows",
+        "was there already",
+        "left out: 4",
+        "photos-test-00000-of-00001.parquet",
+        "the same as one of other classes",
+    ] {
         assert!(text.contains(part), "wanted {part} in {text}");
     }
     if has_runtime() {
@@ -109,7 +128,8 @@ fn splits_of_the_source_stay_and_an_import_goes_on_where_it_was() {
     }
     let arguments = ["import", "set", "-o", "data", "--name", "three", "--shard-size", "64 KB", "--json"];
     let report = place.run(&arguments).json();
-    let rows: Vec<u64> = report["splits"].as_array().unwrap().iter().map(|split| split["rows"].as_u64().unwrap()).collect();
+    let rows: Vec<u64> =
+        report["splits"].as_array().unwrap().iter().map(|split| split["rows"].as_u64().unwrap()).collect();
     assert_eq!(rows, [60, 10, 10]);
     let names = parquet(&place.path("data"));
     let train: Vec<&String> = names.iter().filter(|name| name.starts_with("three-train-")).collect();
@@ -121,7 +141,8 @@ fn splits_of_the_source_stay_and_an_import_goes_on_where_it_was() {
     fs::remove_file(place.path(&format!("data/{}", train[0]))).unwrap();
     let report = place.run(&arguments).json();
     let kept = report["splits"].as_array().unwrap().iter().flat_map(|split| split["files"].as_array().unwrap());
-    let written: Vec<&str> = kept.filter(|file| file["kept"] == false).map(|file| file["file"].as_str().unwrap()).collect();
+    let written: Vec<&str> =
+        kept.filter(|file| file["kept"] == false).map(|file| file["file"].as_str().unwrap()).collect();
     assert_eq!(written, [train[0].as_str()]);
     let after: Vec<Vec<u8>> = names.iter().map(|name| place.read(&format!("data/{name}"))).collect();
     assert_eq!(before, after);
@@ -133,7 +154,9 @@ fn splits_of_the_source_stay_and_an_import_goes_on_where_it_was() {
     assert_eq!(place.run(&overwrite).json()["rows"], 79);
     fs::write(place.path("data/other.parquet"), "x").unwrap();
     place.run(&overwrite).failed_with(&["`other.parquet`", "no import wrote"]);
-    place.run(&["import", "set", "-o", "new", "--split", "test=0.1"]).failed_with(&["--split", "a split `test` of its own"]);
+    place
+        .run(&["import", "set", "-o", "new", "--split", "test=0.1"])
+        .failed_with(&["--split", "a split `test` of its own"]);
     place.run(&["import", "set", "-o", "set/new"]).done();
     place.run(&["import", "set", "-o", "set/new"]).failed_with(&["set/new", "it lies in the source"]);
 }
@@ -147,7 +170,14 @@ fn metadata_beside_images_has_further_columns() {
     let report = place.run(&["import", "set", "-o", "data", "--label", "kind", "--json"]).json();
     assert_eq!((&report["rows"], &report["read_as"]), (&3.into(), &"metadata".into()));
     let told = report["left_out"].to_string();
-    for part in ["metadata.csv:4", "no file `images/gone.png`", "metadata.csv:5", "leads out", "images/red/003.png", "no table names it"] {
+    for part in [
+        "metadata.csv:4",
+        "no file `images/gone.png`",
+        "metadata.csv:5",
+        "leads out",
+        "images/red/003.png",
+        "no table names it",
+    ] {
         assert!(told.contains(part), "wanted {part} in {told}");
     }
     let file = place.path("data/set-train-00000-of-00001.parquet");
@@ -175,7 +205,8 @@ fn columns_of_tables_have_types_and_splits_by_name() {
     let place = Workplace::bare();
     place.write("train.csv", "id,price,sold,zip,tags,grade\n1,2.5,true,01234,\"[1, 2]\",10\n2,,false,99999,[],9\n3,1\n4,1,true,1,\"[3]\",10\n");
     place.write("test.csv", "id,price,sold,zip,tags,grade\n5,7,false,00001,\"[4]\",9\n");
-    let report = place.run(&["import", "train.csv", "test.csv", "-o", "data/prices", "--label", "grade", "--json"]).json();
+    let report =
+        place.run(&["import", "train.csv", "test.csv", "-o", "data/prices", "--label", "grade", "--json"]).json();
     assert!(report["left_out"].to_string().contains("train.csv:4"), "{report}");
     assert_eq!(report["classes"], serde_json::json!(["9", "10"]));
     let file = place.path("data/prices/prices-train-00000-of-00001.parquet");
@@ -195,7 +226,9 @@ fn columns_of_tables_have_types_and_splits_by_name() {
     assert_eq!(batch["a"].as_primitive::<Float64Type>().iter().collect::<Vec<_>>(), [Some(1.0), Some(2.5), None]);
     assert_eq!(batch["b"].as_string::<i32>().iter().collect::<Vec<_>>(), [Some("x"), None, Some("3")]);
     assert_eq!(batch["c"].as_string::<i32>().value(1), "{\"d\":1}");
-    place.run(&["import", "rows.jsonl", "-o", "more", "--label", "lable"]).failed_with(&["no table has a column `lable`"]);
+    place
+        .run(&["import", "rows.jsonl", "-o", "more", "--label", "lable"])
+        .failed_with(&["no table has a column `lable`"]);
 }
 
 #[test]

@@ -38,7 +38,9 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
                 folders.pop();
                 images.push((at as u32, folders));
             }
-            false => layout.left_out.push(LeftOut { name: file.name.clone(), reason: "it is no image by its name".into() }),
+            false => {
+                layout.left_out.push(LeftOut { name: file.name.clone(), reason: "it is no image by its name".into() })
+            }
         }
     }
     let levels = Levels::of(&images.iter().map(|(_, folders)| folders.as_slice()).collect::<Vec<_>>());

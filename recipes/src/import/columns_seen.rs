@@ -65,7 +65,9 @@ impl Seen {
         let several = kinds.iter().filter(|count| **count > 0).count() > 1 || (number_lists > 0 && self.text_lists > 0);
         match self {
             _ if several => (Kind::Text, Some("its values are of several kinds, and are written as texts")),
-            Self { others: 1.., .. } => (Kind::Text, Some("its values are objects or lists in lists, and are written as texts of JSON")),
+            Self { others: 1.., .. } => {
+                (Kind::Text, Some("its values are objects or lists in lists, and are written as texts of JSON"))
+            }
             Self { bools: 1.., .. } => (Kind::Bool, None),
             Self { floats: 1.., .. } => (Kind::Float, None),
             Self { ints: 1.., .. } => (Kind::Int, None),

@@ -23,8 +23,8 @@ impl FromStr for SplitShare {
         let wanted = "write a split and its share, for example `test=0.2`";
         let (name, share) = text.split_once('=').ok_or_else(|| format!("`{}` has no `=`; {wanted}", shown(text)))?;
         let split = Split::named(name.trim()).filter(|split| *split != Split::Train);
-        let split =
-            split.ok_or_else(|| format!("`{}` is no split beside `train`: `validation` and `test` are", shown(name)))?;
+        let split = split
+            .ok_or_else(|| format!("`{}` is no split beside `train`: `validation` and `test` are", shown(name)))?;
         let number: f64 = share.trim().parse().map_err(|_| format!("`{}` is no number; {wanted}", shown(share)))?;
         if !(number > 0.0 && number < 1.0) {
             return Err(format!("a share lies between 0 and 1, got {number}"));

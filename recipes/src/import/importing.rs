@@ -7,9 +7,7 @@ use super::column::{Column, schema};
 use super::division::{Candidate, divide};
 use super::duplicates::{self, Known};
 use super::import_options::ImportOptions;
-use super::import_report::{
-    ClassRows, ColumnReport, ImportReport, LeftOut, LeftOutReport, ShardReport, SplitReport,
-};
+use super::import_report::{ClassRows, ColumnReport, ImportReport, LeftOut, LeftOutReport, ShardReport, SplitReport};
 use super::layout::Layout;
 use super::row_reader::RowReader;
 use super::scan::{Progress, ScannedRow, scan};
@@ -82,11 +80,7 @@ pub fn import(options: &ImportOptions, events: &mut dyn Events, stop: &Stop) -> 
 ///
 /// # Errors
 /// The source has a split already that was to be made.
-fn splits(
-    layout: &Layout,
-    rows: &[(usize, ScannedRow)],
-    options: &ImportOptions,
-) -> Result<Vec<Split>, RecipeError> {
+fn splits(layout: &Layout, rows: &[(usize, ScannedRow)], options: &ImportOptions) -> Result<Vec<Split>, RecipeError> {
     let candidates: Vec<Candidate> = rows
         .iter()
         .map(|(at, row)| Candidate { split: layout.rows[*at].split, identity: row.identity, class: row.class })

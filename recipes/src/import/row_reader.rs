@@ -75,7 +75,11 @@ impl<'a> RowReader<'a> {
                     }
                 };
                 let headings = records.headings().map(<[String]>::to_vec);
-                self.layout.columns.iter().map(|column| self.cell(column, name, headings.as_deref(), &record.cells)).collect()
+                self.layout
+                    .columns
+                    .iter()
+                    .map(|column| self.cell(column, name, headings.as_deref(), &record.cells))
+                    .collect()
             }
         }
     }

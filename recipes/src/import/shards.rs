@@ -124,9 +124,11 @@ mod tests {
         assert_eq!(all, (0..100).collect::<Vec<_>>());
         let kept = plan(&rows, &ShardRules { mixed: None, ..rules }, |at| format!("{at}"));
         assert_eq!(kept[0].rows, (0..21).collect::<Vec<_>>());
-        let other = plan(&rows, &ShardRules { name: "x", bytes: 30_000, mixed: None, schema: &schema }, |at| format!("n{at}"));
+        let other =
+            plan(&rows, &ShardRules { name: "x", bytes: 30_000, mixed: None, schema: &schema }, |at| format!("n{at}"));
         assert_ne!(other[0].fingerprint, kept[0].fingerprint);
-        let tiny = plan(&rows[..3], &ShardRules { name: "x", bytes: 1, mixed: None, schema: &schema }, |at| at.to_string());
+        let tiny =
+            plan(&rows[..3], &ShardRules { name: "x", bytes: 1, mixed: None, schema: &schema }, |at| at.to_string());
         assert_eq!(tiny.len(), 3);
     }
 }

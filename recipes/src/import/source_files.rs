@@ -120,7 +120,9 @@ impl SourceFiles {
                 let below = normal(path).ok_or_else(leads_out)?;
                 let name = if folder.is_empty() { below } else { format!("{folder}/{below}") };
                 let place = self.files.binary_search_by(|file| file.name.as_str().cmp(&name));
-                place.map(|place| NamedFile::Listed(place as u32)).map_err(|_| format!("there is no file `{}`", millstream_schemas::shown(&name)))
+                place
+                    .map(|place| NamedFile::Listed(place as u32))
+                    .map_err(|_| format!("there is no file `{}`", millstream_schemas::shown(&name)))
             }
         }
     }

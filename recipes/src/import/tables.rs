@@ -56,7 +56,8 @@ pub(super) fn tables(files: &SourceFiles, options: &ImportOptions) -> Result<Lay
 }
 
 fn read(files: &SourceFiles, options: &ImportOptions, of_images: bool) -> Result<Layout, RecipeError> {
-    let mut layout = Layout { name: if of_images { "metadata" } else { "tables" }, mixed: of_images, ..Layout::default() };
+    let mut layout =
+        Layout { name: if of_images { "metadata" } else { "tables" }, mixed: of_images, ..Layout::default() };
     let mut images: Vec<String> = options.images.clone();
     if of_images {
         images.insert(0, FILE_NAME.to_owned());
@@ -145,9 +146,11 @@ impl SeenColumns {
         for wanted in self.images.iter().chain(&self.label) {
             if !self.places.contains_key(wanted) {
                 let headings = || self.all.iter().map(|(heading, _)| heading.as_str());
-                let near = nearest(wanted, headings()).map_or_else(String::new, |near| format!("; did you mean `{}`?", shown(near)));
+                let near = nearest(wanted, headings())
+                    .map_or_else(String::new, |near| format!("; did you mean `{}`?", shown(near)));
                 let there: Vec<String> = headings().take(20).map(|heading| format!("`{}`", shown(heading))).collect();
-                let message = format!("no table has a column `{}`, they have {}{near}", shown(wanted), there.join(", "));
+                let message =
+                    format!("no table has a column `{}`, they have {}{near}", shown(wanted), there.join(", "));
                 return Err(RecipeError::mismatch(place, message));
             }
         }
@@ -281,7 +284,9 @@ fn one_table(
                 for file in found {
                     if let NamedFile::Listed(file) = file {
                         used[file as usize] = true;
-                        split = split.or_else(|| files.files()[file as usize].name.split('/').rev().skip(1).find_map(Split::named));
+                        split = split.or_else(|| {
+                            files.files()[file as usize].name.split('/').rev().skip(1).find_map(Split::named)
+                        });
                     }
                 }
                 layout.rows.push(SourceRow { split, from: RowSource::Record { table, place: record.place } });
