@@ -70,6 +70,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
             })
         }
         Command::Predict(arguments) => commands::predict::run(global, &arguments),
+        Command::Import(arguments) => commands::import::run(global, &arguments),
         Command::Preview(arguments) => {
             commands::with_recipe(&arguments.recipe, &[], |recipe| commands::preview::run(global, &arguments, &recipe))
         }

@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: the first asks, the second ends.
 
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,6 +12,15 @@ use crate::screen;
 
 /// How soon the first signal is answered.
 const GLANCE: Duration = Duration::from_millis(50);
+
+/// What the first signal is answered, where it is not a step that is finished.
+static ANSWER: OnceLock<&str> = OnceLock::new();
+
+/// As [`listen`], for work that ends in another way.
+pub(crate) fn listen_and_answer(stop: &Stop, answer: &'static str) -> anyhow::Result<()> {
+    ANSWER.get_or_init(|| answer);
+    listen(stop)
+}
 
 /// Sets the flag at the first signal, and says so, since a step may take a while; a second one ends the process at once,
 /// as if nobody listened.
@@ -39,6 +48,7 @@ pub(crate) fn listen(stop: &Stop) -> anyhow::Result<()> {
 pub(crate) fn answer() {
     static ANSWERED: Once = Once::new();
     ANSWERED.call_once(|| {
-        screen::tell_stopping("stopping: the step is finished and saved first; a second signal ends at once");
+        let usual = "stopping: the step is finished and saved first; a second signal ends at once";
+        screen::tell_stopping(ANSWER.get().copied().unwrap_or(usual));
     });
 }

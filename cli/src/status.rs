@@ -19,6 +19,7 @@ pub(crate) struct Status {
 enum Doing {
     Training { step: u64, total: u64, mean_loss: f64, batches_waiting: usize },
     Evaluating { rows: u64, total: u64 },
+    Importing { doing: &'static str, rows: u64, total: u64 },
     Reestimating { rows: u64, total: u64 },
     Trying { step: u64, total: u64, learning_rate: f64, loss: f64 },
 }
@@ -50,6 +51,12 @@ impl Status {
                 epoch: epoch.zip(*epochs),
                 doing: Doing::Evaluating { rows: *rows, total: *total },
                 rows_per_second: *samples_per_second,
+                seconds_left: *seconds_left,
+            },
+            Event::Importing { doing, rows, total, rows_per_second, seconds_left, .. } => Self {
+                epoch: None,
+                doing: Doing::Importing { doing: *doing, rows: *rows, total: *total },
+                rows_per_second: *rows_per_second,
                 seconds_left: *seconds_left,
             },
             Event::Reestimating { rows, total, samples_per_second, seconds_left } => Self {
@@ -125,6 +132,9 @@ impl Status {
             Doing::Evaluating { rows, total } => {
                 parts.push(Part(1, format!("evaluated {}/{} rows", grouped(rows), grouped(total))));
             }
+            Doing::Importing { doing, rows, total } => {
+                parts.push(Part(1, format!("{doing} {}/{} rows", grouped(rows), grouped(total))));
+            }
             Doing::Reestimating { rows, total } => {
                 parts.push(Part(1, format!("statistics of {}/{} rows", grouped(rows), grouped(total))));
             }
@@ -147,7 +157,9 @@ impl Status {
     fn bar(&self, wide: usize) -> String {
         let (done, total) = match self.doing {
             Doing::Training { step, total, .. } => (step, total),
-            Doing::Evaluating { rows, total } | Doing::Reestimating { rows, total } => (rows, total),
+            Doing::Evaluating { rows, total }
+            | Doing::Importing { rows, total, .. }
+            | Doing::Reestimating { rows, total } => (rows, total),
             Doing::Trying { step, total, .. } => (step, total),
         };
         let inside = wide.saturating_sub(2);

@@ -77,6 +77,21 @@ pub enum Event {
         /// Seconds until everything is done, further epochs included.
         seconds_left: f64,
     },
+    /// Rows were read or written by an import.
+    Importing {
+        /// What is done with them: `read` or `written`.
+        doing: &'static str,
+        /// Rows done.
+        rows: u64,
+        /// Rows in all.
+        total: u64,
+        /// Bytes of those that are done.
+        bytes: u64,
+        /// Rows a second.
+        rows_per_second: f64,
+        /// Seconds until all are done.
+        seconds_left: f64,
+    },
     /// A batch was gone through for statistics of BatchNormalization that are computed anew.
     Reestimating {
         /// Rows done.

@@ -11,6 +11,7 @@ pub(crate) mod ensemble;
 pub(crate) mod errors;
 pub(crate) mod evaluate;
 pub(crate) mod init;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod lr_find;
 pub(crate) mod note;

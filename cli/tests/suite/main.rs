@@ -23,6 +23,7 @@ mod evaluation;
 mod extension;
 mod frozen_prefix;
 mod init;
+mod import;
 mod interruption;
 mod layers;
 mod learning;

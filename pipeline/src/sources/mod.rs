@@ -21,7 +21,7 @@ pub(crate) use paged_group::{Block, PagedGroup};
 pub use rows::RowValues;
 pub(crate) use rows::{LoadedRows, Part, each_row, each_step, read_blocking, read_part};
 pub(crate) use shards::require_whole;
-pub use splits::SplitRole;
 pub(crate) use splits::choose;
+pub use splits::{Split, SplitRole};
 pub(crate) use values::element;
 pub use values::{Holds, List, Struct, Value};

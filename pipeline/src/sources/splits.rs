@@ -20,10 +20,13 @@ pub enum SplitRole {
 }
 
 /// A part of a dataset with a purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Split {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Split {
+    /// To be trained on.
     Train,
+    /// To be measured on while a model is made.
     Validation,
+    /// To be measured on in the end.
     Test,
 }
 
@@ -42,12 +45,18 @@ const WORDS: &[(&str, Split)] = &[
 ];
 
 impl Split {
-    fn name(self) -> &'static str {
+    /// As the Hub writes it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
             Self::Validation => "validation",
             Self::Test => "test",
         }
+    }
+
+    /// The split that a word names: `val`, `Testing` and their like are known.
+    pub fn named(word: &str) -> Option<Self> {
+        WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, split)| *split)
     }
 
     /// Of a file below a folder: by its own name where that counts shards, or else by the nearest folder, or else by its
@@ -73,9 +82,7 @@ impl Split {
 
     fn all_in_name(name: &str) -> impl DoubleEndedIterator<Item = Self> {
         let words = name.split(|letter: char| !letter.is_alphabetic());
-        words.filter_map(|word| {
-            WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, split)| *split)
-        })
+        words.filter_map(Self::named)
     }
 }
 

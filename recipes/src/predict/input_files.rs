@@ -10,16 +10,12 @@ use millstream_schemas::{RowId, shown_path};
 use super::input_columns::InputColumns;
 use super::table_rows::{Cell, ReadRow, TableRows, record_batch};
 use crate::RecipeError;
+use crate::folder_files::{FolderFiles, IMAGES, TEXTS, extension};
+use crate::table_records::TableFormat;
 
 /// Rows that are made one dataset of, unless they hold more than so many bytes.
 const ROWS_A_PIECE: usize = 512;
 const BYTES_A_PIECE: usize = 64 << 20;
-/// Folders in folders that are gone through.
-const DEEPEST: usize = 64;
-
-const IMAGES: [&str; 9] = ["bmp", "gif", "jfif", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
-const TABLES: [&str; 5] = ["csv", "json", "jsonl", "ndjson", "tsv"];
-const TEXTS: [&str; 2] = ["md", "txt"];
 
 /// Where rows come from.
 pub enum PredictInput {
@@ -132,8 +128,8 @@ impl InputFiles {
     fn add(&mut self, path: &Path, columns: &InputColumns) -> Result<(), RecipeError> {
         let named = shown_path(path);
         if path.is_dir() {
-            let mut found = Vec::new();
-            walk(path, 0, &mut found)?;
+            let FolderFiles { files: found, left_out, .. } = FolderFiles::below(path)?;
+            self.passed_over += left_out.len() as u64;
             if found.iter().any(|file| extension(file) == "parquet") {
                 return self.add_parquet(path);
             }
@@ -162,7 +158,7 @@ impl InputFiles {
         if !path.exists() {
             return Err(RecipeError::mismatch(named, "there is no such file or folder"));
         }
-        if TABLES.contains(&kind.as_str()) {
+        if TableFormat::of(path).is_some() {
             self.push(Source::Table(path.to_owned()), None);
             return Ok(());
         }
@@ -290,32 +286,6 @@ fn require_text_or_image(columns: &InputColumns) -> Result<&super::input_columns
         );
         RecipeError::mismatch("-", message)
     })
-}
-
-/// Files below a folder, by name; those whose names begin with a dot are left out.
-fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), RecipeError> {
-    if depth > DEEPEST {
-        return Err(RecipeError::mismatch(shown_path(folder), format!("folders in folders, more than {DEEPEST} deep")));
-    }
-    let entries = fs::read_dir(folder).map_err(RecipeError::io("read", folder))?;
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()
-        .map_err(RecipeError::io("read", folder))?;
-    paths.retain(|path| !path.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
-    paths.sort();
-    for path in paths {
-        if path.is_dir() {
-            walk(&path, depth + 1, found)?;
-        } else {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn extension(path: &Path) -> String {
-    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
 fn is_pattern(path: &Path) -> bool {

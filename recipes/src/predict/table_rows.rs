@@ -1,5 +1,4 @@
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,10 +6,11 @@ use millstream_pipeline::Holds;
 use millstream_pipeline::arrow_array::builder::{BinaryBuilder, Float64Builder, ListBuilder, StringBuilder};
 use millstream_pipeline::arrow_array::{ArrayRef, RecordBatch};
 use millstream_schemas::{shown, shown_path};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::input_columns::{InputColumn, InputColumns};
 use crate::RecipeError;
+use crate::table_records::{RecordCells, TableFormat, TableRecords};
 
 /// A cell of a row that is to become one of a dataset.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,19 +68,9 @@ impl ReadRow {
 pub(super) struct TableRows {
     path: PathBuf,
     columns: InputColumns,
-    rows: Rows,
-}
-
-enum Rows {
-    Csv {
-        reader: Box<csv::Reader<Box<dyn Read>>>,
-        /// Of each column its place in a record.
-        places: Vec<usize>,
-    },
-    JsonLines {
-        reader: Box<dyn BufRead>,
-        line: u64,
-    },
+    records: TableRecords<File>,
+    /// Of each column its place in a record, where all records have the same.
+    places: Vec<usize>,
 }
 
 impl TableRows {
@@ -90,24 +80,16 @@ impl TableRows {
     /// It cannot be read, or lacks a column.
     pub(super) fn open(path: &Path, columns: &InputColumns) -> Result<Self, RecipeError> {
         let file = File::open(path).map_err(RecipeError::io("read", path))?;
-        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        let rows = match extension.as_str() {
-            "csv" | "tsv" => {
-                let delimiter = if extension == "tsv" { b'\t' } else { b',' };
-                let source: Box<dyn Read> = Box::new(BufReader::new(file));
-                let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(source);
-                let failed = |error: csv::Error| RecipeError::mismatch(shown_path(path), error.to_string());
-                let headings: Vec<String> = reader.headers().map_err(failed)?.iter().map(str::to_owned).collect();
-                // a mark of the byte order is no part of a name
-                let headings: Vec<String> =
-                    headings.iter().map(|heading| heading.trim_start_matches('\u{feff}').to_owned()).collect();
-                let place = |column: &InputColumn| column.place(&headings, &shown_path(path));
-                let places = columns.0.iter().map(place).collect::<Result<Vec<_>, _>>()?;
-                Rows::Csv { reader: Box::new(reader), places }
+        let format = TableFormat::of(path).unwrap_or(TableFormat::JsonLines);
+        let records = TableRecords::open(&path.to_string_lossy(), format, file)?;
+        let places = match records.headings() {
+            Some(headings) => {
+                let place = |column: &InputColumn| column.place(headings, &shown_path(path));
+                columns.0.iter().map(place).collect::<Result<Vec<_>, _>>()?
             }
-            _ => Rows::JsonLines { reader: Box::new(BufReader::new(file)), line: 0 },
+            None => Vec::new(),
         };
-        Ok(Self { path: path.to_owned(), columns: columns.clone(), rows })
+        Ok(Self { path: path.to_owned(), columns: columns.clone(), records, places })
     }
 
     /// The next row; none at the end.
@@ -116,41 +98,30 @@ impl TableRows {
     /// The file cannot be read on, or a line is no row.
     pub(super) fn next_row(&mut self) -> Result<Option<ReadRow>, RecipeError> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        match &mut self.rows {
-            Rows::Csv { reader, places } => {
-                let mut record = csv::StringRecord::new();
-                let failed = |error: csv::Error| RecipeError::mismatch(shown_path(&self.path), error.to_string());
-                if !reader.read_record(&mut record).map_err(failed)? {
-                    return Ok(None);
-                }
-                let line = record.position().map_or(0, csv::Position::line);
-                let cells = self.columns.0.iter().zip(places.iter()).map(|(column, place)| {
-                    let text = record.get(*place).unwrap_or_default();
-                    of_text(text, column, folder)
-                });
-                Ok(Some(ReadRow { name: format!("{}:{line}", self.path.to_string_lossy()), cells: cells.collect() }))
+        let at = |line: u64| format!("{}:{line}", self.path.to_string_lossy());
+        let record = match self.records.next_record()? {
+            None => return Ok(None),
+            Some(Ok(record)) => record,
+            Some(Err(bad)) => return Err(RecipeError::mismatch(shown(at(bad.line)), bad.reason)),
+        };
+        let name = at(record.place.line);
+        let cells = match record.cells {
+            RecordCells::Texts(record) => {
+                let cell = |(column, place): (&InputColumn, &usize)| {
+                    of_text(record.get(*place).unwrap_or_default(), column, folder)
+                };
+                self.columns.0.iter().zip(&self.places).map(cell).collect()
             }
-            Rows::JsonLines { reader, line } => loop {
-                let mut text = String::new();
-                if reader.read_line(&mut text).map_err(RecipeError::io("read", &self.path))? == 0 {
-                    return Ok(None);
-                }
-                *line += 1;
-                if text.trim().is_empty() {
-                    continue;
-                }
-                let place = format!("{}:{line}", self.path.to_string_lossy());
-                let object: Map<String, Value> = serde_json::from_str(&text)
-                    .map_err(|error| RecipeError::mismatch(&place, format!("the line is no JSON object: {error}")))?;
+            RecordCells::Object(object) => {
                 let headings: Vec<String> = object.keys().cloned().collect();
                 let cell = |column: &InputColumn| {
-                    let at = column.place(&headings, &place)?;
-                    Ok(of_json(&object[&headings[at]], column, folder))
+                    let place = column.place(&headings, &name)?;
+                    Ok(of_json(&object[&headings[place]], column, folder))
                 };
-                let cells = self.columns.0.iter().map(cell).collect::<Result<Vec<_>, RecipeError>>()?;
-                return Ok(Some(ReadRow { name: place, cells }));
-            },
-        }
+                self.columns.0.iter().map(cell).collect::<Result<Vec<_>, RecipeError>>()?
+            }
+        };
+        Ok(Some(ReadRow { name, cells }))
     }
 }
 

@@ -1,0 +1,114 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use millstream_schemas::shown_path;
+
+use crate::RecipeError;
+
+/// Ends of the names of images.
+pub(crate) const IMAGES: [&str; 9] = ["bmp", "gif", "jfif", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
+/// Ends of the names of texts.
+pub(crate) const TEXTS: [&str; 2] = ["md", "txt"];
+
+/// Folders in folders that are gone through.
+const DEEPEST: usize = 64;
+/// Links to folders that are followed.
+const MOST_LINKS: usize = 10_000;
+
+/// What lies below a folder, by name; what begins with a dot is left out.
+#[derive(Debug, Default)]
+pub(crate) struct FolderFiles {
+    /// Files.
+    pub(crate) files: Vec<PathBuf>,
+    /// What is not gone through or read, and why: links to a folder that they lie in, and what is no file.
+    pub(crate) left_out: Vec<(PathBuf, String)>,
+    links: usize,
+}
+
+impl FolderFiles {
+    /// Goes through a folder.
+    ///
+    /// # Errors
+    /// A folder cannot be read, folders lie too deep, or too many links are to be followed.
+    pub(crate) fn below(folder: &Path) -> Result<Self, RecipeError> {
+        let mut found = Self::default();
+        found.walk(folder, &mut Vec::new())?;
+        Ok(found)
+    }
+
+    /// `above` are the folders that it lies in, as the system finds them.
+    fn walk(&mut self, folder: &Path, above: &mut Vec<PathBuf>) -> Result<(), RecipeError> {
+        if above.len() > DEEPEST {
+            let message = format!("folders in folders, more than {DEEPEST} deep");
+            return Err(RecipeError::mismatch(shown_path(folder), message));
+        }
+        let real = fs::canonicalize(folder).map_err(RecipeError::io("read", folder))?;
+        if above.contains(&real) {
+            self.left_out.push((folder.to_owned(), "it is a link to a folder that it lies in".into()));
+            return Ok(());
+        }
+        let entries = fs::read_dir(folder).map_err(RecipeError::io("read", folder))?;
+        let mut paths: Vec<PathBuf> = entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<_, _>>()
+            .map_err(RecipeError::io("read", folder))?;
+        paths.retain(|path| !path.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
+        paths.sort();
+        above.push(real);
+        for path in paths {
+            match fs::metadata(&path) {
+                Ok(facts) if facts.is_dir() => {
+                    self.links += usize::from(path.is_symlink());
+                    if self.links > MOST_LINKS {
+                        let message = format!("more than {MOST_LINKS} links to folders; name the folders themselves");
+                        return Err(RecipeError::mismatch(shown_path(&path), message));
+                    }
+                    self.walk(&path, above)?;
+                }
+                Ok(facts) if !facts.is_file() => self.left_out.push((path, "it is no file".into())),
+                // why it cannot be read is told by whoever reads it
+                _ => self.files.push(path),
+            }
+        }
+        above.pop();
+        Ok(())
+    }
+}
+
+/// The end of a file's name, in small letters.
+pub(crate) fn extension(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_come_by_name_and_hidden_ones_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("b/c")).unwrap();
+        fs::create_dir_all(folder.path().join(".git")).unwrap();
+        for name in ["b/c/2.png", "b/1.png", "a.txt", ".hidden", ".git/x.png"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = FolderFiles::below(folder.path()).unwrap();
+        let wanted = ["a.txt", "b/1.png", "b/c/2.png"].map(|name| folder.path().join(name));
+        assert_eq!(found.files, wanted);
+        assert_eq!(extension(Path::new("x.tar.JPG")), "jpg");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_above_ends_the_walk_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        fs::write(folder.path().join("a/b/1.png"), "").unwrap();
+        std::os::unix::fs::symlink(folder.path().join("a"), folder.path().join("a/b/again")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("gone"), folder.path().join("broken")).unwrap();
+        let found = FolderFiles::below(folder.path()).unwrap();
+        assert_eq!(found.files, ["a/b/1.png", "broken"].map(|name| folder.path().join(name)));
+        assert_eq!(found.left_out.len(), 1);
+        assert_eq!(found.left_out[0].0, folder.path().join("a/b/again"));
+    }
+}

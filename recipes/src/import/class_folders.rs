@@ -1,0 +1,143 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use millstream_pipeline::Split;
+
+use super::column::{Column, Kind};
+use super::import_options::ImportOptions;
+use super::import_report::LeftOut;
+use super::layout::{Layout, RowSource, SourceRow};
+use super::source_files::SourceFiles;
+use crate::RecipeError;
+use crate::folder_files::{IMAGES, extension};
+
+pub(super) fn is_image(name: &str) -> bool {
+    IMAGES.contains(&extension(Path::new(name)).as_str())
+}
+
+pub(super) fn has_images(files: &SourceFiles) -> bool {
+    files.files().iter().any(|file| is_image(&file.name))
+}
+
+/// Images in folders of their classes, which may lie in folders of splits.
+///
+/// # Errors
+/// The options are those of tables.
+pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layout, RecipeError> {
+    if !options.images.is_empty() {
+        let message = "it holds images in folders and no table; `--image` names a column of a table";
+        return Err(RecipeError::mismatch(options.sources_in_words(), message));
+    }
+    let label = options.label.as_deref().unwrap_or("label");
+    let mut layout = Layout { name: "class_folders", mixed: true, ..Layout::default() };
+    let mut images: Vec<(u32, Vec<&str>)> = Vec::new();
+    for (at, file) in files.files().iter().enumerate() {
+        match is_image(&file.name) {
+            true => {
+                let mut folders: Vec<&str> = file.name.split('/').collect();
+                folders.pop();
+                images.push((at as u32, folders));
+            }
+            false => {
+                layout.left_out.push(LeftOut { name: file.name.clone(), reason: "it is no image by its name".into() })
+            }
+        }
+    }
+    let levels = Levels::of(&images.iter().map(|(_, folders)| folders.as_slice()).collect::<Vec<_>>());
+    let class = |folders: &[&str]| folders.get(levels.class).map(|class| (*class).to_owned());
+    let names: BTreeSet<String> = images.iter().filter_map(|(_, folders)| class(folders)).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    let deeper = images.iter().filter(|(_, folders)| folders.len() > levels.class + 1).count();
+    for (file, folders) in images {
+        let split = levels.split.and_then(|level| Split::named(folders.get(level)?));
+        let own = class(&folders).and_then(|class| names.binary_search(&class).ok());
+        let reason = match (own, levels.split, split) {
+            (_, Some(_), None) => Some("it lies in no folder of a split"),
+            (None, ..) if !names.is_empty() => Some("it lies in no folder of a class"),
+            _ => None,
+        };
+        match reason {
+            Some(reason) => {
+                let name = files.files()[file as usize].name.clone();
+                layout.left_out.push(LeftOut { name, reason: reason.into() });
+            }
+            None => {
+                let class = own.map(|class| class as u32);
+                layout.rows.push(SourceRow { split, from: RowSource::Image { file, class } });
+            }
+        }
+    }
+    layout.columns.push(Column::new("image", Kind::Image));
+    if names.is_empty() {
+        layout.notes.push("images lie in no folders of classes: there is no label".into());
+    } else {
+        if names.len() == 1 {
+            layout.notes.push(format!("all images are of one class, `{}`", millstream_schemas::shown(&names[0])));
+        }
+        layout.columns.push(Column::new(label, Kind::Class(names)));
+    }
+    if deeper > 0 {
+        let images = millstream_schemas::count(deeper, "image");
+        layout.notes.push(format!("{images} in folders within those of classes: the outermost folder is the class"));
+    }
+    Ok(layout)
+}
+
+/// At which depths folders mean something.
+#[derive(Debug, PartialEq)]
+struct Levels {
+    /// Splits, if any.
+    split: Option<usize>,
+    /// Classes.
+    class: usize,
+}
+
+impl Levels {
+    /// Folders that all images lie in mean nothing, as long as others are below them.
+    fn of(folders: &[&[&str]]) -> Self {
+        let mut split = None;
+        let mut level = 0;
+        loop {
+            let names: BTreeSet<&str> = folders.iter().filter_map(|folders| folders.get(level).copied()).collect();
+            let splits: BTreeSet<Split> = names.iter().filter_map(|name| Split::named(name)).collect();
+            let of_splits = names.iter().filter(|name| Split::named(name).is_some()).count();
+            let all_have_one = folders.iter().all(|folders| folders.len() > level);
+            let only_splits = of_splits > 0 && of_splits == names.len() && all_have_one;
+            let all_go_on = folders.iter().all(|folders| folders.len() > level + 1);
+            if split.is_none() && (only_splits || splits.len() > 1) {
+                split = Some(level);
+            } else if !(names.len() == 1 && all_go_on) {
+                return Self { split, class: level };
+            }
+            level += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_wrappers_splits_or_classes() {
+        for (paths, split, class) in [
+            (&["cat", "dog"][..], None, 0),
+            (&["x/cat", "x/dog"], None, 1),
+            (&["cat", "cat"], None, 0),
+            (&["x/y/cat", "x/y/dog/brown"], None, 2),
+            (&["train/cat", "val/dog"], Some(0), 1),
+            (&["x/train/cat", "x/test/dog"], Some(1), 2),
+            (&["train/x/cat", "test/x/dog"], Some(0), 2),
+            (&["train", "test"], Some(0), 1),
+            (&["train", "plane"], None, 0),
+            (&["train/cat", "test/cat", "extra/cat"], Some(0), 1),
+            (&["", ""], None, 0),
+            (&["", "cat"], None, 0),
+        ] {
+            let folders: Vec<Vec<&str>> =
+                paths.iter().map(|path| path.split('/').filter(|part| !part.is_empty()).collect()).collect();
+            let folders: Vec<&[&str]> = folders.iter().map(Vec::as_slice).collect();
+            assert_eq!(Levels::of(&folders), Levels { split, class }, "{paths:?}");
+        }
+    }
+}

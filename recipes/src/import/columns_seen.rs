@@ -1,0 +1,152 @@
+use serde_json::Value as Json;
+
+use super::column::Kind;
+
+/// What the cells of a column are, counted; decides what it holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    bools: u64,
+    ints: u64,
+    floats: u64,
+    texts: u64,
+    int_lists: u64,
+    float_lists: u64,
+    text_lists: u64,
+    /// Lists of nothing, which are of any kind.
+    empty_lists: u64,
+    /// Objects, and lists of other things.
+    others: u64,
+    missing: u64,
+}
+
+/// Words that stand for a missing number.
+const MISSING: [&str; 7] = ["NA", "N/A", "NaN", "nan", "null", "NULL", "None"];
+
+impl Seen {
+    pub(super) fn text(&mut self, text: &str) {
+        let trimmed = text.trim();
+        let counted = match trimmed {
+            "" => &mut self.missing,
+            word if MISSING.contains(&word) => &mut self.missing,
+            word if bool_of(word).is_some() => &mut self.bools,
+            word if int_of(word).is_some() => &mut self.ints,
+            word if float_of(word).is_some() => &mut self.floats,
+            list if list.starts_with('[') => match serde_json::from_str::<Json>(list) {
+                Ok(value) => return self.json(&value),
+                Err(_) => &mut self.texts,
+            },
+            _ => &mut self.texts,
+        };
+        *counted += 1;
+    }
+
+    pub(super) fn json(&mut self, value: &Json) {
+        let counted = match value {
+            Json::Null => &mut self.missing,
+            Json::Bool(_) => &mut self.bools,
+            Json::Number(number) if number.is_i64() => &mut self.ints,
+            Json::Number(_) => &mut self.floats,
+            Json::String(_) => &mut self.texts,
+            Json::Array(values) if values.is_empty() => &mut self.empty_lists,
+            Json::Array(values) if values.iter().all(Json::is_i64) => &mut self.int_lists,
+            Json::Array(values) if values.iter().all(Json::is_number) => &mut self.float_lists,
+            Json::Array(values) if values.iter().all(Json::is_string) => &mut self.text_lists,
+            Json::Array(_) | Json::Object(_) => &mut self.others,
+        };
+        *counted += 1;
+    }
+
+    /// What the column holds: a text where cells are of several kinds. Said with why, where that may surprise.
+    pub(super) fn kind(&self) -> (Kind, Option<&'static str>) {
+        let numbers = self.ints + self.floats;
+        let number_lists = self.int_lists + self.float_lists;
+        let lists = number_lists + self.text_lists + self.empty_lists;
+        let kinds = [self.bools, numbers, self.texts, lists, self.others];
+        let several = kinds.iter().filter(|count| **count > 0).count() > 1 || (number_lists > 0 && self.text_lists > 0);
+        match self {
+            _ if several => (Kind::Text, Some("its values are of several kinds, and are written as texts")),
+            Self { others: 1.., .. } => {
+                (Kind::Text, Some("its values are objects or lists in lists, and are written as texts of JSON"))
+            }
+            Self { bools: 1.., .. } => (Kind::Bool, None),
+            Self { floats: 1.., .. } => (Kind::Float, None),
+            Self { ints: 1.., .. } => (Kind::Int, None),
+            Self { text_lists: 1.., .. } => (Kind::Texts, None),
+            Self { int_lists: 1.., float_lists: 0, .. } => (Kind::Ints, None),
+            _ if lists > 0 => (Kind::Floats, None),
+            Self { texts: 1.., .. } => (Kind::Text, None),
+            _ => (Kind::Text, Some("it is empty in every row")),
+        }
+    }
+
+    /// Whether a cell is a list or an object.
+    pub(super) fn has_lists(&self) -> bool {
+        self.int_lists + self.float_lists + self.text_lists + self.empty_lists + self.others > 0
+    }
+}
+
+/// Whether a cell of a table says that its number is missing.
+pub(super) fn is_missing(text: &str) -> bool {
+    let text = text.trim();
+    text.is_empty() || MISSING.contains(&text)
+}
+
+pub(super) fn bool_of(text: &str) -> Option<bool> {
+    match text {
+        "true" | "True" | "TRUE" => Some(true),
+        "false" | "False" | "FALSE" => Some(false),
+        _ => None,
+    }
+}
+
+/// A whole number as it is written by itself: what begins with 0 and goes on is a code, as of a place or an article.
+pub(super) fn int_of(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'));
+    if plain { text.parse().ok() } else { None }
+}
+
+/// A number with a point or an exponent, or one that is infinite.
+pub(super) fn float_of(text: &str) -> Option<f64> {
+    let digits = text.trim_start_matches(['-', '+']);
+    let infinite = ["inf", "Inf", "infinity", "Infinity"].contains(&digits);
+    let code = digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let long = digits.len() > 18 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.starts_with(|letter: char| letter.is_ascii_digit() || letter == '.');
+    if (number && !code && !long) || infinite { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_hold_what_all_their_cells_are() {
+        for (cells, wanted) in [
+            (&["1", "-2", "", "NA"][..], Kind::Int),
+            (&["1", "2.5", "1e3", "-inf"], Kind::Float),
+            (&["True", "false", ""], Kind::Bool),
+            (&["007", "1"], Kind::Text),
+            (&["12345678901234567890", "1"], Kind::Text),
+            (&["1", "x"], Kind::Text),
+            (&["NA", "yes"], Kind::Text),
+            (&["[1, 2]", "[]"], Kind::Ints),
+            (&["[1, 2.5]", "[3]", ""], Kind::Floats),
+            (&["[\"a\"]", "[]"], Kind::Texts),
+            (&["[1", "[2]"], Kind::Text),
+            (&["[[1]]"], Kind::Text),
+            (&["", ""], Kind::Text),
+            (&["1_000"], Kind::Text),
+            (&["+5"], Kind::Float),
+        ] {
+            let mut seen = Seen::default();
+            cells.iter().for_each(|cell| seen.text(cell));
+            assert_eq!(seen.kind().0, wanted, "{cells:?}");
+        }
+        let mut seen = Seen::default();
+        [r#"{"a": 1}"#, "null"].iter().for_each(|text| seen.json(&serde_json::from_str(text).unwrap()));
+        assert!(seen.kind().1.unwrap().contains("JSON"));
+        seen.json(&Json::from(3));
+        assert!(seen.kind().1.unwrap().contains("several kinds"));
+    }
+}

@@ -1,0 +1,36 @@
+use millstream_schemas::shown;
+
+use super::import_options::ImportOptions;
+use super::layout::Layout;
+use super::source_files::SourceFiles;
+use super::{class_folders, tables};
+use crate::RecipeError;
+
+/// Finds out what a source is.
+///
+/// # Errors
+/// It is nothing that can be imported, or a table of it cannot be read.
+pub(super) fn find(files: &SourceFiles, options: &ImportOptions) -> Result<Layout, RecipeError> {
+    let found = if tables::has_metadata(files) {
+        tables::metadata(files, options)?
+    } else if class_folders::has_images(files) {
+        class_folders::read(files, options)?
+    } else if tables::has_tables(files) {
+        tables::tables(files, options)?
+    } else {
+        let first = files.files().iter().take(3).map(|file| format!("`{}`", shown(&file.name)));
+        let first: Vec<String> = first.collect();
+        let there = if first.is_empty() { "no file".to_owned() } else { first.join(", ") };
+        let message = format!(
+            "it holds {there}; what is imported are folders of images, CSV, TSV and JSON Lines (Parquet is read as it is)"
+        );
+        return Err(RecipeError::mismatch(options.sources_in_words(), message));
+    };
+    if found.rows.is_empty() {
+        let why = found.left_out.first().map_or_else(String::new, |first| {
+            format!("; of {}, the first left out is `{}`: {}", found.left_out.len(), shown(&first.name), first.reason)
+        });
+        return Err(RecipeError::mismatch(options.sources_in_words(), format!("it holds no row{why}")));
+    }
+    Ok(found)
+}

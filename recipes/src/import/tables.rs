@@ -1,0 +1,311 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use millstream_pipeline::Split;
+use millstream_schemas::{count, nearest, shown};
+use serde_json::Value as Json;
+
+use super::class_folders::is_image;
+use super::column::{Column, Kind};
+use super::columns_seen::{Seen, int_of};
+use super::import_options::ImportOptions;
+use super::import_report::LeftOut;
+use super::layout::{Layout, RowSource, SourceRow, SourceTable};
+use super::source_files::{NamedFile, SourceFiles};
+use crate::RecipeError;
+use crate::table_records::{RecordCells, TableFormat, TableRecords};
+
+/// Classes of a label at most: a column with more is taken for something else.
+const MOST_CLASSES: usize = 100_000;
+/// Columns of a table at most.
+const MOST_COLUMNS: usize = 10_000;
+
+/// The heading over the images of a metadata table.
+const FILE_NAME: &str = "file_name";
+
+fn own_name(name: &str) -> &str {
+    name.rsplit_once('/').map_or(name, |(_, own)| own)
+}
+
+fn is_metadata(name: &str) -> bool {
+    ["metadata.csv", "metadata.jsonl", "metadata.ndjson", "metadata.tsv"].contains(&own_name(name))
+}
+
+pub(super) fn has_metadata(files: &SourceFiles) -> bool {
+    files.files().len() > 1 && files.files().iter().any(|file| is_metadata(&file.name))
+}
+
+pub(super) fn has_tables(files: &SourceFiles) -> bool {
+    files.files().iter().any(|file| TableFormat::of(Path::new(&file.name)).is_some())
+}
+
+/// Images that tables beside them name: `metadata.csv` or `metadata.jsonl` with `file_name` and further columns.
+///
+/// # Errors
+/// A table cannot be read, or lacks that column.
+pub(super) fn metadata(files: &SourceFiles, options: &ImportOptions) -> Result<Layout, RecipeError> {
+    read(files, options, true)
+}
+
+/// Tables by themselves.
+///
+/// # Errors
+/// A table cannot be read, or lacks a column that was named.
+pub(super) fn tables(files: &SourceFiles, options: &ImportOptions) -> Result<Layout, RecipeError> {
+    read(files, options, false)
+}
+
+fn read(files: &SourceFiles, options: &ImportOptions, of_images: bool) -> Result<Layout, RecipeError> {
+    let mut layout =
+        Layout { name: if of_images { "metadata" } else { "tables" }, mixed: of_images, ..Layout::default() };
+    let mut images: Vec<String> = options.images.clone();
+    if of_images {
+        images.insert(0, FILE_NAME.to_owned());
+    }
+    let mut seen = SeenColumns { images, label: options.label.clone(), ..SeenColumns::default() };
+    let mut used = vec![false; files.files().len()];
+    let splits = table_splits(files, of_images);
+    for (file, split) in splits {
+        used[file as usize] = true;
+        one_table(files, file, split, &mut layout, &mut seen, &mut used)?;
+    }
+    for (file, _) in files.files().iter().zip(&used).filter(|(_, used)| !**used) {
+        let reason = match (is_image(&file.name), TableFormat::of(Path::new(&file.name))) {
+            (true, _) => "no table names it",
+            (false, Some(_)) if of_images => "it is no `metadata` table",
+            _ => "it is of a kind that is not read",
+        };
+        layout.left_out.push(LeftOut { name: file.name.clone(), reason: reason.into() });
+    }
+    layout.columns = seen.columns(&options.sources_in_words(), &mut layout.notes)?;
+    Ok(layout)
+}
+
+/// The tables that are read, each with its split.
+fn table_splits(files: &SourceFiles, of_images: bool) -> Vec<(u32, Option<Split>)> {
+    let wanted = |name: &str| if of_images { is_metadata(name) } else { TableFormat::of(Path::new(name)).is_some() };
+    let tables: Vec<(u32, &str)> = files
+        .files()
+        .iter()
+        .enumerate()
+        .filter(|(_, file)| wanted(&file.name))
+        .map(|(at, file)| (at as u32, file.name.as_str()))
+        .collect();
+    let folder = |name: &str| name.split('/').rev().skip(1).find_map(Split::named);
+    let stem = |name: &str| Split::named(own_name(name).split('.').next().unwrap_or_default());
+    let last = |name: &str| {
+        let own = own_name(name);
+        let own = own.rsplit_once('.').map_or(own, |(own, _)| own);
+        own.split(|letter: char| !letter.is_alphabetic()).filter_map(Split::named).next_back()
+    };
+    // a word within a name may mean something else, unless all names have one
+    let all_name_one = tables.len() > 1 && tables.iter().all(|(_, name)| last(name).is_some());
+    let of_name = |name: &str| folder(name).or_else(|| stem(name)).or_else(|| last(name).filter(|_| all_name_one));
+    tables.into_iter().map(|(at, name)| (at, of_name(name))).collect()
+}
+
+/// What was seen of the columns of all tables.
+#[derive(Default)]
+struct SeenColumns {
+    /// By heading, in the order in which they were met.
+    all: Vec<(String, Seen)>,
+    places: HashMap<String, usize>,
+    images: Vec<String>,
+    label: Option<String>,
+    classes: BTreeSet<String>,
+}
+
+impl SeenColumns {
+    fn column(&mut self, heading: &str, table: &str) -> Result<usize, RecipeError> {
+        if let Some(place) = self.places.get(heading) {
+            return Ok(*place);
+        }
+        if self.all.len() == MOST_COLUMNS {
+            return Err(RecipeError::mismatch(shown(table), format!("it has more than {MOST_COLUMNS} columns")));
+        }
+        self.places.insert(heading.to_owned(), self.all.len());
+        self.all.push((heading.to_owned(), Seen::default()));
+        Ok(self.all.len() - 1)
+    }
+
+    fn see_label(&mut self, class: Option<String>, table: &str) -> Result<(), RecipeError> {
+        if let Some(class) = class {
+            self.classes.insert(class);
+        }
+        if self.classes.len() > MOST_CLASSES {
+            let label = shown(self.label.as_deref().unwrap_or_default());
+            let message = format!("`{label}` has more than {MOST_CLASSES} different values; is it a label?");
+            return Err(RecipeError::mismatch(shown(table), message));
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// A column that was named is not there, or two would have one name.
+    fn columns(self, place: &str, notes: &mut Vec<String>) -> Result<Vec<Column>, RecipeError> {
+        for wanted in self.images.iter().chain(&self.label) {
+            if !self.places.contains_key(wanted) {
+                let headings = || self.all.iter().map(|(heading, _)| heading.as_str());
+                let near = nearest(wanted, headings())
+                    .map_or_else(String::new, |near| format!("; did you mean `{}`?", shown(near)));
+                let there: Vec<String> = headings().take(20).map(|heading| format!("`{}`", shown(heading))).collect();
+                let message =
+                    format!("no table has a column `{}`, they have {}{near}", shown(wanted), there.join(", "));
+                return Err(RecipeError::mismatch(place, message));
+            }
+        }
+        let mut columns = Vec::new();
+        for (heading, seen) in &self.all {
+            let name = if heading == FILE_NAME && self.images.contains(heading) { "image" } else { heading.as_str() };
+            let is_label = self.label.as_ref() == Some(heading);
+            let kind = if self.images.contains(heading) {
+                Kind::Image
+            } else if is_label && seen.has_lists() {
+                let message = format!("`{}` holds lists, and a label is one text or whole number", shown(heading));
+                return Err(RecipeError::mismatch(place, message));
+            } else if is_label {
+                Kind::Class(sorted(&self.classes))
+            } else {
+                let (kind, note) = seen.kind();
+                notes.extend(note.map(|note| format!("column `{}`: {note}", shown(heading))));
+                kind
+            };
+            columns.push(Column { name: name.to_owned(), heading: heading.clone(), kind });
+        }
+        let mut names = BTreeSet::new();
+        match columns.iter().find(|column| !names.insert(&column.name)) {
+            Some(twice) => {
+                let message = format!("two columns would be called `{}`; rename one", shown(&twice.name));
+                Err(RecipeError::mismatch(place, message))
+            }
+            None => Ok(columns),
+        }
+    }
+}
+
+/// By their letters, or as numbers where all are whole numbers.
+fn sorted(classes: &BTreeSet<String>) -> Vec<String> {
+    let mut names: Vec<String> = classes.iter().cloned().collect();
+    if names.iter().all(|name| int_of(name).is_some()) {
+        names.sort_by_key(|name| int_of(name));
+    }
+    names
+}
+
+/// The class that a cell of a table names.
+pub(super) fn class_of_text(text: &str) -> Option<String> {
+    let text = text.trim();
+    if text.is_empty() { None } else { Some(text.to_owned()) }
+}
+
+/// The same of a JSON object.
+pub(super) fn class_of_json(value: &Json) -> Option<String> {
+    match value {
+        Json::String(text) => class_of_text(text),
+        Json::Number(_) | Json::Bool(_) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+fn one_table(
+    files: &SourceFiles,
+    file: u32,
+    split: Option<Split>,
+    layout: &mut Layout,
+    seen: &mut SeenColumns,
+    used: &mut [bool],
+) -> Result<(), RecipeError> {
+    let name = files.files()[file as usize].name.as_str();
+    let format = TableFormat::of(Path::new(name)).unwrap_or(TableFormat::JsonLines);
+    let table = layout.tables.len() as u32;
+    layout.tables.push(SourceTable { file, format });
+    let mut records = TableRecords::open(name, format, files.seekable(file)?)?;
+    let headings: Vec<String> = records.headings().map(<[String]>::to_vec).unwrap_or_default();
+    let mut met = BTreeMap::new();
+    for (at, heading) in headings.iter().enumerate() {
+        if heading.trim().is_empty() {
+            let message = format!("column {} has no name; give it one in the first line", at + 1);
+            return Err(RecipeError::mismatch(shown(name), message));
+        }
+        if met.insert(heading, at).is_some() {
+            return Err(RecipeError::mismatch(shown(name), format!("two columns are called `{}`", shown(heading))));
+        }
+        seen.column(heading, name)?;
+    }
+    let images = seen.images.clone();
+    let label = seen.label.clone();
+    while let Some(record) = records.next_record()? {
+        let record = match record {
+            Ok(record) => record,
+            Err(bad) => {
+                layout.left_out.push(LeftOut { name: format!("{name}:{}", bad.line), reason: bad.reason });
+                continue;
+            }
+        };
+        let line = record.place.line;
+        let mut paths: Vec<&str> = Vec::new();
+        match &record.cells {
+            RecordCells::Texts(cells) => {
+                for (heading, cell) in headings.iter().zip(cells.iter()) {
+                    if images.contains(heading) {
+                        paths.push(cell);
+                    } else if label.as_ref() == Some(heading) {
+                        seen.see_label(class_of_text(cell), name)?;
+                    }
+                    let place = seen.column(heading, name)?;
+                    if !images.contains(heading) {
+                        seen.all[place].1.text(cell);
+                    }
+                }
+            }
+            RecordCells::Object(cells) => {
+                for (heading, cell) in cells {
+                    let place = seen.column(heading, name)?;
+                    if images.contains(heading) {
+                        paths.push(cell.as_str().unwrap_or_default());
+                        continue;
+                    }
+                    if label.as_ref() == Some(heading) {
+                        seen.see_label(class_of_json(cell), name)?;
+                    }
+                    seen.all[place].1.json(cell);
+                }
+            }
+        }
+        let found: Result<Vec<NamedFile>, String> = if paths.len() < images.len() {
+            Err("it names no image".into())
+        } else {
+            paths.iter().map(|path| image_of(files, name, path)).collect()
+        };
+        match found {
+            Err(reason) => layout.left_out.push(LeftOut { name: format!("{name}:{line}"), reason }),
+            Ok(found) => {
+                let mut split = split;
+                for file in found {
+                    if let NamedFile::Listed(file) = file {
+                        used[file as usize] = true;
+                        split = split.or_else(|| {
+                            files.files()[file as usize].name.split('/').rev().skip(1).find_map(Split::named)
+                        });
+                    }
+                }
+                layout.rows.push(SourceRow { split, from: RowSource::Record { table, place: record.place } });
+            }
+        }
+    }
+    if layout.rows.len() > u32::MAX as usize {
+        return Err(RecipeError::mismatch(shown(name), format!("{} are too many", count(layout.rows.len(), "row"))));
+    }
+    Ok(())
+}
+
+/// The image that a cell names.
+///
+/// # Errors
+/// There is none; in words.
+pub(super) fn image_of(files: &SourceFiles, table: &str, path: &str) -> Result<NamedFile, String> {
+    if path.trim().is_empty() {
+        return Err("it names no image".into());
+    }
+    files.named(table, path)
+}

@@ -1,0 +1,299 @@
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use millstream_schemas::shown;
+use serde_json::{Map, Value};
+
+use crate::RecipeError;
+use crate::folder_files::extension;
+
+/// Bytes of a record at most: more are those of a quotation mark that nothing closes.
+const LONGEST_RECORD: u64 = 256 << 20;
+
+/// How a table is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TableFormat {
+    /// Fields between these (RFC 4180), under a heading.
+    Delimited(u8),
+    /// A JSON object a line.
+    JsonLines,
+}
+
+impl TableFormat {
+    /// As a file's name says.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        match extension(path).as_str() {
+            "csv" => Some(Self::Delimited(b',')),
+            "tsv" => Some(Self::Delimited(b'\t')),
+            "json" | "jsonl" | "ndjson" => Some(Self::JsonLines),
+            _ => None,
+        }
+    }
+}
+
+/// Where a record begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RecordPlace {
+    /// Bytes before it.
+    pub(crate) byte: u64,
+    /// Its first line, from 1.
+    pub(crate) line: u64,
+}
+
+/// What a table holds for a row.
+#[derive(Debug)]
+pub(crate) struct TableRecord {
+    pub(crate) place: RecordPlace,
+    pub(crate) cells: RecordCells,
+}
+
+/// The cells of a record.
+#[derive(Debug)]
+pub(crate) enum RecordCells {
+    /// Under the headings.
+    Texts(csv::StringRecord),
+    /// By name.
+    Object(Map<String, Value>),
+}
+
+/// A line that is no record.
+#[derive(Debug)]
+pub(crate) struct BadRecord {
+    pub(crate) line: u64,
+    pub(crate) reason: String,
+}
+
+/// The records of a table, read one after the other.
+pub(crate) struct TableRecords<R> {
+    /// What it is called in messages.
+    name: String,
+    rows: Rows<R>,
+}
+
+enum Rows<R> {
+    Delimited { reader: Box<csv::Reader<Bounded<R>>>, headings: Vec<String> },
+    JsonLines { reader: BufReader<R>, next: RecordPlace },
+}
+
+impl<R: Read> TableRecords<R> {
+    /// Opens a table.
+    ///
+    /// # Errors
+    /// It has no heading that can be read.
+    pub(crate) fn open(name: &str, format: TableFormat, source: R) -> Result<Self, RecipeError> {
+        let rows = match format {
+            TableFormat::Delimited(delimiter) => {
+                let source = Bounded { source, left: LONGEST_RECORD };
+                let mut reader =
+                    csv::ReaderBuilder::new().delimiter(delimiter).buffer_capacity(1 << 16).from_reader(source);
+                let headings = reader.headers().map_err(|error| failed(name, &error))?.iter();
+                // a mark of the byte order is no part of a name
+                let headings = headings.map(|heading| heading.trim_start_matches('\u{feff}').to_owned()).collect();
+                Rows::Delimited { reader: Box::new(reader), headings }
+            }
+            TableFormat::JsonLines => Rows::JsonLines {
+                reader: BufReader::with_capacity(1 << 16, source),
+                next: RecordPlace { byte: 0, line: 1 },
+            },
+        };
+        Ok(Self { name: name.to_owned(), rows })
+    }
+
+    /// The names over the fields; none where each record names its own.
+    pub(crate) fn headings(&self) -> Option<&[String]> {
+        match &self.rows {
+            Rows::Delimited { headings, .. } => Some(headings),
+            Rows::JsonLines { .. } => None,
+        }
+    }
+
+    /// The next record, or why the next is none; `None` at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read on.
+    pub(crate) fn next_record(&mut self) -> Result<Option<Result<TableRecord, BadRecord>>, RecipeError> {
+        match &mut self.rows {
+            Rows::Delimited { reader, .. } => {
+                reader.get_mut().left = LONGEST_RECORD;
+                let mut record = csv::StringRecord::new();
+                match reader.read_record(&mut record) {
+                    Ok(false) => Ok(None),
+                    Ok(true) => {
+                        let place = record.position().map(|at| RecordPlace { byte: at.byte(), line: at.line() });
+                        let place = place.unwrap_or_default();
+                        Ok(Some(Ok(TableRecord { place, cells: RecordCells::Texts(record) })))
+                    }
+                    Err(error) => match bad(&error) {
+                        Some(bad) => Ok(Some(Err(bad))),
+                        None => Err(failed(&self.name, &error)),
+                    },
+                }
+            }
+            Rows::JsonLines { reader, next } => loop {
+                let mut line = Vec::new();
+                let read = reader.by_ref().take(LONGEST_RECORD + 1).read_until(b'\n', &mut line);
+                let read = read.map_err(RecipeError::io("read", self.name.as_str()))? as u64;
+                let place = *next;
+                if read == 0 {
+                    return Ok(None);
+                }
+                if read > LONGEST_RECORD {
+                    let message = format!("line {} has more than {LONGEST_RECORD} bytes", place.line);
+                    return Err(RecipeError::mismatch(shown(&self.name), message));
+                }
+                *next = RecordPlace { byte: place.byte + read, line: place.line + 1 };
+                let bad = |reason: String| Ok(Some(Err(BadRecord { line: place.line, reason })));
+                let Ok(text) = std::str::from_utf8(&line) else { return bad("the line is no UTF-8".into()) };
+                let text = text.trim_start_matches('\u{feff}').trim();
+                if text.is_empty() {
+                    continue;
+                }
+                return match serde_json::from_str(text) {
+                    Ok(object) => Ok(Some(Ok(TableRecord { place, cells: RecordCells::Object(object) }))),
+                    Err(error) => bad(format!("the line is no JSON object: {error}")),
+                };
+            },
+        }
+    }
+}
+
+impl<R: Read + Seek> TableRecords<R> {
+    /// Goes to where a record begins.
+    ///
+    /// # Errors
+    /// The file cannot be read there.
+    pub(crate) fn go_to(&mut self, place: RecordPlace) -> Result<(), RecipeError> {
+        match &mut self.rows {
+            Rows::Delimited { reader, .. } => {
+                let mut position = csv::Position::new();
+                position.set_byte(place.byte).set_line(place.line);
+                reader.get_mut().left = LONGEST_RECORD;
+                reader.seek(position).map_err(|error| failed(&self.name, &error))
+            }
+            Rows::JsonLines { reader, next } => {
+                if next.byte != place.byte {
+                    let sought = reader.seek(SeekFrom::Start(place.byte));
+                    sought.map_err(RecipeError::io("read", self.name.as_str()))?;
+                }
+                *next = place;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn failed(name: &str, error: &csv::Error) -> RecipeError {
+    RecipeError::mismatch(shown(name), shown(error.to_string()))
+}
+
+/// What is wrong with one record, if the next may be read.
+fn bad(error: &csv::Error) -> Option<BadRecord> {
+    let line = error.position().map_or(0, csv::Position::line);
+    let reason = match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => "it is no UTF-8".to_owned(),
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("it has {len} fields under {expected_len} headings")
+        }
+        _ => return None,
+    };
+    Some(BadRecord { line, reason })
+}
+
+/// Reads no more than so many bytes until that is set anew.
+struct Bounded<R> {
+    source: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(io::Error::other(format!(
+                "a record of more than {LONGEST_RECORD} bytes; is a quotation mark not closed?"
+            )));
+        }
+        let read = self.source.read(buffer)?;
+        self.left = self.left.saturating_sub(read as u64);
+        Ok(read)
+    }
+}
+
+impl<R: Seek> Seek for Bounded<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.source.seek(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// Each record as its line and its cells or what is wrong.
+    fn read(records: &mut TableRecords<Cursor<Vec<u8>>>) -> Vec<(u64, String)> {
+        let mut found = Vec::new();
+        while let Some(record) = records.next_record().unwrap() {
+            found.push(match record {
+                Ok(TableRecord { place, cells: RecordCells::Texts(cells) }) => {
+                    (place.line, cells.iter().collect::<Vec<_>>().join("|"))
+                }
+                Ok(TableRecord { place, cells: RecordCells::Object(cells) }) => {
+                    (place.line, Value::Object(cells).to_string())
+                }
+                Err(bad) => (bad.line, format!("bad: {}", bad.reason)),
+            });
+        }
+        found
+    }
+
+    fn open(format: TableFormat, text: &[u8]) -> TableRecords<Cursor<Vec<u8>>> {
+        TableRecords::open("t", format, Cursor::new(text.to_vec())).unwrap()
+    }
+
+    #[test]
+    fn a_bad_record_is_told_and_the_next_is_read() {
+        let comma = TableFormat::Delimited(b',');
+        let mut records = open(comma, b"\xef\xbb\xbfa,b\n1,\"x\ny\"\n2\n3,\xff\n4,z\n5,\"open\n6,w\n");
+        assert_eq!(records.headings().unwrap(), ["a", "b"]);
+        let found = read(&mut records);
+        let wanted = [
+            (2, "1|x\ny"),
+            (4, "bad: it has 1 fields under 2 headings"),
+            (5, "bad: it is no UTF-8"),
+            (6, "4|z"),
+            (7, "5|open\n6,w\n"),
+        ];
+        assert_eq!(found, wanted.map(|(line, text)| (line, text.to_owned())));
+        let mut records = open(TableFormat::JsonLines, b"{\"a\": 1}\n\n[2]\n\xff\n{\"a\": null}");
+        let found = read(&mut records);
+        assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 3, 4, 5]);
+        assert!(found[1].1.starts_with("bad: the line is no JSON object"), "{found:?}");
+        assert_eq!((found[2].1.as_str(), found[3].1.as_str()), ("bad: the line is no UTF-8", "{\"a\":null}"));
+    }
+
+    #[test]
+    fn records_are_found_again_by_their_places() {
+        for (format, text) in [
+            (TableFormat::Delimited(b'\t'), "a\tb\n1\t\"x\ny\"\n2\tz\r\n3\tw\n"),
+            (TableFormat::JsonLines, "{\"a\":1}\n{\"a\":2}\r\n\n{\"a\":3}\n"),
+        ] {
+            let mut records = open(format, text.as_bytes());
+            let mut places = Vec::new();
+            while let Some(record) = records.next_record().unwrap() {
+                places.push(record.unwrap().place);
+            }
+            let all = read(&mut open(format, text.as_bytes()));
+            for (place, wanted) in places.iter().zip(&all).rev() {
+                records.go_to(*place).unwrap();
+                let record = records.next_record().unwrap().unwrap().unwrap();
+                assert_eq!(record.place.line, wanted.0);
+                let again = match record.cells {
+                    RecordCells::Texts(cells) => cells.iter().collect::<Vec<_>>().join("|"),
+                    RecordCells::Object(cells) => Value::Object(cells).to_string(),
+                };
+                assert_eq!(again, wanted.1);
+            }
+        }
+    }
+}
