@@ -1,5 +1,6 @@
 //! `cargo xtask docs`: the pages of the book that say what the program says itself, and whether they are current.
 
+mod asked;
 mod catalogs_page;
 mod commands_page;
 mod recipe_page;
@@ -8,9 +9,9 @@ mod schema_text;
 use std::fs;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use asked::Asked;
 
-use crate::command::{ask, built, cargo, program, root, run};
+use crate::command::{built, cargo, root, run};
 
 /// Writes the pages from what the debug build of the program prints, or with `--check` says which of them are out of date.
 /// `--program FILE` takes another build, and builds none.
@@ -29,7 +30,7 @@ pub(crate) fn docs(arguments: &[&str]) -> Result<(), String> {
             built("debug", "millstream")?
         }
     };
-    let pages = pages(&Asked { program })?;
+    let pages = pages(&Asked::new(program))?;
     if !is_check {
         for (path, text) in &pages {
             let path = root().join(path);
@@ -42,7 +43,7 @@ pub(crate) fn docs(arguments: &[&str]) -> Result<(), String> {
 
 /// Whether the pages are those that a program of this build would make.
 pub(crate) fn check(program: PathBuf) -> Result<(), String> {
-    current(&pages(&Asked { program })?)
+    current(&pages(&Asked::new(program))?)
 }
 
 fn current(pages: &[(&str, String)]) -> Result<(), String> {
@@ -62,23 +63,4 @@ fn pages(asked: &Asked) -> Result<Vec<(&'static str, String)>, String> {
         ("docs/catalogs.md", catalogs_page::page(&schema, asked)?),
         ("docs/commands.md", commands_page::page(asked)?),
     ])
-}
-
-/// The program, which is asked what it can do.
-struct Asked {
-    program: PathBuf,
-}
-
-impl Asked {
-    /// What it prints, as on a terminal of 80 columns without colours.
-    fn text(&self, arguments: &[&str]) -> Result<String, String> {
-        let mut command = program(&self.program, arguments);
-        command.env("NO_COLOR", "1").env("COLUMNS", "80");
-        ask(&mut command).ok_or_else(|| format!("`millstream {}` failed", arguments.join(" ")))
-    }
-
-    fn json(&self, arguments: &[&str]) -> Result<Value, String> {
-        let text = self.text(arguments)?;
-        serde_json::from_str(&text).map_err(|error| format!("`millstream {}`: {error}", arguments.join(" ")))
-    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Asked;
+use super::asked::Asked;
 use super::schema_text::{CATALOGS, anchor, bare, meaning, plain, shape, table};
 
 const HEAD: &str = "\

@@ -1,6 +1,6 @@
 //! `docs/commands.md`: the help of every command.
 
-use super::Asked;
+use super::asked::Asked;
 use super::schema_text::anchor;
 
 const HEAD: &str = "\
