@@ -3,6 +3,7 @@
 mod asked;
 mod catalogs_page;
 mod commands_page;
+mod documentation;
 mod recipe_page;
 mod schema_text;
 

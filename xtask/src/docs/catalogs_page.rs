@@ -1,34 +1,36 @@
-//! `docs/catalogs.md`: what a recipe can choose among, from `schema`, `transforms --json` and `ensemble methods --json`.
+//! `docs/catalogs.md`: what a recipe can choose among, from `schema`, `transforms --json`, `ensemble methods --json` and the
+//! documentation in the source of each row.
 
 use serde_json::Value;
 
 use super::asked::Asked;
-use super::schema_text::{CATALOGS, anchor, bare, meaning, plain, shape, table};
+use super::documentation;
+use super::schema_text::{CATALOGS, anchor, bare, escaped, meaning, plain, shape, table};
 
 const HEAD: &str = "\
 # Catalogs
 
-<!-- Written by `cargo xtask docs` from `millstream schema`, `millstream transforms --json` and `millstream ensemble methods --json`. -->
+<!-- Written by `cargo xtask docs` from `millstream schema`, `millstream transforms --json`, `millstream ensemble methods --json` and the\n     documentation of each row in its source. -->
 
 What a recipe chooses by name, with options. A name is written by itself (`adamw`) or with options (`{adamw: {learning_rate: 1e-3}}`). A program of yours adds rows of its own to each of
 these ([CONTRIBUTING](../CONTRIBUTING.md)).
 
 ";
 
-/// Where the rows of a catalog stand in a recipe, and the page that says more.
-const PLACES: &[(&str, &str, &str)] = &[
-    ("Encoding", "`data.inputs`, `data.targets`", "[Losses and their targets](losses.md)"),
-    ("Head", "`model.head`", "[Classify images](tasks/images.md)"),
-    ("Initializer", "`model.head.new_with`, `model.initialize`", ""),
-    ("Log", "`output.logs`", "[Logs](logs.md)"),
-    ("Loss", "`training.loss`", "[Losses and their targets](losses.md)"),
-    ("Method", "`model.methods`", "[Adapters](adapters.md)"),
-    ("Metric", "`training.metrics`", "[Measuring](evaluation.md)"),
-    ("Optimizer", "`training.optimizer`", "[Optimizers](optimizers.md)"),
-    ("Proposer", "`search.proposer`", "[Search](search.md)"),
-    ("Schedule", "`training.schedule`", "[Steering a run](steering.md)"),
-    ("StoppingRule", "`search.stopping`", "[Search](search.md)"),
-    ("Transform", "`transforms.train`, `transforms.evaluate`", "[Classify images](tasks/images.md)"),
+/// Of each catalog: its definition, where its rows stand in a recipe, the page that says more, and the folder of its rows.
+const PLACES: &[(&str, &str, &str, &str)] = &[
+    ("Encoding", "`data.inputs`, `data.targets`", "[Losses and their targets](losses.md)", "pipeline/src/encodings"),
+    ("Head", "`model.head`", "[Classify images](tasks/images.md)", "compiler/src/finetuning/heads"),
+    ("Initializer", "`model.head.new_with`, `model.initialize`", "", "compiler/src/initializers"),
+    ("Log", "`output.logs`", "[Logs](logs.md)", "training/src/logs"),
+    ("Loss", "`training.loss`", "[Losses and their targets](losses.md)", "compiler/src/losses"),
+    ("Method", "`model.methods`", "[Adapters](adapters.md)", "compiler/src/finetuning/methods"),
+    ("Metric", "`training.metrics`", "[Measuring](evaluation.md)", "training/src/metrics"),
+    ("Optimizer", "`training.optimizer`", "[Optimizers](optimizers.md)", "training/src/optimizers"),
+    ("Proposer", "`search.proposer`", "[Search](search.md)", "search/src/proposers"),
+    ("Schedule", "`training.schedule`", "[Steering a run](steering.md)", "training/src/schedules"),
+    ("StoppingRule", "`search.stopping`", "[Search](search.md)", "search/src/stopping"),
+    ("Transform", "`transforms.train`, `transforms.evaluate`", "[Classify images](tasks/images.md)", ""),
 ];
 
 pub(super) fn page(schema: &Value, asked: &Asked) -> Result<String, String> {
@@ -39,7 +41,7 @@ pub(super) fn page(schema: &Value, asked: &Asked) -> Result<String, String> {
     let links: Vec<String> = headings.map(|heading| format!("[{heading}](#{})", anchor(heading))).collect();
     text.push_str(&format!("{}.\n", links.join(", ")));
     for (name, heading) in CATALOGS {
-        let (_, place, page) = PLACES
+        let (_, place, page, folder) = PLACES
             .iter()
             .find(|(catalog, ..)| catalog == name)
             .ok_or_else(|| format!("PLACES in xtask/src/docs/catalogs_page.rs lacks `{name}`"))?;
@@ -52,7 +54,8 @@ pub(super) fn page(schema: &Value, asked: &Asked) -> Result<String, String> {
             continue;
         }
         for row in rows(&schema["$defs"][*name]) {
-            text.push_str(&format!("\n### `{}`\n\n{}\n", row.name, row.summary));
+            let documentation = escaped(documentation::of(folder, row.name)?.trim());
+            text.push_str(&format!("\n### `{}`\n\n{}\n\n{documentation}\n", row.name, row.summary));
             if let Some(options) = row.options {
                 text.push_str(&options_text(options));
             }
@@ -90,7 +93,7 @@ fn rows(definition: &Value) -> Vec<Row<'_>> {
 /// A row that says of itself what it does and shows samples.
 fn explained(row: &Value) -> String {
     let said = |key: &str| row[key].as_str().unwrap_or_default().trim().to_owned();
-    let mut text = format!("\n### `{}`\n\n{} {}\n", said("name"), said("summary"), said("documentation"));
+    let mut text = format!("\n### `{}`\n\n{} {}\n", said("name"), said("summary"), escaped(&said("documentation")));
     if let Some(reason) = row["changes_label"].as_str() {
         text.push_str(&format!("\nIt can change what the label should be: {reason}.\n"));
     }

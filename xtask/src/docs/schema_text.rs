@@ -157,7 +157,7 @@ pub(super) fn anchor(heading: &str) -> String {
 }
 
 /// Text in which nothing is taken for HTML.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut is_code = false;
     let mut kept = String::new();
     for sign in text.chars() {
