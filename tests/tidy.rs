@@ -5,10 +5,13 @@ use std::path::Path;
 
 #[path = "tidy/circles.rs"]
 mod circles;
+#[path = "tidy/links.rs"]
+mod links;
 #[path = "tidy/tree.rs"]
 mod tree;
 
 use circles::circles;
+use links::links;
 use tree::{Dependency, Tree, code_outside_tests, test_module};
 
 /// Which crates of ours a crate may use. An arrow that is not listed here runs the wrong way.
@@ -436,6 +439,7 @@ const RULES: &[(&str, Rule)] = &[
     ("arrows", arrows),
     ("circles", circles),
     ("length", length),
+    ("links", links),
     ("lints", lints),
     ("names", names),
     ("printing", printing),
@@ -464,6 +468,11 @@ fn files_do_not_use_each_other_in_circles() {
 #[test]
 fn files_are_short() {
     holds("length");
+}
+
+#[test]
+fn links_of_the_documents_lead_somewhere() {
+    holds("links");
 }
 
 #[test]
@@ -539,6 +548,9 @@ fn every_rule_can_fail() {
         ("circles", "compiler/src/operators/rotate.rs", "use super::flip::*;\nuse super::TABLE;", "rotate.rs -> comp"),
         ("length", "schemas/src/long.rs", &long, "601 lines"),
         ("length", "compiler/src/model_file/onnx.rs", "// short", "take it out of LONG"),
+        ("links", "docs/losses.md", "see [there](layers.md)", "`layers.md` leads nowhere"),
+        ("links", "README.md", "# One\n\n[`one`](#one), [two](#two)", "README.md:3: `#two` leads nowhere"),
+        ("links", "docs/losses.md", "# Losses", "add it to docs/SUMMARY.md"),
         ("lints", "cli/Cargo.toml", "[package]\nname = \"millstream-cli\"\n[lints.rust]\n", "add `[lints]`"),
         ("names", "pipeline/src/utils/order.rs", "", "`utils`"),
         ("names", "pipeline/src/common.rs", "", "`common.rs`"),

@@ -1,14 +1,17 @@
 //! What the rules look at: the text of the workspace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{ARROWS, LONG, MOST_LINES, TABLES, UNSAFE};
 
-/// The text files of the workspace by path from its root, with `/` between folders.
+/// The files of the workspace by path from its root, with `/` between folders.
 #[derive(Default)]
 pub(super) struct Tree {
+    /// Those that are text.
     pub(super) files: BTreeMap<String, String>,
+    /// Pictures and data, and programs of their own.
+    pub(super) others: BTreeSet<String>,
 }
 
 pub(super) struct Manifest {
@@ -34,19 +37,32 @@ impl Tree {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 let known = matches!(name, ".ci" | ".cargo" | ".config" | ".github");
                 if path.is_dir() {
-                    // A program of its own is not ours to order.
-                    let foreign = path.ends_with("tests/extension");
-                    if (known || !name.starts_with('.')) && !matches!(name, "target" | "runs") && !foreign {
+                    if (known || !name.starts_with('.')) && !matches!(name, "target" | "runs") {
                         folders.push(path);
                     }
-                } else if let Some(text) = std::fs::read(&path).ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
-                    let inside = path.strip_prefix(root).expect("it was found below the root");
-                    let parts: Vec<&str> = inside.iter().filter_map(|part| part.to_str()).collect();
-                    tree.files.insert(parts.join("/"), text);
+                    continue;
                 }
+                let inside = path.strip_prefix(root).expect("it was found below the root");
+                let parts: Vec<&str> = inside.iter().filter_map(|part| part.to_str()).collect();
+                // A program of its own is not ours to order.
+                let text = match parts[..] {
+                    ["tests", "extension", ..] => None,
+                    _ => std::fs::read(&path).ok().and_then(|bytes| String::from_utf8(bytes).ok()),
+                };
+                match text {
+                    Some(text) => tree.files.insert(parts.join("/"), text).is_none(),
+                    None => tree.others.insert(parts.join("/")),
+                };
             }
         }
         tree
+    }
+
+    /// Whether there is such a file or folder.
+    pub(super) fn has(&self, path: &str) -> bool {
+        let mut all = self.files.keys().chain(&self.others);
+        path.is_empty()
+            || all.any(|file| file.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     }
 
     pub(super) fn rust(&self) -> impl Iterator<Item = (&str, &str)> {

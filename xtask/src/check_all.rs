@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::command::{Stream, ask, built, cargo, run, target, watch};
+use crate::docs;
 use crate::runtime::{self, Library};
 use crate::stages::Stages;
 use crate::streaming_alone;
@@ -15,7 +16,7 @@ const LEFT_OUT: &str = "left out";
 
 /// Runs all stages, also after one that failed, and sums up.
 pub(crate) fn check_all() -> Result<(), String> {
-    let mut stages = Stages::new(9);
+    let mut stages = Stages::new(10);
     stages.run("formatting", || {
         run(&mut cargo(&["fmt", "--all", "--check"]))
             .map(|()| ((), String::new()))
@@ -38,6 +39,7 @@ pub(crate) fn check_all() -> Result<(), String> {
         let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
         done(run(doc.env("RUSTDOCFLAGS", "--deny warnings")))
     });
+    stages.run("pages of the book", || done(docs::check(built("debug", "millstream")?)));
     let mut left_out = BTreeSet::new();
     stages.run("examples in the documentation", || {
         let mut test = with_library(&["test", "--workspace", "--doc", "--locked"], library.as_ref());

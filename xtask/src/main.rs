@@ -1,4 +1,4 @@
-//! Tasks around the code: `cargo demo`, `cargo check-all`, `cargo xtask exports`, `cargo xtask setup`.
+//! Tasks around the code: `cargo demo`, `cargo check-all`, `cargo xtask docs`, `cargo xtask exports`, `cargo xtask setup`.
 //!
 //! The standard library and a JSON parser, so that it starts in seconds on a fresh clone. What the product can do is left to its
 //! command line; here commands are only put in order, timed and summed up.
@@ -8,6 +8,7 @@
 mod check_all;
 mod command;
 mod demo;
+mod docs;
 mod exports;
 mod runtime;
 mod stages;
@@ -21,6 +22,8 @@ cargo xtask TASK
   demo        pretrain a small network on handwritten digits, fine-tune it with and without augmentation, show the result
               (also: cargo demo)
   check-all   formatting, lints, documentation and every test (also: cargo check-all)
+  docs        write the pages of the book that say what the program says itself (recipe, catalogs, commands); with
+              `--check` only say which are out of date
   exports     write some 200 public architectures as ONNX by several exporters, train each by one step and compare its
               gradients with float64 autograd; an hour or so on two cores, and 5 GB of Python packages. `exports --help`
               says how to do a part (tests/exports/README.md)
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["demo"] => demo::demo(),
         ["check-all"] => check_all::check_all(),
+        ["docs", ref rest @ ..] => docs::docs(rest),
         ["exports", ref rest @ ..] => exports::exports(rest),
         ["setup"] => runtime::setup(),
         [] | ["help" | "-h" | "--help"] => {
