@@ -13,7 +13,7 @@ use millstream::training::range_test::RangeTest;
 use crate::colour::Color;
 pub(crate) use crate::ensemble_arguments::{Ensemble, EnsembleCommand, EnsembleFit, MeasureArguments};
 pub(crate) use crate::recipe_arguments::RecipeArguments;
-use crate::recipe_arguments::whole_number;
+use crate::recipe_arguments::{size, whole_number};
 pub(crate) use crate::run_arguments::{Compare, Document, Errors, Note, Report, Reproduce, Runs};
 pub(crate) use crate::search_arguments::{Search, SearchCommand, SearchHow, StudyArguments};
 use crate::terminal;

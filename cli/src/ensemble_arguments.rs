@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use millstream::schemas::recipe::ByteSize;
 
-use crate::recipe_arguments::whole_number;
+use crate::recipe_arguments::{size, whole_number};
 
 /// Make one model of several
 ///
@@ -133,8 +133,4 @@ pub(crate) struct MeasureArguments {
     /// What is held of all predictions, at most
     #[arg(long, value_name = "SIZE", default_value = "2 GiB", value_parser = size)]
     pub(crate) memory: ByteSize,
-}
-
-fn size(text: &str) -> Result<ByteSize, String> {
-    text.parse()
 }

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use millstream::schemas::recipe::ByteSize;
 
 /// A recipe, and what is changed of it.
 #[derive(Clone, Debug, Args)]
@@ -16,4 +17,8 @@ pub(crate) struct RecipeArguments {
 
 pub(crate) fn whole_number<T: std::str::FromStr>(text: &str) -> Result<T, &'static str> {
     text.parse().map_err(|_| "wanted a whole number of 0 or more")
+}
+
+pub(crate) fn size(text: &str) -> Result<ByteSize, String> {
+    text.parse()
 }
