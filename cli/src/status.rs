@@ -55,7 +55,7 @@ impl Status {
             },
             Event::Importing { doing, rows, total, rows_per_second, seconds_left, .. } => Self {
                 epoch: None,
-                doing: Doing::Importing { doing: *doing, rows: *rows, total: *total },
+                doing: Doing::Importing { doing, rows: *rows, total: *total },
                 rows_per_second: *rows_per_second,
                 seconds_left: *seconds_left,
             },

@@ -1,9 +1,5 @@
 //! Models whose exporter fixed the number of rows: freed where rows stay apart, refused with the node where not.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "tests stop at the first surprise, and say when left out"
-)]
+#![expect(clippy::print_stdout, reason = "a test that is left out says so")]
 
 mod onnx_runtime;
 
