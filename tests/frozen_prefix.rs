@@ -280,7 +280,10 @@ fn what_cannot_be_kept_is_told_with_its_reason() {
         ),
         (
             "finetune.yaml",
-            vec!["training.frozen_prefix={kept: {variants: 4}}", "transforms.train=[{resize: {size: 16}}, mix_up]"],
+            vec![
+                "training.frozen_prefix={kept: {variants: 4}}",
+                "transforms.train=[{resize: {size: 16}}, {mix_up: {alpha: 0.2}}]",
+            ],
             "a transform mixes the rows of a batch",
         ),
     ] {

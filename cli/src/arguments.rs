@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -51,7 +52,16 @@ const WIDEST_HELP: usize = 110;
 
 /// Reads the command line; help and usage errors end the process here.
 pub(crate) fn read() -> Arguments {
-    let matches = Arguments::command().term_width(terminal::output_width().min(WIDEST_HELP)).get_matches();
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let own =
+            concat!(env!("CARGO_PKG_VERSION"), " (", env!("MILLSTREAM_COMMIT"), ", ", env!("MILLSTREAM_TARGET"), ")");
+        format!(
+            "{own}\nONNX Runtime: `millstream runtime install` fetches {}, `millstream runtime doctor` says what is found",
+            millstream::runtime::VERSION
+        )
+    });
+    let command = Arguments::command().long_version(VERSION.as_str());
+    let matches = command.term_width(terminal::output_width().min(WIDEST_HELP)).get_matches();
     Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
@@ -121,6 +131,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  millstream schema > recipe.schema.json")]
     Schema,
     Transforms(Transforms),
+    Config(Config),
+    Completions(Completions),
+    ManPages(ManPages),
     Adapter(Adapter),
     Ensemble(Ensemble),
     Runtime(Runtime),
@@ -369,7 +382,7 @@ pub(crate) struct Preview {
     #[arg(long, value_parser = whole_number::<u64>)]
     pub(crate) seed: Option<u64>,
     /// The PNG to write
-    #[arg(short, long, value_name = "FILE.png", default_value = "preview.png")]
+    #[arg(short, long, value_name = "FILE.png|.jpg", default_value = "preview.png")]
     pub(crate) output: PathBuf,
     /// Render the steps that an earlier `preview --json` printed
     #[arg(long, value_name = "STEPS.json", conflicts_with_all = ["rows", "draws", "seed"])]
@@ -395,6 +408,38 @@ pub(crate) struct Inspect {
     /// Column that holds the class
     #[arg(long, default_value = "label")]
     pub(crate) label: String,
+}
+
+/// Print a recipe with every default filled in
+///
+/// Each value stands under what it means; what is not said and has no default is a comment. What is printed is a recipe itself. With
+/// `--json` the bare values.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millstream config recipe.yaml > whole.yaml")]
+pub(crate) struct Config {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArguments,
+}
+
+/// Print a script that completes commands and options in a shell
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  millstream completions bash > ~/.local/share/bash-completion/completions/millstream\n  \
+    millstream completions zsh > ~/.zfunc/_millstream\n  millstream completions fish > ~/.config/fish/completions/millstream.fish"
+)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write manual pages, one for each command
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millstream man-pages ~/.local/share/man/man1")]
+pub(crate) struct ManPages {
+    /// The folder to write into
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
 }
 
 /// List the transforms, or explain one

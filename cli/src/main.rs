@@ -90,6 +90,11 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
         Command::Runs(arguments) => commands::runs::run(global, &arguments),
         Command::Document(arguments) => commands::document::run(global, &arguments),
         Command::Schema => commands::schema::run(),
+        Command::Config(arguments) => {
+            commands::with_recipe(&arguments.recipe, &[], |recipe| commands::config::run(global, &recipe))
+        }
+        Command::Completions(arguments) => commands::completions::completions(&arguments),
+        Command::ManPages(arguments) => commands::completions::man_pages(&arguments),
         Command::Transforms(arguments) => commands::transforms::run(global, &arguments),
         Command::Ensemble(arguments) => commands::ensemble::run(global, &arguments),
         Command::Adapter(arguments) => commands::adapter::run(global, &arguments),

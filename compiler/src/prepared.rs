@@ -148,6 +148,7 @@ pub(crate) fn prepare(
         )
     }));
     notes.extend(any_batch(&mut graph, wanted, catalog)?);
+    batch_axis::give_each_row_its_angles(&mut graph)?;
     let dropping = dropout::turn_off(&mut graph);
     notes.extend((dropping > 0).then(|| {
         format!(

@@ -1,7 +1,8 @@
 mod cut;
+mod memory;
 mod tuned_model;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use millstream_schemas::recipe::TrainSelection;
 use millstream_schemas::{ParameterEntry, TrainingManifest};
@@ -376,33 +377,6 @@ impl TrainingProgram {
         let graphs = [(&self.step, STEP), (&self.evaluation, EVALUATION), (statistics, STATISTICS)];
         let [_, _, statistics] = RunGraph::folded(graphs, provider)?;
         Ok(Some(statistics))
-    }
-
-    /// Bytes of computed values alive at once at the worst node of [`TrainingProgram::batch_statistics`]; 0 without.
-    ///
-    /// # Errors
-    /// As [`TrainingProgram::activation_bytes`].
-    pub fn statistics_bytes(&self, lengths: &BTreeMap<String, usize>) -> Result<u64, CompilerError> {
-        self.statistics.as_ref().map_or(Ok(0), |graph| graph.peak_activation_bytes(lengths))
-    }
-
-    /// Bytes of computed values alive at once at the worst node of the step, and at that of the evaluation, without parameters
-    /// and gradients. `lengths`: those of the axes that are named.
-    ///
-    /// # Errors
-    /// A named axis has no length there.
-    pub fn activation_bytes(&self, lengths: &BTreeMap<String, usize>) -> Result<[u64; 2], CompilerError> {
-        Ok([self.step.peak_activation_bytes(lengths)?, self.evaluation.peak_activation_bytes(lengths)?])
-    }
-
-    /// Bytes of all constants that the program holds, each once: weights as they were before training, and what is made of them.
-    pub fn constant_bytes(&self) -> u64 {
-        let graphs = [&self.deployed, &self.merged, &self.step, &self.evaluation].into_iter().chain(&self.statistics);
-        let constants = graphs.flat_map(|graph| {
-            graph.constants().into_iter().filter_map(|value| graph.constant_of(value)).map(|constant| &constant.bytes)
-        });
-        let distinct: HashMap<usize, usize> = constants.map(|bytes| (bytes.as_ptr() as usize, bytes.len())).collect();
-        distinct.into_values().map(|bytes| bytes as u64).sum()
     }
 }
 

@@ -7,7 +7,7 @@
 
 mod onnx_runtime;
 
-use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
+use millstream_compiler::graph::{Attribute, Constant, Graph, Length, TensorType, ValueId};
 use millstream_compiler::{CompilerError, FineTuning, HeadChoice, Model, OperatorCatalog, compile};
 
 use onnx_runtime::{floats, run, session};
@@ -110,6 +110,33 @@ fn recurrent(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, Com
     graph.add("Squeeze", &[end, direction], &[])
 }
 
+/// Multiplied by a mask that is laid out by the height and width that `Shape` tells.
+fn masked(graph: &mut Graph, x: ValueId, _: usize) -> Result<ValueId, CompilerError> {
+    let shape = graph.add("Shape", &[x], &[])?;
+    let height = integers(graph, &[2]);
+    let height = graph.add("Gather", &[shape, height], &[])?;
+    let bounds = [3, i64::MAX, 0].map(|bound| integers(graph, &[bound]));
+    let width = graph.add("Slice", &[shape, bounds[0], bounds[1], bounds[2]], &[])?;
+    let ones = integers(graph, &[1, 1]);
+    let size = graph.add("Concat", &[ones, height, width], &[("axis", 0.into())])?;
+    let values = graph.constant("mask", Constant::f32([2, 8], &numbers(16, 9)));
+    let mask = graph.add("Reshape", &[values, size], &[])?;
+    let x = graph.add("Mul", &[x, mask], &[])?;
+    graph.add("Flatten", &[x], &[])
+}
+
+/// Twice as high and wide, by the sizes of all axes or by scales; the mean of each channel's rows.
+fn resized(graph: &mut Graph, x: ValueId, fixed: Option<usize>) -> Result<ValueId, CompilerError> {
+    let (scales, sizes) = match fixed {
+        Some(n) => (None, Some(integers(graph, &[n as i64, 6, 8, 8]))),
+        None => (Some(graph.constant("scales", Constant::f32([4], &[1.0, 1.0, 2.0, 2.0]))), None),
+    };
+    let linear = [("mode", "linear".into())];
+    let x = graph.add_with("Resize", &[Some(x), None, scales, sizes], &linear, 1)?[0];
+    let x = graph.add("ReduceMean", &[x], &[ints("axes", &[3]), ("keepdims", 0.into())])?;
+    graph.add("Flatten", &[x], &[])
+}
+
 #[test]
 fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_freed() {
     if !onnx_runtime::available() {
@@ -153,6 +180,39 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
             &[1],
         ),
         ("attention", attention, &[1]),
+        ("a mask of the picture's own size", masked, &[1]),
+        ("sizes of all axes", |g, x, n| resized(g, x, Some(n)), &[1, 8]),
+        ("scales", |g, x, _| resized(g, x, None), &[1, 8]),
+        (
+            "a sum of products by letters",
+            |g, x, n| {
+                let x = g.add("Einsum", &[x, x], &[("equation", "nchw,nkhw->ckn".into())])?;
+                let x = g.add("Transpose", &[x], &[ints("perm", &[2, 0, 1])])?;
+                reshape(g, x, &[n as i64, 36])
+            },
+            &[1, 8],
+        ),
+        (
+            "places picked of each row, which the file states for one",
+            |g, x, _| {
+                let places: Vec<i64> = (0..96).map(|at| at * 7 % 4).collect();
+                let places = g.constant("places", Constant::i64([1, 6, 4, 4], &places));
+                let x = g.add("GatherElements", &[x, places], &[("axis", 3.into())])?;
+                g.add("Flatten", &[x], &[])
+            },
+            &[1],
+        ),
+        (
+            "repeated, added up and cut",
+            |g, x, _| {
+                let (times, along) = (integers(g, &[1, 1, 2, 1]), g.constant("along", Constant::i64([], &[3])));
+                let x = g.add("Tile", &[x, times], &[])?;
+                let x = g.add("CumSum", &[x, along], &[])?;
+                let x = g.add("Trilu", &[x], &[])?;
+                g.add("Flatten", &[x], &[])
+            },
+            &[1, 8],
+        ),
         ("a class token", with_class_token, &[1]),
     ];
     for (name, middle, batches) in rows {
@@ -228,4 +288,35 @@ fn a_model_that_mixes_rows_is_refused_with_the_node_and_the_batch_that_it_takes(
         let program = compile(&model, &FineTuning::head(fixed, 2), &OperatorCatalog::standard()).unwrap();
         assert!(program.notes[0].contains("so will the exported model"), "{:?}", program.notes);
     }
+}
+
+/// `x` [batch, 2, 3, 4] → rotated by angles [1, 3, 2], which ONNX Runtime does not broadcast → `scores` [batch, 5].
+#[test]
+fn angles_that_a_file_holds_for_one_row_rotate_each_of_several() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let mut graph = Graph::new(23, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32([Length::named("batch"), 2.into(), 3.into(), 4.into()]));
+    let angles: Vec<f32> = (0..6).map(|at| at as f32 * 0.7).collect();
+    let cosines: Vec<f32> = angles.iter().map(|angle| angle.cos()).collect();
+    let sines: Vec<f32> = angles.iter().map(|angle| angle.sin()).collect();
+    let cosines = graph.constant("cosines", Constant::f32([1, 3, 2], &cosines));
+    let sines = graph.constant("sines", Constant::f32([1, 3, 2], &sines));
+    let rotated = graph.add("RotaryEmbedding", &[x, cosines, sines], &[]).unwrap();
+    let features = graph.add("Flatten", &[rotated], &[]).unwrap();
+    let head = weight(&mut graph, &[24, CLASSES]);
+    let scores = graph.add("Gemm", &[features, head], &[]).unwrap();
+    graph.output(scores);
+    let bytes = graph.to_onnx("rotated");
+    let wanted = FineTuning { head: HeadChoice::keep(), ..FineTuning::head(3, CLASSES) };
+    let program = compile(&Model::from_bytes(bytes.clone()).unwrap(), &wanted, &OperatorCatalog::standard()).unwrap();
+    let exported = program.export(&program.parameters, &[]).unwrap().to_vec();
+    let rows = numbers(3 * 24, 1);
+    let given = |rows: &[f32]| vec![("x".to_owned(), floats(&[rows.len() / 24, 2, 3, 4], rows))];
+    let mut as_it_came = session(&bytes);
+    let wanted: Vec<f32> = rows.chunks(24).flat_map(|row| run(&mut as_it_came, given(row)).remove(0)).collect();
+    let got = run(&mut session(&exported), given(&rows)).remove(0);
+    assert_eq!(got.len(), wanted.len());
+    assert!(got.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-5), "{got:?} instead of {wanted:?}");
 }

@@ -15,6 +15,12 @@ const BATCHES: u64 = 5;
 const SESSION_COPIES: u64 = 2;
 /// And while it opens the graph: the file in memory, as protobuf, as tensors.
 const OPENING_COPIES: u64 = 3;
+/// And of one kernel of a convolution at a time, as it is laid out anew.
+const KERNEL_COPIES: u64 = 3;
+/// A node of the model, in the graphs that it is compiled by; fitted to what runs held.
+const MODEL_NODE: u64 = 12 << 10;
+/// A node of a graph that is run, in it and in the runtime's session; fitted likewise.
+const RUN_NODE: u64 = 8 << 10;
 
 /// Bytes that a run holds on the CPU at its fullest, as far as they can be told before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,6 +35,8 @@ pub struct MemoryEstimate {
     pub activations: u64,
     /// Rows and batches of the data; of much data, the ceiling `data.memory`.
     pub stream: u64,
+    /// Nodes of the graphs, without values and weights.
+    pub graphs: u64,
     /// The process itself with ONNX Runtime.
     pub process: u64,
     /// All of them, or what opening the graphs takes where that is more.
@@ -53,22 +61,29 @@ impl MemoryEstimate {
         // and weights are kept while their gradients are computed elsewhere
         let uphill = if opened.recipe.training.sharpness_aware.is_some() { trained } else { 0 };
         let training_state = trained + remembered + gathered + uphill;
-        let saving = trained + remembered + remembered.max(trained);
+        // the file's bytes, and of one tensor at a time its own
+        let tensors = program.manifest.parameters.iter().map(|entry| 4 * entry.shape.iter().product::<usize>() as u64);
+        let saving = trained + remembered + remembered.max(trained) + tensors.max().unwrap_or(0);
         let lengths = longest(&opened.spec, &program.manifest.targets);
         let [of_step, of_evaluation] = program.activation_bytes(&lengths)?;
         let activations =
             of_step + program.statistics_bytes(&lengths)? + if opened.evaluate.is_some() { of_evaluation } else { 0 };
         let stream = stream(opened);
+        let [of_model, of_step, of_evaluation] = program.node_counts().map(|count| count as u64);
+        let run = of_step + if opened.evaluate.is_some() { of_evaluation } else { 0 };
+        let graphs = MODEL_NODE * of_model + RUN_NODE * run;
         let running = weights + training_state + saving + activations + stream;
-        let opening = held + copies * trained + OPENING_COPIES * step;
+        let kernel = KERNEL_COPIES * program.largest_kernel_bytes();
+        let opening = held + copies * trained + OPENING_COPIES * step + kernel;
         Ok(Self {
             weights,
             training_state,
             saving,
             activations,
             stream,
+            graphs,
             process: PROCESS,
-            total: PROCESS + running.max(opening),
+            total: PROCESS + graphs + running.max(opening),
         })
     }
 }

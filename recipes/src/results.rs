@@ -17,7 +17,17 @@ use crate::{Opened, RecipeError, adapter_output, labels_file};
 
 pub(crate) fn write_record(folder: &RunFolder, record: &RunRecord) -> Result<(), RecipeError> {
     record.write(&folder.metrics())?;
-    Ok(report::write(&folder.report(), &record.title, std::slice::from_ref(record))?)
+    let files = [
+        (folder.model(), "the tuned model"),
+        (folder.labels(), "class names"),
+        (folder.recipe(), "the recipe, with every default"),
+        (folder.metrics(), "all figures"),
+    ];
+    let there = files.into_iter().filter(|(path, _)| path.exists());
+    let beside: Vec<(String, String)> = there
+        .filter_map(|(path, what)| Some((path.strip_prefix(&folder.0).ok()?.to_str()?.to_owned(), what.to_owned())))
+        .collect();
+    Ok(report::write(&folder.report(), &record.title, std::slice::from_ref(record), &beside)?)
 }
 
 /// What is worth knowing of a run beside its figures.

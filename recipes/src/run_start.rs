@@ -147,8 +147,7 @@ impl Reserved {
             folder.clear(&run_logs::files(&folder, &opened.catalogs))?;
         }
         folder.note(recipe, &made_of)?;
-        // that of the first part stays
-        if start != StartMode::Resume || !folder.origin().exists() {
+        if start != StartMode::Resume {
             Origin::now(opened, &device).write(&folder)?;
         }
         if options.keep_graph {

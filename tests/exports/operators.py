@@ -241,6 +241,25 @@ def eye_like(call, x):
     return eye if wanted in FLOATS or wanted is None and x.is_floating_point() else eye.to(x.dtype if wanted is None else INTEGERS[wanted])
 
 
+@rule("DFT")
+def dft(call, x, length=None, axis=None):
+    axis = int(axis) if axis is not None else call.get("axis", 1 if call.opset < 20 else -2)
+    axis %= x.dim()
+    values = torch.view_as_complex(x.contiguous()) if x.shape[-1] == 2 else x[..., 0].to(torch.promote_types(x.dtype, torch.complex64))
+    transform = torch.fft.ifft if call.get("inverse", 0) else torch.fft.fft
+    made = transform(values, n=None if length is None else int(length), dim=axis)
+    if call.get("onesided", 0):
+        made = made.narrow(axis, 0, made.shape[axis] // 2 + 1)
+    return torch.view_as_real(made)
+
+
+@rule("Col2Im")
+def col2im(call, x, image, block):
+    pads = call.get("pads", [0, 0, 0, 0])
+    assert pads[:2] == pads[2:]
+    return f.fold(x, numbers(image), numbers(block), dilation=call.get("dilations", [1, 1]), padding=pads[:2], stride=call.get("strides", [1, 1]))
+
+
 @rule("CumSum")
 def cum_sum(call, x, axis):
     axis = int(axis)

@@ -19,6 +19,7 @@ def arguments():
     parser.add_argument("--folder", required=True, help="where files and results go")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="architectures, families or exporters, patterns allowed; may be given several times")
     parser.add_argument("--every-exporter", action="store_true", help="each architecture by each exporter, instead of five in turn")
+    parser.add_argument("--files", type=int, metavar="N", help="of each architecture so many files: those that are there first, then others in turn")
     parser.add_argument("--again", action="append", default=[], metavar="VERDICT", help="judge those files anew that had this verdict, and keep all other results")
     parser.add_argument("--only-check", action="store_true", help="do not train: whether `check` refuses a file is soon known")
     parser.add_argument("--jobs", type=int, default=2, help="architectures at a time")
@@ -71,6 +72,14 @@ def wanted_of(options, architecture, exporters):
     if not of_exporters:
         return chosen
     return [name for name in able if name in of_exporters or name in chosen and any(fnmatch.fnmatch(name, pattern) for pattern in of_exporters)]
+
+
+def in_turn(options, place, architecture, chosen, number):
+    """What is there already first, where not all files are asked for; whose turn it is differs by architecture."""
+    if options.files is None:
+        return chosen
+    first = number // 4096 % len(chosen)
+    return sorted(chosen[first:] + chosen[:first], key=lambda name: not os.path.exists(place.model(architecture.name, name)))
 
 
 class Subject:
@@ -146,12 +155,16 @@ def work(place, options, architecture, chosen, build, queue):
     os.dup2(log, 1)
     os.dup2(log, 2)
     subject = Subject(place, options, architecture, build)
+    judged = 0
     for exporter in chosen:
+        if judged == options.files:
+            break
         try:
             result = subject.judge(exporter)
         except Exception as error:
             result = dict(architecture=architecture.name, family=architecture.family, exporter=exporter, verdict="no reference",
                           message=f"{type(error).__name__}: {error}: {traceback.format_exc()[-300:]}")
+        judged += result["verdict"] not in ("not for this", "not exported")
         place.keep(result)
         queue.put(result)
     queue.put(architecture.name)
@@ -210,7 +223,7 @@ def main():
     # mixed, so that a part of them says something of the whole
     everything = sorted(architectures.everything(), key=lambda entry: exporters.number_of(entry.name))
     plan = [(entry, wanted_of(options, entry, exporters)) for entry in everything]
-    plan = [(entry, chosen) for entry, chosen in plan if chosen]
+    plan = [(entry, in_turn(options, place, entry, chosen, exporters.number_of(entry.name))) for entry, chosen in plan if chosen]
     if options.again:
         def told_before(entry, exporter):
             earlier = place.result(entry.name, exporter) or {}
@@ -226,7 +239,7 @@ def main():
     scripts = ("judging", "evaluation", "operators", "windows", "sequences", "rows")
     build = hash_of(options.millstream, *(pathlib.Path(__file__).parent / f"{name}.py" for name in scripts))
     context, running, results = multiprocessing.get_context("fork"), {}, []
-    queue, waiting, total, started = context.Queue(), list(plan), sum(len(chosen) for _, chosen in plan), time.time()
+    queue, waiting, total, started = context.Queue(), list(plan), sum(min(len(chosen), options.files or len(chosen)) for _, chosen in plan), time.time()
     while waiting or running:
         while waiting and len(running) < options.jobs:
             entry, chosen = waiting.pop(0)

@@ -44,6 +44,9 @@ def make(name, config, options, attention, width, masked=True):
     config._attn_implementation = attention
     if hasattr(config, "use_cache"):
         config.use_cache = False
+    if hasattr(config, "num_local_experts"):
+        # the other ways count how often an expert is chosen, which no exporter writes
+        config._experts_implementation = "batched_mm"
     if width is None:
         config.num_labels = CLASSES
         return Scores(getattr(t, name)(config))

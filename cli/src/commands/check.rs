@@ -97,13 +97,14 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
     if memory.total > 0 {
         text.push_str(&output::prose(&format!(
             "memory: about {} on the CPU (weights {}, gradients and optimizer {}, copies while saving {}, computed values {}, \
-             data {}, the program itself {})",
+             data {}, graphs {}, the program itself {})",
             ByteSize(memory.total),
             ByteSize(memory.weights),
             ByteSize(memory.training_state),
             ByteSize(memory.saving),
             ByteSize(memory.activations),
             ByteSize(memory.stream),
+            ByteSize(memory.graphs),
             ByteSize(memory.process)
         )));
     }

@@ -49,10 +49,7 @@ fn describe(report: &ComparisonReport) -> String {
             let headings: Vec<&str> = std::iter::once("set otherwise").chain(names.iter().copied()).collect();
             let mut table = Table::new(&headings);
             for setting in &report.settings {
-                let values = setting.values.iter().map(|value| match value {
-                    None => "–".to_owned(),
-                    Some(value) => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
-                });
+                let values = (0..names.len()).map(|run| setting.shown(run).unwrap_or_else(|| "–".to_owned()));
                 table.row(std::iter::once(setting.place.clone()).chain(values));
             }
             table.render()

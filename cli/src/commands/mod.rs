@@ -4,6 +4,8 @@ pub(crate) mod adapter;
 pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod compile;
+pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod document;
 pub(crate) mod ensemble;
 pub(crate) mod errors;

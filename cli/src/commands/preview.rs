@@ -2,7 +2,7 @@ use std::fs;
 
 use anyhow::Context;
 use millstream::recipes::Catalogs;
-use millstream::recipes::preview::{self, DrawnPreview, PreviewOptions, PreviewSheet};
+use millstream::recipes::preview::{self, DrawnPreview, PreviewOptions, PreviewSheet, SheetFormat};
 
 use crate::arguments::{self, Global};
 use crate::{Outcome, messages, output};
@@ -38,7 +38,8 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Preview, recipe: &Reci
             if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 fs::create_dir_all(folder).with_context(|| format!("cannot make {}", shown_path(folder)))?;
             }
-            fs::write(file, preview::png(&sheet)?).with_context(|| format!("cannot write {}", shown_path(file)))?;
+            let bytes = preview::encoded(&sheet, SheetFormat::of(file)?)?;
+            fs::write(file, bytes).with_context(|| format!("cannot write {}", shown_path(file)))?;
             if !global.json {
                 let (rows, size) = (drawn.rows.len() as u64, format!("{}×{}", sheet.width, sheet.height));
                 let rows = count(rows, "row");

@@ -126,6 +126,40 @@ fn a_base_model_that_is_another_one_now_is_told() {
 }
 
 #[test]
+fn an_ensemble_has_documents_with_its_members_as_ancestors() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    for (name, seed) in [("a", "seed=1"), ("b", "seed=2")] {
+        place.run_with("train", &["training.epochs=1", &format!("output.folder={name}"), seed]).done();
+        let file = format!("{name}/predictions.parquet");
+        place.run(&["evaluate", &format!("{name}/recipe.yaml"), "--predictions", &file]).done();
+    }
+    place.run(&["ensemble", "fit", "a", "b", "-o", "both", "--bootstrap", "0"]).done();
+    place.run(&["note", "both", "two seeds of one recipe"]).done();
+    place.run(&["document", "both"]).done();
+    let of = |name: &str| String::from_utf8(place.read(&format!("both/documents/{name}"))).unwrap();
+    let bill: Value = serde_json::from_str(&of("model.cdx.json")).unwrap();
+    let ledger: Value = serde_json::from_str(&of("ledger.json")).unwrap();
+    let sha256 = |name: &str| millstream::schemas::files::sha256_of_file(&place.path(name)).unwrap();
+    let model = &bill["metadata"]["component"];
+    assert_eq!(model["hashes"][0]["content"], sha256("both/ensemble.onnx"));
+    for (at, name) in ["a", "b"].into_iter().enumerate() {
+        let hash = sha256(&format!("{name}/model.onnx"));
+        assert_eq!(model["pedigree"]["ancestors"][at]["hashes"][0]["content"], hash);
+        assert_eq!((&ledger["members"][at]["run"], &ledger["members"][at]["unchanged"]), (&name.into(), &true.into()));
+    }
+    let card = of("README.md");
+    assert!(card.contains("two seeds of one recipe") && card.contains("Each member on the same rows"), "{card}");
+    let found = place.run(&["runs", ".", "--json"]).json();
+    let runs = found["runs"].as_array().unwrap();
+    let number = |name: &str| runs.iter().position(|run| run["name"] == name).unwrap();
+    let wanted = serde_json::json!({"from": {"run": number("b")}, "to": number("both"), "through": "member"});
+    assert!(found["lineage"].as_array().unwrap().contains(&wanted), "{found}");
+}
+
+#[test]
 fn a_folder_without_a_run_is_told() {
     let place = Workplace::new();
     place.run(&["document", "."]).failed_with(&["metrics.json"]);
@@ -142,7 +176,7 @@ fn public_validators_take_the_documents() {
     place.write(
         "run/statements.yaml",
         "license: mit\ndata_description: Stripes.\ndata_license: https://creativecommons.org/licenses/by/4.0/\n\
-         data_url: https://example.org/stripes\ndata_creators: The makers\ndata_published: '2026-11-26'\ncitation: The makers, 2026\nversion: '1.0.0'\n",
+         data_url: https://example.org/stripes\ndata_creators: The makers\ndata_published: '2026-11-26'\ndata_version: '1.2.0'\ncitation: The makers, 2026\nversion: '1.0.0'\n",
     );
     place.run(&["document", "run"]).done();
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/suite/validate_documents.py");

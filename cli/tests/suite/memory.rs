@@ -37,6 +37,43 @@ fn dense_network(side: usize, layers: usize) -> (Vec<u8>, u64) {
 
 const CHANGES: [&str; 4] = ["model.train=head", "training.epochs=2", "output.checkpoint.keep=1", "data.memory=24 MiB"];
 
+/// `image` → as many nodes of a few numbers → a dense layer with 7 classes.
+fn long_network(nodes: usize) -> Vec<u8> {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let image = graph.input("image", TensorType::f32([Length::named("batch"), 3.into(), 16.into(), 16.into()]));
+    let mut value = graph.add("ReduceMean", &[image], &[("axes", vec![2, 3].into()), ("keepdims", 0.into())]).unwrap();
+    for node in 0..nodes {
+        let operator = if node % 2 == 0 {
+            ("Elu", [("alpha", Attribute::Float(0.5))])
+        } else {
+            ("LeakyRelu", [("alpha", Attribute::Float(0.9))])
+        };
+        value = graph.add(operator.0, &[value], &operator.1).unwrap();
+    }
+    let weight = graph.constant("head.weight", Constant::f32([7, 3], &[0.1; 21]));
+    value = graph.add("Gemm", &[value, weight], &[("transB", Attribute::Int(1))]).unwrap();
+    graph.output(value);
+    graph.to_onnx("long")
+}
+
+/// `image` → a convolution with `channels` channels at one place → one whose kernel has most of the weights → a dense layer.
+fn convolutions(channels: usize) -> Vec<u8> {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let mut value = graph.input("image", TensorType::f32([Length::named("batch"), 3.into(), 16.into(), 16.into()]));
+    for (name, shape, pad) in [("first", [channels, 3, 16, 16], 0), ("second", [channels / 4, channels, 3, 3], 1)] {
+        let values: Vec<f32> =
+            (0..shape.iter().product()).map(|at: usize| (at % 509) as f32 / 50_000.0 - 0.005).collect();
+        let kernel = graph.constant(&format!("{name}.weight"), Constant::f32(shape, &values));
+        value = graph.add("Conv", &[value, kernel], &[("pads", vec![pad; 4].into())]).unwrap();
+        value = graph.add("Relu", &[value], &[]).unwrap();
+    }
+    value = graph.add("Flatten", &[value], &[]).unwrap();
+    let weight = graph.constant("head.weight", Constant::f32([7, channels / 4], &vec![0.1; 7 * channels / 4]));
+    value = graph.add("Gemm", &[value, weight], &[("transB", Attribute::Int(1))]).unwrap();
+    graph.output(value);
+    graph.to_onnx("convolutions")
+}
+
 /// Bytes that `check` says a run would hold.
 fn told(place: &Workplace) -> u64 {
     let mut arguments = vec!["check", "recipe.yaml", "--json"];
@@ -77,4 +114,21 @@ fn frozen_weights_are_held_once_by_training_evaluation_and_export() {
     assert!(10 * more >= 9 * bytes, "{more} bytes more than a small model, and the weights have {bytes}");
     // activations are 8 rows of 2048 numbers
     assert!(2 * more <= 3 * bytes, "{more} bytes more than a small model, and the weights have {bytes}");
+}
+
+#[test]
+fn many_nodes_of_few_numbers_and_kernels_that_are_laid_out_anew_are_told_before() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    for (name, model) in [("2000 nodes", long_network(2000)), ("a kernel of 38 MB", convolutions(2048))] {
+        fs::write(place.path("model.onnx"), model).unwrap();
+        let Some(peak) = peak(&place) else {
+            println!("left out: this system does not tell the memory of a process");
+            return;
+        };
+        let told = told(&place);
+        assert!(told.abs_diff(peak) * 100 < 15 * peak, "{name}: {peak} bytes are held, and `check` said {told}");
+    }
 }

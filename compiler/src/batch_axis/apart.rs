@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::rows::{Rows, Seen, through};
+use super::rows::{Rows, Seen};
+use super::through::through;
 use super::{Obstacle, node_label};
 use crate::graph::{Graph, Node, ValueId};
 

@@ -4,8 +4,12 @@
 //! with it the lengths in `Reshape` and the like. The axis of rows is followed from the inputs through every node; where
 //! each row goes its own way, and shapes inferred with another number of rows confirm it, the axis becomes symbolic.
 
+mod angles;
 mod apart;
+mod by_index;
+mod repeat;
 mod rows;
+mod through;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,8 +19,10 @@ use crate::graph::{Constant, Graph, Length, Node, TensorType, ValueId};
 use crate::inference::infer_behind;
 use crate::model_file::free_length_name;
 use crate::operators::OperatorCatalog;
+pub(crate) use angles::give_each_row_its_angles;
 pub(crate) use apart::{RowsApart, rows_apart};
 use millstream_schemas::{AxisLength, shown};
+use repeat::{Repeated, repeat};
 use rows::{Change, Rows};
 
 /// Shapes are inferred with this many times the fixed number of rows: a prime that no shape has by accident.
@@ -164,7 +170,7 @@ fn trace(graph: &Graph, fixed: usize) -> Result<Traced, Obstacle> {
     let mut changes = Vec::new();
     for (at, node) in graph.nodes().iter().enumerate() {
         let obstacle = |reason| Obstacle { node: node_label(node, graph), reason };
-        let (made, change) = rows::through(&rows::Seen { graph, node, rows: &rows, fixed }).map_err(obstacle)?;
+        let (made, change) = through::through(&rows::Seen { graph, node, rows: &rows, fixed }).map_err(obstacle)?;
         match change {
             Some(patch) if patch.moves_axes() => return Ok(Traced::Patch(at, patch)),
             Some(change) => changes.push((at, change)),
@@ -212,25 +218,28 @@ fn apply(graph: &mut Graph, at: usize, change: Change) -> Result<(), CompilerErr
             graph.set_inputs(at, vec![data, Some(axes)]);
         }
         Change::FlattenFromFirst => graph.set_attribute(at, "axis", 1.into()),
+        Change::Counted { input, values, at: place, axis } => {
+            let Some(data) = graph.nodes()[at].input(0) else { return Ok(()) };
+            let index = integers(graph, "axis", &[axis as i64]);
+            let (before, behind) = (values[..place].to_vec(), values[place + 1..].to_vec());
+            let mut part = |values: Vec<i64>| (!values.is_empty()).then(|| integers(graph, "sizes", &values));
+            let (before, behind) = (part(before), part(behind));
+            let name = |what: &str| format!("{first}.{what}");
+            let nodes = graph.nodes().len();
+            let counted = graph.in_front_of(at, |graph| {
+                let lengths = graph.append("Shape", &[data], &[], &name("lengths"))?;
+                let rows = graph.append("Gather", &[lengths, index], &[], &name("rows"))?;
+                let parts: Vec<ValueId> = before.into_iter().chain([rows]).chain(behind).collect();
+                graph.append("Concat", &parts, &[("axis", 0.into())], &name("sizes"))
+            })?;
+            graph.set_input(at + graph.nodes().len() - nodes, input, counted);
+        }
         Change::Repeat { input, axis, rank, like, like_axis } => {
             // the operand, repeated for as many rows as the one beside it has
-            let index = integers(graph, "axis", &[like_axis as i64]);
-            let mut ones = |count: usize| (count > 0).then(|| integers(graph, "ones", &vec![1; count]));
-            let (before_rows, behind_rows) = (ones(axis), ones(rank - axis - 1));
             let (Some(like), Some(operand)) = (graph.nodes()[at].input(like), graph.nodes()[at].input(input)) else {
                 return Ok(()); // rows are traced through operands that are there
             };
-            let name = |what: &str| format!("{first}.{what}");
-            let before = graph.nodes().len();
-            let repeated = graph.in_front_of(at, |graph| {
-                let lengths = graph.append("Shape", &[like], &[], &name("lengths"))?;
-                let rows = graph.append("Gather", &[lengths, index], &[], &name("rows"))?;
-                let parts: Vec<ValueId> = before_rows.into_iter().chain([rows]).chain(behind_rows).collect();
-                let repeats = graph.append("Concat", &parts, &[("axis", 0.into())], &name("repeats"))?;
-                graph.append("Expand", &[operand, repeats], &[], &name("repeated"))
-            })?;
-            let at = at + graph.nodes().len() - before;
-            graph.set_input(at, input, repeated);
+            repeat(graph, at, Repeated { input, operand, axis, rank, like, like_axis })?;
         }
     }
     Ok(())

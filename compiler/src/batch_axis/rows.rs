@@ -26,6 +26,8 @@ pub(super) enum Change {
     FlattenFromFirst,
     /// An operand with one row, repeated along an axis for the rows that the operand `like` has on an axis of its own.
     Repeat { input: usize, axis: usize, rank: usize, like: usize, like_axis: usize },
+    /// These integers as an input, and at one place how many entries an axis of the first input has.
+    Counted { input: usize, values: Vec<i64>, at: usize, axis: usize },
 }
 
 impl Change {
@@ -44,175 +46,16 @@ pub(super) struct Seen<'a> {
 }
 
 /// Where a node's outputs have their rows, and what it must say for that; or why rows do not stay apart in it.
-type Through = Result<(Vec<Rows>, Option<Change>), String>;
-
-/// Each element of the output follows from the elements at its place, operands broadcast.
-const ELEMENTWISE: [&str; 53] = [
-    "Abs",
-    "Add",
-    "And",
-    "Cast",
-    "Ceil",
-    "Celu",
-    "Clip",
-    "Cos",
-    "Div",
-    "Dropout",
-    "Elu",
-    "Equal",
-    "Erf",
-    "Exp",
-    "Floor",
-    "Gelu",
-    "Greater",
-    "GreaterOrEqual",
-    "HardSigmoid",
-    "HardSwish",
-    "Identity",
-    "IsInf",
-    "IsNaN",
-    "LeakyRelu",
-    "Less",
-    "LessOrEqual",
-    "Log",
-    "Max",
-    "Mean",
-    "Min",
-    "Mish",
-    "Mod",
-    "Mul",
-    "Neg",
-    "Not",
-    "Or",
-    "PRelu",
-    "Pow",
-    "Reciprocal",
-    "Relu",
-    "Round",
-    "Selu",
-    "Sigmoid",
-    "Sign",
-    "Sin",
-    "Softplus",
-    "Softsign",
-    "Sqrt",
-    "Sub",
-    "Sum",
-    "Tanh",
-    "ThresholdedRelu",
-    "Where",
-];
-/// The first axis of the first input counts examples, by the operator's definition.
-const OF_EXAMPLES: [&str; 15] = [
-    "AveragePool",
-    "BatchNormalization",
-    "Conv",
-    "ConvTranspose",
-    "DepthToSpace",
-    "GlobalAveragePool",
-    "GlobalLpPool",
-    "GlobalMaxPool",
-    "GroupNormalization",
-    "InstanceNormalization",
-    "LRN",
-    "LpPool",
-    "MaxPool",
-    "PRelu",
-    "SpaceToDepth",
-];
-/// Along `axis`, apart for each place on the other axes; with the axis when none is named.
-const ALONG_ONE_AXIS: [(&str, i64); 7] = [
-    ("ArgMax", 0),
-    ("ArgMin", 0),
-    ("Hardmax", -1),
-    ("LogSoftmax", -1),
-    ("LpNormalization", -1),
-    ("Softmax", -1),
-    ("TopK", -1),
-];
-
-pub(super) fn through(seen: &Seen<'_>) -> Through {
-    let Seen { graph, node, .. } = seen;
-    let outputs = node.outputs.len();
-    let inputs: Vec<Rows> = (0..node.inputs.len()).map(|index| seen.rows_of(index)).collect();
-    let has_axis = inputs.iter().any(|rows| matches!(rows, Rows::Axis(..)));
-    if !has_axis && !inputs.contains(&Rows::Lengths) {
-        return Ok((vec![Rows::Apart; outputs], None));
-    }
-    let operator = if node.domain.is_empty() { node.operator.as_str() } else { "" };
-    if !has_axis {
-        let made = node.outputs.first().copied().flatten();
-        // lengths lie side by side; what has more axes is spread over the rows, also where its values are known
-        let is_list = |made| graph.tensor_type(made).is_some_and(|known| known.shape.len() <= 1);
-        return match operator {
-            _ if made.is_some_and(|made| graph.constant_of(made).is_some() && is_list(made)) => {
-                Ok((vec![Rows::Lengths; outputs], None))
-            }
-            "ConstantOfShape" | "Expand" => {
-                let shape = made.and_then(|made| graph.tensor_type(made)).map(|known| known.shape.as_slice());
-                let of_length = || shape.and_then(|shape| shape.iter().position(|length| *length == seen.fixed));
-                let axis = seen.stated_axis().or_else(of_length);
-                axis.map(|axis| (vec![Rows::Axis(axis, 1)], None)).ok_or_else(|| "its shape is not known".into())
-            }
-            _ => Err("it computes with the number of rows".into()),
-        };
-    }
-    let takes_lengths = matches!(operator, "Reshape" | "Expand" | "Slice" | "Pad");
-    if inputs.contains(&Rows::Lengths) && !takes_lengths {
-        return Err("it computes with the number of rows".into());
-    }
-    match operator {
-        "Reshape" => seen.reshape(),
-        "Flatten" => seen.flatten(),
-        "Squeeze" => seen.squeeze(),
-        "Unsqueeze" => seen.unsqueeze(),
-        "Transpose" => seen.transpose(),
-        "Expand" => seen.expand(),
-        "Concat" => seen.concat(),
-        "Gemm" => seen.gemm(),
-        "MatMul" => seen.mat_mul(),
-        "Gather" => seen.gather(),
-        "Slice" => seen.slice(),
-        "Pad" => seen.pad(),
-        "Split" => seen.along(0),
-        "LSTM" | "GRU" | "RNN" => seen.recurrent(),
-        "Shape" => {
-            let axis = seen.first_axis()?;
-            let rank = seen.shape(0)?.len() as i64;
-            let bound = |name, default| seen.node.int(name).map_or(default, |at| if at < 0 { at + rank } else { at });
-            let held = (bound("start", 0)..bound("end", rank)).contains(&(axis as i64));
-            Ok((vec![if held { Rows::Lengths } else { Rows::Apart }], None))
-        }
-        "LayerNormalization" | "RMSNormalization" => {
-            let (axis, rank) = (seen.first_axis()?, seen.shape(0)?.len());
-            let from = seen.front(seen.node.int("axis").unwrap_or(-1), rank)?;
-            seen.only_first()?;
-            if axis < from { Ok(seen.all(axis)) } else { Err("it normalizes over the rows".into()) }
-        }
-        "BatchNormalization" if node.int("training_mode").unwrap_or(0) != 0 => {
-            Err("in training mode it computes its statistics over the rows".into())
-        }
-        name if name.starts_with("Reduce") => seen.reduce(),
-        name if ELEMENTWISE.contains(&name) => seen.elementwise(),
-        name if OF_EXAMPLES.contains(&name) => {
-            seen.only_first()?;
-            if seen.first_axis()? == 0 { Ok(seen.all(0)) } else { Err("the rows are not its first axis".into()) }
-        }
-        name => match ALONG_ONE_AXIS.iter().find(|(operator, _)| *operator == name) {
-            Some((_, default)) => seen.along(*default),
-            None => Err("it is not known to keep rows apart".into()),
-        },
-    }
-}
+pub(super) type Through = Result<(Vec<Rows>, Option<Change>), String>;
 
 impl Seen<'_> {
-    fn rows_of(&self, index: usize) -> Rows {
+    pub(super) fn rows_of(&self, index: usize) -> Rows {
         let given = self.node.inputs.get(index).copied().flatten();
         given.and_then(|id| self.rows.get(&id).copied()).unwrap_or(Rows::Apart)
     }
 
     /// The axis of rows of the first input.
-    fn first_axis(&self) -> Result<usize, String> {
+    pub(super) fn first_axis(&self) -> Result<usize, String> {
         match self.rows_of(0) {
             Rows::Axis(axis, _) => Ok(axis),
             _ => Err("another operand than its first has the rows".into()),
@@ -220,30 +63,30 @@ impl Seen<'_> {
     }
 
     /// How many times over the rows come on their axis.
-    fn times(&self) -> usize {
+    pub(super) fn times(&self) -> usize {
         let inputs = (0..self.node.inputs.len()).map(|index| self.rows_of(index));
         let times = inputs.filter_map(|rows| if let Rows::Axis(_, times) = rows { Some(times) } else { None });
         times.max().unwrap_or(1)
     }
 
-    fn only_first(&self) -> Result<(), String> {
+    pub(super) fn only_first(&self) -> Result<(), String> {
         let others = (1..self.node.inputs.len()).all(|index| self.rows_of(index) == Rows::Apart);
         if others { Ok(()) } else { Err("more than its first operand depends on the rows".into()) }
     }
 
-    fn shape(&self, index: usize) -> Result<Vec<usize>, String> {
+    pub(super) fn shape(&self, index: usize) -> Result<Vec<usize>, String> {
         let given = self.node.inputs.get(index).copied().flatten().ok_or("an operand is missing")?;
         let known = self.graph.tensor_type(given).and_then(TensorType::fixed_shape);
         known.ok_or_else(|| "the shape of an operand is not known".into())
     }
 
-    fn made(&self) -> Result<Vec<usize>, String> {
+    pub(super) fn made(&self) -> Result<Vec<usize>, String> {
         let made = self.node.outputs.first().copied().flatten().and_then(|made| self.graph.tensor_type(made));
         made.and_then(TensorType::fixed_shape).ok_or_else(|| "the shape of its output is not known".into())
     }
 
     /// Integers of the file in an input.
-    fn integers(&self, index: usize) -> Option<Vec<i64>> {
+    pub(super) fn integers(&self, index: usize) -> Option<Vec<i64>> {
         self.node
             .inputs
             .get(index)
@@ -253,20 +96,20 @@ impl Seen<'_> {
             .and_then(Constant::to_i64)
     }
 
-    fn front(&self, axis: i64, rank: usize) -> Result<usize, String> {
+    pub(super) fn front(&self, axis: i64, rank: usize) -> Result<usize, String> {
         crate::operators::axis_from_front(axis, rank)
     }
 
-    fn fronts(&self, axes: &[i64], rank: usize) -> Result<Vec<usize>, String> {
+    pub(super) fn fronts(&self, axes: &[i64], rank: usize) -> Result<Vec<usize>, String> {
         axes.iter().map(|axis| self.front(*axis, rank)).collect()
     }
 
-    fn all(&self, axis: usize) -> (Vec<Rows>, Option<Change>) {
+    pub(super) fn all(&self, axis: usize) -> (Vec<Rows>, Option<Change>) {
         (vec![Rows::Axis(axis, self.times()); self.node.outputs.len()], None)
     }
 
     /// Operands broadcast: all that have rows have them at one place, and the others are the same along it.
-    fn elementwise(&self) -> Through {
+    pub(super) fn elementwise(&self) -> Through {
         let rank = self.node.inputs.iter().flatten().filter_map(|id| self.graph.tensor_type(*id));
         let rank = rank.map(|known| known.shape.len()).max().unwrap_or(0);
         let mut place = None;
@@ -311,7 +154,7 @@ impl Seen<'_> {
     }
 
     /// Where the rows stand among the lengths that the last input joins; nothing where it does not join them.
-    fn stated_axis(&self) -> Option<usize> {
+    pub(super) fn stated_axis(&self) -> Option<usize> {
         let lengths = self.node.inputs.last().copied().flatten()?;
         let joined = self.graph.producer(lengths).filter(|node| node.is("Concat"))?;
         let (mut at, mut found) = (0, None);
@@ -328,7 +171,7 @@ impl Seen<'_> {
     }
 
     /// `X` `[sequence, batch, features]`, states `[directions, batch, features]`.
-    fn recurrent(&self) -> Through {
+    pub(super) fn recurrent(&self) -> Through {
         if self.first_axis()? != 1 || self.times() != 1 || self.node.int("layout").unwrap_or(0) != 0 {
             return Err("its rows are not on the axis of the batch".into());
         }
@@ -354,7 +197,7 @@ impl Seen<'_> {
         outputs.into_iter().take(self.node.outputs.len()).collect()
     }
 
-    fn reshape(&self) -> Through {
+    pub(super) fn reshape(&self) -> Through {
         let (axis, from, to) = (self.first_axis()?, self.shape(0)?, self.made()?);
         let made = self.same_place(&from, axis, &to)?;
         let Rows::Axis(place, _) = made else { return Err("its data has no rows".into()) };
@@ -383,7 +226,7 @@ impl Seen<'_> {
         Ok((vec![made], Some(Change::Integers { input: 1, values: said })))
     }
 
-    fn flatten(&self) -> Through {
+    pub(super) fn flatten(&self) -> Through {
         let (axis, shape) = (self.first_axis()?, self.shape(0)?);
         let cut = self.node.int("axis").unwrap_or(1);
         let cut = if cut == shape.len() as i64 { shape.len() } else { self.front(cut, shape.len())? };
@@ -395,7 +238,7 @@ impl Seen<'_> {
         Ok((vec![Rows::Axis(side, times)], None))
     }
 
-    fn squeeze(&self) -> Through {
+    pub(super) fn squeeze(&self) -> Through {
         let (axis, shape) = (self.first_axis()?, self.shape(0)?);
         let ones = || shape.iter().enumerate().filter(|(_, length)| **length == 1).map(|(at, _)| at);
         let (gone, change): (Vec<usize>, _) = match self.node.input(1) {
@@ -414,14 +257,14 @@ impl Seen<'_> {
         Ok((vec![Rows::Axis(place, self.times())], change))
     }
 
-    fn unsqueeze(&self) -> Through {
+    pub(super) fn unsqueeze(&self) -> Through {
         let (axis, rank) = (self.first_axis()?, self.made()?.len());
         let new = self.fronts(&self.integers(1).ok_or("its axes are computed from data")?, rank)?;
         let place = (0..rank).filter(|at| !new.contains(at)).nth(axis).ok_or("its axes do not fit")?;
         Ok((vec![Rows::Axis(place, self.times())], None))
     }
 
-    fn transpose(&self) -> Through {
+    pub(super) fn transpose(&self) -> Through {
         let (axis, rank) = (self.first_axis()?, self.shape(0)?.len());
         let place = match self.node.ints("perm") {
             Some(order) => order.iter().position(|from| *from == axis as i64).ok_or("its order names not all axes")?,
@@ -430,7 +273,7 @@ impl Seen<'_> {
         Ok((vec![Rows::Axis(place, self.times())], None))
     }
 
-    fn expand(&self) -> Through {
+    pub(super) fn expand(&self) -> Through {
         let (axis, from, to) = (self.first_axis()?, self.shape(0)?, self.made()?);
         let place = axis + to.len() - from.len();
         if self.rows_of(1) == Rows::Lengths {
@@ -445,7 +288,7 @@ impl Seen<'_> {
         Ok((vec![Rows::Axis(place, self.times())], Some(Change::Integers { input: 1, values: said })))
     }
 
-    fn concat(&self) -> Through {
+    pub(super) fn concat(&self) -> Through {
         let rank = self.made()?.len();
         let along = self.front(self.node.int("axis").ok_or("it names no axis")?, rank)?;
         let axes: Vec<Rows> = (0..self.node.inputs.len()).map(|index| self.rows_of(index)).collect();
@@ -466,7 +309,7 @@ impl Seen<'_> {
         }
     }
 
-    fn gemm(&self) -> Through {
+    pub(super) fn gemm(&self) -> Through {
         let rows_axis = usize::from(self.node.int("transA").unwrap_or(0) != 0);
         if self.first_axis()? != rows_axis || self.rows_of(1) != Rows::Apart {
             return Err("it multiplies over the rows".into());
@@ -480,7 +323,7 @@ impl Seen<'_> {
         if fits { Ok(self.all(0)) } else { Err("what it adds holds values for a fixed number of rows".into()) }
     }
 
-    fn mat_mul(&self) -> Through {
+    pub(super) fn mat_mul(&self) -> Through {
         let (a, b, rank) = (&self.shape(0)?, &self.shape(1)?, self.made()?.len());
         let over = || Err("it multiplies over the rows".into());
         // where a stack of matrices has its rows in the output
@@ -517,7 +360,7 @@ impl Seen<'_> {
         }
     }
 
-    fn gather(&self) -> Through {
+    pub(super) fn gather(&self) -> Through {
         let (x, indices) = (self.shape(0)?, self.shape(1)?);
         let along = self.front(self.node.int("axis").unwrap_or(0), x.len())?;
         match (self.rows_of(0), self.rows_of(1)) {
@@ -528,7 +371,7 @@ impl Seen<'_> {
         }
     }
 
-    fn slice(&self) -> Through {
+    pub(super) fn slice(&self) -> Through {
         let (axis, shape, made) = (self.first_axis()?, self.shape(0)?, self.made()?);
         let count = self.integers(1).ok_or("its starts are computed from data")?.len();
         let named = if self.node.input(3).is_some() { self.integers(3) } else { Some((0..count as i64).collect()) };
@@ -550,7 +393,7 @@ impl Seen<'_> {
         Ok((vec![Rows::Axis(axis, self.times())], change))
     }
 
-    fn pad(&self) -> Through {
+    pub(super) fn pad(&self) -> Through {
         let (axis, rank) = (self.first_axis()?, self.shape(0)?.len());
         let pads = self.integers(1).ok_or("its widths are computed from data")?;
         let named = match self.node.input(3) {
@@ -566,7 +409,7 @@ impl Seen<'_> {
         }
     }
 
-    fn along(&self, default: i64) -> Through {
+    pub(super) fn along(&self, default: i64) -> Through {
         let (axis, rank) = (self.first_axis()?, self.shape(0)?.len());
         let along = self.front(self.node.int("axis").unwrap_or(default), rank)?;
         let gone = self.node.operator.starts_with("Arg") && self.node.int("keepdims") == Some(0);
@@ -577,7 +420,7 @@ impl Seen<'_> {
         }
     }
 
-    fn reduce(&self) -> Through {
+    pub(super) fn reduce(&self) -> Through {
         let (axis, rank) = (self.first_axis()?, self.shape(0)?.len());
         let named = match self.node.ints("axes") {
             Some(named) => Some(named.to_vec()),

@@ -1,6 +1,7 @@
 //! A graph of typed values, changed only by checked edits: a node is added, or patched, when its operator's rule states
 //! the types of what it makes.
 
+mod arena;
 mod attributes;
 mod body;
 mod branches;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use prost::Message;
 
+use super::arena::Arena;
 use super::execution_order::listed;
 use super::{Attribute, Body, Constant, ElementType, Graph, Length, Node, TensorType, ValueId};
 use crate::CompilerError;
@@ -71,35 +72,32 @@ impl Graph {
         }
     }
 
-    /// Bytes of computed values that are alive at the same time, at the worst node, when nodes run in order and each
-    /// value is freed after its last use. Inputs and constants are not counted. `lengths` are those of named axes.
+    /// Bytes that computed values take in the runtime's arena, when nodes run in order and each value is freed after its last
+    /// use: more than are alive at the worst node, since what is freed is not always what fits. Inputs and constants are not
+    /// counted. `lengths` are those of named axes.
     ///
     /// # Errors
     /// An axis has a name without a length, or a value has more elements than any machine holds.
-    pub fn peak_activation_bytes(&self, lengths: &BTreeMap<String, usize>) -> Result<u64, CompilerError> {
+    pub fn activation_bytes(&self, lengths: &BTreeMap<String, usize>) -> Result<u64, CompilerError> {
         let live = self.live_nodes();
         let mut last_use: HashMap<ValueId, usize> = HashMap::new();
         for (at, node) in live.iter().enumerate() {
             last_use.extend(node.inputs.iter().flatten().map(|value| (*value, at)));
         }
         last_use.extend(self.outputs.iter().map(|value| (*value, live.len())));
-        let (mut now, mut peak) = (0u64, 0u64);
-        let mut computed = HashMap::new();
+        let mut arena = Arena::default();
+        let mut taken = HashMap::new();
         for (at, node) in live.iter().enumerate() {
             for value in node.outputs.iter().flatten().filter(|value| last_use.contains_key(value)) {
-                let bytes = self.bytes_of(*value, lengths)?;
-                computed.insert(*value, bytes);
-                now = now.saturating_add(bytes);
+                taken.insert(*value, arena.take(self.bytes_of(*value, lengths)?));
             }
-            peak = peak.max(now);
-            let mut freed: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
-            freed.sort_unstable();
-            freed.dedup();
-            for value in freed.into_iter().filter(|value| last_use.get(value) == Some(&at)) {
-                now = now.saturating_sub(computed.get(&value).copied().unwrap_or(0));
+            for value in node.inputs.iter().flatten().filter(|value| last_use.get(value) == Some(&at)) {
+                if let Some(place) = taken.remove(value) {
+                    arena.give(place);
+                }
             }
         }
-        Ok(peak)
+        Ok(arena.touched())
     }
 
     /// Bytes of a value; none where its type is not known.

@@ -1,7 +1,7 @@
 use millstream_schemas::{count, decimal, grouped};
 
 use super::report::{ComparisonReport, PairedComparison};
-use crate::pages::markdown::{code, table, text};
+use crate::pages::markdown::{code, prose, table, text};
 
 /// The report for people.
 pub(super) fn markdown(report: &ComparisonReport) -> String {
@@ -12,11 +12,8 @@ pub(super) fn markdown(report: &ComparisonReport) -> String {
         true => "Nothing: recipes, base model, data and device are the same.\n".to_owned(),
         false => {
             let rows = report.settings.iter().map(|setting| {
-                let values = setting.values.iter().map(|value| {
-                    value
-                        .as_ref()
-                        .map_or_else(|| "–".to_owned(), |value| code(value.as_str().unwrap_or(&value.to_string())))
-                });
+                let values = (0..report.runs.len())
+                    .map(|run| setting.shown(run).map_or_else(|| "–".to_owned(), |value| code(&value)));
                 std::iter::once(code(&setting.place)).chain(values).collect()
             });
             table(&headings, &rows.collect::<Vec<_>>())
@@ -54,14 +51,9 @@ pub(super) fn markdown(report: &ComparisonReport) -> String {
     }
     if !report.notes.is_empty() {
         out += "\n## Not compared row by row\n\n";
-        out += &report.notes.iter().map(|note| format!("- {}\n", text_of_note(note))).collect::<String>();
+        out += &report.notes.iter().map(|note| format!("- {}\n", prose(note))).collect::<String>();
     }
     out
-}
-
-fn text_of_note(note: &str) -> String {
-    // commands in it are copied
-    text(&millstream_schemas::shown_up_to(note, 600)).replace("\\`", "`").replace("\\_", "_")
 }
 
 fn confidence(report: &ComparisonReport) -> f64 {
@@ -117,7 +109,7 @@ fn of_pair(report: &ComparisonReport, pair: &PairedComparison) -> String {
 pub(super) fn verdict(first_only: u64, second_only: u64, p: f64, adjusted: f64) -> String {
     let more = match adjusted < 0.05 {
         true => "chance alone rarely makes such a difference",
-        false => "chance alone explains it",
+        false => "chance alone can make it",
     };
     let after = if adjusted == p { String::new() } else { format!(", after Holm {}", chance(adjusted)) };
     format!(
@@ -131,9 +123,10 @@ pub(super) fn verdict(first_only: u64, second_only: u64, p: f64, adjusted: f64) 
 
 fn signed(kind: &millstream_training::metrics::FigureKind, value: f64) -> String {
     use millstream_training::metrics::Unit;
+    let sign = if value < 0.0 { "−" } else { "+" };
     match kind.unit {
-        Unit::Share => format!("{:+.1} points", 100.0 * value),
-        Unit::Number => format!("{}{}", if value < 0.0 { "−" } else { "+" }, decimal(value.abs())),
+        Unit::Share => format!("{sign}{:.1} points", 100.0 * value.abs()),
+        Unit::Number => format!("{sign}{}", decimal(value.abs())),
     }
 }
 

@@ -43,6 +43,9 @@ pub struct CompareOptions {
     pub catalogs: Catalogs,
 }
 
+/// What places end with whose values are hashes.
+const HASH: &str = "SHA-256";
+
 /// How often intervals of differences hold.
 const CONFIDENCE: f64 = 0.95;
 
@@ -111,6 +114,11 @@ pub fn compare(
             figures.push(kind.clone());
         }
     }
+    let has = |kind: &FigureKind| {
+        let mut evaluations = runs.iter().filter_map(|run| run.record.evaluation.as_ref());
+        evaluations.any(|evaluation| evaluation.figure(&kind.name).is_some())
+    };
+    figures.retain(has);
     figures.push(FigureKind::loss());
     let compared = names.into_iter().zip(runs).map(|(name, run)| ComparedRun {
         name,
@@ -149,7 +157,11 @@ fn described(run: &Read) -> Result<Value, RecipeError> {
     value["trained numbers"] = json!(record.trained);
     value["frozen numbers"] = json!(record.frozen);
     if let Some(made_of) = run.folder.made_of()? {
-        value["content (SHA-256)"] = serde_json::to_value(&made_of).unwrap_or_default();
+        value[format!("base model, {HASH}")] = json!(made_of.model);
+        value[format!("training rows, {HASH}")] = json!(made_of.train);
+        value[format!("evaluation rows, {HASH}")] = json!(made_of.evaluate);
+        value[format!("adapters it began with, {HASH}")] = json!(made_of.adapters);
+        value[format!("other sets, {HASH}")] = json!(made_of.sets);
     }
     Ok(value)
 }

@@ -99,7 +99,9 @@ fn figures(scores: &MemberScores, metrics: [&MetricSet; 2], draws: Draws) -> Res
         first,
         second,
     };
-    Ok(kinds.into_iter().zip(first.into_iter().zip(second)).zip(drawn).map(of).collect())
+    let all = kinds.into_iter().zip(first.into_iter().zip(second)).zip(drawn).map(of);
+    // a figure that does not apply to these rows is none
+    Ok(all.filter(|figure| figure.first.is_some() || figure.second.is_some()).collect())
 }
 
 /// Twice the smaller share of draws on a side of 0, those on it counted to both; one more draw on each side than there are, so that

@@ -52,6 +52,16 @@ pub struct SettingDifference {
     pub values: Vec<Option<Value>>,
 }
 
+impl SettingDifference {
+    /// A value as it is shown: a hash by its first letters.
+    pub fn shown(&self, run: usize) -> Option<String> {
+        let value = self.values.get(run)?.as_ref()?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let is_hash = self.place.contains("SHA-256") && text.is_ascii();
+        Some(if is_hash && text.len() > 16 { format!("{}…", &text[..16]) } else { text })
+    }
+}
+
 /// Two runs on the same rows.
 #[derive(Clone, Debug, Serialize)]
 pub struct PairedComparison {

@@ -16,8 +16,9 @@ pub(super) fn differing(values: &[Value]) -> Vec<SettingDifference> {
     let mut found = Vec::new();
     for place in places.into_iter().filter(|place| !APART.contains(&place.as_str())) {
         let values: Vec<Option<&Value>> = leaves.iter().map(|leaves| leaves.get(place).copied()).collect();
-        // null is what is left out
-        let said = |value: &Option<&Value>| value.filter(|value| !value.is_null()).cloned();
+        // null and an empty mapping are what is left out
+        let is_said = |value: &Value| !value.is_null() && value.as_object().is_none_or(|map| !map.is_empty());
+        let said = |value: &Option<&Value>| value.filter(|value| is_said(value)).cloned();
         let values: Vec<Option<Value>> = values.iter().map(said).collect();
         if values.iter().any(|value| *value != values[0]) {
             found.push(SettingDifference { place: place.clone(), values });
@@ -59,9 +60,9 @@ mod tests {
     fn only_leaves_that_differ_are_told() {
         let one = json!({"seed": 1, "training": {"epochs": 3, "optimizer": {"adamw": {"learning_rate": 0.01}}},
             "transforms": {"train": [{"rotate": {"degrees": 10}}, "horizontal_flip"]}, "output": {"folder": "a"},
-            "model": {"train": null}});
+            "model": {"path": "m", "train": null}});
         let other = json!({"seed": 2, "training": {"epochs": 3, "optimizer": {"sgd": {"learning_rate": 0.01}}},
-            "transforms": {"train": [{"rotate": {"degrees": 20}}]}, "output": {"folder": "b"}, "model": {}});
+            "transforms": {"train": [{"rotate": {"degrees": 20}}]}, "output": {"folder": "b"}, "model": {"path": "m"}});
         let found = differing(&[one.clone(), other, one]);
         let found: Vec<(&str, String)> =
             found.iter().map(|found| (found.place.as_str(), serde_json::to_string(&found.values).unwrap())).collect();

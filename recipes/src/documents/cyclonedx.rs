@@ -10,7 +10,7 @@ use super::statements::Statements;
 pub(super) fn bill(ledger: &Ledger) -> Value {
     let said = &ledger.statements;
     let subject = ledger.exported.as_ref().unwrap_or(&ledger.base);
-    let mut model = component("model", &ledger.name, subject);
+    let mut model = component("model", &ledger.name, &subject.sha256);
     if let Some(version) = Statements::answer(&said.version) {
         model.insert("version".into(), json!(version));
     }
@@ -24,7 +24,7 @@ pub(super) fn bill(ledger: &Ledger) -> Value {
         model.insert("authors".into(), json!([{"name": authors}]));
     }
     model.insert("modelCard".into(), model_card(ledger, subject));
-    model.insert("pedigree".into(), json!({"ancestors": [component("base", &ledger.base.file, &ledger.base)]}));
+    model.insert("pedigree".into(), json!({"ancestors": [component("base", &ledger.base.file, &ledger.base.sha256)]}));
     model.insert("properties".into(), properties(ledger));
     let data: Vec<Value> = ledger.data.iter().map(data_component).collect();
     let of_data: Vec<String> = ledger.data.iter().map(reference).collect();
@@ -35,7 +35,7 @@ pub(super) fn bill(ledger: &Ledger) -> Value {
         "serialNumber": serial_number(subject),
         "version": 1,
         "metadata": {
-            "tools": {"components": [{"type": "application", "name": "millstream", "version": env!("CARGO_PKG_VERSION")}]},
+            "tools": tools(),
             "component": model,
         },
         "components": data,
@@ -44,17 +44,23 @@ pub(super) fn bill(ledger: &Ledger) -> Value {
 }
 
 /// The same model has the same number: a UUID of version 8 from its hash.
-fn serial_number(model: &ModelFacts) -> String {
+pub(super) fn serial_number(model: &ModelFacts) -> String {
     let hash = &model.sha256;
     format!("urn:uuid:{}-{}-8{}-a{}-{}", &hash[..8], &hash[8..12], &hash[12..15], &hash[15..18], &hash[18..30])
 }
 
-fn component(reference: &str, name: &str, model: &ModelFacts) -> Map<String, Value> {
+/// This software, as what made the bill.
+pub(super) fn tools() -> Value {
+    json!({"components": [{"type": "application", "name": "millstream", "version": env!("CARGO_PKG_VERSION")}]})
+}
+
+/// A model by its hash.
+pub(super) fn component(reference: &str, name: &str, sha256: &str) -> Map<String, Value> {
     let value = json!({
         "type": "machine-learning-model",
         "bom-ref": reference,
         "name": name,
-        "hashes": [{"alg": "SHA-256", "content": model.sha256}],
+        "hashes": [{"alg": "SHA-256", "content": sha256}],
     });
     match value {
         Value::Object(map) => map,

@@ -4,7 +4,7 @@ use millstream_schemas::{count, grouped, percent};
 
 use super::ledger::{DataFacts, Ledger};
 use super::statements::Statements;
-use crate::pages::markdown::{code, list, table, text};
+use crate::pages::markdown::{code, list, prose, table, text};
 
 /// `datasheet.md`.
 pub(super) fn markdown(ledger: &Ledger) -> String {
@@ -12,7 +12,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
     let open = |answer: &Option<String>| Statements::or_open(answer).to_owned();
     let name = Statements::answer(&said.data_name).unwrap_or(&ledger.name);
     let mut out = format!("# Datasheet: {}\n\n{}\n", text(name), open(&said.data_description));
-    out += &ledger.notes.iter().map(|note| format!("\n> {}\n", text(note))).collect::<String>();
+    out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
     out += &format!("\n## Motivation\n\n{}\n", open(&said.data_motivation));
     out += "\n## Composition\n";
     for data in &ledger.data {

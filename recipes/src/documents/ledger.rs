@@ -16,7 +16,7 @@ use crate::check::CheckReport;
 use crate::class_count::ClassCount;
 use crate::data_report::DataReport;
 use crate::decisions::{Decision, decisions};
-use crate::origin::{Origin, Parent};
+use crate::origin::{Origin, Parent, software};
 use crate::run_folder::RunFolder;
 use crate::run_start::made_of;
 use crate::{Catalogs, Opened, RecipeError, RowSource, lineage, load};
@@ -190,7 +190,7 @@ impl Ledger {
             version: 1,
             name: Statements::answer(&statements.name).unwrap_or(&record.title).to_owned(),
             folder: run.to_owned(),
-            software: format!("millstream {}", env!("CARGO_PKG_VERSION")),
+            software: software(),
             ending: record.ending.clone(),
             base: ModelFacts::of(&opened.model, &base_file)?,
             lineage: lineage::ancestors(&folder, opened.model.fingerprint())?,
@@ -219,7 +219,7 @@ impl Ledger {
 }
 
 impl ModelFacts {
-    fn of(model: &Model, path: &Path) -> Result<Self, RecipeError> {
+    pub(super) fn of(model: &Model, path: &Path) -> Result<Self, RecipeError> {
         let bytes = fs::metadata(path).map_err(RecipeError::io("read", path))?.len();
         Ok(Self {
             file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),

@@ -4,6 +4,7 @@
 mod croissant;
 mod cyclonedx;
 mod datasheet;
+mod ensemble;
 mod ledger;
 mod model_card;
 mod statements;
@@ -15,9 +16,11 @@ use millstream_schemas::files;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use ensemble::{EnsembleLedger, MemberFacts};
 pub use ledger::{DataFacts, DataFile, Ledger, ModelFacts, Results, TrainingFacts};
 pub use statements::Statements;
 
+use crate::ensemble::EnsembleFolder;
 use crate::pages::page;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
@@ -38,39 +41,71 @@ pub struct DocumentReport {
     pub notes: Vec<String>,
 }
 
-/// Writes the documents of the run in a folder into another one, by default its `documents`. Beside the run lies
+/// Writes the documents of the run or the ensemble in a folder into another one, by default its `documents`. Beside it lies
 /// `statements.yaml`, for what only people know; it is made where it is missing and never written over.
 ///
 /// # Errors
 /// The folder holds no run, or one whose record or recipe does not parse; its data or base model cannot be opened; a file cannot
 /// be written.
 pub fn document(run: &Path, output: Option<&Path>, catalogs: &Catalogs) -> Result<DocumentReport, RecipeError> {
+    let folder = output.map_or_else(|| run.join("documents"), Path::to_owned);
+    if EnsembleFolder(run.to_owned()).description().exists() {
+        return of_ensemble(run, folder);
+    }
     // a folder without a run gets no file
     let record = read_record(&RunFolder(run.to_owned()))?;
     let (statements, file) = Statements::of_run(run)?;
     let ledger = Ledger::gather(run, record, statements, catalogs)?;
-    let folder = output.map_or_else(|| run.join("documents"), Path::to_owned);
-    fs::create_dir_all(&folder).map_err(RecipeError::io("make", &folder))?;
     let card = model_card::markdown(&ledger);
     let sheet = datasheet::markdown(&ledger);
-    let written = [
+    let documents = [
         ("README.md", card.clone().into_bytes()),
         ("datasheet.md", sheet.clone().into_bytes()),
-        ("model-card.html", page::html(&format!("{}: model card", ledger.name), &card).into_bytes()),
+        ("model-card.html", page::html(&format!("{}: model card", ledger.name), &of_pages(&card)).into_bytes()),
         ("datasheet.html", page::html(&format!("{}: datasheet", ledger.name), &sheet).into_bytes()),
         ("model.cdx.json", json(&cyclonedx::bill(&ledger))),
         ("croissant.json", json(&croissant::description(&ledger))),
         ("ledger.json", json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
     ];
-    for (name, bytes) in &written {
+    written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
+}
+
+/// The card as a page links to the other page, and not to its text.
+fn of_pages(card: &str) -> String {
+    card.replace("(datasheet.md)", "(datasheet.html)")
+}
+
+fn of_ensemble(run: &Path, folder: PathBuf) -> Result<DocumentReport, RecipeError> {
+    EnsembleFolder(run.to_owned()).read()?;
+    let (statements, file) = Statements::of_run(run)?;
+    let ledger = EnsembleLedger::gather(run, statements)?;
+    let card = ensemble::markdown(&ledger);
+    let mut documents = vec![
+        ("README.md", card.clone().into_bytes()),
+        ("model-card.html", page::html(&format!("{}: model card", ledger.name), &card).into_bytes()),
+        ("ledger.json", json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
+    ];
+    documents.extend(ensemble::bill(&ledger).map(|bill| ("model.cdx.json", json(&bill))));
+    written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
+}
+
+fn written(
+    folder: PathBuf,
+    documents: &[(&str, Vec<u8>)],
+    statements: &Statements,
+    file: PathBuf,
+    notes: Vec<String>,
+) -> Result<DocumentReport, RecipeError> {
+    fs::create_dir_all(&folder).map_err(RecipeError::io("make", &folder))?;
+    for (name, bytes) in documents {
         let path = folder.join(name);
         files::replace_file(&path, bytes).map_err(RecipeError::io("write", &path))?;
     }
     Ok(DocumentReport {
-        files: written.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        files: documents.iter().map(|(name, _)| (*name).to_owned()).collect(),
         statements: file,
-        not_stated: ledger.statements.open().into_iter().map(str::to_owned).collect(),
-        notes: ledger.notes,
+        not_stated: statements.open().into_iter().map(str::to_owned).collect(),
+        notes,
         folder,
     })
 }

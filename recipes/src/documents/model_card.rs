@@ -6,7 +6,7 @@ use millstream_training::metrics::{Cell, FigureKind, Table};
 
 use super::ledger::{Ledger, ModelFacts};
 use super::statements::Statements;
-use crate::pages::markdown::{code, list, table, text};
+use crate::pages::markdown::{code, list, prose, table, text};
 
 /// `README.md`.
 pub(super) fn markdown(ledger: &Ledger) -> String {
@@ -15,7 +15,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
     let mut out = front_matter(ledger);
     out += &format!("\n# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
     if !ledger.notes.is_empty() {
-        out += &ledger.notes.iter().map(|note| format!("\n> {}\n", text(note))).collect::<String>();
+        out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
     }
     out += "\n## Model details\n\n";
     out += &list(&[
@@ -100,9 +100,13 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
     out
 }
 
+/// A text of the front matter.
+pub(super) fn quoted(value: &str) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 fn front_matter(ledger: &Ledger) -> String {
     let said = &ledger.statements;
-    let quoted = |value: &str| serde_json::to_string(value).unwrap_or_default();
     let mut out = String::from("---\nlibrary_name: onnx\ntags:\n- onnx\n- millstream\n");
     for (key, value) in [("license", &said.license), ("language", &said.language)] {
         if let Some(value) = Statements::answer(value) {
@@ -135,7 +139,8 @@ fn base(ledger: &Ledger) -> String {
     format!("{}{}", file(&ledger.base), from.collect::<String>())
 }
 
-fn file(model: &ModelFacts) -> String {
+/// A file with its hash, in words.
+pub(super) fn file(model: &ModelFacts) -> String {
     let producer =
         if model.producer.is_empty() { String::new() } else { format!(", written by {}", text(&model.producer)) };
     format!(
@@ -145,11 +150,6 @@ fn file(model: &ModelFacts) -> String {
         model.opset,
         code(&model.sha256)
     )
-}
-
-/// A note, whole, on one line.
-fn text_of(note: &str) -> String {
-    note.split_whitespace().map(text).collect::<Vec<_>>().join(" ")
 }
 
 /// `[?, 3, 224, 224]`.
@@ -196,12 +196,12 @@ fn training(ledger: &Ledger) -> String {
     ]);
     if !facts.decisions.is_empty() {
         out += "\nWhat rules decided, and what was noticed:\n\n";
-        out += &facts.decisions.iter().map(|one| format!("- {}\n", text(one))).collect::<String>();
+        out += &facts.decisions.iter().map(|one| format!("- {}\n", prose(one))).collect::<String>();
     }
     if !ledger.decisions.is_empty() {
         out += "\nWhat people noted:\n\n";
         let noted = ledger.decisions.iter();
-        out += &noted.map(|one| format!("- {}: {}\n", text(&one.time), text_of(&one.text))).collect::<String>();
+        out += &noted.map(|one| format!("- {}: {}\n", text(&one.time), prose(&one.text))).collect::<String>();
     }
     out
 }
@@ -274,7 +274,8 @@ fn capitalized(name: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
+/// A table of an evaluation's figures with their intervals.
+pub(super) fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
     let rows = kinds.iter().filter_map(|kind| Some((kind, evaluation.figure(&kind.name)?))).map(|(kind, value)| {
         let interval = evaluation
             .interval(&kind.name)

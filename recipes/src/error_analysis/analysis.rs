@@ -113,7 +113,7 @@ impl Answers {
                         }
                     }
                 }
-                if missing > 0 {
+                if missing > 0 && factor.missing_tells() {
                     consider(all.0 - errors_known, missing, [Rule::Missing, Rule::There]);
                 }
             }
@@ -124,8 +124,11 @@ impl Answers {
                     let count = numbers[*answer].map_or(&mut missing, |name| &mut counts[name as usize]);
                     *count = (count.0 + usize::from(self.errs[*answer]), count.1 + 1);
                 }
+                let two = counts.len() == 2 && missing.1 == 0;
                 for (name, (errors, of)) in counts.into_iter().enumerate() {
-                    consider(errors, of, [Rule::Named(name as u32), Rule::NotNamed(name as u32)]);
+                    // of two names the other one is named
+                    let other = if two { Rule::Named(1 - name as u32) } else { Rule::NotNamed(name as u32) };
+                    consider(errors, of, [Rule::Named(name as u32), other]);
                 }
                 consider(missing.0, missing.1, [Rule::Missing, Rule::There]);
             }

@@ -43,6 +43,11 @@ impl Factor {
         Some(Self { name: name.into(), of, values: Values::Names(names, numbers) })
     }
 
+    /// Whether it means anything that there is no value: of what was drawn, another factor says whether it happened.
+    pub(super) fn missing_tells(&self) -> bool {
+        self.of != FactorOf::Draw
+    }
+
     /// Whether at least two different values tell answers apart, a missing one counted. Numbers that differ by rounding alone do not.
     pub(super) fn tells_apart(&self) -> bool {
         match &self.values {
@@ -52,7 +57,7 @@ impl Factor {
                     (low.min(*number), high.max(*number))
                 });
                 let differ = high - low > 1e-9 * low.abs().max(high.abs());
-                differ || (!known.is_empty() && known.len() < numbers.len())
+                differ || (self.missing_tells() && !known.is_empty() && known.len() < numbers.len())
             }
             Values::Names(_, numbers) => numbers.iter().collect::<HashSet<_>>().len() > 1,
         }

@@ -2,7 +2,7 @@ use millstream_schemas::{count, grouped, percent};
 
 use super::picture;
 use super::report::{ErrorPart, ErrorReport, FactorReport, Rate, Seen, Split};
-use crate::pages::markdown::{table, text};
+use crate::pages::markdown::{prose, table, text};
 use crate::pages::page::Part;
 
 /// Factors whose bins are drawn; the others are tables.
@@ -16,7 +16,7 @@ pub(super) fn parts(report: &ErrorReport) -> Vec<Part> {
         of_part(part, &mut found);
     }
     if !report.notes.is_empty() {
-        let notes: String = report.notes.iter().map(|note| format!("- {}\n", text(note))).collect();
+        let notes: String = report.notes.iter().map(|note| format!("- {}\n", prose(note))).collect();
         found.push(Part::Markdown(format!("## Worth knowing\n\n{notes}")));
     }
     found

@@ -1,8 +1,7 @@
 use std::fmt::Write;
 
-use serde_json::Value;
-
 use super::guess::{Guess, Head, Input, SMALL, Told};
+use crate::commented::quoted;
 
 /// Rows that a run of images sees at least, some of them again and again.
 const ROWS_OF_A_RUN: u64 = 6_000;
@@ -173,14 +172,4 @@ fn patterns(all: &[String]) -> String {
 /// A path, in which a dollar would begin a variable.
 fn path(text: &str) -> String {
     quoted(&text.replace('$', "$$"))
-}
-
-/// As YAML takes it: bare where it cannot be misread.
-fn quoted(text: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | '/');
-    let begins = text.starts_with(|letter: char| letter.is_ascii_alphabetic() || matches!(letter, '/' | '.'));
-    let is_word = ["true", "false", "yes", "no", "null", "on", "off", "y", "n"]
-        .iter()
-        .any(|word| text.eq_ignore_ascii_case(word));
-    if begins && !is_word && text.chars().all(is_plain) { text.to_owned() } else { Value::from(text).to_string() }
 }

@@ -1,9 +1,22 @@
 //! Markdown of what comes from files: nothing in it is taken for markup.
 
-/// Text as it is read, whatever is in it.
+/// Letters of a sentence or a note.
+const LONGEST: usize = 10_000;
+
+/// A name or value as it is read, whatever is in it; long ones are cut.
 pub(crate) fn text(raw: &str) -> String {
+    without_markup(&millstream_schemas::shown(raw))
+}
+
+/// Sentences as they are read, whole, on one line.
+pub(crate) fn prose(raw: &str) -> String {
+    let line = raw.split_whitespace().collect::<Vec<_>>().join(" ");
+    without_markup(&millstream_schemas::shown_up_to(line, LONGEST))
+}
+
+fn without_markup(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
-    for letter in millstream_schemas::shown(raw).chars() {
+    for letter in raw.chars() {
         match letter {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
@@ -53,6 +66,7 @@ mod tests {
     #[test]
     fn names_from_files_are_no_markup() {
         assert_eq!(text("a|b*c_<script>"), "a\\|b\\*c\\_&lt;script&gt;");
+        assert_eq!(prose(&"a *b*\n".repeat(100)), ["a \\*b\\*"; 100].join(" "));
         assert_eq!(code("a`b"), "``a`b``");
         assert_eq!(code("`a"), "`` `a ``");
         assert_eq!(code("a|b"), "`a\\|b`");

@@ -5,7 +5,7 @@ const STYLE: &str = "\
 body{font:16px/1.55 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}\
 h1,h2,h3{line-height:1.25;overflow-wrap:anywhere}table{border-collapse:collapse;display:block;overflow-x:auto}\
 th,td{border:1px solid #8886;padding:.3rem .6rem;vertical-align:top}\
-code{font-size:.9em;overflow-wrap:anywhere}td code{overflow-wrap:normal;word-break:normal}pre{overflow-x:auto;padding:.8rem;border:1px solid #8886}\
+code{font-size:.9em;overflow-wrap:anywhere}td code{overflow-wrap:normal}td:first-child{min-width:8rem}td:first-child code{overflow-wrap:anywhere}pre{overflow-x:auto;padding:.8rem;border:1px solid #8886}\
 figure{margin:1rem 0;overflow-x:auto}svg{max-width:100%;height:auto}svg text{fill:currentColor;font:12px system-ui,sans-serif}\
 em{opacity:.75}@media print{body{max-width:none}}";
 

@@ -27,7 +27,11 @@ pub(super) fn lay_out(rows: &[Vec<Cell>], headings: &[String], side: u32) -> Rgb
     let wrapped = |cell: &Cell| cell.caption.iter().flat_map(|line| line.wrapped(letters)).collect();
     let captions: Vec<Vec<Vec<Line>>> = rows.iter().map(|row| row.iter().map(wrapped).collect()).collect();
     let caption_height = |row: &Vec<Vec<Line>>| row.iter().map(Vec::len).max().unwrap_or(0) as u32 * LINE_HEIGHT;
-    let heights: Vec<u32> = captions.iter().map(|row| side + 4 + caption_height(row) + MARGIN).collect();
+    // Pictures that are wider than high leave no empty paper above and below.
+    let tall: Vec<u32> =
+        rows.iter().map(|row| row.iter().map(|cell| fitted(&cell.image, side).1).max().unwrap_or(side)).collect();
+    let heights: Vec<u32> =
+        captions.iter().zip(&tall).map(|(row, tall)| tall + 4 + caption_height(row) + MARGIN).collect();
     let width = MARGIN + columns * (side + MARGIN);
     let height = MARGIN + LINE_HEIGHT + heights.iter().sum::<u32>();
     let mut sheet = RgbImage { width, height, pixels: vec![PAPER; width as usize * height as usize * 3] };
@@ -35,16 +39,17 @@ pub(super) fn lay_out(rows: &[Vec<Cell>], headings: &[String], side: u32) -> Rgb
         write(&mut sheet, MARGIN + column * (side + MARGIN), MARGIN / 2, heading, INK);
     }
     let mut top = MARGIN + LINE_HEIGHT;
-    for ((row, captions), height) in rows.iter().zip(&captions).zip(heights) {
+    for (((row, captions), tall), height) in rows.iter().zip(&captions).zip(tall).zip(heights) {
         for (column, (cell, caption)) in (0..).zip(row.iter().zip(captions)) {
             let left = MARGIN + column * (side + MARGIN);
-            place(&mut sheet, cell, left, top, side);
+            place(&mut sheet, cell, (left, top), (side, tall));
             for (number, line) in (0..).zip(caption) {
-                let top = top + side + 4 + number * LINE_HEIGHT;
+                let top = top + tall + 4 + number * LINE_HEIGHT;
                 write(&mut sheet, left, top, &line.text, INK);
                 if let Some(colour) = line.swatch {
                     let square = (0..LETTER_WIDTH).flat_map(|y| (0..LETTER_WIDTH).map(move |x| (x, y)));
-                    square.for_each(|(x, y)| dot(&mut sheet, (left + x).into(), (top + y).into(), colour));
+                    let down = (LINE_HEIGHT - LETTER_WIDTH) / 2;
+                    square.for_each(|(x, y)| dot(&mut sheet, (left + x).into(), (top + down + y).into(), colour));
                 }
             }
         }
@@ -53,38 +58,50 @@ pub(super) fn lay_out(rows: &[Vec<Cell>], headings: &[String], side: u32) -> Rgb
     sheet
 }
 
-/// Puts a picture into its square, with what is drawn over it: small ones enlarged by whole factors without blurring, large
-/// ones shrunk.
-fn place(sheet: &mut RgbImage, Cell { image: picture, marks, .. }: &Cell, left: u32, top: u32, side: u32) {
+/// Width and height of a picture in a square: small ones are enlarged by whole factors, large ones shrunk.
+fn fitted(picture: &RgbImage, side: u32) -> (u32, u32) {
     let longest = picture.width.max(picture.height).max(1);
     let factor = (side / longest).max(1);
-    let (width, height, filter) = if longest <= side {
-        (picture.width * factor, picture.height * factor, FilterType::Nearest)
-    } else {
-        let fit = |length: u32| (u64::from(length) * u64::from(side) / u64::from(longest)).max(1) as u32;
-        (fit(picture.width), fit(picture.height), FilterType::Triangle)
-    };
+    let fit = |length: u32| (u64::from(length) * u64::from(side) / u64::from(longest)).max(1) as u32;
+    match longest <= side {
+        true => (picture.width * factor, picture.height * factor),
+        false => (fit(picture.width), fit(picture.height)),
+    }
+}
+
+/// Puts a picture into its box, with what is drawn over it; what is enlarged is not blurred.
+fn place(
+    sheet: &mut RgbImage,
+    Cell { image: picture, marks, .. }: &Cell,
+    (left, top): (u32, u32),
+    (side, tall): (u32, u32),
+) {
+    let (width, height) = fitted(picture, side);
+    let filter = if picture.width.max(picture.height) <= side { FilterType::Nearest } else { FilterType::Triangle };
     let source = image::RgbImage::from_raw(picture.width, picture.height, picture.pixels.clone());
     let Some(source) = source.filter(|_| picture.width > 0 && picture.height > 0) else { return };
     let fitted = imageops::resize(&source, width, height, filter);
     let mut fitted = RgbImage { width, height, pixels: fitted.into_raw() };
     let factor = |fitted: u32, length: u32| fitted as f32 / length as f32;
     overlay::draw(&mut fitted, (factor(width, picture.width), factor(height, picture.height)), marks);
-    let (x, y) = (left + (side - width) / 2, top + (side - height) / 2);
+    let (x, y) = (left + (side - width) / 2, top + (tall - height) / 2);
     for (line, pixels) in (0u32..).zip(fitted.pixels.chunks_exact(width as usize * 3)) {
         let at = ((y + line) as usize * sheet.width as usize + x as usize) * 3;
         sheet.pixels[at..at + pixels.len()].copy_from_slice(pixels);
     }
-    frame(sheet, left - 1, top - 1, side + 2);
+    frame(sheet, (x - 1, y - 1), (width + 2, height + 2));
 }
 
-fn frame(sheet: &mut RgbImage, left: u32, top: u32, side: u32) {
+/// Around a picture alone, so that what is not of it is seen to be paper.
+fn frame(sheet: &mut RgbImage, (left, top): (u32, u32), (width, height): (u32, u32)) {
     let mut dot = |x: u32, y: u32| dot(sheet, x.into(), y.into(), FRAME);
-    for offset in 0..side {
+    for offset in 0..width {
         dot(left + offset, top);
-        dot(left + offset, top + side - 1);
+        dot(left + offset, top + height - 1);
+    }
+    for offset in 0..height {
         dot(left, top + offset);
-        dot(left + side - 1, top + offset);
+        dot(left + width - 1, top + offset);
     }
 }
 

@@ -1,12 +1,22 @@
-//! Letters of 8×8 pixels: enough to caption a picture, the same on every machine.
+//! Letters of one width, from a typeface that is built in: the same on every machine.
 
-use font8x8::{BASIC_FONTS, GREEK_FONTS, LATIN_FONTS, UnicodeFonts};
+use std::sync::LazyLock;
+
+use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 use millstream_transforms::RgbImage;
+
+/// DejaVu Sans Mono, which has Latin, Greek, Cyrillic, arrows and signs.
+static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
+    FontRef::try_from_slice(dejavu::sans_mono::regular()).expect("the typeface that is built in is whole")
+});
+
+/// From the highest to the lowest place of a letter; letters are as wide as [`LETTER_WIDTH`] then.
+const SCALE: PxScale = PxScale { x: 15.0, y: 15.0 };
 
 /// Pixels from one letter to the next.
 pub(super) const LETTER_WIDTH: u32 = 8;
 /// Pixels from one line to the next.
-pub(super) const LINE_HEIGHT: u32 = 11;
+pub(super) const LINE_HEIGHT: u32 = 16;
 
 /// A paragraph under a picture.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,33 +86,32 @@ pub(super) fn dot(image: &mut RgbImage, x: i64, y: i64, colour: [u8; 3]) {
 
 /// Writes one line with its top left corner at (x, y); what falls outside the image is left out.
 pub(super) fn write(image: &mut RgbImage, x: u32, y: u32, text: &str, colour: [u8; 3]) {
-    let mut left = i64::from(x);
-    for letter in text.chars().flat_map(plain) {
-        for (row, bits) in (0..).zip(glyph(letter)) {
-            for column in (0..8).filter(|column| bits >> column & 1 == 1) {
-                dot(image, left + column, i64::from(y) + row, colour);
-            }
-        }
-        left += i64::from(LETTER_WIDTH);
+    let baseline = y as f32 + FONT.as_scaled(SCALE).ascent();
+    for (place, letter) in (0_u32..).zip(text.chars()) {
+        let at = point((x + place * LETTER_WIDTH) as f32, baseline);
+        let Some(outline) = FONT.outline_glyph(FONT.glyph_id(letter).with_scale_and_position(SCALE, at)) else {
+            continue;
+        };
+        let bounds = outline.px_bounds();
+        outline.draw(|dx, dy, coverage| {
+            let (x, y) = (bounds.min.x as i64 + i64::from(dx), bounds.min.y as i64 + i64::from(dy));
+            blend(image, x, y, colour, coverage);
+        });
     }
 }
 
-/// Letters that the font lacks, by others.
-fn plain(letter: char) -> impl Iterator<Item = char> {
-    let text: &[char] = match letter {
-        '→' => &['-', '>'],
-        '…' => &['.', '.', '.'],
-        '−' | '–' => &['-'],
-        '’' | '‘' => &['\''],
-        _ => &[],
-    };
-    let own = text.is_empty().then_some(letter);
-    text.iter().copied().chain(own)
-}
-
-fn glyph(letter: char) -> [u8; 8] {
-    let found = BASIC_FONTS.get(letter).or_else(|| LATIN_FONTS.get(letter)).or_else(|| GREEK_FONTS.get(letter));
-    found.or_else(|| BASIC_FONTS.get('?')).unwrap_or_default()
+/// Mixes a share of a colour into a pixel; nothing outside of the image.
+fn blend(image: &mut RgbImage, x: i64, y: i64, colour: [u8; 3], share: f32) {
+    if let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y))
+        && x < image.width
+        && y < image.height
+    {
+        let at = (y as usize * image.width as usize + x as usize) * 3;
+        for (pixel, colour) in image.pixels[at..at + 3].iter_mut().zip(colour) {
+            let mixed = f32::from(*pixel) + (f32::from(colour) - f32::from(*pixel)) * share.clamp(0.0, 1.0);
+            *pixel = mixed.round() as u8;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -117,17 +126,19 @@ mod tests {
     }
 
     #[test]
-    fn captions_have_their_letters() {
-        let missing = glyph('\u{4e00}');
-        for letter in "rotate 12.3° ×σ->".chars().filter(|letter| *letter != ' ') {
-            assert_ne!(glyph(letter), missing, "{letter}");
+    fn captions_have_their_letters_and_each_fits_its_place() {
+        for letter in "rotate 12.3° ×σ→−…’éßЖ".chars().filter(|letter| *letter != ' ') {
+            assert_ne!(FONT.glyph_id(letter), FONT.glyph_id('\u{4e00}'), "{letter}");
+            let advance = FONT.as_scaled(SCALE).h_advance(FONT.glyph_id(letter));
+            assert!(advance > 7.0 && advance <= LETTER_WIDTH as f32, "{letter}: {advance}");
         }
+        assert!(FONT.as_scaled(SCALE).height() <= LINE_HEIGHT as f32);
     }
 
     #[test]
     fn nothing_is_written_outside() {
-        let mut image = RgbImage { width: 10, height: 5, pixels: vec![255; 150] };
+        let mut image = RgbImage { width: 10, height: 9, pixels: vec![255; 270] };
         write(&mut image, 4, 2, "WW", [0; 3]);
-        assert!(image.pixels.contains(&0));
+        assert!(image.pixels.iter().any(|value| *value < 60));
     }
 }

@@ -8,12 +8,15 @@ mod rows;
 mod text;
 
 use std::io::Cursor;
+use std::path::Path;
 
+use image::codecs::jpeg::JpegEncoder;
 use millstream_pipeline::SplitRole;
 use millstream_pipeline::encodings::View;
 use millstream_schemas::Recipe;
 use millstream_schemas::choice::Catalog;
 use millstream_schemas::recipe::DataRecipe;
+use millstream_schemas::shown_path;
 use millstream_transforms::{Chain, Kind, RgbImage, Transform};
 
 pub use drawn::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
@@ -127,16 +130,43 @@ impl Preview {
     }
 }
 
-/// An image as PNG.
+/// How a sheet is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SheetFormat {
+    /// PNG, which loses nothing.
+    Png,
+    /// JPEG of a quality of 92.
+    Jpeg,
+}
+
+impl SheetFormat {
+    /// As the name of a file says; PNG where it says nothing.
+    ///
+    /// # Errors
+    /// It says another kind of file.
+    pub fn of(path: &Path) -> Result<Self, RecipeError> {
+        match path.extension().unwrap_or_default().to_string_lossy().to_lowercase().as_str() {
+            "png" | "" => Ok(Self::Png),
+            "jpg" | "jpeg" => Ok(Self::Jpeg),
+            _ => Err(RecipeError::mismatch(shown_path(path), "a sheet is written as `.png` or `.jpg`")),
+        }
+    }
+}
+
+/// An image as the bytes of a file.
 ///
 /// # Errors
 /// The image has no pixels, or not as many as its size says.
-pub fn png(image: &RgbImage) -> Result<Vec<u8>, RecipeError> {
+pub fn encoded(image: &RgbImage, format: SheetFormat) -> Result<Vec<u8>, RecipeError> {
     let mut bytes = Cursor::new(Vec::new());
     let pixels = image::RgbImage::from_raw(image.width, image.height, image.pixels.clone());
-    let written = pixels
-        .ok_or_else(|| "it has too few pixels for its size".to_owned())
-        .and_then(|pixels| pixels.write_to(&mut bytes, image::ImageFormat::Png).map_err(|error| error.to_string()));
+    let written = pixels.ok_or_else(|| "it has too few pixels for its size".to_owned()).and_then(|pixels| {
+        let written = match format {
+            SheetFormat::Png => pixels.write_to(&mut bytes, image::ImageFormat::Png),
+            SheetFormat::Jpeg => pixels.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 92)),
+        };
+        written.map_err(|error| error.to_string())
+    });
     written.map_err(|message| RecipeError::mismatch("the contact sheet", message))?;
     Ok(bytes.into_inner())
 }

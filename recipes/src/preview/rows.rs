@@ -9,6 +9,7 @@ use millstream_schemas::recipe::{DamagedPolicy, DataRecipe};
 use millstream_transforms::{DrawKey, RgbImage, Scratch};
 
 use super::contact_sheet::{Cell, lay_out};
+use super::lettering::Line;
 use super::overlay::legend;
 use super::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
 use crate::RecipeError;
@@ -124,8 +125,8 @@ fn render_row(
         let caption = steps.map(|drawn| drawn.to_string().into()).collect();
         cells.push(Cell { image, marks, caption });
     }
-    let mut caption = legend(cells.iter().flat_map(|cell: &Cell| &cell.marks));
-    caption.extend(row.label.iter().cloned().map(Into::into));
+    let mut caption: Vec<Line> = row.label.iter().cloned().map(Into::into).collect();
+    caption.extend(legend(cells.iter().flat_map(|cell: &Cell| &cell.marks)));
     caption.push(format!("{}×{}", original.width, original.height).into());
     caption.push(row_id(row).to_string().into());
     cells.insert(0, Cell { image: original, marks: Vec::<Mark>::new(), caption });

@@ -225,7 +225,10 @@ fn ensemble(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
             model: model.as_ref().map(|model| model.0.clone()),
             note: noted.last().cloned(),
             noted: noted.len(),
-            links: links(folder, &[("report", own.report())]),
+            links: links(
+                folder,
+                &[("report", own.report()), ("model card", place.join("documents").join("model-card.html"))],
+            ),
         },
         model,
         adapters: Vec::new(),

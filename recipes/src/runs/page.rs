@@ -27,10 +27,13 @@ const COLUMNS: [(&str, bool); 9] = [
     ("more", false),
 ];
 
+/// Headings of columns of numbers.
+const NUMBERS: [&str; 4] = ["figure", "loss", "steps", "seconds"];
+
 /// One page that stands by itself; without scripts it is the table alone.
 pub(super) fn html(report: &RunsReport) -> String {
     let name = report.folder.canonicalize().unwrap_or_else(|_| report.folder.clone());
-    let title = format!("Runs of {}", name.file_name().unwrap_or_default().to_string_lossy());
+    let title = format!("Runs in {}", name.file_name().unwrap_or_default().to_string_lossy());
     let title = escaped(&shown_up_to(title, 200));
     let ensembles = report.runs.iter().filter(|run| run.kind == EntryKind::Ensemble).count() as u64;
     let mut of = count(report.runs.len() as u64 - ensembles, "run");
@@ -45,7 +48,9 @@ pub(super) fn html(report: &RunsReport) -> String {
     out += "<div class=\"wide\"><table><thead><tr>";
     for (heading, descending) in COLUMNS {
         let first = if descending { "descending" } else { "ascending" };
-        out += &format!("<th scope=\"col\" data-first=\"{first}\"><button type=\"button\">{heading}</button></th>");
+        let class = if NUMBERS.contains(&heading) { " class=\"number\"" } else { "" };
+        out +=
+            &format!("<th scope=\"col\"{class} data-first=\"{first}\"><button type=\"button\">{heading}</button></th>");
     }
     out += "</tr></thead><tbody>\n";
     out += &report.runs.iter().map(row).collect::<String>();
@@ -91,6 +96,7 @@ fn row(run: &RunEntry) -> String {
         let class = match (at, cell.is_number) {
             (0, _) => "name",
             (_, true) => "number",
+            _ if *heading == "ended" => "when",
             _ => "text",
         };
         let empty = if cell.html.is_empty() { " empty" } else { "" };

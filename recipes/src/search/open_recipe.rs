@@ -223,7 +223,6 @@ mod tests {
         assert!(error.contains("`millstream search run`"), "{error}");
         load(&text(&["training.optimizer=sgd", "search={trials: 3}"]), &Catalogs::default()).unwrap();
         // What only looks open is something of that name.
-        load(&text(&["training.optimizer=sgd", "model.head={new: {new_with: uniform}}"]), &Catalogs::default())
-            .unwrap();
+        load(&text(&["training.optimizer=sgd", "model.head={new_with: uniform}"]), &Catalogs::default()).unwrap();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! What is drawn is what was measured. Only the training loss has a mean beside it, and the chart says so.
 
-use millstream_schemas::{count, grouped, plural};
+use millstream_schemas::{count, decimal, grouped, percent, plural};
 use serde::Serialize;
 
 use super::axis::{Axis, Scale, Tick};
@@ -42,6 +42,8 @@ struct Line {
     dots: Vec<(f64, f64)>,
     /// The best point.
     ring: Option<(f64, f64)>,
+    /// What is told where a pointer is near, as JSON: of each measured point where it is drawn, and its values in words.
+    told: String,
 }
 
 /// What a chart is about.
@@ -120,6 +122,7 @@ impl Chart {
                 faint: window.map(|_| path(&measured, place)),
                 dots: dots.into_iter().map(|point| place(*point)).collect(),
                 ring: best.map(|point| place(*point)),
+                told: told(measured.iter().flatten().map(|point| (place(*point), in_words(&subject, *point)))),
             });
         }
         if lines.iter().any(|line| line.ring.is_some()) {
@@ -137,6 +140,19 @@ impl Chart {
             notes,
         })
     }
+}
+
+fn told(points: impl Iterator<Item = ((f64, f64), String)>) -> String {
+    let points: Vec<(f64, f64, String)> = points.map(|((x, y), words)| (x, y, words)).collect();
+    serde_json::to_string(&points).expect("numbers and texts always serialize")
+}
+
+/// `step 1,200: 0.4312`, `epoch 2: 81.2 %`.
+fn in_words(subject: &Subject<'_>, (x, y): (f64, f64)) -> String {
+    // epochs may end in between, steps do not
+    let place = if x.fract() == 0.0 { grouped(x as u64) } else { decimal(x) };
+    let value = if subject.scale == Scale::Shares { percent(y) } else { decimal(y) };
+    format!("{} {place}: {value}", subject.x_name)
 }
 
 /// Points over which a mean is taken; none where there are few.
@@ -264,5 +280,18 @@ mod tests {
     fn a_chart_without_values_is_none() {
         let points = vec![(f64::NAN, 1.0), (0.0, f64::INFINITY)];
         assert!(Chart::new(LOSS, &[series(points)]).is_none());
+    }
+
+    #[test]
+    fn each_measured_point_is_told_where_it_is_drawn_and_by_its_own_values() {
+        let chart = Chart::new(SHARE, &[series(vec![(0.0, 0.5), (1.5, f64::NAN), (2.0, 0.8125)])]).unwrap();
+        let read = |chart: &Chart| -> Vec<(f64, f64, String)> { serde_json::from_str(&chart.lines[0].told).unwrap() };
+        let told = read(&chart);
+        assert_eq!(told.iter().map(|told| told.2.as_str()).collect::<Vec<_>>(), ["epoch 0: 50.0 %", "epoch 2: 81.2 %"]);
+        let drawn: Vec<(f64, f64)> = told.iter().map(|told| (told.0, told.1)).collect();
+        assert_eq!(drawn, chart.lines[0].dots);
+        let long = Chart::new(LOSS, &[series((1..200).map(|step| (f64::from(step), 1.0 / f64::from(step))).collect())]);
+        let told = read(&long.unwrap());
+        assert_eq!((told.len(), told[99].2.as_str()), (199, "step 100: 0.0100"));
     }
 }

@@ -12,20 +12,24 @@ use crate::range_test::RangeTest;
 use crate::record::RunRecord;
 use millstream_schemas::files;
 
-/// The page as text. It names no other file and no address.
+/// A file beside a page, by its name, and what it is.
+pub type Beside = (String, String);
+
+/// The page as text. It needs no other file and no address.
 ///
 /// # Errors
 /// The template fails, which no record should bring about.
 pub fn render(title: &str, runs: &[RunRecord]) -> Result<String, TrainingError> {
-    page::render(title, runs).map_err(TrainingError::Report)
+    page::render(title, runs, &[]).map_err(TrainingError::Report)
 }
 
-/// Writes the page.
+/// Writes the page, with links to files that lie beside it.
 ///
 /// # Errors
 /// The template fails or the file cannot be written.
-pub fn write(path: &Path, title: &str, runs: &[RunRecord]) -> Result<(), TrainingError> {
-    files::replace_file(path, render(title, runs)?.as_bytes()).map_err(TrainingError::io("write", path))
+pub fn write(path: &Path, title: &str, runs: &[RunRecord], beside: &[Beside]) -> Result<(), TrainingError> {
+    let page = page::render(title, runs, beside).map_err(TrainingError::Report)?;
+    files::replace_file(path, page.as_bytes()).map_err(TrainingError::io("write", path))
 }
 
 /// Writes the picture of a learning-rate range test as an SVG file; says whether there was enough to draw.

@@ -2,6 +2,7 @@ use millstream_schemas::{decimal, grouped, percent, shown, shown_up_to};
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, context};
 use serde::Serialize;
+use serde_json::Value as Json;
 
 use super::axis::Scale;
 use super::chart::{Chart, Series, Subject};
@@ -10,16 +11,19 @@ use crate::metrics::{Cell as TableCell, Evaluation, FigureKind, Record, Slice, S
 use crate::record::{EpochRecord, Point, RunRecord};
 
 const TEMPLATE: &str = include_str!("page.html");
-/// A larger confusion matrix would not be readable.
+/// A larger confusion matrix is drawn without its numbers, which are told where a pointer rests.
 const LARGEST_MATRIX: usize = 30;
+/// A larger one would be a page of its own.
+const LARGEST_PICTURE: usize = 400;
 
-pub(super) fn render(title: &str, runs: &[RunRecord]) -> Result<String, minijinja::Error> {
+pub(super) fn render(title: &str, runs: &[RunRecord], beside: &[(String, String)]) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
     // The name ends in .html, so that everything put into the page is escaped.
     environment.add_template("page.html", TEMPLATE)?;
     let drawn: Vec<Run> = runs.iter().enumerate().map(|(index, run)| Run::new(index, run)).collect();
     let (runs, charts) = (Value::from(Serde(drawn)), Value::from(Serde(charts(runs))));
-    environment.get_template("page.html")?.render(context! { title => shown(title), runs, charts })
+    let (version, beside) = (env!("CARGO_PKG_VERSION"), Value::from(Serde(beside.to_vec())));
+    environment.get_template("page.html")?.render(context! { title => shown(title), runs, charts, version, beside })
 }
 
 fn charts(runs: &[RunRecord]) -> Vec<Chart> {
@@ -122,6 +126,7 @@ struct Shown {
     columns: Vec<Text>,
     lines: Vec<Vec<Text>>,
     matrix: Vec<MatrixRow>,
+    picture: Option<Picture>,
     instead: Option<String>,
 }
 
@@ -135,6 +140,22 @@ struct Text {
 struct MatrixRow {
     name: String,
     cells: Vec<Cell>,
+}
+
+/// A matrix of many classes: a square for each cell that is not empty.
+#[derive(Serialize)]
+struct Picture {
+    side: usize,
+    squares: Vec<Square>,
+}
+
+#[derive(Serialize)]
+struct Square {
+    x: usize,
+    y: usize,
+    percent: f64,
+    about: String,
+    right: bool,
 }
 
 #[derive(Serialize)]
@@ -155,11 +176,34 @@ impl Run {
             colour: index % COLOURS,
             dash: index / COLOURS % DASHES,
             figures: figures(run, evaluation),
-            settings: run.settings.iter().map(|(name, value)| (shown(name), long(value))).collect(),
+            settings: run.settings.iter().map(|(name, value)| (shown(name), long(&plain(value)))).collect(),
             notes: run.notes.iter().map(long).collect(),
             tables: evaluation.map_or_else(Vec::new, |found| tables(found, &run.classes, &run.history.figures)),
         }
     }
+}
+
+/// A setting as a recipe writes it: `adamw: {learning_rate: 0.001}` where the record has JSON.
+fn plain(setting: &str) -> String {
+    match serde_json::from_str::<Json>(setting) {
+        Ok(Json::Object(fields)) if fields.len() == 1 => flow_fields(&fields),
+        Ok(value @ (Json::Object(_) | Json::String(_))) => flow(&value),
+        _ => setting.to_owned(),
+    }
+}
+
+fn flow(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Object(fields) => format!("{{{}}}", flow_fields(fields)),
+        Json::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}
+
+fn flow_fields(fields: &serde_json::Map<String, Json>) -> String {
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {}", flow(value))).collect();
+    fields.join(", ")
 }
 
 fn tables(evaluation: &Evaluation, classes: &[String], kinds: &[FigureKind]) -> Vec<Shown> {
@@ -219,7 +263,7 @@ fn lines(name: &str, records: &[Record]) -> Option<Shown> {
 /// None when a record counts other classes than it names; words where there are too many.
 fn matrix(name: &str, counts: &[Vec<u64>], classes: &[String], evaluation: &Evaluation) -> Option<Shown> {
     let title = capitalized(name);
-    if classes.len() > LARGEST_MATRIX {
+    if classes.len() > LARGEST_PICTURE || (classes.len() > LARGEST_MATRIX && counts.len() != classes.len()) {
         let whole = if counts.is_empty() { "" } else { "; metrics.json has it" };
         let count = grouped(classes.len() as u64);
         let what = name.replace('_', " ");
@@ -247,6 +291,17 @@ fn matrix(name: &str, counts: &[Vec<u64>], classes: &[String], evaluation: &Eval
         MatrixRow { name: shown(&classes[truth]), cells }
     };
     let title = format!("{title}: true class down, predicted class across");
+    if classes.len() > LARGEST_MATRIX {
+        let square = |(y, row): (usize, MatrixRow)| {
+            let occupied = row.cells.into_iter().enumerate().filter(|(_, cell)| cell.count != "0");
+            occupied
+                .map(move |(x, Cell { percent, about, right, .. })| Square { x, y, percent, about, right })
+                .collect::<Vec<_>>()
+        };
+        let squares = counts.iter().enumerate().map(row).enumerate().flat_map(square).collect();
+        let picture = Some(Picture { side: classes.len(), squares });
+        return Some(Shown { title: shown(title), picture, ..Shown::default() });
+    }
     Some(Shown { title: shown(title), matrix: counts.iter().enumerate().map(row).collect(), ..Shown::default() })
 }
 

@@ -2,8 +2,7 @@
 
 use super::axis::Axis;
 use super::marks::{class, colour, complete, goodness, told};
-use super::panel;
-use super::plot::Plot;
+use super::plot::{Plot, panel};
 use crate::search::{StudyReport, TrialReport};
 
 /// Fewer trials say nothing of what lies between them.

@@ -2,8 +2,7 @@
 
 use super::axis::Axis;
 use super::marks::{colour, complete, goodness, told};
-use super::panel;
-use super::plot::{escaped, tenth};
+use super::plot::{escaped, panel, tenth};
 use crate::search::StudyReport;
 
 const HEIGHT: f64 = 300.0;

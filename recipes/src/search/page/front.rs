@@ -2,8 +2,7 @@
 
 use super::axis::Axis;
 use super::marks::told;
-use super::panel;
-use super::plot::Plot;
+use super::plot::{Plot, panel};
 use crate::search::{StudyReport, TrialReport};
 
 pub(super) fn render(study: &StudyReport) -> Option<String> {

@@ -2,8 +2,7 @@
 
 use super::axis::Axis;
 use super::marks::{class, complete, told, value};
-use super::panel;
-use super::plot::Plot;
+use super::plot::{Plot, panel};
 use crate::search::StudyReport;
 
 /// The first figure of each trial, and the best so far.

@@ -1,7 +1,6 @@
 //! How much each parameter accounts for.
 
-use super::panel;
-use super::plot::escaped;
+use super::plot::{escaped, panel};
 use crate::search::StudyReport;
 
 pub(super) fn render(study: &StudyReport) -> Option<String> {

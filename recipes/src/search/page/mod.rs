@@ -51,12 +51,6 @@ pub(crate) fn render(study: &StudyReport) -> String {
     )
 }
 
-/// A part of the page with a heading.
-fn panel(title: &str, body: &str, note: &str) -> String {
-    let note = if note.is_empty() { String::new() } else { format!("<p class=\"soft\">{}</p>", escaped(note)) };
-    format!("<section class=\"panel\"><h2>{}</h2>\n{body}{note}</section>\n", escaped(title))
-}
-
 #[cfg(test)]
 mod tests {
     use millstream_search::{Space, TrialState};
@@ -134,7 +128,7 @@ mod tests {
         for (figures, trials) in [(1, 0), (1, 1), (1, 20), (2, 1), (2, 20)] {
             let page = render(&study(figures, trials));
             assert!(!page.contains("<script") && !page.contains("<b>&") && !page.contains("a <study>"), "{page}");
-            for bad in ["NaN", "=\"inf", " inf"] {
+            for bad in ["NaN", "=\"inf", ">inf", " inf<", " inf\""] {
                 assert!(!page.contains(bad), "{bad} with {trials} trials");
             }
             assert!(!page.contains("http"), "it names no address");

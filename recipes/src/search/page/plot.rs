@@ -97,3 +97,9 @@ pub(super) fn tenth(value: f64) -> f64 {
 pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
+
+/// A part of the page with a heading.
+pub(super) fn panel(title: &str, body: &str, note: &str) -> String {
+    let note = if note.is_empty() { String::new() } else { format!("<p class=\"soft\">{}</p>", escaped(note)) };
+    format!("<section class=\"panel\"><h2>{}</h2>\n{body}{note}</section>\n", escaped(title))
+}

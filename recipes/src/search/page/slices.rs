@@ -2,8 +2,7 @@
 
 use super::axis::Axis;
 use super::marks::{class, complete, told};
-use super::panel;
-use super::plot::Plot;
+use super::plot::{Plot, panel};
 use crate::search::StudyReport;
 
 pub(super) fn render(study: &StudyReport) -> Vec<String> {

@@ -1,0 +1,24 @@
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::CommandFactory;
+use millstream::schemas::shown_path;
+
+use crate::arguments::{Arguments, Completions, ManPages};
+use crate::{Outcome, output};
+
+pub(crate) fn completions(arguments: &Completions) -> anyhow::Result<Outcome> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Arguments::command(), "millstream", &mut script);
+    output::print(&String::from_utf8(script).context("the script is no UTF-8")?)?;
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn man_pages(arguments: &ManPages) -> anyhow::Result<Outcome> {
+    let folder: &PathBuf = &arguments.folder;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", shown_path(folder)))?;
+    clap_mangen::generate_to(Arguments::command(), folder)
+        .with_context(|| format!("cannot write into {}", shown_path(folder)))?;
+    output::print(&format!("written: {}", shown_path(folder)))?;
+    Ok(Outcome::Done)
+}
