@@ -125,7 +125,7 @@ fn alternatives(definition: &Value, link: &dyn Fn(&str) -> Option<String>) -> St
         let (key, written) = match (way["const"].as_str(), properties) {
             (Some(word), _) => (word.to_owned(), format!("`{word}`")),
             (None, Some(map)) if map.len() == 1 => {
-                let (name, option) = map.iter().next().unwrap_or_else(|| unreachable!("there is one"));
+                let (name, option) = map.iter().next().expect("it has one key");
                 (name.clone(), format!("{{`{name}`: {}}}", inner(option, link)))
             }
             (None, _) => (shape(way, link), shape(way, link)),
