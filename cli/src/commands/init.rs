@@ -48,7 +48,10 @@ pub(crate) fn of_data(arguments: &arguments::Train, model: &Path) -> anyhow::Res
         "{} is a recipe, and names its model itself (`model.path`)",
         shown_path(data)
     );
-    let stem = data.file_stem().context("the data have no name; choose a folder for the results by `--output`")?;
+    // of a pattern the folder that its files lie in
+    let is_pattern = |path: &Path| path.to_string_lossy().contains(['*', '?', '[', '{']);
+    let named = data.ancestors().find(|path| !is_pattern(path)).and_then(Path::file_stem);
+    let stem = named.context("the data have no name; choose a folder for the results by `--output`")?;
     let output = arguments.output.as_ref().map_or_else(|| here.join("runs").join(stem), |output| here.join(output));
     let wanted = arguments::Init {
         data: data.clone(),

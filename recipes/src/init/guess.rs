@@ -7,6 +7,7 @@ use millstream_schemas::{Feature, count, grouped, shown, shown_path};
 
 use super::image_preparation::ImagePreparation;
 use super::init_options::InitOptions;
+use crate::preprocessing::Preprocessing;
 use crate::{RecipeError, labels_file};
 
 /// Names of columns that hold what is to be told, the likeliest first.
@@ -150,7 +151,7 @@ impl Guess {
                 shown_path(tokenizer)
             ),
             Input::Numbers { columns, .. } => {
-                format!("the model takes {}, standardized", count(columns.len() as u64, "column of numbers"))
+                format!("the model takes the numbers of {}, standardized", count(columns.len() as u64, "column"))
             }
         };
         let told = match &self.told {
@@ -263,7 +264,9 @@ fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -
             );
             return Err(RecipeError::mismatch("MODEL", message));
         }
-        let preparation = ImagePreparation::beside(&options.model, channels)?;
+        let own = Preprocessing::read(model).ok().flatten();
+        let own = own.and_then(|own| ImagePreparation::of_transforms(own.transforms(), channels));
+        let preparation = own.map_or_else(|| ImagePreparation::beside(&options.model, channels), Ok)?;
         let fixed = height.or(*width).map(|side| side as u64);
         let size = fixed.or(preparation.size).unwrap_or(224);
         return Ok(Input::Image { column: column.clone(), size, preparation });
@@ -283,9 +286,9 @@ fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -
             columns().filter(|(name, _)| is_number(name)).map(|(name, _)| name.clone()).collect();
         if numbers.len() != *width {
             let message = format!(
-                "the model takes {width} numbers a row, and the data have {}; write a recipe that says what its input is made of \
+                "the model takes {width} numbers a row, and the data have {} of numbers; write a recipe that says what its input is made of \
                  (`data.inputs`)",
-                count(numbers.len() as u64, "column of numbers")
+                count(numbers.len() as u64, "column")
             );
             return Err(RecipeError::mismatch("DATA", message));
         }

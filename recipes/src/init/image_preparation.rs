@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use millstream_schemas::shown_path;
+use millstream_schemas::{Choice, shown_path};
 use serde_json::Value;
 
 use crate::RecipeError;
@@ -51,6 +51,23 @@ impl ImagePreparation {
         let whose = if channels == 3 { "ImageNet's" } else { "−1 to 1" };
         let from = format!("{whose}: no file beside the model says it; look at how it was trained");
         Ok(Self { mean, std, size: None, crop_share: USUAL_SHARE, from })
+    }
+
+    /// As a model that was trained here is evaluated; none where that normalizes nothing.
+    pub(super) fn of_transforms(transforms: &[Choice], channels: usize) -> Option<Self> {
+        let options = |name: &str| transforms.iter().find(|spec| spec.name == name).map(|spec| &spec.options);
+        let normalize = options("normalize")?;
+        let list = |key: &str| -> Option<Vec<f64>> {
+            let values: Option<Vec<f64>> = normalize.get(key)?.as_array()?.iter().map(Value::as_f64).collect();
+            values.filter(|values| values.len() == channels)
+        };
+        let side = |name: &str, key: &str| options(name)?.get(key)?.as_u64().filter(|side| *side > 0);
+        let (crop, shorter) = (side("center_crop", "size"), side("resize", "shorter_side"));
+        let size = crop.or_else(|| side("resize", "size"));
+        let crop_share =
+            crop.zip(shorter).map_or(1.0, |(crop, shorter)| (crop as f64 / shorter as f64).clamp(0.2, 1.0));
+        let from = "as the model's own file says, which was trained so".to_owned();
+        Some(Self { mean: list("mean")?, std: list("std")?, size, crop_share, from })
     }
 
     /// None where the file says nothing of images.
@@ -122,6 +139,22 @@ mod tests {
         {
             assert_eq!(ImagePreparation::read(&file, 3, "x.json"), None, "{file}");
         }
+    }
+
+    #[test]
+    fn a_model_that_was_trained_here_says_it_itself() {
+        let list = |size: Value| {
+            vec![
+                Choice::new("resize", json!({"shorter_side": 256})),
+                Choice::new("center_crop", json!({"size": size})),
+                Choice::new("normalize", json!({"mean": [0.1, 0.2, 0.3], "std": [1.0, 1.0, 2.0]})),
+            ]
+        };
+        let found = ImagePreparation::of_transforms(&list(json!(224)), 3).unwrap();
+        assert_eq!((found.mean, found.std), (vec![0.1, 0.2, 0.3], vec![1.0, 1.0, 2.0]));
+        assert_eq!((found.size, found.crop_share), (Some(224), 0.875));
+        assert!(ImagePreparation::of_transforms(&list(json!(224))[..2], 3).is_none());
+        assert!(ImagePreparation::of_transforms(&list(json!(224)), 1).is_none());
     }
 
     #[test]
