@@ -12,7 +12,7 @@ use crate::significance::{fisher, holm, mantel_haenszel};
 /// A side with fewer answers of a half says nothing.
 const FEWEST: usize = 10;
 /// And no smaller share of them.
-const SMALLEST: f64 = 0.05;
+const SMALLEST: f64 = 0.1;
 /// Parts that numbers are shown in.
 const BINS: usize = 6;
 /// Chances below are called found.
@@ -328,7 +328,7 @@ mod tests {
         let (rows, draws) = (100, 6);
         let drawn = |at: u64| (mix(at ^ 11) % 100) as f64;
         let key = |at: u64| mix(at % rows);
-        let of_rows = |at: u64| Some((key(at) % 2) as f64 * 50.0 + drawn(at) / 100.0);
+        let of_rows = |at: u64| Some((key(at) % 2) as f64 * 50.0 + (mix(at ^ 99) % 100) as f64 / 100.0);
         let errs = |at: u64| key(at) % 2 == 1 || drawn(at) > 80.0;
         let all = 0..rows * draws;
         let own = Answers { errs: all.clone().map(errs).collect(), rows: all.clone().map(key).collect() };
