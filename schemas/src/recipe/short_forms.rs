@@ -91,6 +91,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(alone, 6);
+        assert_eq!(alone, 7);
     }
 }
