@@ -36,7 +36,8 @@ impl Seen<'_> {
                 "Slice" if self.node.input(4).is_none() || self.integers(4)? == [1] => {
                     let bounds = [self.integers(1)?, self.integers(2)?];
                     let (&[start], &[end]) = (bounds[0].as_slice(), bounds[1].as_slice()) else { return None };
-                    Some((front(start)..front(end).min(count)).collect())
+                    // bounds may lie far outside
+                    Some((front(start).clamp(0, count)..front(end).clamp(0, count)).collect())
                 }
                 _ => None,
             }

@@ -142,7 +142,9 @@ fn work(
         finished: shared.study().trials().iter().filter(|trial| trial.state.is_finished()).count() as u64,
         parallel,
     });
-    let resources = (parallel > 1).then(|| Resources::open(&resources(open, parallel, options))).transpose()?;
+    // what is kept of a frozen prefix is kept for all trials
+    let shares = parallel > 1 || !open.first().training.frozen_prefix.is_recomputed();
+    let resources = shares.then(|| Resources::open(&resources(open, parallel, options))).transpose()?;
     let of_folds = folds::of_study(folder, open)?;
     let pool = Pool::new(&options.catalogs);
     let (study, events) = (Mutex::new(shared), Mutex::new(events));

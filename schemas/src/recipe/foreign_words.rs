@@ -48,7 +48,7 @@ pub(super) const INSIDE: &[(&str, ForeignKey)] = &[
 
 #[rustfmt::skip]
 pub(super) const KEYS: &[ForeignKey] = &[
-    key(&["hyperparameter_search", "hpo", "tune", "tuning", "sweep", "optuna", "study", "n_trials", "pruner"], "search", "{trials: 50}", "values are left open where they stand, as in `learning_rate: {log_uniform: [1e-5, 1e-2]}`"),
+    key(&["hyperparameter_search", "hpo", "tuning", "sweep", "optuna", "study", "n_trials", "pruner"], "search", "{trials: 50}", "values are left open where they stand, as in `learning_rate: {log_uniform: [1e-5, 1e-2]}`"),
     key(&["lr", "base_lr", "initial_lr", "init_lr", "lr0", "max_lr", "peak_lr", "step_size", "alpha_lr", "eta", "learningrate"], "training.optimizer.adamw.learning_rate", "0.001", ""),
     key(&["wd", "decay", "l2", "weightdecay"], "training.optimizer.adamw.weight_decay", "0.01", ""),
     key(&["eps", "adam_epsilon"], "training.optimizer.adamw.epsilon", "1.0e-8", ""),

@@ -6,8 +6,11 @@ use ort::session::builder::GraphOptimizationLevel;
 
 use super::placement::{self, HostNode};
 use crate::TrainingError;
-use millstream_compiler::Provider;
+use millstream_compiler::{Provider, pads_in_front_of_pools};
 use millstream_runtime::{Device, DeviceKind, cuda_provider};
+
+/// Of ONNX Runtime: optimizers that a session does without, by their names.
+const WITHOUT_OPTIMIZERS: &str = "optimization.disable_specified_optimizers";
 
 /// A session, and what should be known of how it runs.
 pub(super) struct Opened {
@@ -63,6 +66,10 @@ pub(super) fn open_at(
             .with_memory_pattern(false)?
             .with_deterministic_compute(true)?
             .with_log_id(what)?;
+        let builder = match pads_in_front_of_pools(model) {
+            true => builder.with_config_entry(WITHOUT_OPTIMIZERS, "Pad_Fusion")?,
+            false => builder,
+        };
         let builder = match device.shares_threads() {
             true => builder,
             false => builder

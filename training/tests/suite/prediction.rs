@@ -2,7 +2,8 @@
 
 use crate::support::{BATCH, CLASSES, WIDTH, batch, classes, model, program};
 use millstream_compiler::losses::PredictionKind;
-use millstream_compiler::{Loss, OperatorCatalog};
+use millstream_compiler::graph::{Constant, Graph, Length, TensorType};
+use millstream_compiler::{Loss, OperatorCatalog, pads_in_front_of_pools};
 use millstream_runtime::Device;
 use millstream_schemas::Tensor;
 use millstream_training::{
@@ -30,6 +31,27 @@ fn an_exported_model_says_what_the_training_graph_said() {
     for (a, b) in predicted.values.iter().zip(&scored.prediction.values) {
         assert!((a - b).abs() < 1e-5, "{a} and {b}");
     }
+}
+
+/// ONNX Runtime 1.31 makes the zeros in front of the pool its own padding, which no maximum sees.
+#[test]
+fn zeros_in_front_of_a_pool_count_in_its_maximum() {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32([1, 1, 4, 4].map(Length::from)));
+    let sides = graph.constant("sides", Constant::i64([8], &[0, 0, 1, 1, 0, 0, 1, 1]));
+    let padded = graph.add("Pad", &[x, sides], &[]).unwrap();
+    let pooled = graph.add("MaxPool", &[padded], &[("kernel_shape", vec![3, 3].into())]).unwrap();
+    let scores = graph.add("Flatten", &[pooled], &[]).unwrap();
+    graph.output(scores);
+    let model = graph.to_onnx("padded");
+    assert!(pads_in_front_of_pools(&model) && !pads_in_front_of_pools(b"no model"));
+    let mut predictor = Predictor::open(&model, &device(), 1, None).unwrap();
+    let mut asked = batch(0, 0, 1);
+    asked.tensors.insert("x".into(), Tensor::f32([1, 1, 4, 4], vec![-1.0; 16]));
+    let (_, predicted) = predictor.predict(asked).unwrap();
+    let inner = |place: usize| [1, 2].contains(&(place / 4)) && [1, 2].contains(&(place % 4));
+    let wanted: Vec<f32> = (0..16).map(|place| if inner(place) { -1.0 } else { 0.0 }).collect();
+    assert_eq!(predicted.values, wanted);
 }
 
 #[test]
