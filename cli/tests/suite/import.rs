@@ -103,7 +103,7 @@ fn class_folders_become_shards_with_the_same_bytes_and_names_and_are_trained_on(
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
     let builder =
         ParquetRecordBatchReaderBuilder::try_new_with_options(fs::File::open(&files[0]).unwrap(), options).unwrap();
-    assert!(builder.metadata().offset_index().is_some());
+    assert!(builder.metadata().page_index_for_row_group(0).offset_index(0).is_some());
 
     let text = place.run(&arguments[..6]).done();
     for part in [
