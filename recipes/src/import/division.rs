@@ -60,7 +60,7 @@ mod tests {
     fn rows(count: usize, classes: u32) -> Vec<Candidate> {
         let row = |at: usize| Candidate {
             split: None,
-            identity: u128::from(mix(at as u64)) << 64 | at as u128,
+            identity: (u128::from(mix(at as u64)) << 64) | at as u128,
             class: Some(at as u32 % classes),
         };
         (0..count).map(row).collect()

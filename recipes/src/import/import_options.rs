@@ -127,7 +127,9 @@ impl ImportOptions {
         if self.shard_bytes == 0 {
             return Err(RecipeError::mismatch("--shard-size", "a file holds more than nothing"));
         }
-        let output = std::fs::canonicalize(&self.output).ok();
+        // what is not there yet will lie where the folder above it is
+        let whole = std::path::absolute(&self.output).unwrap_or_else(|_| self.output.clone());
+        let output = whole.ancestors().find_map(|folder| std::fs::canonicalize(folder).ok());
         let inside = |source: &PathBuf| match (&output, std::fs::canonicalize(source)) {
             (Some(output), Ok(source)) => output.starts_with(source),
             _ => false,

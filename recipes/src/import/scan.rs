@@ -62,7 +62,7 @@ impl ScannedRow {
 
 fn first_half(hash: Sha256) -> u128 {
     let hash = hash.finalize();
-    hash.iter().take(16).fold(0, |sum, byte| sum << 8 | u128::from(*byte))
+    hash.iter().take(16).fold(0, |sum, byte| (sum << 8) | u128::from(*byte))
 }
 
 /// Says how far an import is.

@@ -81,7 +81,7 @@ fn name_number(name: &str) -> u128 {
         (a.wrapping_mul(31).wrapping_add(byte.into()), b.wrapping_mul(131).wrapping_add(byte.into()))
     });
     numbers.0 = millstream_schemas::mix(numbers.0);
-    u128::from(numbers.0) << 64 | u128::from(numbers.1)
+    (u128::from(numbers.0) << 64) | u128::from(numbers.1)
 }
 
 fn fingerprint(

@@ -48,7 +48,6 @@ impl Value {
 
     /// The same of a JSON object.
     pub(super) fn of_json(value: &Json, kind: &Kind) -> Self {
-        let all = |values: &Vec<Json>| values.len();
         match (kind, value) {
             (_, Json::Null) => Self::Missing,
             (Kind::Text, Json::String(text)) => Self::Text(text.clone()),
@@ -58,15 +57,15 @@ impl Value {
             (Kind::Float, Json::Number(number)) => number.as_f64().map_or(Self::Missing, Self::Float),
             (Kind::Floats, Json::Array(values)) => {
                 let list: Vec<f64> = values.iter().filter_map(Json::as_f64).collect();
-                if list.len() == all(values) { Self::Floats(list) } else { Self::Missing }
+                if list.len() == values.len() { Self::Floats(list) } else { Self::Missing }
             }
             (Kind::Ints, Json::Array(values)) => {
                 let list: Vec<i64> = values.iter().filter_map(Json::as_i64).collect();
-                if list.len() == all(values) { Self::Ints(list) } else { Self::Missing }
+                if list.len() == values.len() { Self::Ints(list) } else { Self::Missing }
             }
             (Kind::Texts, Json::Array(values)) => {
                 let list: Vec<String> = values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect();
-                if list.len() == all(values) { Self::Texts(list) } else { Self::Missing }
+                if list.len() == values.len() { Self::Texts(list) } else { Self::Missing }
             }
             _ => Self::Missing,
         }

@@ -1,8 +1,8 @@
 //! Exported models, and batches that do not fit.
 
 use crate::support::{BATCH, CLASSES, WIDTH, batch, classes, model, program};
-use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::graph::{Constant, Graph, Length, TensorType};
+use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{Loss, OperatorCatalog, pads_in_front_of_pools};
 use millstream_runtime::Device;
 use millstream_schemas::Tensor;
