@@ -8,7 +8,9 @@ mod first_right;
 mod half_turn;
 mod halving;
 mod kappa;
+mod late_draws;
 mod output_scale;
+mod short_trials;
 mod sign_sgd;
 mod soft_capped;
 mod swish;
@@ -28,6 +30,7 @@ use millstream::recipes::ensemble::{self, EnsembleFolder};
 use millstream::recipes::{self, EvaluateOptions, Silent, Stop, TrainOptions};
 use millstream::schemas::TensorRole;
 use millstream::schemas::recipe::{ByteSize, RecipeText, TrainSelection};
+use millstream::search::{self, Asked, Decision, Objective, Space, Study, StudySettings};
 use millstream::{
     Batches, Catalogs, Chain, Choice, Dataset, Encoders, FineTuning, Model, OperatorCatalog, Recipe, StreamOptions,
     compile,
@@ -40,6 +43,7 @@ fn main() -> anyhow::Result<()> {
     let (digits, folder) = (next()?, next()?);
     streams_rows_of_its_own()?;
     compiles_an_operator_of_its_own()?;
+    searches_by_rules_of_its_own()?;
     trains(Path::new(&digits), Path::new(&folder))
 }
 
@@ -56,7 +60,9 @@ fn extended() -> Catalogs {
         metrics: ours.metrics.with(kappa::KAPPA),
         operators: ours.operators.with_operator(swish::SWISH),
         optimizers: ours.optimizers.with(sign_sgd::SIGN_SGD),
+        proposers: ours.proposers.with(late_draws::LATE_DRAWS),
         schedules: ours.schedules.with(halving::HALVING),
+        stopping: ours.stopping.with(short_trials::SHORT_TRIALS),
         transforms: ours.transforms.with(half_turn::HALF_TURN),
     }
 }
@@ -102,6 +108,24 @@ fn streams_rows_of_its_own() -> anyhow::Result<()> {
     }
     let empty = Dataset::from_stores(vec![("nothing".into(), Arc::new(Told(InMemory(bytes::Bytes::new()))))]);
     ensure!(empty.is_err_and(|error| error.to_string().contains("nothing")), "an empty store is no dataset");
+    Ok(())
+}
+
+/// A study whose settings a proposer of this program proposes, and whose trials a rule of this program ends.
+fn searches_by_rules_of_its_own() -> anyhow::Result<()> {
+    let (space, template) = Space::extract(&json!({ "rate": { "uniform": [0.0, 1.0] } }))?;
+    let settings = StudySettings {
+        proposer: Choice::new("late_draws", json!({ "trials": 3 })),
+        stopping: vec![Choice::new("short_trials", json!({ "steps": 2 }))],
+        ..StudySettings::new("rules of its own", space.clone(), vec![Objective::minimize("loss")])
+    };
+    let Catalogs { proposers, stopping, .. } = extended();
+    let mut study = Study::new(settings, &search::Catalogs { proposers, stopping })?;
+    let Asked::Trial(trial) = study.ask()? else { anyhow::bail!("a trial was wanted") };
+    let wanted = template.filled(&space.drawn(0, 3))?;
+    ensure!(template.filled(&trial.assignment)? == wanted, "trial 0 has the settings of the third after it");
+    ensure!(study.report(trial.number, 1, 0.5)? == Decision::Continue, "one step is not too long");
+    ensure!(study.report(trial.number, 2, 0.4)? == Decision::Stop, "two are");
     Ok(())
 }
 
