@@ -6,14 +6,14 @@ use std::sync::LazyLock;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use millstream::recipes::import::SplitShare;
-use millstream::schemas::recipe::{ByteSize, LARGEST_BATCH};
+use millstream::schemas::recipe::LARGEST_BATCH;
 use millstream::training::range_test::RangeTest;
 
 use crate::colour::Color;
 pub(crate) use crate::ensemble_arguments::{Ensemble, EnsembleCommand, EnsembleFit, MeasureArguments};
+pub(crate) use crate::import_arguments::Import;
 pub(crate) use crate::recipe_arguments::RecipeArguments;
-use crate::recipe_arguments::{size, whole_number};
+use crate::recipe_arguments::whole_number;
 pub(crate) use crate::run_arguments::{Compare, Document, Errors, Note, Report, Reproduce, Runs};
 pub(crate) use crate::search_arguments::{Search, SearchCommand, SearchHow, StudyArguments};
 use crate::terminal;
@@ -312,48 +312,6 @@ pub(crate) struct Predict {
     /// Threads of ONNX Runtime; 0 takes one for each core
     #[arg(long, value_name = "THREADS", default_value_t = 0)]
     pub(crate) threads: usize,
-}
-
-/// Make Parquet of folders of images and of tables
-///
-/// A source is a folder with a folder for each class (`cat/1.jpg`), those in folders of splits (`train/cat/1.jpg`), a folder with `metadata.csv`
-/// or `metadata.jsonl` (with `file_name` and further columns), or tables by themselves: CSV, TSV, JSON Lines. Images are embedded as they are.
-/// Files are called as the Hugging Face Hub has them, and `datasets` reads them with the same features. Ctrl-C leaves whole files; the same
-/// command goes on where it stopped.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  millstream import photos/ -o data/photos --split test=0.2\n  millstream import train.csv test.csv -o data/prices\n  \
-    millstream import list.csv -o data/birds --image path --label species --split validation=0.1 --split test=0.1"
-)]
-pub(crate) struct Import {
-    /// Folders of images, and tables; several are read as one
-    #[arg(value_name = "SOURCE", required = true)]
-    pub(crate) sources: Vec<PathBuf>,
-    /// The folder for the Parquet files
-    #[arg(short, long, value_name = "FOLDER")]
-    pub(crate) output: PathBuf,
-    /// The column of a table that becomes a class label with names; what the label of class folders is called
-    #[arg(long, value_name = "COLUMN")]
-    pub(crate) label: Option<String>,
-    /// A column of a table with paths of images, which count from the table's folder and stay in it; may be given several times
-    #[arg(long = "image", value_name = "COLUMN")]
-    pub(crate) images: Vec<String>,
-    /// Make a split of a share of the rows, of each class, for example `test=0.2`: which rows depends on their content and the seed alone;
-    /// may be given several times
-    #[arg(long = "split", value_name = "SPLIT=SHARE")]
-    pub(crate) splits: Vec<SplitShare>,
-    /// Decides which rows those are, and the order of images
-    #[arg(long, default_value_t = 0, value_parser = whole_number::<u64>)]
-    pub(crate) seed: u64,
-    /// What the files' names begin with, instead of the source's name
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// Bytes of a file at most
-    #[arg(long, value_name = "SIZE", default_value = "500 MB", value_parser = size)]
-    pub(crate) shard_size: ByteSize,
-    /// Replace what an import of other rows wrote into the folder
-    #[arg(long)]
-    pub(crate) overwrite: bool,
 }
 
 fn batch(text: &str) -> Result<usize, String> {

@@ -7,6 +7,7 @@ mod colour;
 mod commands;
 mod ensemble_arguments;
 mod excerpt;
+mod import_arguments;
 mod messages;
 mod outcome;
 mod output;

@@ -1,6 +1,5 @@
 //! The folder of a run: which files it holds, whether it may be used, whether it can be gone on with.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,10 +9,11 @@ use millstream_schemas::recipe::DamagedPolicy;
 use millstream_schemas::{FileLock, LockAttempt, files};
 use millstream_schemas::{Fingerprint, Recipe, shown_path};
 use millstream_training::checkpoint;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::first_difference::first_difference;
+use crate::locked_folder::LockedFolder;
+use crate::made_of::{MadeOf, fixed};
 use crate::opened::MOST_METHODS;
 use crate::{Opened, RecipeError, program_files};
 
@@ -22,34 +22,6 @@ const NO_RECIPE: &str = "no recipe can be made of it";
 /// Where the files of a run lie.
 #[derive(Clone, Debug)]
 pub(crate) struct RunFolder(pub(crate) PathBuf);
-
-/// Parts of a recipe that may differ when a run goes on: they say where things are and how fast they go, not what is done.
-/// (What lies at the paths is compared: the model byte by byte, data by names, sizes, footers and labels.)
-const FREE: [&str; 21] = [
-    // What happens when all steps are done.
-    "evaluation.intervals",
-    "evaluation.slices",
-    "evaluation.most_slices",
-    "evaluation.calibrate",
-    "evaluation.test_time_augmentation",
-    "output",
-    "data.allow_overlap",
-    "data.train",
-    "data.evaluate",
-    "evaluation.sets",
-    "data.workers",
-    "data.memory",
-    "data.damaged.quarantine",
-    "model.path",
-    "training.device",
-    "training.threads",
-    "training.frozen_prefix.kept.memory",
-    "training.frozen_prefix.kept.disk",
-    "training.frozen_prefix.kept.folder",
-    "training.max_time",
-    // What trials of a search do; a run is one of them.
-    "search",
-];
 
 impl RunFolder {
     pub(crate) fn model(&self) -> PathBuf {
@@ -391,37 +363,6 @@ pub(crate) fn adapter_sources(recipe: &Recipe) -> Vec<PathBuf> {
     files.collect()
 }
 
-/// A folder that no other process writes in as long as this lives.
-#[derive(Debug)]
-pub(crate) struct LockedFolder {
-    lock: Option<FileLock>,
-    /// Folders that were made for it, from the outermost.
-    made: Vec<PathBuf>,
-}
-
-impl LockedFolder {
-    /// What is to be said when the file system cannot keep others out.
-    pub(crate) fn warning(&self) -> Option<String> {
-        let reason = self.lock.as_ref()?.is_advisory_only()?;
-        Some(format!(
-            "the file system of the output folder has no locks ({reason}): only a run of this machine is kept from writing \
-             there at the same time"
-        ))
-    }
-}
-
-impl Drop for LockedFolder {
-    fn drop(&mut self) {
-        self.lock = None;
-        // A run that could not begin leaves no empty folders behind; one that did has files in them.
-        while let Some(folder) = self.made.pop() {
-            if fs::remove_dir(folder).is_err() {
-                break;
-            }
-        }
-    }
-}
-
 /// The folder of a quarantine file that the recipe leaves to the output folder.
 pub(crate) fn make_place_for(recipe: &Recipe) -> Result<(), RecipeError> {
     let folder = &recipe.output.folder;
@@ -431,47 +372,10 @@ pub(crate) fn make_place_for(recipe: &Recipe) -> Result<(), RecipeError> {
     }
 }
 
-/// Fingerprints of what lies at the recipe's paths, under the keys of the recipe.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct MadeOf {
-    #[serde(rename = "model.path")]
-    pub(crate) model: Fingerprint,
-    #[serde(rename = "data.train")]
-    pub(crate) train: Fingerprint,
-    #[serde(rename = "data.evaluate")]
-    pub(crate) evaluate: Option<Fingerprint>,
-    /// Of the adapters that training started from.
-    #[serde(rename = "model.methods", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) adapters: Option<Fingerprint>,
-    #[serde(rename = "evaluation.sets", default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) sets: BTreeMap<String, Fingerprint>,
-}
-
-impl MadeOf {
-    fn as_value(&self) -> Value {
-        serde_json::to_value(self).expect("our own types have string keys")
-    }
-}
-
-/// What decides the course of a run, as JSON.
-pub(crate) fn fixed(recipe: &Recipe) -> Value {
-    let json = |value: serde_json::Result<Value>| value.expect("a recipe has string keys, so it always serializes");
-    let mut value = json(serde_json::to_value(recipe));
-    // It is not written where it is as usual, and a part of it is free.
-    value["evaluation"] = json(serde_json::to_value(&recipe.evaluation));
-    for path in FREE {
-        let (parents, key) = path.rsplit_once('.').unwrap_or(("", path));
-        let parent =
-            parents.split('.').filter(|part| !part.is_empty()).try_fold(&mut value, |value, part| value.get_mut(part));
-        if let Some(parent) = parent.and_then(Value::as_object_mut) {
-            parent.remove(key);
-        }
-    }
-    value
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn recipe(overrides: &[&str]) -> Recipe {

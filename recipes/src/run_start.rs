@@ -12,11 +12,13 @@ use millstream_training::{CheckpointSettings, EarlyStopping, StepSettings, Train
 use crate::adapter_output::named_by;
 use crate::check::Findings;
 use crate::frozen_prefix::{PrefixStore, RunPrefix};
+use crate::locked_folder::LockedFolder;
+use crate::made_of::{MadeOf, fixed};
 use crate::origin::Origin;
 use crate::precision::in_precision;
 use crate::results;
 use crate::run::Run;
-use crate::run_folder::{LockedFolder, MadeOf, RunFolder, adapter_sources, fixed, make_place_for};
+use crate::run_folder::{RunFolder, adapter_sources, make_place_for};
 use crate::run_logs;
 use crate::run_state::RunState;
 use crate::step_settings::{loop_settings, step_settings};

@@ -1,6 +1,7 @@
 //! ONNX Runtime sessions: each is owned by a thread of its own and reads and writes tensors that stay bound.
 
 mod bound;
+mod bound_graph;
 mod cohorts;
 mod device_ascent;
 mod device_store;

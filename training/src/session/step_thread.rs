@@ -3,11 +3,12 @@ use std::time::Instant;
 
 use millstream_compiler::graph::Length;
 use millstream_compiler::{FrozenWeight, RowPlaces, RunGraph};
-use millstream_schemas::{AxisLength, Batch, ParameterEntry, TensorEntry, TrainingManifest};
+use millstream_schemas::{Batch, TensorEntry, TrainingManifest};
 use ort::memory::Allocator;
 use ort::session::{IoBinding, Session};
 
 use super::bound::OwnedTensor;
+use super::bound_graph::{BatchTensors, BoundGraph, beside, places};
 use super::cohorts::Cohorts;
 use super::device_ascent::DeviceAscent;
 use super::device_store::DeviceStore;
@@ -93,7 +94,7 @@ impl Open {
             entries.iter().map(|entry| OwnedTensor::of_entry(&host, entry)).collect()
         };
         let mut step = Step {
-            data: Data {
+            data: BatchTensors {
                 inputs: all(&manifest.inputs)?,
                 targets: all(&manifest.targets)?,
                 beside: beside(&manifest).map(|entry| OwnedTensor::of_entry(&host, entry)).collect::<Result<_, _>>()?,
@@ -108,7 +109,7 @@ impl Open {
                 .map(|entry| OwnedTensor::f32(&on_device, &entry.shape))
                 .collect::<Result<_, _>>()?,
             store,
-            step: Graph {
+            step: BoundGraph {
                 bindings: Vec::new(),
                 session,
                 bound: Vec::new(),
@@ -151,102 +152,6 @@ pub(crate) struct BatchStatistics {
     pub(crate) values: Vec<Vec<f32>>,
 }
 
-/// A session with a binding for each set of parameters. Bindings are dropped before the session.
-struct Graph {
-    bindings: Vec<IoBinding>,
-    session: Session,
-    /// Of each binding how often what it binds had changed when it was bound.
-    bound: Vec<u64>,
-    /// Parameters that are copied when they are bound, since nodes on the CPU read them; to be bound at each run.
-    copied_parameters: Vec<usize>,
-}
-
-/// Where parameters of these names stand.
-fn places(names: &[String], entries: &[ParameterEntry]) -> Vec<usize> {
-    let named = entries.iter().enumerate().filter(|(_, entry)| names.contains(&entry.name));
-    named.map(|(index, _)| index).collect()
-}
-
-impl Graph {
-    /// Binds what changed since the last time, or all that a batch is copied into where binding copies; says whether it did.
-    fn bind(
-        &mut self,
-        side: usize,
-        data: &Data,
-        prediction: &mut OwnedTensor,
-        manifest: &TrainingManifest,
-        store: &dyn ParameterStore,
-        copies_when_bound: bool,
-    ) -> Result<bool, TrainingError> {
-        if self.bound[side] != data.changes {
-            prediction.bind_output(&mut self.bindings[side], &manifest.prediction.name)?;
-        }
-        self.bind_inputs(side, data, manifest, store, copies_when_bound)
-    }
-
-    /// As [`Graph::bind`], of a graph whose outputs are not those of a batch's rows.
-    fn bind_inputs(
-        &mut self,
-        side: usize,
-        data: &Data,
-        manifest: &TrainingManifest,
-        store: &dyn ParameterStore,
-        copies_when_bound: bool,
-    ) -> Result<bool, TrainingError> {
-        let changed = self.bound[side] != data.changes;
-        let binding = &mut self.bindings[side];
-        if changed || copies_when_bound {
-            data.bind(manifest, binding)?;
-        }
-        for index in &self.copied_parameters {
-            store.parameter(side, *index).bind_input(binding, &manifest.parameters[*index].name)?;
-        }
-        self.bound[side] = data.changes;
-        Ok(changed || copies_when_bound)
-    }
-
-    fn run(&mut self, side: usize, what: &'static str) -> Result<(), TrainingError> {
-        let binding = &self.bindings[side];
-        let fail = || TrainingError::session(format!("running the {what} graph"));
-        binding.synchronize_inputs().map_err(fail())?;
-        self.session.run_binding(binding).map_err(fail())?;
-        binding.synchronize_outputs().map_err(fail())
-    }
-}
-
-/// What the loss takes of rows beside their targets: weights, then lengths.
-fn beside(manifest: &TrainingManifest) -> impl Iterator<Item = &TensorEntry> {
-    manifest.weights.iter().chain(&manifest.lengths)
-}
-
-/// What a batch is copied into.
-struct Data {
-    inputs: Vec<OwnedTensor>,
-    targets: Vec<OwnedTensor>,
-    /// Weights and lengths of rows, where the graph takes them.
-    beside: Vec<OwnedTensor>,
-    /// How often one of these tensors, or of those that are read back, became another one.
-    changes: u64,
-}
-
-impl Data {
-    /// The lengths that the tensors of now give to the axes that the manifest names.
-    fn length_of(&self, manifest: &TrainingManifest, name: &str) -> Option<usize> {
-        let entries = manifest.inputs.iter().chain(&manifest.targets).chain(beside(manifest));
-        let tensors = self.inputs.iter().chain(&self.targets).chain(&self.beside);
-        entries.zip(tensors).find_map(|(entry, tensor)| {
-            let named = |length: &AxisLength| matches!(length, AxisLength::Named(other) if other == name);
-            entry.shape.iter().position(named).map(|axis| tensor.shape()[axis])
-        })
-    }
-
-    fn bind(&self, manifest: &TrainingManifest, binding: &mut IoBinding) -> Result<(), TrainingError> {
-        let entries = manifest.inputs.iter().chain(&manifest.targets).chain(beside(manifest));
-        let mut tensors = entries.zip(self.inputs.iter().chain(&self.targets).chain(&self.beside));
-        tensors.try_for_each(|(entry, tensor)| tensor.bind_input(binding, &entry.name))
-    }
-}
-
 /// The scale of the loss, and the tensor that the training step reads it from.
 struct Scale {
     state: LossScale,
@@ -261,16 +166,16 @@ impl Scale {
 
 /// Everything the session's thread owns.
 pub(super) struct Step {
-    data: Data,
+    data: BatchTensors,
     masks: Masks,
     loss: OwnedTensor,
     prediction: OwnedTensor,
     weight: Option<OwnedTensor>,
     gradients: Vec<OwnedTensor>,
     pub(super) store: Box<dyn ParameterStore>,
-    step: Graph,
-    evaluation: Option<Graph>,
-    statistics: Option<Graph>,
+    step: BoundGraph,
+    evaluation: Option<BoundGraph>,
+    statistics: Option<BoundGraph>,
     /// Behind the graphs that read them.
     frozen: FrozenWeights,
     evaluation_graph: RunGraph,
@@ -494,7 +399,7 @@ impl Step {
 
     /// Copies a batch into the inputs; how many places of a sequence are each row's, where the loss takes that.
     fn feed(&mut self, batch: &Batch, weights: &RowWeights) -> Result<Option<Vec<usize>>, TrainingError> {
-        let Data { inputs, targets, changes, .. } = &mut self.data;
+        let BatchTensors { inputs, targets, changes, .. } = &mut self.data;
         let inputs = self.manifest.inputs.iter().zip(inputs);
         for (entry, tensor) in inputs.chain(self.manifest.targets.iter().zip(targets)) {
             let Some(from) = batch.tensors.get(&entry.name) else {
@@ -512,7 +417,7 @@ impl Step {
             (Some(_), Some(all)) => Some(row_lengths(batch, &self.row_places, *all)?),
             _ => None,
         };
-        let Data { beside: tensors, changes, .. } = &mut self.data;
+        let BatchTensors { beside: tensors, changes, .. } = &mut self.data;
         let of_weights = self.manifest.weights.is_some().then(|| weights.as_tensor());
         let given = of_weights.into_iter().chain(lengths.as_deref().map(as_tensor));
         for ((entry, tensor), from) in beside(&self.manifest).zip(tensors).zip(given) {
@@ -561,7 +466,7 @@ impl Step {
         graph: &RunGraph,
         what: &'static str,
         bind: fn(&mut Self, &mut IoBinding) -> Result<(), TrainingError>,
-    ) -> Result<Graph, TrainingError> {
+    ) -> Result<BoundGraph, TrainingError> {
         let opened = options::open(&graph.file().to_vec(), &self.device, self.threads, what)?;
         let copied_parameters = places(&opened.host_inputs, &self.manifest.parameters);
         let session = opened.session;
@@ -577,7 +482,7 @@ impl Step {
             bindings.push(binding);
         }
         let bound = vec![self.data.changes; bindings.len()];
-        Ok(Graph { bindings, session, bound, copied_parameters })
+        Ok(BoundGraph { bindings, session, bound, copied_parameters })
     }
 
     /// Data and parameters.

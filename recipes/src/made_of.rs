@@ -1,0 +1,74 @@
+//! What a run is made of, and what of its recipe decides its course.
+
+use std::collections::BTreeMap;
+
+use millstream_schemas::{Fingerprint, Recipe};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Parts of a recipe that may differ when a run goes on: they say where things are and how fast they go, not what is done.
+/// (What lies at the paths is compared: the model byte by byte, data by names, sizes, footers and labels.)
+const FREE: [&str; 21] = [
+    // What happens when all steps are done.
+    "evaluation.intervals",
+    "evaluation.slices",
+    "evaluation.most_slices",
+    "evaluation.calibrate",
+    "evaluation.test_time_augmentation",
+    "output",
+    "data.allow_overlap",
+    "data.train",
+    "data.evaluate",
+    "evaluation.sets",
+    "data.workers",
+    "data.memory",
+    "data.damaged.quarantine",
+    "model.path",
+    "training.device",
+    "training.threads",
+    "training.frozen_prefix.kept.memory",
+    "training.frozen_prefix.kept.disk",
+    "training.frozen_prefix.kept.folder",
+    "training.max_time",
+    // What trials of a search do; a run is one of them.
+    "search",
+];
+
+/// Fingerprints of what lies at the recipe's paths, under the keys of the recipe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct MadeOf {
+    #[serde(rename = "model.path")]
+    pub(crate) model: Fingerprint,
+    #[serde(rename = "data.train")]
+    pub(crate) train: Fingerprint,
+    #[serde(rename = "data.evaluate")]
+    pub(crate) evaluate: Option<Fingerprint>,
+    /// Of the adapters that training started from.
+    #[serde(rename = "model.methods", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) adapters: Option<Fingerprint>,
+    #[serde(rename = "evaluation.sets", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) sets: BTreeMap<String, Fingerprint>,
+}
+
+impl MadeOf {
+    pub(crate) fn as_value(&self) -> Value {
+        serde_json::to_value(self).expect("our own types have string keys")
+    }
+}
+
+/// What decides the course of a run, as JSON.
+pub(crate) fn fixed(recipe: &Recipe) -> Value {
+    let json = |value: serde_json::Result<Value>| value.expect("a recipe has string keys, so it always serializes");
+    let mut value = json(serde_json::to_value(recipe));
+    // It is not written where it is as usual, and a part of it is free.
+    value["evaluation"] = json(serde_json::to_value(&recipe.evaluation));
+    for path in FREE {
+        let (parents, key) = path.rsplit_once('.').unwrap_or(("", path));
+        let parent =
+            parents.split('.').filter(|part| !part.is_empty()).try_fold(&mut value, |value, part| value.get_mut(part));
+        if let Some(parent) = parent.and_then(Value::as_object_mut) {
+            parent.remove(key);
+        }
+    }
+    value
+}
