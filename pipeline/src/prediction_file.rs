@@ -141,7 +141,8 @@ pub fn read_predictions(path: &Path, most_bytes: u64) -> Result<Predictions, Pip
     let dataset = Dataset::from_stores(vec![(name, Arc::new(LocalFile(path.to_owned())))])?;
     let header = header_of(&dataset, path)?;
     let is_of_classes = header.scores_of == ScoresOf::Classes;
-    let of_row = header.columns as u64 * if is_of_classes { 4 } else { 8 } + size_of::<RowId>() as u64 + 4;
+    let of_scores = (header.columns as u64).saturating_mul(if is_of_classes { 4 } else { 8 });
+    let of_row = of_scores.saturating_add(size_of::<RowId>() as u64 + 4);
     let needed = dataset.rows().saturating_mul(of_row);
     if needed > most_bytes {
         let reason = format!(

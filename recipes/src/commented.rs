@@ -16,7 +16,7 @@ const DEEPEST: usize = 16;
 /// comment. Reading it gives the same recipe.
 pub fn commented(recipe: &Recipe, catalogs: &Catalogs) -> String {
     let schema = catalogs.recipe_schema();
-    let value = serde_json::to_value(recipe).expect("our own types have string keys");
+    let value = serde_json::to_value(recipe.escaped(&catalogs.definitions())).expect("our own types have string keys");
     let mut text = String::new();
     if let Value::Object(fields) = &value {
         Writer { schema: &schema, text: &mut text }.fields(fields, &schema, 0);
@@ -174,7 +174,7 @@ mod tests {
         };
         let recipe = read(
             "version: 1\nmodel: {path: m.onnx, train: {last: 2}, methods: [{lora: {rank: 4}}]}\n\
-             data: {train: 'a b-*.parquet', evaluate: ['no', '1e3'], batch: 8}\n\
+             data: {train: 'a b-*.parquet', evaluate: ['no', '1e3', 'a$$b'], batch: 8}\n\
              transforms: {train: [horizontal_flip, {rotate: {degrees: 5}}]}\n\
              training: {optimizer: {sgd: {momentum: 0.5}}, early_stopping: {patience: 2}}\n",
         );
@@ -186,7 +186,7 @@ mod tests {
             "      momentum: 0.5\n",
             "    - {rotate: {degrees: 5",
             "  # max_steps:",
-            "evaluate: [/x/no, /x/1e3]",
+            "evaluate: [/x/no, /x/1e3, \"/x/a$$b\"]",
         ] {
             assert!(text.contains(part), "wanted {part:?} in\n{text}");
         }

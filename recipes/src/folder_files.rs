@@ -1,4 +1,5 @@
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use millstream_schemas::shown_path;
@@ -14,6 +15,37 @@ pub(crate) const TEXTS: [&str; 2] = ["md", "txt"];
 const DEEPEST: usize = 64;
 /// Links to folders that are followed.
 const MOST_LINKS: usize = 10_000;
+
+/// Bytes of a file that is held in memory, at most.
+const LARGEST_FILE: u64 = 1 << 30;
+
+/// The bytes of a file.
+///
+/// # Errors
+/// It cannot be read, is no file, or is too large; in words.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let open = || -> io::Result<File> {
+        // what is no file may never end, or never answer
+        match fs::metadata(path)?.is_file() {
+            true => File::open(path),
+            false => Err(io::Error::other("it is no file")),
+        }
+    };
+    read_bounded(open().map_err(|error| error.to_string())?)
+}
+
+/// All bytes of a source.
+///
+/// # Errors
+/// It cannot be read, or has too many; in words.
+pub(crate) fn read_bounded(source: impl Read) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    source.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    match bytes.len() as u64 > LARGEST_FILE {
+        true => Err(format!("it has more than {LARGEST_FILE} bytes")),
+        false => Ok(bytes),
+    }
+}
 
 /// What lies below a folder, by name; what begins with a dot is left out.
 #[derive(Debug, Default)]

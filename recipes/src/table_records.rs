@@ -10,6 +10,9 @@ use crate::folder_files::extension;
 /// Bytes of a record at most: more are those of a quotation mark that nothing closes.
 const LONGEST_RECORD: u64 = 256 << 20;
 
+/// Words that stand for a missing number.
+const MISSING: [&str; 7] = ["NA", "N/A", "NaN", "nan", "null", "NULL", "None"];
+
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TableFormat {
@@ -61,6 +64,26 @@ pub(crate) enum RecordCells {
 pub(crate) struct BadRecord {
     pub(crate) line: u64,
     pub(crate) reason: String,
+}
+
+/// Whether a word stands for nothing.
+pub(crate) fn is_missing_word(word: &str) -> bool {
+    MISSING.contains(&word)
+}
+
+/// Whether a cell of a table says that its number is missing.
+pub(crate) fn is_missing(text: &str) -> bool {
+    let text = text.trim();
+    text.is_empty() || is_missing_word(text)
+}
+
+/// What a word says that may be a truth value.
+pub(crate) fn bool_of(text: &str) -> Option<bool> {
+    match text {
+        "true" | "True" | "TRUE" => Some(true),
+        "false" | "False" | "FALSE" => Some(false),
+        _ => None,
+    }
 }
 
 /// The records of a table, read one after the other.

@@ -132,7 +132,9 @@ fn tables_name_pictures_and_files_are_written_as_their_names_end() {
     place.write("photos/bad.csv", "picture,label\na.png,1\n");
     place.run(&["predict", "run", "photos/bad.csv"]).failed_with(&["photos/bad.csv", "no column `image`", "`picture`"]);
     place.write("photos/bad.jsonl", "{\"image\": \"1.png\"}\nnonsense\n");
-    place.run(&["predict", "run", "photos/bad.jsonl"]).failed_with(&["photos/bad.jsonl:2", "no JSON object"]);
+    let said = lines(&place.run(&["predict", "run", "photos/bad.jsonl", "--json"]).done());
+    assert!(said.len() == 2 && said[0]["class"].is_string() && said[1]["input"] == "photos/bad.jsonl:2", "{said:?}");
+    assert!(said[1]["error"].as_str().unwrap().contains("no JSON object"), "{said:?}");
 }
 
 #[test]

@@ -62,6 +62,7 @@ impl Entry {
         catalog: &Catalog<EncodingKind>,
         wanted: &WantedTensor,
         inputs: &[String],
+        learned: Option<&Json>,
     ) -> Result<Self, PipelineError> {
         let kind = catalog.find(&wanted.encoding, &wanted.place)?;
         let read = (kind.build.read)(&wanted.encoding.options, &format!("{}.{}", wanted.place, kind.name))?;
@@ -83,7 +84,7 @@ impl Entry {
         for column in &columns {
             dataset.holds(column, wanted_of(kind), kind.takes)?;
         }
-        let encoder = (read.open)(&Source { dataset, columns: &columns, inputs, learned: None })?;
+        let encoder = (read.open)(&Source { dataset, columns: &columns, inputs, learned })?;
         let choice = Choice::new(kind.name, read.whole);
         Ok(Self { wanted: wanted.clone(), choice, encoder, open: read.open, places: Vec::new() })
     }
@@ -101,9 +102,24 @@ impl Encoders {
         wanted: &[WantedTensor],
         inputs: &[String],
     ) -> Result<Self, PipelineError> {
+        Self::open_with(dataset, catalog, wanted, inputs, &Json::Null)
+    }
+
+    /// As [`Encoders::open`], with what encodings of other rows have learned ([`Encoders::learned`]), by the tensors' names: of
+    /// these rows nothing is learned then.
+    ///
+    /// # Errors
+    /// As [`Encoders::open`].
+    pub fn open_with(
+        dataset: &Dataset,
+        catalog: &Catalog<EncodingKind>,
+        wanted: &[WantedTensor],
+        inputs: &[String],
+        learned: &Json,
+    ) -> Result<Self, PipelineError> {
         let mut entries = Vec::with_capacity(wanted.len());
         for wanted in wanted {
-            let entry = Entry::open(dataset, catalog, wanted, inputs);
+            let entry = Entry::open(dataset, catalog, wanted, inputs, learned.get(&wanted.name));
             entries.push(
                 entry
                     .map_err(|source| PipelineError::Encoding { place: wanted.place.clone(), source: source.into() })?,

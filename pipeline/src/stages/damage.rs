@@ -112,7 +112,8 @@ impl LeftOut {
                 continue;
             }
             new += 1;
-            if self.untaken.len() < MOST_UNTAKEN {
+            // whoever is not warned takes them after each batch
+            if self.told.is_none() || self.untaken.len() < MOST_UNTAKEN {
                 self.untaken.push((id.clone(), damage.to_string()));
             }
             if !damage.is_of_label() {

@@ -19,15 +19,12 @@ pub(super) struct Seen {
     missing: u64,
 }
 
-/// Words that stand for a missing number.
-const MISSING: [&str; 7] = ["NA", "N/A", "NaN", "nan", "null", "NULL", "None"];
-
 impl Seen {
     pub(super) fn text(&mut self, text: &str) {
         let trimmed = text.trim();
         let counted = match trimmed {
             "" => &mut self.missing,
-            word if MISSING.contains(&word) => &mut self.missing,
+            word if is_missing_word(word) => &mut self.missing,
             word if bool_of(word).is_some() => &mut self.bools,
             word if int_of(word).is_some() => &mut self.ints,
             word if float_of(word).is_some() => &mut self.floats,
@@ -82,20 +79,6 @@ impl Seen {
     /// Whether a cell is a list or an object.
     pub(super) fn has_lists(&self) -> bool {
         self.int_lists + self.float_lists + self.text_lists + self.empty_lists + self.others > 0
-    }
-}
-
-/// Whether a cell of a table says that its number is missing.
-pub(super) fn is_missing(text: &str) -> bool {
-    let text = text.trim();
-    text.is_empty() || MISSING.contains(&text)
-}
-
-pub(super) fn bool_of(text: &str) -> Option<bool> {
-    match text {
-        "true" | "True" | "TRUE" => Some(true),
-        "false" | "False" | "FALSE" => Some(false),
-        _ => None,
     }
 }
 

@@ -22,8 +22,8 @@ pub(super) fn drawn(identity: u128, seed: u64) -> u64 {
 }
 
 /// The split of each row: what the source says, and of all others shares, class by class. Which rows of a class they are
-/// depends on their content and the seed alone, and rows of the same content come into the same split; of every class at
-/// least one stays to be trained on.
+/// depends on their content and the seed alone, and rows of the same class and content come into the same split; of every
+/// class at least one stays to be trained on.
 pub(super) fn divide(rows: &[Candidate], shares: &[SplitShare], seed: u64) -> Vec<Split> {
     let mut splits: Vec<Split> = rows.iter().map(|row| row.split.unwrap_or(Split::Train)).collect();
     let mut classes: BTreeMap<Option<u32>, Vec<usize>> = BTreeMap::new();
@@ -41,6 +41,13 @@ pub(super) fn divide(rows: &[Candidate], shares: &[SplitShare], seed: u64) -> Ve
             let mut end = end.min(members.len().saturating_sub(1)).max(from);
             while end > from && end < members.len() && rows[members[end]].identity == rows[members[end - 1]].identity {
                 end += 1;
+            }
+            if end == members.len() {
+                // the last rows are all one content: they stay
+                end = end.saturating_sub(1).max(from);
+                while end > from && rows[members[end]].identity == rows[members[end - 1]].identity {
+                    end -= 1;
+                }
             }
             members[from..end].iter().for_each(|at| splits[*at] = wanted.split);
             from = end;

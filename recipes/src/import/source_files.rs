@@ -144,20 +144,7 @@ impl SourceFiles {
             NamedFile::Listed(file) => &self.files[*file as usize].path,
             NamedFile::Beside(path, _) => path,
         };
-        let read = || -> io::Result<Vec<u8>> {
-            let mut bytes = Vec::new();
-            let file = File::open(path)?;
-            if !file.metadata()?.is_file() {
-                return Err(io::Error::other("it is no file"));
-            }
-            file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        let bytes = read().map_err(|error| error.to_string())?;
-        match bytes.len() as u64 > LARGEST_FILE {
-            true => Err(format!("it has more than {LARGEST_FILE} bytes")),
-            false => Ok(bytes),
-        }
+        read_file(path)
     }
 
     /// A file to be gone through.

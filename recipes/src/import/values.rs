@@ -10,8 +10,8 @@ use millstream_schemas::shown;
 use serde_json::Value as Json;
 
 use super::column::{Column, Kind, image_fields};
-use super::columns_seen::{bool_of, is_missing};
 use crate::RecipeError;
+use crate::table_records::{bool_of, is_missing};
 
 /// A cell of a row, as its column holds it.
 #[derive(Clone, Debug, PartialEq)]

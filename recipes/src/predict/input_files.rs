@@ -1,6 +1,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs;
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,12 +10,14 @@ use millstream_schemas::{RowId, shown_path};
 use super::input_columns::InputColumns;
 use super::table_rows::{Cell, ReadRow, TableRows, record_batch};
 use crate::RecipeError;
-use crate::folder_files::{FolderFiles, IMAGES, TEXTS, extension};
+use crate::folder_files::{FolderFiles, IMAGES, TEXTS, extension, read_bounded};
 use crate::table_records::TableFormat;
 
 /// Rows that are made one dataset of, unless they hold more than so many bytes.
 const ROWS_A_PIECE: usize = 512;
 const BYTES_A_PIECE: usize = 64 << 20;
+/// Bytes of a line of text at most.
+const LONGEST_LINE: u64 = 16 << 20;
 
 /// Where rows come from.
 pub enum PredictInput {
@@ -222,15 +224,14 @@ impl InputFiles {
                         self.open = Some(Open::Table(TableRows::open(&path, columns)?));
                         continue;
                     }
-                    Some(Source::Read(mut reader)) => {
+                    Some(Source::Read(reader)) => {
                         let only = require_text_or_image(columns)?;
                         if !only.is_image() {
                             self.open = Some(Open::Lines { name: "-".into(), reader, line: 0 });
                             continue;
                         }
-                        let mut image = Vec::new();
-                        reader.read_to_end(&mut image).map_err(RecipeError::io("read", "-"))?;
-                        ReadRow { name: "-".into(), cells: vec![Cell::Bytes(image)] }
+                        let cell = read_bounded(reader).map_or_else(Cell::Unreadable, Cell::Bytes);
+                        ReadRow { name: "-".into(), cells: vec![cell] }
                     }
                 },
             };
@@ -256,15 +257,23 @@ impl Open {
         match self {
             Self::Table(rows) => rows.next_row(),
             Self::Lines { name, reader, line } => loop {
-                let mut text = String::new();
-                if reader.read_line(&mut text).map_err(RecipeError::io("read", name.as_str()))? == 0 {
+                let mut bytes = Vec::new();
+                let read = reader.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', &mut bytes);
+                let read = read.map_err(RecipeError::io("read", name.as_str()))? as u64;
+                if read == 0 {
                     return Ok(None);
                 }
                 *line += 1;
-                let text = text.trim_end_matches(['\n', '\r']);
-                if !text.is_empty() {
-                    let cells = vec![Cell::Text(text.to_owned())];
-                    return Ok(Some(ReadRow { name: format!("{name}:{line}"), cells }));
+                let place = format!("{name}:{line}");
+                if read > LONGEST_LINE {
+                    return Err(RecipeError::mismatch(place, format!("the line has more than {LONGEST_LINE} bytes")));
+                }
+                let cell = match String::from_utf8(bytes) {
+                    Ok(text) => Cell::Text(text.trim_end_matches(['\n', '\r']).to_owned()),
+                    Err(_) => Cell::Unreadable("the line is no text (UTF-8)".into()),
+                };
+                if cell != Cell::Text(String::new()) {
+                    return Ok(Some(ReadRow { name: place, cells: vec![cell] }));
                 }
             },
         }

@@ -32,7 +32,7 @@ pub enum RowAnswer {
     },
     /// Labels that may hold together.
     Labels {
-        /// Those that hold: their probability is at least their threshold, one half where none was fitted.
+        /// Those that hold: their probability is above their threshold, one half where none was fitted.
         labels: Vec<String>,
         /// The most likely labels, the first of them first.
         top: Vec<ClassProbability>,

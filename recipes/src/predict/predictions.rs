@@ -173,7 +173,12 @@ impl Predictions {
                 .collect();
             if let Some(batch) = batch.filter(|batch| !batch.is_empty()) {
                 let (batch, prediction) = self.predictor.predict(batch)?;
-                answered.extend(self.answers.of_batch(&batch, &prediction)?);
+                // what an encoding may fill in is nevertheless not what the row says
+                let or_reason = |(row, answer): (RowId, RowAnswer)| match piece.names.reason(&row) {
+                    Some(error) => (row, RowAnswer::Unusable { error }),
+                    None => (row, answer),
+                };
+                answered.extend(self.answers.of_batch(&batch, &prediction)?.into_iter().map(or_reason));
             }
             answered.sort_by_key(|(row, _)| (places.get(&row.file).copied(), row.row_group, row.row));
             for (row, answer) in answered {
@@ -203,8 +208,8 @@ impl Predictions {
         if let (RowNames::Read(_), Some(only)) = (&piece.names, self.columns.only()) {
             wanted.iter_mut().for_each(|tensor| only.name_in(&mut tensor.encoding));
         }
-        let encoders = Encoders::open(dataset, &self.options.catalogs.encodings, &wanted, &self.inputs)?;
-        let encoders = encoders.relearned(dataset, &self.preprocessing.learned_values())?;
+        let (catalog, learned) = (&self.options.catalogs.encodings, self.preprocessing.learned_values());
+        let encoders = Encoders::open_with(dataset, catalog, &wanted, &self.inputs, &learned)?;
         let facts = StreamFacts { dataset, chain: &self.chain, seed: 0 };
         let spec = encoders.spec(&facts, self.batch)?;
         require_inputs(&self.model, &spec, "transforms.evaluate")?;

@@ -1,16 +1,17 @@
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millstream_pipeline::Holds;
 use millstream_pipeline::arrow_array::builder::{BinaryBuilder, Float64Builder, ListBuilder, StringBuilder};
 use millstream_pipeline::arrow_array::{ArrayRef, RecordBatch};
-use millstream_schemas::{shown, shown_path};
+use millstream_schemas::{shown, shown_path, shown_up_to};
 use serde_json::Value;
 
 use super::input_columns::{InputColumn, InputColumns};
 use crate::RecipeError;
-use crate::table_records::{RecordCells, TableFormat, TableRecords};
+use crate::folder_files::read_file;
+use crate::table_records::{RecordCells, TableFormat, TableRecords, bool_of, is_missing};
 
 /// A cell of a row that is to become one of a dataset.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +33,8 @@ pub(super) enum Cell {
 impl Cell {
     /// The bytes of a file.
     pub(super) fn of_file(path: &Path) -> Self {
-        let unreadable = |error: std::io::Error| Self::Unreadable(format!("{}: {error}", shown_path(path)));
-        fs::read(path).map_or_else(unreadable, Self::Bytes)
+        let unreadable = |error: String| Self::Unreadable(format!("{}: {error}", shown_path(path)));
+        read_file(path).map_or_else(unreadable, Self::Bytes)
     }
 
     /// Bytes that it holds.
@@ -95,14 +96,14 @@ impl TableRows {
     /// The next row; none at the end.
     ///
     /// # Errors
-    /// The file cannot be read on, or a line is no row.
+    /// The file cannot be read on. A line that is no row is one that cannot be read.
     pub(super) fn next_row(&mut self) -> Result<Option<ReadRow>, RecipeError> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let at = |line: u64| format!("{}:{line}", self.path.to_string_lossy());
         let record = match self.records.next_record()? {
             None => return Ok(None),
             Some(Ok(record)) => record,
-            Some(Err(bad)) => return Err(RecipeError::mismatch(shown(at(bad.line)), bad.reason)),
+            Some(Err(bad)) => return Ok(Some(self.unreadable(at(bad.line), bad.reason))),
         };
         let name = at(record.place.line);
         let cells = match record.cells {
@@ -114,14 +115,18 @@ impl TableRows {
             }
             RecordCells::Object(object) => {
                 let headings: Vec<String> = object.keys().cloned().collect();
-                let cell = |column: &InputColumn| {
-                    let place = column.place(&headings, &name)?;
-                    Ok(of_json(&object[&headings[place]], column, folder))
+                let cell = |column: &InputColumn| match column.place(&headings, &name) {
+                    Ok(place) => of_json(&object[&headings[place]], column, folder),
+                    Err(error) => Cell::Unreadable(error.to_string()),
                 };
-                self.columns.0.iter().map(cell).collect::<Result<Vec<_>, RecipeError>>()?
+                self.columns.0.iter().map(cell).collect()
             }
         };
         Ok(Some(ReadRow { name, cells }))
+    }
+
+    fn unreadable(&self, name: String, reason: String) -> ReadRow {
+        ReadRow { name, cells: vec![Cell::Unreadable(reason); self.columns.0.len()] }
     }
 }
 
@@ -129,10 +134,17 @@ fn of_text(text: &str, column: &InputColumn, folder: &Path) -> Cell {
     match (column.is_image(), column.is_text(), column.takes.contains(&Holds::Lists)) {
         (true, ..) => image(text, folder),
         (_, true, _) => Cell::Text(text.to_owned()),
-        (.., true) if text.trim_start().starts_with('[') => {
-            serde_json::from_str(text).map_or(Cell::Missing, |value: Value| of_json(&value, column, folder))
-        }
-        _ => text.trim().parse().map_or(Cell::Missing, Cell::Number),
+        (.., true) if text.trim_start().starts_with('[') => match serde_json::from_str::<Value>(text) {
+            Ok(value) => of_json(&value, column, folder),
+            Err(_) => no_value(text, "list of numbers"),
+        },
+        _ => match text.trim() {
+            text if is_missing(text) => Cell::Missing,
+            text => match bool_of(text) {
+                Some(is) => Cell::Number(f64::from(u8::from(is))),
+                None => text.parse().map_or_else(|_| no_value(text, "number"), Cell::Number),
+            },
+        },
     }
 }
 
@@ -144,10 +156,16 @@ fn of_json(value: &Value, column: &InputColumn, folder: &Path) -> Cell {
         Value::Bool(is) if column.is_text() => Cell::Text(is.to_string()),
         Value::Bool(is) => Cell::Number(f64::from(u8::from(*is))),
         Value::Array(values) => {
-            values.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>().map_or(Cell::Missing, Cell::List)
+            let numbers = values.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
+            numbers.map_or_else(|| no_value(&value.to_string(), "list of numbers"), Cell::List)
         }
-        Value::Null | Value::Object(_) => Cell::Missing,
+        Value::Null => Cell::Missing,
+        Value::Object(_) => no_value(&value.to_string(), "value of a column"),
     }
+}
+
+fn no_value(text: &str, wanted: &str) -> Cell {
+    Cell::Unreadable(format!("`{}` is no {wanted}", shown_up_to(text, 100)))
 }
 
 /// The file that a cell names.

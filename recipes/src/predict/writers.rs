@@ -13,6 +13,7 @@ use super::predict_report::PredictedBy;
 use super::predicted_as::PredictedAs;
 use super::predicted_row::{PredictedRow, RowAnswer};
 use crate::RecipeError;
+use crate::folder_files::extension;
 
 /// Rows of a Parquet file that are gathered before they are written.
 const ROWS_A_BATCH: usize = 4096;
@@ -34,7 +35,7 @@ impl PredictionFormat {
     /// # Errors
     /// It says something else.
     pub fn of(path: &Path) -> Result<Self, RecipeError> {
-        match path.extension().unwrap_or_default().to_string_lossy().to_lowercase().as_str() {
+        match extension(path).as_str() {
             "jsonl" | "ndjson" | "json" => Ok(Self::JsonLines),
             "csv" => Ok(Self::Csv),
             "parquet" => Ok(Self::Parquet),

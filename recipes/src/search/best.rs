@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use millstream_schemas::recipe::Patterns;
 use millstream_schemas::{Recipe, shown_path};
 use serde::Serialize;
 
@@ -67,13 +68,8 @@ fn winner(folder: &StudyFolder, catalogs: &Catalogs) -> Result<(StudyReport, Rec
     Ok((of_study(folder, &open, &Sought::of(&open)?, &study), recipe))
 }
 
-/// Lets a recipe train on all rows; says what that changes.
-fn on_all_rows(recipe: &mut Recipe, catalogs: &Catalogs, trial: u64) -> Result<Vec<String>, RecipeError> {
-    let mut notes = vec![format!("these are the values of trial {trial}")];
-    let Some(evaluate) = recipe.data.evaluate.take() else {
-        notes.push("the recipe has no rows to evaluate on, so all rows were trained on before, too".into());
-        return Ok(notes);
-    };
+/// Trains on the evaluation rows, too; says so.
+fn with_evaluation_rows(recipe: &mut Recipe, evaluate: Patterns, catalogs: &Catalogs) -> Result<String, RecipeError> {
     // A folder may have splits that are told by their role: the files themselves have none.
     let with = Recipe {
         data: millstream_schemas::recipe::DataRecipe { evaluate: Some(evaluate), ..recipe.data.clone() },
@@ -86,12 +82,21 @@ fn on_all_rows(recipe: &mut Recipe, catalogs: &Catalogs, trial: u64) -> Result<V
     let files: Vec<String> = files.map(|file| file.path.to_string_lossy().into_owned()).collect();
     let count = files.len();
     recipe.data.train = files.try_into().map_err(|message: String| RecipeError::mismatch("data.train", message))?;
-    notes.push(format!(
+    Ok(format!(
         "trained on {} of {}, those of `data.evaluate` among them; nothing is left to measure it on, and the weights of the last step \
          are exported",
         millstream_schemas::count(rows, "row"),
         millstream_schemas::count(count as u64, "file")
-    ));
+    ))
+}
+
+/// Lets a recipe train on all rows; says what that changes.
+fn on_all_rows(recipe: &mut Recipe, catalogs: &Catalogs, trial: u64) -> Result<Vec<String>, RecipeError> {
+    let mut notes = vec![format!("these are the values of trial {trial}")];
+    match recipe.data.evaluate.take() {
+        Some(evaluate) => notes.push(with_evaluation_rows(recipe, evaluate, catalogs)?),
+        None => notes.push("trained on all rows of `data.train`; the recipe has none beside them to evaluate on".into()),
+    }
     let mut left_out = Vec::new();
     let training = &mut recipe.training;
     if training.early_stopping.take().is_some() {

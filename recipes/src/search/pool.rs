@@ -88,6 +88,7 @@ impl Pool {
             drop(known);
             return opened.with_rates(TrainingProgram::clone(&program));
         }
+        // compiled under the lock, so that two that want the same wait for each other
         let program = Arc::new(opened.compiled_model(opened.recipe.data.batch.into())?);
         held(&self.counts).compiled += 1;
         if known.len() == MOST {

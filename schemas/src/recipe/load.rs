@@ -52,9 +52,16 @@ impl Recipe {
 
     /// The same, where choices have options that are paths, which `definitions` say.
     pub fn to_yaml_with(&self, definitions: &Definitions) -> String {
+        serde_saphyr::to_string(&self.escaped(definitions))
+            .expect("a recipe has string keys and finite numbers, so it always serializes")
+    }
+
+    /// The same with paths as a text has them, in which a dollar sign is written twice.
+    #[must_use]
+    pub fn escaped(&self, definitions: &Definitions) -> Self {
         let mut recipe = self.clone();
         paths::escape(&mut recipe, definitions);
-        serde_saphyr::to_string(&recipe).expect("a recipe has string keys and finite numbers, so it always serializes")
+        recipe
     }
 }
 
