@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::corpus::{corpus, example};
 use crate::dataset::{self, CLASSES};
+use crate::tables::{set, table_network};
 use crate::workplace::{Ran, Workplace, has_runtime, millstream, text};
 
 /// A run of the small network, and pictures of three classes in a folder beside a file of another kind and a damaged one.
@@ -193,4 +194,36 @@ fn texts_and_columns_of_numbers_are_predicted_as_the_model_was_trained() {
     let of_file = lines(&millstream(&["predict", text(&run), text(&file), "--json"]).done());
     assert_eq!(of_file[1]["input"].as_str().unwrap(), format!("{}:3", text(&file)));
     assert_eq!([&of_file[0]["top"], &of_file[1]["top"]], [&said[0]["top"], &said[1]["top"]]);
+}
+
+#[test]
+fn a_table_of_one_row_may_lack_what_the_model_fills_in_and_a_typo_is_no_missing_number() {
+    let Some(corpus) = corpus().filter(|_| has_runtime()) else { return };
+    let (recipe, folder) = example("tables/penguins-mass.yaml");
+    let (network, run) = (folder.path().join("network.onnx"), folder.path().join("run"));
+    table_network(&network, &[("measurements", 4), ("island", 3), ("sex", 2), ("species", 3)], 1);
+    let (path, output) = (set("model.path", &network), set("output.folder", &run));
+    millstream(&["train", text(&recipe), "--set", &path, "--set", &output, "--set", "training.epochs=10"]).done();
+    let predicted = |name: &str, rows: &str| {
+        let file = folder.path().join(name);
+        fs::write(&file, rows).unwrap();
+        lines(&millstream(&["predict", text(&run), text(&file), "--json"]).done())
+    };
+    let heading = "bill_length_mm,bill_depth_mm,flipper_length_mm,year,island,sex,label\n";
+    // nothing is learned of the rows that are predicted: a column without any number is filled as in training
+    let alone = predicted("alone.csv", &format!("{heading}39.1,,181,2007,Torgersen,male,0\n"));
+    assert!(alone[0]["values"][0].as_f64().unwrap() > 2000.0, "{alone:?}");
+    let wrong = predicted(
+        "wrong.csv",
+        &format!(
+            "{heading}39.1,NA,181,2007,Torgersen,male,0\n39.1,\"18,7\",181,2007,Torgersen,male,0\n39.1\n39.1,18.7,181,2007,Torgersen,male,0\n"
+        ),
+    );
+    assert_eq!((&wrong[0]["values"], wrong.len()), (&alone[0]["values"], 4));
+    assert_eq!(wrong[1]["error"], "`18,7` is no number");
+    assert!(wrong[2]["error"].is_string() && wrong[3]["values"].is_array(), "{wrong:?}");
+    // Parquet, whose rows may lack the same
+    let pattern = corpus.join("data/penguins/penguins-test-*.parquet");
+    let all = lines(&millstream(&["predict", text(&run), text(&pattern), "--json"]).done());
+    assert!(all.len() == 84 && all.iter().all(|row| row["values"].is_array()), "{}", all.len());
 }

@@ -1,6 +1,7 @@
 use serde_json::Value as Json;
 
 use super::column::Kind;
+use crate::table_records::{bool_of, is_missing_word};
 
 /// What the cells of a column are, counted; decides what it holds.
 #[derive(Clone, Debug, Default)]

@@ -102,6 +102,17 @@ mod tests {
     }
 
     #[test]
+    fn a_class_of_equal_rows_is_trained_on() {
+        for count in [2, 4] {
+            let mut all = rows(count, 1);
+            let same = all[0].identity;
+            all.iter_mut().for_each(|row| row.identity = same);
+            let splits = divide(&all, &shares(&[(Split::Test, 0.5), (Split::Validation, 0.2)]), 3);
+            assert!(splits.iter().all(|split| *split == Split::Train), "{splits:?}");
+        }
+    }
+
+    #[test]
     fn the_same_rows_stay_together_and_what_the_source_says_stays() {
         let mut all = rows(40, 1);
         let same = all[0].identity;

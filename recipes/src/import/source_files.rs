@@ -1,16 +1,13 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::io::{Read, Seek};
 use std::path::{Component, Path, PathBuf};
 
 use millstream_schemas::shown_path;
 
 use super::import_report::LeftOut;
 use crate::RecipeError;
-use crate::folder_files::FolderFiles;
-
-/// Bytes of an image or another file that becomes a cell, at most.
-const LARGEST_FILE: u64 = 1 << 30;
+use crate::folder_files::{FolderFiles, read_file};
 
 /// What tables are read through.
 pub(super) trait ReadSeek: Read + Seek + Send {}

@@ -95,7 +95,9 @@ fn on_all_rows(recipe: &mut Recipe, catalogs: &Catalogs, trial: u64) -> Result<V
     let mut notes = vec![format!("these are the values of trial {trial}")];
     match recipe.data.evaluate.take() {
         Some(evaluate) => notes.push(with_evaluation_rows(recipe, evaluate, catalogs)?),
-        None => notes.push("trained on all rows of `data.train`; the recipe has none beside them to evaluate on".into()),
+        None => {
+            notes.push("trained on all rows of `data.train`; the recipe has none beside them to evaluate on".into())
+        }
     }
     let mut left_out = Vec::new();
     let training = &mut recipe.training;
