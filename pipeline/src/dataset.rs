@@ -349,6 +349,32 @@ impl Dataset {
         Ok(())
     }
 
+    /// The first that `find` makes of some columns of a row, in file order. No row group behind that of the row is read.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn find_row<T>(
+        &self,
+        columns: &[String],
+        mut find: impl FnMut(RowValues<'_>) -> Option<T>,
+    ) -> Result<Option<T>, PipelineError> {
+        let mut found = None;
+        for file in self.inner.files.iter() {
+            let columns = file.columns(columns)?;
+            for group in (0..file.row_groups.len()).filter(|&group| file.row_groups[group].rows > 0) {
+                each_row(&columns, group as u32, |row| {
+                    if found.is_none() {
+                        found = find(row);
+                    }
+                })?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Hands some columns of every row of the row group that a row is of to `each`, in order, holding a few rows at a time.
     ///
     /// # Errors

@@ -7,17 +7,15 @@ use std::sync::Arc;
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::Compression;
-use parquet::file::properties::WriterProperties;
 
 use crate::sources::caught;
+use crate::table_file::{TableFile, TableSettings};
 use crate::{DataFile, Dataset, PipelineError};
 
 /// Decompressed bytes of a row group that is written, about.
 const GROUP_BYTES: u64 = 8 << 20;
-/// Rows that are read at a time.
+/// Rows that are read at a time, at most.
 const BATCH: usize = 256;
 
 impl Dataset {
@@ -34,19 +32,13 @@ impl Dataset {
         let schema = self.arrow_schema();
         let bytes: u64 = self.files().iter().flat_map(|file| &file.row_groups).map(|group| group.uncompressed).sum();
         let rows_a_group = (GROUP_BYTES * self.rows() / bytes.max(1)).clamp(16, 100_000);
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
-            .set_max_row_group_row_count(Some(rows_a_group as usize))
-            .build();
-        let open = |path: &PathBuf| {
-            let file = File::create(path).map_err(|source| PipelineError::Io { path: path.clone(), source })?;
-            ArrowWriter::try_new(file, Arc::clone(schema), Some(properties.clone()))
-                .map_err(|error| failed(path, &error))
-        };
+        let rows_a_group = rows_a_group as usize;
+        let settings = TableSettings { rows_a_group, ..TableSettings::default() };
+        let open = |path: &PathBuf| TableFile::create_with(path, Arc::clone(schema), &settings);
         let mut writers = files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let mut done = 0;
         for file in self.files().iter().filter(|file| file.rows > 0) {
-            for batch in batches(file)? {
+            for batch in batches(file, rows_a_group.min(BATCH))? {
                 let batch = caught(&file.name, || Ok(batch?))?;
                 let batch = with_columns(&batch, schema, file)?;
                 let numbers = &part_of[done..done + batch.num_rows()];
@@ -57,24 +49,22 @@ impl Dataset {
                     if chosen.true_count() > 0 {
                         let rows =
                             filter_record_batch(&batch, &chosen).map_err(|error| failed(&files[part], &error))?;
-                        writer.write(&rows).map_err(|error| failed(&files[part], &error))?;
+                        writer.add(&rows)?;
                     }
                 }
             }
         }
-        for (writer, path) in writers.into_iter().zip(files) {
-            writer.close().map_err(|error| failed(path, &error))?;
-        }
-        Ok(())
+        writers.into_iter().try_for_each(TableFile::finish)
     }
 }
 
 /// All rows of a file, a few at a time.
 fn batches(
     file: &DataFile,
+    rows: usize,
 ) -> Result<impl Iterator<Item = Result<RecordBatch, arrow_schema::ArrowError>>, PipelineError> {
     let opened = File::open(&file.path).map_err(|source| PipelineError::Io { path: file.path.clone(), source })?;
-    caught(&file.name, || ParquetRecordBatchReaderBuilder::try_new(opened)?.with_batch_size(BATCH).build())
+    caught(&file.name, || ParquetRecordBatchReaderBuilder::try_new(opened)?.with_batch_size(rows).build())
 }
 
 /// The columns of a schema, in its order.
@@ -98,6 +88,7 @@ fn failed(path: &Path, error: &dyn std::error::Error) -> PipelineError {
 #[cfg(test)]
 mod tests {
     use arrow_array::{Int32Array, StringArray};
+    use parquet::arrow::ArrowWriter;
 
     use super::*;
 

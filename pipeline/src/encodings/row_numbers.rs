@@ -86,11 +86,9 @@ pub(super) fn number(value: Value<'_>) -> Result<f32, String> {
 /// # Errors
 /// The rows cannot be read, no row has a list, or the first is empty or endless.
 pub(super) fn length_of_lists(source: &Source<'_>) -> Result<usize, PipelineError> {
-    let mut found = None;
-    source.dataset.each_row(source.columns, |row| {
-        if let (None, Value::List(list)) = (found, row.get(0)) {
-            found = Some(list.len());
-        }
+    let found = source.dataset.find_row(source.columns, |row| match row.get(0) {
+        Value::List(list) => Some(list.len()),
+        _ => None,
     })?;
     match found {
         Some(length @ 1..=LONGEST) => Ok(length),

@@ -83,16 +83,12 @@ impl EncodingOptions for Sequence {
 
 /// How many numbers the vectors of a column have; none of a column of numbers.
 fn features(dataset: &Dataset, column: &String) -> Result<Option<usize>, PipelineError> {
-    let mut found: Option<Option<usize>> = None;
-    dataset.each_row(std::slice::from_ref(column), |row| {
-        let Value::List(list) = row.get(0) else { return };
-        if found.is_some() || list.is_empty() {
-            return;
-        }
+    let found = dataset.find_row(std::slice::from_ref(column), |row| {
+        let Value::List(list) = row.get(0) else { return None };
         match list.iter().next() {
-            Some(Value::List(vector)) => found = Some(Some(vector.len())),
-            _ if !list.holds_lists() => found = Some(None),
-            _ => {}
+            Some(Value::List(vector)) => Some(Some(vector.len())),
+            Some(_) if !list.holds_lists() => Some(None),
+            _ => None,
         }
     })?;
     match found {
