@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use millstream_schemas::recipe::FrozenPrefixRecipe;
 use millstream_schemas::{Fingerprint, Recipe};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -62,7 +63,9 @@ pub(crate) fn fixed(recipe: &Recipe) -> Value {
     let mut value = json(serde_json::to_value(recipe));
     // It is not written where it is as usual, and a part of it is free.
     value["evaluation"] = json(serde_json::to_value(&recipe.evaluation));
-    for path in FREE {
+    // whether there is room for what a frozen prefix gives decides by which graphs the run goes on
+    let decides = |path: &str| path == "data.memory" && recipe.training.frozen_prefix == FrozenPrefixRecipe::Auto;
+    for path in FREE.into_iter().filter(|path| !decides(path)) {
         let (parents, key) = path.rsplit_once('.').unwrap_or(("", path));
         let parent =
             parents.split('.').filter(|part| !part.is_empty()).try_fold(&mut value, |value, part| value.get_mut(part));

@@ -401,6 +401,13 @@ mod tests {
             let found = found.as_ref().map(|(a, b, c)| (a.as_str(), b.as_str(), c.as_str()));
             assert_eq!(found, wanted, "{change}");
         }
+        // where memory decides whether a frozen prefix is kept, it decides the run's graphs
+        let of = |prefix: &str, memory: &str| fixed(&recipe(&[prefix, memory]));
+        for (prefix, is_free) in [("auto", false), ("kept", true), ("recomputed", true)] {
+            let prefix = format!("training.frozen_prefix={prefix}");
+            let [small, large] = ["data.memory=64 MiB", "data.memory=2 GiB"].map(|memory| of(&prefix, memory));
+            assert_eq!(small == large, is_free, "{prefix}");
+        }
     }
 
     #[test]

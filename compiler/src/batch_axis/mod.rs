@@ -76,7 +76,10 @@ pub(crate) fn free(
         }
     }
     let mut obstacles = Vec::new();
-    for other in OTHERS {
+    // of a length that the shapes leave open another one may fit where the first does not
+    let is_closed = shapes.values().flat_map(|shape| shape.iter().skip(1)).all(|length| length.fixed().is_some());
+    let others = if is_closed { &OTHERS[..1] } else { &OTHERS[..] };
+    for other in others.iter().copied() {
         match free_with(graph, &lengthened(shapes, other), fixed, catalog) {
             Err(obstacle) => obstacles.push(obstacle),
             Ok(freed) => {
@@ -84,11 +87,8 @@ pub(crate) fn free(
                 return Ok(());
             }
         }
-        if shapes.values().flatten().all(|length| length.fixed().is_some()) {
-            break;
-        }
     }
-    for other in OTHERS {
+    for other in others.iter().copied() {
         if let Ok(opened) = open(graph, &lengthened(shapes, other), fixed, catalog) {
             *graph = opened;
             return Ok(());

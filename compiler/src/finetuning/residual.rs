@@ -25,11 +25,13 @@ pub(crate) fn branches(graph: &Graph, value: ValueId) -> Vec<Branch> {
     let mut found: Vec<(usize, HashSet<usize>, Branch)> = Vec::new();
     for (at, node) in graph.nodes().iter().enumerate() {
         let [Some(a), Some(b)] = node.inputs[..] else { continue };
-        if !(node.is("Add") || node.is("Sum")) || a == b || !leading.contains(&at) {
+        let is_constant = |value: &ValueId| graph.constant_of(*value).is_some();
+        let is_sum = (node.is("Add") || node.is("Sum")) && a != b;
+        if !is_sum || [a, b].iter().any(is_constant) || !leading.contains(&at) {
             continue;
         }
-        let ways = [(a, b), (b, a)].map(|(start, end)| (start, end, between(graph, &made, start, end)));
-        let Some((start, end, nodes)) = ways.into_iter().find(|(.., nodes)| !nodes.is_empty()) else { continue };
+        let mut ways = [(a, b), (b, a)].into_iter().map(|(start, end)| (start, end, between(graph, &made, start, end)));
+        let Some((start, end, nodes)) = ways.find(|(.., nodes)| !nodes.is_empty()) else { continue };
         if nodes.iter().any(|inner| multiplies(&graph.nodes()[*inner])) {
             let is_across_rows = first_axis(graph, end).is_some_and(|axis| !of_rows.contains(axis));
             found.push((at, nodes, Branch { start, end, is_across_rows }));

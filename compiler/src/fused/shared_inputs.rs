@@ -18,7 +18,10 @@ pub(super) struct SharedInputs {
 
 /// Inputs of several graphs that are one.
 struct Group {
+    /// As the members call them.
     name: String,
+    /// As the joined one is called.
+    called: String,
     members: Vec<(usize, ValueId)>,
 }
 
@@ -33,8 +36,10 @@ pub(super) fn share(graphs: &[Graph], joined: &mut Graph) -> Result<SharedInputs
         for input in graph.inputs() {
             let name = graph.name(*input);
             let fits = |group: &&mut Group| {
-                let (other, value) = group.members[0];
-                group.name == name && may_be_one(graph.tensor_type(*input), graphs[other].tensor_type(value))
+                let is_one = |(other, value): &(usize, ValueId)| {
+                    may_be_one(graph.tensor_type(*input), graphs[*other].tensor_type(*value))
+                };
+                group.name == name && group.members.iter().all(is_one)
             };
             if let Some(group) = groups.iter_mut().find(fits) {
                 group.members.push((at, *input));
@@ -48,8 +53,8 @@ pub(super) fn share(graphs: &[Graph], joined: &mut Graph) -> Result<SharedInputs
                     at + 1
                 ));
             }
-            let name = if is_taken { format!("m{at}/{name}") } else { name.to_owned() };
-            groups.push(Group { name, members: vec![(at, *input)] });
+            let called = if is_taken { format!("m{at}/{name}") } else { name.to_owned() };
+            groups.push(Group { name: name.to_owned(), called, members: vec![(at, *input)] });
         }
     }
     let lengths = same_lengths(graphs, &groups)?;
@@ -57,7 +62,7 @@ pub(super) fn share(graphs: &[Graph], joined: &mut Graph) -> Result<SharedInputs
     for group in &groups {
         let known = group.members.iter().find_map(|(at, value)| Some((at, graphs[*at].tensor_type(*value)?)));
         let known = known.map(|(at, known)| known.with(&|name| lengths[*at].get(name).cloned()));
-        let made = joined.untyped_input(&joined.free_name(&group.name), known);
+        let made = joined.untyped_input(&joined.free_name(&group.called), known);
         group.members.iter().for_each(|(at, value)| {
             inputs[*at].insert(*value, made);
         });
@@ -208,6 +213,24 @@ mod tests {
         assert_eq!(inputs, ["ids int64 [batch, 16]", "mask int64 [batch, 16]", "image float32 [batch, 3]"]);
         assert_eq!((shared.inputs[1].len(), shared.lengths[1]["N"].to_string()), (2, "batch".into()));
         assert_eq!((shared.lengths[0]["sequence"].clone(), shared.notes.len()), (16.into(), 0));
+    }
+
+    #[test]
+    fn an_input_fits_all_that_it_is_joined_with_and_later_ones_join_those_that_were_renamed() {
+        let graphs = [
+            of(&[("x", open(&["n"]))]),
+            of(&[("x", open(&["16"]))]),
+            of(&[("x", open(&["32"]))]),
+            of(&[("x", open(&["32"]))]),
+        ];
+        let (inputs, shared) = shared(&graphs).unwrap();
+        assert_eq!((inputs, shared.notes.len()), (vec!["x int64 [16]".to_owned(), "m2/x int64 [32]".to_owned()], 1));
+        let ranks = [&["2", "3"][..], &["2", "3", "4"]].map(|lengths| of(&[("x", open(lengths))]));
+        let mut untyped = of(&[]);
+        untyped.untyped_input("x", None);
+        let mut joined = Graph::new(17, OperatorCatalog::standard());
+        share(&[untyped, ranks[1].clone(), ranks[0].clone()], &mut joined).unwrap();
+        assert_eq!(joined.inputs().len(), 2);
     }
 
     #[test]

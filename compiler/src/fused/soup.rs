@@ -138,6 +138,7 @@ fn same_values(a: &Graph, b: &Graph) -> Result<HashMap<ValueId, ValueId>, String
     for (own, other) in a.nodes().iter().zip(b.nodes()) {
         let is_one = own.operator == other.operator
             && own.domain == other.domain
+            && a.opset_of(&own.domain) == b.opset_of(&other.domain)
             && own.inputs.len() == other.inputs.len()
             && own.outputs.len() == other.outputs.len()
             && own.attributes.len() == other.attributes.len()

@@ -1,6 +1,6 @@
 //! What two model files do not have in common, tensor by tensor.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ pub struct ModelDifferences {
     pub tensors: Vec<TensorDifference>,
     /// Names of tensors that one file alone has, or that are of another type or shape there.
     pub others: Vec<String>,
-    /// Whether the nodes are others.
+    /// Whether the nodes, or the versions of their operators, are others.
     pub nodes: bool,
     /// Tensors that both have, the same ones included.
     pub compared: usize,
@@ -54,7 +54,7 @@ impl Model {
         let (graph, others) = (self.file_graph(), other.file_graph());
         let mut found = ModelDifferences {
             metadata: self.metadata_differences(other),
-            nodes: graph.node != others.node,
+            nodes: graph.node != others.node || self.proto.opset_import != other.proto.opset_import,
             ..ModelDifferences::default()
         };
         let theirs: HashMap<&str, &TensorProto> =
@@ -72,8 +72,8 @@ impl Model {
                 }
             }
         }
-        let ours: HashMap<&str, ()> = graph.initializer.iter().map(|tensor| (tensor.name(), ())).collect();
-        let new = others.initializer.iter().filter(|tensor| !ours.contains_key(tensor.name()));
+        let ours: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
+        let new = others.initializer.iter().filter(|tensor| !ours.contains(tensor.name()));
         found.others.extend(new.map(|tensor| tensor.name().to_owned()));
         found
     }

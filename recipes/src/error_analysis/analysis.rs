@@ -43,13 +43,14 @@ impl Answers {
         let (found, tested): (Vec<usize>, Vec<usize>) =
             (0..self.errs.len()).partition(|answer| half(&self.rows[*answer]));
         let apart: Vec<&Factor> = factors.iter().filter(|factor| factor.tells_apart()).collect();
+        let has_several = self.has_several_of_a_row();
         let mut reports: Vec<FactorReport> = apart
             .iter()
             .map(|factor| FactorReport {
                 name: factor.name.clone(),
                 of: factor.of,
                 bins: self.bins(factor),
-                split: self.split(factor, &found, &tested),
+                split: self.split(factor, &found, &tested, has_several),
             })
             .collect();
         let chances: Vec<f64> = reports.iter().filter_map(|report| Some(report.split.as_ref()?.p)).collect();
@@ -78,7 +79,7 @@ impl Answers {
     }
 
     /// The best division of one half, tested on the other; none where none leaves enough answers on both sides.
-    fn split(&self, factor: &Factor, found: &[usize], tested: &[usize]) -> Option<Split> {
+    fn split(&self, factor: &Factor, found: &[usize], tested: &[usize], has_several: bool) -> Option<Split> {
         let fewest = FEWEST.max((SMALLEST * found.len() as f64).ceil() as usize);
         let mut best: Option<(f64, Rule)> = None;
         let all = (found.iter().filter(|answer| self.errs[**answer]).count(), found.len());
@@ -146,7 +147,7 @@ impl Answers {
         if found[0].share <= found[1].share {
             return None;
         }
-        let (p, more_there) = match self.has_several_of_a_row() {
+        let (p, more_there) = match has_several {
             false => {
                 let p = fisher([tested[0].errors, tested[0].of], [tested[1].errors, tested[1].of]);
                 (p, tested[0].share > tested[1].share)

@@ -98,6 +98,16 @@ impl Activations {
         Ok(true)
     }
 
+    /// Numbers of a row.
+    pub(crate) fn numbers(&self) -> usize {
+        self.numbers
+    }
+
+    /// Whether they lie in a file that is gone when they are.
+    pub(crate) fn is_in_passing_file(&self) -> bool {
+        self.file.is_some() && !self.stays
+    }
+
     /// Bytes in memory.
     pub(crate) fn bytes_held(&self) -> u64 {
         4 * self.held.len() as u64

@@ -13,6 +13,8 @@ const MAGIC: &[u8; 16] = b"msactivations\x000\x01";
 const DIGEST: usize = 64;
 /// Bytes of what says what a file holds: the above, rows, numbers of a row, rows that were left out.
 const HEADER: usize = MAGIC.len() + DIGEST + 3 * 8;
+/// What the names of files end in that are not whole yet.
+const UNFINISHED: &str = ".unfinished";
 /// Bytes that are copied at a time.
 const PIECE: usize = 1 << 20;
 
@@ -57,8 +59,17 @@ impl ActivationsFile {
     /// An empty one, which is away when it is dropped before it is [finished](Self::finish).
     pub(crate) fn create(folder: &Path, contents: Contents) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        let path = folder.join(format!("{}.{}.unfinished", short(&contents.key), std::process::id()));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+        // others may fill one of this name at the same time, in this process or, in a container, under its number
+        let mut number = 0_u32;
+        let (path, file) = loop {
+            let name = format!("{}.{}-{number}{UNFINISHED}", short(&contents.key), std::process::id());
+            let path = folder.join(name);
+            match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+                Ok(file) => break (path, file),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(error),
+            }
+        };
         file.set_len(contents.numbers_at(contents.rows + 1))?;
         Ok(Self { file: Mutex::new(file), path, contents, stays: false })
     }
@@ -159,6 +170,14 @@ impl Drop for ActivationsFile {
             }
         }
     }
+}
+
+/// Takes away what a process that was killed has left in a folder that nobody else writes in.
+pub(crate) fn forget_unfinished(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let left = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(UNFINISHED));
+    // what cannot be taken away is in nobody's way
+    left.for_each(|entry| drop(fs::remove_file(entry.path())));
 }
 
 /// Of the first bytes of a file.

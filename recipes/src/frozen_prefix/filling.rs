@@ -1,5 +1,5 @@
 use millstream_pipeline::{Batches, Dataset, StreamOptions};
-use millstream_schemas::{Batch, ResumePoint, TensorData, TensorRole};
+use millstream_schemas::{Batch, BatchSpec, ResumePoint, TensorData, TensorRole};
 use millstream_training::PrefixRunner;
 
 use super::activations::Activations;
@@ -15,6 +15,8 @@ pub(crate) struct Filling<'a> {
     pub(crate) epoch: u64,
     /// Batches that are taken.
     pub(crate) batches: u64,
+    /// What batches hold.
+    pub(crate) spec: &'a BatchSpec,
 }
 
 impl Filling<'_> {
@@ -29,7 +31,7 @@ impl Filling<'_> {
         into: &mut Activations,
         stop: &Stop,
     ) -> Result<bool, RecipeError> {
-        let Self { dataset, options, epoch, batches } = self;
+        let Self { dataset, options, epoch, batches, spec } = self;
         let written = || RecipeError::io("write", "the activations of the frozen prefix");
         let from = ResumePoint {
             version: ResumePoint::VERSION,
@@ -57,10 +59,15 @@ impl Filling<'_> {
         let left_out =
             (stream.counters().damaged_rows, stream.first_unreadable().map(|(row, damage)| format!("{row}: {damage}")));
         drop(stream);
-        let Some(mut batch) = last else { return Ok(true) };
-        clear(&mut batch);
-        let (batch, border) = runner.run(batch)?;
-        gather(&border, 0, batch.capacity(), &mut values);
+        match last {
+            Some(mut batch) => {
+                clear(&mut batch, spec);
+                let (batch, border) = runner.run(batch)?;
+                gather(&border, 0, batch.capacity(), &mut values);
+            }
+            // where there is no row, no slot is served
+            None => values = vec![0.0; into.numbers()],
+        }
         into.finish(&values, left_out).map_err(written())?;
         Ok(true)
     }
@@ -75,12 +82,12 @@ fn gather(border: &[Vec<f32>], slot: usize, slots: usize, values: &mut Vec<f32>)
     }
 }
 
-/// Makes all slots empty ones, as the stream makes them.
-fn clear(batch: &mut Batch) {
-    for tensor in batch.tensors.values_mut() {
+/// Makes all slots empty ones, as the stream makes them where rows are of one length.
+fn clear(batch: &mut Batch, spec: &BatchSpec) {
+    for (name, tensor) in &mut batch.tensors {
         match &mut tensor.data {
             TensorData::F32(values) => values.fill(0.0),
-            TensorData::I64(values) => values.fill(0),
+            TensorData::I64(values) => values.fill(spec.get(name).map_or(0, |tensor| tensor.padding)),
             _ => {}
         }
     }

@@ -84,12 +84,14 @@ impl PrefixPlan {
         if train.encoders.columns_of(TensorRole::Target).is_empty() {
             return Err("no column is read for the target".into());
         }
+        if opened.spec.of_role(TensorRole::Input).any(|tensor| tensor.shape.contains(&None)) {
+            return Err("rows have lengths of their own".into());
+        }
         if opened.recipe.data.group_by_length == Some(true) {
             return Err("rows are put together by their lengths".into());
         }
         let (model, wanted, catalog) = (&opened.model, opened.fine_tuning(), &opened.catalogs.operators);
         let prefix = FrozenPrefix::of(program, model, &wanted, catalog).map_err(|no| no.reason)?;
-        let fingerprint = Fingerprint::of_bytes(&prefix.graph().map_err(|error| error.to_string())?.to_vec());
         let variants = if train.chain.is_random() { asked.variants.unwrap_or(1).max(1) } else { 1 };
         let variants = variants.min(opened.recipe.training.epochs.max(1));
         let of_row = 4 * prefix.numbers_per_row() as u64;
@@ -112,6 +114,7 @@ impl PrefixPlan {
             return Err(format!("files in `folder` take {}; raise `disk` of `{PLACE}: {{kept: …}}`", ByteSize(bytes)));
         }
         let has_files = bytes > memory || asked.folder.is_some();
+        let fingerprint = Fingerprint::of_bytes(&prefix.graph().map_err(|error| error.to_string())?.to_vec());
         Ok(Self { prefix, fingerprint, variants, bytes, memory, has_files, folder: asked.folder })
     }
 

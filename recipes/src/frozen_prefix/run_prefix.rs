@@ -10,7 +10,7 @@ use millstream_schemas::{Fingerprint, TensorRole, count, shown_path};
 use millstream_training::{PrefixRunner, Until};
 
 use super::activations::{Activations, Places};
-use super::activations_file::Contents;
+use super::activations_file::{Contents, forget_unfinished};
 use super::filling::Filling;
 use super::plan::PrefixPlan;
 use super::serving::Serving;
@@ -53,7 +53,9 @@ struct Rows<'a> {
 
 impl RunPrefix {
     pub(crate) fn new(plan: Arc<PrefixPlan>, store: PrefixStore, output: &Path) -> Self {
-        Self { plan, store, folder: output.join("activations"), runner: None, sets: Vec::new() }
+        let folder = output.join("activations");
+        forget_unfinished(&folder);
+        Self { plan, store, folder, runner: None, sets: Vec::new() }
     }
 
     /// How the training rows are streamed where only their targets are read, in the order in which they would come anyway.
@@ -188,6 +190,7 @@ impl RunPrefix {
                 options: rows.options,
                 epoch: rows.epoch,
                 batches: rows.batches,
+                spec: &opened.spec,
             };
             if !filling.fill(runner, serving.index(), &mut activations, stop)? {
                 return Ok(None);

@@ -61,20 +61,22 @@ impl PrefixStore {
         slot
     }
 
-    /// Drops what was not used for longest and no run uses, as long as too much is held.
+    /// Drops what no run uses: files that do not stay, and what was not used for longest as long as too much is held.
     fn give_up(&self) {
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes_of = |slot: &Slot| match slot.try_lock() {
-            Ok(filled) => filled.as_ref().map_or((0, true), |own| (own.bytes_held(), Arc::strong_count(own) > 1)),
+            Ok(filled) => filled.as_ref().map_or((0, true, false), |own| {
+                (own.bytes_held(), Arc::strong_count(own) > 1, own.is_in_passing_file())
+            }),
             // it is being filled
-            Err(_) => (0, true),
+            Err(_) => (0, true, false),
         };
         let mut held: u64 = kept.iter().map(|(_, slot)| bytes_of(slot).0).sum();
         let memory = self.0.memory;
         kept.retain(|(_, slot)| {
-            let (bytes, is_used) = bytes_of(slot);
-            let stays = is_used || held <= memory;
-            held -= if stays { 0 } else { bytes };
+            let (bytes, is_used, is_passing) = bytes_of(slot);
+            let stays = is_used || (held <= memory && !is_passing);
+            held = held.saturating_sub(if stays { 0 } else { bytes });
             stays
         });
     }

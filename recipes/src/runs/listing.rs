@@ -43,6 +43,9 @@ pub(super) fn all(folder: &Path) -> Result<(Vec<Found>, Vec<String>), RecipeErro
     let mut folders = Vec::new();
     walk(folder, 0, &mut folders);
     let (mut found, mut notes) = (Vec::new(), Vec::new());
+    if folders.len() >= MOST {
+        notes.push(format!("{MOST} runs or more lie here; others are left out, name a folder within"));
+    }
     for place in folders {
         let entry = if place.join("ensemble.json").exists() { ensemble(folder, &place) } else { run(folder, &place) };
         match entry {
@@ -74,7 +77,7 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
         .map(|entry| entry.path())
         .collect();
     inner.sort_unstable();
-    let parts = [run.checkpoints(), run.graph(), run.logs()];
+    let parts = [run.checkpoints(), run.graph(), run.logs(), run.0.join("activations")];
     inner.iter().filter(|folder| !(is_one && parts.contains(folder))).for_each(|folder| walk(folder, depth + 1, found));
 }
 

@@ -187,7 +187,7 @@ fn core(flow: &Flow<'_>, index: usize, node: &Node) -> Option<Result<Core, Strin
             let (heads, of_keys) = (attribute("num_heads")?, attribute("kv_num_heads")?);
             let hidden = flow.graph().tensor_type(query).and_then(|known| known.shape.last()?.fixed());
             let separate = node.input(1).zip(node.input(2));
-            let in_queries = if separate.is_some() { heads } else { heads + 2 * of_keys };
+            let in_queries = if separate.is_some() { heads } else { of_keys.checked_mul(2)?.checked_add(heads)? };
             let (key, value) = separate.unwrap_or((query, query));
             let core = hidden.map(|hidden| hidden / in_queries).map(|size| Core {
                 node: index,
@@ -198,7 +198,7 @@ fn core(flow: &Flow<'_>, index: usize, node: &Node) -> Option<Result<Core, Strin
                 heads: Ok(heads),
                 sizes: [size, size],
                 inside: None,
-                packed: separate.is_none().then_some([heads * size, of_keys * size, of_keys * size]),
+                packed: separate.is_none().then(|| [heads * size, of_keys * size, of_keys * size]),
             });
             Some(core.ok_or_else(|| "the lengths of its heads are not known".to_owned()))
         }

@@ -71,7 +71,8 @@ impl Start {
                 }
             },
         };
-        let table = graph.constant_of(words.table).and_then(crate::graph::Constant::to_f32).unwrap_or_default();
+        let table = &graph.float_constant(words.table).expect("the table was found as one of 32-bit floats").bytes;
+        let row = size_of::<f32>() * words.width;
         let mut vectors = Vec::with_capacity(length * words.width);
         for token in rows.iter().cycle().take(length) {
             let at = usize::try_from(*token).ok().filter(|at| *at < words.rows);
@@ -82,7 +83,8 @@ impl Start {
                     shown(&words.layer)
                 ));
             };
-            vectors.extend_from_slice(&table[at * words.width..(at + 1) * words.width]);
+            let own = table[at * row..(at + 1) * row].chunks_exact(size_of::<f32>());
+            vectors.extend(own.map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks of 4"))));
         }
         Ok(vectors)
     }
