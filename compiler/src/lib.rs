@@ -22,6 +22,7 @@ mod handmade;
 mod inference;
 pub mod initializers;
 pub mod losses;
+mod matrix_sums;
 mod mixed_precision;
 pub mod model_file;
 pub mod operators;

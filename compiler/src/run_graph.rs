@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::CompilerError;
 use crate::even_padding::even_padding;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
+use crate::matrix_sums::sums_as_products;
 use crate::model_file::{Header, OnnxFile};
 
 /// Smaller matrices stay constants: as such the runtime packs them for its kernels, which is worth more than their memory.
@@ -55,6 +56,7 @@ impl RunGraph {
             let weights = beside.take_from(&mut open, nodes);
             if provider == Provider::Cuda {
                 even_padding(&mut open);
+                sums_as_products(&mut open)?;
             }
             let float_nodes = float_nodes(&open, nodes);
             Ok(Self { file: OnnxFile::new(open.model_proto(name))?, weights, float_nodes })

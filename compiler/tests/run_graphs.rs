@@ -159,3 +159,37 @@ fn transposed_convolutions_have_even_padding_on_cuda_and_compute_the_same() {
     let [wanted, got] = [on_cpu, on_cuda].map(|file| run(&mut session(&file), inputs(&program)));
     assert_close(&got, &wanted, "the step");
 }
+
+#[test]
+fn sums_are_products_on_cuda_and_come_out_the_same() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let mut value = graph.input("x", TensorType::f32([Length::named("batch"), 3.into(), 6.into(), 6.into()]));
+    let kernel = graph.constant("conv.weight", Constant::f32([4, 3, 3, 3], &numbers(4 * 27, 0)));
+    let bias = graph.constant("conv.bias", Constant::f32([4], &numbers(4, 1)));
+    value = graph.add("Conv", &[value, kernel, bias], &[]).unwrap();
+    value = graph.add("Relu", &[value], &[]).unwrap();
+    let rows = graph.integers(&[0, 4, 16]);
+    value = graph.add("Reshape", &[value, rows], &[]).unwrap();
+    let scale = graph.constant("norm.weight", Constant::f32([16], &numbers(16, 2)));
+    let shift = graph.constant("norm.bias", Constant::f32([16], &numbers(16, 3)));
+    value = graph.add("LayerNormalization", &[value, scale, shift], &[]).unwrap();
+    let flat = graph.add("Flatten", &[value], &[]).unwrap();
+    let head = graph.constant("head.weight", Constant::f32([64, CLASSES], &numbers(64 * CLASSES, 9)));
+    let logits = graph.add("MatMul", &[flat, head], &[]).unwrap();
+    graph.output(logits);
+    let model = Model::from_bytes(graph.to_onnx("summed")).unwrap();
+    let wanted = FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(ROWS, CLASSES) };
+    let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+    let [on_cpu, on_cuda] = [Provider::Cpu, Provider::Cuda].map(|provider| {
+        let [step, _] = program.run_graphs(provider).unwrap();
+        step.file().to_vec()
+    });
+    // as a node says its operator in protobuf
+    let sums = |file: &[u8]| file.windows(11).filter(|bytes| bytes == b"\x22\x09ReduceSum").count();
+    assert!(sums(&on_cuda) < sums(&on_cpu), "{} of {} sums are left", sums(&on_cuda), sums(&on_cpu));
+    let [wanted, got] = [on_cpu, on_cuda].map(|file| run(&mut session(&file), inputs(&program)));
+    assert_close(&got, &wanted, "the step");
+}

@@ -3,6 +3,7 @@
 mod context;
 mod expansion;
 mod reverse_pass;
+mod side_by_side;
 
 pub use context::Backward;
 pub use expansion::Expansion;

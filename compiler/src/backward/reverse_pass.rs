@@ -1,5 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
+use super::side_by_side::side_by_side;
 use super::{Backward, Expansion};
 use crate::CompilerError;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
@@ -246,6 +247,7 @@ impl ReversePass<'_> {
     /// The sum of all that flows back to a value.
     fn total(&mut self, graph: &mut Graph, value: ValueId) -> Result<Option<ValueId>, CompilerError> {
         let Some(parts) = self.contributions.get(&value) else { return Ok(None) };
+        let parts = side_by_side(graph, parts)?;
         let mut sum = parts[0];
         for part in &parts[1..] {
             sum = graph.plus(sum, *part)?;

@@ -68,6 +68,10 @@ impl UpdateRule for Adagrad {
         vec![(f64::from(learning_rate) / (1.0 + step as f64 * self.learning_rate_decay)) as f32]
     }
 
+    fn is_elementwise(&self) -> bool {
+        true
+    }
+
     fn update(
         &self,
         coefficients: &[f32],

@@ -76,6 +76,10 @@ impl UpdateRule for Adam {
         vec![(f64::from(learning_rate) / bias1) as f32, (1.0 / bias2.sqrt()) as f32]
     }
 
+    fn is_elementwise(&self) -> bool {
+        true
+    }
+
     fn update(
         &self,
         coefficients: &[f32],

@@ -75,6 +75,10 @@ impl UpdateRule for AdamW {
         vec![learning_rate, (rate / bias1) as f32, (1.0 / bias2.sqrt()) as f32]
     }
 
+    fn is_elementwise(&self) -> bool {
+        true
+    }
+
     fn update(
         &self,
         coefficients: &[f32],

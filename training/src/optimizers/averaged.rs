@@ -76,6 +76,10 @@ impl UpdateRule for Averaged {
         coefficients
     }
 
+    fn is_elementwise(&self) -> bool {
+        self.rule.is_elementwise()
+    }
+
     fn update(
         &self,
         coefficients: &[f32],

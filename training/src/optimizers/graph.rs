@@ -5,8 +5,9 @@ use millstream_compiler::{CompilerError, OperatorCatalog};
 use millstream_schemas::ParameterEntry;
 
 use super::norms::sum_of_squares_nodes;
-use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule, state_of};
+use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
 use super::state_values::StateStart;
+use super::update_parts::Part;
 
 const OPSET: i64 = 17;
 
@@ -21,6 +22,8 @@ pub(crate) struct UpdateGraph {
     pub(crate) live: Vec<String>,
     /// One for each parameter.
     pub(crate) parameters: Vec<UpdateNames>,
+    /// What is updated as one, with its state.
+    pub(crate) parts: Vec<UpdatePart>,
     /// Outputs of shape `[]`, where gradients are watched: the sum of their squares, and 0 if all of them are numbers, which
     /// is not a number otherwise.
     pub(crate) watched: Option<[String; 2]>,
@@ -32,6 +35,15 @@ pub(crate) struct UpdateNames {
     pub(crate) gradient: String,
     pub(crate) parameter: String,
     pub(crate) new_parameter: String,
+}
+
+/// Parameters of an [`UpdateGraph`] whose state lies in one: that of each behind that of the one before.
+#[derive(Clone, Debug)]
+pub(crate) struct UpdatePart {
+    /// Their places among all.
+    pub(crate) parameters: Vec<usize>,
+    pub(crate) tensors: Vec<StateTensor>,
+    /// Names of the state's tensors.
     pub(crate) state: Vec<String>,
     pub(crate) new_state: Vec<String>,
 }
@@ -64,69 +76,78 @@ impl UpdateGraph {
             let zero = graph.scalar(0.0);
             is_live.push(graph.add("Greater", &[number, zero], &[])?);
         }
-        let live_of = |parameter: usize| cohorts.get(parameter).map(|cohort| is_live[*cohort]);
         let mut names = Vec::new();
         let mut values = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
-            let tensors = state_of(rule, entry);
-            let state: Vec<String> = tensors.iter().map(|tensor| format!("state.{index}.{}", tensor.name)).collect();
-            let tensor = || TensorType::f32(entry.shape.clone());
-            let gradient = graph.input(&format!("gradient.{index}"), tensor());
-            let parameter = graph.input(&format!("parameter.{index}"), tensor());
-            let of_shape = state.iter().zip(tensors);
-            let states: Vec<ValueId> = of_shape.map(|(name, tensor)| graph.input(name, type_of(&tensor))).collect();
-            values.push((gradient, parameter, states));
-            names.push(UpdateNames {
+            let own = UpdateNames {
                 gradient: format!("gradient.{index}"),
                 parameter: format!("parameter.{index}"),
                 new_parameter: format!("new.parameter.{index}"),
-                new_state: state.iter().map(|name| format!("new.{name}")).collect(),
-                state,
-            });
+            };
+            let mut input = |name: &str| graph.input(name, TensorType::f32(entry.shape.clone()));
+            values.push([input(&own.gradient), input(&own.parameter)]);
+            names.push(own);
         }
-        let is_measured = watches || clip_norm.is_some();
+        let mut parts = Vec::new();
+        let mut given = Vec::new();
+        for (index, part) in Part::of_all(rule, entries, cohorts).into_iter().enumerate() {
+            let facts = ParameterFacts { shape: &part.shape, ..ParameterFacts::from(&entries[part.parameters[0]]) };
+            let tensors = rule.state(facts);
+            let state: Vec<String> = tensors.iter().map(|tensor| format!("state.{index}.{}", tensor.name)).collect();
+            let states: Vec<ValueId> =
+                state.iter().zip(&tensors).map(|(name, tensor)| graph.input(name, type_of(tensor))).collect();
+            let of_all = |which: usize| part.parameters.iter().map(|index| values[*index][which]).collect::<Vec<_>>();
+            let gradient = part.joined(&mut graph, &of_all(0))?;
+            let parameter = part.joined(&mut graph, &of_all(1))?;
+            let cohort = cohorts.get(part.parameters[0]).copied();
+            given.push(Given { gradient, parameter, states, live: cohort.map(|cohort| is_live[cohort]) });
+            parts.push((
+                UpdatePart {
+                    parameters: part.parameters.clone(),
+                    tensors,
+                    new_state: state.iter().map(|name| format!("new.{name}")).collect(),
+                    state,
+                },
+                part,
+            ));
+        }
         let mut gradients = Vec::new();
-        for (index, ((gradient, ..), entry)) in values.iter().zip(entries).enumerate() {
-            if entry.is_statistic || !is_measured {
-                continue;
-            }
-            gradients.push(match live_of(index) {
+        for of_part in given.iter().filter(|_| watches || clip_norm.is_some()) {
+            gradients.push(match of_part.live {
                 Some(live) => {
                     let zero = graph.scalar(0.0);
-                    graph.add("Where", &[live, *gradient, zero], &[])?
+                    graph.add("Where", &[live, of_part.gradient, zero], &[])?
                 }
-                None => *gradient,
+                None => of_part.gradient,
             });
         }
         let scale = clip_norm.map(|limit| scale_nodes(&mut graph, &gradients, limit)).transpose()?;
         let (mut outputs, mut output_names) = (Vec::new(), Vec::new());
-        for (index, ((entry, names), (gradient, parameter, state))) in
-            entries.iter().zip(&names).zip(&values).enumerate()
-        {
-            if entry.is_statistic {
-                outputs.push(graph.add("Identity", &[*gradient], &[])?);
-                output_names.push(&names.new_parameter);
-                continue;
-            }
+        for (index, _) in entries.iter().enumerate().filter(|(_, entry)| entry.is_statistic) {
+            outputs.push(graph.add("Identity", &[values[index][0]], &[])?);
+            output_names.push(&names[index].new_parameter);
+        }
+        for ((of_part, part), Given { gradient, parameter, states, live }) in parts.iter().zip(&given) {
             let gradient = match scale {
                 Some(scale) => graph.times(*gradient, scale)?,
                 None => *gradient,
             };
-            let facts = ParameterFacts::from(entry);
-            let coefficients = &coefficients[cohorts.get(index).copied().unwrap_or(0)];
-            let inputs = NodeInputs { coefficients, facts, parameter: *parameter, gradient, state };
+            let first = part.parameters[0];
+            let facts = ParameterFacts { shape: &part.shape, ..ParameterFacts::from(&entries[first]) };
+            let coefficients = &coefficients[cohorts.get(first).copied().unwrap_or(0)];
+            let inputs = NodeInputs { coefficients, facts, parameter: *parameter, gradient, state: states };
             let (mut new_parameter, mut new_state) = rule.nodes(&mut graph, &inputs)?;
-            if let Some(live) = live_of(index) {
+            if let Some(live) = *live {
                 // a choice, and no product with 0, which would let what is no number through
                 new_parameter = graph.add("Where", &[live, new_parameter, *parameter], &[])?;
-                for (new, old) in new_state.iter_mut().zip(state) {
+                for (new, old) in new_state.iter_mut().zip(states) {
                     *new = graph.add("Where", &[live, *new, *old], &[])?;
                 }
             }
-            outputs.push(new_parameter);
+            outputs.extend(part.split(&mut graph, new_parameter, entries)?);
             outputs.extend(new_state);
-            output_names.push(&names.new_parameter);
-            output_names.extend(&names.new_state);
+            output_names.extend(part.parameters.iter().map(|index| &names[*index].new_parameter));
+            output_names.extend(&of_part.new_state);
         }
         let watched = watches.then(|| ["gradients.squares", "gradients.zeros"].map(str::to_owned));
         if let Some(names) = &watched {
@@ -143,9 +164,19 @@ impl UpdateGraph {
             coefficients: coefficient_names,
             live: live_names,
             parameters: names,
+            parts: parts.into_iter().map(|(of_part, _)| of_part).collect(),
             watched,
         })
     }
+}
+
+/// What a part reads.
+struct Given {
+    gradient: ValueId,
+    parameter: ValueId,
+    states: Vec<ValueId>,
+    /// Whether it is updated, where it may be frozen.
+    live: Option<ValueId>,
 }
 
 fn type_of(state: &StateTensor) -> TensorType {

@@ -66,6 +66,10 @@ impl UpdateRule for Lion {
         vec![learning_rate]
     }
 
+    fn is_elementwise(&self) -> bool {
+        true
+    }
+
     fn update(
         &self,
         coefficients: &[f32],

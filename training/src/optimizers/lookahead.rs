@@ -43,6 +43,10 @@ impl UpdateRule for WithLookahead {
         coefficients
     }
 
+    fn is_elementwise(&self) -> bool {
+        self.rule.is_elementwise()
+    }
+
     fn update(
         &self,
         coefficients: &[f32],

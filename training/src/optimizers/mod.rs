@@ -28,6 +28,7 @@ mod sharpness_aware;
 mod state_values;
 #[cfg(test)]
 mod trajectory;
+mod update_parts;
 
 use std::sync::OnceLock;
 
@@ -35,7 +36,7 @@ use millstream_schemas::choice::{Catalog, Choice};
 
 pub(crate) use averaged::Averaged;
 pub use averaged::Averaging;
-pub(crate) use graph::UpdateGraph;
+pub(crate) use graph::{UpdateGraph, UpdatePart};
 pub use lookahead::Lookahead;
 pub(crate) use lookahead::WithLookahead;
 pub(crate) use norms::{clip_scale, sum_of_squares};

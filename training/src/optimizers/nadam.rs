@@ -117,6 +117,10 @@ impl UpdateRule for NAdam {
         vec![learning_rate, of_gradient as f32, of_mean as f32, (1.0 / bias2.sqrt()) as f32]
     }
 
+    fn is_elementwise(&self) -> bool {
+        true
+    }
+
     fn update(
         &self,
         coefficients: &[f32],

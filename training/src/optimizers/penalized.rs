@@ -67,6 +67,10 @@ impl UpdateRule for Penalized {
         coefficients
     }
 
+    fn is_elementwise(&self) -> bool {
+        self.rule.is_elementwise()
+    }
+
     fn update(
         &self,
         coefficients: &[f32],

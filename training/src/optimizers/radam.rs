@@ -96,6 +96,10 @@ impl UpdateRule for RAdam {
         vec![learning_rate, (f64::from(learning_rate) / bias1) as f32, adaptive as f32, plain as f32]
     }
 
+    fn is_elementwise(&self) -> bool {
+        true
+    }
+
     fn update(
         &self,
         coefficients: &[f32],

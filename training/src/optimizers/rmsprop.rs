@@ -84,6 +84,10 @@ impl UpdateRule for RmsProp {
         vec![learning_rate]
     }
 
+    fn is_elementwise(&self) -> bool {
+        true
+    }
+
     fn update(
         &self,
         coefficients: &[f32],

@@ -101,6 +101,13 @@ pub trait UpdateRule: std::fmt::Debug + Send + Sync {
     /// A node that does not fit the values it is given.
     fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError>;
 
+    /// Whether each number of a parameter is updated by itself, by coefficients and facts that do not ask for shape and layer,
+    /// and every tensor of its state is [`ParameterFacts::state_alike`]: parameters whose other facts are equal are then
+    /// updated as one where that is faster.
+    fn is_elementwise(&self) -> bool {
+        false
+    }
+
     /// Whether what is evaluated and exported is an average of the weights, which [`UpdateRule::average`] gives, and not the
     /// weights that are trained.
     fn has_average(&self) -> bool {

@@ -67,6 +67,10 @@ impl UpdateRule for Sgd {
         vec![learning_rate]
     }
 
+    fn is_elementwise(&self) -> bool {
+        true
+    }
+
     fn update(
         &self,
         coefficients: &[f32],

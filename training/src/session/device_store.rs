@@ -10,7 +10,7 @@ use super::device_ascent::DeviceAscent;
 use super::options;
 use super::store::{ParameterStore, Update};
 use crate::TrainingError;
-use crate::optimizers::{SharpnessAware, StateTensor, StateValues, UpdateGraph, UpdateRule, state_of};
+use crate::optimizers::{SharpnessAware, StateTensor, StateValues, UpdateGraph, UpdatePart};
 use millstream_runtime::Device;
 
 /// Parameters and state in the device's memory, updated there by a second graph.
@@ -37,6 +37,7 @@ pub(super) struct DeviceStore {
 
 struct Side {
     parameters: Vec<OwnedTensor>,
+    /// Of each part of the update graph.
     state: Vec<Vec<OwnedTensor>>,
 }
 
@@ -44,7 +45,6 @@ impl DeviceStore {
     /// `allocator` is the device's; the learning rate and its like come from the host. `ascent` is there where steps go uphill.
     pub(super) fn new(
         entries: &[ParameterEntry],
-        rule: &dyn UpdateRule,
         graph: UpdateGraph,
         ascent: Option<DeviceAscent>,
         allocator: &Allocator,
@@ -61,10 +61,10 @@ impl DeviceStore {
         };
         let side = || -> Result<Side, TrainingError> {
             let tensor = |entry: &ParameterEntry| OwnedTensor::f32(allocator, &entry.shape);
-            let state = |entry| state_of(rule, entry).iter().map(begun).collect::<Result<Vec<_>, _>>();
+            let state = |part: &UpdatePart| part.tensors.iter().map(begun).collect::<Result<Vec<_>, _>>();
             Ok(Side {
                 parameters: entries.iter().map(tensor).collect::<Result<_, _>>()?,
-                state: entries.iter().map(state).collect::<Result<_, _>>()?,
+                state: graph.parts.iter().map(state).collect::<Result<_, _>>()?,
             })
         };
         let host = Allocator::default();
@@ -96,7 +96,9 @@ impl DeviceStore {
                 gradients[index].bind_input(&mut binding, &names.gradient)?;
                 self.sides[from].parameters[index].bind_input(&mut binding, &names.parameter)?;
                 self.sides[1 - from].parameters[index].bind_output(&mut binding, &names.new_parameter)?;
-                for (slot, (name, new_name)) in names.state.iter().zip(&names.new_state).enumerate() {
+            }
+            for (index, part) in self.graph.parts.iter().enumerate() {
+                for (slot, (name, new_name)) in part.state.iter().zip(&part.new_state).enumerate() {
                     self.sides[from].state[index][slot].bind_input(&mut binding, name)?;
                     self.sides[1 - from].state[index][slot].bind_output(&mut binding, new_name)?;
                 }
@@ -112,13 +114,15 @@ impl DeviceStore {
     fn bind_copied(&self, binding: &mut IoBinding, gradients: &[OwnedTensor]) -> Result<(), TrainingError> {
         let side = &self.sides[self.current];
         for (index, names) in self.graph.parameters.iter().enumerate() {
-            let state = names.state.iter().zip(&side.state[index]);
             let given = [(&names.gradient, &gradients[index]), (&names.parameter, &side.parameters[index])];
-            for (name, tensor) in given.into_iter().chain(state).filter(|(name, _)| self.copied.contains(*name)) {
+            for (name, tensor) in given.into_iter().filter(|(name, _)| self.copied.contains(*name)) {
                 tensor.bind_input(binding, name)?;
             }
         }
-        Ok(())
+        let state = self.graph.parts.iter().zip(&side.state).flat_map(|(part, state)| part.state.iter().zip(state));
+        state
+            .filter(|(name, _)| self.copied.contains(*name))
+            .try_for_each(|(name, tensor)| tensor.bind_input(binding, name))
     }
 }
 
@@ -204,12 +208,44 @@ impl ParameterStore for DeviceStore {
     }
 
     fn state(&self) -> Result<Vec<Vec<StateValues>>, TrainingError> {
-        let tensors = self.sides[self.current].state.iter();
-        tensors.map(|state| state.iter().map(OwnedTensor::download_state).collect()).collect()
+        let side = &self.sides[self.current];
+        let mut found: Vec<Vec<StateValues>> = vec![Vec::new(); side.parameters.len()];
+        for (part, state) in self.graph.parts.iter().zip(&side.state) {
+            for tensor in state {
+                let values = tensor.download_state()?;
+                match part.parameters[..] {
+                    [only] => found[only].push(values),
+                    _ => {
+                        let mut rest = values.floats();
+                        for index in &part.parameters {
+                            let (own, behind) = rest.split_at(elements(&side.parameters[*index]));
+                            found[*index].push(StateValues::F32(own.to_vec()));
+                            rest = behind;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(found)
     }
 
     fn set_state(&mut self, values: &[Vec<StateValues>]) -> Result<(), TrainingError> {
-        let tensors = self.sides[self.current].state.iter_mut().flatten();
-        tensors.zip(values.iter().flatten()).try_for_each(|(tensor, values)| tensor.upload_state(values))
+        let side = &mut self.sides[self.current];
+        for (part, state) in self.graph.parts.iter().zip(&mut side.state) {
+            for (slot, tensor) in state.iter_mut().enumerate() {
+                match part.parameters[..] {
+                    [only] => tensor.upload_state(&values[only][slot])?,
+                    _ => {
+                        let of_all = part.parameters.iter().flat_map(|index| values[*index][slot].floats());
+                        tensor.upload_state(&StateValues::F32(of_all.copied().collect()))?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
+}
+
+fn elements(tensor: &OwnedTensor) -> usize {
+    tensor.shape().iter().product()
 }

@@ -126,7 +126,7 @@ fn an_update_by_gradients_that_are_not_finite_is_left_out_and_the_scale_halved_u
         }
         assert!((2..126).contains(&skipped), "{what}: {skipped}");
         assert_ne!(runner.parameters().unwrap(), before, "{what}");
-        assert_eq!(runner.state().unwrap().updates, 2, "{what}");
+        assert_eq!(runner.state().unwrap().updates, state.updates + 1, "{what}");
         // of several batches, one that overflows leaves out the step
         let state = runner.state().unwrap();
         runner.set_state(OptimizerState { loss_scale: at(LARGE), ..state }).unwrap();

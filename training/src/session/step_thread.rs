@@ -88,7 +88,7 @@ impl Open {
                 DeviceAscent::new(graph, &device, threads)
             });
             let (graph, ascent) = (graph.map_err(compile("update"))?, ascent.transpose()?);
-            Box::new(DeviceStore::new(entries, rule.as_ref(), graph, ascent, &on_device, &device, threads)?)
+            Box::new(DeviceStore::new(entries, graph, ascent, &on_device, &device, threads)?)
         };
         let all = |entries: &[TensorEntry]| -> Result<Vec<OwnedTensor>, TrainingError> {
             entries.iter().map(|entry| OwnedTensor::of_entry(&host, entry)).collect()

@@ -1,0 +1,145 @@
+//! Sums over axes as products with ones, as CUDA computes them fast and the same each time: what ONNX Runtime's kernels of
+//! `ReduceSum` and `ReduceMean` take where runs are to be repeatable moves a tensor ten times as slowly.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::CompilerError;
+use crate::graph::{Constant, ElementType, Graph, Length, Node, ValueId};
+
+/// Opsets in which `ReduceSum`, and `ReduceMean`, take their axes as an input.
+const AXES_INPUT_SINCE: [(&str, i64); 2] = [("ReduceSum", 13), ("ReduceMean", 18)];
+
+/// Writes sums and means of 32-bit floats over the first axes, the last axes or both as matrix products. Those over lengths
+/// that are open, and over all axes, stay.
+///
+/// # Errors
+/// None that a graph whose types are stated could cause.
+pub(crate) fn sums_as_products(graph: &mut Graph) -> Result<(), CompilerError> {
+    let mut ones = HashMap::new();
+    let mut at = 0;
+    while at < graph.nodes().len() {
+        let Some(sum) = Sum::of(graph, &graph.nodes()[at]) else {
+            at += 1;
+            continue;
+        };
+        let before = graph.nodes().len();
+        graph.replace_node(at, |graph, _| sum.write(graph, &mut ones).map(|made| vec![made]))?;
+        at += 1 + graph.nodes().len() - before;
+    }
+    Ok(())
+}
+
+struct Sum {
+    value: ValueId,
+    shape: Vec<Length>,
+    /// How many of the first and of the last axes are summed over.
+    first: usize,
+    last: usize,
+    made: Vec<Length>,
+    /// Whether it is a mean.
+    is_mean: bool,
+}
+
+impl Sum {
+    fn of(graph: &Graph, node: &Node) -> Option<Self> {
+        let (operator, since) = AXES_INPUT_SINCE.into_iter().find(|(operator, _)| node.is(operator))?;
+        let value = node.input(0)?;
+        let known = graph.tensor_type(value).filter(|known| known.dtype == ElementType::F32)?;
+        let rank = known.shape.len();
+        let axes: Vec<i64> = if graph.opset_of("") >= since {
+            graph.integers_of(node.input(1)?)?.elements.iter().map(Length::as_number).collect::<Option<_>>()?
+        } else {
+            node.ints("axes")?.to_vec()
+        };
+        let mut is_summed = vec![false; rank];
+        for axis in axes {
+            let axis = if axis < 0 { axis + i64::try_from(rank).ok()? } else { axis };
+            *is_summed.get_mut(usize::try_from(axis).ok()?)? = true;
+        }
+        let first = is_summed.iter().take_while(|summed| **summed).count();
+        let last = is_summed.iter().rev().take_while(|summed| **summed).count();
+        let all = is_summed.iter().filter(|summed| **summed).count();
+        if first == rank || first + last != all || all == 0 {
+            return None;
+        }
+        let made = graph.tensor_type(node.outputs.first().copied().flatten()?)?.shape.clone();
+        let found = Self { value, shape: known.shape.clone(), first, last, made, is_mean: operator == "ReduceMean" };
+        let counts = [found.count(0..first), found.count(rank - last..rank)];
+        counts.into_iter().all(|count| count.is_some_and(|count| count > 0)).then_some(found)
+    }
+
+    /// Elements along some axes.
+    fn count(&self, axes: Range<usize>) -> Option<usize> {
+        self.shape[axes].iter().map(Length::fixed).product()
+    }
+
+    fn write(
+        &self,
+        graph: &mut Graph,
+        ones: &mut HashMap<(usize, u32, bool), ValueId>,
+    ) -> Result<ValueId, CompilerError> {
+        let rank = self.shape.len();
+        let kept = self.first..rank - self.last;
+        let counts = [self.count(0..self.first), self.count(rank - self.last..rank)].map(|count| count.unwrap_or(1));
+        let mut each = if self.is_mean { 1.0 / (counts[0] * counts[1]) as f32 } else { 1.0 };
+        let mut vector = |graph: &mut Graph, count: usize, each: f32, is_row: bool| {
+            *ones.entry((count, each.to_bits(), is_row)).or_insert_with(|| {
+                let shape = if is_row { [1, count] } else { [count, 1] };
+                graph.named_constant("ones", Constant::f32(shape, &vec![each; count]))
+            })
+        };
+        let mut value = self.value;
+        if self.last > 0 {
+            let rows = [&self.shape[..kept.end], &[Length::from(counts[1])]].concat();
+            value = graph.reshape(value, &rows)?;
+            let column = vector(graph, counts[1], each, false);
+            value = graph.add("MatMul", &[value, column], &[])?;
+            each = 1.0;
+        }
+        if self.first > 0 {
+            let rest: Length = self.shape[kept].iter().product();
+            value = graph.reshape(value, &[Length::from(counts[0]), rest])?;
+            let row = vector(graph, counts[0], each, true);
+            value = graph.add("MatMul", &[row, value], &[])?;
+        }
+        graph.reshape(value, &self.made)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::TensorType;
+    use crate::operators::OperatorCatalog;
+
+    fn operators(shape: &[Length], axes: &[i64], keep: bool) -> (String, Vec<Length>) {
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let x = graph.input("x", TensorType::f32(shape.to_vec()));
+        let sum = graph.reduce_sum(x, axes, keep).unwrap();
+        let more = graph.add("Exp", &[sum], &[]).unwrap();
+        graph.set_outputs(&[sum, more]);
+        let name = graph.name(sum).to_owned();
+        let wanted = graph.shape(sum).unwrap().to_vec();
+        sums_as_products(&mut graph).unwrap();
+        let made = graph.outputs()[0];
+        assert_eq!((graph.name(made), graph.shape(made).unwrap()), (name.as_str(), wanted.as_slice()));
+        let operators: Vec<&str> = graph.nodes().iter().map(|node| node.operator.as_str()).collect();
+        (operators.join(" "), wanted)
+    }
+
+    #[test]
+    fn sums_over_outer_axes_become_products_and_others_stay() {
+        let fixed = |lengths: &[usize]| lengths.iter().map(Length::from).collect::<Vec<_>>();
+        let of = |shape: &[Length], axes: &[i64], keep: bool| operators(shape, axes, keep).0;
+        assert_eq!(of(&fixed(&[2, 3, 4]), &[-1], true), "MatMul Exp");
+        assert_eq!(of(&fixed(&[2, 3, 4]), &[2], false), "MatMul Reshape Exp");
+        assert_eq!(of(&fixed(&[2, 3, 4]), &[0, 1], false), "Reshape MatMul Reshape Exp");
+        assert_eq!(of(&fixed(&[2, 3, 4, 5]), &[0, 2, 3], false), "Reshape MatMul Reshape MatMul Reshape Exp");
+        let open = [Length::named("batch"), Length::named("sequence"), Length::from(4)];
+        assert_eq!(of(&open, &[2], true), "MatMul Exp");
+        assert_eq!(of(&open, &[0, 1], false), "ReduceSum Exp");
+        assert_eq!(of(&fixed(&[2, 3]), &[0, 1], false), "ReduceSum Exp");
+        assert_eq!(of(&fixed(&[2, 3, 4]), &[1], false), "ReduceSum Exp");
+    }
+}
