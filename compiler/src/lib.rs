@@ -20,6 +20,7 @@ pub mod graph;
 #[cfg(test)]
 mod handmade;
 mod inference;
+mod large_kernels;
 pub mod initializers;
 pub mod losses;
 mod matrix_sums;

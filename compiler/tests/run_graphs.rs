@@ -193,3 +193,32 @@ fn sums_are_products_on_cuda_and_come_out_the_same() {
     let [wanted, got] = [on_cpu, on_cuda].map(|file| run(&mut session(&file), inputs(&program)));
     assert_close(&got, &wanted, "the step");
 }
+
+#[test]
+fn kernels_larger_than_what_they_make_are_products_on_cuda_and_compute_the_same() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32([Length::named("batch"), 3.into(), 31.into(), 30.into()]));
+    let kernel = graph.constant("stem.weight", Constant::f32([4, 3, 3, 3], &numbers(4 * 27, 0)));
+    let attributes = [("strides", vec![2, 2].into()), ("pads", vec![1, 0, 1, 1].into())];
+    let value = graph.add("Conv", &[x, kernel], &attributes).unwrap();
+    let value = graph.add("GlobalAveragePool", &[value], &[]).unwrap();
+    let flat = graph.add("Flatten", &[value], &[]).unwrap();
+    let head = graph.constant("head.weight", Constant::f32([4, CLASSES], &numbers(4 * CLASSES, 9)));
+    let logits = graph.add("MatMul", &[flat, head], &[]).unwrap();
+    graph.output(logits);
+    let model = Model::from_bytes(graph.to_onnx("stem")).unwrap();
+    let wanted = FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(ROWS, CLASSES) };
+    let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+    let [on_cpu, on_cuda] = [Provider::Cpu, Provider::Cuda].map(|provider| {
+        let [step, _] = program.run_graphs(provider).unwrap();
+        step.file().to_vec()
+    });
+    // as a node says its operator in protobuf
+    let convolutions = |file: &[u8]| file.windows(6).filter(|bytes| bytes == b"\x22\x04Conv").count();
+    assert_eq!((convolutions(&on_cpu), convolutions(&on_cuda)), (2, 1));
+    let [wanted, got] = [on_cpu, on_cuda].map(|file| run(&mut session(&file), inputs(&program)));
+    assert_close(&got, &wanted, "the step");
+}
