@@ -1,4 +1,4 @@
-//! Tasks around the code: `cargo demo`, `cargo check-all`, `cargo xtask docs`, `cargo xtask exports`, `cargo xtask setup`.
+//! Tasks around the code: `cargo demo`, `cargo check-all`, `cargo xtask docs`, `cargo xtask exports`, `cargo xtask release`, `cargo xtask setup`.
 //!
 //! The standard library and a JSON parser, so that it starts in seconds on a fresh clone. What the product can do is left to its
 //! command line; here commands are only put in order, timed and summed up.
@@ -10,6 +10,7 @@ mod command;
 mod demo;
 mod docs;
 mod exports;
+mod release;
 mod runtime;
 mod stages;
 mod streaming_alone;
@@ -27,6 +28,8 @@ cargo xtask TASK
   exports     write some 200 public architectures as ONNX by several exporters, train each by one step and compare its
               gradients with float64 autograd; an hour or so on two cores, and 5 GB of Python packages. `exports --help`
               says how to do a part (tests/exports/README.md)
+  release     one archive for this platform in target/release/archives: the program, completions, manual pages, licences,
+              and its checksum; on Linux also what it needs, and a run in a folder with nothing around it
   setup       get the ONNX Runtime library, for tests and tools that are started by hand
 
 check-all also runs the tests on real data sets and models when MILLSTREAM_CORPUS names their folder.";
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         ["check-all"] => check_all::check_all(),
         ["docs", ref rest @ ..] => docs::docs(rest),
         ["exports", ref rest @ ..] => exports::exports(rest),
+        ["release"] => release::release(),
         ["setup"] => runtime::setup(),
         [] | ["help" | "-h" | "--help"] => {
             println!("{HELP}");
