@@ -1,4 +1,5 @@
-//! Tasks around the code: `cargo demo`, `cargo check-all`, `cargo xtask docs`, `cargo xtask exports`, `cargo xtask release`, `cargo xtask setup`.
+//! Tasks around the code: `cargo demo`, `cargo check-all`, `cargo xtask docs`, `cargo xtask examples`,
+//! `cargo xtask exports`, `cargo xtask release`, `cargo xtask setup`.
 //!
 //! The standard library and a JSON parser, so that it starts in seconds on a fresh clone. What the product can do is left to its
 //! command line; here commands are only put in order, timed and summed up.
@@ -9,6 +10,7 @@ mod check_all;
 mod command;
 mod demo;
 mod docs;
+mod examples;
 mod exports;
 mod release;
 mod runtime;
@@ -25,6 +27,8 @@ cargo xtask TASK
   check-all   formatting, lints, documentation and every test (also: cargo check-all)
   docs        write the pages of the book that say what the program says itself (recipe, catalogs, commands); with
               `--check` only say which are out of date
+  examples    run the examples of examples/README.md from nothing to their figures, and hold these against the page;
+              `--debug` with a build that is made sooner, `--page` only writes the page
   exports     write some 200 public architectures as ONNX by several exporters, train each by one step and compare its
               gradients with float64 autograd; an hour or so on two cores, and 5 GB of Python packages. `exports --help`
               says how to do a part (tests/exports/README.md)
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::demo(),
         ["check-all"] => check_all::check_all(),
         ["docs", ref rest @ ..] => docs::docs(rest),
+        ["examples", ref rest @ ..] => examples::examples(rest),
         ["exports", ref rest @ ..] => exports::exports(rest),
         ["release"] => release::release(),
         ["setup"] => runtime::setup(),
