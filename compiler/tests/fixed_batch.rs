@@ -123,6 +123,25 @@ fn listed(graph: &mut Graph, x: ValueId, _: usize) -> Result<ValueId, CompilerEr
 }
 
 /// Multiplied by a mask that is laid out by the height and width that `Shape` tells.
+/// The places of each row times a table that is repeated for all rows, as often as a computed list says.
+fn repeated(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, CompilerError> {
+    let table = weight(graph, &[2, 3, 3]);
+    let shape = graph.add("Shape", &[x], &[])?;
+    let (first, ones) = (integers(graph, &[0]), integers(graph, &[1, 1]));
+    let count = graph.add("Gather", &[shape, first], &[])?;
+    let repeats = graph.append("Concat", &[count, ones], &[("axis", 0.into())], "repeats")?;
+    let axes = graph.append("Shape", &[repeats], &[], "axes")?;
+    let one = [("value", Attribute::Tensor(Constant::i64([1], &[1])))];
+    let spread = graph.append("ConstantOfShape", &[axes], &one, "spread")?;
+    let expanded = graph.append("Expand", &[table, spread], &[], "expanded")?;
+    let tables = graph.append("Tile", &[expanded, repeats], &[], "tables")?;
+    let places = reshape(graph, x, &[fixed as i64 * 2, 3, 16])?;
+    let places = graph.add("Transpose", &[places], &[ints("perm", &[0, 2, 1])])?;
+    let mixed = graph.append("MatMul", &[places, tables], &[], "mixed")?;
+    let row = integers(graph, &[fixed as i64, 96]);
+    graph.append("Reshape", &[mixed, row], &[], "rows_of_numbers")
+}
+
 fn masked(graph: &mut Graph, x: ValueId, _: usize) -> Result<ValueId, CompilerError> {
     let shape = graph.add("Shape", &[x], &[])?;
     let height = integers(graph, &[2]);
@@ -194,6 +213,7 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
         ("attention", attention, &[1]),
         ("places of all rows in one list, counted in the run", listed, &[1]),
         ("a mask of the picture's own size", masked, &[1]),
+        ("a table repeated for each row, as `repeat` is written", repeated, &[1]),
         ("sizes of all axes", |g, x, n| resized(g, x, Some(n)), &[1, 8]),
         ("scales", |g, x, _| resized(g, x, None), &[1, 8]),
         (

@@ -20,7 +20,7 @@ use crate::first_difference::first_difference;
 use crate::log_choices::LogChoices;
 use crate::loss_targets::{presumed_prediction, require_compared, require_targets};
 use crate::model_choices::{ModelChoices, tokenized};
-use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
+use crate::model_inputs::{input_names, require_embeddings, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
 use crate::statistics::StatisticsRows;
@@ -165,6 +165,7 @@ impl Opened {
         let sets = evaluation_sets::open(recipe, &wanted, &train, &set_chain, &mut notes)?;
         let spec = train.spec("transforms.train", recipe.seed, recipe.data.batch)?;
         require_inputs(&model, &spec, "transforms.train")?;
+        require_embeddings(&model, &train.encoders)?;
         for source in evaluate.iter().chain(sets.iter().map(|(_, source)| source)) {
             let of_evaluation = source.spec("transforms.evaluate", recipe.seed, recipe.data.batch)?;
             require_inputs(&model, &of_evaluation, "transforms.evaluate")?;

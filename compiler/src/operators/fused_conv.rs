@@ -47,7 +47,12 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let own = node.node.attributes.iter().filter(|(name, _)| !name.starts_with("activation"));
     let own: Vec<(String, Attribute)> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
     let own: Vec<(&str, Attribute)> = own.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-    let mut y = node.graph.add_with("Conv", &inputs, &own, 1)?[0];
+    let y = node.graph.add_with("Conv", &inputs, &own, 1)?[0];
+    Ok(vec![added_and_activated(node, y)?])
+}
+
+/// A node's fourth input added to what its convolution gave, and its activation.
+pub(super) fn added_and_activated(node: &mut Expansion<'_>, mut y: ValueId) -> Result<ValueId, CompilerError> {
     if let Some(added) = node.node.input(3) {
         y = node.graph.plus(y, added)?;
     }
@@ -56,5 +61,5 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
         Some(Attribute::Floats(values)) => values.clone(),
         _ => Vec::new(),
     };
-    Ok(vec![fused_activations::of(node, y, &name, &parameters)?])
+    fused_activations::of(node, y, &name, &parameters)
 }

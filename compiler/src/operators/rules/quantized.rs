@@ -44,6 +44,14 @@ pub(crate) fn bytes(shape: &[usize]) -> SampleInput {
     SampleInput::Fixed(Constant { dtype: ElementType::U8, shape: shape.to_vec(), bytes: bytes.into() })
 }
 
+/// Bytes of a shape, half of them below zero.
+pub(crate) fn signed_bytes(shape: &[usize]) -> SampleInput {
+    match bytes(shape) {
+        SampleInput::Fixed(unsigned) => SampleInput::Fixed(Constant { dtype: ElementType::I8, ..unsigned }),
+        other => other,
+    }
+}
+
 /// A scale.
 pub(crate) fn scale() -> SampleInput {
     fixed_floats(&[], &[0.125])

@@ -1,0 +1,28 @@
+use super::{Gradient, Operator, Sample, conv, q_linear_conv, quantized};
+use crate::graph::TensorType;
+
+/// `com.microsoft.QLinearConv`, as ONNX Runtime's optimizer writes it: the standard operator, on request with channels last.
+pub(super) const OPERATOR: Operator = Operator {
+    domain: "com.microsoft",
+    opsets: 1..=1,
+    types: |rule| {
+        let is_last = rule.node.int("channels_last").unwrap_or(0) != 0;
+        let (mut x, kernel) = (rule.input(0)?.shape.clone(), rule.input(3)?);
+        if is_last && x.len() > 2 {
+            x[1..].rotate_right(1);
+        }
+        let mut shape = conv::shape_of(rule.node, &x, &kernel.shape).map_err(|message| rule.error(message))?;
+        if is_last {
+            shape[1..].rotate_left(1);
+        }
+        Ok(vec![TensorType { dtype: quantized::output_dtype(rule, 7), shape }])
+    },
+    gradient: Gradient::Zero(quantized::REASON),
+    samples: || {
+        let operands = quantized::tensors(&[&[1, 4, 5, 2], &[3, 2, 3, 3]]);
+        let mut samples = (q_linear_conv::OPERATOR.samples)();
+        samples.push(Sample::new("channels last", operands, vec![("channels_last", 1.into())]));
+        samples
+    },
+    ..q_linear_conv::OPERATOR
+};
