@@ -4,6 +4,8 @@ use std::str::FromStr;
 use millstream_pipeline::Split;
 use millstream_schemas::{shown, shown_path};
 
+use super::archive::archive_stem;
+use super::source_patterns::is_pattern;
 use crate::RecipeError;
 
 /// The share of rows that becomes a split.
@@ -36,7 +38,7 @@ impl FromStr for SplitShare {
 /// What is made into Parquet, and how.
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
-    /// Folders and tables.
+    /// Folders, archives and tables, or patterns of them.
     pub sources: Vec<PathBuf>,
     /// The folder for the Parquet files.
     pub output: PathBuf,
@@ -83,8 +85,13 @@ impl ImportOptions {
                 let whole = std::fs::canonicalize(source).unwrap_or_else(|_| source.clone());
                 let of = if whole.is_dir() { whole.file_name() } else { whole.file_stem() };
                 let name = of.unwrap_or_default().to_string_lossy().into_owned();
-                // of `x.tar.gz` too
-                name.strip_suffix(".tar").map_or(name.clone(), str::to_owned)
+                let own = whole.file_name().unwrap_or_default().to_string_lossy();
+                match archive_stem(&own) {
+                    // of a pattern what stands before it
+                    _ if !source.exists() && is_pattern(&own) => own.split(['{', '*', '?']).next().unwrap_or_default().to_owned(),
+                    Some(stem) if !whole.is_dir() => stem.to_owned(),
+                    _ => name,
+                }
             }
             (None, _) => self.output.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         };
@@ -96,7 +103,7 @@ impl ImportOptions {
             }
             _ => {
                 let name: String = name.chars().map(|own| if letter(own) { own } else { '-' }).collect();
-                let name = name.trim_matches(['-', '.']);
+                let name = name.trim_matches(['-', '_', '.']);
                 Ok(if name.is_empty() { "rows".to_owned() } else { name.to_owned() })
             }
         }
