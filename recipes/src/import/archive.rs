@@ -46,7 +46,7 @@ fn parts_of(name: &str) -> Option<(&str, Packing)> {
 }
 
 /// The name of an archive without what says how it is packed; none of what is no archive.
-pub(super) fn archive_stem(name: &str) -> Option<&str> {
+pub(crate) fn archive_stem(name: &str) -> Option<&str> {
     parts_of(name).map(|(stem, _)| stem)
 }
 
@@ -215,7 +215,9 @@ impl Members {
                 }
             }
             Packing::Other(by) => {
-                return Err(refused(format!("it is packed by {by}, which is not read; unpack it, or pack it as .zip or .tar")));
+                return Err(refused(format!(
+                    "it is packed by {by}, which is not read; unpack it, or pack it as .zip or .tar"
+                )));
             }
         }
         Ok(found)
@@ -247,7 +249,9 @@ impl Members {
                         to.write_all(&piece[..read])?;
                     }
                     Err(error) => {
-                        broken = Some(format!("its compression is broken after {size} bytes ({error}); what is before is read"));
+                        broken = Some(format!(
+                            "its compression is broken after {size} bytes ({error}); what is before is read"
+                        ));
                         break;
                     }
                 }
@@ -271,7 +275,8 @@ impl Members {
                 Ok(entry) => entry,
                 Err(error) if met == 0 => return Err(format!("it is no tar archive: {error}")),
                 Err(error) => {
-                    let reason = format!("it is damaged behind {}, and the rest is not read: {error}", count(met, "member"));
+                    let reason =
+                        format!("it is damaged behind {}, and the rest is not read: {error}", count(met, "member"));
                     self.leave_out(archive, reason);
                     break;
                 }
@@ -282,13 +287,16 @@ impl Members {
             if kind.is_dir() || kind.is_pax_global_extensions() || written.ends_with(b"/") {
                 continue;
             }
-            let Some(name) = self.name_of(&String::from_utf8_lossy(&written), std::str::from_utf8(&written).is_ok()) else {
+            let Some(name) = self.name_of(&String::from_utf8_lossy(&written), std::str::from_utf8(&written).is_ok())
+            else {
                 continue;
             };
             let (start, stored) = (entry.raw_file_position(), entry.size());
             end = end.max(start.saturating_add(stored));
             let reason = match kind {
-                kind if kind.is_symlink() || kind.is_hard_link() => "it is a link, and those in archives are not followed",
+                kind if kind.is_symlink() || kind.is_hard_link() => {
+                    "it is a link, and those in archives are not followed"
+                }
                 kind if kind.is_gnu_sparse() => "it is stored with holes, which is not read",
                 kind if !(kind.is_file() || kind.is_contiguous()) => "it is no file",
                 _ if end > length => "the archive ends within it",

@@ -44,7 +44,8 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
     let names: Vec<String> = names.into_iter().collect();
     let deeper = images.iter().filter(|(_, folders)| folders.len() > levels.class + 1).count();
     for (file, folders) in images {
-        let split = levels.split.and_then(|level| Split::named(folders.get(level)?)).or(files.files()[file as usize].split);
+        let split =
+            levels.split.and_then(|level| Split::named(folders.get(level)?)).or(files.files()[file as usize].split);
         let own = class(&folders).and_then(|class| names.binary_search(&class).ok());
         let reason = match (own, levels.split, split) {
             (_, Some(_), None) => Some("it lies in no folder of a split"),

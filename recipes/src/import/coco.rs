@@ -103,9 +103,14 @@ struct Known {
 ///
 /// # Errors
 /// The options are those of tables, or a file of annotations cannot be read.
-pub(super) fn read(files: &SourceFiles, of_annotations: &[u32], options: &ImportOptions) -> Result<Layout, RecipeError> {
+pub(super) fn read(
+    files: &SourceFiles,
+    of_annotations: &[u32],
+    options: &ImportOptions,
+) -> Result<Layout, RecipeError> {
     if options.label.is_some() || !options.images.is_empty() {
-        let message = "it holds images with annotations, which have no label and no table: leave out `--label` and `--image`";
+        let message =
+            "it holds images with annotations, which have no label and no table: leave out `--label` and `--image`";
         return Err(RecipeError::mismatch(options.sources_in_words(), message));
     }
     let mut layout = Layout { name: "coco", mixed: true, ..Layout::default() };
@@ -177,7 +182,10 @@ impl Annotated<'_> {
         let name = listed.name.as_str();
         let source = BufReader::with_capacity(1 << 16, files.seekable(file)?);
         let coco: CocoFile = serde_json::from_reader(source).map_err(|error| {
-            RecipeError::mismatch(shown(name), format!("its annotations are not those of COCO: {}", shown(error.to_string())))
+            RecipeError::mismatch(
+                shown(name),
+                format!("its annotations are not those of COCO: {}", shown(error.to_string())),
+            )
         })?;
         let boxes = coco.annotations.iter().any(|annotation| annotation.bbox.is_some());
         if !boxes && !coco.annotations.iter().any(|annotation| annotation.caption.is_some()) {
@@ -222,7 +230,8 @@ impl Annotated<'_> {
             let Some(at) = by_id.get(&image.id) else { continue };
             let known = self.known.entry(*at).or_default();
             known.split = known.split.or(split).or_else(|| files.files()[*at as usize].split_of_folders());
-            known.size = known.size.or(image.width.zip(image.height).filter(|(width, height)| *width > 0 && *height > 0));
+            known.size =
+                known.size.or(image.width.zip(image.height).filter(|(width, height)| *width > 0 && *height > 0));
             if let Id::Number(id) = image.id {
                 known.id = Some(id);
             }
@@ -267,7 +276,8 @@ fn object(
         return Err("its box has no area".into());
     }
     let id = annotation.id.as_ref().and_then(|id| if let Id::Number(id) = id { Some(*id) } else { None });
-    let is_crowd = annotation.iscrowd.as_ref().is_some_and(|crowd| crowd.as_i64() == Some(1) || crowd.as_bool() == Some(true));
+    let is_crowd =
+        annotation.iscrowd.as_ref().is_some_and(|crowd| crowd.as_i64() == Some(1) || crowd.as_bool() == Some(true));
     Ok((category, sides, Annotation { id, area: annotation.area, is_crowd }))
 }
 
@@ -301,12 +311,14 @@ impl<'a> ImagesByName<'a> {
             return Ok(*at);
         }
         let below = format!("/{written}");
-        let ends: Vec<&(u32, &str)> = all.iter().filter(|(_, name)| *name == written || name.ends_with(&below)).collect();
+        let ends: Vec<&(u32, &str)> =
+            all.iter().filter(|(_, name)| *name == written || name.ends_with(&below)).collect();
         let ends = if ends.is_empty() { all.iter().collect() } else { ends };
         let by_folder = |name: &str| {
             let split = words(file).filter_map(Split::named).next_back();
             name.split('/').rev().skip(1).any(|folder| {
-                file.contains(folder) || split.is_some_and(|split| words(folder).filter_map(Split::named).any(|own| own == split))
+                file.contains(folder)
+                    || split.is_some_and(|split| words(folder).filter_map(Split::named).any(|own| own == split))
             })
         };
         match ends.as_slice() {

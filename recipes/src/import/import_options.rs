@@ -48,6 +48,8 @@ pub struct ImportOptions {
     pub images: Vec<String>,
     /// Shares of the rows that become splits.
     pub splits: Vec<SplitShare>,
+    /// Take shares only where the source has no split but `train`.
+    pub only_undivided: bool,
     /// Decides which rows those are, and the order of rows.
     pub seed: u64,
     /// What the files' names begin with; the source's name where there is none.
@@ -67,6 +69,7 @@ impl ImportOptions {
             label: None,
             images: Vec::new(),
             splits: Vec::new(),
+            only_undivided: false,
             seed: 0,
             name: None,
             shard_bytes: 500_000_000,
@@ -78,7 +81,7 @@ impl ImportOptions {
     ///
     /// # Errors
     /// It cannot be a part of a file's name.
-    pub(super) fn file_name(&self) -> Result<String, RecipeError> {
+    pub(crate) fn file_name(&self) -> Result<String, RecipeError> {
         let name = match (&self.name, self.sources.as_slice()) {
             (Some(name), _) => name.clone(),
             (None, [source]) => {
@@ -88,7 +91,9 @@ impl ImportOptions {
                 let own = whole.file_name().unwrap_or_default().to_string_lossy();
                 match archive_stem(&own) {
                     // of a pattern what stands before it
-                    _ if !source.exists() && is_pattern(&own) => own.split(['{', '*', '?']).next().unwrap_or_default().to_owned(),
+                    _ if !source.exists() && is_pattern(&own) => {
+                        own.split(['{', '*', '?']).next().unwrap_or_default().to_owned()
+                    }
                     Some(stem) if !whole.is_dir() => stem.to_owned(),
                     _ => name,
                 }

@@ -88,6 +88,10 @@ fn splits(layout: &Layout, rows: &[(usize, ScannedRow)], options: &ImportOptions
         .iter()
         .map(|(at, row)| Candidate { split: layout.rows[*at].split, identity: row.identity, class: row.class })
         .collect();
+    let is_divided = || candidates.iter().any(|row| row.split.is_some_and(|split| split != Split::Train));
+    if options.only_undivided && is_divided() {
+        return Ok(divide(&candidates, &[], options.seed));
+    }
     let there = |share: &Split| candidates.iter().any(|row| row.split == Some(*share));
     if let Some(share) = options.splits.iter().find(|share| there(&share.split)) {
         let message = format!("the source has a split `{}` of its own", share.split.name());

@@ -1,6 +1,6 @@
 //! Images and masks of the same names in two folders beside each other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use millstream_pipeline::Split;
 use millstream_schemas::count;
@@ -31,7 +31,7 @@ const MASKS: [&str; 11] = [
 /// Ends of the names of masks, beside that of the image.
 const ENDS: [&str; 6] = ["_mask", "-mask", "_seg", "_label", "_gt", "_segmentation"];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Role {
     Image,
     Mask,
@@ -60,12 +60,33 @@ fn role(name: &str) -> Option<(Role, String)> {
     Some((role, key.join("/")))
 }
 
+/// The images and masks of a source, each with what its partner is found by: its key, or where that finds none its name alone, if
+/// no other is called so. None without a pair.
+fn paired(files: &SourceFiles) -> Option<Vec<(u32, Role, String)>> {
+    let images = files.files().iter().enumerate().filter(|(_, file)| is_image(&file.name));
+    let all = images.filter_map(|(at, file)| role(&file.name).map(|(role, key)| (at as u32, role, key)));
+    let mut all: Vec<(u32, Role, String)> = all.collect();
+    let has_pairs = |all: &[(u32, Role, String)]| {
+        let keys = |wanted| all.iter().filter(move |(_, role, _)| *role == wanted).map(|(_, _, key)| key.as_str());
+        let masks: HashSet<&str> = keys(Role::Mask).collect();
+        keys(Role::Image).any(|key| masks.contains(key))
+    };
+    if has_pairs(&all) {
+        return Some(all);
+    }
+    let mut met = HashSet::new();
+    for (_, role, key) in &mut all {
+        *key = key.rsplit_once('/').map_or(key.clone(), |(_, own)| own.to_owned());
+        if !met.insert((*role, key.clone())) {
+            return None;
+        }
+    }
+    has_pairs(&all).then_some(all)
+}
+
 /// Whether images in one folder have masks of their names in another.
 pub(super) fn has_masks(files: &SourceFiles) -> bool {
-    let roles = || files.files().iter().filter(|file| is_image(&file.name)).filter_map(|file| role(&file.name));
-    let masks: HashMap<String, ()> =
-        roles().filter(|(role, _)| *role == Role::Mask).map(|(_, key)| (key, ())).collect();
-    !masks.is_empty() && roles().any(|(role, key)| role == Role::Image && masks.contains_key(&key))
+    paired(files).is_some()
 }
 
 /// Rows of an image and the mask of its name, both as they are.
@@ -80,16 +101,19 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
     let mut layout = Layout { name: "masks", mixed: true, ..Layout::default() };
     layout.columns = vec![Column::new("image", Kind::Image), Column::new("mask", Kind::Image)];
     let (mut images, mut masks) = (Vec::new(), HashMap::new());
-    for (at, file) in files.files().iter().enumerate() {
-        match role(&file.name).filter(|_| is_image(&file.name)) {
-            Some((Role::Image, key)) => images.push((at as u32, key)),
-            Some((Role::Mask, key)) => {
-                if masks.insert(key, (at as u32, false)).is_some() {
-                    layout.leave_out(&file.name, "another mask is called like it");
-                }
-            }
-            None => layout.leave_out(&file.name, "it is neither an image nor a mask by its name and folder"),
+    let mut used = vec![false; files.files().len()];
+    for (at, role, key) in paired(files).unwrap_or_default() {
+        used[at as usize] = true;
+        if role == Role::Image {
+            images.push((at, key));
+        } else if masks.contains_key(&key) {
+            layout.leave_out(&files.files()[at as usize].name, "another mask is called like it");
+        } else {
+            masks.insert(key, (at, false));
         }
+    }
+    for (file, _) in files.files().iter().zip(&used).filter(|(_, used)| !**used) {
+        layout.leave_out(&file.name, "it is neither an image nor a mask by its name and folder");
     }
     let mut without = 0_u64;
     for (image, key) in images {
@@ -107,11 +131,16 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
     }
     let mut alone: Vec<u32> = masks.into_values().filter(|(_, used)| !used).map(|(mask, _)| mask).collect();
     alone.sort_unstable();
-    alone.iter().for_each(|mask| layout.leave_out(&files.files()[*mask as usize].name, "there is no image of its name"));
+    alone
+        .iter()
+        .for_each(|mask| layout.leave_out(&files.files()[*mask as usize].name, "there is no image of its name"));
     if without > 0 {
         layout.notes.push(format!("{} without a mask", count(without, "image")));
     }
-    layout.notes.push("a recipe names the classes of the masks, by the values of their pixels: `mask: {column: mask, classes: […]}`".into());
+    layout.notes.push(
+        "a recipe names the classes of the masks, by the values of their pixels: `mask: {column: mask, classes: […]}`"
+            .into(),
+    );
     Ok(layout)
 }
 

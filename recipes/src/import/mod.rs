@@ -35,3 +35,6 @@ pub use import_report::{
     ClassRows, ColumnReport, DuplicateReport, ImportReport, LeftOut, LeftOutReport, ShardReport, SplitReport,
 };
 pub use importing::import;
+
+pub(crate) use archive::archive_stem;
+pub(crate) use source_patterns::expanded;

@@ -172,7 +172,9 @@ impl<'a> RowReader<'a> {
                     })?;
                     if of_image.is_some_and(|image| image.size() != found.size()) {
                         let Found { width, height, .. } = found;
-                        return Err(RowFault::LeftOut(fault(format!("it is {width}×{height} pixels, and the image is not"))));
+                        return Err(RowFault::LeftOut(fault(format!(
+                            "it is {width}×{height} pixels, and the image is not"
+                        ))));
                     }
                     if !found.lossless {
                         return Err(RowFault::LeftOut(fault("its pixels are not stored as they are".into())));

@@ -42,7 +42,8 @@ impl Part {
         match self {
             Self::Image => "image",
             Self::Class => "label",
-            Self::Text | Self::Entries => "text",
+            Self::Text => "text",
+            Self::Entries => "json",
         }
     }
 }
@@ -62,7 +63,11 @@ fn parts(name: &str) -> Option<(&str, String, Part)> {
 pub(super) fn has_samples(files: &SourceFiles) -> bool {
     let (mut images, mut beside) = (BTreeSet::new(), BTreeSet::new());
     for (key, _, part) in files.files().iter().filter_map(|file| parts(&file.name)) {
-        if part == Part::Image { images.insert(key) } else { beside.insert(key) };
+        if part == Part::Image {
+            images.insert(key)
+        } else {
+            beside.insert(key)
+        };
     }
     let paired = images.intersection(&beside).count();
     paired > 0 && paired * 2 >= images.len()
@@ -214,7 +219,8 @@ impl SeenParts {
             columns.push((column, Some(Part::Class)));
         }
         if let Some(label) = label.filter(|_| !is_entry && self.classes.is_empty()) {
-            let message = format!("there are no classes: no file ends in .cls, and none of JSON has `{}`", shown(label));
+            let message =
+                format!("there are no classes: no file ends in .cls, and none of JSON has `{}`", shown(label));
             return Err(RecipeError::mismatch(options.sources_in_words(), message));
         }
         columns.extend(self.texts.iter().map(|name| (Column::new(name, Kind::Text), Some(Part::Text))));
@@ -250,7 +256,7 @@ mod tests {
             ("0001.seg.PNG", wanted("0001", "seg", Part::Image)),
             ("0001.cls", wanted("0001", "label", Part::Class)),
             ("0001.long.caption.txt", wanted("0001", "long_caption", Part::Text)),
-            ("0001.json", wanted("0001", "text", Part::Entries)),
+            ("0001.json", wanted("0001", "json", Part::Entries)),
             ("0001.npy", None),
             ("README", None),
         ] {

@@ -75,6 +75,8 @@ pub(super) struct SourceFiles {
     /// Folders of tables that are themselves sources, by the tables' names.
     beside: BTreeMap<String, PathBuf>,
     unpacked: Unpacked,
+    /// Whether there is an archive whose name says no split.
+    undivided: bool,
 }
 
 impl SourceFiles {
@@ -102,6 +104,10 @@ impl SourceFiles {
                 all.add(Path::new(&own), source, "");
             }
         }
+        // one word alone may be part of a name that means something else
+        if all.undivided {
+            all.files.iter_mut().for_each(|file| file.split = None);
+        }
         all.files.sort_by(|a, b| a.name.cmp(&b.name));
         match all.files.windows(2).find(|pair| pair[0].name == pair[1].name) {
             Some(pair) => {
@@ -123,9 +129,7 @@ impl SourceFiles {
             archive_stem(below).map(str::to_owned)
         };
         // archives among pictures and tables are something else
-        let is_data = |path: &PathBuf| {
-            path.to_str().is_some_and(is_image) || TableFormat::of(path).is_some()
-        };
+        let is_data = |path: &PathBuf| path.to_str().is_some_and(is_image) || TableFormat::of(path).is_some();
         let archives = found.files.iter().filter(|path| stem(path).is_some()).count();
         let of_archives = archives > 0 && !found.files.iter().any(is_data);
         for path in found.files {
@@ -143,6 +147,7 @@ impl SourceFiles {
         let front = if name.is_empty() { String::new() } else { format!("{name}/") };
         let words = name.split(|letter: char| !letter.is_alphabetic());
         let split = words.filter_map(Split::named).next_back();
+        self.undivided |= split.is_none();
         for member in members.files {
             let place = Place::Archive(member.place);
             self.files.push(SourceFile { name: front.clone() + &member.name, front: front.len(), split, place });
@@ -257,7 +262,8 @@ mod tests {
         assert_eq!(files.named("train/metadata.csv", "a.jpg"), Ok(NamedFile::Listed(0)));
         assert!(files.named("train/metadata.csv", "b.jpg").unwrap_err().contains("no file `train/b.jpg`"));
         assert!(files.named("train/metadata.csv", "../x.jpg").unwrap_err().contains("leads out"));
-        let table = SourceFiles::open(&[folder.path().join("train/metadata.csv")], folder.path(), &Stop::default()).unwrap();
+        let table =
+            SourceFiles::open(&[folder.path().join("train/metadata.csv")], folder.path(), &Stop::default()).unwrap();
         let real = fs::canonicalize(folder.path()).unwrap().join("train/a.jpg");
         let absolute = real.to_str().unwrap();
         for path in ["a.jpg", absolute] {

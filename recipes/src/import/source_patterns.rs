@@ -14,7 +14,7 @@ const MOST: usize = 100_000;
 ///
 /// # Errors
 /// A pattern stands for nothing, or for too much.
-pub(super) fn expanded(sources: &[PathBuf]) -> Result<Vec<PathBuf>, RecipeError> {
+pub(crate) fn expanded(sources: &[PathBuf]) -> Result<Vec<PathBuf>, RecipeError> {
     let mut all = Vec::new();
     for source in sources {
         match source.to_str().filter(|text| !source.exists() && is_pattern(text)) {

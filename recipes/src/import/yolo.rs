@@ -166,7 +166,8 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
             largest = largest.max(text.lines().filter_map(|line| class_of(line.split_whitespace().next())).max());
         }
         let folder = file.name.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let below = |within: &str| folder == within || folder.strip_prefix(within).is_some_and(|rest| rest.starts_with('/'));
+        let below =
+            |within: &str| folder == within || folder.strip_prefix(within).is_some_and(|rest| rest.starts_with('/'));
         let said = described.splits.iter().find(|(within, _)| below(within) || folder.ends_with(&format!("/{within}")));
         let split = file.split_of_folders().or(said.map(|(_, split)| *split));
         layout.make(split, vec![Cell::Image { file: at as u32, size: None }, Cell::BoxesIn(labels)]);
@@ -179,7 +180,9 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
     let names = match (described.names.is_empty(), largest) {
         (false, _) => described.names,
         (true, largest) => {
-            layout.notes.push("no `data.yaml` and no `classes.txt` names the classes: they are called by their numbers".into());
+            layout
+                .notes
+                .push("no `data.yaml` and no `classes.txt` names the classes: they are called by their numbers".into());
             (0..=largest.unwrap_or(0)).map(|class| class.to_string()).collect()
         }
     };
