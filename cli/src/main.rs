@@ -52,9 +52,11 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
             let elsewhere: &[&str] = if arguments.output.is_some() { &["output.folder"] } else { &[] };
             let work = |recipe| commands::train::run(global, &arguments, recipe);
             match &arguments.model {
-                Some(model) => commands::with_text(&commands::init::of_data(&arguments, model)?, elsewhere, |text| {
-                    work(load(text, &Catalogs::default())?)
-                }),
+                Some(model) => {
+                    commands::with_text(&commands::init::of_data(global, &arguments, model)?, elsewhere, |text| {
+                        work(load(text, &Catalogs::default())?)
+                    })
+                }
                 None => commands::with_recipe(&arguments.recipe, elsewhere, work),
             }
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use millstream_compiler::Model;
 use millstream_compiler::losses::PredictionKind;
-use millstream_pipeline::{Beside, Dataset, SharedResources, SplitRole, StreamOptions};
+use millstream_pipeline::{Beside, SharedResources, SplitRole, StreamOptions};
 use millstream_runtime::Device;
 use millstream_schemas::recipe::{OrderStrength, Patterns};
 use millstream_schemas::{Fingerprint, Recipe, TensorRole, count, shown_path};
@@ -22,6 +22,7 @@ use crate::choices::Choices;
 use crate::classes::align;
 use crate::data_report::{DataReport, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view, with_intervals};
+use crate::imported::NamedRows;
 use crate::loss_targets::require_targets;
 use crate::model_inputs::{input_names, require_inputs, takes_grey};
 use crate::opened::refuse_random;
@@ -90,16 +91,19 @@ impl Measuring {
             role: SplitRole::Evaluate,
             inputs: &inputs,
             grey: takes_grey(model),
+            output: &recipe.output.folder,
             known: None,
         };
         let mut source = RowSource::open(&of_rows, chain)?;
         if let Some(learned) = Preprocessing::learned(model, &source.encoders) {
             source.encoders = source.encoders.relearned(&source.dataset, &learned)?;
         }
-        let mut notes = source.dataset.notes().to_vec();
+        let mut notes = source.notes.clone();
+        notes.extend(source.dataset.notes().iter().cloned());
         notes.extend(overlap::copies(&source.dataset)?);
         // Rows to train on need not be there any more; where they are, measuring them is told.
-        if let Ok(train) = Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train) {
+        let train = NamedRows::of(&recipe.data, &recipe.data.train, &recipe.output.folder);
+        if let Ok((train, _)) = train.open(SplitRole::Train) {
             notes.extend(overlap::of_files(&train, &source.dataset, place, true)?);
         }
         require_inputs(model, &source.spec("transforms.evaluate", recipe.seed, 1)?, "transforms.evaluate")?;

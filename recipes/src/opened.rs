@@ -92,7 +92,13 @@ impl Deref for Opened {
 /// What was noticed while the files were chosen.
 fn places(source: &RowSource, place: &str) -> Result<Vec<String>, RecipeError> {
     let copies = overlap::copies(&source.dataset)?;
-    Ok(source.dataset.notes().iter().chain(&copies).map(|note| format!("{place}: {note}")).collect())
+    Ok(source
+        .notes
+        .iter()
+        .chain(source.dataset.notes())
+        .chain(&copies)
+        .map(|note| format!("{place}: {note}"))
+        .collect())
 }
 
 impl Opened {
@@ -135,6 +141,7 @@ impl Opened {
             role: SplitRole::Train,
             inputs: &inputs,
             grey: takes_grey(&model),
+            output: &recipe.output.folder,
             known: known.filter(|known| known.recipe.data.train == recipe.data.train).map(|known| &known.train.dataset),
         };
         let mut train = RowSource::open(&wanted, train_chain)?;
@@ -156,6 +163,8 @@ impl Opened {
                 let mut source = RowSource::open(&wanted, evaluate_chain)?;
                 align(&mut source, train.classes(), "the training data", "data.evaluate")?;
                 source.encoders = source.encoders.relearned(&source.dataset, &train.encoders.learned())?;
+                // the same import is told once
+                source.notes.retain(|note| !train.notes.contains(note));
                 notes.extend(places(&source, "data.evaluate")?);
                 let (place, allowed) = ("data.evaluate", recipe.data.allow_overlap);
                 notes.extend(overlap::of_files(&train.dataset, &source.dataset, place, allowed)?);

@@ -1,4 +1,6 @@
-use millstream::recipes::{Catalogs, DryRunReport, RunSummary, StartMode, Stop, TrainOptions, dry_run, train};
+use millstream::recipes::{
+    Catalogs, DryRunReport, RunSummary, StartMode, Stop, TrainOptions, dry_run, import_rows_of, train,
+};
 use millstream::schemas::recipe::ByteSize;
 
 use crate::arguments::{Global, Train};
@@ -25,6 +27,11 @@ pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> any
         catalogs: Catalogs::default(),
         keep_graph: arguments.keep_graph,
     };
+    // before signals are listened to: an import that is cut off goes on by itself the next time
+    let mut progress = progress::choose(global);
+    let imported = import_rows_of(&recipe, progress.as_mut(), &Stop::default());
+    drop(progress);
+    imported?;
     let stop = Stop::default();
     signals::listen(&stop)?;
     if arguments.dry_run {

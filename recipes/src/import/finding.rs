@@ -3,7 +3,7 @@ use millstream_schemas::shown;
 use super::import_options::ImportOptions;
 use super::layout::Layout;
 use super::source_files::SourceFiles;
-use super::{class_folders, tables};
+use super::{class_folders, coco, mask_folders, samples, tables, yolo};
 use crate::RecipeError;
 
 /// Finds out what a source is.
@@ -11,8 +11,17 @@ use crate::RecipeError;
 /// # Errors
 /// It is nothing that can be imported, or a table of it cannot be read.
 pub(super) fn find(files: &SourceFiles, options: &ImportOptions) -> Result<Layout, RecipeError> {
+    let of_coco = if tables::has_metadata(files) { Vec::new() } else { coco::annotation_files(files) };
     let found = if tables::has_metadata(files) {
         tables::metadata(files, options)?
+    } else if !of_coco.is_empty() {
+        coco::read(files, &of_coco, options)?
+    } else if yolo::has_boxes(files) {
+        yolo::read(files, options)?
+    } else if mask_folders::has_masks(files) {
+        mask_folders::read(files, options)?
+    } else if samples::has_samples(files) {
+        samples::read(files, options)?
     } else if class_folders::has_images(files) {
         class_folders::read(files, options)?
     } else if tables::has_tables(files) {
@@ -22,7 +31,8 @@ pub(super) fn find(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
         let first: Vec<String> = first.collect();
         let there = if first.is_empty() { "no file".to_owned() } else { first.join(", ") };
         let message = format!(
-            "it holds {there}; what is imported are folders of images, CSV, TSV and JSON Lines (Parquet is read as it is)"
+            "it holds {there}; what is imported are images in folders, with boxes, masks or tables, CSV, TSV and JSON Lines, and archives of them \
+             (Parquet is read as it is)"
         );
         return Err(RecipeError::mismatch(options.sources_in_words(), message));
     };

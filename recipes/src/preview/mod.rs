@@ -66,6 +66,7 @@ impl Preview {
             role: SplitRole::Train,
             inputs: &[],
             grey: false,
+            output: &recipe.output.folder,
             known: None,
         };
         let source = match RowSource::open(&wanted, chain.clone()) {

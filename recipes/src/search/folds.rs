@@ -1,17 +1,18 @@
 //! Folds of the training rows for cross-validation: which row lies in which, and the files that they are written into.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use millstream_pipeline::{Dataset, SplitRole};
 use millstream_schemas::recipe::FoldsRecipe;
-use millstream_schemas::{FileLock, count, files, shown};
+use millstream_schemas::{FileLock, Recipe, count, files, shown};
 use millstream_search::Random;
 use serde::{Deserialize, Serialize};
 
 use super::open_recipe::OpenRecipe;
 use super::study_folder::{StudyFolder, write};
 use crate::RecipeError;
+use crate::imported::NamedRows;
 use crate::slices::reading;
 
 /// Says that the files are whole, and of which rows.
@@ -34,8 +35,9 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe) -> Result<Vec<Pa
         return Err(RecipeError::mismatch("search.folds", message));
     }
     let patterns = &open.first().data.train;
-    let dataset =
-        Dataset::open_split(patterns, Path::new("/"), SplitRole::Train).map_err(RecipeError::at("data.train"))?;
+    let Recipe { data, output, .. } = open.first();
+    let rows = NamedRows::of(data, patterns, &output.folder);
+    let (dataset, _) = rows.open(SplitRole::Train).map_err(RecipeError::at("data.train"))?;
     let lies_in = folder.folds();
     files::create_folder(&lies_in).map_err(RecipeError::io("make", &lies_in))?;
     let lock = lies_in.join(".lock");

@@ -1,0 +1,77 @@
+//! Folders of pictures, archives and tables, trained on as they are.
+
+use std::fs::{self, File};
+use std::io::Write;
+
+use zip::write::SimpleFileOptions;
+
+use crate::dataset;
+use crate::import::{class_folders, parquet};
+use crate::workplace::{Workplace, has_runtime};
+
+/// The folders that sources were imported into.
+fn imports(place: &Workplace, folder: &str) -> Vec<String> {
+    let all = parquet(&place.path(folder));
+    all.into_iter().filter(|name| !name.ends_with(".lock")).collect()
+}
+
+#[test]
+fn a_folder_of_pictures_is_trained_on_as_it_is_and_imported_once() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    class_folders(&place, "photos", 0, 45);
+    fs::write(place.path("photos/red/notes.txt"), "no picture").unwrap();
+    place.run(&["inspect", "photos"]).failed_with(&["photos", "`millstream import`"]);
+    let ran =
+        place.run(&["train", "photos", "model.onnx", "--set", "training.epochs=1", "--set", "training.threads=1"]);
+    assert!(ran.stderr.contains("imported into") && ran.stderr.contains("`red/notes.txt`"), "{}", ran.stderr);
+    // a fifth of each class is set aside
+    assert!(ran.done().contains("of 9 rows"));
+    let folders = imports(&place, "runs/.data");
+    assert!(folders.len() == 1 && folders[0].starts_with("photos-"), "{folders:?}");
+    let file = place.path(&format!("runs/.data/{}/photos-train-00000-of-00001.parquet", folders[0]));
+    let written = fs::metadata(&file).unwrap().modified().unwrap();
+
+    let recipe = String::from_utf8(place.read("runs/photos/recipe.yaml")).unwrap();
+    assert!(recipe.contains("photos") && !recipe.contains(".data"), "{recipe}");
+    assert_eq!(place.run(&["evaluate", "runs/photos", "--json"]).json()["evaluation"]["rows"], 9);
+    place.run(&["predict", "runs/photos", "photos/red"]).done();
+    place.run(&["train", "runs/photos", "--resume"]).done();
+    assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), written);
+
+    // a recipe that was written for it, and an archive of the same
+    place.run(&["init", "photos", "model.onnx", "-o", "photos.yaml", "--run", "runs/other"]).done();
+    place.run(&["check", "photos.yaml"]).done();
+    assert_eq!(imports(&place, "runs/.data").len(), 1);
+
+    fs::write(place.path("photos/red/more.png"), dataset::rows(90, 1).remove(0).image.unwrap()).unwrap();
+    place.run(&["train", "runs/photos", "--resume"]).failed_with(&["data.train"]);
+}
+
+#[test]
+fn recipes_name_archives_and_tables_too() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let mut zip = zip::ZipWriter::new(File::create(place.path("photos.zip")).unwrap());
+    for (at, row) in dataset::rows(0, 24).into_iter().enumerate() {
+        let name = format!("{}/{at}.png", dataset::CLASSES[row.label as usize]);
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(&row.image.unwrap()).unwrap();
+    }
+    zip.finish().unwrap();
+    let changes = ["data.train=photos.zip", "data.evaluate=null", "training.epochs=1"];
+    place.run_with("train", &changes).done();
+    assert_eq!(imports(&place, ".data").len(), 1);
+    let rows = "text,label\n".to_owned() + &"good,yes\nbad,no\n".repeat(10);
+    place.write("reviews.csv", &rows);
+    place.write("texts.yaml", "version: 1\ndata: {train: reviews.csv, input: text}\noutput: {folder: texts}\n");
+    assert!(place.run(&["preview", "texts.yaml"]).done().contains("good"));
+    place.write("wrong.csv", "text,text\na,b\n");
+    place
+        .run(&["train", "recipe.yaml", "--set", "data.train=wrong.csv", "--set", "output.folder=other"])
+        .failed_with(&["data.train", "two columns are called `text`"]);
+}

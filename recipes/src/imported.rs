@@ -1,0 +1,218 @@
+//! Rows of a recipe that are no Parquet: folders of images, archives and tables, imported once into a folder beside the results.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use millstream_pipeline::{Dataset, Split, SplitRole};
+use millstream_schemas::recipe::DataRecipe;
+use millstream_schemas::{FileLock, FingerprintWriter, Recipe, count, files, shown_path};
+use serde::{Deserialize, Serialize};
+
+use crate::folder_files::{FolderFiles, extension, is_image};
+use crate::import::{ImportOptions, SplitShare, archive_stem, expanded, import};
+use crate::table_records::TableFormat;
+use crate::{Events, RecipeError, Silent, Stop};
+
+/// The folder beside those of runs that imports lie in.
+const FOLDER: &str = ".data";
+/// What a finished import leaves in its folder.
+const DONE: &str = ".import.json";
+/// Raised where the same sources become other rows.
+const VERSION: u32 = 1;
+/// What is set aside to evaluate on of sources that have no splits.
+const SET_ASIDE: f64 = 0.2;
+
+/// Rows as a recipe names them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NamedRows<'a> {
+    pub(crate) patterns: &'a [String],
+    /// Where relative patterns start.
+    pub(crate) base: &'a Path,
+    /// The folder of the results.
+    pub(crate) output: &'a Path,
+    /// Whether the same sources are trained and evaluated on, so that a part of them is set aside where they have no splits.
+    pub(crate) is_divided: bool,
+}
+
+/// What a finished import says of itself.
+#[derive(Serialize, Deserialize)]
+struct Done {
+    sources: Vec<String>,
+    rows: u64,
+    left_out: u64,
+    /// The first that was left out, and why.
+    first: Option<(String, String)>,
+}
+
+impl<'a> NamedRows<'a> {
+    /// Those of a recipe, whose patterns are absolute.
+    pub(crate) fn of(data: &'a DataRecipe, patterns: &'a [String], output: &'a Path) -> Self {
+        Self { patterns, base: Path::new("/"), output, is_divided: is_divided(data, patterns) }
+    }
+
+    /// Opens them; says how they were imported, if they were.
+    ///
+    /// # Errors
+    /// They are not there, cannot be imported, or are no dataset.
+    pub(crate) fn open(&self, role: SplitRole) -> Result<(Dataset, Vec<String>), RecipeError> {
+        match self.imported(&mut Silent, &Stop::default())? {
+            None => Ok((Dataset::open_split(self.patterns, self.base, role)?, Vec::new())),
+            Some((folder, note)) => {
+                let text = folder.to_str().ok_or_else(|| {
+                    RecipeError::mismatch(
+                        shown_path(&folder),
+                        "the name is no UTF-8; choose another folder for the results",
+                    )
+                })?;
+                Ok((Dataset::open_split(&[text.to_owned()], Path::new("/"), role)?, vec![note]))
+            }
+        }
+    }
+
+    /// Imports them where they are no Parquet and were not imported yet: the folder, and what is to be said of it. `None` where
+    /// they are Parquet, or it was stopped.
+    ///
+    /// # Errors
+    /// They cannot be imported.
+    pub(crate) fn imported(
+        &self,
+        events: &mut dyn Events,
+        stop: &Stop,
+    ) -> Result<Option<(PathBuf, String)>, RecipeError> {
+        let Some(sources) = self.sources()? else { return Ok(None) };
+        let all = self.output.parent().unwrap_or(Path::new("/")).join(FOLDER);
+        let mut options = ImportOptions::new(sources.clone(), &all);
+        if self.is_divided {
+            options.splits = vec![SplitShare { split: Split::Validation, share: SET_ASIDE }];
+            options.only_undivided = true;
+        }
+        let name = options.file_name()?;
+        options.output = all.join(format!("{name}-{}", self.key(&sources)?));
+        files::create_folder(&all).map_err(RecipeError::io("make", &all))?;
+        let lock = all.join(format!("{name}.lock"));
+        let _lock = FileLock::wait(&lock).map_err(RecipeError::io("write", &lock))?;
+        let done = options.output.join(DONE);
+        let known = fs::read(&done).ok().and_then(|bytes| serde_json::from_slice::<Done>(&bytes).ok());
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let report = import(&options, events, stop)?;
+                if report.stopped {
+                    return Ok(None);
+                }
+                let first = report.left_out.first.first().map(|first| (first.name.clone(), first.reason.clone()));
+                let sources = sources.iter().map(shown_path).collect();
+                let known = Done { sources, rows: report.rows, left_out: report.left_out.count, first };
+                let text = serde_json::to_vec_pretty(&known).expect("our own types have string keys");
+                files::replace_file(&done, &text).map_err(RecipeError::io("write", &done))?;
+                known
+            }
+        };
+        let note = known.in_words(&options.output);
+        Ok(Some((options.output, note)))
+    }
+
+    /// Whether what is named there is no Parquet, but what an import reads.
+    pub(crate) fn are_sources(patterns: &[String], base: &Path) -> bool {
+        let rows = NamedRows { patterns, base, output: base, is_divided: false };
+        rows.sources().is_ok_and(|sources| sources.is_some())
+    }
+
+    /// What is to be imported; none where any of it is Parquet, or nothing that an import reads.
+    fn sources(&self) -> Result<Option<Vec<PathBuf>>, RecipeError> {
+        let named: Vec<PathBuf> = self.patterns.iter().map(|pattern| self.base.join(pattern)).collect();
+        let is_source = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            match path.is_dir() {
+                true => holds_sources(path),
+                false => archive_stem(&name).is_some() || TableFormat::of(path).is_some(),
+            }
+        };
+        match !named.is_empty() && named.iter().all(is_source) {
+            true => Ok(Some(expanded(&named)?)),
+            false => Ok(None),
+        }
+    }
+
+    /// Of names, sizes and times of all files, and of how they are divided.
+    fn key(&self, sources: &[PathBuf]) -> Result<String, RecipeError> {
+        let mut all = FingerprintWriter::default();
+        let mut tell = |bytes: &[u8]| all.write_all(bytes).expect("a hash can always be written to");
+        tell(&VERSION.to_le_bytes());
+        tell(&[u8::from(self.is_divided)]);
+        for source in sources {
+            let files = if source.is_dir() { FolderFiles::below(source)?.files } else { vec![source.clone()] };
+            tell(&(files.len() as u64).to_le_bytes());
+            for path in files {
+                let name = path.strip_prefix(source.parent().unwrap_or(source)).unwrap_or(&path);
+                tell(name.as_os_str().as_encoded_bytes());
+                // what cannot be looked at is left out by the import, and told
+                let facts = fs::metadata(&path).ok();
+                let size = facts.as_ref().map_or(u64::MAX, fs::Metadata::len);
+                let changed = facts.and_then(|facts| facts.modified().ok()?.duration_since(UNIX_EPOCH).ok());
+                tell(&[0]);
+                tell(&size.to_le_bytes());
+                tell(&changed.map_or(0, |changed| changed.as_nanos()).to_le_bytes());
+            }
+        }
+        Ok(all.finish().0.chars().filter(char::is_ascii_hexdigit).take(16).collect())
+    }
+}
+
+/// Imports what rows of a recipe are made of, where they are no Parquet and were not imported yet, and says how far that is.
+///
+/// # Errors
+/// They cannot be imported.
+pub fn import_rows_of(recipe: &Recipe, events: &mut dyn Events, stop: &Stop) -> Result<(), RecipeError> {
+    let data = &recipe.data;
+    let main = [("data.train", Some(&data.train)), ("data.evaluate", data.evaluate.as_ref())];
+    let main = main.into_iter().filter_map(|(place, patterns)| Some((place.to_owned(), patterns?)));
+    let sets = recipe.evaluation.sets.iter().map(|(name, patterns)| (format!("evaluation.sets.{name}"), patterns));
+    for (place, patterns) in main.chain(sets) {
+        let rows = NamedRows::of(data, patterns, &recipe.output.folder);
+        rows.imported(events, stop).map_err(RecipeError::at(place))?;
+    }
+    Ok(())
+}
+
+fn is_divided(data: &DataRecipe, patterns: &[String]) -> bool {
+    patterns == &*data.train && data.evaluate.as_deref() == Some(&*data.train)
+}
+
+/// Whether a folder holds images, tables or archives, and no Parquet.
+fn holds_sources(folder: &Path) -> bool {
+    let Ok(found) = FolderFiles::below(folder) else { return false };
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_parquet = |path: &PathBuf| extension(path) == "parquet";
+    let is_source = |path: &PathBuf| {
+        is_image(&name(path)) || archive_stem(&name(path)).is_some() || TableFormat::of(path).is_some()
+    };
+    !found.files.iter().any(is_parquet) && found.files.iter().any(is_source)
+}
+
+impl Done {
+    fn in_words(&self, folder: &Path) -> String {
+        let left_out = match &self.first {
+            None => String::new(),
+            Some((name, reason)) => {
+                let name = millstream_schemas::shown(name);
+                let others = if self.left_out > 1 { "the first of them" } else { "which" };
+                format!(
+                    "; {} left out, {others} is `{name}` ({}); `millstream import` tells all",
+                    count(self.left_out, "file or row"),
+                    millstream_schemas::shown(reason)
+                )
+            }
+        };
+        let sources: Vec<&str> = self.sources.iter().take(3).map(String::as_str).collect();
+        let more = if self.sources.len() > 3 { ", …" } else { "" };
+        format!(
+            "{}{more}: imported into {}, {}{left_out}",
+            sources.join(", "),
+            shown_path(folder),
+            count(self.rows, "row")
+        )
+    }
+}
