@@ -30,10 +30,12 @@ pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> any
     if arguments.dry_run {
         return try_out(global, &recipe, &options, &stop);
     }
+    let page = arguments.watch.then(|| commands::watch::Beside::begin(&mut recipe)).transpose()?;
     let mut progress = progress::choose(global);
     let summary = train(&recipe, &options, progress.as_mut(), &stop);
     // The bars are cleared before anything else is printed.
     drop(progress);
+    page.into_iter().for_each(commands::watch::Beside::end);
     if stop.is_requested() {
         signals::answer();
     }

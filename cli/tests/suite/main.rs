@@ -52,4 +52,5 @@ mod shell;
 mod steering;
 mod tables;
 mod training;
+mod watch;
 mod workplace;

@@ -39,6 +39,8 @@ impl ImageTransform for HalfTurn {
     fn draw(&self, facts: &ImageFacts, _: &mut Random, steps: &mut Vec<ImageStep>) {
         let ImageFacts { width, height, .. } = *facts;
         let matrix = Matrix::scale_then_move(-1.0, -1.0, f64::from(width), f64::from(height));
-        steps.push(Project { matrix, width, height, fill: [0; 3], border: Border::Fill, kernel: Kernel::Bilinear }.into());
+        steps.push(
+            Project { matrix, width, height, fill: [0; 3], border: Border::Fill, kernel: Kernel::Bilinear }.into(),
+        );
     }
 }
