@@ -107,6 +107,9 @@ fn how_to_go_on(global: &Global, arguments: &Train, summary: &RunSummary) -> Str
     for (flag, value) in changes.chain(paths) {
         command.push_str(&format!(" {flag} {}", quoted(&value)));
     }
+    if arguments.watch {
+        command.push_str(" --watch");
+    }
     format!("interrupted after step {}, {saved}\nto go on:  {command}", summary.steps)
 }
 

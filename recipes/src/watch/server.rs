@@ -93,7 +93,9 @@ impl Watch {
         let accepting = thread::spawn(move || accept(&listener, &accepting, &until));
         let mut outcome = Ok(WatchEnd::Stopped);
         while !stop.is_requested() {
-            match shared.lock().look() {
+            // the lock is given back before anybody sleeps
+            let looked = shared.lock().look();
+            match looked {
                 Ok(true) if until_end => outcome = Ok(WatchEnd::RunEnded),
                 Ok(_) => {
                     thread::sleep(GLANCE);
