@@ -87,6 +87,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
         Command::Inspect(arguments) => commands::inspect::run(global, &arguments),
         Command::Search(arguments) => commands::search::run(global, &arguments),
         Command::Report(arguments) => commands::report::run(global, &arguments),
+        Command::Watch(arguments) => commands::watch::run(global, &arguments),
         Command::Compare(arguments) => commands::compare::run(global, &arguments),
         Command::Errors(arguments) => commands::errors::run(global, &arguments),
         Command::Note(arguments) => commands::note::run(global, &arguments),

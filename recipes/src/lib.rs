@@ -76,6 +76,7 @@ mod resources;
 mod results;
 mod row_source;
 mod run;
+mod run_about;
 mod run_end;
 mod run_folder;
 mod run_logs;
@@ -94,6 +95,7 @@ mod stream;
 mod stream_options;
 mod table_records;
 mod train;
+pub mod watch;
 
 pub use calibrated::Calibrated;
 pub use catalogs::Catalogs;

@@ -184,7 +184,7 @@ impl Run {
         match ended {
             Some(ended) => {
                 let record = self.record(Some(&ended), events);
-                if let Err(error) = results::write_record(&self.folder, &record) {
+                if let Err(error) = results::write_record(&self.folder, self.compiled.opened(), &record) {
                     return Err(self.failed(failed(error), false, events));
                 }
                 self.end_logs(&record, events);
@@ -341,7 +341,7 @@ impl Run {
 
     /// What stopped the run, and where it goes on, is more to the point than that this fails.
     fn write_figures(&self, record: &RunRecord, events: &mut dyn Events) {
-        if let Err(error) = results::write_record(&self.folder, record) {
+        if let Err(error) = results::write_record(&self.folder, self.compiled.opened(), record) {
             let message = format!("the figures of the run so far could not be written: {}", with_causes(&error));
             events.event(&Event::Warning { message });
         }

@@ -37,10 +37,12 @@ pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> any
     if arguments.dry_run {
         return try_out(global, &recipe, &options, &stop);
     }
+    let page = arguments.watch.then(|| commands::watch::Beside::begin(&mut recipe)).transpose()?;
     let mut progress = progress::choose(global);
     let summary = train(&recipe, &options, progress.as_mut(), &stop);
     // The bars are cleared before anything else is printed.
     drop(progress);
+    page.into_iter().for_each(commands::watch::Beside::end);
     if stop.is_requested() {
         signals::answer();
     }
@@ -111,6 +113,9 @@ fn how_to_go_on(global: &Global, arguments: &Train, summary: &RunSummary) -> Str
     let changes = arguments.recipe.overrides.iter().map(|change| ("--set", change.clone()));
     for (flag, value) in changes.chain(paths) {
         command.push_str(&format!(" {flag} {}", quoted(&value)));
+    }
+    if arguments.watch {
+        command.push_str(" --watch");
     }
     format!("interrupted after step {}, {saved}\nto go on:  {command}", summary.steps)
 }

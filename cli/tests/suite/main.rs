@@ -55,4 +55,5 @@ mod shell;
 mod steering;
 mod tables;
 mod training;
+mod watch;
 mod workplace;
