@@ -91,6 +91,7 @@ mod statistics;
 mod step_settings;
 mod stream;
 mod stream_options;
+mod study_part;
 mod table_records;
 mod train;
 
@@ -122,4 +123,5 @@ pub use run_start::RunOptions;
 pub use run_state::RunState;
 pub use run_summary::RunSummary;
 pub use start_mode::StartMode;
+pub use study_part::{StudyPart, StudyRole};
 pub use train::{TrainOptions, train};
