@@ -10,7 +10,7 @@ use millstream::schemas::recipe::LARGEST_BATCH;
 use millstream::training::range_test::RangeTest;
 
 use crate::colour::Color;
-pub(crate) use crate::ensemble_arguments::{Ensemble, EnsembleCommand, EnsembleFit, MeasureArguments};
+pub(crate) use crate::ensemble_arguments::{Ensemble, EnsembleCommand, EnsembleFit, EnsembleMembers, MeasureArguments};
 pub(crate) use crate::import_arguments::Import;
 pub(crate) use crate::recipe_arguments::RecipeArguments;
 use crate::recipe_arguments::whole_number;

@@ -76,6 +76,41 @@ impl Batches {
         Self::run(plan, left_out, workers, part)
     }
 
+    /// A stream whose batches are taken by [`Batches::next_finished`], under a part that the caller holds; of as many batches' bytes as
+    /// it gives, at most for `kept` batches, each may be kept when it was taken.
+    ///
+    /// # Errors
+    /// As [`Batches::open`].
+    pub(crate) fn open_keeping(
+        dataset: &Dataset,
+        options: StreamOptions,
+        from: Option<&ResumePoint>,
+        kept: u64,
+    ) -> Result<(Self, u64), PipelineError> {
+        let left_out = LeftOut::new(&options.damaged, dataset)?;
+        let shared = options.shared.clone();
+        let plan = StreamPlan::keeping(dataset, options, from, kept)?.with_lengths(dataset)?;
+        let (all, batch) = (plan.feeder.batches_share.limit(), plan.feeder.layout.batch_bytes());
+        // two are always left to those that are being filled
+        let bytes = if kept == 0 { 0 } else { all.saturating_sub(batch.saturating_mul(2)) };
+        let workers = match &shared {
+            Some(shared) => shared.threads().clone(),
+            None => Workers::start(plan.workers)?,
+        };
+        Ok((Self::run(plan, left_out, workers, None)?, bytes))
+    }
+
+    /// The next batch as the workers left it: whoever takes it notes the rows that were left out. `None` behind the last, and behind
+    /// an error.
+    pub(crate) fn next_finished(&mut self) -> Option<FinishedBatch> {
+        if self.ended {
+            return None;
+        }
+        let finished = self.monitor.finished.take();
+        self.ended = finished.as_ref().is_none_or(|finished| finished.batch.is_err());
+        finished
+    }
+
     fn run(
         plan: StreamPlan,
         left_out: LeftOut,

@@ -208,7 +208,8 @@ impl Measuring {
         if let Some(views) = &views {
             let mut sums = ViewMean::new(views.averaged, self.recipe.data.memory.0);
             for view in 0..views.count - 1 {
-                let mut batches = Stream::open(&self.source.dataset, self.stream(Some((view, &views.chain))), None)?;
+                let mut batches =
+                    Stream::open(None, &self.source.dataset, self.stream(Some((view, &views.chain))), None)?;
                 if !sums.add(&mut self.predictor, &mut batches, &mut |rows| progress.tell(rows))? {
                     return Ok(None);
                 }
@@ -217,7 +218,7 @@ impl Measuring {
             mean = Some(sums);
         }
         let last = views.as_ref().map(|views| (views.count - 1, &views.chain));
-        let mut batches = Stream::open(&self.source.dataset, self.stream(last), None)?;
+        let mut batches = Stream::open(None, &self.source.dataset, self.stream(last), None)?;
         let classes = self.source.classes().to_vec();
         let slices = self.slices.as_mut().map(|slices| slices as &mut dyn millstream_training::RowSlices);
         let sink = sink.map(|sink| &mut *sink as &mut dyn PredictionSink);
@@ -248,7 +249,7 @@ impl Measuring {
         let mut progress = Progress::new(self.source.dataset.rows(), 1, events, stop);
         let options = self.stream(Some((draw, chain)));
         let seed = options.seed;
-        let mut batches = Stream::open(&self.source.dataset, options, None)?;
+        let mut batches = Stream::open(None, &self.source.dataset, options, None)?;
         let classes = self.source.classes().to_vec();
         let extras = EvaluationExtras { sink: Some(sink), ..EvaluationExtras::default() };
         let (predictor, loss, metrics) = (&mut self.predictor, &mut self.loss, &self.metrics);
@@ -264,7 +265,7 @@ impl Measuring {
     pub(crate) fn outcomes(&mut self, events: &mut dyn Events, stop: &Stop) -> Result<Option<Outcomes>, RecipeError> {
         make_place_for(&self.recipe)?;
         let mut progress = Progress::new(self.source.dataset.rows(), 1, events, stop);
-        let mut batches = Stream::open(&self.source.dataset, self.stream(None), None)?;
+        let mut batches = Stream::open(None, &self.source.dataset, self.stream(None), None)?;
         let (predictor, loss, most) = (&mut self.predictor, &mut self.loss, self.recipe.data.memory.0);
         let mut told = |rows| progress.tell(rows);
         let found = Outcomes::gather(predictor, loss, self.reads, &mut batches, most, &mut told);

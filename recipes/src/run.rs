@@ -246,6 +246,7 @@ impl Run {
         let stopping = || stop.is_requested();
         let (skipped, of_statistics) = (RefCell::new(None), RefCell::new(None));
         let shared = self.resources.as_ref().map(Resources::streams);
+        let joint = self.resources.as_ref().map(Resources::joint);
         let (trainer, stream) = (&mut self.trainer, &mut self.stream);
         let batch = opened.recipe.data.batch.max(1) as u64;
         let mut opens: Vec<(&str, Box<EvaluationBatches<'_>>)> = Vec::new();
@@ -259,7 +260,7 @@ impl Run {
             let left = if rows < source.dataset.rows() { rows.div_ceil(batch) } else { u64::MAX };
             let skipped = &skipped;
             let open = move || -> Result<Box<dyn BatchSource + '_>, BoxError> {
-                let stream = Stream::open(&source.dataset, options.clone(), None)?.serving(serving.clone());
+                let stream = Stream::open(joint, &source.dataset, options.clone(), None)?.serving(serving.clone());
                 Ok(Box::new(Watched { stream, left, skipped }))
             };
             opens.push((name, Box::new(open)));
@@ -269,7 +270,7 @@ impl Run {
             let (options, left, skipped) =
                 (rows.stream(&opened.recipe, shared, beside), rows.batches(), &of_statistics);
             move || -> Result<Box<dyn BatchSource + '_>, BoxError> {
-                let stream = Stream::open(&rows.source().dataset, options.clone(), None)?;
+                let stream = Stream::open(joint, &rows.source().dataset, options.clone(), None)?;
                 Ok(Box::new(Watched { stream, left, skipped }))
             }
         });

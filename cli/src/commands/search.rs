@@ -102,6 +102,15 @@ fn work(
                 count(shared.compiled, "time"),
             ));
         }
+        if shared.joined > 0 {
+            text.push_str(&format!(
+                "{} over rows: {} opened, {} took part in one of these, {} went on alone\n",
+                count(shared.streams + shared.joined, "pass"),
+                shared.streams,
+                shared.joined,
+                shared.left
+            ));
+        }
         text.push_str(&format!("page: {}\n", shown_path(summary.study.folder.join("search.html"))));
         output::print(&text)?;
     }

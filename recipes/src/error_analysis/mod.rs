@@ -102,7 +102,7 @@ pub fn errors(
     let kept = match kept.filter(|kept| measuring.data().is_ok_and(|data| data == kept.header.data)) {
         Some(kept) => kept,
         None => {
-            let mut sink = KeptPredictions::in_memory(&model, &measuring)?;
+            let mut sink = KeptPredictions::in_memory(&model, &measuring, recipe.data.memory)?;
             if measuring.measure(Some(&mut sink), events, stop)?.is_none() {
                 return Ok(None);
             }
@@ -156,7 +156,7 @@ fn as_drawn(
     let (mut errs, mut rows, mut draws) = (Vec::new(), Vec::new(), drawn::Draws::new());
     let mut varying = drawn::Varying::default();
     for draw in 0..options.draws {
-        let mut sink = KeptPredictions::in_memory(model, measuring)?;
+        let mut sink = KeptPredictions::in_memory(model, measuring, recipe.data.memory)?;
         let Some(seed) = measuring.measure_drawn(model, (draw, &chain), &mut sink, events, stop)? else {
             return Ok(None);
         };

@@ -103,9 +103,10 @@ impl Activations {
         self.numbers
     }
 
-    /// Whether they lie in a file that is gone when they are.
-    pub(crate) fn is_in_passing_file(&self) -> bool {
-        self.file.is_some() && !self.stays
+    /// Bytes in a file that is gone when they are.
+    pub(crate) fn bytes_in_passing_file(&self) -> u64 {
+        let rows = self.present.len() as u64 + 1;
+        if self.file.is_some() && !self.stays { rows * 4 * self.numbers as u64 } else { 0 }
     }
 
     /// Bytes in memory.

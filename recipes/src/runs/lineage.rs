@@ -4,8 +4,10 @@ use millstream_schemas::Fingerprint;
 
 use super::listing::Found;
 use super::report::{BaseModel, Descent, Origin, Through};
+use crate::study_part::{StudyPart, StudyRole};
 
-/// What came from what, by hashes: the base model of a run is what another has exported, or a model from elsewhere.
+/// What came from what, by hashes: the base model of a run is what another has exported, or a model from elsewhere. Of what lies in a search
+/// its winner came from it.
 pub(super) fn of(found: &[Found]) -> (Vec<BaseModel>, Vec<Descent>) {
     let mut exported: HashMap<&Fingerprint, usize> = HashMap::new();
     // of runs that exported the same, the oldest is the one it came from
@@ -14,6 +16,15 @@ pub(super) fn of(found: &[Found]) -> (Vec<BaseModel>, Vec<Descent>) {
     }
     let (mut models, mut lineage): (Vec<BaseModel>, Vec<Descent>) = (Vec::new(), Vec::new());
     for (to, run) in found.iter().enumerate() {
+        let is_of = |study: &Found| {
+            let part = run.part.as_ref().zip(study.study.as_ref());
+            part.is_some_and(|(part, (folder, best))| {
+                part.study == *folder && (!matches!(part.role, StudyRole::Trial(_)) || trial_of(part) == *best)
+            })
+        };
+        if let Some(from) = found.iter().position(is_of) {
+            lineage.push(Descent { from: Origin::Run(from), to, through: Through::Study });
+        }
         let parts = [(&run.base, Through::Base), (&run.started_adapters, Through::Adapter)];
         let parts = parts.into_iter().filter_map(|(file, through)| Some((file.as_ref()?, through)));
         let members = run.members.iter().map(|member| (member, Through::Member));
@@ -30,6 +41,13 @@ pub(super) fn of(found: &[Found]) -> (Vec<BaseModel>, Vec<Descent>) {
         }
     }
     (models, lineage)
+}
+
+fn trial_of(part: &StudyPart) -> Option<u64> {
+    match part.role {
+        StudyRole::Trial(number) => Some(number),
+        StudyRole::Best | StudyRole::Refit => None,
+    }
 }
 
 /// The number of a model from elsewhere, which is added where it is new.

@@ -35,10 +35,12 @@ pub(super) fn html(report: &RunsReport) -> String {
     let name = report.folder.canonicalize().unwrap_or_else(|_| report.folder.clone());
     let title = format!("Runs in {}", name.file_name().unwrap_or_default().to_string_lossy());
     let title = escaped(&shown_up_to(title, 200));
-    let ensembles = report.runs.iter().filter(|run| run.kind == EntryKind::Ensemble).count() as u64;
-    let mut of = count(report.runs.len() as u64 - ensembles, "run");
-    if ensembles > 0 {
-        of += &format!(", {}", count(ensembles, "ensemble"));
+    let of_kind = |kind: EntryKind| report.runs.iter().filter(|run| run.kind == kind).count() as u64;
+    let mut of = count(of_kind(EntryKind::Run), "run");
+    for (kind, noun) in [(EntryKind::Ensemble, "ensemble"), (EntryKind::Study, "search")] {
+        if of_kind(kind) > 0 {
+            of += &format!(", {}", count(of_kind(kind), noun));
+        }
     }
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
@@ -58,7 +60,7 @@ pub(super) fn html(report: &RunsReport) -> String {
     if let Some(svg) = picture::svg(report) {
         out += &format!(
             "<h2>Lineage</h2>\n<p class=\"small\">What something came from stands to its left: models from elsewhere have broken \
-             borders, members of ensembles broken lines, adapters dotted ones.</p>\n<figure>{svg}</figure>\n"
+             borders, members of ensembles broken lines, adapters dotted ones, winners of searches thick ones.</p>\n<figure>{svg}</figure>\n"
         );
     }
     if !report.notes.is_empty() {

@@ -1,7 +1,7 @@
 //! Folds of the training rows for cross-validation: which row lies in which, and the files that they are written into.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use millstream_pipeline::{Dataset, SplitRole};
 use millstream_schemas::recipe::FoldsRecipe;
@@ -38,8 +38,15 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe) -> Result<Vec<Pa
     let Recipe { data, output, .. } = open.first();
     let rows = NamedRows::of(data, patterns, &output.folder);
     let (dataset, _) = rows.open(SplitRole::Train).map_err(RecipeError::at("data.train"))?;
-    let lies_in = folder.folds();
-    files::create_folder(&lies_in).map_err(RecipeError::io("make", &lies_in))?;
+    written(&folder.folds(), &dataset, folds)
+}
+
+/// The files of the folds of a dataset in a folder, written where they are not there yet.
+///
+/// # Errors
+/// As those of a study, or the files are of other rows or folds.
+pub(crate) fn written(lies_in: &Path, dataset: &Dataset, folds: &FoldsRecipe) -> Result<Vec<PathBuf>, RecipeError> {
+    files::create_folder(lies_in).map_err(RecipeError::io("make", lies_in))?;
     let lock = lies_in.join(".lock");
     let _lock = FileLock::wait(&lock).map_err(RecipeError::io("write", &lock))?;
     let paths: Vec<PathBuf> = (1..=folds.count).map(|fold| lies_in.join(format!("fold-{fold}.parquet"))).collect();
@@ -50,18 +57,21 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe) -> Result<Vec<Pa
     match known {
         Some(known) if known == written => return Ok(paths),
         Some(_) => {
-            let message = "the training rows are not those that the study's folds were made of";
+            let message = "the training rows are not those that the folds were made of, or these are other folds";
             return Err(RecipeError::mismatch("data.train", message));
         }
         None => {}
     }
-    dataset.divide(&fold_of_rows(&dataset, folds)?, &paths)?;
+    dataset.divide(&fold_of_rows(dataset, folds)?, &paths)?;
     write(&note, &serde_json::to_vec_pretty(&written).expect("our own types have string keys"))?;
     Ok(paths)
 }
 
 /// The fold of each row, from 0.
-fn fold_of_rows(dataset: &Dataset, folds: &FoldsRecipe) -> Result<Vec<u16>, RecipeError> {
+///
+/// # Errors
+/// A column cannot be read, or there are fewer rows or groups than folds.
+pub(crate) fn fold_of_rows(dataset: &Dataset, folds: &FoldsRecipe) -> Result<Vec<u16>, RecipeError> {
     let rows = dataset.rows() as usize;
     let classes = folds.stratify.as_ref().map(|name| texts(dataset, name, "search.folds.stratify")).transpose()?;
     let groups = folds.group.as_ref().map(|name| texts(dataset, name, "search.folds.group")).transpose()?;

@@ -112,6 +112,18 @@ impl StudyFolder {
         write(&self.recipe(), text.text().as_bytes())
     }
 
+    /// The text of the recipe as it was given, and what the command line changed of it.
+    ///
+    /// # Errors
+    /// As [`StudyFolder::text`].
+    pub(crate) fn given(&self) -> Result<(String, Vec<String>), RecipeError> {
+        let text = self.text()?;
+        let path = self.origin();
+        let bytes = std::fs::read(&path).map_err(RecipeError::io("read", &path))?;
+        let origin: Origin = serde_json::from_slice(&bytes).map_err(|_| RecipeError::StudyDamaged { path })?;
+        Ok((text.text().to_owned(), origin.changes))
+    }
+
     /// The recipe that the study began with, as it was then.
     ///
     /// # Errors

@@ -268,7 +268,7 @@ impl Worker<'_, '_> {
 struct Told(usize);
 
 /// The record of a run that is at its end.
-fn finished(folder: &RunFolder) -> Option<RunRecord> {
+pub(crate) fn finished(folder: &RunFolder) -> Option<RunRecord> {
     let record = read_record(folder).ok()?;
     (record.ending == "finished" && folder.model().exists()).then_some(record)
 }

@@ -15,7 +15,7 @@ use super::search_event::{SearchEvent, SearchEvents};
 use super::status::{StudyReport, of_study};
 use super::study_folder::{StudyFolder, write};
 use super::trial::Worker;
-use super::workers::{Presence, bury, dead, is_dead};
+use super::workers::{Presence, activations_of, bury, dead, is_dead};
 use crate::error::with_causes;
 use crate::{Catalogs, RecipeError, ResourceOptions, Resources, Stop};
 
@@ -129,7 +129,7 @@ fn work(
     let gone = dead(folder);
     shared.give_up(|worker| gone.iter().any(|dead| dead == worker))?;
     bury(folder, &gone);
-    let _presence = Presence::announce(folder, shared.worker())?;
+    let presence = Presence::announce(folder, shared.worker())?;
     let _heart = shared.heart((silence / 5).clamp(Duration::from_millis(20), Duration::from_secs(60)))?;
     let sought = Sought::of(open)?;
     events.event(&SearchEvent::StudyOpened {
@@ -143,8 +143,11 @@ fn work(
         parallel,
     });
     // what is kept of a frozen prefix is kept for all trials
-    let shares = parallel > 1 || !open.first().training.frozen_prefix.is_recomputed();
+    let is_open =
+        open.space().parameters().iter().any(|parameter| parameter.name.starts_with("training.frozen_prefix"));
+    let shares = parallel > 1 || is_open || !open.first().training.frozen_prefix.is_recomputed();
     let resources = shares.then(|| Resources::open(&resources(open, parallel, options))).transpose()?;
+    let resources = resources.map(|own| own.with_activations_in(activations_of(folder, presence.worker())));
     let of_folds = folds::of_study(folder, open)?;
     let pool = Pool::new(&options.catalogs);
     let (study, events) = (Mutex::new(shared), Mutex::new(events));
@@ -180,7 +183,12 @@ fn work(
         return Err(error);
     }
     let interrupted = stop.is_requested() && !known.is_done(trials);
-    Ok(SearchSummary { study: known, interrupted, shared: pool.counts(), seconds: began.elapsed().as_secs_f64() })
+    Ok(SearchSummary {
+        study: known,
+        interrupted,
+        shared: pool.counts(resources.as_ref()),
+        seconds: began.elapsed().as_secs_f64(),
+    })
 }
 
 /// Memory for as many runs as there are at a time, each as much as the recipe says.

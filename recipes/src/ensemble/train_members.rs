@@ -1,0 +1,322 @@
+use std::path::{Path, PathBuf};
+
+use millstream_compiler::Model;
+use millstream_compiler::fused::{FuseOptions, Member, fuse};
+use millstream_pipeline::{Dataset, PredictionWriter, SplitRole, read_predictions};
+use millstream_schemas::recipe::{ByteSize, Patterns};
+use millstream_schemas::{Choice, Fingerprint, Recipe, count, files, shown_path};
+use millstream_training::ensembles::MemberScores;
+use millstream_training::metrics::{Evaluation, FigureKind};
+use millstream_training::{RunRecord, Until};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::export::metadata;
+use super::fit::metric_set;
+use super::member_rows::{MemberRows, Sampling};
+use super::members;
+use super::out_of_fold::{HeldOut, joined, mean, reads, row_ids};
+use crate::evaluate::{EvaluateOptions, evaluate};
+use crate::frozen_prefix::RowIndex;
+use crate::made_of::fixed;
+use crate::report::read_record;
+use crate::run_folder::RunFolder;
+use crate::search::{Pool, finished};
+use crate::{Catalogs, Event, Events, RecipeError, RunOptions, StartMode, Stop, labels_file};
+
+/// Members to train on parts of a recipe's rows.
+#[derive(Clone, Debug)]
+pub struct MembersOptions {
+    /// Which rows each is trained on.
+    pub sampling: Sampling,
+    /// Where a folder of a run for each of them goes, and what they give together; a folder that was begun with the same is gone on with.
+    pub folder: PathBuf,
+    /// What is held of all predictions, at most.
+    pub memory: ByteSize,
+    /// Draws for intervals of figures that are no shares of rows; 0 for none.
+    pub bootstrap: u32,
+    /// The ONNX Runtime library, instead of the one that would be found.
+    pub library: Option<PathBuf>,
+    /// What there is to choose among.
+    pub catalogs: Catalogs,
+}
+
+/// Members that were trained, and what they give for rows that they have not seen.
+#[derive(Clone, Debug, Serialize)]
+pub struct MembersReport {
+    /// Version of this format; 1.
+    pub version: u32,
+    /// The folder.
+    pub folder: PathBuf,
+    /// Which rows each was trained on.
+    pub sampling: Sampling,
+    /// Rows of the recipe.
+    pub rows: u64,
+    /// Of these, how many have an answer of a member that was not trained on them.
+    pub answered: u64,
+    /// The members, in order.
+    pub members: Vec<TrainedMember>,
+    /// What is known of the figures beside the loss, in order.
+    pub figures: Vec<FigureKind>,
+    /// What all members together give for the rows that each has not seen.
+    pub out_of_fold: Evaluation,
+    /// The mean of the members as one model, which these answers stand for.
+    pub model: PathBuf,
+    /// The answers, which `ensemble fit` takes with the folder.
+    pub predictions: PathBuf,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrainedMember {
+    /// What its folder is called.
+    pub name: String,
+    /// SHA-256 of its model.
+    pub model: Fingerprint,
+    /// Rows that it has not seen and has an answer for.
+    pub rows: u64,
+    /// On these.
+    pub evaluation: Evaluation,
+}
+
+/// The file that says what a folder of members is.
+pub(crate) const MEMBERS: &str = "members.json";
+/// In the folder of a member: what it gives for the rows that it has not seen.
+const HELD_OUT: &str = "held-out.parquet";
+
+/// Trains a member on each part of the training rows, and lets each answer for the rows that it has not seen: the folder takes part in an
+/// ensemble as the mean of its members, with answers that none of them has learned. A member whose run is finished is left as it is, one
+/// that was interrupted is gone on with. None when it was asked to stop.
+///
+/// # Errors
+/// The recipe cannot be trained, the folder holds something else, rows cannot be read or divided, or files cannot be written.
+pub fn train_members(
+    recipe: &Recipe,
+    options: &MembersOptions,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<Option<MembersReport>, RecipeError> {
+    let place = RecipeError::at("data.train");
+    let dataset = Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train).map_err(place)?;
+    begin(recipe, &dataset, options)?;
+    let parts = options.sampling.rows(&dataset, &options.folder.join("rows"))?;
+    let pool = Pool::new(&options.catalogs);
+    let total = parts.len();
+    for (at, part) in parts.iter().enumerate() {
+        let message = format!("{}: member {} of {total}", part.name, at + 1);
+        events.event(&Event::Note { message });
+        let own = recipe_of(recipe, part, &options.folder)?;
+        if trained(&own, &pool, options, events, stop)?.is_none() {
+            return Ok(None);
+        }
+    }
+    let (mut held_out, mut data) = (Vec::with_capacity(total), Vec::new());
+    for part in &parts {
+        let own = recipe_of(recipe, part, &options.folder)?;
+        let Some(answers) = answers(&own, part, total, options, events, stop)? else { return Ok(None) };
+        data.push(answers.predictions.header.data.clone());
+        held_out.push(answers);
+    }
+    report(&dataset, &parts, &held_out, Fingerprint::of(&data), options).map(Some)
+}
+
+/// Notes what the folder is of, or refuses one that is of something else.
+fn begin(recipe: &Recipe, dataset: &Dataset, options: &MembersOptions) -> Result<(), RecipeError> {
+    let file = options.folder.join(MEMBERS);
+    let wanted = json!({
+        "version": 1,
+        "sampling": options.sampling,
+        "recipe": fixed(recipe),
+        "rows": dataset.fingerprint(),
+    });
+    if let Ok(text) = std::fs::read(&file) {
+        let known: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let is_same = ["sampling", "recipe", "rows"].iter().all(|key| known["made_of"][*key] == wanted[*key]);
+        if !is_same {
+            let message =
+                "it holds members of another recipe, other rows, or another number of them; choose another folder";
+            return Err(RecipeError::ensemble(&options.folder, message));
+        }
+        return Ok(());
+    }
+    let own = RunFolder(options.folder.clone());
+    let taken = [own.recipe(), own.model(), own.predictions()].into_iter().find(|file| file.exists());
+    if let Some(taken) = taken {
+        let message = "it has the name of a result, and is of no members; move it away, or choose another folder";
+        return Err(RecipeError::ensemble(taken, message));
+    }
+    files::create_folder(&options.folder).map_err(RecipeError::io("make", &options.folder))?;
+    write(&file, &json!({ "version": 1, "made_of": wanted }))
+}
+
+fn write(file: &Path, value: &Value) -> Result<(), RecipeError> {
+    let text = serde_json::to_vec_pretty(value).expect("a value always serializes");
+    files::replace_file(file, &text).map_err(RecipeError::io("write", file))
+}
+
+/// Of a member: its rows in place of all, and where the recipe has no rows to evaluate on, those that it has not seen.
+fn recipe_of(recipe: &Recipe, part: &MemberRows, folder: &Path) -> Result<Recipe, RecipeError> {
+    let mut own = recipe.clone();
+    let files: Vec<String> = part.train.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+    own.data.train = files.try_into().map_err(|_| RecipeError::mismatch("data.train", "a member has no rows"))?;
+    own.data.evaluate.get_or_insert_with(|| pattern(&part.held_out));
+    own.output.folder = folder.join(&part.name);
+    own.search = None;
+    Ok(own)
+}
+
+fn pattern(path: &Path) -> Patterns {
+    path.to_string_lossy().into_owned().into()
+}
+
+/// Trains, or goes on; none when it was asked to stop.
+fn trained(
+    recipe: &Recipe,
+    pool: &Pool,
+    options: &MembersOptions,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<Option<RunRecord>, RecipeError> {
+    let folder = RunFolder(recipe.output.folder.clone());
+    if let Some(record) = finished(&folder) {
+        return Ok(Some(record));
+    }
+    let compiled = pool.compiled(recipe)?;
+    let of = |start| RunOptions { start, library: options.library.clone(), ..RunOptions::default() };
+    let start = if folder.recipe().exists() { StartMode::Resume } else { StartMode::New };
+    let mut run = match compiled.run(&of(start), events) {
+        Err(RecipeError::NoWholeCheckpoint { .. }) => compiled.run(&of(StartMode::Overwrite), events)?,
+        run => run?,
+    };
+    run.advance(Until::End, events, stop)?;
+    let summary = run.finish(events)?;
+    if summary.interrupted { Ok(None) } else { read_record(&folder).map(Some) }
+}
+
+/// What a member gives for the rows that it has not seen, and for the recipe's own rows to evaluate on, where there are some; none when it
+/// was asked to stop.
+fn answers(
+    recipe: &Recipe,
+    part: &MemberRows,
+    members: usize,
+    options: &MembersOptions,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<Option<HeldOut>, RecipeError> {
+    let folder = RunFolder(recipe.output.folder.clone());
+    let file = folder.0.join(HELD_OUT);
+    let of = |predictions: &Path, data: Option<Patterns>| EvaluateOptions {
+        model: Some(folder.model()),
+        data,
+        predictions: Some(predictions.to_owned()),
+        catalogs: options.catalogs.clone(),
+        library: options.library.clone(),
+        ..EvaluateOptions::default()
+    };
+    let most = options.memory.0 / 3 / members as u64;
+    let model = Model::read(&folder.model())?;
+    let known = |path: &Path| {
+        let found = path.exists().then(|| read_predictions(path, most)).and_then(Result::ok);
+        found.filter(|found| found.header.model == *model.fingerprint())
+    };
+    if known(&folder.predictions()).is_none()
+        && evaluate(recipe, &of(&folder.predictions(), None), events, stop)?.is_none()
+    {
+        return Ok(None);
+    }
+    if known(&file).is_none() && evaluate(recipe, &of(&file, Some(pattern(&part.held_out))), events, stop)?.is_none() {
+        return Ok(None);
+    }
+    let predictions = read_predictions(&file, most)?;
+    let dataset = Dataset::open_split(&pattern(&part.held_out), Path::new("/"), SplitRole::Evaluate)?;
+    let index = RowIndex::of(&dataset);
+    let place = |row| index.place(row).and_then(|at| part.places.get(at).copied());
+    let places: Option<Vec<usize>> = predictions.rows.iter().map(place).collect();
+    let places = places.ok_or_else(|| {
+        let message = format!("it is not of the rows in {}; delete it", shown_path(&part.held_out));
+        RecipeError::ensemble(&file, message)
+    })?;
+    Ok(Some(HeldOut { member: part.name.clone(), predictions, places }))
+}
+
+fn report(
+    dataset: &Dataset,
+    parts: &[MemberRows],
+    held_out: &[HeldOut],
+    data: Fingerprint,
+    options: &MembersOptions,
+) -> Result<MembersReport, RecipeError> {
+    let paths: Vec<PathBuf> = parts.iter().map(|part| options.folder.join(&part.name)).collect();
+    let opened = members::open(&paths, None, &options.catalogs)?;
+    members::require_alike(&opened)?;
+    let header = &held_out[0].predictions.header;
+    let reads = reads(header.scores_of);
+    let classes = header.classes.clone();
+    let wanted = FuseOptions {
+        reads,
+        combination: mean(reads, opened.len()),
+        flips: false,
+        metadata: metadata(&opened, &Choice::named("probability"), &classes),
+    };
+    let fused: Vec<Member<'_>> =
+        opened.iter().map(|own| Member { model: &own.model, output: own.output.as_deref() }).collect();
+    let own = RunFolder(options.folder.clone());
+    let model = own.model();
+    let file = fuse(&fused, &wanted, &options.catalogs.operators)?.file;
+    files::replace_file_by(&model, |out| file.write_to(out)).map_err(RecipeError::io("write", &model))?;
+    if !classes.is_empty() {
+        let path = own.labels();
+        let text = labels_file::to_text(&classes);
+        files::replace_file(&path, text.as_bytes()).map_err(RecipeError::io("write", &path))?;
+    }
+    let fingerprint = Model::read(&model)?.fingerprint().clone();
+    let answers = joined(&row_ids(dataset), held_out, fingerprint, data)?;
+    let mut writer = PredictionWriter::create(&own.predictions(), answers.header.clone())?;
+    writer.add(&answers.rows, &answers.scores, &answers.targets)?;
+    writer.finish()?;
+    let answered = answers.rows.len() as u64;
+    let all = MemberScores::align(vec![("the members".into(), answers)])?;
+    let (memory, catalogs) = (options.memory, &options.catalogs);
+    let metrics = metric_set(&all, None, None, options.bootstrap, 0, memory, catalogs)?;
+    let mut members = Vec::with_capacity(parts.len());
+    for (part, opened) in held_out.iter().zip(&opened) {
+        let scores = MemberScores::align(vec![(part.member.clone(), part.predictions.clone())])?;
+        members.push(TrainedMember {
+            name: part.member.clone(),
+            model: opened.model.fingerprint().clone(),
+            rows: part.places.len() as u64,
+            evaluation: scores.measure(scores.scores(0), &metrics)?,
+        });
+    }
+    let out_of_fold = all.measure(all.scores(0), &metrics)?;
+    let is_there = |kind: &FigureKind| out_of_fold.figure(&kind.name).is_some();
+    let report = MembersReport {
+        version: 1,
+        folder: options.folder.clone(),
+        sampling: options.sampling.clone(),
+        rows: dataset.rows(),
+        answered,
+        members,
+        figures: metrics.figures().into_iter().filter(is_there).collect(),
+        out_of_fold,
+        model,
+        predictions: own.predictions(),
+    };
+    let file = options.folder.join(MEMBERS);
+    let text = std::fs::read(&file).map_err(RecipeError::io("read", &file))?;
+    let mut known: Value = serde_json::from_slice(&text).unwrap_or_default();
+    known["report"] = serde_json::to_value(&report).expect("our own types have string keys");
+    write(&file, &known)?;
+    Ok(report)
+}
+
+impl MembersReport {
+    /// `280 rows, of which 280 have an answer of a member that was not trained on them`.
+    pub fn rows_in_words(&self) -> String {
+        format!(
+            "{}, of which {} have an answer of members that were not trained on them",
+            count(self.rows, "training row"),
+            self.answered
+        )
+    }
+}
