@@ -183,6 +183,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "sharpness_aware",
             "state_values",
             "trajectory",
+            "update_parts",
         ],
     ),
     (
