@@ -103,8 +103,9 @@ mod tests {
                 let rows = scores.len() / 2;
                 let targets = Tensor::i64([rows], vec![0; rows]);
                 let weights = vec![1.0; rows];
+                let shape = [rows, 2];
                 let batch =
-                    MeasuredBatch::new((&[rows, 2], scores), &targets, &weights, PredictionKind::ClassScores).unwrap();
+                    MeasuredBatch::new((&shape, scores), &targets, &weights, PredictionKind::ClassScores).unwrap();
                 let rows: Vec<_> = (first..).take(rows).map(row_id).collect();
                 mistakes.add(PredictionKind::ClassScores, &rows, &batch);
             }
