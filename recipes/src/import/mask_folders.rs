@@ -1,5 +1,6 @@
 //! Images and masks of the same names in two folders beside each other.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use millstream_pipeline::Split;
