@@ -182,7 +182,7 @@ fn masks_of_the_same_names_are_embedded_as_they_are_and_trained_on() {
     let place = Workplace::bare();
     let mask = |at: u8| {
         let mut bytes = Cursor::new(Vec::new());
-        let picture = GrayImage::from_fn(20, 24, |x, y| Luma([u8::from(x > 8 && y > u32::from(at) / 4) * 1]));
+        let picture = GrayImage::from_fn(20, 24, |x, y| Luma([u8::from(x > 8 && y > u32::from(at) / 4)]));
         picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
         bytes.into_inner()
     };
