@@ -134,9 +134,20 @@ fn repeated(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, Comp
     let one = [("value", Attribute::Tensor(Constant::i64([1], &[1])))];
     let spread = graph.append("ConstantOfShape", &[axes], &one, "spread")?;
     let expanded = graph.append("Expand", &[table, spread], &[], "expanded")?;
+    // more tables for all rows, by a list in which −1 would be an axis that stays
+    let more = weight(graph, &[3, 3]);
+    let (two, three, whole) = (integers(graph, &[2]), integers(graph, &[3, 3]), integers(graph, &[-1]));
+    let halves = graph.append("Mul", &[count, two], &[], "halves")?;
+    let wanted = graph.append("Concat", &[halves, three], &[("axis", 0.into())], "wanted")?;
+    let wanted = graph.append("Reshape", &[wanted, whole], &[], "wanted_list")?;
+    let stay = graph.append("Mul", &[spread, whole], &[], "stay")?;
+    let stays = graph.append("Equal", &[wanted, stay], &[], "stays")?;
+    let wanted = graph.append("Where", &[stays, spread, wanted], &[], "wanted_or_one")?;
+    let more = graph.append("Expand", &[more, wanted], &[], "more")?;
     let tables = graph.append("Tile", &[expanded, repeats], &[], "tables")?;
     let places = reshape(graph, x, &[fixed as i64 * 2, 3, 16])?;
     let places = graph.add("Transpose", &[places], &[ints("perm", &[0, 2, 1])])?;
+    let tables = graph.append("Add", &[tables, more], &[], "both")?;
     let mixed = graph.append("MatMul", &[places, tables], &[], "mixed")?;
     let row = integers(graph, &[fixed as i64, 96]);
     graph.append("Reshape", &[mixed, row], &[], "rows_of_numbers")

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use millstream_schemas::nearest;
 use millstream_schemas::recipe::{LearningRateMultiplier, TrainSelection};
 
-use super::module_path::{of_node, of_weight};
+use super::module_path::{of_node, of_weight, without_numbers};
 use super::parameters::may_be_merged;
 use super::{Head, Layer, ParameterFinder, Selected, TrainedLayer, layers, pattern_matches, select_parts};
 use crate::CompilerError;
@@ -180,7 +180,7 @@ fn check_pattern(layers: &[Layer], trainable: &[usize], pattern: &str) -> Result
 ///
 /// Returns the name of each such tensor, and the constants that stand for it now.
 pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) -> Vec<(String, Vec<ValueId>)> {
-    let mut untied = by_names(graph);
+    let mut untied = Vec::new();
     let mut slots: BTreeMap<ValueId, Vec<(usize, usize)>> = BTreeMap::new();
     for weight in layers(graph, catalog).into_iter().flat_map(|layer| layer.weights) {
         // behind a view the stored form is read; its copies would be views too
@@ -221,38 +221,6 @@ pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) -> Vec<(String
         untied.push((graph.name(value).to_owned(), own_ones));
     }
     untied
-}
-
-/// Gives a weight of its own to each module for which an exporter wrote `Identity` of another one's equal weight, by that weight's name:
-/// `layers.1.linear.weight` of `layers.0.linear.weight`. What has names that differ by more is one tensor by design.
-fn by_names(graph: &mut Graph) -> Vec<(String, Vec<ValueId>)> {
-    let mut merged: Vec<(ValueId, Vec<ValueId>)> = Vec::new();
-    for node in graph.nodes().iter().filter(|node| node.is("Identity")) {
-        let Some((of, made)) = node.input(0).zip(node.outputs.first().copied().flatten()) else { continue };
-        let [of_name, name] = [of, made].map(|value| graph.name(value));
-        let are_weights = graph.constant_of(of).is_some_and(|constant| constant.dtype.is_float())
-            && of_weight(of_name).is_some()
-            && of_weight(name).is_some();
-        let are_siblings = of_name != name && without_numbers(of_name) == without_numbers(name);
-        if are_weights && are_siblings && !graph.outputs().contains(&made) {
-            match merged.iter_mut().find(|(known, _)| *known == of) {
-                Some((_, others)) => others.push(made),
-                None => merged.push((of, vec![made])),
-            }
-        }
-    }
-    let mut untied = Vec::new();
-    for (of, others) in merged {
-        let constant = graph.constant_of(of).expect("looked at above").clone();
-        others.iter().for_each(|made| graph.replace_by_constant(*made, constant.clone()));
-        untied.push((graph.name(of).to_owned(), [vec![of], others].concat()));
-    }
-    untied
-}
-
-/// A path of modules without their numbers.
-fn without_numbers(path: &str) -> String {
-    path.split('.').filter(|part| part.parse::<u64>().is_err()).collect::<Vec<_>>().join(".")
 }
 
 /// Slots by the place in the file that they come from: the turns of a loop, and the calls of a function, are one.
@@ -348,24 +316,6 @@ mod tests {
             let mut graph = read(graph(nodes, weights, vec![value("x", &[2])], vec![value("y", &[2])]));
             untie(&mut graph, &OperatorCatalog::standard());
             assert_eq!(reads(&graph), wanted);
-        }
-    }
-
-    #[test]
-    fn a_weight_that_an_exporter_gives_a_sibling_by_identity_is_untied() {
-        // what the second layer's weight is called, and whether it is one of its own
-        for (second, is_own) in [("blocks.1.attn.v.weight", true), ("head.weight", false), ("onnx::MatMul_9", false)] {
-            let nodes = vec![
-                node("Identity", &["blocks.0.attn.v.weight"], &[second]),
-                node("Transpose", &["blocks.0.attn.v.weight"], &["first"]),
-                node("MatMul", &["x", "first"], &["h"]),
-                node("Transpose", &[second], &["turned"]),
-                node("MatMul", &["h", "turned"], &["y"]),
-            ];
-            let weights = vec![weight("blocks.0.attn.v.weight", &[2, 2])];
-            let mut graph = read(graph(nodes, weights, vec![value("x", &[2])], vec![value("y", &[2])]));
-            let untied = untie(&mut graph, &OperatorCatalog::standard());
-            assert_eq!((graph.constants().len(), untied.len()), if is_own { (2, 1) } else { (1, 0) }, "{second}");
         }
     }
 

@@ -73,7 +73,7 @@ fn a_form_of_it_that_has_no_gradient_is_refused_by_name() {
     let model = Model::from_bytes(file.encode_to_vec()).unwrap();
     let error = compile(&model, &everything(), &OperatorCatalog::standard()).unwrap_err().to_string();
     for part in
-        ["node `attended`: it rounds keys and values to a cache of integers", "The last 2 of 6 layers can be trained"]
+        ["node `attended`: it rounds keys and values to a cache of integers", "The last 2 of 5 layers can be trained"]
     {
         assert!(error.contains(part), "{error}");
     }

@@ -17,10 +17,11 @@ fn a_factor_of_resizing_that_was_not_folded_is_known() {
         node("Constant", "", name).with("value", Value::Tensor(floats("", &[2], &[value, value])))
     };
     let nodes = vec![
-        pair("rows_and_channels", 1.0),
-        pair("places", 2.0),
-        node("Concat", "rows_and_channels places", "scales").with("axis", Value::Int(0)),
-        node("Resize", "x _ scales", "u")
+        pair("/up/Constant_output_0", 1.0),
+        pair("/up/Constant_1_output_0", 2.0),
+        node("Concat", "/up/Constant_output_0 /up/Constant_1_output_0", "/up/Concat_output_0")
+            .with("axis", Value::Int(0)),
+        node("Resize", "x _ /up/Concat_output_0", "u")
             .with("coordinate_transformation_mode", Value::Text("asymmetric"))
             .with("nearest_mode", Value::Text("floor")),
         node("Conv", "u conv.weight", "c"),
