@@ -1,5 +1,6 @@
 //! Images and masks of the same names in two folders beside each other.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use millstream_pipeline::Split;
@@ -106,10 +107,10 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
         used[at as usize] = true;
         if role == Role::Image {
             images.push((at, key));
-        } else if masks.contains_key(&key) {
-            layout.leave_out(&files.files()[at as usize].name, "another mask is called like it");
+        } else if let Entry::Vacant(free) = masks.entry(key) {
+            free.insert((at, false));
         } else {
-            masks.insert(key, (at, false));
+            layout.leave_out(&files.files()[at as usize].name, "another mask is called like it");
         }
     }
     for (file, _) in files.files().iter().zip(&used).filter(|(_, used)| !**used) {
