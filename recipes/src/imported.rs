@@ -87,6 +87,8 @@ impl<'a> NamedRows<'a> {
         if self.is_divided {
             options.splits = vec![SplitShare { split: Split::Validation, share: SET_ASIDE }];
             options.only_undivided = true;
+            // so that each class gives its share; rows that are evaluated on elsewhere may have other classes
+            options.finds_label = true;
         }
         let name = options.file_name()?;
         options.output = all.join(format!("{name}-{}", self.key(&sources)?));

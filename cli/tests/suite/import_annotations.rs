@@ -140,8 +140,9 @@ fn coco_gives_boxes_in_pixels_with_the_names_of_their_categories() {
     preview(&place);
 
     // annotations of other sizes are of other pictures
-    let wrong = annotations.to_string().replace("\"height\":24,\"id\":12", "\"height\":48,\"id\":12");
-    assert!(wrong.contains(":48"));
+    let of_b = |height: u32| format!("\"b.png\",\"width\":20,\"height\":{height}");
+    let wrong = annotations.to_string().replace(&of_b(24), &of_b(48));
+    assert!(wrong.contains(&of_b(48)));
     write(&place, "coco/annotations/instances_train2017.json", &wrong);
     let report = place.run(&["import", "coco", "-o", "other", "--json"]).json();
     assert!(left_out(&report).contains("20×24 pixels, and its annotations are of 20×48"), "{report}");

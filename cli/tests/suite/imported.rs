@@ -3,10 +3,11 @@
 use std::fs::{self, File};
 use std::io::Write;
 
+use millstream::schemas::Feature;
 use zip::write::SimpleFileOptions;
 
 use crate::dataset;
-use crate::import::{class_folders, parquet};
+use crate::import::{class_folders, features, parquet};
 use crate::workplace::{Workplace, has_runtime};
 
 /// The folders that sources were imported into.
@@ -68,8 +69,16 @@ fn recipes_name_archives_and_tables_too() {
     assert_eq!(imports(&place, ".data").len(), 1);
     let rows = "text,label\n".to_owned() + &"good,yes\nbad,no\n".repeat(10);
     place.write("reviews.csv", &rows);
-    place.write("texts.yaml", "version: 1\ndata: {train: reviews.csv, input: text}\noutput: {folder: texts}\n");
-    assert!(place.run(&["preview", "texts.yaml"]).done().contains("good"));
+    place.write(
+        "texts.yaml",
+        "version: 1\ndata: {train: reviews.csv, evaluate: reviews.csv, input: text}\noutput: {folder: texts/run}\n",
+    );
+    place.run(&["preview", "texts.yaml"]).done();
+    // of equal rows all stay to be trained on, so each class is whole; the label has names
+    let folder = imports(&place, "texts/.data").remove(0);
+    let file = place.path(&format!("texts/.data/{folder}/reviews-train-00000-of-00001.parquet"));
+    let names = ["no", "yes"].map(str::to_owned).to_vec();
+    assert_eq!(features(&file).get("label"), Some(&Feature::ClassLabel { names }));
     place.write("wrong.csv", "text,text\na,b\n");
     place
         .run(&["train", "recipe.yaml", "--set", "data.train=wrong.csv", "--set", "output.folder=other"])

@@ -9,6 +9,13 @@ use crate::RecipeError;
 /// Classes of a label at most: a column with more is taken for something else.
 const MOST_CLASSES: usize = 100_000;
 
+/// Classes of a column at most that is a label by its name alone.
+const FEW_CLASSES: usize = 1000;
+
+/// Names of columns that hold what is to be told, the likeliest first.
+pub(crate) const LABELS: [&str; 9] =
+    ["label", "labels", "class", "category", "target", "y", "sentiment", "score", "fine_label"];
+
 /// The class that a text names.
 pub(super) fn class_of_text(text: &str) -> Option<String> {
     let text = text.trim();
@@ -38,6 +45,18 @@ impl ClassesSeen {
             return Err(RecipeError::mismatch(shown(place), message));
         }
         Ok(())
+    }
+
+    /// As [`Self::see`], of what may be no label.
+    pub(super) fn see_few(&mut self, class: Option<String>) {
+        if self.are_few() {
+            self.0.extend(class);
+        }
+    }
+
+    /// Whether all that [`Self::see_few`] saw are here, and are those of a label.
+    pub(super) fn are_few(&self) -> bool {
+        self.0.len() <= FEW_CLASSES
     }
 
     /// By their letters, or as numbers where all are whole numbers.

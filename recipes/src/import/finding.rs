@@ -1,6 +1,7 @@
 use millstream_schemas::shown;
 
 use super::import_options::ImportOptions;
+use super::import_report::LeftOut;
 use super::layout::Layout;
 use super::source_files::SourceFiles;
 use super::{class_folders, coco, mask_folders, samples, tables, yolo};
@@ -31,16 +32,25 @@ pub(super) fn find(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
         let first: Vec<String> = first.collect();
         let there = if first.is_empty() { "no file".to_owned() } else { first.join(", ") };
         let message = format!(
-            "it holds {there}; what is imported are images in folders, with boxes, masks or tables, CSV, TSV and JSON Lines, and archives of them \
-             (Parquet is read as it is)"
+            "it holds {there}{}; what is imported are images in folders, with boxes, masks or tables, CSV, TSV and JSON Lines, and \
+             archives of them (Parquet is read as it is)",
+            first_of(&files.left_out)
         );
         return Err(RecipeError::mismatch(options.sources_in_words(), message));
     };
     if found.rows.is_empty() {
-        let why = found.left_out.first().map_or_else(String::new, |first| {
-            format!("; of {}, the first left out is `{}`: {}", found.left_out.len(), shown(&first.name), first.reason)
-        });
-        return Err(RecipeError::mismatch(options.sources_in_words(), format!("it holds no row{why}")));
+        let left_out: Vec<LeftOut> = files.left_out.iter().chain(&found.left_out).cloned().collect();
+        return Err(RecipeError::mismatch(
+            options.sources_in_words(),
+            format!("it holds no row{}", first_of(&left_out)),
+        ));
     }
     Ok(found)
+}
+
+/// Why there may be too little.
+fn first_of(left_out: &[LeftOut]) -> String {
+    left_out.first().map_or_else(String::new, |first| {
+        format!("; of {}, the first left out is `{}`: {}", left_out.len(), shown(&first.name), first.reason)
+    })
 }

@@ -44,6 +44,8 @@ pub struct ImportOptions {
     pub output: PathBuf,
     /// The column that becomes a class label; of class folders it is `label`.
     pub label: Option<String>,
+    /// Where no label is named, make one of the column that is called like a label, if it holds texts of few classes.
+    pub finds_label: bool,
     /// Columns of tables that name files of images.
     pub images: Vec<String>,
     /// Shares of the rows that become splits.
@@ -67,6 +69,7 @@ impl ImportOptions {
             sources,
             output: output.into(),
             label: None,
+            finds_label: false,
             images: Vec::new(),
             splits: Vec::new(),
             only_undivided: false,

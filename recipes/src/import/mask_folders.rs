@@ -107,13 +107,10 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
         used[at as usize] = true;
         if role == Role::Image {
             images.push((at, key));
-            continue;
-        }
-        match masks.entry(key) {
-            Entry::Vacant(free) => _ = free.insert((at, false)),
-            Entry::Occupied(_) => {
-                layout.leave_out(&files.files()[at as usize].name, "another mask is called like it");
-            }
+        } else if let Entry::Vacant(free) = masks.entry(key) {
+            free.insert((at, false));
+        } else {
+            layout.leave_out(&files.files()[at as usize].name, "another mask is called like it");
         }
     }
     for (file, _) in files.files().iter().zip(&used).filter(|(_, used)| !**used) {

@@ -37,4 +37,5 @@ pub use import_report::{
 pub use importing::import;
 
 pub(crate) use archive::archive_stem;
+pub(crate) use class_values::LABELS;
 pub(crate) use source_patterns::expanded;

@@ -4,7 +4,7 @@ use std::path::Path;
 use millstream_pipeline::Split;
 use millstream_schemas::{count, nearest, shown};
 
-use super::class_values::{ClassesSeen, class_of_json, class_of_text};
+use super::class_values::{ClassesSeen, LABELS, class_of_json, class_of_text};
 use super::column::{Column, Kind};
 use super::columns_seen::Seen;
 use super::import_options::ImportOptions;
@@ -59,7 +59,8 @@ fn read(files: &SourceFiles, options: &ImportOptions, of_images: bool) -> Result
     if of_images {
         images.insert(0, FILE_NAME.to_owned());
     }
-    let mut seen = SeenColumns { images, label: options.label.clone(), ..SeenColumns::default() };
+    let finds_label = options.finds_label && options.label.is_none();
+    let mut seen = SeenColumns { images, label: options.label.clone(), finds_label, ..SeenColumns::default() };
     let mut used = vec![false; files.files().len()];
     let splits = table_splits(files, of_images);
     for (file, split) in splits {
@@ -108,6 +109,8 @@ fn table_splits(files: &SourceFiles, of_images: bool) -> Vec<(u32, Option<Split>
 enum Role {
     Image,
     Label(usize),
+    /// What may be the label, by its name.
+    LikeLabel(usize),
     Value(usize),
 }
 
@@ -120,6 +123,10 @@ struct SeenColumns {
     images: Vec<String>,
     label: Option<String>,
     classes: ClassesSeen,
+    /// Whether a label is looked for.
+    finds_label: bool,
+    /// Classes of columns that are called like a label, by their places.
+    of_like_labels: HashMap<usize, ClassesSeen>,
 }
 
 impl SeenColumns {
@@ -141,7 +148,22 @@ impl SeenColumns {
         Ok(match () {
             () if self.images.iter().any(|image| image == heading) => Role::Image,
             () if self.label.as_deref() == Some(heading) => Role::Label(place),
+            () if self.finds_label && LABELS.contains(&heading) => Role::LikeLabel(place),
             () => Role::Value(place),
+        })
+    }
+
+    fn see_like_label(&mut self, place: usize, class: Option<String>) {
+        self.of_like_labels.entry(place).or_default().see_few(class);
+    }
+
+    /// The column that is the label, and its classes.
+    fn found_label(&self) -> Option<(&str, &ClassesSeen)> {
+        let places = LABELS.iter().filter_map(|label| self.places.get(*label));
+        let of_texts = |place: &&usize| matches!(self.all[**place].1.kind(), (Kind::Text, None));
+        places.filter(of_texts).find_map(|place| {
+            let classes = self.of_like_labels.get(place).filter(|classes| classes.are_few())?;
+            Some((self.all[*place].0.as_str(), classes))
         })
     }
 
@@ -164,6 +186,7 @@ impl SeenColumns {
             }
         }
         let mut columns = Vec::new();
+        let found = self.found_label();
         for (heading, seen) in &self.all {
             let name = if heading == FILE_NAME && self.images.contains(heading) { "image" } else { heading.as_str() };
             let is_label = self.label.as_ref() == Some(heading);
@@ -174,6 +197,8 @@ impl SeenColumns {
                 return Err(RecipeError::mismatch(place, message));
             } else if is_label {
                 Kind::Class(self.classes.names())
+            } else if let Some((_, classes)) = found.filter(|(label, _)| label == heading) {
+                Kind::Class(classes.names())
             } else {
                 let (kind, note) = seen.kind();
                 notes.extend(note.map(|note| format!("column `{}`: {note}", shown(heading))));
@@ -238,6 +263,10 @@ fn one_table(
                             seen.see_label(class_of_text(cell), name)?;
                             seen.all[*place].1.text(cell);
                         }
+                        Role::LikeLabel(place) => {
+                            seen.see_like_label(*place, class_of_text(cell));
+                            seen.all[*place].1.text(cell);
+                        }
                         Role::Value(place) => seen.all[*place].1.text(cell),
                     }
                 }
@@ -248,6 +277,10 @@ fn one_table(
                         Role::Image => paths.push(cell.as_str().unwrap_or_default()),
                         Role::Label(place) => {
                             seen.see_label(class_of_json(cell), name)?;
+                            seen.all[place].1.json(cell);
+                        }
+                        Role::LikeLabel(place) => {
+                            seen.see_like_label(place, class_of_json(cell));
                             seen.all[place].1.json(cell);
                         }
                         Role::Value(place) => seen.all[place].1.json(cell),

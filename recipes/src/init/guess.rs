@@ -7,12 +7,11 @@ use millstream_schemas::{Feature, count, grouped, shown, shown_path};
 
 use super::image_preparation::ImagePreparation;
 use super::init_options::InitOptions;
+use crate::import::LABELS;
 use crate::imported::NamedRows;
 use crate::preprocessing::Preprocessing;
 use crate::{RecipeError, labels_file};
 
-/// Names of columns that hold what is to be told, the likeliest first.
-const LABELS: [&str; 9] = ["label", "labels", "class", "category", "target", "y", "sentiment", "score", "fine_label"];
 /// Names of columns that hold texts.
 const TEXTS: [&str; 6] = ["text", "sentence", "review", "content", "question", "premise"];
 /// Inputs of encoders of texts that are made of one text.
