@@ -123,7 +123,7 @@ fn members_told(report: &MembersReport) -> String {
         let own = [member.name.clone(), grouped(member.rows)];
         table.row(own.into_iter().chain(cells(&kinds, &member.evaluation)));
     }
-    let all = ["all, each row by those that have not seen it".to_owned(), grouped(report.answered)];
+    let all = ["all, on rows not seen".to_owned(), grouped(report.answered)];
     table.row(all.into_iter().chain(cells(&kinds, &report.out_of_fold)));
     let folder = shown_path(&report.folder);
     format!(

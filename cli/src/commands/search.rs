@@ -94,22 +94,22 @@ fn work(
         let shared = &summary.shared;
         let mut text = study_table::describe(&summary.study);
         if shared.runs > 0 {
-            text.push_str(&format!(
-                "{} in {:.1} s; data and model were opened {}, training steps compiled {}\n",
+            text.push_str(&output::prose(&format!(
+                "{} in {:.1} s; data and model were opened {}, training steps compiled {}",
                 count(shared.runs, "run"),
                 summary.seconds,
                 count(shared.opened, "time"),
                 count(shared.compiled, "time"),
-            ));
+            )));
         }
         if shared.joined > 0 {
-            text.push_str(&format!(
-                "{} over rows: {} opened, {} took part in one of these, {} went on alone\n",
+            text.push_str(&output::prose(&format!(
+                "{} over rows: {} opened, {} took part in one of these, {} went on alone",
                 count(shared.streams + shared.joined, "pass"),
                 shared.streams,
                 shared.joined,
                 shared.left
-            ));
+            )));
         }
         text.push_str(&format!("page: {}\n", shown_path(summary.study.folder.join("search.html"))));
         output::print(&text)?;

@@ -200,7 +200,7 @@ fn members_on_folds_and_bags_answer_for_rows_that_they_have_not_seen_and_are_sta
     let small = ["training.epochs=1", "model.train=head", "model.head=new"];
     let folds = ["--folds", "3", "--stratify", "label"];
     let said = train("small", &folds, &small).done();
-    for part in ["fold-3", "all, each row by those that have not seen it", "48 training rows, of which 48"] {
+    for part in ["fold-3", "all, on rows not seen", "48 training rows, of which 48"] {
         assert!(said.contains(part), "wanted {part} in\n{said}");
     }
     // there are three classes
@@ -285,9 +285,8 @@ fn adapters_of_three_runs_are_merged_and_averaged_as_whole_weights() {
     assert!(report["figures"].as_array().unwrap().iter().all(|kind| kind["name"] != "top_5_accuracy"), "{report}");
     let greedy = fit(&place, "greedy_soup", &["--holdout", "0"]);
     assert!(greedy["ensemble"]["model"].is_object(), "{greedy}");
-    // too little for what a mean gives is told
     let line = ["ensemble", "fit", "a", "b", "--method", "uniform_soup", "--memory", "1 KiB", "-o", "none"];
-    place.run(&line).failed_with(&["1 KiB"]);
+    place.run(&line).failed_with(&["--memory"]);
     // factors are not averaged
     let open = ["output.adapters=unmerged", "output.folder=open", "training.epochs=1", lora];
     place.run_with("train", &open).done();

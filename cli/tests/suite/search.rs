@@ -219,6 +219,61 @@ fn two_processes_share_a_study_and_each_trial_is_done_once() {
     assert_eq!(outcome(&study), outcome(&status(&place, "alone")));
 }
 
+/// A script of `examples/search`, which finds this binary and `ray` by their names.
+fn script(place: &Workplace, name: &str, arguments: &[&str]) -> Command {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/search").join(name);
+    let own = std::path::Path::new(env!("CARGO_BIN_EXE_millstream")).parent().unwrap();
+    let path = format!("{}:{}:{}", text(&place.path("bin")), text(own), std::env::var("PATH").unwrap());
+    let mut command = Command::new("bash");
+    command.arg(script).args(arguments).env("PATH", path).current_dir(place.path(""));
+    forget_wishes_about_colour(&mut command);
+    command
+}
+
+#[test]
+fn the_scripts_for_slurm_and_ray_start_workers_that_share_a_study_though_one_is_killed() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    std::fs::create_dir(place.path("bin")).unwrap();
+    // stands in for Ray: a job is what follows `--`
+    place.write(
+        "bin/ray",
+        "#!/bin/bash\nwhile [ \"$1\" != -- ]; do shift; done\nshift\n\"$@\" > \"job-$$.log\" 2>&1 &\n",
+    );
+    assert!(Command::new("chmod").args(["+x", text(&place.path("bin/ray"))]).status().unwrap().success());
+    let (slurm, ray) = ([&OPEN[..], &["output.folder=slurm"]].concat(), [&OPEN[..], &["output.folder=ray"]].concat());
+    place.run(&[&arguments("run", &slurm)[..], &["--trials", "1"]].concat()).done();
+    let start = |number: &str| {
+        let mut command = script(&place, "slurm.sh", &["slurm", "--json"]);
+        command.env("SLURM_ARRAY_TASK_ID", number).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let killed = start("1");
+    let others = [start("2"), start("3")];
+    kill_at(killed, "\"event\":\"step\"", "-KILL");
+    for other in others {
+        let output = other.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+    place.run(&[&arguments("run", &ray)[..], &["--trials", "1"]].concat()).done();
+    assert!(script(&place, "ray.sh", &["2", "ray"]).status().unwrap().success());
+    let is_done = || {
+        let study = status(&place, "ray");
+        let trials = study["trials"].as_array().unwrap();
+        trials.len() == 6 && trials.iter().all(|trial| trial["state"] == "complete")
+    };
+    let began = std::time::Instant::now();
+    while !is_done() && began.elapsed().as_secs() < 120 {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    place.run(&arguments("run", &OPEN)).done();
+    let alone = outcome(&status(&place, "study"));
+    for folder in ["slurm", "ray"] {
+        assert_eq!(outcome(&status(&place, folder)), alone, "{folder}");
+    }
+}
+
 #[test]
 fn rules_end_trials_and_pause_them_and_promote_those_that_turn_out_well() {
     if !has_runtime() {
@@ -365,7 +420,7 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
     let ledger: Value = serde_json::from_slice(&place.read("team/flowers/documents/ledger.json")).unwrap();
     assert_eq!(ledger["winner"]["trial"], best);
     assert_eq!(ledger["study"]["trials"].as_array().unwrap().len(), 6);
-    assert_eq!(ledger["settings"]["proposer"]["grid"], serde_json::json!({}));
+    assert_eq!(ledger["settings"]["proposer"]["grid"]["shuffle"], false);
     assert_eq!(ledger["selection"]["among"], 6);
     assert_eq!(ledger["machines"].as_array().unwrap().len(), 1);
     assert_eq!(ledger["winner"]["ledger"]["study"]["role"], serde_json::json!({"trial": best}));

@@ -186,7 +186,7 @@ fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>
         ),
         (None, Some(winner)) => {
             let sets = winner.ledger.data.iter().filter(|data| data.split != "train");
-            let first = sets.map(|data| format!("the {} of `{}`", count(data.rows, "row"), data.split)).next();
+            let first = sets.map(|data| format!("the {} of the split {}", count(data.rows, "row"), data.split)).next();
             first.unwrap_or_else(|| "no rows beside those of training".into())
         }
         (None, None) => "those that the recipe evaluates on".into(),
@@ -211,7 +211,7 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     out += &list(&[
         ("Made by", open(&said.authors)),
         ("Figures", study.figures.iter().map(|kind| text(&kind.label())).collect::<Vec<_>>().join(", ")),
-        ("Space", format!("{}, {}", count(study.parameters.len() as u64, "value left open"), study.size)),
+        ("Space", format!("{} left open, {} combinations", count(study.parameters.len() as u64, "value"), study.size)),
         ("Proposer", json(&ledger.settings.proposer)),
         (
             "Stopping",

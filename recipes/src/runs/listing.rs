@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use millstream_compiler::adapter_files::PeftFolder;
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::{Fingerprint, shown_path};
+use millstream_training::metrics::FigureKind;
 use serde_json::Value;
 
 use super::report::{EntryFigure, EntryKind, RunEntry};
@@ -277,6 +278,7 @@ fn members(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
     let report = &known["report"];
     let way = known.pointer("/made_of/sampling").and_then(Value::as_object).and_then(|sampling| sampling.keys().next());
     let all = report["members"].as_array().map_or(&[][..], Vec::as_slice);
+    let decides: Option<FigureKind> = serde_json::from_value(report["figures"][0].clone()).ok();
     let hashes = all.iter().filter_map(|member| member["model"].as_str());
     let model = hash(&own.model())?;
     Ok(Found {
@@ -286,7 +288,11 @@ fn members(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
             ending: if report.is_object() { "finished".into() } else { "under way".into() },
             began: None,
             ended: when(&file),
-            decides: None,
+            decides: decides.map(|kind| EntryFigure {
+                value: report["out_of_fold"][&kind.name].as_f64(),
+                interval: None,
+                kind,
+            }),
             loss: report.pointer("/out_of_fold/loss").and_then(Value::as_f64),
             rows: report["answered"].as_u64(),
             steps: None,
