@@ -11,8 +11,6 @@ use crate::budget::Admitted;
 use crate::stages::damage::DamagedRow;
 use crate::{Batches, Monitor, PipelineError};
 
-/// Batches that a taker is ahead of the last one, at most: those that go on at one pace also evaluate at the same time, and share that.
-const LEAD: u64 = 4;
 /// How long the first waits for the last, at least: then the last goes on by itself.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// And at most, however long takers were seen to pause.
@@ -132,7 +130,7 @@ impl JointStream {
             let Some(next) = state.takers.get(&taker).map(|own| own.next) else { return Taken::Left };
             if let Some(kept) = state.kept.get((next - state.first) as usize).map(Arc::clone) {
                 state.moved(taker);
-                state.forget(self.window);
+                state.forget(self.window / 2);
                 drop(state);
                 self.changed.notify_all();
                 // the last one has it without a copy
@@ -211,7 +209,7 @@ impl State {
         if self.first == 0 && self.bytes <= beginning {
             return;
         }
-        let last = self.last();
+        let last = self.takers.values().map(|taker| taker.next).min().unwrap_or(u64::MAX);
         while self.first < last
             && let Some(kept) = self.kept.pop_front()
         {
@@ -220,24 +218,18 @@ impl State {
         }
     }
 
-    /// The number of the batch that the last of all takes next.
-    fn last(&self) -> u64 {
-        self.takers.values().map(|taker| taker.next).min().unwrap_or(u64::MAX)
-    }
-
     /// How long to wait until there may be room for one more batch; not at all where there is room.
     fn room_in(&mut self, window: u64) -> Option<Duration> {
         let is_full = |state: &Self| !state.kept.is_empty() && state.bytes.saturating_add(state.largest) > window;
         if is_full(self) {
             self.forget(0);
         }
-        let (head, behind) = (self.first + self.kept.len() as u64, self.last());
-        if !is_full(self) && head < behind.saturating_add(LEAD) {
+        if !is_full(self) {
             return None;
         }
         let patience = (self.longest * 2).clamp(PATIENCE, MOST_PATIENCE);
         let this = std::thread::current().id();
-        let last = self.takers.values().filter(|taker| taker.next == behind);
+        let last = self.takers.values().filter(|taker| taker.next == self.first);
         // nothing comes of a thread that waits for itself
         let left = last.map(|taker| match taker.thread == this {
             true => Duration::ZERO,
@@ -248,8 +240,8 @@ impl State {
 
     /// Takes the places of those that are behind all others.
     fn leave_last(&mut self) {
-        let behind = self.last();
-        self.takers.retain(|_, taker| taker.next > behind);
+        let first = self.first;
+        self.takers.retain(|_, taker| taker.next > first);
         self.forget(0);
     }
 }
@@ -270,7 +262,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.stream.lock();
         state.takers.remove(&self.taker);
-        state.forget(self.stream.window);
+        state.forget(self.stream.window / 2);
         drop(state);
         self.stream.changed.notify_all();
     }
