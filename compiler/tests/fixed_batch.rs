@@ -122,7 +122,6 @@ fn listed(graph: &mut Graph, x: ValueId, _: usize) -> Result<ValueId, CompilerEr
     graph.append("Gather", &[list, places], &[], "picked")
 }
 
-/// Multiplied by a mask that is laid out by the height and width that `Shape` tells.
 /// The places of each row times a table that is repeated for all rows, as often as a computed list says.
 fn repeated(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, CompilerError> {
     let table = weight(graph, &[2, 3, 3]);
@@ -153,6 +152,7 @@ fn repeated(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, Comp
     graph.append("Reshape", &[mixed, row], &[], "rows_of_numbers")
 }
 
+/// Multiplied by a mask that is laid out by the height and width that `Shape` tells.
 fn masked(graph: &mut Graph, x: ValueId, _: usize) -> Result<ValueId, CompilerError> {
     let shape = graph.add("Shape", &[x], &[])?;
     let height = integers(graph, &[2]);

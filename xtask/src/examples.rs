@@ -111,7 +111,7 @@ const EXAMPLES: [Example; 8] = [
         about: "numbers and categories, some of them missing: which penguin is it? ([penguins-csv.yaml](tables/penguins-csv.yaml))",
         data: "`palmerpenguins` of the Python package index (CC0)",
         commands: &[
-            "pip download --no-deps palmerpenguins -d target/examples",
+            "pip download --no-deps palmerpenguins==0.1.6 -d target/examples",
             "python3 -m zipfile -e target/examples/palmerpenguins-0.1.6-py3-none-any.whl target/examples/palmerpenguins",
             "millstream import target/examples/palmerpenguins/palmerpenguins/data/penguins.csv --label species --split test=0.25 -o target/examples/penguins --overwrite",
             "cargo run --release --example table_network -- target/examples/penguins.onnx 3 measurements=5 island=3 sex=3",
@@ -154,7 +154,11 @@ pub(crate) fn examples(arguments: &[&str]) -> Result<(), String> {
         run(&mut cargo(&build))?;
         let millstream = built(profile, "millstream")?;
         runtime::get(&millstream)?;
-        fs::create_dir_all(root().join(FOLDER)).map_err(|error| format!("{FOLDER}: {error}"))?;
+        let folder = root().join(FOLDER);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(|error| format!("{FOLDER}: {error}"))?;
+        }
+        fs::create_dir_all(&folder).map_err(|error| format!("{FOLDER}: {error}"))?;
         Ok((millstream, String::new()))
     });
     let Some(millstream) = millstream else { return stages.sum_up() };

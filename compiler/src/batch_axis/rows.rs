@@ -172,6 +172,10 @@ impl Seen<'_> {
         found.and_then(|place| (place + rank).checked_sub(at))
     }
 
+    fn is_all_ones(&self, value: ValueId) -> bool {
+        self.graph.integers_of(value).is_some_and(|known| known.elements.iter().all(|one| *one == 1))
+    }
+
     /// The node that joins a list of lengths, behind what leaves the list as it is: TorchScript's `expand` puts ones where it finds −1.
     fn joined_lengths(&self, lengths: ValueId) -> Option<&Node> {
         const DEEPEST: usize = 4;
@@ -180,7 +184,7 @@ impl Seen<'_> {
             let node = self.graph.producer(value)?;
             value = match node.operator.as_str() {
                 "Concat" => return Some(node),
-                "Where" => node.input(2)?,
+                "Where" if self.is_all_ones(node.input(1)?) => node.input(2)?,
                 "Cast" | "Identity" | "Reshape" => node.input(0)?,
                 _ => return None,
             };

@@ -187,7 +187,7 @@ pub(super) fn through(seen: &Seen<'_>) -> Through {
             seen.only_first()?;
             if axis < from { Ok(seen.all(axis)) } else { Err("it normalizes over the rows".into()) }
         }
-        "BatchNormalization" if node.int("training_mode").unwrap_or(0) != 0 => {
+        "BatchNormalization" if node.normalizes_by_batch() => {
             Err("in training mode it computes its statistics over the rows".into())
         }
         name if name.starts_with("Reduce") => seen.reduce(),

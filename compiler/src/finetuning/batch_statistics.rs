@@ -61,7 +61,7 @@ pub(crate) fn note(
 }
 
 fn is_normalization(node: &Node) -> bool {
-    node.operator == "BatchNormalization" && node.domain.is_empty() && node.int("training_mode").unwrap_or(0) == 0
+    node.is("BatchNormalization") && !node.normalizes_by_batch()
 }
 
 /// Gives each normalization statistics of its own, where an exporter has merged equal ones. Nodes with the same scale and

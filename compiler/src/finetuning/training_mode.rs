@@ -11,9 +11,7 @@ pub(crate) fn leave(graph: &mut Graph) -> u64 {
     let read: HashSet<ValueId> = nodes.chain(graph.outputs()).copied().collect();
     let mut left = 0;
     for mut node in graph.take_nodes() {
-        // up to opset 13 further outputs say it
-        let is_training = node.int("training_mode").unwrap_or(0) != 0 || node.outputs.iter().flatten().count() > 1;
-        let by_batch = node.is("BatchNormalization") && is_training;
+        let by_batch = node.is("BatchNormalization") && node.normalizes_by_batch();
         if by_batch && node.outputs.iter().skip(1).flatten().all(|made| !read.contains(made)) {
             node.attributes.remove("training_mode");
             node.outputs.truncate(1);

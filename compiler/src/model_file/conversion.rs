@@ -132,7 +132,7 @@ fn batch_normalization(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> 
     if matches!(c.node.attributes.remove("spatial"), Some(Attribute::Int(0))) {
         return Err(c.error("statistics of each place (spatial = 0) are not read"));
     }
-    if c.outputs.len() > 1 {
+    if c.outputs.iter().skip(1).any(|name| !name.is_empty()) {
         // what it saved for a gradient of its own has no name in newer versions, and what reads it finds nothing
         c.node.attributes.insert("training_mode".into(), Attribute::Int(1));
         c.outputs.truncate(3);

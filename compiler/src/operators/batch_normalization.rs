@@ -54,8 +54,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
 }
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
-    // up to opset 13 further outputs say it
-    if b.node.int("training_mode").unwrap_or(0) != 0 || b.node.outputs.iter().flatten().count() > 1 {
+    if b.node.normalizes_by_batch() {
         return by_the_batch(b);
     }
     let [x, scale, mean, variance] = [0, 1, 3, 4].map(|index| b.input(index));

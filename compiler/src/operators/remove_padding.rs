@@ -44,6 +44,9 @@ pub(super) const OPERATOR: Operator = Operator {
     },
 };
 
+/// No batch has more tokens and padding.
+const MOST_PLACES: usize = 1 << 24;
+
 /// Short integers.
 pub(super) fn fixed(shape: &[usize], values: &[i32]) -> SampleInput {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -62,6 +65,9 @@ fn counts(graph: &Graph, node: &Node) -> Result<Option<(Vec<i64>, usize)>, Strin
     };
     if rows != counts.len() || length == 0 || counts.iter().any(|count| *count < 0 || *count > length as i64) {
         return Err(format!("{counts:?} tokens of {rows} rows of {length}"));
+    }
+    if rows.checked_mul(length).is_none_or(|places| places > MOST_PLACES) {
+        return Err(format!("{rows} rows of {length} are too many places"));
     }
     Ok(Some((counts, length)))
 }

@@ -112,7 +112,8 @@ impl UpdateGraph {
             ));
         }
         let mut gradients = Vec::new();
-        for of_part in given.iter().filter(|_| watches || clip_norm.is_some()) {
+        let measured: &[Given] = if watches || clip_norm.is_some() { &given } else { &[] };
+        for of_part in measured {
             gradients.push(match of_part.live {
                 Some(live) => {
                     let zero = graph.scalar(0.0);

@@ -3,6 +3,8 @@
 //! Floats of the model itself are left alone, since they may be trained: of the inputs one must be made by a node of what is
 //! known, and the others be single numbers. What names leave open is followed while it is whole, and then exact below 2²⁴.
 
+use std::cell::Cell;
+
 use super::folding::{self, is_small, small_shape, spread};
 use crate::CompilerError;
 use crate::graph::{Constant, ElementType, Graph, Integers, Known, Length, ValueId};
@@ -172,19 +174,19 @@ pub(crate) fn truncated(rule: &TypeRuleInput<'_>) -> Option<(Vec<usize>, Vec<Len
 
 /// Operators on constants lie so deep in each other.
 const DEEPEST: usize = 24;
+/// And so many are looked at for one value, however often they read each other.
+const MOST_NODES: usize = 512;
 
 /// A small tensor that operators make of constants. Weights may be among them, so this is for what says a shape or becomes
 /// integers, and has no gradient.
 pub(crate) fn of_constants(graph: &Graph, value: ValueId) -> Option<Vec<f32>> {
-    numbers(graph, value, DEEPEST)
+    numbers(graph, value, DEEPEST, &Cell::new(MOST_NODES))
 }
 
-fn numbers(graph: &Graph, value: ValueId, deepest: usize) -> Option<Vec<f32>> {
+fn numbers(graph: &Graph, value: ValueId, deepest: usize, nodes_left: &Cell<usize>) -> Option<Vec<f32>> {
+    nodes_left.set(nodes_left.get().checked_sub(1)?);
     let stated = graph.tensor_type(value)?;
-    let count = stated.shape.iter().try_fold(1usize, |count, length| length.fixed().map(|length| count * length))?;
-    if count > MOST_ELEMENTS {
-        return None;
-    }
+    let count = small_shape(&stated.shape)?.iter().product::<usize>();
     if stated.dtype == ElementType::I64 || stated.dtype == ElementType::I32 {
         let whole = graph.integers_of(value)?.elements;
         return whole.iter().map(|length| Element::Whole(length.clone()).as_number()).collect();
@@ -196,7 +198,7 @@ fn numbers(graph: &Graph, value: ValueId, deepest: usize) -> Option<Vec<f32>> {
         return constant.to_f32();
     }
     let node = graph.producer(value).filter(|node| node.domain.is_empty() && deepest > 0)?;
-    let input = |index: usize| numbers(graph, node.input(index)?, deepest - 1);
+    let input = |index: usize| numbers(graph, node.input(index)?, deepest - 1, nodes_left);
     let each = |number: fn(f32) -> f32| Some(input(0)?.into_iter().map(number).collect());
     let both = |number: fn(f32, f32) -> f32| {
         let (a, b) = (input(0)?, input(1)?);
@@ -227,7 +229,7 @@ fn numbers(graph: &Graph, value: ValueId, deepest: usize) -> Option<Vec<f32>> {
             Some(input(0)?.into_iter().map(|number| number.max(low).min(high)).collect())
         }
         "Concat" if stated.shape.len() == 1 => {
-            let parts = node.inputs.iter().map(|part| numbers(graph, (*part)?, deepest - 1));
+            let parts = node.inputs.iter().map(|part| numbers(graph, (*part)?, deepest - 1, nodes_left));
             parts.collect::<Option<Vec<Vec<f32>>>>().map(|parts| parts.concat())
         }
         _ => None,
@@ -275,5 +277,26 @@ pub(crate) fn arithmetic(
     match folding::binary(rule, integer)? {
         Some(known) => Ok(Some(known)),
         None => binary(rule, float, whole),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operators::OperatorCatalog;
+
+    #[test]
+    fn constants_that_read_each_other_twice_at_each_step_are_given_up_soon() {
+        let known = |steps: usize| {
+            let mut graph = Graph::new(17, OperatorCatalog::standard());
+            let mut value = graph.constant("one", Constant::f32([1], &[1.0]));
+            for _ in 0..steps {
+                value = graph.times(value, value).unwrap();
+            }
+            let whole = graph.cast(value, ElementType::I64).unwrap();
+            graph.integers_of(whole).map(|known| known.elements)
+        };
+        assert_eq!(known(4), Some(vec![Length::number(1)]));
+        assert_eq!(known(20), None);
     }
 }
