@@ -30,7 +30,7 @@ pub(crate) const TRANSFORM: Transform = Transform {
 struct CenterCrop {
     /// Size afterwards, in pixels: one number for a square, or [width, height].
     size: Size,
-    /// What is seen around an image that is smaller.
+    /// What is seen around an image that is smaller; `fill` unless it is said.
     #[serde(default, skip_serializing_if = "Border::is_fill")]
     border: Border,
     /// Red, green, blue (0 to 255) around an image that is smaller.
