@@ -82,5 +82,5 @@ fn recipes_name_archives_and_tables_too() {
     place.write("wrong.csv", "text,text\na,b\n");
     place
         .run(&["train", "recipe.yaml", "--set", "data.train=wrong.csv", "--set", "output.folder=other"])
-        .failed_with(&["data.train", "two columns are called `text`"]);
+        .failed_with(&["wrong.csv", "two columns are called `text`"]);
 }
