@@ -59,15 +59,7 @@ impl<'a> NamedRows<'a> {
     pub(crate) fn open(&self, role: SplitRole) -> Result<(Dataset, Vec<String>), RecipeError> {
         match self.imported(&mut Silent, &Stop::default())? {
             None => Ok((Dataset::open_split(self.patterns, self.base, role)?, Vec::new())),
-            Some((folder, note)) => {
-                let text = folder.to_str().ok_or_else(|| {
-                    RecipeError::mismatch(
-                        shown_path(&folder),
-                        "the name is no UTF-8; choose another folder for the results",
-                    )
-                })?;
-                Ok((Dataset::open_split(&[text.to_owned()], Path::new("/"), role)?, vec![note]))
-            }
+            Some((folder, note)) => Ok((Dataset::open_split(&[text_of(&folder)?], Path::new("/"), role)?, vec![note])),
         }
     }
 
@@ -177,6 +169,35 @@ pub fn import_rows_of(recipe: &Recipe, events: &mut dyn Events, stop: &Stop) -> 
         rows.imported(events, stop).map_err(RecipeError::at(place))?;
     }
     Ok(())
+}
+
+/// A recipe that names its evaluation rows as they were imported, where they are no Parquet: what a part of its training rows is trained on
+/// does not say any more which of them are set aside. None where it was stopped.
+///
+/// # Errors
+/// They cannot be imported.
+pub(crate) fn with_imported_evaluation(
+    recipe: &Recipe,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<Option<Recipe>, RecipeError> {
+    let mut own = recipe.clone();
+    let main = own.data.evaluate.iter_mut().map(|patterns| ("data.evaluate".to_owned(), patterns));
+    let sets = own.evaluation.sets.iter_mut().map(|(name, patterns)| (format!("evaluation.sets.{name}"), patterns));
+    for (place, patterns) in main.chain(sets) {
+        let rows = NamedRows::of(&recipe.data, patterns, &recipe.output.folder);
+        match rows.imported(events, stop).map_err(RecipeError::at(place))? {
+            Some((folder, _)) => *patterns = text_of(&folder)?.into(),
+            None if stop.is_requested() => return Ok(None),
+            None => {}
+        }
+    }
+    Ok(Some(own))
+}
+
+fn text_of(folder: &Path) -> Result<String, RecipeError> {
+    let message = "the name is no UTF-8; choose another folder for the results";
+    folder.to_str().map(str::to_owned).ok_or_else(|| RecipeError::mismatch(shown_path(folder), message))
 }
 
 fn is_divided(data: &DataRecipe, patterns: &[String]) -> bool {

@@ -274,7 +274,8 @@ fn members(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
     let own = RunFolder(place.to_owned());
     let file = place.join(MEMBERS);
     let text = fs::read(&file).map_err(RecipeError::io("read", &file))?;
-    let known: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let known: Value = serde_json::from_slice(&text)
+        .map_err(|error| RecipeError::ensemble(&file, format!("it is damaged: {error}")))?;
     let report = &known["report"];
     let way = known.pointer("/made_of/sampling").and_then(Value::as_object).and_then(|sampling| sampling.keys().next());
     let all = report["members"].as_array().map_or(&[][..], Vec::as_slice);
