@@ -78,8 +78,8 @@ pub(super) fn all(folder: &Path) -> Result<(Vec<Found>, Vec<String>), RecipeErro
 fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     let run = RunFolder(folder.to_owned());
     let is_one = run.recipe().exists() && (run.metrics().exists() || run.has_begun());
-    let others = [folder.join("ensemble.json"), folder.join(MEMBERS), StudyFolder::new(folder).journal()];
-    if is_one || others.iter().any(|file| file.exists()) {
+    let of_members = [folder.join("ensemble.json"), folder.join(MEMBERS)];
+    if is_one || of_members.iter().any(|file| file.exists()) || StudyFolder::new(folder).holds_study() {
         found.push(folder.to_owned());
     }
     if depth == DEEPEST || found.len() >= MOST {
