@@ -239,3 +239,34 @@ impl Done {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use millstream_schemas::recipe::Patterns;
+
+    use super::*;
+
+    #[test]
+    fn what_is_set_aside_stays_so_where_a_part_of_the_training_rows_is_trained_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let class = |row: usize| if row % 2 == 0 { "yes" } else { "no" };
+        let rows: String = (0..40).map(|row| format!("text number {row},{}\n", class(row))).collect();
+        fs::write(folder.path().join("rows.csv"), format!("text,label\n{rows}")).unwrap();
+        let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: rows.csv, evaluate: rows.csv}\n\
+                    evaluation: {sets: {again: rows.csv}}\noutput: {folder: runs/one}";
+        let recipe = Recipe::from_text(text, Path::new("r.yaml"), folder.path(), &[]).unwrap();
+        let opened = |recipe: &Recipe, patterns: &Patterns, role| {
+            NamedRows::of(&recipe.data, patterns, &recipe.output.folder).open(role).unwrap().0.rows()
+        };
+        let [train, aside] =
+            [SplitRole::Train, SplitRole::Evaluate].map(|role| opened(&recipe, &recipe.data.train, role));
+        assert!(train + aside == 40 && (1..20).contains(&aside), "{train} {aside}");
+        let mut own = with_imported_evaluation(&recipe, &mut Silent, &Stop::default()).unwrap().unwrap();
+        own.data.train = "part.parquet".to_owned().into();
+        own.output.folder = folder.path().join("elsewhere/one");
+        for patterns in own.data.evaluate.iter().chain(own.evaluation.sets.values()) {
+            assert_eq!(opened(&own, patterns, SplitRole::Evaluate), aside);
+        }
+        assert!(!folder.path().join("elsewhere").exists());
+    }
+}
