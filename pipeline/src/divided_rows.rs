@@ -67,20 +67,25 @@ impl Dataset {
     pub fn write_rows(&self, times: &[u32], path: &Path) -> Result<(), PipelineError> {
         assert_eq!(times.len() as u64, self.rows(), "a number for each row");
         let (schema, rows_a_group) = (self.arrow_schema(), self.rows_a_group());
+        let at_a_time = rows_a_group.min(BATCH);
         let settings = TableSettings { rows_a_group, ..TableSettings::default() };
         let mut writer = TableFile::create_with(path, Arc::clone(schema), &settings)?;
         let mut done = 0;
         for file in self.files().iter().filter(|file| file.rows > 0) {
-            for batch in batches(file, rows_a_group.min(BATCH))? {
+            for batch in batches(file, at_a_time)? {
                 let batch = caught(&file.name, || Ok(batch?))?;
                 let batch = with_columns(&batch, schema, file)?;
                 let own = &times[done..done + batch.num_rows()];
                 done += batch.num_rows();
-                let each = own.iter().zip(0_u32..).flat_map(|(times, row)| std::iter::repeat_n(row, *times as usize));
+                let mut each =
+                    own.iter().zip(0_u32..).flat_map(|(times, row)| std::iter::repeat_n(row, *times as usize));
                 // a row that is drawn very often must not make a batch that no memory holds
-                let rows: Vec<u32> = each.collect();
-                for rows in rows.chunks(BATCH) {
-                    let rows = UInt32Array::from(rows.to_vec());
+                loop {
+                    let rows: Vec<u32> = each.by_ref().take(at_a_time).collect();
+                    if rows.is_empty() {
+                        break;
+                    }
+                    let rows = UInt32Array::from(rows);
                     writer.add(&take_record_batch(&batch, &rows).map_err(|error| failed(path, &error))?)?;
                 }
             }

@@ -40,7 +40,7 @@ struct State {
     largest: u64,
     takers: BTreeMap<u64, Taker>,
     next_taker: u64,
-    /// The longest time between two batches of a taker.
+    /// The longest time that a taker took between having a batch and asking for the next.
     longest: Duration,
     ended: bool,
     failed: bool,
@@ -126,6 +126,7 @@ impl JointStream {
 
     fn next(&self, taker: u64) -> Taken {
         let mut state = self.lock();
+        state.paused(taker);
         loop {
             let Some(next) = state.takers.get(&taker).map(|own| own.next) else { return Taken::Left };
             if let Some(kept) = state.kept.get((next - state.first) as usize).map(Arc::clone) {
@@ -194,12 +195,17 @@ impl JointStream {
 }
 
 impl State {
+    /// Notes how long a taker was away, before it waits for others: that is no pause of its own.
+    fn paused(&mut self, taker: u64) {
+        if let Some(own) = self.takers.get(&taker) {
+            self.longest = self.longest.max(own.moved.elapsed());
+        }
+    }
+
     fn moved(&mut self, taker: u64) {
-        let now = Instant::now();
         if let Some(own) = self.takers.get_mut(&taker) {
-            self.longest = self.longest.max(now - own.moved);
             own.next += 1;
-            own.moved = now;
+            own.moved = Instant::now();
             own.thread = std::thread::current().id();
         }
     }
@@ -227,21 +233,25 @@ impl State {
         if !is_full(self) {
             return None;
         }
-        let patience = (self.longest * 2).clamp(PATIENCE, MOST_PATIENCE);
-        let this = std::thread::current().id();
         let last = self.takers.values().filter(|taker| taker.next == self.first);
-        // nothing comes of a thread that waits for itself
-        let left = last.map(|taker| match taker.thread == this {
-            true => Duration::ZERO,
-            false => patience.saturating_sub(taker.moved.elapsed()),
-        });
-        Some(left.min().unwrap_or(Duration::ZERO))
+        Some(last.map(|taker| self.patience_left(taker)).min().unwrap_or(Duration::ZERO))
     }
 
-    /// Takes the places of those that are behind all others.
+    /// How long a taker may still stand where it is.
+    fn patience_left(&self, taker: &Taker) -> Duration {
+        // nothing comes of a thread that waits for itself
+        if taker.thread == std::thread::current().id() {
+            return Duration::ZERO;
+        }
+        let patience = self.longest.saturating_mul(2).clamp(PATIENCE, MOST_PATIENCE);
+        patience.saturating_sub(taker.moved.elapsed())
+    }
+
+    /// Takes the places of those behind all others that have stood still for too long.
     fn leave_last(&mut self) {
-        let first = self.first;
-        self.takers.retain(|_, taker| taker.next > first);
+        let is_left = |taker: &&Taker| taker.next == self.first && self.patience_left(taker).is_zero();
+        let left: Vec<u64> = self.takers.iter().filter(|(_, taker)| is_left(taker)).map(|(own, _)| *own).collect();
+        left.iter().for_each(|own| drop(self.takers.remove(own)));
         self.forget(0);
     }
 }
@@ -280,5 +290,52 @@ impl Drop for Pulling<'_> {
             self.stream.lock().failed = true;
             self.stream.changed.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takers of another thread: the batch that each takes next, and seconds since it had the one before.
+    fn state(takers: &[(u64, u64)]) -> State {
+        let (now, thread) = (Instant::now(), std::thread::spawn(|| std::thread::current().id()).join().unwrap());
+        let taker =
+            |(next, seconds): &(u64, u64)| Taker { next: *next, moved: now - Duration::from_secs(*seconds), thread };
+        State {
+            source: None,
+            kept: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            largest: 0,
+            takers: (0..).zip(takers.iter().map(taker)).collect(),
+            next_taker: takers.len() as u64,
+            longest: Duration::ZERO,
+            ended: false,
+            failed: false,
+        }
+    }
+
+    #[test]
+    fn patience_does_not_grow_by_waiting_for_others() {
+        let mut state = state(&[(4, 3)]);
+        state.paused(0);
+        // the batch comes nine seconds after it was asked for
+        state.takers.get_mut(&0).unwrap().moved -= Duration::from_secs(9);
+        state.moved(0);
+        assert_eq!((state.longest.as_secs(), state.takers[&0].next), (3, 5));
+        state.paused(0);
+        assert_eq!(state.longest.as_secs(), 3);
+    }
+
+    #[test]
+    fn only_takers_that_stand_still_lose_their_place() {
+        let mut state = state(&[(0, 8), (0, 1), (2, 8), (0, 0)]);
+        state.takers.get_mut(&3).unwrap().thread = std::thread::current().id();
+        assert!((3..=4).contains(&state.patience_left(&state.takers[&1]).as_secs()));
+        state.leave_last();
+        assert_eq!(state.takers.keys().copied().collect::<Vec<_>>(), [1, 2]);
+        state.longest = Duration::from_secs(10);
+        assert!((18..=19).contains(&state.patience_left(&state.takers[&1]).as_secs()));
     }
 }

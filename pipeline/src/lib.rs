@@ -57,7 +57,7 @@ pub use dataset::{DataFile, Dataset, Row, RowGroupSize};
 pub use error::{Damage, PipelineError};
 pub use joint_batches::{JointBatches, JointCounts, JointStreams};
 pub use monitor::{Monitor, StreamCounters};
-pub use prediction_file::{PredictionWriter, read_predictions};
+pub use prediction_file::{PredictionWriter, predictions_header, read_predictions};
 pub use row_marks::{Drawn, MarkReader};
 pub use shared_resources::SharedResources;
 pub use shared_rows::{SharedFile, SharedRows};

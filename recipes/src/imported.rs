@@ -59,15 +59,7 @@ impl<'a> NamedRows<'a> {
     pub(crate) fn open(&self, role: SplitRole) -> Result<(Dataset, Vec<String>), RecipeError> {
         match self.imported(&mut Silent, &Stop::default())? {
             None => Ok((Dataset::open_split(self.patterns, self.base, role)?, Vec::new())),
-            Some((folder, note)) => {
-                let text = folder.to_str().ok_or_else(|| {
-                    RecipeError::mismatch(
-                        shown_path(&folder),
-                        "the name is no UTF-8; choose another folder for the results",
-                    )
-                })?;
-                Ok((Dataset::open_split(&[text.to_owned()], Path::new("/"), role)?, vec![note]))
-            }
+            Some((folder, note)) => Ok((Dataset::open_split(&[text_of(&folder)?], Path::new("/"), role)?, vec![note])),
         }
     }
 
@@ -179,6 +171,35 @@ pub fn import_rows_of(recipe: &Recipe, events: &mut dyn Events, stop: &Stop) -> 
     Ok(())
 }
 
+/// A recipe that names its evaluation rows as they were imported, where they are no Parquet: what a part of its training rows is trained on
+/// does not say any more which of them are set aside. None where it was stopped.
+///
+/// # Errors
+/// They cannot be imported.
+pub(crate) fn with_imported_evaluation(
+    recipe: &Recipe,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<Option<Recipe>, RecipeError> {
+    let mut own = recipe.clone();
+    let main = own.data.evaluate.iter_mut().map(|patterns| ("data.evaluate".to_owned(), patterns));
+    let sets = own.evaluation.sets.iter_mut().map(|(name, patterns)| (format!("evaluation.sets.{name}"), patterns));
+    for (place, patterns) in main.chain(sets) {
+        let rows = NamedRows::of(&recipe.data, patterns, &recipe.output.folder);
+        match rows.imported(events, stop).map_err(RecipeError::at(place))? {
+            Some((folder, _)) => *patterns = text_of(&folder)?.into(),
+            None if stop.is_requested() => return Ok(None),
+            None => {}
+        }
+    }
+    Ok(Some(own))
+}
+
+fn text_of(folder: &Path) -> Result<String, RecipeError> {
+    let message = "the name is no UTF-8; choose another folder for the results";
+    folder.to_str().map(str::to_owned).ok_or_else(|| RecipeError::mismatch(shown_path(folder), message))
+}
+
 fn is_divided(data: &DataRecipe, patterns: &[String]) -> bool {
     patterns == &*data.train && data.evaluate.as_deref() == Some(&*data.train)
 }
@@ -216,5 +237,36 @@ impl Done {
             shown_path(folder),
             count(self.rows, "row")
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_schemas::recipe::Patterns;
+
+    use super::*;
+
+    #[test]
+    fn what_is_set_aside_stays_so_where_a_part_of_the_training_rows_is_trained_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let class = |row: usize| if row % 2 == 0 { "yes" } else { "no" };
+        let rows: String = (0..40).map(|row| format!("text number {row},{}\n", class(row))).collect();
+        fs::write(folder.path().join("rows.csv"), format!("text,label\n{rows}")).unwrap();
+        let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: rows.csv, evaluate: rows.csv}\n\
+                    evaluation: {sets: {again: rows.csv}}\noutput: {folder: runs/one}";
+        let recipe = Recipe::from_text(text, Path::new("r.yaml"), folder.path(), &[]).unwrap();
+        let opened = |recipe: &Recipe, patterns: &Patterns, role| {
+            NamedRows::of(&recipe.data, patterns, &recipe.output.folder).open(role).unwrap().0.rows()
+        };
+        let [train, aside] =
+            [SplitRole::Train, SplitRole::Evaluate].map(|role| opened(&recipe, &recipe.data.train, role));
+        assert!(train + aside == 40 && (1..20).contains(&aside), "{train} {aside}");
+        let mut own = with_imported_evaluation(&recipe, &mut Silent, &Stop::default()).unwrap().unwrap();
+        own.data.train = "part.parquet".to_owned().into();
+        own.output.folder = folder.path().join("elsewhere/one");
+        for patterns in own.data.evaluate.iter().chain(own.evaluation.sets.values()) {
+            assert_eq!(opened(&own, patterns, SplitRole::Evaluate), aside);
+        }
+        assert!(!folder.path().join("elsewhere").exists());
     }
 }

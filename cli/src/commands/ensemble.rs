@@ -5,7 +5,7 @@ use millstream::recipes::ensemble::{
     EnsembleFolder, EvaluateOptions, ExportOptions, ExportReport, FitOptions, FitReport, MembersOptions, MembersReport,
     Sampling, evaluate, export, fit, snapshots, train_members,
 };
-use millstream::recipes::{Catalogs, Silent, Stop};
+use millstream::recipes::{Catalogs, Silent, Stop, import_rows_of};
 use millstream::schemas::choice::{Catalog, Row};
 use millstream::schemas::recipe::FoldsRecipe;
 use millstream::schemas::{Choice, Recipe, decimal, grouped, nearest, shown, shown_path};
@@ -92,9 +92,11 @@ fn members(
         library: global.runtime.clone(),
         catalogs,
     };
+    let mut progress = if global.json { Box::new(Silent) } else { progress::choose(global) };
+    // before signals are listened to: an import that is cut off goes on by itself the next time
+    import_rows_of(recipe, progress.as_mut(), &Stop::default())?;
     let stop = Stop::default();
     signals::listen(&stop)?;
-    let mut progress = if global.json { Box::new(Silent) } else { progress::choose(global) };
     let report = train_members(recipe, &options, progress.as_mut(), &stop);
     drop(progress);
     if stop.is_requested() {

@@ -203,6 +203,7 @@ fn members_on_folds_and_bags_answer_for_rows_that_they_have_not_seen_and_are_sta
     for part in ["fold-3", "all, on rows not seen", "48 training rows, of which 48"] {
         assert!(said.contains(part), "wanted {part} in\n{said}");
     }
+    assert!(place.path("small/fold-1/held-out.parquet").exists());
     // there are three classes
     assert!(!said.contains("top 5") && !said.contains("top-5"), "{said}");
     let large = [&small[..], &["training.epochs=3", "training.optimizer.adamw.learning_rate=0.02"]].concat();
@@ -216,6 +217,15 @@ fn members_on_folds_and_bags_answer_for_rows_that_they_have_not_seen_and_are_sta
     train("small", &["--folds", "4"], &small).failed_with(&["members of another recipe"]);
     train("none", &[], &small).failed_with(&["--folds"]);
     train("one", &["--bags", "1"], &small).failed_with(&["wanted 2 to 64"]);
+    // before a member is trained, not after all of them
+    let vectors = [&small[..], &["training.loss=triplet"]].concat();
+    train("vectors", &folds, &vectors).failed_with(&["training.loss", "members answer with classes"]);
+    assert!(!place.path("vectors").exists());
+    // what is damaged is told as such
+    std::fs::create_dir(place.path("torn")).unwrap();
+    place.write("torn/members.json", "{\"version\": 1, \"made");
+    train("torn", &folds, &small).failed_with(&["torn/members.json", "it is damaged"]);
+    std::fs::remove_dir_all(place.path("torn")).unwrap();
     // each row's answer is that of the fold's run that had not seen it
     let report: Value = serde_json::from_slice(&place.read("small/members.json")).unwrap();
     let report = &report["report"];

@@ -52,6 +52,35 @@ fn a_folder_of_pictures_is_trained_on_as_it_is_and_imported_once() {
 }
 
 #[test]
+fn members_of_a_folder_of_pictures_are_evaluated_on_what_was_set_aside_and_not_on_what_they_learned() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    class_folders(&place, "photos", 0, 45);
+    let members = |folder: &str, evaluate: &str| {
+        let line = ["ensemble", "members", "recipe.yaml", "--folds", "3", "--stratify", "label", "-o", folder];
+        let evaluate = format!("data.evaluate={evaluate}");
+        let changes = ["data.train=photos", evaluate.as_str(), "training.epochs=1"];
+        let changes: Vec<&str> = changes.iter().flat_map(|change| ["--set", *change]).collect();
+        place.run(&[&line[..], &changes].concat()).done()
+    };
+    let rows = |folder: &str| place.run(&["evaluate", folder, "--json"]).json()["evaluation"]["rows"].clone();
+    // a fifth is set aside once, for all members
+    let said = members("both", "photos");
+    assert!(said.contains("36 training rows, of which 36"), "{said}");
+    assert_eq!([rows("both/fold-1"), rows("both/fold-3")], [9, 9]);
+    assert!(place.path("both/fold-1/held-out.parquet").exists() && !place.path("both/.data").exists());
+    assert_eq!(imports(&place, ".data").len(), 1);
+    // and where there is nothing else, each is evaluated once, on what it has not seen
+    let said = members("alone", "null");
+    assert!(said.contains("45 training rows, of which 45"), "{said}");
+    assert_eq!(rows("alone/fold-2"), 15);
+    assert!(place.path("alone/fold-2/predictions.parquet").exists());
+    assert!(!place.path("alone/fold-2/held-out.parquet").exists());
+}
+
+#[test]
 fn recipes_name_archives_and_tables_too() {
     if !has_runtime() {
         return;

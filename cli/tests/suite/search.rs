@@ -63,6 +63,17 @@ fn a_study_of_two_methods_and_three_rates_is_done_shown_exported_and_its_best_re
     assert!(place.read("study/best/model.onnx") == place.read(&format!("{trial}/model.onnx")), "the models differ");
     let refit = place.run(&["search", "best", "study", "--refit"]).done();
     assert!(refit.contains("66 rows of 3 files") && place.path("study/refit/model.onnx").exists(), "{refit}");
+    // Of its runs the best trial, and what was trained of its recipe, came from the study; a folder with a journal alone is none.
+    std::fs::create_dir(place.path("foreign")).unwrap();
+    place.write("foreign/journal.jsonl", "{}");
+    let found = place.run(&["runs", ".", "--json"]).json();
+    let name = |run: &Value| found["runs"][run.as_u64().unwrap() as usize]["name"].as_str().unwrap().to_owned();
+    let of_study = found["lineage"].as_array().unwrap().iter().filter(|descent| descent["through"] == "study");
+    let mut of_study: Vec<_> = of_study.map(|one| (name(&one["from"]["run"]), name(&one["to"]))).collect();
+    of_study.sort();
+    let wanted = ["study/best", "study/refit", trial.as_str()].map(|to| ("study".to_owned(), to.to_owned()));
+    assert_eq!(of_study, wanted, "{found}");
+    assert!(!found.to_string().contains("foreign"), "{found}");
     place.run(&["search", "export", "study", "--csv", "trials.csv", "--optuna", "trials.log"]).done();
     let csv = String::from_utf8(place.read("trials.csv")).unwrap();
     assert_eq!(csv.lines().count(), 7, "{csv}");

@@ -198,7 +198,7 @@ impl MaskEncoder {
         let numbered = decode::palette(bytes).map(|palette| of_palette(&decoded, &palette));
         let grey = match (decoded, numbered) {
             (_, Some(numbered)) => {
-                numbered.ok_or_else(|| refused("an image in whose palette a colour stands twice that it has"))?
+                numbered.ok_or_else(|| refused("an image whose colours are not each one number of its palette"))?
             }
             (DynamicImage::ImageLuma8(grey), None) => grey,
             _ => return Err(refused("an image of colours").into()),
@@ -227,8 +227,15 @@ fn of_palette(image: &DynamicImage, palette: &[[u8; 3]]) -> Option<GrayImage> {
     }
     let colours = image.to_rgb8();
     let mut grey = GrayImage::new(colours.width(), colours.height());
+    // neighbours are of one colour mostly
+    let mut last: Option<([u8; 3], u8)> = None;
     for (out, colour) in grey.pixels_mut().zip(colours.pixels()) {
-        *out = Luma([(*numbers.get(&colour.0)?)?]);
+        let number = match last {
+            Some((known, number)) if known == colour.0 => number,
+            _ => (*numbers.get(&colour.0)?)?,
+        };
+        last = Some((colour.0, number));
+        *out = Luma([number]);
     }
     Some(grey)
 }
@@ -241,9 +248,9 @@ mod tests {
 
     #[test]
     fn colours_of_a_palette_are_their_numbers_where_that_is_clear() {
-        let image = DynamicImage::from(RgbImage::from_fn(2, 1, |x, _| Rgb([x as u8 * 128, 0, 0])));
+        let image = DynamicImage::from(RgbImage::from_fn(5, 1, |x, _| Rgb([x as u8 / 2 % 2 * 128, 0, 0])));
         let numbers = |palette: &[[u8; 3]]| of_palette(&image, palette).map(GrayImage::into_raw);
-        assert_eq!(numbers(&[[0, 0, 0], [9, 9, 9], [128, 0, 0], [9, 9, 9]]), Some(vec![0, 2]));
+        assert_eq!(numbers(&[[0, 0, 0], [9, 9, 9], [128, 0, 0], [9, 9, 9]]), Some(vec![0, 0, 2, 2, 0]));
         assert_eq!(numbers(&[[0, 0, 0], [128, 0, 0], [0, 0, 0]]), None);
         assert_eq!(numbers(&[[0, 0, 0]]), None);
     }

@@ -135,7 +135,7 @@ pub(super) fn aligned(
 
 /// Of what is held of all predictions, that of one member: in the order of the file, in that of the first, and a part of both; with what a
 /// mean of weights gives.
-fn each(memory: ByteSize, members: usize) -> ByteSize {
+pub(super) fn each(memory: ByteSize, members: usize) -> ByteSize {
     ByteSize(memory.0 / 3 / (members as u64 + 1))
 }
 

@@ -2,7 +2,6 @@
 
 use millstream_compiler::fused::Combination;
 use millstream_compiler::losses::PredictionKind;
-use millstream_pipeline::Dataset;
 use millstream_schemas::{Fingerprint, PredictionTargets, Predictions, PredictionsHeader, RowId, ScoresOf, shown};
 
 use crate::RecipeError;
@@ -31,17 +30,6 @@ pub(super) fn reads(scores_of: ScoresOf) -> PredictionKind {
         ScoresOf::Labels => PredictionKind::LabelScores,
         _ => PredictionKind::Numbers,
     }
-}
-
-/// The identities of all rows of a dataset, in file order.
-pub(super) fn row_ids(dataset: &Dataset) -> Vec<RowId> {
-    let mut ids = Vec::with_capacity(dataset.rows() as usize);
-    for file in dataset.files() {
-        for (row_group, group) in (0_u32..).zip(&file.row_groups) {
-            ids.extend((0..group.rows).map(|row| RowId { file: file.name.clone(), row_group, row }));
-        }
-    }
-    ids
 }
 
 /// One answer for each row that a member has not seen: of several members that have not, the mean, as their ensemble takes it. `model` is the

@@ -1,10 +1,12 @@
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::Model;
 use millstream_compiler::fused::{FuseOptions, Member, fuse};
-use millstream_pipeline::{Dataset, PredictionWriter, SplitRole, read_predictions};
+use millstream_compiler::losses::PredictionKind;
+use millstream_pipeline::{Dataset, PredictionWriter, SplitRole, predictions_header, read_predictions};
 use millstream_schemas::recipe::{ByteSize, Patterns};
-use millstream_schemas::{Choice, Fingerprint, Recipe, count, files, shown_path};
+use millstream_schemas::{Choice, Fingerprint, Recipe, RowId, count, files, shown_path};
 use millstream_training::ensembles::MemberScores;
 use millstream_training::metrics::{Evaluation, FigureKind};
 use millstream_training::{RunRecord, Until};
@@ -12,12 +14,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::export::metadata;
-use super::fit::metric_set;
+use super::fit::{each, metric_set};
 use super::member_rows::{MemberRows, Sampling};
 use super::members;
-use super::out_of_fold::{HeldOut, joined, mean, reads, row_ids};
+use super::out_of_fold::{HeldOut, joined, mean, reads};
+use crate::choices::Choices;
 use crate::evaluate::{EvaluateOptions, evaluate};
 use crate::frozen_prefix::RowIndex;
+use crate::imported::{NamedRows, with_imported_evaluation};
 use crate::made_of::fixed;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
@@ -81,7 +85,7 @@ pub struct TrainedMember {
 
 /// The file that says what a folder of members is.
 pub(crate) const MEMBERS: &str = "members.json";
-/// In the folder of a member: what it gives for the rows that it has not seen.
+/// In the folder of a member: what it gives for the rows that it has not seen, where it is evaluated on others.
 const HELD_OUT: &str = "held-out.parquet";
 
 /// Trains a member on each part of the training rows, and lets each answer for the rows that it has not seen: the folder takes part in an
@@ -96,32 +100,49 @@ pub fn train_members(
     events: &mut dyn Events,
     stop: &Stop,
 ) -> Result<Option<MembersReport>, RecipeError> {
-    let place = RecipeError::at("data.train");
-    let dataset = Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train).map_err(place)?;
-    begin(recipe, &dataset, options)?;
+    require_answers(recipe, &options.catalogs)?;
+    let rows = NamedRows::of(&recipe.data, &recipe.data.train, &recipe.output.folder);
+    let (dataset, notes) = rows.open(SplitRole::Train).map_err(RecipeError::at("data.train"))?;
+    notes.into_iter().for_each(|message| events.event(&Event::Note { message }));
+    let Some(recipe) = with_imported_evaluation(recipe, events, stop)? else { return Ok(None) };
+    let made_of = begin(&recipe, &dataset, options)?;
     let parts = options.sampling.rows(&dataset, &options.folder.join("rows"))?;
     let pool = Pool::new(&options.catalogs);
     let total = parts.len();
+    let mut files = Vec::with_capacity(total);
     for (at, part) in parts.iter().enumerate() {
         let message = format!("{}: member {} of {total}", part.name, at + 1);
         events.event(&Event::Note { message });
-        let own = recipe_of(recipe, part, &options.folder)?;
+        let own = recipe_of(&recipe, part, &options.folder)?;
         if trained(&own, &pool, options, events, stop)?.is_none() {
             return Ok(None);
         }
+        // before the next is trained, so that one that cannot answer is told early
+        let Some(file) = answered(&own, part, options, events, stop)? else { return Ok(None) };
+        files.push(file);
     }
     let (mut held_out, mut data) = (Vec::with_capacity(total), Vec::new());
-    for part in &parts {
-        let own = recipe_of(recipe, part, &options.folder)?;
-        let Some(answers) = answers(&own, part, total, options, events, stop)? else { return Ok(None) };
+    for (part, file) in parts.iter().zip(&files) {
+        let answers = answers(part, file, each(options.memory, total))?;
         data.push(answers.predictions.header.data.clone());
         held_out.push(answers);
     }
-    report(&dataset, &parts, &held_out, Fingerprint::of(&data), options).map(Some)
+    report(&dataset, &parts, &held_out, (made_of, Fingerprint::of(&data)), options).map(Some)
 }
 
-/// Notes what the folder is of, or refuses one that is of something else.
-fn begin(recipe: &Recipe, dataset: &Dataset, options: &MembersOptions) -> Result<(), RecipeError> {
+/// Refuses a recipe whose members have no answers that could be brought together, before anything is trained.
+fn require_answers(recipe: &Recipe, catalogs: &Catalogs) -> Result<(), RecipeError> {
+    let what = match Choices::of(&recipe.training, catalogs)?.loss.reads() {
+        PredictionKind::ClassScores | PredictionKind::LabelScores | PredictionKind::Numbers => return Ok(()),
+        PredictionKind::SequenceScores => "sequences",
+        PredictionKind::Embeddings => "vectors that are compared with each other",
+    };
+    let message = format!("members answer with classes, labels or numbers, and a model of this loss gives {what}");
+    Err(RecipeError::mismatch("training.loss", message))
+}
+
+/// Notes what the folder is of and gives that, or refuses one that is of something else.
+fn begin(recipe: &Recipe, dataset: &Dataset, options: &MembersOptions) -> Result<Value, RecipeError> {
     let file = options.folder.join(MEMBERS);
     let wanted = json!({
         "version": 1,
@@ -129,15 +150,23 @@ fn begin(recipe: &Recipe, dataset: &Dataset, options: &MembersOptions) -> Result
         "recipe": fixed(recipe),
         "rows": dataset.fingerprint(),
     });
-    if let Ok(text) = std::fs::read(&file) {
-        let known: Value = serde_json::from_slice(&text).unwrap_or_default();
-        let is_same = ["sampling", "recipe", "rows"].iter().all(|key| known["made_of"][*key] == wanted[*key]);
-        if !is_same {
-            let message =
-                "it holds members of another recipe, other rows, or another number of them; choose another folder";
-            return Err(RecipeError::ensemble(&options.folder, message));
+    match std::fs::read(&file) {
+        Ok(text) => {
+            let known: Value = serde_json::from_slice(&text).map_err(|error| {
+                let message =
+                    format!("it is damaged and does not say which members lie here ({error}); choose another folder");
+                RecipeError::ensemble(&file, message)
+            })?;
+            let is_same = ["sampling", "recipe", "rows"].iter().all(|key| known["made_of"][*key] == wanted[*key]);
+            if !is_same {
+                let message =
+                    "it holds members of another recipe, other rows, or another number of them; choose another folder";
+                return Err(RecipeError::ensemble(&options.folder, message));
+            }
+            return Ok(wanted);
         }
-        return Ok(());
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(RecipeError::io("read", &file)(error)),
     }
     let own = RunFolder(options.folder.clone());
     let taken = [own.recipe(), own.model(), own.predictions()].into_iter().find(|file| file.exists());
@@ -146,7 +175,8 @@ fn begin(recipe: &Recipe, dataset: &Dataset, options: &MembersOptions) -> Result
         return Err(RecipeError::ensemble(taken, message));
     }
     files::create_folder(&options.folder).map_err(RecipeError::io("make", &options.folder))?;
-    write(&file, &json!({ "version": 1, "made_of": wanted }))
+    write(&file, &json!({ "version": 1, "made_of": wanted }))?;
+    Ok(wanted)
 }
 
 fn write(file: &Path, value: &Value) -> Result<(), RecipeError> {
@@ -193,57 +223,60 @@ fn trained(
     if summary.interrupted { Ok(None) } else { read_record(&folder).map(Some) }
 }
 
-/// What a member gives for the rows that it has not seen, and for the recipe's own rows to evaluate on, where there are some; none when it
-/// was asked to stop.
-fn answers(
+/// Lets a member answer for its evaluation rows, and for those that it has not seen, where these are others; gives the file with the latter,
+/// or none when it was asked to stop.
+fn answered(
     recipe: &Recipe,
     part: &MemberRows,
-    members: usize,
     options: &MembersOptions,
     events: &mut dyn Events,
     stop: &Stop,
-) -> Result<Option<HeldOut>, RecipeError> {
+) -> Result<Option<PathBuf>, RecipeError> {
     let folder = RunFolder(recipe.output.folder.clone());
-    let file = folder.0.join(HELD_OUT);
-    let of = |predictions: &Path, data: Option<Patterns>| EvaluateOptions {
-        model: Some(folder.model()),
-        data,
-        predictions: Some(predictions.to_owned()),
-        catalogs: options.catalogs.clone(),
-        library: options.library.clone(),
-        ..EvaluateOptions::default()
-    };
-    let most = options.memory.0 / 3 / members as u64;
     let model = Model::read(&folder.model())?;
-    let known = |path: &Path| {
-        let found = path.exists().then(|| read_predictions(path, most)).and_then(Result::ok);
-        found.filter(|found| found.header.model == *model.fingerprint())
-    };
-    if known(&folder.predictions()).is_none()
-        && evaluate(recipe, &of(&folder.predictions(), None), events, stop)?.is_none()
-    {
-        return Ok(None);
+    let (evaluated, held_out) = (folder.predictions(), pattern(&part.held_out));
+    let mut wanted = vec![(evaluated, None)];
+    if recipe.data.evaluate.as_ref() != Some(&held_out) {
+        wanted.push((folder.0.join(HELD_OUT), Some(held_out)));
     }
-    if known(&file).is_none() && evaluate(recipe, &of(&file, Some(pattern(&part.held_out))), events, stop)?.is_none() {
-        return Ok(None);
+    let mut last = None;
+    for (file, data) in wanted {
+        let is_there = predictions_header(&file).is_ok_and(|header| header.model == *model.fingerprint());
+        let of = EvaluateOptions {
+            model: Some(folder.model()),
+            data,
+            predictions: Some(file.clone()),
+            catalogs: options.catalogs.clone(),
+            library: options.library.clone(),
+            ..EvaluateOptions::default()
+        };
+        if !is_there && evaluate(recipe, &of, events, stop)?.is_none() {
+            return Ok(None);
+        }
+        last = Some(file);
     }
-    let predictions = read_predictions(&file, most)?;
+    Ok(last)
+}
+
+/// What a member gave for the rows that it has not seen.
+fn answers(part: &MemberRows, file: &Path, most: ByteSize) -> Result<HeldOut, RecipeError> {
+    let predictions = read_predictions(file, most.0)?;
     let dataset = Dataset::open_split(&pattern(&part.held_out), Path::new("/"), SplitRole::Evaluate)?;
     let index = RowIndex::of(&dataset);
     let place = |row| index.place(row).and_then(|at| part.places.get(at).copied());
     let places: Option<Vec<usize>> = predictions.rows.iter().map(place).collect();
     let places = places.ok_or_else(|| {
         let message = format!("it is not of the rows in {}; delete it", shown_path(&part.held_out));
-        RecipeError::ensemble(&file, message)
+        RecipeError::ensemble(file, message)
     })?;
-    Ok(Some(HeldOut { member: part.name.clone(), predictions, places }))
+    Ok(HeldOut { member: part.name.clone(), predictions, places })
 }
 
 fn report(
     dataset: &Dataset,
     parts: &[MemberRows],
     held_out: &[HeldOut],
-    data: Fingerprint,
+    (made_of, data): (Value, Fingerprint),
     options: &MembersOptions,
 ) -> Result<MembersReport, RecipeError> {
     let paths: Vec<PathBuf> = parts.iter().map(|part| options.folder.join(&part.name)).collect();
@@ -270,7 +303,8 @@ fn report(
         files::replace_file(&path, text.as_bytes()).map_err(RecipeError::io("write", &path))?;
     }
     let fingerprint = Model::read(&model)?.fingerprint().clone();
-    let answers = joined(&row_ids(dataset), held_out, fingerprint, data)?;
+    let rows: Vec<RowId> = (0..dataset.rows()).map(|row| dataset.row_at(row)).collect();
+    let answers = joined(&rows, held_out, fingerprint, data)?;
     let mut writer = PredictionWriter::create(&own.predictions(), answers.header.clone())?;
     writer.add(&answers.rows, &answers.scores, &answers.targets)?;
     writer.finish()?;
@@ -302,11 +336,7 @@ fn report(
         model,
         predictions: own.predictions(),
     };
-    let file = options.folder.join(MEMBERS);
-    let text = std::fs::read(&file).map_err(RecipeError::io("read", &file))?;
-    let mut known: Value = serde_json::from_slice(&text).unwrap_or_default();
-    known["report"] = serde_json::to_value(&report).expect("our own types have string keys");
-    write(&file, &known)?;
+    write(&options.folder.join(MEMBERS), &json!({ "version": 1, "made_of": made_of, "report": report }))?;
     Ok(report)
 }
 

@@ -158,11 +158,12 @@ impl RunPrefix {
         let key = key(plan, &rows, opened, device)?;
         let contents =
             Contents { key: key.clone(), rows: serving.index().rows(), numbers: plan.prefix.numbers_per_row() };
-        store.get(&key, Room { memory: plan.memory, disk: plan.disk }, || {
-            let own = (contents.rows as u64).saturating_mul(4 * contents.numbers as u64);
-            let memory = (u128::from(plan.memory) * u128::from(own) / u128::from(plan.bytes.max(1))) as u64;
-            let file = plan.folder.as_deref().map_or((folder.as_path(), false), |folder| (folder, true));
-            let places = Places { memory, file: plan.has_files.then_some(file) };
+        let own = (contents.rows as u64).saturating_mul(4 * contents.numbers as u64);
+        let memory = (u128::from(plan.memory) * u128::from(own) / u128::from(plan.bytes.max(1))) as u64;
+        let file = plan.folder.as_deref().map_or((folder.as_path(), false), |folder| (folder, true));
+        let places = Places { memory, file: plan.has_files.then_some(file) };
+        let needed = Activations::bytes_of_passing_file(&contents, places);
+        store.get(&key, Room { memory: plan.memory, disk: plan.disk }, needed, || {
             match Activations::found(&contents, places) {
                 Ok(None) => {}
                 Ok(found) => return Ok(found),

@@ -52,7 +52,8 @@ impl PrefixStore {
         self.0.files.as_deref()
     }
 
-    /// What is kept under a key, or what `make` makes; nothing where that makes nothing. Another run that wants the same waits.
+    /// What is kept under a key, or what `make` makes; nothing where that makes nothing. Another run that wants the same waits. `needed` are
+    /// the bytes that `make` writes into a file that does not stay: there is room for them before it begins.
     ///
     /// # Errors
     /// Those of `make`.
@@ -60,6 +61,7 @@ impl PrefixStore {
         &self,
         key: &Fingerprint,
         room: Room,
+        needed: u64,
         make: impl FnOnce() -> Result<Option<Activations>, E>,
     ) -> Result<Option<Arc<Activations>>, E> {
         let slot = self.slot(key);
@@ -67,6 +69,7 @@ impl PrefixStore {
         if let Some(activations) = &*filled {
             return Ok(Some(Arc::clone(activations)));
         }
+        self.give_up(Room { disk: room.disk.saturating_sub(needed), ..room });
         let Some(made) = make()? else { return Ok(None) };
         let made = Arc::clone(filled.insert(Arc::new(made)));
         drop(filled);
@@ -127,7 +130,7 @@ mod tests {
                 made.push(key.0.clone());
                 Ok::<_, std::io::Error>(Some(Activations::open(&contents, Places { memory: 1000, file: None })?))
             };
-            store.get(&key, Room { memory: 0, disk: 0 }, make).unwrap().unwrap()
+            store.get(&key, Room { memory: 0, disk: 0 }, 0, make).unwrap().unwrap()
         };
         let first = get("a");
         assert!(Arc::ptr_eq(&first, &get("a")));
@@ -139,7 +142,7 @@ mod tests {
         let [a, b, c] = ["a", "b", "c"].map(|key| Fingerprint::of_bytes(key.as_bytes()).0[..2].to_owned());
         assert_eq!(short, [a, b.clone(), c, b]);
         assert!(
-            store.get(&Fingerprint::default(), Room { memory: 0, disk: 0 }, || Ok::<_, ()>(None)).unwrap().is_none()
+            store.get(&Fingerprint::default(), Room { memory: 0, disk: 0 }, 0, || Ok::<_, ()>(None)).unwrap().is_none()
         );
     }
     #[test]
@@ -147,24 +150,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = PrefixStore::with_files_in(0, folder.path().join("activations"));
         let files = store.files().unwrap().to_owned();
-        let mut made = 0;
+        let (mut made, mut most) = (0, 0);
         let mut get = |key: &str, disk: u64| {
             let key = Fingerprint::of_bytes(key.as_bytes());
             let contents = Contents { key: key.clone(), rows: 10, numbers: 1 };
+            let places = Places { memory: 0, file: Some((&files, false)) };
             let make = || {
                 made += 1;
-                let places = Places { memory: 0, file: Some((&files, false)) };
                 let mut all = Activations::open(&contents, places)?;
                 all.finish(&[0.0], (0, None))?;
+                most = most.max(std::fs::read_dir(&files)?.count());
                 Ok::<_, std::io::Error>(Some(all))
             };
-            store.get(&key, Room { memory: 0, disk }, make).unwrap().unwrap();
+            let needed = Activations::bytes_of_passing_file(&contents, places);
+            store.get(&key, Room { memory: 0, disk }, needed, make).unwrap().unwrap();
             made
         };
         // 44 bytes each
         assert_eq!(["a", "b", "a", "b"].map(|key| get(key, 88)), [1, 2, 2, 2]);
         assert_eq!(["c", "b", "a"].map(|key| get(key, 88)), [3, 3, 4]);
-        assert_eq!(std::fs::read_dir(&files).unwrap().count(), 2);
+        // nor were there more while one was written
+        assert_eq!((std::fs::read_dir(&files).unwrap().count(), most), (2, 2));
         drop(store);
         assert!(!files.exists());
     }

@@ -1,10 +1,11 @@
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use millstream_schemas::Fingerprint;
 
 use super::listing::Found;
 use super::report::{BaseModel, Descent, Origin, Through};
-use crate::study_part::{StudyPart, StudyRole};
+use crate::study_part::StudyRole;
 
 /// What came from what, by hashes: the base model of a run is what another has exported, or a model from elsewhere. Of what lies in a search
 /// its winner came from it.
@@ -14,16 +15,18 @@ pub(super) fn of(found: &[Found]) -> (Vec<BaseModel>, Vec<Descent>) {
     for (at, run) in found.iter().enumerate() {
         exported.extend(run.model.iter().chain(&run.adapters).map(|file| (file, at)));
     }
+    let studies = found.iter().enumerate().filter_map(|(at, study)| {
+        let (folder, best) = study.study.as_ref()?;
+        Some((folder, (at, *best)))
+    });
+    let studies: HashMap<&PathBuf, (usize, Option<u64>)> = studies.collect();
     let (mut models, mut lineage): (Vec<BaseModel>, Vec<Descent>) = (Vec::new(), Vec::new());
     for (to, run) in found.iter().enumerate() {
-        let is_of = |study: &Found| {
-            let part = run.part.as_ref().zip(study.study.as_ref());
-            part.is_some_and(|(part, (folder, best))| {
-                part.study == *folder && (!matches!(part.role, StudyRole::Trial(_)) || trial_of(part) == *best)
-            })
-        };
-        if let Some(from) = found.iter().position(is_of) {
-            lineage.push(Descent { from: Origin::Run(from), to, through: Through::Study });
+        if let Some(part) = &run.part
+            && let Some((from, best)) = studies.get(&part.study)
+            && won(part.role, *best)
+        {
+            lineage.push(Descent { from: Origin::Run(*from), to, through: Through::Study });
         }
         let parts = [(&run.base, Through::Base), (&run.started_adapters, Through::Adapter)];
         let parts = parts.into_iter().filter_map(|(file, through)| Some((file.as_ref()?, through)));
@@ -43,10 +46,11 @@ pub(super) fn of(found: &[Found]) -> (Vec<BaseModel>, Vec<Descent>) {
     (models, lineage)
 }
 
-fn trial_of(part: &StudyPart) -> Option<u64> {
-    match part.role {
-        StudyRole::Trial(number) => Some(number),
-        StudyRole::Best | StudyRole::Refit => None,
+/// Whether a study came to this part of it.
+fn won(role: StudyRole, best: Option<u64>) -> bool {
+    match role {
+        StudyRole::Trial(number) => best == Some(number),
+        StudyRole::Best | StudyRole::Refit => true,
     }
 }
 

@@ -78,8 +78,8 @@ pub(super) fn all(folder: &Path) -> Result<(Vec<Found>, Vec<String>), RecipeErro
 fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     let run = RunFolder(folder.to_owned());
     let is_one = run.recipe().exists() && (run.metrics().exists() || run.has_begun());
-    let others = [folder.join("ensemble.json"), folder.join(MEMBERS), StudyFolder::new(folder).journal()];
-    if is_one || others.iter().any(|file| file.exists()) {
+    let of_members = [folder.join("ensemble.json"), folder.join(MEMBERS)];
+    if is_one || of_members.iter().any(|file| file.exists()) || StudyFolder::new(folder).holds_study() {
         found.push(folder.to_owned());
     }
     if depth == DEEPEST || found.len() >= MOST {
@@ -274,7 +274,8 @@ fn members(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
     let own = RunFolder(place.to_owned());
     let file = place.join(MEMBERS);
     let text = fs::read(&file).map_err(RecipeError::io("read", &file))?;
-    let known: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let known: Value = serde_json::from_slice(&text)
+        .map_err(|error| RecipeError::ensemble(&file, format!("it is damaged: {error}")))?;
     let report = &known["report"];
     let way = known.pointer("/made_of/sampling").and_then(Value::as_object).and_then(|sampling| sampling.keys().next());
     let all = report["members"].as_array().map_or(&[][..], Vec::as_slice);

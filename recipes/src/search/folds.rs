@@ -38,14 +38,20 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe) -> Result<Vec<Pa
     let Recipe { data, output, .. } = open.first();
     let rows = NamedRows::of(data, patterns, &output.folder);
     let (dataset, _) = rows.open(SplitRole::Train).map_err(RecipeError::at("data.train"))?;
-    written(&folder.folds(), &dataset, folds)
+    written(&folder.folds(), &dataset, folds, || fold_of_rows(&dataset, folds))
 }
 
-/// The files of the folds of a dataset in a folder, written where they are not there yet.
+/// The files of the folds of a dataset in a folder, written where they are not there yet; `fold_of` says the fold of each row where that is
+/// wanted.
 ///
 /// # Errors
 /// As those of a study, or the files are of other rows or folds.
-pub(crate) fn written(lies_in: &Path, dataset: &Dataset, folds: &FoldsRecipe) -> Result<Vec<PathBuf>, RecipeError> {
+pub(crate) fn written<N: AsRef<[u16]>>(
+    lies_in: &Path,
+    dataset: &Dataset,
+    folds: &FoldsRecipe,
+    fold_of: impl FnOnce() -> Result<N, RecipeError>,
+) -> Result<Vec<PathBuf>, RecipeError> {
     files::create_folder(lies_in).map_err(RecipeError::io("make", lies_in))?;
     let lock = lies_in.join(".lock");
     let _lock = FileLock::wait(&lock).map_err(RecipeError::io("write", &lock))?;
@@ -62,7 +68,7 @@ pub(crate) fn written(lies_in: &Path, dataset: &Dataset, folds: &FoldsRecipe) ->
         }
         None => {}
     }
-    dataset.divide(&fold_of_rows(dataset, folds)?, &paths)?;
+    dataset.divide(fold_of()?.as_ref(), &paths)?;
     write(&note, &serde_json::to_vec_pretty(&written).expect("our own types have string keys"))?;
     Ok(paths)
 }
