@@ -63,10 +63,10 @@ impl MemberPlace {
     /// It cannot be read.
     pub(super) fn stream(&self) -> io::Result<Box<dyn Read>> {
         let stored = self.open()?;
-        Ok(match self.zipped {
-            Some(zipped) => Box::new(zipped.unpack(stored)),
-            None => Box::new(stored),
-        })
+        match self.zipped {
+            Some(zipped) => Ok(Box::new(zipped.unpack(stored))),
+            None => Ok(Box::new(stored)),
+        }
     }
 
     /// Its bytes, to be gone through. What is compressed is unpacked beside the result first.

@@ -287,4 +287,14 @@ mod tests {
         }
         assert!(table.named("metadata.csv", "/etc/passwd").unwrap_err().contains("leads out"));
     }
+
+    #[test]
+    fn texts_begin_behind_the_mark_of_their_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        for (written, wanted) in [("\u{feff}a\u{feff}", "a\u{feff}"), ("a", "a"), ("\u{feff}", ""), ("", "")] {
+            fs::write(folder.path().join("a.txt"), written).unwrap();
+            let files = SourceFiles::open(&[folder.path().to_owned()], folder.path(), &Stop::default()).unwrap();
+            assert_eq!(files.text(0).unwrap(), wanted, "{written:?}");
+        }
+    }
 }
