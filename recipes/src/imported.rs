@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use millstream_pipeline::{Dataset, Split, SplitRole};
-use millstream_schemas::recipe::DataRecipe;
+use millstream_schemas::recipe::{DataRecipe, Patterns};
 use millstream_schemas::{FileLock, FingerprintWriter, Recipe, count, files, shown_path};
 use serde::{Deserialize, Serialize};
 
@@ -164,7 +164,13 @@ pub fn import_rows_of(recipe: &Recipe, events: &mut dyn Events, stop: &Stop) -> 
     let main = [("data.train", Some(&data.train)), ("data.evaluate", data.evaluate.as_ref())];
     let main = main.into_iter().filter_map(|(place, patterns)| Some((place.to_owned(), patterns?)));
     let sets = recipe.evaluation.sets.iter().map(|(name, patterns)| (format!("evaluation.sets.{name}"), patterns));
+    let mut done: Vec<&Patterns> = Vec::new();
     for (place, patterns) in main.chain(sets) {
+        // most are trained and evaluated on the same, and all their files are looked at each time
+        if done.contains(&patterns) {
+            continue;
+        }
+        done.push(patterns);
         let rows = NamedRows::of(data, patterns, &recipe.output.folder);
         rows.imported(events, stop).map_err(RecipeError::at(place))?;
     }

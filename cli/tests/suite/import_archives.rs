@@ -208,6 +208,49 @@ fn what_is_hostile_in_an_archive_is_told_by_its_name() {
     place.run(&["import", "x.tar.xz", "-o", "no"]).failed_with(&["x.tar.xz", "packed by xz", "unpack it"]);
 }
 
+#[test]
+fn a_long_name_without_end_in_a_tar_is_not_read_into_memory() {
+    let place = Workplace::bare();
+    class_folders(&place, "set", 0, 6);
+    let files = files_below(&place.path("set"));
+    let (last, before) = files.split_last().unwrap();
+    let mut all = Vec::new();
+    for length in [300, 2 << 20] {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut add = |kind: tar::EntryType, name: &str, bytes: &[u8]| {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_size(bytes.len() as u64);
+            tar.append_data(&mut header, name, bytes).unwrap();
+        };
+        for (name, bytes) in before {
+            add(tar::EntryType::Regular, name, bytes);
+        }
+        let long = format!("{}/{}.png", "x".repeat(150), "y".repeat(length - 156));
+        add(tar::EntryType::GNULongName, "long", format!("{long}\0").as_bytes());
+        add(tar::EntryType::Regular, &last.0, &last.1);
+        fs::write(place.path("long.tar"), tar.into_inner().unwrap()).unwrap();
+        let folder = format!("from-{length}");
+        let report = place.run(&["import", "long.tar", "-o", &folder, "--json"]).json();
+        all.push((report["rows"].as_u64().unwrap(), left_out(&report).remove("long.tar").unwrap_or_default()));
+    }
+    assert_eq!(all[0], (6, String::new()));
+    assert!(all[1].0 == 5 && all[1].1.contains("a header of more than a mebibyte"), "{all:?}");
+}
+
+#[test]
+fn two_members_of_a_zip_with_one_name_do_not_stop_the_import() {
+    let place = Workplace::bare();
+    class_folders(&place, "set", 0, 6);
+    let mut files = files_below(&place.path("set"));
+    let again = (format!("./{}", files[0].0), files[1].1.clone());
+    files.push(again);
+    write_zip(&place.path("twice.zip"), &files, CompressionMethod::Deflated);
+    let report = place.run(&["import", "twice.zip", "-o", "twice", "--json"]).json();
+    assert_eq!(report["rows"], 6);
+    assert_eq!(left_out(&report)[&files[0].0], "another member has the same name");
+}
+
 /// Where a header of a member begins.
 fn places_of(bytes: &[u8], mark: &[u8; 4]) -> Vec<usize> {
     bytes.windows(4).enumerate().filter(|(_, four)| four == mark).map(|(at, _)| at).collect()

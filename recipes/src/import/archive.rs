@@ -1,17 +1,15 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flate2::CrcReader;
-use flate2::read::DeflateDecoder;
 use millstream_schemas::{count, shown, shown_path};
 
 use super::import_report::LeftOut;
+use super::member::{Member, MemberPlace, Zipped};
 use super::path_below::path_below;
 use super::unpacked::Unpacked;
-use crate::folder_files::{LARGEST_FILE, read_bounded};
 use crate::{RecipeError, Stop};
 
 /// How an archive is packed.
@@ -48,141 +46,6 @@ fn parts_of(name: &str) -> Option<(&str, Packing)> {
 /// The name of an archive without what says how it is packed; none of what is no archive.
 pub(crate) fn archive_stem(name: &str) -> Option<&str> {
     parts_of(name).map(|(stem, _)| stem)
-}
-
-/// Where the bytes of a member lie.
-#[derive(Clone, Debug)]
-pub(super) struct MemberPlace {
-    archive: Arc<Path>,
-    /// Bytes before it, and its own in the archive.
-    start: u64,
-    stored: u64,
-    /// Of a member of a zip, what it becomes.
-    zipped: Option<Zipped>,
-}
-
-/// How a member of a zip is stored.
-#[derive(Clone, Copy, Debug)]
-struct Zipped {
-    deflated: bool,
-    size: u64,
-    crc: u32,
-}
-
-/// A file in an archive.
-#[derive(Clone, Debug)]
-pub(super) struct Member {
-    /// Its path in the archive, with `/` and without detours.
-    pub(super) name: String,
-    pub(super) place: MemberPlace,
-}
-
-impl MemberPlace {
-    /// All its bytes.
-    ///
-    /// # Errors
-    /// They cannot be read, are too many, or are not those that the archive says; in words.
-    pub(super) fn read(&self) -> Result<Vec<u8>, String> {
-        let size = self.zipped.map_or(self.stored, |zipped| zipped.size);
-        if size > LARGEST_FILE {
-            return Err(format!("it has more than {LARGEST_FILE} bytes"));
-        }
-        let stored = self.open().map_err(|error| error.to_string())?;
-        let Some(zipped) = self.zipped else { return read_bounded(stored) };
-        // never more than what was said before, whatever comes out of it
-        let mut checked = CrcReader::new(zipped.unpack(stored).take(zipped.size.saturating_add(1)));
-        let mut bytes = Vec::new();
-        checked.read_to_end(&mut bytes).map_err(|error| format!("it is damaged: {error}"))?;
-        zipped.check(bytes.len() as u64, checked.crc().sum())?;
-        Ok(bytes)
-    }
-
-    /// Its bytes, to be gone through. What is compressed is unpacked beside the result first.
-    ///
-    /// # Errors
-    /// It cannot be read, or cannot be unpacked.
-    pub(super) fn seekable(&self, unpacked: &Unpacked) -> Result<Section, RecipeError> {
-        let failed = |error: io::Error| RecipeError::io("read", &*self.archive)(error);
-        match self.zipped {
-            Some(zipped) if zipped.deflated => {
-                let path = unpacked.once((Arc::clone(&self.archive), self.start), |to| {
-                    if zipped.size > most_unpacked(self.stored) {
-                        return Err(io::Error::other("it says that it becomes so large as no table does"));
-                    }
-                    let mut from = CrcReader::new(zipped.unpack(self.open()?).take(zipped.size.saturating_add(1)));
-                    let size = io::copy(&mut from, to)?;
-                    zipped.check(size, from.crc().sum()).map_err(io::Error::other)
-                });
-                let path = path.map_err(failed)?;
-                let length = path.metadata().map_err(failed)?.len();
-                Section::open(&path, 0, length).map_err(failed)
-            }
-            _ => self.open().map_err(failed),
-        }
-    }
-
-    fn open(&self) -> io::Result<Section> {
-        Section::open(&self.archive, self.start, self.stored)
-    }
-}
-
-impl Zipped {
-    fn unpack(self, stored: Section) -> Box<dyn Read> {
-        if self.deflated { Box::new(DeflateDecoder::new(stored)) } else { Box::new(stored) }
-    }
-
-    fn check(self, size: u64, crc: u32) -> Result<(), String> {
-        match size == self.size && crc == self.crc {
-            true => Ok(()),
-            false => Err("it is damaged: its bytes are not those that the archive says".into()),
-        }
-    }
-}
-
-/// Bytes that so many may become, at most: what is more is no data, and fills the disk.
-pub(super) fn most_unpacked(packed: u64) -> u64 {
-    packed.saturating_mul(200).saturating_add(LARGEST_FILE)
-}
-
-/// A part of a file.
-pub(super) struct Section {
-    file: File,
-    start: u64,
-    length: u64,
-    at: u64,
-}
-
-impl Section {
-    fn open(path: &Path, start: u64, length: u64) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(start))?;
-        Ok(Self { file, start, length, at: 0 })
-    }
-}
-
-impl Read for Section {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.length.saturating_sub(self.at);
-        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let read = self.file.read(&mut buffer[..most])?;
-        self.at += read as u64;
-        Ok(read)
-    }
-}
-
-impl Seek for Section {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let (from, by) = match to {
-            SeekFrom::Start(at) => (at, 0),
-            SeekFrom::End(by) => (self.length, by),
-            SeekFrom::Current(by) => (self.at, by),
-        };
-        let outside = || io::Error::new(io::ErrorKind::InvalidInput, "a place outside of the file");
-        let at = from.checked_add_signed(by).ok_or_else(outside)?;
-        self.file.seek(SeekFrom::Start(self.start.checked_add(at).ok_or_else(outside)?))?;
-        self.at = at;
-        Ok(at)
-    }
 }
 
 /// The files of an archive, and what of it is left out.
@@ -230,8 +93,6 @@ impl Members {
 
     /// Unpacks as much as can be; what follows the last whole member is told later.
     fn unpack(&mut self, path: &Path, name: &str, unpacked: &Unpacked, stop: &Stop) -> io::Result<PathBuf> {
-        let packed = path.metadata()?.len();
-        let most = most_unpacked(packed);
         let mut broken = None;
         let made = unpacked.once((path.into(), 0), |to| {
             let mut from = flate2::read::MultiGzDecoder::new(BufReader::with_capacity(1 << 16, File::open(path)?));
@@ -242,10 +103,6 @@ impl Members {
                     Ok(0) => break,
                     Ok(read) => {
                         size += read as u64;
-                        if size > most {
-                            let message = format!("its {packed} bytes become more than {most}, which no data do");
-                            return Err(io::Error::other(message));
-                        }
                         to.write_all(&piece[..read])?;
                     }
                     Err(error) => {
@@ -267,7 +124,7 @@ impl Members {
     fn read_tar(&mut self, path: Arc<Path>, archive: &str) -> Result<(), String> {
         let file = File::open(&path).map_err(|error| error.to_string())?;
         let length = file.metadata().map_err(|error| error.to_string())?.len();
-        let mut tar = tar::Archive::new(BufReader::new(file));
+        let mut tar = tar::Archive::new(HeadersOnly { from: BufReader::new(file), read: 0 });
         let mut places: HashMap<String, usize> = HashMap::new();
         let (mut met, mut end) = (0_u64, 0);
         for entry in tar.entries_with_seek().map_err(|error| error.to_string())? {
@@ -367,7 +224,7 @@ impl Members {
         }
         // bytes that several members unpack make a small archive a huge one
         found.sort_by_key(|member| (member.place.start, member.place.stored));
-        let mut end = 0;
+        let (mut end, mut names) = (0, HashSet::new());
         for member in found {
             let MemberPlace { start, stored, .. } = member.place;
             if stored > 0 && start < end {
@@ -375,7 +232,10 @@ impl Members {
                 continue;
             }
             end = end.max(start + stored);
-            self.files.push(member);
+            match names.insert(member.name.clone()) {
+                true => self.files.push(member),
+                false => self.leave_out(&member.name, "another member has the same name"),
+            }
         }
         Ok(())
     }
@@ -392,6 +252,35 @@ impl Members {
         }
         let hidden = |part: &str| part.starts_with('.') || part == "__MACOSX";
         (!name.split('/').any(hidden)).then_some(name)
+    }
+}
+
+/// Bytes of what describes one member of a tar archive, at most.
+const LONGEST_HEADER: u64 = 1 << 20;
+
+/// An archive of which headers are read and all else is passed over. What reads headers takes long names whole, however long
+/// they say that they are.
+struct HeadersOnly<R> {
+    from: R,
+    /// Bytes since something was passed over.
+    read: u64,
+}
+
+impl<R: Read> Read for HeadersOnly<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(buffer)?;
+        self.read += read as u64;
+        match self.read > LONGEST_HEADER {
+            true => Err(io::Error::other("a header of more than a mebibyte")),
+            false => Ok(read),
+        }
+    }
+}
+
+impl<R: Seek> Seek for HeadersOnly<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.read = 0;
+        self.from.seek(to)
     }
 }
 

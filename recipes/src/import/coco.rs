@@ -1,6 +1,6 @@
 //! Images with boxes and captions in JSON files, as COCO has them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::BufReader;
 
 use millstream_pipeline::Split;
@@ -14,8 +14,8 @@ use super::layout::{Cell, Layout};
 use super::objects::{Annotation, Objects, ObjectsKind};
 use super::source_files::SourceFiles;
 use super::values::Value;
-use crate::RecipeError;
 use crate::folder_files::is_image;
+use crate::{RecipeError, Stop};
 
 /// What tells such a file from others.
 #[derive(Deserialize)]
@@ -74,19 +74,42 @@ struct CocoCategory {
     name: String,
 }
 
-/// The files of annotations among those of a source that has images.
-pub(super) fn annotation_files(files: &SourceFiles) -> Vec<u32> {
+/// The files of annotations among those of a source that has images; what there is so far where it is stopped.
+pub(super) fn annotation_files(files: &SourceFiles, stop: &Stop) -> Vec<u32> {
     if !files.files().iter().any(|file| is_image(&file.name)) {
         return Vec::new();
     }
     let is_json = |name: &str| name.to_ascii_lowercase().ends_with(".json");
     let of_coco = |file: u32| {
-        let Ok(source) = files.seekable(file) else { return false };
+        let Ok(source) = files.stream(file) else { return false };
         let keys: Result<Keys, _> = serde_json::from_reader(BufReader::with_capacity(1 << 16, source));
         keys.is_ok_and(|keys| keys.images.is_some_and(|images| !images.is_empty()) && keys.annotations.is_some())
     };
-    let all = files.files().iter().enumerate().filter(|(_, file)| is_json(&file.name)).map(|(at, _)| at as u32);
-    all.filter(|file| of_coco(*file)).collect()
+    let images: HashSet<&str> =
+        files.files().iter().filter(|file| is_image(&file.name)).map(|file| stem(&file.name)).collect();
+    let all = files.files().iter().enumerate().filter(|(_, file)| is_json(&file.name));
+    // those that have an image of their name are one for each row, and all are what the first is
+    let mut of_rows = None;
+    let mut found = Vec::new();
+    for (at, file) in all.take_while(|_| !stop.is_requested()) {
+        let is_of_row = images.contains(stem(&file.name));
+        if is_of_row && of_rows == Some(false) {
+            continue;
+        }
+        let is_coco = of_coco(at as u32);
+        if is_of_row {
+            of_rows.get_or_insert(is_coco);
+        }
+        if is_coco {
+            found.push(at as u32);
+        }
+    }
+    found
+}
+
+/// A name without its end.
+fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 /// What is known of an image.
@@ -180,7 +203,7 @@ impl Annotated<'_> {
     fn add(&mut self, file: u32, files: &SourceFiles, layout: &mut Layout) -> Result<(), RecipeError> {
         let listed = &files.files()[file as usize];
         let name = listed.name.as_str();
-        let source = BufReader::with_capacity(1 << 16, files.seekable(file)?);
+        let source = BufReader::with_capacity(1 << 16, files.stream(file)?);
         let coco: CocoFile = serde_json::from_reader(source).map_err(|error| {
             RecipeError::mismatch(
                 shown(name),
@@ -337,4 +360,45 @@ impl<'a> ImagesByName<'a> {
 
 fn words(name: &str) -> impl DoubleEndedIterator<Item = &str> {
     name.split(|letter: char| !letter.is_alphabetic())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write as _;
+
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    #[test]
+    fn files_of_each_row_in_a_zip_are_not_unpacked_to_look_for_annotations() {
+        let coco = r#"{"images": [{"id": 1, "file_name": "a.png"}], "annotations": []}"#;
+        let rows = ["a.png", "a.json", "b.png", "b.json", "all.json", "broken.json"];
+        for (of_row, wanted) in [("{}", vec!["all.json"]), (coco, vec!["a.json", "all.json", "b.json"])] {
+            let place = tempfile::tempdir().unwrap();
+            let path = place.path().join("rows.zip");
+            let mut zip = zip::ZipWriter::new(File::create(&path).unwrap());
+            let deflated = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+            for name in rows {
+                zip.start_file(name, deflated).unwrap();
+                let text = match name {
+                    "all.json" => coco,
+                    "broken.json" => "{",
+                    _ => of_row,
+                };
+                zip.write_all(text.as_bytes()).unwrap();
+            }
+            zip.finish().unwrap();
+            let folder = place.path().join("result");
+            let files = SourceFiles::open(&[path], &folder, &Stop::default()).unwrap();
+            let found = annotation_files(&files, &Stop::default());
+            let found: Vec<&str> = found.into_iter().map(|file| files.files()[file as usize].name.as_str()).collect();
+            assert_eq!(found, wanted);
+            assert!(!folder.exists(), "something was unpacked");
+            let stop = Stop::default();
+            stop.request();
+            assert!(annotation_files(&files, &stop).is_empty());
+        }
+    }
 }

@@ -5,14 +5,17 @@ use super::import_report::LeftOut;
 use super::layout::Layout;
 use super::source_files::SourceFiles;
 use super::{class_folders, coco, mask_folders, samples, tables, yolo};
-use crate::RecipeError;
+use crate::{RecipeError, Stop};
 
-/// Finds out what a source is.
+/// Finds out what a source is; `None` where it was stopped before.
 ///
 /// # Errors
 /// It is nothing that can be imported, or a table of it cannot be read.
-pub(super) fn find(files: &SourceFiles, options: &ImportOptions) -> Result<Layout, RecipeError> {
-    let of_coco = if tables::has_metadata(files) { Vec::new() } else { coco::annotation_files(files) };
+pub(super) fn find(files: &SourceFiles, options: &ImportOptions, stop: &Stop) -> Result<Option<Layout>, RecipeError> {
+    let of_coco = if tables::has_metadata(files) { Vec::new() } else { coco::annotation_files(files, stop) };
+    if stop.is_requested() {
+        return Ok(None);
+    }
     let found = if tables::has_metadata(files) {
         tables::metadata(files, options)?
     } else if !of_coco.is_empty() {
@@ -45,7 +48,7 @@ pub(super) fn find(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
             format!("it holds no row{}", first_of(&left_out)),
         ));
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// Why there may be too little.

@@ -28,11 +28,11 @@ pub fn import(options: &ImportOptions, events: &mut dyn Events, stop: &Stop) -> 
     options.check()?;
     let name = options.file_name()?;
     let mut files = SourceFiles::open(&source_patterns::expanded(&options.sources)?, &options.output, stop)?;
-    if stop.is_requested() {
-        return Ok(report(options, &Layout::default(), Vec::new(), std::mem::take(&mut files.left_out), true));
-    }
-    let mut layout = finding::find(&files, options)?;
+    let found = if stop.is_requested() { None } else { finding::find(&files, options, stop)? };
     let mut left_out = std::mem::take(&mut files.left_out);
+    let Some(mut layout) = found else {
+        return Ok(report(options, &Layout::default(), Vec::new(), left_out, true));
+    };
     left_out.append(&mut layout.left_out);
     let schema = schema(&layout.columns);
     let Some(scanned) = scan(&layout, &files, events, stop)? else {

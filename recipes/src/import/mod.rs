@@ -14,6 +14,7 @@ mod import_report;
 mod importing;
 mod layout;
 mod mask_folders;
+mod member;
 mod objects;
 mod output_folder;
 mod path_below;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use millstream_pipeline::Split;
 use millstream_schemas::shown_path;
 
-use super::archive::{MemberPlace, Members, archive_stem};
+use super::archive::{Members, archive_stem};
 use super::import_report::LeftOut;
+use super::member::MemberPlace;
 use super::path_below::path_below;
 use super::unpacked::Unpacked;
 use crate::folder_files::{FolderFiles, is_image, read_file};
@@ -226,8 +227,23 @@ impl SourceFiles {
     /// # Errors
     /// As [`Self::read`], or it is no UTF-8; in words.
     pub(super) fn text(&self, file: u32) -> Result<String, String> {
-        let text = String::from_utf8(self.read(&NamedFile::Listed(file))?).map_err(|_| "it is no UTF-8".to_owned())?;
-        Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+        let mut text =
+            String::from_utf8(self.read(&NamedFile::Listed(file))?).map_err(|_| "it is no UTF-8".to_owned())?;
+        if text.starts_with('\u{feff}') {
+            text.remove(0);
+        }
+        Ok(text)
+    }
+
+    /// A file to be read once from its beginning; nothing of it is held or unpacked beside the result.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(super) fn stream(&self, file: u32) -> Result<Box<dyn Read>, RecipeError> {
+        match &self.files[file as usize].place {
+            Place::Disk(path) => Ok(Box::new(File::open(path).map_err(RecipeError::io("read", path))?)),
+            Place::Archive(member) => member.stream().map_err(RecipeError::io("read", &*member.archive)),
+        }
     }
 
     /// A file to be gone through.
@@ -270,5 +286,15 @@ mod tests {
             assert_eq!(table.named("metadata.csv", path), Ok(NamedFile::Beside(real.clone(), "a.jpg".into())));
         }
         assert!(table.named("metadata.csv", "/etc/passwd").unwrap_err().contains("leads out"));
+    }
+
+    #[test]
+    fn texts_begin_behind_the_mark_of_their_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        for (written, wanted) in [("\u{feff}a\u{feff}", "a\u{feff}"), ("a", "a"), ("\u{feff}", ""), ("", "")] {
+            fs::write(folder.path().join("a.txt"), written).unwrap();
+            let files = SourceFiles::open(&[folder.path().to_owned()], folder.path(), &Stop::default()).unwrap();
+            assert_eq!(files.text(0).unwrap(), wanted, "{written:?}");
+        }
     }
 }

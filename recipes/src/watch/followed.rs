@@ -24,17 +24,19 @@ pub(super) struct Followed {
     read: u64,
     unfinished: Vec<u8>,
     course: Course,
+    /// Whether it is read from the beginning because a line did not fit those before. If one still does not, none ever will.
+    anew: bool,
 }
 
 impl Followed {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, read: 0, unfinished: Vec::new(), course: Course::default() }
+        Self { path, read: 0, unfinished: Vec::new(), course: Course::default(), anew: false }
     }
 
     /// Reads what is new; whether anything was, and whether there is more.
     ///
     /// # Errors
-    /// The log is there and cannot be read.
+    /// The log is there and cannot be read, or its lines do not follow on each other.
     pub(super) fn advance(&mut self) -> io::Result<Advance> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
@@ -51,9 +53,11 @@ impl Followed {
             self.begin_anew();
         }
         if length == self.read {
+            self.anew = false;
             return Ok(Advance { changed, is_more: false });
         }
         changed = true;
+        let is_beginning = self.read == 0;
         file.seek(SeekFrom::Start(self.read))?;
         let mut bytes = Vec::new();
         self.read += file.take(MOST_AT_ONCE).read_to_end(&mut bytes)? as u64;
@@ -65,19 +69,21 @@ impl Followed {
             event.is_some_and(|event| self.course.take(&event))
         });
         if !understood || self.unfinished.len() > LONGEST_LINE {
-            // it was cut back and has grown beyond where it was: from the beginning, unless it is just that
-            let was_first = self.read <= MOST_AT_ONCE && self.course.steps_seen == 0;
+            // it was cut back and has grown beyond where it was: from the beginning, but only once
+            let is_none = self.anew || (is_beginning && self.course.steps_seen == 0);
             self.begin_anew();
-            if was_first {
+            self.anew = !is_none;
+            if is_none {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no log of a run"));
             }
             return Ok(Advance { changed, is_more: true });
         }
+        self.anew &= self.read < length;
         Ok(Advance { changed, is_more: self.read < length })
     }
 
     fn begin_anew(&mut self) {
-        (self.read, self.course) = (0, Course::default());
+        (self.read, self.course, self.anew) = (0, Course::default(), false);
         self.unfinished.clear();
     }
 
@@ -294,5 +300,36 @@ mod tests {
         assert!(followed.advance().unwrap().changed && followed.record().is_none());
         fs::write(&path, "no log\n").unwrap();
         assert_eq!(followed.advance().unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn a_line_that_does_not_fit_is_read_twice_and_not_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let resumed = r#"{"event":"resumed","step":1,"time":1}"#;
+        let long = "x".repeat(LONGEST_LINE + 1);
+        for (what, bad) in [
+            ("a step again", format!("{}\n", step(2))),
+            ("gone on with from before", format!("{resumed}\n")),
+            ("damaged", "{\"event\":\n".to_owned()),
+            ("a line without an end", long),
+        ] {
+            let whole = format!("{STARTED}\n{}\n{}\n", step(1), step(2));
+            // at once, and behind what was read
+            for before in [false, true] {
+                fs::write(&path, &whole).unwrap();
+                let mut followed = Followed::new(path.clone());
+                if before {
+                    assert!(!followed.advance().unwrap().is_more, "{what}");
+                }
+                fs::write(&path, format!("{whole}{bad}")).unwrap();
+                let error = (0..10).find_map(|_| followed.advance().err());
+                assert_eq!(error.map(|error| error.kind()), Some(io::ErrorKind::InvalidData), "{what}, {before}");
+                // it is followed again as soon as it is one
+                fs::write(&path, &whole).unwrap();
+                assert!(!followed.advance().unwrap().is_more, "{what}");
+                assert_eq!(followed.record().unwrap().history.steps, 2, "{what}");
+            }
+        }
     }
 }

@@ -94,7 +94,7 @@ impl Watch {
         let mut outcome = Ok(WatchEnd::Stopped);
         while !stop.is_requested() {
             // the lock is given back before anybody sleeps
-            let looked = shared.lock().look();
+            let looked = shared.lock().look(stop);
             match looked {
                 Ok(true) if until_end => outcome = Ok(WatchEnd::RunEnded),
                 Ok(_) => {
@@ -150,19 +150,20 @@ impl State {
         Self { followed, folder, version: 0, ended: false, page: None }
     }
 
-    /// Looks at the run; whether it has ended.
-    fn look(&mut self) -> io::Result<bool> {
+    /// Looks at the run; whether it has ended. A long log is read no further once it is to stop.
+    fn look(&mut self, stop: &Stop) -> io::Result<bool> {
         let mut changed = false;
         loop {
             let advance = self.followed.advance()?;
             changed |= advance.changed;
-            if !advance.is_more {
+            if !advance.is_more || stop.is_requested() {
                 break;
             }
         }
         // a run without a log says by its record that it has ended
         let ended = match self.followed.record() {
-            Some(_) => self.followed.has_ended(),
+            // one that is gone on with has not, though its log says so until it is opened again
+            Some(_) => self.followed.has_ended() && !matches!(self.folder.writer(), Ok(Some(_))),
             None => self.folder.metrics().exists() && self.folder.writer().is_ok_and(|writer| writer.is_none()),
         };
         if changed || ended != self.ended {
@@ -334,5 +335,25 @@ mod tests {
             assert_eq!(is_ours(host, 7000), wanted, "{host}");
         }
         assert!(is_ours("localhost", 80) && !is_ours("localhost", 81));
+    }
+
+    #[test]
+    fn a_run_that_is_gone_on_with_is_not_taken_for_one_that_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder(folder.path().to_owned());
+        let log = run.logs().join("events.jsonl");
+        std::fs::create_dir_all(run.logs()).unwrap();
+        let lines = [r#"{"event":"started","run":"a","total_steps":4}"#, r#"{"event":"ended","ending":"interrupted"}"#];
+        std::fs::write(&log, lines.map(|line| format!("{line}\n")).concat()).unwrap();
+        std::fs::write(run.report(), "the page of before").unwrap();
+        let mut state = State::new(Followed::new(log), run.clone());
+        let stop = Stop::default();
+        assert!(state.look(&stop).unwrap());
+        assert_eq!(&*state.page().unwrap(), "the page of before");
+        let locked = run.lock().unwrap();
+        assert!(!state.look(&stop).unwrap());
+        assert_ne!(&*state.page().unwrap(), "the page of before");
+        drop(locked);
+        assert!(state.look(&stop).unwrap());
     }
 }

@@ -33,13 +33,12 @@ impl Mistake {
         RowId { file: self.file.as_str().into(), row_group: self.row_group, row: self.row }
     }
 
-    /// The worst first; of equals, the row that comes first.
-    fn order(&self, other: &Self) -> std::cmp::Ordering {
-        let place = |one: &Self| (one.row_group, one.row);
+    /// The worst first; of equals, the row that comes first. The other is a row and what the model gave its own class.
+    fn order(&self, row: &RowId, probability_of_truth: f64) -> std::cmp::Ordering {
         self.probability_of_truth
-            .total_cmp(&other.probability_of_truth)
-            .then_with(|| self.file.cmp(&other.file))
-            .then_with(|| place(self).cmp(&place(other)))
+            .total_cmp(&probability_of_truth)
+            .then_with(|| (*self.file).cmp(&*row.file))
+            .then_with(|| (self.row_group, self.row).cmp(&(row.row_group, row.row)))
     }
 }
 
@@ -60,8 +59,16 @@ impl Mistakes {
         batch.each_answer(|answer| {
             let Some(predicted) = answer.predicted.filter(|predicted| *predicted != answer.truth) else { return };
             let Some(Some(row)) = rows.get(answer.row) else { return };
+            if !self.may_keep(least_of_truth(answer.scores, answer.truth)) {
+                return;
+            }
             softmax(answer.scores, &mut probabilities);
             let of = |class: usize| probabilities.get(class).copied().unwrap_or_default();
+            let of_truth = of(answer.truth);
+            let place = self.0.partition_point(|known| known.order(row, of_truth).is_lt());
+            if place >= Self::MOST {
+                return;
+            }
             let mistake = Mistake {
                 file: row.file.to_string(),
                 row_group: row.row_group,
@@ -69,20 +76,33 @@ impl Mistakes {
                 truth: answer.truth,
                 predicted,
                 probability: of(predicted),
-                probability_of_truth: of(answer.truth),
+                probability_of_truth: of_truth,
             };
-            let place = self.0.partition_point(|known| known.order(&mistake).is_lt());
-            if place < Self::MOST {
-                self.0.insert(place, mistake);
-                self.0.truncate(Self::MOST);
-            }
+            self.0.insert(place, mistake);
+            self.0.truncate(Self::MOST);
         });
+    }
+
+    /// Whether a row may be among the worst of whose own class the probability is this or more.
+    fn may_keep(&self, least_of_truth: f64) -> bool {
+        match self.0.get(Self::MOST - 1) {
+            Some(last) => least_of_truth <= last.probability_of_truth,
+            None => true,
+        }
     }
 
     /// At most [`MOST`](Self::MOST), the worst first.
     pub(crate) fn finish(self) -> Vec<Mistake> {
         self.0
     }
+}
+
+/// What the softmax of scores gives a class at least, rounded or not: no class adds more to its sum than the highest, which
+/// adds 1.
+fn least_of_truth(scores: &[f32], truth: usize) -> f64 {
+    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let own = scores.get(truth).copied().unwrap_or(f32::NEG_INFINITY);
+    (f64::from(own) - f64::from(highest)).exp() / scores.len() as f64
 }
 
 #[cfg(test)]
@@ -117,5 +137,43 @@ mod tests {
         assert!(whole.iter().all(|mistake| mistake.row != 7 && mistake.row != 9 && mistake.predicted == 1));
         assert!((whole[0].probability + whole[0].probability_of_truth - 1.0).abs() < 1e-12);
         assert_eq!(whole[0].row * 17 % 40, 39);
+    }
+
+    #[test]
+    fn rows_turned_down_before_their_softmax_are_none_of_the_worst() {
+        const CLASSES: usize = 5;
+        // some alike, some that leave nothing to their own class, some nearly right; the worst come last
+        let score = |row: usize, class: usize| match (row % 7, class) {
+            (0, 1) => 900.0,
+            (1, 1) => 745.2,
+            (2, 1) => 1.0,
+            (2, _) => 0.0,
+            (_, 0) => 1.0,
+            (_, 1) => 1.0 + (row * 37 % 100) as f32 / 10.0,
+            _ => (row * class % 11) as f32 / 11.0,
+        };
+        for rows in [10, 200, 1000] {
+            let scores: Vec<f32> = (0..rows).flat_map(|row| (0..CLASSES).map(move |class| score(row, class))).collect();
+            let mut all: Vec<(f64, u32)> = Vec::new();
+            let mut probabilities = Vec::new();
+            for (row, scores) in (0..).zip(scores.chunks(CLASSES)) {
+                softmax(scores, &mut probabilities);
+                assert!(least_of_truth(scores, 0) <= probabilities[0], "row {row}");
+                if scores[1..].iter().any(|score| *score > scores[0]) {
+                    all.push((probabilities[0], row));
+                }
+            }
+            all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            all.truncate(Mistakes::MOST);
+            let (targets, weights, shape) = (Tensor::i64([rows], vec![0; rows]), vec![1.0; rows], [rows, CLASSES]);
+            let batch = MeasuredBatch::new((&shape, &scores), &targets, &weights, PredictionKind::ClassScores).unwrap();
+            let ids: Vec<_> =
+                (0..rows as u32).map(|row| Some(RowId { file: "a.parquet".into(), row_group: 0, row })).collect();
+            let mut mistakes = Mistakes::default();
+            mistakes.add(PredictionKind::ClassScores, &ids, &batch);
+            let found: Vec<(f64, u32)> =
+                mistakes.finish().iter().map(|mistake| (mistake.probability_of_truth, mistake.row)).collect();
+            assert_eq!(found, all, "{rows} rows");
+        }
     }
 }

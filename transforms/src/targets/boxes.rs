@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::TransformError;
 use crate::image_drawing::ImageDrawing;
 use crate::image_facts::ImageFacts;
-use crate::render::seen_beyond;
 
 /// A box in an image, its sides along the axes, in continuous pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,17 +94,16 @@ const POINTS_A_SIDE: u32 = 16;
 
 impl BoundingBox {
     /// The box around what the steps leave of this one in the picture: its outline is moved, cut at the edges of each
-    /// picture on the way (not around a crop that is looked beyond), and bounded again. None, where nothing is left, or a smaller share of its area than
-    /// `least_visible`.
-    pub(super) fn moved(&self, drawing: &ImageDrawing, least_visible: f64) -> Option<Self> {
+    /// picture on the way (not around a crop that is looked beyond, as `seen` says of each step), and bounded again. None,
+    /// where nothing is left, or a smaller share of its area than `least_visible`.
+    pub(super) fn moved(&self, drawing: &ImageDrawing, seen: &[bool], least_visible: f64) -> Option<Self> {
         let (mut outline, mut facts, mut visible) = (self.outline(), drawing.source, 1.0);
-        let seen = seen_beyond(&drawing.source, &drawing.steps);
         for (drawn, seen) in drawing.steps.iter().zip(seen).filter(|(drawn, _)| drawn.step.moves_pixels()) {
             for point in &mut outline {
                 *point = drawn.step.forward(point.0, point.1);
             }
             facts = drawn.step.output(&facts);
-            if seen {
+            if *seen {
                 continue;
             }
             let whole = area(&outline);

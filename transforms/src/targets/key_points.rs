@@ -1,7 +1,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::image_drawing::ImageDrawing;
-use crate::render::seen_beyond;
 
 /// A point in an image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,15 +15,15 @@ pub struct KeyPoint {
 }
 
 impl KeyPoint {
-    /// Where it is after the steps; marked as not visible where one of them took it out of the picture for good.
-    pub(super) fn moved(&self, drawing: &ImageDrawing) -> Self {
+    /// Where it is after the steps; marked as not visible where one of them took it out of the picture for good: one after
+    /// which what lies outside is not `seen`.
+    pub(super) fn moved(&self, drawing: &ImageDrawing, seen: &[bool]) -> Self {
         let (mut point, mut visible, mut facts) = ((self.x, self.y), self.visible, drawing.source);
-        let seen = seen_beyond(&drawing.source, &drawing.steps);
         for (drawn, seen) in drawing.steps.iter().zip(seen) {
             point = drawn.step.forward(point.0, point.1);
             facts = drawn.step.output(&facts);
             let inside = |place: f64, length: u32| place >= 0.0 && place < f64::from(length);
-            visible &= seen || (inside(point.0, facts.width) && inside(point.1, facts.height));
+            visible &= *seen || (inside(point.0, facts.width) && inside(point.1, facts.height));
         }
         Self { x: point.0, y: point.1, visible }
     }

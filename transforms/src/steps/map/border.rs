@@ -34,6 +34,10 @@ impl Border {
     /// The coordinate along an axis of this length (whole pixels) that is seen at `value`: between the centres of the first
     /// pixel and the last. Those that show something else than the input leave it as it is.
     pub(crate) fn folded(self, value: f64, length: f64) -> f64 {
+        // most are: what follows would give the same, after two divisions
+        if value >= 0.5 && value <= length - 0.5 {
+            return value;
+        }
         let inside = match self {
             Self::Fill | Self::Picture => return value,
             Self::Edge => value,
@@ -70,5 +74,30 @@ mod tests {
         ] {
             assert_eq!(border.folded(value, 4.0), wanted, "{border:?} {value}");
         }
+    }
+
+    #[test]
+    fn coordinates_within_the_input_are_what_folding_gives_to_the_bit() {
+        let slow = |border: Border, value: f64, length: f64| match border {
+            Border::Fill | Border::Picture => value,
+            Border::Edge => value.clamp(0.5, length - 0.5),
+            Border::Reflect => {
+                let place = value.rem_euclid(2.0 * length);
+                (if place > length { 2.0 * length - place } else { place }).clamp(0.5, length - 0.5)
+            }
+            Border::Wrap => value.rem_euclid(length).clamp(0.5, length - 0.5),
+        };
+        for border in [Border::Edge, Border::Fill, Border::Picture, Border::Reflect, Border::Wrap] {
+            for length in [1.0, 2.0, 7.0, 224.0] {
+                let mut values =
+                    vec![0.5, length - 0.5, 0.5_f64.next_down(), (length - 0.5).next_up(), 0.0, -0.0, length];
+                values.extend((0..2000).map(|index| (f64::from(index) / 1000.0 - 0.5) * length * 1.1));
+                for value in values {
+                    let (got, wanted) = (border.folded(value, length), slow(border, value, length));
+                    assert_eq!(got.to_bits(), wanted.to_bits(), "{border:?} {value} of {length}");
+                }
+            }
+        }
+        assert!(Border::Reflect.folded(f64::NAN, 4.0).is_nan());
     }
 }
