@@ -251,7 +251,7 @@ impl State {
     fn leave_last(&mut self) {
         let is_left = |taker: &&Taker| taker.next == self.first && self.patience_left(taker).is_zero();
         let left: Vec<u64> = self.takers.iter().filter(|(_, taker)| is_left(taker)).map(|(own, _)| *own).collect();
-        left.iter().for_each(|own| drop(self.takers.remove(own)));
+        left.iter().for_each(|own| _ = self.takers.remove(own));
         self.forget(0);
     }
 }
