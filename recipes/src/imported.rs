@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn what_is_set_aside_stays_so_where_a_part_of_the_training_rows_is_trained_on() {
         let folder = tempfile::tempdir().unwrap();
-        let class = |row: usize| if row % 2 == 0 { "yes" } else { "no" };
+        let class = |row: usize| if row.is_multiple_of(2) { "yes" } else { "no" };
         let rows: String = (0..40).map(|row| format!("text number {row},{}\n", class(row))).collect();
         fs::write(folder.path().join("rows.csv"), format!("text,label\n{rows}")).unwrap();
         let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: rows.csv, evaluate: rows.csv}\n\
