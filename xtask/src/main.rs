@@ -1,11 +1,12 @@
 //! Tasks around the code: `cargo demo`, `cargo check-all`, `cargo xtask docs`, `cargo xtask examples`,
-//! `cargo xtask exports`, `cargo xtask release`, `cargo xtask setup`.
+//! `cargo xtask exports`, `cargo xtask release`, `cargo xtask sbom`, `cargo xtask setup`.
 //!
 //! The standard library and a JSON parser, so that it starts in seconds on a fresh clone. What the product can do is left to its
 //! command line; here commands are only put in order, timed and summed up.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task is watched by the one who started it")]
 
+mod bill;
 mod check_all;
 mod command;
 mod demo;
@@ -33,7 +34,8 @@ cargo xtask TASK
               gradients with float64 autograd; an hour or so on two cores, and 5 GB of Python packages. `exports --help`
               says how to do a part (tests/exports/README.md)
   release     one archive for this platform in target/release/archives: the program, completions, manual pages, licences,
-              and its checksum; on Linux also what it needs, and a run in a folder with nothing around it
+              a bill of its crates, and its checksum; on Linux also what it needs, and a run in a folder with nothing around it
+  sbom        the crates that the program is made of, with licences and checksums, as CycloneDX 1.6; `sbom FILE` writes it
   setup       get the ONNX Runtime library, for tests and tools that are started by hand
 
 check-all also runs the tests on real data sets and models when MILLSTREAM_CORPUS names their folder.";
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         ["examples", ref rest @ ..] => examples::examples(rest),
         ["exports", ref rest @ ..] => exports::exports(rest),
         ["release"] => release::release(),
+        ["sbom", ref rest @ ..] => release::host().and_then(|host| bill::sbom(rest, &host)),
         ["setup"] => runtime::setup(),
         [] | ["help" | "-h" | "--help"] => {
             println!("{HELP}");

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::bill;
 use crate::command::{ask, built, cargo, program, root, run, target};
 
-/// What an archive holds beside the program, its completions and manual pages.
+/// What an archive holds beside the program, its completions, manual pages and bill of crates.
 const PAPERS: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"];
 const SHELLS: [(&str, &str); 5] = [
     ("bash", "millstream.bash"),
@@ -23,8 +24,7 @@ const OF_LINUX: [&str; 8] =
 /// those libraries.
 pub(crate) fn release() -> Result<(), String> {
     let host = host()?;
-    run(cargo(&["build", "--release", "--locked", "-p", "millstream-cli", "--bin", "millstream"])
-        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols"))?;
+    run(&mut cargo(&["build", "--release", "--locked", "--package", "millstream-cli", "--bin", "millstream"]))?;
     let binary = built("release", "millstream")?;
     let version = ask(&mut program(&binary, &["--version"])).ok_or("the program does not say its version")?;
     let version = version.split_whitespace().nth(1).ok_or("the program does not say its version")?.to_owned();
@@ -39,6 +39,9 @@ pub(crate) fn release() -> Result<(), String> {
     fs::create_dir_all(&completions).map_err(|error| format!("{}: {error}", completions.display()))?;
     let own = binary.file_name().map(PathBuf::from).unwrap_or_default();
     copy(&binary, &packed.join(&own))?;
+    let binary = packed.join(&own);
+    // the build is that of `cargo demo` and `cargo install`; what is packed needs no names of functions
+    run(program("strip", &[]).arg(&binary))?;
     for paper in PAPERS {
         copy(&root().join(paper), &packed.join(paper))?;
     }
@@ -49,6 +52,7 @@ pub(crate) fn release() -> Result<(), String> {
         fs::write(&file, script).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     run(program(&binary, &["man-pages", "--quiet"]).arg(packed.join("man")))?;
+    bill::write(&host, &checksum(&binary)?, &packed.join("sbom.cdx.json"))?;
 
     if host.contains("linux-gnu") {
         let libraries = libraries(&binary)?;
@@ -66,7 +70,7 @@ pub(crate) fn release() -> Result<(), String> {
 }
 
 /// The platform, as the compiler calls it.
-fn host() -> Result<String, String> {
+pub(crate) fn host() -> Result<String, String> {
     let said = ask(&mut program("rustc", &["-vV"])).ok_or("`rustc -vV` failed")?;
     let host = said.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("`rustc -vV` names no host")?;
     Ok(host.to_owned())

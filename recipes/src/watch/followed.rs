@@ -92,7 +92,7 @@ impl Followed {
         self.course.record.as_ref()
     }
 
-    /// Whether the log says that the run has ended, be it for now.
+    /// Whether the log ends with the end of the run, or with an interruption that can be resumed.
     pub(super) fn has_ended(&self) -> bool {
         self.course.has_ended
     }
