@@ -14,7 +14,7 @@ const AXES_INPUT_SINCE: [(&str, i64); 2] = [("ReduceSum", 13), ("ReduceMean", 18
 const MOST_ONES: usize = 1 << 20;
 
 /// Writes sums and means of 32-bit floats over the first axes, the last axes or both as matrix products. Those over lengths
-/// that are open, and over all axes, stay.
+/// that are open, and over all axes, stay. Where the session may use TF32, what is summed may be rounded to ten bits behind the point.
 ///
 /// # Errors
 /// None that a graph whose types are stated could cause.

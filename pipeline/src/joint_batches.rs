@@ -37,7 +37,7 @@ pub struct JointCounts {
     pub opened: u64,
     /// Those that took part in one of them instead.
     pub joined: u64,
-    /// Of these, and of those that opened one, how many went on by themselves since they were too far behind.
+    /// Of these, and of those that opened one, how many went on by themselves: too far behind, or after another met an error.
     pub left: u64,
 }
 
@@ -217,15 +217,7 @@ impl JointBatches {
         let Handed { batch, damaged } = handed;
         let skipped = damaged.len() as u64;
         let new = self.left_out.note(damaged)?;
-        let taken = &self.taken;
-        for (counter, count) in [
-            (&taken.batches, 1),
-            (&taken.rows, batch.len() as u64),
-            (&taken.skipped, skipped),
-            (&taken.damaged_rows, new),
-        ] {
-            counter.fetch_add(count, Ordering::Relaxed);
-        }
+        self.taken.note(&batch, skipped, new);
         self.from = Some(batch.resume.clone());
         Ok(batch)
     }
@@ -240,7 +232,7 @@ impl Iterator for JointBatches {
         }
         let began = Instant::now();
         let taken = self.take();
-        self.taken.wait_nanoseconds.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        self.taken.waited(began);
         let batch = taken.map(|taken| match taken {
             Ok(handed) => self.note(handed),
             Err(error) => Err(self.left_out.explained(error)),

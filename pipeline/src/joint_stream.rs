@@ -40,7 +40,7 @@ struct State {
     largest: u64,
     takers: BTreeMap<u64, Taker>,
     next_taker: u64,
-    /// The longest time that a taker took between having a batch and asking for the next.
+    /// The longest time that a taker took between having a batch, or a place, and asking for the next.
     longest: Duration,
     ended: bool,
     failed: bool,
@@ -50,6 +50,9 @@ struct State {
 struct Taker {
     /// The number of the batch that it takes next.
     next: u64,
+    /// Whether it has asked for that batch, and waits for it.
+    asks: bool,
+    /// When it had the batch before, or its place.
     moved: Instant,
     thread: ThreadId,
 }
@@ -114,7 +117,7 @@ impl JointStream {
         let taker = state.next_taker;
         state.next_taker += 1;
         let (moved, thread) = (Instant::now(), std::thread::current().id());
-        state.takers.insert(taker, Taker { next: 0, moved, thread });
+        state.takers.insert(taker, Taker { next: 0, asks: false, moved, thread });
         drop(state);
         Some(Place { stream: Arc::clone(self), taker })
     }
@@ -195,9 +198,10 @@ impl JointStream {
 }
 
 impl State {
-    /// Notes how long a taker was away, before it waits for others: that is no pause of its own.
+    /// Notes that a taker asks for its batch, and how long it was away: what it waits from here on is no pause of its own.
     fn paused(&mut self, taker: u64) {
-        if let Some(own) = self.takers.get(&taker) {
+        if let Some(own) = self.takers.get_mut(&taker) {
+            own.asks = true;
             self.longest = self.longest.max(own.moved.elapsed());
         }
     }
@@ -205,6 +209,7 @@ impl State {
     fn moved(&mut self, taker: u64) {
         if let Some(own) = self.takers.get_mut(&taker) {
             own.next += 1;
+            own.asks = false;
             own.moved = Instant::now();
             own.thread = std::thread::current().id();
         }
@@ -239,11 +244,14 @@ impl State {
 
     /// How long a taker may still stand where it is.
     fn patience_left(&self, taker: &Taker) -> Duration {
+        let patience = self.longest.saturating_mul(2).clamp(PATIENCE, MOST_PATIENCE);
+        if taker.asks {
+            return patience;
+        }
         // nothing comes of a thread that waits for itself
         if taker.thread == std::thread::current().id() {
             return Duration::ZERO;
         }
-        let patience = self.longest.saturating_mul(2).clamp(PATIENCE, MOST_PATIENCE);
         patience.saturating_sub(taker.moved.elapsed())
     }
 
@@ -251,7 +259,9 @@ impl State {
     fn leave_last(&mut self) {
         let is_left = |taker: &&Taker| taker.next == self.first && self.patience_left(taker).is_zero();
         let left: Vec<u64> = self.takers.iter().filter(|(_, taker)| is_left(taker)).map(|(own, _)| *own).collect();
-        left.iter().for_each(|own| _ = self.takers.remove(own));
+        for own in left {
+            self.takers.remove(&own);
+        }
         self.forget(0);
     }
 }
@@ -300,8 +310,12 @@ mod tests {
     /// Takers of another thread: the batch that each takes next, and seconds since it had the one before.
     fn state(takers: &[(u64, u64)]) -> State {
         let (now, thread) = (Instant::now(), std::thread::spawn(|| std::thread::current().id()).join().unwrap());
-        let taker =
-            |(next, seconds): &(u64, u64)| Taker { next: *next, moved: now - Duration::from_secs(*seconds), thread };
+        let taker = |(next, seconds): &(u64, u64)| Taker {
+            next: *next,
+            asks: false,
+            moved: now - Duration::from_secs(*seconds),
+            thread,
+        };
         State {
             source: None,
             kept: VecDeque::new(),
@@ -337,5 +351,9 @@ mod tests {
         assert_eq!(state.takers.keys().copied().collect::<Vec<_>>(), [1, 2]);
         state.longest = Duration::from_secs(10);
         assert!((18..=19).contains(&state.patience_left(&state.takers[&1]).as_secs()));
+        // whoever waits for its batch does not stand still, on whatever thread it was before
+        state.paused(2);
+        state.takers.get_mut(&2).unwrap().thread = std::thread::current().id();
+        assert_eq!(state.patience_left(&state.takers[&2]).as_secs(), 20);
     }
 }

@@ -58,6 +58,17 @@ pub(super) fn types_of(
     Ok(vec![TensorType { dtype, shape }])
 }
 
+/// As [`shape_of`], of x `[N, …, C]`: `[N, …, M]`.
+pub(super) fn shape_with_channels_last(node: &Node, x: &[Length], kernel: &[Length]) -> Result<Vec<Length>, String> {
+    let mut x = x.to_vec();
+    if x.len() > 2 {
+        x[1..].rotate_right(1);
+    }
+    let mut made = shape_of(node, &x, kernel)?;
+    made[1..].rotate_left(1);
+    Ok(made)
+}
+
 /// The shape of what a node makes of x `[N, C, …]` by a kernel.
 pub(super) fn shape_of(node: &Node, x: &[Length], kernel: &[Length]) -> Result<Vec<Length>, String> {
     let (window, _) = windows(node, x, kernel)?;

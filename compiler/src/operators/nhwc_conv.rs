@@ -1,7 +1,7 @@
-use super::{Gradient, Operator, Sample, TypeRuleInput, conv, normalizations, varied};
+use super::{Gradient, Operator, Sample, TypeRuleInput, conv, fused_activations, normalizations, varied};
 use crate::CompilerError;
 use crate::backward::Expansion;
-use crate::graph::{Attribute, Graph, Length, TensorType, ValueId};
+use crate::graph::{Attribute, Graph, TensorType, ValueId};
 
 /// `com.microsoft.NhwcConv`, as ONNX Runtime's optimizer writes it into diffusion models for CUDA: `Conv` of x `[N, …, C]` by kernels
 /// `[M, C/group, …]` to `[N, …, M]`. As `Conv` between two `Transpose`.
@@ -25,28 +25,17 @@ pub(super) const OPERATOR: Operator = Operator {
     },
 };
 
-/// The channels of a shape, from the last axis to the second.
-fn second(shape: &[Length]) -> Vec<Length> {
-    let mut turned = shape.to_vec();
-    if turned.len() > 2 {
-        turned[1..].rotate_right(1);
-    }
-    turned
-}
-
 pub(super) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let (x, kernel) = (rule.input(0)?, rule.input(1)?);
-    let made = conv::shape_of(rule.node, &second(&x.shape), &kernel.shape).map_err(|message| rule.error(message))?;
+    let made = conv::shape_with_channels_last(rule.node, &x.shape, &kernel.shape);
+    let shape = made.map_err(|message| rule.error(message))?;
     normalizations::require_vector(rule, 2, &kernel.shape[0])?;
-    let mut shape = made;
-    shape[1..].rotate_left(1);
     Ok(vec![TensorType { dtype: x.dtype, shape }])
 }
 
 /// What the convolution of a node gives, channels last.
 pub(super) fn convolved(node: &mut Expansion<'_>) -> Result<ValueId, CompilerError> {
-    let own = node.node.attributes.iter().filter(|(name, _)| !name.starts_with("activation"));
-    let own: Vec<(String, Attribute)> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let own = fused_activations::attributes_before(&node.node);
     let own: Vec<(&str, Attribute)> = own.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let x = node.input(0)?;
     let x = turned(node.graph, x, |order| order.rotate_right(1))?;

@@ -27,11 +27,7 @@ pub(super) const OPERATOR: Operator = Operator {
 };
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
-    let made = nhwc_conv::types(rule)?;
-    match rule.optional(3).filter(|added| added.shape.len() != made[0].shape.len()) {
-        Some(added) => Err(rule.error(format!("{added} is added to {}", made[0]))),
-        None => Ok(made),
-    }
+    fused_conv::with_added(rule, nhwc_conv::types(rule)?)
 }
 
 fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {

@@ -7,14 +7,9 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 1..=1,
     types: |rule| {
         let is_last = rule.node.int("channels_last").unwrap_or(0) != 0;
-        let (mut x, kernel) = (rule.input(0)?.shape.clone(), rule.input(3)?);
-        if is_last && x.len() > 2 {
-            x[1..].rotate_right(1);
-        }
-        let mut shape = conv::shape_of(rule.node, &x, &kernel.shape).map_err(|message| rule.error(message))?;
-        if is_last {
-            shape[1..].rotate_left(1);
-        }
+        let (x, kernel) = (&rule.input(0)?.shape, &rule.input(3)?.shape);
+        let shape_of = if is_last { conv::shape_with_channels_last } else { conv::shape_of };
+        let shape = shape_of(rule.node, x, kernel).map_err(|message| rule.error(message))?;
         Ok(vec![TensorType { dtype: quantized::output_dtype(rule, 7), shape }])
     },
     gradient: Gradient::Zero(quantized::REASON),

@@ -1,5 +1,4 @@
 use super::{Gradient, Operator, Sample, quantized};
-use crate::graph::{ElementType, TensorType};
 
 /// `com.microsoft.QOrderedGelu`, for CUDA: `Gelu` of integers of 8 bits in an order of cuBLASLt.
 pub(super) const OPERATOR: Operator = Operator {
@@ -7,7 +6,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "QOrderedGelu",
     opsets: 1..=1,
     weights: &[],
-    types: |rule| Ok(vec![TensorType { dtype: ElementType::I8, shape: rule.input(0)?.shape.clone() }]),
+    types: quantized::signed_as_first,
     fold: None,
     gradient: Gradient::Zero(quantized::REASON),
     samples: || {

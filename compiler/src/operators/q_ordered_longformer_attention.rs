@@ -1,5 +1,4 @@
 use super::{Gradient, Operator, Sample, fixed_floats, quantized};
-use crate::graph::{ElementType, TensorType};
 
 /// `com.microsoft.QOrderedLongformerAttention`, for CUDA: attention in a window and of some places everywhere, of integers of 8 bits
 /// in orders of cuBLASLt.
@@ -8,7 +7,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "QOrderedLongformerAttention",
     opsets: 1..=1,
     weights: &[],
-    types: |rule| Ok(vec![TensorType { dtype: ElementType::I8, shape: rule.input(0)?.shape.clone() }]),
+    types: quantized::signed_as_first,
     fold: None,
     gradient: Gradient::Zero(quantized::REASON),
     samples: || {

@@ -12,6 +12,11 @@ pub(crate) fn output_dtype(rule: &TypeRuleInput<'_>, zero_point: usize) -> Eleme
     rule.optional(zero_point).map_or(ElementType::U8, |known| known.dtype)
 }
 
+/// The type of an output of signed bytes, as long as the first input.
+pub(crate) fn signed_as_first(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    Ok(vec![TensorType { dtype: ElementType::I8, shape: rule.input(0)?.shape.clone() }])
+}
+
 /// The type of an output like the first input, quantized by a zero point.
 pub(crate) fn as_first(rule: &TypeRuleInput<'_>, zero_point: usize) -> Result<Vec<TensorType>, CompilerError> {
     let shape = rule.input(0)?.shape.clone();

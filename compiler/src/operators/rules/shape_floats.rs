@@ -187,6 +187,9 @@ fn numbers(graph: &Graph, value: ValueId, deepest: usize, nodes_left: &Cell<usiz
     nodes_left.set(nodes_left.get().checked_sub(1)?);
     let stated = graph.tensor_type(value)?;
     let count = small_shape(&stated.shape)?.iter().product::<usize>();
+    if count > MOST_ELEMENTS {
+        return None;
+    }
     if stated.dtype == ElementType::I64 || stated.dtype == ElementType::I32 {
         let whole = graph.integers_of(value)?.elements;
         return whole.iter().map(|length| Element::Whole(length.clone()).as_number()).collect();
@@ -295,6 +298,9 @@ mod tests {
             }
             of_constants(&graph, value)
         };
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let many = graph.constant("many", Constant::f32([MOST_ELEMENTS + 1], &[1.0; MOST_ELEMENTS + 1]));
+        assert_eq!(of_constants(&graph, many), None);
         assert_eq!(known(4), Some(vec![1.0]));
         assert_eq!(known(20), None);
     }
