@@ -21,7 +21,7 @@ use super::out_of_fold::{HeldOut, joined, mean, reads};
 use crate::choices::Choices;
 use crate::evaluate::{EvaluateOptions, evaluate};
 use crate::frozen_prefix::RowIndex;
-use crate::imported::{NamedRows, with_imported_evaluation};
+use crate::imported::with_imported_rows;
 use crate::made_of::fixed;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
@@ -101,10 +101,9 @@ pub fn train_members(
     stop: &Stop,
 ) -> Result<Option<MembersReport>, RecipeError> {
     require_answers(recipe, &options.catalogs)?;
-    let rows = NamedRows::of(&recipe.data, &recipe.data.train, &recipe.output.folder);
-    let (dataset, notes) = rows.open(SplitRole::Train).map_err(RecipeError::at("data.train"))?;
-    notes.into_iter().for_each(|message| events.event(&Event::Note { message }));
-    let Some(recipe) = with_imported_evaluation(recipe, events, stop)? else { return Ok(None) };
+    let Some(recipe) = with_imported_rows(recipe, events, stop)? else { return Ok(None) };
+    let dataset = Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train);
+    let dataset = dataset.map_err(RecipeError::at("data.train"))?;
     let made_of = begin(&recipe, &dataset, options)?;
     let parts = options.sampling.rows(&dataset, &options.folder.join("rows"))?;
     let pool = Pool::new(&options.catalogs);
