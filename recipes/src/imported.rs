@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use millstream_pipeline::{Dataset, Split, SplitRole};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::folder_files::{FolderFiles, extension, is_image};
 use crate::import::{ImportOptions, SplitShare, archive_stem, expanded, import};
 use crate::table_records::TableFormat;
-use crate::{Events, RecipeError, Silent, Stop};
+use crate::{Event, Events, RecipeError, Silent, Stop};
 
 /// The folder beside those of runs that imports lie in.
 const FOLDER: &str = ".data";
@@ -46,6 +47,102 @@ struct Done {
     first: Option<(String, String)>,
 }
 
+/// Where rows are imported to.
+struct Place {
+    options: ImportOptions,
+    /// Held by whoever imports.
+    lock: PathBuf,
+}
+
+impl Place {
+    /// What lies there, where an import was finished.
+    fn known(&self) -> Option<Done> {
+        let text = fs::read(self.options.output.join(DONE)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+}
+
+/// Imports of recipes beside one folder. Each is looked for once, since all files of a source are looked at for it, and stays the one that
+/// it was.
+#[derive(Debug)]
+pub(crate) struct Imports {
+    /// The folder of the results.
+    output: PathBuf,
+    /// What was looked for, whether it is divided, and what is named in its place; none where it is Parquet.
+    known: Mutex<Vec<(Patterns, bool, Option<Patterns>)>>,
+}
+
+impl Imports {
+    pub(crate) fn beside(output: &Path) -> Self {
+        Self { output: output.to_owned(), known: Mutex::default() }
+    }
+
+    /// A recipe that names its rows as they were imported, where they are no Parquet: they are the same wherever its results go, and what a
+    /// part of the training rows is trained on does not say any more which of them are set aside. Says what was imported; `None` where it
+    /// was stopped.
+    ///
+    /// # Errors
+    /// They cannot be imported.
+    pub(crate) fn named_in(
+        &self,
+        recipe: &Recipe,
+        events: &mut dyn Events,
+        stop: &Stop,
+    ) -> Result<Option<Recipe>, RecipeError> {
+        let mut own = recipe.clone();
+        // others that want the same wait, so that it is imported once
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for (place, patterns) in places(&mut own) {
+            let rows = NamedRows::of(&recipe.data, patterns, &self.output);
+            let is_known =
+                known.iter().find(|(named, is_divided, _)| *named == *patterns && *is_divided == rows.is_divided);
+            let instead = match is_known {
+                Some((_, _, instead)) => instead.clone(),
+                None => {
+                    let is_divided = rows.is_divided;
+                    let instead: Option<Patterns> = match rows.imported(events, stop).map_err(RecipeError::at(place))? {
+                        Some((folder, message)) => {
+                            events.event(&Event::Note { message });
+                            Some(text_of(&folder)?.into())
+                        }
+                        None if stop.is_requested() => return Ok(None),
+                        None => None,
+                    };
+                    known.push((patterns.clone(), is_divided, instead.clone()));
+                    instead
+                }
+            };
+            if let Some(instead) = instead {
+                *patterns = instead;
+            }
+        }
+        Ok(Some(own))
+    }
+
+    /// A recipe that names those of its rows that were imported already as they were, and all others as it did.
+    pub(crate) fn found_in(&self, recipe: &Recipe) -> Recipe {
+        let mut own = recipe.clone();
+        for (_, patterns) in places(&mut own) {
+            // what cannot be found out is told to whoever opens them
+            let found = NamedRows::of(&recipe.data, patterns, &self.output).place().ok().flatten();
+            let found =
+                found.filter(|place| place.known().is_some()).and_then(|place| text_of(&place.options.output).ok());
+            if let Some(folder) = found {
+                *patterns = folder.into();
+            }
+        }
+        own
+    }
+}
+
+/// Where a recipe names rows.
+fn places(recipe: &mut Recipe) -> impl Iterator<Item = (String, &mut Patterns)> {
+    let train = std::iter::once(("data.train".to_owned(), &mut recipe.data.train));
+    let evaluate = recipe.data.evaluate.iter_mut().map(|patterns| ("data.evaluate".to_owned(), patterns));
+    let sets = recipe.evaluation.sets.iter_mut().map(|(name, patterns)| (format!("evaluation.sets.{name}"), patterns));
+    train.chain(evaluate).chain(sets)
+}
+
 impl<'a> NamedRows<'a> {
     /// Those of a recipe, whose patterns are absolute.
     pub(crate) fn of(data: &'a DataRecipe, patterns: &'a [String], output: &'a Path) -> Self {
@@ -73,9 +170,37 @@ impl<'a> NamedRows<'a> {
         events: &mut dyn Events,
         stop: &Stop,
     ) -> Result<Option<(PathBuf, String)>, RecipeError> {
+        let Some(place) = self.place()? else { return Ok(None) };
+        let all = place.lock.parent().unwrap_or(Path::new("/"));
+        files::create_folder(all).map_err(RecipeError::io("make", all))?;
+        let _lock = FileLock::wait(&place.lock).map_err(RecipeError::io("write", &place.lock))?;
+        let Place { options, .. } = &place;
+        let known = match place.known() {
+            Some(known) => known,
+            None => {
+                let report = import(options, events, stop)?;
+                if report.stopped {
+                    return Ok(None);
+                }
+                let first = report.left_out.first.first().map(|first| (first.name.clone(), first.reason.clone()));
+                let sources = options.sources.iter().map(shown_path).collect();
+                let known = Done { sources, rows: report.rows, left_out: report.left_out.count, first };
+                let text = serde_json::to_vec_pretty(&known).expect("our own types have string keys");
+                let done = options.output.join(DONE);
+                files::replace_file(&done, &text).map_err(RecipeError::io("write", &done))?;
+                known
+            }
+        };
+        let note = known.in_words(&options.output);
+        Ok(Some((place.options.output, note)))
+    }
+
+    /// Where they are imported to, and how; none of what is Parquet.
+    fn place(&self) -> Result<Option<Place>, RecipeError> {
         let Some(sources) = self.sources()? else { return Ok(None) };
         let all = self.output.parent().unwrap_or(Path::new("/")).join(FOLDER);
-        let mut options = ImportOptions::new(sources.clone(), &all);
+        let key = self.key(&sources)?;
+        let mut options = ImportOptions::new(sources, &all);
         if self.is_divided {
             options.splits = vec![SplitShare { split: Split::Validation, share: SET_ASIDE }];
             options.only_undivided = true;
@@ -83,29 +208,8 @@ impl<'a> NamedRows<'a> {
             options.finds_label = true;
         }
         let name = options.file_name()?;
-        options.output = all.join(format!("{name}-{}", self.key(&sources)?));
-        files::create_folder(&all).map_err(RecipeError::io("make", &all))?;
-        let lock = all.join(format!("{name}.lock"));
-        let _lock = FileLock::wait(&lock).map_err(RecipeError::io("write", &lock))?;
-        let done = options.output.join(DONE);
-        let known = fs::read(&done).ok().and_then(|bytes| serde_json::from_slice::<Done>(&bytes).ok());
-        let known = match known {
-            Some(known) => known,
-            None => {
-                let report = import(&options, events, stop)?;
-                if report.stopped {
-                    return Ok(None);
-                }
-                let first = report.left_out.first.first().map(|first| (first.name.clone(), first.reason.clone()));
-                let sources = sources.iter().map(shown_path).collect();
-                let known = Done { sources, rows: report.rows, left_out: report.left_out.count, first };
-                let text = serde_json::to_vec_pretty(&known).expect("our own types have string keys");
-                files::replace_file(&done, &text).map_err(RecipeError::io("write", &done))?;
-                known
-            }
-        };
-        let note = known.in_words(&options.output);
-        Ok(Some((options.output, note)))
+        options.output = all.join(format!("{name}-{key}"));
+        Ok(Some(Place { options, lock: all.join(format!("{name}.lock")) }))
     }
 
     /// Whether what is named there is no Parquet, but what an import reads.
@@ -160,45 +264,25 @@ impl<'a> NamedRows<'a> {
 /// # Errors
 /// They cannot be imported.
 pub fn import_rows_of(recipe: &Recipe, events: &mut dyn Events, stop: &Stop) -> Result<(), RecipeError> {
-    let data = &recipe.data;
-    let main = [("data.train", Some(&data.train)), ("data.evaluate", data.evaluate.as_ref())];
-    let main = main.into_iter().filter_map(|(place, patterns)| Some((place.to_owned(), patterns?)));
-    let sets = recipe.evaluation.sets.iter().map(|(name, patterns)| (format!("evaluation.sets.{name}"), patterns));
-    let mut done: Vec<&Patterns> = Vec::new();
-    for (place, patterns) in main.chain(sets) {
-        // most are trained and evaluated on the same, and all their files are looked at each time
-        if done.contains(&patterns) {
-            continue;
+    // whoever opens them says what was imported
+    let mut progress = |event: &Event| {
+        if !matches!(event, Event::Note { .. }) {
+            events.event(event);
         }
-        done.push(patterns);
-        let rows = NamedRows::of(data, patterns, &recipe.output.folder);
-        rows.imported(events, stop).map_err(RecipeError::at(place))?;
-    }
-    Ok(())
+    };
+    with_imported_rows(recipe, &mut progress, stop).map(drop)
 }
 
-/// A recipe that names its evaluation rows as they were imported, where they are no Parquet: what a part of its training rows is trained on
-/// does not say any more which of them are set aside. None where it was stopped.
+/// As [`Imports::named_in`], beside the results of the recipe.
 ///
 /// # Errors
 /// They cannot be imported.
-pub(crate) fn with_imported_evaluation(
+pub(crate) fn with_imported_rows(
     recipe: &Recipe,
     events: &mut dyn Events,
     stop: &Stop,
 ) -> Result<Option<Recipe>, RecipeError> {
-    let mut own = recipe.clone();
-    let main = own.data.evaluate.iter_mut().map(|patterns| ("data.evaluate".to_owned(), patterns));
-    let sets = own.evaluation.sets.iter_mut().map(|(name, patterns)| (format!("evaluation.sets.{name}"), patterns));
-    for (place, patterns) in main.chain(sets) {
-        let rows = NamedRows::of(&recipe.data, patterns, &recipe.output.folder);
-        match rows.imported(events, stop).map_err(RecipeError::at(place))? {
-            Some((folder, _)) => *patterns = text_of(&folder)?.into(),
-            None if stop.is_requested() => return Ok(None),
-            None => {}
-        }
-    }
-    Ok(Some(own))
+    Imports::beside(&recipe.output.folder).named_in(recipe, events, stop)
 }
 
 fn text_of(folder: &Path) -> Result<String, RecipeError> {
@@ -267,12 +351,35 @@ mod tests {
         let [train, aside] =
             [SplitRole::Train, SplitRole::Evaluate].map(|role| opened(&recipe, &recipe.data.train, role));
         assert!(train + aside == 40 && (1..20).contains(&aside), "{train} {aside}");
-        let mut own = with_imported_evaluation(&recipe, &mut Silent, &Stop::default()).unwrap().unwrap();
+        let imports = Imports::beside(&recipe.output.folder);
+        let mut notes = 0;
+        let mut told = |event: &Event| notes += u32::from(matches!(event, Event::Note { .. }));
+        let mut own = imports.named_in(&recipe, &mut told, &Stop::default()).unwrap().unwrap();
+        assert_eq!(imports.named_in(&recipe, &mut told, &Stop::default()).unwrap().unwrap(), own);
+        // named three times, and again for another run of it
+        assert_eq!(notes, 1);
+        assert_eq!(opened(&own, &own.data.train, SplitRole::Train), train);
+        assert_eq!(Imports::beside(&recipe.output.folder).found_in(&recipe), own);
+        assert_eq!(Imports::beside(&folder.path().join("elsewhere/one")).found_in(&recipe), recipe);
         own.data.train = "part.parquet".to_owned().into();
         own.output.folder = folder.path().join("elsewhere/one");
         for patterns in own.data.evaluate.iter().chain(own.evaluation.sets.values()) {
             assert_eq!(opened(&own, patterns, SplitRole::Evaluate), aside);
         }
         assert!(!folder.path().join("elsewhere").exists());
+    }
+
+    #[test]
+    fn an_import_that_is_stopped_leaves_no_recipe_and_is_not_taken_for_done() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("rows.csv"), "text,label\na,yes\nb,no\n").unwrap();
+        let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: rows.csv}\noutput: {folder: runs/one}";
+        let recipe = Recipe::from_text(text, Path::new("r.yaml"), folder.path(), &[]).unwrap();
+        let imports = Imports::beside(&recipe.output.folder);
+        let stop = Stop::default();
+        stop.request();
+        assert_eq!(imports.named_in(&recipe, &mut Silent, &stop).unwrap(), None);
+        let own = imports.named_in(&recipe, &mut Silent, &Stop::default()).unwrap().unwrap();
+        assert!(own.data.train[0].contains(".data"), "{:?}", own.data.train);
     }
 }

@@ -143,12 +143,13 @@ fn best(global: &Global, folder: &StudyFolder, file: Option<&Path>, refit: bool)
     if stop.is_requested() {
         signals::answer();
     }
-    let (summary, notes) = refitted?;
-    if summary.interrupted {
+    let refitted = refitted?;
+    let steps = refitted.as_ref().map_or(0, |(summary, _)| summary.steps);
+    let Some((summary, notes)) = refitted.filter(|(summary, _)| !summary.interrupted) else {
         let command = format!("millstream search best {} --refit", shown_path(folder.path()));
-        messages::tell(&format!("interrupted after step {}\nto go on:  {command}", summary.steps));
+        messages::tell(&format!("interrupted after step {steps}\nto go on:  {command}"));
         return Ok(Outcome::Interrupted);
-    }
+    };
     if global.json {
         let mut value = serde_json::to_value(&summary)?;
         value["event"] = "finished".into();

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 
 use millstream::schemas::Feature;
+use serde_json::Value;
 use zip::write::SimpleFileOptions;
 
 use crate::dataset;
@@ -78,6 +79,57 @@ fn members_of_a_folder_of_pictures_are_evaluated_on_what_was_set_aside_and_not_o
     assert_eq!(rows("alone/fold-2"), 15);
     assert!(place.path("alone/fold-2/predictions.parquet").exists());
     assert!(!place.path("alone/fold-2/held-out.parquet").exists());
+}
+
+#[test]
+fn a_study_of_a_folder_of_pictures_imports_it_once_whatever_its_trials_are_made_of() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    class_folders(&place, "photos", 0, 45);
+    let open = [
+        "data.train=photos",
+        "data.evaluate=photos",
+        "evaluation.sets={again: photos}",
+        "training.optimizer={adamw: {learning_rate: {choose: [0.003, 0.01]}}}",
+        "training.epochs=1",
+    ];
+    let changes = |of: [&str; 2]| -> Vec<String> {
+        let all = open.iter().copied().chain(of).map(str::to_owned);
+        all.flat_map(|change| ["--set".to_owned(), change]).collect()
+    };
+    for (folder, search) in [
+        ("seeds", "search={objective: accuracy, proposer: grid, trials: 2, repeats: 2}"),
+        ("folds", "search={objective: accuracy, proposer: grid, trials: 2, folds: {count: 3, stratify: label}}"),
+    ] {
+        let output = format!("output.folder=all/{folder}/study");
+        let changes = changes([search, &output]);
+        let line = ["search", "run", "recipe.yaml", "--parallel", "2"];
+        let line: Vec<&str> = line.into_iter().chain(changes.iter().map(String::as_str)).collect();
+        let ran = place.run(&line);
+        assert!(ran.stderr.contains("imported into"), "{}", ran.stderr);
+        let said = ran.done();
+        assert!(said.contains("2 of 2 trials finished (2 complete)"), "{said}");
+        let study = format!("all/{folder}/study");
+        place.run(&["search", "resume", &study]).done();
+        place.run(&["search", "best", &study, "--refit"]).done();
+        place.run(&["train", &format!("{study}/best.yaml")]).done();
+        let mut found = Vec::new();
+        let mut folders = vec![place.path(&format!("all/{folder}"))];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir())
+            {
+                if entry.ends_with(".data") { found.push(entry) } else { folders.push(entry) }
+            }
+        }
+        assert_eq!(found, [place.path(&format!("all/{folder}/.data"))]);
+        assert_eq!(imports(&place, &format!("all/{folder}/.data")).len(), 1);
+    }
+    // what was set aside is no part of a fold
+    let run = "all/folds/study/trials/0001/fold-2";
+    let metrics: Value = serde_json::from_slice(&place.read(&format!("{run}/metrics.json"))).unwrap();
+    assert_eq!(metrics["evaluation"]["rows"], 12, "{metrics}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::decisions::{Decision, decisions};
 use crate::origin::{Origin, software};
 use crate::pages::markdown::{code, list, prose, table, text};
 use crate::report::read_record;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, folder_name};
 use crate::search::{OpenRecipe, StudyFolder, StudyReport, TrialReport, run_names, shown_figure, status, study};
 use crate::{Catalogs, RecipeError};
 
@@ -145,8 +145,7 @@ impl StudyLedger {
                 })
             }
         };
-        let title = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        let title = title.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let title = folder_name(folder);
         Ok(Self {
             version: 1,
             name: Statements::answer(&statements.name).unwrap_or(&title).to_owned(),

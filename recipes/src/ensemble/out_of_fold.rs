@@ -32,6 +32,26 @@ pub(super) fn reads(scores_of: ScoresOf) -> PredictionKind {
     }
 }
 
+/// Refuses a member whose classes are not those of the first.
+///
+/// # Errors
+/// They are not.
+pub(super) fn require_alike(
+    first: (&str, &PredictionsHeader),
+    own: (&str, &PredictionsHeader),
+) -> Result<(), RecipeError> {
+    let facts = |header: &PredictionsHeader| (header.scores_of, header.columns);
+    if facts(first.1) == facts(own.1) && first.1.classes == own.1.classes {
+        return Ok(());
+    }
+    let message = format!(
+        "{} is of other classes than {}: its rows do not have all of them; `--stratify` spreads a column's values",
+        shown(own.0),
+        shown(first.0)
+    );
+    Err(RecipeError::mismatch("data.train", message))
+}
+
 /// One answer for each row that a member has not seen: of several members that have not, the mean, as their ensemble takes it. `model` is the
 /// one that these stand for.
 ///
@@ -48,15 +68,7 @@ pub(super) fn joined(
     let columns = first.columns;
     let mut answers: Vec<Vec<(usize, usize)>> = vec![Vec::new(); rows.len()];
     for (member, own) in held_out.iter().enumerate() {
-        let header = &own.predictions.header;
-        if (header.scores_of, header.columns, &header.classes) != (first.scores_of, columns, &first.classes) {
-            let message = format!(
-                "{} is of other classes than {}: its rows do not have all of them; `--stratify` spreads a column's values",
-                shown(&own.member),
-                shown(&held_out[0].member)
-            );
-            return Err(RecipeError::mismatch("data.train", message));
-        }
+        require_alike((&held_out[0].member, first), (&own.member, &own.predictions.header))?;
         own.places.iter().enumerate().for_each(|(at, place)| answers[*place].push((member, at)));
     }
     let header = PredictionsHeader { model, data, ..first.clone() };
@@ -114,11 +126,25 @@ mod tests {
         assert!((probability(&found.scores[..2]) - 1.0 / (1.0 + 4.0_f64.exp())).abs() < 1e-6);
         let wanted = (0.5 + 1.0 / (1.0 + (-4.0_f64).exp())) / 2.0;
         assert!((probability(&found.scores[2..]) - wanted).abs() < 1e-6, "{:?}", found.scores);
-        let mut other = of("two", &[1], &[0.0, 4.0], &[1]);
-        other.predictions.header.classes[1] = "c".into();
-        let message =
-            joined(&rows, &[of("one", &[0], &[0.0, 0.0], &[1]), other], Fingerprint::default(), Fingerprint::default());
-        assert!(message.unwrap_err().to_string().contains("two is of other classes than one"));
         assert!(joined(&rows, &[], Fingerprint::default(), Fingerprint::default()).is_err());
+    }
+
+    #[test]
+    fn members_of_other_classes_are_told_by_their_headers_and_not_after_all_have_answered() {
+        let first = of("one", &[0], &[0.0, 0.0], &[1]);
+        let header = &first.predictions.header;
+        let mut other = of("two", &[1], &[0.0, 4.0], &[1]);
+        assert!(require_alike(("one", header), ("two", &other.predictions.header)).is_ok());
+        other.predictions.header.classes[1] = "c".into();
+        let wanted = "two is of other classes than one: its rows do not have all of them";
+        let refused = require_alike(("one", header), ("two", &other.predictions.header));
+        assert!(refused.unwrap_err().to_string().contains(wanted));
+        let more = PredictionsHeader { columns: 3, ..header.clone() };
+        assert!(require_alike(("one", header), ("two", &more)).unwrap_err().to_string().contains(wanted));
+        let numbers = PredictionsHeader { scores_of: ScoresOf::Labels, ..header.clone() };
+        assert!(require_alike(("one", header), ("two", &numbers)).unwrap_err().to_string().contains(wanted));
+        let rows: Vec<RowId> = (0..2).map(|row| RowId { file: "all".into(), row_group: 0, row }).collect();
+        let together = joined(&rows, &[first, other], Fingerprint::default(), Fingerprint::default());
+        assert!(together.unwrap_err().to_string().contains(wanted));
     }
 }

@@ -7,9 +7,9 @@ use millstream_compiler::losses::PredictionKind;
 use millstream_pipeline::{Dataset, PredictionWriter, SplitRole, predictions_header, read_predictions};
 use millstream_schemas::recipe::{ByteSize, Patterns};
 use millstream_schemas::{Choice, Fingerprint, Recipe, RowId, count, files, shown_path};
+use millstream_training::Until;
 use millstream_training::ensembles::MemberScores;
 use millstream_training::metrics::{Evaluation, FigureKind};
-use millstream_training::{RunRecord, Until};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -17,13 +17,12 @@ use super::export::metadata;
 use super::fit::{each, metric_set};
 use super::member_rows::{MemberRows, Sampling};
 use super::members;
-use super::out_of_fold::{HeldOut, joined, mean, reads};
+use super::out_of_fold::{HeldOut, joined, mean, reads, require_alike};
 use crate::choices::Choices;
 use crate::evaluate::{EvaluateOptions, evaluate};
 use crate::frozen_prefix::RowIndex;
-use crate::imported::{NamedRows, with_imported_evaluation};
+use crate::imported::with_imported_rows;
 use crate::made_of::fixed;
-use crate::report::read_record;
 use crate::run_folder::RunFolder;
 use crate::search::{Pool, finished};
 use crate::{Catalogs, Event, Events, RecipeError, RunOptions, StartMode, Stop, labels_file};
@@ -101,24 +100,26 @@ pub fn train_members(
     stop: &Stop,
 ) -> Result<Option<MembersReport>, RecipeError> {
     require_answers(recipe, &options.catalogs)?;
-    let rows = NamedRows::of(&recipe.data, &recipe.data.train, &recipe.output.folder);
-    let (dataset, notes) = rows.open(SplitRole::Train).map_err(RecipeError::at("data.train"))?;
-    notes.into_iter().for_each(|message| events.event(&Event::Note { message }));
-    let Some(recipe) = with_imported_evaluation(recipe, events, stop)? else { return Ok(None) };
+    let Some(recipe) = with_imported_rows(recipe, events, stop)? else { return Ok(None) };
+    let dataset = Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train);
+    let dataset = dataset.map_err(RecipeError::at("data.train"))?;
     let made_of = begin(&recipe, &dataset, options)?;
     let parts = options.sampling.rows(&dataset, &options.folder.join("rows"))?;
     let pool = Pool::new(&options.catalogs);
     let total = parts.len();
-    let mut files = Vec::with_capacity(total);
+    let (mut files, mut first) = (Vec::with_capacity(total), None);
     for (at, part) in parts.iter().enumerate() {
         let message = format!("{}: member {} of {total}", part.name, at + 1);
         events.event(&Event::Note { message });
         let own = recipe_of(&recipe, part, &options.folder)?;
-        if trained(&own, &pool, options, events, stop)?.is_none() {
+        if !trained(&own, &pool, options, events, stop)? {
             return Ok(None);
         }
-        // before the next is trained, so that one that cannot answer is told early
+        // before the next is trained, so that one that cannot answer, or not as the others do, is told early
         let Some(file) = answered(&own, part, options, events, stop)? else { return Ok(None) };
+        let header = predictions_header(&file)?;
+        let (name, of_first) = &*first.get_or_insert_with(|| (part.name.clone(), header.clone()));
+        require_alike((name, of_first), (&part.name, &header))?;
         files.push(file);
     }
     let (mut held_out, mut data) = (Vec::with_capacity(total), Vec::new());
@@ -127,7 +128,7 @@ pub fn train_members(
         data.push(answers.predictions.header.data.clone());
         held_out.push(answers);
     }
-    report(&dataset, &parts, &held_out, (made_of, Fingerprint::of(&data)), options).map(Some)
+    report(&dataset, held_out, (made_of, Fingerprint::of(&data)), options).map(Some)
 }
 
 /// Refuses a recipe whose members have no answers that could be brought together, before anything is trained.
@@ -199,17 +200,17 @@ fn pattern(path: &Path) -> Patterns {
     path.to_string_lossy().into_owned().into()
 }
 
-/// Trains, or goes on; none when it was asked to stop.
+/// Trains, or goes on; `false` when it was asked to stop.
 fn trained(
     recipe: &Recipe,
     pool: &Pool,
     options: &MembersOptions,
     events: &mut dyn Events,
     stop: &Stop,
-) -> Result<Option<RunRecord>, RecipeError> {
+) -> Result<bool, RecipeError> {
     let folder = RunFolder(recipe.output.folder.clone());
-    if let Some(record) = finished(&folder) {
-        return Ok(Some(record));
+    if finished(&folder).is_some() {
+        return Ok(true);
     }
     let compiled = pool.compiled(recipe)?;
     let of = |start| RunOptions { start, library: options.library.clone(), ..RunOptions::default() };
@@ -219,8 +220,7 @@ fn trained(
         run => run?,
     };
     run.advance(Until::End, events, stop)?;
-    let summary = run.finish(events)?;
-    if summary.interrupted { Ok(None) } else { read_record(&folder).map(Some) }
+    Ok(!run.finish(events)?.interrupted)
 }
 
 /// Lets a member answer for its evaluation rows, and for those that it has not seen, where these are others; gives the file with the latter,
@@ -274,12 +274,11 @@ fn answers(part: &MemberRows, file: &Path, most: ByteSize) -> Result<HeldOut, Re
 
 fn report(
     dataset: &Dataset,
-    parts: &[MemberRows],
-    held_out: &[HeldOut],
+    held_out: Vec<HeldOut>,
     (made_of, data): (Value, Fingerprint),
     options: &MembersOptions,
 ) -> Result<MembersReport, RecipeError> {
-    let paths: Vec<PathBuf> = parts.iter().map(|part| options.folder.join(&part.name)).collect();
+    let paths: Vec<PathBuf> = held_out.iter().map(|own| options.folder.join(&own.member)).collect();
     let opened = members::open(&paths, None, &options.catalogs)?;
     members::require_alike(&opened)?;
     let header = &held_out[0].predictions.header;
@@ -304,7 +303,7 @@ fn report(
     }
     let fingerprint = Model::read(&model)?.fingerprint().clone();
     let rows: Vec<RowId> = (0..dataset.rows()).map(|row| dataset.row_at(row)).collect();
-    let answers = joined(&rows, held_out, fingerprint, data)?;
+    let answers = joined(&rows, &held_out, fingerprint, data)?;
     let mut writer = PredictionWriter::create(&own.predictions(), answers.header.clone())?;
     writer.add(&answers.rows, &answers.scores, &answers.targets)?;
     writer.finish()?;
@@ -312,13 +311,13 @@ fn report(
     let all = MemberScores::align(vec![("the members".into(), answers)])?;
     let (memory, catalogs) = (options.memory, &options.catalogs);
     let metrics = metric_set(&all, None, None, options.bootstrap, 0, memory, catalogs)?;
-    let mut members = Vec::with_capacity(parts.len());
-    for (part, opened) in held_out.iter().zip(&opened) {
-        let scores = MemberScores::align(vec![(part.member.clone(), part.predictions.clone())])?;
+    let mut members = Vec::with_capacity(held_out.len());
+    for (HeldOut { member, predictions, places }, opened) in held_out.into_iter().zip(&opened) {
+        let scores = MemberScores::align(vec![(member.clone(), predictions)])?;
         members.push(TrainedMember {
-            name: part.member.clone(),
+            name: member,
             model: opened.model.fingerprint().clone(),
-            rows: part.places.len() as u64,
+            rows: places.len() as u64,
             evaluation: scores.measure(scores.scores(0), &metrics)?,
         });
     }

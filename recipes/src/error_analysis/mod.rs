@@ -26,7 +26,7 @@ use crate::calibrated::thresholds_of;
 use crate::kept_predictions::KeptPredictions;
 use crate::measuring::{Measuring, ToMeasure};
 use crate::pages::page;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, folder_name};
 use crate::{Catalogs, Events, RecipeError, Stop, load, run_predictions};
 
 use analysis::Answers;
@@ -127,7 +127,7 @@ pub fn errors(
 
 /// The report as one HTML page that stands by itself.
 pub fn page(report: &ErrorReport) -> String {
-    let name = report.run.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = folder_name(&report.run);
     page::of_parts(&format!("{name}: why it errs"), &markdown::parts(report))
 }
 

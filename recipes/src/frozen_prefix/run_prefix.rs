@@ -163,7 +163,16 @@ impl RunPrefix {
         let file = plan.folder.as_deref().map_or((folder.as_path(), false), |folder| (folder, true));
         let places = Places { memory, file: plan.has_files.then_some(file) };
         let needed = Activations::bytes_of_passing_file(&contents, places);
-        store.get(&key, Room { memory: plan.memory, disk: plan.disk }, needed, || {
+        store.get(&key, Room { memory: plan.memory, disk: plan.disk }, needed, |beyond| {
+            if beyond > 0 {
+                let message = format!(
+                    "training.frozen_prefix: files of runs at the same time take {} more than `disk` says, which is {}; give it the room that \
+                     all of them need, or train fewer at a time",
+                    ByteSize(beyond),
+                    ByteSize(plan.disk)
+                );
+                events.event(&Event::Warning { message });
+            }
             match Activations::found(&contents, places) {
                 Ok(None) => {}
                 Ok(found) => return Ok(found),

@@ -124,7 +124,8 @@ impl Members {
     fn read_tar(&mut self, path: Arc<Path>, archive: &str) -> Result<(), String> {
         let file = File::open(&path).map_err(|error| error.to_string())?;
         let length = file.metadata().map_err(|error| error.to_string())?.len();
-        let mut tar = tar::Archive::new(HeadersOnly { from: BufReader::new(file), read: 0 });
+        // a buffer would be thrown away at each header, in front of which all else is passed over
+        let mut tar = tar::Archive::new(HeadersOnly { from: file, read: 0 });
         let mut places: HashMap<String, usize> = HashMap::new();
         let (mut met, mut end) = (0_u64, 0);
         for entry in tar.entries_with_seek().map_err(|error| error.to_string())? {

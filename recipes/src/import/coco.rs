@@ -1,19 +1,22 @@
 //! Images with boxes and captions in JSON files, as COCO has them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 
 use millstream_pipeline::Split;
 use millstream_schemas::{count, shown};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::coco_values::{Id, IsCrowd};
 use super::column::{Column, Kind};
 use super::import_options::ImportOptions;
+use super::import_report::LeftOut;
 use super::layout::{Cell, Layout};
 use super::objects::{Annotation, Objects, ObjectsKind};
 use super::source_files::SourceFiles;
 use super::values::Value;
+use crate::error::with_causes;
 use crate::folder_files::is_image;
 use crate::{RecipeError, Stop};
 
@@ -32,13 +35,6 @@ struct CocoFile {
     annotations: Vec<CocoAnnotation>,
     #[serde(default)]
     categories: Vec<CocoCategory>,
-}
-
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash)]
-#[serde(untagged)]
-enum Id {
-    Number(i64),
-    Text(String),
 }
 
 #[derive(Deserialize)]
@@ -63,7 +59,7 @@ struct CocoAnnotation {
     #[serde(default)]
     area: Option<f64>,
     #[serde(default)]
-    iscrowd: Option<serde_json::Value>,
+    iscrowd: IsCrowd,
     #[serde(default)]
     caption: Option<String>,
 }
@@ -74,14 +70,22 @@ struct CocoCategory {
     name: String,
 }
 
+/// Files of annotations that were looked for.
+#[derive(Debug, Default)]
+pub(super) struct AnnotationFiles {
+    pub(super) found: Vec<u32>,
+    /// Those that could be, and cannot be looked into.
+    pub(super) refused: Vec<LeftOut>,
+}
+
 /// The files of annotations among those of a source that has images; what there is so far where it is stopped.
-pub(super) fn annotation_files(files: &SourceFiles, stop: &Stop) -> Vec<u32> {
+pub(super) fn annotation_files(files: &SourceFiles, stop: &Stop) -> AnnotationFiles {
+    let mut all_found = AnnotationFiles::default();
     if !files.files().iter().any(|file| is_image(&file.name)) {
-        return Vec::new();
+        return all_found;
     }
     let is_json = |name: &str| name.to_ascii_lowercase().ends_with(".json");
-    let of_coco = |file: u32| {
-        let Ok(source) = files.stream(file) else { return false };
+    let of_coco = |source: Box<dyn Read>| {
         let keys: Result<Keys, _> = serde_json::from_reader(BufReader::with_capacity(1 << 16, source));
         keys.is_ok_and(|keys| keys.images.is_some_and(|images| !images.is_empty()) && keys.annotations.is_some())
     };
@@ -90,21 +94,33 @@ pub(super) fn annotation_files(files: &SourceFiles, stop: &Stop) -> Vec<u32> {
     let all = files.files().iter().enumerate().filter(|(_, file)| is_json(&file.name));
     // those that have an image of their name are one for each row, and all are what the first is
     let mut of_rows = None;
-    let mut found = Vec::new();
     for (at, file) in all.take_while(|_| !stop.is_requested()) {
         let is_of_row = images.contains(stem(&file.name));
         if is_of_row && of_rows == Some(false) {
             continue;
         }
-        let is_coco = of_coco(at as u32);
+        let is_coco = match files.stream(at as u32) {
+            Ok(source) => of_coco(source),
+            Err(error) => {
+                // that of a row is told with its row
+                if !is_of_row {
+                    let reason = match error {
+                        RecipeError::Io { source, .. } => source.to_string(),
+                        error => with_causes(&error),
+                    };
+                    all_found.refused.push(LeftOut { name: file.name.clone(), reason });
+                }
+                false
+            }
+        };
         if is_of_row {
             of_rows.get_or_insert(is_coco);
         }
         if is_coco {
-            found.push(at as u32);
+            all_found.found.push(at as u32);
         }
     }
-    found
+    all_found
 }
 
 /// A name without its end.
@@ -299,9 +315,7 @@ fn object(
         return Err("its box has no area".into());
     }
     let id = annotation.id.as_ref().and_then(|id| if let Id::Number(id) = id { Some(*id) } else { None });
-    let is_crowd =
-        annotation.iscrowd.as_ref().is_some_and(|crowd| crowd.as_i64() == Some(1) || crowd.as_bool() == Some(true));
-    Ok((category, sides, Annotation { id, area: annotation.area, is_crowd }))
+    Ok((category, sides, Annotation { id, area: annotation.area, is_crowd: annotation.iscrowd.0 }))
 }
 
 /// Images by their names without folders.
@@ -393,12 +407,14 @@ mod tests {
             let folder = place.path().join("result");
             let files = SourceFiles::open(&[path], &folder, &Stop::default()).unwrap();
             let found = annotation_files(&files, &Stop::default());
-            let found: Vec<&str> = found.into_iter().map(|file| files.files()[file as usize].name.as_str()).collect();
+            assert!(found.refused.is_empty());
+            let found: Vec<&str> =
+                found.found.into_iter().map(|file| files.files()[file as usize].name.as_str()).collect();
             assert_eq!(found, wanted);
             assert!(!folder.exists(), "something was unpacked");
             let stop = Stop::default();
             stop.request();
-            assert!(annotation_files(&files, &stop).is_empty());
+            assert!(annotation_files(&files, &stop).found.is_empty());
         }
     }
 }

@@ -49,9 +49,7 @@ impl MemberPlace {
         }
         let stored = self.open().map_err(|error| error.to_string())?;
         let Some(zipped) = self.zipped else { return read_bounded(stored) };
-        if size > most_in_memory(self.stored) {
-            return Err("it says that it becomes so large as no data do".into());
-        }
+        self.require_likely_size()?;
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         zipped.unpack(stored).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         Ok(bytes)
@@ -60,8 +58,9 @@ impl MemberPlace {
     /// Its bytes, one after another; where there is an end they are those that the archive says.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// It cannot be read, or says that it becomes so large as no data do.
     pub(super) fn stream(&self) -> io::Result<Box<dyn Read>> {
+        self.require_likely_size().map_err(io::Error::other)?;
         let stored = self.open()?;
         match self.zipped {
             Some(zipped) => Ok(Box::new(zipped.unpack(stored))),
@@ -89,6 +88,16 @@ impl MemberPlace {
                 Section::open(&path, 0, length).map_err(failed)
             }
             _ => self.open().map_err(failed),
+        }
+    }
+
+    /// Refuses a small member that says it becomes huge: what is read of it is held in memory.
+    fn require_likely_size(&self) -> Result<(), &'static str> {
+        match self.zipped {
+            Some(zipped) if zipped.size > most_in_memory(self.stored) => {
+                Err("it says that it becomes so large as no data do")
+            }
+            _ => Ok(()),
         }
     }
 
@@ -215,5 +224,7 @@ mod tests {
         let all = |place: &MemberPlace| io::copy(&mut place.stream().unwrap(), &mut io::sink());
         assert_eq!(all(&place(size, crc.sum())).unwrap(), size);
         assert_eq!(all(&place(size, !crc.sum())).unwrap_err().to_string(), other);
+        let refused = place(most + 1, crc.sum()).stream().err().expect("it says that it becomes huge");
+        assert_eq!(refused.to_string(), "it says that it becomes so large as no data do");
     }
 }

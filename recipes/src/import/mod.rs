@@ -4,6 +4,7 @@ mod archive;
 mod class_folders;
 mod class_values;
 mod coco;
+mod coco_values;
 mod column;
 mod columns_seen;
 mod division;

@@ -12,8 +12,8 @@ use super::import_options::ImportOptions;
 use super::layout::{Cell, Layout};
 use super::source_files::SourceFiles;
 use super::values::Value;
-use crate::RecipeError;
 use crate::folder_files::is_image;
+use crate::{RecipeError, Stop};
 
 /// Entries of the JSON files at most.
 const MOST_ENTRIES: usize = 10_000;
@@ -76,11 +76,11 @@ pub(super) fn has_samples(files: &SourceFiles) -> bool {
 /// A row's files, by column.
 type Group<'a> = (&'a str, BTreeMap<String, (Part, u32)>);
 
-/// Rows of images with their classes (`.cls`), texts (`.txt`) and further values (`.json`).
+/// Rows of images with their classes (`.cls`), texts (`.txt`) and further values (`.json`); what there is so far where it is stopped.
 ///
 /// # Errors
 /// The options are those of tables, or a label that is named is nowhere.
-pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layout, RecipeError> {
+pub(super) fn read(files: &SourceFiles, options: &ImportOptions, stop: &Stop) -> Result<Layout, RecipeError> {
     if !options.images.is_empty() {
         let message = "it holds files of one name and several ends, and no table; `--image` names a column of a table";
         return Err(RecipeError::mismatch(options.sources_in_words(), message));
@@ -112,6 +112,9 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
     let mut seen = SeenParts::default();
     let label = options.label.as_deref();
     for (_, parts) in &groups {
+        if stop.is_requested() {
+            return Ok(layout);
+        }
         for (column, (part, file)) in parts {
             seen.see(column, *part, *file, files, label)?;
         }

@@ -10,9 +10,9 @@ use super::columns_seen::Seen;
 use super::import_options::ImportOptions;
 use super::layout::{Layout, RowSource, SourceRow, SourceTable};
 use super::source_files::{NamedFile, SourceFiles};
-use crate::RecipeError;
 use crate::folder_files::is_image;
 use crate::table_records::{RecordCells, TableFormat, TableRecords};
+use crate::{RecipeError, Stop};
 
 /// Columns of a table at most.
 const MOST_COLUMNS: usize = 10_000;
@@ -36,23 +36,24 @@ pub(super) fn has_tables(files: &SourceFiles) -> bool {
     files.files().iter().any(|file| TableFormat::of(Path::new(&file.name)).is_some())
 }
 
-/// Images that tables beside them name: `metadata.csv` or `metadata.jsonl` with `file_name` and further columns.
+/// Images that tables beside them name: `metadata.csv` or `metadata.jsonl` with `file_name` and further columns. What there is so far where it
+/// is stopped.
 ///
 /// # Errors
 /// A table cannot be read, or lacks that column.
-pub(super) fn metadata(files: &SourceFiles, options: &ImportOptions) -> Result<Layout, RecipeError> {
-    read(files, options, true)
+pub(super) fn metadata(files: &SourceFiles, options: &ImportOptions, stop: &Stop) -> Result<Layout, RecipeError> {
+    read(files, options, true, stop)
 }
 
-/// Tables by themselves.
+/// Tables by themselves; what there is so far where it is stopped.
 ///
 /// # Errors
 /// A table cannot be read, or lacks a column that was named.
-pub(super) fn tables(files: &SourceFiles, options: &ImportOptions) -> Result<Layout, RecipeError> {
-    read(files, options, false)
+pub(super) fn tables(files: &SourceFiles, options: &ImportOptions, stop: &Stop) -> Result<Layout, RecipeError> {
+    read(files, options, false, stop)
 }
 
-fn read(files: &SourceFiles, options: &ImportOptions, of_images: bool) -> Result<Layout, RecipeError> {
+fn read(files: &SourceFiles, options: &ImportOptions, of_images: bool, stop: &Stop) -> Result<Layout, RecipeError> {
     let mut layout =
         Layout { name: if of_images { "metadata" } else { "tables" }, mixed: of_images, ..Layout::default() };
     let mut images: Vec<String> = options.images.clone();
@@ -65,7 +66,10 @@ fn read(files: &SourceFiles, options: &ImportOptions, of_images: bool) -> Result
     let splits = table_splits(files, of_images);
     for (file, split) in splits {
         used[file as usize] = true;
-        one_table(files, file, split, &mut layout, &mut seen, &mut used)?;
+        one_table(files, file, split, &mut layout, &mut seen, &mut used, stop)?;
+        if stop.is_requested() {
+            return Ok(layout);
+        }
     }
     for (file, _) in files.files().iter().zip(&used).filter(|(_, used)| !**used) {
         let reason = match (is_image(&file.name), TableFormat::of(Path::new(&file.name))) {
@@ -224,6 +228,7 @@ fn one_table(
     layout: &mut Layout,
     seen: &mut SeenColumns,
     used: &mut [bool],
+    stop: &Stop,
 ) -> Result<(), RecipeError> {
     let name = files.files()[file as usize].name.as_str();
     let format = TableFormat::of(Path::new(name)).unwrap_or(TableFormat::JsonLines);
@@ -245,6 +250,9 @@ fn one_table(
     }
     let images = seen.images.len();
     while let Some(record) = records.next_record()? {
+        if stop.is_requested() {
+            break;
+        }
         let record = match record {
             Ok(record) => record,
             Err(bad) => {

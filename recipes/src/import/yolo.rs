@@ -12,8 +12,8 @@ use super::layout::{Cell, Layout};
 use super::objects::ObjectsKind;
 use super::source_files::SourceFiles;
 use super::yolo_lines::class_of;
-use crate::RecipeError;
 use crate::folder_files::is_image;
+use crate::{RecipeError, Stop};
 
 /// Files of a line for each class.
 const NAMES: [&str; 4] = ["classes.names", "classes.txt", "obj.names", "labels.names"];
@@ -137,11 +137,11 @@ fn splits_of(value: &Json) -> Vec<(String, Split)> {
     splits
 }
 
-/// Rows of images with the boxes in them.
+/// Rows of images with the boxes in them; what there is so far where it is stopped.
 ///
 /// # Errors
 /// The options are those of tables, or what says the classes cannot be read.
-pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layout, RecipeError> {
+pub(super) fn read(files: &SourceFiles, options: &ImportOptions, stop: &Stop) -> Result<Layout, RecipeError> {
     if options.label.is_some() || !options.images.is_empty() {
         let message = "it holds images with boxes, which have no label and no table: leave out `--label` and `--image`";
         return Err(RecipeError::mismatch(options.sources_in_words(), message));
@@ -153,6 +153,9 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
     let mut without = 0_u64;
     let mut largest = None;
     for (at, file) in files.files().iter().enumerate().filter(|(_, file)| is_image(&file.name)) {
+        if stop.is_requested() {
+            return Ok(layout);
+        }
         used[at] = true;
         let labels = found_labels(files, &file.name);
         match labels {

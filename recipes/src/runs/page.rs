@@ -3,6 +3,7 @@ use millstream_schemas::{count, grouped, shown_up_to};
 use super::picture;
 use super::report::{EntryKind, RunEntry, RunsReport};
 use crate::pages::page::{address, escaped};
+use crate::run_folder::folder_name;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -32,8 +33,7 @@ const NUMBERS: [&str; 4] = ["figure", "loss", "steps", "seconds"];
 
 /// One page that stands by itself; without scripts it is the table alone.
 pub(super) fn html(report: &RunsReport) -> String {
-    let name = report.folder.canonicalize().unwrap_or_else(|_| report.folder.clone());
-    let title = format!("Runs in {}", name.file_name().unwrap_or_default().to_string_lossy());
+    let title = format!("Runs in {}", folder_name(&report.folder));
     let title = escaped(&shown_up_to(title, 200));
     let of_kind = |kind: EntryKind| report.runs.iter().filter(|run| run.kind == kind).count() as u64;
     let mut of = count(of_kind(EntryKind::Run), "run");

@@ -23,20 +23,20 @@ struct Written {
     fingerprint: String,
 }
 
-/// The files of the folds, written where they are not there yet; none without folds. All processes of a study have the same.
+/// The files of the folds, written where they are not there yet; none without folds. All processes of a study have the same. `first` is the
+/// recipe with the first values, whose rows are imported.
 ///
 /// # Errors
 /// The training rows or the columns cannot be read, there are fewer rows or groups than folds, or the files cannot be written.
-pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe) -> Result<Vec<PathBuf>, RecipeError> {
+pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, first: &Recipe) -> Result<Vec<PathBuf>, RecipeError> {
     let Some(folds) = &open.search().folds else { return Ok(Vec::new()) };
     let varies = |parameter: &millstream_search::spaces::Parameter| parameter.name.starts_with("data.train");
     if open.space().parameters().iter().any(varies) {
         let message = "all trials have the same folds, and `data.train` is left open; write one value there";
         return Err(RecipeError::mismatch("search.folds", message));
     }
-    let patterns = &open.first().data.train;
-    let Recipe { data, output, .. } = open.first();
-    let rows = NamedRows::of(data, patterns, &output.folder);
+    let Recipe { data, output, .. } = first;
+    let rows = NamedRows::of(data, &data.train, &output.folder);
     let (dataset, _) = rows.open(SplitRole::Train).map_err(RecipeError::at("data.train"))?;
     written(&folder.folds(), &dataset, folds, || fold_of_rows(&dataset, folds))
 }

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
-use millstream_schemas::files;
 use millstream_schemas::recipe::RecipeText;
+use millstream_schemas::{files, shown_path};
 use serde::{Deserialize, Serialize};
 
 use crate::RecipeError;
@@ -145,6 +145,15 @@ impl StudyFolder {
         let text = std::fs::read_to_string(&path).map_err(RecipeError::io("read", &path))?;
         let text = RecipeText::new(&text, &path, &origin.folder, &origin.changes)?;
         Ok(text.in_working_directory(origin.working_directory))
+    }
+}
+
+/// A path as a recipe can name it.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, RecipeError> {
+    let path = std::path::absolute(path).map_err(RecipeError::io("find", path))?;
+    match path.to_str() {
+        Some(_) => Ok(path),
+        None => Err(RecipeError::mismatch("output.folder", format!("{}: the name is no UTF-8", shown_path(&path)))),
     }
 }
 

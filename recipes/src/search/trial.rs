@@ -14,10 +14,10 @@ use super::pool::Pool;
 use super::search_event::{SearchEvent, SearchEvents};
 use super::study_folder::StudyFolder;
 use crate::error::with_causes;
-use crate::imported::with_imported_evaluation;
+use crate::imported::Imports;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
-use crate::{Event, RecipeError, Resources, Run, RunOptions, RunState, Silent, StartMode, Stop};
+use crate::{Event, RecipeError, Resources, Run, RunOptions, RunState, StartMode, Stop};
 
 /// Between two looks at a folder that another process is about to leave.
 const GLANCE: Duration = Duration::from_millis(200);
@@ -28,6 +28,7 @@ pub(crate) struct Worker<'a, 'e> {
     pub(crate) open: &'a OpenRecipe,
     pub(crate) sought: &'a Sought,
     pub(crate) folds: &'a [PathBuf],
+    pub(crate) imports: &'a Imports,
     pub(crate) study: &'a Mutex<SharedStudy>,
     pub(crate) pool: &'a Pool,
     pub(crate) resources: Option<&'a Resources>,
@@ -93,15 +94,13 @@ impl Worker<'_, '_> {
     /// What is to be told to the study; nothing where that was done, or where the trial is gone on with later.
     fn carry_out(&self, asked: &AskedTrial) -> Result<Option<Outcome>, RecipeError> {
         let (number, search) = (asked.number, self.open.search());
-        let mut recipe = self.open.recipe(&asked.assignment)?;
-        if search.folds.is_some() && !recipe.evaluation.sets.is_empty() {
-            // what is set aside of the training rows is no more to be told from folds of them
-            let Some(named) = with_imported_evaluation(&recipe, &mut Silent, self.stop)? else {
-                self.study().release(number)?;
-                return Ok(None);
-            };
-            recipe = named;
-        }
+        let recipe = self.open.recipe(&asked.assignment)?;
+        // rows that are left open are imported only now
+        let mut told = |of: &Event| self.tell(&SearchEvent::Run { trial: number, run: None, of: of.clone() });
+        let Some(recipe) = self.imports.named_in(&recipe, &mut told, self.stop)? else {
+            self.study().release(number)?;
+            return Ok(None);
+        };
         let parts = parts::of_trial(self.folder, number, &recipe, search, self.folds);
         let several = parts::are_several(search);
         let mut runs: Vec<(RunRecord, RunFolder)> = Vec::new();

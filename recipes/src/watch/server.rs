@@ -14,7 +14,7 @@ use millstream_training::{RunRecord, TrainingError};
 
 use super::followed::Followed;
 use super::http::{self, Request};
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, folder_name};
 use crate::{RecipeError, Stop, run_about};
 
 /// How often the run is looked at, and connections are asked whether something is new.
@@ -191,13 +191,12 @@ impl State {
             return Ok(page);
         }
         let about = run_about::of_folder(&self.folder);
-        let name = self.folder.0.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut record = match self.followed.record() {
             Some(record) => record.clone(),
             None => RunRecord { version: RunRecord::VERSION, ending: self.nothing_yet(), ..RunRecord::default() },
         };
         if record.title.is_empty() {
-            record.title = name;
+            record.title = folder_name(&self.folder.0);
         }
         let total = self.followed.total_steps();
         if !self.ended && total > 0 {
