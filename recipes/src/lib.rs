@@ -2,11 +2,10 @@
 //!
 //! Each command of the command line is one function here that returns a typed report: [`check`] says what would happen,
 //! [`train`] makes it happen, [`evaluate`] measures a model, [`preview`] shows what the transforms do, [`inspect`] looks
-//! into datasets and models, [`lr_find`] looks for a learning rate, [`compile`] writes the training step for a loop of one's own, [`ensemble`] makes one model of several,
-//! [`comparison`] holds runs against each other, [`reproduction`] makes one again, [`error_analysis`] looks for what its errors depend on,
-//! [`documents`] and [`runs`] tell of them. Nothing here prints.
-//! into datasets and models, [`lr_find`] looks for a learning rate, [`search`] for any values of a recipe, [`compile`] writes the training step
-//! for a loop of one's own. Nothing here prints.
+//! into datasets and models, [`lr_find`] looks for a learning rate, [`search`] for any values of a recipe, [`compile`] writes
+//! the training step for a loop of one's own, [`ensemble`] makes one model of several, [`comparison`] holds runs against each
+//! other, [`reproduction`] makes one again, [`error_analysis`] looks for what its errors depend on, [`documents`] and [`runs`]
+//! tell of them. Nothing here prints.
 //!
 //! What [`train`] does in one go is there in parts, which can be shared: [`Opened`] (data and model, checked against each
 //! other) is compiled to [`Compiled`], of which a [`Run`] is started that advances by steps or epochs. Several runs of a
