@@ -107,7 +107,8 @@ mod tests {
     #[test]
     fn what_is_stopped_while_it_looks_at_rows_has_none_and_that_is_no_error() {
         type Read = fn(&SourceFiles, &ImportOptions, &Stop) -> Result<Layout, RecipeError>;
-        let rows: [(Read, &str, &[(&str, &str)]); 4] = [
+        type Written = &'static [(&'static str, &'static str)];
+        let rows: [(Read, &str, Written); 4] = [
             (samples::read, "label", &[("0.png", "x"), ("0.cls", "a")]),
             (yolo::read, "", &[("images/0.png", "x"), ("labels/0.txt", "0 0.5 0.5 1 1")]),
             (tables::metadata, "label", &[("0.png", "x"), ("metadata.csv", "file_name,label\n0.png,a\n")]),
