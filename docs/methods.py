@@ -1,6 +1,6 @@
 """Runs of "Methods compared" in performance.md: each method with each seed through `millstream train`, one line of JSON a run.
 
-MILLSTREAM_CORPUS=../shared python3 docs/methods.py TABLE [--millstream FILE] [--device cuda] [--seeds 1 2 3] [--at-once 1]
+MILLSTREAM_CORPUS=../shared python3 docs/methods.py TABLE [--millstream FILE] [--device cuda] [--seeds 1 2 3] [--at-once 1] [--methods NAME …]
 
 TABLE  sst2     the first 2,000 training rows, one epoch (needs pyarrow, which cuts them)
        whole    all 6,920 rows, three epochs
@@ -40,6 +40,9 @@ TEXT = {
     "vera": ("head", ["vera"], 1e-2, None),
     "oft": ("head", ["oft"], 1e-3, None),
     "boft": ("head", ["boft"], 1e-3, None),
+    "prompt_tuning": ("head", ["prompt_tuning"], 1e-2, None),
+    "p_tuning": ("head", ["p_tuning"], 1e-3, None),
+    "p_tuning_lstm": ("head", [{"p_tuning": {"encoder": "lstm"}}], 1e-3, None),
 }
 CLASSIFIER = [{"match": "classifier", "multiplier": 1.0}, {"match": "*", "multiplier": 0.05}]
 FLOWERS = {
@@ -159,6 +162,7 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--at-once", type=int, default=1)
+    parser.add_argument("--methods", nargs="+", help="these rows of the table alone")
     wanted = parser.parse_args()
     device = wanted.device
     folder = Path(tempfile.mkdtemp())
@@ -198,6 +202,8 @@ def main():
             (name, seed): image(setting, base, second, 32, 15, transforms, seed, device)
             for name, setting in VIT.items() for seed in wanted.seeds
         }
+    if wanted.methods:
+        jobs = {job: recipe for job, recipe in jobs.items() if job[0] in wanted.methods}
     with concurrent.futures.ThreadPoolExecutor(wanted.at_once) as pool:
         list(pool.map(lambda job: run(wanted.millstream, f"{job[0][0]}-{job[0][1]}", job[1], folder), jobs.items()))
 

@@ -10,11 +10,11 @@ use millstream::schemas::recipe::LARGEST_BATCH;
 use millstream::training::range_test::RangeTest;
 
 use crate::colour::Color;
-pub(crate) use crate::ensemble_arguments::{Ensemble, EnsembleCommand, EnsembleFit, MeasureArguments};
+pub(crate) use crate::ensemble_arguments::{Ensemble, EnsembleCommand, EnsembleFit, EnsembleMembers, MeasureArguments};
 pub(crate) use crate::import_arguments::Import;
 pub(crate) use crate::recipe_arguments::RecipeArguments;
 use crate::recipe_arguments::whole_number;
-pub(crate) use crate::run_arguments::{Compare, Document, Errors, Note, Report, Reproduce, Runs};
+pub(crate) use crate::run_arguments::{Compare, Document, Errors, Note, Report, Reproduce, Runs, Watch};
 pub(crate) use crate::search_arguments::{Search, SearchCommand, SearchHow, StudyArguments};
 use crate::terminal;
 
@@ -120,6 +120,7 @@ pub(crate) enum Command {
     LrFind(LrFind),
     Inspect(Inspect),
     Search(Search),
+    Watch(Watch),
     Report(Report),
     Compare(Compare),
     Errors(Errors),
@@ -204,8 +205,11 @@ pub(crate) struct Train {
     /// Write the compiled training step as well, as `compile` does, to look at or to run elsewhere
     #[arg(long)]
     pub(crate) keep_graph: bool,
+    /// Serve the run's page while it goes on, to this machine alone, and say where; it writes the log `jsonl` for that
+    #[arg(long)]
+    pub(crate) watch: bool,
     /// Put one batch through everything (reading, a step, evaluation, export) and leave nothing behind
-    #[arg(long, conflicts_with_all = ["resume", "overwrite", "keep_graph"])]
+    #[arg(long, conflicts_with_all = ["resume", "overwrite", "keep_graph", "watch"])]
     pub(crate) dry_run: bool,
 }
 

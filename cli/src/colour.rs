@@ -20,21 +20,26 @@ pub(crate) enum Color {
 /// What a text is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Meaning {
+    Added,
     Heading,
     Good,
     Warning,
     Bad,
     Progress,
+    Removed,
 }
 
 impl Meaning {
     fn code(self) -> &'static str {
         match self {
+            // underlined and struck out, for eyes that see no difference of the colours
+            Self::Added => "4;32",
             Self::Heading => "1",
             Self::Good => "32",
             Self::Warning => "33",
             Self::Bad => "1;31",
             Self::Progress => "36",
+            Self::Removed => "9;31",
         }
     }
 
@@ -45,6 +50,11 @@ impl Meaning {
     /// For the standard output.
     pub(crate) fn output(self, text: &str) -> String {
         self.paint(text, is_coloured(AutoStream::choice(&stdout())))
+    }
+
+    /// Whether the standard output has colours.
+    pub(crate) fn is_on_output() -> bool {
+        is_coloured(AutoStream::choice(&stdout()))
     }
 
     /// For the standard error output.

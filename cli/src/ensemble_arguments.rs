@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use millstream::schemas::recipe::ByteSize;
 
-use crate::recipe_arguments::{size, whole_number};
+use crate::recipe_arguments::{RecipeArguments, size, whole_number};
 
 /// Make one model of several
 ///
@@ -47,6 +47,7 @@ pub(crate) enum EnsembleCommand {
         #[command(flatten)]
         measure: MeasureArguments,
     },
+    Members(EnsembleMembers),
     /// Write states of one run as models, to be members
     ///
     /// Those that `training.average: {last: 5}` (or `best`) has kept, or else those of its checkpoints. With `schedule: cosine_restarts` they are the
@@ -113,6 +114,47 @@ pub(crate) struct EnsembleFit {
     /// Replace the ensemble that is in the folder
     #[arg(long)]
     pub(crate) overwrite: bool,
+}
+
+/// Train members on parts of the rows of a recipe
+///
+/// With `--folds`, each on all folds but one, as in cross-validation; with `--bags`, each on as many rows as there are, drawn with replacement.
+/// Each answers for the rows that it was not trained on: `predictions.parquet` in the folder holds these answers, by which `ensemble fit
+/// --method stacking` combines several such folders without having seen a row twice, and `model.onnx` is the mean of the members. The folder of
+/// each member is an ordinary run, with its own predictions for the recipe's evaluation rows. What is finished stays when it is run again.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Examples:\n  millstream ensemble members recipe.yaml --folds 5 --stratify label -o members/small\n  millstream ensemble members \
+    other.yaml --folds 5 --stratify label -o members/large\n  millstream ensemble fit members/small members/large --method stacking -o \
+    ensembles/stacked\n  millstream ensemble members recipe.yaml --bags 10 -o members/bagged"
+)]
+pub(crate) struct EnsembleMembers {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArguments,
+    /// Folds, and as many members
+    #[arg(long, value_name = "COUNT", required_unless_present = "bags", conflicts_with = "bags")]
+    pub(crate) folds: Option<usize>,
+    /// Members that are trained on rows drawn with replacement
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) bags: Option<usize>,
+    /// A column whose values are as frequent in each fold as in all rows
+    #[arg(long, value_name = "COLUMN", requires = "folds")]
+    pub(crate) stratify: Option<String>,
+    /// A column whose rows of one value stay in one fold
+    #[arg(long, value_name = "COLUMN", requires = "folds")]
+    pub(crate) group: Option<String>,
+    /// Seed of which rows each member has
+    #[arg(long, default_value_t = 0, value_parser = whole_number::<u64>)]
+    pub(crate) seed: u64,
+    /// Draws of rows for intervals of figures that are no shares of rows; 0 for none
+    #[arg(long, value_name = "DRAWS", default_value_t = 1000)]
+    pub(crate) bootstrap: u32,
+    /// What is held of all predictions, at most
+    #[arg(long, value_name = "SIZE", default_value = "2 GiB", value_parser = size)]
+    pub(crate) memory: ByteSize,
+    /// The folder to write into
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) output: PathBuf,
 }
 
 /// What is measured of an ensemble.

@@ -8,19 +8,21 @@ use millstream::schemas::recipe::ByteSize;
 
 use crate::recipe_arguments::{size, whole_number};
 
-/// Make Parquet of folders of images and of tables
+/// Make Parquet of folders of images, of archives and of tables
 ///
 /// A source is a folder with a folder for each class (`cat/1.jpg`), those in folders of splits (`train/cat/1.jpg`), a folder with `metadata.csv`
-/// or `metadata.jsonl` (with `file_name` and further columns), or tables by themselves: CSV, TSV, JSON Lines. Images are embedded as they are.
+/// or `metadata.jsonl` (with `file_name` and further columns), images with boxes (COCO, YOLO) or masks, WebDataset, or tables by themselves: CSV,
+/// TSV, JSON Lines; or an archive of any of these (.zip, .tar, .tar.gz). Images are embedded as they are.
 /// Files are called as the Hugging Face Hub has them, and `datasets` reads them with the same features. Ctrl-C leaves whole files; the same
 /// command goes on where it stopped.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  millstream import photos/ -o data/photos --split test=0.2\n  millstream import train.csv test.csv -o data/prices\n  \
+    millstream import photos.zip -o data/photos\n  millstream import 'shard-{000..012}.tar' -o data/captions\n  millstream import coco/ -o data/coco\n  \
     millstream import list.csv -o data/birds --image path --label species --split validation=0.1 --split test=0.1"
 )]
 pub(crate) struct Import {
-    /// Folders of images, and tables; several are read as one
+    /// Folders, archives and tables, or patterns of them (`shard-{000..012}.tar`); several are read as one
     #[arg(value_name = "SOURCE", required = true)]
     pub(crate) sources: Vec<PathBuf>,
     /// The folder for the Parquet files

@@ -52,9 +52,11 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
             let elsewhere: &[&str] = if arguments.output.is_some() { &["output.folder"] } else { &[] };
             let work = |recipe| commands::train::run(global, &arguments, recipe);
             match &arguments.model {
-                Some(model) => commands::with_text(&commands::init::of_data(&arguments, model)?, elsewhere, |text| {
-                    work(load(text, &Catalogs::default())?)
-                }),
+                Some(model) => {
+                    commands::with_text(&commands::init::of_data(global, &arguments, model)?, elsewhere, |text| {
+                        work(load(text, &Catalogs::default())?)
+                    })
+                }
                 None => commands::with_recipe(&arguments.recipe, elsewhere, work),
             }
         }
@@ -85,6 +87,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
         Command::Inspect(arguments) => commands::inspect::run(global, &arguments),
         Command::Search(arguments) => commands::search::run(global, &arguments),
         Command::Report(arguments) => commands::report::run(global, &arguments),
+        Command::Watch(arguments) => commands::watch::run(global, &arguments),
         Command::Compare(arguments) => commands::compare::run(global, &arguments),
         Command::Errors(arguments) => commands::errors::run(global, &arguments),
         Command::Note(arguments) => commands::note::run(global, &arguments),

@@ -17,6 +17,25 @@ pub(crate) struct Report {
     pub(crate) output: PathBuf,
 }
 
+/// Show the page of a run while it goes on
+///
+/// Serves one page to this machine alone (127.0.0.1) and prints its address. The run is one of another process, which may have
+/// to begin yet or have ended; it is followed by its log `jsonl`: `millstream train --watch`, or `output.logs: [jsonl]` in the
+/// recipe. The page draws itself anew when something has happened. Ctrl-C takes it down.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  millstream watch runs/head\n  millstream watch runs/head --port 7878 --until-end")]
+pub(crate) struct Watch {
+    /// Output folder of a run
+    #[arg(value_name = "FOLDER")]
+    pub(crate) run: PathBuf,
+    /// The port; 0 for any that is free
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// End when the run has ended
+    #[arg(long)]
+    pub(crate) until_end: bool,
+}
+
 /// Write what is to be known of a run: model card, datasheet, bill of materials
 ///
 /// Into the run's folder `documents`: `README.md` (a model card as Hugging Face reads it), `datasheet.md`, both as HTML too,

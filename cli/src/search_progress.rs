@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use millstream::recipes::Event;
 use millstream::recipes::search::{SearchEvent, SearchEvents, shown_figure};
+use millstream::recipes::{Event, Events};
 use millstream::schemas::{count, shown, shown_path};
 use millstream::search::{Decision, TrialState};
 use millstream::training::metrics::FigureKind;
@@ -15,7 +15,7 @@ use crate::colour::Meaning;
 use crate::messages::{tell, warn};
 use crate::study_table::setting;
 use crate::table::Table;
-use crate::{output, screen, terminal};
+use crate::{output, progress, screen, terminal};
 
 /// Between two drawings.
 const DRAWN_EVERY: Duration = Duration::from_millis(200);
@@ -32,9 +32,9 @@ pub(crate) fn choose(global: &Global) -> Box<dyn SearchEvents> {
     } else if global.quiet {
         Box::new(|_: &SearchEvent| {})
     } else if terminal::can_redraw() {
-        Box::new(LiveTable { known: Known::default(), drawn: None })
+        Box::new(LiveTable { known: Known::default(), drawn: None, opening: progress::choose(global) })
     } else {
-        Box::new(PlainLines { known: Known::default() })
+        Box::new(PlainLines { known: Known::default(), opening: progress::choose(global) })
     }
 }
 
@@ -179,10 +179,15 @@ fn warning(event: &SearchEvent) -> Option<String> {
 /// A line for each thing that happens to a trial.
 struct PlainLines {
     known: Known,
+    /// Before the first trial.
+    opening: Box<dyn Events>,
 }
 
 impl SearchEvents for PlainLines {
     fn event(&mut self, event: &SearchEvent) {
+        if let SearchEvent::Opening { of } = event {
+            return self.opening.event(of);
+        }
         self.known.take(event);
         if let Some(message) = warning(event) {
             warn(&message);
@@ -197,10 +202,15 @@ impl SearchEvents for PlainLines {
 struct LiveTable {
     known: Known,
     drawn: Option<Instant>,
+    /// Before the first trial.
+    opening: Box<dyn Events>,
 }
 
 impl SearchEvents for LiveTable {
     fn event(&mut self, event: &SearchEvent) {
+        if let SearchEvent::Opening { of } = event {
+            return self.opening.event(of);
+        }
         self.known.take(event);
         if let Some(message) = warning(event) {
             warn(&message);

@@ -150,8 +150,7 @@ pub fn describe(
 
 fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &OperatorCatalog) -> ModelReport {
     let trained = |index: usize| prepared.selected.iter().find(|layer| layer.index == index);
-    let numbers =
-        |layer: &TrainedLayer| layer.weights.iter().map(|weight| weight.shape.iter().product::<usize>()).sum();
+    let numbers = |layer: &TrainedLayer| unique_numbers(layer.weights.iter());
     let layers: Vec<LayerReport> = prepared
         .layers
         .iter()
@@ -161,8 +160,7 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &
             operator: layer.operator.clone(),
             parameters: layer.parameters(),
             weights: layer
-                .weights
-                .iter()
+                .distinct_weights()
                 .map(|weight| (prepared.graph.name(weight.value).to_owned(), weight.shape.clone()))
                 .collect(),
             trained: trained(index).is_some(),

@@ -10,8 +10,11 @@ use crate::graph::{Constant, ElementType, Graph, Length, Node, ValueId};
 /// Opsets in which `ReduceSum`, and `ReduceMean`, take their axes as an input.
 const AXES_INPUT_SINCE: [(&str, i64); 2] = [("ReduceSum", 13), ("ReduceMean", 18)];
 
+/// The vectors of ones are constants of the graph; sums over more stay.
+const MOST_ONES: usize = 1 << 20;
+
 /// Writes sums and means of 32-bit floats over the first axes, the last axes or both as matrix products. Those over lengths
-/// that are open, and over all axes, stay.
+/// that are open, and over all axes, stay. Where the session may use TF32, what is summed may be rounded to ten bits behind the point.
 ///
 /// # Errors
 /// None that a graph whose types are stated could cause.
@@ -66,42 +69,41 @@ impl Sum {
         let made = graph.tensor_type(node.outputs.first().copied().flatten()?)?.shape.clone();
         let found = Self { value, shape: known.shape.clone(), first, last, made, is_mean: operator == "ReduceMean" };
         let counts = [found.count(0..first), found.count(rank - last..rank)];
-        counts.into_iter().all(|count| count.is_some_and(|count| count > 0)).then_some(found)
+        counts.into_iter().all(|count| count.is_some_and(|count| (1..=MOST_ONES).contains(&count))).then_some(found)
     }
 
     /// Elements along some axes.
     fn count(&self, axes: Range<usize>) -> Option<usize> {
-        self.shape[axes].iter().map(Length::fixed).product()
+        self.shape[axes].iter().try_fold(1_usize, |all, length| all.checked_mul(length.fixed()?))
     }
 
-    fn write(
-        &self,
-        graph: &mut Graph,
-        ones: &mut HashMap<(usize, u32, bool), ValueId>,
-    ) -> Result<ValueId, CompilerError> {
+    fn write(&self, graph: &mut Graph, ones: &mut HashMap<(usize, bool), ValueId>) -> Result<ValueId, CompilerError> {
         let rank = self.shape.len();
         let kept = self.first..rank - self.last;
         let counts = [self.count(0..self.first), self.count(rank - self.last..rank)].map(|count| count.unwrap_or(1));
-        let mut each = if self.is_mean { 1.0 / (counts[0] * counts[1]) as f32 } else { 1.0 };
-        let mut vector = |graph: &mut Graph, count: usize, each: f32, is_row: bool| {
-            *ones.entry((count, each.to_bits(), is_row)).or_insert_with(|| {
+        // ones alone, which are exact in any precision that a product is computed in
+        let mut vector = |graph: &mut Graph, count: usize, is_row: bool| {
+            *ones.entry((count, is_row)).or_insert_with(|| {
                 let shape = if is_row { [1, count] } else { [count, 1] };
-                graph.named_constant("ones", Constant::f32(shape, &vec![each; count]))
+                graph.named_constant("ones", Constant::f32(shape, &vec![1.0; count]))
             })
         };
         let mut value = self.value;
         if self.last > 0 {
             let rows = [&self.shape[..kept.end], &[Length::from(counts[1])]].concat();
             value = graph.reshape(value, &rows)?;
-            let column = vector(graph, counts[1], each, false);
+            let column = vector(graph, counts[1], false);
             value = graph.add("MatMul", &[value, column], &[])?;
-            each = 1.0;
         }
         if self.first > 0 {
             let rest: Length = self.shape[kept].iter().product();
             value = graph.reshape(value, &[Length::from(counts[0]), rest])?;
-            let row = vector(graph, counts[0], each, true);
+            let row = vector(graph, counts[0], true);
             value = graph.add("MatMul", &[row, value], &[])?;
+        }
+        if self.is_mean {
+            let share = graph.scalar(1.0 / (counts[0] * counts[1]) as f32);
+            value = graph.times(value, share)?;
         }
         graph.reshape(value, &self.made)
     }
@@ -113,10 +115,10 @@ mod tests {
     use crate::graph::TensorType;
     use crate::operators::OperatorCatalog;
 
-    fn operators(shape: &[Length], axes: &[i64], keep: bool) -> (String, Vec<Length>) {
+    fn operators(shape: &[Length], axes: &[i64], keep: bool, is_mean: bool) -> (String, Vec<Length>) {
         let mut graph = Graph::new(17, OperatorCatalog::standard());
         let x = graph.input("x", TensorType::f32(shape.to_vec()));
-        let sum = graph.reduce_sum(x, axes, keep).unwrap();
+        let sum = if is_mean { graph.reduce_mean(x, axes) } else { graph.reduce_sum(x, axes, keep) }.unwrap();
         let more = graph.add("Exp", &[sum], &[]).unwrap();
         graph.set_outputs(&[sum, more]);
         let name = graph.name(sum).to_owned();
@@ -131,7 +133,7 @@ mod tests {
     #[test]
     fn sums_over_outer_axes_become_products_and_others_stay() {
         let fixed = |lengths: &[usize]| lengths.iter().map(Length::from).collect::<Vec<_>>();
-        let of = |shape: &[Length], axes: &[i64], keep: bool| operators(shape, axes, keep).0;
+        let of = |shape: &[Length], axes: &[i64], keep: bool| operators(shape, axes, keep, false).0;
         assert_eq!(of(&fixed(&[2, 3, 4]), &[-1], true), "MatMul Exp");
         assert_eq!(of(&fixed(&[2, 3, 4]), &[2], false), "MatMul Reshape Exp");
         assert_eq!(of(&fixed(&[2, 3, 4]), &[0, 1], false), "Reshape MatMul Reshape Exp");
@@ -139,6 +141,8 @@ mod tests {
         let open = [Length::named("batch"), Length::named("sequence"), Length::from(4)];
         assert_eq!(of(&open, &[2], true), "MatMul Exp");
         assert_eq!(of(&open, &[0, 1], false), "ReduceSum Exp");
+        assert_eq!(operators(&fixed(&[2, 3, 4]), &[-1], true, true).0, "MatMul Mul Exp");
+        assert_eq!(of(&fixed(&[2, MOST_ONES + 1]), &[1], true), "ReduceSum Exp");
         assert_eq!(of(&fixed(&[2, 3]), &[0, 1], false), "ReduceSum Exp");
         assert_eq!(of(&fixed(&[2, 3, 4]), &[1], false), "ReduceSum Exp");
     }

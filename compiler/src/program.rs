@@ -9,7 +9,7 @@ use millstream_schemas::{ParameterEntry, TrainingManifest};
 
 use crate::backward::{TrainedPath, gradients, gradients_behind};
 use crate::binding::{bind, length_of};
-use crate::finetuning::batch_statistics::{self, OpenedStatistic, Use, statistics_graph};
+use crate::finetuning::batch_statistics::{self, OpenedStatistic, RowsOfBatch, Use, statistics_graph};
 use crate::finetuning::methods::{FoldedValue, MergedWeight};
 use crate::finetuning::{FineTuning, Head, TrainedLayer, classes_second, is_matrix};
 use crate::finetuning::{dropout, stochastic_depth};
@@ -148,9 +148,10 @@ fn compile_selected(
     let measured: Vec<ValueId> = [nodes.loss, prediction].into_iter().chain(nodes.weight).collect();
     let mut evaluation = graph.clone();
     evaluation.set_outputs(&measured);
+    let rows = RowsOfBatch { inputs: &inputs, ignored_class: wanted.loss.ignored_class() };
     let of_batch = wanted.batch_normalization.is_reestimated();
-    let of_batch = of_batch.then(|| statistics_graph(&graph, &normalizations, &inputs, &statistics)).transpose()?;
-    let next = batch_statistics::take_from_batch(&mut graph, &normalizations, &inputs, Use::Followed)?;
+    let of_batch = of_batch.then(|| statistics_graph(&graph, &normalizations, &rows, &statistics)).transpose()?;
+    let next = batch_statistics::take_from_batch(&mut graph, &normalizations, &rows, Use::Followed)?;
     let mut masks = dropout::make_live(&mut graph, &dropping)?;
     if let Some(depth) = wanted.stochastic_depth {
         let name = |value: ValueId| prepared.graph.name(value).to_owned();

@@ -60,7 +60,7 @@ impl RunGraph {
                 large_kernels_as_products(&mut open)?;
                 sums_as_products(&mut open)?;
             }
-            let float_nodes = float_nodes(&open, nodes);
+            let float_nodes = float_nodes(&open, &open.live_nodes());
             Ok(Self { file: OnnxFile::new(open.model_proto(name))?, weights, float_nodes })
         });
         let made: Vec<Self> = made.collect::<Result<_, CompilerError>>()?;

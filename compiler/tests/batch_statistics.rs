@@ -10,10 +10,13 @@ mod onnx_runtime;
 use std::collections::BTreeMap;
 
 use millstream_compiler::graph::{Attribute, Constant, Graph, Length, TensorType};
-use millstream_compiler::{FineTuning, HeadChoice, Model, OperatorCatalog, TrainingProgram, compile};
-use millstream_schemas::AxisLength;
+use millstream_compiler::losses::standard;
+use millstream_compiler::{FineTuning, HeadChoice, Loss, Model, OperatorCatalog, TrainingProgram, compile};
 use millstream_schemas::recipe::{BatchNormalization, StatisticsTransforms, TrainSelection};
+use millstream_schemas::{AxisLength, Choice};
 use onnx_runtime::{floats, run, session};
+use ort::value::{DynValue, Tensor};
+use serde_json::json;
 
 const ROWS: usize = 4;
 
@@ -58,10 +61,16 @@ fn compiled(batch: AxisLength, batch_normalization: BatchNormalization) -> Train
 
 /// Outputs of a graph by name, for four rows of which the third has no weight.
 fn ran(graph: &[u8], program: &TrainingProgram) -> BTreeMap<String, Vec<f32>> {
+    let targets = floats(&[ROWS, 2], &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+    ran_with(graph, program, targets)
+}
+
+/// The same with these targets.
+fn ran_with(graph: &[u8], program: &TrainingProgram, targets: DynValue) -> BTreeMap<String, Vec<f32>> {
     let mut session = session(graph);
     let mut inputs = vec![
         ("x".to_owned(), floats(&[ROWS, 2, 3, 2], &numbers(ROWS * 12, 37, 11, 4.0, 0.0))),
-        ("targets".to_owned(), floats(&[ROWS, 2], &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0])),
+        ("targets".to_owned(), targets),
     ];
     let parameters = program.manifest.parameters.iter().zip(&program.parameters);
     inputs.extend(parameters.map(|(entry, values)| (entry.name.clone(), floats(&entry.shape, values))));
@@ -104,6 +113,31 @@ fn a_step_by_the_batch_is_the_one_of_pytorch_on_the_rows_that_have_weight() {
         assert_eq!(named, [("bn.running_mean", "bn", false), ("bn.running_var", "bn", false)]);
         assert_eq!(program.trained, 6 + 6 + 8);
         assert!(program.notes[0].contains("1 BatchNormalization node in trained layers"), "{:?}", program.notes);
+    }
+}
+
+/// The loss takes no weights, and its targets sum to none: a row that is ignored everywhere has no part in the statistics.
+#[test]
+fn rows_whose_class_is_ignored_are_left_out_of_the_statistics_of_the_batch() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    for (options, ignored) in [(json!({}), -100), (json!({ "ignore_index": -1 }), -1)] {
+        let choice = Choice::new("sparse_cross_entropy", options);
+        let loss = Loss::choose(standard(), &choice, "training.loss").unwrap();
+        let wanted = FineTuning {
+            head: HeadChoice::keep(),
+            train: TrainSelection::All,
+            batch_normalization: BatchNormalization::Training,
+            loss,
+            ..FineTuning::head(ROWS, 2)
+        };
+        let program = compile(&network(), &wanted, &OperatorCatalog::standard()).unwrap();
+        let targets = Tensor::from_array(([ROWS], vec![0i64, 1, ignored, 1])).unwrap().into_dyn();
+        let got = ran_with(&program.step().unwrap().to_vec(), &program, targets);
+        assert_close(&got["loss"], &[0.599_124_3]);
+        assert_close(&got["bn.running_mean.next"], &[-0.336_82, -0.236_841, -0.160_05]);
+        assert_close(&got["bn.running_var.next"], &[0.667_657, 1.239_29, 1.234_96]);
     }
 }
 

@@ -122,6 +122,36 @@ fn listed(graph: &mut Graph, x: ValueId, _: usize) -> Result<ValueId, CompilerEr
     graph.append("Gather", &[list, places], &[], "picked")
 }
 
+/// The places of each row times a table that is repeated for all rows, as often as a computed list says.
+fn repeated(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, CompilerError> {
+    let table = weight(graph, &[2, 3, 3]);
+    let shape = graph.add("Shape", &[x], &[])?;
+    let (first, ones) = (integers(graph, &[0]), integers(graph, &[1, 1]));
+    let count = graph.add("Gather", &[shape, first], &[])?;
+    let repeats = graph.append("Concat", &[count, ones], &[("axis", 0.into())], "repeats")?;
+    let axes = graph.append("Shape", &[repeats], &[], "axes")?;
+    let one = [("value", Attribute::Tensor(Constant::i64([1], &[1])))];
+    let spread = graph.append("ConstantOfShape", &[axes], &one, "spread")?;
+    let expanded = graph.append("Expand", &[table, spread], &[], "expanded")?;
+    // more tables for all rows, by a list in which −1 would be an axis that stays
+    let more = weight(graph, &[3, 3]);
+    let (two, three, whole) = (integers(graph, &[2]), integers(graph, &[3, 3]), integers(graph, &[-1]));
+    let halves = graph.append("Mul", &[count, two], &[], "halves")?;
+    let wanted = graph.append("Concat", &[halves, three], &[("axis", 0.into())], "wanted")?;
+    let wanted = graph.append("Reshape", &[wanted, whole], &[], "wanted_list")?;
+    let stay = graph.append("Mul", &[spread, whole], &[], "stay")?;
+    let stays = graph.append("Equal", &[wanted, stay], &[], "stays")?;
+    let wanted = graph.append("Where", &[stays, spread, wanted], &[], "wanted_or_one")?;
+    let more = graph.append("Expand", &[more, wanted], &[], "more")?;
+    let tables = graph.append("Tile", &[expanded, repeats], &[], "tables")?;
+    let places = reshape(graph, x, &[fixed as i64 * 2, 3, 16])?;
+    let places = graph.add("Transpose", &[places], &[ints("perm", &[0, 2, 1])])?;
+    let tables = graph.append("Add", &[tables, more], &[], "both")?;
+    let mixed = graph.append("MatMul", &[places, tables], &[], "mixed")?;
+    let row = integers(graph, &[fixed as i64, 96]);
+    graph.append("Reshape", &[mixed, row], &[], "rows_of_numbers")
+}
+
 /// Multiplied by a mask that is laid out by the height and width that `Shape` tells.
 fn masked(graph: &mut Graph, x: ValueId, _: usize) -> Result<ValueId, CompilerError> {
     let shape = graph.add("Shape", &[x], &[])?;
@@ -194,6 +224,7 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
         ("attention", attention, &[1]),
         ("places of all rows in one list, counted in the run", listed, &[1]),
         ("a mask of the picture's own size", masked, &[1]),
+        ("a table repeated for each row, as `repeat` is written", repeated, &[1]),
         ("sizes of all axes", |g, x, n| resized(g, x, Some(n)), &[1, 8]),
         ("scales", |g, x, _| resized(g, x, None), &[1, 8]),
         (

@@ -22,12 +22,16 @@ use ort::value::DynValue;
 const TOLERANCE: f32 = 2e-5;
 const NAME: &str = "open";
 /// Operators whose inputs have the lengths of ones that samples fix.
-const OF_FIXED_LENGTHS: [&str; 6] = [
+const OF_FIXED_LENGTHS: [&str; 10] = [
     "AffineGrid",
+    "DecoderMaskedMultiHeadAttention",
+    "DecoderMaskedSelfAttention",
     "GroupQueryAttention",
     "MaxUnpool",
     "NegativeLogLikelihoodLoss",
     "QAttention",
+    "RelativePositionBias",
+    "RemovePadding",
     "SoftmaxCrossEntropyLoss",
 ];
 /// Operators all of whose outputs have gradients.

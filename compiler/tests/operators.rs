@@ -24,8 +24,10 @@ const DISTINCT: usize = 128;
 /// Operators all of whose outputs have gradients.
 const THROUGH_ALL: [&str; 4] = ["GRU", "LSTM", "RNN", "Split"];
 /// Operators that ONNX Runtime has no kernel for on the CPU: what is run is what they expand to.
-const ON_CUDA_ALONE: [&str; 5] =
-    ["BiasAdd", "BiasSplitGelu", "GatedRelativePositionBias", "GroupNorm", "SkipGroupNorm"];
+const ON_CUDA_ALONE: &str = "BiasAdd BiasSplitGelu DecoderMaskedSelfAttention DequantizeWithOrder FusedMatMulActivation \
+    GatedRelativePositionBias GemmFastGelu GroupNorm NhwcConv NhwcFusedConv PackedAttention PackedMultiHeadAttention \
+    QOrderedAttention QOrderedGelu QOrderedLayerNormalization QOrderedLongformerAttention QOrderedMatMul QuantizeWithOrder \
+    RelativePositionBias RemovePadding RestorePadding SkipGroupNorm";
 /// Operators that run graphs of their own: `forms/kept.rs` holds them, on models.
 const OF_GRAPHS: [&str; 3] = ["If", "Loop", "Scan"];
 /// More elements than these are checked in part, and all together along random directions.
@@ -35,6 +37,9 @@ const EACH: usize = 160;
 fn outputs_have_the_stated_types_and_folded_values() {
     check_all(|row, sample, opset| {
         let built = Built::new(row, sample, opset)?;
+        if !built.runs && !matches!(row.gradient, Gradient::Expand(_)) {
+            return Ok(()); // nothing here says what it is
+        }
         types_are_true(&built)?;
         fold_is_true(row, &built)
     });
@@ -165,7 +170,7 @@ impl Built {
         let attributes: Vec<(&str, Attribute)> = sample.attributes.clone();
         let outputs = graph.add_in(row.domain, row.name, &inputs, &attributes, sample.outputs);
         let outputs = outputs.map_err(|error| error.to_string())?;
-        let runs = !ON_CUDA_ALONE.contains(&row.name) || is_on_cuda();
+        let runs = ON_CUDA_ALONE.split_whitespace().all(|name| name != row.name) || is_on_cuda();
         Ok(Self { graph, varied, step, outputs, runs })
     }
 

@@ -159,6 +159,11 @@ impl Admitted {
         self.share.wake(&mut state);
     }
 
+    /// How many.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Hands some of the bytes to another holder.
     pub(crate) fn split(&mut self, bytes: u64) -> Self {
         let bytes = bytes.min(self.bytes);

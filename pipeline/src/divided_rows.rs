@@ -1,12 +1,13 @@
-//! The rows of a dataset written into several files.
+//! The rows of a dataset written into other files.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::{BooleanArray, RecordBatch};
+use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
+use arrow_select::take::take_record_batch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::sources::caught;
@@ -30,9 +31,7 @@ impl Dataset {
     pub fn divide(&self, part_of: &[u16], files: &[PathBuf]) -> Result<(), PipelineError> {
         assert_eq!(part_of.len() as u64, self.rows(), "a number for each row");
         let schema = self.arrow_schema();
-        let bytes: u64 = self.files().iter().flat_map(|file| &file.row_groups).map(|group| group.uncompressed).sum();
-        let rows_a_group = (GROUP_BYTES * self.rows() / bytes.max(1)).clamp(16, 100_000);
-        let rows_a_group = rows_a_group as usize;
+        let rows_a_group = self.rows_a_group();
         let settings = TableSettings { rows_a_group, ..TableSettings::default() };
         let open = |path: &PathBuf| TableFile::create_with(path, Arc::clone(schema), &settings);
         let mut writers = files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
@@ -55,6 +54,49 @@ impl Dataset {
             }
         }
         writers.into_iter().try_for_each(TableFile::finish)
+    }
+
+    /// Writes each row, with all its columns, into a file as often as `times` says, by its index in file order, in this order: a sample of
+    /// the rows with replacement, or some of them.
+    ///
+    /// # Errors
+    /// As [`Dataset::divide`].
+    ///
+    /// # Panics
+    /// If `times` does not have a number for each row.
+    pub fn write_rows(&self, times: &[u32], path: &Path) -> Result<(), PipelineError> {
+        assert_eq!(times.len() as u64, self.rows(), "a number for each row");
+        let (schema, rows_a_group) = (self.arrow_schema(), self.rows_a_group());
+        let at_a_time = rows_a_group.min(BATCH);
+        let settings = TableSettings { rows_a_group, ..TableSettings::default() };
+        let mut writer = TableFile::create_with(path, Arc::clone(schema), &settings)?;
+        let mut done = 0;
+        for file in self.files().iter().filter(|file| file.rows > 0) {
+            for batch in batches(file, at_a_time)? {
+                let batch = caught(&file.name, || Ok(batch?))?;
+                let batch = with_columns(&batch, schema, file)?;
+                let own = &times[done..done + batch.num_rows()];
+                done += batch.num_rows();
+                let mut each =
+                    own.iter().zip(0_u32..).flat_map(|(times, row)| std::iter::repeat_n(row, *times as usize));
+                // a row that is drawn very often must not make a batch that no memory holds
+                loop {
+                    let rows: Vec<u32> = each.by_ref().take(at_a_time).collect();
+                    if rows.is_empty() {
+                        break;
+                    }
+                    let rows = UInt32Array::from(rows);
+                    writer.add(&take_record_batch(&batch, &rows).map_err(|error| failed(path, &error))?)?;
+                }
+            }
+        }
+        writer.finish()
+    }
+
+    /// Rows of a row group that is written, so that it has about so many bytes.
+    fn rows_a_group(&self) -> usize {
+        let bytes: u64 = self.files().iter().flat_map(|file| &file.row_groups).map(|group| group.uncompressed).sum();
+        (GROUP_BYTES * self.rows() / bytes.max(1)).clamp(16, 100_000) as usize
     }
 }
 
@@ -124,5 +166,11 @@ mod tests {
             assert_eq!(numbers, wanted.clone().map(|row| (row % 4 != 1).then_some(f64::from(row))).collect::<Vec<_>>());
             assert!(found.iter().zip(wanted).all(|((name, _), row)| name.contains(&format!("row {row}"))), "{found:?}");
         }
+        let times = [0, 2, 0, 1, 0, 0, 700, 0, 0, 1];
+        all.write_rows(&times, &folder.path().join("drawn.parquet")).unwrap();
+        let (drawn, mut found) = (Dataset::open("drawn.parquet", folder.path()).unwrap(), Vec::new());
+        drawn.each_row(&columns, |row| found.push(row.get(1).number())).unwrap();
+        let wanted = times.iter().enumerate().flat_map(|(row, times)| vec![row; *times as usize]);
+        assert_eq!(found, wanted.map(|row| (row % 4 != 1).then_some(row as f64)).collect::<Vec<_>>());
     }
 }

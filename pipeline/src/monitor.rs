@@ -2,6 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use millstream_schemas::Batch;
+
 use crate::budget::{Held, Share};
 use crate::stages::batches::FinishedBatch;
 use crate::stages::reorder_buffer::ReorderBuffer;
@@ -63,6 +65,20 @@ pub(crate) struct Taken {
     pub(crate) wait_nanoseconds: AtomicU64,
 }
 
+impl Taken {
+    /// Counts a batch that is handed out, the rows that were left out of it, and how many of these are new.
+    pub(crate) fn note(&self, batch: &Batch, skipped: u64, new: u64) {
+        let counts =
+            [(&self.batches, 1), (&self.rows, batch.len() as u64), (&self.skipped, skipped), (&self.damaged_rows, new)];
+        counts.into_iter().for_each(|(counter, count)| _ = counter.fetch_add(count, Ordering::Relaxed));
+    }
+
+    /// Counts the time that the consumer waited.
+    pub(crate) fn waited(&self, since: Instant) {
+        self.wait_nanoseconds.fetch_add(since.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
 impl Monitor {
     /// What was done so far.
     pub fn counters(&self) -> StreamCounters {
@@ -94,9 +110,5 @@ impl Monitor {
     /// What streams under one ceiling share: the count of bytes, and what decoding may take.
     pub(crate) fn shared(&self) -> (Arc<Held>, Share) {
         (Arc::clone(&self.held), self.context.work.decoding.clone())
-    }
-
-    pub(crate) fn waited(&self, since: Instant) {
-        self.taken.wait_nanoseconds.fetch_add(since.elapsed().as_nanos() as u64, Ordering::Relaxed);
     }
 }

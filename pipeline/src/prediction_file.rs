@@ -132,13 +132,20 @@ fn lists(numbers: &[f32], columns: usize) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
+/// What a file of predictions says of all its rows.
+///
+/// # Errors
+/// It cannot be read, is no such file, or is of another version.
+pub fn predictions_header(path: &Path) -> Result<PredictionsHeader, PipelineError> {
+    header_of(&opened(path)?, path)
+}
+
 /// Reads a file of predictions, of which at most so many bytes are held.
 ///
 /// # Errors
 /// It cannot be read, is no such file, is of another version, is not whole, or would take more.
 pub fn read_predictions(path: &Path, most_bytes: u64) -> Result<Predictions, PipelineError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let dataset = Dataset::from_stores(vec![(name, Arc::new(LocalFile(path.to_owned())))])?;
+    let dataset = opened(path)?;
     let header = header_of(&dataset, path)?;
     let is_of_classes = header.scores_of == ScoresOf::Classes;
     let of_scores = (header.columns as u64).saturating_mul(if is_of_classes { 4 } else { 8 });
@@ -168,6 +175,11 @@ pub fn read_predictions(path: &Path, most_bytes: u64) -> Result<Predictions, Pip
         None => Ok(found),
         Some((row, reason)) => Err(refused(path, format!("row {row} (from 0): {reason}; predict anew"))),
     }
+}
+
+fn opened(path: &Path) -> Result<Dataset, PipelineError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Dataset::from_stores(vec![(name, Arc::new(LocalFile(path.to_owned())))])
 }
 
 fn header_of(dataset: &Dataset, path: &Path) -> Result<PredictionsHeader, PipelineError> {
@@ -267,6 +279,7 @@ mod tests {
             assert!(!path.exists());
             writer.add(&rows(4, 3), &scores[8..], &targets(3)).unwrap();
             assert_eq!(writer.finish().unwrap(), 7);
+            assert_eq!(predictions_header(&path).unwrap(), header(scores_of, 2));
             let read = read_predictions(&path, 1 << 20).unwrap();
             assert_eq!((&read.header, read.rows.len(), &read.scores), (&header(scores_of, 2), 7, &scores));
             assert_eq!(read.rows, rows(0, 7));

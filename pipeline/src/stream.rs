@@ -76,6 +76,41 @@ impl Batches {
         Self::run(plan, left_out, workers, part)
     }
 
+    /// A stream whose batches are taken by [`Batches::next_finished`], and how many bytes of batches may be kept after they were taken:
+    /// at most those of `kept` batches, 0 where there is no room.
+    ///
+    /// # Errors
+    /// As [`Batches::open`].
+    pub(crate) fn open_keeping(
+        dataset: &Dataset,
+        options: StreamOptions,
+        from: Option<&ResumePoint>,
+        kept: u64,
+    ) -> Result<(Self, u64), PipelineError> {
+        let left_out = LeftOut::new(&options.damaged, dataset)?;
+        let shared = options.shared.clone();
+        let plan = StreamPlan::keeping(dataset, options, from, kept)?.with_lengths(dataset)?;
+        let (all, batch) = (plan.feeder.batches_share.limit(), plan.feeder.layout.batch_bytes());
+        // two are always left to those that are being filled
+        let bytes = all.saturating_sub(batch.saturating_mul(2)).min(batch.saturating_mul(kept));
+        let workers = match &shared {
+            Some(shared) => shared.threads().clone(),
+            None => Workers::start(plan.workers)?,
+        };
+        Ok((Self::run(plan, left_out, workers, None)?, bytes))
+    }
+
+    /// The next batch as the workers left it: whoever takes it notes the rows that were left out. `None` behind the last, and behind
+    /// an error.
+    pub(crate) fn next_finished(&mut self) -> Option<FinishedBatch> {
+        if self.ended {
+            return None;
+        }
+        let finished = self.monitor.finished.take();
+        self.ended = finished.as_ref().is_none_or(|finished| finished.batch.is_err());
+        finished
+    }
+
     fn run(
         plan: StreamPlan,
         left_out: LeftOut,
@@ -186,15 +221,7 @@ impl Batches {
         let batch = finished.batch.map_err(|error| self.left_out.explained(error))?;
         let skipped = finished.damaged.len() as u64;
         let new = self.left_out.note(finished.damaged)?;
-        let taken = &self.monitor.taken;
-        for (counter, count) in [
-            (&taken.batches, 1),
-            (&taken.rows, batch.len() as u64),
-            (&taken.skipped, skipped),
-            (&taken.damaged_rows, new),
-        ] {
-            counter.fetch_add(count, Ordering::Relaxed);
-        }
+        self.monitor.taken.note(&batch, skipped, new);
         Ok(batch)
     }
 }
@@ -208,7 +235,7 @@ impl Iterator for Batches {
         }
         let start = Instant::now();
         let finished = self.monitor.finished.take();
-        self.monitor.waited(start);
+        self.monitor.taken.waited(start);
         self.taken(finished)
     }
 }
@@ -228,7 +255,7 @@ impl Stream for BatchStream {
             return Poll::Pending;
         };
         batches.waiting_since = None;
-        batches.monitor.waited(start);
+        batches.monitor.taken.waited(start);
         Poll::Ready(batches.taken(finished))
     }
 }

@@ -42,6 +42,16 @@ impl StreamPlan {
         options: StreamOptions,
         from: Option<&ResumePoint>,
     ) -> Result<Self, PipelineError> {
+        Self::keeping(dataset, options, from, 0)
+    }
+
+    /// As [`StreamPlan::new`], with room for so many more batches as are kept when they were taken.
+    pub(crate) fn keeping(
+        dataset: &Dataset,
+        options: StreamOptions,
+        from: Option<&ResumePoint>,
+        kept: u64,
+    ) -> Result<Self, PipelineError> {
         check_options(dataset, &options)?;
         let from = start(dataset, &options, from)?;
         let workers = match &options.shared {
@@ -74,7 +84,7 @@ impl StreamPlan {
             Beside::Later(least) => Portion::Leaving(least.0),
             Beside::Stream(first) => Portion::Left(first.left()),
         };
-        let division = Division::new(ceiling, &needs, in_flight as u64, portion)?;
+        let division = Division::new(ceiling, &needs, in_flight as u64 + kept, portion)?;
         layout.pool = BufferPool::new((division.batches / needs.batch.max(1)) as usize + 2);
         let (held, decoding) = match (&options.beside, &options.shared) {
             (Beside::Stream(first), _) => first.shared(),
@@ -238,7 +248,11 @@ fn ceiling(options: &StreamOptions) -> Result<Ceiling, PipelineError> {
 }
 
 /// Where the stream begins, checked against the data and options.
-fn start(dataset: &Dataset, options: &StreamOptions, from: Option<&ResumePoint>) -> Result<ResumePoint, PipelineError> {
+pub(crate) fn start(
+    dataset: &Dataset,
+    options: &StreamOptions,
+    from: Option<&ResumePoint>,
+) -> Result<ResumePoint, PipelineError> {
     let now = ResumePoint {
         version: ResumePoint::VERSION,
         seed: options.seed,

@@ -17,7 +17,7 @@ const DEEPEST: usize = 64;
 const MOST_LINKS: usize = 10_000;
 
 /// Bytes of a file that is held in memory, at most.
-const LARGEST_FILE: u64 = 1 << 30;
+pub(crate) const LARGEST_FILE: u64 = 1 << 30;
 
 /// The bytes of a file.
 ///
@@ -45,6 +45,11 @@ pub(crate) fn read_bounded(source: impl Read) -> Result<Vec<u8>, String> {
         true => Err(format!("it has more than {LARGEST_FILE} bytes")),
         false => Ok(bytes),
     }
+}
+
+/// Whether a file is an image by its name.
+pub(crate) fn is_image(name: &str) -> bool {
+    IMAGES.contains(&extension(Path::new(name)).as_str())
 }
 
 /// What lies below a folder, by name; what begins with a dot is left out.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use millstream_compiler::Model;
 use millstream_compiler::losses::PredictionKind;
 use millstream_pipeline::PredictionWriter;
+use millstream_schemas::recipe::ByteSize;
 use millstream_schemas::{Fingerprint, PredictionTargets, Predictions, PredictionsHeader, RowId, ScoresOf};
 use millstream_training::metrics::MeasuredBatch;
 use millstream_training::{BoxError, PredictionSink};
@@ -23,7 +24,8 @@ pub(crate) struct KeptPredictions {
 enum Place {
     /// Begun with the first batch, which says how many scores there are.
     File(PathBuf, Option<Box<PredictionWriter>>),
-    Memory(Option<Predictions>),
+    /// So many bytes at most.
+    Memory(Option<Predictions>, ByteSize),
 }
 
 impl KeptPredictions {
@@ -43,12 +45,12 @@ impl KeptPredictions {
         Self::of(Place::File(path.to_owned(), None), model, measuring)
     }
 
-    /// In memory.
+    /// In memory, so many bytes at most.
     ///
     /// # Errors
     /// The rows cannot be read.
-    pub(crate) fn in_memory(model: &Model, measuring: &Measuring) -> Result<Self, RecipeError> {
-        Self::of(Place::Memory(None), model, measuring)
+    pub(crate) fn in_memory(model: &Model, measuring: &Measuring, most: ByteSize) -> Result<Self, RecipeError> {
+        Self::of(Place::Memory(None, most), model, measuring)
     }
 
     fn of(place: Place, model: &Model, measuring: &Measuring) -> Result<Self, RecipeError> {
@@ -64,7 +66,7 @@ impl KeptPredictions {
         match self.place {
             Place::File(_, Some(writer)) => writer.finish().map(|_| None).map_err(RecipeError::from),
             Place::File(_, None) => Ok(None),
-            Place::Memory(kept) => Ok(kept),
+            Place::Memory(kept, _) => Ok(kept),
         }
     }
 }
@@ -94,7 +96,7 @@ impl PredictionSink for KeptPredictions {
         };
         let of_batch = answers(rows, batch, Predictions::new(header()));
         match &mut self.place {
-            Place::Memory(Some(kept)) => {
+            Place::Memory(Some(kept), most) => {
                 kept.rows.extend(of_batch.rows);
                 kept.scores.extend(of_batch.scores);
                 match (&mut kept.targets, of_batch.targets) {
@@ -102,8 +104,15 @@ impl PredictionSink for KeptPredictions {
                     (PredictionTargets::Numbers(kept), PredictionTargets::Numbers(more)) => kept.extend(more),
                     _ => return Err("batches are of different targets".into()),
                 }
+                if kept.bytes() > most.0 {
+                    let message = format!(
+                        "what the model gives for these rows takes more than the {most} there are for it; raise `--memory`, or \
+                         `data.memory` of the recipe where the command has none"
+                    );
+                    return Err(message.into());
+                }
             }
-            Place::Memory(kept) => *kept = Some(of_batch),
+            Place::Memory(kept, _) => *kept = Some(of_batch),
             Place::File(path, writer) => {
                 let writer = match writer {
                     Some(writer) => writer,

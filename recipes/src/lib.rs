@@ -2,11 +2,10 @@
 //!
 //! Each command of the command line is one function here that returns a typed report: [`check`] says what would happen,
 //! [`train`] makes it happen, [`evaluate`] measures a model, [`preview`] shows what the transforms do, [`inspect`] looks
-//! into datasets and models, [`lr_find`] looks for a learning rate, [`compile`] writes the training step for a loop of one's own, [`ensemble`] makes one model of several,
-//! [`comparison`] holds runs against each other, [`reproduction`] makes one again, [`error_analysis`] looks for what its errors depend on,
-//! [`documents`] and [`runs`] tell of them. Nothing here prints.
-//! into datasets and models, [`lr_find`] looks for a learning rate, [`search`] for any values of a recipe, [`compile`] writes the training step
-//! for a loop of one's own. Nothing here prints.
+//! into datasets and models, [`lr_find`] looks for a learning rate, [`search`] for any values of a recipe, [`compile`] writes
+//! the training step for a loop of one's own, [`ensemble`] makes one model of several, [`comparison`] holds runs against each
+//! other, [`reproduction`] makes one again, [`error_analysis`] looks for what its errors depend on, [`documents`] and [`runs`]
+//! tell of them. Nothing here prints.
 //!
 //! What [`train`] does in one go is there in parts, which can be shared: [`Opened`] (data and model, checked against each
 //! other) is compiled to [`Compiled`], of which a [`Run`] is started that advances by steps or epochs. Several runs of a
@@ -42,6 +41,7 @@ mod folder_files;
 mod freezing;
 mod frozen_prefix;
 pub mod import;
+mod imported;
 pub mod init;
 pub mod inspect;
 mod kept_predictions;
@@ -75,6 +75,7 @@ mod resources;
 mod results;
 mod row_source;
 mod run;
+mod run_about;
 mod run_end;
 mod run_folder;
 mod run_logs;
@@ -91,8 +92,10 @@ mod statistics;
 mod step_settings;
 mod stream;
 mod stream_options;
+mod study_part;
 mod table_records;
 mod train;
+pub mod watch;
 
 pub use calibrated::Calibrated;
 pub use catalogs::Catalogs;
@@ -107,6 +110,7 @@ pub use error::RecipeError;
 pub use evaluate::{EvaluateOptions, EvaluationReport, evaluate};
 pub use events::{Event, Events, Silent, Stop};
 pub use freezing::FreezeStage;
+pub use imported::import_rows_of;
 pub use load::load;
 pub use lr_find::{LrFindOptions, LrFindReport, lr_find};
 pub use memory_estimate::MemoryEstimate;
@@ -122,4 +126,5 @@ pub use run_start::RunOptions;
 pub use run_state::RunState;
 pub use run_summary::RunSummary;
 pub use start_mode::StartMode;
+pub use study_part::{StudyPart, StudyRole};
 pub use train::{TrainOptions, train};

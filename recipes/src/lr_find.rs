@@ -81,7 +81,7 @@ pub fn lr_find(
     let compiled = Compiled::new(&opened, found)?;
     let settings = StepSettings { averaging: None, ..step_settings(&opened.recipe, &opened.optimizer) };
     let mut runner = StepRunner::open(compiled.program(), &device, &settings)?;
-    let mut stream = Stream::open(&opened.train.dataset, stream_of(&opened, options.steps)?, None)?;
+    let mut stream = Stream::open(None, &opened.train.dataset, stream_of(&opened, options.steps)?, None)?;
     let started = Instant::now();
     let (mut rows, mut epoch, mut ending) = (0, 0, RangeEnding::Finished);
     while let Some(rate) = test.next_rate() {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use millstream_compiler::Model;
 use millstream_compiler::losses::PredictionKind;
-use millstream_pipeline::{Beside, Dataset, SharedResources, SplitRole, StreamOptions};
+use millstream_pipeline::{Beside, SharedResources, SplitRole, StreamOptions};
 use millstream_runtime::Device;
 use millstream_schemas::recipe::{OrderStrength, Patterns};
 use millstream_schemas::{Fingerprint, Recipe, TensorRole, count, shown_path};
@@ -22,6 +22,7 @@ use crate::choices::Choices;
 use crate::classes::align;
 use crate::data_report::{DataReport, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view, with_intervals};
+use crate::imported::NamedRows;
 use crate::loss_targets::require_targets;
 use crate::model_inputs::{input_names, require_inputs, takes_grey};
 use crate::opened::refuse_random;
@@ -90,16 +91,19 @@ impl Measuring {
             role: SplitRole::Evaluate,
             inputs: &inputs,
             grey: takes_grey(model),
+            output: &recipe.output.folder,
             known: None,
         };
         let mut source = RowSource::open(&of_rows, chain)?;
         if let Some(learned) = Preprocessing::learned(model, &source.encoders) {
             source.encoders = source.encoders.relearned(&source.dataset, &learned)?;
         }
-        let mut notes = source.dataset.notes().to_vec();
+        let mut notes = source.notes.clone();
+        notes.extend(source.dataset.notes().iter().cloned());
         notes.extend(overlap::copies(&source.dataset)?);
         // Rows to train on need not be there any more; where they are, measuring them is told.
-        if let Ok(train) = Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train) {
+        let train = NamedRows::of(&recipe.data, &recipe.data.train, &recipe.output.folder);
+        if let Ok((train, _)) = train.open(SplitRole::Train) {
             notes.extend(overlap::of_files(&train, &source.dataset, place, true)?);
         }
         require_inputs(model, &source.spec("transforms.evaluate", recipe.seed, 1)?, "transforms.evaluate")?;
@@ -204,7 +208,8 @@ impl Measuring {
         if let Some(views) = &views {
             let mut sums = ViewMean::new(views.averaged, self.recipe.data.memory.0);
             for view in 0..views.count - 1 {
-                let mut batches = Stream::open(&self.source.dataset, self.stream(Some((view, &views.chain))), None)?;
+                let mut batches =
+                    Stream::open(None, &self.source.dataset, self.stream(Some((view, &views.chain))), None)?;
                 if !sums.add(&mut self.predictor, &mut batches, &mut |rows| progress.tell(rows))? {
                     return Ok(None);
                 }
@@ -213,7 +218,7 @@ impl Measuring {
             mean = Some(sums);
         }
         let last = views.as_ref().map(|views| (views.count - 1, &views.chain));
-        let mut batches = Stream::open(&self.source.dataset, self.stream(last), None)?;
+        let mut batches = Stream::open(None, &self.source.dataset, self.stream(last), None)?;
         let classes = self.source.classes().to_vec();
         let slices = self.slices.as_mut().map(|slices| slices as &mut dyn millstream_training::RowSlices);
         let sink = sink.map(|sink| &mut *sink as &mut dyn PredictionSink);
@@ -244,7 +249,7 @@ impl Measuring {
         let mut progress = Progress::new(self.source.dataset.rows(), 1, events, stop);
         let options = self.stream(Some((draw, chain)));
         let seed = options.seed;
-        let mut batches = Stream::open(&self.source.dataset, options, None)?;
+        let mut batches = Stream::open(None, &self.source.dataset, options, None)?;
         let classes = self.source.classes().to_vec();
         let extras = EvaluationExtras { sink: Some(sink), ..EvaluationExtras::default() };
         let (predictor, loss, metrics) = (&mut self.predictor, &mut self.loss, &self.metrics);
@@ -260,7 +265,7 @@ impl Measuring {
     pub(crate) fn outcomes(&mut self, events: &mut dyn Events, stop: &Stop) -> Result<Option<Outcomes>, RecipeError> {
         make_place_for(&self.recipe)?;
         let mut progress = Progress::new(self.source.dataset.rows(), 1, events, stop);
-        let mut batches = Stream::open(&self.source.dataset, self.stream(None), None)?;
+        let mut batches = Stream::open(None, &self.source.dataset, self.stream(None), None)?;
         let (predictor, loss, most) = (&mut self.predictor, &mut self.loss, self.recipe.data.memory.0);
         let mut told = |rows| progress.tell(rows);
         let found = Outcomes::gather(predictor, loss, self.reads, &mut batches, most, &mut told);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use millstream_compiler::Model;
+use millstream_pipeline::encodings::Encoders;
 use millstream_schemas::{AxisLength, BatchSpec, TensorEntry, TensorRole, TensorSpec, shown};
 
 use crate::RecipeError;
@@ -70,6 +71,24 @@ pub(crate) fn require_inputs(model: &Model, spec: &BatchSpec, place: &str) -> Re
                 format!("the model has no input `{}`, it has {}", shown(&tensor.name), names.join(", ")),
             ));
         }
+    }
+    Ok(())
+}
+
+/// Refuses a tokenizer that has tokens for which the model has no embedding: ONNX Runtime would end at the first row with one.
+///
+/// # Errors
+/// A table that tokens pick rows of has fewer than there are tokens.
+pub(crate) fn require_embeddings(model: &Model, encoders: &Encoders) -> Result<(), RecipeError> {
+    for (name, tokens) in encoders.vocabularies() {
+        let Some(rows) = model.table_rows(name).filter(|rows| *rows < tokens) else { continue };
+        let message = format!(
+            "the tokenizer has tokens up to number {}, and the table that the model's input `{}` reads has {rows} rows: take the \
+             tokenizer that the model was trained with, or remove the tokens that were added to it",
+            tokens - 1,
+            shown(name)
+        );
+        return Err(RecipeError::mismatch("data.inputs", message));
     }
     Ok(())
 }

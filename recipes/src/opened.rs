@@ -20,7 +20,7 @@ use crate::first_difference::first_difference;
 use crate::log_choices::LogChoices;
 use crate::loss_targets::{presumed_prediction, require_compared, require_targets};
 use crate::model_choices::{ModelChoices, tokenized};
-use crate::model_inputs::{input_names, require_inputs, shapes, takes_grey};
+use crate::model_inputs::{input_names, require_embeddings, require_inputs, shapes, takes_grey};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
 use crate::statistics::StatisticsRows;
@@ -92,7 +92,13 @@ impl Deref for Opened {
 /// What was noticed while the files were chosen.
 fn places(source: &RowSource, place: &str) -> Result<Vec<String>, RecipeError> {
     let copies = overlap::copies(&source.dataset)?;
-    Ok(source.dataset.notes().iter().chain(&copies).map(|note| format!("{place}: {note}")).collect())
+    Ok(source
+        .notes
+        .iter()
+        .chain(source.dataset.notes())
+        .chain(&copies)
+        .map(|note| format!("{place}: {note}"))
+        .collect())
 }
 
 impl Opened {
@@ -135,6 +141,7 @@ impl Opened {
             role: SplitRole::Train,
             inputs: &inputs,
             grey: takes_grey(&model),
+            output: &recipe.output.folder,
             known: known.filter(|known| known.recipe.data.train == recipe.data.train).map(|known| &known.train.dataset),
         };
         let mut train = RowSource::open(&wanted, train_chain)?;
@@ -156,6 +163,8 @@ impl Opened {
                 let mut source = RowSource::open(&wanted, evaluate_chain)?;
                 align(&mut source, train.classes(), "the training data", "data.evaluate")?;
                 source.encoders = source.encoders.relearned(&source.dataset, &train.encoders.learned())?;
+                // the same import is told once
+                source.notes.retain(|note| !train.notes.contains(note));
                 notes.extend(places(&source, "data.evaluate")?);
                 let (place, allowed) = ("data.evaluate", recipe.data.allow_overlap);
                 notes.extend(overlap::of_files(&train.dataset, &source.dataset, place, allowed)?);
@@ -165,6 +174,7 @@ impl Opened {
         let sets = evaluation_sets::open(recipe, &wanted, &train, &set_chain, &mut notes)?;
         let spec = train.spec("transforms.train", recipe.seed, recipe.data.batch)?;
         require_inputs(&model, &spec, "transforms.train")?;
+        require_embeddings(&model, &train.encoders)?;
         for source in evaluate.iter().chain(sets.iter().map(|(_, source)| source)) {
             let of_evaluation = source.spec("transforms.evaluate", recipe.seed, recipe.data.batch)?;
             require_inputs(&model, &of_evaluation, "transforms.evaluate")?;

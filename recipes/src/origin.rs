@@ -23,6 +23,9 @@ pub struct Origin {
     pub onnx_runtime: String,
     /// `cpu` or `cuda:N`.
     pub device: String,
+    /// The machine's name, where the system tells (Linux).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// The processor, where the system tells (Linux).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processor: Option<String>,
@@ -58,6 +61,7 @@ impl Origin {
             software: software(),
             onnx_runtime: device.runtime().version().into(),
             device: device.kind.to_string(),
+            host: host(),
             processor: processor(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             parent: parent_of(opened),
@@ -87,6 +91,12 @@ impl Origin {
 /// Name and version of this software.
 pub(crate) fn software() -> String {
     format!("millstream {}", env!("CARGO_PKG_VERSION"))
+}
+
+/// What Linux calls the machine.
+fn host() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 /// What Linux says of the first processor.

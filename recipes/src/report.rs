@@ -2,10 +2,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use millstream_schemas::count;
-use millstream_training::{RunRecord, report};
+use millstream_training::RunRecord;
+use millstream_training::report::Page;
 
 use crate::run_folder::RunFolder;
-use crate::{RecipeError, decisions};
+use crate::{RecipeError, decisions, run_about};
 
 /// One HTML page that compares runs by the `metrics.json` in their folders.
 ///
@@ -23,7 +24,8 @@ pub fn compare_runs(folders: &[PathBuf]) -> Result<String, RecipeError> {
         record.title = title;
     }
     let title = if let [record] = records.as_slice() { record.title.clone() } else { count(records.len(), "run") };
-    Ok(report::render(&title, &records)?)
+    let about: Vec<_> = folders.iter().map(|folder| run_about::of_folder(&RunFolder(folder.clone()))).collect();
+    Ok(Page { title: &title, runs: &records, about: &about, ..Page::default() }.render()?)
 }
 
 /// What runs are called: after their folders; where two are called alike, their paths tell them apart.

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use millstream_pipeline::SharedResources;
+use millstream_pipeline::{JointStreams, SharedResources};
 use millstream_runtime::{Device, DeviceRequest, Runtime};
 use millstream_schemas::Recipe;
 use millstream_schemas::recipe::{ByteSize, MOST_THREADS};
@@ -36,6 +36,7 @@ impl Default for ResourceOptions {
 #[derive(Clone, Debug)]
 pub struct Resources {
     streams: SharedResources,
+    joint: JointStreams,
     prefixes: PrefixStore,
     runtime: &'static Runtime,
 }
@@ -54,12 +55,24 @@ impl Resources {
         // What may refuse comes first: a library that is loaded stays, with its threads.
         let streams = SharedResources::new(*memory, *runs, *workers)?;
         let runtime = millstream_runtime::ready_with_threads(library.as_deref(), *threads)?;
-        Ok(Self { streams, prefixes: PrefixStore::new(memory.0 / 4), runtime })
+        Ok(Self { streams, joint: JointStreams::default(), prefixes: PrefixStore::new(memory.0 / 4), runtime })
     }
 
     /// The ceiling on memory, and what is held under it.
     pub fn streams(&self) -> &SharedResources {
         &self.streams
+    }
+
+    /// Streams that are one where they are equal, as long as they run at the same time: each batch is drawn and rendered once.
+    pub fn joint(&self) -> &JointStreams {
+        &self.joint
+    }
+
+    /// The same for runs that come one after the other: files of what is kept of frozen parts, other than those in a recipe's own folder,
+    /// lie in this one, and are gone with the last clone.
+    pub(crate) fn with_activations_in(self, folder: PathBuf) -> Self {
+        let memory = self.streams.memory().0 / 4;
+        Self { prefixes: PrefixStore::with_files_in(memory, folder), ..self }
     }
 
     /// What the frozen parts of models give.

@@ -5,7 +5,8 @@ use millstream_pipeline::StreamCounters;
 use millstream_runtime::Device;
 use millstream_schemas::recipe::{EvaluationRecipe, ModelRecipe, TrainingRecipe};
 use millstream_schemas::{count, grouped};
-use millstream_training::{EndReason, RunRecord, Trainer, report};
+use millstream_training::report::Page;
+use millstream_training::{EndReason, RunRecord, Trainer};
 
 use crate::calibrated::Calibrated;
 use crate::check::{Findings, left_out};
@@ -13,9 +14,9 @@ use crate::preprocessing::Preprocessing;
 use crate::program_files;
 use crate::run_folder::RunFolder;
 use crate::run_state::RunState;
-use crate::{Opened, RecipeError, adapter_output, labels_file};
+use crate::{Opened, RecipeError, adapter_output, labels_file, run_about};
 
-pub(crate) fn write_record(folder: &RunFolder, record: &RunRecord) -> Result<(), RecipeError> {
+pub(crate) fn write_record(folder: &RunFolder, opened: &Opened, record: &RunRecord) -> Result<(), RecipeError> {
     record.write(&folder.metrics())?;
     let files = [
         (folder.model(), "the tuned model"),
@@ -27,7 +28,10 @@ pub(crate) fn write_record(folder: &RunFolder, record: &RunRecord) -> Result<(),
     let beside: Vec<(String, String)> = there
         .filter_map(|(path, what)| Some((path.strip_prefix(&folder.0).ok()?.to_str()?.to_owned(), what.to_owned())))
         .collect();
-    Ok(report::write(&folder.report(), &record.title, std::slice::from_ref(record), &beside)?)
+    let about = run_about::of_run(folder, opened, record);
+    let (runs, about) = (std::slice::from_ref(record), std::slice::from_ref(&about));
+    let page = Page { title: &record.title, runs, about, beside: &beside, is_live: false };
+    Ok(page.write(&folder.report())?)
 }
 
 /// What is worth knowing of a run beside its figures.

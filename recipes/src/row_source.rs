@@ -6,6 +6,7 @@ use millstream_schemas::recipe::{DataRecipe, Patterns};
 use millstream_schemas::{BatchSpec, Choice, SchemaError, TARGETS, TensorRole};
 use millstream_transforms::Chain;
 
+use crate::imported::NamedRows;
 use crate::{Catalogs, RecipeError};
 
 /// Rows of one split and what happens to them.
@@ -17,6 +18,8 @@ pub struct RowSource {
     pub encoders: Encoders,
     /// What happens to each row.
     pub chain: Chain,
+    /// How they became Parquet, where they were none.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Which rows to open, and as what.
@@ -31,6 +34,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) inputs: &'a [String],
     /// Whether the only input takes images of one channel.
     pub(crate) grey: bool,
+    /// The folder of the results, beside which rows are imported that are no Parquet.
+    pub(crate) output: &'a Path,
     /// The rows, where they are open already.
     pub(crate) known: Option<&'a Dataset>,
 }
@@ -38,8 +43,12 @@ pub(crate) struct Wanted<'a> {
 impl RowSource {
     pub(crate) fn open(wanted: &Wanted<'_>, chain: Chain) -> Result<Self, RecipeError> {
         let Wanted { data, place, .. } = *wanted;
-        let open = || Dataset::open_split(wanted.patterns, Path::new("/"), wanted.role);
-        let dataset = wanted.known.map_or_else(open, |known| Ok(known.clone())).map_err(RecipeError::at(place))?;
+        let (dataset, notes) = match wanted.known {
+            Some(known) => (known.clone(), Vec::new()),
+            None => {
+                NamedRows::of(data, wanted.patterns, wanted.output).open(wanted.role).map_err(RecipeError::at(place))?
+            }
+        };
         let encoders = encoders(&dataset, wanted).map_err(|error| match column_of(&error) {
             Some(column) if data.input.as_deref() == Some(column) => RecipeError::at("data.input")(error),
             Some(column) if data.targets.is_empty() && data.label() == column => RecipeError::at("data.label")(error),
@@ -53,7 +62,7 @@ impl RowSource {
                 error => RecipeError::at(place)(error),
             },
         })?;
-        Ok(Self { dataset, encoders, chain })
+        Ok(Self { dataset, encoders, chain, notes })
     }
 
     /// What batches of these rows hold.

@@ -184,7 +184,7 @@ impl Run {
         match ended {
             Some(ended) => {
                 let record = self.record(Some(&ended), events);
-                if let Err(error) = results::write_record(&self.folder, &record) {
+                if let Err(error) = results::write_record(&self.folder, self.compiled.opened(), &record) {
                     return Err(self.failed(failed(error), false, events));
                 }
                 self.end_logs(&record, events);
@@ -246,6 +246,7 @@ impl Run {
         let stopping = || stop.is_requested();
         let (skipped, of_statistics) = (RefCell::new(None), RefCell::new(None));
         let shared = self.resources.as_ref().map(Resources::streams);
+        let joint = self.resources.as_ref().map(Resources::joint);
         let (trainer, stream) = (&mut self.trainer, &mut self.stream);
         let batch = opened.recipe.data.batch.max(1) as u64;
         let mut opens: Vec<(&str, Box<EvaluationBatches<'_>>)> = Vec::new();
@@ -259,7 +260,7 @@ impl Run {
             let left = if rows < source.dataset.rows() { rows.div_ceil(batch) } else { u64::MAX };
             let skipped = &skipped;
             let open = move || -> Result<Box<dyn BatchSource + '_>, BoxError> {
-                let stream = Stream::open(&source.dataset, options.clone(), None)?.serving(serving.clone());
+                let stream = Stream::open(joint, &source.dataset, options.clone(), None)?.serving(serving.clone());
                 Ok(Box::new(Watched { stream, left, skipped }))
             };
             opens.push((name, Box::new(open)));
@@ -269,7 +270,7 @@ impl Run {
             let (options, left, skipped) =
                 (rows.stream(&opened.recipe, shared, beside), rows.batches(), &of_statistics);
             move || -> Result<Box<dyn BatchSource + '_>, BoxError> {
-                let stream = Stream::open(&rows.source().dataset, options.clone(), None)?;
+                let stream = Stream::open(joint, &rows.source().dataset, options.clone(), None)?;
                 Ok(Box::new(Watched { stream, left, skipped }))
             }
         });
@@ -341,7 +342,7 @@ impl Run {
 
     /// What stopped the run, and where it goes on, is more to the point than that this fails.
     fn write_figures(&self, record: &RunRecord, events: &mut dyn Events) {
-        if let Err(error) = results::write_record(&self.folder, record) {
+        if let Err(error) = results::write_record(&self.folder, self.compiled.opened(), record) {
             let message = format!("the figures of the run so far could not be written: {}", with_causes(&error));
             events.event(&Event::Warning { message });
         }

@@ -19,6 +19,12 @@ use crate::{Opened, RecipeError, program_files};
 
 const NO_RECIPE: &str = "no recipe can be made of it";
 
+/// What a folder is called, where it is written as `.` or a link too.
+pub(crate) fn folder_name(folder: &Path) -> String {
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// Where the files of a run lie.
 #[derive(Clone, Debug)]
 pub(crate) struct RunFolder(pub(crate) PathBuf);
@@ -382,6 +388,18 @@ mod tests {
         let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a}\ntransforms: {train: [horizontal_flip, {rotate: {degrees: 5}}]}";
         let overrides: Vec<String> = overrides.iter().map(|&text| text.into()).collect();
         Recipe::from_text(text, Path::new("r.yaml"), Path::new("/a"), &overrides).unwrap()
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_folder_that_is_a_link_or_written_with_detours_has_its_own_name() {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir_all(place.path().join("runs/one")).unwrap();
+        std::os::unix::fs::symlink(place.path().join("runs/one"), place.path().join("last")).unwrap();
+        for written in ["runs/one", "runs/one/.", "runs/../runs/one/../one", "last"] {
+            assert_eq!(folder_name(&place.path().join(written)), "one", "{written}");
+        }
+        assert_eq!(folder_name(&place.path().join("gone/two")), "two");
     }
 
     #[test]

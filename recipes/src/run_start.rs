@@ -131,13 +131,14 @@ impl Reserved {
         let from = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume);
         make_place_for(recipe)?;
         let shared = options.resources.as_ref().map(Resources::streams);
+        let joint = options.resources.as_ref().map(Resources::joint);
         let store =
             || options.resources.as_ref().map_or_else(|| PrefixStore::new(u64::MAX), |own| own.prefixes().clone());
         let prefix = compiled.prefix().map(|plan| RunPrefix::new(Arc::clone(plan), store(), &folder.0));
         let of_rows = opened.train_stream(shared)?;
         let of_rows = if prefix.is_some() { RunPrefix::train_stream(opened, of_rows)? } else { of_rows };
         let serving = prefix.as_ref().map(|prefix| prefix.training(opened));
-        let stream = Stream::open(&opened.train.dataset, of_rows, from)?.serving(serving);
+        let stream = Stream::open(joint, &opened.train.dataset, of_rows, from)?.serving(serving);
         let settings = trainer_settings(compiled, &folder)?;
         let trainer = match (checkpoint, start) {
             (Some(checkpoint), _) => Trainer::resume(run_program, &device, settings, checkpoint)?,

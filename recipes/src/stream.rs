@@ -1,6 +1,6 @@
 use std::cell::RefCell;
 
-use millstream_pipeline::{Batches, Dataset, StreamCounters, StreamOptions};
+use millstream_pipeline::{Dataset, JointBatches, JointStreams, StreamCounters, StreamOptions};
 use millstream_schemas::{Batch, ResumePoint};
 use millstream_training::{BatchSource, BoxError};
 
@@ -10,15 +10,17 @@ use crate::error::RecipeError;
 use crate::frozen_prefix::Serving;
 
 /// Batches of the pipeline as the trainer takes them; of targets alone where the inputs of the step are kept.
-pub(crate) struct Stream(pub(crate) Batches, pub(crate) Option<Serving>);
+pub(crate) struct Stream(pub(crate) JointBatches, pub(crate) Option<Serving>);
 
 impl Stream {
+    /// As others have it that run at the same time, where `joint` says which.
     pub(crate) fn open(
+        joint: Option<&JointStreams>,
         dataset: &Dataset,
         options: StreamOptions,
         from: Option<&ResumePoint>,
     ) -> Result<Self, RecipeError> {
-        Ok(Self(Batches::open(dataset, options, from)?, None))
+        Ok(Self(JointBatches::open(joint, dataset, options, from)?, None))
     }
 
     /// The same batches with the inputs that are kept.

@@ -177,12 +177,12 @@ def compare(architecture, exporter, file, run, step, known, result):
 
 
 def unsteadiness(architecture, tuned, before, by_batch, exporter, wanted):
-    """How far gradients go when all is computed in float32, or weights move by as much as float32 rounds: gates of ReLU flip, and the largest of a
-    window is another."""
+    """How far gradients go when all is computed in float32, or weights move by as much as float32 rounds, or as that comes to behind some layers:
+    gates of ReLU flip, and the largest of a window is another."""
     apart = []
-    for draw in range(5):
-        random = numpy.random.default_rng(draw)
-        moved = {name: value.astype(numpy.float64) * (1 + 2e-7 * random.standard_normal(value.shape)) for name, value in before.items()}
+    for draw in range(10):
+        random, size = numpy.random.default_rng(draw), 2e-7 if draw < 5 else 1e-6
+        moved = {name: value.astype(numpy.float64) * (1 + size * random.standard_normal(value.shape)) for name, value in before.items()}
         dtype, weights = (torch.float32, before) if draw == 0 else (torch.float64, moved)
         found = differentiated(architecture, tuned, weights, by_batch, dtype, exporter)["gradients"]
         apart.append(far_apart({name: value.astype(numpy.float64) for name, value in found.items()}, wanted)[:2])

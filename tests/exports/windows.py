@@ -20,7 +20,7 @@ def activated(call, y):
     """With what ONNX Runtime's optimizer has fused behind it."""
     name = call.get("activation") or ""
     options = [call.get(f"activation_{key}", otherwise) for key, otherwise in (("alpha", None), ("beta", None), ("gamma", None))]
-    alpha, beta = (call.get("activation_params") or [*options])[:2] if call.get("activation_params") else options[:2]
+    alpha, beta = [*(call.get("activation_params") or options), None, None][:2]
     functions = {
         "": lambda: y, "Relu": lambda: torch.relu(y), "Tanh": lambda: torch.tanh(y), "Sigmoid": lambda: torch.sigmoid(y),
         "LeakyRelu": lambda: f.leaky_relu(y, 0.01 if alpha is None else alpha), "Clip": lambda: torch.clamp(y, alpha, beta),

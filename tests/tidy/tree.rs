@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::{ARROWS, LONG, MOST_LINES, TABLES, UNSAFE};
+use super::tables::TABLES;
+use super::{ARROWS, LONG, MOST_LINES, UNSAFE};
 
 /// The files of the workspace by path from its root, with `/` between folders.
 #[derive(Default)]

@@ -210,6 +210,7 @@ mod tests {
             confidence: 0.95,
             intervals: Vec::new(),
             slices: Vec::new(),
+            mistakes: Vec::new(),
         };
         let decides = &FigureKind::of_older_builds()[0];
         let start = |accuracy, loss| EpochEvaluation::from(&evaluation(accuracy, loss));
@@ -248,6 +249,7 @@ mod tests {
             confidence: 0.95,
             intervals: Vec::new(),
             slices: Vec::new(),
+            mistakes: Vec::new(),
         };
         let r2 =
             FigureKind { name: "r2".into(), better: Better::Higher, unit: Unit::Number, of_constant_answer: false };

@@ -135,6 +135,7 @@ mod tests {
             confidence: 0.95,
             intervals: Vec::new(),
             slices: Vec::new(),
+            mistakes: Vec::new(),
         }
     }
 

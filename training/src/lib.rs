@@ -45,6 +45,7 @@ mod number_or_null;
 pub mod observers;
 mod onnx_runtime_error;
 pub mod optimizers;
+pub mod pace;
 mod prediction_sink;
 pub mod range_test;
 pub mod record;

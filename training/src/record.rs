@@ -11,6 +11,7 @@ use crate::divergence::{self, LossWatch};
 use crate::epoch_evaluation::EpochEvaluation;
 use crate::evaluation_record::{AveragedRecord, EvaluationRecord, ReestimatedRecord, SetEvaluation, SkippedUpdates};
 use crate::metrics::{Evaluation, FigureKind, Figures, MetricSet, Unit};
+use crate::pace::Pace;
 use crate::schedules::PlateauState;
 use crate::session::LossScale;
 use millstream_schemas::files;
@@ -168,6 +169,9 @@ pub struct History {
     pub steps: u64,
     /// Loss and learning rate.
     pub curve: Curve,
+    /// Rows and seconds over the steps; none from a run of an older build.
+    #[serde(default)]
+    pub pace: Pace,
     /// Seconds that the run has gone on, evaluations included, its interrupted parts together.
     #[serde(default)]
     pub seconds: f64,
@@ -235,6 +239,7 @@ impl History {
         Self {
             steps: 0,
             curve: Curve::default(),
+            pace: Pace::default(),
             seconds: 0.0,
             epochs: Vec::new(),
             evaluations: Vec::new(),

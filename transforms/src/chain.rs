@@ -304,8 +304,8 @@ mod tests {
             (json!(["zebra"]), "transforms.train[0]: unknown transform `zebra`"),
             (
                 json!([{"rotate": {"degree": 15}}]),
-                "transforms.train[0].rotate: unknown option `degree`; did you mean `degrees`?; it has degrees, fill, \
-                 probability",
+                "transforms.train[0].rotate: unknown option `degree`; did you mean `degrees`?; it has degrees, border, \
+                 fill, probability",
             ),
             (
                 json!([{"horizontal_flip": {"probability": 50}}]),

@@ -62,6 +62,7 @@ const OPTIONS: &[(&[&str], &[&str])] = &[
     (&["ratio", "ratios", "aspect", "aspectratios", "aspectratiorange"], &["aspect_ratio"]),
     (&["interpolation", "method", "mode", "resample", "filter", "resampling", "interp"], &["kernel"]),
     (&["value", "fillvalue", "fillcolor", "bordervalue", "cval", "color", "colour", "background"], &["fill"]),
+    (&["bordermode", "paddingmode", "padmode", "fillmode"], &["border"]),
     (&["std", "stddev", "stdev", "var", "varlimit", "stdrange", "noise", "amount", "strength"], &["sigma", "std"]),
     (&["means", "averages"], &["mean"]),
     (&["stds", "stdev", "stddevs", "standarddeviation"], &["std", "sigma"]),
@@ -75,18 +76,8 @@ const OPTIONS: &[(&[&str], &[&str])] = &[
 ];
 
 /// Options that change nothing here.
-const IDLE: &[&str] = &[
-    "alwaysapply",
-    "antialias",
-    "inplace",
-    "maxpixelvalue",
-    "expand",
-    "center",
-    "bordermode",
-    "paddingmode",
-    "kernelsize",
-    "blurlimit",
-];
+const IDLE: &[&str] =
+    &["alwaysapply", "antialias", "inplace", "maxpixelvalue", "expand", "center", "kernelsize", "blurlimit"];
 
 /// Kernels of other libraries.
 const KERNELS: &[(&str, &str)] = &[
@@ -97,6 +88,26 @@ const KERNELS: &[(&str, &str)] = &[
     ("hamming", "area"),
     ("nearestexact", "nearest"),
     ("antialias", "lanczos3"),
+];
+
+/// Borders of other libraries, by their words and OpenCV's numbers.
+const BORDERS: &[(&str, &str)] = &[
+    ("constant", "fill"),
+    ("zeros", "fill"),
+    ("0", "fill"),
+    ("replicate", "edge"),
+    ("nearest", "edge"),
+    ("border", "edge"),
+    ("1", "edge"),
+    ("reflection", "reflect"),
+    ("symmetric", "reflect"),
+    ("mirror", "reflect"),
+    ("reflect101", "reflect"),
+    ("2", "reflect"),
+    ("4", "reflect"),
+    ("circular", "wrap"),
+    ("gridwrap", "wrap"),
+    ("3", "wrap"),
 ];
 
 /// What to write for a transform that nobody here knows.
@@ -264,6 +275,13 @@ fn in_our_form(name: &str, option: &str, value: Value) -> Value {
             let ours = KERNELS.iter().find(|(other, _)| *other == word).map(|(_, ours)| *ours);
             ours.map_or_else(|| if value.is_string() { json!(word) } else { value.clone() }, |ours| json!(ours))
         }
+        ("border", ..) => {
+            let word = value.as_str().map_or_else(|| value.to_string(), plain);
+            let word = word.trim_start_matches("border");
+            let word = if word.is_empty() { "border" } else { word };
+            let ours = BORDERS.iter().find(|(other, _)| *other == word).map_or(word, |(_, ours)| ours);
+            json!(ours)
+        }
         ("apply", ..) => value,
         (_, Some(number), _) if value.is_string() => rounded(number),
         (_, Some(number), _) if number.fract() == 0.0 => rounded(number),
@@ -336,6 +354,8 @@ mod tests {
                 json!({"Rotate": {"limit": 20, "p": 0.5, "always_apply": false}}),
                 "- rotate: {degrees: 20, probability: 0.5}",
             ),
+            (json!({"Rotate": {"limit": 20, "border_mode": 4}}), "- rotate: {degrees: 20, border: reflect}"),
+            (json!({"rotate": {"degrees": 15, "padding_mode": "border"}}), "- rotate: {degrees: 15, border: edge}"),
             (json!({"rotate": {"degrees": 15, "fill": 128}}), "- rotate: {degrees: 15, fill: [128, 128, 128]}"),
             (json!({"resize": 128}), "- resize: {size: 128}"),
             (json!({"resize": 128}), "- resize: {shorter_side: 128}"),

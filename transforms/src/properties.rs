@@ -4,7 +4,7 @@ use millstream_schemas::Choice;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::steps::map::Project;
+use crate::steps::map::{Border, Project};
 use crate::*;
 
 const FACTS: ImageFacts = ImageFacts::new(64, 48);
@@ -221,7 +221,7 @@ proptest! {
             matrix[6] *= 0.01;
             matrix[7] *= 0.01;
         }
-        let step = Project { matrix: Matrix(matrix), width, height, fill: [1; 3], kernel: Kernel::Bilinear }.into();
+        let step = Project { matrix: Matrix(matrix), width, height, fill: [1; 3], border: Border::default(), kernel: Kernel::Bilinear }.into();
         let drawing = ImageDrawing { source: FACTS, steps: vec![DrawnStep { transform: "hand".into(), step }] };
         let shown = drawing.render_rgb8(&photo(), &mut Scratch::default());
         let mut out = vec![f32::NAN; if width.max(height) < 60 { 3 * width as usize * height as usize } else { 0 }];

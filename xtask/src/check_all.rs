@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::command::{Stream, ask, built, cargo, run, target, watch};
 use crate::docs;
+use crate::examples;
 use crate::runtime::{self, Library};
 use crate::stages::Stages;
 use crate::streaming_alone;
@@ -39,7 +40,8 @@ pub(crate) fn check_all() -> Result<(), String> {
         let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
         done(run(doc.env("RUSTDOCFLAGS", "--deny warnings")))
     });
-    stages.run("pages of the book", || done(docs::check(built("debug", "millstream")?)));
+    stages
+        .run("pages of the book", || done(docs::check(built("debug", "millstream")?).and_then(|()| examples::check())));
     let mut left_out = BTreeSet::new();
     stages.run("examples in the documentation", || {
         let mut test = with_library(&["test", "--workspace", "--doc", "--locked"], library.as_ref());

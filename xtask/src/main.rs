@@ -1,15 +1,19 @@
-//! Tasks around the code: `cargo demo`, `cargo check-all`, `cargo xtask docs`, `cargo xtask exports`, `cargo xtask setup`.
+//! Tasks around the code: `cargo demo`, `cargo check-all`, `cargo xtask docs`, `cargo xtask examples`,
+//! `cargo xtask exports`, `cargo xtask release`, `cargo xtask sbom`, `cargo xtask setup`.
 //!
 //! The standard library and a JSON parser, so that it starts in seconds on a fresh clone. What the product can do is left to its
 //! command line; here commands are only put in order, timed and summed up.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task is watched by the one who started it")]
 
+mod bill;
 mod check_all;
 mod command;
 mod demo;
 mod docs;
+mod examples;
 mod exports;
+mod release;
 mod runtime;
 mod stages;
 mod streaming_alone;
@@ -24,9 +28,14 @@ cargo xtask TASK
   check-all   formatting, lints, documentation and every test (also: cargo check-all)
   docs        write the pages of the book that say what the program says itself (recipe, catalogs, commands); with
               `--check` only say which are out of date
+  examples    run the examples of examples/README.md from nothing to their figures, and hold these against the page;
+              `--debug` with a build that is made sooner, `--page` only writes the page
   exports     write some 200 public architectures as ONNX by several exporters, train each by one step and compare its
               gradients with float64 autograd; an hour or so on two cores, and 5 GB of Python packages. `exports --help`
               says how to do a part (tests/exports/README.md)
+  release     one archive for this platform in target/release/archives: the program, completions, manual pages, licences,
+              a bill of its crates, and its checksum; on Linux also what it needs, and a run in a folder with nothing around it
+  sbom        the crates that the program is made of, with licences and checksums, as CycloneDX 1.6; `sbom FILE` writes it
   setup       get the ONNX Runtime library, for tests and tools that are started by hand
 
 check-all also runs the tests on real data sets and models when MILLSTREAM_CORPUS names their folder.";
@@ -37,7 +46,10 @@ fn main() -> ExitCode {
         ["demo"] => demo::demo(),
         ["check-all"] => check_all::check_all(),
         ["docs", ref rest @ ..] => docs::docs(rest),
+        ["examples", ref rest @ ..] => examples::examples(rest),
         ["exports", ref rest @ ..] => exports::exports(rest),
+        ["release"] => release::release(),
+        ["sbom", ref rest @ ..] => release::host().and_then(|host| bill::sbom(rest, &host)),
         ["setup"] => runtime::setup(),
         [] | ["help" | "-h" | "--help"] => {
             println!("{HELP}");

@@ -9,7 +9,7 @@ use millstream::training::metrics::{FigureKind, Unit};
 
 use crate::arguments::{self, Global};
 use crate::table::Table;
-use crate::{Outcome, messages, output, progress};
+use crate::{Outcome, messages, output, progress, signals};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Compare) -> anyhow::Result<Outcome> {
     let options = CompareOptions {
@@ -21,9 +21,14 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Compare) -> anyhow::Re
         catalogs: Catalogs::default(),
     };
     let mut progress = if global.json { Box::new(millstream::recipes::Silent) } else { progress::choose(global) };
-    let report = compare(&options, progress.as_mut(), &Stop::default());
+    let stop = Stop::default();
+    signals::listen_and_answer(&stop, "stopping: nothing is compared; a second signal ends at once")?;
+    let report = compare(&options, progress.as_mut(), &stop);
     drop(progress);
-    let report = report?.context("the comparison was stopped")?;
+    if stop.is_requested() {
+        signals::answer();
+    }
+    let Some(report) = report? else { return Ok(Outcome::Interrupted) };
     if let Some(file) = &arguments.html {
         replace_file(file, comparison::page(&report).as_bytes())
             .with_context(|| format!("cannot write {}", shown_path(file)))?;

@@ -2,21 +2,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use millstream::recipes::ensemble::{
-    EnsembleFolder, EvaluateOptions, ExportOptions, ExportReport, FitOptions, FitReport, evaluate, export, fit,
-    snapshots,
+    EnsembleFolder, EvaluateOptions, ExportOptions, ExportReport, FitOptions, FitReport, MembersOptions, MembersReport,
+    Sampling, evaluate, export, fit, snapshots, train_members,
 };
-use millstream::recipes::{Catalogs, Silent, Stop};
+use millstream::recipes::{Catalogs, Silent, Stop, import_rows_of};
 use millstream::schemas::choice::{Catalog, Row};
-use millstream::schemas::{Choice, decimal, grouped, nearest, shown, shown_path};
+use millstream::schemas::recipe::FoldsRecipe;
+use millstream::schemas::{Choice, Recipe, decimal, grouped, nearest, shown, shown_path};
 use millstream::training::Evaluation;
 use millstream::training::ensembles::{EnsembleKind, EnsembleReport};
 use millstream::training::metrics::FigureKind;
 use serde_json::{Map, Value};
 
-use crate::arguments::{Ensemble, EnsembleCommand, EnsembleFit, Global, MeasureArguments};
+use crate::arguments::{Ensemble, EnsembleCommand, EnsembleFit, EnsembleMembers, Global, MeasureArguments};
 use crate::messages::harmless;
 use crate::table::Table;
-use crate::{Outcome, commands, output, progress};
+use crate::{Outcome, commands, messages, output, progress, signals};
 
 pub(crate) fn run(global: &Global, arguments: &Ensemble) -> anyhow::Result<Outcome> {
     let catalogs = Catalogs::default();
@@ -53,6 +54,11 @@ pub(crate) fn run(global: &Global, arguments: &Ensemble) -> anyhow::Result<Outco
             let report = evaluate(&options)?;
             if global.json { output::print_json(&report)? } else { output::print(&figures(&report, &|_| None))? }
         }
+        EnsembleCommand::Members(arguments) => {
+            return commands::with_recipe(&arguments.recipe, &["output.folder"], |recipe| {
+                members(global, arguments, &recipe, catalogs)
+            });
+        }
         EnsembleCommand::Snapshots { run, output: to } => {
             let written = snapshots(&path(run)?, &path(to)?, &catalogs)?;
             if global.json {
@@ -65,6 +71,82 @@ pub(crate) fn run(global: &Global, arguments: &Ensemble) -> anyhow::Result<Outco
         EnsembleCommand::Methods { name } => methods(global, &catalogs.ensembles, name.as_deref())?,
     }
     Ok(Outcome::Done)
+}
+
+fn members(
+    global: &Global,
+    arguments: &EnsembleMembers,
+    recipe: &Recipe,
+    catalogs: Catalogs,
+) -> anyhow::Result<Outcome> {
+    let EnsembleMembers { stratify, group, seed, .. } = arguments.clone();
+    let sampling = match (arguments.folds, arguments.bags) {
+        (Some(count), _) => Sampling::Folds(FoldsRecipe { count, stratify, group, seed }),
+        (None, count) => Sampling::Bags { count: count.unwrap_or_default(), seed },
+    };
+    let options = MembersOptions {
+        sampling,
+        folder: path(&arguments.output)?,
+        memory: arguments.memory,
+        bootstrap: arguments.bootstrap,
+        library: global.runtime.clone(),
+        catalogs,
+    };
+    let mut progress = if global.json { Box::new(Silent) } else { progress::choose(global) };
+    // before signals are listened to: an import that is cut off goes on by itself the next time
+    import_rows_of(recipe, progress.as_mut(), &Stop::default())?;
+    let stop = Stop::default();
+    signals::listen(&stop)?;
+    let report = train_members(recipe, &options, progress.as_mut(), &stop);
+    drop(progress);
+    if stop.is_requested() {
+        signals::answer();
+    }
+    let Some(report) = report? else {
+        messages::tell("interrupted; what is finished stays, and the same command goes on");
+        return Ok(Outcome::Interrupted);
+    };
+    if global.json {
+        output::print_json(&report)?
+    } else {
+        output::print(&members_told(&report))?
+    }
+    Ok(Outcome::Done)
+}
+
+/// Each on the rows that it has not seen, then all of them.
+fn members_told(report: &MembersReport) -> String {
+    let mut kinds = report.figures.clone();
+    kinds.push(FigureKind::loss());
+    let headings: Vec<String> = kinds.iter().map(|kind| format!(">{}", kind.label())).collect();
+    let headings: Vec<&str> = ["", ">rows"].into_iter().chain(headings.iter().map(String::as_str)).collect();
+    let mut table = Table::new(&headings);
+    for member in &report.members {
+        let own = [member.name.clone(), grouped(member.rows)];
+        table.row(own.into_iter().chain(cells(&kinds, &member.evaluation)));
+    }
+    let all = ["all, on rows not seen".to_owned(), grouped(report.answered)];
+    table.row(all.into_iter().chain(cells(&kinds, &report.out_of_fold)));
+    let folder = shown_path(&report.folder);
+    format!(
+        "{}\n{}model: {}\npredictions: {}\nto combine it with others:  millstream ensemble fit {folder} …\n",
+        table.render(),
+        output::prose(&report.rows_in_words()),
+        shown_path(&report.model),
+        shown_path(&report.predictions)
+    )
+}
+
+/// Figures with their intervals.
+fn cells(kinds: &[FigureKind], evaluation: &Evaluation) -> Vec<String> {
+    let cell = |kind: &FigureKind| {
+        let value = kind.shown(evaluation.figure(&kind.name));
+        match evaluation.interval(&kind.name) {
+            Some([low, high]) => format!("{value} ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))),
+            None => value,
+        }
+    };
+    kinds.iter().map(cell).collect()
 }
 
 fn path(given: &Path) -> anyhow::Result<PathBuf> {
@@ -156,16 +238,7 @@ fn figures(report: &EnsembleReport, share: &dyn Fn(usize) -> Option<f64>) -> Str
     headings.extend(weighted.then(|| ">weight".to_owned()));
     headings.extend(kinds.iter().map(|kind| format!(">{}", kind.label())));
     let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
-    let cells = |evaluation: &Evaluation| {
-        let cell = |kind: &FigureKind| {
-            let value = kind.shown(evaluation.figure(&kind.name));
-            match evaluation.interval(&kind.name) {
-                Some([low, high]) => format!("{value} ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))),
-                None => value,
-            }
-        };
-        kinds.iter().map(cell).collect::<Vec<String>>()
-    };
+    let cells = |evaluation: &Evaluation| cells(&kinds, evaluation);
     let weight = |text: String| weighted.then_some(text);
     for (at, member) in report.members.iter().enumerate() {
         let own = share(at).map_or_else(|| "–".to_owned(), decimal);

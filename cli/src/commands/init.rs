@@ -1,14 +1,15 @@
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use millstream::recipes::Catalogs;
-use millstream::recipes::init::{InitOptions, InitReport, init};
+use millstream::recipes::init::{InitOptions, InitReport, import_data, init};
+use millstream::recipes::{Catalogs, Silent, Stop};
 use millstream::schemas::recipe::RecipeText;
 use millstream::schemas::{files, shown_path};
 
 use crate::arguments::{self, Global};
 use crate::messages::{self, harmless};
-use crate::{Outcome, output};
+use crate::{Outcome, output, progress};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Init) -> anyhow::Result<Outcome> {
     let here = std::env::current_dir().context("the working directory cannot be read")?;
@@ -23,7 +24,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Init) -> anyhow::Resul
     let folder = if is_printed { here.clone() } else { path.parent().unwrap_or(Path::new("/")).to_owned() };
     let stem = if is_printed { "run".into() } else { path.file_stem().unwrap_or_default().to_owned() };
     let run = arguments.run.as_ref().map_or_else(|| folder.join("runs").join(stem), |run| here.join(run));
-    let report = init(&options(arguments, &here, folder, run)?)?;
+    let report = made(global, &options(arguments, &here, folder, run)?)?;
     if !is_printed {
         files::replace_file(&path, report.text.as_bytes())
             .with_context(|| format!("cannot write {}", shown_path(&path)))?;
@@ -38,8 +39,17 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Init) -> anyhow::Resul
     Ok(Outcome::Done)
 }
 
+/// What is no Parquet is imported first, in sight.
+fn made(global: &Global, options: &InitOptions) -> anyhow::Result<InitReport> {
+    let mut progress = if global.json { Box::new(Silent) } else { progress::choose(global) };
+    let imported = import_data(options, progress.as_mut(), &Stop::default());
+    drop(progress);
+    imported?;
+    Ok(init(options)?)
+}
+
 /// The recipe that is made of data and a model, for `train`.
-pub(crate) fn of_data(arguments: &arguments::Train, model: &Path) -> anyhow::Result<RecipeText> {
+pub(crate) fn of_data(global: &Global, arguments: &arguments::Train, model: &Path) -> anyhow::Result<RecipeText> {
     let here = std::env::current_dir().context("the working directory cannot be read")?;
     let data = &arguments.recipe.recipe;
     let extension = data.extension().unwrap_or_default().to_string_lossy().to_lowercase();
@@ -51,6 +61,8 @@ pub(crate) fn of_data(arguments: &arguments::Train, model: &Path) -> anyhow::Res
     // of a pattern the folder that its files lie in
     let is_pattern = |path: &Path| path.to_string_lossy().contains(['*', '?', '[', '{']);
     let named = data.ancestors().find(|path| !is_pattern(path)).and_then(Path::file_stem);
+    // of `x.tar.gz` too
+    let named = named.map(|stem| stem.to_str().and_then(|stem| stem.strip_suffix(".tar")).map_or(stem, OsStr::new));
     let stem = named.context("the data have no name; choose a folder for the results by `--output`")?;
     let output = arguments.output.as_ref().map_or_else(|| here.join("runs").join(stem), |output| here.join(output));
     let wanted = arguments::Init {
@@ -62,7 +74,7 @@ pub(crate) fn of_data(arguments: &arguments::Train, model: &Path) -> anyhow::Res
         run: None,
         overwrite: false,
     };
-    let report = init(&options(&wanted, &here, here.clone(), output)?)?;
+    let report = made(global, &options(&wanted, &here, here.clone(), output)?)?;
     for decision in &report.decisions {
         messages::tell(&harmless(decision));
     }

@@ -25,6 +25,7 @@ pub(crate) mod schema;
 pub(crate) mod search;
 pub(crate) mod train;
 pub(crate) mod transforms;
+pub(crate) mod watch;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;

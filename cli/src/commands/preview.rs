@@ -2,9 +2,10 @@ use std::fs;
 
 use anyhow::Context;
 use millstream::recipes::Catalogs;
-use millstream::recipes::preview::{self, DrawnPreview, PreviewOptions, PreviewSheet, SheetFormat};
+use millstream::recipes::preview::{self, DrawnPreview, PreviewOptions, PreviewSheet, SheetFormat, TextChange};
 
 use crate::arguments::{self, Global};
+use crate::colour::Meaning;
 use crate::{Outcome, messages, output};
 use millstream::schemas::{Recipe, count, shown, shown_path};
 
@@ -46,6 +47,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Preview, recipe: &Reci
                 output::print(&format!("{}: {rows}, {size} pixels, seed {}", shown_path(file), drawn.seed))?;
             }
         }
+        PreviewSheet::Text(text) if !global.json && Meaning::is_on_output() => output::print(&text.painted(&paint))?,
         PreviewSheet::Text(text) if !global.json => output::print(&text.to_string())?,
         _ => {}
     }
@@ -53,4 +55,13 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Preview, recipe: &Reci
         output::print_json(&drawn)?;
     }
     Ok(Outcome::Done)
+}
+
+/// What was put into a text, and taken out of it.
+fn paint(change: TextChange, text: &str) -> String {
+    match change {
+        TextChange::Added => Meaning::Added.output(text),
+        TextChange::Removed => Meaning::Removed.output(text),
+        TextChange::Kept => text.to_owned(),
+    }
 }

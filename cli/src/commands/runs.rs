@@ -51,8 +51,10 @@ fn describe(report: &RunsReport) -> String {
 
 fn name(run: &RunEntry) -> String {
     match (run.kind, run.ending.as_str()) {
-        (EntryKind::Run, "finished") | (EntryKind::Ensemble, _) => run.name.clone(),
-        (EntryKind::Run, ending) => format!("{} ({ending})", run.name),
+        (EntryKind::Study, "finished") => format!("{} (search)", run.name),
+        (EntryKind::Study, ending) => format!("{} (search, {ending})", run.name),
+        (_, "finished") => run.name.clone(),
+        (_, ending) => format!("{} ({ending})", run.name),
     }
 }
 

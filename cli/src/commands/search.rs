@@ -94,13 +94,22 @@ fn work(
         let shared = &summary.shared;
         let mut text = study_table::describe(&summary.study);
         if shared.runs > 0 {
-            text.push_str(&format!(
-                "{} in {:.1} s; data and model were opened {}, training steps compiled {}\n",
+            text.push_str(&output::prose(&format!(
+                "{} in {:.1} s; data and model were opened {}, training steps compiled {}",
                 count(shared.runs, "run"),
                 summary.seconds,
                 count(shared.opened, "time"),
                 count(shared.compiled, "time"),
-            ));
+            )));
+        }
+        if shared.joined > 0 {
+            text.push_str(&output::prose(&format!(
+                "{} over rows: {} opened, {} took part in one of these, {} went on alone",
+                count(shared.streams + shared.joined, "pass"),
+                shared.streams,
+                shared.joined,
+                shared.left
+            )));
         }
         text.push_str(&format!("page: {}\n", shown_path(summary.study.folder.join("search.html"))));
         output::print(&text)?;
@@ -134,12 +143,13 @@ fn best(global: &Global, folder: &StudyFolder, file: Option<&Path>, refit: bool)
     if stop.is_requested() {
         signals::answer();
     }
-    let (summary, notes) = refitted?;
-    if summary.interrupted {
+    let refitted = refitted?;
+    let steps = refitted.as_ref().map_or(0, |(summary, _)| summary.steps);
+    let Some((summary, notes)) = refitted.filter(|(summary, _)| !summary.interrupted) else {
         let command = format!("millstream search best {} --refit", shown_path(folder.path()));
-        messages::tell(&format!("interrupted after step {}\nto go on:  {command}", summary.steps));
+        messages::tell(&format!("interrupted after step {steps}\nto go on:  {command}"));
         return Ok(Outcome::Interrupted);
-    }
+    };
     if global.json {
         let mut value = serde_json::to_value(&summary)?;
         value["event"] = "finished".into();

@@ -1,4 +1,6 @@
-use millstream::recipes::{Catalogs, DryRunReport, RunSummary, StartMode, Stop, TrainOptions, dry_run, train};
+use millstream::recipes::{
+    Catalogs, DryRunReport, RunSummary, StartMode, Stop, TrainOptions, dry_run, import_rows_of, train,
+};
 use millstream::schemas::recipe::ByteSize;
 
 use crate::arguments::{Global, Train};
@@ -25,15 +27,22 @@ pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> any
         catalogs: Catalogs::default(),
         keep_graph: arguments.keep_graph,
     };
+    // before signals are listened to: an import that is cut off goes on by itself the next time
+    let mut progress = progress::choose(global);
+    let imported = import_rows_of(&recipe, progress.as_mut(), &Stop::default());
+    drop(progress);
+    imported?;
     let stop = Stop::default();
     signals::listen(&stop)?;
     if arguments.dry_run {
         return try_out(global, &recipe, &options, &stop);
     }
+    let page = arguments.watch.then(|| commands::watch::Beside::begin(&mut recipe)).transpose()?;
     let mut progress = progress::choose(global);
     let summary = train(&recipe, &options, progress.as_mut(), &stop);
     // The bars are cleared before anything else is printed.
     drop(progress);
+    page.into_iter().for_each(commands::watch::Beside::end);
     if stop.is_requested() {
         signals::answer();
     }
@@ -104,6 +113,9 @@ fn how_to_go_on(global: &Global, arguments: &Train, summary: &RunSummary) -> Str
     let changes = arguments.recipe.overrides.iter().map(|change| ("--set", change.clone()));
     for (flag, value) in changes.chain(paths) {
         command.push_str(&format!(" {flag} {}", quoted(&value)));
+    }
+    if arguments.watch {
+        command.push_str(" --watch");
     }
     format!("interrupted after step {}, {saved}\nto go on:  {command}", summary.steps)
 }

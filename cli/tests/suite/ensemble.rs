@@ -187,6 +187,127 @@ fn members_that_do_not_belong_together_are_refused_with_the_reason() {
 
 /// The mean of the kept states is the model of the run, and each of them is a member.
 #[test]
+fn members_on_folds_and_bags_answer_for_rows_that_they_have_not_seen_and_are_stacked() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let train = |folder: &str, way: &[&str], changes: &[&str]| {
+        let mut line = vec!["ensemble", "members", "recipe.yaml", "-o", folder, "--bootstrap", "50"];
+        line.extend(changes.iter().flat_map(|change| ["--set", *change]));
+        place.run(&[&line[..], way].concat())
+    };
+    let small = ["training.epochs=1", "model.train=head", "model.head=new"];
+    let folds = ["--folds", "3", "--stratify", "label"];
+    let said = train("small", &folds, &small).done();
+    for part in ["fold-3", "all, on rows not seen", "48 training rows, of which 48"] {
+        assert!(said.contains(part), "wanted {part} in\n{said}");
+    }
+    assert!(place.path("small/fold-1/held-out.parquet").exists());
+    // there are three classes
+    assert!(!said.contains("top 5") && !said.contains("top-5"), "{said}");
+    let large = [&small[..], &["training.epochs=3", "training.optimizer.adamw.learning_rate=0.02"]].concat();
+    train("large", &folds, &large).done();
+    // what is finished is not done again, and another recipe is refused
+    let again = std::time::Instant::now();
+    let before = std::fs::metadata(place.path("small/fold-1/model.onnx")).unwrap().modified().unwrap();
+    train("small", &folds, &small).done();
+    assert_eq!(std::fs::metadata(place.path("small/fold-1/model.onnx")).unwrap().modified().unwrap(), before);
+    assert!(again.elapsed() < Duration::from_secs(60));
+    train("small", &["--folds", "4"], &small).failed_with(&["members of another recipe"]);
+    let none = train("none", &[], &small);
+    assert!(none.code == Some(2) && none.stderr.contains("--folds"), "{}", none.stderr);
+    train("one", &["--bags", "1"], &small).failed_with(&["wanted 2 to 64"]);
+    // before a member is trained, not after all of them
+    let vectors = [&small[..], &["training.loss=triplet"]].concat();
+    train("vectors", &folds, &vectors).failed_with(&["training.loss", "members answer with classes"]);
+    assert!(!place.path("vectors").exists());
+    // what is damaged is told as such
+    std::fs::create_dir(place.path("torn")).unwrap();
+    place.write("torn/members.json", "{\"version\": 1, \"made");
+    train("torn", &folds, &small).failed_with(&["torn/members.json", "it is damaged"]);
+    std::fs::remove_dir_all(place.path("torn")).unwrap();
+    // each row's answer is that of the fold's run that had not seen it
+    let report: Value = serde_json::from_slice(&place.read("small/members.json")).unwrap();
+    let report = &report["report"];
+    let weighted = report["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|member| member["rows"].as_u64().unwrap() as f64 * member["evaluation"]["accuracy"].as_f64().unwrap());
+    let mean = weighted.sum::<f64>() / 48.0;
+    assert!((report["out_of_fold"]["accuracy"].as_f64().unwrap() - mean).abs() < 1e-9, "{report}");
+    // the mean of the members stands for the folder
+    assert!(evaluated(&place, "small/model.onnx")["accuracy"].as_f64().unwrap() > 0.3);
+    let stacked = place
+        .run(&[
+            "ensemble",
+            "fit",
+            "small",
+            "large",
+            "--method",
+            "stacking",
+            "--holdout",
+            "0",
+            "--json",
+            "-o",
+            "stacked",
+        ])
+        .json();
+    assert_eq!(stacked["ensemble"]["report"]["ensemble"]["rows"], 48);
+    assert!(evaluated(&place, "stacked/ensemble.onnx")["accuracy"].as_f64().unwrap() > 0.3);
+    let said = train("bagged", &["--bags", "3", "--seed", "5"], &small).done();
+    assert!(said.contains("bag-3"), "{said}");
+    let rows: Vec<u64> = ["bag-1", "out-of-bag-1"]
+        .map(|file| {
+            place.run(&["inspect", &format!("bagged/rows/{file}.parquet"), "--json"]).json()["rows"].as_u64().unwrap()
+        })
+        .to_vec();
+    assert!(rows[0] == 48 && (8..30).contains(&rows[1]), "{rows:?}");
+    // each member has answers for the recipe's own rows too
+    let fitted = place.run(&["ensemble", "fit", "bagged/bag-1", "bagged/bag-2", "bagged/bag-3", "-o", "mean"]).done();
+    assert!(fitted.contains("mean of the members"), "{fitted}");
+    let found = place.run(&["runs", ".", "--json"]).json();
+    let runs = found["runs"].as_array().unwrap();
+    let number = |name: &str| runs.iter().position(|run| run["name"] == name).unwrap_or_else(|| panic!("{found}"));
+    let lineage = found["lineage"].as_array().unwrap();
+    for (from, to) in [("small/fold-2", "small"), ("small", "stacked"), ("bagged/bag-1", "bagged")] {
+        let wanted = serde_json::json!({"from": {"run": number(from)}, "to": number(to), "through": "member"});
+        assert!(lineage.contains(&wanted), "{from} {to} {found}");
+    }
+}
+
+#[test]
+fn adapters_of_three_runs_are_merged_and_averaged_as_whole_weights() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let lora = "model.methods=[{lora: {rank: 2, layers: convolution}}]";
+    for (name, seed) in [("a", "seed=1"), ("b", "seed=2"), ("c", "seed=3")] {
+        let folder = format!("output.folder={name}");
+        place.run_with("train", &[lora, "training.epochs=1", &folder, seed]).done();
+        predict(&place, name);
+    }
+    let told = fit(&place, "uniform_soup", &["--holdout", "0"]);
+    let found = evaluated(&place, "both/uniform_soup/ensemble.onnx");
+    let report = &told["ensemble"]["report"];
+    assert_near(&report["ensemble"]["loss"], &found["loss"], "uniform_soup");
+    assert!(report["figures"].as_array().unwrap().iter().all(|kind| kind["name"] != "top_5_accuracy"), "{report}");
+    let greedy = fit(&place, "greedy_soup", &["--holdout", "0"]);
+    assert!(greedy["ensemble"]["model"].is_object(), "{greedy}");
+    let line = ["ensemble", "fit", "a", "b", "--method", "uniform_soup", "--memory", "1 KiB", "-o", "none"];
+    place.run(&line).failed_with(&["--memory"]);
+    // factors are not averaged
+    let open = ["output.adapters=unmerged", "output.folder=open", "training.epochs=1", lora];
+    place.run_with("train", &open).done();
+    predict(&place, "open");
+    place
+        .run(&["ensemble", "fit", "a", "open", "--method", "uniform_soup", "-o", "none"])
+        .failed_with(&["holds adapters beside its weights"]);
+}
+
+#[test]
 fn states_of_one_run_are_members() {
     if !has_runtime() {
         return;

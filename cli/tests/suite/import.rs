@@ -16,7 +16,7 @@ use crate::dataset::{self, CLASSES};
 use crate::workplace::{Workplace, has_runtime};
 
 /// A folder of class folders, with so many pictures of each of three classes.
-fn class_folders(place: &Workplace, folder: &str, first: usize, count: usize) {
+pub(crate) fn class_folders(place: &Workplace, folder: &str, first: usize, count: usize) {
     for (at, row) in dataset::rows(first, count).iter().enumerate() {
         let class = place.path(&format!("{folder}/{}", CLASSES[row.label as usize]));
         fs::create_dir_all(&class).unwrap();
@@ -24,20 +24,20 @@ fn class_folders(place: &Workplace, folder: &str, first: usize, count: usize) {
     }
 }
 
-fn parquet(folder: &Path) -> Vec<String> {
+pub(crate) fn parquet(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
 
-fn batches(path: &Path) -> Vec<RecordBatch> {
+pub(crate) fn batches(path: &Path) -> Vec<RecordBatch> {
     let file = fs::File::open(path).unwrap();
     ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().map(Result::unwrap).collect()
 }
 
 /// Path, bytes and class of each row.
-fn pictures(path: &Path) -> Vec<(String, Vec<u8>, Option<i64>)> {
+pub(crate) fn pictures(path: &Path) -> Vec<(String, Vec<u8>, Option<i64>)> {
     let mut found = Vec::new();
     for batch in batches(path) {
         let image = batch["image"].as_struct();
@@ -50,7 +50,7 @@ fn pictures(path: &Path) -> Vec<(String, Vec<u8>, Option<i64>)> {
     found
 }
 
-fn features(path: &Path) -> Features {
+pub(crate) fn features(path: &Path) -> Features {
     let builder = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path).unwrap()).unwrap();
     Features::from_arrow(builder.schema(), "file").unwrap()
 }

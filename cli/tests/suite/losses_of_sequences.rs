@@ -1,12 +1,15 @@
 //! Losses of sequences, from the command line: the next token, and symbols along time.
 
+use std::io::Cursor;
+
 use arrow_array::ArrayRef;
+use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::{Value, json};
 
-use crate::columns::{lists_of_lists, lists_of_whole, texts};
+use crate::columns::{bytes, lists_of_lists, lists_of_whole, texts};
 use crate::learning::{figure, learns, measured, noise, place, recipe};
 use crate::losses_of_places::{of_tokens, sentence, tokenizer};
-use crate::onnx::{model, node, tensor, weight, with_list};
+use crate::onnx::{model, node, tensor, weight, whole, with_list};
 use crate::workplace::{Workplace, has_runtime};
 
 const SONG: [&str; 6] = ["do", "re", "mi", "fa", "so", "la"];
@@ -206,5 +209,102 @@ fn symbols_by_their_numbers_with_the_blank_behind_them_are_learned() {
         } else {
             ran.failed_with(&[wanted]);
         }
+    }
+}
+
+/// Four columns wide and five rows high.
+const SHAPES: [(char, [u8; 5]); 3] = [
+    ('a', [0b0110, 0b1001, 0b1111, 0b1001, 0b1001]),
+    ('b', [0b1110, 0b1001, 0b1110, 0b1001, 0b1110]),
+    ('c', [0b0111, 0b1000, 0b1000, 0b1000, 0b0111]),
+];
+
+/// Two letters to five, at some places of a picture of 40 × 12 pixels.
+fn written(row: usize) -> (String, Vec<u8>) {
+    let drawn = |at: usize, most: usize| ((noise(90 * row + at) + 1.0) * 0.4999 * most as f32) as usize;
+    let mut pixels = RgbImage::from_fn(40, 12, |x, y| Rgb([drawn(1000 + 40 * y as usize + x as usize, 60) as u8; 3]));
+    let (mut text, mut left) = (String::new(), drawn(0, 3));
+    for at in 0..2 + drawn(1, 4) {
+        let (letter, shape) = SHAPES[drawn(10 * at + 2, 3)];
+        let (top, ink) = (1 + drawn(10 * at + 3, 5), 180 + drawn(10 * at + 4, 75) as u8);
+        for (y, line) in shape.iter().enumerate() {
+            for x in (0..4).filter(|x| line >> (3 - x) & 1 == 1) {
+                pixels.put_pixel((left + x) as u32, (top + y) as u32, Rgb([ink; 3]));
+            }
+        }
+        text.push(letter);
+        left += 5 + drawn(10 * at + 5, 3);
+    }
+    let mut file = Cursor::new(Vec::new());
+    pixels.write_to(&mut file, ImageFormat::Png).unwrap();
+    (text, file.into_inner())
+}
+
+/// `image` [batch, 3, 12, 40] → convolutions, the last as high as what is left → dense along the width → `scores` [batch, 20, 4].
+fn reader() -> Vec<u8> {
+    let convolution =
+        |name: &str, from: &str, to: &str| node("Conv", &[from, &format!("{name}.w"), &format!("{name}.b")], to, &[]);
+    let nodes = vec![
+        with_list(convolution("one", "image", "a"), "pads", &[1, 1, 1, 1]),
+        node("Relu", &["a"], "b", &[]),
+        with_list(with_list(convolution("two", "b", "c"), "pads", &[1, 1, 1, 1]), "strides", &[2, 2]),
+        node("Relu", &["c"], "d", &[]),
+        convolution("three", "d", "e"),
+        node("Relu", &["e"], "f", &[]),
+        node("Squeeze", &["f", "height"], "columns", &[]),
+        node("Transpose", &["columns"], "places", &[("perm", &[0, 2, 1])]),
+        node("MatMul", &["places", "w"], "product", &[]),
+        node("Add", &["product", "b.last"], "scores", &[]),
+    ];
+    let shapes: [(&str, &[u64]); 3] = [("one", &[16, 3, 3, 3]), ("two", &[32, 16, 3, 3]), ("three", &[32, 32, 6, 1])];
+    let mut weights = vec![weight("w", &[32, 4]), weight("b.last", &[4]), whole("height", &[2])];
+    for (name, shape) in shapes {
+        weights.extend([weight(&format!("{name}.w"), shape), weight(&format!("{name}.b"), &shape[..1])]);
+    }
+    let inputs = vec![tensor("image", false, &["batch", "3", "12", "40"])];
+    model(nodes, weights, inputs, vec![tensor("scores", false, &["batch", "20", "4"])])
+}
+
+#[test]
+fn letters_are_read_from_pictures_of_words() {
+    if !has_runtime() {
+        return;
+    }
+    let columns = |first: usize, count: usize| {
+        let rows: Vec<(String, Vec<u8>)> = (first..first + count).map(written).collect();
+        let pictures = bytes(rows.iter().map(|(_, picture)| Some(picture.clone())));
+        vec![("image", pictures), ("text", texts(rows.into_iter().map(|(text, _)| text)))]
+    };
+    let place = place(columns, reader());
+    let recipe = recipe(
+        json!({
+            "inputs": {"image": {"image": {"column": "image"}}}, "targets": {"written": {"symbols": {"column": "text"}}},
+        }),
+        json!({
+            "loss": "ctc", "metrics": ["character_error_rate"], "best": "character_error_rate", "epochs": 60,
+            "optimizer": {"adamw": {"learning_rate": 0.01}},
+        }),
+    );
+    let found = learns(&place, &recipe, 0.1);
+    assert!(figure(&found, "character_error_rate") < 0.15, "{found}");
+    assert_eq!(place.read("run/labels.txt"), "<blank>\na\nb\nc\n".as_bytes());
+}
+
+#[test]
+fn a_tokenizer_with_more_tokens_than_the_model_has_embeddings_is_told_before_the_first_row() {
+    let columns =
+        |first: usize, count: usize| vec![("song", texts((first..first + count).map(|row| song(row).join(" "))))];
+    let place = place(columns, of_tokens(9, 9));
+    // ten tokens, and a table of nine
+    tokenizer(&place.path("tokenizer.json"), &SONG);
+    let tokens = json!({"column": "song", "tokenizer": "tokenizer.json"});
+    let recipe = recipe(
+        json!({"inputs": {"input_ids": {"token_ids": tokens}}, "targets": {"next": {"own_tokens": {"learn": "all"}}}}),
+        json!({"loss": "causal_language_modelling", "metrics": ["perplexity"]}),
+    );
+    place.write("recipe.yaml", &recipe.to_string());
+    let wanted = ["data.inputs", "tokens up to number 9", "`input_ids` reads has 9 rows"];
+    for command in ["check", "train"] {
+        place.run(&[command, "recipe.yaml"]).failed_with(&wanted);
     }
 }

@@ -63,6 +63,17 @@ fn a_study_of_two_methods_and_three_rates_is_done_shown_exported_and_its_best_re
     assert!(place.read("study/best/model.onnx") == place.read(&format!("{trial}/model.onnx")), "the models differ");
     let refit = place.run(&["search", "best", "study", "--refit"]).done();
     assert!(refit.contains("66 rows of 3 files") && place.path("study/refit/model.onnx").exists(), "{refit}");
+    // Of its runs the best trial, and what was trained of its recipe, came from the study; a folder with a journal alone is none.
+    std::fs::create_dir(place.path("foreign")).unwrap();
+    place.write("foreign/journal.jsonl", "{}");
+    let found = place.run(&["runs", ".", "--json"]).json();
+    let name = |run: &Value| found["runs"][run.as_u64().unwrap() as usize]["name"].as_str().unwrap().to_owned();
+    let of_study = found["lineage"].as_array().unwrap().iter().filter(|descent| descent["through"] == "study");
+    let mut of_study: Vec<_> = of_study.map(|one| (name(&one["from"]["run"]), name(&one["to"]))).collect();
+    of_study.sort();
+    let wanted = ["study/best", "study/refit", trial.as_str()].map(|to| ("study".to_owned(), to.to_owned()));
+    assert_eq!(of_study, wanted, "{found}");
+    assert!(!found.to_string().contains("foreign"), "{found}");
     place.run(&["search", "export", "study", "--csv", "trials.csv", "--optuna", "trials.log"]).done();
     let csv = String::from_utf8(place.read("trials.csv")).unwrap();
     assert_eq!(csv.lines().count(), 7, "{csv}");
@@ -219,6 +230,61 @@ fn two_processes_share_a_study_and_each_trial_is_done_once() {
     assert_eq!(outcome(&study), outcome(&status(&place, "alone")));
 }
 
+/// A script of `examples/search`, which finds this binary and `ray` by their names.
+fn script(place: &Workplace, name: &str, arguments: &[&str]) -> Command {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/search").join(name);
+    let own = std::path::Path::new(env!("CARGO_BIN_EXE_millstream")).parent().unwrap();
+    let path = format!("{}:{}:{}", text(&place.path("bin")), text(own), std::env::var("PATH").unwrap());
+    let mut command = Command::new("bash");
+    command.arg(script).args(arguments).env("PATH", path).current_dir(place.path(""));
+    forget_wishes_about_colour(&mut command);
+    command
+}
+
+#[test]
+fn the_scripts_for_slurm_and_ray_start_workers_that_share_a_study_though_one_is_killed() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    std::fs::create_dir(place.path("bin")).unwrap();
+    // stands in for Ray: a job is what follows `--`
+    place.write(
+        "bin/ray",
+        "#!/bin/bash\nwhile [ \"$1\" != -- ]; do shift; done\nshift\n\"$@\" > \"job-$$.log\" 2>&1 &\n",
+    );
+    assert!(Command::new("chmod").args(["+x", text(&place.path("bin/ray"))]).status().unwrap().success());
+    let (slurm, ray) = ([&OPEN[..], &["output.folder=slurm"]].concat(), [&OPEN[..], &["output.folder=ray"]].concat());
+    place.run(&[&arguments("run", &slurm)[..], &["--trials", "1"]].concat()).done();
+    let start = |number: &str| {
+        let mut command = script(&place, "slurm.sh", &["slurm", "--json"]);
+        command.env("SLURM_ARRAY_TASK_ID", number).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let killed = start("1");
+    let others = [start("2"), start("3")];
+    kill_at(killed, "\"event\":\"step\"", "-KILL");
+    for other in others {
+        let output = other.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+    place.run(&[&arguments("run", &ray)[..], &["--trials", "1"]].concat()).done();
+    assert!(script(&place, "ray.sh", &["2", "ray"]).status().unwrap().success());
+    let is_done = || {
+        let study = status(&place, "ray");
+        let trials = study["trials"].as_array().unwrap();
+        trials.len() == 6 && trials.iter().all(|trial| trial["state"] == "complete")
+    };
+    let began = std::time::Instant::now();
+    while !is_done() && began.elapsed().as_secs() < 120 {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    place.run(&arguments("run", &OPEN)).done();
+    let alone = outcome(&status(&place, "study"));
+    for folder in ["slurm", "ray"] {
+        assert_eq!(outcome(&status(&place, folder)), alone, "{folder}");
+    }
+}
+
 #[test]
 fn rules_end_trials_and_pause_them_and_promote_those_that_turn_out_well() {
     if !has_runtime() {
@@ -262,6 +328,138 @@ fn trials_at_a_time_have_the_bits_of_one_after_the_other() {
     let said = place.run(&[&arguments("run", &beside)[..], &["--parallel", "3"]].concat()).done();
     assert!(said.contains("6 of 6 trials finished (6 complete)"), "{said}");
     assert_eq!(outcome(&status(&place, "beside")), outcome(&status(&place, "study")));
+    // equal chains: one of three at a time draws and renders, the others take part
+    let [_, joined] = passes(&said);
+    assert!(joined >= 2, "{said}");
+    for trial in 0..6 {
+        let model = format!("trials/{trial:04}/model.onnx");
+        assert!(place.read(&format!("study/{model}")) == place.read(&format!("beside/{model}")), "{model} differs");
+    }
+}
+
+/// Passes that were opened, and those that took part in one of them.
+fn passes(said: &str) -> [u64; 2] {
+    let line = said.lines().find(|line| line.contains("took part in one of these")).unwrap_or_default();
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    [1, 2].map(|at| numbers.get(at).copied().unwrap_or_default())
+}
+
+#[test]
+fn trials_at_a_time_whose_draws_differ_share_no_pass_and_one_that_ends_early_leaves_the_others_their_bits() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    // draws that depend on the seed
+    let drawn = "transforms.train=[{random_resized_crop: {size: 16}}, horizontal_flip]";
+    let seeds = ["seed={choose: [1, 2]}", "search={objective: accuracy, proposer: grid, trials: 2}", drawn];
+    let two = [&seeds[..], &["training.epochs=3", "output.folder=seeds"]].concat();
+    let said = place.run(&[&arguments("run", &two)[..], &["--parallel", "2"]].concat()).done();
+    assert!(said.contains("2 of 2 trials finished (2 complete)"), "{said}");
+    // a median rule ends some of four at a time
+    let stopped = [
+        "training.optimizer={adamw: {learning_rate: {choose: [1.0e-6, 1.0e-5, 0.003, 0.01]}}}",
+        "search={objective: loss, proposer: grid, trials: 4, stopping: {threshold: {upper: 1.05, warmup_steps: 2}}}",
+        drawn,
+        "training.epochs=4",
+    ];
+    for (folder, parallel) in [("one", "1"), ("four", "4")] {
+        let output = format!("output.folder={folder}");
+        let line = [&arguments("run", &[&stopped[..], &[&output]].concat())[..], &["--parallel", parallel]].concat();
+        place.run(&line).done();
+    }
+    let [one, four] = ["one", "four"].map(|folder| outcome(&status(&place, folder)));
+    assert_eq!(one, four);
+    assert!(one.iter().any(|trial| trial[0] == "complete"), "{one:?}");
+}
+
+#[test]
+fn trials_share_what_is_kept_of_a_frozen_prefix_in_memory_and_in_files_and_have_the_bits_of_runs_alone() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let rates = [
+        "training.optimizer={adamw: {learning_rate: {choose: [0.001, 0.003, 0.01]}}}",
+        "search={objective: accuracy, proposer: grid, trials: 3}",
+        "transforms.train=[{resize: {size: 16}}]",
+        "training.epochs=2",
+        "model.train=head",
+        "model.head=new",
+    ];
+    for (folder, kept, parallel) in [
+        ("memory", "training.frozen_prefix=kept", "1"),
+        ("files", "training.frozen_prefix={kept: {memory: 1 KiB, disk: 1 GB}}", "1"),
+        ("beside", "training.frozen_prefix={kept: {memory: 1 KiB, disk: 1 GB}}", "3"),
+    ] {
+        let output = format!("output.folder={folder}");
+        let line = [&arguments("run", &[&rates[..], &[kept, &output]].concat())[..], &["--json"]].concat();
+        let said = place.run(&[&line[..], &["--parallel", parallel]].concat()).done();
+        let filled = said.matches("the frozen part is run for").count();
+        // the rows to evaluate on, and those of training: each once for all trials
+        assert_eq!(filled, 2, "{folder}: {said}");
+        let left = std::fs::read_dir(place.path(&format!("{folder}/workers"))).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".activations")), "{left:?}");
+    }
+    let study = status(&place, "memory");
+    for (trial, known) in study["trials"].as_array().unwrap().iter().enumerate() {
+        let rate = known["settings"].as_array().unwrap().iter().find(|set| set[0].as_str().unwrap().ends_with("rate"));
+        let rate = format!("training.optimizer={{adamw: {{learning_rate: {}}}}}", rate.unwrap()[1]);
+        let alone = format!("output.folder=alone-{trial}");
+        place.run_with("train", &[&rate, rates[2], rates[3], rates[4], rates[5], &alone]).done();
+        for folder in ["memory", "files", "beside"] {
+            let model = format!("{folder}/trials/{trial:04}/model.onnx");
+            assert!(place.read(&model) == place.read(&format!("alone-{trial}/model.onnx")), "{model} differs");
+        }
+    }
+}
+
+#[test]
+fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let team = [&OPEN[..], &["output.folder=team/flowers"]].concat();
+    place.run(&arguments("run", &team)).done();
+    place.run(&["search", "best", "team/flowers", "--refit"]).done();
+    place.run(&["note", "team/flowers", "grid, since there are few combinations"]).done();
+    let best = status(&place, "team/flowers")["best"].as_u64().unwrap();
+    let said = place.run(&["document", "team/flowers"]).done();
+    assert!(said.contains("search-card.html") && said.contains("not stated yet"), "{said}");
+    let ledger: Value = serde_json::from_slice(&place.read("team/flowers/documents/ledger.json")).unwrap();
+    assert_eq!(ledger["winner"]["trial"], best);
+    assert_eq!(ledger["study"]["trials"].as_array().unwrap().len(), 6);
+    assert_eq!(ledger["settings"]["proposer"]["grid"]["shuffle"], false);
+    assert_eq!(ledger["selection"]["among"], 6);
+    assert_eq!(ledger["machines"].as_array().unwrap().len(), 1);
+    assert_eq!(ledger["winner"]["ledger"]["study"]["role"], serde_json::json!({"trial": best}));
+    assert!(ledger["winner"]["refit"].is_string() && ledger["changes"].as_array().unwrap().len() == 8, "{ledger}");
+    let hash = ledger["winner"]["ledger"]["base"]["sha256"].as_str().unwrap();
+    let card = String::from_utf8(place.read("team/flowers/documents/README.md")).unwrap();
+    for part in
+        ["the complete trial with the largest accuracy", hash, "grid, since there are few", "## Trials", "*not stated*"]
+    {
+        assert!(card.contains(part), "wanted {part} in\n{card}");
+    }
+    let found = place.run(&["runs", "team", "--json"]).json();
+    let runs = found["runs"].as_array().unwrap();
+    let number = |name: &str| runs.iter().position(|run| run["name"] == name).unwrap_or_else(|| panic!("{found}"));
+    let (study, winner) = (number("flowers"), number(&format!("flowers/trials/{best:04}")));
+    assert_eq!((&runs[study]["kind"], runs.len()), (&"study".into(), 8));
+    let lineage = found["lineage"].as_array().unwrap();
+    for to in [winner, number("flowers/refit")] {
+        let wanted = serde_json::json!({"from": {"run": study}, "to": to, "through": "study"});
+        assert!(lineage.contains(&wanted), "{found}");
+    }
+    assert_eq!(lineage.iter().filter(|descent| descent["through"] == "study").count(), 2);
+    let said = place.run(&["runs", "team"]).done();
+    assert!(said.contains("(search)") && said.contains("grid, 6 of"), "{said}");
+    assert!(String::from_utf8(place.read("team/runs.html")).unwrap().contains("1 search"));
+    place.run(&["document", &format!("team/flowers/trials/{best:04}")]).done();
+    let card = place.read(&format!("team/flowers/trials/{best:04}/documents/README.md"));
+    assert!(String::from_utf8(card).unwrap().contains(&format!("trial {best} of the study flowers")));
 }
 
 #[test]

@@ -146,7 +146,7 @@ data:
 transforms:
   train:
     - random_resized_crop: {size: 16, area: [0.6, 1.0]}
-    - rotate: {degrees: 10}
+    - rotate: {degrees: 10, border: fill}
     - horizontal_flip
   evaluate:
     - resize: {size: 16}

@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -118,6 +118,7 @@ impl PeftFolder {
             biases: config.biases,
         };
         let mut found: BTreeMap<String, BTreeMap<&'static str, Tensor>> = BTreeMap::new();
+        let mut saved = BTreeSet::new();
         for (name, view) in file.iter() {
             let stored = match view.dtype() {
                 Dtype::F32 => Stored::F32,
@@ -140,12 +141,20 @@ impl PeftFolder {
                         return Err(format!("two of its keys are of `{part}` of module `{}`", shown(module)));
                     }
                 }
+                // where a module is saved whole, PEFT trains that one; what it was saved from may stand beside it
                 Place::Whole(whole) => {
-                    if adapter.whole.contains_key(&whole) {
+                    let is_saved = path.contains(SAVED);
+                    if adapter.whole.contains_key(&whole) && is_saved == saved.contains(&whole) {
                         return Err(format!("`{}` and another of its keys are of `{}`", shown(name), shown(&whole)));
                     }
-                    adapter.whole.insert(whole, tensor);
+                    if is_saved {
+                        saved.insert(whole.clone());
+                    }
+                    if is_saved || !saved.contains(&whole) {
+                        adapter.whole.insert(whole, tensor);
+                    }
                 }
+                Place::Original => {}
                 Place::Unknown => return Err(format!("`{}` is of a kind that is not read", shown(name))),
             }
         }
@@ -172,6 +181,8 @@ impl PeftFolder {
 enum Place<'a> {
     Part(&'a str, &'static str),
     Whole(String),
+    /// A module as it was before it was saved whole: PEFT reads it back nowhere.
+    Original,
     Unknown,
 }
 
@@ -188,6 +199,9 @@ const PARTS: [&str; 9] = [
     "oft_R.weight",
 ];
 
+/// What stands in keys of modules that are saved whole.
+const SAVED: &str = ".modules_to_save.";
+
 fn place(path: &str) -> Place<'_> {
     // older versions end the magnitude so
     let path = path.strip_suffix("lora_magnitude_vector.weight").map_or(path, |_| path.trim_end_matches(".weight"));
@@ -196,7 +210,10 @@ fn place(path: &str) -> Place<'_> {
             return Place::Part(module, part);
         }
     }
-    let name = path.replace(".base_layer.", ".").replace(".modules_to_save.", ".");
+    if path.contains(".original_module.") {
+        return Place::Original;
+    }
+    let name = path.replace(".base_layer.", ".").replace(SAVED, ".");
     let part = name.rsplit_once('.').map_or("", |(_, part)| part);
     let is_of_a_method = ["lora_", "ia3_", "vera_", "oft_", "hada_", "lokr_", "boft_"]
         .iter()
@@ -395,6 +412,18 @@ mod tests {
         const NORM: (&str, &[usize]) = ("base_model.model.ada_norm.weight", &[4]);
         let adapter = PeftFolder { config: LORA.into(), tensors: tensors(&[A, B, NORM]) }.adapter().unwrap();
         assert!(adapter.whole.contains_key("ada_norm.weight"), "{:?}", adapter.whole);
+    }
+
+    #[test]
+    fn of_a_module_that_is_saved_whole_what_it_was_saved_from_does_not_count() {
+        const HEAD: [(&str, &[usize]); 3] = [
+            ("base_model.model.classifier.bias", &[2]),
+            ("base_model.model.classifier.modules_to_save.bias", &[3]),
+            ("base_model.model.classifier.original_module.bias", &[4]),
+        ];
+        let adapter = PeftFolder { config: LORA.into(), tensors: tensors(&[&[A, B], &HEAD[..]].concat()) }.adapter();
+        let whole = adapter.unwrap().whole;
+        assert_eq!((whole.len(), whole["classifier.bias"].shape()), (1, &[3][..]), "{whole:?}");
     }
 
     #[test]

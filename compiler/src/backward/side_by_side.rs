@@ -14,6 +14,9 @@ struct Margined {
 /// Gradients whose sum is that of `gradients`: those of parts of an axis that do not overlap, each with zeros around it, are
 /// put side by side instead of being added up, whole tensors with zeros.
 pub(super) fn side_by_side(graph: &mut Graph, gradients: &[ValueId]) -> Result<Vec<ValueId>, CompilerError> {
+    if gradients.len() < 2 {
+        return Ok(gradients.to_vec());
+    }
     let mut found: Vec<Margined> = Vec::new();
     let mut others = Vec::new();
     for gradient in gradients {

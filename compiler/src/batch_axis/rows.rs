@@ -158,7 +158,7 @@ impl Seen<'_> {
     /// Where the rows stand among the lengths that the last input joins; nothing where it does not join them.
     pub(super) fn stated_axis(&self) -> Option<usize> {
         let lengths = self.node.inputs.last().copied().flatten()?;
-        let joined = self.graph.producer(lengths).filter(|node| node.is("Concat"))?;
+        let joined = self.joined_lengths(lengths)?;
         let (mut at, mut found) = (0, None);
         for part in joined.inputs.iter().copied().flatten() {
             let [length] = *self.graph.tensor_type(part)?.fixed_shape()? else { return None };
@@ -170,6 +170,26 @@ impl Seen<'_> {
         // lengths are those of the last axes
         let rank = self.made().ok()?.len();
         found.and_then(|place| (place + rank).checked_sub(at))
+    }
+
+    fn is_all_ones(&self, value: ValueId) -> bool {
+        self.graph.integers_of(value).is_some_and(|known| known.elements.iter().all(|one| *one == 1))
+    }
+
+    /// The node that joins a list of lengths, behind what leaves the list as it is: TorchScript's `expand` puts ones where it finds −1.
+    fn joined_lengths(&self, lengths: ValueId) -> Option<&Node> {
+        const DEEPEST: usize = 4;
+        let mut value = lengths;
+        for _ in 0..DEEPEST {
+            let node = self.graph.producer(value)?;
+            value = match node.operator.as_str() {
+                "Concat" => return Some(node),
+                "Where" if self.is_all_ones(node.input(1)?) => node.input(2)?,
+                "Cast" | "Identity" | "Reshape" => node.input(0)?,
+                _ => return None,
+            };
+        }
+        None
     }
 
     /// `X` `[sequence, batch, features]`, states `[directions, batch, features]`.

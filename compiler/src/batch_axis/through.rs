@@ -121,7 +121,15 @@ pub(super) fn through(seen: &Seen<'_>) -> Through {
                 let apart = if is_list { Rows::Lengths } else { Rows::Apart };
                 Ok((vec![axis.map_or(apart, |axis| Rows::Axis(axis, 1)); outputs], None))
             }
-            _ if is_list => Ok((vec![Rows::Lengths; outputs], None)),
+            _ if is_list && operator != "Shape" => Ok((vec![Rows::Lengths; outputs], None)),
+            // how many entries a list has does not count rows
+            "Shape" => Ok((vec![Rows::Apart], None)),
+            // copies of what is the same for all rows are rows
+            "Tile" if seen.rows_of(0) == Rows::Apart => {
+                let axis = seen.stated_axis();
+                axis.map(|axis| (vec![Rows::Axis(axis, 1)], None))
+                    .ok_or_else(|| "it repeats other axes than the rows".into())
+            }
             "ConstantOfShape" | "Expand" => {
                 let axis = seen.stated_axis().or_else(of_length);
                 axis.map(|axis| (vec![Rows::Axis(axis, 1)], None)).ok_or_else(|| "its shape is not known".into())
@@ -179,7 +187,7 @@ pub(super) fn through(seen: &Seen<'_>) -> Through {
             seen.only_first()?;
             if axis < from { Ok(seen.all(axis)) } else { Err("it normalizes over the rows".into()) }
         }
-        "BatchNormalization" if node.int("training_mode").unwrap_or(0) != 0 => {
+        "BatchNormalization" if node.normalizes_by_batch() => {
             Err("in training mode it computes its statistics over the rows".into())
         }
         name if name.starts_with("Reduce") => seen.reduce(),

@@ -61,7 +61,7 @@ pub(crate) fn note(
 }
 
 fn is_normalization(node: &Node) -> bool {
-    node.operator == "BatchNormalization" && node.domain.is_empty() && node.int("training_mode").unwrap_or(0) == 0
+    node.is("BatchNormalization") && !node.normalizes_by_batch()
 }
 
 /// Gives each normalization statistics of its own, where an exporter has merged equal ones. Nodes with the same scale and
@@ -152,14 +152,14 @@ pub(crate) enum Use {
 pub(crate) fn take_from_batch(
     graph: &mut Graph,
     places: &[usize],
-    inputs: &LossInputs,
+    rows: &RowsOfBatch<'_>,
     wanted: Use,
 ) -> Result<HashMap<ValueId, ValueId>, CompilerError> {
     if places.is_empty() {
         return Ok(HashMap::new());
     }
     let before = graph.nodes().len();
-    let present = graph.in_front_of(0, |graph| present_rows(graph, inputs))?;
+    let present = graph.in_front_of(0, |graph| present_rows(graph, rows))?;
     let mut shift = graph.nodes().len() - before;
     let (mut next, mut alone) = (HashMap::new(), BTreeMap::<ValueId, Vec<ValueId>>::new());
     for at in places {
@@ -211,11 +211,11 @@ fn mean_of(graph: &mut Graph, values: &[ValueId]) -> Result<ValueId, CompilerErr
 pub(crate) fn statistics_graph(
     graph: &Graph,
     places: &[usize],
-    inputs: &LossInputs,
+    rows: &RowsOfBatch<'_>,
     opened: &[OpenedStatistic],
 ) -> Result<Graph, CompilerError> {
     let mut graph = graph.clone();
-    let of_batch = take_from_batch(&mut graph, places, inputs, Use::Alone)?;
+    let of_batch = take_from_batch(&mut graph, places, rows, Use::Alone)?;
     let mut outputs = Vec::new();
     for statistic in opened {
         let name = format!("{}.of_batch", graph.name(statistic.value));
@@ -229,15 +229,29 @@ pub(crate) fn statistics_graph(
     Ok(graph)
 }
 
+/// What says which rows of a batch have weight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowsOfBatch<'a> {
+    pub(crate) inputs: &'a LossInputs,
+    /// The class that does not count, where targets are numbers of classes.
+    pub(crate) ignored_class: Option<i64>,
+}
+
 /// 1 for each row with weight, `[batch]`.
-fn present_rows(graph: &mut Graph, inputs: &LossInputs) -> Result<ValueId, CompilerError> {
-    let weights = match inputs.weights {
-        Some(weights) => weights,
-        None => {
-            // a row of the targets sums to its weight
-            let axes: Vec<i64> = (1..graph.shape(inputs.targets)?.len() as i64).collect();
-            graph.reduce_sum(inputs.targets, &axes, false)?
+fn present_rows(graph: &mut Graph, rows: &RowsOfBatch<'_>) -> Result<ValueId, CompilerError> {
+    let RowsOfBatch { inputs, ignored_class } = *rows;
+    let axes: Vec<i64> = (1..graph.shape(inputs.targets)?.len() as i64).collect();
+    let weights = match (inputs.weights, ignored_class) {
+        (Some(weights), _) => weights,
+        (None, Some(ignored)) => {
+            let ignored = graph.constant("ignored_class", Constant::i64([], &[ignored]));
+            let is_ignored = graph.add("Equal", &[inputs.targets, ignored], &[])?;
+            let counts = graph.add("Not", &[is_ignored], &[])?;
+            let counts = graph.cast(counts, ElementType::F32)?;
+            if axes.is_empty() { counts } else { graph.reduce_sum(counts, &axes, false)? }
         }
+        // a row of the targets sums to its weight
+        (None, None) => graph.reduce_sum(inputs.targets, &axes, false)?,
     };
     let zero = graph.scalar(0.0);
     let counted = graph.add("Greater", &[weights, zero], &[])?;

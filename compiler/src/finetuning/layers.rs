@@ -21,9 +21,17 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Number of trainable numbers.
+    /// Number of trainable numbers; a weight that several nodes of it read is one.
     pub fn parameters(&self) -> usize {
-        self.weights.iter().map(|weight| weight.shape.iter().product::<usize>()).sum()
+        self.distinct_weights().map(|weight| weight.shape.iter().product::<usize>()).sum()
+    }
+
+    /// Its weights, each once.
+    pub fn distinct_weights(&self) -> impl Iterator<Item = &Weight> {
+        let weights = self.weights.iter().enumerate();
+        let is_first =
+            |(at, weight): &(usize, &Weight)| self.weights[..*at].iter().all(|other| other.value != weight.value);
+        weights.filter(is_first).map(|(_, weight)| weight)
     }
 }
 
@@ -85,6 +93,20 @@ fn unique(layers: &[Layer], name: String) -> String {
 mod tests {
     use super::*;
     use crate::handmade::{graph, node, read, value, weight};
+
+    #[test]
+    fn a_weight_that_a_layer_reads_several_times_is_counted_once() {
+        let named = |name: &str, from: &str, to: &str| crate::model_file::onnx::NodeProto {
+            name: Some(name.into()),
+            ..node("MatMul", &[from, "linear.weight"], &[to])
+        };
+        let nodes = vec![named("/linear/MatMul", "x", "h"), named("/linear/MatMul_1", "h", "y")];
+        let weights = vec![weight("linear.weight", &[4, 4])];
+        let graph = read(graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[4])]));
+        let found = layers(&graph, &OperatorCatalog::standard());
+        assert_eq!(found.iter().map(Layer::parameters).collect::<Vec<usize>>(), [16]);
+        assert_eq!(found[0].distinct_weights().count(), 1);
+    }
 
     #[test]
     fn a_weight_of_one_number_is_counted_and_input_normalization_is_no_layer() {

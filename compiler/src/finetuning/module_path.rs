@@ -85,6 +85,11 @@ fn quoted(list: &str) -> Vec<String> {
     found
 }
 
+/// A path without the numbers of modules: that of siblings is the same.
+pub(crate) fn without_numbers(path: &str) -> String {
+    path.split('.').filter(|part| part.parse::<u64>().is_err()).collect::<Vec<_>>().join(".")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

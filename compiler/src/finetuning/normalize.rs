@@ -1,6 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
-use super::module_path::is_generated;
+use super::module_path::{is_generated, of_weight, without_numbers};
 use super::parameters::may_be_merged;
 use crate::graph::{Attribute, ElementType, Graph, Node, ValueId};
 
@@ -42,7 +42,8 @@ pub(crate) fn normalize(graph: &mut Graph) {
     let mut handed_on = HashMap::new();
     for alias in aliases.into_iter().filter(|alias| read.contains(alias)) {
         let source = source_of[&alias];
-        match graph.float_constant(source).filter(|constant| may_be_merged(constant)).cloned() {
+        let are_siblings = are_siblings(graph.name(source), graph.name(alias));
+        match graph.float_constant(source).filter(|constant| are_siblings || may_be_merged(constant)).cloned() {
             // an exporter's note that two parameters began alike: it has the name of the second
             Some(constant) if !is_generated(graph.name(alias)) && !graph.are_stored_apart(alias, source) => {
                 graph.set_constant(alias, constant);
@@ -53,6 +54,13 @@ pub(crate) fn normalize(graph: &mut Graph) {
         }
     }
     graph.replace_all_reads(&handed_on);
+}
+
+/// Whether these are names of the same weight of two modules that differ by their numbers alone: `layers.0.linear.weight`. What has
+/// names that differ by more is one tensor by design.
+fn are_siblings(first: &str, second: &str) -> bool {
+    let are_weights = of_weight(first).is_some() && of_weight(second).is_some();
+    are_weights && first != second && without_numbers(first) == without_numbers(second)
 }
 
 #[cfg(test)]
@@ -78,5 +86,23 @@ mod tests {
         assert_eq!(reads(&graph), ["x", "x_copy w b_second", "b"]);
         let constants = graph.constants().into_iter().map(|value| graph.name(value));
         assert_eq!(constants.collect::<Vec<_>>(), ["b", "w", "b_second"]);
+    }
+
+    #[test]
+    fn a_weight_that_an_exporter_gives_a_sibling_by_identity_is_untied() {
+        // what the second layer's weight is called, and whether it is one of its own
+        for (second, is_own) in [("blocks.1.attn.v.weight", true), ("head.weight", false), ("onnx::MatMul_9", false)] {
+            let nodes = vec![
+                node("Identity", &["blocks.0.attn.v.weight"], &[second]),
+                node("Transpose", &["blocks.0.attn.v.weight"], &["first"]),
+                node("MatMul", &["x", "first"], &["h"]),
+                node("Transpose", &[second], &["turned"]),
+                node("MatMul", &["h", "turned"], &["y"]),
+            ];
+            let weights = vec![weight("blocks.0.attn.v.weight", &[2, 2])];
+            let mut graph = read(graph(nodes, weights, vec![value("x", &[2])], vec![value("y", &[2])]));
+            normalize(&mut graph);
+            assert_eq!(graph.constants().len(), if is_own { 2 } else { 1 }, "{second}");
+        }
     }
 }

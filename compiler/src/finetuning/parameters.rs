@@ -43,7 +43,7 @@ const SETTINGS: [(&str, &[usize]); 28] = [
 ];
 
 /// Last parts of the names of tensors that a module keeps and does not train.
-const BUFFERS: [&str; 15] = [
+const BUFFERS: [&str; 16] = [
     "alibi",
     "attn_mask",
     "bins",
@@ -54,6 +54,7 @@ const BUFFERS: [&str; 15] = [
     "mask",
     "mean",
     "original_inv_freq",
+    "relative_coords_table",
     "running_mean",
     "running_var",
     "sin",
@@ -105,12 +106,13 @@ impl<'a> Parameters<'a> {
         let is_fed = node.inputs.iter().flatten().any(|input| self.behind_weights.contains(input));
         let found: Vec<Weight> =
             (0..node.inputs.len()).filter_map(|input| self.weight(node, at, input, is_fed)).collect();
+        // what is counted of a weight's result, lengths and places, is not made of the weight
+        let floats = |value: &ValueId| self.graph.tensor_type(*value).is_none_or(|known| known.dtype.is_float());
+        let made: Vec<ValueId> = outputs().filter(floats).collect();
         if is_fed || !found.is_empty() {
-            self.behind_weights.extend(outputs());
+            self.behind_weights.extend(&made);
         }
         if !found.is_empty() || node.inputs.iter().flatten().any(|input| self.live.contains(input)) {
-            let floats = |value: &ValueId| self.graph.tensor_type(*value).is_none_or(|known| known.dtype.is_float());
-            let made: Vec<ValueId> = outputs().filter(floats).collect();
             self.live.extend(made);
         }
         found

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use millstream_schemas::nearest;
 use millstream_schemas::recipe::{LearningRateMultiplier, TrainSelection};
 
-use super::module_path::{of_node, of_weight};
+use super::module_path::{of_node, of_weight, without_numbers};
 use super::parameters::may_be_merged;
 use super::{Head, Layer, ParameterFinder, Selected, TrainedLayer, layers, pattern_matches, select_parts};
 use crate::CompilerError;
@@ -188,7 +188,9 @@ pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) -> Vec<(String
             slots.entry(weight.value).or_default().push((weight.node, weight.input));
         }
     }
-    let read = graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten()).chain(graph.outputs());
+    // what asks for its lengths alone reads no number of it
+    let read = graph.nodes().iter().filter(|node| !node.is("Shape") && !node.is("Size"));
+    let read = read.flat_map(|node| node.inputs.iter().flatten()).chain(graph.outputs());
     let mut readers: HashMap<ValueId, usize> = HashMap::new();
     for value in read {
         *readers.entry(*value).or_insert(0) += 1;
@@ -200,8 +202,11 @@ pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) -> Vec<(String
         let all_train = readers[&value] == slots.len();
         let places = by_place(graph, slots);
         let firsts: Vec<(usize, usize)> = places.iter().map(|slots| slots[0]).collect();
-        let is_merged =
-            if may_be_merged(&original) { !is_of_one_module(graph, &firsts) } else { are_copies(graph, &firsts) };
+        let is_merged = if may_be_merged(&original) {
+            !is_of_one_module(graph, &firsts)
+        } else {
+            firsts.len() > 1 && are_copies(graph, &firsts)
+        };
         if !is_merged || firsts.len() == 1 && all_train {
             continue;
         }
@@ -263,8 +268,6 @@ fn is_of_one_module(graph: &Graph, slots: &[(usize, usize)]) -> bool {
 
 /// Whether the readers are the same part of modules that differ by their numbers alone: `layers.0.linear`, `layers.1.linear`.
 fn are_copies(graph: &Graph, slots: &[(usize, usize)]) -> bool {
-    let without_numbers =
-        |path: &str| path.split('.').filter(|part| part.parse::<u64>().is_err()).collect::<Vec<_>>().join(".");
     let reader = |(node, input): &(usize, usize)| {
         let node = &graph.nodes()[*node];
         of_node(node).map(|path| (without_numbers(&path), node.operator.clone(), *input))
@@ -294,6 +297,14 @@ mod tests {
             (vec![layer("x", "one", "a"), layer("a", "one", "y")], vec!["x one", "a one.y"]),
             (vec![layer("x", "one", "one.y"), layer("one.y", "one", "y")], vec!["x one", "one.y one.y_2"]),
             (vec![layer("x", "one", "a"), node("Sub", &["a", "one"], &["y"])], vec!["x one.a", "a one"]),
+            (
+                vec![node("MatMul", &["x", "wide"], &["y"]), node("Shape", &["wide"], &["lengths"])],
+                vec!["x wide", "wide"],
+            ),
+            (
+                vec![node("MatMul", &["x", "wide"], &["a"]), node("Sub", &["a", "wide"], &["y"])],
+                vec!["x wide", "a wide"],
+            ),
             (
                 vec![node("MatMul", &["x", "wide"], &["a"]), node("MatMul", &["a", "wide"], &["y"])],
                 vec!["x wide", "a wide"],

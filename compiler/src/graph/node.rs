@@ -75,6 +75,11 @@ impl Node {
         self.domain.is_empty() && self.operator == operator
     }
 
+    /// Whether a `BatchNormalization` takes the statistics of its batch; up to opset 13 further outputs say so.
+    pub(crate) fn normalizes_by_batch(&self) -> bool {
+        self.int("training_mode").unwrap_or(0) != 0 || self.outputs.iter().flatten().count() > 1
+    }
+
     /// Of a node that was written out of a loop or a function: its place in the file, the same for all turns or calls. What it
     /// reads in several of them is one weight.
     pub(crate) fn of_all_turns(&self) -> Option<&str> {

@@ -57,6 +57,10 @@ impl LossFunction for CausalLanguageModelling {
         false
     }
 
+    fn ignored_class(&self) -> Option<i64> {
+        Some(self.ignore_index)
+    }
+
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
         let LossInputs { prediction, targets, .. } = *inputs;
         let vocabulary = symbols(graph, prediction)?;

@@ -49,6 +49,11 @@ impl Loss {
         self.function.takes_weights()
     }
 
+    /// The class that does not count, where targets are numbers of classes.
+    pub fn ignored_class(&self) -> Option<i64> {
+        self.function.ignored_class()
+    }
+
     /// Whether how many places of the prediction's second axis are each row's is an input of its own.
     pub fn takes_lengths(&self) -> bool {
         self.function.takes_lengths()

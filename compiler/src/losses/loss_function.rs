@@ -53,6 +53,11 @@ pub trait LossFunction: fmt::Debug + Send + Sync {
     /// targets: a row of them sums to its weight.
     fn takes_weights(&self) -> bool;
 
+    /// The class that does not count, for a loss whose targets are numbers of classes: a row without weight has it everywhere.
+    fn ignored_class(&self) -> Option<i64> {
+        None
+    }
+
     /// Whether it looks no further along the second axis of the prediction, that of a sequence, than each row goes. Then how many places
     /// of it are a row's is an input of its own, int64 `[batch]`.
     fn takes_lengths(&self) -> bool {

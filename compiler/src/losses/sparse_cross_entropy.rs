@@ -71,6 +71,10 @@ impl LossFunction for SparseCrossEntropy {
         false
     }
 
+    fn ignored_class(&self) -> Option<i64> {
+        Some(self.ignore_index)
+    }
+
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
         let LossInputs { prediction, targets, .. } = *inputs;
         let numbers = ClassNumbers::read(graph, prediction, targets, self.ignore_index)?;

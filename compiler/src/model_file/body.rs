@@ -175,7 +175,7 @@ impl<'a> Importer<'a> {
             metadata: node.metadata_props.iter().map(|entry| (entry.key().into(), entry.value().into())).collect(),
         };
         self.say_place(&mut parsed, node, scope);
-        let outputs = self.output_names(node, scope);
+        let mut outputs = self.output_names(node, scope);
         // what is added for it is called after it
         let unnamed = parsed.name.is_empty();
         if unnamed {
@@ -197,7 +197,7 @@ impl<'a> Importer<'a> {
             }
             return Ok(());
         }
-        conversion::convert(&mut self.graph, &self.names, &mut parsed, outputs.len(), scope.opset)?;
+        conversion::convert(&mut self.graph, &self.names, &mut parsed, &mut outputs, scope.opset)?;
         if unnamed {
             parsed.name = String::new();
         }

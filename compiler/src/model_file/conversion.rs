@@ -64,7 +64,7 @@ pub(super) fn convert(
     graph: &mut Graph,
     names: &Names<'_>,
     node: &mut Node,
-    outputs: usize,
+    outputs: &mut Vec<String>,
     from: i64,
 ) -> Result<(), CompilerError> {
     if !node.domain.is_empty() || from >= graph.opset {
@@ -82,8 +82,8 @@ struct Conversion<'a, 'n> {
     graph: &'a mut Graph,
     names: &'a Names<'n>,
     node: &'a mut Node,
-    /// How many outputs it has.
-    outputs: usize,
+    /// What its outputs are called.
+    outputs: &'a mut Vec<String>,
     from: i64,
 }
 
@@ -132,8 +132,10 @@ fn batch_normalization(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> 
     if matches!(c.node.attributes.remove("spatial"), Some(Attribute::Int(0))) {
         return Err(c.error("statistics of each place (spatial = 0) are not read"));
     }
-    if c.outputs > 1 {
-        return Err(c.error("its form for training, with further outputs, is not read; export the model for inference"));
+    if c.outputs.iter().skip(1).any(|name| !name.is_empty()) {
+        // what it saved for a gradient of its own has no name in newer versions, and what reads it finds nothing
+        c.node.attributes.insert("training_mode".into(), Attribute::Int(1));
+        c.outputs.truncate(3);
     }
     Ok(())
 }
@@ -291,7 +293,7 @@ fn split(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
 /// From version 18 on a node without lengths says how many parts there are.
 fn split_equally(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
     if c.node.input(1).is_none() {
-        let parts = c.outputs as i64;
+        let parts = c.outputs.len() as i64;
         c.node.attributes.insert("num_outputs".into(), parts.into());
     }
     Ok(())

@@ -30,7 +30,7 @@ mod sequences;
 mod tensor;
 mod traditional;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -257,6 +257,35 @@ impl Model {
             ElementType::F16 | ElementType::Bf16 => ElementType::F32.name(),
             other => other.name(),
         })
+    }
+
+    /// How many rows the smallest table has that an input's numbers pick rows of as they are: an embedding of tokens. `None` where no
+    /// constant table is read so.
+    pub fn table_rows(&self, input: &str) -> Option<usize> {
+        let graph = self.file_graph();
+        let mut same = BTreeSet::from([input]);
+        let mut least = None;
+        // nodes stand behind those that they read
+        for node in &graph.node {
+            let read = |index: usize| node.input.get(index).map(String::as_str).unwrap_or_default();
+            let table = match (node.domain(), node.op_type()) {
+                ("" | "ai.onnx", "Cast" | "Identity") if same.contains(read(0)) => {
+                    same.extend(node.output.first().map(String::as_str));
+                    continue;
+                }
+                ("" | "ai.onnx", "Gather")
+                    if same.contains(read(1)) && node.attribute.iter().all(|axis| axis.i() == 0) =>
+                {
+                    read(0)
+                }
+                ("com.microsoft", "EmbedLayerNormalization") if same.contains(read(0)) => read(2),
+                _ => continue,
+            };
+            let table = graph.initializer.iter().find(|tensor| tensor.name() == table && tensor.dims.len() > 1);
+            let rows = table.and_then(|table| usize::try_from(table.dims[0]).ok());
+            least = least.into_iter().chain(rows).min();
+        }
+        least
     }
 
     /// Names and lengths of the outputs; `None` for a symbolic axis.

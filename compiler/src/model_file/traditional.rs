@@ -115,10 +115,21 @@ impl Maker<'_, '_> {
         self.last(0, "Mul", &[centred, scale], &[])
     }
 
+    /// Whether a value is a softmax over the last axis.
+    fn is_softmax(&self, value: ValueId) -> bool {
+        let rank = self.graph.tensor_type(value).map(|known| known.shape.len() as i64);
+        let axis = |node: &Node| node.int("axis").unwrap_or(-1);
+        self.graph.producer(value).is_some_and(|node| {
+            node.is("Softmax") && (axis(node) == -1 || rank.is_some_and(|rank| axis(node) == rank - 1))
+        })
+    }
+
     /// Each row by its sum, its length or its largest number; a row of which that is zero stays.
     fn normalizer(&mut self) -> Made {
         let x = self.float_input(0)?;
         match self.node.string("norm").unwrap_or("MAX") {
+            // shares of a whole are divided by one
+            "L1" if self.is_softmax(x) => self.last(0, "Identity", &[x], &[]),
             "L1" => self.last(0, "LpNormalization", &[x], &[("axis", (-1).into()), ("p", 1.into())]),
             "L2" => self.last(0, "LpNormalization", &[x], &[("axis", (-1).into()), ("p", 2.into())]),
             "MAX" => {

@@ -44,7 +44,7 @@ pub(super) const OPERATOR: Operator = Operator {
 };
 
 /// Lengths of queries, keys and values, all heads together.
-fn parts(node: &Node, columns: &Length) -> Result<[Length; 3], String> {
+pub(super) fn parts(node: &Node, columns: &Length) -> Result<[Length; 3], String> {
     match node.ints("qkv_hidden_sizes") {
         Some([q, k, v]) if [q, k, v].iter().all(|part| (1..1 << 32).contains(*part)) => {
             Ok([q, k, v].map(|part| Length::number(*part)))

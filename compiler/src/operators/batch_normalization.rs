@@ -54,7 +54,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
 }
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
-    if b.node.int("training_mode").unwrap_or(0) != 0 {
+    if b.node.normalizes_by_batch() {
         return by_the_batch(b);
     }
     let [x, scale, mean, variance] = [0, 1, 3, 4].map(|index| b.input(index));

@@ -54,9 +54,25 @@ pub(super) fn types_of(
     dtype: ElementType,
 ) -> Result<Vec<TensorType>, CompilerError> {
     let (x, kernel) = (rule.input(0)?, rule.input(kernel)?);
-    let (window, _) = windows(rule.node, &x.shape, &kernel.shape).map_err(|message| rule.error(message))?;
-    let shape = [&[x.shape[0].clone(), kernel.shape[0].clone()], window.output.as_slice()].concat();
+    let shape = shape_of(rule.node, &x.shape, &kernel.shape).map_err(|message| rule.error(message))?;
     Ok(vec![TensorType { dtype, shape }])
+}
+
+/// As [`shape_of`], of x `[N, …, C]`: `[N, …, M]`.
+pub(super) fn shape_with_channels_last(node: &Node, x: &[Length], kernel: &[Length]) -> Result<Vec<Length>, String> {
+    let mut x = x.to_vec();
+    if x.len() > 2 {
+        x[1..].rotate_right(1);
+    }
+    let mut made = shape_of(node, &x, kernel)?;
+    made[1..].rotate_left(1);
+    Ok(made)
+}
+
+/// The shape of what a node makes of x `[N, C, …]` by a kernel.
+pub(super) fn shape_of(node: &Node, x: &[Length], kernel: &[Length]) -> Result<Vec<Length>, String> {
+    let (window, _) = windows(node, x, kernel)?;
+    Ok([&[x[0].clone(), kernel[0].clone()], window.output.as_slice()].concat())
 }
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {

@@ -1,6 +1,8 @@
 use std::f32::consts::{FRAC_2_SQRT_PI, SQRT_2};
 
 use super::{Gradient, Operator, Sample, same_as_first, varied, varied_in};
+use crate::CompilerError;
+use crate::graph::{Graph, ValueId};
 
 /// `com.microsoft.FastGelu`: y = s/2 · (1 + tanh(√(2/π) · (s + 0.044715 s³))) with s = x + bias, the bias a vector along
 /// the last axis that may be left out, as those operators.
@@ -17,17 +19,7 @@ pub(super) const OPERATOR: Operator = Operator {
             Some(bias) => node.graph.plus(x, bias)?,
             None => x,
         };
-        let [half, one, scale, cubic] =
-            [0.5, 1.0, FRAC_2_SQRT_PI / SQRT_2, 0.044_715].map(|value| node.graph.scalar(value));
-        let square = node.graph.times(sum, sum)?;
-        let inner = node.graph.times(square, cubic)?;
-        let inner = node.graph.plus(inner, one)?;
-        let inner = node.graph.times(inner, sum)?;
-        let inner = node.graph.times(inner, scale)?;
-        let tanh = node.graph.add("Tanh", &[inner], &[])?;
-        let share = node.graph.plus(tanh, one)?;
-        let share = node.graph.times(share, half)?;
-        Ok(vec![node.graph.times(sum, share)?])
+        Ok(vec![of(node.graph, sum)?])
     }),
     samples: || {
         let x = || varied_in(&[2, 3, 5], -3.0, 3.0);
@@ -37,3 +29,17 @@ pub(super) const OPERATOR: Operator = Operator {
         ]
     },
 };
+
+/// s/2 · (1 + tanh(√(2/π) · (s + 0.044715 s³))).
+pub(super) fn of(graph: &mut Graph, sum: ValueId) -> Result<ValueId, CompilerError> {
+    let [half, one, scale, cubic] = [0.5, 1.0, FRAC_2_SQRT_PI / SQRT_2, 0.044_715].map(|value| graph.scalar(value));
+    let square = graph.times(sum, sum)?;
+    let inner = graph.times(square, cubic)?;
+    let inner = graph.plus(inner, one)?;
+    let inner = graph.times(inner, sum)?;
+    let inner = graph.times(inner, scale)?;
+    let tanh = graph.add("Tanh", &[inner], &[])?;
+    let share = graph.plus(tanh, one)?;
+    let share = graph.times(share, half)?;
+    graph.times(sum, share)
+}

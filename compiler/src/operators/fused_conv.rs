@@ -1,4 +1,4 @@
-use super::{Gradient, Operator, Sample, conv, fused_activations, varied};
+use super::{Gradient, Operator, Sample, TypeRuleInput, conv, fused_activations, varied};
 use crate::CompilerError;
 use crate::backward::Expansion;
 use crate::graph::{Attribute, TensorType, ValueId};
@@ -34,8 +34,12 @@ pub(super) const OPERATOR: Operator = Operator {
     },
 };
 
-fn types(rule: &crate::operators::TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
-    let made = conv::types(rule)?;
+fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    with_added(rule, conv::types(rule)?)
+}
+
+/// The types of what a convolution makes, where the fourth input can be added to it.
+pub(super) fn with_added(rule: &TypeRuleInput<'_>, made: Vec<TensorType>) -> Result<Vec<TensorType>, CompilerError> {
     match rule.optional(3).filter(|added| added.shape.len() != made[0].shape.len()) {
         Some(added) => Err(rule.error(format!("{added} is added to {}", made[0]))),
         None => Ok(made),
@@ -44,10 +48,14 @@ fn types(rule: &crate::operators::TypeRuleInput<'_>) -> Result<Vec<TensorType>, 
 
 fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let inputs: Vec<Option<ValueId>> = node.node.inputs.iter().take(3).copied().collect();
-    let own = node.node.attributes.iter().filter(|(name, _)| !name.starts_with("activation"));
-    let own: Vec<(String, Attribute)> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let own = fused_activations::attributes_before(&node.node);
     let own: Vec<(&str, Attribute)> = own.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-    let mut y = node.graph.add_with("Conv", &inputs, &own, 1)?[0];
+    let y = node.graph.add_with("Conv", &inputs, &own, 1)?[0];
+    Ok(vec![added_and_activated(node, y)?])
+}
+
+/// A node's fourth input added to what its convolution gave, and its activation.
+pub(super) fn added_and_activated(node: &mut Expansion<'_>, mut y: ValueId) -> Result<ValueId, CompilerError> {
     if let Some(added) = node.node.input(3) {
         y = node.graph.plus(y, added)?;
     }
@@ -56,5 +64,5 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
         Some(Attribute::Floats(values)) => values.clone(),
         _ => Vec::new(),
     };
-    Ok(vec![fused_activations::of(node, y, &name, &parameters)?])
+    fused_activations::of(node, y, &name, &parameters)
 }

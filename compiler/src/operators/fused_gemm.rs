@@ -26,8 +26,7 @@ pub(super) const OPERATOR: Operator = Operator {
 };
 
 fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
-    let own = node.node.attributes.iter().filter(|(name, _)| !name.starts_with("activation"));
-    let own: Vec<(String, Attribute)> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let own = fused_activations::attributes_before(&node.node);
     let own: Vec<(&str, Attribute)> = own.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let inputs = node.node.inputs.clone();
     let y = node.graph.add_with("Gemm", &inputs, &own, 1)?[0];

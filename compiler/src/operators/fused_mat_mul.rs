@@ -46,7 +46,7 @@ fn order(node: &Node, rank: usize, turn: &str, turn_batch: &str) -> Option<Vec<u
 
 const TURNS: [(&str, &str); 2] = [("transA", "transBatchA"), ("transB", "transBatchB")];
 
-fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+pub(super) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let mut operands = [rule.input(0)?.clone(), rule.input(1)?.clone()];
     for (operand, (turn, turn_batch)) in operands.iter_mut().zip(TURNS) {
         if let Some(order) = order(rule.node, operand.shape.len(), turn, turn_batch) {
@@ -56,7 +56,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     mat_mul::product(rule, &operands[0], &operands[1])
 }
 
-fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
+pub(super) fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let mut operands = [node.input(0)?, node.input(1)?];
     for (operand, (turn, turn_batch)) in operands.iter_mut().zip(TURNS) {
         let rank = node.graph.shape(*operand)?.len();

@@ -1,11 +1,11 @@
 use super::attention_rules::{heads, size_of_a_head, split_heads};
-use super::{Gradient, Operator, Sample, TypeRuleInput, normalizations, varied};
+use super::{Gradient, Operator, Sample, TypeRuleInput, normalizations, packed_rows, remove_padding, varied};
 use crate::CompilerError;
 use crate::backward::Expansion;
 use crate::graph::{Length, TensorType, ValueId};
 
 /// `com.microsoft.GatedRelativePositionBias` (WavLM: Chen 2022), as ONNX Runtime's optimizer writes it for CUDA: a bias of scores by
-/// distance `[1, heads, length, length]`, by gates u and r of the queries `[batch, length, heads · size]`:
+/// distance `[1, heads, length, length]`, by gates u and r of the queries `[batch, length, heads · size]`, or `[tokens, heads · size]` of rows packed behind each other:
 /// u · (r · a − 1) + 2 times as large, a `[1, heads, 1, 1]`. As those operators.
 pub(super) const OPERATOR: Operator = Operator {
     domain: "com.microsoft",
@@ -16,16 +16,30 @@ pub(super) const OPERATOR: Operator = Operator {
     fold: None,
     gradient: Gradient::Expand(expand),
     samples: || {
-        let weights = [varied(&[3, 8]), varied(&[8]), varied(&[1, 2, 1, 1])];
+        let weights = || [varied(&[3, 8]), varied(&[8]), varied(&[1, 2, 1, 1])];
         let inputs = vec![varied(&[2, 4, 6]), varied(&[6]), varied(&[1, 2, 4, 4])];
-        vec![Sample::new("two heads", inputs.into_iter().chain(weights).collect(), vec![("num_heads", 2.into())])]
+        let packed = vec![varied(&[5, 6]), varied(&[6]), varied(&[1, 2, 4, 4])];
+        let offsets = remove_padding::fixed(&[2, 4], &[0, 4, 5, 6, 7, 1, 2, 3]);
+        let two = || vec![("num_heads", 2.into())];
+        vec![
+            Sample::new("two heads", inputs.into_iter().chain(weights()).collect(), two()),
+            Sample::new("packed rows", packed.into_iter().chain(weights()).chain([offsets]).collect(), two()).since(16),
+        ]
     },
 };
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let (queries, distances, weights) = (rule.input(0)?, rule.input(2)?, rule.input(3)?);
-    let ([batch, length, hidden], [size, gates]) = (queries.shape.as_slice(), weights.shape.as_slice()) else {
-        return Err(rule.error(format!("queries {queries} with weights {weights}, wanted three axes and two")));
+    let places = if rule.node.input(6).is_some() { Some(rule.input(6)?.shape.as_slice()) } else { None };
+    let ([batch, length, hidden], [size, gates]) = (
+        match (queries.shape.as_slice(), places) {
+            ([_, hidden], Some([batch, length])) => [batch, length, hidden],
+            ([batch, length, hidden], None) => [batch, length, hidden],
+            _ => return Err(rule.error(format!("queries {queries} of rows {places:?}, wanted three axes"))),
+        },
+        weights.shape.as_slice(),
+    ) else {
+        return Err(rule.error(format!("weights {weights}, wanted two axes")));
     };
     let heads = heads(rule.node, "num_heads").map_err(|message| rule.error(message))?;
     let own = size_of_a_head(hidden, heads).map_err(|message| rule.error(message))?;
@@ -45,13 +59,13 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
 }
 
 fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
-    if node.node.input(6).is_some() {
-        return Err(node.no_gradient("its rows are packed behind each other (token_offset)"));
-    }
     let [queries, bias, distances, weights, gate_bias, scales] = [0, 1, 2, 3, 4, 5].map(|input| node.input(input));
     let heads = heads(&node.node, "num_heads").map_err(|message| node.error(message))?;
     let graph = &mut *node.graph;
-    let queries = graph.plus(queries?, bias?)?;
+    let mut queries = graph.plus(queries?, bias?)?;
+    if let Some(offsets) = node.node.input(6) {
+        queries = packed_rows::restored(graph, queries, offsets)?;
+    }
     let queries = split_heads(graph, queries, heads)?;
     let gates = graph.add("MatMul", &[queries, weights?], &[])?;
     let gates = graph.plus(gates, gate_bias?)?;

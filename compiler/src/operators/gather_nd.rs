@@ -11,7 +11,7 @@ pub(super) const OPERATOR: Operator = Operator {
     domain: "",
     name: "GatherND",
     opsets: 13..=25,
-    weights: &[],
+    weights: &[0],
     types,
     fold: Some(fold),
     gradient: Gradient::Defined(gradient),

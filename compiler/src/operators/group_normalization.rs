@@ -20,6 +20,7 @@ pub(super) const OPERATOR: Operator = Operator {
         vec![
             Sample::new("a weight a channel", inputs(&[2, 6, 3, 2], 6), groups(2)).since(21),
             Sample::new("one group", inputs(&[2, 4, 5], 4), groups(1)).since(21),
+            Sample::new("no spatial axes", inputs(&[2, 6], 6), groups(2)).since(21),
             Sample::new("a weight a group", inputs(&[2, 6, 3, 2], 3), groups(3)).until(20),
         ]
     },
@@ -49,8 +50,8 @@ pub(super) fn channels_of_a_group(channels: &Length, groups: usize) -> Result<Le
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
-    if x.shape.len() < 3 {
-        return Err(rule.error(format!("{x} has no spatial axes")));
+    if x.shape.len() < 2 {
+        return Err(rule.error(format!("{x} has no channels")));
     }
     let groups = groups(rule.node).map_err(|message| rule.error(message))?;
     channels_of_a_group(&x.shape[1], groups).map_err(|message| rule.error(message))?;

@@ -1,7 +1,7 @@
 use super::attention_rules::{
     Scores, attend, heads, merge_heads, rotate, scale_of, size_of_a_head, split_heads, within,
 };
-use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, varied};
+use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, normalizations, varied};
 use crate::CompilerError;
 use crate::backward::Expansion;
 use crate::graph::{Attribute, Constant, ElementType, Length, Node, TensorType, ValueId};
@@ -15,7 +15,7 @@ pub(super) const OPERATOR: Operator = Operator {
     domain: "com.microsoft",
     name: "GroupQueryAttention",
     opsets: 1..=1,
-    weights: &[11],
+    weights: &[11, 14, 15],
     types,
     fold: None,
     gradient: Gradient::Expand(expand),
@@ -96,10 +96,12 @@ fn refusal(node: &Node) -> Option<&'static str> {
     let is_given = |input: usize| node.input(input).is_some();
     let is_on = |name: &str| node.int(name).unwrap_or(0) != 0;
     if is_given(12) || is_given(13) {
-        return Some("its earlier keys and values are quantized");
+        return Some(
+            "it rounds keys and values to a cache of integers (k_scale, v_scale); take the file with a cache of floats",
+        );
     }
-    if is_given(14) || is_given(15) {
-        return Some("it normalizes its queries and keys (q_norm_weight, k_norm_weight)");
+    if is_given(14) != is_given(15) {
+        return Some("it normalizes one of queries and keys (q_norm_weight, k_norm_weight)");
     }
     if node.outputs.get(3).is_some_and(Option::is_some) {
         return Some("it gives the products of queries and keys");
@@ -110,9 +112,6 @@ fn refusal(node: &Node) -> Option<&'static str> {
     if is_given(3) && node.outputs.get(1).is_none_or(Option::is_none) {
         // kernels keep earlier keys in what they give, and attend to nothing before where they give nothing
         return Some("it has earlier keys, and does not give its own");
-    }
-    if is_given(3) && is_given(10) {
-        return Some("it has earlier keys, and a bias of the scores");
     }
     let sees_all = node.int("causal") == Some(0);
     (sees_all && (is_given(3) || window(node).is_some())).then_some("it sees keys behind a query, and not all")
@@ -135,8 +134,12 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     found.total =
         node.input(6).ok().and_then(|total| node.graph.lengths_of(total)).and_then(|all| all.first().cloned());
     let [q, mut k, mut v] = parts(node, &found)?;
-    let q = split_heads(node.graph, q, found.heads)?;
+    let mut q = split_heads(node.graph, q, found.heads)?;
     k = split_heads(node.graph, k, found.key_heads)?;
+    if let Some((of_queries, of_keys)) = node.node.input(14).zip(node.node.input(15)) {
+        q = normalized(node, q, of_queries)?;
+        k = normalized(node, k, of_keys)?;
+    }
     v = split_heads(node.graph, v, found.key_heads)?;
     let before = if found.past == 0 { None } else { Some(keys_before(node, &found)?) };
     let (q, k) = match node.node.int("do_rotary").unwrap_or(0) {
@@ -156,6 +159,10 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
         let (past_key, past_value) = (node.input(3)?, node.input(4)?);
         all_k = node.graph.concat(&[past_key, k], 2)?;
         all_v = node.graph.concat(&[past_value, v], 2)?;
+        scores.bias = match scores.bias {
+            Some(bias) => Some(bias_of_keys(node, &found, before, bias)?),
+            None => None,
+        };
         scores.seen = Some(seen_behind(node, &found, before)?);
     } else if node.node.int("causal") == Some(0) {
         scores.seen = Some(all_of_a_row(node, &found)?);
@@ -178,6 +185,41 @@ fn parts(node: &mut Expansion<'_>, found: &Shapes) -> Result<[ValueId; 3], Compi
     let lengths = node.graph.lengths(&[&found.size * found.heads, keys.clone(), keys])?;
     let parts = node.graph.add_with("Split", &[Some(q), Some(lengths)], &[("axis", (-1).into())], 3)?;
     Ok([parts[0], parts[1], parts[2]])
+}
+
+/// Heads of queries or keys `[batch, heads, length, size]`, each over the root of its mean square, times weights `[size]`.
+fn normalized(node: &mut Expansion<'_>, x: ValueId, weights: ValueId) -> Result<ValueId, CompilerError> {
+    let epsilon = node.node.float("qk_norm_epsilon").unwrap_or(1e-6);
+    let hat = normalizations::Standardized::by_mean_square(node.graph, x, vec![3], epsilon)?.hat;
+    node.graph.times(hat, weights)
+}
+
+/// A bias of scores, whose last axis counts the keys of a row without a gap, in the order of the earlier keys and the new ones.
+fn bias_of_keys(
+    node: &mut Expansion<'_>,
+    found: &Shapes,
+    before: ValueId,
+    bias: ValueId,
+) -> Result<ValueId, CompilerError> {
+    let (graph, one) = (&mut *node.graph, Length::from(1));
+    let shape = graph.shape(bias)?.to_vec();
+    let [_, heads, queries, columns] = shape.as_slice() else {
+        return Err(node.error(format!("a bias of scores {shape:?}, wanted four axes")));
+    };
+    let earlier = graph.positions(&found.past)?;
+    let earlier = graph.reshape(earlier, &[&one, &found.past])?;
+    let earlier = graph.expand(earlier, &[&found.batch, &found.past])?;
+    let new = graph.positions(&found.length)?;
+    let new = graph.plus(before, new)?;
+    let places = graph.concat(&[earlier, new], 1)?;
+    // places behind the keys of a row are seen by none
+    let last = graph.lengths(&[columns - 1])?;
+    let places = graph.add("Min", &[places, last], &[])?;
+    let keys = &found.past + &found.length;
+    let places = graph.reshape(places, &[&found.batch, &one, &one, &keys])?;
+    let places = graph.expand(places, &[&found.batch, heads, queries, &keys])?;
+    let bias = graph.expand(bias, &[&found.batch, heads, queries, columns])?;
+    graph.add("GatherElements", &[bias, places], &[("axis", 3.into())])
 }
 
 /// How many keys a row has in all, `[batch, 1]`.
@@ -351,6 +393,20 @@ fn samples() -> Vec<Sample> {
             with(vec![("local_window_size", 3.into())]),
         )
         .with_outputs(3),
+        Sample::new(
+            "earlier keys, a bias of scores",
+            [three(1, 3), past(1, 2), lengths(&[4], 5), absent(3), vec![varied(&[1, 4, 3, 5])]].concat(),
+            with(vec![]),
+        )
+        .with_outputs(3)
+        .since(16),
+        Sample::new(
+            "one key more, a bias of scores",
+            [three(2, 1), past(2, 2), lengths(&[2, 1], 3), absent(3), vec![varied(&[2, 1, 1, 3])]].concat(),
+            with(vec![]),
+        )
+        .with_outputs(3)
+        .since(16),
         Sample::new("one key more", [three(2, 1), past(2, 2), lengths(&[2, 1], 3)].concat(), with(vec![]))
             .with_outputs(3),
         Sample::new("rotated", [turned(2, 3), absent(2), lengths(&[2, 2], 3), caches()].concat(), two_heads(vec![]))

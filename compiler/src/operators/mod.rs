@@ -45,10 +45,13 @@ mod conv_transpose;
 mod cos;
 mod cosh;
 mod cum_sum;
+mod decoder_masked_multi_head_attention;
+mod decoder_masked_self_attention;
 mod deform_conv;
 mod depth_to_space;
 mod dequantize_linear;
 mod dequantize_linear_microsoft;
+mod dequantize_with_order;
 mod det;
 mod dft;
 mod div;
@@ -70,6 +73,7 @@ mod floor;
 mod fused_conv;
 mod fused_gemm;
 mod fused_mat_mul;
+mod fused_mat_mul_activation;
 mod gated_relative_position_bias;
 mod gather;
 mod gather_block_quantized;
@@ -78,6 +82,7 @@ mod gather_nd;
 mod gelu;
 mod gelu_microsoft;
 mod gemm;
+mod gemm_fast_gelu;
 mod global_average_pool;
 mod global_lp_pool;
 mod global_max_pool;
@@ -130,6 +135,8 @@ mod multi_head_attention;
 mod multinomial;
 mod neg;
 mod negative_log_likelihood_loss;
+mod nhwc_conv;
+mod nhwc_fused_conv;
 mod nhwc_max_pool;
 mod non_max_suppression;
 mod non_zero;
@@ -139,6 +146,8 @@ mod operator;
 mod operator_catalog;
 mod or;
 mod p_relu;
+mod packed_attention;
+mod packed_multi_head_attention;
 mod pad;
 mod pow;
 mod q_attention;
@@ -148,6 +157,7 @@ mod q_linear_add;
 mod q_linear_average_pool;
 mod q_linear_concat;
 mod q_linear_conv;
+mod q_linear_conv_microsoft;
 mod q_linear_global_average_pool;
 mod q_linear_leaky_relu;
 mod q_linear_mat_mul;
@@ -155,8 +165,14 @@ mod q_linear_mul;
 mod q_linear_sigmoid;
 mod q_linear_softmax;
 mod q_linear_where;
+mod q_ordered_attention;
+mod q_ordered_gelu;
+mod q_ordered_layer_normalization;
+mod q_ordered_longformer_attention;
+mod q_ordered_mat_mul;
 mod quantize_linear;
 mod quantize_linear_microsoft;
+mod quantize_with_order;
 mod quick_gelu;
 mod random_normal;
 mod random_normal_like;
@@ -174,9 +190,12 @@ mod reduce_min;
 mod reduce_prod;
 mod reduce_sum;
 mod reduce_sum_square;
+mod relative_position_bias;
 mod relu;
+mod remove_padding;
 mod reshape;
 mod resize;
+mod restore_padding;
 mod reverse_sequence;
 mod rms_normalization;
 mod rnn;
@@ -239,8 +258,8 @@ use rules::elementwise::{
 };
 use rules::{
     attention as attention_rules, axes, blocks, bodies, convolutions, element_types, extremes, folding,
-    fused_activations, gelu as gelu_rules, generated, normalizations, picked_losses, power_sums, quantized,
-    recurrences, recurrent_samples, reductions, resizing, sampling, scatters, shape_floats, trees, windows,
+    fused_activations, gelu as gelu_rules, generated, normalizations, packed_rows, picked_losses, power_sums,
+    quantized, recurrences, recurrent_samples, reductions, resizing, sampling, scatters, shape_floats, trees, windows,
 };
 pub use samples::{
     Sample, SampleInput, fixed_floats, fixed_integer, fixed_integers, fixed_integers_of, fixed_truths, varied,
@@ -293,10 +312,13 @@ const STANDARD: &[Operator] = &[
     cos::OPERATOR,
     cosh::OPERATOR,
     cum_sum::OPERATOR,
+    decoder_masked_multi_head_attention::OPERATOR,
+    decoder_masked_self_attention::OPERATOR,
     deform_conv::OPERATOR,
     depth_to_space::OPERATOR,
     dequantize_linear::OPERATOR,
     dequantize_linear_microsoft::OPERATOR,
+    dequantize_with_order::OPERATOR,
     det::OPERATOR,
     dft::OPERATOR,
     div::OPERATOR,
@@ -318,6 +340,7 @@ const STANDARD: &[Operator] = &[
     fused_conv::OPERATOR,
     fused_gemm::OPERATOR,
     fused_mat_mul::OPERATOR,
+    fused_mat_mul_activation::OPERATOR,
     gated_relative_position_bias::OPERATOR,
     gather::OPERATOR,
     gather_block_quantized::OPERATOR,
@@ -326,6 +349,7 @@ const STANDARD: &[Operator] = &[
     gelu::OPERATOR,
     gelu_microsoft::OPERATOR,
     gemm::OPERATOR,
+    gemm_fast_gelu::OPERATOR,
     global_average_pool::OPERATOR,
     global_lp_pool::OPERATOR,
     global_max_pool::OPERATOR,
@@ -378,6 +402,8 @@ const STANDARD: &[Operator] = &[
     multinomial::OPERATOR,
     neg::OPERATOR,
     negative_log_likelihood_loss::OPERATOR,
+    nhwc_conv::OPERATOR,
+    nhwc_fused_conv::OPERATOR,
     nhwc_max_pool::OPERATOR,
     non_max_suppression::OPERATOR,
     non_zero::OPERATOR,
@@ -385,6 +411,8 @@ const STANDARD: &[Operator] = &[
     one_hot::OPERATOR,
     or::OPERATOR,
     p_relu::OPERATOR,
+    packed_attention::OPERATOR,
+    packed_multi_head_attention::OPERATOR,
     pad::OPERATOR,
     pow::OPERATOR,
     q_attention::OPERATOR,
@@ -394,6 +422,7 @@ const STANDARD: &[Operator] = &[
     q_linear_average_pool::OPERATOR,
     q_linear_concat::OPERATOR,
     q_linear_conv::OPERATOR,
+    q_linear_conv_microsoft::OPERATOR,
     q_linear_global_average_pool::OPERATOR,
     q_linear_leaky_relu::OPERATOR,
     q_linear_mat_mul::OPERATOR,
@@ -401,8 +430,14 @@ const STANDARD: &[Operator] = &[
     q_linear_sigmoid::OPERATOR,
     q_linear_softmax::OPERATOR,
     q_linear_where::OPERATOR,
+    q_ordered_attention::OPERATOR,
+    q_ordered_gelu::OPERATOR,
+    q_ordered_layer_normalization::OPERATOR,
+    q_ordered_longformer_attention::OPERATOR,
+    q_ordered_mat_mul::OPERATOR,
     quantize_linear::OPERATOR,
     quantize_linear_microsoft::OPERATOR,
+    quantize_with_order::OPERATOR,
     quick_gelu::OPERATOR,
     random_normal::OPERATOR,
     random_normal_like::OPERATOR,
@@ -420,9 +455,12 @@ const STANDARD: &[Operator] = &[
     reduce_prod::OPERATOR,
     reduce_sum::OPERATOR,
     reduce_sum_square::OPERATOR,
+    relative_position_bias::OPERATOR,
     relu::OPERATOR,
+    remove_padding::OPERATOR,
     reshape::OPERATOR,
     resize::OPERATOR,
+    restore_padding::OPERATOR,
     reverse_sequence::OPERATOR,
     rms_normalization::OPERATOR,
     rnn::OPERATOR,

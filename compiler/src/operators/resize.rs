@@ -1,4 +1,4 @@
-use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, fixed_integers, resizing, varied};
+use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, fixed_integers, resizing, shape_floats, varied};
 use crate::CompilerError;
 use crate::backward::Backward;
 use crate::graph::{Attribute, Constant, ElementType, Length, TensorType, ValueId};
@@ -23,7 +23,8 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     if rule.optional(3).is_some() && rule.optional(3).is_none_or(|sizes| sizes.shape.iter().all(|count| *count != 0)) {
         rule.known_lengths(3)?;
     }
-    if rule.optional(2).is_some() && rule.constant(2).is_none() {
+    let is_known = |scales| shape_floats::of_constants(rule.graph, scales).is_some();
+    if rule.optional(2).is_some() && rule.constant(2).is_none() && !rule.node.input(2).is_some_and(is_known) {
         return Err(rule.not_known(2));
     }
     let axes = resized_axes(rule.graph, rule.node, &x.shape).map_err(|message| rule.error(message))?;

@@ -5,6 +5,7 @@
     reason = "tests stop at the first surprise, and say when left out"
 )]
 
+mod cuda_operators;
 mod decoders;
 mod half_precision;
 mod kept;
@@ -13,6 +14,7 @@ mod onnx_file;
 #[path = "../onnx_runtime/mod.rs"]
 mod onnx_runtime;
 mod traditional;
+mod unfolded;
 mod written_out;
 
 use std::collections::BTreeSet;

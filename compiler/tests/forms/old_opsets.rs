@@ -2,7 +2,8 @@
 
 use crate::onnx_file::onnx::{ModelProto, TensorProto};
 use crate::onnx_file::{Value, floats, integers, node, weight};
-use crate::{holds, ints, network, onnx_runtime};
+use crate::{ROWS, compiled, holds, ints, network, onnx_runtime, slopes};
+use prost::Message;
 
 /// A network of operators that have changed since, as this version writes them.
 fn old_network(opset: i64) -> ModelProto {
@@ -76,6 +77,25 @@ fn old_network(opset: i64) -> ModelProto {
         node("MatMul", "features mix.weight", "z"),
     ];
     network(opset, &[3, 8, 8], nodes, weights)
+}
+
+#[test]
+fn an_old_normalization_by_the_batch_with_further_outputs_is_trained() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let names = ["weight", "bias", "running_mean"].map(|name| weight(&format!("norm.{name}"), &[8]));
+    let variance = floats("norm.running_var", &[8], &[1.0; 8]);
+    let weights = [vec![weight("mix.weight", &[6, 8])], names.to_vec(), vec![variance]].concat();
+    let normalization = "BatchNormalization";
+    let inputs = "h norm.weight norm.bias norm.running_mean norm.running_var";
+    let nodes =
+        vec![node("MatMul", "x mix.weight", "h"), node(normalization, inputs, "z mean var saved_mean saved_var")];
+    let file = network(11, &[6], nodes, weights).encode_to_vec();
+    let program = compiled(&file);
+    let (square, slope) = slopes(&program, &[ROWS, 6]);
+    assert!((slope - square).abs() <= 2e-2 * square, "slope {slope}, squared gradient {square}");
+    assert!(program.parameters.iter().any(|values| values.len() == 48), "what is below it is trained");
 }
 
 #[test]

@@ -80,10 +80,14 @@ fn linear_models_and_what_prepares_their_inputs_are_trained() {
     // as the last it gives no scores that a cross-entropy takes
     let normalized = node("ai.onnx.ml.Normalizer", "p", "n").with("norm", Value::Text("L1"));
     let logistic = vec![classifier("LOGISTIC", "label p"), normalized, node("MatMul", "n last.weight", "y")];
+    // shares of a whole that are divided by their sum are scores that one takes
+    let shares = node("ai.onnx.ml.Normalizer", "p", "y").with("norm", Value::Text("L1"));
+    let shares = vec![classifier("SOFTMAX", "label p"), shares];
     let (body, linear) = (48 + 8, 45);
     let rows: Vec<(&str, ModelProto, usize)> = vec![
         ("scores", perceptron(vec![classifier("NONE", "label y")]), body + linear),
         ("softmax", perceptron(vec![classifier("SOFTMAX", "label y")]), body + linear),
+        ("softmax, by its sum", perceptron(shares), body + linear),
         ("logistic", perceptron(logistic), body + linear + 25),
         ("regression", perceptron(vec![regressor()]), body + linear),
         ("prepared", prepared(), 19 * 8 + 45),

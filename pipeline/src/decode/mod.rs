@@ -6,6 +6,7 @@ mod header;
 mod jpeg;
 mod jpeg_start;
 mod orientation;
+mod palette;
 mod raster;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +18,7 @@ use millstream_transforms::{DecodeRequest, LARGEST_SIDE, Raster, RgbImage, Sampl
 pub use decode_error::{DecodeError, MOST_PIXELS};
 pub use format::Format;
 pub use header::Header;
+pub(crate) use palette::palette;
 
 use crate::error::panic_message;
 

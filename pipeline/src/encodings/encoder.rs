@@ -188,6 +188,11 @@ pub trait Encoder: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// One more than the largest number that a token may have, where it makes tokens.
+    fn vocabulary(&self) -> Option<usize> {
+        None
+    }
+
     /// What is shown of the tensors of one row, `[1, …]` each.
     fn marks(&self, tensors: &[&Tensor], seen: Seen<'_>) -> Vec<Mark> {
         let _ = (tensors, seen);

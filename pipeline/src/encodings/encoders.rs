@@ -293,6 +293,12 @@ impl Encoders {
             .filter_map(|entry| Some((entry.wanted.name.as_str(), entry.wanted.role, entry.encoder.standardization()?)))
     }
 
+    /// The inputs that are tokens, with one more than the largest number that each may have.
+    pub fn vocabularies(&self) -> impl Iterator<Item = (&str, usize)> {
+        let inputs = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Input);
+        inputs.filter_map(|entry| Some((entry.wanted.name.as_str(), entry.encoder.vocabulary()?)))
+    }
+
     /// The tokens of a text that is no row's, by the first input that makes tokens; nothing where none does.
     ///
     /// # Errors

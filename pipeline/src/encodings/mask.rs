@@ -1,8 +1,9 @@
 //! The class of each pixel of the row's image.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use image::DynamicImage;
+use image::{DynamicImage, GrayImage, Luma};
 use millstream_schemas::choice::Options;
 use millstream_schemas::{ElementType, Tensor, TensorRole, TensorSpec, shown};
 use millstream_transforms::Target;
@@ -24,7 +25,7 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     name: "mask",
     summary: "The class of each pixel of the row's image.",
     documentation: "One tensor of int64 `[batch, height, width]`, of the size that the images end at: grey images of 8 bits without loss (PNG, BMP, TIFF) \
-        whose values are the classes, as large as the row's image. It follows every step that was drawn for the image: each pixel \
+        whose values are the classes, or PNGs with a palette, whose numbers of colours are (as those of PASCAL VOC), as large as the row's image. It follows every step that was drawn for the image: each pixel \
         has the class of the one pixel that it comes from. What comes from outside the image, and pixels of the value 255, have \
         the class `ignore_index`, which `sparse_cross_entropy` leaves out; so have rows without a mask (null).",
     samples: &[
@@ -194,7 +195,14 @@ impl MaskEncoder {
         }
         let decoded =
             image::load_from_memory(bytes).map_err(|_| Damage::value(&self.column[0], "does not decode".into()))?;
-        let DynamicImage::ImageLuma8(grey) = decoded else { return Err(refused("an image of colours").into()) };
+        let numbered = decode::palette(bytes).map(|palette| of_palette(&decoded, &palette));
+        let grey = match (decoded, numbered) {
+            (_, Some(numbered)) => {
+                numbered.ok_or_else(|| refused("an image whose colours are not each one number of its palette"))?
+            }
+            (DynamicImage::ImageLuma8(grey), None) => grey,
+            _ => return Err(refused("an image of colours").into()),
+        };
         let classes = self.options.classes.len();
         let class = |value: &u8| match *value {
             value if usize::from(value) < classes => Ok(i32::from(value)),
@@ -207,5 +215,43 @@ impl MaskEncoder {
         let (width, height) = grey.dimensions();
         let classes = grey.as_raw().iter().map(class).collect::<Result<_, _>>()?;
         Ok(Mask { width, height, classes })
+    }
+}
+
+/// The numbers of the colours of an image's pixels; none where it is not clear which number a colour is.
+fn of_palette(image: &DynamicImage, palette: &[[u8; 3]]) -> Option<GrayImage> {
+    let mut numbers: HashMap<[u8; 3], Option<u8>> = HashMap::with_capacity(palette.len());
+    for (number, colour) in palette.iter().enumerate() {
+        let number = u8::try_from(number).ok()?;
+        numbers.entry(*colour).and_modify(|known| *known = None).or_insert(Some(number));
+    }
+    let colours = image.to_rgb8();
+    let mut grey = GrayImage::new(colours.width(), colours.height());
+    // neighbours are of one colour mostly
+    let mut last: Option<([u8; 3], u8)> = None;
+    for (out, colour) in grey.pixels_mut().zip(colours.pixels()) {
+        let number = match last {
+            Some((known, number)) if known == colour.0 => number,
+            _ => (*numbers.get(&colour.0)?)?,
+        };
+        last = Some((colour.0, number));
+        *out = Luma([number]);
+    }
+    Some(grey)
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{Rgb, RgbImage};
+
+    use super::*;
+
+    #[test]
+    fn colours_of_a_palette_are_their_numbers_where_that_is_clear() {
+        let image = DynamicImage::from(RgbImage::from_fn(5, 1, |x, _| Rgb([x as u8 / 2 % 2 * 128, 0, 0])));
+        let numbers = |palette: &[[u8; 3]]| of_palette(&image, palette).map(GrayImage::into_raw);
+        assert_eq!(numbers(&[[0, 0, 0], [9, 9, 9], [128, 0, 0], [9, 9, 9]]), Some(vec![0, 0, 2, 2, 0]));
+        assert_eq!(numbers(&[[0, 0, 0], [128, 0, 0], [0, 0, 0]]), None);
+        assert_eq!(numbers(&[[0, 0, 0]]), None);
     }
 }

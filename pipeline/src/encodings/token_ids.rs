@@ -193,6 +193,10 @@ impl Encoder for TokenEncoder {
         json!({ "tokenizer": self.fingerprint })
     }
 
+    fn vocabulary(&self) -> Option<usize> {
+        self.tokenizer.get_vocab(true).into_values().max().map(|largest| largest as usize + 1)
+    }
+
     fn tensors(&self, name: &str, stream: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError> {
         require_text_chain(stream)?;
         let tokens = TensorSpec {

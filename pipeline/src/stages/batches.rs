@@ -29,12 +29,12 @@ pub(crate) struct FinishedBatch {
     /// The rows that were left out of it, in their order.
     pub(crate) damaged: Vec<DamagedRow>,
     /// Its bytes, until it is taken.
-    _bytes: Option<Admitted>,
+    pub(crate) bytes: Option<Admitted>,
 }
 
 impl From<PipelineError> for FinishedBatch {
     fn from(error: PipelineError) -> Self {
-        Self { batch: Err(error), damaged: Vec::new(), _bytes: None }
+        Self { batch: Err(error), damaged: Vec::new(), bytes: None }
     }
 }
 
@@ -152,7 +152,7 @@ impl OpenBatch {
                 let (mut damaged, mut bytes) = (std::mem::take(&mut state.damaged), state.bytes.take());
                 damaged.sort_unstable_by_key(|row| row.slot);
                 bytes.iter_mut().for_each(|bytes| bytes.settle(self.layout.bytes_of(&batch)));
-                FinishedBatch { batch: Ok(batch), damaged, _bytes: bytes }
+                FinishedBatch { batch: Ok(batch), damaged, bytes }
             }
         };
         drop(state);

@@ -23,7 +23,7 @@ const MOST_TOLD: usize = 10;
 const MOST_UNTAKEN: usize = 4096;
 
 /// A row that was left out of its batch, and why.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DamagedRow {
     /// Where it would have been.
     pub(crate) slot: usize,

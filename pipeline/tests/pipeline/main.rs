@@ -13,6 +13,7 @@ mod bad_input;
 mod corpus;
 mod decoded_parts;
 mod encodings;
+mod joint_batches;
 mod json_columns;
 mod large_groups;
 mod lists;

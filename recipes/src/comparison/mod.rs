@@ -98,8 +98,9 @@ pub fn compare(
             return Ok(None);
         }
         let (Some(one), Some(other)) = (&kept[0], &kept[second]) else { continue };
-        match of_pair((&runs[0], one), (&runs[second], other), second, draws, &options.catalogs)? {
-            Ok(pair) => pairs.push(pair),
+        match of_pair((&runs[0], one), (&runs[second], other), (second, draws, stop), &options.catalogs)? {
+            Ok(Some(pair)) => pairs.push(pair),
+            Ok(None) => return Ok(None),
             Err(why) => notes.push(format!("{} and {}: {why}", shown(&names[0]), shown(&names[second]))),
         }
     }
@@ -166,14 +167,13 @@ fn described(run: &Read) -> Result<Value, RecipeError> {
     Ok(value)
 }
 
-/// Two runs on the same rows, or why they have none.
+/// Two runs on the same rows, or why there is no test; nothing when it was asked to stop.
 fn of_pair(
     (first, one): (&Read, &Predictions),
     (second, other): (&Read, &Predictions),
-    number: usize,
-    draws: paired::Draws,
+    (number, draws, stop): (usize, paired::Draws, &Stop),
     catalogs: &Catalogs,
-) -> Result<Result<PairedComparison, String>, RecipeError> {
+) -> Result<Result<Option<PairedComparison>, String>, RecipeError> {
     if one.header.data != other.header.data {
         return Ok(Err(
             "their predictions are not of the same rows (files or labels differ), so there is no paired test; \
@@ -203,7 +203,7 @@ fn of_pair(
         Ok(own.with_thresholds(thresholds).with_confidence(draws.confidence))
     };
     let metrics = [metrics(first)?, metrics(second)?];
-    paired::compare((0, number), &scores, [&metrics[0], &metrics[1]], left_out, draws).map(Ok)
+    paired::compare((0, number), &scores, [&metrics[0], &metrics[1]], left_out, draws, stop).map(Ok)
 }
 
 /// The rows that both have, and how many one of them has alone.

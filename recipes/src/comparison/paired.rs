@@ -5,9 +5,9 @@ use millstream_training::ensembles::MemberScores;
 use millstream_training::metrics::{Better, FigureKind, MetricSet, Unit, percentiles};
 
 use super::report::{PairedComparison, PairedFigure, RightOrWrong};
-use crate::RecipeError;
 use crate::answers::is_right;
 use crate::significance::mcnemar;
+use crate::{RecipeError, Stop};
 
 /// What is drawn, and how sure intervals are.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,8 @@ pub(super) struct Draws {
 
 /// Of two models with the metrics of each, which differ in thresholds alone. `scores` has both, in this order.
 ///
+/// None when it was asked to stop.
+///
 /// # Errors
 /// A metric makes no sense for these rows.
 pub(super) fn compare(
@@ -27,15 +29,17 @@ pub(super) fn compare(
     metrics: [&MetricSet; 2],
     left_out: u64,
     draws: Draws,
-) -> Result<PairedComparison, RecipeError> {
-    Ok(PairedComparison {
+    stop: &Stop,
+) -> Result<Option<PairedComparison>, RecipeError> {
+    let Some(figures) = figures(scores, metrics, draws, stop)? else { return Ok(None) };
+    Ok(Some(PairedComparison {
         first,
         second,
         rows: scores.rows().len() as u64,
         left_out,
         right: right_or_wrong(scores, metrics),
-        figures: figures(scores, metrics, draws)?,
-    })
+        figures,
+    }))
 }
 
 fn right_or_wrong(scores: &MemberScores, metrics: [&MetricSet; 2]) -> Option<RightOrWrong> {
@@ -61,31 +65,38 @@ fn loss_kind(scores: &MemberScores) -> FigureKind {
 
 /// The figures of both, and over rows that are drawn again, the same for both, where their difference lies (Efron and Tibshirani, "An
 /// introduction to the bootstrap", 1993, chapters 13 and 16).
-fn figures(scores: &MemberScores, metrics: [&MetricSet; 2], draws: Draws) -> Result<Vec<PairedFigure>, RecipeError> {
+fn figures(
+    scores: &MemberScores,
+    metrics: [&MetricSet; 2],
+    draws: Draws,
+    stop: &Stop,
+) -> Result<Option<Vec<PairedFigure>>, RecipeError> {
     let mut kinds = metrics[0].figures();
     kinds.push(loss_kind(scores));
-    let both = |scores: &MemberScores| -> Result<[Vec<Option<f64>>; 2], RecipeError> {
+    let losses = [0, 1].map(|member| scores.row_losses(member));
+    let both = |rows: &[usize]| -> Result<[Vec<Option<f64>>; 2], RecipeError> {
         let mut found = [Vec::new(), Vec::new()];
         for (member, found) in found.iter_mut().enumerate() {
-            let own = scores.scores(member);
-            let (measured, loss) = (scores.measure(own, metrics[member])?, scores.loss(own));
+            let measured = scores.measure_drawn(member, rows, &losses[member], metrics[member])?;
             found.extend(metrics[member].figures().iter().map(|kind| measured.figure(&kind.name)));
-            found.push(Some(loss));
+            found.push(Some(measured.loss));
         }
         Ok(found)
     };
-    let [first, second] = both(scores)?;
     let rows = scores.rows().len();
+    let mut of_draw: Vec<usize> = (0..rows).collect();
+    let [first, second] = both(&of_draw)?;
     let mut drawn: Vec<Vec<f64>> = vec![Vec::new(); kinds.len()];
     for draw in 0..u64::from(draws.resamples) {
+        if stop.is_requested() {
+            return Ok(None);
+        }
         let mut state = mix(mix(draws.seed ^ GOLDEN).wrapping_add(draw));
-        let rows: Vec<usize> = (0..rows)
-            .map(|_| {
-                state = state.wrapping_add(GOLDEN);
-                ((u128::from(mix(state)) * rows as u128) >> 64) as usize
-            })
-            .collect();
-        let [first, second] = both(&scores.of_rows(&rows))?;
+        for row in &mut of_draw {
+            state = state.wrapping_add(GOLDEN);
+            *row = ((u128::from(mix(state)) * rows as u128) >> 64) as usize;
+        }
+        let [first, second] = both(&of_draw)?;
         for (drawn, (first, second)) in drawn.iter_mut().zip(first.into_iter().zip(second)) {
             drawn.extend(first.zip(second).map(|(first, second)| second - first).filter(|value| value.is_finite()));
         }
@@ -100,7 +111,7 @@ fn figures(scores: &MemberScores, metrics: [&MetricSet; 2], draws: Draws) -> Res
         second,
     });
     // a figure that does not apply to these rows is none
-    Ok(all.filter(|figure| figure.first.is_some() || figure.second.is_some()).collect())
+    Ok(Some(all.filter(|figure| figure.first.is_some() || figure.second.is_some()).collect()))
 }
 
 /// Twice the smaller share of draws on a side of 0, those on it counted to both; one more draw on each side than there are, so that
@@ -151,7 +162,10 @@ mod tests {
         let (first, second): (Vec<bool>, Vec<bool>) = answers.into_iter().unzip();
         let metrics = MetricSet::usual(PredictionKind::ClassScores);
         let draws = Draws { resamples: 4000, seed: 3, confidence: 0.95 };
-        let found = compare((0, 1), &of_answers([&first, &second]), [&metrics, &metrics], 0, draws).unwrap();
+        let compare = |members: [&[bool]; 2], stop: &Stop| {
+            compare((0, 1), &of_answers(members), [&metrics, &metrics], 0, draws, stop).unwrap()
+        };
+        let found = compare([&first, &second], &Stop::default()).unwrap();
         let right = found.right.unwrap();
         assert_eq!((right.both, right.first_only, right.second_only, right.neither), (60, 5, 30, 5));
         assert_eq!(right.p, mcnemar(5, 30));
@@ -165,10 +179,13 @@ mod tests {
         );
         assert!(accuracy.p.unwrap() < 0.001);
         // the same draws give the same numbers
-        let again = compare((0, 1), &of_answers([&first, &second]), [&metrics, &metrics], 0, draws).unwrap();
+        let again = compare([&first, &second], &Stop::default()).unwrap();
         assert_eq!(again.figures[0].interval, accuracy.interval);
-        let alike = compare((0, 1), &of_answers([&first, &first]), [&metrics, &metrics], 0, draws).unwrap();
+        let alike = compare([&first, &first], &Stop::default()).unwrap();
         assert_eq!((alike.figures[0].interval, alike.figures[0].p), (Some([0.0, 0.0]), Some(1.0)));
         assert_eq!(alike.right.unwrap().p, 1.0);
+        let stop = Stop::default();
+        stop.request();
+        assert!(compare([&first, &second], &stop).is_none());
     }
 }

@@ -17,7 +17,7 @@ use crate::decisions::{Decision, decisions};
 use crate::ensemble::EnsembleFolder;
 use crate::origin::{Parent, software};
 use crate::pages::markdown::{code, list, prose, table, text};
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, folder_name};
 use crate::{RecipeError, lineage};
 
 /// All that is known of an ensemble.
@@ -82,15 +82,11 @@ impl EnsembleLedger {
                 (Some(run), Some(made_of)) => lineage::ancestors(run, &made_of.model)?,
                 _ => Vec::new(),
             };
-            let name = |run: &RunFolder| {
-                let whole = run.0.canonicalize().unwrap_or_else(|_| run.0.clone());
-                whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
-            };
             members.push(MemberFacts {
                 name: member.name.clone(),
                 sha256: member.fingerprint.0.clone(),
                 unchanged,
-                run: run.as_ref().map(name),
+                run: run.as_ref().map(|run| folder_name(&run.0)),
                 lineage,
             });
         }
@@ -98,8 +94,7 @@ impl EnsembleLedger {
             true => Some(ModelFacts::of(&Model::read(&own.model())?, &own.model())?),
             false => None,
         };
-        let title = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        let title = title.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let title = folder_name(folder);
         Ok(Self {
             version: 1,
             name: Statements::answer(&statements.name).unwrap_or(&title).to_owned(),

@@ -19,6 +19,7 @@ use crate::decisions::{Decision, decisions};
 use crate::origin::{Origin, Parent, software};
 use crate::run_folder::RunFolder;
 use crate::run_start::made_of;
+use crate::study_part::StudyPart;
 use crate::{Catalogs, Opened, RecipeError, RowSource, lineage, load};
 
 /// All that is known of a run: what it was made of, what was decided, what came out, and what people have stated.
@@ -39,6 +40,9 @@ pub struct Ledger {
     /// The runs that the pretrained model goes back to, the nearest first: as the run has noted when it began, or found by the model's
     /// hash among the runs beside it.
     pub lineage: Vec<Parent>,
+    /// The search that the run is a part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub study: Option<StudyPart>,
     /// How the run began; none of a run of an older build.
     pub origin: Option<Origin>,
     /// What people noted of it, in order.
@@ -195,6 +199,7 @@ impl Ledger {
             base: ModelFacts::of(&opened.model, &base_file)?,
             lineage: lineage::ancestors(&folder, opened.model.fingerprint())?,
             origin: Origin::of_run(&folder)?,
+            study: StudyPart::of(run),
             decisions: decisions(run)?,
             exported,
             results: Results {

@@ -8,6 +8,7 @@ mod ensemble;
 mod ledger;
 mod model_card;
 mod statements;
+mod study;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,11 +20,13 @@ use serde_json::Value;
 pub use ensemble::{EnsembleLedger, MemberFacts};
 pub use ledger::{DataFacts, DataFile, Ledger, ModelFacts, Results, TrainingFacts};
 pub use statements::Statements;
+pub use study::{Machine, Selection, StudyLedger, Winner};
 
 use crate::ensemble::EnsembleFolder;
 use crate::pages::page;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
+use crate::search::StudyFolder;
 use crate::{Catalogs, RecipeError};
 
 /// What was written.
@@ -41,7 +44,7 @@ pub struct DocumentReport {
     pub notes: Vec<String>,
 }
 
-/// Writes the documents of the run or the ensemble in a folder into another one, by default its `documents`. Beside it lies
+/// Writes the documents of the run, the ensemble or the search in a folder into another one, by default its `documents`. Beside it lies
 /// `statements.yaml`, for what only people know; it is made where it is missing and never written over.
 ///
 /// # Errors
@@ -51,6 +54,9 @@ pub fn document(run: &Path, output: Option<&Path>, catalogs: &Catalogs) -> Resul
     let folder = output.map_or_else(|| run.join("documents"), Path::to_owned);
     if EnsembleFolder(run.to_owned()).description().exists() {
         return of_ensemble(run, folder);
+    }
+    if StudyFolder::new(run).holds_study() {
+        return of_study(run, folder, catalogs);
     }
     // a folder without a run gets no file
     let record = read_record(&RunFolder(run.to_owned()))?;
@@ -86,6 +92,20 @@ fn of_ensemble(run: &Path, folder: PathBuf) -> Result<DocumentReport, RecipeErro
         ("ledger.json", json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
     ];
     documents.extend(ensemble::bill(&ledger).map(|bill| ("model.cdx.json", json(&bill))));
+    written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
+}
+
+fn of_study(run: &Path, folder: PathBuf, catalogs: &Catalogs) -> Result<DocumentReport, RecipeError> {
+    // a folder without a journal gets no file
+    crate::search::study(&StudyFolder::new(run), catalogs)?;
+    let (statements, file) = Statements::of_run(run)?;
+    let ledger = StudyLedger::gather(run, statements, catalogs)?;
+    let card = study::markdown(&ledger);
+    let documents = [
+        ("README.md", card.clone().into_bytes()),
+        ("search-card.html", page::html(&format!("{}: search", ledger.name), &card).into_bytes()),
+        ("ledger.json", json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
+    ];
     written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
 }
 

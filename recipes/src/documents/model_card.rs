@@ -18,7 +18,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
     }
     out += "\n## Model details\n\n";
-    out += &list(&[
+    let mut details = vec![
         ("Developed by", Statements::or_open(&said.authors).to_owned()),
         ("Version", Statements::or_open(&said.version).to_owned()),
         ("License", Statements::or_open(&said.license).to_owned()),
@@ -35,7 +35,9 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
                 code(&ledger.training.device)
             ),
         ),
-    ]);
+    ];
+    details.extend(ledger.study.as_ref().map(|part| ("Part of", text(&part.in_words()))));
+    out += &list(&details);
     if let Some(model) = &ledger.exported {
         out += "\n";
         let rows = [("input", &model.inputs), ("output", &model.outputs)];

@@ -7,6 +7,7 @@ use millstream_training::ensembles::FittedEnsemble;
 use serde_json::Value;
 
 use crate::RecipeError;
+use crate::run_folder::folder_name;
 
 /// Where the files of an ensemble lie.
 #[derive(Clone, Debug)]
@@ -84,7 +85,7 @@ impl EnsembleFolder {
     pub(super) fn write(&self, ensemble: &FittedEnsemble) -> Result<(), RecipeError> {
         let text = serde_json::to_vec_pretty(ensemble).expect("our own types have string keys");
         self.write_file(&self.description(), &text)?;
-        let title = self.0.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let title = folder_name(&self.0);
         self.write_file(&self.report(), ensemble.page(&title)?.as_bytes())
     }
 

@@ -91,6 +91,7 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
                 library: options.library.as_deref(),
                 events,
                 stop,
+                memory: each(options.memory, opened.len()),
                 newest: None,
             };
             FittedEnsemble::fit(described, &scores, &fit_options, &mut soups as &mut dyn Soups)?
@@ -120,8 +121,7 @@ pub(super) fn aligned(
             format!("{} files for {} members; give one for each, in the same order", predictions.len(), opened.len());
         return Err(RecipeError::mismatch("--predictions", message));
     }
-    // in the order of the file, in that of the first, and a part of both
-    let each = ByteSize(memory.0 / 3 / opened.len().max(1) as u64);
+    let each = each(memory, opened.len());
     let mut found = Vec::with_capacity(opened.len());
     for (at, member) in opened.iter().enumerate() {
         let path = match predictions.get(at) {
@@ -131,6 +131,12 @@ pub(super) fn aligned(
         found.push((member.name.clone(), member.predictions(&path, each)?));
     }
     Ok(MemberScores::align(found)?)
+}
+
+/// Of what is held of all predictions, that of one member: in the order of the file, in that of the first, and a part of both; with what a
+/// mean of weights gives.
+pub(super) fn each(memory: ByteSize, members: usize) -> ByteSize {
+    ByteSize(memory.0 / 3 / (members as u64 + 1))
 }
 
 fn metrics(scores: &MemberScores, options: &FitOptions) -> Result<MetricSet, RecipeError> {

@@ -4,12 +4,19 @@ mod evaluate;
 mod export;
 mod files;
 mod fit;
+mod member_rows;
 mod members;
+mod out_of_fold;
 mod snapshots;
 mod soups;
+mod train_members;
 
 pub use evaluate::{EvaluateOptions, evaluate};
 pub use export::{ExportOptions, ExportReport, export};
 pub use files::EnsembleFolder;
 pub use fit::{FitOptions, FitReport, fit};
+pub(crate) use train_members::MEMBERS;
+
+pub use member_rows::Sampling;
 pub use snapshots::snapshots;
+pub use train_members::{MembersOptions, MembersReport, TrainedMember, train_members};

@@ -6,6 +6,7 @@ use millstream_compiler::Model;
 use millstream_compiler::fused::{AveragedWeights, average_weights};
 use millstream_pipeline::Beside;
 use millstream_runtime::{Device, DeviceRequest};
+use millstream_schemas::recipe::ByteSize;
 use millstream_schemas::{Predictions, Recipe, RowId, count};
 use millstream_training::BoxError;
 use millstream_training::ensembles::Soups;
@@ -24,6 +25,8 @@ pub(super) struct RecipeSoups<'a> {
     pub(super) library: Option<&'a std::path::Path>,
     pub(super) events: &'a mut dyn Events,
     pub(super) stop: &'a Stop,
+    /// For what a mean gives.
+    pub(super) memory: ByteSize,
     /// Of the mean that was run last, by its members in order.
     pub(super) newest: Option<(Vec<usize>, Predictions)>,
 }
@@ -63,7 +66,7 @@ impl RecipeSoups<'_> {
             let runtime = millstream_runtime::ready(library)?;
             Ok(Device::resolve(self.recipe.training.device.parse::<DeviceRequest>()?, runtime)?)
         })?;
-        let mut kept = KeptPredictions::in_memory(&model, &measuring)?;
+        let mut kept = KeptPredictions::in_memory(&model, &measuring, self.memory)?;
         let done = measuring.measure(Some(&mut kept), self.events, self.stop)?;
         let stopped = || RecipeError::mismatch("data.evaluate", "it was asked to stop");
         done.ok_or_else(stopped)?;

@@ -4,13 +4,14 @@ use super::picture;
 use super::report::{ErrorPart, ErrorReport, FactorReport, Rate, Seen, Split};
 use crate::pages::markdown::{prose, table, text};
 use crate::pages::page::Part;
+use crate::run_folder::folder_name;
 
 /// Factors whose bins are drawn; the others are tables.
 const MOST_PICTURES: usize = 12;
 
 /// The report for people.
 pub(super) fn parts(report: &ErrorReport) -> Vec<Part> {
-    let name = report.run.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = folder_name(&report.run);
     let mut found = vec![Part::Markdown(format!("# {}: why it errs\n\n{}.\n", text(&name), capital(&report.erring)))];
     for part in &report.parts {
         of_part(part, &mut found);

@@ -26,7 +26,7 @@ use crate::calibrated::thresholds_of;
 use crate::kept_predictions::KeptPredictions;
 use crate::measuring::{Measuring, ToMeasure};
 use crate::pages::page;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, folder_name};
 use crate::{Catalogs, Events, RecipeError, Stop, load, run_predictions};
 
 use analysis::Answers;
@@ -102,7 +102,7 @@ pub fn errors(
     let kept = match kept.filter(|kept| measuring.data().is_ok_and(|data| data == kept.header.data)) {
         Some(kept) => kept,
         None => {
-            let mut sink = KeptPredictions::in_memory(&model, &measuring)?;
+            let mut sink = KeptPredictions::in_memory(&model, &measuring, recipe.data.memory)?;
             if measuring.measure(Some(&mut sink), events, stop)?.is_none() {
                 return Ok(None);
             }
@@ -127,7 +127,7 @@ pub fn errors(
 
 /// The report as one HTML page that stands by itself.
 pub fn page(report: &ErrorReport) -> String {
-    let name = report.run.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = folder_name(&report.run);
     page::of_parts(&format!("{name}: why it errs"), &markdown::parts(report))
 }
 
@@ -156,7 +156,7 @@ fn as_drawn(
     let (mut errs, mut rows, mut draws) = (Vec::new(), Vec::new(), drawn::Draws::new());
     let mut varying = drawn::Varying::default();
     for draw in 0..options.draws {
-        let mut sink = KeptPredictions::in_memory(model, measuring)?;
+        let mut sink = KeptPredictions::in_memory(model, measuring, recipe.data.memory)?;
         let Some(seed) = measuring.measure_drawn(model, (draw, &chain), &mut sink, events, stop)? else {
             return Ok(None);
         };

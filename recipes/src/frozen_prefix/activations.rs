@@ -103,9 +103,17 @@ impl Activations {
         self.numbers
     }
 
-    /// Whether they lie in a file that is gone when they are.
-    pub(crate) fn is_in_passing_file(&self) -> bool {
-        self.file.is_some() && !self.stays
+    /// Bytes in a file that is gone when they are.
+    pub(crate) fn bytes_in_passing_file(&self) -> u64 {
+        if self.file.is_some() && !self.stays { bytes_in_file(self.present.len(), self.numbers) } else { 0 }
+    }
+
+    /// Those of activations that are opened.
+    pub(crate) fn bytes_of_passing_file(contents: &Contents, places: Places<'_>) -> u64 {
+        match places.file {
+            Some((_, false)) => bytes_in_file(contents.rows, contents.numbers),
+            _ => 0,
+        }
     }
 
     /// Bytes in memory.
@@ -117,6 +125,11 @@ impl Activations {
     pub(crate) fn left_out(&self) -> (u64, Option<&str>) {
         (self.left_out, self.first_left_out.as_deref())
     }
+}
+
+/// Of all rows, and of what a slot without one has.
+fn bytes_in_file(rows: usize, numbers: usize) -> u64 {
+    (rows as u64 + 1).saturating_mul(4 * numbers as u64)
 }
 
 /// Rows that are held in memory: all without a file.

@@ -10,6 +10,7 @@ mod serving;
 mod store;
 
 pub(crate) use plan::{PrefixPlan, planned};
+pub(crate) use row_index::RowIndex;
 pub(crate) use run_prefix::{Around, RunPrefix, targets_alone};
 pub(crate) use serving::Serving;
 pub(crate) use store::PrefixStore;

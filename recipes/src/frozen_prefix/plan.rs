@@ -23,6 +23,8 @@ pub(crate) struct PrefixPlan {
     pub(crate) bytes: u64,
     /// Bytes of them in memory at most.
     pub(crate) memory: u64,
+    /// Bytes of them in files at most.
+    pub(crate) disk: u64,
     /// Whether they are in files.
     pub(crate) has_files: bool,
     /// Where these are to be found again.
@@ -115,7 +117,7 @@ impl PrefixPlan {
         }
         let has_files = bytes > memory || asked.folder.is_some();
         let fingerprint = Fingerprint::of_bytes(&prefix.graph().map_err(|error| error.to_string())?.to_vec());
-        Ok(Self { prefix, fingerprint, variants, bytes, memory, has_files, folder: asked.folder })
+        Ok(Self { prefix, fingerprint, variants, bytes, memory, disk, has_files, folder: asked.folder })
     }
 
     /// In words.

@@ -14,7 +14,7 @@ use super::activations_file::{Contents, forget_unfinished};
 use super::filling::Filling;
 use super::plan::PrefixPlan;
 use super::serving::Serving;
-use super::store::PrefixStore;
+use super::store::{PrefixStore, Room};
 use crate::{Event, Events, Opened, RecipeError, RowSource, Stop};
 
 /// Of what is counted into the keys of activations: another way of computing them takes another number.
@@ -53,8 +53,11 @@ struct Rows<'a> {
 
 impl RunPrefix {
     pub(crate) fn new(plan: Arc<PrefixPlan>, store: PrefixStore, output: &Path) -> Self {
-        let folder = output.join("activations");
-        forget_unfinished(&folder);
+        // a place in common is others' too, who may be filling files there
+        let folder = store.files().map_or_else(|| output.join("activations"), Path::to_owned);
+        if store.files().is_none() {
+            forget_unfinished(&folder);
+        }
         Self { plan, store, folder, runner: None, sets: Vec::new() }
     }
 
@@ -155,11 +158,21 @@ impl RunPrefix {
         let key = key(plan, &rows, opened, device)?;
         let contents =
             Contents { key: key.clone(), rows: serving.index().rows(), numbers: plan.prefix.numbers_per_row() };
-        store.get(&key, || {
-            let own = (contents.rows as u64).saturating_mul(4 * contents.numbers as u64);
-            let memory = (u128::from(plan.memory) * u128::from(own) / u128::from(plan.bytes.max(1))) as u64;
-            let file = plan.folder.as_deref().map_or((folder.as_path(), false), |folder| (folder, true));
-            let places = Places { memory, file: plan.has_files.then_some(file) };
+        let own = (contents.rows as u64).saturating_mul(4 * contents.numbers as u64);
+        let memory = (u128::from(plan.memory) * u128::from(own) / u128::from(plan.bytes.max(1))) as u64;
+        let file = plan.folder.as_deref().map_or((folder.as_path(), false), |folder| (folder, true));
+        let places = Places { memory, file: plan.has_files.then_some(file) };
+        let needed = Activations::bytes_of_passing_file(&contents, places);
+        store.get(&key, Room { memory: plan.memory, disk: plan.disk }, needed, |beyond| {
+            if beyond > 0 {
+                let message = format!(
+                    "training.frozen_prefix: files of runs at the same time take {} more than `disk` says, which is {}; give it the room that \
+                     all of them need, or train fewer at a time",
+                    ByteSize(beyond),
+                    ByteSize(plan.disk)
+                );
+                events.event(&Event::Warning { message });
+            }
             match Activations::found(&contents, places) {
                 Ok(None) => {}
                 Ok(found) => return Ok(found),

@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use millstream_pipeline::Split;
 
@@ -9,11 +8,7 @@ use super::import_report::LeftOut;
 use super::layout::{Layout, RowSource, SourceRow};
 use super::source_files::SourceFiles;
 use crate::RecipeError;
-use crate::folder_files::{IMAGES, extension};
-
-pub(super) fn is_image(name: &str) -> bool {
-    IMAGES.contains(&extension(Path::new(name)).as_str())
-}
+use crate::folder_files::is_image;
 
 pub(super) fn has_images(files: &SourceFiles) -> bool {
     files.files().iter().any(|file| is_image(&file.name))
@@ -34,7 +29,7 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
     for (at, file) in files.files().iter().enumerate() {
         match is_image(&file.name) {
             true => {
-                let mut folders: Vec<&str> = file.name.split('/').collect();
+                let mut folders: Vec<&str> = file.inner_name().split('/').collect();
                 folders.pop();
                 images.push((at as u32, folders));
             }
@@ -49,7 +44,8 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
     let names: Vec<String> = names.into_iter().collect();
     let deeper = images.iter().filter(|(_, folders)| folders.len() > levels.class + 1).count();
     for (file, folders) in images {
-        let split = levels.split.and_then(|level| Split::named(folders.get(level)?));
+        let split =
+            levels.split.and_then(|level| Split::named(folders.get(level)?)).or(files.files()[file as usize].split);
         let own = class(&folders).and_then(|class| names.binary_search(&class).ok());
         let reason = match (own, levels.split, split) {
             (_, Some(_), None) => Some("it lies in no folder of a split"),

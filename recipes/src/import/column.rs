@@ -4,6 +4,8 @@ use std::sync::Arc;
 use millstream_pipeline::arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use serde_json::{Map, Value as Json, json};
 
+use super::objects::ObjectsKind;
+
 /// What a column holds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
@@ -21,6 +23,8 @@ pub(super) enum Kind {
     Int,
     /// A list of whole numbers.
     Ints,
+    /// Boxes with classes.
+    Objects(ObjectsKind),
     /// A text.
     Text,
     /// A list of texts.
@@ -54,6 +58,7 @@ impl Kind {
             Self::Floats => list(DataType::Float64),
             Self::Image => DataType::Struct(image_fields()),
             Self::Ints => list(DataType::Int64),
+            Self::Objects(kind) => DataType::Struct(kind.fields()),
             Self::Text => DataType::Utf8,
             Self::Texts => list(DataType::Utf8),
         }
@@ -71,6 +76,7 @@ impl Kind {
             Self::Image => json!({ "_type": "Image" }),
             Self::Int => value("int64"),
             Self::Ints => list(value("int64")),
+            Self::Objects(kind) => kind.feature(),
             Self::Text => value("string"),
             Self::Texts => list(value("string")),
         }
@@ -85,6 +91,9 @@ impl Kind {
             Self::Image => "an image".into(),
             Self::Int => "a whole number".into(),
             Self::Ints => "a list of whole numbers".into(),
+            Self::Objects(kind) => {
+                format!("boxes of {}", millstream_schemas::count(kind.names.len(), "class"))
+            }
             Self::Text => "a text".into(),
             Self::Texts => "a list of texts".into(),
         }

@@ -4,6 +4,8 @@ use std::str::FromStr;
 use millstream_pipeline::Split;
 use millstream_schemas::{shown, shown_path};
 
+use super::archive::archive_stem;
+use super::source_patterns::is_pattern;
 use crate::RecipeError;
 
 /// The share of rows that becomes a split.
@@ -36,16 +38,20 @@ impl FromStr for SplitShare {
 /// What is made into Parquet, and how.
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
-    /// Folders and tables.
+    /// Folders, archives and tables, or patterns of them.
     pub sources: Vec<PathBuf>,
     /// The folder for the Parquet files.
     pub output: PathBuf,
     /// The column that becomes a class label; of class folders it is `label`.
     pub label: Option<String>,
+    /// Where no label is named, make one of the column that is called like a label, if it holds texts of few classes.
+    pub finds_label: bool,
     /// Columns of tables that name files of images.
     pub images: Vec<String>,
     /// Shares of the rows that become splits.
     pub splits: Vec<SplitShare>,
+    /// Take shares only where the source has no split but `train`.
+    pub only_undivided: bool,
     /// Decides which rows those are, and the order of rows.
     pub seed: u64,
     /// What the files' names begin with; the source's name where there is none.
@@ -63,8 +69,10 @@ impl ImportOptions {
             sources,
             output: output.into(),
             label: None,
+            finds_label: false,
             images: Vec::new(),
             splits: Vec::new(),
+            only_undivided: false,
             seed: 0,
             name: None,
             shard_bytes: 500_000_000,
@@ -76,15 +84,22 @@ impl ImportOptions {
     ///
     /// # Errors
     /// It cannot be a part of a file's name.
-    pub(super) fn file_name(&self) -> Result<String, RecipeError> {
+    pub(crate) fn file_name(&self) -> Result<String, RecipeError> {
         let name = match (&self.name, self.sources.as_slice()) {
             (Some(name), _) => name.clone(),
             (None, [source]) => {
                 let whole = std::fs::canonicalize(source).unwrap_or_else(|_| source.clone());
                 let of = if whole.is_dir() { whole.file_name() } else { whole.file_stem() };
                 let name = of.unwrap_or_default().to_string_lossy().into_owned();
-                // of `x.tar.gz` too
-                name.strip_suffix(".tar").map_or(name.clone(), str::to_owned)
+                let own = whole.file_name().unwrap_or_default().to_string_lossy();
+                match archive_stem(&own) {
+                    // of a pattern what stands before it
+                    _ if !source.exists() && is_pattern(&own) => {
+                        own.split(['{', '*', '?']).next().unwrap_or_default().to_owned()
+                    }
+                    Some(stem) if !whole.is_dir() => stem.to_owned(),
+                    _ => name,
+                }
             }
             (None, _) => self.output.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         };
@@ -96,7 +111,7 @@ impl ImportOptions {
             }
             _ => {
                 let name: String = name.chars().map(|own| if letter(own) { own } else { '-' }).collect();
-                let name = name.trim_matches(['-', '.']);
+                let name = name.trim_matches(['-', '_', '.']);
                 Ok(if name.is_empty() { "rows".to_owned() } else { name.to_owned() })
             }
         }

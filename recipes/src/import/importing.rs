@@ -14,22 +14,25 @@ use super::scan::{Progress, ScannedRow, scan};
 use super::shards::{Shard, ShardRules, plan};
 use super::source_files::SourceFiles;
 use super::writing::Written;
-use super::{finding, output_folder};
+use super::{finding, output_folder, source_patterns};
 use crate::{Events, RecipeError, Stop};
 
 /// What is left out is named up to this often.
 const NAMED: usize = 10_000;
 
-/// Makes Parquet files of folders and tables. Stopped, whole files stay, and the same import goes on where it was.
+/// Makes Parquet files of folders, archives and tables. Stopped, whole files stay, and the same import goes on where it was.
 ///
 /// # Errors
 /// A source cannot be read or holds no row that can be used, or the folder holds other files or cannot be written.
 pub fn import(options: &ImportOptions, events: &mut dyn Events, stop: &Stop) -> Result<ImportReport, RecipeError> {
     options.check()?;
     let name = options.file_name()?;
-    let mut files = SourceFiles::open(&options.sources)?;
-    let mut layout = finding::find(&files, options)?;
+    let mut files = SourceFiles::open(&source_patterns::expanded(&options.sources)?, &options.output, stop)?;
+    let found = if stop.is_requested() { None } else { finding::find(&files, options, stop)? };
     let mut left_out = std::mem::take(&mut files.left_out);
+    let Some(mut layout) = found else {
+        return Ok(report(options, &Layout::default(), Vec::new(), left_out, true));
+    };
     left_out.append(&mut layout.left_out);
     let schema = schema(&layout.columns);
     let Some(scanned) = scan(&layout, &files, events, stop)? else {
@@ -85,6 +88,10 @@ fn splits(layout: &Layout, rows: &[(usize, ScannedRow)], options: &ImportOptions
         .iter()
         .map(|(at, row)| Candidate { split: layout.rows[*at].split, identity: row.identity, class: row.class })
         .collect();
+    let is_divided = || candidates.iter().any(|row| row.split.is_some_and(|split| split != Split::Train));
+    if options.only_undivided && is_divided() {
+        return Ok(divide(&candidates, &[], options.seed));
+    }
     let there = |share: &Split| candidates.iter().any(|row| row.split == Some(*share));
     if let Some(share) = options.splits.iter().find(|share| there(&share.split)) {
         let message = format!("the source has a split `{}` of its own", share.split.name());

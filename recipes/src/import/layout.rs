@@ -3,6 +3,7 @@ use millstream_pipeline::Split;
 use super::column::{Column, Kind};
 use super::import_report::LeftOut;
 use super::source_files::SourceFiles;
+use super::values::Value;
 use crate::table_records::{RecordPlace, TableFormat};
 
 /// Where a row comes from.
@@ -10,8 +11,31 @@ use crate::table_records::{RecordPlace, TableFormat};
 pub(super) enum RowSource {
     /// An image in the folder of its class.
     Image { file: u32, class: Option<u32> },
+    /// Several files, by the place among [`Layout::made`].
+    Made(u32),
     /// A record of a table.
     Record { table: u32, place: RecordPlace },
+}
+
+/// What a column holds of a row that is made of several files.
+#[derive(Clone, Debug)]
+pub(super) enum Cell {
+    /// Boxes in the manner of YOLO; no file is none of them.
+    BoxesIn(Option<u32>),
+    /// A file whose text is the name of the class.
+    ClassIn(u32),
+    /// The entry of an object in a JSON file that is called as the column in tables.
+    EntryIn(u32),
+    /// An image, and how large it is said to be.
+    Image { file: u32, size: Option<(u32, u32)> },
+    /// An image whose pixels are classes, as large as the row's image.
+    Mask(u32),
+    /// Nothing.
+    Missing,
+    /// A file's text.
+    TextIn(u32),
+    /// What is known already.
+    Value(Value),
 }
 
 /// A row.
@@ -37,6 +61,10 @@ pub(super) struct Layout {
     pub(super) columns: Vec<Column>,
     pub(super) rows: Vec<SourceRow>,
     pub(super) tables: Vec<SourceTable>,
+    /// Of rows that are made of several files, a cell for each column; the image comes first.
+    pub(super) made: Vec<Vec<Cell>>,
+    /// Whether key points stand behind boxes in the manner of YOLO.
+    pub(super) key_points: bool,
     /// Whether rows are written in an order of their own: files of one class lie beside each other.
     pub(super) mixed: bool,
     pub(super) left_out: Vec<LeftOut>,
@@ -48,10 +76,28 @@ impl Layout {
     pub(super) fn row_name(&self, row: &SourceRow, files: &SourceFiles) -> String {
         match row.from {
             RowSource::Image { file, .. } => files.files()[file as usize].name.clone(),
+            RowSource::Made(made) => {
+                let image = self.made[made as usize].iter().find_map(|cell| match cell {
+                    Cell::Image { file, .. } => Some(*file),
+                    _ => None,
+                });
+                image.map_or_else(|| format!("row {made}"), |file| files.files()[file as usize].name.clone())
+            }
             RowSource::Record { table, place } => {
                 format!("{}:{}", files.files()[self.tables[table as usize].file as usize].name, place.line)
             }
         }
+    }
+
+    /// Adds a row that is made of several files.
+    pub(super) fn make(&mut self, split: Option<Split>, cells: Vec<Cell>) {
+        self.rows.push(SourceRow { split, from: RowSource::Made(self.made.len() as u32) });
+        self.made.push(cells);
+    }
+
+    /// Says why something is in no row.
+    pub(super) fn leave_out(&mut self, name: &str, reason: impl Into<String>) {
+        self.left_out.push(LeftOut { name: name.to_owned(), reason: reason.into() });
     }
 
     /// The names of the classes; none where no column is a label.

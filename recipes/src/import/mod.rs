@@ -1,6 +1,10 @@
-//! Folders and tables made into Parquet, in the layout of the Hugging Face Hub.
+//! Folders, archives and tables made into Parquet, in the layout of the Hugging Face Hub.
 
+mod archive;
 mod class_folders;
+mod class_values;
+mod coco;
+mod coco_values;
 mod column;
 mod columns_seen;
 mod division;
@@ -10,17 +14,30 @@ mod import_options;
 mod import_report;
 mod importing;
 mod layout;
+mod mask_folders;
+mod member;
+mod objects;
 mod output_folder;
+mod path_below;
 mod row_reader;
+mod samples;
 mod scan;
 mod shards;
 mod source_files;
+mod source_patterns;
 mod tables;
+mod unpacked;
 mod values;
 mod writing;
+mod yolo;
+mod yolo_lines;
 
 pub use import_options::{ImportOptions, SplitShare};
 pub use import_report::{
     ClassRows, ColumnReport, DuplicateReport, ImportReport, LeftOut, LeftOutReport, ShardReport, SplitReport,
 };
 pub use importing::import;
+
+pub(crate) use archive::archive_stem;
+pub(crate) use class_values::LABELS;
+pub(crate) use source_patterns::expanded;

@@ -1,13 +1,19 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use millstream_pipeline::Split;
 use millstream_schemas::shown_path;
 
+use super::archive::{Members, archive_stem};
 use super::import_report::LeftOut;
-use crate::RecipeError;
-use crate::folder_files::{FolderFiles, read_file};
+use super::member::MemberPlace;
+use super::path_below::path_below;
+use super::unpacked::Unpacked;
+use crate::folder_files::{FolderFiles, is_image, read_file};
+use crate::table_records::TableFormat;
+use crate::{RecipeError, Stop};
 
 /// What tables are read through.
 pub(super) trait ReadSeek: Read + Seek + Send {}
@@ -17,10 +23,39 @@ impl<T: Read + Seek + Send> ReadSeek for T {}
 /// A file of the source.
 #[derive(Clone, Debug)]
 pub(super) struct SourceFile {
-    /// What it is called: its path below the source, with `/`.
+    /// What it is called: its path below the source, with `/`; of several archives behind the archive's name.
     pub(super) name: String,
-    /// Where it lies.
-    path: PathBuf,
+    /// How much of the name is that of its archive.
+    front: usize,
+    /// The split that the archive's name says.
+    pub(super) split: Option<Split>,
+    place: Place,
+}
+
+/// Where a file lies.
+#[derive(Clone, Debug)]
+enum Place {
+    Disk(PathBuf),
+    Archive(MemberPlace),
+}
+
+impl SourceFile {
+    fn place_in_words(&self) -> String {
+        match &self.place {
+            Place::Disk(path) => shown_path(path),
+            Place::Archive(_) => millstream_schemas::shown(&self.name),
+        }
+    }
+
+    /// Its name without that of its archive.
+    pub(super) fn inner_name(&self) -> &str {
+        &self.name[self.front..]
+    }
+
+    /// The split of the nearest folder that is called like one, or else that of its archive.
+    pub(super) fn split_of_folders(&self) -> Option<Split> {
+        self.inner_name().split('/').rev().skip(1).find_map(Split::named).or(self.split)
+    }
 }
 
 /// A file that a table names.
@@ -40,15 +75,20 @@ pub(super) struct SourceFiles {
     pub(super) left_out: Vec<LeftOut>,
     /// Folders of tables that are themselves sources, by the tables' names.
     beside: BTreeMap<String, PathBuf>,
+    unpacked: Unpacked,
+    /// Whether there is an archive whose name says no split.
+    undivided: bool,
 }
 
 impl SourceFiles {
-    /// Finds the files of sources. Of several, names begin with those of the sources.
+    /// Finds the files of sources, and of archives their members. Of several, names begin with those of the sources. What has to
+    /// be unpacked lies in `folder` as long as this is there.
     ///
     /// # Errors
     /// One is not there or cannot be read, or two have one name.
-    pub(super) fn open(sources: &[PathBuf]) -> Result<Self, RecipeError> {
-        let mut all = Self::default();
+    pub(super) fn open(sources: &[PathBuf], folder: &Path, stop: &Stop) -> Result<Self, RecipeError> {
+        let mut all = Self { unpacked: Unpacked::into_folder(folder), ..Self::default() };
+        let several = sources.len() > 1;
         for source in sources {
             if !source.exists() {
                 return Err(RecipeError::mismatch(shown_path(source), "there is no such file or folder"));
@@ -56,28 +96,66 @@ impl SourceFiles {
             let whole = fs::canonicalize(source).map_err(RecipeError::io("read", source))?;
             let own = whole.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if source.is_dir() {
-                let front = if sources.len() > 1 { format!("{own}/") } else { String::new() };
-                let found = FolderFiles::below(source)?;
-                for (path, reason) in found.left_out {
-                    let name = path.strip_prefix(source).unwrap_or(&path).to_string_lossy().into_owned();
-                    all.left_out.push(LeftOut { name: front.clone() + &name, reason });
-                }
-                for path in found.files {
-                    all.add(path.strip_prefix(source).unwrap_or(&path), &path, &front);
-                }
+                let front = if several { format!("{own}/") } else { String::new() };
+                all.add_folder(source, &front, stop)?;
+            } else if let Some(stem) = archive_stem(&own) {
+                all.add_archive(source, if several { stem } else { "" }, stop)?;
             } else {
                 all.beside.insert(own.clone(), whole.parent().unwrap_or(Path::new("/")).to_owned());
                 all.add(Path::new(&own), source, "");
             }
         }
+        // one word alone may be part of a name that means something else
+        if all.undivided {
+            all.files.iter_mut().for_each(|file| file.split = None);
+        }
         all.files.sort_by(|a, b| a.name.cmp(&b.name));
         match all.files.windows(2).find(|pair| pair[0].name == pair[1].name) {
             Some(pair) => {
-                let message = format!("{} has the same name; import one of them by itself", shown_path(&pair[1].path));
-                Err(RecipeError::mismatch(shown_path(&pair[0].path), message))
+                let message = format!("{} has the same name; import one of them by itself", pair[1].place_in_words());
+                Err(RecipeError::mismatch(pair[0].place_in_words(), message))
             }
             None => Ok(all),
         }
+    }
+
+    fn add_folder(&mut self, source: &Path, front: &str, stop: &Stop) -> Result<(), RecipeError> {
+        let found = FolderFiles::below(source)?;
+        for (path, reason) in found.left_out {
+            let name = path.strip_prefix(source).unwrap_or(&path).to_string_lossy().into_owned();
+            self.left_out.push(LeftOut { name: front.to_owned() + &name, reason });
+        }
+        let stem = |path: &Path| {
+            let below = path.strip_prefix(source).unwrap_or(path).to_str()?;
+            archive_stem(below).map(str::to_owned)
+        };
+        // archives among pictures and tables are something else
+        let is_data = |path: &PathBuf| path.to_str().is_some_and(is_image) || TableFormat::of(path).is_some();
+        let archives = found.files.iter().filter(|path| stem(path).is_some()).count();
+        let of_archives = archives > 0 && !found.files.iter().any(is_data);
+        for path in found.files {
+            match stem(&path).filter(|_| of_archives) {
+                Some(_) if archives == 1 && front.is_empty() => self.add_archive(&path, "", stop)?,
+                Some(stem) => self.add_archive(&path, &(front.to_owned() + &stem), stop)?,
+                None => self.add(path.strip_prefix(source).unwrap_or(&path), &path, front),
+            }
+        }
+        Ok(())
+    }
+
+    fn add_archive(&mut self, path: &Path, name: &str, stop: &Stop) -> Result<(), RecipeError> {
+        let members = Members::of(path, &self.unpacked, stop)?;
+        let front = if name.is_empty() { String::new() } else { format!("{name}/") };
+        let words = name.split(|letter: char| !letter.is_alphabetic());
+        let split = words.filter_map(Split::named).next_back();
+        self.undivided |= split.is_none();
+        for member in members.files {
+            let place = Place::Archive(member.place);
+            self.files.push(SourceFile { name: front.clone() + &member.name, front: front.len(), split, place });
+        }
+        let left_out = members.left_out.into_iter();
+        self.left_out.extend(left_out.map(|own| LeftOut { name: front.clone() + &own.name, ..own }));
+        Ok(())
     }
 
     fn add(&mut self, below: &Path, path: &Path, front: &str) {
@@ -85,7 +163,7 @@ impl SourceFiles {
         match parts {
             Some(parts) => {
                 let name = front.to_owned() + &parts.join("/");
-                self.files.push(SourceFile { name, path: path.to_owned() });
+                self.files.push(SourceFile { name, front: 0, split: None, place: Place::Disk(path.to_owned()) });
             }
             None => {
                 let name = front.to_owned() + &below.to_string_lossy();
@@ -109,17 +187,15 @@ impl SourceFiles {
             Some(folder) => {
                 let path = Path::new(path);
                 let below = path.strip_prefix(folder).unwrap_or(path);
-                let name = normal(&below.to_string_lossy()).ok_or_else(leads_out)?;
+                let name = path_below(&below.to_string_lossy()).ok_or_else(leads_out)?;
                 Ok(NamedFile::Beside(folder.join(&name), name))
             }
             None => {
                 let folder = table.rsplit_once('/').map_or("", |(folder, _)| folder);
-                let below = normal(path).ok_or_else(leads_out)?;
+                let below = path_below(path).ok_or_else(leads_out)?;
                 let name = if folder.is_empty() { below } else { format!("{folder}/{below}") };
-                let place = self.files.binary_search_by(|file| file.name.as_str().cmp(&name));
-                place
-                    .map(|place| NamedFile::Listed(place as u32))
-                    .map_err(|_| format!("there is no file `{}`", millstream_schemas::shown(&name)))
+                let there_is_none = || format!("there is no file `{}`", millstream_schemas::shown(&name));
+                self.find(&name).map(NamedFile::Listed).ok_or_else(there_is_none)
             }
         }
     }
@@ -137,11 +213,37 @@ impl SourceFiles {
     /// # Errors
     /// It cannot be read, or is too large; in words.
     pub(super) fn read(&self, file: &NamedFile) -> Result<Vec<u8>, String> {
-        let path = match file {
-            NamedFile::Listed(file) => &self.files[*file as usize].path,
-            NamedFile::Beside(path, _) => path,
-        };
-        read_file(path)
+        match file {
+            NamedFile::Listed(file) => match &self.files[*file as usize].place {
+                Place::Disk(path) => read_file(path),
+                Place::Archive(member) => member.read(),
+            },
+            NamedFile::Beside(path, _) => read_file(path),
+        }
+    }
+
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// As [`Self::read`], or it is no UTF-8; in words.
+    pub(super) fn text(&self, file: u32) -> Result<String, String> {
+        let mut text =
+            String::from_utf8(self.read(&NamedFile::Listed(file))?).map_err(|_| "it is no UTF-8".to_owned())?;
+        if text.starts_with('\u{feff}') {
+            text.remove(0);
+        }
+        Ok(text)
+    }
+
+    /// A file to be read once from its beginning; nothing of it is held or unpacked beside the result.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(super) fn stream(&self, file: u32) -> Result<Box<dyn Read>, RecipeError> {
+        match &self.files[file as usize].place {
+            Place::Disk(path) => Ok(Box::new(File::open(path).map_err(RecipeError::io("read", path))?)),
+            Place::Archive(member) => member.stream().map_err(RecipeError::io("read", &*member.archive)),
+        }
     }
 
     /// A file to be gone through.
@@ -149,26 +251,16 @@ impl SourceFiles {
     /// # Errors
     /// It cannot be opened.
     pub(super) fn seekable(&self, file: u32) -> Result<Box<dyn ReadSeek>, RecipeError> {
-        let path = &self.files[file as usize].path;
-        Ok(Box::new(File::open(path).map_err(RecipeError::io("read", path))?))
-    }
-}
-
-/// A path below a folder, written with `/` and without detours; none where it leads out of it.
-fn normal(path: &str) -> Option<String> {
-    let path = path.trim().replace('\\', "/");
-    let mut parts: Vec<String> = Vec::new();
-    for part in Path::new(&path).components() {
-        match part {
-            Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
-            Component::CurDir => {}
-            Component::ParentDir => {
-                parts.pop()?;
-            }
-            Component::RootDir | Component::Prefix(_) => return None,
+        match &self.files[file as usize].place {
+            Place::Disk(path) => Ok(Box::new(File::open(path).map_err(RecipeError::io("read", path))?)),
+            Place::Archive(member) => Ok(Box::new(member.seekable(&self.unpacked)?)),
         }
     }
-    if parts.is_empty() { None } else { Some(parts.join("/")) }
+
+    /// The file of a name.
+    pub(super) fn find(&self, name: &str) -> Option<u32> {
+        self.files.binary_search_by(|file| file.name.as_str().cmp(name)).ok().map(|place| place as u32)
+    }
 }
 
 #[cfg(test)]
@@ -177,33 +269,32 @@ mod tests {
 
     #[test]
     fn paths_in_tables_stay_below_their_folder() {
-        for (path, wanted) in [
-            ("a/b.jpg", Some("a/b.jpg")),
-            ("./a/../b.jpg", Some("b.jpg")),
-            ("a\\b.jpg", Some("a/b.jpg")),
-            ("../b.jpg", None),
-            ("a/../../b.jpg", None),
-            ("/etc/passwd", None),
-            ("", None),
-            (".", None),
-        ] {
-            assert_eq!(normal(path).as_deref(), wanted, "{path}");
-        }
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("train")).unwrap();
         for name in ["train/a.jpg", "train/metadata.csv"] {
             fs::write(folder.path().join(name), "x").unwrap();
         }
-        let files = SourceFiles::open(&[folder.path().to_owned()]).unwrap();
+        let files = SourceFiles::open(&[folder.path().to_owned()], folder.path(), &Stop::default()).unwrap();
         assert_eq!(files.named("train/metadata.csv", "a.jpg"), Ok(NamedFile::Listed(0)));
         assert!(files.named("train/metadata.csv", "b.jpg").unwrap_err().contains("no file `train/b.jpg`"));
         assert!(files.named("train/metadata.csv", "../x.jpg").unwrap_err().contains("leads out"));
-        let table = SourceFiles::open(&[folder.path().join("train/metadata.csv")]).unwrap();
+        let table =
+            SourceFiles::open(&[folder.path().join("train/metadata.csv")], folder.path(), &Stop::default()).unwrap();
         let real = fs::canonicalize(folder.path()).unwrap().join("train/a.jpg");
         let absolute = real.to_str().unwrap();
         for path in ["a.jpg", absolute] {
             assert_eq!(table.named("metadata.csv", path), Ok(NamedFile::Beside(real.clone(), "a.jpg".into())));
         }
         assert!(table.named("metadata.csv", "/etc/passwd").unwrap_err().contains("leads out"));
+    }
+
+    #[test]
+    fn texts_begin_behind_the_mark_of_their_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        for (written, wanted) in [("\u{feff}a\u{feff}", "a\u{feff}"), ("a", "a"), ("\u{feff}", ""), ("", "")] {
+            fs::write(folder.path().join("a.txt"), written).unwrap();
+            let files = SourceFiles::open(&[folder.path().to_owned()], folder.path(), &Stop::default()).unwrap();
+            assert_eq!(files.text(0).unwrap(), wanted, "{written:?}");
+        }
     }
 }

@@ -1,22 +1,19 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use millstream_pipeline::Split;
 use millstream_schemas::{count, nearest, shown};
-use serde_json::Value as Json;
 
-use super::class_folders::is_image;
+use super::class_values::{ClassesSeen, LABELS, class_of_json, class_of_text};
 use super::column::{Column, Kind};
-use super::columns_seen::{Seen, int_of};
+use super::columns_seen::Seen;
 use super::import_options::ImportOptions;
-use super::import_report::LeftOut;
 use super::layout::{Layout, RowSource, SourceRow, SourceTable};
 use super::source_files::{NamedFile, SourceFiles};
-use crate::RecipeError;
+use crate::folder_files::is_image;
 use crate::table_records::{RecordCells, TableFormat, TableRecords};
+use crate::{RecipeError, Stop};
 
-/// Classes of a label at most: a column with more is taken for something else.
-const MOST_CLASSES: usize = 100_000;
 /// Columns of a table at most.
 const MOST_COLUMNS: usize = 10_000;
 
@@ -39,35 +36,40 @@ pub(super) fn has_tables(files: &SourceFiles) -> bool {
     files.files().iter().any(|file| TableFormat::of(Path::new(&file.name)).is_some())
 }
 
-/// Images that tables beside them name: `metadata.csv` or `metadata.jsonl` with `file_name` and further columns.
+/// Images that tables beside them name: `metadata.csv` or `metadata.jsonl` with `file_name` and further columns. What there is so far where it
+/// is stopped.
 ///
 /// # Errors
 /// A table cannot be read, or lacks that column.
-pub(super) fn metadata(files: &SourceFiles, options: &ImportOptions) -> Result<Layout, RecipeError> {
-    read(files, options, true)
+pub(super) fn metadata(files: &SourceFiles, options: &ImportOptions, stop: &Stop) -> Result<Layout, RecipeError> {
+    read(files, options, true, stop)
 }
 
-/// Tables by themselves.
+/// Tables by themselves; what there is so far where it is stopped.
 ///
 /// # Errors
 /// A table cannot be read, or lacks a column that was named.
-pub(super) fn tables(files: &SourceFiles, options: &ImportOptions) -> Result<Layout, RecipeError> {
-    read(files, options, false)
+pub(super) fn tables(files: &SourceFiles, options: &ImportOptions, stop: &Stop) -> Result<Layout, RecipeError> {
+    read(files, options, false, stop)
 }
 
-fn read(files: &SourceFiles, options: &ImportOptions, of_images: bool) -> Result<Layout, RecipeError> {
+fn read(files: &SourceFiles, options: &ImportOptions, of_images: bool, stop: &Stop) -> Result<Layout, RecipeError> {
     let mut layout =
         Layout { name: if of_images { "metadata" } else { "tables" }, mixed: of_images, ..Layout::default() };
     let mut images: Vec<String> = options.images.clone();
     if of_images {
         images.insert(0, FILE_NAME.to_owned());
     }
-    let mut seen = SeenColumns { images, label: options.label.clone(), ..SeenColumns::default() };
+    let finds_label = options.finds_label && options.label.is_none();
+    let mut seen = SeenColumns { images, label: options.label.clone(), finds_label, ..SeenColumns::default() };
     let mut used = vec![false; files.files().len()];
     let splits = table_splits(files, of_images);
     for (file, split) in splits {
         used[file as usize] = true;
-        one_table(files, file, split, &mut layout, &mut seen, &mut used)?;
+        one_table(files, file, split, &mut layout, &mut seen, &mut used, stop)?;
+        if stop.is_requested() {
+            return Ok(layout);
+        }
     }
     for (file, _) in files.files().iter().zip(&used).filter(|(_, used)| !**used) {
         let reason = match (is_image(&file.name), TableFormat::of(Path::new(&file.name))) {
@@ -75,7 +77,7 @@ fn read(files: &SourceFiles, options: &ImportOptions, of_images: bool) -> Result
             (false, Some(_)) if of_images => "it is no `metadata` table",
             _ => "it is of a kind that is not read",
         };
-        layout.left_out.push(LeftOut { name: file.name.clone(), reason: reason.into() });
+        layout.leave_out(&file.name, reason);
     }
     layout.columns = seen.columns(&options.sources_in_words(), &mut layout.notes)?;
     Ok(layout)
@@ -91,7 +93,6 @@ fn table_splits(files: &SourceFiles, of_images: bool) -> Vec<(u32, Option<Split>
         .filter(|(_, file)| wanted(&file.name))
         .map(|(at, file)| (at as u32, file.name.as_str()))
         .collect();
-    let folder = |name: &str| name.split('/').rev().skip(1).find_map(Split::named);
     let stem = |name: &str| Split::named(own_name(name).split('.').next().unwrap_or_default());
     let last = |name: &str| {
         let own = own_name(name);
@@ -100,8 +101,21 @@ fn table_splits(files: &SourceFiles, of_images: bool) -> Vec<(u32, Option<Split>
     };
     // a word within a name may mean something else, unless all names have one
     let all_name_one = tables.len() > 1 && tables.iter().all(|(_, name)| last(name).is_some());
-    let of_name = |name: &str| folder(name).or_else(|| stem(name)).or_else(|| last(name).filter(|_| all_name_one));
-    tables.into_iter().map(|(at, name)| (at, of_name(name))).collect()
+    let of_file = |at: u32, name: &str| {
+        let folder = files.files()[at as usize].split_of_folders();
+        folder.or_else(|| stem(name)).or_else(|| last(name).filter(|_| all_name_one))
+    };
+    tables.into_iter().map(|(at, name)| (at, of_file(at, name))).collect()
+}
+
+/// What a column of a table is.
+#[derive(Clone, Copy)]
+enum Role {
+    Image,
+    Label(usize),
+    /// What may be the label, by its name.
+    LikeLabel(usize),
+    Value(usize),
 }
 
 /// What was seen of the columns of all tables.
@@ -112,7 +126,11 @@ struct SeenColumns {
     places: HashMap<String, usize>,
     images: Vec<String>,
     label: Option<String>,
-    classes: BTreeSet<String>,
+    classes: ClassesSeen,
+    /// Whether a label is looked for.
+    finds_label: bool,
+    /// Classes of columns that are called like a label, by their places.
+    of_like_labels: HashMap<usize, ClassesSeen>,
 }
 
 impl SeenColumns {
@@ -128,16 +146,33 @@ impl SeenColumns {
         Ok(self.all.len() - 1)
     }
 
+    /// What a column of a table is: an image, the label, or a value at its place in `all`.
+    fn role(&mut self, heading: &str, table: &str) -> Result<Role, RecipeError> {
+        let place = self.column(heading, table)?;
+        Ok(match () {
+            () if self.images.iter().any(|image| image == heading) => Role::Image,
+            () if self.label.as_deref() == Some(heading) => Role::Label(place),
+            () if self.finds_label && LABELS.contains(&heading) => Role::LikeLabel(place),
+            () => Role::Value(place),
+        })
+    }
+
+    fn see_like_label(&mut self, place: usize, class: Option<String>) {
+        self.of_like_labels.entry(place).or_default().see_few(class);
+    }
+
+    /// The column that is the label, and its classes.
+    fn found_label(&self) -> Option<(&str, &ClassesSeen)> {
+        let places = LABELS.iter().filter_map(|label| self.places.get(*label));
+        let of_texts = |place: &&usize| matches!(self.all[**place].1.kind(), (Kind::Text, None));
+        places.filter(of_texts).find_map(|place| {
+            let classes = self.of_like_labels.get(place).filter(|classes| classes.are_few())?;
+            Some((self.all[*place].0.as_str(), classes))
+        })
+    }
+
     fn see_label(&mut self, class: Option<String>, table: &str) -> Result<(), RecipeError> {
-        if let Some(class) = class {
-            self.classes.insert(class);
-        }
-        if self.classes.len() > MOST_CLASSES {
-            let label = shown(self.label.as_deref().unwrap_or_default());
-            let message = format!("`{label}` has more than {MOST_CLASSES} different values; is it a label?");
-            return Err(RecipeError::mismatch(shown(table), message));
-        }
-        Ok(())
+        self.classes.see(class, self.label.as_deref().unwrap_or_default(), table)
     }
 
     /// # Errors
@@ -155,6 +190,7 @@ impl SeenColumns {
             }
         }
         let mut columns = Vec::new();
+        let found = self.found_label();
         for (heading, seen) in &self.all {
             let name = if heading == FILE_NAME && self.images.contains(heading) { "image" } else { heading.as_str() };
             let is_label = self.label.as_ref() == Some(heading);
@@ -164,7 +200,9 @@ impl SeenColumns {
                 let message = format!("`{}` holds lists, and a label is one text or whole number", shown(heading));
                 return Err(RecipeError::mismatch(place, message));
             } else if is_label {
-                Kind::Class(sorted(&self.classes))
+                Kind::Class(self.classes.names())
+            } else if let Some((_, classes)) = found.filter(|(label, _)| label == heading) {
+                Kind::Class(classes.names())
             } else {
                 let (kind, note) = seen.kind();
                 notes.extend(note.map(|note| format!("column `{}`: {note}", shown(heading))));
@@ -183,30 +221,6 @@ impl SeenColumns {
     }
 }
 
-/// By their letters, or as numbers where all are whole numbers.
-fn sorted(classes: &BTreeSet<String>) -> Vec<String> {
-    let mut names: Vec<String> = classes.iter().cloned().collect();
-    if names.iter().all(|name| int_of(name).is_some()) {
-        names.sort_by_key(|name| int_of(name));
-    }
-    names
-}
-
-/// The class that a cell of a table names.
-pub(super) fn class_of_text(text: &str) -> Option<String> {
-    let text = text.trim();
-    if text.is_empty() { None } else { Some(text.to_owned()) }
-}
-
-/// The same of a JSON object.
-pub(super) fn class_of_json(value: &Json) -> Option<String> {
-    match value {
-        Json::String(text) => class_of_text(text),
-        Json::Number(_) | Json::Bool(_) => Some(value.to_string()),
-        _ => None,
-    }
-}
-
 fn one_table(
     files: &SourceFiles,
     file: u32,
@@ -214,6 +228,7 @@ fn one_table(
     layout: &mut Layout,
     seen: &mut SeenColumns,
     used: &mut [bool],
+    stop: &Stop,
 ) -> Result<(), RecipeError> {
     let name = files.files()[file as usize].name.as_str();
     let format = TableFormat::of(Path::new(name)).unwrap_or(TableFormat::JsonLines);
@@ -221,72 +236,79 @@ fn one_table(
     layout.tables.push(SourceTable { file, format });
     let mut records = TableRecords::open(name, format, files.seekable(file)?)?;
     let headings: Vec<String> = records.headings().map(<[String]>::to_vec).unwrap_or_default();
-    let mut met = BTreeMap::new();
+    let mut met = BTreeSet::new();
+    let mut roles = Vec::with_capacity(headings.len());
     for (at, heading) in headings.iter().enumerate() {
         if heading.trim().is_empty() {
             let message = format!("column {} has no name; give it one in the first line", at + 1);
             return Err(RecipeError::mismatch(shown(name), message));
         }
-        if met.insert(heading, at).is_some() {
+        if !met.insert(heading) {
             return Err(RecipeError::mismatch(shown(name), format!("two columns are called `{}`", shown(heading))));
         }
-        seen.column(heading, name)?;
+        roles.push(seen.role(heading, name)?);
     }
-    let images = seen.images.clone();
-    let label = seen.label.clone();
+    let images = seen.images.len();
     while let Some(record) = records.next_record()? {
+        if stop.is_requested() {
+            break;
+        }
         let record = match record {
             Ok(record) => record,
             Err(bad) => {
-                layout.left_out.push(LeftOut { name: format!("{name}:{}", bad.line), reason: bad.reason });
+                layout.leave_out(&format!("{name}:{}", bad.line), bad.reason);
                 continue;
             }
         };
         let line = record.place.line;
-        let mut paths: Vec<&str> = Vec::new();
+        let mut paths: Vec<&str> = Vec::with_capacity(images);
         match &record.cells {
             RecordCells::Texts(cells) => {
-                for (heading, cell) in headings.iter().zip(cells.iter()) {
-                    if images.contains(heading) {
-                        paths.push(cell);
-                    } else if label.as_ref() == Some(heading) {
-                        seen.see_label(class_of_text(cell), name)?;
-                    }
-                    let place = seen.column(heading, name)?;
-                    if !images.contains(heading) {
-                        seen.all[place].1.text(cell);
+                for (role, cell) in roles.iter().zip(cells.iter()) {
+                    match role {
+                        Role::Image => paths.push(cell),
+                        Role::Label(place) => {
+                            seen.see_label(class_of_text(cell), name)?;
+                            seen.all[*place].1.text(cell);
+                        }
+                        Role::LikeLabel(place) => {
+                            seen.see_like_label(*place, class_of_text(cell));
+                            seen.all[*place].1.text(cell);
+                        }
+                        Role::Value(place) => seen.all[*place].1.text(cell),
                     }
                 }
             }
             RecordCells::Object(cells) => {
                 for (heading, cell) in cells {
-                    let place = seen.column(heading, name)?;
-                    if images.contains(heading) {
-                        paths.push(cell.as_str().unwrap_or_default());
-                        continue;
+                    match seen.role(heading, name)? {
+                        Role::Image => paths.push(cell.as_str().unwrap_or_default()),
+                        Role::Label(place) => {
+                            seen.see_label(class_of_json(cell), name)?;
+                            seen.all[place].1.json(cell);
+                        }
+                        Role::LikeLabel(place) => {
+                            seen.see_like_label(place, class_of_json(cell));
+                            seen.all[place].1.json(cell);
+                        }
+                        Role::Value(place) => seen.all[place].1.json(cell),
                     }
-                    if label.as_ref() == Some(heading) {
-                        seen.see_label(class_of_json(cell), name)?;
-                    }
-                    seen.all[place].1.json(cell);
                 }
             }
         }
-        let found: Result<Vec<NamedFile>, String> = if paths.len() < images.len() {
+        let found: Result<Vec<NamedFile>, String> = if paths.len() < images {
             Err("it names no image".into())
         } else {
             paths.iter().map(|path| image_of(files, name, path)).collect()
         };
         match found {
-            Err(reason) => layout.left_out.push(LeftOut { name: format!("{name}:{line}"), reason }),
+            Err(reason) => layout.leave_out(&format!("{name}:{line}"), reason),
             Ok(found) => {
                 let mut split = split;
                 for file in found {
                     if let NamedFile::Listed(file) = file {
                         used[file as usize] = true;
-                        split = split.or_else(|| {
-                            files.files()[file as usize].name.split('/').rev().skip(1).find_map(Split::named)
-                        });
+                        split = split.or_else(|| files.files()[file as usize].split_of_folders());
                     }
                 }
                 layout.rows.push(SourceRow { split, from: RowSource::Record { table, place: record.place } });

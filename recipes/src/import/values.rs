@@ -10,6 +10,7 @@ use millstream_schemas::shown;
 use serde_json::Value as Json;
 
 use super::column::{Column, Kind, image_fields};
+use super::objects::Objects;
 use crate::RecipeError;
 use crate::table_records::{bool_of, is_missing};
 
@@ -24,6 +25,7 @@ pub(super) enum Value {
     Image { bytes: Vec<u8>, path: String },
     Int(i64),
     Ints(Vec<i64>),
+    Objects(Objects),
     Text(String),
     Texts(Vec<String>),
 }
@@ -42,7 +44,7 @@ impl Value {
             Kind::Floats | Kind::Ints | Kind::Texts => {
                 serde_json::from_str(trimmed).map_or(Self::Missing, |value| Self::of_json(&value, kind))
             }
-            Kind::Class(_) | Kind::Image => Self::Missing,
+            Kind::Class(_) | Kind::Image | Kind::Objects(_) => Self::Missing,
         }
     }
 
@@ -79,6 +81,7 @@ impl Value {
             Self::Floats(list) => 8 * list.len() + 4,
             Self::Ints(list) => 8 * list.len() + 4,
             Self::Image { bytes, path } => bytes.len() + path.len() + 8,
+            Self::Objects(objects) => objects.bytes(),
             Self::Text(text) => text.len() + 4,
             Self::Texts(list) => list.iter().map(|text| text.len() + 4).sum::<usize>() + 4,
         };
@@ -119,6 +122,10 @@ impl Value {
                 to.write_all(&[7])?;
                 to.write_all(&(list.len() as u64).to_le_bytes())?;
                 list.iter().try_for_each(|number| to.write_all(&number.to_le_bytes()))
+            }
+            Self::Objects(objects) => {
+                to.write_all(&[10])?;
+                objects.tell(to)
             }
             Self::Text(own) => {
                 to.write_all(&[8])?;
@@ -201,6 +208,9 @@ fn array<'a>(cells: impl Iterator<Item = &'a Value>, kind: &Kind) -> ArrayRef {
             }
             let arrays: Vec<ArrayRef> = vec![Arc::new(all.finish()), Arc::new(paths.finish())];
             Arc::new(StructArray::new(image_fields(), arrays, Some(there.into())))
+        }
+        Kind::Objects(kind) => {
+            kind.array(cells.map(|cell| if let Value::Objects(objects) = cell { Some(objects) } else { None }))
         }
         Kind::Text => {
             let mut array = StringBuilder::new();

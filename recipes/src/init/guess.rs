@@ -7,11 +7,11 @@ use millstream_schemas::{Feature, count, grouped, shown, shown_path};
 
 use super::image_preparation::ImagePreparation;
 use super::init_options::InitOptions;
+use crate::import::LABELS;
+use crate::imported::NamedRows;
 use crate::preprocessing::Preprocessing;
 use crate::{RecipeError, labels_file};
 
-/// Names of columns that hold what is to be told, the likeliest first.
-const LABELS: [&str; 9] = ["label", "labels", "class", "category", "target", "y", "sentiment", "score", "fine_label"];
 /// Names of columns that hold texts.
 const TEXTS: [&str; 6] = ["text", "sentence", "review", "content", "question", "premise"];
 /// Inputs of encoders of texts that are made of one text.
@@ -40,6 +40,8 @@ pub(super) struct Guess {
     is_of_tokens: bool,
     /// Whether the model already tells these classes.
     knows_classes: bool,
+    /// How the data became Parquet, where they were none.
+    imported: Vec<String>,
     /// Numbers in its layers.
     pub(super) parameters: usize,
     /// Its last layer, where it has layers.
@@ -83,9 +85,11 @@ impl Guess {
     /// Data or model cannot be read, or it cannot be told what is input and what is to be told.
     pub(super) fn of(options: &InitOptions) -> Result<Self, RecipeError> {
         let InitOptions { data, evaluate, model: path, folder, output, .. } = options;
-        let dataset = Dataset::open_split(data, folder, SplitRole::Train).map_err(RecipeError::at("DATA"))?;
+        let named = |is_divided| NamedRows { patterns: data, base: folder, output, is_divided };
+        let is_divided = evaluate.is_empty() || evaluate == data;
+        let (dataset, imported) = named(is_divided).open(SplitRole::Train).map_err(RecipeError::at("DATA"))?;
         let evaluate = match evaluate.as_slice() {
-            [] => other_split(data, folder, &dataset),
+            [] => other_split(data, &named(true), &dataset),
             named => named.to_vec(),
         };
         let model = Model::read(path)?;
@@ -112,6 +116,7 @@ impl Guess {
             classes,
             is_of_tokens,
             knows_classes,
+            imported,
             parameters: report.parameters,
             last_layer: report.layers.last().map(|layer| layer.name.clone()),
         })
@@ -176,13 +181,14 @@ impl Guess {
             _ => format!("{} are trained on", count(self.rows, "row")),
         };
         let all = format!("all {} parameters are trained", grouped(self.parameters as u64));
-        vec![input, told, format!("{head}; {all}"), rows]
+        let decided = [input, told, format!("{head}; {all}"), rows];
+        self.imported.iter().cloned().chain(decided).collect()
     }
 }
 
 /// The same folders, where they have another split.
-fn other_split(data: &[String], folder: &Path, train: &Dataset) -> Vec<String> {
-    let Ok(other) = Dataset::open_split(data, folder, SplitRole::Evaluate) else { return Vec::new() };
+fn other_split(data: &[String], rows: &NamedRows<'_>, train: &Dataset) -> Vec<String> {
+    let Ok((other, _)) = rows.open(SplitRole::Evaluate) else { return Vec::new() };
     let is_trained_on = other.files().iter().any(|file| train.files().iter().any(|own| own.path == file.path));
     if is_trained_on { Vec::new() } else { data.to_vec() }
 }

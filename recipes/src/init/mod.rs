@@ -12,7 +12,8 @@ use millstream_schemas::recipe::RecipeText;
 use serde::Serialize;
 
 use crate::error::with_causes;
-use crate::{Catalogs, Opened, RecipeError, load};
+use crate::imported::NamedRows;
+use crate::{Catalogs, Events, Opened, RecipeError, Stop, load};
 use guess::Guess;
 pub use init_options::InitOptions;
 
@@ -54,6 +55,20 @@ pub fn init(options: &InitOptions) -> Result<InitReport, RecipeError> {
         }
     }
     Err(reason.expect("there is a likeliest last layer"))
+}
+
+/// Imports the data where they are no Parquet and were not imported yet, and says how far that is; [`init`] does it silently.
+///
+/// # Errors
+/// They cannot be imported.
+pub fn import_data(options: &InitOptions, events: &mut dyn Events, stop: &Stop) -> Result<(), RecipeError> {
+    let InitOptions { data, evaluate, folder, output, .. } = options;
+    let is_divided = evaluate.is_empty() || evaluate == data;
+    NamedRows { patterns: data, base: folder, output, is_divided }.imported(events, stop)?;
+    if !is_divided && !evaluate.is_empty() {
+        NamedRows { patterns: evaluate, base: folder, output, is_divided: false }.imported(events, stop)?;
+    }
+    Ok(())
 }
 
 /// The recipe that a text says, if a training step can be made of it.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::RecipeError;
 use crate::class_count::{ClassCount, empty_classes};
+use crate::imported::NamedRows;
 
 /// What a Parquet dataset holds.
 #[derive(Clone, Debug, Serialize)]
@@ -72,7 +73,13 @@ pub struct ColumnReport {
 /// # Errors
 /// Nothing matches, a file is damaged, or the files differ in their columns.
 pub fn inspect_dataset(patterns: &[String], base: &Path, label: &str) -> Result<DatasetReport, RecipeError> {
-    let dataset = Dataset::open_all(patterns, base)?;
+    let dataset = Dataset::open_all(patterns, base).map_err(|error| match NamedRows::are_sources(patterns, base) {
+        true => {
+            let message = "it is no Parquet: `millstream import` makes Parquet of it, and `train`, `init` and recipes take it as it is";
+            RecipeError::mismatch(shown(patterns.join(", ")), message)
+        }
+        false => error.into(),
+    })?;
     let mut notes = Vec::new();
     let columns = choose_columns(&dataset, label, &mut notes);
     let histogram = match columns.as_ref().filter(|columns| columns.class_column().is_some()) {

@@ -17,7 +17,7 @@ use super::predict_options::PredictOptions;
 use super::predict_report::{PredictReport, PredictedBy};
 use super::predicted_row::{PredictedRow, RowAnswer};
 use crate::calibrated::thresholds_of;
-use crate::model_inputs::require_inputs;
+use crate::model_inputs::{require_embeddings, require_inputs};
 use crate::preprocessing::Preprocessing;
 use crate::run_folder::RunFolder;
 use crate::{Event, Events, RecipeError, Stop, labels_file};
@@ -213,6 +213,7 @@ impl Predictions {
         let facts = StreamFacts { dataset, chain: &self.chain, seed: 0 };
         let spec = encoders.spec(&facts, self.batch)?;
         require_inputs(&self.model, &spec, "transforms.evaluate")?;
+        require_embeddings(&self.model, &encoders)?;
         Ok(self.encoders.insert(encoders).clone())
     }
 }

@@ -20,18 +20,19 @@ pub(super) struct Cell {
     pub(super) caption: Vec<Line>,
 }
 
-/// Lays out rows of cells; every picture is fitted into a square of `side` pixels.
+/// Lays out rows of cells; every picture is as wide as its column, or as high as is allowed, and its caption stands right under
+/// it: no paper is left around pictures.
 pub(super) fn lay_out(rows: &[Vec<Cell>], headings: &[String], side: u32) -> RgbImage {
     let letters = (side / LETTER_WIDTH) as usize;
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0) as u32;
-    let wrapped = |cell: &Cell| cell.caption.iter().flat_map(|line| line.wrapped(letters)).collect();
+    let wrapped = |cell: &Cell| cell.caption.iter().flat_map(|line| line.wrapped(letters)).collect::<Vec<_>>();
     let captions: Vec<Vec<Vec<Line>>> = rows.iter().map(|row| row.iter().map(wrapped).collect()).collect();
-    let caption_height = |row: &Vec<Vec<Line>>| row.iter().map(Vec::len).max().unwrap_or(0) as u32 * LINE_HEIGHT;
-    // Pictures that are wider than high leave no empty paper above and below.
-    let tall: Vec<u32> =
-        rows.iter().map(|row| row.iter().map(|cell| fitted(&cell.image, side).1).max().unwrap_or(side)).collect();
-    let heights: Vec<u32> =
-        captions.iter().zip(&tall).map(|(row, tall)| tall + 4 + caption_height(row) + MARGIN).collect();
+    let cell_height =
+        |(cell, caption): (&Cell, &Vec<Line>)| fitted(&cell.image, side).1 + 4 + caption.len() as u32 * LINE_HEIGHT;
+    let row_height = |(row, captions): (&Vec<Cell>, &Vec<Vec<Line>>)| {
+        row.iter().zip(captions).map(cell_height).max().unwrap_or(0) + MARGIN
+    };
+    let heights: Vec<u32> = rows.iter().zip(&captions).map(row_height).collect();
     let width = MARGIN + columns * (side + MARGIN);
     let height = MARGIN + LINE_HEIGHT + heights.iter().sum::<u32>();
     let mut sheet = RgbImage { width, height, pixels: vec![PAPER; width as usize * height as usize * 3] };
@@ -39,12 +40,12 @@ pub(super) fn lay_out(rows: &[Vec<Cell>], headings: &[String], side: u32) -> Rgb
         write(&mut sheet, MARGIN + column * (side + MARGIN), MARGIN / 2, heading, INK);
     }
     let mut top = MARGIN + LINE_HEIGHT;
-    for (((row, captions), tall), height) in rows.iter().zip(&captions).zip(tall).zip(heights) {
+    for ((row, captions), height) in rows.iter().zip(&captions).zip(heights) {
         for (column, (cell, caption)) in (0..).zip(row.iter().zip(captions)) {
             let left = MARGIN + column * (side + MARGIN);
-            place(&mut sheet, cell, (left, top), (side, tall));
+            let below = top + place(&mut sheet, cell, (left, top), side) + 4;
             for (number, line) in (0..).zip(caption) {
-                let top = top + tall + 4 + number * LINE_HEIGHT;
+                let top = below + number * LINE_HEIGHT;
                 write(&mut sheet, left, top, &line.text, INK);
                 if let Some(colour) = line.swatch {
                     let square = (0..LETTER_WIDTH).flat_map(|y| (0..LETTER_WIDTH).map(move |x| (x, y)));
@@ -58,38 +59,36 @@ pub(super) fn lay_out(rows: &[Vec<Cell>], headings: &[String], side: u32) -> Rgb
     sheet
 }
 
-/// Width and height of a picture in a square: small ones are enlarged by whole factors, large ones shrunk.
+/// Width and height of a picture on the sheet: as wide as its column, unless it would be higher than one and a half of that.
 fn fitted(picture: &RgbImage, side: u32) -> (u32, u32) {
-    let longest = picture.width.max(picture.height).max(1);
-    let factor = (side / longest).max(1);
-    let fit = |length: u32| (u64::from(length) * u64::from(side) / u64::from(longest)).max(1) as u32;
-    match longest <= side {
-        true => (picture.width * factor, picture.height * factor),
-        false => (fit(picture.width), fit(picture.height)),
+    let (width, height) = (u64::from(picture.width.max(1)), u64::from(picture.height.max(1)));
+    let (side, most) = (u64::from(side), u64::from(side) * 3 / 2);
+    match height * side <= width * most {
+        true => (side as u32, ((height * side + width / 2) / width).max(1) as u32),
+        false => (((width * most + height / 2) / height).max(1) as u32, most as u32),
     }
 }
 
-/// Puts a picture into its box, with what is drawn over it; what is enlarged is not blurred.
-fn place(
-    sheet: &mut RgbImage,
-    Cell { image: picture, marks, .. }: &Cell,
-    (left, top): (u32, u32),
-    (side, tall): (u32, u32),
-) {
+/// Pixels of pictures that are enlarged more than this are seen as squares; less, they are blended.
+const SQUARES_FROM: u32 = 4;
+
+/// Puts a picture on the sheet, with what is drawn over it; its height there.
+fn place(sheet: &mut RgbImage, Cell { image: picture, marks, .. }: &Cell, (x, y): (u32, u32), side: u32) -> u32 {
     let (width, height) = fitted(picture, side);
-    let filter = if picture.width.max(picture.height) <= side { FilterType::Nearest } else { FilterType::Triangle };
+    let enlarged = width >= picture.width.saturating_mul(SQUARES_FROM);
+    let filter = if enlarged { FilterType::Nearest } else { FilterType::Triangle };
     let source = image::RgbImage::from_raw(picture.width, picture.height, picture.pixels.clone());
-    let Some(source) = source.filter(|_| picture.width > 0 && picture.height > 0) else { return };
+    let Some(source) = source.filter(|_| picture.width > 0 && picture.height > 0) else { return height };
     let fitted = imageops::resize(&source, width, height, filter);
     let mut fitted = RgbImage { width, height, pixels: fitted.into_raw() };
     let factor = |fitted: u32, length: u32| fitted as f32 / length as f32;
     overlay::draw(&mut fitted, (factor(width, picture.width), factor(height, picture.height)), marks);
-    let (x, y) = (left + (side - width) / 2, top + (tall - height) / 2);
     for (line, pixels) in (0u32..).zip(fitted.pixels.chunks_exact(width as usize * 3)) {
         let at = ((y + line) as usize * sheet.width as usize + x as usize) * 3;
         sheet.pixels[at..at + pixels.len()].copy_from_slice(pixels);
     }
     frame(sheet, (x - 1, y - 1), (width + 2, height + 2));
+    height
 }
 
 /// Around a picture alone, so that what is not of it is seen to be paper.

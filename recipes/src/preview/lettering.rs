@@ -55,7 +55,9 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
             lines.push(String::new());
         }
         while rest.len() > width {
-            let after = rest.split_off(width);
+            // behind a sign that joins words, where there is one: names of files have them
+            let joint = rest[..width].iter().rposition(|letter| matches!(letter, '-' | '_' | '/' | '.'));
+            let after = rest.split_off(joint.map_or(width, |joint| joint + 1));
             push(&mut lines, &rest);
             lines.push(String::new());
             rest = after;
@@ -122,6 +124,7 @@ mod tests {
     fn lines_break_between_words_and_inside_long_ones() {
         assert_eq!(wrap("rotate 12.3° and more", 12), ["rotate 12.3°", "and more"]);
         assert_eq!(wrap("abcdefghij k", 4), ["abcd", "efgh", "ij k"]);
+        assert_eq!(wrap("ab-cdefgh.parquet", 8), ["ab-", "cdefgh.", "parquet"]);
         assert_eq!(wrap("", 4), [""]);
     }
 

@@ -6,6 +6,7 @@ mod lettering;
 mod overlay;
 mod rows;
 mod text;
+mod word_diff;
 
 use std::io::Cursor;
 use std::path::Path;
@@ -21,6 +22,7 @@ use millstream_transforms::{Chain, Kind, RgbImage, Transform};
 
 pub use drawn::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
 pub use text::{TextPreview, TextPreviewRow, TextSpan, TextVariant};
+pub use word_diff::{TextChange, TextPiece};
 
 use crate::row_source::{RowSource, Wanted};
 use crate::{Catalogs, Opened, OpenedParts, RecipeError};
@@ -66,6 +68,7 @@ impl Preview {
             role: SplitRole::Train,
             inputs: &[],
             grey: false,
+            output: &recipe.output.folder,
             known: None,
         };
         let source = match RowSource::open(&wanted, chain.clone()) {

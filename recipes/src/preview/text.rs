@@ -3,11 +3,12 @@ use std::fmt;
 use millstream_pipeline::encodings::{Mark, StreamFacts};
 use millstream_pipeline::{Drawn, MarkReader, PipelineError, Value};
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe};
-use millstream_schemas::{escaped, shown};
+use millstream_schemas::{count, escaped, shown};
 use millstream_transforms::{TextDrawing, TextEdit};
 use serde::Serialize;
 
 use super::rows::row_id;
+use super::word_diff::{TextChange, TextPiece, word_diff};
 use super::{Drawing, DrawnPreview, DrawnRow};
 use crate::RecipeError;
 use crate::row_source::RowSource;
@@ -40,7 +41,9 @@ pub struct TextVariant {
     /// What is marked in it, by its targets, read back from the tensors that training would see; in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub spans: Vec<TextSpan>,
-    /// The edits in the order in which they were made, those of one transform together.
+    /// The original and the text after the edits, in the order in which they are read.
+    pub pieces: Vec<TextPiece>,
+    /// How many edits each transform made, in the order in which they were made.
     pub edits: Vec<String>,
 }
 
@@ -86,8 +89,10 @@ fn render_row(source: &RowSource, reader: &MarkReader<'_>, row: &DrawnRow) -> Re
             return Err(RecipeError::ReplayKind { drawn: "images", data: "text" });
         };
         let marks = reader.marks(&read, Drawn::Text(drawing))?;
+        let text = drawing.apply(original)?;
         variants.push(TextVariant {
-            text: drawing.apply(original)?,
+            pieces: word_diff(original, &text),
+            text,
             spans: marks.into_iter().filter_map(span).collect(),
             edits: by_transform(drawing),
         });
@@ -119,34 +124,51 @@ impl TextVariant {
     }
 }
 
-/// `swap_words: 7..9 → "the", 1..3 → "of"`.
+/// `swap_words: 2 edits`.
 fn by_transform(drawing: &TextDrawing) -> Vec<String> {
     let runs = drawing.edits.chunk_by(|a, b| a.transform == b.transform);
-    let line = |run: &[TextEdit]| {
-        let edits: Vec<_> =
-            run.iter().map(|edit| format!("{}..{} → {:?}", edit.start, edit.end, edit.replacement)).collect();
-        format!("{}: {}", run[0].transform, edits.join(", "))
-    };
+    let line = |run: &[TextEdit]| format!("{}: {}", run[0].transform, count(run.len() as u64, "edit"));
     runs.map(line).collect()
 }
 
-/// The original, then each variant with its edits below it.
-impl fmt::Display for TextPreview {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl TextPreview {
+    /// The original, then each variant with what was taken out of it and put into it, which `paint` makes to be seen; foreign text
+    /// is escaped before.
+    pub fn painted(&self, paint: &dyn Fn(TextChange, &str) -> String) -> String {
+        let mut out = String::new();
         for (index, row) in self.rows.iter().enumerate() {
             if index > 0 {
-                writeln!(f)?;
+                out.push('\n');
             }
-            let label = row.label.as_ref().map_or_else(String::new, |label| format!(" ({})", shown(label)));
-            writeln!(f, "{}{label}", row.row)?;
-            writeln!(f, "  original  {}", escaped(&row.original))?;
+            let label = row.label.as_ref().map_or_else(String::new, |label| format!("{}: ", shown(label)));
+            out += &format!("{label}{}\n  original  {}\n", row.row, escaped(&row.original));
             for (epoch, variant) in (1..).zip(&row.variants) {
-                writeln!(f, "  epoch {epoch:<3} {}", variant.bracketed())?;
+                let piece = |TextPiece { text, change }: &TextPiece| {
+                    // what is between two pieces is of neither
+                    let body = text.trim_end();
+                    format!("{}{}", paint(*change, &escaped(body)), if body.len() < text.len() { " " } else { "" })
+                };
+                let pieces: String = variant.pieces.iter().map(piece).collect();
+                out += &format!("  epoch {epoch:<3} {pieces}\n");
+                if !variant.spans.is_empty() {
+                    out += &format!("  marked    {}\n", variant.bracketed());
+                }
                 if !variant.edits.is_empty() {
-                    writeln!(f, "            {}", variant.edits.join("; "))?;
+                    out += &format!("            {}\n", variant.edits.join(", "));
                 }
             }
         }
-        Ok(())
+        out
+    }
+}
+
+/// As [`painted`](TextPreview::painted), what was taken out as `[-so-]` and what was put in as `{+so+}`.
+impl fmt::Display for TextPreview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.painted(&|change, text| match change {
+            TextChange::Kept => text.to_owned(),
+            TextChange::Added => format!("{{+{text}+}}"),
+            TextChange::Removed => format!("[-{text}-]"),
+        }))
     }
 }

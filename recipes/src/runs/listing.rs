@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 use millstream_compiler::adapter_files::PeftFolder;
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::{Fingerprint, shown_path};
+use millstream_training::metrics::FigureKind;
 use serde_json::Value;
 
 use super::report::{EntryFigure, EntryKind, RunEntry};
-use crate::ensemble::EnsembleFolder;
+use crate::ensemble::{EnsembleFolder, MEMBERS};
 use crate::error::with_causes;
 use crate::origin::Origin;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
-use crate::{RecipeError, decisions, moment};
+use crate::search::{StudyFolder, status};
+use crate::study_part::StudyPart;
+use crate::{Catalogs, RecipeError, decisions, moment};
 
 /// Folders within each other that are looked into.
 const DEEPEST: usize = 6;
@@ -32,9 +35,13 @@ pub(super) struct Found {
     pub(super) started_adapters: Option<Fingerprint>,
     /// Of an ensemble: what it calls its members, and their models.
     pub(super) members: Vec<Fingerprint>,
+    /// The search that it lies in, and as what.
+    pub(super) part: Option<StudyPart>,
+    /// Of a search: its whole folder, and the number of its best trial.
+    pub(super) study: Option<(PathBuf, Option<u64>)>,
 }
 
-/// All runs and ensembles below a folder, the newest first, and what could not be read.
+/// All runs, ensembles and searches below a folder, the newest first, and what could not be read.
 ///
 /// # Errors
 /// The folder cannot be read.
@@ -47,7 +54,15 @@ pub(super) fn all(folder: &Path) -> Result<(Vec<Found>, Vec<String>), RecipeErro
         notes.push(format!("{MOST} runs or more lie here; others are left out, name a folder within"));
     }
     for place in folders {
-        let entry = if place.join("ensemble.json").exists() { ensemble(folder, &place) } else { run(folder, &place) };
+        let entry = if place.join("ensemble.json").exists() {
+            ensemble(folder, &place)
+        } else if place.join(MEMBERS).exists() {
+            members(folder, &place)
+        } else if StudyFolder::new(&place).holds_study() {
+            study(folder, &place)
+        } else {
+            run(folder, &place)
+        };
         match entry {
             Ok(entry) => found.push(entry),
             Err(error) => notes.push(format!("{} is left out: {}", shown_path(&place), with_causes(&error))),
@@ -63,7 +78,8 @@ pub(super) fn all(folder: &Path) -> Result<(Vec<Found>, Vec<String>), RecipeErro
 fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     let run = RunFolder(folder.to_owned());
     let is_one = run.recipe().exists() && (run.metrics().exists() || run.has_begun());
-    if is_one || folder.join("ensemble.json").exists() {
+    let of_members = [folder.join("ensemble.json"), folder.join(MEMBERS)];
+    if is_one || of_members.iter().any(|file| file.exists()) || StudyFolder::new(folder).holds_study() {
         found.push(folder.to_owned());
     }
     if depth == DEEPEST || found.len() >= MOST {
@@ -169,6 +185,8 @@ fn run(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         base: made_of.as_ref().map(|made_of| made_of.model.clone()),
         started_adapters: made_of.and_then(|made_of| made_of.adapters),
         members: Vec::new(),
+        part: StudyPart::of(place),
+        study: None,
     })
 }
 
@@ -199,6 +217,104 @@ fn how(recipe: &Value) -> String {
         parts.push(format!("{epochs} epochs"));
     }
     parts.join(", ")
+}
+
+fn study(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
+    let own = StudyFolder::new(place);
+    let study = status(&own, &Catalogs::default())?;
+    let noted = decisions::in_words(place)?;
+    let best = study.best_trial();
+    let figure = study.figures.first().zip(best).map(|(kind, best)| EntryFigure {
+        kind: kind.clone(),
+        value: best.values.first().copied(),
+        interval: best.interval,
+    });
+    let seconds = study.trials.iter().filter_map(|trial| trial.seconds).sum();
+    let documents = place.join("documents");
+    Ok(Found {
+        entry: RunEntry {
+            name: relative(folder, place),
+            kind: EntryKind::Study,
+            ending: if study.finished() >= study.wanted { "finished".into() } else { "under way".into() },
+            began: None,
+            ended: when(&own.journal()),
+            decides: figure,
+            loss: None,
+            rows: None,
+            steps: None,
+            seconds: Some(seconds),
+            device: None,
+            trained: None,
+            how: format!("{}, {} of {} trials", study.proposer, study.finished(), study.wanted),
+            base: None,
+            model: None,
+            note: noted.last().cloned(),
+            noted: noted.len(),
+            links: links(
+                folder,
+                &[
+                    ("search", own.page()),
+                    ("search card", documents.join("search-card.html")),
+                    ("recipe", own.recipe()),
+                ],
+            ),
+        },
+        model: None,
+        adapters: Vec::new(),
+        base: None,
+        started_adapters: None,
+        members: Vec::new(),
+        part: None,
+        study: Some((place.canonicalize().unwrap_or_else(|_| place.to_owned()), study.best)),
+    })
+}
+
+/// Members that were trained on parts of the rows: their mean is a model.
+fn members(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
+    let own = RunFolder(place.to_owned());
+    let file = place.join(MEMBERS);
+    let text = fs::read(&file).map_err(RecipeError::io("read", &file))?;
+    let known: Value = serde_json::from_slice(&text)
+        .map_err(|error| RecipeError::ensemble(&file, format!("it is damaged: {error}")))?;
+    let report = &known["report"];
+    let way = known.pointer("/made_of/sampling").and_then(Value::as_object).and_then(|sampling| sampling.keys().next());
+    let all = report["members"].as_array().map_or(&[][..], Vec::as_slice);
+    let decides: Option<FigureKind> = serde_json::from_value(report["figures"][0].clone()).ok();
+    let hashes = all.iter().filter_map(|member| member["model"].as_str());
+    let model = hash(&own.model())?;
+    Ok(Found {
+        entry: RunEntry {
+            name: relative(folder, place),
+            kind: EntryKind::Ensemble,
+            ending: if report.is_object() { "finished".into() } else { "under way".into() },
+            began: None,
+            ended: when(&file),
+            decides: decides.map(|kind| EntryFigure {
+                value: report["out_of_fold"][&kind.name].as_f64(),
+                interval: None,
+                kind,
+            }),
+            loss: report.pointer("/out_of_fold/loss").and_then(Value::as_f64),
+            rows: report["answered"].as_u64(),
+            steps: None,
+            seconds: None,
+            device: None,
+            trained: None,
+            how: format!("mean of {} members by {}", all.len(), way.map_or("parts of the rows", String::as_str)),
+            base: None,
+            model: model.as_ref().map(|model| model.0.clone()),
+            note: None,
+            noted: 0,
+            links: Vec::new(),
+        },
+        model,
+        adapters: Vec::new(),
+        base: None,
+        started_adapters: None,
+        members: hashes.map(|hash| Fingerprint(hash.to_owned())).collect(),
+        part: None,
+        study: None,
+    })
 }
 
 fn ensemble(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
@@ -238,5 +354,7 @@ fn ensemble(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         base: None,
         started_adapters: None,
         members: fitted.members.iter().map(|member| member.fingerprint.clone()).collect(),
+        part: None,
+        study: None,
     })
 }

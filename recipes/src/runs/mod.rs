@@ -12,7 +12,7 @@ pub use report::{BaseModel, Descent, EntryFigure, EntryKind, Origin, RunEntry, R
 
 use crate::RecipeError;
 
-/// Looks for runs and ensembles in a folder and the folders within it. Models are read, for their hashes.
+/// Looks for runs, ensembles and searches in a folder and the folders within it. Models are read, for their hashes.
 ///
 /// # Errors
 /// The folder cannot be read. A run that cannot be read is left out, and told.

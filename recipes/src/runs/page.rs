@@ -3,6 +3,7 @@ use millstream_schemas::{count, grouped, shown_up_to};
 use super::picture;
 use super::report::{EntryKind, RunEntry, RunsReport};
 use crate::pages::page::{address, escaped};
+use crate::run_folder::folder_name;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -32,13 +33,14 @@ const NUMBERS: [&str; 4] = ["figure", "loss", "steps", "seconds"];
 
 /// One page that stands by itself; without scripts it is the table alone.
 pub(super) fn html(report: &RunsReport) -> String {
-    let name = report.folder.canonicalize().unwrap_or_else(|_| report.folder.clone());
-    let title = format!("Runs in {}", name.file_name().unwrap_or_default().to_string_lossy());
+    let title = format!("Runs in {}", folder_name(&report.folder));
     let title = escaped(&shown_up_to(title, 200));
-    let ensembles = report.runs.iter().filter(|run| run.kind == EntryKind::Ensemble).count() as u64;
-    let mut of = count(report.runs.len() as u64 - ensembles, "run");
-    if ensembles > 0 {
-        of += &format!(", {}", count(ensembles, "ensemble"));
+    let of_kind = |kind: EntryKind| report.runs.iter().filter(|run| run.kind == kind).count() as u64;
+    let mut of = count(of_kind(EntryKind::Run), "run");
+    for (kind, noun) in [(EntryKind::Ensemble, "ensemble"), (EntryKind::Study, "search")] {
+        if of_kind(kind) > 0 {
+            of += &format!(", {}", count(of_kind(kind), noun));
+        }
     }
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
@@ -58,7 +60,7 @@ pub(super) fn html(report: &RunsReport) -> String {
     if let Some(svg) = picture::svg(report) {
         out += &format!(
             "<h2>Lineage</h2>\n<p class=\"small\">What something came from stands to its left: models from elsewhere have broken \
-             borders, members of ensembles broken lines, adapters dotted ones.</p>\n<figure>{svg}</figure>\n"
+             borders, members of ensembles broken lines, adapters dotted ones, winners of searches thick ones.</p>\n<figure>{svg}</figure>\n"
         );
     }
     if !report.notes.is_empty() {

@@ -46,6 +46,7 @@ pub(super) fn svg(report: &RunsReport) -> Option<String> {
             Through::Base => ("base", "base model"),
             Through::Adapter => ("adapter", "adapter"),
             Through::Member => ("member", "member"),
+            Through::Study => ("study", "winner of the search"),
         };
         out += &format!(
             "<path class=\"{class}\" d=\"M{x} {y}C{middle} {y} {middle} {to_y} {to_x} {to_y}\"><title>{word}</title></path>\n"

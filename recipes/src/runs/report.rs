@@ -10,7 +10,7 @@ pub struct RunsReport {
     pub version: u32,
     /// The folder.
     pub folder: PathBuf,
-    /// Runs and ensembles, the newest first.
+    /// Runs, ensembles and searches, the newest first.
     pub runs: Vec<RunEntry>,
     /// Models that no run of the folder has exported, and that runs began with.
     pub models: Vec<BaseModel>,
@@ -20,7 +20,7 @@ pub struct RunsReport {
     pub notes: Vec<String>,
 }
 
-/// A run or an ensemble.
+/// A run, an ensemble or a search.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunEntry {
     /// Its folder, from the one that was looked into.
@@ -47,7 +47,7 @@ pub struct RunEntry {
     pub device: Option<String>,
     /// Numbers that were trained.
     pub trained: Option<u64>,
-    /// How it was made, in short: optimizer and methods, or the way of an ensemble.
+    /// How it was made, in short: optimizer and methods, the way of an ensemble, or how a search proposes.
     pub how: String,
     /// File name of the base model.
     pub base: Option<String>,
@@ -69,6 +69,8 @@ pub enum EntryKind {
     Run,
     /// Several models as one.
     Ensemble,
+    /// A search, whose trials are runs.
+    Study,
 }
 
 /// The figure that decides.
@@ -122,4 +124,6 @@ pub enum Through {
     Adapter,
     /// As a member of an ensemble.
     Member,
+    /// As the winner of a search.
+    Study,
 }

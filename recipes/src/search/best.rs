@@ -1,13 +1,14 @@
 use std::path::{Path, PathBuf};
 
+use millstream_schemas::Recipe;
 use millstream_schemas::recipe::Patterns;
-use millstream_schemas::{Recipe, shown_path};
 use serde::Serialize;
 
 use super::figures::Sought;
 use super::open_recipe::OpenRecipe;
 use super::status::{StudyReport, of_study, study};
-use super::study_folder::{StudyFolder, write};
+use super::study_folder::{StudyFolder, absolute, write};
+use crate::imported::Imports;
 use crate::{Catalogs, Events, Opened, RecipeError, RunSummary, StartMode, Stop, TrainOptions, train};
 
 /// The winner of a study.
@@ -22,13 +23,14 @@ pub struct BestReport {
 }
 
 /// Writes the recipe of the best trial, with every default and nothing left open, whose output folder is `best` in that of the study.
+/// Rows that were imported for the study are named as they were imported.
 ///
 /// # Errors
 /// There is no study, or no trial of it is complete and within the constraints; the file cannot be written.
 pub fn best(folder: &StudyFolder, file: Option<&Path>, catalogs: &Catalogs) -> Result<BestReport, RecipeError> {
     let (study, recipe) = winner(folder, catalogs)?;
     let trial = study.best.expect("there is a winner");
-    let mut recipe = recipe;
+    let mut recipe = Imports::beside(&absolute(folder.path())?).found_in(&recipe);
     recipe.output.folder = absolute(&folder.path().join("best"))?;
     let file = file.map_or_else(|| folder.best(), Path::to_owned);
     write(&file, recipe.to_yaml_with(&catalogs.definitions()).as_bytes())?;
@@ -36,7 +38,7 @@ pub fn best(folder: &StudyFolder, file: Option<&Path>, catalogs: &Catalogs) -> R
 }
 
 /// Trains the recipe of the best trial on all rows, those of `data.evaluate` among them, in the folder `refit` of the study. Says what
-/// of the recipe was left out, since nothing is left to measure on.
+/// of the recipe was left out, since nothing is left to measure on; nothing where it was stopped before its rows were imported.
 ///
 /// # Errors
 /// As [`best`] and [`train`].
@@ -45,16 +47,18 @@ pub fn refit(
     options: &TrainOptions,
     events: &mut dyn Events,
     stop: &Stop,
-) -> Result<(RunSummary, Vec<String>), RecipeError> {
+) -> Result<Option<(RunSummary, Vec<String>)>, RecipeError> {
     let (study, winner) = winner(folder, &options.catalogs)?;
     let best = study.best.expect("there is a winner");
-    let mut recipe = winner.clone();
+    // the imports that the trials had
+    let named = Imports::beside(&absolute(folder.path())?).named_in(&winner, events, stop)?;
+    let Some(mut recipe) = named else { return Ok(None) };
     recipe.output.folder = absolute(&folder.refit())?;
     let notes = on_all_rows(&mut recipe, &options.catalogs, best)?;
     let resumes = recipe.output.folder.join("recipe.yaml").exists();
     let start = if resumes { StartMode::Resume } else { options.start };
     let summary = train(&recipe, &TrainOptions { start, ..options.clone() }, events, stop)?;
-    Ok((summary, notes))
+    Ok(Some((summary, notes)))
 }
 
 fn winner(folder: &StudyFolder, catalogs: &Catalogs) -> Result<(StudyReport, Recipe), RecipeError> {
@@ -121,12 +125,4 @@ fn on_all_rows(recipe: &mut Recipe, catalogs: &Catalogs, trial: u64) -> Result<V
         notes.push(format!("left out, since it looks at evaluations: {}", named.join(", ")));
     }
     Ok(notes)
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, RecipeError> {
-    let path = std::path::absolute(path).map_err(RecipeError::io("find", path))?;
-    match path.to_str() {
-        Some(_) => Ok(path),
-        None => Err(RecipeError::mismatch("output.folder", format!("{}: the name is no UTF-8", shown_path(&path)))),
-    }
 }

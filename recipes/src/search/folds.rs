@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use millstream_pipeline::{Dataset, SplitRole};
 use millstream_schemas::recipe::FoldsRecipe;
-use millstream_schemas::{FileLock, count, files, shown};
+use millstream_schemas::{FileLock, Recipe, count, files, shown};
 use millstream_search::Random;
 use serde::{Deserialize, Serialize};
 
 use super::open_recipe::OpenRecipe;
 use super::study_folder::{StudyFolder, write};
 use crate::RecipeError;
+use crate::imported::NamedRows;
 use crate::slices::reading;
 
 /// Says that the files are whole, and of which rows.
@@ -22,22 +23,36 @@ struct Written {
     fingerprint: String,
 }
 
-/// The files of the folds, written where they are not there yet; none without folds. All processes of a study have the same.
+/// The files of the folds, written where they are not there yet; none without folds. All processes of a study have the same. `first` is the
+/// recipe with the first values, whose rows are imported.
 ///
 /// # Errors
 /// The training rows or the columns cannot be read, there are fewer rows or groups than folds, or the files cannot be written.
-pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe) -> Result<Vec<PathBuf>, RecipeError> {
+pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, first: &Recipe) -> Result<Vec<PathBuf>, RecipeError> {
     let Some(folds) = &open.search().folds else { return Ok(Vec::new()) };
     let varies = |parameter: &millstream_search::spaces::Parameter| parameter.name.starts_with("data.train");
     if open.space().parameters().iter().any(varies) {
         let message = "all trials have the same folds, and `data.train` is left open; write one value there";
         return Err(RecipeError::mismatch("search.folds", message));
     }
-    let patterns = &open.first().data.train;
-    let dataset =
-        Dataset::open_split(patterns, Path::new("/"), SplitRole::Train).map_err(RecipeError::at("data.train"))?;
-    let lies_in = folder.folds();
-    files::create_folder(&lies_in).map_err(RecipeError::io("make", &lies_in))?;
+    let Recipe { data, output, .. } = first;
+    let rows = NamedRows::of(data, &data.train, &output.folder);
+    let (dataset, _) = rows.open(SplitRole::Train).map_err(RecipeError::at("data.train"))?;
+    written(&folder.folds(), &dataset, folds, || fold_of_rows(&dataset, folds))
+}
+
+/// The files of the folds of a dataset in a folder, written where they are not there yet; `fold_of` says the fold of each row where that is
+/// wanted.
+///
+/// # Errors
+/// As those of a study, or the files are of other rows or folds.
+pub(crate) fn written<N: AsRef<[u16]>>(
+    lies_in: &Path,
+    dataset: &Dataset,
+    folds: &FoldsRecipe,
+    fold_of: impl FnOnce() -> Result<N, RecipeError>,
+) -> Result<Vec<PathBuf>, RecipeError> {
+    files::create_folder(lies_in).map_err(RecipeError::io("make", lies_in))?;
     let lock = lies_in.join(".lock");
     let _lock = FileLock::wait(&lock).map_err(RecipeError::io("write", &lock))?;
     let paths: Vec<PathBuf> = (1..=folds.count).map(|fold| lies_in.join(format!("fold-{fold}.parquet"))).collect();
@@ -48,18 +63,21 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe) -> Result<Vec<Pa
     match known {
         Some(known) if known == written => return Ok(paths),
         Some(_) => {
-            let message = "the training rows are not those that the study's folds were made of";
+            let message = "the training rows are not those that the folds were made of, or these are other folds";
             return Err(RecipeError::mismatch("data.train", message));
         }
         None => {}
     }
-    dataset.divide(&fold_of_rows(&dataset, folds)?, &paths)?;
+    dataset.divide(fold_of()?.as_ref(), &paths)?;
     write(&note, &serde_json::to_vec_pretty(&written).expect("our own types have string keys"))?;
     Ok(paths)
 }
 
 /// The fold of each row, from 0.
-fn fold_of_rows(dataset: &Dataset, folds: &FoldsRecipe) -> Result<Vec<u16>, RecipeError> {
+///
+/// # Errors
+/// A column cannot be read, or there are fewer rows or groups than folds.
+pub(crate) fn fold_of_rows(dataset: &Dataset, folds: &FoldsRecipe) -> Result<Vec<u16>, RecipeError> {
     let rows = dataset.rows() as usize;
     let classes = folds.stratify.as_ref().map(|name| texts(dataset, name, "search.folds.stratify")).transpose()?;
     let groups = folds.group.as_ref().map(|name| texts(dataset, name, "search.folds.group")).transpose()?;

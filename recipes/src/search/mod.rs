@@ -5,7 +5,7 @@
 
 mod best;
 mod figures;
-mod folds;
+pub(crate) mod folds;
 mod open_recipe;
 mod page;
 mod parts;
@@ -16,6 +16,10 @@ mod study_folder;
 mod trial;
 mod work;
 mod workers;
+
+pub(crate) use parts::names as run_names;
+pub(crate) use pool::Pool;
+pub(crate) use trial::finished;
 
 pub use best::{BestReport, best, refit};
 pub use figures::shown_figure;

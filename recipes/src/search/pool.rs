@@ -6,7 +6,7 @@ use millstream_compiler::TrainingProgram;
 use millstream_schemas::Recipe;
 
 use crate::check::findings;
-use crate::{Catalogs, Compiled, Opened, RecipeError};
+use crate::{Catalogs, Compiled, Opened, RecipeError, Resources};
 
 /// Data and models that are kept open, and programs that are kept.
 const MOST: usize = 8;
@@ -31,6 +31,12 @@ pub struct PoolCounts {
     pub compiled: u64,
     /// Runs.
     pub runs: u64,
+    /// Passes over rows that were opened, each batch of which is drawn and rendered once.
+    pub streams: u64,
+    /// Passes that took part in one of these.
+    pub joined: u64,
+    /// Passes that went on by themselves, since they were too far behind.
+    pub left: u64,
 }
 
 impl Pool {
@@ -43,8 +49,10 @@ impl Pool {
         }
     }
 
-    pub(crate) fn counts(&self) -> PoolCounts {
-        *held(&self.counts)
+    /// With those of the streams that runs have in common.
+    pub(crate) fn counts(&self, resources: Option<&Resources>) -> PoolCounts {
+        let joint = resources.map(|resources| resources.joint().counts()).unwrap_or_default();
+        PoolCounts { streams: joint.opened, joined: joint.joined, left: joint.left, ..*held(&self.counts) }
     }
 
     /// Opens and compiles, as far as that was not done before.

@@ -31,6 +31,11 @@ pub enum SearchEvent {
         /// Trials that this process works on at a time.
         parallel: usize,
     },
+    /// Something happened before the first trial: its rows are imported.
+    Opening {
+        /// What.
+        of: Event,
+    },
     /// A trial was begun, or is gone on with.
     TrialBegan {
         /// Its number.

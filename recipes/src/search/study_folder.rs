@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
-use millstream_schemas::files;
 use millstream_schemas::recipe::RecipeText;
+use millstream_schemas::{files, shown_path};
 use serde::{Deserialize, Serialize};
 
 use crate::RecipeError;
@@ -112,6 +112,18 @@ impl StudyFolder {
         write(&self.recipe(), text.text().as_bytes())
     }
 
+    /// The text of the recipe as it was given, and what the command line changed of it.
+    ///
+    /// # Errors
+    /// As [`StudyFolder::text`].
+    pub(crate) fn given(&self) -> Result<(String, Vec<String>), RecipeError> {
+        let text = self.text()?;
+        let path = self.origin();
+        let bytes = std::fs::read(&path).map_err(RecipeError::io("read", &path))?;
+        let origin: Origin = serde_json::from_slice(&bytes).map_err(|_| RecipeError::StudyDamaged { path })?;
+        Ok((text.text().to_owned(), origin.changes))
+    }
+
     /// The recipe that the study began with, as it was then.
     ///
     /// # Errors
@@ -133,6 +145,15 @@ impl StudyFolder {
         let text = std::fs::read_to_string(&path).map_err(RecipeError::io("read", &path))?;
         let text = RecipeText::new(&text, &path, &origin.folder, &origin.changes)?;
         Ok(text.in_working_directory(origin.working_directory))
+    }
+}
+
+/// A path as a recipe can name it.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, RecipeError> {
+    let path = std::path::absolute(path).map_err(RecipeError::io("find", path))?;
+    match path.to_str() {
+        Some(_) => Ok(path),
+        None => Err(RecipeError::mismatch("output.folder", format!("{}: the name is no UTF-8", shown_path(&path)))),
     }
 }
 

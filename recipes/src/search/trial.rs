@@ -14,6 +14,7 @@ use super::pool::Pool;
 use super::search_event::{SearchEvent, SearchEvents};
 use super::study_folder::StudyFolder;
 use crate::error::with_causes;
+use crate::imported::Imports;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
 use crate::{Event, RecipeError, Resources, Run, RunOptions, RunState, StartMode, Stop};
@@ -27,6 +28,7 @@ pub(crate) struct Worker<'a, 'e> {
     pub(crate) open: &'a OpenRecipe,
     pub(crate) sought: &'a Sought,
     pub(crate) folds: &'a [PathBuf],
+    pub(crate) imports: &'a Imports,
     pub(crate) study: &'a Mutex<SharedStudy>,
     pub(crate) pool: &'a Pool,
     pub(crate) resources: Option<&'a Resources>,
@@ -93,6 +95,12 @@ impl Worker<'_, '_> {
     fn carry_out(&self, asked: &AskedTrial) -> Result<Option<Outcome>, RecipeError> {
         let (number, search) = (asked.number, self.open.search());
         let recipe = self.open.recipe(&asked.assignment)?;
+        // rows that are left open are imported only now
+        let mut told = |of: &Event| self.tell(&SearchEvent::Run { trial: number, run: None, of: of.clone() });
+        let Some(recipe) = self.imports.named_in(&recipe, &mut told, self.stop)? else {
+            self.study().release(number)?;
+            return Ok(None);
+        };
         let parts = parts::of_trial(self.folder, number, &recipe, search, self.folds);
         let several = parts::are_several(search);
         let mut runs: Vec<(RunRecord, RunFolder)> = Vec::new();
@@ -268,7 +276,7 @@ impl Worker<'_, '_> {
 struct Told(usize);
 
 /// The record of a run that is at its end.
-fn finished(folder: &RunFolder) -> Option<RunRecord> {
+pub(crate) fn finished(folder: &RunFolder) -> Option<RunRecord> {
     let record = read_record(folder).ok()?;
     (record.ending == "finished" && folder.model().exists()).then_some(record)
 }

@@ -13,11 +13,12 @@ use super::page;
 use super::pool::{Pool, PoolCounts};
 use super::search_event::{SearchEvent, SearchEvents};
 use super::status::{StudyReport, of_study};
-use super::study_folder::{StudyFolder, write};
+use super::study_folder::{StudyFolder, absolute, write};
 use super::trial::Worker;
-use super::workers::{Presence, bury, dead, is_dead};
+use super::workers::{Presence, activations_of, bury, dead, is_dead};
 use crate::error::with_causes;
-use crate::{Catalogs, RecipeError, ResourceOptions, Resources, Stop};
+use crate::imported::Imports;
+use crate::{Catalogs, Event, RecipeError, ResourceOptions, Resources, Stop};
 
 /// How a process works on a study, apart from the recipe.
 #[derive(Clone, Debug, Default)]
@@ -129,7 +130,7 @@ fn work(
     let gone = dead(folder);
     shared.give_up(|worker| gone.iter().any(|dead| dead == worker))?;
     bury(folder, &gone);
-    let _presence = Presence::announce(folder, shared.worker())?;
+    let presence = Presence::announce(folder, shared.worker())?;
     let _heart = shared.heart((silence / 5).clamp(Duration::from_millis(20), Duration::from_secs(60)))?;
     let sought = Sought::of(open)?;
     events.event(&SearchEvent::StudyOpened {
@@ -143,9 +144,23 @@ fn work(
         parallel,
     });
     // what is kept of a frozen prefix is kept for all trials
-    let shares = parallel > 1 || !open.first().training.frozen_prefix.is_recomputed();
+    let is_open =
+        open.space().parameters().iter().any(|parameter| parameter.name.starts_with("training.frozen_prefix"));
+    let shares = parallel > 1 || is_open || !open.first().training.frozen_prefix.is_recomputed();
     let resources = shares.then(|| Resources::open(&resources(open, parallel, options))).transpose()?;
-    let of_folds = folds::of_study(folder, open)?;
+    let resources = resources.map(|own| own.with_activations_in(activations_of(folder, presence.worker())));
+    let imports = Imports::beside(&absolute(folder.path())?);
+    let mut opening = |of: &Event| events.event(&SearchEvent::Opening { of: of.clone() });
+    let first = match imports.named_in(open.first(), &mut opening, stop) {
+        // those of other trials may do
+        Err(_) if leaves_rows_open(open) => Some(open.first().clone()),
+        first => first?,
+    };
+    let of_folds = match &first {
+        Some(first) => folds::of_study(folder, open, first)?,
+        // somebody asked for an end, so that no trial begins
+        None => Vec::new(),
+    };
     let pool = Pool::new(&options.catalogs);
     let (study, events) = (Mutex::new(shared), Mutex::new(events));
     let worker = Worker {
@@ -153,6 +168,7 @@ fn work(
         open,
         sought: &sought,
         folds: &of_folds,
+        imports: &imports,
         study: &study,
         pool: &pool,
         resources: resources.as_ref(),
@@ -180,7 +196,18 @@ fn work(
         return Err(error);
     }
     let interrupted = stop.is_requested() && !known.is_done(trials);
-    Ok(SearchSummary { study: known, interrupted, shared: pool.counts(), seconds: began.elapsed().as_secs_f64() })
+    Ok(SearchSummary {
+        study: known,
+        interrupted,
+        shared: pool.counts(resources.as_ref()),
+        seconds: began.elapsed().as_secs_f64(),
+    })
+}
+
+/// Whether trials have rows of their own.
+fn leaves_rows_open(open: &OpenRecipe) -> bool {
+    let named = ["data.train", "data.evaluate", "evaluation.sets"];
+    open.space().parameters().iter().any(|parameter| named.iter().any(|place| parameter.name.starts_with(place)))
 }
 
 /// Memory for as many runs as there are at a time, each as much as the recipe says.

@@ -11,7 +11,13 @@ use crate::RecipeError;
 #[derive(Debug)]
 pub(crate) struct Presence {
     _lock: Option<FileLock>,
+    worker: String,
     machine: PathBuf,
+}
+
+/// Where a worker keeps what frozen parts of models give, where that does not fit into memory.
+pub(crate) fn activations_of(folder: &StudyFolder, worker: &str) -> PathBuf {
+    folder.workers().join(format!("{worker}.activations"))
 }
 
 /// The files of a worker: a lock that its process holds, and the machine that it runs on.
@@ -35,7 +41,12 @@ impl Presence {
         };
         let machine = machine_of(folder, worker);
         std::fs::write(&machine, this_machine().unwrap_or_default()).map_err(RecipeError::io("write", &machine))?;
-        Ok(Self { _lock: lock, machine })
+        Ok(Self { _lock: lock, worker: worker.to_owned(), machine })
+    }
+
+    /// Its name.
+    pub(crate) fn worker(&self) -> &str {
+        &self.worker
     }
 }
 
@@ -64,6 +75,9 @@ pub(crate) fn dead(folder: &StudyFolder) -> Vec<String> {
 
 /// Takes away what dead workers have left, whose trials were given up.
 pub(crate) fn bury(folder: &StudyFolder, workers: &[String]) {
+    for activations in workers.iter().map(|worker| activations_of(folder, worker)) {
+        let _ = std::fs::remove_dir_all(activations);
+    }
     for file in workers.iter().flat_map(|worker| [machine_of(folder, worker), lock_of(folder, worker)]) {
         // It may be gone: others bury too.
         let _ = std::fs::remove_file(file);
@@ -92,7 +106,9 @@ mod tests {
         std::fs::write(machine_of(&study, "d"), "another machine").unwrap();
         assert!(!is_dead(&study, "d"));
         assert_eq!(dead(&study), if this_machine().is_some() { vec!["c".to_owned()] } else { Vec::new() });
+        std::fs::create_dir(activations_of(&study, "c")).unwrap();
         bury(&study, &dead(&study));
+        assert_eq!(activations_of(&study, "c").exists(), this_machine().is_none());
         assert!(dead(&study).is_empty() && !is_dead(&study, "a"));
         drop(alive);
     }

@@ -1,7 +1,7 @@
 //! A transform.
 
 use millstream::schemas::choice::Options;
-use millstream::transforms::steps::map::Project;
+use millstream::transforms::steps::map::{Border, Project};
 use millstream::transforms::{self, ImageFacts, ImageStep, ImageTransform, Kernel, Matrix, Random, Target, Transform};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,8 @@ impl ImageTransform for HalfTurn {
     fn draw(&self, facts: &ImageFacts, _: &mut Random, steps: &mut Vec<ImageStep>) {
         let ImageFacts { width, height, .. } = *facts;
         let matrix = Matrix::scale_then_move(-1.0, -1.0, f64::from(width), f64::from(height));
-        steps.push(Project { matrix, width, height, fill: [0; 3], kernel: Kernel::Bilinear }.into());
+        steps.push(
+            Project { matrix, width, height, fill: [0; 3], border: Border::Fill, kernel: Kernel::Bilinear }.into(),
+        );
     }
 }

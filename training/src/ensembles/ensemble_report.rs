@@ -72,7 +72,13 @@ impl EnsembleReport {
         let over = best.unwrap_or(0);
         let difference = figure(&own).zip(figure(&measured[over].evaluation)).map(|(own, best)| own - best);
         let interval = resampled(members, ensemble, over, metrics, seed)?;
-        let mut names: Vec<String> = metrics.figures().into_iter().map(|kind| kind.name).collect();
+        // one that says nothing of these rows, as the first five of three classes, is none
+        let is_there = |kind: &FigureKind| {
+            let mut all = measured.iter().map(|member| &member.evaluation).chain([&own]);
+            all.any(|evaluation| evaluation.figure(&kind.name).is_some())
+        };
+        let figures: Vec<FigureKind> = metrics.figures().into_iter().filter(is_there).collect();
+        let mut names: Vec<String> = figures.iter().map(|kind| kind.name.clone()).collect();
         names.push(FigureKind::LOSS.into());
         let mean = |name: &String| {
             let values: Option<Vec<f64>> = measured.iter().map(|member| member.evaluation.figure(name)).collect();
@@ -80,7 +86,7 @@ impl EnsembleReport {
         };
         let mean_of_members = names.iter().map(|name| (name.clone(), mean(name))).collect();
         let gain = Gain { over, difference, interval };
-        Ok(Self { figures: metrics.figures(), decides, members: measured, mean_of_members, ensemble: own, gain })
+        Ok(Self { figures, decides, members: measured, mean_of_members, ensemble: own, gain })
     }
 }
 
@@ -92,31 +98,24 @@ fn resampled(
     metrics: &MetricSet,
     seed: u64,
 ) -> Result<Option<[f64; 2]>, TrainingError> {
-    let (rows, columns) = (members.rows().len(), members.columns());
+    let rows = members.rows().len();
     let name = &metrics.decides().name;
-    let (deciding, best) = (metrics.of_figure(name), members.of_member(over));
+    let (deciding, both) = (metrics.of_figure(name), members.of_member(over).with_scores(ensemble));
+    let losses = [0, 1].map(|member| both.row_losses(member));
     let mut found = Vec::new();
+    let mut drawn = vec![0; rows];
     for draw in 0..RESAMPLES {
         let mut state = mix(mix(seed ^ GOLDEN).wrapping_add(draw));
-        let drawn: Vec<usize> = (0..rows)
-            .map(|_| {
-                state = state.wrapping_add(GOLDEN);
-                ((u128::from(mix(state)) * rows as u128) >> 64) as usize
-            })
-            .collect();
-        let part = best.of_rows(&drawn);
-        let own: Vec<f32> =
-            drawn.iter().flat_map(|row| ensemble[row * columns..(row + 1) * columns].iter().copied()).collect();
-        let figure = |scores: &[f32]| match name.as_str() {
-            FigureKind::LOSS => Ok(Some(part.loss(scores))),
-            name => part.measure(scores, &deciding).map(|found| found.figure(name)),
+        for row in &mut drawn {
+            state = state.wrapping_add(GOLDEN);
+            *row = ((u128::from(mix(state)) * rows as u128) >> 64) as usize;
+        }
+        let figure = |member: usize| match name.as_str() {
+            FigureKind::LOSS => Ok(Some(drawn.iter().map(|row| losses[member][*row]).sum::<f64>() / rows as f64)),
+            name => both.measure_drawn(member, &drawn, &losses[member], &deciding).map(|found| found.figure(name)),
         };
-        found.extend(
-            figure(&own)?
-                .zip(figure(part.scores(0))?)
-                .map(|(own, other)| own - other)
-                .filter(|value| value.is_finite()),
-        );
+        let (other, own) = (figure(0)?, figure(1)?);
+        found.extend(own.zip(other).map(|(own, other)| own - other).filter(|value| value.is_finite()));
     }
     Ok(crate::metrics::percentiles(found, metrics.confidence()))
 }

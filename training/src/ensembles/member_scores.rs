@@ -18,6 +18,9 @@ pub struct MemberScores {
     targets: PredictionTargets,
 }
 
+/// Rows that were drawn and are measured together.
+const DRAWN_AT_A_TIME: usize = 4096;
+
 /// What a member's predictions are refused for.
 fn refused(name: &str, message: String) -> TrainingError {
     TrainingError::Ensemble { message: format!("{}: {message}", shown(name)) }
@@ -174,6 +177,13 @@ impl MemberScores {
         }
     }
 
+    /// With one more, row-major `[rows, columns]`.
+    #[must_use]
+    pub(super) fn with_scores(mut self, scores: &[f32]) -> Self {
+        self.scores.push(scores.to_vec());
+        self
+    }
+
     /// Measures scores of these rows, row-major `[rows, columns]`. The loss is the mean of −ln of the probability of the class, of labels the
     /// cross-entropy of each, of numbers the squared distance.
     ///
@@ -189,6 +199,72 @@ impl MemberScores {
         metrics.require_fit(measurement.bytes_held())?;
         let found = measurement.finish_while(&mut || true).ok().flatten().ok_or(TrainingError::NothingLabelled)?;
         Ok(Evaluation { loss: self.loss(scores), ..found })
+    }
+
+    /// Measures a member on rows that were drawn, by their numbers, some as often as they were drawn, without copying more than some rows
+    /// at a time. `losses` are those of all rows, as [`MemberScores::row_losses`] gives them.
+    ///
+    /// # Errors
+    /// As [`MemberScores::measure`].
+    pub fn measure_drawn(
+        &self,
+        member: usize,
+        drawn: &[usize],
+        losses: &[f64],
+        metrics: &MetricSet,
+    ) -> Result<Evaluation, TrainingError> {
+        let (columns, own) = (self.columns, &self.scores[member]);
+        let mut measurement = Measurement::start(metrics, self.metric_classes())?;
+        let mut scores = Vec::with_capacity(DRAWN_AT_A_TIME.min(drawn.len()) * columns);
+        for rows in drawn.chunks(DRAWN_AT_A_TIME) {
+            let of = |all: &[f32], into: &mut Vec<f32>| {
+                rows.iter().for_each(|row| into.extend_from_slice(&all[row * columns..(row + 1) * columns]));
+            };
+            scores.clear();
+            of(own, &mut scores);
+            let targets = match &self.targets {
+                PredictionTargets::Classes(classes) => {
+                    Tensor::i64([rows.len()], rows.iter().map(|row| i64::from(classes[*row])).collect::<Vec<_>>())
+                }
+                PredictionTargets::Numbers(numbers) => {
+                    let mut part = Vec::with_capacity(scores.len());
+                    of(numbers, &mut part);
+                    Tensor::f32([rows.len(), columns], part)
+                }
+            };
+            let (weights, shape) = (vec![1.0; rows.len()], [rows.len(), columns]);
+            let batch = MeasuredBatch::new((&shape, &scores), &targets, &weights, self.reads())?;
+            measurement.add(&batch, 0.0, rows.len() as f64)?;
+            metrics.require_fit(measurement.bytes_held())?;
+        }
+        let found = measurement.finish_while(&mut || true).ok().flatten().ok_or(TrainingError::NothingLabelled)?;
+        let loss = drawn.iter().map(|row| losses[*row]).sum::<f64>() / drawn.len() as f64;
+        Ok(Evaluation { loss, ..found })
+    }
+
+    /// The loss of each row, of which [`MemberScores::loss`] is the mean.
+    pub fn row_losses(&self, member: usize) -> Vec<f64> {
+        let rows = self.scores[member].chunks(self.columns);
+        match &self.targets {
+            PredictionTargets::Classes(classes) => {
+                rows.zip(classes).map(|(scores, class)| negative_log_likelihood(scores, *class as usize)).collect()
+            }
+            PredictionTargets::Numbers(targets) => {
+                let pair = |(score, target): (&f32, &f32)| self.number_loss(f64::from(*score), f64::from(*target));
+                let of = |(scores, targets): (&[f32], &[f32])| {
+                    scores.iter().zip(targets).map(pair).sum::<f64>() / self.columns as f64
+                };
+                rows.zip(targets.chunks(self.columns)).map(of).collect()
+            }
+        }
+    }
+
+    /// That of a label's score or a number.
+    fn number_loss(&self, score: f64, target: f64) -> f64 {
+        match self.scores_of {
+            ScoresOf::Labels => -target * log_sigmoid(score) - (1.0 - target) * log_sigmoid(-score),
+            _ => (score - target).powi(2),
+        }
     }
 
     /// Classes as metrics take them.
@@ -215,11 +291,7 @@ impl MemberScores {
             }
             PredictionTargets::Numbers(targets) => {
                 let pairs = scores.iter().zip(targets).map(|(score, target)| (f64::from(*score), f64::from(*target)));
-                let of = |(score, target): (f64, f64)| match self.scores_of {
-                    ScoresOf::Labels => -target * log_sigmoid(score) - (1.0 - target) * log_sigmoid(-score),
-                    _ => (score - target).powi(2),
-                };
-                pairs.map(of).sum::<f64>() / targets.len() as f64
+                pairs.map(|(score, target)| self.number_loss(score, target)).sum::<f64>() / targets.len() as f64
             }
         }
     }
@@ -358,6 +430,27 @@ pub(super) mod tests {
         let message = MemberScores::align(vec![("a".into(), three()), ("b".into(), shorter)]).unwrap_err().to_string();
         assert!(message.contains("b: it is of 1 row, and a of 3"), "{message}");
         assert!(MemberScores::align(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn rows_that_were_drawn_are_measured_as_a_copy_of_them_is() {
+        let scores: Vec<f32> = (0..60).map(|at| ((at * 37 % 23) as f32 - 11.0) / 5.0).collect();
+        let drawn: Vec<usize> = (0..20).map(|at| at * at % 20).collect();
+        let classes = PredictionTargets::Classes((0..20).map(|row| row % 3).collect());
+        let numbers = PredictionTargets::Numbers(scores.iter().map(|score| f32::from(*score > 0.3)).collect());
+        for (scores_of, targets) in
+            [(ScoresOf::Classes, classes), (ScoresOf::Labels, numbers.clone()), (ScoresOf::Numbers, numbers)]
+        {
+            let all = MemberScores::align(vec![("a".into(), predictions(scores_of, 3, &scores, targets))]).unwrap();
+            let (copy, metrics) = (all.of_rows(&drawn), MetricSet::usual(all.reads()));
+            let wanted = copy.measure(copy.scores(0), &metrics).unwrap();
+            let found = all.measure_drawn(0, &drawn, &all.row_losses(0), &metrics).unwrap();
+            assert!((found.loss - wanted.loss).abs() < 1e-12);
+            for kind in metrics.figures() {
+                let [found, wanted] = [&found, &wanted].map(|of| of.figure(&kind.name).unwrap_or(f64::NAN).to_bits());
+                assert_eq!(found, wanted, "{}", kind.name);
+            }
+        }
     }
 
     #[test]

@@ -51,6 +51,7 @@ fn evaluation(epoch: u64) -> Evaluation {
         intervals: Vec::new(),
         confidence: 0.95,
         slices: Vec::new(),
+        mistakes: Vec::new(),
     }
 }
 

@@ -3,7 +3,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::run_place::Moment;
-use crate::metrics::Figures;
+use crate::metrics::{FigureKind, Figures};
 
 /// What a log is told, in the order in which it happens. As JSON each carries its name in `event`; names that
 /// `millstream train --json` has too are the same and mean the same.
@@ -52,6 +52,8 @@ pub struct StartEntry<'a> {
     pub total_steps: u64,
     /// Epochs of the whole run.
     pub epochs: u64,
+    /// The figures of each evaluation beside the loss, in the order in which they are shown.
+    pub figures: &'a [FigureKind],
     /// What was chosen, by its place in the recipe: numbers, truth values and texts.
     pub hyperparameters: &'a Map<String, Value>,
 }

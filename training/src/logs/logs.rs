@@ -146,8 +146,8 @@ impl Logs {
         match run.goes_on {
             Some(place) => self.write(&Entry::Resumed { step: place.steps }),
             None => {
-                let (run, hyperparameters) = (&*run.name, &run.hyperparameters);
-                self.write(&Entry::Started(StartEntry { run, total_steps, epochs, hyperparameters }));
+                let (run, figures, hyperparameters) = (&*run.name, &run.figures, &run.hyperparameters);
+                self.write(&Entry::Started(StartEntry { run, total_steps, epochs, figures, hyperparameters }));
             }
         }
     }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::figure_kind::FigureKind;
 use super::figures::Figures;
 use super::interval::{USUAL_CONFIDENCE, by_name, intervals_of};
+use super::mistakes::Mistake;
 use super::slices::SlicedColumn;
 use super::table::{Cell, Record, Table};
 
@@ -39,6 +40,9 @@ pub struct Evaluation {
     /// The same figures by the values of columns, where that was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<SlicedColumn>,
+    /// The rows that a model of classes was most wrong about, the worst first; a few of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mistakes: Vec<Mistake>,
 }
 
 /// The most frequent class among the targets.
@@ -129,6 +133,8 @@ struct Written {
     intervals: Map<String, Value>,
     #[serde(default)]
     slices: Vec<SlicedColumn>,
+    #[serde(default)]
+    mistakes: Vec<Mistake>,
     #[serde(flatten)]
     found: Map<String, Value>,
 }
@@ -137,10 +143,11 @@ impl TryFrom<Written> for Evaluation {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { rows, not_finite, loss, majority, confidence, intervals, slices, found } = written;
+        let Written { rows, not_finite, loss, majority, confidence, intervals, slices, mistakes, found } = written;
         let intervals = intervals_of(intervals)?;
         let (figures, tables) = (Figures::default(), Vec::new());
-        let mut this = Self { rows, not_finite, loss, figures, tables, majority, confidence, intervals, slices };
+        let mut this =
+            Self { rows, not_finite, loss, figures, tables, majority, confidence, intervals, slices, mistakes };
         for (name, value) in found {
             match value {
                 Value::Null | Value::Number(_) => this.figures.set(&name, value.as_f64()),
@@ -231,6 +238,7 @@ mod tests {
                 confidence: USUAL_CONFIDENCE,
                 intervals: Vec::new(),
                 slices: Vec::new(),
+                mistakes: Vec::new(),
             };
             let said = evaluation.no_better_than_majority(&FigureKind::of_older_builds());
             assert_eq!(said.is_some(), wanted.is_some());

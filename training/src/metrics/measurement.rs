@@ -126,6 +126,7 @@ impl Measurement {
             confidence: self.confidence,
             intervals,
             slices: Vec::new(),
+            mistakes: Vec::new(),
         }))
     }
 

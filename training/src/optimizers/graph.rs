@@ -5,7 +5,7 @@ use millstream_compiler::{CompilerError, OperatorCatalog};
 use millstream_schemas::ParameterEntry;
 
 use super::norms::sum_of_squares_nodes;
-use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
+use super::rule::{NodeInputs, StateTensor, UpdateRule};
 use super::state_values::StateStart;
 use super::update_parts::Part;
 
@@ -91,8 +91,7 @@ impl UpdateGraph {
         let mut parts = Vec::new();
         let mut given = Vec::new();
         for (index, part) in Part::of_all(rule, entries, cohorts).into_iter().enumerate() {
-            let facts = ParameterFacts { shape: &part.shape, ..ParameterFacts::from(&entries[part.parameters[0]]) };
-            let tensors = rule.state(facts);
+            let tensors = rule.state(part.facts(entries));
             let state: Vec<String> = tensors.iter().map(|tensor| format!("state.{index}.{}", tensor.name)).collect();
             let states: Vec<ValueId> =
                 state.iter().zip(&tensors).map(|(name, tensor)| graph.input(name, type_of(tensor))).collect();
@@ -100,7 +99,8 @@ impl UpdateGraph {
             let gradient = part.joined(&mut graph, &of_all(0))?;
             let parameter = part.joined(&mut graph, &of_all(1))?;
             let cohort = cohorts.get(part.parameters[0]).copied();
-            given.push(Given { gradient, parameter, states, live: cohort.map(|cohort| is_live[cohort]) });
+            let live = cohort.map(|cohort| is_live[cohort]);
+            given.push(Given { gradient, parameter, states, live, cohort: cohort.unwrap_or(0) });
             parts.push((
                 UpdatePart {
                     parameters: part.parameters.clone(),
@@ -112,13 +112,14 @@ impl UpdateGraph {
             ));
         }
         let mut gradients = Vec::new();
-        for of_part in given.iter().filter(|_| watches || clip_norm.is_some()) {
-            gradients.push(match of_part.live {
+        let measured: &[Given] = if watches || clip_norm.is_some() { &given } else { &[] };
+        for Given { gradient, live, .. } in measured {
+            gradients.push(match *live {
                 Some(live) => {
                     let zero = graph.scalar(0.0);
-                    graph.add("Where", &[live, of_part.gradient, zero], &[])?
+                    graph.add("Where", &[live, *gradient, zero], &[])?
                 }
-                None => of_part.gradient,
+                None => *gradient,
             });
         }
         let scale = clip_norm.map(|limit| scale_nodes(&mut graph, &gradients, limit)).transpose()?;
@@ -127,14 +128,12 @@ impl UpdateGraph {
             outputs.push(graph.add("Identity", &[values[index][0]], &[])?);
             output_names.push(&names[index].new_parameter);
         }
-        for ((of_part, part), Given { gradient, parameter, states, live }) in parts.iter().zip(&given) {
+        for ((of_part, part), Given { gradient, parameter, states, live, cohort }) in parts.iter().zip(&given) {
             let gradient = match scale {
                 Some(scale) => graph.times(*gradient, scale)?,
                 None => *gradient,
             };
-            let first = part.parameters[0];
-            let facts = ParameterFacts { shape: &part.shape, ..ParameterFacts::from(&entries[first]) };
-            let coefficients = &coefficients[cohorts.get(first).copied().unwrap_or(0)];
+            let (coefficients, facts) = (&coefficients[*cohort], part.facts(entries));
             let inputs = NodeInputs { coefficients, facts, parameter: *parameter, gradient, state: states };
             let (mut new_parameter, mut new_state) = rule.nodes(&mut graph, &inputs)?;
             if let Some(live) = *live {
@@ -177,6 +176,7 @@ struct Given {
     states: Vec<ValueId>,
     /// Whether it is updated, where it may be frozen.
     live: Option<ValueId>,
+    cohort: usize,
 }
 
 fn type_of(state: &StateTensor) -> TensorType {

@@ -102,8 +102,8 @@ pub trait UpdateRule: std::fmt::Debug + Send + Sync {
     fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError>;
 
     /// Whether each number of a parameter is updated by itself, by coefficients and facts that do not ask for shape and layer,
-    /// and every tensor of its state is [`ParameterFacts::state_alike`]: parameters whose other facts are equal are then
-    /// updated as one where that is faster.
+    /// and every tensor of its state has its shape, holds floats and begins alike for all: parameters whose other facts are
+    /// equal are then updated as one where that is faster.
     fn is_elementwise(&self) -> bool {
         false
     }

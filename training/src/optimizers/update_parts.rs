@@ -75,6 +75,11 @@ impl Part {
         parts
     }
 
+    /// What is fixed for all of its parameters, of the shape of what is updated.
+    pub(super) fn facts<'a>(&'a self, entries: &'a [ParameterEntry]) -> ParameterFacts<'a> {
+        ParameterFacts { shape: &self.shape, ..ParameterFacts::from(&entries[self.parameters[0]]) }
+    }
+
     /// One tensor for each parameter as the part's one.
     pub(super) fn joined(&self, graph: &mut Graph, values: &[ValueId]) -> Result<ValueId, CompilerError> {
         if let [only] = values {

@@ -1,5 +1,7 @@
-//! One self-contained HTML page about one or several runs: curves, settings, figures, confusion matrices.
+//! One self-contained HTML page about one or several runs: curves, settings, figures, confusion matrices, mistakes, and
+//! how the runs came about.
 
+mod about;
 mod axis;
 mod chart;
 mod page;
@@ -12,24 +14,15 @@ use crate::range_test::RangeTest;
 use crate::record::RunRecord;
 use millstream_schemas::files;
 
-/// A file beside a page, by its name, and what it is.
-pub type Beside = (String, String);
+pub use about::{About, Example, WrongRow};
+pub use page::{Beside, Page};
 
-/// The page as text. It needs no other file and no address.
+/// The page of some records alone.
 ///
 /// # Errors
-/// The template fails, which no record should bring about.
+/// As [`Page::render`].
 pub fn render(title: &str, runs: &[RunRecord]) -> Result<String, TrainingError> {
-    page::render(title, runs, &[]).map_err(TrainingError::Report)
-}
-
-/// Writes the page, with links to files that lie beside it.
-///
-/// # Errors
-/// The template fails or the file cannot be written.
-pub fn write(path: &Path, title: &str, runs: &[RunRecord], beside: &[Beside]) -> Result<(), TrainingError> {
-    let page = page::render(title, runs, beside).map_err(TrainingError::Report)?;
-    files::replace_file(path, page.as_bytes()).map_err(TrainingError::io("write", path))
+    Page { title, runs, ..Page::default() }.render()
 }
 
 /// Writes the picture of a learning-rate range test as an SVG file; says whether there was enough to draw.

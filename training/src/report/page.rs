@@ -1,13 +1,18 @@
-use millstream_schemas::{decimal, grouped, percent, shown, shown_up_to};
+use std::path::Path;
+
+use millstream_schemas::{decimal, files, grouped, percent, shown, shown_up_to};
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, context};
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use super::about::{About, ShownAbout};
 use super::axis::Scale;
 use super::chart::{Chart, Series, Subject};
+use crate::TrainingError;
 use crate::evaluation_record::EvaluationRecord;
 use crate::metrics::{Cell as TableCell, Evaluation, FigureKind, Record, Slice, SlicedColumn, Table, Unit};
+use crate::pace::PacePoint;
 use crate::record::{EpochRecord, Point, RunRecord};
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -16,14 +21,54 @@ const LARGEST_MATRIX: usize = 30;
 /// A larger one would be a page of its own.
 const LARGEST_PICTURE: usize = 400;
 
-pub(super) fn render(title: &str, runs: &[RunRecord], beside: &[(String, String)]) -> Result<String, minijinja::Error> {
-    let mut environment = Environment::new();
-    // The name ends in .html, so that everything put into the page is escaped.
-    environment.add_template("page.html", TEMPLATE)?;
-    let drawn: Vec<Run> = runs.iter().enumerate().map(|(index, run)| Run::new(index, run)).collect();
-    let (runs, charts) = (Value::from(Serde(drawn)), Value::from(Serde(charts(runs))));
-    let (version, beside) = (env!("CARGO_PKG_VERSION"), Value::from(Serde(beside.to_vec())));
-    environment.get_template("page.html")?.render(context! { title => shown(title), runs, charts, version, beside })
+/// A file beside a page, by its name, and what it is.
+pub type Beside = (String, String);
+
+/// A page about runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Page<'a> {
+    /// Its heading.
+    pub title: &'a str,
+    /// The runs.
+    pub runs: &'a [RunRecord],
+    /// What is said of them beside their records, in the same order; of those that are missing, nothing.
+    pub about: &'a [About],
+    /// Files that lie beside the page, which it links to.
+    pub beside: &'a [Beside],
+    /// Whether the page asks the address `events` that it was served from when it has changed.
+    pub is_live: bool,
+}
+
+impl Page<'_> {
+    /// The page as text. It needs no other file and no address.
+    ///
+    /// # Errors
+    /// The template fails, which no record should bring about.
+    pub fn render(&self) -> Result<String, TrainingError> {
+        self.fill_template().map_err(TrainingError::Report)
+    }
+
+    /// Writes the page.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render), or the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), TrainingError> {
+        files::replace_file(path, self.render()?.as_bytes()).map_err(TrainingError::io("write", path))
+    }
+
+    fn fill_template(&self) -> Result<String, minijinja::Error> {
+        let Page { title, runs, about, beside, is_live } = *self;
+        let mut environment = Environment::new();
+        // The name ends in .html, so that everything put into the page is escaped.
+        environment.add_template("page.html", TEMPLATE)?;
+        let about = |index: usize| about.get(index).map_or_else(ShownAbout::default, ShownAbout::new);
+        let drawn: Vec<Run> = runs.iter().enumerate().map(|(index, run)| Run::new(index, run, about(index))).collect();
+        let (runs, charts) = (Value::from(Serde(drawn)), Value::from(Serde(charts(runs))));
+        let (version, beside) = (env!("CARGO_PKG_VERSION"), Value::from(Serde(beside.to_vec())));
+        environment
+            .get_template("page.html")?
+            .render(context! { title => shown(title), runs, charts, version, beside, is_live })
+    }
 }
 
 fn charts(runs: &[RunRecord]) -> Vec<Chart> {
@@ -83,6 +128,17 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
     let mut charts = vec![of_steps("Training loss", true, |point| point.loss)];
     charts.extend(kinds.into_iter().map(of_evaluations));
     charts.push(of_steps("Learning rate", false, |point| point.learning_rate));
+    let by_pace = |value: fn(&PacePoint) -> f64| {
+        let points = move |run: &RunRecord| {
+            run.history.pace.so_far().iter().map(|point| (point.step as f64, value(point))).collect()
+        };
+        series(&points, false)
+    };
+    let of_pace = |title, scale, value: fn(&PacePoint) -> f64| {
+        Chart::new(Subject { title, x_name: "step", scale, smooth: false }, &by_pace(value))
+    };
+    charts.push(of_pace("Rows a second", Numbers, |point| point.rows as f64 / point.seconds));
+    charts.push(of_pace("Share of the time spent waiting for rows", Shares, |point| point.waiting / point.seconds));
     charts.into_iter().flatten().collect()
 }
 
@@ -117,6 +173,7 @@ struct Run {
     settings: Vec<(String, String)>,
     notes: Vec<String>,
     tables: Vec<Shown>,
+    about: ShownAbout,
 }
 
 /// A table of one kind: lines of cells, a matrix, or words in its place.
@@ -168,7 +225,7 @@ struct Cell {
 }
 
 impl Run {
-    fn new(index: usize, run: &RunRecord) -> Self {
+    fn new(index: usize, run: &RunRecord, about: ShownAbout) -> Self {
         let evaluation = run.evaluation.as_ref().or_else(|| run.history.exported_evaluation());
         let long = |text: &String| shown_up_to(text, LONGEST);
         Self {
@@ -178,6 +235,7 @@ impl Run {
             figures: figures(run, evaluation),
             settings: run.settings.iter().map(|(name, value)| (shown(name), long(&plain(value)))).collect(),
             notes: run.notes.iter().map(long).collect(),
+            about,
             tables: evaluation.map_or_else(Vec::new, |found| tables(found, &run.classes, &run.history.figures)),
         }
     }

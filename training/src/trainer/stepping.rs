@@ -12,6 +12,7 @@ use crate::loop_settings::NonFinite;
 use crate::made_step::{MadeStep, WantedStep};
 use crate::metrics::Evaluation;
 use crate::observers::{Event, Observer, StepEvent};
+use crate::pace::PacePoint;
 use crate::record::{EpochProgress, EpochRecord};
 use crate::session::StepOutcome;
 
@@ -73,6 +74,8 @@ impl Trainer {
             history.skipped_updates.in_a_row = 0;
         }
         history.curve.add(history.steps, f64::from(loss), f64::from(learning_rate));
+        let seconds = waited + seconds_in_graph + seconds_in_update;
+        history.pace.add(PacePoint { step: history.steps, rows: rows as u64, seconds, waiting: waited });
         history.timing.graph += seconds_in_graph;
         history.timing.update += seconds_in_update;
         let first_loss = history.curve.points.first().map_or(f64::from(loss), |point| point.loss);
@@ -83,7 +86,7 @@ impl Trainer {
         history.under_way.weight += weight;
         history.under_way.weighted_loss += f64::from(loss) * weight;
         history.under_way.seconds += seconds_in_graph + seconds_in_update;
-        self.speed.add(rows, waited + seconds_in_graph + seconds_in_update);
+        self.speed.add(rows, seconds);
         let seconds_left = self.speed.seconds_for(self.steps_left(), self.evaluations_left());
         let time_left = self.settings.loop_settings.max_seconds.map(|most| (most - self.history.seconds).max(0.0));
         observer.observe(&Event::Step(StepEvent {

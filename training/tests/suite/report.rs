@@ -5,6 +5,7 @@ use millstream_compiler::losses::PredictionKind;
 use millstream_runtime::Device;
 use millstream_schemas::Fingerprint;
 use millstream_training::metrics::{Cell, Record, Table};
+use millstream_training::report::{About, Example, Page, WrongRow};
 use millstream_training::schedules::Schedule;
 use millstream_training::{
     BatchSource, BoxError, Event, LoopSettings, MetricSet, RunRecord, StepSettings, Trainer, TrainerSettings, report,
@@ -74,6 +75,47 @@ fn the_page_is_self_contained_and_escapes_what_is_put_into_it() {
         assert!(page.contains(part), "{part}");
     }
     assert!(!page.contains("NaN") && page.matches("<path").count() >= 8);
+}
+
+#[test]
+fn the_page_says_how_a_run_came_about_and_what_it_was_wrong_about() {
+    let record = record("run");
+    let pace = record.history.pace.so_far();
+    let rows: u64 = record.history.epochs.iter().map(|epoch| epoch.rows).sum();
+    assert_eq!((pace.len(), pace.iter().map(|point| point.rows).sum::<u64>()), (90, rows));
+    let evaluation = record.evaluation.as_ref().unwrap();
+    let wrong = evaluation.rows - (evaluation.figure("accuracy").unwrap() * evaluation.rows as f64).round() as u64;
+    assert_eq!(evaluation.mistakes.len() as u64, wrong.min(24));
+    let wrong_row = |example| WrongRow {
+        example,
+        truth: "<i>star".into(),
+        predicted: "disc".into(),
+        probability: 0.9,
+        probability_of_truth: 0.05,
+        row: "a.parquet, row group 0, row 3".into(),
+    };
+    let about = [About {
+        facts: vec![("host".into(), "<b>here".into())],
+        recipe: Some("version: 1\ndata:\n  train: </pre>\n".into()),
+        mistakes: vec![wrong_row(Example::Jpeg(vec![255, 216, 255])), wrong_row(Example::Text("a <u>text".into()))],
+    }];
+    let runs = [record];
+    let page = Page { title: "t", runs: &runs, about: &about, ..Page::default() }.render().unwrap();
+    for part in [
+        "Rows a second",
+        "Share of the time spent waiting for rows",
+        "&lt;b&gt;here",
+        "  train: &lt;&#x2f;pre&gt;",
+        "src=\"data:image/jpeg;base64,/9j/\"",
+        "a &lt;u&gt;text",
+        "<b>&lt;i&gt;star</b> 5.0 %",
+        "<b>disc</b> 90.0 %",
+    ] {
+        assert!(page.contains(part), "{part} is missing in {page}");
+    }
+    assert!(!page.contains("EventSource"));
+    let live = Page { title: "t", runs: &runs, is_live: true, ..Page::default() }.render().unwrap();
+    assert!(live.contains("new EventSource(\"events\")") && live.matches("<script").count() == 1);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::matrix::Matrix;
 use crate::options::{Options, Size};
 use crate::random::Random;
 use crate::steps::ImageStep;
-use crate::steps::map::Project;
+use crate::steps::map::{Border, Project};
 use crate::target::Target;
 use crate::transform::{Build, Transform};
 
@@ -17,10 +17,10 @@ pub(crate) const TRANSFORM: Transform = Transform {
     name: "center_crop",
     summary: "Keeps the middle of the image, at a stated size.",
     documentation: "Cuts the middle `size` pixels out, to the whole pixel, as torchvision's `CenterCrop`. An image that \
-        is smaller gets a border of the colour `fill`.",
+        is smaller gets a border of the colour `fill`, or what `border` says.",
     targets: Target::PLACES,
     changes_label: None,
-    samples: &[r#"{"size": 20}"#, r#"{"size": [90, 12], "fill": [255, 0, 0]}"#],
+    samples: &[r#"{"size": 20}"#, r#"{"size": [90, 12], "fill": [255, 0, 0]}"#, r#"{"size": 70, "border": "reflect"}"#],
     probability: None,
     build: Build::image::<CenterCrop>(),
 };
@@ -30,6 +30,9 @@ pub(crate) const TRANSFORM: Transform = Transform {
 struct CenterCrop {
     /// Size afterwards, in pixels: one number for a square, or [width, height].
     size: Size,
+    /// What is seen around an image that is smaller; `fill` unless it is said.
+    #[serde(default, skip_serializing_if = "Border::is_fill")]
+    border: Border,
     /// Red, green, blue (0 to 255) around an image that is smaller.
     #[serde(default)]
     fill: [u8; 3],
@@ -51,7 +54,7 @@ impl ImageTransform for CenterCrop {
         let before = |whole: u32, part: u32| ((f64::from(whole) - f64::from(part)) / 2.0).round_ties_even();
         let matrix =
             Matrix::scale_then_move(1.0, 1.0, before(facts.width, size.width), before(facts.height, size.height));
-        steps.push(Project::within(matrix, &size, self.fill));
+        steps.push(Project::within(matrix, &size, self.border, self.fill));
     }
 
     fn output_size(&self, _: Option<ImageFacts>) -> Option<ImageFacts> {
@@ -66,7 +69,7 @@ mod tests {
 
     #[test]
     fn middle_or_border() {
-        let crop = CenterCrop { size: Size::Square(4), fill: [9; 3] };
+        let crop = CenterCrop { size: Size::Square(4), border: Border::Fill, fill: [9; 3] };
         for (width, height, left, top) in [(10, 4, 3.0, 0.0), (2, 7, -1.0, 2.0), (5, 5, 0.0, 0.0)] {
             let steps = draw(&crop, width, height, 0);
             let Some(Project { matrix, width: 4, height: 4, .. }) = steps[0].get() else { panic!("{steps:?}") };

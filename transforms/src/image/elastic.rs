@@ -8,7 +8,7 @@ use crate::image_transform::ImageTransform;
 use crate::options::{Options, between};
 use crate::random::Random;
 use crate::steps::ImageStep;
-use crate::steps::map::{Displace, LEAST_SIGMA, MOST_SIGMA, most_alpha};
+use crate::steps::map::{Border, Displace, LEAST_SIGMA, MOST_SIGMA, most_alpha};
 use crate::target::Target;
 use crate::transform::{Build, Transform};
 
@@ -21,10 +21,14 @@ pub(crate) const TRANSFORM: Transform = Transform {
         deviation along either axis). Here the field is a cubic B-spline over a grid of normal numbers with that \
         deviation and smoothness, so that any part of it can be made without the rest. `alpha` is at most 2·sigma², \
         beyond which the image would fold over itself. Both numbers mean what they mean in torchvision's \
-        `ElasticTransform`. What comes from outside gets the colour `fill`.",
+        `ElasticTransform`. What comes from outside is what `border` says: after a crop, the picture around it, and where \
+        that ends the colour `fill`.",
     targets: Target::PLACES,
     changes_label: None,
-    samples: &[r#"{"alpha": 50, "sigma": 5}"#, r#"{"alpha": 20, "sigma": 4, "fill": [9, 9, 9], "probability": 0.5}"#],
+    samples: &[
+        r#"{"alpha": 50, "sigma": 5}"#,
+        r#"{"alpha": 20, "sigma": 4, "border": "reflect", "fill": [9, 9, 9], "probability": 0.5}"#,
+    ],
     probability: Some(1.0),
     build: Build::image::<Elastic>(),
 };
@@ -38,6 +42,9 @@ struct Elastic {
     /// Smoothness, in pixels.
     #[schemars(range(min = LEAST_SIGMA, max = MOST_SIGMA))]
     sigma: f64,
+    /// What is seen beyond the edges.
+    #[serde(default = "Border::picture")]
+    border: Border,
     /// Red, green, blue (0 to 255) for what comes from outside.
     #[serde(default)]
     fill: [u8; 3],
@@ -57,9 +64,9 @@ impl ImageTransform for Elastic {
     }
 
     fn draw(&self, _: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {
-        let Self { alpha, sigma, fill } = *self;
+        let Self { alpha, sigma, border, fill } = *self;
         if alpha > 0.0 {
-            steps.push(Displace { alpha, sigma, seed: random.next_u64(), fill }.into());
+            steps.push(Displace { alpha, sigma, seed: random.next_u64(), fill, border }.into());
         }
     }
 }
@@ -70,7 +77,7 @@ mod tests {
 
     #[test]
     fn what_folds_the_image_is_refused() {
-        let elastic = Elastic { alpha: 60.0, sigma: 5.0, fill: [0; 3] };
+        let elastic = Elastic { alpha: 60.0, sigma: 5.0, border: Border::Fill, fill: [0; 3] };
         let message = "alpha (with a sigma of 5) is between 0 and 50, got 60";
         assert_eq!(elastic.validate(), Err(message.into()));
     }

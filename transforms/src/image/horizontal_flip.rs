@@ -9,7 +9,7 @@ use crate::matrix::Matrix;
 use crate::options::Options;
 use crate::random::Random;
 use crate::steps::ImageStep;
-use crate::steps::map::Project;
+use crate::steps::map::{Border, Project};
 use crate::target::Target;
 use crate::transform::{Build, Transform};
 
@@ -41,7 +41,7 @@ impl ImageTransform for HorizontalFlip {
 
     fn draw(&self, facts: &ImageFacts, _: &mut Random, steps: &mut Vec<ImageStep>) {
         let matrix = Matrix::scale_then_move(-1.0, 1.0, f64::from(facts.width), 0.0);
-        steps.push(Project::within(matrix, facts, [0; 3]));
+        steps.push(Project::within(matrix, facts, Border::Fill, [0; 3]));
     }
 }
 

@@ -9,7 +9,7 @@ use crate::image_transform::ImageTransform;
 use crate::matrix::Matrix;
 use crate::options::{Options, Size, range};
 use crate::random::Random;
-use crate::steps::map::Project;
+use crate::steps::map::{Border, Project};
 use crate::steps::{ImageStep, Kernel};
 use crate::target::Target;
 use crate::transform::{Build, Transform};
@@ -106,7 +106,7 @@ impl ImageTransform for RandomResizedCrop {
         let [left, top, across, down] = self.part(facts, random).map(f64::from);
         let (width, height) = (self.size.width(), self.size.height());
         let matrix = Matrix::scale_then_move(across / f64::from(width), down / f64::from(height), left, top);
-        steps.push(Project { matrix, width, height, fill: [0; 3], kernel: self.kernel }.into());
+        steps.push(Project { matrix, width, height, fill: [0; 3], border: Border::Fill, kernel: self.kernel }.into());
     }
 
     fn output_size(&self, _: Option<ImageFacts>) -> Option<ImageFacts> {

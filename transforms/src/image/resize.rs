@@ -8,7 +8,7 @@ use crate::image_transform::ImageTransform;
 use crate::matrix::Matrix;
 use crate::options::{Options, Size, side};
 use crate::random::Random;
-use crate::steps::map::Project;
+use crate::steps::map::{Border, Project};
 use crate::steps::{ImageStep, Kernel};
 use crate::target::Target;
 use crate::transform::{Build, Transform};
@@ -101,7 +101,7 @@ impl ImageTransform for Resize {
         let ImageFacts { width, height, .. } = self.target(facts);
         let (x, y) = (f64::from(facts.width) / f64::from(width), f64::from(facts.height) / f64::from(height));
         let matrix = Matrix::scale_then_move(x, y, 0.0, 0.0);
-        steps.push(Project { matrix, width, height, fill: [0; 3], kernel: self.kernel }.into());
+        steps.push(Project { matrix, width, height, fill: [0; 3], border: Border::Fill, kernel: self.kernel }.into());
     }
 
     fn output_size(&self, input: Option<ImageFacts>) -> Option<ImageFacts> {

@@ -10,7 +10,7 @@ use crate::matrix::Matrix;
 use crate::options::{Options, between};
 use crate::random::Random;
 use crate::steps::ImageStep;
-use crate::steps::map::Project;
+use crate::steps::map::{Border, Project};
 use crate::target::Target;
 use crate::transform::{Build, Transform};
 
@@ -18,10 +18,14 @@ pub(crate) const TRANSFORM: Transform = Transform {
     name: "rotate",
     summary: "Turns the image about its centre by a random angle.",
     documentation: "The angle is uniform between −`degrees` and +`degrees`; positive is counter-clockwise. The size \
-        stays, and corners that come from outside get the colour `fill`.",
+        stays. Corners that come from outside show what `border` says: after a crop, the picture around it, and where that \
+        ends the colour `fill`.",
     targets: Target::PLACES,
     changes_label: Some("beyond 90 degrees a 6 becomes a 9"),
-    samples: &[r#"{"degrees": 15}"#, r#"{"degrees": 180, "fill": [128, 128, 128], "probability": 0.8}"#],
+    samples: &[
+        r#"{"degrees": 15}"#,
+        r#"{"degrees": 180, "border": "fill", "fill": [128, 128, 128], "probability": 0.8}"#,
+    ],
     probability: Some(1.0),
     build: Build::image::<Rotate>(),
 };
@@ -32,6 +36,9 @@ struct Rotate {
     /// Largest angle either way, in degrees (0 to 180).
     #[schemars(range(min = 0, max = 180))]
     degrees: f64,
+    /// What is seen beyond the edges.
+    #[serde(default = "Border::picture")]
+    border: Border,
     /// Red, green, blue (0 to 255) for what comes from outside.
     #[serde(default)]
     fill: [u8; 3],
@@ -61,7 +68,7 @@ impl ImageTransform for Rotate {
 
     fn draw(&self, facts: &ImageFacts, random: &mut Random, steps: &mut Vec<ImageStep>) {
         let degrees = random.uniform_in(-self.degrees..self.degrees);
-        steps.push(Project::within(turned(facts, degrees), facts, self.fill));
+        steps.push(Project::within(turned(facts, degrees), facts, self.border, self.fill));
     }
 }
 
@@ -80,7 +87,7 @@ mod tests {
 
     #[test]
     fn angles_fill_the_range() {
-        let rotate = Rotate { degrees: 30.0, fill: [0; 3] };
+        let rotate = Rotate { degrees: 30.0, border: Border::Fill, fill: [0; 3] };
         let mut angles = Vec::new();
         for row in 0..1000 {
             if let Some(Project { matrix, .. }) = draw(&rotate, 20, 20, row)[0].get() {

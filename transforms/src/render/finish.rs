@@ -1,9 +1,10 @@
 //! The rows of the output: pixels to planes of values, then everything that happens to points, while a row is in the
 //! cache.
 
+use super::legs::Points;
 use super::plan::Stage;
 use super::resample::{Resample, Rows};
-use super::warp::{self, Points};
+use super::warp;
 use crate::ImageFacts;
 use crate::raster::RgbImage;
 use crate::steps::point::{PointStep, RowPlace};

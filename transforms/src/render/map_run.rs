@@ -1,47 +1,19 @@
 //! Composing a run of maps into one way to sample the source.
 
-use std::sync::Arc;
-
-use super::sampled::Sample;
+use super::clips::{Clip, Clips, fill_values};
+use super::legs::{Leg, kept};
+use super::map::{Beyond, Map, SLACK, is_looked_beyond, scales};
 use crate::TransformError;
 use crate::image_facts::{Depth, ImageFacts, LARGEST_SIDE};
 use crate::matrix::{Matrix, corners};
-use crate::raster::luma;
 use crate::steps::Kernel;
-use crate::steps::map::{Displacement, MapStep, Place};
-
-/// Rounding that composed maps are allowed, in pixels.
-pub(super) const SLACK: f64 = 1e-6;
+use crate::steps::map::Place;
 
 /// Beyond this, linear interpolation of the enlarged pixels is as good as enlarging further.
 const MOST_ENLARGED: f64 = 16.0;
 
 /// The most channels of images that stay bytes while they are rendered.
 pub(super) const MOST_BYTE_CHANNELS: u32 = 4;
-
-/// Output pixels whose centre does not come from inside the input of one step get its fill.
-#[derive(Clone, Debug)]
-pub(super) struct Clip {
-    /// From the output to that input.
-    pub(super) matrix: Matrix,
-    pub(super) width: f64,
-    pub(super) height: f64,
-    /// 0 to 1, of each channel.
-    pub(super) fill: Vec<f32>,
-}
-
-/// One step of the way from an output pixel to the source, for ways that are not straight.
-#[derive(Clone, Debug)]
-pub(super) struct Leg {
-    pub(super) place: Place,
-    /// The box (left, top, right, bottom) within which points are before this leg.
-    pub(super) from: [f64; 4],
-    /// Of the step's input.
-    pub(super) width: f64,
-    pub(super) height: f64,
-    /// 0 to 1, of each channel.
-    pub(super) fill: Vec<f32>,
-}
 
 /// How output pixels are had from the region of the source.
 #[derive(Clone, Debug)]
@@ -73,60 +45,6 @@ pub(super) struct MapRun {
     pub(super) depth: Depth,
 }
 
-/// A map of a run: the images before and after it, and where it stands in its drawing.
-#[derive(Clone, Copy)]
-pub(super) struct Map<'a> {
-    pub(super) step: &'a dyn MapStep,
-    pub(super) transform: &'a str,
-    pub(super) index: usize,
-    pub(super) input: ImageFacts,
-    pub(super) output: ImageFacts,
-}
-
-impl Map<'_> {
-    /// From the output to the input; displacements are small beside it.
-    pub(super) fn matrix(&self) -> Matrix {
-        match self.step.place() {
-            Place::Displaced(_) => Matrix::IDENTITY,
-            Place::Projected(matrix) => matrix,
-        }
-    }
-
-    fn displacement(&self) -> Option<Arc<dyn Displacement>> {
-        match self.step.place() {
-            Place::Displaced(field) => Some(field),
-            Place::Projected(_) => None,
-        }
-    }
-
-    /// Whether every output pixel comes from inside the input.
-    fn stays_inside(&self) -> bool {
-        let [left, top, right, bottom] = self.matrix().bounds(self.output.width, self.output.height);
-        left >= -SLACK
-            && top >= -SLACK
-            && right <= f64::from(self.input.width) + SLACK
-            && bottom <= f64::from(self.input.height) + SLACK
-            && self.displacement().is_none()
-    }
-
-    /// The factor by which it shrinks, or enlarges, along the axis where that is most.
-    fn change(&self, shrinks: bool) -> f64 {
-        let [across, down] = scales(&self.matrix(), &self.output);
-        if shrinks { across.max(down) } else { (1.0 / across).max(1.0 / down) }
-    }
-
-    fn refused(&self, message: &str) -> TransformError {
-        let (transform, message) = (self.transform.to_owned(), message.to_owned());
-        TransformError::Step { index: self.index, transform, message }
-    }
-}
-
-/// Its colour in each channel, 0 to 1; a grey of one channel is the colour's luma.
-pub(super) fn fill_values([red, green, blue]: [u8; 3], channels: u32) -> Vec<f32> {
-    let bytes = if channels == 3 { vec![red, green, blue] } else { vec![luma([red, green, blue]); channels as usize] };
-    bytes.into_iter().map(|byte| byte.raw() * u8::UNIT).collect()
-}
-
 impl MapRun {
     /// Plans the rendering of a window (left, top, width, height) of what the maps make of an image. All of them pick
     /// pixels unmixed where `kernel` says so.
@@ -138,13 +56,10 @@ impl MapRun {
     ) -> Result<Self, TransformError> {
         let [left, top, width, height] = window;
         let mut total = Matrix::scale_then_move(1.0, 1.0, f64::from(left), f64::from(top));
-        let mut clips = Vec::new();
+        let mut clips = Clips::default();
         for map in maps.iter().rev() {
             total = map.matrix().after(&total);
-            if !map.stays_inside() {
-                let (width, height) = (f64::from(map.input.width), f64::from(map.input.height));
-                clips.push(Clip { matrix: total, width, height, fill: fill_values(map.step.fill(), input.channels) });
-            }
+            clips.add(map, &total, window);
         }
         if let Some(map) = maps.last()
             && !corners(width, height).iter().all(|(x, y)| total.depth(*x, *y) > SLACK)
@@ -157,8 +72,11 @@ impl MapRun {
         let decisive = maps.iter().rev().max_by(|a, b| a.change(shrinks).total_cmp(&b.change(shrinks)));
         let decisive = decisive.filter(|map| map.change(shrinks) > 1.0 + SLACK).map(|map| map.step.kernel());
         let kernel = kernel.or(decisive).unwrap_or_default();
+        let clips = clips.finish();
+        let bent = clips.is_none() || maps.iter().any(|map| map.displacement().is_some());
+        let clips = clips.unwrap_or_default();
         let mut run = Self::straight(&total, input, window, hard_edges(input, maps), kernel, clips);
-        if maps.iter().any(|map| map.displacement().is_some()) {
+        if bent {
             run.bend(&total, input, maps, kernel)?;
         }
         Ok(run)
@@ -211,7 +129,7 @@ impl MapRun {
     ) -> Result<(), TransformError> {
         let [left, top, width, height] = self.window.map(f64::from);
         let mut around = [left, top, left + width, top + height];
-        let mut legs = Vec::with_capacity(maps.len());
+        let (mut legs, mut followed) = (Vec::with_capacity(maps.len()), false);
         for map in maps.iter().rev() {
             let (from, place) = (around, map.step.place());
             around = match &place {
@@ -227,16 +145,12 @@ impl MapRun {
                     Matrix::bounds_of(corners.map(|(x, y)| matrix.apply(x, y)))
                 }
             };
-            let fill = fill_values(map.step.fill(), input.channels);
-            // what lies outside of the input is filled and goes no further
+            let (beyond, fill) = (Beyond::of(map), fill_values(map.step.fill(), input.channels));
             let (width, height) = (f64::from(map.input.width), f64::from(map.input.height));
-            around = [
-                around[0].clamp(0.0, width),
-                around[1].clamp(0.0, height),
-                around[2].clamp(0.0, width),
-                around[3].clamp(0.0, height),
-            ];
-            legs.push(Leg { place, from, width, height, fill });
+            around = kept(around, beyond, followed, [width, height]);
+            // those that were followed before are inside again of what a stage begins with
+            followed = (followed || beyond == Beyond::Followed) && beyond != Beyond::Ends;
+            legs.push(Leg { place, beyond, from, width, height, fill });
         }
         let scales = scales(total, &input.resized(self.window[2], self.window[3]));
         self.region = region(around, scales, hard_edges(input, maps), kernel);
@@ -277,19 +191,21 @@ impl MapRun {
 /// The box that samples are never taken from outside of: the source, or what crops at full resolution left of it.
 ///
 /// A crop *after* a change of size only moves the window: the filter may look beyond it, as if the steps had been
-/// carried out one by one.
+/// carried out one by one. One around which a later map shows the picture is no edge either.
 pub(super) fn hard_edges(input: &ImageFacts, maps: &[Map<'_>]) -> [f64; 4] {
     let mut edges = [0.0, 0.0, f64::from(input.width), f64::from(input.height)];
     let mut composed = Matrix::IDENTITY;
-    for map in maps {
+    for (index, map) in maps.iter().enumerate() {
         let (matrix, [a, _, x, _, e, y, ..]) = (map.matrix(), composed.0);
         let unit = a.abs() == 1.0 && e.abs() == 1.0 && is_whole(x) && is_whole(y);
-        if !composed.is_axis_aligned() || !unit || !matrix.is_axis_aligned() || map.displacement().is_some() {
+        let is_straight = matrix.is_axis_aligned() && map.displacement().is_none() && !map.folds();
+        if !composed.is_axis_aligned() || !unit || !is_straight {
             break;
         }
         composed = composed.after(&matrix);
         let [left, top, right, bottom] = composed.bounds(map.output.width, map.output.height).map(snap);
-        if [left, top, right, bottom].iter().all(|edge| is_whole(*edge)) {
+        let is_edge = [left, top, right, bottom].iter().all(|edge| is_whole(*edge));
+        if is_edge && !is_looked_beyond(&maps[index + 1..]) {
             let cut = [edges[0].max(left), edges[1].max(top), edges[2].min(right), edges[3].min(bottom)];
             if cut[0] < cut[2] && cut[1] < cut[3] {
                 edges = cut;
@@ -297,18 +213,6 @@ pub(super) fn hard_edges(input: &ImageFacts, maps: &[Map<'_>]) -> [f64; 4] {
         }
     }
     edges
-}
-
-/// Source pixels an output pixel, across and down (in the middle of the output, for a perspective).
-pub(super) fn scales(matrix: &Matrix, output: &ImageFacts) -> [f64; 2] {
-    let [a, b, _, d, e, _, g, h, _] = matrix.0;
-    if matrix.is_affine() {
-        return [(a * a + b * b).sqrt(), (d * d + e * e).sqrt()];
-    }
-    let (x, y) = (f64::from(output.width) / 2.0, f64::from(output.height) / 2.0);
-    let ((u, v), depth) = (matrix.apply(x, y), matrix.depth(x, y));
-    let length = |first: f64, second: f64| (first * first + second * second).sqrt() / depth;
-    [length(a - u * g, b - u * h), length(d - v * g, e - v * h)]
 }
 
 /// How far a kernel looks either way, in output pixels when shrinking.
@@ -405,10 +309,17 @@ mod tests {
     fn turning_after_a_crop_uses_the_crop_alone() {
         let crop = ("random_resized_crop", json!({"size": 20, "area": [0.3, 0.5]}));
         let (straight, _) = plan(std::slice::from_ref(&crop), 100, 80);
-        let (turned, clips) = plan(&[crop, ("rotate", json!({"degrees": 20}))], 100, 80);
+        let (turned, clips) = plan(&[crop.clone(), ("rotate", json!({"degrees": 20, "border": "fill"}))], 100, 80);
         assert_eq!(turned.region, straight.region);
         assert_eq!(clips, 1);
         assert!(matches!(turned.sampling, Sampling::Warp { resized: [20, 20], .. }), "{turned:?}");
+        // and what lies around it, where that is to be seen; nothing is cut off where all of it is there
+        let (wider, _) = plan(&[crop, ("rotate", json!({"degrees": 20}))], 100, 80);
+        assert!(wider.region[2] > straight.region[2] && wider.region[3] > straight.region[3], "{wider:?}");
+        let middle = ("center_crop", json!({"size": 20}));
+        let (copied, clips) = plan(&[middle, ("translate", json!({"fraction": [0.5, 0.5]}))], 100, 80);
+        assert_eq!((copied.region[2], copied.region[3], clips), (20, 20, 0));
+        assert!(matches!(copied.sampling, Sampling::Copy { mirror_x: false, mirror_y: false }), "{copied:?}");
     }
 
     /// A crop of a shrunk image is not cut out of the source: that would be sharper. Yet no more is decoded or shrunk

@@ -5,16 +5,19 @@
 //! stages there are 8-bit pixels, or floats where the image has other values or more than four channels.
 //! The slow and obvious twin is `reference`, in tests.
 
+mod clips;
 #[cfg(test)]
 mod depths;
 mod finish;
+mod legs;
+mod map;
 mod map_run;
 mod nearest;
 pub(crate) mod noise;
 mod pixels;
 mod plan;
 #[cfg(test)]
-mod reference;
+pub(crate) mod reference;
 mod resample;
 mod sampled;
 mod spread;
@@ -33,6 +36,7 @@ use crate::image_limits::check_size;
 use crate::raster::{RgbImage, SampleSlice, SourceImage};
 use crate::steps::filter::Neighbours;
 use crate::steps::point::PointStep;
+pub(crate) use map::seen_beyond;
 use map_run::MapRun;
 pub(crate) use nearest::nearest;
 use pixels::Pixels;

@@ -8,9 +8,9 @@
 //! What the end needs is passed back from stage to stage: a step on points needs the pixels it makes, a filter as many
 //! more as its radius, a step on the whole image all of them, a run of maps its region of what was before it.
 
-use super::map_run::{Map, MapRun, SLACK, scales};
+use super::map::{Map, unchecked_maps};
+use super::map_run::MapRun;
 use crate::image_limits::check_size;
-use crate::matrix::Matrix;
 use crate::steps::filter::FilterStep;
 use crate::steps::point::PointStep;
 use crate::steps::whole::WholeStep;
@@ -177,54 +177,42 @@ impl Part<'_> {
     fn of(input: ImageFacts) -> Self {
         Self { input, output: input, maps: Vec::new(), points: Vec::new(), effects: Vec::new() }
     }
-
-    /// Whether it is only a run of maps so far.
-    fn is_run(&self) -> bool {
-        self.points.is_empty() && self.effects.is_empty()
-    }
 }
 
 /// The maps among checked steps.
 pub(super) fn maps<'a>(source: &ImageFacts, steps: &'a [DrawnStep]) -> Result<Vec<Map<'a>>, TransformError> {
     check_size(source)?;
-    let (mut input, mut maps) = (*source, Vec::new());
-    for (index, drawn) in steps.iter().enumerate() {
-        if let ImageStep::Map(step) = &drawn.step {
-            drawn.check(index, &input)?;
-            let output = step.output(&input);
-            maps.push(Map { step: &**step, transform: &drawn.transform, index, input, output });
-            input = output;
-        }
-    }
+    let maps = unchecked_maps(source, steps);
+    maps.iter().try_for_each(|map| steps[map.index].check(map.index, &map.input))?;
     Ok(maps)
 }
 
 /// Cuts checked steps into stages.
 fn parts<'a>(source: &ImageFacts, steps: &'a [DrawnStep]) -> Result<Vec<Part<'a>>, TransformError> {
     let mut parts = Vec::new();
-    let (mut part, mut detail) = (Part::of(*source), Detail::default());
+    let (mut part, mut detail) = (Part::of(*source), None);
     for (index, drawn) in steps.iter().enumerate() {
         let before = part.output;
         drawn.check(index, &before)?;
         match &drawn.step {
             ImageStep::Filter(step) => {
+                detail = None;
                 part.effects.push(Effect { step: Wide::Filter(&**step), window: [0; 4], points: Vec::new() });
             }
             ImageStep::Map(step) => {
-                let output = step.output(&before);
-                let map = Map { step: &**step, transform: &drawn.transform, index, input: before, output };
-                if !part.is_run() || detail.comes_back(&map) {
+                let map = Map::new(&**step, drawn, index, before, &mut detail);
+                if map.begins && index > 0 {
                     parts.push(std::mem::replace(&mut part, Part::of(before)));
-                    detail = Detail::default();
-                    detail.comes_back(&map);
                 }
+                part.output = map.output;
                 part.maps.push(map);
-                part.output = output;
             }
             ImageStep::Point(step) => {
+                detail = None;
                 part.effects.last_mut().map_or(&mut part.points, |effect| &mut effect.points).push(&**step);
             }
             ImageStep::Whole(step) => {
+                detail = None;
                 part.effects.push(Effect { step: Wide::Whole(&**step), window: [0; 4], points: Vec::new() });
             }
         }
@@ -240,30 +228,5 @@ impl DrawnStep {
             let transform = self.transform.to_string();
             TransformError::Step { index, transform, message }
         })
-    }
-}
-
-/// How coarse a run of maps has made an image.
-struct Detail {
-    composed: Matrix,
-    /// Most source pixels an output pixel so far, across and down the source; 1 where nothing was lost.
-    coarsest: [f64; 2],
-}
-
-impl Default for Detail {
-    fn default() -> Self {
-        Self { composed: Matrix::IDENTITY, coarsest: [1.0; 2] }
-    }
-}
-
-impl Detail {
-    /// Adds a map; whether it makes finer what was made coarser before.
-    fn comes_back(&mut self, map: &Map<'_>) -> bool {
-        self.composed = self.composed.after(&map.matrix());
-        let scales = scales(&self.composed, &map.output);
-        let finer = |(scale, coarsest): (&f64, &f64)| *coarsest > 1.0 + SLACK && *scale < coarsest * (1.0 - SLACK);
-        let back = scales.iter().zip(&self.coarsest).any(finer);
-        self.coarsest = [self.coarsest[0].max(scales[0]), self.coarsest[1].max(scales[1])];
-        back
     }
 }

@@ -7,10 +7,11 @@
 //! followed by interpolation) 2.5 at most where the image is smooth, and 2.5 in the mean where it is full of edges and
 //! grain.
 
-use super::map_run::{Map, hard_edges};
+use super::map::Map;
+use super::map_run::hard_edges;
 use super::*;
 use crate::matrix::Matrix;
-use crate::steps::map::Place;
+use crate::steps::map::{Border, Place};
 use crate::steps::point::RowPlace;
 use crate::{DrawnStep, ImageStep, Kernel};
 
@@ -28,23 +29,10 @@ pub(super) fn render(steps: &[DrawnStep], image: &RgbImage) -> Vec<f32> {
     let mut out = vec![0.0; output.value_count()];
     for y in 0..height {
         for x in 0..width {
-            let mut point = (f64::from(x) + 0.5, f64::from(y) + 0.5);
-            let mut outside = None;
-            for map in maps.iter().rev() {
-                point = match map.step.place() {
-                    Place::Displaced(field) => {
-                        let (dx, dy) = field.at(point.0, point.1);
-                        (point.0 + dx, point.1 + dy)
-                    }
-                    Place::Projected(matrix) => matrix.apply(point.0, point.1),
-                };
-                let inside = |value: f64, size: u32| value >= -1e-6 && value <= f64::from(size) + 1e-6;
-                if !inside(point.0, map.input.width) || !inside(point.1, map.input.height) {
-                    outside = Some(map.step.fill().map(f64::from));
-                    break;
-                }
-            }
-            let pixel = outside.unwrap_or_else(|| weigh(image, point, scale, edges, kernel));
+            let pixel = match comes_from(&maps, (f64::from(x) + 0.5, f64::from(y) + 0.5)) {
+                Ok(point) => weigh(image, point, scale, edges, kernel),
+                Err(fill) => fill.map(f64::from),
+            };
             for (channel, value) in pixel.iter().enumerate() {
                 out[(channel * height as usize + y as usize) * width as usize + x as usize] = (value / 255.0) as f32;
             }
@@ -53,12 +41,57 @@ pub(super) fn render(steps: &[DrawnStep], image: &RgbImage) -> Vec<f32> {
     out
 }
 
+/// Where a point of the output is in the source, or the fill that it gets instead.
+fn comes_from(maps: &[Map<'_>], center: (f64, f64)) -> Result<(f64, f64), [u8; 3]> {
+    let (mut point, mut looked) = (center, None);
+    for map in maps.iter().rev() {
+        point = match map.step.place() {
+            Place::Displaced(field) => {
+                let (dx, dy) = field.at(point.0, point.1);
+                (point.0 + dx, point.1 + dy)
+            }
+            Place::Projected(matrix) => matrix.apply(point.0, point.1),
+        };
+        let (width, height) = (f64::from(map.input.width), f64::from(map.input.height));
+        let within = |value: f64, length: f64| value >= -1e-6 && value <= length + 1e-6;
+        let inside = within(point.0, width) && within(point.1, height);
+        match map.step.border() {
+            border @ (Border::Edge | Border::Reflect | Border::Wrap) => {
+                (point, looked) = ((fold(border, point.0, width), fold(border, point.1, height)), None);
+            }
+            _ if inside => looked = None,
+            _ if map.begins => return Err(looked.unwrap_or(map.step.fill())),
+            Border::Picture => looked = looked.or(Some(map.step.fill())),
+            Border::Fill if looked.is_none() => return Err(map.step.fill()),
+            Border::Fill => {}
+        }
+    }
+    Ok(point)
+}
+
+fn fold(border: Border, mut value: f64, length: f64) -> f64 {
+    while border != Border::Edge && (value < 0.0 || value > length) {
+        value = match border {
+            Border::Wrap if value < 0.0 => value + length,
+            Border::Wrap => value - length,
+            _ if value < 0.0 => -value,
+            _ => 2.0 * length - value,
+        };
+    }
+    value.max(0.5).min(length - 0.5)
+}
+
+/// Where a point of the output is in the source of a drawing, if it comes from there, through all maps of its steps.
+pub(crate) fn source_of(drawing: &ImageDrawing, center: (f64, f64)) -> Option<(f64, f64)> {
+    comes_from(&super::map::unchecked_maps(&drawing.source, &drawing.steps), center).ok()
+}
+
 fn maps<'a>(steps: &'a [DrawnStep], source: &ImageFacts) -> Vec<Map<'a>> {
     let mut input = *source;
     let map = |(index, drawn): (usize, &'a DrawnStep)| {
         let ImageStep::Map(step) = &drawn.step else { panic!("maps only") };
         let output = step.output(&input);
-        let map = Map { step: &**step, transform: &drawn.transform, index, input, output };
+        let map = Map { step: &**step, transform: &drawn.transform, index, begins: index == 0, input, output };
         input = output;
         map
     };
@@ -186,7 +219,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::steps::map::Project;
+    use crate::steps::map::{Border, Project};
     use crate::{Chain, DrawKey};
 
     /// Gentle waves: what any good filter agrees on.
@@ -246,6 +279,10 @@ mod tests {
         let kernel = |kernel: &str| json!([{"resize": {"size": [55, 41], "kernel": kernel}}, mirror]);
         let larger = |kernel: &str| json!([{"resize": {"size": [400, 330], "kernel": kernel}}, turn]);
         let small = json!({"resize": {"size": [23, 17]}});
+        let around = |border: &str| json!({"rotate": {"degrees": 80, "border": border, "fill": [10, 200, 30]}});
+        let shift = json!({"translate": {"fraction": [0.9, 0.9]}});
+        let rubber = |border: &str| json!({"elastic": {"alpha": 60, "sigma": 6, "border": border}});
+        let wide = |border: &str| json!({"center_crop": {"size": [230, 70], "border": border}});
         const EXACT: [f32; 2] = [0.002, 0.0001];
         const ROUNDED: [f32; 2] = [1.1, 0.32];
         const ROUNDED_TWICE: [f32; 2] = [2.2, 0.45];
@@ -269,6 +306,23 @@ mod tests {
             (json!([turn]), EXACT, EXACT),
             (json!([turn, flip, {"translate": {"fraction": [0.2, 0.1]}}, turn]), EXACT, EXACT),
             (json!([narrow, turn]), EXACT, EXACT),
+            (json!([center, turn]), EXACT, EXACT),
+            (json!([center, shift, flip]), EXACT, EXACT),
+            // two fills, and one
+            (json!([center, turn, shift, mirror]), EXACT, EXACT),
+            (json!([center, turn, flip, around("picture")]), EXACT, EXACT),
+            (json!([center, around("fill"), {"center_crop": {"size": 30}}, around("picture"), shift]), EXACT, EXACT),
+            (json!([shift, center, around("fill")]), EXACT, EXACT),
+            (json!([center, around("edge")]), EXACT, EXACT),
+            (json!([center, around("reflect"), {"center_crop": {"size": 20}}, turn]), EXACT, EXACT),
+            (json!([center, around("wrap"), shift]), EXACT, EXACT),
+            (json!([wide("edge"), flip, turn]), EXACT, EXACT),
+            (json!([wide("reflect")]), EXACT, EXACT),
+            (json!([wide("wrap"), mirror]), EXACT, EXACT),
+            (json!([center, wide("picture")]), EXACT, EXACT),
+            (json!([center, rubber("picture")]), EXACT, EXACT),
+            (json!([center, rubber("reflect"), turn]), EXACT, EXACT),
+            (json!([center, turn, rubber("fill")]), EXACT, EXACT),
             (json!([crop, turn, flip]), TURNED, TURNED_TEXTURE),
             (json!([turn, {"resize": {"size": 40}}]), TURNED, TURNED_TEXTURE),
             (json!([{"resize": {"size": [50, 36]}}, turn, center]), TURNED, TURNED_TEXTURE),
@@ -347,7 +401,7 @@ mod tests {
     #[test]
     fn what_lies_outside_a_crop_never_shows() {
         let image = textured(120, 90);
-        let crop = json!([{"random_resized_crop": {"size": 32, "area": [0.2, 0.5]}}, {"rotate": {"degrees": 30}}]);
+        let crop = json!([{"random_resized_crop": {"size": 32, "area": [0.2, 0.5]}}, {"rotate": {"degrees": 30, "border": "fill"}}]);
         for row in 0..5 {
             let drawing = drawing(&crop, &image, row);
             let request = drawing.decode_request(&image.facts()).unwrap();
@@ -364,6 +418,19 @@ mod tests {
             let mut out = vec![0.0; 3 * 32 * 32];
             drawing.render_part(&source, &mut Scratch::default(), &mut out).unwrap();
             assert_eq!(out, fast(&drawing, &image));
+        }
+    }
+
+    /// The middle of a turned picture, and the turned middle of a picture, are the same: no corner is filled.
+    #[test]
+    fn a_turn_after_a_crop_shows_the_picture_around_it() {
+        let image = textured(120, 90);
+        let (middle, turn) = (json!({"center_crop": {"size": 40}}), json!({"rotate": {"degrees": 180}}));
+        for row in 0..8 {
+            let after = fast(&drawing(&json!([middle, turn]), &image, row), &image);
+            let before = fast(&drawing(&json!([turn, middle]), &image, row), &image);
+            let most = after.iter().zip(&before).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(most < 1e-3 && after.iter().all(|value| *value > 0.1), "{row}: {most}");
         }
     }
 
@@ -418,7 +485,7 @@ mod tests {
     /// A part of the image, seen from the side.
     fn perspective(image: &RgbImage, kernel: Kernel) -> ImageDrawing {
         let matrix = Matrix([1.1, 0.2, 30.0, -0.1, 1.2, 25.0, 0.002, 0.001, 1.0]);
-        let step = Project { matrix, width: 50, height: 40, fill: [7; 3], kernel }.into();
+        let step = Project { matrix, width: 50, height: 40, fill: [7; 3], border: Border::Fill, kernel }.into();
         ImageDrawing { source: image.facts(), steps: vec![DrawnStep { transform: "hand".into(), step }] }
     }
 

@@ -3,7 +3,8 @@
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::map_run::{Leg, MapRun, Sampling};
+use super::legs::Leg;
+use super::map_run::{MapRun, Sampling};
 use super::pixels::Pixels;
 use super::sampled::{Line, PADDING, Sampled};
 use super::weighted::{self, Rounded};

@@ -2,15 +2,14 @@
 
 use std::ops::Range;
 
-use super::map_run::{Clip, Leg};
+use super::clips::Clip;
+use super::legs::{Leg, Points};
+use super::map::SLACK;
 use super::resample::Resample;
 use super::sampled::{Line, Sampled};
 use super::spread::{interpolate, pick};
 use crate::matrix::Matrix;
 use crate::steps::map::{Displacer, Place};
-
-/// Rounding that a pixel's centre is allowed at an edge, in pixels.
-const SLACK: f64 = 1e-6;
 
 /// Fills row `y` of each channel with values 0 to 1.
 pub(super) fn row<S: Resample>(
@@ -40,16 +39,7 @@ pub(super) fn row<S: Resample>(
     }
 }
 
-/// The points of a row on their way to the source.
-#[derive(Default)]
-pub(super) struct Points {
-    xs: Vec<f64>,
-    ys: Vec<f64>,
-    /// The leg at which a point was found to come from outside.
-    left: Vec<Option<usize>>,
-}
-
-/// As [`row`], by several legs; (`x`, `y`) is the output's place of the row's first pixel.
+/// As [`row`], by several legs; `place` is the output's place of the row's first pixel, across and down.
 #[expect(clippy::too_many_arguments, reason = "the fields of one kind of rows, and the row")]
 pub(super) fn bent_row<S: Resample>(
     image: &Sampled<'_, S>,
@@ -57,19 +47,14 @@ pub(super) fn bent_row<S: Resample>(
     fields: &[Option<Box<dyn Displacer>>],
     matrix: &Matrix,
     nearest: bool,
-    [x, y]: [u32; 2],
+    place: [u32; 2],
     points: &mut Points,
     row: &mut [&mut [f32]],
 ) {
-    let Points { xs, ys, left } = points;
     let width = row.first().map_or(0, |plane| plane.len());
-    xs.clear();
-    xs.extend((0..width).map(|column| f64::from(x) + column as f64 + 0.5));
-    ys.clear();
-    ys.resize(width, f64::from(y) + 0.5);
-    left.clear();
-    left.resize(width, None);
+    points.begin(width, place);
     for (index, (leg, field)) in legs.iter().zip(fields).enumerate() {
+        let Points { xs, ys, .. } = &mut *points;
         match (field, &leg.place) {
             (Some(field), _) => field.displace(xs, ys),
             (None, Place::Projected(matrix)) => {
@@ -80,13 +65,9 @@ pub(super) fn bent_row<S: Resample>(
                 (*x, *y) = (*x + dx, *y + dy);
             }),
         }
-        for ((x, y), left) in xs.iter().zip(ys.iter()).zip(left.iter_mut()) {
-            let inside = *x >= -SLACK && *x <= leg.width + SLACK && *y >= -SLACK && *y <= leg.height + SLACK;
-            if left.is_none() && !inside {
-                *left = Some(index);
-            }
-        }
+        points.look(index, leg);
     }
+    let Points { xs, ys, left, .. } = points;
     for (column, ((x, y), left)) in xs.iter().zip(ys.iter()).zip(left.iter()).enumerate() {
         if let Some(leg) = left {
             row.iter_mut().zip(&legs[*leg].fill).for_each(|(plane, fill)| plane[column] = *fill);

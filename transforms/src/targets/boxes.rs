@@ -94,15 +94,18 @@ const POINTS_A_SIDE: u32 = 16;
 
 impl BoundingBox {
     /// The box around what the steps leave of this one in the picture: its outline is moved, cut at the edges of each
-    /// picture on the way, and bounded again. None, where nothing is left, or a smaller share of its area than
-    /// `least_visible`.
-    pub(super) fn moved(&self, drawing: &ImageDrawing, least_visible: f64) -> Option<Self> {
+    /// picture on the way (not around a crop that is looked beyond, as `seen` says of each step), and bounded again. None,
+    /// where nothing is left, or a smaller share of its area than `least_visible`.
+    pub(super) fn moved(&self, drawing: &ImageDrawing, seen: &[bool], least_visible: f64) -> Option<Self> {
         let (mut outline, mut facts, mut visible) = (self.outline(), drawing.source, 1.0);
-        for drawn in drawing.steps.iter().filter(|drawn| drawn.step.moves_pixels()) {
+        for (drawn, seen) in drawing.steps.iter().zip(seen).filter(|(drawn, _)| drawn.step.moves_pixels()) {
             for point in &mut outline {
                 *point = drawn.step.forward(point.0, point.1);
             }
             facts = drawn.step.output(&facts);
+            if *seen {
+                continue;
+            }
             let whole = area(&outline);
             outline = cut(outline, f64::from(facts.width), f64::from(facts.height));
             let left = area(&outline);

@@ -15,14 +15,15 @@ pub struct KeyPoint {
 }
 
 impl KeyPoint {
-    /// Where it is after the steps; marked as not visible where one of them took it out of the picture.
-    pub(super) fn moved(&self, drawing: &ImageDrawing) -> Self {
+    /// Where it is after the steps; marked as not visible where one of them took it out of the picture for good: one after
+    /// which what lies outside is not `seen`.
+    pub(super) fn moved(&self, drawing: &ImageDrawing, seen: &[bool]) -> Self {
         let (mut point, mut visible, mut facts) = ((self.x, self.y), self.visible, drawing.source);
-        for drawn in &drawing.steps {
+        for (drawn, seen) in drawing.steps.iter().zip(seen) {
             point = drawn.step.forward(point.0, point.1);
             facts = drawn.step.output(&facts);
             let inside = |place: f64, length: u32| place >= 0.0 && place < f64::from(length);
-            visible &= inside(point.0, facts.width) && inside(point.1, facts.height);
+            visible &= *seen || (inside(point.0, facts.width) && inside(point.1, facts.height));
         }
         Self { x: point.0, y: point.1, visible }
     }

@@ -6,6 +6,7 @@ use super::mask::Mask;
 use super::spans::Span;
 use crate::error::TransformError;
 use crate::image_drawing::ImageDrawing;
+use crate::render::seen_beyond;
 use crate::text_drawing::TextDrawing;
 
 /// The targets of one row.
@@ -46,10 +47,14 @@ impl Targets {
     /// # Errors
     /// A mask of another size than the image the steps were drawn for, or a step that cannot be rendered.
     pub fn moved_with_image(&self, drawing: &ImageDrawing, rules: &MoveRules) -> Result<Self, TransformError> {
+        let seen = match self.boxes.is_empty() && self.key_points.is_empty() {
+            true => Vec::new(),
+            false => seen_beyond(&drawing.source, &drawing.steps),
+        };
         Ok(Self {
             mask: self.mask.as_ref().map(|mask| mask.moved(drawing, rules.outside)).transpose()?,
-            boxes: self.boxes.iter().filter_map(|bounds| bounds.moved(drawing, rules.least_visible)).collect(),
-            key_points: self.key_points.iter().map(|point| point.moved(drawing)).collect(),
+            boxes: self.boxes.iter().filter_map(|bounds| bounds.moved(drawing, &seen, rules.least_visible)).collect(),
+            key_points: self.key_points.iter().map(|point| point.moved(drawing, &seen)).collect(),
             spans: self.spans.clone(),
         })
     }

@@ -2,7 +2,13 @@
 
 use crate::CompilerError;
 use crate::backward::Expansion;
-use crate::graph::ValueId;
+use crate::graph::{Attribute, Node, ValueId};
+
+/// The attributes of a node but those of its activation.
+pub(crate) fn attributes_before(node: &Node) -> Vec<(String, Attribute)> {
+    let own = node.attributes.iter().filter(|(name, _)| !name.starts_with("activation"));
+    own.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
 
 /// An activation by its name, with its parameters in order; x as it is where the name is empty.
 pub(crate) fn of(

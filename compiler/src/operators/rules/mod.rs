@@ -1,5 +1,5 @@
 //! Rules that several operators share: attention, element types, axes, blocks of pixels, graphs that nodes run, element by element, maxima and minima,
-//! folding, tensors made of nothing, normalizations, losses of one score, roots of sums of powers, quantized tensors, fused
+//! folding, tensors made of nothing, normalizations, packed rows, losses of one score, roots of sums of powers, quantized tensors, fused
 //! activations, recurrent layers, reductions,
 //! resizing, samples between entries, floats of shapes, scattering back what was gathered, decision trees,
 //! sliding windows, convolutions.
@@ -17,6 +17,7 @@ pub(crate) mod fused_activations;
 pub(crate) mod gelu;
 pub(crate) mod generated;
 pub(crate) mod normalizations;
+pub(crate) mod packed_rows;
 pub(crate) mod picked_losses;
 pub(crate) mod power_sums;
 pub(crate) mod quantized;

@@ -12,6 +12,11 @@ pub(crate) fn output_dtype(rule: &TypeRuleInput<'_>, zero_point: usize) -> Eleme
     rule.optional(zero_point).map_or(ElementType::U8, |known| known.dtype)
 }
 
+/// The type of an output of signed bytes, as long as the first input.
+pub(crate) fn signed_as_first(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    Ok(vec![TensorType { dtype: ElementType::I8, shape: rule.input(0)?.shape.clone() }])
+}
+
 /// The type of an output like the first input, quantized by a zero point.
 pub(crate) fn as_first(rule: &TypeRuleInput<'_>, zero_point: usize) -> Result<Vec<TensorType>, CompilerError> {
     let shape = rule.input(0)?.shape.clone();
@@ -42,6 +47,14 @@ pub(crate) fn bytes(shape: &[usize]) -> SampleInput {
     let count: usize = shape.iter().product();
     let bytes: Vec<u8> = (0..count).map(|at| (at * 89 + 17) as u8).collect();
     SampleInput::Fixed(Constant { dtype: ElementType::U8, shape: shape.to_vec(), bytes: bytes.into() })
+}
+
+/// Bytes of a shape, half of them below zero.
+pub(crate) fn signed_bytes(shape: &[usize]) -> SampleInput {
+    match bytes(shape) {
+        SampleInput::Fixed(unsigned) => SampleInput::Fixed(Constant { dtype: ElementType::I8, ..unsigned }),
+        other => other,
+    }
 }
 
 /// A scale.

@@ -1,7 +1,7 @@
 //! What `Resize` does to each axis.
 
-use super::axes;
-use crate::graph::{Constant, Graph, Length, Node};
+use super::{axes, shape_floats};
+use crate::graph::{Graph, Length, Node};
 
 /// An axis of an output of `Resize`.
 pub(crate) struct ResizedAxis {
@@ -41,8 +41,12 @@ pub(crate) fn resized_axes(graph: &Graph, node: &Node, x: &[Length]) -> Result<V
     let floats = |index: usize, what: &str| match given(graph, node, index) {
         false => Ok(None),
         true => {
-            let constant = node.input(index).and_then(|id| graph.constant_of(id)).and_then(Constant::to_f32);
-            constant.map(Some).ok_or_else(|| format!("the {what} are computed from data"))
+            let constant = |id| match graph.constant_of(id) {
+                Some(constant) => constant.to_f32(),
+                // as the exporter wrote it, with constants that it did not fold
+                None => shape_floats::of_constants(graph, id),
+            };
+            node.input(index).and_then(constant).map(Some).ok_or_else(|| format!("the {what} are computed from data"))
         }
     };
     let wanted = |count: usize, what: &str| {

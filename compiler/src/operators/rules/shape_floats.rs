@@ -3,9 +3,11 @@
 //! Floats of the model itself are left alone, since they may be trained: of the inputs one must be made by a node of what is
 //! known, and the others be single numbers. What names leave open is followed while it is whole, and then exact below 2²⁴.
 
+use std::cell::Cell;
+
 use super::folding::{self, is_small, small_shape, spread};
 use crate::CompilerError;
-use crate::graph::{Constant, ElementType, Integers, Known, Length, ValueId};
+use crate::graph::{Constant, ElementType, Graph, Integers, Known, Length, ValueId};
 use crate::operators::TypeRuleInput;
 
 type Folded = Result<Option<Known>, CompilerError>;
@@ -24,6 +26,16 @@ pub(crate) enum Element {
 }
 
 impl Element {
+    /// A number that is known to be this float.
+    fn as_number(&self) -> Option<f32> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Whole(length) => {
+                length.as_number().map(|number| number as f32).filter(|number| number.abs() < LARGEST_WHOLE)
+            }
+        }
+    }
+
     fn as_length(&self) -> Option<Length> {
         match self {
             Self::Number(number) if number.fract() == 0.0 && number.abs() < LARGEST_WHOLE => {
@@ -151,39 +163,80 @@ pub(crate) fn truncated(rule: &TypeRuleInput<'_>) -> Option<(Vec<usize>, Vec<Len
         let elements = input.elements.iter().map(cut).collect::<Option<Vec<Length>>>()?;
         return Some((input.shape, elements));
     }
-    if let Some(number) = rule.node.input(0).and_then(|value| number(rule, value, DEEPEST)) {
-        return Some((Vec::new(), vec![cut(&Element::Number(number))?]));
+    if let Some((value, shape)) = rule.node.input(0).zip(rule.input(0).ok().and_then(|known| small_shape(&known.shape)))
+        && let Some(numbers) = of_constants(rule.graph, value)
+    {
+        let elements = numbers.into_iter().map(|number| cut(&Element::Number(number)));
+        return Some((shape, elements.collect::<Option<Vec<Length>>>()?));
     }
     quotient(rule, |a, b| (a.is_at_least(0) && b.is_at_least(1)).then(|| a.quotient(b)))
 }
 
 /// Operators on constants lie so deep in each other.
-const DEEPEST: usize = 8;
+const DEEPEST: usize = 24;
+/// And so many are looked at for one value, however often they read each other.
+const MOST_NODES: usize = 512;
 
-/// A single number that operators make of constants. Weights may be among them, so this is for what becomes an integer and
-/// has no gradient.
-fn number(rule: &TypeRuleInput<'_>, value: ValueId, deepest: usize) -> Option<f32> {
-    let stated = rule.graph.tensor_type(value)?;
-    if stated.dtype != ElementType::F32 || !stated.shape.is_empty() {
+/// A small tensor that operators make of constants. Weights may be among them, so this is for what says a shape or becomes
+/// integers, and has no gradient.
+pub(crate) fn of_constants(graph: &Graph, value: ValueId) -> Option<Vec<f32>> {
+    numbers(graph, value, DEEPEST, &Cell::new(MOST_NODES))
+}
+
+fn numbers(graph: &Graph, value: ValueId, deepest: usize, nodes_left: &Cell<usize>) -> Option<Vec<f32>> {
+    nodes_left.set(nodes_left.get().checked_sub(1)?);
+    let stated = graph.tensor_type(value)?;
+    let count = small_shape(&stated.shape)?.iter().product::<usize>();
+    if count > MOST_ELEMENTS {
         return None;
     }
-    if let Some(constant) = rule.graph.constant_of(value) {
-        return constant.to_f32()?.first().copied();
+    if stated.dtype == ElementType::I64 || stated.dtype == ElementType::I32 {
+        let whole = graph.integers_of(value)?.elements;
+        return whole.iter().map(|length| Element::Whole(length.clone()).as_number()).collect();
     }
-    let node = rule.graph.producer(value).filter(|node| node.domain.is_empty() && deepest > 0)?;
-    let input = |index: usize| number(rule, node.input(index)?, deepest - 1);
-    Some(match node.operator.as_str() {
-        "Identity" => input(0)?,
-        "Sqrt" => input(0)?.sqrt(),
-        "Floor" => input(0)?.floor(),
-        "Ceil" => input(0)?.ceil(),
-        "Add" => input(0)? + input(1)?,
-        "Sub" => input(0)? - input(1)?,
-        "Mul" => input(0)? * input(1)?,
-        "Div" => input(0)? / input(1)?,
-        "Pow" => f64::from(input(0)?).powf(f64::from(input(1)?)) as f32,
-        _ => return None,
-    })
+    if stated.dtype != ElementType::F32 {
+        return None;
+    }
+    if let Some(constant) = graph.constant_of(value) {
+        return constant.to_f32();
+    }
+    let node = graph.producer(value).filter(|node| node.domain.is_empty() && deepest > 0)?;
+    let input = |index: usize| numbers(graph, node.input(index)?, deepest - 1, nodes_left);
+    let each = |number: fn(f32) -> f32| Some(input(0)?.into_iter().map(number).collect());
+    let both = |number: fn(f32, f32) -> f32| {
+        let (a, b) = (input(0)?, input(1)?);
+        // other forms do not come in such arithmetic
+        let fits = a.len() == count && (b.len() == count || b.len() == 1) || a.len() == 1 && b.len() == count;
+        let at = |side: &[f32], at: usize| side[if side.len() == 1 { 0 } else { at }];
+        fits.then(|| (0..count).map(|place| number(at(&a, place), at(&b, place))).collect())
+    };
+    let bound = |index: usize, none: f32| match node.input(index) {
+        Some(_) => input(index).filter(|bound| bound.len() == 1).map(|bound| bound[0]),
+        None => Some(none),
+    };
+    match node.operator.as_str() {
+        "Identity" | "Cast" | "Unsqueeze" | "Squeeze" | "Reshape" | "Flatten" => input(0),
+        "Sqrt" => each(f32::sqrt),
+        "Floor" => each(f32::floor),
+        "Ceil" => each(f32::ceil),
+        "Neg" => each(|number| -number),
+        "Add" => both(|a, b| a + b),
+        "Sub" => both(|a, b| a - b),
+        "Mul" => both(|a, b| a * b),
+        "Div" => both(|a, b| a / b),
+        "Max" if node.inputs.len() == 2 => both(f32::max),
+        "Min" if node.inputs.len() == 2 => both(f32::min),
+        "Pow" => both(|a, b| f64::from(a).powf(f64::from(b)) as f32),
+        "Clip" => {
+            let (low, high) = (bound(1, f32::MIN)?, bound(2, f32::MAX)?);
+            Some(input(0)?.into_iter().map(|number| number.max(low).min(high)).collect())
+        }
+        "Concat" if stated.shape.len() == 1 => {
+            let parts = node.inputs.iter().map(|part| numbers(graph, (*part)?, deepest - 1, nodes_left));
+            parts.collect::<Option<Vec<Vec<f32>>>>().map(|parts| parts.concat())
+        }
+        _ => None,
+    }
 }
 
 /// The first input's elements in the output's shape.
@@ -227,5 +280,28 @@ pub(crate) fn arithmetic(
     match folding::binary(rule, integer)? {
         Some(known) => Ok(Some(known)),
         None => binary(rule, float, whole),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operators::OperatorCatalog;
+
+    #[test]
+    fn constants_that_read_each_other_twice_at_each_step_are_given_up_soon() {
+        let known = |steps: usize| {
+            let mut graph = Graph::new(17, OperatorCatalog::standard());
+            let mut value = graph.constant("one", Constant::f32([1], &[1.0]));
+            for _ in 0..steps {
+                value = graph.times(value, value).unwrap();
+            }
+            of_constants(&graph, value)
+        };
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let many = graph.constant("many", Constant::f32([MOST_ELEMENTS + 1], &[1.0; MOST_ELEMENTS + 1]));
+        assert_eq!(of_constants(&graph, many), None);
+        assert_eq!(known(4), Some(vec![1.0]));
+        assert_eq!(known(20), None);
     }
 }

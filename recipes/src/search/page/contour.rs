@@ -1,7 +1,7 @@
 //! The first figure over two parameters at a time, smoothed between trials.
 
 use super::axis::Axis;
-use super::marks::{class, colour, complete, goodness, told};
+use super::marks::{Goodness, class, colour, complete, told};
 use super::plot::{Plot, panel};
 use crate::search::{StudyReport, TrialReport, shown_figure};
 
@@ -41,13 +41,14 @@ fn contour(study: &StudyReport, first: usize, second: usize) -> Option<String> {
     let [x, y] = axes;
     let mut plot = Plot::new(x, y);
     let side = 1.0 / CELLS as f64;
+    let goodness = Goodness::among(study, &all);
     for row in 0..CELLS {
         for column in 0..CELLS {
             let from = (column as f64 * side, row as f64 * side);
             let value = smoothed(&points, (from.0 + side / 2.0, from.1 + side / 2.0));
             let to = (from.0 + side, from.1 + side);
             let told = format!("about {} here", shown_figure(kind, Some(value)));
-            plot.cell(&colour(goodness(study, &all, value), "low"), from, to, &told);
+            plot.cell(&colour(goodness.of(value), "low"), from, to, &told);
         }
     }
     for (trial, _) in &all {

@@ -1,7 +1,7 @@
 //! Parallel coordinates: a line through the values of each trial, and its figure.
 
 use super::axis::Axis;
-use super::marks::{colour, complete, goodness, told};
+use super::marks::{Goodness, colour, complete, told};
 use super::plot::{escaped, panel, tenth};
 use crate::search::StudyReport;
 
@@ -27,13 +27,14 @@ pub(super) fn render(study: &StudyReport) -> Option<String> {
     let mut drawn = String::new();
     let mut ordered = complete.clone();
     // The best lie above the others.
-    ordered.sort_by(|a, b| goodness(study, &complete, a.1).total_cmp(&goodness(study, &complete, b.1)));
+    let goodness = Goodness::among(study, &complete);
+    ordered.sort_by(|a, b| goodness.of(a.1).total_cmp(&goodness.of(b.1)));
     for (trial, value) in ordered {
         let places = trial.places.iter().copied().chain([figure.place(value)]).enumerate();
         let points = places.map(|(at, place)| format!("{} {}", x(at), y(place.unwrap_or(ABSENT))));
         drawn.push_str(&format!(
             "<path class=\"thin\" style=\"stroke: {}\" d=\"M{}\"><title>{}</title></path>\n",
-            colour(goodness(study, &complete, value), "faint"),
+            colour(goodness.of(value), "faint"),
             points.collect::<Vec<_>>().join("L"),
             escaped(&told(study, trial))
         ));

@@ -55,14 +55,26 @@ pub(super) fn colour(share: f64, worst: &str) -> String {
     format!("color-mix(in oklab, var(--good) {percent}%, var(--{worst}))")
 }
 
-/// How good a value is among those of complete trials: 0 to 1.
-pub(super) fn goodness(study: &StudyReport, values: &[(&TrialReport, f64)], value: f64) -> f64 {
-    use millstream_training::metrics::Better;
-    let (low, high) =
-        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, one)| (low.min(*one), high.max(*one)));
-    let share = if high > low { (value - low) / (high - low) } else { 1.0 };
-    match study.figures.first().map(|kind| kind.better) {
-        Some(Better::Lower) if high > low => 1.0 - share,
-        _ => share,
+/// How good values are among those of complete trials.
+pub(super) struct Goodness {
+    low: f64,
+    high: f64,
+    is_lower_better: bool,
+}
+
+impl Goodness {
+    /// Among these, of the first figure.
+    pub(super) fn among(study: &StudyReport, values: &[(&TrialReport, f64)]) -> Self {
+        let wide = (f64::INFINITY, f64::NEG_INFINITY);
+        let (low, high) = values.iter().fold(wide, |(low, high), (_, one)| (low.min(*one), high.max(*one)));
+        let better = study.figures.first().map(|kind| kind.better);
+        Self { low, high, is_lower_better: better == Some(millstream_training::metrics::Better::Lower) }
+    }
+
+    /// 0 for the worst, 1 for the best; 1 where all are alike.
+    pub(super) fn of(&self, value: f64) -> f64 {
+        let Self { low, high, is_lower_better } = *self;
+        let share = if high > low { (value - low) / (high - low) } else { 1.0 };
+        if is_lower_better && high > low { 1.0 - share } else { share }
     }
 }

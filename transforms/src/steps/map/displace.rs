@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::border::Border;
 use super::map_step::{Displacement, Displacer, MapStep, Place};
 use crate::elementary::{ln, sin_cos_degrees};
 use crate::image_facts::ImageFacts;
@@ -13,8 +14,14 @@ use crate::steps::kernel::Kernel;
 use crate::steps::step::Step;
 use crate::steps::step_row::StepRow;
 
-pub(crate) const STEP: StepRow =
-    StepRow::of::<Displace>("displace", &[r#"{"alpha": 20, "sigma": 5, "seed": 9, "fill": [30, 60, 90]}"#]);
+pub(crate) const STEP: StepRow = StepRow::of::<Displace>(
+    "displace",
+    &[
+        r#"{"alpha": 20, "sigma": 5, "seed": 9, "fill": [30, 60, 90]}"#,
+        r#"{"alpha": 40, "sigma": 5, "seed": 8, "fill": [30, 60, 90], "border": "picture"}"#,
+        r#"{"alpha": 40, "sigma": 5, "seed": 7, "fill": [30, 60, 90], "border": "reflect"}"#,
+    ],
+);
 
 /// Smallest smoothness, in pixels.
 pub(crate) const LEAST_SIGMA: f64 = 1.0;
@@ -38,6 +45,9 @@ pub struct Displace {
     pub seed: u64,
     /// Red, green, blue where there is no input.
     pub fill: [u8; 3],
+    /// What is seen there; `fill` where a drawing says nothing.
+    #[serde(default, skip_serializing_if = "Border::is_fill")]
+    pub border: Border,
 }
 
 /// Normal numbers beyond this many standard deviations are cut, so that the field has a bound.
@@ -95,6 +105,10 @@ impl MapStep for Displace {
 
     fn fill(&self) -> [u8; 3] {
         self.fill
+    }
+
+    fn border(&self) -> Border {
+        self.border
     }
 
     fn kernel(&self) -> Kernel {
@@ -242,7 +256,7 @@ mod tests {
     use super::*;
 
     fn step(alpha: f64, sigma: f64) -> Displace {
-        Displace { alpha, sigma, seed: 77, fill: [0; 3] }
+        Displace { alpha, sigma, seed: 77, fill: [0; 3], border: Border::Fill }
     }
 
     /// The standard deviation, against noise that is smoothed as in the paper, and the bound.

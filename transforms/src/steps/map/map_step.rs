@@ -1,9 +1,13 @@
 use std::sync::Arc;
 
+use super::border::Border;
 use crate::image_facts::ImageFacts;
 use crate::matrix::Matrix;
 use crate::steps::kernel::Kernel;
 use crate::steps::step::Step;
+
+/// Rounding that maps are allowed, in pixels.
+const SLACK: f64 = 1e-6;
 
 /// A step that says where each output pixel comes from. Neighbouring maps are fused into one resampling.
 pub trait MapStep: Step {
@@ -15,6 +19,22 @@ pub trait MapStep: Step {
 
     /// Red, green, blue where there is no input.
     fn fill(&self) -> [u8; 3];
+
+    /// What is seen where a pixel comes from outside of the input.
+    fn border(&self) -> Border {
+        Border::Fill
+    }
+
+    /// Whether every pixel of the output comes from inside the input.
+    fn stays_inside(&self, input: &ImageFacts) -> bool {
+        let Place::Projected(matrix) = self.place() else { return false };
+        let output = self.output(input);
+        let [left, top, right, bottom] = matrix.bounds(output.width, output.height);
+        left >= -SLACK
+            && top >= -SLACK
+            && right <= f64::from(input.width) + SLACK
+            && bottom <= f64::from(input.height) + SLACK
+    }
 
     /// How pixels are weighted.
     fn kernel(&self) -> Kernel;

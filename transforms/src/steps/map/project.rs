@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::border::Border;
 use super::map_step::{MapStep, Place};
 use crate::image_facts::{ImageFacts, LARGEST_SIDE};
 use crate::matrix::{Matrix, corners};
@@ -19,6 +20,14 @@ pub(crate) const STEP: StepRow = StepRow::of::<Project>(
         r#"{"matrix": [-1, 0, 31, 0, 1, -2, 0, 0, 1], "width": 30, "height": 26, "fill": [0, 90, 200], "kernel": "cubic"}"#,
         r#"{"matrix": [1.4, 0, 1, 0, 1.7, 2, 0, 0, 1], "width": 20, "height": 12, "fill": [0, 0, 0], "kernel": "lanczos3"}"#,
         r#"{"matrix": [0.9, -0.3, 5, 0.3, 0.9, -4, 0, 0, 1], "width": 28, "height": 28, "fill": [5, 5, 5], "kernel": "bilinear"}"#,
+        r#"{"matrix": [1, 0, 9, 0, 1, 6, 0, 0, 1], "width": 14, "height": 11, "fill": [0, 0, 0], "kernel": "bilinear"}"#,
+        r#"{"matrix": [1, 0, -5, 0, 1, 4, 0, 0, 1], "width": 20, "height": 17, "fill": [9, 99, 9], "border": "picture", "kernel": "bilinear"}"#,
+        r#"{"matrix": [1, 0, -7, 0, -1, 21, 0, 0, 1], "width": 26, "height": 20, "fill": [9, 99, 9], "border": "picture", "kernel": "bilinear"}"#,
+        r#"{"matrix": [0.8, 0.5, -3, -0.5, 0.8, 7, 0, 0, 1], "width": 22, "height": 25, "fill": [70, 0, 70], "border": "picture", "kernel": "bilinear"}"#,
+        r#"{"matrix": [1, 0, -6, 0, 1, 3, 0, 0, 1], "width": 29, "height": 27, "fill": [0, 0, 0], "border": "edge", "kernel": "bilinear"}"#,
+        r#"{"matrix": [1, 0, -6, 0, 1, 3, 0, 0, 1], "width": 29, "height": 27, "fill": [0, 0, 0], "border": "reflect", "kernel": "bilinear"}"#,
+        r#"{"matrix": [0.9, -0.4, 5, 0.4, 0.9, -4, 0, 0, 1], "width": 28, "height": 28, "fill": [5, 5, 5], "border": "reflect", "kernel": "bilinear"}"#,
+        r#"{"matrix": [1, 0, -6, 0, 1, 3, 0, 0, 1], "width": 29, "height": 27, "fill": [0, 0, 0], "border": "wrap", "kernel": "bilinear"}"#,
     ],
 );
 
@@ -37,14 +46,17 @@ pub struct Project {
     pub height: u32,
     /// Red, green, blue where there is no input.
     pub fill: [u8; 3],
+    /// What is seen there; `fill` where a drawing says nothing.
+    #[serde(default, skip_serializing_if = "Border::is_fill")]
+    pub border: Border,
     /// How pixels are weighted.
     pub kernel: Kernel,
 }
 
 impl Project {
-    /// The step that keeps the size, and takes each pixel from where the matrix says.
-    pub(crate) fn within(matrix: Matrix, facts: &ImageFacts, fill: [u8; 3]) -> ImageStep {
-        Self { matrix, width: facts.width, height: facts.height, fill, kernel: Kernel::Bilinear }.into()
+    /// The step that makes an image of this size, and takes each pixel from where the matrix says.
+    pub(crate) fn within(matrix: Matrix, facts: &ImageFacts, border: Border, fill: [u8; 3]) -> ImageStep {
+        Self { matrix, width: facts.width, height: facts.height, fill, border, kernel: Kernel::Bilinear }.into()
     }
 }
 
@@ -114,6 +126,10 @@ impl MapStep for Project {
         self.fill
     }
 
+    fn border(&self) -> Border {
+        self.border
+    }
+
     fn kernel(&self) -> Kernel {
         self.kernel
     }
@@ -136,7 +152,7 @@ mod tests {
     #[test]
     fn captions() {
         let project = |matrix, width, height| {
-            let step = Project { matrix, width, height, fill: [0; 3], kernel: Kernel::Bilinear };
+            let step = Project { matrix, width, height, fill: [0; 3], border: Border::Fill, kernel: Kernel::Bilinear };
             DrawnStep { transform: "x".into(), step: step.into() }.to_string()
         };
         let (sin, cos) = crate::elementary::sin_cos_degrees(12.3);

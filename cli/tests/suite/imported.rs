@@ -1,0 +1,167 @@
+//! Folders of pictures, archives and tables, trained on as they are.
+
+use std::fs::{self, File};
+use std::io::Write;
+
+use millstream::schemas::Feature;
+use serde_json::Value;
+use zip::write::SimpleFileOptions;
+
+use crate::dataset;
+use crate::import::{class_folders, features, parquet};
+use crate::workplace::{Workplace, has_runtime};
+
+/// The folders that sources were imported into.
+fn imports(place: &Workplace, folder: &str) -> Vec<String> {
+    let all = parquet(&place.path(folder));
+    all.into_iter().filter(|name| !name.ends_with(".lock")).collect()
+}
+
+#[test]
+fn a_folder_of_pictures_is_trained_on_as_it_is_and_imported_once() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    class_folders(&place, "photos", 0, 45);
+    fs::write(place.path("photos/red/notes.txt"), "no picture").unwrap();
+    place.run(&["inspect", "photos"]).failed_with(&["photos", "`millstream import`"]);
+    let ran =
+        place.run(&["train", "photos", "model.onnx", "--set", "training.epochs=1", "--set", "training.threads=1"]);
+    assert!(ran.stderr.contains("imported into") && ran.stderr.contains("`red/notes.txt`"), "{}", ran.stderr);
+    // a fifth of each class is set aside
+    assert!(ran.done().contains("of 9 rows"));
+    let folders = imports(&place, "runs/.data");
+    assert!(folders.len() == 1 && folders[0].starts_with("photos-"), "{folders:?}");
+    let file = place.path(&format!("runs/.data/{}/photos-train-00000-of-00001.parquet", folders[0]));
+    let written = fs::metadata(&file).unwrap().modified().unwrap();
+
+    let recipe = String::from_utf8(place.read("runs/photos/recipe.yaml")).unwrap();
+    assert!(recipe.contains("photos") && !recipe.contains(".data"), "{recipe}");
+    assert_eq!(place.run(&["evaluate", "runs/photos", "--json"]).json()["evaluation"]["rows"], 9);
+    place.run(&["predict", "runs/photos", "photos/red"]).done();
+    place.run(&["train", "runs/photos", "--resume"]).done();
+    assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), written);
+
+    // a recipe that was written for it, and an archive of the same
+    place.run(&["init", "photos", "model.onnx", "-o", "photos.yaml", "--run", "runs/other"]).done();
+    place.run(&["check", "photos.yaml"]).done();
+    assert_eq!(imports(&place, "runs/.data").len(), 1);
+
+    fs::write(place.path("photos/red/more.png"), dataset::rows(90, 1).remove(0).image.unwrap()).unwrap();
+    place.run(&["train", "runs/photos", "--resume"]).failed_with(&["data.train"]);
+}
+
+#[test]
+fn members_of_a_folder_of_pictures_are_evaluated_on_what_was_set_aside_and_not_on_what_they_learned() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    class_folders(&place, "photos", 0, 45);
+    let members = |folder: &str, evaluate: &str| {
+        let line = ["ensemble", "members", "recipe.yaml", "--folds", "3", "--stratify", "label", "-o", folder];
+        let evaluate = format!("data.evaluate={evaluate}");
+        let changes = ["data.train=photos", evaluate.as_str(), "training.epochs=1"];
+        let changes: Vec<&str> = changes.iter().flat_map(|change| ["--set", *change]).collect();
+        place.run(&[&line[..], &changes].concat()).done()
+    };
+    let rows = |folder: &str| place.run(&["evaluate", folder, "--json"]).json()["evaluation"]["rows"].clone();
+    // a fifth is set aside once, for all members
+    let said = members("both", "photos");
+    assert!(said.contains("36 training rows, of which 36"), "{said}");
+    assert_eq!([rows("both/fold-1"), rows("both/fold-3")], [9, 9]);
+    assert!(place.path("both/fold-1/held-out.parquet").exists() && !place.path("both/.data").exists());
+    assert_eq!(imports(&place, ".data").len(), 1);
+    // and where there is nothing else, each is evaluated once, on what it has not seen
+    let said = members("alone", "null");
+    assert!(said.contains("45 training rows, of which 45"), "{said}");
+    assert_eq!(rows("alone/fold-2"), 15);
+    assert!(place.path("alone/fold-2/predictions.parquet").exists());
+    assert!(!place.path("alone/fold-2/held-out.parquet").exists());
+}
+
+#[test]
+fn a_study_of_a_folder_of_pictures_imports_it_once_whatever_its_trials_are_made_of() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    class_folders(&place, "photos", 0, 45);
+    let open = [
+        "data.train=photos",
+        "data.evaluate=photos",
+        "evaluation.sets={again: photos}",
+        "training.optimizer={adamw: {learning_rate: {choose: [0.003, 0.01]}}}",
+        "training.epochs=1",
+    ];
+    let changes = |of: [&str; 2]| -> Vec<String> {
+        let all = open.iter().copied().chain(of).map(str::to_owned);
+        all.flat_map(|change| ["--set".to_owned(), change]).collect()
+    };
+    for (folder, search) in [
+        ("seeds", "search={objective: accuracy, proposer: grid, trials: 2, repeats: 2}"),
+        ("folds", "search={objective: accuracy, proposer: grid, trials: 2, folds: {count: 3, stratify: label}}"),
+    ] {
+        let output = format!("output.folder=all/{folder}/study");
+        let changes = changes([search, &output]);
+        let line = ["search", "run", "recipe.yaml", "--parallel", "2"];
+        let line: Vec<&str> = line.into_iter().chain(changes.iter().map(String::as_str)).collect();
+        let ran = place.run(&line);
+        assert!(ran.stderr.contains("imported into"), "{}", ran.stderr);
+        let said = ran.done();
+        assert!(said.contains("2 of 2 trials finished (2 complete)"), "{said}");
+        let study = format!("all/{folder}/study");
+        place.run(&["search", "resume", &study]).done();
+        place.run(&["search", "best", &study, "--refit"]).done();
+        place.run(&["train", &format!("{study}/best.yaml")]).done();
+        let mut found = Vec::new();
+        let mut folders = vec![place.path(&format!("all/{folder}"))];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir())
+            {
+                if entry.ends_with(".data") { found.push(entry) } else { folders.push(entry) }
+            }
+        }
+        assert_eq!(found, [place.path(&format!("all/{folder}/.data"))]);
+        assert_eq!(imports(&place, &format!("all/{folder}/.data")).len(), 1);
+    }
+    // what was set aside is no part of a fold
+    let run = "all/folds/study/trials/0001/fold-2";
+    let metrics: Value = serde_json::from_slice(&place.read(&format!("{run}/metrics.json"))).unwrap();
+    assert_eq!(metrics["evaluation"]["rows"], 12, "{metrics}");
+}
+
+#[test]
+fn recipes_name_archives_and_tables_too() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let mut zip = zip::ZipWriter::new(File::create(place.path("photos.zip")).unwrap());
+    for (at, row) in dataset::rows(0, 24).into_iter().enumerate() {
+        let name = format!("{}/{at}.png", dataset::CLASSES[row.label as usize]);
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(&row.image.unwrap()).unwrap();
+    }
+    zip.finish().unwrap();
+    let changes = ["data.train=photos.zip", "data.evaluate=null", "training.epochs=1"];
+    place.run_with("train", &changes).done();
+    assert_eq!(imports(&place, ".data").len(), 1);
+    let rows = "text,label\n".to_owned() + &"good,yes\nbad,no\n".repeat(10);
+    place.write("reviews.csv", &rows);
+    place.write(
+        "texts.yaml",
+        "version: 1\ndata: {train: reviews.csv, evaluate: reviews.csv, input: text}\noutput: {folder: texts/run}\n",
+    );
+    place.run(&["preview", "texts.yaml"]).done();
+    // of equal rows all stay to be trained on, so each class is whole; the label has names
+    let folder = imports(&place, "texts/.data").remove(0);
+    let file = place.path(&format!("texts/.data/{folder}/reviews-train-00000-of-00001.parquet"));
+    let names = ["no", "yes"].map(str::to_owned).to_vec();
+    assert_eq!(features(&file).get("label"), Some(&Feature::ClassLabel { names }));
+    place.write("wrong.csv", "text,text\na,b\n");
+    place
+        .run(&["train", "recipe.yaml", "--set", "data.train=wrong.csv", "--set", "output.folder=other"])
+        .failed_with(&["wrong.csv", "two columns are called `text`"]);
+}

@@ -1,0 +1,113 @@
+//! `millstream watch`: the page of a run, on this machine alone.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdout, Stdio};
+use std::time::Duration;
+
+use crate::workplace::{Workplace, has_runtime};
+
+struct Watching {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    /// `127.0.0.1:PORT`
+    host: String,
+}
+
+impl Watching {
+    fn begin(place: &Workplace, arguments: &[&str]) -> Self {
+        let mut command = place.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary starts");
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        let told: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        let host = told["address"].as_str().unwrap().trim_start_matches("http://").trim_end_matches('/').to_owned();
+        assert!(host.starts_with("127.0.0.1:"), "{line}");
+        Self { child, out, host }
+    }
+
+    fn connect(&self, request: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.host).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    }
+
+    fn ask(&self, path: &str, host: &str) -> String {
+        let mut answer = String::new();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        self.connect(&request).read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn end(mut self) {
+        let status = self.child.wait().unwrap();
+        let mut rest = String::new();
+        self.out.read_to_string(&mut rest).unwrap();
+        assert!(status.success(), "{status}: {rest}");
+    }
+}
+
+/// From before the run begins until it has ended, from another process.
+#[test]
+fn a_run_is_watched_from_before_it_begins_until_it_has_ended() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let watching = Watching::begin(&place, &["watch", "runs/run", "--until-end", "--json"]);
+    let page = watching.ask("/", &watching.host);
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("no run has begun"), "{page}");
+    let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", watching.host);
+    let mut events = BufReader::new(watching.connect(&request));
+    place.run_with("train", &["output.folder=runs/run", "output.logs=[jsonl]"]).done();
+    let mut told = String::new();
+    let mut line = String::new();
+    while events.read_line(&mut line).unwrap() > 0 {
+        told.push_str(&std::mem::take(&mut line));
+    }
+    assert!(told.contains("text/event-stream") && told.contains("event: ended"), "{told}");
+    watching.end();
+    // one that has ended before has its own page, and the watching ends by itself
+    let watching = Watching::begin(&place, &["watch", "runs/run", "--json"]);
+    let page = watching.ask("/", &format!("localhost:{}", watching.host.rsplit(':').next().unwrap()));
+    for part in ["Training loss", "Rows a second", "How it came about", "Recipe, with every default"] {
+        assert!(page.contains(part), "{part} is missing");
+    }
+    for (path, host, wanted) in [
+        ("/", "evil.example", "403"),
+        ("/", "127.0.0.1:1", "403"),
+        ("/model.onnx", watching.host.as_str(), "404"),
+        ("/../runs/run/metrics.json", watching.host.as_str(), "404"),
+        ("/%2e%2e/metrics.json", watching.host.as_str(), "404"),
+        ("//etc/passwd", watching.host.as_str(), "404"),
+    ] {
+        let answer = watching.ask(path, host);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {wanted} ")), "{path} {host}: {answer}");
+    }
+    let post = format!("POST / HTTP/1.1\r\nHost: {}\r\n\r\n", watching.host);
+    for (request, wanted) in [(post.as_str(), "405"), ("nonsense\r\n\r\n", "400")] {
+        let mut answer = String::new();
+        watching.connect(request).read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {wanted} ")), "{request}: {answer}");
+    }
+    // it ends when it is asked to
+    let child = watching.child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &child]).status().unwrap().success());
+    watching.end();
+}
+
+/// The page beside a training in one process says where it is, and the log is there.
+#[test]
+fn a_training_serves_its_own_page_when_it_is_asked_to() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let ran = place.run(&["train", "recipe.yaml", "--output", "runs/own", "--watch"]);
+    assert!(ran.stderr.contains("http://127.0.0.1:"), "{}", ran.stderr);
+    ran.done();
+    assert!(place.path("runs/own/logs/events.jsonl").exists());
+    place.run(&["watch", "recipe.yaml"]).failed_with(&["is a file"]);
+}

@@ -1,0 +1,355 @@
+//! What is written about a search: a ledger of what was tried, how the winner was chosen and on which rows, and a card for people.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use millstream_schemas::files::sha256_of_file;
+use millstream_schemas::recipe::SearchRecipe;
+use millstream_schemas::{Choice, count, grouped};
+use millstream_search::StudySettings;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::ledger::Ledger;
+use super::model_card::figures;
+use super::statements::Statements;
+use crate::decisions::{Decision, decisions};
+use crate::origin::{Origin, software};
+use crate::pages::markdown::{code, list, prose, table, text};
+use crate::report::read_record;
+use crate::run_folder::{RunFolder, folder_name};
+use crate::search::{OpenRecipe, StudyFolder, StudyReport, TrialReport, run_names, shown_figure, status, study};
+use crate::{Catalogs, RecipeError};
+
+/// Trials that the card lists; the ledger has all.
+const MOST: usize = 100;
+
+/// All that is known of a search.
+#[derive(Clone, Debug, Serialize)]
+pub struct StudyLedger {
+    /// Version of this format; 1.
+    pub version: u32,
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Version of this software that wrote the ledger.
+    pub software: String,
+    /// What the trials ran on: software, ONNX Runtime, device and processor, each kind once.
+    pub machines: Vec<Machine>,
+    /// The recipe as it was given, and what the command line changed of it.
+    pub recipe: String,
+    /// See `recipe`.
+    pub changes: Vec<String>,
+    /// What the search was told, with every default.
+    pub search: SearchRecipe,
+    /// The same as its journal has it: the space, the proposer and the stopping rules with every default.
+    pub settings: StudySettings,
+    /// All trials with their values and figures, the best, the front, and what mattered.
+    pub study: StudyReport,
+    /// How the winner was chosen.
+    pub selection: Selection,
+    /// The winner; none where no trial is complete and within the constraints.
+    pub winner: Option<Winner>,
+    /// What was noticed while the ledger was written.
+    pub notes: Vec<String>,
+    /// What people noted of it, in order.
+    pub decisions: Vec<Decision>,
+    /// What only people know.
+    pub statements: Statements,
+}
+
+/// What trials ran on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Machine {
+    /// Name and version of the software.
+    pub software: String,
+    /// Version of ONNX Runtime.
+    pub onnx_runtime: String,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// The processor, where the system tells.
+    pub processor: Option<String>,
+}
+
+/// How a winner was chosen.
+#[derive(Clone, Debug, Serialize)]
+pub struct Selection {
+    /// In words.
+    pub rule: String,
+    /// Complete trials that it was chosen among.
+    pub among: u64,
+    /// On which rows the figure was measured, in words.
+    pub rows: String,
+}
+
+/// The best trial.
+#[derive(Clone, Debug, Serialize)]
+pub struct Winner {
+    /// Its number.
+    pub trial: u64,
+    /// Its runs: the folder of each within the study's, and the SHA-256 of its model.
+    pub runs: Vec<(String, Option<String>)>,
+    /// The recipe of the winner trained on all rows: the SHA-256 of its model, where that was done.
+    pub refit: Option<String>,
+    /// All that is known of its first run: base model and data by hash, recipe, decisions, lineage, figures.
+    pub ledger: Box<Ledger>,
+}
+
+impl StudyLedger {
+    /// Of the study in a folder. Data and models of the winner are read, for their hashes.
+    ///
+    /// # Errors
+    /// The folder holds no study, its journal or a file of the winner cannot be read.
+    pub(super) fn gather(folder: &Path, statements: Statements, catalogs: &Catalogs) -> Result<Self, RecipeError> {
+        let own = StudyFolder::new(folder);
+        let (report, settings) = (status(&own, catalogs)?, study(&own, catalogs)?.settings().clone());
+        let (recipe, changes) = own.given()?;
+        let search = OpenRecipe::load(&own.text()?, catalogs)?.search().clone();
+        let names = run_names(&search);
+        let runs_of = |trial: u64| -> Vec<RunFolder> {
+            let folder = own.trial(trial);
+            names.iter().map(|name| RunFolder(name.as_ref().map_or(folder.clone(), |name| folder.join(name)))).collect()
+        };
+        let (mut machines, mut notes) = (BTreeSet::new(), Vec::new());
+        for run in report.trials.iter().flat_map(|trial| runs_of(trial.number)) {
+            if let Some(Origin { software, onnx_runtime, device, processor, .. }) = Origin::of_run(&run)? {
+                machines.insert(Machine { software, onnx_runtime, device, processor });
+            }
+        }
+        if machines.len() > 1 {
+            notes.push(
+                "trials ran on several kinds of machines: figures of close trials may differ by that alone".into(),
+            );
+        }
+        let winner = match report.best {
+            None => None,
+            Some(trial) => {
+                let runs = runs_of(trial);
+                let hash = |run: &RunFolder| match run.model() {
+                    file if file.exists() => sha256_of_file(&file).map(Some).map_err(RecipeError::io("read", &file)),
+                    _ => Ok(None),
+                };
+                let named = |run: &RunFolder| {
+                    let within = run.0.strip_prefix(folder).unwrap_or(&run.0);
+                    Ok::<_, RecipeError>((within.to_string_lossy().into_owned(), hash(run)?))
+                };
+                let first = &runs[0];
+                let ledger = Ledger::gather(&first.0, read_record(first)?, statements.clone(), catalogs)?;
+                notes.extend(ledger.notes.iter().cloned());
+                Some(Winner {
+                    trial,
+                    runs: runs.iter().map(named).collect::<Result<_, _>>()?,
+                    refit: hash(&RunFolder(own.refit()))?,
+                    ledger: Box::new(ledger),
+                })
+            }
+        };
+        let title = folder_name(folder);
+        Ok(Self {
+            version: 1,
+            name: Statements::answer(&statements.name).unwrap_or(&title).to_owned(),
+            folder: folder.to_owned(),
+            software: software(),
+            machines: machines.into_iter().collect(),
+            recipe,
+            changes,
+            selection: selection(&report, &search, winner.as_ref()),
+            search,
+            settings,
+            study: report,
+            winner,
+            notes,
+            decisions: decisions(folder)?,
+            statements,
+        })
+    }
+}
+
+fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>) -> Selection {
+    use millstream_search::TrialState;
+    use millstream_training::metrics::Better;
+    let kind = study.figures.first();
+    let (label, way) = kind.map_or(("loss".into(), "least"), |kind| {
+        (kind.label(), if kind.better == Better::Lower { "least" } else { "largest" })
+    });
+    let bounds = if search.constraints.is_empty() { "" } else { " among those that break no constraint" };
+    let of = match (study.runs, &study.folds) {
+        (1, _) => String::new(),
+        (runs, _) => format!(", the mean of {}", count(runs as u64, "run")),
+    };
+    let rows = match (&study.folds, winner) {
+        (Some(folds), _) => format!(
+            "the training rows by {}-fold cross-validation, each row measured by the run that was not trained on it",
+            folds.count
+        ),
+        (None, Some(winner)) => {
+            let sets = winner.ledger.data.iter().filter(|data| data.split != "train");
+            let first = sets.map(|data| format!("the {} of the split {}", count(data.rows, "row"), data.split)).next();
+            first.unwrap_or_else(|| "no rows beside those of training".into())
+        }
+        (None, None) => "those that the recipe evaluates on".into(),
+    };
+    let feasible = |trial: &&TrialReport| trial.state == TrialState::Complete && trial.violation == 0.0;
+    Selection {
+        rule: format!("the complete trial with the {way} {label}{of}{bounds}; of equals the earliest"),
+        among: study.trials.iter().filter(feasible).count() as u64,
+        rows,
+    }
+}
+
+/// `README.md`.
+pub(super) fn markdown(ledger: &StudyLedger) -> String {
+    let (said, study) = (&ledger.statements, &ledger.study);
+    let open = |answer: &Option<String>| Statements::or_open(answer).to_owned();
+    let mut out = format!("# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
+    out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
+    let json = |choice: &Choice| code(&serde_json::to_string(choice).unwrap_or_default());
+    let machines: Vec<String> = ledger.machines.iter().map(machine).collect();
+    out += "\n## What was looked for\n\n";
+    out += &list(&[
+        ("Made by", open(&said.authors)),
+        ("Figures", study.figures.iter().map(|kind| text(&kind.label())).collect::<Vec<_>>().join(", ")),
+        ("Space", format!("{} left open, {} combinations", count(study.parameters.len() as u64, "value"), study.size)),
+        ("Proposer", json(&ledger.settings.proposer)),
+        (
+            "Stopping",
+            match ledger.settings.stopping.as_slice() {
+                [] => "none: every trial was trained to its end".into(),
+                rules => rules.iter().map(json).collect::<Vec<_>>().join(", "),
+            },
+        ),
+        ("Seed", ledger.settings.seed.to_string()),
+        ("Trials", format!("{} finished of {} wanted", study.finished(), study.wanted)),
+        ("Runs of a trial", study.runs.to_string()),
+        ("Ran on", if machines.is_empty() { "not noted".into() } else { machines.join("; ") }),
+    ]);
+    let rows = study.parameters.iter().map(|parameter| {
+        let when = parameter.when.as_ref().map_or_else(String::new, |when| {
+            let above = study.parameters.iter().find(|other| other.name == when.parameter);
+            let chosen = above.and_then(|above| above.distribution.alternatives()?.get(when.alternative as usize));
+            format!("{} is {}", code(&when.parameter), code(&chosen.map(short).unwrap_or_default()))
+        });
+        let share = study.importance.iter().find(|(name, _)| *name == parameter.name);
+        vec![
+            code(&parameter.name),
+            code(&serde_json::to_string(&parameter.distribution).unwrap_or_default()),
+            when,
+            share.map_or_else(String::new, |(_, share)| format!("{:.0} %", share * 100.0)),
+        ]
+    });
+    out += &format!(
+        "\n{}",
+        table(&["left open", "what it may be", "only where", ">of the figure's variation"], &rows.collect::<Vec<_>>())
+    );
+    out += &winner(ledger);
+    out += &trials(study);
+    out += "\n## Again\n\nThe recipe as it was given lies in `recipe.yaml` beside the journal";
+    let changes: Vec<String> = ledger.changes.iter().map(|change| code(change)).collect();
+    out += &match changes.is_empty() {
+        true => ".".into(),
+        false => format!("; the command line changed {} of it.", changes.join(", ")),
+    };
+    out += " Trials that end in the same order are proposed the same again; each trial is a run of its own, which `millstream reproduce` \
+            makes again.\n";
+    if !ledger.decisions.is_empty() {
+        let noted = ledger.decisions.iter().map(|one| format!("- {}: {}\n", text(&one.time), prose(&one.text)));
+        out += &format!("\n## What people noted\n\n{}", noted.collect::<String>());
+    }
+    out += "\n## Caveats and recommendations\n\n";
+    out + &list(&[("Limitations", open(&said.limitations)), ("Recommendations", open(&said.recommendations))])
+}
+
+fn machine(machine: &Machine) -> String {
+    let processor = machine.processor.as_ref().map_or_else(String::new, |processor| format!(" ({})", text(processor)));
+    format!("{}, ONNX Runtime {}, {}{processor}", text(&machine.software), text(&machine.onnx_runtime), machine.device)
+}
+
+/// A value in a cell: of a mapping its only key.
+fn short(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(map) if map.len() == 1 => map.keys().next().cloned().unwrap_or_default(),
+        value => value.to_string(),
+    }
+}
+
+fn winner(ledger: &StudyLedger) -> String {
+    let chosen = &ledger.selection;
+    let mut out = "\n## The winner\n\n".to_owned();
+    let mut entries = vec![
+        ("Rule", text(&chosen.rule)),
+        ("Chosen among", count(chosen.among, "trial")),
+        ("Measured on", prose(&chosen.rows)),
+    ];
+    let Some(own) = &ledger.winner else {
+        return out + &list(&entries) + "\nNo trial is complete and within the constraints.\n";
+    };
+    let runs = own.runs.iter().map(|(run, hash)| {
+        let hash = hash.as_ref().map_or_else(|| "no model".into(), |hash| format!("SHA-256 {}", code(hash)));
+        format!("{}, {hash}", code(run))
+    });
+    let own_ledger = &own.ledger;
+    entries.push(("Trial", format!("{}: {}", own.trial, runs.collect::<Vec<_>>().join("; "))));
+    entries.push(("Base model", format!("{}, SHA-256 {}", code(&own_ledger.base.file), code(&own_ledger.base.sha256))));
+    let parents: Vec<String> = own_ledger.lineage.iter().map(|parent| code(&parent.run)).collect();
+    if !parents.is_empty() {
+        entries.push(("Which came from", parents.join(" from ")));
+    }
+    if let Some(refit) = &own.refit {
+        entries.push(("Trained again on all rows", format!("{}, SHA-256 {}", code("refit"), code(refit))));
+    }
+    out += &list(&entries);
+    if let Some(trial) = ledger.study.best_trial() {
+        let rows = trial.settings.iter().map(|(name, value)| vec![code(name), code(&short(value))]);
+        out += &format!("\n{}", table(&["value", "chosen"], &rows.collect::<Vec<_>>()));
+    }
+    if let Some(evaluation) = &own_ledger.results.evaluation {
+        let which = if own.runs.len() > 1 { " of its first run" } else { "" };
+        out += &format!("\nFigures{which}, on {}:\n\n", count(evaluation.rows, "row"));
+        out += &figures(evaluation, &own_ledger.results.figures);
+    }
+    let rows = own_ledger.data.iter().flat_map(|data| {
+        data.files.iter().map(|file| {
+            let hash = file.sha256.as_ref().map_or_else(String::new, |hash| code(hash));
+            vec![text(&data.split), code(&file.name), grouped(file.rows), hash]
+        })
+    });
+    out += &format!(
+        "\nData{}:\n\n{}",
+        if own.runs.len() > 1 { " of its first run" } else { "" },
+        table(&["split", "file", ">rows", "SHA-256"], &rows.collect::<Vec<_>>())
+    );
+    out + "\nThe best of many trials is the best partly by chance on the rows that it was chosen by; what it is worth is told by rows that \
+           nothing was chosen by.\n"
+}
+
+fn trials(study: &StudyReport) -> String {
+    let mut headings = vec!["trial".to_owned(), "state".to_owned()];
+    headings.extend(study.figures.iter().map(|kind| format!(">{}", kind.label())));
+    headings.push("values".to_owned());
+    let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+    let rows = study.trials.iter().take(MOST).map(|trial| {
+        let state = serde_json::to_value(trial.state).ok().and_then(|state| state.as_str().map(str::to_owned));
+        let mut row = vec![trial.number.to_string(), state.unwrap_or_default()];
+        let figures = study.figures.iter().enumerate();
+        row.extend(figures.map(|(at, kind)| match trial.values.get(at) {
+            Some(value) => shown_figure(kind, Some(*value)),
+            None => String::new(),
+        }));
+        let settings = trial
+            .settings
+            .iter()
+            .map(|(name, value)| format!("{} {}", name.rsplit('.').next().unwrap_or(name), short(value)));
+        row.push(match &trial.reason {
+            Some(reason) => prose(reason),
+            None => text(&settings.collect::<Vec<_>>().join(", ")),
+        });
+        row
+    });
+    let mut out = format!("\n## Trials\n\n{}", table(&headings, &rows.collect::<Vec<_>>()));
+    if study.trials.len() > MOST {
+        out += &format!("\n{} more are in `ledger.json`.\n", count((study.trials.len() - MOST) as u64, "trial"));
+    }
+    out
+}

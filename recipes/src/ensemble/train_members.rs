@@ -1,0 +1,351 @@
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use millstream_compiler::Model;
+use millstream_compiler::fused::{FuseOptions, Member, fuse};
+use millstream_compiler::losses::PredictionKind;
+use millstream_pipeline::{Dataset, PredictionWriter, SplitRole, predictions_header, read_predictions};
+use millstream_schemas::recipe::{ByteSize, Patterns};
+use millstream_schemas::{Choice, Fingerprint, Recipe, RowId, count, files, shown_path};
+use millstream_training::Until;
+use millstream_training::ensembles::MemberScores;
+use millstream_training::metrics::{Evaluation, FigureKind};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::export::metadata;
+use super::fit::{each, metric_set};
+use super::member_rows::{MemberRows, Sampling};
+use super::members;
+use super::out_of_fold::{HeldOut, joined, mean, reads, require_alike};
+use crate::choices::Choices;
+use crate::evaluate::{EvaluateOptions, evaluate};
+use crate::frozen_prefix::RowIndex;
+use crate::imported::with_imported_rows;
+use crate::made_of::fixed;
+use crate::run_folder::RunFolder;
+use crate::search::{Pool, finished};
+use crate::{Catalogs, Event, Events, RecipeError, RunOptions, StartMode, Stop, labels_file};
+
+/// Members to train on parts of a recipe's rows.
+#[derive(Clone, Debug)]
+pub struct MembersOptions {
+    /// Which rows each is trained on.
+    pub sampling: Sampling,
+    /// Where a folder of a run for each of them goes, and what they give together; a folder that was begun with the same is gone on with.
+    pub folder: PathBuf,
+    /// What is held of all predictions, at most.
+    pub memory: ByteSize,
+    /// Draws for intervals of figures that are no shares of rows; 0 for none.
+    pub bootstrap: u32,
+    /// The ONNX Runtime library, instead of the one that would be found.
+    pub library: Option<PathBuf>,
+    /// What there is to choose among.
+    pub catalogs: Catalogs,
+}
+
+/// Members that were trained, and what they give for rows that they have not seen.
+#[derive(Clone, Debug, Serialize)]
+pub struct MembersReport {
+    /// Version of this format; 1.
+    pub version: u32,
+    /// The folder.
+    pub folder: PathBuf,
+    /// Which rows each was trained on.
+    pub sampling: Sampling,
+    /// Rows of the recipe.
+    pub rows: u64,
+    /// Of these, how many have an answer of a member that was not trained on them.
+    pub answered: u64,
+    /// The members, in order.
+    pub members: Vec<TrainedMember>,
+    /// What is known of the figures beside the loss, in order.
+    pub figures: Vec<FigureKind>,
+    /// What all members together give for the rows that each has not seen.
+    pub out_of_fold: Evaluation,
+    /// The mean of the members as one model, which these answers stand for.
+    pub model: PathBuf,
+    /// The answers, which `ensemble fit` takes with the folder.
+    pub predictions: PathBuf,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrainedMember {
+    /// What its folder is called.
+    pub name: String,
+    /// SHA-256 of its model.
+    pub model: Fingerprint,
+    /// Rows that it has not seen and has an answer for.
+    pub rows: u64,
+    /// On these.
+    pub evaluation: Evaluation,
+}
+
+/// The file that says what a folder of members is.
+pub(crate) const MEMBERS: &str = "members.json";
+/// In the folder of a member: what it gives for the rows that it has not seen, where it is evaluated on others.
+const HELD_OUT: &str = "held-out.parquet";
+
+/// Trains a member on each part of the training rows, and lets each answer for the rows that it has not seen: the folder takes part in an
+/// ensemble as the mean of its members, with answers that none of them has learned. A member whose run is finished is left as it is, one
+/// that was interrupted is gone on with. None when it was asked to stop.
+///
+/// # Errors
+/// The recipe cannot be trained, the folder holds something else, rows cannot be read or divided, or files cannot be written.
+pub fn train_members(
+    recipe: &Recipe,
+    options: &MembersOptions,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<Option<MembersReport>, RecipeError> {
+    require_answers(recipe, &options.catalogs)?;
+    let Some(recipe) = with_imported_rows(recipe, events, stop)? else { return Ok(None) };
+    let dataset = Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train);
+    let dataset = dataset.map_err(RecipeError::at("data.train"))?;
+    let made_of = begin(&recipe, &dataset, options)?;
+    let parts = options.sampling.rows(&dataset, &options.folder.join("rows"))?;
+    let pool = Pool::new(&options.catalogs);
+    let total = parts.len();
+    let (mut files, mut first) = (Vec::with_capacity(total), None);
+    for (at, part) in parts.iter().enumerate() {
+        let message = format!("{}: member {} of {total}", part.name, at + 1);
+        events.event(&Event::Note { message });
+        let own = recipe_of(&recipe, part, &options.folder)?;
+        if !trained(&own, &pool, options, events, stop)? {
+            return Ok(None);
+        }
+        // before the next is trained, so that one that cannot answer, or not as the others do, is told early
+        let Some(file) = answered(&own, part, options, events, stop)? else { return Ok(None) };
+        let header = predictions_header(&file)?;
+        let (name, of_first) = &*first.get_or_insert_with(|| (part.name.clone(), header.clone()));
+        require_alike((name, of_first), (&part.name, &header))?;
+        files.push(file);
+    }
+    let (mut held_out, mut data) = (Vec::with_capacity(total), Vec::new());
+    for (part, file) in parts.iter().zip(&files) {
+        let answers = answers(part, file, each(options.memory, total))?;
+        data.push(answers.predictions.header.data.clone());
+        held_out.push(answers);
+    }
+    report(&dataset, held_out, (made_of, Fingerprint::of(&data)), options).map(Some)
+}
+
+/// Refuses a recipe whose members have no answers that could be brought together, before anything is trained.
+fn require_answers(recipe: &Recipe, catalogs: &Catalogs) -> Result<(), RecipeError> {
+    let what = match Choices::of(&recipe.training, catalogs)?.loss.reads() {
+        PredictionKind::ClassScores | PredictionKind::LabelScores | PredictionKind::Numbers => return Ok(()),
+        PredictionKind::SequenceScores => "sequences",
+        PredictionKind::Embeddings => "vectors that are compared with each other",
+    };
+    let message = format!("members answer with classes, labels or numbers, and a model of this loss gives {what}");
+    Err(RecipeError::mismatch("training.loss", message))
+}
+
+/// Notes what the folder is of and gives that, or refuses one that is of something else.
+fn begin(recipe: &Recipe, dataset: &Dataset, options: &MembersOptions) -> Result<Value, RecipeError> {
+    let file = options.folder.join(MEMBERS);
+    let wanted = json!({
+        "version": 1,
+        "sampling": options.sampling,
+        "recipe": fixed(recipe),
+        "rows": dataset.fingerprint(),
+    });
+    match std::fs::read(&file) {
+        Ok(text) => {
+            let known: Value = serde_json::from_slice(&text).map_err(|error| {
+                let message =
+                    format!("it is damaged and does not say which members lie here ({error}); choose another folder");
+                RecipeError::ensemble(&file, message)
+            })?;
+            let is_same = ["sampling", "recipe", "rows"].iter().all(|key| known["made_of"][*key] == wanted[*key]);
+            if !is_same {
+                let message =
+                    "it holds members of another recipe, other rows, or another number of them; choose another folder";
+                return Err(RecipeError::ensemble(&options.folder, message));
+            }
+            return Ok(wanted);
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(RecipeError::io("read", &file)(error)),
+    }
+    let own = RunFolder(options.folder.clone());
+    let taken = [own.recipe(), own.model(), own.predictions()].into_iter().find(|file| file.exists());
+    if let Some(taken) = taken {
+        let message = "it has the name of a result, and is of no members; move it away, or choose another folder";
+        return Err(RecipeError::ensemble(taken, message));
+    }
+    files::create_folder(&options.folder).map_err(RecipeError::io("make", &options.folder))?;
+    write(&file, &json!({ "version": 1, "made_of": wanted }))?;
+    Ok(wanted)
+}
+
+fn write(file: &Path, value: &Value) -> Result<(), RecipeError> {
+    let text = serde_json::to_vec_pretty(value).expect("a value always serializes");
+    files::replace_file(file, &text).map_err(RecipeError::io("write", file))
+}
+
+/// Of a member: its rows in place of all, and where the recipe has no rows to evaluate on, those that it has not seen.
+fn recipe_of(recipe: &Recipe, part: &MemberRows, folder: &Path) -> Result<Recipe, RecipeError> {
+    let mut own = recipe.clone();
+    let files: Vec<String> = part.train.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+    own.data.train = files.try_into().map_err(|_| RecipeError::mismatch("data.train", "a member has no rows"))?;
+    own.data.evaluate.get_or_insert_with(|| pattern(&part.held_out));
+    own.output.folder = folder.join(&part.name);
+    own.search = None;
+    Ok(own)
+}
+
+fn pattern(path: &Path) -> Patterns {
+    path.to_string_lossy().into_owned().into()
+}
+
+/// Trains, or goes on; `false` when it was asked to stop.
+fn trained(
+    recipe: &Recipe,
+    pool: &Pool,
+    options: &MembersOptions,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<bool, RecipeError> {
+    let folder = RunFolder(recipe.output.folder.clone());
+    if finished(&folder).is_some() {
+        return Ok(true);
+    }
+    let compiled = pool.compiled(recipe)?;
+    let of = |start| RunOptions { start, library: options.library.clone(), ..RunOptions::default() };
+    let start = if folder.recipe().exists() { StartMode::Resume } else { StartMode::New };
+    let mut run = match compiled.run(&of(start), events) {
+        Err(RecipeError::NoWholeCheckpoint { .. }) => compiled.run(&of(StartMode::Overwrite), events)?,
+        run => run?,
+    };
+    run.advance(Until::End, events, stop)?;
+    Ok(!run.finish(events)?.interrupted)
+}
+
+/// Lets a member answer for its evaluation rows, and for those that it has not seen, where these are others; gives the file with the latter,
+/// or none when it was asked to stop.
+fn answered(
+    recipe: &Recipe,
+    part: &MemberRows,
+    options: &MembersOptions,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<Option<PathBuf>, RecipeError> {
+    let folder = RunFolder(recipe.output.folder.clone());
+    let model = Model::read(&folder.model())?;
+    let (evaluated, held_out) = (folder.predictions(), pattern(&part.held_out));
+    let mut wanted = vec![(evaluated, None)];
+    if recipe.data.evaluate.as_ref() != Some(&held_out) {
+        wanted.push((folder.0.join(HELD_OUT), Some(held_out)));
+    }
+    let mut last = None;
+    for (file, data) in wanted {
+        let is_there = predictions_header(&file).is_ok_and(|header| header.model == *model.fingerprint());
+        let of = EvaluateOptions {
+            model: Some(folder.model()),
+            data,
+            predictions: Some(file.clone()),
+            catalogs: options.catalogs.clone(),
+            library: options.library.clone(),
+            ..EvaluateOptions::default()
+        };
+        if !is_there && evaluate(recipe, &of, events, stop)?.is_none() {
+            return Ok(None);
+        }
+        last = Some(file);
+    }
+    Ok(last)
+}
+
+/// What a member gave for the rows that it has not seen.
+fn answers(part: &MemberRows, file: &Path, most: ByteSize) -> Result<HeldOut, RecipeError> {
+    let predictions = read_predictions(file, most.0)?;
+    let dataset = Dataset::open_split(&pattern(&part.held_out), Path::new("/"), SplitRole::Evaluate)?;
+    let index = RowIndex::of(&dataset);
+    let place = |row| index.place(row).and_then(|at| part.places.get(at).copied());
+    let places: Option<Vec<usize>> = predictions.rows.iter().map(place).collect();
+    let places = places.ok_or_else(|| {
+        let message = format!("it is not of the rows in {}; delete it", shown_path(&part.held_out));
+        RecipeError::ensemble(file, message)
+    })?;
+    Ok(HeldOut { member: part.name.clone(), predictions, places })
+}
+
+fn report(
+    dataset: &Dataset,
+    held_out: Vec<HeldOut>,
+    (made_of, data): (Value, Fingerprint),
+    options: &MembersOptions,
+) -> Result<MembersReport, RecipeError> {
+    let paths: Vec<PathBuf> = held_out.iter().map(|own| options.folder.join(&own.member)).collect();
+    let opened = members::open(&paths, None, &options.catalogs)?;
+    members::require_alike(&opened)?;
+    let header = &held_out[0].predictions.header;
+    let reads = reads(header.scores_of);
+    let classes = header.classes.clone();
+    let wanted = FuseOptions {
+        reads,
+        combination: mean(reads, opened.len()),
+        flips: false,
+        metadata: metadata(&opened, &Choice::named("probability"), &classes),
+    };
+    let fused: Vec<Member<'_>> =
+        opened.iter().map(|own| Member { model: &own.model, output: own.output.as_deref() }).collect();
+    let own = RunFolder(options.folder.clone());
+    let model = own.model();
+    let file = fuse(&fused, &wanted, &options.catalogs.operators)?.file;
+    files::replace_file_by(&model, |out| file.write_to(out)).map_err(RecipeError::io("write", &model))?;
+    if !classes.is_empty() {
+        let path = own.labels();
+        let text = labels_file::to_text(&classes);
+        files::replace_file(&path, text.as_bytes()).map_err(RecipeError::io("write", &path))?;
+    }
+    let fingerprint = Model::read(&model)?.fingerprint().clone();
+    let rows: Vec<RowId> = (0..dataset.rows()).map(|row| dataset.row_at(row)).collect();
+    let answers = joined(&rows, &held_out, fingerprint, data)?;
+    let mut writer = PredictionWriter::create(&own.predictions(), answers.header.clone())?;
+    writer.add(&answers.rows, &answers.scores, &answers.targets)?;
+    writer.finish()?;
+    let answered = answers.rows.len() as u64;
+    let all = MemberScores::align(vec![("the members".into(), answers)])?;
+    let (memory, catalogs) = (options.memory, &options.catalogs);
+    let metrics = metric_set(&all, None, None, options.bootstrap, 0, memory, catalogs)?;
+    let mut members = Vec::with_capacity(held_out.len());
+    for (HeldOut { member, predictions, places }, opened) in held_out.into_iter().zip(&opened) {
+        let scores = MemberScores::align(vec![(member.clone(), predictions)])?;
+        members.push(TrainedMember {
+            name: member,
+            model: opened.model.fingerprint().clone(),
+            rows: places.len() as u64,
+            evaluation: scores.measure(scores.scores(0), &metrics)?,
+        });
+    }
+    let out_of_fold = all.measure(all.scores(0), &metrics)?;
+    let is_there = |kind: &FigureKind| out_of_fold.figure(&kind.name).is_some();
+    let report = MembersReport {
+        version: 1,
+        folder: options.folder.clone(),
+        sampling: options.sampling.clone(),
+        rows: dataset.rows(),
+        answered,
+        members,
+        figures: metrics.figures().into_iter().filter(is_there).collect(),
+        out_of_fold,
+        model,
+        predictions: own.predictions(),
+    };
+    write(&options.folder.join(MEMBERS), &json!({ "version": 1, "made_of": made_of, "report": report }))?;
+    Ok(report)
+}
+
+impl MembersReport {
+    /// `280 rows, of which 280 have an answer of a member that was not trained on them`.
+    pub fn rows_in_words(&self) -> String {
+        format!(
+            "{}, of which {} have an answer of members that were not trained on them",
+            count(self.rows, "training row"),
+            self.answered
+        )
+    }
+}

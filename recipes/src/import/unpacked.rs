@@ -1,0 +1,169 @@
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::folder_files::LARGEST_FILE;
+
+/// An archive, and where in it something begins.
+type Packed = (Arc<Path>, u64);
+
+/// Files that can only be gone through unpacked: they lie in the folder of the result, by a hidden name, until this is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Unpacked {
+    folder: PathBuf,
+    /// Whether the folder was not there before.
+    made_folder: bool,
+    known: Mutex<Known>,
+}
+
+/// What was unpacked.
+#[derive(Debug, Default)]
+struct Known {
+    files: HashMap<Packed, PathBuf>,
+    /// Bytes, by archive.
+    sizes: HashMap<Arc<Path>, u64>,
+    /// Whether anything was, be it in vain.
+    tried: bool,
+}
+
+impl Unpacked {
+    pub(super) fn into_folder(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), made_folder: !folder.exists(), known: Mutex::default() }
+    }
+
+    /// The file with what was packed there, which `write` writes when it is first asked for.
+    ///
+    /// # Errors
+    /// What `write` says, and the system; and the archive becomes larger in all than any data do.
+    pub(super) fn once(
+        &self,
+        packed: Packed,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<PathBuf> {
+        let mut known = self.known.lock().expect("no thread panics while it holds this");
+        if let Some(path) = known.files.get(&packed) {
+            return Ok(path.clone());
+        }
+        let length = packed.0.metadata()?.len();
+        let before = known.sizes.get(&packed.0).copied().unwrap_or(0);
+        fs::create_dir_all(&self.folder)?;
+        known.tried = true;
+        let path = self.folder.join(format!(".unpacked-{}", known.files.len()));
+        let mut file = Bounded { to: BufWriter::new(File::create(&path)?), length, size: before };
+        let written = write(&mut file).and_then(|()| file.flush());
+        let size = file.size;
+        // closed before it is deleted
+        drop(file);
+        match written {
+            Ok(()) => {
+                known.sizes.insert(Arc::clone(&packed.0), size);
+                known.files.insert(packed, path.clone());
+                Ok(path)
+            }
+            Err(error) => {
+                fs::remove_file(&path).ok();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for Unpacked {
+    fn drop(&mut self) {
+        let known = std::mem::take(&mut *self.known.lock().expect("no thread panics while it holds this"));
+        for path in known.files.into_values() {
+            fs::remove_file(path).ok();
+        }
+        if known.tried && self.made_folder {
+            // only one that nothing else was written into goes
+            fs::remove_dir(&self.folder).ok();
+        }
+    }
+}
+
+/// Bytes that so many may become, at most: what is more is no data, and fills the disk.
+pub(super) fn most_unpacked(packed: u64) -> u64 {
+    packed.saturating_mul(200).saturating_add(LARGEST_FILE)
+}
+
+/// A file that takes no more than what all of an archive may become.
+struct Bounded<W> {
+    to: W,
+    /// Of the archive.
+    length: u64,
+    /// Of all that was unpacked of it.
+    size: u64,
+}
+
+impl<W: Write> Write for Bounded<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let most = most_unpacked(self.length);
+        if self.size.saturating_add(bytes.len() as u64) > most {
+            let message = format!("its {} bytes become more than {most}, which no data do", self.length);
+            return Err(io::Error::other(message));
+        }
+        let written = self.to.write(bytes)?;
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_an_archive_may_not_fill_the_disk_together() {
+        let length = 1 << 10;
+        let mut size = 0;
+        // each alone is within what the archive may become
+        let share = most_unpacked(length) / 3;
+        for (member, fits) in [true, true, true, false].into_iter().enumerate() {
+            let mut file = Bounded { to: io::sink(), length, size };
+            let copied = io::copy(&mut io::Read::take(io::repeat(0), share), &mut file);
+            assert_eq!(copied.is_ok(), fits, "member {member}: {copied:?}");
+            size = file.size;
+        }
+        assert!(size <= most_unpacked(length));
+    }
+
+    #[test]
+    fn what_could_not_be_unpacked_is_tried_again_and_leaves_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        let archive: Arc<Path> = place.path().join("a.zip").into();
+        fs::write(&archive, "packed").unwrap();
+        let folder = place.path().join("result");
+        let unpacked = Unpacked::into_folder(&folder);
+        let once = |text: &'static str, fails: bool| {
+            unpacked.once((Arc::clone(&archive), 7), |to| {
+                to.write_all(text.as_bytes())?;
+                if fails { Err(io::Error::other("no place")) } else { Ok(()) }
+            })
+        };
+        assert_eq!(once("half", true).unwrap_err().to_string(), "no place");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        let path = once("whole", false).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
+        assert_eq!(once("other", false).unwrap(), path);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
+        drop(unpacked);
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn a_folder_stays_if_it_was_there_before() {
+        let place = tempfile::tempdir().unwrap();
+        let archive: Arc<Path> = place.path().join("a.zip").into();
+        fs::write(&archive, "packed").unwrap();
+        let unpacked = Unpacked::into_folder(place.path());
+        unpacked.once((archive, 0), |to| to.write_all(b"x")).unwrap();
+        drop(unpacked);
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,154 @@
+//! What a page says of a run beside its record: how it came about, its recipe, and rows that it was wrong about.
+
+use std::fmt::Write as _;
+
+use millstream_schemas::{percent, shown, shown_up_to};
+use serde::Serialize;
+
+/// What a page says of a run beside its record.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// When, where, with which software and of which data it was made: names and values.
+    pub facts: Vec<(String, String)>,
+    /// The recipe with every default, as YAML.
+    pub recipe: Option<String>,
+    /// Rows that it was most wrong about, the worst first.
+    pub mistakes: Vec<WrongRow>,
+}
+
+/// A row that a model of classes was wrong about.
+#[derive(Clone, Debug)]
+pub struct WrongRow {
+    /// What it holds.
+    pub example: Example,
+    /// Name of its class.
+    pub truth: String,
+    /// Name of the class that it was taken for.
+    pub predicted: String,
+    /// What the model gave that class, 0 to 1.
+    pub probability: f64,
+    /// What it gave the row's own class, 0 to 1.
+    pub probability_of_truth: f64,
+    /// Where it lies.
+    pub row: String,
+}
+
+/// What a row holds, for people.
+#[derive(Clone, Debug)]
+pub enum Example {
+    /// A small picture, as the bytes of a JPEG file.
+    Jpeg(Vec<u8>),
+    /// A text.
+    Text(String),
+}
+
+/// Letters that a text is cut to.
+const LONGEST_TEXT: usize = 400;
+/// Letters that the recipe is cut to.
+const LONGEST_RECIPE: usize = 100_000;
+
+/// As the template takes it: all text is escaped, and a last time by the template.
+#[derive(Default, Serialize)]
+pub(super) struct ShownAbout {
+    facts: Vec<(String, String)>,
+    recipe: Option<String>,
+    mistakes: Vec<ShownMistake>,
+}
+
+#[derive(Serialize)]
+struct ShownMistake {
+    /// In Base64.
+    jpeg: Option<String>,
+    text: Option<String>,
+    truth: String,
+    predicted: String,
+    probability: String,
+    probability_of_truth: String,
+    row: String,
+}
+
+impl ShownAbout {
+    pub(super) fn new(about: &About) -> Self {
+        let fact = |(name, value): &(String, String)| (shown(name), shown_up_to(value, 400));
+        Self {
+            facts: about.facts.iter().map(fact).collect(),
+            recipe: about.recipe.as_ref().map(|text| lines(text)),
+            mistakes: about.mistakes.iter().map(ShownMistake::new).collect(),
+        }
+    }
+}
+
+impl ShownMistake {
+    fn new(row: &WrongRow) -> Self {
+        let (jpeg, text) = match &row.example {
+            Example::Jpeg(bytes) => (Some(base64(bytes)), None),
+            Example::Text(text) => (None, Some(shown_up_to(text, LONGEST_TEXT))),
+        };
+        Self {
+            jpeg,
+            text,
+            truth: shown(&row.truth),
+            predicted: shown(&row.predicted),
+            probability: percent(row.probability),
+            probability_of_truth: percent(row.probability_of_truth),
+            row: shown(&row.row),
+        }
+    }
+}
+
+/// A text of several lines, each escaped.
+fn lines(text: &str) -> String {
+    let mut shown_text = String::new();
+    for line in text.lines() {
+        if shown_text.len() > LONGEST_RECIPE {
+            shown_text.push_str("…\n");
+            break;
+        }
+        // a line begins with spaces that mean something
+        let body = line.trim_start_matches(' ');
+        let _ = writeln!(shown_text, "{}{}", &line[..line.len() - body.len()], shown_up_to(body, 2000));
+    }
+    shown_text
+}
+
+/// Bytes in the alphabet of RFC 4648, section 4, with padding.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let word =
+            chunk.iter().enumerate().fold(0u32, |word, (index, byte)| word | u32::from(*byte) << (16 - 8 * index));
+        for index in 0..4 {
+            let letter = ALPHABET[(word >> (18 - 6 * index)) as usize & 63];
+            text.push(if index <= chunk.len() { char::from(letter) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The test vectors of RFC 4648, section 10.
+    #[test]
+    fn bytes_are_written_as_the_standard_says() {
+        for (bytes, wanted) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(bytes.as_bytes()), wanted);
+        }
+        assert_eq!(base64(&[0xff, 0xfe, 0xfb]), "//77");
+    }
+
+    #[test]
+    fn a_recipe_keeps_its_lines_and_nothing_in_it_moves_a_terminal() {
+        assert_eq!(lines("a: 1\n  b: \u{1b}[31m\n"), "a: 1\n  b: \\u{1b}[31m\n");
+    }
+}
