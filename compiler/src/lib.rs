@@ -13,6 +13,7 @@ mod binding;
 mod describe;
 mod error;
 mod even_padding;
+mod exact_scatters;
 pub mod finetuning;
 mod frozen_prefix;
 pub mod fused;
@@ -20,8 +21,8 @@ pub mod graph;
 #[cfg(test)]
 mod handmade;
 mod inference;
-mod large_kernels;
 pub mod initializers;
+mod large_kernels;
 pub mod losses;
 mod matrix_sums;
 mod mixed_precision;
