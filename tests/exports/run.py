@@ -132,8 +132,6 @@ class Subject:
             return earlier
         started = time.time()
         base = dict(architecture=name, family=self.architecture.family, exporter=exporter)
-        if self.options.there and not os.path.exists(self.place.model(name, exporter)):
-            return dict(base, verdict="not for this", message="left out: it is not there")
         try:
             path = self.file(exporter)
         except exporters.NotForThis as reason:
@@ -246,6 +244,9 @@ def main():
     everything = sorted(architectures.everything(), key=lambda entry: exporters.number_of(entry.name))
     plan = [(entry, wanted_of(options, entry, exporters)) for entry in everything]
     plan = [(entry, in_turn(options, place, entry, chosen, exporters.number_of(entry.name))) for entry, chosen in plan if chosen]
+    if options.there:
+        plan = [(entry, [name for name in chosen if os.path.exists(place.model(entry.name, name))]) for entry, chosen in plan]
+        plan = [(entry, chosen) for entry, chosen in plan if chosen]
     if options.again:
         def told_before(entry, exporter):
             earlier = place.result(entry.name, exporter) or {}
