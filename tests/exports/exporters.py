@@ -151,7 +151,8 @@ def exported(architecture, module, opset, path):
 
 
 def torch_gradients(architecture, module):
-    """Loss and gradients in float64 of the module itself, by the names of its parameters; their values, and how many numbers they are."""
+    """Loss and gradients in float64 of the module itself, by the names of its parameters; their values, and how many numbers they are; its buffers,
+    and which parameters are scales and shifts of BatchNormalization."""
     import copy
     double = copy.deepcopy(module).double().eval()
     for layer in double.modules():
@@ -163,4 +164,8 @@ def torch_gradients(architecture, module):
     loss.backward()
     gradients = {name: parameter.grad.numpy() for name, parameter in double.named_parameters() if parameter.grad is not None}
     values = {name: parameter.detach().numpy() for name, parameter in module.named_parameters()}
-    return float(loss), gradients, values, sum(numpy.prod(parameter.shape, dtype=int) for parameter in module.parameters())
+    buffers = {name: buffer.numpy() for name, buffer in module.named_buffers() if buffer.is_floating_point()}
+    of_norms = torch.nn.modules.batchnorm._BatchNorm
+    norms = {f"{path}.{name}" for path, layer in module.named_modules() if isinstance(layer, of_norms) for name in ("weight", "bias")}
+    return dict(loss=float(loss), gradients=gradients, values=values, buffers=buffers, norms=norms,
+                parameters=sum(int(numpy.prod(parameter.shape, dtype=int)) for parameter in module.parameters()))

@@ -1,4 +1,4 @@
-use millstream::compiler::{ModelReport, SharedWeight};
+use millstream::compiler::{FrozenConstant, ModelReport, SharedWeight};
 use millstream::recipes::search::OpenRecipe;
 use millstream::recipes::{Catalogs, CheckReport, DataReport, check, load};
 use millstream::schemas::recipe::{ByteSize, RecipeText};
@@ -312,7 +312,36 @@ pub(crate) fn structure(model: &ModelReport) -> String {
         let told = format!("`{}` is stored once, and a parameter of its own in {}", shown(&weight.name), named(weight));
         text.push_str(&output::prose(&told));
     }
+    text.push_str(&frozen(model));
     text
+}
+
+/// Tensors that no layer is trained by, a line for each reason.
+fn frozen(model: &ModelReport) -> String {
+    const MOST: usize = 3;
+    let mut by_reason: Vec<(&str, Vec<&FrozenConstant>)> = Vec::new();
+    for constant in &model.frozen {
+        match by_reason.iter_mut().find(|(reason, _)| *reason == constant.reason) {
+            Some((_, constants)) => constants.push(constant),
+            None => by_reason.push((&constant.reason, vec![constant])),
+        }
+    }
+    let numbers = |constant: &&FrozenConstant| constant.shape.iter().product::<usize>();
+    let line = |(reason, mut constants): (&str, Vec<&FrozenConstant>)| {
+        let all: usize = constants.iter().map(numbers).sum();
+        let (tensors, own) = (count(constants.len() as u64, "tensor"), count(all as u64, "number"));
+        constants.sort_by_key(|constant| std::cmp::Reverse(numbers(constant)));
+        let shown_one = |constant: &&FrozenConstant| {
+            let lengths: Vec<String> = constant.shape.iter().map(usize::to_string).collect();
+            format!("`{}` [{}] in {}", shown(&constant.name), lengths.join(", "), shown(&constant.read_by))
+        };
+        let mut named: Vec<String> = constants.iter().take(MOST).map(shown_one).collect();
+        if constants.len() > MOST {
+            named.push(format!("… {} more", constants.len() - MOST));
+        }
+        output::prose(&format!("never trained, {tensors} with {own}: {reason} ({})", named.join("; ")))
+    };
+    by_reason.into_iter().map(line).collect()
 }
 
 /// Operators and whether they have gradients; with `selection`, how many nodes need one.

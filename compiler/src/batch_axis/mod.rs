@@ -23,13 +23,10 @@ pub(crate) use angles::give_each_row_its_angles;
 pub(crate) use apart::{RowsApart, rows_apart};
 use millstream_schemas::{AxisLength, shown};
 use repeat::{Repeated, repeat};
-use rows::{Change, Rows};
+use rows::{Change, OTHERS, Rows};
 
 /// Shapes are inferred with this many times the fixed number of rows: a prime that no shape has by accident.
 const FACTOR: usize = 97;
-/// Lengths of other axes that are left open, while shapes are inferred: the first that the graph takes. Tables of positions are shorter than
-/// the longest of them in some models.
-const OTHERS: [usize; 3] = [89, 29, 7];
 /// What is in the way where it is no single node.
 const THE_GRAPH: &str = "the graph";
 /// Nodes whose lengths are restated; a larger graph that says its number of rows so often is no real one.

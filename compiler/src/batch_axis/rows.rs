@@ -4,6 +4,10 @@ use std::collections::HashMap;
 
 use crate::graph::{Constant, Graph, Node, TensorType, ValueId};
 
+/// Lengths of other axes that are left open, while shapes are inferred: the first that the graph takes. Tables of positions are shorter than
+/// the longest of them in some models.
+pub(super) const OTHERS: [usize; 3] = [89, 29, 7];
+
 /// Where a value has its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rows {
@@ -226,7 +230,8 @@ impl Seen<'_> {
         if self.rows_of(1) == Rows::Lengths {
             return Ok((vec![made], None)); // it states the rows itself; inferred shapes confirm it
         }
-        let mut said = self.integers(1).ok_or("its shape is computed from data")?;
+        let before = self.integers(1).ok_or("its shape is computed from data")?;
+        let mut said = before.clone();
         let copies = self.node.int("allowzero").unwrap_or(0) == 0;
         for (at, length) in said.iter_mut().enumerate() {
             if *length == 0 && copies && at == axis && at != place {
@@ -234,6 +239,14 @@ impl Seen<'_> {
             }
         }
         let states_rows = said[place] == -1 || said[place] == 0 && copies && place == axis;
+        if states_rows && said == before {
+            return Ok((vec![made], None));
+        }
+        let is_open = |length: &i64| OTHERS.iter().any(|other| *other as i64 == *length);
+        let is_computed = self.node.input(1).is_some_and(|lengths| self.graph.producer(lengths).is_some());
+        if is_computed && said.iter().any(is_open) {
+            return Err("its shape is computed from lengths that are open, and says the number of rows".into());
+        }
         if states_rows {
             return Ok((vec![made], Some(Change::Integers { input: 1, values: said })));
         }
