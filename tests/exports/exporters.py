@@ -20,6 +20,7 @@ OPTIMIZED = {"optimized-basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BA
              "optimized-extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED}
 HALF = "half"
 TRADITIONAL = "skl2onnx"
+KERAS = "tf2onnx"
 ALL = [*SCRIPT, TRAINING, *EXPORT, *OPTIMIZED, HALF]
 
 
@@ -30,8 +31,8 @@ def number_of(name):
 
 def in_turn(name, kind):
     """What of `ALL` an architecture is exported by, unless more is asked for: each architecture by five, all of them by all."""
-    if kind == TRADITIONAL:
-        return [TRADITIONAL]
+    if kind is not None:
+        return [kind]
     turn = number_of(name)
     chosen = ["script-17", ("script-13-unfolded", "script-11-one-row")[turn % 2], list(EXPORT)[turn // 2 % 6]]
     return chosen + [(*OPTIMIZED, HALF, TRAINING)[turn // 12 % 4], ("optimized-extended", TRAINING, "optimized-extended", HALF)[turn // 48 % 4]]

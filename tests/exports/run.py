@@ -63,7 +63,7 @@ def wanted_of(options, architecture, exporters):
     """Exporters of an architecture: those that are named as they are, and of those whose turn it is what fits a pattern."""
     turn = exporters.in_turn(architecture.name, architecture.kind_of_export)
     able = exporters.ALL if architecture.kind_of_export is None else turn
-    every = [*exporters.ALL, exporters.TRADITIONAL]
+    every = [*exporters.ALL, exporters.TRADITIONAL, exporters.KERAS]
     of_exporters = [pattern for pattern in options.only if fnmatch.filter(every, pattern)]
     of_names = [pattern for pattern in options.only if pattern not in of_exporters]
     if of_names and not any(fnmatch.fnmatch(name, pattern) for name in (architecture.name, architecture.family) for pattern in of_names):
@@ -136,7 +136,7 @@ class Subject:
         exported, hashed = time.time() - started, hash_of(path)
         if not self.options.again and earlier and (earlier.get("file"), earlier.get("build")) == (hashed, self.build):
             return earlier
-        trains = ("head", "all") if exporter in ("script-17", exporters.TRADITIONAL) or exporter in exporters.EXPORT else ("all",)
+        trains = ("head", "all") if exporter in ("script-17", exporters.TRADITIONAL, exporters.KERAS) or exporter in exporters.EXPORT else ("all",)
         only_check = self.options.only_check
         known = None if only_check else self.gradients()
         result = judging.judge(self.options.millstream, self.architecture, exporter, path, self.place.work / f"{name}.{exporter}",

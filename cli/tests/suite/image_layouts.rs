@@ -28,7 +28,7 @@ fn trained(place: &Workplace, changes: &[&str]) -> [Vec<f64>; 3] {
     let losses = steps.iter().filter(|event| event["event"] == "step").map(|step| step["loss"].as_f64().unwrap());
     let mut arguments = vec!["evaluate", "recipe.yaml", "--json", "--model", "run/model.onnx"];
     arguments.extend(changes.iter().flat_map(|change| ["--set", *change]));
-    let measured = place.run(&arguments).json()["loss"].as_f64();
+    let measured = place.run(&arguments).json()["evaluation"]["loss"].as_f64();
     fs::create_dir_all(place.path("photos")).unwrap();
     for (at, row) in dataset::rows(200, 6).iter().enumerate() {
         fs::write(place.path(&format!("photos/{at}.png")), row.image.as_ref().unwrap()).unwrap();
@@ -75,7 +75,7 @@ fn what_is_drawn_for_a_row_does_not_depend_on_the_order_of_axes() {
         return;
     }
     let transforms = "transforms={train: [{random_resized_crop: {size: 16}}, {rotate: {degrees: 10}}, {gaussian_blur: {sigma: [0.5, 1]}}, \
-                      {normalize: {mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.25]}}, mix_up], evaluate: [{resize: {size: 16}}, {normalize: \
+                      {normalize: {mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.25]}}, {mix_up: {alpha: 0.4}}], evaluate: [{resize: {size: 16}}, {normalize: \
                       {mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.25]}}]}";
     let wanted = trained(&of_model(false, false), &[transforms]);
     assert_same(&trained(&of_model(true, false), &[transforms]), &wanted);
@@ -90,7 +90,7 @@ fn bytes_are_mixed_and_not_normalized() {
     place
         .run_with(
             "train",
-            &["transforms={train: [{random_resized_crop: {size: 16}}, mix_up], evaluate: [{resize: {size: 16}}]}"],
+            &["transforms={train: [{random_resized_crop: {size: 16}}, {mix_up: {alpha: 0.4}}], evaluate: [{resize: {size: 16}}]}"],
         )
         .done();
     let normalize = "{normalize: {mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}}";
