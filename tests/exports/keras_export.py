@@ -4,7 +4,9 @@ keras_export.py NAME FILE writes one; without arguments it prints the names.
 """
 
 import os
+import subprocess
 import sys
+import tempfile
 
 CLASSES, WORDS = 10, 100
 
@@ -112,8 +114,7 @@ def main():
     import numpy
     import onnx
     import tensorflow
-    import tf2onnx
-    kind, size, make = MODELS[sys.argv[1]]
+    kind, _, make = MODELS[sys.argv[1]]
     keras = tensorflow.keras
     keras.utils.set_random_seed(7)
     model = make(keras.layers, keras)
@@ -122,12 +123,17 @@ def main():
         # biases and shifts begin at 0, and matter
         moved = weight.numpy() + 0.05 * random.standard_normal(weight.shape)
         weight.assign(numpy.maximum(moved, 0.5) if "variance" in weight.path else moved)
-    shape, dtype, name = {
-        "image": ([None, size, size, 3], tensorflow.float32, "image"), "bytes": ([None, size, size, 3], tensorflow.uint8, "image"),
-        "tokens": ([None, size], tensorflow.int64, "input_ids"), "numbers": ([None, size], tensorflow.float32, "numbers")}[kind]
-    signature = [tensorflow.TensorSpec(shape, dtype, name=name)]
-    function = tensorflow.function(lambda given: {"y": model(given, training=False)}, input_signature=signature)
-    written, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=17)
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, verbose=False)
+        command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", folder, "--opset", "17", "--output", sys.argv[2]]
+        subprocess.run(command, check=True, capture_output=True)
+    written = onnx.load(sys.argv[2])
+    [given], [made] = written.graph.input, written.graph.output
+    names = {given.name: {"tokens": "input_ids", "numbers": "numbers"}.get(kind, "image"), made.name: "y"}
+    for node in written.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    given.name, made.name = names[given.name], names[made.name]
     onnx.save(written, sys.argv[2])
 
 

@@ -137,6 +137,7 @@ class Subject:
         if not self.options.again and earlier and (earlier.get("file"), earlier.get("build")) == (hashed, self.build):
             return earlier
         trains = ("head", "all") if exporter in ("script-17", exporters.TRADITIONAL, exporters.KERAS) or exporter in exporters.EXPORT else ("all",)
+        trains = ("head",) if exporter in exporters.QUANTIZED else trains
         only_check = self.options.only_check
         known = None if only_check else self.gradients()
         result = judging.judge(self.options.millstream, self.architecture, exporter, path, self.place.work / f"{name}.{exporter}",
