@@ -235,8 +235,9 @@ def differentiated(architecture, tuned, before, by_batch, dtype, exporter):
     values = {name: value.to(dtype) if value.is_floating_point() else value for name, value in values.items()}
     given = set(values) if exporter in exporters.QUANTIZED else {entry.name for entry in graph.graph.input}
     outputs = graph.run({name: value for name, value in values.items() if name in given})
-    probabilities = exporter == exporters.TRADITIONAL
-    scores = outputs["probabilities" if probabilities else "y"]
+    scores = outputs["probabilities" if exporter == exporters.TRADITIONAL else "y"]
+    ends_in_softmax = any(node.op_type == "Softmax" and "y" in node.output for node in graph.graph.node)
+    probabilities = exporter == exporters.TRADITIONAL or exporter == exporters.KERAS and ends_in_softmax
     loss = rows.loss_of(architecture, scores, probabilities)
     loss.backward()
     gradients = {name: (graph.values[name].grad if graph.values[name].grad is not None else torch.zeros(value.shape)).detach().numpy().reshape(
