@@ -49,7 +49,7 @@ pub use frozen_prefix::{FrozenPrefix, NoFrozenPrefix};
 pub use initializers::Initializer;
 pub use losses::Loss;
 pub use mixed_precision::{InFloat32, MixedPrecision};
-pub use model_file::{Model, ModelDifferences, OnnxFile, TensorDifference};
+pub use model_file::{ImageInput, Model, ModelDifferences, OnnxFile, TensorDifference};
 pub use operators::OperatorCatalog;
 pub use padded_pools::pads_in_front_of_pools;
 pub use program::{TrainingProgram, compile};

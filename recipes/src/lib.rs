@@ -40,6 +40,7 @@ mod first_difference;
 mod folder_files;
 mod freezing;
 mod frozen_prefix;
+mod image_inputs;
 pub mod import;
 mod imported;
 pub mod init;

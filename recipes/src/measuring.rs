@@ -22,9 +22,10 @@ use crate::choices::Choices;
 use crate::classes::align;
 use crate::data_report::{DataReport, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view, with_intervals};
+use crate::image_inputs::ImageInputs;
 use crate::imported::NamedRows;
 use crate::loss_targets::require_targets;
-use crate::model_inputs::{input_names, require_inputs, takes_grey};
+use crate::model_inputs::{input_names, require_inputs};
 use crate::opened::refuse_random;
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::{RowSource, Wanted};
@@ -83,6 +84,7 @@ impl Measuring {
         let chain = Chain::parse_from(&catalogs.transforms, "transforms.evaluate", &recipe.transforms.evaluate)?;
         refuse_random(&recipe.transforms.evaluate, catalogs)?;
         let inputs = input_names(model, !recipe.data.inputs.is_empty())?;
+        let images = ImageInputs::of(model);
         let of_rows = Wanted {
             data: &recipe.data,
             catalogs,
@@ -90,7 +92,7 @@ impl Measuring {
             patterns: wanted.data,
             role: SplitRole::Evaluate,
             inputs: &inputs,
-            grey: takes_grey(model),
+            images: &images,
             output: &recipe.output.folder,
             known: None,
         };

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SharedResources, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{AdapterFormat, AverageRecipe, EvaluationInterval, EvaluationRecipe, OrderStrength};
-use millstream_schemas::{AxisLength, BatchSpec, Choice, Recipe, Standardization, TensorRole, count, shown};
+use millstream_schemas::{
+    AxisLength, BatchSpec, Choice, ImageLayout, Recipe, Standardization, TensorRole, count, shown,
+};
 use millstream_training::MetricSet;
 use millstream_training::logs::Log;
 use millstream_training::optimizers::Optimizer;
@@ -17,10 +19,11 @@ use crate::classes::align;
 use crate::data_report::{DataReports, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view};
 use crate::first_difference::first_difference;
+use crate::image_inputs::ImageInputs;
 use crate::log_choices::LogChoices;
 use crate::loss_targets::{presumed_prediction, require_compared, require_targets};
 use crate::model_choices::{ModelChoices, tokenized};
-use crate::model_inputs::{input_names, require_embeddings, require_inputs, shapes, takes_grey};
+use crate::model_inputs::{input_names, require_embeddings, require_inputs, shapes};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
 use crate::statistics::StatisticsRows;
@@ -133,6 +136,7 @@ impl Opened {
             None => Arc::new(Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?),
         };
         let inputs = input_names(&model, !recipe.data.inputs.is_empty())?;
+        let images = ImageInputs::of(&model);
         let wanted = Wanted {
             data: &recipe.data,
             catalogs,
@@ -140,7 +144,7 @@ impl Opened {
             patterns: &recipe.data.train,
             role: SplitRole::Train,
             inputs: &inputs,
-            grey: takes_grey(&model),
+            images: &images,
             output: &recipe.output.folder,
             known: known.filter(|known| known.recipe.data.train == recipe.data.train).map(|known| &known.train.dataset),
         };
@@ -154,6 +158,7 @@ impl Opened {
         }
         metrics.check(train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let mut notes = places(&train, "data.train")?;
+        notes.extend(images.notes(&recipe.data, &train.encoders));
         let evaluate = match &recipe.data.evaluate {
             None => None,
             Some(patterns) => {
@@ -519,9 +524,8 @@ fn require_same(train: &BatchSpec, evaluate: &BatchSpec) -> Result<(), RecipeErr
         if other.is_some_and(|other| *other != tensor.shape) {
             let name = shown(&tensor.name);
             let (got, wanted) = (other.cloned().unwrap_or_default(), &tensor.shape);
-            let message = if let ([Some(3), Some(height), Some(width)], [_, Some(got_height), Some(got_width)]) =
-                (wanted.as_slice(), got.as_slice())
-            {
+            let images = ImageLayout::of_row(wanted).zip(ImageLayout::of_row(&got));
+            let message = if let Some(((_, [_, height, width]), (_, [_, got_height, got_width]))) = images {
                 format!(
                     "images end at {got_width}×{got_height} pixels, and in training at {width}×{height}; end with `resize`, \
                      `center_crop` or `random_resized_crop` to that size"

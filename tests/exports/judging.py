@@ -212,7 +212,7 @@ def unsteadiness(architecture, tuned, before, by_batch, exporter, wanted):
 
 def of_torch(known, before, gradients, by_batch, result, exporter):
     """Parameters that have the module's own names and values, held against the module's own gradients."""
-    if not known or by_batch or exporter == exporters.HALF:
+    if not known or by_batch or exporter == exporters.HALF or exporter in exporters.QUANTIZED:
         return
     # what was folded into a layer has changed its weights, and kept its name
     wanted = {name: known["gradients"][name] for name in gradients if name in known["gradients"] and numpy.array_equal(before[name], known["values"][name])}
@@ -251,16 +251,41 @@ def differentiated(architecture, tuned, before, by_batch, dtype, exporter):
         if by_batch and node.op_type == "BatchNormalization":
             node.attribute.append(onnx.helper.make_attribute("training_mode", 1))
     values = dict(zip(rows.input_names(architecture), rows.tensors(architecture)))
+    if exporter in exporters.QUANTIZED:
+        values = behind_integers(graph, tuned, before, values)
     values = {name: value.to(dtype) if value.is_floating_point() else value for name, value in values.items()}
-    given = {entry.name for entry in graph.graph.input}
+    given = set(values) if exporter in exporters.QUANTIZED else {entry.name for entry in graph.graph.input}
     outputs = graph.run({name: value for name, value in values.items() if name in given})
-    probabilities = exporter == exporters.TRADITIONAL
-    scores = outputs["probabilities" if probabilities else "y"]
+    scores = outputs["probabilities" if exporter == exporters.TRADITIONAL else "y"]
+    ends_in_softmax = any(node.op_type == "Softmax" and "y" in node.output for node in graph.graph.node)
+    probabilities = exporter == exporters.TRADITIONAL or exporter == exporters.KERAS and ends_in_softmax
     loss = rows.loss_of(architecture, scores, probabilities)
     loss.backward()
     gradients = {name: (graph.values[name].grad if graph.values[name].grad is not None else torch.zeros(value.shape)).detach().numpy().reshape(
         value.shape) for name, value in before.items()}
     return dict(loss=float(loss.detach()), scores=scores.detach().numpy(), gradients=gradients)
+
+
+def behind_integers(graph, tuned, before, values):
+    """Leaves of a graph what is behind its frozen part, and gives what that makes, by ONNX Runtime: what rounds to integers rounds otherwise in
+    float64."""
+    whole, known = onnx.ModelProto(), initializers(tuned)
+    # the graph is that of the file itself
+    whole.CopyFrom(tuned)
+    first = next(node for node in tuned.graph.node if any(name in before for name in node.input))
+    border = next(name for name in first.input if name and name not in known)
+    needed, kept = {entry.name for entry in graph.graph.output}, []
+    for node in reversed(graph.graph.node):
+        if border not in node.output and any(name in needed for name in node.output):
+            kept.insert(0, node)
+            needed.update(node.input)
+    del graph.graph.node[:]
+    graph.graph.node.extend(kept)
+    whole.graph.output.append(onnx.helper.make_tensor_value_info(border, onnx.TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(whole.SerializeToString(), quiet(), providers=["CPUExecutionProvider"])
+    taken = {entry.name for entry in session.get_inputs()}
+    made = session.run([border], {name: value.numpy() for name, value in values.items() if name in taken})[0]
+    return {border: torch.from_numpy(made)}
 
 
 def same_output(architecture, session, scores, result):

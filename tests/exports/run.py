@@ -70,7 +70,7 @@ def wanted_of(options, architecture, exporters):
     """Exporters of an architecture: those that are named as they are, and of those whose turn it is what fits a pattern."""
     turn = exporters.in_turn(architecture.name, architecture.kind_of_export)
     able = exporters.ALL if architecture.kind_of_export is None else turn
-    every = [*exporters.ALL, exporters.TRADITIONAL]
+    every = [*exporters.ALL, exporters.TRADITIONAL, exporters.KERAS]
     of_exporters = [pattern for pattern in options.only if fnmatch.filter(every, pattern)]
     of_names = [pattern for pattern in options.only if pattern not in of_exporters]
     if of_names and not any(fnmatch.fnmatch(name, pattern) for name in (architecture.name, architecture.family) for pattern in of_names):
@@ -143,7 +143,9 @@ class Subject:
         if not self.options.again and earlier and (earlier.get("file"), earlier.get("build")) == (hashed, self.build):
             return earlier
         trains = self.options.train or judging_names()
-        if exporter == exporters.TRADITIONAL:
+        if exporter in exporters.QUANTIZED:
+            trains = ["head"]
+        elif exporter in (exporters.TRADITIONAL, exporters.KERAS):
             trains = [train for train in trains if train != "new"]
         only_check = self.options.only_check
         known = self.gradients()

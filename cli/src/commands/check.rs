@@ -9,7 +9,7 @@ use crate::colour::Meaning;
 use crate::messages::harmless;
 use crate::output;
 use crate::table::Table;
-use millstream::schemas::{Choice, TensorSpec, count, grouped, shown, shown_path};
+use millstream::schemas::{Choice, ImageLayout, TensorSpec, count, grouped, shown, shown_path};
 
 pub(crate) fn run(global: &Global, text: &RecipeText) -> anyhow::Result<Outcome> {
     let catalogs = Catalogs::default();
@@ -202,9 +202,9 @@ fn stages(report: &CheckReport) -> String {
 /// `input `image` takes 224×224 pixels`.
 fn takes(input: &TensorSpec) -> String {
     let name = shown(&input.name);
-    match input.shape[..] {
-        [Some(_), Some(height), Some(width)] => format!("input `{name}` takes {width}×{height} pixels"),
-        _ => {
+    match ImageLayout::of_row(&input.shape) {
+        Some((_, [_, height, width])) => format!("input `{name}` takes {width}×{height} pixels"),
+        None => {
             let lengths: Vec<_> =
                 input.shape.iter().map(|length| length.map_or("?".into(), |n| n.to_string())).collect();
             format!(

@@ -6,9 +6,11 @@ use std::path::Path;
 
 use millstream::Catalogs;
 use millstream::compiler::CompilerError;
+use millstream::compiler::backward::{Backward, Expansion};
 use millstream::compiler::fused::Combination;
-use millstream::compiler::graph::{Graph, TensorType, ValueId};
+use millstream::compiler::graph::{Attribute, Constant, Graph, Length, TensorType, ValueId};
 use millstream::compiler::losses::{self, LossFunction, LossInputs, LossKind, LossNodes, PredictionKind};
+use millstream::compiler::operators::{Gradient, Operator, OperatorCatalog, Sample, TypeRuleInput, varied};
 use millstream::recipes::{self, Silent, Stop, TrainOptions};
 use millstream::schemas::choice::{Options, between};
 use millstream::schemas::recipe::RecipeText;
@@ -333,6 +335,123 @@ fn a_way_of_another_crate_makes_one_of_several() {
     let scores = combination.apply(members.reads(), 2, &members.all_scores()).unwrap();
     assert_eq!(members.measure(&scores, &metrics).unwrap().figure("accuracy"), Some(1.0));
     assert!(Ensemble::choose(&Catalogs::default().ensembles, &Choice::named("last_member"), "--method").is_err());
+}
+
+/// `com.microsoft.CDist`, the squared distances of rows to prototypes: ONNX Runtime has a kernel for it, and its gradient is written
+/// here.
+const SQUARED_DISTANCE: Operator = Operator {
+    domain: "com.microsoft",
+    name: "CDist",
+    opsets: 1..=1,
+    weights: &[1],
+    types: types_of_distances,
+    fold: None,
+    gradient: Gradient::Defined(gradient_of_distances),
+    samples: || {
+        let metric = ("metric", Attribute::from("sqeuclidean"));
+        vec![Sample::new("prototypes", vec![varied(&[2, 3]), varied(&[4, 3])], vec![metric])]
+    },
+};
+
+fn types_of_distances(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    let (x, prototypes) = (rule.input(0)?, rule.input(1)?);
+    match (x.shape.as_slice(), prototypes.shape.as_slice()) {
+        ([rows, width], [count, other]) if width.agrees_with(other) => {
+            Ok(vec![TensorType::new(x.dtype, [rows.clone(), count.clone()])])
+        }
+        _ => Err(rule.error(format!("{x} to {prototypes}: wanted two matrices as wide as each other"))),
+    }
+}
+
+/// dx = 2 (Σⱼ dy · x − dy · p), dp = 2 (Σᵢ dyᵀ · p − dyᵀ · x).
+fn gradient_of_distances(b: &mut Backward<'_>) -> Result<(), CompilerError> {
+    if b.node.string("metric") != Some("sqeuclidean") {
+        return Err(b.no_gradient("its gradient is written for squared distances alone"));
+    }
+    let (x, prototypes, dy) = (b.input(0)?, b.input(1)?, b.dy()?);
+    let turned = b.graph.transpose(dy, &[1, 0])?;
+    for (index, own, others, dy) in [(0, x, prototypes, dy), (1, prototypes, x, turned)] {
+        if b.wants(index) {
+            let dx = pulled(b, own, others, dy)?;
+            b.give(index, dx)?;
+        }
+    }
+    Ok(())
+}
+
+/// Of the side whose rows are those of `dy`.
+fn pulled(b: &mut Backward<'_>, own: ValueId, others: ValueId, dy: ValueId) -> Result<ValueId, CompilerError> {
+    let sum = b.graph.reduce_sum(dy, &[1], true)?;
+    let away = b.graph.times(sum, own)?;
+    let towards = b.graph.add("MatMul", &[dy, others], &[])?;
+    let half = b.graph.minus(away, towards)?;
+    let two = b.graph.scalar(2.0);
+    b.graph.times(half, two)
+}
+
+/// The same by operators whose gradients are known: ‖x‖² − 2 x · pᵀ + ‖p‖².
+fn spelled_out(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
+    let (x, prototypes) = (node.input(0)?, node.input(1)?);
+    let graph = &mut *node.graph;
+    let squares = [x, prototypes].map(|rows| {
+        let square = graph.times(rows, rows)?;
+        graph.reduce_sum(square, &[1], true)
+    });
+    let [of_rows, of_prototypes] = squares;
+    let of_prototypes = graph.transpose(of_prototypes?, &[1, 0])?;
+    let turned = graph.transpose(prototypes, &[1, 0])?;
+    let product = graph.add("MatMul", &[x, turned], &[])?;
+    let two = graph.scalar(2.0);
+    let product = graph.times(product, two)?;
+    let sum = graph.plus(of_rows?, of_prototypes)?;
+    Ok(vec![graph.minus(sum, product)?])
+}
+
+/// `image` → convolution → mean → distances to prototypes → a dense layer.
+fn network_of_prototypes(operators: &OperatorCatalog) -> Result<Vec<u8>, CompilerError> {
+    let mut graph = Graph::new(17, operators.clone());
+    let image = graph.input("image", TensorType::f32([Length::named("batch"), 3.into(), 16.into(), 16.into()]));
+    let mut weight = |graph: &mut Graph, name: &str, shape: &[usize]| {
+        let values: Vec<f32> =
+            (0..shape.iter().product()).map(|at: usize| (at * 37 % 101) as f32 / 101.0 - 0.5).collect();
+        graph.constant(name, Constant::f32(shape, &values))
+    };
+    let convolution = weight(&mut graph, "conv.weight", &[8, 3, 3, 3]);
+    let prototypes = weight(&mut graph, "prototypes", &[6, 8]);
+    let head = weight(&mut graph, "head.weight", &[6, 3]);
+    let mixed = graph.add("Conv", &[image, convolution], &[])?;
+    let bent = graph.add("Relu", &[mixed], &[])?;
+    let mean = graph.add("GlobalAveragePool", &[bent], &[])?;
+    let features = graph.add("Flatten", &[mean], &[("axis", 1.into())])?;
+    let metric = [("metric", Attribute::from("sqeuclidean"))];
+    let distances = graph.add_in("com.microsoft", "CDist", &[Some(features), Some(prototypes)], &metric, 1)?[0];
+    let logits = graph.add("Gemm", &[distances, head], &[])?;
+    graph.output(logits);
+    Ok(graph.to_onnx("prototypes"))
+}
+
+#[test]
+fn an_operator_of_another_crate_trains_by_the_gradient_that_it_brings() {
+    if !has_runtime() {
+        return;
+    }
+    let losses =
+        [SQUARED_DISTANCE, Operator { gradient: Gradient::Expand(spelled_out), ..SQUARED_DISTANCE }].map(|row| {
+            let ours = Catalogs::default();
+            let catalogs = Catalogs { operators: ours.operators.clone().with_operator(row), ..ours };
+            let place = Workplace::new();
+            std::fs::write(place.path("model.onnx"), network_of_prototypes(&catalogs.operators).unwrap()).unwrap();
+            let recipe = recipes::load(&text(&place, &["training.epochs=2"]), &catalogs).unwrap();
+            let report = recipes::check(&recipe, &catalogs, None).unwrap();
+            let layers: Vec<&str> = report.model.layers.iter().map(|layer| layer.name.as_str()).collect();
+            assert!(report.problems.is_empty() && report.model.trained >= 216 + 48, "{layers:?} {:?}", report.problems);
+            let refused = recipes::check(&recipe, &Catalogs::default(), None);
+            let told = refused.map_or_else(|error| error.to_string(), |report| report.problems.join(" "));
+            assert!(told.contains("CDist"), "{told}");
+            let options = TrainOptions { catalogs, ..TrainOptions::default() };
+            recipes::train(&recipe, &options, &mut Silent, &Stop::default()).unwrap().evaluation.unwrap().loss
+        });
+    assert!((losses[0] - losses[1]).abs() < 1e-4, "{losses:?}");
 }
 
 fn extended() -> Catalogs {

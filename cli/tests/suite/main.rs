@@ -22,6 +22,7 @@ mod errors;
 mod evaluation;
 mod extension;
 mod frozen_prefix;
+mod image_layouts;
 mod import;
 mod import_annotations;
 mod import_archives;

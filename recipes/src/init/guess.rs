@@ -145,11 +145,11 @@ impl Guess {
     /// What was decided, and why.
     pub(super) fn decisions(&self, head: Head) -> Vec<String> {
         let input = match &self.input {
-            Input::Image { column, size, preparation } => format!(
-                "the model sees the images of `{}` at {size}×{size} pixels, normalized {}",
-                shown(column),
-                preparation.from
-            ),
+            Input::Image { column, size, preparation } => {
+                let how = if preparation.mean.is_empty() { "" } else { "normalized " };
+                let column = shown(column);
+                format!("the model sees the images of `{column}` at {size}×{size} pixels, {how}{}", preparation.from)
+            }
             Input::Text { column, tokenizer, most, .. } => format!(
                 "the model reads the texts of `{}`, cut to {most} tokens by {}",
                 shown(column),
@@ -255,9 +255,11 @@ fn classes(dataset: &Dataset, told: &Told) -> Vec<String> {
 fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -> Result<Input, RecipeError> {
     let inputs = model.inputs();
     let columns = || dataset.features().columns.iter().filter(|(name, _)| name != told.column());
-    if let [(_, shape)] = inputs.as_slice()
-        && let [_, channels, height, width] = shape.as_slice()
+    if let [(name, shape)] = inputs.as_slice()
+        && let [_, axes @ ..] = shape.as_slice()
+        && let (Some(image), Ok(axes)) = (model.image_input(name), <[_; 3]>::try_from(axes))
     {
+        let [channels, height, width] = image.layout.read(axes);
         let mut images = columns().filter(|(_, feature)| matches!(feature, Feature::Image(_)));
         let Some((column, _)) = images.next() else {
             return Err(RecipeError::mismatch("DATA", "the model takes images, and no column holds any"));
@@ -265,7 +267,7 @@ fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -
         let channels = channels.unwrap_or(3);
         if !matches!(channels, 1 | 3) {
             let message = format!(
-                "the model's input is [batch, {channels}, …], and images are made as [batch, channels, height, width] of 1 or 3 \
+                "the model's input is [batch, {channels}, …], and images are made of 1 or 3 \
                  channels"
             );
             return Err(RecipeError::mismatch("MODEL", message));
@@ -273,8 +275,10 @@ fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -
         let own = Preprocessing::read(model).ok().flatten();
         let own = own.and_then(|own| ImagePreparation::of_transforms(own.transforms(), channels));
         let preparation = own.map_or_else(|| ImagePreparation::beside(&options.model, channels), Ok)?;
-        let fixed = height.or(*width).map(|side| side as u64);
+        let fixed = height.or(width).map(|side| side as u64);
         let size = fixed.or(preparation.size).unwrap_or(224);
+        let is_bytes = model.input_type(name) == Some("uint8");
+        let preparation = if is_bytes { preparation.of_bytes() } else { preparation };
         return Ok(Input::Image { column: column.clone(), size, preparation });
     }
     let is_of_text = |(name, _): &(String, Vec<Option<usize>>)| OF_TEXT.contains(&name.as_str());

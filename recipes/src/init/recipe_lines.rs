@@ -103,8 +103,10 @@ fn transforms(guess: &Guess, size: u64, mean: &[f64], std: &[f64], crop_share: f
     if size >= SMALL {
         text.push_str("    - color_jitter: {brightness: 0.2, contrast: 0.2, saturation: 0.2}\n");
     }
-    let _ = writeln!(text, "    # {from}");
-    let _ = writeln!(text, "    - normalize: &normalize {{mean: [{}], std: [{}]}}", list(mean), list(std));
+    if !mean.is_empty() {
+        let _ = writeln!(text, "    # {from}");
+        let _ = writeln!(text, "    - normalize: &normalize {{mean: [{}], std: [{}]}}", list(mean), list(std));
+    }
     text.push_str("  evaluate:\n");
     if crop_share < 1.0 {
         let shorter = (size as f64 / crop_share).round() as u64;
@@ -112,8 +114,10 @@ fn transforms(guess: &Guess, size: u64, mean: &[f64], std: &[f64], crop_share: f
     } else {
         let _ = writeln!(text, "    - resize: {{size: {size}}}");
     }
-    text.push_str("    - normalize: *normalize");
-    text
+    if !mean.is_empty() {
+        text.push_str("    - normalize: *normalize");
+    }
+    text.trim_end().to_owned()
 }
 
 /// Whether classes are called like digits or letters.

@@ -24,6 +24,7 @@ pub use drawn::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
 pub use text::{TextPreview, TextPreviewRow, TextSpan, TextVariant};
 pub use word_diff::{TextChange, TextPiece};
 
+use crate::image_inputs::ImageInputs;
 use crate::row_source::{RowSource, Wanted};
 use crate::{Catalogs, Opened, OpenedParts, RecipeError};
 
@@ -67,7 +68,7 @@ impl Preview {
             patterns: &data.train,
             role: SplitRole::Train,
             inputs: &[],
-            grey: false,
+            images: &ImageInputs::default(),
             output: &recipe.output.folder,
             known: None,
         };

@@ -1,0 +1,15 @@
+use super::{Gradient, Operator};
+
+/// `StringConcat`: texts joined. What is made of texts is left aside on import.
+pub(super) const OPERATOR: Operator = Operator {
+    domain: "",
+    name: "StringConcat",
+    opsets: 20..=25,
+    weights: &[],
+    types: |rule| {
+        Err(rule.error("it is about texts, which are left aside: batches hold numbers, and a tokenizer makes them (`data.inputs` with `token_ids`)"))
+    },
+    fold: None,
+    gradient: Gradient::Zero("it joins texts"),
+    samples: Vec::new,
+};
