@@ -36,6 +36,7 @@ mod row_places;
 mod run_graph;
 mod scoring;
 mod simplify;
+mod straight_through;
 mod suffix;
 mod tensor_entry;
 mod trained_adapters;

@@ -23,6 +23,7 @@ use crate::prepared::{Prepared, prepare, unique_numbers, unique_parameters};
 use crate::raised_opset::raise;
 use crate::row_places::RowPlaces;
 use crate::run_graph::{Provider, RunGraph};
+use crate::straight_through::let_gradients_pass;
 use crate::tensor_entry::tensor_entry;
 use crate::trained_adapters::TrainedAdapters;
 use crate::{CompilerError, suffix};
@@ -157,6 +158,7 @@ fn compile_selected(
         let name = |value: ValueId| prepared.graph.name(value).to_owned();
         masks.extend(stochastic_depth::make_live(&mut graph, &prepared.branches, depth, &wanted.batch, &name)?);
     }
+    let_gradients_pass(&mut graph, &trained.values, catalog)?;
     let before = graph.nodes().len();
     let first_of_gradient = graph.values_so_far();
     let (stated, format) = (wanted.loss.gradient(&mut graph, &inputs)?, format_of(wanted.precision));

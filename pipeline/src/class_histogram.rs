@@ -55,4 +55,27 @@ impl Dataset {
         })?;
         Ok(histogram)
     }
+
+    /// Of every row its class by number and one more, by row group; 0 for a row without a class.
+    ///
+    /// # Errors
+    /// The column cannot be read, or a row's class cannot and `fails` says that this ends all.
+    pub(crate) fn row_classes(&self, encoders: &Encoders, fails: bool) -> Result<Vec<Vec<u32>>, PipelineError> {
+        let Some((column, class)) = encoders.class_reading() else { return Ok(Vec::new()) };
+        let (mut classes, mut bad) = (Vec::new(), None);
+        self.each_row(&[column.to_owned()], |row| {
+            classes.push(match class(row) {
+                Ok(class) => u32::try_from(class + 1).unwrap_or(0),
+                Err(damage) => {
+                    bad.get_or_insert((classes.len() as u64, damage));
+                    0
+                }
+            });
+        })?;
+        if let Some((row, damage)) = bad.filter(|_| fails) {
+            return Err(PipelineError::Damaged { row: self.row_at(row), damage });
+        }
+        let mut all = classes.into_iter();
+        Ok(self.inner.groups.iter().map(|group| all.by_ref().take(group.rows as usize).collect()).collect())
+    }
 }

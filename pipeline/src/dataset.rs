@@ -269,8 +269,8 @@ impl Dataset {
         Ok(fingerprint)
     }
 
-    /// How long the rows are, by row group: learned by what has this fingerprint, then remembered.
-    pub(crate) fn row_lengths(
+    /// A number of each row, its length or its class, by row group: learned by what has this fingerprint, then remembered.
+    pub(crate) fn of_each_row(
         &self,
         by: Fingerprint,
         learn: impl FnOnce() -> Result<Vec<Vec<u32>>, PipelineError>,

@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod class_draws;
 mod class_histogram;
 mod dataset;
 pub mod decode;
@@ -52,6 +53,7 @@ mod work_times;
 
 pub use {arrow_array, arrow_schema};
 
+pub use class_draws::rows_drawn;
 pub use class_histogram::ClassHistogram;
 pub use dataset::{DataFile, Dataset, Row, RowGroupSize};
 pub use error::{Damage, PipelineError};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use millstream_schemas::recipe::OrderStrength;
 use millstream_transforms::random::DrawKey;
 
+use crate::class_draws::ClassDraws;
 use crate::length_groups::LengthGroups;
 use crate::permutation::Permutation;
 use crate::place::Place;
@@ -30,6 +31,8 @@ pub(crate) struct Order {
     starts: Vec<u64>,
     /// Where rows of like lengths come together.
     lengths: Option<Arc<LengthGroups>>,
+    /// `global`: where rows come by their classes.
+    draws: Option<Arc<ClassDraws>>,
 }
 
 /// The order of one epoch.
@@ -57,12 +60,17 @@ impl Order {
             total += u64::from(rows);
             starts.push(total);
         }
-        Self { strength, window: window.max(1), seed, starts, lengths: None }
+        Self { strength, window: window.max(1), seed, starts, lengths: None, draws: None }
     }
 
     /// The same with rows of like lengths together.
     pub(crate) fn by_length(self, lengths: LengthGroups) -> Self {
         Self { lengths: Some(Arc::new(lengths)), ..self }
+    }
+
+    /// The same with rows drawn by their classes; of `global` alone.
+    pub(crate) fn by_class(self, draws: ClassDraws) -> Self {
+        Self { draws: Some(Arc::new(draws)), ..self }
     }
 
     pub(crate) fn rows(&self) -> u64 {
@@ -164,7 +172,7 @@ impl EpochOrder<'_> {
                 let group = last_at_or_below(&order.starts, position);
                 let from = position - order.starts[group];
                 let until = order.group_rows(group).min(from.saturating_add(most));
-                (from..until).map(|row| Place { group, row: row as u32 }).collect()
+                (from..until).map(|row| Place { group, row: row as u32, turn: 0 }).collect()
             }
             OrderStrength::Windowed => {
                 let first = last_at_or_below(&self.starts, position) / order.window * order.window;
@@ -176,7 +184,7 @@ impl EpochOrder<'_> {
                 let places = (position - from..last).map(|index| {
                     let row = from + permutation.at(index);
                     let group = last_at_or_below(&self.starts, row);
-                    Place { group: self.groups[group], row: (row - self.starts[group]) as u32 }
+                    Place { group: self.groups[group], row: (row - self.starts[group]) as u32, turn: 0 }
                 });
                 places.collect()
             }
@@ -184,9 +192,10 @@ impl EpochOrder<'_> {
                 let permutation = self.global.as_ref().expect("made for this strength");
                 let until = order.rows().min(position.saturating_add(most));
                 let places = (position..until).map(|index| {
-                    let row = permutation.at(index);
+                    let slot = permutation.at(index);
+                    let (row, turn) = order.draws.as_ref().map_or((slot, 0), |draws| draws.at(slot, &self.key));
                     let group = last_at_or_below(&order.starts, row);
-                    Place { group, row: (row - order.starts[group]) as u32 }
+                    Place { group, row: (row - order.starts[group]) as u32, turn }
                 });
                 places.collect()
             }
@@ -201,6 +210,10 @@ fn last_at_or_below(starts: &[u64], value: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use millstream_schemas::recipe::SamplingRecipe;
+
     use super::*;
 
     const STRENGTHS: [OrderStrength; 3] = [OrderStrength::Sequential, OrderStrength::Windowed, OrderStrength::Global];
@@ -254,6 +267,47 @@ mod tests {
         }
     }
 
+    #[test]
+    fn rows_drawn_by_class_can_be_continued_from_any_position() {
+        // rows of class 0 but every twentieth
+        let groups = [5, 100, 1, 37, 64, 64, 12, 99_u32];
+        let classes: Vec<Option<usize>> = (0..382).map(|row| Some(usize::from(row % 20 == 0))).collect();
+        let draws = ClassDraws::new(&SamplingRecipe::Balanced, &classes, 2).unwrap();
+        let order = super::Order::new(OrderStrength::Global, 1, 3, groups).by_class(draws);
+        let starts: Vec<u32> = groups
+            .iter()
+            .scan(0, |sum, rows| {
+                *sum += rows;
+                Some(*sum - rows)
+            })
+            .collect();
+        let class = |place: &Place| usize::from((starts[place.group] + place.row).is_multiple_of(20));
+        for epoch in [0, 7] {
+            let all = whole(&order, epoch);
+            assert_eq!(all.len(), 382);
+            let rare: Vec<&Place> = all.iter().filter(|place| class(place) == 1).collect();
+            assert_eq!(rare.len(), 191, "half of them");
+            // all rows of it nine times or ten, each time as another turn
+            let mut each: BTreeMap<(usize, u32), Vec<u32>> = BTreeMap::new();
+            rare.iter().for_each(|place| each.entry((place.group, place.row)).or_default().push(place.turn));
+            assert_eq!(each.len(), 20);
+            for turns in each.values_mut() {
+                turns.sort_unstable();
+                assert!(
+                    matches!(turns.len(), 9 | 10) && turns.iter().enumerate().all(|(at, turn)| *turn as usize == at)
+                );
+            }
+            let mut often: Vec<&Place> = all.iter().filter(|place| class(place) == 0).collect();
+            often.sort();
+            often.dedup();
+            assert_eq!(often.len(), 191, "none of them twice");
+            for position in 0..all.len() {
+                assert_eq!(from(&order, epoch, position as u64, 7), all[position..], "{position}");
+            }
+        }
+        assert_ne!(whole(&order, 0), whole(&order, 7));
+    }
+
     /// A text's length that has nothing to do with its place: 1 to 97.
     fn length(place: Place) -> u32 {
         (place.group as u32 * 31 + place.row * 57) % 97 + 1
@@ -263,7 +317,8 @@ mod tests {
     fn rows_of_like_lengths_come_together_and_every_row_still_comes_once() {
         const BATCH: usize = 8;
         let groups = [5, 100, 1, 37, 64, 64, 12, 99];
-        let lengths = groups.iter().enumerate().map(|(group, &rows)| (0..rows).map(move |row| Place { group, row }));
+        let lengths =
+            groups.iter().enumerate().map(|(group, &rows)| (0..rows).map(move |row| Place { group, row, turn: 0 }));
         let lengths: Vec<Vec<u32>> = lengths.map(|places| places.map(length).collect()).collect();
         let padded = |places: &[Place]| -> u32 {
             places

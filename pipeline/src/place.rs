@@ -3,4 +3,6 @@
 pub(crate) struct Place {
     pub(crate) group: usize,
     pub(crate) row: u32,
+    /// How often it has come in the epoch before, where rows come several times.
+    pub(crate) turn: u32,
 }

@@ -68,7 +68,7 @@ impl Batches {
         let is_second = matches!(options.beside, Beside::Stream(_));
         let plan = StreamPlan::new(dataset, options, from)?;
         let part = shared.as_ref().filter(|_| !is_second).map(SharedResources::take).transpose()?;
-        let plan = plan.with_lengths(dataset)?;
+        let plan = plan.with_learned(dataset)?;
         let workers = match &shared {
             Some(shared) => shared.threads().clone(),
             None => Workers::start(plan.workers)?,
@@ -89,7 +89,7 @@ impl Batches {
     ) -> Result<(Self, u64), PipelineError> {
         let left_out = LeftOut::new(&options.damaged, dataset)?;
         let shared = options.shared.clone();
-        let plan = StreamPlan::keeping(dataset, options, from, kept)?.with_lengths(dataset)?;
+        let plan = StreamPlan::keeping(dataset, options, from, kept)?.with_learned(dataset)?;
         let (all, batch) = (plan.feeder.batches_share.limit(), plan.feeder.layout.batch_bytes());
         // two are always left to those that are being filled
         let bytes = all.saturating_sub(batch.saturating_mul(2)).min(batch.saturating_mul(kept));

@@ -1,5 +1,5 @@
 use millstream_schemas::Fingerprint;
-use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength, TransparencyPolicy};
+use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength, SamplingRecipe, TransparencyPolicy};
 use millstream_transforms::Chain;
 
 use crate::Monitor;
@@ -22,6 +22,9 @@ pub struct StreamOptions {
     /// Put rows of like lengths into one batch, so that little of it is padding; by itself where rows have lengths of their
     /// own. Their lengths are learned by reading them once, before the first batch.
     pub group_by_length: Option<bool>,
+    /// How often rows of each class come, where not each comes once in an epoch; then any row comes anywhere, whatever `order`
+    /// says. Their classes are learned by reading them once, before the first batch.
+    pub sampling: Option<SamplingRecipe>,
     /// Threads that decode and transform; 0 takes one for each core.
     pub workers: usize,
     /// Ceiling on the bytes held: rows as stored, images being decoded, batches not yet handed out. An image may take a
@@ -69,6 +72,7 @@ impl StreamOptions {
             order: OrderStrength::default(),
             window: 4,
             group_by_length: None,
+            sampling: None,
             workers: 0,
             memory: ByteSize::default(),
             beside: Beside::Nothing,
@@ -85,6 +89,10 @@ impl StreamOptions {
     /// Of everything that decides order and bytes; the seed is kept apart.
     pub fn fingerprint(&self) -> Fingerprint {
         let order = (self.order, self.window, self.batch, self.drop_last, self.group_by_length);
-        Fingerprint::of(&(self.encoders.fingerprint(), self.chain.fingerprint(), order, self.transparency))
+        let all = (self.encoders.fingerprint(), self.chain.fingerprint(), order, self.transparency);
+        match &self.sampling {
+            None => Fingerprint::of(&all),
+            Some(sampling) => Fingerprint::of(&(all, sampling)),
+        }
     }
 }

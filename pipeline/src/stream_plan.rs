@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength};
-use millstream_schemas::{BatchSpec, BufferPool, ResumePoint, TensorRole, count, shown};
+use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength, SamplingRecipe};
+use millstream_schemas::{BatchSpec, BufferPool, Fingerprint, ResumePoint, TensorRole, count, shown};
 
 use crate::budget::{Held, Share};
+use crate::class_draws::ClassDraws;
 use crate::dataset::GroupPlace;
 use crate::division::{Ceiling, Division, Needs, Portion};
 use crate::encodings::{Encoders, RowWork, StreamFacts};
@@ -30,6 +31,8 @@ pub(crate) struct StreamPlan {
     pub(crate) feeder: Feeder,
     /// The inputs by whose lengths rows are put together, where they are.
     measuring: Option<Encoders>,
+    /// How rows are drawn by their classes, where they are.
+    sampling: Option<SamplingRecipe>,
     pub(crate) workers: usize,
     pub(crate) held: Arc<Held>,
     /// Bytes of the ceiling that are left to a stream beside this one.
@@ -53,6 +56,8 @@ impl StreamPlan {
         kept: u64,
     ) -> Result<Self, PipelineError> {
         check_options(dataset, &options)?;
+        let order = if options.sampling.is_some() { OrderStrength::Global } else { options.order };
+        let options = StreamOptions { order, ..options };
         let from = start(dataset, &options, from)?;
         let workers = match &options.shared {
             None => number_of(options.workers)?,
@@ -130,17 +135,28 @@ impl StreamPlan {
             },
             stop: Arc::default(),
         };
-        let plan = Self { context, feeder, measuring, workers, held, left: division.left };
+        let plan = Self { context, feeder, measuring, sampling: options.sampling, workers, held, left: division.left };
         plan.refuse_endless_reading()?;
         Ok(plan)
     }
 
-    /// Learns how long the rows are, where rows of like lengths come together: for this all of them are read, once for a
-    /// dataset and what measures them.
-    pub(crate) fn with_lengths(mut self, dataset: &Dataset) -> Result<Self, PipelineError> {
+    /// Learns how long the rows are, where rows of like lengths come together, and of what class, where they come by that: for
+    /// this all of them are read, once for a dataset and what reads them.
+    pub(crate) fn with_learned(mut self, dataset: &Dataset) -> Result<Self, PipelineError> {
+        if let Some(sampling) = &self.sampling {
+            let encoders = &self.context.encoders;
+            let by = Fingerprint::of(&("classes", encoders.fingerprint(), self.context.fail_on_damage));
+            let learn = || dataset.row_classes(encoders, self.context.fail_on_damage);
+            let classes = dataset.of_each_row(by, learn)?;
+            let of_row = |class: &u32| usize::try_from(*class).ok()?.checked_sub(1);
+            let classes: Vec<Option<usize>> = classes.iter().flatten().map(of_row).collect();
+            let draws = ClassDraws::new(sampling, &classes, encoders.classes().len());
+            let draws = draws.map_err(|reason| PipelineError::Option { option: "sampling", reason })?;
+            self.feeder.order = self.feeder.order.by_class(draws);
+        }
         if let Some(measuring) = &self.measuring {
             let learn = || row_lengths(dataset, measuring, self.workers, &self.feeder.rows_share);
-            let lengths = dataset.row_lengths(measuring.fingerprint(), learn)?;
+            let lengths = dataset.of_each_row(measuring.fingerprint(), learn)?;
             let batch = self.feeder.layout.spec.capacity;
             self.feeder.order = self.feeder.order.by_length(LengthGroups::new(batch, lengths));
         }
@@ -149,6 +165,8 @@ impl StreamPlan {
 
     /// The least that a stream needs of the ceiling, without what decoding needs.
     pub(crate) fn least_memory(dataset: &Dataset, options: &StreamOptions) -> Result<u64, PipelineError> {
+        let order = if options.sampling.is_some() { OrderStrength::Global } else { options.order };
+        let options = &StreamOptions { order, ..options.clone() };
         let whole =
             StreamOptions { memory: ByteSize(u64::MAX), beside: Beside::Nothing, shared: None, ..options.clone() };
         let plan = Self::new(dataset, whole, None)?;
@@ -231,6 +249,9 @@ fn check_options(dataset: &Dataset, options: &StreamOptions) -> Result<(), Pipel
         return refuse("window", "a window needs at least one row group".into());
     }
     number_of(options.workers)?;
+    if options.sampling.is_some() && options.encoders.class_column().is_none() {
+        return refuse("sampling", "rows have no class to be drawn by".into());
+    }
     if options.drop_last && dataset.rows() < options.batch as u64 {
         let reason = format!("{} rows make no batch of {}: nothing would be left", dataset.rows(), options.batch);
         return refuse("drop_last", reason);

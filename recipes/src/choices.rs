@@ -27,7 +27,7 @@ impl Choices {
     /// # Errors
     /// An unknown name or option, or a value that makes no sense.
     pub(crate) fn of(training: &TrainingRecipe, catalogs: &Catalogs) -> Result<Self, ChoiceError> {
-        let loss = loss(training, catalogs)?;
+        let loss = chosen_loss(training, catalogs)?;
         let (metrics, best) = (training.metrics.as_deref(), training.best.as_deref());
         Ok(Self {
             metrics: MetricSet::choose(&catalogs.metrics, metrics, best, loss.reads())?,
@@ -53,7 +53,11 @@ impl Choices {
     }
 }
 
-fn loss(training: &TrainingRecipe, catalogs: &Catalogs) -> Result<Loss, ChoiceError> {
+/// The loss that a recipe chooses.
+///
+/// # Errors
+/// An unknown name or option, or a value that makes no sense.
+pub(crate) fn chosen_loss(training: &TrainingRecipe, catalogs: &Catalogs) -> Result<Loss, ChoiceError> {
     let mut choice = training.loss.clone().unwrap_or_else(|| Choice::named(&Loss::default().choice().name));
     let row = catalogs.losses.find(&choice, "training.loss")?;
     if training.label_smoothing > 0.0 {

@@ -19,6 +19,7 @@ mod calibrated;
 mod catalogs;
 mod check;
 mod choices;
+mod class_balance;
 mod class_count;
 mod classes;
 mod commented;

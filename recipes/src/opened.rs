@@ -14,7 +14,8 @@ use millstream_training::optimizers::Optimizer;
 use millstream_training::schedules::Schedule;
 use millstream_transforms::Chain;
 
-use crate::choices::Choices;
+use crate::choices::{Choices, chosen_loss};
+use crate::class_balance::balanced;
 use crate::classes::align;
 use crate::data_report::{DataReports, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view};
@@ -42,7 +43,7 @@ pub struct Opened(Arc<OpenedParts>);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OpenedParts {
-    /// As given.
+    /// As given, but with the numbers that a `balanced` of the loss stands for.
     pub recipe: Recipe,
     /// Rows to train on.
     pub train: RowSource,
@@ -159,6 +160,9 @@ impl Opened {
         metrics.check(train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let mut notes = places(&train, "data.train")?;
         notes.extend(images.notes(&recipe.data, &train.encoders));
+        let (recipe, of_classes) = balanced(recipe, &train)?;
+        let loss = if of_classes.is_empty() { loss } else { chosen_loss(&recipe.training, catalogs)? };
+        notes.extend(of_classes);
         let evaluate = match &recipe.data.evaluate {
             None => None,
             Some(patterns) => {
@@ -176,7 +180,7 @@ impl Opened {
                 Some(source)
             }
         };
-        let sets = evaluation_sets::open(recipe, &wanted, &train, &set_chain, &mut notes)?;
+        let sets = evaluation_sets::open(&recipe, &wanted, &train, &set_chain, &mut notes)?;
         let spec = train.spec("transforms.train", recipe.seed, recipe.data.batch)?;
         require_inputs(&model, &spec, "transforms.train")?;
         require_embeddings(&model, &train.encoders)?;
@@ -185,10 +189,11 @@ impl Opened {
             require_inputs(&model, &of_evaluation, "transforms.evaluate")?;
             require_same(&spec, &of_evaluation)?;
         }
-        let plan = EvaluationPlan::of(recipe, loss.reads(), None, catalogs)?;
-        let statistics = StatisticsRows::of(recipe, &train, &set_chain)?;
+        let plan = EvaluationPlan::of(&recipe, loss.reads(), None, catalogs)?;
+        let statistics = StatisticsRows::of(&recipe, &train, &set_chain)?;
+        let batch = recipe.data.batch;
         let parts = OpenedParts {
-            recipe: recipe.clone(),
+            recipe,
             train,
             evaluate,
             sets,
@@ -210,7 +215,7 @@ impl Opened {
             reports: Arc::default(),
         };
         if parts.steps_per_epoch() == 0 {
-            let (rows, batch) = (parts.train.dataset.rows(), recipe.data.batch);
+            let rows = parts.train.dataset.rows();
             let message = format!("{rows} rows do not fill one batch of {batch}, and `drop_last` leaves out the rest");
             return Err(RecipeError::mismatch("data.batch", message));
         }
@@ -236,8 +241,12 @@ impl Opened {
         let metrics = metrics.with_memory(recipe.data.memory.0);
         metrics.check(self.train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let plan = EvaluationPlan::of(recipe, loss.reads(), None, &self.catalogs)?;
-        let (recipe, took) = (recipe.clone(), began.elapsed());
-        let of_self = OpenedParts::clone(self);
+        let (recipe, of_classes) = balanced(recipe, &self.train)?;
+        let loss = if of_classes.is_empty() { loss } else { chosen_loss(&recipe.training, &self.catalogs)? };
+        let took = began.elapsed();
+        let mut of_self = OpenedParts::clone(self);
+        of_self.notes.retain(|note| !note.starts_with("training.loss.") && !note.starts_with("data.sampling:"));
+        of_self.notes.extend(of_classes);
         let parts = OpenedParts { recipe, loss, metrics, optimizer, schedule, logs, took, plan, ..of_self };
         parts.require_evaluation()?;
         Ok(Self(Arc::new(parts)))
@@ -466,6 +475,7 @@ impl OpenedParts {
         Ok(StreamOptions {
             epochs: self.recipe.training.epochs,
             drop_last: data.drop_last,
+            sampling: data.sampling.clone(),
             beside,
             shared: shared.cloned(),
             ..stream_options(&self.recipe, &self.train, data.order)

@@ -14,6 +14,7 @@ pub(crate) fn stream_options(recipe: &Recipe, source: &RowSource, order: OrderSt
         order,
         window: data.window,
         group_by_length: data.group_by_length,
+        sampling: None,
         workers: data.workers,
         memory: data.memory,
         beside: Beside::Nothing,

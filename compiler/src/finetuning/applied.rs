@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 
 use super::attention::{Attentions, Role};
-use super::methods::{AdapterForm, Added, FoldedValue, MergedWeight, Method, MethodModel};
+use super::methods::{
+    AdapterForm, Added, FoldedValue, LinearWeight, MergedWeight, Method, MethodModel, quantized_weights,
+};
 use super::{Head, Layer, find_attentions};
 use crate::CompilerError;
 use crate::graph::{Graph, ValueId};
@@ -85,6 +87,7 @@ impl Applied {
             }
         }
         let attentions = if methods.is_empty() { Attentions::default() } else { find_attentions(base) };
+        let quantized = if methods.is_empty() { Vec::new() } else { quantized_weights(base, Some(prediction)) };
         for (method, added) in added {
             let weights = added.layers.iter().flat_map(|layer| &layer.weights);
             // biases of the model, which a method may train too, are not added
@@ -97,7 +100,7 @@ impl Applied {
                 count(numbers as u64, "number"),
                 count(added.adapted.len() as u64, "layer")
             ));
-            applied.notes.extend(of_roles(method, &added.adapted, layers, &attentions));
+            applied.notes.extend(of_roles(method, &added.adapted, (layers, &quantized), &attentions));
             applied.notes.extend(added.notes);
             applied.folded.extend(added.folded);
             applied.layers.extend(added.layers);
@@ -131,10 +134,16 @@ fn require_alone(added: &[(&Method, Added)]) -> Result<(), CompilerError> {
 }
 
 /// How many layers of each role a method was added to, and in how many blocks; nothing where none has a role.
-fn of_roles(method: &Method, adapted: &[String], layers: &[Layer], attentions: &Attentions) -> Option<String> {
+fn of_roles(
+    method: &Method,
+    adapted: &[String],
+    (layers, quantized): (&[Layer], &[LinearWeight]),
+    attentions: &Attentions,
+) -> Option<String> {
     let is_adapted = |layer: &&Layer| adapted.contains(&layer.name);
     let weights = layers.iter().filter(is_adapted).flat_map(|layer| &layer.weights).map(|weight| weight.value);
-    let weights: BTreeSet<ValueId> = weights.collect();
+    let quantized = quantized.iter().filter(|weight| adapted.contains(&weight.layer)).map(|weight| weight.value);
+    let weights: BTreeSet<ValueId> = weights.chain(quantized).collect();
     let told: Vec<String> = Role::ALL.into_iter().filter_map(|role| attentions.told(role, &weights)).collect();
     let left_out = attentions.left_out_in_words().map_or_else(String::new, |words| format!("; {words}"));
     (!told.is_empty()).then(|| format!("`{}` is at {}{left_out}", method.choice().name, told.join(", ")))

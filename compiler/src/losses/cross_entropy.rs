@@ -4,7 +4,7 @@ use millstream_schemas::choice::{Options, share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::class_weights;
+use super::class_weights::{self, ClassWeights};
 use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
 use super::loss_kind::{Build, LossKind};
 use crate::CompilerError;
@@ -29,14 +29,15 @@ struct CrossEntropy {
     /// Share of the target probability spread evenly over all classes, 0 to below 1.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     label_smoothing: f64,
-    /// How much each class counts, in their order, 0 or more; none for 1 each.
-    class_weights: Vec<f64>,
+    /// How much each class counts, in their order, 0 or more; none for 1 each; `balanced` for rows / (classes · rows of the
+    /// class), of the rows that are trained on.
+    class_weights: ClassWeights,
 }
 
 impl Options for CrossEntropy {
     fn validate(&self) -> Result<(), String> {
         share("label_smoothing", self.label_smoothing)?;
-        class_weights::check("class_weights", &self.class_weights)
+        self.class_weights.check("class_weights")
     }
 }
 
@@ -47,7 +48,7 @@ impl LossFunction for CrossEntropy {
 
     fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
         require_scores(prediction)?;
-        class_weights::require_one_each(LOSS.name, "class_weights", &self.class_weights, prediction)?;
+        self.class_weights.require_one_each(LOSS.name, "class_weights", prediction)?;
         Ok(prediction.clone())
     }
 
@@ -57,7 +58,7 @@ impl LossFunction for CrossEntropy {
 
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
         let LossInputs { prediction, targets, .. } = *inputs;
-        of_probabilities(graph, prediction, targets, self.label_smoothing as f32, &self.class_weights)
+        of_probabilities(graph, prediction, targets, self.label_smoothing as f32, self.class_weights.factors())
     }
 }
 

@@ -4,7 +4,7 @@ use millstream_schemas::choice::{Options, at_least};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::class_weights;
+use super::class_weights::{self, ClassWeights};
 use super::cross_entropy::{negative_mean, require_scores};
 use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
 use super::loss_kind::{Build, LossKind};
@@ -28,20 +28,21 @@ struct Focal {
     /// How much less well known rows count; 0 for not at all.
     #[schemars(range(min = 0))]
     gamma: f64,
-    /// Factor of each class, in their order; none for 1 each.
-    alpha: Vec<f64>,
+    /// Factor of each class, in their order; none for 1 each; `balanced` for rows / (classes · rows of the class), of the rows
+    /// that are trained on.
+    alpha: ClassWeights,
 }
 
 impl Default for Focal {
     fn default() -> Self {
-        Self { gamma: 2.0, alpha: Vec::new() }
+        Self { gamma: 2.0, alpha: ClassWeights::default() }
     }
 }
 
 impl Options for Focal {
     fn validate(&self) -> Result<(), String> {
         at_least("gamma", self.gamma)?;
-        class_weights::check("alpha", &self.alpha)
+        self.alpha.check("alpha")
     }
 }
 
@@ -52,7 +53,7 @@ impl LossFunction for Focal {
 
     fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
         require_scores(prediction)?;
-        class_weights::require_one_each(LOSS.name, "alpha", &self.alpha, prediction)?;
+        self.alpha.require_one_each(LOSS.name, "alpha", prediction)?;
         Ok(prediction.clone())
     }
 
@@ -62,7 +63,7 @@ impl LossFunction for Focal {
 
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
         let LossInputs { prediction, targets, .. } = *inputs;
-        let (loss, sum) = focal(graph, prediction, targets, self.gamma as f32, &self.alpha)?;
+        let (loss, sum) = focal(graph, prediction, targets, self.gamma as f32, self.alpha.factors())?;
         let is_sum_of_rows = graph.shape(prediction)?.len() == 2;
         Ok(LossNodes { loss, weight: (!is_sum_of_rows).then_some(sum) })
     }

@@ -30,6 +30,7 @@ use std::sync::OnceLock;
 
 use millstream_schemas::choice::{Catalog, Choice};
 
+pub use class_weights::balanced_class_weights;
 pub use loss::Loss;
 pub use loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
 pub use loss_kind::{Build, LossKind};

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::class_numbers::{self, ClassNumbers, IGNORE_INDEX, total};
-use super::class_weights;
+use super::class_weights::{self, ClassWeights};
 use super::cross_entropy::of_probabilities;
 use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
 use super::loss_kind::{Build, LossKind};
@@ -39,20 +39,21 @@ struct SparseCrossEntropy {
     /// Share of the target probability spread evenly over all classes, 0 to below 1.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     label_smoothing: f64,
-    /// How much each class counts, in their order, 0 or more; none for 1 each.
-    class_weights: Vec<f64>,
+    /// How much each class counts, in their order, 0 or more; none for 1 each; `balanced` for rows / (classes · rows of the
+    /// class), of the rows that are trained on.
+    class_weights: ClassWeights,
 }
 
 impl Default for SparseCrossEntropy {
     fn default() -> Self {
-        Self { ignore_index: IGNORE_INDEX, label_smoothing: 0.0, class_weights: Vec::new() }
+        Self { ignore_index: IGNORE_INDEX, label_smoothing: 0.0, class_weights: ClassWeights::default() }
     }
 }
 
 impl Options for SparseCrossEntropy {
     fn validate(&self) -> Result<(), String> {
         share("label_smoothing", self.label_smoothing)?;
-        class_weights::check("class_weights", &self.class_weights)
+        self.class_weights.check("class_weights")
     }
 }
 
@@ -63,7 +64,7 @@ impl LossFunction for SparseCrossEntropy {
 
     fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
         let target = class_numbers::target(prediction)?;
-        class_weights::require_one_each(LOSS.name, "class_weights", &self.class_weights, prediction)?;
+        self.class_weights.require_one_each(LOSS.name, "class_weights", prediction)?;
         Ok(target)
     }
 
@@ -79,9 +80,9 @@ impl LossFunction for SparseCrossEntropy {
         let LossInputs { prediction, targets, .. } = *inputs;
         let numbers = ClassNumbers::read(graph, prediction, targets, self.ignore_index)?;
         let smoothing = self.label_smoothing as f32;
-        let nodes = of_probabilities(graph, prediction, numbers.one_hot, smoothing, &self.class_weights)?;
-        let counted = if self.class_weights.is_empty() { numbers.counts } else { numbers.one_hot };
-        let counted = class_weights::by_class(graph, counted, &self.class_weights)?;
+        let nodes = of_probabilities(graph, prediction, numbers.one_hot, smoothing, self.class_weights.factors())?;
+        let counted = if self.class_weights.is_none() { numbers.counts } else { numbers.one_hot };
+        let counted = class_weights::by_class(graph, counted, self.class_weights.factors())?;
         let weight = Some(total(graph, counted)?);
         Ok(LossNodes { loss: graph.plus(nodes.loss, numbers.penalty)?, weight })
     }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::class_numbers::{self, ClassNumbers, IGNORE_INDEX, total};
-use super::class_weights;
+use super::class_weights::ClassWeights;
 use super::focal::focal;
 use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
 use super::loss_kind::{Build, LossKind};
@@ -29,22 +29,23 @@ struct SparseFocal {
     /// How much less well known places count; 0 for not at all.
     #[schemars(range(min = 0))]
     gamma: f64,
-    /// Factor of each class, in their order; none for 1 each.
-    alpha: Vec<f64>,
+    /// Factor of each class, in their order; none for 1 each; `balanced` for rows / (classes · rows of the class), of the rows
+    /// that are trained on.
+    alpha: ClassWeights,
     /// The class of places that do not count.
     ignore_index: i64,
 }
 
 impl Default for SparseFocal {
     fn default() -> Self {
-        Self { gamma: 2.0, alpha: Vec::new(), ignore_index: IGNORE_INDEX }
+        Self { gamma: 2.0, alpha: ClassWeights::default(), ignore_index: IGNORE_INDEX }
     }
 }
 
 impl Options for SparseFocal {
     fn validate(&self) -> Result<(), String> {
         at_least("gamma", self.gamma)?;
-        class_weights::check("alpha", &self.alpha)
+        self.alpha.check("alpha")
     }
 }
 
@@ -55,7 +56,7 @@ impl LossFunction for SparseFocal {
 
     fn target(&self, prediction: &TensorType) -> Result<TensorType, CompilerError> {
         let target = class_numbers::target(prediction)?;
-        class_weights::require_one_each(LOSS.name, "alpha", &self.alpha, prediction)?;
+        self.alpha.require_one_each(LOSS.name, "alpha", prediction)?;
         Ok(target)
     }
 
@@ -70,7 +71,7 @@ impl LossFunction for SparseFocal {
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
         let LossInputs { prediction, targets, .. } = *inputs;
         let numbers = ClassNumbers::read(graph, prediction, targets, self.ignore_index)?;
-        let (loss, _) = focal(graph, prediction, numbers.one_hot, self.gamma as f32, &self.alpha)?;
+        let (loss, _) = focal(graph, prediction, numbers.one_hot, self.gamma as f32, self.alpha.factors())?;
         let weight = Some(total(graph, numbers.counts)?);
         Ok(LossNodes { loss: graph.plus(loss, numbers.penalty)?, weight })
     }

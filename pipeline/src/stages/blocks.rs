@@ -73,6 +73,7 @@ impl Blocks {
             let mut wanted = Vec::with_capacity(rows.len());
             for (&group, rows) in &mut rows {
                 rows.sort_unstable();
+                rows.dedup();
                 wanted.push(Wanted { group: self.group(feeder, group).await?, rows: std::mem::take(rows) });
             }
             let limit = feeder.rows_share.limit();

@@ -186,6 +186,7 @@ impl Feeder {
         let part = |(group, mut rows): (usize, Vec<u32>)| {
             let place = &self.groups[group];
             rows.sort_unstable();
+            rows.dedup();
             let rows = (rows.len() < place.rows as usize).then_some(rows);
             let columns = &self.files[place.file as usize];
             let (bytes, _) = match &rows {
@@ -275,7 +276,8 @@ impl Feeder {
             None => place.row as usize,
             Some(rows) => rows.binary_search(&place.row).expect("the part was made from these rows"),
         };
-        TaskRow { id: RowId { file, row_group: group.group, row: place.row }, held: Arc::clone(held), index }
+        let id = RowId { file, row_group: group.group, row: place.row };
+        TaskRow { id, held: Arc::clone(held), index, turn: place.turn }
     }
 
     async fn open_batch(&self, number: u64, epoch: u64, position: u64, end: u64) -> Open {

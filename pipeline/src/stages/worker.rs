@@ -34,6 +34,8 @@ pub(crate) struct TaskRow {
     pub(crate) held: Arc<HeldRows>,
     /// Within `held`.
     pub(crate) index: usize,
+    /// How often it has come in the epoch before.
+    pub(crate) turn: u32,
 }
 
 /// Rows in memory, with their bytes.
@@ -107,7 +109,9 @@ impl WorkerContext {
         out: &mut [RowTensor<'_>],
     ) -> Result<f32, EncodeError> {
         let values = row.held.rows.row(row.index);
-        let mut sample = Sample::new(&row.id, epoch, &self.work, buffers);
+        // each time that a row comes in an epoch it is drawn anew
+        let draw = epoch ^ u64::from(row.turn) << 32;
+        let mut sample = Sample::new(&row.id, draw, &self.work, buffers);
         for index in self.encoders.cheapest_first() {
             let (encoder, places) = self.encoders.get(*index);
             encoder.encode(values.of(places), &mut sample, &mut out[self.tensors_of[*index].clone()])?;

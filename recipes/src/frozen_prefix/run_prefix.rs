@@ -221,6 +221,7 @@ fn of_training(usual: StreamOptions, epoch: u64) -> StreamOptions {
     StreamOptions {
         epochs: epoch + 1,
         order: OrderStrength::Sequential,
+        sampling: None,
         drop_last: false,
         beside: Beside::Nothing,
         ..usual

@@ -57,6 +57,11 @@ pub struct DataRecipe {
     /// (`token_ids`).
     #[serde(default)]
     pub group_by_length: Option<bool>,
+    /// How often rows of each class come in training, where they are not taken as they are: rows of a class that is to come
+    /// more often come several times in an epoch, those of others not in each. An epoch has as many rows as without, and any
+    /// row comes anywhere, whatever `order` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<SamplingRecipe>,
     /// Threads that decode and transform; 0 takes one for each core.
     #[serde(default)]
     #[schemars(range(max = MOST_THREADS))]
@@ -105,6 +110,16 @@ pub enum OrderStrength {
     Windowed,
     /// Any row anywhere: a permutation of the whole dataset, read in blocks of as many rows as fit into memory.
     Global,
+}
+
+/// How often rows of each class come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SamplingRecipe {
+    /// Those of each class that has some equally often.
+    Balanced,
+    /// By a weight for each class, in their order, 0 or more: with `[1, 3]` three of four rows are of the second class.
+    Classes(Vec<f64>),
 }
 
 /// What to do with a row that cannot be used: an image that does not decode, a missing value.

@@ -86,6 +86,7 @@ pub(super) const KEYS: &[ForeignKey] = &[
     key(&["batch_size", "batchsize", "bs", "train_batch_size", "per_device_train_batch_size", "per_gpu_train_batch_size", "mini_batch_size", "minibatch", "batches"], "data.batch", "16", ""),
     key(&["eval_batch_size", "val_batch_size", "per_device_eval_batch_size", "test_batch_size"], "data.batch", "16", "evaluation takes the same batch"),
     key(&["num_workers", "n_workers", "nworkers", "dataloader_num_workers", "num_proc", "loader_workers", "num_parallel_calls"], "data.workers", "4", "0 takes one for each core"),
+    key(&["weighted_sampler", "class_balanced_sampling", "balanced_sampling", "oversampling", "oversample", "balance_classes"], "data.sampling", "balanced", "rows are drawn by their classes"),
     key(&["shuffle", "shuffling", "sampler", "shuffle_train"], "data.order", "windowed", "rows are shuffled unless the order is `sequential`"),
     key(&["shuffle_buffer", "shuffle_buffer_size", "buffer_size"], "data.window", "4", "it is counted in row groups"),
     key(&["dataset", "datasets", "train_dataset", "train_data", "training_data", "train_dir", "train_path", "train_file", "train_files", "data_dir", "data_path", "data_root", "dataset_name", "dataset_path", "train_set", "trainset", "source", "sources", "input_data", "data_files"], "data.train", "photos/train-*.parquet", ""),

@@ -56,7 +56,7 @@ use crate::SchemaError;
 pub use around_steps::{GradientNoiseRecipe, LookaheadRecipe, SharpnessAwareRecipe};
 pub use batch_normalization::{BatchNormalization, StatisticsTransforms};
 pub use bytes::ByteSize;
-pub use data::{DamagedPolicy, DataRecipe, OrderStrength, TransparencyPolicy};
+pub use data::{DamagedPolicy, DataRecipe, OrderStrength, SamplingRecipe, TransparencyPolicy};
 pub use definitions::Definitions;
 pub use evaluation::{
     CalibrateRecipe, EvaluationInterval, EvaluationRecipe, IntervalsRecipe, ThresholdRecipe, ViewAverage, ViewsRecipe,

@@ -8,7 +8,7 @@ use super::steering;
 use super::{
     AverageRecipe, BatchNormalization, DamagedPolicy, DataRecipe, EarlyStoppingRecipe, EvaluationInterval,
     EvaluationRecipe, FrozenPrefixRecipe, GradientNoiseRecipe, LookaheadRecipe, ModelRecipe, NonFiniteRecipe,
-    PenaltiesRecipe, Recipe, SearchRecipe, SharpnessAwareRecipe, ThresholdRecipe, TrainingRecipe,
+    PenaltiesRecipe, Recipe, SamplingRecipe, SearchRecipe, SharpnessAwareRecipe, ThresholdRecipe, TrainingRecipe,
 };
 use crate::shown;
 
@@ -103,6 +103,16 @@ fn check_data(data: &DataRecipe, faults: &mut Vec<Fault>) {
     require(data.window >= 1, "data.window", "1 or more", data.window, faults);
     require(data.workers <= MOST_THREADS, "data.workers", &format!("at most {MOST_THREADS}"), data.workers, faults);
     require(data.memory.0 >= LEAST_MEMORY, "data.memory", "1 MiB or more", data.memory, faults);
+    if let Some(SamplingRecipe::Classes(weights)) = &data.sampling {
+        let place = "data.sampling.classes";
+        for (index, weight) in weights.iter().enumerate() {
+            let fits = weight.is_finite() && *weight >= 0.0;
+            require(fits, &format!("{place}[{index}]"), "a finite number of 0 or more", weight, faults);
+        }
+        if weights.iter().all(|weight| *weight == 0.0) {
+            faults.push(Fault::value(place, "no class has a weight above 0, so no row would come".to_owned()));
+        }
+    }
     if let DamagedPolicy::Quarantine(Some(file)) = &data.damaged {
         require_text(&file.to_string_lossy(), "data.damaged.quarantine", faults);
     }

@@ -8,12 +8,14 @@ use super::linear::Linear;
 use crate::graph::{Graph, Length, Node, ValueId};
 
 /// Between the softmax and the product with the values.
-const BEHIND_SOFTMAX: &[&str] = &["Cast", "Dropout", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Where"];
+const BEHIND_SOFTMAX: &[&str] =
+    &["Cast", "DequantizeLinear", "Dropout", "Identity", "QuantizeLinear", "Reshape", "Squeeze", "Unsqueeze", "Where"];
 /// Between the product of queries and keys and the softmax.
 const SCORES: &[&str] = &[
     "Add",
     "Cast",
     "Clip",
+    "DequantizeLinear",
     "Div",
     "Dropout",
     "Expand",
@@ -23,6 +25,7 @@ const SCORES: &[&str] = &[
     "Min",
     "Mul",
     "Neg",
+    "QuantizeLinear",
     "Reshape",
     "Slice",
     "Squeeze",

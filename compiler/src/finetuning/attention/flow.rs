@@ -3,16 +3,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::linear::{Edges, Linear};
 use crate::graph::{Graph, Node, ValueId};
 
-/// Operators that hand numbers on as they are.
+/// Operators that hand numbers on as they are, but for rounding.
 pub(super) const VIEWS: &[&str] = &[
     "Cast",
     "Concat",
+    "DequantizeLinear",
     "Dropout",
     "Expand",
     "Flatten",
     "Gather",
     "Identity",
     "Pad",
+    "QuantizeLinear",
     "Reshape",
     "Slice",
     "Split",

@@ -5,6 +5,7 @@ mod columns;
 mod feed_forward;
 mod finder;
 mod flow;
+mod integer_product;
 mod linear;
 
 pub use block::{Attention, Attentions, LeftOut, Projection, Role};

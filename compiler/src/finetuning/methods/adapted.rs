@@ -4,11 +4,13 @@ use millstream_schemas::{nearest, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::linear_weight::{LinearMap, LinearPart, LinearWeight, linear_map, turns};
 use super::method_function::MethodModel;
+use super::quantized_weights::quantized_weights;
 use crate::CompilerError;
 use crate::finetuning::attention::{Attentions, Role};
 use crate::finetuning::{find_attentions, pattern_matches};
-use crate::graph::{Graph, Node, ValueId};
+use crate::graph::ValueId;
 
 /// Which layers of the model a method goes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,71 +30,6 @@ pub enum AdaptedLayers {
     /// The linear layers that do this in the attentions of the model and in the feed-forward parts behind them, found by
     /// how values flow, whatever they are called.
     Roles(Vec<Role>),
-}
-
-/// A weight that a linear map or a convolution multiplies with.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LinearWeight {
-    /// Name of its layer.
-    pub layer: String,
-    /// The constant.
-    pub value: ValueId,
-    /// Length of each of its axes.
-    pub shape: Vec<usize>,
-    /// What the nodes read: the constant, and whatever is it transposed, each with whether it is.
-    pub reads: Vec<(ValueId, bool)>,
-    /// What it is used for, in the form that the constant is stored in.
-    pub map: LinearMap,
-    /// Whether something else reads it too, an embedding for example: what is written into the constant changes that as well.
-    pub is_shared: bool,
-}
-
-/// A weight, and which of the numbers that it makes are meant.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LinearPart {
-    /// The weight.
-    pub weight: LinearWeight,
-    /// Some of the numbers that its layer makes, ascending; nothing where all are meant.
-    pub columns: Option<Vec<usize>>,
-}
-
-/// How a weight is used.
-#[derive(Clone, Debug, PartialEq)]
-pub enum LinearMap {
-    /// y = `factor`·x·W, x `[…, inputs]`.
-    Dense {
-        /// Numbers that it reads.
-        inputs: usize,
-        /// Numbers that it makes.
-        outputs: usize,
-        /// Whether W is stored `[outputs, inputs]` instead of `[inputs, outputs]`.
-        is_transposed: bool,
-        /// `alpha` of a `Gemm`; else 1.
-        factor: f32,
-    },
-    /// A convolution with a weight `[outputs, inputs / groups, kernel…]`.
-    Convolution {
-        /// Channels that it makes.
-        outputs: usize,
-        /// Channels that a group reads.
-        inputs_in_a_group: usize,
-        /// Lengths of the kernel.
-        kernel: Vec<usize>,
-        /// Groups.
-        groups: usize,
-    },
-}
-
-impl LinearWeight {
-    /// The nodes that multiply with it, as the graph is now.
-    pub fn readers(&self, graph: &Graph) -> Vec<usize> {
-        let multiplies = |node: &Node| {
-            let read = self.reads.iter().find(|(read, _)| node.input(1) == Some(*read));
-            read.is_some_and(|(_, is_turned)| linear_map(node, &self.shape, *is_turned).is_some())
-        };
-        let nodes = graph.nodes().iter().enumerate();
-        nodes.filter(|(_, node)| multiplies(node)).map(|(index, _)| index).collect()
-    }
 }
 
 impl AdaptedLayers {
@@ -117,9 +54,17 @@ impl AdaptedLayers {
     /// of these roles, as a whole: see [`AdaptedLayers::parts`].
     ///
     /// # Errors
-    /// There are none, a pattern matches none, or no layer has one of the roles.
+    /// There are none, a pattern matches none, no layer has one of the roles, or one has quantized weights.
     pub fn weights(&self, model: &MethodModel<'_>) -> Result<Vec<LinearWeight>, CompilerError> {
         Ok(self.parts(model)?.into_iter().map(|part| part.weight).collect())
+    }
+
+    /// As [`AdaptedLayers::weights`], for a method that needs to know no weight: those that are quantized are among them.
+    ///
+    /// # Errors
+    /// As [`AdaptedLayers::weights`], but for quantized weights.
+    pub fn weights_of_any_form(&self, model: &MethodModel<'_>) -> Result<Vec<LinearWeight>, CompilerError> {
+        Ok(self.found(model)?.into_iter().map(|part| part.weight).collect())
     }
 
     /// As [`AdaptedLayers::weights`]; of a layer that makes queries, keys and values in one, with which of its numbers have the
@@ -128,7 +73,26 @@ impl AdaptedLayers {
     /// # Errors
     /// As [`AdaptedLayers::weights`].
     pub fn parts(&self, model: &MethodModel<'_>) -> Result<Vec<LinearPart>, CompilerError> {
-        let all = linear_weights(model)?;
+        let found = self.found(model)?;
+        match found.iter().find(|part| part.weight.is_quantized) {
+            None => Ok(found),
+            Some(first) => Err(CompilerError::setting(
+                "",
+                format!(
+                    "the weights of `{}` are quantized: `lora`, `vera` and `adapter` go beside those, and this method does not; \
+                     name other layers with `layers: {{match: […]}}`",
+                    shown(&first.weight.layer)
+                ),
+            )),
+        }
+    }
+
+    fn found(&self, model: &MethodModel<'_>) -> Result<Vec<LinearPart>, CompilerError> {
+        let mut all = linear_weights(model)?;
+        all.extend(quantized_weights(model.base, model.prediction));
+        if all.iter().any(|weight| weight.is_quantized) {
+            all.sort_by_cached_key(|weight| weight.readers(model.base).first().copied());
+        }
         let refuse = |message: String| Err(CompilerError::setting("", message));
         let in_head = |weight: &LinearWeight| model.head.is_some_and(|head| head.has(weight.value));
         let is_dense = |weight: &LinearWeight| matches!(weight.map, LinearMap::Dense { .. });
@@ -171,7 +135,7 @@ impl AdaptedLayers {
                 refuse("the model has no linear layer but its head; use `layers: convolution`".into())
             }
             Self::Convolution if !all.is_empty() => refuse("the model has no convolution; use `layers: linear`".into()),
-            _ => refuse("the model has no linear layer or convolution with float32 weights beside its head".into()),
+            _ => refuse("the model has no linear layer or convolution beside its head".into()),
         }
     }
 }
@@ -222,7 +186,7 @@ fn weights_of(
             (true, _) => format!("layers.roles: no layer is `{name}`; found: {}", attentions.summary()),
             (false, _) => format!(
                 "layers.roles: the layers that are `{name}` have no weights beside which something can be added: they are \
-                 quantized, fused into one node with the attention, or do not lead to the prediction; found: {}",
+                 fused into one node with the attention, or do not lead to the prediction; found: {}",
                 attentions.summary()
             ),
         };
@@ -277,48 +241,17 @@ fn linear_weights(model: &MethodModel<'_>) -> Result<Vec<LinearWeight>, Compiler
             }
             if let Some(map) = map {
                 let (layer, shape) = (layer.name.clone(), weight.shape.clone());
-                found.push(LinearWeight { layer, value: weight.value, shape, reads, map, is_shared });
+                found.push(LinearWeight {
+                    layer,
+                    value: weight.value,
+                    shape,
+                    reads,
+                    map,
+                    is_shared,
+                    is_quantized: false,
+                });
             }
         }
     }
     Ok(found)
-}
-
-/// Whether a node hands on a matrix transposed; nothing where it makes something else of it.
-fn turns(node: &Node) -> Option<bool> {
-    match (node.operator.as_str(), node.ints("perm")) {
-        _ if !node.domain.is_empty() => None,
-        ("Identity", _) => Some(false),
-        ("Transpose", None | Some([1, 0])) => Some(true),
-        _ => None,
-    }
-}
-
-/// `is_turned`: whether the node reads the weight transposed.
-fn linear_map(node: &Node, shape: &[usize], is_turned: bool) -> Option<LinearMap> {
-    let dense = |is_transposed: bool, factor: f32| match shape {
-        [rows, columns] => {
-            let is_transposed = is_transposed != is_turned;
-            let (inputs, outputs) = if is_transposed { (*columns, *rows) } else { (*rows, *columns) };
-            Some(LinearMap::Dense { inputs, outputs, is_transposed, factor })
-        }
-        _ => None,
-    };
-    match (node.domain.as_str(), node.operator.as_str()) {
-        ("", "MatMul") => dense(false, 1.0),
-        ("", "Gemm") => {
-            let alpha = node.float("alpha").unwrap_or(1.0);
-            dense(node.int("transB").unwrap_or(0) != 0, alpha).filter(|_| alpha != 0.0)
-        }
-        ("", "Conv") if !is_turned => match shape {
-            [outputs, inputs_in_a_group, kernel @ ..] if !kernel.is_empty() => Some(LinearMap::Convolution {
-                outputs: *outputs,
-                inputs_in_a_group: *inputs_in_a_group,
-                kernel: kernel.to_vec(),
-                groups: usize::try_from(node.int("group").unwrap_or(1)).ok().filter(|groups| *groups > 0)?,
-            }),
-            _ => None,
-        },
-        _ => None,
-    }
 }

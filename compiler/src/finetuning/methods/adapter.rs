@@ -5,7 +5,8 @@ use millstream_schemas::shown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::adapted::{AdaptedLayers, LinearMap, LinearWeight};
+use super::adapted::AdaptedLayers;
+use super::linear_weight::{LinearMap, LinearWeight};
 use super::method_function::{Added, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use crate::CompilerError;
@@ -105,7 +106,7 @@ impl MethodFunction for Adapter {
             Placement::Pfeiffer | Placement::Parallel => &[Role::FeedForwardOut],
         };
         let layers = self.layers.clone().unwrap_or_else(|| AdaptedLayers::of_roles(roles.iter().copied()));
-        let weights = layers.weights(model)?;
+        let weights = layers.weights_of_any_form(model)?;
         let mut added = Added { is_apart: true, ..Added::default() };
         let attentions =
             if self.placement == Placement::Houlsby { Vec::new() } else { find_attentions(model.base).found };

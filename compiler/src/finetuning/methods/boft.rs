@@ -7,8 +7,9 @@ use millstream_schemas::shown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::adapted::{AdaptedLayers, LinearWeight};
+use super::adapted::AdaptedLayers;
 use super::dense::Dense;
+use super::linear_weight::LinearWeight;
 use super::low_rank::{Magnitude, floats};
 use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};

@@ -1,6 +1,6 @@
 use millstream_schemas::shown;
 
-use super::adapted::{LinearMap, LinearWeight};
+use super::linear_weight::{LinearMap, LinearWeight};
 use crate::CompilerError;
 
 /// A linear map, as [`LinearMap::Dense`].

@@ -7,8 +7,9 @@ use millstream_schemas::shown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::adapted::{AdaptedLayers, LinearMap, LinearPart, LinearWeight};
+use super::adapted::AdaptedLayers;
 use super::adapter_form::{AdapterForm, ModuleForm};
+use super::linear_weight::{LinearMap, LinearPart, LinearWeight};
 use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use crate::CompilerError;

@@ -8,8 +8,9 @@ use millstream_schemas::{nearest, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::adapted::{AdaptedLayers, LinearMap, LinearWeight};
+use super::adapted::AdaptedLayers;
 use super::adapter_form::{AdapterForm, ModuleForm, tensor};
+use super::linear_weight::{LinearMap, LinearWeight};
 use super::low_rank::{
     Branch, Factors, GAIN_FLOOR, Magnitude, TrainedBiases, floats, principal, table_readers, tables,
 };
@@ -39,6 +40,10 @@ pub(super) const METHOD: MethodKind = MethodKind {
         `dora: true` (S. Liu et al., \"DoRA: Weight-Decomposed Low-Rank Adaptation\", 2024): y = (x·W + s·(x·A)·B)·m/‖W + s·A·B‖ + b, the \
         norm that of each output's weights, m `[outputs]` trained and ‖W‖ at the start. As in section 4.3 of the paper the norm \
         is a constant for the gradient. Merged, W becomes (W + s·A·B)·m/‖W + s·A·B‖. No other method goes to the same layers.\n\n\
+        Weights that are quantized (products of integers behind `DynamicQuantizeLinear`, weights behind `DequantizeLinear`, `MatMulNBits`, \
+        `MatMulBnb4`) stay as they are to the byte: A and B go beside, read what is not rounded yet, and stay there when the model is \
+        exported, since a sum would have to be rounded anew; `dora` and `pissa` are not for them. Gradients pass what is rounded \
+        as if it was not.\n\n\
         A table of embeddings is adapted where `layers: {match: […]}` names it: A `[rows, rank]` is zero and B normal with a standard \
         deviation of 1; `start` leaves it so, and `dora` and `pissa` are not for tables.",
     samples: &[
@@ -162,7 +167,7 @@ struct Adapted {
 impl MethodFunction for Lora {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
         let mut added = Added { merged: Some(Vec::new()), is_alone: self.dora, file: self.file(), ..Added::default() };
-        let (mut left_out, mut shared) = (Vec::new(), Vec::new());
+        let (mut left_out, mut shared, mut quantized) = (Vec::new(), Vec::new(), Vec::new());
         let mut scales = HashMap::new();
         let chosen = self.chosen(model)?;
         let names: Vec<&str> = chosen.iter().map(|adapted| adapted.weight.layer.as_str()).collect();
@@ -184,7 +189,9 @@ impl MethodFunction for Lora {
             }
             self.add_beside(model, adapted, (factors, alpha), &mut scales, &mut added)?;
             shared.extend(weight.is_shared.then(|| weight.layer.clone()));
+            quantized.extend(weight.is_quantized.then(|| weight.layer.clone()));
         }
+        added.stays_beside_quantized(&quantized, "lora");
         if let Some(first) = shared.first() {
             added.stays_beside(&format!("something else reads the weight of `{}` too", shown(first)), "lora");
         }
@@ -252,6 +259,22 @@ impl Lora {
         }
     }
 
+    /// Refuses to compute with the numbers of a weight that is quantized.
+    fn require_floats(&self, weight: &LinearWeight) -> Result<(), CompilerError> {
+        let option = match (self.dora, self.start) {
+            (true, _) => "dora: true",
+            (false, Start::Pissa) => "start: pissa",
+            _ => return Ok(()),
+        };
+        if !weight.is_quantized {
+            return Ok(());
+        }
+        let layer = shown(&weight.layer);
+        let message =
+            format!("`{option}` computes with the weights of `{layer}`, which are quantized; leave it out for them");
+        Err(CompilerError::setting("", message))
+    }
+
     /// Files count the ranks of all groups of a convolution together.
     fn alpha_in_files(&self, alpha: f64, map: &LinearMap) -> f64 {
         let groups = match map {
@@ -264,7 +287,7 @@ impl Lora {
     /// The weights of the chosen layers; tables of embeddings, which only names choose, first.
     fn chosen(&self, model: &MethodModel<'_>) -> Result<Vec<Adapted>, CompilerError> {
         let AdaptedLayers::Match(patterns) = &self.layers else {
-            let weights = self.layers.weights(model)?;
+            let weights = self.layers.weights_of_any_form(model)?;
             return Ok(weights.into_iter().map(|weight| Adapted { weight, is_table: false }).collect());
         };
         let matched = |weight: &LinearWeight| patterns.iter().any(|pattern| pattern_matches(pattern, &weight.layer));
@@ -282,10 +305,11 @@ impl Lora {
         // a pattern of tables alone is none of linear layers
         let is_of_tables = |pattern: &String| {
             tables.iter().any(|table| pattern_matches(pattern, &table.layer))
-                && AdaptedLayers::Match(vec![pattern.clone()]).weights(model).is_err()
+                && AdaptedLayers::Match(vec![pattern.clone()]).weights_of_any_form(model).is_err()
         };
         let linear: Vec<String> = patterns.iter().filter(|pattern| !is_of_tables(pattern)).cloned().collect();
-        let weights = if linear.is_empty() { Vec::new() } else { AdaptedLayers::Match(linear).weights(model)? };
+        let weights =
+            if linear.is_empty() { Vec::new() } else { AdaptedLayers::Match(linear).weights_of_any_form(model)? };
         let weights = weights.into_iter().map(|weight| Adapted { weight, is_table: false });
         Ok(tables.into_iter().map(|weight| Adapted { weight, is_table: true }).chain(weights).collect())
     }
@@ -310,6 +334,7 @@ impl Lora {
         let names = layer_names.clone().map(|name| graph.free_name(&format!("{name}{end}")));
         let shapes = factors.shapes();
         let own = graph.constant_of(weight.value).expect("weights are constants").clone();
+        self.require_floats(weight)?;
         let first = self.first_values(adapted, &factors, &own, (model.seed, &names))?;
         let is_pissa = self.start == Start::Pissa;
         let frozen = if is_pissa { factors.without(&own, [&first[0], &first[1]]) } else { own };

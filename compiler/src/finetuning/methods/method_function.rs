@@ -1,6 +1,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use millstream_schemas::{count, shown};
+
 use super::adapter_form::AdapterForm;
 use crate::CompilerError;
 use crate::finetuning::{Head, Layer};
@@ -79,6 +81,14 @@ impl Added {
         let reason = format!("{because}, so what `{method}` adds stays beside the model when it is exported");
         self.notes.push(reason.clone());
         (self.merged, self.unmerged) = (None, Some(reason));
+    }
+
+    /// It cannot be merged where it lies beside quantized weights: these layers.
+    pub(super) fn stays_beside_quantized(&mut self, layers: &[String], method: &str) {
+        let Some(first) = layers.first() else { return };
+        let of = count(layers.len() as u64, "layer");
+        let because = format!("the weights of {of}, `{}` first, are quantized and stay as they are", shown(first));
+        self.stays_beside(&because, method);
     }
 }
 

@@ -6,6 +6,7 @@ mod adapter_form;
 mod boft;
 mod dense;
 mod ia3;
+mod linear_weight;
 mod lora;
 mod low_rank;
 mod method;
@@ -17,6 +18,7 @@ mod peft;
 mod prefix_tuning;
 mod prompt_tuning;
 mod prompts;
+mod quantized_weights;
 mod rotation;
 mod vera;
 
@@ -25,9 +27,11 @@ use std::sync::OnceLock;
 use millstream_schemas::choice::Catalog;
 
 pub(crate) use peft::FromAdapter;
+pub(crate) use quantized_weights::quantized_weights;
 
-pub use adapted::{AdaptedLayers, LinearMap, LinearPart, LinearWeight};
+pub use adapted::AdaptedLayers;
 pub use adapter_form::{AdapterForm, ModuleForm, ModuleRule};
+pub use linear_weight::{LinearMap, LinearPart, LinearWeight};
 pub use method::Method;
 pub use method_function::{Added, FoldRule, FoldedValue, MergeRule, MergedWeight, MethodFunction, MethodModel};
 pub use method_kind::{Build, MethodKind};

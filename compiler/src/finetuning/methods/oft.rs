@@ -7,9 +7,10 @@ use millstream_schemas::shown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::adapted::{AdaptedLayers, LinearWeight};
+use super::adapted::AdaptedLayers;
 use super::adapter_form::{AdapterForm, ModuleForm, tensor};
 use super::dense::Dense;
+use super::linear_weight::LinearWeight;
 use super::low_rank::floats;
 use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};

@@ -16,6 +16,7 @@ use super::low_rank::TrainedBiases;
 use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use super::oft::Oft;
+use super::quantized_weights::quantized_weights;
 use super::vera::Vera;
 use crate::CompilerError;
 use crate::adapter_files::{self, Adapter, AdapterMethod, Biases, ModuleAdapter, ModuleNames, Tensor};
@@ -86,7 +87,10 @@ impl FromAdapter<'_> {
         &self,
         model: &mut MethodModel<'_>,
     ) -> Result<(Added, HashMap<ValueId, Constant>), CompilerError> {
-        let names = model.layers.iter().map(|layer| layer.name.as_str());
+        let quantized = quantized_weights(model.base, model.prediction);
+        let quantized = quantized.iter().map(|weight| weight.layer.as_str());
+        let quantized = quantized.filter(|name| model.layers.iter().all(|layer| layer.name != *name));
+        let names = model.layers.iter().map(|layer| layer.name.as_str()).chain(quantized);
         let found = ModuleNames::between(self.adapter.modules.keys().map(String::as_str), names.clone());
         let found = found.map_err(|message| CompilerError::setting("", format!("the adapter: {message}")))?;
         let mut modules: BTreeMap<String, &ModuleAdapter> = BTreeMap::new();

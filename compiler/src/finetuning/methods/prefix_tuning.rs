@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::method_function::{Added, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
+use super::quantized_weights::quantized_weights;
 use crate::CompilerError;
 use crate::finetuning::attention::Attention;
 use crate::finetuning::{Layer, Weight, find_attentions};
@@ -65,9 +66,13 @@ impl MethodFunction for PrefixTuning {
             return refuse(format!("a prefix goes into every attention, and {}", attentions.summary()));
         }
         let mut added = Added { is_apart: true, ..Added::default() };
+        let quantized = quantized_weights(model.base, model.prediction);
         for attention in &attentions.found {
-            let of = |layer: &&Layer| layer.weights.iter().any(|own| own.value == attention.query.linear.weight);
-            let Some(layer) = model.layers.iter().find(of).map(|layer| layer.name.clone()) else { continue };
+            let weight = attention.query.linear.weight;
+            let of = |layer: &&Layer| layer.weights.iter().any(|own| own.value == weight);
+            let whole = || quantized.iter().find(|own| own.value == weight).map(|own| own.layer.clone());
+            let layer = model.layers.iter().find(of).map(|layer| layer.name.clone()).or_else(whole);
+            let Some(layer) = layer else { continue };
             if let Err(obstacle) = fits(model.base, attention) {
                 let node = model.base.label(&model.base.nodes()[attention.node]);
                 return refuse(format!("no prefix can go into the attention of `{node}`: {obstacle}"));

@@ -1,4 +1,4 @@
-use super::adapted::LinearWeight;
+use super::linear_weight::LinearWeight;
 use crate::CompilerError;
 use crate::graph::{Constant, Graph, ValueId};
 

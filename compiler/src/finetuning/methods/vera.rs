@@ -8,9 +8,10 @@ use millstream_schemas::shown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::adapted::{AdaptedLayers, LinearWeight};
+use super::adapted::AdaptedLayers;
 use super::adapter_form::{AdapterForm, ModuleForm, tensor};
 use super::dense::Dense;
+use super::linear_weight::LinearWeight;
 use super::low_rank::floats;
 use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
@@ -75,7 +76,7 @@ impl Options for Vera {
 
 impl MethodFunction for Vera {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
-        let weights = self.layers.weights(model)?;
+        let weights = self.layers.weights_of_any_form(model)?;
         let lengths = weights.iter().map(|weight| Dense::of(weight, "vera")).collect::<Result<Vec<_>, _>>()?;
         let most = |length: fn(&Dense) -> usize| lengths.iter().map(length).max().unwrap_or(0);
         let (mut inputs, mut outputs) = (most(|dense| dense.inputs), most(|dense| dense.outputs));
@@ -100,11 +101,13 @@ impl MethodFunction for Vera {
         let (method, shared) = (Some(AdapterMethod::Vera), shared.collect());
         let file = AdapterForm { method, shared, ..AdapterForm::default() };
         let mut added = Added { merged: Some(Vec::new()), file, ..Added::default() };
-        let mut shared = None;
+        let (mut shared, mut quantized) = (None, Vec::new());
         for (weight, dense) in weights.into_iter().zip(lengths) {
             self.add_beside(model.graph, &weight, dense, &mut projections, &mut added)?;
+            quantized.extend(weight.is_quantized.then(|| weight.layer.clone()));
             shared = shared.or(weight.is_shared.then_some(weight.layer));
         }
+        added.stays_beside_quantized(&quantized, "vera");
         if let Some(layer) = shared {
             added.stays_beside(&format!("something else reads the weight of `{}` too", shown(&layer)), "vera");
         }
@@ -178,7 +181,7 @@ impl Vera {
         // from the last on, so that the places of the others stay
         for at in weight.readers(graph).into_iter().rev() {
             let node = graph.nodes()[at].clone();
-            let x = node.input(0).expect("what reads a weight reads an input beside it");
+            let x = LinearWeight::read_at(graph, at).expect("what reads a weight reads an input beside it");
             graph.replace_result(at, &named("base_output"), |graph, own| {
                 let is_turned = node.is("Gemm") && node.int("transA").unwrap_or(0) != 0;
                 let x = if is_turned {

@@ -1,4 +1,4 @@
-use super::super::adapted::LinearMap;
+use super::super::linear_weight::{LinearMap, LinearWeight};
 use super::{Factors, Magnitude};
 use crate::CompilerError;
 use crate::finetuning::dropout;
@@ -23,10 +23,11 @@ impl Branch<'_> {
     /// the result of its `Dropout`, where it has one.
     pub(in super::super) fn add(&self, graph: &mut Graph, at: usize) -> Result<Option<ValueId>, CompilerError> {
         let node = graph.nodes()[at].clone();
+        let x = LinearWeight::read_at(graph, at).expect("what reads a weight reads an input beside it");
         let named = |part: &str| format!("{}.{part}", self.name);
         let mut dropped = None;
         graph.replace_result(at, &named("base_output"), |graph, own| {
-            let reduced = self.reduced(graph, &node, &named, &mut dropped)?;
+            let reduced = self.reduced(graph, (&node, x), &named, &mut dropped)?;
             let scaled = match self.scale {
                 Some(scale) => graph.append("Mul", &[reduced, scale], &[], &named("lora_A.scaled"))?,
                 None => reduced,
@@ -51,7 +52,7 @@ impl Branch<'_> {
     fn reduced(
         &self,
         graph: &mut Graph,
-        node: &Node,
+        (node, x): (&Node, ValueId),
         named: &dyn Fn(&str) -> String,
         dropped: &mut Option<ValueId>,
     ) -> Result<ValueId, CompilerError> {
@@ -63,23 +64,22 @@ impl Branch<'_> {
             *dropped = Some(kept);
             Ok::<ValueId, CompilerError>(kept)
         };
-        let read = |input: usize| node.input(input).expect("what reads a weight reads an input beside it");
-        if node.is("Gather") {
-            return graph.append("Gather", &[self.a, read(1)], &[], &named("lora_embedding_A.output"));
+        if let (true, Some(rows)) = (node.is("Gather"), node.input(1)) {
+            return graph.append("Gather", &[self.a, rows], &[], &named("lora_embedding_A.output"));
         }
         match &self.factors.map {
             LinearMap::Dense { .. } => {
                 let is_turned = node.is("Gemm") && node.int("transA").unwrap_or(0) != 0;
                 let x = if is_turned {
-                    graph.append("Transpose", &[read(0)], &[("perm", vec![1, 0].into())], &named("lora_input"))?
+                    graph.append("Transpose", &[x], &[("perm", vec![1, 0].into())], &named("lora_input"))?
                 } else {
-                    read(0)
+                    x
                 };
                 let x = drop(graph, x)?;
                 graph.append("MatMul", &[x, self.a], &[], &named("lora_A.output"))
             }
             LinearMap::Convolution { .. } => {
-                let x = drop(graph, read(0))?;
+                let x = drop(graph, x)?;
                 graph.append("Conv", &[x, self.a], &windows(node), &named("lora_A.output"))
             }
         }

@@ -1,4 +1,4 @@
-use super::super::adapted::LinearMap;
+use super::super::linear_weight::LinearMap;
 use crate::graph::Constant;
 
 /// Two factors of low rank beside a weight: s·A·B, whatever the form is that the weight is stored in.

@@ -1,4 +1,4 @@
-use super::super::adapted::{LinearMap, LinearWeight};
+use super::super::linear_weight::{LinearMap, LinearWeight};
 use super::Factors;
 use crate::CompilerError;
 use crate::graph::{Constant, Graph, Node, ValueId};

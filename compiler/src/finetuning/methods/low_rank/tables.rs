@@ -1,4 +1,4 @@
-use super::super::adapted::{LinearMap, LinearWeight};
+use super::super::linear_weight::{LinearMap, LinearWeight};
 use super::super::method_function::MethodModel;
 use crate::graph::{Graph, Node, ValueId};
 
@@ -38,6 +38,7 @@ pub(in super::super) fn tables(model: &MethodModel<'_>) -> Vec<LinearWeight> {
                     reads: reads.into_iter().map(|value| (value, false)).collect(),
                     map,
                     is_shared,
+                    is_quantized: false,
                 });
             }
         }

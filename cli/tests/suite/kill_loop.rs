@@ -1,0 +1,119 @@
+//! Killed at any point, again and again, and with no room left to write: nothing is lost, and what comes out in the end has the
+//! bits of a run that nobody disturbed.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::workplace::{Ran, Workplace, has_runtime};
+
+/// How often a run is killed, where it is another number than 20.
+const ROUNDS: &str = "MILLSTREAM_KILL_ROUNDS";
+const CHANGES: [&str; 2] = ["training.epochs=40", "output.checkpoint.every_steps=1"];
+
+fn train<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec!["train", "recipe.yaml"];
+    arguments.extend(CHANGES.iter().flat_map(|change| ["--set", *change]));
+    arguments.extend(more);
+    arguments
+}
+
+fn checkpoints(place: &Workplace) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(place.path("run/checkpoints")) else { return Vec::new() };
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn killed_at_any_point_again_and_again_gives_the_same_bytes() {
+    if !has_runtime() {
+        return;
+    }
+    let rounds: u64 = std::env::var(ROUNDS).map_or(20, |rounds| rounds.parse().expect("a number of rounds"));
+    let place = Workplace::new();
+    place.run(&train(&["--set", "output.folder=whole"])).done();
+    let mut killed = 0;
+    // points spread over what a run takes, whatever the machine is
+    let mut longest = Duration::from_millis(1500);
+    for round in 0..rounds {
+        // a run that has not begun is begun
+        let begun = place.path("run/metrics.json").exists();
+        let arguments = train(if begun { &["--resume"] } else { &["--overwrite"] });
+        let mut child = place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let part = ((round * 7919 + 13) % 997) as u32;
+        std::thread::sleep(longest * part / 997);
+        // it may have ended by itself
+        let signal = Command::new("kill").args(["-KILL", &child.id().to_string()]).stderr(Stdio::null()).status();
+        assert!(signal.is_ok());
+        match child.wait().unwrap().code() {
+            None => killed += 1,
+            Some(0) => {
+                // from the beginning, and killed sooner
+                longest = longest.mul_f64(0.7);
+                assert!(place.read("run/model.onnx") == place.read("whole/model.onnx"), "round {round}");
+                fs::remove_dir_all(place.path("run")).unwrap();
+            }
+            // killed before, it had nothing yet to go on from
+            Some(code) => assert!(code == 1 && checkpoints(&place).is_empty(), "round {round}: {code}"),
+        }
+    }
+    assert!(killed * 2 >= rounds, "{killed} of {rounds} were killed in time");
+    let begun = place.path("run/metrics.json").exists() && !checkpoints(&place).is_empty();
+    place.run(&train(if begun { &["--resume"] } else { &["--overwrite"] })).done();
+    for file in ["model.onnx", "metrics.json"] {
+        let [own, whole] = ["run", "whole"].map(|folder| place.read(&format!("{folder}/{file}")));
+        assert!(file != "model.onnx" || own == whole, "after {killed} kills {file} is another");
+    }
+}
+
+/// A limit on the size of files stands for a full disk: a write fails in its middle, as an ordinary user can arrange it.
+#[test]
+fn with_no_room_for_a_checkpoint_nothing_is_lost_and_a_resumed_run_gives_the_same_bytes() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run(&train(&["--set", "output.folder=whole"])).done();
+    place.run(&train(&["--set", "training.max_steps=9", "--set", "output.folder=sizes"])).done();
+    let newest = checkpoint_bytes(&place);
+    // stopped behind some checkpoints, then resumed where none can be written whole
+    let begin = train(&["--json"]);
+    let mut child = place.command(&begin).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("checkpoints/step-9\"") {
+        line.clear();
+        assert_ne!(std::io::BufRead::read_line(&mut lines, &mut line).unwrap(), 0, "the run ended before");
+    }
+    assert!(Command::new("kill").args(["-KILL", &child.id().to_string()]).status().unwrap().success());
+    child.wait().unwrap();
+    let before = checkpoints(&place);
+    assert!(!before.is_empty());
+    let blocks = (newest / 2 / 512).max(1);
+    let resume = train(&["--resume"]);
+    let own = place.command(&resume);
+    let mut limited = Command::new("bash");
+    // 512 bytes a block as POSIX has it; without the signal, writes fail as on a full disk
+    limited.arg("-c").arg(format!("set -o posix; trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\""));
+    limited.arg(own.get_program()).args(own.get_args()).current_dir(place.path("")).stdin(Stdio::null());
+    let ran = Ran::of(limited.output().unwrap());
+    let stderr = ran.failed_with(&["run"]);
+    assert!(stderr.contains("File too large") || stderr.contains("file too large"), "{stderr}");
+    assert!(before.iter().all(|name| checkpoints(&place).contains(name)), "{before:?}: {:?}", checkpoints(&place));
+    place.run(&resume).done();
+    assert!(place.read("run/model.onnx") == place.read("whole/model.onnx"), "the tuned models differ");
+}
+
+/// The largest file of the checkpoints of a small run.
+fn checkpoint_bytes(place: &Workplace) -> u64 {
+    let mut open = vec![place.path("sizes/checkpoints")];
+    let mut most = 0;
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            most = most.max(fs::metadata(&path).unwrap().len());
+        }
+    }
+    assert!(most > 1024, "checkpoints are too small for a limit: {most}");
+    most
+}
