@@ -128,7 +128,7 @@ impl Known {
     fn settings(settings: &[(String, Value)]) -> String {
         let one = |(name, value): &(String, Value)| {
             let name = name.rsplit('.').next().unwrap_or(name);
-            format!("{}={}", shown(name), shown(setting(value)))
+            format!("{}={}", shown(name), shown(setting(&[], value)))
         };
         settings.iter().map(one).collect::<Vec<_>>().join(" ")
     }

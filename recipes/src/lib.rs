@@ -117,7 +117,7 @@ pub use load::load;
 pub use lr_find::{LrFindOptions, LrFindReport, lr_find};
 pub use memory_estimate::MemoryEstimate;
 pub use opened::{Opened, OpenedParts};
-pub use origin::{Origin, Parent};
+pub use origin::{Origin, Parent, commit};
 pub use parameter_groups::GroupReport;
 pub use program_files::WrittenFile;
 pub use report::compare_runs;

@@ -16,7 +16,7 @@ pub(crate) fn run(global: &Global, text: &RecipeText) -> anyhow::Result<Outcome>
     let (recipe, of_space) = match OpenRecipe::is_open(text) {
         true => {
             let open = OpenRecipe::load(text, &catalogs)?;
-            open.check_figures()?;
+            open.check_study()?;
             (open.first().clone(), Some(open))
         }
         false => (load(text, &catalogs)?, None),

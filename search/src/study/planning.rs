@@ -162,6 +162,16 @@ impl Study {
         Ok(Event::Enqueued { trial: self.trials.len() as u64, assignment, time })
     }
 
+    /// The event that lets a trial that has failed be tried again: from what it saved last, and as often as a new one.
+    ///
+    /// # Errors
+    /// There is no such trial, or it has not failed.
+    pub fn plan_requeue(&self, trial: u64, time: f64) -> Result<Event, SearchError> {
+        let event = Event::Requeued { trial, time };
+        self.clone().apply(&event)?;
+        Ok(event)
+    }
+
     /// The events that give up trials whose workers are known to be dead.
     pub fn plan_losses_of(&self, time: f64, is_dead: impl Fn(&str) -> bool) -> Vec<Event> {
         let is_lost = |trial: &&Trial| trial.worker.as_deref().is_some_and(&is_dead);
