@@ -80,7 +80,7 @@ fn numbering(seen: &[u8], scores: Option<usize>, is_whole: bool) -> Result<(usiz
     match (numbered.as_slice(), has_void) {
         ([], _) => Err("have no pixel of any class".into()),
         // two colours, black and white
-        ([low], true) if *low == 0 => Ok((2, vec![0, VOID])),
+        ([0], true) => Ok((2, vec![0, VOID])),
         ([only], _) => Err(format!("have pixels of {only} alone, and two classes are needed")),
         ([.., largest], _) => {
             let upto = usize::from(*largest) + 1;
