@@ -112,7 +112,7 @@ pub use error::RecipeError;
 pub use evaluate::{EvaluateOptions, EvaluationReport, evaluate};
 pub use events::{Event, Events, Silent, Stop};
 pub use freezing::FreezeStage;
-pub use imported::import_rows_of;
+pub use imported::{import_rows_of, import_training_rows_of};
 pub use load::load;
 pub use lr_find::{LrFindOptions, LrFindReport, lr_find};
 pub use memory_estimate::MemoryEstimate;

@@ -1,14 +1,13 @@
 use millstream::compiler::{FrozenConstant, ModelReport, SharedWeight};
 use millstream::recipes::search::OpenRecipe;
-use millstream::recipes::{Catalogs, CheckReport, DataReport, check, load};
+use millstream::recipes::{Catalogs, CheckReport, DataReport, check, import_rows_of, load};
 use millstream::schemas::recipe::{ByteSize, RecipeText};
 
-use crate::Outcome;
 use crate::arguments::Global;
 use crate::colour::Meaning;
 use crate::messages::harmless;
-use crate::output;
 use crate::table::Table;
+use crate::{Outcome, output, progress};
 use millstream::schemas::{Choice, ImageLayout, TensorSpec, count, grouped, shown, shown_path};
 
 pub(crate) fn run(global: &Global, text: &RecipeText) -> anyhow::Result<Outcome> {
@@ -22,6 +21,7 @@ pub(crate) fn run(global: &Global, text: &RecipeText) -> anyhow::Result<Outcome>
         false => (load(text, &catalogs)?, None),
     };
     let of_space = of_space.filter(|open| !open.space().parameters().is_empty());
+    progress::imports(global, |events, stop| import_rows_of(&recipe, events, stop))?;
     let report = check(&recipe, &catalogs, global.runtime.as_deref())?;
     if global.json {
         let mut value = serde_json::to_value(&report)?;

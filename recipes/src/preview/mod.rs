@@ -93,7 +93,7 @@ impl Preview {
         let of_batches = |name: &str| self.transforms.get(name).is_some_and(|row| row.kind() == Kind::Batch);
         let names = self.source.chain.specs().iter().map(|spec| spec.name.as_str()).filter(|name| of_batches(name));
         let notes = names.map(|name| format!("`{name}` acts on whole batches and is not shown"));
-        notes.chain(self.source.chain.label_warnings()).collect()
+        notes.chain(self.source.chain.label_warnings()).chain(self.source.chain.border_warnings()).collect()
     }
 
     /// Draws what training would draw for some rows, spread evenly over the data.

@@ -38,7 +38,7 @@ use crate::image_limits::check_size;
 use crate::raster::{RgbImage, SampleSlice, SourceImage};
 use crate::steps::filter::Neighbours;
 use crate::steps::point::PointStep;
-pub(crate) use map::seen_beyond;
+pub(crate) use map::{ended_pictures, seen_beyond};
 use map_run::MapRun;
 pub(crate) use nearest::nearest;
 pub use packed::{ImageTensor, PixelValues};
