@@ -46,10 +46,10 @@ pub(super) struct Image {
     /// Values of a pixel: 3 for red, green and blue, 1 for grey (the luma of ITU-R BT.601).
     #[schemars(extend("enum" = [1, 3]))]
     channels: u32,
-    /// The order of the axes: `channels_first` or `channels_last`.
+    /// The order of the axes; by itself that of the model's input, without a model `channels_first`.
     #[serde(skip_serializing_if = "is_usual")]
     layout: ImageLayout,
-    /// What the pixels are: `float32` or `uint8`.
+    /// What the pixels are; by itself as the model's input has them, without a model `float32`.
     #[serde(skip_serializing_if = "is_usual")]
     values: Values,
 }
