@@ -59,6 +59,19 @@ pub fn merge_adapters(
             }
         }
         adapted.push((own, is_sum));
+        if part.method.has_prompt() {
+            if adapters.len() > 1 {
+                let message = format!(
+                    "adapter {} puts virtual tokens in front of rows, and no other goes with it; merge it alone",
+                    at + 1
+                );
+                return Err(CompilerError::Selection(message));
+            }
+            // virtual tokens are no part of a weight: they stand in the model
+            merged = graph;
+            notes.extend(added.notes);
+            continue;
+        }
         let Some(merges) = added.merged else {
             let reason = added.unmerged.unwrap_or_default();
             return Err(CompilerError::Selection(format!("the adapter cannot be merged: {reason}")));
@@ -88,7 +101,10 @@ pub fn merge_adapters(
                 continue;
             }
             let trained: Vec<Constant> = merge.trained.iter().map(|value| constant(&graph, *value)).collect();
-            let result = (merge.rule)(&constant(&merged, merge.weight), &trained.iter().collect::<Vec<_>>());
+            // of weights that it is for without a part of theirs
+            let own =
+                if part.is_principal() { constant(&graph, merge.weight) } else { constant(&merged, merge.weight) };
+            let result = (merge.rule)(&own, &trained.iter().collect::<Vec<_>>());
             merged.set_constant(merge.weight, result);
             written.insert(merge.weight, at);
         }
@@ -110,6 +126,9 @@ pub fn taking_adapter(
     adapter: &Adapter,
     catalog: &OperatorCatalog,
 ) -> Result<AdaptableModel, CompilerError> {
+    if let Some(reason) = adapter.not_as_inputs() {
+        return Err(CompilerError::Selection(reason.into()));
+    }
     if adapter.method == AdapterMethod::Vera {
         let message = "VeRA reads matrices that all layers share, for which an .onnx_adapter has no place; merge it, or keep PEFT's folder";
         return Err(CompilerError::Selection(message.into()));

@@ -37,10 +37,14 @@ impl TrainedAdapters {
         for (name, form) in &self.files {
             let method = match (form.method, &form.refusal) {
                 (_, Some(refusal)) => return refuse(format!("`{name}`: {refusal}")),
-                (Some(method), None) if !form.modules.is_empty() => method,
+                // files are for the weights as they were
+                (Some(AdapterMethod::Lora { is_rank_stabilized, dropout, .. }), None) if !form.modules.is_empty() => {
+                    AdapterMethod::Lora { is_rank_stabilized, dropout, is_principal: false }
+                }
+                (Some(method), None) if !form.modules.is_empty() || form.prompt.is_some() => method,
                 _ => {
                     return refuse(format!(
-                        "`{name}` has no form in files of adapters; use `lora`, `ia3`, `vera` or `oft`"
+                        "`{name}` has no form in files of adapters; use `lora`, `ia3`, `vera`, `oft`, `boft`, `prompt_tuning` or `p_tuning`"
                     ));
                 }
             };
@@ -49,7 +53,11 @@ impl TrainedAdapters {
                 (self.module(&own.layer), (own.rule)(&values))
             });
             let (modules, shared, whole) = (modules.collect(), form.shared.clone(), BTreeMap::new());
-            adapters.push(Adapter { method, modules, shared, whole, biases: form.biases });
+            let prompt = form.prompt.as_ref().map(|own| {
+                let values: Vec<&Constant> = own.trained.iter().map(|value| &trained[value]).collect();
+                (own.rule)(&values)
+            });
+            adapters.push(Adapter { method, modules, prompt, shared, whole, biases: form.biases });
         }
         let Some(first) = adapters.first_mut() else {
             return refuse("`model.methods` adds nothing, so there is no adapter to write".into());
@@ -90,6 +98,18 @@ impl TrainedAdapters {
         if adapters.iter().any(|adapter| adapter.method == AdapterMethod::Vera) {
             let message =
                 "`vera` reads matrices that all layers share, for which an .onnx_adapter has no place; write `peft`";
+            return refuse(message.into());
+        }
+        if adapters.iter().any(|adapter| adapter.method.has_prompt()) {
+            let message = "rows with virtual tokens are longer than without, so that no model takes them as an .onnx_adapter and is itself \
+                           without; write `peft`";
+            return refuse(message.into());
+        }
+        let is_principal =
+            |form: &AdapterForm| matches!(form.method, Some(AdapterMethod::Lora { is_principal: true, .. }));
+        if self.files.iter().any(|(_, form)| is_principal(form)) {
+            let message = "`start: pissa` takes a part out of the model's own weights, so that the model without the adapter is another \
+                           than it was; write `peft`, which is for the model as it was";
             return refuse(message.into());
         }
         let stays =
@@ -133,7 +153,7 @@ impl TrainedAdapters {
                 }
             }
             // matrices that all layers share are not under a name of their own
-            if !form.shared.is_empty() {
+            if !form.shared.is_empty() || form.prompt.is_some() {
                 return None;
             }
             for own in self.whole.iter().filter(|_| at == 0) {

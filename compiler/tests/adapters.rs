@@ -26,7 +26,8 @@ use onnx_runtime::{floats, run, session};
 use ort::value::{DynValue, Tensor as OrtTensor};
 use serde_json::json;
 
-const FOLDERS: [&str; 5] = ["lora", "dora", "ia3", "vera", "oft"];
+const FOLDERS: [&str; 10] =
+    ["lora", "dora", "ia3", "vera", "oft", "boft", "lora_bias", "pissa", "prompt_tuning", "p_tuning"];
 const CLASSES: usize = 3;
 
 fn place(name: &str) -> PathBuf {
@@ -173,6 +174,12 @@ fn what_a_run_has_trained_is_in_its_files() {
         ("ia3", json!({}), TrainSelection::Head),
         ("vera", json!({"rank": 6}), TrainSelection::Nothing),
         ("oft", json!({"block_size": 16, "layers": qv}), TrainSelection::Last(2)),
+        ("boft", json!({"block_size": 4, "factors": 2, "layers": qv}), TrainSelection::Nothing),
+        ("lora", json!({"rank": 2, "alpha": 6, "lora_bias": true, "layers": qv}), TrainSelection::Nothing),
+        ("lora", json!({"rank": 2, "alpha": 3, "start": "pissa"}), TrainSelection::Nothing),
+        ("lora", json!({"rank": 3, "rank_stabilized": true, "start": "pissa", "layers": qv}), TrainSelection::Nothing),
+        ("prompt_tuning", json!({"length": 4}), TrainSelection::Head),
+        ("p_tuning", json!({"length": 3, "hidden_size": 6}), TrainSelection::Nothing),
     ] {
         let choice = Choice::new(name, options);
         let program = compiled(std::slice::from_ref(&choice), train.clone());
@@ -182,7 +189,8 @@ fn what_a_run_has_trained_is_in_its_files() {
         let wanted = scores(&exported.to_vec(), Vec::new());
         let adapters = program.adapters(&parameters).unwrap();
         let [adapter] = adapters.as_slice() else { panic!("{what}: one method") };
-        let module = adapter.modules.keys().next().unwrap();
+        let has_prompt = adapter.method.has_prompt();
+        let module = adapter.modules.keys().next().map_or("bert.", String::as_str);
         assert!(module.starts_with("bert."), "{module}: the wrapper `model` is no part of the source");
 
         let files = PeftFolder::of(adapter);
@@ -192,7 +200,12 @@ fn what_a_run_has_trained_is_in_its_files() {
         assert_near(&scores(&merged.to_vec(), Vec::new()), &wanted, &what);
 
         let base = program.export_without_adapters(&parameters, &[]).unwrap().to_vec();
-        if name == "vera" {
+        let is_principal = choice.options["start"] == "pissa";
+        if has_prompt || is_principal {
+            assert!(program.require_adapters(false).is_ok());
+            let refused = program.require_adapters(true).unwrap_err().to_string();
+            assert!(refused.contains("write `peft`"), "{refused}");
+        } else if name == "vera" {
             let refused = taking_adapter(&Model::from_bytes(base).unwrap(), &read, &catalog).unwrap_err().to_string();
             assert!(refused.contains("matrices that all layers share"), "{refused}");
             assert!(program.require_adapters(false).is_ok() && program.require_adapters(true).is_err());
@@ -215,10 +228,14 @@ fn what_a_run_has_trained_is_in_its_files() {
         assert_near(&scores(&first.to_vec(), Vec::new()), &wanted, &what);
         let unmerged = again.export_with(&again.parameters, AdaptersOutput::Unmerged, &[]).unwrap();
         assert_near(&scores(&unmerged.to_vec(), Vec::new()), &wanted, &what);
-        assert_eq!(program.trained, again.trained, "{what}");
+        // of an encoder only what it makes is in the file, of PiSSA twice the ranks
+        assert!(name == "p_tuning" || is_principal || program.trained == again.trained, "{what}");
 
         let unmerged = program.export_with(&parameters, AdaptersOutput::Unmerged, &[]).unwrap().to_vec();
         match (name, adapters_in(&Model::from_bytes(unmerged).unwrap())) {
+            (_, refused) if has_prompt || is_principal => {
+                assert!(refused.unwrap_err().to_string().contains("`output.adapters: unmerged`"), "{what}");
+            }
             ("vera", refused) => assert!(refused.unwrap_err().to_string().contains("`output.adapters: unmerged`")),
             (_, found) => assert_eq!(found.unwrap(), adapters, "{what}"),
         }
@@ -232,10 +249,10 @@ fn what_has_no_form_in_a_file_is_refused_with_the_reason() {
     for (name, options, train, words) in [
         ("adapter", json!({}), TrainSelection::Nothing, "`adapter` has no form in files of adapters"),
         (
-            "lora",
-            json!({"start": "pissa", "rank": 2, "layers": query}),
+            "prompt_tuning",
+            json!({"length": 2, "place": "after_first"}),
             TrainSelection::Nothing,
-            "`lora`: `start: pissa` takes a part",
+            "`place: after_first` puts virtual tokens where no file",
         ),
         ("ia3", json!({"layers": query, "feed_forward": query}), TrainSelection::Nothing, "holds one of both"),
     ] {
@@ -273,7 +290,7 @@ fn a_dropout_that_nothing_reads_is_refused_or_told() {
         assert!(error.contains(words), "{error}");
     }
     let mut dora = folder("dora");
-    dora.method = AdapterMethod::Lora { is_rank_stabilized: false, dropout: 0.25 };
+    dora.method = AdapterMethod::Lora { is_rank_stabilized: false, dropout: 0.25, is_principal: false };
     let files = PeftFolder::of(&dora);
     let copy = std::env::temp_dir().join(format!("millstream-dropout-{}", std::process::id()));
     fs::create_dir_all(&copy).unwrap();

@@ -11,6 +11,8 @@ pub struct Adapter {
     pub method: AdapterMethod,
     /// What belongs to each module.
     pub modules: BTreeMap<String, ModuleAdapter>,
+    /// The vectors of virtual tokens, `[count, width]`, of a method that puts such in front of rows.
+    pub prompt: Option<Tensor>,
     /// What all modules read: of VeRA `vera_A [rank, inputs]` and `vera_B [outputs, rank]`.
     pub shared: BTreeMap<String, Tensor>,
     /// Parameters of the model itself that are held whole, as PyTorch has them: `classifier.weight [outputs, inputs]`.
@@ -28,7 +30,16 @@ pub enum AdapterMethod {
         is_rank_stabilized: bool,
         /// Share of the numbers that training leaves out in front of A.
         dropout: f32,
+        /// Whether it began as what the model's weights have with the largest singular values, and is for weights without that
+        /// (PiSSA).
+        is_principal: bool,
     },
+    /// Butterfly rotations of what modules read, and a scale of each number that they make.
+    Boft,
+    /// Vectors in front of each row.
+    PromptTuning,
+    /// The same, which an encoder has made.
+    PTuning,
     /// Scales of what modules make or read.
     Ia3,
     /// Two random matrices for all modules, and two vectors for each.
@@ -64,6 +75,15 @@ pub enum ModuleAdapter {
         magnitude: Option<Tensor>,
         /// Whether the module is a table of embeddings.
         is_table: bool,
+        /// `[outputs]`: what is added behind B, before the scale.
+        bias: Option<Tensor>,
+    },
+    /// Matrices whose skew parts make rotations, and scales.
+    Butterflies {
+        /// `[factors, blocks, size, size]`.
+        blocks: Tensor,
+        /// `[outputs]`.
+        scales: Tensor,
     },
     /// One scale for each number that the module makes or reads.
     Scales {
@@ -94,7 +114,15 @@ impl AdapterMethod {
             Self::Ia3 => "IA3",
             Self::Vera => "VERA",
             Self::Oft => "OFT",
+            Self::Boft => "BOFT",
+            Self::PromptTuning => "PROMPT_TUNING",
+            Self::PTuning => "P_TUNING",
         }
+    }
+
+    /// Whether it puts virtual tokens in front of rows.
+    pub fn has_prompt(&self) -> bool {
+        matches!(self, Self::PromptTuning | Self::PTuning)
     }
 
     /// What the product of factors of a rank is multiplied by.
@@ -113,12 +141,15 @@ impl ModuleAdapter {
         match self {
             Self::LowRank { a, .. } => a.shape().first().copied(),
             Self::Vectors { of_rank, .. } => of_rank.shape().first().copied(),
-            Self::Scales { .. } | Self::Rotations { .. } => None,
+            Self::Butterflies { .. } | Self::Scales { .. } | Self::Rotations { .. } => None,
         }
     }
 
     /// The side of a rotated block; nothing where it has none, or its triangle belongs to no square.
     pub fn block_size(&self) -> Option<usize> {
+        if let Self::Butterflies { blocks, .. } = self {
+            return blocks.shape().get(2).copied();
+        }
         let Self::Rotations { triangles } = self else { return None };
         let numbers = *triangles.shape().get(1)?;
         (2..=1024).find(|size| size * (size - 1) / 2 == numbers)
@@ -131,7 +162,8 @@ impl ModuleAdapter {
 
     fn tensors(&self) -> Vec<&Tensor> {
         match self {
-            Self::LowRank { a, b, magnitude, .. } => [a, b].into_iter().chain(magnitude).collect(),
+            Self::LowRank { a, b, magnitude, bias, .. } => [a, b].into_iter().chain(magnitude).chain(bias).collect(),
+            Self::Butterflies { blocks, scales } => vec![blocks, scales],
             Self::Scales { scales, .. } => vec![scales],
             Self::Vectors { of_rank, of_outputs } => vec![of_rank, of_outputs],
             Self::Rotations { triangles } => vec![triangles],
@@ -142,15 +174,18 @@ impl ModuleAdapter {
     /// `factor` is what B is multiplied by.
     pub fn in_graphs(&self, factor: f64) -> Vec<(&'static str, Tensor)> {
         match self {
-            Self::LowRank { a, b, magnitude, is_table, .. } => {
+            Self::LowRank { a, b, magnitude, is_table, bias, .. } => {
                 let names = if *is_table {
                     ["lora_embedding_A", "lora_embedding_B"]
                 } else {
                     ["lora_A.weight", "lora_B.weight"]
                 };
                 let magnitude = magnitude.iter().map(|magnitude| ("lora_magnitude_vector", magnitude.clone()));
-                [(names[0], a.turned()), (names[1], b.turned().times(factor))].into_iter().chain(magnitude).collect()
+                let bias = bias.iter().map(|bias| ("lora_B.bias", bias.times(factor)));
+                let both = [(names[0], a.turned()), (names[1], b.turned().times(factor))];
+                both.into_iter().chain(magnitude).chain(bias).collect()
             }
+            Self::Butterflies { blocks, scales } => vec![("boft_R", blocks.clone()), ("boft_s", scales.clone())],
             Self::Scales { scales, .. } => vec![("ia3_l", scales.clone())],
             Self::Vectors { of_rank, of_outputs } => {
                 vec![("vera_lambda_d", of_rank.clone()), ("vera_lambda_b", of_outputs.clone())]
@@ -163,6 +198,15 @@ impl ModuleAdapter {
 impl Adapter {
     /// What is wrong with it, if something is: nothing in it, or shapes that do not go together.
     pub(crate) fn check(&self) -> Result<(), String> {
+        if self.method.has_prompt() {
+            let shape = self.prompt.as_ref().map(Tensor::shape);
+            return match shape {
+                Some([count, width]) if *count > 0 && *width > 0 && self.modules.is_empty() => Ok(()),
+                Some(shape) if self.modules.is_empty() => Err(format!("prompt_embeddings have the shape {shape:?}")),
+                Some(_) => Err("it holds virtual tokens and something for modules".into()),
+                None => Err("its prompt_embeddings are missing".into()),
+            };
+        }
         if self.modules.is_empty() {
             return Err("it holds nothing for any module".into());
         }
@@ -176,7 +220,7 @@ impl Adapter {
             return Err(format!("a tensor of the shape {:?} holds no number", empty.shape()));
         }
         match own {
-            ModuleAdapter::LowRank { a, b, alpha, magnitude, .. } => {
+            ModuleAdapter::LowRank { a, b, alpha, magnitude, is_table, bias } => {
                 let (of_a, of_b) = (a.shape(), b.shape());
                 let [rank, _, kernel @ ..] = of_a else { return Err(format!("A has the shape {of_a:?}")) };
                 let [outputs, in_a_group, ones @ ..] = of_b else { return Err(format!("B has the shape {of_b:?}")) };
@@ -189,6 +233,14 @@ impl Adapter {
                 if !(self.method.scale(*alpha, *rank) as f32).is_normal() {
                     return Err(format!("alpha {alpha} over a rank of {rank} is no usual 32-bit float"));
                 }
+                if let Some(bias) = bias {
+                    if bias.shape() != [*outputs] {
+                        return Err(format!("the bias of B has the shape {:?}, wanted [{outputs}]", bias.shape()));
+                    }
+                    if !kernel.is_empty() || *is_table || magnitude.is_some() {
+                        return Err("a bias of B is read of linear layers without magnitudes".into());
+                    }
+                }
                 match magnitude {
                     Some(magnitude) if magnitude.shape() != [*outputs] => {
                         Err(format!("the magnitude has the shape {:?}, wanted [{outputs}]", magnitude.shape()))
@@ -197,6 +249,12 @@ impl Adapter {
                 }
             }
             ModuleAdapter::Scales { .. } => Ok(()),
+            ModuleAdapter::Butterflies { blocks, .. } => match blocks.shape() {
+                [_, _, rows, columns] if rows == columns && rows % 2 == 0 => Ok(()),
+                other => {
+                    Err(format!("boft_R has the shape {other:?}, wanted [factors, blocks, size, size], an even size"))
+                }
+            },
             ModuleAdapter::Vectors { of_rank, of_outputs } => {
                 let [rank, outputs] = [of_rank, of_outputs].map(|vector| vector.values().len());
                 let shape = |name: &str| self.shared.get(name).map(Tensor::shape);
@@ -222,9 +280,32 @@ impl Adapter {
         self.modules.values().any(|own| matches!(own, ModuleAdapter::LowRank { magnitude: Some(_), .. }))
     }
 
+    /// Why it is no adapter that a model takes as inputs and is itself without, if it is none.
+    pub(crate) fn not_as_inputs(&self) -> Option<&'static str> {
+        if self.method.has_prompt() {
+            return Some(
+                "rows with virtual tokens are longer than without, so that no model takes them and is itself without; merge it, or keep PEFT's folder",
+            );
+        }
+        let reason = "PiSSA is for weights that are others than the model's own, so that no model takes it and is itself without; merge it, or \
+                      keep PEFT's folder";
+        self.is_principal().then_some(reason)
+    }
+
+    /// Whether something is added behind B.
+    pub(crate) fn has_biases_of_b(&self) -> bool {
+        self.modules.values().any(|own| matches!(own, ModuleAdapter::LowRank { bias: Some(_), .. }))
+    }
+
     /// Whether it adds to the model's weights and does nothing else to them, so that several can be added.
     pub(crate) fn is_sum(&self) -> bool {
-        matches!(self.method, AdapterMethod::Lora { .. } | AdapterMethod::Vera) && !self.has_magnitudes()
+        matches!(self.method, AdapterMethod::Lora { is_principal: false, .. } | AdapterMethod::Vera)
+            && !self.has_magnitudes()
+    }
+
+    /// Whether it is for weights without what they have with the largest singular values.
+    pub(crate) fn is_principal(&self) -> bool {
+        matches!(self.method, AdapterMethod::Lora { is_principal: true, .. })
     }
 
     /// What B is multiplied by, so that a scale of 1 gives the same.
@@ -249,10 +330,16 @@ impl Adapter {
                 "{name} multiplies what the model has, so that it has no part of {weight}; give it the weight 1"
             ))
         };
-        let mut part = self.clone();
+        if self.method.has_prompt() {
+            return refused();
+        }
+        let (mut part, is_sum) = (self.clone(), self.is_sum());
         for own in part.modules.values_mut() {
             match own {
-                ModuleAdapter::LowRank { b, magnitude: None, .. } => *b = b.times(weight),
+                ModuleAdapter::LowRank { b, magnitude: None, bias, .. } if is_sum => {
+                    *b = b.times(weight);
+                    *bias = bias.as_ref().map(|bias| bias.times(weight));
+                }
                 ModuleAdapter::Vectors { of_outputs, .. } => *of_outputs = of_outputs.times(weight),
                 _ => return refused(),
             }
@@ -285,15 +372,24 @@ impl Adapter {
         };
         let name = match self.method {
             AdapterMethod::Lora { .. } if self.has_magnitudes() => "DoRA",
+            AdapterMethod::Lora { is_principal: true, .. } => "PiSSA",
             AdapterMethod::Lora { is_rank_stabilized: true, .. } => "rsLoRA",
             AdapterMethod::Lora { .. } => "LoRA",
             AdapterMethod::Ia3 => "IA³",
             AdapterMethod::Vera => "VeRA",
             AdapterMethod::Oft => "OFT",
+            AdapterMethod::Boft => "BOFT",
+            AdapterMethod::PromptTuning => "prompt tuning",
+            AdapterMethod::PTuning => "P-tuning",
         };
-        let numbers: usize = self.modules.values().map(ModuleAdapter::numbers).sum();
+        let of_prompt = self.prompt.as_ref().map_or(0, |prompt| prompt.values().len());
+        let numbers = of_prompt + self.modules.values().map(ModuleAdapter::numbers).sum::<usize>();
         let whole: usize = self.whole.values().map(|tensor| tensor.values().len()).sum();
         let beside = if whole > 0 { format!("; {} whole", count(whole as u64, "number")) } else { String::new() };
+        if let Some([tokens, _]) = self.prompt.as_ref().map(Tensor::shape) {
+            let tokens = count(*tokens as u64, "virtual token");
+            return format!("{name} of {tokens}, {}{beside}", count(numbers as u64, "number"));
+        }
         let modules = count(self.modules.len() as u64, "module");
         format!("{name}{of} at {modules}, {}{beside}", count(numbers as u64, "number"))
     }

@@ -33,6 +33,9 @@ impl OnnxAdapter {
         if adapter.method == AdapterMethod::Vera {
             return Err("VeRA reads matrices that all layers share, for which an .onnx_adapter has no place".into());
         }
+        if let Some(reason) = adapter.not_as_inputs() {
+            return Err(reason.into());
+        }
         let tensors = adapter.modules.iter().flat_map(|(module, own)| {
             let parts = own.in_graphs(adapter.factor(own)).into_iter();
             parts.map(move |(part, tensor)| (format!("{module}.{part}"), tensor))
@@ -152,7 +155,7 @@ impl OnnxAdapter {
         let method = if is_turned {
             AdapterMethod::Oft
         } else {
-            AdapterMethod::Lora { is_rank_stabilized: false, dropout: 0.0 }
+            AdapterMethod::Lora { is_rank_stabilized: false, dropout: 0.0, is_principal: false }
         };
         let mut modules = BTreeMap::new();
         for (module, parts) in found {
@@ -171,10 +174,10 @@ impl OnnxAdapter {
             let (a, b, is_table) = own;
             let alpha = a.shape().first().copied().unwrap_or(0) as f64;
             let magnitude = parts.get("lora_magnitude_vector").map(|tensor| (*tensor).clone());
-            modules.insert(module.to_owned(), ModuleAdapter::LowRank { a, b, alpha, magnitude, is_table });
+            modules.insert(module.to_owned(), ModuleAdapter::LowRank { a, b, alpha, magnitude, is_table, bias: None });
         }
         let (shared, whole) = (BTreeMap::new(), BTreeMap::new());
-        let adapter = Adapter { method, modules, shared, whole, biases: Biases::None };
+        let adapter = Adapter { method, modules, prompt: None, shared, whole, biases: Biases::None };
         adapter.check()?;
         Ok(adapter)
     }
@@ -350,10 +353,18 @@ mod tests {
     #[test]
     fn factors_come_back_with_their_scale_in_b_and_what_is_none_is_refused() {
         let (a, b) = (Tensor::new([1, 2], [1.0, 2.0]).unwrap(), Tensor::new([3, 1], [1.0, 2.0, 3.0]).unwrap());
-        let own = ModuleAdapter::LowRank { a: a.clone(), b: b.clone(), alpha: 4.0, magnitude: None, is_table: false };
+        let own = ModuleAdapter::LowRank {
+            a: a.clone(),
+            b: b.clone(),
+            alpha: 4.0,
+            magnitude: None,
+            is_table: false,
+            bias: None,
+        };
         let adapter = Adapter {
-            method: AdapterMethod::Lora { is_rank_stabilized: false, dropout: 0.0 },
+            method: AdapterMethod::Lora { is_rank_stabilized: false, dropout: 0.0, is_principal: false },
             modules: std::iter::once(("q".to_owned(), own)).collect(),
+            prompt: None,
             shared: BTreeMap::new(),
             whole: BTreeMap::new(),
             biases: Biases::None,
@@ -361,7 +372,8 @@ mod tests {
         let file = OnnxAdapter::of(&adapter).unwrap();
         assert_eq!(file.parameters["q.lora_B.weight"], Tensor::new([1, 3], [4.0, 8.0, 12.0]).unwrap());
         let back = file.adapter().unwrap();
-        let own = ModuleAdapter::LowRank { a, b: b.times(4.0), alpha: 1.0, magnitude: None, is_table: false };
+        let own =
+            ModuleAdapter::LowRank { a, b: b.times(4.0), alpha: 1.0, magnitude: None, is_table: false, bias: None };
         assert_eq!(back.modules["q"], own);
         for (name, words) in [
             ("q.other", "does not tell what the tensor is"),

@@ -14,6 +14,8 @@ pub(super) struct PeftConfig {
     pub(super) biases: Biases,
     /// Whether modules have magnitudes.
     pub(super) is_dora: bool,
+    /// Whether there is a bias behind B.
+    pub(super) has_bias_of_b: bool,
     alpha: f64,
     /// In the order of the file, of which the first that fits counts.
     alphas: Vec<(String, f64)>,
@@ -21,14 +23,13 @@ pub(super) struct PeftConfig {
 }
 
 /// Keys that change what an adapter computes in a way that is not read here.
-const REFUSED: [&str; 16] = [
+const REFUSED: [&str; 15] = [
     "alora_invocation_tokens",
     "arrow_config",
     "block_share",
     "coft",
     "kasa_config",
     "layer_replication",
-    "lora_bias",
     "megatron_config",
     "monteclora_config",
     "rank_dropout",
@@ -41,7 +42,9 @@ const REFUSED: [&str; 16] = [
 ];
 
 /// Starts that leave the model itself other than it was.
-const CHANGING_STARTS: [&str; 5] = ["corda", "loftq", "lora_ga", "olora", "pissa"];
+const CHANGING_STARTS: [&str; 5] = ["corda", "loftq", "lora_ga", "olora", "pissa_niter"];
+/// One of them that follows from the model: what its weights have with the largest singular values.
+const PRINCIPAL: &str = "pissa";
 
 impl PeftConfig {
     /// Of the file's text.
@@ -73,7 +76,19 @@ impl PeftConfig {
             Some("LORA") => AdapterMethod::Lora {
                 is_rank_stabilized: is_true("use_rslora")?,
                 dropout: number("lora_dropout")?.unwrap_or(0.0) as f32,
+                is_principal: start == PRINCIPAL,
             },
+            Some("BOFT") => AdapterMethod::Boft,
+            Some(kind @ ("PROMPT_TUNING" | "P_TUNING")) => {
+                let submodules = number("num_transformer_submodules")?.unwrap_or(1.0);
+                if submodules != 1.0 {
+                    return Err(
+                        "virtual tokens are read of models of one part, and `num_transformer_submodules` is not 1"
+                            .into(),
+                    );
+                }
+                if kind == "P_TUNING" { AdapterMethod::PTuning } else { AdapterMethod::PromptTuning }
+            }
             Some("IA3") => AdapterMethod::Ia3,
             Some("VERA") => AdapterMethod::Vera,
             Some("OFT") => {
@@ -85,19 +100,25 @@ impl PeftConfig {
                 }
                 AdapterMethod::Oft
             }
-            Some(other) => return Err(format!("`peft_type` is `{}`; LORA, IA3, VERA and OFT are read", shown(other))),
+            Some(other) => {
+                return Err(format!(
+                    "`peft_type` is `{}`; LORA, IA3, VERA, OFT, BOFT, PROMPT_TUNING and P_TUNING are read",
+                    shown(other)
+                ));
+            }
             None => return Err("`peft_type` is missing".into()),
         };
         let biases = match text("bias")?.unwrap_or("none") {
             "none" => Biases::None,
             "all" => Biases::All,
-            "lora_only" | "vera_only" | "oft_only" => Biases::OfModules,
+            "boft_only" | "lora_only" | "vera_only" | "oft_only" => Biases::OfModules,
             other => return Err(format!("`bias` is `{}`", shown(other))),
         };
         Ok(Self {
             method,
             biases,
             is_dora: is_true("use_dora")?,
+            has_bias_of_b: is_true("lora_bias")?,
             alpha: number("lora_alpha")?.unwrap_or(8.0),
             alphas: patterns(&keys, "alpha_pattern")?,
             feed_forward: of_type(&keys, "feedforward_modules", "a list of names", texts)?.unwrap_or_default(),
@@ -124,10 +145,20 @@ impl PeftConfig {
         let mut keys = Map::new();
         let mut say = |key: &str, value: Value| keys.insert(key.to_owned(), value);
         say("peft_type", adapter.method.peft_type().into());
-        say("task_type", Value::Null);
+        let is_head = |name: &String| ["classifier.", "score."].iter().any(|front| name.starts_with(front));
+        let classifies = adapter.whole.keys().any(is_head);
+        // PEFT needs to be told what a model is that is given vectors
+        let task = match (adapter.method.has_prompt(), classifies) {
+            (false, _) => Value::Null,
+            (true, true) => "SEQ_CLS".into(),
+            (true, false) => "FEATURE_EXTRACTION".into(),
+        };
+        say("task_type", task);
         say("base_model_name_or_path", Value::Null);
         say("inference_mode", true.into());
-        say("target_modules", json!(names));
+        if !adapter.method.has_prompt() {
+            say("target_modules", json!(names));
+        }
         let whole: BTreeSet<&str> = adapter.whole.keys().filter_map(|name| whole_module(adapter, name)).collect();
         say("modules_to_save", if whole.is_empty() { Value::Null } else { json!(whole) });
         let only = |word: &str| match adapter.biases {
@@ -136,7 +167,7 @@ impl PeftConfig {
             Biases::OfModules => format!("{word}_only").into(),
         };
         match adapter.method {
-            AdapterMethod::Lora { is_rank_stabilized, dropout } => {
+            AdapterMethod::Lora { is_rank_stabilized, dropout, is_principal } => {
                 let rank = usual(adapter.modules.values().filter_map(ModuleAdapter::rank).map(|rank| (rank, rank)));
                 let alphas = adapter.modules.values().filter_map(alpha_of).map(|alpha| (alpha.to_bits(), alpha));
                 let alpha = usual(alphas);
@@ -155,6 +186,8 @@ impl PeftConfig {
                 say("alpha_pattern", alphas.into());
                 say("use_rslora", is_rank_stabilized.into());
                 say("use_dora", adapter.has_magnitudes().into());
+                say("lora_bias", adapter.has_biases_of_b().into());
+                say("init_lora_weights", if is_principal { PRINCIPAL.into() } else { true.into() });
                 say("fan_in_fan_out", false.into());
                 say("bias", only("lora"));
             }
@@ -172,6 +205,35 @@ impl PeftConfig {
                 say("projection_prng_key", 0.into());
                 say("fan_in_fan_out", false.into());
                 say("bias", only("vera"));
+            }
+            AdapterMethod::Boft => {
+                let blocks = |own: &ModuleAdapter| match own {
+                    ModuleAdapter::Butterflies { blocks, .. } => blocks.shape().first().copied(),
+                    _ => None,
+                };
+                let size = adapter.modules.values().find_map(ModuleAdapter::block_size);
+                say("boft_block_size", size.unwrap_or(4).into());
+                say("boft_block_num", 0.into());
+                say("boft_n_butterfly_factor", adapter.modules.values().find_map(blocks).unwrap_or(1).into());
+                say("boft_dropout", 0.into());
+                say("fan_in_fan_out", false.into());
+                say("bias", only("boft"));
+            }
+            AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
+                let [count, width] = *adapter.prompt.as_ref().map_or(&[0, 0][..], |prompt| prompt.shape()) else {
+                    unreachable!("`check` knows of two axes")
+                };
+                say("num_virtual_tokens", count.into());
+                say("token_dim", width.into());
+                say("num_transformer_submodules", 1.into());
+                say("num_attention_heads", Value::Null);
+                say("num_layers", Value::Null);
+                if adapter.method == AdapterMethod::PTuning {
+                    say("encoder_reparameterization_type", "MLP".into());
+                    say("encoder_hidden_size", width.into());
+                } else {
+                    say("prompt_tuning_init", "RANDOM".into());
+                }
             }
             AdapterMethod::Oft => {
                 let size = adapter.modules.values().find_map(ModuleAdapter::block_size);

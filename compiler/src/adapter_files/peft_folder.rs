@@ -26,6 +26,8 @@ pub struct PeftFolder {
 const FRONT: &str = "base_model.model.";
 /// In front of what all modules read.
 const SHARED: &str = "base_model.";
+/// The vectors of virtual tokens.
+const PROMPT: &str = "prompt_embeddings";
 
 impl PeftFolder {
     /// Name of the first file.
@@ -41,6 +43,9 @@ impl PeftFolder {
                 named.insert(format!("{FRONT}{module}.{part}"), tensor);
             }
         }
+        // what stands around a model that is given vectors is one level less
+        let front = if adapter.method.has_prompt() { SHARED } else { FRONT };
+        named.extend(adapter.prompt.iter().map(|prompt| (PROMPT.to_owned(), prompt.clone())));
         for (name, tensor) in &adapter.shared {
             named.insert(format!("{SHARED}{name}"), tensor.clone());
         }
@@ -50,7 +55,7 @@ impl PeftFolder {
                 Some((module, part)) if whole_module(adapter, name).is_none() => format!("{module}.base_layer.{part}"),
                 _ => name.clone(),
             };
-            named.insert(format!("{FRONT}{name}"), tensor.clone());
+            named.insert(format!("{front}{name}"), tensor.clone());
         }
         let metadata = std::iter::once(("format".to_owned(), "pt".to_owned())).collect();
         let tensors =
@@ -113,6 +118,7 @@ impl PeftFolder {
         let mut adapter = Adapter {
             method: config.method,
             modules: BTreeMap::new(),
+            prompt: None,
             shared: BTreeMap::new(),
             whole: BTreeMap::new(),
             biases: config.biases,
@@ -128,10 +134,15 @@ impl PeftFolder {
             };
             let tensor = Tensor::new(view.shape(), stored.floats(view.data()));
             let tensor = tensor.ok_or_else(|| format!("`{}` has other numbers than its shape says", shown(name)))?;
-            let Some(path) = name.strip_prefix(FRONT) else {
+            if name == PROMPT && config.method.has_prompt() {
+                adapter.prompt = Some(tensor);
+                continue;
+            }
+            let front = if config.method.has_prompt() { SHARED } else { FRONT };
+            let Some(path) = name.strip_prefix(front) else {
                 match name.strip_prefix(SHARED) {
                     Some(shared @ ("vera_A" | "vera_B")) => adapter.shared.insert(shared.to_owned(), tensor),
-                    _ => return Err(format!("`{}` does not begin with `{FRONT}`", shown(name))),
+                    _ => return Err(format!("`{}` does not begin with `{front}`", shown(name))),
                 };
                 continue;
             };
@@ -187,8 +198,11 @@ enum Place<'a> {
 }
 
 /// Ends of keys.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 12] = [
+    "boft_R",
+    "boft_s",
     "lora_A.weight",
+    "lora_B.bias",
     "lora_B.weight",
     "lora_embedding_A",
     "lora_embedding_B",
@@ -240,7 +254,11 @@ fn of_parts(
             let is_table = a.is_none() && b.is_none();
             let (a, b) = if is_table { both(take("lora_embedding_A"), take("lora_embedding_B"))? } else { both(a, b)? };
             let magnitude = take("lora_magnitude_vector").map(Tensor::flat);
-            ModuleAdapter::LowRank { a, b, alpha: config.alpha_of(module), magnitude, is_table }
+            let bias = take("lora_B.bias");
+            if bias.is_some() != config.has_bias_of_b && !is_table {
+                return Err("`lora_bias` and whether it has a `lora_B.bias` do not agree".into());
+            }
+            ModuleAdapter::LowRank { a, b, alpha: config.alpha_of(module), magnitude, is_table, bias }
         }
         AdapterMethod::Ia3 => {
             let scales = take("ia3_l").ok_or("its scales are missing")?;
@@ -258,6 +276,16 @@ fn of_parts(
         AdapterMethod::Oft => {
             ModuleAdapter::Rotations { triangles: take("oft_R.weight").ok_or("its rotations are missing")? }
         }
+        AdapterMethod::Boft => {
+            let (blocks, scales) = (take("boft_R"), take("boft_s"));
+            let (Some(blocks), Some(scales)) = (blocks, scales) else {
+                return Err("its rotations or its scales are missing".into());
+            };
+            ModuleAdapter::Butterflies { blocks, scales: scales.flat() }
+        }
+        AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
+            return Err(format!("{} holds nothing for modules", config.method.peft_type()));
+        }
     };
     match parts.into_keys().next() {
         None => Ok(own),
@@ -268,7 +296,11 @@ fn of_parts(
 /// The tensors of a module in PEFT's shapes.
 fn parts(own: &ModuleAdapter) -> Vec<(&'static str, Tensor)> {
     match own {
-        ModuleAdapter::LowRank { a, b, magnitude, is_table, .. } => {
+        ModuleAdapter::Butterflies { blocks, scales } => {
+            let scales = Tensor::new([scales.values().len(), 1], scales.values());
+            [("boft_R", blocks.clone())].into_iter().chain(scales.map(|scales| ("boft_s", scales))).collect()
+        }
+        ModuleAdapter::LowRank { a, b, magnitude, is_table, bias, .. } => {
             let names =
                 if *is_table { ["lora_embedding_A", "lora_embedding_B"] } else { ["lora_A.weight", "lora_B.weight"] };
             let outputs = b.shape()[0];
@@ -280,7 +312,8 @@ fn parts(own: &ModuleAdapter) -> Vec<(&'static str, Tensor)> {
             };
             let magnitude = magnitude.iter().filter_map(|magnitude| Tensor::new(shape.clone(), magnitude.values()));
             let magnitude = magnitude.map(|magnitude| ("lora_magnitude_vector", magnitude));
-            [(names[0], a.clone()), (names[1], b.clone())].into_iter().chain(magnitude).collect()
+            let bias = bias.iter().map(|bias| ("lora_B.bias", bias.clone()));
+            [(names[0], a.clone()), (names[1], b.clone())].into_iter().chain(magnitude).chain(bias).collect()
         }
         ModuleAdapter::Scales { scales, are_of_inputs } => {
             let length = scales.values().len();
@@ -350,7 +383,10 @@ mod tests {
             ("{", "it is no JSON"),
             ("[]", "it is no JSON object"),
             ("{}", "`peft_type` is missing"),
-            (r#"{"peft_type": "LOHA"}"#, "`peft_type` is `LOHA`; LORA, IA3, VERA and OFT are read"),
+            (
+                r#"{"peft_type": "LOHA"}"#,
+                "`peft_type` is `LOHA`; LORA, IA3, VERA, OFT, BOFT, PROMPT_TUNING and P_TUNING are read",
+            ),
             (r#"{"peft_type": "LORA", "use_qalora": true}"#, "`use_qalora` is set"),
             (r#"{"peft_type": "LORA", "layer_replication": [[0, 1]]}"#, "`layer_replication` is set"),
             (r#"{"peft_type": "LORA", "init_lora_weights": "pissa_niter_4"}"#, "changes the model itself"),
@@ -397,7 +433,11 @@ mod tests {
                 "and another of its keys are of `k.bias`",
             ),
             (&[A, B, ("base_model.model.q.ia3_l", &[4, 1])], "`ia3_l` does not belong to LORA"),
-            (&[A, B, ("base_model.model.q.lora_B.bias", &[4])], "is of a kind that is not read"),
+            (
+                &[A, B, ("base_model.model.q.lora_B.bias", &[4])],
+                "`lora_bias` and whether it has a `lora_B.bias` do not agree",
+            ),
+            (&[A, B, ("base_model.model.q.lora_C.weight", &[4])], "is of a kind that is not read"),
             (&[A, B, ("model.q.weight", &[4])], "does not begin with `base_model.model.`"),
         ] {
             refused(LORA, shapes, words);

@@ -51,6 +51,20 @@ impl Tensor {
         Self::vector(self.values)
     }
 
+    /// With the numbers of another tensor behind its own along an axis; all other lengths are the same.
+    ///
+    /// # Panics
+    /// They are not.
+    #[must_use]
+    pub(crate) fn stacked(&self, other: &Self, axis: usize) -> Self {
+        let mut shape = self.shape.clone();
+        shape[axis] += other.shape[axis];
+        let run = |tensor: &Self| tensor.shape[axis..].iter().product::<usize>().max(1);
+        let (own, others) = (self.values.chunks(run(self)), other.values.chunks(run(other)));
+        let values: Vec<f32> = own.zip(others).flat_map(|(own, other)| own.iter().chain(other).copied()).collect();
+        Self::new(shape, values).expect("two tensors that differ in one length")
+    }
+
     /// Every number times a factor.
     #[must_use]
     pub fn times(&self, factor: f64) -> Self {

@@ -16,7 +16,9 @@ import onnx
 import torch
 import transformers as t
 from onnx import numpy_helper
-from peft import IA3Config, LoraConfig, OFTConfig, VeraConfig, get_peft_model
+from peft import (
+    BOFTConfig, IA3Config, LoraConfig, OFTConfig, PromptEncoderConfig, PromptTuningConfig, VeraConfig, get_peft_model,
+)
 
 warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
@@ -33,6 +35,11 @@ CONFIGS = {
     "ia3": IA3Config(target_modules=["key", "value", "output.dense"], feedforward_modules=["output.dense"]),
     "vera": VeraConfig(r=4, target_modules=[*PART, "intermediate.dense"]),
     "oft": OFTConfig(r=0, oft_block_size=8, target_modules=PART),
+    "boft": BOFTConfig(boft_block_size=4, boft_n_butterfly_factor=2, target_modules=PART),
+    "lora_bias": LoraConfig(r=2, lora_alpha=6, lora_bias=True, target_modules=PART),
+    "pissa": LoraConfig(r=2, lora_alpha=3, init_lora_weights="pissa", target_modules=PART),
+    "prompt_tuning": PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=4),
+    "p_tuning": PromptEncoderConfig(task_type="SEQ_CLS", num_virtual_tokens=3, encoder_hidden_size=6),
 }
 
 

@@ -12,12 +12,32 @@ pub struct AdapterForm {
     pub method: Option<AdapterMethod>,
     /// What belongs to each layer.
     pub modules: Vec<ModuleForm>,
+    /// The vectors of virtual tokens.
+    pub prompt: Option<PromptForm>,
     /// What all layers read.
     pub shared: BTreeMap<String, Tensor>,
     /// Which biases of the model are trained as well.
     pub biases: Biases,
     /// Why there is none, and what to do.
     pub refusal: Option<String>,
+}
+
+/// The vectors of virtual tokens, `[count, width]`.
+#[derive(Clone)]
+pub struct PromptForm {
+    /// What was trained.
+    pub trained: Vec<ValueId>,
+    /// The vectors, of the trained values in their order.
+    pub rule: PromptRule,
+}
+
+/// Trained values to the vectors of virtual tokens.
+pub type PromptRule = Arc<dyn Fn(&[&Constant]) -> Tensor + Send + Sync>;
+
+impl fmt::Debug for PromptForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PromptForm").field("trained", &self.trained).finish_non_exhaustive()
+    }
 }
 
 /// Trained values to what files hold of them.

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::adapted::AdaptedLayers;
+use super::adapter_form::{ModuleForm, tensor};
 use super::dense::Dense;
 use super::linear_weight::LinearWeight;
 use super::low_rank::{Magnitude, floats};
@@ -15,6 +16,7 @@ use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use super::rotation::{before_readers, identity_at, in_blocks, product};
 use crate::CompilerError;
+use crate::adapter_files::{AdapterMethod, ModuleAdapter};
 use crate::finetuning::{Layer, Weight};
 use crate::graph::{Constant, Graph, ValueId};
 
@@ -34,15 +36,15 @@ pub(super) const METHOD: MethodKind = MethodKind {
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Boft {
+pub(super) struct Boft {
     /// Inputs that are turned together: 2 or 4.
     #[schemars(extend("enum" = [2, 4]))]
-    block_size: usize,
+    pub(super) block_size: usize,
     /// Rotations, one behind the other.
     #[schemars(range(min = 1, max = 16))]
-    factors: usize,
+    pub(super) factors: usize,
     /// Which layers it goes to; linear ones.
-    layers: AdaptedLayers,
+    pub(super) layers: AdaptedLayers,
 }
 
 impl Default for Boft {
@@ -66,6 +68,7 @@ impl Options for Boft {
 impl MethodFunction for Boft {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
         let mut added = Added { merged: Some(Vec::new()), is_alone: true, ..Added::default() };
+        added.file.method = Some(AdapterMethod::Boft);
         let weights = self.layers.weights(model)?;
         let lengths = weights.iter().map(|weight| Dense::of(weight, "boft")).collect::<Result<Vec<_>, _>>()?;
         let reach = self.block_size << (self.factors - 1);
@@ -139,6 +142,12 @@ impl Boft {
             });
         }
         added.adapted.push(weight.layer.clone());
+        let in_file = Arc::new(|trained: &[&Constant]| ModuleAdapter::Butterflies {
+            blocks: tensor(trained[0]),
+            scales: tensor(trained[1]),
+        });
+        let layer = weight.layer.clone();
+        added.file.modules.push(ModuleForm { layer, trained: vec![trained, scale], rule: in_file });
         let rule = Arc::new(move |own: &Constant, trained: &[&Constant]| {
             merged(dense, (size, factors), own, [trained[0], trained[1]])
         });

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adapted::AdaptedLayers;
 use super::adapter_form::{AdapterForm, ModuleForm, tensor};
+use super::layer_biases::biases;
 use super::linear_weight::{LinearMap, LinearWeight};
 use super::low_rank::{
     Branch, Factors, GAIN_FLOOR, Magnitude, TrainedBiases, floats, principal, table_readers, tables,
@@ -17,7 +18,7 @@ use super::low_rank::{
 use super::method_function::{Added, MergeRule, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use crate::CompilerError;
-use crate::adapter_files::{AdapterMethod, Biases, ModuleAdapter};
+use crate::adapter_files::{AdapterMethod, Biases, ModuleAdapter, Tensor};
 use crate::finetuning::{Layer, Weight, pattern_matches};
 use crate::graph::{Constant, Graph, ValueId};
 use crate::initializers::WeightRandom;
@@ -34,9 +35,11 @@ pub(super) const METHOD: MethodKind = MethodKind {
         `start: gaussian` draws A from a normal distribution of standard deviation 1/`rank`. `start: pissa` (F. Meng et al., \
         \"PiSSA\", 2024): s·A·B begins as the part of W with the `rank` largest singular values, A and B with a root of those each, \
         and the frozen weight becomes what is left, so that the first step is the model's own within rounding. Merged, \
-        nothing of that is seen. Unmerged, the model holds the weight that is left: the factors are no adapter for the \
-        model as it was, unless written with twice the rank, `[A, A₀]` and `[B, −B₀]`. The values are found by one-sided \
+        nothing of that is seen. Unmerged, the model holds the weight that is left; files of PEFT are for the model as it was, and have \
+        twice the rank, `[A, A₀]` and `[B, −B₀]`. The values are found by one-sided \
         Jacobi where the shorter side is 128 or less, else in the range of random vectors after 8 iterations.\n\n\
+        `lora_bias: true` adds s·b behind B, b `[outputs]`, to linear layers; merged, the layer's bias becomes its own and s·b, and \
+        where a layer has none of its own, what is added stays beside the model.\n\n\
         `dora: true` (S. Liu et al., \"DoRA: Weight-Decomposed Low-Rank Adaptation\", 2024): y = (x·W + s·(x·A)·B)·m/‖W + s·A·B‖ + b, the \
         norm that of each output's weights, m `[outputs]` trained and ‖W‖ at the start. As in section 4.3 of the paper the norm \
         is a constant for the gradient. Merged, W becomes (W + s·A·B)·m/‖W + s·A·B‖. No other method goes to the same layers.\n\n\
@@ -54,6 +57,7 @@ pub(super) const METHOD: MethodKind = MethodKind {
         r#"{"rank": 2, "start": "gaussian", "bias": "all", "rank_patterns": {"t*": 4}, "alpha_patterns": {"plain": 2}}"#,
         r#"{"rank": 2, "alpha": 4, "start": "pissa", "layers": "all"}"#,
         r#"{"rank": 2, "dropout": 0.1, "layers": "all"}"#,
+        r#"{"rank": 2, "alpha": 3, "lora_bias": true}"#,
     ],
     build: Build::of::<Lora>(),
 };
@@ -83,6 +87,8 @@ pub(super) struct Lora {
     /// Share of the numbers in front of A that training leaves out at random, 0 to below 1. The model's own weight reads all.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub(super) dropout: f32,
+    /// Trains a bias behind B as well, `[outputs]` and zero at first.
+    pub(super) lora_bias: bool,
     /// Biases of the model that are trained as well.
     pub(super) bias: TrainedBiases,
     /// Which layers it goes to.
@@ -120,6 +126,7 @@ impl Default for Lora {
             start: Start::default(),
             dora: false,
             dropout: 0.0,
+            lora_bias: false,
             bias: TrainedBiases::default(),
             layers: AdaptedLayers::default(),
             leaves_none_out: false,
@@ -151,6 +158,9 @@ impl Options for Lora {
         }
         above("b_learning_rate_ratio", self.b_learning_rate_ratio.into())?;
         share("dropout", self.dropout.into())?;
+        if self.dora && self.lora_bias {
+            return Err("lora_bias is false beside `dora`, whose magnitude is of the weights alone, got both".into());
+        }
         if self.dora && self.dropout > 0.0 {
             return Err("dropout is 0 beside `dora`, whose magnitude is of all that is read, got both".into());
         }
@@ -168,7 +178,7 @@ impl MethodFunction for Lora {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
         let mut added = Added { merged: Some(Vec::new()), is_alone: self.dora, file: self.file(), ..Added::default() };
         let (mut left_out, mut shared, mut quantized) = (Vec::new(), Vec::new(), Vec::new());
-        let mut scales = HashMap::new();
+        let (mut scales, mut apart) = (HashMap::new(), None);
         let chosen = self.chosen(model)?;
         let names: Vec<&str> = chosen.iter().map(|adapted| adapted.weight.layer.as_str()).collect();
         require_matches("rank_patterns", self.rank_patterns.keys(), &names)?;
@@ -188,10 +198,16 @@ impl MethodFunction for Lora {
                 continue;
             }
             self.add_beside(model, adapted, (factors, alpha), &mut scales, &mut added)?;
+            if self.lora_bias && !weight.is_quantized && apart.is_none() {
+                apart = self.bias_obstacle(model, weight);
+            }
             shared.extend(weight.is_shared.then(|| weight.layer.clone()));
             quantized.extend(weight.is_quantized.then(|| weight.layer.clone()));
         }
         added.stays_beside_quantized(&quantized, "lora");
+        if let Some(obstacle) = apart {
+            added.stays_beside(&obstacle, "lora");
+        }
         if let Some(first) = shared.first() {
             added.stays_beside(&format!("something else reads the weight of `{}` too", shown(first)), "lora");
         }
@@ -228,17 +244,14 @@ impl Lora {
     }
 
     fn file(&self) -> AdapterForm {
-        let is_pissa = self.start == Start::Pissa;
-        let refusal = "`start: pissa` takes a part out of the model's own weights, which then are no longer those that an \
-                       adapter file is for; take another start";
+        let (is_principal, is_rank_stabilized) = (self.start == Start::Pissa, self.rank_stabilized);
         AdapterForm {
-            method: Some(AdapterMethod::Lora { is_rank_stabilized: self.rank_stabilized, dropout: self.dropout }),
+            method: Some(AdapterMethod::Lora { is_rank_stabilized, dropout: self.dropout, is_principal }),
             biases: match self.bias {
                 TrainedBiases::None => Biases::None,
                 TrainedBiases::All => Biases::All,
                 TrainedBiases::LoraOnly => Biases::OfModules,
             },
-            refusal: is_pissa.then(|| refusal.to_owned()),
             ..AdapterForm::default()
         }
     }
@@ -363,7 +376,13 @@ impl Lora {
             magnitude = Some((value, gain));
         }
         let (gain, dropout, name) = (magnitude.map(|(_, gain)| gain), self.dropout, weight.layer.as_str());
-        let branch = Branch { factors: &factors, a, b, scale, magnitude: gain, dropout, name };
+        let bias_name = format!("{}.lora_B.bias", weight.layer);
+        let bias = self.bias_of_b(adapted)?.map(|outputs| {
+            let value = graph.named_constant(&bias_name, Constant::f32([outputs], &vec![0.0; outputs]));
+            (value, outputs)
+        });
+        let bias_value = bias.map(|(value, _)| value);
+        let branch = Branch { factors: &factors, a, b, bias: bias_value, scale, magnitude: gain, dropout, name };
         // from the last on, so that the places of the others stay
         for at in readers(graph).into_iter().rev() {
             added.dropped.extend(branch.add(graph, at)?);
@@ -382,13 +401,66 @@ impl Lora {
         added.layers.push(layer(&layer_names[0], a, 1.0));
         added.layers.push(layer(&layer_names[1], b, self.b_learning_rate_ratio));
         added.layers.extend(magnitude.map(|(value, _)| layer(&magnitude_name, value, 1.0)));
+        added.layers.extend(bias_value.map(|value| layer(&bias_name, value, 1.0)));
         added.adapted.push(weight.layer.clone());
-        let trained: Vec<ValueId> =
-            [Some(a), Some(b), magnitude.map(|(value, _)| value)].into_iter().flatten().collect();
-        added.file.modules.push(in_file(adapted, alpha, trained.clone()));
+        let magnitude = magnitude.map(|(value, _)| value);
+        let trained: Vec<ValueId> = [Some(a), Some(b), magnitude, bias_value].into_iter().flatten().collect();
+        let taken = is_pissa.then(|| first.map(|values| Arc::<[f32]>::from(values)));
+        let parts =
+            FileParts { alpha, taken, has_magnitude: magnitude.is_some(), is_rank_stabilized: self.rank_stabilized };
+        added.file.modules.push(in_file(adapted, trained.clone(), parts));
+        if let (true, LinearMap::Convolution { groups: 2.., .. }) = (is_pissa, &factors.map) {
+            added.file.refusal = Some(format!(
+                "`start: pissa` takes a part out of the weight of `{}`, which is of a convolution in groups, and files have no place for that",
+                shown(&weight.layer)
+            ));
+        }
+        let scale = factors.scale;
         let rule = merge_rule(factors);
-        added.merged.get_or_insert_default().push(MergedWeight { weight: weight.value, trained, rule });
+        let of_weight = [Some(a), Some(b), magnitude].into_iter().flatten().collect();
+        let merged = added.merged.get_or_insert_default();
+        merged.push(MergedWeight { weight: weight.value, trained: of_weight, rule });
+        if let Some(bias) = bias_value {
+            for own in biases(model.base, weight) {
+                let rule = Arc::new(move |own: &Constant, trained: &[&Constant]| {
+                    let sums = floats(own).into_iter().zip(floats(trained[0]));
+                    let sums = sums.map(|(own, bias)| (f64::from(own) + scale * f64::from(bias)) as f32);
+                    Constant::f32(own.shape.clone(), &sums.collect::<Vec<f32>>())
+                });
+                merged.push(MergedWeight { weight: own.value, trained: vec![bias], rule });
+            }
+        }
         Ok(())
+    }
+
+    /// How many numbers the bias behind B has, where there is one.
+    fn bias_of_b(&self, adapted: &Adapted) -> Result<Option<usize>, CompilerError> {
+        match (&adapted.weight.map, self.lora_bias) {
+            (_, false) => Ok(None),
+            (LinearMap::Dense { outputs, .. }, true) if !adapted.is_table => Ok(Some(*outputs)),
+            _ => Err(CompilerError::setting(
+                "",
+                format!(
+                    "`lora_bias` is for linear layers, and `{}` is none; adapt it by a second `lora`",
+                    shown(&adapted.weight.layer)
+                ),
+            )),
+        }
+    }
+
+    /// Why the bias behind B cannot be written into that of a layer, where it cannot.
+    fn bias_obstacle(&self, model: &MethodModel<'_>, weight: &LinearWeight) -> Option<String> {
+        let found = biases(model.base, weight);
+        let layer = shown(&weight.layer);
+        let is_scaled = |at: usize| model.base.nodes()[at].float("beta").unwrap_or(1.0) != 1.0;
+        if found.is_empty() {
+            return Some(format!("`{layer}` has no bias that the one behind B could be added to"));
+        }
+        if weight.readers(model.base).into_iter().any(is_scaled) {
+            return Some(format!("the bias of `{layer}` is multiplied where it is added"));
+        }
+        let obstacle = found.iter().find_map(|bias| bias.obstacle);
+        obstacle.map(|obstacle| format!("the bias of `{layer}` {obstacle}"))
     }
 
     /// What A and B begin with.
@@ -429,15 +501,35 @@ impl Lora {
     }
 }
 
-/// What files hold of a layer: A and B with their outputs first.
-fn in_file(adapted: &Adapted, alpha: f64, trained: Vec<ValueId>) -> ModuleForm {
+/// What decides the form of a layer in files, beside what was trained.
+struct FileParts {
+    alpha: f64,
+    /// What A and B began with, where the weight was left without that: files are for the weight as it was.
+    taken: Option<[Arc<[f32]>; 2]>,
+    has_magnitude: bool,
+    is_rank_stabilized: bool,
+}
+
+/// What files hold of a layer: A and B with their outputs first. Where the weight was left without what they began with, that
+/// is taken away by as many ranks more.
+fn in_file(adapted: &Adapted, trained: Vec<ValueId>, parts: FileParts) -> ModuleForm {
     let is_table = adapted.is_table;
-    let rule = Arc::new(move |trained: &[&Constant]| ModuleAdapter::LowRank {
-        a: tensor(trained[0]).turned(),
-        b: tensor(trained[1]).turned(),
-        alpha,
-        magnitude: trained.get(2).map(|magnitude| tensor(magnitude)),
-        is_table,
+    let rule = Arc::new(move |trained: &[&Constant]| {
+        let [mut a, mut b] = [0, 1].map(|at| tensor(trained[at]).turned());
+        let mut alpha = parts.alpha;
+        if let Some([first_a, first_b]) = &parts.taken {
+            let of = |first: &Arc<[f32]>, like: &Constant| {
+                let first = Tensor::new(like.shape.clone(), first.to_vec()).expect("as many as were drawn");
+                first.turned()
+            };
+            a = a.stacked(&of(first_a, trained[0]), 0);
+            b = b.stacked(&of(first_b, trained[1]).times(-1.0), 1);
+            // the scale is that of half the ranks
+            alpha *= if parts.is_rank_stabilized { std::f64::consts::SQRT_2 } else { 2.0 };
+        }
+        let magnitude = trained.get(2).filter(|_| parts.has_magnitude).map(|magnitude| tensor(magnitude));
+        let bias = trained.get(2 + usize::from(parts.has_magnitude)).map(|bias| tensor(bias));
+        ModuleAdapter::LowRank { a, b, alpha, magnitude, is_table, bias }
     });
     ModuleForm { layer: adapted.weight.layer.clone(), trained, rule }
 }

@@ -6,6 +6,7 @@ mod adapter_form;
 mod boft;
 mod dense;
 mod ia3;
+mod layer_biases;
 mod linear_weight;
 mod lora;
 mod low_rank;
@@ -30,7 +31,7 @@ pub(crate) use peft::FromAdapter;
 pub(crate) use quantized_weights::quantized_weights;
 
 pub use adapted::AdaptedLayers;
-pub use adapter_form::{AdapterForm, ModuleForm, ModuleRule};
+pub use adapter_form::{AdapterForm, ModuleForm, ModuleRule, PromptForm, PromptRule};
 pub use linear_weight::{LinearMap, LinearPart, LinearWeight};
 pub use method::Method;
 pub use method_function::{Added, FoldRule, FoldedValue, MergeRule, MergedWeight, MethodFunction, MethodModel};

@@ -6,10 +6,12 @@ use millstream_schemas::choice::Options;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::adapter_form::{PromptForm, PromptRule, tensor};
 use super::method_function::{Added, FoldedValue, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use super::prompts::{EncoderKind, Place, PromptEncoder, VirtualTokens, WordEmbeddings, require_length};
 use crate::CompilerError;
+use crate::adapter_files::AdapterMethod;
 use crate::graph::Constant;
 use crate::model_file::MOST_ENCODED;
 
@@ -91,7 +93,10 @@ impl MethodFunction for PTuning {
         notes.push("merged, what the encoder makes is a constant of the model".into());
         let rule = Arc::new(move |own: &[&Constant]| encoder.folded(own));
         let folded = made.map(|value| FoldedValue { value, trained: own.clone(), rule });
+        let in_file: PromptRule = Arc::new(move |own: &[&Constant]| tensor(&encoder.folded(own)));
+        let prompt = PromptForm { trained: own.clone(), rule: in_file };
         Ok(Added {
+            file: self.place.in_files(AdapterMethod::PTuning, prompt),
             layers: encoder.layers(model.graph, &own, &words.layer),
             folded: folded.into_iter().collect(),
             adapted: vec![words.layer],

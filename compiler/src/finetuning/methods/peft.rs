@@ -10,12 +10,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::adapted::AdaptedLayers;
+use super::boft::Boft;
 use super::ia3::Ia3;
-use super::lora::Lora;
+use super::lora::{Lora, Start};
 use super::low_rank::TrainedBiases;
 use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use super::oft::Oft;
+use super::prompt_tuning::PromptTuning;
 use super::quantized_weights::quantized_weights;
 use super::vera::Vera;
 use crate::CompilerError;
@@ -27,8 +29,8 @@ pub(super) const METHOD: MethodKind = MethodKind {
     name: "peft",
     summary: "What an adapter made before has added, trained on: a PEFT folder or an .onnx_adapter file.",
     documentation: "Reads `adapter_config.json` and `adapter_model.safetensors` as Hugging Face's PEFT 0.21 writes them (`LORA` with rsLoRA, DoRA, \
-        patterns of ranks and alphas, `IA3`, `VERA`, `OFT`), or ONNX Runtime's `.onnx_adapter`, and adds what `lora`, `ia3`, `vera` or `oft` would \
-        add, with the numbers that the file holds. Ranks, scales and layers are the file's. Modules are found by name: one part at the front \
+        patterns of ranks and alphas, PiSSA, `lora_bias`, `IA3`, `VERA`, `OFT`, `BOFT`, `PROMPT_TUNING`, `P_TUNING`), or ONNX Runtime's \
+        `.onnx_adapter`, and adds what `lora`, `ia3`, `vera`, `oft`, `boft` or `prompt_tuning` would add, with the numbers that the file holds. Ranks, scales and layers are the file's. Modules are found by name: one part at the front \
         of all paths may be cut and another put there (`bert.encoder…` for `m.encoder…`), so that each is a layer of the model; where no \
         such part makes all of them layers, or two do, both lists are told. Biases and modules that the file holds whole take the place of \
         the model's own where the model has such a layer of that shape; those of a new head are left out and told. `dropout` is the file's \
@@ -91,7 +93,14 @@ impl FromAdapter<'_> {
         let quantized = quantized.iter().map(|weight| weight.layer.as_str());
         let quantized = quantized.filter(|name| model.layers.iter().all(|layer| layer.name != *name));
         let names = model.layers.iter().map(|layer| layer.name.as_str()).chain(quantized);
-        let found = ModuleNames::between(self.adapter.modules.keys().map(String::as_str), names.clone());
+        let found = match self.adapter.modules.is_empty() {
+            false => ModuleNames::between(self.adapter.modules.keys().map(String::as_str), names.clone()),
+            // beside virtual tokens only what is held whole has names
+            true => {
+                let whole = self.adapter.whole.keys().filter_map(|name| Some(name.rsplit_once('.')?.0));
+                ModuleNames::between(whole, names.clone()).or_else(|_| ModuleNames::between([], names.clone()))
+            }
+        };
         let found = found.map_err(|message| CompilerError::setting("", format!("the adapter: {message}")))?;
         let mut modules: BTreeMap<String, &ModuleAdapter> = BTreeMap::new();
         for (module, own) in &self.adapter.modules {
@@ -149,7 +158,7 @@ impl FromAdapter<'_> {
         };
         let all = AdaptedLayers::Match(named(&|_| true));
         match self.adapter.method {
-            AdapterMethod::Lora { is_rank_stabilized, dropout } => {
+            AdapterMethod::Lora { is_rank_stabilized, dropout, is_principal } => {
                 let dora = self.adapter.has_magnitudes();
                 let has_all = modules.values().all(|own| {
                     matches!(own, ModuleAdapter::LowRank { magnitude, is_table, .. } if magnitude.is_some() || *is_table)
@@ -177,6 +186,8 @@ impl FromAdapter<'_> {
                     rank_patterns,
                     alpha_patterns,
                     rank_stabilized: is_rank_stabilized,
+                    start: if is_principal { Start::Pissa } else { Start::Default },
+                    lora_bias: self.adapter.has_biases_of_b(),
                     dora,
                     dropout: if dora { 0.0 } else { self.dropout.unwrap_or(dropout) },
                     bias: match self.adapter.biases {
@@ -223,6 +234,24 @@ impl FromAdapter<'_> {
                 };
                 Oft { block_size, layers: all }.add(model)
             }
+            AdapterMethod::Boft => {
+                let shape = |own: &ModuleAdapter| match own {
+                    ModuleAdapter::Butterflies { blocks, .. } => Some([blocks.shape()[0], blocks.shape()[2]]),
+                    _ => None,
+                };
+                let mut shapes: Vec<[usize; 2]> = modules.values().filter_map(|own| shape(own)).collect();
+                shapes.sort_unstable();
+                shapes.dedup();
+                let [[factors, block_size]] = *shapes.as_slice() else {
+                    let message = format!("the adapter has factors and blocks of several sizes: {shapes:?}");
+                    return Err(CompilerError::setting("", message));
+                };
+                Boft { block_size, factors, layers: all }.add(model)
+            }
+            AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
+                let prompt = self.adapter.prompt.as_ref().expect("`check` has seen it");
+                PromptTuning::of_length(prompt.shape()[0]).add(model)
+            }
         }
     }
 
@@ -233,6 +262,19 @@ impl FromAdapter<'_> {
         added: &Added,
         model: &mut MethodModel<'_>,
     ) -> Result<(), CompilerError> {
+        if let (Some(form), Some(prompt)) = (&added.file.prompt, &self.adapter.prompt) {
+            for value in &form.trained {
+                let wanted = model.graph.constant_of(*value).map(|constant| constant.shape.clone()).unwrap_or_default();
+                if wanted != prompt.shape() {
+                    let message = format!(
+                        "the adapter: prompt_embeddings have the shape {:?}, and the model takes {wanted:?}",
+                        prompt.shape()
+                    );
+                    return Err(CompilerError::setting("", message));
+                }
+                model.graph.set_constant(*value, Constant::f32(wanted, prompt.values()));
+            }
+        }
         for form in &added.file.modules {
             let own = modules[&form.layer];
             let factor = if self.is_bare { self.adapter.factor(own) } else { 1.0 };

@@ -1,13 +1,17 @@
 //! Trained vectors in the place of those of tokens, in every row.
 
+use std::sync::Arc;
+
 use millstream_schemas::choice::{Options, above};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::adapter_form::{PromptForm, PromptRule, tensor};
 use super::method_function::{Added, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use super::prompts::{Place, Start, VirtualTokens, WordEmbeddings, require_length};
 use crate::CompilerError;
+use crate::adapter_files::AdapterMethod;
 use crate::finetuning::{Layer, Weight};
 use crate::graph::{Constant, Node};
 use crate::initializers::WeightRandom;
@@ -34,7 +38,7 @@ pub(super) const METHOD: MethodKind = MethodKind {
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct PromptTuning {
+pub(super) struct PromptTuning {
     /// Virtual tokens in each row.
     #[schemars(range(min = 1))]
     length: usize,
@@ -54,6 +58,13 @@ struct PromptTuning {
 impl Default for PromptTuning {
     fn default() -> Self {
         Self { length: 20, start: Start::default(), standard_deviation: None, place: Place::default(), input: None }
+    }
+}
+
+impl PromptTuning {
+    /// So many in front of each row.
+    pub(super) fn of_length(length: usize) -> Self {
+        Self { length, ..Self::default() }
     }
 }
 
@@ -89,7 +100,10 @@ impl MethodFunction for PromptTuning {
             learning_rate_multiplier: 1.0,
             beside: Some(words.layer.clone()),
         };
-        Ok(Added { layers: vec![layer], adapted: vec![words.layer], is_apart: true, notes, ..Added::default() })
+        let rule: PromptRule = Arc::new(|trained: &[&Constant]| tensor(trained[0]));
+        let prompt = PromptForm { trained: vec![value], rule };
+        let file = self.place.in_files(AdapterMethod::PromptTuning, prompt);
+        Ok(Added { layers: vec![layer], adapted: vec![words.layer], is_apart: true, file, notes, ..Added::default() })
     }
 
     fn text(&self) -> Option<&str> {

@@ -9,6 +9,8 @@ pub(in super::super) struct Branch<'a> {
     pub(in super::super) factors: &'a Factors,
     pub(in super::super) a: ValueId,
     pub(in super::super) b: ValueId,
+    /// What is added behind B, of a linear map.
+    pub(in super::super) bias: Option<ValueId>,
     /// What the branch is multiplied by, unless that is one.
     pub(in super::super) scale: Option<ValueId>,
     pub(in super::super) magnitude: Option<Magnitude>,
@@ -37,6 +39,14 @@ impl Branch<'_> {
                 LinearMap::Convolution { groups, .. } => {
                     let group = ("group", Attribute::Int(*groups as i64));
                     graph.append("Conv", &[scaled, self.b], &[group], &named("lora_B.output"))?
+                }
+            };
+            let made = match (self.bias, self.scale) {
+                (None, _) => made,
+                (Some(bias), None) => graph.append("Add", &[made, bias], &[], &named("lora_B.with_bias"))?,
+                (Some(bias), Some(scale)) => {
+                    let bias = graph.append("Mul", &[bias, scale], &[], &named("lora_B.scaled_bias"))?;
+                    graph.append("Add", &[made, bias], &[], &named("lora_B.with_bias"))?
                 }
             };
             let sum = graph.append("Add", &[own, made], &[], &named("adapted_output"))?;

@@ -1,7 +1,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::adapter_form::{AdapterForm, PromptForm};
 use crate::CompilerError;
+use crate::adapter_files::AdapterMethod;
 use crate::graph::{Constant, Graph, ValueId};
 
 /// Where in a row virtual tokens stand.
@@ -22,6 +24,13 @@ impl Place {
             Self::First => 0,
             Self::AfterFirst => 1,
         }
+    }
+
+    /// What files of adapters hold of virtual tokens that stand here.
+    pub(in super::super) fn in_files(self, method: AdapterMethod, prompt: PromptForm) -> AdapterForm {
+        let refusal = "`place: after_first` puts virtual tokens where no file of adapters does; use `place: first`";
+        let refusal = (self != Self::First).then(|| refusal.to_owned());
+        AdapterForm { method: Some(method), prompt: Some(prompt), refusal, ..AdapterForm::default() }
     }
 
     /// The parts of a value before and behind virtual tokens along an axis; `between` places there are left out.
