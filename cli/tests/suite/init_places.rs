@@ -136,11 +136,10 @@ fn pictures_of_one_thing_with_its_box_become_a_recipe_that_finds_it() {
     let (said, recipe) = made(&place, "squares", "classes.onnx");
     contains(&said, &["where the thing in a picture is", "a new last layer", "`millstream preview`"]);
     contains(&recipe, &["convention: coco, most: 1, as: flat", "huber", "no turns"]);
-    let set = ["--set", "training.epochs=40", "--set", "training.optimizer.adamw.learning_rate=0.003"];
-    place.run(&[&["train", "made.yaml"][..], &set].concat()).done();
+    place.run(&["train", "made.yaml"]).done();
     let metrics: serde_json::Value = serde_json::from_slice(&place.read("runs/made/metrics.json")).unwrap();
     let away = metrics["evaluation"]["mae"].as_f64().unwrap();
-    assert!(away < 0.2, "{}", metrics["evaluation"]);
+    assert!(away < 0.12, "{}", metrics["evaluation"]);
 
     yolo(&place, "several", 3);
     place.run(&["init", "several", "classes.onnx", "-o", "other.yaml"]).failed_with(&[

@@ -193,7 +193,8 @@ fn require_scores_of_pixels(told: &Told, input: &Input, scores: &[Option<usize>]
         return Ok(());
     }
     let message = format!(
-        "it gives scores for {width}×{height} places of an image of {size}×{size} pixels, and `{}` has a class for each pixel; export it with its          scores enlarged to the image's size (in PyTorch `interpolate(scores, size=({size}, {size}), mode=\"bilinear\")`)",
+        "it gives scores for {width}×{height} places of an image of {size}×{size} pixels, and `{}` has a class for each pixel; export it with its \
+         scores enlarged to the image's size (in PyTorch `interpolate(scores, size=({size}, {size}), mode=\"bilinear\")`)",
         shown(column)
     );
     Err(RecipeError::mismatch("MODEL", message))

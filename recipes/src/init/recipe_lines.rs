@@ -175,7 +175,7 @@ fn training(guess: &Guess, head: Head) -> String {
     let mut text = "training:\n".to_owned();
     let (epochs, rate, schedule) = match &guess.input {
         // what is known already is not to be forgotten
-        Input::Image { .. } if head == Head::Keep => {
+        Input::Image { .. } if head == Head::Keep && matches!(guess.told, Told::Class { .. }) => {
             (ROWS_OF_A_RUN.div_ceil(guess.rows.max(1)).clamp(3, 30), "0.00003", "cosine: {warmup: 0.1}")
         }
         Input::Image { .. } => {
@@ -202,7 +202,9 @@ fn training(guess: &Guess, head: Head) -> String {
         text,
         "  # `millstream lr-find` looks for a better one\n  optimizer:\n    adamw: {{learning_rate: {rate}}}"
     );
-    if let Some(layer) = guess.new_layer(head) {
+    // numbers of boxes lie between 0 and 1: large steps of a layer on many features go far beyond
+    let is_of_boxes = matches!(guess.told, Told::Boxes { .. });
+    if let Some(layer) = guess.new_layer(head).filter(|_| !is_of_boxes) {
         let _ = writeln!(
             text,
             "  learning_rate_multipliers:\n    # the new layer begins from nothing\n    - {{match: {}, multiplier: 10}}",
