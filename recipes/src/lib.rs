@@ -15,6 +15,7 @@
 mod adapter_output;
 pub mod adapters;
 mod answers;
+mod balanced_loss;
 mod calibrated;
 mod catalogs;
 mod check;

@@ -16,9 +16,11 @@ use millstream_training::{
 };
 use millstream_transforms::Chain;
 
+use crate::balanced_loss::balanced_loss;
 use crate::calibrated::thresholds_of;
 use crate::check::label_findings;
 use crate::choices::Choices;
+use crate::class_balance::balanced_options;
 use crate::classes::align;
 use crate::data_report::{DataReport, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view, with_intervals};
@@ -129,6 +131,14 @@ impl Measuring {
         if let Some(labels) = labels_file::of_model(model, path)? {
             align(&mut source, &labels, "the model", place)?;
         }
+        let loss = match balanced_options(recipe).is_empty() {
+            true => loss,
+            false => {
+                let (loss, of_classes) = balanced_loss(recipe, (&of_rows, &source), catalogs)?;
+                notes.extend(of_classes);
+                loss
+            }
+        };
         metrics.check(source.classes()).map_err(RecipeError::at("training.metrics"))?;
         require_targets(&loss, &source, &source.spec("transforms.evaluate", recipe.seed, recipe.data.batch)?)?;
         let of_classes = source.encoders.class_tensor().is_some();

@@ -15,7 +15,7 @@ use millstream_training::schedules::Schedule;
 use millstream_transforms::Chain;
 
 use crate::choices::{Choices, chosen_loss};
-use crate::class_balance::balanced;
+use crate::class_balance::{balanced, class_counts};
 use crate::classes::align;
 use crate::data_report::{DataReports, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view};
@@ -75,6 +75,8 @@ pub struct OpenedParts {
     pub catalogs: Catalogs,
     /// What was noticed while the data were opened, each with its place in the recipe.
     pub notes: Vec<String>,
+    /// Those of them that follow from how many rows the classes have.
+    class_notes: Vec<String>,
     /// How long it took.
     pub took: Duration,
     /// What is measured and fitted at the end of a run.
@@ -160,9 +162,9 @@ impl Opened {
         metrics.check(train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let mut notes = places(&train, "data.train")?;
         notes.extend(images.notes(&recipe.data, &train.encoders));
-        let (recipe, of_classes) = balanced(recipe, &train)?;
-        let loss = if of_classes.is_empty() { loss } else { chosen_loss(&recipe.training, catalogs)? };
-        notes.extend(of_classes);
+        let (recipe, class_notes) = balanced(recipe, || class_counts(&train))?;
+        let loss = if class_notes.is_empty() { loss } else { chosen_loss(&recipe.training, catalogs)? };
+        notes.extend(class_notes.iter().cloned());
         let evaluate = match &recipe.data.evaluate {
             None => None,
             Some(patterns) => {
@@ -209,6 +211,7 @@ impl Opened {
             logs,
             catalogs: catalogs.clone(),
             notes,
+            class_notes,
             took: began.elapsed(),
             plan,
             statistics,
@@ -223,7 +226,8 @@ impl Opened {
         Ok(Self(Arc::new(parts)))
     }
 
-    /// The same data and model under a recipe that has another `training`, `evaluation` or `output`: nothing is opened again.
+    /// The same data and model under a recipe that has another `training`, `evaluation` or `output`: nothing is opened again, and rows
+    /// are counted once.
     ///
     /// # Errors
     /// The recipe differs in something else, or chooses what does not fit.
@@ -241,13 +245,14 @@ impl Opened {
         let metrics = metrics.with_memory(recipe.data.memory.0);
         metrics.check(self.train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let plan = EvaluationPlan::of(recipe, loss.reads(), None, &self.catalogs)?;
-        let (recipe, of_classes) = balanced(recipe, &self.train)?;
-        let loss = if of_classes.is_empty() { loss } else { chosen_loss(&recipe.training, &self.catalogs)? };
+        let (recipe, class_notes) = balanced(recipe, || Ok(self.reports()?.train.classes.clone()))?;
+        let loss = if class_notes.is_empty() { loss } else { chosen_loss(&recipe.training, &self.catalogs)? };
         let took = began.elapsed();
         let mut of_self = OpenedParts::clone(self);
-        of_self.notes.retain(|note| !note.starts_with("training.loss.") && !note.starts_with("data.sampling:"));
-        of_self.notes.extend(of_classes);
-        let parts = OpenedParts { recipe, loss, metrics, optimizer, schedule, logs, took, plan, ..of_self };
+        of_self.notes.retain(|note| !self.class_notes.contains(note));
+        of_self.notes.extend(class_notes.iter().cloned());
+        let parts =
+            OpenedParts { recipe, loss, metrics, optimizer, schedule, logs, class_notes, took, plan, ..of_self };
         parts.require_evaluation()?;
         Ok(Self(Arc::new(parts)))
     }
