@@ -244,6 +244,7 @@ impl Study {
             return Err(SearchError::trial(number, "it neither waits nor is it paused"));
         }
         trial.state = TrialState::Running;
+        trial.was_lost = false;
         trial.worker = Some(worker.to_owned());
         trial.began.get_or_insert(time);
         trial.taken = Some(time);
@@ -291,6 +292,7 @@ impl Study {
         let heard = worker.and_then(|worker| self.heard.get(&worker)).copied();
         let trial = self.in_state(number, TrialState::Running)?;
         trial.losses += 1;
+        trial.was_lost = true;
         // how long it lived after that nobody knows
         trial.rest(heard.unwrap_or(time));
         match pending {

@@ -162,14 +162,15 @@ impl Study {
         Ok(Event::Enqueued { trial: self.trials.len() as u64, assignment, time })
     }
 
-    /// The event that lets a trial that has failed be tried again: from what it saved last, and as often as a new one.
+    /// The events that let trials that have failed be tried again: from what they saved last, and as often as new ones.
     ///
     /// # Errors
-    /// There is no such trial, or it has not failed.
-    pub fn plan_requeue(&self, trial: u64, time: f64) -> Result<Event, SearchError> {
-        let event = Event::Requeued { trial, time };
-        self.clone().apply(&event)?;
-        Ok(event)
+    /// One of them is not there, has not failed, or is named twice: then none is tried again.
+    pub fn plan_requeues(&self, trials: &[u64], time: f64) -> Result<Vec<Event>, SearchError> {
+        let events: Vec<Event> = trials.iter().map(|trial| Event::Requeued { trial: *trial, time }).collect();
+        let mut after = self.clone();
+        events.iter().try_for_each(|event| after.apply(event))?;
+        Ok(events)
     }
 
     /// The events that give up trials whose workers are known to be dead.
@@ -198,7 +199,7 @@ impl Study {
             TrialState::Running if is_ours => Ok(trial),
             // It was lost, and somebody else may have it.
             TrialState::Running => Err(SearchError::Taken { number, worker: worker.into(), by: trial.worker.clone() }),
-            _ if is_ours && trial.losses > 0 => Err(SearchError::Taken { number, worker: worker.into(), by: None }),
+            _ if is_ours && trial.was_lost => Err(SearchError::Taken { number, worker: worker.into(), by: None }),
             _ => Err(SearchError::trial(number, "nobody works on it")),
         }
     }

@@ -55,6 +55,8 @@ pub struct Trial {
     pub losses: u32,
     /// Whether it failed for that: who worked on it was lost oftener than `retries` says.
     pub is_given_up: bool,
+    /// Whether who worked on it last was lost.
+    pub(crate) was_lost: bool,
     /// When it began, in seconds since 1970; `None` where nobody has begun it.
     pub began: Option<f64>,
     /// When it ended, in seconds since 1970.
@@ -80,6 +82,7 @@ impl Trial {
             worker: None,
             losses: 0,
             is_given_up: false,
+            was_lost: false,
             began: None,
             ended: None,
             taken: None,

@@ -92,8 +92,13 @@ fn a_trial_of_a_silent_worker_is_had_by_another_with_the_same_settings() {
     // Queued again it waits as one that was never lost, with what was reported.
     let mut third = open(&path, patient);
     assert!(third.requeue(&[1, 0]).unwrap_err().to_string().contains("it has not failed"));
+    assert!(third.requeue(&[1, 1]).unwrap_err().to_string().contains("it has not failed"), "named twice");
     assert_eq!(third.study().trials()[1].state, TrialState::Failed, "all of them or none");
+    assert_eq!(open(&path, patient).study().trials()[1].state, TrialState::Failed, "nothing was written");
     third.requeue(&[1]).unwrap();
+    // Who was only silent hears that it was lost, not that there was never anything.
+    let error = other.report(1, 3, 0.5).unwrap_err();
+    assert!(matches!(error, SearchError::Taken { number: 1, by: None, .. }), "{error}");
     assert_eq!(trial(&mut third).number, 1);
     third.tell(1, Outcome::complete(0.7)).unwrap();
     let known = &third.study().trials()[1];
