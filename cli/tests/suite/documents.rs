@@ -78,6 +78,7 @@ fn documents_of_a_run_agree_with_its_record_and_its_files() {
         croissant["distribution"].as_array().unwrap().iter().map(|file| &file["sha256"]).collect();
     assert!(hashes.contains(&&Value::from(sha256("test.parquet"))), "{croissant}");
     let card = words(&place, "README.md");
+    assert!(!card.contains("datasets:"), "a name that nobody has stated is none of a data set on the Hub:\n{card}");
     for part in [
         "## Model details",
         "## Intended use",
@@ -120,12 +121,14 @@ fn documents_of_a_run_agree_with_its_record_and_its_files() {
 #[test]
 fn what_people_state_stands_in_the_documents_and_is_never_written_over() {
     let Some(place) = documented() else { return };
-    let stated = "intended_use: Sorting <b>stripes</b>.\nlicense: mit\nauthors: The makers\n";
+    let stated =
+        "intended_use: Sorting <b>stripes</b>.\nlicense: mit\nauthors: The makers\ndata_name: makers/stripes\n";
     place.write("run/statements.yaml", stated);
     let said = place.run(&["document", "run", "--json"]).json();
     assert!(!said["not_stated"].as_array().unwrap().contains(&Value::from("intended_use")), "{said}");
     assert_eq!(place.read("run/statements.yaml"), stated.as_bytes());
     let card = words(&place, "README.md");
+    assert!(card.contains("datasets:\n- \"makers/stripes\"\n"), "{card}");
     assert!(card.contains("license: \"mit\"") && card.contains("Sorting <b>stripes</b>."), "{card}");
     let page = words(&place, "model-card.html");
     assert!(page.contains("&lt;b&gt;stripes"), "{page}");
@@ -200,7 +203,7 @@ fn public_validators_take_the_documents() {
     let Some(place) = documented() else { return };
     place.write(
         "run/statements.yaml",
-        "license: mit\ndata_description: Stripes.\ndata_license: https://creativecommons.org/licenses/by/4.0/\n\
+        "license: mit\ndata_name: makers/stripes\ndata_description: Stripes.\ndata_license: https://creativecommons.org/licenses/by/4.0/\n\
          base_model: google/mobilenet_v2_1.0_224\ndata_url: https://example.org/stripes\ndata_creators: The makers\ndata_published: '2026-11-26'\ndata_version: '1.2.0'\ncitation: The makers, 2026\nversion: '1.0.0'\n",
     );
     place.run(&["document", "run"]).done();

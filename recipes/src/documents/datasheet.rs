@@ -13,7 +13,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
     let open = |answer: &Option<String>| Statements::or_open(answer).to_owned();
     let mut out = format!("# Datasheet: {}\n\n{}\n", text(&ledger.data_name), open(&said.data_description));
     if Statements::answer(&said.data_name).is_none() {
-        out += "\nIts name is that of the folder that its files lie in; `data_name` states another.\n";
+        out += "\nIts name is that of the folder that its files lie in, or of the first of them; `data_name` states another.\n";
     }
     out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
     out += &format!("\n## Motivation\n\n{}\n", open(&said.data_motivation));

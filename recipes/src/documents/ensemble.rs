@@ -141,7 +141,6 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
         tags: &["ensemble"],
         task: ledger.task.as_deref(),
         relation: "merge",
-        data: ledger.data_name.as_deref(),
         metrics: measured(Some(&report.ensemble), &report.figures),
         said,
     }

@@ -1,8 +1,10 @@
 //! What stands before a card, as Hugging Face reads it (<https://huggingface.co/docs/hub/model-cards>).
 
+use std::collections::BTreeMap;
+
+use millstream_schemas::Choice;
 use millstream_training::Evaluation;
 use millstream_training::metrics::FigureKind;
-use serde_json::Value;
 
 use super::statements::Statements;
 
@@ -15,11 +17,9 @@ pub(super) struct FrontMatter<'a> {
     pub(super) task: Option<&'a str>,
     /// How the base model became this one: `finetune`, `adapter` or `merge`.
     pub(super) relation: &'a str,
-    /// What the data are called.
-    pub(super) data: Option<&'a str>,
     /// What was measured.
     pub(super) metrics: Vec<&'a FigureKind>,
-    /// What is stated.
+    /// What is stated. A name of the data is one of a data set on the Hub there, so none is guessed.
     pub(super) said: &'a Statements,
 }
 
@@ -40,7 +40,7 @@ impl FrontMatter<'_> {
         if let Some(base) = Statements::answer(&said.base_model) {
             out += &format!("base_model: {}\nbase_model_relation: {}\n", quoted(base), self.relation);
         }
-        if let Some(name) = self.data {
+        if let Some(name) = Statements::answer(&said.data_name) {
             out += &format!("datasets:\n- {}\n", quoted(name));
         }
         if !self.metrics.is_empty() {
@@ -57,19 +57,16 @@ pub(super) fn measured<'a>(evaluation: Option<&Evaluation>, kinds: &'a [FigureKi
     kinds.iter().filter(has).collect()
 }
 
-/// What a model does, as Hugging Face calls it, by what its rows hold: `kind` of input, the names of the encodings, and whether there are
-/// classes. None where that does not say.
-pub(super) fn task(kind: &str, recipe: &Value, has_classes: bool) -> Option<&'static str> {
-    let encodings = recipe.pointer("/data/encodings").and_then(Value::as_object).into_iter().flatten();
-    let names: Vec<&str> = encodings
-        .filter_map(|(_, choice)| choice.as_str().or_else(|| choice.as_object()?.keys().next().map(String::as_str)))
-        .collect();
-    let encodes = |name: &str| names.contains(&name);
+/// What a model does, as Hugging Face calls it, by what its rows hold: `kind` of input, the encodings of the targets, and whether there
+/// are classes. None where that does not say.
+pub(super) fn task(kind: &str, targets: &BTreeMap<String, Choice>, has_classes: bool) -> Option<&'static str> {
+    let encodes = |name: &str| targets.values().any(|choice| choice.name == name);
     match kind {
         "image" if encodes("boxes") => Some("object-detection"),
         "image" if encodes("key_points") => Some("keypoint-detection"),
         "image" if encodes("mask") => Some("image-segmentation"),
         "image" if has_classes => Some("image-classification"),
+        "text" if encodes("spans") => Some("token-classification"),
         "text" if has_classes => Some("text-classification"),
         "numbers" if has_classes => Some("tabular-classification"),
         "numbers" if encodes("number") => Some("tabular-regression"),
@@ -90,13 +87,16 @@ mod tests {
 
     #[test]
     fn what_is_known_stands_before_the_card_and_nothing_else() {
-        let said = Statements { base_model: Some("google/mobilenet_v2".into()), ..Statements::default() };
+        let said = Statements {
+            base_model: Some("google/mobilenet_v2".into()),
+            data_name: Some("flowers".into()),
+            ..Statements::default()
+        };
         let kinds = [FigureKind::loss()];
         let all = FrontMatter {
             tags: &["ensemble"],
             task: Some("image-classification"),
             relation: "merge",
-            data: Some("flowers"),
             metrics: kinds.iter().collect(),
             said: &said,
         };
@@ -112,22 +112,26 @@ mod tests {
             assert!(yaml.lines().any(|other| other == line), "{line} is not in\n{yaml}");
         }
         let said = Statements::default();
-        let bare = FrontMatter { tags: &[], task: None, data: None, metrics: Vec::new(), said: &said, ..all };
+        let bare = FrontMatter { tags: &[], task: None, metrics: Vec::new(), said: &said, ..all };
         assert_eq!(bare.yaml(), "---\nlibrary_name: onnx\ntags:\n- onnx\n- millstream\n---\n");
     }
 
     #[test]
     fn the_task_is_that_of_inputs_and_targets() {
-        let recipe = |encodings| json!({"data": {"encodings": encodings}});
-        for (kind, encodings, classes, wanted) in [
-            ("image", json!({}), true, Some("image-classification")),
-            ("image", json!({"t": {"boxes": {"column": "b"}}}), true, Some("object-detection")),
-            ("image", json!({"t": "mask"}), true, Some("image-segmentation")),
-            ("text", json!({}), true, Some("text-classification")),
-            ("text", json!({}), false, None),
-            ("numbers", json!({"y": {"number": {"column": "y"}}}), false, Some("tabular-regression")),
+        for (kind, target, classes, wanted) in [
+            ("image", None, true, Some("image-classification")),
+            ("image", Some("boxes"), false, Some("object-detection")),
+            ("image", Some("key_points"), false, Some("keypoint-detection")),
+            ("image", Some("mask"), true, Some("image-segmentation")),
+            ("image", Some("multi_label"), true, Some("image-classification")),
+            ("image", Some("number"), false, None),
+            ("text", None, true, Some("text-classification")),
+            ("text", Some("spans"), true, Some("token-classification")),
+            ("text", None, false, None),
+            ("numbers", Some("number"), false, Some("tabular-regression")),
         ] {
-            assert_eq!(task(kind, &recipe(encodings), classes), wanted);
+            let choices = target.map(|name| ("target".to_owned(), Choice::new(name, json!({"column": "y"}))));
+            assert_eq!(task(kind, &choices.into_iter().collect(), classes), wanted, "{kind}, {target:?}");
         }
     }
 }

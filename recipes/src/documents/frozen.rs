@@ -1,9 +1,9 @@
 //! Which layers stayed as they were, and why.
 
 use millstream_compiler::ModelReport;
-use millstream_schemas::{count, shown};
+use millstream_schemas::{Recipe, count, shown};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Layers that are named; of more the first and the last.
 const MOST_NAMED: usize = 4;
@@ -20,14 +20,10 @@ pub struct FrozenLayers {
 }
 
 /// Layers of a model in which not all is trained, by the reason, as a recipe says it.
-pub(super) fn frozen(model: &ModelReport, recipe: &Value) -> Vec<FrozenLayers> {
-    let methods = recipe.pointer("/model/methods").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let named = |choice: &Value| match choice {
-        Value::Object(map) => map.keys().next().cloned().unwrap_or_default(),
-        value => value.as_str().unwrap_or_default().to_owned(),
-    };
-    let methods: Vec<String> = methods.iter().map(|method| shown(named(method))).collect();
-    let train = recipe.pointer("/model/train").cloned().unwrap_or_default();
+pub(super) fn frozen(model: &ModelReport, recipe: &Recipe) -> Vec<FrozenLayers> {
+    let methods = recipe.model.iter().flat_map(|model| &model.methods);
+    let methods: Vec<String> = methods.map(|method| shown(&method.name)).collect();
+    let train = recipe.model.as_ref().map_or_else(Value::default, |model| json!(model.train));
     let train = train.as_str().map_or_else(|| train.to_string(), str::to_owned);
     let reached = model.trainable.map_or(0, |(last, layers)| layers.saturating_sub(last));
     let leads = model.trainable.map_or(model.layers.len(), |(_, layers)| layers);

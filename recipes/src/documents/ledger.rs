@@ -5,7 +5,7 @@ use millstream_compiler::Model;
 use millstream_pipeline::{self as pipeline, Dataset, SharedRows};
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::{RecipeText, TransparencyPolicy};
-use millstream_schemas::{Feature, shown};
+use millstream_schemas::{Feature, Recipe, shown};
 use millstream_training::metrics::FigureKind;
 use millstream_training::{Evaluation, RunRecord, SetEvaluation};
 use serde::Serialize;
@@ -41,7 +41,7 @@ pub struct Ledger {
     pub commit: Option<String>,
     /// What the model does, as Hugging Face calls it, where inputs and targets say that: `image-classification`.
     pub task: Option<String>,
-    /// What the data are called: as stated, or after the folder that they lie in.
+    /// What the data are called: as stated, or after the folder that they lie in, or their first file where that says nothing.
     pub data_name: String,
     /// How the run ended: `finished`, `interrupted` or `failed`.
     pub ending: String,
@@ -203,7 +203,6 @@ impl Ledger {
             data.push(facts_of("evaluate", source, report, transparency)?);
         }
         let base_file = opened.model.path().to_owned();
-        let written = serde_json::to_value(&recipe).unwrap_or_default();
         let exported = match folder.model().exists() {
             true => Some(ModelFacts::of(&Model::read(&folder.model())?, &folder.model())?),
             false => None,
@@ -214,9 +213,10 @@ impl Ledger {
             folder: run.to_owned(),
             software: software(),
             commit: commit().map(str::to_owned),
-            task: task(&checked.train.kind, &written, !opened.train.classes().is_empty()).map(str::to_owned),
+            task: task(&checked.train.kind, &recipe.data.targets, !opened.train.classes().is_empty())
+                .map(str::to_owned),
             data_name: Statements::answer(&statements.data_name)
-                .map_or_else(|| name_of_data(&opened.train.dataset), str::to_owned),
+                .map_or_else(|| name_of_data(&first_file(&opened.train.dataset)), str::to_owned),
             ending: record.ending.clone(),
             base: ModelFacts::of(&opened.model, &base_file)?,
             lineage: lineage::ancestors(&folder, opened.model.fingerprint())?,
@@ -230,7 +230,7 @@ impl Ledger {
                 figures: record.history.figures.clone(),
                 selection: selection(&record),
             },
-            training: training_facts(record, &checked, written),
+            training: training_facts(record, &checked, &recipe),
             data,
             shared_rows: checked.shared_rows,
             unchanged,
@@ -306,14 +306,23 @@ fn facts_of(
 /// Folders that say nothing of what lies in them.
 const GENERIC: [&str; 8] = ["data", "dataset", "evaluate", "parquet", "test", "train", "training", "validation"];
 
-/// What data are called that nobody has named: the folder that their first file lies in.
-fn name_of_data(dataset: &Dataset) -> String {
+fn first_file(dataset: &Dataset) -> PathBuf {
     let path = dataset.files().first().map(|file| file.path.clone()).unwrap_or_default();
-    let path = path.canonicalize().unwrap_or(path);
-    let folders = path.ancestors().skip(1).filter_map(|folder| folder.file_name()?.to_str());
-    let named = folders.take(3).find(|name| !GENERIC.contains(name)).map(str::to_owned);
+    path.canonicalize().unwrap_or(path)
+}
+
+/// What data are called that nobody has named: the folder that their first file lies in, or that file. Folders above may be of people.
+fn name_of_data(path: &Path) -> String {
+    let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).map(without_key);
+    let named = folder.filter(|name| !GENERIC.contains(name)).map(str::to_owned);
     let stem = || path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     named.or_else(stem).unwrap_or_else(|| "data".into())
+}
+
+/// The name of a folder without the key that tells an import from others.
+fn without_key(name: &str) -> &str {
+    let is_key = |key: &str| key.len() == 16 && key.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    name.rsplit_once('-').filter(|(_, key)| is_key(key)).map_or(name, |(name, _)| name)
 }
 
 fn files_of(dataset: &Dataset) -> Result<Vec<DataFile>, RecipeError> {
@@ -356,7 +365,7 @@ fn selection(record: &RunRecord) -> String {
     }
 }
 
-fn training_facts(record: RunRecord, checked: &CheckReport, recipe: Value) -> TrainingFacts {
+fn training_facts(record: RunRecord, checked: &CheckReport, recipe: &Recipe) -> TrainingFacts {
     let layers = checked.model.layers.iter().filter(|layer| layer.trained).map(|layer| layer.name.clone());
     let tied = checked.model.shared.iter().map(|tie| {
         let layers: Vec<String> = tie.layers.iter().map(shown).collect();
@@ -365,9 +374,9 @@ fn training_facts(record: RunRecord, checked: &CheckReport, recipe: Value) -> Tr
     let mut decisions: Vec<String> = checked.model.notes.iter().chain(&checked.notes).cloned().chain(tied).collect();
     decisions.extend(record.notes);
     TrainingFacts {
-        frozen_layers: frozen(&checked.model, &recipe),
+        frozen_layers: frozen(&checked.model, recipe),
         stages: checked.stages.clone(),
-        recipe,
+        recipe: serde_json::to_value(recipe).unwrap_or_default(),
         device: record.device,
         device_reason: record.device_reason,
         onnx_runtime: record.onnx_runtime,
@@ -379,5 +388,25 @@ fn training_facts(record: RunRecord, checked: &CheckReport, recipe: Value) -> Tr
         seconds: record.history.seconds,
         decisions,
         transforms: checked.train.transforms.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_without_a_name_are_not_called_after_the_person_whose_folder_they_lie_in() {
+        for (path, wanted) in [
+            ("/home/alice/flowers/train-0.parquet", "flowers"),
+            ("/home/alice/data/tulips.parquet", "tulips"),
+            ("/home/alice/data/train/tulips.parquet", "tulips"),
+            ("/runs/imported/photos-0123456789abcdef/train-00000-of-00001.parquet", "photos"),
+            ("/sets/photos-of-2026/train.parquet", "photos-of-2026"),
+            ("/tulips.parquet", "tulips"),
+            ("", "data"),
+        ] {
+            assert_eq!(name_of_data(Path::new(path)), wanted, "{path}");
+        }
     }
 }

@@ -114,7 +114,6 @@ pub(super) fn front_matter(ledger: &Ledger, tags: &[&str]) -> String {
         tags,
         task: ledger.task.as_deref(),
         relation: "finetune",
-        data: Some(&ledger.data_name),
         metrics: measured(ledger.results.evaluation.as_ref(), &ledger.results.figures),
         said: &ledger.statements,
     }

@@ -216,9 +216,7 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     let open = |answer: &Option<String>| Statements::or_open(answer).to_owned();
     let mut out = match &ledger.winner {
         Some(winner) => front_matter(&winner.ledger, &[TAG]),
-        None => {
-            FrontMatter { tags: &[TAG], task: None, relation: "finetune", data: None, metrics: Vec::new(), said }.yaml()
-        }
+        None => FrontMatter { tags: &[TAG], task: None, relation: "finetune", metrics: Vec::new(), said }.yaml(),
     };
     out += &format!("\n# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
     out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
