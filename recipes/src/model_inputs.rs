@@ -112,7 +112,7 @@ fn require_shape(name: &str, shape: &[Option<usize>], tensor: &TensorSpec, place
             ),
         ));
     }
-    let wanted = show_shape(shape);
+    let wanted = shown_shape(shape);
     if let Some((layout, [channels, ..])) = image {
         let axes = layout.axes().replace("channels", &channels.to_string());
         let message = format!(
@@ -121,12 +121,13 @@ fn require_shape(name: &str, shape: &[Option<usize>], tensor: &TensorSpec, place
         );
         return Err(RecipeError::mismatch("model.path", message));
     }
-    let got = show_shape(&std::iter::once(None).chain(tensor.shape.iter().copied()).collect::<Vec<_>>());
+    let got = shown_shape(&std::iter::once(None).chain(tensor.shape.iter().copied()).collect::<Vec<_>>());
     let message = format!("the model's input `{input}` takes {wanted}, and the data make {got}");
     Err(RecipeError::mismatch("data.inputs", message))
 }
 
-fn show_shape(shape: &[Option<usize>]) -> String {
+/// `[?, 3, 224, 224]`.
+pub(crate) fn shown_shape(shape: &[Option<usize>]) -> String {
     let axes: Vec<_> = shape.iter().map(|axis| axis.map_or("?".into(), |length| length.to_string())).collect();
     format!("[{}]", axes.join(", "))
 }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::ledger::{DataFacts, Ledger, ModelFacts};
-use super::model_card::shape_of;
 use super::statements::Statements;
+use crate::model_inputs::shown_shape;
 use crate::origin::commit;
 
 /// `model.cdx.json`.
@@ -76,7 +76,7 @@ pub(super) fn component(reference: &str, name: &str, sha256: &str) -> Map<String
 fn model_card(ledger: &Ledger, subject: &ModelFacts) -> Value {
     let said = &ledger.statements;
     let format_of = |values: &[(String, Vec<Option<usize>>)]| -> Vec<Value> {
-        values.iter().map(|(name, shape)| json!({"format": format!("tensor {name} {}", shape_of(shape))})).collect()
+        values.iter().map(|(name, shape)| json!({"format": format!("tensor {name} {}", shown_shape(shape))})).collect()
     };
     let datasets: Vec<Value> = ledger.data.iter().map(|data| json!({"ref": reference(data)})).collect();
     let mut card = json!({

@@ -7,6 +7,7 @@ use millstream_training::metrics::{Cell, FigureKind, Table};
 use super::front_matter::{FrontMatter, measured};
 use super::ledger::{Ledger, ModelFacts};
 use super::statements::Statements;
+use crate::model_inputs::shown_shape;
 use crate::origin::built;
 use crate::pages::markdown::{code, list, prose, table, text};
 
@@ -47,7 +48,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         out += "\n";
         let rows = [("input", &model.inputs), ("output", &model.outputs)];
         let rows = rows.iter().flat_map(|(kind, values)| {
-            values.iter().map(move |(name, shape)| vec![(*kind).to_owned(), code(name), code(&shape_of(shape))])
+            values.iter().map(move |(name, shape)| vec![(*kind).to_owned(), code(name), code(&shown_shape(shape))])
         });
         out += &table(&["", "name", "shape"], &rows.collect::<Vec<_>>());
     }
@@ -139,13 +140,6 @@ pub(super) fn file(model: &ModelFacts) -> String {
         model.opset,
         code(&model.sha256)
     )
-}
-
-/// `[?, 3, 224, 224]`.
-pub(super) fn shape_of(shape: &[Option<usize>]) -> String {
-    let axes: Vec<String> =
-        shape.iter().map(|axis| axis.map_or_else(|| "?".to_owned(), |axis| axis.to_string())).collect();
-    format!("[{}]", axes.join(", "))
 }
 
 fn training(ledger: &Ledger) -> String {

@@ -20,7 +20,8 @@ use crate::pages::markdown::{code, list, prose, table, text};
 use crate::report::read_record;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::search::{
-    OpenRecipe, StudyFolder, StudyReport, TrialReport, alternative_in_words, run_names, shown_figure, status, study,
+    LONGEST_SETTING, OpenRecipe, StudyFolder, StudyReport, TrialReport, alternative_in_words, run_names, shown_figure,
+    status, study,
 };
 use crate::{Catalogs, RecipeError};
 
@@ -28,8 +29,6 @@ use crate::{Catalogs, RecipeError};
 const MOST: usize = 100;
 /// Beside the usual tags.
 const TAG: &str = "hyperparameter-search";
-/// Letters of a value at most.
-const LONGEST: usize = 60;
 
 /// All that is known of a search.
 #[derive(Clone, Debug, Serialize)]
@@ -242,8 +241,7 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     ]);
     let rows = study.parameters.iter().map(|parameter| {
         let when = parameter.when.as_ref().map_or_else(String::new, |when| {
-            let above = study.parameters.iter().find(|other| other.name == when.parameter);
-            let values = above.and_then(|above| above.distribution.alternatives()).unwrap_or_default();
+            let values = study.alternatives(&when.parameter);
             let chosen = values.get(when.alternative as usize).map(|value| short(values, value));
             format!("{} is {}", code(&when.parameter), code(&chosen.unwrap_or_default()))
         });
@@ -285,13 +283,7 @@ fn machine(machine: &Machine) -> String {
 
 /// A value in a cell, among these alternatives where there are any.
 fn short(alternatives: &[Value], value: &Value) -> String {
-    alternative_in_words(alternatives, value, LONGEST).unwrap_or_else(|| value.to_string())
-}
-
-/// What a parameter may be, where it is a choice.
-fn alternatives<'a>(study: &'a StudyReport, name: &str) -> &'a [Value] {
-    let parameter = study.parameters.iter().find(|parameter| parameter.name == name);
-    parameter.and_then(|parameter| parameter.distribution.alternatives()).unwrap_or_default()
+    alternative_in_words(alternatives, value, LONGEST_SETTING).unwrap_or_else(|| value.to_string())
 }
 
 fn winner(ledger: &StudyLedger) -> String {
@@ -323,7 +315,7 @@ fn winner(ledger: &StudyLedger) -> String {
     if let Some(trial) = ledger.study.best_trial() {
         let study = &ledger.study;
         let rows =
-            trial.settings.iter().map(|(name, value)| vec![code(name), code(&short(alternatives(study, name), value))]);
+            trial.settings.iter().map(|(name, value)| vec![code(name), code(&short(study.alternatives(name), value))]);
         out += &format!("\n{}", table(&["value", "chosen"], &rows.collect::<Vec<_>>()));
     }
     if let Some(evaluation) = &own_ledger.results.evaluation {
@@ -360,7 +352,7 @@ fn trials(study: &StudyReport) -> String {
             None => String::new(),
         }));
         let settings = trial.settings.iter().map(|(name, value)| {
-            format!("{} {}", name.rsplit('.').next().unwrap_or(name), short(alternatives(study, name), value))
+            format!("{} {}", name.rsplit('.').next().unwrap_or(name), short(study.alternatives(name), value))
         });
         row.push(match &trial.reason {
             Some(reason) => prose(reason),

@@ -5,6 +5,7 @@ use millstream_pipeline::{Dataset, List, Value};
 use millstream_schemas::shown;
 
 use crate::RecipeError;
+use crate::model_inputs::shown_shape;
 
 /// Rows that are looked at, at most.
 const MOST_ROWS: usize = 2000;
@@ -115,11 +116,7 @@ impl Boxes {
                 refused(format!("{with_several} of {} rows have several", with_one + with_several))
             }
             [_, _] => Ok(Self { field, convention, most: 1, is_flat: true }),
-            other => {
-                let axes: Vec<String> =
-                    other.iter().map(|axis| axis.map_or("?".into(), |length| length.to_string())).collect();
-                refused(format!("the model's first output is [{}]", axes.join(", ")))
-            }
+            other => refused(format!("the model's first output is {}", shown_shape(other))),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::boxes::{Boxes, column_of_boxes, has_boxes};
 use super::masks::Masks;
 use crate::RecipeError;
 use crate::import::LABELS;
+use crate::model_inputs::shown_shape;
 
 /// Names of columns with masks.
 const MASKS: [&str; 11] = [
@@ -67,7 +68,7 @@ impl Told {
                         "`{}` holds masks, and the model gives {}, not scores for each pixel, [batch, classes, height, width]; another \
                          column is named by `--label`",
                         shown(&name),
-                        in_brackets(asked.scores)
+                        shown_shape(asked.scores)
                     );
                     return Err(RecipeError::mismatch("MODEL", message));
                 };
@@ -146,12 +147,6 @@ impl Told {
             _ => None,
         }
     }
-}
-
-/// `[?, 3, 224, 224]`.
-fn in_brackets(shape: &[Option<usize>]) -> String {
-    let axes: Vec<String> = shape.iter().map(|axis| axis.map_or("?".into(), |length| length.to_string())).collect();
-    format!("[{}]", axes.join(", "))
 }
 
 /// The column that is to be told.

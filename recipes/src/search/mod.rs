@@ -21,6 +21,7 @@ mod workers;
 
 pub(crate) use parts::names as run_names;
 pub(crate) use pool::Pool;
+pub(crate) use setting_words::LONGEST_SETTING;
 pub(crate) use trial::finished;
 
 pub use best::{BestReport, best, refit};

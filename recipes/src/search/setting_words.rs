@@ -3,6 +3,9 @@
 use millstream_schemas::shown_up_to;
 use serde_json::Value;
 
+/// Letters of a value at most, where there is room.
+pub(crate) const LONGEST_SETTING: usize = 60;
+
 /// A value of a parameter with these alternatives, in at most so many letters: an alternative with options is told by its name where
 /// no other has that name, and with its options where one has. None where the value is neither a mapping of one key nor a text.
 pub fn alternative_in_words(alternatives: &[Value], value: &Value, most: usize) -> Option<String> {

@@ -105,6 +105,12 @@ impl StudyReport {
         ))
     }
 
+    /// What a parameter may be, where it is a choice.
+    pub fn alternatives(&self, name: &str) -> &[Value] {
+        let parameter = self.parameters.iter().find(|parameter| parameter.name == name);
+        parameter.and_then(|parameter| parameter.distribution.alternatives()).unwrap_or_default()
+    }
+
     /// The best trial.
     pub fn best_trial(&self) -> Option<&TrialReport> {
         self.best.and_then(|best| self.trials.get(best as usize))

@@ -4,10 +4,7 @@ use millstream_schemas::shown;
 use millstream_search::TrialState;
 
 use super::axis::setting;
-use crate::search::{StudyReport, TrialReport, shown_figure};
-
-/// Letters of a value at most, where there is room.
-pub(super) const LONGEST: usize = 60;
+use crate::search::{LONGEST_SETTING, StudyReport, TrialReport, shown_figure};
 
 /// `trial 3: accuracy 91.2 %, rate 0.01, optimizer sgd`.
 pub(super) fn told(study: &StudyReport, trial: &TrialReport) -> String {
@@ -29,15 +26,9 @@ pub(super) fn told(study: &StudyReport, trial: &TrialReport) -> String {
         let value = Some(*value).filter(|value| value.is_finite());
         parts.push(format!("{} {} after {step}", kind.label(), shown_figure(kind, value)));
     }
-    let setting = |name: &str, value| setting(alternatives(study, name), value, LONGEST);
+    let setting = |name: &str, value| setting(study.alternatives(name), value, LONGEST_SETTING);
     parts.extend(trial.settings.iter().map(|(name, value)| format!("{} {}", shown(name), setting(name, value))));
     format!("trial {}: {}", trial.number, parts.join(", "))
-}
-
-/// What a parameter may be, where it is a choice.
-pub(super) fn alternatives<'a>(study: &'a StudyReport, name: &str) -> &'a [serde_json::Value] {
-    let parameter = study.parameters.iter().find(|parameter| parameter.name == name);
-    parameter.and_then(|parameter| parameter.distribution.alternatives()).unwrap_or_default()
 }
 
 /// What a trial is drawn as.

@@ -3,9 +3,9 @@
 use millstream_schemas::shown;
 
 use super::axis::setting;
-use super::marks::{LONGEST, alternatives, told};
+use super::marks::told;
 use super::plot::escaped;
-use crate::search::{StudyReport, TrialReport, shown_figure};
+use crate::search::{LONGEST_SETTING, StudyReport, TrialReport, shown_figure};
 
 /// What the best trial is, or that there is none.
 pub(super) fn best(study: &StudyReport) -> String {
@@ -55,7 +55,7 @@ fn row(study: &StudyReport, trial: &TrialReport) -> String {
     }
     for parameter in &study.parameters {
         let value = trial.settings.iter().find(|(name, _)| *name == parameter.name);
-        let setting = |value| setting(alternatives(study, &parameter.name), value, LONGEST);
+        let setting = |value| setting(study.alternatives(&parameter.name), value, LONGEST_SETTING);
         cells.push_str(&text(value.map_or_else(String::new, |(_, value)| setting(value))));
     }
     cells.push_str(&number(trial.seconds.map_or_else(String::new, |seconds| format!("{seconds:.1}"))));
