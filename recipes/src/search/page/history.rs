@@ -68,9 +68,8 @@ pub(super) fn intermediate(study: &StudyReport) -> Option<String> {
         for (step, value) in trial.reports.iter().rev().step_by(every) {
             if let Some(place) = place(&x, &y, *step, *value) {
                 let figure = shown_figure(kind, Some(*value));
-                let of = told(study, trial);
-                let of = of.split_once(": ").map_or("", |(_, of)| of);
-                let words = format!("trial {} after {step}: {} {figure}; {of}", trial.number, kind.label());
+                // its values are told by the line and in the table: a page has thousands of marks
+                let words = format!("trial {} after {step}: {} {figure}", trial.number, kind.label());
                 plot.point(class(study, trial), place, &words);
             }
         }
