@@ -5,23 +5,24 @@ use millstream_pipeline::SplitRole;
 use millstream_schemas::recipe::RecipeText;
 use millstream_schemas::{Recipe, shown_path};
 
+use crate::RecipeError;
 use crate::choices::chosen_loss;
 use crate::class_balance::{balanced_options, class_counts, place_of, set_option, with_factors};
 use crate::classes::align;
 use crate::imported::NamedRows;
 use crate::row_source::{RowSource, Wanted};
 use crate::run_folder::RunFolder;
-use crate::{Catalogs, RecipeError};
 
-/// The recipe's loss with numbers in the place of `balanced`, and what they are, in words: by the rows of training, whose classes are
-/// those of the rows that are measured, or where they are gone as the run in the recipe's folder has noted them.
+/// The recipe's loss with numbers in the place of `balanced`, for rows that are `measured`, opened as `wanted`; and what they are, in
+/// words. The rows of training are counted by the classes of these; where they are gone, the numbers are those that the run in the
+/// recipe's folder has noted.
 ///
 /// # Errors
 /// The rows are gone and nothing was noted, or they have no such classes.
 pub(crate) fn balanced_loss(
     recipe: &Recipe,
-    (wanted, measured): (&Wanted<'_>, &RowSource),
-    catalogs: &Catalogs,
+    wanted: &Wanted<'_>,
+    measured: &RowSource,
 ) -> Result<(Loss, Vec<String>), RecipeError> {
     let rows = NamedRows::of(&recipe.data, &recipe.data.train, &recipe.output.folder);
     let (recipe, notes) = match rows.open(SplitRole::Train) {
@@ -36,7 +37,7 @@ pub(crate) fn balanced_loss(
         }
         Err(gone) => as_noted(recipe, measured.classes().len(), &gone)?,
     };
-    Ok((chosen_loss(&recipe.training, catalogs)?, notes))
+    Ok((chosen_loss(&recipe.training, wanted.catalogs)?, notes))
 }
 
 /// With the factors in the recipe that a run keeps in its folder.

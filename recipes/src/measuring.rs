@@ -134,7 +134,7 @@ impl Measuring {
         let loss = match balanced_options(recipe).is_empty() {
             true => loss,
             false => {
-                let (loss, of_classes) = balanced_loss(recipe, (&of_rows, &source), catalogs)?;
+                let (loss, of_classes) = balanced_loss(recipe, &of_rows, &source)?;
                 notes.extend(of_classes);
                 loss
             }

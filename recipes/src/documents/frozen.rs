@@ -3,7 +3,7 @@
 use millstream_compiler::ModelReport;
 use millstream_schemas::{Recipe, count, shown};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Layers that are named; of more the first and the last.
 const MOST_NAMED: usize = 4;
@@ -23,7 +23,7 @@ pub struct FrozenLayers {
 pub(super) fn frozen(model: &ModelReport, recipe: &Recipe) -> Vec<FrozenLayers> {
     let methods = recipe.model.iter().flat_map(|model| &model.methods);
     let methods: Vec<String> = methods.map(|method| shown(&method.name)).collect();
-    let train = recipe.model.as_ref().map_or_else(Value::default, |model| json!(model.train));
+    let train = recipe.model.as_ref().map(|model| json!(model.train)).unwrap_or_default();
     let train = train.as_str().map_or_else(|| train.to_string(), str::to_owned);
     let reached = model.trainable.map_or(0, |(last, layers)| layers.saturating_sub(last));
     let leads = model.trainable.map_or(model.layers.len(), |(_, layers)| layers);
