@@ -476,7 +476,10 @@ mod tests {
             (json!([{"resize": {"size": 64}}, colours, turn]), None),
             (json!([crop, colours, {"rotate": {"degrees": 20, "border": "reflect"}}]), None),
             (json!([crop, colours, turn]), Some("behind `color_jitter` there is none; put `rotate` in front")),
-            (json!([crop, {"gaussian_blur": {"sigma": 1, "probability": 0.3}}, turn]), Some("behind `gaussian_blur`")),
+            (
+                json!([crop, {"gaussian_blur": {"sigma": [1, 2], "probability": 0.3}}, turn]),
+                Some("behind `gaussian_blur`"),
+            ),
             (json!([crop, small, {"center_crop": {"size": 30, "border": "picture"}}]), None),
             (json!([{"swap_words": {"count": 1}}]), None),
         ] {
