@@ -68,7 +68,7 @@ pub(crate) fn balanced(recipe: &Recipe, train: &RowSource) -> Result<(Recipe, Ve
                 "rows come by their classes, and the target is no column of classes; leave it out".into(),
             );
         }
-        let drawn = match rows_drawn(sampling, &counts) {
+        let drawn = match rows_drawn(sampling, &counts, train.dataset.rows()) {
             Ok(drawn) => drawn,
             Err(message) => return refuse(place, message),
         };
