@@ -34,12 +34,13 @@ pub(crate) fn class_counts(source: &RowSource) -> Result<Vec<ClassCount>, Recipe
 }
 
 /// The recipe with numbers in the place of `balanced` in its loss, and what that and `data.sampling` come to, in words. The rows of
-/// training are counted where one of the two is there.
+/// training, `rows` in all, are counted where one of the two is there.
 ///
 /// # Errors
 /// The rows cannot be counted, have no classes that could be, or those of a class that is to come are none.
 pub(crate) fn balanced(
     recipe: &Recipe,
+    rows: u64,
     counted: impl FnOnce() -> Result<Vec<ClassCount>, RecipeError>,
 ) -> Result<(Recipe, Vec<String>), RecipeError> {
     if balanced_options(recipe).is_empty() && recipe.data.sampling.is_none() {
@@ -48,7 +49,7 @@ pub(crate) fn balanced(
     let classes = counted()?;
     let (recipe, mut notes) = with_factors(recipe, &classes)?;
     if let Some(sampling) = &recipe.data.sampling {
-        notes.push(drawn(sampling, &classes)?);
+        notes.push(drawn(sampling, &classes, rows)?);
     }
     Ok((recipe, notes))
 }
@@ -85,13 +86,13 @@ pub(crate) fn set_option(recipe: &mut Recipe, option: &str, value: Value) {
 }
 
 /// How many rows of each class come, in words.
-fn drawn(sampling: &SamplingRecipe, classes: &[ClassCount]) -> Result<String, RecipeError> {
+fn drawn(sampling: &SamplingRecipe, classes: &[ClassCount], rows: u64) -> Result<String, RecipeError> {
     let place = "data.sampling";
     if !have_rows(classes) {
         let message = "rows come by their classes, and the target is no column of classes; leave it out";
         return Err(RecipeError::mismatch(place, message));
     }
-    let drawn = rows_drawn(sampling, &rows_of(classes)).map_err(|message| RecipeError::mismatch(place, message))?;
+    let drawn = rows_drawn(sampling, &rows_of(classes), rows).map_err(|message| RecipeError::mismatch(place, message))?;
     let values = drawn.iter().zip(classes).map(|(drawn, class)| format!("{drawn} (has {})", class.rows));
     Ok(format!("{place}: rows of each class that come in an epoch: {}", told(classes, values)))
 }

@@ -162,7 +162,7 @@ impl Opened {
         metrics.check(train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let mut notes = places(&train, "data.train")?;
         notes.extend(images.notes(&recipe.data, &train.encoders));
-        let (recipe, class_notes) = balanced(recipe, || class_counts(&train))?;
+        let (recipe, class_notes) = balanced(recipe, train.dataset.rows(), || class_counts(&train))?;
         let loss = if class_notes.is_empty() { loss } else { chosen_loss(&recipe.training, catalogs)? };
         notes.extend(class_notes.iter().cloned());
         let evaluate = match &recipe.data.evaluate {
@@ -245,7 +245,7 @@ impl Opened {
         let metrics = metrics.with_memory(recipe.data.memory.0);
         metrics.check(self.train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let plan = EvaluationPlan::of(recipe, loss.reads(), None, &self.catalogs)?;
-        let (recipe, class_notes) = balanced(recipe, || Ok(self.reports()?.train.classes.clone()))?;
+        let (recipe, class_notes) = balanced(recipe, self.train.dataset.rows(), || Ok(self.reports()?.train.classes.clone()))?;
         let loss = if class_notes.is_empty() { loss } else { chosen_loss(&recipe.training, &self.catalogs)? };
         let took = began.elapsed();
         let mut of_self = OpenedParts::clone(self);

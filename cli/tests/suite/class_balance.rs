@@ -76,6 +76,17 @@ fn a_loss_that_says_balanced_is_measured_as_it_was_trained() {
 }
 
 #[test]
+fn rows_without_a_class_leave_an_epoch_balanced() {
+    let place = unbalanced();
+    let unlabelled = |row| dataset::Row { label: -1, ..row };
+    let rows: Vec<dataset::Row> = dataset::rows(0, 30).into_iter().map(unlabelled).collect();
+    dataset::write(&place.path("train-2.parquet"), &rows);
+    let report = place.run(&["check", "recipe.yaml", "--json", "--set", "data.sampling=balanced"]).json();
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("in an epoch: red 20 (has 24), green 20 (has 4), blue 20 (has 2)"), "{notes}");
+}
+
+#[test]
 fn rows_drawn_by_class_are_told_and_killed_and_resumed_give_the_same_bytes() {
     let place = unbalanced();
     let drawn = "data.sampling=balanced";
