@@ -15,6 +15,7 @@ pub(super) const TABLES: &[(&str, &str, &[&str])] = &[
             "adapted",
             "adapter_form",
             "dense",
+            "layer_biases",
             "linear_weight",
             "low_rank",
             "method",

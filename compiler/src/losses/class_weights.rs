@@ -117,7 +117,10 @@ impl JsonSchema for ClassWeights {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "anyOf": [{ "const": BALANCED }, { "type": "array", "items": { "type": "number", "format": "double" } }]
+            "anyOf": [
+                { "type": "string", "const": BALANCED },
+                { "type": "array", "items": { "type": "number", "format": "double" } }
+            ]
         })
     }
 }
