@@ -208,7 +208,7 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
     let labels: Vec<String> = kinds.iter().map(|kind| format!(">{}", kind.label())).collect();
     let headings: Vec<&str> = ["member"].into_iter().chain(labels.iter().map(String::as_str)).collect();
     out += &format!("\nEach member on the same rows, their mean, and the ensemble:\n\n{}", table(&headings, &rows));
-    out += &report.gain_in_words().map_or_else(String::new, |gain| format!("\n{}.\n", text(&gain)));
+    out += &report.gain_in_words().map_or_else(String::new, |gain| format!("\n{}.\n", prose(&gain)));
     if !fitted.notes.is_empty() {
         out += "\nWhat rules decided, and what was noticed:\n\n";
         out += &fitted.notes.iter().map(|one| format!("- {}\n", prose(one))).collect::<String>();

@@ -275,7 +275,7 @@ fn study(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
     let seconds = study.trials.iter().filter_map(|trial| trial.seconds).sum();
     let given_up = match study.trials.iter().filter(|trial| trial.is_given_up).count() {
         0 => String::new(),
-        some => format!(", {some} given up (`millstream search retry` queues them again)"),
+        some => format!(", {some} given up"),
     };
     let documents = place.join("documents");
     Ok(Found {
