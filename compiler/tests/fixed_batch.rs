@@ -357,7 +357,7 @@ fn a_model_that_mixes_rows_is_refused_with_the_node_and_the_batch_that_it_takes(
 fn a_length_that_follows_from_an_open_one_is_not_written_into_the_model_with_the_number_that_was_tried() {
     let one_less: Middle = |g, x, _| {
         let bounds = [1, i64::MAX, 1].map(|bound| integers(g, &[bound]));
-        g.add("Slice", &[x, bounds[0], bounds[1], bounds[2]], &[])
+        g.append("Slice", &[x, bounds[0], bounds[1], bounds[2]], &[], "part")
     };
     let all: Middle = |_, x, _| Ok(x);
     let rows: [(Middle, &str, i64, i64, &str); 2] = [
