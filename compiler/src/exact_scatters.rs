@@ -69,8 +69,8 @@ impl Scatter {
         let peak = graph.add("Max", &[peak, least], &[])?;
         let whole = graph.scalar(scale);
         let factor = graph.divided_by(whole, peak)?;
-        let scaled = graph.times(updates, factor)?;
-        let scaled = graph.cast(scaled, ElementType::I64)?;
+        let ratios = graph.times(updates, factor)?;
+        let scaled = graph.cast(ratios, ElementType::I64)?;
         let lengths = graph.lengths(&shape)?;
         let zero = Attribute::Tensor(Constant::i64([1], &[0]));
         let zeros = graph.add("ConstantOfShape", &[lengths], &[("value", zero)])?;
@@ -78,8 +78,8 @@ impl Scatter {
         let sums = graph.add("ScatterElements", &[zeros, indices, scaled], &attributes)?;
         let sums = graph.cast(sums, ElementType::F32)?;
 
-        // a largest value need not show what is no number; a sum does
-        let total = graph.add("ReduceSum", &[updates], &[("keepdims", 0.into())])?;
+        // a largest value need not show what is no number; a sum does, here of what is too small to overflow
+        let total = graph.add("ReduceSum", &[ratios], &[("keepdims", 0.into())])?;
         let nothing = graph.scalar(0.0);
         let finite = graph.times(total, nothing)?;
         let unit = graph.scalar(scale.recip());

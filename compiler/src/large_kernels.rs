@@ -37,7 +37,7 @@ struct Convolution {
     strides: [i64; 2],
     dilations: [i64; 2],
     /// Above, left, below, right.
-    pads: [i64; 4],
+    pads: [usize; 4],
 }
 
 impl Convolution {
@@ -53,12 +53,15 @@ impl Convolution {
         let ([rows, ..], shape) = (fixed(input)?, fixed(kernel)?);
         let [.., height, width] = fixed(node.outputs.first().copied().flatten()?)?;
         let [_, read, kernel_height, kernel_width] = shape;
-        let gathered = [rows, height, width, read, kernel_height, kernel_width].iter().product::<usize>();
-        if kernel_height * kernel_width <= 4 * height * width || gathered > MOST_GATHERED {
+        let lengths = [rows, height, width, read, kernel_height, kernel_width];
+        let gathered = lengths.into_iter().try_fold(1_usize, usize::checked_mul)?;
+        let is_small = kernel_height.saturating_mul(kernel_width) <= height.saturating_mul(width).saturating_mul(4);
+        if is_small || gathered > MOST_GATHERED {
             return None;
         }
         let two = |name: &str| node.ints(name).map_or(Some([1, 1]), |given| given.try_into().ok());
-        let pads = node.ints("pads").map_or(Some([0; 4]), |given| given.try_into().ok())?;
+        let pads = node.ints("pads").unwrap_or(&[0; 4]).iter().map(|pad| usize::try_from(*pad).ok());
+        let pads: [usize; 4] = pads.collect::<Option<Vec<usize>>>()?.try_into().ok()?;
         let found = Self {
             input,
             kernel,
@@ -86,7 +89,7 @@ impl Convolution {
         let [made, read, height, width] = self.shape;
         let mut input = self.input;
         if let (true, Some((value, dtype))) = (self.pads != [0; 4], self.unpadded(graph)) {
-            let [above, left, below, right] = self.pads.map(|pad| usize::try_from(pad).unwrap_or(0));
+            let [above, left, below, right] = self.pads;
             input = graph.pad(value, &[0, 0, above, left], &[0, 0, below, right])?;
             if let Some(dtype) = dtype {
                 input = graph.cast(input, dtype)?;
@@ -144,5 +147,11 @@ mod tests {
         assert_eq!(bf16[bf16.len() - 7..], tail);
         // an ordinary one
         assert_eq!(operators([3, 2, 12, 12], [4, 2, 3, 3], [0; 4], ElementType::F32), ["Cast", "Conv"]);
+    }
+
+    #[test]
+    fn lengths_whose_product_no_number_holds_stay_a_convolution() {
+        let (rows, read) = (1 << 40, 1 << 20);
+        assert_eq!(operators([rows, read, 12, 12], [4, read, 6, 6], [0; 4], ElementType::F32), ["Cast", "Conv"]);
     }
 }

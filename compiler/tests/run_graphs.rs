@@ -224,6 +224,37 @@ fn kernels_larger_than_what_they_make_are_products_on_cuda_and_compute_the_same(
 }
 
 #[test]
+fn updates_that_overflow_when_all_are_added_up_are_no_reason_for_nan() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32([ROWS, 3]));
+    let huge = graph.constant("huge", Constant::f32([3], &[2e38, 3e38, 1e38]));
+    let updates = graph.add("Mul", &[x, huge], &[]).unwrap();
+    let nothing = graph.constant("nothing", Constant::f32([ROWS, 3], &[0.0; ROWS * 3]));
+    let places = graph.constant("places", Constant::i64([ROWS, 3], &[1, 2, 0].repeat(ROWS)));
+    let attributes = [("axis", 1.into()), ("reduction", "add".into())];
+    let sums = graph.add("ScatterElements", &[nothing, places, updates], &attributes).unwrap();
+    let tiny = graph.scalar(1e-37);
+    let flat = graph.times(sums, tiny).unwrap();
+    let head = graph.constant("head.weight", Constant::f32([3, CLASSES], &numbers(3 * CLASSES, 9)));
+    let logits = graph.add("MatMul", &[flat, head], &[]).unwrap();
+    graph.output(logits);
+    let model = Model::from_bytes(graph.to_onnx("huge")).unwrap();
+    let wanted = FineTuning { head: HeadChoice::keep(), ..FineTuning::head(ROWS, CLASSES) };
+    let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+    let [wanted, got] = [Provider::Cpu, Provider::Cuda].map(|provider| {
+        let [step, _] = program.run_graphs(provider).unwrap();
+        let mut given = inputs(&program);
+        let x = given.iter_mut().find(|(name, _)| name == "x").unwrap();
+        x.1 = floats(&[ROWS, 3], &[0.9, 0.8, 0.7].repeat(ROWS));
+        run(&mut session(&step.file().to_vec()), given)
+    });
+    assert_close(&got, &wanted, "the step");
+}
+
+#[test]
 fn sums_at_indices_are_of_integers_on_cuda_and_come_out_the_same() {
     if !onnx_runtime::available() {
         return;

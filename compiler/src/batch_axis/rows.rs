@@ -4,10 +4,6 @@ use std::collections::HashMap;
 
 use crate::graph::{Constant, Graph, Node, TensorType, ValueId};
 
-/// Lengths of other axes that are left open, while shapes are inferred: the first that the graph takes. Tables of positions are shorter than
-/// the longest of them in some models.
-pub(super) const OTHERS: [usize; 3] = [89, 29, 7];
-
 /// Where a value has its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rows {
@@ -49,6 +45,8 @@ pub(super) struct Seen<'a> {
     pub(super) fixed: usize,
     /// Whether this number is made up, and no other length.
     pub(super) is_made_up: bool,
+    /// The length that is made up for axes which stay open; nothing where all lengths are real.
+    pub(super) open: Option<usize>,
 }
 
 /// Where a node's outputs have their rows, and what it must say for that; or why rows do not stay apart in it.
@@ -242,7 +240,7 @@ impl Seen<'_> {
         if states_rows && said == before {
             return Ok((vec![made], None));
         }
-        let is_open = |length: &i64| OTHERS.iter().any(|other| *other as i64 == *length);
+        let is_open = |length: &i64| self.open.is_some_and(|open| *length > 0 && *length % open as i64 == 0);
         let is_computed = self.node.input(1).is_some_and(|lengths| self.graph.producer(lengths).is_some());
         if is_computed && said.iter().any(is_open) {
             return Err("its shape is computed from lengths that are open, and says the number of rows".into());

@@ -100,7 +100,7 @@ mod tests {
     use crate::handmade::{graph, node, read, value, weight};
 
     #[test]
-    fn a_weight_that_a_layer_reads_several_times_weights_of_once() {
+    fn a_weight_that_a_layer_reads_several_times_is_counted_once() {
         let named = |name: &str, from: &str, to: &str| crate::model_file::onnx::NodeProto {
             name: Some(name.into()),
             ..node("MatMul", &[from, "linear.weight"], &[to])
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_of_one_number_weights_of_and_input_normalization_is_no_layer() {
+    fn a_weight_of_one_number_is_counted_and_input_normalization_is_no_layer() {
         let nodes = vec![
             node("Mul", &["x", "spread"], &["a"]),
             node("Add", &["shift", "a"], &["b"]),

@@ -38,7 +38,7 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     if axis + 1 == shape.len() {
         return Ok(vec![graph.add("Softmax", &[sum], &last)?]);
     }
-    let rest = shape[axis..].iter().fold(Length::from(1), |all, length| &all * length);
+    let rest: Length = shape[axis..].iter().product();
     let flat = graph.reshape(sum, &[&shape[..axis], &[rest]].concat())?;
     let flat = graph.add("Softmax", &[flat], &last)?;
     Ok(vec![graph.reshape(flat, &shape)?])

@@ -64,24 +64,14 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let wide = graph.reshape(images, &[count.clone(), channels.clone(), height.clone(), one(), width.clone()])?;
     let mask = graph.reshape(across, &[count.clone(), one(), one(), columns.clone(), width])?;
     let seen = graph.add("Where", &[mask, wide, least], &[])?;
-    let largest = largest(graph, seen, 4)?;
+    let largest = graph.reduce_max(seen, &[4], false)?;
     let tall = graph.reshape(largest, &[count.clone(), channels.clone(), one(), height.clone(), columns])?;
     let mask = graph.reshape(down, &[count, one(), rows, height, one()])?;
     let seen = graph.add("Where", &[mask, tall, least], &[])?;
-    let largest = self::largest(graph, seen, 3)?;
+    let largest = graph.reduce_max(seen, &[3], false)?;
     let is_empty = graph.add("Equal", &[largest, least], &[])?;
     let zero = graph.scalar(0.0);
     Ok(vec![graph.add("Where", &[is_empty, zero, largest], &[])?])
-}
-
-/// The largest along an axis, which goes.
-fn largest(graph: &mut Graph, value: ValueId, axis: i64) -> Result<ValueId, CompilerError> {
-    let none_kept = ("keepdims", 0.into());
-    if graph.opset < 18 {
-        return graph.add("ReduceMax", &[value], &[none_kept, ("axes", Attribute::Ints(vec![axis]))]);
-    }
-    let axes = graph.integers(&[axis]);
-    graph.add("ReduceMax", &[value, axes], &[none_kept])
 }
 
 /// The bins along one axis.

@@ -49,7 +49,7 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let (Some(experts), Some(hidden)) = (node.input_type(1)?.shape.last().cloned(), shape.last().cloned()) else {
         return Err(node.error("its input and its scores have no axes"));
     };
-    let rows = shape[..shape.len() - 1].iter().fold(Length::from(1), |all, length| &all * length);
+    let rows: Length = shape[..shape.len() - 1].iter().product();
     let graph = &mut *node.graph;
     let flat = graph.reshape(x, &[rows.clone(), hidden])?;
     let inner = dense(graph, flat, first, first_bias)?;

@@ -1,6 +1,6 @@
 use super::{Gradient, Operator};
 
-/// `SequenceMap`: a graph for each tensor of a sequence. On import it is refused: export the model with what it does to each tensor written out.
+/// `SequenceMap`: a graph for each tensor of a sequence. On import it is refused.
 pub(super) const OPERATOR: Operator = Operator {
     domain: "",
     name: "SequenceMap",
