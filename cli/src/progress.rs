@@ -30,7 +30,7 @@ pub(crate) fn choose(global: &Global) -> Box<dyn Events> {
     }
 }
 
-/// Imports rows in sight, for commands that show no other progress and print one JSON object.
+/// Imports rows in sight, before a command that prints one JSON object under `--json`.
 ///
 /// # Errors
 /// They cannot be imported.

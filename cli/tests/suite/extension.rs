@@ -6,11 +6,11 @@ use std::path::Path;
 
 use millstream::Catalogs;
 use millstream::compiler::CompilerError;
-use millstream::compiler::backward::{Backward, Expansion};
+use millstream::compiler::backward::Expansion;
 use millstream::compiler::fused::Combination;
 use millstream::compiler::graph::{Attribute, Constant, Graph, Length, TensorType, ValueId};
 use millstream::compiler::losses::{self, LossFunction, LossInputs, LossKind, LossNodes, PredictionKind};
-use millstream::compiler::operators::{Gradient, Operator, OperatorCatalog, Sample, TypeRuleInput, varied};
+use millstream::compiler::operators::{Gradient, Operator, OperatorCatalog};
 use millstream::recipes::{self, Silent, Stop, TrainOptions};
 use millstream::schemas::choice::{Options, between};
 use millstream::schemas::recipe::RecipeText;
@@ -32,6 +32,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::workplace::{Workplace, has_runtime};
+use squared_distance::SQUARED_DISTANCE;
+
+#[expect(unreachable_pub, reason = "a file of the program outside the workspace")]
+#[path = "../../../tests/extension/src/squared_distance.rs"]
+mod squared_distance;
 
 const HALF_TURN: Transform = Transform {
     name: "half_turn",
@@ -335,58 +340,6 @@ fn a_way_of_another_crate_makes_one_of_several() {
     let scores = combination.apply(members.reads(), 2, &members.all_scores()).unwrap();
     assert_eq!(members.measure(&scores, &metrics).unwrap().figure("accuracy"), Some(1.0));
     assert!(Ensemble::choose(&Catalogs::default().ensembles, &Choice::named("last_member"), "--method").is_err());
-}
-
-/// `com.microsoft.CDist`, the squared distances of rows to prototypes: ONNX Runtime has a kernel for it, and its gradient is written
-/// here.
-const SQUARED_DISTANCE: Operator = Operator {
-    domain: "com.microsoft",
-    name: "CDist",
-    opsets: 1..=1,
-    weights: &[1],
-    types: types_of_distances,
-    fold: None,
-    gradient: Gradient::Defined(gradient_of_distances),
-    samples: || {
-        let metric = ("metric", Attribute::from("sqeuclidean"));
-        vec![Sample::new("prototypes", vec![varied(&[2, 3]), varied(&[4, 3])], vec![metric])]
-    },
-};
-
-fn types_of_distances(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
-    let (x, prototypes) = (rule.input(0)?, rule.input(1)?);
-    match (x.shape.as_slice(), prototypes.shape.as_slice()) {
-        ([rows, width], [count, other]) if width.agrees_with(other) => {
-            Ok(vec![TensorType::new(x.dtype, [rows.clone(), count.clone()])])
-        }
-        _ => Err(rule.error(format!("{x} to {prototypes}: wanted two matrices as wide as each other"))),
-    }
-}
-
-/// dx = 2 (Σⱼ dy · x − dy · p), dp = 2 (Σᵢ dyᵀ · p − dyᵀ · x).
-fn gradient_of_distances(b: &mut Backward<'_>) -> Result<(), CompilerError> {
-    if b.node.string("metric") != Some("sqeuclidean") {
-        return Err(b.no_gradient("its gradient is written for squared distances alone"));
-    }
-    let (x, prototypes, dy) = (b.input(0)?, b.input(1)?, b.dy()?);
-    let turned = b.graph.transpose(dy, &[1, 0])?;
-    for (index, own, others, dy) in [(0, x, prototypes, dy), (1, prototypes, x, turned)] {
-        if b.wants(index) {
-            let dx = pulled(b, own, others, dy)?;
-            b.give(index, dx)?;
-        }
-    }
-    Ok(())
-}
-
-/// Of the side whose rows are those of `dy`.
-fn pulled(b: &mut Backward<'_>, own: ValueId, others: ValueId, dy: ValueId) -> Result<ValueId, CompilerError> {
-    let sum = b.graph.reduce_sum(dy, &[1], true)?;
-    let away = b.graph.times(sum, own)?;
-    let towards = b.graph.add("MatMul", &[dy, others], &[])?;
-    let half = b.graph.minus(away, towards)?;
-    let two = b.graph.scalar(2.0);
-    b.graph.times(half, two)
 }
 
 /// The same by operators whose gradients are known: ‖x‖² − 2 x · pᵀ + ‖p‖².

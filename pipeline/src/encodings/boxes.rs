@@ -91,8 +91,9 @@ pub(super) struct Boxes {
     /// What a row counts in the loss that has no boxes, or none left.
     #[serde(default)]
     without_boxes: WithoutBoxes,
-    /// The axes of the tensor.
-    #[serde(default)]
+    /// The axes of the tensor; by itself `boxes`.
+    // Left out where it is usual, so that streams are what they were before there was a choice.
+    #[serde(default, skip_serializing_if = "Form::is_boxes")]
     r#as: Form,
 }
 
@@ -148,6 +149,12 @@ enum Form {
     Boxes,
     /// `[batch, 4 × most]`, as a new last layer gives numbers.
     Flat,
+}
+
+impl Form {
+    fn is_boxes(&self) -> bool {
+        *self == Self::Boxes
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -502,5 +509,24 @@ impl BoxEncoder {
             bottom: cut(read.bottom, height),
             label: class,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::Boxes;
+
+    #[test]
+    fn boxes_of_earlier_runs_are_not_others_because_they_can_be_flat_now() {
+        let written = |options: Value| serde_json::to_value(serde_json::from_value::<Boxes>(options).unwrap()).unwrap();
+        let before = json!({
+            "convention": "coco", "most": 4, "beyond": "damaged", "box_field": "bbox", "class_field": null, "classes": [],
+            "least_visible": 0.0, "least_area": 0.0, "layout": "corners", "unit": "shares", "without_boxes": "count",
+        });
+        assert_eq!(written(json!({"convention": "coco", "most": 4})), before);
+        assert_eq!(written(json!({"convention": "coco", "most": 4, "as": "boxes"})), before);
+        assert_eq!(written(json!({"convention": "coco", "most": 4, "as": "flat"}))["as"], "flat");
     }
 }

@@ -51,7 +51,8 @@ pub(super) struct MaskOptions {
     ignore_index: i32,
     /// The values of the pixels of each class, in the order of `classes`; by itself 0, 1, 2, …. With `[0, 255]` pixels of 255
     /// are of the second class.
-    #[serde(default)]
+    // Left out where it is usual, so that streams are what they were before there was a choice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 255))]
     values: Vec<u8>,
 }
@@ -215,5 +216,25 @@ impl MaskEncoder {
         };
         let classes = numbers.iter().map(class).collect::<Result<_, _>>()?;
         Ok(Mask { width, height, classes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_schemas::choice::Options;
+    use serde_json::{Value, json};
+
+    use super::MaskOptions;
+
+    #[test]
+    fn masks_of_earlier_runs_are_not_others_because_there_are_values_now() {
+        let written = |options: Value| {
+            let options: MaskOptions = serde_json::from_value(options).unwrap();
+            options.validate().unwrap();
+            serde_json::to_value(options).unwrap()
+        };
+        let before = json!({"classes": ["a", "b"], "ignore_index": -100});
+        assert_eq!(written(json!({"classes": ["a", "b"]})), before);
+        assert_eq!(written(json!({"classes": ["a", "b"], "values": [0, 255]}))["values"], json!([0, 255]));
     }
 }

@@ -23,25 +23,33 @@ pub(super) enum Block {
     NotRun(String),
 }
 
+/// What may be said above a block or a page.
+const MARKS: &str = "`<!-- not run: REASON -->`, `<!-- page not run: REASON -->` and `<!-- file: NAME -->`";
+
 impl Page {
     /// # Errors
-    /// A mark of a page is none of those that there are, or stands above nothing.
+    /// A mark of a page is none of those that there are, or stands above nothing; or commands would neither be run nor say why.
     pub(super) fn of(name: &str, text: &str) -> Result<Self, String> {
         let (mut blocks, mut mark, mut whole) = (Vec::new(), None::<(&str, &str)>, None);
         let mut lines = text.lines().enumerate();
         while let Some((at, line)) = lines.next() {
             let place = format!("{name}:{}", at + 1);
-            if let Some(said) = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")) {
-                match said.split_once(": ") {
+            let nothing_follows = || Err(format!("{place}: the line above it is a mark for a block, and none follows"));
+            if line.trim_start().starts_with("<!--") {
+                if mark.is_some() {
+                    return nothing_follows();
+                }
+                let said = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
+                match said.and_then(|said| said.split_once(": ")) {
                     Some(("page not run", reason)) => whole = Some(reason.to_owned()),
                     Some((kind @ ("not run" | "file"), what)) => mark = Some((kind, what)),
-                    _ => mark = None,
+                    _ => return Err(format!("{place}: `{line}` is no mark; there are {MARKS}")),
                 }
                 continue;
             }
             let Some(language) = line.strip_prefix("```") else {
                 if mark.is_some() {
-                    return Err(format!("{place}: the line above it is a mark for a block, and none follows"));
+                    return nothing_follows();
                 }
                 continue;
             };
@@ -52,12 +60,23 @@ impl Page {
             }
             match (mark.take(), language, &whole) {
                 (Some(("file", name)), ..) => blocks.push((place, Block::File { name: name.into(), text: block })),
-                (_, "console" | "python" | "bash", Some(reason)) => blocks.push((place, Block::NotRun(reason.clone()))),
+                (_, "console" | "python" | "bash" | "sh", Some(reason)) => {
+                    blocks.push((place, Block::NotRun(reason.clone())));
+                }
                 (Some((_, reason)), ..) => blocks.push((place, Block::NotRun(reason.into()))),
                 (None, "console", None) => blocks.push((place, Block::Commands(commands(&block)))),
                 (None, "python", None) => blocks.push((place, Block::Python(block))),
+                (None, "bash" | "sh", None) => {
+                    return Err(format!(
+                        "{place}: a block of `{language}` is not run; write commands behind a `$` in a block of `console`, or \
+                         `<!-- not run: REASON -->` above it"
+                    ));
+                }
                 (None, ..) => {}
             }
+        }
+        if mark.is_some() {
+            return Err(format!("{name}: its last line is a mark for a block, and none follows"));
         }
         Ok(Self { name: name.into(), blocks })
     }
@@ -148,9 +167,31 @@ mod tests {
                 Block::Python("f()\n".into()),
             ]
         );
-        assert!(Page::of("p.md", "<!-- not run: x -->\n\n```console\n$ a\n```\n").is_err());
         let page = Page::of("p.md", "<!-- page not run: by hand -->\n# x\n```console\n$ a\n```\n").unwrap();
         assert_eq!(page.blocks[0].1, Block::NotRun("by hand".into()));
+    }
+
+    #[test]
+    fn misspelt_and_lost_marks_and_commands_that_say_nothing_are_told() {
+        for (text, wanted) in [
+            ("<!-- not run: x -->\n\n```console\n$ a\n```\n", Some("p.md:2: the line above it is a mark")),
+            ("<!-- not-run: x -->\n```console\n$ a\n```\n", Some("p.md:1: `<!-- not-run: x -->` is no mark")),
+            ("<!--not run: x-->\n```console\n$ a\n```\n", Some("is no mark")),
+            ("<!-- not run -->\n```console\n$ a\n```\n", Some("is no mark")),
+            ("<!-- file: a -->\n<!-- not run: x -->\n```console\n$ a\n```\n", Some("p.md:2: the line above it")),
+            ("```console\n$ a\n```\n<!-- not run: x -->\n", Some("p.md: its last line is a mark")),
+            ("x\n\n```bash\na\n```\n", Some("p.md:3: a block of `bash` is not run")),
+            ("```sh\na\n```\n", Some("a block of `sh` is not run")),
+            ("<!-- not run: x -->\n```bash\na\n```\n", None),
+            ("<!-- file: a.sh -->\n```sh\na\n```\n", None),
+            ("<!-- page not run: x -->\n```bash\na\n```\n", None),
+        ] {
+            match (Page::of("p.md", text), wanted) {
+                (Ok(page), None) => assert_eq!(page.blocks.len(), 1, "{text}"),
+                (Err(message), Some(wanted)) => assert!(message.contains(wanted), "{text}: {message}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
     }
 
     #[test]
