@@ -92,7 +92,8 @@ fn drawn(sampling: &SamplingRecipe, classes: &[ClassCount], rows: u64) -> Result
         let message = "rows come by their classes, and the target is no column of classes; leave it out";
         return Err(RecipeError::mismatch(place, message));
     }
-    let drawn = rows_drawn(sampling, &rows_of(classes), rows).map_err(|message| RecipeError::mismatch(place, message))?;
+    let drawn =
+        rows_drawn(sampling, &rows_of(classes), rows).map_err(|message| RecipeError::mismatch(place, message))?;
     let values = drawn.iter().zip(classes).map(|(drawn, class)| format!("{drawn} (has {})", class.rows));
     Ok(format!("{place}: rows of each class that come in an epoch: {}", told(classes, values)))
 }

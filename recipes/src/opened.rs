@@ -245,7 +245,8 @@ impl Opened {
         let metrics = metrics.with_memory(recipe.data.memory.0);
         metrics.check(self.train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let plan = EvaluationPlan::of(recipe, loss.reads(), None, &self.catalogs)?;
-        let (recipe, class_notes) = balanced(recipe, self.train.dataset.rows(), || Ok(self.reports()?.train.classes.clone()))?;
+        let (recipe, class_notes) =
+            balanced(recipe, self.train.dataset.rows(), || Ok(self.reports()?.train.classes.clone()))?;
         let loss = if class_notes.is_empty() { loss } else { chosen_loss(&recipe.training, &self.catalogs)? };
         let took = began.elapsed();
         let mut of_self = OpenedParts::clone(self);
