@@ -411,7 +411,7 @@ fn spelled_out(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> 
 fn network_of_prototypes(operators: &OperatorCatalog) -> Result<Vec<u8>, CompilerError> {
     let mut graph = Graph::new(17, operators.clone());
     let image = graph.input("image", TensorType::f32([Length::named("batch"), 3.into(), 16.into(), 16.into()]));
-    let mut weight = |graph: &mut Graph, name: &str, shape: &[usize]| {
+    let weight = |graph: &mut Graph, name: &str, shape: &[usize]| {
         let values: Vec<f32> =
             (0..shape.iter().product()).map(|at: usize| (at * 37 % 101) as f32 / 101.0 - 0.5).collect();
         graph.constant(name, Constant::f32(shape, &values))
