@@ -127,10 +127,6 @@ fn mistakes_with_adapters_say_what_to_do() {
     let place = Workplace::new();
     for (changes, words) in [
         (["output.adapter_files=[peft]", "model.methods=[]"], "`model.methods` adds nothing"),
-        (
-            ["output.adapter_files=[peft]", "model.methods=[{lora: {rank: 2, layers: convolution, start: pissa}}]"],
-            "`start: pissa` takes a part out of the model's own weights",
-        ),
         (["output.adapter_files=[]", "model.methods=[{peft: {folder: nowhere}}]"], "nowhere"),
         (["output.adapter_files=[onx]", "model.methods=[]"], "onx"),
     ] {

@@ -42,6 +42,20 @@ fn words(place: &Workplace, name: &str) -> String {
 }
 
 #[test]
+fn the_card_says_which_layers_stayed_as_they_were_and_why() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run_with("train", &["output.folder=run", "model.train=head", "training.epochs=1"]).done();
+    place.run(&["document", "run"]).done();
+    let card = words(&place, "README.md");
+    assert!(card.contains("What stayed as it was, and why"), "{card}");
+    assert!(card.contains("model.train (head) does not mean them"), "{card}");
+    assert!(words(&place, "ledger.json").contains("\"frozen_layers\""));
+}
+
+#[test]
 fn documents_of_a_run_agree_with_its_record_and_its_files() {
     let Some(place) = documented() else { return };
     let (ledger, bill, croissant) =
@@ -91,8 +105,6 @@ fn documents_of_a_run_agree_with_its_record_and_its_files() {
         "## Caveats and recommendations",
         "### By label",
         "pipeline_tag: image-classification",
-        "What stayed as it was, and why",
-        "model.train (",
         "*not stated*",
         &sha256("run/model.onnx"),
     ] {
