@@ -300,7 +300,7 @@ fn tables_are_adapted_only_where_they_are_named_and_by_plain_lora() {
     let layers: Vec<&str> = both.manifest.parameters.iter().map(|entry| entry.layer.as_str()).collect();
     assert_eq!(layers, ["table.lora_embedding_A", "table.lora_embedding_B", "head.lora_A", "head.lora_B"]);
     for (options, said) in [
-        (json!({"rank": 1}), "no linear layer or convolution with float32 weights beside its head"),
+        (json!({"rank": 1}), "the model has no linear layer or convolution beside its head"),
         (json!({"rank": 1, "layers": {"match": ["tabel"]}}), "no linear layer or convolution matches `tabel`"),
         (json!({"rank": 1, "dora": true, "layers": {"match": ["*"]}}), "`dora: true` is not for tables of embeddings"),
         (json!({"rank": 1, "start": "pissa", "layers": {"match": ["table"]}}), "`start: pissa` is not for tables"),
