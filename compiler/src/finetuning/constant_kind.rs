@@ -172,7 +172,7 @@ pub(super) fn is_all(constant: &Constant, number: f32) -> bool {
     constant.to_f32().is_some_and(|values| values.iter().all(|value| *value == number))
 }
 
-/// A kernel that sees one channel, of several pixels, and is the same for all channels.
+/// A kernel of numbers that sees one channel, of several pixels, and is the same for all channels.
 pub(super) fn is_one_filter(constant: &Constant) -> bool {
     let [channels, 1, lengths @ ..] = constant.shape.as_slice() else { return false };
     let pixels: usize = lengths.iter().product();
@@ -180,7 +180,9 @@ pub(super) fn is_one_filter(constant: &Constant) -> bool {
         return false;
     }
     let kernel = pixels * constant.dtype.bytes();
-    constant.bytes.chunks_exact(kernel).all(|own| own == &constant.bytes[..kernel])
+    // what is NaN or infinite throughout is a damaged weight
+    floats(constant).take(pixels).all(f32::is_finite)
+        && constant.bytes.chunks_exact(kernel).all(|own| own == &constant.bytes[..kernel])
 }
 
 pub(super) fn is_buffer(name: &str) -> bool {

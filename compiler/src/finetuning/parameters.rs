@@ -425,6 +425,7 @@ mod tests {
             (vec![layer("x", "val_1", "val_2")], vec![all("val_1", 2.0), all("val_2", 0.0)], vec!["val_1", "val_2"]),
             (depthwise(), vec![floats("val_1", &[4, 1, 3, 3], &same)], vec![]),
             (depthwise(), vec![weight("val_1", &[4, 1, 3, 3])], vec!["val_1"]),
+            (depthwise(), vec![floats("val_1", &[4, 1, 3, 3], &[f32::NAN; 36])], vec!["val_1"]),
             (
                 norm("kernel"),
                 [vec![weight("kernel", &[4, 4]), all("val_1", 2.0), all("val_2", 0.0)], statistics().to_vec()].concat(),
