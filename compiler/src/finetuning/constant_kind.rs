@@ -85,18 +85,15 @@ pub(super) fn no_learned_constant(operator: &str, constant: &Constant) -> Option
 
 /// Zero, or so far below that a softmax makes nothing of it.
 fn is_mask(constant: &Constant) -> bool {
-    floats(constant).any(|value| value <= -50.0) && floats(constant).all(is_of_mask)
+    floats(constant).any(|value| value <= -50.0) && floats(constant).all(|value| value == 0.0 || value <= -50.0)
 }
 
-/// A mask that holds −∞ itself, which no parameter does; `has_zeros`: beside zeros.
+/// A mask that holds −∞ itself, which no parameter does, and else nothing above zero: slopes over distances may be added to it.
+/// `has_zeros`: some of it lets pass.
 pub(super) fn is_infinite_mask(constant: &Constant, has_zeros: bool) -> bool {
-    floats(constant).all(is_of_mask)
+    floats(constant).all(|value| value <= 0.0)
         && floats(constant).any(|value| value == f32::NEG_INFINITY)
         && (!has_zeros || floats(constant).any(|value| value == 0.0))
-}
-
-fn is_of_mask(value: f32) -> bool {
-    value == 0.0 || value <= -50.0
 }
 
 /// The numbers, if they are 32-bit floats.

@@ -365,9 +365,11 @@ mod tests {
         let (low, full) = (f32::NEG_INFINITY, [f32::NEG_INFINITY; 16]);
         let causal: Vec<f32> = (0..16).map(|at| if at % 4 > at / 4 { low } else { 0.0 }).collect();
         let mixed: Vec<f32> = (0..16).map(|at| if at % 4 > at / 4 { low } else { 0.5 }).collect();
+        let slopes: Vec<f32> = (0..16).map(|at| if at % 4 > at / 4 { low } else { (at % 4 - at / 4) as f32 }).collect();
         // what a node reads beside `h`, and whether it is taken for a parameter
-        let rows: [(&str, &[f32], bool); 7] = [
+        let rows: [(&str, &[f32], bool); 8] = [
             ("Add", &causal, false),
+            ("Add", &slopes, false),
             ("Add", &full, true),
             ("Add", &mixed, true),
             ("Where", &full, false),
